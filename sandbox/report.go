@@ -1,0 +1,55 @@
+package sandbox
+
+import (
+	"time"
+
+	"cordon/policy"
+)
+
+// Report says what happened: how the task ended, what it used, and which layers the kernel confirmed.
+type Report struct {
+	Version  int      `json:"version"` // of this format: 1
+	Profile  string   `json:"profile"`
+	Args     []string `json:"args"`
+	Exit     int      `json:"exit"`             // the task's exit status; -1 if a signal ended it
+	Signal   string   `json:"signal,omitempty"` // "SIGKILL"
+	CoreDump bool     `json:"core_dump,omitempty"`
+	Timeout  bool     `json:"timeout,omitempty"` // the wall-clock limit ended it
+
+	Wall    time.Duration `json:"wall_ns"`
+	User    time.Duration `json:"user_ns"`
+	System  time.Duration `json:"system_ns"`
+	PeakRSS int64         `json:"peak_rss_bytes"` // of the largest process: getrusage(2), ru_maxrss
+
+	Enforced []Enforced `json:"enforced"`
+	Missing  []Missing  `json:"missing,omitempty"`
+	Added    []Added    `json:"added,omitempty"`
+	Hints    []Hint     `json:"hints,omitempty"`
+}
+
+// Enforced is a layer as the kernel showed it after it was set up.
+type Enforced struct {
+	Layer policy.Layer `json:"layer"`
+	Found string       `json:"found"` // what was read back: "CapBnd=0000000000000000"
+	Where string       `json:"where"` // from: "/proc/PID/status"
+}
+
+// Missing is a layer that was wanted, that the profile allows to be missing, and that this host does not have.
+type Missing struct {
+	Layer   policy.Layer `json:"layer"`
+	Why     string       `json:"why"`
+	Instead string       `json:"instead,omitempty"` // what stands in: "RLIMIT_DATA, for each process"
+}
+
+// Added is something the launcher put into the tree although the profile does not name it: the program's own file.
+type Added struct {
+	Path string `json:"path"`
+	Why  string `json:"why"`
+}
+
+// Hint is advice after a run that failed for a reason of the profile.
+type Hint struct {
+	Text string     `json:"text"`
+	Rule policy.Pos `json:"rule"`           // the line that decides
+	Flag string     `json:"flag,omitempty"` // what to add to the command line
+}
