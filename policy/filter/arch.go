@@ -1,0 +1,78 @@
+package filter
+
+// Arch is a system call ABI: an architecture's numbers and argument widths.
+type Arch uint8
+
+// The ABIs that have tables. X32 shares AMD64's audit value and has the bit 0x40000000 in its numbers.
+const (
+	NoArch Arch = iota
+	AMD64
+	ARM64
+	RISCV64
+	I386
+	ARM
+	X32
+)
+
+// X32Bit is __X32_SYSCALL_BIT of asm/unistd.h.
+const X32Bit = 0x40000000
+
+var archNames = [...]string{"none", "amd64", "arm64", "riscv64", "i386", "arm", "x32"}
+
+// String is the name that ParseArch takes.
+func (a Arch) String() string {
+	if int(a) < len(archNames) {
+		return archNames[a]
+	}
+	return "none"
+}
+
+// ParseArch knows Go's names (amd64, arm64, riscv64, 386, arm), the kernel's (x86_64, aarch64, i386) and x32.
+func ParseArch(name string) (Arch, bool) {
+	switch name {
+	case "amd64", "x86_64":
+		return AMD64, true
+	case "arm64", "aarch64":
+		return ARM64, true
+	case "riscv64":
+		return RISCV64, true
+	case "i386", "386", "x86":
+		return I386, true
+	case "arm":
+		return ARM, true
+	case "x32":
+		return X32, true
+	}
+	return NoArch, false
+}
+
+// Audit is the AUDIT_ARCH_* value of linux/audit.h that struct seccomp_data carries.
+func (a Arch) Audit() uint32 {
+	switch a {
+	case AMD64, X32:
+		return 0xc000003e
+	case ARM64:
+		return 0xc00000b7
+	case RISCV64:
+		return 0xc00000f3
+	case I386:
+		return 0x40000003
+	case ARM:
+		return 0x40000028
+	}
+	return 0
+}
+
+// foreign reports whether a kernel for native may run calls of a.
+func (native Arch) hosts(a Arch) bool {
+	switch native {
+	case AMD64:
+		return a == I386 || a == X32
+	case ARM64:
+		return a == ARM
+	}
+	return false
+}
+
+// is32 reports whether only the low half of each argument reaches the kernel.
+func (a Arch) is32() bool { return a == I386 || a == ARM }

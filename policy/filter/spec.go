@@ -1,0 +1,97 @@
+package filter
+
+import "strconv"
+
+// Kind is what happens to a system call.
+type Kind uint8
+
+// The kinds, from the least to the most severe; SECCOMP_RET_* of seccomp(2). Where several rules decide one call, the
+// most severe result holds, as it does in the kernel for several filters.
+const (
+	Unset      Kind = iota // the zero Action: whoever reads it puts the default there
+	Allow                  // SECCOMP_RET_ALLOW
+	Log                    // SECCOMP_RET_LOG: allowed, and written to the audit log; Linux 4.14
+	Trace                  // SECCOMP_RET_TRACE with Errno as its data: a ptracer decides
+	Notify                 // SECCOMP_RET_USER_NOTIF: the launcher decides; Linux 5.0
+	Errno                  // SECCOMP_RET_ERRNO: the call fails with Errno
+	Trap                   // SECCOMP_RET_TRAP: SIGSYS, with Errno in si_errno
+	KillThread             // SECCOMP_RET_KILL_THREAD
+	Kill                   // SECCOMP_RET_KILL_PROCESS; Linux 4.14
+)
+
+// Action is a kind and its 16 bits of data. The zero Action is unset.
+type Action struct {
+	Kind  Kind
+	Errno uint16 // for Errno 0..4095, for Trace and Trap any; else 0
+}
+
+// Spec is what a filter shall do. The zero Spec allows nothing.
+//
+// A call is decided in this order:
+//
+//  1. Another architecture than the one compiled for, and x32's numbers, kill the process unless Foreign lists them.
+//  2. A number that is not in the architecture's table, in a hole or beyond its end, gets Unknown.
+//  3. A call that Deny names gets Default, or errno(EPERM) where Default would let it pass.
+//  4. A call that Rules name is allowed where the condition of every one of them holds, whether Allow names it or not;
+//     otherwise it gets the most severe action among the rules that fail.
+//  5. A call that Allow names is allowed.
+//  6. Any other call gets Default.
+type Spec struct {
+	Default Action // unset means errno(EPERM)
+	Unknown Action // unset means errno(ENOSYS)
+	Foreign []Arch // further architectures that the kernel can run beside the native one; the native one is ignored
+	Allow   []Item
+	Deny    []Item
+	Rules   []Rule
+}
+
+// Item is a call, or a group of calls whose name begins with @.
+type Item struct {
+	Name string
+	From string // where it was said, for errors and Explain; may be empty
+}
+
+// Rule decides one call by its arguments, or fixes its action.
+type Rule struct {
+	Call string // a call; with an action in Expr also a group
+	Expr string // the condition under which the call is allowed, or an action such as errno(ENOSYS)
+	Else Action // where the condition is false; unset means Spec.Default, or errno(EPERM) where that would let it pass
+	From string // where it was said; may be empty
+}
+
+// Error is one thing wrong with a Spec.
+type Error struct {
+	From string // the item or rule that is wrong; "" if there is none to name
+	Col  int    // from 1, in bytes of the rule's expression; 0 if not within one
+	Msg  string
+	Hint string // what was probably meant, or what would help; may be empty
+}
+
+func (e *Error) Error() string {
+	s := ""
+	if e.From != "" {
+		s = e.From + ": "
+	}
+	if e.Col > 0 {
+		s += "column " + strconv.Itoa(e.Col) + ": "
+	}
+	s += e.Msg
+	if e.Hint != "" {
+		s += " (" + e.Hint + ")"
+	}
+	return s
+}
+
+// Errors is everything wrong with a Spec, in its order. Compile's error is one when it is not nil.
+type Errors []*Error
+
+func (e Errors) Error() string {
+	s := ""
+	for i, x := range e {
+		if i > 0 {
+			s += "\n"
+		}
+		s += x.Error()
+	}
+	return s
+}
