@@ -1,0 +1,137 @@
+package sandbox
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// nsKind is a kind of namespace for the doctor: its name in /proc/PID/ns and in user.max_*_namespaces.
+type nsKind struct {
+	name, sysctl, config string
+	flag                 uintptr
+}
+
+var nsKinds = [...]nsKind{
+	{"user", "user.max_user_namespaces", "CONFIG_USER_NS", 0},
+	{"mnt", "user.max_mnt_namespaces", "CONFIG_NAMESPACES", unix.CLONE_NEWNS},
+	{"pid", "user.max_pid_namespaces", "CONFIG_PID_NS", unix.CLONE_NEWPID},
+	{"ipc", "user.max_ipc_namespaces", "CONFIG_IPC_NS", unix.CLONE_NEWIPC},
+	{"uts", "user.max_uts_namespaces", "CONFIG_UTS_NS", unix.CLONE_NEWUTS},
+	{"net", "user.max_net_namespaces", "CONFIG_NET_NS", unix.CLONE_NEWNET},
+	{"cgroup", "user.max_cgroup_namespaces", "CONFIG_CGROUPS", unix.CLONE_NEWCGROUP},
+	{"time", "user.max_time_namespaces", "CONFIG_TIME_NS", unix.CLONE_NEWTIME},
+}
+
+func probeNamespace(m *Machine, name string) Finding {
+	for _, k := range nsKinds {
+		if k.name != name {
+			continue
+		}
+		err := m.Namespaces(k.flag)
+		if err == nil {
+			return fine(k.made())
+		}
+		if k.flag != 0 && m.Namespaces(0) != nil {
+			return Finding{State: StateUnknown, Found: "not tried", Cause: "there is no user namespace to make it in", Remedy: "see userns"}
+		}
+		return k.refused(m, err)
+	}
+	return Finding{State: StateUnknown, Found: "no such kind"}
+}
+
+func (k nsKind) made() string {
+	if k.flag == 0 {
+		return "made one, mapped an id, used a capability in it"
+	}
+	return "made one"
+}
+
+// refused finds the cause of a namespace that could not be made, from the most certain to the least.
+func (k nsKind) refused(m *Machine, err error) Finding {
+	found := "clone: " + errnoText(err)
+	e := errnoIn(err)
+	limit := "/proc/sys/" + strings.Replace(k.sysctl, ".", "/", 1)
+	switch {
+	case m.read(limit) == "0":
+		return lacking(found, k.sysctl+"=0", "sysctl -w "+k.sysctl+"=15000")
+	case e == syscall.ENOSPC:
+		return lacking(found, k.sysctl+"="+orAbsent(m.read(limit))+" is used up, or 32 namespaces are nested already", "sysctl -w "+k.sysctl+"=63359")
+	case e == syscall.EINVAL || e == syscall.ENOSYS && !m.filtered():
+		return lacking(found, "the kernel was built without "+k.config, "run a kernel built with "+k.config+"=y")
+	}
+	return m.denied(found)
+}
+
+// appArmorFile is the profile that lets one program make user namespaces where AppArmor restricts them (Ubuntu since
+// 23.10); it confines nothing else.
+func appArmorFile(exe string) string {
+	return `printf 'abi <abi/4.0>,\nprofile cordon ` + exe + ` flags=(unconfined) {\n  userns,\n}\n' | ` +
+		`sudo tee /etc/apparmor.d/cordon && sudo apparmor_parser -r /etc/apparmor.d/cordon`
+}
+
+// denied names who forbids user namespaces, where the kernel has them.
+func (m *Machine) denied(found string) Finding {
+	switch {
+	case m.read("/proc/sys/kernel/unprivileged_userns_clone") == "0" && m.UID != 0:
+		return lacking(found, "kernel.unprivileged_userns_clone=0 (Debian's and Arch's switch)", "sysctl -w kernel.unprivileged_userns_clone=1")
+	case m.read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" && m.UID != 0:
+		return lacking(found, "kernel.apparmor_restrict_unprivileged_userns=1 (Ubuntu since 23.10): user namespaces are for programs with an AppArmor profile that says so",
+			appArmorFile(m.Exe)+"; or, for every program, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0")
+	case m.filtered():
+		return lacking(found, "the sysctls allow it: a seccomp filter is on this process (Seccomp: 2 in /proc/self/status), as container runtimes and systemd's RestrictNamespaces= install it", remedySeccomp)
+	case m.confinement() != "":
+		return lacking(found, "the AppArmor profile "+m.confinement()+" is on this process", "start the container with --security-opt apparmor=unconfined, or add the rule userns, to that profile")
+	case m.chrooted():
+		return lacking(found, "this process is in a chroot(2), where the kernel allows no user namespace", "enter the tree by pivot_root(2): with systemd-nspawn, unshare --mount --root, or a container")
+	case m.read("/sys/fs/selinux/enforce") == "1":
+		return lacking(found, "SELinux is enforcing and may deny user_namespace { create }", "ausearch -m avc -ts recent | audit2allow")
+	}
+	return lacking(found, "a security module or an outer sandbox forbids it", "ask whoever started this session; dmesg may name the module")
+}
+
+// chrooted says whether the root directory is not the root of a mount: chroot(2) is the only way to get there.
+func (m *Machine) chrooted() bool {
+	s, err := m.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(s) {
+		if f := strings.Fields(line); len(f) > 4 && f[4] == "/" {
+			return false
+		}
+	}
+	return true
+}
+
+func probeProc(m *Machine) Finding {
+	s, err := m.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return lacking("no /proc", "proc is not mounted", "mount -t proc proc /proc")
+	}
+	var masks []string
+	for line := range strings.Lines(s) {
+		f := strings.Fields(line)
+		if len(f) > 4 && strings.HasPrefix(f[4], "/proc/") && f[4] != "/proc/sys/fs/binfmt_misc" && f[4] != "/proc/fs/nfsd" {
+			masks = append(masks, f[4])
+		}
+	}
+	if len(masks) == 0 {
+		return fine("nothing is mounted on top of /proc")
+	}
+	return lacking(masks[0]+" and "+countOf(len(masks)-1, "other mount")+" on top of /proc",
+		"a container runtime masks parts of /proc; the kernel then refuses a new proc in a user namespace, because it would show them",
+		"docker run --security-opt systempaths=unconfined, podman run --security-opt unmask=ALL, or securityContext.procMount: Unmasked (kubernetes)")
+}
+
+func errnoText(err error) string {
+	if e := errnoIn(err); e != 0 {
+		return unix.ErrnoName(e)
+	}
+	return err.Error()
+}
+
+// errNotTried is a probe's answer where trying makes no sense.
+var errNotTried = errors.New("not tried")
