@@ -1,0 +1,185 @@
+// Package tests holds what is true of the whole tree: who may import whom, and which words are not used.
+package tests
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = ".."
+
+// A goPackage is the part of `go list -json` that is looked at here.
+type goPackage struct {
+	ImportPath string
+	Dir        string
+	Imports    []string
+	GoFiles    []string
+	CgoFiles   []string
+}
+
+func list(t *testing.T, args ...string) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Imports,GoFiles,CgoFiles"}, args...)...)
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []goPackage
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// within says whether the package at path is one of trees or below one.
+func within(path string, trees ...string) bool {
+	return slices.ContainsFunc(trees, func(tree string) bool { return path == tree || strings.HasPrefix(path, tree+"/") })
+}
+
+// Direction: cmd -> sandbox -> plan, sandbox -> internal/child -> plan, sandbox -> policy, cmd -> profiles -> policy.
+var directions = []struct {
+	tree string
+	own  []string // what it may import of this module
+	not  []string // what it may not import of others
+}{
+	{"cordon/policy", []string{"cordon/policy"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys", "github.com/seccomp/libseccomp-golang"}},
+	{"cordon/profiles", []string{"cordon/policy", "cordon/profiles"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
+	{"cordon/sandbox/plan", nil, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
+	{"cordon/sandbox/internal/child", []string{"cordon/sandbox/plan"}, []string{"fmt", "log", "github.com/seccomp/libseccomp-golang"}},
+	{"cordon/sandbox", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log", "github.com/seccomp/libseccomp-golang"}},
+	{"cordon/cmd", []string{"cordon/policy", "cordon/profiles", "cordon/sandbox"}, []string{"unsafe", "log", "net/http", "github.com/seccomp/libseccomp-golang"}},
+}
+
+// generator says whether a package is only run by go generate: it may read and write files.
+func generator(path string) bool { return strings.Contains(filepath.Base(path), "gen") }
+
+func TestImportsPointOneWay(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		// The longest tree that holds the package is the one that counts.
+		best := -1
+		for i, d := range directions {
+			if within(p.ImportPath, d.tree) && (best < 0 || len(d.tree) > len(directions[best].tree)) {
+				best = i
+			}
+		}
+		if best < 0 || generator(p.ImportPath) {
+			continue
+		}
+		d := directions[best]
+		for _, imported := range p.Imports {
+			if within(imported, "cordon") && !within(imported, d.own...) || within(imported, d.not...) {
+				t.Errorf("%s imports %s", p.ImportPath, imported)
+			}
+		}
+	}
+}
+
+// What ends up in the binary must not cost start-up time or bring code that a launcher has no use for.
+func TestBinaryLinksNothingIdle(t *testing.T) {
+	unwanted := []string{
+		"net/http", "crypto/tls", "github.com/seccomp/libseccomp-golang", "github.com/moby", "github.com/opencontainers",
+		"github.com/santhosh-tekuri", "github.com/rogpeppe", "testing", "runtime/cgo", "plugin",
+	}
+	for _, p := range list(t, "-deps", "./cmd/cordon") {
+		if within(p.ImportPath, unwanted...) {
+			t.Errorf("cmd/cordon links %s", p.ImportPath)
+		}
+		if len(p.CgoFiles) > 0 {
+			t.Errorf("cmd/cordon links cgo in %s", p.ImportPath)
+		}
+	}
+}
+
+var (
+	initFunc = regexp.MustCompile(`(?m)^func init\(\)`)
+	linkname = regexp.MustCompile(`(?m)^//go:linkname `)
+)
+
+func TestNoInitAndOneHomeForLinkname(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		for _, name := range p.GoFiles {
+			text := read(t, filepath.Join(p.Dir, name))
+			if initFunc.Match(text) {
+				t.Errorf("%s/%s: func init runs at every start of the launcher", p.ImportPath, name)
+			}
+			if linkname.Match(text) && p.ImportPath != "cordon/sandbox/internal/child" {
+				t.Errorf("%s/%s: go:linkname outside sandbox/internal/child", p.ImportPath, name)
+			}
+		}
+	}
+}
+
+// The words of the house, and what they replace. Each half is written apart so that this file is clean too.
+var words = []struct {
+	pattern *regexp.Regexp
+	instead string
+	files   []string // by suffix; nil means all
+}{
+	{regexp.MustCompile(`(?i)white` + `list|black` + `list`), "rule, allow, deny", nil},
+	{regexp.MustCompile(`(?i)"[^"]*failed` + ` to `), "the operation and the object, then the cause", []string{".go"}},
+	{regexp.MustCompile(`(?i)\bpay` + `load\b`), "task", []string{".go", ".md", ".yaml"}},
+	{regexp.MustCompile(`\bTO` + `DO\b|\bFIX` + `ME\b|not written` + ` yet`), "what is done, or nothing", nil},
+	{regexp.MustCompile(`sudo` + ` make`), "an ordinary user's command", []string{".md"}},
+}
+
+// imported are names and licences that are not ours to word.
+func imported(path string) bool {
+	return path == "LICENSE" || path == "go.sum" || strings.Contains(path, "/testdata/")
+}
+
+func TestWords(t *testing.T) {
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		name, _ := filepath.Rel(root, path)
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && (e.Name() == ".git" || name == "bin"):
+			return filepath.SkipDir
+		case !e.Type().IsRegular() || imported(name):
+			return nil
+		}
+		text := read(t, path)
+		if bytes.IndexByte(text, 0) >= 0 {
+			return nil
+		}
+		for _, w := range words {
+			if w.files != nil && !slices.Contains(w.files, filepath.Ext(name)) {
+				continue
+			}
+			for _, at := range w.pattern.FindAllIndex(text, -1) {
+				t.Errorf("%s:%d: %q: say %s", name, 1+bytes.Count(text[:at[0]], []byte("\n")), text[at[0]:at[1]], w.instead)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
