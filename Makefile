@@ -1,6 +1,6 @@
 # cordon. `make run` sets up what is missing, builds, and runs a command in the default profile; `make test` tests it.
 
-VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME := 30s
 
@@ -32,7 +32,7 @@ lint:
 # Ratios against bubblewrap and a straight-line C program. ARGS=-short is quick, ARGS=-write updates docs/performance.md.
 bench: build
 	@.ci/setup bench
-	gcc -O2 -static -o bin/floor tests/bench/floor.c
+	gcc -O2 -static -o bin/floor tests/bench/floor/floor.c
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/bench ./tests/bench
 	bin/bench $(ARGS)
 
