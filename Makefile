@@ -3,8 +3,10 @@
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME := 30s
-
 CMD      := sh -c 'id; hostname; ls -A ~; cat /proc/net/dev'
+
+# The binary that the tests are about.
+export CORDON_BIN := $(CURDIR)/bin/cordon
 
 .PHONY: build run test race lint bench attacks attacks-peers fuzz generate clean
 
@@ -38,12 +40,13 @@ bench: build
 
 # Every attack, tried for real, against every shipped profile that claims to stop it: the matrix.
 attacks: build
-	CGO_ENABLED=0 go test -count=1 -v ./tests/attacks
+	@.ci/setup test
+	CGO_ENABLED=0 go test -count=1 -v -run Matrix ./tests/attacks
 
 # The same probes inside bubblewrap, for comparison.
 attacks-peers: build
-	@.ci/setup bench
-	CORDON_PEERS=1 CGO_ENABLED=0 go test -count=1 -v ./tests/attacks
+	@.ci/setup ci
+	CORDON_ATTACKS_PEER=bwrap CGO_ENABLED=0 go test -count=1 -v -run Matrix ./tests/attacks
 
 fuzz:
 	.ci/fuzz $(FUZZTIME)
