@@ -195,7 +195,7 @@ func probeSysResource(m *Machine) Finding {
 		return fine("CAP_SYS_RESOURCE is effective")
 	}
 	return Finding{State: StatePartial, Found: "no CAP_SYS_RESOURCE: hard limits can only be lowered, oom_score_adj only raised",
-		Cause: "an ordinary user does not have it", Remedy: "none needed, unless a profile asks for more than the limits below"}
+		Cause: "it is not in the effective set", Remedy: "none needed, unless a profile asks for more than the limits below"}
 }
 
 func probeBPF(m *Machine) Finding {

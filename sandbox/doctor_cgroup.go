@@ -61,7 +61,7 @@ func probeCgroup(m *Machine) Finding {
 	case "":
 		return lacking("not mounted", "no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 	case "v1", "hybrid":
-		return lacking(v.layout+": "+countOf(len(v.v1), "v1 hierarchie"), "the controllers are bound to v1, which cannot be delegated safely",
+		return lacking(v.layout+": "+countOf(len(v.v1), "v1 mount"), "the controllers are bound to v1, which cannot be delegated safely",
 			"boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all")
 	}
 	return probeCgroup2(m, v)

@@ -87,7 +87,7 @@ func probeNotify(m *Machine) Finding {
 	return lacking("no user notification", "it is there since Linux 5.0", "run a newer kernel")
 }
 
-// landlockLevels says what each ABI adds; the index is the ABI.
+// landlockLevels says what each ABI adds, and the first kernel; the index is the ABI.
 var landlockLevels = [...]string{
 	1: "1 files (5.13)",
 	2: "2 rename and link across directories (5.19)",
@@ -96,8 +96,11 @@ var landlockLevels = [...]string{
 	5: "5 ioctl on devices (6.10)",
 	6: "6 scopes: signal, abstract unix socket (6.12)",
 	7: "7 audit log (6.15)",
-	8: "8 all threads at once (7.0)",
+	8: "8 all threads at once",
 }
+
+// landlockUsed is the highest ABI that a profile can ask something of.
+const landlockUsed = 6
 
 func probeLandlock(m *Machine) Finding {
 	v, e := m.Call(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION, 0, 0)
@@ -110,9 +113,9 @@ func probeLandlock(m *Machine) Finding {
 		return lacking("ENOSYS", "the seccomp filter on this process, or a kernel without CONFIG_SECURITY_LANDLOCK", remedySeccomp)
 	case e != 0:
 		return lacking(errnoText(e), "the kernel was built without CONFIG_SECURITY_LANDLOCK, or is older than 5.13", "run a kernel built with CONFIG_SECURITY_LANDLOCK=y; or let the profile say missing: [landlock]")
-	case abi < len(landlockLevels)-1:
+	case abi < landlockUsed:
 		return Finding{State: StatePartial, Found: "ABI " + strconv.Itoa(abi) + ": " + landlockAdds(1, abi),
-			Cause: "this kernel lacks " + landlockAdds(abi+1, len(landlockLevels)-1), Remedy: "run a newer kernel where a profile asks for these"}
+			Cause: "this kernel lacks " + landlockAdds(abi+1, landlockUsed), Remedy: "run a newer kernel where a profile asks for these"}
 	}
 	return fine("ABI " + strconv.Itoa(abi) + ": " + landlockAdds(1, abi))
 }
