@@ -25,11 +25,12 @@ type goPackage struct {
 	Imports    []string
 	GoFiles    []string
 	CgoFiles   []string
+	Module     *struct{ Path string }
 }
 
 func list(t *testing.T, args ...string) []goPackage {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Imports,GoFiles,CgoFiles"}, args...)...)
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Imports,GoFiles,CgoFiles,Module"}, args...)...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	cmd.Stderr = os.Stderr
@@ -105,6 +106,34 @@ func TestBinaryLinksNothingIdle(t *testing.T) {
 		if len(p.CgoFiles) > 0 {
 			t.Errorf("cmd/cordon links cgo in %s", p.ImportPath)
 		}
+	}
+}
+
+// docs/dependencies.md has a line for every module of go.mod that says where it is linked.
+func TestDependenciesAreDocumented(t *testing.T) {
+	row := regexp.MustCompile(`(?m)^\| ([a-z]\S+) \| (binary|binary on Windows|tests|generator) \| .+ \|$`)
+	documented := map[string]string{}
+	for _, m := range row.FindAllStringSubmatch(string(read(t, filepath.Join(root, "docs/dependencies.md"))), -1) {
+		documented[m[1]] = m[2]
+	}
+	linked := map[string]bool{}
+	for _, p := range list(t, "-deps", "./cmd/cordon") {
+		if p.Module != nil {
+			linked[p.Module.Path] = true
+		}
+	}
+	required := regexp.MustCompile(`(?m)^(?:require )?\t?(\S+\.\S+) v\S+`).FindAllStringSubmatch(string(read(t, filepath.Join(root, "go.mod"))), -1)
+	for _, m := range required {
+		module := m[1]
+		if where := documented[module]; where == "" {
+			t.Errorf("%s has no line", module)
+		} else if linked[module] != (where == "binary") {
+			t.Errorf("%s: said to be linked in %s; in the binary: %v", module, where, linked[module])
+		}
+		delete(documented, module)
+	}
+	for module := range documented {
+		t.Errorf("%s has a line and is not in go.mod", module)
 	}
 }
 
