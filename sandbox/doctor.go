@@ -10,22 +10,22 @@ import (
 
 // Finding is the outcome of one check of what this machine can do for a sandbox.
 type Finding struct {
-	Name   string `json:"name"`
-	State  State  `json:"state"`
-	Found  string `json:"found"`            // what was seen, and where it is not obvious, how
-	For    string `json:"for"`              // what needs it
-	Cause  string `json:"cause,omitempty"`  // why it is missing
-	Remedy string `json:"remedy,omitempty"` // the exact command or setting
+	Name   string  `json:"name"`
+	State  Outcome `json:"state"`
+	Found  string  `json:"found"`            // what was seen, and where it is not obvious, how
+	For    string  `json:"for"`              // what needs it
+	Cause  string  `json:"cause,omitempty"`  // why it is missing
+	Remedy string  `json:"remedy,omitempty"` // the exact command or setting
 }
 
-// State is the outcome in a word.
-type State string
+// Outcome is what a check came to, in a word.
+type Outcome string
 
 const (
-	StateOK      State = "ok"
-	StateMissing State = "missing"
-	StatePartial State = "partial" // there, with a restriction that Found names
-	StateUnknown State = "unknown" // could not be tried
+	OutcomeOK      Outcome = "ok"
+	OutcomeMissing Outcome = "missing"
+	OutcomePartial Outcome = "partial" // there, with a restriction that Found names
+	OutcomeUnknown Outcome = "unknown" // could not be tried
 )
 
 // Machine is what the doctorChecks ask: files, and things tried for real. ThisMachine is the real one; a test states its own.
@@ -92,10 +92,10 @@ func Diagnose(m *Machine) []Finding {
 	return out
 }
 
-func fine(found string) Finding { return Finding{State: StateOK, Found: found} }
+func fine(found string) Finding { return Finding{State: OutcomeOK, Found: found} }
 
 func lacking(found, cause, remedy string) Finding {
-	return Finding{State: StateMissing, Found: found, Cause: cause, Remedy: remedy}
+	return Finding{State: OutcomeMissing, Found: found, Cause: cause, Remedy: remedy}
 }
 
 func probeKernel(m *Machine) Finding {
@@ -194,7 +194,7 @@ func probeSysResource(m *Machine) Finding {
 	if m.HasCap(capSysResource) {
 		return fine("CAP_SYS_RESOURCE is effective")
 	}
-	return Finding{State: StatePartial, Found: "no CAP_SYS_RESOURCE: hard limits can only be lowered, oom_score_adj only raised",
+	return Finding{State: OutcomePartial, Found: "no CAP_SYS_RESOURCE: hard limits can only be lowered, oom_score_adj only raised",
 		Cause: "it is not in the effective set", Remedy: "none needed, unless a profile asks for more than the limits below"}
 }
 
@@ -202,7 +202,7 @@ func probeBPF(m *Machine) Finding {
 	found := "kernel.unprivileged_bpf_disabled=" + orAbsent(m.read("/proc/sys/kernel/unprivileged_bpf_disabled")) +
 		", lockdown: " + orAbsent(bracketed(m.read("/sys/kernel/security/lockdown")))
 	if m.read("/proc/sys/kernel/unprivileged_bpf_disabled") == "0" {
-		return Finding{State: StatePartial, Found: found, Cause: "any user may load BPF programs", Remedy: "sysctl -w kernel.unprivileged_bpf_disabled=2"}
+		return Finding{State: OutcomePartial, Found: found, Cause: "any user may load BPF programs", Remedy: "sysctl -w kernel.unprivileged_bpf_disabled=2"}
 	}
 	return fine(found)
 }

@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// cgroupView is what this process can see of cgroups(7).
-type cgroupView struct {
+// doctorCgroups is what this process can see of cgroups(7).
+type doctorCgroups struct {
 	layout string   // "v2", "v1", "hybrid" or ""
 	dir    string   // v2: the own group's directory
 	v1     []string // v1: mount points of the hierarchies
 }
 
 // cgroups reads the layout from the mount table and the own group from /proc/self/cgroup.
-func (m *Machine) cgroups() cgroupView {
-	var v cgroupView
+func (m *Machine) cgroups() doctorCgroups {
+	var v doctorCgroups
 	mount := ""
 	s, _ := m.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(s) {
@@ -67,7 +67,7 @@ func probeCgroup(m *Machine) Finding {
 	return probeCgroup2(m, v)
 }
 
-func probeCgroup2(m *Machine, v cgroupView) Finding {
+func probeCgroup2(m *Machine, v doctorCgroups) Finding {
 	have := strings.Fields(m.read(v.dir + "/cgroup.controllers"))
 	found := "v2, " + v.dir + ", controllers: " + orAbsent(strings.Join(have, " "))
 	if !m.Writable(v.dir) || !m.Writable(v.dir+"/cgroup.procs") {

@@ -34,14 +34,14 @@ func probeProcessAPI(m *Machine) Finding {
 func probeIDMap(m *Machine) Finding {
 	where := m.FileSystem()
 	if m.UID != 0 {
-		return Finding{State: StateUnknown, Found: "not tried as an ordinary user, who keeps the own id and needs none"}
+		return Finding{State: OutcomeUnknown, Found: "not tried as an ordinary user, who keeps the own id and needs none"}
 	}
 	err := m.IDMap()
 	switch e := errnoIn(err); {
 	case err == nil:
 		return fine("made an idmapped mount of the working directory (" + where + ")")
 	case errors.Is(err, errNotTried):
-		return Finding{State: StateUnknown, Found: err.Error()}
+		return Finding{State: OutcomeUnknown, Found: err.Error()}
 	case e == syscall.EINVAL:
 		return lacking("mount_setattr: EINVAL", "the file system of the working directory, "+where+", cannot be idmapped",
 			"cordon run --host-user caller, or work on ext4, xfs, btrfs, or tmpfs since Linux 6.3")
@@ -61,7 +61,7 @@ func probeOverlay(m *Machine) Finding {
 	case err == nil:
 		return fine("mounted one in a user namespace")
 	case errors.Is(err, errNotTried):
-		return Finding{State: StateUnknown, Found: err.Error()}
+		return Finding{State: OutcomeUnknown, Found: err.Error()}
 	case (e == syscall.EPERM || e == syscall.ENODEV) && !kernelAtLeast(m.Release(), 5, 11):
 		return lacking(errnoText(err), "overlays in user namespaces are there since Linux 5.11", "run a newer kernel")
 	}
@@ -114,7 +114,7 @@ func probeLandlock(m *Machine) Finding {
 	case e != 0:
 		return lacking(errnoText(e), "the kernel was built without CONFIG_SECURITY_LANDLOCK, or is older than 5.13", "run a kernel built with CONFIG_SECURITY_LANDLOCK=y; or let the profile say missing: [landlock]")
 	case abi < landlockUsed:
-		return Finding{State: StatePartial, Found: "ABI " + strconv.Itoa(abi) + ": " + landlockAdds(1, abi),
+		return Finding{State: OutcomePartial, Found: "ABI " + strconv.Itoa(abi) + ": " + landlockAdds(1, abi),
 			Cause: "this kernel lacks " + landlockAdds(abi+1, landlockUsed), Remedy: "run a newer kernel where a profile asks for these"}
 	}
 	return fine("ABI " + strconv.Itoa(abi) + ": " + landlockAdds(1, abi))

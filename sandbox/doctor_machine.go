@@ -77,8 +77,8 @@ func doctorRlimit(resource int) (soft, hard uint64) {
 	return r.Cur, r.Max
 }
 
-// nowhere is a program that does not exist: a child that gets as far as ENOENT has passed everything before it.
-const nowhere = "/proc/self/nowhere"
+// doctorNowhere is a program that does not exist: a child that gets as far as ENOENT has passed everything before it.
+const doctorNowhere = "/proc/self/doctorNowhere"
 
 // tryNamespaces makes a user namespace and those in flags, maps the caller's id, and uses a capability inside: chroot
 // to where it is, and, with a mount namespace, a change of propagation. Then the child fails to execute a program that
@@ -89,7 +89,7 @@ func tryNamespaces(flags uintptr) error {
 	attr.Sys.Unshareflags = flags & (unix.CLONE_NEWNS | unix.CLONE_NEWTIME)
 	attr.Sys.Chroot = "/"
 	attr.Dir = "/"
-	pid, err := syscall.ForkExec(nowhere, []string{nowhere}, attr)
+	pid, err := syscall.ForkExec(doctorNowhere, []string{doctorNowhere}, attr)
 	if err == nil {
 		syscall.Wait4(pid, nil, 0, nil)
 	}

@@ -92,12 +92,12 @@ func TestDiagnoseHealthyMachine(t *testing.T) {
 		t.Fatalf("%d findings for %d checks", len(all), len(doctorChecks))
 	}
 	for _, f := range all {
-		want := StateOK
+		want := OutcomeOK
 		switch f.Name {
 		case "idmap":
-			want = StateUnknown // an ordinary user
+			want = OutcomeUnknown // an ordinary user
 		case "sys-resource":
-			want = StatePartial
+			want = OutcomePartial
 		}
 		if f.State != want || f.Found == "" || f.For == "" {
 			t.Errorf("%s: %+v, want %s", f.Name, f, want)
@@ -112,110 +112,110 @@ func TestDiagnoseCauses(t *testing.T) {
 	for _, tt := range []struct {
 		title, check  string
 		mend          func(*fakeMachine)
-		state         State
+		state         Outcome
 		cause, remedy string // substrings
 	}{
 		{"sysctl limit", userns, func(f *fakeMachine) {
 			f.ns[0] = syscall.ENOSPC
 			f.files["/proc/sys/user/max_user_namespaces"] = "0\n"
-		}, StateMissing, "user.max_user_namespaces=0", "sysctl -w user.max_user_namespaces=15000"},
+		}, OutcomeMissing, "user.max_user_namespaces=0", "sysctl -w user.max_user_namespaces=15000"},
 		{"limit used up", userns, func(f *fakeMachine) { f.ns[0] = syscall.ENOSPC },
-			StateMissing, "user.max_user_namespaces=10000 is used up", "sysctl -w user.max_user_namespaces=63359"},
+			OutcomeMissing, "user.max_user_namespaces=10000 is used up", "sysctl -w user.max_user_namespaces=63359"},
 		{"debian", userns, func(f *fakeMachine) {
 			f.ns[0] = syscall.EPERM
 			f.files["/proc/sys/kernel/unprivileged_userns_clone"] = "0\n"
-		}, StateMissing, "kernel.unprivileged_userns_clone=0", "sysctl -w kernel.unprivileged_userns_clone=1"},
+		}, OutcomeMissing, "kernel.unprivileged_userns_clone=0", "sysctl -w kernel.unprivileged_userns_clone=1"},
 		{"ubuntu", userns, func(f *fakeMachine) {
-			f.ns[0] = &fs.PathError{Op: "fork/exec", Path: nowhere, Err: syscall.EACCES}
+			f.ns[0] = &fs.PathError{Op: "fork/exec", Path: doctorNowhere, Err: syscall.EACCES}
 			f.files["/proc/sys/kernel/apparmor_restrict_unprivileged_userns"] = "1\n"
-		}, StateMissing, "kernel.apparmor_restrict_unprivileged_userns=1", `profile cordon /usr/local/bin/cordon flags=(unconfined) {\n  userns,\n}`},
+		}, OutcomeMissing, "kernel.apparmor_restrict_unprivileged_userns=1", `profile cordon /usr/local/bin/cordon flags=(unconfined) {\n  userns,\n}`},
 		{"container filter", userns, func(f *fakeMachine) { f.ns[0] = syscall.EPERM; filter(f) },
-			StateMissing, "seccomp filter", "--security-opt seccomp=unconfined"},
+			OutcomeMissing, "seccomp filter", "--security-opt seccomp=unconfined"},
 		{"container filter answers ENOSYS", userns, func(f *fakeMachine) { f.ns[0] = syscall.ENOSYS; filter(f) },
-			StateMissing, "seccomp filter", "--security-opt seccomp=unconfined"},
+			OutcomeMissing, "seccomp filter", "--security-opt seccomp=unconfined"},
 		{"container apparmor", userns, func(f *fakeMachine) {
 			f.ns[0] = syscall.EPERM
 			f.files["/proc/self/attr/current"] = "docker-default (enforce)\n"
-		}, StateMissing, "AppArmor profile docker-default", "apparmor=unconfined"},
+		}, OutcomeMissing, "AppArmor profile docker-default", "apparmor=unconfined"},
 		{"unconfined is no cause", userns, func(f *fakeMachine) {
 			f.ns[0] = syscall.EPERM
 			f.files["/proc/self/attr/current"] = "unconfined\n"
 			f.files["/sys/fs/selinux/enforce"] = "1"
-		}, StateMissing, "SELinux", "ausearch"},
+		}, OutcomeMissing, "SELinux", "ausearch"},
 		{"chroot", userns, func(f *fakeMachine) {
 			f.ns[0] = syscall.EPERM
 			f.files["/proc/self/mountinfo"] = "23 22 0:2 / /proc rw - proc proc rw\n"
-		}, StateMissing, "chroot(2)", "pivot_root(2)"},
+		}, OutcomeMissing, "chroot(2)", "pivot_root(2)"},
 		{"unknown refusal", userns, func(f *fakeMachine) { f.ns[0] = syscall.EPERM },
-			StateMissing, "security module or an outer sandbox", "ask whoever"},
+			OutcomeMissing, "security module or an outer sandbox", "ask whoever"},
 		{"no kernel support", userns, func(f *fakeMachine) { f.ns[0] = syscall.EINVAL },
-			StateMissing, "CONFIG_USER_NS", "CONFIG_USER_NS=y"},
+			OutcomeMissing, "CONFIG_USER_NS", "CONFIG_USER_NS=y"},
 		{"one kind missing", "time", func(f *fakeMachine) { f.ns[unix.CLONE_NEWTIME] = syscall.EINVAL },
-			StateMissing, "CONFIG_TIME_NS", "CONFIG_TIME_NS=y"},
+			OutcomeMissing, "CONFIG_TIME_NS", "CONFIG_TIME_NS=y"},
 		{"one kind at its limit", "net", func(f *fakeMachine) {
 			f.ns[unix.CLONE_NEWNET] = syscall.ENOSPC
 			f.files["/proc/sys/user/max_net_namespaces"] = "0"
-		}, StateMissing, "user.max_net_namespaces=0", "sysctl -w user.max_net_namespaces=15000"},
+		}, OutcomeMissing, "user.max_net_namespaces=0", "sysctl -w user.max_net_namespaces=15000"},
 		{"kinds without userns", "pid", func(f *fakeMachine) { f.ns[0] = syscall.EPERM; f.ns[unix.CLONE_NEWPID] = syscall.EPERM },
-			StateUnknown, "no user namespace", "see userns"},
+			OutcomeUnknown, "no user namespace", "see userns"},
 		{"masked proc", "proc", func(f *fakeMachine) {
 			f.files["/proc/self/mountinfo"] += "25 23 0:5 / /proc/kcore ro - tmpfs tmpfs rw\n26 23 0:5 / /proc/keys ro - tmpfs tmpfs rw\n"
-		}, StateMissing, "container runtime masks", "systempaths=unconfined"},
+		}, OutcomeMissing, "container runtime masks", "systempaths=unconfined"},
 		{"binfmt_misc is no mask", "proc", func(f *fakeMachine) {
 			f.files["/proc/self/mountinfo"] += "25 23 0:5 / /proc/sys/fs/binfmt_misc rw - autofs systemd-1 rw\n"
-		}, StateOK, "", ""},
+		}, OutcomeOK, "", ""},
 		{"old kernel", "kernel", func(f *fakeMachine) { f.Release = func() string { return "5.4.0-150-generic x86_64" } },
-			StateMissing, "older than 5.12", "newer kernel"},
+			OutcomeMissing, "older than 5.12", "newer kernel"},
 		{"mount api", "mount-api", func(f *fakeMachine) { f.calls[unix.SYS_MOUNT_SETATTR] = syscall.ENOSYS },
-			StateMissing, "since Linux 5.12", "newer kernel"},
+			OutcomeMissing, "since Linux 5.12", "newer kernel"},
 		{"filtered mount api", "mount-api", func(f *fakeMachine) { f.calls[unix.SYS_OPENAT2] = syscall.ENOSYS; filter(f) },
-			StateMissing, "seccomp filter on this process", "seccomp=unconfined"},
+			OutcomeMissing, "seccomp filter on this process", "seccomp=unconfined"},
 		{"clone3", "process-api", func(f *fakeMachine) { f.calls[unix.SYS_CLONE3] = syscall.ENOSYS },
-			StateMissing, "since Linux 5.3", "newer kernel"},
+			OutcomeMissing, "since Linux 5.3", "newer kernel"},
 		{"idmap refused", "idmap", func(f *fakeMachine) {
 			f.UID = 0
 			f.FileSystem = func() string { return "overlayfs" }
 			f.IDMap = func() error { return os.NewSyscallError("mount_setattr", syscall.EINVAL) }
-		}, StateMissing, "overlayfs, cannot be idmapped", "--host-user caller"},
+		}, OutcomeMissing, "overlayfs, cannot be idmapped", "--host-user caller"},
 		{"idmap in a container", "idmap", func(f *fakeMachine) { f.UID = 0; f.IDMap = func() error { return syscall.EPERM } },
-			StateMissing, "CAP_SYS_ADMIN", "--host-user caller"},
+			OutcomeMissing, "CAP_SYS_ADMIN", "--host-user caller"},
 		{"overlay module", "overlay", func(f *fakeMachine) { f.files["/proc/filesystems"] = "\text4\n" },
-			StateMissing, "module is not loaded", "modprobe overlay"},
+			OutcomeMissing, "module is not loaded", "modprobe overlay"},
 		{"overlay too early", "overlay", func(f *fakeMachine) {
 			f.Release = func() string { return "5.10.0 x86_64" }
 			f.Overlay = func() error { return syscall.EPERM }
-		}, StateMissing, "since Linux 5.11", "newer kernel"},
+		}, OutcomeMissing, "since Linux 5.11", "newer kernel"},
 		{"no seccomp", "seccomp", func(f *fakeMachine) { delete(f.files, "/proc/sys/kernel/seccomp/actions_avail") },
-			StateMissing, "CONFIG_SECCOMP_FILTER", "CONFIG_SECCOMP_FILTER=y"},
+			OutcomeMissing, "CONFIG_SECCOMP_FILTER", "CONFIG_SECCOMP_FILTER=y"},
 		{"no notification", "seccomp-notify", func(f *fakeMachine) { f.calls[unix.SYS_SECCOMP] = syscall.EINVAL },
-			StateMissing, "since Linux 5.0", "newer kernel"},
+			OutcomeMissing, "since Linux 5.0", "newer kernel"},
 		{"landlock off at boot", "landlock", func(f *fakeMachine) { f.calls[unix.SYS_LANDLOCK_CREATE_RULESET] = syscall.EOPNOTSUPP },
-			StateMissing, "not enabled at boot; in force: lockdown,capability,yama", "lsm=landlock,lockdown,capability,yama"},
+			OutcomeMissing, "not enabled at boot; in force: lockdown,capability,yama", "lsm=landlock,lockdown,capability,yama"},
 		{"no landlock", "landlock", func(f *fakeMachine) { f.calls[unix.SYS_LANDLOCK_CREATE_RULESET] = syscall.ENOSYS },
-			StateMissing, "CONFIG_SECURITY_LANDLOCK", "missing: [landlock]"},
+			OutcomeMissing, "CONFIG_SECURITY_LANDLOCK", "missing: [landlock]"},
 		{"old landlock", "landlock", func(f *fakeMachine) { f.abi = 5 },
-			StatePartial, "6 scopes", "newer kernel"},
-		{"newer landlock than known", "landlock", func(f *fakeMachine) { f.abi = 99 }, StateOK, "", ""},
+			OutcomePartial, "6 scopes", "newer kernel"},
+		{"newer landlock than known", "landlock", func(f *fakeMachine) { f.abi = 99 }, OutcomeOK, "", ""},
 		{"no newuidmap", "idmap-ranges", func(f *fakeMachine) { f.Stat = func(string) (fs.FileMode, error) { return 0, fs.ErrNotExist } },
-			StateMissing, "newuidmap is not installed", "apt install uidmap"},
+			OutcomeMissing, "newuidmap is not installed", "apt install uidmap"},
 		{"no subuid", "idmap-ranges", func(f *fakeMachine) { f.files["/etc/subuid"] = "bob:1:1\n" },
-			StateMissing, "no subordinate ids", "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann"},
+			OutcomeMissing, "no subordinate ids", "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann"},
 		{"cgroup v1", "cgroup", func(f *fakeMachine) {
 			f.files["/proc/self/mountinfo"] = "22 1 0:1 / / rw - ext4 /dev/vda rw\n31 22 0:3 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-		}, StateMissing, "v1", "systemd.unified_cgroup_hierarchy=1"},
+		}, OutcomeMissing, "v1", "systemd.unified_cgroup_hierarchy=1"},
 		{"cgroup hybrid", "cgroup", func(f *fakeMachine) {
 			f.files["/proc/self/mountinfo"] += "31 22 0:3 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-		}, StateMissing, "bound to v1", "cgroup_no_v1=all"},
+		}, OutcomeMissing, "bound to v1", "cgroup_no_v1=all"},
 		{"cgroup not mounted", "cgroup", func(f *fakeMachine) { f.files["/proc/self/mountinfo"] = "22 1 0:1 / / rw - ext4 /dev/vda rw\n" },
-			StateMissing, "no cgroup file system", "mount -t cgroup2"},
+			OutcomeMissing, "no cgroup file system", "mount -t cgroup2"},
 		{"cgroup not delegated", "cgroup", func(f *fakeMachine) { f.Writable = func(string) bool { return false } },
-			StateMissing, "not delegated to this user", "systemd-run --user --scope -p Delegate=yes"},
+			OutcomeMissing, "not delegated to this user", "systemd-run --user --scope -p Delegate=yes"},
 		{"controller not delegated", "cgroup", func(f *fakeMachine) {
 			f.files["/sys/fs/cgroup/user.slice/run.scope/cgroup.controllers"] = "memory pids\n"
-		}, StateMissing, "controller cpu", "Delegate=cpu cpuset io memory pids"},
-		{"with CAP_SYS_RESOURCE", "sys-resource", func(f *fakeMachine) { f.caps = 1 << 24 }, StateOK, "", ""},
+		}, OutcomeMissing, "controller cpu", "Delegate=cpu cpuset io memory pids"},
+		{"with CAP_SYS_RESOURCE", "sys-resource", func(f *fakeMachine) { f.caps = 1 << 24 }, OutcomeOK, "", ""},
 		{"bpf for all", "bpf", func(f *fakeMachine) { f.files["/proc/sys/kernel/unprivileged_bpf_disabled"] = "0\n" },
-			StatePartial, "any user may load BPF", "unprivileged_bpf_disabled=2"},
+			OutcomePartial, "any user may load BPF", "unprivileged_bpf_disabled=2"},
 	} {
 		t.Run(tt.title, func(t *testing.T) {
 			m := newFakeMachine()
@@ -250,7 +250,7 @@ func TestKernelAtLeast(t *testing.T) {
 // TestProbesLeaveNothing tries the real probes: they must agree with themselves, and leave no child and no descriptor.
 func TestProbesLeaveNothing(t *testing.T) {
 	before := openFiles(t)
-	for _, k := range nsKinds {
+	for _, k := range doctorKinds {
 		first, second := tryNamespaces(k.flag), tryNamespaces(k.flag)
 		if !errors.Is(first, errnoIn(second)) && (first == nil) != (second == nil) {
 			t.Errorf("%s: %v, then %v", k.name, first, second)

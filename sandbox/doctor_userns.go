@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nsKind is a kind of namespace for the doctor: its name in /proc/PID/ns and in user.max_*_namespaces.
-type nsKind struct {
+// doctorKind is a kind of namespace for the doctor: its name in /proc/PID/ns and in user.max_*_namespaces.
+type doctorKind struct {
 	name, sysctl, config string
 	flag                 uintptr
 }
 
-var nsKinds = [...]nsKind{
+var doctorKinds = [...]doctorKind{
 	{"user", "user.max_user_namespaces", "CONFIG_USER_NS", 0},
 	{"mnt", "user.max_mnt_namespaces", "CONFIG_NAMESPACES", unix.CLONE_NEWNS},
 	{"pid", "user.max_pid_namespaces", "CONFIG_PID_NS", unix.CLONE_NEWPID},
@@ -26,7 +26,7 @@ var nsKinds = [...]nsKind{
 }
 
 func probeNamespace(m *Machine, name string) Finding {
-	for _, k := range nsKinds {
+	for _, k := range doctorKinds {
 		if k.name != name {
 			continue
 		}
@@ -35,14 +35,14 @@ func probeNamespace(m *Machine, name string) Finding {
 			return fine(k.made())
 		}
 		if k.flag != 0 && m.Namespaces(0) != nil {
-			return Finding{State: StateUnknown, Found: "not tried", Cause: "there is no user namespace to make it in", Remedy: "see userns"}
+			return Finding{State: OutcomeUnknown, Found: "not tried", Cause: "there is no user namespace to make it in", Remedy: "see userns"}
 		}
 		return k.refused(m, err)
 	}
-	return Finding{State: StateUnknown, Found: "no such kind"}
+	return Finding{State: OutcomeUnknown, Found: "no such kind"}
 }
 
-func (k nsKind) made() string {
+func (k doctorKind) made() string {
 	if k.flag == 0 {
 		return "made one, mapped an id, used a capability in it"
 	}
@@ -50,7 +50,7 @@ func (k nsKind) made() string {
 }
 
 // refused finds the cause of a namespace that could not be made, from the most certain to the least.
-func (k nsKind) refused(m *Machine, err error) Finding {
+func (k doctorKind) refused(m *Machine, err error) Finding {
 	found := "clone: " + errnoText(err)
 	e := errnoIn(err)
 	limit := "/proc/sys/" + strings.Replace(k.sysctl, ".", "/", 1)
