@@ -29,7 +29,17 @@ type Profile struct {
 	OnDenial     OnDenial
 	Missing      []MissingLayer // layers that the host may lack; they are then reported, not enforced
 
-	Sources []Source // sorted by Path
+	Remove  []Removal // what a file takes away from those it is merged over; none is left in an effective profile
+	Sources []Source  // sorted by Path
+}
+
+// Removal takes away what an inherited list or map holds. Merge applies it; one that finds nothing stays, and Validate
+// reports it.
+type Removal struct {
+	Section string // "mounts", "env", "capabilities", "syscalls", "landlock", "limits" or "missing"
+	Value   string // the exact value: a mount's target, a name, a path; for a rule its call
+	Expr    string // syscalls: the expression of a rule; "" takes from allow and arches
+	Pos     Pos
 }
 
 // Pos is a place in a profile. The zero Pos stands for a built-in default; File "command line" with Line 0 for a flag,

@@ -1,0 +1,183 @@
+package policy
+
+import (
+	"strings"
+
+	"github.com/goccy/go-yaml/token"
+)
+
+// comment is a comment of the file and what stands around it.
+type comment struct {
+	text      string
+	line, col int
+	own       bool // nothing stands before it on its line
+	depth     int  // brackets open around it
+	closing   bool // the next thing is a closing bracket
+}
+
+// attachComments hangs every comment on the item that it belongs to: on the one that follows, if it has a line of its
+// own; on the one before, if it stands behind something or is indented deeper than what follows.
+func (d *document) attachComments(tokens token.Tokens) {
+	comments := d.findComments(tokens)
+	var all []*item
+	walkItems(d.root, func(it *item) { all = append(all, it) })
+	next := 0 // the first item that begins after the comment
+	for _, c := range comments {
+		for next < len(all) && before(all[next].line, all[next].col, c.line, c.col) {
+			next++
+		}
+		if c.own && !c.closing {
+			d.attachOwn(c, all, next)
+		} else {
+			d.attachTail(c, all, next)
+		}
+	}
+	for i, it := range all {
+		if i > 0 && !it.flow && d.blankBefore(it.line) {
+			it.head = append(it.head, "")
+		}
+	}
+	d.splitHead(all)
+}
+
+func before(line, col, line2, col2 int) bool { return line < line2 || line == line2 && col < col2 }
+
+func walkItems(n *node, f func(*item)) {
+	if n == nil {
+		return
+	}
+	for _, it := range n.items {
+		f(it)
+		walkItems(it.val, f)
+	}
+}
+
+func (d *document) findComments(tokens token.Tokens) []comment {
+	var out []comment
+	depth := 0
+	for i, t := range tokens {
+		switch t.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			depth++
+		case token.MappingEndType, token.SequenceEndType:
+			depth--
+		case token.CommentType:
+			line, col := place(t)
+			text := "#" + strings.TrimRight(t.Value, " \t\n")
+			out = append(out, comment{text: text, line: line, col: col, own: d.alone(line, col), depth: depth, closing: closes(tokens[i+1:])})
+		}
+	}
+	return out
+}
+
+// alone says whether nothing stands before col.
+func (d *document) alone(line, col int) bool {
+	if line < 1 || line > len(d.lines) {
+		return true
+	}
+	for i, r := range []rune(d.lines[line-1]) {
+		if i >= col-1 {
+			break
+		}
+		if r != ' ' && r != '\t' {
+			return false
+		}
+	}
+	return true
+}
+
+func closes(rest token.Tokens) bool {
+	for _, t := range rest {
+		switch t.Type {
+		case token.CommentType, token.CollectEntryType:
+		case token.MappingEndType, token.SequenceEndType:
+			return true
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+func (d *document) blankBefore(line int) bool {
+	return line >= 2 && line-2 < len(d.lines) && strings.TrimSpace(d.lines[line-2]) == ""
+}
+
+func (d *document) withBlank(to []string, c comment) []string {
+	if d.blankBefore(c.line) {
+		to = append(to, "")
+	}
+	return append(to, c.text)
+}
+
+func (d *document) attachOwn(c comment, all []*item, next int) {
+	limit := 1
+	if next < len(all) {
+		limit = all[next].col
+	}
+	if c.depth == 0 && c.col > limit {
+		if it := deeper(all[:next], c.col, limit); it != nil {
+			it.foot = d.withBlank(it.foot, c)
+			return
+		}
+	}
+	if next == len(all) {
+		d.foot = d.withBlank(d.foot, c)
+		return
+	}
+	all[next].head = d.withBlank(all[next].head, c)
+}
+
+// deeper finds the item, among those that end at the last one, that a comment at col continues: the outermost that is
+// indented more than limit and no more than col.
+func deeper(all []*item, col, limit int) *item {
+	var found *item
+	least := col
+	for i := len(all) - 1; i >= 0 && least > limit; i-- {
+		if it := all[i]; !it.flow && it.col <= least && it.col > limit {
+			if found == nil || it.col < found.col {
+				found = it
+			}
+			least = it.col
+		} else if !it.flow && it.col <= limit {
+			break
+		}
+	}
+	return found
+}
+
+func (d *document) attachTail(c comment, all []*item, next int) {
+	for i := next - 1; i >= 0; i-- {
+		it := all[i]
+		if it.flow && c.depth == 0 {
+			continue
+		}
+		if c.own {
+			it.foot = append(it.foot, c.text)
+		} else if it.tail == "" {
+			it.tail = c.text
+		} else {
+			it.head = append(it.head, c.text)
+		}
+		return
+	}
+	d.head = append(d.head, c.text)
+}
+
+// splitHead takes the file's own comment, which an empty line ends, off the first item, so that it stays on top.
+func (d *document) splitHead(all []*item) {
+	if len(all) == 0 {
+		return
+	}
+	first := all[0]
+	if d.blankBefore(first.line) && len(first.head) > 0 {
+		first.head = append(first.head, "")
+	}
+	for i := len(first.head) - 1; i >= 0; i-- {
+		if first.head[i] == "" {
+			d.head = append(d.head, first.head[:i]...)
+			first.head = first.head[i+1:]
+			return
+		}
+	}
+}

@@ -1,0 +1,154 @@
+package policy
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Error is one thing that is wrong with a profile.
+type Error struct {
+	Pos  Pos
+	Msg  string // "mounts[3]: unknown key \"mdoe\""
+	Hint string // what to do about it: "did you mean \"mode\"?"
+	Line string // the offending line of the file; "" where there is none
+}
+
+// Error is the message with its place in front and, below it, the offending line with a mark under the column.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if at := e.Pos.String(); at != "" {
+		b.WriteString(at)
+		b.WriteString(": ")
+	}
+	b.WriteString(e.Msg)
+	if e.Hint != "" {
+		b.WriteString("; ")
+		b.WriteString(e.Hint)
+	}
+	if e.Line != "" {
+		writeExcerpt(&b, e.Line, e.Pos.Col)
+	}
+	return b.String()
+}
+
+// Errors is everything that is wrong with a profile, in the order of the file.
+type Errors []*Error
+
+func (e Errors) Error() string {
+	var b strings.Builder
+	for i, x := range e {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(x.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives errors.As the single errors.
+func (e Errors) Unwrap() []error {
+	all := make([]error, len(e))
+	for i, x := range e {
+		all[i] = x
+	}
+	return all
+}
+
+// err is e as an error: nil where e is empty.
+func (e Errors) err() error {
+	if len(e) == 0 {
+		return nil
+	}
+	return e
+}
+
+// String is file:line:col, the flag's spelling for a flag, and "" for a built-in default.
+func (p Pos) String() string {
+	if p.Flag != "" {
+		return p.Flag
+	}
+	return p.at(p.Col)
+}
+
+// Short is String without the column.
+func (p Pos) Short() string {
+	if p.Flag != "" {
+		return p.Flag
+	}
+	return p.at(0)
+}
+
+func (p Pos) at(col int) string {
+	s := printable(p.File)
+	if p.Line > 0 {
+		s += ":" + strconv.Itoa(p.Line)
+		if col > 0 {
+			s += ":" + strconv.Itoa(col)
+		}
+	}
+	return s
+}
+
+// maxExcerpt is how many characters of an offending line are shown.
+const maxExcerpt = 160
+
+func writeExcerpt(b *strings.Builder, line string, col int) {
+	runes := []rune(strings.TrimRight(line, " \t"))
+	from := 0
+	if col > maxExcerpt {
+		from = col - maxExcerpt/2
+	}
+	if from > len(runes) {
+		from = len(runes)
+	}
+	to := min(len(runes), from+maxExcerpt)
+	b.WriteString("\n    ")
+	b.WriteString(printable(string(runes[from:to])))
+	if col < 1 || col-1 > to {
+		return
+	}
+	b.WriteString("\n    ")
+	for range utf8.RuneCountInString(printable(string(runes[from : col-1]))) {
+		b.WriteByte(' ')
+	}
+	b.WriteByte('^')
+}
+
+// printable escapes what a terminal would obey: control characters, bidirectional overrides, invalid UTF-8
+// (CVE-2023-28101 was a permission prompt that its subject could rewrite).
+func printable(s string) string {
+	plain := true
+	for _, r := range s {
+		if r == utf8.RuneError || r < ' ' || !unicode.IsPrint(r) {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\t':
+			b.WriteByte(' ')
+		case unicode.IsPrint(r) && r != utf8.RuneError:
+			b.WriteRune(r)
+		default:
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+	}
+	return b.String()
+}
+
+// quote is s in double quotes, shortened if it is long.
+func quote(s string) string {
+	const most = 80
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return strconv.Quote(s)
+}

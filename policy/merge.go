@@ -1,0 +1,238 @@
+package policy
+
+import (
+	"slices"
+	"time"
+)
+
+// Merge lays over on base: scalars of over win where they are set, lists append, maps merge by key, and what over
+// removes is gone from base first. Neither argument is changed.
+//
+// A scalar is set where it has a Source or is not its zero value. A removal that finds nothing is kept for Validate
+// to report, or for a further base.
+func Merge(base, over *Profile) *Profile {
+	p := *base
+	p.Sources = nil
+	p.Remove = slices.Clip(base.Remove)
+	for i := range over.Remove {
+		if !p.remove(&over.Remove[i]) {
+			p.Remove = append(p.Remove, over.Remove[i])
+		}
+	}
+	p.mergeScalars(over)
+	p.mergeRoot(over)
+	p.mergeLists(over)
+	p.mergeLandlock(over)
+	p.mergeNetwork(over)
+	p.Sources = mergeSources(base, over, &p)
+	return &p
+}
+
+func (p *Profile) mergeScalars(over *Profile) {
+	eachScalar(func(section string, k *key[Profile]) {
+		if src := k.at(over); !unset(src) || over.has(section, k.name) {
+			copyScalar(k.at(p), src)
+		}
+	})
+}
+
+// eachScalar calls f for every key that holds one value of the profile.
+func eachScalar(f func(section string, k *key[Profile])) {
+	for i := range language {
+		if k := &language[i]; k.isScalar() {
+			f("", k)
+		}
+		for j := range language[i].keys {
+			if k := &language[i].keys[j]; k.isScalar() {
+				f(language[i].name, k)
+			}
+		}
+	}
+}
+
+// isScalar is false for sections and lists, and for root, landlock and network, which have a merging of their own.
+func (k *spec) isScalar() bool { return k.typ != tSection && k.dict == 0 && !k.list }
+
+// has says whether a scalar was set.
+func (p *Profile) has(section, name string) bool {
+	for i := range p.Sources {
+		path := p.Sources[i].Path
+		if section == "" && path == name {
+			return true
+		}
+		if n := len(section); section != "" && len(path) == n+1+len(name) && path[:n] == section && path[n+1:] == name {
+			return true
+		}
+	}
+	return false
+}
+
+// unset says whether the field that ptr points to is its zero value.
+func unset(ptr any) bool {
+	switch p := ptr.(type) {
+	case *int:
+		return *p == 0
+	case *string:
+		return *p == ""
+	case *bool:
+		return !*p
+	case *TTY:
+		return *p == ""
+	case *OnDenial:
+		return *p == ""
+	case *HostUser:
+		return *p == ""
+	case *Enter:
+		return *p == ""
+	case *Namespace:
+		return *p == Namespace{}
+	case *TimeNamespace:
+		return *p == TimeNamespace{}
+	case *Opt[uint32]:
+		return !p.Set
+	case *Opt[int]:
+		return !p.Set
+	case *Opt[int64]:
+		return !p.Set
+	case *Opt[float64]:
+		return !p.Set
+	case *Opt[time.Duration]:
+		return !p.Set
+	}
+	return true
+}
+
+// namesTree says whether a root section says which tree it is; one made from flags may only add to it.
+func (p *Profile) namesTree() bool { return p.Root.Kind != RootEmpty || p.has("", "root") }
+
+// mergeRoot replaces the whole section; what only flags say is laid over it.
+func (p *Profile) mergeRoot(over *Profile) {
+	if over.namesTree() {
+		p.Root = over.Root
+		return
+	}
+	if over.Root.Overlay != "" || over.has("root", "overlay") {
+		p.Root.Overlay = over.Root.Overlay
+	}
+	if over.Root.Enter != "" || over.has("root", "enter") {
+		p.Root.Enter = over.Root.Enter
+	}
+	if over.Root.Write || over.has("root", "mode") {
+		p.Root.Write = over.Root.Write
+	}
+}
+
+func (p *Profile) mergeLists(over *Profile) {
+	p.Extends = concat(p.Extends, over.Extends)
+	p.Mounts = concat(p.Mounts, over.Mounts)
+	p.Hide = concat(p.Hide, over.Hide)
+	p.Env.Keep = concat(p.Env.Keep, over.Env.Keep)
+	p.Capabilities.Keep = concat(p.Capabilities.Keep, over.Capabilities.Keep)
+	p.Capabilities.Ambient = concat(p.Capabilities.Ambient, over.Capabilities.Ambient)
+	p.Syscalls.Arches = concat(p.Syscalls.Arches, over.Syscalls.Arches)
+	p.Syscalls.Allow = concat(p.Syscalls.Allow, over.Syscalls.Allow)
+	p.Syscalls.Deny = concat(p.Syscalls.Deny, over.Syscalls.Deny)
+	p.Syscalls.Rules = concat(p.Syscalls.Rules, over.Syscalls.Rules)
+	p.Missing = concat(p.Missing, over.Missing)
+	p.mergeMaps(over)
+}
+
+func (p *Profile) mergeMaps(over *Profile) {
+	if len(over.Env.Set) > 0 {
+		p.Env.Set = slices.Clone(p.Env.Set)
+		for _, v := range over.Env.Set {
+			p.Env.Set = setVar(p.Env.Set, v)
+		}
+	}
+	if len(over.Limits.Rlimits) > 0 {
+		p.Limits.Rlimits = slices.Clone(p.Limits.Rlimits)
+		for _, r := range over.Limits.Rlimits {
+			p.Limits.Rlimits = setRlimit(p.Limits.Rlimits, r)
+		}
+	}
+}
+
+// setVar replaces a variable in its place or appends it.
+func setVar(list []EnvVar, v EnvVar) []EnvVar {
+	if i := slices.IndexFunc(list, func(x EnvVar) bool { return x.Name == v.Name }); i >= 0 {
+		list[i] = v
+		return list
+	}
+	return append(list, v)
+}
+
+// concat is a and then b, in memory of its own unless one is empty.
+func concat[T any](a, b []T) []T {
+	switch {
+	case len(b) == 0:
+		return slices.Clip(a)
+	case len(a) == 0:
+		return slices.Clip(b)
+	}
+	out := make([]T, 0, len(a)+len(b))
+	return append(append(out, a...), b...)
+}
+
+func concatOpt[T any](a, b Opt[[]T]) Opt[[]T] {
+	return Opt[[]T]{Set: a.Set || b.Set, V: concat(a.V, b.V)}
+}
+
+func (l *Landlock) zero() bool {
+	return !l.Off && !l.Read.Set && !l.Write.Set && !l.Execute.Set && !l.Scope.Set
+}
+
+func (p *Profile) mergeLandlock(over *Profile) {
+	l, o := &p.Landlock, &over.Landlock
+	if o.zero() && !over.has("", "landlock") {
+		return
+	}
+	l.Off = o.Off
+	l.Read = concatOpt(l.Read, o.Read)
+	l.Write = concatOpt(l.Write, o.Write)
+	l.Execute = concatOpt(l.Execute, o.Execute)
+	l.Scope = concatOpt(l.Scope, o.Scope)
+}
+
+// mergeNetwork takes the later word; two lists of endpoints append.
+func (p *Profile) mergeNetwork(over *Profile) {
+	o := over.Network
+	if o.Mode == NetworkNone && len(o.Allow) == 0 && !over.has("", "network") {
+		return
+	}
+	if p.Network.Mode == NetworkAllow && o.Mode == NetworkAllow {
+		o.Allow = concat(p.Network.Allow, o.Allow)
+	}
+	p.Network = o
+}
+
+// mergeSources is the union of both, sorted; over wins. What a new root section or a removal took away has none.
+func mergeSources(base, over, merged *Profile) []Source {
+	if len(over.Sources) == 0 && len(over.Remove) == 0 {
+		return base.Sources
+	}
+	out := make([]Source, 0, len(base.Sources)+len(over.Sources))
+	i, j := 0, 0
+	for i < len(base.Sources) || j < len(over.Sources) {
+		switch {
+		case j == len(over.Sources) || i < len(base.Sources) && base.Sources[i].Path < over.Sources[j].Path:
+			if s := base.Sources[i]; !stale(s.Path, over, merged) {
+				out = append(out, s)
+			}
+			i++
+		default:
+			if i < len(base.Sources) && base.Sources[i].Path == over.Sources[j].Path {
+				i++
+			}
+			out = append(out, over.Sources[j])
+			j++
+		}
+	}
+	return out
+}
+
+func stale(path string, over, merged *Profile) bool {
+	if len(path) > 5 && path[:5] == "root." {
+		return over.namesTree()
+	}
+	return len(over.Remove) > 0 && merged.removedLimit(path)
+}

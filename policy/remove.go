@@ -1,0 +1,132 @@
+package policy
+
+import "slices"
+
+// removable says whether a section can take away with a remove: key. Those that are lists do it with an item
+// {remove: VALUE}; hide and syscalls.deny only grow.
+func removable(path string) bool {
+	switch path {
+	case "env", "capabilities", "syscalls", "landlock", "limits":
+		return true
+	}
+	return false
+}
+
+// removals reads the list of a remove: key.
+func (d *decoder) removals(n *node, section string) {
+	at := section + ".remove"
+	if !d.wants(n, seqNode, at) {
+		return
+	}
+	for i, it := range n.items {
+		if section == "syscalls" && it.val.kind == mapNode {
+			if r, ok := d.rule(it.val, index(at, i)); ok {
+				d.p.Remove = append(d.p.Remove, Removal{section, r.Call, r.Expr, r.Pos})
+			}
+			continue
+		}
+		if s, ok := d.str(it.val, index(at, i)); ok {
+			d.p.Remove = append(d.p.Remove, Removal{Section: section, Value: s, Pos: d.pos(it.val)})
+		}
+	}
+}
+
+// removal reads an item {remove: VALUE} of a list; false if n is none.
+func (d *decoder) removal(n *node, section string) bool {
+	if len(n.items) == 0 || !slices.ContainsFunc(n.items, func(it *item) bool { return it.key.text == "remove" }) {
+		return false
+	}
+	val := n.items[0].val
+	switch {
+	case len(n.items) > 1:
+		d.fail(n, section, "remove stands alone in its item", "")
+	case section == "hide" || section == "syscalls.deny":
+		d.fail(n, section, "it only grows: nothing can be removed", "do not extend the profile that hides or denies it")
+	case section != "mounts" && section != "missing":
+		d.fail(n, section, "remove is a key of the section", "")
+	default:
+		if s, ok := d.str(val, section); ok {
+			if section == "mounts" && checkPath(s) == nil {
+				s = cleanPath(s)
+			}
+			d.p.Remove = append(d.p.Remove, Removal{Section: section, Value: s, Pos: d.pos(val)})
+		}
+	}
+	return true
+}
+
+// remove applies r to what p holds and says whether it found anything.
+func (p *Profile) remove(r *Removal) bool {
+	v := r.Value
+	switch r.Section {
+	case "mounts":
+		return drop(&p.Mounts, func(m Mount) bool { return m.Place() == v })
+	case "missing":
+		return drop(&p.Missing, func(m MissingLayer) bool { return string(m.Layer) == v })
+	case "env":
+		kept := drop(&p.Env.Keep, func(k EnvKeep) bool { return k.Pattern == v })
+		return drop(&p.Env.Set, func(e EnvVar) bool { return e.Name == v }) || kept
+	case "capabilities":
+		ambient := drop(&p.Capabilities.Ambient, func(c Capability) bool { return c.Name == v })
+		return drop(&p.Capabilities.Keep, func(c Capability) bool { return c.Name == v }) || ambient
+	case "syscalls":
+		if r.Expr != "" {
+			return drop(&p.Syscalls.Rules, func(x SyscallRule) bool { return x.Call == v && x.Expr == r.Expr })
+		}
+		arch := drop(&p.Syscalls.Arches, func(a string) bool { return a == v })
+		return drop(&p.Syscalls.Allow, func(c SyscallItem) bool { return c.Name == v }) || arch
+	case "landlock":
+		return p.Landlock.remove(v)
+	case "limits":
+		return p.removeLimit(v)
+	}
+	return false
+}
+
+// drop takes out of a list what f finds; the list's memory may be shared, so a changed list is a new one.
+func drop[T any](list *[]T, f func(T) bool) bool {
+	if !slices.ContainsFunc(*list, f) {
+		return false
+	}
+	*list = slices.DeleteFunc(slices.Clone(*list), f)
+	if len(*list) == 0 {
+		*list = nil
+	}
+	return true
+}
+
+func (l *Landlock) remove(v string) bool {
+	is := func(x PathItem) bool { return x.Path == v || checkPath(v) == nil && x.Path == cleanPath(v) }
+	found := drop(&l.Read.V, is)
+	found = drop(&l.Write.V, is) || found
+	found = drop(&l.Execute.V, is) || found
+	return drop(&l.Scope.V, func(s string) bool { return s == v }) || found
+}
+
+// removeLimit lifts a limit, by its key's name or its rlimit's.
+func (p *Profile) removeLimit(name string) bool {
+	if drop(&p.Limits.Rlimits, func(r Rlimit) bool { return r.Name == name }) {
+		return true
+	}
+	for i := range limitKeys {
+		if k := &limitKeys[i]; k.name == name && k.isScalar() && !unset(k.at(p)) {
+			copyScalar(k.at(p), k.at(&Profile{}))
+			return true
+		}
+	}
+	return false
+}
+
+// removedLimit says whether path is that of a limit which p does not have any more.
+func (p *Profile) removedLimit(path string) bool {
+	const section = "limits."
+	if len(path) < len(section) || path[:len(section)] != section {
+		return false
+	}
+	for i := range limitKeys {
+		if k := &limitKeys[i]; k.name == path[len(section):] {
+			return unset(k.at(p))
+		}
+	}
+	return false
+}

@@ -1,0 +1,203 @@
+package policy
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// fault is what is wrong with a value, without its place.
+type fault struct{ msg, hint string }
+
+func bad(msg, hint string) *fault { return &fault{msg: msg, hint: hint} }
+
+// unit is a factor that may follow a number of bytes.
+type unit struct {
+	name   string
+	factor int64
+}
+
+var sizeUnits = [...]unit{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
+}
+
+// ParseSize reads a number of bytes: 4096, 64MiB, 1.5GiB, 2GB. Units are KiB MiB GiB TiB (powers of 1024) and
+// kB MB GB TB (powers of 1000).
+func ParseSize(s string) (int64, error) {
+	n, f := parseSize(s)
+	return n, f.err()
+}
+
+func (f *fault) err() error {
+	if f == nil {
+		return nil
+	}
+	return &Error{Msg: f.msg, Hint: f.hint}
+}
+
+func parseSize(s string) (int64, *fault) {
+	digits := strings.TrimRight(s, "BKMGTPEikmgtpe")
+	name := s[len(digits):]
+	for _, u := range sizeUnits {
+		if u.name == name {
+			return scaled(s, digits, u)
+		}
+	}
+	return 0, bad("unknown unit "+quote(name), "units are KiB MiB GiB TiB and kB MB GB TB")
+}
+
+// scaled multiplies a decimal number exactly.
+func scaled(s, digits string, u unit) (int64, *fault) {
+	whole, fraction, point := strings.Cut(digits, ".")
+	n, ok := decimal(whole)
+	if !ok || point && (fraction == "" || len(fraction) > 6 || u.factor == 1) {
+		return 0, bad(quote(s)+" is not a size", `a size is a number and a unit, such as 512MiB`)
+	}
+	if n > math.MaxInt64/u.factor {
+		return 0, bad(quote(s)+" is too large", "")
+	}
+	n *= u.factor
+	if !point {
+		return n, nil
+	}
+	part, ok := decimal(strings.TrimLeft(fraction[:len(fraction)-1], "0") + fraction[len(fraction)-1:])
+	if !ok {
+		return 0, bad(quote(s)+" is not a size", `a size is a number and a unit, such as 512MiB`)
+	}
+	part = part * u.factor / pow10(len(fraction))
+	if n > math.MaxInt64-part {
+		return 0, bad(quote(s)+" is too large", "")
+	}
+	return n + part, nil
+}
+
+func pow10(n int) int64 {
+	p := int64(1)
+	for range n {
+		p *= 10
+	}
+	return p
+}
+
+// decimal reads digits without sign, leading zeros or separators.
+func decimal(s string) (int64, bool) {
+	if s == "" || len(s) > 18 || len(s) > 1 && s[0] == '0' {
+		return 0, false
+	}
+	n := int64(0)
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(s[i]-'0')
+	}
+	return n, true
+}
+
+// FormatSize is the shortest exact spelling of n bytes that ParseSize reads.
+func FormatSize(n int64) string {
+	for _, i := range [...]int{3, 2, 1, 0, 7, 6, 5} {
+		if u := sizeUnits[i]; n >= u.factor && n%u.factor == 0 {
+			return strconv.FormatInt(n/u.factor, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func parseInt(s string, least, most int64) (int64, *fault) {
+	minus := strings.HasPrefix(s, "-")
+	n, ok := decimal(strings.TrimPrefix(s, "-"))
+	if !ok {
+		return 0, bad(quote(s)+" is not a whole number", "write it in decimal, without separators")
+	}
+	if minus {
+		n = -n
+	}
+	if n < least || n > most {
+		return 0, bad(s+" is out of range", "the range is "+strconv.FormatInt(least, 10)+" to "+strconv.FormatInt(most, 10))
+	}
+	return n, nil
+}
+
+// parseNumber reads a positive number with up to three decimals, such as 1.5.
+func parseNumber(s string) (float64, *fault) {
+	whole, fraction, point := strings.Cut(s, ".")
+	_, ok := decimal(whole)
+	if ok && point {
+		_, ok = decimal("1" + fraction)
+		ok = ok && fraction != "" && len(fraction) <= 3
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	if !ok || err != nil || n <= 0 || n > 1e6 {
+		return 0, bad(quote(s)+" is not a positive number", "such as 2 or 1.5")
+	}
+	return n, nil
+}
+
+// longest is ten years, more than any deadline needs and far from overflowing.
+const longest = 10 * 365 * 24 * time.Hour
+
+func parseDuration(s string) (time.Duration, *fault) {
+	d, f := parseOffset(s)
+	if f == nil && d <= 0 {
+		return 0, bad(quote(s)+" is out of range", "a time span is longer than 0")
+	}
+	return d, f
+}
+
+// parseOffset reads a time span that may be negative or zero.
+func parseOffset(s string) (time.Duration, *fault) {
+	if _, ok := decimal(s); ok && s != "0" {
+		return 0, bad(quote(s)+" has no unit", "such as "+s+"s; units are h, m, s, ms")
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || s == "0" || strings.HasPrefix(s, "+") {
+		return 0, bad(quote(s)+" is not a time span", "such as 90s, 30m or 1h30m")
+	}
+	if d > longest || d < -longest {
+		return 0, bad(quote(s)+" is out of range", "the most is ten years")
+	}
+	return d, nil
+}
+
+// formatDuration is Duration.String without zero parts: 30m, not 30m0s.
+func formatDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
+
+// parsePerm reads octal permission bits.
+func parsePerm(s string) (uint32, *fault) {
+	n, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || len(s) < 3 || len(s) > 5 || strings.ContainsAny(s, "+-_") || n > 0o7777 {
+		return 0, bad(quote(s)+" is not an octal mode", `such as "0755" or "1777"`)
+	}
+	return uint32(n), nil
+}
+
+func formatPerm(n uint32) string {
+	s := strconv.FormatUint(uint64(n), 8)
+	for len(s) < 4 {
+		s = "0" + s
+	}
+	return s
+}
+
+// maxID is the largest id; the one above it, -1, means "no id" to the kernel.
+const maxID = math.MaxUint32 - 1
+
+func parseID(s string) (uint32, *fault) {
+	n, f := parseInt(s, 0, maxID)
+	if f != nil && f.hint != "" && !strings.HasPrefix(f.hint, "the range") {
+		f = bad(quote(s)+" is not an id", "a number, or keep")
+	}
+	return uint32(n), f
+}

@@ -1,0 +1,340 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+)
+
+// Validate checks an effective profile: every value by itself, as Parse does, for profiles that were not parsed; then
+// what only shows across sections. The error is an Errors with everything that was found.
+func Validate(p *Profile) error {
+	v := &validator{p: p}
+	v.removals()
+	v.scalars()
+	v.root()
+	v.mounts()
+	v.lists()
+	v.namespaces()
+	v.network()
+	v.capabilities()
+	v.syscalls()
+	v.limits()
+	v.unsupported()
+	v.missing()
+	return v.errs.err()
+}
+
+type validator struct {
+	p    *Profile
+	errs Errors
+}
+
+func (v *validator) fail(at Pos, path, msg, hint string) {
+	if len(v.errs) < maxErrors {
+		v.errs = append(v.errs, &Error{Pos: at, Msg: path + ": " + msg, Hint: hint})
+	}
+}
+
+func (v *validator) fault(at Pos, path string, f *fault) {
+	if f != nil {
+		v.fail(at, path, f.msg, f.hint)
+	}
+}
+
+// from is the place of the first of the paths that has one.
+func (v *validator) from(paths ...string) Pos {
+	for _, path := range paths {
+		if at, ok := v.p.source(path); ok {
+			return at
+		}
+	}
+	return Pos{}
+}
+
+func (v *validator) removals() {
+	for _, r := range v.p.Remove {
+		what := quote(r.Value)
+		if r.Expr != "" {
+			what = "the rule " + quote(r.Value+": "+r.Expr)
+		}
+		v.fail(r.Pos, r.Section, "remove: "+what+" is not inherited", didYouMean(r.Value, v.p.held(r.Section)))
+	}
+}
+
+// held lists what a removal in a section could name.
+func (p *Profile) held(section string) []string {
+	var out []string
+	switch section {
+	case "mounts":
+		out = texts(out, p.Mounts, func(m Mount) string { return m.Place() })
+	case "missing":
+		out = texts(out, p.Missing, func(m MissingLayer) string { return string(m.Layer) })
+	case "env":
+		out = texts(out, p.Env.Keep, func(k EnvKeep) string { return k.Pattern })
+		out = texts(out, p.Env.Set, func(e EnvVar) string { return e.Name })
+	case "capabilities":
+		out = texts(out, p.Capabilities.Keep, func(c Capability) string { return c.Name })
+	case "syscalls":
+		out = texts(out, p.Syscalls.Allow, func(c SyscallItem) string { return c.Name })
+	case "limits":
+		out = texts(out, p.Limits.Rlimits, func(r Rlimit) string { return r.Name })
+	}
+	return out
+}
+
+func texts[T any](out []string, list []T, text func(T) string) []string {
+	for _, x := range list {
+		out = append(out, text(x))
+	}
+	return out
+}
+
+// scalars reads the spelling of every value back, which finds whatever a file could not have said.
+func (v *validator) scalars() {
+	eachScalar(func(section string, k *key[Profile]) {
+		ptr := k.at(v.p)
+		if unset(ptr) || k.typ == tTime {
+			return
+		}
+		text, _ := k.value(ptr)
+		if f := k.set(k.at(&Profile{}), text); f != nil {
+			path := join(section, k.name)
+			v.fault(v.from(path), path, f)
+		}
+	})
+	if t := v.p.Namespaces.Time; !t.New && (t.Monotonic != 0 || t.Boottime != 0) {
+		v.fail(v.from("namespaces.time"), "namespaces.time", "offsets need a new namespace", "")
+	}
+	if m := v.p.Process.Umask; m.Set && m.V > 0o777 {
+		v.fail(v.from("process.umask"), "process.umask", quote(formatPerm(m.V))+" is not a umask", `such as "0022"`)
+	}
+}
+
+func (v *validator) root() {
+	r, at := &v.p.Root, v.from("root", "root.overlay", "root.mode", "root.enter")
+	switch r.Kind {
+	case RootEmpty:
+		if r.Overlay != "" {
+			v.fail(v.from("root.overlay"), "root", "an overlay over an empty tree", "name a tree: {host: ro} or {dir: PATH}")
+		}
+	case RootHost:
+	case RootDir:
+		v.fault(at, "root.dir", checkPath(r.Dir))
+	default:
+		v.fail(at, "root", quote(string(r.Kind))+" is not a tree", "host, dir or empty")
+	}
+	if r.Write && r.Kind != RootDir {
+		v.fail(v.from("root.mode", "root"), "root", "only a dir can be writable", "for the host's tree use overlay: tmp")
+	}
+	if r.Write && r.Overlay != "" {
+		v.fail(v.from("root.mode", "root"), "root", "mode: rw and an overlay together", "with an overlay the directory itself stays as it is")
+	}
+	if r.Overlay != "" && r.Overlay != "tmp" {
+		v.fault(v.from("root.overlay"), "root.overlay", checkPath(r.Overlay))
+	}
+}
+
+func (v *validator) mounts() {
+	for i := range v.p.Mounts {
+		m := &v.p.Mounts[i]
+		path := index("mounts", i)
+		f := mountForm(m.Kind)
+		if f == nil {
+			v.fail(m.Pos, path, quote(string(m.Kind))+" is not a mount", "")
+			continue
+		}
+		if m.Kind != MountBind || m.Target != "" {
+			v.fault(m.Pos, path, checkPath(m.Target))
+		}
+		copied := *m
+		v.fault(m.Pos, path, copied.complete())
+		v.mountKeys(m, f, path)
+	}
+}
+
+func mountForm(kind MountKind) *form[Mount] {
+	for i := range mountForms {
+		if mountForms[i].kind == string(kind) {
+			return &mountForms[i]
+		}
+	}
+	return nil
+}
+
+func (v *validator) mountKeys(m *Mount, f *form[Mount], path string) {
+	for i := range f.keys {
+		k := &f.keys[i]
+		ptr := k.at(m)
+		if k.list {
+			for _, s := range ptr.(*Opt[[]string]).V {
+				v.fault(m.Pos, path, k.check(s))
+			}
+			continue
+		}
+		text, none := k.value(ptr)
+		if none && (i > 0 || text == "" && m.Kind != MountBind) {
+			continue
+		}
+		v.fault(m.Pos, path, k.set(k.at(&Mount{}), text))
+	}
+}
+
+// lists checks the items of the lists of text.
+func (v *validator) lists() {
+	p := v.p
+	check(v, "hide", p.Hide, func(x Hide) (*fault, Pos) { return checkPattern(x.Pattern), x.Pos })
+	check(v, "env.keep", p.Env.Keep, func(x EnvKeep) (*fault, Pos) { return checkEnvPattern(x.Pattern), x.Pos })
+	check(v, "env.set", p.Env.Set, func(x EnvVar) (*fault, Pos) {
+		if f := checkEnvName(x.Name); f != nil {
+			return f, x.Pos
+		}
+		return checkText(x.Value), x.Pos
+	})
+	paths := func(x PathItem) (*fault, Pos) { return checkPath(x.Path), x.Pos }
+	check(v, "landlock.read", p.Landlock.Read.V, paths)
+	check(v, "landlock.write", p.Landlock.Write.V, paths)
+	check(v, "landlock.execute", p.Landlock.Execute.V, paths)
+	check(v, "landlock.scope", p.Landlock.Scope.V, func(s string) (*fault, Pos) {
+		return (&spec{words: scopeWords}).word(new(string), s), v.from("landlock.scope", "landlock")
+	})
+}
+
+func check[T any](v *validator, path string, list []T, f func(T) (*fault, Pos)) {
+	for i, x := range list {
+		if bad, at := f(x); bad != nil {
+			v.fault(at, index(path, i), bad)
+		}
+	}
+}
+
+func (v *validator) namespaces() {
+	p, ns := v.p, &v.p.Namespaces
+	if ns.UTS.Mode != NSNew && p.Hostname != "" {
+		v.fail(v.from("hostname", "namespaces.uts"), "hostname", "it needs a new uts namespace", "drop it, or namespaces.uts")
+	}
+	if ns.User.Mode != NSNew && p.User.Ranges {
+		v.fail(v.from("user.ranges"), "user.ranges", "they need a new user namespace", "")
+	}
+	if ns.Mount.Mode != NSNew && (len(p.Mounts) > 0 || len(p.Hide) > 0 || p.namesTree()) {
+		v.fail(v.from("namespaces.mount"), "namespaces.mount", "root, mounts and hide need a new one", "extend nothing, and name none of them")
+	}
+	for _, need := range [...]struct {
+		kind  MountKind
+		ns    Namespace
+		name  string
+		alone bool
+	}{
+		{MountProc, ns.PID, "pid", true},
+		{MountMqueue, ns.IPC, "ipc", true},
+		{MountSysfs, v.net(), "net", true},
+	} {
+		i := slices.IndexFunc(p.Mounts, func(m Mount) bool { return m.Kind == need.kind })
+		if i >= 0 && need.ns.Mode == NSHost {
+			v.fail(p.Mounts[i].Pos, index("mounts", i), string(need.kind)+" needs a "+need.name+" namespace of its own",
+				"bind the host's instead: {bind: "+p.Mounts[i].Place()+"}")
+		}
+	}
+}
+
+// net is the network namespace that network and namespaces.net together mean.
+func (v *validator) net() Namespace {
+	if v.p.Network.Mode == NetworkHost {
+		return Namespace{Mode: NSHost}
+	}
+	return v.p.Namespaces.Net
+}
+
+func (v *validator) network() {
+	net := v.p.Namespaces.Net
+	at, said := v.p.source("namespaces.net")
+	switch v.p.Network.Mode {
+	case NetworkHost:
+		if net.Mode == NSJoin || net.Mode == NSNew && said {
+			v.fail(v.from("network"), "network", "host, but namespaces.net is not the host's", "drop one of them; the other is in "+quote(at.Short()))
+		}
+	case NetworkNone:
+		if net.Mode == NSHost {
+			v.fail(at, "namespaces.net", "host, but network is none", "write network: host")
+		}
+	case NetworkAllow:
+		v.fail(v.from("network"), "network", "an allow-list is not supported yet", "use none or host")
+	default:
+		v.fail(v.from("network"), "network", quote(string(v.p.Network.Mode))+" is not known here", "none or host")
+	}
+}
+
+func (v *validator) capabilities() {
+	c := &v.p.Capabilities
+	name := func(x Capability) (*fault, Pos) { return checkCapability(x.Name), x.Pos }
+	check(v, "capabilities.keep", c.Keep, name)
+	check(v, "capabilities.ambient", c.Ambient, func(x Capability) (*fault, Pos) {
+		if f := checkCapability(x.Name); f != nil {
+			return f, x.Pos
+		}
+		if !slices.ContainsFunc(c.Keep, func(k Capability) bool { return k.Name == x.Name }) {
+			return bad(x.Name+" is not in keep", "name it in both"), x.Pos
+		}
+		return nil, x.Pos
+	})
+}
+
+func (v *validator) limits() {
+	check(v, "limits.rlimits", v.p.Limits.Rlimits, func(r Rlimit) (*fault, Pos) {
+		if f := checkRlimitName(r.Name); f != nil {
+			return f, r.Pos
+		}
+		if r.Value > 1<<63-1 && r.Value != Unlimited {
+			return bad(r.Name+" is out of range", ""), r.Pos
+		}
+		return nil, r.Pos
+	})
+	if v.mayMiss(LayerCgroup) {
+		return
+	}
+	l := &v.p.Limits
+	for _, x := range [...]struct {
+		name string
+		set  bool
+		hint string
+	}{
+		{"memory", l.Memory.Set, "rlimits: {data: …} bounds each process"},
+		{"swap", l.Swap.Set, ""},
+		{"cpus", l.CPUs.Set, ""},
+		{"pids", l.PIDs.Set, "rlimits: {nproc: …} bounds the user's processes"},
+		{"cpu-time", l.CPUTime.Set, "rlimits: {cpu: …} bounds each process"},
+	} {
+		if x.set {
+			path := "limits." + x.name
+			hint := "missing: [cgroup] lets it run without"
+			if x.hint != "" {
+				hint = x.hint + "; " + hint
+			}
+			v.fail(v.from(path), path, "not supported yet", hint)
+		}
+	}
+}
+
+func (v *validator) mayMiss(l Layer) bool {
+	return slices.ContainsFunc(v.p.Missing, func(m MissingLayer) bool { return m.Layer == l })
+}
+
+// unsupported refuses what the language has and no layer does yet: asked for and not enforced would be worse.
+func (v *validator) unsupported() {
+	if v.p.TTY == TTYBroker {
+		v.fail(v.from("tty"), "tty", "broker is not supported yet", "use none or inherit")
+	}
+	if v.p.OnDenial == DenialReport {
+		v.fail(v.from("on-denial"), "on-denial", "report is not supported yet", "use silent")
+	}
+	if v.p.Limits.Output.Set {
+		v.fail(v.from("limits.output"), "limits.output", "not supported yet", "write through head -c")
+	}
+}
+
+func (v *validator) missing() {
+	for i, m := range v.p.Missing {
+		if !slices.Contains(missingWords, string(m.Layer)) {
+			v.fail(m.Pos, index("missing", i), quote(string(m.Layer))+" cannot be missing", "it is "+strings.Join(missingWords, ", "))
+		}
+	}
+}
