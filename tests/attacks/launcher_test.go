@@ -1,0 +1,234 @@
+package attacks
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+)
+
+// Row 28: deny and hide beat everything, whatever the order.
+
+// tracing asks for the right to be traced, which costs nothing and is denied by name.
+var tracing = []string{"call", "ptrace", "101", "0", "0", "0", "0"}
+
+func denyWins(b *box) outcome {
+	allowing := b.using("syscalls: {allow: [ptrace]}\n")
+	if o := b.using("syscalls: {remove: {deny: [ptrace, \"@debug\"]}, allow: [ptrace]}\n").attack(tracing...); o.state == "broken" && !strings.Contains(o.detail, "remove") {
+		return o
+	}
+	for _, deny := range []string{"[ptrace]", "[\"@debug\"]"} {
+		denying := b.using("syscalls: {deny: " + deny + "}\n")
+		for _, flags := range [][]string{
+			{"-p", denying.file, "-p", allowing.file},
+			{"-p", allowing.file, "-p", denying.file},
+			{"-p", denying.file, "--allow-syscall", "ptrace"},
+			{"-p", denying.file, "--rule", "ptrace: request == 0"},
+			{"--allow-syscall", "ptrace", "-p", denying.file},
+		} {
+			if o := b.with(flags...).attack(tracing...); o.state != "blocked" {
+				return outcome{o.state, fmt.Sprintf("deny %s, %q: %s", deny, flags, o.detail)}
+			}
+		}
+		child := childOf(b, denying.file, "syscalls: {allow: [ptrace, \"@debug\"], rules: [{ptrace: \"request == 0\"}]}\n")
+		if o := child.attack(tracing...); o.state != "blocked" {
+			return outcome{o.state, "inherited deny " + deny + ": " + o.detail}
+		}
+	}
+	return blocked("in every order")
+}
+
+// childOf is a profile that extends a file.
+func childOf(b *box, parent, yaml string) *box {
+	c := *b
+	c.profile = parent
+	return c.using(yaml)
+}
+
+// hideWins: what is hidden stays hidden, whoever binds it, under whatever name.
+func hideWins(b *box) outcome {
+	secret := b.site.home + "/.ssh"
+	alias := b.scratch("alias")
+	target := b.scratch("target")
+	if err := os.Symlink(secret, alias+"/link"); err != nil {
+		return broken("%v", err)
+	}
+	hide := fmt.Sprintf("hide: [%s]\n", secret)
+	for _, mounts := range []string{
+		fmt.Sprintf("mounts: [{bind: %s}]\n", secret),
+		fmt.Sprintf("mounts: [{bind: %s}]\n", b.site.home),
+		fmt.Sprintf("mounts: [{bind: %s, target: %s}]\n", secret, target),
+		fmt.Sprintf("mounts: [{bind: %s, target: %s}]\n", b.site.home, target),
+		fmt.Sprintf("mounts: [{bind: %s/link, target: %s}]\n", alias, target),
+	} {
+		for _, yaml := range []string{hide + mounts, mounts + hide} {
+			r := b.using(yaml).run(b.program(), "grep", b.site.mark, secret+"/id_ed25519", secret+"//id_ed25519", secret+"/./id_ed25519",
+				target+"/id_ed25519", target+"/.ssh/id_ed25519", alias+"/link/id_ed25519", "/proc/self/root"+secret+"/id_ed25519")
+			if r.code == 125 {
+				continue
+			}
+			if o := outcomeOf(r); o.state != "blocked" {
+				return outcome{o.state, strings.TrimSpace(yaml) + ": " + o.detail}
+			}
+		}
+	}
+	return blocked("hidden")
+}
+
+func readSecret(b *box) outcome { return b.attack("grep", "{mark}", "{home}/.ssh/id_ed25519") }
+
+// Row 29.
+
+// staticAsDynamic: the same calls get the same answers, however the program was linked.
+func staticAsDynamic(b *box) outcome {
+	for _, c := range append(append(append([]call(nil), privileged...), newMounts...), sockets...) {
+		args := append([]string{"call", c.name, fmt.Sprint(c.nr)}, c.args...)
+		static, dynamic := b.run(append([]string{"./probe"}, args...)...), b.run(append([]string{"./probe-dynamic"}, args...)...)
+		if static.out != dynamic.out || static.code != dynamic.code || !strings.Contains(static.out, "blocked") {
+			return escaped("%s: %q, %q", c.name, static.out, dynamic.out)
+		}
+	}
+	return blocked("the same")
+}
+
+// nested: inside, a launch is refused or no weaker; it never runs the program without a sandbox.
+func nested(b *box) outcome {
+	if err := copyFile(cordonBin, b.site.work+"/cordon"); err != nil {
+		return broken("%v", err)
+	}
+	if err := os.Chown(b.site.work+"/cordon", b.who.uid, b.who.gid); err != nil {
+		return broken("%v", err)
+	}
+	for _, inner := range [][]string{
+		{"./cordon", "run", "--", "./probe", "walk", "{devs}", "{work}"},
+		{"./cordon", "run", "-p", "build", "--", "./probe", "walk", "{devs}", "{work}"},
+		{"./cordon", "run", "--rw", "/", "--", "./probe", "walk", "{devs}", "{work}"},
+		{"./cordon", "run", "--rw", b.site.home, "--", "./probe", "write", b.site.home},
+		{"./cordon", "run", "--cap", "SYS_ADMIN", "--", "./probe", "remount"},
+		{"unshare", "-Ur", "--", "./probe", "remount"},
+		{"bwrap", "--bind", "/", "/", "--", "./probe", "remount"},
+	} {
+		r := b.run(b.expand(inner)...)
+		if !strings.Contains(r.out, "trying") {
+			if r.code == 0 || strings.Contains(r.err, "panic") {
+				return escaped("%q: exit %d %s", inner, r.code, r.err)
+			}
+			if inner[0] == "./cordon" && (r.code != 125 || !strings.Contains(r.err, "cordon: error:")) {
+				return escaped("%q: an unclear end: exit %d %s", inner, r.code, r.err)
+			}
+			continue
+		}
+		if o := outcomeOf(r); o.state != "blocked" {
+			return outcome{o.state, fmt.Sprintf("%q: %s", inner, o.detail)}
+		}
+	}
+	return blocked("refused, or no weaker")
+}
+
+// Row 38.
+
+// optionsAsCommand: after --, and after the first word of the command, everything is the command's.
+func optionsAsCommand(b *box) outcome {
+	bin := b.scratch("bin")
+	names := []string{"--net", "--rw=/", "-p", "--", "--help", "--version", "-", "--cap=SYS_ADMIN"}
+	for _, name := range names {
+		if err := writeScript(bin+"/"+name, "#!/bin/sh\necho ran; exec "+b.site.work+"/probe grep \"$@\"\n"); err != nil {
+			return broken("%v", err)
+		}
+	}
+	box := *b
+	box.env = []string{"PATH=" + bin + ":/usr/bin:/bin"}
+	for _, name := range names {
+		r := box.run(name, b.site.mark, b.site.home+"/.ssh/id_ed25519")
+		if !strings.HasPrefix(r.out, "ran\n") || outcomeOf(r).state != "blocked" {
+			return escaped("-- %s: exit %d %s%s", name, r.code, r.out, r.err)
+		}
+	}
+	argv := []string{cordonBin, "run", "/bin/echo", "--net", "host", "-p", "none", "--", "--help"}
+	c := *b
+	c.profile = ""
+	if r := c.run(argv...); r.out != "--net host -p none -- --help\n" {
+		return escaped("words after the command: exit %d %s%s", r.code, r.out, r.err)
+	}
+	return blocked("they are the command")
+}
+
+// hostile are texts that a shell, a terminal or a log would act on. They are right names for files.
+var hostile = []string{"$(touch hit)", "`touch hit`", ";touch hit", "a\nb", "a\rb", "\x1b[31mred", "\x1b]0;title\a", "a\x7fb", "\u202etxt.exe", "\u0085", "\x9b31m",
+	"\xff\xfe", "%s%n", "'", "\"", "\\x41", " ", "-n", "*", "~", "{a,b}", "a b"}
+
+// hostileNames: as programs, arguments and paths they are data; shown, they are printable.
+func hostileNames(b *box) outcome {
+	dir := b.scratch("hostile")
+	for _, name := range hostile {
+		o := errors.Join(b.hostileProgram(dir, name), b.hostileArgument(name), b.hostilePath(dir, name))
+		if o != nil {
+			return escaped("%q: %s", name, strings.ReplaceAll(o.Error(), "\n", "; "))
+		}
+	}
+	for _, d := range []string{dir, b.site.work, b.site.home, "/tmp"} {
+		if exists(d + "/hit") {
+			return escaped("a shell ran, in %s", d)
+		}
+	}
+	return blocked("data")
+}
+
+func (b *box) hostileProgram(dir, name string) error {
+	r := b.run("/none/" + name)
+	if r.code != 127 {
+		return fmt.Errorf("a program that is not there: exit %d %q", r.code, r.err)
+	}
+	if err := printable(r.err); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, name)
+	if err := writeScript(path, "#!/bin/sh\necho ran\n"); err != nil {
+		return err
+	}
+	if r = b.run(path); r.code != 0 || r.out != "ran\n" {
+		return fmt.Errorf("a program of that name: exit %d %q %q", r.code, r.out, r.err)
+	}
+	return printable(r.err)
+}
+
+func (b *box) hostileArgument(name string) error {
+	r := b.run("/bin/echo", "x"+name)
+	if r.code != 0 || r.out != "x"+name+"\n" {
+		return fmt.Errorf("as an argument: exit %d %q %q", r.code, r.out, r.err)
+	}
+	if r = b.with("--dry-run").run("/bin/echo", "x"+name); r.code != 0 {
+		return fmt.Errorf("in a plan: exit %d %q", r.code, r.err)
+	}
+	return errors.Join(printable(r.out), printable(b.with("--verbose").run("/bin/true", name).err))
+}
+
+func (b *box) hostilePath(dir, name string) error {
+	var err error
+	for _, flag := range []string{"--ro", "--rw", "--hide", "--tmpfs", "--workdir", "--root", "-p", "--hostname", "--net", "--env", "--report", "--cap", "--timeout", "--" + name} {
+		r := b.with(flag, dir+"/none/"+name).run("/bin/true")
+		err = errors.Join(err, printable(r.err))
+		if r.code != 0 && !strings.Contains(r.err, "cordon: error: ") {
+			err = errors.Join(err, fmt.Errorf("%s: exit %d without a clear error: %q", flag, r.code, r.err))
+		}
+	}
+	return err
+}
+
+// printable: what is shown holds nothing that a terminal would act on.
+func printable(s string) error {
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("not UTF-8: %q", s)
+	}
+	for _, r := range s {
+		if r == '\n' || r == '\t' {
+			continue
+		}
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
+			return fmt.Errorf("%U is shown raw: %q", r, s)
+		}
+	}
+	return nil
+}

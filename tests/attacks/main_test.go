@@ -1,0 +1,69 @@
+package attacks
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// What all tests share; set once, before any runs.
+var (
+	base       string // a directory that ordinary users can reach, removed at the end
+	cordonBin  string
+	probeBin   string // static
+	dynamicBin string // the same program, dynamically linked
+	ci         = os.Getenv("CORDON_CI") == "1"
+)
+
+func TestMain(m *testing.M) {
+	code, err := setUp(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "attacks:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func setUp(m *testing.M) (int, error) {
+	var err error
+	// Not /tmp: profiles put their own there.
+	if base, err = os.MkdirTemp("/var/tmp", "cordon-attacks-"); err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(base)
+	if err := os.Chmod(base, 0o755); err != nil {
+		return 1, err
+	}
+	probeBin, dynamicBin = filepath.Join(base, "probe"), filepath.Join(base, "probe-dynamic")
+	source := filepath.Join("testdata", "probe", "probe.c")
+	if err := build("gcc", "-O1", "-Wall", "-Werror", "-static", "-o", probeBin, source); err != nil {
+		return 1, err
+	}
+	if err := build("gcc", "-O1", "-Wall", "-Werror", "-o", dynamicBin, source); err != nil {
+		return 1, err
+	}
+	if cordonBin, err = binary(); err != nil {
+		return 1, err
+	}
+	defer endVictims()
+	return m.Run(), nil
+}
+
+// binary is a copy of the binary under attack, so that a test that damages it damages nothing else.
+func binary() (string, error) {
+	to := filepath.Join(base, "cordon")
+	if from := os.Getenv("CORDON_BIN"); from != "" {
+		return to, build("install", "-m", "755", from, to)
+	}
+	return to, build("go", "build", "-o", to, "../../cmd/cordon")
+}
+
+func build(name string, args ...string) error {
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
+}

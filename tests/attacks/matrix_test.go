@@ -1,0 +1,147 @@
+package attacks
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// attack is one row of the table.
+type attack struct {
+	row     int    // in the threat model
+	name    string // what is tried
+	layer   string // what stops it
+	run     func(*box) outcome
+	on      []string // the shipped profiles that claim to stop it; nil: all
+	control control
+}
+
+// control says how the attack is shown to work where nothing stops it.
+type control struct {
+	who  []string           // accounts that have to succeed without a sandbox
+	run  func(*box) outcome // in place of the attack itself
+	none string             // why there can be none
+}
+
+var (
+	anyone = control{who: []string{"root", "user"}}
+	asRoot = control{who: []string{"root"}} // needs privileges outside, too
+	asUser = control{who: []string{"user"}}
+)
+
+// shows is a control of its own.
+func shows(run func(*box) outcome) control {
+	return control{who: []string{"root", "user"}, run: run}
+}
+
+// noControl: the attack cannot be shown to work; says why.
+func noControl(why string) control { return control{none: why} }
+
+// shipped are the profiles under attack.
+var shipped = []string{"default", "build", "strict", "container"}
+
+// TestMatrix runs every attack in a sandbox from every profile that claims to stop it.
+func TestMatrix(t *testing.T) {
+	if peer := os.Getenv("CORDON_ATTACKS_PEER"); peer != "" {
+		printPeer(t, peer)
+		return
+	}
+	cells := map[string]string{}
+	for _, a := range attacks() {
+		on := a.on
+		if on == nil {
+			on = shipped
+		}
+		t.Run(label(a), func(t *testing.T) {
+			for _, profile := range on {
+				for _, who := range accounts() {
+					o := attempt(a.run, newBox(t, profile, who))
+					cells[label(a)+profile+who.name] = o.state + " " + o.detail
+					if o.state != "blocked" && (o.state != "absent" || ci) {
+						t.Errorf("in %s as %s: %s %s", profile, who.name, o.state, o.detail)
+					}
+				}
+			}
+		})
+	}
+	printMatrix(cells)
+}
+
+// TestControls runs every attack without a sandbox: it has to succeed, or its row in the matrix proves nothing.
+func TestControls(t *testing.T) {
+	for _, a := range attacks() {
+		if a.control.none != "" {
+			continue
+		}
+		run := a.control.run
+		if run == nil {
+			run = a.run
+		}
+		t.Run(label(a), func(t *testing.T) {
+			for _, who := range accounts() {
+				if !slices.Contains(a.control.who, who.name) {
+					continue
+				}
+				o := attempt(run, newBox(t, "", who))
+				t.Logf("as %s: %s %s", who.name, o.state, o.detail)
+				if o.state != "escaped" && (o.state != "absent" || ci) {
+					t.Errorf("as %s, without a sandbox: %s %s", who.name, o.state, o.detail)
+				}
+			}
+		})
+	}
+}
+
+func label(a attack) string { return fmt.Sprintf("%02d %s", a.row, a.name) }
+
+// printMatrix prints, for every attack and profile, what stopped it; two answers where root and user differ.
+func printMatrix(cells map[string]string) {
+	fmt.Printf("\n%-56s %-12s", "attack", "layer")
+	for _, p := range shipped {
+		fmt.Printf(" %-18s", p)
+	}
+	fmt.Println()
+	for _, a := range attacks() {
+		fmt.Printf("%-56.56s %-12.12s", label(a), a.layer)
+		for _, p := range shipped {
+			fmt.Printf(" %-18.18s", cell(cells, label(a)+p))
+		}
+		fmt.Println()
+	}
+}
+
+func cell(cells map[string]string, key string) string {
+	var answers []string
+	for _, who := range accounts() {
+		c, ok := cells[key+who.name]
+		if !ok {
+			return "-"
+		}
+		state, detail, _ := strings.Cut(c, " ")
+		errno, _, _ := strings.Cut(detail, " ")
+		if state != "blocked" {
+			errno = strings.ToUpper(state)
+		}
+		if !slices.Contains(answers, errno) {
+			answers = append(answers, errno)
+		}
+	}
+	return strings.Join(answers, "/")
+}
+
+// printPeer runs the probes, not the scenarios, under another sandbox. It is a comparison and never fails.
+func printPeer(t *testing.T, peer string) {
+	fmt.Printf("\n%-56s %-10s %s\n", "attack", "as", peer)
+	for _, a := range attacks() {
+		// What has a control of its own, or none, speaks of this launcher's flags and profiles.
+		if a.control.run != nil || a.control.none != "" || a.on != nil && !slices.Contains(a.on, "default") {
+			continue
+		}
+		for _, who := range accounts() {
+			o := attempt(a.run, newBox(t, peer, who))
+			fmt.Printf("%-56.56s %-10s %s %.60s\n", label(a), who.name, o.state, o.detail)
+		}
+	}
+}

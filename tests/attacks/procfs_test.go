@@ -1,0 +1,156 @@
+package attacks
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// status is /proc/PID/status, by key.
+func status(pid int) (map[string]string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return nil, err
+	}
+	m := map[string]string{}
+	for _, line := range strings.Split(string(b), "\n") {
+		k, v, _ := strings.Cut(line, ":")
+		m[k] = strings.Join(strings.Fields(v), " ")
+	}
+	return m, nil
+}
+
+// namespace is the identity of a namespace, "mnt:[4026531841]".
+func namespace(pid int, kind string) string {
+	s, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", pid, kind))
+	return s
+}
+
+// processes are all that are alive.
+func processes() []int {
+	d, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1)
+	var pids []int
+	for _, n := range names {
+		if pid, err := strconv.Atoi(n); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	slices.Sort(pids)
+	return pids
+}
+
+func commandLine(pid int) string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return string(bytes.ReplaceAll(b, []byte{0}, []byte{' '}))
+}
+
+func parentOf(pid int) int {
+	st, err := status(pid)
+	if err != nil {
+		return 0
+	}
+	p, _ := strconv.Atoi(st["PPid"])
+	return p
+}
+
+// below are the descendants of a process, parents first.
+func below(pid int) []int {
+	tree := []int{pid}
+	for i := 0; i < len(tree); i++ {
+		for _, p := range processes() {
+			if parentOf(p) == tree[i] && !slices.Contains(tree, p) {
+				tree = append(tree, p)
+			}
+		}
+	}
+	return tree[1:]
+}
+
+// initAndTask finds a running sandbox's processes: init has the number 1 inside, the task is the one that runs the
+// probe.
+func initAndTask(launcher int) (init, task int) {
+	for _, p := range below(launcher) {
+		st, err := status(p)
+		if err != nil {
+			continue
+		}
+		inside := strings.Fields(st["NSpid"])
+		if len(inside) > 1 && inside[len(inside)-1] == "1" && init == 0 {
+			init = p
+		}
+		if strings.HasPrefix(st["Name"], "probe") {
+			task = p
+		}
+	}
+	return init, task
+}
+
+// traces are processes that belong to a sandbox of ours: they run the launcher's image, or have mark in the command line.
+func traces(mark string) []string {
+	var found []string
+	for _, p := range processes() {
+		exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", p))
+		line := commandLine(p)
+		if p != os.Getpid() && (exe == cordonBin || mark != "" && strings.Contains(line, mark)) {
+			found = append(found, fmt.Sprintf("%d %s", p, line))
+		}
+	}
+	return found
+}
+
+// gone waits until no trace is left. The kernel needs a moment to take a pid namespace down.
+func gone(mark string) []string {
+	var left []string
+	for i := 0; i < 100; i++ {
+		if left = traces(mark); len(left) == 0 {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return left
+}
+
+// mountinfo is one line of proc_pid_mountinfo(5).
+type mountinfo struct {
+	dev, root, target, options, fstype string
+}
+
+func mounts(pid string) ([]mountinfo, error) {
+	b, err := os.ReadFile("/proc/" + pid + "/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	var all []mountinfo
+	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		before, after, _ := strings.Cut(line, " - ")
+		f, g := strings.Fields(before), strings.Fields(after)
+		if len(f) >= 6 && len(g) >= 1 {
+			all = append(all, mountinfo{dev: f[2], root: f[3], target: f[4], options: f[5], fstype: g[0]})
+		}
+	}
+	return all, nil
+}
+
+func (m mountinfo) has(option string) bool {
+	return slices.Contains(strings.Split(m.options, ","), option)
+}
+
+// hostDevices is ",MAJOR:MINOR,…," of every file system of the host.
+func hostDevices() string {
+	all, _ := mounts("self")
+	var b strings.Builder
+	b.WriteByte(',')
+	for _, m := range all {
+		b.WriteString(m.dev + ",")
+	}
+	return b.String()
+}
