@@ -7,41 +7,41 @@ package policy
 type typ uint8
 
 const (
-	tSection   typ = iota // a mapping with its own keys
-	tText                 // any text
-	tName                 // a profile's name
-	tExtends              // a profile's name, or a file with a slash
-	tVersion              // 1
-	tBool                 // true, false
-	tWord                 // one of the words of the key
-	tInt                  // a whole number in the key's range
-	tNumber               // a positive number
-	tSize                 // bytes
-	tDuration             // a time span
-	tOffset               // a time span, may be negative
-	tPerm                 // octal permission bits, quoted
-	tID                   // a uid or gid, or keep
-	tPath                 // a path in the sandbox
-	tSource               // a path on the host
-	tUpper                // tmp, or a path on the host
-	tLink                 // text of a symbolic link
-	tContent              // text of a file
-	tHostname             // a host name
-	tNamespace            // new, host or a path to join
-	tTime                 // new, host, a path to join, or offsets
-	tPattern              // a path, or a glob
-	tEnvPattern           // a variable's name, or a prefix and *
-	tEnvName              // a variable's name
-	tCapability           // a capability's name
-	tArch                 // native, or an architecture's name
-	tCall                 // a system call's name or a group's, with @
-	tAction               // allow, errno(NAME), kill, log
-	tRule                 // a system call and its condition
-	tEndpoint             // host:port
-	tRlimit               // an rlimit's value
-	tRlimitName           // an rlimit's name
-	tMount                // one of the forms of a mount
-	tLayer                // a layer's name
+	tSection    typ = iota // a mapping with its own keys
+	tText                  // any text
+	tName                  // a profile's name
+	tExtends               // a profile's name, or a file with a slash
+	tVersion               // 1
+	tBool                  // true, false
+	tWord                  // one of the words of the key
+	tInt                   // a whole number in the key's range
+	tNumber                // a positive number
+	tSize                  // bytes
+	tDuration              // a time span
+	tOffset                // a time span, may be negative
+	tPerm                  // octal permission bits, quoted
+	tID                    // a uid or gid, or keep
+	tPath                  // a path in the sandbox
+	tSource                // a path on the host
+	tUpper                 // tmp, or a path on the host
+	tLink                  // text of a symbolic link
+	tContent               // text of a file
+	tHostname              // a host name
+	tNamespace             // new, host or a path to join
+	tTime                  // new, host, a path to join, or offsets
+	tPattern               // a path, or a glob
+	tEnvPattern            // a variable's name, or a prefix and *
+	tEnvName               // a variable's name
+	tCapability            // a capability's name
+	tArch                  // native, or an architecture's name
+	tCall                  // a system call's name or a group's, with @
+	tAction                // allow, errno(NAME), kill, log
+	tRule                  // a system call and its condition
+	tEndpoint              // host:port
+	tRlimit                // an rlimit's value
+	tRlimitName            // an rlimit's name
+	tMount                 // one of the forms of a mount
+	tLayer                 // a layer's name
 )
 
 // spec is a key without its place in Go.
@@ -156,13 +156,14 @@ var mountForms = []form[Mount]{
 		{spec: spec{name: "target", typ: tPath, doc: "Where it appears.", def: "the same path", example: "/src"}, at: mountTarget},
 		{spec: spec{name: "mode", typ: tWord, words: modeWords, doc: "Read-only, or writable.", def: "ro", example: "rw"}, at: func(m *Mount) any { return &m.Write }},
 		{spec: spec{name: "noexec", typ: tWord, words: boolWords, doc: "Nothing in it can be executed.", def: "false", example: "true"}, at: mountNoExec},
-		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is mounted where the source does not exist.", def: "false", example: "true"}, at: func(m *Mount) any { return &m.Optional }},
+		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is mounted where the source does not exist.", def: "false", example: "true"}, at: mountOptional},
 	}},
 	{kind: string(MountTmpfs), doc: "an empty tmpfs", keys: []key[Mount]{
 		{spec: spec{name: "tmpfs", typ: tPath, doc: "Where it is mounted.", example: "/tmp"}, at: mountTarget},
 		{spec: spec{name: "size", typ: tSize, doc: "How much it may hold.", def: "half of memory", example: "1GiB"}, at: func(m *Mount) any { return &m.Size }},
 		{spec: spec{name: "mode", typ: tPerm, doc: "Permission bits.", def: `"0755"`, example: `"1777"`}, at: mountPerm},
 		{spec: spec{name: "noexec", typ: tWord, words: boolWords, doc: "Nothing in it can be executed.", def: "false", example: "true"}, at: mountNoExec},
+		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is mounted where the target does not exist and cannot be made.", def: "false", example: "true"}, at: mountOptional},
 	}},
 	{kind: string(MountProc), doc: "proc of the sandbox's own processes", keys: []key[Mount]{
 		{spec: spec{name: "proc", typ: tPath, doc: "Where it is mounted.", example: "/proc"}, at: mountTarget},
@@ -206,6 +207,8 @@ func mountSource(m *Mount) any { return &m.Source }
 func mountTarget(m *Mount) any { return &m.Target }
 func mountNoExec(m *Mount) any { return &m.NoExec }
 func mountPerm(m *Mount) any   { return &m.Perm }
+
+func mountOptional(m *Mount) any { return &m.Optional }
 
 var namespaceKeys = []key[Profile]{
 	{spec: spec{name: "user", typ: tNamespace, doc: "user_namespaces(7).", def: "new", example: "new", flag: "ns"}, at: func(p *Profile) any { return &p.Namespaces.User }},

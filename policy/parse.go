@@ -306,7 +306,11 @@ func (d *decoder) str(n *node, path string) (string, bool) {
 	case n.kind != scalarNode:
 		return "", d.wants(n, scalarNode, path)
 	case n.scalar == nullScalar:
-		d.fail(n, path, "a value is missing", "")
+		hint := ""
+		if n.text == "~" {
+			hint = `a lone ~ is nothing in YAML; write "~"`
+		}
+		d.fail(n, path, "a value is missing", hint)
 		return "", false
 	case n.scalar != strScalar:
 		d.fail(n, path, "want a string, not "+n.what(), "write "+quote(n.text))

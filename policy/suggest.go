@@ -58,3 +58,6 @@ func lower(c byte) byte {
 	}
 	return c
 }
+
+// Quote is s in double quotes with everything escaped that a terminal would obey, shortened if it is long.
+func Quote(s string) string { return quote(s) }

@@ -1,0 +1,161 @@
+package profiles
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+)
+
+// Load makes the effective profile of one or more names and files, the later over the earlier, and of over, which
+// holds the command line's flags or is nil. It is extended, merged and valid; the memory behind its slices may be
+// shared, so that it is for reading.
+func (s Search) Load(refs []string, over *policy.Profile) (*policy.Profile, error) {
+	p := s.ready(refs)
+	if p == nil {
+		var err error
+		if p, err = s.assemble(refs); err != nil {
+			return nil, err
+		}
+	} else if over == nil {
+		return p, nil
+	}
+	if over != nil {
+		p = policy.Merge(p, over)
+	}
+	if err := policy.Validate(p); err != nil {
+		return nil, s.withLines(err)
+	}
+	return p, nil
+}
+
+// ready is a copy of the shipped profile where refs name one and no directory holds another of a name it is made from.
+func (s Search) ready(refs []string) *policy.Profile {
+	if len(refs) != 1 {
+		return nil
+	}
+	c := find(refs[0])
+	if c == nil {
+		return nil
+	}
+	for _, dir := range s.Dirs {
+		if _, err := os.Stat(dir); err != nil && errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		for _, name := range c.chain {
+			if _, err := os.Lstat(dir + "/" + name + ".yaml"); !errors.Is(err, os.ErrNotExist) {
+				return nil
+			}
+		}
+	}
+	p := *c.effective
+	return &p
+}
+
+// assemble resolves refs as if a profile extended them.
+func (s Search) assemble(refs []string) (*policy.Profile, error) {
+	last := ""
+	p, err := policy.Extend(&policy.Profile{Extends: refs}, func(ref string) (*policy.Profile, error) {
+		src, err := s.resolve(ref)
+		if err != nil {
+			return nil, err
+		}
+		p, err := s.own(src)
+		if err == nil && len(refs) > 0 && ref == refs[len(refs)-1] {
+			last = p.Name
+		}
+		return p, err
+	})
+	if err != nil {
+		return nil, unwrapRef(err)
+	}
+	if last != "" {
+		p.Name = last
+	}
+	return p, nil
+}
+
+// unwrapRef drops the words about extends from an error about a profile that was named on the command line.
+func unwrapRef(err error) error {
+	var all policy.Errors
+	if errors.As(err, &all) && len(all) == 1 && all[0].Pos == (policy.Pos{}) {
+		e := *all[0]
+		e.Msg = strings.TrimPrefix(e.Msg, "extends: ")
+		return policy.Errors{&e}
+	}
+	return err
+}
+
+// resolve is Find for the names that own makes.
+func (s Search) resolve(ref string) (*Source, error) {
+	if name, layer, ok := strings.Cut(ref, "@"); ok && !strings.Contains(ref, "/") {
+		if from, err := strconv.Atoi(layer); err == nil {
+			return s.named(name, from)
+		}
+	}
+	return s.Find(ref)
+}
+
+// own parses one profile. What it extends is made independent of where it stands: a file relative to it becomes a
+// path, and its own name means the profile that it shadows, so that one can add to a shipped profile under its name.
+func (s Search) own(src *Source) (*policy.Profile, error) {
+	if src.layer == len(s.Dirs) {
+		p := *find(src.Name).own
+		return &p, nil
+	}
+	p, err := policy.Parse(src.File, src.Data)
+	if err != nil {
+		return nil, err
+	}
+	if p.Name == "" {
+		p.Name = src.Name
+	}
+	for i, ref := range p.Extends {
+		switch {
+		case strings.HasPrefix(ref, "./"):
+			p.Extends[i] = absolute(filepath.Join(filepath.Dir(src.File), ref))
+		case ref == src.Name && src.layer >= 0:
+			p.Extends[i] = ref + "@" + strconv.Itoa(src.layer+1)
+		}
+	}
+	return p, nil
+}
+
+// absolute keeps the slash that makes a reference a file.
+func absolute(path string) string {
+	if strings.Contains(path, "/") {
+		return path
+	}
+	return "./" + path
+}
+
+// withLines puts the offending lines into the errors of Validate, which has not seen the files.
+func (s Search) withLines(err error) error {
+	var all policy.Errors
+	if !errors.As(err, &all) {
+		return err
+	}
+	for _, e := range all {
+		if e.Line == "" && e.Pos.Line > 0 {
+			e.Line = line(e.Pos)
+		}
+	}
+	return all
+}
+
+func line(at policy.Pos) string {
+	var data []byte
+	if name, ok := strings.CutPrefix(at.File, "embedded:"); ok {
+		data, _ = files.ReadFile(name)
+	} else {
+		data, _ = read(at.File)
+	}
+	lines := strings.SplitN(string(data), "\n", at.Line+1)
+	if at.Line > len(lines) {
+		return ""
+	}
+	return strings.TrimSuffix(lines[at.Line-1], "\r")
+}

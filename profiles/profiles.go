@@ -1,0 +1,191 @@
+// Package profiles finds and loads profiles, and holds those that are shipped.
+//
+// A name is looked up in the user's directory, the system's, then among the shipped ones; whatever has a slash is a
+// file. Nothing is ever taken from the working directory that was not asked for with ./ in front: a sandboxed program
+// may have written there.
+package profiles
+
+import (
+	"embed"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"cordon/policy"
+)
+
+//go:generate go run gen.go
+
+//go:embed *.yaml
+var files embed.FS
+
+// SystemDir is where the machine's administrator puts profiles.
+const SystemDir = "/etc/cordon/profiles"
+
+// DefaultName is the profile that is used when none is named.
+const DefaultName = "default"
+
+// compiled is a shipped profile, ready for use.
+type compiled struct {
+	name           string
+	own, effective *policy.Profile
+	chain          []string // every name that effective was made from
+}
+
+// Search is where names are looked up.
+type Search struct {
+	Dirs []string // in this order, before the shipped profiles
+	Home string   // what ~ in an extends: means
+}
+
+// DefaultSearch is $XDG_CONFIG_HOME/cordon/profiles, or ~/.config/cordon/profiles, and SystemDir. getenv is os.Getenv
+// but in tests.
+func DefaultSearch(getenv func(string) string) Search {
+	s := Search{Home: getenv("HOME")}
+	config := getenv("XDG_CONFIG_HOME")
+	if !filepath.IsAbs(config) && filepath.IsAbs(s.Home) {
+		config = s.Home + "/.config"
+	}
+	if filepath.IsAbs(config) {
+		s.Dirs = append(s.Dirs, config+"/cordon/profiles")
+	}
+	s.Dirs = append(s.Dirs, SystemDir)
+	return s
+}
+
+// Source is the text of a profile.
+type Source struct {
+	Name  string
+	File  string // as positions name it: a path, or embedded:NAME.yaml
+	Data  []byte
+	layer int // index into Dirs; len(Dirs) for a shipped one, -1 for a file that was named
+}
+
+// Find reads the profile that a name or a file means.
+func (s Search) Find(ref string) (*Source, error) {
+	if strings.Contains(ref, "/") {
+		return s.file(ref)
+	}
+	return s.named(ref, 0)
+}
+
+func (s Search) file(ref string) (*Source, error) {
+	if rest, ok := strings.CutPrefix(ref, "~/"); ok && s.Home != "" {
+		ref = filepath.Join(s.Home, rest)
+	}
+	data, err := read(ref)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{Name: strings.TrimSuffix(filepath.Base(ref), ".yaml"), File: ref, Data: data, layer: -1}, nil
+}
+
+// maxFile is one more byte than policy.Parse accepts.
+const maxFile = 1<<20 + 1
+
+func read(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+// named looks a name up from the layer given on.
+func (s Search) named(name string, from int) (*Source, error) {
+	for i := from; i < len(s.Dirs); i++ {
+		file := s.Dirs[i] + "/" + name + ".yaml"
+		data, err := read(file)
+		if err == nil {
+			return &Source{Name: name, File: file, Data: data, layer: i}, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	if c := find(name); c != nil {
+		data, err := files.ReadFile(name + ".yaml")
+		return &Source{Name: name, File: "embedded:" + name + ".yaml", Data: data, layer: len(s.Dirs)}, err
+	}
+	return nil, s.unknown(name)
+}
+
+func find(name string) *compiled {
+	for i := range shipped {
+		if shipped[i].name == name {
+			return &shipped[i]
+		}
+	}
+	return nil
+}
+
+func (s Search) unknown(name string) error {
+	e := &policy.Error{Msg: "unknown profile " + policy.Quote(name)}
+	if _, err := os.Lstat(name); err == nil {
+		e.Hint = "did you mean the file? write ./" + name
+		return e
+	}
+	var names []string
+	for _, i := range s.List() {
+		names = append(names, i.Name)
+	}
+	if near := policy.Suggest(name, names); near != "" {
+		e.Hint = "did you mean " + policy.Quote(near) + "?"
+	} else {
+		e.Hint = "there is " + strings.Join(names, ", ")
+	}
+	return e
+}
+
+
+// Info is a profile that can be named.
+type Info struct {
+	Name  string
+	About string // "" for one that cannot be read
+	File  string
+	Err   error // what is wrong with it
+}
+
+// List names every profile, sorted; one that is shadowed by another of the same name is left out.
+func (s Search) List() []Info {
+	var out []Info
+	add := func(name string, layer int) {
+		if slices.ContainsFunc(out, func(i Info) bool { return i.Name == name }) {
+			return
+		}
+		out = append(out, s.info(name, layer))
+	}
+	for layer, dir := range s.Dirs {
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			if name, ok := strings.CutSuffix(e.Name(), ".yaml"); ok {
+				add(name, layer)
+			}
+		}
+	}
+	for i := range shipped {
+		add(shipped[i].name, len(s.Dirs))
+	}
+	slices.SortFunc(out, func(a, b Info) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func (s Search) info(name string, layer int) Info {
+	src, err := s.named(name, layer)
+	if err != nil {
+		return Info{Name: name, File: s.Dirs[layer] + "/" + name + ".yaml", Err: err}
+	}
+	i := Info{Name: name, File: src.File}
+	p, err := s.own(src)
+	if err != nil {
+		i.Err = err
+		return i
+	}
+	i.About = p.About
+	return i
+}
