@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -15,23 +16,95 @@ type Cmd struct {
 	Profile *policy.Profile // effective: extended, merged, validated; nil is the zero profile
 	Args    []string        // Args[0] is looked up in PATH inside the sandbox unless it has a slash
 	Env     []string        // the environment that Profile.Env picks from; nil means os.Environ()
-	Dir     string          // the caller's working directory; "" means getcwd(2)
 
 	Stdin, Stdout, Stderr *os.File   // nil means /dev/null
 	ExtraFiles            []*os.File // entry i becomes descriptor 3+i; everything else is closed
 
 	Host      *Host         // nil means Probe()
 	KillAfter time.Duration // from SIGTERM at the wall-clock limit to SIGKILL; 0 means 2 s
+
+	// Exclusive says that the process is a launcher and nothing else. Start and Wait then run on the caller's
+	// goroutine, signals that reach the process are passed on to the task, and the process is made non-dumpable
+	// while it holds more rights than the task.
+	Exclusive bool
+
+	failStep int // for tests: the step that fails, from 1
+	proc     *process
+	done     chan waited // from the goroutine that owns the thread, unless Exclusive
+}
+
+type waited struct {
+	report *Report
+	err    error
 }
 
 // Plan compiles the command without running anything.
-func (c *Cmd) Plan() (*plan.Plan, error) { return nil, errors.New("not written yet") }
+func (c *Cmd) Plan() (*plan.Plan, error) {
+	host, err := c.host()
+	if err != nil {
+		return nil, err
+	}
+	return Compile(c.Profile, host, c)
+}
 
-// Start launches the sandbox and returns once the program has been exec'd.
-func (c *Cmd) Start() error { return errors.New("not written yet") }
+func (c *Cmd) host() (*Host, error) {
+	if c.Host != nil {
+		return c.Host, nil
+	}
+	return Probe()
+}
 
-// Wait waits until the sandbox is gone and reports.
-func (c *Cmd) Wait() (*Report, error) { return nil, errors.New("not written yet") }
+// Start launches the sandbox and returns once the program has been exec'd and what is enforced has been read back.
+// Where it returns an error nothing is left behind. The error is a *StepError, *UnsupportedError, *LookupError,
+// *policy.Error, filter.Errors or *Error.
+func (c *Cmd) Start() error {
+	if c.proc != nil {
+		return &Error{Op: "start", Err: errText("already started")}
+	}
+	host, err := c.host()
+	if err != nil {
+		return &Error{Op: "probe", Err: err}
+	}
+	comp, err := compile(c.Profile, host, c)
+	if err != nil {
+		return err
+	}
+	c.proc = newProcess(c, comp)
+	if c.Exclusive {
+		runtime.LockOSThread()
+		return c.proc.start()
+	}
+	// The child dies with the thread that made it (prctl(2), PR_SET_PDEATHSIG), so one goroutine keeps that thread
+	// until the sandbox is gone. It never gives it back: where namespaces were joined, it is not like the others.
+	c.done = make(chan waited, 1)
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		err := c.proc.start()
+		started <- err
+		if err == nil {
+			report, err := c.proc.wait()
+			c.done <- waited{report, err}
+		}
+	}()
+	return <-started
+}
+
+// Wait waits until the sandbox is gone and reports. The program's own exit status is in the report and is no error.
+func (c *Cmd) Wait() (*Report, error) {
+	switch {
+	case c.proc == nil:
+		return nil, &Error{Op: "wait", Err: errText("not started")}
+	case c.Exclusive:
+		return c.proc.wait()
+	}
+	w, ok := <-c.done
+	if !ok {
+		return nil, &Error{Op: "wait", Err: errText("already waited for")}
+	}
+	close(c.done)
+	return w.report, w.err
+}
 
 // Run is Start and Wait.
 func (c *Cmd) Run() (*Report, error) {
@@ -41,10 +114,14 @@ func (c *Cmd) Run() (*Report, error) {
 	return c.Wait()
 }
 
-// Signal sends a signal to the task.
-func (c *Cmd) Signal(sig syscall.Signal) error { return errors.New("not written yet") }
-
-// Compile turns a profile into a plan for a host. It is pure: what it knows of the machine is in h.
-func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
-	return nil, errors.New("not written yet")
+// Signal sends a signal to the task. os.ErrProcessDone says that it is gone.
+func (c *Cmd) Signal(sig syscall.Signal) error {
+	if c.proc == nil {
+		return &Error{Op: "signal", Err: errText("not started")}
+	}
+	err := c.proc.signal(sig)
+	if errors.Is(err, syscall.ESRCH) {
+		return os.ErrProcessDone
+	}
+	return err
 }

@@ -69,3 +69,8 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// SignalError is a signal that ended the launch before the program was run.
+type SignalError struct{ Signal syscall.Signal }
+
+func (e *SignalError) Error() string { return "launch: ended by " + e.Signal.String() }

@@ -1,19 +1,33 @@
 package sandbox
 
-import "io/fs"
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	llsys "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
+)
 
 // Host is what a compilation may know of the machine: the kernel, the caller, and a view of the files. It is an
 // argument, never a global, so that a test can state the kernel it means.
 type Host struct {
-	Kernel      [3]int `json:"kernel"`       // uname(2) release, e.g. 6 18 44
-	LandlockABI int    `json:"landlock_abi"` // 0: none
-	LastCap     int    `json:"last_cap"`
-	UID, GID    int
-	Groups      []int
-	User        string // caller's login name, "" if unknown
-	Home        string // of the caller
-	Cwd         string // getcwd(2): without symbolic links
-	PID         int    // of the launcher
+	Kernel      [2]int `json:"kernel"`       // uname(2) release, e.g. 6, 18
+	LandlockABI int    `json:"landlock_abi"` // 0: no Landlock
+	LastCap     int    `json:"last_cap"`     // /proc/sys/kernel/cap_last_cap
+	UID         int    `json:"uid"`
+	GID         int    `json:"gid"`
+	Privileged  bool   `json:"privileged"` // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in effect
+	Permitted   uint64 `json:"permitted"`  // capabilities of the launcher
+	NofileMax   uint64 `json:"nofile_max"` // hard RLIMIT_NOFILE
+	Name        string `json:"name"`       // of the caller: LOGNAME or USER; "" if neither is set
+	Home        string `json:"home"`       // of the caller: HOME, made clean; "" if it is not absolute or is "/"
+	Cwd         string `json:"cwd"`        // getcwd(2): without symbolic links
+	PID         int    `json:"pid"`        // of the launcher
 	Files       Files  `json:"-"`
 }
 
@@ -23,8 +37,135 @@ type Files interface {
 	Stat(path string) (fs.FileInfo, error)
 	Readlink(path string) (string, error)
 	ReadDir(path string) ([]fs.DirEntry, error)
-	Access(path string, mode uint32) error // access(2) with the caller's real ids
+	Read(path string, n int) ([]byte, error) // the first n bytes at most
+	Access(path string, mode uint32) error   // access(2), of the caller
 }
 
-// Probe asks the kernel.
-func Probe() (*Host, error) { return nil, nil }
+// Probe asks the kernel what a compilation needs to know. It takes a few microseconds and changes nothing.
+func Probe() (*Host, error) {
+	h := &Host{UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid(), Files: osFiles{}}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return nil, fmt.Errorf("uname: %w", err)
+	}
+	h.Kernel = release(unix.ByteSliceToString(uts.Release[:]))
+	if abi, err := llsys.LandlockGetABIVersion(); err == nil {
+		h.LandlockABI = abi
+	}
+	var err error
+	if h.LastCap, err = lastCap(); err != nil {
+		return nil, err
+	}
+	if h.Cwd, err = getcwd(); err != nil {
+		return nil, err
+	}
+	effective, permitted, err := ownCaps()
+	if err != nil {
+		return nil, err
+	}
+	const needed = 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
+	h.Privileged, h.Permitted = h.UID == 0 && effective&needed == needed, permitted
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return nil, fmt.Errorf("getrlimit: %w", err)
+	}
+	h.NofileMax = lim.Max
+	h.Name = os.Getenv("LOGNAME")
+	if h.Name == "" {
+		h.Name = os.Getenv("USER")
+	}
+	if home := os.Getenv("HOME"); strings.HasPrefix(home, "/") {
+		if home = clean(home); home != "/" {
+			h.Home = home
+		}
+	}
+	return h, nil
+}
+
+// getcwd is the kernel's answer; os.Getwd would believe PWD, which may hold symbolic links.
+func getcwd() (string, error) {
+	var buf [unix.PathMax]byte
+	n, err := unix.Getcwd(buf[:])
+	if err != nil {
+		return "", fmt.Errorf("getcwd: %w", err)
+	}
+	dir := string(buf[:n-1])
+	if !strings.HasPrefix(dir, "/") { // "(unreachable)": outside the caller's root
+		return "", errors.New("getcwd: the working directory is not below the root")
+	}
+	return dir, nil
+}
+
+func release(s string) (v [2]int) {
+	for i := range v {
+		n := 0
+		for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+			n++
+		}
+		v[i], _ = strconv.Atoi(s[:n]) // no digits: 0
+		if n == len(s) {
+			break
+		}
+		s = s[n+1:]
+	}
+	return v
+}
+
+func lastCap() (int, error) {
+	b, err := readSmall("/proc/sys/kernel/cap_last_cap")
+	if err != nil {
+		return 0, fmt.Errorf("last capability: %w", err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || n < 0 || n > 63 {
+		return 0, fmt.Errorf("/proc/sys/kernel/cap_last_cap: %q is not a capability", b)
+	}
+	return n, nil
+}
+
+// ownCaps are the launcher's effective and permitted sets.
+func ownCaps() (effective, permitted uint64, err error) {
+	var d [2]unix.CapUserData
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if err := unix.Capget(&hdr, &d[0]); err != nil {
+		return 0, 0, fmt.Errorf("capget: %w", err)
+	}
+	return uint64(d[0].Effective) | uint64(d[1].Effective)<<32, uint64(d[0].Permitted) | uint64(d[1].Permitted)<<32, nil
+}
+
+// readSmall reads at most 4 KiB of a file without what os.File brings along.
+func readSmall(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 4096)
+	n, err := unix.Read(fd, buf)
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	return buf[:n], nil
+}
+
+type osFiles struct{}
+
+func (osFiles) Lstat(p string) (fs.FileInfo, error)     { return os.Lstat(p) }
+func (osFiles) Stat(p string) (fs.FileInfo, error)      { return os.Stat(p) }
+func (osFiles) Readlink(p string) (string, error)       { return os.Readlink(p) }
+func (osFiles) ReadDir(p string) ([]fs.DirEntry, error) { return os.ReadDir(p) }
+func (osFiles) Access(p string, mode uint32) error      { return unix.Access(p, mode) }
+
+func (osFiles) Read(p string, n int) ([]byte, error) {
+	f, err := os.OpenFile(p, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	buf := make([]byte, n)
+	n, err = io.ReadFull(f, buf)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && err != io.EOF {
+		return nil, err
+	}
+	return buf[:n], nil
+}

@@ -1,6 +1,144 @@
-// Package plan holds the plan of a launch: a flat list of system calls as plain data, without pointers into anything.
-// It can be printed in strace(1)'s syntax, compared and encoded; it touches no operating system.
+// Package plan holds the plan of a launch: a flat list of system calls as plain values, without pointers into anything.
+// It is printed in the syntax of strace(1), compared and encoded; nothing here touches an operating system.
+//
+// A plan has no branches, no loops and no computed values. What needs an "if" was decided when the plan was made. The
+// one thing a step can take from an earlier one is its result, through a register.
 package plan
 
-// Plan is everything that the child does between clone and exec.
-type Plan struct{}
+// Plan is everything that happens between clone and exec.
+type Plan struct {
+	Clone uint64   // CLONE_* flags of clone3(2), exit signal aside
+	Steps []Step   // the child's, in order; behind the Fork step they are the task's
+	Join  []Step   // what the launcher's thread does before it clones: setns(2) on existing namespaces
+	Init  []Step   // what the child, now init, does after Fork before it reaps
+	Files []string // what the launcher opens and the steps name
+}
+
+// Step is one system call.
+type Step struct {
+	Call Call
+	N    uint8 // how many of Args are used
+	Args [6]Arg
+	To   Reg   // the register that takes the result; 0 for none
+	Or   Errno // an error that counts as success; 0 for none
+	From From
+}
+
+// Reg is a register: a descriptor that one step opens and others use. A register may be set again.
+type Reg uint8
+
+// The registers, named for what they hold.
+const (
+	NoReg Reg = iota
+	Root
+	Tree
+	Source
+	Target
+	Dir
+	Scratch
+	Proc
+	Dev
+	FS
+	File
+	Ruleset
+	Socket
+	Mask
+	NumRegs
+)
+
+var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask"}
+
+func (r Reg) String() string { return "%" + regNames[r] }
+
+// Arg is one argument. Data is memory that the kernel reads: a path, a buffer or a structure in its C layout.
+type Arg struct {
+	Kind Kind
+	Reg  Reg
+	Int  uint64
+	Data string
+}
+
+// Kind says what an argument is, which is how it is passed and how it is printed.
+type Kind uint8
+
+// The first group is passed as a number, the second as a pointer to Data, the third as what its name says.
+const (
+	Int Kind = iota // decimal
+	Hex
+	Octal
+	AtFlags
+	CloneFlags
+	CloseRangeFlags
+	DupFlags
+	FsconfigCmd
+	FsmountAttrs
+	Ioctl
+	KeyctlOp
+	MoveMountFlags
+	MsgFlags
+	OpenFlags
+	OpenTreeFlags
+	PrctlOp
+	Resource
+	SeccompOp
+	Signal
+	SigHow
+	SocketDomain
+	SocketType
+	SockProto
+	UmountFlags
+	Capability
+	RuleType
+	FileMode
+	SecureBits
+	AmbientOp
+	Who
+
+	firstPointer
+	Path        // a NUL is added
+	Text        // a buffer without NUL
+	OpenHow     // struct open_how
+	MountAttr   // struct mount_attr
+	CapHeader   // struct __user_cap_header_struct
+	CapData     // struct __user_cap_data_struct[2]
+	Rlimit64    // struct rlimit64
+	Ifreq       // struct ifreq
+	RulesetAttr // struct landlock_ruleset_attr
+	Sigset      // kernel sigset_t
+
+	lastPointer
+	Null        // NULL
+	Out         // a buffer of Int bytes that the kernel writes
+	Register    // the value of Reg
+	FD          // the descriptor of the file Data, opened by the launcher
+	Fprog       // struct sock_fprog whose filter is Data
+	Strings     // char *const[]: Data holds them, each ended by a NUL
+	PathBeneath // struct landlock_path_beneath_attr: Int is allowed_access, Data names the file that is parent_fd
+)
+
+// IsPointer reports whether the argument is passed as a pointer to Data.
+func (k Kind) IsPointer() bool { return k > firstPointer && k < lastPointer }
+
+// Errno is an error number as errno(3) has it, on every architecture here.
+type Errno uint16
+
+// The errors that a plan tolerates.
+const (
+	EPERM      Errno = 1
+	ENOENT     Errno = 2
+	EBADF      Errno = 9
+	EACCES     Errno = 13
+	EEXIST     Errno = 17
+	EINVAL     Errno = 22
+	ENOSYS     Errno = 38
+	EOPNOTSUPP Errno = 95
+)
+
+// From is the profile position that asked for a step. The zero value is the launcher's own need.
+type From struct {
+	Section string // "mounts"
+	Index   int    // in a list, from 0; -1 in a scalar
+	File    string
+	Line    int
+	Flag    string // on the command line
+}

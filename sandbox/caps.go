@@ -1,0 +1,86 @@
+package sandbox
+
+// capabilities(7): bounding set, securebits, ambient set (Linux 4.3), no_new_privs (3.5).
+
+import (
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+// Every secure bit that narrows, with its lock. Root inside is root by its capabilities, so a task that keeps some and
+// is uid 0 keeps NOROOT off, locked.
+const (
+	secureNoRoot = 1 << 0
+	secureLocks  = 1<<1 | 1<<3 | 1<<5 | 1<<7 // the locks of all four
+	secureFixup  = 1 << 2
+	secureNoRise = 1 << 6 // no ambient capability can be raised any more
+)
+
+// boundingSet drops everything that the task may never get back.
+func (c *compilation) boundingSet() error {
+	caps := &c.profile.Capabilities
+	for i := range caps.Keep {
+		n, err := c.capNumber(&caps.Keep[i])
+		if err != nil {
+			return err
+		}
+		c.keep |= 1 << n
+	}
+	for i := range caps.Ambient {
+		n, err := c.capNumber(&caps.Ambient[i])
+		if err != nil {
+			return err
+		}
+		c.ambient |= 1 << n
+	}
+	from := own("capabilities")
+	for n := 0; n <= c.host.LastCap; n++ {
+		if c.keep>>n&1 == 0 {
+			c.do(from, plan.PrctlStep(unix.PR_CAPBSET_DROP, uint64(n)))
+		}
+	}
+	return nil
+}
+
+func (c *compilation) capNumber(k *policy.Capability) (int, error) {
+	n, ok := policy.CapabilityNumber(k.Name)
+	if !ok || n > c.host.LastCap {
+		return 0, &UnsupportedError{Layer: policy.LayerCaps, Why: "this kernel has no capability " + k.Name, From: posText(k.Pos),
+			Remedy: "leave it out; the last one here is number " + itoa(c.host.LastCap)}
+	}
+	return n, nil
+}
+
+func (c *compilation) noNewPrivs() error {
+	c.do(own("no_new_privs"), plan.PrctlStep(unix.PR_SET_NO_NEW_PRIVS, 1))
+	return nil
+}
+
+// capabilities sets the task's five sets. A change of ids comes first, while there is the right to it.
+func (c *compilation) capabilities() error {
+	from := c.scalar("capabilities.keep")
+	c.leaveRoot()
+	bits := uint64(secureLocks | secureFixup | secureNoRise)
+	if c.keep == 0 || c.ids.inUID != 0 {
+		bits |= secureNoRoot
+	}
+	if c.ambient != 0 {
+		all := uint64(1)<<(c.host.LastCap+1) - 1
+		if !c.ids.newUser {
+			all = c.host.Permitted
+		}
+		c.do(from, plan.CapsetStep(all, all, c.ambient))
+		for n := range 64 {
+			if c.ambient>>n&1 == 1 {
+				c.do(from, plan.PrctlStep(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uint64(n)))
+			}
+		}
+	} else {
+		c.do(from, plan.PrctlStep(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL))
+	}
+	// The secure bits before the last capset, which takes CAP_SETPCAP away.
+	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, bits), plan.CapsetStep(c.keep, c.keep, c.ambient))
+	return nil
+}

@@ -1,0 +1,239 @@
+package sandbox
+
+import (
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/sandbox/plan"
+)
+
+// compilation is what a profile becomes on a host: the plan, and what the launcher has to open, to do and to expect.
+type compilation struct {
+	profile *policy.Profile
+	host    *Host
+	cmd     *Cmd
+
+	plan    plan.Plan
+	arch    filter.Arch
+	ids     identity
+	tree    tree
+	joins   []join   // namespaces that the launcher's thread enters before it clones
+	sources []source // detached mounts that the launcher opens, because the child may not
+	program program
+	workdir string
+	keep    uint64 // capabilities of the task
+	ambient uint64
+	rootFD  plan.Arg // the new root
+	scratch scratch
+	hidden  int // matches of hide rules
+	land    landlock
+
+	missing []Missing
+	added   []Added
+}
+
+// Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
+// machine is in h. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
+func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
+	comp, err := compile(p, h, c)
+	if err != nil {
+		return nil, err
+	}
+	return &comp.plan, nil
+}
+
+// order is the life of the child. Each line that must stand where it stands says why.
+var order = [...]func(*compilation) error{
+	(*compilation).checkSupport,
+	(*compilation).findArch,
+	(*compilation).namespaces,
+	// Identity before the mounts: what is made on the sandbox's own file systems belongs to the task's ids.
+	(*compilation).identity,
+	// The parent-death signal after identity, because a change of credentials clears it (prctl(2)).
+	(*compilation).tieToLauncher,
+	(*compilation).keyring,
+	(*compilation).root,
+	(*compilation).mounts,
+	// The program's own file after the mounts, because they decide whether it is visible.
+	(*compilation).lookup,
+	// Hide rules after every mount, so that no mount uncovers what they hide.
+	(*compilation).hide,
+	// Read-only after the last thing was made on the launcher's own file systems.
+	(*compilation).seal,
+	// The rules of Landlock before the root is entered: they are made on descriptors below the root's.
+	(*compilation).landlockRules,
+	(*compilation).hostname,
+	(*compilation).loopback,
+	(*compilation).adjust,
+	(*compilation).enterRoot,
+	// The bounding set while CAP_SETPCAP is still there; before the fork, so that init has none either.
+	(*compilation).boundingSet,
+	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).
+	(*compilation).noNewPrivs,
+	(*compilation).fork,
+	// From here on only the task. The barrier first: the launcher reads the mounts and namespaces back while the
+	// task can still be refused, and init is confined before the program can see it.
+	(*compilation).barrier,
+	(*compilation).session,
+	(*compilation).rlimits,
+	(*compilation).changeDir,
+	(*compilation).capabilities,
+	// Landlock after the last mount: it forbids mounting.
+	(*compilation).landlockEnforce,
+	(*compilation).descriptors,
+	// seccomp last: execve is the only call made under the filter.
+	(*compilation).seccomp,
+	(*compilation).exec,
+}
+
+func compile(p *policy.Profile, h *Host, cmd *Cmd) (*compilation, error) {
+	if p == nil {
+		p = &policy.Profile{}
+	}
+	if len(cmd.Args) == 0 {
+		return nil, &Error{Op: "command", Err: errText("none given"), Hint: "cordon run -- CMD [ARG…]"}
+	}
+	c := &compilation{profile: p, host: h, cmd: cmd, tree: tree{files: h.Files}}
+	c.plan.Steps = make([]plan.Step, 0, 256)
+	c.plan.Files = append(c.plan.Files, fileSync, fileGate, fileBeneath)
+	for _, phase := range order {
+		if err := phase(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// The files that every plan has.
+const (
+	fileSync    = "sync"    // the child's end of a socket pair with the launcher
+	fileGate    = "gate"    // an eventfd that lets init begin to reap
+	fileBeneath = "beneath" // a number where descriptors are put that a Landlock rule names
+)
+
+func (c *compilation) do(from plan.From, steps ...plan.Step) {
+	for _, s := range steps {
+		s.From = from
+		c.plan.Steps = append(c.plan.Steps, s)
+	}
+}
+
+// own is the From of what no line of the profile asks for.
+func own(what string) plan.From { return plan.From{Section: what, Index: -1} }
+
+// at is the From of a list item.
+func at(section string, i int, pos policy.Pos) plan.From {
+	return plan.From{Section: section, Index: i, File: pos.File, Line: pos.Line, Flag: pos.Flag}
+}
+
+// scalar is the From of the scalar at a path of the profile.
+func (c *compilation) scalar(path string) plan.From { return at(path, -1, c.profile.Source(path)) }
+
+// tieToLauncher makes the child die with the launcher. If it is gone already, its end of the socket is closed and the
+// send fails.
+func (c *compilation) tieToLauncher() error {
+	c.do(own("launcher"),
+		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
+		plan.SendByte(plan.F(fileSync), "P"),
+		plan.UmaskStep(0).Into(plan.Mask))
+	return nil
+}
+
+// keyring leaves the caller's session keyring (threat: keys of the user).
+func (c *compilation) keyring() error {
+	c.do(own("keyring"), plan.JoinSessionKeyring().OrElse(plan.ENOSYS))
+	return nil
+}
+
+// fork splits init from the task, and confines init: no capability, no descriptor but its two, not dumpable, and a
+// filter for the calls of its loop.
+func (c *compilation) fork() error {
+	c.do(own("init"), plan.ForkStep())
+	c.plan.Init = append(c.plan.Init,
+		plan.Dup(plan.F(fileGate), plan.Number(0), 0),
+		plan.Dup(plan.F(fileSync), plan.Number(1), 0),
+		plan.CloseFrom(2, 0),
+		plan.ThreadName("cordon-init"),
+		plan.PrctlStep(unix.PR_SET_DUMPABLE, 0),
+		plan.CapsetStep(0, 0, 0),
+		plan.SetFilter(0, initFilter(c.arch)),
+		plan.SendByte(plan.Number(1), "I"),
+		plan.CloseStep(plan.Number(1)),
+		plan.ReadStep(plan.Number(0), 8),
+	)
+	for i := range c.plan.Init {
+		c.plan.Init[i].From = own("init")
+	}
+	return nil
+}
+
+// barrier tells the launcher that everything is in place and waits for its word. A launcher that died meanwhile has
+// closed its end: the second send then fails, and the program is never run.
+func (c *compilation) barrier() error {
+	c.do(own("launcher"),
+		plan.SendByte(plan.F(fileSync), "T"),
+		plan.RecvByte(plan.F(fileSync)),
+		plan.SendByte(plan.F(fileSync), "G"))
+	return nil
+}
+
+// session puts the task into a session of its own, without a controlling terminal, and undoes an inherited signal mask.
+func (c *compilation) session() error {
+	c.do(own("session"), plan.NewSession(), plan.UnblockSignals())
+	if u := c.profile.Process.Umask; u.Set {
+		c.do(c.scalar("process.umask"), plan.UmaskStep(uint64(u.V)))
+	} else {
+		c.do(own("process.umask"), plan.SetUmask(plan.R(plan.Mask)))
+	}
+	return nil
+}
+
+// changeDir enters the working directory. The caller's own is a wish: where the task may not search it, it stays in /.
+func (c *compilation) changeDir() error {
+	switch {
+	case c.profile.Process.Workdir != "":
+		c.do(c.scalar("process.workdir"), plan.ChdirStep(c.workdir))
+	case c.workdir != "/":
+		c.do(own("process.workdir"), plan.ChdirStep(c.workdir).OrElse(plan.EACCES))
+	}
+	return nil
+}
+
+// adjust sets the attributes that take a file of the host's /proc.
+func (c *compilation) adjust() error {
+	p := &c.profile.Process
+	if p.Nice.Set {
+		c.do(c.scalar("process.nice"), plan.Nice(p.Nice.V))
+	}
+	if p.OOMScoreAdj.Set {
+		c.writeFile(c.scalar("process.oom-score-adj"), "/proc/self/oom_score_adj", itoa(p.OOMScoreAdj.V))
+	}
+	return nil
+}
+
+// writeFile writes a short text to a file of the host's /proc that is the child's own.
+func (c *compilation) writeFile(from plan.From, path, text string) {
+	c.do(from,
+		plan.OpenStep(plan.CWD, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File),
+		plan.WriteStep(plan.R(plan.File), text),
+		plan.CloseStep(plan.R(plan.File)))
+}
+
+func (c *compilation) exec() error {
+	c.do(own("command"), plan.Exec(c.program.path, join0(c.cmd.Args), join0(c.program.env)))
+	return nil
+}
+
+// join0 is the strings one after the other, each ended by a NUL.
+func join0(list []string) string {
+	n := 0
+	for _, s := range list {
+		n += len(s) + 1
+	}
+	b := make([]byte, 0, n)
+	for _, s := range list {
+		b = append(append(b, s...), 0)
+	}
+	return string(b)
+}

@@ -1,0 +1,91 @@
+package sandbox
+
+// A minimal /dev on a tmpfs: the nodes are binds of the host's, since a user namespace cannot make any (mknod(2)).
+// devpts: the instance is the sandbox's own (Linux 4.7).
+
+import (
+	"io/fs"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+// devNodes are the devices that every program may expect, with their numbers (Documentation/admin-guide/devices.txt).
+var devNodes = [...]struct {
+	name         string
+	major, minor uint32
+}{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}}
+
+var devLinks = [...]struct{ name, text string }{
+	{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+	{"ptmx", "pts/ptmx"}, {"core", "/proc/kcore"},
+}
+
+// dev builds /dev and then makes it read-only, but for pts and shm.
+func (c *compilation) dev(from plan.From, m *policy.Mount, target string) error {
+	devfd := plan.R(plan.Dev)
+	c.tmpfs(from, plan.Dev, "755", 64<<10, attrBase&^uint64(unix.MOUNT_ATTR_NODEV)|attrNoExec)
+	c.attach(from, devfd, target, true)
+	p := part{target: target, made: map[string]node{}, what: "the sandbox's /dev", rule: m.Pos}
+	for _, l := range devLinks {
+		c.do(from, plan.SymlinkStep(l.text, devfd, l.name))
+		p.made[joinPath(target, l.name)] = node{link: l.text}
+	}
+	c.do(from, plan.MkdirStep(devfd, "pts", 0o755), plan.MkdirStep(devfd, "shm", 0o755))
+	c.tree.add(p)
+	for _, n := range devNodes {
+		if err := c.devNode(from, target, n.name, "/dev/"+n.name, n.major, n.minor, m.Pos); err != nil {
+			return err
+		}
+	}
+	if tty := c.consolePath(); tty != "" {
+		if err := c.devNode(from, target, "console", tty, 0, 0, m.Pos); err != nil {
+			return err
+		}
+	}
+	c.devpts(from, joinPath(target, "pts"), m.Pos)
+	c.tmpfs(from, plan.Tree, "1777", 0, attrBase|attrNoExec)
+	c.do(from, plan.Move(plan.R(plan.Tree), devfd, "shm", fromFD), plan.CloseStep(plan.R(plan.Tree)))
+	c.tree.add(part{target: joinPath(target, "shm"), write: true, made: map[string]node{}, what: "a tmpfs", rule: m.Pos})
+	c.do(from, plan.Setattr(devfd, "", unix.AT_EMPTY_PATH, attrRO, 0, 0), plan.CloseStep(devfd))
+	return nil
+}
+
+// devNode binds one device of the host, which must be the one it claims to be.
+func (c *compilation) devNode(from plan.From, target, name, source string, major, minor uint32, rule policy.Pos) error {
+	info, err := c.host.Files.Lstat(source)
+	if err != nil {
+		return errText(source + ": " + bare(err).Error())
+	}
+	if info.Mode()&fs.ModeCharDevice == 0 || major != 0 && deviceOf(info) != unix.Mkdev(major, minor) {
+		return errText(source + " is not the device it should be")
+	}
+	c.do(from,
+		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
+		plan.Clone(plan.CWD, source, cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree),
+		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, uint64(unix.MOUNT_ATTR_NOSUID)|attrNoExec, 0, unix.MS_PRIVATE),
+		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD),
+		plan.CloseStep(plan.R(plan.Tree)))
+	c.tree.add(part{target: joinPath(target, name), source: source, file: true, write: true, what: "a device", rule: rule})
+	return nil
+}
+
+func (c *compilation) devpts(from plan.From, target string, rule policy.Pos) {
+	fsfd := plan.R(plan.FS)
+	c.do(from, plan.FsopenStep("devpts").Into(plan.FS), plan.FsFlag(fsfd, "newinstance"),
+		plan.FsString(fsfd, "ptmxmode", "0666"), plan.FsString(fsfd, "mode", "0620"))
+	c.fsmount(from, plan.Tree, uint64(unix.MOUNT_ATTR_NOSUID)|attrNoExec)
+	c.do(from, plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), "pts", fromFD), plan.CloseStep(plan.R(plan.Tree)))
+	c.tree.add(part{target: target, write: true, what: "devpts", rule: rule})
+}
+
+// deviceOf is the device number of a node; 0 for what is none.
+func deviceOf(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Rdev) //nolint:unconvert // 32 bits on some architectures
+	}
+	return 0
+}

@@ -1,0 +1,277 @@
+package sandbox
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/plan"
+)
+
+// fileSet is what the launcher opened for the child, by name. Every number is above those that the task gets, so that
+// putting those in place overwrites nothing.
+type fileSet struct {
+	base int
+	fds  map[string]int
+}
+
+func (s *fileSet) add(name string, fd int) {
+	if s.fds == nil {
+		s.fds = make(map[string]int, 8)
+	}
+	if fd < s.base {
+		if high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, s.base); err == nil {
+			unix.Close(fd)
+			fd = high
+		}
+	}
+	s.fds[name] = fd
+}
+
+func (s *fileSet) dup(name string, fd int) error {
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, max(s.base, 3))
+	if err != nil {
+		return &Error{Op: "duplicate " + name, Err: err}
+	}
+	s.add(name, high)
+	return nil
+}
+
+func (s *fileSet) closeAll() {
+	for _, fd := range s.fds {
+		unix.Close(fd)
+	}
+	s.fds = nil
+}
+
+// openResources opens the namespaces that are joined, the detached mounts and the standard files.
+func (p *process) openResources() error {
+	for _, j := range p.comp.joins {
+		fd, err := unix.Open(j.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &Error{Op: "namespace " + j.path, Err: err, From: p.comp.where("namespaces." + j.kind), Hint: "ip netns add makes one below /run/netns"}
+		}
+		p.files.add(j.kind, fd)
+	}
+	if err := p.openSources(); err != nil {
+		return err
+	}
+	for i, f := range p.cmd.stdio() {
+		if p.comp.passes(f, i) {
+			continue
+		}
+		if err := p.openStdio(i, f); err != nil {
+			return err
+		}
+	}
+	for i, f := range p.cmd.ExtraFiles {
+		if err := p.files.dup(extraName(i), int(f.Fd())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openStdio is the file itself, /dev/null for none, and for a terminal that is withheld /dev/null to read from or a
+// pipe that the launcher copies.
+func (p *process) openStdio(i int, f *os.File) error {
+	name := stdioNames[i]
+	switch {
+	case f == nil || i == 0 && p.comp.withheld(f):
+		fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &Error{Op: os.DevNull, Err: err}
+		}
+		p.files.add(name, fd)
+		return nil
+	case p.comp.withheld(f):
+		r, err := newRelay(f)
+		if err != nil {
+			return err
+		}
+		p.relays = append(p.relays, r)
+		return p.files.dup(name, int(r.in.Fd()))
+	}
+	return p.files.dup(name, int(f.Fd()))
+}
+
+// relay copies what the task writes to a terminal that it must not have.
+type relay struct {
+	in   *os.File
+	done chan struct{}
+}
+
+func newRelay(to *os.File) (*relay, error) {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, &Error{Op: "pipe", Err: err}
+	}
+	r := &relay{in: in, done: make(chan struct{})}
+	go func() {
+		_, _ = io.Copy(to, out) // a terminal that is gone ends the copy
+		out.Close()
+		close(r.done)
+	}()
+	return r, nil
+}
+
+// finish closes the launcher's end, so that the copy ends when the sandbox has.
+func (r *relay) finish() {
+	r.in.Close()
+	<-r.done
+}
+
+// openSources makes the detached mounts. An idmapped one shows on disk the caller's ids where the task sees its own:
+// mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12.
+func (p *process) openSources() error {
+	if len(p.comp.sources) == 0 {
+		return nil
+	}
+	userns, release, err := p.mapping()
+	if err != nil {
+		return err
+	}
+	defer release()
+	for i := range p.comp.sources {
+		s := &p.comp.sources[i]
+		fd, err := openDetached(s, userns)
+		if err != nil {
+			return err
+		}
+		p.files.add(s.file, fd)
+	}
+	return nil
+}
+
+func openDetached(s *source, userns int) (int, error) {
+	how := unix.OpenHow{Flags: openAny, Resolve: noLinks}
+	path, err := unix.Openat2(unix.AT_FDCWD, s.path, &how)
+	if err != nil {
+		return -1, &Error{Op: s.path, Err: err, From: s.where, Hint: linkHint(err)}
+	}
+	defer unix.Close(path)
+	fd, err := unix.OpenTree(path, "", cloneTree|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return -1, &Error{Op: "open_tree " + s.path, Err: err, From: s.where}
+	}
+	attr := unix.MountAttr{Attr_set: s.attrs, Propagation: unix.MS_PRIVATE}
+	if err := unix.MountSetattr(fd, "", wholeMount, &attr); err != nil {
+		unix.Close(fd)
+		return -1, &Error{Op: "mount_setattr " + s.path, Err: err, From: s.where}
+	}
+	attr = unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(userns)}
+	if err := unix.MountSetattr(fd, "", wholeMount, &attr); err != nil {
+		unix.Close(fd)
+		return -1, &Error{Op: "idmapped mount of " + s.path, Err: err, From: s.where,
+			Hint: "this file system, or one mounted below it, cannot be idmapped; --host-user caller runs the task with the caller's own id"}
+	}
+	return fd, nil
+}
+
+func linkHint(err error) string {
+	if err == unix.ELOOP {
+		return "a symbolic link is on the way; name the place itself"
+	}
+	return ""
+}
+
+// mapping is a user namespace whose only use is its id map: on disk the caller's ids, outside the task's. A child that
+// waits in it lives as long as it is needed.
+func (p *process) mapping() (fd int, release func(), err error) {
+	id := &p.comp.ids
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, nil, &Error{Op: "socketpair", Err: err}
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	image, err := child.Link(&plan.Plan{Clone: unix.CLONE_NEWUSER, Steps: []plan.Step{
+		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
+		plan.RecvByte(plan.F(fileSync)),
+	}}, map[string]int{fileSync: pair[1]})
+	if err != nil {
+		return -1, nil, &Error{Op: "link the plan", Err: err}
+	}
+	defer image.Release()
+	pid, pidfd, err := image.Start()
+	if err != nil {
+		return -1, nil, p.cloneError(err)
+	}
+	defer func() {
+		_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) // it may have ended by itself
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+		unix.Close(pidfd)
+	}()
+	dir := "/proc/" + itoa(pid)
+	if err := writeText(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {
+		return -1, nil, err
+	}
+	if err := writeText(dir+"/gid_map", idMap(p.comp.host.GID, id.outGID, 1)); err != nil {
+		return -1, nil, err
+	}
+	fd, err = unix.Open(dir+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, nil, &Error{Op: dir + "/ns/user", Err: err}
+	}
+	return fd, func() { unix.Close(fd) }, nil
+}
+
+// writeMaps maps the child's ids from outside, by newuidmap(1) where the caller has no right of its own.
+func (p *process) writeMaps() error {
+	id := &p.comp.ids
+	dir := "/proc/" + itoa(p.pid)
+	uids, gids := []string{idMap(id.inUID, id.outUID, 1)}, []string{idMap(id.inGID, id.outGID, 1)}
+	if id.ranges {
+		var err error
+		if uids, err = p.withRanges(uids, "/etc/subuid", id.inUID); err != nil {
+			return err
+		}
+		if gids, err = p.withRanges(gids, "/etc/subgid", id.inGID); err != nil {
+			return err
+		}
+		if !p.comp.host.Privileged {
+			if err := helperMaps("newuidmap", p.pid, uids); err != nil {
+				return err
+			}
+			return helperMaps("newgidmap", p.pid, gids)
+		}
+	}
+	if err := writeText(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
+		return err
+	}
+	return writeText(dir+"/gid_map", strings.Join(gids, "\n"))
+}
+
+// helperMaps runs newuidmap(1) or newgidmap(1), which are setuid.
+func helperMaps(name string, pid int, maps []string) error {
+	out, err := exec.Command(name, append([]string{itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...).CombinedOutput()
+	if err != nil {
+		return &UnsupportedError{Layer: "userns", Why: fmt.Sprintf("%s: %v %s", name, err, strings.TrimSpace(string(out))),
+			Remedy: "install uidmap and give the user ranges in /etc/subuid and /etc/subgid, or leave out user.ranges"}
+	}
+	return nil
+}
+
+func writeText(path, text string) error {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &Error{Op: path, Err: err}
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte(text)); err != nil {
+		return &Error{Op: "write " + path, Err: err, Hint: mapHint(err)}
+	}
+	return nil
+}
+
+func mapHint(err error) string {
+	if err == unix.EPERM {
+		return "the id is not mapped where this process runs, as in a container; --host-user caller keeps the caller's id"
+	}
+	return ""
+}

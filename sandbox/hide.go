@@ -1,0 +1,147 @@
+package sandbox
+
+// Hide rules: an empty file or directory that nobody may open is mounted over what is hidden, so that reading and
+// writing fail and nothing silently vanishes.
+
+import (
+	"path"
+	"strings"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+// maxHidden bounds what one profile's globs may match; each match is a mount.
+const maxHidden = 10_000
+
+func (c *compilation) hide() error {
+	for i := range c.profile.Hide {
+		h := &c.profile.Hide[i]
+		if err := c.hideRule(i, h); err != nil {
+			return &Error{Op: "hide[" + itoa(i) + "] " + h.Pattern, Err: err, From: posText(h.Pos)}
+		}
+	}
+	return nil
+}
+
+func (c *compilation) hideRule(i int, h *policy.Hide) error {
+	from := at("hide", i, h.Pos)
+	if rest, ok := strings.CutPrefix(h.Pattern, "**/"); ok {
+		return c.hideBelowBinds(from, rest, h.Pos)
+	}
+	if strings.HasPrefix(h.Pattern, "~") && c.host.Home == "" {
+		return nil
+	}
+	pattern, err := c.expandTarget(h.Pattern)
+	if err != nil {
+		return err
+	}
+	if !strings.ContainsAny(pattern, "*?[") {
+		return c.hidePath(from, pattern, h.Pos)
+	}
+	return c.hideGlob(from, "/", strings.Split(pattern[1:], "/"), h.Pos)
+}
+
+// hideBelowBinds applies a pattern at any depth below every bind.
+func (c *compilation) hideBelowBinds(from plan.From, pattern string, rule policy.Pos) error {
+	names := append([]string{"**"}, strings.Split(pattern, "/")...)
+	for i := range c.profile.Mounts {
+		m := &c.profile.Mounts[i]
+		if m.Kind != policy.MountBind && m.Kind != policy.MountOverlay {
+			continue
+		}
+		dir, err := c.bindTarget(m)
+		if err != nil {
+			continue // an optional bind that is not there
+		}
+		if err := c.hideGlob(from, dir, names, rule); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *compilation) bindTarget(m *policy.Mount) (string, error) {
+	if m.Target != "" {
+		return c.expandTarget(m.Target)
+	}
+	return c.expand(m.Source)
+}
+
+// hideGlob walks what the sandbox sees. Symbolic links are not followed: what they lead to has a name of its own.
+func (c *compilation) hideGlob(from plan.From, dir string, names []string, rule policy.Pos) error {
+	if len(names) == 0 {
+		return c.hidePath(from, dir, rule)
+	}
+	name, rest := names[0], names[1:]
+	if name == "**" {
+		if err := c.hideGlob(from, dir, rest, rule); err != nil {
+			return err
+		}
+	}
+	host := c.tree.hostPath(dir)
+	if host == "" {
+		return nil
+	}
+	entries, err := c.host.Files.ReadDir(host)
+	if err != nil {
+		return nil //nolint:nilerr // not a directory, or one that the task cannot read either
+	}
+	for _, e := range entries {
+		next := joinPath(dir, e.Name())
+		switch {
+		case name == "**":
+			if e.IsDir() {
+				err = c.hideGlob(from, next, names, rule)
+			}
+		default:
+			var ok bool
+			if ok, err = path.Match(name, e.Name()); err == nil && ok {
+				err = c.hideGlob(from, next, rest, rule)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hidePath covers one path. What does not exist cannot be covered without making it, and nothing is made on the host:
+// on a read-only tree the task cannot make it either.
+func (c *compilation) hidePath(from plan.From, target string, rule policy.Pos) error {
+	target, err := c.tree.resolve(target)
+	if err != nil {
+		return err
+	}
+	p := c.tree.at(target)
+	isDir, exists := c.tree.stat(target)
+	if !exists || p.opaque {
+		return nil
+	}
+	if target == "/" {
+		return errText("the root cannot be hidden")
+	}
+	if c.hidden++; c.hidden > maxHidden {
+		return errText("more than " + itoa(maxHidden) + " matches")
+	}
+	c.emptyNodes()
+	name := "file"
+	if isDir {
+		name = "dir"
+	}
+	c.fromScratch(from, name, target)
+	c.tree.add(part{target: target, file: !isDir, opaque: true, what: "hidden", rule: rule})
+	return nil
+}
+
+// emptyNodes makes the file and the directory that cover things, without any permission.
+func (c *compilation) emptyNodes() {
+	if c.scratch.empty {
+		return
+	}
+	c.scratch.empty = true
+	c.do(own("scratch"),
+		plan.MkfileStep(plan.R(plan.Scratch), "file", 0),
+		plan.MkdirStep(plan.R(plan.Scratch), "dir", 0))
+}

@@ -1,0 +1,122 @@
+package sandbox
+
+// Advice after a run that failed, from evidence only: what the kernel counted, and what the command named.
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+)
+
+// hints completes the report of a failed run.
+func (p *process) hints() {
+	r := &p.report
+	if r.Exit == 0 || r.Timeout {
+		return
+	}
+	if r.Signal == "SIGSYS" {
+		r.Hints = append(r.Hints, Hint{Text: "a system call that the profile does not allow ended it", Rule: p.comp.profile.Source("syscalls.default"),
+			Flag: "--allow-syscall NAME"})
+	}
+	if p.unrouted() > 0 {
+		r.Hints = append(r.Hints, Hint{Text: "it tried to reach a network, and the profile gives it none", Rule: p.comp.profile.Source("network"), Flag: "--net host"})
+	}
+	for _, arg := range p.cmd.Args[1:] {
+		if h, ok := p.comp.hintFor(arg); ok {
+			r.Hints = append(r.Hints, h)
+		}
+	}
+}
+
+// unrouted is how many packets or connections had no route in the sandbox's network namespace: RFC 4293's
+// ipIfStatsOutNoRoutes, as /proc/net/snmp has it; and datagrams to a closed port, which is what a name lookup at a
+// resolver that is not there comes to.
+func (p *process) unrouted() int {
+	if p.netstat < 0 {
+		return 0
+	}
+	buf := make([]byte, 8192)
+	n, err := unix.Pread(p.netstat, buf, 0)
+	if err != nil {
+		return 0
+	}
+	return snmp(buf[:n], "Ip:", "OutNoRoutes") + snmp(buf[:n], "Udp:", "NoPorts")
+}
+
+// snmp is a counter of /proc/net/snmp: a line of names, a line of values.
+func snmp(text []byte, proto, name string) int {
+	var names [][]byte
+	for line := range bytes.Lines(text) {
+		fields := bytes.Fields(line)
+		if len(fields) == 0 || string(fields[0]) != proto {
+			continue
+		}
+		if names == nil {
+			names = fields
+			continue
+		}
+		for i := range min(len(names), len(fields)) {
+			if string(names[i]) == name {
+				v, _ := strconv.Atoi(string(fields[i])) // not a number: 0
+				return v
+			}
+		}
+	}
+	return 0
+}
+
+// hintFor looks at an argument that names a path: one that the host has and the sandbox does not, or a new file in a
+// directory that is read-only inside.
+func (c *compilation) hintFor(arg string) (Hint, bool) {
+	if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
+		arg = value
+	}
+	if arg == "" || strings.HasPrefix(arg, "-") || c.profile.Root.Kind == policy.RootDir || strings.Contains(arg, "\x00") {
+		return Hint{}, false
+	}
+	path := arg
+	if path[0] != '/' {
+		path = joinPath(c.workdir, path)
+	}
+	path = clean(path)
+	part := c.tree.at(path)
+	if part == nil || part.opaque {
+		return Hint{}, false
+	}
+	_, inside := c.tree.stat(path)
+	_, err := c.host.Files.Lstat(path)
+	dir, _ := splitPath(path)
+	switch {
+	case !inside && err == nil:
+		return Hint{Text: path + " is not visible in the sandbox", Rule: part.rule, Flag: "--ro " + path}, true
+	case inside || err == nil || part.write:
+		return Hint{}, false
+	}
+	if isDir, ok := c.tree.stat(dir); ok && isDir && c.host.Files.Access(dir, unix.W_OK) == nil {
+		return Hint{Text: dir + " is read-only in the sandbox", Rule: part.rule, Flag: "--rw " + dir}, true
+	}
+	return Hint{}, false
+}
+
+// stepHint is advice for a step that failed.
+func stepHint(call string, errno unix.Errno) string {
+	switch {
+	case errno == unix.ELOOP:
+		return "a symbolic link is on the way; name the place itself"
+	case call == "execve" && errno == unix.ENOENT:
+		return "its interpreter or dynamic loader is not visible in the sandbox; show it with --ro"
+	case call == "execve" && errno == unix.EACCES:
+		return "the task's user may not execute it, or it lies on a noexec mount"
+	case call == "landlock_restrict_self" || call == "read" && errno == unix.EISDIR:
+		return "Landlock was asked for and is not in force; --no-landlock does without"
+	case errno == unix.ENOSYS:
+		return "the kernel, or a container runtime's filter, does not have this call; cordon doctor says more"
+	case errno == unix.EPERM && strings.HasPrefix(call, "mount"), errno == unix.EPERM && strings.HasPrefix(call, "move_mount"), errno == unix.EPERM && call == "open_tree":
+		return "a mount of the host, or a container runtime, does not allow it; cordon doctor says more"
+	}
+	return ""
+}

@@ -1,0 +1,97 @@
+package sandbox
+
+// Ids: user_namespaces(7), newuidmap(1), subuid(5).
+
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+// identity is who the task is, inside and outside.
+type identity struct {
+	newUser        bool
+	inUID, inGID   int // inside the user namespace
+	outUID, outGID int // on the host
+	launcherMaps   bool
+	ranges         bool
+	idmapped       bool // binds get an idmapped mount: on disk the caller's ids, inside the task's
+}
+
+// firstTaskID is where the host ids begin that a task gets when root starts it: this plus the launcher's pid, which
+// no other running launcher has. pid_max is at most 4194304. The range lies above the subordinate ids of shadow's
+// default (SUB_UID_MAX, 600100000) and within systemd's for containers (524288 to 1879048191).
+const firstTaskID = 1_000_000_000
+
+// identity decides the ids and maps them. An ordinary user's child maps its one id itself; everything else takes
+// rights over the parent namespace, so the launcher writes the maps while the child waits.
+func (c *compilation) identity() error {
+	u := &c.profile.User
+	id := &c.ids
+	*id = identity{inUID: c.host.UID, inGID: c.host.GID, outUID: c.host.UID, outGID: c.host.GID}
+	id.newUser = c.plan.Clone&unix.CLONE_NEWUSER != 0
+	if u.UID.Set {
+		id.inUID = int(u.UID.V)
+	}
+	if u.GID.Set {
+		id.inGID = int(u.GID.V)
+	}
+	if !id.newUser {
+		return c.hostIdentity()
+	}
+	if c.host.Privileged && u.Host == policy.HostAuto {
+		id.outUID, id.outGID, id.idmapped = firstTaskID+c.host.PID, firstTaskID+c.host.PID, true
+	}
+	id.ranges = u.Ranges
+	id.launcherMaps = c.host.Privileged || id.ranges
+	if id.launcherMaps {
+		from := c.scalar("user")
+		c.do(from, plan.SendByte(plan.F(fileSync), "M"), plan.RecvByte(plan.F(fileSync)))
+		c.do(from, plan.NoGroups(), plan.SetGID(uint64(id.inGID)), plan.SetUID(uint64(id.inUID)))
+	} else {
+		c.writeFile(own("user"), "/proc/self/setgroups", "deny")
+		c.writeFile(c.scalar("user.uid"), "/proc/self/uid_map", idMap(id.inUID, id.outUID, 1))
+		c.writeFile(c.scalar("user.gid"), "/proc/self/gid_map", idMap(id.inGID, id.outGID, 1))
+	}
+	c.timeOffsets()
+	return nil
+}
+
+// hostIdentity is for a task that stays in the caller's user namespace.
+func (c *compilation) hostIdentity() error {
+	u := &c.profile.User
+	id := &c.ids
+	if !c.host.Privileged {
+		return &UnsupportedError{Layer: policy.LayerUser, Why: "namespaces.user: host: without a user namespace the other namespaces need CAP_SYS_ADMIN",
+			From: c.where("namespaces.user"), Remedy: "leave out namespaces.user: new is the default; or run as root"}
+	}
+	if u.Host != policy.HostCaller && !(u.UID.Set && u.UID.V != 0) {
+		return &Error{Op: "namespaces.user", Err: errText("host: the task would be root on the host"), From: c.where("namespaces.user"),
+			Hint: "say so in as many words with user: {host: caller} or --host-user caller, or name an unprivileged user.uid"}
+	}
+	if u.Ranges {
+		return &Error{Op: "user.ranges", Err: errText("id ranges need a user namespace"), From: c.where("user.ranges")}
+	}
+	id.outUID, id.outGID = id.inUID, id.inGID
+	c.timeOffsets()
+	return nil
+}
+
+// leaveRoot gives up root's ids where there is no user namespace; the mounts needed them.
+func (c *compilation) leaveRoot() {
+	id := &c.ids
+	if id.newUser || id.inUID == c.host.UID && id.inGID == c.host.GID {
+		return
+	}
+	c.do(c.scalar("user.uid"), plan.PrctlStep(unix.PR_SET_KEEPCAPS, 1), plan.NoGroups(), plan.SetGID(uint64(id.inGID)), plan.SetUID(uint64(id.inUID)),
+		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
+}
+
+func idMap(inside, outside, count int) string {
+	return itoa(inside) + " " + itoa(outside) + " " + itoa(count)
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -1,0 +1,116 @@
+package child
+
+import (
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/plan"
+)
+
+// The hooks that the standard library's own fork uses: signals are blocked around it and reset to their defaults in
+// the child, and the child's stack may not grow.
+//
+//go:linkname beforeFork syscall.runtime_BeforeFork
+func beforeFork()
+
+//go:linkname afterFork syscall.runtime_AfterFork
+func afterFork()
+
+//go:linkname afterForkInChild syscall.runtime_AfterForkInChild
+func afterForkInChild()
+
+// cloneArgs is struct clone_args of clone3(2), version 1 (Linux 5.5).
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize uint64
+}
+
+// Start clones and returns the child's pid and pidfd. The calling thread must outlive the sandbox: the child's
+// parent-death signal is tied to it.
+func (im *Image) Start() (pid, pidfd int, err error) {
+	fd := int32(-1)
+	args := &cloneArgs{flags: im.clone | unix.CLONE_PIDFD, pidfd: uint64(uintptr(unsafe.Pointer(&fd))), exitSignal: uint64(unix.SIGCHLD)}
+	n, errno := run(im, args)
+	runtime.KeepAlive(im)
+	runtime.KeepAlive(args)
+	if errno != 0 {
+		return 0, -1, errno
+	}
+	return int(n), int(fd), nil
+}
+
+// run clones; in the child it never returns. It may call nothing but what is inlined or marked nosplit.
+//
+//go:noinline
+//go:norace
+//go:nocheckptr
+func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
+	var (
+		regs  [plan.NumRegs]uintptr
+		a     [6]uintptr
+		r     uintptr
+		o     *op
+		page  = im.page
+		fault = &page.Init
+		i, j  int
+		end   = im.init
+	)
+	beforeFork()
+	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0, 0)
+	if pid != 0 || e != 0 {
+		afterFork()
+		return pid, e
+	}
+	afterForkInChild()
+
+	for i = 0; i < end; i++ {
+		if i == im.fork {
+			r, _, e = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+			if e != 0 {
+				goto failed
+			}
+			if r == 0 {
+				fault = &page.Task
+				continue
+			}
+			pid = r // the task's
+			i, end = im.init-1, len(im.ops)
+			continue
+		}
+		o = &im.ops[i]
+		for j = 0; j < 6; j++ {
+			a[j] = o.args[j]
+			if o.regs[j] != 0 {
+				a[j] = regs[o.regs[j]]
+			}
+		}
+		r, _, e = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
+		if e != 0 && e != o.or {
+			goto failed
+		}
+		regs[o.to] = r
+	}
+	for pid != 0 { // init: reap until the task is gone; what is left dies with us
+		r, _, e = syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&page.scratch)), unix.WALL,
+			uintptr(unsafe.Pointer(&page.scratchUse)), 0, 0)
+		if r == pid {
+			page.Status, page.Usage = page.scratch, page.scratchUse
+			page.Done = 1
+			break
+		}
+		if e != 0 && e != syscall.EINTR {
+			goto failed
+		}
+	}
+	for {
+		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
+	}
+failed:
+	fault.Errno = uint32(e)
+	fault.Step = uint32(i) + 1
+	for {
+		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 125, 0, 0, 0, 0, 0)
+	}
+}

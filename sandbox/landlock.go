@@ -1,0 +1,190 @@
+package sandbox
+
+// landlock(7): ABI 1 Linux 5.13, 2 5.19 (refer), 3 6.2 (truncate), 4 6.7 (TCP), 5 6.10 (ioctl on devices),
+// 6 6.12 (scopes), 7 6.15 (log flags).
+
+import (
+	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+// landlock is what the ruleset handles and allows.
+type landlock struct {
+	on      bool
+	handled uint64
+	scoped  uint64
+	rules   []landRule
+}
+
+type landRule struct {
+	path   string
+	access uint64
+	file   bool
+	from   plan.From
+}
+
+// The rights that go together. What an ABI does not know is taken away in one place, below.
+const (
+	landRead  = uint64(ll.AccessFSReadFile | ll.AccessFSReadDir)
+	landExec  = uint64(ll.AccessFSExecute)
+	landFile  = uint64(ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSIoctlDev)
+	landWrite = landFile | uint64(ll.AccessFSRemoveDir|ll.AccessFSRemoveFile|ll.AccessFSMakeChar|ll.AccessFSMakeDir|ll.AccessFSMakeReg|
+		ll.AccessFSMakeSock|ll.AccessFSMakeFifo|ll.AccessFSMakeBlock|ll.AccessFSMakeSym|ll.AccessFSRefer)
+	landOfFile = landFile | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule on a file may hold
+
+	scopeAbstract = 1 // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
+	scopeSignal   = 2 // LANDLOCK_SCOPE_SIGNAL
+)
+
+// rightsSince are the rights that came after ABI 1.
+var rightsSince = [...]struct {
+	abi    int
+	rights uint64
+}{
+	{2, uint64(ll.AccessFSRefer)}, {3, uint64(ll.AccessFSTruncate)}, {5, uint64(ll.AccessFSIoctlDev)},
+}
+
+// downgrade takes away what an ABI does not know.
+func downgrade(rights uint64, abi int) uint64 {
+	for _, r := range rightsSince {
+		if abi < r.abi {
+			rights &^= r.rights
+		}
+	}
+	return rights
+}
+
+// landlockRules derives the rules from the mounts and makes the ruleset.
+func (c *compilation) landlockRules() error {
+	if c.profile.Landlock.Off {
+		return nil
+	}
+	where := c.where("landlock")
+	if c.host.LandlockABI == 0 {
+		return c.lacking(policy.LayerLandlock, "landlock: this kernel has no Landlock, or it is not enabled", "the mounts, which are read-only where they were asked to be", where,
+			"Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing")
+	}
+	if err := c.landlockScopes(where); err != nil {
+		return err
+	}
+	c.land.on = true
+	c.land.handled = downgrade(landRead|landExec|landWrite, c.host.LandlockABI)
+	if lost := (landRead | landExec | landWrite) &^ c.land.handled; lost != 0 {
+		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+itoa(c.host.LandlockABI)+" does not know every right (5 does)",
+			"the mounts, which are read-only where they were asked to be", where, "Linux 6.10; or list landlock under missing"); err != nil {
+			return err
+		}
+	}
+	c.deriveRules()
+	size := uint64(8)
+	if c.host.LandlockABI >= 4 {
+		size = 16
+	}
+	if c.host.LandlockABI >= 6 {
+		size = 24
+	}
+	c.do(c.scalar("landlock"), plan.CreateRuleset(c.land.handled, 0, c.land.scoped, size).Into(plan.Ruleset))
+	for i := range c.land.rules {
+		c.allowBeneath(&c.land.rules[i])
+	}
+	return nil
+}
+
+func (c *compilation) landlockScopes(where string) error {
+	c.land.scoped = scopeAbstract | scopeSignal
+	if s := c.profile.Landlock.Scope; s.Set {
+		c.land.scoped = 0
+		for _, name := range s.V {
+			if name == "signal" {
+				c.land.scoped |= scopeSignal
+			} else {
+				c.land.scoped |= scopeAbstract
+			}
+		}
+	}
+	if c.land.scoped != 0 && c.host.LandlockABI < 6 {
+		c.land.scoped = 0
+		return c.lacking(policy.LayerLandlock, "landlock.scope: ABI "+itoa(c.host.LandlockABI)+" has no scopes (6 has)",
+			"the pid and network namespaces", where, "Linux 6.12; landlock: {scope: []}; or list landlock under missing")
+	}
+	return nil
+}
+
+// deriveRules allows what the mounts show: reading and executing everywhere, writing on what is mounted writable. A
+// list of the profile takes the place of its derived one; what the mounts forbid stays forbidden.
+func (c *compilation) deriveRules() {
+	l := &c.profile.Landlock
+	derived := own("landlock")
+	read, exec := landRead, landExec
+	if l.Read.Set {
+		c.pathRules("landlock.read", l.Read.V, landRead)
+		read = 0
+	}
+	if l.Execute.Set {
+		c.pathRules("landlock.execute", l.Execute.V, landExec)
+		exec = 0
+	}
+	if read|exec != 0 {
+		c.land.rules = append(c.land.rules, landRule{path: "/", access: read | exec, from: derived})
+	}
+	if l.Write.Set {
+		c.pathRules("landlock.write", l.Write.V, landWrite)
+	}
+	for i := range c.tree.parts {
+		p := &c.tree.parts[i]
+		switch {
+		case c.tree.at(p.target) != p || p.opaque:
+			continue // covered by a later mount
+		case p.what == "proc":
+			c.land.rules = append(c.land.rules, landRule{path: p.target, access: landFile, from: derived})
+		case p.write && (!l.Write.Set || p.what == "a device" || p.what == "devpts"):
+			c.land.rules = append(c.land.rules, landRule{path: p.target, access: landWrite, file: p.file, from: derived})
+		}
+	}
+}
+
+func (c *compilation) pathRules(section string, items []policy.PathItem, access uint64) {
+	for i := range items {
+		path, err := c.expandTarget(items[i].Path)
+		if err != nil {
+			continue // "~" without a home: nothing is allowed
+		}
+		isDir, exists := c.tree.stat(path)
+		if exists {
+			c.land.rules = append(c.land.rules, landRule{path: path, access: access, file: !isDir, from: at(section, i, items[i].Pos)})
+		}
+	}
+}
+
+// allowBeneath opens what a rule is about below the new root, and puts the descriptor where the rule names it.
+func (c *compilation) allowBeneath(r *landRule) {
+	access := r.access & c.land.handled
+	if r.file {
+		access &= landOfFile
+	}
+	if access == 0 {
+		return
+	}
+	c.do(r.from,
+		plan.Open2(c.rootFD, r.path, openAny, inRoot).Into(plan.Target),
+		plan.Dup(plan.R(plan.Target), plan.F(fileBeneath), unix.O_CLOEXEC),
+		plan.CloseStep(plan.R(plan.Target)),
+		plan.AllowBeneath(plan.R(plan.Ruleset), fileBeneath, access))
+}
+
+// landlockEnforce restricts the task and then tries what no rule allows: the scratch file system is below no root any
+// more, and belongs to the task. Where Landlock is in force the open fails and the descriptor is none; where it is not,
+// the read fails with EISDIR, and the launch with it.
+func (c *compilation) landlockEnforce() error {
+	if !c.land.on {
+		return nil
+	}
+	c.do(c.scalar("landlock"),
+		plan.RestrictSelf(plan.R(plan.Ruleset)),
+		plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EACCES),
+		plan.ReadStep(plan.R(plan.File), 1).OrElse(plan.EBADF))
+	return nil
+}

@@ -1,0 +1,247 @@
+package sandbox
+
+// Mounts: fsopen(2), fsconfig(2), fsmount(2), open_tree(2), mount_setattr(2), move_mount(2), tmpfs(5), overlayfs.
+
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+// mounts puts the profile's mounts into the tree, in its order.
+func (c *compilation) mounts() error {
+	for i := range c.profile.Mounts {
+		m := &c.profile.Mounts[i]
+		if err := c.mount(i, m); err != nil {
+			return mountError(i, m, err)
+		}
+	}
+	return nil
+}
+
+func mountError(i int, m *policy.Mount, err error) error {
+	var missing *noTargetError
+	var known *UnsupportedError
+	if errors.As(err, &known) {
+		return err
+	}
+	e := &Error{Op: "mounts[" + itoa(i) + "]: " + string(m.Kind), Err: err, From: posText(m.Pos)}
+	if errors.As(err, &missing) {
+		e.Hint = "name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"
+	}
+	return e
+}
+
+func (c *compilation) mount(i int, m *policy.Mount) error {
+	from := at("mounts", i, m.Pos)
+	if m.Kind == policy.MountBind {
+		return c.bind(from, i, m)
+	}
+	target, err := c.expandTarget(m.Target)
+	if err != nil {
+		if m.Optional {
+			return nil
+		}
+		return err
+	}
+	dir := m.Kind != policy.MountFile && m.Kind != policy.MountGenerate
+	if m.Kind == policy.MountSymlink || m.Kind == policy.MountDir {
+		return c.makeNode(from, m, target)
+	}
+	if target, err = c.place(from, target, dir); err != nil {
+		if m.Optional {
+			return nil
+		}
+		return err
+	}
+	return c.mountAt(from, m, target)
+}
+
+func (c *compilation) mountAt(from plan.From, m *policy.Mount, target string) error {
+	switch m.Kind {
+	case policy.MountTmpfs:
+		c.mountTmpfs(from, m, target)
+		return nil
+	case policy.MountProc:
+		return c.proc(from, m, target)
+	case policy.MountDev:
+		return c.dev(from, m, target)
+	case policy.MountMqueue:
+		c.do(from, plan.FsopenStep("mqueue").Into(plan.FS))
+		c.fsmount(from, plan.Tree, attrBase|attrNoExec)
+		c.attach(from, plan.R(plan.Tree), target, false)
+		c.tree.add(part{target: target, write: true, what: "mqueue", rule: m.Pos})
+		return nil
+	case policy.MountSysfs:
+		return c.sysfs(from, m, target)
+	case policy.MountOverlay:
+		return c.mountOverlay(from, m, target)
+	case policy.MountFile:
+		c.content(from, target, m.Content, permOr(m.Perm, 0o644), m.Pos)
+		return nil
+	case policy.MountGenerate:
+		text, err := c.generate(target)
+		if err != nil {
+			return err
+		}
+		c.content(from, target, text, 0o644, m.Pos)
+		return nil
+	}
+	return errText("unknown kind of mount")
+}
+
+// expandTarget is a target's absolute path inside.
+func (c *compilation) expandTarget(t string) (string, error) {
+	if strings.HasPrefix(t, "/") {
+		return clean(t), nil
+	}
+	return c.expand(t)
+}
+
+// bind shows a file or directory of the host. Its flags are never weaker than the host's: the copy keeps them.
+func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
+	src, err := c.expand(m.Source)
+	if err != nil {
+		if m.Optional {
+			return nil
+		}
+		return err
+	}
+	info, err := c.host.Files.Lstat(src)
+	if err != nil {
+		if m.Optional && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return errText(src + ": " + bare(err).Error())
+	}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		return errText(src + " is a symbolic link; name what it points to if that is meant")
+	}
+	target := src
+	if m.Target != "" {
+		if target, err = c.expandTarget(m.Target); err != nil {
+			return err
+		}
+	}
+	if target == "/" {
+		return errText("the root cannot be a bind's target; use root: {dir: " + src + "}")
+	}
+	if target, err = c.place(from, target, info.IsDir()); err != nil {
+		if m.Optional {
+			return nil
+		}
+		return err
+	}
+	attrs := attrBase
+	if !m.Write {
+		attrs |= attrRO
+	}
+	if m.NoExec {
+		attrs |= attrNoExec
+	}
+	mnt := c.openSource(from, "mounts["+itoa(i)+"]", plan.Tree, src, attrs, posText(m.Pos))
+	c.attach(from, mnt, target, false)
+	c.tree.add(part{target: target, source: src, file: !info.IsDir(), write: m.Write, what: "a bind of the host's " + src, rule: m.Pos})
+	return nil
+}
+
+func (c *compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {
+	attrs := attrBase
+	if m.NoExec {
+		attrs |= attrNoExec
+	}
+	c.tmpfs(from, plan.Tree, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
+	c.attach(from, plan.R(plan.Tree), target, false)
+	c.tree.add(part{target: target, write: true, made: map[string]node{}, what: "a tmpfs", rule: m.Pos})
+}
+
+func (c *compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
+	if c.plan.Clone&unix.CLONE_NEWNET == 0 && c.ids.newUser {
+		return &UnsupportedError{Layer: policy.LayerMount, Why: "sysfs shows devices of the network namespace and needs one of the sandbox's own",
+			From: posText(m.Pos), Remedy: "network: none, or bind /sys read-only"}
+	}
+	c.do(from, plan.FsopenStep("sysfs").Into(plan.FS))
+	c.fsmount(from, plan.Tree, attrRO|attrBase|attrNoExec)
+	c.attach(from, plan.R(plan.Tree), target, false)
+	c.tree.add(part{target: target, source: "/sys", what: "sysfs", rule: m.Pos})
+	return nil
+}
+
+// makeNode makes a directory or a symbolic link on one of the launcher's own file systems.
+func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) error {
+	parent, name := splitPath(target)
+	parent, err := c.place(from, parent, true)
+	if err != nil {
+		return err
+	}
+	target = joinPath(parent, name)
+	p := c.tree.at(target)
+	_, exists := c.tree.stat(target)
+	if p == nil || p.made == nil {
+		if exists && m.Kind == policy.MountDir {
+			return nil
+		}
+		return &noTargetError{target, p}
+	}
+	c.do(from, plan.Open2(c.rootFD, parent, openDir, inRoot).Into(plan.Dir))
+	if m.Kind == policy.MountDir {
+		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, uint64(permOr(m.Perm, 0o755))).OrElse(plan.EEXIST))
+		p.made[target] = node{dir: true}
+	} else {
+		c.do(from, plan.SymlinkStep(m.Source, plan.R(plan.Dir), name))
+		p.made[target] = node{link: m.Source}
+	}
+	c.do(from, plan.CloseStep(plan.R(plan.Dir)))
+	return nil
+}
+
+// content mounts a read-only file with a text, made on the scratch file system (threat: the launcher never writes on
+// the host's tree).
+func (c *compilation) content(from plan.From, target, text string, mode uint32, rule policy.Pos) {
+	name := "file" + itoa(c.scratch.files)
+	c.scratch.files++
+	c.do(from, plan.OpenStep(plan.R(plan.Scratch), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, uint64(mode)).Into(plan.File))
+	if text != "" {
+		c.do(from, plan.WriteStep(plan.R(plan.File), text))
+	}
+	c.do(from, plan.CloseStep(plan.R(plan.File)))
+	c.fromScratch(from, name, target)
+	c.tree.add(part{target: target, file: true, what: "a file of the launcher", rule: rule})
+}
+
+// scratch is a tmpfs for what the launcher makes itself. It is stacked under the new root, out of reach.
+type scratch struct {
+	files int
+	empty bool // the empty file and directory that hide things are there
+}
+
+func (c *compilation) openScratch() {
+	from := own("scratch")
+	c.tmpfs(from, plan.Scratch, "700", 0, attrBase|attrNoExec)
+	c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
+}
+
+// fromScratch mounts something of the scratch file system, read-only.
+func (c *compilation) fromScratch(from plan.From, name, target string) {
+	c.do(from,
+		plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree),
+		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, attrRO|attrBase|attrNoExec, 0, 0))
+	c.attach(from, plan.R(plan.Tree), target, false)
+}
+
+func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
+	if p.Set {
+		return p.V
+	}
+	return otherwise
+}
+
+func octal(mode uint32) string { return strconv.FormatUint(uint64(mode), 8) }
+
+func itoa64(n int64) string { return strconv.FormatInt(n, 10) }

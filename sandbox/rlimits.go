@@ -1,0 +1,127 @@
+package sandbox
+
+// getrlimit(2). A hard limit that is already lower stays: it is stricter than what was asked for.
+
+import (
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+var rlimitNumbers = [...]struct {
+	name string
+	n    uint64
+}{
+	{"as", unix.RLIMIT_AS}, {"core", unix.RLIMIT_CORE}, {"cpu", unix.RLIMIT_CPU}, {"data", unix.RLIMIT_DATA}, {"fsize", unix.RLIMIT_FSIZE},
+	{"locks", unix.RLIMIT_LOCKS}, {"memlock", unix.RLIMIT_MEMLOCK}, {"msgqueue", unix.RLIMIT_MSGQUEUE}, {"nice", unix.RLIMIT_NICE},
+	{"nofile", unix.RLIMIT_NOFILE}, {"nproc", unix.RLIMIT_NPROC}, {"rss", unix.RLIMIT_RSS}, {"rtprio", unix.RLIMIT_RTPRIO},
+	{"rttime", unix.RLIMIT_RTTIME}, {"sigpending", unix.RLIMIT_SIGPENDING}, {"stack", unix.RLIMIT_STACK},
+}
+
+// defaultNofile is the soft limit that the task gets unless the profile says otherwise: the kernel's own initial one
+// (INR_OPEN_CUR). The launcher's, which it inherits, was raised by the Go runtime.
+const defaultNofile = 1024
+
+func (c *compilation) rlimits() error {
+	c.standIns()
+	nofile := false
+	for i := range c.profile.Limits.Rlimits {
+		r := &c.profile.Limits.Rlimits[i]
+		n, ok := rlimitNumber(r.Name)
+		if !ok {
+			return &Error{Op: "limits.rlimits", Err: errText("unknown resource " + r.Name), From: posText(r.Pos)}
+		}
+		nofile = nofile || r.Name == "nofile"
+		c.setRlimit(at("limits.rlimits."+r.Name, -1, r.Pos), n, r.Value)
+	}
+	if !nofile {
+		c.do(own("rlimits"), plan.SetRlimit(unix.RLIMIT_NOFILE, min(defaultNofile, c.host.NofileMax), c.host.NofileMax))
+	}
+	return nil
+}
+
+func (c *compilation) setRlimit(from plan.From, resource, value uint64) {
+	c.do(from, plan.SetRlimit(resource, value, value).OrElse(plan.EPERM))
+}
+
+func rlimitNumber(name string) (uint64, bool) {
+	for _, r := range rlimitNumbers {
+		if r.name == name {
+			return r.n, true
+		}
+	}
+	return 0, false
+}
+
+// checkSupport refuses what no layer does yet, and finds stand-ins for what the profile allows to be missing.
+func (c *compilation) checkSupport() error {
+	if err := c.checkNotYet(); err != nil {
+		return err
+	}
+	l := &c.profile.Limits
+	for _, w := range [...]struct {
+		path    string
+		set     bool
+		instead string
+	}{
+		{"limits.memory", l.Memory.Set, "RLIMIT_DATA, for each process"},
+		{"limits.swap", l.Swap.Set, ""},
+		{"limits.cpus", l.CPUs.Set, ""},
+		{"limits.pids", l.PIDs.Set, "RLIMIT_NPROC, for the task's user id in the sandbox"},
+		{"limits.cpu-time", l.CPUTime.Set, "RLIMIT_CPU, for each process"},
+	} {
+		if !w.set {
+			continue
+		}
+		if err := c.lacking(policy.LayerCgroup, w.path+": cgroup limits are not supported yet", w.instead, c.where(w.path),
+			"use limits.rlimits (--rlimit), or list cgroup under missing"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *compilation) checkNotYet() error {
+	p := c.profile
+	for _, x := range [...]struct {
+		path, why, remedy string
+		layer             policy.Layer
+		set               bool
+	}{
+		{"network", "an allow-list is not supported yet", "use network: none or host", policy.LayerNet, p.Network.Mode == policy.NetworkAllow},
+		{"limits.output", "a limit on output is not supported yet", "leave it out", policy.LayerCgroup, p.Limits.Output.Set},
+		{"tty", "broker is not supported yet", "use tty: inherit or none", "tty", p.TTY == policy.TTYBroker},
+		{"on-denial", "report is not supported yet", "use on-denial: silent", policy.LayerSeccomp, p.OnDenial == policy.DenialReport},
+	} {
+		if x.set {
+			return &UnsupportedError{Layer: x.layer, Why: x.path + ": " + x.why, From: c.where(x.path), Remedy: x.remedy}
+		}
+	}
+	return nil
+}
+
+// lacking records a layer that is missing where the profile allows that, and is an error where it does not.
+func (c *compilation) lacking(layer policy.Layer, why, instead, where, remedy string) error {
+	for _, m := range c.profile.Missing {
+		if m.Layer == layer {
+			c.missing = append(c.missing, Missing{Layer: layer, Why: why, Instead: instead})
+			return nil
+		}
+	}
+	return &UnsupportedError{Layer: layer, Why: why, From: where, Remedy: remedy}
+}
+
+// standIns are the rlimits in the place of cgroup limits.
+func (c *compilation) standIns() {
+	l := &c.profile.Limits
+	if l.Memory.Set {
+		c.setRlimit(c.scalar("limits.memory"), unix.RLIMIT_DATA, uint64(l.Memory.V))
+	}
+	if l.PIDs.Set {
+		c.setRlimit(c.scalar("limits.pids"), unix.RLIMIT_NPROC, uint64(l.PIDs.V))
+	}
+	if l.CPUTime.Set {
+		c.setRlimit(c.scalar("limits.cpu-time"), unix.RLIMIT_CPU, uint64((l.CPUTime.V+999_999_999)/1_000_000_000))
+	}
+}

@@ -1,0 +1,290 @@
+package sandbox
+
+// The root: open_tree(2) (Linux 5.2), mount_setattr(2) (5.12), openat2(2) (5.6), move_mount(2) (5.2), pivot_root(2).
+//
+// The new root is stacked on "/" of the child's mount namespace. A process keeps seeing the mount that its root is on,
+// so absolute paths still mean the host, and descriptors below the root's mean the sandbox, until the root is entered.
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+const (
+	attrRO     = uint64(unix.MOUNT_ATTR_RDONLY)
+	attrBase   = uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
+	attrNoExec = uint64(unix.MOUNT_ATTR_NOEXEC)
+
+	openAny = unix.O_PATH | unix.O_CLOEXEC
+	openDir = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
+	inRoot  = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
+	noLinks = unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
+
+	cloneOne   = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+	cloneTree  = cloneOne | unix.AT_RECURSIVE
+	wholeMount = unix.AT_EMPTY_PATH | unix.AT_RECURSIVE
+	fromFD     = unix.MOVE_MOUNT_F_EMPTY_PATH
+	ontoFD     = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
+)
+
+// source is a detached mount that the launcher makes: the child, an unprivileged id on the host, could not open every
+// path, and an idmapped mount takes CAP_SYS_ADMIN over the file system.
+type source struct {
+	file  string // its name in the plan
+	path  string
+	attrs uint64
+	where string
+}
+
+// root puts the tree that everything else is mounted on.
+func (c *compilation) root() error {
+	c.do(own("mounts"), plan.Setattr(plan.CWD, "/", unix.AT_RECURSIVE, 0, 0, unix.MS_PRIVATE))
+	r := &c.profile.Root
+	from := c.scalar("root")
+	c.rootFD = plan.R(plan.Root)
+	switch r.Kind {
+	case policy.RootHost:
+		if r.Overlay != "" {
+			return &UnsupportedError{Layer: policy.LayerMount,
+				Why:  "root: an overlay cannot cover the host's tree: overlayfs shows one file system without what is mounted on it",
+				From: c.where("root"), Remedy: "overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"}
+		}
+		c.do(from,
+			plan.Clone(plan.CWD, "/", cloneTree).Into(plan.Root),
+			plan.Setattr(c.rootFD, "", wholeMount, attrRO|attrBase, 0, unix.MS_PRIVATE))
+		c.openScratch() // behind the copy of "/", which would hold it, and before the root is put on top of it
+		c.tree.add(part{target: "/", source: "/", what: "the host's tree", rule: c.profile.Source("root")})
+	case policy.RootDir:
+		if err := c.rootDir(from); err != nil {
+			return err
+		}
+	default:
+		c.openScratch()
+		c.tmpfs(from, plan.Root, "755", 0, attrBase)
+		c.tree.add(part{target: "/", made: map[string]node{}, what: "the empty root", rule: c.profile.Source("root")})
+	}
+	c.do(from, plan.Move(c.rootFD, plan.CWD, "/", fromFD))
+	return nil
+}
+
+// rootDir is a root file system in a directory.
+func (c *compilation) rootDir(from plan.From) error {
+	r := &c.profile.Root
+	dir, err := c.expand(r.Dir)
+	if err != nil {
+		return &Error{Op: "root.dir", Err: err, From: c.where("root.dir")}
+	}
+	info, err := c.host.Files.Stat(dir)
+	if err == nil && !info.IsDir() {
+		err = unix.ENOTDIR
+	}
+	if err != nil {
+		return &Error{Op: "root.dir " + dir, Err: bare(err), From: c.where("root.dir"), Hint: "name a directory that holds a root file system"}
+	}
+	c.openScratch()
+	p := part{target: "/", source: dir, write: r.Write, what: "the root directory", rule: c.profile.Source("root")}
+	if r.Overlay != "" {
+		if err := c.overlay(from, "root", plan.Root, dir, r.Overlay, c.where("root.dir")); err != nil {
+			return err
+		}
+		p.write, p.made = true, map[string]node{}
+	} else {
+		attrs := attrBase
+		if !r.Write {
+			attrs |= attrRO
+		}
+		c.rootFD = c.openSource(from, "root", plan.Root, dir, attrs, c.where("root.dir"))
+	}
+	c.tree.add(p)
+	return nil
+}
+
+// openSource makes a detached copy of the mounts at and below a host path. Symbolic links are refused anywhere on the
+// way: a former run may have put one there (CVE-2024-42472).
+func (c *compilation) openSource(from plan.From, name string, to plan.Reg, path string, attrs uint64, where string) plan.Arg {
+	if c.ids.idmapped {
+		c.sources = append(c.sources, source{file: name, path: path, attrs: attrs, where: where})
+		c.plan.Files = append(c.plan.Files, name)
+		return plan.F(name)
+	}
+	c.do(from,
+		plan.Open2(plan.CWD, path, openAny, noLinks).Into(plan.Source),
+		plan.Clone(plan.R(plan.Source), "", cloneTree|unix.AT_EMPTY_PATH).Into(to),
+		plan.CloseStep(plan.R(plan.Source)),
+		plan.Setattr(plan.R(to), "", wholeMount, attrs, 0, unix.MS_PRIVATE))
+	return plan.R(to)
+}
+
+// tmpfs makes a detached tmpfs. size 0 is the kernel's default, half of memory.
+func (c *compilation) tmpfs(from plan.From, to plan.Reg, mode string, size int64, attrs uint64) {
+	fsfd := plan.R(plan.FS)
+	c.do(from, plan.FsopenStep("tmpfs").Into(plan.FS), plan.FsString(fsfd, "mode", mode))
+	if size != 0 {
+		c.do(from, plan.FsString(fsfd, "size", itoa64(size)))
+	}
+	if !c.ids.newUser && c.ids.inUID != c.host.UID {
+		c.do(from, plan.FsString(fsfd, "uid", itoa(c.ids.inUID)), plan.FsString(fsfd, "gid", itoa(c.ids.inGID)))
+	}
+	c.fsmount(from, to, attrs)
+}
+
+// fsmount finishes a file system context: fsconfig(2), fsmount(2), since Linux 5.2.
+func (c *compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
+	fsfd := plan.R(plan.FS)
+	c.do(from, plan.FsCreate(fsfd), plan.FsmountStep(fsfd, attrs).Into(to), plan.CloseStep(fsfd))
+}
+
+// attach puts a detached mount at a target inside the root. The target is resolved once, by the kernel, inside the
+// root (CVE-2026-87766), and is the descriptor from then on. A mount of which keep is true stays open.
+func (c *compilation) attach(from plan.From, mount plan.Arg, target string, keep bool) {
+	c.do(from,
+		plan.Open2(c.rootFD, target, openAny, inRoot).Into(plan.Target),
+		plan.Move(mount, plan.R(plan.Target), "", ontoFD),
+		plan.CloseStep(plan.R(plan.Target)))
+	if !keep {
+		c.do(from, plan.CloseStep(mount))
+	}
+}
+
+// place makes sure that a target exists as a directory or a file, and says by which path. Only the launcher's own
+// file systems get something made on them; on the host's tree a target exists or is an error.
+func (c *compilation) place(from plan.From, target string, dir bool) (string, error) {
+	target, err := c.tree.resolve(target)
+	if err != nil {
+		return "", err
+	}
+	if isDir, ok := c.tree.stat(target); ok {
+		if isDir != dir {
+			return "", errText(target + " is " + kindOf(isDir) + " inside, the source is " + kindOf(dir))
+		}
+		return target, nil
+	}
+	p := c.tree.at(target)
+	if p == nil || p.made == nil {
+		return "", &noTargetError{target, p}
+	}
+	return target, c.make(from, p, target, dir)
+}
+
+// make creates target, and the directories above it that are missing.
+func (c *compilation) make(from plan.From, p *part, target string, dir bool) error {
+	parent, name := splitPath(target)
+	if isDir, ok := c.tree.stat(parent); !ok {
+		if err := c.make(from, p, parent, true); err != nil {
+			return err
+		}
+	} else if !isDir {
+		return errText(parent + " is a file inside")
+	}
+	c.do(from, plan.Open2(c.rootFD, parent, openDir, inRoot).Into(plan.Dir))
+	if dir {
+		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, 0o755))
+		p.made[target] = node{dir: true}
+	} else {
+		c.do(from, plan.MkfileStep(plan.R(plan.Dir), name, 0o444))
+		p.made[target] = node{}
+	}
+	c.do(from, plan.CloseStep(plan.R(plan.Dir)))
+	return nil
+}
+
+func kindOf(dir bool) string {
+	if dir {
+		return "a directory"
+	}
+	return "a file"
+}
+
+// noTargetError is a mount's target that does not exist where nothing can be made.
+type noTargetError struct {
+	target string
+	part   *part
+}
+
+func (e *noTargetError) Error() string {
+	return "target " + e.target + " does not exist, and nothing is ever made on " + e.part.what
+}
+
+// seal makes the launcher's own file systems read-only now that everything is on them.
+func (c *compilation) seal() error {
+	if c.profile.Root.Kind == policy.RootEmpty {
+		c.do(c.scalar("root"), plan.Setattr(c.rootFD, "", unix.AT_EMPTY_PATH, attrRO, 0, 0))
+	}
+	return nil
+}
+
+// enterRoot makes the new root the process's. With pivot_root the old one is gone for good; its mounts are locked
+// together until then (mount_namespaces(7)).
+func (c *compilation) enterRoot() error {
+	from := own("root")
+	c.do(from, plan.FchdirStep(c.rootFD))
+	if c.profile.Root.Enter == policy.EnterChroot {
+		c.do(c.scalar("root.enter"), plan.ChrootStep("."))
+	} else {
+		// The old root lies on top of the new one now, and the scratch file system on top of that; "." is the topmost.
+		c.do(from, plan.Pivot(".", "."), plan.Umount(".", unix.MNT_DETACH), plan.Umount(".", unix.MNT_DETACH))
+	}
+	c.do(from, plan.ChdirStep("/"))
+	return nil
+}
+
+// expand makes a host path of what a profile or a flag says: "." and relative ones start at the caller's working
+// directory, "~" at home. A symbolic link right below "/", as distributions have them (/bin, /lib64, /home), is
+// followed here, since it is nobody's but the system's.
+func (c *compilation) expand(p string) (string, error) {
+	switch {
+	case p == "~" || strings.HasPrefix(p, "~/"):
+		if c.host.Home == "" {
+			return "", errText(p + ": HOME is not set, not absolute, or /")
+		}
+		p = c.host.Home + p[1:]
+	case !strings.HasPrefix(p, "/"):
+		p = joinPath(c.host.Cwd, p)
+	}
+	p = clean(p)
+	first, rest, _ := strings.Cut(p[1:], "/")
+	if first == "" {
+		return p, nil
+	}
+	info, err := c.host.Files.Lstat("/" + first)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return p, nil //nolint:nilerr // what is missing is said where it is used
+	}
+	text, err := c.host.Files.Readlink("/" + first)
+	if err != nil {
+		return "", err
+	}
+	return clean("/" + strings.TrimPrefix(text, "/") + "/" + rest), nil
+}
+
+// bare is an error without the path that the caller says itself.
+func bare(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+type errText string
+
+func (e errText) Error() string { return string(e) }
+
+// where is the position of a scalar, for errors.
+func (c *compilation) where(path string) string { return posText(c.profile.Source(path)) }
+
+func posText(p policy.Pos) string {
+	switch {
+	case p.Flag != "":
+		return p.Flag
+	case p.File != "":
+		return p.File + ":" + itoa(p.Line)
+	}
+	return ""
+}

@@ -1,0 +1,65 @@
+package sandbox
+
+// seccomp(2): filters since Linux 3.5, SECCOMP_RET_KILL_PROCESS since 4.14.
+
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/sandbox/plan"
+)
+
+// seccomp installs the profile's filter. It is compiled for the architecture that the launcher runs on.
+func (c *compilation) seccomp() error {
+	spec, err := c.profile.FilterSpec()
+	if err != nil {
+		return err
+	}
+	prog, err := filter.Compile(spec, c.arch)
+	if err != nil {
+		return err
+	}
+	c.do(c.scalar("syscalls.default"), plan.SetFilter(0, encode(prog.Insns)))
+	return nil
+}
+
+// findArch decides for which architecture the filters are.
+func (c *compilation) findArch() error {
+	var ok bool
+	if c.arch, ok = filter.ParseArch(runtime.GOARCH); !ok {
+		return &UnsupportedError{Layer: policy.LayerSeccomp, Why: "no system call table for " + runtime.GOARCH, Remedy: "amd64, arm64 and riscv64 have one"}
+	}
+	return nil
+}
+
+// encode lays instructions out as struct sock_filter.
+func encode(insns []filter.Insn) string {
+	b := make([]byte, 0, 8*len(insns))
+	for _, in := range insns {
+		b = append(b, byte(in.Code), byte(in.Code>>8), in.Jt, in.Jf, byte(in.K), byte(in.K>>8), byte(in.K>>16), byte(in.K>>24))
+	}
+	return string(b)
+}
+
+// initCalls are the calls of Plan.Init behind its filter, and of the loop.
+var initCalls = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN}
+
+// initFilter ends init at any call that its loop does not make. It is written by hand because it is init's alone and
+// never changes.
+func initFilter(arch filter.Arch) string {
+	const (
+		load  = 0x20 // BPF_LD | BPF_W | BPF_ABS
+		equal = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
+		ret   = 0x06 // BPF_RET | BPF_K
+	)
+	kill, allow := filter.Insn{Code: ret, K: unix.SECCOMP_RET_KILL_PROCESS}, filter.Insn{Code: ret, K: unix.SECCOMP_RET_ALLOW}
+	insns := make([]filter.Insn, 0, 6+len(initCalls))
+	insns = append(insns, filter.Insn{Code: load, K: 4}, filter.Insn{Code: equal, Jt: 1, K: arch.Audit()}, kill, filter.Insn{Code: load, K: 0})
+	for i, nr := range initCalls {
+		insns = append(insns, filter.Insn{Code: equal, Jt: uint8(len(initCalls) - i), K: nr})
+	}
+	return encode(append(insns, kill, allow))
+}

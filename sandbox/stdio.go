@@ -1,0 +1,73 @@
+package sandbox
+
+// Descriptors: the task gets 0, 1 and 2 and what the caller names, and nothing else (CVE-2024-21626).
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+var stdioNames = [...]string{"stdin", "stdout", "stderr"}
+
+// stdio are the command's standard files, in the order of their numbers.
+func (c *Cmd) stdio() [3]*os.File { return [3]*os.File{c.Stdin, c.Stdout, c.Stderr} }
+
+// descriptors puts the task's descriptors at their numbers and marks every other one to be closed by execve:
+// close_range(2), CLOSE_RANGE_CLOEXEC since Linux 5.11.
+func (c *compilation) descriptors() error {
+	from := own("stdio")
+	for i, f := range c.cmd.stdio() {
+		if c.passes(f, i) {
+			continue
+		}
+		c.plan.Files = append(c.plan.Files, stdioNames[i])
+		c.do(from, plan.Dup(plan.F(stdioNames[i]), plan.Number(uint64(i)), 0))
+	}
+	for i := range c.cmd.ExtraFiles {
+		name := extraName(i)
+		c.plan.Files = append(c.plan.Files, name)
+		c.do(from, plan.Dup(plan.F(name), plan.Number(uint64(3+i)), 0))
+	}
+	c.do(from, plan.CloseFrom(c.firstFD(), unix.CLOSE_RANGE_CLOEXEC))
+	return nil
+}
+
+func extraName(i int) string { return "extra" + itoa(i) }
+
+// firstFD is the lowest number that the task does not get.
+func (c *compilation) firstFD() uint64 { return uint64(3 + len(c.cmd.ExtraFiles)) }
+
+// passes reports whether a standard file is the launcher's own at the same number, and may stay.
+func (c *compilation) passes(f *os.File, number int) bool {
+	return f != nil && int(f.Fd()) == number && !c.withheld(f)
+}
+
+// withheld reports whether a standard file is a terminal that the profile keeps from the task.
+func (c *compilation) withheld(f *os.File) bool {
+	return c.profile.TTY == policy.TTYNone && isTerminal(f)
+}
+
+func isTerminal(f *os.File) bool {
+	if f == nil {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// consolePath is the host's device behind a terminal on standard input that is passed through; it becomes
+// /dev/console, so that ttyname(3) finds it.
+func (c *compilation) consolePath() string {
+	if c.profile.TTY != policy.TTYInherit || !isTerminal(c.cmd.Stdin) {
+		return ""
+	}
+	path, err := os.Readlink("/proc/self/fd/" + itoa(int(c.cmd.Stdin.Fd())))
+	if err != nil || !below(path, "/dev") {
+		return ""
+	}
+	return path
+}

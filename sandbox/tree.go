@@ -1,0 +1,184 @@
+package sandbox
+
+import (
+	"io/fs"
+	"strings"
+
+	"cordon/policy"
+)
+
+// A tree is the compiler's picture of what the sandbox will see: which place of the host stands behind a path, and
+// what the launcher has made on its own file systems. Nothing is created on the host's tree, so the picture decides
+// whether a target can exist.
+type tree struct {
+	files Files
+	parts []part // in the order of mounting: a later one covers earlier ones at and below its target
+}
+
+// part is one mounted thing.
+type part struct {
+	target string          // clean, absolute
+	source string          // the host's path behind it; "" on a file system of the launcher's own
+	file   bool            // a file, not a directory
+	write  bool            // what the kernel must say of it: rw
+	made   map[string]node // own file systems and overlays: what was made on it, by absolute path; else nil
+	opaque bool            // hidden: nothing below is visible
+	what   string          // for messages: "the host's tree"
+	rule   policy.Pos
+}
+
+// node is something that the launcher made: a directory, a symbolic link, or else a file.
+type node struct {
+	dir  bool
+	link string
+}
+
+func (t *tree) add(p part) { t.parts = append(t.parts, p) }
+
+// at is the part that a path belongs to; nil before there is a root.
+func (t *tree) at(path string) *part {
+	for i := len(t.parts) - 1; i >= 0; i-- {
+		if below(path, t.parts[i].target) {
+			return &t.parts[i]
+		}
+	}
+	return nil
+}
+
+// below reports whether path is dir or lies under it.
+func below(path, dir string) bool {
+	return dir == "/" || path == dir || strings.HasPrefix(path, dir) && path[len(dir)] == '/'
+}
+
+// hostPath is the place on the host behind a path, "" if there is none.
+func (t *tree) hostPath(path string) string {
+	p := t.at(path)
+	if p == nil || p.source == "" || p.opaque {
+		return ""
+	}
+	rest := strings.TrimPrefix(path[len(p.target):], "/")
+	if rest == "" {
+		return p.source
+	}
+	return joinPath(p.source, rest)
+}
+
+// stat says what the sandbox will see at path: the kind, and whether it exists.
+func (t *tree) stat(path string) (isDir, exists bool) {
+	p := t.at(path)
+	if p == nil || p.opaque && path != p.target {
+		return false, false
+	}
+	if path == p.target {
+		return !p.file, true
+	}
+	if n, ok := p.made[path]; ok {
+		return n.dir, true
+	}
+	if p.source == "" {
+		return false, false
+	}
+	info, err := t.statHost(p, path)
+	if err != nil {
+		return false, false
+	}
+	return info.IsDir(), true
+}
+
+// statHost looks behind a path. Below a root file system's directory absolute links belong to that root.
+func (t *tree) statHost(p *part, path string) (fs.FileInfo, error) {
+	if p.source == "/" {
+		return t.files.Stat(path)
+	}
+	return t.files.Lstat(joinPath(p.source, strings.TrimPrefix(path[len(p.target):], "/")))
+}
+
+// readlink is the text of a symbolic link that the sandbox will see at path; ok is false where there is none.
+func (t *tree) readlink(path string) (text string, ok bool) {
+	p := t.at(path)
+	if p == nil || path == p.target || p.opaque {
+		return "", false
+	}
+	if n, ok := p.made[path]; ok {
+		return n.link, n.link != ""
+	}
+	if p.source == "" {
+		return "", false
+	}
+	host := t.hostPath(path)
+	info, err := t.files.Lstat(host)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return "", false
+	}
+	text, err = t.files.Readlink(host)
+	return text, err == nil
+}
+
+// resolve follows the symbolic links of a path as they are inside. It serves to decide and to explain; the kernel
+// resolves again, with RESOLVE_IN_ROOT, when it counts.
+func (t *tree) resolve(path string) (string, error) {
+	done, rest := "", path[1:]
+	for links := 0; rest != ""; {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			done = done[:max(0, strings.LastIndexByte(done, '/'))]
+			continue
+		}
+		text, ok := t.readlink(done + "/" + name)
+		if !ok {
+			done += "/" + name
+			continue
+		}
+		if links++; links > 40 { // as the kernel: path_resolution(7)
+			return "", &fs.PathError{Op: "resolve", Path: path, Err: errText("too many symbolic links")}
+		}
+		if strings.HasPrefix(text, "/") {
+			done = ""
+		}
+		rest = text + "/" + rest
+	}
+	if done == "" {
+		done = "/"
+	}
+	return done, nil
+}
+
+// clean is path.Clean for the absolute paths that validation has let through.
+func clean(p string) string {
+	for len(p) > 1 && strings.HasSuffix(p, "/") {
+		p = p[:len(p)-1]
+	}
+	if !strings.Contains(p, "//") && !strings.Contains(p, "/.") {
+		return p
+	}
+	var out []string
+	for name := range strings.SplitSeq(p, "/") {
+		switch name {
+		case "", ".":
+		case "..":
+			out = out[:max(0, len(out)-1)]
+		default:
+			out = append(out, name)
+		}
+	}
+	return "/" + strings.Join(out, "/")
+}
+
+func joinPath(dir, name string) string {
+	if dir == "/" {
+		return "/" + name
+	}
+	return dir + "/" + name
+}
+
+func splitPath(p string) (dir, name string) {
+	i := strings.LastIndexByte(p, '/')
+	if i == 0 {
+		return "/", p[1:]
+	}
+	return p[:i], p[i+1:]
+}

@@ -1,0 +1,274 @@
+package sandbox
+
+// What the report calls enforced is read back here: the mount table and the namespaces while the task waits before
+// exec, so that a mismatch refuses to run; credentials and seccomp from /proc/PID/status behind exec.
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+)
+
+// checkPlaces compares namespaces and mounts with what was asked for.
+func (p *process) checkPlaces() error {
+	dir := "/proc/" + itoa(p.task)
+	if err := p.checkNamespaces(dir); err != nil {
+		return err
+	}
+	text, err := readAll(dir + "/mountinfo")
+	if err != nil {
+		return &Error{Op: "read back the mounts", Err: err}
+	}
+	n, err := checkMounts(&p.comp.tree, text)
+	if err != nil {
+		return err
+	}
+	p.enforced(policy.LayerMount, itoa(n)+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
+	if p.comp.plan.Clone&unix.CLONE_NEWNET != 0 && p.cmd.Exclusive {
+		p.netstat, _ = unix.Open(dir+"/net/snmp", unix.O_RDONLY|unix.O_CLOEXEC, 0) // -1: no hint about the network
+	}
+	return nil
+}
+
+func (p *process) enforced(layer policy.Layer, found, where string) {
+	p.report.Enforced = append(p.report.Enforced, Enforced{layer, found, where})
+}
+
+func (p *process) checkNamespaces(dir string) error {
+	for i := range nsKinds {
+		k := &nsKinds[i]
+		if p.comp.nsMode(k).Mode == policy.NSHost {
+			continue
+		}
+		if err := p.checkNamespace(dir, k.name, k.layer); err != nil {
+			return err
+		}
+	}
+	if p.comp.profile.Namespaces.Time.New {
+		return p.checkNamespace(dir, "time", policy.LayerTime)
+	}
+	return nil
+}
+
+// checkNamespace wants a namespace that is not the launcher's. One that was joined is the launcher's thread's too.
+func (p *process) checkNamespace(dir, name string, layer policy.Layer) error {
+	own, err := readlink("/proc/self/ns/" + name)
+	if err != nil {
+		return &Error{Op: "read back the namespaces", Err: err}
+	}
+	its, err := readlink(dir + "/ns/" + name)
+	if err != nil {
+		return &Error{Op: "read back the namespaces", Err: err}
+	}
+	if own == its && len(p.comp.joins) == 0 {
+		return &Error{Op: "read back the namespaces", Err: errText(name + " is the launcher's own")}
+	}
+	p.enforced(layer, its, "/proc/PID/ns/"+name)
+	return nil
+}
+
+func readlink(path string) (string, error) {
+	var buf [64]byte
+	n, err := unix.Readlink(path, buf[:])
+	if err != nil {
+		return "", &os.PathError{Op: "readlink", Path: path, Err: err}
+	}
+	return string(buf[:n]), nil
+}
+
+// readAll reads a file of proc, whose size is not known before.
+func readAll(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 0, 16<<10)
+	for {
+		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		if err != nil {
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if n == 0 {
+			return buf, nil
+		}
+		buf = buf[:len(buf)+n]
+		if len(buf) == cap(buf) {
+			buf = append(buf, make([]byte, len(buf))...)[:len(buf)]
+		}
+	}
+}
+
+// checkMounts holds a mount table (proc_pid_mountinfo(5)) against the tree: every part is there, nosuid, and writable
+// only where that was asked for; nothing else is writable.
+func checkMounts(t *tree, table []byte) (n int, err error) {
+	seen := make([]bool, len(t.parts))
+	for line := range bytes.Lines(table) {
+		point, options, ok := mountLine(line)
+		if !ok {
+			return 0, &Error{Op: "read back the mounts", Err: errText("unexpected line " + strconv.Quote(string(line)))}
+		}
+		n++
+		part := t.at(point)
+		if part == nil {
+			return 0, &Error{Op: "read back the mounts", Err: errText(point + " was not asked for")}
+		}
+		if point == part.target {
+			markSeen(t, seen, part.target)
+		}
+		if hasOption(options, "rw") && !part.write {
+			return 0, &Error{Op: "read back the mounts", Err: errText(point + " is writable, and was asked for read-only"), From: posText(part.rule)}
+		}
+		if !hasOption(options, "nosuid") {
+			return 0, &Error{Op: "read back the mounts", Err: errText(point + " honours set-user-ID"), From: posText(part.rule)}
+		}
+	}
+	for i := range t.parts {
+		if !seen[i] && t.at(t.parts[i].target) == &t.parts[i] {
+			return 0, &Error{Op: "read back the mounts", Err: errText(t.parts[i].target + " is not mounted"), From: posText(t.parts[i].rule)}
+		}
+	}
+	return n, nil
+}
+
+// markSeen marks the parts at a mount point: of several, the table lists each.
+func markSeen(t *tree, seen []bool, point string) {
+	for i := range t.parts {
+		if t.parts[i].target == point {
+			seen[i] = true
+		}
+	}
+}
+
+// mountLine takes the mount point and the mount's own options out of a line.
+func mountLine(line []byte) (point string, options []byte, ok bool) {
+	for range 4 {
+		_, rest, found := bytes.Cut(line, []byte{' '})
+		if !found {
+			return "", nil, false
+		}
+		line = rest
+	}
+	at, rest, found := bytes.Cut(line, []byte{' '})
+	options, _, ok = bytes.Cut(rest, []byte{' '})
+	return unescape(string(at)), options, found && ok
+}
+
+// unescape undoes the octal escapes of space, tab, newline and backslash.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if v, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(v))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+func hasOption(options []byte, name string) bool {
+	for option := range bytes.SplitSeq(options, []byte{','}) {
+		if string(option) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// writable names what the task may write to, for the report.
+func (t *tree) writable() string {
+	var list []string
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.write && p.what != "a device" && t.at(p.target) == p {
+			list = append(list, p.target)
+		}
+	}
+	if list == nil {
+		return "nothing"
+	}
+	return strings.Join(list, " ")
+}
+
+// confirm reads back what the kernel says of the task now that the program has been exec'd, and lets init reap. Until
+// then the task stays readable even if it has ended.
+func (p *process) confirm() error {
+	text, err := readAll("/proc/" + itoa(p.task) + "/status")
+	if err != nil {
+		return &Error{Op: "read back the task's status", Err: err}
+	}
+	if err := p.checkStatus(text); err != nil {
+		return err
+	}
+	if p.comp.land.on {
+		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+itoa(p.comp.host.LandlockABI), "tried before exec")
+	}
+	p.report.Version, p.report.Profile, p.report.Args = 1, p.comp.profile.Name, p.cmd.Args
+	p.report.Missing, p.report.Added = p.comp.missing, p.comp.added
+	if _, err := unix.Write(p.gate, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+		return &Error{Op: "eventfd", Err: err}
+	}
+	return nil
+}
+
+// checkStatus compares the task's capability sets, no_new_privs and seccomp mode with the profile.
+func (p *process) checkStatus(text []byte) error {
+	c := p.comp
+	type field struct {
+		key, want string
+		layer     policy.Layer
+	}
+	fields := [...]field{
+		{"CapBnd", hex16(c.keep), policy.LayerCaps},
+		{"CapPrm", hex16(c.heldCaps()), policy.LayerCaps},
+		{"CapEff", hex16(c.heldCaps()), policy.LayerCaps},
+		{"CapInh", hex16(c.ambient), policy.LayerCaps},
+		{"CapAmb", hex16(c.ambient), policy.LayerCaps},
+		{"NoNewPrivs", "1", policy.LayerNoNewPriv},
+		{"Seccomp", "2", policy.LayerSeccomp},
+	}
+	for _, f := range fields {
+		got := statusField(text, f.key)
+		if got != f.want {
+			return &Error{Op: "read back the task's status", Err: errText(f.key + " is " + got + ", not " + f.want)}
+		}
+		p.enforced(f.layer, f.key+"="+got, "/proc/PID/status")
+	}
+	return nil
+}
+
+// heldCaps are the permitted capabilities behind execve, by the rules of capabilities(7): root inside keeps what the
+// bounding set allows, anybody else the ambient ones.
+func (c *compilation) heldCaps() uint64 {
+	if c.ids.inUID == 0 {
+		return c.keep
+	}
+	return c.ambient
+}
+
+func hex16(v uint64) string {
+	s := strconv.FormatUint(v, 16)
+	return "0000000000000000"[len(s):] + s
+}
+
+// statusField is the value of a line "Key:\tvalue".
+func statusField(text []byte, key string) string {
+	for line := range bytes.Lines(text) {
+		if rest, ok := bytes.CutPrefix(line, []byte(key)); ok && len(rest) > 0 && rest[0] == ':' {
+			return string(bytes.TrimSpace(rest[1:]))
+		}
+	}
+	return "absent"
+}
