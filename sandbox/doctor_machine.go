@@ -156,11 +156,16 @@ func tryOverlay() error {
 // Try starts true(1) in a sandbox and waits for it: nil means that the profile can start on this machine. How the
 // program then ends is not asked; a strict profile may well kill it.
 func Try(p *policy.Profile) error {
-	c := &Cmd{Profile: p, Args: []string{"/bin/true"}, Dir: "/"}
+	h, err := Probe()
+	if err != nil {
+		return err
+	}
+	h.Cwd = "/"
+	c := &Cmd{Profile: p, Args: []string{"/bin/true"}, Host: h}
 	if err := c.Start(); err != nil {
 		return err
 	}
-	_, err := c.Wait()
+	_, err = c.Wait()
 	return err
 }
 
