@@ -1,62 +1,235 @@
 package filter
 
-import "errors"
+import "strconv"
 
 // Compile makes the filter for a kernel of the given architecture. The error is an Errors.
 func Compile(spec Spec, arch Arch) (*Program, error) {
-	return nil, errors.New("not yet")
+	c, err := newCompiler(&spec, arch)
+	if err != nil {
+		return nil, err
+	}
+	c.top()
+	if len(c.errs) > 0 {
+		return nil, c.errs
+	}
+	if len(c.out) > MaxInsns {
+		return nil, Errors{c.tooLong()}
+	}
+	return &Program{Arch: arch, Insns: c.program(), Warnings: c.warnings}, nil
 }
 
-// Explain says what the Spec decides for one call, and by which of its items or rules.
-func Explain(spec Spec, arch Arch, d Data) (Verdict, error) {
-	return Verdict{}, errors.New("not yet")
+// compiler holds what a compilation needs; its methods are in order of use in resolve.go, here, tree.go, cond.go.
+type compiler struct {
+	emitter
+	conds
+	spec *Spec
+	arch Arch // native
+	abi  Arch // of the subtree being made
+
+	deflt, unknown, denied Action
+	x32                    bool
+	allow, deny, ruled     callSet
+	rules                  []rule // in the order of the Spec
+
+	checks  []check
+	units   []unit
+	segs    []segment
+	entries []entry
+
+	errs     Errors
+	warnings []Warning
 }
 
-// Run interprets the program as the kernel would. ret is the SECCOMP_RET_* value with its data; path lists the
-// instructions executed, appended to path[:0]; a nil path is not recorded.
-func (p *Program) Run(d *Data, path *[]int) (ret uint32) { return 0 }
+// rule is a Rule for one call.
+type rule struct {
+	call   uint16
+	index  int // in Spec.Rules
+	action bool
+	cond   ref    // on the native ABI
+	other  Action // where cond is false; of an action rule, the action
+}
 
-// Asm prints the program in the kernel's BPF assembler syntax (Documentation/networking/filter.rst).
-func (p *Program) Asm() string { return "" }
+// check is the decision on one call's arguments.
+type check struct {
+	parts []part
+	from  int   // the rule to blame for its size
+	at    label // where it begins, once it is emitted
+	size  int
+}
 
-// Ret is the action's SECCOMP_RET_* value with its data.
-func (a Action) Ret() uint32 { return 0 }
+// part is one rule of a check.
+type part struct {
+	cond  ref
+	other Action
+	rule  int // in compiler.rules
+}
 
-// ParseAction reads "allow", "log", "kill", "kill-thread", "trap", "notify", "errno(EPERM)", "errno(1)", "trace(7)".
-func ParseAction(s string) (Action, error) { return Action{}, errors.New("not yet") }
+// top emits the whole program: the architecture, then each one's numbers.
+func (c *compiler) top() {
+	c.out = make([]Insn, 0, 512)
+	kill := c.actionLabel(Action{Kind: Kill})
+	other := kill
+	for _, a := range [...]Arch{I386, ARM} {
+		if a != c.arch && c.lists(a) {
+			other = c.cond(opJeq, a.Audit(), c.numbersOf(a), other)
+		}
+	}
+	native := c.numbersOf(c.arch)
+	l := c.cond(opJeq, c.arch.Audit(), native, other)
+	c.before(l)
+	c.emit(opLoad, offArch)
+}
 
-// String is what ParseAction reads.
-func (a Action) String() string { return "" }
+// lists reports whether the Spec allows a foreign architecture.
+func (c *compiler) lists(a Arch) bool {
+	for _, f := range c.spec.Foreign {
+		if f == a {
+			return true
+		}
+	}
+	return false
+}
 
-// Known reports whether a call of this name exists on any architecture in the tables.
-func Known(call string) bool { return false }
+// numbersOf emits the decision on an ABI's numbers.
+func (c *compiler) numbersOf(abi Arch) label {
+	c.entries = c.entries[:0]
+	base := len(c.segs)
+	c.numbers(abi, 0)
+	if abi == AMD64 {
+		c.numbersX32()
+	}
+	l := c.tree(c.segs[base:])
+	c.segs = c.segs[:base]
+	if l < 0 {
+		return l
+	}
+	c.before(l)
+	return c.emit(opLoad, offNr)
+}
 
-// Number is the call's number on arch; for X32 without X32Bit.
-func Number(arch Arch, call string) (nr uint32, ok bool) { return 0, false }
+// numbersX32 appends what holds for x32's numbers. -1 is what a tracer puts there to skip a call: it is a number that
+// no table has, on any ABI.
+func (c *compiler) numbersX32() {
+	if c.x32 {
+		c.numbers(X32, X32Bit)
+		return
+	}
+	c.segment(X32Bit, c.actionLabel(Action{Kind: Kill}))
+	c.segment(1<<32-1, c.actionLabel(c.unknown))
+}
 
-// Name is the call with that number on arch; for X32 without X32Bit.
-func Name(arch Arch, nr uint32) (call string, ok bool) { return "", false }
+// numbers appends an ABI's segments, from bit on.
+func (c *compiler) numbers(abi Arch, bit uint32) {
+	c.abi = abi
+	unknown := c.actionLabel(c.unknown)
+	next := bit
+	for _, n := range table(abi) {
+		nr := n.nr | bit
+		if nr != next {
+			c.segment(next, unknown)
+		}
+		c.segment(nr, c.leaf(n.call))
+		next = nr + 1
+	}
+	c.segment(next, unknown)
+}
 
-// Since is the kernel release that introduced the call, "5.6"; "" for those older than 5.0.
-func Since(call string) string { return "" }
+// segment appends one segment, unless the last one goes there already.
+func (c *compiler) segment(lo uint32, to label) {
+	if n := len(c.segs); lo != 0 && c.segs[n-1].to == to {
+		return
+	}
+	c.segs = append(c.segs, segment{lo, to})
+}
 
-// Suggest is the call or group (with @) whose name is closest to name, "" if none is close.
-func Suggest(name string) string { return "" }
+// leaf is where a call of the current ABI leads.
+func (c *compiler) leaf(call uint16) label {
+	switch {
+	case c.deny.has(call):
+		return c.actionLabel(c.denied)
+	case c.ruled.has(call):
+		return c.ruleLeaf(call)
+	case !c.allow.has(call):
+		return c.actionLabel(c.deflt)
+	case c.closed(call):
+		return c.actionLabel(c.denied)
+	}
+	return c.actionLabel(Action{Kind: Allow})
+}
 
-// Groups lists the groups' names, with @, sorted.
-func Groups() []string { return nil }
+// ruleLeaf is the check of a call's rules, or its outcome where that is certain.
+func (c *compiler) ruleLeaf(call uint16) label {
+	if c.closed(call) {
+		return c.actionLabel(c.denied)
+	}
+	parts := c.parts(call)
+	if len(parts) == 0 {
+		return c.actionLabel(Action{Kind: Allow})
+	}
+	if parts[0].cond == refFalse {
+		return c.actionLabel(parts[0].other)
+	}
+	c.checks = append(c.checks, check{parts: parts, from: parts[0].rule, at: -1})
+	return checkLabel - label(len(c.checks)-1)
+}
 
-// Members lists the calls of a group, sorted; nil if there is no such group.
-func Members(group string) []string { return nil }
+// resolve makes a label that can be jumped to: a check is emitted where it is needed first.
+func (c *compiler) resolve(l label) label {
+	if l > checkLabel {
+		return l
+	}
+	k := &c.checks[checkLabel-l]
+	if k.at >= 0 {
+		return k.at
+	}
+	before := len(c.out)
+	c.entries = c.entries[:0]
+	t := target{at: c.actionLabel(Action{Kind: Allow})}
+	for i := len(k.parts) - 1; i >= 0; i-- {
+		t = c.branch(k.parts[i].cond, t, target{at: c.actionLabel(k.parts[i].other)})
+	}
+	l = c.enter(t, view{})
+	k.at, k.size = l, len(c.out)-before
+	return l
+}
 
-// About says in one line what a group is for; "" if there is no such group.
-func About(group string) string { return "" }
+// closed reports whether a multiplexer (socketcall, ipc) must not be allowed: what it is asked to do stands behind a
+// pointer, so it is a way round the rules of the calls whose work it does. It is allowed only where each of them is
+// allowed without conditions (open in runc and crun with Docker's default profile, which rules socket and allows
+// socketcall).
+func (c *compiler) closed(call uint16) bool {
+	for i := range multiplexed {
+		m := &multiplexed[i]
+		if m.call == call && (c.deny.has(m.other) || c.ruled.has(m.other) || !c.allow.has(m.other)) {
+			c.warnClosed(m)
+			return true
+		}
+	}
+	return false
+}
 
-// Args lists the names of the call's arguments as rules may use them; nil if the call is unknown.
-func Args(call string) []string { return nil }
-
-// CheckRule reports what is wrong with a rule: its call, its expression (an *Error with the column) or its action.
-func CheckRule(r Rule) error { return nil }
-
-// ParseExpr checks an expression over the arguments of call; the error is an *Error with the column.
-func ParseExpr(call, expr string) error { return nil }
+// tooLong blames the rule with the most instructions.
+func (c *compiler) tooLong() *Error {
+	worst, size := -1, 0
+	for i := range c.checks {
+		total := 0
+		for j := range c.checks {
+			if c.checks[j].from == c.checks[i].from {
+				total += c.checks[j].size
+			}
+		}
+		if total > size {
+			worst, size = i, total
+		}
+	}
+	e := &Error{Msg: "the filter has " + strconv.Itoa(len(c.out)) + " instructions, the kernel takes " + strconv.Itoa(MaxInsns)}
+	if len(c.out) >= tooLong {
+		e.Msg = "the filter has more than " + strconv.Itoa(tooLong) + " instructions, the kernel takes " + strconv.Itoa(MaxInsns)
+	}
+	if worst >= 0 {
+		r := &c.rules[c.checks[worst].from]
+		e.From = c.spec.Rules[r.index].From
+		e.Hint = strconv.Itoa(size) + " of them are the rules for " + callNames[r.call]
+	}
+	return e
+}

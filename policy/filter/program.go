@@ -10,6 +10,26 @@ type Insn struct {
 // MaxInsns is BPF_MAXINSNS: the kernel takes no longer program.
 const MaxInsns = 4096
 
+// The instructions that the compiler uses; linux/bpf_common.h. A is the accumulator.
+const (
+	opLoad = 0x20 // BPF_LD|BPF_W|BPF_ABS: A = the word at K of struct seccomp_data
+	opAnd  = 0x54 // BPF_ALU|BPF_AND|BPF_K
+	opXor  = 0xa4 // BPF_ALU|BPF_XOR|BPF_K
+	opJump = 0x05 // BPF_JMP|BPF_JA: the only jump longer than 255
+	opJeq  = 0x15 // BPF_JMP|BPF_JEQ|BPF_K
+	opJgt  = 0x25 // BPF_JMP|BPF_JGT|BPF_K
+	opJge  = 0x35 // BPF_JMP|BPF_JGE|BPF_K
+	opJset = 0x45 // BPF_JMP|BPF_JSET|BPF_K
+	opRet  = 0x06 // BPF_RET|BPF_K
+)
+
+// Offsets in struct seccomp_data of linux/seccomp.h. All our architectures are little-endian.
+const (
+	offNr   = 0
+	offArch = 4
+	offArgs = 16
+)
+
 // Program is a compiled filter.
 type Program struct {
 	Arch     Arch

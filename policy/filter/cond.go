@@ -1,0 +1,300 @@
+package filter
+
+// A condition is compiled in two steps: parsing makes nodes, emission makes jumps of them.
+
+// ref is a node: a constant, or an index into compiler.nodes after them.
+type ref int32
+
+const (
+	refFalse ref = iota
+	refTrue
+	refNodes // the first in nodes
+)
+
+type nodeKind uint8
+
+const (
+	nodeCase nodeKind = iota // a decision on one masked word: a list of cases
+	nodeAnd
+	nodeOr
+)
+
+// node is one step of a condition.
+type node struct {
+	kind  nodeKind
+	v     view
+	a, b  ref // and, or: the operands; case: the range of its cases in compiler.cases
+	depth int
+}
+
+// view is a value that the accumulator can hold: (word & and) ^ xor of struct seccomp_data. The zero view is nothing.
+type view struct {
+	word     uint8 // 1 + index of the 32-bit word: low half of argument i is 1+2*i, high half 2+2*i
+	and, xor uint32
+}
+
+// onCase says what holds for values from lo on, up to the next case.
+type onCase struct {
+	lo uint32
+	to ref
+}
+
+// maxNodes bounds the size of all conditions of a Spec, and so time and memory.
+const maxNodes = 1 << 16
+
+// conds holds the nodes of all conditions.
+type conds struct {
+	nodes []node
+	cases []onCase
+	full  bool
+}
+
+func (c *conds) at(r ref) *node { return &c.nodes[r-refNodes] }
+
+func (c *conds) casesOf(n *node) []onCase { return c.cases[n.a:n.b] }
+
+func (c *conds) add(n node) ref {
+	if len(c.nodes) >= maxNodes || len(c.cases) >= 4*maxNodes {
+		c.full = true
+		return refFalse
+	}
+	c.nodes = append(c.nodes, n)
+	return ref(len(c.nodes)-1) + refNodes
+}
+
+// newCase makes the decision over cases, sorted and beginning at 0, in the simplest form.
+func (c *conds) newCase(v view, cases []onCase) ref {
+	if v.and == 0 { // a constant
+		i := len(cases) - 1
+		for cases[i].lo > v.xor {
+			i--
+		}
+		return cases[i].to
+	}
+	from := len(c.cases)
+	for _, k := range cases {
+		if v.xor == 0 && k.lo > v.and { // cannot happen
+			break
+		}
+		if n := len(c.cases); n > from && c.cases[n-1].to == k.to {
+			continue
+		}
+		c.cases = append(c.cases, k)
+	}
+	if len(c.cases) == from+1 {
+		to := c.cases[from].to
+		c.cases = c.cases[:from]
+		return to
+	}
+	return c.add(node{kind: nodeCase, v: v, a: ref(from), b: ref(len(c.cases))})
+}
+
+// not is the opposite of r.
+func (c *conds) not(r ref) ref {
+	if r < refNodes {
+		return refTrue - r
+	}
+	n := *c.at(r)
+	switch n.kind {
+	case nodeAnd:
+		return c.join(nodeOr, c.not(n.a), c.not(n.b))
+	case nodeOr:
+		return c.join(nodeAnd, c.not(n.a), c.not(n.b))
+	}
+	var buf [16]onCase
+	cases := append(buf[:0], c.casesOf(&n)...)
+	for i := range cases {
+		cases[i].to = c.not(cases[i].to)
+	}
+	return c.newCase(n.v, cases)
+}
+
+// join is a && b (nodeAnd) or a || b (nodeOr). Decisions on the same value become one.
+func (c *conds) join(kind nodeKind, a, b ref) ref {
+	neutral, final := refTrue, refFalse
+	if kind == nodeOr {
+		neutral, final = refFalse, refTrue
+	}
+	switch {
+	case a == neutral, a == b, b == final:
+		return b
+	case b == neutral, a == final:
+		return a
+	}
+	na, nb := *c.at(a), *c.at(b)
+	if na.kind == nodeCase && nb.kind == nodeCase && na.v == nb.v {
+		return c.merge(kind, &na, &nb)
+	}
+	// x && (y && z): z may be about the same value as x's last operand; a list of comparisons of one argument is
+	// joined from the left, so this finds them.
+	if na.kind == kind {
+		if last := *c.at(na.b); last.kind == nodeCase && nb.kind == nodeCase && last.v == nb.v {
+			return c.join(kind, na.a, c.merge(kind, &last, &nb))
+		}
+	}
+	return c.add(node{kind: kind, a: a, b: b, depth: 1 + max(na.depth, nb.depth)})
+}
+
+// merge joins two decisions on the same value.
+func (c *conds) merge(kind nodeKind, na, nb *node) ref {
+	if c.full {
+		return refFalse
+	}
+	var buf [16]onCase
+	cases := buf[:0]
+	i, j := int(na.a), int(nb.a)
+	for lo := uint32(0); ; {
+		cases = append(cases, onCase{lo, c.join(kind, c.cases[i].to, c.cases[j].to)})
+		nextA, nextB := uint64(1)<<32, uint64(1)<<32
+		if i+1 < int(na.b) {
+			nextA = uint64(c.cases[i+1].lo)
+		}
+		if j+1 < int(nb.b) {
+			nextB = uint64(c.cases[j+1].lo)
+		}
+		if nextA == 1<<32 && nextB == 1<<32 {
+			return c.newCase(na.v, cases)
+		}
+		lo = uint32(min(nextA, nextB))
+		if nextA <= nextB {
+			i++
+		}
+		if nextB <= nextA {
+			j++
+		}
+	}
+}
+
+// within are the cases for values from lo to hi, which lead to then, and others, which lead to false.
+func (c *conds) within(lo, hi uint32, then ref) []onCase {
+	var cases []onCase
+	if lo > 0 {
+		cases = append(cases, onCase{0, refFalse})
+	}
+	cases = append(cases, onCase{lo, then})
+	if hi < 1<<32-1 {
+		cases = append(cases, onCase{hi + 1, refFalse})
+	}
+	return cases
+}
+
+// eval decides r for one call.
+func (c *conds) eval(r ref, d *Data) bool {
+	if r < refNodes {
+		return r == refTrue
+	}
+	n := c.at(r)
+	switch n.kind {
+	case nodeAnd:
+		return c.eval(n.a, d) && c.eval(n.b, d)
+	case nodeOr:
+		return c.eval(n.a, d) || c.eval(n.b, d)
+	}
+	w := uint32(d.Args[(n.v.word-1)/2] >> (32 * ((n.v.word - 1) % 2)))
+	w = w&n.v.and ^ n.v.xor
+	cases := c.casesOf(n)
+	i := len(cases) - 1
+	for cases[i].lo > w {
+		i--
+	}
+	return c.eval(cases[i].to, d)
+}
+
+// target is a label and what it expects in the accumulator; the zero view expects nothing.
+type target struct {
+	at label
+	v  view
+}
+
+// branch emits r with its two outcomes and returns where it begins.
+func (c *compiler) branch(r ref, t, f target) target {
+	switch r {
+	case refFalse:
+		return f
+	case refTrue:
+		return t
+	}
+	n := *c.at(r)
+	switch n.kind {
+	case nodeAnd:
+		return c.branch(n.a, c.branch(n.b, t, f), f)
+	case nodeOr:
+		return c.branch(n.a, t, c.branch(n.b, t, f))
+	}
+	return c.decide(&n, t, f)
+}
+
+// decide emits one decision on a value.
+func (c *compiler) decide(n *node, t, f target) target {
+	var refs [16]ref
+	var tos [16]target
+	seen, tgts := refs[:0], tos[:0]
+	base := len(c.segs)
+	v, bit := n.v, c.bitTest(n)
+	if bit {
+		v = view{v.word, 1<<32 - 1, 0}
+	}
+	for i := int(n.a); i < int(n.b); i++ {
+		k := c.cases[i]
+		j := 0
+		for j < len(seen) && seen[j] != k.to {
+			j++
+		}
+		if j == len(seen) {
+			seen, tgts = append(seen, k.to), append(tgts, c.branch(k.to, t, f))
+		}
+		c.segs = append(c.segs, segment{k.lo, label(j)})
+	}
+	for j := range tgts { // only now: what comes between would be in the way of falling through
+		tgts[j].at = c.enter(tgts[j], v)
+	}
+	segs := c.segs[base:]
+	for i := range segs {
+		segs[i].to = tgts[segs[i].to].at
+	}
+	var l label
+	if bit {
+		l = c.cond(opJset, n.v.and, segs[1].to, segs[0].to)
+	} else {
+		l = c.tree(segs)
+	}
+	c.segs = c.segs[:base]
+	if l < 0 { // both outcomes were the same action
+		return target{at: l}
+	}
+	return target{l, v}
+}
+
+// bitTest reports whether the decision is between no bit of a mask set and any: one JSET on the bare word.
+func (c *compiler) bitTest(n *node) bool {
+	k := c.casesOf(n)
+	return n.v.and != 1<<32-1 && n.v.xor == 0 && len(k) == 2 && (k[1].lo == 1 || k[1].lo == n.v.and && n.v.and&(n.v.and-1) == 0)
+}
+
+// enter is a label for t that can be jumped to with have in the accumulator.
+func (c *compiler) enter(t target, have view) label {
+	if t.v.word == 0 || t.v == have {
+		return t.at
+	}
+	for _, e := range c.entries {
+		if e.t == t && len(c.out)-int(e.at) < 200 {
+			return e.at
+		}
+	}
+	c.before(t.at)
+	if t.v.xor != 0 {
+		c.emit(opXor, t.v.xor)
+	}
+	if t.v.and != 1<<32-1 {
+		c.emit(opAnd, t.v.and)
+	}
+	at := c.emit(opLoad, offArgs+4*uint32(t.v.word-1))
+	c.entries = append(c.entries, entry{t, at})
+	return at
+}
+
+// entry is the way into a target with nothing in the accumulator.
+type entry struct {
+	t  target
+	at label
+}

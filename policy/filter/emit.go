@@ -1,0 +1,102 @@
+package filter
+
+// Programs are emitted from the end: a jump's targets exist before the jump does, so every distance is known when the
+// instruction is made. out[0] is the last instruction, and an instruction's position is its index in out.
+//
+// Only loads of nr and arch, JEQ, JGE, JGT, JSET, JA, AND and RET are used on the way to a verdict that depends on the
+// number alone. The kernel (kernel/seccomp.c, seccomp_cache_prepare, Linux 5.11) evaluates exactly these for every
+// number when the filter is loaded and never runs the filter for calls that are always allowed.
+
+// label is where a jump goes: a position in out; or, below 0, an action or a check that is put near its users.
+type label int32
+
+// Labels of actions are -1, -2, … ; those of checks begin at checkLabel, downwards.
+const checkLabel label = -1 << 20
+
+// tooLong is when emission is given up: far beyond MaxInsns, so that the error can still say by how much.
+const tooLong = 16 * MaxInsns
+
+// emitter writes instructions from the end.
+type emitter struct {
+	out     []Insn
+	actions []emittedAction
+}
+
+// emittedAction is an action and its RET that was emitted last.
+type emittedAction struct {
+	ret uint32
+	pos int32 // -1: none yet
+}
+
+// actionLabel is the label of a RET of this value.
+func (e *emitter) actionLabel(a Action) label {
+	ret := a.Ret()
+	for i := range e.actions {
+		if e.actions[i].ret == ret {
+			return label(-1 - i)
+		}
+	}
+	e.actions = append(e.actions, emittedAction{ret, -1})
+	return label(-len(e.actions))
+}
+
+func (e *emitter) emit(code uint16, k uint32) label {
+	if len(e.out) < tooLong {
+		e.out = append(e.out, Insn{Code: code, K: k})
+	}
+	return label(len(e.out) - 1)
+}
+
+// near is a position for l that an instruction emitted next can jump to over at most 255-slack others. It emits at
+// most one instruction: a further RET, which costs no more than a jump to the old one would, or a long jump.
+func (e *emitter) near(l label, slack int) int {
+	if l >= 0 {
+		if len(e.out)-int(l)-1 <= 255-slack {
+			return int(l)
+		}
+		return int(e.emit(opJump, uint32(len(e.out)-int(l)-1)))
+	}
+	a := &e.actions[-1-l]
+	if a.pos < 0 || len(e.out)-int(a.pos)-1 > 255-slack {
+		a.pos = int32(e.emit(opRet, a.ret))
+	}
+	return int(a.pos)
+}
+
+// cond emits a conditional jump.
+func (e *emitter) cond(code uint16, k uint32, t, f label) label {
+	if t == f {
+		return t
+	}
+	tp := e.near(t, 1) // finding f may put one instruction between
+	fp := e.near(f, 0)
+	if len(e.out) >= tooLong {
+		return label(len(e.out) - 1)
+	}
+	n := len(e.out)
+	e.out = append(e.out, Insn{code, uint8(n - tp - 1), uint8(n - fp - 1), k})
+	return label(n)
+}
+
+// before makes l the instruction that follows the one emitted next, so that it can be fallen into.
+func (e *emitter) before(l label) {
+	n := label(len(e.out))
+	switch {
+	case l == n-1:
+	case l < 0 && e.actions[-1-l].pos == int32(n-1):
+	case l < 0:
+		e.actions[-1-l].pos = int32(e.emit(opRet, e.actions[-1-l].ret))
+	default:
+		e.emit(opJump, uint32(n-l-1))
+	}
+}
+
+// program is what was emitted, in order.
+func (e *emitter) program() []Insn {
+	n := len(e.out)
+	p := make([]Insn, n)
+	for i, in := range e.out {
+		p[n-1-i] = in
+	}
+	return p
+}

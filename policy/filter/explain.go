@@ -1,0 +1,135 @@
+package filter
+
+import "strconv"
+
+// Explain says what the Spec decides for one call, and by which of its items or rules. The error is an Errors.
+func Explain(spec Spec, arch Arch, d Data) (Verdict, error) {
+	c, err := newCompiler(&spec, arch)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v := c.explain(&d)
+	if len(c.errs) > 0 {
+		return Verdict{}, c.errs
+	}
+	return v, nil
+}
+
+func (c *compiler) explain(d *Data) Verdict {
+	nr := uint32(d.Nr)
+	abi := c.abiOf(d.Arch)
+	switch {
+	case abi == NoArch:
+		return Verdict{Action: Action{Kind: Kill}, Why: "a call of another architecture"}
+	case abi == AMD64 && nr >= X32Bit && nr != 1<<32-1:
+		if !c.x32 {
+			return Verdict{Action: Action{Kind: Kill}, Why: "a call of the x32 ABI"}
+		}
+		abi, nr = X32, nr-X32Bit
+	}
+	id := numberID(abi, nr)
+	if id == noCall {
+		return Verdict{Action: c.unknown, Why: "number " + strconv.Itoa(int(int32(nr))) + " is in no table"}
+	}
+	c.abi = abi
+	v := c.explainCall(id, d)
+	v.Call = callNames[id]
+	return v
+}
+
+// abiOf is the architecture of an audit value, if the Spec has it.
+func (c *compiler) abiOf(audit uint32) Arch {
+	if audit == c.arch.Audit() {
+		return c.arch
+	}
+	for _, a := range c.spec.Foreign {
+		if a != X32 && a.Audit() == audit {
+			return a
+		}
+	}
+	return NoArch
+}
+
+func (c *compiler) explainCall(id uint16, d *Data) Verdict {
+	allow := c.naming(c.spec.Allow, id, false)
+	switch {
+	case c.deny.has(id):
+		from := c.naming(c.spec.Deny, id, true)
+		return Verdict{Action: c.denied, From: froms(from), Why: "denied by " + names(from)}
+	case (c.ruled.has(id) || c.allow.has(id)) && c.closed(id):
+		return Verdict{Action: c.denied, From: froms(allow), Why: "would be a way round the decision on the calls that it stands for"}
+	case c.ruled.has(id):
+		return c.explainRules(id, d)
+	case c.allow.has(id):
+		return Verdict{Action: Action{Kind: Allow}, From: froms(allow), Why: "allowed by " + names(allow)}
+	}
+	return Verdict{Action: c.deflt, Why: "not allowed"}
+}
+
+func (c *compiler) explainRules(id uint16, d *Data) Verdict {
+	for _, p := range c.parts(id) {
+		if c.eval(p.cond, d) {
+			continue
+		}
+		r := &c.spec.Rules[c.rules[p.rule].index]
+		v := Verdict{Action: p.other, Why: "the rule is " + p.other.String()}
+		if !c.rules[p.rule].action {
+			v.Why = "not " + r.Expr
+		}
+		if r.From != "" {
+			v.From = []string{r.From}
+		}
+		return v
+	}
+	v := Verdict{Action: Action{Kind: Allow}, Why: "the rules hold"}
+	owner := c.ruleOwner(id)
+	for i := range c.rules {
+		if from := c.spec.Rules[c.rules[i].index].From; c.rules[i].call == owner && from != "" {
+			v.From = append(v.From, from)
+		}
+	}
+	return v
+}
+
+// naming lists the items that name a call: itself, a group with it, or with variants a call that it is a variant of.
+func (c *compiler) naming(items []Item, id uint16, withVariants bool) (found []Item) {
+	for _, it := range items {
+		if c.names(it.Name, id) {
+			found = append(found, it)
+			continue
+		}
+		for i := range variants {
+			if withVariants && variants[i].other == id && c.names(it.Name, variants[i].call) {
+				found = append(found, it)
+			}
+		}
+	}
+	return found
+}
+
+func (c *compiler) names(name string, id uint16) bool {
+	if g := groupIndex(name); g >= 0 {
+		return groupSets[g].has(id)
+	}
+	return callID(name) == id
+}
+
+func froms(items []Item) (from []string) {
+	for _, it := range items {
+		if it.From != "" {
+			from = append(from, it.From)
+		}
+	}
+	return from
+}
+
+func names(items []Item) string {
+	s := ""
+	for i, it := range items {
+		if i > 0 {
+			s += ", "
+		}
+		s += it.Name
+	}
+	return s
+}

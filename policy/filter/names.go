@@ -1,0 +1,226 @@
+package filter
+
+import (
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// noCall is no call's id.
+const noCall = ^uint16(0)
+
+// nameHash is FNV-1a, folded; gen fills callHash by the same function.
+func nameHash(s string) uint32 {
+	h := uint32(2166136261)
+	for i := 0; i < len(s); i++ {
+		h = (h ^ uint32(s[i])) * 16777619
+	}
+	return h ^ h>>15
+}
+
+// callID finds a call by name; noCall if there is none.
+func callID(name string) uint16 {
+	for h := nameHash(name); ; h++ {
+		v := callHash[h%uint32(len(callHash))]
+		if v == 0 {
+			break
+		}
+		if callNames[v-1] == name {
+			return v - 1
+		}
+	}
+	if name == "sync_file_range2" { // the other name of the same call
+		return callID("arm_sync_file_range")
+	}
+	return noCall
+}
+
+func groupIndex(name string) int {
+	i := sort.SearchStrings(groupNames[:], name)
+	if i < numGroups && groupNames[i] == name {
+		return i
+	}
+	return -1
+}
+
+// table is an architecture's calls, sorted by number.
+func table(a Arch) []numbered {
+	switch a {
+	case AMD64:
+		return callsAMD64[:]
+	case ARM64:
+		return callsARM64[:]
+	case RISCV64:
+		return callsRISCV64[:]
+	case I386:
+		return callsI386[:]
+	case ARM:
+		return callsARM[:]
+	case X32:
+		return callsX32[:]
+	}
+	return nil
+}
+
+// Known reports whether a call of this name exists on any architecture in the tables.
+func Known(call string) bool { return callID(call) != noCall }
+
+// Number is the call's number on arch; for X32 without X32Bit.
+func Number(arch Arch, call string) (nr uint32, ok bool) {
+	id := callID(call)
+	for _, c := range table(arch) {
+		if c.call == id {
+			return c.nr, true
+		}
+	}
+	return 0, false
+}
+
+// Name is the call with that number on arch; for X32 without X32Bit.
+func Name(arch Arch, nr uint32) (call string, ok bool) {
+	if id := numberID(arch, nr); id != noCall {
+		return callNames[id], true
+	}
+	return "", false
+}
+
+func numberID(arch Arch, nr uint32) uint16 {
+	t := table(arch)
+	i := sort.Search(len(t), func(i int) bool { return t[i].nr >= nr })
+	if i < len(t) && t[i].nr == nr {
+		return t[i].call
+	}
+	return noCall
+}
+
+// Calls lists every call in the tables, sorted.
+func Calls() []string { return append([]string(nil), callNames[:]...) }
+
+// Since is the kernel release that introduced the call, "5.6"; "" for those older than 5.0.
+func Since(call string) string {
+	id := callID(call)
+	if id == noCall || callSince[id] == 0 {
+		return ""
+	}
+	v := callSince[id]
+	return strconv.Itoa(int(v>>8)) + "." + strconv.Itoa(int(v&0xff))
+}
+
+// Suggest is the call or group (with @) whose name is closest to name, "" if none is close.
+func Suggest(name string) string {
+	if strings.HasPrefix(name, "@") {
+		return closest(name, groupNames[:])
+	}
+	return closest(name, callNames[:])
+}
+
+// closest is the name with the fewest edits from s, at most a third of its length.
+func closest(s string, names []string) string {
+	best, limit := "", min(len(s)/3, 4)+1
+	if len(s) > 64 {
+		return ""
+	}
+	for _, n := range names {
+		if d := edits(s, n, limit); d < limit {
+			best, limit = n, d
+		}
+	}
+	return best
+}
+
+// edits is the number of characters to insert, remove, replace or exchange with the next; limit if it is no less.
+func edits(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	var buf [3][80]int
+	if len(b) >= len(buf[0]) {
+		return limit
+	}
+	before, prev, row := &buf[0], &buf[1], &buf[2]
+	for j := range len(b) + 1 {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		before, prev, row = prev, row, before
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			d := prev[j-1]
+			if a[i-1] != b[j-1] {
+				d++
+			}
+			d = min(d, prev[j]+1, row[j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				d = min(d, before[j-2]+1)
+			}
+			row[j] = d
+		}
+	}
+	return min(row[len(b)], limit)
+}
+
+// Groups lists the groups' names, with @, sorted.
+func Groups() []string { return append([]string(nil), groupNames[:]...) }
+
+// Members lists the calls of a group, sorted; nil if there is no such group.
+func Members(group string) (calls []string) {
+	i := groupIndex(group)
+	if i < 0 {
+		return nil
+	}
+	for id := range uint16(numCalls) {
+		if groupSets[i].has(id) {
+			calls = append(calls, callNames[id])
+		}
+	}
+	return calls
+}
+
+// About says in one line what a group is for; "" if there is no such group.
+func About(group string) string {
+	if i := groupIndex(group); i >= 0 {
+		return groupAbout[i]
+	}
+	return ""
+}
+
+// Args lists the names of the call's arguments as rules may use them; nil if the call is unknown or has none.
+func Args(call string) (names []string) {
+	id := callID(call)
+	if id == noCall {
+		return nil
+	}
+	for f := range strings.FieldsSeq(callArgs[id]) {
+		names = append(names, f[:len(f)-2])
+	}
+	return names
+}
+
+// constant finds a named constant on arch; ok is false if there is none.
+func constant(name string, arch Arch) (v constValue, ok bool) {
+	i := sort.SearchStrings(constNames[:], name)
+	if i == numConsts || constNames[i] != name {
+		return constValue{}, false
+	}
+	if v = constValues[i]; v.flags != 0 {
+		return v, true
+	}
+	j := sort.Search(len(constByArch), func(j int) bool { return int(constByArch[j].index) >= i })
+	v = constByArch[j].values[constColumn(arch)]
+	return v, v.flags != 0
+}
+
+// constColumn is the index of arch in archConst.values.
+func constColumn(arch Arch) int {
+	switch arch {
+	case ARM64:
+		return 1
+	case RISCV64:
+		return 2
+	case I386:
+		return 3
+	case ARM:
+		return 4
+	}
+	return 0
+}

@@ -1,0 +1,266 @@
+package filter
+
+// newCompiler reads the Spec: every name is looked up, every condition parsed for the native ABI.
+func newCompiler(spec *Spec, arch Arch) (*compiler, error) {
+	c := &compiler{spec: spec, arch: arch, abi: arch}
+	if table(arch) == nil || arch == X32 {
+		return nil, Errors{{Msg: "no filter can be made for architecture " + quote(arch.String())}}
+	}
+	c.actions = make([]emittedAction, 0, 8)
+	c.segs = make([]segment, 0, 256)
+	c.units = make([]unit, 0, 64)
+	c.settle()
+	c.foreign()
+	var named callSet
+	for i := range spec.Allow {
+		c.item(&spec.Allow[i], &c.allow, &named)
+	}
+	c.denials(&named)
+	c.readRules()
+	if len(c.errs) > 0 {
+		return nil, c.errs
+	}
+	return c, nil
+}
+
+// settle puts defaults in place of what is unset.
+func (c *compiler) settle() {
+	c.deflt, c.unknown = c.spec.Default, c.spec.Unknown
+	if c.deflt.Kind == Unset {
+		c.deflt = Action{Errno, eperm}
+	}
+	if c.unknown.Kind == Unset {
+		c.unknown = Action{Errno, enosys}
+	}
+	if !c.deflt.valid() {
+		c.errs = append(c.errs, &Error{Msg: "impossible default action " + c.deflt.String()})
+	}
+	if !c.unknown.valid() {
+		c.errs = append(c.errs, &Error{Msg: "impossible action for unknown calls " + c.unknown.String()})
+	}
+	c.denied = c.deflt
+	if c.denied.passes() {
+		c.denied = Action{Errno, eperm}
+	}
+}
+
+func (c *compiler) foreign() {
+	for _, a := range c.spec.Foreign {
+		switch {
+		case a == c.arch:
+		case !c.arch.hosts(a):
+			c.errs = append(c.errs, &Error{Msg: c.arch.String() + " kernels run no " + a.String() + " calls"})
+		case a == X32:
+			c.x32 = true
+		}
+	}
+}
+
+// item adds a call or a group to set; named collects calls that were named as such.
+func (c *compiler) item(it *Item, set, named *callSet) {
+	if len(it.Name) > 0 && it.Name[0] == '@' {
+		if g := groupIndex(it.Name); g >= 0 {
+			set.union(&groupSets[g])
+			return
+		}
+	} else if id := callID(it.Name); id != noCall {
+		set.add(id)
+		named.add(id)
+		return
+	}
+	c.errs = append(c.errs, unknownCall(it.Name, it.From))
+}
+
+func unknownCall(name, from string) *Error {
+	e := &Error{From: from, Msg: "unknown system call " + quote(name)}
+	if len(name) > 0 && name[0] == '@' {
+		e.Msg = "unknown group " + quote(name)
+	}
+	switch n := Suggest(name); {
+	case n != "":
+		e.Hint = "did you mean " + n + "?"
+	case groupIndex("@"+name) >= 0:
+		e.Hint = "did you mean @" + name + "?"
+	}
+	return e
+}
+
+// denials reads Deny. A denial of a call extends to its variants on 32-bit ABIs.
+func (c *compiler) denials(allowed *callSet) {
+	var named callSet
+	for i := range c.spec.Deny {
+		c.item(&c.spec.Deny[i], &c.deny, &named)
+	}
+	if len(c.spec.Deny) == 0 {
+		return
+	}
+	for i := range named {
+		if both := named[i] & allowed[i]; both != 0 {
+			c.warnBoth(i, both)
+		}
+	}
+	for i := range variants {
+		if c.deny.has(variants[i].call) {
+			c.deny.add(variants[i].other)
+		}
+	}
+}
+
+// readRules looks up the calls of the rules and parses their conditions.
+func (c *compiler) readRules() {
+	if len(c.spec.Rules) == 0 {
+		return
+	}
+	c.rules = make([]rule, 0, len(c.spec.Rules)+8)
+	c.nodes = make([]node, 0, 64)
+	c.cases = make([]onCase, 0, 256)
+	for i := range c.spec.Rules {
+		if e := c.readRule(i); e != nil {
+			e.From = c.spec.Rules[i].From
+			c.errs = append(c.errs, e)
+		}
+	}
+	for i := range variants {
+		if v := &variants[i]; c.ruled.has(v.call) {
+			c.ruled.add(v.other)
+		}
+	}
+	c.warnRules()
+}
+
+func (c *compiler) readRule(i int) *Error {
+	r := &c.spec.Rules[i]
+	if isAction(r.Expr) {
+		return c.readAction(i)
+	}
+	call := callID(r.Call)
+	switch {
+	case len(r.Call) > 0 && r.Call[0] == '@' && groupIndex(r.Call) >= 0:
+		return &Error{Msg: "a condition is about one call's arguments; " + r.Call + " is a group", Hint: "a group can be given an action, such as errno(ENOSYS)"}
+	case call == noCall:
+		return unknownCall(r.Call, r.From)
+	case r.Else.Kind != Unset && !r.Else.valid():
+		return &Error{Msg: "impossible action " + r.Else.String()}
+	}
+	cond, err := parseExpr(&c.conds, r.Expr, call, c.arch)
+	if err != nil {
+		return err
+	}
+	other := r.Else
+	if other.Kind == Unset {
+		other = c.denied
+	}
+	c.addRule(rule{call: call, index: i, cond: cond, other: other})
+	return nil
+}
+
+func (c *compiler) readAction(i int) *Error {
+	r := &c.spec.Rules[i]
+	a, err := ParseAction(r.Expr)
+	if err != nil {
+		return err.(*Error)
+	}
+	if r.Else.Kind != Unset {
+		return &Error{Msg: "an action has no other case", Hint: "leave out the one or the other"}
+	}
+	nr := rule{index: i, action: true, cond: refFalse, other: a}
+	if a.Kind == Allow {
+		nr.cond = refTrue
+	}
+	if g := groupIndex(r.Call); g >= 0 {
+		for id := range uint16(numCalls) {
+			if groupSets[g].has(id) {
+				nr.call = id
+				c.addRule(nr)
+			}
+		}
+		return nil
+	}
+	if nr.call = callID(r.Call); nr.call == noCall {
+		return unknownCall(r.Call, r.From)
+	}
+	c.addRule(nr)
+	return nil
+}
+
+func (c *compiler) addRule(r rule) {
+	c.rules = append(c.rules, r)
+	c.ruled.add(r.call)
+}
+
+// parts are the rules of a call on the current ABI, the most severe first, so that the first that fails decides.
+func (c *compiler) parts(call uint16) (parts []part) {
+	base := c.ruleOwner(call)
+	for i := range c.rules {
+		r := &c.rules[i]
+		if r.call != base {
+			continue
+		}
+		cond := c.condOn(r, call)
+		if cond == refTrue {
+			continue
+		}
+		parts = append(parts, part{cond, r.other, i})
+		for j := len(parts) - 1; j > 0 && c.severer(&parts[j], &parts[j-1]); j-- {
+			parts[j], parts[j-1] = parts[j-1], parts[j]
+		}
+	}
+	for i := range parts { // nothing is left to decide after one that always fails
+		if parts[i].cond == refFalse {
+			return parts[:i+1]
+		}
+	}
+	return parts
+}
+
+// severer orders parts: by action, and among those whose actions are equally severe, what is certain first, the last
+// of several fixed actions before the others.
+func (c *compiler) severer(a, b *part) bool {
+	if a.other.Kind != b.other.Kind {
+		return a.other.Kind > b.other.Kind
+	}
+	return a.cond == refFalse
+}
+
+// ruleOwner is the call whose rules hold for call: itself, or the one that it is a variant of.
+func (c *compiler) ruleOwner(call uint16) uint16 {
+	for i := range c.rules {
+		if c.rules[i].call == call {
+			return call
+		}
+	}
+	for i := range variants {
+		if variants[i].other == call && c.ruled.has(variants[i].call) {
+			return variants[i].call
+		}
+	}
+	return call
+}
+
+// condOn is the rule's condition for call, which may be a variant of the rule's, on the current ABI.
+func (c *compiler) condOn(r *rule, call uint16) ref {
+	switch {
+	case r.action, c.abi == c.arch && r.call == call:
+		return r.cond
+	case c.abi == I386 && hasStruct(call):
+		c.warn("on i386 "+callNames[call]+" is denied: its arguments stand behind a pointer", c.spec.Rules[r.index].From)
+		return refFalse
+	}
+	cond, err := parseExpr(&c.conds, c.spec.Rules[r.index].Expr, call, c.abi)
+	switch {
+	case err == nil:
+		return cond
+	case call != r.call: // the variant has other arguments: no way round the rule
+		c.warn("on "+c.abi.String()+" "+callNames[call]+" is denied: the rule for "+callNames[r.call]+" cannot be applied to it", c.spec.Rules[r.index].From)
+		return refFalse
+	}
+	err.From = c.spec.Rules[r.index].From
+	err.Msg = "on " + c.abi.String() + ": " + err.Msg
+	c.errs = append(c.errs, err)
+	return refFalse
+}
+
+// hasStruct reports whether the call is on i386 an old one that takes a pointer to its arguments.
+func hasStruct(call uint16) bool {
+	return callNames[call] == "mmap" || callNames[call] == "select"
+}

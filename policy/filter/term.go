@@ -1,0 +1,482 @@
+package filter
+
+import (
+	"math/bits"
+	"slices"
+	"strconv"
+)
+
+// term is a value made of an argument: ((arg & and) ^ xor), then shifted, then added to; modulo 1<<width.
+// Every operator that keeps this form can be decided by BPF without arithmetic at run time: comparisons are turned
+// round until they are about (arg & and) ^ xor.
+type term struct {
+	arg      uint8
+	width    uint8 // 8, 16, 32 or 64 bits as the kernel declares it
+	signed   bool  // in <, <=, > and >=
+	narrow   bool  // declared with 64 bits of which the ABI has 32
+	and, xor uint64
+	shift    int8 // to the right; negative to the left
+	add      uint64
+}
+
+// max is the greatest value of the declared width.
+func (t *term) max() uint64 { return 1<<(t.width-1)<<1 - 1 }
+
+// reach is the greatest value that the ABI has room for.
+func (t *term) reach() uint64 {
+	if t.narrow {
+		return t.max() & (1<<32 - 1)
+	}
+	return t.max()
+}
+
+// bits is how many bits the ABI has room for.
+func (t *term) bits() int { return bits.Len64(t.reach()) }
+
+// unsigned reports whether t cannot be negative when taken as signed.
+func (t *term) unsigned() bool {
+	return !t.signed || t.add == 0 && (t.shift > 0 || t.shift == 0 && (t.and|t.xor)>>(t.bits()-1)&1 == 0)
+}
+
+// bitwise is x op k for an argument x.
+func (p *parser) bitwise(op token, at int, x operand, k number) operand {
+	t := &x.t
+	switch op {
+	case tokQuo, tokRem, tokMul:
+		return p.powers(op, at, x, k)
+	case tokShl, tokShr:
+		return p.shiftTerm(op, at, x, k)
+	}
+	if !k.fits(t.width) {
+		return p.fail(at, "the constant does not fit in the "+widthName(t.width)+" argument")
+	}
+	m := k.bits & t.reach()
+	switch op {
+	case tokAdd:
+		t.add += m
+	case tokSub:
+		t.add -= m
+	default:
+		return p.bits(op, at, x, m)
+	}
+	t.add &= t.reach()
+	return x
+}
+
+// bits is x op m for one of & &^ | ^. Bits of the shifted value are bits of the unshifted one elsewhere.
+func (p *parser) bits(op token, at int, x operand, m uint64) operand {
+	t := &x.t
+	if t.add != 0 {
+		return p.fail(at, "bits of a sum cannot be decided by BPF without wrapping round: mask before adding")
+	}
+	if op == tokAndNot {
+		op, m = tokAnd, ^m
+	}
+	lost := uint64(0) // the bits of the result that the shift has filled with zeros
+	u := m
+	if t.shift > 0 {
+		u, lost = m<<t.shift, ^(t.reach() >> t.shift)
+	} else if t.shift < 0 {
+		u, lost = m>>-t.shift, 1<<-t.shift-1
+	}
+	u &= t.reach()
+	switch op {
+	case tokAnd:
+		t.and, t.xor = t.and&u, t.xor&u
+		return x
+	case tokOr:
+		t.and, t.xor = t.and&^u, t.xor|u
+	case tokXor:
+		t.xor ^= u
+	}
+	if m&lost&t.reach() != 0 {
+		return p.fail(at, "setting bits of a shifted argument cannot be decided by BPF: set them before shifting")
+	}
+	return x
+}
+
+func (p *parser) shiftTerm(op token, at int, x operand, k number) operand {
+	t := &x.t
+	if k.neg || k.bits >= uint64(t.width) {
+		return p.fail(at, "shift count out of range")
+	}
+	n := int8(k.bits)
+	switch {
+	case n == 0:
+		return x
+	case t.add != 0 || t.shift != 0:
+		return p.fail(at, "an argument can be shifted once, before adding to it")
+	case op == tokShr && !t.unsigned():
+		return p.failHint(at, "an argument that may be negative cannot be shifted to the right", "uint"+strconv.Itoa(int(t.width))+"(…) makes it unsigned")
+	case int(n) >= t.bits():
+		t.and, t.xor = 0, 0
+		return x
+	case op == tokShl:
+		n = -n
+	}
+	t.shift = n
+	return x
+}
+
+// powers is * / % by a power of two.
+func (p *parser) powers(op token, at int, x operand, k number) operand {
+	n := number{bits: uint64(bits.Len64(k.bits) - 1)}
+	switch {
+	case k.neg || bits.OnesCount64(k.bits) != 1 || !k.fits(x.t.width):
+		return p.failHint(at, "BPF cannot multiply or divide by this within a filter", "powers of two work")
+	case op == tokMul:
+		return p.shiftTerm(tokShl, at, x, n)
+	case !x.t.unsigned():
+		return p.fail(at, "an argument that may be negative cannot be divided")
+	case op == tokRem:
+		return p.bits(tokAnd, at, x, k.bits-1)
+	}
+	return p.shiftTerm(tokShr, at, x, n)
+}
+
+func widthName(width uint8) string {
+	switch width {
+	case 8:
+		return "8-bit"
+	case 16:
+		return "16-bit"
+	case 32:
+		return "32-bit"
+	}
+	return "64-bit"
+}
+
+// convert is uint32(x) and its like.
+func (p *parser) convert(at int, x operand, width uint8, signed bool) operand {
+	x.col = at
+	if x.kind == isConst {
+		if x.value.neg != (signed && x.value.neg) || !x.value.fits(width) || signed && !x.value.neg && x.value.bits>>(width-1) != 0 {
+			return p.fail(at, "the constant does not fit the conversion")
+		}
+		return x
+	}
+	t := &x.t
+	switch {
+	case width > t.width && !t.unsigned() && !signed:
+		return p.failHint(at, "an argument that may be negative cannot become a wider unsigned one", "convert to uint32 first")
+	case width > t.width && t.unsigned() && t.add == 0 && t.shift >= 0:
+		t.width, t.signed = width, false // the same value with room above it
+	case width > t.width:
+		if t.add != 0 || t.shift < 0 {
+			return p.fail(at, "a sum cannot be converted to a wider type")
+		}
+	case t.add != 0 && width < t.width:
+		return p.fail(at, "a sum cannot be converted to a narrower type: convert before adding")
+	default:
+		t.signed = signed
+		if width < t.width {
+			p.truncate(t, width)
+		}
+	}
+	return x
+}
+
+func (p *parser) truncate(t *term, width uint8) {
+	m := uint64(1)<<width - 1
+	switch {
+	case t.shift > 0:
+		m <<= t.shift
+	case t.shift < 0:
+		// The value stays within its width by its mask: what a shift to the left pushes out is masked away here.
+		m >>= -t.shift
+	}
+	t.and, t.xor = t.and&m, t.xor&m
+	t.width = width
+	t.narrow = t.narrow && width > 32
+}
+
+// compare is x op y for a comparison op.
+func (p *parser) compare(op token, at int, x, y operand) operand {
+	if x.kind == isConst && y.kind == isConst {
+		return p.compareConst(op, x, y)
+	}
+	if x.kind == isTerm && y.kind == isTerm {
+		return p.failHint(at, "two arguments cannot be compared with each other", "compare each with a constant")
+	}
+	if x.kind == isConst {
+		x, y = y, x
+		switch op {
+		case tokLt:
+			op = tokGt
+		case tokLe:
+			op = tokGe
+		case tokGt:
+			op = tokLt
+		case tokGe:
+			op = tokLe
+		}
+	}
+	r := operand{kind: isCond, col: min(x.col, y.col)}
+	if op == tokEq || op == tokNe {
+		if !p.checkEqual(at, &x.t, y.value) {
+			return operand{}
+		}
+		r.r = p.equal(x.t, y.value)
+		if op == tokNe {
+			r.r = p.not(r.r)
+		}
+		return r
+	}
+	lo, hi, ok := p.limits(op, at, &x.t, y.value)
+	if ok {
+		r.r = p.between(x.t, lo, hi)
+	}
+	return r
+}
+
+func (p *parser) compareConst(op token, x, y operand) operand {
+	less := x.value.neg && !y.value.neg || x.value.neg == y.value.neg && x.value.bits < y.value.bits
+	same := x.value == y.value
+	holds := same
+	switch op {
+	case tokNe:
+		holds = !same
+	case tokLt:
+		holds = less
+	case tokLe:
+		holds = less || same
+	case tokGt:
+		holds = !less && !same
+	case tokGe:
+		holds = !less
+	}
+	r := operand{kind: isCond, col: x.col}
+	if holds {
+		r.r = refTrue
+	}
+	return r
+}
+
+func (p *parser) checkEqual(at int, t *term, k number) bool {
+	if !k.fits(t.width) {
+		p.fail(at, "the constant does not fit in the "+widthName(t.width)+" argument: it is never equal")
+		return false
+	}
+	return true
+}
+
+// equal is t == k.
+func (p *parser) equal(t term, k number) ref {
+	v, ok := p.solve(&t, k)
+	if !ok {
+		return refFalse
+	}
+	lo := p.newCase(t.low(0), p.within(uint32(v), uint32(v), refTrue))
+	return p.newCase(t.high(0), p.within(uint32(v>>32), uint32(v>>32), lo))
+}
+
+// solve turns t == k into arg & t.and == v; ok is false if that never holds.
+func (p *parser) solve(t *term, k number) (v uint64, ok bool) {
+	max := t.reach()
+	if t.narrow && !k.fits(32) {
+		return 0, false
+	}
+	z := (k.bits - t.add) & max
+	switch {
+	case t.shift > 0:
+		if z > max>>t.shift {
+			return 0, false
+		}
+		z <<= t.shift
+		t.and &= ^uint64(0) << t.shift
+		t.xor &= ^uint64(0) << t.shift
+	case t.shift < 0:
+		if z<<(64+int(t.shift)) != 0 {
+			return 0, false
+		}
+		z >>= -t.shift
+		t.and &= max >> -t.shift
+		t.xor &= max >> -t.shift
+	}
+	v = z ^ t.xor
+	return v, v&^t.and == 0
+}
+
+// low and high are the views of the two halves of the argument; xor is that of a comparison by order.
+func (t *term) low(xor uint64) view {
+	return view{1 + 2*t.arg, uint32(t.and), uint32(xor)}
+}
+
+func (t *term) high(xor uint64) view {
+	return view{2 + 2*t.arg, uint32(t.and >> 32), uint32(xor >> 32)}
+}
+
+// limits turns t op k into lo <= t <= hi, unsigned; lo > hi means a range that goes round from the top to the bottom,
+// as the negative numbers and those up to some positive one do. ok is false after an error or for an empty range,
+// which is lo = 1, hi = 0 otherwise.
+func (p *parser) limits(op token, at int, t *term, k number) (lo, hi uint64, ok bool) {
+	max := t.reach()
+	low, high := number{}, number{bits: t.max()}
+	if !t.unsigned() {
+		if t.add != 0 || t.shift != 0 || t.xor != 0 || t.and != max {
+			p.fail(at, "the order of a signed value that was changed cannot be decided: convert the argument to an unsigned type first")
+			return 0, 0, false
+		}
+		half := uint64(1) << (t.width - 1)
+		low, high = number{-half, true}, number{bits: half - 1}
+	}
+	if less(k, low) || less(high, k) {
+		p.fail(at, "the constant is outside the range of the argument, from "+low.String()+" to "+high.String()+": the result never changes")
+		return 0, 0, false
+	}
+	if t.narrow { // beyond what the ABI has room for everything is smaller, or greater
+		low, high = number{}, number{bits: max}
+		if !t.unsigned() {
+			low, high = number{-(max/2 + 1), true}, number{bits: max / 2}
+		}
+	}
+	from, to := low, high
+	switch op {
+	case tokLt, tokLe:
+		to = k
+	default:
+		from = k
+	}
+	switch {
+	case op == tokLt && !less(low, k), op == tokLe && less(k, low), op == tokGt && !less(k, high), op == tokGe && less(high, k):
+		return 0, 0, false
+	case op == tokLt && !less(high, k):
+		to = number{k.bits - 1, k.neg || k.bits == 0}
+	case op == tokGt && !less(k, low):
+		from = number{k.bits + 1, k.neg && k.bits+1 != 0}
+	}
+	if less(high, to) {
+		to = high
+	}
+	if less(from, low) {
+		from = low
+	}
+	return from.bits & max, to.bits & max, true
+}
+
+func less(x, y number) bool {
+	if x.neg != y.neg {
+		return x.neg
+	}
+	return x.bits < y.bits
+}
+
+// between is lo <= t <= hi, or where lo > hi, t <= hi || lo <= t.
+func (p *parser) between(t term, lo, hi uint64) ref {
+	max := t.reach()
+	if t.add != 0 {
+		if hi-lo == max || (hi-lo)&max == max {
+			return refTrue
+		}
+		lo, hi = (lo-t.add)&max, (hi-t.add)&max
+	}
+	if lo > hi {
+		return p.join(nodeOr, p.inOrder(t, 0, hi), p.inOrder(t, lo, max))
+	}
+	return p.inOrder(t, lo, hi)
+}
+
+// inOrder is lo <= t <= hi without regard to t.add, for lo <= hi.
+func (p *parser) inOrder(t term, lo, hi uint64) ref {
+	max := t.reach()
+	switch {
+	case t.shift > 0:
+		if lo > max>>t.shift {
+			return refFalse
+		}
+		lo, hi = lo<<t.shift, min(hi, max>>t.shift)<<t.shift|(1<<t.shift-1)
+	case t.shift < 0:
+		n := -t.shift
+		t.and &= max >> n
+		t.xor &= max >> n
+		if lo != 0 {
+			lo = (lo-1)>>n + 1
+		}
+		hi >>= n
+		if lo > hi {
+			return refFalse
+		}
+	}
+	return p.wide(t, lo, hi)
+}
+
+// wide is lo <= (arg & and) ^ xor <= hi, by halves.
+func (p *parser) wide(t term, lo, hi uint64) ref {
+	high, low := t.high(t.xor), t.low(t.xor)
+	lh, hh := uint32(lo>>32), uint32(hi>>32)
+	if lh == hh {
+		in := p.newCase(low, p.within(uint32(lo), uint32(hi), refTrue))
+		return p.newCase(high, p.within(lh, lh, in))
+	}
+	first := p.newCase(low, p.within(uint32(lo), 1<<32-1, refTrue))
+	last := p.newCase(low, p.within(0, uint32(hi), refTrue))
+	cases := make([]onCase, 0, 5)
+	if lh > 0 {
+		cases = append(cases, onCase{0, refFalse})
+	}
+	cases = append(cases, onCase{lh, first})
+	if hh > lh+1 {
+		cases = append(cases, onCase{lh + 1, refTrue})
+	}
+	cases = append(cases, onCase{hh, last})
+	if hh < 1<<32-1 {
+		cases = append(cases, onCase{hh + 1, refFalse})
+	}
+	return p.newCase(high, cases)
+}
+
+// oneOf is in(x, values…).
+func (p *parser) oneOf(at int, x operand, values []number) operand {
+	if x.kind == isCond {
+		return p.fail(at, "in needs a number")
+	}
+	r := operand{kind: isCond, col: at}
+	if x.kind == isConst {
+		if slices.Contains(values, x.value) {
+			r.r = refTrue
+		}
+		return r
+	}
+	t := x.t
+	keys := make([]uint64, 0, len(values))
+	for _, k := range values {
+		if !p.checkEqual(at, &x.t, k) {
+			return operand{}
+		}
+		u := x.t
+		if v, ok := p.solve(&u, k); ok {
+			keys = append(keys, v)
+			t.and = u.and // the same for every key: it depends on the shift alone
+		}
+	}
+	slices.Sort(keys)
+	r.r = p.oneOfKeys(t, slices.Compact(keys))
+	return r
+}
+
+// oneOfKeys is arg & t.and == one of keys, which are sorted: a decision on the high half, then one on the low.
+func (p *parser) oneOfKeys(t term, keys []uint64) ref {
+	high := []onCase{{0, refFalse}}
+	for i := 0; i < len(keys); {
+		h := uint32(keys[i] >> 32)
+		low := []onCase{{0, refFalse}}
+		for ; i < len(keys) && uint32(keys[i]>>32) == h; i++ {
+			low = follow(low, uint32(keys[i]), refTrue)
+		}
+		high = follow(high, h, p.newCase(t.low(0), low))
+	}
+	return p.newCase(t.high(0), high)
+}
+
+// follow appends that v leads to r and what comes after it to false.
+func follow(cases []onCase, v uint32, r ref) []onCase {
+	if n := len(cases) - 1; cases[n].lo == v {
+		cases[n].to = r
+	} else {
+		cases = append(cases, onCase{v, r})
+	}
+	if v < 1<<32-1 {
+		cases = append(cases, onCase{v + 1, refFalse})
+	}
+	return cases
+}

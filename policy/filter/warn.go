@@ -1,0 +1,72 @@
+package filter
+
+import "math/bits"
+
+func (c *compiler) warn(msg string, from ...string) {
+	for i := range c.warnings {
+		if c.warnings[i].Msg == msg {
+			return
+		}
+	}
+	c.warnings = append(c.warnings, Warning{from, msg})
+}
+
+// warnBoth is for calls that Allow and Deny both name.
+func (c *compiler) warnBoth(word int, both uint64) {
+	for ; both != 0; both &= both - 1 {
+		name := callNames[word*64+bits.TrailingZeros64(both)]
+		c.warn(name+" is allowed and denied: it is denied", fromOf(c.spec.Allow, name), fromOf(c.spec.Deny, name))
+	}
+}
+
+func fromOf(items []Item, name string) string {
+	for i := range items {
+		if items[i].Name == name {
+			return items[i].From
+		}
+	}
+	return ""
+}
+
+// warnRules is for rules that decide nothing, and for those that contradict each other.
+func (c *compiler) warnRules() {
+	for i := range c.rules {
+		r := &c.rules[i]
+		src := &c.spec.Rules[r.index]
+		switch {
+		case src.Call[0] == '@':
+		case c.deny.has(r.call):
+			c.warn("the rule for "+src.Call+" has no effect: the call is denied", src.From)
+		case !r.action && r.cond == refTrue:
+			c.warn("the condition on "+src.Call+" always holds", src.From)
+		case !r.action && r.cond == refFalse:
+			c.warn("the condition on "+src.Call+" never holds", src.From)
+		case r.action:
+			c.warnActions(i)
+		}
+	}
+}
+
+func (c *compiler) warnActions(i int) {
+	r := &c.rules[i]
+	for j := range i {
+		o := &c.rules[j]
+		if o.call == r.call && o.action && o.other != r.other {
+			c.warn("two actions for "+callNames[r.call]+": "+o.other.String()+" and "+r.other.String(),
+				c.spec.Rules[o.index].From, c.spec.Rules[r.index].From)
+		}
+	}
+}
+
+// warnClosed is for a multiplexer that Allow names while what it does is not allowed.
+func (c *compiler) warnClosed(m *pair) {
+	from, named := "", false
+	for i := range c.spec.Allow {
+		if c.spec.Allow[i].Name == callNames[m.call] {
+			from, named = c.spec.Allow[i].From, true
+		}
+	}
+	if named {
+		c.warn("on "+c.abi.String()+" "+callNames[m.call]+" is denied: it would be a way round the decision on "+callNames[m.other], from)
+	}
+}
