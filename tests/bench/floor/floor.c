@@ -4,10 +4,11 @@
 //
 // It is what the kernel's part of a launch costs, so that cordon can be measured against something that cannot be made
 // much faster. It does: seven new namespaces (user, mount, pid, ipc, uts, cgroup, net); the host's tree read-only,
-// recursively; an empty /tmp and home; the working directory, read-only, inside; a proc of its own with the masked and
-// read-only paths; a minimal /dev with pts and shm; its own loopback, up; a host name; pid 1 that reaps; an empty
-// bounding set and no capabilities; no_new_privs; a session of its own; no inherited descriptors; a seccomp filter of
-// 305 instructions. Started by root, the task is an unprivileged id of the host, as in cordon.
+// recursively; an empty /tmp, /run, home and so on; the password files and mail hidden; the working directory, read-only,
+// inside; a proc of its own with the masked and read-only paths; a minimal /dev with pts and shm; its own loopback, up;
+// a host name; pid 1 that reaps; an empty bounding set and no capabilities; no_new_privs; a session of its own; no
+// inherited descriptors; a seccomp filter of 305 instructions. Started by root, the task is an unprivileged id of the
+// host and the working directory is idmapped to it, as in cordon.
 //
 // It leaves out what makes a launcher: profiles, errors worth reading, targets resolved through descriptors
 // (it follows symbolic links; do not use it for anything), Landlock, rlimits, a filter that filters,
@@ -40,7 +41,7 @@
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWNET)
 #define QUIET (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 #define COUNT(a) (sizeof(a) / sizeof *(a))
-#define ROOT_TASK_ID 65534u // the host id of the task when root starts it
+#define FIRST_TASK_ID 1000000000u // and the pid: the host id of the task when root starts it
 
 static void die(const char *what)
 {
@@ -78,6 +79,11 @@ static void attach(int fd, const char *target)
 	close(fd);
 }
 
+static void restrict_whole(int fd)
+{
+	restrict_tree(fd, "", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, AT_EMPTY_PATH | AT_RECURSIVE);
+}
+
 static void make_dirs(char *path)
 {
 	for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
@@ -92,7 +98,7 @@ static void proc(void)
 {
 	static const char *files[] = {"proc/interrupts", "proc/kcore",	     "proc/keys",	 "proc/latency_stats",
 				      "proc/timer_list", "proc/timer_stats", "proc/sched_debug"};
-	static const char *dirs[] = {"proc/acpi", "proc/asound", "proc/scsi", "sys/firmware", "sys/devices/virtual/powercap"};
+	static const char *dirs[] = {"proc/acpi", "proc/asound", "proc/scsi"};
 	static const char *read_only[] = {"proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"};
 
 	if (mount("proc", "proc", "proc", QUIET, 0))
@@ -137,23 +143,39 @@ static void dev(void)
 	restrict_tree(AT_FDCWD, "dev", MOUNT_ATTR_RDONLY, 0);
 }
 
+// cover empties directories and hides what the profile names, where the host has it.
+static void cover(char *home)
+{
+	static const char *dirs[] = {"run", "tmp", "var/tmp", "mnt", "media", "srv", "home", "root"};
+	static const char *files[] = {"etc/shadow", "etc/shadow-", "etc/gshadow", "etc/gshadow-"};
+
+	for (unsigned i = 0; i < COUNT(dirs); i++)
+		if (mount("tmpfs", dirs[i], "tmpfs", MS_NOSUID | MS_NODEV, i == 1 || i == 2 ? "mode=1777" : "mode=755") && errno != ENOENT)
+			die(dirs[i]);
+	make_dirs(home + 1);
+	if (mount("tmpfs", home + 1, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700"))
+		die(home);
+	for (unsigned i = 0; i < COUNT(files); i++)
+		if (mount("/dev/null", files[i], 0, MS_BIND, 0) && errno != ENOENT)
+			die(files[i]);
+	if (mount("tmpfs", "var/mail", "tmpfs", QUIET | MS_RDONLY, "mode=0,nr_inodes=1") && errno != ENOENT)
+		die("var/mail");
+}
+
 // new_root is built on /tmp and becomes /. Paths are relative to it: that is the same as under it after pivot_root.
-static void new_root(char *home, char *cwd)
+// here is the working directory, detached.
+static void new_root(char *home, char *cwd, int here)
 {
 	if (mount("none", "/", 0, MS_REC | MS_SLAVE, 0))
 		die("slave");
-	int root = tree("/", AT_RECURSIVE), here = tree(".", AT_RECURSIVE);
-	restrict_tree(root, "", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, AT_EMPTY_PATH | AT_RECURSIVE);
-	restrict_tree(here, "", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, AT_EMPTY_PATH | AT_RECURSIVE);
+	int root = tree("/", AT_RECURSIVE);
+	restrict_whole(root);
 	attach(root, "/tmp");
 	if (chdir("/tmp"))
 		die("/tmp");
 	proc();
 	dev();
-	if (mount("tmpfs", "tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777"))
-		die("tmp");
-	if (mount("tmpfs", home + 1, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755"))
-		die(home);
+	cover(home);
 	make_dirs(cwd + 1);
 	attach(here, cwd + 1);
 	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH))
@@ -212,21 +234,74 @@ static int ended(int status)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static void child(int ready, unsigned uid, unsigned gid, char *home, char *cwd, char **argv)
+// A descriptor goes from root's launcher to the child with the message that the map is written.
+union control {
+	struct cmsghdr header;
+	char space[CMSG_SPACE(sizeof(int))];
+};
+
+static void send_fd(int to, int fd)
+{
+	char text = 'M';
+	union control control = {.header = {CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS}};
+	struct iovec data = {&text, 1};
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+	if (sendmsg(to, &message, MSG_NOSIGNAL) != 1)
+		die("sendmsg");
+}
+
+static int receive_fd(int from)
+{
+	char text;
+	int fd;
+	union control control;
+	struct iovec data = {&text, 1};
+	struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	if (recvmsg(from, &message, MSG_CMSG_CLOEXEC) != 1 || message.msg_controllen < sizeof control)
+		die("recvmsg");
+	memcpy(&fd, CMSG_DATA(&control.header), sizeof fd);
+	return fd;
+}
+
+// map_as_root gives the child an id of the host that is nobody's, and the working directory mapped to that id.
+static void map_as_root(int pid, int to)
+{
+	char path[64], map[64];
+	snprintf(map, sizeof map, "0 %u 1", FIRST_TASK_ID + pid);
+	snprintf(path, sizeof path, "/proc/%d/uid_map", pid);
+	put(path, map);
+	snprintf(path, sizeof path, "/proc/%d/gid_map", pid);
+	put(path, map);
+	snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
+	int userns = open(path, O_RDONLY | O_CLOEXEC), here = tree(".", AT_RECURSIVE);
+	restrict_whole(here);
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = userns};
+	if (syscall(SYS_mount_setattr, here, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr))
+		die("idmap");
+	send_fd(to, here);
+}
+
+static int map_as_user(unsigned uid, unsigned gid)
 {
 	char text[64];
+	put("/proc/self/setgroups", "deny");
+	snprintf(text, sizeof text, "%u %u 1", uid, uid);
+	put("/proc/self/uid_map", text);
+	snprintf(text, sizeof text, "%u %u 1", gid, gid);
+	put("/proc/self/gid_map", text);
+	int here = tree(".", AT_RECURSIVE);
+	restrict_whole(here);
+	return here;
+}
+
+static void child(int from, unsigned uid, unsigned gid, char *home, char *cwd, char **argv)
+{
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (uid == 0) { // root outside writes the map: it names another id than the caller's
-		if (read(ready, text, 1) != 1 || setresgid(0, 0, 0) || setresuid(0, 0, 0))
-			die("map");
-	} else {
-		put("/proc/self/setgroups", "deny");
-		snprintf(text, sizeof text, "%u %u 1", uid, uid);
-		put("/proc/self/uid_map", text);
-		snprintf(text, sizeof text, "%u %u 1", gid, gid);
-		put("/proc/self/gid_map", text);
-	}
-	new_root(home, cwd);
+	int here = uid == 0 ? receive_fd(from) : map_as_user(uid, gid);
+	if (uid == 0 && (setresgid(0, 0, 0) || setresuid(0, 0, 0)))
+		die("setresuid");
+	new_root(home, cwd, here);
 	loopback();
 	if (sethostname("floor", 5))
 		die("sethostname");
@@ -247,29 +322,21 @@ int main(int argc, char **argv)
 {
 	static char home[4096], cwd[4096];
 	unsigned uid = getuid(), gid = getgid();
-	int ready[2], status;
+	int pair[2], status;
 
 	if (argc < 2 || argv[1][0] != '/' || !getcwd(cwd, sizeof cwd) || snprintf(home, sizeof home, "%s", getenv("HOME")) < 2) {
 		fprintf(stderr, "usage: HOME=DIR floor /PROGRAM [ARGUMENT...]\n");
 		return 125;
 	}
-	if (pipe2(ready, O_CLOEXEC))
-		die("pipe2");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		die("socketpair");
 	int pid = syscall(SYS_clone, NEW_NAMESPACES | SIGCHLD, 0, 0, 0, 0);
 	if (pid < 0)
 		die("clone");
 	if (pid == 0)
-		child(ready[0], uid, gid, home, cwd, argv + 1);
-	if (uid == 0) {
-		char path[64], map[64];
-		snprintf(map, sizeof map, "0 %u 1", ROOT_TASK_ID);
-		snprintf(path, sizeof path, "/proc/%d/uid_map", pid);
-		put(path, map);
-		snprintf(path, sizeof path, "/proc/%d/gid_map", pid);
-		put(path, map);
-		if (write(ready[1], "", 1) != 1)
-			die("map");
-	}
+		child(pair[0], uid, gid, home, cwd, argv + 1);
+	if (uid == 0)
+		map_as_root(pid, pair[1]);
 	if (waitpid(pid, &status, 0) != pid)
 		die("waitpid");
 	return ended(status);

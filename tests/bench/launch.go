@@ -1,0 +1,190 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// figures is what one user measured.
+type figures struct {
+	UID     int
+	Rows    []row    // cordon first
+	LeftOut []string // peers that are not installed or do not run here, and why
+	Compile time.Duration
+	Binds   []bindTime
+	Memory  []processMemory
+}
+
+// A row is one way to start /bin/true.
+type row struct {
+	Name    string
+	Times   []float64 // seconds, of each run
+	command string
+	must    bool // without it there is nothing to say
+}
+
+// The names of the rows that ratios are made of.
+const (
+	nameCordon  = "cordon run, profile default"
+	nameLibrary = "sandbox.Cmd in a warm Go process"
+	nameBubble  = "bubblewrap, same namespaces and mounts, no filter"
+	namePlain   = "bubblewrap, same namespaces, fewest mounts, no filter"
+	nameFloor   = "floor.c"
+)
+
+// What the default profile empties, hides and masks, where the host has it; floor.c does the same.
+var (
+	emptied = []string{"/run", "/tmp", "/var/tmp", "/mnt", "/media", "/srv", "/home", "/root"}
+	hidden  = []string{"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/var/mail"}
+	masked  = []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats"}
+)
+
+// bubblewrap makes the same namespaces, and of the mounts those that nobody would leave out.
+func bubblewrap(cover []string) string {
+	home, cwd := os.Getenv("HOME"), filepath.Join(os.Getenv("HOME"), "work")
+	words := []string{"bwrap", "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
+		"--hostname", "cordon", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"}
+	words = append(words, cover...)
+	words = append(words, "--tmpfs", home, "--ro-bind", cwd, cwd, "--chdir", cwd)
+	return strings.Join(words, " ")
+}
+
+// covers are bubblewrap's flags for the rest of the mounts.
+func covers() []string {
+	var words []string
+	for _, path := range slices.Concat(emptied, hidden, masked) {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil: // the host does not have it
+		case info.IsDir():
+			words = append(words, "--tmpfs", path)
+		default:
+			words = append(words, "--ro-bind", "/dev/null", path)
+		}
+	}
+	return words
+}
+
+func commands(dir string) []row {
+	home := os.Getenv("HOME")
+	return []row{
+		{Name: nameCordon, command: dir + "/cordon run -- /bin/true", must: true},
+		{Name: nameBubble, command: bubblewrap(covers()) + " -- /bin/true", must: true},
+		{Name: namePlain, command: bubblewrap([]string{"--tmpfs", "/tmp"}) + " -- /bin/true", must: true},
+		{Name: nameFloor, command: dir + "/floor /bin/true", must: true},
+		{Name: "runc, its own default", command: "runc --root " + home + "/runc run -b " + bundle(home) + " cordon-bench"},
+		{Name: "firejail, no profile, no network", command: "firejail --quiet --noprofile --net=none -- /bin/true"},
+		{Name: "/bin/true alone", command: "/bin/true", must: true},
+	}
+}
+
+// launches runs every command in several rounds, each one invocation of hyperfine, in turning order, so that a change
+// of the machine's speed meets all of them alike. Each round ends with launches by the library.
+func (f *figures) launches(dir string, e effort) error {
+	for _, r := range commands(dir) {
+		switch why := try(r.command); {
+		case why == "":
+			f.Rows = append(f.Rows, r)
+		case r.must:
+			return fmt.Errorf("%s: %s", r.command, why)
+		default:
+			f.LeftOut = append(f.LeftOut, r.Name+": "+why)
+		}
+	}
+	library := row{Name: nameLibrary}
+	for round := range e.Rounds {
+		if err := f.hyperfine(dir, round, e.Runs); err != nil {
+			return err
+		}
+		for range e.Launches {
+			t, err := launch()
+			if err != nil {
+				return fmt.Errorf("library: %w", err)
+			}
+			library.Times = append(library.Times, t.Seconds())
+		}
+	}
+	f.Rows = slices.Insert(f.Rows, 1, library)
+	return nil
+}
+
+// try runs a command once and says what is wrong with it.
+func try(command string) string {
+	words := strings.Fields(command)
+	if _, err := exec.LookPath(words[0]); err != nil {
+		return "not installed"
+	}
+	out, err := exec.Command(words[0], words[1:]...).CombinedOutput()
+	if err == nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return err.Error() + ": " + first
+}
+
+// hyperfine runs all commands once, beginning with another one in every round, and adds up their times.
+func (f *figures) hyperfine(dir string, round, runs int) error {
+	out := filepath.Join(os.Getenv("HOME"), "hyperfine.json")
+	args := []string{"-N", "--style", "none", "--warmup", "5", "--runs", fmt.Sprint(runs), "--export-json", out}
+	for i := range f.Rows {
+		args = append(args, f.Rows[(i+round)%len(f.Rows)].command)
+	}
+	if text, err := exec.Command("hyperfine", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("hyperfine: %w: %s", err, text)
+	}
+	text, err := os.ReadFile(out)
+	if err != nil {
+		return err
+	}
+	var results struct {
+		Results []struct{ Times []float64 }
+	}
+	if err := json.Unmarshal(text, &results); err != nil {
+		return err
+	}
+	for i, r := range results.Results {
+		to := &f.Rows[(i+round)%len(f.Rows)]
+		to.Times = append(to.Times, r.Times...)
+	}
+	return nil
+}
+
+// bundle makes an OCI bundle: runc's default configuration, on an empty root with the host's programs bound into it.
+// The trial run says what is wrong with it.
+func bundle(home string) string {
+	dir := filepath.Join(home, "bundle")
+	if os.MkdirAll(filepath.Join(dir, "rootfs"), 0o755) != nil {
+		return dir
+	}
+	args := []string{"spec", "-b", dir}
+	if os.Getuid() != 0 {
+		args = append(args, "--rootless")
+	}
+	_ = exec.Command("runc", args...).Run()
+	path := filepath.Join(dir, "config.json")
+	text, _ := os.ReadFile(path)
+	var spec map[string]any
+	if json.Unmarshal(text, &spec) != nil {
+		return dir
+	}
+	process, _ := spec["process"].(map[string]any)
+	process["terminal"], process["args"] = false, []string{"/bin/true"}
+	mounts, _ := spec["mounts"].([]any)
+	mounts = slices.DeleteFunc(mounts, func(m any) bool { return m.(map[string]any)["destination"] == "/sys/fs/cgroup" })
+	for _, tree := range []string{"/bin", "/lib", "/lib64", "/usr"} {
+		if _, err := os.Stat(tree); err == nil {
+			mounts = append(mounts, map[string]any{"type": "bind", "source": tree, "destination": tree, "options": []string{"rbind", "ro"}})
+		}
+	}
+	spec["mounts"] = mounts
+	text, _ = json.Marshal(spec)
+	_ = os.WriteFile(path, text, 0o644)
+	return dir
+}

@@ -1,0 +1,182 @@
+// Command bench measures what a launch costs, as ratios in one run: cordon against bubblewrap with the same namespaces
+// and no filter, and against a straight-line C program that builds the same sandbox (floor.c). docs/performance.md
+// explains the method and keeps the table; `make bench` runs it.
+//
+// Started by root it measures as root and, in a copy of itself, as an ordinary user.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+)
+
+// An effort is how long to measure. Loose multiplies the asked ratios: a short run on a busy machine is a check for
+// gross mistakes, not a measurement.
+type effort struct {
+	Rounds, Runs int // hyperfine invocations, and runs of each command in one of them
+	Launches     int // of the library, in one round
+	Binds        int
+	BubbleBinds  bool // also measure bubblewrap's binds: takes 16 s and more
+	Loose        float64
+}
+
+var (
+	full  = effort{Rounds: 10, Runs: 100, Launches: 200, Binds: 2000, BubbleBinds: true, Loose: 1}
+	short = effort{Rounds: 3, Runs: 30, Launches: 50, Binds: 2000, Loose: 1.5}
+)
+
+// nobody is who stands for the ordinary user when root measures.
+const nobody = 65534
+
+const document = "docs/performance.md"
+
+func main() {
+	quick := flag.Bool("short", false, "measure briefly and check the ratios loosely")
+	write := flag.Bool("write", false, "put the table into "+document)
+	dir := flag.String("measure", "", "measure as this user, in `DIR`, and print JSON (used by itself)")
+	flag.Parse()
+	e := full
+	if *quick {
+		e = short
+	}
+	err := error(nil)
+	if *dir != "" {
+		err = measureAs(*dir, e)
+	} else {
+		err = run(e, *write)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run measures as every user there is, prints the table and says whether what is asked was reached.
+func run(e effort, write bool) error {
+	dir, err := prepare(e)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	users := []int{os.Getuid()}
+	if users[0] == 0 {
+		users = append(users, nobody)
+	}
+	var all []*figures
+	for _, uid := range users {
+		f, err := spawn(dir, uid, e)
+		if err != nil {
+			return fmt.Errorf("as uid %d: %w", uid, err)
+		}
+		all = append(all, f)
+	}
+	text := format(all, e)
+	fmt.Print(text)
+	if write {
+		if err := insert(document, text); err != nil {
+			return err
+		}
+	}
+	return verdict(all, e)
+}
+
+// prepare makes a directory that every user can read, outside /tmp, which is empty in the default profile. Each user
+// has a home of its own in it: home-UID, with a working directory.
+func prepare(e effort) (string, error) {
+	dir, err := os.MkdirTemp("/var/tmp", "cordon-bench-")
+	if err != nil {
+		return "", err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return "", err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	for _, name := range []string{"cordon", "floor", "bench"} {
+		text, err := os.ReadFile(filepath.Join(filepath.Dir(self), name))
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o755); err != nil {
+			return "", err
+		}
+	}
+	return dir, makeBinds(dir, e.Binds)
+}
+
+// spawn measures in a process of its own that belongs to uid.
+func spawn(dir string, uid int, e effort) (*figures, error) {
+	home := filepath.Join(dir, fmt.Sprint("home-", uid))
+	work := filepath.Join(home, "work")
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return nil, err
+	}
+	for _, path := range []string{home, work} {
+		if err := os.Chown(path, uid, -1); err != nil {
+			return nil, err
+		}
+	}
+	args := []string{"-measure", dir}
+	if e == short {
+		args = append(args, "-short")
+	}
+	cmd := exec.Command(filepath.Join(dir, "bench"), args...)
+	cmd.Dir = work
+	cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
+	cmd.Stderr = os.Stderr
+	if os.Getuid() == 0 {
+		// firejail leaves mounts behind; they go with this namespace.
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Unshareflags: syscall.CLONE_NEWNS,
+			Credential:   &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)},
+		}
+	}
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, err
+	}
+	f := new(figures)
+	return f, json.Unmarshal(out, f)
+}
+
+// measureAs is the copy's main: everything for one user.
+func measureAs(dir string, e effort) error {
+	f := &figures{UID: os.Getuid()}
+	err := errors.Join(f.launches(dir, e), f.compile(), f.binds(dir, e))
+	if err == nil && f.UID == 0 { // smaps_rollup of a process that is not dumpable is root's alone
+		err = f.memory(dir)
+	}
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(f)
+}
+
+// The table stands between these lines of the document.
+const (
+	begin = "<!-- begin: make bench ARGS=-write -->\n"
+	end   = "<!-- end -->\n"
+)
+
+// insert replaces what is between the markers of the file at path.
+func insert(path, text string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	head, rest, found := bytes.Cut(old, []byte(begin))
+	_, tail, closed := bytes.Cut(rest, []byte(end))
+	if !found || !closed {
+		return fmt.Errorf("%s: the lines %q and %q are not there", path, begin, end)
+	}
+	return os.WriteFile(path, bytes.Join([][]byte{head, []byte(begin), []byte(text), []byte(end), tail}, nil), 0o644)
+}
