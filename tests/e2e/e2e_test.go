@@ -1,0 +1,336 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+)
+
+// The ordinary user that root becomes; no entry in /etc/passwd is needed.
+const ordinary = 65533
+
+// base is a directory that ordinary users can reach, with bin/cordon in it; handed to the second run by this variable.
+const baseVar = "CORDON_E2E_BASE"
+
+var (
+	base = os.Getenv(baseVar)
+	ci   = os.Getenv("CORDON_CI") == "1"
+)
+
+func TestMain(m *testing.M) {
+	code, err := setUp(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func setUp(m *testing.M) (int, error) {
+	if base != "" { // the second run
+		return m.Run(), nil
+	}
+	var err error
+	// Not /tmp: profiles put their own there.
+	if base, err = os.MkdirTemp("/var/tmp", "cordon-e2e-"); err != nil {
+		return 1, err
+	}
+	defer removeAll(base)
+	if err := errors.Join(os.Chmod(base, 0o755), os.Mkdir(base+"/bin", 0o755), binary(base+"/bin/cordon")); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+func binary(to string) error {
+	c := exec.Command("go", "build", "-o", to, "../../cmd/cordon")
+	if from := os.Getenv("CORDON_BIN"); from != "" {
+		c = exec.Command("install", "-m", "755", from, to)
+	}
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%q: %w\n%s", c.Args, err, out)
+	}
+	return nil
+}
+
+// removeAll takes away read-only directories, too, such as a module cache.
+func removeAll(dir string) {
+	filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	os.RemoveAll(dir)
+}
+
+func TestScripts(t *testing.T) {
+	root := filepath.Join(base, strconv.Itoa(os.Getuid()))
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		WorkdirRoot:         root,
+		Setup:               func(env *testscript.Env) error { return scriptEnv(t, env) },
+		Condition:           condition,
+		Cmds:                commands(),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+// TestScriptsAsUser runs the same scripts in a second process, as an ordinary user.
+func TestScriptsAsUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("TestScripts ran as one")
+	}
+	self, err := os.ReadFile("/proc/self/exe")
+	dir := filepath.Join(base, strconv.Itoa(ordinary))
+	if err == nil {
+		err = errors.Join(os.WriteFile(base+"/bin/e2e.test", self, 0o755), os.Mkdir(dir, 0o755), os.Chown(dir, ordinary, ordinary),
+			copyTree("testdata", base+"/testdata"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-test.run", "^TestScripts$"}
+	if testing.Verbose() {
+		args = append(args, "-test.v")
+	}
+	c := exec.Command(base+"/bin/e2e.test", args...)
+	c.Dir = base
+	c.Env = append(os.Environ(), baseVar+"="+base, "HOME="+dir, "TMPDIR=/tmp")
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
+	out, err := c.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func copyTree(from, to string) error { return os.CopyFS(to, os.DirFS(from)) }
+
+// toolPath is where programs are looked for: the system's directories and Go's, nobody's home.
+func toolPath() string {
+	path := base + "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	if goBin := "/usr/local/go/bin"; isDir(goBin) {
+		path += ":" + goBin
+	}
+	return path
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// scriptEnv gives every script a home with secrets, and looks for what it leaves behind.
+func scriptEnv(t *testing.T, env *testscript.Env) error {
+	home := env.WorkDir + "/home"
+	env.Setenv("PATH", toolPath())
+	env.Setenv("HOME", home)
+	env.Setenv("LANG", "C.UTF-8")
+	env.Setenv("UID", strconv.Itoa(os.Getuid()))
+	env.Setenv("BASE", base)
+	os.Setenv("PATH", toolPath()) // for [exec:…]
+	env.Defer(func() {
+		if left := leftBehind(env.WorkDir); left != nil {
+			t.Errorf("%s: left behind: %q", filepath.Base(env.WorkDir), left)
+		}
+		removeAll(env.WorkDir)
+	})
+	return errors.Join(os.MkdirAll(home+"/.ssh", 0o700), os.WriteFile(home+"/.ssh/id_ed25519", []byte("SECRET\n"), 0o600))
+}
+
+// leftBehind are processes and mounts of a script that is over.
+func leftBehind(dir string) []string {
+	var left []string
+	for range 100 {
+		left = nil
+		cwds, _ := filepath.Glob("/proc/[0-9]*/cwd")
+		for _, link := range cwds {
+			pid := filepath.Base(filepath.Dir(link))
+			if to, _ := os.Readlink(link); strings.HasPrefix(to, dir) && pid != strconv.Itoa(os.Getpid()) {
+				line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+				left = append(left, pid+" "+string(line))
+			}
+		}
+		if left == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	if bytes.Contains(mounts, []byte(dir)) {
+		left = append(left, string(mounts))
+	}
+	return left
+}
+
+func condition(cond string) (bool, error) {
+	switch cond {
+	case "root":
+		return os.Getuid() == 0, nil
+	case "user":
+		return os.Getuid() != 0, nil
+	}
+	// [lacks:TOOL] skip: in CI everything has to be there.
+	if tool, ok := strings.CutPrefix(cond, "lacks:"); ok {
+		_, err := exec.LookPath(tool)
+		if err != nil && ci {
+			return false, err
+		}
+		return err != nil, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", cond)
+}
+
+type command = func(ts *testscript.TestScript, neg bool, args []string)
+
+func commands() map[string]command {
+	b := &jobs{running: map[string]*job{}}
+	return map[string]command{"code": code, "shell": shell, "background": b.start, "signal": b.signal, "ended": b.ended}
+}
+
+func positive(ts *testscript.TestScript, neg bool, enough bool, usage string) {
+	if neg || !enough {
+		ts.Fatalf("usage: %s", usage)
+	}
+}
+
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, neg, len(args) >= 2, "code N PROGRAM ARG...")
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	got := 0
+	switch {
+	case errors.As(err, &exit):
+		got = exitCode(exit.ProcessState)
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, not %d", got, want)
+	}
+}
+
+func exitCode(p *os.ProcessState) int {
+	ws := p.Sys().(syscall.WaitStatus)
+	if ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return ws.ExitStatus()
+}
+
+func shell(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, false, len(args) == 1, "shell SCRIPT")
+	if err := ts.Exec("sh", "-c", args[0]); (err == nil) == neg {
+		ts.Fatalf("%q: %v", args[0], err)
+	}
+}
+
+// jobs are programs in the background, by the script's directory and their name.
+type jobs struct {
+	mu      sync.Mutex
+	running map[string]*job
+}
+
+type job struct {
+	cmd      *exec.Cmd
+	out, err output
+}
+
+// output is a buffer; first is closed when something is in it.
+type output struct {
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	first chan struct{}
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.buf.Len() == 0 && len(p) > 0 {
+		close(o.first)
+	}
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+func (b *jobs) start(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, neg, len(args) >= 2, "background NAME PROGRAM ARG...")
+	path, err := exec.LookPath(args[1])
+	ts.Check(err)
+	j := &job{cmd: exec.Command(path, args[2:]...), out: output{first: make(chan struct{})}, err: output{first: make(chan struct{})}}
+	j.cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "HOME", "LANG", "TMPDIR"} {
+		j.cmd.Env = append(j.cmd.Env, name+"="+ts.Getenv(name))
+	}
+	j.cmd.Stdout, j.cmd.Stderr = &j.out, &j.err
+	ts.Check(j.cmd.Start())
+	b.put(ts.Getenv("WORK")+args[0], j)
+	select {
+	case <-j.out.first:
+	case <-time.After(20 * time.Second):
+		j.cmd.Process.Kill()
+		ts.Fatalf("%q said nothing; stderr: %s", args, j.err.String())
+	}
+}
+
+func (b *jobs) put(key string, j *job) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running[key] = j
+}
+
+func (b *jobs) get(ts *testscript.TestScript, name string) *job {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j := b.running[ts.Getenv("WORK")+name]
+	if j == nil {
+		ts.Fatalf("no job %s", name)
+	}
+	return j
+}
+
+func (b *jobs) signal(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, neg, len(args) == 2, "signal NAME SIGNAL")
+	sig := unix.SignalNum(args[1])
+	if sig == 0 {
+		ts.Fatalf("no signal %s", args[1])
+	}
+	ts.Check(b.get(ts, args[0]).cmd.Process.Signal(sig))
+}
+
+func (b *jobs) ended(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, neg, len(args) == 2, "ended NAME N")
+	j := b.get(ts, args[0])
+	timer := time.AfterFunc(20*time.Second, func() { j.cmd.Process.Kill() })
+	j.cmd.Wait()
+	timer.Stop()
+	dir := ts.Getenv("WORK")
+	ts.Check(errors.Join(os.WriteFile(dir+"/"+args[0]+".out", []byte(j.out.String()), 0o644), os.WriteFile(dir+"/"+args[0]+".err", []byte(j.err.String()), 0o644)))
+	if got := exitCode(j.cmd.ProcessState); strconv.Itoa(got) != args[1] {
+		ts.Fatalf("exit code %d, not %s: %s%s", got, args[1], j.out.String(), j.err.String())
+	}
+}
