@@ -54,7 +54,6 @@ func (p *process) start() error {
 	}
 	p.files.closeAll()
 	if err == nil {
-		p.exclusive()
 		err = p.converse()
 	}
 	if err == nil {
@@ -64,6 +63,7 @@ func (p *process) start() error {
 		p.abort()
 		return err
 	}
+	p.exclusive()
 	p.startClock()
 	return nil
 }
@@ -113,6 +113,9 @@ func (p *process) clone() error {
 	if err != nil {
 		return p.cloneError(err)
 	}
+	if p.cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
+		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
+	}
 	return nil
 }
 
@@ -129,13 +132,12 @@ func (p *process) cloneError(err error) error {
 	return e
 }
 
-// exclusive is what only a process that is nothing but a launcher does to itself. The child was cloned before: while it
-// was not dumpable it could not write its own id maps.
+// exclusive is what only a process that is nothing but a launcher does to itself. Before the program runs a signal
+// simply ends the launcher, and the child with it.
 func (p *process) exclusive() {
 	if !p.cmd.Exclusive {
 		return
 	}
-	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
 	p.signals = make(chan os.Signal, 16)
 	signal.Notify(p.signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT)
 	go p.forward()

@@ -105,58 +105,119 @@ func readAll(path string) ([]byte, error) {
 }
 
 // checkMounts holds a mount table (proc_pid_mountinfo(5)) against the tree: every part is there, nosuid, and writable
-// only where that was asked for; nothing else is writable.
-func checkMounts(t *tree, table []byte) (n int, err error) {
-	seen := make([]bool, len(t.parts))
-	for line := range bytes.Lines(table) {
-		point, options, ok := mountLine(line)
+// only where that was asked for; nothing else is writable. It returns how many mounts can be reached by a path.
+func checkMounts(t *tree, text []byte) (reached int, err error) {
+	table, err := parseMounts(text)
+	if err != nil {
+		return 0, &Error{Op: "read back the mounts", Err: err}
+	}
+	seen := make(map[string]bool, len(table.list))
+	for i := range table.list {
+		m := &table.list[i]
+		if !table.reachable(m) {
+			continue
+		}
+		reached++
+		part := t.at(m.point)
+		var wrong string
+		switch {
+		case part == nil:
+			wrong = " was not asked for"
+		case hasOption(m.options, "rw") && !part.write:
+			wrong = " is writable, and was asked for read-only"
+		case !hasOption(m.options, "nosuid"):
+			wrong = " honours set-user-ID"
+		}
+		if wrong != "" {
+			e := &Error{Op: "read back the mounts", Err: errText(m.point + wrong)}
+			if part != nil {
+				e.From = posText(part.rule)
+			}
+			return 0, e
+		}
+		seen[m.point] = true
+	}
+	for i := range t.parts {
+		p := &t.parts[i]
+		if t.at(p.target) == p && !seen[p.target] {
+			return 0, &Error{Op: "read back the mounts", Err: errText(p.target + " is not mounted"), From: posText(p.rule)}
+		}
+	}
+	return reached, nil
+}
+
+// mountEntry is a line of the table.
+type mountEntry struct {
+	id, parent string
+	point      string
+	options    []byte // of the mount itself
+}
+
+// mountTable finds a mount by what it is mounted on.
+type mountTable struct {
+	list []mountEntry
+	on   map[mountKey]int // the index of the mount at a point of a parent
+	byID map[string]int
+}
+
+type mountKey struct{ parent, point string }
+
+func parseMounts(text []byte) (*mountTable, error) {
+	n := bytes.Count(text, []byte{'\n'})
+	t := &mountTable{list: make([]mountEntry, 0, n), on: make(map[mountKey]int, n), byID: make(map[string]int, n)}
+	for line := range bytes.Lines(text) {
+		m, ok := mountLine(line)
 		if !ok {
-			return 0, &Error{Op: "read back the mounts", Err: errText("unexpected line " + strconv.Quote(string(line)))}
+			return nil, errText("unexpected line " + strconv.Quote(string(line)))
 		}
-		n++
-		part := t.at(point)
-		if part == nil {
-			return 0, &Error{Op: "read back the mounts", Err: errText(point + " was not asked for")}
-		}
-		if point == part.target {
-			markSeen(t, seen, part.target)
-		}
-		if hasOption(options, "rw") && !part.write {
-			return 0, &Error{Op: "read back the mounts", Err: errText(point + " is writable, and was asked for read-only"), From: posText(part.rule)}
-		}
-		if !hasOption(options, "nosuid") {
-			return 0, &Error{Op: "read back the mounts", Err: errText(point + " honours set-user-ID"), From: posText(part.rule)}
-		}
+		t.on[mountKey{m.parent, m.point}] = len(t.list)
+		t.byID[m.id] = len(t.list)
+		t.list = append(t.list, m)
 	}
-	for i := range t.parts {
-		if !seen[i] && t.at(t.parts[i].target) == &t.parts[i] {
-			return 0, &Error{Op: "read back the mounts", Err: errText(t.parts[i].target + " is not mounted"), From: posText(t.parts[i].rule)}
-		}
-	}
-	return n, nil
+	return t, nil
 }
 
-// markSeen marks the parts at a mount point: of several, the table lists each.
-func markSeen(t *tree, seen []bool, point string) {
-	for i := range t.parts {
-		if t.parts[i].target == point {
-			seen[i] = true
+// reachable reports whether a path leads to a mount: nothing is stacked on it, and on the way from the root to it
+// nothing else is mounted. The way is that of its parents.
+func (t *mountTable) reachable(m *mountEntry) bool {
+	if _, covered := t.on[mountKey{m.id, m.point}]; covered {
+		return false
+	}
+	for depth := 0; depth <= len(t.list); depth++ {
+		up, ok := t.byID[m.parent]
+		if !ok {
+			return true // the root: its parent is not in the table
+		}
+		parent := &t.list[up]
+		if m.point != parent.point && t.between(m, parent) {
+			return false
+		}
+		m = parent
+	}
+	return false
+}
+
+// between reports whether the parent has another mount at or above m's point, which leads away from m.
+func (t *mountTable) between(m, parent *mountEntry) bool {
+	for dir, _ := splitPath(m.point); ; dir, _ = splitPath(dir) {
+		if _, ok := t.on[mountKey{parent.id, dir}]; ok {
+			return true
+		}
+		if dir == parent.point || dir == "/" {
+			return false
 		}
 	}
 }
 
-// mountLine takes the mount point and the mount's own options out of a line.
-func mountLine(line []byte) (point string, options []byte, ok bool) {
-	for range 4 {
-		_, rest, found := bytes.Cut(line, []byte{' '})
-		if !found {
-			return "", nil, false
+// mountLine takes what matters out of a line: ID parent major:minor root point options …
+func mountLine(line []byte) (m mountEntry, ok bool) {
+	var f [6][]byte
+	for i := range f {
+		if f[i], line, ok = bytes.Cut(line, []byte{' '}); !ok {
+			return m, false
 		}
-		line = rest
 	}
-	at, rest, found := bytes.Cut(line, []byte{' '})
-	options, _, ok = bytes.Cut(rest, []byte{' '})
-	return unescape(string(at)), options, found && ok
+	return mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[5]}, true
 }
 
 // unescape undoes the octal escapes of space, tab, newline and backslash.
