@@ -6,12 +6,12 @@ func suggest(name string, candidates []string) string {
 	if len(name) > longest {
 		return ""
 	}
-	best, at := "", 1+len(name)/3
+	best, at := "", max(1, len(name)/3)+1
 	for _, c := range candidates {
 		if len(c) > longest {
 			continue
 		}
-		if d := distance(name, c); d < at || d == at && best == "" && d < len(c) {
+		if d := distance(name, c); d < at && d < len(c) {
 			best, at = c, d
 		}
 	}
