@@ -1,6 +1,11 @@
 package policy
 
-import "strings"
+import (
+	"errors"
+	"strings"
+
+	"cordon/policy/filter"
+)
 
 // rules reads the list of rules: {CALL: EXPR} with an optional else.
 func (d *decoder) rules(n *node, out *[]SyscallRule, path string) {
@@ -58,39 +63,110 @@ func (d *decoder) expr(n *node, path string, r SyscallRule) {
 	d.fault(&at, path, f)
 }
 
-// checkCall, checkAction, checkExpr and checkArch ask package filter.
 func checkCall(s string) *fault {
-	name := strings.TrimPrefix(s, "@")
-	ok := name != "" && len(name) <= 64
-	for i := 0; ok && i < len(name); i++ {
-		c := name[i]
-		ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '-'
+	if group := strings.HasPrefix(s, "@"); group && filter.About(s) != "" || !group && filter.Known(s) {
+		return nil
+	} else if group {
+		return bad(quote(s)+" is not a group of system calls", meant(s))
 	}
-	if !ok {
-		return bad(quote(s)+" is not a system call", "")
-	}
-	return nil
+	return bad(quote(s)+" is not a system call", meant(s))
 }
 
+func meant(name string) string {
+	if near := filter.Suggest(name); near != "" {
+		return "did you mean " + quote(near) + "?"
+	}
+	return ""
+}
+
+// checkAction accepts the actions that something carries out: nobody listens to notify or trace yet.
 func checkAction(s string) *fault {
-	if s == "" {
-		return bad("an empty action", "allow, errno(NAME), kill or log")
+	a, err := filter.ParseAction(s)
+	if err != nil {
+		f, _ := fromFilter(err)
+		return f
+	}
+	if a.Kind == filter.Notify || a.Kind == filter.Trace {
+		return bad(quote(s)+" is not supported yet", "use allow, errno(NAME), kill or log")
 	}
 	return nil
 }
 
+// checkExpr checks the condition of a rule, or its action; col is where in it the error is, from 1, 0 if unknown.
 func checkExpr(call, expr string) (f *fault, col int) {
-	if expr == "" {
-		return bad("an empty rule", ""), 0
+	if filter.About(call) == "" && !filter.Known(call) {
+		return nil, 0 // said elsewhere
+	}
+	if err := filter.CheckRule(filter.Rule{Call: call, Expr: expr}); err != nil {
+		return fromFilter(err)
+	}
+	if _, err := filter.ParseAction(expr); err == nil {
+		return checkAction(expr), 0
 	}
 	return nil, 0
 }
 
-func checkArch(s string) *fault {
-	if s == "" {
-		return bad("an empty architecture", "")
+func fromFilter(err error) (f *fault, col int) {
+	var e *filter.Error
+	if errors.As(err, &e) {
+		return bad(e.Msg, e.Hint), e.Col
 	}
-	return nil
+	return bad(err.Error(), ""), 0
+}
+
+const nativeArch = "native"
+
+func checkArch(s string) *fault {
+	if _, ok := filter.ParseArch(s); ok || s == nativeArch {
+		return nil
+	}
+	known := []string{nativeArch, "amd64", "arm64", "riscv64", "i386", "arm", "x32"}
+	hint := didYouMean(s, known)
+	if hint == "" {
+		hint = "it is " + oneOf(known)
+	}
+	return bad(quote(s)+" is not an architecture", hint)
+}
+
+// Filter is the section as package filter takes it. The section must be valid.
+func (s *Syscalls) Filter() (filter.Spec, error) {
+	spec := filter.Spec{Allow: filterItems(s.Allow), Deny: filterItems(s.Deny)}
+	var err error
+	if spec.Default, err = action(s.Default); err != nil {
+		return filter.Spec{}, err
+	}
+	if spec.Unknown, err = action(s.Unknown); err != nil {
+		return filter.Spec{}, err
+	}
+	for _, name := range s.Arches {
+		if arch, ok := filter.ParseArch(name); ok {
+			spec.Foreign = append(spec.Foreign, arch)
+		}
+	}
+	spec.Rules = make([]filter.Rule, len(s.Rules))
+	for i, r := range s.Rules {
+		spec.Rules[i] = filter.Rule{Call: r.Call, Expr: r.Expr, From: r.Pos.Short()}
+		if spec.Rules[i].Else, err = action(r.Else); err != nil {
+			return filter.Spec{}, err
+		}
+	}
+	return spec, nil
+}
+
+func filterItems(list []SyscallItem) []filter.Item {
+	out := make([]filter.Item, len(list))
+	for i, x := range list {
+		out[i] = filter.Item{Name: x.Name, From: x.Pos.Short()}
+	}
+	return out
+}
+
+// action is unset for "".
+func action(s string) (filter.Action, error) {
+	if s == "" {
+		return filter.Action{}, nil
+	}
+	return filter.ParseAction(s)
 }
 
 func (v *validator) syscalls() {
