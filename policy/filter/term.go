@@ -15,7 +15,8 @@ type term struct {
 	signed   bool  // in <, <=, > and >=
 	narrow   bool  // declared with 64 bits of which the ABI has 32
 	and, xor uint64
-	shift    int8 // to the right; negative to the left
+	shift    int8   // to the right; negative to the left
+	room     uint64 // of a shift to the right: the greatest value before it
 	add      uint64
 }
 
@@ -35,7 +36,13 @@ func (t *term) bits() int { return bits.Len64(t.reach()) }
 
 // unsigned reports whether t cannot be negative when taken as signed.
 func (t *term) unsigned() bool {
-	return !t.signed || t.add == 0 && (t.shift > 0 || t.shift == 0 && (t.and|t.xor)>>(t.bits()-1)&1 == 0)
+	ones := t.and | t.xor
+	if t.shift > 0 {
+		ones >>= t.shift
+	} else {
+		ones <<= -t.shift
+	}
+	return !t.signed || t.add == 0 && ones>>(t.bits()-1)&1 == 0
 }
 
 // bitwise is x op k for an argument x.
@@ -73,13 +80,12 @@ func (p *parser) bits(op token, at int, x operand, m uint64) operand {
 		op, m = tokAnd, ^m
 	}
 	lost := uint64(0) // the bits of the result that the shift has filled with zeros
-	u := m
+	u := m & t.reach()
 	if t.shift > 0 {
-		u, lost = m<<t.shift, ^(t.reach() >> t.shift)
+		u, lost = m<<t.shift&t.room, ^(t.room >> t.shift)
 	} else if t.shift < 0 {
-		u, lost = m>>-t.shift, 1<<-t.shift-1
+		u, lost = u>>-t.shift, 1<<-t.shift-1
 	}
-	u &= t.reach()
 	switch op {
 	case tokAnd:
 		t.and, t.xor = t.and&u, t.xor&u
@@ -113,6 +119,8 @@ func (p *parser) shiftTerm(op token, at int, x operand, k number) operand {
 		return x
 	case op == tokShl:
 		n = -n
+	default:
+		t.room = t.reach()
 	}
 	t.shift = n
 	return x
@@ -157,14 +165,12 @@ func (p *parser) convert(at int, x operand, width uint8, signed bool) operand {
 	}
 	t := &x.t
 	switch {
-	case width > t.width && !t.unsigned() && !signed:
-		return p.failHint(at, "an argument that may be negative cannot become a wider unsigned one", "convert to uint32 first")
-	case width > t.width && t.unsigned() && t.add == 0 && t.shift >= 0:
-		t.width, t.signed = width, false // the same value with room above it
+	case width > t.width && !t.unsigned():
+		return p.failHint(at, "an argument that may be negative cannot be widened", "compare it as it is, or convert it to uint"+strconv.Itoa(int(t.width)))
+	case width > t.width && (t.add != 0 || t.shift < 0):
+		return p.fail(at, "a sum cannot be widened: convert before adding")
 	case width > t.width:
-		if t.add != 0 || t.shift < 0 {
-			return p.fail(at, "a sum cannot be converted to a wider type")
-		}
+		t.width, t.signed = width, signed // the same value with room above it
 	case t.add != 0 && width < t.width:
 		return p.fail(at, "a sum cannot be converted to a narrower type: convert before adding")
 	default:
@@ -279,7 +285,7 @@ func (p *parser) solve(t *term, k number) (v uint64, ok bool) {
 	z := (k.bits - t.add) & max
 	switch {
 	case t.shift > 0:
-		if z > max>>t.shift {
+		if z > t.room>>t.shift {
 			return 0, false
 		}
 		z <<= t.shift
@@ -381,10 +387,10 @@ func (p *parser) inOrder(t term, lo, hi uint64) ref {
 	max := t.reach()
 	switch {
 	case t.shift > 0:
-		if lo > max>>t.shift {
+		if lo > t.room>>t.shift {
 			return refFalse
 		}
-		lo, hi = lo<<t.shift, min(hi, max>>t.shift)<<t.shift|(1<<t.shift-1)
+		lo, hi = lo<<t.shift, min(hi, t.room>>t.shift)<<t.shift|(1<<t.shift-1)
 	case t.shift < 0:
 		n := -t.shift
 		t.and &= max >> n
