@@ -122,21 +122,20 @@ func (n naiveSpec) bypass(call string) bool {
 
 // rules gives the most severe result of the rules; of several fixed actions of one kind the last.
 func (n naiveSpec) rules(call string, d *Data) Action {
-	base, worst, fixed := n.ruled(call), Action{Kind: Allow}, false
+	base, worst := n.ruled(call), Action{Kind: Allow}
 	for _, r := range n.Rules {
 		if r.Call != base && !slices.Contains(Members(r.Call), base) {
 			continue
 		}
-		a, certain := n.rule(&r, call, d)
-		if a.Kind > worst.Kind || a.Kind == worst.Kind && certain || a.Kind == worst.Kind && worst.Kind == Allow {
-			worst, fixed = a, certain
+		a, fixed := n.rule(&r, call, d)
+		if a.Kind > worst.Kind || a.Kind == worst.Kind && fixed {
+			worst = a
 		}
 	}
-	_ = fixed
 	return worst
 }
 
-func (n naiveSpec) rule(r *Rule, call string, d *Data) (a Action, certain bool) {
+func (n naiveSpec) rule(r *Rule, call string, d *Data) (a Action, fixed bool) {
 	if a, err := ParseAction(r.Expr); err == nil {
 		return a, a.Kind != Allow
 	}
@@ -145,40 +144,36 @@ func (n naiveSpec) rule(r *Rule, call string, d *Data) (a Action, certain bool) 
 		other = n.denied
 	}
 	if n.abi == I386 && (call == "mmap" || call == "select") {
-		return other, true
+		return other, false
 	}
-	ok, certain, err := naiveExpr(r.Expr, call, n.abi, d)
-	if err != nil {
-		if call == r.Call {
-			panic(err)
-		}
-		return other, true
+	ok, err := naiveExpr(r.Expr, call, n.abi, d)
+	if err != nil && call == r.Call {
+		panic(err)
 	}
-	if ok {
+	if err == nil && ok {
 		return Action{Kind: Allow}, false
 	}
-	return other, certain
+	return other, false
 }
 
 // naiveValue is a condition (b), or a number of width bits (0: a constant, without bounds).
 type naiveValue struct {
-	isBool, b  bool
-	v          *big.Int
-	width      uint // as declared
-	room       uint // as the ABI has it
-	signed     bool
-	notDecided bool
+	isBool, b bool
+	v         *big.Int
+	width     uint // as declared
+	room      uint // as the ABI has it
+	signed    bool
 }
 
 var errNaive = errors.New("not an expression of the language")
 
-// naiveExpr evaluates a condition; certain means that no argument decides it.
-func naiveExpr(src, call string, abi Arch, d *Data) (holds, certain bool, err error) {
+// naiveExpr evaluates a condition.
+func naiveExpr(src, call string, abi Arch, d *Data) (holds bool, err error) {
 	// Three arguments have the names of Go's keywords.
 	src = keywords.ReplaceAllString(strings.NewReplacer("\n", " ", "\r", " ").Replace(src), "${1}_")
 	e, err := goparser.ParseExpr(src)
 	if err != nil {
-		return false, false, err
+		return false, err
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -191,9 +186,9 @@ func naiveExpr(src, call string, abi Arch, d *Data) (holds, certain bool, err er
 	n := naiveCall{call, abi, d}
 	v := n.eval(e)
 	if !v.isBool {
-		return false, false, errNaive
+		return false, errNaive
 	}
-	return v.b, false, nil
+	return v.b, nil
 }
 
 var keywords = regexp.MustCompile(`\b(type|func|range)\b`)

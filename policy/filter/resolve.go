@@ -213,13 +213,13 @@ func (c *compiler) parts(call uint16) (parts []part) {
 	return parts
 }
 
-// severer orders parts: by action, and among those whose actions are equally severe, what is certain first, the last
-// of several fixed actions before the others.
+// severer orders parts by action. Among equally severe ones a fixed action comes first, the last of several before the
+// others; conditions stay in their order.
 func (c *compiler) severer(a, b *part) bool {
 	if a.other.Kind != b.other.Kind {
 		return a.other.Kind > b.other.Kind
 	}
-	return a.cond == refFalse
+	return c.rules[a.rule].action
 }
 
 // ruleOwner is the call whose rules hold for call: itself, or the one that it is a variant of.
@@ -240,11 +240,13 @@ func (c *compiler) ruleOwner(call uint16) uint16 {
 // condOn is the rule's condition for call, which may be a variant of the rule's, on the current ABI.
 func (c *compiler) condOn(r *rule, call uint16) ref {
 	switch {
-	case r.action, c.abi == c.arch && r.call == call:
+	case r.action:
 		return r.cond
 	case c.abi == I386 && hasStruct(call):
 		c.warn("on i386 "+callNames[call]+" is denied: its arguments stand behind a pointer", c.spec.Rules[r.index].From)
 		return refFalse
+	case c.abi == c.arch && r.call == call:
+		return r.cond
 	}
 	cond, err := parseExpr(&c.conds, c.spec.Rules[r.index].Expr, call, c.abi)
 	switch {
