@@ -69,6 +69,7 @@ func run(e effort, write bool) error {
 	if users[0] == 0 {
 		users = append(users, nobody)
 	}
+	on := machine() // before it is busy with this
 	var all []*figures
 	for _, uid := range users {
 		f, err := spawn(dir, uid, e)
@@ -77,7 +78,7 @@ func run(e effort, write bool) error {
 		}
 		all = append(all, f)
 	}
-	text := format(all, e)
+	text := format(on, all, e)
 	fmt.Print(text)
 	if write {
 		if err := insert(document, text); err != nil {

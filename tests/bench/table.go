@@ -96,9 +96,9 @@ func (f *figures) who() string {
 }
 
 // format is everything as Markdown.
-func format(all []*figures, e effort) string {
+func format(on string, all []*figures, e effort) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s. %d rounds of %d runs each.\n", machine(), e.Rounds, e.Runs)
+	fmt.Fprintf(&b, "%s. %d rounds of %d runs each.\n", on, e.Rounds, e.Runs)
 	for _, f := range all {
 		f.format(&b)
 	}
@@ -142,7 +142,9 @@ func machine() string {
 		cpu = strings.TrimLeft(line, "\t: ")
 	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("%s, %d of them; Linux %s; %s; %s; %s", cpu, runtime.NumCPU(), strings.TrimSpace(string(kernel)),
+	load, _ := os.ReadFile("/proc/loadavg")
+	minute, _, _ := strings.Cut(string(load), " ")
+	return fmt.Sprintf("%s, %d of them, load %s; Linux %s; %s; %s; %s", cpu, runtime.NumCPU(), minute, strings.TrimSpace(string(kernel)),
 		runtime.Version(), firstLine("bwrap", "--version"), firstLine("hyperfine", "--version"))
 }
 
