@@ -95,7 +95,7 @@ func (f *figures) memoryOf(name string, argv []string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	defer cmd.Wait() //nolint:errcheck // it is killed
+	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	pid1, err := sleepersParent(cmd.Process.Pid)
 	if err != nil {
