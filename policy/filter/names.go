@@ -224,3 +224,24 @@ func constColumn(arch Arch) int {
 	}
 	return 0
 }
+
+// Extended lists the calls, sorted, to which the Spec's denials and rules extend because they do the work of a call
+// that is named: setuid32 on 32-bit ABIs for setuid, and so on.
+func Extended(spec Spec) (calls []string) {
+	c := &compiler{spec: &spec, arch: AMD64, abi: AMD64}
+	c.settle()
+	var ignored callSet
+	for i := range spec.Deny {
+		c.item(&spec.Deny[i], &c.deny, &ignored)
+	}
+	c.readRules()
+	for i := range variants {
+		v := &variants[i]
+		own := c.ownRule(v.other)
+		if c.deny.has(v.call) || c.ruled.has(v.call) && !own {
+			calls = append(calls, callNames[v.other])
+		}
+	}
+	sort.Strings(calls)
+	return calls
+}

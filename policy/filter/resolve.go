@@ -224,10 +224,8 @@ func (c *compiler) severer(a, b *part) bool {
 
 // ruleOwner is the call whose rules hold for call: itself, or the one that it is a variant of.
 func (c *compiler) ruleOwner(call uint16) uint16 {
-	for i := range c.rules {
-		if c.rules[i].call == call {
-			return call
-		}
+	if c.ownRule(call) {
+		return call
 	}
 	for i := range variants {
 		if variants[i].other == call && c.ruled.has(variants[i].call) {
@@ -235,6 +233,16 @@ func (c *compiler) ruleOwner(call uint16) uint16 {
 		}
 	}
 	return call
+}
+
+// ownRule reports whether a rule names the call, itself or by a group.
+func (c *compiler) ownRule(call uint16) bool {
+	for i := range c.rules {
+		if c.rules[i].call == call {
+			return true
+		}
+	}
+	return false
 }
 
 // condOn is the rule's condition for call, which may be a variant of the rule's, on the current ABI.

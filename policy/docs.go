@@ -1,0 +1,93 @@
+package policy
+
+// Key describes a key of the language, for the reference, the JSON Schema and completion.
+type Key struct {
+	Path    string // "limits.memory"; "mounts[bind].mode" for the keys of a form
+	Name    string
+	Type    string // one of the Type constants
+	List    bool   // a list of Type
+	Dict    bool   // a mapping from names to Type
+	Words   []string
+	Min     int64
+	Max     int64
+	Doc     string
+	Default string
+	Example string
+	Flag    string
+	Keys    []Key  // of a section
+	Forms   []Form // of a value that is one of several mappings
+	Other   string // pattern of the text that may stand in place of the mapping
+}
+
+// Form is one of the mappings that a root or a mount may be.
+type Form struct {
+	Doc  string
+	Keys []Key // the first tells the forms apart
+}
+
+// typeNames are the names of the types in the reference.
+var typeNames = [...]string{
+	tSection: "section", tText: "text", tName: "name", tExtends: "profile", tVersion: "version", tBool: "bool",
+	tWord: "word", tInt: "integer", tNumber: "number", tSize: "size", tDuration: "time", tOffset: "offset",
+	tPerm: "mode", tID: "id", tPath: "path", tSource: "host path", tUpper: "upper", tLink: "link text",
+	tContent: "content", tHostname: "host name", tNamespace: "namespace", tTime: "time namespace",
+	tPattern: "pattern", tEnvPattern: "variable", tEnvName: "variable name", tCapability: "capability",
+	tArch: "architecture", tCall: "system call", tAction: "action", tRule: "rule", tEndpoint: "endpoint",
+	tRlimit: "rlimit", tRlimitName: "rlimit name", tMount: "mount", tLayer: "layer",
+}
+
+// Language describes every key, in the canonical order.
+func Language() []Key {
+	out := make([]Key, len(language))
+	for i := range language {
+		out[i] = describe(&language[i], "")
+		switch language[i].name {
+		case "root":
+			out[i].Forms = describeForms(rootForms, "root")
+		case "mounts":
+			out[i].Forms = describeForms(mountForms, "mounts")
+		case "landlock":
+			out[i].Other = "^off$"
+		case "network":
+			out[i].Other = "^(none|host)$"
+		case "namespaces":
+			time := &out[i].Keys[len(out[i].Keys)-1]
+			time.Keys, time.Other = describeAll(timeKeys, time.Path), "^(new|host|/.*)$"
+		}
+	}
+	return out
+}
+
+func describeForms[T any](forms []form[T], path string) []Form {
+	out := make([]Form, len(forms))
+	for i := range forms {
+		out[i] = Form{Doc: forms[i].doc, Keys: describeAll(forms[i].keys, path+"["+forms[i].keys[0].name+"]")}
+	}
+	return out
+}
+
+func describeAll[T any](keys []key[T], path string) []Key {
+	out := make([]Key, len(keys))
+	for i := range keys {
+		out[i] = describe(&keys[i], path)
+	}
+	return out
+}
+
+func describe[T any](k *key[T], section string) Key {
+	path := join(section, k.name)
+	out := Key{
+		Path: path, Name: k.name, Type: typeNames[k.typ], List: k.list, Dict: k.dict != 0, Words: k.words, Min: k.min,
+		Max: k.max, Doc: k.doc, Default: k.def, Example: k.example, Flag: k.flag,
+	}
+	if k.keys != nil {
+		out.Keys = describeAll(k.keys, path)
+	}
+	return out
+}
+
+// CapabilityNames lists the capabilities by number, without CAP_.
+func CapabilityNames() []string { return append([]string(nil), capNames[:]...) }
+
+// RlimitNames lists the rlimits, sorted.
+func RlimitNames() []string { return append([]string(nil), rlimitNames[:]...) }
