@@ -1,0 +1,263 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"cordon/policy"
+)
+
+// describe writes every part of an error, with its type, on a line each.
+func describe(err error) string {
+	var unsupported *UnsupportedError
+	var lookup *LookupError
+	var other *Error
+	switch {
+	case err == nil:
+		return "none"
+	case errors.As(err, &unsupported):
+		return fmt.Sprintf("unsupported %s: %s\nfrom: %s\nremedy: %s", unsupported.Layer, unsupported.Why, unsupported.From, unsupported.Remedy)
+	case errors.As(err, &lookup):
+		return fmt.Sprintf("lookup %d: %s\nhint: %s", lookup.Code, lookup.Error(), lookup.Hint)
+	case errors.As(err, &other):
+		return fmt.Sprintf("error: %s: %v\nfrom: %s\nhint: %s", other.Op, other.Err, other.From, other.Hint)
+	}
+	return fmt.Sprintf("%T: %v", err, err)
+}
+
+// pos is line n of the profile that these tests pretend to have read.
+func pos(n int) policy.Pos { return policy.Pos{File: "p.yaml", Line: n, Col: 1} }
+
+// sourced says at which line the scalars of a profile stand: the first at 1.
+func sourced(paths ...string) []policy.Source {
+	var list []policy.Source
+	for i, p := range paths {
+		list = append(list, policy.Source{Path: p, Pos: pos(i + 1)})
+	}
+	return list
+}
+
+// hostRoot is the least profile in which programs of the host run.
+func hostRoot() *policy.Profile {
+	return &policy.Profile{Name: "test", Root: policy.Root{Kind: policy.RootHost}, Syscalls: policy.Syscalls{Default: "allow"}}
+}
+
+func with(change func(p *policy.Profile)) *policy.Profile {
+	p := hostRoot()
+	change(p)
+	return p
+}
+
+func mounted(m ...policy.Mount) *policy.Profile {
+	return with(func(p *policy.Profile) {
+		for i := range m {
+			m[i].Pos = pos(10 + i)
+		}
+		p.Mounts = m
+	})
+}
+
+func onHost(change func(h *Host)) *Host {
+	h := fakeUser()
+	change(h)
+	return h
+}
+
+// TestCompileErrors holds the whole of what is said where nothing is run.
+func TestCompileErrors(t *testing.T) {
+	tests := []struct {
+		name string
+		p    *policy.Profile
+		host *Host // nil is fakeUser
+		args string
+		want string
+	}{
+		{"no command", hostRoot(), nil, "",
+			"error: command: none given\nfrom: \nhint: cordon run -- CMD [ARG…]"},
+		{"memory", with(func(p *policy.Profile) {
+			p.Limits.Memory = policy.Opt[int64]{Set: true, V: 1 << 30}
+			p.Sources = sourced("limits.memory")
+		}), nil, "true",
+			"unsupported cgroup: limits.memory: cgroup limits are not supported yet\nfrom: p.yaml:1\nremedy: use limits.rlimits (--rlimit), or list cgroup under missing"},
+		{"network allow-list", with(func(p *policy.Profile) { p.Network.Mode = policy.NetworkAllow; p.Sources = sourced("network") }), nil, "true",
+			"unsupported net: network: an allow-list is not supported yet\nfrom: p.yaml:1\nremedy: use network: none or host"},
+		{"tty broker", with(func(p *policy.Profile) { p.TTY = policy.TTYBroker; p.Sources = sourced("tty") }), nil, "true",
+			"unsupported tty: tty: broker is not supported yet\nfrom: p.yaml:1\nremedy: use tty: inherit or none"},
+		{"on-denial", with(func(p *policy.Profile) { p.OnDenial = policy.DenialReport; p.Sources = sourced("on-denial") }), nil, "true",
+			"unsupported seccomp: on-denial: report is not supported yet\nfrom: p.yaml:1\nremedy: use on-denial: silent"},
+		{"output", with(func(p *policy.Profile) {
+			p.Limits.Output = policy.Opt[int64]{Set: true, V: 1}
+			p.Sources = sourced("limits.output")
+		}), nil, "true",
+			"unsupported cgroup: limits.output: a limit on output is not supported yet\nfrom: p.yaml:1\nremedy: leave it out"},
+
+		{"mount namespace of the host", with(func(p *policy.Profile) {
+			p.Namespaces.Mount.Mode = policy.NSHost
+			p.Sources = sourced("namespaces.mount")
+		}), nil, "true",
+			"error: namespaces.mount: a root and mounts need a new mount namespace\nfrom: p.yaml:1\nhint: leave out namespaces.mount: new is the default"},
+		{"join as a user", with(func(p *policy.Profile) {
+			p.Namespaces.Net = policy.Namespace{Mode: policy.NSJoin, Path: "/run/netns/x"}
+			p.Sources = sourced("namespaces.net")
+		}), nil, "true",
+			"unsupported net: namespaces.net: joining /run/netns/x needs CAP_SYS_ADMIN over it\nfrom: p.yaml:1\nremedy: run as root"},
+		{"join a user namespace", with(func(p *policy.Profile) {
+			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/1/ns/user"}
+			p.Sources = sourced("namespaces.user")
+		}), fakeRoot(), "true",
+			"unsupported userns: namespaces.user: a user namespace cannot be joined yet\nfrom: p.yaml:1\nremedy: use new (the default) or host"},
+		{"join a time namespace", with(func(p *policy.Profile) {
+			p.Namespaces.Time.Path = "/proc/1/ns/time"
+			p.Sources = sourced("namespaces.time")
+		}), nil, "true",
+			"unsupported time: namespaces.time: a time namespace cannot be joined yet\nfrom: p.yaml:1\nremedy: use new with offsets, or host"},
+		{"time namespace on 5.5", with(func(p *policy.Profile) {
+			p.Namespaces.Time = policy.TimeNamespace{New: true, Boottime: time.Hour}
+			p.Sources = sourced("namespaces.time")
+		}), onHost(func(h *Host) { h.Kernel = [2]int{5, 5} }), "true",
+			"unsupported time: time namespaces need Linux 5.6\nfrom: p.yaml:1\nremedy: upgrade the kernel"},
+
+		{"host user namespace as a user", with(func(p *policy.Profile) {
+			p.Namespaces.User.Mode = policy.NSHost
+			p.Sources = sourced("namespaces.user")
+		}), nil, "true",
+			"unsupported userns: namespaces.user: host: without a user namespace the other namespaces need CAP_SYS_ADMIN\nfrom: p.yaml:1\nremedy: leave out namespaces.user: new is the default; or run as root"},
+		{"root on the host", with(func(p *policy.Profile) {
+			p.Namespaces.User.Mode = policy.NSHost
+			p.Sources = sourced("namespaces.user")
+		}), fakeRoot(), "true",
+			"error: namespaces.user: host: the task would be root on the host\nfrom: p.yaml:1\nhint: say so in as many words with user: {host: caller} or --host-user caller, or name an unprivileged user.uid"},
+		{"ranges without a user namespace", with(func(p *policy.Profile) {
+			p.Namespaces.User.Mode, p.User.Host, p.User.Ranges = policy.NSHost, policy.HostCaller, true
+			p.Sources = sourced("user.ranges")
+		}), fakeRoot(), "true",
+			"error: user.ranges: id ranges need a user namespace\nfrom: p.yaml:1\nhint: "},
+
+		{"missing root directory", with(func(p *policy.Profile) {
+			p.Root = policy.Root{Kind: policy.RootDir, Dir: "/srv/none"}
+			p.Sources = sourced("root.dir")
+		}), nil, "true",
+			"error: root.dir /srv/none: no such file or directory\nfrom: p.yaml:1\nhint: name a directory that holds a root file system"},
+		{"root directory is a file", with(func(p *policy.Profile) {
+			p.Root = policy.Root{Kind: policy.RootDir, Dir: "/etc/passwd"}
+			p.Sources = sourced("root.dir")
+		}), nil, "true",
+			"error: root.dir /etc/passwd: not a directory\nfrom: p.yaml:1\nhint: name a directory that holds a root file system"},
+		{"no such program in the root directory", with(func(p *policy.Profile) { p.Root = policy.Root{Kind: policy.RootDir, Dir: "/srv/rootfs"} }), nil, "/usr/bin/nothing",
+			"lookup 127: /usr/bin/nothing: no such file in the root directory\nhint: "},
+		{"overlay of the host's tree", with(func(p *policy.Profile) { p.Root.Overlay = "tmp"; p.Sources = sourced("root") }), nil, "true",
+			"unsupported mount: root: an overlay cannot cover the host's tree: overlayfs shows one file system without what is mounted on it\nfrom: p.yaml:1\nremedy: overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"},
+
+		{"missing source", mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none"}), nil, "true",
+			"error: mounts[0]: bind: /opt/none: no such file or directory\nfrom: p.yaml:10\nhint: "},
+		{"source is a symbolic link", mounted(policy.Mount{Kind: policy.MountBind, Source: "/usr/bin/python3"}), nil, "true",
+			"error: mounts[0]: bind: /usr/bin/python3 is a symbolic link; name what it points to if that is meant\nfrom: p.yaml:10\nhint: "},
+		{"missing target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none"}), nil, "true",
+			"error: mounts[0]: tmpfs: target /opt/none does not exist, and nothing is ever made on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
+		{"bind on the root", mounted(policy.Mount{Kind: policy.MountBind, Source: "/srv", Target: "/"}), nil, "true",
+			"error: mounts[0]: bind: the root cannot be a bind's target; use root: {dir: /srv}\nfrom: p.yaml:10\nhint: "},
+		{"directory on a file", mounted(policy.Mount{Kind: policy.MountBind, Source: "/srv", Target: "/etc/passwd"}), nil, "true",
+			"error: mounts[0]: bind: /etc/passwd is a file inside, the source is a directory\nfrom: p.yaml:10\nhint: "},
+		{"file on a directory", mounted(policy.Mount{Kind: policy.MountBind, Source: "/etc/passwd", Target: "/srv"}), nil, "true",
+			"error: mounts[0]: bind: /srv is a directory inside, the source is a file\nfrom: p.yaml:10\nhint: "},
+		{"home without a home", mounted(policy.Mount{Kind: policy.MountBind, Source: "~/src"}), onHost(func(h *Host) { h.Home = "" }), "true",
+			"error: mounts[0]: bind: ~/src: HOME is not set, not absolute, or /\nfrom: p.yaml:10\nhint: "},
+		{"directory where nothing is made", mounted(policy.Mount{Kind: policy.MountDir, Target: "/opt"}), nil, "true",
+			"error: mounts[0]: dir: target /opt does not exist, and nothing is ever made on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
+		{"unknown file to generate", mounted(policy.Mount{Kind: policy.MountGenerate, Target: "/etc/shadow"}), nil, "true",
+			"error: mounts[0]: generate: generate knows passwd, group, hosts, hostname, nsswitch.conf and resolv.conf, not shadow\nfrom: p.yaml:10\nhint: "},
+		{"proc of the host's processes", with(func(p *policy.Profile) {
+			p.Namespaces.PID.Mode = policy.NSHost
+			p.Mounts = []policy.Mount{{Kind: policy.MountProc, Target: "/proc", Pos: pos(3)}}
+		}), nil, "true",
+			"unsupported mount: proc shows the processes of the pid namespace and needs one of the sandbox's own\nfrom: p.yaml:3\nremedy: leave out namespaces.pid: new is the default"},
+		{"sysfs of the host's network", with(func(p *policy.Profile) {
+			p.Network.Mode = policy.NetworkHost
+			p.Mounts = []policy.Mount{{Kind: policy.MountSysfs, Target: "/sys", Pos: pos(3)}}
+		}), nil, "true",
+			"unsupported mount: sysfs shows devices of the network namespace and needs one of the sandbox's own\nfrom: p.yaml:3\nremedy: network: none, or bind /sys read-only"},
+		{"device that is none", mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), onHost(func(h *Host) { h.Files.(fakeFiles).file("/dev/null") }), "true",
+			"error: mounts[0]: dev: /dev/null is not the device it should be\nfrom: p.yaml:10\nhint: "},
+		{"device that is another", mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), onHost(func(h *Host) {
+			t := h.Files.(fakeFiles)
+			t["/dev/zero"] = t["/dev/null"]
+		}), "true",
+			"error: mounts[0]: dev: /dev/zero is not the device it should be\nfrom: p.yaml:10\nhint: "},
+		{"overlay directory missing", mounted(policy.Mount{Kind: policy.MountOverlay, Source: "/srv", Target: "/srv", Upper: "/var/none"}), nil, "true",
+			"error: mounts[0]: overlay: overlay directory /var/none: no such file or directory\nfrom: p.yaml:10\nhint: "},
+		{"loop of links in a target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x"}), onHost(func(h *Host) { h.Files.(fakeFiles).link("/loop", "loop") }), "true",
+			"error: mounts[0]: tmpfs: resolve /loop/x: too many symbolic links\nfrom: p.yaml:10\nhint: "},
+
+		{"hide the root", with(func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/", Pos: pos(7)}} }), nil, "true",
+			"error: hide[0] /: the root cannot be hidden\nfrom: p.yaml:7\nhint: "},
+		{"hidden program", with(func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/usr/bin/true", Pos: pos(7)}} }), nil, "true",
+			"lookup 126: true: hidden by p.yaml:7\nhint: the profile hides it on purpose; use another profile to run it"},
+
+		{"no Landlock", hostRoot(), onHost(func(h *Host) { h.LandlockABI = 0 }), "true",
+			"unsupported landlock: landlock: this kernel has no Landlock, or it is not enabled\nfrom: \nremedy: Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing"},
+		{"no scopes", hostRoot(), onHost(func(h *Host) { h.LandlockABI = 5 }), "true",
+			"unsupported landlock: landlock.scope: ABI 5 has no scopes (6 has)\nfrom: \nremedy: Linux 6.12; landlock: {scope: []}; or list landlock under missing"},
+		{"an ABI without every right", with(func(p *policy.Profile) {
+			p.Landlock.Scope = policy.Opt[[]string]{Set: true}
+			p.Sources = sourced("landlock")
+		}), onHost(func(h *Host) { h.LandlockABI = 2 }), "true",
+			"unsupported landlock: landlock: ABI 2 does not know every right (5 does)\nfrom: p.yaml:1\nremedy: Linux 6.10; or list landlock under missing"},
+		{"a capability of the future", with(func(p *policy.Profile) {
+			p.Capabilities.Keep = []policy.Capability{{Name: "CHECKPOINT_RESTORE", Pos: pos(4)}}
+		}), onHost(func(h *Host) { h.LastCap = 37 }), "true",
+			"unsupported caps: this kernel has no capability CHECKPOINT_RESTORE\nfrom: p.yaml:4\nremedy: leave it out; the last one here is number 37"},
+		{"an unknown resource", with(func(p *policy.Profile) { p.Limits.Rlimits = []policy.Rlimit{{Name: "cows", Pos: pos(4)}} }), nil, "true",
+			"error: limits.rlimits: unknown resource cows\nfrom: p.yaml:4\nhint: "},
+		{"working directory is a file", with(func(p *policy.Profile) {
+			p.Process.Workdir = "/etc/passwd"
+			p.Sources = sourced("process.workdir")
+		}), nil, "true",
+			"error: process.workdir /etc/passwd: no such directory inside\nfrom: p.yaml:1\nhint: bind it, or name one that exists"},
+
+		{"not in PATH", hostRoot(), nil, "nothing",
+			"lookup 127: nothing: not found in PATH inside the sandbox\nhint: name it by its path, or keep PATH with env: {keep: [PATH]}"},
+		{"an empty name", hostRoot(), nil, "''",
+			"lookup 127: \"\": an empty name is no program\nhint: "},
+		{"no such file", hostRoot(), nil, "./nothing",
+			"lookup 127: ./nothing: no such file\nhint: "},
+		{"a directory", hostRoot(), nil, "/usr/bin",
+			"lookup 126: /usr/bin: is a directory\nhint: "},
+		{"not executable", hostRoot(), nil, "./main.c",
+			"lookup 126: ./main.c: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
+		{"not executable in PATH", hostRoot(), onHost(func(h *Host) { h.Files.(fakeFiles).file("/usr/bin/data") }), "data",
+			"lookup 126: data: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
+		{"script without its interpreter", hostRoot(), onHost(func(h *Host) { h.Files.(fakeFiles).program("/usr/bin/old", "#!/usr/bin/perl4\n") }), "old",
+			"lookup 127: /usr/bin/old: its interpreter /usr/bin/perl4: no such file\nhint: "},
+		{"env without its program", hostRoot(), onHost(func(h *Host) { h.Files.(fakeFiles).program("/usr/bin/old", "#!/usr/bin/env perl4\n") }), "old",
+			"lookup 127: /usr/bin/old: its interpreter perl4: not found in PATH inside the sandbox\nhint: name it by its path, or keep PATH with env: {keep: [PATH]}"},
+		{"interpreter without permission", hostRoot(), onHost(func(h *Host) {
+			h.Files.(fakeFiles).program("/usr/bin/old", "#!/etc/passwd\n")
+		}), "old",
+			"lookup 126: /usr/bin/old: its interpreter /etc/passwd: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
+		{"program behind a dangling link", hostRoot(), onHost(func(h *Host) { h.Files.(fakeFiles).link("/usr/bin/gone", "elsewhere") }), "/usr/bin/gone",
+			"lookup 127: /usr/bin/gone: no such file\nhint: "},
+		{"program behind a loop", hostRoot(), onHost(func(h *Host) { h.Files.(fakeFiles).link("/usr/bin/loop", "loop") }), "/usr/bin/loop",
+			"lookup 126: /usr/bin/loop: too many symbolic links\nhint: "},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			host, args := tt.host, strings.Fields(tt.args)
+			if host == nil {
+				host = fakeUser()
+			}
+			for i := range args {
+				args[i] = strings.Trim(args[i], "'")
+			}
+			pl, err := Compile(tt.p, host, &Cmd{Args: args, Env: []string{}})
+			if pl != nil && err != nil {
+				t.Error("a plan and an error")
+			}
+			if got := describe(err); got != tt.want {
+				t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+			}
+		})
+	}
+}

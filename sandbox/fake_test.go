@@ -1,0 +1,202 @@
+package sandbox
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// fakeFiles is a host's tree in a map, so that what is compiled from it is the same on every machine.
+type fakeFiles map[string]fakeFile
+
+type fakeFile struct {
+	name  string // of the base; set when it is looked up
+	mode  fs.FileMode
+	text  string // of a file, or of a symbolic link
+	rdev  uint64
+	owner int // its user; 0 is root
+}
+
+func (f fakeFile) Name() string       { return f.name }
+func (f fakeFile) Size() int64        { return int64(len(f.text)) }
+func (f fakeFile) Mode() fs.FileMode  { return f.mode }
+func (f fakeFile) ModTime() time.Time { return time.Time{} }
+func (f fakeFile) IsDir() bool        { return f.mode.IsDir() }
+func (f fakeFile) Type() fs.FileMode  { return f.mode.Type() }
+func (f fakeFile) Sys() any           { return &syscall.Stat_t{Rdev: f.rdev} }
+
+func (f fakeFile) Info() (fs.FileInfo, error) { return f, nil }
+
+// The ways to put something into the tree; the directories above it come with it.
+func (t fakeFiles) dir(paths ...string) {
+	for _, p := range paths {
+		if _, ok := t[p]; p != "/" && !ok {
+			t.dir(path.Dir(p))
+		}
+		t[p] = fakeFile{mode: fs.ModeDir | 0o755}
+	}
+}
+
+func (t fakeFiles) put(p string, f fakeFile) { t.dir(path.Dir(p)); t[p] = f }
+
+func (t fakeFiles) link(p, text string) { t.put(p, fakeFile{mode: fs.ModeSymlink | 0o777, text: text}) }
+
+func (t fakeFiles) file(paths ...string) {
+	for _, p := range paths {
+		t.put(p, fakeFile{mode: 0o644})
+	}
+}
+
+func (t fakeFiles) program(p, text string) { t.put(p, fakeFile{mode: 0o755, text: text}) }
+
+// find is path_resolution(7): last says whether a symbolic link at the end is followed.
+func (t fakeFiles) find(op, p string, last bool) (string, fakeFile, error) {
+	fail := func(errno syscall.Errno) (string, fakeFile, error) {
+		return "", fakeFile{}, &fs.PathError{Op: op, Path: p, Err: errno}
+	}
+	if !strings.HasPrefix(p, "/") {
+		return fail(unix.EINVAL) // only absolute paths are ever asked for
+	}
+	at, rest := "/", strings.Split(p, "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		if name == "" || name == "." {
+			continue
+		}
+		if here := t[at]; !here.IsDir() {
+			return fail(unix.ENOTDIR)
+		}
+		next := path.Join(at, name)
+		f, ok := t[next]
+		if !ok {
+			return fail(unix.ENOENT)
+		}
+		if f.mode&fs.ModeSymlink == 0 || len(rest) == 0 && !last {
+			at = next
+			continue
+		}
+		if links++; links > 40 {
+			return fail(unix.ELOOP)
+		}
+		if strings.HasPrefix(f.text, "/") {
+			at = "/"
+		}
+		rest = append(strings.Split(f.text, "/"), rest...)
+	}
+	f := t[at]
+	f.name = path.Base(at)
+	return at, f, nil
+}
+
+func (t fakeFiles) Lstat(p string) (fs.FileInfo, error) {
+	_, f, err := t.find("lstat", p, false)
+	return f, err
+}
+
+func (t fakeFiles) Stat(p string) (fs.FileInfo, error) {
+	_, f, err := t.find("stat", p, true)
+	return f, err
+}
+
+func (t fakeFiles) Readlink(p string) (string, error) {
+	_, f, err := t.find("readlink", p, false)
+	if err == nil && f.mode&fs.ModeSymlink == 0 {
+		err = &fs.PathError{Op: "readlink", Path: p, Err: unix.EINVAL}
+	}
+	return f.text, err
+}
+
+func (t fakeFiles) ReadDir(p string) (list []fs.DirEntry, err error) {
+	at, dir, err := t.find("open", p, true)
+	if err == nil && !dir.IsDir() {
+		err = &fs.PathError{Op: "readdirent", Path: p, Err: unix.ENOTDIR}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for name, f := range t {
+		if name != "/" && path.Dir(name) == at {
+			f.name = path.Base(name)
+			list = append(list, f)
+		}
+	}
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return list, nil
+}
+
+func (t fakeFiles) Read(p string, n int) ([]byte, error) {
+	_, f, err := t.find("open", p, true)
+	if err == nil && f.IsDir() {
+		err = &fs.PathError{Op: "read", Path: p, Err: unix.EISDIR}
+	}
+	return []byte(f.text[:min(n, len(f.text))]), err
+}
+
+// Access judges by the permissions of others, and of the owner for an ordinary user's own files.
+func (t fakeFiles) Access(p string, mode uint32) error {
+	_, f, err := t.find("access", p, true)
+	if err != nil {
+		return errors.Unwrap(err)
+	}
+	perm := f.mode.Perm()
+	if f.owner == 1000 {
+		perm |= perm >> 6
+	}
+	if uint32(perm)&mode != mode {
+		return unix.EACCES
+	}
+	return nil
+}
+
+// fakeTree is a usual distribution with a merged /usr, and the home of an ordinary user.
+func fakeTree() fakeFiles {
+	t := fakeFiles{}
+	t.dir("/", "/tmp", "/var/tmp", "/run/user/1000", "/mnt", "/media", "/srv", "/root", "/sys", "/var/mail", "/usr/sbin", "/usr/lib64", "/usr/local/bin")
+	t.link("/bin", "usr/bin")
+	t.link("/sbin", "usr/sbin")
+	t.link("/lib", "usr/lib")
+	t.link("/lib64", "usr/lib64")
+	t.link("/var/run", "/run")
+	t.link("/var/spool/mail", "../mail")
+	t.file("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/hosts", "/etc/hostname", "/etc/ld.so.cache", "/usr/lib/libc.so.6")
+	t.put("/etc/resolv.conf", fakeFile{mode: 0o644, text: "nameserver 192.0.2.53\n"})
+	for _, name := range []string{"sh", "true", "env", "python3.13"} {
+		t.program("/usr/bin/"+name, "\x7fELF")
+	}
+	t.link("/usr/bin/python3", "python3.13")
+	for _, n := range devNodes {
+		t.put("/dev/"+n.name, fakeFile{mode: fs.ModeDevice | fs.ModeCharDevice | 0o666, rdev: unix.Mkdev(n.major, n.minor)})
+	}
+	t.dir("/proc/acpi", "/proc/scsi", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys")
+	t.file("/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sysrq-trigger")
+	t.dir("/home/ann/src/demo/.git", "/home/ann/.ssh", "/home/ann/.aws", "/home/ann/.config/gh")
+	t.file("/home/ann/.netrc", "/home/ann/.bash_history", "/home/ann/src/demo/main.c")
+	t.program("/home/ann/bin/tool", "\x7fELF")
+	t.program("/home/ann/src/demo/build.sh", "#!/bin/sh -e\ntrue\n")
+	for _, p := range []string{"/", "/bin", "/etc", "/proc", "/dev", "/sys", "/tmp", "/root", "/usr/bin"} {
+		t.dir(path.Join("/srv/rootfs", p))
+	}
+	t.file("/srv/rootfs/etc/hosts", "/srv/rootfs/etc/hostname", "/srv/rootfs/etc/resolv.conf")
+	t.program("/srv/rootfs/bin/true", "\x7fELF")
+	return t
+}
+
+// fakeUser is an ordinary user on a current kernel; a test changes what it is about.
+func fakeUser() *Host {
+	return &Host{Kernel: [2]int{6, 18}, LandlockABI: 7, LastCap: 40, UID: 1000, GID: 1000, NofileMax: 524288,
+		Name: "ann", Home: "/home/ann", Cwd: "/home/ann/src/demo", PID: 4321, Files: fakeTree()}
+}
+
+// fakeRoot is root on the same machine.
+func fakeRoot() *Host {
+	h := fakeUser()
+	h.UID, h.GID, h.Name, h.Home, h.Privileged, h.Permitted = 0, 0, "root", "/root", true, 1<<41-1
+	return h
+}
