@@ -11,7 +11,7 @@ import (
 //	flags & CLONE_NEW_ANY == 0
 //
 // Operands are integers, constants of the kernel's headers by name, the arguments by the names that man-pages gives
-// them, and arg0 to arg5, the bare 64-bit registers. Operators have Go's precedence. mask(x, m) is x & m; in(x, …) is
+// them, and reg0 to reg5, the six arguments as bare 64-bit registers. Operators have Go's precedence. mask(x, m) is x & m; in(x, …) is
 // true where x is one of the values; uint8, uint16, uint32, uint64, int32 and int64 convert.
 //
 // An argument is compared as the kernel reads it: of an int only the low 32 bits, of a mode_t the low 16 (a comparison
@@ -255,7 +255,7 @@ func (p *parser) unknownName(at int, name string) operand {
 
 // argument finds an argument by name: its index, and its width as in gen/calls.txt; 0 if there is none.
 func (p *parser) argument(name string) (index int, width byte) {
-	if len(name) == 4 && name[:3] == "arg" && '0' <= name[3] && name[3] <= '5' && !hasArg(p.call, name) {
+	if len(name) == 4 && name[:3] == "reg" && '0' <= name[3] && name[3] <= '5' {
 		return int(name[3] - '0'), 'r'
 	}
 	for f := range strings.FieldsSeq(callArgs[p.call]) {
@@ -268,23 +268,12 @@ func (p *parser) argument(name string) (index int, width byte) {
 	return 0, 0
 }
 
-// hasArg reports whether the call has an argument of that name itself, as prctl has arg2: there the names agree with
-// the registers only by number less one, so the manual's names win.
-func hasArg(call uint16, name string) bool {
-	for f := range strings.FieldsSeq(callArgs[call]) {
-		if f[:len(f)-2] == name {
-			return true
-		}
-	}
-	return false
-}
-
 func (p *parser) argOperand(at int, name string, index int, width byte) operand {
 	t := term{arg: uint8(index), width: 64}
 	switch {
 	case width == 'p':
 		return p.failHint(at, "argument "+name+" of "+callNames[p.call]+" is a pointer: what it points to can change after the check",
-			"arg"+strconv.Itoa(index)+" is the address itself")
+			"reg"+strconv.Itoa(index)+" is the address itself")
 	case p.arch.is32() && width != 'r' && p.split(index):
 		return p.fail(at, "argument "+name+" of "+callNames[p.call]+" is spread over two registers on "+p.arch.String())
 	case width == 'i', width == 'u', width == 'o':

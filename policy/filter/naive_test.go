@@ -240,7 +240,7 @@ func (n naiveCall) ident(name string) naiveValue {
 			return n.arg(i, f[len(f)-1])
 		}
 	}
-	if len(name) == 4 && strings.HasPrefix(name, "arg") && strings.ContainsAny(name[3:], "012345") {
+	if len(name) == 4 && strings.HasPrefix(name, "reg") && strings.ContainsAny(name[3:], "012345") {
 		return n.arg(int(name[3]-'0'), 'r')
 	}
 	v, ok := constant(name, n.abi)

@@ -75,7 +75,7 @@ func (g gen) number() string {
 }
 
 func (g gen) term(args []string) string {
-	t := "arg" + strconv.Itoa(g.IntN(6))
+	t := "reg" + strconv.Itoa(g.IntN(6))
 	if len(args) > 0 && g.IntN(5) > 0 {
 		t = pick(g, args)
 	}
@@ -301,7 +301,7 @@ func holdExpr(t *testing.T, g gen, call, src string, abi Arch) bool {
 func FuzzExpr(f *testing.F) {
 	for _, s := range []string{
 		"in(family, AF_UNIX, AF_INET) && protocol != IPPROTO_MPTCP", "uint32(cmd) != TIOCSTI", "flags & CLONE_NEW_ANY == 0",
-		"!(a < -1) || mask(arg2, 0xf0) == ^0x10", "(arg0 >> 3) % 8 + 1 >= 0x7fffffffffffffff", "true", "((((", "1 == 1", "x = 1", "\xff", "in(arg1,)", "arg0 <- 1", "08 == 8",
+		"!(a < -1) || mask(reg2, 0xf0) == ^0x10", "(reg0 >> 3) % 8 + 1 >= 0x7fffffffffffffff", "true", "((((", "1 == 1", "x = 1", "\xff", "in(reg1,)", "reg0 <- 1", "08 == 8",
 	} {
 		f.Add(s, uint8(3), uint64(1))
 	}
