@@ -1,0 +1,82 @@
+package main
+
+import (
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/profiles"
+)
+
+func newCompletion(u *ui) *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish",
+		Short: "Print a completion script for a shell",
+		Long: "Print a completion script for a shell.\n\n" +
+			"  bash   cordon completion bash > ~/.local/share/bash-completion/completions/cordon\n" +
+			"  zsh    cordon completion zsh > \"${fpath[1]}/_cordon\"\n" +
+			"  fish   cordon completion fish > ~/.config/fish/completions/cordon.fish",
+		Args:                  needArgs(1, "the shell"),
+		ValidArgs:             []string{"bash", "zsh", "fish"},
+		DisableFlagsInUseLine: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			switch args[0] {
+			case "bash":
+				return c.Root().GenBashCompletionV2(u.out, true)
+			case "zsh":
+				return c.Root().GenZshCompletion(u.out)
+			case "fish":
+				return c.Root().GenFishCompletion(u.out, true)
+			}
+			return usageError(c, "completion: no script for the shell "+args[0]+"; there is one for bash, zsh and fish")
+		},
+	}
+}
+
+// completeRun registers what a shell can be told about the values of run's flags.
+func completeRun(c *cobra.Command) {
+	fixed := func(values []string) cobra.CompletionFunc {
+		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return values, cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	for _, f := range policy.Flags() {
+		switch f.Name {
+		case "allow-syscall", "deny-syscall":
+			c.RegisterFlagCompletionFunc(f.Name, fixed(append(filter.Groups(), filter.Calls()...)))
+		case "cap", "ambient-cap":
+			c.RegisterFlagCompletionFunc(f.Name, fixed(capabilities()))
+		default:
+			if w := words(f.Arg); len(w) > 0 {
+				c.RegisterFlagCompletionFunc(f.Name, fixed(w))
+			}
+		}
+	}
+	c.RegisterFlagCompletionFunc("profile", completeProfile)
+}
+
+// completeProfile offers the profiles' names, and files after a slash.
+func completeProfile(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if strings.Contains(typed, "/") {
+		return []string{"yaml"}, cobra.ShellCompDirectiveFilterFileExt
+	}
+	var out []string
+	for _, p := range profiles.DefaultSearch(os.Getenv).List() {
+		out = append(out, cobra.CompletionWithDesc(p.Name, p.About))
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func capabilities() []string {
+	var out []string
+	for n := 0; ; n++ {
+		name := policy.CapabilityName(n)
+		if name == "" {
+			return out
+		}
+		out = append(out, name)
+	}
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy"
+	"cordon/profiles"
+	"cordon/sandbox"
+)
+
+func newDoctor(u *ui) *cobra.Command {
+	asJSON := false
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Show what this machine can do, what is missing, why, and what to do about it",
+		Long: "Show what this machine can do, what is missing, why, and what to do about it.\n\n" +
+			"Nothing is taken from version numbers where it can be tried. At the end every shipped profile is started\n" +
+			"with true(1). The exit code is 0 when the profile \"default\" starts, 1 otherwise.",
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error { return u.doctor(asJSON) },
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// diagnosis is the doctor's whole answer.
+type diagnosis struct {
+	Version  int               `json:"version"`
+	Checks   []sandbox.Finding `json:"checks"`
+	Profiles []started         `json:"profiles"`
+}
+
+// started says whether a shipped profile starts here.
+type started struct {
+	Name   string `json:"name"`
+	Starts bool   `json:"starts"`
+	Why    string `json:"why,omitempty"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+func (u *ui) doctor(asJSON bool) error {
+	d := diagnosis{Version: 1, Checks: sandbox.Diagnose(sandbox.ThisMachine())}
+	for _, p := range (profiles.Search{}).List() {
+		d.Profiles = append(d.Profiles, tryProfile(p.Name))
+	}
+	u.code = d.code()
+	if asJSON {
+		return u.json(d)
+	}
+	return u.write(d.text())
+}
+
+// code is 0 if the default profile starts.
+func (d diagnosis) code() int {
+	for _, p := range d.Profiles {
+		if p.Name == profiles.DefaultName && p.Starts {
+			return 0
+		}
+	}
+	return exitNo
+}
+
+// tryProfile starts true(1) in a shipped profile.
+func tryProfile(name string) started {
+	s := started{Name: name}
+	p, err := profiles.Search{}.Load([]string{name}, nil)
+	if err == nil && p.Root.Kind == policy.RootEmpty {
+		s.Why = "tried on the host's root: it brings none, use --root DIR"
+		p.Root.Kind = policy.RootHost
+	}
+	if err == nil {
+		err = sandbox.Try(p)
+	}
+	if err != nil {
+		first := each(err)[0]
+		s.Why, _, _ = strings.Cut(first.Error(), "\n")
+		s.Remedy = hint(first)
+	}
+	s.Starts = err == nil
+	return s
+}
+
+func (d diagnosis) text() string {
+	var b strings.Builder
+	for _, f := range d.Checks {
+		row(&b, string(f.State), f.Name, f.Found)
+		if f.State != sandbox.OutcomeOK {
+			detail(&b, "for", f.For)
+		}
+		detail(&b, "cause", f.Cause)
+		detail(&b, "remedy", f.Remedy)
+	}
+	b.WriteString("\n")
+	for _, p := range d.Profiles {
+		state := "starts"
+		if !p.Starts {
+			state = "refuses"
+		}
+		row(&b, state, p.Name, p.Why)
+		detail(&b, "remedy", p.Remedy)
+	}
+	return b.String()
+}
+
+func row(b *strings.Builder, state, name, text string) {
+	b.WriteString(strings.TrimRight(pad(state, 9)+pad(name, 15)+clean(text), " ") + "\n")
+}
+
+func detail(b *strings.Builder, name, text string) {
+	if text != "" {
+		b.WriteString(pad("", 24) + name + ": " + clean(text) + "\n")
+	}
+}
+
+// pad fills s up to n columns, and leaves at least one space.
+func pad(s string, n int) string {
+	return s + strings.Repeat(" ", max(1, n-len(s)))
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// help and usage stand in for cobra's templates, so that text/template is not linked for them.
+func help(c *cobra.Command, _ []string) {
+	w := c.OutOrStdout()
+	text := c.Long
+	if text == "" {
+		text = c.Short
+	}
+	fmt.Fprintf(w, "%s\n\n", text)
+	writeUsage(w, c)
+}
+
+func usage(c *cobra.Command) error {
+	writeUsage(c.OutOrStderr(), c)
+	return nil
+}
+
+func writeUsage(w io.Writer, c *cobra.Command) {
+	fmt.Fprintf(w, "Usage:\n  %s\n", c.UseLine())
+	if c.HasAvailableSubCommands() {
+		fmt.Fprint(w, "\nCommands:\n")
+		for _, s := range c.Commands() {
+			if s.IsAvailableCommand() {
+				fmt.Fprintf(w, "  %-11s %s\n", s.Name(), s.Short)
+			}
+		}
+		fmt.Fprintf(w, "\n%s COMMAND --help says more about a command.\n", c.CommandPath())
+	}
+	if c.HasExample() {
+		fmt.Fprintf(w, "\nExamples:\n%s\n", c.Example)
+	}
+	writeFlags(w, c.LocalFlags())
+}
+
+// writeFlags lists the flags, those that are fields of the profile apart from the others.
+func writeFlags(w io.Writer, all *pflag.FlagSet) {
+	own, fields := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
+	own.SortFlags, fields.SortFlags = false, false
+	all.VisitAll(func(f *pflag.Flag) {
+		if _, ok := f.Value.(*field); ok {
+			fields.AddFlag(f)
+		} else {
+			own.AddFlag(f)
+		}
+	})
+	for _, s := range []struct {
+		title string
+		set   *pflag.FlagSet
+	}{{"Flags", own}, {"Fields of the profile, set after every profile named", fields}} {
+		if s.set.HasAvailableFlags() {
+			fmt.Fprintf(w, "\n%s:\n%s", s.title, s.set.FlagUsages())
+		}
+	}
+}
+
+// flagError gives a bad flag the hint where to look.
+func flagError(c *cobra.Command, err error) error {
+	if errors.Is(err, pflag.ErrHelp) {
+		return err
+	}
+	return usageError(c, err.Error())
+}
+
+func usageError(c *cobra.Command, msg string) error {
+	return &cliError{err: errors.New(msg), hint: c.CommandPath() + " --help lists the flags"}
+}
+
+// noArgs refuses arguments; an unknown subcommand gets the one that was probably meant.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	e := &cliError{err: fmt.Errorf("%s: unknown command %q", c.CommandPath(), args[0]), hint: c.CommandPath() + " --help lists the commands"}
+	if s := c.SuggestionsFor(args[0]); len(s) > 0 {
+		e.hint = "did you mean " + c.CommandPath() + " " + strings.Join(s, " or ") + "?"
+	}
+	return e
+}
+
+// needArgs asks for at least n arguments, what names them.
+func needArgs(n int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) < n {
+			return &cliError{err: errors.New(c.CommandPath() + ": " + what + " is missing"), hint: "usage: " + c.UseLine()}
+		}
+		return nil
+	}
+}
+
+// atMost refuses more than n arguments.
+func atMost(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usageError(c, fmt.Sprintf("%s: %q is one argument too many", c.CommandPath(), args[n]))
+		}
+		return nil
+	}
+}

@@ -1,0 +1,92 @@
+// Command cordon runs a program in a sandbox that a profile describes.
+//
+// This file is the table of subcommands. Only the one that is asked for is built: a launch should not pay for the
+// flags of the others. What the user sees is in ui.go.
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// commands are the subcommands in the order of the help text.
+var commands = [...]struct {
+	name string
+	make func(*ui) *cobra.Command
+}{
+	{"run", newRun},
+	{"plan", newPlan},
+	{"profile", newProfile},
+	{"doctor", newDoctor},
+	{"version", newVersion},
+	{"completion", newCompletion},
+}
+
+func main() {
+	u := &ui{out: os.Stdout, err: os.Stderr}
+	os.Exit(u.main(os.Args[1:]))
+}
+
+// main is the whole program: it returns the exit code.
+func (u *ui) main(args []string) int {
+	if err := refusePrivilege(); err != nil {
+		return u.fail(err)
+	}
+	root := newRoot(u, args)
+	if err := root.Execute(); err != nil {
+		return u.fail(err)
+	}
+	return u.code
+}
+
+// newRoot builds the command tree as far as args need it.
+func newRoot(u *ui, args []string) *cobra.Command {
+	cobra.EnableCommandSorting = false // the table's order
+	root := &cobra.Command{
+		Use:   "cordon COMMAND [ARG...]",
+		Short: "Run a program in a sandbox that a profile describes",
+		Long: "Run a program in a sandbox that a profile describes.\n\n" +
+			"  cordon run ./tool              run it in the profile \"default\"\n" +
+			"  cordon run -p build -- make    run make in the profile \"build\"\n" +
+			"  cordon plan -p build -- make   show what that would do\n" +
+			"  cordon doctor                  show what this machine can do",
+		SilenceErrors:         true,
+		SilenceUsage:          true,
+		DisableFlagsInUseLine: true,
+		Args:                  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			c.SetOut(u.err)
+			c.HelpFunc()(c, nil)
+			return quiet(exitLauncher)
+		},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetArgs(args)
+	root.SetOut(u.out)
+	root.SetErr(u.err)
+	root.SetHelpFunc(help)
+	root.SetUsageFunc(usage)
+	root.SetFlagErrorFunc(flagError)
+	for i := range commands {
+		if len(args) == 0 || !named(args[0]) || args[0] == commands[i].name {
+			root.AddCommand(commands[i].make(u))
+		}
+	}
+	return root
+}
+
+// named says whether name is a subcommand.
+func named(name string) bool {
+	for i := range commands {
+		if commands[i].name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// completing says whether a shell asks for completions: then, and only then, are the functions for them registered.
+func completing() bool {
+	return len(os.Args) > 1 && (os.Args[1] == cobra.ShellCompRequestCmd || os.Args[1] == cobra.ShellCompNoDescRequestCmd)
+}

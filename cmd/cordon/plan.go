@@ -1,0 +1,36 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func newPlan(u *ui) *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "plan [flags] [--] CMD [ARG...]",
+		Short: "Print the system calls that would start a program in a sandbox",
+		Long: "Print the plan: every system call that the child would make between clone(2) and the program's first\n" +
+			"instruction, each with the line of the profile that asks for it. Nothing is run, and no privilege is needed.",
+		DisableFlagsInUseLine: true,
+		Args:                  needArgs(1, "the command"),
+		RunE:                  func(_ *cobra.Command, args []string) error { return u.plan(&f, args) },
+	}
+	addRunFlags(c, &f)
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return c
+}
+
+func (u *ui) plan(f *runFlags, args []string) error {
+	c, err := command(f, args)
+	if err != nil {
+		return err
+	}
+	p, err := c.Plan()
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return u.json(p)
+	}
+	return p.WriteText(u.out)
+}

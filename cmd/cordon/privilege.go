@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// atSecure is AT_SECURE of getauxval(3): this process was given rights that its caller does not have.
+const atSecure = 23
+
+// refusePrivilege is the answer to a launcher that somebody has made setuid, setgid or given file capabilities: a
+// sandbox launcher that lends its own rights to whoever calls it is the classic way from user to root.
+func refusePrivilege() error {
+	return privileged(syscall.Getuid() != syscall.Geteuid(), syscall.Getgid() != syscall.Getegid(), secureExec())
+}
+
+func privileged(setuid, setgid, secure bool) error {
+	e := &cliError{hint: "take the privilege away: chmod u-s,g-s and setcap -r on the cordon binary; it needs none"}
+	switch {
+	case setuid:
+		e.err = errors.New("cordon is installed setuid, and refuses to run with rights that its caller does not have")
+	case setgid:
+		e.err = errors.New("cordon is installed setgid, and refuses to run with rights that its caller does not have")
+	case secure:
+		e.err = errors.New("cordon was started with file capabilities, or across a security transition (AT_SECURE), and refuses to run with rights that its caller does not have")
+	default:
+		return nil
+	}
+	return e
+}
+
+func secureExec() bool {
+	aux, _ := unix.Auxv()
+	for _, kv := range aux {
+		if kv[0] == atSecure {
+			return kv[1] != 0
+		}
+	}
+	return false
+}

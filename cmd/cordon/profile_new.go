@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy"
+	"cordon/profiles"
+)
+
+func newProfileNew(u *ui) *cobra.Command {
+	var extends []string
+	c := &cobra.Command{
+		Use:   "new NAME [--extends PROFILE]",
+		Short: "Begin a profile from a commented template",
+		Long: "Begin a profile from a commented template, and print its path.\n\n" +
+			"NAME goes to your profile directory, so that -p NAME finds it; with a slash it is a file. What exists is\n" +
+			"never overwritten.",
+		DisableFlagsInUseLine: true,
+		Args:                  cobra.MatchAll(needArgs(1, "the name"), atMost(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path, err := newProfileFile(args[0], extends)
+			if err != nil {
+				return err
+			}
+			return u.write(clean(path) + "\n")
+		},
+	}
+	c.Flags().StringArrayVar(&extends, "extends", []string{profiles.DefaultName}, "`PROFILE` to build on; may be repeated")
+	return c
+}
+
+// newProfileFile writes the template and returns where.
+func newProfileFile(name string, extends []string) (string, error) {
+	path := name
+	if !strings.Contains(name, "/") {
+		dirs := profiles.DefaultSearch(os.Getenv).Dirs
+		if dirs[0] == profiles.SystemDir {
+			return "", &cliError{err: errors.New("profile new: no home directory: HOME is not set"), hint: "name a file, with a slash: ./" + name + ".yaml"}
+		}
+		path = filepath.Join(dirs[0], name+".yaml")
+	}
+	text := template(strings.TrimSuffix(filepath.Base(path), ".yaml"), extends)
+	if _, err := policy.Parse(path, []byte(text)); err != nil {
+		return "", err
+	}
+	if !strings.Contains(name, "/") {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return "", newError(path, err)
+		}
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return "", newError(path, err)
+	}
+	_, err = f.WriteString(text)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		os.Remove(path)
+		return "", newError(path, err)
+	}
+	return path, nil
+}
+
+func newError(path string, err error) error {
+	e := &cliError{err: errors.New("profile new: " + strconv.Quote(path) + ": " + cause(err).Error())}
+	if errors.Is(err, fs.ErrExist) {
+		e.hint = "choose another name; a profile is never overwritten"
+	}
+	return e
+}
+
+// template is a profile that does what those it extends do, and shows in comments what else it could.
+func template(name string, extends []string) string {
+	quoted := make([]string, len(extends))
+	for i, e := range extends {
+		quoted[i] = strconv.Quote(e)
+	}
+	return `# For whom, and against what.
+#
+# cordon profile check FILE               what is wrong with it
+# cordon profile show FILE --effective    what it comes to, with the source of each value
+# cordon plan -p FILE -- COMMAND          what it does
+
+version: 1
+name: ` + strconv.Quote(name) + `
+about: Say in a sentence what it is for.
+extends: [` + strings.Join(quoted, ", ") + `]
+
+# Lists add to what is inherited; "remove: VALUE" in the same section takes a value away.
+
+# mounts:
+#   - {bind: ., mode: rw}                     # the working directory, writable
+#   - {bind: ~/data, target: /data}           # read-only, somewhere else
+#   - {bind: ~/.cache/tool, optional: true}   # may be missing
+#   - {tmpfs: /scratch, size: 1GiB}
+
+# hide: ["**/.env", ~/.config/tool]           # beats every mount; cannot be taken away
+
+# network: host                               # none is the default
+
+# env:
+#   keep: [EDITOR, "TOOL_*"]
+#   set: {CI: "true"}
+
+# syscalls:
+#   allow: [ptrace]
+#   deny: ["@keyring"]                        # beats every allow; cannot be taken away
+
+# limits:
+#   wall: 10m
+#   rlimits: {nofile: 4096, fsize: 4GiB}
+`
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox"
+)
+
+// showRun prints what a run has to say for itself: see THE USER INTERFACE.
+func (u *ui) showRun(r *sandbox.Report, verbose bool) {
+	for _, a := range r.Added {
+		u.line("added", a.Path+": "+a.Why)
+	}
+	for _, m := range r.Missing {
+		u.line("missing", string(m.Layer)+": "+m.Why+prefixed("; instead: ", m.Instead))
+	}
+	if verbose {
+		u.showEnforced(r)
+	}
+	if r.Timeout {
+		u.line("timeout", "the program was ended after "+r.Wall.Round(time.Millisecond).String()+", at the wall-clock limit (limits.wall, --timeout)")
+	}
+	for _, h := range r.Hints {
+		u.line("hint", h.Text+prefixed(" (", closed(h.Rule.Short()))+prefixed("; try ", h.Flag))
+	}
+}
+
+// showEnforced lists every layer as it was read back, and what the run used.
+func (u *ui) showEnforced(r *sandbox.Report) {
+	for _, e := range r.Enforced {
+		u.line("enforced", string(e.Layer)+": "+e.Found+prefixed(" in ", e.Where))
+	}
+	u.line("used", "wall "+r.Wall.Round(time.Microsecond).String()+", user "+r.User.String()+", system "+r.System.String()+
+		", peak memory "+strconv.FormatInt(r.PeakRSS>>10, 10)+" KiB")
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+func closed(s string) string {
+	if s == "" {
+		return ""
+	}
+	return s + ")"
+}
+
+// runCode is the exit code that stands for how the task ended.
+func runCode(r *sandbox.Report) int {
+	switch {
+	case r.Timeout:
+		return exitTimeout
+	case r.Signal != "":
+		return exitSignal + signalNumber(r.Signal)
+	}
+	return r.Exit
+}
+
+// signalNumber understands SIGKILL and, for real-time signals, SIGRTMIN+3 (signal(7): SIGRTMIN is 34).
+func signalNumber(name string) int {
+	if n, found := strings.CutPrefix(name, "SIGRTMIN"); found {
+		rt, _ := strconv.Atoi(n)
+		return 34 + rt
+	}
+	return int(unix.SignalNum(name))
+}
+
+// reportFile is where the report goes. The directory is opened before anything runs and the file is made after
+// everything has ended: the task may own that directory, and finds neither a file of ours to fill in nor a name that it
+// could turn into a link in the meantime.
+type reportFile struct {
+	dir  int    // descriptor; -1: write to file
+	name string // in dir
+	path string // as given
+	file *os.File
+}
+
+// openReport refuses a report that could not be written, while nothing has happened yet. A descriptor (/dev/fd/3) and
+// what exists and is no regular file, such as a fifo, is written to as it is.
+func openReport(path string) (*reportFile, error) {
+	if fd, ok := descriptor(path); ok {
+		return inherited(path, fd)
+	}
+	if path == "" || strings.HasSuffix(path, "/") {
+		return nil, reportError(path, errors.New("not the name of a file"))
+	}
+	if i, err := os.Stat(path); err == nil && !i.Mode().IsRegular() {
+		return openStream(path, i)
+	}
+	r := &reportFile{name: filepath.Base(path), path: path}
+	var err error
+	if r.dir, err = unix.Open(filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return nil, reportError(path, err)
+	}
+	if err := r.tryWrite(); err != nil {
+		unix.Close(r.dir)
+		return nil, reportError(path, err)
+	}
+	return r, nil
+}
+
+// descriptor is the number in the names that Linux gives to open files.
+func descriptor(path string) (int, bool) {
+	switch path {
+	case "/dev/stdout":
+		return 1, true
+	case "/dev/stderr":
+		return 2, true
+	}
+	for _, dir := range [...]string{"/dev/fd/", "/proc/self/fd/"} {
+		if n, found := strings.CutPrefix(path, dir); found {
+			fd, err := strconv.Atoi(n)
+			return fd, err == nil
+		}
+	}
+	return 0, false
+}
+
+// inherited duplicates a descriptor that the caller opened: its position and flags stay as they are.
+func inherited(path string, fd int) (*reportFile, error) {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err == nil && flags&unix.O_ACCMODE == unix.O_RDONLY {
+		err = errors.New("not open for writing")
+	}
+	if err != nil {
+		return nil, reportError(path, err)
+	}
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, reportError(path, err)
+	}
+	return &reportFile{dir: -1, path: path, file: os.NewFile(uintptr(dup), path)}, nil
+}
+
+func openStream(path string, i os.FileInfo) (*reportFile, error) {
+	if i.IsDir() {
+		return nil, reportError(path, unix.EISDIR)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, reportError(path, err)
+	}
+	return &reportFile{dir: -1, path: path, file: f}, nil
+}
+
+func reportError(path string, err error) error {
+	return &cliError{
+		err:  errors.New("report " + strconv.Quote(path) + ": " + cause(err).Error()),
+		hint: "--report takes a file in a directory that you may write, or /dev/fd/N; nothing was run",
+	}
+}
+
+// tryWrite finds out whether a file can be made and filled in the directory, with one that never has a name; or, where
+// the file system knows no O_TMPFILE, with one that has it for a moment.
+func (r *reportFile) tryWrite() error {
+	if err := unix.Faccessat(r.dir, ".", unix.W_OK|unix.X_OK, 0); err != nil {
+		return err
+	}
+	fd, err := unix.Openat(r.dir, ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if err == unix.EOPNOTSUPP || err == unix.EISDIR || err == unix.ENOENT {
+		fd, err = r.create()
+		unix.Unlinkat(r.dir, r.temporary(), 0)
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, make([]byte, 4096))
+	return err
+}
+
+// temporary is the name that a report has until it is whole.
+func (r *reportFile) temporary() string { return "." + r.name + ".cordon-" + strconv.Itoa(os.Getpid()) }
+
+// create makes the temporary file anew: one that is there is of a launcher with this pid that was killed. A directory
+// of that name stays, and is the error.
+func (r *reportFile) create() (int, error) {
+	unix.Unlinkat(r.dir, r.temporary(), 0)
+	return unix.Openat(r.dir, r.temporary(), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+}
+
+// write puts the report in place, whole or not at all.
+func (r *reportFile) write(rep *sandbox.Report) error {
+	b, err := json.MarshalIndent(rep, "", "  ")
+	if err != nil {
+		return err
+	}
+	b = append(b, '\n')
+	if r.file != nil {
+		_, err = r.file.Write(b)
+	} else {
+		err = r.replace(b)
+	}
+	if err != nil {
+		return &cliError{err: errors.New("report " + strconv.Quote(r.path) + ": " + cause(err).Error())}
+	}
+	return nil
+}
+
+func (r *reportFile) replace(b []byte) error {
+	defer unix.Close(r.dir)
+	fd, err := r.create()
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), r.path)
+	_, err = f.Write(b)
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = unix.Renameat(r.dir, r.temporary(), r.dir, r.name)
+	}
+	if err != nil {
+		unix.Unlinkat(r.dir, r.temporary(), 0)
+	}
+	return err
+}

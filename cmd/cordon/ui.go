@@ -1,0 +1,229 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/sandbox"
+)
+
+// THE USER INTERFACE, all of it.
+//
+// Streams. stdout carries data that was asked for (a plan, a profile, a list, help) and nothing else; under `run` it is
+// the program's alone. Everything that cordon itself has to say goes to stderr, one line at a time:
+//
+//	cordon: error: WHAT: CAUSE        nothing was run, or the run could not be finished
+//	cordon: hint: ADVICE              follows what it belongs to; the flag or the command is spelled out
+//	cordon: added: PATH: WHY          put into the sandbox although the profile does not name it
+//	cordon: missing: LAYER: WHY       wanted, not to be had here, and the profile allows it to be missing
+//	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
+//	cordon: timeout: …                the wall-clock limit ended the program
+//
+// A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
+// A successful run prints nothing but added: and missing:. There is no color, no progress, no question.
+//
+// Data that others chose (paths, names, values of a profile) may hold anything; control characters, and bytes that are
+// not UTF-8, are shown as Go escapes (\x1b, \n), so that nobody draws on the reader's terminal.
+//
+// Exit codes of `run`, as env(1) and timeout(1) have them:
+//
+//	0-255  the program's own
+//	124    the wall-clock limit ended it
+//	125    cordon: bad usage, bad profile, a layer that cannot be had, a report that cannot be written
+//	126    the program was found and cannot be executed
+//	127    the program was not found
+//	128+n  signal n ended it
+//
+// The other subcommands exit with 0; with 1 where the answer is no (`profile check` found errors, `profile fmt -d` found
+// a difference, `doctor` found that the default profile cannot start here); with 125 where there is no answer.
+//
+// JSON. `run --report FILE`, and --json of plan, profile ls, profile show, doctor and version, write one JSON value with
+// a final newline. Keys are lower case with underscores, durations are nanoseconds, sizes bytes, and end in _ns, _bytes.
+// Keys may be added; what is there keeps its meaning as long as its "version" does.
+type ui struct {
+	out, err io.Writer
+	code     int // the exit code where a command returns no error
+}
+
+const (
+	exitNo       = 1
+	exitTimeout  = 124
+	exitLauncher = 125
+	exitSignal   = 128
+)
+
+// cliError is an error with its hint and exit code; code 0 means exitLauncher.
+type cliError struct {
+	err  error
+	hint string
+	code int
+}
+
+func (e *cliError) Error() string { return e.err.Error() }
+func (e *cliError) Unwrap() error { return e.err }
+
+// quiet is an exit code for which everything has been said already.
+type quiet int
+
+func (quiet) Error() string { return "" }
+
+// fail prints an error with what belongs to it and returns the exit code.
+func (u *ui) fail(err error) int {
+	var q quiet
+	if errors.As(err, &q) {
+		return int(q)
+	}
+	for _, e := range each(err) {
+		u.one(e)
+	}
+	return exitCode(err)
+}
+
+// one prints one error: a profile's with the offending line below it.
+func (u *ui) one(err error) {
+	text, excerpt, advice := err.Error(), "", hint(err)
+	var p *policy.Error
+	var r *filter.Error
+	if errors.As(err, &r) {
+		bare := *r
+		bare.Hint = ""
+		text, advice = bare.Error(), r.Hint
+	}
+	if errors.As(err, &p) {
+		_, excerpt, _ = strings.Cut(p.Error(), "\n")
+		text, advice = p.Msg, p.Hint
+		if at := p.Pos.String(); at != "" {
+			text = at + ": " + text
+		}
+	}
+	u.line("error", text)
+	for l := range strings.Lines(excerpt) {
+		io.WriteString(u.err, clean(strings.TrimSuffix(l, "\n"))+"\n")
+	}
+	if advice != "" {
+		u.line("hint", advice)
+	}
+}
+
+// each takes joined errors apart.
+func each(err error) []error {
+	var rules filter.Errors
+	if errors.As(err, &rules) {
+		all := make([]error, len(rules))
+		for i, e := range rules {
+			all[i] = e
+		}
+		return all
+	}
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		return j.Unwrap()
+	}
+	return []error{err}
+}
+
+// exitCode is the launcher's exit code for an error.
+func exitCode(err error) int {
+	var c *cliError
+	var l *sandbox.LookupError
+	switch {
+	case errors.As(err, &l) && l.Code != 0:
+		return l.Code
+	case errors.As(err, &c) && c.code != 0:
+		return c.code
+	}
+	return exitLauncher
+}
+
+// hint is the advice that goes with an error.
+func hint(err error) string {
+	var (
+		c *cliError
+		l *sandbox.LookupError
+		s *sandbox.StepError
+		x *sandbox.UnsupportedError
+		e *sandbox.Error
+	)
+	switch {
+	case errors.As(err, &c) && c.hint != "":
+		return c.hint
+	case errors.As(err, &l):
+		return l.Hint
+	case errors.As(err, &s):
+		return s.Hint
+	case errors.As(err, &x):
+		return x.Remedy
+	case errors.As(err, &e):
+		return e.Hint
+	}
+	return ""
+}
+
+// line writes one message of cordon's own.
+func (u *ui) line(kind, text string) {
+	io.WriteString(u.err, "cordon: "+kind+": "+clean(text)+"\n")
+}
+
+// write puts data on stdout; a full disk or a closed pipe is an error like any other.
+func (u *ui) write(data string) error {
+	if _, err := io.WriteString(u.out, data); err != nil {
+		return &cliError{err: errors.New("stdout: " + cause(err).Error())}
+	}
+	return nil
+}
+
+// json puts one value on stdout.
+func (u *ui) json(v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return u.write(string(b) + "\n")
+}
+
+// cause strips the operation and path that package os wraps around an error.
+func cause(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}
+
+// clean makes text fit to be shown on a terminal, on one line: what is not printable is escaped as Go does.
+func clean(s string) string {
+	if printable(s) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n == 1:
+			b.WriteString(`\x` + strconv.FormatUint(uint64(s[i])|0x100, 16)[1:])
+		case strconv.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+		i += n
+	}
+	return b.String()
+}
+
+func printable(s string) bool {
+	for _, r := range s {
+		if r == utf8.RuneError || !strconv.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
