@@ -33,6 +33,9 @@ func (u *ui) main(args []string) int {
 	if err := refusePrivilege(); err != nil {
 		return u.fail(err)
 	}
+	if len(args) == 1 && args[0] == "--version" {
+		args = []string{"version"}
+	}
 	root := newRoot(u, args)
 	if err := root.Execute(); err != nil {
 		return u.fail(err)
@@ -55,12 +58,8 @@ func newRoot(u *ui, args []string) *cobra.Command {
 		SilenceUsage:          true,
 		DisableFlagsInUseLine: true,
 		Args:                  noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			c.SetOut(u.err)
-			c.HelpFunc()(c, nil)
-			return quiet(exitLauncher)
-		},
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		RunE:                  u.needCommand,
+		CompletionOptions:     cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
 	root.SetArgs(args)
 	root.SetOut(u.out)
@@ -74,6 +73,13 @@ func newRoot(u *ui, args []string) *cobra.Command {
 		}
 	}
 	return root
+}
+
+// needCommand answers a command that was left out with the help, as an error.
+func (u *ui) needCommand(c *cobra.Command, _ []string) error {
+	c.SetOut(u.err)
+	c.HelpFunc()(c, nil)
+	return quiet(exitLauncher)
 }
 
 // named says whether name is a subcommand.

@@ -1,17 +1,17 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+)
 
 func newProfile(u *ui) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "profile",
-		Short: "List, show, check, format and begin profiles",
-		Args:  noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			c.SetOut(u.err)
-			c.HelpFunc()(c, nil)
-			return quiet(exitLauncher)
-		},
+		Use:                   "profile COMMAND [ARG...]",
+		Short:                 "List, show, check, format and begin profiles",
+		DisableFlagsInUseLine: true,
+		Args:                  noArgs,
+		RunE:                  u.needCommand,
 	}
+	c.AddCommand(newProfileLs(u), newProfileShow(u), newProfileCheck(u), newProfileFmt(u), newProfileSchema(u), newProfileNew(u))
 	return c
 }

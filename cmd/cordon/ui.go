@@ -121,10 +121,15 @@ func each(err error) []error {
 		}
 		return all
 	}
-	if j, ok := err.(interface{ Unwrap() []error }); ok {
-		return j.Unwrap()
+	j, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
 	}
-	return []error{err}
+	var all []error
+	for _, e := range j.Unwrap() {
+		all = append(all, each(e)...)
+	}
+	return all
 }
 
 // exitCode is the launcher's exit code for an error.

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy"
+)
+
+func newProfileFmt(u *ui) *cobra.Command {
+	write, diff := false, false
+	c := &cobra.Command{
+		Use:   "fmt [-w] [-d] FILE...",
+		Short: "Print profiles in the one format",
+		Long: "Print profiles in the one format: keys in the language's order, uniform spacing, comments kept.\n\n" +
+			"With -w the files are rewritten, with -d the difference is printed and the exit code is 1 if there is one.",
+		DisableFlagsInUseLine: true,
+		Args:                  needArgs(1, "the file"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var all []error
+			for _, path := range args {
+				all = append(all, u.format(path, write, diff))
+			}
+			return errors.Join(all...)
+		},
+	}
+	c.Flags().BoolVarP(&write, "write", "w", false, "rewrite the files")
+	c.Flags().BoolVarP(&diff, "diff", "d", false, "print the difference; exit code 1 if there is one")
+	return c
+}
+
+func (u *ui) format(path string, write, diff bool) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return fmtError(path, err)
+	}
+	text, err := policy.Format(path, old)
+	if err != nil {
+		return err
+	}
+	if diff && !bytes.Equal(old, text) {
+		u.code = exitNo
+		if err := u.write(lineDiff(path, string(old), string(text))); err != nil {
+			return err
+		}
+	}
+	if write && !bytes.Equal(old, text) {
+		return rewrite(path, text)
+	}
+	if write || diff {
+		return nil
+	}
+	return u.write(string(text))
+}
+
+func fmtError(path string, err error) error {
+	return &cliError{err: errors.New("profile fmt: " + strconv.Quote(path) + ": " + cause(err).Error())}
+}
+
+// rewrite replaces a file whole, or not at all; its mode stays. A link is followed, so that it stays one.
+func rewrite(path string, text []byte) error {
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmtError(path, err)
+	}
+	i, err := os.Stat(real)
+	if err != nil {
+		return fmtError(path, err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(real), "."+filepath.Base(real)+"-")
+	if err != nil {
+		return fmtError(path, err)
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(i.Mode().Perm()), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), real)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmtError(path, each(err)[0])
+	}
+	return nil
+}
+
+// lineDiff marks the lines that go with - and those that come with +, between lines that stay.
+func lineDiff(path, old, text string) string {
+	a, b := strings.SplitAfter(old, "\n"), strings.SplitAfter(text, "\n")
+	var out strings.Builder
+	put := func(mark byte, line string) {
+		if line != "" {
+			out.WriteString(string(mark) + clean(strings.TrimSuffix(line, "\n")) + "\n")
+		}
+	}
+	out.WriteString("--- " + clean(path) + "\n+++ " + clean(path) + " formatted\n")
+	same := common(a, b)
+	i, j := 0, 0
+	for i < len(a) || j < len(b) {
+		switch {
+		case i < len(a) && j < len(b) && a[i] == b[j]:
+			put(' ', a[i])
+			i, j = i+1, j+1
+		case j == len(b) || i < len(a) && same[i+1][j] >= same[i][j+1]:
+			put('-', a[i])
+			i++
+		default:
+			put('+', b[j])
+			j++
+		}
+	}
+	return out.String()
+}
+
+// common is the table of the longest common subsequences of a[i:] and b[j:]; all zero where it would be too large.
+func common(a, b []string) [][]int32 {
+	const most = 1 << 22
+	t := make([][]int32, len(a)+1)
+	if len(a)*len(b) > most {
+		row := make([]int32, len(b)+1)
+		for i := range t {
+			t[i] = row
+		}
+		return t
+	}
+	for i := range t {
+		t[i] = make([]int32, len(b)+1)
+	}
+	for i := len(a) - 1; i >= 0; i-- {
+		for j := len(b) - 1; j >= 0; j-- {
+			t[i][j] = max(t[i+1][j], t[i][j+1])
+			if a[i] == b[j] {
+				t[i][j] = t[i+1][j+1] + 1
+			}
+		}
+	}
+	return t
+}

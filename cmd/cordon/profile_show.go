@@ -1,0 +1,54 @@
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy"
+	"cordon/profiles"
+)
+
+func newProfileShow(u *ui) *cobra.Command {
+	effective, asJSON := false, false
+	c := &cobra.Command{
+		Use:   "show NAME|FILE [--effective] [--json]",
+		Short: "Print a profile, as it is written or as what it comes to",
+		Long: "Print a profile as it is written; with --effective what it comes to, merged with all that it extends, with\n" +
+			"the file and line of every value in a comment. The output is a profile again; as JSON it fits the JSON Schema.",
+		DisableFlagsInUseLine: true,
+		Args:                  cobra.MatchAll(needArgs(1, "the name of a profile"), atMost(1)),
+		ValidArgsFunction:     completeProfile,
+		RunE: func(_ *cobra.Command, args []string) error {
+			text, err := profileText(args[0], effective)
+			if err == nil && asJSON {
+				text, err = yamlToJSON(text)
+			}
+			if err != nil {
+				return err
+			}
+			return u.write(string(text))
+		},
+	}
+	c.Flags().BoolVar(&effective, "effective", false, "merged with all that it extends, with the source of each value")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// profileText is a valid profile in YAML.
+func profileText(ref string, effective bool) ([]byte, error) {
+	s := profiles.DefaultSearch(os.Getenv)
+	if effective {
+		p, err := s.Load([]string{ref}, nil)
+		if err != nil {
+			return nil, err
+		}
+		return policy.Show(p), nil
+	}
+	src, err := s.Find(ref)
+	if err != nil {
+		return nil, err
+	}
+	_, err = policy.Parse(src.File, src.Data)
+	return src.Data, err
+}
