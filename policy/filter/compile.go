@@ -35,6 +35,7 @@ type compiler struct {
 	units   []unit
 	segs    []segment
 	entries []entry
+	tests   []madeTest
 
 	errs     Errors
 	warnings []Warning
@@ -92,13 +93,12 @@ func (c *compiler) lists(a Arch) bool {
 
 // numbersOf emits the decision on an ABI's numbers.
 func (c *compiler) numbersOf(abi Arch) label {
-	c.entries = c.entries[:0]
 	base := len(c.segs)
 	c.numbers(abi, 0)
 	if abi == AMD64 {
 		c.numbersX32()
 	}
-	l := c.tree(c.segs[base:])
+	l := c.tree(view{}, c.segs[base:])
 	c.segs = c.segs[:base]
 	if l < 0 {
 		return l
@@ -183,7 +183,6 @@ func (c *compiler) resolve(l label) label {
 		return k.at
 	}
 	before := len(c.out)
-	c.entries = c.entries[:0]
 	t := target{at: c.actionLabel(Action{Kind: Allow})}
 	for i := len(k.parts) - 1; i >= 0; i-- {
 		t = c.branch(k.parts[i].cond, t, target{at: c.actionLabel(k.parts[i].other)})
@@ -198,6 +197,9 @@ func (c *compiler) resolve(l label) label {
 // allowed without conditions (open in runc and crun with Docker's default profile, which rules socket and allows
 // socketcall).
 func (c *compiler) closed(call uint16) bool {
+	if call != multiplexed[0].call && call != multiplexed[len(multiplexed)-1].call { // there are just two
+		return false
+	}
 	for i := range multiplexed {
 		m := &multiplexed[i]
 		if m.call == call && (c.deny.has(m.other) || c.ruled.has(m.other) || !c.allow.has(m.other)) {

@@ -165,9 +165,10 @@ func (c *conds) merge(kind nodeKind, na, nb *node) ref {
 	}
 }
 
-// within are the cases for values from lo to hi, which lead to then, and others, which lead to false.
-func (c *conds) within(lo, hi uint32, then ref) []onCase {
-	var cases []onCase
+// newRange is then where lo <= v <= hi, else false.
+func (c *conds) newRange(v view, lo, hi uint32, then ref) ref {
+	var buf [3]onCase
+	cases := buf[:0]
 	if lo > 0 {
 		cases = append(cases, onCase{0, refFalse})
 	}
@@ -175,7 +176,7 @@ func (c *conds) within(lo, hi uint32, then ref) []onCase {
 	if hi < 1<<32-1 {
 		cases = append(cases, onCase{hi + 1, refFalse})
 	}
-	return cases
+	return c.newCase(v, cases)
 }
 
 // eval decides r for one call.
@@ -254,9 +255,9 @@ func (c *compiler) decide(n *node, t, f target) target {
 	}
 	var l label
 	if bit {
-		l = c.cond(opJset, n.v.and, segs[1].to, segs[0].to)
+		l = c.test(v, opJset, n.v.and, segs[1].to, segs[0].to)
 	} else {
-		l = c.tree(segs)
+		l = c.tree(v, segs)
 	}
 	c.segs = c.segs[:base]
 	if l < 0 { // both outcomes were the same action
@@ -276,9 +277,9 @@ func (c *compiler) enter(t target, have view) label {
 	if t.v.word == 0 || t.v == have {
 		return t.at
 	}
-	for _, e := range c.entries {
-		if e.t == t && len(c.out)-int(e.at) < 200 {
-			return e.at
+	for i := max(0, len(c.entries)-remembered); i < len(c.entries); i++ {
+		if c.entries[i].t == t {
+			return c.entries[i].at
 		}
 	}
 	c.before(t.at)

@@ -286,7 +286,7 @@ func (p *parser) argOperand(at int, name string, index int, width byte) operand 
 		t.width = 16
 	}
 	t.and = t.max()
-	if p.narrow() && t.width == 64 {
+	if t.width == 64 && narrow(p.arch, p.call) {
 		t.and, t.narrow = 1<<32-1, true
 	}
 	return operand{kind: isTerm, col: at, t: t}
@@ -294,12 +294,16 @@ func (p *parser) argOperand(at int, name string, index int, width byte) operand 
 
 // narrow reports whether the kernel reads only the low half of any argument: on 32-bit ABIs, and in the calls that x32
 // has of its own, which are those of the 32-bit ABI.
-func (p *parser) narrow() bool {
-	if p.arch != X32 {
-		return p.arch.is32()
+func narrow(abi Arch, call uint16) bool {
+	if abi != X32 {
+		return abi.is32()
 	}
-	nr, ok := Number(X32, callNames[p.call])
-	return ok && nr >= 512
+	for i := len(callsX32) - 1; callsX32[i].nr >= 512; i-- {
+		if callsX32[i].call == call {
+			return true
+		}
+	}
+	return false
 }
 
 // split reports whether argument index of the call is, or comes after, one that takes two registers of a 32-bit ABI.

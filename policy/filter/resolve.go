@@ -253,7 +253,7 @@ func (c *compiler) condOn(r *rule, call uint16) ref {
 	case c.abi == I386 && hasStruct(call):
 		c.warn("on i386 "+callNames[call]+" is denied: its arguments stand behind a pointer", c.spec.Rules[r.index].From)
 		return refFalse
-	case c.abi == c.arch && r.call == call:
+	case r.call == call && (c.abi == c.arch || c.abi == X32 && !narrow(X32, call)):
 		return r.cond
 	}
 	cond, err := parseExpr(&c.conds, c.spec.Rules[r.index].Expr, call, c.abi)

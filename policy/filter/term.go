@@ -272,8 +272,8 @@ func (p *parser) equal(t term, k number) ref {
 	if !ok {
 		return refFalse
 	}
-	lo := p.newCase(t.low(0), p.within(uint32(v), uint32(v), refTrue))
-	return p.newCase(t.high(0), p.within(uint32(v>>32), uint32(v>>32), lo))
+	lo := p.newRange(t.low(0), uint32(v), uint32(v), refTrue)
+	return p.newRange(t.high(0), uint32(v>>32), uint32(v>>32), lo)
 }
 
 // solve turns t == k into arg & t.and == v; ok is false if that never holds.
@@ -411,12 +411,13 @@ func (p *parser) wide(t term, lo, hi uint64) ref {
 	high, low := t.high(t.xor), t.low(t.xor)
 	lh, hh := uint32(lo>>32), uint32(hi>>32)
 	if lh == hh {
-		in := p.newCase(low, p.within(uint32(lo), uint32(hi), refTrue))
-		return p.newCase(high, p.within(lh, lh, in))
+		in := p.newRange(low, uint32(lo), uint32(hi), refTrue)
+		return p.newRange(high, lh, lh, in)
 	}
-	first := p.newCase(low, p.within(uint32(lo), 1<<32-1, refTrue))
-	last := p.newCase(low, p.within(0, uint32(hi), refTrue))
-	cases := make([]onCase, 0, 5)
+	first := p.newRange(low, uint32(lo), 1<<32-1, refTrue)
+	last := p.newRange(low, 0, uint32(hi), refTrue)
+	var buf [5]onCase
+	cases := buf[:0]
 	if lh > 0 {
 		cases = append(cases, onCase{0, refFalse})
 	}

@@ -38,30 +38,58 @@ func units(segs []segment, into []unit) []unit {
 	return into
 }
 
-// tree emits the decision over segs, with the value in the accumulator.
-func (c *compiler) tree(segs []segment) label {
+// tree emits the decision over segs, with v in the accumulator; the zero view stands for the call's number.
+func (c *compiler) tree(v view, segs []segment) label {
 	base := len(c.units)
 	c.units = units(segs, c.units)
-	l := c.subtree(base, len(c.units))
+	l := c.subtree(v, base, len(c.units))
 	c.units = c.units[:base]
 	return l
 }
 
-func (c *compiler) subtree(from, to int) label {
+func (c *compiler) subtree(v view, from, to int) label {
 	if to-from == 1 {
-		return c.chain(c.units[from]) // a copy: emitting a check may move the slice
+		return c.chain(v, c.units[from]) // a copy: emitting a check may move the slice
 	}
 	mid := (from + to) / 2
 	lo := c.units[mid].lo
-	right := c.subtree(mid, to)
-	left := c.subtree(from, mid)
-	return c.cond(opJge, lo, right, left)
+	right := c.subtree(v, mid, to)
+	left := c.subtree(v, from, mid)
+	return c.test(v, opJge, lo, right, left)
 }
 
-func (c *compiler) chain(u unit) label {
+func (c *compiler) chain(v view, u unit) label {
 	l := c.resolve(u.to)
 	for i := u.n - 1; i >= 0; i-- {
-		l = c.cond(opJeq, u.except[i].lo, c.resolve(u.except[i].to), l)
+		l = c.test(v, opJeq, u.except[i].lo, c.resolve(u.except[i].to), l)
 	}
 	return l
+}
+
+// madeTest is a conditional jump of a check: what it looks at, and where it is.
+type madeTest struct {
+	v    view
+	code uint16
+	k    uint32
+	t, f label
+	at   label
+}
+
+// remembered is how many tests are looked through for one to use again.
+const remembered = 256
+
+// test emits a conditional jump on v, or finds one that was made before: calls with the same rules share their checks,
+// whole or in part, across architectures too.
+func (c *compiler) test(v view, code uint16, k uint32, t, f label) label {
+	if t == f || v.word == 0 {
+		return c.cond(code, k, t, f)
+	}
+	for i := max(0, len(c.tests)-remembered); i < len(c.tests); i++ {
+		if m := &c.tests[i]; m.k == k && m.v == v && m.code == code && m.t == t && m.f == f {
+			return m.at
+		}
+	}
+	at := c.cond(code, k, t, f)
+	c.tests = append(c.tests, madeTest{v, code, k, t, f, at})
+	return at
 }

@@ -127,7 +127,7 @@ func random(g *rand.Rand) rules {
 	natives := []rules{{native: filter.AMD64}, {native: filter.AMD64, foreign: []filter.Arch{filter.I386, filter.X32}},
 		{native: filter.ARM64}, {native: filter.ARM64, foreign: []filter.Arch{filter.ARM}}, {native: filter.RISCV64}}
 	r := natives[g.IntN(len(natives))]
-	r.deflt = []filter.Action{eperm, {Kind: filter.Kill}, {Kind: filter.Errno, Errno: 38}, {Kind: filter.Log}}[g.IntN(3)]
+	r.deflt = []filter.Action{eperm, {Kind: filter.Kill}, {Kind: filter.Errno, Errno: 38}}[g.IntN(3)]
 	calls := filter.Calls()
 	for _, n := range calls {
 		if g.IntN(3) > 0 {
