@@ -14,20 +14,22 @@ type compilation struct {
 	host    *Host
 	cmd     *Cmd
 
-	plan    plan.Plan
-	arch    filter.Arch
-	ids     identity
-	tree    tree
-	joins   []join   // namespaces that the launcher's thread enters before it clones
-	sources []source // detached mounts that the launcher opens, because the child may not
-	program program
-	workdir string
-	keep    uint64 // capabilities of the task
-	ambient uint64
-	rootFD  plan.Arg // the new root
-	scratch scratch
-	hidden  int // matches of hide rules
-	land    landlock
+	plan      plan.Plan
+	arch      filter.Arch
+	ids       identity
+	tree      tree
+	joins     []join   // namespaces that the launcher's thread enters before it clones
+	sources   []source // detached mounts that the launcher opens, because the child may not
+	program   program
+	workdir   string
+	ownNet    bool // the network namespace is new
+	joinedNet bool
+	keep      uint64 // capabilities of the task
+	ambient   uint64
+	rootFD    plan.Arg // the new root
+	scratch   scratch
+	hidden    int // matches of hide rules
+	land      landlock
 
 	missing []Missing
 	added   []Added
@@ -53,6 +55,14 @@ var order = [...]func(*compilation) error{
 	// The parent-death signal after identity, because a change of credentials clears it (prctl(2)).
 	(*compilation).tieToLauncher,
 	(*compilation).keyring,
+	(*compilation).adjust,
+	// The bounding set while CAP_SETPCAP is still there; before the fork, so that init has none either.
+	(*compilation).boundingSet,
+	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).
+	(*compilation).noNewPrivs,
+	// The fork before the mounts: init makes the network namespace, a third of a launch, while the task mounts.
+	(*compilation).fork,
+	// From here on it is the task.
 	(*compilation).root,
 	(*compilation).mounts,
 	// The program's own file after the mounts, because they decide whether it is visible.
@@ -64,16 +74,10 @@ var order = [...]func(*compilation) error{
 	// The rules of Landlock before the root is entered: they are made on descriptors below the root's.
 	(*compilation).landlockRules,
 	(*compilation).hostname,
-	(*compilation).loopback,
-	(*compilation).adjust,
 	(*compilation).enterRoot,
-	// The bounding set while CAP_SETPCAP is still there; before the fork, so that init has none either.
-	(*compilation).boundingSet,
-	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).
-	(*compilation).noNewPrivs,
-	(*compilation).fork,
-	// From here on only the task. The barrier first: the launcher reads the mounts and namespaces back while the
-	// task can still be refused, and init is confined before the program can see it.
+	(*compilation).joinNetwork,
+	// The barrier before anything that the launcher could not look through: it has read the mounts back by then, reads
+	// the namespaces, and can still refuse; and init is confined before the program can see it.
 	(*compilation).barrier,
 	(*compilation).session,
 	(*compilation).rlimits,
@@ -105,17 +109,36 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd) (*compilation, error) {
 	return c, nil
 }
 
+// The messages of the child: a letter each, since a seqpacket socket keeps them apart.
+const (
+	msgMaps  = 'M' // waits for its ids to be mapped
+	msgAlive = 'P' // asks only whether the launcher is there
+	msgRoot  = 'R' // the root is entered: nothing is mounted any more
+	msgInit  = 'I' // init is confined
+	msgTask  = 'T' // the task waits for the word to go on
+)
+
 // The files that every plan has.
 const (
-	fileSync    = "sync"    // the child's end of a socket pair with the launcher
-	fileGate    = "gate"    // an eventfd that lets init begin to reap
-	fileBeneath = "beneath" // a number where descriptors are put that a Landlock rule names
+	fileSync     = "sync"      // the child's end of a socket pair with the launcher
+	fileGate     = "gate"      // an eventfd that lets init begin to reap
+	fileNet      = "net"       // a number where init puts the network namespace that it makes
+	fileNetReady = "net-ready" // an eventfd that says so
+	fileBeneath  = "beneath"   // a number where descriptors are put that a Landlock rule names
 )
 
 func (c *compilation) do(from plan.From, steps ...plan.Step) {
 	for _, s := range steps {
 		s.From = from
 		c.plan.Steps = append(c.plan.Steps, s)
+	}
+}
+
+// doInit is do for init's own steps.
+func (c *compilation) doInit(from plan.From, steps ...plan.Step) {
+	for _, s := range steps {
+		s.From = from
+		c.plan.Init = append(c.plan.Init, s)
 	}
 }
 
@@ -135,7 +158,7 @@ func (c *compilation) scalar(path string) plan.From { return at(path, -1, c.prof
 func (c *compilation) tieToLauncher() error {
 	c.do(own("launcher"),
 		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
-		plan.SendByte(plan.F(fileSync), "P"),
+		say(msgAlive),
 		plan.UmaskStep(0).Into(plan.Mask))
 	return nil
 }
@@ -147,24 +170,25 @@ func (c *compilation) keyring() error {
 }
 
 // fork splits init from the task, and confines init: no capability, no descriptor but its two, not dumpable, and a
-// filter for the calls of its loop.
+// filter for the calls of its loop. Its root is the task's: pivot_root(2) changes it for every process that has the
+// old one.
 func (c *compilation) fork() error {
+	c.initNetwork()
 	c.do(own("init"), plan.ForkStep())
-	c.plan.Init = append(c.plan.Init,
+	c.doInit(own("init"),
+		plan.UnshareStep(unix.CLONE_FILES),
 		plan.Dup(plan.F(fileGate), plan.Number(0), 0),
 		plan.Dup(plan.F(fileSync), plan.Number(1), 0),
 		plan.CloseFrom(2, 0),
+		plan.ChdirStep("/"),
 		plan.ThreadName("cordon-init"),
 		plan.PrctlStep(unix.PR_SET_DUMPABLE, 0),
 		plan.CapsetStep(0, 0, 0),
 		plan.SetFilter(0, initFilter(c.arch)),
-		plan.SendByte(plan.Number(1), "I"),
+		plan.SendByte(plan.Number(1), string(rune(msgInit))),
 		plan.CloseStep(plan.Number(1)),
 		plan.ReadStep(plan.Number(0), 8),
 	)
-	for i := range c.plan.Init {
-		c.plan.Init[i].From = own("init")
-	}
 	return nil
 }
 
@@ -172,11 +196,13 @@ func (c *compilation) fork() error {
 // closed its end: the second send then fails, and the program is never run.
 func (c *compilation) barrier() error {
 	c.do(own("launcher"),
-		plan.SendByte(plan.F(fileSync), "T"),
+		say(msgTask),
 		plan.RecvByte(plan.F(fileSync)),
-		plan.SendByte(plan.F(fileSync), "G"))
+		say(msgAlive))
 	return nil
 }
+
+func say(msg byte) plan.Step { return plan.SendByte(plan.F(fileSync), string(rune(msg))) }
 
 // session puts the task into a session of its own, without a controlling terminal, and undoes an inherited signal mask.
 func (c *compilation) session() error {

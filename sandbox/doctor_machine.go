@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -153,8 +154,12 @@ func tryOverlay() error {
 	})
 }
 
+// tryTime is how long a start may take before it is given up.
+const tryTime = 5 * time.Second
+
 // Try starts true(1) in a sandbox and waits for it: nil means that the profile can start on this machine. How the
-// program then ends is not asked; a strict profile may well kill it.
+// program then ends is not asked; a strict profile may well kill it. What has not started after five seconds is left to
+// die with this process.
 func Try(p *policy.Profile) error {
 	h, err := Probe()
 	if err != nil {
@@ -162,11 +167,17 @@ func Try(p *policy.Profile) error {
 	}
 	h.Cwd = "/"
 	c := &Cmd{Profile: p, Args: []string{"/bin/true"}, Host: h}
-	if err := c.Start(); err != nil {
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Run()
+		done <- err
+	}()
+	select {
+	case err := <-done:
 		return err
+	case <-time.After(tryTime):
+		return errors.New("start: no answer from the child after " + tryTime.String())
 	}
-	_, err = c.Wait()
-	return err
 }
 
 // fsNames are the magic numbers of statfs(2) that a working directory is likely to have.

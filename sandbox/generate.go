@@ -4,8 +4,6 @@ package sandbox
 
 import (
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // generate is the text of a file by its name.
@@ -59,7 +57,7 @@ func (c *compilation) userName() string {
 
 // resolvConf is the host's where the network is the host's, and names no server where there is none.
 func (c *compilation) resolvConf() (string, error) {
-	if c.plan.Clone&unix.CLONE_NEWNET != 0 {
+	if c.ownNet {
 		return "# no network\n", nil
 	}
 	text, err := c.host.Files.Read("/etc/resolv.conf", 64<<10)

@@ -109,6 +109,8 @@ func stepHint(call string, errno unix.Errno) string {
 		return "a symbolic link is on the way; name the place itself"
 	case call == "execve" && errno == unix.ENOENT:
 		return "its interpreter or dynamic loader is not visible in the sandbox; show it with --ro"
+	case call == "execve" && errno == unix.EPERM:
+		return "the filter forbids the launcher's own execve; allow it with --allow-syscall execve"
 	case call == "execve" && errno == unix.EACCES:
 		return "the task's user may not execute it, or it lies on a noexec mount"
 	case call == "landlock_restrict_self" || call == "read" && errno == unix.EISDIR:

@@ -31,6 +31,11 @@ type Host struct {
 	Files       Files  `json:"-"`
 }
 
+// since reports whether the kernel is that release or a later one.
+func (h *Host) since(major, minor int) bool {
+	return h.Kernel[0] > major || h.Kernel[0] == major && h.Kernel[1] >= minor
+}
+
 // Files is the host's tree as a compilation sees it. Paths are absolute.
 type Files interface {
 	Lstat(path string) (fs.FileInfo, error)

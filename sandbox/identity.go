@@ -49,7 +49,7 @@ func (c *compilation) identity() error {
 	id.launcherMaps = c.host.Privileged || id.ranges
 	if id.launcherMaps {
 		from := c.scalar("user")
-		c.do(from, plan.SendByte(plan.F(fileSync), "M"), plan.RecvByte(plan.F(fileSync)))
+		c.do(from, say(msgMaps), plan.RecvByte(plan.F(fileSync)))
 		c.do(from, plan.NoGroups(), plan.SetGID(uint64(id.inGID)), plan.SetUID(uint64(id.inUID)))
 	} else {
 		c.writeFile(own("user"), "/proc/self/setgroups", "deny")

@@ -162,9 +162,12 @@ func (c *compilation) mountTmpfs(from plan.From, m *policy.Mount, target string)
 }
 
 func (c *compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
-	if c.plan.Clone&unix.CLONE_NEWNET == 0 && c.ids.newUser {
+	if !c.ownNet && c.ids.newUser {
 		return &UnsupportedError{Layer: policy.LayerMount, Why: "sysfs shows devices of the network namespace and needs one of the sandbox's own",
 			From: posText(m.Pos), Remedy: "network: none, or bind /sys read-only"}
+	}
+	if err := c.joinNetwork(); err != nil { // sysfs is of the network namespace that its mounter is in
+		return err
 	}
 	c.do(from, plan.FsopenStep("sysfs").Into(plan.FS))
 	c.fsmount(from, plan.Tree, attrRO|attrBase|attrNoExec)
@@ -215,16 +218,20 @@ func (c *compilation) content(from plan.From, target, text string, mode uint32, 
 	c.tree.add(part{target: target, file: true, what: "a file of the launcher", rule: rule})
 }
 
-// scratch is a tmpfs for what the launcher makes itself. It is stacked under the new root, out of reach.
+// scratch is a tmpfs for what the launcher makes itself, out of the task's reach. Before Linux 6.15 parts of a mount
+// can only be cloned when it is attached; it is then stacked under the new root.
 type scratch struct {
-	files int
-	empty bool // the empty file and directory that hide things are there
+	attached bool
+	files    int
+	empty    bool // the empty file and directory that hide things are there
 }
 
 func (c *compilation) openScratch() {
 	from := own("scratch")
 	c.tmpfs(from, plan.Scratch, "700", 0, attrBase|attrNoExec)
-	c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
+	if c.scratch.attached = !c.host.since(6, 15); c.scratch.attached {
+		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
+	}
 }
 
 // fromScratch mounts something of the scratch file system, read-only.

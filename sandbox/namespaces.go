@@ -104,7 +104,7 @@ func (c *compilation) timeNamespace() error {
 	if !t.New {
 		return nil
 	}
-	if c.host.Kernel[0] < 5 || c.host.Kernel[0] == 5 && c.host.Kernel[1] < 6 {
+	if !c.host.since(5, 6) {
 		return c.lacking(policy.LayerTime, "time namespaces need Linux 5.6", "", c.where("namespaces.time"), "upgrade the kernel")
 	}
 	return nil
@@ -155,15 +155,31 @@ func (c *compilation) hostnameText() string {
 	return c.profile.Hostname
 }
 
-// loopback brings lo up in a new network namespace: netdevice(7).
-func (c *compilation) loopback() error {
+// initNetwork lets init make the network namespace, bring its loopback up (netdevice(7)) and leave a descriptor of it
+// where the task finds it. The directory is opened before the task could enter another root.
+func (c *compilation) initNetwork() {
 	if c.plan.Clone&unix.CLONE_NEWNET == 0 {
-		return nil
+		return
 	}
+	c.plan.Clone &^= unix.CLONE_NEWNET
+	c.ownNet = true
+	c.plan.Files = append(c.plan.Files, fileNet, fileNetReady)
 	from := c.scalar("network")
-	c.do(from,
+	c.do(from, plan.OpenStep(plan.CWD, "/proc/self/ns", openDir, 0).Into(plan.Dir))
+	c.doInit(from,
+		plan.UnshareStep(unix.CLONE_NEWNET),
 		plan.SocketStep(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0).Into(plan.Socket),
 		plan.SetLinkFlags(plan.R(plan.Socket), "lo", unix.IFF_UP),
-		plan.CloseStep(plan.R(plan.Socket)))
+		plan.OpenStep(plan.R(plan.Dir), "net", unix.O_RDONLY|unix.O_CLOEXEC, 0).Into(plan.File),
+		plan.Dup(plan.R(plan.File), plan.F(fileNet), unix.O_CLOEXEC),
+		plan.WriteStep(plan.F(fileNetReady), "\x01\x00\x00\x00\x00\x00\x00\x00"))
+}
+
+// joinNetwork waits until init has made the network namespace, and enters it.
+func (c *compilation) joinNetwork() error {
+	if c.ownNet && !c.joinedNet {
+		c.joinedNet = true
+		c.do(c.scalar("network"), plan.ReadStep(plan.F(fileNetReady), 8), plan.SetnsStep(plan.F(fileNet), unix.CLONE_NEWNET))
+	}
 	return nil
 }

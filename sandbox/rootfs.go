@@ -227,10 +227,12 @@ func (c *compilation) enterRoot() error {
 	if c.profile.Root.Enter == policy.EnterChroot {
 		c.do(c.scalar("root.enter"), plan.ChrootStep("."))
 	} else {
-		// The old root lies on top of the new one now, and the scratch file system on top of that; "." is the topmost.
-		c.do(from, plan.Pivot(".", "."), plan.Umount(".", unix.MNT_DETACH), plan.Umount(".", unix.MNT_DETACH))
+		c.do(from, plan.Pivot(".", "."), plan.Umount(".", unix.MNT_DETACH))
+		if c.scratch.attached { // the old root lies on top of the new one now, and scratch on top of that; "." is the topmost
+			c.do(from, plan.Umount(".", unix.MNT_DETACH))
+		}
 	}
-	c.do(from, plan.ChdirStep("/"))
+	c.do(from, plan.ChdirStep("/"), say(msgRoot))
 	return nil
 }
 

@@ -63,7 +63,6 @@ func (p *process) start() error {
 		p.abort()
 		return err
 	}
-	p.exclusive()
 	p.startClock()
 	return nil
 }
@@ -88,6 +87,16 @@ func (p *process) open() error {
 	}
 	if err := p.files.dup(fileBeneath, p.gate); err != nil {
 		return err
+	}
+	if p.comp.ownNet {
+		ready, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+		if err != nil {
+			return &Error{Op: "eventfd", Err: err}
+		}
+		p.files.add(fileNetReady, ready)
+		if err := p.files.dup(fileNet, p.gate); err != nil {
+			return err
+		}
 	}
 	if err := p.openResources(); err != nil {
 		return err
@@ -132,16 +141,18 @@ func (p *process) cloneError(err error) error {
 	return e
 }
 
-// exclusive is what only a process that is nothing but a launcher does to itself. Before the program runs a signal
-// simply ends the launcher, and the child with it.
-func (p *process) exclusive() {
-	if !p.cmd.Exclusive {
+// catchSignals begins to pass signals on. For the first milliseconds a signal simply ends the launcher, and the sandbox
+// with it: most programs are gone by then, and Go's signal machinery costs more than their whole launch.
+func (p *process) catchSignals() {
+	if !p.cmd.Exclusive || p.exits(catchAfter) {
 		return
 	}
 	p.signals = make(chan os.Signal, 16)
 	signal.Notify(p.signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT)
 	go p.forward()
 }
+
+const catchAfter = 5 // milliseconds
 
 // forward passes signals on. A stop is the launcher's too, so that its shell sees it.
 func (p *process) forward() {
@@ -174,28 +185,30 @@ func (p *process) signal(sig syscall.Signal) error {
 func (p *process) converse() error {
 	var init, task bool
 	for {
-		msg, sender, err := p.receive()
-		if err != nil {
-			return &Error{Op: "receive from the child", Err: err}
+		m, errno := child.Receive(p.sync, p.cmd.Exclusive)
+		if errno != 0 {
+			return &Error{Op: "receive from the child", Err: errno}
 		}
-		switch msg {
+		var err error
+		switch m.Byte {
 		case 0: // the other ends are closed: the program runs, or the child is gone
 			return p.failure()
-		case 'M':
-			if err := p.writeMaps(); err != nil {
-				return err
-			}
-			err = p.send()
-		case 'I':
-			init = true
-		case 'T':
-			task = true
-			err = p.taskStarted(sender)
-		}
-		if err == nil && init && task && (msg == 'I' || msg == 'T') {
-			if err = p.checkPlaces(); err == nil {
+		case msgMaps:
+			if err = p.writeMaps(); err == nil {
 				err = p.send()
 			}
+		case msgRoot:
+			if err = p.taskSeen(m.Sender); err == nil {
+				err = p.checkMounts()
+			}
+		case msgInit:
+			init = true
+		case msgTask:
+			task = true
+			err = p.checkNamespaces()
+		}
+		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
+			err = p.send()
 		}
 		if err != nil {
 			return err
@@ -210,39 +223,8 @@ func (p *process) send() error {
 	return nil // EPIPE: the child is gone, and the next receive says so
 }
 
-// receive returns the next message's letter, 0 at the end, and the sender's pid as the launcher sees it.
-func (p *process) receive() (msg byte, sender int, err error) {
-	var buf [1]byte
-	var oob [64]byte
-	for {
-		n, oobn, _, _, err := unix.Recvmsg(p.sync, buf[:], oob[:], unix.MSG_CMSG_CLOEXEC)
-		if err == unix.EINTR {
-			continue
-		}
-		if err == unix.ECONNRESET { // closed with something unread: the end as well
-			return 0, 0, nil
-		}
-		if err != nil || n == 0 {
-			return 0, 0, err
-		}
-		return buf[0], credentials(oob[:oobn]), nil
-	}
-}
-
-func credentials(oob []byte) int {
-	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil || len(msgs) == 0 {
-		return 0
-	}
-	cred, err := unix.ParseUnixCredentials(&msgs[0])
-	if err != nil {
-		return 0
-	}
-	return int(cred.Pid)
-}
-
-// taskStarted holds on to the task while it waits, so that its number cannot be anybody else's later.
-func (p *process) taskStarted(pid int) error {
+// taskSeen holds on to the task before it runs the program, so that its number cannot be anybody else's later.
+func (p *process) taskSeen(pid int) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return &Error{Op: "pidfd_open of the task", Err: err}
@@ -260,7 +242,7 @@ func (p *process) failure() error {
 			return p.stepError(int(f.Step)-1, syscall.Errno(f.Errno))
 		}
 	}
-	if p.task == 0 || p.exited() && page.Done == 0 {
+	if p.task == 0 || p.exits(0) && page.Done == 0 {
 		if sig := p.early.Load(); sig != 0 {
 			return &SignalError{syscall.Signal(sig)}
 		}
@@ -290,10 +272,10 @@ func execCode(errno syscall.Errno) int {
 	return 126
 }
 
-// exited reports whether init is gone.
-func (p *process) exited() bool {
+// exits reports whether init is gone, or goes within some milliseconds.
+func (p *process) exits(within int) bool {
 	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, 0)
+	n, err := unix.Poll(fds, within)
 	return err == nil && n == 1
 }
 
@@ -324,11 +306,6 @@ func (p *process) release() {
 			t.Stop()
 			p.clock[i] = nil
 		}
-	}
-	if p.signals != nil {
-		signal.Stop(p.signals)
-		close(p.signals)
-		p.signals = nil
 	}
 	for _, r := range p.relays {
 		r.finish()
@@ -371,6 +348,7 @@ func (p *process) startClock() {
 
 // wait waits for the end and completes the report.
 func (p *process) wait() (*Report, error) {
+	p.catchSignals()
 	var usage unix.Rusage
 	status := p.reap(&usage)
 	wall := time.Since(p.began)

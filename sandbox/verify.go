@@ -14,13 +14,10 @@ import (
 	"cordon/policy"
 )
 
-// checkPlaces compares namespaces and mounts with what was asked for.
-func (p *process) checkPlaces() error {
-	dir := "/proc/" + itoa(p.task)
-	if err := p.checkNamespaces(dir); err != nil {
-		return err
-	}
-	text, err := readAll(dir + "/mountinfo")
+// checkMounts compares the mounts with what was asked for, while the child goes on: it mounts nothing any more, and
+// the task waits for the answer before exec.
+func (p *process) checkMounts() error {
+	text, err := readAll("/proc/" + itoa(p.task) + "/mountinfo")
 	if err != nil {
 		return &Error{Op: "read back the mounts", Err: err}
 	}
@@ -29,9 +26,6 @@ func (p *process) checkPlaces() error {
 		return err
 	}
 	p.enforced(policy.LayerMount, itoa(n)+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
-	if p.comp.plan.Clone&unix.CLONE_NEWNET != 0 && p.cmd.Exclusive {
-		p.netstat, _ = unix.Open(dir+"/net/snmp", unix.O_RDONLY|unix.O_CLOEXEC, 0) // -1: no hint about the network
-	}
 	return nil
 }
 
@@ -39,7 +33,9 @@ func (p *process) enforced(layer policy.Layer, found, where string) {
 	p.report.Enforced = append(p.report.Enforced, Enforced{layer, found, where})
 }
 
-func (p *process) checkNamespaces(dir string) error {
+// checkNamespaces compares the task's namespaces with the launcher's.
+func (p *process) checkNamespaces() error {
+	dir := "/proc/" + itoa(p.task)
 	for i := range nsKinds {
 		k := &nsKinds[i]
 		if p.comp.nsMode(k).Mode == policy.NSHost {
@@ -48,6 +44,9 @@ func (p *process) checkNamespaces(dir string) error {
 		if err := p.checkNamespace(dir, k.name, k.layer); err != nil {
 			return err
 		}
+	}
+	if p.comp.ownNet {
+		p.netstat, _ = unix.Open(dir+"/net/snmp", unix.O_RDONLY|unix.O_CLOEXEC, 0) // -1: no hint about the network
 	}
 	if p.comp.profile.Namespaces.Time.New {
 		return p.checkNamespace(dir, "time", policy.LayerTime)

@@ -3,7 +3,7 @@ package plan
 // Call is a system call, by name rather than number, so that a plan reads the same on every architecture.
 type Call uint8
 
-// The calls that a plan may use. Fork is clone(2) with SIGCHLD alone: the child becomes the task, the caller init.
+// The calls that a plan may use. Fork is clone(2): the child becomes the task, the caller init.
 const (
 	NoCall Call = iota
 	Fork
@@ -105,8 +105,11 @@ func step(c Call, args ...Arg) Step {
 	return s
 }
 
-// ForkStep splits: the new process runs the steps that follow, the caller runs Plan.Init and then reaps.
-func ForkStep() Step { return step(Fork) }
+// ForkStep splits: the new process, the task, runs the steps that follow, the caller runs Plan.Init and then reaps. They
+// share their descriptors until one of them leaves the table.
+func ForkStep() Step { return step(Fork, num(CloneFlags, cloneFiles)) }
+
+const cloneFiles = 0x400 // CLONE_FILES
 
 // --- files and directories
 

@@ -18,7 +18,7 @@ type flag struct {
 func (s Step) String() string {
 	b := make([]byte, 0, 160)
 	if s.Call == Fork {
-		return "clone(child_stack=NULL, flags=SIGCHLD)"
+		return "clone(child_stack=NULL, flags=CLONE_FILES|SIGCHLD)"
 	}
 	b = append(append(b, s.Call.String()...), '(')
 	for i, a := range s.Args[:s.N] {

@@ -118,7 +118,8 @@ func (im *Image) link(i int, s *plan.Step, files map[string]int) error {
 	o := &im.ops[i]
 	o.nr, o.to, o.or = numbers[s.Call], s.To, syscall.Errno(s.Or)
 	if s.Call == plan.Fork {
-		im.fork = i
+		o.nr, im.fork = unix.SYS_CLONE, i
+		o.args[0] = uintptr(s.Args[0].Int) | uintptr(unix.SIGCHLD)
 		return nil
 	}
 	for j := range s.Args[:s.N] {

@@ -1,0 +1,107 @@
+package sandbox
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+// faultPlans are commands whose plans, together, hold every kind of step.
+func faultPlans(t *testing.T) map[string]func() *Cmd {
+	rootfs := publicDir(t)
+	for _, d := range []string{"bin", "dev", "etc", "proc", "sys", "tmp"} {
+		if err := os.Mkdir(filepath.Join(rootfs, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{"bin/prog", "etc/hosts", "etc/hostname", "etc/resolv.conf"} {
+		if err := os.WriteFile(filepath.Join(rootfs, f), []byte("#!\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	container := shipped(t, "container")
+	container.Root = policy.Root{Kind: policy.RootDir, Dir: rootfs, Overlay: "tmp"}
+	container.Capabilities.Ambient = []policy.Capability{{Name: "NET_BIND_SERVICE"}}
+	container.Process.Nice = policy.Opt[int]{Set: true, V: 1}
+	container.Process.OOMScoreAdj = policy.Opt[int]{Set: true, V: 900}
+	container.Namespaces.Time.New = true
+
+	standard, empty := shipped(t, "default"), shipped(t, "strict")
+	empty.Mounts = append(empty.Mounts, policy.Mount{Kind: policy.MountSymlink, Source: "/tmp", Target: "/var/tmp"},
+		policy.Mount{Kind: policy.MountDir, Target: "/srv/empty"}, policy.Mount{Kind: policy.MountFile, Target: "/etc/motd", Content: "hello\n"})
+	run := func(p *policy.Profile, args ...string) func() *Cmd {
+		return func() *Cmd { return &Cmd{Profile: p, Args: args} }
+	}
+	return map[string]func() *Cmd{
+		"default": run(standard, "true"), "container": run(container, "/bin/prog"), "empty root": run(empty, "true"),
+	}
+}
+
+// TestFaults makes every step of a plan fail in turn: the error names the step, and nothing is left behind.
+func TestFaults(t *testing.T) {
+	for name, command := range faultPlans(t) {
+		t.Run(name, func(t *testing.T) {
+			pl, err := command().Plan()
+			if err != nil {
+				t.Fatal(err)
+			}
+			failAt(t, command(), 0) // what the runtime opens once, for good
+			before, threadsBefore := look(t), threads(t)
+			steps := append(pl.Steps[:len(pl.Steps):len(pl.Steps)], pl.Init...)
+			stride := 1
+			if testing.Short() {
+				stride = 7
+			}
+			for i := 0; i < len(steps); i += stride {
+				c := command()
+				err := failAt(t, c, i)
+				wantFault(t, pl, i, steps[i], err)
+				if left := children(t); len(left) != len(before.children) {
+					t.Fatalf("step %d, %s: processes %v are left", i, steps[i], left)
+				}
+				if i%50 == 0 {
+					unchanged(t, before)
+				}
+			}
+			unchanged(t, before)
+			if n := threads(t); n > threadsBefore+20 {
+				t.Errorf("%d threads, there were %d", n, threadsBefore)
+			}
+		})
+	}
+	asUserToo(t)
+}
+
+// failAt launches with a step that fails. A program that runs all the same is waited for.
+func failAt(t *testing.T, c *Cmd, i int) error {
+	t.Helper()
+	c.failStep = i + 1
+	err := c.Start()
+	if err == nil {
+		if _, err := c.Wait(); err != nil {
+			t.Errorf("step %d: %v", i, err)
+		}
+	}
+	return err
+}
+
+func wantFault(t *testing.T, pl *plan.Plan, i int, s plan.Step, err error) {
+	t.Helper()
+	var step *StepError
+	var lookup *LookupError
+	switch {
+	case s.Call == plan.Execve:
+		if !errors.As(err, &lookup) || lookup.Code != 126 || lookup.Why != syscall.ENOSYS.Error() {
+			t.Errorf("step %d, %s: got %v, want a LookupError with code 126", i, s, err)
+		}
+	case !errors.As(err, &step):
+		t.Errorf("step %d, %s: got %T %v, want a StepError", i, s, err, err)
+	case step.Index != i || step.Step != s.String() || step.Errno != syscall.ENOSYS || step.From != s.From.String() || !errors.Is(err, syscall.ENOSYS):
+		t.Errorf("step %d, %s: got %+v", i, s, step)
+	}
+}

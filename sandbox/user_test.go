@@ -1,0 +1,199 @@
+package sandbox
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// testUser is the ordinary user that tests started by root run as a second time. It has no entry in /etc/passwd and
+// no subordinate ids.
+const testUser = 65533
+
+// asUserToo runs the test that calls it a second time, as an ordinary user, where it was started by root. The test
+// binary lies in a directory that only root may search, so a copy is run.
+func asUserToo(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return
+	}
+	name := t.Name()
+	t.Run("as-user", func(t *testing.T) {
+		home := publicDirFor(t, testUser)
+		args := []string{"-test.run=^" + name + "$", "-test.timeout=5m"}
+		if testing.Short() {
+			args = append(args, "-test.short")
+		}
+		cmd := exec.Command(testBinary(t), args...)
+		cmd.Dir = home
+		cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + home, "TMPDIR=" + home}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: testUser, Gid: testUser}, Pdeathsig: syscall.SIGKILL}
+		runtime.LockOSThread() // the parent-death signal is tied to it
+		defer runtime.UnlockOSThread()
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("as uid %d: %v\n%s", testUser, err, out)
+		}
+		if strings.Contains(string(out), "no tests to run") {
+			t.Fatalf("as uid %d: nothing was run\n%s", testUser, out)
+		}
+	})
+}
+
+// publicDir is a directory that everybody may search, and that is gone after the test.
+func publicDir(t testing.TB) string {
+	t.Helper()
+	return publicDirFor(t, os.Getuid())
+}
+
+func publicDirFor(t testing.TB, uid int) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cordon-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if uid != os.Getuid() {
+		if err := os.Chown(dir, uid, uid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+var binary struct {
+	sync.Once
+	path string
+	err  error
+}
+
+// testBinary is a copy of this test's program that everybody may execute. TestMain removes it.
+func testBinary(t testing.TB) string {
+	t.Helper()
+	binary.Do(func() {
+		var dir string
+		if dir, binary.err = os.MkdirTemp("", "cordon-test-bin-"); binary.err != nil {
+			return
+		}
+		if binary.err = os.Chmod(dir, 0o755); binary.err != nil {
+			return
+		}
+		var data []byte
+		if data, binary.err = os.ReadFile("/proc/self/exe"); binary.err == nil {
+			binary.path = filepath.Join(dir, "sandbox.test")
+			binary.err = os.WriteFile(binary.path, data, 0o755)
+		}
+	})
+	if binary.err != nil {
+		t.Fatal(binary.err)
+	}
+	return binary.path
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if binary.path != "" {
+		os.RemoveAll(filepath.Dir(binary.path))
+	}
+	os.Exit(code)
+}
+
+// traces is everything that a launch could leave behind in the process and on the machine.
+type traces struct {
+	mounts     string
+	children   []string
+	files      int
+	goroutines int
+}
+
+func look(t testing.TB) traces {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return traces{string(mounts), children(t), descriptors(t), runtime.NumGoroutine()}
+}
+
+// children are the processes that this one made and has not waited for, zombies included.
+func children(t testing.TB) (list []string) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no /proc/self/task: %v", err)
+	}
+	for _, f := range files {
+		text, _ := os.ReadFile(f) // a thread that has ended meanwhile has none
+		list = append(list, strings.Fields(string(text))...)
+	}
+	return list
+}
+
+func descriptors(t testing.TB) int {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(fds)
+}
+
+// unchanged requires that nothing was left behind since before. Descriptors that a finalizer closes, and goroutines
+// that are about to return, get some time.
+func unchanged(t testing.TB, before traces) {
+	t.Helper()
+	var now traces
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		now = look(t)
+		if now.files <= before.files && now.goroutines <= before.goroutines || time.Now().After(deadline) {
+			break
+		}
+		runtime.GC()
+	}
+	if now.files > before.files {
+		t.Errorf("%d open descriptors, there were %d: %s", now.files, before.files, fdNames())
+	}
+	if now.goroutines > before.goroutines {
+		t.Errorf("%d goroutines, there were %d", now.goroutines, before.goroutines)
+	}
+	if len(now.children) != len(before.children) {
+		t.Errorf("processes %v are left, there were %v", now.children, before.children)
+	}
+	if now.mounts != before.mounts {
+		t.Errorf("the launcher's mounts have changed:\n%s", firstDiff(before.mounts, now.mounts))
+	}
+}
+
+func fdNames() string {
+	var b strings.Builder
+	fds, _ := os.ReadDir("/proc/self/fd")
+	for _, fd := range fds {
+		to, _ := os.Readlink("/proc/self/fd/" + fd.Name())
+		b.WriteString(fd.Name() + "=" + to + " ")
+	}
+	return b.String()
+}
+
+// threads is how many this process has.
+func threads(t testing.TB) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(statusField(text, "Threads"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
