@@ -151,22 +151,24 @@ func tryOverlay() error {
 		Root:     policy.Root{Kind: policy.RootHost, Overlay: "tmp"},
 		Syscalls: policy.Syscalls{Default: "allow"},
 		Landlock: policy.Landlock{Off: true},
-	})
+	}, "/bin/true")
 }
 
 // tryTime is how long a start may take before it is given up.
 const tryTime = 5 * time.Second
 
-// Try starts true(1) in a sandbox and waits for it: nil means that the profile can start on this machine. How the
-// program then ends is not asked; a strict profile may well kill it. What has not started after five seconds is left to
-// die with this process.
-func Try(p *policy.Profile) error {
+// Try starts a program in a sandbox, with its descriptors on /dev/null, and waits for it: nil means that the profile can
+// start on this machine. How the program then ends is not asked; a strict profile may well kill it. What has not started
+// after five seconds is left to die with this process.
+func Try(p *policy.Profile, args ...string) error {
 	h, err := Probe()
 	if err != nil {
 		return err
 	}
-	h.Cwd = "/"
-	c := &Cmd{Profile: p, Args: []string{"/bin/true"}, Host: h}
+	if h.Cwd == "/" {
+		h.Cwd = "/usr" // a bind of the working directory must not be one of the root
+	}
+	c := &Cmd{Profile: p, Args: args, Host: h}
 	done := make(chan error, 1)
 	go func() {
 		_, err := c.Run()
