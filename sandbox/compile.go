@@ -65,10 +65,10 @@ var order = [...]func(*compilation) error{
 	// From here on it is the task.
 	(*compilation).root,
 	(*compilation).mounts,
-	// The program's own file after the mounts, because they decide whether it is visible.
-	(*compilation).lookup,
-	// Hide rules after every mount, so that no mount uncovers what they hide.
+	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
+	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
+	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.
 	(*compilation).seal,
 	// The rules of Landlock before the root is entered: they are made on descriptors below the root's.

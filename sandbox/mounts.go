@@ -187,8 +187,11 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 	p := c.tree.at(target)
 	_, exists := c.tree.stat(target)
 	if p == nil || p.made == nil {
-		if exists && m.Kind == policy.MountDir {
+		switch {
+		case exists && m.Kind == policy.MountDir:
 			return nil
+		case exists:
+			return errText("target " + target + " exists already")
 		}
 		return &noTargetError{target, p}
 	}

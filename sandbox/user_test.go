@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,7 +146,13 @@ func descriptors(t testing.TB) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(fds)
+	n := 0
+	for _, fd := range fds {
+		if to, _ := os.Readlink("/proc/self/fd/" + fd.Name()); to != "anon_inode:[pidfd]" {
+			n++
+		}
+	}
+	return n
 }
 
 // unchanged requires that nothing was left behind since before. Descriptors that a finalizer closes, and goroutines
@@ -153,7 +160,7 @@ func descriptors(t testing.TB) int {
 func unchanged(t testing.TB, before traces) {
 	t.Helper()
 	var now traces
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Second); ; time.Sleep(time.Millisecond) {
 		now = look(t)
 		if now.files <= before.files && now.goroutines <= before.goroutines || time.Now().After(deadline) {
 			break
@@ -161,7 +168,7 @@ func unchanged(t testing.TB, before traces) {
 		runtime.GC()
 	}
 	if now.files > before.files {
-		t.Errorf("%d open descriptors, there were %d: %s", now.files, before.files, fdNames())
+		t.Fatalf("%d open descriptors, there were %d: %s", now.files, before.files, fdNames())
 	}
 	if now.goroutines > before.goroutines {
 		t.Errorf("%d goroutines, there were %d", now.goroutines, before.goroutines)
@@ -174,14 +181,15 @@ func unchanged(t testing.TB, before traces) {
 	}
 }
 
+// fdNames counts the open descriptors by what they are.
 func fdNames() string {
-	var b strings.Builder
+	count := map[string]int{}
 	fds, _ := os.ReadDir("/proc/self/fd")
 	for _, fd := range fds {
 		to, _ := os.Readlink("/proc/self/fd/" + fd.Name())
-		b.WriteString(fd.Name() + "=" + to + " ")
+		count[to]++
 	}
-	return b.String()
+	return fmt.Sprint(count)
 }
 
 // threads is how many this process has.

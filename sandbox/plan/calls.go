@@ -115,7 +115,11 @@ const cloneFiles = 0x400 // CLONE_FILES
 
 // OpenStep is openat(2).
 func OpenStep(dir Arg, p string, flags, mode uint64) Step {
-	return step(Openat, dir, path(p), num(OpenFlags, flags), num(Octal, mode))
+	s := step(Openat, dir, path(p), num(OpenMode, flags), num(Octal, mode))
+	if flags&oCreat == 0 {
+		s.N = 3
+	}
+	return s
 }
 
 // Open2 is openat2(2), since Linux 5.6.
@@ -198,7 +202,7 @@ func Move(from Arg, dir Arg, p string, flags uint64) Step {
 }
 
 // FsopenStep is fsopen(2) with FSOPEN_CLOEXEC.
-func FsopenStep(fs string) Step { return step(Fsopen, path(fs), num(Int, 1)) }
+func FsopenStep(fs string) Step { return step(Fsopen, path(fs), num(FsopenFlags, 1)) }
 
 // FsString is fsconfig(2), FSCONFIG_SET_STRING.
 func FsString(fs Arg, key, value string) Step {
@@ -217,7 +221,7 @@ func FsCreate(fs Arg) Step {
 
 // FsmountStep is fsmount(2) with FSMOUNT_CLOEXEC.
 func FsmountStep(fs Arg, attrs uint64) Step {
-	return step(Fsmount, fs, num(Int, 1), num(FsmountAttrs, attrs))
+	return step(Fsmount, fs, num(FsmountFlags, 1), num(FsmountAttrs, attrs))
 }
 
 // Pivot is pivot_root(2).
@@ -270,7 +274,7 @@ func PrctlStep(op uint64, args ...uint64) Step {
 		s.Args[1+i].Int = a
 	}
 	s.Args[1].Kind = prctlArg(op)
-	if op == prAmbient {
+	if op == prAmbient && len(args) > 1 {
 		s.Args[2].Kind = Capability
 	}
 	return s

@@ -2,7 +2,11 @@ package plan
 
 // The names that strace(1) prints, from the uapi headers of Linux 6.18.
 
-const prAmbient = 47
+const (
+	prAmbient = 47
+	oCreat    = 0x40
+	oAccess   = 3
+)
 
 func prctlArg(op uint64) Kind {
 	switch op {
@@ -32,8 +36,12 @@ func flagSetOf(k Kind) (flagSet, bool) {
 		return flagSet{cloneFlags[:], false}, true
 	case CloseRangeFlags:
 		return flagSet{closeRangeFlags[:], false}, true
-	case DupFlags, OpenFlags:
+	case DupFlags, OpenFlags, OpenMode:
 		return flagSet{openFlags[:], false}, true
+	case FsopenFlags:
+		return flagSet{fsopenFlags[:], true}, true
+	case FsmountFlags:
+		return flagSet{fsmountFlags[:], true}, true
 	case FsconfigCmd:
 		return flagSet{fsconfigCmds[:], true}, true
 	case FsmountAttrs:
@@ -84,12 +92,14 @@ var (
 		{0x10000000, "CLONE_NEWUSER"}, {0x20000000, "CLONE_NEWPID"}, {0x40000000, "CLONE_NEWNET"}, {0x80, "CLONE_NEWTIME"}, {0x1000, "CLONE_PIDFD"}, {cloneFiles, "CLONE_FILES"}}
 	closeRangeFlags = [...]flag{{2, "CLOSE_RANGE_UNSHARE"}, {4, "CLOSE_RANGE_CLOEXEC"}}
 	openFlags       = [...]flag{{1, "O_WRONLY"}, {2, "O_RDWR"}, {0x40, "O_CREAT"}, {0x80, "O_EXCL"}, {0x100, "O_NOCTTY"}, {0x200, "O_TRUNC"},
-		{0x400, "O_APPEND"}, {0x800, "O_NONBLOCK"}, {0x20000, "O_NOFOLLOW"}, {0x80000, "O_CLOEXEC"}, {0x200000, "O_PATH"}, {0x10000, "O_DIRECTORY"}}
+		{0x400, "O_APPEND"}, {0x800, "O_NONBLOCK"}, {oNofollow, "O_NOFOLLOW"}, {0x80000, "O_CLOEXEC"}, {0x200000, "O_PATH"}, {oDirectory, "O_DIRECTORY"}}
 	resolveFlags = [...]flag{{1, "RESOLVE_NO_XDEV"}, {2, "RESOLVE_NO_MAGICLINKS"}, {4, "RESOLVE_NO_SYMLINKS"}, {8, "RESOLVE_BENEATH"}, {16, "RESOLVE_IN_ROOT"}}
 	mountAttrs   = [...]flag{{1, "MOUNT_ATTR_RDONLY"}, {2, "MOUNT_ATTR_NOSUID"}, {4, "MOUNT_ATTR_NODEV"}, {8, "MOUNT_ATTR_NOEXEC"},
 		{0x200000, "MOUNT_ATTR_NOSYMFOLLOW"}, {0x100000, "MOUNT_ATTR_IDMAP"}}
 	propagations   = [...]flag{{1 << 18, "MS_PRIVATE"}, {1 << 19, "MS_SLAVE"}, {1 << 20, "MS_SHARED"}, {1 << 17, "MS_UNBINDABLE"}}
 	fsconfigCmds   = [...]flag{{0, "FSCONFIG_SET_FLAG"}, {1, "FSCONFIG_SET_STRING"}, {6, "FSCONFIG_CMD_CREATE"}}
+	fsopenFlags    = [...]flag{{1, "FSOPEN_CLOEXEC"}}
+	fsmountFlags   = [...]flag{{1, "FSMOUNT_CLOEXEC"}}
 	ioctls         = [...]flag{{0x8914, "SIOCSIFFLAGS"}}
 	keyctls        = [...]flag{{1, "KEYCTL_JOIN_SESSION_KEYRING"}}
 	moveMountFlags = [...]flag{{4, "MOVE_MOUNT_F_EMPTY_PATH"}, {0x40, "MOVE_MOUNT_T_EMPTY_PATH"}}

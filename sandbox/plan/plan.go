@@ -77,6 +77,9 @@ const (
 	MoveMountFlags
 	MsgFlags
 	OpenFlags
+	OpenMode // open flags with an access mode
+	FsopenFlags
+	FsmountFlags
 	OpenTreeFlags
 	PrctlOp
 	Resource

@@ -57,7 +57,14 @@ func (a Arg) append(b []byte) []byte {
 	case Octal:
 		return appendOctal(b, a.Int)
 	case FileMode:
-		return appendOctal(append(b, "S_IFREG|"...), a.Int&0o7777)
+		if b = append(b, "S_IFREG|0"...); a.Int&0o7777 == 0 {
+			return append(b, "00"...)
+		}
+		return appendOctal(b[:len(b)-1], a.Int&0o7777)
+	case OpenMode:
+		if a.Int&oAccess == 0 {
+			b = append(b, "O_RDONLY|"...)
+		}
 	case Int:
 		return strconv.AppendInt(b, int64(a.Int), 10)
 	}
