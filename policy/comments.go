@@ -19,6 +19,7 @@ type comment struct {
 // own; on the one before, if it stands behind something or is indented deeper than what follows.
 func (d *document) attachComments(tokens token.Tokens) {
 	comments := d.findComments(tokens)
+	d.comments = len(comments)
 	var all []*item
 	walkItems(d.root, func(it *item) { all = append(all, it) })
 	next := 0 // the first item that begins after the comment

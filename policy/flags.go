@@ -124,7 +124,7 @@ func setKey(p *Profile, path, value string, at Pos) *fault {
 	}
 	k := findKey(path)
 	if k.list {
-		return k.add(k.at(p), value, at)
+		return p.addTo(k, path, value, at)
 	}
 	if k.typ == tPath {
 		value = fromCommandLine(value)
@@ -133,6 +133,25 @@ func setKey(p *Profile, path, value string, at Pos) *fault {
 		return f
 	}
 	p.mark(path, at)
+	return nil
+}
+
+// addTo appends to a list; one of endpoints is a network mode of its own, and lists without places have one together.
+func (p *Profile) addTo(k *key[Profile], path, value string, at Pos) *fault {
+	if f := k.add(k.at(p), value, at); f != nil {
+		return f
+	}
+	switch k.typ {
+	case tEndpoint:
+		p.Network.Mode = NetworkAllow
+		p.mark("network", at)
+	case tArch, tWord, tPath:
+		p.mark(path, at)
+	}
+	if section, _, _ := strings.Cut(path, "."); section == "landlock" {
+		p.Landlock.Off = false
+		p.mark(section, at)
+	}
 	return nil
 }
 

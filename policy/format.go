@@ -29,7 +29,7 @@ func Format(file string, data []byte) ([]byte, error) {
 // sameAs makes sure that what was printed says the same; a formatter must never change a policy.
 func (d *document) sameAs(file string, out []byte) *Error {
 	again, err := readYAML(file, out)
-	if err != nil || !equalNodes(d.root, again.root) || !slices.Equal(d.sortedComments(), again.sortedComments()) {
+	if err != nil || len(d.sortedComments()) != d.comments || again.comments != d.comments || !equalNodes(d.root, again.root) || !slices.Equal(d.sortedComments(), again.sortedComments()) {
 		return d.errorAt(0, 0, "this file cannot be formatted without changing it", "simplify its layout")
 	}
 	return nil

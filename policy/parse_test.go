@@ -35,8 +35,8 @@ hide: [~/.ssh, "**/.env", "/etc/*.key"]
 hostname: box
 namespaces: {user: new, pid: host, net: /run/netns/x, time: {monotonic: 1h, boottime: -30m}}
 user: {uid: 0, gid: keep, host: caller, ranges: true}
-env: {keep: [PATH, "LC_*"], set: {CI: "true", EMPTY: ""}, remove: [LANG]}
-capabilities: {keep: [NET_BIND_SERVICE], ambient: [NET_BIND_SERVICE], remove: [CHOWN]}
+env: {remove: [LANG], keep: [PATH, "LC_*"], set: {CI: "true", EMPTY: ""}}
+capabilities: {remove: [CHOWN], keep: [NET_BIND_SERVICE], ambient: [NET_BIND_SERVICE]}
 syscalls:
   remove: ["@io-event", {ioctl: "uint32(cmd) != TIOCSTI"}]
   default: kill
@@ -92,8 +92,8 @@ func TestParseExample(t *testing.T) {
 		{"hostname", p.Hostname, "box"},
 		{"namespaces", p.Namespaces, Namespaces{PID: Namespace{Mode: NSHost}, Net: Namespace{NSJoin, "/run/netns/x"}, Time: TimeNamespace{New: true, Monotonic: time.Hour, Boottime: -30 * time.Minute}}},
 		{"user", p.User, User{UID: Opt[uint32]{Set: true}, Host: HostCaller, Ranges: true}},
-		{"env", p.Env, Env{Keep: []EnvKeep{{"PATH", at(25, 14)}, {"LC_*", at(25, 20)}}, Set: []EnvVar{{"CI", "true", at(25, 39)}, {"EMPTY", "", at(25, 54)}}}},
-		{"capabilities", p.Capabilities, Capabilities{Keep: []Capability{{"NET_BIND_SERVICE", at(26, 23)}}, Ambient: []Capability{{"NET_BIND_SERVICE", at(26, 52)}}}},
+		{"env", p.Env, Env{Keep: []EnvKeep{{"PATH", at(25, 30)}, {"LC_*", at(25, 36)}}, Set: []EnvVar{{"CI", "true", at(25, 55)}, {"EMPTY", "", at(25, 70)}}}},
+		{"capabilities", p.Capabilities, Capabilities{Keep: []Capability{{"NET_BIND_SERVICE", at(26, 40)}}, Ambient: []Capability{{"NET_BIND_SERVICE", at(26, 69)}}}},
 		{"syscalls.rules", p.Syscalls.Rules, []SyscallRule{
 			{Call: "socket", Expr: "in(family, AF_UNIX)", Pos: at(35, 7)},
 			{Call: "clone", Expr: "flags & CLONE_NEW_ANY == 0", Else: "errno(EAFNOSUPPORT)", Pos: at(36, 7)},
@@ -116,8 +116,8 @@ func TestParseExample(t *testing.T) {
 		{"missing", p.Missing, []MissingLayer{{LayerCgroup, at(46, 11)}, {LayerLandlock, at(46, 19)}}},
 		{"remove", p.Remove, []Removal{
 			{Section: "mounts", Value: "/old", Pos: at(20, 14)},
-			{Section: "env", Value: "LANG", Pos: at(25, 68)},
-			{Section: "capabilities", Value: "CHOWN", Pos: at(26, 80)},
+			{Section: "env", Value: "LANG", Pos: at(25, 16)},
+			{Section: "capabilities", Value: "CHOWN", Pos: at(26, 25)},
 			{Section: "syscalls", Value: "@io-event", Pos: at(28, 12)},
 			{Section: "syscalls", Value: "ioctl", Expr: "uint32(cmd) != TIOCSTI", Pos: at(28, 25)},
 			{Section: "missing", Value: "time", Pos: at(46, 38)},

@@ -311,6 +311,9 @@ func safePlain(s string, inFlow bool) bool {
 	}
 	c := s[0]
 	first := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_/~.(^$+", c) >= 0
+	if c == '-' && len(s) > 1 {
+		first = '0' <= s[1] && s[1] <= '9'
+	}
 	return first && !numeric(s) && !strings.HasPrefix(s, "...")
 }
 

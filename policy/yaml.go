@@ -84,6 +84,8 @@ type document struct {
 	root  *node // nil if there is none
 	head  []string
 	foot  []string
+
+	comments int // in the file, wherever they were attached
 }
 
 func (d *document) errorAt(line, col int, msg, hint string) *Error {
@@ -126,7 +128,7 @@ func readYAML(file string, data []byte) (d *document, err *Error) {
 	if len(f.Docs) > 0 && f.Docs[0].Body != nil {
 		d.root, err = d.convert(f.Docs[0].Body)
 	}
-	if err == nil && d.root != nil {
+	if err == nil {
 		d.attachComments(tokens)
 	}
 	return d, err

@@ -1,0 +1,144 @@
+package policy
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// Each flag, as Show says it.
+func TestFromFlag(t *testing.T) {
+	for _, c := range []struct{ name, value, want string }{
+		{"rw", ".", "mounts:\n  - {bind: ., mode: rw}"},
+		{"rw", "src", "mounts:\n  - {bind: ./src, mode: rw}"},
+		{"ro", "/a:/b", "mounts:\n  - {bind: /a, target: /b}"},
+		{"ro", "/a:/a", "mounts:\n  - {bind: /a}"},
+		{"ro", `/a\:b:/c\:d`, `mounts:` + "\n" + `  - {bind: "/a:b", target: "/c:d"}`},
+		{"ro", "~/x", "mounts:\n  - {bind: ~/x}"},
+		{"tmpfs", "/tmp", "mounts:\n  - {tmpfs: /tmp}"},
+		{"tmpfs", "/tmp:1GiB", "mounts:\n  - {tmpfs: /tmp, size: 1GiB}"},
+		{"mount", "{overlay: /usr}", "mounts:\n  - {overlay: /usr, upper: tmp}"},
+		{"mount", "{bind: /a, optional: true}", "mounts:\n  - {bind: /a, optional: true}"},
+		{"hide", "**/.env", "hide:\n  - \"**/.env\""},
+		{"root", "host", "root: {host: ro}"},
+		{"root", "empty", "root: {empty: true}"},
+		{"root", "rootfs", "root: {dir: ./rootfs}"},
+		{"hostname", "h", "hostname: h"},
+		{"net", "none", "namespaces:\n  net: new\nnetwork: none"},
+		{"net", "host", "namespaces:\n  net: host\nnetwork: host"},
+		{"net", "/run/netns/x", "namespaces:\n  net: /run/netns/x\nnetwork: none"},
+		{"net-allow", "a.example:443", "network:\n  allow:\n    - a.example:443"},
+		{"ns", "ipc=host", "namespaces:\n  ipc: host"},
+		{"ns", "time=new", "namespaces:\n  time: new"},
+		{"ns", "time={boottime: 1h}", "namespaces:\n  time: {boottime: 1h}"},
+		{"uid", "0", "user:\n  uid: 0"},
+		{"gid", "keep", "user:\n  gid: keep"},
+		{"host-user", "caller", "user:\n  host: caller"},
+		{"ranges", "", "user:\n  ranges: true"},
+		{"env", "A=b=c", "env:\n  set:\n    A: b=c"},
+		{"env", "A=", "env:\n  set:\n    A: \"\""},
+		{"keep-env", "LC_*", "env:\n  keep:\n    - LC_*"},
+		{"cap", "NET_RAW", "capabilities:\n  keep:\n    - NET_RAW"},
+		{"ambient-cap", "NET_RAW", "capabilities:\n  ambient:\n    - NET_RAW"},
+		{"allow-syscall", "@io-event", "syscalls:\n  allow:\n    - \"@io-event\""},
+		{"deny-syscall", "ptrace", "syscalls:\n  deny:\n    - ptrace"},
+		{"rule", "read: fd == 0", "syscalls:\n  rules:\n    - {read: fd == 0}"},
+		{"syscall-default", "kill", "syscalls:\n  default: kill"},
+		{"syscall-unknown", "kill", "syscalls:\n  unknown: kill"},
+		{"arch", "i386", "syscalls:\n  arches: [i386]"},
+		{"landlock", "off", "landlock: off"},
+		{"no-landlock", "", "landlock: off"},
+		{"landlock-read", "/a/", "landlock:\n  read:\n    - /a"},
+		{"landlock-write", "x", "landlock:\n  write:\n    - ./x"},
+		{"landlock-execute", "/a", "landlock:\n  execute:\n    - /a"},
+		{"landlock-scope", "signal", "landlock:\n  scope: [signal]"},
+		{"memory", "2GiB", "limits:\n  memory: 2GiB"},
+		{"swap", "0", "limits:\n  swap: 0"},
+		{"cpus", "1.5", "limits:\n  cpus: 1.5"},
+		{"pids", "9", "limits:\n  pids: 9"},
+		{"timeout", "90s", "limits:\n  wall: 1m30s"},
+		{"cpu-time", "1h", "limits:\n  cpu-time: 1h"},
+		{"output", "1MB", "limits:\n  output: 1MB"},
+		{"rlimit", "nofile=10", "limits:\n  rlimits:\n    nofile: 10"},
+		{"workdir", "/src", "process:\n  workdir: /src"},
+		{"umask", "027", "process:\n  umask: \"0027\""},
+		{"nice", "-5", "process:\n  nice: -5"},
+		{"oom-score-adj", "100", "process:\n  oom-score-adj: 100"},
+		{"tty", "inherit", "tty: inherit"},
+		{"on-denial", "report", "on-denial: report"},
+		{"missing", "cgroup", "missing:\n  - cgroup"},
+		{"remove", "mounts=/tmp/", "mounts:\n  - {remove: /tmp}"},
+		{"remove", "env=LANG", "env:\n  remove:\n    - LANG"},
+		{"remove", "syscalls=read: fd == 0", "syscalls:\n  remove:\n    - {read: fd == 0}"},
+	} {
+		t.Run(c.name+" "+c.value, func(t *testing.T) {
+			p := &Profile{}
+			if err := FromFlag(p, c.name, c.value); err != nil {
+				t.Fatal(err)
+			}
+			spelt := strings.TrimSpace("--" + c.name + " " + c.value)
+			shown := string(Show(p))
+			if got := strings.ReplaceAll(shown, " # "+spelt, ""); got != c.want+"\n" || got == shown {
+				t.Errorf("got\n%s\nwant\n%s", shown, c.want)
+			}
+		})
+	}
+}
+
+func TestFlagPlace(t *testing.T) {
+	p := &Profile{}
+	if err := FromFlag(p, "hostname", "h"); err != nil {
+		t.Fatal(err)
+	}
+	if at := p.Source("hostname"); at != (Pos{File: "command line", Flag: "--hostname h"}) {
+		t.Errorf("%+v", at)
+	}
+	base := parse(t, "f", "root: {dir: /a}\nhostname: x\n")
+	if err := FromFlag(p, "overlay", "tmp"); err != nil {
+		t.Fatal(err)
+	}
+	want := "root: {dir: /a, overlay: tmp} # f:1\nhostname: h # --hostname h\n"
+	if got := string(Show(Merge(base, p))); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	for _, f := range []struct{ name, value string }{{"root", "/r"}, {"root-mode", "rw"}, {"overlay", "none"}, {"enter", "chroot"}} {
+		if err := FromFlag(p, f.name, f.value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := Merge(base, p).Root; got != (Root{Kind: RootDir, Dir: "/r", Write: true, Enter: EnterChroot}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestFlagErrors(t *testing.T) {
+	for _, c := range []struct{ name, value, want string }{
+		{"hosntame", "x", `unknown flag --hosntame; did you mean "hostname"?`},
+		{"rw", "../x", `--rw ../x: "../x": ".." in a path; write the path that is meant`},
+		{"rw", "", `--rw : an empty path`},
+		{"rw", "/a:", `--rw /a:: an empty path`},
+		{"ro", "/x:/", `--ro /x:/: a mount over the whole tree; use root:`},
+		{"tmpfs", "/tmp:1Gi", `--tmpfs /tmp:1Gi: unknown unit "Gi"; units are KiB MiB GiB TiB and kB MB GB TB`},
+		{"mount", "/a", `--mount /a: want a mapping; such as {bind: /src, target: /dst}`},
+		{"mount", "{bnd: /a}", `--mount {bnd: /a}: unknown key "bnd"; did you mean "bind"?`},
+		{"mount", "{bind: /a", `--mount {bind: /a: not YAML: could not find flow mapping end token '}'`},
+		{"net", "hots", `--net hots: "hots" is not a network; did you mean "host"?`},
+		{"ns", "nets=new", `--ns nets=new: "nets" is not a namespace; KIND=new, KIND=host or KIND=PATH; kinds are user, mount, pid, ipc, uts, cgroup, net, time`},
+		{"env", "A", `--env A: "A" has no value; NAME=VALUE sets it; --keep-env A passes it on`},
+		{"env", "=x", `--env =x: "" is not a variable's name`},
+		{"cap", "net_raw", `--cap net_raw: "net_raw" is not a capability; did you mean "NET_RAW"?`},
+		{"rule", "read", `--rule read: "read" is not a rule; such as "socket: family == AF_UNIX"`},
+		{"rlimit", "nofile", `--rlimit nofile: "nofile" has no value; NAME=VALUE`},
+		{"rlimit", "nofile=x", `--rlimit nofile=x: "x" is not a number; a number, or unlimited`},
+		{"landlock", "on", `--landlock on: "on" is not known here; it is off`},
+		{"timeout", "30", `--timeout 30: "30" has no unit; such as 30s; units are h, m, s, ms`},
+		{"remove", "hide=/a", `--remove hide=/a: "hide=/a" is not SECTION=VALUE; sections are mounts, env, capabilities, syscalls, landlock, limits, missing`},
+		{"hostname", "\x1b[2J", `--hostname \x1b[2J: "\x1b[2J" is not a host name; letters, digits, '.', '_' and '-'`},
+	} {
+		err := FromFlag(&Profile{}, c.name, c.value)
+		var e *Error
+		if !errors.As(err, &e) || e.Error() != c.want {
+			t.Errorf("--%s %s:\n got %v\nwant %s", c.name, c.value, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package policy
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+)
+
+func seed(f *testing.F) {
+	files, err := filepath.Glob("../profiles/*.yaml")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no shipped profiles", err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(example))
+	f.Add([]byte("a: [b, # c\n  {d: e}] # f\n# g\n\n  # h\n"))
+	f.Add([]byte("a: |+\n  b\n\nc: >2-\n   d\n  e\n\"f\": 'g\n\n  h'\n"))
+}
+
+// What is accepted can be shown and read back, and validating it never fails in another way than with errors.
+func FuzzParse(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p, err := Parse("f", data)
+		if err != nil {
+			if len(first(err)) == 0 {
+				t.Fatalf("an error without a message: %v", err)
+			}
+			return
+		}
+		shown := Show(p)
+		q, err := Parse("shown", shown)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, shown)
+		}
+		if a, b := plain(p), plain(q); !reflect.DeepEqual(a, b) {
+			t.Fatalf("shown as\n%s\n got %+v\nwant %+v", shown, b, a)
+		}
+		_ = Validate(p)
+		if m := Merge(&Profile{}, p); !reflect.DeepEqual(plain(m), plain(p)) {
+			t.Fatalf("merging over nothing changes it: %+v, %+v", m, p)
+		}
+	})
+}
+
+func FuzzFormat(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		out, err := Format("f", data)
+		if err != nil {
+			return
+		}
+		again, err := Format("f", out)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if !bytes.Equal(out, again) {
+			t.Fatalf("once\n%s\ntwice\n%s", out, again)
+		}
+		p, err := Parse("f", data)
+		q, err2 := Parse("f", out)
+		if (err == nil) != (err2 == nil) || err == nil && !reflect.DeepEqual(plain(p), plain(q)) {
+			t.Fatalf("formatting changes what it says: %v, %v", err, err2)
+		}
+	})
+}
+
+func FuzzFromFlag(f *testing.F) {
+	for _, flag := range flags {
+		f.Add(flag.Name, "/a:b=c")
+	}
+	f.Add("mount", "{bind: /a}")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		p := &Profile{}
+		if FromFlag(p, name, value) != nil {
+			return
+		}
+		if q, err := Parse("shown", Show(p)); err != nil && p.namesTree() {
+			t.Fatalf("--%s %q: %v\n%s", name, value, err, Show(p))
+		} else if err == nil && q == nil {
+			t.Fatal("neither a profile nor an error")
+		}
+	})
+}

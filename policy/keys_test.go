@@ -1,0 +1,225 @@
+package policy
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/syndtr/gocapability/capability"
+
+	"cordon/policy/filter"
+)
+
+// Every field of Profile has its key: a field that is forgotten could be neither written nor merged.
+func TestEveryFieldHasAKey(t *testing.T) {
+	p := &Profile{}
+	reached := map[uintptr]bool{}
+	add := func(ptr any) { reached[reflect.ValueOf(ptr).Pointer()] = true }
+	for i := range language {
+		if language[i].at != nil {
+			add(language[i].at(p))
+		}
+		for j := range language[i].keys {
+			add(language[i].keys[j].at(p))
+		}
+	}
+	for _, f := range rootForms {
+		for _, k := range f.keys {
+			if k.at != nil {
+				add(k.at(&p.Root))
+			}
+		}
+	}
+	for _, f := range timeKeys {
+		add(f.at(&p.Namespaces.Time))
+	}
+	apart := []string{"Profile.Remove", "Profile.Sources", "Root.Kind", "Landlock.Off", "Network.Mode", "TimeNamespace.New", "TimeNamespace.Path"}
+	walkFields(reflect.ValueOf(p).Elem(), func(name string, ptr uintptr) {
+		if !reached[ptr] && !slices.Contains(apart, name) {
+			t.Errorf("%s has no key", name)
+		}
+	})
+}
+
+// walkFields calls f for every leaf of the sections.
+func walkFields(v reflect.Value, f func(string, uintptr)) {
+	for i := range v.NumField() {
+		x := v.Field(i)
+		opt := strings.HasPrefix(x.Type().Name(), "Opt[") || x.Type() == reflect.TypeFor[Namespace]()
+		if x.Kind() == reflect.Struct && !opt {
+			walkFields(x, f)
+			continue
+		}
+		f(v.Type().Name()+"."+v.Type().Field(i).Name, x.Addr().Pointer())
+	}
+}
+
+// Every field of Mount is a key of some form.
+func TestEveryMountFieldHasAKey(t *testing.T) {
+	m := &Mount{}
+	reached := map[uintptr]bool{}
+	for _, f := range mountForms {
+		for _, k := range f.keys {
+			reached[reflect.ValueOf(k.at(m)).Pointer()] = true
+		}
+	}
+	walkFields(reflect.ValueOf(m).Elem(), func(name string, ptr uintptr) {
+		if !reached[ptr] && name != "Mount.Kind" && !strings.HasPrefix(name, "Pos.") {
+			t.Errorf("%s has no key", name)
+		}
+	})
+}
+
+// Every key has its flag, and every flag a key; scalars can be copied and compared.
+func TestEveryKeyHasAFlag(t *testing.T) {
+	withoutFlag := []string{"version", "name", "about", "extends"}
+	var visit func(keys []Key)
+	visit = func(keys []Key) {
+		for _, k := range keys {
+			section := k.Keys != nil && k.Other == ""
+			if k.Flag == "" && !section && !slices.Contains(withoutFlag, k.Path) {
+				t.Errorf("%s has no flag", k.Path)
+			}
+			if k.Flag != "" && !slices.Contains(flagNames(), k.Flag) {
+				t.Errorf("%s: no flag --%s", k.Path, k.Flag)
+			}
+			if k.Doc == "" || k.Example == "" && !section {
+				t.Errorf("%s has no words or no example", k.Path)
+			}
+			if k.Name != "time" {
+				visit(k.Keys)
+			}
+		}
+	}
+	visit(Language())
+	for _, f := range flags {
+		if f.set == nil && !strings.HasPrefix(f.Key, "root.") && findKey(f.Key) == nil {
+			t.Errorf("--%s sets no key %q", f.Name, f.Key)
+		}
+	}
+	eachScalar(func(section string, k *key[Profile]) {
+		a, b := &Profile{}, &Profile{}
+		if k.example != "" {
+			value := strings.Trim(k.example, `"`)
+			if k.typ == tTime {
+				value = "new"
+			}
+			if f := k.set(k.at(a), value); f != nil {
+				t.Errorf("%s: the example %q: %s", join(section, k.name), value, f.msg)
+			}
+		}
+		copyScalar(k.at(b), k.at(a))
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("%s is not copied", join(section, k.name))
+		}
+	})
+}
+
+// The examples of the table are examples.
+func TestExamples(t *testing.T) {
+	var visit func(keys []Key, indent string)
+	visit = func(keys []Key, prefix string) {
+		for _, k := range keys {
+			if k.Example != "" {
+				text := prefix + k.Name + ": " + k.Example + strings.Repeat("}", strings.Count(prefix, "{")) + "\n"
+				if _, err := Parse("example", []byte(text)); err != nil {
+					t.Errorf("%s: %v", k.Path, err)
+				}
+			}
+			visit(k.Keys, prefix+k.Name+": {")
+		}
+	}
+	visit(Language(), "")
+	for _, f := range mountForms {
+		for i, k := range f.keys {
+			text := "mounts: [{" + f.keys[0].name + ": " + f.keys[0].example
+			if f.kind == string(MountSymlink) && i != 1 {
+				text += ", to: x"
+			}
+			if i > 0 {
+				text += ", " + k.name + ": " + k.example
+			}
+			if _, err := Parse("example", []byte(text+"}]\n")); err != nil {
+				t.Errorf("%s.%s: %v", f.kind, k.name, err)
+			}
+		}
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	all := capability.List()
+	if len(all) > len(capNames) {
+		t.Errorf("%d capabilities, the reference has %d", len(capNames), len(all))
+	}
+	for _, c := range all {
+		name := strings.ToUpper(c.String())
+		if n, ok := CapabilityNumber(name); !ok || n != int(c) || CapabilityName(int(c)) != name {
+			t.Errorf("%s = %d, %v; the reference says %d", name, n, ok, c)
+		}
+	}
+	if CapabilityName(40) != "CHECKPOINT_RESTORE" || CapabilityName(41) != "" || CapabilityName(-1) != "" {
+		t.Error("the ends of the table")
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want int64
+		back string
+	}{
+		{"0", 0, "0"}, {"1", 1, "1"}, {"1B", 1, "1"}, {"1023", 1023, "1023"}, {"1024", 1024, "1KiB"}, {"1KiB", 1024, "1KiB"},
+		{"1kB", 1000, "1000"}, {"1.5GiB", 3 << 29, "1536MiB"}, {"0.000001MB", 1, "1"}, {"1.05MB", 1050000, "1050000"},
+		{"2TiB", 2 << 40, "2TiB"}, {"8388607TiB", 8388607 << 40, "8388607TiB"},
+	} {
+		n, err := ParseSize(c.in)
+		if err != nil || n != c.want || FormatSize(n) != c.back {
+			t.Errorf("%s = %d (%s), %v", c.in, n, FormatSize(n), err)
+		}
+	}
+	for _, in := range []string{"", "-1", "+1", "1 MiB", "1K", "1KIB", "1mb", "1_000", "0x10", "01", "1.5", "1.MiB", ".5MiB",
+		"1.0000001MiB", "8388608TiB", "9223372036854775808", "1e3", "١MiB", "MiB", "1.5B"} {
+		if n, err := ParseSize(in); err == nil {
+			t.Errorf("%q accepted as %d", in, n)
+		}
+	}
+}
+
+func TestCleanPath(t *testing.T) {
+	for in, want := range map[string]string{
+		"/": "/", "//": "/", "/a/": "/a", "/a//b/./c": "/a/b/c", ".": ".", "./": ".", "./.": ".", "./a/": "./a", "././a": "./a",
+		"~": "~", "~/": "~", "~/a//b": "~/a/b",
+	} {
+		if f := checkPath(in); f != nil {
+			t.Errorf("%q: %s", in, f.msg)
+		}
+		if got := cleanPath(in); got != want {
+			t.Errorf("cleanPath(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestSuggest(t *testing.T) {
+	words := []string{"mounts", "hide", "hostname", "mode"}
+	for in, want := range map[string]string{
+		"mount": "mounts", "mdoe": "mode", "Mode": "mode", "hosntame": "hostname", "x": "", "": "", "hidden": "hide", "hiding": "",
+		strings.Repeat("m", 1000): "",
+	} {
+		if got := Suggest(in, words); got != want {
+			t.Errorf("Suggest(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestFilter(t *testing.T) {
+	p := parse(t, "f", example)
+	spec, err := p.Syscalls.Filter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(spec.Allow) != 1 || spec.Allow[0].Name != "@system-service" || spec.Allow[0].From != "f:32" || len(spec.Rules) != 3 ||
+		spec.Rules[1].Else.Errno != 97 || spec.Default.Kind != filter.Kill || len(spec.Foreign) != 1 {
+		t.Errorf("%+v", spec)
+	}
+}
