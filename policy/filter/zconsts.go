@@ -5551,7 +5551,7 @@ var errnoNames = [135]string{
 	114: "EALREADY",
 	115: "EINPROGRESS",
 	116: "ESTALE",
-	117: "EUCLEAN",
+	117: "EFSCORRUPTED",
 	118: "ENOTNAM",
 	119: "ENAVAIL",
 	120: "EISNAM",

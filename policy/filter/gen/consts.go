@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"log"
+	"maps"
 	"math/big"
 	"path/filepath"
 	"slices"
@@ -211,7 +212,8 @@ func literal(v *big.Int) string {
 func errnos(b *bytes.Buffer, all map[string]*values) {
 	byNr := map[int64]string{}
 	max := int64(0)
-	for n, v := range all {
+	for _, n := range slices.Sorted(maps.Keys(all)) {
+		v := all[n]
 		if n[0] != 'E' || strings.Contains(n, "_") || v[0] == nil || v[0].Int64() > 4095 || strings.HasPrefix(n, "EPOLL") {
 			continue
 		}

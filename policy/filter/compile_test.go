@@ -1,0 +1,442 @@
+package filter
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	allowed = Action{Kind: Allow}
+	killed  = Action{Kind: Kill}
+	ePERM   = Action{Errno, 1}
+	eNOSYS  = Action{Errno, 38}
+)
+
+func mustCompile(t *testing.T, s Spec, arch Arch) *Program {
+	t.Helper()
+	p, err := Compile(s, arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func nr(t *testing.T, a Arch, call string) int32 {
+	t.Helper()
+	n, ok := Number(a, call)
+	if !ok {
+		t.Fatalf("%s has no %s", a, call)
+	}
+	return int32(n)
+}
+
+// want runs one call by name.
+func want(t *testing.T, p *Program, abi Arch, call string, a Action, args ...uint64) {
+	t.Helper()
+	n := nr(t, abi, call)
+	if abi == X32 {
+		n |= X32Bit
+	}
+	wantNr(t, p, abi, n, a, args...)
+}
+
+func wantNr(t *testing.T, p *Program, abi Arch, nr int32, a Action, args ...uint64) {
+	t.Helper()
+	d := Data{Nr: nr, Arch: abi.Audit()}
+	copy(d.Args[:], args)
+	if got := p.Action(&d); got != a {
+		t.Errorf("%s, number %d, %#x: %v, want %v", abi, nr, args, got, a)
+	}
+}
+
+func items(names ...string) (is []Item) {
+	for i, n := range names {
+		is = append(is, Item{n, fmt.Sprintf("p.yaml:%d", i+1)})
+	}
+	return is
+}
+
+func TestZeroSpec(t *testing.T) {
+	p := mustCompile(t, Spec{}, AMD64)
+	want(t, p, AMD64, "read", ePERM)
+	want(t, p, AMD64, "exit_group", ePERM)
+	wantNr(t, p, AMD64, 400, eNOSYS)
+	wantNr(t, p, AMD64, 100000, eNOSYS)
+	wantNr(t, p, AMD64, -1, eNOSYS)
+	wantNr(t, p, I386, 1, killed)
+}
+
+// Row 22 of the threat model: a denied call by another architecture's number, and what stands for it there.
+func TestForeign(t *testing.T) {
+	s := Spec{Allow: items("@system-service", "socketcall"), Rules: []Rule{{Call: "socket", Expr: "in(family, AF_UNIX, AF_INET)", From: "p.yaml:9"}}}
+	for _, native := range []Arch{AMD64, ARM64, RISCV64} {
+		p := mustCompile(t, s, native)
+		for _, abi := range []Arch{AMD64, ARM64, RISCV64, I386, ARM} {
+			if abi != native {
+				for nr := range int32(600) {
+					wantNr(t, p, abi, nr, killed)
+				}
+			}
+		}
+	}
+	p := mustCompile(t, s, AMD64)
+	for nr := range int32(1024) {
+		wantNr(t, p, AMD64, nr|X32Bit, killed)
+	}
+	wantNr(t, p, AMD64, -1, eNOSYS) // what a tracer puts there to skip a call is no x32 number
+	wantNr(t, p, AMD64, -2, killed)
+
+	s.Foreign = []Arch{I386, X32}
+	p = mustCompile(t, s, AMD64)
+	want(t, p, I386, "socket", allowed, 1)
+	want(t, p, I386, "socket", ePERM, 40)
+	want(t, p, I386, "socketcall", ePERM, 1)
+	want(t, p, I386, "getpid", allowed)
+	want(t, p, X32, "socket", ePERM, 40)
+	want(t, p, X32, "readv", allowed)
+	wantNr(t, p, X32, 19|X32Bit, eNOSYS) // readv's number on amd64: x32 has its own
+	if len(p.Warnings) != 1 || !strings.Contains(p.Warnings[0].Msg, "socketcall is denied") || !reflect.DeepEqual(p.Warnings[0].From, []string{"p.yaml:2"}) {
+		t.Errorf("warnings %+v", p.Warnings)
+	}
+	s.Foreign = []Arch{ARM}
+	want(t, mustCompile(t, s, ARM64), ARM, "getpid", allowed)
+}
+
+// The multiplexers are open only where everything that they stand for is.
+func TestMultiplexers(t *testing.T) {
+	all := Spec{Foreign: []Arch{I386}, Allow: items("@network-io", "@ipc")}
+	p := mustCompile(t, all, AMD64)
+	want(t, p, I386, "socketcall", allowed, 1)
+	want(t, p, I386, "ipc", allowed)
+	for _, c := range []struct {
+		name string
+		mod  func(*Spec)
+		mux  string
+	}{
+		{"a rule", func(s *Spec) { s.Rules = []Rule{{Call: "socket", Expr: "family == AF_UNIX"}} }, "socketcall"},
+		{"an action", func(s *Spec) { s.Rules = []Rule{{Call: "connect", Expr: "errno(EACCES)"}} }, "socketcall"},
+		{"a denial", func(s *Spec) { s.Deny = items("bind") }, "socketcall"},
+		{"a rule of its own", func(s *Spec) {
+			s.Rules = []Rule{{Call: "socket", Expr: "family == AF_UNIX"}, {Call: "socketcall", Expr: "call == 1"}}
+		}, "socketcall"},
+		{"not all allowed", func(s *Spec) { s.Allow = items("@network-io", "ipc", "semop") }, "ipc"},
+	} {
+		s := all
+		c.mod(&s)
+		p := mustCompile(t, s, AMD64)
+		for call := range uint64(25) {
+			want(t, p, I386, c.mux, ePERM, call)
+		}
+	}
+}
+
+// A denial and a rule hold for the 32-bit variants of their call.
+func TestVariants(t *testing.T) {
+	s := Spec{Foreign: []Arch{I386}, Allow: items("@known"), Deny: items("setuid"), Rules: []Rule{
+		{Call: "fcntl", Expr: "cmd != F_SETLEASE"}, {Call: "mmap", Expr: "prot & PROT_EXEC == 0"}, {Call: "chown", Expr: "owner == 1000"},
+	}}
+	p := mustCompile(t, s, AMD64)
+	want(t, p, I386, "setuid", ePERM)
+	want(t, p, I386, "setuid32", ePERM)
+	want(t, p, I386, "setgid32", allowed)
+	want(t, p, I386, "fcntl64", ePERM, 0, 1024)
+	want(t, p, I386, "fcntl64", allowed, 0, 1)
+	want(t, p, I386, "mmap2", ePERM, 0, 4096, 4)
+	want(t, p, I386, "mmap2", allowed, 0, 4096, 3)
+	want(t, p, I386, "mmap", ePERM, 0, 4096, 3) // its arguments stand behind a pointer
+	want(t, p, AMD64, "mmap", allowed, 0, 4096, 3)
+	want(t, p, I386, "chown", allowed, 0, 0x10000|1000) // of which the kernel reads 16 bits
+	want(t, p, I386, "chown32", ePERM, 0, 0x10000|1000)
+	if len(p.Warnings) != 1 || p.Warnings[0].Msg != "on i386 mmap is denied: its arguments stand behind a pointer" {
+		t.Errorf("warnings %+v", p.Warnings)
+	}
+}
+
+// Row 24: numbers newer than the table and holes get Unknown, known calls the Default.
+func TestUnknown(t *testing.T) {
+	for _, native := range []Arch{AMD64, ARM64, RISCV64, I386, ARM} {
+		p := mustCompile(t, Spec{Allow: items("read"), Default: killed, Unknown: Action{Errno, 99}}, native)
+		for n := range uint32(2000) {
+			a := Action{Errno, 99}
+			if name, ok := Name(native, n); ok {
+				a = killed
+				if name == "read" {
+					a = allowed
+				}
+			}
+			wantNr(t, p, native, int32(n), a)
+		}
+	}
+	_, err := Compile(Spec{Allow: items("read", "opennat", "@files-system", "process", strings.Repeat("x", 1000))}, AMD64)
+	var errs Errors
+	if !errors.As(err, &errs) || len(errs) != 4 {
+		t.Fatalf("error %v", err)
+	}
+	for i, w := range []string{
+		`p.yaml:2: unknown system call "opennat" (did you mean openat?)`,
+		`p.yaml:3: unknown group "@files-system" (did you mean @file-system?)`,
+		`p.yaml:4: unknown system call "process" (did you mean @process?)`,
+	} {
+		if errs[i].Error() != w {
+			t.Errorf("%q, want %q", errs[i], w)
+		}
+	}
+}
+
+// Row 26: what the kernel does not read, a rule does not compare (CVE-2017-5226, CVE-2019-10063).
+func TestTruncation(t *testing.T) {
+	s := Spec{Allow: items("@system-service"), Foreign: []Arch{I386}, Rules: []Rule{
+		{Call: "ioctl", Expr: "cmd != TIOCSTI && cmd != TIOCLINUX"},
+		{Call: "socket", Expr: "family != AF_VSOCK"},
+		{Call: "chmod", Expr: "mode & 06000 == 0 && mode != 0777"},
+		{Call: "fchownat", Expr: "dirfd == AT_FDCWD"},
+		{Call: "kill", Expr: "pid > 0"},
+		{Call: "mprotect", Expr: "prot == PROT_READ"},
+		{Call: "clone", Expr: "flags != CLONE_NEWUSER"},
+	}}
+	p := mustCompile(t, s, AMD64)
+	for _, high := range []uint64{0, 1, 1 << 31, 1<<32 - 1} {
+		h := high << 32
+		want(t, p, AMD64, "ioctl", ePERM, 0, 0x5412|h)
+		want(t, p, AMD64, "ioctl", ePERM, 0, 0x541c|h)
+		want(t, p, AMD64, "ioctl", allowed, 0, 0x5401|h)
+		want(t, p, I386, "ioctl", ePERM, 0, 0x5412|h)
+		want(t, p, AMD64, "socket", ePERM, 40|h)
+		want(t, p, AMD64, "chmod", ePERM, 0, 04755|h)
+		want(t, p, AMD64, "chmod", ePERM, 0, 0777|h)
+		want(t, p, AMD64, "chmod", ePERM, 0, 0777|0x10000) // umode_t has 16 bits
+		want(t, p, AMD64, "fchownat", allowed, 0xffffff9c|h)
+		want(t, p, AMD64, "kill", allowed, 7|h)
+		want(t, p, AMD64, "kill", ePERM, 0xffffffff|h)
+		want(t, p, AMD64, "kill", ePERM, 0|h)
+		want(t, p, AMD64, "clone", ePERM, 0x10000000|h)
+		want(t, p, I386, "mprotect", allowed, 0, 0, 1|h) // int 0x80 from 64-bit code leaves anything there
+	}
+	want(t, p, AMD64, "mprotect", allowed, 0, 0, 1)
+	want(t, p, AMD64, "mprotect", ePERM, 0, 0, 1|1<<32) // an unsigned long: the kernel reads it all
+	_, err := Compile(Spec{Rules: []Rule{{Call: "openat", Expr: `flags == 0 && pathname == 0`, From: "p.yaml:3"}}}, AMD64)
+	if w := "p.yaml:3: column 15: argument pathname of openat is a pointer: what it points to can change after the check (reg1 is the address itself)"; err == nil || err.Error() != w {
+		t.Errorf("%v, want %s", err, w)
+	}
+}
+
+// Row 25, as far as groups go: what no ordinary program needs is in no group for ordinary programs.
+func TestSystemService(t *testing.T) {
+	p := mustCompile(t, Spec{Allow: items("@system-service")}, AMD64)
+	for _, n := range strings.Fields(`io_uring_setup io_uring_enter io_uring_register userfaultfd add_key keyctl request_key process_vm_readv process_vm_writev
+		name_to_handle_at open_by_handle_at bpf perf_event_open ptrace kcmp pidfd_getfd process_madvise unshare setns mount umount2 pivot_root chroot
+		open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick mount_setattr kexec_load kexec_file_load init_module finit_module delete_module reboot
+		swapon swapoff settimeofday clock_settime adjtimex modify_ldt iopl ioperm acct quotactl syslog sethostname setdomainname vhangup lookup_dcookie uselib`) {
+		want(t, p, AMD64, n, ePERM)
+	}
+	for _, n := range strings.Fields(`read write openat execve exit_group clone clone3 socket mmap futex statx rt_sigaction epoll_wait getrandom wait4 setuid`) {
+		want(t, p, AMD64, n, allowed)
+	}
+}
+
+func TestDenyBeatsAll(t *testing.T) {
+	s := Spec{Allow: items("@known", "ptrace"), Deny: items("@debug", "read"), Rules: []Rule{
+		{Call: "ptrace", Expr: "true", From: "p.yaml:7"}, {Call: "kcmp", Expr: "allow", From: "p.yaml:8"}, {Call: "read", Expr: "fd == 0", From: "p.yaml:9"},
+	}}
+	p := mustCompile(t, s, AMD64)
+	for _, n := range []string{"ptrace", "kcmp", "read", "perf_event_open"} {
+		want(t, p, AMD64, n, ePERM)
+	}
+	s.Default = allowed
+	p = mustCompile(t, s, AMD64)
+	want(t, p, AMD64, "ptrace", ePERM) // a default that lets pass does not undo a denial
+	want(t, p, AMD64, "write", allowed)
+	if len(p.Warnings) != 3 || !strings.Contains(p.Warnings[0].Msg, "the rule for ptrace has no effect") {
+		t.Errorf("%+v", p.Warnings)
+	}
+	p = mustCompile(t, Spec{Allow: items("read"), Deny: []Item{{"read", "q.yaml:2"}}}, AMD64)
+	if !reflect.DeepEqual(p.Warnings, []Warning{{[]string{"p.yaml:1", "q.yaml:2"}, "read is allowed and denied: it is denied"}}) {
+		t.Errorf("%+v", p.Warnings)
+	}
+}
+
+func TestRules(t *testing.T) {
+	s := Spec{Allow: items("kill"), Default: killed, Rules: []Rule{
+		{Call: "kill", Expr: "sig == 0"}, {Call: "kill", Expr: "pid == 1", Else: ePERM},
+		{Call: "socket", Expr: "family == 1"}, // not in Allow
+		{Call: "clone3", Expr: "errno(ENOSYS)"}, {Call: "clone3", Expr: "true"},
+		{Call: "@clock", Expr: "errno(EACCES)"},
+		{Call: "prctl", Expr: "log"}, {Call: "prctl", Expr: "op == 1"},
+		{Call: "read", Expr: "errno(5)"}, {Call: "read", Expr: "errno(6)"}, {Call: "read", Expr: "allow"},
+	}}
+	p := mustCompile(t, s, AMD64)
+	want(t, p, AMD64, "kill", allowed, 1, 0)
+	want(t, p, AMD64, "kill", ePERM, 2, 0)
+	want(t, p, AMD64, "kill", killed, 1, 1)
+	want(t, p, AMD64, "kill", killed, 2, 1) // the more severe of the two
+	want(t, p, AMD64, "socket", allowed, 1)
+	want(t, p, AMD64, "socket", killed, 2)
+	want(t, p, AMD64, "clone3", eNOSYS)
+	want(t, p, AMD64, "settimeofday", Action{Errno, 13})
+	want(t, p, AMD64, "prctl", Action{Kind: Log}, 1)
+	want(t, p, AMD64, "prctl", killed, 2)
+	want(t, p, AMD64, "read", Action{Errno, 6}) // the later
+	var msgs []string
+	for _, w := range p.Warnings {
+		msgs = append(msgs, w.Msg)
+	}
+	if !slices.Equal(msgs, []string{"the condition on clone3 always holds", "two actions for read: errno(EIO) and errno(ENXIO)", "two actions for read: errno(EIO) and allow", "two actions for read: errno(ENXIO) and allow"}) {
+		t.Errorf("%q", msgs)
+	}
+}
+
+// A profile that forbids execve later on lets the launcher's own pass by a number in the unused sixth argument.
+func TestNonce(t *testing.T) {
+	p := mustCompile(t, Spec{Rules: []Rule{{Call: "execveat", Expr: "nonce == 0xfedcba9876543210"}}}, AMD64)
+	want(t, p, AMD64, "execveat", allowed, 0, 0, 0, 0, 0, 0xfedcba9876543210)
+	want(t, p, AMD64, "execveat", ePERM, 0, 0, 0, 0, 0, 0xfedcba9876543211)
+	want(t, p, AMD64, "execveat", ePERM, 0, 0, 0, 0, 0, 0x76543210)
+	want(t, p, AMD64, "execve", ePERM)
+}
+
+func TestSpecErrors(t *testing.T) {
+	for _, c := range []struct {
+		spec Spec
+		arch Arch
+		want string
+	}{
+		{Spec{}, X32, `no filter can be made for architecture "x32"`},
+		{Spec{}, NoArch, `no filter can be made for architecture "none"`},
+		{Spec{Foreign: []Arch{ARM}}, AMD64, `amd64 kernels run no arm calls`},
+		{Spec{Default: Action{Errno, 5000}}, AMD64, `impossible default action errno(5000)`},
+		{Spec{Unknown: Action{Kind: 77}}, AMD64, `impossible action for unknown calls kind(77)`},
+		{Spec{Rules: []Rule{{Call: "@debug", Expr: "pid == 1", From: "f:1"}}}, AMD64, `f:1: a condition is about one call's arguments; @debug is a group (a group can be given an action, such as errno(ENOSYS))`},
+		{Spec{Rules: []Rule{{Call: "@debgu", Expr: "kill", From: "f:1"}}}, AMD64, `f:1: unknown group "@debgu" (did you mean @debug?)`},
+		{Spec{Rules: []Rule{{Call: "read", Expr: "errno(EPREM)", From: "f:1"}}}, AMD64, `f:1: unknown error number "EPREM" (did you mean EPERM?)`},
+		{Spec{Rules: []Rule{{Call: "read", Expr: "kill", Else: killed}}}, AMD64, `an action has no other case (leave out the one or the other)`},
+		{Spec{Rules: []Rule{{Call: "read", Expr: "fd == 1", Else: Action{Allow, 3}}}}, AMD64, `impossible action allow(3)`},
+		{Spec{Rules: []Rule{{Call: "", Expr: "fd == 1"}}}, AMD64, `unknown system call ""`},
+		{Spec{Foreign: []Arch{I386}, Rules: []Rule{{Call: "pread64", Expr: "fd == 0 && offset == 0", From: "f:1"}}}, AMD64,
+			`f:1: column 12: on i386: argument offset of pread64 is spread over two registers on i386`},
+	} {
+		if _, err := Compile(c.spec, c.arch); err == nil || err.Error() != c.want {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+	}
+}
+
+// A filter over the kernel's limit names the rule that takes most of it.
+func TestTooLong(t *testing.T) {
+	s := Spec{Rules: []Rule{{Call: "ioctl", Expr: bigExpr(700), From: "p.yaml:4"}, {Call: "prctl", Expr: bigExpr(900), From: "p.yaml:5"}}}
+	_, err := Compile(s, AMD64)
+	if err == nil || !strings.Contains(err.Error(), "p.yaml:5: the filter has ") || !strings.Contains(err.Error(), "instructions, the kernel takes 4096 (") || !strings.Contains(err.Error(), "are the rules for prctl)") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Checks longer than a conditional jump reaches, and many of them.
+func TestLongJumps(t *testing.T) {
+	g := gen{rand.New(rand.NewPCG(3, 4))}
+	s := Spec{Allow: items("@system-service")}
+	for _, n := range []string{"read", "ioctl", "prctl", "socket", "kill", "mmap", "openat", "statx"} {
+		s.Rules = append(s.Rules, Rule{Call: n, Expr: bigExpr(60), Else: Action{Errno, uint16(2 + len(s.Rules))}})
+		s.Rules = append(s.Rules, Rule{Call: n, Expr: fmt.Sprintf("reg1 != %d", len(s.Rules)), Else: killed})
+	}
+	p := mustCompile(t, s, AMD64)
+	if len(p.Insns) < 1000 {
+		t.Errorf("%d instructions: the checks are too short to need long jumps", len(p.Insns))
+	}
+	if !slices.ContainsFunc(p.Insns, func(in Insn) bool { return in.Code == opJump }) {
+		t.Error("no long jump")
+	}
+	compare(t, g, &s, AMD64, 60)
+}
+
+// Every program is what the kernel's checker takes: known instructions, jumps within, a RET at the end.
+func TestWellFormed(t *testing.T) {
+	for seed := range uint64(40) {
+		g := gen{rand.New(rand.NewPCG(seed, 11))}
+		native := AMD64 + Arch(seed%5)
+		p := mustCompile(t, g.spec(native), native)
+		n := len(p.Insns)
+		if p.Insns[n-1].Code != opRet {
+			t.Fatalf("ends in %+v", p.Insns[n-1])
+		}
+		reached := make([]bool, n+256)
+		reached[0] = true
+		for i, in := range p.Insns {
+			switch in.Code {
+			case opRet:
+			case opJump:
+				reached[i+1+int(in.K)] = true
+			case opJeq, opJgt, opJge, opJset:
+				reached[i+1+int(in.Jt)], reached[i+1+int(in.Jf)] = true, true
+			case opLoad, opAnd, opXor:
+				reached[i+1] = true
+			default:
+				t.Fatalf("instruction %d: %+v", i, in)
+			}
+		}
+		for i := range n {
+			if !reached[i] {
+				t.Errorf("instruction %d is never reached\n%s", i, p.Asm())
+			}
+		}
+		if slices.Contains(reached[n:], true) {
+			t.Errorf("a jump goes beyond the end\n%s", p.Asm())
+		}
+	}
+}
+
+// What the kernel evaluates when a filter is loaded (kernel/seccomp.c, seccomp_is_const_allow) must not meet another
+// instruction on the way to a verdict that depends on the number alone: it would give up its bitmap of allowed calls.
+func TestConstAllow(t *testing.T) {
+	p := mustCompile(t, dockerSpec(), AMD64)
+	for n := range int32(472) {
+		d := Data{Nr: n, Arch: AMD64.Audit()}
+		name, ok := Name(AMD64, uint32(n))
+		if !ok || slices.Contains([]string{"socket", "clone", "personality"}, name) {
+			continue
+		}
+		var path []int
+		p.Run(&d, &path)
+		for _, i := range path {
+			switch in := p.Insns[i]; {
+			case in.Code == opLoad && in.K <= offArch, in.Code == opJump, in.Code == opJeq, in.Code == opJge, in.Code == opJgt, in.Code == opJset, in.Code == opRet:
+			default:
+				t.Errorf("%s: %s", name, in.asm(i))
+			}
+		}
+		if len(path) > 14 {
+			t.Errorf("%s: %d instructions", name, len(path))
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	s := Spec{Allow: items("@system-service", "read"), Deny: []Item{{"@keyring", "d.yaml:41"}}, Foreign: []Arch{I386}, Rules: []Rule{
+		{Call: "socket", Expr: "family == AF_UNIX", From: "d.yaml:50"}, {Call: "clone3", Expr: "errno(ENOSYS)", From: "d.yaml:51"},
+	}}
+	for _, c := range []struct {
+		d    Data
+		want Verdict
+	}{
+		{Data{Nr: 250, Arch: AMD64.Audit()}, Verdict{ePERM, "keyctl", []string{"d.yaml:41"}, "denied by @keyring"}},
+		{Data{Nr: 0, Arch: AMD64.Audit()}, Verdict{allowed, "read", []string{"p.yaml:1", "p.yaml:2"}, "allowed by @system-service, read"}},
+		{Data{Nr: 41, Arch: AMD64.Audit(), Args: [6]uint64{2}}, Verdict{ePERM, "socket", []string{"d.yaml:50"}, "not family == AF_UNIX"}},
+		{Data{Nr: 41, Arch: AMD64.Audit(), Args: [6]uint64{1}}, Verdict{allowed, "socket", []string{"d.yaml:50"}, "the rules hold"}},
+		{Data{Nr: 435, Arch: AMD64.Audit()}, Verdict{eNOSYS, "clone3", []string{"d.yaml:51"}, "the rule is errno(ENOSYS)"}},
+		{Data{Nr: 165, Arch: AMD64.Audit()}, Verdict{ePERM, "mount", nil, "not allowed"}},
+		{Data{Nr: 400, Arch: AMD64.Audit()}, Verdict{eNOSYS, "", nil, "number 400 is in no table"}},
+		{Data{Nr: 102, Arch: I386.Audit()}, Verdict{ePERM, "socketcall", []string{"p.yaml:1"}, "would be a way round the decision on the calls that it stands for"}},
+		{Data{Nr: X32Bit, Arch: AMD64.Audit()}, Verdict{killed, "", nil, "a call of the x32 ABI"}},
+		{Data{Nr: 1, Arch: ARM64.Audit()}, Verdict{killed, "", nil, "a call of another architecture"}},
+	} {
+		if got, err := Explain(s, AMD64, c.d); err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%+v: %+v %v, want %+v", c.d, got, err, c.want)
+		}
+	}
+	if _, err := Explain(Spec{Allow: items("opem")}, AMD64, Data{}); err == nil {
+		t.Error("a wrong Spec was explained")
+	}
+}

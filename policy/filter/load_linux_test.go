@@ -1,0 +1,116 @@
+package filter
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// loadEnv makes the test binary a child that loads the filter named by it and tries calls.
+const loadEnv = "CORDON_TEST_LOAD"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(loadEnv); name != "" {
+		runtime.LockOSThread()
+		loadAndTry(name)
+	}
+	os.Exit(m.Run())
+}
+
+// loadable are filters for the kernel to check; Go's runtime goes on under them, so they allow what it needs.
+func loadable() map[string]Spec {
+	big := dockerSpec()
+	for i := range 60 {
+		call := callNames[(i*7)%numCalls]
+		if groupSets[groupIndex("@default")].has(uint16((i*7)%numCalls)) || groupSets[groupIndex("@signal")].has(uint16((i*7)%numCalls)) {
+			continue
+		}
+		big.Rules = append(big.Rules, Rule{Call: call, Expr: bigExpr(40)})
+	}
+	return map[string]Spec{"docker": dockerSpec(), "default": defaultSpec(), "big": big}
+}
+
+// bigExpr is a condition of at least n instructions that cannot be made smaller.
+func bigExpr(n int) string {
+	s := "reg0 != 0xdead"
+	for i := range n {
+		s += " && (reg1 & " + strconv.Itoa(1<<(i%20)|1<<(i/20)) + " != " + strconv.Itoa(1<<(i%20)) + " || reg2 > " + strconv.Itoa(i*3+1) + ")"
+	}
+	return s
+}
+
+// TestKernel has the running kernel take the compiled filters, in a child, and tries some calls under them.
+func TestKernel(t *testing.T) {
+	if _, ok := ParseArch(runtime.GOARCH); !ok {
+		t.Skip("no table for " + runtime.GOARCH)
+	}
+	for name := range loadable() {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), loadEnv+"="+name)
+		out, err := cmd.CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != "loaded keyctl=EPERM unknown=ENOSYS clone3=ENOSYS socket=EPERM" {
+			t.Errorf("%s: %v: %s", name, err, got)
+		}
+	}
+}
+
+// TestKernelX32 makes a call by an x32 number: the kernel must kill the process.
+func TestKernelX32(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("x32 is amd64's")
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), loadEnv+"=x32")
+	out, err := cmd.CombinedOutput()
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || ws.Signal() != unix.SIGSYS {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// loadAndTry never returns.
+func loadAndTry(name string) {
+	arch, _ := ParseArch(runtime.GOARCH)
+	spec, x32 := loadable()[name], name == "x32"
+	if x32 {
+		spec = defaultSpec()
+	}
+	p, err := Compile(spec, arch)
+	if err != nil {
+		die(err.Error())
+	}
+	prog := unix.SockFprog{Len: uint16(len(p.Insns)), Filter: (*unix.SockFilter)(unsafe.Pointer(&p.Insns[0]))}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		die("no_new_privs: " + err.Error())
+	}
+	if _, _, e := unix.Syscall(unix.SYS_SECCOMP, 1, 0, uintptr(unsafe.Pointer(&prog))); e != 0 {
+		die("seccomp: " + e.Error())
+	}
+	if x32 {
+		unix.RawSyscall(unix.SYS_GETPID|X32Bit, 0, 0, 0)
+		die("an x32 call was made")
+	}
+	_, _, keyctl := unix.RawSyscall(unix.SYS_KEYCTL, 0, 0, 0)
+	_, _, unknown := unix.RawSyscall(1000, 0, 0, 0)
+	_, _, clone3 := unix.RawSyscall(unix.SYS_CLONE3, 0, 0, 0)
+	_, _, socket := unix.RawSyscall(unix.SYS_SOCKET, unix.AF_ALG, unix.SOCK_SEQPACKET, 0)
+	die("loaded keyctl=" + unix.ErrnoName(keyctl) + " unknown=" + unix.ErrnoName(unknown) + " clone3=" + unix.ErrnoName(clone3) + " socket=" + unix.ErrnoName(socket))
+}
+
+func die(msg string) {
+	os.Stdout.WriteString(msg + "\n")
+	os.Exit(0)
+}
+
+// TestInsnLayout: launchers hand the slice to the kernel as it is.
+func TestInsnLayout(t *testing.T) {
+	if unsafe.Sizeof(Insn{}) != unix.SizeofSockFilter || unsafe.Offsetof(Insn{}.K) != unsafe.Offsetof(unix.SockFilter{}.K) || unsafe.Offsetof(Insn{}.Jf) != unsafe.Offsetof(unix.SockFilter{}.Jf) {
+		t.Error("Insn is not struct sock_filter")
+	}
+}
