@@ -82,6 +82,7 @@ func noArgs(c *cobra.Command, args []string) error {
 		return nil
 	}
 	e := &cliError{err: fmt.Errorf("%s: unknown command %q", c.CommandPath(), args[0]), hint: c.CommandPath() + " --help lists the commands"}
+	c.SuggestionsMinimumDistance = 2 // letters
 	if s := c.SuggestionsFor(args[0]); len(s) > 0 {
 		e.hint = "did you mean " + c.CommandPath() + " " + strings.Join(s, " or ") + "?"
 	}

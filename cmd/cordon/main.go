@@ -36,6 +36,7 @@ func (u *ui) main(args []string) int {
 	if len(args) == 1 && args[0] == "--version" {
 		args = []string{"version"}
 	}
+	u.args, u.lean = args, lean(args)
 	root := newRoot(u, args)
 	if err := root.Execute(); err != nil {
 		return u.fail(err)

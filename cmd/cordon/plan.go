@@ -15,7 +15,7 @@ func newPlan(u *ui) *cobra.Command {
 		Args:                  needArgs(1, "the command"),
 		RunE:                  func(_ *cobra.Command, args []string) error { return u.plan(&f, args) },
 	}
-	addRunFlags(c, &f)
+	addRunFlags(u, c, &f)
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c
 }

@@ -28,7 +28,7 @@ func newRun(u *ui) *cobra.Command {
 			return u.run(&f, args)
 		},
 	}
-	addRunFlags(c, &f)
+	addRunFlags(u, c, &f)
 	fs := c.Flags()
 	fs.StringVar(&f.report, "report", "", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")

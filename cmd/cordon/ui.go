@@ -49,6 +49,8 @@ import (
 type ui struct {
 	out, err io.Writer
 	code     int // the exit code where a command returns no error
+	args     []string
+	lean     bool // build only the flags that occur in args
 }
 
 const (
