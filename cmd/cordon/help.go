@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"cordon/policy"
 )
 
 // help and usage stand in for cobra's templates, so that text/template is not linked for them.
@@ -82,9 +83,12 @@ func noArgs(c *cobra.Command, args []string) error {
 		return nil
 	}
 	e := &cliError{err: fmt.Errorf("%s: unknown command %q", c.CommandPath(), args[0]), hint: c.CommandPath() + " --help lists the commands"}
-	c.SuggestionsMinimumDistance = 2 // letters
-	if s := c.SuggestionsFor(args[0]); len(s) > 0 {
-		e.hint = "did you mean " + c.CommandPath() + " " + strings.Join(s, " or ") + "?"
+	var names []string
+	for _, s := range c.Commands() {
+		names = append(names, s.Name())
+	}
+	if near := policy.Suggest(args[0], names); near != "" {
+		e.hint = "did you mean " + c.CommandPath() + " " + near + "?"
 	}
 	return e
 }
