@@ -25,10 +25,9 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 		}
 	}
 	container := shipped(t, "container")
-	container.Root = policy.Root{Kind: policy.RootDir, Dir: rootfs, Overlay: "tmp"}
+	container.Root = policy.Root{Kind: policy.RootDir, Dir: rootfs}
 	container.Capabilities.Ambient = []policy.Capability{{Name: "NET_BIND_SERVICE"}}
 	container.Process.Nice = policy.Opt[int]{Set: true, V: 1}
-	container.Process.OOMScoreAdj = policy.Opt[int]{Set: true, V: 900}
 	container.Namespaces.Time.New = true
 
 	standard, empty := shipped(t, "default"), shipped(t, "strict")
