@@ -174,3 +174,18 @@ func TestProfileFmt(t *testing.T) {
 		t.Errorf("left behind: %v", d)
 	}
 }
+
+// TestProfileCheckWarns of what the caller wrote, and of nothing that a shipped profile brings along.
+func TestProfileCheckWarns(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "w.yaml")
+	text := "version: 1\nextends: [strict]\nsyscalls:\n  allow: [ptrace]\n  deny: [ptrace]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u, out, stderr := newTestUI()
+	code := u.main([]string{"profile", "check", file})
+	want := "cordon: warning: " + file + ": ptrace is allowed and denied: it is denied (" + file + ":4, " + file + ":5)\n"
+	if code != 0 || stderr.String() != want || out.Len() > 0 {
+		t.Errorf("%d, %q, want %q", code, stderr, want)
+	}
+}

@@ -20,9 +20,11 @@ import (
 //
 //	cordon: error: WHAT: CAUSE        nothing was run, or the run could not be finished
 //	cordon: hint: ADVICE              follows what it belongs to; the flag or the command is spelled out
+//	cordon: warning: WHERE: WHAT      profile check: it has no effect, or not the one it seems to have
 //	cordon: added: PATH: WHY          put into the sandbox although the profile does not name it
 //	cordon: missing: LAYER: WHY       wanted, not to be had here, and the profile allows it to be missing
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
+//	cordon: used: …                   run --verbose: time and memory
 //	cordon: timeout: …                the wall-clock limit ended the program
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
