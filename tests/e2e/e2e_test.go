@@ -87,6 +87,7 @@ func TestScripts(t *testing.T) {
 		Setup:               func(env *testscript.Env) error { return scriptEnv(t, env) },
 		Condition:           condition,
 		Cmds:                commands(),
+		Deadline:            time.Now().Add(5 * time.Minute),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
@@ -139,7 +140,7 @@ func isDir(path string) bool {
 
 // scriptEnv gives every script a home with secrets, and looks for what it leaves behind.
 func scriptEnv(t *testing.T, env *testscript.Env) error {
-	home := env.WorkDir + "/home"
+	home := env.WorkDir + ".home" // not below the working directory, which every profile shows
 	env.Setenv("PATH", toolPath())
 	env.Setenv("HOME", home)
 	env.Setenv("LANG", "C.UTF-8")
@@ -151,6 +152,7 @@ func scriptEnv(t *testing.T, env *testscript.Env) error {
 			t.Errorf("%s: left behind: %q", filepath.Base(env.WorkDir), left)
 		}
 		removeAll(env.WorkDir)
+		removeAll(home)
 	})
 	return errors.Join(os.MkdirAll(home+"/.ssh", 0o700), os.WriteFile(home+"/.ssh/id_ed25519", []byte("SECRET\n"), 0o600))
 }
@@ -289,6 +291,12 @@ func (b *jobs) start(ts *testscript.TestScript, neg bool, args []string) {
 	j.cmd.Stdout, j.cmd.Stderr = &j.out, &j.err
 	ts.Check(j.cmd.Start())
 	b.put(ts.Getenv("WORK")+args[0], j)
+	ts.Defer(func() {
+		if j.cmd.ProcessState == nil {
+			j.cmd.Process.Kill()
+			j.cmd.Wait()
+		}
+	})
 	select {
 	case <-j.out.first:
 	case <-time.After(20 * time.Second):
