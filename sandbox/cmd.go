@@ -61,15 +61,16 @@ func (c *Cmd) Start() error {
 	if c.proc != nil {
 		return &Error{Op: "start", Err: errText("already started")}
 	}
+	proc := newProcess(c)
+	proc.catchSignals()
 	host, err := c.host()
 	if err != nil {
 		return &Error{Op: "probe", Err: err}
 	}
-	comp, err := compile(c.Profile, host, c)
-	if err != nil {
+	if proc.comp, err = compile(c.Profile, host, c); err != nil {
 		return err
 	}
-	c.proc = newProcess(c, comp)
+	c.proc = proc
 	if c.Exclusive {
 		runtime.LockOSThread()
 		return c.proc.start()

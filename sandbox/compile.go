@@ -80,12 +80,13 @@ var order = [...]func(*compilation) error{
 	// the namespaces, and can still refuse; and init is confined before the program can see it.
 	(*compilation).barrier,
 	(*compilation).session,
-	(*compilation).rlimits,
 	(*compilation).changeDir,
 	(*compilation).capabilities,
 	// Landlock after the last mount: it forbids mounting.
 	(*compilation).landlockEnforce,
 	(*compilation).descriptors,
+	// rlimits behind the last descriptor that is opened: the launcher may hold more than the task is allowed.
+	(*compilation).rlimits,
 	// seccomp last: execve is the only call made under the filter.
 	(*compilation).seccomp,
 	(*compilation).exec,
@@ -99,7 +100,7 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd) (*compilation, error) {
 		return nil, &Error{Op: "command", Err: errText("none given"), Hint: "cordon run -- CMD [ARG…]"}
 	}
 	c := &compilation{profile: p, host: h, cmd: cmd, tree: tree{files: h.Files}}
-	c.plan.Steps = make([]plan.Step, 0, 256)
+	c.plan.Steps = make([]plan.Step, 0, 400)
 	c.plan.Files = append(c.plan.Files, fileSync, fileGate, fileBeneath)
 	for _, phase := range order {
 		if err := phase(c); err != nil {

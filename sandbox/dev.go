@@ -19,17 +19,20 @@ var devNodes = [...]struct {
 	major, minor uint32
 }{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}}
 
+// ownDev is what the tree calls a /dev that is still to be sealed.
+const ownDev = "the sandbox's /dev"
+
 var devLinks = [...]struct{ name, text string }{
 	{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
 	{"ptmx", "pts/ptmx"}, {"core", "/proc/kcore"},
 }
 
-// dev builds /dev and then makes it read-only, but for pts and shm.
+// dev builds /dev. It is made read-only when everything is on it, but for pts and shm.
 func (c *compilation) dev(from plan.From, m *policy.Mount, target string) error {
 	devfd := plan.R(plan.Dev)
 	c.tmpfs(from, plan.Dev, "755", 64<<10, attrBase&^uint64(unix.MOUNT_ATTR_NODEV)|attrNoExec)
 	c.attach(from, devfd, target, true)
-	p := part{target: target, made: map[string]node{}, what: "the sandbox's /dev", rule: m.Pos}
+	p := part{target: target, made: map[string]node{}, what: ownDev, rule: m.Pos}
 	for _, l := range devLinks {
 		c.do(from, plan.SymlinkStep(l.text, devfd, l.name))
 		p.made[joinPath(target, l.name)] = node{link: l.text}
@@ -50,7 +53,7 @@ func (c *compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	c.tmpfs(from, plan.Tree, "1777", 0, attrBase|attrNoExec)
 	c.do(from, plan.Move(plan.R(plan.Tree), devfd, "shm", fromFD), plan.CloseStep(plan.R(plan.Tree)))
 	c.tree.add(part{target: joinPath(target, "shm"), write: true, made: map[string]node{}, what: "a tmpfs", rule: m.Pos})
-	c.do(from, plan.Setattr(devfd, "", unix.AT_EMPTY_PATH, attrRO, 0, 0), plan.CloseStep(devfd))
+	c.do(from, plan.CloseStep(devfd))
 	return nil
 }
 

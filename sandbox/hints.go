@@ -18,15 +18,19 @@ func (p *process) hints() {
 	if r.Exit == 0 || r.Timeout {
 		return
 	}
+	if r.Signal != "" && r.Signal != "SIGSYS" {
+		return
+	}
 	if r.Signal == "SIGSYS" {
 		r.Hints = append(r.Hints, Hint{Text: "a system call that the profile does not allow ended it", Rule: p.comp.profile.Source("syscalls.default"),
 			Flag: "--allow-syscall NAME"})
+		return
 	}
 	if p.unrouted() > 0 {
 		r.Hints = append(r.Hints, Hint{Text: "it tried to reach a network, and the profile gives it none", Rule: p.comp.profile.Source("network"), Flag: "--net host"})
 	}
-	for _, arg := range p.cmd.Args[1:] {
-		if h, ok := p.comp.hintFor(arg); ok {
+	for i := range p.cmd.Args[1:] {
+		if h, ok := p.comp.hintFor(p.cmd.Args, i+1); ok {
 			r.Hints = append(r.Hints, h)
 		}
 	}
@@ -71,11 +75,12 @@ func snmp(text []byte, proto, name string) int {
 
 // hintFor looks at an argument that names a path: one that the host has and the sandbox does not, or a new file in a
 // directory that is read-only inside.
-func (c *compilation) hintFor(arg string) (Hint, bool) {
+func (c *compilation) hintFor(args []string, i int) (Hint, bool) {
+	arg := args[i]
 	if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
 		arg = value
 	}
-	if arg == "" || strings.HasPrefix(arg, "-") || c.profile.Root.Kind == policy.RootDir || strings.Contains(arg, "\x00") {
+	if arg == "" || strings.HasPrefix(arg, "-") || c.profile.Root.Kind == policy.RootDir || strings.ContainsAny(arg, "\x00\n\t ;|&$<>()") {
 		return Hint{}, false
 	}
 	path := arg
@@ -93,13 +98,28 @@ func (c *compilation) hintFor(arg string) (Hint, bool) {
 	switch {
 	case !inside && err == nil:
 		return Hint{Text: path + " is not visible in the sandbox", Rule: part.rule, Flag: "--ro " + path}, true
-	case inside || err == nil || part.write:
+	case inside || err == nil || part.write || !writes(args, i):
 		return Hint{}, false
 	}
 	if isDir, ok := c.tree.stat(dir); ok && isDir && c.host.Files.Access(dir, unix.W_OK) == nil {
 		return Hint{Text: dir + " is read-only in the sandbox", Rule: part.rule, Flag: "--rw " + dir}, true
 	}
 	return Hint{}, false
+}
+
+// writes reports whether an argument is likely to name a file to be written: it follows -o, has a directory, or belongs
+// to a program that makes what it is told to.
+func writes(args []string, i int) bool {
+	switch args[i-1] {
+	case "-o", "--output":
+		return true
+	}
+	_, name := splitPath("/" + args[0])
+	switch name {
+	case "cp", "dd", "install", "ln", "mkdir", "mktemp", "mv", "tee", "touch", "truncate":
+		return true
+	}
+	return strings.Contains(args[i], "/")
 }
 
 // stepHint is advice for a step that failed.

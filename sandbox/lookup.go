@@ -160,7 +160,8 @@ func (c *compilation) bindProgram(name, path string) error {
 	if err := c.accessible(name, path); err != nil {
 		return err
 	}
-	host := tree{files: c.host.Files, parts: []part{{target: "/", source: "/"}}}
+	host := tree{files: c.host.Files}
+	host.add(part{target: "/", source: "/"})
 	real, err := host.resolve(path)
 	if err != nil {
 		return &LookupError{Name: name, Why: bare(err).Error(), Code: 126}

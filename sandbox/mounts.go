@@ -106,7 +106,7 @@ func (c *compilation) expandTarget(t string) (string, error) {
 
 // bind shows a file or directory of the host. Its flags are never weaker than the host's: the copy keeps them.
 func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
-	src, err := c.expand(m.Source)
+	src, err := c.hostSource(m.Source)
 	if err != nil {
 		if m.Optional {
 			return nil
@@ -123,11 +123,9 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if info.Mode()&fs.ModeSymlink != 0 {
 		return errText(src + " is a symbolic link; name what it points to if that is meant")
 	}
-	target := src
-	if m.Target != "" {
-		if target, err = c.expandTarget(m.Target); err != nil {
-			return err
-		}
+	target, err := c.bindTarget(m)
+	if err != nil {
+		return err
 	}
 	if target == "/" {
 		return errText("the root cannot be a bind's target; use root: {dir: " + src + "}")

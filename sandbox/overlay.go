@@ -20,7 +20,7 @@ func (c *compilation) overlay(from plan.From, name string, to plan.Reg, lower, u
 	c.do(from, plan.Move(mnt, scratchfd, dir+"/lower", fromFD), plan.CloseStep(mnt))
 	top := dir
 	if upper != "tmp" {
-		path, err := c.expand(upper)
+		path, err := c.hostSource(upper)
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (c *compilation) overlay(from plan.From, name string, to plan.Reg, lower, u
 }
 
 func (c *compilation) mountOverlay(from plan.From, m *policy.Mount, target string) error {
-	lower, err := c.expand(m.Source)
+	lower, err := c.hostSource(m.Source)
 	if err != nil {
 		return err
 	}

@@ -76,7 +76,7 @@ func (c *compilation) root() error {
 // rootDir is a root file system in a directory.
 func (c *compilation) rootDir(from plan.From) error {
 	r := &c.profile.Root
-	dir, err := c.expand(r.Dir)
+	dir, err := c.hostSource(r.Dir)
 	if err != nil {
 		return &Error{Op: "root.dir", Err: err, From: c.where("root.dir")}
 	}
@@ -216,6 +216,14 @@ func (c *compilation) seal() error {
 	if c.profile.Root.Kind == policy.RootEmpty {
 		c.do(c.scalar("root"), plan.Setattr(c.rootFD, "", unix.AT_EMPTY_PATH, attrRO, 0, 0))
 	}
+	for i := range c.tree.parts {
+		if p := &c.tree.parts[i]; p.what == ownDev {
+			c.do(own("dev"),
+				plan.Open2(c.rootFD, p.target, openDir, inRoot).Into(plan.Target),
+				plan.Setattr(plan.R(plan.Target), "", unix.AT_EMPTY_PATH, attrRO, 0, 0),
+				plan.CloseStep(plan.R(plan.Target)))
+		}
+	}
 	return nil
 }
 
@@ -236,9 +244,8 @@ func (c *compilation) enterRoot() error {
 	return nil
 }
 
-// expand makes a host path of what a profile or a flag says: "." and relative ones start at the caller's working
-// directory, "~" at home. A symbolic link right below "/", as distributions have them (/bin, /lib64, /home), is
-// followed here, since it is nobody's but the system's.
+// expand makes an absolute path of what a profile or a flag says: "." and relative ones start at the caller's working
+// directory, "~" at home.
 func (c *compilation) expand(p string) (string, error) {
 	switch {
 	case p == "~" || strings.HasPrefix(p, "~/"):
@@ -249,11 +256,17 @@ func (c *compilation) expand(p string) (string, error) {
 	case !strings.HasPrefix(p, "/"):
 		p = joinPath(c.host.Cwd, p)
 	}
-	p = clean(p)
-	first, rest, _ := strings.Cut(p[1:], "/")
-	if first == "" {
-		return p, nil
+	return clean(p), nil
+}
+
+// hostSource is expand for a path that is opened on the host. A symbolic link right below "/", as distributions have
+// them (/bin, /lib64, /home), is followed here, since it is nobody's but the system's.
+func (c *compilation) hostSource(p string) (string, error) {
+	p, err := c.expand(p)
+	if err != nil || p == "/" {
+		return p, err
 	}
+	first, rest, _ := strings.Cut(p[1:], "/")
 	info, err := c.host.Files.Lstat("/" + first)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		return p, nil //nolint:nilerr // what is missing is said where it is used

@@ -4,9 +4,10 @@ package sandbox
 // waits. pidfd_send_signal(2) Linux 5.1, pidfd_open(2) 5.3, clone3(2) 5.3.
 
 import (
+	"cmp"
 	"os"
 	"os/signal"
-	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,31 +24,33 @@ type process struct {
 	comp  *compilation
 	files fileSet
 	image *child.Image
-	sync  int // the launcher's end of the socket pair
+	link  int // the launcher's end of the socket pair
 	gate  int
 
-	pid    int // of init, in the launcher's pid namespace
-	pidfd  int
-	taskfd atomic.Int64 // pidfd of the task + 1; 0 before there is one
-	task   int
+	pid  int // of init, in the launcher's pid namespace
+	task int
+
+	mu     sync.Mutex // guards the next three: a signal may come at any time
+	pidfd  int        // of init; -1 before and after
+	taskfd int        // of the task; -1 before and after
+	early  syscall.Signal
 
 	began    time.Time
 	clock    [2]*time.Timer // wall-clock limit: SIGTERM, SIGKILL
 	timedOut atomic.Bool
-	early    atomic.Int64 // the signal that ended the sandbox before there was a task
 	signals  chan os.Signal
-	netstat  int // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
+	catching chan struct{} // closed once signals are caught; nil where they are not
+	netstat  int           // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 	relays   []*relay
 	report   Report
 }
 
-func newProcess(cmd *Cmd, comp *compilation) *process {
-	return &process{cmd: cmd, comp: comp, sync: -1, gate: -1, pidfd: -1, netstat: -1}
+func newProcess(cmd *Cmd) *process {
+	return &process{cmd: cmd, began: time.Now(), link: -1, gate: -1, pidfd: -1, taskfd: -1, netstat: -1}
 }
 
 // start launches; on an error everything is undone.
 func (p *process) start() error {
-	p.began = time.Now()
 	err := p.open()
 	if err == nil {
 		err = p.clone()
@@ -57,7 +60,9 @@ func (p *process) start() error {
 		err = p.converse()
 	}
 	if err == nil {
-		err = p.confirm()
+		if err = p.confirm(); err != nil {
+			err = cmp.Or(p.failure(), err) // a step that failed says more than what it led to
+		}
 	}
 	if err != nil {
 		p.abort()
@@ -73,10 +78,10 @@ func (p *process) open() error {
 	if err != nil {
 		return &Error{Op: "socketpair", Err: err}
 	}
-	p.sync = pair[0]
+	p.link = pair[0]
 	p.files.base = int(p.comp.firstFD())
 	p.files.add(fileSync, pair[1])
-	if err := unix.SetsockoptInt(p.sync, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+	if err := unix.SetsockoptInt(p.link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return &Error{Op: "setsockopt SO_PASSCRED", Err: err}
 	}
 	if p.gate, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
@@ -117,11 +122,13 @@ func (p *process) clone() error {
 			return &Error{Op: "setns " + j.path, Err: err, From: p.comp.where("namespaces." + j.kind)}
 		}
 	}
-	var err error
-	p.pid, p.pidfd, err = p.image.Start()
+	pid, pidfd, err := p.image.Start()
 	if err != nil {
 		return p.cloneError(err)
 	}
+	p.mu.Lock()
+	p.pid, p.pidfd = pid, pidfd
+	p.mu.Unlock()
 	if p.cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
 		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
 	}
@@ -141,18 +148,23 @@ func (p *process) cloneError(err error) error {
 	return e
 }
 
-// catchSignals begins to pass signals on. For the first milliseconds a signal simply ends the launcher, and the sandbox
-// with it: most programs are gone by then, and Go's signal machinery costs more than their whole launch.
+// catchSignals begins to pass signals on. It goes on beside the launch, because Go's signal machinery takes a good part
+// of a launch's time; the task is not let go before it is ready.
 func (p *process) catchSignals() {
-	if !p.cmd.Exclusive || p.exits(catchAfter) {
+	if !p.cmd.Exclusive {
 		return
 	}
 	p.signals = make(chan os.Signal, 16)
-	signal.Notify(p.signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT)
-	go p.forward()
+	p.catching = make(chan struct{})
+	go func() {
+		signal.Notify(p.signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
+		close(p.catching)
+		if isTerminal(p.cmd.Stdin) {
+			signal.Notify(p.signals, unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT)
+		}
+		p.forward()
+	}()
 }
-
-const catchAfter = 5 // milliseconds
 
 // forward passes signals on. A stop is the launcher's too, so that its shell sees it.
 func (p *process) forward() {
@@ -170,22 +182,36 @@ func (p *process) forward() {
 
 // signal reaches the task; before there is one, a signal that would end it ends the sandbox.
 func (p *process) signal(sig syscall.Signal) error {
-	if fd := p.taskfd.Load(); fd != 0 {
-		return unix.PidfdSendSignal(int(fd-1), sig, nil, 0)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.pidfd < 0:
+		return unix.ESRCH
+	case p.taskfd >= 0:
+		return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
 	}
 	switch sig {
 	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
-		p.early.CompareAndSwap(0, int64(sig))
+		p.early = sig
 		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
 	}
 	return nil
+}
+
+// kill ends the sandbox at once.
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pidfd >= 0 {
+		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // gone already is as good
+	}
 }
 
 // converse answers the child until execve has closed its last end of the socket.
 func (p *process) converse() error {
 	var init, task bool
 	for {
-		m, errno := child.Receive(p.sync, p.cmd.Exclusive)
+		m, errno := child.Receive(p.link, p.cmd.Exclusive)
 		if errno != 0 {
 			return &Error{Op: "receive from the child", Err: errno}
 		}
@@ -208,6 +234,9 @@ func (p *process) converse() error {
 			err = p.checkNamespaces()
 		}
 		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
+			if p.catching != nil {
+				<-p.catching
+			}
 			err = p.send()
 		}
 		if err != nil {
@@ -217,7 +246,7 @@ func (p *process) converse() error {
 }
 
 func (p *process) send() error {
-	if err := unix.Send(p.sync, []byte{1}, unix.MSG_NOSIGNAL); err != nil && err != unix.EPIPE {
+	if err := unix.Send(p.link, []byte{1}, unix.MSG_NOSIGNAL); err != nil && err != unix.EPIPE {
 		return &Error{Op: "send to the child", Err: err}
 	}
 	return nil // EPIPE: the child is gone, and the next receive says so
@@ -230,7 +259,12 @@ func (p *process) taskSeen(pid int) error {
 		return &Error{Op: "pidfd_open of the task", Err: err}
 	}
 	p.task = pid
-	p.taskfd.Store(int64(fd) + 1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taskfd = fd
+	if p.early != 0 {
+		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
+	}
 	return nil
 }
 
@@ -243,8 +277,10 @@ func (p *process) failure() error {
 		}
 	}
 	if p.task == 0 || p.exits(0) && page.Done == 0 {
-		if sig := p.early.Load(); sig != 0 {
-			return &SignalError{syscall.Signal(sig)}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.early != 0 {
+			return &SignalError{p.early}
 		}
 		return &Error{Op: "launch", Err: errText("the child ended before the program was run"),
 			Hint: "was it killed? a memory limit or the kernel's log may say by whom"}
@@ -282,7 +318,7 @@ func (p *process) exits(within int) bool {
 // abort ends a sandbox that will not run, and waits until nothing is left of it.
 func (p *process) abort() {
 	if p.pid != 0 {
-		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // gone already is as good
+		p.kill()
 		p.reap(nil)
 	}
 	p.release()
@@ -310,25 +346,22 @@ func (p *process) release() {
 	for _, r := range p.relays {
 		r.finish()
 	}
-	for _, fd := range []int{p.sync, p.gate, p.netstat} {
+	for _, fd := range []int{p.link, p.gate, p.netstat} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
 	}
-	p.sync, p.gate, p.netstat = -1, -1, -1
+	p.link, p.gate, p.netstat = -1, -1, -1
 	if p.image != nil {
 		p.image.Release()
 	}
-	// The pidfds stay open: a signal may be on its way through one. They go with the process value.
-	runtime.SetFinalizer(p, (*process).closePidfds)
-}
-
-func (p *process) closePidfds() {
-	if p.pidfd >= 0 {
-		unix.Close(p.pidfd)
-	}
-	if fd := p.taskfd.Load(); fd != 0 {
-		unix.Close(int(fd - 1))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, fd := range [...]*int{&p.pidfd, &p.taskfd} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
 	}
 }
 
@@ -343,12 +376,11 @@ func (p *process) startClock() {
 		grace = 2 * time.Second
 	}
 	p.clock[0] = time.AfterFunc(wall.V, func() { p.timedOut.Store(true); _ = p.signal(unix.SIGTERM) })
-	p.clock[1] = time.AfterFunc(wall.V+grace, func() { _ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) })
+	p.clock[1] = time.AfterFunc(wall.V+grace, p.kill)
 }
 
 // wait waits for the end and completes the report.
 func (p *process) wait() (*Report, error) {
-	p.catchSignals()
 	var usage unix.Rusage
 	status := p.reap(&usage)
 	wall := time.Since(p.began)

@@ -12,7 +12,8 @@ import (
 // whether a target can exist.
 type tree struct {
 	files Files
-	parts []part // in the order of mounting: a later one covers earlier ones at and below its target
+	parts []part         // in the order of mounting: a later one covers earlier ones at and below its target
+	last  map[string]int // the last part mounted at a target
 }
 
 // part is one mounted thing.
@@ -33,16 +34,30 @@ type node struct {
 	link string
 }
 
-func (t *tree) add(p part) { t.parts = append(t.parts, p) }
+func (t *tree) add(p part) {
+	if t.last == nil {
+		t.last = make(map[string]int, 64)
+	}
+	t.last[p.target] = len(t.parts)
+	t.parts = append(t.parts, p)
+}
 
-// at is the part that a path belongs to; nil before there is a root.
+// at is the part that a path belongs to: of those at and above it the last that was mounted. It is nil before there is
+// a root.
 func (t *tree) at(path string) *part {
-	for i := len(t.parts) - 1; i >= 0; i-- {
-		if below(path, t.parts[i].target) {
-			return &t.parts[i]
+	found := -1
+	for dir := path; ; dir, _ = splitPath(dir) {
+		if i, ok := t.last[dir]; ok && i > found {
+			found = i
+		}
+		if dir == "/" {
+			break
 		}
 	}
-	return nil
+	if found < 0 {
+		return nil
+	}
+	return &t.parts[found]
 }
 
 // below reports whether path is dir or lies under it.
