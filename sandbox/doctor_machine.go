@@ -92,12 +92,21 @@ func tryNamespaces(flags uintptr) error {
 	attr.Dir = "/"
 	pid, err := syscall.ForkExec(doctorNowhere, []string{doctorNowhere}, attr)
 	if err == nil {
-		syscall.Wait4(pid, nil, 0, nil)
+		doctorWait(pid)
 	}
 	if errors.Is(err, syscall.ENOENT) {
 		return nil
 	}
 	return err
+}
+
+// doctorWait waits for a change of a child: its stop, or its end.
+func doctorWait(pid int) {
+	for {
+		if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.EINTR {
+			return
+		}
+	}
 }
 
 func userNamespaceAttr() *syscall.ProcAttr {
@@ -135,11 +144,10 @@ func userNamespaceFD() (int, error) {
 	if err != nil {
 		return -1, errNotTried
 	}
-	var status syscall.WaitStatus
-	syscall.Wait4(pid, &status, 0, nil)
+	doctorWait(pid)
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	syscall.Kill(pid, syscall.SIGKILL)
-	syscall.Wait4(pid, &status, 0, nil)
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	doctorWait(pid)
 	return fd, err
 }
 
@@ -205,9 +213,9 @@ func doctorFileSystem() string {
 		return strings.ToLower(errnoText(err))
 	}
 	for _, f := range fsNames {
-		if f.magic == int64(s.Type) {
+		if f.magic == s.Type {
 			return f.name
 		}
 	}
-	return "type 0x" + strconv.FormatInt(int64(s.Type), 16)
+	return "type 0x" + strconv.FormatInt(s.Type, 16)
 }

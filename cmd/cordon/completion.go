@@ -38,24 +38,24 @@ func newCompletion(u *ui) *cobra.Command {
 
 // completeRun registers what a shell can be told about the values of run's flags.
 func completeRun(c *cobra.Command) {
-	fixed := func(values []string) cobra.CompletionFunc {
-		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	offer := func(flag string, values []string) {
+		_ = c.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return values, cobra.ShellCompDirectiveNoFileComp
-		}
+		})
 	}
 	for _, f := range policy.Flags() {
 		switch f.Name {
 		case "allow-syscall", "deny-syscall":
-			c.RegisterFlagCompletionFunc(f.Name, fixed(append(filter.Groups(), filter.Calls()...)))
+			offer(f.Name, append(filter.Groups(), filter.Calls()...))
 		case "cap", "ambient-cap":
-			c.RegisterFlagCompletionFunc(f.Name, fixed(capabilities()))
+			offer(f.Name, policy.CapabilityNames())
 		default:
 			if w := words(f.Arg); len(w) > 0 {
-				c.RegisterFlagCompletionFunc(f.Name, fixed(w))
+				offer(f.Name, w)
 			}
 		}
 	}
-	c.RegisterFlagCompletionFunc("profile", completeProfile)
+	_ = c.RegisterFlagCompletionFunc("profile", completeProfile)
 }
 
 // completeProfile offers the profiles' names, and files after a slash.
@@ -68,15 +68,4 @@ func completeProfile(_ *cobra.Command, _ []string, typed string) ([]string, cobr
 		out = append(out, cobra.CompletionWithDesc(p.Name, p.About))
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
-}
-
-func capabilities() []string {
-	var out []string
-	for n := 0; ; n++ {
-		name := policy.CapabilityName(n)
-		if name == "" {
-			return out
-		}
-		out = append(out, name)
-	}
 }

@@ -31,7 +31,7 @@ func TestMainUsage(t *testing.T) {
 		{"run --help", 0, "--keep-env NAME|PREFIX*", ""},
 		{"help run", 0, "--keep-env NAME|PREFIX*", ""},
 		{"run -p nonesuch x", 125, "", "cordon: error: unknown profile \"nonesuch\"\ncordon: hint: "},
-		{"run -p defualt x", 125, "", "cordon: hint: did you mean \"default\"?\n"},
+		{"run -p defalt x", 125, "", "cordon: hint: did you mean \"default\"?\n"},
 		{"run --report /nonesuch/r.json true", 125, "", "cordon: error: report \"/nonesuch/r.json\": no such file or directory\ncordon: hint: "},
 		{"profile", 125, "", "Commands:\n  ls "},
 		{"profile nonesuch", 125, "", "cordon: error: cordon profile: unknown command \"nonesuch\"\n"},

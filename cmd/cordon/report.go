@@ -170,7 +170,7 @@ func (r *reportFile) tryWrite() error {
 	fd, err := unix.Openat(r.dir, ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 	if err == unix.EOPNOTSUPP || err == unix.EISDIR || err == unix.ENOENT {
 		fd, err = r.create()
-		unix.Unlinkat(r.dir, r.temporary(), 0)
+		r.discard()
 	}
 	if err != nil {
 		return err
@@ -183,10 +183,13 @@ func (r *reportFile) tryWrite() error {
 // temporary is the name that a report has until it is whole.
 func (r *reportFile) temporary() string { return "." + r.name + ".cordon-" + strconv.Itoa(os.Getpid()) }
 
+// discard removes the temporary file, if there is one.
+func (r *reportFile) discard() { _ = unix.Unlinkat(r.dir, r.temporary(), 0) }
+
 // create makes the temporary file anew: one that is there is of a launcher with this pid that was killed. A directory
 // of that name stays, and is the error.
 func (r *reportFile) create() (int, error) {
-	unix.Unlinkat(r.dir, r.temporary(), 0)
+	r.discard()
 	return unix.Openat(r.dir, r.temporary(), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 }
 
@@ -223,7 +226,7 @@ func (r *reportFile) replace(b []byte) error {
 		err = unix.Renameat(r.dir, r.temporary(), r.dir, r.name)
 	}
 	if err != nil {
-		unix.Unlinkat(r.dir, r.temporary(), 0)
+		r.discard()
 	}
 	return err
 }

@@ -108,7 +108,7 @@ func (u *ui) one(err error) {
 	}
 	u.line("error", text)
 	for l := range strings.Lines(excerpt) {
-		io.WriteString(u.err, clean(strings.TrimSuffix(l, "\n"))+"\n")
+		u.raw(clean(strings.TrimSuffix(l, "\n")))
 	}
 	if advice != "" {
 		u.line("hint", advice)
@@ -175,8 +175,11 @@ func hint(err error) string {
 
 // line writes one message of cordon's own.
 func (u *ui) line(kind, text string) {
-	io.WriteString(u.err, "cordon: "+kind+": "+clean(text)+"\n")
+	u.raw("cordon: " + kind + ": " + clean(text))
 }
+
+// raw writes a line on stderr; where that is closed there is nobody left to tell.
+func (u *ui) raw(line string) { _, _ = io.WriteString(u.err, line+"\n") }
 
 // write puts data on stdout; a full disk or a closed pipe is an error like any other.
 func (u *ui) write(data string) error {
