@@ -73,7 +73,7 @@ func (c *Cmd) Start() error {
 	c.proc = proc
 	if c.Exclusive {
 		runtime.LockOSThread()
-		return c.proc.start()
+		return c.started(c.proc.start())
 	}
 	// The child dies with the thread that made it (prctl(2), PR_SET_PDEATHSIG), so one goroutine keeps that thread
 	// until the sandbox is gone. It never gives it back: where namespaces were joined, it is not like the others.
@@ -81,14 +81,22 @@ func (c *Cmd) Start() error {
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		err := c.proc.start()
+		err := proc.start()
 		started <- err
 		if err == nil {
-			report, err := c.proc.wait()
+			report, err := proc.wait()
 			c.done <- waited{report, err}
 		}
 	}()
-	return <-started
+	return c.started(<-started)
+}
+
+// started forgets a process that did not start.
+func (c *Cmd) started(err error) error {
+	if err != nil {
+		c.proc = nil
+	}
+	return err
 }
 
 // Wait waits until the sandbox is gone and reports. The program's own exit status is in the report and is no error.

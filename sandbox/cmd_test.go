@@ -258,7 +258,7 @@ func TestExtraFiles(t *testing.T) {
 
 // TestStdio covers files that are none, that are the same, and that have each other's numbers.
 func TestStdio(t *testing.T) {
-	null := shell(t, "readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2 >&3; :")
+	null := shell(t, "x=$(readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2); echo \"$x\" >&3")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

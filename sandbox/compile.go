@@ -101,7 +101,9 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd) (*compilation, error) {
 	}
 	c := &compilation{profile: p, host: h, cmd: cmd, tree: tree{files: h.Files}}
 	c.plan.Steps = make([]plan.Step, 0, 400)
-	c.plan.Files = append(c.plan.Files, fileSync, fileGate, fileBeneath)
+	c.plan.Files = append(c.plan.Files, fileLauncher, fileSync, fileGate, fileBeneath)
+	// A child that held the launcher's end would wait for ever for a launcher that was killed.
+	c.do(own("launcher"), plan.CloseStep(plan.F(fileLauncher)))
 	for _, phase := range order {
 		if err := phase(c); err != nil {
 			return nil, err
@@ -121,6 +123,7 @@ const (
 
 // The files that every plan has.
 const (
+	fileLauncher = "launcher"  // the launcher's end of the socket pair; the child's copy is the first thing to go
 	fileSync     = "sync"      // the child's end of a socket pair with the launcher
 	fileGate     = "gate"      // an eventfd that lets init begin to reap
 	fileNet      = "net"       // a number where init puts the network namespace that it makes

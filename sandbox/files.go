@@ -16,14 +16,18 @@ import (
 // fileSet is what the launcher opened for the child, by name. Every number is above those that the task gets, so that
 // putting those in place overwrites nothing.
 type fileSet struct {
-	base int
-	fds  map[string]int
+	base     int
+	fds      map[string]int
+	borrowed string // the name of what stays the launcher's
+}
+
+// borrow names a descriptor that the launcher keeps.
+func (s *fileSet) borrow(name string, fd int) {
+	s.fds = map[string]int{name: fd}
+	s.borrowed = name
 }
 
 func (s *fileSet) add(name string, fd int) {
-	if s.fds == nil {
-		s.fds = make(map[string]int, 8)
-	}
 	if fd < s.base {
 		if high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, s.base); err == nil {
 			unix.Close(fd)
@@ -43,8 +47,10 @@ func (s *fileSet) dup(name string, fd int) error {
 }
 
 func (s *fileSet) closeAll() {
-	for _, fd := range s.fds {
-		unix.Close(fd)
+	for name, fd := range s.fds {
+		if name != s.borrowed {
+			unix.Close(fd)
+		}
 	}
 	s.fds = nil
 }
@@ -62,6 +68,9 @@ func (p *process) openResources() error {
 		return err
 	}
 	for i, f := range p.cmd.stdio() {
+		if p.comp.ids.idmapped {
+			p.givePipe(f)
+		}
 		if p.comp.passes(f, i) {
 			continue
 		}
@@ -75,6 +84,15 @@ func (p *process) openResources() error {
 		}
 	}
 	return nil
+}
+
+// givePipe makes an anonymous pipe the task's, so that it can open /dev/stdout: the pipe's inode belongs to the root
+// that made it, and the task is another id.
+func (p *process) givePipe(f *os.File) {
+	var fs unix.Statfs_t
+	if f != nil && unix.Fstatfs(int(f.Fd()), &fs) == nil && fs.Type == unix.PIPEFS_MAGIC {
+		_ = unix.Fchown(int(f.Fd()), p.comp.ids.outUID, p.comp.ids.outGID) // without it only the name fails
+	}
 }
 
 // openStdio is the file itself, /dev/null for none, and for a terminal that is withheld /dev/null to read from or a
@@ -191,9 +209,10 @@ func (p *process) mapping() (fd int, release func(), err error) {
 	defer unix.Close(pair[0])
 	defer unix.Close(pair[1])
 	image, err := child.Link(&plan.Plan{Clone: unix.CLONE_NEWUSER, Steps: []plan.Step{
+		plan.CloseStep(plan.F(fileLauncher)),
 		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
 		plan.RecvByte(plan.F(fileSync)),
-	}}, map[string]int{fileSync: pair[1]})
+	}}, map[string]int{fileLauncher: pair[0], fileSync: pair[1]})
 	if err != nil {
 		return -1, nil, &Error{Op: "link the plan", Err: err}
 	}

@@ -220,7 +220,7 @@ func (c *compilation) content(from plan.From, target, text string, mode uint32, 
 }
 
 // scratch is a tmpfs for what the launcher makes itself, out of the task's reach. Before Linux 6.15 parts of a mount
-// can only be cloned when it is attached; it is then stacked under the new root.
+// can only be cloned when it is attached, and the layers of an overlay still can; it is then stacked under the new root.
 type scratch struct {
 	attached bool
 	files    int
@@ -230,9 +230,22 @@ type scratch struct {
 func (c *compilation) openScratch() {
 	from := own("scratch")
 	c.tmpfs(from, plan.Scratch, "700", 0, attrBase|attrNoExec)
-	if c.scratch.attached = !c.host.since(6, 15); c.scratch.attached {
+	if c.scratch.attached = !c.host.since(6, 15) || c.overlays(); c.scratch.attached {
 		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
 	}
+}
+
+// overlays reports whether the profile has an overlay.
+func (c *compilation) overlays() bool {
+	if c.profile.Root.Overlay != "" {
+		return true
+	}
+	for i := range c.profile.Mounts {
+		if c.profile.Mounts[i].Kind == policy.MountOverlay {
+			return true
+		}
+	}
+	return false
 }
 
 // fromScratch mounts something of the scratch file system, read-only.

@@ -80,6 +80,7 @@ func (p *process) open() error {
 	}
 	p.link = pair[0]
 	p.files.base = int(p.comp.firstFD())
+	p.files.borrow(fileLauncher, p.link)
 	p.files.add(fileSync, pair[1])
 	if err := unix.SetsockoptInt(p.link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return &Error{Op: "setsockopt SO_PASSCRED", Err: err}
