@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Flag is the twin on the command line of something that a profile can say.
@@ -97,16 +98,20 @@ func FromFlag(over *Profile, name, value string) error {
 	} else if value == "" {
 		value = "true"
 	}
-	var bad *fault
-	if f.set != nil {
-		bad = f.set(over, value, at)
-	} else {
-		bad = setKey(over, f.Key, value, at)
-	}
-	if bad != nil {
+	if bad := f.apply(over, value, at); bad != nil {
 		return &Error{Pos: at, Msg: bad.msg, Hint: bad.hint}
 	}
 	return nil
+}
+
+func (f *flag) apply(over *Profile, value string, at Pos) *fault {
+	switch {
+	case !utf8.ValidString(value):
+		return bad("invalid UTF-8", "a profile could not say this")
+	case f.set != nil:
+		return f.set(over, value, at)
+	}
+	return setKey(over, f.Key, value, at)
 }
 
 func flagNames() []string {
@@ -207,10 +212,13 @@ func (p *Profile) mark(path string, at Pos) {
 // add appends an item to the list that ptr points to.
 func (k *spec) add(ptr any, s string, at Pos) *fault {
 	if k.typ == tPath {
-		s = cleanPath(fromCommandLine(s))
+		s = fromCommandLine(s)
 	}
 	if f := k.check(s); f != nil {
 		return f
+	}
+	if k.typ == tPath {
+		s = cleanPath(s)
 	}
 	switch p := ptr.(type) {
 	case *[]string:

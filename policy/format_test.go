@@ -31,6 +31,7 @@ func TestFormat(t *testing.T) {
 			"syscalls:\n  rules:\n    - socket: >-\n        family == AF_UNIX || family == AF_UNIX || family == AF_UNIX || family == AF_UNIX || family == AF_UNIX\n        || family == AF_UNIX || family == AF_INET\n"},
 		{"text of many lines", "mounts:\n  - file: /a\n    content: |\n      one\n       two\n", "mounts:\n  - file: /a\n    content: |\n      one\n       two\n"},
 		{"empty", "", ""},
+		{"empty braces", "{ }", "{}\n"},
 		{"only comments", "# a\n\n# b\n", "# a\n\n# b\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -122,7 +123,7 @@ func TestShow(t *testing.T) {
 }
 
 func TestShowOfNothing(t *testing.T) {
-	if got := Show(&Profile{}); string(got) != "" {
+	if got := Show(&Profile{}); string(got) != "{}\n" {
 		t.Errorf("%q", got)
 	}
 	p := &Profile{Limits: Limits{Wall: Opt[time.Duration]{true, 90 * time.Second}}}

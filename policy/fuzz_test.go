@@ -2,10 +2,12 @@ package policy
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 )
 
 func seed(f *testing.F) {
@@ -25,10 +27,16 @@ func seed(f *testing.F) {
 	f.Add([]byte("a: |+\n  b\n\nc: >2-\n   d\n  e\n\"f\": 'g\n\n  h'\n"))
 }
 
+// bounded ends the test where an input takes for ever, so that it is kept.
+func bounded(data []byte) (stop func() bool) {
+	return time.AfterFunc(5*time.Second, func() { panic(fmt.Sprintf("hangs on %q", data)) }).Stop
+}
+
 // What is accepted can be shown and read back, and validating it never fails in another way than with errors.
 func FuzzParse(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded(data)()
 		p, err := Parse("f", data)
 		if err != nil {
 			if len(first(err)) == 0 {
@@ -54,6 +62,7 @@ func FuzzParse(f *testing.F) {
 func FuzzFormat(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer bounded(data)()
 		out, err := Format("f", data)
 		if err != nil {
 			return
@@ -83,10 +92,8 @@ func FuzzFromFlag(f *testing.F) {
 		if FromFlag(p, name, value) != nil {
 			return
 		}
-		if q, err := Parse("shown", Show(p)); err != nil && p.namesTree() {
+		if _, err := Parse("shown", Show(p)); err != nil {
 			t.Fatalf("--%s %q: %v\n%s", name, value, err, Show(p))
-		} else if err == nil && q == nil {
-			t.Fatal("neither a profile nor an error")
 		}
 	})
 }

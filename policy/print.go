@@ -20,7 +20,11 @@ func (d *document) print() []byte {
 	if len(d.head) > 0 && d.root != nil {
 		p.b.WriteByte('\n')
 	}
-	if d.root != nil {
+	switch {
+	case d.root == nil:
+	case len(d.root.items) == 0:
+		p.b.WriteString("{}\n")
+	default:
 		p.block(d.root, 0)
 	}
 	if d.root != nil && len(d.foot) > 0 && d.foot[0] != "" {

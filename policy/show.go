@@ -125,7 +125,7 @@ func (p *Profile) encodeList(ptr any, path string) (*node, string) {
 	n, tail, set := &node{kind: seqNode}, "", false
 	switch list := ptr.(type) {
 	case *[]string:
-		n, tail = words(*list), p.from(path)
+		n, tail, set = words(*list), p.from(path), p.has("", path)
 	case *Opt[[]string]:
 		n, tail, set = words(list.V), p.from(path), list.Set
 	case *Opt[[]PathItem]:

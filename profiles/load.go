@@ -42,11 +42,11 @@ func (s Search) ready(refs []string) *policy.Profile {
 		return nil
 	}
 	for _, dir := range s.Dirs {
-		if _, err := os.Stat(dir); err != nil && errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(dir); err != nil && absent(err) {
 			continue
 		}
 		for _, name := range c.chain {
-			if _, err := os.Lstat(dir + "/" + name + ".yaml"); !errors.Is(err, os.ErrNotExist) {
+			if _, err := os.Lstat(dir + "/" + name + ".yaml"); !absent(err) {
 				return nil
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"cordon/policy"
 )
@@ -79,9 +80,27 @@ func (s Search) file(ref string) (*Source, error) {
 	}
 	data, err := read(ref)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(ref, err)
 	}
 	return &Source{Name: strings.TrimSuffix(filepath.Base(ref), ".yaml"), File: ref, Data: data, layer: -1}, nil
+}
+
+// unreadable names the file once.
+func unreadable(file string, err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	e := &policy.Error{Msg: "profile " + policy.Quote(file) + ": " + err.Error()}
+	if errors.Is(err, fs.ErrPermission) {
+		e.Hint = "if this is not your home directory, set HOME or XDG_CONFIG_HOME"
+	}
+	return e
+}
+
+// absent says whether there is no such file; HOME=/dev/null is a usual way to have no home.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // maxFile is one more byte than policy.Parse accepts.
@@ -104,8 +123,8 @@ func (s Search) named(name string, from int) (*Source, error) {
 		if err == nil {
 			return &Source{Name: name, File: file, Data: data, layer: i}, nil
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+		if !absent(err) {
+			return nil, unreadable(file, err)
 		}
 	}
 	if c := find(name); c != nil {
@@ -141,7 +160,6 @@ func (s Search) unknown(name string) error {
 	}
 	return e
 }
-
 
 // Info is a profile that can be named.
 type Info struct {
