@@ -1,0 +1,267 @@
+package child
+
+import (
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/plan"
+)
+
+// link makes an image that is given back with the test.
+func link(t *testing.T, p *plan.Plan, files map[string]int) *Image {
+	t.Helper()
+	im, err := Link(p, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(im.Release)
+	return im
+}
+
+// at is n bytes of an image's memory at an address, which must lie in it.
+func at(t *testing.T, im *Image, p uintptr, n int) string {
+	t.Helper()
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(im.memory)))
+	if p < start || p+uintptr(n) > start+uintptr(len(im.memory)) {
+		t.Fatalf("%#x: %d bytes lie outside of the image's memory", p, n)
+	}
+	return string(im.memory[p-start : p-start+uintptr(n)])
+}
+
+func pointer(t *testing.T, im *Image, p uintptr) uintptr {
+	t.Helper()
+	var b [8]byte
+	copy(b[:], at(t, im, p, 8))
+	return *(*uintptr)(unsafe.Pointer(&b))
+}
+
+func TestLinkArguments(t *testing.T) {
+	p := &plan.Plan{
+		Steps: []plan.Step{
+			plan.OpenStep(plan.CWD, "/etc/passwd", unix.O_CREAT, 0o644).Into(plan.File),           // 0
+			plan.CloseStep(plan.R(plan.File)).OrElse(plan.EBADF),                                  // 1
+			plan.CloseStep(plan.F("sync")),                                                        // 2
+			plan.WriteStep(plan.Number(7), "a\x00b"),                                              // 3
+			plan.ReadStep(plan.F("gate"), 13),                                                     // 4
+			plan.Exec("/bin/x", "x\x00\x00last\x00", ""),                                          // 5
+			plan.SetFilter(0, "\x06\x00\x00\x00\x00\x00\xff\x7f\x06\x00\x00\x00\x00\x00\x00\x80"), // 6
+			plan.AllowBeneath(plan.R(plan.Ruleset), "gate", 1<<33|5),                              // 7
+			plan.Nice(-3), // 8
+			plan.NoGroups(),
+		},
+		Init: []plan.Step{plan.ChdirStep("")},
+	}
+	im := link(t, p, map[string]int{"sync": 41, "gate": 42})
+	op := func(i int) *op { return &im.ops[i] }
+
+	if o := op(0); int(int32(o.args[0])) != unix.AT_FDCWD || at(t, im, o.args[1], 12) != "/etc/passwd\x00" || o.args[3] != 0o644 || o.to != plan.File || o.nr != unix.SYS_OPENAT {
+		t.Errorf("openat: %+v", o)
+	}
+	if o := op(1); o.regs[0] != plan.File || o.or != unix.EBADF {
+		t.Errorf("close of a register: %+v", o)
+	}
+	if o := op(2); o.args[0] != 41 || o.regs[0] != 0 {
+		t.Errorf("close of a file: %+v", o)
+	}
+	if o := op(3); o.args[0] != 7 || at(t, im, o.args[1], 3) != "a\x00b" || o.args[2] != 3 {
+		t.Errorf("write: %+v", o)
+	}
+	if o := op(4); o.args[0] != 42 || at(t, im, o.args[1], 13) != strings.Repeat("\x00", 13) {
+		t.Errorf("read: %+v", o)
+	}
+	argv := op(5).args[1]
+	for i, want := range []string{"x\x00", "\x00", "last\x00"} {
+		if got := at(t, im, pointer(t, im, argv+uintptr(8*i)), len(want)); got != want {
+			t.Errorf("argv[%d] is %q", i, got)
+		}
+	}
+	if end := pointer(t, im, argv+24); end != 0 {
+		t.Errorf("argv does not end: %#x", end)
+	}
+	if end := pointer(t, im, op(5).args[2]); end != 0 {
+		t.Errorf("an empty environment is not empty: %#x", end)
+	}
+	prog := op(6).args[2]
+	if n := at(t, im, prog, 2); n != "\x02\x00" {
+		t.Errorf("sock_fprog.len is %x", n)
+	}
+	if body := at(t, im, pointer(t, im, prog+8), 16); body != p.Steps[6].Args[2].Data {
+		t.Errorf("sock_fprog.filter is %x", body)
+	}
+	if attr := at(t, im, op(7).args[2], 12); attr != "\x05\x00\x00\x00\x02\x00\x00\x00\x2a\x00\x00\x00" {
+		t.Errorf("landlock_path_beneath_attr is %x", attr)
+	}
+	if n := int(op(8).args[2]); n != -3 {
+		t.Errorf("nice %d", n)
+	}
+	if o := op(9); o.args != [6]uintptr{} {
+		t.Errorf("setgroups: %+v", o)
+	}
+	if im.init != 10 || at(t, im, op(10).args[0], 1) != "\x00" {
+		t.Errorf("init begins at %d", im.init)
+	}
+}
+
+// TestLinkMemory links arguments of every length: what need says is enough, and nothing overlaps.
+func TestLinkMemory(t *testing.T) {
+	p := &plan.Plan{}
+	for n := range 40 {
+		s := strings.Repeat("x", n)
+		p.Steps = append(p.Steps, plan.ChdirStep(s), plan.Exec(s, strings.Repeat(s+"\x00", n), s+"\x00"), plan.ReadStep(plan.Number(0), uint64(n+1)),
+			plan.SetFilter(0, strings.Repeat("12345678", n)), plan.SymlinkStep(s, plan.CWD, s), plan.CapsetStep(1, 2, 3), plan.SetRlimit(1, 2, 3))
+	}
+	im := link(t, p, nil)
+	for n := range 40 {
+		want := strings.Repeat("x", n) + "\x00"
+		if got := at(t, im, im.ops[7*n].args[0], n+1); got != want {
+			t.Errorf("path of %d bytes: %q", n, got)
+		}
+		if got := at(t, im, im.ops[7*n+4].args[2], n+1); got != want {
+			t.Errorf("second path of %d bytes: %q", n, got)
+		}
+		if im.ops[7*n+2].args[1]%8 != 0 {
+			t.Errorf("a buffer of %d bytes is not aligned", n+1)
+		}
+	}
+}
+
+func TestLinkErrors(t *testing.T) {
+	tests := []struct {
+		step plan.Step
+		want string
+	}{
+		{plan.CloseStep(plan.F("none")), `step 1: close: file "none" was not opened`},
+		{plan.AllowBeneath(plan.R(plan.Ruleset), "none", 1), `step 1: landlock_add_rule: file "none" was not opened`},
+	}
+	for _, tt := range tests {
+		im, err := Link(&plan.Plan{Steps: []plan.Step{plan.NewSession()}, Init: []plan.Step{tt.step}}, map[string]int{"other": 3})
+		if im != nil || err == nil || err.Error() != tt.want {
+			t.Errorf("got %v, want %s", err, tt.want)
+		}
+	}
+}
+
+// TestNumbers has a number for every call that a plan may use; 0 would be read(2).
+func TestNumbers(t *testing.T) {
+	seen := map[uintptr]plan.Call{}
+	for c := plan.Fork + 1; c < plan.NumCalls; c++ {
+		nr := numbers[c]
+		if other, ok := seen[nr]; ok {
+			t.Errorf("%s and %s have the same number", c, other)
+		}
+		seen[nr] = c
+	}
+}
+
+// run starts an image and waits for the child.
+func runAndWait(t *testing.T, im *Image) unix.WaitStatus {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pid, pidfd, err := im.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pidfd)
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	return status
+}
+
+// TestRun runs plans that need no rights: results in registers, tolerated errors, and errors that are not.
+func TestRun(t *testing.T) {
+	var out string
+	write := func(text string) plan.Step { return plan.WriteStep(plan.F("out"), text) }
+	bad := plan.CloseStep(plan.Number(1 << 20))
+	tests := []struct {
+		name       string
+		plan       plan.Plan
+		out        string
+		exit       int
+		init, task Fault
+		done       bool
+		status     int32
+	}{
+		{name: "nothing"},
+		{name: "in order", plan: plan.Plan{Steps: []plan.Step{write("a"), write("b")}}, out: "ab"},
+		{name: "a register", plan: plan.Plan{Steps: []plan.Step{
+			plan.OpenStep(plan.CWD, "/dev/null", unix.O_RDWR, 0).Into(plan.File),
+			plan.Dup(plan.F("out"), plan.R(plan.File), 0), // File is out now
+			plan.WriteStep(plan.R(plan.File), "c"),
+			plan.OpenStep(plan.CWD, "/dev/null", unix.O_RDWR, 0).Into(plan.File), // and now it is not
+			plan.WriteStep(plan.R(plan.File), "d"),
+		}}, out: "c"},
+		{name: "a failure", plan: plan.Plan{Steps: []plan.Step{write("a"), bad, write("b")}}, out: "a", exit: 125, init: Fault{2, uint32(unix.EBADF)}},
+		{name: "tolerated", plan: plan.Plan{Steps: []plan.Step{bad.OrElse(plan.EBADF), write("b")}}, out: "b"},
+		{name: "another than tolerated", plan: plan.Plan{Steps: []plan.Step{bad.OrElse(plan.ENOENT), write("b")}}, exit: 125, init: Fault{1, uint32(unix.EBADF)}},
+		{name: "fork", plan: plan.Plan{Steps: []plan.Step{plan.ForkStep(), plan.RecvByte(plan.F("pair")), write("task")},
+			Init: []plan.Step{write("init "), plan.SendByte(plan.F("other"), "x")}}, out: "init task", done: true},
+		{name: "the task fails", plan: plan.Plan{Steps: []plan.Step{plan.ForkStep(), bad}}, task: Fault{2, uint32(unix.EBADF)}, done: true, status: 125 << 8},
+		{name: "init fails", plan: plan.Plan{Steps: []plan.Step{plan.ForkStep()}, Init: []plan.Step{write("a"), bad}}, out: "a", exit: 125, init: Fault{3, uint32(unix.EBADF)}},
+		{name: "execve fails", plan: plan.Plan{Steps: []plan.Step{plan.Exec("/nothing", "x\x00", "")}}, exit: 125, init: Fault{1, uint32(unix.ENOENT)}},
+		{name: "execve", plan: plan.Plan{Steps: []plan.Step{plan.ForkStep(), plan.Dup(plan.F("out"), plan.Number(1), 0),
+			plan.Exec("/bin/sh", "sh\x00-c\x00echo $A $0 $1; exit 3\x00zero\x00one\x00", "A=1\x00")}}, out: "1 zero one\n", done: true, status: 3 << 8},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			im := link(t, &tt.plan, map[string]int{"out": int(w.Fd()), "pair": pair[0], "other": pair[1]})
+			status := runAndWait(t, im)
+			w.Close()
+			unix.Close(pair[0])
+			unix.Close(pair[1])
+			buf := make([]byte, 100)
+			n, _ := r.Read(buf)
+			out = string(buf[:n])
+			page := im.Page()
+			if out != tt.out || status.ExitStatus() != tt.exit || page.Init != tt.init || page.Task != tt.task || (page.Done == 1) != tt.done || page.Status != tt.status {
+				t.Errorf("wrote %q, exit %d, %+v", out, status.ExitStatus(), *page)
+			}
+		})
+	}
+}
+
+// TestFail makes each kind of step fail, the fork included.
+func TestFail(t *testing.T) {
+	p := &plan.Plan{Steps: []plan.Step{plan.UmaskStep(0), plan.ForkStep(), plan.UmaskStep(0).OrElse(plan.ENOSYS)}, Init: []plan.Step{plan.UmaskStep(0)}}
+	for i := range 4 {
+		im := link(t, p, nil)
+		im.Fail(i)
+		runAndWait(t, im)
+		got := im.Page().Init
+		if i == 2 {
+			got = im.Page().Task
+		}
+		if want := (Fault{uint32(i) + 1, uint32(unix.ENOSYS)}); got != want {
+			t.Errorf("step %d: %+v", i, got)
+		}
+	}
+}
+
+// TestRelease may be called again.
+func TestRelease(t *testing.T) {
+	im, err := Link(&plan.Plan{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im.Release()
+	im.Release()
+	if im.Page() != nil {
+		t.Error("the page is still there")
+	}
+}
