@@ -177,6 +177,7 @@ func TestProfileFmt(t *testing.T) {
 
 // TestProfileCheckWarns of what the caller wrote, and of nothing that a shipped profile brings along.
 func TestProfileCheckWarns(t *testing.T) {
+	home(t)
 	file := filepath.Join(t.TempDir(), "w.yaml")
 	text := "version: 1\nextends: [strict]\nsyscalls:\n  allow: [ptrace]\n  deny: [ptrace]\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
