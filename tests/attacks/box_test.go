@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -422,12 +423,19 @@ func (b *box) expand(args []string) []string {
 		init = strconv.Itoa(b.site.victim)
 	}
 	rep := strings.NewReplacer("{init}", init, "{victim}", strconv.Itoa(b.site.victim), "{home}", b.site.home, "{work}", b.site.work,
-		"{mark}", b.site.mark, "{devs}", hostDevices(), "{uid}", strconv.Itoa(b.who.uid))
+		"{kram}", kram(b.site.mark), "{devs}", hostDevices(), "{uid}", strconv.Itoa(b.who.uid))
 	out := make([]string, len(args))
 	for i, a := range args {
 		out[i] = rep.Replace(a)
 	}
 	return out
+}
+
+// kram is a mark written backwards: the probe looks for it, and its own command line must not hold it.
+func kram(mark string) string {
+	b := []byte(mark)
+	slices.Reverse(b)
+	return string(b)
 }
 
 // attack runs the probe in the box.

@@ -306,7 +306,7 @@ func (b *box) flagged(flags string, sandboxed bool) outcome {
 	}
 	for _, args := range [][]string{
 		{"./probe", "exec", dir + "/probe", "nr", "1000"},
-		{"./probe", "grep", b.site.mark, dir + "/link"},
+		{"./probe", "grep", kram(b.site.mark), dir + "/link"},
 		{"./probe", "read", dir + "/zero"},
 	} {
 		script := `set -e; mount -t tmpfs -o ` + flags + ` none "$1"; cp probe "$1/"; printf %s "$3" >"$1/mark"; ln -s mark "$1/link"

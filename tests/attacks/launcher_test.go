@@ -64,7 +64,7 @@ func hideWins(b *box) outcome {
 		fmt.Sprintf("mounts: [{bind: %s/link, target: %s}]\n", alias, target),
 	} {
 		for _, yaml := range []string{hide + mounts, mounts + hide} {
-			r := b.using(yaml).run(b.program(), "grep", b.site.mark, secret+"/id_ed25519", secret+"//id_ed25519", secret+"/./id_ed25519",
+			r := b.using(yaml).run(b.program(), "grep", kram(b.site.mark), secret+"/id_ed25519", secret+"//id_ed25519", secret+"/./id_ed25519",
 				target+"/id_ed25519", target+"/.ssh/id_ed25519", alias+"/link/id_ed25519", "/proc/self/root"+secret+"/id_ed25519")
 			if r.code == 125 {
 				continue
@@ -77,7 +77,7 @@ func hideWins(b *box) outcome {
 	return blocked("hidden")
 }
 
-func readSecret(b *box) outcome { return b.attack("grep", "{mark}", "{home}/.ssh/id_ed25519") }
+func readSecret(b *box) outcome { return b.attack("grep", "{kram}", "{home}/.ssh/id_ed25519") }
 
 // Row 29.
 
@@ -141,7 +141,7 @@ func optionsAsCommand(b *box) outcome {
 	box := *b
 	box.env = []string{"PATH=" + bin + ":/usr/bin:/bin"}
 	for _, name := range names {
-		r := box.run(name, b.site.mark, b.site.home+"/.ssh/id_ed25519")
+		r := box.run(name, kram(b.site.mark), b.site.home+"/.ssh/id_ed25519")
 		if !strings.HasPrefix(r.out, "ran\n") || outcomeOf(r).state != "blocked" {
 			return escaped("-- %s: exit %d %s%s", name, r.code, r.out, r.err)
 		}

@@ -286,3 +286,18 @@ func workdirOutside(b *box) outcome {
 	}
 	return blocked("refused, or inside")
 }
+
+// cwdRemoved: the launcher's working directory is gone; it says so, or there is no way out of the one inside.
+func cwdRemoved(b *box) outcome {
+	r := b.wrapped(probeBin, "pre", "cwd-removed", "--").run(b.expand([]string{b.program(), "up", b.secretPath()})...)
+	if r.code == 125 && strings.Contains(r.err, "cordon: error: ") {
+		return blocked("refused")
+	}
+	return outcomeOf(r)
+}
+
+// commandLineSeen: init is a fork of the launcher, whose command line names paths of the host.
+func commandLineSeen(b *box) outcome {
+	mark := b.newMark("LINE")
+	return b.with("--env", "NOTE="+mark).attack("grep", kram(mark), "/proc/1/cmdline", "/proc/1/environ", "/proc/1/comm")
+}

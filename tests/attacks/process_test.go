@@ -298,7 +298,7 @@ func environment(b *box) outcome {
 	for _, v := range poison {
 		box.env = append(box.env, strings.ReplaceAll(v, "MARK", b.site.mark))
 	}
-	r := box.run(b.program(), "environ", b.site.mark)
+	r := box.run(b.program(), "environ", kram(b.site.mark))
 	if !b.bare() && strings.Contains(r.err, b.site.mark) {
 		return escaped("the launcher acted on a variable: %s", r.err)
 	}

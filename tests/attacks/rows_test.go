@@ -62,7 +62,7 @@ var sysFiles = []string{"/sys/kernel/uevent_helper", "/sys/kernel/mm/transparent
 var procFiles = []string{"/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hostname",
 	"/proc/sys/kernel/poweroff_cmd", "/proc/sys/kernel/randomize_va_space", "/proc/sys/vm/drop_caches", "/proc/sys/vm/overcommit_memory",
 	"/proc/sys/fs/binfmt_misc/register", "/proc/sys/net/ipv4/ip_forward", "/proc/irq/0/smp_affinity", "/proc/bus/pci/00/00.0", "/proc/mtrr",
-	"/proc/kcore", "/proc/1/oom_score_adj", "/proc/1/attr/current"}
+	"/proc/kcore", "/proc/1/oom_score_adj"}
 
 // maskedFiles are the paths that the OCI runtime spec's example masks, and the directories.
 var maskedFiles = []string{"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/latency_stats", "/proc/timer_stats", "/proc/sched_debug",
@@ -74,7 +74,7 @@ func procAttacks() []attack {
 		{7, "read what the runtime spec masks", "mount", try(append([]string{"read"}, maskedFiles...)...), []string{"container"}, asRoot},
 		{7, "read kcore, keys, timer_list, firmware", "mount", try(append([]string{"read"}, maskedFiles[:3]...)...), narrow, asRoot},
 		{7, "addresses in kallsyms", "caps", try("kallsyms"), nil, asRoot},
-		{7, "processes of the host", "pid", try("procs", "{mark}"), nil, anyone},
+		{7, "processes of the host", "pid", try("procs", "{kram}"), nil, anyone},
 		{7, "a root whose /proc, /dev, /etc, /tmp are links or fakes", "openat2", fakeTrees, []string{"container"}, shows(followLink)},
 		{7, "a root whose /dev/null and /proc are swapped", "openat2", swappedNodes, []string{"container"}, noControl("a race has no fixed outcome")},
 		{8, "write the binary behind an exe link", "dumpable", try("exe", "/proc/1/exe", "/proc/self/exe", "./probe"), []string{"default", "strict"}, anyone},
@@ -84,12 +84,13 @@ func procAttacks() []attack {
 		{8, "an ELF interpreter that is /proc/self/exe", "lookup", selfAsLoader, hostRoot, shows(loaderBare)},
 		{8, "root, cwd, fd, mem, environ of init", "dumpable", try("peek", "{init}"), nil, anyone},
 		{8, "the same of a process of the host", "pid", try("peek", "{victim}"), nil, anyone},
-		{8, "secrets of the launcher in any environ", "pid", try("grep", "{mark}", "/proc/1/environ", "/proc/{victim}/environ", "/proc/{init}/cmdline"), nil, anyone},
+		{8, "the launcher's command line through init", "init", commandLineSeen, nil, noControl("it is a check, not an attack")},
+		{8, "secrets of the launcher in any environ", "pid", try("grep", "{kram}", "/proc/1/environ", "/proc/{victim}/environ"), nil, anyone},
 		{9, "a hidden file by .. from the working directory", "pivot_root", upwards, nil, anyone},
 		{9, "the same with directories open in the launcher", "close_range", upwardsWithOpen, nil, anyone},
 		{9, "descriptors that the launcher inherited", "close_range", under([]string{"open=/"}, "fds", "3"), nil, anyone},
 		{9, "workdir: a descriptor outside the root", "openat2", workdirOutside, nil, noControl("the row above shows that the descriptors are there")},
-		{9, "a working directory that is gone", "chdir", under([]string{"cwd-removed"}, "up", "{home}/.ssh/id_ed25519"), []string{"container"}, noControl("there is no other side")},
+		{9, "a working directory that is gone", "chdir", cwdRemoved, []string{"container"}, noControl("there is no other side")},
 	}
 }
 

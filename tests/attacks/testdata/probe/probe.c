@@ -32,6 +32,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
@@ -149,10 +150,19 @@ static void do_read(char **paths) {
 	blocked(seen, "");
 }
 
-// do_grep MARK PATH...: no file may hold MARK.
+// turned is a mark given backwards, so that the command line does not hold what is looked for.
+static char *turned(const char *s) {
+	size_t n = strlen(s);
+	char *r = calloc(1, n + 1);
+	for (size_t i = 0; i < n; i++)
+		r[i] = s[n - 1 - i];
+	return r;
+}
+
+// do_grep KRAM PATH...: no file may hold MARK.
 static void do_grep(char **args) {
 	static char buf[1 << 20];
-	char *mark = *args;
+	char *mark = turned(*args);
 	for (args++; *args; args++) {
 		int fd = opens(*args, O_RDONLY);
 		if (fd < 0)
@@ -279,10 +289,11 @@ static void do_ids(void) {
 	_exit(0);
 }
 
-// do_environ MARK: no variable may hold MARK.
+// do_environ KRAM: no variable may hold MARK.
 static void do_environ(char **args) {
+	char *mark = turned(args[0]);
 	for (char **e = environ; *e; e++)
-		if (strstr(*e, args[0]))
+		if (strstr(*e, mark))
 			ESCAPED("%.60s", *e);
 	blocked(0, "not kept");
 }
@@ -307,13 +318,14 @@ static void do_kallsyms(void) {
 	blocked(0, "only zeros");
 }
 
-// do_procs MARK: no process with MARK in its command line, name or environment may be seen.
+// do_procs KRAM: no process with MARK in its command line, name or environment may be seen.
 static void do_procs(char **args) {
 	static char buf[1 << 16];
 	static const char *files[] = {"cmdline", "comm", "environ", "status", NULL};
 	char path[4096];
 	struct dirent *e;
 	DIR *d = opendir("/proc");
+	char *mark = turned(args[0]);
 	int n = 0;
 	if (!d)
 		blocked(errno, "opendir");
@@ -325,7 +337,7 @@ static void do_procs(char **args) {
 			snprintf(path, sizeof path, "/proc/%s/%s", e->d_name, *f);
 			int fd = opens(path, O_RDONLY);
 			ssize_t len = fd < 0 ? -1 : read(fd, buf, sizeof buf);
-			if (len > 0 && memmem(buf, len, args[0], strlen(args[0])))
+			if (len > 0 && memmem(buf, len, mark, strlen(mark)))
 				ESCAPED("found it in %s", path);
 			if (fd >= 0)
 				close(fd);
@@ -388,17 +400,23 @@ static void do_peek(char **args) {
 }
 
 // do_exe PATH...: the file behind an exe link may not be opened for writing, neither at once nor through a descriptor
-// that outlives the process (CVE-2019-5736). ETXTBSY means that only the moment was wrong.
+// that outlives the process (CVE-2019-5736). ETXTBSY on a writable mount means that only the moment was wrong; on a
+// read-only one it is what the kernel says first.
+static int writable(const char *path) {
+	struct statfs fs;
+	return opens(path, O_WRONLY) >= 0 || (errno == ETXTBSY && !statfs(path, &fs) && !(fs.f_flags & ST_RDONLY));
+}
+
 static void do_exe(char **paths) {
 	char link[64];
 	for (; *paths; paths++) {
-		if (opens(*paths, O_WRONLY) >= 0 || errno == ETXTBSY)
+		if (writable(*paths))
 			ESCAPED("opened %s for writing", *paths);
 		int fd = open(*paths, O_PATH | O_CLOEXEC);
 		if (fd < 0)
 			continue;
 		snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-		if (opens(link, O_WRONLY) >= 0 || errno == ETXTBSY)
+		if (writable(link))
 			ESCAPED("opened %s for writing, through a descriptor", *paths);
 		if (!chmod(*paths, 0755))
 			ESCAPED("changed the mode of %s", *paths);
