@@ -70,7 +70,26 @@ func flagError(c *cobra.Command, err error) error {
 	if errors.Is(err, pflag.ErrHelp) {
 		return err
 	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		if near := nearestFlag(c, unknown.GetSpecifiedName()); near != "" {
+			return &cliError{err: err, hint: "did you mean --" + near + "?"}
+		}
+	}
 	return usageError(c, err.Error())
+}
+
+// nearestFlag is the flag that was probably meant, among the command's own and, for a command that takes profiles, the
+// fields'.
+func nearestFlag(c *cobra.Command, name string) string {
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if c.Flags().Lookup("profile") != nil {
+		for _, f := range policy.Flags() {
+			names = append(names, f.Name)
+		}
+	}
+	return policy.Suggest(name, names)
 }
 
 func usageError(c *cobra.Command, msg string) error {

@@ -27,6 +27,8 @@ func TestMainUsage(t *testing.T) {
 		{"--nonesuch", 125, "", "cordon: error: unknown flag: --nonesuch\ncordon: hint: cordon --help"},
 		{"run", 125, "", "cordon: error: cordon run: the command is missing\ncordon: hint: usage: cordon run"},
 		{"run --nonesuch x", 125, "", "cordon: error: unknown flag: --nonesuch\ncordon: hint: cordon run --help"},
+		{"run --memry 1 x", 125, "", "cordon: error: unknown flag: --memry\ncordon: hint: did you mean --memory?\n"},
+		{"profile show --efective x", 125, "", "cordon: hint: did you mean --effective?\n"},
 		{"run --memory", 125, "", "cordon: error: flag needs an argument: --memory\n"},
 		{"run --help", 0, "--keep-env NAME|PREFIX*", ""},
 		{"help run", 0, "--keep-env NAME|PREFIX*", ""},

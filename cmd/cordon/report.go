@@ -36,7 +36,7 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 // showEnforced lists every layer as it was read back, and what the run used.
 func (u *ui) showEnforced(r *sandbox.Report) {
 	for _, e := range r.Enforced {
-		u.line("enforced", string(e.Layer)+": "+e.Found+prefixed(" in ", e.Where))
+		u.line("enforced", string(e.Layer)+": "+e.Found+prefixed(" (", closed(e.Where)))
 	}
 	u.line("used", "wall "+r.Wall.Round(time.Microsecond).String()+", user "+r.User.String()+", system "+r.System.String()+
 		", peak memory "+strconv.FormatInt(r.PeakRSS>>10, 10)+" KiB")

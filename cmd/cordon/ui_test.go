@@ -102,7 +102,7 @@ func TestShowRun(t *testing.T) {
 		{"nothing to say", sandbox.Report{Enforced: full.Enforced}, false, ""},
 		{"all of it", full, true, `cordon: added: /home/u/bin/tool: bound read-only: the profile hides its directory
 cordon: missing: cgroup: not delegated; instead: RLIMIT_DATA
-cordon: enforced: caps: CapBnd=0 in /proc/7/status
+cordon: enforced: caps: CapBnd=0 (/proc/7/status)
 cordon: used: wall 1.5s, user 1ms, system 2ms, peak memory 1024 KiB
 cordon: hint: network: none (default.yaml:9); try --net host
 `},
