@@ -63,13 +63,13 @@ func (a Arch) Audit() uint32 {
 	return 0
 }
 
-// foreign reports whether a kernel for native may run calls of a.
-func (native Arch) hosts(a Arch) bool {
-	switch native {
+// hosts reports whether a kernel for a may run calls of foreign.
+func (a Arch) hosts(foreign Arch) bool {
+	switch a {
 	case AMD64:
-		return a == I386 || a == X32
+		return foreign == I386 || foreign == X32
 	case ARM64:
-		return a == ARM
+		return foreign == ARM
 	}
 	return false
 }

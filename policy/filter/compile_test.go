@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -290,6 +291,19 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// A rule that another call leads round is worth a warning, until that call is decided too.
+func TestDetours(t *testing.T) {
+	s := Spec{Allow: items("@process"), Rules: []Rule{{Call: "clone", Expr: "flags & CLONE_NEW_ANY == 0", From: "p.yaml:5"}}}
+	p := mustCompile(t, s, AMD64)
+	if !reflect.DeepEqual(p.Warnings, []Warning{{[]string{"p.yaml:5"}, "clone3 leads round the rule for clone: its arguments stand behind a pointer"}}) {
+		t.Errorf("%+v", p.Warnings)
+	}
+	s.Rules = append(s.Rules, Rule{Call: "clone3", Expr: "errno(ENOSYS)"})
+	if p := mustCompile(t, s, AMD64); p.Warnings != nil {
+		t.Errorf("%+v", p.Warnings)
+	}
+}
+
 // A profile that forbids execve later on lets the launcher's own pass by a number in the unused sixth argument.
 func TestNonce(t *testing.T) {
 	p := mustCompile(t, Spec{Rules: []Rule{{Call: "execveat", Expr: "nonce == 0xfedcba9876543210"}}}, AMD64)
@@ -317,12 +331,21 @@ func TestSpecErrors(t *testing.T) {
 		{Spec{Rules: []Rule{{Call: "read", Expr: "fd == 1", Else: Action{Allow, 3}}}}, AMD64, `impossible action allow(3)`},
 		{Spec{Rules: []Rule{{Call: "", Expr: "fd == 1"}}}, AMD64, `unknown system call ""`},
 		{Spec{Foreign: []Arch{I386}, Rules: []Rule{{Call: "pread64", Expr: "fd == 0 && offset == 0", From: "f:1"}}}, AMD64,
-			`f:1: column 12: on i386: argument offset of pread64 is spread over two registers on i386`},
+			`f:1: column 12: on i386: argument offset of pread64 is not in a register of its own on i386`},
 	} {
 		if _, err := Compile(c.spec, c.arch); err == nil || err.Error() != c.want {
 			t.Errorf("%v, want %s", err, c.want)
 		}
 	}
+}
+
+// bigExpr is a condition of at least n instructions that cannot be made smaller.
+func bigExpr(n int) string {
+	s := "reg0 != 0xdead"
+	for i := range n {
+		s += " && (reg1 & " + strconv.Itoa(1<<(i%20)|1<<(i/20)) + " != " + strconv.Itoa(1<<(i%20)) + " || reg2 > " + strconv.Itoa(i*3+1) + ")"
+	}
+	return s
 }
 
 // A filter over the kernel's limit names the rule that takes most of it.

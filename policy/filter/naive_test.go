@@ -271,6 +271,7 @@ func (n naiveCall) arg(i int, width byte) naiveValue {
 	for _, f := range strings.Fields(callArgs[callID(n.call)])[:min(i+1, len(strings.Fields(callArgs[callID(n.call)])))] {
 		need(!(old && strings.HasSuffix(f, ":q") && width != 'r'))
 	}
+	need(!(n.abi == X32 && width != 'r' && i >= 3 && strings.Contains("preadv preadv2 pwritev pwritev2", n.call) && n.call != "read" && n.call != "write"))
 	r.signed = width == 'i' || width == 'l'
 	r.room = r.width
 	if nr, _ := Number(X32, n.call); r.width == 64 && (old || n.abi == X32 && nr >= 512) {

@@ -126,6 +126,7 @@ func (c *compiler) readRules() {
 		}
 	}
 	c.warnRules()
+	c.warnDetours()
 }
 
 func (c *compiler) readRule(i int) *Error {

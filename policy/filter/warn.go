@@ -70,3 +70,20 @@ func (c *compiler) warnClosed(m *pair) {
 		c.warn("on "+c.abi.String()+" "+callNames[m.call]+" is denied: it would be a way round the decision on "+callNames[m.other], from)
 	}
 }
+
+// detours are calls that do what another does, with the arguments that its rules are about behind a pointer.
+var detours = [...]struct{ call, by string }{{"clone", "clone3"}, {"unshare", "clone3"}, {"open", "openat2"}, {"openat", "openat2"}}
+
+// warnDetours is for rules that another call leads round. Unlike multiplexers these stay open: a program that may call
+// openat2 may have no other reason for the rule on openat than to see fewer mistakes.
+func (c *compiler) warnDetours() {
+	for _, d := range detours {
+		call, by := callID(d.call), callID(d.by)
+		for i := range c.rules {
+			r := &c.rules[i]
+			if r.call == call && !r.action && r.cond != refTrue && !c.deny.has(call) && c.allow.has(by) && !c.ruled.has(by) && !c.deny.has(by) {
+				c.warn(d.by+" leads round the rule for "+d.call+": its arguments stand behind a pointer", c.spec.Rules[r.index].From)
+			}
+		}
+	}
+}

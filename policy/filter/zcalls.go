@@ -533,7 +533,7 @@ var callArgs = [numCalls]string{
 	36:  "clockid:i flags:i request:p remain:p",                         // clock_nanosleep_time64
 	37:  "clockid:i tp:p",                                               // clock_settime
 	38:  "clockid:i tp:p",                                               // clock_settime64
-	39:  "flags:u stack:p parent_tid:p child_tid:p tls:L",               // clone
+	39:  "flags:u stack:p parent_tid:p child_tid:p tls:p",               // clone
 	40:  "cl_args:p size:L",                                             // clone3
 	41:  "fd:u",                                                         // close
 	42:  "first:u last:u flags:u",                                       // close_range
@@ -587,7 +587,7 @@ var callArgs = [numCalls]string{
 	93:  "fs_name:p flags:u",                                            // fsopen
 	94:  "dirfd:i path:p flags:u",                                       // fspick
 	95:  "fd:u statbuf:p",                                               // fstat
-	96:  "fd:L statbuf:p",                                               // fstat64
+	96:  "fd:u statbuf:p",                                               // fstat64
 	97:  "dirfd:i pathname:p statbuf:p flags:i",                         // fstatat64
 	98:  "fd:u buf:p",                                                   // fstatfs
 	99:  "fd:u size:L buf:p",                                            // fstatfs64
@@ -678,7 +678,7 @@ var callArgs = [numCalls]string{
 	203: "pathname:p statbuf:p",                                         // lstat64
 	204: "addr:L length:L advice:i",                                     // madvise
 	205: "addr:L size:L flags:u",                                        // map_shadow_stack
-	206: "addr:L len:L mode:L nodemask:p maxnode:L flags:u",             // mbind
+	206: "addr:L len:L mode:i nodemask:p maxnode:L flags:u",             // mbind
 	207: "cmd:i flags:u cpu_id:i",                                       // membarrier
 	208: "name:p flags:u",                                               // memfd_create
 	209: "flags:u",                                                      // memfd_secret
@@ -691,10 +691,10 @@ var callArgs = [numCalls]string{
 	216: "addr:L len:L",                                                 // mlock
 	217: "addr:L len:L flags:i",                                         // mlock2
 	218: "flags:i",                                                      // mlockall
-	219: "addr:L length:L prot:L flags:L fd:i offset:L",                 // mmap
-	220: "addr:L length:L prot:L flags:L fd:i pgoffset:L",               // mmap2
+	219: "addr:L length:L prot:u flags:u fd:i offset:L",                 // mmap
+	220: "addr:L length:L prot:u flags:u fd:i pgoffset:L",               // mmap2
 	221: "func:i ptr:p bytecount:L",                                     // modify_ldt
-	222: "source:p target:p filesystemtype:p mountflags:L data:p",       // mount
+	222: "source:p target:p filesystemtype:p mountflags:u data:p",       // mount
 	223: "dirfd:i path:p flags:u attr:p size:L",                         // mount_setattr
 	224: "from_dirfd:i from_path:p to_dirfd:i to_path:p flags:u",        // move_mount
 	225: "pid:i count:L pages:p nodes:p status:p flags:i",               // move_pages
@@ -751,8 +751,8 @@ var callArgs = [numCalls]string{
 	279: "fds:p nfds:u tmo_p:p sigmask:p sigsetsize:L",                  // ppoll_time64
 	280: "op:i arg2:L arg3:L arg4:L arg5:L",                             // prctl
 	281: "fd:u buf:p count:L offset:q",                                  // pread64
-	282: "fd:L iov:p iovcnt:L pos_l:L pos_h:L",                          // preadv
-	283: "fd:L iov:p iovcnt:L pos_l:L pos_h:L flags:i",                  // preadv2
+	282: "fd:u iov:p iovcnt:L pos_l:L pos_h:L",                          // preadv
+	283: "fd:u iov:p iovcnt:L pos_l:L pos_h:L flags:i",                  // preadv2
 	284: "pid:i resource:u new_limit:p old_limit:p",                     // prlimit64
 	285: "pidfd:i iovec:p vlen:L advice:i flags:u",                      // process_madvise
 	286: "pidfd:i flags:u",                                              // process_mrelease
@@ -760,10 +760,10 @@ var callArgs = [numCalls]string{
 	288: "pid:i local_iov:p liovcnt:L remote_iov:p riovcnt:L flags:L",   // process_vm_writev
 	291: "nfds:i readfds:p writefds:p exceptfds:p timeout:p sigmask:p",  // pselect6
 	292: "nfds:i readfds:p writefds:p exceptfds:p timeout:p sigmask:p",  // pselect6_time64
-	293: "op:l pid:l addr:L data:L",                                     // ptrace
+	293: "op:l pid:i addr:L data:L",                                     // ptrace
 	295: "fd:u buf:p count:L offset:q",                                  // pwrite64
-	296: "fd:L iov:p iovcnt:L pos_l:L pos_h:L",                          // pwritev
-	297: "fd:L iov:p iovcnt:L pos_l:L pos_h:L flags:i",                  // pwritev2
+	296: "fd:u iov:p iovcnt:L pos_l:L pos_h:L",                          // pwritev
+	297: "fd:u iov:p iovcnt:L pos_l:L pos_h:L flags:i",                  // pwritev2
 	298: "name:p which:i buf:p bufsize:L ret:p",                         // query_module
 	299: "op:u special:p id:u addr:p",                                   // quotactl
 	300: "fd:u op:u id:u addr:p",                                        // quotactl_fd
@@ -772,14 +772,14 @@ var callArgs = [numCalls]string{
 	303: "fd:u dirp:p count:u",                                          // readdir
 	304: "pathname:p buf:p bufsiz:i",                                    // readlink
 	305: "dirfd:i pathname:p buf:p bufsiz:i",                            // readlinkat
-	306: "fd:L iov:p iovcnt:L",                                          // readv
+	306: "fd:u iov:p iovcnt:L",                                          // readv
 	307: "magic:i magic2:i op:u arg:p",                                  // reboot
 	308: "sockfd:i buf:p len:L flags:u",                                 // recv
 	309: "sockfd:i buf:p len:L flags:u src_addr:p addrlen:p",            // recvfrom
 	310: "sockfd:i msgvec:p vlen:u flags:u timeout:p",                   // recvmmsg
 	311: "sockfd:i msgvec:p vlen:u flags:u timeout:p",                   // recvmmsg_time64
 	312: "sockfd:i msg:p flags:u",                                       // recvmsg
-	313: "addr:L size:L prot:L pgoff:L flags:L",                         // remap_file_pages
+	313: "addr:L size:L prot:L pgoff:L flags:u",                         // remap_file_pages
 	314: "path:p name:p",                                                // removexattr
 	315: "dirfd:i path:p at_flags:u name:p",                             // removexattrat
 	316: "oldpath:p newpath:p",                                          // rename
@@ -933,7 +933,7 @@ var callArgs = [numCalls]string{
 	483: "idtype:i id:i infop:p options:i rusage:p",                     // waitid
 	484: "pid:i wstatus:p options:i",                                    // waitpid
 	485: "fd:u buf:p count:L",                                           // write
-	486: "fd:L iov:p iovcnt:L",                                          // writev
+	486: "fd:u iov:p iovcnt:L",                                          // writev
 }
 
 // callSince has the kernel release of each call, major<<8 | minor; 0 before 5.0.
