@@ -9,15 +9,20 @@ import (
 
 // StepError is a system call of the plan that failed in the child.
 type StepError struct {
-	Index int    // of the step in the plan, from 0
-	Step  string // as the plan prints it
-	From  string // the profile position that asked for it
-	Errno syscall.Errno
-	Hint  string
+	Index  int    // of the step in the plan, from 0
+	Step   string // as the plan prints it
+	From   string // the profile position that asked for it
+	Errno  syscall.Errno
+	Signal syscall.Signal // where Errno is 0: what ended the child at this step
+	Hint   string
 }
 
 func (e *StepError) Error() string {
-	s := fmt.Sprintf("step %d: %s: %v", e.Index, e.Step, e.Errno)
+	var why error = e.Errno
+	if e.Errno == 0 {
+		why = errText("ended by " + e.Signal.String())
+	}
+	s := fmt.Sprintf("step %d: %s: %v", e.Index, e.Step, why)
 	if e.From != "" {
 		s += " (" + e.From + ")"
 	}

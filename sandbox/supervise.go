@@ -27,8 +27,10 @@ type process struct {
 	link  int // the launcher's end of the socket pair
 	gate  int
 
-	pid  int // of init, in the launcher's pid namespace
-	task int
+	pid    int // of init, in the launcher's pid namespace
+	task   int
+	reaped bool
+	status unix.WaitStatus // of init
 
 	mu     sync.Mutex // guards the next three: a signal may come at any time
 	pidfd  int        // of init; -1 before and after
@@ -57,15 +59,16 @@ func (p *process) start() error {
 	}
 	p.files.closeAll()
 	if err == nil {
-		err = p.converse()
-	}
-	if err == nil {
-		if err = p.confirm(); err != nil {
-			err = cmp.Or(p.failure(), err) // a step that failed says more than what it led to
+		if err = p.converse(); err == nil {
+			err = p.confirm()
 		}
 	}
 	if err != nil {
 		p.abort()
+		err = cmp.Or(p.fault(), err) // a step that failed says more than what it led to
+		if p.image != nil {
+			p.image.Release()
+		}
 		return err
 	}
 	p.startClock()
@@ -219,7 +222,7 @@ func (p *process) converse() error {
 		var err error
 		switch m.Byte {
 		case 0: // the other ends are closed: the program runs, or the child is gone
-			return p.failure()
+			return p.ended()
 		case msgMaps:
 			if err = p.writeMaps(); err == nil {
 				err = p.send()
@@ -269,27 +272,38 @@ func (p *process) taskSeen(pid int) error {
 	return nil
 }
 
-// failure is the step that failed, if one did.
-func (p *process) failure() error {
+// ended says why the child closed its last end of the socket: nil when the program runs.
+func (p *process) ended() error {
+	if p.task != 0 && !p.exits(0) && p.fault() == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.early != 0 {
+		return &SignalError{p.early}
+	}
+	return &Error{Op: "launch", Err: errText("the child ended before the program was run"),
+		Hint: "was it killed? a memory limit or the kernel's log may say by whom"}
+}
+
+// fault is the step at which the child ended: one that failed, or one that its filter ended it for.
+func (p *process) fault() error {
+	if p.image == nil {
+		return nil
+	}
 	page := p.image.Page()
 	for _, f := range [...]child.Fault{page.Task, page.Init} {
-		if f.Step != 0 {
-			return p.stepError(int(f.Step)-1, syscall.Errno(f.Errno))
+		if f.Errno != 0 {
+			return p.stepError(int(f.Step)-1, syscall.Errno(f.Errno), 0)
 		}
 	}
-	if p.task == 0 || p.exits(0) && page.Done == 0 {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.early != 0 {
-			return &SignalError{p.early}
-		}
-		return &Error{Op: "launch", Err: errText("the child ended before the program was run"),
-			Hint: "was it killed? a memory limit or the kernel's log may say by whom"}
+	if at := page.Init.Step; at != 0 && p.reaped && p.status.Signal() == unix.SIGSYS {
+		return p.stepError(int(at)-1, 0, unix.SIGSYS)
 	}
 	return nil
 }
 
-func (p *process) stepError(i int, errno syscall.Errno) error {
+func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) error {
 	steps, n := p.comp.plan.Steps, i
 	if i >= len(steps) {
 		steps, n = p.comp.plan.Init, i-len(steps)
@@ -298,7 +312,7 @@ func (p *process) stepError(i int, errno syscall.Errno) error {
 	if s.Call == plan.Execve {
 		return &LookupError{Name: p.cmd.Args[0], Why: errno.Error(), Code: execCode(errno), Hint: stepHint("execve", errno)}
 	}
-	return &StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Hint: stepHint(s.Call.String(), errno)}
+	return &StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: stepHint(s.Call.String(), errno)}
 }
 
 // execCode is the exit code of env(1): 127 for what is not there, 126 for what cannot be executed.
@@ -327,16 +341,14 @@ func (p *process) abort() {
 
 // reap waits for init, and with it for every process of the pid namespace.
 func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
-	var status unix.WaitStatus
-	for {
-		_, err := unix.Wait4(p.pid, &status, 0, usage)
-		if err != unix.EINTR {
-			return status
-		}
+	for !p.reaped {
+		_, err := unix.Wait4(p.pid, &p.status, 0, usage)
+		p.reaped = err != unix.EINTR
 	}
+	return p.status
 }
 
-// release closes what is left.
+// release closes what is left, all but the page that the child has written.
 func (p *process) release() {
 	for i, t := range p.clock {
 		if t != nil {
@@ -353,9 +365,6 @@ func (p *process) release() {
 		}
 	}
 	p.link, p.gate, p.netstat = -1, -1, -1
-	if p.image != nil {
-		p.image.Release()
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, fd := range [...]*int{&p.pidfd, &p.taskfd} {
@@ -402,6 +411,7 @@ func (p *process) wait() (*Report, error) {
 	}
 	p.hints()
 	p.release()
+	p.image.Release()
 	return r, nil
 }
 

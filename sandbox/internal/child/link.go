@@ -40,9 +40,9 @@ type Page struct {
 	scratchUse unix.Rusage
 }
 
-// Fault is the step that failed.
+// Fault is the step that failed; or where Errno is 0, the one that is going on.
 type Fault struct {
-	Step  uint32 // index + 1; 0 if none did
+	Step  uint32 // index + 1; 0 before the first and behind the last
 	Errno uint32
 }
 

@@ -81,6 +81,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 			continue
 		}
 		o = &im.ops[i]
+		fault.Step = uint32(i) + 1
 		for j = 0; j < 6; j++ {
 			a[j] = o.args[j]
 			if o.regs[j] != 0 {
@@ -93,6 +94,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		}
 		regs[o.to] = r
 	}
+	fault.Step = 0
 	for pid != 0 { // init: reap until the task is gone; what is left dies with us
 		r, _, e = syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&page.scratch)), unix.WALL,
 			uintptr(unsafe.Pointer(&page.scratchUse)), 0, 0)
@@ -109,8 +111,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
 	}
 failed:
-	fault.Errno = uint32(e)
 	fault.Step = uint32(i) + 1
+	fault.Errno = uint32(e)
 	syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 125, 0, 0, 0, 0, 0)
 	page = nil // the filter forbids even that: end by a fault, whose handler is the default one
 	for {
