@@ -25,14 +25,14 @@ func denyWins(b *box) outcome {
 			{"-p", denying.file, "-p", allowing.file},
 			{"-p", allowing.file, "-p", denying.file},
 			{"-p", denying.file, "--allow-syscall", "ptrace"},
-			{"-p", denying.file, "--rule", "ptrace: request == 0"},
+			{"-p", denying.file, "--rule", "ptrace: op == 0"},
 			{"--allow-syscall", "ptrace", "-p", denying.file},
 		} {
 			if o := b.with(flags...).attack(tracing...); o.state != "blocked" {
 				return outcome{o.state, fmt.Sprintf("deny %s, %q: %s", deny, flags, o.detail)}
 			}
 		}
-		child := childOf(b, denying.file, "syscalls: {allow: [ptrace, \"@debug\"], rules: [{ptrace: \"request == 0\"}]}\n")
+		child := childOf(b, denying.file, "syscalls: {allow: [ptrace, \"@debug\"], rules: [{ptrace: \"op == 0\"}]}\n")
 		if o := child.attack(tracing...); o.state != "blocked" {
 			return outcome{o.state, "inherited deny " + deny + ": " + o.detail}
 		}
@@ -132,7 +132,7 @@ func nested(b *box) outcome {
 // optionsAsCommand: after --, and after the first word of the command, everything is the command's.
 func optionsAsCommand(b *box) outcome {
 	bin := b.scratch("bin")
-	names := []string{"--net", "--rw=/", "-p", "--", "--help", "--version", "-", "--cap=SYS_ADMIN"}
+	names := []string{"--net", "--rw=x", "-p", "--", "--help", "--version", "-", "--cap=SYS_ADMIN"}
 	for _, name := range names {
 		if err := writeScript(bin+"/"+name, "#!/bin/sh\necho ran; exec "+b.site.work+"/probe grep \"$@\"\n"); err != nil {
 			return broken("%v", err)

@@ -57,6 +57,7 @@ func binary() (string, error) {
 	if from := os.Getenv("CORDON_BIN"); from != "" {
 		return to, build("install", "-m", "755", from, to)
 	}
+	os.Setenv("CGO_ENABLED", "0") // as it is shipped: static
 	return to, build("go", "build", "-o", to, "../../cmd/cordon")
 }
 

@@ -381,7 +381,7 @@ func (b *box) judgeState(run *running) outcome {
 	if g := granted[b.profile]; g != "" {
 		caps = g
 	}
-	err := errors.Join(hasState("task", task, caps, caps), hasState("init", init, none, none), b.hasIDs(task), hasNamespaces(task))
+	err := errors.Join(hasState("task", task, caps, caps), hasState("init", init, caps, none), b.hasIDs(task), hasNamespaces(task))
 	if err != nil {
 		return escaped("%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
