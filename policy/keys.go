@@ -179,6 +179,7 @@ var mountForms = []form[Mount]{
 	}},
 	{kind: string(MountSysfs), doc: "sysfs, read-only", keys: []key[Mount]{
 		{spec: spec{name: "sysfs", typ: tPath, doc: "Where it is mounted.", example: "/sys"}, at: mountTarget},
+		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is mounted where the target does not exist and cannot be made.", def: "false", example: "true"}, at: mountOptional},
 	}},
 	{kind: string(MountOverlay), doc: "a directory of the host whose changes go elsewhere", keys: []key[Mount]{
 		{spec: spec{name: "overlay", typ: tPath, doc: "Where it is mounted.", example: "/usr"}, at: mountTarget},
@@ -200,6 +201,7 @@ var mountForms = []form[Mount]{
 	}},
 	{kind: string(MountGenerate), doc: "a file made for the sandbox", keys: []key[Mount]{
 		{spec: spec{name: "generate", typ: tWord, words: generateWords, doc: "Which file.", example: "/etc/passwd"}, at: mountTarget},
+		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is made where the target does not exist and cannot be made.", def: "false", example: "true"}, at: mountOptional},
 	}},
 }
 

@@ -124,7 +124,7 @@ func (v *validator) root() {
 		v.fail(at, "root", quote(string(r.Kind))+" is not a tree", "host, dir or empty")
 	}
 	if r.Write && r.Kind != RootDir {
-		v.fail(v.from("root.mode", "root"), "root", "only a dir can be writable", "for the host's tree use overlay: tmp")
+		v.fail(v.from("root.mode", "root"), "root", "only a dir can be writable", "bind or overlay what is to be written: mounts: [{overlay: DIR}]")
 	}
 	if r.Write && r.Overlay != "" {
 		v.fail(v.from("root.mode", "root"), "root", "mode: rw and an overlay together", "with an overlay the directory itself stays as it is")
@@ -231,7 +231,7 @@ func (v *validator) namespaces() {
 		i := slices.IndexFunc(p.Mounts, func(m Mount) bool { return m.Kind == need.kind })
 		if i >= 0 && need.ns.Mode == NSHost {
 			v.fail(p.Mounts[i].Pos, index("mounts", i), string(need.kind)+" needs a "+need.name+" namespace of its own",
-				"bind the host's instead: {bind: "+p.Mounts[i].Place()+"}")
+				"--remove mounts="+p.Mounts[i].Place()+" takes it away; {bind: "+p.Mounts[i].Place()+"} is the host's")
 		}
 	}
 }
