@@ -46,7 +46,11 @@ func hex(k uint32) string { return "0x" + strconv.FormatUint(uint64(k), 16) }
 func (in Insn) asm(i int) string {
 	to := func(skip int) string { return "l" + strconv.Itoa(i+1+skip) }
 	jump := func(name string) string {
-		return name + " #" + hex(in.K) + ", " + to(int(in.Jt)) + ", " + to(int(in.Jf))
+		with := " #" + hex(in.K)
+		if in.Code&fromX != 0 {
+			with = " %x"
+		}
+		return name + with + ", " + to(int(in.Jt)) + ", " + to(int(in.Jf))
 	}
 	switch in.Code {
 	case opLoad:
@@ -57,14 +61,16 @@ func (in Insn) asm(i int) string {
 		return "xor #" + hex(in.K)
 	case opJump:
 		return "jmp " + to(int(in.K))
-	case opJeq:
+	case opJeq, opJeq | fromX:
 		return jump("jeq")
-	case opJgt:
+	case opJgt, opJgt | fromX:
 		return jump("jgt")
-	case opJge:
+	case opJge, opJge | fromX:
 		return jump("jge")
-	case opJset:
+	case opJset, opJset | fromX:
 		return jump("jset")
+	case opTax:
+		return "tax"
 	case opRet:
 		return "ret #" + hex(in.K)
 	}

@@ -392,9 +392,9 @@ func TestWellFormed(t *testing.T) {
 			case opRet:
 			case opJump:
 				reached[i+1+int(in.K)] = true
-			case opJeq, opJgt, opJge, opJset:
+			case opJeq, opJgt, opJge, opJset, opJeq | fromX, opJgt | fromX, opJge | fromX:
 				reached[i+1+int(in.Jt)], reached[i+1+int(in.Jf)] = true, true
-			case opLoad, opAnd, opXor:
+			case opLoad, opAnd, opXor, opTax:
 				reached[i+1] = true
 			default:
 				t.Fatalf("instruction %d: %+v", i, in)

@@ -15,6 +15,7 @@ type nodeKind uint8
 
 const (
 	nodeCase nodeKind = iota // a decision on one masked word: a list of cases
+	nodePair                 // a comparison of two masked words
 	nodeAnd
 	nodeOr
 )
@@ -22,8 +23,9 @@ const (
 // node is one step of a condition.
 type node struct {
 	kind  nodeKind
-	v     view
-	a, b  ref // and, or: the operands; case: the range of its cases in compiler.cases
+	v, w  view
+	code  uint16 // pair: of the jump; v is in the accumulator, w in X
+	a, b  ref    // and, or: the operands; case: the range of its cases in conds.cases; pair: where it holds, and else
 	depth int
 }
 
@@ -100,6 +102,9 @@ func (c *conds) not(r ref) ref {
 		return c.join(nodeOr, c.not(n.a), c.not(n.b))
 	case nodeOr:
 		return c.join(nodeAnd, c.not(n.a), c.not(n.b))
+	case nodePair:
+		n.a, n.b = c.not(n.a), c.not(n.b)
+		return c.add(n)
 	}
 	var buf [16]onCase
 	cases := append(buf[:0], c.casesOf(&n)...)
@@ -165,18 +170,39 @@ func (c *conds) merge(kind nodeKind, na, nb *node) ref {
 	}
 }
 
-// newRange is then where lo <= v <= hi, else false.
-func (c *conds) newRange(v view, lo, hi uint32, then ref) ref {
+// newRange is then where lo <= v <= hi, else els.
+func (c *conds) newRange(v view, lo, hi uint32, then, els ref) ref {
 	var buf [3]onCase
 	cases := buf[:0]
 	if lo > 0 {
-		cases = append(cases, onCase{0, refFalse})
+		cases = append(cases, onCase{0, els})
 	}
 	cases = append(cases, onCase{lo, then})
 	if hi < 1<<32-1 {
-		cases = append(cases, onCase{hi + 1, refFalse})
+		cases = append(cases, onCase{hi + 1, els})
 	}
 	return c.newCase(v, cases)
+}
+
+// newPair is then where v == w, v > w or v >= w, for JEQ, JGT and JGE, else els.
+func (c *conds) newPair(code uint16, v, w view, then, els ref) ref {
+	switch {
+	case then == els:
+		return then
+	case w.and == 0 && code == opJeq:
+		return c.newRange(v, w.xor, w.xor, then, els)
+	case w.and == 0 && code == opJge:
+		return c.newRange(v, w.xor, 1<<32-1, then, els)
+	case w.and == 0:
+		return c.newRange(v, 0, w.xor, els, then)
+	case v.and == 0 && code == opJeq:
+		return c.newRange(w, v.xor, v.xor, then, els)
+	case v.and == 0 && code == opJge:
+		return c.newRange(w, 0, v.xor, then, els)
+	case v.and == 0:
+		return c.newRange(w, v.xor, 1<<32-1, els, then)
+	}
+	return c.add(node{kind: nodePair, v: v, w: w, code: code, a: then, b: els})
 }
 
 // eval decides r for one call.
@@ -191,14 +217,25 @@ func (c *conds) eval(r ref, d *Data) bool {
 	case nodeOr:
 		return c.eval(n.a, d) || c.eval(n.b, d)
 	}
-	w := uint32(d.Args[(n.v.word-1)/2] >> (32 * ((n.v.word - 1) % 2)))
-	w = w&n.v.and ^ n.v.xor
+	w := n.v.of(d)
+	if n.kind == nodePair {
+		if x := n.w.of(d); w == x && n.code != opJgt || w > x && n.code != opJeq {
+			return c.eval(n.a, d)
+		}
+		return c.eval(n.b, d)
+	}
 	cases := c.casesOf(n)
 	i := len(cases) - 1
 	for cases[i].lo > w {
 		i--
 	}
 	return c.eval(cases[i].to, d)
+}
+
+// of is the value for one call.
+func (v view) of(d *Data) uint32 {
+	w := uint32(d.Args[(v.word-1)/2] >> (32 * ((v.word - 1) % 2)))
+	return w&v.and ^ v.xor
 }
 
 // target is a label and what it expects in the accumulator; the zero view expects nothing.
@@ -221,6 +258,8 @@ func (c *compiler) branch(r ref, t, f target) target {
 		return c.branch(n.a, c.branch(n.b, t, f), f)
 	case nodeOr:
 		return c.branch(n.a, t, c.branch(n.b, t, f))
+	case nodePair:
+		return c.pair(&n, t, f)
 	}
 	return c.decide(&n, t, f)
 }
@@ -266,6 +305,32 @@ func (c *compiler) decide(n *node, t, f target) target {
 	return target{l, v}
 }
 
+// pair emits the comparison of two words: the one goes to X, which nothing else uses.
+func (c *compiler) pair(n *node, t, f target) target {
+	used := view{word: 1<<8 - 1}
+	then, els := c.branch(n.a, t, f), c.branch(n.b, t, f)
+	tl := c.enter(then, used)
+	fl := c.enter(els, used)
+	if tl == fl {
+		return target{at: tl}
+	}
+	c.cond(n.code|fromX, 0, tl, fl)
+	c.load(n.v)
+	c.emit(opTax, 0)
+	return target{at: c.load(n.w)}
+}
+
+// load emits what puts a view into the accumulator, before the instruction emitted last.
+func (c *compiler) load(v view) label {
+	if v.xor != 0 {
+		c.emit(opXor, v.xor)
+	}
+	if v.and != 1<<32-1 {
+		c.emit(opAnd, v.and)
+	}
+	return c.emit(opLoad, offArgs+4*uint32(v.word-1))
+}
+
 // bitTest reports whether the decision is between no bit of a mask set and any: one JSET on the bare word.
 func (c *compiler) bitTest(n *node) bool {
 	k := c.casesOf(n)
@@ -283,13 +348,7 @@ func (c *compiler) enter(t target, have view) label {
 		}
 	}
 	c.before(t.at)
-	if t.v.xor != 0 {
-		c.emit(opXor, t.v.xor)
-	}
-	if t.v.and != 1<<32-1 {
-		c.emit(opAnd, t.v.and)
-	}
-	at := c.emit(opLoad, offArgs+4*uint32(t.v.word-1))
+	at := c.load(t.v)
 	c.entries = append(c.entries, entry{t, at})
 	return at
 }

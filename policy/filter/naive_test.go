@@ -318,10 +318,10 @@ func (n naiveCall) binary(op gotoken.Token, x, y naiveValue) naiveValue {
 		return naiveValue{isBool: true, b: x.b && y.b || op == gotoken.LOR && (x.b || y.b)}
 	}
 	need(!x.isBool && !y.isBool)
-	need(x.width == 0 || y.width == 0)
 	if op.Precedence() == 3 {
 		return naiveValue{isBool: true, b: naiveCompare(op, x, y)}
 	}
+	need(x.width == 0 || y.width == 0)
 	r := x
 	if x.width == 0 {
 		r = y
@@ -369,6 +369,9 @@ func naiveCompare(op gotoken.Token, x, y naiveValue) bool {
 			x, y = y, x
 		}
 		a, b := x.v, y.v
+		if y.width != 0 {
+			return (a.Cmp(b) == 0) == (op == gotoken.EQL)
+		}
 		if m := new(big.Int).Lsh(big.NewInt(1), x.room); x.width != 0 && (b.Sign() < 0 || b.Cmp(m) < 0) && b.Cmp(new(big.Int).Neg(new(big.Int).Rsh(m, 1))) >= 0 {
 			a, b = new(big.Int).Mod(a, m), new(big.Int).Mod(b, m)
 		}

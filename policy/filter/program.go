@@ -20,7 +20,9 @@ const (
 	opJgt  = 0x25 // BPF_JMP|BPF_JGT|BPF_K
 	opJge  = 0x35 // BPF_JMP|BPF_JGE|BPF_K
 	opJset = 0x45 // BPF_JMP|BPF_JSET|BPF_K
+	opTax  = 0x07 // BPF_MISC|BPF_TAX: X = A
 	opRet  = 0x06 // BPF_RET|BPF_K
+	fromX  = 0x08 // BPF_X instead of BPF_K, in jumps and arithmetic
 )
 
 // Offsets in struct seccomp_data of linux/seccomp.h. All our architectures are little-endian.

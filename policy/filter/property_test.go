@@ -115,7 +115,11 @@ func (g gen) text(args []string, depth int) string {
 		}
 		return s + ")"
 	}
-	return g.term(args) + " " + pick(g, []string{"==", "!=", "<", "<=", ">", ">="}) + " " + g.number()
+	with := g.number()
+	if g.IntN(6) == 0 {
+		with = g.term(args)
+	}
+	return g.term(args) + " " + pick(g, []string{"==", "!=", "<", "<=", ">", ">="}) + " " + with
 }
 
 // expr is an expression that is valid for call on every ABI.
@@ -138,8 +142,11 @@ var edges = []uint64{0, 1, 2, 7, 16, 40, 262, 0x5412, 0x541c, 0x7fff, 0x8000, 0x
 	0x100000000, 0x100000001, 0x100005412, 0x10000541c, 0x7e020000, 0x7fffffffffffffff, 0x8000000000000000, 0xffffffff00000000, 0xfffffffffffffffe, 0xffffffffffffffff}
 
 func (g gen) args() (a [6]uint64) {
+	same := pick(g, edges)
 	for i := range a {
-		switch g.IntN(4) {
+		switch g.IntN(5) {
+		case 4:
+			a[i] = same
 		case 0:
 			a[i] = g.Uint64() >> g.IntN(64)
 		case 1:

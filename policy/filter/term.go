@@ -202,7 +202,7 @@ func (p *parser) compare(op token, at int, x, y operand) operand {
 		return p.compareConst(op, x, y)
 	}
 	if x.kind == isTerm && y.kind == isTerm {
-		return p.failHint(at, "two arguments cannot be compared with each other", "compare each with a constant")
+		return p.compareTerms(op, at, &x, &y)
 	}
 	if x.kind == isConst {
 		x, y = y, x
@@ -231,6 +231,37 @@ func (p *parser) compare(op token, at int, x, y operand) operand {
 	lo, hi, ok := p.limits(op, at, &x.t, y.value)
 	if ok {
 		r.r = p.between(x.t, lo, hi)
+	}
+	return r
+}
+
+// compareTerms is x op y for two arguments.
+func (p *parser) compareTerms(op token, at int, x, y *operand) operand {
+	a, b := &x.t, &y.t
+	order := op != tokEq && op != tokNe
+	switch {
+	case a.shift != 0 || b.shift != 0 || a.add != 0 || b.add != 0:
+		return p.fail(at, "two arguments can be compared bare or masked, not shifted or added to")
+	case !a.unsigned() && order || !b.unsigned() && order || a.unsigned() != b.unsigned() || !a.unsigned() && a.width != b.width:
+		return p.failHint(at, "two arguments of which one may be negative cannot be compared so", "convert both to uint32")
+	}
+	r := operand{kind: isCond, col: x.col}
+	if op == tokLt || op == tokLe {
+		a, b = b, a
+	}
+	ah, bh, al, bl := a.high(a.xor), b.high(b.xor), a.low(a.xor), b.low(b.xor)
+	switch op {
+	case tokEq, tokNe:
+		r.r = p.newPair(opJeq, ah, bh, p.newPair(opJeq, al, bl, refTrue, refFalse), refFalse)
+		if op == tokNe {
+			r.r = p.not(r.r)
+		}
+	case tokLt, tokGt:
+		high := p.newPair(opJeq, ah, bh, p.newPair(opJgt, al, bl, refTrue, refFalse), refFalse)
+		r.r = p.newPair(opJgt, ah, bh, refTrue, high)
+	default:
+		high := p.newPair(opJeq, ah, bh, p.newPair(opJge, al, bl, refTrue, refFalse), refFalse)
+		r.r = p.newPair(opJgt, ah, bh, refTrue, high)
 	}
 	return r
 }
@@ -272,8 +303,8 @@ func (p *parser) equal(t term, k number) ref {
 	if !ok {
 		return refFalse
 	}
-	lo := p.newRange(t.low(0), uint32(v), uint32(v), refTrue)
-	return p.newRange(t.high(0), uint32(v>>32), uint32(v>>32), lo)
+	lo := p.newRange(t.low(0), uint32(v), uint32(v), refTrue, refFalse)
+	return p.newRange(t.high(0), uint32(v>>32), uint32(v>>32), lo, refFalse)
 }
 
 // solve turns t == k into arg & t.and == v; ok is false if that never holds.
@@ -411,11 +442,11 @@ func (p *parser) wide(t term, lo, hi uint64) ref {
 	high, low := t.high(t.xor), t.low(t.xor)
 	lh, hh := uint32(lo>>32), uint32(hi>>32)
 	if lh == hh {
-		in := p.newRange(low, uint32(lo), uint32(hi), refTrue)
-		return p.newRange(high, lh, lh, in)
+		in := p.newRange(low, uint32(lo), uint32(hi), refTrue, refFalse)
+		return p.newRange(high, lh, lh, in, refFalse)
 	}
-	first := p.newRange(low, uint32(lo), 1<<32-1, refTrue)
-	last := p.newRange(low, 0, uint32(hi), refTrue)
+	first := p.newRange(low, uint32(lo), 1<<32-1, refTrue, refFalse)
+	last := p.newRange(low, 0, uint32(hi), refTrue, refFalse)
 	var buf [5]onCase
 	cases := buf[:0]
 	if lh > 0 {
