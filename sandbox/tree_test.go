@@ -1,0 +1,172 @@
+package sandbox
+
+import (
+	"path"
+	"strings"
+	"testing"
+)
+
+func TestClean(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"/", "/"},
+		{"//", "/"},
+		{"/a", "/a"},
+		{"/a/", "/a"},
+		{"/a///", "/a"},
+		{"//a//b", "/a/b"},
+		{"/a/./b", "/a/b"},
+		{"/a/../b", "/b"},
+		{"/../../a", "/a"},
+		{"/..", "/"},
+		{"/a/..", "/"},
+		{"/.a/..b/c.", "/.a/..b/c."},
+		{"/...", "/..."},
+		{"/a/.", "/a"},
+	}
+	for _, tt := range tests {
+		if got := clean(tt.in); got != tt.want {
+			t.Errorf("clean(%q) = %q, want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+// FuzzClean is path.Clean for absolute paths.
+func FuzzClean(f *testing.F) {
+	f.Add("a/./../b//")
+	f.Fuzz(func(t *testing.T, s string) {
+		if p := "/" + s; clean(p) != path.Clean(p) {
+			t.Errorf("clean(%q) = %q, path.Clean says %q", p, clean(p), path.Clean(p))
+		}
+	})
+}
+
+func TestBelow(t *testing.T) {
+	tests := []struct {
+		path, dir string
+		want      bool
+	}{
+		{"/", "/", true},
+		{"/a", "/", true},
+		{"/a", "/a", true},
+		{"/a/b", "/a", true},
+		{"/ab", "/a", false},
+		{"/a", "/a/b", false},
+		{"/", "/a", false},
+	}
+	for _, tt := range tests {
+		if got := below(tt.path, tt.dir); got != tt.want {
+			t.Errorf("below(%q, %q) = %v", tt.path, tt.dir, got)
+		}
+	}
+}
+
+// mixedTree is a host's tree with a bind, a file system of the launcher's own, and something hidden.
+func mixedTree(files fakeFiles) *tree {
+	t := &tree{files: files}
+	t.add(part{target: "/", source: "/"})
+	t.add(part{target: "/tmp", write: true, made: map[string]node{
+		"/tmp/d": {dir: true}, "/tmp/abs": {link: "/etc/passwd"}, "/tmp/up": {link: "../../../usr/bin/true"}, "/tmp/self": {link: "self"}}})
+	t.add(part{target: "/mnt", source: "/srv/rootfs"})
+	t.add(part{target: "/home/ann/.ssh", opaque: true})
+	return t
+}
+
+func TestResolve(t *testing.T) {
+	files := fakeTree()
+	files.link("/srv/rootfs/abs", "/etc/hosts")
+	files.link("/srv/rootfs/out", "../../../../etc/hosts")
+	files.link("/loop1", "loop2")
+	files.link("/loop2", "loop1")
+	files.link("/deep", strings.Repeat("./", 50)+"etc")
+	tree := mixedTree(files)
+	tests := []struct{ in, want string }{
+		{"/", "/"},
+		{"/bin/true", "/usr/bin/true"},
+		{"/bin/../etc", "/usr/etc"}, // .. behind a link is the link's parent's, as path_resolution(7) has it
+		{"/var/run/user", "/run/user"},
+		{"/usr/bin/python3", "/usr/bin/python3.13"},
+		{"/var/spool/mail", "/var/mail"},
+		{"/../..", "/"},
+		{"/tmp/abs", "/etc/passwd"},
+		{"/tmp/up", "/usr/bin/true"},
+		{"/mnt/abs", "/etc/hosts"}, // the sandbox's root is the only one
+		{"/mnt/out", "/etc/hosts"},
+		{"/deep/passwd", "/etc/passwd"},
+		{"/none/x/../y", "/none/y"},
+	}
+	for _, tt := range tests {
+		got, err := tree.resolve(tt.in)
+		if err != nil || got != tt.want {
+			t.Errorf("%s: %q, %v; want %q", tt.in, got, err, tt.want)
+		}
+	}
+	for _, p := range []string{"/loop1", "/loop2/x", "/tmp/self"} {
+		if got, err := tree.resolve(p); err == nil || err.Error() != "resolve "+p+": too many symbolic links" {
+			t.Errorf("%s: %q, %v", p, got, err)
+		}
+	}
+}
+
+// FuzzResolve never leaves the root, never runs for ever, and gives a clean path that resolves to itself.
+func FuzzResolve(f *testing.F) {
+	f.Add("/a/b", "../..", "/x/../y")
+	f.Add("/l", "/l/l", "l/l/l")
+	f.Fuzz(func(t *testing.T, ask, first, second string) {
+		files := fakeTree()
+		files.link("/a/b", first)
+		files.link("/l", second)
+		tree := &tree{files: files}
+		tree.add(part{target: "/", source: "/"})
+		got, err := tree.resolve("/" + ask)
+		if err != nil {
+			return
+		}
+		if got != path.Clean(got) || got[0] != '/' {
+			t.Errorf("%q resolves to %q, which is not clean", ask, got)
+		}
+		if again, err := tree.resolve(got); err != nil || again != got {
+			t.Errorf("%q resolves to %q, and that to %q, %v", ask, got, again, err)
+		}
+	})
+}
+
+func TestTreeStat(t *testing.T) {
+	tree := mixedTree(fakeTree())
+	tests := []struct {
+		path        string
+		dir, exists bool
+	}{
+		{"/", true, true},
+		{"/etc/passwd", false, true},
+		{"/none", false, false},
+		{"/tmp", true, true},
+		{"/tmp/d", true, true},
+		{"/tmp/none", false, false},
+		{"/mnt", true, true},
+		{"/mnt/bin/true", false, true},
+		{"/mnt/home", false, false}, // the host has it, the bind has not
+		{"/home/ann/.ssh", true, true},
+		{"/home/ann/.ssh/id", false, false},
+	}
+	for _, tt := range tests {
+		if dir, exists := tree.stat(tt.path); dir != tt.dir || exists != tt.exists {
+			t.Errorf("%s: dir %v exists %v", tt.path, dir, exists)
+		}
+	}
+	for path, want := range map[string]string{"/etc": "/etc", "/mnt": "/srv/rootfs", "/mnt/bin": "/srv/rootfs/bin", "/tmp/d": "", "/home/ann/.ssh": "", "/home/ann/.ssh/id": ""} {
+		if got := tree.hostPath(path); got != want {
+			t.Errorf("behind %s is %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestSplitJoin(t *testing.T) {
+	for _, tt := range []struct{ path, dir, name string }{{"/a", "/", "a"}, {"/a/b", "/a", "b"}, {"/a/b/c", "/a/b", "c"}} {
+		if dir, name := splitPath(tt.path); dir != tt.dir || name != tt.name {
+			t.Errorf("splitPath(%q) = %q, %q", tt.path, dir, name)
+		}
+		if got := joinPath(tt.dir, tt.name); got != tt.path {
+			t.Errorf("joinPath(%q, %q) = %q", tt.dir, tt.name, got)
+		}
+	}
+}
