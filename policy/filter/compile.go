@@ -39,6 +39,23 @@ type compiler struct {
 
 	errs     Errors
 	warnings []Warning
+
+	buf buffers
+}
+
+// buffers is room for an ordinary filter, in one allocation: a launcher compiles once, in a new process, where every
+// size of allocation is slow the first time.
+type buffers struct {
+	actions [8]emittedAction
+	out     [320]Insn
+	segs    [256]segment
+	units   [96]unit
+	rules   [32]rule
+	checks  [16]check
+	entries [32]entry
+	tests   [64]madeTest
+	nodes   [64]node
+	cases   [160]onCase
 }
 
 // rule is a Rule for one call.
@@ -67,7 +84,6 @@ type part struct {
 
 // top emits the whole program: the architecture, then each one's numbers.
 func (c *compiler) top() {
-	c.out = make([]Insn, 0, 512)
 	kill := c.actionLabel(Action{Kind: Kill})
 	other := kill
 	for _, a := range [...]Arch{I386, ARM} {

@@ -6,9 +6,8 @@ func newCompiler(spec *Spec, arch Arch) (*compiler, error) {
 	if table(arch) == nil || arch == X32 {
 		return nil, Errors{{Msg: "no filter can be made for architecture " + quote(arch.String())}}
 	}
-	c.actions = make([]emittedAction, 0, 8)
-	c.segs = make([]segment, 0, 256)
-	c.units = make([]unit, 0, 64)
+	c.actions, c.segs, c.units = c.buf.actions[:0], c.buf.segs[:0], c.buf.units[:0]
+	c.out = c.buf.out[:0]
 	c.settle()
 	c.foreign()
 	var named callSet
@@ -111,9 +110,8 @@ func (c *compiler) readRules() {
 	if len(c.spec.Rules) == 0 {
 		return
 	}
-	c.rules = make([]rule, 0, len(c.spec.Rules)+8)
-	c.nodes = make([]node, 0, 64)
-	c.cases = make([]onCase, 0, 256)
+	c.rules, c.checks, c.entries, c.tests = c.buf.rules[:0], c.buf.checks[:0], c.buf.entries[:0], c.buf.tests[:0]
+	c.nodes, c.cases = c.buf.nodes[:0], c.buf.cases[:0]
 	for i := range c.spec.Rules {
 		if e := c.readRule(i); e != nil {
 			e.From = c.spec.Rules[i].From

@@ -36,6 +36,9 @@ type Action struct {
 //     otherwise it gets the most severe action among the rules that fail.
 //  5. A call that Allow names is allowed.
 //  6. Any other call gets Default.
+//
+// On 32-bit ABIs a denial or rule extends to the other calls that do the same work, as setuid's to setuid32, and a
+// multiplexer (socketcall, ipc) is denied unless every call that it stands for is allowed without conditions.
 type Spec struct {
 	Default Action // unset means errno(EPERM)
 	Unknown Action // unset means errno(ENOSYS)
