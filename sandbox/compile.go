@@ -101,7 +101,7 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd) (*compilation, error) {
 	}
 	c := &compilation{profile: p, host: h, cmd: cmd, tree: tree{files: h.Files}}
 	c.plan.Steps = make([]plan.Step, 0, 400)
-	c.plan.Files = append(c.plan.Files, fileLauncher, fileSync, fileGate, fileBeneath)
+	c.plan.Files = append(c.plan.Files, fileZero, fileLauncher, fileSync, fileGate, fileBeneath)
 	// A child that held the launcher's end would wait for ever for a launcher that was killed.
 	c.do(own("launcher"), plan.CloseStep(plan.F(fileLauncher)))
 	for _, phase := range order {
@@ -123,6 +123,7 @@ const (
 
 // The files that every plan has.
 const (
+	fileZero     = "zero"      // /dev/zero
 	fileLauncher = "launcher"  // the launcher's end of the socket pair; the child's copy is the first thing to go
 	fileSync     = "sync"      // the child's end of a socket pair with the launcher
 	fileGate     = "gate"      // an eventfd that lets init begin to reap
@@ -181,6 +182,7 @@ func (c *compilation) fork() error {
 	c.do(own("init"), plan.ForkStep())
 	c.doInit(own("init"),
 		plan.UnshareStep(unix.CLONE_FILES),
+		plan.WipeArgs(plan.F(fileZero)), // or /proc/1/cmdline shows paths of the host
 		plan.Dup(plan.F(fileGate), plan.Number(0), 0),
 		plan.Dup(plan.F(fileSync), plan.Number(1), 0),
 		plan.CloseFrom(2, 0),

@@ -4,6 +4,7 @@ package sandbox
 // file and a script's interpreter are bound read-only, and the report says so.
 
 import (
+	bin "encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func (c *compilation) lookup() error {
 		return err
 	}
 	c.program.path = path
-	return c.interpreter(path)
+	return c.interpreter(path, 0)
 }
 
 func (c *compilation) findWorkdir() error {
@@ -178,23 +179,29 @@ func (c *compilation) bindProgram(name, path string) error {
 	return nil
 }
 
-// interpreter makes sure that a script's interpreter is there: execve(2), "Interpreter scripts".
-func (c *compilation) interpreter(path string) error {
+// interpreter makes sure that what execve(2) loads for a program is there: a script's interpreter, or an ELF
+// executable's. One below proc is refused: its magic links lead to the launcher's own image (CVE-2019-5736).
+func (c *compilation) interpreter(path string, depth int) error {
 	inside, err := c.tree.resolve(path)
 	if err != nil {
-		return nil //nolint:nilerr // the kernel will say so
+		return &LookupError{Name: path, Why: bare(err).Error(), Code: 126}
 	}
 	host := c.tree.hostPath(inside)
-	if host == "" {
+	if host == "" || depth > maxInterpreters {
 		return nil
 	}
-	head, err := c.host.Files.Read(host, 256)
-	if err != nil || !strings.HasPrefix(string(head), "#!") {
-		return nil //nolint:nilerr // executable but not readable: no script
+	head, err := c.host.Files.Read(host, 4096)
+	if err != nil {
+		return nil //nolint:nilerr // executable but not readable
 	}
-	line, _, _ := strings.Cut(string(head[2:]), "\n")
-	words := strings.Fields(line)
-	if len(words) == 0 || !strings.HasPrefix(words[0], "/") {
+	if loader := elfInterpreter(head); loader != "" {
+		if _, err := c.tree.resolve(clean(loader)); err != nil {
+			return &LookupError{Name: path, Why: "its interpreter " + loader + ": " + bare(err).Error(), Code: 126}
+		}
+		return nil
+	}
+	words := shebang(head)
+	if len(words) == 0 {
 		return nil
 	}
 	if err := c.reach(words[0], words[0]); err != nil {
@@ -205,12 +212,53 @@ func (c *compilation) interpreter(path string) error {
 			return interpreterError(path, words[1], err)
 		}
 	}
-	return nil
+	return interpreterError(path, words[0], c.interpreter(words[0], depth+1))
+}
+
+// maxInterpreters is how many scripts may interpret each other: the kernel's own limit, exec_binprm.
+const maxInterpreters = 5
+
+// shebang is the interpreter's path and its arguments, none for what is no script.
+func shebang(head []byte) []string {
+	if !strings.HasPrefix(string(head), "#!") {
+		return nil
+	}
+	line, _, _ := strings.Cut(string(head[2:]), "\n")
+	words := strings.Fields(line)
+	if len(words) == 0 || !strings.HasPrefix(words[0], "/") {
+		return nil
+	}
+	return words
+}
+
+// elfInterpreter is the path in PT_INTERP of a 64-bit little-endian ELF file's beginning: elf(5).
+func elfInterpreter(head []byte) string {
+	if len(head) < 64 || string(head[:6]) != "\x7fELF\x02\x01" {
+		return ""
+	}
+	le := bin.LittleEndian
+	offset, size, count := le.Uint64(head[32:]), uint64(le.Uint16(head[54:])), uint64(le.Uint16(head[56:]))
+	for i := range count {
+		at := offset + i*size
+		if at > uint64(len(head)) || size < 56 || at+56 > uint64(len(head)) {
+			return ""
+		}
+		ph := head[at : at+56]
+		if le.Uint32(ph) != 3 { // PT_INTERP
+			continue
+		}
+		from, n := le.Uint64(ph[8:]), le.Uint64(ph[32:])
+		if from > uint64(len(head)) || n > uint64(len(head))-from || n == 0 {
+			return ""
+		}
+		return strings.TrimRight(string(head[from:from+n]), "\x00")
+	}
+	return ""
 }
 
 func interpreterError(path, name string, err error) error {
 	var lookup *LookupError
-	if errors.As(err, &lookup) {
+	if err != nil && errors.As(err, &lookup) {
 		return &LookupError{Name: path, Why: "its interpreter " + name + ": " + lookup.Why, Code: lookup.Code, Hint: lookup.Hint}
 	}
 	return err

@@ -127,6 +127,9 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if err != nil {
 		return err
 	}
+	if target == "/" && src == "/" && c.profile.Root.Kind == policy.RootHost && !m.Write {
+		return nil // it is there already, read-only
+	}
 	if target == "/" {
 		return errText("the root cannot be a bind's target; use root: {dir: " + src + "}")
 	}
@@ -168,9 +171,13 @@ func (c *compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 		return err
 	}
 	c.do(from, plan.FsopenStep("sysfs").Into(plan.FS))
-	c.fsmount(from, plan.Tree, attrRO|attrBase|attrNoExec)
-	c.attach(from, plan.R(plan.Tree), target, false)
+	c.fsmount(from, plan.Proc, attrRO|attrBase|attrNoExec)
+	c.attach(from, plan.R(plan.Proc), target, true)
 	c.tree.add(part{target: target, source: "/sys", what: "sysfs", rule: m.Pos})
+	for _, name := range maskedSysPaths {
+		c.mask(from, target, "/sys", name, m.Pos)
+	}
+	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
 	return nil
 }
 

@@ -16,6 +16,8 @@ var (
 	maskedPaths = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"}
 
 	readOnlyPaths = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
+
+	maskedSysPaths = [...]string{"firmware", "devices/virtual/powercap"}
 )
 
 // proc mounts the pid namespace's proc. Nothing is written through it, and nothing is looked up by a path of the host.
@@ -35,7 +37,7 @@ func (c *compilation) proc(from plan.From, m *policy.Mount, target string) error
 		c.procReadOnly(from, target, p, m.Pos)
 	}
 	for _, p := range pathsOr(m.Mask, maskedPaths[:]) {
-		c.procMask(from, target, p, m.Pos)
+		c.mask(from, target, "/proc", p, m.Pos)
 	}
 	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
 	return nil
@@ -48,13 +50,13 @@ func pathsOr(list policy.Opt[[]string], otherwise []string) []string {
 	return otherwise
 }
 
-// procName is a masked path below the mount, and what the host's proc, which is the same kernel's, has there.
-func (c *compilation) procName(target, p string) (name string, isDir, ok bool) {
+// kernelName is a path below a mount of the kernel's, and what the host's mount, the same kernel's, has there.
+func (c *compilation) kernelName(target, host, p string) (name string, isDir, ok bool) {
 	name = p
 	if below(p, target) && p != target {
 		name = p[len(target)+1:]
 	}
-	info, err := c.host.Files.Lstat("/proc/" + name)
+	info, err := c.host.Files.Lstat(host + "/" + name)
 	if err != nil {
 		return name, false, false
 	}
@@ -62,7 +64,7 @@ func (c *compilation) procName(target, p string) (name string, isDir, ok bool) {
 }
 
 func (c *compilation) procReadOnly(from plan.From, target, p string, rule policy.Pos) {
-	name, isDir, ok := c.procName(target, p)
+	name, isDir, ok := c.kernelName(target, "/proc", p)
 	if !ok {
 		return
 	}
@@ -74,10 +76,10 @@ func (c *compilation) procReadOnly(from plan.From, target, p string, rule policy
 	c.tree.add(part{target: joinPath(target, name), source: "/proc/" + name, file: !isDir, what: "read-only part of proc", rule: rule})
 }
 
-// procMask covers a file by the host's /dev/null, opened without following a link, and a directory by an empty one
+// mask covers a file by the host's /dev/null, opened without following a link, and a directory by an empty one
 // (CVE-2025-31133: a /dev/null of the sandbox's own could be anything).
-func (c *compilation) procMask(from plan.From, target, p string, rule policy.Pos) {
-	name, isDir, ok := c.procName(target, p)
+func (c *compilation) mask(from plan.From, target, host, p string, rule policy.Pos) {
+	name, isDir, ok := c.kernelName(target, host, p)
 	if !ok {
 		return
 	}

@@ -97,6 +97,11 @@ func (p *process) open() error {
 	if err := p.files.dup(fileBeneath, p.gate); err != nil {
 		return err
 	}
+	zero, err := unix.Open("/dev/zero", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &Error{Op: "/dev/zero", Err: err}
+	}
+	p.files.add(fileZero, zero)
 	if p.comp.ownNet {
 		ready, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 		if err != nil {

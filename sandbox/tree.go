@@ -148,6 +148,9 @@ func (t *tree) resolve(path string) (string, error) {
 			done += "/" + name
 			continue
 		}
+		if p := t.at(done + "/" + name); p.what == "proc" { // a magic link: its text says nothing (proc_pid_exe(5))
+			return "", &fs.PathError{Op: "resolve", Path: path, Err: errText("lies behind a link of " + p.target + ", which can lead out of the sandbox")}
+		}
 		if links++; links > 40 { // as the kernel: path_resolution(7)
 			return "", &fs.PathError{Op: "resolve", Path: path, Err: errText("too many symbolic links")}
 		}

@@ -72,7 +72,7 @@ func publicDirFor(t testing.TB, uid int) string {
 	return dir
 }
 
-var binary struct {
+var probeBinary struct {
 	sync.Once
 	path string
 	err  error
@@ -81,30 +81,30 @@ var binary struct {
 // testBinary is a copy of this test's program that everybody may execute. TestMain removes it.
 func testBinary(t testing.TB) string {
 	t.Helper()
-	binary.Do(func() {
+	probeBinary.Do(func() {
 		var dir string
-		if dir, binary.err = os.MkdirTemp("", "cordon-test-bin-"); binary.err != nil {
+		if dir, probeBinary.err = os.MkdirTemp("", "cordon-test-bin-"); probeBinary.err != nil {
 			return
 		}
-		if binary.err = os.Chmod(dir, 0o755); binary.err != nil {
+		if probeBinary.err = os.Chmod(dir, 0o755); probeBinary.err != nil {
 			return
 		}
 		var data []byte
-		if data, binary.err = os.ReadFile("/proc/self/exe"); binary.err == nil {
-			binary.path = filepath.Join(dir, "sandbox.test")
-			binary.err = os.WriteFile(binary.path, data, 0o755)
+		if data, probeBinary.err = os.ReadFile("/proc/self/exe"); probeBinary.err == nil {
+			probeBinary.path = filepath.Join(dir, "sandbox.test")
+			probeBinary.err = os.WriteFile(probeBinary.path, data, 0o755)
 		}
 	})
-	if binary.err != nil {
-		t.Fatal(binary.err)
+	if probeBinary.err != nil {
+		t.Fatal(probeBinary.err)
 	}
-	return binary.path
+	return probeBinary.path
 }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if binary.path != "" {
-		os.RemoveAll(filepath.Dir(binary.path))
+	if probeBinary.path != "" {
+		os.RemoveAll(filepath.Dir(probeBinary.path))
 	}
 	os.Exit(code)
 }

@@ -150,6 +150,9 @@ func WriteStep(fd Arg, text string) Step {
 // ReadStep is read(2) into a buffer nobody looks at.
 func ReadStep(fd Arg, n uint64) Step { return step(Read, fd, num(Out, n), num(Int, n)) }
 
+// WipeArgs reads zeros over the copy of the launcher's arguments.
+func WipeArgs(zero Arg) Step { return step(Read, zero, Arg{Kind: Argv}, Arg{Kind: ArgvLen}) }
+
 // MkdirStep is mkdirat(2).
 func MkdirStep(dir Arg, p string, mode uint64) Step {
 	return step(Mkdirat, dir, path(p), num(Octal, mode))

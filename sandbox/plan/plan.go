@@ -112,6 +112,8 @@ const (
 	lastPointer
 	Null        // NULL
 	Out         // a buffer of Int bytes that the kernel writes
+	Argv        // where the launcher's own arguments are: proc_pid_cmdline(5)
+	ArgvLen     // their length, the NULs included
 	Register    // the value of Reg
 	FD          // the descriptor of the file Data, opened by the launcher
 	Fprog       // struct sock_fprog whose filter is Data

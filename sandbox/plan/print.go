@@ -40,6 +40,10 @@ func (a Arg) append(b []byte) []byte {
 		return append(b, a.Reg.String()...)
 	case FD:
 		return append(append(append(b, '{'), a.Data...), '}')
+	case Argv:
+		return append(b, "argv"...)
+	case ArgvLen:
+		return append(b, "sizeof(argv)"...)
 	case Out:
 		return append(b, '"', '.', '.', '.', '"')
 	case Path, Text:
@@ -57,10 +61,7 @@ func (a Arg) append(b []byte) []byte {
 	case Octal:
 		return appendOctal(b, a.Int)
 	case FileMode:
-		if b = append(b, "S_IFREG|0"...); a.Int&0o7777 == 0 {
-			return append(b, "00"...)
-		}
-		return appendOctal(b[:len(b)-1], a.Int&0o7777)
+		return appendOctal(append(b, "S_IFREG|"...), a.Int&0o7777)
 	case OpenMode:
 		if a.Int&oAccess == 0 {
 			b = append(b, "O_RDONLY|"...)
@@ -163,18 +164,12 @@ func appendValue(b []byte, v uint64, names []flag) []byte {
 
 func appendHex(b []byte, v uint64) []byte { return strconv.AppendUint(append(b, "0x"...), v, 16) }
 
+// appendOctal writes a leading 0 and at least three digits in all, as strace does.
 func appendOctal(b []byte, v uint64) []byte {
-	if v == 0 {
-		return append(b, '0')
+	if v < 0o100 {
+		return append(b, '0', '0'+byte(v>>3), '0'+byte(v&7))
 	}
-	b = append(b, '0')
-	if v < 0o100 { // strace pads modes to three digits
-		b = append(b, '0')
-	}
-	if v < 0o10 {
-		b = append(b, '0')
-	}
-	return strconv.AppendUint(b, v, 8)
+	return strconv.AppendUint(append(b, '0'), v, 8)
 }
 
 func appendRlim(b []byte, v uint64) []byte {

@@ -2,6 +2,7 @@ package child
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -145,6 +146,10 @@ func (im *Image) link(i int, s *plan.Step, files map[string]int) error {
 			*(*int32)(unsafe.Pointer(&b[8])) = int32(fd)
 			o.args[j] = addr(b)
 		case plan.Null:
+		case plan.Argv:
+			o.args[j] = uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))
+		case plan.ArgvLen:
+			o.args[j] = argvLen()
 		case plan.Out:
 			o.args[j] = addr(im.alloc(int(a.Int)))
 		case plan.Strings:
@@ -161,6 +166,20 @@ func (im *Image) link(i int, s *plan.Step, files map[string]int) error {
 		}
 	}
 	return nil
+}
+
+// argvLen is the length of the arguments: os.Args are strings in the memory that execve(2) filled, one after the other.
+// A program that has replaced them gets nothing wiped.
+func argvLen() uintptr {
+	next := uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))
+	start := next
+	for _, arg := range os.Args {
+		if uintptr(unsafe.Pointer(unsafe.StringData(arg))) != next {
+			return 0
+		}
+		next += uintptr(len(arg)) + 1
+	}
+	return next - start
 }
 
 // alloc takes n zero bytes, aligned to 8, from the image's memory, which never moves.

@@ -1,0 +1,238 @@
+package sandbox
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"cordon/policy"
+)
+
+// TestLookup finds programs as a shell would, and shows what is only hidden.
+func TestLookup(t *testing.T) {
+	scripts := func(h *Host) {
+		f := h.Files.(fakeFiles)
+		f.program("/home/ann/bin/script", "#! /home/ann/bin/tool -x\n")
+		f.program("/home/ann/bin/enved", "#!/usr/bin/env tool\n")
+		f.program("/home/ann/bin/flags", "#!/usr/bin/env -S tool\n")
+		f.program("/home/ann/bin/noeol", "#!/usr/bin/python3")
+		f.program("/home/ann/bin/empty", "#!\n")
+		f.program("/home/ann/bin/relative", "#!./tool\n")
+		f.link("/home/ann/bin/linked", "tool")
+		f.link("/usr/local/bin/far", "/home/ann/bin/tool")
+	}
+	// The home directory is an empty one, as in the default profile.
+	hidden := func() *policy.Profile {
+		return mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/home"}, policy.Mount{Kind: policy.MountBind, Source: "/home/ann/src/demo"})
+	}
+	tests := []struct {
+		name  string
+		p     *policy.Profile
+		typed string
+		path  string   // what is exec'd
+		added []string // what the report says was shown for it
+	}{
+		{"by PATH", hostRoot(), "true", "/usr/bin/true", nil},
+		{"the first in PATH", hostRoot(), "far", "/usr/local/bin/far", nil},
+		{"by a path", hostRoot(), "/bin/true", "/bin/true", nil},
+		{"by an unclean path", hostRoot(), "/usr/../bin//true", "/bin/true", nil},
+		{"a symbolic link keeps its name", hostRoot(), "python3", "/usr/bin/python3", nil},
+		{"relative to the working directory", hostRoot(), "./build.sh", "/home/ann/src/demo/build.sh", nil},
+		{"above the working directory", hostRoot(), "../../bin/tool", "/home/ann/bin/tool", nil},
+		{"visible in a bind", hidden(), "./build.sh", "/home/ann/src/demo/build.sh", nil},
+		{"hidden", hidden(), "../../bin/tool", "/home/ann/bin/tool", []string{"/home/ann/bin/tool"}},
+		{"hidden, by a link", hidden(), "/home/ann/bin/linked", "/home/ann/bin/linked", []string{"/home/ann/bin/linked"}},
+		{"hidden script and its hidden interpreter", hidden(), "/home/ann/bin/script", "/home/ann/bin/script", []string{"/home/ann/bin/script", "/home/ann/bin/tool"}},
+		{"hidden script and a visible interpreter", hidden(), "/home/ann/bin/noeol", "/home/ann/bin/noeol", []string{"/home/ann/bin/noeol"}},
+		{"env finds the program in PATH", hidden(), "/home/ann/bin/enved", "/home/ann/bin/enved", []string{"/home/ann/bin/enved", "/home/ann/bin/tool"}},
+		{"env with flags is its own affair", hidden(), "/home/ann/bin/flags", "/home/ann/bin/flags", []string{"/home/ann/bin/flags"}},
+		{"no interpreter named", hidden(), "/home/ann/bin/empty", "/home/ann/bin/empty", []string{"/home/ann/bin/empty"}},
+		{"a relative interpreter", hidden(), "/home/ann/bin/relative", "/home/ann/bin/relative", []string{"/home/ann/bin/relative"}},
+		{"in an empty root", &policy.Profile{Landlock: policy.Landlock{Off: true}}, "true", "/usr/bin/true", []string{"/usr/bin/true"}},
+		{"in a root directory", &policy.Profile{Root: policy.Root{Kind: policy.RootDir, Dir: "/srv/rootfs"}}, "/bin/true", "/bin/true", nil},
+		{"in a root directory, relative", &policy.Profile{Root: policy.Root{Kind: policy.RootDir, Dir: "/srv/rootfs"}}, "./bin/true", "/bin/true", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.p.Env.Keep = []policy.EnvKeep{{Pattern: "PATH"}}
+			host := onHost(scripts)
+			if tt.p.Root.Kind == policy.RootDir {
+				host.Cwd = "/opt/nowhere"
+			}
+			c, err := compile(tt.p, host, &Cmd{Args: []string{tt.typed, "-x"}, Env: []string{"PATH=.::bin:/usr/local/bin:/usr/bin/:/home/ann/bin"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var added []string
+			for _, a := range c.added {
+				added = append(added, a.Path)
+				if a.Why == "" {
+					t.Errorf("%s was added for no reason", a.Path)
+				}
+			}
+			if c.program.path != tt.path || !slices.Equal(added, tt.added) {
+				t.Errorf("runs %s, adds %q; want %s, %q", c.program.path, added, tt.path, tt.added)
+			}
+		})
+	}
+}
+
+func TestEnvironmentOrder(t *testing.T) {
+	p := with(func(p *policy.Profile) {
+		p.Env.Keep = []policy.EnvKeep{{Pattern: "B"}, {Pattern: "A"}, {Pattern: "LC_*"}, {Pattern: "SET"}}
+		p.Env.Set = []policy.EnvVar{{Name: "SET", Value: "profile"}, {Name: "NEW", Value: "a=b"}}
+	})
+	c, err := compile(p, fakeUser(), &Cmd{Args: []string{"true"}, Env: []string{"A=1", "LC_X=", "SET=caller", "AB=2", "b=3", "B=x=y", "=odd", "LC", "broken"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(c.program.env, " "); got != "A=1 LC_X= B=x=y SET=profile NEW=a=b" {
+		t.Errorf("the program gets %s", got)
+	}
+	if p.Env.Keep = []policy.EnvKeep{{Pattern: "*"}}; true {
+		c, err = compile(p, fakeUser(), &Cmd{Args: []string{"true"}, Env: []string{"ANY=1"}})
+		if err != nil || strings.Join(c.program.env, " ") != "ANY=1 SET=profile NEW=a=b" {
+			t.Errorf("* keeps %q, %v", c.program.env, err)
+		}
+	}
+}
+
+func TestWorkdir(t *testing.T) {
+	in := func(dir string) *policy.Profile { return with(func(p *policy.Profile) { p.Process.Workdir = dir }) }
+	tests := []struct {
+		name string
+		p    *policy.Profile
+		want string
+	}{
+		{"the caller's", hostRoot(), "/home/ann/src/demo"},
+		{"the caller's is hidden", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/home"}), "/"},
+		{"named", in("/usr/bin"), "/usr/bin"},
+		{"through a link", in("/bin"), "/usr/bin"},
+		{"home", in("~"), "/home/ann"},
+		{"relative", in("."), "/home/ann/src/demo"},
+	}
+	for _, tt := range tests {
+		c, err := compile(tt.p, fakeUser(), &Cmd{Args: []string{"true"}, Env: []string{}})
+		if err != nil || c.workdir != tt.want {
+			t.Errorf("%s: %v, %v", tt.name, c, err)
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	p := mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/tmp"}, policy.Mount{Kind: policy.MountTmpfs, Target: "/home"},
+		policy.Mount{Kind: policy.MountBind, Source: "/home/ann/src/demo"})
+	p.Hide = []policy.Hide{{Pattern: "/etc/shadow", Pos: pos(20)}}
+	p.Sources = []policy.Source{{Path: "root", Pos: pos(1)}}
+	host := onHost(func(h *Host) {
+		f := h.Files.(fakeFiles)
+		mine := f["/home/ann/src/demo"]
+		mine.mode |= 0o022
+		f["/home/ann/src/demo"] = mine
+		f.file("/tmp/made-on-the-host")
+	})
+	c, err := compile(p, host, &Cmd{Args: []string{"true"}, Env: []string{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		arg, text, flag string
+		line            int
+	}{
+		{"", "", "", 0},
+		{"-v", "", "", 0},
+		{"/etc/passwd", "", "", 0},  // it is there
+		{"/etc/shadow", "", "", 0},  // hidden on purpose
+		{"/none/at/all", "", "", 0}, // the host has it no more than the sandbox
+		{"/tmp/new", "", "", 0},     // may be made
+		{"/usr/new", "", "", 0},     // the caller could not write there either
+		{"a\x00b", "", "", 0},       // no path
+		{"main.c", "", "", 0},       // visible
+		{"new.o", "/home/ann/src/demo is read-only in the sandbox", "--rw /home/ann/src/demo", 12},
+		{"./sub/../new.o", "/home/ann/src/demo is read-only in the sandbox", "--rw /home/ann/src/demo", 12},
+		{"../../bin/tool", "/home/ann/bin/tool is not visible in the sandbox", "--ro /home/ann/bin/tool", 11},
+		{"--config=/home/ann/.netrc", "/home/ann/.netrc is not visible in the sandbox", "--ro /home/ann/.netrc", 11},
+		{"/tmp/made-on-the-host", "/tmp/made-on-the-host is not visible in the sandbox", "--ro /tmp/made-on-the-host", 10},
+	}
+	for _, tt := range tests {
+		h, ok := c.hintFor([]string{"true", tt.arg}, 1)
+		if ok != (tt.text != "") || h.Text != tt.text || h.Flag != tt.flag || h.Rule.Line != tt.line {
+			t.Errorf("%q: %+v, want %q, %q, line %d", tt.arg, h, tt.text, tt.flag, tt.line)
+		}
+	}
+}
+
+func TestSnmp(t *testing.T) {
+	text := []byte("Ip: Forwarding OutNoRoutes\nIp: 1 12\nIcmp: InMsgs\nIcmp: 4\nUdp: InDatagrams NoPorts\nUdp: 3 2\nUdpLite: NoPorts\nUdpLite: 9\n")
+	for _, tt := range []struct {
+		proto, name string
+		want        int
+	}{{"Ip:", "OutNoRoutes", 12}, {"Udp:", "NoPorts", 2}, {"Udp:", "OutNoRoutes", 0}, {"Tcp:", "NoPorts", 0}} {
+		if got := snmp(text, tt.proto, tt.name); got != tt.want {
+			t.Errorf("%s %s: %d, want %d", tt.proto, tt.name, got, tt.want)
+		}
+	}
+	if got := snmp([]byte("Ip: A B\nIp: 1\n"), "Ip:", "B"); got != 0 {
+		t.Errorf("a short line: %d", got)
+	}
+}
+
+func TestSubordinate(t *testing.T) {
+	const text = "# comment\nann:100000:65536\nbob:200000:65536\n1000:300000:10\n\nann:x:1\nann:5:-1\nann:0:10\nann:1:2:3\n ann:400000:1 \n:9:9\n"
+	got := subordinate(text, "ann", 1000)
+	if want := [][2]int{{100000, 65536}, {300000, 10}, {400000, 1}}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := subordinate(text, "", 7); len(got) != 0 {
+		t.Errorf("nobody has %v", got)
+	}
+}
+
+func TestGenerate(t *testing.T) {
+	in := func(host *Host, change func(*policy.Profile)) *compilation {
+		t.Helper()
+		c, err := compile(with(change), host, &Cmd{Args: []string{"true"}, Env: []string{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	none := func(*policy.Profile) {}
+	asRoot := func(p *policy.Profile) {
+		p.User.UID, p.User.GID = policy.Opt[uint32]{Set: true}, policy.Opt[uint32]{Set: true}
+		p.Hostname = "box"
+	}
+	tests := []struct {
+		name string
+		c    *compilation
+		file string
+		want string
+	}{
+		{"user", in(fakeUser(), none), "/etc/passwd", "root:x:0:0:root:/:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"},
+		{"user", in(fakeUser(), none), "/etc/group", "root:x:0:\nann:x:1000:\nnogroup:x:65534:\n"},
+		{"root inside", in(fakeUser(), asRoot), "/etc/passwd", "root:x:0:0::/home/ann:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"},
+		{"root inside", in(fakeUser(), asRoot), "/etc/group", "root:x:0:\nnogroup:x:65534:\n"},
+		{"a name with a colon", in(onHost(func(h *Host) { h.Name = "a:0:0" }), none), "/etc/group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n"},
+		{"a name with a line", in(onHost(func(h *Host) { h.Name = "a\nroot" }), none), "/etc/group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n"},
+		{"a home with both", in(onHost(func(h *Host) { h.Home = "/h:x\ny" }), none), "/etc/passwd",
+			"root:x:0:0:root:/:/bin/sh\nann:x:1000:1000::/h_x_y:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"},
+		{"named", in(fakeUser(), asRoot), "/etc/hostname", "box\n"},
+		{"named", in(fakeUser(), asRoot), "/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 box\n"},
+		{"no network", in(fakeUser(), none), "/etc/resolv.conf", "# no network\n"},
+		{"the host's network", in(fakeUser(), func(p *policy.Profile) { p.Network.Mode = policy.NetworkHost }), "/etc/resolv.conf", "nameserver 192.0.2.53\n"},
+		{"any", in(fakeUser(), none), "/chroot/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"},
+	}
+	for _, tt := range tests {
+		if got, err := tt.c.generate(tt.file); err != nil || got != tt.want {
+			t.Errorf("%s, %s: %q, %v; want %q", tt.name, tt.file, got, err, tt.want)
+		}
+	}
+}
+
+func TestKernelRelease(t *testing.T) {
+	for text, want := range map[string][2]int{"6.18.44-fc-v669": {6, 18}, "5.15.0": {5, 15}, "6.1": {6, 1}, "7": {7, 0}, "": {0, 0}, "x.y": {0, 0}} {
+		if got := release(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
