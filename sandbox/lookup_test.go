@@ -155,10 +155,13 @@ func TestHints(t *testing.T) {
 		{"/tmp/made-on-the-host", "/tmp/made-on-the-host is not visible in the sandbox", "--ro /tmp/made-on-the-host", 10},
 	}
 	for _, tt := range tests {
-		h, ok := c.hintFor([]string{"true", tt.arg}, 1)
+		h, ok := c.hintFor([]string{"touch", tt.arg}, 1)
 		if ok != (tt.text != "") || h.Text != tt.text || h.Flag != tt.flag || h.Rule.Line != tt.line {
 			t.Errorf("%q: %+v, want %q, %q, line %d", tt.arg, h, tt.text, tt.flag, tt.line)
 		}
+	}
+	if h, ok := c.hintFor([]string{"echo", "new.o"}, 1); ok {
+		t.Errorf("a word that need not be a file: %+v", h)
 	}
 }
 
