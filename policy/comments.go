@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/token"
@@ -21,7 +22,12 @@ func (d *document) attachComments(tokens token.Tokens) {
 	comments := d.findComments(tokens)
 	d.comments = len(comments)
 	var all []*item
-	walkItems(d.root, func(it *item) { all = append(all, it) })
+	walkItems(d.root, func(it *item) {
+		all = append(all, it)
+		for _, sub := range it.val.items {
+			sub.parent = it
+		}
+	})
 	next := 0 // the first item that begins after the comment
 	for _, c := range comments {
 		for next < len(all) && before(all[next].line, all[next].col, c.line, c.col) {
@@ -56,7 +62,7 @@ func walkItems(n *node, f func(*item)) {
 func (d *document) findComments(tokens token.Tokens) []comment {
 	var out []comment
 	depth := 0
-	for i, t := range tokens {
+	for _, t := range tokens {
 		switch t.Type {
 		case token.MappingStartType, token.SequenceStartType:
 			depth++
@@ -65,10 +71,28 @@ func (d *document) findComments(tokens token.Tokens) []comment {
 		case token.CommentType:
 			line, col := place(t)
 			text := "#" + strings.TrimRight(t.Value, " \t\n")
-			out = append(out, comment{text: text, line: line, col: col, own: d.alone(line, col), depth: depth, closing: closes(tokens[i+1:])})
+			out = append(out, comment{text: text, line: line, col: col, own: d.alone(line, col), depth: depth})
 		}
 	}
+	markClosing(out, tokens)
 	return out
+}
+
+// markClosing finds the comments that only a closing bracket follows.
+func markClosing(comments []comment, tokens token.Tokens) {
+	closing, last := false, len(comments)-1
+	for _, t := range slices.Backward(tokens) {
+		switch t.Type {
+		case token.CommentType:
+			comments[last].closing = closing
+			last--
+		case token.CollectEntryType:
+		case token.MappingEndType, token.SequenceEndType:
+			closing = true
+		default:
+			closing = false
+		}
+	}
 }
 
 // alone says whether nothing stands before col.
@@ -87,19 +111,6 @@ func (d *document) alone(line, col int) bool {
 	return true
 }
 
-func closes(rest token.Tokens) bool {
-	for _, t := range rest {
-		switch t.Type {
-		case token.CommentType, token.CollectEntryType:
-		case token.MappingEndType, token.SequenceEndType:
-			return true
-		default:
-			return false
-		}
-	}
-	return false
-}
-
 func (d *document) blankBefore(line int) bool {
 	return line >= 2 && line-2 < len(d.lines) && strings.TrimSpace(d.lines[line-2]) == ""
 }
@@ -116,8 +127,8 @@ func (d *document) attachOwn(c comment, all []*item, next int) {
 	if next < len(all) {
 		limit = all[next].col
 	}
-	if c.depth == 0 && c.col > limit {
-		if it := deeper(all[:next], c.col, limit); it != nil {
+	if c.depth == 0 && c.col > limit && next > 0 {
+		if it := deeper(all[next-1], c.col, limit); it != nil {
 			it.foot = d.withBlank(it.foot, c)
 			return
 		}
@@ -129,22 +140,15 @@ func (d *document) attachOwn(c comment, all []*item, next int) {
 	all[next].head = d.withBlank(all[next].head, c)
 }
 
-// deeper finds the item, among those that end at the last one, that a comment at col continues: the outermost that is
-// indented more than limit and no more than col.
-func deeper(all []*item, col, limit int) *item {
-	var found *item
-	least := col
-	for i := len(all) - 1; i >= 0 && least > limit; i-- {
-		if it := all[i]; !it.flow && it.col <= least && it.col > limit {
-			if found == nil || it.col < found.col {
-				found = it
-			}
-			least = it.col
-		} else if !it.flow && it.col <= limit {
-			break
+// deeper finds the item that a comment at col continues: the last one, or what it is in, whichever is the innermost
+// that is indented more than limit and no more than col.
+func deeper(last *item, col, limit int) *item {
+	for it := last; it != nil; it = it.parent {
+		if !it.flow && it.col <= col && it.col > limit {
+			return it
 		}
 	}
-	return found
+	return nil
 }
 
 func (d *document) attachTail(c comment, all []*item, next int) {

@@ -23,6 +23,7 @@ func TestFormat(t *testing.T) {
 		{"comments move along", "# head\n\n# of tty\ntty: none # t\n# of name\nname: a # n\n", "# head\n\n# of name\nname: a # n\n# of tty\ntty: none # t\n"},
 		{"comments inside brackets", "hide: [/a, # one\n  # two\n  /b,\n  # three\n  ]\n", "hide:\n  - /a # one\n  # two\n  - /b\n  # three\n"},
 		{"a comment below a list", "hide:\n  - /a\n  # - /b\ntty: none\n", "hide:\n  - /a\n  # - /b\ntty: none\n"},
+		{"a comment below a key", "mounts:\n  - bind: /a\n    mode: rw\n    # of bind\n  # of mounts\ntty: none\n", "mounts:\n  - bind: /a\n    mode: rw\n    # of bind\n  # of mounts\ntty: none\n"},
 		{"empty lines", "\n\nversion: 1\n\n\n\nname: a\n", "version: 1\n\nname: a\n"},
 		{"tabs and spaces", "version:   1   \nhide:   [ /a ,/b ]\n", "version: 1\nhide: [/a, /b]\n"},
 		{"long lists are filled", "env: {keep: [" + strings.Repeat("AAAAAAAAA, ", 12) + "B]}\n",
@@ -58,6 +59,27 @@ func TestFormatErrors(t *testing.T) {
 	} {
 		if _, err := Format("f", []byte(in)); len(first(err)) != 1 || first(err)[0] != want {
 			t.Errorf("%q: %q", in, first(err))
+		}
+	}
+}
+
+// A formatter that takes for ever is as bad as one that lies.
+func TestFormatIsBounded(t *testing.T) {
+	r := strings.Repeat
+	for name, in := range map[string]string{
+		"comments":                r("# x\n", 150_000),
+		"comments after items":    "hide:\n" + r("  - /a\n    # b\n", 40_000),
+		"comments in brackets":    "hide: [\n" + r("/a, # b\n", 40_000) + "]\n",
+		"comments before a brace": "hide: [/a\n" + r("# b\n", 100_000) + "]\n",
+		"empty lines":             "name: a\n" + r("\n", 500_000) + "tty: none\n",
+		"nested":                  "hide:\n" + r("  - - - - - - - a\n", 10_000),
+	} {
+		begin := time.Now()
+		if out, err := Format("f", []byte(in)); err != nil || len(out) == 0 {
+			t.Errorf("%s: %d bytes, %v", name, len(out), err)
+		}
+		if d := time.Since(begin); d > 8*time.Second {
+			t.Errorf("%s took %v", name, d)
 		}
 	}
 }

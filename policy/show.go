@@ -180,15 +180,11 @@ func words(list []string) *node {
 }
 
 func encodeRule(r SyscallRule) *node {
-	n := &node{kind: mapNode}
-	if r.Else != "" {
-		n.flow = true
-	}
+	n := &node{kind: mapNode, flow: true}
 	n.add(r.Call, text(r.Expr), "")
 	if r.Else != "" {
 		n.add("else", text(r.Else), "")
 	}
-	n.flow = true
 	return n
 }
 

@@ -61,6 +61,7 @@ type item struct {
 	key       *node // nil in a seq
 	val       *node
 	line, col int
+	parent    *item    // that this one is in the value of; nil at the top
 	flow      bool     // inside brackets
 	head      []string // comment lines before it; "" is an empty line
 	tail      string   // comment after it on its line
