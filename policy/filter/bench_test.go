@@ -57,3 +57,12 @@ func BenchmarkParseExpr(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkCheckRule(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := CheckRule(Rule{Call: "clone", Expr: "flags & CLONE_NEW_ANY == 0"}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -40,7 +40,7 @@ type compiler struct {
 	errs     Errors
 	warnings []Warning
 
-	buf buffers
+	buf *buffers
 }
 
 // buffers is room for an ordinary filter, in one allocation: a launcher compiles once, in a new process, where every

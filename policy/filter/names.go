@@ -228,7 +228,7 @@ func constColumn(arch Arch) int {
 // Extended lists the calls, sorted, to which the Spec's denials and rules extend because they do the work of a call
 // that is named: setuid32 on 32-bit ABIs for setuid, and so on.
 func Extended(spec Spec) (calls []string) {
-	c := &compiler{spec: &spec, arch: AMD64, abi: AMD64}
+	c := &compiler{spec: &spec, arch: AMD64, abi: AMD64, buf: new(buffers)}
 	c.settle()
 	var ignored callSet
 	for i := range spec.Deny {

@@ -2,7 +2,12 @@ package filter
 
 // newCompiler reads the Spec: every name is looked up, every condition parsed for the native ABI.
 func newCompiler(spec *Spec, arch Arch) (*compiler, error) {
-	c := &compiler{spec: spec, arch: arch, abi: arch}
+	w := new(struct {
+		compiler
+		buffers
+	})
+	c := &w.compiler
+	c.spec, c.arch, c.abi, c.buf = spec, arch, arch, &w.buffers
 	if table(arch) == nil || arch == X32 {
 		return nil, Errors{{Msg: "no filter can be made for architecture " + quote(arch.String())}}
 	}
