@@ -1,0 +1,114 @@
+// Package sandbox runs a program in a sandbox that a profile describes. This is the life of a sandbox.
+//
+// # From profile to report
+//
+// A [policy.Profile] says what is wanted, a [Host] what this machine can do, a [Cmd] what is to be run. [Compile] makes
+// of the three a [plan.Plan]: a flat list of system calls as plain values, each with the line of the profile that asks
+// for it. Everything that needs an "if" is decided here; Compile runs nothing, opens nothing and changes nothing, so
+// that a plan is printed, compared and tested without root and without the kernel that it is for.
+//
+// Cmd.Start opens what the plan names (Plan.Files: a socket pair, detached mounts, the standard files), links the plan
+// to the numbers of those descriptors and calls clone3. The child makes the plan's calls one after the other; the
+// first that fails ends it. There is no Go runtime in the child and no code but a loop over system calls, in
+// internal/child.
+//
+// Cmd.Wait waits for the end and completes the [Report]: how the program ended, what it used, which layers the kernel
+// confirmed and which are missing.
+//
+// # Who runs what
+//
+//	launcher  the calling process, outside. It compiles, opens, clones, maps ids where that takes rights over the
+//	          parent's user namespace, reads back what the kernel says, lets the task go, waits, and reports.
+//	child     the clone, until it forks: ids, the parent-death signal, capabilities that nobody inside may have.
+//	init      the child behind the fork, pid 1 inside: makes the network namespace meanwhile, gives up everything,
+//	          and reaps until the task is gone. With it dies whatever the task has left behind.
+//	task      the fork: mounts, enters the root, confines itself, and becomes the program by execve.
+//
+// init has one thread, no capability, one descriptor, a filter for the few calls of its loop, and is not dumpable. The
+// task can neither look into it nor kill it.
+//
+// # The talk
+//
+// Launcher and child share a socket pair and a page of memory. A message is one letter.
+//
+//	M  child      my ids have to be mapped from outside        launcher: maps them, answers
+//	P  child      are you there?                               no answer; the send fails where the launcher is gone
+//	R  task       the root is entered                          launcher: reads the mount table back
+//	I  init       I am confined
+//	T  task       I wait                                       launcher: reads the namespaces back, answers behind I and T
+//
+// execve closes the task's end, which is how the launcher learns that the program runs. A step that fails is written
+// to the shared page, not sent: even a filter that allows nothing cannot silence it. Behind execve init waits at an
+// eventfd until the launcher has read /proc/PID/status, so that a program that has ended already can still be read.
+//
+// # The order
+//
+// It stands in one table, order in compile.go, and each constraint is said there. In short:
+//
+//   - Ids first: what is made on the sandbox's own file systems belongs to them.
+//   - The parent-death signal behind the ids, because a change of credentials clears it; then "P", because the launcher
+//     may have died before it was set.
+//   - The bounding set while CAP_SETPCAP is there and before the fork, no_new_privs before Landlock and seccomp, which
+//     an unprivileged process may not use without.
+//   - The fork before the mounts: a network namespace takes a third of a launch, and init makes it while the task mounts.
+//   - The mounts in the profile's order, hide rules behind every one of them, the program's own file behind both, then
+//     what is the launcher's own becomes read-only.
+//   - Landlock's rules before the root is entered, since they are made on descriptors below the new one; Landlock itself
+//     behind the last mount, since it forbids mounting.
+//   - The barrier (T) while the launcher can still look into the task, and before anything of the program's runs.
+//   - rlimits behind the last descriptor that is opened: the launcher may hold more than the task is allowed.
+//   - seccomp last. execve is the only call under the filter, so that a profile describes the program and not us.
+//
+// # Paths
+//
+// The new root is stacked on "/" of the child's mount namespace. Until it is entered, a path still means the host and a
+// descriptor of the new root means the sandbox. A target is resolved once, by the kernel, below the root's descriptor
+// (openat2, RESOLVE_IN_ROOT), and is a descriptor from then on; a source is opened without following any link.
+// What Compile resolves itself (tree.go) only decides and explains. Nothing is ever made on the host's tree: a target
+// exists there or is an error, and files of the launcher's own lie on a tmpfs of its own, the scratch file system.
+//
+// # What is read back
+//
+// The report calls enforced what the kernel said, never what was asked of it.
+//
+//	mounts                              /proc/PID/mountinfo, while the task waits: every part of the tree is there, and
+//	                                    nothing that a path can reach is writable or set-user-ID without being asked for
+//	namespaces                          /proc/PID/ns, while the task waits: none is the launcher's, or it is the one joined
+//	capabilities, no_new_privs, seccomp /proc/PID/status, behind execve
+//	Landlock                            what no rule allows is tried by the task itself; where it succeeds, the next step
+//	                                    of the plan fails
+//
+// A mismatch is an [Error], and the program has not run or is killed.
+//
+// # When something fails
+//
+// A layer that is asked for and cannot be had is an [UnsupportedError], at compile time where the Host tells; it may be
+// missing only if Profile.Missing names it. A call that fails is a [StepError] with the step's number in the printed
+// plan, its text and its place in the profile; at execve it is a [LookupError], as is a program that is not there.
+// Whatever the error: the child is killed and waited for, and no process, mount, file or descriptor is left. The same
+// holds for a launcher that is killed: the kernel ends the child with the thread that made it, which is why Start keeps
+// one goroutine on that thread for as long as the sandbox lives.
+//
+// # The files
+//
+//	cmd.go          Cmd: Start, Wait, Run, Signal
+//	host.go         Host, Probe, and Files: the machine as an argument
+//	compile.go      the order; the steps that belong to no layer
+//	namespaces.go   which are new, joined or the host's; hostname, loopback, time offsets
+//	identity.go     who the task is, inside and outside; ranges.go: subordinate ids
+//	tree.go         the compiler's picture of what the sandbox will see
+//	rootfs.go       the root, sources and targets; mounts.go: the profile's mounts
+//	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
+//	lookup.go       the program, its interpreter, its environment
+//	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each
+//	files.go        what the launcher opens for the child: Plan.Files
+//	supervise.go    clone, the talk, the clock, the end
+//	verify.go       what is read back
+//	report.go errors.go hints.go   what is said, and advice from evidence
+//	doctor*.go      what this host can do, and the remedy for what it cannot
+//	plan/           steps and how they are printed, in the syntax of strace(1)
+//	internal/child/ linking, and the loop in the child: the only unsafe code
+//
+// To add a layer: a file with a method that appends steps with their From, one line in order with the reason for its
+// place, and, where the kernel can be asked, one line in verify.go. The loop in the child stays as it is.
+package sandbox
