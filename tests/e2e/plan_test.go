@@ -1,0 +1,284 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// printedPlan is what `cordon plan --json` prints.
+type printedPlan struct {
+	Clone string        `json:"clone"`
+	Steps []printedStep `json:"steps"`
+	Init  []printedStep `json:"init"`
+}
+
+type printedStep struct {
+	Call string   `json:"call"`
+	Args []string `json:"args"`
+	To   string   `json:"to"`
+	Or   string   `json:"or"`
+}
+
+// TestPlanIsWhatHappens holds the printed plan against what strace(1) sees the child, init and the task do: the same
+// calls in the same order with the same arguments, and none besides.
+func TestPlanIsWhatHappens(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("a tracer without CAP_SYS_PTRACE may not read the memory of a process that cannot be dumped")
+	}
+	if _, err := exec.LookPath("strace"); err != nil {
+		if ci {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	dir, err := os.MkdirTemp(base, "plan-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, args := range map[string][]string{
+		"default":        {"true"},
+		"build":          {"-p", "build", "true"},
+		"network":        {"--net", "host", "true"},
+		"identity":       {"--uid", "1000", "--gid", "1000", "--hostname", "box", "true"},
+		"capabilities":   {"--cap", "NET_BIND_SERVICE", "--uid", "0", "true"},
+		"mounts":         {"--rw", dir, "--tmpfs", "/srv", "--hide", "/etc/hostname", "true"},
+		"without limits": {"--missing", "landlock", "--workdir", "/", "true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			work, err := os.MkdirTemp(dir, "run-")
+			if err != nil {
+				t.Fatal(err)
+			}
+			comparePlan(t, work, args)
+		})
+	}
+}
+
+func comparePlan(t *testing.T, dir string, args []string) {
+	var want printedPlan
+	out := runCordon(t, dir, append([]string{base + "/bin/cordon", "plan", "--json"}, args...))
+	if err := json.Unmarshal(out, &want); err != nil {
+		t.Fatal(err)
+	}
+	// Without Go's asynchronous preemption there are no signals between the calls.
+	trace := filepath.Join(dir, "trace")
+	runCordon(t, dir, append([]string{"strace", "-ff", "-v", "-s", "1000000", "-o", trace, base + "/bin/cordon", "run"}, args...))
+	child, task := traces(t, trace)
+	fork := slices.IndexFunc(want.Steps, func(s printedStep) bool { return s.Call == "clone" })
+	if fork < 0 {
+		t.Fatal("the plan does not fork")
+	}
+	c := &comparison{t: t, regs: map[string]string{}, files: map[string]string{}}
+	rest := c.match("child", want.Steps[:fork+1], fromFirst(child, want.Steps[0]))
+	initRegs, initFiles := clone(c.regs), clone(c.files)
+	after := c.match("task", want.Steps[fork+1:], task)
+	if len(after) == 0 || want.Steps[len(want.Steps)-1].Call != "execve" {
+		t.Error("the last step is not execve")
+	}
+	c.regs, c.files = initRegs, initFiles
+	for _, line := range c.match("init", want.Init, rest) {
+		if name, _, _ := strings.Cut(line, "("); name != "wait4" && name != "exit_group" && name != "restart_syscall" {
+			t.Errorf("init does what is not in the plan: %s", line)
+		}
+	}
+}
+
+func clone(m map[string]string) map[string]string {
+	c := map[string]string{}
+	for k, v := range m {
+		c[k] = v
+	}
+	return c
+}
+
+func runCordon(t *testing.T, dir string, argv []string) []byte {
+	t.Helper()
+	c := exec.Command(argv[0], argv[1:]...)
+	c.Dir = dir
+	c.Env = []string{"PATH=" + toolPath(), "HOME=" + dir, "GODEBUG=asyncpreemptoff=1"}
+	var errs strings.Builder
+	c.Stderr = &errs
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%q: %v\n%s", argv, err, errs.String())
+	}
+	return out
+}
+
+// traces finds the two files that matter: the task ends in the program's execve, the child makes the task.
+func traces(t *testing.T, prefix string) (child, task []string) {
+	t.Helper()
+	files, err := filepath.Glob(prefix + ".*")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%d traces, %v", len(files), err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(b)
+		switch lines := calls(text); {
+		case strings.HasPrefix(text, "execve("):
+		case strings.Contains(text, "\nexecve("):
+			task = lines
+		case strings.Contains(text, "\nwait4("):
+			child = lines
+		}
+	}
+	if child == nil || task == nil {
+		t.Fatal("no trace of the child, or of the task")
+	}
+	return child, task
+}
+
+// calls drops what is no call: signals and exits.
+func calls(trace string) []string {
+	return slices.DeleteFunc(strings.Split(strings.TrimSpace(trace), "\n"), func(l string) bool {
+		return strings.HasPrefix(l, "---") || strings.HasPrefix(l, "+++")
+	})
+}
+
+// fromFirst skips what Go's fork does for itself: it resets the signal handlers.
+func fromFirst(lines []string, first printedStep) []string {
+	for i, l := range lines {
+		if name, _, _ := strings.Cut(l, "("); name == first.Call {
+			return lines[i:]
+		} else if name != "rt_sigaction" && name != "rt_sigprocmask" && name != "gettid" {
+			break
+		}
+	}
+	return lines
+}
+
+// comparison knows which numbers the registers and the launcher's files have.
+type comparison struct {
+	t           *testing.T
+	regs, files map[string]string
+}
+
+// match compares step by step and returns the lines that are left.
+func (c *comparison) match(who string, steps []printedStep, lines []string) []string {
+	c.t.Helper()
+	for i, s := range steps {
+		if i >= len(lines) {
+			c.t.Fatalf("%s, step %d: %s did not happen", who, i, s.Call)
+		}
+		if err := c.step(s, lines[i]); err != nil {
+			c.t.Fatalf("%s, step %d: %v\nplan:   %s(%s)\nstrace: %.400s", who, i, err, s.Call, strings.Join(s.Args, ", "), lines[i])
+		}
+	}
+	return lines[len(steps):]
+}
+
+var resultOf = regexp.MustCompile(`\) += (\S+)( E[A-Z]+)?.*$`)
+
+func (c *comparison) step(s printedStep, line string) error {
+	name, rest, _ := strings.Cut(line, "(")
+	at := resultOf.FindStringSubmatchIndex(rest)
+	if name != s.Call || at == nil {
+		return fmt.Errorf("another call")
+	}
+	result := rest[at[2]:at[3]]
+	got := splitArgs(rest[:at[0]])
+	if s.Call == "clone" {
+		if !strings.Contains(rest, s.Args[0]) {
+			return fmt.Errorf("other flags")
+		}
+		return nil
+	}
+	want := s.Args
+	// strace leaves out what the operation or the type of node does not use.
+	for len(want) > len(got) && (want[len(want)-1] == "0" || want[len(want)-1] == "NULL") {
+		want = want[:len(want)-1]
+	}
+	if len(want) != len(got) {
+		return fmt.Errorf("%d arguments, not %d", len(got), len(want))
+	}
+	for i := range want {
+		if !c.argument(want[i], got[i]) {
+			return fmt.Errorf("argument %d is %.200s, not %.200s", i, got[i], want[i])
+		}
+	}
+	if s.To != "" {
+		c.regs[s.To] = result
+	}
+	return nil
+}
+
+// named are a register, a file of the launcher's, a buffer, a filter.
+var (
+	register = regexp.MustCompile(`%[a-z]+`)
+	file     = regexp.MustCompile(`\{[a-z][^={}]*\}`)
+	pointer  = regexp.MustCompile(`filter=(\[.*\]|0x[0-9a-f]+|\.\.\.)\}`)
+)
+
+func (c *comparison) argument(want, got string) bool {
+	if want == `"..."` {
+		return true
+	}
+	want = register.ReplaceAllStringFunc(want, func(r string) string { return c.regs[r] })
+	want = file.ReplaceAllStringFunc(want, func(f string) string {
+		if c.files[f] == "" { // the first time it is whatever it is; from then on it stays
+			c.files[f] = strings.TrimSuffix(strings.TrimPrefix(numbers.FindString(got), "parent_fd="), "}")
+		}
+		return c.files[f]
+	})
+	if strings.HasPrefix(want, "{") {
+		want, got = strings.ReplaceAll(want, "O_RDONLY|", ""), strings.ReplaceAll(got, "O_RDONLY|", "")
+	}
+	return normal(want) == normal(got)
+}
+
+// normal leaves out a filter's program and puts flags in order; text in quotes is left alone.
+func normal(arg string) string {
+	if strings.ContainsAny(arg, `"`) {
+		return arg
+	}
+	arg = comment.ReplaceAllString(pointer.ReplaceAllString(arg, "filter="), "")
+	return flags.ReplaceAllStringFunc(arg, func(f string) string {
+		names := strings.Split(f, "|")
+		slices.Sort(names)
+		return strings.Join(names, "|")
+	})
+}
+
+var (
+	flags   = regexp.MustCompile(`\w+(\|\w+)+`)
+	comment = regexp.MustCompile(` /\* [^*]* \*/`) // strace's, on a value without a name
+)
+
+var numbers = regexp.MustCompile(`^[0-9]+$|parent_fd=[0-9]+\}`)
+
+// splitArgs splits at the commas that are not in strings, structures or arrays.
+func splitArgs(s string) []string {
+	var args []string
+	depth, start, quoted := 0, 0, false
+	for i := 0; i < len(s); i++ {
+		switch ch := s[i]; {
+		case quoted && ch == '\\':
+			i++
+		case ch == '"':
+			quoted = !quoted
+		case quoted:
+		case ch == '{' || ch == '[':
+			depth++
+		case ch == '}' || ch == ']':
+			depth--
+		case ch == ',' && depth == 0:
+			args = append(args, strings.TrimSpace(s[start:i]))
+			start = i + 1
+		}
+	}
+	if last := strings.TrimSpace(s[start:]); last != "" || len(args) > 0 {
+		args = append(args, last)
+	}
+	return args
+}
