@@ -375,6 +375,40 @@ func TestLongJumps(t *testing.T) {
 	compare(t, g, &s, AMD64, 60)
 }
 
+// The far target moves further away when the near one needs a RET of its own.
+func TestCondReach(t *testing.T) {
+	for pad := 240; pad < 270; pad++ {
+		for k, want := range map[uint32]Action{7: {Errno, 3}, 8: ePERM} {
+			e := &emitter{}
+			far := e.emit(opRet, Action{Errno, 3}.Ret())
+			for range pad {
+				e.emit(opLoad, offArch)
+			}
+			e.before(e.cond(opJeq, k, far, e.actionLabel(ePERM)))
+			e.emit(opLoad, offNr)
+			if got := ActionOf(Run(e.program(), &Data{Nr: 7}, nil)); got != want {
+				t.Errorf("over %d instructions: %v, want %v", pad, got, want)
+			}
+		}
+	}
+}
+
+// Calls whose conditions differ only in the argument share the test but not the argument.
+func TestShared(t *testing.T) {
+	s := Spec{Rules: []Rule{{Call: "read", Expr: "reg0 == 5 || reg3 == 6"}, {Call: "write", Expr: "reg1 == 5 || reg3 == 6"}, {Call: "open", Expr: "reg2 == 5 && reg3 == 6"}, {Call: "close", Expr: "reg0 & 0xf == 5"}}}
+	p := mustCompile(t, s, AMD64)
+	g := gen{rand.New(rand.NewPCG(8, 9))}
+	for range 4000 {
+		d := Data{Nr: int32(g.IntN(4)), Arch: AMD64.Audit()}
+		for i := range d.Args {
+			d.Args[i] = pick(g, []uint64{5, 6, 0x15, 1<<32 | 5})
+		}
+		if got, want := p.Action(&d), naive(&s, AMD64, &d); got != want {
+			t.Fatalf("%+v: %v, want %v\n%s", d, got, want, p.Asm())
+		}
+	}
+}
+
 // Every program is what the kernel's checker takes: known instructions, jumps within, a RET at the end.
 func TestWellFormed(t *testing.T) {
 	for seed := range uint64(40) {

@@ -35,6 +35,10 @@ func TestExpr(t *testing.T) {
 		{"mremap", "old_size < new_size", [6]uint64{0, 1<<40 + 7, 1<<40 + 8}, true},
 		{"mremap", "old_size >= new_size", [6]uint64{0, 1, 1 << 40}, false},
 		{"setresuid", "ruid == euid && euid == suid", [6]uint64{1000, 1000, 1<<32 | 1000}, true},
+		{"prctl", "arg2 & 3 == 3", [6]uint64{0, 1}, false},
+		{"prctl", "arg2 & 3 == 3", [6]uint64{0, 7}, true},
+		{"prctl", "arg2 & 4 == 4 && arg3 & 4 == 0", [6]uint64{0, 4, 4}, false},
+		{"prctl", "arg2 == 4 && arg3 == 4 || arg3 == 5", [6]uint64{0, 3, 5}, true},
 		{"prctl", "1 == 1", [6]uint64{}, true},
 		{"prctl", "AF_INET < AF_UNIX", [6]uint64{}, false},
 		{"prctl", "in(3, 1, 2, 3,)", [6]uint64{}, true},
@@ -50,6 +54,10 @@ func TestExpr(t *testing.T) {
 		}
 		if got := k.eval(r, &Data{Args: c.args}); got != c.want {
 			t.Errorf("%s: %s with %#x: %v", c.call, c.expr, c.args, got)
+		}
+		p, n := onlyRule(t, c.call, c.expr, AMD64)
+		if got := p.Action(&Data{Nr: n, Arch: AMD64.Audit(), Args: c.args}).Kind == Allow; got != c.want {
+			t.Errorf("%s: %s with %#x: the program says %v", c.call, c.expr, c.args, got)
 		}
 	}
 }

@@ -292,8 +292,9 @@ func holdExpr(t *testing.T, g gen, call, src string, abi Arch) bool {
 		}
 		return false
 	}
+	p, number := onlyRule(t, call, src, abi)
 	for range 60 {
-		d := Data{Args: g.args()}
+		d := Data{Nr: number, Arch: abi.Audit(), Args: g.args()}
 		want, err := naiveExpr(src, call, abi, &d)
 		if err != nil {
 			t.Fatalf("%s: %q on %v is taken, but: %v", call, src, abi, err)
@@ -301,8 +302,46 @@ func holdExpr(t *testing.T, g gen, call, src string, abi Arch) bool {
 		if got := c.eval(r, &d); got != want {
 			t.Fatalf("%s: %q on %v: %#x: %v, want %v", call, src, abi, d.Args, got, want)
 		}
+		if got := p != nil && p.Action(&d).Kind == Allow; p != nil && got != want {
+			t.Fatalf("%s: %q on %v: %#x: the program says %v, want %v\n%s", call, src, abi, d.Args, got, want, p.Asm())
+		}
 	}
 	return true
+}
+
+// onlyRule is a program that allows one call under one condition; nil where the ABI has no filters or calls of its own,
+// or denies the call whatever the condition.
+func onlyRule(t *testing.T, call, src string, abi Arch) (*Program, int32) {
+	t.Helper()
+	n, ok := Number(abi, call)
+	if !ok || abi == X32 || call == "socketcall" || call == "ipc" || abi == I386 && hasStruct(callID(call)) {
+		return nil, 0
+	}
+	p, err := Compile(Spec{Rules: []Rule{{Call: call, Expr: src}}}, abi)
+	if err != nil && !strings.Contains(err.Error(), "instructions") {
+		t.Fatalf("%s: %q on %v: %v", call, src, abi, err)
+	}
+	return p, int32(n)
+}
+
+// TestJumpDistances has conditional jumps of every length around the longest that an instruction can make.
+func TestJumpDistances(t *testing.T) {
+	g := gen{rand.New(rand.NewPCG(5, 6))}
+	expr := "reg0 != 1"
+	for i := range 330 {
+		expr += " && reg" + strconv.Itoa(1+i%5) + " != " + strconv.Itoa(i)
+		s := Spec{Allow: items("getpid"), Rules: []Rule{{Call: "ioctl", Expr: expr, Else: killed}, {Call: "read", Expr: expr}, {Call: "kill", Expr: "reg0 == 2 || !(" + expr + ")"}}}
+		p := mustCompile(t, s, AMD64)
+		for range 40 {
+			d := Data{Nr: pick(g, []int32{0, 16, 62, 39, 400, 1}), Arch: AMD64.Audit()}
+			for j := range d.Args {
+				d.Args[j] = uint64(g.IntN(400))
+			}
+			if got, want := p.Action(&d), naive(&s, AMD64, &d); got != want {
+				t.Fatalf("%d terms: %+v: %v, want %v\n%s", i+2, d, got, want, p.Asm())
+			}
+		}
+	}
 }
 
 func FuzzExpr(f *testing.F) {

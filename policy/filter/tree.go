@@ -66,9 +66,9 @@ func (c *compiler) chain(v view, u unit) label {
 	return l
 }
 
-// madeTest is a conditional jump of a check: what it looks at, and where it is.
+// madeTest is a conditional jump of a check and where it is. What is in the accumulator is not part of it: whoever
+// jumps there puts its own value in.
 type madeTest struct {
-	v    view
 	code uint16
 	k    uint32
 	t, f label
@@ -85,11 +85,11 @@ func (c *compiler) test(v view, code uint16, k uint32, t, f label) label {
 		return c.cond(code, k, t, f)
 	}
 	for i := max(0, len(c.tests)-remembered); i < len(c.tests); i++ {
-		if m := &c.tests[i]; m.k == k && m.v == v && m.code == code && m.t == t && m.f == f {
+		if m := &c.tests[i]; m.k == k && m.code == code && m.t == t && m.f == f {
 			return m.at
 		}
 	}
 	at := c.cond(code, k, t, f)
-	c.tests = append(c.tests, madeTest{v, code, k, t, f, at})
+	c.tests = append(c.tests, madeTest{code, k, t, f, at})
 	return at
 }
