@@ -120,12 +120,15 @@ func cell(cells map[string]string, key string) string {
 			return "-"
 		}
 		state, detail, _ := strings.Cut(c, " ")
-		errno, _, _ := strings.Cut(detail, " ")
-		if state != "blocked" {
-			errno = strings.ToUpper(state)
+		answer, _, _ := strings.Cut(detail, " ")
+		switch {
+		case state != "blocked":
+			answer = strings.ToUpper(state)
+		case answer == "" || answer != strings.ToUpper(answer) || answer[0] < 'A': // no errno: a text
+			answer = state
 		}
-		if !slices.Contains(answers, errno) {
-			answers = append(answers, errno)
+		if !slices.Contains(answers, answer) {
+			answers = append(answers, answer)
 		}
 	}
 	return strings.Join(answers, "/")

@@ -27,7 +27,9 @@ var hostRoot = []string{"default", "build"}
 var narrow = []string{"default", "build", "strict"}
 
 func attacks() []attack {
-	return slices.Concat(fileAttacks(), procAttacks(), processAttacks(), callAttacks(), launcherAttacks())
+	all := slices.Concat(fileAttacks(), procAttacks(), processAttacks(), callAttacks(), launcherAttacks())
+	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
+	return all
 }
 
 func fileAttacks() []attack {

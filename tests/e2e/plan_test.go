@@ -221,7 +221,7 @@ var (
 )
 
 func (c *comparison) argument(want, got string) bool {
-	if want == `"..."` {
+	if want == `"..."` || want == "argv" || want == "sizeof(argv)" {
 		return true
 	}
 	want = register.ReplaceAllStringFunc(want, func(r string) string { return c.regs[r] })
@@ -234,16 +234,20 @@ func (c *comparison) argument(want, got string) bool {
 	if strings.HasPrefix(want, "{") {
 		want, got = strings.ReplaceAll(want, "O_RDONLY|", ""), strings.ReplaceAll(got, "O_RDONLY|", "")
 	}
+	want, got = pointer.ReplaceAllString(want, "filter=}"), pointer.ReplaceAllString(got, "filter=}")
+	// What is newer than strace's tables ends as a number; up to there it has to be the same.
+	if known, _, newer := strings.Cut(got, "|0x"); newer && strings.HasPrefix(got, "{") {
+		return strings.HasPrefix(want, known)
+	}
 	return normal(want) == normal(got)
 }
 
-// normal leaves out a filter's program and puts flags in order; text in quotes is left alone.
+// normal puts flags in order and leaves out comments; text in quotes is left alone.
 func normal(arg string) string {
 	if strings.ContainsAny(arg, `"`) {
 		return arg
 	}
-	arg = comment.ReplaceAllString(pointer.ReplaceAllString(arg, "filter="), "")
-	return flags.ReplaceAllStringFunc(arg, func(f string) string {
+	return flags.ReplaceAllStringFunc(comment.ReplaceAllString(arg, ""), func(f string) string {
 		names := strings.Split(f, "|")
 		slices.Sort(names)
 		return strings.Join(names, "|")

@@ -352,11 +352,12 @@ static void do_procs(char **args) {
 static void do_procreal(void) {
 	struct statfs fs;
 	char buf[64], want[64];
-	if (statfs("/proc", &fs))
+	int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC); // once: what it is called may change meanwhile
+	if (fd < 0 || fstatfs(fd, &fs))
 		blocked(errno, "no /proc");
 	if (fs.f_type != PROC_MAGIC)
 		ESCAPED("/proc has the type %lx", (long)fs.f_type);
-	ssize_t n = readlink("/proc/self", buf, sizeof buf - 1);
+	ssize_t n = readlinkat(fd, "self", buf, sizeof buf - 1);
 	buf[n < 0 ? 0 : n] = 0;
 	snprintf(want, sizeof want, "%d", getpid());
 	if (strcmp(buf, want))
