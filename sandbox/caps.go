@@ -47,7 +47,7 @@ func (c *compilation) boundingSet() error {
 func (c *compilation) capNumber(k *policy.Capability) (int, error) {
 	n, ok := policy.CapabilityNumber(k.Name)
 	if !ok || n > c.host.LastCap {
-		return 0, &UnsupportedError{Layer: policy.LayerCaps, Why: "this kernel has no capability " + k.Name, From: posText(k.Pos),
+		return 0, &UnsupportedError{Layer: policy.LayerCaps, Why: "this kernel has no capability " + k.Name, From: k.Pos.Short(),
 			Remedy: "leave it out; the last one here is number " + itoa(c.host.LastCap)}
 	}
 	return n, nil

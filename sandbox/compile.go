@@ -50,12 +50,13 @@ var order = [...]func(*compilation) error{
 	(*compilation).checkSupport,
 	(*compilation).findArch,
 	(*compilation).namespaces,
+	// The score before identity: behind a change of credentials /proc/self belongs to root.
+	(*compilation).adjust,
 	// Identity before the mounts: what is made on the sandbox's own file systems belongs to the task's ids.
 	(*compilation).identity,
 	// The parent-death signal after identity, because a change of credentials clears it (prctl(2)).
 	(*compilation).tieToLauncher,
 	(*compilation).keyring,
-	(*compilation).adjust,
 	// The bounding set while CAP_SETPCAP is still there; before the fork, so that init has none either.
 	(*compilation).boundingSet,
 	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).
@@ -71,10 +72,10 @@ var order = [...]func(*compilation) error{
 	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.
 	(*compilation).seal,
-	// The rules of Landlock before the root is entered: they are made on descriptors below the root's.
+	(*compilation).enterRoot,
+	// What follows until the barrier goes on while the launcher reads the mounts back.
 	(*compilation).landlockRules,
 	(*compilation).hostname,
-	(*compilation).enterRoot,
 	(*compilation).joinNetwork,
 	// The barrier before anything that the launcher could not look through: it has read the mounts back by then, reads
 	// the namespaces, and can still refuse; and init is confined before the program can see it.

@@ -29,7 +29,12 @@ func (e *StepError) Error() string {
 	return s
 }
 
-func (e *StepError) Unwrap() error { return e.Errno }
+func (e *StepError) Unwrap() error {
+	if e.Errno == 0 {
+		return nil
+	}
+	return e.Errno
+}
 
 // UnsupportedError is a layer that was asked for and cannot be had.
 type UnsupportedError struct {

@@ -18,7 +18,7 @@ func (c *compilation) hide() error {
 	for i := range c.profile.Hide {
 		h := &c.profile.Hide[i]
 		if err := c.hideRule(i, h); err != nil {
-			return &Error{Op: "hide[" + itoa(i) + "] " + h.Pattern, Err: err, From: posText(h.Pos)}
+			return &Error{Op: "hide[" + itoa(i) + "] " + h.Pattern, Err: err, From: h.Pos.Short()}
 		}
 	}
 	return nil
@@ -37,6 +37,9 @@ func (c *compilation) hideRule(i int, h *policy.Hide) error {
 		return err
 	}
 	if !strings.ContainsAny(pattern, "*?[") {
+		if err := c.hideAliases(from, pattern, h.Pos); err != nil {
+			return err
+		}
 		return c.hidePath(from, pattern, h.Pos)
 	}
 	return c.hideGlob(from, "/", strings.Split(pattern[1:], "/"), h.Pos)
@@ -101,6 +104,26 @@ func (c *compilation) hideGlob(from plan.From, dir string, names []string, rule 
 			}
 		}
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hideAliases covers a path of the host at every other place where a bind shows it, or a part of it.
+func (c *compilation) hideAliases(from plan.From, host string, rule policy.Pos) error {
+	for i := range len(c.tree.parts) { // those that are added here need no cover
+		p := &c.tree.parts[i]
+		alias := p.target
+		switch {
+		case p.source == "" || p.opaque || p.source == p.target:
+			continue
+		case below(host, p.source):
+			alias = clean(p.target + "/" + host[len(p.source):])
+		case !below(p.source, host):
+			continue
+		}
+		if err := c.hidePath(from, alias, rule); err != nil {
 			return err
 		}
 	}

@@ -87,13 +87,16 @@ func (c *compilation) hintFor(args []string, i int) (Hint, bool) {
 	if path[0] != '/' {
 		path = joinPath(c.workdir, path)
 	}
-	path = clean(path)
+	path, err := c.tree.resolve(clean(path))
+	if err != nil {
+		return Hint{}, false
+	}
 	part := c.tree.at(path)
-	if part == nil || part.opaque {
+	if part == nil || part.opaque || path == "/" {
 		return Hint{}, false
 	}
 	_, inside := c.tree.stat(path)
-	_, err := c.host.Files.Lstat(path)
+	_, err = c.host.Files.Lstat(path)
 	dir, _ := splitPath(path)
 	switch {
 	case !inside && err == nil:
@@ -101,14 +104,14 @@ func (c *compilation) hintFor(args []string, i int) (Hint, bool) {
 	case inside || err == nil || part.write || !writes(args, i):
 		return Hint{}, false
 	}
-	if isDir, ok := c.tree.stat(dir); ok && isDir && c.host.Files.Access(dir, unix.W_OK) == nil {
+	if isDir, ok := c.tree.stat(dir); ok && isDir && dir != "/" && c.host.Files.Access(dir, unix.W_OK) == nil {
 		return Hint{Text: dir + " is read-only in the sandbox", Rule: part.rule, Flag: "--rw " + dir}, true
 	}
 	return Hint{}, false
 }
 
-// writes reports whether an argument is likely to name a file to be written: it follows -o, has a directory, or belongs
-// to a program that makes what it is told to.
+// writes reports whether an argument is likely to name a file to be written: it follows -o, or belongs to a program that
+// makes what it is told to.
 func writes(args []string, i int) bool {
 	switch args[i-1] {
 	case "-o", "--output":
@@ -119,7 +122,7 @@ func writes(args []string, i int) bool {
 	case "cp", "dd", "install", "ln", "mkdir", "mktemp", "mv", "tee", "touch", "truncate":
 		return true
 	}
-	return strings.Contains(args[i], "/")
+	return false
 }
 
 // stepHint is advice for a step that failed.

@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -50,7 +51,10 @@ func (c *compilation) identity() error {
 	if id.launcherMaps {
 		from := c.scalar("user")
 		c.do(from, say(msgMaps), plan.RecvByte(plan.F(fileSync)))
-		c.do(from, plan.NoGroups(), plan.SetGID(uint64(id.inGID)), plan.SetUID(uint64(id.inUID)))
+		if !c.groupsLocked() {
+			c.do(from, plan.NoGroups())
+		}
+		c.do(from, plan.SetGID(uint64(id.inGID)), plan.SetUID(uint64(id.inUID)))
 	} else {
 		c.writeFile(own("user"), "/proc/self/setgroups", "deny")
 		c.writeFile(c.scalar("user.uid"), "/proc/self/uid_map", idMap(id.inUID, id.outUID, 1))
@@ -58,6 +62,12 @@ func (c *compilation) identity() error {
 	}
 	c.timeOffsets()
 	return nil
+}
+
+// groupsLocked reports whether the launcher runs in a user namespace that has no setgroups(2): user_namespaces(7).
+func (c *compilation) groupsLocked() bool {
+	text, err := c.host.Files.Read("/proc/self/setgroups", 8)
+	return err == nil && strings.TrimSpace(string(text)) == "deny"
 }
 
 // hostIdentity is for a task that stays in the caller's user namespace.

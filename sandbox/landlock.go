@@ -149,6 +149,9 @@ func (c *compilation) deriveRules() {
 func (c *compilation) pathRules(section string, items []policy.PathItem, access uint64) {
 	for i := range items {
 		path, err := c.expandTarget(items[i].Path)
+		if err == nil {
+			path, err = c.tree.resolve(path)
+		}
 		if err != nil {
 			continue // "~" without a home: nothing is allowed
 		}

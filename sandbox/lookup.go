@@ -55,8 +55,10 @@ func (c *compilation) findWorkdir() error {
 		return nil
 	}
 	c.workdir = "/"
-	if isDir, ok := c.tree.stat(c.host.Cwd); ok && isDir {
-		c.workdir = c.host.Cwd
+	if dir, err := c.tree.resolve(c.host.Cwd); err == nil {
+		if isDir, ok := c.tree.stat(dir); ok && isDir {
+			c.workdir = c.host.Cwd
+		}
 	}
 	return nil
 }
@@ -72,6 +74,10 @@ func (c *compilation) find(name string) (string, error) {
 			path = clean(joinPath(c.typedFrom(), name))
 		}
 		return path, c.reach(name, path)
+	}
+	if c.profile.Root.Kind == policy.RootEmpty && !c.tree.showsHost() {
+		return "", &Error{Op: "root", Err: errText("it is empty, and no directory of the host is bound"), From: c.where("root"),
+			Hint: "name a root file system with --root DIR, or a program by its path"}
 	}
 	var denied error
 	for dir := range strings.SplitSeq(c.searchPath(), ":") {
@@ -122,7 +128,7 @@ func (c *compilation) reach(name, path string) error {
 		return c.executable(name, inside, isDir)
 	}
 	if p := c.tree.at(inside); p.opaque {
-		return &LookupError{Name: name, Why: "hidden by " + posText(p.rule), Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
+		return &LookupError{Name: name, Why: "hidden by " + p.rule.Short(), Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
 	}
 	return c.bindProgram(name, path)
 }
@@ -133,7 +139,7 @@ func (c *compilation) executable(name, inside string, isDir bool) error {
 	case isDir:
 		return &LookupError{Name: name, Why: "is a directory", Code: 126}
 	case c.tree.at(inside).opaque:
-		return &LookupError{Name: name, Why: "hidden by " + posText(c.tree.at(inside).rule), Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
+		return &LookupError{Name: name, Why: "hidden by " + c.tree.at(inside).rule.Short(), Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
 	case host == "":
 		return nil
 	}

@@ -31,7 +31,7 @@ func mountError(i int, m *policy.Mount, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	e := &Error{Op: "mounts[" + itoa(i) + "]: " + string(m.Kind), Err: err, From: posText(m.Pos)}
+	e := &Error{Op: "mounts[" + itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short()}
 	if errors.As(err, &missing) {
 		e.Hint = "name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"
 	}
@@ -45,20 +45,14 @@ func (c *compilation) mount(i int, m *policy.Mount) error {
 	}
 	target, err := c.expandTarget(m.Target)
 	if err != nil {
-		if m.Optional {
-			return nil
-		}
-		return err
+		return tolerate(m, err)
 	}
 	dir := m.Kind != policy.MountFile && m.Kind != policy.MountGenerate
 	if m.Kind == policy.MountSymlink || m.Kind == policy.MountDir {
 		return c.makeNode(from, m, target)
 	}
 	if target, err = c.place(from, target, dir); err != nil {
-		if m.Optional {
-			return nil
-		}
-		return err
+		return tolerate(m, err)
 	}
 	return c.mountAt(from, m, target)
 }
@@ -96,6 +90,16 @@ func (c *compilation) mountAt(from plan.From, m *policy.Mount, target string) er
 	return errText("unknown kind of mount")
 }
 
+// tolerate is the error of an optional mount: only that its source or target is not there is none. Any other reason
+// would leave visible what the mount is there to cover.
+func tolerate(m *policy.Mount, err error) error {
+	var target *noTargetError
+	if m.Optional && (errors.As(err, &target) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoHome)) {
+		return nil
+	}
+	return err
+}
+
 // expandTarget is a target's absolute path inside.
 func (c *compilation) expandTarget(t string) (string, error) {
 	if strings.HasPrefix(t, "/") {
@@ -108,17 +112,11 @@ func (c *compilation) expandTarget(t string) (string, error) {
 func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	src, err := c.hostSource(m.Source)
 	if err != nil {
-		if m.Optional {
-			return nil
-		}
-		return err
+		return tolerate(m, err)
 	}
-	info, err := c.host.Files.Lstat(src)
+	info, err := c.tree.lstat(src)
 	if err != nil {
-		if m.Optional && errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return errText(src + ": " + bare(err).Error())
+		return tolerate(m, &pathError{src, bare(err)})
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
 		return errText(src + " is a symbolic link; name what it points to if that is meant")
@@ -134,10 +132,7 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 		return errText("the root cannot be a bind's target; use root: {dir: " + src + "}")
 	}
 	if target, err = c.place(from, target, info.IsDir()); err != nil {
-		if m.Optional {
-			return nil
-		}
-		return err
+		return tolerate(m, err)
 	}
 	attrs := attrBase
 	if !m.Write {
@@ -146,7 +141,7 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if m.NoExec {
 		attrs |= attrNoExec
 	}
-	mnt := c.openSource(from, "mounts["+itoa(i)+"]", plan.Tree, src, attrs, posText(m.Pos))
+	mnt := c.openSource(from, "mounts["+itoa(i)+"]", plan.Tree, src, attrs, m.Pos.Short())
 	c.attach(from, mnt, target, false)
 	c.tree.add(part{target: target, source: src, file: !info.IsDir(), write: m.Write, what: "a bind of the host's " + src, rule: m.Pos})
 	return nil
@@ -165,7 +160,7 @@ func (c *compilation) mountTmpfs(from plan.From, m *policy.Mount, target string)
 func (c *compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
 	if !c.ownNet && c.ids.newUser {
 		return &UnsupportedError{Layer: policy.LayerMount, Why: "sysfs shows devices of the network namespace and needs one of the sandbox's own",
-			From: posText(m.Pos), Remedy: "network: none, or bind /sys read-only"}
+			From: m.Pos.Short(), Remedy: "network: none, or bind /sys read-only"}
 	}
 	if err := c.joinNetwork(); err != nil { // sysfs is of the network namespace that its mounter is in
 		return err

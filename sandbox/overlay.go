@@ -58,7 +58,7 @@ func (c *compilation) mountOverlay(from plan.From, m *policy.Mount, target strin
 	if err != nil {
 		return err
 	}
-	if err := c.overlay(from, "overlay:"+target, plan.Tree, lower, m.Upper, posText(m.Pos)); err != nil {
+	if err := c.overlay(from, "overlay:"+target, plan.Tree, lower, m.Upper, m.Pos.Short()); err != nil {
 		return err
 	}
 	c.attach(from, plan.R(plan.Tree), target, false)

@@ -24,7 +24,7 @@ var (
 func (c *compilation) proc(from plan.From, m *policy.Mount, target string) error {
 	if c.plan.Clone&unix.CLONE_NEWPID == 0 && c.ids.newUser {
 		return &UnsupportedError{Layer: policy.LayerMount, Why: "proc shows the processes of the pid namespace and needs one of the sandbox's own",
-			From: posText(m.Pos), Remedy: "leave out namespaces.pid: new is the default"}
+			From: m.Pos.Short(), Remedy: "leave out namespaces.pid: new is the default"}
 	}
 	c.do(from, plan.FsopenStep("proc").Into(plan.FS))
 	if m.Hidepid != "" {

@@ -30,7 +30,7 @@ func (c *compilation) rlimits() error {
 		r := &c.profile.Limits.Rlimits[i]
 		n, ok := rlimitNumber(r.Name)
 		if !ok {
-			return &Error{Op: "limits.rlimits", Err: errText("unknown resource " + r.Name), From: posText(r.Pos)}
+			return &Error{Op: "limits.rlimits", Err: errText("unknown resource " + r.Name), From: r.Pos.Short()}
 		}
 		nofile = nofile || r.Name == "nofile"
 		c.setRlimit(at("limits.rlimits."+r.Name, -1, r.Pos), n, r.Value)

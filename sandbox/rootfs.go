@@ -250,7 +250,7 @@ func (c *compilation) expand(p string) (string, error) {
 	switch {
 	case p == "~" || strings.HasPrefix(p, "~/"):
 		if c.host.Home == "" {
-			return "", errText(p + ": HOME is not set, not absolute, or /")
+			return "", &pathError{p, errNoHome}
 		}
 		p = c.host.Home + p[1:]
 	case !strings.HasPrefix(p, "/"):
@@ -258,6 +258,8 @@ func (c *compilation) expand(p string) (string, error) {
 	}
 	return clean(p), nil
 }
+
+const errNoHome = errText("HOME is not set, not absolute, or /")
 
 // hostSource is expand for a path that is opened on the host. A symbolic link right below "/", as distributions have
 // them (/bin, /lib64, /home), is followed here, since it is nobody's but the system's.
@@ -267,7 +269,7 @@ func (c *compilation) hostSource(p string) (string, error) {
 		return p, err
 	}
 	first, rest, _ := strings.Cut(p[1:], "/")
-	info, err := c.host.Files.Lstat("/" + first)
+	info, err := c.tree.lstat("/" + first)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		return p, nil //nolint:nilerr // what is missing is said where it is used
 	}
@@ -287,19 +289,18 @@ func bare(err error) error {
 	return err
 }
 
+// pathError is what is wrong with a path, without the name of an operation.
+type pathError struct {
+	path string
+	err  error
+}
+
+func (e *pathError) Error() string { return e.path + ": " + e.err.Error() }
+func (e *pathError) Unwrap() error { return e.err }
+
 type errText string
 
 func (e errText) Error() string { return string(e) }
 
 // where is the position of a scalar, for errors.
-func (c *compilation) where(path string) string { return posText(c.profile.Source(path)) }
-
-func posText(p policy.Pos) string {
-	switch {
-	case p.Flag != "":
-		return p.Flag
-	case p.File != "":
-		return p.File + ":" + itoa(p.Line)
-	}
-	return ""
-}
+func (c *compilation) where(path string) string { return c.profile.Source(path).Short() }

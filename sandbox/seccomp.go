@@ -14,7 +14,7 @@ import (
 
 // seccomp installs the profile's filter. It is compiled for the architecture that the launcher runs on.
 func (c *compilation) seccomp() error {
-	spec, err := filterSpec(&c.profile.Syscalls)
+	spec, err := c.profile.Syscalls.Filter()
 	if err != nil {
 		return err
 	}
@@ -33,49 +33,6 @@ func (c *compilation) findArch() error {
 		return &UnsupportedError{Layer: policy.LayerSeccomp, Why: "no system call table for " + runtime.GOARCH, Remedy: "amd64, arm64 and riscv64 have one"}
 	}
 	return nil
-}
-
-// filterSpec is the section as the filter's compiler reads it. Every item says where it comes from.
-func filterSpec(s *policy.Syscalls) (spec filter.Spec, err error) {
-	if spec.Default, err = action(s.Default); err != nil {
-		return spec, err
-	}
-	if spec.Unknown, err = action(s.Unknown); err != nil {
-		return spec, err
-	}
-	for _, name := range s.Arches {
-		if arch, ok := filter.ParseArch(name); ok {
-			spec.Foreign = append(spec.Foreign, arch)
-		} else if name != "native" {
-			return spec, &Error{Op: "syscalls.arches", Err: errText("unknown architecture " + name)}
-		}
-	}
-	spec.Allow, spec.Deny = items(s.Allow), items(s.Deny)
-	spec.Rules = make([]filter.Rule, len(s.Rules))
-	for i := range s.Rules {
-		r := &s.Rules[i]
-		otherwise, err := action(r.Else)
-		if err != nil {
-			return spec, err
-		}
-		spec.Rules[i] = filter.Rule{Call: r.Call, Expr: r.Expr, Else: otherwise, From: posText(r.Pos)}
-	}
-	return spec, nil
-}
-
-func items(list []policy.SyscallItem) []filter.Item {
-	out := make([]filter.Item, len(list))
-	for i := range list {
-		out[i] = filter.Item{Name: list[i].Name, From: posText(list[i].Pos)}
-	}
-	return out
-}
-
-func action(text string) (filter.Action, error) {
-	if text == "" {
-		return filter.Action{}, nil
-	}
-	return filter.ParseAction(text)
 }
 
 // encode lays instructions out as struct sock_filter.

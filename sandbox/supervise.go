@@ -416,7 +416,9 @@ func (p *process) wait() (*Report, error) {
 	}
 	p.hints()
 	p.release()
-	p.image.Release()
+	if !p.cmd.Exclusive { // a launcher ends now, and its memory with it
+		p.image.Release()
+	}
 	return r, nil
 }
 

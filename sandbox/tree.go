@@ -14,6 +14,7 @@ type tree struct {
 	files Files
 	parts []part         // in the order of mounting: a later one covers earlier ones at and below its target
 	last  map[string]int // the last part mounted at a target
+	known map[string]known
 }
 
 // part is one mounted thing.
@@ -42,6 +43,24 @@ func (t *tree) add(p part) {
 	t.parts = append(t.parts, p)
 }
 
+// known is the host's answer for a path. It is asked once, so that a compilation sees one state of the tree.
+type known struct {
+	info fs.FileInfo
+	err  error
+}
+
+func (t *tree) lstat(host string) (fs.FileInfo, error) {
+	k, ok := t.known[host]
+	if !ok {
+		k.info, k.err = t.files.Lstat(host)
+		if t.known == nil {
+			t.known = make(map[string]known, 64)
+		}
+		t.known[host] = k
+	}
+	return k.info, k.err
+}
+
 // at is the part that a path belongs to: of those at and above it the last that was mounted. It is nil before there is
 // a root.
 func (t *tree) at(path string) *part {
@@ -65,6 +84,17 @@ func below(path, dir string) bool {
 	return dir == "/" || path == dir || strings.HasPrefix(path, dir) && path[len(dir)] == '/'
 }
 
+// showsHost reports whether a directory of the host can be seen, the kernel's own aside.
+func (t *tree) showsHost() bool {
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.source != "" && !p.file && !p.opaque && !below(p.source, "/proc") && !below(p.source, "/sys") {
+			return true
+		}
+	}
+	return false
+}
+
 // hostPath is the place on the host behind a path, "" if there is none.
 func (t *tree) hostPath(path string) string {
 	p := t.at(path)
@@ -78,7 +108,7 @@ func (t *tree) hostPath(path string) string {
 	return joinPath(p.source, rest)
 }
 
-// stat says what the sandbox will see at path: the kind, and whether it exists.
+// stat says what the sandbox will see at a path that resolve returned: the kind, and whether it exists.
 func (t *tree) stat(path string) (isDir, exists bool) {
 	p := t.at(path)
 	if p == nil || p.opaque && path != p.target {
@@ -93,19 +123,11 @@ func (t *tree) stat(path string) (isDir, exists bool) {
 	if p.source == "" {
 		return false, false
 	}
-	info, err := t.statHost(p, path)
+	info, err := t.lstat(t.hostPath(path))
 	if err != nil {
 		return false, false
 	}
 	return info.IsDir(), true
-}
-
-// statHost looks behind a path. Below a root file system's directory absolute links belong to that root.
-func (t *tree) statHost(p *part, path string) (fs.FileInfo, error) {
-	if p.source == "/" {
-		return t.files.Stat(path)
-	}
-	return t.files.Lstat(joinPath(p.source, strings.TrimPrefix(path[len(p.target):], "/")))
 }
 
 // readlink is the text of a symbolic link that the sandbox will see at path; ok is false where there is none.
@@ -121,7 +143,7 @@ func (t *tree) readlink(path string) (text string, ok bool) {
 		return "", false
 	}
 	host := t.hostPath(path)
-	info, err := t.files.Lstat(host)
+	info, err := t.lstat(host)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		return "", false
 	}

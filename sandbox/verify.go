@@ -139,7 +139,7 @@ func checkMounts(t *tree, text []byte) (reached int, err error) {
 		if wrong != "" {
 			e := &Error{Op: "read back the mounts", Err: errText(m.point + wrong)}
 			if part != nil {
-				e.From = posText(part.rule)
+				e.From = part.rule.Short()
 			}
 			return 0, e
 		}
@@ -148,7 +148,7 @@ func checkMounts(t *tree, text []byte) (reached int, err error) {
 	for i := range t.parts {
 		p := &t.parts[i]
 		if t.at(p.target) == p && !seen[p.target] {
-			return 0, &Error{Op: "read back the mounts", Err: errText(p.target + " is not mounted"), From: posText(p.rule)}
+			return 0, &Error{Op: "read back the mounts", Err: errText(p.target + " is not mounted"), From: p.rule.Short()}
 		}
 	}
 	return reached, nil
@@ -225,7 +225,8 @@ func mountLine(line []byte) (m mountEntry, ok bool) {
 			return m, false
 		}
 	}
-	return mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[5]}, true
+	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[5]}
+	return m, strings.HasPrefix(m.point, "/")
 }
 
 // unescape undoes the octal escapes of space, tab, newline and backslash.
