@@ -191,6 +191,15 @@ func TestCompileErrors(t *testing.T) {
 		{"loop of links in a target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x"}), onHost(func(h *Host) { h.Files.(fakeFiles).link("/loop", "loop") }), "true",
 			"error: mounts[0]: tmpfs: resolve /loop/x: too many symbolic links\nfrom: p.yaml:10\nhint: "},
 
+		{"optional: missing source", mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none", Optional: true}), nil, "true", "none"},
+		{"optional: missing target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none", Optional: true}), nil, "true", "none"},
+		{"optional: no home", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "~", Optional: true}), onHost(func(h *Host) { h.Home = "" }), "true", "none"},
+		// Whatever else is wrong, what an optional mount is there to cover would stay visible.
+		{"optional: a file in the place of the directory", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/etc/passwd", Optional: true}), nil, "true",
+			"error: mounts[0]: tmpfs: /etc/passwd is a file inside, the source is a directory\nfrom: p.yaml:10\nhint: "},
+		{"optional: a loop of links", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x", Optional: true}), onHost(func(h *Host) { h.Files.(fakeFiles).link("/loop", "loop") }), "true",
+			"error: mounts[0]: tmpfs: resolve /loop/x: too many symbolic links\nfrom: p.yaml:10\nhint: "},
+
 		{"hide the root", with(func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/", Pos: pos(7)}} }), nil, "true",
 			"error: hide[0] /: the root cannot be hidden\nfrom: p.yaml:7\nhint: "},
 		{"hidden program", with(func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/usr/bin/true", Pos: pos(7)}} }), nil, "true",
