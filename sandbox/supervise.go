@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy"
 	"cordon/sandbox/internal/child"
 	"cordon/sandbox/plan"
 )
@@ -315,7 +316,11 @@ func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 	}
 	s := &steps[n]
 	if s.Call == plan.Execve {
-		return &LookupError{Name: p.cmd.Args[0], Why: errno.Error(), Code: execCode(errno), Hint: stepHint("execve", errno)}
+		e := &LookupError{Name: p.cmd.Args[0], Why: errno.Error(), Code: execCode(errno), Hint: stepHint("execve", errno)}
+		if p.comp.profile.Root.Kind == policy.RootEmpty && !p.comp.tree.showsHost() {
+			e.Hint = "the root is empty, and no directory of the host is bound; name a root file system with --root DIR"
+		}
+		return e
 	}
 	return &StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: stepHint(s.Call.String(), errno)}
 }

@@ -54,6 +54,7 @@ func TestCheckMounts(t *testing.T) {
 		{"the root is covered", table("9 1 / rw", "10 9 / ro,nosuid", "16 9 /tmp rw", tmp, file), 3, ""},
 		{"rw as a part of a word", table(root, tmp, file, "13 10 /sys ro,nosuid,wrw,rwx"), 4, ""},
 		{"nosuid as a part of a word", table(root, tmp, file, "13 10 /sys ro,nosuidx"), 0, "read back the mounts: /sys honours set-user-ID (p.yaml:1)"},
+		{"a relative mount point", table(root, tmp, file, "13 10 sys rw"), 0, `read back the mounts: unexpected line "13 10 0:13 / sys rw - tmpfs none rw\n"`},
 		{"nonsense", "12 nonsense\n", 0, `read back the mounts: unexpected line "12 nonsense\n"`},
 		{"empty", "", 0, "read back the mounts: / is not mounted (p.yaml:1)"},
 	}
