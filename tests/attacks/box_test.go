@@ -66,6 +66,7 @@ func newSite(who account) *site {
 		os.MkdirAll(s.work, 0o755),
 		os.MkdirAll(s.home+"/.ssh", 0o755),
 		os.WriteFile(s.home+"/.ssh/id_ed25519", []byte(s.mark+"\n"), 0o600),
+		os.WriteFile(s.home+"/notes", []byte(s.mark+"\n"), 0o600),
 		copyFile(probeBin, s.work+"/probe"),
 		copyFile(dynamicBin, s.work+"/probe-dynamic"),
 		makeRootfs(s.rootfs),

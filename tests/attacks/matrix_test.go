@@ -104,6 +104,9 @@ func printMatrix(cells map[string]string) {
 	}
 	fmt.Println()
 	for _, a := range attacks() {
+		if !slices.ContainsFunc(shipped, func(p string) bool { return cell(cells, label(a)+p) != "-" }) {
+			continue // left out by -run
+		}
 		fmt.Printf("%-56.56s %-12.12s", label(a), a.layer)
 		for _, p := range shipped {
 			fmt.Printf(" %-18.18s", cell(cells, label(a)+p))

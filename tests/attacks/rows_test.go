@@ -88,6 +88,7 @@ func procAttacks() []attack {
 		{8, "the same of a process of the host", "pid", try("peek", "{victim}"), nil, anyone},
 		{8, "the launcher's command line through init", "init", commandLineSeen, nil, noControl("it is a check, not an attack")},
 		{8, "secrets of the launcher in any environ", "pid", try("grep", "{kram}", "/proc/1/environ", "/proc/{victim}/environ"), nil, anyone},
+		{9, "files of the home directory", "mount", try("read", "{home}/notes", "{home}/.ssh", "{home}/.ssh/id_ed25519"), nil, anyone},
 		{9, "a hidden file by .. from the working directory", "pivot_root", upwards, nil, anyone},
 		{9, "the same with directories open in the launcher", "close_range", upwardsWithOpen, nil, anyone},
 		{9, "descriptors that the launcher inherited", "close_range", under([]string{"open=/"}, "fds", "3"), nil, anyone},
