@@ -25,9 +25,10 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 		}
 	}
 	container := shipped(t, "container")
-	container.Root = policy.Root{Kind: policy.RootDir, Dir: rootfs}
+	container.Root = policy.Root{Kind: policy.RootDir, Dir: rootfs, Overlay: "tmp"}
 	container.Capabilities.Ambient = []policy.Capability{{Name: "NET_BIND_SERVICE"}}
 	container.Process.Nice = policy.Opt[int]{Set: true, V: 19} // allowed whatever this process has
+	container.Process.OOMScoreAdj = policy.Opt[int]{Set: true, V: 900}
 	container.Namespaces.Time.New = true
 
 	standard, empty := shipped(t, "default"), shipped(t, "strict")
@@ -36,9 +37,18 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 	run := func(p *policy.Profile, args ...string) func() *Cmd {
 		return func() *Cmd { return &Cmd{Profile: p, Args: args} }
 	}
-	return map[string]func() *Cmd{
+	plans := map[string]func() *Cmd{
 		"default": run(standard, "true"), "container": run(container, "/bin/prog"), "empty root": run(empty, "true"),
 	}
+	if os.Getuid() == 0 { // without a user namespace, in a network namespace that exists already, by chroot
+		joined := shipped(t, "default")
+		joined.Namespaces.User.Mode = policy.NSHost
+		joined.Namespaces.Net = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/self/ns/net"}
+		joined.User = ids(12345)
+		joined.Root.Enter = policy.EnterChroot
+		plans["joined"] = run(joined, "true")
+	}
+	return plans
 }
 
 // TestFaults makes every step of a plan fail in turn: the error names the step, and nothing is left behind.

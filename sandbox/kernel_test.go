@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -248,4 +249,48 @@ func TestReportIsRead(t *testing.T) {
 		t.Errorf("not reported: %v", layers)
 	}
 	asUserToo(t)
+}
+
+// TestHostIDs gives root's task an unprivileged id of the host where it has no user namespace of its own.
+func TestHostIDs(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can do without a user namespace")
+	}
+	c := shell(t, "cat /proc/self/uid_map; cat /proc/$$/status; :")
+	c.Profile.Namespaces.User.Mode = policy.NSHost
+	c.Profile.User = ids(12345)
+	text, _ := output(t, c)
+	own, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil || !strings.HasPrefix(text, string(own)) {
+		t.Errorf("the task's id map is not the host's: %q, %v", text, err)
+	}
+	for key, want := range map[string]string{
+		"Uid": "12345\t12345\t12345\t12345", "Gid": "12345\t12345\t12345\t12345", "Groups": "", "CapBnd": hex16(0), "CapPrm": hex16(0), "CapEff": hex16(0), "NoNewPrivs": "1",
+	} {
+		if got := statusField([]byte(text), key); got != want {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+}
+
+// TestRootIsNobody maps root's task to an id that the host gives no rights, while what it writes is the caller's.
+func TestRootIsNobody(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("an ordinary user's task has its own id")
+	}
+	dir := publicDir(t)
+	c := shell(t, "cat /proc/self/uid_map; id -u; echo x >"+dir+"/made")
+	c.Profile.Mounts = append(c.Profile.Mounts, policy.Mount{Kind: policy.MountBind, Source: dir, Write: true})
+	text, report := output(t, c)
+	f := strings.Fields(text)
+	if len(f) != 4 || f[0] != "0" || f[2] != "1" || f[3] != "0" || report.Exit != 0 {
+		t.Fatalf("map and id: %q", text)
+	}
+	if outside, err := strconv.Atoi(f[1]); err != nil || outside < firstTaskID {
+		t.Errorf("on the host the task is %s", f[1])
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(dir+"/made", &st); err != nil || st.Uid != 0 || st.Gid != 0 {
+		t.Errorf("what it wrote belongs to %d:%d, %v", st.Uid, st.Gid, err)
+	}
 }
