@@ -45,7 +45,8 @@
 //
 // It stands in one table, order in compile.go, and each constraint is said there. In short:
 //
-//   - Ids first: what is made on the sandbox's own file systems belongs to them.
+//   - What takes the child's own files of the host's /proc before the ids: a change of credentials gives them to root.
+//   - Ids before the mounts: what is made on the sandbox's own file systems belongs to them.
 //   - The parent-death signal behind the ids, because a change of credentials clears it; then "P", because the launcher
 //     may have died before it was set.
 //   - The bounding set while CAP_SETPCAP is there and before the fork, no_new_privs before Landlock and seccomp, which
@@ -53,8 +54,9 @@
 //   - The fork before the mounts: a network namespace takes a third of a launch, and init makes it while the task mounts.
 //   - The mounts in the profile's order, hide rules behind every one of them, the program's own file behind both, then
 //     what is the launcher's own becomes read-only.
-//   - Landlock's rules before the root is entered, since they are made on descriptors below the new one; Landlock itself
-//     behind the last mount, since it forbids mounting.
+//   - Nothing is mounted once the root is entered: from "R" on the launcher reads the mount table back, and the task
+//     makes Landlock's rules and joins its network meanwhile.
+//   - Landlock is enforced behind the last mount, since it forbids mounting.
 //   - The barrier (T) while the launcher can still look into the task, and before anything of the program's runs.
 //   - rlimits behind the last descriptor that is opened: the launcher may hold more than the task is allowed.
 //   - seccomp last. execve is the only call under the filter, so that a profile describes the program and not us.
