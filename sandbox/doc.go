@@ -73,9 +73,9 @@
 //
 // The report calls enforced what the kernel said, never what was asked of it.
 //
-//	mounts                              /proc/PID/mountinfo, while the task waits: every part of the tree is there, and
+//	mounts                              /proc/PID/mountinfo, before the task is let go: every part of the tree is there, and
 //	                                    nothing that a path can reach is writable or set-user-ID without being asked for
-//	namespaces                          /proc/PID/ns, while the task waits: none is the launcher's, or it is the one joined
+//	namespaces                          /proc/PID/ns, before the task is let go: none is the launcher's, or it is the one joined
 //	capabilities, no_new_privs, seccomp /proc/PID/status, behind execve
 //	Landlock                            what no rule allows is tried by the task itself; where it succeeds, the next step
 //	                                    of the plan fails
