@@ -515,3 +515,30 @@ func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
+
+// swappedSource: while sandboxes start, the directory that they bind is swapped for a link to another (CVE-2024-42472,
+// CVE-2026-34078).
+func swappedSource(b *box) outcome {
+	plant, out := b.scratch("plant"), b.outside()
+	err := errors.Join(os.Mkdir(plant+"/sub", 0o755), os.Symlink(out.dir, plant+"/link"), give(plant, b.who))
+	if err != nil {
+		return broken("%v", err)
+	}
+	defer swapping([2]string{plant + "/sub", plant + "/link"})()
+	refused, ran := 0, 0
+	for range 100 {
+		r := b.with("--rw", plant+"/sub").run(b.program(), "write", out.dir, plant+"/sub")
+		if out.changed() {
+			return escaped("written outside: %s", r.out)
+		}
+		switch {
+		case r.code == 125:
+			refused++
+		case strings.Contains(r.out, "trying"):
+			ran++
+		default:
+			return broken("exit %d: %s%s", r.code, r.out, r.err)
+		}
+	}
+	return blocked("refused %d, ran %d", refused, ran)
+}

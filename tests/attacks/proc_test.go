@@ -96,6 +96,25 @@ func fakeTrees(b *box) outcome {
 	return blocked("%d trees, %d refused", len(fakes), refused)
 }
 
+// swapping exchanges each pair of paths again and again, until the function that it returns is called.
+func swapping(pairs ...[2]string) (end func()) {
+	stop, done := make(chan bool), make(chan bool)
+	go func() {
+		defer close(done)
+		for {
+			for _, p := range pairs {
+				unix.Renameat2(-1, p[0], -1, p[1], unix.RENAME_EXCHANGE)
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	return func() { close(stop); <-done }
+}
+
 // swappedNodes: while sandboxes start, /dev/null and /proc of their root are swapped for links and back
 // (CVE-2025-31133, CVE-2019-19921).
 func swappedNodes(b *box) outcome {
@@ -106,20 +125,7 @@ func swappedNodes(b *box) outcome {
 	if err != nil {
 		return broken("%v", err)
 	}
-	stop, done := make(chan bool), make(chan bool)
-	go func() {
-		defer close(done)
-		for swap := true; swap; {
-			unix.Renameat2(-1, root+"/dev/null", -1, root+"/dev/link", unix.RENAME_EXCHANGE)
-			unix.Renameat2(-1, root+"/proc", -1, root+"/link", unix.RENAME_EXCHANGE)
-			select {
-			case <-stop:
-				swap = false
-			default:
-			}
-		}
-	}()
-	defer func() { close(stop); <-done }()
+	defer swapping([2]string{root + "/dev/null", root + "/dev/link"}, [2]string{root + "/proc", root + "/link"})()
 	refused, deadline := 0, time.Now().Add(5*time.Second)
 	for i := range 100 {
 		r := box.run("/probe", "procreal")
@@ -146,7 +152,7 @@ func (b *box) unharmed(r result, before []byte) outcome {
 	if err != nil || !bytes.Equal(before, after) {
 		return escaped("the launcher's binary has changed")
 	}
-	if strings.Contains(r.out, "cordon") || strings.Contains(r.out, "Usage") {
+	if launcherSpoke(r) {
 		return escaped("the launcher ran inside: %.80q", r.out)
 	}
 	if r.code == 125 || r.code == 126 || r.code == 127 {
@@ -154,6 +160,9 @@ func (b *box) unharmed(r result, before []byte) outcome {
 	}
 	return broken("exit %d: %s%s", r.code, r.out, r.err)
 }
+
+// launcherSpoke says whether the launcher's help is on stdout.
+func launcherSpoke(r result) bool { return strings.Contains(r.out, "cordon run ") }
 
 // selfAsProgram: on the way to execve, /proc/self/exe is the launcher.
 func selfAsProgram(b *box) outcome {
@@ -300,4 +309,32 @@ func cwdRemoved(b *box) outcome {
 func commandLineSeen(b *box) outcome {
 	mark := b.newMark("LINE")
 	return b.with("--env", "NOTE="+mark).attack("grep", kram(mark), "/proc/1/cmdline", "/proc/1/environ", "/proc/1/comm")
+}
+
+// swappedScript: between the launcher's look at a script and the kernel's, its interpreter becomes the launcher. That
+// nobody can prevent who looks first; its image then runs confined like any program, alone, and its file stays as it is.
+func swappedScript(b *box) outcome {
+	before, err := os.ReadFile(cordonBin)
+	good, evil := b.site.work+"/swapped", b.site.work+"/swapped.evil"
+	err = errors.Join(err, writeScript(good, "#!/bin/echo\n"), writeScript(evil, "#!/proc/self/exe --help\n"))
+	if err != nil {
+		return broken("%v", err)
+	}
+	defer swapping([2]string{good, evil})()
+	refused, spoke := 0, 0
+	for range 100 {
+		r := b.run("./swapped")
+		after, err := os.ReadFile(cordonBin)
+		switch {
+		case err != nil || !bytes.Equal(before, after):
+			return escaped("the launcher's binary has changed")
+		case launcherSpoke(r):
+			spoke++
+		case r.code == 126:
+			refused++
+		case r.code != 0:
+			return broken("exit %d: %s%s", r.code, r.out, r.err)
+		}
+	}
+	return blocked("refused %d, ran inside %d", refused, spoke)
 }
