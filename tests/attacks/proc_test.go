@@ -338,3 +338,31 @@ func swappedScript(b *box) outcome {
 	}
 	return blocked("refused %d, ran inside %d", refused, spoke)
 }
+
+// stdioDirectory: a directory of the host as a standard descriptor is a way round the root; the launcher refuses it, or
+// the task does not get it.
+func stdioDirectory(b *box) outcome {
+	for _, mode := range []string{"stdin=/", "stderr=/", "stdin=" + b.site.home} {
+		path := b.secretPath()
+		if !strings.HasSuffix(mode, "=/") {
+			path = ".ssh/id_ed25519"
+		}
+		r := b.wrapped(probeBin, "pre", mode, "--").run(b.program(), "up", path)
+		if r.code == 125 && !strings.Contains(r.out, "trying") {
+			continue
+		}
+		if o := outcomeOf(r); o.state != "blocked" {
+			return outcome{o.state, mode + ": " + o.detail}
+		}
+	}
+	return blocked("refused, or not passed on")
+}
+
+// stdinReopened: a file that was opened for reading is not to be written through /proc/self/fd/0.
+func stdinReopened(b *box) outcome {
+	file := b.scratch("stdin") + "/file"
+	if err := errors.Join(os.WriteFile(file, []byte("x"), 0o644), os.Chown(file, b.who.uid, b.who.gid)); err != nil {
+		return broken("%v", err)
+	}
+	return b.wrapped(probeBin, "pre", "stdin="+file, "--").attack("write", "/proc/self/fd/0")
+}

@@ -94,6 +94,8 @@ func procAttacks() []attack {
 		{9, "a hidden file by .. from the working directory", "pivot_root", upwards, nil, anyone},
 		{9, "the same with directories open in the launcher", "close_range", upwardsWithOpen, nil, anyone},
 		{9, "descriptors that the launcher inherited", "close_range", under([]string{"open=/"}, "fds", "3"), nil, anyone},
+		{9, "stdin, stderr that are directories of the host", "stdio", stdioDirectory, nil, shows(under([]string{"stdin=/"}, "up", "etc/hostname"))},
+		{9, "stdin that is read-only, opened again for writing", "landlock", stdinReopened, hostRoot, shows(stdinReopened)},
 		{9, "workdir: a descriptor outside the root", "openat2", workdirOutside, nil, noControl("the row above shows that the descriptors are there")},
 		{9, "a working directory that is gone", "chdir", cwdRemoved, []string{"container"}, noControl("there is no other side")},
 	}
