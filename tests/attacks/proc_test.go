@@ -364,5 +364,5 @@ func stdinReopened(b *box) outcome {
 	if err := errors.Join(os.WriteFile(file, []byte("x"), 0o644), os.Chown(file, b.who.uid, b.who.gid)); err != nil {
 		return broken("%v", err)
 	}
-	return b.wrapped(probeBin, "pre", "stdin="+file, "--").attack("write", "/proc/self/fd/0")
+	return b.wrapped(probeBin, "pre", "stdin="+file, "--").attack("reopen", "/proc/self/fd/0")
 }

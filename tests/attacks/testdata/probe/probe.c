@@ -118,6 +118,14 @@ static void do_write(char **paths) {
 	blocked(seen, "");
 }
 
+// do_reopen PATH...: no path may be opened for writing.
+static void do_reopen(char **paths) {
+	for (; *paths; paths++)
+		if (opens(*paths, O_WRONLY) >= 0 || opens(*paths, O_RDWR) >= 0)
+			ESCAPED("opened %s for writing", *paths);
+	blocked(seen, "");
+}
+
 static int has_entry(int fd) {
 	DIR *d = fdopendir(fd);
 	struct dirent *e;
@@ -850,6 +858,7 @@ static const struct attack attacks[] = {
 	{"environ", do_environ, 1},	{"ids", run_ids, 0},
 	{"procreal", run_procreal, 0}, {"procs", do_procs, 1},
 	{"ptrace", do_ptrace, 1},	{"read", do_read, 1},	       {"remount", run_remount, 0},
+	{"reopen", do_reopen, 1},
 	{"securebits", run_securebits, 0}, {"tiocsti", run_tiocsti, 0}, {"up", do_up, 1},
 	{"vm", do_vm, 2},		{"wait", run_wait, 0},	       {"walk", do_walk, 1},
 	{"write", do_write, 1},		{"x32", run_x32, 2},
