@@ -10,6 +10,7 @@
 //	go test ./tests/attacks -v -run Matrix                             the matrix: attack × profile
 //	CORDON_ATTACKS_PEER=bwrap go test ./tests/attacks -v -run Matrix   the same probes under bubblewrap
 //
-// CORDON_BIN names a binary to be attacked; without it cmd/cordon is built. With CORDON_CI=1 a host on which an attack
-// cannot be tried is a failure.
+// CORDON_BIN names a binary to be attacked; without it cmd/cordon is built. An attack that this kernel has no door for
+// (x32), or that takes root to prepare where a user runs the test, is "absent"; one that could not be tried for any
+// other reason is "broken", and a failure.
 package attacks

@@ -14,7 +14,6 @@ var (
 	cordonBin  string
 	probeBin   string // static
 	dynamicBin string // the same program, dynamically linked
-	ci         = os.Getenv("CORDON_CI") == "1"
 )
 
 func TestMain(m *testing.M) {
