@@ -61,16 +61,18 @@ func (c *compilation) noNewPrivs() error {
 // capabilities sets the task's five sets. A change of ids comes first, while there is the right to it.
 func (c *compilation) capabilities() error {
 	from := c.scalar("capabilities.keep")
-	c.leaveRoot()
+	all := uint64(1)<<(c.host.LastCap+1) - 1
+	if !c.ids.newUser {
+		all = c.host.Permitted
+	}
+	if c.leaveRoot() { // which left the effective set empty
+		c.do(from, plan.CapsetStep(all, all, 0))
+	}
 	bits := uint64(secureLocks | secureFixup | secureNoRise)
 	if c.keep == 0 || c.ids.inUID != 0 {
 		bits |= secureNoRoot
 	}
 	if c.ambient != 0 {
-		all := uint64(1)<<(c.host.LastCap+1) - 1
-		if !c.ids.newUser {
-			all = c.host.Permitted
-		}
 		c.do(from, plan.CapsetStep(all, all, c.ambient))
 		for n := range 64 {
 			if c.ambient>>n&1 == 1 {

@@ -72,7 +72,9 @@ func (c *Cmd) Start() error {
 	}
 	c.proc = proc
 	if c.Exclusive {
-		runtime.LockOSThread()
+		if len(proc.comp.joins) > 0 { // the thread that joins is not like the others any more
+			runtime.LockOSThread()
+		}
 		return c.started(c.proc.start())
 	}
 	// The child dies with the thread that made it (prctl(2), PR_SET_PDEATHSIG), so one goroutine keeps that thread

@@ -197,6 +197,6 @@ func fakeUser() *Host {
 // fakeRoot is root on the same machine.
 func fakeRoot() *Host {
 	h := fakeUser()
-	h.UID, h.GID, h.Name, h.Home, h.Privileged, h.Permitted = 0, 0, "root", "/root", true, 1<<41-1
+	h.UID, h.GID, h.Name, h.Home, h.Privileged, h.HostRoot, h.Permitted = 0, 0, "root", "/root", true, true, 1<<41-1
 	return h
 }

@@ -198,8 +198,8 @@ func linkHint(err error) string {
 	return ""
 }
 
-// mapping is a user namespace whose only use is its id map: on disk the caller's ids, outside the task's. A child that
-// waits in it lives as long as it is needed.
+// mapping is a user namespace whose only use is its id map: on disk the caller's ids, outside the task's. A child waits
+// in it until the map is written; it is reaped at the end, when that takes no time.
 func (p *process) mapping() (fd int, release func(), err error) {
 	id := &p.comp.ids
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
@@ -221,9 +221,9 @@ func (p *process) mapping() (fd int, release func(), err error) {
 	if err != nil {
 		return -1, nil, p.cloneError(err)
 	}
+	p.holder = pid
 	defer func() {
 		_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) // it may have ended by itself
-		_, _ = unix.Wait4(pid, nil, 0, nil)
 		unix.Close(pidfd)
 	}()
 	dir := "/proc/" + itoa(pid)

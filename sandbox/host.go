@@ -3,7 +3,6 @@ package sandbox
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -22,6 +21,7 @@ type Host struct {
 	UID         int    `json:"uid"`
 	GID         int    `json:"gid"`
 	Privileged  bool   `json:"privileged"` // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in effect
+	HostRoot    bool   `json:"host_root"`  // uid 0 of the initial user namespace: root on the host
 	Permitted   uint64 `json:"permitted"`  // capabilities of the launcher
 	NofileMax   uint64 `json:"nofile_max"` // hard RLIMIT_NOFILE
 	Name        string `json:"name"`       // of the caller: LOGNAME or USER; "" if neither is set
@@ -70,6 +70,7 @@ func Probe() (*Host, error) {
 	}
 	const needed = 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
 	h.Privileged, h.Permitted = h.UID == 0 && effective&needed == needed, permitted
+	h.HostRoot = h.UID == 0 && initialUserNamespace()
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
 		return nil, fmt.Errorf("getrlimit: %w", err)
@@ -117,7 +118,7 @@ func release(s string) (v [2]int) {
 }
 
 func lastCap() (int, error) {
-	b, err := readSmall("/proc/sys/kernel/cap_last_cap")
+	b, err := readSome("/proc/sys/kernel/cap_last_cap", 16)
 	if err != nil {
 		return 0, fmt.Errorf("last capability: %w", err)
 	}
@@ -138,19 +139,30 @@ func ownCaps() (effective, permitted uint64, err error) {
 	return uint64(d[0].Effective) | uint64(d[1].Effective)<<32, uint64(d[0].Permitted) | uint64(d[1].Permitted)<<32, nil
 }
 
-// readSmall reads at most 4 KiB of a file without what os.File brings along.
-func readSmall(path string) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// initialUserNamespace reports whether ids are the host's own: user_namespaces(7). Where that cannot be told they are.
+func initialUserNamespace() bool {
+	text, err := readSome("/proc/self/uid_map", 64)
+	f := strings.Fields(string(text))
+	return err != nil || len(f) < 3 || f[0] == "0" && f[1] == "0" && f[2] == "4294967295"
+}
+
+// readSome reads the first n bytes of a file at most, without what os.File brings along.
+func readSome(path string, n int) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // a fifo or a device must not block
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, 4096)
-	n, err := unix.Read(fd, buf)
-	if err != nil {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	buf := make([]byte, n)
+	for got := 0; ; {
+		more, err := unix.Read(fd, buf[got:])
+		if err != nil {
+			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+		}
+		if got += more; more == 0 || got == n {
+			return buf[:got], nil
+		}
 	}
-	return buf[:n], nil
 }
 
 type osFiles struct{}
@@ -161,16 +173,4 @@ func (osFiles) Readlink(p string) (string, error)       { return os.Readlink(p) 
 func (osFiles) ReadDir(p string) ([]fs.DirEntry, error) { return os.ReadDir(p) }
 func (osFiles) Access(p string, mode uint32) error      { return unix.Access(p, mode) }
 
-func (osFiles) Read(p string, n int) ([]byte, error) {
-	f, err := os.OpenFile(p, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	buf := make([]byte, n)
-	n, err = io.ReadFull(f, buf)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && err != io.EOF {
-		return nil, err
-	}
-	return buf[:n], nil
-}
+func (osFiles) Read(p string, n int) ([]byte, error) { return readSome(p, n) }

@@ -43,7 +43,7 @@ func (c *compilation) identity() error {
 	if !id.newUser {
 		return c.hostIdentity()
 	}
-	if c.host.Privileged && u.Host == policy.HostAuto {
+	if c.host.Privileged && c.host.HostRoot && u.Host == policy.HostAuto {
 		id.outUID, id.outGID, id.idmapped = firstTaskID+c.host.PID, firstTaskID+c.host.PID, true
 	}
 	id.ranges = u.Ranges
@@ -91,13 +91,14 @@ func (c *compilation) hostIdentity() error {
 }
 
 // leaveRoot gives up root's ids where there is no user namespace; the mounts needed them.
-func (c *compilation) leaveRoot() {
+func (c *compilation) leaveRoot() bool {
 	id := &c.ids
 	if id.newUser || id.inUID == c.host.UID && id.inGID == c.host.GID {
-		return
+		return false
 	}
 	c.do(c.scalar("user.uid"), plan.PrctlStep(unix.PR_SET_KEEPCAPS, 1), plan.NoGroups(), plan.SetGID(uint64(id.inGID)), plan.SetUID(uint64(id.inUID)),
 		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
+	return true
 }
 
 func idMap(inside, outside, count int) string {

@@ -45,11 +45,13 @@ func (c *compilation) findWorkdir() error {
 		if err == nil {
 			dir, err = c.tree.resolve(dir)
 		}
-		if isDir, _ := c.tree.stat(dir); err == nil && !isDir {
-			err = errText("no such directory inside")
+		if err == nil {
+			if isDir, _ := c.tree.stat(dir); !isDir {
+				err = errText("no such directory inside")
+			}
 		}
 		if err != nil {
-			return &Error{Op: "process.workdir " + w, Err: err, From: c.where("process.workdir"), Hint: "bind it, or name one that exists"}
+			return &Error{Op: "process.workdir " + w, Err: bare(err), From: c.where("process.workdir"), Hint: "bind it, or name one that exists"}
 		}
 		c.workdir = dir
 		return nil
@@ -165,6 +167,7 @@ func (c *compilation) bindProgram(name, path string) error {
 	}
 	host := tree{files: c.host.Files}
 	host.add(part{target: "/", source: "/"})
+	host.add(part{target: "/proc", source: "/proc", what: "proc"}) // through whose links nothing is bound
 	real, err := host.resolve(path)
 	if err != nil {
 		return &LookupError{Name: name, Why: bare(err).Error(), Code: 126}

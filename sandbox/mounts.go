@@ -170,7 +170,7 @@ func (c *compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 	c.attach(from, plan.R(plan.Proc), target, true)
 	c.tree.add(part{target: target, source: "/sys", what: "sysfs", rule: m.Pos})
 	for _, name := range maskedSysPaths {
-		c.mask(from, target, "/sys", name, m.Pos)
+		c.mask(from, target, name, m.Pos)
 	}
 	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
 	return nil

@@ -4,20 +4,22 @@ package sandbox
 // config-linux.md; Docker and runc use the same lists). hidepid by name needs Linux 5.8.
 
 import (
+	"strings"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 	"cordon/sandbox/plan"
 )
 
-// maskedPaths are covered by /dev/null or an empty directory; readOnlyPaths by themselves, read-only. What a kernel
-// does not have is left out.
+// maskedPaths are covered by /dev/null, or by an empty directory where a / follows; readOnlyPaths by themselves,
+// read-only. What a kernel does not have is left out.
 var (
-	maskedPaths = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"}
+	maskedPaths = [...]string{"acpi/", "asound/", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi/", "timer_list", "timer_stats"}
 
 	readOnlyPaths = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
 
-	maskedSysPaths = [...]string{"firmware", "devices/virtual/powercap"}
+	maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
 )
 
 // proc mounts the pid namespace's proc. Nothing is written through it, and nothing is looked up by a path of the host.
@@ -33,57 +35,57 @@ func (c *compilation) proc(from plan.From, m *policy.Mount, target string) error
 	c.fsmount(from, plan.Proc, attrBase|attrNoExec)
 	c.attach(from, plan.R(plan.Proc), target, true)
 	c.tree.add(part{target: target, source: "/proc", write: true, what: "proc", rule: m.Pos})
-	for _, p := range pathsOr(m.ReadOnly, readOnlyPaths[:]) {
-		c.procReadOnly(from, target, p, m.Pos)
+	readOnly, masked := readOnlyPaths[:], maskedPaths[:]
+	if m.ReadOnly.Set {
+		readOnly = c.present(target, m.ReadOnly.V)
 	}
-	for _, p := range pathsOr(m.Mask, maskedPaths[:]) {
-		c.mask(from, target, "/proc", p, m.Pos)
+	if m.Mask.Set {
+		masked = c.present(target, m.Mask.V)
+	}
+	for _, name := range readOnly {
+		c.procReadOnly(from, target, strings.TrimSuffix(name, "/"), m.Pos)
+	}
+	for _, name := range masked {
+		c.mask(from, target, name, m.Pos)
 	}
 	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
 	return nil
 }
 
-func pathsOr(list policy.Opt[[]string], otherwise []string) []string {
-	if list.Set {
-		return list.V
+// present is a profile's own list as names below the mount, those that exist, directories marked by a /. The host's
+// proc is asked, which is the same kernel's.
+func (c *compilation) present(target string, list []string) (names []string) {
+	for _, name := range list {
+		if below(name, target) && name != target {
+			name = name[len(target)+1:]
+		}
+		info, err := c.tree.lstat("/proc/" + name)
+		switch {
+		case err != nil:
+		case info.IsDir():
+			names = append(names, name+"/")
+		default:
+			names = append(names, name)
+		}
 	}
-	return otherwise
+	return names
 }
 
-// kernelName is a path below a mount of the kernel's, and what the host's mount, the same kernel's, has there.
-func (c *compilation) kernelName(target, host, p string) (name string, isDir, ok bool) {
-	name = p
-	if below(p, target) && p != target {
-		name = p[len(target)+1:]
-	}
-	info, err := c.host.Files.Lstat(host + "/" + name)
-	if err != nil {
-		return name, false, false
-	}
-	return name, info.IsDir(), true
-}
-
-func (c *compilation) procReadOnly(from plan.From, target, p string, rule policy.Pos) {
-	name, isDir, ok := c.kernelName(target, "/proc", p)
-	if !ok {
-		return
-	}
+func (c *compilation) procReadOnly(from plan.From, target, name string, rule policy.Pos) {
+	tree := plan.R(plan.Tree)
 	c.do(from,
-		plan.Clone(plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree),
-		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, attrRO, 0, 0),
-		plan.Move(plan.R(plan.Tree), plan.R(plan.Proc), name, fromFD),
-		plan.CloseStep(plan.R(plan.Tree)))
-	c.tree.add(part{target: joinPath(target, name), source: "/proc/" + name, file: !isDir, what: "read-only part of proc", rule: rule})
+		plan.Clone(plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree).OrElse(plan.ENOENT),
+		plan.Setattr(tree, "", unix.AT_EMPTY_PATH, attrRO, 0, 0).OrElse(plan.EBADF),
+		plan.Move(tree, plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
+		plan.CloseStep(tree).OrElse(plan.EBADF))
+	c.tree.add(part{target: joinPath(target, name), source: "/proc/" + name, absent: true, what: "read-only part of proc", rule: rule})
 }
 
 // mask covers a file by the host's /dev/null, opened without following a link, and a directory by an empty one
 // (CVE-2025-31133: a /dev/null of the sandbox's own could be anything).
-func (c *compilation) mask(from plan.From, target, host, p string, rule policy.Pos) {
-	name, isDir, ok := c.kernelName(target, host, p)
-	if !ok {
-		return
-	}
-	if isDir {
+func (c *compilation) mask(from plan.From, target, name string, rule policy.Pos) {
+	name, dir := strings.CutSuffix(name, "/")
+	if dir {
 		c.emptyNodes()
 		c.do(from, plan.Clone(plan.R(plan.Scratch), "dir", cloneOne).Into(plan.Tree))
 	} else {
@@ -91,7 +93,7 @@ func (c *compilation) mask(from plan.From, target, host, p string, rule policy.P
 	}
 	c.do(from,
 		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, attrRO|attrNoExec|uint64(unix.MOUNT_ATTR_NOSUID), 0, 0),
-		plan.Move(plan.R(plan.Tree), plan.R(plan.Proc), name, fromFD),
+		plan.Move(plan.R(plan.Tree), plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
 		plan.CloseStep(plan.R(plan.Tree)))
-	c.tree.add(part{target: joinPath(target, name), file: !isDir, opaque: true, what: "masked", rule: rule})
+	c.tree.add(part{target: joinPath(target, name), file: !dir, opaque: true, absent: true, what: "masked", rule: rule})
 }

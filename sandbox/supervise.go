@@ -30,6 +30,7 @@ type process struct {
 
 	pid    int // of init, in the launcher's pid namespace
 	task   int
+	holder int // of the user namespace for idmapped mounts; 0 if there is none
 	reaped bool
 	status unix.WaitStatus // of init
 
@@ -360,6 +361,10 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 
 // release closes what is left, all but the page that the child has written.
 func (p *process) release() {
+	if p.holder != 0 {
+		_, _ = unix.Wait4(p.holder, nil, 0, nil)
+		p.holder = 0
+	}
 	for i, t := range p.clock {
 		if t != nil {
 			t.Stop()

@@ -147,7 +147,7 @@ func checkMounts(t *tree, text []byte) (reached int, err error) {
 	}
 	for i := range t.parts {
 		p := &t.parts[i]
-		if t.at(p.target) == p && !seen[p.target] {
+		if t.at(p.target) == p && !p.absent && !seen[p.target] {
 			return 0, &Error{Op: "read back the mounts", Err: errText(p.target + " is not mounted"), From: p.rule.Short()}
 		}
 	}

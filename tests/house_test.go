@@ -62,7 +62,7 @@ var directions = []struct {
 	not  []string // what it may not import of others
 }{
 	{"cordon/policy", []string{"cordon/policy"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys", "github.com/seccomp/libseccomp-golang"}},
-	{"cordon/profiles", []string{"cordon/policy", "cordon/profiles"}, []string{"syscall", "unsafe", "golang.org/x/sys"}},
+	{"cordon/profiles", []string{"cordon/policy", "cordon/profiles"}, []string{"unsafe", "golang.org/x/sys"}},
 	{"cordon/sandbox/plan", nil, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
 	{"cordon/sandbox/internal/child", []string{"cordon/sandbox/plan"}, []string{"log", "github.com/seccomp/libseccomp-golang"}},
 	{"cordon/sandbox", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log", "github.com/seccomp/libseccomp-golang"}},
