@@ -51,6 +51,7 @@ func (c *compilation) identity() error {
 	if id.launcherMaps {
 		from := c.scalar("user")
 		c.do(from, say(msgMaps), plan.RecvByte(plan.F(fileSync)))
+		c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
 		if !c.groupsLocked() {
 			c.do(from, plan.NoGroups())
 		}
@@ -59,8 +60,8 @@ func (c *compilation) identity() error {
 		c.writeFile(own("user"), "/proc/self/setgroups", "deny")
 		c.writeFile(c.scalar("user.uid"), "/proc/self/uid_map", idMap(id.inUID, id.outUID, 1))
 		c.writeFile(c.scalar("user.gid"), "/proc/self/gid_map", idMap(id.inGID, id.outGID, 1))
+		c.timeOffsets()
 	}
-	c.timeOffsets()
 	return nil
 }
 

@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// process is a sandbox from clone to the end. Its methods run on one thread, signal and expire on any.
+// process is a sandbox from clone to the end. Its methods run on one thread, signal and kill on any.
 type process struct {
 	cmd   *Cmd
 	comp  *compilation
@@ -281,7 +281,7 @@ func (p *process) taskSeen(pid int) error {
 
 // ended says why the child closed its last end of the socket: nil when the program runs.
 func (p *process) ended() error {
-	if p.task != 0 && !p.exits(0) && p.fault() == nil {
+	if p.task != 0 && !p.exited() && p.fault() == nil {
 		return nil
 	}
 	p.mu.Lock()
@@ -334,10 +334,10 @@ func execCode(errno syscall.Errno) int {
 	return 126
 }
 
-// exits reports whether init is gone, or goes within some milliseconds.
-func (p *process) exits(within int) bool {
+// exited reports whether init is gone.
+func (p *process) exited() bool {
 	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, within)
+	n, err := unix.Poll(fds, 0)
 	return err == nil && n == 1
 }
 

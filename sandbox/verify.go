@@ -287,7 +287,7 @@ func (p *process) confirm() error {
 	}
 	p.report.Version, p.report.Profile, p.report.Args = 1, p.comp.profile.Name, p.cmd.Args
 	p.report.Missing, p.report.Added = p.comp.missing, p.comp.added
-	if p.exits(0) {
+	if p.exited() {
 		return p.ended() // init is gone before it could reap
 	}
 	if _, err := unix.Write(p.gate, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
