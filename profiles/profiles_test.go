@@ -240,7 +240,7 @@ func TestLoadErrors(t *testing.T) {
 	})
 	user := s.Dirs[0]
 	for _, c := range []struct{ ref, want string }{
-		{"defualt", `unknown profile "defualt"; did you mean "default"?`},
+		{"defaul", `unknown profile "defaul"; did you mean "default"?`},
 		{"", `unknown profile ""; there is base, build, circle, clash, container, default, lost, net-client, round, self, strict, wrong`},
 		{"profiles.go", `unknown profile "profiles.go"; did you mean the file? write ./profiles.go`},
 		{"a\x1b[2Jb", `unknown profile "a\x1b[2Jb"; there is base, build, circle, clash, container, default, lost, net-client, round, self, strict, wrong`},

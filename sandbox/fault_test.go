@@ -59,7 +59,7 @@ func TestFaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			failAt(t, command(), 0) // what the runtime opens once, for good
+			_ = failAt(t, command(), 0) // what the runtime opens once, for good
 			before, threadsBefore := look(t), threads(t)
 			steps := append(pl.Steps[:len(pl.Steps):len(pl.Steps)], pl.Init...)
 			stride := 1
