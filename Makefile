@@ -31,7 +31,7 @@ race: build
 lint:
 	CGO_ENABLED=0 go run $(GOLANGCI) run
 
-# Ratios against bubblewrap and a straight-line C program. ARGS=-short is quick, ARGS=-write updates docs/performance.md.
+# Ratios against bubblewrap and a straight-line C program. ARGS=-short is quick and judges nothing, ARGS=-write updates docs/performance.md.
 bench: build
 	@.ci/setup bench
 	gcc -O2 -static -o bin/floor tests/bench/floor/floor.c

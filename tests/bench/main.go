@@ -24,12 +24,12 @@ type effort struct {
 	Launches     int // of the library, in one round
 	Binds        int
 	BubbleBinds  bool // also measure bubblewrap's binds: takes 16 s and more
-	Loose        float64
+	Judge        bool // a ratio that is missed is an error
 }
 
 var (
-	full  = effort{Rounds: 10, Runs: 100, Launches: 200, Binds: 2000, BubbleBinds: true, Loose: 1}
-	short = effort{Rounds: 3, Runs: 30, Launches: 50, Binds: 2000, Loose: 1.5}
+	full  = effort{Rounds: 10, Runs: 100, Launches: 200, Binds: 2000, BubbleBinds: true, Judge: true}
+	short = effort{Rounds: 3, Runs: 30, Launches: 50, Binds: 2000}
 )
 
 // nobody is who stands for the ordinary user when root measures.
@@ -38,7 +38,7 @@ const nobody = 65534
 const document = "docs/performance.md"
 
 func main() {
-	quick := flag.Bool("short", false, "measure briefly and check the ratios loosely")
+	quick := flag.Bool("short", false, "measure briefly and judge nothing")
 	write := flag.Bool("write", false, "put the table into "+document)
 	dir := flag.String("measure", "", "measure as this user, in `DIR`, and print JSON (used by itself)")
 	flag.Parse()
@@ -85,7 +85,12 @@ func run(e effort, write bool) error {
 			return err
 		}
 	}
-	return verdict(all, e)
+	missed := verdict(all)
+	if missed != nil && !e.Judge { // a few runs on a shared machine show that all can be measured, and no more
+		fmt.Fprintln(os.Stderr, missed)
+		return nil
+	}
+	return missed
 }
 
 // prepare makes a directory that every user can read, outside /tmp, which is empty in the default profile. Each user

@@ -75,12 +75,12 @@ func (f *figures) checks() []check {
 	return list
 }
 
-// verdict is an error that names everything that missed what is asked, by more than a loose effort forgives.
-func verdict(all []*figures, e effort) error {
+// verdict is an error that names everything that missed what is asked.
+func verdict(all []*figures) error {
 	var errs []error
 	for _, f := range all {
 		for _, c := range f.checks() {
-			if c.got > c.most*e.Loose {
+			if c.got > c.most {
 				errs = append(errs, fmt.Errorf("as %s: %s: %s, asked: at most %s", f.who(), c.what, c.show(c.got), c.show(c.most)))
 			}
 		}
