@@ -17,8 +17,7 @@ import (
 	"syscall"
 )
 
-// An effort is how long to measure. Loose multiplies the asked ratios: a short run on a busy machine is a check for
-// gross mistakes, not a measurement.
+// An effort is how long to measure, and whether the ratios are judged.
 type effort struct {
 	Rounds, Runs int // hyperfine invocations, and runs of each command in one of them
 	Launches     int // of the library, in one round
