@@ -19,10 +19,11 @@ run: build
 	@.ci/setup test
 	bin/cordon run -v -- $(CMD)
 
-# Needs no root; as root more is run. The last line is the comparison with libseccomp, the only use of cgo.
+# Needs no root; as root more is run. One package at a time: some mount on the host for a moment, and others watch that
+# nothing is left. The last line is the comparison with libseccomp, the only use of cgo.
 test: build
 	@.ci/setup test
-	CGO_ENABLED=0 go test ./...
+	CGO_ENABLED=0 go test -p 1 ./...
 	@.ci/reference
 
 race: build
