@@ -62,7 +62,6 @@ func (c *Cmd) Start() error {
 		return &Error{Op: "start", Err: errText("already started")}
 	}
 	proc := newProcess(c)
-	proc.catchSignals()
 	host, err := c.host()
 	if err != nil {
 		return &Error{Op: "probe", Err: err}

@@ -104,7 +104,7 @@
 //	lookup.go       the program, its interpreter, its environment
 //	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each
 //	files.go        what the launcher opens for the child: Plan.Files
-//	supervise.go    clone, the talk, the clock, the end
+//	supervise.go    clone and the end; talk.go: the talk; events.go: signals and the clock
 //	verify.go       what is read back
 //	report.go errors.go hints.go   what is said, and advice from evidence
 //	doctor*.go      what this host can do, and the remedy for what it cannot

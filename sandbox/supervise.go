@@ -1,14 +1,11 @@
 package sandbox
 
 // The launcher's part: it opens what the plan names, clones, answers the child until the program has been exec'd, and
-// waits. pidfd_send_signal(2) Linux 5.1, pidfd_open(2) 5.3, clone3(2) 5.3.
+// waits for the end. clone3(2) Linux 5.3.
 
 import (
 	"cmp"
-	"os"
-	"os/signal"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,18 +36,16 @@ type process struct {
 	taskfd int        // of the task; -1 before and after
 	early  syscall.Signal
 
-	began    time.Time
-	clock    [2]*time.Timer // wall-clock limit: SIGTERM, SIGKILL
-	timedOut atomic.Bool
-	signals  chan os.Signal
-	catching chan struct{} // closed once signals are caught; nil where they are not
-	netstat  int           // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
-	relays   []*relay
-	report   Report
+	began   time.Time
+	clock   deadlines
+	signals int // where signals arrive as bytes; -1 unless Cmd.Exclusive
+	netstat int // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
+	relays  []*relay
+	report  Report
 }
 
 func newProcess(cmd *Cmd) *process {
-	return &process{cmd: cmd, began: time.Now(), link: -1, gate: -1, pidfd: -1, taskfd: -1, netstat: -1}
+	return &process{cmd: cmd, began: time.Now(), link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1}
 }
 
 // start launches; on an error everything is undone.
@@ -73,7 +68,7 @@ func (p *process) start() error {
 		}
 		return err
 	}
-	p.startClock()
+	p.clock = p.comp.deadlines(time.Now())
 	return nil
 }
 
@@ -133,6 +128,9 @@ func (p *process) clone() error {
 			return &Error{Op: "setns " + j.path, Err: err, From: p.comp.where("namespaces." + j.kind)}
 		}
 	}
+	if err := p.catchSignals(); err != nil {
+		return err
+	}
 	pid, pidfd, err := p.image.Start()
 	if err != nil {
 		return p.cloneError(err)
@@ -159,56 +157,6 @@ func (p *process) cloneError(err error) error {
 	return e
 }
 
-// catchSignals begins to pass signals on. It goes on beside the launch, because Go's signal machinery takes a good part
-// of a launch's time; the task is not let go before it is ready.
-func (p *process) catchSignals() {
-	if !p.cmd.Exclusive {
-		return
-	}
-	p.signals = make(chan os.Signal, 16)
-	p.catching = make(chan struct{})
-	go func() {
-		signal.Notify(p.signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
-		close(p.catching)
-		if isTerminal(p.cmd.Stdin) {
-			signal.Notify(p.signals, unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT)
-		}
-		p.forward()
-	}()
-}
-
-// forward passes signals on. A stop is the launcher's too, so that its shell sees it.
-func (p *process) forward() {
-	for s := range p.signals {
-		sig := s.(syscall.Signal)
-		if sig == unix.SIGTSTP {
-			_ = p.signal(unix.SIGSTOP) // a task that is gone needs no stopping
-			_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
-			_ = p.signal(unix.SIGCONT)
-			continue
-		}
-		_ = p.signal(sig)
-	}
-}
-
-// signal reaches the task; before there is one, a signal that would end it ends the sandbox.
-func (p *process) signal(sig syscall.Signal) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case p.pidfd < 0:
-		return unix.ESRCH
-	case p.taskfd >= 0:
-		return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
-	}
-	switch sig {
-	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
-		p.early = sig
-		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
-	}
-	return nil
-}
-
 // kill ends the sandbox at once.
 func (p *process) kill() {
 	p.mu.Lock()
@@ -216,81 +164,6 @@ func (p *process) kill() {
 	if p.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // gone already is as good
 	}
-}
-
-// converse answers the child until execve has closed its last end of the socket.
-func (p *process) converse() error {
-	var init, task bool
-	for {
-		m, errno := child.Receive(p.link, p.cmd.Exclusive)
-		if errno != 0 {
-			return &Error{Op: "receive from the child", Err: errno}
-		}
-		var err error
-		switch m.Byte {
-		case 0: // the other ends are closed: the program runs, or the child is gone
-			return p.ended()
-		case msgMaps:
-			if err = p.writeMaps(); err == nil {
-				err = p.send()
-			}
-		case msgRoot:
-			if err = p.taskSeen(m.Sender); err == nil {
-				err = p.checkMounts()
-			}
-		case msgInit:
-			init = true
-		case msgTask:
-			task = true
-			err = p.checkNamespaces()
-		}
-		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
-			if p.catching != nil {
-				<-p.catching
-			}
-			err = p.send()
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func (p *process) send() error {
-	if err := unix.Send(p.link, []byte{1}, unix.MSG_NOSIGNAL); err != nil && err != unix.EPIPE {
-		return &Error{Op: "send to the child", Err: err}
-	}
-	return nil // EPIPE: the child is gone, and the next receive says so
-}
-
-// taskSeen holds on to the task before it runs the program, so that its number cannot be anybody else's later.
-func (p *process) taskSeen(pid int) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return &Error{Op: "pidfd_open of the task", Err: err}
-	}
-	p.task = pid
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.taskfd = fd
-	if p.early != 0 {
-		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
-	}
-	return nil
-}
-
-// ended says why the child closed its last end of the socket: nil when the program runs.
-func (p *process) ended() error {
-	if p.task != 0 && !p.exited() && p.fault() == nil {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.early != 0 {
-		return &SignalError{p.early}
-	}
-	return &Error{Op: "launch", Err: errText("the child ended before the program was run"),
-		Hint: "was it killed? a memory limit or the kernel's log may say by whom"}
 }
 
 // fault is the step at which the child ended: one that failed, or one that its filter ended it for.
@@ -365,12 +238,6 @@ func (p *process) release() {
 		_, _ = unix.Wait4(p.holder, nil, 0, nil)
 		p.holder = 0
 	}
-	for i, t := range p.clock {
-		if t != nil {
-			t.Stop()
-			p.clock[i] = nil
-		}
-	}
 	for _, r := range p.relays {
 		r.finish()
 	}
@@ -390,22 +257,12 @@ func (p *process) release() {
 	}
 }
 
-// startClock begins the wall-clock limit.
-func (p *process) startClock() {
-	wall := p.comp.profile.Limits.Wall
-	if !wall.Set {
-		return
-	}
-	grace := p.cmd.KillAfter
-	if grace == 0 {
-		grace = 2 * time.Second
-	}
-	p.clock[0] = time.AfterFunc(wall.V, func() { p.timedOut.Store(true); _ = p.signal(unix.SIGTERM) })
-	p.clock[1] = time.AfterFunc(wall.V+grace, p.kill)
-}
-
 // wait waits for the end and completes the report.
 func (p *process) wait() (*Report, error) {
+	if err := p.await(p.pidfd); err != nil {
+		p.abort()
+		return nil, err
+	}
 	var usage unix.Rusage
 	status := p.reap(&usage)
 	wall := time.Since(p.began)
@@ -414,7 +271,7 @@ func (p *process) wait() (*Report, error) {
 	r.Wall = wall
 	r.User, r.System = time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
 	r.PeakRSS = max(page.Usage.Maxrss, 0) << 10
-	r.Timeout = p.timedOut.Load()
+	r.Timeout = p.clock.passed
 	r.Exit = -1
 	switch ws := unix.WaitStatus(page.Status); {
 	case page.Done == 0: // init was killed, and with it the task

@@ -13,9 +13,8 @@ type Message struct {
 	Sender int  // its pid in the receiver's pid namespace
 }
 
-// Receive waits for a message: unix(7), SCM_CREDENTIALS. With raw the Go runtime is not told that the thread blocks: in
-// a process with nothing else to do that saves the hand-over of its processor, twice a message.
-func Receive(fd int, raw bool) (m Message, errno syscall.Errno) {
+// Receive takes a message: unix(7), SCM_CREDENTIALS.
+func Receive(fd int) (m Message, errno syscall.Errno) {
 	var control struct {
 		unix.Cmsghdr
 		unix.Ucred
@@ -24,13 +23,9 @@ func Receive(fd int, raw bool) (m Message, errno syscall.Errno) {
 	iov.SetLen(1)
 	hdr := unix.Msghdr{Iov: &iov, Control: (*byte)(unsafe.Pointer(&control))}
 	hdr.SetIovlen(1)
-	call := syscall.Syscall
-	if raw {
-		call = syscall.RawSyscall
-	}
 	for {
 		hdr.SetControllen(int(unsafe.Sizeof(control)))
-		n, _, errno := call(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&hdr)), 0)
+		n, _, errno := syscall.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&hdr)), 0)
 		switch {
 		case errno == syscall.EINTR:
 			continue

@@ -1,0 +1,33 @@
+//go:build !amd64 && !arm64
+
+package child
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// CatchSignals makes every signal of list arrive as a byte, its number, at the returned descriptor, which does not
+// block. One that the process was started to ignore stays ignored, as nohup(1) wants it. It is for a process that is a
+// launcher and nothing else: the handlers are never taken back.
+func CatchSignals(list ...syscall.Signal) (fd int, err error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return -1, err
+	}
+	caught := make(chan os.Signal, 16)
+	for _, sig := range list {
+		if !signal.Ignored(sig) {
+			signal.Notify(caught, sig)
+		}
+	}
+	go func() {
+		for sig := range caught {
+			_, _ = unix.Write(p[1], []byte{byte(sig.(syscall.Signal))}) // full only behind 65536 signals
+		}
+	}()
+	return p[0], nil
+}

@@ -1,0 +1,84 @@
+package sandbox
+
+// The talk between launcher and child, from clone until the program has been exec'd. pidfd_open(2), Linux 5.3.
+
+import (
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/child"
+)
+
+// converse answers the child until execve has closed its last end of the socket.
+func (p *process) converse() error {
+	var init, task bool
+	for {
+		if err := p.await(p.link); err != nil {
+			return err
+		}
+		m, errno := child.Receive(p.link)
+		if errno != 0 {
+			return &Error{Op: "receive from the child", Err: errno}
+		}
+		var err error
+		switch m.Byte {
+		case 0: // the other ends are closed: the program runs, or the child is gone
+			return p.ended()
+		case msgMaps:
+			if err = p.writeMaps(); err == nil {
+				err = p.send()
+			}
+		case msgRoot:
+			if err = p.taskSeen(m.Sender); err == nil {
+				err = p.checkMounts()
+			}
+		case msgInit:
+			init = true
+		case msgTask:
+			task = true
+			err = p.checkNamespaces()
+		}
+		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
+			err = p.send()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (p *process) send() error {
+	if err := unix.Send(p.link, []byte{1}, unix.MSG_NOSIGNAL); err != nil && err != unix.EPIPE {
+		return &Error{Op: "send to the child", Err: err}
+	}
+	return nil // EPIPE: the child is gone, and the next receive says so
+}
+
+// taskSeen holds on to the task before it runs the program, so that its number cannot be anybody else's later.
+func (p *process) taskSeen(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return &Error{Op: "pidfd_open of the task", Err: err}
+	}
+	p.task = pid
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taskfd = fd
+	if p.early != 0 {
+		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
+	}
+	return nil
+}
+
+// ended says why the child closed its last end of the socket: nil when the program runs.
+func (p *process) ended() error {
+	if p.task != 0 && !p.exited() && p.fault() == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.early != 0 {
+		return &SignalError{p.early}
+	}
+	return &Error{Op: "launch", Err: errText("the child ended before the program was run"),
+		Hint: "was it killed? a memory limit or the kernel's log may say by whom"}
+}
