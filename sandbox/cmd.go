@@ -28,9 +28,10 @@ type Cmd struct {
 	// while it holds more rights than the task.
 	Exclusive bool
 
-	failStep int // for tests: the step that fails, from 1
-	proc     *process
-	done     chan waited // from the goroutine that owns the thread, unless Exclusive
+	failStep, failInit int // for tests: the step of the child and task, or of init, that fails, from 1
+
+	proc *process
+	done chan waited // from the goroutine that owns the thread, unless Exclusive
 }
 
 type waited struct {
@@ -66,15 +67,10 @@ func (c *Cmd) Start() error {
 	if err != nil {
 		return &Error{Op: "probe", Err: err}
 	}
-	if proc.comp, err = compile(c.Profile, host, c); err != nil {
-		return err
-	}
+	proc.host = host
 	c.proc = proc
 	if c.Exclusive {
-		if len(proc.comp.joins) > 0 { // the thread that joins is not like the others any more
-			runtime.LockOSThread()
-		}
-		return c.started(c.proc.start())
+		return c.started(proc.start())
 	}
 	// The child dies with the thread that made it (prctl(2), PR_SET_PDEATHSIG), so one goroutine keeps that thread
 	// until the sandbox is gone. It never gives it back: where namespaces were joined, it is not like the others.

@@ -18,8 +18,9 @@ type compilation struct {
 	arch      filter.Arch
 	ids       identity
 	tree      tree
-	joins     []join   // namespaces that the launcher's thread enters before it clones
-	sources   []source // detached mounts that the launcher opens, because the child may not
+	joins     []join                   // namespaces that the launcher's thread enters before it clones
+	sources   []source                 // detached mounts that the launcher makes, because the child may not
+	handOver  func(*compilation) error // gives the launcher what is compiled so far; nil where nothing is run
 	program   program
 	workdir   string
 	ownNet    bool // the network namespace is new
@@ -38,7 +39,7 @@ type compilation struct {
 // Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
 // machine is in h. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
 func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
-	comp, err := compile(p, h, c)
+	comp, err := compile(p, h, c, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -63,9 +64,13 @@ var order = [...]func(*compilation) error{
 	(*compilation).noNewPrivs,
 	// The fork before the mounts: init makes the network namespace, a third of a launch, while the task mounts.
 	(*compilation).fork,
-	// From here on it is the task.
+	// From here on it is the task, and init has all its steps.
+	(*compilation).taskBegins,
 	(*compilation).root,
+	// The launcher clones here: what follows is compiled while the child does what is compiled so far.
+	(*compilation).publish,
 	(*compilation).mounts,
+	(*compilation).publish,
 	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
@@ -93,14 +98,14 @@ var order = [...]func(*compilation) error{
 	(*compilation).exec,
 }
 
-func compile(p *policy.Profile, h *Host, cmd *Cmd) (*compilation, error) {
+func compile(p *policy.Profile, h *Host, cmd *Cmd, handOver func(*compilation) error) (*compilation, error) {
 	if p == nil {
 		p = &policy.Profile{}
 	}
 	if len(cmd.Args) == 0 {
 		return nil, &Error{Op: "command", Err: errText("none given"), Hint: "cordon run -- CMD [ARG…]"}
 	}
-	c := &compilation{profile: p, host: h, cmd: cmd, tree: tree{files: h.Files}}
+	c := &compilation{profile: p, host: h, cmd: cmd, tree: tree{files: h.Files}, handOver: handOver}
 	c.plan.Steps = make([]plan.Step, 0, 400)
 	c.plan.Files = append(c.plan.Files, fileZero, fileLauncher, fileSync, fileGate, fileBeneath)
 	// A child that held the launcher's end would wait for ever for a launcher that was killed.
@@ -110,12 +115,30 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd) (*compilation, error) {
 			return nil, err
 		}
 	}
+	if handOver != nil {
+		return c, handOver(c)
+	}
 	return c, nil
+}
+
+// publish makes the child wait for what follows, and the launcher hand over what there is.
+func (c *compilation) publish() error {
+	c.do(own("launcher"), plan.RecvByte(plan.F(fileSync)))
+	if c.handOver == nil {
+		return nil
+	}
+	return c.handOver(c)
+}
+
+// taskBegins tells the launcher the task's number.
+func (c *compilation) taskBegins() error {
+	c.do(own("launcher"), say(msgBegin))
+	return nil
 }
 
 // The messages of the child: a letter each, since a seqpacket socket keeps them apart.
 const (
-	msgMaps  = 'M' // waits for its ids to be mapped
+	msgBegin = 'B' // the task has begun
 	msgAlive = 'P' // asks only whether the launcher is there
 	msgRoot  = 'R' // the root is entered: nothing is mounted any more
 	msgInit  = 'I' // init is confined

@@ -7,10 +7,11 @@
 // for it. Everything that needs an "if" is decided here; Compile runs nothing, opens nothing and changes nothing, so
 // that a plan is printed, compared and tested without root and without the kernel that it is for.
 //
-// Cmd.Start opens what the plan names (Plan.Files: a socket pair, detached mounts, the standard files), links the plan
-// to the numbers of those descriptors and calls clone3. The child makes the plan's calls one after the other; the
-// first that fails ends it. There is no Go runtime in the child and no code but a loop over system calls, in
-// internal/child.
+// Cmd.Start opens what the plan names (Plan.Files: a socket pair, the standard files), links the plan to the numbers of
+// those descriptors and calls clone3. The child makes the plan's calls one after the other; the first that fails ends
+// it. There is no Go runtime in the child and no code but a loop over system calls, in internal/child. The plan lies in
+// memory that both share, and Start does not wait for the end of it: it clones when the first steps are compiled, and
+// compiles the rest while the child makes its namespaces. A profile that turns out wrong then ends the child.
 //
 // Cmd.Wait waits for the end and completes the [Report]: how the program ended, what it used, which layers the kernel
 // confirmed and which are missing.
@@ -29,16 +30,19 @@
 //
 // # The talk
 //
-// Launcher and child share a socket pair and a page of memory. A message is one letter.
+// Launcher and child share a socket pair and memory. A message is one letter; the launcher's is a byte, with a descriptor
+// where the child waits for a mount that it may not make itself.
 //
-//	M  child      my ids have to be mapped from outside        launcher: maps them, answers
+//	   child      waits where its ids are mapped from outside  launcher: maps them, says so
+//	   task       waits where the plan is handed over in parts launcher: hands over, says so
+//	B  task       I have begun                                 launcher: holds on to it, reads the namespaces back
 //	P  child      are you there?                               no answer; the send fails where the launcher is gone
 //	R  task       the root is entered                          launcher: reads the mount table back
 //	I  init       I am confined
-//	T  task       I wait                                       launcher: reads the namespaces back, answers behind I and T
+//	T  task       I wait                                       launcher: reads the network namespace back, answers behind I and T
 //
 // execve closes the task's end, which is how the launcher learns that the program runs. A step that fails is written
-// to the shared page, not sent: even a filter that allows nothing cannot silence it. Behind execve init waits at an
+// to the shared memory, not sent: even a filter that allows nothing cannot silence it. Behind execve init waits at an
 // eventfd until the launcher has read /proc/PID/status, so that a program that has ended already can still be read.
 //
 // # The order

@@ -59,7 +59,7 @@ func TestFaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = failAt(t, command(), 0) // what the runtime opens once, for good
+			_ = failAt(t, command(), pl, 0) // what the runtime opens once, for good
 			before, threadsBefore := look(t), threads(t)
 			steps := append(pl.Steps[:len(pl.Steps):len(pl.Steps)], pl.Init...)
 			stride := 1
@@ -68,7 +68,7 @@ func TestFaults(t *testing.T) {
 			}
 			for i := 0; i < len(steps); i += stride {
 				c := command()
-				err := failAt(t, c, i)
+				err := failAt(t, c, pl, i)
 				wantFault(t, pl, i, steps[i], err)
 				if left := children(t); len(left) != len(before.children) {
 					t.Fatalf("step %d, %s: processes %v are left", i, steps[i], left)
@@ -88,9 +88,11 @@ func TestFaults(t *testing.T) {
 
 // failAt launches with a step that fails. Init's last steps come behind its word to the launcher, so that the program
 // may be running when they fail; it is then killed with init, and the report says by what.
-func failAt(t *testing.T, c *Cmd, i int) error {
+func failAt(t *testing.T, c *Cmd, pl *plan.Plan, i int) error {
 	t.Helper()
-	c.failStep = i + 1
+	if c.failStep = i + 1; i >= len(pl.Steps) {
+		c.failStep, c.failInit = 0, i-len(pl.Steps)+1
+	}
 	err := c.Start()
 	if err != nil {
 		return err

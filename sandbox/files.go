@@ -19,6 +19,7 @@ type fileSet struct {
 	base     int
 	fds      map[string]int
 	borrowed string // the name of what stays the launcher's
+	closed   bool
 }
 
 // borrow names a descriptor that the launcher keeps.
@@ -46,16 +47,17 @@ func (s *fileSet) dup(name string, fd int) error {
 	return nil
 }
 
+// closeAll closes what the child has by now. The numbers are kept: the plan's further steps name them.
 func (s *fileSet) closeAll() {
 	for name, fd := range s.fds {
-		if name != s.borrowed {
+		if name != s.borrowed && !s.closed {
 			unix.Close(fd)
 		}
 	}
-	s.fds = nil
+	s.closed = true
 }
 
-// openResources opens the namespaces that are joined, the detached mounts and the standard files.
+// openResources opens the namespaces that are joined and the standard files.
 func (p *process) openResources() error {
 	for _, j := range p.comp.joins {
 		fd, err := unix.Open(j.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -63,9 +65,6 @@ func (p *process) openResources() error {
 			return &Error{Op: "namespace " + j.path, Err: err, From: p.comp.where("namespaces." + j.kind), Hint: "ip netns add makes one below /run/netns"}
 		}
 		p.files.add(j.kind, fd)
-	}
-	if err := p.openSources(); err != nil {
-		return err
 	}
 	for i, f := range p.cmd.stdio() {
 		if p.comp.ids.idmapped {
@@ -144,10 +143,10 @@ func (r *relay) finish() {
 	<-r.done
 }
 
-// openSources makes the detached mounts. An idmapped one shows on disk the caller's ids where the task sees its own:
-// mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12.
-func (p *process) openSources() error {
-	if len(p.comp.sources) == 0 {
+// sendSources makes the detached mounts that the child waits for, and sends them. An idmapped one shows on disk the
+// caller's ids where the task sees its own: mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12.
+func (p *process) sendSources() error {
+	if p.sent == len(p.comp.sources) {
 		return nil
 	}
 	userns, release, err := p.mapping()
@@ -155,13 +154,16 @@ func (p *process) openSources() error {
 		return err
 	}
 	defer release()
-	for i := range p.comp.sources {
-		s := &p.comp.sources[i]
-		fd, err := openDetached(s, userns)
+	for ; p.sent < len(p.comp.sources); p.sent++ {
+		fd, err := openDetached(&p.comp.sources[p.sent], userns)
 		if err != nil {
 			return err
 		}
-		p.files.add(s.file, fd)
+		err = p.send(unix.UnixRights(fd))
+		unix.Close(fd)
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -198,9 +200,26 @@ func linkHint(err error) string {
 	return ""
 }
 
-// mapping is a user namespace whose only use is its id map: on disk the caller's ids, outside the task's. A child waits
-// in it until the map is written; it is reaped at the end, when that takes no time.
+// mapping is a user namespace that maps the caller's ids on disk to the task's outside. The sandbox's own does, unless
+// the task has another number inside, or ranges, which would show other users' files as its own.
 func (p *process) mapping() (fd int, release func(), err error) {
+	id := &p.comp.ids
+	if id.inUID == p.comp.host.UID && id.inGID == p.comp.host.GID && !id.ranges {
+		return openUserNS("/proc/" + itoa(p.pid))
+	}
+	return p.holderMapping()
+}
+
+func openUserNS(dir string) (fd int, release func(), err error) {
+	fd, err = unix.Open(dir+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, nil, &Error{Op: dir + "/ns/user", Err: err}
+	}
+	return fd, func() { unix.Close(fd) }, nil
+}
+
+// holderMapping is a user namespace whose only use is its id map. A child waits in it until the map is written.
+func (p *process) holderMapping() (fd int, release func(), err error) {
 	id := &p.comp.ids
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -221,10 +240,10 @@ func (p *process) mapping() (fd int, release func(), err error) {
 	if err != nil {
 		return -1, nil, p.cloneError(err)
 	}
-	p.holder = pid
 	defer func() {
 		_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) // it may have ended by itself
 		unix.Close(pidfd)
+		_, _ = unix.Wait4(pid, nil, 0, nil)
 	}()
 	dir := "/proc/" + itoa(pid)
 	if err := writeText(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {
@@ -233,11 +252,7 @@ func (p *process) mapping() (fd int, release func(), err error) {
 	if err := writeText(dir+"/gid_map", idMap(p.comp.host.GID, id.outGID, 1)); err != nil {
 		return -1, nil, err
 	}
-	fd, err = unix.Open(dir+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, nil, &Error{Op: dir + "/ns/user", Err: err}
-	}
-	return fd, func() { unix.Close(fd) }, nil
+	return openUserNS(dir)
 }
 
 // writeMaps maps the child's ids from outside, by newuidmap(1) where the caller has no right of its own.

@@ -50,7 +50,7 @@ func (c *compilation) identity() error {
 	id.launcherMaps = c.host.Privileged || id.ranges
 	if id.launcherMaps {
 		from := c.scalar("user")
-		c.do(from, say(msgMaps), plan.RecvByte(plan.F(fileSync)))
+		c.do(from, plan.RecvByte(plan.F(fileSync)))
 		c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
 		if !c.groupsLocked() {
 			c.do(from, plan.NoGroups())

@@ -177,7 +177,7 @@ func (c *compilation) bindProgram(name, path string) error {
 	if err != nil {
 		return &LookupError{Name: name, Why: "the profile hides it: " + err.Error(), Code: 126, Hint: "show its directory: --ro " + filepath.Dir(path)}
 	}
-	mnt := c.openSource(from, "command"+itoa(len(c.added)), plan.Tree, real, attrRO|attrBase, "command")
+	mnt := c.openSource(from, plan.Tree, real, attrRO|attrBase, "command")
 	c.attach(from, mnt, target, false)
 	c.tree.add(part{target: target, source: real, file: true, what: "the program"})
 	c.added = append(c.added, Added{Path: path, Why: "the profile hides its directory"})

@@ -141,7 +141,7 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if m.NoExec {
 		attrs |= attrNoExec
 	}
-	mnt := c.openSource(from, "mounts["+itoa(i)+"]", plan.Tree, src, attrs, m.Pos.Short())
+	mnt := c.openSource(from, plan.Tree, src, attrs, m.Pos.Short())
 	c.attach(from, mnt, target, false)
 	c.tree.add(part{target: target, source: src, file: !info.IsDir(), write: m.Write, what: "a bind of the host's " + src, rule: m.Pos})
 	return nil

@@ -16,7 +16,7 @@ func (c *compilation) overlay(from plan.From, name string, to plan.Reg, lower, u
 	c.scratch.files++
 	scratchfd := plan.R(plan.Scratch)
 	c.do(from, plan.MkdirStep(scratchfd, dir, 0o755), plan.MkdirStep(scratchfd, dir+"/lower", 0o755))
-	mnt := c.openSource(from, name+".lower", plan.Tree, lower, attrRO|attrBase, where)
+	mnt := c.openSource(from, plan.Tree, lower, attrRO|attrBase, where)
 	c.do(from, plan.Move(mnt, scratchfd, dir+"/lower", fromFD), plan.CloseStep(mnt))
 	top := dir
 	if upper != "tmp" {
@@ -33,7 +33,7 @@ func (c *compilation) overlay(from plan.From, name string, to plan.Reg, lower, u
 		}
 		top = dir + "/top"
 		c.do(from, plan.MkdirStep(scratchfd, top, 0o755))
-		mnt := c.openSource(from, name+".upper", plan.Tree, path, attrBase, where)
+		mnt := c.openSource(from, plan.Tree, path, attrBase, where)
 		c.do(from, plan.Move(mnt, scratchfd, top, fromFD), plan.CloseStep(mnt))
 	}
 	c.do(from,

@@ -12,10 +12,10 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// maskedPaths are covered by /dev/null, or by an empty directory where a / follows; readOnlyPaths by themselves,
-// read-only. What a kernel does not have is left out.
+// maskedPaths are covered by /dev/null, or by an empty directory; readOnlyPaths by themselves, read-only. What a kernel
+// does not have is left out.
 var (
-	maskedPaths = [...]string{"acpi/", "asound/", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi/", "timer_list", "timer_stats"}
+	maskedPaths = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"}
 
 	readOnlyPaths = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
 
@@ -37,11 +37,12 @@ func (c *compilation) proc(from plan.From, m *policy.Mount, target string) error
 	c.tree.add(part{target: target, source: "/proc", write: true, what: "proc", rule: m.Pos})
 	readOnly, masked := readOnlyPaths[:], maskedPaths[:]
 	if m.ReadOnly.Set {
-		readOnly = c.present(target, m.ReadOnly.V)
+		readOnly = m.ReadOnly.V
 	}
 	if m.Mask.Set {
-		masked = c.present(target, m.Mask.V)
+		masked = m.Mask.V
 	}
+	readOnly, masked = c.present(target, readOnly), c.present(target, masked)
 	for _, name := range readOnly {
 		c.procReadOnly(from, target, strings.TrimSuffix(name, "/"), m.Pos)
 	}
@@ -52,9 +53,11 @@ func (c *compilation) proc(from plan.From, m *policy.Mount, target string) error
 	return nil
 }
 
-// present is a profile's own list as names below the mount, those that exist, directories marked by a /. The host's
-// proc is asked, which is the same kernel's.
+// present is a list as names below the mount, those that exist, directories marked by a /. The host's proc is asked,
+// which is the same kernel's: a mount made for nothing costs more than the whole list, since giving it back waits for
+// all processors.
 func (c *compilation) present(target string, list []string) (names []string) {
+	names = make([]string, 0, len(list))
 	for _, name := range list {
 		if below(name, target) && name != target {
 			name = name[len(target)+1:]

@@ -36,7 +36,6 @@ const (
 // source is a detached mount that the launcher makes: the child, an unprivileged id on the host, could not open every
 // path, and an idmapped mount takes CAP_SYS_ADMIN over the file system.
 type source struct {
-	file  string // its name in the plan
 	path  string
 	attrs uint64
 	where string
@@ -99,7 +98,7 @@ func (c *compilation) rootDir(from plan.From) error {
 		if !r.Write {
 			attrs |= attrRO
 		}
-		c.rootFD = c.openSource(from, "root", plan.Root, dir, attrs, c.where("root.dir"))
+		c.rootFD = c.openSource(from, plan.Root, dir, attrs, c.where("root.dir"))
 	}
 	c.tree.add(p)
 	return nil
@@ -107,11 +106,11 @@ func (c *compilation) rootDir(from plan.From) error {
 
 // openSource makes a detached copy of the mounts at and below a host path. Symbolic links are refused anywhere on the
 // way: a former run may have put one there (CVE-2024-42472).
-func (c *compilation) openSource(from plan.From, name string, to plan.Reg, path string, attrs uint64, where string) plan.Arg {
+func (c *compilation) openSource(from plan.From, to plan.Reg, path string, attrs uint64, where string) plan.Arg {
 	if c.ids.idmapped {
-		c.sources = append(c.sources, source{file: name, path: path, attrs: attrs, where: where})
-		c.plan.Files = append(c.plan.Files, name)
-		return plan.F(name)
+		c.sources = append(c.sources, source{path: path, attrs: attrs, where: where})
+		c.do(from, plan.RecvFD(plan.F(fileSync)).Into(to))
+		return plan.R(to)
 	}
 	c.do(from,
 		plan.Open2(plan.CWD, path, openAny, noLinks).Into(plan.Source),

@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"cmp"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -19,15 +20,17 @@ import (
 // process is a sandbox from clone to the end. Its methods run on one thread, signal and kill on any.
 type process struct {
 	cmd   *Cmd
-	comp  *compilation
+	host  *Host
+	comp  *compilation // nil until the first steps are compiled
 	files fileSet
 	image *child.Image
+	added int // steps that are linked
+	sent  int // sources that the child has got
 	link  int // the launcher's end of the socket pair
 	gate  int
 
 	pid    int // of init, in the launcher's pid namespace
 	task   int
-	holder int // of the user namespace for idmapped mounts; 0 if there is none
 	reaped bool
 	status unix.WaitStatus // of init
 
@@ -50,25 +53,72 @@ func newProcess(cmd *Cmd) *process {
 
 // start launches; on an error everything is undone.
 func (p *process) start() error {
-	err := p.open()
-	if err == nil {
-		err = p.clone()
-	}
-	p.files.closeAll()
-	if err == nil {
-		if err = p.converse(); err == nil {
-			err = p.confirm()
-		}
-	}
+	err := p.launch()
 	if err != nil {
 		p.abort()
 		err = cmp.Or(p.fault(), err) // a step that failed says more than what it led to
-		if p.image != nil {
-			p.image.Release()
-		}
+		p.image.Release()
 		return err
 	}
 	p.clock = p.comp.deadlines(time.Now())
+	return nil
+}
+
+func (p *process) launch() error {
+	if _, err := compile(p.cmd.Profile, p.host, p.cmd, p.handOver); err != nil {
+		return err
+	}
+	if p.cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
+		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
+	}
+	if err := p.converse(); err != nil {
+		return err
+	}
+	return p.confirm()
+}
+
+// handOver takes what is compiled so far. The first time the child is cloned; then it is told that there is more.
+func (p *process) handOver(c *compilation) error {
+	var err error
+	if p.comp == nil {
+		p.comp = c
+		err = p.begin()
+	} else if err = p.add(); err == nil {
+		err = p.send(nil)
+	}
+	if err != nil {
+		return err
+	}
+	return p.sendSources()
+}
+
+// begin clones the child with its first steps, and maps its ids.
+func (p *process) begin() error {
+	defer p.files.closeAll()
+	if err := p.open(); err != nil {
+		return err
+	}
+	if err := p.add(); err != nil {
+		return err
+	}
+	if err := p.clone(); err != nil {
+		return err
+	}
+	if !p.comp.ids.launcherMaps {
+		return nil
+	}
+	if err := p.writeMaps(); err != nil {
+		return err
+	}
+	return p.send(nil)
+}
+
+// add links what was compiled since the last time.
+func (p *process) add() error {
+	if err := p.image.Add(p.comp.plan.Steps[p.added:], p.files.fds); err != nil {
+		return &Error{Op: "link the plan", Err: err}
+	}
+	p.added = len(p.comp.plan.Steps)
 	return nil
 }
 
@@ -112,17 +162,22 @@ func (p *process) open() error {
 	if err := p.openResources(); err != nil {
 		return err
 	}
-	if p.image, err = child.Link(&p.comp.plan, p.files.fds); err != nil {
+	if p.image, err = child.New(p.comp.plan.Clone); err != nil {
 		return &Error{Op: "link the plan", Err: err}
 	}
-	if p.cmd.failStep > 0 {
-		p.image.Fail(p.cmd.failStep - 1)
+	p.image.Fail(p.cmd.failStep - 1)
+	p.image.FailInit(p.cmd.failInit - 1)
+	if err := p.image.AddInit(p.comp.plan.Init, p.files.fds); err != nil {
+		return &Error{Op: "link the plan", Err: err}
 	}
 	return nil
 }
 
 // clone enters the namespaces that are joined, and makes the child.
 func (p *process) clone() error {
+	if len(p.comp.joins) > 0 { // the thread that joins is not like the others any more
+		runtime.LockOSThread()
+	}
 	for _, j := range p.comp.joins {
 		if err := unix.Setns(p.files.fds[j.kind], j.flag); err != nil {
 			return &Error{Op: "setns " + j.path, Err: err, From: p.comp.where("namespaces." + j.kind)}
@@ -138,9 +193,6 @@ func (p *process) clone() error {
 	p.mu.Lock()
 	p.pid, p.pidfd = pid, pidfd
 	p.mu.Unlock()
-	if p.cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
-		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
-	}
 	return nil
 }
 
@@ -185,8 +237,9 @@ func (p *process) fault() error {
 
 func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) error {
 	steps, n := p.comp.plan.Steps, i
-	if i >= len(steps) {
-		steps, n = p.comp.plan.Init, i-len(steps)
+	if i >= child.InitBase {
+		steps, n = p.comp.plan.Init, i-child.InitBase
+		i = len(p.comp.plan.Steps) + n
 	}
 	s := &steps[n]
 	if s.Call == plan.Execve {
@@ -234,10 +287,6 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 
 // release closes what is left, all but the page that the child has written.
 func (p *process) release() {
-	if p.holder != 0 {
-		_, _ = unix.Wait4(p.holder, nil, 0, nil)
-		p.holder = 0
-	}
 	for _, r := range p.relays {
 		r.finish()
 	}

@@ -23,22 +23,20 @@ func (p *process) converse() error {
 		switch m.Byte {
 		case 0: // the other ends are closed: the program runs, or the child is gone
 			return p.ended()
-		case msgMaps:
-			if err = p.writeMaps(); err == nil {
-				err = p.send()
+		case msgBegin:
+			if err = p.taskSeen(m.Sender); err == nil {
+				err = p.checkNamespaces()
 			}
 		case msgRoot:
-			if err = p.taskSeen(m.Sender); err == nil {
-				err = p.checkMounts()
-			}
+			err = p.checkMounts()
 		case msgInit:
 			init = true
 		case msgTask:
 			task = true
-			err = p.checkNamespaces()
+			err = p.checkNetwork()
 		}
 		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
-			err = p.send()
+			err = p.send(nil)
 		}
 		if err != nil {
 			return err
@@ -46,11 +44,12 @@ func (p *process) converse() error {
 	}
 }
 
-func (p *process) send() error {
-	if err := unix.Send(p.link, []byte{1}, unix.MSG_NOSIGNAL); err != nil && err != unix.EPIPE {
+// send tells the child to go on, with descriptors where it waits for any.
+func (p *process) send(rights []byte) error {
+	if err := unix.Sendmsg(p.link, []byte{1}, rights, nil, unix.MSG_NOSIGNAL); err != nil && err != unix.EPIPE && err != unix.ECONNRESET {
 		return &Error{Op: "send to the child", Err: err}
 	}
-	return nil // EPIPE: the child is gone, and the next receive says so
+	return nil // EPIPE, ECONNRESET: the child is gone, and the next receive says so
 }
 
 // taskSeen holds on to the task before it runs the program, so that its number cannot be anybody else's later.

@@ -53,6 +53,7 @@ const (
 	Unshare
 	Write
 	Fchmod
+	Recvmsg
 	NumCalls
 )
 
@@ -66,6 +67,7 @@ var callNames = [NumCalls]string{
 	Setdomainname: "setdomainname", Setgroups: "setgroups", Sethostname: "sethostname", Setns: "setns", Setpriority: "setpriority",
 	Setresgid: "setresgid", Setresuid: "setresuid", Setsid: "setsid", SocketCall: "socket", Symlinkat: "symlinkat", Umask: "umask",
 	Umount2: "umount2", Unshare: "unshare", Write: "write", Fchmod: "fchmod",
+	Recvmsg: "recvmsg",
 }
 
 func (c Call) String() string { return callNames[c] }
@@ -326,6 +328,12 @@ func SendByte(fd Arg, b string) Step {
 // RecvByte waits for one byte from the launcher.
 func RecvByte(fd Arg) Step {
 	return step(Recvfrom, fd, num(Out, 1), num(Int, 1), num(MsgFlags, 0), Arg{Kind: Null}, Arg{Kind: Null})
+}
+
+// RecvFD waits for a byte from the launcher that brings a descriptor: recvmsg(2), unix(7), SCM_RIGHTS. The register takes
+// the descriptor.
+func RecvFD(fd Arg) Step {
+	return step(Recvmsg, fd, Arg{Kind: Rights}, num(MsgFlags, 0x40000000))
 }
 
 // CreateRuleset is landlock_create_ruleset(2), since Linux 5.13; size is what the ABI knows of the structure.

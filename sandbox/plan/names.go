@@ -103,7 +103,7 @@ var (
 	ioctls         = [...]flag{{0x8914, "SIOCSIFFLAGS"}}
 	keyctls        = [...]flag{{1, "KEYCTL_JOIN_SESSION_KEYRING"}}
 	moveMountFlags = [...]flag{{4, "MOVE_MOUNT_F_EMPTY_PATH"}, {0x40, "MOVE_MOUNT_T_EMPTY_PATH"}}
-	msgFlags       = [...]flag{{0x4000, "MSG_NOSIGNAL"}}
+	msgFlags       = [...]flag{{0x4000, "MSG_NOSIGNAL"}, {0x40000000, "MSG_CMSG_CLOEXEC"}}
 	openTreeFlags  = [...]flag{{1, "OPEN_TREE_CLONE"}, {0x80000, "OPEN_TREE_CLOEXEC"}, {0x8000, "AT_RECURSIVE"}, {0x1000, "AT_EMPTY_PATH"}, {0x100, "AT_SYMLINK_NOFOLLOW"}}
 	prctls         = [...]flag{{1, "PR_SET_PDEATHSIG"}, {4, "PR_SET_DUMPABLE"}, {15, "PR_SET_NAME"}, {24, "PR_CAPBSET_DROP"}, {28, "PR_SET_SECUREBITS"},
 		{36, "PR_SET_CHILD_SUBREAPER"}, {38, "PR_SET_NO_NEW_PRIVS"}, {prAmbient, "PR_CAP_AMBIENT"}}

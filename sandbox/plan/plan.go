@@ -118,6 +118,7 @@ const (
 	FD          // the descriptor of the file Data, opened by the launcher
 	Fprog       // struct sock_fprog whose filter is Data
 	Strings     // char *const[]: Data holds them, each ended by a NUL
+	Rights      // struct msghdr with room for one descriptor
 	PathBeneath // struct landlock_path_beneath_attr: Int is allowed_access, Data names the file that is parent_fd
 )
 

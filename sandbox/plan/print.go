@@ -46,6 +46,8 @@ func (a Arg) append(b []byte) []byte {
 		return append(b, "sizeof(argv)"...)
 	case Out:
 		return append(b, '"', '.', '.', '.', '"')
+	case Rights:
+		return append(b, "{msg_iovlen=1, msg_control=SCM_RIGHTS}"...)
 	case Path, Text:
 		return appendQuoted(b, a.Data)
 	case Strings:

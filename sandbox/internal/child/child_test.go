@@ -1,6 +1,7 @@
 package child
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"strings"
@@ -53,16 +54,17 @@ func TestLinkArguments(t *testing.T) {
 			plan.AllowBeneath(plan.R(plan.Ruleset), "gate", 1<<33|5),                              // 7
 			plan.Nice(-3), // 8
 			plan.NoGroups(),
+			plan.RecvFD(plan.F("sync")).Into(plan.Tree), // 10
 		},
 		Init: []plan.Step{plan.ChdirStep("")},
 	}
 	im := link(t, p, map[string]int{"sync": 41, "gate": 42})
-	op := func(i int) *op { return &im.ops[i] }
+	op := func(i int) *op { return opAt(im, opsStart, i) }
 
 	if o := op(0); int(int32(o.args[0])) != unix.AT_FDCWD || at(t, im, o.args[1], 12) != "/etc/passwd\x00" || o.args[3] != 0o644 || o.to != plan.File || o.nr != unix.SYS_OPENAT {
 		t.Errorf("openat: %+v", o)
 	}
-	if o := op(1); o.regs[0] != plan.File || o.or != unix.EBADF {
+	if o := op(1); o.regs[0] != plan.File || o.or != uint16(unix.EBADF) {
 		t.Errorf("close of a register: %+v", o)
 	}
 	if o := op(2); o.args[0] != 41 || o.regs[0] != 0 {
@@ -102,12 +104,23 @@ func TestLinkArguments(t *testing.T) {
 	if o := op(9); o.args != [6]uintptr{} {
 		t.Errorf("setgroups: %+v", o)
 	}
-	if im.init != 10 || at(t, im, op(10).args[0], 1) != "\x00" {
-		t.Errorf("init begins at %d", im.init)
+	if first := opAt(im, initStart, 0); first.nr != unix.SYS_CHDIR || at(t, im, first.args[0], 1) != "\x00" || opAt(im, initStart, 1).kind != opEnd {
+		t.Errorf("init begins with %+v", first)
+	}
+	if o := op(10); o.kind != opCall || o.to != plan.Tree || *o.load != -1 {
+		t.Errorf("recvmsg: %+v", o)
+	}
+	if o := op(11); o.kind != opEnd {
+		t.Errorf("behind the last: %+v", o)
 	}
 }
 
-// TestLinkMemory links arguments of every length: what need says is enough, and nothing overlaps.
+// opAt is the i-th operation of an area.
+func opAt(im *Image, area uintptr, i int) *op {
+	return (*op)(im.pointer(im.opsAt(area) + uintptr(i)*unsafe.Sizeof(op{})))
+}
+
+// TestLinkMemory links arguments of every length: nothing overlaps.
 func TestLinkMemory(t *testing.T) {
 	p := &plan.Plan{}
 	for n := range 40 {
@@ -118,13 +131,13 @@ func TestLinkMemory(t *testing.T) {
 	im := link(t, p, nil)
 	for n := range 40 {
 		want := strings.Repeat("x", n) + "\x00"
-		if got := at(t, im, im.ops[7*n].args[0], n+1); got != want {
+		if got := at(t, im, opAt(im, opsStart, 7*n).args[0], n+1); got != want {
 			t.Errorf("path of %d bytes: %q", n, got)
 		}
-		if got := at(t, im, im.ops[7*n+4].args[2], n+1); got != want {
+		if got := at(t, im, opAt(im, opsStart, 7*n+4).args[2], n+1); got != want {
 			t.Errorf("second path of %d bytes: %q", n, got)
 		}
-		if im.ops[7*n+2].args[1]%8 != 0 {
+		if opAt(im, opsStart, 7*n+2).args[1]%8 != 0 {
 			t.Errorf("a buffer of %d bytes is not aligned", n+1)
 		}
 	}
@@ -135,8 +148,8 @@ func TestLinkErrors(t *testing.T) {
 		step plan.Step
 		want string
 	}{
-		{plan.CloseStep(plan.F("none")), `step 1: close: file "none" was not opened`},
-		{plan.AllowBeneath(plan.R(plan.Ruleset), "none", 1), `step 1: landlock_add_rule: file "none" was not opened`},
+		{plan.CloseStep(plan.F("none")), `step 0: close: file "none" was not opened`},
+		{plan.AllowBeneath(plan.R(plan.Ruleset), "none", 1), `step 0: landlock_add_rule: file "none" was not opened`},
 	}
 	for _, tt := range tests {
 		im, err := Link(&plan.Plan{Steps: []plan.Step{plan.NewSession()}, Init: []plan.Step{tt.step}}, map[string]int{"other": 3})
@@ -204,7 +217,7 @@ func TestRun(t *testing.T) {
 		{name: "fork", plan: plan.Plan{Steps: []plan.Step{plan.ForkStep(), plan.RecvByte(plan.F("pair")), write("task")},
 			Init: []plan.Step{write("init "), plan.SendByte(plan.F("other"), "x")}}, out: "init task", done: true},
 		{name: "the task fails", plan: plan.Plan{Steps: []plan.Step{plan.ForkStep(), bad}}, task: Fault{2, uint32(unix.EBADF)}, done: true, status: 125 << 8},
-		{name: "init fails", plan: plan.Plan{Steps: []plan.Step{plan.ForkStep()}, Init: []plan.Step{write("a"), bad}}, out: "a", exit: 125, init: Fault{3, uint32(unix.EBADF)}},
+		{name: "init fails", plan: plan.Plan{Steps: []plan.Step{plan.ForkStep()}, Init: []plan.Step{write("a"), bad}}, out: "a", exit: 125, init: Fault{InitBase + 2, uint32(unix.EBADF)}},
 		{name: "execve fails", plan: plan.Plan{Steps: []plan.Step{plan.Exec("/nothing", "x\x00", "")}}, exit: 125, init: Fault{1, uint32(unix.ENOENT)}},
 		{name: "execve", plan: plan.Plan{Steps: []plan.Step{plan.ForkStep(), plan.Dup(plan.F("out"), plan.Number(1), 0),
 			plan.Exec("/bin/sh", "sh\x00-c\x00echo $A $0 $1; exit 3\x00zero\x00one\x00", "A=1\x00")}}, out: "1 zero one\n", done: true, status: 3 << 8},
@@ -248,16 +261,93 @@ func failed(f Fault) Fault {
 func TestFail(t *testing.T) {
 	p := &plan.Plan{Steps: []plan.Step{plan.UmaskStep(0), plan.ForkStep(), plan.UmaskStep(0).OrElse(plan.ENOSYS)}, Init: []plan.Step{plan.UmaskStep(0)}}
 	for i := range 4 {
-		im := link(t, p, nil)
-		im.Fail(i)
+		im, err := New(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Fault{uint32(i) + 1, uint32(unix.ENOSYS)}
+		if i < 3 {
+			im.Fail(i)
+		} else {
+			im.FailInit(0)
+			want.Step = InitBase + 1
+		}
+		if err := errors.Join(im.AddInit(p.Init, nil), im.Add(p.Steps, nil)); err != nil {
+			t.Fatal(err)
+		}
 		runAndWait(t, im)
 		got := failed(im.Page().Init)
 		if i == 2 {
 			got = failed(im.Page().Task)
 		}
-		if want := (Fault{uint32(i) + 1, uint32(unix.ENOSYS)}); got != want {
-			t.Errorf("step %d: %+v", i, got)
+		if got != want {
+			t.Errorf("step %d: %+v, not %+v", i, got, want)
 		}
+		im.Release()
+	}
+}
+
+// TestAdd gives a child that runs already the rest of what it has to do, and a descriptor.
+func TestAdd(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	files := map[string]int{"sync": pair[1]}
+	im, err := New(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer im.Release()
+	if err := im.Add([]plan.Step{plan.RecvFD(plan.F("sync")).Into(plan.File), plan.RecvByte(plan.F("sync"))}, files); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pid, pidfd, err := im.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pidfd)
+	if err := im.Add([]plan.Step{plan.WriteStep(plan.R(plan.File), "later")}, files); err != nil {
+		t.Fatal(err)
+	}
+	for _, rights := range [][]byte{unix.UnixRights(int(w.Fd())), nil} {
+		if err := unix.Sendmsg(pair[0], []byte{1}, rights, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+	unix.Close(pair[0])
+	unix.Close(pair[1])
+	var status unix.WaitStatus
+	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 10)
+	n, _ := r.Read(buf)
+	if string(buf[:n]) != "later" || status.ExitStatus() != 0 {
+		t.Errorf("wrote %q, status %v, %+v", buf[:n], status, im.Page().Init)
+	}
+}
+
+// TestTooLarge has no room for a plan of more steps, or more memory, than an image holds.
+func TestTooLarge(t *testing.T) {
+	im := link(t, &plan.Plan{}, nil)
+	err := im.AddInit(make([]plan.Step, (opsStart-initStart)/int(unsafe.Sizeof(op{}))), nil)
+	if !errors.Is(err, errTooLarge) {
+		t.Errorf("steps: %v", err)
+	}
+	for range 3 {
+		err = im.Add([]plan.Step{plan.ReadStep(plan.Number(0), (imageSize-dataStart)/2-100)}, nil)
+	}
+	if !errors.Is(err, errTooLarge) {
+		t.Errorf("memory: %v", err)
 	}
 }
 

@@ -1,10 +1,9 @@
 package child
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,20 +15,44 @@ import (
 type op struct {
 	nr   uintptr
 	args [6]uintptr
+	load *int32      // where not nil, the result is what the call has left here
 	regs [6]plan.Reg // where not 0, the argument is this register's value
+	or   uint16      // an errno that counts as success
 	to   plan.Reg
-	or   syscall.Errno
+	kind uint8
 }
 
-// Image is a plan ready to run. It is used once.
+const (
+	opEnd  = iota // of what is linked: memory that nobody has written
+	opCall        // a system call
+	opFork        // clone(2): the new process goes on, the caller turns to init's operations
+)
+
+// Image is a plan ready to run, in memory that the child shares: what is added behind Start the child can run too, once
+// it has been told. It is used once.
 type Image struct {
 	clone  uint64
-	ops    []op // Steps, then Init
-	fork   int  // index of the Fork step; -1 if there is none
-	init   int  // index of the first Init step
+	memory []byte // nil once it was released
 	page   *Page
-	memory []byte // what the operations point into
+	ops    area // the child's, behind the fork the task's
+	init   area
+	data   area // what the operations point into
+	fail   [2]int
 }
+
+// area is a part of an image's memory that is filled from its beginning.
+type area struct{ next, end uintptr }
+
+// The layout of an image's memory. Only what is written takes any.
+const (
+	imageSize = 64 << 20
+	initStart = 4 << 10 // behind the page
+	opsStart  = 32 << 10
+	dataStart = 24 << 20
+)
+
+// InitBase is what the numbers of init's steps begin at in a Fault.
+const InitBase = 1 << 20
 
 // Page is the memory that the child shares with the launcher.
 type Page struct {
@@ -43,7 +66,7 @@ type Page struct {
 
 // Fault is the step that failed; or where Errno is 0, the one that is going on.
 type Fault struct {
-	Step  uint32 // index + 1; 0 before the first and behind the last
+	Step  uint32 // index + 1, of init's steps InitBase more; 0 before the first and behind the last
 	Errno uint32
 }
 
@@ -62,110 +85,144 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Sethostname: unix.SYS_SETHOSTNAME, plan.Setns: unix.SYS_SETNS, plan.Setpriority: unix.SYS_SETPRIORITY,
 	plan.Setresgid: unix.SYS_SETRESGID, plan.Setresuid: unix.SYS_SETRESUID, plan.Setsid: unix.SYS_SETSID, plan.SocketCall: unix.SYS_SOCKET,
 	plan.Symlinkat: unix.SYS_SYMLINKAT, plan.Umask: unix.SYS_UMASK, plan.Umount2: unix.SYS_UMOUNT2, plan.Unshare: unix.SYS_UNSHARE,
-	plan.Write: unix.SYS_WRITE, plan.Fchmod: unix.SYS_FCHMOD,
+	plan.Write: unix.SYS_WRITE, plan.Fchmod: unix.SYS_FCHMOD, plan.Recvmsg: unix.SYS_RECVMSG,
 }
 
-// Link makes an image of p. files gives the descriptor of each of p.Files.
+// Link makes an image of a whole plan. files gives the descriptor of each of p.Files.
 func Link(p *plan.Plan, files map[string]int) (*Image, error) {
-	steps := len(p.Steps) + len(p.Init)
-	im := &Image{clone: p.Clone, ops: make([]op, steps), fork: -1, init: len(p.Steps)}
-	size := 0
-	for _, list := range [2][]plan.Step{p.Steps, p.Init} {
-		for i := range list {
-			size += need(&list[i])
-		}
+	im, err := New(p.Clone)
+	if err == nil {
+		err = im.AddInit(p.Init, files)
 	}
-	im.memory = make([]byte, 0, size)
-	for i := range im.ops {
-		s := &p.Steps
-		j := i
-		if i >= im.init {
-			s, j = &p.Init, i-im.init
-		}
-		if err := im.link(i, &(*s)[j], files); err != nil {
-			return nil, fmt.Errorf("step %d: %w", i, err)
-		}
+	if err == nil {
+		err = im.Add(p.Steps, files)
 	}
-	page, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(Page{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
 	if err != nil {
-		return nil, fmt.Errorf("mmap of the page shared with the child: %w", err)
+		im.Release()
+		return nil, err
 	}
-	im.page = (*Page)(unsafe.Pointer(&page[0]))
 	return im, nil
 }
 
-// need is an upper bound of the memory that a step's arguments take.
-func need(s *plan.Step) int {
-	n := 0
-	for i := range s.Args[:s.N] {
-		a := &s.Args[i]
-		switch a.Kind {
-		case plan.Strings:
-			n += (countStrings(a.Data)+1)*8 + len(a.Data) + 8
-		case plan.Out:
-			n += int(a.Int) + 8
-		case plan.Fprog, plan.PathBeneath:
-			n += 16 + 8 + len(a.Data) + 8
-		default:
-			if a.Kind.IsPointer() {
-				n += len(a.Data) + 1 + 8
-			}
-		}
+// New makes an image without any step, whose child is cloned with the given CLONE_* flags.
+func New(clone uint64) (*Image, error) {
+	memory, err := unix.Mmap(-1, 0, imageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, fmt.Errorf("mmap of the memory shared with the child: %w", err)
 	}
-	return n
+	start := addr(memory)
+	return &Image{
+		clone:  clone,
+		memory: memory,
+		page:   (*Page)(unsafe.Pointer(&memory[0])),
+		init:   area{start + initStart, start + opsStart},
+		ops:    area{start + opsStart, start + dataStart},
+		data:   area{start + dataStart, start + imageSize},
+		fail:   [2]int{-1, -1},
+	}, nil
 }
 
-func (im *Image) link(i int, s *plan.Step, files map[string]int) error {
-	o := &im.ops[i]
-	o.nr, o.to, o.or = numbers[s.Call], s.To, syscall.Errno(s.Or)
+// Add links steps behind those that the child, or the task, has.
+func (im *Image) Add(steps []plan.Step, files map[string]int) error {
+	return im.link(&im.ops, im.opsAt(opsStart), &im.fail[0], steps, files)
+}
+
+// AddInit links steps behind those that init has. It must have them all before it is started.
+func (im *Image) AddInit(steps []plan.Step, files map[string]int) error {
+	return im.link(&im.init, im.opsAt(initStart), &im.fail[1], steps, files)
+}
+
+func (im *Image) opsAt(offset uintptr) uintptr { return addr(im.memory) + offset }
+
+// link fills an area. One operation's room is left behind the last, whose zero is the end.
+func (im *Image) link(to *area, start uintptr, fail *int, steps []plan.Step, files map[string]int) error {
+	const size = unsafe.Sizeof(op{})
+	for i := range steps {
+		if to.end-to.next < 2*size {
+			return errTooLarge
+		}
+		o := (*op)(im.pointer(to.next))
+		n := int((to.next - start) / size)
+		if err := im.linkStep(o, &steps[i], files); err != nil {
+			return fmt.Errorf("step %d: %s: %w", n, steps[i].Call, err)
+		}
+		if n == *fail {
+			o.nr, o.or, o.kind = ^uintptr(0), 0, opCall
+		}
+		to.next += size
+	}
+	return nil
+}
+
+var errTooLarge = errors.New("the plan is too large")
+
+// pointer makes a pointer of an address in the image's memory.
+func (im *Image) pointer(p uintptr) unsafe.Pointer {
+	return unsafe.Add(unsafe.Pointer(&im.memory[0]), p-addr(im.memory))
+}
+
+func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
+	*o = op{nr: numbers[s.Call], to: s.To, or: uint16(s.Or), kind: opCall}
 	if s.Call == plan.Fork {
-		o.nr, im.fork = unix.SYS_CLONE, i
+		o.nr, o.kind = unix.SYS_CLONE, opFork
 		o.args[0] = uintptr(s.Args[0].Int) | uintptr(unix.SIGCHLD)
 		return nil
 	}
 	for j := range s.Args[:s.N] {
-		a := &s.Args[j]
-		switch a.Kind {
-		case plan.Register:
-			o.regs[j] = a.Reg
-		case plan.AtFDCWD:
-			o.args[j] = ^uintptr(99) // -100
-		case plan.FD:
-			fd, ok := files[a.Data]
-			if !ok {
-				return fmt.Errorf("%s: file %q was not opened", s.Call, a.Data)
-			}
-			o.args[j] = uintptr(fd)
-		case plan.PathBeneath:
-			fd, ok := files[a.Data]
-			if !ok {
-				return fmt.Errorf("%s: file %q was not opened", s.Call, a.Data)
-			}
-			b := im.alloc(12)
-			*(*uint64)(unsafe.Pointer(&b[0])) = a.Int
-			*(*int32)(unsafe.Pointer(&b[8])) = int32(fd)
-			o.args[j] = addr(b)
-		case plan.Null:
-		case plan.Argv:
-			o.args[j] = uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))
-		case plan.ArgvLen:
-			o.args[j] = argvLen()
-		case plan.Out:
-			o.args[j] = addr(im.alloc(int(a.Int)))
-		case plan.Strings:
-			o.args[j] = im.strings(a.Data)
-		case plan.Fprog:
-			o.args[j] = im.fprog(a.Data)
-		default:
-			o.args[j] = uintptr(a.Int)
-			if a.Kind.IsPointer() {
-				b := im.alloc(len(a.Data) + 1)
-				copy(b, a.Data)
-				o.args[j] = addr(b)
-			}
+		if err := im.argument(o, j, &s.Args[j], files); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err error) {
+	var b []byte
+	switch a.Kind {
+	case plan.Register:
+		o.regs[j] = a.Reg
+	case plan.AtFDCWD:
+		o.args[j] = ^uintptr(99) // -100
+	case plan.FD:
+		fd, ok := files[a.Data]
+		if !ok {
+			return fmt.Errorf("file %q was not opened", a.Data)
+		}
+		o.args[j] = uintptr(fd)
+	case plan.PathBeneath:
+		fd, ok := files[a.Data]
+		if !ok {
+			return fmt.Errorf("file %q was not opened", a.Data)
+		}
+		if b, err = im.alloc(12); err == nil {
+			*(*uint64)(unsafe.Pointer(&b[0])) = a.Int
+			*(*int32)(unsafe.Pointer(&b[8])) = int32(fd)
+		}
+	case plan.Null:
+	case plan.Argv:
+		o.args[j] = uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))
+	case plan.ArgvLen:
+		o.args[j] = argvLen()
+	case plan.Out:
+		b, err = im.alloc(int(a.Int))
+	case plan.Rights:
+		b, err = im.rights(o)
+	case plan.Strings:
+		b, err = im.strings(a.Data)
+	case plan.Fprog:
+		b, err = im.fprog(a.Data)
+	default:
+		o.args[j] = uintptr(a.Int)
+		if a.Kind.IsPointer() {
+			if b, err = im.alloc(len(a.Data) + 1); err == nil {
+				copy(b, a.Data)
+			}
+		}
+	}
+	if b != nil {
+		o.args[j] = addr(b)
+	}
+	return err
 }
 
 // argvLen is the length of the arguments: os.Args are strings in the memory that execve(2) filled, one after the other.
@@ -182,11 +239,15 @@ func argvLen() uintptr {
 	return next - start
 }
 
-// alloc takes n zero bytes, aligned to 8, from the image's memory, which never moves.
-func (im *Image) alloc(n int) []byte {
-	start := (len(im.memory) + 7) &^ 7
-	im.memory = im.memory[:start+n]
-	return im.memory[start : start+n]
+// alloc takes n zero bytes, aligned to 8.
+func (im *Image) alloc(n int) ([]byte, error) {
+	size := uintptr(n+7) &^ 7
+	if n < 0 || im.data.end-im.data.next < size {
+		return nil, errTooLarge
+	}
+	b := unsafe.Slice((*byte)(im.pointer(im.data.next)), n)
+	im.data.next += size
+	return b, nil
 }
 
 func addr(b []byte) uintptr { return uintptr(unsafe.Pointer(&b[0])) }
@@ -202,10 +263,15 @@ func countStrings(s string) int {
 }
 
 // strings builds a NULL-terminated array of pointers to the strings of data.
-func (im *Image) strings(data string) uintptr {
-	n := countStrings(data)
-	table := im.alloc((n + 1) * 8)
-	text := im.alloc(len(data) + 1)
+func (im *Image) strings(data string) ([]byte, error) {
+	table, err := im.alloc((countStrings(data) + 1) * 8)
+	if err != nil {
+		return nil, err
+	}
+	text, err := im.alloc(len(data) + 1)
+	if err != nil {
+		return nil, err
+	}
 	copy(text, data)
 	start := 0
 	for i, k := 0, 0; i < len(data); i++ {
@@ -214,31 +280,63 @@ func (im *Image) strings(data string) uintptr {
 			start, k = i+1, k+1
 		}
 	}
-	return addr(table)
+	return table, nil
 }
 
-func (im *Image) fprog(prog string) uintptr {
-	head := im.alloc(16)
-	body := im.alloc(len(prog) + 1)
+func (im *Image) fprog(prog string) ([]byte, error) {
+	head, err := im.alloc(16)
+	if err != nil {
+		return nil, err
+	}
+	body, err := im.alloc(len(prog) + 1)
+	if err != nil {
+		return nil, err
+	}
 	copy(body, prog)
 	*(*uint16)(unsafe.Pointer(&head[0])) = uint16(len(prog) / 8)
 	*(*uintptr)(unsafe.Pointer(&head[8])) = addr(body)
-	return addr(head)
+	return head, nil
 }
 
-// Fail makes the operation of step i fail with ENOSYS, for tests of what happens then.
-func (im *Image) Fail(i int) { im.ops[i].nr, im.ops[i].or = ^uintptr(0), 0 }
+// rights is a struct msghdr that takes one byte and one descriptor (unix(7), SCM_RIGHTS), which becomes the result. A
+// message without one leaves -1.
+func (im *Image) rights(o *op) ([]byte, error) {
+	type control struct {
+		unix.Cmsghdr
+		fd int32
+	}
+	b, err := im.alloc(int(unsafe.Sizeof(unix.Msghdr{}) + unsafe.Sizeof(unix.Iovec{}) + unsafe.Sizeof(control{}) + 8))
+	if err != nil {
+		return nil, err
+	}
+	msg := (*unix.Msghdr)(unsafe.Pointer(&b[0]))
+	msg.Iov = (*unix.Iovec)(unsafe.Add(unsafe.Pointer(msg), unsafe.Sizeof(*msg)))
+	c := (*control)(unsafe.Add(unsafe.Pointer(msg.Iov), unsafe.Sizeof(*msg.Iov)))
+	msg.Iov.Base = (*byte)(unsafe.Add(unsafe.Pointer(c), unsafe.Sizeof(*c)))
+	msg.Iov.SetLen(1)
+	msg.SetIovlen(1)
+	msg.Control = (*byte)(unsafe.Pointer(c))
+	msg.SetControllen(int(unsafe.Sizeof(*c)))
+	c.fd = -1
+	o.load = &c.fd
+	return b, nil
+}
+
+// Fail makes step i of those that the child and the task have, or of init's, fail with ENOSYS, for tests of what
+// happens then. It comes before the step is added.
+func (im *Image) Fail(i int) { im.fail[0] = i }
+
+// FailInit is Fail for init's steps.
+func (im *Image) FailInit(i int) { im.fail[1] = i }
 
 // Page is what the child has to say.
 func (im *Image) Page() *Page { return im.page }
 
-// Release gives the shared page back.
+// Release gives the memory back.
 func (im *Image) Release() {
-	if im.page == nil {
+	if im == nil || im.memory == nil {
 		return
 	}
-	b := unsafe.Slice((*byte)(unsafe.Pointer(im.page)), int(unsafe.Sizeof(Page{})))
-	im.page = nil
-	_ = unix.Munmap(b) // of a mapping made above: nothing can be done about an error
-	runtime.KeepAlive(im)
+	_ = unix.Munmap(im.memory) // of a mapping made above: nothing can be done about an error
+	im.memory, im.page = nil, nil
 }

@@ -51,11 +51,11 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		regs  [plan.NumRegs]uintptr
 		a     [6]uintptr
 		r     uintptr
-		o     *op
 		page  = im.page
 		fault = &page.Init
-		i, j  int
-		end   = im.init
+		o     = (*op)(unsafe.Add(unsafe.Pointer(page), opsStart))
+		n     uint32 // of steps, this one included
+		j     int
 	)
 	beforeFork()
 	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0, 0)
@@ -65,23 +65,9 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	}
 	afterForkInChild()
 
-	for i = 0; i < end; i++ {
-		if i == im.fork {
-			o = &im.ops[i]
-			r, _, e = syscall.RawSyscall6(o.nr, o.args[0], 0, 0, 0, 0, 0)
-			if e != 0 {
-				goto failed
-			}
-			if r == 0 {
-				fault = &page.Task
-				continue
-			}
-			pid = r // the task's
-			i, end = im.init-1, len(im.ops)
-			continue
-		}
-		o = &im.ops[i]
-		fault.Step = uint32(i) + 1
+	for o.kind != opEnd {
+		n++
+		fault.Step = n
 		for j = 0; j < 6; j++ {
 			a[j] = o.args[j]
 			if o.regs[j] != 0 {
@@ -89,10 +75,22 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 			}
 		}
 		r, _, e = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
-		if e != 0 && e != o.or {
+		if e != 0 && uint16(e) != o.or {
 			goto failed
 		}
+		if o.kind == opFork && r == 0 {
+			fault = &page.Task
+		} else if o.kind == opFork {
+			pid = r // the task's
+			o = (*op)(unsafe.Add(unsafe.Pointer(page), initStart))
+			n = InitBase
+			continue
+		}
+		if o.load != nil {
+			r = uintptr(*o.load)
+		}
 		regs[o.to] = r
+		o = (*op)(unsafe.Add(unsafe.Pointer(o), unsafe.Sizeof(*o)))
 	}
 	fault.Step = 0
 	for pid != 0 { // init: reap until the task is gone; what is left dies with us
@@ -111,7 +109,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
 	}
 failed:
-	fault.Step = uint32(i) + 1
+	fault.Step = n
 	fault.Errno = uint32(e)
 	syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 125, 0, 0, 0, 0, 0)
 	page = nil // the filter forbids even that: end by a fault, whose handler is the default one
