@@ -14,23 +14,22 @@ type compilation struct {
 	host    *Host
 	cmd     *Cmd
 
-	plan      plan.Plan
-	arch      filter.Arch
-	ids       identity
-	tree      tree
-	joins     []join                   // namespaces that the launcher's thread enters before it clones
-	sources   []source                 // detached mounts that the launcher makes, because the child may not
-	handOver  func(*compilation) error // gives the launcher what is compiled so far; nil where nothing is run
-	program   program
-	workdir   string
-	ownNet    bool // the network namespace is new
-	joinedNet bool
-	keep      uint64 // capabilities of the task
-	ambient   uint64
-	rootFD    plan.Arg // the new root
-	scratch   scratch
-	hidden    int // matches of hide rules
-	land      landlock
+	plan     plan.Plan
+	arch     filter.Arch
+	ids      identity
+	tree     tree
+	joins    []join                   // namespaces that the launcher's thread enters before it clones
+	sources  []source                 // detached mounts that the launcher makes, because the child may not
+	handOver func(*compilation) error // gives the launcher what is compiled so far; nil where nothing is run
+	program  program
+	workdir  string
+	ownNet   bool   // the network namespace is new
+	keep     uint64 // capabilities of the task
+	ambient  uint64
+	rootFD   plan.Arg // the new root
+	scratch  scratch
+	hidden   int // matches of hide rules
+	land     landlock
 
 	missing []Missing
 	added   []Added
@@ -58,11 +57,14 @@ var order = [...]func(*compilation) error{
 	// The parent-death signal after identity, because a change of credentials clears it (prctl(2)).
 	(*compilation).tieToLauncher,
 	(*compilation).keyring,
+	// The network namespace before the fork, because the launcher has the rest of the plan to compile meanwhile; and while
+	// the child has the capabilities that it takes.
+	(*compilation).network,
 	// The bounding set while CAP_SETPCAP is still there; before the fork, so that init has none either.
 	(*compilation).boundingSet,
 	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).
 	(*compilation).noNewPrivs,
-	// The fork before the mounts: init makes the network namespace, a third of a launch, while the task mounts.
+	// The fork before the mounts: init confines itself while the task mounts.
 	(*compilation).fork,
 	// From here on it is the task, and init has all its steps.
 	(*compilation).taskBegins,
@@ -81,10 +83,6 @@ var order = [...]func(*compilation) error{
 	// What follows until the barrier goes on while the launcher reads the mounts back.
 	(*compilation).landlockRules,
 	(*compilation).hostname,
-	(*compilation).joinNetwork,
-	// The barrier before anything that the launcher could not look through: it has read the mounts back by then, reads
-	// the namespaces, and can still refuse; and init is confined before the program can see it.
-	(*compilation).barrier,
 	(*compilation).session,
 	(*compilation).changeDir,
 	(*compilation).capabilities,
@@ -93,6 +91,10 @@ var order = [...]func(*compilation) error{
 	(*compilation).descriptors,
 	// rlimits behind the last descriptor that is opened: the launcher may hold more than the task is allowed.
 	(*compilation).rlimits,
+	// The barrier behind everything that does not need it, because the launcher reads the mounts back meanwhile: it can
+	// still refuse, and init is confined before the program can see it. It takes three calls that the filter need not
+	// allow.
+	(*compilation).barrier,
 	// seccomp last: execve is the only call made under the filter.
 	(*compilation).seccomp,
 	(*compilation).exec,
@@ -147,13 +149,11 @@ const (
 
 // The files that every plan has.
 const (
-	fileZero     = "zero"      // /dev/zero
-	fileLauncher = "launcher"  // the launcher's end of the socket pair; the child's copy is the first thing to go
-	fileSync     = "sync"      // the child's end of a socket pair with the launcher
-	fileGate     = "gate"      // an eventfd that lets init begin to reap
-	fileNet      = "net"       // a number where init puts the network namespace that it makes
-	fileNetReady = "net-ready" // an eventfd that says so
-	fileBeneath  = "beneath"   // a number where descriptors are put that a Landlock rule names
+	fileZero     = "zero"     // /dev/zero
+	fileLauncher = "launcher" // the launcher's end of the socket pair; the child's copy is the first thing to go
+	fileSync     = "sync"     // the child's end of a socket pair with the launcher
+	fileGate     = "gate"     // an eventfd that lets init begin to reap
+	fileBeneath  = "beneath"  // a number where descriptors are put that a Landlock rule names
 )
 
 func (c *compilation) do(from plan.From, steps ...plan.Step) {
@@ -202,7 +202,6 @@ func (c *compilation) keyring() error {
 // filter for the calls of its loop. Its root is the task's: pivot_root(2) changes it for every process that has the
 // old one.
 func (c *compilation) fork() error {
-	c.initNetwork()
 	c.do(own("init"), plan.ForkStep())
 	c.doInit(own("init"),
 		plan.UnshareStep(unix.CLONE_FILES),

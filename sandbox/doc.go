@@ -20,9 +20,8 @@
 //
 //	launcher  the calling process, outside. It compiles, opens, clones, maps ids where that takes rights over the
 //	          parent's user namespace, reads back what the kernel says, lets the task go, waits, and reports.
-//	child     the clone, until it forks: ids, the parent-death signal, capabilities that nobody inside may have.
-//	init      the child behind the fork, pid 1 inside: makes the network namespace meanwhile, gives up everything,
-//	          and reaps until the task is gone. With it dies whatever the task has left behind.
+//	child     the clone, until it forks: ids, the network, the parent-death signal, capabilities that nobody inside may have.
+//	init      the child behind the fork, pid 1 inside: gives up everything, and reaps until the task is gone. With it dies whatever the task has left behind.
 //	task      the fork: mounts, enters the root, confines itself, and becomes the program by execve.
 //
 // init has one thread, no capability, one descriptor, a filter for the few calls of its loop, and is not dumpable. The
@@ -39,7 +38,7 @@
 //	P  child      are you there?                               no answer; the send fails where the launcher is gone
 //	R  task       the root is entered                          launcher: reads the mount table back
 //	I  init       I am confined
-//	T  task       I wait                                       launcher: reads the network namespace back, answers behind I and T
+//	T  task       I wait                                       launcher: answers behind I and T
 //
 // execve closes the task's end, which is how the launcher learns that the program runs. A step that fails is written
 // to the shared memory, not sent: even a filter that allows nothing cannot silence it. Behind execve init waits at an
@@ -55,14 +54,14 @@
 //     may have died before it was set.
 //   - The bounding set while CAP_SETPCAP is there and before the fork, no_new_privs before Landlock and seccomp, which
 //     an unprivileged process may not use without.
-//   - The fork before the mounts: a network namespace takes a third of a launch, and init makes it while the task mounts.
+//   - The network namespace, a quarter of a launch, before the fork: the launcher compiles the mounts meanwhile.
 //   - The mounts in the profile's order, hide rules behind every one of them, the program's own file behind both, then
 //     what is the launcher's own becomes read-only.
 //   - Nothing is mounted once the root is entered: from "R" on the launcher reads the mount table back, and the task
-//     makes Landlock's rules and joins its network meanwhile.
+//     makes Landlock's rules meanwhile.
 //   - Landlock is enforced behind the last mount, since it forbids mounting.
-//   - The barrier (T) while the launcher can still look into the task, and before anything of the program's runs.
 //   - rlimits behind the last descriptor that is opened: the launcher may hold more than the task is allowed.
+//   - The barrier (T) behind all that, and before the filter: the launcher has read the mounts back by then, or refuses.
 //   - seccomp last. execve is the only call under the filter, so that a profile describes the program and not us.
 //
 // # Paths

@@ -162,9 +162,6 @@ func (c *compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 		return &UnsupportedError{Layer: policy.LayerMount, Why: "sysfs shows devices of the network namespace and needs one of the sandbox's own",
 			From: m.Pos.Short(), Remedy: "network: none, or bind /sys read-only"}
 	}
-	if err := c.joinNetwork(); err != nil { // sysfs is of the network namespace that its mounter is in
-		return err
-	}
 	c.do(from, plan.FsopenStep("sysfs").Into(plan.FS))
 	c.fsmount(from, plan.Proc, attrRO|attrBase|attrNoExec)
 	c.attach(from, plan.R(plan.Proc), target, true)

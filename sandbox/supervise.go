@@ -149,16 +149,6 @@ func (p *process) open() error {
 		return &Error{Op: "/dev/zero", Err: err}
 	}
 	p.files.add(fileZero, zero)
-	if p.comp.ownNet {
-		ready, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-		if err != nil {
-			return &Error{Op: "eventfd", Err: err}
-		}
-		p.files.add(fileNetReady, ready)
-		if err := p.files.dup(fileNet, p.gate); err != nil {
-			return err
-		}
-	}
 	if err := p.openResources(); err != nil {
 		return err
 	}

@@ -33,7 +33,6 @@ func (p *process) converse() error {
 			init = true
 		case msgTask:
 			task = true
-			err = p.checkNetwork()
 		}
 		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
 			err = p.send(nil)

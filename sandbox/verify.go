@@ -33,34 +33,26 @@ func (p *process) enforced(layer policy.Layer, found, where string) {
 	p.report.Enforced = append(p.report.Enforced, Enforced{layer, found, where})
 }
 
-// checkNamespaces compares the task's namespaces with the launcher's, or with those that it was to join. The network
-// namespace that init makes meanwhile is left for later.
+// checkNamespaces compares the task's namespaces with the launcher's, or with those that it was to join.
 func (p *process) checkNamespaces() error {
 	dir := "/proc/" + itoa(p.task)
 	for i := range nsKinds {
 		k := &nsKinds[i]
 		ns := p.comp.nsMode(k)
-		if ns.Mode == policy.NSHost || k.flag == unix.CLONE_NEWNET && p.comp.ownNet {
+		if ns.Mode == policy.NSHost {
 			continue
 		}
 		if err := p.checkNamespace(dir, k.name, ns, k.layer); err != nil {
 			return err
 		}
 	}
+	if p.comp.ownNet {
+		p.netstat, _ = unix.Open(dir+"/net/snmp", unix.O_RDONLY|unix.O_CLOEXEC, 0) // -1: no hint about the network
+	}
 	if p.comp.profile.Namespaces.Time.New {
 		return p.checkNamespace(dir, "time", policy.Namespace{}, policy.LayerTime)
 	}
 	return nil
-}
-
-// checkNetwork is checkNamespaces for the network namespace that the task has joined by now.
-func (p *process) checkNetwork() error {
-	if !p.comp.ownNet {
-		return nil
-	}
-	dir := "/proc/" + itoa(p.task)
-	p.netstat, _ = unix.Open(dir+"/net/snmp", unix.O_RDONLY|unix.O_CLOEXEC, 0) // -1: no hint about the network
-	return p.checkNamespace(dir, "net", policy.Namespace{}, policy.LayerNet)
 }
 
 func (p *process) checkNamespace(dir, name string, ns policy.Namespace, layer policy.Layer) error {
