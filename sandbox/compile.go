@@ -206,6 +206,8 @@ func (c *compilation) fork() error {
 	c.doInit(own("init"),
 		plan.UnshareStep(unix.CLONE_FILES),
 		plan.WipeArgs(plan.F(fileZero)), // or /proc/1/cmdline shows paths of the host
+		plan.ForgetHeap(false),          // or it keeps what the launcher has there
+		plan.ForgetHeap(true),
 		plan.Dup(plan.F(fileGate), plan.Number(0), 0),
 		plan.Dup(plan.F(fileSync), plan.Number(1), 0),
 		plan.CloseFrom(2, 0),

@@ -24,7 +24,8 @@
 //	init      the child behind the fork, pid 1 inside: gives up everything, and reaps until the task is gone. With it dies whatever the task has left behind.
 //	task      the fork: mounts, enters the root, confines itself, and becomes the program by execve.
 //
-// init has one thread, no capability, one descriptor, a filter for the few calls of its loop, and is not dumpable. The
+// init has one thread, no capability, one descriptor, a filter for the few calls of its loop, nothing of the launcher's
+// heap, and is not dumpable. The
 // task can neither look into it nor kill it.
 //
 // # The talk

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -228,6 +229,41 @@ func checkInit(t *testing.T, before []string) {
 			t.Errorf("init holds %s: %s", fd.Name(), to)
 		}
 	}
+	if remembers(t, init, marker) {
+		t.Error("init holds a copy of the launcher's heap")
+	}
+	if !remembers(t, "self", marker) {
+		t.Error("the search finds nothing")
+	}
+}
+
+// marker is on the heap of this process.
+var marker = []byte(strings.Join([]string{"a secret", "of the", "launcher's"}, " "))
+
+// remembers looks for text in the writable memory of a process.
+func remembers(t *testing.T, pid string, text []byte) bool {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/" + pid + "/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem, err := os.Open("/proc/" + pid + "/mem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	const most = 8 << 20 // what is beyond was never used
+	for line := range strings.Lines(string(maps)) {
+		var start, end int64
+		if n, _ := fmt.Sscanf(line, "%x-%x rw", &start, &end); n != 2 {
+			continue
+		}
+		buf := make([]byte, min(end-start, most))
+		if n, _ := mem.ReadAt(buf, start); bytes.Contains(buf[:n], text) {
+			return true
+		}
+	}
+	return false
 }
 
 // TestReportIsRead compares the report's findings with what the task itself reads.

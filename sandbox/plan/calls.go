@@ -54,6 +54,7 @@ const (
 	Write
 	Fchmod
 	Recvmsg
+	Madvise
 	NumCalls
 )
 
@@ -67,7 +68,7 @@ var callNames = [NumCalls]string{
 	Setdomainname: "setdomainname", Setgroups: "setgroups", Sethostname: "sethostname", Setns: "setns", Setpriority: "setpriority",
 	Setresgid: "setresgid", Setresuid: "setresuid", Setsid: "setsid", SocketCall: "socket", Symlinkat: "symlinkat", Umask: "umask",
 	Umount2: "umount2", Unshare: "unshare", Write: "write", Fchmod: "fchmod",
-	Recvmsg: "recvmsg",
+	Recvmsg: "recvmsg", Madvise: "madvise",
 }
 
 func (c Call) String() string { return callNames[c] }
@@ -154,6 +155,16 @@ func ReadStep(fd Arg, n uint64) Step { return step(Read, fd, num(Out, n), num(In
 
 // WipeArgs reads zeros over the copy of the launcher's arguments.
 func WipeArgs(zero Arg) Step { return step(Read, zero, Arg{Kind: Argv}, Arg{Kind: ArgvLen}) }
+
+// ForgetHeap is madvise(2), MADV_DONTNEED on the copy of the launcher's heap that lies below the stack; above is the
+// rest. There may be none.
+func ForgetHeap(above bool) Step {
+	where := HeapBelow
+	if above {
+		where = HeapAbove
+	}
+	return step(Madvise, Arg{Kind: where}, Arg{Kind: HeapLen}, num(Advice, 4))
+}
 
 // MkdirStep is mkdirat(2).
 func MkdirStep(dir Arg, p string, mode uint64) Step {

@@ -96,6 +96,7 @@ const (
 	SecureBits
 	AmbientOp
 	Who
+	Advice
 
 	firstPointer
 	Path        // a NUL is added
@@ -118,6 +119,9 @@ const (
 	FD          // the descriptor of the file Data, opened by the launcher
 	Fprog       // struct sock_fprog whose filter is Data
 	Strings     // char *const[]: Data holds them, each ended by a NUL
+	HeapBelow   // where the launcher's heap begins, in the part that the child's stack is in
+	HeapAbove   // where it goes on behind the stack
+	HeapLen     // how long it is below, or behind
 	Rights      // struct msghdr with room for one descriptor
 	PathBeneath // struct landlock_path_beneath_attr: Int is allowed_access, Data names the file that is parent_fd
 )

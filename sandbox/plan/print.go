@@ -42,6 +42,12 @@ func (a Arg) append(b []byte) []byte {
 		return append(append(append(b, '{'), a.Data...), '}')
 	case Argv:
 		return append(b, "argv"...)
+	case HeapBelow:
+		return append(b, "heap below the stack"...)
+	case HeapAbove:
+		return append(b, "heap above the stack"...)
+	case HeapLen:
+		return append(b, "its length"...)
 	case ArgvLen:
 		return append(b, "sizeof(argv)"...)
 	case Out:

@@ -23,9 +23,20 @@ type op struct {
 }
 
 const (
-	opEnd  = iota // of what is linked: memory that nobody has written
-	opCall        // a system call
-	opFork        // clone(2): the new process goes on, the caller turns to init's operations
+	opEnd   = iota // of what is linked: memory that nobody has written
+	opCall         // a system call
+	opFork         // clone(2): the new process goes on, the caller turns to init's operations
+	opBelow        // a call on the launcher's heap below the stack
+	opAbove        // a call on the launcher's heap above the stack
+)
+
+// The heap lies in arenas of this size, aligned to it (runtime, heapArenaBytes on 64-bit Linux). Of the one that the
+// stack is in, a window around the stack pointer is kept: run's frame and those below it are small. Where it
+// reaches over an end, the length is negative and the call fails.
+const (
+	arenaSize  = 64 << 20
+	windowSize = 128 << 10
+	pageSize   = 64 << 10 // the largest that an architecture has
 )
 
 // Image is a plan ready to run, in memory that the child shares: what is added behind Start the child can run too, once
@@ -86,6 +97,7 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Setresgid: unix.SYS_SETRESGID, plan.Setresuid: unix.SYS_SETRESUID, plan.Setsid: unix.SYS_SETSID, plan.SocketCall: unix.SYS_SOCKET,
 	plan.Symlinkat: unix.SYS_SYMLINKAT, plan.Umask: unix.SYS_UMASK, plan.Umount2: unix.SYS_UMOUNT2, plan.Unshare: unix.SYS_UNSHARE,
 	plan.Write: unix.SYS_WRITE, plan.Fchmod: unix.SYS_FCHMOD, plan.Recvmsg: unix.SYS_RECVMSG,
+	plan.Madvise: unix.SYS_MADVISE,
 }
 
 // Link makes an image of a whole plan. files gives the descriptor of each of p.Files.
@@ -168,6 +180,12 @@ func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
 		o.args[0] = uintptr(s.Args[0].Int) | uintptr(unix.SIGCHLD)
 		return nil
 	}
+	switch s.Args[0].Kind {
+	case plan.HeapBelow:
+		o.kind = opBelow
+	case plan.HeapAbove:
+		o.kind = opAbove
+	}
 	for j := range s.Args[:s.N] {
 		if err := im.argument(o, j, &s.Args[j], files); err != nil {
 			return err
@@ -198,7 +216,7 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 			*(*uint64)(unsafe.Pointer(&b[0])) = a.Int
 			*(*int32)(unsafe.Pointer(&b[8])) = int32(fd)
 		}
-	case plan.Null:
+	case plan.Null, plan.HeapBelow, plan.HeapAbove, plan.HeapLen:
 	case plan.Argv:
 		o.args[j] = uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))
 	case plan.ArgvLen:

@@ -51,6 +51,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		regs  [plan.NumRegs]uintptr
 		a     [6]uintptr
 		r     uintptr
+		keep  uintptr
 		page  = im.page
 		fault = &page.Init
 		o     = (*op)(unsafe.Add(unsafe.Pointer(page), opsStart))
@@ -72,6 +73,14 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 			a[j] = o.args[j]
 			if o.regs[j] != 0 {
 				a[j] = regs[o.regs[j]]
+			}
+		}
+		if o.kind == opBelow || o.kind == opAbove {
+			keep = (uintptr(unsafe.Pointer(&a)) - windowSize/2) &^ (pageSize - 1)
+			a[0] = uintptr(unsafe.Pointer(&a)) &^ (arenaSize - 1)
+			a[1] = keep - a[0]
+			if o.kind == opAbove {
+				a[0], a[1] = keep+windowSize, a[0]+arenaSize-keep-windowSize
 			}
 		}
 		r, _, e = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
