@@ -165,10 +165,10 @@ func (c *compiler) leaf(call uint16) label {
 		return c.actionLabel(c.denied)
 	case c.ruled.has(call):
 		return c.ruleLeaf(call)
-	case !c.allow.has(call):
-		return c.actionLabel(c.deflt)
 	case c.closed(call):
 		return c.actionLabel(c.denied)
+	case !c.allow.has(call):
+		return c.actionLabel(c.deflt)
 	}
 	return c.actionLabel(Action{Kind: Allow})
 }
@@ -209,16 +209,16 @@ func (c *compiler) resolve(l label) label {
 }
 
 // closed reports whether a multiplexer (socketcall, ipc) must not be allowed: what it is asked to do stands behind a
-// pointer, so it is a way round the rules of the calls whose work it does. It is allowed only where each of them is
-// allowed without conditions (open in runc and crun with Docker's default profile, which rules socket and allows
-// socketcall).
+// pointer, so it is a way round the rules of the calls whose work it does. It is allowed, by name or by default, only
+// where each of them is allowed without conditions (open in runc and crun with Docker's default profile, which rules
+// socket and allows socketcall).
 func (c *compiler) closed(call uint16) bool {
 	if call != multiplexed[0].call && call != multiplexed[len(multiplexed)-1].call { // there are just two
 		return false
 	}
 	for i := range multiplexed {
 		m := &multiplexed[i]
-		if m.call == call && (c.deny.has(m.other) || c.ruled.has(m.other) || !c.allow.has(m.other)) {
+		if m.call == call && (c.deny.has(m.other) || c.ruled.has(m.other) || !c.allow.has(m.other) && !c.deflt.passes()) {
 			c.warnClosed(m)
 			return true
 		}

@@ -46,11 +46,11 @@ func naive(s *Spec, native Arch, d *Data) Action {
 	if !ok {
 		return unknown
 	}
-	switch n := (naiveSpec{s, native, abi, denied}); {
+	switch n := (naiveSpec{s, native, abi, denied, denied != deflt}); {
 	case n.denies(call):
 		return denied
 	case n.bypass(call):
-		if n.ruled(call) != "" || n.allows(call) {
+		if n.ruled(call) != "" || n.allows(call) || n.open {
 			return denied
 		}
 		return deflt
@@ -66,6 +66,7 @@ type naiveSpec struct {
 	*Spec
 	native, abi Arch
 	denied      Action
+	open        bool // what is not named passes
 }
 
 func (n naiveSpec) names(items []Item, call string) bool {
@@ -113,7 +114,7 @@ func (n naiveSpec) ruled(call string) string {
 // bypass reports whether call does the work of another that is not freely allowed.
 func (n naiveSpec) bypass(call string) bool {
 	for _, m := range multiplexed {
-		if other := callNames[m.other]; callNames[m.call] == call && (n.denies(other) || n.ruled(other) != "" || !n.allows(other)) {
+		if other := callNames[m.other]; callNames[m.call] == call && (n.denies(other) || n.ruled(other) != "" || !n.allows(other) && !n.open) {
 			return true
 		}
 	}
