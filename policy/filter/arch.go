@@ -63,8 +63,8 @@ func (a Arch) Audit() uint32 {
 	return 0
 }
 
-// hosts reports whether a kernel for a may run calls of foreign.
-func (a Arch) hosts(foreign Arch) bool {
+// Hosts reports whether a kernel for a may run calls of foreign.
+func (a Arch) Hosts(foreign Arch) bool {
 	switch a {
 	case AMD64:
 		return foreign == I386 || foreign == X32

@@ -22,7 +22,7 @@ func holdDecisions(t *testing.T, g gen, s *Spec, native Arch, rounds int) {
 		}
 		for _, abi := range append([]Arch{native}, s.Foreign...) {
 			nr, ok := Number(abi, d.Call)
-			if !ok || abi != native && !native.hosts(abi) {
+			if !ok || abi != native && !native.Hosts(abi) {
 				continue
 			}
 			if abi == X32 {

@@ -39,7 +39,7 @@ func (g gen) spec(native Arch) Spec {
 		s.Deny = append(s.Deny, g.item())
 	}
 	for _, a := range []Arch{I386, ARM, X32} {
-		if native.hosts(a) && g.IntN(2) == 0 {
+		if native.Hosts(a) && g.IntN(2) == 0 {
 			s.Foreign = append(s.Foreign, a)
 		}
 	}

@@ -52,7 +52,7 @@ func (c *compiler) foreign() {
 	for _, a := range c.spec.Foreign {
 		switch {
 		case a == c.arch:
-		case !c.arch.hosts(a):
+		case !c.arch.Hosts(a):
 			c.errs = append(c.errs, &Error{Msg: c.arch.String() + " kernels run no " + a.String() + " calls"})
 		case a == X32:
 			c.x32 = true

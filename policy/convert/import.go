@@ -1,0 +1,389 @@
+package convert
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+)
+
+// ImportOptions say how the result is written.
+type ImportOptions struct {
+	Name  string // the profile's name; "" makes one of the file's
+	Bare  bool   // only the syscalls section: for a profile that is merged over others
+	Names bool   // every call by its name, none folded into a group
+}
+
+// Import makes a profile of a seccomp profile in JSON. It decides every call as the filter does that runc makes of the
+// file by libseccomp, but for what the notes say; an unconditional rule beats conditions, the first of several holds,
+// conditions with equal arguments in one entry are alternatives. The error is a policy.Errors or a *policy.Error.
+func Import(file string, data []byte, target Target, opts ImportOptions) (*Result, error) {
+	root, err := parseJSON(file, data)
+	if err != nil {
+		return nil, err
+	}
+	d := &decoder{file: file, src: string(data), target: target}
+	var s *seccomp
+	if v, path := d.section(root); v != nil {
+		s = d.seccomp(v, path)
+	}
+	if len(d.errs) > 0 {
+		return nil, d.errs
+	}
+	im := &importer{decoder: d, seccomp: s, abis: target.abis(s.foreign), calls: map[string]*call{}}
+	im.collect()
+	im.arrange()
+	im.compare()
+	text, err := im.write(opts)
+	if err != nil {
+		return nil, err
+	}
+	sortNotes(d.notes)
+	return &Result{Text: text, Notes: d.notes}, nil
+}
+
+// importer turns entries into rules for each call.
+type importer struct {
+	*decoder
+	*seccomp
+	abis  []filter.Arch
+	calls map[string]*call
+	order []*call // as they appear
+
+	allow, deny []*call
+	rules       []rule
+}
+
+// call is all that the file says about a call.
+type call struct {
+	name  string
+	fixed *decided // without conditions
+	from  []int    // the lines of the entries
+	conds []cond
+}
+
+// cond is an action under a condition.
+type cond struct {
+	action decided
+	all    []arg
+	e      *entry
+}
+
+// rule is one item of our syscalls.rules.
+type rule struct {
+	call, expr, other string
+	from              []int
+	arguments         bool // expr is about arguments
+}
+
+// canonical is the name by which our tables list a call.
+func canonical(name string) string {
+	if name == "sync_file_range2" {
+		return "arm_sync_file_range"
+	}
+	return name
+}
+
+// collect sorts what the entries say by calls.
+func (im *importer) collect() {
+	im.standIn(join("", "defaultAction"), &im.deflt)
+	unknown := map[string]bool{}
+	for _, e := range im.entries {
+		if e.action.Action == im.deflt.Action {
+			im.note(e.path, e.at, names(e), Exact, Same, "it is what the default does")
+			continue
+		}
+		im.standIn(e.path, &e.action)
+		had := len(im.notes)
+		for _, n := range e.names {
+			if !filter.Known(n.text) {
+				if !unknown[n.text] {
+					im.noteUnknown(e, n)
+				}
+				unknown[n.text] = true
+				continue
+			}
+			im.add(canonical(n.text), e)
+		}
+		if len(im.notes) == had {
+			im.note(e.path, e.at, names(e), Exact, Same, "")
+		}
+	}
+}
+
+// standIn notes an action that nobody would carry out.
+func (im *importer) standIn(path string, a *decided) {
+	if a.as != "" {
+		im.note(path, a.at, a.as, Approximated, Tighter, "nobody listens or traces here: "+a.Action.String()+", as the kernel answers then")
+	}
+}
+
+// names is a short form of an entry's.
+func names(e *entry) string {
+	s := e.names[0].text
+	if n := len(e.names); n > 1 {
+		s += " and " + strconv.Itoa(n-1) + " more"
+	}
+	return s
+}
+
+func (im *importer) noteUnknown(e *entry, n *value) {
+	how := "no call of that name is known; it is left out, as runc does"
+	if near := filter.Suggest(n.text); near != "" && !elsewhere(n.text) {
+		how += "; did you mean " + policy.Quote(near) + "?"
+	}
+	passes, open := passes(e.action.Action), passes(im.deflt.Action)
+	switch {
+	case elsewhere(n.text):
+		im.note(e.path, n, n.text, Exact, Same, "a call of an architecture that has no table here")
+	case passes:
+		im.note(e.path, n, n.text, Approximated, Tighter, how)
+	case open:
+		im.note(e.path, n, n.text, Dropped, Wider, how)
+	default:
+		im.note(e.path, n, n.text, Approximated, Same, how)
+	}
+}
+
+// elsewhere says whether a name is of a call that only architectures without a table have.
+func elsewhere(name string) bool {
+	for _, prefix := range []string{"s390_", "ppc_", "mips_", "osf_", "sparc_", "cacheflush_", "spu_", "atomic_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return slices.Contains([]string{"multiplexer", "rtas", "sched_get_affinity", "sched_set_affinity", "subpage_prot", "swapcontext",
+		"switch_endian", "sys_debug_setcontext", "sysmips", "timerfd", "cachectl", "usr26", "usr32", "utrap_install", "getpagesize"}, name)
+}
+
+func passes(a filter.Action) bool { return a.Kind == filter.Allow || a.Kind == filter.Log }
+
+// add records what an entry says about one call.
+func (im *importer) add(name string, e *entry) {
+	c := im.calls[name]
+	if c == nil {
+		c = &call{name: name}
+		im.calls[name] = c
+		im.order = append(im.order, c)
+	}
+	if !slices.Contains(c.from, e.at.line) {
+		c.from = append(c.from, e.at.line)
+	}
+	if len(e.args) == 0 {
+		if c.fixed == nil {
+			a := e.action
+			c.fixed = &a
+			c.from = []int{e.at.line}
+		}
+		return
+	}
+	if c.fixed != nil {
+		return
+	}
+	var seen [6]bool
+	for _, a := range e.args {
+		if seen[a.index] { // a filter of libseccomp compares an argument once in a rule: runc then makes a rule of each
+			for _, a := range e.args {
+				c.conds = append(c.conds, cond{e.action, []arg{a}, e})
+			}
+			return
+		}
+		seen[a.index] = true
+	}
+	c.conds = append(c.conds, cond{e.action, e.args, e})
+}
+
+// arrange puts every call into allow, deny or rules.
+func (im *importer) arrange() {
+	for _, c := range im.order {
+		switch {
+		case c.fixed == nil:
+			im.conditional(c)
+		case c.fixed.Kind == filter.Allow:
+			im.allow = append(im.allow, c)
+		case passes(im.deflt.Action) && c.fixed.Action == (filter.Action{Kind: filter.Errno, Errno: 1}):
+			im.deny = append(im.deny, c)
+		default:
+			im.rules = append(im.rules, rule{call: c.name, expr: c.fixed.Action.String(), from: c.from})
+		}
+	}
+	if old(im.abis) {
+		im.denyExactly()
+		im.own()
+	}
+}
+
+// denyExactly makes rules of the denials that would extend to calls which the file does not refuse as well.
+func (im *importer) denyExactly() {
+	kept := im.deny[:0]
+	for _, c := range im.deny {
+		reach := filter.Extended(filter.Spec{Deny: []filter.Item{{Name: c.name}}})
+		if slices.ContainsFunc(reach, func(n string) bool {
+			return im.calls[n] == nil || im.calls[n].fixed == nil || im.calls[n].fixed.Action != c.fixed.Action
+		}) {
+			im.rules = append(im.rules, rule{call: c.name, expr: c.fixed.Action.String(), from: c.from})
+			continue
+		}
+		kept = append(kept, c)
+	}
+	im.deny = kept
+}
+
+// own gives calls to which a rule would extend a rule of their own: in the file a name means that call alone.
+func (im *importer) own() {
+	spec := filter.Spec{}
+	for _, r := range im.rules {
+		spec.Rules = append(spec.Rules, filter.Rule{Call: r.call, Expr: r.expr})
+	}
+	for _, name := range filter.Extended(spec) {
+		r := rule{call: name, expr: im.deflt.Action.String()}
+		if c := im.calls[name]; c != nil && slices.Contains(im.allow, c) {
+			r.expr, r.from = "allow", c.from
+		} else if c != nil && slices.Contains(im.deny, c) {
+			continue
+		}
+		im.rules = append(im.rules, r)
+	}
+}
+
+// conditional makes the rules of a call that has conditions only. A call is allowed where the conditions of all its rules
+// hold, and else gets the most severe action of those that fail; so each action but allow is the other case of its
+// negated conditions, and the default that of all conditions together.
+func (im *importer) conditional(c *call) {
+	var groups []decided
+	of := map[filter.Action][]cond{}
+	for _, k := range c.conds {
+		if of[k.action.Action] == nil {
+			groups = append(groups, k.action)
+		}
+		of[k.action.Action] = append(of[k.action.Action], k)
+	}
+	slices.SortStableFunc(groups, func(a, b decided) int { return int(b.Kind) - int(a.Kind) })
+	deflt := im.deflt.Action
+	for _, a := range groups {
+		if a.Kind != filter.Allow {
+			im.addRule(c, not(of[a.Action]), a.Action)
+		}
+	}
+	if deflt.Kind != filter.Allow {
+		im.addRule(c, any(c.conds), deflt)
+	}
+	im.noteOverlaps(c)
+	im.noteWidths(c)
+}
+
+func (im *importer) addRule(c *call, expr string, other filter.Action) {
+	r := rule{call: c.name, expr: expr, from: c.from, arguments: true}
+	if other != im.deflt.Action || passes(other) {
+		r.other = other.String()
+	}
+	im.rules = append(im.rules, r)
+}
+
+// noteOverlaps is for conditions with different actions that may hold at once: libseccomp does not say which counts.
+func (im *importer) noteOverlaps(c *call) {
+	for i := range c.conds {
+		for j := range i {
+			a, b := &c.conds[i], &c.conds[j]
+			if a.action.Action != b.action.Action && !disjoint(a.all, b.all) {
+				im.note(a.e.path, a.e.at, c.name, Approximated, Tighter, "where the condition of "+b.e.path+" holds too, the more severe action counts")
+				return
+			}
+		}
+	}
+}
+
+// noteWidths is for comparisons that ABIs with narrower registers see otherwise.
+func (im *importer) noteWidths(c *call) {
+	for _, k := range c.conds {
+		for _, a := range k.all {
+			if old(im.abis) && (a.value>>32 != 0 || a.op == opMasked && a.two>>32 != 0) {
+				im.note(a.path, a.at, c.name, Approximated, Wider, "a register of 32 bits is never equal to a value of more; libseccomp compares the low half of the value")
+				return
+			}
+		}
+	}
+}
+
+// compare asks the filter what became of calls that it does not leave to a profile.
+func (im *importer) compare() {
+	if slices.Contains(im.abis, filter.I386) {
+		im.compareI386()
+	}
+	if !slices.Contains(im.abis, filter.X32) {
+		return
+	}
+	for _, c := range im.order {
+		if c.fixed == nil {
+			im.note("architectures", nil, "SCMP_ARCH_X32", Approximated, Tighter, "arguments are compared in full, as the kernel reads them; libseccomp compares 32 bits of an x32 call's")
+			return
+		}
+	}
+}
+
+func (im *importer) compareI386() {
+	all, err := filter.Decisions(im.spec(), im.target.Arch)
+	if err != nil {
+		return // write reports it
+	}
+	open := passes(im.deflt.Action)
+	for _, name := range []string{"socketcall", "ipc"} {
+		c := im.calls[name]
+		i := slices.IndexFunc(all, func(d filter.Decision) bool { return d.Call == name })
+		if i < 0 || c != nil && c.fixed != nil && !passes(c.fixed.Action) || c == nil && !open || passes(all[i].Cases[0].Action) {
+			continue
+		}
+		var at *value
+		path := "syscalls"
+		if c != nil && len(im.entries) > 0 {
+			path, at = im.entryOf(c)
+		}
+		im.note(path, at, name+" on i386", Approximated, Tighter, "it is denied: its arguments stand behind a pointer, and so it is a way round the decision on a call that it stands for; libseccomp opens it")
+	}
+	for _, name := range []string{"mmap", "select"} {
+		if c := im.calls[name]; c != nil && c.fixed == nil {
+			path, at := im.entryOf(c)
+			im.note(path, at, name+" on i386", Approximated, Tighter, "it is denied: its arguments stand behind a pointer")
+		}
+	}
+}
+
+// entryOf is the first entry that names a call.
+func (im *importer) entryOf(c *call) (path string, at *value) {
+	for _, e := range im.entries {
+		if e.at.line == c.from[0] {
+			return e.path, e.at
+		}
+	}
+	return "syscalls", nil
+}
+
+// unknown is the action for numbers that no table has. runc answers ENOSYS to calls newer than those that a file names,
+// unless its default lets calls pass.
+func (im *importer) unknown() filter.Action {
+	if passes(im.deflt.Action) {
+		return im.deflt.Action
+	}
+	return filter.Action{Kind: filter.Errno, Errno: 38}
+}
+
+// spec is the section as the filter takes it.
+func (im *importer) spec() filter.Spec {
+	s := filter.Spec{Default: im.deflt.Action, Unknown: im.unknown(), Foreign: im.foreign}
+	for _, c := range im.allow {
+		s.Allow = append(s.Allow, filter.Item{Name: c.name})
+	}
+	for _, c := range im.deny {
+		s.Deny = append(s.Deny, filter.Item{Name: c.name})
+	}
+	for _, r := range im.rules {
+		fr := filter.Rule{Call: r.call, Expr: r.expr}
+		if r.other != "" {
+			fr.Else, _ = filter.ParseAction(r.other)
+		}
+		s.Rules = append(s.Rules, fr)
+	}
+	return s
+}

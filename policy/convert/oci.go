@@ -1,0 +1,452 @@
+package convert
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+)
+
+// What a seccomp profile of the OCI family says: the runtime specification's linux.seccomp with what Docker's template
+// and Podman add. All of it is read strictly: a misspelt key would be a rule that is not applied.
+
+// seccomp is one profile.
+type seccomp struct {
+	deflt   decided
+	foreign []filter.Arch // beside the native one, for the target
+	entries []*entry
+}
+
+// decided is an action and the place that says so.
+type decided struct {
+	filter.Action
+	as string // what stands in for it where it is not the action that was asked for: "SCMP_ACT_NOTIFY"
+	at *value
+}
+
+// entry is an item of syscalls.
+type entry struct {
+	path   string
+	at     *value
+	names  []*value
+	action decided
+	args   []arg
+	when   []condition
+}
+
+// arg is a comparison of one argument.
+type arg struct {
+	index      int
+	op         op
+	value, two uint64 // masked: the mask, and what remains under it
+	at         *value
+	path       string
+}
+
+// condition includes or excludes an entry.
+type condition struct {
+	include bool
+	caps    []string // without CAP_; include: all of them kept; exclude: one of them
+	arches  []string // libseccomp's names of native architectures
+	kernel  *Kernel  // at least
+}
+
+// op is an operator of libseccomp, as our language writes it.
+type op string
+
+const opMasked op = "masked"
+
+var ops = []struct {
+	name string
+	op   op
+}{
+	{"SCMP_CMP_NE", "!="}, {"SCMP_CMP_LT", "<"}, {"SCMP_CMP_LE", "<="}, {"SCMP_CMP_EQ", "=="}, {"SCMP_CMP_GE", ">="},
+	{"SCMP_CMP_GT", ">"}, {"SCMP_CMP_MASKED_EQ", opMasked},
+}
+
+var actions = []struct {
+	name string
+	kind filter.Kind
+}{
+	{"SCMP_ACT_ALLOW", filter.Allow}, {"SCMP_ACT_ERRNO", filter.Errno}, {"SCMP_ACT_KILL", filter.KillThread},
+	{"SCMP_ACT_KILL_THREAD", filter.KillThread}, {"SCMP_ACT_KILL_PROCESS", filter.Kill}, {"SCMP_ACT_TRAP", filter.Trap},
+	{"SCMP_ACT_TRACE", filter.Trace}, {"SCMP_ACT_LOG", filter.Log}, {"SCMP_ACT_NOTIFY", filter.Notify},
+}
+
+// architectures are the runtime specification's names; those without a table of ours are NoArch.
+var architectures = []struct {
+	name string
+	arch filter.Arch
+}{
+	{"SCMP_ARCH_X86_64", filter.AMD64}, {"SCMP_ARCH_X86", filter.I386}, {"SCMP_ARCH_X32", filter.X32},
+	{"SCMP_ARCH_AARCH64", filter.ARM64}, {"SCMP_ARCH_ARM", filter.ARM}, {"SCMP_ARCH_RISCV64", filter.RISCV64},
+	{"SCMP_ARCH_MIPS", 0}, {"SCMP_ARCH_MIPS64", 0}, {"SCMP_ARCH_MIPS64N32", 0}, {"SCMP_ARCH_MIPSEL", 0},
+	{"SCMP_ARCH_MIPSEL64", 0}, {"SCMP_ARCH_MIPSEL64N32", 0}, {"SCMP_ARCH_PPC", 0}, {"SCMP_ARCH_PPC64", 0},
+	{"SCMP_ARCH_PPC64LE", 0}, {"SCMP_ARCH_S390", 0}, {"SCMP_ARCH_S390X", 0}, {"SCMP_ARCH_PARISC", 0},
+	{"SCMP_ARCH_PARISC64", 0}, {"SCMP_ARCH_LOONGARCH64", 0}, {"SCMP_ARCH_M68K", 0}, {"SCMP_ARCH_SH", 0}, {"SCMP_ARCH_SHEB", 0},
+}
+
+// nativeNames are the architectures as includes and excludes have them.
+var nativeNames = []string{
+	"amd64", "x86", "x32", "arm64", "arm", "riscv64", "loongarch64", "m68k", "mips", "mips64", "mips64n32", "mipsel", "mipsel64",
+	"mipsel64n32", "mips3l64n32", "parisc", "parisc64", "ppc", "ppc64", "ppc64le", "s390", "s390x", "sh", "sheb",
+}
+
+// flags are those of seccomp(2), and what becomes of each: how is "" for one that changes nothing here.
+var flags = []struct {
+	name, how string
+	effect    Effect
+}{
+	{"SECCOMP_FILTER_FLAG_TSYNC", "", Same}, // the filter is installed by the only thread there is
+	{"SECCOMP_FILTER_FLAG_LOG", "refused calls are not written to the audit log", Same},
+	{"SECCOMP_FILTER_FLAG_SPEC_ALLOW", "the mitigation of speculative store bypass stays on", Tighter},
+	{"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", "it is about SCMP_ACT_NOTIFY, which nobody listens to", Same},
+}
+
+// maxErrors is how many errors of one file are shown.
+const maxErrors = 20
+
+// decoder reads a value tree into a seccomp.
+type decoder struct {
+	file, src string
+	target    Target
+	errs      policy.Errors
+	notes     []Note
+}
+
+func (d *decoder) fail(v *value, path, msg, hint string) {
+	if len(d.errs) < maxErrors {
+		d.errs = append(d.errs, errorAt(d.file, d.src, path, v, msg, hint))
+	}
+}
+
+func (d *decoder) pos(v *value) policy.Pos {
+	if v == nil {
+		return policy.Pos{File: d.file}
+	}
+	return policy.Pos{File: d.file, Line: v.line}
+}
+
+func (d *decoder) note(path string, v *value, rule string, class Class, effect Effect, how string) {
+	d.notes = append(d.notes, Note{At: path, Pos: d.pos(v), Rule: rule, Class: class, Effect: effect, How: how})
+}
+
+// section finds the seccomp section in what may be a whole config.json.
+func (d *decoder) section(root *value) (v *value, path string) {
+	if root.kind != kindObject {
+		d.fail(root, "", "a seccomp profile is an object, not "+root.kind.String(), "")
+		return nil, ""
+	}
+	linux := root.get("linux")
+	if linux == nil && root.get("ociVersion") == nil {
+		return root, ""
+	}
+	if linux != nil && linux.kind == kindObject {
+		if v := linux.get("seccomp"); v != nil {
+			return v, "linux.seccomp"
+		}
+	}
+	d.fail(root, "", "this configuration has no linux.seccomp", "it filters nothing, and so there is nothing to import")
+	return nil, ""
+}
+
+// keys checks that v is an object with no other keys.
+func (d *decoder) keys(v *value, path string, known ...string) bool {
+	if !d.wants(v, path, kindObject) {
+		return false
+	}
+	for _, m := range v.members {
+		if !slices.Contains(known, m.name.text) {
+			d.fail(m.name, path, "unknown key "+policy.Quote(m.name.text), didYouMean(m.name.text, known))
+		}
+	}
+	return true
+}
+
+func (d *decoder) wants(v *value, path string, k kind) bool {
+	if v.kind != k {
+		d.fail(v, path, "want "+k.String()+", not "+v.kind.String(), "")
+	}
+	return v.kind == k
+}
+
+func didYouMean(s string, known []string) string {
+	if near := policy.Suggest(s, known); near != "" {
+		return "did you mean " + policy.Quote(near) + "?"
+	}
+	return ""
+}
+
+// list calls f for each item of a list that may be missing.
+func (d *decoder) list(v *value, path string, k kind, f func(*value, string)) {
+	if v == nil || !d.wants(v, path, kindArray) {
+		return
+	}
+	for i, it := range v.items {
+		if at := index(path, i); d.wants(it, at, k) {
+			f(it, at)
+		}
+	}
+}
+
+// number is a whole number up to most.
+func (d *decoder) number(v *value, path string, most uint64) uint64 {
+	if !d.wants(v, path, kindNumber) {
+		return 0
+	}
+	n, err := strconv.ParseUint(v.text, 10, 64)
+	if err != nil || n > most {
+		text := v.text
+		if len(text) > 40 {
+			text = text[:40] + "…"
+		}
+		d.fail(v, path, "want a whole number from 0 to "+strconv.FormatUint(most, 10)+", not "+text, "")
+		return 0
+	}
+	return n
+}
+
+func (d *decoder) word(v *value, path, what string, known []string) bool {
+	if !d.wants(v, path, kindString) {
+		return false
+	}
+	if slices.Contains(known, v.text) {
+		return true
+	}
+	hint := didYouMean(v.text, known)
+	if hint == "" && len(known) < 10 {
+		hint = "it is one of " + strings.Join(known, ", ")
+	}
+	d.fail(v, path, policy.Quote(v.text)+" is not "+what, hint)
+	return false
+}
+
+// seccomp reads the section.
+func (d *decoder) seccomp(v *value, path string) *seccomp {
+	if !d.keys(v, path, "defaultAction", "defaultErrnoRet", "defaultErrno", "architectures", "archMap", "flags", "listenerPath",
+		"listenerMetadata", "syscalls", "comment", "$schema") {
+		return nil
+	}
+	s := &seccomp{}
+	if a := v.get("defaultAction"); a == nil {
+		d.fail(v, path, "no defaultAction", "without one a runtime filters nothing")
+	} else {
+		s.deflt = d.action(a, join(path, "defaultAction"), v.get("defaultErrnoRet"), v.get("defaultErrno"))
+	}
+	s.foreign = d.arches(v, path)
+	d.list(v.get("flags"), join(path, "flags"), kindString, d.flag)
+	for _, name := range []string{"listenerPath", "listenerMetadata"} {
+		if l := v.get(name); l != nil && d.wants(l, join(path, name), kindString) && l.text != "" {
+			d.note(join(path, name), l, name, Dropped, Tighter, "nobody is asked about a call")
+		}
+	}
+	d.list(v.get("syscalls"), join(path, "syscalls"), kindObject, func(it *value, at string) {
+		if e := d.entry(it, at); e != nil && d.applies(e) {
+			s.entries = append(s.entries, e)
+		}
+	})
+	return s
+}
+
+func (d *decoder) flag(v *value, path string) {
+	for _, f := range flags {
+		if f.name == v.text {
+			class := Exact
+			if f.how != "" {
+				class = Approximated
+			}
+			d.note(path, v, f.name, class, f.effect, f.how)
+			return
+		}
+	}
+	known := make([]string, len(flags))
+	for i, f := range flags {
+		known[i] = f.name
+	}
+	d.word(v, path, "a flag of seccomp(2)", known)
+}
+
+// action reads an action with the error number that may go with it; ret is a number, name is Podman's.
+func (d *decoder) action(v *value, path string, ret, name *value) decided {
+	known := make([]string, len(actions))
+	for i, a := range actions {
+		known[i] = a.name
+	}
+	out := decided{at: v}
+	if !d.word(v, path, "an action", known) {
+		return out
+	}
+	out.Kind = actions[slices.Index(known, v.text)].kind
+	takes := out.Kind == filter.Errno || out.Kind == filter.Trace
+	if takes {
+		out.Errno = 1
+	}
+	for _, n := range []*value{ret, name} {
+		if n != nil && !takes {
+			d.fail(n, path, v.text+" has no error number", "SCMP_ACT_ERRNO and SCMP_ACT_TRACE have")
+			return out
+		}
+	}
+	if ret != nil {
+		out.Errno = uint16(d.number(ret, path+": error number", 4095))
+	}
+	if name != nil && name.text != "" {
+		a, err := filter.ParseAction("errno(" + name.text + ")")
+		if err != nil || name.kind != kindString {
+			d.fail(name, path, policy.Quote(name.text)+" is not the name of an error", "such as \"EPERM\"")
+		} else if ret != nil && a.Errno != out.Errno {
+			d.fail(name, path, name.text+" is not the number given beside it", "leave out the one or the other")
+		}
+		out.Errno = a.Errno
+	}
+	if out.Kind == filter.Notify || out.Kind == filter.Trace {
+		// What the kernel answers where nobody listens or traces: kernel/seccomp.c.
+		out.Action, out.as = filter.Action{Kind: filter.Errno, Errno: 38}, v.text
+	}
+	return out
+}
+
+// arches reads architectures or archMap: what the target's kernel can run beside its own.
+func (d *decoder) arches(v *value, path string) (foreign []filter.Arch) {
+	list, byHost := v.get("architectures"), v.get("archMap")
+	if list != nil && byHost != nil && len(list.items) > 0 && len(byHost.items) > 0 {
+		d.fail(byHost, path, "architectures and archMap exclude each other", "leave out the one or the other")
+		return nil
+	}
+	add := func(it *value, at string) {
+		if a := d.arch(it, at); d.target.Arch.Hosts(a) && !slices.Contains(foreign, a) {
+			foreign = append(foreign, a)
+		}
+	}
+	d.list(list, join(path, "architectures"), kindString, add)
+	d.list(byHost, join(path, "archMap"), kindObject, func(it *value, at string) {
+		if !d.keys(it, at, "architecture", "subArchitectures") {
+			return
+		}
+		host := it.get("architecture")
+		if host == nil {
+			d.fail(it, at, "no architecture", "")
+			return
+		}
+		one := add
+		if d.arch(host, join(at, "architecture")) != d.target.Arch {
+			one = func(it *value, at string) { d.arch(it, at) }
+		}
+		d.list(it.get("subArchitectures"), join(at, "subArchitectures"), kindString, one)
+	})
+	slices.Sort(foreign)
+	return foreign
+}
+
+func (d *decoder) arch(v *value, path string) filter.Arch {
+	known := make([]string, len(architectures))
+	for i, a := range architectures {
+		known[i] = a.name
+	}
+	if !d.word(v, path, "an architecture", known) {
+		return filter.NoArch
+	}
+	return architectures[slices.Index(known, v.text)].arch
+}
+
+// entry reads an item of syscalls; nil if it is wrong.
+func (d *decoder) entry(v *value, path string) *entry {
+	had := len(d.errs)
+	d.keys(v, path, "names", "name", "action", "errnoRet", "errno", "args", "comment", "includes", "excludes")
+	e := &entry{path: path, at: v}
+	d.list(v.get("names"), join(path, "names"), kindString, func(it *value, _ string) { e.names = append(e.names, it) })
+	if name := v.get("name"); name != nil && d.wants(name, join(path, "name"), kindString) && name.text != "" {
+		if len(e.names) > 0 {
+			d.fail(name, path, "name and names exclude each other", "leave out the one or the other")
+		}
+		e.names = append(e.names, name)
+	}
+	if len(e.names) == 0 && len(d.errs) == had {
+		d.fail(v, path, "an entry names a call", `such as "names": ["read"]`)
+	}
+	if a := v.get("action"); a == nil {
+		d.fail(v, path, "no action", "")
+	} else {
+		e.action = d.action(a, join(path, "action"), v.get("errnoRet"), v.get("errno"))
+	}
+	d.list(v.get("args"), join(path, "args"), kindObject, func(it *value, at string) { e.args = append(e.args, d.arg(it, at)) })
+	for _, c := range []struct {
+		key     string
+		include bool
+	}{{"includes", true}, {"excludes", false}} {
+		if w := v.get(c.key); w != nil && d.keys(w, join(path, c.key), "caps", "arches", "minKernel") {
+			e.when = append(e.when, d.condition(w, join(path, c.key), c.include))
+		}
+	}
+	if len(d.errs) > had {
+		return nil
+	}
+	return e
+}
+
+func (d *decoder) arg(v *value, path string) arg {
+	a := arg{at: v, path: path}
+	d.keys(v, path, "index", "value", "valueTwo", "op")
+	known := make([]string, len(ops))
+	for i, o := range ops {
+		known[i] = o.name
+	}
+	if o := v.get("op"); o == nil {
+		d.fail(v, path, "no op", "it is one of "+strings.Join(known, ", "))
+	} else if d.word(o, join(path, "op"), "an operator", known) {
+		a.op = ops[slices.Index(known, o.text)].op
+	}
+	if i := v.get("index"); i == nil {
+		d.fail(v, path, "no index", "an argument's, from 0 to 5")
+	} else {
+		a.index = int(d.number(i, join(path, "index"), 5))
+	}
+	if x := v.get("value"); x != nil {
+		a.value = d.number(x, join(path, "value"), 1<<64-1)
+	}
+	if x := v.get("valueTwo"); x != nil {
+		a.two = d.number(x, join(path, "valueTwo"), 1<<64-1)
+	}
+	return a
+}
+
+func (d *decoder) condition(v *value, path string, include bool) condition {
+	c := condition{include: include}
+	d.list(v.get("caps"), join(path, "caps"), kindString, func(it *value, at string) {
+		name := strings.TrimPrefix(it.text, "CAP_")
+		if _, ok := policy.CapabilityNumber(name); !ok || name == it.text {
+			hint := didYouMean(strings.TrimPrefix(strings.ToUpper(it.text), "CAP_"), policy.CapabilityNames())
+			if ok {
+				hint = "write \"CAP_" + name + "\""
+			}
+			d.fail(it, at, policy.Quote(it.text)+" is not a capability", hint)
+		}
+		c.caps = append(c.caps, name)
+	})
+	d.list(v.get("arches"), join(path, "arches"), kindString, func(it *value, at string) {
+		if d.word(it, at, "an architecture", nativeNames) {
+			c.arches = append(c.arches, it.text)
+		}
+	})
+	if k := v.get("minKernel"); k != nil && d.wants(k, join(path, "minKernel"), kindString) && k.text != "" {
+		kernel, err := ParseKernel(k.text)
+		if err != nil {
+			d.fail(k, join(path, "minKernel"), err.Error(), "such as \"4.8\"")
+		}
+		c.kernel = &kernel
+	}
+	return c
+}
+
+// applies says whether the target includes the entry; the order and the words are those of Docker's template.
+func (d *decoder) applies(e *entry) bool {
+	for i := range e.when {
+		c := &e.when[i]
+		if c.include && !d.target.includes(c) || !c.include && d.target.excludes(c) {
+			return false
+		}
+	}
+	return true
+}
