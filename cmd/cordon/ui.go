@@ -21,6 +21,9 @@ import (
 //	cordon: error: WHAT: CAUSE        nothing was run, or the run could not be finished
 //	cordon: hint: ADVICE              follows what it belongs to; the flag or the command is spelled out
 //	cordon: warning: WHERE: WHAT      profile check: it has no effect, or not the one it seems to have
+//	cordon: converted: COUNTS         profile import and export: of every rule that is not exact a line before it,
+//	cordon: approximated: WHERE: …    with the direction (tighter, wider) and how,
+//	cordon: dropped: WHERE: …         and what it says has no counterpart
 //	cordon: added: PATH: WHY          put into the sandbox although the profile does not name it
 //	cordon: missing: LAYER: WHY       wanted, not to be had here, and the profile allows it to be missing
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
@@ -43,9 +46,10 @@ import (
 //	128+n  signal n ended it
 //
 // The other subcommands exit with 0; with 1 where the answer is no (`profile check` found errors, `profile fmt -d` found
-// a difference, `doctor` found that the default profile cannot start here); with 125 where there is no answer.
+// a difference, `profile import` or `export` would lose something, `doctor` found that the default profile cannot start
+// here); with 125 where there is no answer.
 //
-// JSON. `run --report FILE`, and --json of plan, profile ls, profile show, doctor and version, write one JSON value with
+// JSON. `run --report FILE`, and --json of plan, profile ls, show, import and export, doctor and version, write one value with
 // a final newline. Keys are lower case with underscores, durations are nanoseconds, sizes bytes, and end in _ns, _bytes.
 // Keys may be added; what is there keeps its meaning as long as its "version" does.
 type ui struct {

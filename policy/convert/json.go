@@ -12,9 +12,11 @@ import (
 // JSON is read by RFC 8259 and not by encoding/json, which takes the last of several equal keys, keys in any case and
 // broken UTF-8, and does not say where a value stands.
 
-// Bounds on a file, which may come from anyone: a config.json holds more than its seccomp section.
+// MaxFile is how many bytes a file may have: a config.json holds more than its seccomp section.
+const MaxFile = 4 << 20
+
+// Further bounds on a file, which may come from anyone.
 const (
-	maxFile   = 4 << 20 // bytes
 	maxDepth  = 64
 	maxValues = 200_000
 )
@@ -71,8 +73,8 @@ type scanner struct {
 // parseJSON reads one value and nothing after it. The error is a *policy.Error.
 func parseJSON(file string, data []byte) (*value, error) {
 	s := &scanner{file: file, src: string(data), line: 1}
-	if len(data) > maxFile {
-		return nil, &policy.Error{Pos: policy.Pos{File: file}, Msg: "the file has " + strconv.Itoa(len(data)) + " bytes; it may have " + strconv.Itoa(maxFile)}
+	if len(data) > MaxFile {
+		return nil, &policy.Error{Pos: policy.Pos{File: file}, Msg: "the file has " + strconv.Itoa(len(data)) + " bytes; it may have " + strconv.Itoa(MaxFile)}
 	}
 	s.src = strings.TrimPrefix(s.src, "\ufeff")
 	v, err := s.value("")

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy"
+	"cordon/policy/convert"
+)
+
+func newProfileExport(u *ui) *cobra.Command {
+	var f conversion
+	format := ""
+	c := &cobra.Command{
+		Use:   "export [flags] --format FORMAT NAME|FILE",
+		Short: "Write a profile's system calls for another program",
+		Long: "Write a profile's system calls for another program, merged with all that it extends. The formats:\n\n" +
+			"  oci          linux.seccomp of the OCI runtime specification: runc, crun, containerd, Podman\n" +
+			"  docker       for docker run --security-opt seccomp=FILE\n" +
+			"  systemd      lines for the [Service] section of a unit\n" +
+			"  kubernetes   a localhost profile; with -o the securityContext that uses it is printed\n\n" +
+			"Every rule that is not taken over exactly is listed on stderr; where one is dropped or would let more calls\n" +
+			"pass, nothing is written without --lossy, and the exit code is 1.",
+		Example: "  cordon profile export container --format docker -o cordon.json\n" +
+			"  docker run --security-opt seccomp=cordon.json …",
+		DisableFlagsInUseLine: true,
+		Args:                  cobra.MatchAll(needArgs(1, "the profile"), atMost(1)),
+		ValidArgsFunction:     completeProfile,
+		RunE: func(c *cobra.Command, args []string) error {
+			arch, err := f.check(c)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(convert.Formats(), format) {
+				return formatError(format)
+			}
+			p, err := load(args[:1], nil)
+			if err != nil {
+				return err
+			}
+			res, err := convert.Export(p, convert.ExportOptions{Format: convert.Format(format), Arch: arch, Lossy: f.lossy})
+			if err != nil {
+				return err
+			}
+			var beside []byte
+			if convert.Format(format) == convert.Kubernetes {
+				beside = convert.SecurityContext(filepath.Base(f.out))
+			}
+			return u.converted(res, &f, beside)
+		},
+	}
+	f.add(c)
+	c.Flags().StringVar(&format, "format", "", "`FORMAT`: "+strings.Join(convert.Formats(), ", "))
+	_ = c.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return convert.Formats(), cobra.ShellCompDirectiveNoFileComp
+	})
+	return c
+}
+
+func formatError(format string) error {
+	e := &cliError{err: fmt.Errorf("--format: there is no format %q", format), hint: "it is one of " + strings.Join(convert.Formats(), ", ")}
+	if format == "" {
+		e.err = fmt.Errorf("--format is missing")
+	}
+	if near := policy.Suggest(format, convert.Formats()); near != "" {
+		e.hint = "did you mean " + near + "?"
+	}
+	return e
+}

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/convert"
+	"cordon/policy/filter"
+)
+
+// conversion are the flags that import and export have in common.
+type conversion struct {
+	out   string
+	arch  string
+	lossy bool
+	json  bool
+}
+
+func (f *conversion) add(c *cobra.Command) {
+	fs := c.Flags()
+	fs.StringVarP(&f.out, "output", "o", "-", "write to `OUT` instead of stdout")
+	fs.StringVar(&f.arch, "arch", "", "`ARCH` that it is for: amd64, arm64 or riscv64; this machine's by default")
+	fs.BoolVar(&f.lossy, "lossy", false, "write it although rules are dropped, or let more calls pass")
+	fs.BoolVar(&f.json, "json", false, "print what became of every rule as JSON; needs -o")
+	_ = c.RegisterFlagCompletionFunc("arch", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return []string{"amd64", "arm64", "riscv64"}, cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+// check refuses what cannot be done before anything is read.
+func (f *conversion) check(c *cobra.Command) (filter.Arch, error) {
+	if f.json && f.out == "-" {
+		return 0, usageError(c, c.CommandPath()+": --json puts the listing on stdout: name a file for the profile with -o")
+	}
+	name := f.arch
+	if name == "" {
+		name = runtime.GOARCH
+	}
+	arch, ok := filter.ParseArch(name)
+	if !ok || arch == filter.X32 {
+		return 0, &cliError{err: fmt.Errorf("%q is no architecture that filters are made for", name), hint: "--arch amd64, arm64 or riscv64"}
+	}
+	return arch, nil
+}
+
+func newProfileImport(u *ui) *cobra.Command {
+	var f conversion
+	var opts convert.ImportOptions
+	var caps []string
+	kernel := ""
+	c := &cobra.Command{
+		Use:   "import [flags] FILE",
+		Short: "Make a profile of a seccomp profile in JSON",
+		Long: "Make a profile of a seccomp profile in JSON: Docker's, the OCI runtime specification's (a whole config.json, too),\n" +
+			"or Podman's. FILE may be -. Every rule that is not taken over exactly is listed on stderr; where one is dropped\n" +
+			"or would let more calls pass, nothing is written without --lossy, and the exit code is 1.\n\n" +
+			"The profile stands for itself: all but its system calls is as in the profile container. With --bare it is the\n" +
+			"system calls alone, to be merged over another: the other's denials and rules then hold as well.",
+		Example: "  cordon profile import default.json -o docker.yaml\n" +
+			"  cordon run -p ./docker.yaml --root /srv/rootfs -- sh",
+		DisableFlagsInUseLine: true,
+		Args:                  cobra.MatchAll(needArgs(1, "the file"), atMost(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			arch, err := f.check(c)
+			if err != nil {
+				return err
+			}
+			t := convert.Target{Arch: arch}
+			if t.Caps, err = keptCaps(caps); err != nil {
+				return err
+			}
+			if t.Kernel, err = kernelOf(kernel); err != nil {
+				return err
+			}
+			return u.importProfile(args[0], t, opts, &f)
+		},
+	}
+	f.add(c)
+	fs := c.Flags()
+	fs.StringVar(&opts.Name, "name", "", "`NAME` of the profile; the file's by default")
+	fs.StringArrayVar(&caps, "cap", nil, "a `CAP` that is kept beside Docker's fourteen, for includes and excludes; none before it drops those; may be repeated")
+	fs.StringVar(&kernel, "kernel", "", "`X.Y`, for includes and excludes; the running kernel by default")
+	fs.BoolVar(&opts.Bare, "bare", false, "only the section syscalls, for merging over another profile")
+	fs.BoolVar(&opts.Names, "names", false, "name every call, and fold none into groups, which may change with the version of cordon")
+	_ = c.RegisterFlagCompletionFunc("cap", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return append(policy.CapabilityNames(), "none", "all"), cobra.ShellCompDirectiveNoFileComp
+	})
+	return c
+}
+
+func (u *ui) importProfile(file string, t convert.Target, opts convert.ImportOptions, f *conversion) error {
+	name, in := file, io.Reader(os.Stdin)
+	if file == "-" {
+		name = "stdin"
+	} else {
+		r, err := os.Open(file)
+		if err != nil {
+			return convertError("import", file, err)
+		}
+		defer r.Close()
+		in = r
+	}
+	data, err := io.ReadAll(io.LimitReader(in, convert.MaxFile+1))
+	if err != nil {
+		return convertError("import", file, err)
+	}
+	res, err := convert.Import(name, data, t, opts)
+	if err != nil {
+		return err
+	}
+	return u.converted(res, f, nil)
+}
+
+// keptCaps are Docker's and those named; none and all mean what they say.
+func keptCaps(named []string) ([]string, error) {
+	caps := convert.DockerCaps()
+	for _, n := range named {
+		name := strings.TrimPrefix(strings.ToUpper(n), "CAP_")
+		switch name {
+		case "NONE":
+			caps = nil
+			continue
+		case "ALL":
+			caps = policy.CapabilityNames()
+			continue
+		}
+		if _, ok := policy.CapabilityNumber(name); !ok {
+			e := &cliError{err: fmt.Errorf("--cap %s: %q is not a capability", n, n)}
+			if near := policy.Suggest(name, policy.CapabilityNames()); near != "" {
+				e.hint = "did you mean " + near + "?"
+			}
+			return nil, e
+		}
+		if !slices.Contains(caps, name) {
+			caps = append(caps, name)
+		}
+	}
+	return caps, nil
+}
+
+// kernelOf is the release given, or the running kernel's.
+func kernelOf(given string) (k convert.Kernel, err error) {
+	if given != "" {
+		if k, err = convert.ParseKernel(given); err != nil {
+			err = &cliError{err: errors.New("--kernel: " + err.Error()), hint: "such as --kernel 6.1"}
+		}
+		return k, err
+	}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return k, fmt.Errorf("uname: %w", err)
+	}
+	release := unix.ByteSliceToString(uts.Release[:])
+	if _, err := fmt.Sscanf(release, "%d.%d", &k.Major, &k.Minor); err != nil {
+		return k, &cliError{err: fmt.Errorf("uname: release %q is not understood", release), hint: "--kernel X.Y"}
+	}
+	return k, nil
+}
+
+func convertError(command, file string, err error) error {
+	return &cliError{err: errors.New("profile " + command + ": " + strconv.Quote(file) + ": " + cause(err).Error())}
+}
+
+// converted lists what became of the rules, and writes the result unless something is lost that the user has not agreed
+// to. Beside a file, what else is for the user goes to stdout.
+func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error {
+	u.listNotes(res.Notes)
+	if f.json {
+		if err := u.json(listedNotes(res.Notes)); err != nil {
+			return err
+		}
+	}
+	if n := res.Lossy(); n > 0 && !f.lossy {
+		return &cliError{err: fmt.Errorf("%s would be lost or let more calls pass: nothing is written", counted(n, "rule")),
+			hint: "--lossy writes it all the same", code: exitNo}
+	}
+	if f.out == "-" {
+		return u.write(string(res.Text))
+	}
+	if err := os.WriteFile(f.out, res.Text, 0o644); err != nil {
+		return &cliError{err: errors.New(strconv.Quote(f.out) + ": " + cause(err).Error())}
+	}
+	if f.json {
+		return nil
+	}
+	return u.write(string(beside))
+}
+
+// listNotes prints a line for each rule that was not taken over exactly, and the sum.
+func (u *ui) listNotes(notes []convert.Note) {
+	exact, others, dropped := 0, 0, 0
+	for i := range notes {
+		n := &notes[i]
+		switch n.Class {
+		case convert.Exact:
+			exact++
+			continue
+		case convert.Dropped:
+			dropped++
+		default:
+			others++
+		}
+		at := n.Pos.Short()
+		if n.Pos.Line == 0 && n.Pos.Flag == "" {
+			at = n.At
+		}
+		u.line(string(n.Class), at+": "+n.Rule+": "+suffixed(string(n.Effect), ": ")+n.How)
+	}
+	u.line("converted", fmt.Sprintf("%s exact, %d approximated, %d dropped", counted(exact, "rule"), others, dropped))
+}
+
+func suffixed(s, suffix string) string {
+	if s == "" {
+		return ""
+	}
+	return s + suffix
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// listedNote is an item of --json.
+type listedNote struct {
+	At     string `json:"at"`
+	Place  string `json:"place,omitempty"`
+	Rule   string `json:"rule"`
+	Class  string `json:"class"`
+	Effect string `json:"effect,omitempty"`
+	How    string `json:"how,omitempty"`
+}
+
+func listedNotes(notes []convert.Note) any {
+	out := struct {
+		Version int          `json:"version"`
+		Notes   []listedNote `json:"notes"`
+	}{1, []listedNote{}}
+	for _, n := range notes {
+		out.Notes = append(out.Notes, listedNote{n.At, n.Pos.Short(), n.Rule, string(n.Class), string(n.Effect), n.How})
+	}
+	return out
+}

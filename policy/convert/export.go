@@ -1,0 +1,187 @@
+package convert
+
+import (
+	"slices"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+)
+
+// Format is what Export writes.
+type Format string
+
+// The formats.
+const (
+	OCI        Format = "oci"        // linux.seccomp of the runtime specification: runc, crun, containerd, Podman
+	Docker     Format = "docker"     // Docker's template: docker run --security-opt seccomp=FILE
+	Systemd    Format = "systemd"    // lines of a unit's [Service] section
+	Kubernetes Format = "kubernetes" // a localhost profile: the runtime specification's section
+)
+
+// Formats lists the formats.
+func Formats() []string {
+	return []string{string(OCI), string(Docker), string(Systemd), string(Kubernetes)}
+}
+
+// ExportOptions say how a profile is written.
+type ExportOptions struct {
+	Format Format
+	Arch   filter.Arch // for which the arguments' sizes and the constants are taken
+	Lossy  bool        // where a rule cannot be said, let the call pass whatever its arguments
+}
+
+// Export writes the syscalls section of an effective profile in another format. What the notes call exact is decided
+// alike there, as far as libseccomp knows the call. The error is a filter.Errors where the section cannot be compiled for
+// the architecture.
+func Export(p *policy.Profile, opts ExportOptions) (*Result, error) {
+	spec, err := p.Syscalls.Filter()
+	if err != nil {
+		return nil, err
+	}
+	all, err := filter.Decisions(spec, opts.Arch)
+	if err != nil {
+		return nil, err
+	}
+	e := &exporter{ExportOptions: opts, profile: p, spec: spec, decisions: all, deflt: spec.Default, unknown: spec.Unknown}
+	if e.deflt.Kind == filter.Unset {
+		e.deflt = filter.Action{Kind: filter.Errno, Errno: 1}
+	}
+	if e.unknown.Kind == filter.Unset {
+		e.unknown = filter.Action{Kind: filter.Errno, Errno: 38}
+	}
+	for _, a := range spec.Foreign {
+		if a != opts.Arch && !slices.Contains(e.foreign, a) {
+			e.foreign = append(e.foreign, a)
+		}
+	}
+	slices.Sort(e.foreign)
+	var text []byte
+	if opts.Format == Systemd {
+		text = e.systemd()
+	} else if text, err = e.oci(); err != nil {
+		return nil, err
+	}
+	return &Result{Text: text, Notes: e.notes}, nil
+}
+
+// exporter holds what the formats have in common.
+type exporter struct {
+	ExportOptions
+	profile   *policy.Profile
+	spec      filter.Spec
+	decisions []filter.Decision
+	deflt     filter.Action
+	unknown   filter.Action
+	foreign   []filter.Arch
+	notes     []Note
+}
+
+func (e *exporter) note(n Note) { e.notes = append(e.notes, n) }
+
+// scalarNote is about a scalar of the section.
+func (e *exporter) scalarNote(key, rule string, class Class, effect Effect, how string) {
+	e.note(Note{At: "syscalls." + key, Pos: e.profile.Source("syscalls." + key), Rule: rule, Class: class, Effect: effect, How: how})
+}
+
+// noteUnknown is about numbers that no table has, for which none of the formats has a word.
+func (e *exporter) noteUnknown(how string) {
+	rule := "unknown: " + e.unknown.String()
+	switch open, passes := passes(e.deflt), passes(e.unknown); {
+	case e.unknown == e.deflt:
+		e.scalarNote("unknown", rule, Exact, Same, "")
+	case open && !passes:
+		e.scalarNote("unknown", rule, Approximated, Wider, "calls that nobody knows pass, as all that is not named")
+	case passes && !open:
+		e.scalarNote("unknown", rule, Approximated, Tighter, "they get the default, "+e.deflt.String())
+	default:
+		e.scalarNote("unknown", rule, Approximated, Same, how)
+	}
+}
+
+// decision is that for a call; nil where the architectures have none of that name.
+func (e *exporter) decision(call string) *filter.Decision {
+	i, ok := slices.BinarySearchFunc(e.decisions, canonical(call), func(d filter.Decision, name string) int { return strings.Compare(d.Call, name) })
+	if !ok {
+		return nil
+	}
+	return &e.decisions[i]
+}
+
+// noteItems says of every item and rule of the section what became of it. of judges one call, and returns a zero Note
+// where it is exact.
+func (e *exporter) noteItems(of func(*filter.Decision) Note) {
+	s := &e.profile.Syscalls
+	for _, x := range s.Allow {
+		e.note(Note{At: "syscalls.allow", Pos: x.Pos, Rule: x.Name, Class: Exact})
+	}
+	for _, x := range s.Deny {
+		e.note(Note{At: "syscalls.deny", Pos: x.Pos, Rule: x.Name, Class: Exact})
+	}
+	said := map[string]bool{}
+	for i, x := range s.Rules {
+		n := Note{Class: Exact}
+		calls := []string{x.Call}
+		if x.Call[0] == '@' {
+			calls = filter.Members(x.Call)
+		}
+		for _, c := range calls {
+			if d := e.decision(c); d != nil {
+				said[d.Call] = true
+				if one := of(d); one.Class != "" {
+					n = one
+				}
+			}
+		}
+		n.At, n.Pos, n.Rule = index("syscalls.rules", i), x.Pos, x.Call+": "+shortened(x.Expr)
+		e.note(n)
+	}
+	for i := range e.decisions { // variants of a call with rules, and what is closed
+		if n := of(&e.decisions[i]); n.Class != "" && !said[e.decisions[i].Call] {
+			n.At, n.Rule = "syscalls", e.decisions[i].Call
+			e.note(n)
+		}
+	}
+}
+
+func shortened(s string) string {
+	if len(s) > 80 {
+		return strings.ToValidUTF8(s[:77], "") + "…"
+	}
+	return s
+}
+
+// noteNewer is about names that a libseccomp in use may not know: 2.5.4, for one, ends with Linux 5.17. The runtimes and
+// systemd skip what it does not know.
+func (e *exporter) noteNewer() {
+	var lost, open []string
+	for i := range e.decisions {
+		d := &e.decisions[i]
+		if !newer(d.Call) || len(d.Cases) == 1 && d.Cases[0].Action == e.deflt {
+			continue
+		}
+		if passes(e.deflt) {
+			open = append(open, d.Call)
+		} else {
+			lost = append(lost, d.Call)
+		}
+	}
+	const how = "a libseccomp that is older than the call does not know the name, and the default holds: "
+	if len(lost) > 0 {
+		e.note(Note{At: "syscalls", Rule: "calls since Linux 5.18", Class: Approximated, Effect: Tighter, How: how + strings.Join(lost, " ")})
+	}
+	if len(open) > 0 {
+		e.note(Note{At: "syscalls", Rule: "calls since Linux 5.18", Class: Approximated, Effect: Wider, How: how + strings.Join(open, " ")})
+	}
+}
+
+// newer reports whether a call is newer than Linux 5.17.
+func newer(call string) bool {
+	k, err := ParseKernel(filter.Since(call))
+	return err == nil && (k.Major > 5 || k.Major == 5 && k.Minor > 17)
+}
+
+// fixed is the action of a call that is decided without regard to its arguments.
+func fixed(d *filter.Decision) (filter.Action, bool) {
+	return d.Cases[0].Action, len(d.Cases) == 1
+}

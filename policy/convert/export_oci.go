@@ -1,0 +1,234 @@
+package convert
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"cordon/policy/filter"
+)
+
+// The runtime specification's section, and Docker's template, as they are written.
+
+type ociProfile struct {
+	DefaultAction   string     `json:"defaultAction"`
+	DefaultErrnoRet *uint16    `json:"defaultErrnoRet,omitempty"`
+	Architectures   []string   `json:"architectures,omitempty"`
+	ArchMap         []ociHost  `json:"archMap,omitempty"`
+	Syscalls        []ociEntry `json:"syscalls"`
+}
+
+type ociHost struct {
+	Architecture     string   `json:"architecture"`
+	SubArchitectures []string `json:"subArchitectures"`
+}
+
+type ociEntry struct {
+	Names    []string `json:"names"`
+	Action   string   `json:"action"`
+	ErrnoRet *uint16  `json:"errnoRet,omitempty"`
+	Args     []ociArg `json:"args,omitempty"`
+	Comment  string   `json:"comment,omitempty"`
+}
+
+type ociArg struct {
+	Index    int    `json:"index"`
+	Value    uint64 `json:"value"`
+	ValueTwo uint64 `json:"valueTwo,omitempty"`
+	Op       string `json:"op"`
+}
+
+// oci writes one entry for all calls with the same action, and one for each case of those whose arguments decide. The
+// cases exclude each other, because libseccomp does not come back to a second rule where the first fails late.
+func (e *exporter) oci() ([]byte, error) {
+	out := ociProfile{Syscalls: []ociEntry{}}
+	out.DefaultAction, out.DefaultErrnoRet = e.scmp(e.deflt)
+	arches := []string{scmpArch(e.Arch)}
+	for _, a := range e.foreign {
+		arches = append(arches, scmpArch(a))
+	}
+	if e.Format == Docker {
+		out.ArchMap = []ociHost{{arches[0], arches[1:]}}
+	} else {
+		out.Architectures = arches
+	}
+	out.Syscalls = append(out.Syscalls, e.plain()...)
+	for i := range e.decisions {
+		if d := &e.decisions[i]; len(d.Cases) > 1 {
+			out.Syscalls = append(out.Syscalls, e.cases(d)...)
+		}
+	}
+	e.noteOCI()
+	text, err := json.MarshalIndent(out, "", "  ")
+	return append(text, '\n'), err
+}
+
+// plain are the entries for calls that are decided without regard to arguments, one for each action.
+func (e *exporter) plain() (entries []ociEntry) {
+	var seen []filter.Action
+	for i := range e.decisions {
+		a, ok := fixed(&e.decisions[i])
+		if !ok || a == e.deflt {
+			continue
+		}
+		k := slices.Index(seen, a)
+		if k < 0 {
+			k = len(seen)
+			seen = append(seen, a)
+			entries = append(entries, e.entry(a, ""))
+		}
+		entries[k].Names = append(entries[k].Names, e.decisions[i].Call)
+	}
+	return entries
+}
+
+func (e *exporter) entry(a filter.Action, call string) (out ociEntry) {
+	out.Action, out.ErrnoRet = e.scmp(a)
+	if call == "" {
+		return out
+	}
+	out.Names = []string{call}
+	if e.Format == Docker { // the runtime specification has no room for a comment
+		out.Comment = e.source(call)
+	}
+	return out
+}
+
+// source is where the rules of a call stand.
+func (e *exporter) source(call string) string {
+	var at []string
+	for _, r := range e.profile.Syscalls.Rules {
+		if canonical(r.Call) == call && r.Pos.Short() != "" {
+			at = append(at, r.Pos.Short())
+		}
+	}
+	return strings.Join(at, ", ")
+}
+
+// cases are the entries of one call whose arguments decide.
+func (e *exporter) cases(d *filter.Decision) (entries []ociEntry) {
+	if k, other, ok := allBut(d.Cases, e.deflt); ok {
+		out := e.entry(other, d.Call)
+		out.Args = comparisons(&k)
+		out.Args[0].Op = "SCMP_CMP_NE"
+		return []ociEntry{out}
+	}
+	for i := range d.Cases {
+		if k := &d.Cases[i]; k.Action != e.deflt {
+			out := e.entry(k.Action, d.Call)
+			out.Args = comparisons(k)
+			entries = append(entries, out)
+		}
+	}
+	return entries
+}
+
+// allBut finds the single value of a single argument for which the default holds where another action holds for every
+// other one.
+func allBut(cases []filter.Case, deflt filter.Action) (but filter.Case, other filter.Action, ok bool) {
+	for _, k := range cases {
+		args := comparisons(&k)
+		switch {
+		case k.Action == deflt && !ok && len(args) == 1 && args[0].Op == "SCMP_CMP_EQ":
+			but, ok = k, true
+		case k.Action == deflt || len(args) != 1 || other.Kind != filter.Unset && other != k.Action:
+			return but, other, false
+		default:
+			other = k.Action
+		}
+	}
+	for _, k := range cases { // all about that argument
+		for i := range k.Args {
+			if k.Args[i].Mask != 0 && but.Args[i].Mask == 0 {
+				return but, other, false
+			}
+		}
+	}
+	return but, other, ok && other.Kind != filter.Unset
+}
+
+func comparisons(k *filter.Case) (args []ociArg) {
+	for i, m := range k.Args {
+		switch m.Mask {
+		case 0:
+		case 1<<64 - 1:
+			args = append(args, ociArg{Index: i, Value: m.Value, Op: "SCMP_CMP_EQ"})
+		default:
+			args = append(args, ociArg{Index: i, Value: m.Mask, ValueTwo: m.Value, Op: "SCMP_CMP_MASKED_EQ"})
+		}
+	}
+	return args
+}
+
+// scmp is an action in libseccomp's words.
+func (e *exporter) scmp(a filter.Action) (name string, errno *uint16) {
+	switch a.Kind {
+	case filter.KillThread:
+		return "SCMP_ACT_KILL_THREAD", nil
+	case filter.Errno, filter.Trace:
+		errno = &a.Errno
+	}
+	for _, x := range actions {
+		if x.kind == a.Kind {
+			return x.name, errno
+		}
+	}
+	return "SCMP_ACT_KILL_PROCESS", nil
+}
+
+func scmpArch(a filter.Arch) string {
+	for _, x := range architectures {
+		if x.arch == a {
+			return x.name
+		}
+	}
+	return ""
+}
+
+func (e *exporter) noteOCI() {
+	e.scalarNote("default", "default: "+e.deflt.String(), Exact, Same, "")
+	e.noteUnknown("runc answers ENOSYS to calls newer than all that the file names; others get the default, " + e.deflt.String())
+	e.scalarNote("arches", "other architectures", Approximated, Same, "libseccomp ends the thread that makes their calls, not the process")
+	e.noteItems(func(d *filter.Decision) Note {
+		switch {
+		case d.Narrowed != "":
+			return Note{Class: Approximated, Effect: Tighter, How: d.Call + ": " + d.Narrowed + ", and the more severe action holds"}
+		case e.opens(d):
+			return Note{Class: Approximated, Effect: Wider, How: "libseccomp opens " + d.Call + " on i386 for what its rules for the single calls allow, whatever their arguments"}
+		case slices.Contains(e.foreign, filter.X32) && wide(d):
+			return Note{Class: Approximated, Effect: Wider, How: "of x32's arguments libseccomp compares 32 bits"}
+		case trapData(d):
+			return Note{Class: Approximated, Effect: Same, How: "the number that goes with the signal is lost"}
+		}
+		return Note{}
+	})
+	e.noteNewer()
+}
+
+// opens reports whether libseccomp would let a call pass that is closed here because it does the work of others.
+func (e *exporter) opens(d *filter.Decision) bool {
+	a, ok := fixed(d)
+	return slices.Contains(e.foreign, filter.I386) && (d.Call == "socketcall" || d.Call == "ipc") && (!ok || !passes(a))
+}
+
+// wide reports whether a case looks at more than the low half of an argument.
+func wide(d *filter.Decision) bool {
+	for _, k := range d.Cases {
+		for _, m := range k.Args {
+			if m.Mask>>32 != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func trapData(d *filter.Decision) bool {
+	return slices.ContainsFunc(d.Cases, func(k filter.Case) bool { return k.Action.Kind == filter.Trap && k.Action.Errno != 0 })
+}
+
+// SecurityContext is the part of a Kubernetes container or pod that uses a localhost profile of that name.
+func SecurityContext(name string) []byte {
+	return []byte("# On every node: /var/lib/kubelet/seccomp/profiles/" + name + "\n" +
+		"securityContext:\n  seccompProfile:\n    type: Localhost\n    localhostProfile: profiles/" + name + "\n")
+}
