@@ -107,20 +107,58 @@ func (e *exporter) source(call string) string {
 
 // cases are the entries of one call whose arguments decide.
 func (e *exporter) cases(d *filter.Decision) (entries []ociEntry) {
-	if k, other, ok := allBut(d.Cases, e.deflt); ok {
+	fit, all := e.fit(d)
+	if k, other, ok := allBut(d.Cases, e.deflt); ok && all && (!e.narrow() || !high(&k)) {
 		out := e.entry(other, d.Call)
 		out.Args = comparisons(&k)
 		out.Args[0].Op = "SCMP_CMP_NE"
 		return []ociEntry{out}
 	}
-	for i := range d.Cases {
-		if k := &d.Cases[i]; k.Action != e.deflt {
+	for i := range fit {
+		if k := &fit[i]; k.Action != e.deflt {
 			out := e.entry(k.Action, d.Call)
 			out.Args = comparisons(k)
 			entries = append(entries, out)
 		}
 	}
 	return entries
+}
+
+// narrow reports whether libseccomp compares only the low half of an argument on one of the ABIs.
+func (e *exporter) narrow() bool { return old(e.foreign) || old([]filter.Arch{e.Arch}) || slices.Contains(e.foreign, filter.X32) }
+
+// high reports whether a case needs a bit set in the high half of an argument.
+func high(k *filter.Case) bool {
+	return slices.ContainsFunc(k.Args[:], func(m filter.Masked) bool { return m.Value>>32 != 0 })
+}
+
+// fit leaves out what libseccomp would take for another case where it compares only low halves: those that need a bit of
+// the high half, if the low halves are decided otherwise. The default holds for these, or where that lets calls pass the
+// most severe action for all.
+func (e *exporter) fit(d *filter.Decision) (cases []filter.Case, all bool) {
+	if !e.narrow() {
+		return d.Cases, true
+	}
+	for i := range d.Cases {
+		k := &d.Cases[i]
+		if k.Action == e.deflt || !high(k) || !slices.ContainsFunc(d.Cases, func(o filter.Case) bool { return o.Action != k.Action && !high(&o) && meet(k, &o) }) {
+			cases = append(cases, *k)
+		} else if passes(e.deflt) && !passes(k.Action) {
+			return []filter.Case{{Action: worst(d)}}, false
+		}
+	}
+	return cases, len(cases) == len(d.Cases)
+}
+
+// meet reports whether the low halves of two cases have a value in common.
+func meet(a, b *filter.Case) bool {
+	for i := range a.Args {
+		both := uint32(a.Args[i].Mask & b.Args[i].Mask)
+		if uint32(a.Args[i].Value)&both != uint32(b.Args[i].Value)&both {
+			return false
+		}
+	}
+	return true
 }
 
 // allBut finds the single value of a single argument for which the default holds where another action holds for every
@@ -193,6 +231,8 @@ func (e *exporter) noteOCI() {
 		switch {
 		case d.Narrowed != "":
 			return Note{Class: Approximated, Effect: Tighter, How: d.Call + ": " + d.Narrowed + ", and the more severe action holds"}
+		case !e.fits(d):
+			return Note{Class: Approximated, Effect: Tighter, How: d.Call + ": values of more than 32 bits get the default, " + e.deflt.String() + ": a 32-bit call's are compared by their low half"}
 		case e.opens(d):
 			return Note{Class: Approximated, Effect: Wider, How: "libseccomp opens " + d.Call + " on i386 for what its rules for the single calls allow, whatever their arguments"}
 		case slices.Contains(e.foreign, filter.X32) && wide(d):
@@ -203,6 +243,11 @@ func (e *exporter) noteOCI() {
 		return Note{}
 	})
 	e.noteNewer()
+}
+
+func (e *exporter) fits(d *filter.Decision) bool {
+	_, all := e.fit(d)
+	return all
 }
 
 // opens reports whether libseccomp would let a call pass that is closed here because it does the work of others.
