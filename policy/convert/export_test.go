@@ -1,0 +1,343 @@
+package convert
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/profiles"
+)
+
+func shipped(t testing.TB, name string) *policy.Profile {
+	p, err := profiles.Search{}.Load([]string{name}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func shippedNames() (names []string) {
+	for _, i := range (profiles.Search{}).List() {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+// noted says that the listing has more to say of a call than that it is exact.
+func noted(res *Result, call string) bool {
+	return slices.ContainsFunc(res.Notes, func(n Note) bool {
+		rule, _, _ := strings.Cut(n.Rule, ":")
+		return n.Class != Exact && (canonical(rule) == call || slices.Contains(filter.Members(rule), call))
+	})
+}
+
+// roundTrip exports a profile and imports that: what the listing calls exact is decided alike, for every call and argument.
+func roundTrip(t *testing.T, p *policy.Profile, arch filter.Arch, format Format) {
+	t.Helper()
+	res, err := Export(p, ExportOptions{Format: format, Arch: arch})
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := Import("f.json", res.Text, Target{Arch: arch, Kernel: Kernel{6, 18}}, ImportOptions{Bare: true})
+	if err != nil {
+		if strings.Contains(err.Error(), "the kernel takes") {
+			return // as cases of masks it has become too long
+		}
+		t.Fatalf("%v\n%s", err, res.Text)
+	}
+	q, err := policy.Parse("back", back.Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := decisions(t, p, arch), decisions(t, q, arch)
+	for i := range a {
+		if !reflect.DeepEqual(a[i], b[i]) && !noted(res, a[i].Call) && !noted(back, a[i].Call) {
+			t.Fatalf("%s: %+v\nback: %+v\n%v\n%s", arch, a[i], b[i], inexact(res), back.Text)
+		}
+		tighter(t, p, q, &a[i], &b[i], res, back)
+	}
+}
+
+// tighter makes sure that nothing passes that did not, unless the listing says wider.
+func tighter(t *testing.T, p, q *policy.Profile, a, b *filter.Decision, res, back *Result) {
+	t.Helper()
+	if res.Lossy()+back.Lossy() > 0 || reflect.DeepEqual(a, b) {
+		return
+	}
+	g := rand.New(rand.NewPCG(1, 1))
+	for range 50 {
+		var args [6]uint64
+		k := b.Cases[g.IntN(len(b.Cases))]
+		for i := range args {
+			args[i] = g.Uint64()&^k.Args[i].Mask | k.Args[i].Value
+		}
+		if passes(holding(b, &args)) && !passes(holding(a, &args)) {
+			t.Fatalf("%s passes for %#x and did not: %v", a.Call, args, inexact(res))
+		}
+	}
+}
+
+func holding(d *filter.Decision, args *[6]uint64) filter.Action {
+	for i := range d.Cases {
+		if d.Cases[i].Holds(args) {
+			return d.Cases[i].Action
+		}
+	}
+	panic("no case")
+}
+
+func TestRoundTripOfShipped(t *testing.T) {
+	for _, name := range shippedNames() {
+		for _, arch := range []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64} {
+			p := shipped(t, name)
+			roundTrip(t, p, arch, OCI)
+			roundTrip(t, p, arch, Docker)
+			res, err := Export(p, ExportOptions{Format: Kubernetes, Arch: arch})
+			if err != nil || res.Lossy() > 0 {
+				t.Errorf("%s: %v, %v", name, err, inexact(res))
+			}
+			for _, r := range p.Syscalls.Rules { // all that we ship can be said
+				if noted(res, r.Call) {
+					t.Errorf("%s: %s: %v", name, r.Call, inexact(res))
+				}
+			}
+		}
+	}
+}
+
+// random makes a syscalls section.
+func random(g *rand.Rand) (*policy.Profile, filter.Arch) {
+	pick := func(s ...string) string { return s[g.IntN(len(s))] }
+	calls, groups := filter.Calls(), filter.Groups()
+	arch := []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64}[g.IntN(3)]
+	p := &policy.Profile{}
+	s := &p.Syscalls
+	s.Default = pick("", "allow", "errno(EPERM)", "errno(ENOSYS)", "kill", "kill-thread", "log", "trap(3)")
+	s.Unknown = pick("", "errno(ENOSYS)", "kill", "allow")
+	for _, a := range []filter.Arch{filter.I386, filter.ARM, filter.X32} {
+		if arch.Hosts(a) && g.IntN(2) == 0 {
+			s.Arches = append(s.Arches, a.String())
+		}
+	}
+	item := func() policy.SyscallItem {
+		if g.IntN(3) == 0 {
+			return policy.SyscallItem{Name: groups[g.IntN(len(groups))]}
+		}
+		return policy.SyscallItem{Name: calls[g.IntN(len(calls))]}
+	}
+	for range g.IntN(8) {
+		s.Allow = append(s.Allow, item())
+	}
+	for range g.IntN(4) {
+		s.Deny = append(s.Deny, item())
+	}
+	for range g.IntN(6) {
+		r := policy.SyscallRule{Call: calls[g.IntN(len(calls))]}
+		if g.IntN(3) == 0 {
+			r.Expr = pick("allow", "errno(ENOSYS)", "kill", "log", "trap", "errno(7)")
+		} else {
+			r.Expr = expression(g, r.Call)
+			r.Else = pick("", "", "errno(ENOSYS)", "kill", "log")
+		}
+		one := policy.Syscalls{Arches: s.Arches, Rules: []policy.SyscallRule{r}}
+		if spec, err := one.Filter(); err == nil {
+			if _, err := filter.Compile(spec, arch); err == nil {
+				s.Rules = append(s.Rules, r)
+			}
+		}
+	}
+	return p, arch
+}
+
+func expression(g *rand.Rand, call string) string {
+	name := fmt.Sprintf("reg%d", g.IntN(6))
+	if args := filter.Args(call); len(args) > 0 && g.IntN(3) > 0 {
+		name = args[g.IntN(len(args))]
+	}
+	v := []uint64{0, 1, 2, 8, 0x10, 0xff, 0x541b, 0x7fffffff, 0x80000000, 0xffffffff, 1 << 32, 1<<32 + 7, 1 << 63, g.Uint64() >> g.IntN(64)}
+	n := func() uint64 { return v[g.IntN(len(v))] }
+	atom := []string{
+		fmt.Sprintf("%s == %#x", name, n()), fmt.Sprintf("%s != %#x", name, n()), fmt.Sprintf("%s & %#x == 0", name, n()),
+		fmt.Sprintf("uint32(%s) != %#x", name, uint32(n())), fmt.Sprintf("in(%s, %#x, %#x, 3)", name, n(), n()),
+		fmt.Sprintf("reg1 < %#x", n()), fmt.Sprintf("reg0 >= %#x", n()), "reg0 == reg1", fmt.Sprintf("uint8(reg2) > %d", uint8(n())),
+	}[g.IntN(9)]
+	switch g.IntN(5) {
+	case 0:
+		return "(" + atom + ") && " + expression(g, call)
+	case 1:
+		return "!(" + atom + ") || " + expression(g, call)
+	}
+	return atom
+}
+
+func TestRoundTripOfRandom(t *testing.T) {
+	n := uint64(400)
+	if testing.Short() {
+		n = 40
+	}
+	for seed := range n {
+		g := rand.New(rand.NewPCG(seed, 5))
+		p, arch := random(g)
+		roundTrip(t, p, arch, OCI)
+		unit(t, p, arch, g.IntN(2) == 0)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func FuzzRoundTrip(f *testing.F) {
+	for i := range uint64(4) {
+		f.Add(i)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		g := rand.New(rand.NewPCG(seed, 6))
+		p, arch := random(g)
+		roundTrip(t, p, arch, Docker)
+		unit(t, p, arch, g.IntN(2) == 0)
+	})
+}
+
+// unit reads a unit's lines as systemd.exec(5) has them, and holds them against the profile.
+func unit(t *testing.T, p *policy.Profile, arch filter.Arch, lossy bool) {
+	t.Helper()
+	res, err := Export(p, ExportOptions{Format: Systemd, Arch: arch, Lossy: lossy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := filter.Action{Kind: filter.Kill}
+	number, open := killed, true
+	of := map[string]filter.Action{}
+	parse := func(s string) filter.Action {
+		if s == "kill" {
+			return killed
+		}
+		a, err := filter.ParseAction("errno(" + s + ")")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	for l := range strings.Lines(string(res.Text)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(l), "=")
+		names, refused := strings.CutPrefix(value, "~")
+		switch key {
+		case "SystemCallErrorNumber":
+			number = parse(value)
+		case "SystemCallFilter":
+			open = open && refused
+			for n := range strings.FieldsSeq(names) {
+				call, errno, _ := strings.Cut(n, ":")
+				of[call] = filter.Action{Kind: filter.Allow}
+				if refused {
+					of[call] = parse(errno)
+				}
+			}
+		}
+	}
+	for _, d := range decisions(t, p, arch) {
+		got, said := of[d.Call]
+		if !said && open {
+			got = filter.Action{Kind: filter.Allow}
+		} else if !said {
+			got = number
+		}
+		for _, k := range d.Cases {
+			was := k.Action
+			same := passes(got) == passes(was) && (passes(was) || got == was || !systemdExact(was))
+			widened := passes(got) && !passes(was)
+			if !same && !noted(res, d.Call) && !(p.Syscalls.Default == "log") || widened && res.Lossy() == 0 {
+				t.Fatalf("%s: %v in the unit, %v in the profile\n%v\n%s", d.Call, got, was, inexact(res), res.Text)
+			}
+		}
+	}
+}
+
+func TestExport(t *testing.T) {
+	p := &policy.Profile{Syscalls: policy.Syscalls{
+		Allow: []policy.SyscallItem{{Name: "read"}, {Name: "@keyring"}},
+		Deny:  []policy.SyscallItem{{Name: "keyctl"}},
+		Rules: []policy.SyscallRule{
+			{Call: "ioctl", Expr: "reg1 != 0x5412", Pos: policy.Pos{File: "p.yaml", Line: 7}},
+			{Call: "socket", Expr: "family == AF_UNIX"},
+			{Call: "clone3", Expr: "errno(ENOSYS)"},
+			{Call: "mmap", Expr: "prot & PROT_EXEC == 0", Else: "kill"},
+		},
+	}}
+	res, err := Export(p, ExportOptions{Format: Docker, Arch: filter.AMD64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got ociProfile
+	if err := json.Unmarshal(res.Text, &got); err != nil {
+		t.Fatal(err)
+	}
+	num := func(n uint16) *uint16 { return &n }
+	want := ociProfile{
+		DefaultAction: "SCMP_ACT_ERRNO", DefaultErrnoRet: num(1), ArchMap: []ociHost{{"SCMP_ARCH_X86_64", []string{}}},
+		Syscalls: []ociEntry{
+			{Names: []string{"add_key", "read", "request_key"}, Action: "SCMP_ACT_ALLOW"},
+			{Names: []string{"clone3"}, Action: "SCMP_ACT_ERRNO", ErrnoRet: num(38)},
+			{Names: []string{"ioctl"}, Action: "SCMP_ACT_ALLOW", Args: []ociArg{{1, 0x5412, 0, "SCMP_CMP_NE"}}, Comment: "p.yaml:7"},
+			{Names: []string{"mmap"}, Action: "SCMP_ACT_ALLOW", Args: []ociArg{{2, 4, 0, "SCMP_CMP_MASKED_EQ"}}},
+			{Names: []string{"mmap"}, Action: "SCMP_ACT_KILL_PROCESS", Args: []ociArg{{2, 4, 4, "SCMP_CMP_MASKED_EQ"}}},
+			{Names: []string{"socket"}, Action: "SCMP_ACT_ALLOW", Args: []ociArg{{0, 0xffffffff, 1, "SCMP_CMP_MASKED_EQ"}}},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s", res.Text)
+	}
+}
+
+func TestExportSystemd(t *testing.T) {
+	p := &policy.Profile{Syscalls: policy.Syscalls{
+		Default: "kill", Arches: []string{"native", "i386"},
+		Allow: []policy.SyscallItem{{Name: "@default"}, {Name: "read"}, {Name: "write"}},
+		Rules: []policy.SyscallRule{{Call: "clone3", Expr: "errno(ENOSYS)"}, {Call: "socket", Expr: "family == AF_UNIX"}},
+	}}
+	res, err := Export(p, ExportOptions{Format: Systemd, Arch: filter.AMD64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"SystemCallArchitectures=native x86\n", "\nSystemCallFilter=~clone3:ENOSYS\n"} {
+		if !strings.Contains(string(res.Text), want) {
+			t.Errorf("no %q in\n%s", want, res.Text)
+		}
+	}
+	if res.Lossy() != 1 || strings.Contains(string(res.Text), " socket") {
+		t.Errorf("%v\n%s", inexact(res), res.Text)
+	}
+	if res, _ = Export(p, ExportOptions{Format: Systemd, Arch: filter.AMD64, Lossy: true}); !strings.Contains(string(res.Text), " socket") {
+		t.Errorf("%s", res.Text)
+	}
+}
+
+// What can only be said in another way is listed with its direction.
+func TestExportNotes(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		s    policy.Syscalls
+		want string
+	}{
+		{"numbers that nobody knows", policy.Syscalls{Default: "allow"}, "approximated wider unknown: errno(ENOSYS)"},
+		{"two arguments", policy.Syscalls{Rules: []policy.SyscallRule{{Call: "dup2", Expr: "oldfd == newfd"}}}, "approximated tighter dup2: oldfd == newfd"},
+		{"x32", policy.Syscalls{Arches: []string{"x32"}, Rules: []policy.SyscallRule{{Call: "kill", Expr: "reg0 == 1"}}}, "approximated wider kill: reg0 == 1"},
+		{"socketcall", policy.Syscalls{Arches: []string{"i386"}, Allow: []policy.SyscallItem{{Name: "socketcall"}}}, "approximated wider socketcall"},
+		{"high halves", policy.Syscalls{Arches: []string{"i386"}, Rules: []policy.SyscallRule{{Call: "kill", Expr: "reg0 > 5"}}}, "approximated tighter kill: reg0 > 5"},
+	} {
+		res, err := Export(&policy.Profile{Syscalls: c.s}, ExportOptions{Format: OCI, Arch: filter.AMD64})
+		if err != nil || !slices.Contains(inexact(res), c.want) {
+			t.Errorf("%s: %v, %q", c.name, err, inexact(res))
+		}
+	}
+	_, err := Export(&policy.Profile{Syscalls: policy.Syscalls{Arches: []string{"i386"}}}, ExportOptions{Format: OCI, Arch: filter.ARM64})
+	if err == nil {
+		t.Error("i386's calls on arm64")
+	}
+}
