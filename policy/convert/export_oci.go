@@ -125,7 +125,9 @@ func (e *exporter) cases(d *filter.Decision) (entries []ociEntry) {
 }
 
 // narrow reports whether libseccomp compares only the low half of an argument on one of the ABIs.
-func (e *exporter) narrow() bool { return old(e.foreign) || old([]filter.Arch{e.Arch}) || slices.Contains(e.foreign, filter.X32) }
+func (e *exporter) narrow() bool {
+	return old(e.foreign) || old([]filter.Arch{e.Arch}) || slices.Contains(e.foreign, filter.X32)
+}
 
 // high reports whether a case needs a bit set in the high half of an argument.
 func high(k *filter.Case) bool {

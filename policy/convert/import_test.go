@@ -212,6 +212,22 @@ func TestFrame(t *testing.T) {
 	}
 }
 
+// A file's name is data.
+func TestFileNames(t *testing.T) {
+	for file, want := range map[string]string{
+		"": "imported", "stdin": "stdin", "/a/b.json": "b", "a: b # c\".json": "a--b---c", "x\ny.json": "x-y", "..json": "imported", "é.json": "imported",
+		strings.Repeat("x", 300): strings.Repeat("x", 64), "true": "true", "{[&*!|>%@`": "imported",
+	} {
+		res, err := Import(file, []byte(`{"defaultAction":"SCMP_ACT_ALLOW"}`), amd64, ImportOptions{})
+		if err != nil {
+			t.Fatalf("%q: %v", file, err)
+		}
+		if p, err := policy.Parse("f", res.Text); err != nil || p.Name != want {
+			t.Errorf("%q: %v, %v", file, p, err)
+		}
+	}
+}
+
 func dockerDefault(t testing.TB) []byte {
 	data, err := json.MarshalIndent(moby.DefaultProfile(), "", "\t")
 	if err != nil {

@@ -48,15 +48,21 @@ func (im *importer) base() string {
 
 func (im *importer) writeHead(b *strings.Builder, opts ImportOptions) {
 	t := &im.target
-	b.WriteString("# Imported from " + im.base() + " for " + t.Arch.String() + ", Linux " + t.Kernel.String() + " and the capabilities " + list(t.Caps) + ".\n" +
-		"# Numbers behind # are lines of that file. reg0 to reg5 are a call's arguments as bare registers, which is what\n" +
-		"# libseccomp compares; a comment names them.\n")
+	b.WriteString("# Imported from " + im.base() + ", for " + t.Arch.String() + ", Linux " + t.Kernel.String() + " and the capabilities ")
 	if opts.Bare {
-		b.WriteString("# Merged over another profile, the other's denials and rules hold as well.\n")
+		b.WriteString("\n# " + list(t.Caps) + ".\n")
 	} else {
-		b.WriteString("# All but syscalls: is as in the shipped profile container. Nothing is inherited, so that no denial is added.\n")
+		b.WriteString("below.\n")
 	}
-	b.WriteString("\nversion: 1\nname: " + im.name(opts.Name) + "\nabout: The seccomp profile " + strconv.Quote(im.base())[1:len(strconv.Quote(im.base()))-1] + ", imported.\n")
+	b.WriteString("# Numbers in comments are lines of that file. reg0 to reg5 are a call's arguments as bare registers, which is what\n" +
+		"# libseccomp compares.\n")
+	if opts.Bare {
+		b.WriteString("# Merged over another profile, that one's denials and rules hold as well.\n")
+	} else {
+		b.WriteString("# All but the system calls is as in the shipped profile container. Nothing is inherited, so that no denial is added.\n")
+	}
+	about := strconv.Quote("The seccomp profile " + im.base() + ", imported.")
+	b.WriteString("\nversion: 1\nname: " + im.name(opts.Name) + "\nabout: " + about + "\n")
 }
 
 func list(caps []string) string {
