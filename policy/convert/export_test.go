@@ -177,7 +177,7 @@ func expression(g *rand.Rand, call string) string {
 }
 
 func TestRoundTripOfRandom(t *testing.T) {
-	n := uint64(400)
+	n := uint64(150)
 	if testing.Short() {
 		n = 40
 	}

@@ -35,6 +35,9 @@ func Import(file string, data []byte, target Target, opts ImportOptions) (*Resul
 	im := &importer{decoder: d, seccomp: s, abis: target.abis(s.foreign), calls: map[string]*call{}}
 	im.collect()
 	im.arrange()
+	if len(d.errs) > 0 {
+		return nil, d.errs
+	}
 	im.compare()
 	text, err := im.write(opts)
 	if err != nil {
@@ -44,6 +47,13 @@ func Import(file string, data []byte, target Target, opts ImportOptions) (*Resul
 	return &Result{Text: text, Notes: d.notes}, nil
 }
 
+// maxSuggested is for how many unknown names the one is looked for that was meant, maxConds how many conditions a call may
+// have: no filter holds more.
+const (
+	maxSuggested = 50
+	maxConds     = filter.MaxInsns
+)
+
 // importer turns entries into rules for each call.
 type importer struct {
 	*decoder
@@ -51,6 +61,8 @@ type importer struct {
 	abis  []filter.Arch
 	calls map[string]*call
 	order []*call // as they appear
+
+	suggested int
 
 	allow, deny []*call
 	rules       []rule
@@ -116,7 +128,7 @@ func (im *importer) collect() {
 // standIn notes an action that nobody would carry out.
 func (im *importer) standIn(path string, a *decided) {
 	if a.as != "" {
-		im.note(path, a.at, a.as, Approximated, Tighter, "nobody listens or traces here: "+a.Action.String()+", as the kernel answers then")
+		im.note(path, a.at, a.as, Approximated, Tighter, "nobody listens or traces here: "+a.String()+", as the kernel answers then")
 	}
 }
 
@@ -131,8 +143,10 @@ func names(e *entry) string {
 
 func (im *importer) noteUnknown(e *entry, n *value) {
 	how := "no call of that name is known; it is left out, as runc does"
-	if near := filter.Suggest(n.text); near != "" && !elsewhere(n.text) {
-		how += "; did you mean " + policy.Quote(near) + "?"
+	if im.suggested++; im.suggested <= maxSuggested && !elsewhere(n.text) {
+		if near := filter.Suggest(n.text); near != "" {
+			how += "; did you mean " + policy.Quote(near) + "?"
+		}
 	}
 	passes, open := passes(e.action.Action), passes(im.deflt.Action)
 	switch {
@@ -206,7 +220,7 @@ func (im *importer) arrange() {
 		case passes(im.deflt.Action) && c.fixed.Action == (filter.Action{Kind: filter.Errno, Errno: 1}):
 			im.deny = append(im.deny, c)
 		default:
-			im.rules = append(im.rules, rule{call: c.name, expr: c.fixed.Action.String(), from: c.from})
+			im.rules = append(im.rules, rule{call: c.name, expr: c.fixed.String(), from: c.from})
 		}
 	}
 	if old(im.abis) {
@@ -223,7 +237,7 @@ func (im *importer) denyExactly() {
 		if slices.ContainsFunc(reach, func(n string) bool {
 			return im.calls[n] == nil || im.calls[n].fixed == nil || im.calls[n].fixed.Action != c.fixed.Action
 		}) {
-			im.rules = append(im.rules, rule{call: c.name, expr: c.fixed.Action.String(), from: c.from})
+			im.rules = append(im.rules, rule{call: c.name, expr: c.fixed.String(), from: c.from})
 			continue
 		}
 		kept = append(kept, c)
@@ -238,7 +252,7 @@ func (im *importer) own() {
 		spec.Rules = append(spec.Rules, filter.Rule{Call: r.call, Expr: r.expr})
 	}
 	for _, name := range filter.Extended(spec) {
-		r := rule{call: name, expr: im.deflt.Action.String()}
+		r := rule{call: name, expr: im.deflt.String()}
 		if c := im.calls[name]; c != nil && slices.Contains(im.allow, c) {
 			r.expr, r.from = "allow", c.from
 		} else if c != nil && slices.Contains(im.deny, c) {
@@ -252,6 +266,10 @@ func (im *importer) own() {
 // hold, and else gets the most severe action of those that fail; so each action but allow is the other case of its
 // negated conditions, and the default that of all conditions together.
 func (im *importer) conditional(c *call) {
+	if len(c.conds) > maxConds {
+		im.fail(c.conds[maxConds].e.at, c.conds[maxConds].e.path, c.name+" has more than "+strconv.Itoa(maxConds)+" conditions", "no filter can hold them")
+		return
+	}
 	var groups []decided
 	of := map[filter.Action][]cond{}
 	for _, k := range c.conds {

@@ -132,7 +132,7 @@ missing: [cgroup, landlock]
 
 func (im *importer) writeSyscalls(b *strings.Builder, opts ImportOptions) {
 	b.WriteString("\nsyscalls:\n")
-	b.WriteString("  default: " + im.deflt.Action.String() + lines([]int{im.deflt.at.line}) + "\n")
+	b.WriteString("  default: " + im.deflt.String() + lines([]int{im.deflt.at.line}) + "\n")
 	b.WriteString("  unknown: " + im.unknown().String() + "\n")
 	b.WriteString("  arches: [" + im.target.Arch.String()) // by name: elsewhere it is refused
 	for _, a := range im.foreign {
