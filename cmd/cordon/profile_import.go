@@ -190,7 +190,7 @@ func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error 
 	if err := os.WriteFile(f.out, res.Text, 0o644); err != nil {
 		return &cliError{err: errors.New(strconv.Quote(f.out) + ": " + cause(err).Error())}
 	}
-	if f.json {
+	if f.json || len(beside) == 0 {
 		return nil
 	}
 	return u.write(string(beside))

@@ -3,6 +3,7 @@ package convert
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cordon/policy/filter"
@@ -274,8 +275,14 @@ func trapData(d *filter.Decision) bool {
 	return slices.ContainsFunc(d.Cases, func(k filter.Case) bool { return k.Action.Kind == filter.Trap && k.Action.Errno != 0 })
 }
 
-// SecurityContext is the part of a Kubernetes container or pod that uses a localhost profile of that name.
-func SecurityContext(name string) []byte {
-	return []byte("# On every node: /var/lib/kubelet/seccomp/profiles/" + name + "\n" +
-		"securityContext:\n  seccompProfile:\n    type: Localhost\n    localhostProfile: profiles/" + name + "\n")
+// SecurityContext is the part of a Kubernetes container or pod that uses a localhost profile in a file of that name.
+func SecurityContext(file string) []byte {
+	name := "profiles/" + file
+	if strings.ContainsFunc(file, func(r rune) bool {
+		return r != '.' && r != '-' && r != '_' && !('0' <= r && r <= '9') && !('a' <= r|0x20 && r|0x20 <= 'z')
+	}) {
+		name = strconv.QuoteToASCII(name)
+	}
+	return []byte("# The file's place on every node is /var/lib/kubelet/seccomp/profiles/.\n" +
+		"securityContext:\n  seccompProfile:\n    type: Localhost\n    localhostProfile: " + name + "\n")
 }

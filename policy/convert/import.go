@@ -20,11 +20,12 @@ type ImportOptions struct {
 // file by libseccomp, but for what the notes say; an unconditional rule beats conditions, the first of several holds,
 // conditions with equal arguments in one entry are alternatives. The error is a policy.Errors or a *policy.Error.
 func Import(file string, data []byte, target Target, opts ImportOptions) (*Result, error) {
-	root, err := parseJSON(file, data)
+	text := strings.TrimPrefix(string(data), "\ufeff")
+	root, err := parseJSON(file, text)
 	if err != nil {
 		return nil, err
 	}
-	d := &decoder{file: file, src: string(data), target: target}
+	d := &decoder{file: file, src: text, target: target}
 	var s *seccomp
 	if v, path := d.section(root); v != nil {
 		s = d.seccomp(v, path)
@@ -39,12 +40,12 @@ func Import(file string, data []byte, target Target, opts ImportOptions) (*Resul
 		return nil, d.errs
 	}
 	im.compare()
-	text, err := im.write(opts)
+	out, err := im.write(opts)
 	if err != nil {
 		return nil, err
 	}
 	sortNotes(d.notes)
-	return &Result{Text: text, Notes: d.notes}, nil
+	return &Result{Text: out, Notes: d.notes}, nil
 }
 
 // maxSuggested is for how many unknown names the one is looked for that was meant, maxConds how many conditions a call may
@@ -72,6 +73,7 @@ type importer struct {
 type call struct {
 	name  string
 	fixed *decided // without conditions
+	first *entry   // the one with fixed, or the first
 	from  []int    // the lines of the entries
 	conds []cond
 }
@@ -178,7 +180,7 @@ func passes(a filter.Action) bool { return a.Kind == filter.Allow || a.Kind == f
 func (im *importer) add(name string, e *entry) {
 	c := im.calls[name]
 	if c == nil {
-		c = &call{name: name}
+		c = &call{name: name, first: e}
 		im.calls[name] = c
 		im.order = append(im.order, c)
 	}
@@ -188,7 +190,7 @@ func (im *importer) add(name string, e *entry) {
 	if len(e.args) == 0 {
 		if c.fixed == nil {
 			a := e.action
-			c.fixed = &a
+			c.fixed, c.first = &a, e
 			c.from = []int{e.at.line}
 		}
 		return
@@ -353,29 +355,17 @@ func (im *importer) compareI386() {
 		if i < 0 || c != nil && c.fixed != nil && !passes(c.fixed.Action) || c == nil && !open || passes(all[i].Cases[0].Action) {
 			continue
 		}
-		var at *value
-		path := "syscalls"
-		if c != nil && len(im.entries) > 0 {
-			path, at = im.entryOf(c)
+		path, at := "syscalls", (*value)(nil)
+		if c != nil {
+			path, at = c.first.path, c.first.at
 		}
 		im.note(path, at, name+" on i386", Approximated, Tighter, "it is denied: its arguments stand behind a pointer, and so it is a way round the decision on a call that it stands for; libseccomp opens it")
 	}
 	for _, name := range []string{"mmap", "select"} {
 		if c := im.calls[name]; c != nil && c.fixed == nil {
-			path, at := im.entryOf(c)
-			im.note(path, at, name+" on i386", Approximated, Tighter, "it is denied: its arguments stand behind a pointer")
+			im.note(c.first.path, c.first.at, name+" on i386", Approximated, Tighter, "it is denied: its arguments stand behind a pointer")
 		}
 	}
-}
-
-// entryOf is the first entry that names a call.
-func (im *importer) entryOf(c *call) (path string, at *value) {
-	for _, e := range im.entries {
-		if e.at.line == c.from[0] {
-			return e.path, e.at
-		}
-	}
-	return "syscalls", nil
 }
 
 // unknown is the action for numbers that no table has. runc answers ENOSYS to calls newer than those that a file names,

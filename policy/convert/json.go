@@ -71,12 +71,11 @@ type scanner struct {
 }
 
 // parseJSON reads one value and nothing after it. The error is a *policy.Error.
-func parseJSON(file string, data []byte) (*value, error) {
-	s := &scanner{file: file, src: string(data), line: 1}
-	if len(data) > MaxFile {
-		return nil, &policy.Error{Pos: policy.Pos{File: file}, Msg: "the file has " + strconv.Itoa(len(data)) + " bytes; it may have " + strconv.Itoa(MaxFile)}
+func parseJSON(file, text string) (*value, error) {
+	s := &scanner{file: file, src: text, line: 1}
+	if len(text) > MaxFile {
+		return nil, &policy.Error{Pos: policy.Pos{File: file}, Msg: "the file is longer than " + strconv.Itoa(MaxFile) + " bytes"}
 	}
-	s.src = strings.TrimPrefix(s.src, "\ufeff")
 	v, err := s.value("")
 	if err == nil {
 		if s.space(); s.pos < len(s.src) {
@@ -368,5 +367,5 @@ func hex4(s string) (rune, bool) {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(s[2:6], 16, 16)
-	return rune(n), err == nil && s[2] != '+'
+	return rune(n), err == nil
 }

@@ -44,9 +44,6 @@ func included(tpl *seccomp.Seccomp, arch string, foreign []specs.Arch, caps []st
 		}
 		if keep {
 			one := s.LinuxSyscall
-			if s.Name != "" {
-				one.Names = []string{s.Name}
-			}
 			out.Syscalls = append(out.Syscalls, one)
 		}
 	}
@@ -161,7 +158,7 @@ func imported(t testing.TB, data []byte, native filter.Arch, caps []string) (*fi
 // same runs both programs on every number of every ABI. It returns the differences that are meant.
 func same(t *testing.T, g *rand.Rand, s specs.LinuxSeccomp, p *filter.Program, theirs []filter.Insn, native filter.Arch, foreign []filter.Arch, missing []string) map[string]int {
 	t.Helper()
-	deflt := filter.ActionOf(uint32(scmpRet(t, s)))
+	deflt := filter.ActionOf(scmpRet(t, s))
 	ruled := map[string]bool{}
 	for _, c := range s.Syscalls {
 		for _, n := range c.Names {
