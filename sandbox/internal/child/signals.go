@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// signalPipe is where the handler writes a signal's number.
-var signalPipe int32
+// signalPipe is where the handler, in signals_*.s, writes a signal's number.
+var signalPipe int32 //nolint:unused // by Go
 
 // handlers are the addresses of the handler and of what it returns to, in signals_*.s.
 func handlers() (handler, restorer uintptr)
