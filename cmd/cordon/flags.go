@@ -66,6 +66,26 @@ func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
 	}
 }
 
+// addQueryFlags adds -p, and the flags for fields of a section or for all of them (""), to a command that runs nothing.
+// --arch is not among them: there it says what the question is about.
+func addQueryFlags(c *cobra.Command, f *runFlags, section string) {
+	fs := c.Flags()
+	fs.SortFlags = false
+	fs.StringArrayVarP(&f.profiles, "profile", "p", nil, "profile by `NAME`, or a file, with a slash; may be repeated")
+	for _, d := range policy.Flags() {
+		if d.Name == "arch" || !strings.HasPrefix(d.Key, section) && d.Name != "remove" {
+			continue
+		}
+		v := fs.VarPF(&field{d.Name, d.Arg, &f.fields}, d.Name, "", d.Doc)
+		if d.Arg == "" {
+			v.NoOptDefVal = "true"
+		}
+	}
+	if completing() {
+		completeRun(c)
+	}
+}
+
 // occurs says whether a flag is among the arguments, or what looks like it.
 func occurs(flag string, args []string) bool {
 	for _, a := range args {

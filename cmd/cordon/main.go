@@ -17,6 +17,8 @@ var commands = [...]struct {
 }{
 	{"run", newRun},
 	{"plan", newPlan},
+	{"why", newWhy},
+	{"filter", newFilter},
 	{"profile", newProfile},
 	{"doctor", newDoctor},
 	{"version", newVersion},

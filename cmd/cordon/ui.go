@@ -47,9 +47,10 @@ import (
 //
 // The other subcommands exit with 0; with 1 where the answer is no (`profile check` found errors, `profile fmt -d` found
 // a difference, `profile import` or `export` would lose something, `doctor` found that the default profile cannot start
-// here); with 125 where there is no answer.
+// here, `why` that a call is not allowed for certain); with 125 where there is no answer.
 //
-// JSON. `run --report FILE`, and --json of plan, profile ls, show, import and export, doctor and version, write one value with
+// JSON. `run --report FILE`, and --json of plan, why, filter groups, profile ls, check, show, import and export, doctor and
+// version, write one value with
 // a final newline. Keys are lower case with underscores, durations are nanoseconds, sizes bytes, and end in _ns, _bytes.
 // Keys may be added; what is there keeps its meaning as long as its "version" does.
 type ui struct {

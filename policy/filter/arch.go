@@ -76,3 +76,6 @@ func (a Arch) Hosts(foreign Arch) bool {
 
 // is32 reports whether only the low half of each argument reaches the kernel.
 func (a Arch) is32() bool { return a == I386 || a == ARM }
+
+// Arches are the ABIs that have tables.
+func Arches() []Arch { return []Arch{AMD64, ARM64, RISCV64, I386, ARM, X32} }

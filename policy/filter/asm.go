@@ -6,8 +6,8 @@ import (
 )
 
 // Asm prints the program in the syntax of the kernel's BPF assembler (Documentation/networking/filter.rst), one
-// instruction a line, with what it means as a comment.
-func (p *Program) Asm() string {
+// instruction a line, with what it means as a comment: notes are those of Notes, or nil.
+func (p *Program) Asm(notes []string) string {
 	var b strings.Builder
 	targets := p.targets()
 	for i := range p.Insns {
@@ -16,7 +16,11 @@ func (p *Program) Asm() string {
 		}
 		b.WriteByte('\t')
 		b.WriteString(p.Insns[i].asm(i))
-		if note := p.note(i); note != "" {
+		note := p.note(i)
+		if notes != nil {
+			note = notes[i]
+		}
+		if note != "" {
 			b.WriteString("\t; " + note)
 		}
 		b.WriteByte('\n')

@@ -404,7 +404,7 @@ func TestShared(t *testing.T) {
 			d.Args[i] = pick(g, []uint64{5, 6, 0x15, 1<<32 | 5})
 		}
 		if got, want := p.Action(&d), naive(&s, AMD64, &d); got != want {
-			t.Fatalf("%+v: %v, want %v\n%s", d, got, want, p.Asm())
+			t.Fatalf("%+v: %v, want %v\n%s", d, got, want, p.Asm(nil))
 		}
 	}
 }
@@ -436,11 +436,11 @@ func TestWellFormed(t *testing.T) {
 		}
 		for i := range n {
 			if !reached[i] {
-				t.Errorf("instruction %d is never reached\n%s", i, p.Asm())
+				t.Errorf("instruction %d is never reached\n%s", i, p.Asm(nil))
 			}
 		}
 		if slices.Contains(reached[n:], true) {
-			t.Errorf("a jump goes beyond the end\n%s", p.Asm())
+			t.Errorf("a jump goes beyond the end\n%s", p.Asm(nil))
 		}
 	}
 }
@@ -478,16 +478,16 @@ func TestExplain(t *testing.T) {
 		d    Data
 		want Verdict
 	}{
-		{Data{Nr: 250, Arch: AMD64.Audit()}, Verdict{ePERM, "keyctl", []string{"d.yaml:41"}, "denied by @keyring"}},
-		{Data{Nr: 0, Arch: AMD64.Audit()}, Verdict{allowed, "read", []string{"p.yaml:1", "p.yaml:2"}, "allowed by @system-service, read"}},
-		{Data{Nr: 41, Arch: AMD64.Audit(), Args: [6]uint64{2}}, Verdict{ePERM, "socket", []string{"d.yaml:50"}, "not family == AF_UNIX"}},
-		{Data{Nr: 41, Arch: AMD64.Audit(), Args: [6]uint64{1}}, Verdict{allowed, "socket", []string{"d.yaml:50"}, "the rules hold"}},
-		{Data{Nr: 435, Arch: AMD64.Audit()}, Verdict{eNOSYS, "clone3", []string{"d.yaml:51"}, "the rule is errno(ENOSYS)"}},
-		{Data{Nr: 165, Arch: AMD64.Audit()}, Verdict{ePERM, "mount", nil, "not allowed"}},
-		{Data{Nr: 400, Arch: AMD64.Audit()}, Verdict{eNOSYS, "", nil, "number 400 is in no table"}},
-		{Data{Nr: 102, Arch: I386.Audit()}, Verdict{ePERM, "socketcall", []string{"p.yaml:1"}, "would be a way round the decision on the calls that it stands for"}},
-		{Data{Nr: X32Bit, Arch: AMD64.Audit()}, Verdict{killed, "", nil, "a call of the x32 ABI"}},
-		{Data{Nr: 1, Arch: ARM64.Audit()}, Verdict{killed, "", nil, "a call of another architecture"}},
+		{Data{Nr: 250, Arch: AMD64.Audit()}, Verdict{ePERM, "keyctl", []string{"d.yaml:41"}, "denied by @keyring", ByDeny, nil}},
+		{Data{Nr: 0, Arch: AMD64.Audit()}, Verdict{allowed, "read", []string{"p.yaml:1", "p.yaml:2"}, "allowed by @system-service, read", ByAllow, nil}},
+		{Data{Nr: 41, Arch: AMD64.Audit(), Args: [6]uint64{2}}, Verdict{ePERM, "socket", []string{"d.yaml:50"}, "not family == AF_UNIX", ByRule, []int{0}}},
+		{Data{Nr: 41, Arch: AMD64.Audit(), Args: [6]uint64{1}}, Verdict{allowed, "socket", []string{"d.yaml:50"}, "the rules hold", ByRule, []int{0}}},
+		{Data{Nr: 435, Arch: AMD64.Audit()}, Verdict{eNOSYS, "clone3", []string{"d.yaml:51"}, "the rule is errno(ENOSYS)", ByRule, []int{1}}},
+		{Data{Nr: 165, Arch: AMD64.Audit()}, Verdict{ePERM, "mount", nil, "not allowed", ByDefault, nil}},
+		{Data{Nr: 400, Arch: AMD64.Audit()}, Verdict{eNOSYS, "", nil, "number 400 is in no table", ByUnknown, nil}},
+		{Data{Nr: 102, Arch: I386.Audit()}, Verdict{ePERM, "socketcall", []string{"p.yaml:1"}, "would be a way round the decision on the calls that it stands for", ByMultiplexer, nil}},
+		{Data{Nr: X32Bit, Arch: AMD64.Audit()}, Verdict{killed, "", nil, "a call of the x32 ABI", ByArch, nil}},
+		{Data{Nr: 1, Arch: ARM64.Audit()}, Verdict{killed, "", nil, "a call of another architecture", ByArch, nil}},
 	} {
 		if got, err := Explain(s, AMD64, c.d); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%+v: %+v %v, want %+v", c.d, got, err, c.want)

@@ -20,16 +20,16 @@ func (c *compiler) explain(d *Data) Verdict {
 	abi := c.abiOf(d.Arch)
 	switch {
 	case abi == NoArch:
-		return Verdict{Action: Action{Kind: Kill}, Why: "a call of another architecture"}
+		return Verdict{Action: Action{Kind: Kill}, Why: "a call of another architecture", By: ByArch}
 	case abi == AMD64 && nr >= X32Bit && nr != 1<<32-1:
 		if !c.x32 {
-			return Verdict{Action: Action{Kind: Kill}, Why: "a call of the x32 ABI"}
+			return Verdict{Action: Action{Kind: Kill}, Why: "a call of the x32 ABI", By: ByArch}
 		}
 		abi, nr = X32, nr-X32Bit
 	}
 	id := numberID(abi, nr)
 	if id == noCall {
-		return Verdict{Action: c.unknown, Why: "number " + strconv.Itoa(int(int32(nr))) + " is in no table"}
+		return Verdict{Action: c.unknown, Why: "number " + strconv.Itoa(int(int32(nr))) + " is in no table", By: ByUnknown}
 	}
 	c.abi = abi
 	v := c.explainCall(id, d)
@@ -55,36 +55,52 @@ func (c *compiler) explainCall(id uint16, d *Data) Verdict {
 	switch {
 	case c.deny.has(id):
 		from := c.naming(c.spec.Deny, id, true)
-		return Verdict{Action: c.denied, From: froms(from), Why: "denied by " + names(from)}
+		return Verdict{Action: c.denied, From: froms(from), Why: "denied by " + names(from), By: ByDeny}
 	case (c.ruled.has(id) || c.allow.has(id) || c.deflt.passes()) && c.closed(id):
-		return Verdict{Action: c.denied, From: froms(allow), Why: "would be a way round the decision on the calls that it stands for"}
+		return Verdict{Action: c.denied, From: froms(allow), Why: "would be a way round the decision on the calls that it stands for", By: ByMultiplexer}
 	case c.ruled.has(id):
 		return c.explainRules(id, d)
 	case c.allow.has(id):
-		return Verdict{Action: Action{Kind: Allow}, From: froms(allow), Why: "allowed by " + names(allow)}
+		return Verdict{Action: Action{Kind: Allow}, From: froms(allow), Why: "allowed by " + names(allow), By: ByAllow}
 	}
-	return Verdict{Action: c.deflt, Why: "not allowed"}
+	return Verdict{Action: c.deflt, Why: "not allowed", By: ByDefault}
 }
 
 func (c *compiler) explainRules(id uint16, d *Data) Verdict {
-	for _, p := range c.parts(id) {
-		if c.eval(p.cond, d) {
-			continue
+	parts := c.parts(id)
+	for i := range parts {
+		if !c.eval(parts[i].cond, d) {
+			return c.failed(&parts[i])
 		}
-		r := &c.spec.Rules[c.rules[p.rule].index]
-		v := Verdict{Action: p.other, Why: "the rule is " + p.other.String()}
-		if !c.rules[p.rule].action {
-			v.Why = "not " + r.Expr
-		}
-		if r.From != "" {
-			v.From = []string{r.From}
-		}
-		return v
 	}
-	v := Verdict{Action: Action{Kind: Allow}, Why: "the rules hold"}
+	return c.held(id)
+}
+
+// failed is the verdict where p is the first part that fails.
+func (c *compiler) failed(p *part) Verdict {
+	index := c.rules[p.rule].index
+	r := &c.spec.Rules[index]
+	v := Verdict{Action: p.other, Why: "the rule is " + p.other.String(), By: ByRule, Rules: []int{index}}
+	if !c.rules[p.rule].action {
+		v.Why = "not " + r.Expr
+	}
+	if r.From != "" {
+		v.From = []string{r.From}
+	}
+	return v
+}
+
+// held is the verdict where every part holds.
+func (c *compiler) held(id uint16) Verdict {
+	v := Verdict{Action: Action{Kind: Allow}, Why: "the rules hold", By: ByRule}
 	owner := c.ruleOwner(id)
 	for i := range c.rules {
-		if from := c.spec.Rules[c.rules[i].index].From; c.rules[i].call == owner && from != "" {
+		if c.rules[i].call != owner {
+			continue
+		}
+		index := c.rules[i].index
+		v.Rules = append(v.Rules, index)
+		if from := c.spec.Rules[index].From; from != "" {
 			v.From = append(v.From, from)
 		}
 	}

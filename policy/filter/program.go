@@ -59,4 +59,20 @@ type Verdict struct {
 	Call   string   // its name; "" if the number is not in the table
 	From   []string // the items or rules that decide it, as given in the Spec; empty where a default does
 	Why    string   // in words: "denied by @keyring", "not allowed", "unknown number", …
+	By     Decider
+	Rules  []int // indices into Spec.Rules, where By is ByRule: the one that fails, or all that hold
 }
+
+// Decider is the step of Spec's order that decides a call.
+type Decider uint8
+
+// The deciders, in Spec's order.
+const (
+	ByArch        Decider = iota // another architecture, or x32, that Foreign does not list
+	ByUnknown                    // a number that no table has
+	ByDeny                       // Deny names it
+	ByMultiplexer                // socketcall or ipc while what it stands for is not open
+	ByRule                       // Rules name it
+	ByAllow                      // Allow names it
+	ByDefault                    // nothing names it
+)

@@ -172,7 +172,7 @@ func compare(t *testing.T, g gen, s *Spec, native Arch, rounds int) {
 			d := Data{Nr: int32(nr), Arch: audit, Args: g.args()}
 			want, got := naive(s, native, &d), p.Action(&d)
 			if got != want {
-				t.Fatalf("%+v\n%s on %s: %+v: %v, want %v\n%s", s, mustName(audit, nr), native, d, got, want, p.Asm())
+				t.Fatalf("%+v\n%s on %s: %+v: %v, want %v\n%s", s, mustName(audit, nr), native, d, got, want, p.Asm(nil))
 			}
 			if v := c.explain(&d); v.Action != want {
 				t.Fatalf("%+v\nexplain %+v: %+v, want %v", s, d, v, want)
@@ -303,7 +303,7 @@ func holdExpr(t *testing.T, g gen, call, src string, abi Arch) bool {
 			t.Fatalf("%s: %q on %v: %#x: %v, want %v", call, src, abi, d.Args, got, want)
 		}
 		if got := p != nil && p.Action(&d).Kind == Allow; p != nil && got != want {
-			t.Fatalf("%s: %q on %v: %#x: the program says %v, want %v\n%s", call, src, abi, d.Args, got, want, p.Asm())
+			t.Fatalf("%s: %q on %v: %#x: the program says %v, want %v\n%s", call, src, abi, d.Args, got, want, p.Asm(nil))
 		}
 	}
 	return true
@@ -338,7 +338,7 @@ func TestJumpDistances(t *testing.T) {
 				d.Args[j] = uint64(g.IntN(400))
 			}
 			if got, want := p.Action(&d), naive(&s, AMD64, &d); got != want {
-				t.Fatalf("%d terms: %+v: %v, want %v\n%s", i+2, d, got, want, p.Asm())
+				t.Fatalf("%d terms: %+v: %v, want %v\n%s", i+2, d, got, want, p.Asm(nil))
 			}
 		}
 	}

@@ -109,7 +109,7 @@ func TestAsm(t *testing.T) {
 l2:	ret #0x80000000	; kill
 l3:	ld [0]	; nr
 `
-	got := p.Asm()
+	got := p.Asm(nil)
 	if !strings.HasPrefix(got, want) || !strings.Contains(got, "\tand #0xf0\n") || !strings.Contains(got, "ld [16]\t; arg0, low half") || strings.Count(got, "\n") != len(p.Insns) {
 		t.Errorf("%s", got)
 	}

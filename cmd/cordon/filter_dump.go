@@ -1,0 +1,179 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"cordon/policy/filter"
+)
+
+type dumpFlags struct {
+	runFlags
+	format, arch, out string
+}
+
+// formats are what a filter can be printed as.
+var formats = [...]struct {
+	name, about string
+	make        func(*dumped) ([]byte, error)
+}{
+	{"asm", "readable: an instruction a line, with what it is about", (*dumped).asm},
+	{"pfc", "what happens to each call, in the style of libseccomp's pseudo filter code", (*dumped).pfc},
+	{"bpf", "an array of struct sock_filter, for seccomp(2) and bwrap --seccomp FD", (*dumped).bpf},
+	{"c", "a C source file with that array", (*dumped).c},
+	{"json", "instructions with their meaning, as JSON", (*dumped).json},
+}
+
+func newFilterDump(u *ui) *cobra.Command {
+	var f dumpFlags
+	long := "Print the filter that a profile comes to. No privilege is needed, and nothing of what the profile names.\n\n"
+	for _, x := range formats {
+		long += "  " + pad(x.name, 6) + x.about + "\n"
+	}
+	c := &cobra.Command{
+		Use:   "dump [flags]",
+		Short: "Print the filter that a profile comes to",
+		Long: long + "\n  cordon filter dump -p build --format bpf -o build.bpf\n" +
+			"  bwrap --ro-bind / / --seccomp 9 9< build.bpf -- make",
+		DisableFlagsInUseLine: true,
+		Args:                  noArgs,
+		RunE:                  func(*cobra.Command, []string) error { return u.filterDump(&f) },
+	}
+	addQueryFlags(c, &f.runFlags, "syscalls.")
+	c.Flags().StringVar(&f.format, "format", "asm", "`FORMAT`: asm, pfc, bpf, c or json")
+	c.Flags().StringVar(&f.arch, "arch", "", "the `NAME` of the architecture whose kernel takes it: amd64, arm64 or riscv64")
+	c.Flags().StringVarP(&f.out, "output", "o", "", "write `FILE` instead of stdout")
+	if completing() {
+		_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"asm", "pfc", "bpf", "c", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	}
+	return c
+}
+
+// dumped is a filter to be printed.
+type dumped struct {
+	profile string
+	spec    filter.Spec
+	prog    *filter.Program
+	notes   []string
+}
+
+func (u *ui) filterDump(f *dumpFlags) error {
+	i := 0
+	for i < len(formats) && formats[i].name != f.format {
+		i++
+	}
+	if i == len(formats) {
+		return &cliError{err: errors.New("filter dump: unknown format " + f.format), hint: "--format asm, pfc, bpf, c or json"}
+	}
+	if f.format == "bpf" && f.out == "" && terminal(u.out) {
+		return &cliError{err: errors.New("filter dump: stdout is a terminal, and bpf is not text"), hint: "-o FILE, or --format asm"}
+	}
+	d, err := f.compile()
+	if err != nil {
+		return err
+	}
+	data, err := formats[i].make(d)
+	if err != nil {
+		return err
+	}
+	if f.out == "" || f.out == "-" {
+		return u.write(string(data))
+	}
+	if err := os.WriteFile(f.out, data, 0o666); err != nil {
+		return &cliError{err: errors.New("filter dump: " + f.out + ": " + cause(err).Error())}
+	}
+	return nil
+}
+
+// compile makes the filter as a launch would.
+func (f *dumpFlags) compile() (*dumped, error) {
+	p, err := load(f.profiles, f.fields)
+	if err != nil {
+		return nil, err
+	}
+	native, abi, err := archesOf(f.arch)
+	if err != nil {
+		return nil, err
+	}
+	if native != abi {
+		return nil, &cliError{err: errors.New("filter dump: no kernel is " + abi.String() + " alone"),
+			hint: "--arch " + native.String() + ", with syscalls.arches: [" + abi.String() + "] in the profile"}
+	}
+	d := &dumped{profile: p.Name}
+	if d.spec, err = p.Syscalls.Filter(); err != nil {
+		return nil, err
+	}
+	if d.prog, err = filter.Compile(d.spec, native); err != nil {
+		return nil, err
+	}
+	d.notes, err = filter.Notes(d.spec, d.prog)
+	return d, err
+}
+
+// terminal says whether w is one.
+func terminal(w any) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+func (d *dumped) asm() ([]byte, error) {
+	var b strings.Builder
+	for l := range strings.Lines(d.prog.Asm(d.notes)) {
+		b.WriteString(cleanLine(l))
+	}
+	return []byte(b.String()), nil
+}
+
+// cleanLine keeps the tabs and the end of a line.
+func cleanLine(l string) string {
+	cells := strings.Split(strings.TrimSuffix(l, "\n"), "\t")
+	for i := range cells {
+		cells[i] = clean(cells[i])
+	}
+	return strings.Join(cells, "\t") + "\n"
+}
+
+func (d *dumped) pfc() ([]byte, error) {
+	text, err := filter.PFC(d.spec, d.prog.Arch)
+	return []byte(text), err
+}
+
+func (d *dumped) bpf() ([]byte, error) { return d.prog.Bytes(), nil }
+
+func (d *dumped) c() ([]byte, error) { return []byte(d.prog.C("cordon_filter", d.notes)), nil }
+
+// dumpedJSON is the filter as JSON; code, jt, jf and k are struct sock_filter.
+type dumpedJSON struct {
+	Version      int          `json:"version"`
+	Profile      string       `json:"profile"`
+	Arch         string       `json:"arch"`
+	AuditArch    uint32       `json:"audit_arch"`
+	Instructions []dumpedInsn `json:"instructions"`
+}
+
+type dumpedInsn struct {
+	Code uint16 `json:"code"`
+	Jt   uint8  `json:"jt"`
+	Jf   uint8  `json:"jf"`
+	K    uint32 `json:"k"`
+	Asm  string `json:"asm"`
+	Note string `json:"note,omitempty"`
+}
+
+func (d *dumped) json() ([]byte, error) {
+	out := dumpedJSON{1, d.profile, d.prog.Arch.String(), d.prog.Arch.Audit(), nil}
+	for i, in := range d.prog.Insns {
+		out.Instructions = append(out.Instructions, dumpedInsn{in.Code, in.Jt, in.Jf, in.K, d.prog.AsmAt(i), d.notes[i]})
+	}
+	text, err := json.MarshalIndent(out, "", "  ")
+	return append(text, '\n'), err
+}

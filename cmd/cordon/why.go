@@ -1,0 +1,210 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy"
+)
+
+// A question is a kind of thing that can be asked about: one file for each layer that answers.
+type question struct {
+	prefix string // of the argument: "open:/etc/passwd"; "" for a system call
+	about  string
+	ask    func(u *ui, f *whyFlags, p *policy.Profile, what string) (*answer, error)
+}
+
+var questions = [...]question{
+	{"open:", "whether a file can be opened", nil},
+	{"cap:", "whether a capability is kept", nil},
+	{"connect:", "whether an address can be reached", nil},
+	{"", "a system call", (*ui).whySyscall},
+}
+
+// answer is what `why` found, and its JSON.
+type answer struct {
+	Version  int       `json:"version"`
+	Question string    `json:"question"`
+	Profile  string    `json:"profile"`
+	Layer    string    `json:"layer"`
+	Verdict  string    `json:"verdict"` // allow, deny, or depends
+	Outcomes []outcome `json:"outcomes"`
+	Call     *callInfo `json:"call,omitempty"` // of a system call
+	Path     []step    `json:"path,omitempty"` // through the filter
+	Notes    []string  `json:"notes,omitempty"`
+}
+
+// outcome is one of the things that may happen, and by which rule. Where there are several, each has an example.
+type outcome struct {
+	Action  string   `json:"action"`
+	Allowed bool     `json:"allowed"`
+	Why     string   `json:"why"`
+	From    []string `json:"from"`
+	Rules   []string `json:"rules,omitempty"`
+	Example string   `json:"example,omitempty"`
+	Fix     *fix     `json:"fix,omitempty"`
+}
+
+// fix is the narrowest change that allows what was asked about; it has been tried. Where there is none, Note says why.
+type fix struct {
+	Flags []string `json:"flags,omitempty"` // --NAME, VALUE, …
+	YAML  string   `json:"yaml,omitempty"`
+	Note  string   `json:"note,omitempty"`
+}
+
+type whyFlags struct {
+	runFlags
+	arch  string
+	quiet bool
+}
+
+const (
+	verdictAllow   = "allow"
+	verdictDeny    = "deny"
+	verdictDepends = "depends"
+)
+
+func newWhy(u *ui) *cobra.Command {
+	var f whyFlags
+	c := &cobra.Command{
+		Use:   "why [flags] CALL",
+		Short: "Say whether a profile allows a system call, by which line, and what would allow it",
+		Long: "Say whether a profile allows a system call, which line of which file decides, and the way through the filter.\n" +
+			"A denial comes with the narrowest change that would allow the call. Nothing is run.\n\n" +
+			"  cordon why keyctl                                    a call by name, or by number: cordon why 435\n" +
+			"  cordon why -p build 'socket(AF_INET, SOCK_STREAM, 0)'\n" +
+			"  cordon why 'openat(AT_FDCWD, \"/x\", flags=O_RDONLY)'   arguments by place or by name\n" +
+			"  cordon why --arch i386 'socketcall(1)'               by another architecture's call\n\n" +
+			"An argument that is left out, or is _, may be anything; where it matters, every outcome is listed with an example.\n" +
+			"The exit code is 0 if the call is allowed whatever is left out, 1 if not, 125 if there is no answer.",
+		DisableFlagsInUseLine: true,
+		Args:                  cobra.MatchAll(needArgs(1, "the call"), atMost(1)),
+		RunE:                  func(_ *cobra.Command, args []string) error { return u.why(&f, args[0]) },
+	}
+	addQueryFlags(c, &f.runFlags, "")
+	c.Flags().StringVar(&f.arch, "arch", "", "the `NAME` of the architecture whose call it is: amd64, i386, x32, arm64, arm or riscv64")
+	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print nothing: the exit code is the answer")
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return c
+}
+
+func (u *ui) why(f *whyFlags, what string) error {
+	q := questionOf(what)
+	if q.ask == nil {
+		return &cliError{err: errors.New("why: " + q.prefix + " " + q.about + ": not supported yet"),
+			hint: "a system call is: cordon why 'openat(AT_FDCWD, \"/x\", O_RDONLY)'"}
+	}
+	p, err := load(f.profiles, f.fields)
+	if err != nil {
+		return err
+	}
+	a, err := q.ask(u, f, p, strings.TrimPrefix(what, q.prefix))
+	if err != nil {
+		return err
+	}
+	a.Version, a.Question, a.Profile = 1, what, p.Name
+	if a.Verdict != verdictAllow {
+		u.code = exitNo
+	}
+	switch {
+	case f.quiet:
+		return nil
+	case f.json:
+		return u.json(a)
+	}
+	return u.write(a.text())
+}
+
+// questionOf finds the kind; a prefix that nobody knows is a system call that does not exist.
+func questionOf(what string) *question {
+	i := 0
+	for !strings.HasPrefix(what, questions[i].prefix) {
+		i++
+	}
+	return &questions[i]
+}
+
+// text is the answer for a reader: the verdict first, then what decides, what would change it, and how it came about.
+func (a *answer) text() string {
+	var b strings.Builder
+	b.WriteString(clean(a.Question) + ": " + a.headline() + "\n")
+	if c := a.Call; c != nil {
+		b.WriteString("  " + clean(c.String()) + "\n")
+	}
+	for i := range a.Outcomes {
+		a.Outcomes[i].text(&b, len(a.Outcomes) > 1)
+	}
+	for _, n := range a.Notes {
+		b.WriteString("  note: " + clean(n) + "\n")
+	}
+	if len(a.Path) > 0 {
+		writePath(&b, a.Path)
+	}
+	return b.String()
+}
+
+func (a *answer) headline() string {
+	if a.Verdict == verdictDepends {
+		return "it depends on what is left out"
+	}
+	o := &a.Outcomes[0]
+	if o.Action == a.Verdict {
+		return a.Verdict
+	}
+	return a.Verdict + ", " + o.Action
+}
+
+func (o *outcome) text(b *strings.Builder, several bool) {
+	why := o.Why
+	if len(o.From) > 0 {
+		why += " (" + strings.Join(o.From, ", ") + ")"
+	}
+	if several {
+		why = o.Action + ": " + why
+	}
+	b.WriteString("  " + clean(why) + "\n")
+	for _, r := range o.Rules {
+		b.WriteString("    " + clean(r) + "\n")
+	}
+	if o.Example != "" {
+		b.WriteString("    for example " + clean(o.Example) + "\n")
+	}
+	o.Fix.text(b)
+}
+
+func (f *fix) text(b *strings.Builder) {
+	if f == nil {
+		return
+	}
+	if len(f.Flags) > 0 {
+		b.WriteString("  to allow it:" + clean(f.line()) + "\n")
+	}
+	for l := range strings.Lines(f.YAML) {
+		b.WriteString("      " + clean(strings.TrimSuffix(l, "\n")) + "\n")
+	}
+	if f.Note != "" {
+		b.WriteString("  " + clean(f.Note) + "\n")
+	}
+}
+
+// line is the flags as a shell takes them.
+func (f *fix) line() string {
+	s := ""
+	for _, word := range f.Flags {
+		s += " " + shellQuote(word)
+	}
+	return s
+}
+
+// shellQuote puts in quotes what a shell would not leave alone.
+func shellQuote(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./=:,@+", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

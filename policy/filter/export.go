@@ -1,0 +1,192 @@
+package filter
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Bytes is the program as an array of struct sock_filter, which seccomp(2) takes behind a struct sock_fprog,
+// bubblewrap with --seccomp FD. All architectures that have tables are little-endian.
+func (p *Program) Bytes() []byte {
+	b := make([]byte, 0, 8*len(p.Insns))
+	for _, in := range p.Insns {
+		b = append(b, byte(in.Code), byte(in.Code>>8), in.Jt, in.Jf, byte(in.K), byte(in.K>>8), byte(in.K>>16), byte(in.K>>24))
+	}
+	return b
+}
+
+// AsmAt is the instruction at an index, in the syntax of Program.Asm; jumps name their target l and its index.
+func (p *Program) AsmAt(i int) string { return p.Insns[i].asm(i) }
+
+// C is the program as a C source file: an array and a struct sock_fprog over it, name and name_prog.
+func (p *Program) C(name string, notes []string) string {
+	var b strings.Builder
+	b.WriteString("/* A seccomp filter for " + p.Arch.String() + ": " + strconv.Itoa(len(p.Insns)) + " instructions.\n" +
+		" *\n" +
+		" *\tprctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);\n" +
+		" *\tsyscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &" + name + "_prog);\n" +
+		" */\n#include <linux/filter.h>\n\nstatic struct sock_filter " + name + "[] = {\n")
+	for i, in := range p.Insns {
+		b.WriteString("\t/* " + strconv.Itoa(i) + " */ { " + hex(uint32(in.Code)) + ", " + strconv.Itoa(int(in.Jt)) + ", " + strconv.Itoa(int(in.Jf)) + ", " + hex(in.K) + " },")
+		b.WriteString(" /* " + comment(in.asm(i)))
+		if notes[i] != "" {
+			b.WriteString("; " + comment(notes[i]))
+		}
+		b.WriteString(" */\n")
+	}
+	b.WriteString("};\n\nstatic const struct sock_fprog " + name + "_prog = {\n\tsizeof " + name + " / sizeof *" + name + ",\n\t" + name + ",\n};\n")
+	return b.String()
+}
+
+// comment makes text fit for a comment of C: a profile's path may hold anything.
+func comment(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, strings.ReplaceAll(strings.ReplaceAll(s, "*/", "* /"), "\\", "/"))
+}
+
+// PFC is the Spec in the style of libseccomp's pseudo filter code: what happens to each call, in the order of the
+// numbers, without how the program finds out. $a0 to $a5 are the registers, .hi32 and .lo32 their halves.
+func PFC(spec Spec, arch Arch) (string, error) {
+	c, err := newCompiler(&spec, arch)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.WriteString("#\n# pseudo filter code start\n#\n")
+	for _, abi := range c.abis() {
+		c.abi = abi
+		c.pfc(&b)
+	}
+	b.WriteString("# any other architecture\naction " + pfcAction(Action{Kind: Kill}) + ";\n#\n# pseudo filter code end\n#\n")
+	if len(c.errs) > 0 {
+		return "", c.errs
+	}
+	return b.String(), nil
+}
+
+// pfc writes the current ABI.
+func (c *compiler) pfc(b *strings.Builder) {
+	bit := uint32(0)
+	if c.abi == X32 {
+		bit = X32Bit
+	}
+	b.WriteString("# filter for arch " + c.abi.String() + " (" + strconv.FormatUint(uint64(c.abi.Audit()), 10) + ")\n" +
+		"if ($arch == " + strconv.FormatUint(uint64(c.abi.Audit()), 10) + ")\n")
+	for _, n := range table(c.abi) {
+		b.WriteString("  # filter for syscall \"" + callNames[n.call] + "\" (" + strconv.Itoa(int(n.nr)) + ")\n" +
+			"  if ($syscall == " + strconv.FormatUint(uint64(n.nr|bit), 10) + ")\n")
+		c.pfcCall(b, n.call)
+	}
+	if c.abi == AMD64 && !c.x32 {
+		b.WriteString("  # x32's numbers\n  if ($syscall >= " + strconv.Itoa(X32Bit) + " && $syscall != 4294967295)\n    action " + pfcAction(Action{Kind: Kill}) + ";\n")
+	}
+	b.WriteString("  # any other number\n  action " + pfcAction(c.unknown) + ";\n")
+}
+
+func (c *compiler) pfcCall(b *strings.Builder, call uint16) {
+	if l := c.leaf(call); l > checkLabel {
+		b.WriteString("    action " + pfcAction(ActionOf(c.actions[-1-l].ret)) + ";\n")
+		return
+	}
+	for _, p := range c.parts(call) {
+		b.WriteString("    if (!(" + c.pfcCond(p.cond) + "))\n      action " + pfcAction(p.other) + ";\n")
+	}
+	b.WriteString("    action ALLOW;\n")
+}
+
+func pfcAction(a Action) string {
+	names := [...]string{Allow: "ALLOW", Log: "LOG", Trace: "TRACE", Notify: "NOTIFY", Errno: "ERRNO", Trap: "TRAP", KillThread: "KILL", Kill: "KILL_PROCESS"}
+	s := names[a.Kind]
+	if a.Kind == Errno || a.Kind == Trace || a.Errno != 0 {
+		s += "(" + strconv.Itoa(int(a.Errno)) + ")"
+	}
+	return s
+}
+
+// pfcCond writes a condition over the halves of the registers.
+func (c *conds) pfcCond(r ref) string {
+	if r < refNodes {
+		return [...]string{"false", "true"}[r]
+	}
+	n := c.at(r)
+	switch n.kind {
+	case nodeAnd:
+		return "(" + c.pfcCond(n.a) + " && " + c.pfcCond(n.b) + ")"
+	case nodeOr:
+		return "(" + c.pfcCond(n.a) + " || " + c.pfcCond(n.b) + ")"
+	case nodePair:
+		op := map[uint16]string{opJeq: " == ", opJgt: " > ", opJge: " >= "}[n.code]
+		is := n.v.pfc() + op + n.w.pfc()
+		return either([]string{both(is, c.pfcCond(n.a)), both("!("+is+")", c.pfcCond(n.b))})
+	}
+	var ways []string
+	cases := c.casesOf(n)
+	for i, k := range cases {
+		hi := uint32(1<<32 - 1)
+		if i+1 < len(cases) {
+			hi = cases[i+1].lo - 1
+		}
+		ways = append(ways, both(n.v.pfcRange(k.lo, hi), c.pfcCond(k.to)))
+	}
+	return either(ways)
+}
+
+func both(a, b string) string {
+	switch {
+	case a == "false" || b == "false":
+		return "false"
+	case b == "true":
+		return a
+	}
+	return "(" + a + " && " + b + ")"
+}
+
+func either(ways []string) string {
+	s, n := "", 0
+	for _, w := range ways {
+		if w == "false" {
+			continue
+		}
+		if n > 0 {
+			s += " || "
+		}
+		s += w
+		n++
+	}
+	switch n {
+	case 0:
+		return "false"
+	case 1:
+		return s
+	}
+	return "(" + s + ")"
+}
+
+// pfc is the view as a value.
+func (v view) pfc() string {
+	s := "$a" + strconv.Itoa(int(v.word-1)/2) + [...]string{".lo32", ".hi32"}[(v.word-1)%2]
+	if v.and != 1<<32-1 {
+		s = "(" + s + " & " + hex(v.and) + ")"
+	}
+	if v.xor != 0 {
+		s = "(" + s + " ^ " + hex(v.xor) + ")"
+	}
+	return s
+}
+
+func (v view) pfcRange(lo, hi uint32) string {
+	s := v.pfc()
+	switch {
+	case lo == hi:
+		return s + " == " + hex(lo)
+	case lo == 0 && hi < 1<<32-1:
+		return s + " <= " + hex(hi)
+	case lo > 0 && hi == 1<<32-1:
+		return s + " >= " + hex(lo)
+	}
+	return "(" + s + " >= " + hex(lo) + " && " + s + " <= " + hex(hi) + ")"
+}

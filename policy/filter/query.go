@@ -1,0 +1,286 @@
+package filter
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Query is one call to ask about, written as in C or as strace prints it: socket(AF_INET, SOCK_STREAM, 0).
+type Query struct {
+	ABI  Arch
+	Call string // "" for a number that the table does not have
+	Nr   uint32 // as in struct seccomp_data: with X32Bit for X32
+	Args [6]QueryArg
+}
+
+// QueryArg is one argument of a Query.
+type QueryArg struct {
+	Name    string // as rules name it; reg0 to reg5 where the call has no such argument
+	Text    string // as it was written; "" where it was left out
+	Value   uint64 // the register, where Known
+	Known   bool
+	Pointer bool // an address: no filter sees what it points to
+}
+
+// ParseQuery reads
+//
+//	keyctl    435    socket(AF_INET, SOCK_STREAM, 0)    openat(AT_FDCWD, "/x", flags=O_RDONLY)    kill(_, SIGTERM)
+//
+// A value is a constant as in a rule's expression. Text in quotes stands for a pointer to it, as do {…}, […] and &x.
+// An argument that is left out, _ and a final … (or ...) are unknown. The error is an *Error with the column.
+func ParseQuery(src string, abi Arch) (*Query, error) {
+	if table(abi) == nil {
+		return nil, &Error{Msg: "no system call table for " + quote(abi.String())}
+	}
+	if len(src) > maxExpr {
+		return nil, &Error{Col: 1, Msg: "the call is longer than " + strconv.Itoa(maxExpr) + " bytes"}
+	}
+	head, rest, called := strings.Cut(src, "(")
+	q := &Query{ABI: abi}
+	if err := q.named(strings.TrimSpace(head)); err != nil {
+		return nil, err
+	}
+	q.name()
+	if !called {
+		return q, nil
+	}
+	end := strings.LastIndexByte(rest, ')')
+	if end < 0 || strings.TrimSpace(rest[end+1:]) != "" {
+		return nil, &Error{Col: len(src), Msg: "expected ) at the end of the call"}
+	}
+	if err := q.arguments(rest[:end], len(head)+1); err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// named finds the call by its name or number.
+func (q *Query) named(name string) error {
+	nr, err := strconv.ParseUint(name, 0, 32)
+	if err != nil {
+		return q.byName(name)
+	}
+	q.Nr = uint32(nr)
+	if q.ABI == AMD64 && q.Nr >= X32Bit && q.Nr != 1<<32-1 {
+		q.ABI = X32
+	}
+	if q.ABI == X32 {
+		q.Nr |= X32Bit
+	}
+	q.Call, _ = Name(q.ABI, q.Number())
+	return nil
+}
+
+// Number is Nr without X32Bit: what the table has.
+func (q *Query) Number() uint32 {
+	if q.ABI == X32 {
+		return q.Nr &^ X32Bit
+	}
+	return q.Nr
+}
+
+func (q *Query) byName(name string) error {
+	if name == "" || name[0] == '@' || !Known(name) {
+		e := unknownCall(name, "")
+		e.Col = 1
+		return e
+	}
+	nr, ok := Number(q.ABI, name)
+	if !ok {
+		return &Error{Col: 1, Msg: q.ABI.String() + " has no system call " + name, Hint: name + " is a call of " + strings.Join(abisWith(name), ", ")}
+	}
+	q.Call, q.Nr = callNames[callID(name)], nr
+	if q.ABI == X32 {
+		q.Nr |= X32Bit
+	}
+	return nil
+}
+
+func abisWith(call string) (names []string) {
+	for a := AMD64; a <= X32; a++ {
+		if _, ok := Number(a, call); ok {
+			names = append(names, a.String())
+		}
+	}
+	return names
+}
+
+// name gives the arguments their names.
+func (q *Query) name() {
+	for i := range q.Args {
+		q.Args[i].Name = "reg" + strconv.Itoa(i)
+	}
+	if q.Call == "" {
+		return
+	}
+	p := parser{arch: q.ABI, call: callID(q.Call)}
+	for i, f := range strings.Fields(callArgs[p.call]) {
+		if !p.split(i) { // else it is not in a register of its own there
+			q.Args[i].Name, q.Args[i].Pointer = f[:len(f)-2], f[len(f)-1] == 'p'
+		}
+	}
+}
+
+// arguments reads what stands between the parentheses, which begins at byte from of the call.
+func (q *Query) arguments(src string, from int) error {
+	names := Args(q.Call)
+	for i, at := range split(src) {
+		byName := false
+		text := src[at[0]:at[1]]
+		from := from + at[0] + len(text) - len(strings.TrimLeft(text, " \t\n"))
+		text = strings.TrimSpace(text)
+		if name, value, ok := strings.Cut(text, "="); ok && isName(name) && !strings.HasPrefix(value, "=") {
+			i, byName = q.index(strings.TrimSpace(name)), true
+			if i < 0 {
+				return &Error{Col: from + 1, Msg: q.title() + " has no argument " + quote(strings.TrimSpace(name)), Hint: q.lists()}
+			}
+			from += len(text) - len(strings.TrimLeft(value, " "))
+			text = strings.TrimSpace(value)
+		}
+		switch {
+		case text == "" && strings.TrimSpace(src) == "", text == "...", text == "…":
+			return nil
+		case i >= len(q.Args), q.Call != "" && i >= len(names) && !byName:
+			return &Error{Col: from + 1, Msg: q.title() + " has no argument " + strconv.Itoa(i+1), Hint: q.lists()}
+		}
+		if err := q.value(&q.Args[i], text); err != nil {
+			err.Col += from
+			return err
+		}
+	}
+	return nil
+}
+
+// title is the call's name, or its number.
+func (q *Query) title() string {
+	if q.Call != "" {
+		return q.Call
+	}
+	return "number " + strconv.Itoa(int(q.Number()))
+}
+
+func (q *Query) lists() string {
+	if names := Args(q.Call); len(names) > 0 {
+		return q.Call + " has " + strings.Join(names, ", ")
+	}
+	return q.title() + " has no named arguments; the registers are reg0 to reg5"
+}
+
+func (q *Query) index(name string) int {
+	for i := range q.Args {
+		if q.Args[i].Name == name || name == "reg"+strconv.Itoa(i) {
+			return i
+		}
+	}
+	return -1
+}
+
+func isName(s string) bool {
+	s = strings.TrimSpace(s)
+	for i := range len(s) {
+		if !isLetter(s[i]) && (i == 0 || !isDigit(s[i])) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// value reads one argument; the error's column is within text.
+func (q *Query) value(a *QueryArg, text string) *Error {
+	a.Text = text
+	switch {
+	case text == "":
+		return &Error{Col: 1, Msg: "an argument is missing", Hint: "_ is one that is not known"}
+	case text == "_", text == "?":
+		return nil
+	case strings.ContainsRune(`"{[&`, rune(text[0])):
+		a.Pointer = true
+		return nil
+	case text == "NULL":
+		a.Known = true
+		return nil
+	}
+	id := uint16(0)
+	if q.Call != "" {
+		id = callID(q.Call)
+	}
+	p := parser{conds: &conds{}, src: text, arch: q.ABI, call: id}
+	p.next()
+	x := p.binary(1)
+	switch {
+	case p.err == nil && p.tok != tokEnd:
+		p.fail(p.start, "unexpected "+p.found())
+	case p.err == nil && x.kind != isConst:
+		p.failHint(x.col, quote(text)+" is "+x.kind.String()+", not a value", "a constant by name, a number, or _ for one that is not known")
+	}
+	if p.err != nil {
+		return p.err
+	}
+	a.Known, a.Value = true, x.value.bits
+	if q.ABI.is32() {
+		a.Value &= 1<<32 - 1
+	}
+	return nil
+}
+
+// split finds the arguments: what commas part that are in no brackets and no quotes.
+func split(src string) (parts [][2]int) {
+	depth, from, quoted := 0, 0, false
+	for i := 0; i < len(src); i++ {
+		switch c := src[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '(' || c == '{' || c == '[':
+			depth++
+		case c == ')' || c == '}' || c == ']':
+			depth--
+		case c == ',' && depth == 0:
+			parts = append(parts, [2]int{from, i})
+			from = i + 1
+		}
+	}
+	return append(parts, [2]int{from, len(src)})
+}
+
+// Data is the call as a filter sees it; what is not known has the values given.
+func (q *Query) Data(unknown [6]uint64) Data {
+	d := Data{Nr: int32(q.Nr), Arch: q.ABI.Audit(), Args: unknown}
+	for i := range q.Args {
+		if q.Args[i].Known {
+			d.Args[i] = q.Args[i].Value
+		}
+	}
+	return d
+}
+
+// known says which registers are.
+func (q *Query) known() (k [6]bool) {
+	for i := range q.Args {
+		k[i] = q.Args[i].Known
+	}
+	return k
+}
+
+// String is the call with every argument that was given or that has a name.
+func (q *Query) String() string {
+	s := q.title() + "("
+	n := len(Args(q.Call))
+	for i := range q.Args {
+		a := &q.Args[i]
+		if i >= n && a.Text == "" {
+			continue
+		}
+		if s[len(s)-1] != '(' {
+			s += ", "
+		}
+		if a.Text == "" {
+			s += a.Name
+		} else {
+			s += a.Text
+		}
+	}
+	return s + ")"
+}
