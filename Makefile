@@ -10,9 +10,11 @@ export CORDON_BIN := $(CURDIR)/bin/cordon
 
 .PHONY: build run test race lint bench attacks attacks-peers fuzz generate clean
 
-# One static binary. It is pure Go always: with cgo the dynamic loader and libc cost 0.3 ms at every start.
+# One static binary. It is pure Go always: with cgo the dynamic loader and libc cost 0.3 ms at every start. Where
+# libseccomp's headers are, its helper for `profile check --reference` too, a program of its own.
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cordon ./cmd/cordon
+	@.ci/reference build
 
 # In the embedded default profile; -v prints what was enforced. `make run CMD=id` runs something else.
 run: build
@@ -26,7 +28,7 @@ test: build
 	@.ci/setup test
 	CGO_ENABLED=0 go test -p 1 ./cmd/... ./policy/... ./profiles/... ./sandbox/...
 	CGO_ENABLED=0 go test -p 1 -count=1 ./tests/...
-	@.ci/reference
+	@.ci/reference test
 
 race: build
 	CGO_ENABLED=1 go test -race ./policy/... ./profiles/... ./sandbox/...

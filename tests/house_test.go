@@ -66,6 +66,8 @@ var directions = []struct {
 	{"cordon/sandbox/plan", nil, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
 	{"cordon/sandbox/internal/child", []string{"cordon/sandbox/plan"}, []string{"log", "github.com/seccomp/libseccomp-golang"}},
 	{"cordon/sandbox", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log", "github.com/seccomp/libseccomp-golang"}},
+	// The helper that links libseccomp is a program of its own, and all that it knows of us is the filter.
+	{"cordon/cmd/cordon-reference", []string{"cordon/policy/filter", "cordon/cmd/cordon-reference"}, []string{"unsafe", "log", "net/http"}},
 	{"cordon/cmd", []string{"cordon/policy", "cordon/profiles", "cordon/sandbox"}, []string{"unsafe", "log", "net/http", "github.com/seccomp/libseccomp-golang"}},
 }
 

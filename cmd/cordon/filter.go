@@ -27,7 +27,7 @@ func newFilterGroups(u *ui) *cobra.Command {
 		Use:   "groups [@GROUP]",
 		Short: "List the groups, or the system calls of one, with the kernel release that introduced each",
 		Long: "List the groups of system calls; with a group's name its calls, each with the kernel release that introduced it.\n" +
-			"Calls without one are older than Linux 2.6.16. @known is every call that has a name here.",
+			"Calls without one are older than Linux 2.6.6. @known is every call that has a name here.",
 		DisableFlagsInUseLine: true,
 		Args:                  atMost(1),
 		RunE: func(_ *cobra.Command, args []string) error {

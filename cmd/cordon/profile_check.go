@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"slices"
@@ -13,51 +14,175 @@ import (
 	"cordon/profiles"
 )
 
+type checkFlags struct {
+	reference, strict, json bool
+}
+
+// checked is what was found in a profile, and its JSON.
+type checked struct {
+	Profile   string             `json:"profile"`
+	OK        bool               `json:"ok"`
+	Errors    []found            `json:"errors"`
+	Warnings  []found            `json:"warnings"`
+	Reference []*referenceReport `json:"reference,omitempty"`
+	err       error
+}
+
+// found is an error or a warning, with the places that it is about.
+type found struct {
+	From []string `json:"from"`
+	Text string   `json:"text"`
+	Hint string   `json:"hint,omitempty"`
+}
+
 func newProfileCheck(u *ui) *cobra.Command {
-	return &cobra.Command{
-		Use:   "check FILE|NAME...",
+	var f checkFlags
+	c := &cobra.Command{
+		Use:   "check [flags] FILE|NAME...",
 		Short: "Print every error and warning of every profile given",
-		Long: "Print every error of every profile given, each with its line, and warn of what has no effect. A profile is\n" +
-			"checked as it would be used, merged with all that it extends. The exit code is 1 if there is an error.",
+		Long: "Print every error of every profile given, each with its line, and warn of what has no effect and of what cannot\n" +
+			"start. A profile is checked as it would be used, merged with all that it extends.\n\n" +
+			"With --reference the rules of the filter are given to libseccomp as well, and both filters are run in a simulator on\n" +
+			"every number of every architecture and on arguments at the edges of the rules: they must decide alike. What\n" +
+			"libseccomp does not know is listed. It takes cordon-reference beside cordon.\n\n" +
+			"The exit code is 1 if there is an error or a difference, with --strict also if there is a warning.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the profile"),
 		ValidArgsFunction:     completeProfile,
-		RunE: func(_ *cobra.Command, args []string) error {
-			s := profiles.DefaultSearch(os.Getenv)
-			for _, ref := range args {
-				p, err := s.Load([]string{ref}, nil)
-				if err == nil {
-					err = u.warn(ref, p)
-				}
-				if err != nil {
-					u.fail(err)
-					u.code = exitNo
-				}
+		RunE:                  func(_ *cobra.Command, args []string) error { return u.check(&f, args) },
+	}
+	c.Flags().BoolVar(&f.reference, "reference", false, "compare the filter with the one that libseccomp makes of the same rules")
+	c.Flags().BoolVar(&f.strict, "strict", false, "a warning is an error")
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
+	return c
+}
+
+func (u *ui) check(f *checkFlags, refs []string) error {
+	if f.reference { // before anything is said about a profile
+		if _, err := referencePath(); err != nil {
+			return err
+		}
+	}
+	all := []*checked{}
+	for _, ref := range refs {
+		c := f.one(ref)
+		if !c.OK {
+			u.code = exitNo
+		}
+		if !f.json {
+			u.tell(c)
+		}
+		var cli *cliError
+		if errors.As(c.err, &cli) { // the comparison could not be made
+			return c.err
+		}
+		all = append(all, c)
+	}
+	if f.json {
+		return u.json(all)
+	}
+	return nil
+}
+
+// one checks a profile.
+func (f *checkFlags) one(ref string) *checked {
+	c := &checked{Profile: ref, Errors: []found{}, Warnings: []found{}}
+	p, err := profiles.DefaultSearch(os.Getenv).Load([]string{ref}, nil)
+	if err == nil {
+		c.Warnings, err = warnings(ref, p)
+	}
+	if err == nil && f.reference {
+		c.Reference, err = compareWithReference(p)
+	}
+	if err != nil {
+		c.err = err
+		for _, e := range each(err) {
+			c.Errors = append(c.Errors, foundIn(e))
+		}
+	}
+	c.OK = err == nil && (!f.strict || len(c.Warnings) == 0)
+	for _, r := range c.Reference {
+		c.OK = c.OK && len(r.Differences) == 0
+	}
+	return c
+}
+
+func foundIn(err error) found {
+	var p *policy.Error
+	var r *filter.Error
+	switch {
+	case errors.As(err, &p):
+		return found{places(p.Pos.String()), p.Msg, p.Hint}
+	case errors.As(err, &r):
+		return found{places(r.From), r.Msg, r.Hint}
+	}
+	return found{[]string{}, err.Error(), hint(err)}
+}
+
+func places(at string) []string {
+	if at == "" {
+		return []string{}
+	}
+	return []string{at}
+}
+
+// tell prints what was found.
+func (u *ui) tell(c *checked) {
+	if c.err != nil {
+		var cli *cliError
+		if !errors.As(c.err, &cli) {
+			u.fail(c.err)
+		}
+	}
+	for _, w := range c.Warnings {
+		u.line("warning", c.Profile+": "+w.Text+prefixed(" (", closed(strings.Join(w.From, ", "))))
+		if w.Hint != "" {
+			u.line("hint", w.Hint)
+		}
+	}
+	var gaps []string
+	for _, r := range c.Reference {
+		for _, d := range r.Differences {
+			u.line("error", c.Profile+": "+d.Text)
+		}
+		_ = u.write(clean(c.Profile+": "+r.Summary) + "\n")
+		for _, g := range r.Gaps {
+			if !slices.Contains(gaps, g.Text) {
+				gaps = append(gaps, g.Text)
+				_ = u.write("  " + clean(g.Text) + "\n")
 			}
-			return nil
-		},
+		}
 	}
 }
 
-// warn prints what has no effect in a profile's filter, or not the one it seems to have.
-func (u *ui) warn(ref string, p *policy.Profile) error {
+// warnings are what has no effect in a profile's filter, or not the one it seems to have, on this machine; but nothing
+// that concerns shipped profiles alone, which are as they should be.
+func warnings(ref string, p *policy.Profile) ([]found, error) {
+	out := []found{}
+	if src, err := profiles.DefaultSearch(os.Getenv).Find(ref); err != nil || strings.HasPrefix(src.File, "embedded:") {
+		return out, err
+	}
 	spec, err := p.Syscalls.Filter()
 	if err != nil {
-		return err
+		return out, err
 	}
 	arch, ok := filter.ParseArch(runtime.GOARCH)
 	if !ok {
-		return nil
+		return out, nil
 	}
-	prog, err := filter.Compile(spec, arch)
+	all, err := filter.Lint(spec, arch)
 	if err != nil {
-		return err
+		return out, err
 	}
-	for _, w := range prog.Warnings {
-		if !slices.ContainsFunc(w.From, func(at string) bool { return !strings.HasPrefix(at, "embedded:") }) {
-			continue // in a shipped profile, which is as it should be
+	for _, w := range all {
+		if len(w.From) > 0 && !slices.ContainsFunc(w.From, func(at string) bool { return !strings.HasPrefix(at, "embedded:") }) {
+			continue
 		}
-		u.line("warning", ref+": "+w.Msg+prefixed(" (", closed(strings.Join(w.From, ", "))))
+		from := w.From
+		if from == nil {
+			from = []string{}
+		}
+		out = append(out, found{from, w.Msg, w.Hint})
 	}
-	return nil
+	return out, nil
 }

@@ -232,7 +232,7 @@ func (w *syscallWhy) notes() (notes []string) {
 			notes = append(notes, a.Name+" is not inspected: it is a pointer, and what it points to may change after the check")
 		}
 	}
-	if since := filter.Since(w.q.Call); since != "" {
+	if since := filter.Since(w.q.Call); since >= "5" { // cordon itself needs 5.12
 		notes = append(notes, "a kernel older than "+since+" answers ENOSYS where the filter allows it")
 	}
 	return notes

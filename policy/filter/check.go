@@ -1,25 +1,40 @@
 package filter
 
-// CheckRule reports what is wrong with a rule on any architecture that has the call: its call, its expression (an
-// *Error with the column) or its action.
+// CheckRule reports what is wrong with a rule on every architecture: its call, its expression (an *Error with the
+// column) or its action. A rule that only some can have, such as one about PROT_MTE, is wrong where it is compiled for
+// another.
 func CheckRule(r Rule) error {
-	c := &compiler{spec: &Spec{Rules: []Rule{r}}, arch: AMD64, abi: AMD64}
-	c.settle()
-	if e := c.readRule(0); e != nil {
-		e.From = r.From
-		return e
+	var first *Error
+	for _, arch := range Arches() {
+		c := &compiler{spec: &Spec{Rules: []Rule{r}}, arch: arch, abi: arch}
+		c.settle()
+		e := c.readRule(0)
+		if e == nil {
+			return nil
+		}
+		if first == nil {
+			first = e
+		}
 	}
-	return nil
+	first.From = r.From
+	return first
 }
 
-// ParseExpr checks an expression over the arguments of call; the error is an *Error with the column.
+// ParseExpr checks an expression over the arguments of call, as CheckRule does; the error is an *Error with the column.
 func ParseExpr(call, expr string) error {
 	id := callID(call)
 	if id == noCall {
 		return unknownCall(call, "")
 	}
-	if _, err := parseExpr(&conds{}, expr, id, AMD64); err != nil {
-		return err
+	var first *Error
+	for _, arch := range Arches() {
+		_, err := parseExpr(&conds{}, expr, id, arch)
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
 	}
-	return nil
+	return first
 }

@@ -256,7 +256,7 @@ func TestDenyBeatsAll(t *testing.T) {
 		t.Errorf("%+v", p.Warnings)
 	}
 	p = mustCompile(t, Spec{Allow: items("read"), Deny: []Item{{"read", "q.yaml:2"}}}, AMD64)
-	if !reflect.DeepEqual(p.Warnings, []Warning{{[]string{"p.yaml:1", "q.yaml:2"}, "read is allowed and denied: it is denied"}}) {
+	if !reflect.DeepEqual(p.Warnings, []Warning{{[]string{"p.yaml:1", "q.yaml:2"}, "read is allowed and denied: it is denied", ""}}) {
 		t.Errorf("%+v", p.Warnings)
 	}
 }
@@ -295,7 +295,7 @@ func TestRules(t *testing.T) {
 func TestDetours(t *testing.T) {
 	s := Spec{Allow: items("@process"), Rules: []Rule{{Call: "clone", Expr: "flags & CLONE_NEW_ANY == 0", From: "p.yaml:5"}}}
 	p := mustCompile(t, s, AMD64)
-	if !reflect.DeepEqual(p.Warnings, []Warning{{[]string{"p.yaml:5"}, "clone3 leads round the rule for clone: its arguments stand behind a pointer"}}) {
+	if !reflect.DeepEqual(p.Warnings, []Warning{{[]string{"p.yaml:5"}, "clone3 leads round the rule for clone: its arguments stand behind a pointer", ""}}) {
 		t.Errorf("%+v", p.Warnings)
 	}
 	s.Rules = append(s.Rules, Rule{Call: "clone3", Expr: "errno(ENOSYS)"})

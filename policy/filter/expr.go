@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -247,6 +248,9 @@ func (p *parser) unknownName(at int, name string) operand {
 	hint := call + " has no arguments"
 	if len(args) > 0 {
 		hint = call + " has " + strings.Join(args, ", ")
+	}
+	if i := sort.SearchStrings(constNames[:], name); i < numConsts && constNames[i] == name {
+		return p.fail(at, p.arch.String()+" has no constant "+name)
 	}
 	if n := closest(name, args); n != "" {
 		hint = "did you mean " + n + "?"

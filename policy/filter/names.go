@@ -96,13 +96,16 @@ func numberID(arch Arch, nr uint32) uint16 {
 // Calls lists every call in the tables, sorted.
 func Calls() []string { return append([]string(nil), callNames[:]...) }
 
-// Since is the kernel release that introduced the call, "5.6"; "" for those older than 5.0.
+// Since is the kernel release that introduced the call, "5.6"; "" for those older than 2.6.6.
 func Since(call string) string {
 	id := callID(call)
 	if id == noCall || callSince[id] == 0 {
 		return ""
 	}
 	v := callSince[id]
+	if v>>8 == 2 {
+		return "2.6." + strconv.Itoa(int(v&0xff))
+	}
 	return strconv.Itoa(int(v>>8)) + "." + strconv.Itoa(int(v&0xff))
 }
 
@@ -244,4 +247,48 @@ func Extended(spec Spec) (calls []string) {
 	}
 	sort.Strings(calls)
 	return calls
+}
+
+// Constant is the value of a named constant on arch, in two's complement; ok is false if there is none.
+func Constant(name string, arch Arch) (bits uint64, negative, ok bool) {
+	v, ok := constant(name, arch)
+	return v.bits, v.flags&2 != 0, ok
+}
+
+// Param is an argument of a call.
+type Param struct {
+	Name string // as rules may use it
+	Kind byte   // its type: one of the letters of gen/calls.txt, such as i for int and p for a pointer
+}
+
+// Params lists the call's arguments in order; nil if the call is unknown or has none.
+func Params(call string) (params []Param) {
+	if id := callID(call); id != noCall {
+		for f := range strings.FieldsSeq(callArgs[id]) {
+			params = append(params, Param{f[:len(f)-2], f[len(f)-1]})
+		}
+	}
+	return params
+}
+
+// VariantOf lists the calls whose denials and rules extend to call: setuid for setuid32.
+func VariantOf(call string) (bases []string) {
+	id := callID(call)
+	for i := range variants {
+		if variants[i].other == id {
+			bases = append(bases, callNames[variants[i].call])
+		}
+	}
+	return bases
+}
+
+// Multiplexes lists the calls that a multiplexer (socketcall, ipc) stands for; nil for any other call.
+func Multiplexes(call string) (others []string) {
+	id := callID(call)
+	for i := range multiplexed {
+		if multiplexed[i].call == id {
+			others = append(others, callNames[multiplexed[i].other])
+		}
+	}
+	return others
 }

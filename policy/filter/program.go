@@ -43,6 +43,7 @@ type Program struct {
 type Warning struct {
 	From []string // the places concerned, in order
 	Msg  string
+	Hint string // what helps; may be empty
 }
 
 // Data is struct seccomp_data of linux/seccomp.h.

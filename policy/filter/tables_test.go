@@ -66,7 +66,7 @@ func TestAnchors(t *testing.T) {
 }
 
 func TestSince(t *testing.T) {
-	for call, want := range map[string]string{"read": "", "clone3": "5.3", "landlock_create_ruleset": "5.13", "mseal": "6.10", "rseq_slice_yield": "7.0", "io_uring_setup": "5.1", "nonsense": ""} {
+	for call, want := range map[string]string{"read": "", "clone3": "5.3", "landlock_create_ruleset": "5.13", "mseal": "6.10", "rseq_slice_yield": "7.0", "io_uring_setup": "5.1", "openat": "2.6.16", "syncfs": "2.6.39", "setns": "3.0", "nonsense": ""} {
 		if got := Since(call); got != want {
 			t.Errorf("%s: %q, want %q", call, got, want)
 		}

@@ -1,14 +1,17 @@
 package filter
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 func (c *compiler) warn(msg string, from ...string) {
 	for i := range c.warnings {
-		if c.warnings[i].Msg == msg {
+		if c.warnings[i].Msg == msg && slices.Equal(c.warnings[i].From, from) {
 			return
 		}
 	}
-	c.warnings = append(c.warnings, Warning{from, msg})
+	c.warnings = append(c.warnings, Warning{From: from, Msg: msg})
 }
 
 // warnBoth is for calls that Allow and Deny both name.

@@ -936,9 +936,13 @@ var callArgs = [numCalls]string{
 	486: "fd:u iov:p iovcnt:L",                                          // writev
 }
 
-// callSince has the kernel release of each call, major<<8 | minor; 0 before 5.0.
+// callSince has the kernel release of each call, major<<8 | minor, 2.6.x as 2<<8 | x; 0 before 2.6.6.
 var callSince = [numCalls]uint16{
+	4:   2<<8 | 28, // accept4
+	7:   2<<8 | 10, // add_key
+	16:  3<<8 | 18, // bpf
 	21:  6<<8 | 5,  // cachestat
+	29:  2<<8 | 39, // clock_adjtime
 	30:  5<<8 | 1,  // clock_adjtime64
 	32:  5<<8 | 1,  // clock_getres_time64
 	34:  5<<8 | 1,  // clock_gettime64
@@ -946,28 +950,60 @@ var callSince = [numCalls]uint16{
 	38:  5<<8 | 1,  // clock_settime64
 	40:  5<<8 | 3,  // clone3
 	42:  5<<8 | 9,  // close_range
+	44:  4<<8 | 5,  // copy_file_range
+	50:  2<<8 | 27, // dup3
+	52:  2<<8 | 27, // epoll_create1
+	55:  2<<8 | 19, // epoll_pwait
 	56:  5<<8 | 11, // epoll_pwait2
+	59:  2<<8 | 22, // eventfd
+	60:  2<<8 | 27, // eventfd2
+	62:  3<<8 | 19, // execveat
+	65:  2<<8 | 16, // faccessat
 	66:  5<<8 | 8,  // faccessat2
+	69:  2<<8 | 23, // fallocate
+	70:  2<<8 | 37, // fanotify_init
+	71:  2<<8 | 37, // fanotify_mark
+	74:  2<<8 | 16, // fchmodat
 	75:  6<<8 | 6,  // fchmodat2
+	78:  2<<8 | 16, // fchownat
 	83:  6<<8 | 17, // file_getattr
 	84:  6<<8 | 17, // file_setattr
+	85:  3<<8 | 8,  // finit_module
 	90:  5<<8 | 2,  // fsconfig
 	92:  5<<8 | 2,  // fsmount
 	93:  5<<8 | 2,  // fsopen
 	94:  5<<8 | 2,  // fspick
+	97:  2<<8 | 16, // fstatat64
 	105: 6<<8 | 7,  // futex_requeue
 	106: 5<<8 | 1,  // futex_time64
 	107: 6<<8 | 7,  // futex_wait
 	108: 5<<8 | 16, // futex_waitv
 	109: 6<<8 | 7,  // futex_wake
+	110: 2<<8 | 16, // futimesat
+	112: 2<<8 | 7,  // get_mempolicy
+	113: 2<<8 | 17, // get_robust_list
+	116: 2<<8 | 19, // getcpu
+	136: 3<<8 | 17, // getrandom
 	151: 6<<8 | 13, // getxattrat
+	155: 2<<8 | 13, // inotify_add_watch
+	156: 2<<8 | 13, // inotify_init
+	157: 2<<8 | 27, // inotify_init1
+	158: 2<<8 | 13, // inotify_rm_watch
+	162: 4<<8 | 18, // io_pgetevents
 	163: 5<<8 | 1,  // io_pgetevents_time64
 	166: 5<<8 | 1,  // io_uring_enter
 	167: 5<<8 | 1,  // io_uring_register
 	168: 5<<8 | 1,  // io_uring_setup
+	172: 2<<8 | 13, // ioprio_get
+	173: 2<<8 | 13, // ioprio_set
+	175: 3<<8 | 5,  // kcmp
+	176: 3<<8 | 17, // kexec_file_load
+	177: 2<<8 | 13, // kexec_load
+	178: 2<<8 | 10, // keyctl
 	180: 5<<8 | 13, // landlock_add_rule
 	181: 5<<8 | 13, // landlock_create_ruleset
 	182: 5<<8 | 13, // landlock_restrict_self
+	187: 2<<8 | 16, // linkat
 	189: 6<<8 | 8,  // listmount
 	190: 6<<8 | 19, // listns
 	192: 6<<8 | 13, // listxattrat
@@ -975,40 +1011,103 @@ var callSince = [numCalls]uint16{
 	200: 6<<8 | 8,  // lsm_list_modules
 	201: 6<<8 | 8,  // lsm_set_self_attr
 	205: 6<<8 | 6,  // map_shadow_stack
+	206: 2<<8 | 7,  // mbind
+	207: 4<<8 | 3,  // membarrier
+	208: 3<<8 | 17, // memfd_create
 	209: 5<<8 | 14, // memfd_secret
+	210: 2<<8 | 16, // migrate_pages
+	213: 2<<8 | 16, // mkdirat
+	215: 2<<8 | 16, // mknodat
+	217: 4<<8 | 4,  // mlock2
 	223: 5<<8 | 12, // mount_setattr
 	224: 5<<8 | 2,  // move_mount
+	225: 2<<8 | 18, // move_pages
+	228: 2<<8 | 6,  // mq_getsetattr
+	229: 2<<8 | 6,  // mq_notify
+	230: 2<<8 | 6,  // mq_open
+	231: 2<<8 | 6,  // mq_timedreceive
 	232: 5<<8 | 1,  // mq_timedreceive_time64
+	233: 2<<8 | 6,  // mq_timedsend
 	234: 5<<8 | 1,  // mq_timedsend_time64
+	235: 2<<8 | 6,  // mq_unlink
 	237: 6<<8 | 10, // mseal
+	246: 2<<8 | 39, // name_to_handle_at
+	248: 2<<8 | 16, // newfstatat
+	257: 2<<8 | 39, // open_by_handle_at
 	258: 5<<8 | 2,  // open_tree
 	259: 6<<8 | 15, // open_tree_attr
+	260: 2<<8 | 16, // openat
 	261: 5<<8 | 6,  // openat2
+	266: 2<<8 | 31, // perf_event_open
 	268: 5<<8 | 6,  // pidfd_getfd
 	269: 5<<8 | 3,  // pidfd_open
 	270: 5<<8 | 1,  // pidfd_send_signal
+	272: 2<<8 | 27, // pipe2
+	274: 4<<8 | 9,  // pkey_alloc
+	275: 4<<8 | 9,  // pkey_free
+	276: 4<<8 | 9,  // pkey_mprotect
+	278: 2<<8 | 16, // ppoll
 	279: 5<<8 | 1,  // ppoll_time64
+	282: 2<<8 | 30, // preadv
+	283: 4<<8 | 6,  // preadv2
+	284: 2<<8 | 36, // prlimit64
 	285: 5<<8 | 10, // process_madvise
 	286: 5<<8 | 15, // process_mrelease
+	287: 3<<8 | 2,  // process_vm_readv
+	288: 3<<8 | 2,  // process_vm_writev
+	291: 2<<8 | 16, // pselect6
 	292: 5<<8 | 1,  // pselect6_time64
+	296: 2<<8 | 30, // pwritev
+	297: 4<<8 | 6,  // pwritev2
 	300: 5<<8 | 14, // quotactl_fd
+	305: 2<<8 | 16, // readlinkat
+	310: 2<<8 | 33, // recvmmsg
 	311: 5<<8 | 1,  // recvmmsg_time64
 	315: 6<<8 | 13, // removexattrat
+	317: 2<<8 | 16, // renameat
+	318: 3<<8 | 15, // renameat2
+	319: 2<<8 | 10, // request_key
 	322: 6<<8 | 4,  // riscv_hwprobe
+	324: 4<<8 | 18, // rseq
 	325: 7<<8 | 0,  // rseq_slice_yield
 	333: 5<<8 | 1,  // rt_sigtimedwait_time64
+	334: 2<<8 | 31, // rt_tgsigqueueinfo
+	338: 3<<8 | 14, // sched_getattr
 	342: 5<<8 | 1,  // sched_rr_get_interval_time64
+	344: 3<<8 | 14, // sched_setattr
+	348: 3<<8 | 17, // seccomp
 	355: 5<<8 | 1,  // semtimedop_time64
+	359: 3<<8 | 0,  // sendmmsg
+	362: 2<<8 | 7,  // set_mempolicy
 	363: 5<<8 | 17, // set_mempolicy_home_node
+	364: 2<<8 | 17, // set_robust_list
+	379: 3<<8 | 0,  // setns
 	397: 6<<8 | 13, // setxattrat
+	407: 2<<8 | 22, // signalfd
+	408: 2<<8 | 27, // signalfd4
+	416: 2<<8 | 17, // splice
 	422: 6<<8 | 8,  // statmount
+	423: 4<<8 | 11, // statx
+	429: 2<<8 | 16, // symlinkat
+	431: 2<<8 | 17, // sync_file_range
+	432: 2<<8 | 39, // syncfs
+	436: 2<<8 | 17, // tee
 	443: 5<<8 | 1,  // timer_gettime64
 	445: 5<<8 | 1,  // timer_settime64
+	446: 2<<8 | 25, // timerfd_create
+	447: 2<<8 | 25, // timerfd_gettime
 	448: 5<<8 | 1,  // timerfd_gettime64
+	449: 2<<8 | 25, // timerfd_settime
 	450: 5<<8 | 1,  // timerfd_settime64
+	463: 2<<8 | 16, // unlinkat
+	464: 2<<8 | 16, // unshare
 	465: 6<<8 | 18, // uprobe
 	466: 6<<8 | 11, // uretprobe
+	468: 4<<8 | 3,  // userfaultfd
+	473: 2<<8 | 22, // utimensat
 	474: 5<<8 | 1,  // utimensat_time64
+	480: 2<<8 | 17, // vmsplice
+	483: 2<<8 | 10, // waitid
 }
 
 // callHash finds the id, plus one, of a name by nameHash; open addressing.

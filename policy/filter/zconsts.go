@@ -2,7 +2,7 @@
 
 package filter
 
-const numConsts = 2677
+const numConsts = 2808
 
 // constNames is sorted; constValues follows it.
 var constNames = [numConsts]string{
@@ -272,6 +272,7 @@ var constNames = [numConsts]string{
 	"CAP_SYS_TIME",
 	"CAP_SYS_TTY_CONFIG",
 	"CAP_WAKE_ALARM",
+	"CDROMEJECT",
 	"CLOCK_BOOTTIME",
 	"CLOCK_BOOTTIME_ALARM",
 	"CLOCK_DEFAULT",
@@ -579,6 +580,11 @@ var constNames = [numConsts]string{
 	"FICLONE",
 	"FICLONERANGE",
 	"FIDEDUPERANGE",
+	"FIOASYNC",
+	"FIOCLEX",
+	"FIONBIO",
+	"FIONCLEX",
+	"FIONREAD",
 	"FSCONFIG_CMD_CREATE",
 	"FSCONFIG_CMD_RECONFIGURE",
 	"FSCONFIG_SET_BINARY",
@@ -607,6 +613,12 @@ var constNames = [numConsts]string{
 	"FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS",
 	"FS_IOC_SETFLAGS",
 	"FS_IOC_SET_ENCRYPTION_POLICY",
+	"FUTEX2_NUMA",
+	"FUTEX2_PRIVATE",
+	"FUTEX2_SIZE_U16",
+	"FUTEX2_SIZE_U32",
+	"FUTEX2_SIZE_U64",
+	"FUTEX2_SIZE_U8",
 	"FUTEXFS_SUPER_MAGIC",
 	"FUTEX_CLOCK_REALTIME",
 	"FUTEX_CMD_MASK",
@@ -677,6 +689,11 @@ var constNames = [numConsts]string{
 	"F_ULOCK",
 	"F_UNLCK",
 	"F_WRLCK",
+	"GETALL",
+	"GETNCNT",
+	"GETPID",
+	"GETVAL",
+	"GETZCNT",
 	"GRND_INSECURE",
 	"GRND_NONBLOCK",
 	"GRND_RANDOM",
@@ -759,9 +776,27 @@ var constNames = [numConsts]string{
 	"IN_OPEN",
 	"IN_Q_OVERFLOW",
 	"IN_UNMOUNT",
+	"IOPRIO_CLASS_BE",
+	"IOPRIO_CLASS_IDLE",
+	"IOPRIO_CLASS_RT",
+	"IOPRIO_CLASS_SHIFT",
 	"IOPRIO_WHO_PGRP",
 	"IOPRIO_WHO_PROCESS",
 	"IOPRIO_WHO_USER",
+	"IORING_ENTER_EXT_ARG",
+	"IORING_ENTER_GETEVENTS",
+	"IORING_ENTER_SQ_WAIT",
+	"IORING_ENTER_SQ_WAKEUP",
+	"IORING_REGISTER_BUFFERS",
+	"IORING_REGISTER_ENABLE_RINGS",
+	"IORING_REGISTER_EVENTFD",
+	"IORING_REGISTER_FILES",
+	"IORING_REGISTER_PERSONALITY",
+	"IORING_REGISTER_PROBE",
+	"IORING_REGISTER_RESTRICTIONS",
+	"IORING_UNREGISTER_BUFFERS",
+	"IORING_UNREGISTER_EVENTFD",
+	"IORING_UNREGISTER_FILES",
 	"IPC_CREAT",
 	"IPC_EXCL",
 	"IPC_INFO",
@@ -943,9 +978,24 @@ var constNames = [numConsts]string{
 	"ITIMER_PROF",
 	"ITIMER_REAL",
 	"ITIMER_VIRTUAL",
+	"KCMP_EPOLL_TFD",
+	"KCMP_FILE",
+	"KCMP_FILES",
+	"KCMP_FS",
+	"KCMP_IO",
+	"KCMP_SIGHAND",
+	"KCMP_SYSVSEM",
+	"KCMP_VM",
+	"KDGETLED",
+	"KDSETLED",
 	"KDSETMODE",
 	"KDSKBENT",
 	"KDSKBMODE",
+	"KEXEC_FILE_NO_INITRAMFS",
+	"KEXEC_FILE_ON_CRASH",
+	"KEXEC_FILE_UNLOAD",
+	"KEXEC_ON_CRASH",
+	"KEXEC_PRESERVE_CONTEXT",
 	"KEYCTL_ASSUME_AUTHORITY",
 	"KEYCTL_CAPABILITIES",
 	"KEYCTL_CAPS0_BIG_KEY",
@@ -1012,6 +1062,7 @@ var constNames = [numConsts]string{
 	"KEY_SPEC_THREAD_KEYRING",
 	"KEY_SPEC_USER_KEYRING",
 	"KEY_SPEC_USER_SESSION_KEYRING",
+	"KVM_RUN",
 	"LANDLOCK_ACCESS_FS_EXECUTE",
 	"LANDLOCK_ACCESS_FS_IOCTL_DEV",
 	"LANDLOCK_ACCESS_FS_MAKE_BLOCK",
@@ -1226,23 +1277,33 @@ var constNames = [numConsts]string{
 	"MREMAP_DONTUNMAP",
 	"MREMAP_FIXED",
 	"MREMAP_MAYMOVE",
+	"MSGCTL",
+	"MSGGET",
+	"MSGRCV",
+	"MSGSND",
 	"MSG_BATCH",
 	"MSG_CMSG_CLOEXEC",
 	"MSG_CONFIRM",
+	"MSG_COPY",
 	"MSG_CTRUNC",
 	"MSG_DONTROUTE",
 	"MSG_DONTWAIT",
 	"MSG_EOR",
 	"MSG_ERRQUEUE",
+	"MSG_EXCEPT",
 	"MSG_FASTOPEN",
 	"MSG_FIN",
+	"MSG_INFO",
 	"MSG_MORE",
+	"MSG_NOERROR",
 	"MSG_NOSIGNAL",
 	"MSG_OOB",
 	"MSG_PEEK",
 	"MSG_PROXY",
 	"MSG_RST",
 	"MSG_SOCK_DEVMEM",
+	"MSG_STAT",
+	"MSG_STAT_ANY",
 	"MSG_SYN",
 	"MSG_TRUNC",
 	"MSG_TRYHARD",
@@ -1322,6 +1383,10 @@ var constNames = [numConsts]string{
 	"NETLINK_UNUSED",
 	"NETLINK_USERSOCK",
 	"NETLINK_XFRM",
+	"NS_GET_NSTYPE",
+	"NS_GET_OWNER_UID",
+	"NS_GET_PARENT",
+	"NS_GET_USERNS",
 	"OPEN_TREE_CLOEXEC",
 	"OPEN_TREE_CLONE",
 	"O_ACCMODE",
@@ -1348,6 +1413,9 @@ var constNames = [numConsts]string{
 	"O_TMPFILE",
 	"O_TRUNC",
 	"O_WRONLY",
+	"PERF_EVENT_IOC_DISABLE",
+	"PERF_EVENT_IOC_ENABLE",
+	"PERF_EVENT_IOC_RESET",
 	"PERF_FLAG_FD_CLOEXEC",
 	"PERF_FLAG_FD_NO_GROUP",
 	"PERF_FLAG_FD_OUTPUT",
@@ -1440,6 +1508,14 @@ var constNames = [numConsts]string{
 	"PIDFD_SIGNAL_THREAD",
 	"PIDFD_SIGNAL_THREAD_GROUP",
 	"PIDFD_THREAD",
+	"PKEY_DISABLE_ACCESS",
+	"PKEY_DISABLE_WRITE",
+	"POSIX_FADV_DONTNEED",
+	"POSIX_FADV_NOREUSE",
+	"POSIX_FADV_NORMAL",
+	"POSIX_FADV_RANDOM",
+	"POSIX_FADV_SEQUENTIAL",
+	"POSIX_FADV_WILLNEED",
 	"PPPIOCATTACH",
 	"PPPIOCATTCHAN",
 	"PPPIOCBRIDGECHAN",
@@ -1840,6 +1916,14 @@ var constNames = [numConsts]string{
 	"P_PGID",
 	"P_PID",
 	"P_PIDFD",
+	"Q_GETFMT",
+	"Q_GETINFO",
+	"Q_GETQUOTA",
+	"Q_QUOTAOFF",
+	"Q_QUOTAON",
+	"Q_SETINFO",
+	"Q_SETQUOTA",
+	"Q_SYNC",
 	"READ_IMPLIES_EXEC",
 	"RENAME_EXCHANGE",
 	"RENAME_NOREPLACE",
@@ -1872,6 +1956,7 @@ var constNames = [numConsts]string{
 	"RNDGETPOOL",
 	"RNDRESEEDCRNG",
 	"RNDZAPENTCNT",
+	"RSEQ_FLAG_UNREGISTER",
 	"RTC_AF",
 	"RTC_AIE_OFF",
 	"RTC_AIE_ON",
@@ -2010,14 +2095,34 @@ var constNames = [numConsts]string{
 	"SEEK_HOLE",
 	"SEEK_MAX",
 	"SEEK_SET",
+	"SEMCTL",
+	"SEMGET",
+	"SEMOP",
+	"SEMTIMEDOP",
+	"SEM_INFO",
+	"SEM_STAT",
+	"SEM_STAT_ANY",
+	"SEM_UNDO",
+	"SETALL",
+	"SETVAL",
 	"SFD_CLOEXEC",
 	"SFD_NONBLOCK",
+	"SG_IO",
+	"SHMAT",
+	"SHMCTL",
+	"SHMDT",
+	"SHMGET",
 	"SHM_EXEC",
 	"SHM_HUGETLB",
+	"SHM_INFO",
+	"SHM_LOCK",
 	"SHM_NORESERVE",
 	"SHM_RDONLY",
 	"SHM_REMAP",
 	"SHM_RND",
+	"SHM_STAT",
+	"SHM_STAT_ANY",
+	"SHM_UNLOCK",
 	"SHORT_INODE",
 	"SHUT_RD",
 	"SHUT_RDWR",
@@ -2170,6 +2275,7 @@ var constNames = [numConsts]string{
 	"SOCK_TXREHASH_DEFAULT",
 	"SOCK_TXREHASH_DISABLED",
 	"SOCK_TXREHASH_ENABLED",
+	"SOCK_TYPE_MASK",
 	"SOL_AAL",
 	"SOL_ALG",
 	"SOL_ATM",
@@ -2351,6 +2457,8 @@ var constNames = [numConsts]string{
 	"STATX_WRITE_ATOMIC",
 	"STATX__RESERVED",
 	"STICKY_TIMEOUTS",
+	"SWAP_FLAG_DISCARD",
+	"SWAP_FLAG_PREFER",
 	"SYNC_FILE_RANGE_WAIT_AFTER",
 	"SYNC_FILE_RANGE_WAIT_BEFORE",
 	"SYNC_FILE_RANGE_WRITE",
@@ -2366,6 +2474,26 @@ var constNames = [numConsts]string{
 	"SYSLOG_ACTION_READ_CLEAR",
 	"SYSLOG_ACTION_SIZE_BUFFER",
 	"SYSLOG_ACTION_SIZE_UNREAD",
+	"SYS_ACCEPT",
+	"SYS_ACCEPT4",
+	"SYS_BIND",
+	"SYS_CONNECT",
+	"SYS_GETPEERNAME",
+	"SYS_GETSOCKNAME",
+	"SYS_GETSOCKOPT",
+	"SYS_LISTEN",
+	"SYS_RECV",
+	"SYS_RECVFROM",
+	"SYS_RECVMMSG",
+	"SYS_RECVMSG",
+	"SYS_SEND",
+	"SYS_SENDMMSG",
+	"SYS_SENDMSG",
+	"SYS_SENDTO",
+	"SYS_SETSOCKOPT",
+	"SYS_SHUTDOWN",
+	"SYS_SOCKET",
+	"SYS_SOCKETPAIR",
 	"S_IEXEC",
 	"S_IFBLK",
 	"S_IFCHR",
@@ -2654,10 +2782,13 @@ var constNames = [numConsts]string{
 	"UDP_SEGMENT",
 	"UDP_V4_FLOW",
 	"UDP_V6_FLOW",
+	"UFFDIO_API",
 	"UFFD_USER_MODE_ONLY",
 	"UMOUNT_NOFOLLOW",
 	"UNAME26",
 	"USER_NS",
+	"VT_ACTIVATE",
+	"VT_WAITACTIVE",
 	"WALL",
 	"WCLONE",
 	"WCONTINUED",
@@ -2952,6 +3083,7 @@ var constValues = [numConsts]constValue{
 	{0x19, 1},               // CAP_SYS_TIME
 	{0x1a, 1},               // CAP_SYS_TTY_CONFIG
 	{0x23, 1},               // CAP_WAKE_ALARM
+	{0x5309, 1},             // CDROMEJECT
 	{0x7, 1},                // CLOCK_BOOTTIME
 	{0x9, 1},                // CLOCK_BOOTTIME_ALARM
 	{0x0, 1},                // CLOCK_DEFAULT
@@ -3259,6 +3391,11 @@ var constValues = [numConsts]constValue{
 	{0x40049409, 1},         // FICLONE
 	{0x4020940d, 1},         // FICLONERANGE
 	{0xc0189436, 1},         // FIDEDUPERANGE
+	{0x5452, 1},             // FIOASYNC
+	{0x5451, 1},             // FIOCLEX
+	{0x5421, 1},             // FIONBIO
+	{0x5450, 1},             // FIONCLEX
+	{0x541b, 1},             // FIONREAD
 	{0x6, 1},                // FSCONFIG_CMD_CREATE
 	{0x7, 1},                // FSCONFIG_CMD_RECONFIGURE
 	{0x2, 1},                // FSCONFIG_SET_BINARY
@@ -3287,6 +3424,12 @@ var constValues = [numConsts]constValue{
 	{0xc0406619, 1},         // FS_IOC_REMOVE_ENCRYPTION_KEY_ALL_USERS
 	{},                      // FS_IOC_SETFLAGS: by architecture
 	{0x800c6613, 1},         // FS_IOC_SET_ENCRYPTION_POLICY
+	{0x4, 1},                // FUTEX2_NUMA
+	{0x80, 1},               // FUTEX2_PRIVATE
+	{0x1, 1},                // FUTEX2_SIZE_U16
+	{0x2, 1},                // FUTEX2_SIZE_U32
+	{0x3, 1},                // FUTEX2_SIZE_U64
+	{0x0, 1},                // FUTEX2_SIZE_U8
 	{0xbad1dea, 1},          // FUTEXFS_SUPER_MAGIC
 	{0x100, 1},              // FUTEX_CLOCK_REALTIME
 	{0xfffffffffffffe7f, 3}, // FUTEX_CMD_MASK
@@ -3357,6 +3500,11 @@ var constValues = [numConsts]constValue{
 	{0x0, 1},                // F_ULOCK
 	{0x2, 1},                // F_UNLCK
 	{0x1, 1},                // F_WRLCK
+	{0xd, 1},                // GETALL
+	{0xe, 1},                // GETNCNT
+	{0xb, 1},                // GETPID
+	{0xc, 1},                // GETVAL
+	{0xf, 1},                // GETZCNT
 	{0x4, 1},                // GRND_INSECURE
 	{0x1, 1},                // GRND_NONBLOCK
 	{0x2, 1},                // GRND_RANDOM
@@ -3439,9 +3587,27 @@ var constValues = [numConsts]constValue{
 	{0x20, 1},               // IN_OPEN
 	{0x4000, 1},             // IN_Q_OVERFLOW
 	{0x2000, 1},             // IN_UNMOUNT
+	{0x2, 1},                // IOPRIO_CLASS_BE
+	{0x3, 1},                // IOPRIO_CLASS_IDLE
+	{0x1, 1},                // IOPRIO_CLASS_RT
+	{0xd, 1},                // IOPRIO_CLASS_SHIFT
 	{0x2, 1},                // IOPRIO_WHO_PGRP
 	{0x1, 1},                // IOPRIO_WHO_PROCESS
 	{0x3, 1},                // IOPRIO_WHO_USER
+	{0x8, 1},                // IORING_ENTER_EXT_ARG
+	{0x1, 1},                // IORING_ENTER_GETEVENTS
+	{0x4, 1},                // IORING_ENTER_SQ_WAIT
+	{0x2, 1},                // IORING_ENTER_SQ_WAKEUP
+	{0x0, 1},                // IORING_REGISTER_BUFFERS
+	{0xc, 1},                // IORING_REGISTER_ENABLE_RINGS
+	{0x4, 1},                // IORING_REGISTER_EVENTFD
+	{0x2, 1},                // IORING_REGISTER_FILES
+	{0x9, 1},                // IORING_REGISTER_PERSONALITY
+	{0x8, 1},                // IORING_REGISTER_PROBE
+	{0xb, 1},                // IORING_REGISTER_RESTRICTIONS
+	{0x1, 1},                // IORING_UNREGISTER_BUFFERS
+	{0x5, 1},                // IORING_UNREGISTER_EVENTFD
+	{0x3, 1},                // IORING_UNREGISTER_FILES
 	{0x200, 1},              // IPC_CREAT
 	{0x400, 1},              // IPC_EXCL
 	{0x3, 1},                // IPC_INFO
@@ -3623,9 +3789,24 @@ var constValues = [numConsts]constValue{
 	{0x2, 1},                // ITIMER_PROF
 	{0x0, 1},                // ITIMER_REAL
 	{0x1, 1},                // ITIMER_VIRTUAL
+	{0x7, 1},                // KCMP_EPOLL_TFD
+	{0x0, 1},                // KCMP_FILE
+	{0x2, 1},                // KCMP_FILES
+	{0x3, 1},                // KCMP_FS
+	{0x5, 1},                // KCMP_IO
+	{0x4, 1},                // KCMP_SIGHAND
+	{0x6, 1},                // KCMP_SYSVSEM
+	{0x1, 1},                // KCMP_VM
+	{0x4b31, 1},             // KDGETLED
+	{0x4b32, 1},             // KDSETLED
 	{0x4b3a, 1},             // KDSETMODE
 	{0x4b47, 1},             // KDSKBENT
 	{0x4b45, 1},             // KDSKBMODE
+	{0x4, 1},                // KEXEC_FILE_NO_INITRAMFS
+	{0x2, 1},                // KEXEC_FILE_ON_CRASH
+	{0x1, 1},                // KEXEC_FILE_UNLOAD
+	{0x1, 1},                // KEXEC_ON_CRASH
+	{0x2, 1},                // KEXEC_PRESERVE_CONTEXT
 	{0x10, 1},               // KEYCTL_ASSUME_AUTHORITY
 	{0x1f, 1},               // KEYCTL_CAPABILITIES
 	{0x10, 1},               // KEYCTL_CAPS0_BIG_KEY
@@ -3692,6 +3873,7 @@ var constValues = [numConsts]constValue{
 	{0xffffffffffffffff, 3}, // KEY_SPEC_THREAD_KEYRING
 	{0xfffffffffffffffc, 3}, // KEY_SPEC_USER_KEYRING
 	{0xfffffffffffffffb, 3}, // KEY_SPEC_USER_SESSION_KEYRING
+	{0xae80, 1},             // KVM_RUN
 	{0x1, 1},                // LANDLOCK_ACCESS_FS_EXECUTE
 	{0x8000, 1},             // LANDLOCK_ACCESS_FS_IOCTL_DEV
 	{0x800, 1},              // LANDLOCK_ACCESS_FS_MAKE_BLOCK
@@ -3906,23 +4088,33 @@ var constValues = [numConsts]constValue{
 	{0x4, 1},                // MREMAP_DONTUNMAP
 	{0x2, 1},                // MREMAP_FIXED
 	{0x1, 1},                // MREMAP_MAYMOVE
+	{0xe, 1},                // MSGCTL
+	{0xd, 1},                // MSGGET
+	{0xc, 1},                // MSGRCV
+	{0xb, 1},                // MSGSND
 	{0x40000, 1},            // MSG_BATCH
 	{0x40000000, 1},         // MSG_CMSG_CLOEXEC
 	{0x800, 1},              // MSG_CONFIRM
+	{0x4000, 1},             // MSG_COPY
 	{0x8, 1},                // MSG_CTRUNC
 	{0x4, 1},                // MSG_DONTROUTE
 	{0x40, 1},               // MSG_DONTWAIT
 	{0x80, 1},               // MSG_EOR
 	{0x2000, 1},             // MSG_ERRQUEUE
+	{0x2000, 1},             // MSG_EXCEPT
 	{0x20000000, 1},         // MSG_FASTOPEN
 	{0x200, 1},              // MSG_FIN
+	{0xc, 1},                // MSG_INFO
 	{0x8000, 1},             // MSG_MORE
+	{0x1000, 1},             // MSG_NOERROR
 	{0x4000, 1},             // MSG_NOSIGNAL
 	{0x1, 1},                // MSG_OOB
 	{0x2, 1},                // MSG_PEEK
 	{0x10, 1},               // MSG_PROXY
 	{0x1000, 1},             // MSG_RST
 	{0x2000000, 1},          // MSG_SOCK_DEVMEM
+	{0xb, 1},                // MSG_STAT
+	{0xd, 1},                // MSG_STAT_ANY
 	{0x400, 1},              // MSG_SYN
 	{0x20, 1},               // MSG_TRUNC
 	{0x4, 1},                // MSG_TRYHARD
@@ -4002,6 +4194,10 @@ var constValues = [numConsts]constValue{
 	{0x1, 1},                // NETLINK_UNUSED
 	{0x2, 1},                // NETLINK_USERSOCK
 	{0x6, 1},                // NETLINK_XFRM
+	{0xb703, 1},             // NS_GET_NSTYPE
+	{0xb704, 1},             // NS_GET_OWNER_UID
+	{0xb702, 1},             // NS_GET_PARENT
+	{0xb701, 1},             // NS_GET_USERNS
 	{0x80000, 1},            // OPEN_TREE_CLOEXEC
 	{0x1, 1},                // OPEN_TREE_CLONE
 	{0x3, 1},                // O_ACCMODE
@@ -4028,6 +4224,9 @@ var constValues = [numConsts]constValue{
 	{},                      // O_TMPFILE: by architecture
 	{0x200, 1},              // O_TRUNC
 	{0x1, 1},                // O_WRONLY
+	{0x2401, 1},             // PERF_EVENT_IOC_DISABLE
+	{0x2400, 1},             // PERF_EVENT_IOC_ENABLE
+	{0x2403, 1},             // PERF_EVENT_IOC_RESET
 	{0x8, 1},                // PERF_FLAG_FD_CLOEXEC
 	{0x1, 1},                // PERF_FLAG_FD_NO_GROUP
 	{0x2, 1},                // PERF_FLAG_FD_OUTPUT
@@ -4120,6 +4319,14 @@ var constValues = [numConsts]constValue{
 	{0x1, 1},                // PIDFD_SIGNAL_THREAD
 	{0x2, 1},                // PIDFD_SIGNAL_THREAD_GROUP
 	{0x80, 1},               // PIDFD_THREAD
+	{0x1, 1},                // PKEY_DISABLE_ACCESS
+	{0x2, 1},                // PKEY_DISABLE_WRITE
+	{0x4, 1},                // POSIX_FADV_DONTNEED
+	{0x5, 1},                // POSIX_FADV_NOREUSE
+	{0x0, 1},                // POSIX_FADV_NORMAL
+	{0x1, 1},                // POSIX_FADV_RANDOM
+	{0x2, 1},                // POSIX_FADV_SEQUENTIAL
+	{0x3, 1},                // POSIX_FADV_WILLNEED
 	{0x4004743d, 1},         // PPPIOCATTACH
 	{0x40047438, 1},         // PPPIOCATTCHAN
 	{0x40047435, 1},         // PPPIOCBRIDGECHAN
@@ -4520,6 +4727,14 @@ var constValues = [numConsts]constValue{
 	{0x2, 1},                // P_PGID
 	{0x1, 1},                // P_PID
 	{0x3, 1},                // P_PIDFD
+	{0x800004, 1},           // Q_GETFMT
+	{0x800005, 1},           // Q_GETINFO
+	{0x800007, 1},           // Q_GETQUOTA
+	{0x800003, 1},           // Q_QUOTAOFF
+	{0x800002, 1},           // Q_QUOTAON
+	{0x800006, 1},           // Q_SETINFO
+	{0x800008, 1},           // Q_SETQUOTA
+	{0x800001, 1},           // Q_SYNC
 	{0x400000, 1},           // READ_IMPLIES_EXEC
 	{0x2, 1},                // RENAME_EXCHANGE
 	{0x1, 1},                // RENAME_NOREPLACE
@@ -4552,6 +4767,7 @@ var constValues = [numConsts]constValue{
 	{0x80085202, 1},         // RNDGETPOOL
 	{0x5207, 1},             // RNDRESEEDCRNG
 	{0x5204, 1},             // RNDZAPENTCNT
+	{0x1, 1},                // RSEQ_FLAG_UNREGISTER
 	{0x20, 1},               // RTC_AF
 	{0x7002, 1},             // RTC_AIE_OFF
 	{0x7001, 1},             // RTC_AIE_ON
@@ -4690,14 +4906,34 @@ var constValues = [numConsts]constValue{
 	{0x4, 1},                // SEEK_HOLE
 	{0x4, 1},                // SEEK_MAX
 	{0x0, 1},                // SEEK_SET
+	{0x3, 1},                // SEMCTL
+	{0x2, 1},                // SEMGET
+	{0x1, 1},                // SEMOP
+	{0x4, 1},                // SEMTIMEDOP
+	{0x13, 1},               // SEM_INFO
+	{0x12, 1},               // SEM_STAT
+	{0x14, 1},               // SEM_STAT_ANY
+	{0x1000, 1},             // SEM_UNDO
+	{0x11, 1},               // SETALL
+	{0x10, 1},               // SETVAL
 	{0x80000, 1},            // SFD_CLOEXEC
 	{0x800, 1},              // SFD_NONBLOCK
+	{0x2285, 1},             // SG_IO
+	{0x15, 1},               // SHMAT
+	{0x18, 1},               // SHMCTL
+	{0x16, 1},               // SHMDT
+	{0x17, 1},               // SHMGET
 	{0x8000, 1},             // SHM_EXEC
 	{0x800, 1},              // SHM_HUGETLB
+	{0xe, 1},                // SHM_INFO
+	{0xb, 1},                // SHM_LOCK
 	{0x1000, 1},             // SHM_NORESERVE
 	{0x1000, 1},             // SHM_RDONLY
 	{0x4000, 1},             // SHM_REMAP
 	{0x2000, 1},             // SHM_RND
+	{0xd, 1},                // SHM_STAT
+	{0xf, 1},                // SHM_STAT_ANY
+	{0xc, 1},                // SHM_UNLOCK
 	{0x1000000, 1},          // SHORT_INODE
 	{0x0, 1},                // SHUT_RD
 	{0x2, 1},                // SHUT_RDWR
@@ -4850,6 +5086,7 @@ var constValues = [numConsts]constValue{
 	{0xff, 1},               // SOCK_TXREHASH_DEFAULT
 	{0x0, 1},                // SOCK_TXREHASH_DISABLED
 	{0x1, 1},                // SOCK_TXREHASH_ENABLED
+	{0xf, 1},                // SOCK_TYPE_MASK
 	{0x109, 1},              // SOL_AAL
 	{0x117, 1},              // SOL_ALG
 	{0x108, 1},              // SOL_ATM
@@ -5031,6 +5268,8 @@ var constValues = [numConsts]constValue{
 	{0x10000, 1},            // STATX_WRITE_ATOMIC
 	{0x80000000, 1},         // STATX__RESERVED
 	{0x4000000, 1},          // STICKY_TIMEOUTS
+	{0x10000, 1},            // SWAP_FLAG_DISCARD
+	{0x8000, 1},             // SWAP_FLAG_PREFER
 	{0x4, 1},                // SYNC_FILE_RANGE_WAIT_AFTER
 	{0x1, 1},                // SYNC_FILE_RANGE_WAIT_BEFORE
 	{0x2, 1},                // SYNC_FILE_RANGE_WRITE
@@ -5046,6 +5285,26 @@ var constValues = [numConsts]constValue{
 	{0x4, 1},                // SYSLOG_ACTION_READ_CLEAR
 	{0xa, 1},                // SYSLOG_ACTION_SIZE_BUFFER
 	{0x9, 1},                // SYSLOG_ACTION_SIZE_UNREAD
+	{0x5, 1},                // SYS_ACCEPT
+	{0x12, 1},               // SYS_ACCEPT4
+	{0x2, 1},                // SYS_BIND
+	{0x3, 1},                // SYS_CONNECT
+	{0x7, 1},                // SYS_GETPEERNAME
+	{0x6, 1},                // SYS_GETSOCKNAME
+	{0xf, 1},                // SYS_GETSOCKOPT
+	{0x4, 1},                // SYS_LISTEN
+	{0xa, 1},                // SYS_RECV
+	{0xc, 1},                // SYS_RECVFROM
+	{0x13, 1},               // SYS_RECVMMSG
+	{0x11, 1},               // SYS_RECVMSG
+	{0x9, 1},                // SYS_SEND
+	{0x14, 1},               // SYS_SENDMMSG
+	{0x10, 1},               // SYS_SENDMSG
+	{0xb, 1},                // SYS_SENDTO
+	{0xe, 1},                // SYS_SETSOCKOPT
+	{0xd, 1},                // SYS_SHUTDOWN
+	{0x1, 1},                // SYS_SOCKET
+	{0x8, 1},                // SYS_SOCKETPAIR
 	{0x40, 1},               // S_IEXEC
 	{0x6000, 1},             // S_IFBLK
 	{0x2000, 1},             // S_IFCHR
@@ -5334,10 +5593,13 @@ var constValues = [numConsts]constValue{
 	{0x67, 1},               // UDP_SEGMENT
 	{0x2, 1},                // UDP_V4_FLOW
 	{0x6, 1},                // UDP_V6_FLOW
+	{0xc018aa3f, 1},         // UFFDIO_API
 	{0x1, 1},                // UFFD_USER_MODE_ONLY
 	{0x8, 1},                // UMOUNT_NOFOLLOW
 	{0x20000, 1},            // UNAME26
 	{0x10000000, 1},         // USER_NS
+	{0x5606, 1},             // VT_ACTIVATE
+	{0x5607, 1},             // VT_WAITACTIVE
 	{0x40000000, 1},         // WALL
 	{0x80000000, 1},         // WCLONE
 	{0x8, 1},                // WCONTINUED
@@ -5370,69 +5632,69 @@ var constByArch = [...]archConst{
 	{79, [5]constValue{{0x80081270, 1}, {0x80081270, 1}, {0x80081270, 1}, {0x80041270, 1}, {0x80041270, 1}}},                           // BLKBSZGET
 	{80, [5]constValue{{0x40081271, 1}, {0x40081271, 1}, {0x40081271, 1}, {0x40041271, 1}, {0x40041271, 1}}},                           // BLKBSZSET
 	{88, [5]constValue{{0x80081272, 1}, {0x80081272, 1}, {0x80081272, 1}, {0x80041272, 1}, {0x80041272, 1}}},                           // BLKGETSIZE64
-	{589, [5]constValue{{0x80086601, 1}, {0x80086601, 1}, {0x80086601, 1}, {0x80046601, 1}, {0x80046601, 1}}},                          // FS_IOC_GETFLAGS
-	{599, [5]constValue{{0x40086602, 1}, {0x40086602, 1}, {0x40086602, 1}, {0x40046602, 1}, {0x40046602, 1}}},                          // FS_IOC_SETFLAGS
-	{1092, [5]constValue{{0x40, 1}, {0, 0}, {0, 0}, {0x40, 1}, {0, 0}}},                                                                // MAP_32BIT
-	{1093, [5]constValue{{0x80, 1}, {0, 0}, {0, 0}, {0x80, 1}, {0, 0}}},                                                                // MAP_ABOVE4G
-	{1323, [5]constValue{{0x4000, 1}, {0x10000, 1}, {0x4000, 1}, {0x4000, 1}, {0x10000, 1}}},                                           // O_DIRECT
-	{1324, [5]constValue{{0x10000, 1}, {0x4000, 1}, {0x10000, 1}, {0x10000, 1}, {0x4000, 1}}},                                          // O_DIRECTORY
-	{1328, [5]constValue{{0x8000, 1}, {0x20000, 1}, {0x8000, 1}, {0x8000, 1}, {0x20000, 1}}},                                           // O_LARGEFILE
-	{1332, [5]constValue{{0x20000, 1}, {0x8000, 1}, {0x20000, 1}, {0x20000, 1}, {0x8000, 1}}},                                          // O_NOFOLLOW
-	{1339, [5]constValue{{0x410000, 1}, {0x404000, 1}, {0x410000, 1}, {0x410000, 1}, {0x404000, 1}}},                                   // O_TMPFILE
-	{1444, [5]constValue{{0x8010743f, 1}, {0x8010743f, 1}, {0x8010743f, 1}, {0x8008743f, 1}, {0x8008743f, 1}}},                         // PPPIOCGIDLE
-	{1454, [5]constValue{{0x40107446, 1}, {0x40107446, 1}, {0x40107446, 1}, {0x40087446, 1}, {0x40087446, 1}}},                         // PPPIOCSACTIVE
-	{1456, [5]constValue{{0x4010744d, 1}, {0x4010744d, 1}, {0x4010744d, 1}, {0x400c744d, 1}, {0x400c744d, 1}}},                         // PPPIOCSCOMPRESS
-	{1463, [5]constValue{{0x40107447, 1}, {0x40107447, 1}, {0x40107447, 1}, {0x40087447, 1}, {0x40087447, 1}}},                         // PPPIOCSPASS
-	{1471, [5]constValue{{0, 0}, {0x10, 1}, {0, 0}, {0, 0}, {0, 0}}},                                                                   // PROT_BTI
-	{1475, [5]constValue{{0, 0}, {0x20, 1}, {0, 0}, {0, 0}, {0, 0}}},                                                                   // PROT_MTE
-	{1637, [5]constValue{{0xffffffffffffffff, 1}, {0xffffffffffffffff, 1}, {0xffffffffffffffff, 1}, {0xffffffff, 1}, {0xffffffff, 1}}}, // PR_SET_PTRACER_ANY
-	{1732, [5]constValue{{0x1e, 1}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}},                                                                   // PTRACE_ARCH_PRCTL
-	{1734, [5]constValue{{0, 0}, {0, 0}, {0x2, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_EXPECTED_LANDING_PAD_BIT
-	{1735, [5]constValue{{0, 0}, {0, 0}, {0x4, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_EXPECTED_LANDING_PAD_STATE
-	{1736, [5]constValue{{0, 0}, {0, 0}, {0x0, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_LANDING_PAD_EN_BIT
-	{1737, [5]constValue{{0, 0}, {0, 0}, {0x1, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_LANDING_PAD_EN_STATE
-	{1738, [5]constValue{{0, 0}, {0, 0}, {0x1, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_LANDING_PAD_LOCK_BIT
-	{1739, [5]constValue{{0, 0}, {0, 0}, {0x2, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_LANDING_PAD_LOCK_STATE
-	{1740, [5]constValue{{0, 0}, {0, 0}, {0x3, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_SHADOW_STACK_EN_BIT
-	{1741, [5]constValue{{0, 0}, {0, 0}, {0x8, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_SHADOW_STACK_EN_STATE
-	{1742, [5]constValue{{0, 0}, {0, 0}, {0x4, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_SHADOW_STACK_LOCK_BIT
-	{1743, [5]constValue{{0, 0}, {0, 0}, {0x10, 1}, {0, 0}, {0, 0}}},                                                                   // PTRACE_CFI_SHADOW_STACK_LOCK_STATE
-	{1744, [5]constValue{{0, 0}, {0, 0}, {0x5, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_SHADOW_STACK_PTR_BIT
-	{1745, [5]constValue{{0, 0}, {0, 0}, {0x20, 1}, {0, 0}, {0, 0}}},                                                                   // PTRACE_CFI_SHADOW_STACK_PTR_STATE
-	{1746, [5]constValue{{0, 0}, {0, 0}, {0xffffffffffffffc0, 1}, {0, 0}, {0, 0}}},                                                     // PTRACE_CFI_STATE_INVALID_MASK
-	{1759, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x19, 1}}},                                                                   // PTRACE_GETCRUNCHREGS
-	{1761, [5]constValue{{0, 0}, {0, 0}, {0x21, 1}, {0, 0}, {0x1f, 1}}},                                                                // PTRACE_GETFDPIC
-	{1762, [5]constValue{{0, 0}, {0, 0}, {0x0, 1}, {0, 0}, {0x0, 1}}},                                                                  // PTRACE_GETFDPIC_EXEC
-	{1763, [5]constValue{{0, 0}, {0, 0}, {0x1, 1}, {0, 0}, {0x1, 1}}},                                                                  // PTRACE_GETFDPIC_INTERP
-	{1764, [5]constValue{{0xe, 1}, {0, 0}, {0, 0}, {0xe, 1}, {0xe, 1}}},                                                                // PTRACE_GETFPREGS
-	{1765, [5]constValue{{0x12, 1}, {0, 0}, {0, 0}, {0x12, 1}, {0, 0}}},                                                                // PTRACE_GETFPXREGS
-	{1766, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x1d, 1}}},                                                                   // PTRACE_GETHBPREGS
-	{1771, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x1b, 1}}},                                                                   // PTRACE_GETVFPREGS
-	{1772, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x12, 1}}},                                                                   // PTRACE_GETWMMXREGS
-	{1776, [5]constValue{{0x19, 1}, {0, 0}, {0, 0}, {0x19, 1}, {0x16, 1}}},                                                             // PTRACE_GET_THREAD_AREA
-	{1780, [5]constValue{{0x15, 1}, {0, 0}, {0, 0}, {0x15, 1}, {0x15, 1}}},                                                             // PTRACE_OLDSETOPTIONS
-	{1793, [5]constValue{{0, 0}, {0x21, 1}, {0, 0}, {0, 0}, {0, 0}}},                                                                   // PTRACE_PEEKMTETAGS
-	{1799, [5]constValue{{0, 0}, {0x22, 1}, {0, 0}, {0, 0}, {0, 0}}},                                                                   // PTRACE_POKEMTETAGS
-	{1805, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x1a, 1}}},                                                                   // PTRACE_SETCRUNCHREGS
-	{1806, [5]constValue{{0xf, 1}, {0, 0}, {0, 0}, {0xf, 1}, {0xf, 1}}},                                                                // PTRACE_SETFPREGS
-	{1807, [5]constValue{{0x13, 1}, {0, 0}, {0, 0}, {0x13, 1}, {0, 0}}},                                                                // PTRACE_SETFPXREGS
-	{1808, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x1e, 1}}},                                                                   // PTRACE_SETHBPREGS
-	{1814, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x1c, 1}}},                                                                   // PTRACE_SETVFPREGS
-	{1815, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x13, 1}}},                                                                   // PTRACE_SETWMMXREGS
-	{1816, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x17, 1}}},                                                                   // PTRACE_SET_SYSCALL
-	{1819, [5]constValue{{0x1a, 1}, {0, 0}, {0, 0}, {0x1a, 1}, {0, 0}}},                                                                // PTRACE_SET_THREAD_AREA
-	{1820, [5]constValue{{0x21, 1}, {0, 0}, {0, 0}, {0x21, 1}, {0, 0}}},                                                                // PTRACE_SINGLEBLOCK
-	{1827, [5]constValue{{0x1f, 1}, {0x1f, 1}, {0, 0}, {0x1f, 1}, {0, 0}}},                                                             // PTRACE_SYSEMU
-	{1828, [5]constValue{{0x20, 1}, {0x20, 1}, {0, 0}, {0x20, 1}, {0, 0}}},                                                             // PTRACE_SYSEMU_SINGLESTEP
-	{1875, [5]constValue{{0x8008700d, 1}, {0x8008700d, 1}, {0x8008700d, 1}, {0x8004700d, 1}, {0x8004700d, 1}}},                         // RTC_EPOCH_READ
-	{1876, [5]constValue{{0x4008700e, 1}, {0x4008700e, 1}, {0x4008700e, 1}, {0x4004700e, 1}, {0x4004700e, 1}}},                         // RTC_EPOCH_SET
-	{1887, [5]constValue{{0x8008700b, 1}, {0x8008700b, 1}, {0x8008700b, 1}, {0x8004700b, 1}, {0x8004700b, 1}}},                         // RTC_IRQP_READ
-	{1888, [5]constValue{{0x4008700c, 1}, {0x4008700c, 1}, {0x4008700c, 1}, {0x4004700c, 1}, {0x4004700c, 1}}},                         // RTC_IRQP_SET
-	{1898, [5]constValue{{0x80207011, 1}, {0x80207011, 1}, {0x80207011, 1}, {0x801c7011, 1}, {0x801c7011, 1}}},                         // RTC_PLL_GET
-	{1899, [5]constValue{{0x40207012, 1}, {0x40207012, 1}, {0x40207012, 1}, {0x401c7012, 1}, {0x401c7012, 1}}},                         // RTC_PLL_SET
-	{2600, [5]constValue{{0x401054d5, 1}, {0x401054d5, 1}, {0x401054d5, 1}, {0x400854d5, 1}, {0x400854d5, 1}}},                         // TUNATTACHFILTER
-	{2601, [5]constValue{{0x401054d6, 1}, {0x401054d6, 1}, {0x401054d6, 1}, {0x400854d6, 1}, {0x400854d6, 1}}},                         // TUNDETACHFILTER
-	{2604, [5]constValue{{0x801054db, 1}, {0x801054db, 1}, {0x801054db, 1}, {0x800854db, 1}, {0x800854db, 1}}},                         // TUNGETFILTER
+	{595, [5]constValue{{0x80086601, 1}, {0x80086601, 1}, {0x80086601, 1}, {0x80046601, 1}, {0x80046601, 1}}},                          // FS_IOC_GETFLAGS
+	{605, [5]constValue{{0x40086602, 1}, {0x40086602, 1}, {0x40086602, 1}, {0x40046602, 1}, {0x40046602, 1}}},                          // FS_IOC_SETFLAGS
+	{1143, [5]constValue{{0x40, 1}, {0, 0}, {0, 0}, {0x40, 1}, {0, 0}}},                                                                // MAP_32BIT
+	{1144, [5]constValue{{0x80, 1}, {0, 0}, {0, 0}, {0x80, 1}, {0, 0}}},                                                                // MAP_ABOVE4G
+	{1388, [5]constValue{{0x4000, 1}, {0x10000, 1}, {0x4000, 1}, {0x4000, 1}, {0x10000, 1}}},                                           // O_DIRECT
+	{1389, [5]constValue{{0x10000, 1}, {0x4000, 1}, {0x10000, 1}, {0x10000, 1}, {0x4000, 1}}},                                          // O_DIRECTORY
+	{1393, [5]constValue{{0x8000, 1}, {0x20000, 1}, {0x8000, 1}, {0x8000, 1}, {0x20000, 1}}},                                           // O_LARGEFILE
+	{1397, [5]constValue{{0x20000, 1}, {0x8000, 1}, {0x20000, 1}, {0x20000, 1}, {0x8000, 1}}},                                          // O_NOFOLLOW
+	{1404, [5]constValue{{0x410000, 1}, {0x404000, 1}, {0x410000, 1}, {0x410000, 1}, {0x404000, 1}}},                                   // O_TMPFILE
+	{1520, [5]constValue{{0x8010743f, 1}, {0x8010743f, 1}, {0x8010743f, 1}, {0x8008743f, 1}, {0x8008743f, 1}}},                         // PPPIOCGIDLE
+	{1530, [5]constValue{{0x40107446, 1}, {0x40107446, 1}, {0x40107446, 1}, {0x40087446, 1}, {0x40087446, 1}}},                         // PPPIOCSACTIVE
+	{1532, [5]constValue{{0x4010744d, 1}, {0x4010744d, 1}, {0x4010744d, 1}, {0x400c744d, 1}, {0x400c744d, 1}}},                         // PPPIOCSCOMPRESS
+	{1539, [5]constValue{{0x40107447, 1}, {0x40107447, 1}, {0x40107447, 1}, {0x40087447, 1}, {0x40087447, 1}}},                         // PPPIOCSPASS
+	{1547, [5]constValue{{0, 0}, {0x10, 1}, {0, 0}, {0, 0}, {0, 0}}},                                                                   // PROT_BTI
+	{1551, [5]constValue{{0, 0}, {0x20, 1}, {0, 0}, {0, 0}, {0, 0}}},                                                                   // PROT_MTE
+	{1713, [5]constValue{{0xffffffffffffffff, 1}, {0xffffffffffffffff, 1}, {0xffffffffffffffff, 1}, {0xffffffff, 1}, {0xffffffff, 1}}}, // PR_SET_PTRACER_ANY
+	{1808, [5]constValue{{0x1e, 1}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}},                                                                   // PTRACE_ARCH_PRCTL
+	{1810, [5]constValue{{0, 0}, {0, 0}, {0x2, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_EXPECTED_LANDING_PAD_BIT
+	{1811, [5]constValue{{0, 0}, {0, 0}, {0x4, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_EXPECTED_LANDING_PAD_STATE
+	{1812, [5]constValue{{0, 0}, {0, 0}, {0x0, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_LANDING_PAD_EN_BIT
+	{1813, [5]constValue{{0, 0}, {0, 0}, {0x1, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_LANDING_PAD_EN_STATE
+	{1814, [5]constValue{{0, 0}, {0, 0}, {0x1, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_LANDING_PAD_LOCK_BIT
+	{1815, [5]constValue{{0, 0}, {0, 0}, {0x2, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_BRANCH_LANDING_PAD_LOCK_STATE
+	{1816, [5]constValue{{0, 0}, {0, 0}, {0x3, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_SHADOW_STACK_EN_BIT
+	{1817, [5]constValue{{0, 0}, {0, 0}, {0x8, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_SHADOW_STACK_EN_STATE
+	{1818, [5]constValue{{0, 0}, {0, 0}, {0x4, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_SHADOW_STACK_LOCK_BIT
+	{1819, [5]constValue{{0, 0}, {0, 0}, {0x10, 1}, {0, 0}, {0, 0}}},                                                                   // PTRACE_CFI_SHADOW_STACK_LOCK_STATE
+	{1820, [5]constValue{{0, 0}, {0, 0}, {0x5, 1}, {0, 0}, {0, 0}}},                                                                    // PTRACE_CFI_SHADOW_STACK_PTR_BIT
+	{1821, [5]constValue{{0, 0}, {0, 0}, {0x20, 1}, {0, 0}, {0, 0}}},                                                                   // PTRACE_CFI_SHADOW_STACK_PTR_STATE
+	{1822, [5]constValue{{0, 0}, {0, 0}, {0xffffffffffffffc0, 1}, {0, 0}, {0, 0}}},                                                     // PTRACE_CFI_STATE_INVALID_MASK
+	{1835, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x19, 1}}},                                                                   // PTRACE_GETCRUNCHREGS
+	{1837, [5]constValue{{0, 0}, {0, 0}, {0x21, 1}, {0, 0}, {0x1f, 1}}},                                                                // PTRACE_GETFDPIC
+	{1838, [5]constValue{{0, 0}, {0, 0}, {0x0, 1}, {0, 0}, {0x0, 1}}},                                                                  // PTRACE_GETFDPIC_EXEC
+	{1839, [5]constValue{{0, 0}, {0, 0}, {0x1, 1}, {0, 0}, {0x1, 1}}},                                                                  // PTRACE_GETFDPIC_INTERP
+	{1840, [5]constValue{{0xe, 1}, {0, 0}, {0, 0}, {0xe, 1}, {0xe, 1}}},                                                                // PTRACE_GETFPREGS
+	{1841, [5]constValue{{0x12, 1}, {0, 0}, {0, 0}, {0x12, 1}, {0, 0}}},                                                                // PTRACE_GETFPXREGS
+	{1842, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x1d, 1}}},                                                                   // PTRACE_GETHBPREGS
+	{1847, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x1b, 1}}},                                                                   // PTRACE_GETVFPREGS
+	{1848, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x12, 1}}},                                                                   // PTRACE_GETWMMXREGS
+	{1852, [5]constValue{{0x19, 1}, {0, 0}, {0, 0}, {0x19, 1}, {0x16, 1}}},                                                             // PTRACE_GET_THREAD_AREA
+	{1856, [5]constValue{{0x15, 1}, {0, 0}, {0, 0}, {0x15, 1}, {0x15, 1}}},                                                             // PTRACE_OLDSETOPTIONS
+	{1869, [5]constValue{{0, 0}, {0x21, 1}, {0, 0}, {0, 0}, {0, 0}}},                                                                   // PTRACE_PEEKMTETAGS
+	{1875, [5]constValue{{0, 0}, {0x22, 1}, {0, 0}, {0, 0}, {0, 0}}},                                                                   // PTRACE_POKEMTETAGS
+	{1881, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x1a, 1}}},                                                                   // PTRACE_SETCRUNCHREGS
+	{1882, [5]constValue{{0xf, 1}, {0, 0}, {0, 0}, {0xf, 1}, {0xf, 1}}},                                                                // PTRACE_SETFPREGS
+	{1883, [5]constValue{{0x13, 1}, {0, 0}, {0, 0}, {0x13, 1}, {0, 0}}},                                                                // PTRACE_SETFPXREGS
+	{1884, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x1e, 1}}},                                                                   // PTRACE_SETHBPREGS
+	{1890, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x1c, 1}}},                                                                   // PTRACE_SETVFPREGS
+	{1891, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x13, 1}}},                                                                   // PTRACE_SETWMMXREGS
+	{1892, [5]constValue{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0x17, 1}}},                                                                   // PTRACE_SET_SYSCALL
+	{1895, [5]constValue{{0x1a, 1}, {0, 0}, {0, 0}, {0x1a, 1}, {0, 0}}},                                                                // PTRACE_SET_THREAD_AREA
+	{1896, [5]constValue{{0x21, 1}, {0, 0}, {0, 0}, {0x21, 1}, {0, 0}}},                                                                // PTRACE_SINGLEBLOCK
+	{1903, [5]constValue{{0x1f, 1}, {0x1f, 1}, {0, 0}, {0x1f, 1}, {0, 0}}},                                                             // PTRACE_SYSEMU
+	{1904, [5]constValue{{0x20, 1}, {0x20, 1}, {0, 0}, {0x20, 1}, {0, 0}}},                                                             // PTRACE_SYSEMU_SINGLESTEP
+	{1960, [5]constValue{{0x8008700d, 1}, {0x8008700d, 1}, {0x8008700d, 1}, {0x8004700d, 1}, {0x8004700d, 1}}},                         // RTC_EPOCH_READ
+	{1961, [5]constValue{{0x4008700e, 1}, {0x4008700e, 1}, {0x4008700e, 1}, {0x4004700e, 1}, {0x4004700e, 1}}},                         // RTC_EPOCH_SET
+	{1972, [5]constValue{{0x8008700b, 1}, {0x8008700b, 1}, {0x8008700b, 1}, {0x8004700b, 1}, {0x8004700b, 1}}},                         // RTC_IRQP_READ
+	{1973, [5]constValue{{0x4008700c, 1}, {0x4008700c, 1}, {0x4008700c, 1}, {0x4004700c, 1}, {0x4004700c, 1}}},                         // RTC_IRQP_SET
+	{1983, [5]constValue{{0x80207011, 1}, {0x80207011, 1}, {0x80207011, 1}, {0x801c7011, 1}, {0x801c7011, 1}}},                         // RTC_PLL_GET
+	{1984, [5]constValue{{0x40207012, 1}, {0x40207012, 1}, {0x40207012, 1}, {0x401c7012, 1}, {0x401c7012, 1}}},                         // RTC_PLL_SET
+	{2728, [5]constValue{{0x401054d5, 1}, {0x401054d5, 1}, {0x401054d5, 1}, {0x400854d5, 1}, {0x400854d5, 1}}},                         // TUNATTACHFILTER
+	{2729, [5]constValue{{0x401054d6, 1}, {0x401054d6, 1}, {0x401054d6, 1}, {0x400854d6, 1}, {0x400854d6, 1}}},                         // TUNDETACHFILTER
+	{2732, [5]constValue{{0x801054db, 1}, {0x801054db, 1}, {0x801054db, 1}, {0x800854db, 1}, {0x800854db, 1}}},                         // TUNGETFILTER
 }
 
 // errnoNames are the same on all our architectures.

@@ -241,16 +241,6 @@ func short(gaps map[string]int) (s []string) {
 	return s
 }
 
-func FuzzReference(f *testing.F) {
-	for i := range uint64(4) {
-		f.Add(i)
-	}
-	f.Fuzz(func(t *testing.T, seed uint64) {
-		g := rand.New(rand.NewPCG(seed, 9))
-		random(g).hold(t, g, 1+int(seed%2))
-	})
-}
-
 func BenchmarkCompile(b *testing.B) {
 	for _, x := range []struct {
 		name  string

@@ -69,7 +69,43 @@ var extra = map[string]string{
 	"SIG_BLOCK": "0", "SIG_UNBLOCK": "1", "SIG_SETMASK": "2",
 	// linux/ipc.h, linux/sem.h
 	"IPC_RMID": "0", "IPC_SET": "1", "IPC_STAT": "2", "IPC_INFO": "3", "IPC_CREAT": "0x200", "IPC_EXCL": "0x400", "IPC_NOWAIT": "0x800", "IPC_PRIVATE": "0",
-	// linux/userfaultfd.h, linux/quota.h
+	// asm-generic/ioctls.h, linux/kd.h, linux/vt.h, linux/perf_event.h, linux/nsfs.h, scsi/sg.h, linux/userfaultfd.h, linux/kvm.h
+	"FIONREAD": "0x541b", "FIONBIO": "0x5421", "FIOCLEX": "0x5451", "FIONCLEX": "0x5450", "FIOASYNC": "0x5452",
+	"KDGETLED": "0x4b31", "KDSETLED": "0x4b32", "VT_ACTIVATE": "0x5606", "VT_WAITACTIVE": "0x5607",
+	"PERF_EVENT_IOC_ENABLE": "0x2400", "PERF_EVENT_IOC_DISABLE": "0x2401", "PERF_EVENT_IOC_RESET": "0x2403",
+	"NS_GET_USERNS": "0xb701", "NS_GET_PARENT": "0xb702", "NS_GET_NSTYPE": "0xb703", "NS_GET_OWNER_UID": "0xb704",
+	"SG_IO": "0x2285", "CDROMEJECT": "0x5309", "UFFDIO_API": "0xc018aa3f", "KVM_RUN": "0xae80",
+	// linux/net.h: socketcall
+	"SYS_SOCKET": "1", "SYS_BIND": "2", "SYS_CONNECT": "3", "SYS_LISTEN": "4", "SYS_ACCEPT": "5", "SYS_GETSOCKNAME": "6",
+	"SYS_GETPEERNAME": "7", "SYS_SOCKETPAIR": "8", "SYS_SEND": "9", "SYS_RECV": "10", "SYS_SENDTO": "11", "SYS_RECVFROM": "12",
+	"SYS_SHUTDOWN": "13", "SYS_SETSOCKOPT": "14", "SYS_GETSOCKOPT": "15", "SYS_SENDMSG": "16", "SYS_RECVMSG": "17",
+	"SYS_ACCEPT4": "18", "SYS_RECVMMSG": "19", "SYS_SENDMMSG": "20", "SOCK_TYPE_MASK": "0xf",
+	// linux/ipc.h: ipc
+	"SEMOP": "1", "SEMGET": "2", "SEMCTL": "3", "SEMTIMEDOP": "4", "MSGSND": "11", "MSGRCV": "12", "MSGGET": "13",
+	"MSGCTL": "14", "SHMAT": "21", "SHMDT": "22", "SHMGET": "23", "SHMCTL": "24",
+	// linux/sem.h, linux/shm.h, linux/msg.h
+	"SEM_UNDO": "0x1000", "GETPID": "11", "GETVAL": "12", "GETALL": "13", "GETNCNT": "14", "GETZCNT": "15", "SETVAL": "16",
+	"SETALL": "17", "SEM_STAT": "18", "SEM_INFO": "19", "SEM_STAT_ANY": "20", "SHM_LOCK": "11", "SHM_UNLOCK": "12",
+	"SHM_STAT": "13", "SHM_INFO": "14", "SHM_STAT_ANY": "15", "MSG_STAT": "11", "MSG_INFO": "12", "MSG_STAT_ANY": "13",
+	"MSG_NOERROR": "0x1000", "MSG_EXCEPT": "0x2000", "MSG_COPY": "0x4000",
+	// linux/kexec.h, linux/swap.h, linux/rseq.h, linux/kcmp.h, linux/fadvise.h, asm-generic/mman-common.h
+	"KEXEC_ON_CRASH": "1", "KEXEC_PRESERVE_CONTEXT": "2", "KEXEC_FILE_UNLOAD": "1", "KEXEC_FILE_ON_CRASH": "2",
+	"KEXEC_FILE_NO_INITRAMFS": "4", "SWAP_FLAG_PREFER": "0x8000", "SWAP_FLAG_DISCARD": "0x10000", "RSEQ_FLAG_UNREGISTER": "1",
+	"KCMP_FILE": "0", "KCMP_VM": "1", "KCMP_FILES": "2", "KCMP_FS": "3", "KCMP_SIGHAND": "4", "KCMP_IO": "5",
+	"KCMP_SYSVSEM": "6", "KCMP_EPOLL_TFD": "7", "POSIX_FADV_NORMAL": "0", "POSIX_FADV_RANDOM": "1",
+	"POSIX_FADV_SEQUENTIAL": "2", "POSIX_FADV_WILLNEED": "3", "POSIX_FADV_DONTNEED": "4", "POSIX_FADV_NOREUSE": "5",
+	"PKEY_DISABLE_ACCESS": "1", "PKEY_DISABLE_WRITE": "2",
+	// linux/io_uring.h, linux/futex.h, linux/ioprio.h, linux/quota.h
+	"IORING_ENTER_GETEVENTS": "1", "IORING_ENTER_SQ_WAKEUP": "2", "IORING_ENTER_SQ_WAIT": "4", "IORING_ENTER_EXT_ARG": "8",
+	"IORING_REGISTER_BUFFERS": "0", "IORING_UNREGISTER_BUFFERS": "1", "IORING_REGISTER_FILES": "2",
+	"IORING_UNREGISTER_FILES": "3", "IORING_REGISTER_EVENTFD": "4", "IORING_UNREGISTER_EVENTFD": "5",
+	"IORING_REGISTER_PROBE": "8", "IORING_REGISTER_PERSONALITY": "9", "IORING_REGISTER_RESTRICTIONS": "11",
+	"IORING_REGISTER_ENABLE_RINGS": "12", "FUTEX2_SIZE_U8": "0", "FUTEX2_SIZE_U16": "1", "FUTEX2_SIZE_U32": "2",
+	"FUTEX2_SIZE_U64": "3", "FUTEX2_NUMA": "4", "FUTEX2_PRIVATE": "128", "IOPRIO_CLASS_SHIFT": "13", "IOPRIO_CLASS_RT": "1",
+	"IOPRIO_CLASS_BE": "2", "IOPRIO_CLASS_IDLE": "3", "Q_SYNC": "0x800001", "Q_QUOTAON": "0x800002", "Q_QUOTAOFF": "0x800003",
+	"Q_GETFMT": "0x800004", "Q_GETINFO": "0x800005", "Q_SETINFO": "0x800006", "Q_GETQUOTA": "0x800007",
+	"Q_SETQUOTA": "0x800008",
+	// linux/userfaultfd.h
 	"UFFD_USER_MODE_ONLY": "1",
 }
 

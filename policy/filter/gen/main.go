@@ -177,11 +177,11 @@ func writeCalls(b *bytes.Buffer, calls []call) {
 			fmt.Fprintf(b, "%d: %q, // %s\n", i, c.args, c.name)
 		}
 	}
-	b.WriteString("}\n\n// callSince has the kernel release of each call, major<<8 | minor; 0 before 5.0.\nvar callSince = [numCalls]uint16{\n")
+	b.WriteString("}\n\n// callSince has the kernel release of each call, major<<8 | minor, 2.6.x as 2<<8 | x; 0 before 2.6.6.\nvar callSince = [numCalls]uint16{\n")
 	for i, c := range calls {
 		if c.since != "" {
 			var maj, min int
-			if n, _ := fmt.Sscanf(c.since, "%d.%d", &maj, &min); n != 2 {
+			if n, _ := fmt.Sscanf(strings.Replace(c.since, "2.6.", "2.", 1), "%d.%d", &maj, &min); n != 2 { // 2.6.x as 2, x
 				log.Fatalf("calls.txt: %s: release %q", c.name, c.since)
 			}
 			fmt.Fprintf(b, "%d: %d<<8 | %d, // %s\n", i, maj, min, c.name)

@@ -1,0 +1,310 @@
+//go:build cgo && libseccomp
+
+package reference
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"cordon/policy/filter"
+
+	libseccomp "github.com/seccomp/libseccomp-golang"
+)
+
+// Limits of one comparison.
+const (
+	numbers    = 1024 // of each ABI: 0 to 1023
+	maxPaths   = 2000 // of a diagram that are given to libseccomp as rules
+	maxSamples = 400  // paths at whose edges the programs are compared
+	randoms    = 300  // random registers for each call that has rules
+)
+
+// Compare gives the rules of a Spec to libseccomp, and runs both filters on every number of every ABI of the filter,
+// on the numbers of those that are not, and on registers at the edges of the rules and at random ones.
+func Compare(spec filter.Spec, native filter.Arch, optimize int, seed uint64) (*Report, error) {
+	ours, err := filter.Compile(spec, native)
+	if err != nil {
+		return nil, err
+	}
+	return CompareProgram(spec, ours, optimize, seed)
+}
+
+// CompareProgram is Compare for a program that may come from elsewhere.
+func CompareProgram(spec filter.Spec, ours *filter.Program, optimize int, seed uint64) (*Report, error) {
+	native := ours.Arch
+	c := &comparison{Report: &Report{Libseccomp: Version(), Arch: native.String(), Optimize: optimize, Ours: len(ours.Insns)},
+		policy: newPolicy(spec), native: native, ours: ours, random: rand.New(rand.NewPCG(seed, 1))}
+	f, err := c.build(optimize)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Release()
+	if c.theirs, err = Export(f); err != nil {
+		return nil, fmt.Errorf("libseccomp: export: %w", err)
+	}
+	c.Theirs = len(c.theirs)
+	for _, abi := range c.abis() {
+		c.table(abi)
+	}
+	c.strange()
+	c.finish()
+	return c.Report, nil
+}
+
+type comparison struct {
+	*Report
+	policy *policy
+	native filter.Arch
+	ours   *filter.Program
+	theirs []filter.Insn
+	random *rand.Rand
+	left   map[string]string // ABI and call -> why libseccomp did not get its rules
+	made   map[string]*decision
+}
+
+func (c *comparison) abis() []filter.Arch {
+	all := []filter.Arch{c.native}
+	for _, a := range c.policy.Foreign {
+		if !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// build makes libseccomp's filter, one for each ABI, merged: rules for all ABIs at once would have to be the same.
+func (c *comparison) build(optimize int) (*libseccomp.ScmpFilter, error) {
+	c.left, c.made = map[string]string{}, map[string]*decision{}
+	var whole *libseccomp.ScmpFilter
+	for _, abi := range c.abis() {
+		f, err := NewFilter(c.policy.Default, abi, optimize)
+		if err == nil {
+			err = c.fill(f, abi)
+		}
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("libseccomp: %s: %w", abi, err)
+		case whole == nil:
+			whole = f
+			continue
+		}
+		if err := whole.Merge(f); err != nil {
+			return nil, fmt.Errorf("libseccomp: merge %s: %w", abi, err)
+		}
+	}
+	return whole, nil
+}
+
+// numbersOf are those at which an ABI is compared: arm has a few calls of its own far up.
+func numbersOf(abi filter.Arch) (all []uint32) {
+	for nr := range uint32(numbers) {
+		all = append(all, nr)
+	}
+	if abi == filter.ARM {
+		for nr := range uint32(16) {
+			all = append(all, 0xf0000+nr)
+		}
+	}
+	return all
+}
+
+func (c *comparison) fill(f *libseccomp.ScmpFilter, abi filter.Arch) error {
+	for _, nr := range numbersOf(abi) {
+		call, ok := filter.Name(abi, nr)
+		if !ok {
+			continue
+		}
+		d := c.policy.decide(abi, call)
+		key := abi.String() + " " + call
+		c.made[key] = d
+		if d.err != nil {
+			c.left[key] = d.err.Error()
+			continue
+		}
+		if !knows(abi, call) {
+			c.left[key] = "libseccomp does not know the call"
+			continue
+		}
+		if c.large(d) {
+			c.left[key] = fmt.Sprintf("it would take libseccomp more than %d rules", maxPaths)
+			continue
+		}
+		id, err := libseccomp.GetSyscallFromName(call)
+		if err == nil {
+			err = add(f, id, d, c.policy.Default)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", call, err)
+		}
+	}
+	return nil
+}
+
+// knows says whether libseccomp has the call: by its number, or by one of those below zero that stand for a call of
+// socketcall or ipc and for the call itself.
+func knows(abi filter.Arch, call string) bool {
+	nr, err := libseccomp.GetSyscallFromNameByArch(call, Arches[abi])
+	return err == nil && (nr >= 0 || nr <= -101 && nr >= -299)
+}
+
+func (c *comparison) large(d *decision) bool {
+	n := 0
+	return !d.paths(d.root, func(*cube, node) bool { n++; return n <= maxPaths })
+}
+
+// table compares every number of an ABI.
+func (c *comparison) table(abi filter.Arch) {
+	bit := uint32(0)
+	if abi == filter.X32 {
+		bit = filter.X32Bit
+	}
+	for _, nr := range numbersOf(abi) {
+		call, ok := filter.Name(abi, nr)
+		d := c.made[abi.String()+" "+call]
+		switch {
+		case !ok:
+			c.unknown(abi, nr|bit)
+		case d.err != nil || c.policy.ruled(call) == "":
+			c.one(abi, nr|bit, call, d, &[6]uint64{})
+		default:
+			c.edges(abi, nr|bit, call, d)
+		}
+	}
+}
+
+// edges compares a call at registers of every path of its diagram, with one bit of the path turned over, and at random.
+func (c *comparison) edges(abi filter.Arch, nr uint32, call string, d *decision) {
+	n := 0
+	d.paths(d.root, func(k *cube, _ node) bool {
+		free := [...]func() uint64{func() uint64 { return 0 }, func() uint64 { return 1<<64 - 1 }, c.random.Uint64}[n%3]
+		var args [6]uint64
+		for i := range args {
+			args[i] = k.value[i] | free()&^k.mask[i]
+		}
+		c.one(abi, nr, call, d, c.fits(abi, args))
+		for i, mask := range k.mask {
+			for b := uint64(1); b != 0; b <<= 1 {
+				if mask&b != 0 && (mask&(mask-1) == 0 || c.random.IntN(4) == 0) {
+					other := args
+					other[i] ^= b
+					c.one(abi, nr, call, d, c.fits(abi, other))
+				}
+			}
+		}
+		n++
+		return n < maxSamples
+	})
+	var words [12][]uint32
+	for _, insns := range [][]filter.Insn{c.ours.Insns, c.theirs} {
+		compared(insns, filter.Data{Nr: int32(nr), Arch: abi.Audit()}, &words)
+	}
+	for range randoms {
+		var args [6]uint64
+		for i := range args {
+			args[i] = uint64(c.word(words[2*i+1]))<<32 | uint64(c.word(words[2*i]))
+		}
+		c.one(abi, nr, call, d, c.fits(abi, args))
+	}
+}
+
+// word is one that a program compares with, or near one, or any.
+func (c *comparison) word(near []uint32) uint32 {
+	if len(near) == 0 || c.random.IntN(6) == 0 {
+		return c.random.Uint32() >> c.random.IntN(32)
+	}
+	return near[c.random.IntN(len(near))] + uint32(c.random.IntN(3)) - 1
+}
+
+// fits cuts registers down to what libseccomp compares: on x32 32 bits, where the kernel reads 64 for most calls.
+func (c *comparison) fits(abi filter.Arch, args [6]uint64) *[6]uint64 {
+	if abi == filter.X32 {
+		for i := range args {
+			args[i] = uint64(uint32(args[i]))
+		}
+	}
+	return &args
+}
+
+// one compares one call.
+func (c *comparison) one(abi filter.Arch, nr uint32, call string, d *decision, args *[6]uint64) {
+	c.Compared++
+	data := filter.Data{Nr: int32(nr), Arch: abi.Audit(), Args: *args}
+	ours, theirs := c.ours.Action(&data), filter.ActionOf(filter.Run(c.theirs, &data, nil))
+	right := ours
+	if d.err == nil {
+		right = d.of(args)
+	}
+	if ours == right && ours == theirs {
+		return
+	}
+	if gap := c.gap(abi, call, theirs); gap != "" && ours == right {
+		c.note(gap, call)
+		return
+	}
+	c.differ(abi, nr, call, args, ours, theirs, right)
+}
+
+// gap says why libseccomp decides a call in another way, where that is so on purpose.
+func (c *comparison) gap(abi filter.Arch, call string, theirs filter.Action) string {
+	if why := c.left[abi.String()+" "+call]; why != "" {
+		if theirs != c.policy.Default {
+			return "" // it was given no rule
+		}
+		return why + " on " + abi.String()
+	}
+	if filter.Multiplexes(call) != nil {
+		return "closed where it would be a way round a rule; libseccomp opens it on " + abi.String() + " for what its first argument says"
+	}
+	return ""
+}
+
+// unknown compares a number that our table does not have: libseccomp has no action for these but the default.
+func (c *comparison) unknown(abi filter.Arch, nr uint32) {
+	c.Compared++
+	data := filter.Data{Nr: int32(nr), Arch: abi.Audit()}
+	ours, theirs := c.ours.Action(&data), filter.ActionOf(filter.Run(c.theirs, &data, nil))
+	if ours != c.policy.Unknown || theirs != c.policy.Default {
+		c.differ(abi, nr, "", &data.Args, ours, theirs, c.policy.Unknown)
+	} else if ours != theirs {
+		c.note("libseccomp has no action for numbers without a name: they get the default", "")
+	}
+}
+
+// strange compares other architectures, x32's numbers where they are not allowed, and far numbers.
+func (c *comparison) strange() {
+	allowed := c.abis()
+	for _, abi := range []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64, filter.I386, filter.ARM} {
+		for _, nr := range []uint32{0, 1, 59, 511, 1024, 2000, 0x3fffffff, 0x40000000, 0x40000001, 0x40000200, 0x7fffffff, 0x80000000, 0xbfffffff, 0xc0000000, 0xfffffffe, 0xffffffff} {
+			x32 := abi == filter.AMD64 && nr >= filter.X32Bit && nr != 0xffffffff
+			switch {
+			case slices.Contains(allowed, abi) && nr < numbers, x32 && nr < filter.X32Bit+numbers && slices.Contains(allowed, filter.X32):
+				continue // compared with the table
+			case slices.Contains(allowed, abi) && (!x32 || slices.Contains(allowed, filter.X32)):
+				c.unknown(abi, nr)
+				continue
+			}
+			c.Compared++
+			data := filter.Data{Nr: int32(nr), Arch: abi.Audit()}
+			kill := filter.Action{Kind: filter.Kill}
+			if ours, theirs := c.ours.Action(&data), filter.ActionOf(filter.Run(c.theirs, &data, nil)); ours != kill || theirs != kill {
+				c.differ(abi, nr, "", &data.Args, ours, theirs, kill)
+			}
+		}
+	}
+}
+
+func (c *comparison) differ(abi filter.Arch, nr uint32, call string, args *[6]uint64, ours, theirs, right filter.Action) {
+	if len(c.Differences) >= maxDifferences {
+		return
+	}
+	var from []string
+	for _, r := range c.policy.Rules {
+		if call != "" && about(&r, c.policy.ruled(call)) && r.From != "" {
+			from = append(from, r.From)
+		}
+	}
+	c.Differences = append(c.Differences, Difference{Arch: abi.String(), Call: call, Nr: nr, Args: *args,
+		Ours: ours.String(), Theirs: theirs.String(), Right: right.String(), From: strings.Join(from, ", ")})
+}

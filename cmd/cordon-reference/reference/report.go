@@ -1,0 +1,119 @@
+package reference
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cordon/policy/filter"
+)
+
+// Request asks for a comparison.
+type Request struct {
+	Spec filter.Spec `json:"spec"`
+	Arch string      `json:"arch"`
+}
+
+// Report is the result of a comparison. What is called Summary and Text is the same in words.
+type Report struct {
+	Summary     string       `json:"summary"`
+	Libseccomp  string       `json:"libseccomp"` // its version
+	Arch        string       `json:"arch"`
+	Optimize    int          `json:"optimize"` // SCMP_FLTATR_CTL_OPTIMIZE
+	Ours        int          `json:"ours"`     // instructions
+	Theirs      int          `json:"theirs"`
+	Compared    int          `json:"compared"` // calls that both programs decided
+	Differences []Difference `json:"differences,omitempty"`
+	Gaps        []Gap        `json:"gaps,omitempty"`
+}
+
+// String is the report in a line; differences and gaps are not in it.
+func (r *Report) String() string {
+	verdict := "identical"
+	if n := len(r.Differences); n > 0 {
+		verdict = fmt.Sprintf("%d differences", n)
+	}
+	return fmt.Sprintf("%s: libseccomp %s, optimization %d: %s in %d calls; %d instructions, libseccomp's %d",
+		r.Arch, r.Libseccomp, r.Optimize, verdict, r.Compared, r.Ours, r.Theirs)
+}
+
+// maxDifferences is how many are reported.
+const maxDifferences = 20
+
+// Difference is a call that the programs decide differently.
+type Difference struct {
+	Text   string    `json:"text"`
+	Arch   string    `json:"arch"`
+	Call   string    `json:"call,omitempty"`
+	Nr     uint32    `json:"nr"`
+	Args   [6]uint64 `json:"args"`
+	Ours   string    `json:"ours"`
+	Theirs string    `json:"theirs"`
+	Right  string    `json:"right"` // by the third reading of the rules
+	From   string    `json:"from,omitempty"`
+}
+
+func (d Difference) String() string {
+	s := fmt.Sprintf("%s, number %d", d.Arch, d.Nr)
+	if d.Call != "" {
+		s = fmt.Sprintf("%s on %s (%d)", d.Call, d.Arch, d.Nr)
+	}
+	s += fmt.Sprintf(", arguments %#x: %s, libseccomp %s, by the rules %s", d.Args, d.Ours, d.Theirs, d.Right)
+	if d.From != "" {
+		s += " (" + d.From + ")"
+	}
+	return s
+}
+
+// Gap is something that libseccomp does not do, and the calls for which it therefore decides in another way. What our
+// program decides for them was compared with the rules themselves.
+type Gap struct {
+	Text  string   `json:"text"`
+	What  string   `json:"what"`
+	Calls []string `json:"calls,omitempty"`
+}
+
+func (g Gap) String() string {
+	if len(g.Calls) == 0 {
+		return g.What
+	}
+	return g.What + ": " + strings.Join(g.Calls, ", ")
+}
+
+func (r *Report) note(what, call string) {
+	i := slices.IndexFunc(r.Gaps, func(g Gap) bool { return g.What == what })
+	if i < 0 {
+		i = len(r.Gaps)
+		r.Gaps = append(r.Gaps, Gap{What: what})
+	}
+	if g := &r.Gaps[i]; call != "" && !slices.Contains(g.Calls, call) {
+		g.Calls = append(g.Calls, call)
+	}
+}
+
+// Skipped is the report for an architecture that has no such filter.
+func Skipped(arch filter.Arch, optimize int, err error) *Report {
+	return &Report{Arch: arch.String(), Optimize: optimize, Summary: arch.String() + ": no filter to compare: " + err.Error()}
+}
+
+// Foreign are those of the architectures that a kernel for native runs beside its own.
+func Foreign(native filter.Arch, all []filter.Arch) (run []filter.Arch) {
+	for _, a := range all {
+		switch {
+		case native == filter.AMD64 && (a == filter.I386 || a == filter.X32), native == filter.ARM64 && a == filter.ARM:
+			run = append(run, a)
+		}
+	}
+	return run
+}
+
+// finish puts it all into words.
+func (r *Report) finish() {
+	r.Summary = r.String()
+	for i := range r.Differences {
+		r.Differences[i].Text = r.Differences[i].String()
+	}
+	for i := range r.Gaps {
+		r.Gaps[i].Text = r.Gaps[i].String()
+	}
+}

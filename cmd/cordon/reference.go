@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"cordon/policy"
+)
+
+// The comparison with libseccomp is made by a program of its own, because this one links no C: cordon-reference gets
+// the rules on stdin and answers with reports.
+
+// referenceName is looked for in the directory of the running program and nowhere else: not in PATH, where a project
+// could put its own.
+const referenceName = "cordon-reference"
+
+// referenceReport is one of its reports, as far as it is used here.
+type referenceReport struct {
+	Summary     string      `json:"summary"`
+	Libseccomp  string      `json:"libseccomp"`
+	Arch        string      `json:"arch"`
+	Optimize    int         `json:"optimize"`
+	Ours        int         `json:"ours"`
+	Theirs      int         `json:"theirs"`
+	Compared    int         `json:"compared"`
+	Differences []different `json:"differences"`
+	Gaps        []gap       `json:"gaps"`
+}
+
+type different struct {
+	Text   string    `json:"text"`
+	Arch   string    `json:"arch"`
+	Call   string    `json:"call,omitempty"`
+	Nr     uint32    `json:"nr"`
+	Args   [6]uint64 `json:"args"`
+	Ours   string    `json:"ours"`
+	Theirs string    `json:"theirs"`
+	Right  string    `json:"right"`
+	From   string    `json:"from,omitempty"`
+}
+
+type gap struct {
+	Text  string   `json:"text"`
+	What  string   `json:"what"`
+	Calls []string `json:"calls,omitempty"`
+}
+
+// referencePath finds the helper.
+func referencePath() (string, error) {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return "", &cliError{err: errors.New("reference: /proc/self/exe: " + cause(err).Error())}
+	}
+	path := filepath.Join(filepath.Dir(self), referenceName)
+	if _, err := os.Stat(path); err != nil {
+		return "", &cliError{err: errors.New("reference: " + path + ": " + cause(err).Error()),
+			hint: "make build builds it where gcc, pkg-config and libseccomp's headers are (apt-get install gcc pkg-config libseccomp-dev); put it beside cordon"}
+	}
+	return path, nil
+}
+
+// compareWithReference has the helper compare the profile's filter.
+func compareWithReference(p *policy.Profile) ([]*referenceReport, error) {
+	path, err := referencePath()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := p.Syscalls.Filter()
+	if err != nil {
+		return nil, err
+	}
+	request, err := json.Marshal(map[string]any{"spec": spec, "arch": runtime.GOARCH})
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(path)
+	var out, text bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(request), &out, &text
+	if err := cmd.Run(); err != nil {
+		first, _, _ := strings.Cut(strings.TrimSpace(text.String()), "\n")
+		return nil, &cliError{err: errors.New("reference: " + referenceName + ": " + err.Error() + prefixed(": ", first))}
+	}
+	var reports []*referenceReport
+	if err := json.Unmarshal(out.Bytes(), &reports); err != nil {
+		return nil, &cliError{err: errors.New("reference: " + referenceName + ": " + err.Error()), hint: "it is of another version: make build"}
+	}
+	return reports, nil
+}
