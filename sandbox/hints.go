@@ -4,12 +4,14 @@ package sandbox
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/filter"
 )
 
 // hints completes the report of a failed run.
@@ -22,6 +24,10 @@ func (p *process) hints() {
 		return
 	}
 	if r.Signal == "SIGSYS" {
+		if text := p.comp.execHint(); text != "" {
+			r.Hints = append(r.Hints, Hint{Text: text})
+			return
+		}
 		r.Hints = append(r.Hints, Hint{Text: "a system call that the profile does not allow ended it", Rule: p.comp.profile.Source("syscalls.default"),
 			Flag: "--allow-syscall NAME"})
 		return
@@ -34,6 +40,31 @@ func (p *process) hints() {
 			r.Hints = append(r.Hints, h)
 		}
 	}
+}
+
+// execHint says that the filter forbids the launcher's own execve, whatever the errno, and by which rule; "" where
+// execve may pass.
+func (c *compilation) execHint() string {
+	spec, err := c.profile.Syscalls.Filter()
+	if err != nil {
+		return ""
+	}
+	q, err := filter.ParseQuery("execve", c.arch)
+	if err != nil {
+		return ""
+	}
+	outcomes, err := filter.Ask(spec, c.arch, q)
+	if err != nil || slices.ContainsFunc(outcomes, func(o filter.Outcome) bool { return o.Action.Kind == filter.Allow || o.Action.Kind == filter.Log }) {
+		return ""
+	}
+	text := "the filter forbids the launcher's own execve"
+	switch o := &outcomes[0]; {
+	case len(o.From) > 0:
+		text += " (" + strings.Join(o.From, ", ") + ")"
+	case o.By == filter.ByDefault:
+		text += "; allow it with --allow-syscall execve"
+	}
+	return text
 }
 
 // unrouted is how many packets or connections had no route in the sandbox's network namespace: RFC 4293's
@@ -132,8 +163,6 @@ func stepHint(call string, errno unix.Errno) string {
 		return "a symbolic link is on the way; name the place itself"
 	case call == "execve" && errno == unix.ENOENT:
 		return "its interpreter or dynamic loader is not visible in the sandbox; show it with --ro"
-	case call == "execve" && errno == unix.EPERM:
-		return "the filter forbids the launcher's own execve; allow it with --allow-syscall execve"
 	case call == "execve" && errno == unix.EACCES:
 		return "the task's user may not execute it, or it lies on a noexec mount"
 	case call == "landlock_restrict_self" || call == "read" && errno == unix.EISDIR:

@@ -234,6 +234,10 @@ func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 	s := &steps[n]
 	if s.Call == plan.Execve {
 		e := &LookupError{Name: p.cmd.Args[0], Why: errno.Error(), Code: execCode(errno), Hint: stepHint("execve", errno)}
+		if text := p.comp.execHint(); text != "" {
+			e.Hint = text
+			return e
+		}
 		if p.comp.profile.Root.Kind == policy.RootEmpty && !p.comp.tree.showsHost() {
 			e.Hint = "the root is empty, and no directory of the host is bound; name a root file system with --root DIR"
 		}
