@@ -41,6 +41,7 @@ bench: build
 	@.ci/setup bench
 	gcc -O2 -static -o bin/floor tests/bench/floor/floor.c
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/bench ./tests/bench
+	@.ci/reference bench
 	bin/bench $(ARGS)
 
 # Every attack, tried for real, against every shipped profile that claims to stop it: the matrix.

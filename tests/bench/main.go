@@ -22,13 +22,14 @@ type effort struct {
 	Rounds, Runs int // hyperfine invocations, and runs of each command in one of them
 	Launches     int // of the library, in one round
 	Binds        int
+	Filters      int  // rounds of the comparison with libseccomp
 	BubbleBinds  bool // also measure bubblewrap's binds: takes 16 s and more
 	Judge        bool // a ratio that is missed is an error
 }
 
 var (
-	full  = effort{Rounds: 10, Runs: 100, Launches: 200, Binds: 2000, BubbleBinds: true, Judge: true}
-	short = effort{Rounds: 3, Runs: 30, Launches: 50, Binds: 2000}
+	full  = effort{Rounds: 10, Runs: 100, Launches: 200, Binds: 2000, Filters: 60, BubbleBinds: true, Judge: true}
+	short = effort{Rounds: 3, Runs: 30, Launches: 50, Binds: 2000, Filters: 5}
 )
 
 // nobody is who stands for the ordinary user when root measures.
@@ -77,14 +78,18 @@ func run(e effort, write bool) error {
 		}
 		all = append(all, f)
 	}
-	text := format(on, all, e)
+	filters, err := measureFilters(e)
+	if err != nil {
+		return err
+	}
+	text := format(on, all, filters, e)
 	fmt.Print(text)
 	if write {
 		if err := insert(document, text); err != nil {
 			return err
 		}
 	}
-	missed := verdict(all)
+	missed := verdict(all, filters)
 	if missed != nil && !e.Judge { // a few runs on a shared machine show that all can be measured, and no more
 		fmt.Fprintln(os.Stderr, missed)
 		return nil

@@ -76,8 +76,13 @@ func (f *figures) checks() []check {
 }
 
 // verdict is an error that names everything that missed what is asked.
-func verdict(all []*figures) error {
+func verdict(all []*figures, filters *filterFigures) error {
 	var errs []error
+	for _, c := range filters.checks() {
+		if c.got > c.most {
+			errs = append(errs, fmt.Errorf("%s: %s, asked: at most %s", c.what, c.show(c.got), c.show(c.most)))
+		}
+	}
 	for _, f := range all {
 		for _, c := range f.checks() {
 			if c.got > c.most {
@@ -96,12 +101,13 @@ func (f *figures) who() string {
 }
 
 // format is everything as Markdown.
-func format(on string, all []*figures, e effort) string {
+func format(on string, all []*figures, filters *filterFigures, e effort) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s. %d rounds of %d runs each.\n", on, e.Rounds, e.Runs)
 	for _, f := range all {
 		f.format(&b)
 	}
+	filters.format(&b)
 	return b.String()
 }
 
@@ -113,14 +119,7 @@ func (f *figures) format(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f | %.2f |\n", r.Name,
 			seconds(r.mean()), seconds(r.median()), seconds(slices.Min(r.Times)), r.mean()/bubble, r.mean()/floor)
 	}
-	fmt.Fprintf(b, "\n| asked | at most | found | |\n|---|--:|--:|---|\n")
-	for _, c := range f.checks() {
-		word := "reached"
-		if c.got > c.most {
-			word = "**missed**"
-		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", c.what, c.show(c.most), c.show(c.got), word)
-	}
+	formatChecks(b, f.checks())
 	fmt.Fprintln(b)
 	for _, t := range f.Binds[1:] {
 		fmt.Fprintf(b, "- %s with %d binds: %s\n", t.Name, t.Count, seconds(t.Took.Seconds()))
@@ -130,6 +129,18 @@ func (f *figures) format(b *strings.Builder) {
 	}
 	for _, why := range f.LeftOut {
 		fmt.Fprintf(b, "- left out: %s\n", why)
+	}
+}
+
+// formatChecks is what is asked, and what was found.
+func formatChecks(b *strings.Builder, checks []check) {
+	fmt.Fprintf(b, "\n| asked | at most | found | |\n|---|--:|--:|---|\n")
+	for _, c := range checks {
+		word := "reached"
+		if c.got > c.most {
+			word = "**missed**"
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", c.what, c.show(c.most), c.show(c.got), word)
 	}
 }
 

@@ -1,0 +1,156 @@
+//go:build cgo && libseccomp
+
+// Command seccomp measures our filters against libseccomp's of the same rules: how long they take to compile, how many
+// instructions they have, how long the kernel takes to load them, and what a call costs under them. It is run by
+// command bench, which does not link libseccomp, and prints JSON.
+//
+// A filter is loaded in a copy of this program, one for each measurement, never here: it could not be taken off again.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"time"
+
+	"cordon/cmd/cordon-reference/reference"
+	"cordon/policy/filter"
+)
+
+// figures is what is printed.
+type figures struct {
+	Libseccomp string
+	Rows       []row
+}
+
+// row is one compiler's filter of one set of rules. Times are in nanoseconds.
+type row struct {
+	Rules    string // what it is made of
+	Compiler string // cordon, libseccomp 1, libseccomp 2
+	Insns    int
+	Compile  []float64 // of each round
+	Load     []float64 // seccomp(2)
+	Allowed  []float64 // a call that is always allowed
+	Checked  []float64 // a call whose argument is checked, and which is allowed
+	program  []byte
+	compile  func() ([]filter.Insn, error)
+}
+
+const noFilter = "no filter"
+
+func main() {
+	child := flag.Int("child", -1, "load the filter on stdin and make `N` calls of each kind (used by itself)")
+	rounds := flag.Int("rounds", 40, "how often everything is measured")
+	calls := flag.Int("calls", 100000, "calls of each kind in a round")
+	flag.Parse()
+	err := error(nil)
+	if *child >= 0 {
+		err = measureHere(*child)
+	} else {
+		err = measure(*rounds, *calls)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "seccomp:", err)
+		os.Exit(1)
+	}
+}
+
+// measure runs everything in turn, in each round in another order, so that a change of the machine's speed meets all.
+func measure(rounds, calls int) error {
+	f := figures{Libseccomp: reference.Version()}
+	for _, set := range []func() (*rules, error){docker, shipped} {
+		r, err := set()
+		if err != nil {
+			return err
+		}
+		rows, err := r.rows()
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		f.Rows = append(f.Rows, rows...)
+	}
+	f.Rows = append(f.Rows, row{Rules: noFilter})
+	for round := range rounds {
+		for i := range f.Rows {
+			if err := f.Rows[(i+round)%len(f.Rows)].round(calls); err != nil {
+				return err
+			}
+		}
+	}
+	return json.NewEncoder(os.Stdout).Encode(f)
+}
+
+// round measures a row once.
+func (r *row) round(calls int) error {
+	if r.compile != nil {
+		start := time.Now()
+		if _, err := r.compile(); err != nil {
+			return err
+		}
+		r.Compile = append(r.Compile, float64(time.Since(start)))
+	}
+	cmd := exec.Command("/proc/self/exe", "-child", fmt.Sprint(calls))
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(r.program), os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("%s, %s: %w", r.Rules, r.Compiler, err)
+	}
+	var c costs
+	if err := json.Unmarshal(out, &c); err != nil {
+		return err
+	}
+	r.Load, r.Allowed, r.Checked = append(r.Load, c.Load), append(r.Allowed, c.Allowed), append(r.Checked, c.Checked)
+	return nil
+}
+
+// rows compiles a set of rules by every compiler, and makes sure that the programs decide alike.
+func (r *rules) rows() ([]row, error) {
+	rows := []row{{Rules: r.name, Compiler: "cordon", compile: func() ([]filter.Insn, error) {
+		p, err := filter.Compile(r.spec, filter.AMD64)
+		if err != nil {
+			return nil, err
+		}
+		return p.Insns, nil
+	}}}
+	for optimize := 1; optimize <= 2; optimize++ {
+		rows = append(rows, row{Rules: r.name, Compiler: fmt.Sprintf("libseccomp, optimization %d", optimize), compile: func() ([]filter.Insn, error) {
+			return r.libseccomp(optimize)
+		}})
+	}
+	var first []filter.Insn
+	for i := range rows {
+		insns, err := rows[i].compile()
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			first = insns
+		} else if err := r.same(first, insns); err != nil {
+			return nil, fmt.Errorf("%s: %w", rows[i].Compiler, err)
+		}
+		rows[i].Insns = len(insns)
+		rows[i].program = (&filter.Program{Insns: insns}).Bytes()
+	}
+	return rows, nil
+}
+
+// same compares two programs on every number and the arguments that matter, but for calls that libseccomp does not know.
+func (r *rules) same(a, b []filter.Insn) error {
+	for nr := range int32(400) {
+		call, ok := filter.Name(filter.AMD64, uint32(nr))
+		if !ok || slices.Contains(r.unknown, call) {
+			continue
+		}
+		for _, x := range []uint64{0, 1, 2, 8, 10, 16, 17, 40, 0x11, 0x20000, 0x5411, 0x5412, 0x5413, 0x541c, 0x541d, 0x10000000, 0x7e020000, 0xffffffff} {
+			d := filter.Data{Nr: nr, Arch: filter.AMD64.Audit(), Args: [6]uint64{x, x, 0, x}}
+			if x, y := filter.ActionOf(filter.Run(a, &d, nil)), filter.ActionOf(filter.Run(b, &d, nil)); x != y {
+				return fmt.Errorf("%s%#x: %s and %s", call, d.Args, x, y)
+			}
+		}
+	}
+	return nil
+}

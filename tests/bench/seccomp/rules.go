@@ -1,0 +1,206 @@
+//go:build cgo && libseccomp
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"cordon/cmd/cordon-reference/reference"
+	"cordon/policy/filter"
+	"cordon/profiles"
+
+	"github.com/moby/profiles/seccomp"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	libseccomp "github.com/seccomp/libseccomp-golang"
+)
+
+// rules are the same rules for both compilers.
+type rules struct {
+	name    string
+	spec    filter.Spec // ours
+	foreign []filter.Arch
+	deflt   filter.Action
+	theirs  []theirRule // libseccomp's
+	unknown []string    // calls that libseccomp does not know
+}
+
+// theirRule is one call of seccomp_rule_add.
+type theirRule struct {
+	call   string
+	action filter.Action
+	conds  []condition
+}
+
+type condition struct {
+	arg    uint
+	op     libseccomp.ScmpCompareOp
+	values []uint64
+}
+
+var (
+	allow  = filter.Action{Kind: filter.Allow}
+	eperm  = filter.Action{Kind: filter.Errno, Errno: 1}
+	enosys = filter.Action{Kind: filter.Errno, Errno: 38}
+)
+
+// libseccomp compiles the rules as a program that links it would.
+func (r *rules) libseccomp(optimize int) ([]filter.Insn, error) {
+	f, err := reference.NewFilter(r.deflt, filter.AMD64, optimize)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Release()
+	for _, a := range r.foreign {
+		if err := f.AddArch(reference.Arches[a]); err != nil {
+			return nil, err
+		}
+	}
+	r.unknown = r.unknown[:0]
+	for i := range r.theirs {
+		x := &r.theirs[i]
+		nr, err := libseccomp.GetSyscallFromName(x.call)
+		if err != nil { // as runc and crun do
+			r.unknown = append(r.unknown, x.call)
+			continue
+		}
+		if err := x.add(f, nr); err != nil {
+			return nil, fmt.Errorf("%s: %w", x.call, err)
+		}
+	}
+	return reference.Export(f)
+}
+
+func (x *theirRule) add(f *libseccomp.ScmpFilter, nr libseccomp.ScmpSyscall) error {
+	action, err := reference.Action(x.action)
+	if err != nil || len(x.conds) == 0 {
+		return errors.Join(err, f.AddRule(nr, action))
+	}
+	var conds []libseccomp.ScmpCondition
+	for _, c := range x.conds {
+		cond, err := libseccomp.MakeCondition(c.arg, c.op, c.values...)
+		if err != nil {
+			return err
+		}
+		conds = append(conds, cond)
+	}
+	return f.AddRuleConditional(nr, action, conds)
+}
+
+// docker is Docker's current default profile for a container without added capabilities.
+func docker() (*rules, error) {
+	p, err := seccomp.GetDefaultProfile(&specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}})
+	if err != nil {
+		return nil, err
+	}
+	r := &rules{name: "Docker's default", foreign: []filter.Arch{filter.I386, filter.X32}, deflt: eperm}
+	r.spec = filter.Spec{Default: eperm, Unknown: eperm, Foreign: r.foreign}
+	either := map[string][]string{}
+	var order []string
+	for _, s := range p.Syscalls {
+		for _, name := range s.Names {
+			x := theirRule{call: name, action: allow}
+			if s.Action == specs.ActErrno {
+				x.action = filter.Action{Kind: filter.Errno, Errno: uint16(*s.ErrnoRet)}
+			}
+			var and []string
+			for _, a := range s.Args {
+				c, text, err := operator(a)
+				if err != nil {
+					return nil, err
+				}
+				x.conds, and = append(x.conds, c), append(and, text)
+			}
+			r.theirs = append(r.theirs, x)
+			switch {
+			case !filter.Known(name):
+			case x.action != allow:
+				r.spec.Rules = append(r.spec.Rules, filter.Rule{Call: name, Expr: x.action.String()})
+			case len(and) == 0:
+				r.spec.Allow = append(r.spec.Allow, filter.Item{Name: name})
+			default:
+				if either[name] == nil {
+					order = append(order, name)
+				}
+				either[name] = append(either[name], "("+strings.Join(and, " && ")+")")
+			}
+		}
+	}
+	for _, name := range order {
+		r.spec.Rules = append(r.spec.Rules, filter.Rule{Call: name, Expr: strings.Join(either[name], " || ")})
+	}
+	return r, nil
+}
+
+// operator is an OCI comparison in both languages.
+func operator(a specs.LinuxSeccompArg) (condition, string, error) {
+	ops := map[specs.LinuxSeccompOperator]struct {
+		op   libseccomp.ScmpCompareOp
+		text string
+	}{
+		specs.OpEqualTo: {libseccomp.CompareEqual, "=="}, specs.OpNotEqual: {libseccomp.CompareNotEqual, "!="},
+		specs.OpLessThan: {libseccomp.CompareLess, "<"}, specs.OpLessEqual: {libseccomp.CompareLessOrEqual, "<="},
+		specs.OpGreaterThan: {libseccomp.CompareGreater, ">"}, specs.OpGreaterEqual: {libseccomp.CompareGreaterEqual, ">="},
+	}
+	if a.Op == specs.OpMaskedEqual {
+		return condition{a.Index, libseccomp.CompareMaskedEqual, []uint64{a.Value, a.ValueTwo}},
+			fmt.Sprintf("reg%d & %#x == %#x", a.Index, a.Value, a.ValueTwo), nil
+	}
+	o, ok := ops[a.Op]
+	if !ok {
+		return condition{}, "", fmt.Errorf("operator %s", a.Op)
+	}
+	return condition{a.Index, o.op, []uint64{a.Value}}, fmt.Sprintf("reg%d %s %#x", a.Index, o.text, a.Value), nil
+}
+
+// shipped is our profile default. Its conditions are written for libseccomp by hand, in the fewest rules; numbers that
+// have no name get the default there.
+func shipped() (*rules, error) {
+	p, err := profiles.Search{}.Load([]string{profiles.DefaultName}, nil)
+	if err != nil {
+		return nil, err
+	}
+	r := &rules{name: "our profile default", deflt: eperm}
+	if r.spec, err = p.Syscalls.Filter(); err != nil {
+		return nil, err
+	}
+	equal := func(arg uint, v uint64) condition { return condition{arg, libseccomp.CompareEqual, []uint64{v}} }
+	one := func(call string, conds ...condition) {
+		r.theirs = append(r.theirs, theirRule{call, allow, conds})
+	}
+	for _, family := range []uint64{1, 2, 10} {
+		one("socket", equal(0, family), condition{2, libseccomp.CompareNotEqual, []uint64{262}})
+	}
+	one("socket", equal(0, 16), equal(2, 0))
+	one("ioctl", condition{1, libseccomp.CompareLess, []uint64{0x5412}})
+	for cmd := uint64(0x5413); cmd < 0x541c; cmd++ {
+		one("ioctl", equal(1, cmd))
+	}
+	one("ioctl", condition{1, libseccomp.CompareGreater, []uint64{0x541c}})
+	one("clone", condition{0, libseccomp.CompareMaskedEqual, []uint64{0x7e020080, 0}})
+	for _, persona := range []uint64{0, 8, 0x20000, 0x20008, 0xffffffff} {
+		one("personality", equal(0, persona))
+	}
+	r.theirs = append(r.theirs, theirRule{call: "clone3", action: enosys})
+	ruled := map[string]bool{"socket": true, "ioctl": true, "clone": true, "personality": true, "clone3": true}
+	for _, x := range r.spec.Rules {
+		if !ruled[x.Call] {
+			return nil, fmt.Errorf("the profile has a rule for %s, and the comparison none", x.Call)
+		}
+	}
+	for _, call := range filter.Calls() {
+		nr, ok := filter.Number(filter.AMD64, call)
+		if !ok || ruled[call] {
+			continue
+		}
+		v, err := filter.Explain(r.spec, filter.AMD64, filter.Data{Nr: int32(nr), Arch: filter.AMD64.Audit()})
+		if err != nil {
+			return nil, err
+		}
+		if v.Action == allow {
+			one(call)
+		}
+	}
+	return r, nil
+}
