@@ -3,26 +3,21 @@
 package reference
 
 import (
-	"encoding/binary"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"cordon/cmd/cordon-reference/reference"
 	"cordon/policy/filter"
 
 	libseccomp "github.com/seccomp/libseccomp-golang"
 )
 
 // arches are ours and libseccomp's names for the same ABIs.
-var arches = map[filter.Arch]libseccomp.ScmpArch{
-	filter.AMD64: libseccomp.ArchAMD64, filter.ARM64: libseccomp.ArchARM64, filter.RISCV64: libseccomp.ArchRISCV64,
-	filter.I386: libseccomp.ArchX86, filter.ARM: libseccomp.ArchARM, filter.X32: libseccomp.ArchX32,
-}
+var arches = reference.Arches
 
 // compare is one comparison of a bare register, in both languages: (arg & mask) op value.
 type compare struct {
@@ -100,37 +95,19 @@ func (r rules) spec() filter.Spec {
 }
 
 func action(a filter.Action) libseccomp.ScmpAction {
-	switch a.Kind {
-	case filter.Allow:
-		return libseccomp.ActAllow
-	case filter.Errno:
-		return libseccomp.ActErrno.SetReturnCode(int16(a.Errno))
-	case filter.Kill:
-		return libseccomp.ActKillProcess
-	case filter.KillThread:
-		return libseccomp.ActKillThread
-	case filter.Log:
-		return libseccomp.ActLog
-	case filter.Trap:
-		return libseccomp.ActTrap
-	case filter.Trace:
-		return libseccomp.ActTrace.SetReturnCode(int16(a.Errno))
+	x, err := reference.Action(a)
+	if err != nil {
+		panic(err)
 	}
-	panic(a.String())
+	return x
 }
 
 // build gives the rules to libseccomp; missing are the calls whose names it does not know.
 func (r rules) build(t testing.TB, optimize int) (f *libseccomp.ScmpFilter, missing []string) {
-	f, err := libseccomp.NewFilter(action(r.deflt))
+	f, err := reference.NewFilter(r.deflt, r.native, optimize)
 	must(t, err)
-	must(t, f.SetBadArchAction(libseccomp.ActKillProcess))
-	must(t, f.SetOptimize(optimize))
-	must(t, f.AddArch(arches[r.native]))
 	for _, a := range r.foreign {
 		must(t, f.AddArch(arches[a]))
-	}
-	if host, _ := libseccomp.GetNativeArch(); host != arches[r.native] {
-		must(t, f.RemoveArch(host))
 	}
 	add := func(name string, a filter.Action, conds []libseccomp.ScmpCondition) {
 		nr, err := libseccomp.GetSyscallFromName(name)
@@ -178,23 +155,8 @@ func must(t testing.TB, err error) {
 
 // export is libseccomp's program for a filter.
 func export(t testing.TB, f *libseccomp.ScmpFilter) []filter.Insn {
-	r, w, err := os.Pipe()
+	insns, err := reference.Export(f)
 	must(t, err)
-	defer r.Close()
-	done := make(chan []byte)
-	go func() {
-		b, _ := io.ReadAll(r)
-		done <- b
-	}()
-	err = f.ExportBPF(w)
-	w.Close()
-	b := <-done
-	must(t, err)
-	insns := make([]filter.Insn, len(b)/8)
-	for i := range insns {
-		in := b[8*i:]
-		insns[i] = filter.Insn{Code: binary.LittleEndian.Uint16(in), Jt: in[2], Jf: in[3], K: binary.LittleEndian.Uint32(in[4:])}
-	}
 	return insns
 }
 
