@@ -63,7 +63,19 @@ func binary(to string) error {
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("%q: %w\n%s", c.Args, err, out)
 	}
-	return nil
+	return helper(filepath.Dir(to))
+}
+
+// referenceName is the helper that links libseccomp; it is not everywhere.
+const referenceName = "cordon-reference"
+
+// helper puts it beside the command where it was built.
+func helper(dir string) error {
+	data, err := os.ReadFile(filepath.Join(filepath.Dir(os.Getenv("CORDON_BIN")), referenceName))
+	if err != nil {
+		return nil // [lacks-reference] says so
+	}
+	return os.WriteFile(filepath.Join(dir, referenceName), data, 0o755)
 }
 
 // removeAll takes away read-only directories, too, such as a module cache.
@@ -189,6 +201,13 @@ func condition(cond string) (bool, error) {
 		return os.Getuid() == 0, nil
 	case "user":
 		return os.Getuid() != 0, nil
+	}
+	if cond == "lacks-reference" {
+		_, err := os.Stat(filepath.Join(base, "bin", referenceName))
+		if err != nil && ci {
+			return false, err
+		}
+		return err != nil, nil
 	}
 	// [lacks:TOOL] skip: in CI everything has to be there.
 	if tool, ok := strings.CutPrefix(cond, "lacks:"); ok {
