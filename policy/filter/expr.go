@@ -276,7 +276,7 @@ func (p *parser) argument(name string) (index int, width byte) {
 }
 
 func (p *parser) argOperand(at int, name string, index int, width byte) operand {
-	t := term{arg: uint8(index), width: 64}
+	t := term{arg: uint8(index), width: 64, raw: width == 'r'}
 	switch {
 	case width == 'p':
 		return p.failHint(at, "argument "+name+" of "+callNames[p.call]+" is a pointer: what it points to can change after the check",

@@ -14,6 +14,7 @@ type term struct {
 	width    uint8 // 8, 16, 32 or 64 bits as the kernel declares it
 	signed   bool  // in <, <=, > and >=
 	narrow   bool  // declared with 64 bits of which the ABI has 32
+	raw      bool  // reg0 to reg5: what is compared with is taken as it is, for rules that a program wrote
 	and, xor uint64
 	shift    int8   // to the right; negative to the left
 	room     uint64 // of a shift to the right: the greatest value before it
@@ -294,6 +295,11 @@ func (p *parser) checkEqual(at int, t *term, k number) bool {
 		p.fail(at, "the constant does not fit in the "+widthName(t.width)+" argument: it is never equal")
 		return false
 	}
+	u := *t
+	if _, ok := p.solve(&u, k); !ok && !t.raw && !t.narrow {
+		p.fail(at, "the constant has bits that the masked or shifted argument cannot have: it is never equal")
+		return false
+	}
 	return true
 }
 
@@ -357,8 +363,9 @@ func (p *parser) limits(op token, at int, t *term, k number) (lo, hi uint64, ok 
 		half := uint64(1) << (t.width - 1)
 		low, high = number{-half, true}, number{bits: half - 1}
 	}
-	if less(k, low) || less(high, k) {
-		p.fail(at, "the constant is outside the range of the argument, from "+low.String()+" to "+high.String()+": the result never changes")
+	edge := !t.raw && (k == low && (op == tokLt || op == tokGe) || k == high && (op == tokGt || op == tokLe))
+	if less(k, low) || less(high, k) || edge {
+		p.fail(at, "the range of the argument is from "+low.String()+" to "+high.String()+": the result never changes")
 		return 0, 0, false
 	}
 	if t.narrow { // beyond what the ABI has room for everything is smaller, or greater

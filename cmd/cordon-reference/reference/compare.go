@@ -53,6 +53,9 @@ func CompareProgram(spec filter.Spec, ours *filter.Program, optimize int, seed u
 	return c.Report, nil
 }
 
+// maxDifferences is how many are reported.
+const maxDifferences = 20
+
 type comparison struct {
 	*Report
 	policy *policy
@@ -307,4 +310,27 @@ func (c *comparison) differ(abi filter.Arch, nr uint32, call string, args *[6]ui
 	}
 	c.Differences = append(c.Differences, Difference{Arch: abi.String(), Call: call, Nr: nr, Args: *args,
 		Ours: ours.String(), Theirs: theirs.String(), Right: right.String(), From: strings.Join(from, ", ")})
+}
+
+// note adds a call to a gap.
+func (r *Report) note(what, call string) {
+	i := slices.IndexFunc(r.Gaps, func(g Gap) bool { return g.What == what })
+	if i < 0 {
+		i = len(r.Gaps)
+		r.Gaps = append(r.Gaps, Gap{What: what})
+	}
+	if g := &r.Gaps[i]; call != "" && !slices.Contains(g.Calls, call) {
+		g.Calls = append(g.Calls, call)
+	}
+}
+
+// finish puts it all into words.
+func (r *Report) finish() {
+	r.Summary = r.String()
+	for i := range r.Differences {
+		r.Differences[i].Text = r.Differences[i].String()
+	}
+	for i := range r.Gaps {
+		r.Gaps[i].Text = r.Gaps[i].String()
+	}
 }

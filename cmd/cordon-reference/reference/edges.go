@@ -1,3 +1,5 @@
+//go:build cgo && libseccomp
+
 package reference
 
 import "cordon/policy/filter"

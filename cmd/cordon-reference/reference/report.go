@@ -2,7 +2,6 @@ package reference
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"cordon/policy/filter"
@@ -36,9 +35,6 @@ func (r *Report) String() string {
 	return fmt.Sprintf("%s: libseccomp %s, optimization %d: %s in %d calls; %d instructions, libseccomp's %d",
 		r.Arch, r.Libseccomp, r.Optimize, verdict, r.Compared, r.Ours, r.Theirs)
 }
-
-// maxDifferences is how many are reported.
-const maxDifferences = 20
 
 // Difference is a call that the programs decide differently.
 type Difference struct {
@@ -80,17 +76,6 @@ func (g Gap) String() string {
 	return g.What + ": " + strings.Join(g.Calls, ", ")
 }
 
-func (r *Report) note(what, call string) {
-	i := slices.IndexFunc(r.Gaps, func(g Gap) bool { return g.What == what })
-	if i < 0 {
-		i = len(r.Gaps)
-		r.Gaps = append(r.Gaps, Gap{What: what})
-	}
-	if g := &r.Gaps[i]; call != "" && !slices.Contains(g.Calls, call) {
-		g.Calls = append(g.Calls, call)
-	}
-}
-
 // Skipped is the report for an architecture that has no such filter.
 func Skipped(arch filter.Arch, optimize int, err error) *Report {
 	return &Report{Arch: arch.String(), Optimize: optimize, Summary: arch.String() + ": no filter to compare: " + err.Error()}
@@ -105,15 +90,4 @@ func Foreign(native filter.Arch, all []filter.Arch) (run []filter.Arch) {
 		}
 	}
 	return run
-}
-
-// finish puts it all into words.
-func (r *Report) finish() {
-	r.Summary = r.String()
-	for i := range r.Differences {
-		r.Differences[i].Text = r.Differences[i].String()
-	}
-	for i := range r.Gaps {
-		r.Gaps[i].Text = r.Gaps[i].String()
-	}
 }
