@@ -110,7 +110,7 @@ func (r *row) round(calls int) error {
 // rows compiles a set of rules by every compiler, and makes sure that the programs decide alike.
 func (r *rules) rows() ([]row, error) {
 	rows := []row{{Rules: r.name, Compiler: "cordon", compile: func() ([]filter.Insn, error) {
-		p, err := filter.Compile(r.spec, filter.AMD64)
+		p, err := filter.Compile(r.spec, native)
 		if err != nil {
 			return nil, err
 		}
@@ -141,12 +141,12 @@ func (r *rules) rows() ([]row, error) {
 // same compares two programs on every number and the arguments that matter, but for calls that libseccomp does not know.
 func (r *rules) same(a, b []filter.Insn) error {
 	for nr := range int32(400) {
-		call, ok := filter.Name(filter.AMD64, uint32(nr))
+		call, ok := filter.Name(native, uint32(nr))
 		if !ok || slices.Contains(r.unknown, call) {
 			continue
 		}
 		for _, x := range []uint64{0, 1, 2, 8, 10, 16, 17, 40, 0x11, 0x20000, 0x5411, 0x5412, 0x5413, 0x541c, 0x541d, 0x10000000, 0x7e020000, 0xffffffff} {
-			d := filter.Data{Nr: nr, Arch: filter.AMD64.Audit(), Args: [6]uint64{x, x, 0, x}}
+			d := filter.Data{Nr: nr, Arch: native.Audit(), Args: [6]uint64{x, x, 0, x}}
 			if x, y := filter.ActionOf(filter.Run(a, &d, nil)), filter.ActionOf(filter.Run(b, &d, nil)); x != y {
 				return fmt.Errorf("%s%#x: %s and %s", call, d.Args, x, y)
 			}

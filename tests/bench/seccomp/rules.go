@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 
 	"cordon/cmd/cordon-reference/reference"
@@ -39,6 +40,9 @@ type condition struct {
 	values []uint64
 }
 
+// native is this machine's: the programs are loaded here.
+var native, _ = filter.ParseArch(runtime.GOARCH)
+
 var (
 	allow  = filter.Action{Kind: filter.Allow}
 	eperm  = filter.Action{Kind: filter.Errno, Errno: 1}
@@ -47,7 +51,7 @@ var (
 
 // libseccomp compiles the rules as a program that links it would.
 func (r *rules) libseccomp(optimize int) ([]filter.Insn, error) {
-	f, err := reference.NewFilter(r.deflt, filter.AMD64, optimize)
+	f, err := reference.NewFilter(r.deflt, native, optimize)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +98,8 @@ func docker() (*rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rules{name: "Docker's default", foreign: []filter.Arch{filter.I386, filter.X32}, deflt: eperm}
+	r := &rules{name: "Docker's default", deflt: eperm,
+		foreign: reference.Foreign(native, []filter.Arch{filter.I386, filter.X32, filter.ARM})}
 	r.spec = filter.Spec{Default: eperm, Unknown: eperm, Foreign: r.foreign}
 	either := map[string][]string{}
 	var order []string
@@ -190,11 +195,11 @@ func shipped() (*rules, error) {
 		}
 	}
 	for _, call := range filter.Calls() {
-		nr, ok := filter.Number(filter.AMD64, call)
+		nr, ok := filter.Number(native, call)
 		if !ok || ruled[call] {
 			continue
 		}
-		v, err := filter.Explain(r.spec, filter.AMD64, filter.Data{Nr: int32(nr), Arch: filter.AMD64.Audit()})
+		v, err := filter.Explain(r.spec, native, filter.Data{Nr: int32(nr), Arch: native.Audit()})
 		if err != nil {
 			return nil, err
 		}
