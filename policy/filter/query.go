@@ -80,7 +80,10 @@ func (q *Query) Number() uint32 {
 }
 
 func (q *Query) byName(name string) error {
-	if name == "" || name[0] == '@' || !Known(name) {
+	if groupIndex(name) >= 0 {
+		return &Error{Col: 1, Msg: name + " is a group, not a call", Hint: "cordon filter groups " + name + " lists its calls"}
+	}
+	if !Known(name) {
 		e := unknownCall(name, "")
 		e.Col = 1
 		return e

@@ -38,7 +38,8 @@ func TestParseQuery(t *testing.T) {
 		{"kcmp(1, 2, type=0)", AMD64, 312, "kcmp", "pid1=1 pid2=2 type=0"},
 
 		{"sokcet(1)", AMD64, 0, "", "column 1: unknown system call"},
-		{"@keyring", AMD64, 0, "", "column 1: unknown group"},
+		{"@keyring", AMD64, 0, "", "column 1: @keyring is a group, not a call"},
+		{"@keyrng", AMD64, 0, "", "column 1: unknown group"},
 		{"", AMD64, 0, "", "column 1: unknown system call"},
 		{"open", ARM64, 0, "", "column 1: arm64 has no system call open (open is a call of amd64, i386, arm, x32)"},
 		{"socket(1, 2, 3, 4)", AMD64, 0, "", "column 17: socket has no argument 4 (socket has family, type, protocol)"},
