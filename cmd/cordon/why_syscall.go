@@ -249,7 +249,7 @@ func (w *syscallWhy) path(found []filter.Outcome) ([]step, error) {
 		return nil, err
 	}
 	var common []step
-	for i, o := range found {
+	for _, o := range found {
 		if !o.Found {
 			continue
 		}
@@ -258,7 +258,7 @@ func (w *syscallWhy) path(found []filter.Outcome) ([]step, error) {
 		for _, s := range prog.Trace(&d, notes) {
 			steps = append(steps, step(s))
 		}
-		if i == 0 {
+		if common == nil {
 			common = steps
 		}
 		common = common[:shared(common, steps)]
