@@ -18,8 +18,8 @@ import (
 // natives have filters of their own.
 var natives = []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64}
 
-// foreigners are what a kernel for native can run besides.
-func foreigners(native filter.Arch) []filter.Arch {
+// ranBeside are what a kernel for native can run besides.
+func ranBeside(native filter.Arch) []filter.Arch {
 	switch native {
 	case filter.AMD64:
 		return []filter.Arch{filter.I386, filter.X32}
@@ -39,7 +39,7 @@ func TestShipped(t *testing.T) {
 		spec, err := p.Syscalls.Filter()
 		must(t, err)
 		for _, native := range natives {
-			for _, foreign := range [][]filter.Arch{nil, foreigners(native)} {
+			for _, foreign := range [][]filter.Arch{nil, ranBeside(native)} {
 				spec.Foreign = foreign
 				for optimize := 1; optimize <= 2; optimize++ {
 					r, err := reference.Compare(spec, native, optimize, 1)
@@ -141,10 +141,10 @@ func (g maker) valid(call string, spec filter.Spec, native filter.Arch) string {
 
 func (g maker) spec() (filter.Spec, filter.Arch) {
 	native := natives[g.IntN(len(natives))]
-	actions := []filter.Action{{}, {Kind: filter.Errno, Errno: 1}, {Kind: filter.Errno, Errno: 13}, {Kind: filter.Kill}, {Kind: filter.KillThread}, {Kind: filter.Log}, {Kind: filter.Trap}}
-	s := filter.Spec{Default: actions[g.IntN(5)], Unknown: actions[g.IntN(5)]}
+	actions := []filter.Action{{}, {Kind: filter.Errno, Errno: 1}, {Kind: filter.Errno, Errno: 13}, {Kind: filter.Kill}, {Kind: filter.KillThread}, {Kind: filter.Log}, {Kind: filter.Trap}, {Kind: filter.Allow}}
+	s := filter.Spec{Default: actions[g.IntN(len(actions))], Unknown: actions[g.IntN(5)]}
 	if g.IntN(2) == 0 {
-		s.Foreign = foreigners(native)
+		s.Foreign = ranBeside(native)
 	}
 	calls, groups := filter.Calls(), filter.Groups()
 	for range 1 + g.IntN(5) {

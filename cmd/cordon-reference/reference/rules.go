@@ -34,11 +34,14 @@ func newPolicy(s filter.Spec) *policy {
 		s.Unknown = filter.Action{Kind: filter.Errno, Errno: 38}
 	}
 	p := &policy{s, s.Default}
-	if p.denied.Kind == filter.Allow || p.denied.Kind == filter.Log {
+	if p.passes() {
 		p.denied = filter.Action{Kind: filter.Errno, Errno: 1}
 	}
 	return p
 }
+
+// passes says whether a call that nothing names is carried out.
+func (p *policy) passes() bool { return p.Default.Kind == filter.Allow || p.Default.Kind == filter.Log }
 
 func names(items []filter.Item, call string) bool {
 	return slices.ContainsFunc(items, func(it filter.Item) bool {
@@ -69,7 +72,7 @@ func about(r *filter.Rule, call string) bool {
 // closed says whether a multiplexer does the work of a call that is not freely allowed.
 func (p *policy) closed(call string) bool {
 	return slices.ContainsFunc(filter.Multiplexes(call), func(c string) bool {
-		return p.denies(c) || p.ruled(c) != "" || !names(p.Allow, c)
+		return p.denies(c) || p.ruled(c) != "" || !names(p.Allow, c) && !p.passes()
 	})
 }
 
@@ -77,7 +80,7 @@ func (p *policy) closed(call string) bool {
 func (p *policy) decide(abi filter.Arch, call string) *decision {
 	d := &decision{diagrams: newDiagrams(maxTerminals)}
 	switch named := names(p.Allow, call) || p.ruled(call) != ""; {
-	case p.denies(call), named && p.closed(call):
+	case p.denies(call), (named || p.passes()) && p.closed(call):
 		d.root = d.terminal(p.denied)
 	case p.ruled(call) != "":
 		p.rules(d, abi, call)
