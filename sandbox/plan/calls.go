@@ -163,7 +163,7 @@ func ForgetHeap(above bool) Step {
 	if above {
 		where = HeapAbove
 	}
-	return step(Madvise, Arg{Kind: where}, Arg{Kind: HeapLen}, num(Advice, 4))
+	return step(Madvise, Arg{Kind: where}, Arg{Kind: HeapLen}, num(Advice, 4)).OrElse(EINVAL)
 }
 
 // MkdirStep is mkdirat(2).
