@@ -74,7 +74,7 @@ func covers() []string {
 
 func commands(dir string) []row {
 	home := os.Getenv("HOME")
-	return []row{
+	rows := []row{
 		{Name: nameCordon, command: dir + "/cordon run -- /bin/true", must: true},
 		{Name: nameBubble, command: bubblewrap(covers()) + " -- /bin/true", must: true},
 		{Name: namePlain, command: bubblewrap([]string{"--tmpfs", "/tmp"}) + " -- /bin/true", must: true},
@@ -83,6 +83,7 @@ func commands(dir string) []row {
 		{Name: "firejail, no profile, no network", command: "firejail --quiet --noprofile --net=none -- /bin/true"},
 		{Name: "/bin/true alone", command: "/bin/true", must: true},
 	}
+	return append(rows, importedRows(dir)...)
 }
 
 // launches runs every command in several rounds, each one invocation of hyperfine, in turning order, so that a change

@@ -120,7 +120,7 @@ func prepare(e effort) (string, error) {
 			return "", err
 		}
 	}
-	return dir, makeBinds(dir, e.Binds)
+	return dir, errors.Join(makeBinds(dir, e.Binds), makeImported(dir))
 }
 
 // spawn measures in a process of its own that belongs to uid.

@@ -17,6 +17,7 @@ const (
 	maxFloor      = 1.5  // × the floor, cordon run
 	maxLibrary    = 1.0  // × the faster of both, the library
 	maxCompile    = 500 * time.Microsecond
+	maxImported   = time.Millisecond // more than without a filter
 	maxBinds      = 200 * time.Millisecond
 	maxPID1Memory = 300_000 // bytes
 )
@@ -63,6 +64,7 @@ func (f *figures) checks() []check {
 		{"cordon run against the floor", cordon / floor, maxFloor, ratio},
 		{"library against the faster of both", f.row(nameLibrary).mean() / min(bubble, floor), maxLibrary, ratio},
 		{"load and compile a shipped profile (the slowest)", f.Compile.Seconds(), maxCompile.Seconds(), seconds},
+		{"Docker's default imported, against no filter", f.row(nameImported).mean() - f.row(nameUnfiltered).mean(), maxImported.Seconds(), seconds},
 		{fmt.Sprintf("launch with %d binds", f.Binds[0].Count), f.Binds[0].Took.Seconds(), maxBinds.Seconds(), seconds},
 	}
 	for _, m := range f.Memory {
