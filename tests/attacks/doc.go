@@ -9,6 +9,7 @@
 //
 //	go test ./tests/attacks -v -run Matrix                             the matrix: attack × profile
 //	CORDON_ATTACKS_PEER=bwrap go test ./tests/attacks -v -run Matrix   the same probes under bubblewrap
+//	CORDON_ATTACKS_RACES=10000 go test …                               so many launches for each attack that is a race
 //
 // CORDON_BIN names a binary to be attacked; without it cmd/cordon is built. An attack that this kernel has no door for
 // (x32), or that takes root to prepare where a user runs the test, is "absent"; one that could not be tried for any

@@ -526,7 +526,7 @@ func swappedSource(b *box) outcome {
 	}
 	defer swapping([2]string{plant + "/sub", plant + "/link"})()
 	refused, ran := 0, 0
-	for range 100 {
+	for range races {
 		r := b.with("--rw", plant+"/sub").run(b.program(), "write", out.dir, plant+"/sub")
 		if out.changed() {
 			return escaped("written outside: %s", r.out)

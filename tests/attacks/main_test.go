@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 )
 
@@ -14,6 +15,7 @@ var (
 	cordonBin  string
 	probeBin   string // static
 	dynamicBin string // the same program, dynamically linked
+	races      = 100  // launches of each attack that is a race; CORDON_ATTACKS_RACES
 )
 
 func TestMain(m *testing.M) {
@@ -27,6 +29,11 @@ func TestMain(m *testing.M) {
 
 func setUp(m *testing.M) (int, error) {
 	var err error
+	if n := os.Getenv("CORDON_ATTACKS_RACES"); n != "" {
+		if races, err = strconv.Atoi(n); err != nil || races < 1 {
+			return 1, fmt.Errorf("CORDON_ATTACKS_RACES: %q is not a number of launches", n)
+		}
+	}
 	// Not /tmp: profiles put their own there.
 	if base, err = os.MkdirTemp("/var/tmp", "cordon-attacks-"); err != nil {
 		return 1, err

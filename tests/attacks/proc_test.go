@@ -126,8 +126,8 @@ func swappedNodes(b *box) outcome {
 		return broken("%v", err)
 	}
 	defer swapping([2]string{root + "/dev/null", root + "/dev/link"}, [2]string{root + "/proc", root + "/link"})()
-	refused, deadline := 0, time.Now().Add(5*time.Second)
-	for i := range 100 {
+	refused, deadline := 0, time.Now().Add(max(5*time.Second, time.Duration(races)*50*time.Millisecond))
+	for i := range races {
 		r := box.run("/probe", "procreal")
 		if out.changed() {
 			return escaped("launch %d wrote outside", i)
@@ -322,7 +322,7 @@ func swappedScript(b *box) outcome {
 	}
 	defer swapping([2]string{good, evil})()
 	refused, spoke := 0, 0
-	for range 100 {
+	for range races {
 		r := b.run("./swapped")
 		after, err := os.ReadFile(cordonBin)
 		switch {
