@@ -8,8 +8,8 @@ import (
 // Merge lays over on base: scalars of over win where they are set, lists append, maps merge by key, and what over
 // removes is gone from base first. Neither argument is changed.
 //
-// A scalar is set where it has a Source or is not its zero value. A removal that finds nothing is kept for Validate
-// to report, or for a further base.
+// A scalar is set where it has a Source or is not its zero value. A removal takes away from base alone, never from over
+// itself; one that finds nothing is kept for Validate to report, or for a further base.
 func Merge(base, over *Profile) *Profile {
 	p := *base
 	p.Sources = nil
@@ -226,6 +226,9 @@ func mergeSources(base, over, merged *Profile) []Source {
 			out = append(out, over.Sources[j])
 			j++
 		}
+	}
+	if len(out) == 0 {
+		return nil // as of a profile that sets no scalar
 	}
 	return out
 }

@@ -87,6 +87,26 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// Merging over nothing changes nothing: a removal takes away from the base, not from its own profile, and is kept.
+func TestMergeOverNothing(t *testing.T) {
+	for _, text := range []string{
+		"mounts: [{remove: .}, {remove: /p}, {tmpfs: /p, size: 2GB, mode: \"777\"}, {bind: ~/, optional: true}]\n",
+		"missing: [{remove: cgroup}, cgroup]\n",
+		"env: {remove: [A], keep: [A], set: {A: x}}\n",
+		"capabilities: {remove: [KILL], keep: [KILL], ambient: [KILL]}\n",
+		"syscalls: {remove: [read, native, {read: log}], allow: [read], arches: [native], rules: [{read: log}]}\n",
+		"landlock: {remove: [/a, signal], read: [/a], scope: [signal]}\n",
+		"limits: {remove: [wall, core], wall: 1m, rlimits: {core: 0}}\n",
+		"limits: {remove: [wall]}\n",
+		"{}\n",
+	} {
+		p := parse(t, "over", text)
+		if got := Merge(&Profile{}, p); !reflect.DeepEqual(got, p) {
+			t.Errorf("%sgot\n%+v\nwant\n%+v", text, got, p)
+		}
+	}
+}
+
 // Merging is associative, so that it does not matter in which order files are loaded.
 func TestMergeAssociative(t *testing.T) {
 	a := parse(t, "a", "tty: inherit\nenv: {keep: [A, B]}\nlimits: {wall: 1m}\nroot: {host: ro}\n")
