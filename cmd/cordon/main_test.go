@@ -177,6 +177,29 @@ func TestProfileFmt(t *testing.T) {
 	}
 }
 
+// TestProfileCheckWarnsOfSockets with the line that shows each.
+func TestProfileCheckWarnsOfSockets(t *testing.T) {
+	home(t)
+	t.Setenv("XDG_RUNTIME_DIR", "/xdg")
+	file := filepath.Join(t.TempDir(), "s.yaml")
+	text := "version: 1\nextends: [default]\nmounts:\n  - {bind: /run/podman}\n  - {bind: /xdg/bus}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u, out, stderr := newTestUI()
+	code := u.main([]string{"profile", "check", file})
+	var places []string
+	for _, line := range strings.Split(strings.TrimSpace(stderr.String()), "\n") {
+		if !strings.HasPrefix(line, "cordon: warning: "+file+": mounts[") || !strings.Contains(line, ", which gives ") {
+			t.Errorf("%q", line)
+		}
+		places = append(places, line[strings.LastIndex(line, " ")+1:])
+	}
+	if got := strings.Join(places, " "); got != "("+file+":4) ("+file+":5)" || code != 0 || out.String() != "" {
+		t.Errorf("code %d, places %s:\n%s", code, got, stderr)
+	}
+}
+
 // TestProfileCheckWarns of what the caller wrote, and of nothing that a shipped profile brings along.
 func TestProfileCheckWarns(t *testing.T) {
 	home(t)

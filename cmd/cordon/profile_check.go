@@ -40,8 +40,9 @@ func newProfileCheck(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check [flags] FILE|NAME...",
 		Short: "Print every error and warning of every profile given",
-		Long: "Print every error of every profile given, each with its line, and warn of what has no effect and of what cannot\n" +
-			"start. A profile is checked as it would be used, merged with all that it extends.\n\n" +
+		Long: "Print every error of every profile given, each with its line, and warn of what has no effect, of what cannot\n" +
+			"start, and of sockets of the host that give away more than they seem to. A profile is checked as it would be used,\n" +
+			"merged with all that it extends.\n\n" +
 			"With --reference the rules of the filter are given to libseccomp as well, and both filters are run in a simulator on\n" +
 			"every number of every architecture and on arguments at the edges of the rules: they must decide alike. What\n" +
 			"libseccomp does not know is listed. It takes cordon-reference beside cordon.\n\n" +
@@ -90,6 +91,9 @@ func (f *checkFlags) one(ref string) *checked {
 	p, err := profiles.DefaultSearch(os.Getenv).Load([]string{ref}, nil)
 	if err == nil {
 		c.Warnings, err = warnings(ref, p)
+	}
+	if err == nil {
+		c.Warnings = append(c.Warnings, socketWarnings(p)...)
 	}
 	if err == nil && f.reference {
 		c.Reference, err = compareWithReference(p)
@@ -185,4 +189,15 @@ func warnings(ref string, p *policy.Profile) ([]found, error) {
 		out = append(out, found{from, w.Msg, w.Hint})
 	}
 	return out, nil
+}
+
+// socketWarnings are which of the host's sockets a profile shows, and what each gives away; but for what a shipped profile
+// shows, which is as it should be.
+func socketWarnings(p *policy.Profile) (out []found) {
+	for _, e := range p.Exposures(os.Getenv("XDG_RUNTIME_DIR")) {
+		if at := e.Pos.Short(); !strings.HasPrefix(at, "embedded:") {
+			out = append(out, found{places(at), e.String(), ""})
+		}
+	}
+	return out
 }
