@@ -215,7 +215,7 @@ func (v *validator) namespaces() {
 	if ns.User.Mode != NSNew && p.User.Ranges {
 		v.fail(v.from("user.ranges"), "user.ranges", "they need a new user namespace", "")
 	}
-	if ns.Mount.Mode != NSNew && (len(p.Mounts) > 0 || len(p.Hide) > 0 || p.namesTree()) {
+	if ns.Mount.Mode == NSHost && (len(p.Mounts) > 0 || len(p.Hide) > 0 || p.namesTree()) {
 		v.fail(v.from("namespaces.mount"), "namespaces.mount", "root, mounts and hide need a new one", "extend nothing, and name none of them")
 	}
 	for _, need := range [...]struct {

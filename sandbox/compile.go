@@ -18,7 +18,10 @@ type compilation struct {
 	arch     filter.Arch
 	ids      identity
 	tree     tree
-	joins    []join                   // namespaces that the launcher's thread enters before it clones
+	made     uint64                   // CLONE_* flags of the namespaces that are new
+	newTime  bool                     // the task gets a time namespace
+	joins    []join                   // namespaces that exist and are entered
+	outside  Files                    // the launcher's tree, where host.Files is that of a joined mount namespace; else nil
 	sources  []source                 // detached mounts that the launcher makes, because the child may not
 	handOver func(*compilation) error // gives the launcher what is compiled so far; nil where nothing is run
 	program  program
@@ -140,6 +143,7 @@ func (c *compilation) taskBegins() error {
 
 // The messages of the child: a letter each, since a seqpacket socket keeps them apart.
 const (
+	msgBorn  = 'N' // the child is another process than the one that was cloned
 	msgBegin = 'B' // the task has begun
 	msgAlive = 'P' // asks only whether the launcher is there
 	msgRoot  = 'R' // the root is entered: nothing is mounted any more
@@ -203,6 +207,7 @@ func (c *compilation) keyring() error {
 // old one.
 func (c *compilation) fork() error {
 	c.do(own("init"), plan.ForkStep())
+	c.tieToInit()
 	c.doInit(own("init"),
 		plan.UnshareStep(unix.CLONE_FILES),
 		plan.WipeArgs(plan.F(fileZero)), // or /proc/1/cmdline shows paths of the host
@@ -222,6 +227,17 @@ func (c *compilation) fork() error {
 	)
 	return nil
 }
+
+// tieToInit lets the task die with init where that is not pid 1, whose end would end the task. Where init ends before
+// this, so does the launch: the launcher closes its end of the socket, and the task's next word ends the task.
+func (c *compilation) tieToInit() {
+	if !c.ownsPID() {
+		c.do(own("init"), plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
+	}
+}
+
+// ownsPID reports whether init is pid 1 of a pid namespace of the sandbox's own.
+func (c *compilation) ownsPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
 
 // barrier tells the launcher that everything is in place and waits for its word. A launcher that died meanwhile has
 // closed its end: the second send then fails, and the program is never run.
@@ -264,15 +280,16 @@ func (c *compilation) adjust() error {
 		c.do(c.scalar("process.nice"), plan.Nice(p.Nice.V))
 	}
 	if p.OOMScoreAdj.Set {
-		c.writeFile(c.scalar("process.oom-score-adj"), "/proc/self/oom_score_adj", itoa(p.OOMScoreAdj.V))
+		c.writeFile(c.scalar("process.oom-score-adj"), "self/oom_score_adj", itoa(p.OOMScoreAdj.V))
 	}
 	return nil
 }
 
 // writeFile writes a short text to a file of the host's /proc that is the child's own.
-func (c *compilation) writeFile(from plan.From, path, text string) {
+func (c *compilation) writeFile(from plan.From, name, text string) {
+	dir, path := c.ownProc(name)
 	c.do(from,
-		plan.OpenStep(plan.CWD, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File),
+		plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File),
 		plan.WriteStep(plan.R(plan.File), text),
 		plan.CloseStep(plan.R(plan.File)))
 }

@@ -103,17 +103,58 @@ func TestCompileErrors(t *testing.T) {
 			p.Namespaces.Net = policy.Namespace{Mode: policy.NSJoin, Path: "/run/netns/x"}
 			p.Sources = sourced("namespaces.net")
 		}), nil, "true",
-			"unsupported net: namespaces.net: joining /run/netns/x needs CAP_SYS_ADMIN over it\nfrom: p.yaml:1\nremedy: run as root"},
+			"unsupported net: namespaces.net: joining /run/netns/x needs CAP_SYS_ADMIN over it\nfrom: p.yaml:1\nremedy: join the user namespace that it belongs to as well (namespaces: {user: /proc/PID/ns/user}), or run as root"},
 		{"join a user namespace", with(func(p *policy.Profile) {
 			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/1/ns/user"}
 			p.Sources = sourced("namespaces.user")
 		}), fakeRoot(), "true",
-			"unsupported userns: namespaces.user: a user namespace cannot be joined yet\nfrom: p.yaml:1\nremedy: use new (the default) or host"},
+			"error: namespaces.user /proc/1/ns/user: which ids it maps cannot be told from the path\nfrom: p.yaml:1\nhint: name user.uid, a number inside that it maps"},
+		{"join a user namespace without the caller's id", with(func(p *policy.Profile) {
+			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/user"}
+			p.Sources = sourced("namespaces.user")
+		}), joinHost(fakeUser(), "0 100000 65536"), "true",
+			"error: namespaces.user /proc/77/ns/user: the caller's id, 1000, is not mapped in it\nfrom: p.yaml:1\nhint: name user.uid, a number inside that it maps: 0 to 65535"},
+		{"join a user namespace without that id", with(func(p *policy.Profile) {
+			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/user"}
+			p.User = ids(5)
+			p.Sources = sourced("namespaces.user")
+		}), joinHost(fakeUser(), "0 1000 1\n7 100000 1"), "true",
+			"error: namespaces.user /proc/77/ns/user: user.uid 5 is not mapped in it\nfrom: p.yaml:1\nhint: name user.uid, a number inside that it maps: 0, 7"},
+		{"join as somebody else", with(func(p *policy.Profile) {
+			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/user"}
+			p.User = ids(5)
+			p.Sources = sourced("user.uid")
+		}), joinHost(fakeUser(), "0 1000 1\n1 100000 65536"), "true",
+			"error: user.uid: an ordinary user's task keeps the caller's id in a user namespace that it joins: as another, it could not be read back\nfrom: p.yaml:1\n" +
+				"hint: keep, which is 0 in /proc/77/ns/user; or run as root"},
+		{"join as root and stay root", with(func(p *policy.Profile) {
+			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/user"}
+			p.Sources = sourced("namespaces.user")
+		}), joinHost(fakeRoot(), "0 0 1"), "true",
+			"error: namespaces.user /proc/77/ns/user: the task would be root on the host\nfrom: p.yaml:1\n" +
+				"hint: name user.uid and user.gid, ids inside that are not root outside; or say so in as many words with user: {host: caller} or --host-user caller"},
+		{"join a mount namespace by a path that shows no tree", with(func(p *policy.Profile) {
+			p.Namespaces.Mount = policy.Namespace{Mode: policy.NSJoin, Path: "/run/mnt"}
+			p.Sources = sourced("namespaces.mount")
+		}), fakeRoot(), "true",
+			"unsupported mount: namespaces.mount: the tree of /run/mnt cannot be looked at before it is entered\nfrom: p.yaml:1\nremedy: name a process that is in it: /proc/PID/ns/mnt"},
+		{"join a mount namespace of a process that is gone", with(func(p *policy.Profile) {
+			p.Namespaces.Mount = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/78/ns/mnt"}
+			p.User.Host = policy.HostCaller
+			p.Sources = sourced("namespaces.mount")
+		}), fakeRoot(), "true",
+			"error: namespaces.mount: /proc/78/root: no such file or directory\nfrom: p.yaml:1\nhint: the process is gone, or belongs to somebody else"},
+		{"join a mount namespace alone", with(func(p *policy.Profile) {
+			p.Namespaces.Mount = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/mnt"}
+			p.Sources = sourced("namespaces.mount")
+		}), joinHost(fakeRoot(), "0 0 1"), "true",
+			"unsupported mount: namespaces.mount: a mount of another mount namespace cannot be idmapped\nfrom: p.yaml:1\n" +
+				"remedy: join the user namespace that it belongs to as well, or keep the caller's id with user: {host: caller} or --host-user caller"},
 		{"join a time namespace", with(func(p *policy.Profile) {
 			p.Namespaces.Time.Path = "/proc/1/ns/time"
 			p.Sources = sourced("namespaces.time")
 		}), nil, "true",
-			"unsupported time: namespaces.time: a time namespace cannot be joined yet\nfrom: p.yaml:1\nremedy: use new with offsets, or host"},
+			"unsupported time: namespaces.time: joining /proc/1/ns/time needs CAP_SYS_ADMIN over it\nfrom: p.yaml:1\nremedy: join the user namespace that it belongs to as well (namespaces: {user: /proc/PID/ns/user}), or run as root"},
 		{"time namespace on 5.5", with(func(p *policy.Profile) {
 			p.Namespaces.Time = policy.TimeNamespace{New: true, Boottime: time.Hour}
 			p.Sources = sourced("namespaces.time")

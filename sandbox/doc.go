@@ -24,6 +24,9 @@
 //	init      the child behind the fork, pid 1 inside: gives up everything, and reaps until the task is gone. With it dies whatever the task has left behind.
 //	task      the fork: mounts, enters the root, confines itself, and becomes the program by execve.
 //
+// Where a user, mount or time namespace is joined, the child enters it, makes the new ones there, and is born again:
+// the second child, the launcher's like the first, goes on with the plan, and the first ends.
+//
 // init has one thread, no capability, one descriptor, a filter for the few calls of its loop, nothing of the launcher's
 // heap, and is not dumpable. The
 // task can neither look into it nor kill it.
@@ -35,6 +38,7 @@
 //
 //	   child      waits where its ids are mapped from outside  launcher: maps them, says so
 //	   task       waits where the plan is handed over in parts launcher: hands over, says so
+//	N  child      I was born again                             launcher: takes it for the child
 //	B  task       I have begun                                 launcher: holds on to it, reads the namespaces back
 //	P  child      are you there?                               no answer; the send fails where the launcher is gone
 //	R  task       the root is entered                          launcher: reads the mount table back
@@ -100,6 +104,7 @@
 //	cmd.go          Cmd: Start, Wait, Run, Signal
 //	host.go         Host, Probe, and Files: the machine as an argument
 //	compile.go      the order; the steps that belong to no layer
+//	join.go         how a namespace that exists is entered; below.go: the tree of another mount namespace
 //	namespaces.go   which are new, joined or the host's; hostname, loopback, time offsets
 //	identity.go     who the task is, inside and outside; ranges.go: subordinate ids
 //	tree.go         the compiler's picture of what the sandbox will see

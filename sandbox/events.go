@@ -14,9 +14,10 @@ import (
 	"cordon/sandbox/internal/child"
 )
 
-// await waits until fd is readable or its other end is closed. Meanwhile it passes signals on and keeps the limit.
-func (p *process) await(fd int) error {
-	fds := [...]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(p.signals), Events: unix.POLLIN}}
+// await waits until fd is readable or its other end is closed, or the same of other. Meanwhile it passes signals on and
+// keeps the limit.
+func (p *process) await(fd, other int) error {
+	fds := [...]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(p.signals), Events: unix.POLLIN}, {Fd: int32(other), Events: unix.POLLIN}}
 	for {
 		_, err := unix.Ppoll(fds[:], p.clock.next(time.Now()), nil)
 		if err != nil && err != unix.EINTR {
@@ -34,7 +35,7 @@ func (p *process) await(fd int) error {
 		case unix.SIGKILL:
 			p.kill()
 		}
-		if fds[0].Revents != 0 {
+		if fds[0].Revents != 0 || fds[2].Revents != 0 {
 			return nil
 		}
 	}

@@ -90,7 +90,10 @@ func (t fakeFiles) find(op, p string, last bool) (string, fakeFile, error) {
 		}
 		rest = append(strings.Split(f.text, "/"), rest...)
 	}
-	f := t[at]
+	f, ok := t[at]
+	if !ok {
+		return fail(unix.ENOENT)
+	}
 	f.name = path.Base(at)
 	return at, f, nil
 }
@@ -98,6 +101,21 @@ func (t fakeFiles) find(op, p string, last bool) (string, fakeFile, error) {
 func (t fakeFiles) Lstat(p string) (fs.FileInfo, error) {
 	_, f, err := t.find("lstat", p, false)
 	return f, err
+}
+
+// At is the part of the tree below a directory.
+func (t fakeFiles) At(root string) Files {
+	sub := fakeFiles{}
+	for name, f := range t {
+		if name == root {
+			sub["/"] = f
+			continue
+		}
+		if strings.HasPrefix(name, root+"/") {
+			sub[name[len(root):]] = f
+		}
+	}
+	return sub
 }
 
 func (t fakeFiles) Stat(p string) (fs.FileInfo, error) {
@@ -192,6 +210,23 @@ func fakeTree() fakeFiles {
 func fakeUser() *Host {
 	return &Host{Kernel: [2]int{6, 18}, LandlockABI: 7, LastCap: 40, UID: 1000, GID: 1000, NofileMax: 524288,
 		Name: "ann", Home: "/home/ann", Cwd: "/home/ann/src/demo", PID: 4321, Files: fakeTree()}
+}
+
+// joinHost gives a machine the process 77, in a user namespace with these id maps and in a mount namespace whose tree
+// is that of the machine.
+func joinHost(h *Host, maps string) *Host {
+	t := h.Files.(fakeFiles)
+	inside := fakeTree()
+	for name, f := range inside {
+		if name != "/" {
+			t["/proc/77/root"+name] = f
+		}
+	}
+	t.dir("/proc/77/root", "/proc/77/ns")
+	t.put("/proc/77/uid_map", fakeFile{mode: 0o444, text: maps + "\n"})
+	t.put("/proc/77/gid_map", fakeFile{mode: 0o444, text: maps + "\n"})
+	t.put("/proc/77/setgroups", fakeFile{mode: 0o644, text: "deny\n"})
+	return h
 }
 
 // fakeRoot is root on the same machine.

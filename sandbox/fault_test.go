@@ -48,6 +48,13 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 		joined.Root.Enter = policy.EnterChroot
 		plans["joined"] = run(joined, "true")
 	}
+	// In namespaces that exist already, entered by the child.
+	pid := holder(t, holders()[0])
+	entered, partly := shipped(t, "default"), shipped(t, "default")
+	entered.User, partly.User = ids(0), ids(0)
+	joining(entered, pid, everyKind...)
+	joining(partly, pid, "user", "net")
+	plans["entered"], plans["entered in part"] = run(entered, "true"), run(partly, "true")
 	return plans
 }
 

@@ -59,15 +59,11 @@ func (s *fileSet) closeAll() {
 
 // openResources opens the namespaces that are joined and the standard files.
 func (p *process) openResources() error {
-	for _, j := range p.comp.joins {
-		fd, err := unix.Open(j.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return &Error{Op: "namespace " + j.path, Err: err, From: p.comp.where("namespaces." + j.kind), Hint: "ip netns add makes one below /run/netns"}
-		}
-		p.files.add(j.kind, fd)
+	if err := p.openJoins(); err != nil {
+		return err
 	}
 	for i, f := range p.cmd.stdio() {
-		if p.comp.ids.idmapped {
+		if p.comp.ids.idmapped || p.comp.host.Privileged && p.comp.joined(unix.CLONE_NEWUSER) != nil && p.comp.ids.outUID >= 0 {
 			p.givePipe(f)
 		}
 		if p.comp.passes(f, i) {

@@ -28,22 +28,57 @@ func TestGolden(t *testing.T) {
 	for _, name := range []string{"base", "build", "container", "default", "net-client", "strict"} {
 		for hostName, host := range goldenHosts() {
 			t.Run(name+"/"+hostName, func(t *testing.T) {
-				got := goldenText(t, name, host)
-				file := filepath.Join("testdata", "golden", name+"-"+hostName+".txt")
-				if *update {
-					if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-						t.Fatal(err)
-					}
-				}
-				want, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if got != string(want) {
-					t.Errorf("%s: the plan has changed; if that is meant: go test ./sandbox -run Golden -update\n%s", file, firstDiff(string(want), got))
-				}
+				golden(t, filepath.Join("testdata", "golden", name+"-"+hostName+".txt"), goldenText(t, name, host))
 			})
 		}
+	}
+}
+
+// golden compares a text with a file.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: the plan has changed; if that is meant: go test ./sandbox -run Golden -update\n%s", file, firstDiff(string(want), got))
+	}
+}
+
+// joinedPlans are what is compiled for namespaces that exist already.
+func joinedPlans() map[string]struct {
+	host   *Host
+	change func(*policy.Profile)
+} {
+	const pid = 77
+	return map[string]struct {
+		host   *Host
+		change func(*policy.Profile)
+	}{
+		"user":       {joinHost(fakeUser(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, everyKind...) }},
+		"user-alone": {joinHost(fakeUser(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "user") }},
+		"user-net":   {joinHost(fakeUser(), "0 1000 1\n1 100000 65536"), func(p *policy.Profile) { joining(p, pid, "user", "net") }},
+		"root":       {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, everyKind...); p.User = ids(0) }},
+		"root-time":  {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "time", "net") }},
+		"root-mount": {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
+		"root-net":   {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "net", "ipc") }},
+	}
+}
+
+// TestGoldenJoined holds the plans that enter namespaces.
+func TestGoldenJoined(t *testing.T) {
+	for name, tt := range joinedPlans() {
+		t.Run(name, func(t *testing.T) {
+			p := shipped(t, "default")
+			tt.change(p)
+			golden(t, filepath.Join("testdata", "golden", "joined-"+name+".txt"), goldenOf(t, p, tt.host))
+		})
 	}
 }
 
@@ -53,7 +88,7 @@ func TestGoldenFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 6 * len(goldenHosts()); len(files) != want {
+	if want := 6*len(goldenHosts()) + len(joinedPlans()); len(files) != want {
 		t.Errorf("%d files, want %d", len(files), want)
 	}
 }
@@ -64,6 +99,11 @@ func goldenText(t *testing.T, name string, host *Host) string {
 	if name == "container" {
 		p.Root = policy.Root{Kind: policy.RootDir, Dir: "/srv/rootfs"}
 	}
+	return goldenOf(t, p, host)
+}
+
+func goldenOf(t *testing.T, p *policy.Profile, host *Host) string {
+	t.Helper()
 	pl, err := Compile(p, host, &Cmd{Args: []string{"true"}, Env: []string{"PATH=/usr/bin:/bin", "HOME=" + host.Home, "LD_PRELOAD=/tmp/x.so", "LC_ALL=C"}})
 	if err != nil {
 		return describe(err) + "\n"

@@ -161,6 +161,10 @@ func stepHint(call string, errno unix.Errno) string {
 	switch {
 	case errno == unix.ELOOP:
 		return "a symbolic link is on the way; name the place itself"
+	case call == "setns" && errno == unix.EPERM:
+		return "it takes CAP_SYS_ADMIN over the namespace: join the user namespace that it belongs to as well, or run as root"
+	case call == "setns" && errno == unix.EINVAL:
+		return "the path is no namespace of that kind, or the user namespace that the launcher is in already: host is that one"
 	case call == "execve" && errno == unix.ENOENT:
 		return "its interpreter or dynamic loader is not visible in the sandbox; show it with --ro"
 	case call == "execve" && errno == unix.EACCES:

@@ -44,6 +44,7 @@ type Files interface {
 	ReadDir(path string) ([]fs.DirEntry, error)
 	Read(path string, n int) ([]byte, error) // the first n bytes at most
 	Access(path string, mode uint32) error   // access(2), of the caller
+	At(root string) Files                    // the tree below root: ".." and absolute links end there
 }
 
 // Probe asks the kernel what a compilation needs to know. It takes a few microseconds and changes nothing.

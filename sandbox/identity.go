@@ -14,9 +14,9 @@ import (
 
 // identity is who the task is, inside and outside.
 type identity struct {
-	newUser        bool
-	inUID, inGID   int // inside the user namespace
-	outUID, outGID int // on the host
+	newUser        bool // in another user namespace than the launcher: a new one, or one that is joined
+	inUID, inGID   int  // inside the user namespace
+	outUID, outGID int  // on the host; -1 is not known
 	launcherMaps   bool
 	ranges         bool
 	idmapped       bool // binds get an idmapped mount: on disk the caller's ids, inside the task's
@@ -33,7 +33,10 @@ func (c *compilation) identity() error {
 	u := &c.profile.User
 	id := &c.ids
 	*id = identity{inUID: c.host.UID, inGID: c.host.GID, outUID: c.host.UID, outGID: c.host.GID}
-	id.newUser = c.plan.Clone&unix.CLONE_NEWUSER != 0
+	if j := c.joined(unix.CLONE_NEWUSER); j != nil {
+		return c.joinedIdentity(j)
+	}
+	id.newUser = c.made&unix.CLONE_NEWUSER != 0
 	if u.UID.Set {
 		id.inUID = int(u.UID.V)
 	}
@@ -45,6 +48,10 @@ func (c *compilation) identity() error {
 	}
 	if c.host.Privileged && c.host.HostRoot && u.Host == policy.HostAuto {
 		id.outUID, id.outGID, id.idmapped = firstTaskID+c.host.PID, firstTaskID+c.host.PID, true
+		if j := c.joined(unix.CLONE_NEWNS); j != nil {
+			return &UnsupportedError{Layer: policy.LayerMount, Why: j.key + ": a mount of another mount namespace cannot be idmapped", From: c.where(j.key),
+				Remedy: "join the user namespace that it belongs to as well, or keep the caller's id with user: {host: caller} or --host-user caller"}
+		}
 	}
 	id.ranges = u.Ranges
 	id.launcherMaps = c.host.Privileged || id.ranges
@@ -57,9 +64,9 @@ func (c *compilation) identity() error {
 		}
 		c.do(from, plan.SetGID(uint64(id.inGID)), plan.SetUID(uint64(id.inUID)))
 	} else {
-		c.writeFile(own("user"), "/proc/self/setgroups", "deny")
-		c.writeFile(c.scalar("user.uid"), "/proc/self/uid_map", idMap(id.inUID, id.outUID, 1))
-		c.writeFile(c.scalar("user.gid"), "/proc/self/gid_map", idMap(id.inGID, id.outGID, 1))
+		c.writeFile(own("user"), "self/setgroups", "deny")
+		c.writeFile(c.scalar("user.uid"), "self/uid_map", idMap(id.inUID, id.outUID, 1))
+		c.writeFile(c.scalar("user.gid"), "self/gid_map", idMap(id.inGID, id.outGID, 1))
 		c.timeOffsets()
 	}
 	return nil
@@ -67,7 +74,7 @@ func (c *compilation) identity() error {
 
 // groupsLocked reports whether the launcher runs in a user namespace that has no setgroups(2): user_namespaces(7).
 func (c *compilation) groupsLocked() bool {
-	text, err := c.host.Files.Read("/proc/self/setgroups", 8)
+	text, err := c.launcherFiles().Read("/proc/self/setgroups", 8)
 	return err == nil && strings.TrimSpace(string(text)) == "deny"
 }
 

@@ -158,7 +158,7 @@ func (c *compilation) mountTmpfs(from plan.From, m *policy.Mount, target string)
 }
 
 func (c *compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
-	if !c.ownNet && c.ids.newUser {
+	if !c.ownNet && c.ids.newUser && !c.joinedWithUser(unix.CLONE_NEWNET) {
 		return &UnsupportedError{Layer: policy.LayerMount, Why: "sysfs shows devices of the network namespace and needs one of the sandbox's own",
 			From: m.Pos.Short(), Remedy: "network: none, or bind /sys read-only"}
 	}

@@ -30,13 +30,6 @@ var nsKinds = [...]nsKind{
 	{"net", unix.CLONE_NEWNET, policy.LayerNet, func(n *policy.Namespaces) policy.Namespace { return n.Net }},
 }
 
-// join is a namespace that exists already.
-type join struct {
-	kind string
-	path string
-	flag int
-}
-
 // profileName is the kind's key in the profile.
 func (k *nsKind) profileName() string {
 	if k.name == "mnt" {
@@ -54,58 +47,45 @@ func (c *compilation) nsMode(k *nsKind) policy.Namespace {
 	return ns
 }
 
-// namespaces decides what clone makes and what is joined. A joined namespace belongs to somebody else's user
-// namespace, so the launcher's own thread enters it before the clone: the child, in a new user namespace, has no
-// rights over it any more.
+// namespaces decides which are made and which are joined. A joined namespace belongs to somebody else's user
+// namespace, so it is entered before the sandbox's own is made: inside, the child has no rights over it any more.
 func (c *compilation) namespaces() error {
 	for i := range nsKinds {
 		k := &nsKinds[i]
-		ns := c.nsMode(k)
-		switch ns.Mode {
+		switch ns := c.nsMode(k); ns.Mode {
 		case policy.NSNew:
-			c.plan.Clone |= k.flag
+			c.made |= k.flag
 		case policy.NSJoin:
-			if err := c.joinNamespace(k, ns.Path); err != nil {
-				return err
-			}
+			c.addJoin(k.name, "namespaces."+k.profileName(), ns.Path, k.flag, k.layer)
 		}
 	}
-	if c.plan.Clone&unix.CLONE_NEWNS == 0 {
+	if c.joined(unix.CLONE_NEWNS) != nil {
+		c.made |= unix.CLONE_NEWNS // a copy of it, so that nothing that is mounted here appears there
+	}
+	if c.made&unix.CLONE_NEWNS == 0 {
 		return &Error{Op: "namespaces.mount", Err: errText("a root and mounts need a new mount namespace"),
 			From: c.where("namespaces.mount"), Hint: "leave out namespaces.mount: new is the default"}
 	}
-	return c.timeNamespace()
-}
-
-func (c *compilation) joinNamespace(k *nsKind, path string) error {
-	key := "namespaces." + k.profileName()
-	if k.flag == unix.CLONE_NEWUSER || k.flag == unix.CLONE_NEWNS {
-		return &UnsupportedError{Layer: k.layer, Why: key + ": a " + k.profileName() + " namespace cannot be joined yet", From: c.where(key),
-			Remedy: "use new (the default) or host"}
+	c.plan.Clone = c.made &^ unix.CLONE_NEWNET // see network
+	if err := c.timeNamespace(); err != nil {
+		return err
 	}
-	if !c.host.Privileged {
-		return &UnsupportedError{Layer: k.layer, Why: key + ": joining " + path + " needs CAP_SYS_ADMIN over it", From: c.where(key),
-			Remedy: "run as root"}
-	}
-	c.joins = append(c.joins, join{k.name, path, int(k.flag)})
-	c.plan.Join = append(c.plan.Join, plan.SetnsStep(plan.F(k.name), k.flag).For(c.scalar(key)))
-	c.plan.Files = append(c.plan.Files, k.name)
-	return nil
+	return c.enter()
 }
 
 // timeNamespace makes a time namespace for the task: the offsets can only be written until the first process is in
-// it, so it is unshared here and entered by the fork.
+// it, so it is unshared here and entered by the fork. One that exists is entered by the child.
 func (c *compilation) timeNamespace() error {
 	t := &c.profile.Namespaces.Time
-	if t.Path != "" {
-		return &UnsupportedError{Layer: policy.LayerTime, Why: "namespaces.time: a time namespace cannot be joined yet", From: c.where("namespaces.time"),
-			Remedy: "use new with offsets, or host"}
-	}
-	if !t.New {
+	if !t.New && t.Path == "" {
 		return nil
 	}
 	if !c.host.since(5, 6) {
 		return c.lacking(policy.LayerTime, "time namespaces need Linux 5.6", "", c.where("namespaces.time"), "upgrade the kernel")
+	}
+	c.newTime = t.New
+	if t.Path != "" {
+		c.addJoin("time", "namespaces.time", t.Path, unix.CLONE_NEWTIME, policy.LayerTime)
 	}
 	return nil
 }
@@ -113,7 +93,7 @@ func (c *compilation) timeNamespace() error {
 // offsets is called once the ids are mapped: the file belongs to the user namespace's root.
 func (c *compilation) timeOffsets() {
 	t := &c.profile.Namespaces.Time
-	if !t.New {
+	if !c.newTime {
 		return
 	}
 	from := c.scalar("namespaces.time")
@@ -126,7 +106,7 @@ func (c *compilation) timeOffsets() {
 		text += "boottime " + seconds(t.Boottime) + "\n"
 	}
 	if text != "" {
-		c.writeFile(from, "/proc/self/timens_offsets", text)
+		c.writeFile(from, "self/timens_offsets", text)
 	}
 }
 
@@ -141,7 +121,7 @@ func seconds(d time.Duration) string {
 
 // hostname names the new UTS namespace.
 func (c *compilation) hostname() error {
-	if c.plan.Clone&unix.CLONE_NEWUTS == 0 {
+	if c.made&unix.CLONE_NEWUTS == 0 {
 		return nil
 	}
 	c.do(c.scalar("hostname"), plan.Hostname(c.hostnameText()))
@@ -158,10 +138,9 @@ func (c *compilation) hostnameText() string {
 // network makes the network namespace and brings its loopback up: netdevice(7). clone3 could make it too, but takes a
 // quarter of a launch for it, in which the launcher would wait.
 func (c *compilation) network() error {
-	if c.plan.Clone&unix.CLONE_NEWNET == 0 {
+	if c.made&unix.CLONE_NEWNET == 0 {
 		return nil
 	}
-	c.plan.Clone &^= unix.CLONE_NEWNET
 	c.ownNet = true
 	socket := plan.R(plan.Socket)
 	c.do(c.scalar("network"),

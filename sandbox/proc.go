@@ -24,7 +24,7 @@ var (
 
 // proc mounts the pid namespace's proc. Nothing is written through it, and nothing is looked up by a path of the host.
 func (c *compilation) proc(from plan.From, m *policy.Mount, target string) error {
-	if c.plan.Clone&unix.CLONE_NEWPID == 0 && c.ids.newUser {
+	if c.made&unix.CLONE_NEWPID == 0 && c.ids.newUser && !c.joinedWithUser(unix.CLONE_NEWPID) {
 		return &UnsupportedError{Layer: policy.LayerMount, Why: "proc shows the processes of the pid namespace and needs one of the sandbox's own",
 			From: m.Pos.Short(), Remedy: "leave out namespaces.pid: new is the default"}
 	}

@@ -104,6 +104,9 @@ func (p *process) begin() error {
 	if err := p.clone(); err != nil {
 		return err
 	}
+	if err := p.born(); err != nil {
+		return err
+	}
 	if !p.comp.ids.launcherMaps {
 		return nil
 	}
@@ -168,10 +171,8 @@ func (p *process) clone() error {
 	if len(p.comp.joins) > 0 { // the thread that joins is not like the others any more
 		runtime.LockOSThread()
 	}
-	for _, j := range p.comp.joins {
-		if err := unix.Setns(p.files.fds[j.kind], j.flag); err != nil {
-			return &Error{Op: "setns " + j.path, Err: err, From: p.comp.where("namespaces." + j.kind)}
-		}
+	if err := p.enterJoined(); err != nil {
+		return err
 	}
 	if err := p.catchSignals(); err != nil {
 		return err
@@ -266,6 +267,11 @@ func (p *process) abort() {
 	if p.pid != 0 {
 		p.kill()
 		p.reap(nil)
+		if child := p.pid; p.adopt() != nil || p.pid != child { // it had left another in its place
+			p.kill()
+			p.reaped = false
+			p.reap(nil)
+		}
 	}
 	p.release()
 }
@@ -302,7 +308,7 @@ func (p *process) release() {
 
 // wait waits for the end and completes the report.
 func (p *process) wait() (*Report, error) {
-	if err := p.await(p.pidfd); err != nil {
+	if err := p.await(p.pidfd, -1); err != nil {
 		p.abort()
 		return nil, err
 	}

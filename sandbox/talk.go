@@ -12,7 +12,7 @@ import (
 func (p *process) converse() error {
 	var init, task bool
 	for {
-		if err := p.await(p.link); err != nil {
+		if err := p.awaitWord(); err != nil {
 			return err
 		}
 		m, errno := child.Receive(p.link)

@@ -42,36 +42,39 @@ func (p *process) checkNamespaces() error {
 		if ns.Mode == policy.NSHost {
 			continue
 		}
-		if err := p.checkNamespace(dir, k.name, ns, k.layer); err != nil {
+		if err := p.checkNamespace(dir, k.name, k.layer); err != nil {
 			return err
 		}
+	}
+	if err := p.checkIDs(dir); err != nil {
+		return err
 	}
 	if p.comp.ownNet {
 		p.netstat, _ = unix.Open(dir+"/net/snmp", unix.O_RDONLY|unix.O_CLOEXEC, 0) // -1: no hint about the network
 	}
-	if p.comp.profile.Namespaces.Time.New {
-		return p.checkNamespace(dir, "time", policy.Namespace{}, policy.LayerTime)
+	if p.comp.newTime || p.comp.joinedAs("time") != nil {
+		return p.checkNamespace(dir, "time", policy.LayerTime)
 	}
 	return nil
 }
 
-func (p *process) checkNamespace(dir, name string, ns policy.Namespace, layer policy.Layer) error {
+func (p *process) checkNamespace(dir, name string, layer policy.Layer) error {
 	its, err := readlink(dir + "/ns/" + name)
 	if err != nil {
 		return &Error{Op: "read back the namespaces", Err: err}
 	}
-	var wrong bool
-	if ns.Mode == policy.NSJoin {
-		var st unix.Stat_t
-		err = unix.Stat(ns.Path, &st)
-		wrong = its != name+":["+strconv.FormatUint(st.Ino, 10)+"]"
-	} else {
-		var own string
-		own, err = readlink("/proc/self/ns/" + name)
-		wrong = own == its
-	}
+	own, err := readlink("/proc/self/ns/" + name)
 	if err != nil {
 		return &Error{Op: "read back the namespaces", Err: err}
+	}
+	wrong := own == its
+	if j := p.comp.joinedAs(name); j != nil {
+		joined := its == name+":["+strconv.FormatUint(j.found, 10)+"]"
+		if name == "mnt" { // a copy of it
+			wrong = wrong || joined
+		} else {
+			wrong = !joined
+		}
 	}
 	if wrong {
 		return &Error{Op: "read back the namespaces", Err: errText(name + " is " + its + ", which was not asked for")}

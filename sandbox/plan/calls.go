@@ -3,10 +3,12 @@ package plan
 // Call is a system call, by name rather than number, so that a plan reads the same on every architecture.
 type Call uint8
 
-// The calls that a plan may use. Fork is clone(2): the child becomes the task, the caller init.
+// The calls that a plan may use. Fork is clone(2): the child becomes the task, the caller init. Respawn is clone(2) too:
+// the child goes on with the plan, the caller ends.
 const (
 	NoCall Call = iota
 	Fork
+	Respawn
 	Capset
 	Chdir
 	Chroot
@@ -59,7 +61,7 @@ const (
 )
 
 var callNames = [NumCalls]string{
-	Fork: "clone", Capset: "capset", Chdir: "chdir", Chroot: "chroot", Close: "close", CloseRange: "close_range", Dup3: "dup3",
+	Fork: "clone", Respawn: "clone", Capset: "capset", Chdir: "chdir", Chroot: "chroot", Close: "close", CloseRange: "close_range", Dup3: "dup3",
 	Execve: "execve", Fchdir: "fchdir", Fsconfig: "fsconfig", Fsmount: "fsmount", Fsopen: "fsopen", IoctlCall: "ioctl",
 	Keyctl: "keyctl", LandlockAddRule: "landlock_add_rule", LandlockCreateRuleset: "landlock_create_ruleset",
 	LandlockRestrictSelf: "landlock_restrict_self", Mkdirat: "mkdirat", Mknodat: "mknodat", MountSetattr: "mount_setattr",
@@ -112,7 +114,16 @@ func step(c Call, args ...Arg) Step {
 // share their descriptors until one of them leaves the table.
 func ForkStep() Step { return step(Fork, num(CloneFlags, cloneFiles)) }
 
-const cloneFiles = 0x400 // CLONE_FILES
+// RespawnStep makes a process that goes on with the steps that follow, as a child of the launcher, while the caller ends:
+// the namespaces that a process has entered are its children's only (pid_namespaces(7)). The new pid is left in the page
+// that is shared with the launcher.
+func RespawnStep() Step { return step(Respawn, num(CloneFlags, cloneParent|cloneParentSetTID)) }
+
+const (
+	cloneFiles        = 0x400    // CLONE_FILES
+	cloneParent       = 0x8000   // CLONE_PARENT
+	cloneParentSetTID = 0x100000 // CLONE_PARENT_SETTID
+)
 
 // --- files and directories
 

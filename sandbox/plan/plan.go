@@ -43,10 +43,11 @@ const (
 	Ruleset
 	Socket
 	Mask
+	HostProc
 	NumRegs
 )
 
-var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask"}
+var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc"}
 
 func (r Reg) String() string { return "%" + regNames[r] }
 

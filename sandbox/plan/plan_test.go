@@ -13,6 +13,7 @@ func TestString(t *testing.T) {
 		want string
 	}{
 		{ForkStep(), "clone(child_stack=NULL, flags=CLONE_FILES|SIGCHLD)"},
+		{RespawnStep(), "clone(child_stack=NULL, flags=CLONE_PARENT|CLONE_PARENT_SETTID|SIGCHLD)"},
 		{OpenStep(CWD, "/etc/passwd", 0x80001, 0), `openat(AT_FDCWD, "/etc/passwd", O_WRONLY|O_CLOEXEC)`},
 		{OpenStep(CWD, "/etc", 0x80000, 0), `openat(AT_FDCWD, "/etc", O_RDONLY|O_CLOEXEC)`},
 		{OpenStep(R(Dir), "f", 0x800c1, 0o600), `openat(%dir, "f", O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC, 0600)`},
@@ -252,7 +253,7 @@ func TestJSON(t *testing.T) {
 // TestNames has a name for every call and every register.
 func TestNames(t *testing.T) {
 	seen := map[string]bool{}
-	for c := Fork; c < NumCalls; c++ {
+	for c := Respawn; c < NumCalls; c++ { // Fork has the same name: both are clone(2)
 		if c.String() == "" || seen[c.String()] {
 			t.Errorf("call %d: name %q", c, c)
 		}

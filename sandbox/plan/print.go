@@ -17,8 +17,11 @@ type flag struct {
 // String is the step as strace(1) prints the call, with registers and the launcher's files by name.
 func (s Step) String() string {
 	b := make([]byte, 0, 160)
-	if s.Call == Fork {
+	switch s.Call {
+	case Fork:
 		return "clone(child_stack=NULL, flags=CLONE_FILES|SIGCHLD)"
+	case Respawn:
+		return "clone(child_stack=NULL, flags=CLONE_PARENT|CLONE_PARENT_SETTID|SIGCHLD)"
 	}
 	b = append(append(b, s.Call.String()...), '(')
 	for i, a := range s.Args[:s.N] {

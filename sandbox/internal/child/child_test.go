@@ -162,7 +162,7 @@ func TestLinkErrors(t *testing.T) {
 // TestNumbers has a number for every call that a plan may use; 0 would be read(2).
 func TestNumbers(t *testing.T) {
 	seen := map[uintptr]plan.Call{}
-	for c := plan.Fork + 1; c < plan.NumCalls; c++ {
+	for c := plan.Respawn + 1; c < plan.NumCalls; c++ {
 		nr := numbers[c]
 		if other, ok := seen[nr]; ok {
 			t.Errorf("%s and %s have the same number", c, other)
@@ -246,6 +246,25 @@ func TestRun(t *testing.T) {
 				t.Errorf("wrote %q, exit %d, %+v", out, status.ExitStatus(), *page)
 			}
 		})
+	}
+}
+
+// TestRespawn: the new process goes on as a child of this one, and this one learns its pid.
+func TestRespawn(t *testing.T) {
+	im := link(t, &plan.Plan{Steps: []plan.Step{plan.RespawnStep(), plan.CloseStep(plan.Number(1 << 20))}}, nil)
+	if status := runAndWait(t, im); status.ExitStatus() != 0 {
+		t.Errorf("the first process ended with %d", status.ExitStatus())
+	}
+	next := int(im.Page().Next)
+	if next == 0 {
+		t.Fatal("no pid")
+	}
+	var status unix.WaitStatus
+	if pid, err := unix.Wait4(next, &status, 0, nil); err != nil || pid != next || status.ExitStatus() != 125 {
+		t.Errorf("pid %d, exit %d, %v", pid, status.ExitStatus(), err)
+	}
+	if got := failed(im.Page().Init); got != (Fault{2, uint32(unix.EBADF)}) {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	opEnd   = iota // of what is linked: memory that nobody has written
 	opCall         // a system call
 	opFork         // clone(2): the new process goes on, the caller turns to init's operations
+	opAgain        // clone(2): the new process goes on, the caller ends
 	opBelow        // a call on the launcher's heap below the stack
 	opAbove        // a call on the launcher's heap above the stack
 )
@@ -68,6 +69,7 @@ const InitBase = 1 << 20
 // Page is the memory that the child shares with the launcher.
 type Page struct {
 	Init, Task Fault  // Init is also the child's before it forks
+	Next       int32  // the pid of the process that Respawn made, which is the launcher's child; 0 for none
 	Done       uint32 // 1 once the task was reaped
 	Status     int32  // the task's wait status
 	Usage      unix.Rusage
@@ -175,9 +177,13 @@ func (im *Image) pointer(p uintptr) unsafe.Pointer {
 
 func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
 	*o = op{nr: numbers[s.Call], to: s.To, or: uint16(s.Or), kind: opCall}
-	if s.Call == plan.Fork {
+	if s.Call == plan.Fork || s.Call == plan.Respawn {
 		o.nr, o.kind = unix.SYS_CLONE, opFork
+		if s.Call == plan.Respawn {
+			o.kind = opAgain
+		}
 		o.args[0] = uintptr(s.Args[0].Int) | uintptr(unix.SIGCHLD)
+		o.args[2] = uintptr(unsafe.Pointer(&im.page.Next)) // where CLONE_PARENT_SETTID leaves the pid
 		return nil
 	}
 	switch s.Args[0].Kind {

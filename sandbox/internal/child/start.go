@@ -94,6 +94,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 			o = (*op)(unsafe.Add(unsafe.Pointer(page), initStart))
 			n = InitBase
 			continue
+		} else if o.kind == opAgain && r != 0 {
+			goto done
 		}
 		if o.load != nil {
 			r = uintptr(*o.load)
@@ -114,6 +116,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 			goto failed
 		}
 	}
+done:
 	for {
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
 	}

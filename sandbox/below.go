@@ -1,0 +1,114 @@
+package sandbox
+
+// The tree of another mount namespace, as /proc/PID/root shows it: openat2(2), RESOLVE_IN_ROOT, Linux 5.6.
+
+import (
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// filesBelow is a tree whose root is a directory: a link in it leads nowhere outside. The directory is opened each time,
+// so that there is nothing to close.
+type filesBelow string
+
+func (osFiles) At(root string) Files { return filesBelow(root) }
+
+func (root filesBelow) At(sub string) Files { return filesBelow(string(root) + sub) }
+
+// open opens a path in the tree.
+func (root filesBelow) open(op, path string, flags int) (*os.File, error) {
+	fd, err := root.openFD(op, path, flags)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func (root filesBelow) openFD(op, path string, flags int) (int, error) {
+	dir, err := unix.Open(string(root), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: string(root), Err: err}
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat2(dir, path, &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: inRoot})
+	if err != nil {
+		return -1, &fs.PathError{Op: op, Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+func (root filesBelow) stat(path string, flags int) (fs.FileInfo, error) {
+	f, err := root.open("stat", path, unix.O_PATH|flags)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
+}
+
+func (root filesBelow) Lstat(path string) (fs.FileInfo, error) {
+	return root.stat(path, unix.O_NOFOLLOW)
+}
+
+func (root filesBelow) Stat(path string) (fs.FileInfo, error) { return root.stat(path, 0) }
+
+func (root filesBelow) Readlink(path string) (string, error) {
+	f, err := root.open("readlink", path, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(int(f.Fd()), "", buf[:])
+	if err != nil {
+		return "", &fs.PathError{Op: "readlink", Path: path, Err: err}
+	}
+	return string(buf[:n]), nil
+}
+
+func (root filesBelow) ReadDir(path string) ([]fs.DirEntry, error) {
+	fd, err := root.openFD("open", path, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "/proc/self/fd/"+itoa(fd)) // what os looks up below it is then in this tree
+	defer f.Close()
+	return f.ReadDir(-1)
+}
+
+// Read reads a regular file: another kind is not opened, since that can block or do something.
+func (root filesBelow) Read(path string, n int) ([]byte, error) {
+	info, err := root.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: unix.EINVAL}
+	}
+	f, err := root.open("open", path, unix.O_RDONLY|unix.O_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	buf := make([]byte, n)
+	for got := 0; ; {
+		more, err := unix.Read(int(f.Fd()), buf[got:])
+		if err != nil {
+			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+		}
+		if got += more; more == 0 || got == n {
+			return buf[:got], nil
+		}
+	}
+}
+
+func (root filesBelow) Access(path string, mode uint32) error {
+	f, err := root.open("access", path, unix.O_PATH)
+	if err != nil {
+		return bare(err)
+	}
+	defer f.Close()
+	return unix.Faccessat2(int(f.Fd()), "", mode, unix.AT_EMPTY_PATH)
+}

@@ -1,0 +1,426 @@
+package sandbox
+
+// Namespaces that exist already: setns(2), nsenter(1), user_namespaces(7). Minimum kernel 5.6 for a time namespace.
+//
+// A process with threads cannot enter a user or a time namespace, and one that shares its root directory no mount
+// namespace. The child has neither, so it enters them itself, makes what is new, and is born again inside: a pid or time
+// namespace is only that of one's children. The other kinds are entered by the launcher's thread where they come alone,
+// before it clones.
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/plan"
+)
+
+// join is a namespace that exists already.
+type join struct {
+	kind  string // as in /proc/PID/ns
+	key   string // in the profile
+	path  string
+	flag  int
+	layer policy.Layer
+	found uint64 // the inode of what was opened
+}
+
+func (c *compilation) addJoin(kind, key, path string, flag uint64, layer policy.Layer) {
+	c.joins = append(c.joins, join{kind: kind, key: key, path: path, flag: int(flag), layer: layer})
+	c.plan.Files = append(c.plan.Files, kind)
+}
+
+// joined is the namespace of a kind that is to be entered; nil for none.
+func (c *compilation) joined(flag int) *join {
+	for i := range c.joins {
+		if c.joins[i].flag == flag {
+			return &c.joins[i]
+		}
+	}
+	return nil
+}
+
+// joinedAs is joined by the kind's name.
+func (c *compilation) joinedAs(kind string) *join {
+	for i := range c.joins {
+		if c.joins[i].kind == kind {
+			return &c.joins[i]
+		}
+	}
+	return nil
+}
+
+// staged reports whether the child enters namespaces itself.
+func (c *compilation) staged() bool {
+	return c.joined(unix.CLONE_NEWUSER) != nil || c.joined(unix.CLONE_NEWNS) != nil || c.joined(unix.CLONE_NEWTIME) != nil
+}
+
+// joinedWithUser reports whether a namespace of that kind is joined and a user namespace with it, which then may have the
+// rights over it.
+func (c *compilation) joinedWithUser(flag int) bool {
+	return c.joined(flag) != nil && c.joined(unix.CLONE_NEWUSER) != nil
+}
+
+// enter plans how namespaces are joined.
+func (c *compilation) enter() error {
+	if len(c.joins) == 0 {
+		return nil
+	}
+	if user := c.joined(unix.CLONE_NEWUSER); user == nil && !c.host.Privileged {
+		j := &c.joins[0]
+		return &UnsupportedError{Layer: j.layer, Why: j.key + ": joining " + j.path + " needs CAP_SYS_ADMIN over it", From: c.where(j.key),
+			Remedy: "join the user namespace that it belongs to as well (namespaces: {user: /proc/PID/ns/user}), or run as root"}
+	}
+	if !c.staged() {
+		for i := range c.joins {
+			c.plan.Join = append(c.plan.Join, c.setns(&c.joins[i]))
+		}
+		return nil
+	}
+	if err := c.lookThrough(); err != nil {
+		return err
+	}
+	c.plan.Clone = 0
+	if c.host.Privileged && c.joined(unix.CLONE_NEWUSER) != nil && !c.groupsLocked() {
+		c.do(c.scalar("namespaces.user"), plan.NoGroups()) // root's groups, while there is the right to it
+	}
+	c.enterInOrder()
+	from := own("namespaces")
+	if flags := c.made &^ unix.CLONE_NEWNET; flags != 0 { // init makes the network namespace
+		c.do(from, plan.UnshareStep(flags))
+	}
+	c.do(from, plan.RespawnStep(), say(msgBorn))
+	return nil
+}
+
+// enterInOrder enters the user namespace first where it gives the rights over the others, and last where the caller has
+// them: inside it has none over what does not belong to it.
+func (c *compilation) enterInOrder() {
+	user := c.joined(unix.CLONE_NEWUSER)
+	first := user != nil && !c.host.Privileged
+	if first {
+		c.do(c.scalar(user.key), c.setns(user))
+	}
+	for i := range c.joins {
+		if j := &c.joins[i]; j != user {
+			c.do(c.scalar(j.key), c.setns(j))
+		}
+	}
+	if user != nil && !first {
+		c.do(c.scalar(user.key), c.setns(user))
+	}
+}
+
+func (c *compilation) setns(j *join) plan.Step { return plan.SetnsStep(plan.F(j.kind), uint64(j.flag)) }
+
+// lookThrough makes the compilation see the tree of a mount namespace that is joined, and keeps the caller's own /proc
+// for the child: the other tree may have none, or one of another pid namespace.
+func (c *compilation) lookThrough() error {
+	j := c.joined(unix.CLONE_NEWNS)
+	if j == nil {
+		return nil
+	}
+	dir, ok := strings.CutSuffix(j.path, "/ns/mnt")
+	if !ok || !below(j.path, "/proc") {
+		return &UnsupportedError{Layer: j.layer, Why: j.key + ": the tree of " + j.path + " cannot be looked at before it is entered", From: c.where(j.key),
+			Remedy: "name a process that is in it: /proc/PID/ns/mnt"}
+	}
+	inside := *c.host
+	inside.Files = c.host.Files.At(dir + "/root")
+	if _, err := inside.Files.Lstat("/"); err != nil {
+		return &Error{Op: j.key + ": " + dir + "/root", Err: bare(err), From: c.where(j.key), Hint: "the process is gone, or belongs to somebody else"}
+	}
+	c.outside = c.host.Files
+	c.host, c.tree.files = &inside, inside.Files
+	c.do(c.scalar(j.key), plan.OpenStep(plan.CWD, "/proc", openDir, 0).Into(plan.HostProc))
+	return nil
+}
+
+// ownProc is how the child reaches a file of the caller's /proc.
+func (c *compilation) ownProc(name string) (dir plan.Arg, path string) {
+	if c.joined(unix.CLONE_NEWNS) != nil {
+		return plan.R(plan.HostProc), name
+	}
+	return plan.CWD, "/proc/" + name
+}
+
+// joinedIdentity is for a user namespace that exists: nothing is mapped, the task takes an id that the namespace has.
+// Unless the profile says so in as many words, root never gives it an id that is root on the host.
+func (c *compilation) joinedIdentity(j *join) error {
+	u, id := &c.profile.User, &c.ids
+	id.newUser = true
+	for _, x := range [...]struct {
+		key, file string
+		own       int
+		wanted    policy.Opt[uint32]
+		in, out   *int
+	}{
+		{"user.uid", "uid_map", c.host.UID, u.UID, &id.inUID, &id.outUID},
+		{"user.gid", "gid_map", c.host.GID, u.GID, &id.inGID, &id.outGID},
+	} {
+		maps := c.mapsOf(j, x.file)
+		var ok bool
+		if x.wanted.Set {
+			*x.in = int(x.wanted.V)
+			*x.out, ok = maps.outside(*x.in)
+			ok = ok || maps == nil
+		} else {
+			*x.in, ok = maps.inside(x.own)
+			*x.out = x.own
+		}
+		if !ok {
+			return &Error{Op: j.key + " " + j.path, Err: noID(maps, x.key, x.own, x.wanted), From: c.where(j.key),
+				Hint: "name " + x.key + ", a number inside that it maps" + prefixed(": ", maps.String())}
+		}
+		if !c.host.Privileged && maps != nil && *x.out != x.own {
+			own, _ := maps.inside(x.own)
+			return &Error{Op: x.key, Err: errText("an ordinary user's task keeps the caller's id in a user namespace that it joins: as another, it could not be read back"),
+				From: c.where(x.key), Hint: "keep, which is " + itoa(own) + " in " + j.path + "; or run as root"}
+		}
+		if *x.out == 0 && c.rootForbidden() {
+			return c.rootInside(j)
+		}
+	}
+	c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
+	c.takeIDs(j)
+	return nil
+}
+
+// rootForbidden reports whether the task may have no id that is root on the host.
+func (c *compilation) rootForbidden() bool {
+	return c.host.HostRoot && c.profile.User.Host != policy.HostCaller
+}
+
+func (c *compilation) rootInside(j *join) error {
+	return &Error{Op: j.key + " " + j.path, Err: errText("the task would be root on the host"), From: c.where(j.key),
+		Hint: "name user.uid and user.gid, ids inside that are not root outside; or say so in as many words with user: {host: caller} or --host-user caller"}
+}
+
+// takeIDs changes to the ids inside. The capabilities stay until the mounts are made.
+func (c *compilation) takeIDs(j *join) {
+	from := c.scalar("user")
+	if !c.host.Privileged {
+		if s := plan.NoGroups(); c.mapped(j, "setgroups") == "" {
+			c.do(from, s.OrElse(plan.EPERM)) // an ordinary user may not, where the namespace does not say that it may
+		} else if strings.TrimSpace(c.mapped(j, "setgroups")) != "deny" {
+			c.do(from, s)
+		}
+	}
+	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.ids.inGID)), plan.SetUID(uint64(c.ids.inUID)))
+}
+
+// mapped is the text of a file of /proc that stands beside the path of a user namespace; "" where there is none.
+func (c *compilation) mapped(j *join, name string) string {
+	dir, ok := strings.CutSuffix(j.path, "/ns/user")
+	if !ok {
+		return ""
+	}
+	text, err := c.launcherFiles().Read(dir+"/"+name, 64<<10)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// launcherFiles is the tree that the launcher sees itself.
+func (c *compilation) launcherFiles() Files {
+	if c.outside != nil {
+		return c.outside
+	}
+	return c.host.Files
+}
+
+// idMaps are the lines of a uid_map or gid_map: first inside, first outside, count. nil is not known.
+type idMaps [][3]int
+
+func (c *compilation) mapsOf(j *join, file string) idMaps {
+	var maps idMaps
+	for line := range strings.Lines(c.mapped(j, file)) {
+		f := strings.Fields(line)
+		var m [3]int
+		if len(f) != len(m) {
+			return nil
+		}
+		for i := range m {
+			v, err := strconv.Atoi(f[i])
+			if err != nil {
+				return nil
+			}
+			m[i] = v
+		}
+		maps = append(maps, m)
+	}
+	return maps
+}
+
+// unmappedID is what the kernel writes for an id that the reader's user namespace does not have.
+const unmappedID = 1<<32 - 1
+
+func (maps idMaps) outside(in int) (out int, ok bool) {
+	for _, m := range maps {
+		if in >= m[0] && in-m[0] < m[2] && m[1] != unmappedID {
+			return m[1] + in - m[0], true
+		}
+	}
+	return -1, false
+}
+
+func (maps idMaps) inside(out int) (in int, ok bool) {
+	for _, m := range maps {
+		if out >= m[1] && out-m[1] < m[2] && m[1] != unmappedID {
+			return m[0] + out - m[1], true
+		}
+	}
+	return -1, false
+}
+
+func (maps idMaps) String() string {
+	var list []string
+	for _, m := range maps {
+		text := itoa(m[0])
+		if m[2] > 1 {
+			text += " to " + itoa(m[0]+m[2]-1)
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, ", ")
+}
+
+func noID(maps idMaps, key string, own int, wanted policy.Opt[uint32]) error {
+	switch {
+	case wanted.Set:
+		return errText(key + " " + itoa(int(wanted.V)) + " is not mapped in it")
+	case maps == nil:
+		return errText("which ids it maps cannot be told from the path")
+	}
+	return errText("the caller's id, " + itoa(own) + ", is not mapped in it")
+}
+
+func prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+// openJoins opens the namespaces that are joined.
+func (p *process) openJoins() error {
+	for i := range p.comp.joins {
+		j := &p.comp.joins[i]
+		fd, err := unix.Open(j.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &Error{Op: "namespace " + j.path, Err: err, From: p.comp.where(j.key), Hint: "ip netns add makes one below /run/netns"}
+		}
+		p.files.add(j.kind, fd)
+		var st unix.Stat_t
+		if err := unix.Fstat(p.files.fds[j.kind], &st); err != nil {
+			return &Error{Op: "namespace " + j.path, Err: err, From: p.comp.where(j.key)}
+		}
+		j.found = st.Ino
+	}
+	return nil
+}
+
+// enterJoined takes the launcher's thread into the namespaces that the child does not enter itself.
+func (p *process) enterJoined() error {
+	if p.comp.staged() {
+		return nil
+	}
+	for _, j := range p.comp.joins {
+		if err := unix.Setns(p.files.fds[j.kind], j.flag); err != nil {
+			return &Error{Op: "setns " + j.path, Err: err, From: p.comp.where(j.key)}
+		}
+	}
+	return nil
+}
+
+// adopt takes the process that the first child has left in its place: it is init from here on.
+func (p *process) adopt() error {
+	next := int(p.image.Page().Next)
+	if next == 0 || next == p.pid {
+		return nil
+	}
+	fd, err := unix.PidfdOpen(next, 0)
+	if err != nil {
+		fd = -1
+		_ = unix.Kill(next, unix.SIGKILL) // not waited for yet, so the number is still its own
+		err = &Error{Op: "pidfd_open of init", Err: err}
+	}
+	for again := true; again; { // it ends right behind the clone
+		_, waited := unix.Wait4(p.pid, nil, 0, nil)
+		again = waited == unix.EINTR
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	unix.Close(p.pidfd)
+	p.pid, p.pidfd = next, fd
+	if p.early != 0 && fd >= 0 {
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // gone already is as good
+	}
+	return err
+}
+
+// born waits until the child is the process that it stays, where it enters namespaces.
+func (p *process) born() error {
+	if !p.comp.staged() {
+		return nil
+	}
+	p.files.closeAll() // with the child's end of the socket in it a child that is gone would not be heard
+	if err := p.await(p.link, -1); err != nil {
+		return err
+	}
+	m, errno := child.Receive(p.link)
+	switch {
+	case errno != 0:
+		return &Error{Op: "receive from the child", Err: errno}
+	case m.Byte != msgBorn:
+		return p.ended()
+	}
+	return p.adopt()
+}
+
+// awaitWord waits for a message. Where init is not pid 1 of the sandbox its end does not close the task's end of the socket.
+func (p *process) awaitWord() error {
+	if p.comp.ownsPID() {
+		return p.await(p.link, -1)
+	}
+	if err := p.await(p.link, p.pidfd); err != nil {
+		return err
+	}
+	fds := []unix.PollFd{{Fd: int32(p.link), Events: unix.POLLIN}}
+	if n, err := unix.Poll(fds, 0); err == nil && n == 0 {
+		return p.ended()
+	}
+	return nil
+}
+
+// checkIDs holds the ids of a task in a joined user namespace against what was said: proc_pid_status(5) has them as
+// they are outside.
+func (p *process) checkIDs(dir string) error {
+	c := p.comp
+	j := c.joined(unix.CLONE_NEWUSER)
+	if j == nil {
+		return nil
+	}
+	text, err := readAll(dir + "/status")
+	if err != nil {
+		return &Error{Op: "read back the ids", Err: err}
+	}
+	for _, x := range [...]struct {
+		key  string
+		want int
+	}{{"Uid", c.ids.outUID}, {"Gid", c.ids.outGID}} {
+		for _, id := range strings.Fields(statusField(text, x.key)) {
+			switch {
+			case id == "0" && c.rootForbidden():
+				return c.rootInside(j)
+			case x.want >= 0 && id != itoa(x.want):
+				return &Error{Op: "read back the ids", Err: errText(x.key + " is " + id + ", not " + itoa(x.want))}
+			}
+		}
+	}
+	return nil
+}
