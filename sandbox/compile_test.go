@@ -189,8 +189,11 @@ func TestCompileErrors(t *testing.T) {
 			"error: root.dir /etc/passwd: not a directory\nfrom: p.yaml:1\nhint: name a directory that holds a root file system"},
 		{"no such program in the root directory", with(func(p *policy.Profile) { p.Root = policy.Root{Kind: policy.RootDir, Dir: "/srv/rootfs"} }), nil, "/usr/bin/nothing",
 			"lookup 127: /usr/bin/nothing: no such file in the root directory\nhint: "},
-		{"overlay of the host's tree", with(func(p *policy.Profile) { p.Root.Overlay = "tmp"; p.Sources = sourced("root") }), nil, "true",
-			"unsupported mount: root: an overlay cannot cover the host's tree: overlayfs shows one file system without what is mounted on it\nfrom: p.yaml:1\nremedy: overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"},
+		{"an overlay over a host without a table of mounts", with(func(p *policy.Profile) { p.Root.Overlay = "tmp"; p.Sources = sourced("root") }), nil, "true",
+			"error: root: overlay: open /proc/self/mountinfo: no such file or directory\nfrom: p.yaml:1\nhint: "},
+		{"an overlay over nothing", with(func(p *policy.Profile) { p.Root.Overlay = "tmp"; p.Sources = sourced("root") }), tableHost("20 1 0:2 / /x rw - ext4 x rw\n"), "true",
+			"error: root: overlay: the task may write to no directory of the host that has nothing mounted in it\nfrom: p.yaml:1\n" +
+				"hint: overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"},
 
 		{"missing source", mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none"}), nil, "true",
 			"error: mounts[0]: bind: /opt/none: no such file or directory\nfrom: p.yaml:10\nhint: "},

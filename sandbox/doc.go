@@ -109,6 +109,7 @@
 //	identity.go     who the task is, inside and outside; ranges.go: subordinate ids
 //	tree.go         the compiler's picture of what the sandbox will see
 //	rootfs.go       the root, sources and targets; mounts.go: the profile's mounts
+//	hostoverlay.go  which directories of the host an overlay covers
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
 //	lookup.go       the program, its interpreter, its environment
 //	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each

@@ -29,7 +29,7 @@ func (f fakeFile) Mode() fs.FileMode  { return f.mode }
 func (f fakeFile) ModTime() time.Time { return time.Time{} }
 func (f fakeFile) IsDir() bool        { return f.mode.IsDir() }
 func (f fakeFile) Type() fs.FileMode  { return f.mode.Type() }
-func (f fakeFile) Sys() any           { return &syscall.Stat_t{Rdev: f.rdev} }
+func (f fakeFile) Sys() any           { return &syscall.Stat_t{Rdev: f.rdev, Uid: uint32(f.owner)} }
 
 func (f fakeFile) Info() (fs.FileInfo, error) { return f, nil }
 
@@ -50,6 +50,21 @@ func (t fakeFiles) link(p, text string) { t.put(p, fakeFile{mode: fs.ModeSymlink
 func (t fakeFiles) file(paths ...string) {
 	for _, p := range paths {
 		t.put(p, fakeFile{mode: 0o644})
+	}
+}
+
+// own gives directories to the ordinary user; open lets everybody write to them.
+func (t fakeFiles) own(paths ...string) {
+	for _, p := range paths {
+		f := t[p]
+		f.owner = 1000
+		t[p] = f
+	}
+}
+
+func (t fakeFiles) open(paths ...string) {
+	for _, p := range paths {
+		t[p] = fakeFile{mode: fs.ModeDir | fs.ModeSticky | 0o777}
 	}
 }
 
@@ -226,6 +241,13 @@ func joinHost(h *Host, maps string) *Host {
 	t.put("/proc/77/uid_map", fakeFile{mode: 0o444, text: maps + "\n"})
 	t.put("/proc/77/gid_map", fakeFile{mode: 0o444, text: maps + "\n"})
 	t.put("/proc/77/setgroups", fakeFile{mode: 0o644, text: "deny\n"})
+	return h
+}
+
+// tableHost is an ordinary user's machine with a table of mounts.
+func tableHost(mounts string) *Host {
+	h := fakeUser()
+	h.Files.(fakeFiles).put("/proc/self/mountinfo", fakeFile{text: mounts})
 	return h
 }
 

@@ -37,8 +37,11 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 	run := func(p *policy.Profile, args ...string) func() *Cmd {
 		return func() *Cmd { return &Cmd{Profile: p, Args: args} }
 	}
+	over := overHost("tmp")
+	over.Mounts, over.Landlock.Off = nil, true // the rest is in the others
 	plans := map[string]func() *Cmd{
-		"default": run(standard, "true"), "container": run(container, "/bin/prog"), "empty root": run(empty, "true"),
+		"over the host": run(over, "/bin/true"),
+		"default":       run(standard, "true"), "container": run(container, "/bin/prog"), "empty root": run(empty, "true"),
 	}
 	if os.Getuid() == 0 { // without a user namespace, in a network namespace that exists already, by chroot
 		joined := shipped(t, "default")

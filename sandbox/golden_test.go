@@ -51,8 +51,8 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-// joinedPlans are what is compiled for namespaces that exist already.
-func joinedPlans() map[string]struct {
+// morePlans are what no shipped profile asks for.
+func morePlans() map[string]struct {
 	host   *Host
 	change func(*policy.Profile)
 } {
@@ -61,23 +61,25 @@ func joinedPlans() map[string]struct {
 		host   *Host
 		change func(*policy.Profile)
 	}{
-		"user":       {joinHost(fakeUser(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, everyKind...) }},
-		"user-alone": {joinHost(fakeUser(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "user") }},
-		"user-net":   {joinHost(fakeUser(), "0 1000 1\n1 100000 65536"), func(p *policy.Profile) { joining(p, pid, "user", "net") }},
-		"root":       {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, everyKind...); p.User = ids(0) }},
-		"root-time":  {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "time", "net") }},
-		"root-mount": {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
-		"root-net":   {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "net", "ipc") }},
+		"joined-user":       {joinHost(fakeUser(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, everyKind...) }},
+		"joined-user-alone": {joinHost(fakeUser(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "user") }},
+		"joined-user-net":   {joinHost(fakeUser(), "0 1000 1\n1 100000 65536"), func(p *policy.Profile) { joining(p, pid, "user", "net") }},
+		"joined-root":       {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, everyKind...); p.User = ids(0) }},
+		"joined-root-time":  {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "time", "net") }},
+		"joined-root-mount": {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
+		"joined-root-net":   {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "net", "ipc") }},
+		"overlay-host":      {tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "/srv" }},
 	}
 }
 
-// TestGoldenJoined holds the plans that enter namespaces.
-func TestGoldenJoined(t *testing.T) {
-	for name, tt := range joinedPlans() {
+// TestGoldenMore holds the plans that enter namespaces, and an overlay over the host.
+func TestGoldenMore(t *testing.T) {
+	for name, tt := range morePlans() {
 		t.Run(name, func(t *testing.T) {
 			p := shipped(t, "default")
+			tt.host.Files.(fakeFiles).open("/tmp")
 			tt.change(p)
-			golden(t, filepath.Join("testdata", "golden", "joined-"+name+".txt"), goldenOf(t, p, tt.host))
+			golden(t, filepath.Join("testdata", "golden", name+".txt"), goldenOf(t, p, tt.host))
 		})
 	}
 }
@@ -88,7 +90,7 @@ func TestGoldenFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 6*len(goldenHosts()) + len(joinedPlans()); len(files) != want {
+	if want := 6*len(goldenHosts()) + len(morePlans()); len(files) != want {
 		t.Errorf("%d files, want %d", len(files), want)
 	}
 }

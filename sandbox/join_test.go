@@ -507,7 +507,7 @@ func TestFilesBelow(t *testing.T) {
 func TestSharedPID(t *testing.T) {
 	c := shell(t, "trap '' TERM; echo; while :; do sleep 0.05; done")
 	c.Profile.Namespaces.PID.Mode = policy.NSHost
-	c.Profile.Mounts = append([]policy.Mount{{Kind: policy.MountBind, Source: "/proc"}}, c.Profile.Mounts[1:]...)
+	c.Profile.Mounts = c.Profile.Mounts[1:] // proc, which would need a pid namespace of its own
 	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 200 * time.Millisecond}
 	c.KillAfter = 100 * time.Millisecond
 	if err := c.Start(); err != nil {

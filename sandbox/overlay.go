@@ -4,23 +4,45 @@ package sandbox
 // so that no path of a profile is ever resolved by the mount, or has to be escaped.
 
 import (
+	"io/fs"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 	"cordon/sandbox/plan"
 )
 
-// overlay makes a detached overlay of a host directory. upper is "tmp" or a host directory that keeps the changes.
-func (c *compilation) overlay(from plan.From, name string, to plan.Reg, lower, upper, where string) error {
+// layers are what an overlay is made of.
+type layers struct {
+	lower string // a host directory
+	upper string // "tmp", or a host directory that keeps the changes
+	sub   string // in upper, the directory of this overlay; "" is upper itself
+	plain bool   // lower is never idmapped
+}
+
+// overlay makes a detached overlay of a host directory. Its root has the mode of the directory beneath.
+func (c *compilation) overlay(from plan.From, to plan.Reg, o layers, where string) error {
+	info, err := c.host.Files.Stat(o.lower)
+	if err == nil && !info.IsDir() {
+		err = unix.ENOTDIR
+	}
+	if err != nil {
+		return errText(o.lower + ": " + bare(err).Error())
+	}
 	dir := "overlay" + itoa(c.scratch.files)
 	c.scratch.files++
 	scratchfd := plan.R(plan.Scratch)
 	c.do(from, plan.MkdirStep(scratchfd, dir, 0o755), plan.MkdirStep(scratchfd, dir+"/lower", 0o755))
-	mnt := c.openSource(from, plan.Tree, lower, attrRO|attrBase, where)
+	var mnt plan.Arg
+	if o.plain {
+		mnt = c.clonePath(from, plan.Tree, o.lower, attrRO|attrBase)
+	} else {
+		mnt = c.openSource(from, plan.Tree, o.lower, attrRO|attrBase, where)
+	}
 	c.do(from, plan.Move(mnt, scratchfd, dir+"/lower", fromFD), plan.CloseStep(mnt))
 	top := dir
-	if upper != "tmp" {
-		path, err := c.hostSource(upper)
+	if o.upper != "tmp" {
+		path, err := c.hostSource(o.upper)
 		if err != nil {
 			return err
 		}
@@ -35,9 +57,13 @@ func (c *compilation) overlay(from plan.From, name string, to plan.Reg, lower, u
 		c.do(from, plan.MkdirStep(scratchfd, top, 0o755))
 		mnt := c.openSource(from, plan.Tree, path, attrBase, where)
 		c.do(from, plan.Move(mnt, scratchfd, top, fromFD), plan.CloseStep(mnt))
+		if o.sub != "" {
+			top += "/" + o.sub
+			c.do(from, plan.MkdirStep(scratchfd, top, 0o755).OrElse(plan.EEXIST))
+		}
 	}
 	c.do(from,
-		plan.MkdirStep(scratchfd, top+"/upper", 0o755).OrElse(plan.EEXIST),
+		plan.MkdirStep(scratchfd, top+"/upper", dirMode(info.Mode())).OrElse(plan.EEXIST),
 		plan.MkdirStep(scratchfd, top+"/work", 0o755).OrElse(plan.EEXIST),
 		plan.FchdirStep(scratchfd),
 		plan.FsopenStep("overlay").Into(plan.FS))
@@ -53,12 +79,21 @@ func (c *compilation) overlay(from plan.From, name string, to plan.Reg, lower, u
 	return nil
 }
 
+// dirMode is a directory's mode as mkdir(2) takes it.
+func dirMode(m fs.FileMode) uint64 {
+	mode := uint64(m.Perm())
+	if m&fs.ModeSticky != 0 {
+		mode |= 0o1000
+	}
+	return mode
+}
+
 func (c *compilation) mountOverlay(from plan.From, m *policy.Mount, target string) error {
 	lower, err := c.hostSource(m.Source)
 	if err != nil {
 		return err
 	}
-	if err := c.overlay(from, "overlay:"+target, plan.Tree, lower, m.Upper, m.Pos.Short()); err != nil {
+	if err := c.overlay(from, plan.Tree, layers{lower: lower, upper: m.Upper}, m.Pos.Short()); err != nil {
 		return err
 	}
 	c.attach(from, plan.R(plan.Tree), target, false)

@@ -49,11 +49,6 @@ func (c *compilation) root() error {
 	c.rootFD = plan.R(plan.Root)
 	switch r.Kind {
 	case policy.RootHost:
-		if r.Overlay != "" {
-			return &UnsupportedError{Layer: policy.LayerMount,
-				Why:  "root: an overlay cannot cover the host's tree: overlayfs shows one file system without what is mounted on it",
-				From: c.where("root"), Remedy: "overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"}
-		}
 		c.do(from,
 			plan.Clone(plan.CWD, "/", cloneTree).Into(plan.Root),
 			plan.Setattr(c.rootFD, "", wholeMount, attrRO|attrBase, 0, unix.MS_PRIVATE))
@@ -69,6 +64,9 @@ func (c *compilation) root() error {
 		c.tree.add(part{target: "/", made: map[string]node{}, what: "the empty root", rule: c.profile.Source("root")})
 	}
 	c.do(from, plan.Move(c.rootFD, plan.CWD, "/", fromFD))
+	if r.Kind == policy.RootHost && r.Overlay != "" {
+		return c.overlayHost(from) // behind the move: what is mounted nowhere cannot be mounted on before Linux 6.15
+	}
 	return nil
 }
 
@@ -89,7 +87,7 @@ func (c *compilation) rootDir(from plan.From) error {
 	c.openScratch()
 	p := part{target: "/", source: dir, write: r.Write, what: "the root directory", rule: c.profile.Source("root")}
 	if r.Overlay != "" {
-		if err := c.overlay(from, "root", plan.Root, dir, r.Overlay, c.where("root.dir")); err != nil {
+		if err := c.overlay(from, plan.Root, layers{lower: dir, upper: r.Overlay}, c.where("root.dir")); err != nil {
 			return err
 		}
 		p.write, p.made = true, map[string]node{}
@@ -112,6 +110,11 @@ func (c *compilation) openSource(from plan.From, to plan.Reg, path string, attrs
 		c.do(from, plan.RecvFD(plan.F(fileSync)).Into(to))
 		return plan.R(to)
 	}
+	return c.clonePath(from, to, path, attrs)
+}
+
+// clonePath is openSource by the child, with the rights that it has.
+func (c *compilation) clonePath(from plan.From, to plan.Reg, path string, attrs uint64) plan.Arg {
 	c.do(from,
 		plan.Open2(plan.CWD, path, openAny, noLinks).Into(plan.Source),
 		plan.Clone(plan.R(plan.Source), "", cloneTree|unix.AT_EMPTY_PATH).Into(to),

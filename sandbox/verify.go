@@ -162,6 +162,7 @@ type mountEntry struct {
 	id, parent string
 	point      string
 	options    []byte // of the mount itself
+	fstype     string
 }
 
 // mountTable finds a mount by what it is mounted on.
@@ -228,7 +229,9 @@ func mountLine(line []byte) (m mountEntry, ok bool) {
 			return m, false
 		}
 	}
-	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[5]}
+	_, rest, _ := bytes.Cut(append([]byte{' '}, line...), []byte(" - ")) // behind optional fields
+	fstype, _, _ := bytes.Cut(rest, []byte{' '})
+	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[5], string(fstype)}
 	return m, strings.HasPrefix(m.point, "/")
 }
 

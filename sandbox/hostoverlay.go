@@ -1,0 +1,187 @@
+package sandbox
+
+// An overlay over the host's tree. overlayfs shows one file system without what is mounted on it, and refuses a lower
+// directory in which something is mounted that a user namespace may not uncover (mount_namespaces(7), "locked"). To change
+// a file it copies the directories above it with their owners, and an owner that the user namespace does not have cannot
+// be copied (EOVERFLOW). So the tree stays as it is, read-only, and an overlay of its own covers each directory that the
+// task may write to, has nothing mounted in it, and lies on a file system of disks: what is not covered, the task could
+// not write to anyhow.
+
+import (
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/plan"
+)
+
+// diskTypes are file systems whose directories are overlaid; besides, that at "/" is, whatever it is. What the kernel
+// makes up, and what lies in memory or on a network, stays read-only.
+var diskTypes = [...]string{"bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "overlay", "reiserfs", "squashfs", "xfs", "zfs"}
+
+const (
+	maxOverlays  = 500 // of one root
+	overlayDepth = 3   // names in the path of a directory that is looked for: /home/ann, /srv/www/site; below, only home and the working directory
+)
+
+// overlayHost covers the host's directories one by one.
+func (c *compilation) overlayHost(from plan.From) error {
+	table, err := c.hostMounts()
+	if err != nil {
+		return &Error{Op: "root: overlay", Err: err, From: c.where("root")}
+	}
+	f := overlayFinder{c: c, table: table}
+	f.below("/", 1)
+	for _, dir := range [...]string{c.host.Home, c.host.Cwd} {
+		f.above(dir)
+	}
+	slices.Sort(f.found)
+	switch {
+	case len(f.found) == 0:
+		err = errText("the task may write to no directory of the host that has nothing mounted in it")
+	case len(f.found) > maxOverlays:
+		err = errText("more than " + itoa(maxOverlays) + " directories beside what is mounted in them")
+	}
+	if err != nil {
+		return &Error{Op: "root: overlay", Err: err, From: c.where("root"), Hint: "overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"}
+	}
+	for _, dir := range f.found {
+		// Not idmapped: an overlay decides where writes go, not who may write.
+		o := layers{lower: dir, upper: c.profile.Root.Overlay, sub: layerName(dir), plain: true}
+		if err := c.overlay(from, plan.Tree, o, c.where("root")); err != nil {
+			return &Error{Op: "root: overlay", Err: err, From: c.where("root")}
+		}
+		c.attach(from, plan.R(plan.Tree), dir, false)
+		c.tree.add(part{target: dir, source: dir, write: true, what: "an overlay of the host's " + dir, rule: c.profile.Source("root")})
+	}
+	return nil
+}
+
+// layerName is a directory's name in the directory that keeps the changes: its path, with % and two digits in hexadecimal
+// for what is not a letter, a digit, or one of "._+-". overlayfs takes some other characters for its own.
+func layerName(dir string) string {
+	const digits = "0123456789ABCDEF"
+	var b strings.Builder
+	for _, ch := range []byte(dir[1:]) {
+		switch {
+		case ch >= 'a' && ch <= 'z', ch >= 'A' && ch <= 'Z', ch >= '0' && ch <= '9', ch == '.', ch == '_', ch == '+', ch == '-':
+			b.WriteByte(ch)
+		default:
+			b.Write([]byte{'%', digits[ch>>4], digits[ch&15]})
+		}
+	}
+	return b.String()
+}
+
+// overlayFinder looks for the directories that are covered.
+type overlayFinder struct {
+	c     *compilation
+	table *mountTable
+	found []string
+}
+
+// below looks at the directories in dir, whose paths have that many names.
+func (f *overlayFinder) below(dir string, depth int) {
+	entries, err := f.c.host.Files.ReadDir(dir)
+	if err != nil {
+		return // the task cannot read it either
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			f.look(joinPath(dir, e.Name()), depth)
+		}
+	}
+}
+
+func (f *overlayFinder) look(path string, depth int) {
+	info, err := f.c.tree.lstat(path)
+	if err != nil || !f.c.mayDo(unix.X_OK, path, info) || len(f.found) > maxOverlays {
+		return
+	}
+	if mounts := f.table.mountsBelow(path); !mounts && f.c.mayDo(unix.W_OK, path, info) {
+		if f.table.onDisk(path) {
+			f.found = append(f.found, path)
+		}
+	} else if mounts || depth < overlayDepth {
+		f.below(path, depth+1)
+	}
+}
+
+// above covers what is needed on the way to path: an overlay cannot copy a directory of somebody else's, so below one
+// the task's own needs another overlay.
+func (f *overlayFinder) above(path string) {
+	covered := false
+	for i := 1; i <= len(path) && path != "/"; i++ {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		dir := path[:i]
+		info, err := f.c.tree.lstat(dir)
+		if err != nil || !info.IsDir() || !f.c.mayDo(unix.X_OK, dir, info) {
+			return
+		}
+		switch {
+		case slices.Contains(f.found, dir):
+			covered = true
+		case covered && ownerOf(info) == f.c.ids.outUID:
+		case !f.table.mountsBelow(dir) && f.c.mayDo(unix.W_OK, dir, info) && f.table.onDisk(dir):
+			f.found = append(f.found, dir)
+			covered = true
+		default:
+			covered = false
+		}
+	}
+}
+
+// mayDo reports whether the task may write to a directory (W_OK) or enter it (X_OK), by its id outside.
+func (c *compilation) mayDo(what uint32, path string, info fs.FileInfo) bool {
+	perm := uint32(info.Mode().Perm())
+	if perm&what != 0 || !c.host.Privileged && c.ids.outUID == c.host.UID && c.host.Files.Access(path, what) == nil {
+		return true
+	}
+	return perm&(what<<6) != 0 && ownerOf(info) == c.ids.outUID
+}
+
+// ownerOf is a file's user; -1 where that cannot be told.
+func ownerOf(info fs.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return -1
+}
+
+// hostMounts is the mount table of the tree that is shown.
+func (c *compilation) hostMounts() (*mountTable, error) {
+	name := "/proc/self/mountinfo"
+	if j := c.joined(unix.CLONE_NEWNS); j != nil {
+		name = strings.TrimSuffix(j.path, "/ns/mnt") + "/mountinfo"
+	}
+	text, err := c.launcherFiles().Read(name, 16<<20)
+	if err != nil {
+		return nil, err
+	}
+	return parseMounts(text)
+}
+
+// mountsBelow reports whether anything is mounted below a directory, covered or not.
+func (t *mountTable) mountsBelow(dir string) bool {
+	return slices.ContainsFunc(t.list, func(m mountEntry) bool { return m.point != dir && below(m.point, dir) })
+}
+
+// onDisk reports whether a directory lies on a file system that is overlaid.
+func (t *mountTable) onDisk(dir string) bool {
+	var found *mountEntry
+	for i := range t.list {
+		m := &t.list[i]
+		if !below(dir, m.point) || !t.reachable(m) {
+			continue
+		}
+		if found == nil || len(m.point) > len(found.point) {
+			found = m
+		}
+	}
+	return found != nil && (found.point == "/" || slices.Contains(diskTypes[:], found.fstype))
+}
