@@ -215,7 +215,7 @@ func (p *process) fault() error {
 		return nil
 	}
 	page := p.image.Page()
-	for _, f := range [...]child.Fault{page.Task, page.Init} {
+	for _, f := range [...]child.Fault{page.Init, page.Task} { // without init the task has nobody to talk to
 		if f.Errno != 0 {
 			return p.stepError(int(f.Step)-1, syscall.Errno(f.Errno), 0)
 		}
