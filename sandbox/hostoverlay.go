@@ -159,7 +159,7 @@ func (c *compilation) hostMounts() (*mountTable, error) {
 	if j := c.joined(unix.CLONE_NEWNS); j != nil {
 		name = strings.TrimSuffix(j.path, "/ns/mnt") + "/mountinfo"
 	}
-	text, err := c.launcherFiles().Read(name, 16<<20)
+	text, err := c.launcherFiles().Read(name, 1<<20)
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,7 @@ func (c *compilation) enter() error {
 	}
 	c.enterInOrder()
 	from := own("namespaces")
-	if flags := c.made &^ unix.CLONE_NEWNET; flags != 0 { // init makes the network namespace
+	if flags := c.made &^ unix.CLONE_NEWNET; flags != 0 { // see network
 		c.do(from, plan.UnshareStep(flags))
 	}
 	c.do(from, plan.RespawnStep(), say(msgBorn))
