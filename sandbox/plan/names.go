@@ -90,7 +90,7 @@ func flagSetOf(k Kind) (flagSet, bool) {
 
 var (
 	atFlags    = [...]flag{{0x8000, "AT_RECURSIVE"}, {0x1000, "AT_EMPTY_PATH"}, {0x100, "AT_SYMLINK_NOFOLLOW"}}
-	cloneFlags = [...]flag{{0x20000, "CLONE_NEWNS"}, {0x2000000, "CLONE_NEWCGROUP"}, {0x4000000, "CLONE_NEWUTS"}, {0x8000000, "CLONE_NEWIPC"},
+	cloneFlags = [...]flag{{cloneParent, "CLONE_PARENT"}, {cloneParentSetTID, "CLONE_PARENT_SETTID"}, {0x20000, "CLONE_NEWNS"}, {0x2000000, "CLONE_NEWCGROUP"}, {0x4000000, "CLONE_NEWUTS"}, {0x8000000, "CLONE_NEWIPC"},
 		{0x10000000, "CLONE_NEWUSER"}, {0x20000000, "CLONE_NEWPID"}, {0x40000000, "CLONE_NEWNET"}, {0x80, "CLONE_NEWTIME"}, {0x1000, "CLONE_PIDFD"}, {cloneFiles, "CLONE_FILES"}}
 	closeRangeFlags = [...]flag{{2, "CLOSE_RANGE_UNSHARE"}, {4, "CLOSE_RANGE_CLOEXEC"}}
 	openFlags       = [...]flag{{1, "O_WRONLY"}, {2, "O_RDWR"}, {0x40, "O_CREAT"}, {0x80, "O_EXCL"}, {0x100, "O_NOCTTY"}, {0x200, "O_TRUNC"},

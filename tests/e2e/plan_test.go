@@ -42,7 +42,9 @@ func TestPlanIsWhatHappens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ns := theirNamespaces(t)
 	for name, args := range map[string][]string{
+		"joined":         {"--host-user", "caller", "--ns", "user=" + ns + "user", "--ns", "mount=" + ns + "mnt", "--ns", "net=" + ns + "net", "true"},
 		"default":        {"true"},
 		"build":          {"-p", "build", "true"},
 		"network":        {"--net", "host", "true"},
@@ -70,13 +72,27 @@ func comparePlan(t *testing.T, dir string, args []string) {
 	// Without Go's asynchronous preemption there are no signals between the calls.
 	trace := filepath.Join(dir, "trace")
 	runCordon(t, dir, append([]string{"strace", "-ff", "-v", "-s", "1000000", "-o", trace, base + "/bin/cordon", "run"}, args...))
-	child, task := traces(t, trace)
-	fork := slices.IndexFunc(want.Steps, func(s printedStep) bool { return s.Call == "clone" })
-	if fork < 0 {
+	first, child, task := traces(t, trace)
+	var clones []int
+	for i, s := range want.Steps {
+		if s.Call == "clone" {
+			clones = append(clones, i)
+		}
+	}
+	if len(clones) == 0 {
 		t.Fatal("the plan does not fork")
 	}
+	fork, again := clones[len(clones)-1], -1
 	c := &comparison{t: t, regs: map[string]string{}, files: map[string]string{}}
-	rest := c.match("child", want.Steps[:fork+1], fromFirst(child, want.Steps[0]))
+	if len(clones) == 2 { // one process goes on in another's place
+		again = clones[0]
+		if left := c.match("first child", want.Steps[:again+1], fromFirst(first, want.Steps[0])); len(left) != 1 || !strings.HasPrefix(left[0], "exit_group(") {
+			t.Errorf("the first child goes on: %q", left)
+		}
+	} else {
+		child = fromFirst(child, want.Steps[0])
+	}
+	rest := c.match("child", want.Steps[again+1:fork+1], child)
 	initRegs, initFiles := clone(c.regs), clone(c.files)
 	after := c.match("task", want.Steps[fork+1:], task)
 	if len(after) == 0 || want.Steps[len(want.Steps)-1].Call != "execve" {
@@ -88,6 +104,28 @@ func comparePlan(t *testing.T, dir string, args []string) {
 			t.Errorf("init does what is not in the plan: %s", line)
 		}
 	}
+}
+
+// theirNamespaces is the directory of the namespaces of a process that sleeps in its own until the test ends.
+func theirNamespaces(t *testing.T) string {
+	t.Helper()
+	ready, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ready.Close()
+	c := exec.Command("unshare", "--user", "--map-root-user", "--mount", "--net", "sh", "-c", "echo; exec sleep 300")
+	c.Stdout = w
+	err = c.Start()
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	if _, err := ready.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("/proc/%d/ns/", c.Process.Pid)
 }
 
 func clone(m map[string]string) map[string]string {
@@ -112,8 +150,9 @@ func runCordon(t *testing.T, dir string, argv []string) []byte {
 	return out
 }
 
-// traces finds the two files that matter: the task ends in the program's execve, the child makes the task.
-func traces(t *testing.T, prefix string) (child, task []string) {
+// traces finds the files that matter: the task ends in the program's execve, the child makes the task, and where there is
+// a first child it makes the child.
+func traces(t *testing.T, prefix string) (first, child, task []string) {
 	t.Helper()
 	files, err := filepath.Glob(prefix + ".*")
 	if err != nil || len(files) < 3 {
@@ -129,6 +168,8 @@ func traces(t *testing.T, prefix string) (child, task []string) {
 		case strings.HasPrefix(text, "execve("):
 		case strings.Contains(text, "\nexecve("):
 			task = lines
+		case strings.Contains(text, "flags=CLONE_PARENT|"):
+			first = lines
 		case strings.Contains(text, "\nwait4("):
 			child = lines
 		}
@@ -136,7 +177,7 @@ func traces(t *testing.T, prefix string) (child, task []string) {
 	if child == nil || task == nil {
 		t.Fatal("no trace of the child, or of the task")
 	}
-	return child, task
+	return first, child, task
 }
 
 // calls drops what is no call: signals and exits, and calls that are made again because a stop interrupted them.
