@@ -229,7 +229,7 @@ func mountLine(line []byte) (m mountEntry, ok bool) {
 			return m, false
 		}
 	}
-	_, rest, _ := bytes.Cut(append([]byte{' '}, line...), []byte(" - ")) // behind optional fields
+	_, rest, _ := bytes.Cut(line, []byte("- ")) // behind optional fields, which have no dash
 	fstype, _, _ := bytes.Cut(rest, []byte{' '})
 	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[5], string(fstype)}
 	return m, strings.HasPrefix(m.point, "/")
