@@ -46,6 +46,11 @@ type Spec struct {
 	Allow   []Item
 	Deny    []Item
 	Rules   []Rule
+
+	// Report turns errno into notify, so that the launcher sees the call and answers it; what the answer is, the program
+	// without Report says. It leaves ENOSYS alone, unless that is Default, and Unknown: they tell a program that the
+	// kernel does not have the call, and libc then takes another (clone3 at every new thread).
+	Report bool
 }
 
 // Item is a call, or a group of calls whose name begins with @.

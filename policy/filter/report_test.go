@@ -1,0 +1,81 @@
+package filter
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// TestReport holds the filter with Report against the one without: where that one gives an errno, this one notifies or
+// gives the same; everything else is the same. A call that is denied is never let through.
+func TestReport(t *testing.T) {
+	for seed := range uint64(300) {
+		g := gen{rand.New(rand.NewPCG(seed, 14))}
+		native := pick(g, []Arch{AMD64, ARM64, RISCV64})
+		holdReport(t, g, g.spec(native), native, seed)
+	}
+}
+
+func holdReport(t *testing.T, g gen, spec Spec, native Arch, seed uint64) {
+	t.Helper()
+	plain, err := Compile(spec, native)
+	if err != nil {
+		return // TestRandomSpecs judges errors
+	}
+	spec.Report = true
+	report, err := Compile(spec, native)
+	if err != nil {
+		t.Fatalf("seed %d: %v", seed, err)
+	}
+	arches := append([]Arch{native}, spec.Foreign...)
+	for range 400 {
+		abi := pick(g, arches)
+		d := Data{Nr: int32(g.IntN(480)), Arch: abi.Audit(), Args: g.args()}
+		if abi == X32 {
+			d.Nr |= X32Bit
+		}
+		want, got := plain.Action(&d), report.Action(&d)
+		if got == (Action{Kind: Notify}) && want.Kind == Errno {
+			continue
+		}
+		if got != want {
+			t.Fatalf("seed %d: %+v: %v, without reports %v", seed, d, got, want)
+		}
+	}
+}
+
+func TestReported(t *testing.T) {
+	errno := func(n uint16) Action { return Action{Errno, n} }
+	notify := Action{Kind: Notify}
+	rules := []Rule{{Call: "clone3", Expr: "errno(ENOSYS)"}, {Call: "socket", Expr: "family == AF_UNIX", Else: errno(97)}, {Call: "ioctl", Expr: "cmd == 1"}}
+	tests := []struct {
+		name string
+		spec Spec
+		call string
+		want Action
+	}{
+		{"not allowed", Spec{}, "mount", notify},
+		{"denied", Spec{Deny: []Item{{Name: "@mount"}}}, "mount", notify},
+		{"denied where the rest is allowed", Spec{Default: Action{Kind: Allow}, Deny: []Item{{Name: "mount"}}}, "mount", notify},
+		{"a rule's own errno", Spec{Rules: rules}, "socket", notify},
+		{"a rule without one", Spec{Rules: rules}, "ioctl", notify},
+		{"not there", Spec{Rules: rules}, "clone3", errno(38)},
+		{"not there by default", Spec{Default: errno(38), Rules: rules}, "mount", notify},
+		{"killed", Spec{Default: Action{Kind: Kill}}, "mount", Action{Kind: Kill}},
+		{"allowed", Spec{Allow: []Item{{Name: "mount"}}}, "mount", Action{Kind: Allow}},
+		{"logged", Spec{Default: Action{Kind: Log}}, "mount", Action{Kind: Log}},
+	}
+	for _, tt := range tests {
+		tt.spec.Report = true
+		p, err := Compile(tt.spec, AMD64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nr, _ := Number(AMD64, tt.call)
+		if got := p.Action(&Data{Nr: int32(nr), Arch: AMD64.Audit(), Args: [6]uint64{9, 9, 9, 9, 9, 9}}); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+		if got := p.Action(&Data{Nr: 9999, Arch: AMD64.Audit()}); got != errno(38) {
+			t.Errorf("%s: an unknown number: %v", tt.name, got)
+		}
+	}
+}
