@@ -57,6 +57,10 @@ const (
 	Fchmod
 	Recvmsg
 	Madvise
+	Execveat
+	Futex
+	Sendmsg
+	SetRobustList
 	NumCalls
 )
 
@@ -70,7 +74,7 @@ var callNames = [NumCalls]string{
 	Setdomainname: "setdomainname", Setgroups: "setgroups", Sethostname: "sethostname", Setns: "setns", Setpriority: "setpriority",
 	Setresgid: "setresgid", Setresuid: "setresuid", Setsid: "setsid", SocketCall: "socket", Symlinkat: "symlinkat", Umask: "umask",
 	Umount2: "umount2", Unshare: "unshare", Write: "write", Fchmod: "fchmod",
-	Recvmsg: "recvmsg", Madvise: "madvise",
+	Recvmsg: "recvmsg", Madvise: "madvise", Execveat: "execveat", Futex: "futex", Sendmsg: "sendmsg", SetRobustList: "set_robust_list",
 }
 
 func (c Call) String() string { return callNames[c] }
@@ -113,6 +117,12 @@ func step(c Call, args ...Arg) Step {
 // ForkStep splits: the new process, the task, runs the steps that follow, the caller runs Plan.Init and then reaps. They
 // share their descriptors until one of them leaves the table.
 func ForkStep() Step { return step(Fork, num(CloneFlags, cloneFiles)) }
+
+// OwnedFork is ForkStep, and leaves the task's pid, as both see it, in the owner word of the shared page: get_robust_list(2)
+// calls it the owner of a futex.
+func OwnedFork() Step {
+	return step(Fork, num(CloneFlags, cloneFiles|cloneParentSetTID), Arg{Kind: Null}, Arg{Kind: Owner})
+}
 
 // RespawnStep makes a process that goes on with the steps that follow, as a child of the launcher, while the caller ends:
 // the namespaces that a process has entered are its children's only (pid_namespaces(7)). The new pid is left in the page
@@ -374,10 +384,28 @@ func RestrictSelf(ruleset Arg) Step { return step(LandlockRestrictSelf, ruleset,
 
 // SetFilter is seccomp(2), SECCOMP_SET_MODE_FILTER. prog is an array of struct sock_filter.
 func SetFilter(flags uint64, prog string) Step {
-	return step(Seccomp, num(SeccompOp, 1), num(Int, flags), mem(Fprog, prog))
+	return step(Seccomp, num(SeccompOp, 1), num(SeccompFlags, flags), mem(Fprog, prog))
+}
+
+// HoldOwner is set_robust_list(2) with a list of one: the kernel marks the owner word, a priority-inheriting futex, and
+// wakes who waits for it when the task's memory goes, which is at execve or at its end.
+func HoldOwner() Step { return step(SetRobustList, Arg{Kind: RobustList}, num(Int, 24)) }
+
+// AwaitOwner is futex(2), FUTEX_LOCK_PI on the owner word: it waits until the memory of the task is gone. The operation
+// reads no value; what is printed third is the timeout, as strace has it.
+func AwaitOwner() Step { return step(Futex, Arg{Kind: Owner}, num(FutexOp, 6), Arg{Kind: Null}) }
+
+// SendFile sends one byte, and with it the descriptor whose number is n: unix(7), SCM_RIGHTS.
+func SendFile(fd Arg, b string, n uint64) Step {
+	return step(Sendmsg, fd, Arg{Kind: SendRights, Int: n, Data: b}, num(MsgFlags, 0x4000))
 }
 
 // Exec is execve(2). args and env are strings each ended by a NUL.
 func Exec(file, args, env string) Step {
 	return step(Execve, path(file), mem(Strings, args), mem(Strings, env))
+}
+
+// ExecOnce is execveat(2) on an absolute path. It does not look at its sixth argument, and the filter does.
+func ExecOnce(file, args, env string, nonce uint64) Step {
+	return step(Execveat, CWD, path(file), mem(Strings, args), mem(Strings, env), num(AtFlags, 0), num(Nonce, nonce))
 }

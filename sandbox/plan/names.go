@@ -64,6 +64,10 @@ func flagSetOf(k Kind) (flagSet, bool) {
 		return flagSet{resources[:], true}, true
 	case SeccompOp:
 		return flagSet{seccompOps[:], true}, true
+	case SeccompFlags:
+		return flagSet{seccompFlags[:], false}, true
+	case FutexOp:
+		return flagSet{futexOps[:], true}, true
 	case Signal:
 		return flagSet{signals[:], true}, true
 	case SigHow:
@@ -113,15 +117,17 @@ var (
 	resources = [...]flag{{0, "RLIMIT_CPU"}, {1, "RLIMIT_FSIZE"}, {2, "RLIMIT_DATA"}, {3, "RLIMIT_STACK"}, {4, "RLIMIT_CORE"}, {5, "RLIMIT_RSS"},
 		{6, "RLIMIT_NPROC"}, {7, "RLIMIT_NOFILE"}, {8, "RLIMIT_MEMLOCK"}, {9, "RLIMIT_AS"}, {10, "RLIMIT_LOCKS"}, {11, "RLIMIT_SIGPENDING"},
 		{12, "RLIMIT_MSGQUEUE"}, {13, "RLIMIT_NICE"}, {14, "RLIMIT_RTPRIO"}, {15, "RLIMIT_RTTIME"}}
-	seccompOps  = [...]flag{{1, "SECCOMP_SET_MODE_FILTER"}}
-	signals     = [...]flag{{9, "SIGKILL"}}
-	sigHows     = [...]flag{{2, "SIG_SETMASK"}}
-	domains     = [...]flag{{1, "AF_UNIX"}, {2, "AF_INET"}}
-	socketTypes = [...]flag{{2, "SOCK_DGRAM"}, {0x80000, "SOCK_CLOEXEC"}}
-	protos      = [...]flag{{0, "IPPROTO_IP"}}
-	umountFlags = [...]flag{{2, "MNT_DETACH"}}
-	ruleTypes   = [...]flag{{1, "LANDLOCK_RULE_PATH_BENEATH"}}
-	secureBits  = [...]flag{{1, "SECBIT_NOROOT"}, {2, "SECBIT_NOROOT_LOCKED"}, {4, "SECBIT_NO_SETUID_FIXUP"}, {8, "SECBIT_NO_SETUID_FIXUP_LOCKED"},
+	seccompFlags = [...]flag{{8, "SECCOMP_FILTER_FLAG_NEW_LISTENER"}, {0x20, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"}}
+	futexOps     = [...]flag{{6, "FUTEX_LOCK_PI"}}
+	seccompOps   = [...]flag{{1, "SECCOMP_SET_MODE_FILTER"}}
+	signals      = [...]flag{{9, "SIGKILL"}}
+	sigHows      = [...]flag{{2, "SIG_SETMASK"}}
+	domains      = [...]flag{{1, "AF_UNIX"}, {2, "AF_INET"}}
+	socketTypes  = [...]flag{{2, "SOCK_DGRAM"}, {0x80000, "SOCK_CLOEXEC"}}
+	protos       = [...]flag{{0, "IPPROTO_IP"}}
+	umountFlags  = [...]flag{{2, "MNT_DETACH"}}
+	ruleTypes    = [...]flag{{1, "LANDLOCK_RULE_PATH_BENEATH"}}
+	secureBits   = [...]flag{{1, "SECBIT_NOROOT"}, {2, "SECBIT_NOROOT_LOCKED"}, {4, "SECBIT_NO_SETUID_FIXUP"}, {8, "SECBIT_NO_SETUID_FIXUP_LOCKED"},
 		{16, "SECBIT_KEEP_CAPS"}, {32, "SECBIT_KEEP_CAPS_LOCKED"}, {64, "SECBIT_NO_CAP_AMBIENT_RAISE"}, {128, "SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED"}}
 	ambientOps = [...]flag{{2, "PR_CAP_AMBIENT_RAISE"}, {4, "PR_CAP_AMBIENT_CLEAR_ALL"}}
 	whos       = [...]flag{{0, "PRIO_PROCESS"}}
@@ -134,7 +140,7 @@ var (
 		{1 << 15, "LANDLOCK_ACCESS_FS_IOCTL_DEV"}}
 	accessNet = [...]flag{{1, "LANDLOCK_ACCESS_NET_BIND_TCP"}, {2, "LANDLOCK_ACCESS_NET_CONNECT_TCP"}}
 	scopes    = [...]flag{{1, "LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET"}, {2, "LANDLOCK_SCOPE_SIGNAL"}}
-	errnos    = [...]flag{{1, "EPERM"}, {2, "ENOENT"}, {9, "EBADF"}, {13, "EACCES"}, {17, "EEXIST"}, {22, "EINVAL"}, {38, "ENOSYS"}, {95, "EOPNOTSUPP"}}
+	errnos    = [...]flag{{1, "EPERM"}, {2, "ENOENT"}, {3, "ESRCH"}, {9, "EBADF"}, {13, "EACCES"}, {17, "EEXIST"}, {22, "EINVAL"}, {38, "ENOSYS"}, {95, "EOPNOTSUPP"}}
 	capNames  = [...]string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
 		"CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
 		"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT",

@@ -85,6 +85,8 @@ const (
 	PrctlOp
 	Resource
 	SeccompOp
+	SeccompFlags
+	FutexOp
 	Signal
 	SigHow
 	SocketDomain
@@ -98,6 +100,7 @@ const (
 	AmbientOp
 	Who
 	Advice
+	Nonce // a secret, which is not printed
 
 	firstPointer
 	Path        // a NUL is added
@@ -124,6 +127,9 @@ const (
 	HeapAbove   // where it goes on behind the stack
 	HeapLen     // how long it is below, or behind
 	Rights      // struct msghdr with room for one descriptor
+	Owner       // the address of the owner word in the page shared with the launcher
+	RobustList  // struct robust_list_head with the owner word as its only lock
+	SendRights  // struct msghdr with the bytes of Data, and the descriptor number Int as SCM_RIGHTS
 	PathBeneath // struct landlock_path_beneath_attr: Int is allowed_access, Data names the file that is parent_fd
 )
 
@@ -137,6 +143,7 @@ type Errno uint16
 const (
 	EPERM      Errno = 1
 	ENOENT     Errno = 2
+	ESRCH      Errno = 3
 	EBADF      Errno = 9
 	EACCES     Errno = 13
 	EEXIST     Errno = 17

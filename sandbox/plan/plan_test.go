@@ -67,6 +67,13 @@ func TestString(t *testing.T) {
 		{AllowBeneath(R(Ruleset), "beneath", 8), `landlock_add_rule(%ruleset, LANDLOCK_RULE_PATH_BENEATH, {allowed_access=LANDLOCK_ACCESS_FS_READ_DIR, parent_fd={beneath}}, 0)`},
 		{RestrictSelf(R(Ruleset)), `landlock_restrict_self(%ruleset, 0)`},
 		{SetFilter(0, strings.Repeat("\x00", 24)), `seccomp(SECCOMP_SET_MODE_FILTER, 0, {len=3, filter=...})`},
+		{OwnedFork(), "clone(child_stack=NULL, flags=CLONE_FILES|CLONE_PARENT_SETTID|SIGCHLD, parent_tid=owner)"},
+		{SetFilter(0x28, ""), `seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER|SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, {len=0, filter=...})`},
+		{HoldOwner(), `set_robust_list({owner}, 24)`},
+		{AwaitOwner(), `futex(owner, FUTEX_LOCK_PI, NULL)`},
+		{SendFile(F("sync"), "L", 3), `sendmsg({sync}, {msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base="L", iov_len=1}], msg_iovlen=1, ` +
+			`msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[3]}], msg_controllen=24, msg_flags=0}, MSG_NOSIGNAL)`},
+		{ExecOnce("/bin/sh", "sh\x00", "", 1<<63), `execveat(AT_FDCWD, "/bin/sh", ["sh"], [], 0, %nonce)`},
 		{Exec("/bin/sh", "sh\x00-c\x00\x00", "A=1\x00"), `execve("/bin/sh", ["sh", "-c", ""], ["A=1"])`},
 		{Exec("/bin/sh", "sh\x00", ""), `execve("/bin/sh", ["sh"], [])`},
 		{CloseFrom(3, 4), `close_range(3, 4294967295, CLOSE_RANGE_CLOEXEC)`},

@@ -19,6 +19,9 @@ func (s Step) String() string {
 	b := make([]byte, 0, 160)
 	switch s.Call {
 	case Fork:
+		if s.N > 1 {
+			return "clone(child_stack=NULL, flags=CLONE_FILES|CLONE_PARENT_SETTID|SIGCHLD, parent_tid=owner)"
+		}
 		return "clone(child_stack=NULL, flags=CLONE_FILES|SIGCHLD)"
 	case Respawn:
 		return "clone(child_stack=NULL, flags=CLONE_PARENT|CLONE_PARENT_SETTID|SIGCHLD)"
@@ -51,6 +54,17 @@ func (a Arg) append(b []byte) []byte {
 		return append(b, "heap above the stack"...)
 	case HeapLen:
 		return append(b, "its length"...)
+	case Owner:
+		return append(b, "owner"...)
+	case RobustList:
+		return append(b, "{owner}"...)
+	case Nonce:
+		return append(b, "%nonce"...)
+	case SendRights:
+		b = appendQuoted(append(b, "{msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base="...), a.Data)
+		b = strconv.AppendInt(append(b, ", iov_len="...), int64(len(a.Data)), 10)
+		b = append(b, "}], msg_iovlen=1, msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=["...)
+		return append(strconv.AppendInt(b, int64(a.Int), 10), "]}], msg_controllen=24, msg_flags=0}"...)
 	case ArgvLen:
 		return append(b, "sizeof(argv)"...)
 	case Out:

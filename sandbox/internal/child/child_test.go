@@ -2,10 +2,12 @@ package child
 
 import (
 	"errors"
+	"io"
 	"os"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -380,5 +382,135 @@ func TestRelease(t *testing.T) {
 	im.Release()
 	if im.Page() != nil {
 		t.Error("the page is still there")
+	}
+}
+
+// notifyUname allows every call but uname(2), which it asks the listener about.
+func notifyUname() string {
+	var b []byte
+	for _, in := range [][4]uint32{{0x20, 0, 0, 0}, {0x15, 0, 1, unix.SYS_UNAME}, {6, 0, 0, unix.SECCOMP_RET_USER_NOTIF}, {6, 0, 0, unix.SECCOMP_RET_ALLOW}} {
+		b = append(b, byte(in[0]), 0, byte(in[1]), byte(in[2]), byte(in[3]), byte(in[3]>>8), byte(in[3]>>16), byte(in[3]>>24))
+	}
+	return string(b)
+}
+
+// TestHandOver gets the listener of a filter under which the task makes one call, execve: whether init waits for it
+// already or comes late, and whether or not the task lives.
+func TestHandOver(t *testing.T) {
+	if !FilterFlags(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER) {
+		t.Skip("no listeners before Linux 5.0")
+	}
+	const number = 40 // where the listener is found
+	tests := []struct {
+		name   string
+		late   bool
+		script string
+		out    string
+	}{
+		{"init waits", false, "sleep 0.2; uname -s || echo $?; ls /proc/self/fd | wc -l", "1\n4\n"},
+		{"init is late", true, "uname -s || echo $?; ls /proc/self/fd | wc -l; sleep 0.3", "1\n4\n"},
+		{"the task is gone", true, "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+			if err == nil {
+				err = unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &plan.Plan{Init: []plan.Step{plan.AwaitOwner().OrElse(plan.ESRCH), plan.SendFile(plan.F("other"), "L", number).OrElse(plan.EBADF),
+				plan.CloseFrom(3, 0)}}
+			if tt.late {
+				p.Init = append([]plan.Step{plan.RecvByte(plan.F("other"))}, p.Init...)
+			}
+			p.Steps = []plan.Step{plan.CloseStep(plan.F("pair")), plan.OwnedFork(), plan.HoldOwner(), plan.PrctlStep(unix.PR_SET_NO_NEW_PRIVS, 1), plan.Dup(plan.F("out"), plan.Number(1), 0)}
+			for i := uint64(3); i < number; i++ { // the lowest free number is the listener's
+				p.Steps = append(p.Steps, plan.Dup(plan.F("out"), plan.Number(i), unix.O_CLOEXEC))
+			}
+			if tt.script == "" {
+				p.Steps = append(p.Steps, plan.CloseStep(plan.Number(1<<20)))
+			} else {
+				p.Steps = append(p.Steps, plan.CloseFrom(number, unix.CLOSE_RANGE_CLOEXEC), plan.CloseStep(plan.Number(number)).OrElse(plan.EBADF),
+					plan.SetFilter(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, notifyUname()), plan.Exec("/bin/sh", "sh\x00-c\x00"+tt.script+"\x00", "PATH=/usr/bin:/bin\x00"))
+			}
+			files := map[string]int{"out": high(t, int(w.Fd()), number), "pair": high(t, pair[0], number), "other": high(t, pair[1], number)}
+			w.Close()
+			im := link(t, p, files)
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			pid, pidfd, err := im.Start()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(pidfd)
+			unix.Close(files["out"])
+			unix.Close(files["other"])
+			if tt.late {
+				time.Sleep(100 * time.Millisecond)
+				if err := unix.Send(files["pair"], []byte{1}, unix.MSG_NOSIGNAL); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.script != "" {
+				answerOne(t, files["pair"])
+			}
+			unix.Close(files["pair"])
+			if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+				t.Fatal(err)
+			}
+			out, _ := io.ReadAll(r)
+			if string(out) != tt.out {
+				t.Errorf("wrote %q, %+v", out, *im.Page())
+			}
+		})
+	}
+}
+
+// high moves a descriptor out of the way.
+func high(t *testing.T, fd, number int) int {
+	t.Helper()
+	to, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, number+1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// answerOne receives the listener, before the program ends, and denies one call.
+func answerOne(t *testing.T, link int) {
+	t.Helper()
+	m, errno := Receive(link)
+	if errno != 0 || m.Byte != 'L' || !IsListener(m.File) || IsListener(link) {
+		t.Fatalf("received %+v, %v", m, errno)
+	}
+	defer unix.Close(m.File)
+	SyncWakeUp(m.File)
+	fds := []unix.PollFd{{Fd: int32(m.File), Events: unix.POLLIN}}
+	if n, err := unix.Poll(fds, 5000); n != 1 || err != nil || fds[0].Revents&unix.POLLIN == 0 {
+		t.Fatalf("poll: %d %v %x", n, err, fds[0].Revents)
+	}
+	var n Notification
+	if errno := NextNotification(m.File, &n); errno != 0 || n.Nr != unix.SYS_UNAME || n.PID == 0 {
+		t.Fatalf("%+v %v", n, errno)
+	}
+	if !Waits(m.File, n.ID) || Waits(m.File, n.ID+1) {
+		t.Error("the id")
+	}
+	buf := make([]byte, 8)
+	if n := ReadMemory(int(n.PID), n.Args[0], buf); n != len(buf) {
+		t.Errorf("read %d bytes", n)
+	}
+	if errno := Deny(m.File, n.ID, 0); errno != 0 {
+		t.Error(errno)
+	}
+	if Waits(m.File, n.ID) || Deny(m.File, n.ID, unix.EPERM) == 0 {
+		t.Error("answered twice")
 	}
 }

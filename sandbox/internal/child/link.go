@@ -73,6 +73,7 @@ type Page struct {
 	Done       uint32 // 1 once the task was reaped
 	Status     int32  // the task's wait status
 	Usage      unix.Rusage
+	owner      uint32 // the task's pid as init sees it, until its memory goes: see plan.HoldOwner
 	scratch    int32
 	scratchUse unix.Rusage
 }
@@ -98,7 +99,8 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Sethostname: unix.SYS_SETHOSTNAME, plan.Setns: unix.SYS_SETNS, plan.Setpriority: unix.SYS_SETPRIORITY,
 	plan.Setresgid: unix.SYS_SETRESGID, plan.Setresuid: unix.SYS_SETRESUID, plan.Setsid: unix.SYS_SETSID, plan.SocketCall: unix.SYS_SOCKET,
 	plan.Symlinkat: unix.SYS_SYMLINKAT, plan.Umask: unix.SYS_UMASK, plan.Umount2: unix.SYS_UMOUNT2, plan.Unshare: unix.SYS_UNSHARE,
-	plan.Write: unix.SYS_WRITE, plan.Fchmod: unix.SYS_FCHMOD, plan.Recvmsg: unix.SYS_RECVMSG,
+	plan.Write: unix.SYS_WRITE, plan.Fchmod: unix.SYS_FCHMOD, plan.Execveat: unix.SYS_EXECVEAT, plan.Futex: unix.SYS_FUTEX,
+	plan.Sendmsg: unix.SYS_SENDMSG, plan.SetRobustList: unix.SYS_SET_ROBUST_LIST, plan.Recvmsg: unix.SYS_RECVMSG,
 	plan.Madvise: unix.SYS_MADVISE,
 }
 
@@ -184,6 +186,9 @@ func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
 		}
 		o.args[0] = uintptr(s.Args[0].Int) | uintptr(unix.SIGCHLD)
 		o.args[2] = uintptr(unsafe.Pointer(&im.page.Next)) // where CLONE_PARENT_SETTID leaves the pid
+		if s.N > 2 {
+			o.args[2] = im.owner()
+		}
 		return nil
 	}
 	switch s.Args[0].Kind {
@@ -229,6 +234,12 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 		o.args[j] = argvLen()
 	case plan.Out:
 		b, err = im.alloc(int(a.Int))
+	case plan.Owner:
+		o.args[j] = im.owner()
+	case plan.RobustList:
+		b, err = im.robustList()
+	case plan.SendRights:
+		b, err = im.sendRights(a.Data, int32(a.Int))
 	case plan.Rights:
 		b, err = im.rights(o)
 	case plan.Strings:
@@ -343,6 +354,47 @@ func (im *Image) rights(o *op) ([]byte, error) {
 	msg.SetControllen(int(unsafe.Sizeof(*c)))
 	c.fd = -1
 	o.load = &c.fd
+	return b, nil
+}
+
+// owner is the address of the owner word.
+func (im *Image) owner() uintptr { return uintptr(unsafe.Pointer(&im.page.owner)) }
+
+// robustList builds struct robust_list_head with one entry, whose lock is the owner word. The lowest bit of the entry's
+// address says that the lock is one with priority inheritance: kernel/futex/core.c, fetch_robust_entry.
+func (im *Image) robustList() ([]byte, error) {
+	b, err := im.alloc(32)
+	if err != nil {
+		return nil, err
+	}
+	head, entry := addr(b), addr(b[24:])
+	*(*uintptr)(unsafe.Pointer(&b[0])) = entry | 1
+	*(*uintptr)(unsafe.Pointer(&b[8])) = im.owner() - entry // futex_offset, from the entry to its lock
+	*(*uintptr)(unsafe.Pointer(&b[24])) = head              // the end of the list
+	return b, nil
+}
+
+// sendRights builds struct msghdr: the text, and one descriptor as SCM_RIGHTS.
+func (im *Image) sendRights(text string, fd int32) ([]byte, error) {
+	type control struct {
+		unix.Cmsghdr
+		fd, _ int32
+	}
+	b, err := im.alloc(int(unsafe.Sizeof(unix.Msghdr{})+unsafe.Sizeof(unix.Iovec{})+unsafe.Sizeof(control{})) + len(text))
+	if err != nil {
+		return nil, err
+	}
+	msg := (*unix.Msghdr)(unsafe.Pointer(&b[0]))
+	msg.Iov = (*unix.Iovec)(unsafe.Add(unsafe.Pointer(msg), unsafe.Sizeof(*msg)))
+	c := (*control)(unsafe.Add(unsafe.Pointer(msg.Iov), unsafe.Sizeof(*msg.Iov)))
+	msg.Iov.Base = (*byte)(unsafe.Add(unsafe.Pointer(c), unsafe.Sizeof(*c)))
+	copy(b[len(b)-len(text):], text)
+	msg.Iov.SetLen(len(text))
+	msg.SetIovlen(1)
+	msg.Control = (*byte)(unsafe.Pointer(c))
+	msg.SetControllen(int(unsafe.Sizeof(*c)))
+	c.Level, c.Type, c.fd = unix.SOL_SOCKET, unix.SCM_RIGHTS, fd
+	c.SetLen(unix.CmsgLen(4))
 	return b, nil
 }
 

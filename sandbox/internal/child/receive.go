@@ -11,33 +11,42 @@ import (
 type Message struct {
 	Byte   byte // 0 at the end: every other end of the socket is closed
 	Sender int  // its pid in the receiver's pid namespace
+	File   int  // a descriptor that came with it, close-on-exec; -1 if none did
 }
 
-// Receive takes a message: unix(7), SCM_CREDENTIALS.
+// Receive takes a message: unix(7), SCM_CREDENTIALS, and one descriptor at most as SCM_RIGHTS.
 func Receive(fd int) (m Message, errno syscall.Errno) {
-	var control struct {
+	var control struct { // the kernel writes them in this order: net/core/scm.c
 		unix.Cmsghdr
 		unix.Ucred
+		_      int32 // CMSG_ALIGN
+		rights unix.Cmsghdr
+		file   int32
+		_      int32
 	}
+	m.File = -1
 	iov := unix.Iovec{Base: &m.Byte}
 	iov.SetLen(1)
 	hdr := unix.Msghdr{Iov: &iov, Control: (*byte)(unsafe.Pointer(&control))}
 	hdr.SetIovlen(1)
 	for {
 		hdr.SetControllen(int(unsafe.Sizeof(control)))
-		n, _, errno := syscall.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&hdr)), 0)
+		n, _, errno := syscall.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&hdr)), unix.MSG_CMSG_CLOEXEC)
 		switch {
 		case errno == syscall.EINTR:
 			continue
 		case errno == syscall.ECONNRESET: // closed with something unread: the end as well
-			return Message{}, 0
+			return Message{File: -1}, 0
 		case errno != 0:
-			return Message{}, errno
+			return Message{File: -1}, errno
 		case n == 0:
-			return Message{}, 0
+			return Message{File: -1}, 0
 		}
 		if control.Level == unix.SOL_SOCKET && control.Type == unix.SCM_CREDENTIALS {
 			m.Sender = int(control.Pid)
+		}
+		if control.rights.Level == unix.SOL_SOCKET && control.rights.Type == unix.SCM_RIGHTS {
+			m.File = int(control.file)
 		}
 		return m, 0
 	}

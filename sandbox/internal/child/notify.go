@@ -1,0 +1,102 @@
+package child
+
+// seccomp_unotify(2), Linux 5.0; SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP 6.6.
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Notification is struct seccomp_notif: a call of a task that waits for an answer. What it holds is a copy that the
+// kernel made; only what it points to can be changed by the task.
+type Notification struct {
+	ID    uint64
+	PID   uint32 // of the thread, in the reader's pid namespace
+	Flags uint32
+	Nr    int32
+	Arch  uint32
+	IP    uint64
+	Args  [6]uint64
+}
+
+// answer is struct seccomp_notif_resp. Its flags stay 0: SECCOMP_USER_NOTIF_FLAG_CONTINUE would let the call through.
+type answer struct {
+	id    uint64
+	val   int64
+	errno int32
+	flags uint32
+}
+
+// The ioctls of include/uapi/linux/seccomp.h, which are the same on every architecture here.
+const (
+	notifRecv     = 0xc0502100
+	notifSend     = 0xc0182101
+	notifIDValid  = 0x40082102
+	notifSetFlags = 0x40082104
+	syncWakeUp    = 1
+)
+
+// NextNotification takes a notification from a listener that poll(2) says is readable. ENOENT: the task that made it has
+// been killed since.
+func NextNotification(listener int, n *Notification) syscall.Errno {
+	*n = Notification{} // the kernel insists on zeros
+	return ioctl(listener, notifRecv, unsafe.Pointer(n))
+}
+
+// Deny answers a notification with an error number, which must not be 0. ENOENT: the task is gone.
+func Deny(listener int, id uint64, errno syscall.Errno) syscall.Errno {
+	if errno == 0 {
+		errno = syscall.EPERM
+	}
+	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, errno: -int32(errno)}))
+}
+
+// Waits reports whether the task of a notification still waits for its answer, so that what was read of the process
+// with its pid was read of that task.
+func Waits(listener int, id uint64) bool {
+	return ioctl(listener, notifIDValid, unsafe.Pointer(&id)) == 0
+}
+
+// IsListener reports whether a descriptor is a listener.
+func IsListener(fd int) bool {
+	var id uint64 // no notification has this one
+	return ioctl(fd, notifIDValid, unsafe.Pointer(&id)) == syscall.ENOENT
+}
+
+// SyncWakeUp lets task and launcher take turns on one processor where the kernel can.
+func SyncWakeUp(listener int) {
+	_, _, _ = syscall.RawSyscall(unix.SYS_IOCTL, uintptr(listener), notifSetFlags, syncWakeUp) // before 6.6 it is only slower
+}
+
+// ioctl never blocks here: the listener is readable, or there is nothing to wait for.
+func ioctl(fd int, request uintptr, arg unsafe.Pointer) syscall.Errno {
+	for {
+		if _, _, errno := syscall.RawSyscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(arg)); errno != syscall.EINTR {
+			return errno
+		}
+	}
+}
+
+// ReadMemory reads what a process has at an address, as far as it can be read: process_vm_readv(2).
+func ReadMemory(pid int, addr uint64, buf []byte) int {
+	if len(buf) == 0 {
+		return 0
+	}
+	local := unix.Iovec{Base: &buf[0]}
+	local.SetLen(len(buf))
+	remote := unix.RemoteIovec{Base: uintptr(addr), Len: len(buf)}
+	n, err := unix.ProcessVMReadv(pid, []unix.Iovec{local}, []unix.RemoteIovec{remote}, 0)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// FilterFlags reports whether seccomp(2) knows the flags of SECCOMP_SET_MODE_FILTER. Nothing is installed: there is no
+// program at address 0.
+func FilterFlags(flags uint) bool {
+	_, _, errno := syscall.RawSyscall(unix.SYS_SECCOMP, 1, uintptr(flags), 0)
+	return errno == syscall.EFAULT
+}
