@@ -51,6 +51,7 @@ var flags = []flag{
 	{Flag{"syscall-default", "ACTION", "what happens to a call that is not allowed", "syscalls.default"}, nil},
 	{Flag{"syscall-unknown", "ACTION", "what happens to a number newer than the table", "syscalls.unknown"}, nil},
 	{Flag{"arch", "NAME", "a further architecture for system calls", "syscalls.arches"}, nil},
+	{Flag{"exec", "any|once", "whether the program may execute another", "syscalls.exec"}, nil},
 	{Flag{"landlock", "off", "switch Landlock off", "landlock"}, landlockFlag},
 	{Flag{"no-landlock", "", "the same as --landlock off", "landlock"}, landlockFlag},
 	{Flag{"landlock-read", "PATH", "narrow reading to PATH", "landlock.read"}, nil},
@@ -70,7 +71,7 @@ var flags = []flag{
 	{Flag{"nice", "N", "nice value, -20 to 19", "process.nice"}, nil},
 	{Flag{"oom-score-adj", "N", "-1000 to 1000", "process.oom-score-adj"}, nil},
 	{Flag{"tty", "none|inherit|broker", "a terminal on stdin, stdout or stderr", "tty"}, nil},
-	{Flag{"on-denial", "silent|report", "denied system calls", "on-denial"}, nil},
+	{Flag{"on-denial", "silent|report", "denied system calls are reported at the end", "on-denial"}, nil},
 	{Flag{"missing", "LAYER", "a layer that this host may lack", "missing"}, nil},
 	{Flag{"remove", "SECTION=VALUE", "take away what a profile lists", ""}, removeFlag},
 }

@@ -66,6 +66,7 @@ func TestFromFlag(t *testing.T) {
 		{"oom-score-adj", "100", "process:\n  oom-score-adj: 100"},
 		{"tty", "inherit", "tty: inherit"},
 		{"on-denial", "report", "on-denial: report"},
+		{"exec", "once", "syscalls:\n  exec: once"},
 		{"missing", "cgroup", "missing:\n  - cgroup"},
 		{"remove", "mounts=/tmp/", "mounts:\n  - {remove: /tmp}"},
 		{"remove", "env=LANG", "env:\n  remove:\n    - LANG"},

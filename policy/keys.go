@@ -82,6 +82,7 @@ var (
 	hostUserWords = []string{"auto", "caller"}
 	networkWords  = []string{"none", "host"}
 	ttyWords      = []string{"none", "inherit", "broker"}
+	execWords     = []string{"any", "once"}
 	denialWords   = []string{"silent", "report"}
 	scopeWords    = []string{"signal", "abstract-unix-socket"}
 	missingWords  = []string{"cgroup", "landlock", "time"}
@@ -118,7 +119,7 @@ var language = []key[Profile]{
 	{spec: spec{name: "process", doc: "Attributes of the task's process."}, keys: processKeys},
 	{spec: spec{name: "tty", typ: tWord, words: ttyWords, doc: "A terminal on stdin, stdout or stderr: `none` keeps it out, `inherit` passes it through in a session of its own, `broker` is not supported yet.", def: "none", example: "inherit", flag: "tty"},
 		at: func(p *Profile) any { return &p.TTY }},
-	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, doc: "Denied system calls: `silent`; `report` is not supported yet.", def: "silent", example: "silent", flag: "on-denial"},
+	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, doc: "Denied system calls: `silent`, or `report` them, decoded, at the end of the run and in the report.", def: "silent", example: "report", flag: "on-denial"},
 		at: func(p *Profile) any { return &p.OnDenial }},
 	{spec: spec{name: "missing", typ: tLayer, list: true, words: missingWords, doc: "Layers that a host may lack; they are then reported. Every other layer that cannot be had is an error.", def: "[]", example: "[cgroup, landlock]", flag: "missing"},
 		at: func(p *Profile) any { return &p.Missing }},
@@ -252,6 +253,7 @@ var syscallKeys = []key[Profile]{
 	{spec: spec{name: "allow", typ: tCall, list: true, doc: "Calls, or groups of them, that are allowed.", def: "[]", example: `["@system-service"]`, flag: "allow-syscall"}, at: func(p *Profile) any { return &p.Syscalls.Allow }},
 	{spec: spec{name: "deny", typ: tCall, list: true, doc: "Calls, or groups of them, that are not; beats `allow` and `rules`, wherever it was inherited from. Only grows.", def: "[]", example: `["@keyring", ptrace]`, flag: "deny-syscall"}, at: func(p *Profile) any { return &p.Syscalls.Deny }},
 	{spec: spec{name: "rules", typ: tRule, list: true, doc: "Conditions on the arguments of a call, or an action for it.", def: "[]", example: `[{socket: "family == AF_UNIX"}]`, flag: "rule"}, at: func(p *Profile) any { return &p.Syscalls.Rules }},
+	{spec: spec{name: "exec", typ: tWord, words: execWords, doc: "`once`: the program cannot execute another; execve and execveat are denied as soon as it runs.", def: "any", example: "once", flag: "exec"}, at: func(p *Profile) any { return &p.Syscalls.Exec }},
 }
 
 var landlockKeys = []key[Profile]{

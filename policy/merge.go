@@ -80,6 +80,8 @@ func unset(ptr any) bool {
 		return *p == ""
 	case *OnDenial:
 		return *p == ""
+	case *Exec:
+		return *p == ""
 	case *HostUser:
 		return *p == ""
 	case *Enter:

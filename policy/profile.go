@@ -216,7 +216,16 @@ type Syscalls struct {
 	Allow   []SyscallItem
 	Deny    []SyscallItem
 	Rules   []SyscallRule
+	Exec    Exec
 }
+
+// Exec says whether the program may replace itself by another.
+type Exec string
+
+const (
+	ExecAny  Exec = ""     // as the other keys say
+	ExecOnce Exec = "once" // execve(2) and execveat(2) are denied once the program runs
+)
 
 // SyscallItem is a call's name or a group's, with @.
 type SyscallItem struct {
@@ -313,7 +322,7 @@ type OnDenial string
 
 const (
 	DenialSilent OnDenial = ""
-	DenialReport OnDenial = "report" // no layer does it yet
+	DenialReport OnDenial = "report" // each kind of call at the end of the run, decoded
 )
 
 // Layer is one mechanism, by the name it has in reports.
@@ -334,6 +343,7 @@ const (
 	LayerLandlock  Layer = "landlock"
 	LayerCgroup    Layer = "cgroup"
 	LayerRlimits   Layer = "rlimits"
+	LayerDenials   Layer = "on-denial" // no protection: what reports denied calls
 )
 
 // MissingLayer names a layer that may be missing.

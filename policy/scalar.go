@@ -25,6 +25,8 @@ func (k *spec) set(ptr any, s string) *fault {
 		return setWord(k, p, s)
 	case *OnDenial:
 		return setWord(k, p, s)
+	case *Exec:
+		return setWord(k, p, s)
 	case *HostUser:
 		return setWord(k, p, s)
 	case *Enter:
@@ -372,6 +374,8 @@ func (k *spec) value(ptr any) (text string, unset bool) {
 		return k.wordText(string(*p))
 	case *OnDenial:
 		return k.wordText(string(*p))
+	case *Exec:
+		return k.wordText(string(*p))
 	case *HostUser:
 		return k.wordText(string(*p))
 	case *Enter:
@@ -441,6 +445,8 @@ func copyScalar(dst, src any) {
 		*d = *src.(*TTY)
 	case *OnDenial:
 		*d = *src.(*OnDenial)
+	case *Exec:
+		*d = *src.(*Exec)
 	case *HostUser:
 		*d = *src.(*HostUser)
 	case *Enter:

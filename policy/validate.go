@@ -323,9 +323,6 @@ func (v *validator) unsupported() {
 	if v.p.TTY == TTYBroker {
 		v.fail(v.from("tty"), "tty", "broker is not supported yet", "use none or inherit")
 	}
-	if v.p.OnDenial == DenialReport {
-		v.fail(v.from("on-denial"), "on-denial", "report is not supported yet", "use silent")
-	}
 	if v.p.Limits.Output.Set {
 		v.fail(v.from("limits.output"), "limits.output", "not supported yet", "write through head -c")
 	}

@@ -1,11 +1,14 @@
 package sandbox
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
 	"runtime"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 	"cordon/sandbox/plan"
@@ -30,8 +33,9 @@ type Cmd struct {
 
 	failStep, failInit int // for tests: the step of the child and task, or of init, that fails, from 1
 
-	proc *process
-	done chan waited // from the goroutine that owns the thread, unless Exclusive
+	nonce uint64 // of execveat, with syscalls.exec: once
+	proc  *process
+	done  chan waited // from the goroutine that owns the thread, unless Exclusive
 }
 
 type waited struct {
@@ -66,6 +70,9 @@ func (c *Cmd) Start() error {
 	host, err := c.host()
 	if err != nil {
 		return &Error{Op: "probe", Err: err}
+	}
+	if err := c.drawNonce(); err != nil {
+		return err
 	}
 	proc.host = host
 	c.proc = proc
@@ -110,6 +117,21 @@ func (c *Cmd) Wait() (*Report, error) {
 	}
 	close(c.done)
 	return w.report, w.err
+}
+
+// drawNonce takes a new nonce where the profile needs one; 0 is the one that stands in printed plans.
+func (c *Cmd) drawNonce() error {
+	if c.Profile == nil || c.Profile.Syscalls.Exec != policy.ExecOnce {
+		return nil
+	}
+	var b [8]byte
+	for c.nonce == 0 {
+		if _, err := unix.Getrandom(b[:], 0); err != nil {
+			return &Error{Op: "getrandom", Err: err}
+		}
+		c.nonce = binary.NativeEndian.Uint64(b[:])
+	}
+	return nil
 }
 
 // Run is Start and Wait.

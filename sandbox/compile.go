@@ -16,6 +16,8 @@ type compilation struct {
 
 	plan     plan.Plan
 	arch     filter.Arch
+	reports  bool   // denied calls are reported
+	nonce    uint64 // of the launcher's execveat with syscalls.exec: once; 0 in a plan that is only printed
 	ids      identity
 	tree     tree
 	made     uint64                   // CLONE_* flags of the namespaces that are new
@@ -52,6 +54,7 @@ func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
 var order = [...]func(*compilation) error{
 	(*compilation).checkSupport,
 	(*compilation).findArch,
+	(*compilation).planReports,
 	(*compilation).namespaces,
 	// The score before identity: behind a change of credentials /proc/self belongs to root.
 	(*compilation).adjust,
@@ -110,7 +113,7 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd, handOver func(*compilation) e
 	if len(cmd.Args) == 0 {
 		return nil, &Error{Op: "command", Err: errText("none given"), Hint: "cordon run -- CMD [ARG…]"}
 	}
-	c := &compilation{profile: p, host: h, cmd: cmd, tree: tree{files: h.Files}, handOver: handOver}
+	c := &compilation{profile: p, host: h, cmd: cmd, nonce: cmd.nonce, tree: tree{files: h.Files}, handOver: handOver}
 	c.plan.Steps = make([]plan.Step, 0, 400)
 	c.plan.Files = append(c.plan.Files, fileZero, fileLauncher, fileSync, fileGate, fileBeneath)
 	// A child that held the launcher's end would wait for ever for a launcher that was killed.
@@ -149,6 +152,7 @@ const (
 	msgRoot  = 'R' // the root is entered: nothing is mounted any more
 	msgInit  = 'I' // init is confined
 	msgTask  = 'T' // the task waits for the word to go on
+	msgReady = 'L' // init: the program runs, or the task is gone; with it comes the listener
 )
 
 // The files that every plan has.
@@ -206,25 +210,42 @@ func (c *compilation) keyring() error {
 // filter for the calls of its loop. Its root is the task's: pivot_root(2) changes it for every process that has the
 // old one.
 func (c *compilation) fork() error {
-	c.do(own("init"), plan.ForkStep())
-	c.tieToInit()
-	c.doInit(own("init"),
-		plan.UnshareStep(unix.CLONE_FILES),
-		plan.WipeArgs(plan.F(fileZero)), // or /proc/1/cmdline shows paths of the host
-		plan.ForgetHeap(false),          // or it keeps what the launcher has there
-		plan.ForgetHeap(true),
+	from := own("init")
+	twoFiles := [...]plan.Step{
 		plan.Dup(plan.F(fileGate), plan.Number(0), 0),
 		plan.Dup(plan.F(fileSync), plan.Number(1), 0),
 		plan.CloseFrom(2, 0),
+	}
+	if c.reports {
+		c.do(from, plan.OwnedFork())
+		c.do(c.scalar("on-denial"), plan.HoldOwner())
+	} else {
+		c.do(from, plan.ForkStep())
+		c.doInit(from, plan.UnshareStep(unix.CLONE_FILES))
+	}
+	c.tieToInit()
+	c.doInit(from,
+		plan.WipeArgs(plan.F(fileZero)), // or /proc/1/cmdline shows paths of the host
+		plan.ForgetHeap(false),          // or it keeps what the launcher has there
+		plan.ForgetHeap(true))
+	if !c.reports {
+		c.doInit(from, twoFiles[:]...)
+	}
+	c.doInit(from,
 		plan.ChdirStep("/"),
 		plan.ThreadName("cordon-init"),
 		plan.PrctlStep(unix.PR_SET_DUMPABLE, 0),
-		plan.CapsetStep(0, 0, 0),
-		plan.SetFilter(0, initFilter(c.arch)),
-		plan.SendByte(plan.Number(1), string(rune(msgInit))),
+		plan.CapsetStep(0, 0, 0))
+	if c.reports {
+		c.sendListener()
+		c.doInit(from, twoFiles[:]...)
+		c.doInit(from, plan.SetFilter(0, initFilter(c.arch, initCalls[:])))
+	} else {
+		c.doInit(from, plan.SetFilter(0, initFilter(c.arch, initCalls[:])), plan.SendByte(plan.Number(1), string(rune(msgInit))))
+	}
+	c.doInit(from,
 		plan.CloseStep(plan.Number(1)),
-		plan.ReadStep(plan.Number(0), 8),
-	)
+		plan.ReadStep(plan.Number(0), 8))
 	return nil
 }
 
@@ -295,7 +316,12 @@ func (c *compilation) writeFile(from plan.From, name, text string) {
 }
 
 func (c *compilation) exec() error {
-	c.do(own("command"), plan.Exec(c.program.path, join0(c.cmd.Args), join0(c.program.env)))
+	args, env := join0(c.cmd.Args), join0(c.program.env)
+	if c.profile.Syscalls.Exec == policy.ExecOnce {
+		c.do(own("command"), plan.ExecOnce(c.program.path, args, env, c.nonce))
+		return nil
+	}
+	c.do(own("command"), plan.Exec(c.program.path, args, env))
 	return nil
 }
 

@@ -86,8 +86,6 @@ func TestCompileErrors(t *testing.T) {
 			"unsupported net: network: an allow-list is not supported yet\nfrom: p.yaml:1\nremedy: use network: none or host"},
 		{"tty broker", with(func(p *policy.Profile) { p.TTY = policy.TTYBroker; p.Sources = sourced("tty") }), nil, "true",
 			"unsupported tty: tty: broker is not supported yet\nfrom: p.yaml:1\nremedy: use tty: inherit or none"},
-		{"on-denial", with(func(p *policy.Profile) { p.OnDenial = policy.DenialReport; p.Sources = sourced("on-denial") }), nil, "true",
-			"unsupported seccomp: on-denial: report is not supported yet\nfrom: p.yaml:1\nremedy: use on-denial: silent"},
 		{"output", with(func(p *policy.Profile) {
 			p.Limits.Output = policy.Opt[int64]{Set: true, V: 1}
 			p.Sources = sourced("limits.output")

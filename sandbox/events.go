@@ -17,8 +17,9 @@ import (
 // await waits until fd is readable or its other end is closed, or the same of other. Meanwhile it passes signals on and
 // keeps the limit.
 func (p *process) await(fd, other int) error {
-	fds := [...]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(p.signals), Events: unix.POLLIN}, {Fd: int32(other), Events: unix.POLLIN}}
+	fds := [...]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(p.signals), Events: unix.POLLIN}, {Fd: int32(other), Events: unix.POLLIN}, {Events: unix.POLLIN}}
 	for {
+		fds[3].Fd = int32(p.listener)
 		_, err := unix.Ppoll(fds[:], p.clock.next(time.Now()), nil)
 		if err != nil && err != unix.EINTR {
 			return &Error{Op: "ppoll", Err: err}
@@ -28,6 +29,9 @@ func (p *process) await(fd, other int) error {
 		}
 		if fds[1].Revents != 0 {
 			p.forward()
+		}
+		if fds[3].Revents != 0 {
+			p.handleNotification(fds[3].Revents)
 		}
 		switch p.clock.expired(time.Now()) {
 		case unix.SIGTERM:

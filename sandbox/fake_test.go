@@ -223,7 +223,7 @@ func fakeTree() fakeFiles {
 
 // fakeUser is an ordinary user on a current kernel; a test changes what it is about.
 func fakeUser() *Host {
-	return &Host{Kernel: [2]int{6, 18}, LandlockABI: 7, LastCap: 40, UID: 1000, GID: 1000, NofileMax: 524288,
+	return &Host{Kernel: [2]int{6, 18}, LandlockABI: 7, LastCap: 40, UID: 1000, GID: 1000, NofileMax: 524288, NotifyFlags: 0x28,
 		Name: "ann", Home: "/home/ann", Cwd: "/home/ann/src/demo", PID: 4321, Files: fakeTree()}
 }
 

@@ -127,7 +127,7 @@ func wantFault(t *testing.T, pl *plan.Plan, i int, s plan.Step, err error) {
 	var lookup *LookupError
 	switch {
 	case behindWord(pl, i) && (errors.Is(err, errKilledLater) || errors.As(err, &lookup)): // /bin/prog is no program
-	case s.Call == plan.Execve:
+	case s.Call == plan.Execve || s.Call == plan.Execveat:
 		if !errors.As(err, &lookup) || lookup.Code != 126 || lookup.Why != syscall.ENOSYS.Error() {
 			t.Errorf("step %d, %s: got %v, want a LookupError with code 126", i, s, err)
 		}

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "rewrite testdata/golden")
 // goldenHosts are the machines that plans are kept for.
 func goldenHosts() map[string]*Host {
 	old, bare := fakeUser(), fakeUser()
-	old.Kernel, old.LandlockABI = [2]int{5, 15}, 1
+	old.Kernel, old.LandlockABI, old.NotifyFlags = [2]int{5, 15}, 1, 8
 	bare.LandlockABI = 0
 	return map[string]*Host{"user": fakeUser(), "root": fakeRoot(), "old-kernel": old, "no-landlock": bare}
 }

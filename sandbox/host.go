@@ -20,14 +20,16 @@ type Host struct {
 	LastCap     int    `json:"last_cap"`     // /proc/sys/kernel/cap_last_cap
 	UID         int    `json:"uid"`
 	GID         int    `json:"gid"`
-	Privileged  bool   `json:"privileged"` // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in effect
-	HostRoot    bool   `json:"host_root"`  // uid 0 of the initial user namespace: root on the host
-	Permitted   uint64 `json:"permitted"`  // capabilities of the launcher
-	NofileMax   uint64 `json:"nofile_max"` // hard RLIMIT_NOFILE
-	Name        string `json:"name"`       // of the caller: LOGNAME or USER; "" if neither is set
-	Home        string `json:"home"`       // of the caller: HOME, made clean; "" if it is not absolute or is "/"
-	Cwd         string `json:"cwd"`        // getcwd(2): without symbolic links
-	PID         int    `json:"pid"`        // of the launcher
+	Privileged  bool   `json:"privileged"`   // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in effect
+	HostRoot    bool   `json:"host_root"`    // uid 0 of the initial user namespace: root on the host
+	Permitted   uint64 `json:"permitted"`    // capabilities of the launcher
+	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
+	Name        string `json:"name"`         // of the caller: LOGNAME or USER; "" if neither is set
+	Home        string `json:"home"`         // of the caller: HOME, made clean; "" if it is not absolute or is "/"
+	Cwd         string `json:"cwd"`          // getcwd(2): without symbolic links
+	PID         int    `json:"pid"`          // of the launcher
+	NotifyFlags uint32 `json:"notify_flags"` // of seccomp(2), for a filter that asks a listener; 0: no listener can be had
+	NotifyWhy   string `json:"notify_why,omitempty"`
 	Files       Files  `json:"-"`
 }
 
@@ -77,6 +79,7 @@ func Probe() (*Host, error) {
 		return nil, fmt.Errorf("getrlimit: %w", err)
 	}
 	h.NofileMax = lim.Max
+	h.NotifyFlags, h.NotifyWhy = probeListener()
 	h.Name = os.Getenv("LOGNAME")
 	if h.Name == "" {
 		h.Name = os.Getenv("USER")

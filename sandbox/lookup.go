@@ -212,6 +212,10 @@ func (c *compilation) interpreter(path string, depth int) error {
 	if err := c.reach(words[0], words[0]); err != nil {
 		return interpreterError(path, words[0], err)
 	}
+	if filepath.Base(words[0]) == "env" && c.profile.Syscalls.Exec == policy.ExecOnce {
+		return &LookupError{Name: path, Why: "its interpreter env executes another program, and " + c.profile.Source("syscalls.exec").Short() + " allows one", Code: 126,
+			Hint: "name the interpreter itself, as in cordon run … -- python3 " + path + ", or --exec any"}
+	}
 	if filepath.Base(words[0]) == "env" && len(words) > 1 && !strings.ContainsAny(words[1], "-=/") {
 		if _, err := c.find(words[1]); err != nil {
 			return interpreterError(path, words[1], err)

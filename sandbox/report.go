@@ -25,6 +25,7 @@ type Report struct {
 	Missing  []Missing  `json:"missing,omitempty"`
 	Added    []Added    `json:"added,omitempty"`
 	Hints    []Hint     `json:"hints,omitempty"`
+	Denials  *Denials   `json:"denials,omitempty"` // nil where denied calls are not reported
 }
 
 // Enforced is a layer as the kernel showed it after it was set up.

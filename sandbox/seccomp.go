@@ -14,15 +14,22 @@ import (
 
 // seccomp installs the profile's filter. It is compiled for the architecture that the launcher runs on.
 func (c *compilation) seccomp() error {
-	spec, err := c.profile.Syscalls.Filter()
+	spec, err := c.profile.Syscalls.FilterOnce(c.nonce)
 	if err != nil {
 		return err
 	}
+	spec.Report = c.reports
 	prog, err := filter.Compile(spec, c.arch)
 	if err != nil {
 		return err
 	}
-	c.do(c.scalar("syscalls.default"), plan.SetFilter(0, encode(prog.Insns)))
+	from := c.scalar("syscalls.default")
+	if c.reports {
+		c.do(c.scalar("on-denial"), plan.CloseStep(plan.Number(c.firstFD()))) // the lowest free number now: the listener's
+		c.do(from, plan.SetFilter(uint64(c.host.NotifyFlags), encode(prog.Insns)))
+		return nil
+	}
+	c.do(from, plan.SetFilter(0, encode(prog.Insns)))
 	return nil
 }
 
@@ -47,19 +54,23 @@ func encode(insns []filter.Insn) string {
 // initCalls are the calls of Plan.Init behind its filter, and of the loop.
 var initCalls = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN}
 
-// initFilter ends init at any call that its loop does not make. It is written by hand because it is init's alone and
+// initCallsBefore are those, and what init does between its word that it is confined and its loop: see sendListener.
+var initCallsBefore = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN,
+	unix.SYS_FUTEX, unix.SYS_SENDMSG, unix.SYS_DUP3, unix.SYS_CLOSE_RANGE, unix.SYS_SECCOMP}
+
+// initFilter ends init at any call but these. It is written by hand because it is init's alone and
 // never changes.
-func initFilter(arch filter.Arch) string {
+func initFilter(arch filter.Arch, calls []uint32) string {
 	const (
 		load  = 0x20 // BPF_LD | BPF_W | BPF_ABS
 		equal = 0x15 // BPF_JMP | BPF_JEQ | BPF_K
 		ret   = 0x06 // BPF_RET | BPF_K
 	)
 	kill, allow := filter.Insn{Code: ret, K: unix.SECCOMP_RET_KILL_PROCESS}, filter.Insn{Code: ret, K: unix.SECCOMP_RET_ALLOW}
-	insns := make([]filter.Insn, 0, 6+len(initCalls))
+	insns := make([]filter.Insn, 0, 6+len(calls))
 	insns = append(insns, filter.Insn{Code: load, K: 4}, filter.Insn{Code: equal, Jt: 1, K: arch.Audit()}, kill, filter.Insn{Code: load, K: 0})
-	for i, nr := range initCalls {
-		insns = append(insns, filter.Insn{Code: equal, Jt: uint8(len(initCalls) - i), K: nr})
+	for i, nr := range calls {
+		insns = append(insns, filter.Insn{Code: equal, Jt: uint8(len(calls) - i), K: nr})
 	}
 	return encode(append(insns, kill, allow))
 }

@@ -43,12 +43,16 @@ type process struct {
 	clock   deadlines
 	signals int // where signals arrive as bytes; -1 unless Cmd.Exclusive
 	netstat int // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
-	relays  []*relay
-	report  Report
+
+	listener int // of the task's filter; -1 before and after, and where nothing is reported
+	denials  denials
+
+	relays []*relay
+	report Report
 }
 
 func newProcess(cmd *Cmd) *process {
-	return &process{cmd: cmd, began: time.Now(), link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1}
+	return &process{cmd: cmd, began: time.Now(), link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1}
 }
 
 // start launches; on an error everything is undone.
@@ -133,6 +137,9 @@ func (p *process) open() error {
 	}
 	p.link = pair[0]
 	p.files.base = int(p.comp.firstFD())
+	if p.comp.reports {
+		p.files.base++ // the number itself is the listener's
+	}
 	p.files.borrow(fileLauncher, p.link)
 	p.files.add(fileSync, pair[1])
 	if err := unix.SetsockoptInt(p.link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
@@ -233,7 +240,7 @@ func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 		i = len(p.comp.plan.Steps) + n
 	}
 	s := &steps[n]
-	if s.Call == plan.Execve {
+	if s.Call == plan.Execve || s.Call == plan.Execveat {
 		e := &LookupError{Name: p.cmd.Args[0], Why: errno.Error(), Code: execCode(errno), Hint: stepHint("execve", errno)}
 		if text := p.comp.execHint(); text != "" {
 			e.Hint = text
@@ -290,12 +297,12 @@ func (p *process) release() {
 	for _, r := range p.relays {
 		r.finish()
 	}
-	for _, fd := range []int{p.link, p.gate, p.netstat} {
+	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
 	}
-	p.link, p.gate, p.netstat = -1, -1, -1
+	p.link, p.gate, p.netstat, p.listener = -1, -1, -1, -1
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, fd := range [...]*int{&p.pidfd, &p.taskfd} {
@@ -331,6 +338,7 @@ func (p *process) wait() (*Report, error) {
 		r.Exit = ws.ExitStatus()
 	}
 	p.hints()
+	p.reportDenials()
 	p.release()
 	if !p.cmd.Exclusive { // a launcher ends now, and its memory with it
 		p.image.Release()

@@ -33,6 +33,8 @@ func (p *process) converse() error {
 			init = true
 		case msgTask:
 			task = true
+		case msgReady:
+			p.listen(m.File)
 		}
 		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
 			err = p.send(nil)
@@ -70,7 +72,7 @@ func (p *process) taskSeen(pid int) error {
 // ended says why the child closed its last end of the socket: nil when the program runs.
 func (p *process) ended() error {
 	if p.task != 0 && !p.exited() && p.fault() == nil {
-		return nil
+		return p.checkListener()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

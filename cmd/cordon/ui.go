@@ -26,12 +26,14 @@ import (
 //	cordon: dropped: WHERE: …         and what it says has no counterpart
 //	cordon: added: PATH: WHY          put into the sandbox although the profile does not name it
 //	cordon: missing: LAYER: WHY       wanted, not to be had here, and the profile allows it to be missing
+//	cordon: denied: CALL ×N by NAME[PID] — RULE; to allow: FLAG
+//	                                  on-denial: report: calls that the profile denied, a line for each kind
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
 //	cordon: used: …                   run --verbose: time and memory
 //	cordon: timeout: …                the wall-clock limit ended the program
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
-// A successful run prints nothing but added: and missing:. There is no color, no progress, no question.
+// A successful run prints nothing but added:, missing: and denied:. There is no color, no progress, no question.
 //
 // Data that others chose (paths, names, values of a profile) may hold anything; control characters, and bytes that are
 // not UTF-8, are shown as Go escapes (\x1b, \n), so that nobody draws on the reader's terminal.

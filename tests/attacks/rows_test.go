@@ -27,7 +27,7 @@ var hostRoot = []string{"default", "build"}
 var narrow = []string{"default", "build", "strict"}
 
 func attacks() []attack {
-	all := slices.Concat(fileAttacks(), procAttacks(), processAttacks(), callAttacks(), launcherAttacks())
+	all := slices.Concat(fileAttacks(), procAttacks(), processAttacks(), callAttacks(), denialAttacks(), launcherAttacks())
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all
 }

@@ -15,6 +15,8 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
@@ -694,6 +696,90 @@ static void do_nr(char **args) {
 	blocked(errno, args[0]);
 }
 
+// do_racing NR ARG...: the same call again and again, while another process changes the text at its first pointers.
+static void do_racing(char **args) {
+	long a[6], nr = strtol(args[0], NULL, 0);
+	char *text = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (text == MAP_FAILED)
+		BROKEN("mmap: %m");
+	arguments(args + 1, a);
+	for (int i = 0; i < 2; i++)
+		if (!a[i])
+			a[i] = (long)text;
+	strcpy(text, "user");
+	pid_t other = fork();
+	if (!other)
+		for (;;) {
+			memcpy(text, "/etc", 5);
+			memcpy(text, "\0\0\0\0", 5);
+			memcpy(text, "user", 5);
+		}
+	long ret = -1;
+	int err = 0;
+	for (int i = 0; i < 3000 && ret == -1; i++) {
+		ret = syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+		if (errno != EPERM || !err)
+			err = errno;
+	}
+	kill(other, SIGKILL);
+	judge(ret, err, "racing");
+}
+
+// do_listener: a descriptor that answers denied calls, found or made.
+static void do_listener(char **args) {
+	(void)args;
+	char path[64], link[256];
+	for (int fd = 0; fd < 1024; fd++) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+		ssize_t n = readlink(path, link, sizeof link - 1);
+		uint64_t id = 0;
+		if (n > 0 && (link[n] = 0, strstr(link, "seccomp")))
+			ESCAPED("%s is %s", path, link);
+		if (ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == -1 && errno == ENOENT)
+			ESCAPED("%s is a listener", path);
+	}
+	struct sock_filter ask[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_keyctl, 0, 1),
+				    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+	struct sock_fprog prog = {sizeof ask / sizeof *ask, ask};
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog) >= 0)
+		ESCAPED("a listener of its own");
+	int err = errno;
+	// A filter that asks a listener and has none: what is denied stays so.
+	syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog);
+	if (syscall(SYS_keyctl, 0, -3, 0) != -1)
+		ESCAPED("keyctl");
+	blocked(err, "a listener of its own");
+}
+
+// do_again execve|execveat|int80|x32 NONCE: become another program.
+static void do_again(char **args) {
+	char *argv[] = {"probe", "executed", NULL}, *envp[] = {NULL};
+	uint64_t nonce = strtoull(args[1], NULL, 0);
+	long ret = -1;
+	if (!strcmp(args[0], "execve"))
+		ret = syscall(SYS_execve, "/proc/self/exe", argv, envp, 0L, 0L, nonce);
+	else if (!strcmp(args[0], "execveat"))
+		ret = syscall(SYS_execveat, AT_FDCWD, "/proc/self/exe", argv, envp, 0L, nonce);
+	else if (!strcmp(args[0], "fd"))
+		ret = syscall(SYS_execveat, open("/proc/self/exe", O_PATH | O_CLOEXEC), "", argv, envp, (long)AT_EMPTY_PATH, nonce);
+#ifdef __x86_64__
+	else if (!strcmp(args[0], "x32"))
+		ret = syscall(545 | 0x40000000, AT_FDCWD, "/proc/self/exe", argv, envp, 0L, nonce);
+	else {
+		long path = argument("s:/proc/self/exe");
+		uint32_t *list = (uint32_t *)argument("b:16");
+		list[0] = argument("s:probe"), list[1] = argument("s:executed");
+		int low32 = -1;
+		asm volatile("int $0x80" : "=a"(low32) : "a"(11), "b"(path), "c"(list), "d"(list + 2), "S"(0), "D"(nonce) : "memory", "r8", "r9", "r10", "r11");
+		errno = -low32;
+	}
+#endif
+	judge(ret, errno, args[0]);
+}
+
+static void do_executed(char **args) { (void)args; ESCAPED("another program runs"); }
+
 // do_connect PATH|@NAME: a unix socket.
 static void do_connect(char **args) {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -850,6 +936,8 @@ static void run_wait(char **a) {
 }
 
 static const struct attack attacks[] = {
+	{"again", do_again, 2},		{"executed", do_executed, 0},  {"listener", do_listener, 0},
+	{"racing", do_racing, 2},
 	{"call", run_call, 2},		{"children", run_children, 0}, {"connect", do_connect, 1},
 	{"exe", do_exe, 1},		{"exec", do_exec, 1},	       {"fds", do_fds, 1},
 	{"getfd", do_getfd, 1},		{"grep", do_grep, 2},	       {"int80", do_int80, 2},

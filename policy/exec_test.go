@@ -1,0 +1,58 @@
+package policy
+
+import (
+	"testing"
+
+	"cordon/policy/filter"
+)
+
+// TestExecOnce lets the launcher's own call pass and nothing else: not execve, not another nonce, no half of it, and on
+// no other ABI that the profile has.
+func TestExecOnce(t *testing.T) {
+	const nonce = 0xfedcba9876543210
+	s := Syscalls{Exec: ExecOnce, Arches: []string{"native", "i386", "x32"}, Allow: []SyscallItem{{Name: "@process"}, {Name: "execve"}, {Name: "execveat"}}}
+	for _, deflt := range []string{"", "allow", "kill", "errno(ENOSYS)"} {
+		s.Default = deflt
+		once, err := s.FilterOnce(nonce)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prog, err := filter.Compile(once, filter.AMD64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests := []struct {
+			call  string
+			arch  filter.Arch
+			nonce uint64
+			want  bool
+		}{
+			{"execveat", filter.AMD64, nonce, true},
+			{"execveat", filter.AMD64, 0, false},
+			{"execveat", filter.AMD64, nonce + 1, false},
+			{"execveat", filter.AMD64, nonce & 0xffffffff, false},
+			{"execveat", filter.AMD64, nonce &^ 0xffffffff, false},
+			{"execveat", filter.AMD64, 0x76543210fedcba98, false},
+			{"execve", filter.AMD64, nonce, false},
+			{"execve", filter.X32, nonce, false},
+			{"execveat", filter.X32, 0, false},
+			{"execve", filter.I386, nonce, false},
+			{"execveat", filter.I386, nonce & 0xffffffff, false},
+			{"execveat", filter.I386, 0, false},
+			{"fork", filter.AMD64, 0, true},
+		}
+		for _, tt := range tests {
+			nr, ok := filter.Number(tt.arch, tt.call)
+			if !ok {
+				t.Fatal(tt.call)
+			}
+			d := filter.Data{Nr: int32(nr), Arch: tt.arch.Audit(), Args: [6]uint64{5: tt.nonce}}
+			if tt.arch == filter.X32 {
+				d.Nr |= filter.X32Bit
+			}
+			if got := prog.Action(&d); (got.Kind == filter.Allow) != tt.want {
+				t.Errorf("default %q: %s on %s with %#x: %v", deflt, tt.call, tt.arch, tt.nonce, got)
+			}
+		}
+	}
+}

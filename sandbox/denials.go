@@ -1,0 +1,266 @@
+package sandbox
+
+// What is remembered of denied calls, and what is said about them at the end.
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+)
+
+// Denials are the calls that the filter denied with an errno, by kind.
+type Denials struct {
+	Total   uint64   `json:"total"`
+	Dropped uint64   `json:"dropped"` // of these, calls of kinds that came after the first 256
+	List    []Denial `json:"list"`
+}
+
+// Denial is one kind of denied call: those with the same number, constants among the arguments, and errno. What else
+// it says is about the first.
+type Denial struct {
+	Call   string `json:"call"`
+	Text   string `json:"text"`           // with its arguments: "keyctl(KEYCTL_GET_KEYRING_ID, …)"
+	Arch   string `json:"arch,omitempty"` // of the call, where it is not the launcher's
+	Errno  string `json:"errno"`          // what it failed with: "EPERM"
+	Count  uint64 `json:"count"`
+	Comm   string `json:"comm,omitempty"` // of the process; it may have chosen any
+	PID    int    `json:"pid,omitempty"`  // inside the sandbox
+	Rule   string `json:"rule"`           // what of the profile decides: `syscalls.deny "@keyring" (base.yaml:18)`
+	Remedy string `json:"remedy"`         // how to allow it: "--allow-syscall keyctl"
+
+	data filter.Data
+}
+
+// maxDenials bounds the kinds that are remembered, and so the memory that a task can make the launcher use.
+const maxDenials = 256
+
+// denials collects while the task runs. It asks nothing of the kernel.
+type denials struct {
+	comp  *compilation
+	plain *filter.Program // the filter without reports: it has the errno of each call
+	masks map[callKey][6]uint64
+	kinds map[kindKey]*Denial
+	order []*Denial
+	total uint64
+	lost  uint64
+}
+
+type callKey struct {
+	arch uint32
+	nr   int32
+}
+
+type kindKey struct {
+	callKey
+	errno     uint16
+	constants [6]uint64
+}
+
+// count counts a call, and says what it fails with. A Denial that is returned is new and has to be described.
+func (d *denials) count(call *filter.Data) (errno syscall.Errno, fresh *Denial) {
+	d.total++
+	errno = d.errno(call)
+	key := kindKey{callKey: callKey{call.Arch, call.Nr}, errno: uint16(errno)}
+	for i, m := range d.mask(key.callKey) {
+		key.constants[i] = call.Args[i] & m
+	}
+	if known := d.kinds[key]; known != nil {
+		known.Count++
+		return errno, nil
+	}
+	if len(d.order) == maxDenials {
+		d.lost++
+		return errno, nil
+	}
+	fresh = &Denial{Count: 1, data: *call}
+	d.kinds[key] = fresh
+	d.order = append(d.order, fresh)
+	return errno, fresh
+}
+
+// errno is what the profile says. That it says anything else cannot be; the call is denied then, too.
+func (d *denials) errno(call *filter.Data) syscall.Errno {
+	if d.plain == nil {
+		d.prepare()
+	}
+	if a := d.plain.Action(call); a.Kind == filter.Errno && a.Errno != 0 {
+		return syscall.Errno(a.Errno)
+	}
+	return syscall.EPERM
+}
+
+// prepare makes what the first denial needs.
+func (d *denials) prepare() {
+	d.masks, d.kinds = map[callKey][6]uint64{}, map[kindKey]*Denial{}
+	d.plain = &filter.Program{}
+	spec, err := d.comp.profile.Syscalls.FilterOnce(d.comp.nonce)
+	if err != nil {
+		return // it was compiled before; a program without instructions denies
+	}
+	if prog, err := filter.Compile(spec, d.comp.arch); err == nil {
+		d.plain = prog
+	}
+}
+
+// mask is filter.Constants, remembered: it takes longer than all the rest. A task cannot make this grow beyond the calls
+// that there are, because a number without a name is never asked about.
+func (d *denials) mask(k callKey) [6]uint64 {
+	m, ok := d.masks[k]
+	if !ok {
+		m = filter.Constants(k.arch, k.nr)
+		d.masks[k] = m
+	}
+	return m
+}
+
+// reportDenials completes the report.
+func (p *process) reportDenials() {
+	if !p.comp.reports {
+		return
+	}
+	d := &p.denials
+	out := &Denials{Total: d.total, Dropped: d.lost, List: make([]Denial, 0, len(d.order))}
+	for _, x := range d.order {
+		x.Errno = strings.TrimSuffix(strings.TrimPrefix(d.plain.Action(&x.data).String(), "errno("), ")")
+		x.Rule, x.Remedy = p.comp.blame(x)
+		out.List = append(out.List, *x)
+	}
+	p.report.Denials = out
+}
+
+// blame is the part of the profile that denies a call, and what would allow it.
+func (c *compilation) blame(d *Denial) (rule, remedy string) {
+	s := &c.profile.Syscalls
+	if s.Exec == policy.ExecOnce && (d.Call == "execve" || d.Call == "execveat") {
+		return said("syscalls.exec once", c.profile.Source("syscalls.exec").Short()), "--exec any"
+	}
+	spec, err := s.FilterOnce(c.nonce)
+	if err != nil {
+		return "", ""
+	}
+	v, err := filter.Explain(spec, c.arch, d.data)
+	if err != nil {
+		return "", ""
+	}
+	if item := c.denier(d.Call); item != nil {
+		return said("syscalls.deny "+strconv.Quote(item.Name), item.Pos.Short()), denyRemedy(item)
+	}
+	flags, allowed := c.remedy(d)
+	if !allowed {
+		flags = "another profile: no flag allows it"
+	}
+	if r := c.ruleAt(d.Call, v.From); r != nil {
+		return said("syscalls.rules "+r.Call, r.Pos.Short()), flags
+	}
+	if len(v.From) > 0 { // on a 32-bit ABI, for the sake of another call
+		return said(v.Why, strings.Join(v.From, ", ")), flags
+	}
+	return said("syscalls.default "+cmp.Or(s.Default, "errno(EPERM)"), c.profile.Source("syscalls.default").Short()), flags
+}
+
+func said(what, where string) string {
+	if where == "" {
+		return what
+	}
+	return what + " (" + where + ")"
+}
+
+// denier is the item of syscalls.deny that names a call, itself or by a group; it beats everything else.
+func (c *compilation) denier(call string) *policy.SyscallItem {
+	for i := range c.profile.Syscalls.Deny {
+		if x := &c.profile.Syscalls.Deny[i]; names(x.Name, call) {
+			return x
+		}
+	}
+	return nil
+}
+
+// ruleAt is the rule about a call at one of the places that decide; the first about it where rules have no place.
+func (c *compilation) ruleAt(call string, from []string) *policy.SyscallRule {
+	for i := range c.profile.Syscalls.Rules {
+		r := &c.profile.Syscalls.Rules[i]
+		if names(r.Call, call) && (len(from) == 0 || slices.Contains(from, r.Pos.Short())) {
+			return r
+		}
+	}
+	return nil
+}
+
+func names(item, call string) bool {
+	return item == call || slices.Contains(filter.Members(item), call)
+}
+
+// denyRemedy is about a list that only grows.
+func denyRemedy(x *policy.SyscallItem) string {
+	if x.Pos.Flag != "" {
+		return "leave out " + x.Pos.Flag
+	}
+	return "a profile that does not extend " + strings.TrimPrefix(x.Pos.File, "embedded:") + ", because deny only grows"
+}
+
+// remedy finds the flags with which the profile would allow a call, by trying them: to name the call, to take the rules
+// for it away, or both.
+func (c *compilation) remedy(d *Denial) (flags string, ok bool) {
+	allow := []string{"--allow-syscall", d.Call}
+	var remove []string
+	for i := range c.profile.Syscalls.Rules {
+		if r := &c.profile.Syscalls.Rules[i]; r.Call == d.Call {
+			remove = append(remove, "--remove", "syscalls="+r.Call+": "+r.Expr)
+		}
+	}
+	for _, try := range [...][]string{allow, remove, slices.Concat(remove, allow)} {
+		if len(try) > 0 && c.allows(d, try) {
+			return shellWords(try), true
+		}
+	}
+	return "", false
+}
+
+func (c *compilation) allows(d *Denial, flags []string) bool {
+	over := &policy.Profile{}
+	for i := 0; i < len(flags); i += 2 {
+		if policy.FromFlag(over, strings.TrimPrefix(flags[i], "--"), flags[i+1]) != nil {
+			return false
+		}
+	}
+	spec, err := policy.Merge(c.profile, over).Syscalls.FilterOnce(c.nonce)
+	if err != nil {
+		return false
+	}
+	v, err := filter.Explain(spec, c.arch, d.data)
+	return err == nil && v.Action.Kind == filter.Allow
+}
+
+// shellWords quotes for sh(1) what needs it.
+func shellWords(words []string) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		if strings.ContainsAny(w, " \t\n'\"\\$`&|<>()*?[]#~;!{}") {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		out[i] = w
+	}
+	return strings.Join(out, " ")
+}
+
+// whoIs is the name of a thread's process and its number in the innermost pid namespace: proc_pid_status(5).
+func whoIs(tid int) (comm string, pid int) {
+	text, err := readAll("/proc/" + itoa(tid) + "/status")
+	if err != nil {
+		return "", 0
+	}
+	if f := strings.Fields(statusField(text, "NStgid")); len(f) > 0 {
+		pid, _ = strconv.Atoi(f[len(f)-1]) // of the kernel's making
+	}
+	name, err := readSome("/proc/"+statusField(text, "Tgid")+"/comm", 64)
+	if err != nil {
+		return "", pid
+	}
+	return string(bytes.TrimSuffix(name, []byte{'\n'})), pid
+}

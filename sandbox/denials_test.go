@@ -1,0 +1,195 @@
+package sandbox
+
+import (
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+)
+
+// reporting is a compilation of which only the filter matters.
+func reporting(t *testing.T, p *policy.Profile) *compilation {
+	t.Helper()
+	c := &compilation{profile: p, host: fakeUser(), cmd: &Cmd{Args: []string{"true"}}, arch: filter.AMD64}
+	if err := c.planReports(); err != nil || c.reports != (p.OnDenial == policy.DenialReport) {
+		t.Fatalf("reports %v, %v", c.reports, err)
+	}
+	return c
+}
+
+// deniedCall is a call by its name.
+func deniedCall(t *testing.T, call string, args ...uint64) *filter.Data {
+	t.Helper()
+	nr, ok := filter.Number(filter.AMD64, call)
+	if !ok {
+		t.Fatal(call)
+	}
+	d := &filter.Data{Nr: int32(nr), Arch: filter.AMD64.Audit()}
+	copy(d.Args[:], args)
+	return d
+}
+
+// TestCount gives each call the errno that its rule has, and tells kinds apart by constants only.
+func TestCount(t *testing.T) {
+	p := &policy.Profile{OnDenial: policy.DenialReport, Syscalls: policy.Syscalls{Default: "errno(EACCES)", Deny: []policy.SyscallItem{{Name: "mount"}},
+		Rules: []policy.SyscallRule{{Call: "socket", Expr: "family == AF_UNIX", Else: "errno(EAFNOSUPPORT)"}, {Call: "ioctl", Expr: "errno(ENOTTY)"}}}}
+	d := denials{comp: reporting(t, p)}
+	tests := []struct {
+		call  string
+		args  []uint64
+		errno unix.Errno
+		fresh bool
+	}{
+		{"mount", []uint64{1, 2, 3, 4, 5}, unix.EACCES, true},
+		{"mount", []uint64{9, 9, 9, 4, 9}, unix.EACCES, false}, // other pointers
+		{"mount", []uint64{1, 2, 3, 5, 5}, unix.EACCES, true},  // other flags
+		{"socket", []uint64{2, 1, 0}, unix.EAFNOSUPPORT, true},
+		{"socket", []uint64{10, 1, 0}, unix.EAFNOSUPPORT, true},
+		{"ioctl", []uint64{0, 1}, unix.ENOTTY, true},
+		{"ioctl", []uint64{7, 1 | 1<<32, 3}, unix.ENOTTY, false}, // the kernel reads 32 bits
+		{"read", nil, unix.EACCES, true},
+		{"socket", []uint64{1, 1, 0}, unix.EPERM, true}, // allowed: that it is asked about cannot be, and it stays denied
+	}
+	for _, tt := range tests {
+		errno, fresh := d.count(deniedCall(t, tt.call, tt.args...))
+		if errno != tt.errno || (fresh != nil) != tt.fresh {
+			t.Errorf("%s %v: %v, new %v", tt.call, tt.args, errno, fresh != nil)
+		}
+	}
+	if d.total != uint64(len(tests)) || d.order[0].Count != 2 {
+		t.Errorf("%d in all, %d of the first kind", d.total, d.order[0].Count)
+	}
+}
+
+// TestCountBound has kinds without end and memory that ends.
+func TestCountBound(t *testing.T) {
+	d := denials{comp: reporting(t, &policy.Profile{OnDenial: policy.DenialReport})}
+	for i := range uint64(3 * maxDenials) {
+		d.count(deniedCall(t, "unshare", i))
+	}
+	if len(d.order) != maxDenials || len(d.kinds) != maxDenials || d.lost != 2*maxDenials || d.total != 3*maxDenials || len(d.masks) != 1 {
+		t.Errorf("%d kinds, %d lost of %d", len(d.order), d.lost, d.total)
+	}
+}
+
+// TestBlame names what denies a call, and a remedy; a remedy that is flags is tried.
+func TestBlame(t *testing.T) {
+	at := func(line int) policy.Pos { return policy.Pos{File: "p.yaml", Line: line} }
+	p := &policy.Profile{OnDenial: policy.DenialReport, Sources: []policy.Source{{Path: "syscalls.default", Pos: at(1)}, {Path: "syscalls.exec", Pos: at(9)}},
+		Syscalls: policy.Syscalls{Default: "errno(EACCES)", Exec: policy.ExecOnce, Deny: []policy.SyscallItem{{Name: "@keyring", Pos: at(2)},
+			{Name: "mount", Pos: policy.Pos{File: "command line", Flag: "--deny-syscall mount"}}}, Allow: []policy.SyscallItem{{Name: "socket", Pos: at(3)}},
+			Rules: []policy.SyscallRule{{Call: "socket", Expr: "family == AF_UNIX", Pos: at(4)}, {Call: "clone", Expr: "flags & CLONE_NEW_ANY == 0", Pos: at(5)}}}}
+	c := reporting(t, p)
+	tests := []struct {
+		call         string
+		args         []uint64
+		rule, remedy string
+	}{
+		{"ptrace", nil, `syscalls.default errno(EACCES) (p.yaml:1)`, "--allow-syscall ptrace"},
+		{"keyctl", nil, `syscalls.deny "@keyring" (p.yaml:2)`, "a profile that does not extend p.yaml, because deny only grows"},
+		{"mount", nil, `syscalls.deny "mount" (--deny-syscall mount)`, "leave out --deny-syscall mount"},
+		{"socket", []uint64{2}, `syscalls.rules socket (p.yaml:4)`, "--remove 'syscalls=socket: family == AF_UNIX'"},
+		{"clone", []uint64{1 << 28}, `syscalls.rules clone (p.yaml:5)`, "--remove 'syscalls=clone: flags & CLONE_NEW_ANY == 0' --allow-syscall clone"},
+		{"execve", nil, `syscalls.exec once (p.yaml:9)`, "--exec any"},
+	}
+	for _, tt := range tests {
+		d := &Denial{Call: tt.call, data: *deniedCall(t, tt.call, tt.args...)}
+		if rule, remedy := c.blame(d); rule != tt.rule || remedy != tt.remedy {
+			t.Errorf("%s:\n got %s; %s\nwant %s; %s", tt.call, rule, remedy, tt.rule, tt.remedy)
+		}
+	}
+}
+
+// deniesMkdir runs a script whose new directories are denied.
+func deniesMkdir(t *testing.T, script string) *Cmd {
+	t.Helper()
+	c := shell(t, script)
+	c.Profile.OnDenial = policy.DenialReport
+	c.Profile.Syscalls.Deny = append(c.Profile.Syscalls.Deny[:len(c.Profile.Syscalls.Deny):len(c.Profile.Syscalls.Deny)], policy.SyscallItem{Name: "mkdir"}, policy.SyscallItem{Name: "mkdirat"})
+	return c
+}
+
+// TestDenials runs programs of which some calls are denied, and reads the report.
+func TestDenials(t *testing.T) {
+	const script = "mkdir /tmp/a; mkdir /tmp/a; (mkdir '/tmp/\x1bb' & wait); ls -l /proc/self/fd | grep -c seccomp"
+	text, r := output(t, deniesMkdir(t, script))
+	if strings.Count(text, "Operation not permitted") != 3 || !strings.HasSuffix(text, "\n0\n") {
+		t.Errorf("said %q", text)
+	}
+	if r.Denials == nil || r.Denials.Total != 3 || len(r.Denials.List) != 1 {
+		t.Fatalf("%+v", r.Denials)
+	}
+	d := r.Denials.List[0]
+	if d.Count != 3 || d.Comm != "mkdir" || d.PID < 2 || d.Errno != "EPERM" || !strings.Contains(d.Text, `"/tmp/a"`) || !strings.HasPrefix(d.Rule, `syscalls.deny "mkdir`) {
+		t.Errorf("%+v", d)
+	}
+	asUserToo(t)
+}
+
+// TestDenialsSilent has no listener, and fails calls all the same.
+func TestDenialsSilent(t *testing.T) {
+	c := deniesMkdir(t, "mkdir /tmp/a")
+	c.Profile.OnDenial = policy.DenialSilent
+	text, r := output(t, c)
+	if r.Denials != nil || !strings.Contains(text, "Operation not permitted") {
+		t.Errorf("said %q, %+v", text, r.Denials)
+	}
+}
+
+// TestListenerGone denies what nobody is left to answer: the kernel says ENOSYS, and never makes the call.
+func TestListenerGone(t *testing.T) {
+	c := deniesMkdir(t, "mkdir /tmp/a; sleep 0.3; mkdir /tmp/b; ls /tmp")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	c.Stdout, c.Stderr = w, w
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	p := newProcess(c)
+	if p.host, err = Probe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(p.listener)
+	p.listener = -1
+	report, err := p.wait()
+	w.Close()
+	text := make([]byte, 1000)
+	n, _ := r.Read(text)
+	if err != nil || report.Exit != 0 || strings.Count(string(text[:n]), "Function not implemented") != 2 || strings.HasSuffix(string(text[:n]), "b\n") {
+		t.Errorf("%v, exit %d, said %q", err, report.Exit, text[:n])
+	}
+}
+
+// TestDenialsEnd ends tasks that do nothing but make denied calls, in several processes, by the clock.
+func TestDenialsEnd(t *testing.T) {
+	c := deniesMkdir(t, "trap '' TERM; for i in 1 2 3 4; do while :; do mkdir /tmp/a 2>/dev/null; done & done; wait")
+	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 300 * time.Millisecond}
+	c.KillAfter = 100 * time.Millisecond
+	began := time.Now()
+	_, r := output(t, c)
+	if !r.Timeout || r.Signal != "SIGKILL" || r.Denials.Total == 0 || time.Since(began) > 5*time.Second {
+		t.Errorf("%+v after %v", r, time.Since(began))
+	}
+}
+
+// TestProbeListener finds one here, unless this test runs in a sandbox itself.
+func TestProbeListener(t *testing.T) {
+	flags, why := probeListener()
+	if flags == 0 && !strings.Contains(why, "already") {
+		t.Error(why)
+	}
+	if err := tryListener(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | 1<<31); err != unix.EINVAL {
+		t.Errorf("a flag that does not exist: %v", err)
+	}
+}
