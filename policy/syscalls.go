@@ -129,13 +129,20 @@ func checkArch(s string) *fault {
 	return bad(quote(s)+" is not an architecture", hint)
 }
 
-// Filter is the section as package filter takes it. The section must be valid. With exec: once the filter lets the nonce
-// 0 pass, which stands for the launcher's.
-func (s *Syscalls) Filter() (filter.Spec, error) { return s.FilterOnce(0) }
-
-// FilterOnce is Filter with the launcher's nonce: with exec: once execve is denied, and so is execveat unless its sixth
-// argument, which the kernel does not look at, is the nonce.
+// FilterOnce is Filter and what exec: once adds, for a launcher that passes the nonce: execve is denied, and so is
+// execveat unless its sixth argument, which the kernel does not look at, is the nonce.
 func (s *Syscalls) FilterOnce(nonce uint64) (filter.Spec, error) {
+	spec, err := s.Filter()
+	if err == nil && s.Exec == ExecOnce {
+		spec.Deny = append(spec.Deny, filter.Item{Name: "execve"})
+		spec.Rules = append(spec.Rules, filter.Rule{Call: "execveat", Expr: "nonce == 0x" + strconv.FormatUint(nonce, 16)})
+	}
+	return spec, err
+}
+
+// Filter is the section as package filter takes it, without exec: only the launcher that makes the call can tell its own
+// from the program's. The section must be valid.
+func (s *Syscalls) Filter() (filter.Spec, error) {
 	spec := filter.Spec{Allow: filterItems(s.Allow), Deny: filterItems(s.Deny)}
 	var err error
 	if spec.Default, err = action(s.Default); err != nil {
@@ -155,10 +162,6 @@ func (s *Syscalls) FilterOnce(nonce uint64) (filter.Spec, error) {
 		if spec.Rules[i].Else, err = action(r.Else); err != nil {
 			return filter.Spec{}, err
 		}
-	}
-	if s.Exec == ExecOnce {
-		spec.Deny = append(spec.Deny, filter.Item{Name: "execve"})
-		spec.Rules = append(spec.Rules, filter.Rule{Call: "execveat", Expr: "nonce == 0x" + strconv.FormatUint(nonce, 16)})
 	}
 	return spec, nil
 }

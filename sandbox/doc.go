@@ -44,8 +44,10 @@
 //	R  task       the root is entered                          launcher: reads the mount table back
 //	I  init       I am confined
 //	T  task       I wait                                       launcher: answers behind I and T
+//	L  init       the program runs: the listener               launcher: takes it; only where denied calls are reported
 //
-// execve closes the task's end, which is how the launcher learns that the program runs. A step that fails is written
+// execve closes the task's end, the last, or init closes it behind "L", which is how the launcher learns that the program
+// runs. A step that fails is written
 // to the shared memory, not sent: even a filter that allows nothing cannot silence it. Behind execve init waits at an
 // eventfd until the launcher has read /proc/PID/status, so that a program that has ended already can still be read.
 //
@@ -68,6 +70,15 @@
 //   - rlimits behind the last descriptor that is opened: the launcher may hold more than the task is allowed.
 //   - The barrier (T) behind all that, and before the filter: the launcher has read the mounts back by then, or refuses.
 //   - seccomp last. execve is the only call under the filter, so that a profile describes the program and not us.
+//
+// # Denied calls
+//
+// With on-denial: report the filter has a listener, and the launcher must get it although no call is made under the filter
+// but execve. init therefore keeps the table of descriptors that it shares with the task until the task's memory is gone,
+// which the kernel tells it by a futex that the task holds (plan.HoldOwner, plan.AwaitOwner); by then execve has given the
+// task a table of its own, without the listener. init sends what is at the number that was kept for it, closes everything,
+// and puts the filter of its loop on top of the one that allowed that. The launcher answers in the loop that also passes
+// on signals (events.go): one call at a time, and never by letting it through.
 //
 // # Paths
 //
@@ -114,6 +125,7 @@
 //	lookup.go       the program, its interpreter, its environment
 //	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each
 //	files.go        what the launcher opens for the child: Plan.Files
+//	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
 //	supervise.go    clone and the end; talk.go: the talk; events.go: signals and the clock
 //	verify.go       what is read back
 //	report.go errors.go hints.go   what is said, and advice from evidence
