@@ -315,9 +315,17 @@ func (c *compilation) writeFile(from plan.From, name, text string) {
 		plan.CloseStep(plan.R(plan.File)))
 }
 
+// execCall is the call that runs the program.
+func (c *compilation) execCall() plan.Call {
+	if c.profile.Syscalls.Exec == policy.ExecOnce {
+		return plan.Execveat
+	}
+	return plan.Execve
+}
+
 func (c *compilation) exec() error {
 	args, env := join0(c.cmd.Args), join0(c.program.env)
-	if c.profile.Syscalls.Exec == policy.ExecOnce {
+	if c.execCall() == plan.Execveat {
 		c.do(own("command"), plan.ExecOnce(c.program.path, args, env, c.nonce))
 		return nil
 	}

@@ -71,7 +71,7 @@ func TestCount(t *testing.T) {
 func TestCountBound(t *testing.T) {
 	d := denials{comp: reporting(t, &policy.Profile{OnDenial: policy.DenialReport})}
 	for i := range uint64(3 * maxDenials) {
-		d.count(deniedCall(t, "unshare", i))
+		_, _ = d.count(deniedCall(t, "unshare", i))
 	}
 	if len(d.order) != maxDenials || len(d.kinds) != maxDenials || d.lost != 2*maxDenials || d.total != 3*maxDenials || len(d.masks) != 1 {
 		t.Errorf("%d kinds, %d lost of %d", len(d.order), d.lost, d.total)

@@ -18,7 +18,7 @@ func (c *compilation) seccomp() error {
 	if err != nil {
 		return err
 	}
-	spec.Report = c.reports
+	spec.Report, spec.Own = c.reports, c.execCall().String()
 	prog, err := filter.Compile(spec, c.arch)
 	if err != nil {
 		return err

@@ -69,6 +69,7 @@ type rule struct {
 
 // check is the decision on one call's arguments.
 type check struct {
+	call  uint16
 	parts []part
 	from  int   // the rule to blame for its size
 	at    label // where it begins, once it is emitted
@@ -162,20 +163,20 @@ func (c *compiler) segment(lo uint32, to label) {
 func (c *compiler) leaf(call uint16) label {
 	switch {
 	case c.deny.has(call):
-		return c.answer(c.denied)
+		return c.answer(call, c.denied)
 	case c.ruled.has(call):
 		return c.ruleLeaf(call)
 	case c.closed(call):
-		return c.answer(c.denied)
+		return c.answer(call, c.denied)
 	case !c.allow.has(call):
-		return c.answer(c.deflt)
+		return c.answer(call, c.deflt)
 	}
 	return c.actionLabel(Action{Kind: Allow})
 }
 
 // answer is the label of what happens to a known call; see Spec.Report.
-func (c *compiler) answer(a Action) label {
-	if c.spec.Report && a.Kind == Errno && (a.Errno != enosys || c.deflt == a) {
+func (c *compiler) answer(call uint16, a Action) label {
+	if c.spec.Report && callNames[call] != c.spec.Own && a.Kind == Errno && (a.Errno != enosys || c.deflt == a) {
 		a = Action{Kind: Notify}
 	}
 	return c.actionLabel(a)
@@ -184,16 +185,16 @@ func (c *compiler) answer(a Action) label {
 // ruleLeaf is the check of a call's rules, or its outcome where that is certain.
 func (c *compiler) ruleLeaf(call uint16) label {
 	if c.closed(call) {
-		return c.answer(c.denied)
+		return c.answer(call, c.denied)
 	}
 	parts := c.parts(call)
 	if len(parts) == 0 {
 		return c.actionLabel(Action{Kind: Allow})
 	}
 	if parts[0].cond == refFalse {
-		return c.answer(parts[0].other)
+		return c.answer(call, parts[0].other)
 	}
-	c.checks = append(c.checks, check{parts: parts, from: parts[0].rule, at: -1})
+	c.checks = append(c.checks, check{call: call, parts: parts, from: parts[0].rule, at: -1})
 	return checkLabel - label(len(c.checks)-1)
 }
 
@@ -209,7 +210,7 @@ func (c *compiler) resolve(l label) label {
 	before := len(c.out)
 	t := target{at: c.actionLabel(Action{Kind: Allow})}
 	for i := len(k.parts) - 1; i >= 0; i-- {
-		t = c.branch(k.parts[i].cond, t, target{at: c.answer(k.parts[i].other)})
+		t = c.branch(k.parts[i].cond, t, target{at: c.answer(k.call, k.parts[i].other)})
 	}
 	l = c.enter(t, view{})
 	k.at, k.size = l, len(c.out)-before

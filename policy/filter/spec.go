@@ -51,6 +51,10 @@ type Spec struct {
 	// without Report says. It leaves ENOSYS alone, unless that is Default, and Unknown: they tell a program that the
 	// kernel does not have the call, and libc then takes another (clone3 at every new thread).
 	Report bool
+
+	// Own is the call by which the launcher itself executes the program: Report leaves it alone, since nobody could answer
+	// before it is done. "" if there is none.
+	Own string
 }
 
 // Item is a call, or a group of calls whose name begins with @.

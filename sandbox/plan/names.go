@@ -66,8 +66,6 @@ func flagSetOf(k Kind) (flagSet, bool) {
 		return flagSet{seccompOps[:], true}, true
 	case SeccompFlags:
 		return flagSet{seccompFlags[:], false}, true
-	case FutexOp:
-		return flagSet{futexOps[:], true}, true
 	case Signal:
 		return flagSet{signals[:], true}, true
 	case SigHow:
@@ -118,7 +116,6 @@ var (
 		{6, "RLIMIT_NPROC"}, {7, "RLIMIT_NOFILE"}, {8, "RLIMIT_MEMLOCK"}, {9, "RLIMIT_AS"}, {10, "RLIMIT_LOCKS"}, {11, "RLIMIT_SIGPENDING"},
 		{12, "RLIMIT_MSGQUEUE"}, {13, "RLIMIT_NICE"}, {14, "RLIMIT_RTPRIO"}, {15, "RLIMIT_RTTIME"}}
 	seccompFlags = [...]flag{{8, "SECCOMP_FILTER_FLAG_NEW_LISTENER"}, {0x20, "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"}}
-	futexOps     = [...]flag{{6, "FUTEX_LOCK_PI"}}
 	seccompOps   = [...]flag{{1, "SECCOMP_SET_MODE_FILTER"}}
 	signals      = [...]flag{{9, "SIGKILL"}}
 	sigHows      = [...]flag{{2, "SIG_SETMASK"}}

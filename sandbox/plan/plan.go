@@ -86,7 +86,7 @@ const (
 	Resource
 	SeccompOp
 	SeccompFlags
-	FutexOp
+	FutexOp // the only one: FUTEX_LOCK_PI
 	Signal
 	SigHow
 	SocketDomain

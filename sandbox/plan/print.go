@@ -36,37 +36,26 @@ func (s Step) String() string {
 	return string(append(b, ')'))
 }
 
+// words are what arguments without a value of their own are called.
+var words = [...]string{Null: "NULL", Argv: "argv", ArgvLen: "sizeof(argv)", HeapBelow: "heap below the stack", HeapAbove: "heap above the stack",
+	HeapLen: "its length", Owner: "owner", RobustList: "{owner}", Nonce: "%nonce", FutexOp: "FUTEX_LOCK_PI"}
+
 func (a Arg) append(b []byte) []byte {
+	if int(a.Kind) < len(words) && words[a.Kind] != "" {
+		return append(b, words[a.Kind]...)
+	}
 	switch a.Kind {
 	case AtFDCWD:
 		return append(b, "AT_FDCWD"...)
-	case Null:
-		return append(b, "NULL"...)
 	case Register:
 		return append(b, a.Reg.String()...)
 	case FD:
 		return append(append(append(b, '{'), a.Data...), '}')
-	case Argv:
-		return append(b, "argv"...)
-	case HeapBelow:
-		return append(b, "heap below the stack"...)
-	case HeapAbove:
-		return append(b, "heap above the stack"...)
-	case HeapLen:
-		return append(b, "its length"...)
-	case Owner:
-		return append(b, "owner"...)
-	case RobustList:
-		return append(b, "{owner}"...)
-	case Nonce:
-		return append(b, "%nonce"...)
 	case SendRights:
 		b = appendQuoted(append(b, "{msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base="...), a.Data)
 		b = strconv.AppendInt(append(b, ", iov_len="...), int64(len(a.Data)), 10)
 		b = append(b, "}], msg_iovlen=1, msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=["...)
 		return append(strconv.AppendInt(b, int64(a.Int), 10), "]}], msg_controllen=24, msg_flags=0}"...)
-	case ArgvLen:
-		return append(b, "sizeof(argv)"...)
 	case Out:
 		return append(b, '"', '.', '.', '.', '"')
 	case Rights:
