@@ -48,11 +48,11 @@ func (p *process) hints() {
 // execHint says that the filter forbids the launcher's own execve, whatever the errno, and by which rule; "" where
 // execve may pass.
 func (c *compilation) execHint() string {
-	spec, err := c.profile.Syscalls.Filter()
+	spec, err := c.profile.Syscalls.FilterOnce(c.nonce)
 	if err != nil {
 		return ""
 	}
-	q, err := filter.ParseQuery("execve", c.arch)
+	q, err := filter.ParseQuery(c.execCall().String(), c.arch)
 	if err != nil {
 		return ""
 	}
