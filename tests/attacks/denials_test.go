@@ -24,7 +24,7 @@ func denialAttacks() []attack {
 
 // racing adds a key whose type is written to all the time: the decision is about the number alone.
 func racing(b *box) outcome {
-	return b.attack("racing", strconv.Itoa(unix.SYS_ADD_KEY), "0", "0", "s:payload", "7", "-2")
+	return b.attack("racing", strconv.Itoa(unix.SYS_ADD_KEY), "0", "0", "s:content", "7", "-2")
 }
 
 // secondProgram tries to execute one, with nonces that are guessed. Bare, and with exec: any, it succeeds.
