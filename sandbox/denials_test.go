@@ -144,7 +144,7 @@ func TestDenialsSilent(t *testing.T) {
 
 // TestListenerGone denies what nobody is left to answer: the kernel says ENOSYS, and never makes the call.
 func TestListenerGone(t *testing.T) {
-	c := deniesMkdir(t, "mkdir /tmp/a; sleep 0.3; mkdir /tmp/b; ls /tmp")
+	c := deniesMkdir(t, "sleep 0.3; mkdir /tmp/a; mkdir /tmp/b; ls /tmp")
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
