@@ -66,16 +66,18 @@ var order = [...]func(*compilation) error{
 	// The network namespace before the fork, because the launcher has the rest of the plan to compile meanwhile; and while
 	// the child has the capabilities that it takes.
 	(*compilation).network,
+	// The launcher clones here: what follows is compiled while the child does what is compiled so far. Each further part is
+	// handed over as soon as it is there.
+	(*compilation).publish,
 	// The bounding set while CAP_SETPCAP is still there; before the fork, so that init has none either.
 	(*compilation).boundingSet,
 	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).
 	(*compilation).noNewPrivs,
 	// The fork before the mounts: init confines itself while the task mounts.
 	(*compilation).fork,
-	// From here on it is the task, and init has all its steps.
+	// From here on it is the task, and init has all its steps with the next part.
 	(*compilation).taskBegins,
 	(*compilation).root,
-	// The launcher clones here: what follows is compiled while the child does what is compiled so far.
 	(*compilation).publish,
 	(*compilation).mounts,
 	(*compilation).publish,

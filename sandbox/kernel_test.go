@@ -237,8 +237,8 @@ func checkInit(t *testing.T, before []string) {
 	}
 }
 
-// marker is on the heap of this process.
-var marker = []byte(strings.Join([]string{"a secret", "of the", "launcher's"}, " "))
+// marker is on the heap of this process, with so much around it that no stack is near.
+var marker = append(make([]byte, 1<<20, 2<<20), strings.Join([]string{"a secret", "of the", "launcher's"}, " ")...)[1<<20:]
 
 // remembers looks for text in the writable memory of a process.
 func remembers(t *testing.T, pid string, text []byte) bool {

@@ -11,7 +11,7 @@ package sandbox
 // their descriptors until execve gives the task a table of its own and closes the listener there. The listener's number
 // is known, because the task closes the lowest number that is not its program's and the kernel takes the lowest free
 // one. init waits for the task's memory to go, sends what is at that number, and closes it. (To block init in vfork(2)
-// would do as well; but then it could not make the network namespace meanwhile, nor be confined before the program is.)
+// would do as well; but then it could not be confined before the program is.)
 
 import (
 	"cmp"

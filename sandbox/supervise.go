@@ -26,8 +26,10 @@ type process struct {
 	image *child.Image
 	added int // steps that are linked
 	sent  int // sources that the child has got
-	link  int // the launcher's end of the socket pair
-	gate  int
+
+	addedInit int // of init's steps
+	link      int // the launcher's end of the socket pair
+	gate      int
 
 	pid    int // of init, in the launcher's pid namespace
 	task   int
@@ -122,10 +124,15 @@ func (p *process) begin() error {
 
 // add links what was compiled since the last time.
 func (p *process) add() error {
-	if err := p.image.Add(p.comp.plan.Steps[p.added:], p.files.fds); err != nil {
+	steps, init := p.comp.plan.Steps, p.comp.plan.Init
+	err := p.image.AddInit(init[p.addedInit:], p.files.fds)
+	if err == nil {
+		err = p.image.Add(steps[p.added:], p.files.fds)
+	}
+	if err != nil {
 		return &Error{Op: "link the plan", Err: err}
 	}
-	p.added = len(p.comp.plan.Steps)
+	p.added, p.addedInit = len(steps), len(init)
 	return nil
 }
 
@@ -167,9 +174,6 @@ func (p *process) open() error {
 	}
 	p.image.Fail(p.cmd.failStep - 1)
 	p.image.FailInit(p.cmd.failInit - 1)
-	if err := p.image.AddInit(p.comp.plan.Init, p.files.fds); err != nil {
-		return &Error{Op: "link the plan", Err: err}
-	}
 	return nil
 }
 

@@ -36,8 +36,7 @@ const (
 // reaches over an end, the length is negative and the call fails.
 const (
 	arenaSize  = 64 << 20
-	windowSize = 128 << 10
-	pageSize   = 64 << 10 // the largest that an architecture has
+	windowSize = 16 << 10 // or two pages, where they are larger
 )
 
 // Image is a plan ready to run, in memory that the child shares: what is added behind Start the child can run too, once
@@ -143,7 +142,7 @@ func (im *Image) Add(steps []plan.Step, files map[string]int) error {
 	return im.link(&im.ops, im.opsAt(opsStart), &im.fail[0], steps, files)
 }
 
-// AddInit links steps behind those that init has. It must have them all before it is started.
+// AddInit links steps behind those that init has. It must have them all before the child forks.
 func (im *Image) AddInit(steps []plan.Step, files map[string]int) error {
 	return im.link(&im.init, im.opsAt(initStart), &im.fail[1], steps, files)
 }

@@ -1,6 +1,7 @@
 package child
 
 import (
+	"os"
 	"runtime"
 	"syscall"
 	"unsafe"
@@ -48,10 +49,14 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 //go:nocheckptr
 func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	var (
-		regs  [plan.NumRegs]uintptr
-		a     [6]uintptr
-		r     uintptr
-		keep  uintptr
+		regs [plan.NumRegs]uintptr
+		a    [6]uintptr
+		r    uintptr
+		keep uintptr
+
+		pageSize = uintptr(os.Getpagesize())
+		window   = max(windowSize, 2*pageSize)
+
 		page  = im.page
 		fault = &page.Init
 		o     = (*op)(unsafe.Add(unsafe.Pointer(page), opsStart))
@@ -80,7 +85,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 			a[0] = uintptr(unsafe.Pointer(&a)) &^ (arenaSize - 1)
 			a[1] = keep - a[0]
 			if o.kind == opAbove {
-				a[0], a[1] = keep+windowSize, a[0]+arenaSize-keep-windowSize
+				a[0], a[1] = keep+window, a[0]+arenaSize-keep-window
 			}
 		}
 		r, _, e = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
