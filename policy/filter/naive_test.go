@@ -354,8 +354,8 @@ func (n naiveCall) binary(op gotoken.Token, x, y naiveValue) naiveValue {
 		if op == gotoken.SHR {
 			r.v = new(big.Int).Rsh(a, uint(min(b.Uint64(), 1000)))
 		} else {
-			need(b.IsUint64() && b.Uint64() < 1000)
-			r.v = new(big.Int).Lsh(a, uint(b.Uint64()))
+			need(b.IsUint64() && (b.Uint64() < 1000 || a.Sign() == 0))
+			r.v = new(big.Int).Lsh(a, uint(min(b.Uint64(), 1000)))
 		}
 	default:
 		panic(errNaive)

@@ -318,8 +318,8 @@ func fold(op token.Token, x, y *big.Int) *big.Int {
 	case token.SHL, token.SHR:
 		need(y.IsInt64() && y.Sign() >= 0)
 		if op == token.SHL {
-			need(y.Int64() < 1000)
-			return v.Lsh(x, uint(y.Int64()))
+			need(y.Int64() < 1000 || x.Sign() == 0)
+			return v.Lsh(x, uint(min(y.Int64(), 1000)))
 		}
 		return v.Rsh(x, uint(min(y.Int64(), 1000)))
 	}
