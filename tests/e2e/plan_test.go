@@ -88,11 +88,9 @@ func comparePlan(t *testing.T, dir string, args []string) {
 	c := &comparison{t: t, regs: map[string]string{}, files: map[string]string{}}
 	if len(clones) == 2 { // one process goes on in another's place
 		again = clones[0]
-		if left := c.match("first child", want.Steps[:again+1], fromFirst(first, want.Steps[0])); len(left) != 1 || !strings.HasPrefix(left[0], "exit_group(") {
+		if left := c.match("first child", want.Steps[:again+1], first); len(left) != 1 || !strings.HasPrefix(left[0], "exit_group(") {
 			t.Errorf("the first child goes on: %q", left)
 		}
-	} else {
-		child = fromFirst(child, want.Steps[0])
 	}
 	rest := c.match("child", want.Steps[again+1:fork+1], child)
 	initRegs, initFiles := clone(c.regs), clone(c.files)
@@ -187,18 +185,6 @@ func calls(trace string) []string {
 	return slices.DeleteFunc(strings.Split(strings.TrimSpace(trace), "\n"), func(l string) bool {
 		return strings.HasPrefix(l, "---") || strings.HasPrefix(l, "+++") || strings.Contains(l, "= ? ERESTART")
 	})
-}
-
-// fromFirst skips what Go's fork does for itself: it resets the signal handlers.
-func fromFirst(lines []string, first printedStep) []string {
-	for i, l := range lines {
-		if name, _, _ := strings.Cut(l, "("); name == first.Call {
-			return lines[i:]
-		} else if name != "rt_sigaction" && name != "rt_sigprocmask" && name != "gettid" {
-			break
-		}
-	}
-	return lines
 }
 
 // comparison knows which numbers the registers and the launcher's files have.

@@ -11,17 +11,15 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// The hooks that the standard library's own fork uses: signals are blocked around it and reset to their defaults in
-// the child, and the child's stack may not grow.
+// The hooks that the standard library's own fork uses: signals are blocked around it, and the child's stack may not
+// grow. The third, for the child, is not called: it resets the handlers that the runtime knows of, one by one, and
+// clone3 resets all (CLONE_CLEAR_SIGHAND, Linux 5.5). The child's signals stay blocked; a plan unblocks the task's.
 //
 //go:linkname beforeFork syscall.runtime_BeforeFork
 func beforeFork()
 
 //go:linkname afterFork syscall.runtime_AfterFork
 func afterFork()
-
-//go:linkname afterForkInChild syscall.runtime_AfterForkInChild
-func afterForkInChild()
 
 // cloneArgs is struct clone_args of clone3(2), version 1 (Linux 5.5).
 type cloneArgs struct {
@@ -32,7 +30,7 @@ type cloneArgs struct {
 // parent-death signal is tied to it.
 func (im *Image) Start() (pid, pidfd int, err error) {
 	fd := int32(-1)
-	args := &cloneArgs{flags: im.clone | unix.CLONE_PIDFD, pidfd: uint64(uintptr(unsafe.Pointer(&fd))), exitSignal: uint64(unix.SIGCHLD)}
+	args := &cloneArgs{flags: im.clone | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND, pidfd: uint64(uintptr(unsafe.Pointer(&fd))), exitSignal: uint64(unix.SIGCHLD)}
 	n, errno := run(im, args)
 	runtime.KeepAlive(im)
 	runtime.KeepAlive(args)
@@ -69,8 +67,6 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		afterFork()
 		return pid, e
 	}
-	afterForkInChild()
-
 	for o.kind != opEnd {
 		n++
 		fault.Step = n
