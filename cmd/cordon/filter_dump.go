@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"cordon/policy"
 	"cordon/policy/filter"
 )
 
@@ -60,6 +61,7 @@ type dumped struct {
 	spec    filter.Spec
 	prog    *filter.Program
 	notes   []string
+	once    string // the place of exec: once, which the filter is without
 }
 
 func (u *ui) filterDump(f *dumpFlags) error {
@@ -76,6 +78,9 @@ func (u *ui) filterDump(f *dumpFlags) error {
 	d, err := f.compile()
 	if err != nil {
 		return err
+	}
+	if d.once != "" {
+		u.line("left out", "syscalls.exec once ("+d.once+"): it takes the launcher, whose own execve passes by a nonce")
 	}
 	data, err := formats[i].make(d)
 	if err != nil {
@@ -105,6 +110,9 @@ func (f *dumpFlags) compile() (*dumped, error) {
 			hint: "--arch " + native.String() + ", with syscalls.arches: [" + abi.String() + "] in the profile"}
 	}
 	d := &dumped{profile: p.Name}
+	if p.Syscalls.Exec == policy.ExecOnce {
+		d.once = p.Source("syscalls.exec").Short()
+	}
 	if d.spec, err = p.Syscalls.Filter(); err != nil {
 		return nil, err
 	}

@@ -235,6 +235,9 @@ func (w *syscallWhy) notes() (notes []string) {
 	if since := filter.Since(w.q.Call); since >= "5" { // cordon itself needs 5.12
 		notes = append(notes, "a kernel older than "+since+" answers ENOSYS where the filter allows it")
 	}
+	if w.profile.Syscalls.Exec == policy.ExecOnce && (w.q.Call == "execve" || w.q.Call == "execveat") {
+		notes = append(notes, "syscalls.exec once ("+w.profile.Source("syscalls.exec").Short()+") denies it all the same as soon as the program runs; --exec any")
+	}
 	return notes
 }
 

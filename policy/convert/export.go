@@ -56,6 +56,7 @@ func Export(p *policy.Profile, opts ExportOptions) (*Result, error) {
 		}
 	}
 	slices.Sort(e.foreign)
+	e.noteExec()
 	var text []byte
 	if opts.Format == Systemd {
 		text = e.systemd()
@@ -97,6 +98,24 @@ func (e *exporter) noteUnknown(how string) {
 	default:
 		e.scalarNote("unknown", rule, Approximated, Same, how)
 	}
+}
+
+// noteExec is about exec: once. It takes a launcher that passes a nonce, and the programs that read these formats pass none.
+func (e *exporter) noteExec() {
+	if e.profile.Syscalls.Exec != policy.ExecOnce {
+		return
+	}
+	var open []string
+	for _, call := range [...]string{"execve", "execveat"} {
+		if d := e.decision(call); d != nil && mayPass(d) {
+			open = append(open, call)
+		}
+	}
+	effect, how := Wider, "the program can execute others: "+strings.Join(open, " and ")+" must pass for the program itself"
+	if len(open) == 0 {
+		effect, how = Tighter, "execve and execveat are refused, and no program can be started under it"
+	}
+	e.scalarNote("exec", "exec: "+string(policy.ExecOnce), Dropped, effect, how)
 }
 
 // decision is that for a call; nil where the architectures have none of that name.

@@ -96,6 +96,7 @@ func TestRoundTripOfShipped(t *testing.T) {
 	for _, name := range shippedNames() {
 		for _, arch := range []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64} {
 			p := shipped(t, name)
+			p.Syscalls.Exec = policy.ExecAny // TestExportExec
 			roundTrip(t, p, arch, OCI)
 			roundTrip(t, p, arch, Docker)
 			res, err := Export(p, ExportOptions{Format: Kubernetes, Arch: arch})
@@ -339,5 +340,79 @@ func TestExportNotes(t *testing.T) {
 	_, err := Export(&policy.Profile{Syscalls: policy.Syscalls{Arches: []string{"i386"}}}, ExportOptions{Format: OCI, Arch: filter.ARM64})
 	if err == nil {
 		t.Error("i386's calls on arm64")
+	}
+}
+
+// exec: once is nothing that a filter alone can do: every format lists it, and none is written without consent.
+func TestExportExec(t *testing.T) {
+	section := func(s policy.Syscalls) *policy.Profile {
+		s.Exec = policy.ExecOnce
+		return &policy.Profile{Syscalls: s}
+	}
+	item := func(names ...string) (list []policy.SyscallItem) {
+		for _, n := range names {
+			list = append(list, policy.SyscallItem{Name: n})
+		}
+		return list
+	}
+	for _, c := range []struct {
+		name    string
+		profile *policy.Profile
+		effect  Effect
+		how     string
+	}{
+		{"strict", shipped(t, "strict"), Wider, "execve must pass"},
+		{"both", section(policy.Syscalls{Allow: item("execve", "execveat")}), Wider, "execve and execveat must pass"},
+		{"all that is not denied", section(policy.Syscalls{Default: "log", Deny: item("execve")}), Wider, "execveat must pass"},
+		{"by a rule", section(policy.Syscalls{Rules: []policy.SyscallRule{{Call: "execveat", Expr: "flags == 0"}}}), Wider, "execveat must pass"},
+		{"neither", section(policy.Syscalls{Allow: item("read")}), Tighter, "no program can be started"},
+	} {
+		for _, format := range Formats() {
+			for _, lossy := range []bool{false, true} {
+				res, err := Export(c.profile, ExportOptions{Format: Format(format), Arch: filter.AMD64, Lossy: lossy})
+				if err != nil {
+					t.Fatal(err)
+				}
+				i := slices.IndexFunc(res.Notes, func(n Note) bool { return n.At == "syscalls.exec" })
+				if i < 0 || res.Lossy() == 0 {
+					t.Errorf("%s, %s: %d rules lost, not exec: %v", c.name, format, res.Lossy(), inexact(res))
+				} else if n := res.Notes[i]; n.Class != Dropped || n.Effect != c.effect || !strings.Contains(n.How, c.how) || n.Pos != c.profile.Source("syscalls.exec") {
+					t.Errorf("%s, %s: %+v", c.name, format, n)
+				}
+			}
+		}
+	}
+}
+
+// TestExportSaysAll changes one key of the section after the other: what decides about calls is in the text or in a note.
+func TestExportSaysAll(t *testing.T) {
+	change := map[string]func(*policy.Syscalls){
+		"Default": func(s *policy.Syscalls) { s.Default = "errno(EACCES)" },
+		"Unknown": func(s *policy.Syscalls) { s.Unknown = "kill" },
+		"Arches":  func(s *policy.Syscalls) { s.Arches = []string{"native", "i386"} },
+		"Allow":   func(s *policy.Syscalls) { s.Allow = []policy.SyscallItem{{Name: "read"}, {Name: "write"}} },
+		"Deny":    func(s *policy.Syscalls) { s.Deny = []policy.SyscallItem{{Name: "read"}} },
+		"Rules":   func(s *policy.Syscalls) { s.Rules = []policy.SyscallRule{{Call: "socket", Expr: "allow"}} },
+		"Exec":    func(s *policy.Syscalls) { s.Exec = policy.ExecOnce },
+	}
+	for _, format := range Formats() {
+		export := func(s policy.Syscalls) string {
+			res, err := Export(&policy.Profile{Syscalls: s}, ExportOptions{Format: Format(format), Arch: filter.AMD64})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return fmt.Sprintf("%s%v", res.Text, inexact(res))
+		}
+		before := policy.Syscalls{Allow: []policy.SyscallItem{{Name: "read"}}}
+		for f := range reflect.TypeFor[policy.Syscalls]().Fields() {
+			after := before
+			if change[f.Name] == nil {
+				t.Fatalf("syscalls has a key %s: what do the formats make of it?", f.Name)
+			}
+			change[f.Name](&after)
+			if export(before) == export(after) {
+				t.Errorf("%s: nothing says that there is %s", format, f.Name)
+			}
+		}
 	}
 }
