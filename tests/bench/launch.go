@@ -19,6 +19,8 @@ type figures struct {
 	Compile time.Duration
 	Binds   []bindTime
 	Memory  []processMemory
+
+	Reported, Silent callCost // denied calls
 }
 
 // A row is one way to start /bin/true.
@@ -76,6 +78,7 @@ func commands(dir string) []row {
 	home := os.Getenv("HOME")
 	rows := []row{
 		{Name: nameCordon, command: dir + "/cordon run -- /bin/true", must: true},
+		{Name: nameSilent, command: dir + "/cordon run --on-denial silent -- /bin/true", must: true},
 		{Name: nameBubble, command: bubblewrap(covers()) + " -- /bin/true", must: true},
 		{Name: namePlain, command: bubblewrap([]string{"--tmpfs", "/tmp"}) + " -- /bin/true", must: true},
 		{Name: nameFloor, command: dir + "/floor /bin/true", must: true},

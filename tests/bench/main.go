@@ -23,13 +23,14 @@ type effort struct {
 	Launches     int // of the library, in one round
 	Binds        int
 	Filters      int  // rounds of the comparison with libseccomp
+	Denials      int  // rounds of calls in a sandbox that reports denied ones, and in one that does not
 	BubbleBinds  bool // also measure bubblewrap's binds: takes 16 s and more
 	Judge        bool // a ratio that is missed is an error
 }
 
 var (
-	full  = effort{Rounds: 10, Runs: 100, Launches: 200, Binds: 2000, Filters: 60, BubbleBinds: true, Judge: true}
-	short = effort{Rounds: 3, Runs: 30, Launches: 50, Binds: 2000, Filters: 5}
+	full  = effort{Rounds: 10, Runs: 100, Launches: 200, Binds: 2000, Filters: 60, Denials: 20, BubbleBinds: true, Judge: true}
+	short = effort{Rounds: 3, Runs: 30, Launches: 50, Binds: 2000, Filters: 5, Denials: 3}
 )
 
 // nobody is who stands for the ordinary user when root measures.
@@ -41,15 +42,19 @@ func main() {
 	quick := flag.Bool("short", false, "measure briefly and judge nothing")
 	write := flag.Bool("write", false, "put the table into "+document)
 	dir := flag.String("measure", "", "measure as this user, in `DIR`, and print JSON (used by itself)")
+	calls := flag.Bool("calls", false, "measure calls in this sandbox, and print JSON (used by itself)")
 	flag.Parse()
 	e := full
 	if *quick {
 		e = short
 	}
 	err := error(nil)
-	if *dir != "" {
+	switch {
+	case *calls:
+		err = measureCalls()
+	case *dir != "":
 		err = measureAs(*dir, e)
-	} else {
+	default:
 		err = run(e, *write)
 	}
 	if err != nil {
@@ -161,7 +166,7 @@ func spawn(dir string, uid int, e effort) (*figures, error) {
 // measureAs is the copy's main: everything for one user.
 func measureAs(dir string, e effort) error {
 	f := &figures{UID: os.Getuid()}
-	err := errors.Join(f.launches(dir, e), f.compile(), f.binds(dir, e))
+	err := errors.Join(f.launches(dir, e), f.compile(), f.binds(dir, e), f.denials(dir, e))
 	if err == nil && f.UID == 0 { // smaps_rollup of a process that is not dumpable is root's alone
 		err = f.memory(dir)
 	}

@@ -66,6 +66,7 @@ func (f *figures) checks() []check {
 		{"load and compile a shipped profile (the slowest)", f.Compile.Seconds(), maxCompile.Seconds(), seconds},
 		{"Docker's default imported, against no filter", f.row(nameImported).mean() - f.row(nameUnfiltered).mean(), maxImported.Seconds(), seconds},
 		{fmt.Sprintf("launch with %d binds", f.Binds[0].Count), f.Binds[0].Took.Seconds(), maxBinds.Seconds(), seconds},
+		f.denialCheck(),
 	}
 	for _, m := range f.Memory {
 		if m.Name == "cordon, pid 1" {
@@ -121,6 +122,7 @@ func (f *figures) format(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %.2f | %.2f |\n", r.Name,
 			seconds(r.mean()), seconds(r.median()), seconds(slices.Min(r.Times)), r.mean()/bubble, r.mean()/floor)
 	}
+	f.formatDenials(b)
 	formatChecks(b, f.checks())
 	fmt.Fprintln(b)
 	for _, t := range f.Binds[1:] {
