@@ -78,6 +78,25 @@ func TestCountBound(t *testing.T) {
 	}
 }
 
+// TestNoListener reports nothing where the listener could not have its number, and says so.
+func TestNoListener(t *testing.T) {
+	for _, tt := range []struct {
+		nofile  uint64
+		extra   int
+		reports bool
+	}{{0, 0, false}, {3, 0, false}, {4, 0, true}, {4, 1, false}, {5, 1, true}} {
+		p := &policy.Profile{OnDenial: policy.DenialReport}
+		p.Limits.Rlimits = []policy.Rlimit{{Name: "core", Value: 0}, {Name: "nofile", Value: tt.nofile, Pos: policy.Pos{File: "p.yaml", Line: 4}}}
+		c := &compilation{profile: p, host: fakeUser(), cmd: &Cmd{Args: []string{"true"}, ExtraFiles: make([]*os.File, tt.extra)}, arch: filter.AMD64}
+		if err := c.planReports(); err != nil || c.reports != tt.reports {
+			t.Errorf("nofile %d, %d extra: reports %v, %v", tt.nofile, tt.extra, c.reports, err)
+		}
+		if said := len(c.missing) == 1 && strings.Contains(c.missing[0].Why, "(p.yaml:4) leaves no descriptor"); said == tt.reports {
+			t.Errorf("nofile %d, %d extra: missing %+v", tt.nofile, tt.extra, c.missing)
+		}
+	}
+}
+
 // TestBlame names what denies a call, and a remedy; a remedy that is flags is tried.
 func TestBlame(t *testing.T) {
 	at := func(line int) policy.Pos { return policy.Pos{File: "p.yaml", Line: line} }

@@ -29,17 +29,31 @@ import (
 // planReports decides whether the filter asks a listener. Where none can be had denied calls fail as without it, and the
 // report says so: to report is no protection.
 func (c *compilation) planReports() error {
-	switch {
-	case c.profile.OnDenial != policy.DenialReport:
-	case c.host.NotifyFlags == 0:
-		c.missing = append(c.missing, Missing{Layer: policy.LayerDenials, Why: cmp.Or(c.host.NotifyWhy, "no listener for denied calls"),
-			Instead: "they fail with their error numbers, unreported"})
-	default:
-		c.reports = true
-		// Before any descriptor is opened, so that none gets the listener's number.
-		c.do(c.scalar("on-denial"), plan.Dup(plan.F(fileGate), plan.Number(c.firstFD()), unix.O_CLOEXEC))
+	if c.profile.OnDenial != policy.DenialReport {
+		return nil
 	}
+	if why := c.noListener(); why != "" {
+		c.missing = append(c.missing, Missing{Layer: policy.LayerDenials, Why: why, Instead: "they fail with their error numbers, unreported"})
+		return nil
+	}
+	c.reports = true
+	// Before any descriptor is opened, so that none gets the listener's number.
+	c.do(c.scalar("on-denial"), plan.Dup(plan.F(fileGate), plan.Number(c.firstFD()), unix.O_CLOEXEC))
 	return nil
+}
+
+// noListener is why the task's filter cannot have one; "" where it can. The task has the listener until its program runs,
+// and its limit on descriptors holds by then.
+func (c *compilation) noListener() string {
+	if c.host.NotifyFlags == 0 {
+		return cmp.Or(c.host.NotifyWhy, "no listener for denied calls")
+	}
+	for _, r := range c.profile.Limits.Rlimits {
+		if r.Name == "nofile" && r.Value <= c.firstFD() {
+			return said("limits.rlimits.nofile "+itoa(int(r.Value)), r.Pos.Short()) + " leaves no descriptor for the listener"
+		}
+	}
+	return ""
 }
 
 // sendListener is init's part. It is confined before the program can run; the filter of its loop follows when the listener

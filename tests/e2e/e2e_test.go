@@ -30,6 +30,9 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if isMany() {
+		os.Exit(many())
+	}
 	code, err := setUp(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -48,7 +51,7 @@ func setUp(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer removeAll(base)
-	if err := errors.Join(os.Chmod(base, 0o755), os.Mkdir(base+"/bin", 0o755), binary(base+"/bin/cordon")); err != nil {
+	if err := errors.Join(os.Chmod(base, 0o755), os.Mkdir(base+"/bin", 0o755), binary(base+"/bin/cordon"), copySelf(base+"/bin/"+manyName)); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
@@ -111,12 +114,9 @@ func TestScriptsAsUser(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("TestScripts ran as one")
 	}
-	self, err := os.ReadFile("/proc/self/exe")
 	dir := filepath.Join(base, strconv.Itoa(ordinary))
-	if err == nil {
-		err = errors.Join(os.WriteFile(base+"/bin/e2e.test", self, 0o755), os.Mkdir(dir, 0o755), os.Chown(dir, ordinary, ordinary),
-			copyTree("testdata", base+"/testdata"))
-	}
+	err := errors.Join(copySelf(base+"/bin/e2e.test"), os.Mkdir(dir, 0o755), os.Chown(dir, ordinary, ordinary),
+		copyTree("testdata", base+"/testdata"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,72 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// manyName is the name under which this binary is a program of 64 goroutines that make denied calls, 100 each; what may
+// be said to it: forever, without an end; catch, SIGINT; hang, when it is done, and whatever SIGTERM says.
+const manyName = "many"
+
+func isMany() bool { return filepath.Base(os.Args[0]) == manyName }
+
+func many() int {
+	var wrong atomic.Int32
+	told := func(word string) bool { return slices.Contains(os.Args[1:], word) }
+	if told("catch") {
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, unix.SIGINT)
+		go func() {
+			fmt.Printf("%v, wrong %d\n", <-c, wrong.Load())
+			os.Exit(7)
+		}()
+	}
+	if told("hang") {
+		signal.Ignore(unix.SIGTERM)
+	}
+	fmt.Println("up")
+	var all sync.WaitGroup
+	for i := range 64 {
+		all.Go(func() {
+			for n := 0; n < 100 || told("forever"); n++ {
+				if tryDenied(i%2 == 0) != unix.EPERM {
+					wrong.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	fmt.Println("wrong", wrong.Load())
+	if told("hang") {
+		time.Sleep(time.Minute)
+	}
+	return 0
+}
+
+// tryDenied makes a call that the profile default denies.
+func tryDenied(key bool) error {
+	if key {
+		_, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
+		return err
+	}
+	_, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)
+	return err
+}
+
+// copySelf puts this binary where scripts find it.
+func copySelf(to string) error {
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, self, 0o755)
+}
