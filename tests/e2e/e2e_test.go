@@ -178,7 +178,7 @@ func leftBehind(dir string) []string {
 		cwds, _ := filepath.Glob("/proc/[0-9]*/cwd")
 		for _, link := range cwds {
 			pid := filepath.Base(filepath.Dir(link))
-			if to, _ := os.Readlink(link); strings.HasPrefix(to, dir) && pid != strconv.Itoa(os.Getpid()) {
+			if to, _ := os.Readlink(link); inOrBelow(to, dir) && pid != strconv.Itoa(os.Getpid()) {
 				line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
 				left = append(left, pid+" "+string(line))
 			}
@@ -193,6 +193,12 @@ func leftBehind(dir string) []string {
 		left = append(left, string(mounts))
 	}
 	return left
+}
+
+// inOrBelow says whether a path is in a script's directory or its home, and not in those of one whose name goes on.
+func inOrBelow(path, dir string) bool {
+	rest, found := strings.CutPrefix(path, dir)
+	return found && (rest == "" || rest[0] == '/' || rest[0] == '.')
 }
 
 func condition(cond string) (bool, error) {
