@@ -174,6 +174,8 @@ func stepHint(call string, errno unix.Errno) string {
 		return "the task's user may not execute it, or it lies on a noexec mount"
 	case call == "landlock_restrict_self" || call == "read" && errno == unix.EISDIR:
 		return "Landlock was asked for and is not in force; --no-landlock does without"
+	case call == "keyctl" && errno == unix.EDQUOT:
+		return "the user has as many keys as kernel.keys.maxkeys allows; those of sandboxes that have ended go within seconds"
 	case errno == unix.ENOSYS:
 		return "the kernel, or a container runtime's filter, does not have this call; cordon doctor says more"
 	case errno == unix.EPERM && strings.HasPrefix(call, "mount"), errno == unix.EPERM && strings.HasPrefix(call, "move_mount"), errno == unix.EPERM && call == "open_tree":
