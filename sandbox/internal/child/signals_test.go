@@ -1,11 +1,17 @@
 package child
 
 import (
+	"os"
 	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/plan"
 )
 
 // TestCatchSignals sends signals to this process: those that are caught arrive, in order, and one that was ignored
@@ -37,4 +43,52 @@ func TestCatchSignals(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestHandlersEnd: a child has no handler of the launcher's, or a stop at the terminal, which reaches the whole process
+// group, would make init write to the launcher's pipe, and its filter would end it for that.
+func TestHandlersEnd(t *testing.T) {
+	if _, err := CatchSignals(unix.SIGTSTP, unix.SIGCONT, unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if n := caughtSignals(t, os.Getpid()); n&(1<<(unix.SIGTSTP-1)) == 0 {
+		t.Fatalf("SIGTSTP is not caught here: %#x", n)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im := link(t, &plan.Plan{Steps: []plan.Step{plan.CloseStep(plan.F("own")), plan.RecvByte(plan.F("sync"))}},
+		map[string]int{"own": pair[0], "sync": pair[1]})
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pid, pidfd, err := im.Start()
+	unix.Close(pair[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(pidfd)
+	if n := caughtSignals(t, pid); n != 0 {
+		t.Errorf("the child catches %#x", n)
+	}
+	unix.Close(pair[0]) // it ends
+	if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// caughtSignals is the set of signals that a process has handlers for: proc_pid_status(5).
+func caughtSignals(t *testing.T, pid int) uint64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "SigCgt:\t")
+	hex, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseUint(hex, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
