@@ -186,6 +186,46 @@ func TestOtherGoroutines(t *testing.T) {
 	}
 }
 
+// TestSignalDuringLaunch sends a signal at every moment of a launch: it ends the launch, and that is the error, or the
+// program.
+func TestSignalDuringLaunch(t *testing.T) {
+	before := look(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var launches, programs int
+	for after := time.Duration(0); programs < 5 && after < 200*time.Millisecond; after += 200 * time.Microsecond {
+		p := newProcess(shell(t, "exec sleep 100"))
+		var err error
+		if p.host, err = Probe(); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			time.Sleep(after)
+			for p.signal(syscall.SIGTERM) == syscall.ESRCH { // until there is a child
+				time.Sleep(time.Microsecond)
+			}
+		}()
+		err = p.start()
+		var ended *SignalError
+		switch {
+		case errors.As(err, &ended) && ended.Signal == syscall.SIGTERM:
+			launches++
+		case err != nil:
+			t.Errorf("after %v: %v", after, err)
+		default:
+			r, err := p.wait()
+			if err != nil || r.Signal != "SIGTERM" {
+				t.Errorf("after %v: %+v, %v", after, r, err)
+			}
+			programs++
+		}
+	}
+	if launches == 0 || programs == 0 {
+		t.Errorf("%d launches and %d programs were ended: the moments are not those of a launch", launches, programs)
+	}
+	unchanged(t, before)
+}
+
 func must(n int, err error) int {
 	if err != nil {
 		panic(err)

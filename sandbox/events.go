@@ -81,14 +81,14 @@ func (p *process) forward() {
 	}
 }
 
-// signal reaches the task; before there is one, a signal that would end it ends the sandbox.
+// signal reaches the task once the program runs; before that, one that is meant to end it ends the sandbox.
 func (p *process) signal(sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.pidfd < 0:
 		return unix.ESRCH
-	case p.taskfd >= 0:
+	case p.running:
 		return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
 	}
 	switch sig {
@@ -97,6 +97,16 @@ func (p *process) signal(sig syscall.Signal) error {
 		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
 	}
 	return nil
+}
+
+// interrupted is the error of a launch that a signal has ended; nil if none has.
+func (p *process) interrupted() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.early == 0 {
+		return nil
+	}
+	return &SignalError{p.early}
 }
 
 // deadlines is the wall-clock limit: SIGTERM, and after a grace period SIGKILL.

@@ -36,10 +36,11 @@ type process struct {
 	reaped bool
 	status unix.WaitStatus // of init
 
-	mu     sync.Mutex // guards the next three: a signal may come at any time
-	pidfd  int        // of init; -1 before and after
-	taskfd int        // of the task; -1 before and after
-	early  syscall.Signal
+	mu      sync.Mutex // guards the next four: a signal may come at any time
+	pidfd   int        // of init; -1 before and after
+	taskfd  int        // of the task; -1 before and after
+	running bool       // the program runs: signals are the task's
+	early   syscall.Signal
 
 	began   time.Time
 	clock   deadlines
@@ -62,7 +63,7 @@ func (p *process) start() error {
 	err := p.launch()
 	if err != nil {
 		p.abort()
-		err = cmp.Or(p.fault(), err) // a step that failed says more than what it led to
+		err = cmp.Or(p.interrupted(), p.fault(), err) // each says more than what it led to
 		p.image.Release()
 		return err
 	}
@@ -80,7 +81,13 @@ func (p *process) launch() error {
 	if err := p.converse(); err != nil {
 		return err
 	}
-	return p.confirm()
+	if err := p.confirm(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.running = true
+	p.mu.Unlock()
+	return p.interrupted()
 }
 
 // handOver takes what is compiled so far. The first time the child is cloned; then it is told that there is more.

@@ -63,9 +63,6 @@ func (p *process) taskSeen(pid int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.taskfd = fd
-	if p.early != 0 {
-		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
-	}
 	return nil
 }
 
@@ -73,11 +70,6 @@ func (p *process) taskSeen(pid int) error {
 func (p *process) ended() error {
 	if p.task != 0 && !p.exited() && p.fault() == nil {
 		return p.checkListener()
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.early != 0 {
-		return &SignalError{p.early}
 	}
 	return &Error{Op: "launch", Err: errText("the child ended before the program was run"),
 		Hint: "was it killed? a memory limit or the kernel's log may say by whom"}
