@@ -193,7 +193,8 @@ func TestSignalDuringLaunch(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var launches, programs int
-	for after := time.Duration(0); programs < 5 && after < 200*time.Millisecond; after += 200 * time.Microsecond {
+	for i := 0; i < 400 && (launches < 5 || programs < 5); i++ {
+		after := time.Duration(i%50) * 200 * time.Microsecond
 		p := newProcess(shell(t, "exec sleep 100"))
 		var err error
 		if p.host, err = Probe(); err != nil {
@@ -222,6 +223,48 @@ func TestSignalDuringLaunch(t *testing.T) {
 	}
 	if launches == 0 || programs == 0 {
 		t.Errorf("%d launches and %d programs were ended: the moments are not those of a launch", launches, programs)
+	}
+	unchanged(t, before)
+}
+
+// TestKilledDuringLaunch kills init at every moment from the task's first word on. The error says so, and nothing of what
+// that leads to.
+func TestKilledDuringLaunch(t *testing.T) {
+	before := look(t)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var launches, programs int
+	for i := 0; i < 400 && (launches < 5 || programs < 5); i++ {
+		after := time.Duration(i%50) * 100 * time.Microsecond
+		p := newProcess(shell(t, "exec sleep 100"))
+		var err error
+		if p.host, err = Probe(); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for begun := false; !begun; time.Sleep(time.Microsecond) {
+				p.mu.Lock()
+				begun = p.taskfd >= 0
+				p.mu.Unlock()
+			}
+			time.Sleep(after)
+			p.kill()
+		}()
+		switch err = p.start(); {
+		case err == errEnded:
+			launches++
+		case err != nil:
+			t.Errorf("after %v: %v", after, err)
+		default:
+			r, err := p.wait()
+			if err != nil || r.Signal != "SIGKILL" {
+				t.Errorf("after %v: %+v, %v", after, r, err)
+			}
+			programs++
+		}
+	}
+	if launches == 0 || programs == 0 {
+		t.Errorf("%d launches and %d programs were killed: the moments are not those of a launch", launches, programs)
 	}
 	unchanged(t, before)
 }

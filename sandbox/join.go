@@ -390,8 +390,7 @@ func (p *process) awaitWord() error {
 	if err := p.await(p.link, p.pidfd); err != nil {
 		return err
 	}
-	fds := []unix.PollFd{{Fd: int32(p.link), Events: unix.POLLIN}}
-	if n, err := unix.Poll(fds, 0); err == nil && n == 0 {
+	if !readable(p.link) {
 		return p.ended()
 	}
 	return nil

@@ -139,6 +139,9 @@ func (p *process) listen(fd int) {
 // checkListener makes sure that a program whose calls wait for an answer has somebody who answers.
 func (p *process) checkListener() error {
 	if p.comp.reports && p.denials.comp == nil { // listen was not reached; a listener may be gone again, with the program
+		if p.dying() {
+			return errEnded
+		}
 		return &Error{Op: "on-denial", Err: errText("the listener did not arrive"), From: p.comp.where("on-denial"), Hint: "--on-denial silent does without"}
 	}
 	return nil

@@ -274,8 +274,11 @@ func execCode(errno syscall.Errno) int {
 }
 
 // exited reports whether init is gone.
-func (p *process) exited() bool {
-	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
+func (p *process) exited() bool { return readable(p.pidfd) }
+
+// readable reports whether a descriptor has something to read: of a pidfd, that the process is gone.
+func readable(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(fds, 0)
 	return err == nil && n == 1
 }

@@ -39,6 +39,9 @@ func (p *process) converse() error {
 		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
 			err = p.send(nil)
 		}
+		if err != nil && p.dying() { // and cannot be read back any more
+			return errEnded
+		}
 		if err != nil {
 			return err
 		}
@@ -68,9 +71,19 @@ func (p *process) taskSeen(pid int) error {
 
 // ended says why the child closed its last end of the socket: nil when the program runs.
 func (p *process) ended() error {
-	if p.task != 0 && !p.exited() && p.fault() == nil {
+	reached := int(p.image.Page().Task.Step) == len(p.comp.plan.Steps) // the last step, which runs the program
+	if p.task != 0 && reached && !p.exited() && p.fault() == nil {
 		return p.checkListener()
 	}
-	return &Error{Op: "launch", Err: errText("the child ended before the program was run"),
-		Hint: "was it killed? a memory limit or the kernel's log may say by whom"}
+	return errEnded
 }
+
+// dying reports whether init or the task has been killed: what a process had goes a moment before its end is told.
+func (p *process) dying() bool {
+	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}, {Fd: int32(p.taskfd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 100)
+	return err == nil && n > 0
+}
+
+var errEnded = &Error{Op: "launch", Err: errText("the child ended before the program was run"),
+	Hint: "was it killed? a memory limit or the kernel's log may say by whom"}

@@ -282,6 +282,9 @@ func (t *tree) writable() string {
 // then the task stays readable even if it has ended.
 func (p *process) confirm() error {
 	text, err := readAll("/proc/" + itoa(p.task) + "/status")
+	if err != nil && p.dying() {
+		return errEnded
+	}
 	if err != nil {
 		return &Error{Op: "read back the task's status", Err: err}
 	}
