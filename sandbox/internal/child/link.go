@@ -169,7 +169,7 @@ func (im *Image) link(to *area, start uintptr, fail *int, steps []plan.Step, fil
 	return nil
 }
 
-var errTooLarge = errors.New("the plan is too large")
+var errTooLarge = errors.New("the plan is too large: name fewer mounts and hide rules, or the directories that they are in")
 
 // pointer makes a pointer of an address in the image's memory.
 func (im *Image) pointer(p uintptr) unsafe.Pointer {
