@@ -27,9 +27,8 @@
 // Where a user, mount or time namespace is joined, the child enters it, makes the new ones there, and is born again:
 // the second child, the launcher's like the first, goes on with the plan, and the first ends.
 //
-// init has one thread, no capability, one descriptor, a filter for the few calls of its loop, nothing of the launcher's
-// heap, and is not dumpable. The
-// task can neither look into it nor kill it.
+// init has one thread, no capability, one descriptor, a filter for the few calls of its loop, nothing of the arena of the
+// launcher's heap that it runs on, and is not dumpable. The task can neither look into it nor kill it.
 //
 // # The talk
 //
@@ -47,9 +46,9 @@
 //	L  init       the program runs: the listener               launcher: takes it; only where denied calls are reported
 //
 // execve closes the task's end, the last, or init closes it behind "L", which is how the launcher learns that the program
-// runs. A step that fails is written
-// to the shared memory, not sent: even a filter that allows nothing cannot silence it. Behind execve init waits at an
-// eventfd until the launcher has read /proc/PID/status, so that a program that has ended already can still be read.
+// runs. A step that fails is written to the shared memory, not sent: even a filter that allows nothing cannot silence it.
+// Behind execve init waits at an eventfd until the launcher has read /proc/PID/status, so that a program that has ended
+// already can still be read.
 //
 // # The order
 //
