@@ -56,10 +56,7 @@ func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
 		if u.lean && !occurs("--"+d.Name, u.args) {
 			continue
 		}
-		v := fs.VarPF(&field{d.Name, d.Arg, &f.fields}, d.Name, "", d.Doc)
-		if d.Arg == "" {
-			v.NoOptDefVal = "true"
-		}
+		addField(c, f, &d)
 	}
 	if completing() {
 		completeRun(c)
@@ -76,13 +73,18 @@ func addQueryFlags(c *cobra.Command, f *runFlags, section string) {
 		if d.Name == "arch" || !strings.HasPrefix(d.Key, section) && d.Name != "remove" {
 			continue
 		}
-		v := fs.VarPF(&field{d.Name, d.Arg, &f.fields}, d.Name, "", d.Doc)
-		if d.Arg == "" {
-			v.NoOptDefVal = "true"
-		}
+		addField(c, f, &d)
 	}
 	if completing() {
 		completeRun(c)
+	}
+}
+
+// addField adds the flag for a field of the profile.
+func addField(c *cobra.Command, f *runFlags, d *policy.Flag) {
+	v := c.Flags().VarPF(&field{d.Name, d.Arg, &f.fields}, d.Name, "", d.Doc)
+	if d.Arg == "" {
+		v.NoOptDefVal = "true"
 	}
 }
 

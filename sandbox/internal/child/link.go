@@ -332,27 +332,50 @@ func (im *Image) fprog(prog string) ([]byte, error) {
 	return head, nil
 }
 
-// rights is a struct msghdr that takes one byte and one descriptor (unix(7), SCM_RIGHTS), which becomes the result. A
-// message without one leaves -1.
-func (im *Image) rights(o *op) ([]byte, error) {
-	type control struct {
-		unix.Cmsghdr
-		fd int32
+// message is a struct msghdr with a text and one descriptor: unix(7), SCM_RIGHTS.
+type message struct {
+	unix.Msghdr
+	iov     unix.Iovec
+	control unix.Cmsghdr
+	fd, _   int32
+}
+
+// message makes one with room for n bytes of text, which stand behind it.
+func (im *Image) message(n int) (m *message, b []byte, err error) {
+	const size = int(unsafe.Sizeof(message{}))
+	if b, err = im.alloc(size + n); err != nil {
+		return nil, nil, err
 	}
-	b, err := im.alloc(int(unsafe.Sizeof(unix.Msghdr{}) + unsafe.Sizeof(unix.Iovec{}) + unsafe.Sizeof(control{}) + 8))
+	m = (*message)(unsafe.Pointer(&b[0]))
+	m.Iov, m.iov.Base = &m.iov, &b[size]
+	m.iov.SetLen(n)
+	m.SetIovlen(1)
+	m.Control = (*byte)(unsafe.Pointer(&m.control))
+	m.SetControllen(size - int(unsafe.Offsetof(m.control)))
+	return m, b, nil
+}
+
+// rights takes one byte and one descriptor, which becomes the result. A message without one leaves -1.
+func (im *Image) rights(o *op) ([]byte, error) {
+	m, b, err := im.message(1)
 	if err != nil {
 		return nil, err
 	}
-	msg := (*unix.Msghdr)(unsafe.Pointer(&b[0]))
-	msg.Iov = (*unix.Iovec)(unsafe.Add(unsafe.Pointer(msg), unsafe.Sizeof(*msg)))
-	c := (*control)(unsafe.Add(unsafe.Pointer(msg.Iov), unsafe.Sizeof(*msg.Iov)))
-	msg.Iov.Base = (*byte)(unsafe.Add(unsafe.Pointer(c), unsafe.Sizeof(*c)))
-	msg.Iov.SetLen(1)
-	msg.SetIovlen(1)
-	msg.Control = (*byte)(unsafe.Pointer(c))
-	msg.SetControllen(int(unsafe.Sizeof(*c)))
-	c.fd = -1
-	o.load = &c.fd
+	m.fd = -1
+	o.load = &m.fd
+	return b, nil
+}
+
+// sendRights is the text and one descriptor.
+func (im *Image) sendRights(text string, fd int32) ([]byte, error) {
+	m, b, err := im.message(len(text))
+	if err != nil {
+		return nil, err
+	}
+	copy(b[len(b)-len(text):], text)
+	m.fd = fd
+	m.control.Level, m.control.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
+	m.control.SetLen(unix.CmsgLen(4))
 	return b, nil
 }
 
@@ -370,30 +393,6 @@ func (im *Image) robustList() ([]byte, error) {
 	*(*uintptr)(unsafe.Pointer(&b[0])) = entry | 1
 	*(*uintptr)(unsafe.Pointer(&b[8])) = im.owner() - entry // futex_offset, from the entry to its lock
 	*(*uintptr)(unsafe.Pointer(&b[24])) = head              // the end of the list
-	return b, nil
-}
-
-// sendRights builds struct msghdr: the text, and one descriptor as SCM_RIGHTS.
-func (im *Image) sendRights(text string, fd int32) ([]byte, error) {
-	type control struct {
-		unix.Cmsghdr
-		fd, _ int32
-	}
-	b, err := im.alloc(int(unsafe.Sizeof(unix.Msghdr{})+unsafe.Sizeof(unix.Iovec{})+unsafe.Sizeof(control{})) + len(text))
-	if err != nil {
-		return nil, err
-	}
-	msg := (*unix.Msghdr)(unsafe.Pointer(&b[0]))
-	msg.Iov = (*unix.Iovec)(unsafe.Add(unsafe.Pointer(msg), unsafe.Sizeof(*msg)))
-	c := (*control)(unsafe.Add(unsafe.Pointer(msg.Iov), unsafe.Sizeof(*msg.Iov)))
-	msg.Iov.Base = (*byte)(unsafe.Add(unsafe.Pointer(c), unsafe.Sizeof(*c)))
-	copy(b[len(b)-len(text):], text)
-	msg.Iov.SetLen(len(text))
-	msg.SetIovlen(1)
-	msg.Control = (*byte)(unsafe.Pointer(c))
-	msg.SetControllen(int(unsafe.Sizeof(*c)))
-	c.Level, c.Type, c.fd = unix.SOL_SOCKET, unix.SCM_RIGHTS, fd
-	c.SetLen(unix.CmsgLen(4))
 	return b, nil
 }
 
