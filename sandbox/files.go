@@ -28,14 +28,14 @@ func (s *fileSet) borrow(name string, fd int) {
 	s.borrowed = name
 }
 
-func (s *fileSet) add(name string, fd int) {
+// add takes a descriptor over, whatever becomes of it.
+func (s *fileSet) add(name string, fd int) error {
 	if fd < s.base {
-		if high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, s.base); err == nil {
-			unix.Close(fd)
-			fd = high
-		}
+		defer unix.Close(fd)
+		return s.dup(name, fd)
 	}
 	s.fds[name] = fd
+	return nil
 }
 
 func (s *fileSet) dup(name string, fd int) error {
@@ -43,7 +43,7 @@ func (s *fileSet) dup(name string, fd int) error {
 	if err != nil {
 		return &Error{Op: "duplicate " + name, Err: err}
 	}
-	s.add(name, high)
+	s.fds[name] = high
 	return nil
 }
 
@@ -100,8 +100,7 @@ func (p *process) openStdio(i int, f *os.File) error {
 		if err != nil {
 			return &Error{Op: os.DevNull, Err: err}
 		}
-		p.files.add(name, fd)
-		return nil
+		return p.files.add(name, fd)
 	case p.comp.withheld(f):
 		r, err := newRelay(f)
 		if err != nil {

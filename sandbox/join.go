@@ -314,7 +314,9 @@ func (p *process) openJoins() error {
 		if err != nil {
 			return &Error{Op: "namespace " + j.path, Err: err, From: p.comp.where(j.key), Hint: "ip netns add makes one below /run/netns"}
 		}
-		p.files.add(j.kind, fd)
+		if err := p.files.add(j.kind, fd); err != nil {
+			return err
+		}
 		var st unix.Stat_t
 		if err := unix.Fstat(p.files.fds[j.kind], &st); err != nil {
 			return &Error{Op: "namespace " + j.path, Err: err, From: p.comp.where(j.key)}

@@ -155,7 +155,9 @@ func (p *process) open() error {
 		p.files.base++ // the number itself is the listener's
 	}
 	p.files.borrow(fileLauncher, p.link)
-	p.files.add(fileSync, pair[1])
+	if err := p.files.add(fileSync, pair[1]); err != nil {
+		return err
+	}
 	if err := unix.SetsockoptInt(p.link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return &Error{Op: "setsockopt SO_PASSCRED", Err: err}
 	}
@@ -172,7 +174,9 @@ func (p *process) open() error {
 	if err != nil {
 		return &Error{Op: "/dev/zero", Err: err}
 	}
-	p.files.add(fileZero, zero)
+	if err := p.files.add(fileZero, zero); err != nil {
+		return err
+	}
 	if err := p.openResources(); err != nil {
 		return err
 	}
