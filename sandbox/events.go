@@ -17,7 +17,12 @@ import (
 // await waits until fd is readable or its other end is closed, or the same of other. Meanwhile it passes signals on and
 // keeps the limit.
 func (p *process) await(fd, other int) error {
-	fds := [...]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}, {Fd: int32(p.signals), Events: unix.POLLIN}, {Fd: int32(other), Events: unix.POLLIN}, {Events: unix.POLLIN}}
+	return p.awaitEvent(unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}, other)
+}
+
+// awaitEvent is await for what poll(2) calls events of a descriptor.
+func (p *process) awaitEvent(fd unix.PollFd, other int) error {
+	fds := [...]unix.PollFd{fd, {Fd: int32(p.signals), Events: unix.POLLIN}, {Fd: int32(other), Events: unix.POLLIN}, {Events: unix.POLLIN}}
 	for {
 		fds[3].Fd = int32(p.listener)
 		_, err := unix.Ppoll(fds[:], p.clock.next(time.Now()), nil)

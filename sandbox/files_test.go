@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,5 +33,59 @@ func TestFileSet(t *testing.T) {
 	}
 	if n := descriptors(t); n != before {
 		t.Errorf("%d descriptors are open, there were %d", n, before)
+	}
+}
+
+// TestSendHearsSignals fills the socket of a child that takes nothing, as one that is stopped: a signal is still heard, and
+// once there is room the message is sent.
+func TestSendHearsSignals(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	for err == nil {
+		err = unix.Send(pair[0], []byte{1}, unix.MSG_DONTWAIT)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	p := newProcess(&Cmd{})
+	p.link, p.signals = pair[0], int(r.Fd())
+	sent := make(chan error, 1)
+	go func() { sent <- p.send(nil) }()
+	if _, err := w.Write([]byte{byte(unix.SIGTERM)}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(3 * time.Second); readable(p.signals); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the signal is not heard")
+		}
+	}
+	for range 500 {
+		if _, err := unix.Read(pair[1], make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if !readable(pair[1]) {
+			break
+		}
+	}
+	if err := <-sent; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCloneError does not blame the host for a limit of the caller's.
+func TestCloneError(t *testing.T) {
+	var unsupported *UnsupportedError
+	if err := newProcess(&Cmd{}).cloneError(unix.EMFILE); errors.As(err, &unsupported) || !errors.Is(err, unix.EMFILE) {
+		t.Errorf("%T %v", err, err)
+	}
+	if err := newProcess(&Cmd{}).cloneError(unix.EPERM); !errors.As(err, &unsupported) {
+		t.Errorf("%T %v", err, err)
 	}
 }

@@ -212,6 +212,8 @@ func (p *process) clone() error {
 func (p *process) cloneError(err error) error {
 	e := &UnsupportedError{Layer: "namespaces", Why: "clone3: " + err.Error(), Remedy: "cordon doctor says what this host lacks"}
 	switch err {
+	case unix.EMFILE, unix.ENFILE:
+		return &Error{Op: "clone3", Err: err, Hint: "the limit of open files is too low: ulimit -n"}
 	case unix.ENOSYS:
 		e.Why = "clone3: not implemented: an old kernel (5.3 has it), or a container runtime's filter"
 	case unix.EPERM:

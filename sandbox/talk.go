@@ -50,10 +50,19 @@ func (p *process) converse() error {
 
 // send tells the child to go on, with descriptors where it waits for any.
 func (p *process) send(rights []byte) error {
-	if err := unix.Sendmsg(p.link, []byte{1}, rights, nil, unix.MSG_NOSIGNAL); err != nil && err != unix.EPIPE && err != unix.ECONNRESET {
-		return &Error{Op: "send to the child", Err: err}
+	for {
+		switch err := unix.Sendmsg(p.link, []byte{1}, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err {
+		case nil, unix.EPIPE, unix.ECONNRESET: // the last two: the child is gone, and the next receive says so
+			return nil
+		case unix.EAGAIN: // hundreds are on the way, and a child that takes none must not keep signals from being heard
+			if err := p.awaitEvent(unix.PollFd{Fd: int32(p.link), Events: unix.POLLOUT}, -1); err != nil {
+				return err
+			}
+		case unix.EINTR:
+		default:
+			return &Error{Op: "send to the child", Err: err}
+		}
 	}
-	return nil // EPIPE, ECONNRESET: the child is gone, and the next receive says so
 }
 
 // taskSeen holds on to the task before it runs the program, so that its number cannot be anybody else's later.
