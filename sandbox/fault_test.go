@@ -7,7 +7,10 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"cordon/policy"
+	"cordon/sandbox/internal/child"
 	"cordon/sandbox/plan"
 )
 
@@ -94,6 +97,28 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	asUserToo(t)
+}
+
+// TestFaultOfInit: where the filter has ended init, that the task then finds nobody to talk to says less.
+func TestFaultOfInit(t *testing.T) {
+	image, err := child.New(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer image.Release()
+	p := newProcess(&Cmd{})
+	p.image, p.reaped, p.status = image, true, unix.WaitStatus(unix.SIGSYS)
+	p.comp = &compilation{plan: plan.Plan{Steps: []plan.Step{say(msgAlive)}, Init: []plan.Step{say(msgInit)}}}
+	page := image.Page()
+	page.Init, page.Task = child.Fault{Step: child.InitBase + 1}, child.Fault{Step: 1, Errno: uint32(unix.EPIPE)}
+	var step *StepError
+	if err := p.fault(); !errors.As(err, &step) || step.Index != 1 || step.Signal != unix.SIGSYS {
+		t.Errorf("%v", err)
+	}
+	p.status = 0
+	if err := p.fault(); !errors.As(err, &step) || step.Index != 0 || step.Errno != unix.EPIPE {
+		t.Errorf("%v", err)
+	}
 }
 
 // failAt launches with a step that fails. Init's last steps come behind its word to the launcher, so that the program

@@ -239,13 +239,13 @@ func (p *process) fault() error {
 		return nil
 	}
 	page := p.image.Page()
-	for _, f := range [...]child.Fault{page.Init, page.Task} { // without init the task has nobody to talk to
-		if f.Errno != 0 {
-			return p.stepError(int(f.Step)-1, syscall.Errno(f.Errno), 0)
-		}
-	}
-	if at := page.Init.Step; at != 0 && p.reaped && p.status.Signal() == unix.SIGSYS {
-		return p.stepError(int(at)-1, 0, unix.SIGSYS)
+	switch init, task := page.Init, page.Task; { // init first: without it the task has nobody to talk to
+	case init.Errno != 0:
+		return p.stepError(int(init.Step)-1, syscall.Errno(init.Errno), 0)
+	case init.Step != 0 && p.reaped && p.status.Signal() == unix.SIGSYS:
+		return p.stepError(int(init.Step)-1, 0, unix.SIGSYS)
+	case task.Errno != 0:
+		return p.stepError(int(task.Step)-1, syscall.Errno(task.Errno), 0)
 	}
 	return nil
 }
