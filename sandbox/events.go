@@ -86,7 +86,8 @@ func (p *process) forward() {
 	}
 }
 
-// signal reaches the task once the program runs; before that, one that is meant to end it ends the sandbox.
+// signal reaches the task from the step on that runs the program; before that, one that is meant to end it ends the
+// sandbox.
 func (p *process) signal(sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,10 +96,13 @@ func (p *process) signal(sig syscall.Signal) error {
 		return unix.ESRCH
 	case p.running:
 		return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
+	case p.taskfd >= 0 && p.last != 0 && int(p.image.Page().Task.Step) == p.last: // it runs, or is about to
+		p.early = sig
+		return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
 	}
 	switch sig {
 	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
-		p.early = sig
+		p.early, p.killed = sig, true
 		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
 	}
 	return nil

@@ -359,7 +359,7 @@ func (p *process) adopt() error {
 	defer p.mu.Unlock()
 	unix.Close(p.pidfd)
 	p.pid, p.pidfd = next, fd
-	if p.early != 0 && fd >= 0 {
+	if p.killed && fd >= 0 {
 		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // gone already is as good
 	}
 	return err

@@ -36,11 +36,13 @@ type process struct {
 	reaped bool
 	status unix.WaitStatus // of init
 
-	mu      sync.Mutex // guards the next four: a signal may come at any time
+	mu      sync.Mutex // guards the next six: a signal may come at any time
 	pidfd   int        // of init; -1 before and after
 	taskfd  int        // of the task; -1 before and after
-	running bool       // the program runs: signals are the task's
+	last    int        // the step that runs the program, from 1; 0 before it is compiled
+	running bool       // the launch is over
 	early   syscall.Signal
+	killed  bool // because of that
 
 	began   time.Time
 	clock   deadlines
@@ -78,6 +80,9 @@ func (p *process) launch() error {
 	if p.cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
 		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
 	}
+	p.mu.Lock()
+	p.last = len(p.comp.plan.Steps)
+	p.mu.Unlock()
 	if err := p.converse(); err != nil {
 		return err
 	}
@@ -85,9 +90,12 @@ func (p *process) launch() error {
 		return err
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.running = true
-	p.mu.Unlock()
-	return p.interrupted()
+	if p.killed {
+		return &SignalError{p.early}
+	}
+	return nil
 }
 
 // handOver takes what is compiled so far. The first time the child is cloned; then it is told that there is more.
