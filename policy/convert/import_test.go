@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -13,8 +12,6 @@ import (
 	"cordon/policy"
 	"cordon/policy/filter"
 	"cordon/profiles"
-
-	moby "github.com/moby/profiles/seccomp"
 )
 
 var amd64 = Target{Arch: filter.AMD64, Kernel: Kernel{6, 18}, Caps: DockerCaps()}
@@ -235,14 +232,6 @@ func TestFileNames(t *testing.T) {
 			t.Errorf("%q: %v, %v", file, p, err)
 		}
 	}
-}
-
-func dockerDefault(t testing.TB) []byte {
-	data, err := json.MarshalIndent(moby.DefaultProfile(), "", "\t")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }
 
 // Docker's default is short, and with groups and without says the same. That it is what libseccomp makes of it is tested in
