@@ -58,7 +58,7 @@ func (u *ui) whySyscall(f *whyFlags, p *policy.Profile, what string) (*answer, e
 	if err != nil {
 		return nil, queryError(what, err)
 	}
-	spec, err := p.Syscalls.Filter()
+	spec, err := programFilter(p)
 	if err != nil {
 		return nil, err
 	}
@@ -235,10 +235,25 @@ func (w *syscallWhy) notes() (notes []string) {
 	if since := filter.Since(w.q.Call); since >= "5" { // cordon itself needs 5.12
 		notes = append(notes, "a kernel older than "+since+" answers ENOSYS where the filter allows it")
 	}
-	if w.profile.Syscalls.Exec == policy.ExecOnce && (w.q.Call == "execve" || w.q.Call == "execveat") {
-		notes = append(notes, "syscalls.exec once ("+w.profile.Source("syscalls.exec").Short()+") denies it all the same as soon as the program runs; --exec any")
+	if w.once() {
+		notes = append(notes, "syscalls.exec once ("+w.profile.Source("syscalls.exec").Short()+") lets only the launcher's own pass; --exec any")
 	}
 	return notes
+}
+
+// once reports whether exec: once decides the call.
+func (w *syscallWhy) once() bool {
+	return w.profile.Syscalls.Exec == policy.ExecOnce && (w.q.Call == "execve" || w.q.Call == "execveat")
+}
+
+// programFilter is the filter as the program meets it: with exec: once no nonce of its own passes.
+func programFilter(p *policy.Profile) (filter.Spec, error) {
+	spec, err := p.Syscalls.Filter()
+	if err == nil && p.Syscalls.Exec == policy.ExecOnce {
+		from := p.Source("syscalls.exec").Short()
+		spec.Deny = append(spec.Deny, filter.Item{Name: "execve", From: from}, filter.Item{Name: "execveat", From: from})
+	}
+	return spec, err
 }
 
 // path is the way through the filter: to its end, or where what is missing decides, up to there.
@@ -310,7 +325,7 @@ func (w *syscallWhy) fix(v *filter.Verdict) *fix {
 			return none
 		}
 		profile = policy.Merge(w.profile, over)
-		spec, err := profile.Syscalls.Filter()
+		spec, err := programFilter(profile)
 		if policy.Validate(profile) != nil || err != nil {
 			return none
 		}
@@ -319,7 +334,11 @@ func (w *syscallWhy) fix(v *filter.Verdict) *fix {
 			return none
 		}
 		if now = found[0].Verdict; now.Action.Kind == filter.Allow {
-			return &fix{Flags: flagWords(fields), YAML: string(policy.Show(bare(over)))}
+			yaml := string(policy.Show(bare(over)))
+			if w.once() && len(fields) == 1 { // any is the zero value, which is not shown
+				yaml = "syscalls: {exec: any}\n"
+			}
+			return &fix{Flags: flagWords(fields), YAML: yaml}
 		}
 	}
 	return none
@@ -327,6 +346,9 @@ func (w *syscallWhy) fix(v *filter.Verdict) *fix {
 
 // next is what to change first, or why nothing helps.
 func (w *syscallWhy) next(p *policy.Profile, v *filter.Verdict, tried bool) (fields []fieldValue, note string) {
+	if w.once() && p.Syscalls.Exec == policy.ExecOnce {
+		return []fieldValue{{"exec", "any"}}, ""
+	}
 	switch v.By {
 	case filter.ByDefault:
 		return []fieldValue{{"allow-syscall", w.q.Call}}, ""
