@@ -1,11 +1,12 @@
 package sandbox
 
-// What the launcher waits for besides the child: signals to pass on, and the wall-clock limit. There is one loop, on
-// the launcher's thread. ppoll(2) on so few descriptors is one call where epoll(7) is three. pidfd_send_signal(2),
-// Linux 5.1.
+// What the launcher waits for besides the child. There is one loop, on the launcher's thread: a layer that wants to be
+// told of something adds a watch or a timer, and what it is told with must not block. ppoll(2) on so few descriptors is
+// one call where epoll(7) is three. pidfd_send_signal(2), Linux 5.1.
 
 import (
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -14,40 +15,105 @@ import (
 	"cordon/sandbox/internal/child"
 )
 
-// await waits until fd is readable or its other end is closed, or the same of other. Meanwhile it passes signals on and
-// keeps the limit.
+// events are what the loop waits for, for as long as the sandbox lives.
+type events struct {
+	watches []watch
+	timers  []timer // a few, in no order
+	fds     []unix.PollFd
+}
+
+// watch is a descriptor and what to do when poll(2) reports events of it.
+type watch struct {
+	fd     int
+	events int16
+	do     func(revents int16)
+}
+
+// timer is done once, when its time has come.
+type timer struct {
+	at time.Time
+	do func()
+}
+
+// watch begins to call do when poll(2) reports one of the events of fd, or that its other end is gone. do may watch and
+// unwatch.
+func (e *events) watch(fd int, events int16, do func(revents int16)) {
+	e.watches = append(e.watches, watch{fd, events, do})
+}
+
+// unwatch ends that; to be called before the descriptor is closed. A descriptor that nobody watches is no mistake.
+func (e *events) unwatch(fd int) {
+	e.watches = slices.DeleteFunc(e.watches, func(w watch) bool { return w.fd == fd })
+}
+
+// at does something at a time, in the loop: not before, and not while nobody waits.
+func (e *events) at(t time.Time, do func()) {
+	e.timers = append(e.timers, timer{t, do})
+}
+
+// next is the time to the next timer; nil if there is none.
+func (e *events) next(now time.Time) *unix.Timespec {
+	if len(e.timers) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(e.timers, func(a, b timer) int { return a.at.Compare(b.at) })
+	ts := unix.NsecToTimespec(int64(max(0, first.at.Sub(now))))
+	return &ts
+}
+
+// expire does what is due. It may add timers.
+func (e *events) expire(now time.Time) {
+	for i := 0; i < len(e.timers); i++ {
+		if t := e.timers[i]; !now.Before(t.at) {
+			e.timers = slices.Delete(e.timers, i, i+1)
+			i--
+			t.do()
+		}
+	}
+}
+
+// poll waits for the given descriptors, the watches and the timers, and serves the latter two. The given are left with
+// what was reported of them.
+func (e *events) poll(fds []unix.PollFd) error {
+	given := len(fds)
+	e.fds = append(e.fds[:0], fds...)
+	for _, w := range e.watches {
+		e.fds = append(e.fds, unix.PollFd{Fd: int32(w.fd), Events: w.events})
+	}
+	if _, err := unix.Ppoll(e.fds, e.next(time.Now()), nil); err != nil {
+		if err == unix.EINTR {
+			err = nil
+		}
+		return err
+	}
+	copy(fds, e.fds)
+	for _, f := range e.fds[given:] {
+		if f.Revents == 0 {
+			continue
+		}
+		if i := slices.IndexFunc(e.watches, func(w watch) bool { return w.fd == int(f.Fd) && w.events == f.Events }); i >= 0 { // not unwatched since
+			e.watches[i].do(f.Revents)
+		}
+	}
+	e.expire(time.Now())
+	return nil
+}
+
+// await waits until fd is readable or its other end is closed, or the same of other. Meanwhile the watches and timers are
+// served.
 func (p *process) await(fd, other int) error {
 	return p.awaitEvent(unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}, other)
 }
 
 // awaitEvent is await for what poll(2) calls events of a descriptor.
 func (p *process) awaitEvent(fd unix.PollFd, other int) error {
-	fds := [...]unix.PollFd{fd, {Fd: int32(p.signals), Events: unix.POLLIN}, {Fd: int32(other), Events: unix.POLLIN}, {Events: unix.POLLIN}}
-	for {
-		fds[3].Fd = int32(p.listener)
-		_, err := unix.Ppoll(fds[:], p.clock.next(time.Now()), nil)
-		if err != nil && err != unix.EINTR {
+	fds := [...]unix.PollFd{fd, {Fd: int32(other), Events: unix.POLLIN}}
+	for fds[0].Revents == 0 && fds[1].Revents == 0 {
+		if err := p.poll(fds[:]); err != nil {
 			return &Error{Op: "ppoll", Err: err}
 		}
-		if err != nil {
-			continue
-		}
-		if fds[1].Revents != 0 {
-			p.forward()
-		}
-		if fds[3].Revents != 0 {
-			p.handleNotification(fds[3].Revents)
-		}
-		switch p.clock.expired(time.Now()) {
-		case unix.SIGTERM:
-			_ = p.signal(unix.SIGTERM) // a task that is gone has ended in time
-		case unix.SIGKILL:
-			p.kill()
-		}
-		if fds[0].Revents != 0 || fds[2].Revents != 0 {
-			return nil
-		}
 	}
+	return nil
 }
 
 // forwarded are the signals that the task gets in the launcher's place; onTerminal those that job control needs besides.
@@ -68,6 +134,7 @@ func (p *process) catchSignals() (err error) {
 	if p.signals, err = child.CatchSignals(list...); err != nil {
 		return &Error{Op: "catch signals", Err: err}
 	}
+	p.watch(p.signals, unix.POLLIN, func(int16) { p.forward() })
 	return nil
 }
 
@@ -118,42 +185,22 @@ func (p *process) interrupted() error {
 	return &SignalError{p.early}
 }
 
-// deadlines is the wall-clock limit: SIGTERM, and after a grace period SIGKILL.
-type deadlines struct {
-	at     [2]time.Time // the zero time where there is no limit
-	done   int          // how many have passed
-	passed bool
-}
-
 // defaultGrace is the time between SIGTERM and SIGKILL unless Cmd.KillAfter says otherwise.
 const defaultGrace = 2 * time.Second
 
-func (c *compilation) deadlines(now time.Time) (d deadlines) {
-	wall, grace := c.profile.Limits.Wall, c.cmd.KillAfter
+// keepWallLimit sets the wall-clock limit: SIGTERM, and after a grace period SIGKILL.
+func (p *process) keepWallLimit() {
+	wall, grace := p.comp.profile.Limits.Wall, p.cmd.KillAfter
+	if !wall.Set {
+		return
+	}
 	if grace == 0 {
 		grace = defaultGrace
 	}
-	if wall.Set {
-		d.at = [2]time.Time{now.Add(wall.V), now.Add(wall.V + grace)}
-	}
-	return d
-}
-
-// next is the time to the next deadline; nil if there is none.
-func (d *deadlines) next(now time.Time) *unix.Timespec {
-	if d.done == len(d.at) || d.at[d.done].IsZero() {
-		return nil
-	}
-	ts := unix.NsecToTimespec(int64(max(0, d.at[d.done].Sub(now))))
-	return &ts
-}
-
-// expired is the signal of a deadline that has passed, once; 0 if none has.
-func (d *deadlines) expired(now time.Time) syscall.Signal {
-	if d.done == len(d.at) || d.at[d.done].IsZero() || now.Before(d.at[d.done]) {
-		return 0
-	}
-	d.passed = true
-	d.done++
-	return [...]syscall.Signal{unix.SIGTERM, unix.SIGKILL}[d.done-1]
+	now := time.Now()
+	p.at(now.Add(wall.V), func() {
+		p.timeout = true
+		_ = p.signal(unix.SIGTERM) // a task that is gone has ended in time
+	})
+	p.at(now.Add(wall.V+grace), p.kill)
 }

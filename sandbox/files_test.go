@@ -56,6 +56,7 @@ func TestSendHearsSignals(t *testing.T) {
 	defer w.Close()
 	p := newProcess(&Cmd{})
 	p.link, p.signals = pair[0], int(r.Fd())
+	p.watch(p.signals, unix.POLLIN, func(int16) { p.forward() })
 	sent := make(chan error, 1)
 	go func() { sent <- p.send(nil) }()
 	if _, err := w.Write([]byte{byte(unix.SIGTERM)}); err != nil {

@@ -133,6 +133,7 @@ func (p *process) listen(fd int) {
 	}
 	child.SyncWakeUp(fd)
 	p.listener = fd
+	p.watch(fd, unix.POLLIN, p.handleNotification)
 	p.denials.comp = p.comp
 }
 
@@ -150,6 +151,7 @@ func (p *process) checkListener() error {
 // handleNotification answers one denied call, if there is one, given what poll(2) says of the listener. It never blocks.
 func (p *process) handleNotification(revents int16) {
 	if revents&unix.POLLIN == 0 { // the last process under the filter is gone
+		p.unwatch(p.listener)
 		unix.Close(p.listener)
 		p.listener = -1
 		return

@@ -44,10 +44,11 @@ type process struct {
 	early   syscall.Signal
 	killed  bool // because of that
 
+	events
 	began   time.Time
-	clock   deadlines
-	signals int // where signals arrive as bytes; -1 unless Cmd.Exclusive
-	netstat int // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
+	timeout bool // the wall-clock limit has passed
+	signals int  // where signals arrive as bytes; -1 unless Cmd.Exclusive
+	netstat int  // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
 	listener int // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
@@ -69,7 +70,7 @@ func (p *process) start() error {
 		p.image.Release()
 		return err
 	}
-	p.clock = p.comp.deadlines(time.Now())
+	p.keepWallLimit()
 	return nil
 }
 
@@ -325,6 +326,7 @@ func (p *process) release() {
 	for _, r := range p.relays {
 		r.finish()
 	}
+	p.unwatch(p.listener)
 	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener} {
 		if fd >= 0 {
 			unix.Close(fd)
@@ -355,7 +357,7 @@ func (p *process) wait() (*Report, error) {
 	r.Wall = wall
 	r.User, r.System = time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
 	r.PeakRSS = max(page.Usage.Maxrss, 0) << 10
-	r.Timeout = p.clock.passed
+	r.Timeout = p.timeout
 	r.Exit = -1
 	switch ws := unix.WaitStatus(page.Status); {
 	case page.Done == 0: // init was killed, and with it the task
