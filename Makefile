@@ -8,7 +8,7 @@ CMD      := sh -c 'id; hostname; ls -A ~; cat /proc/net/dev'
 # The binary that the tests are about.
 export CORDON_BIN := $(CURDIR)/bin/cordon
 
-.PHONY: build run test race lint bench attacks attacks-peers fuzz generate clean
+.PHONY: build run test race lint bench soak attacks attacks-peers fuzz generate clean
 
 # One static binary. It is pure Go always: with cgo the dynamic loader and libc cost 0.3 ms at every start. Where
 # libseccomp's headers are, its helper for `profile check --reference` too, a program of its own.
@@ -43,6 +43,11 @@ bench: build
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/bench ./tests/bench
 	@.ci/reference bench
 	bin/bench $(ARGS)
+
+# Thousands of launches, hundreds of sandboxes alive, launchers killed; then nothing may be left. ARGS=-short does little of each.
+soak: build
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/soak ./tests/soak
+	bin/soak $(ARGS)
 
 # Every attack, tried for real, against every shipped profile that claims to stop it: the matrix. RACES=10000 is the long
 # form: so many launches for each attack that is a race; ATTACK=02 takes the rows of that number alone.

@@ -312,3 +312,17 @@ func TestCompileErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestKeyring: a sandbox leaves the user's session keyring where a call could reach it, and takes none of the user's keys
+// where none can.
+func TestKeyring(t *testing.T) {
+	for _, denied := range []bool{false, true} {
+		p := hostRoot()
+		if denied {
+			p.Syscalls.Deny = []policy.SyscallItem{{Name: "@keyring"}}
+		}
+		if text := goldenOf(t, p, fakeRoot()); strings.Contains(text, "KEYCTL_JOIN_SESSION_KEYRING") == denied {
+			t.Errorf("the calls denied: %v\n%s", denied, text)
+		}
+	}
+}

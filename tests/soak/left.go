@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// traces are what sandboxes may leave on a machine.
+type traces struct {
+	mounts, cgroups, files []string
+	ptys, fds              int
+}
+
+// look takes stock. Of the machine's mounts and cgroups those count that bear our name: others come and go.
+func look(dir string) (t traces, err error) {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return t, err
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, "cordon") {
+			t.mounts = append(t.mounts, strings.TrimSpace(line))
+		}
+	}
+	t.cgroups = walk("/sys/fs/cgroup", func(path string, d fs.DirEntry) bool {
+		return d.IsDir() && strings.Contains(d.Name(), "cordon")
+	})
+	t.files = walk(dir, func(path string, d fs.DirEntry) bool { return !d.IsDir() })
+	pty, err := os.ReadFile("/proc/sys/kernel/pty/nr")
+	if err != nil {
+		return t, err
+	}
+	if t.ptys, err = strconv.Atoi(strings.TrimSpace(string(pty))); err != nil {
+		return t, err
+	}
+	fds, err := os.ReadDir("/proc/self/fd")
+	t.fds = len(fds)
+	return t, err
+}
+
+// walk lists what is wanted below a directory. What vanishes meanwhile is not there.
+func walk(root string, wanted func(string, fs.DirEntry) bool) (found []string) {
+	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && wanted(path, d) {
+			found = append(found, path)
+		}
+		return nil
+	})
+	return found
+}
+
+// left says what there is that was not there before, once the kernel has had time to clear up.
+func (t traces) left(dir string) (list []string) {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		now, err := look(dir)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		list = processes(dir)
+		list = append(list, added("mount", t.mounts, now.mounts)...)
+		list = append(list, added("cgroup", t.cgroups, now.cgroups)...)
+		list = append(list, added("file", t.files, now.files)...)
+		if now.ptys > t.ptys {
+			list = append(list, fmt.Sprintf("ptys: %d, %d before", now.ptys, t.ptys))
+		}
+		if now.fds > t.fds {
+			list = append(list, fmt.Sprintf("descriptors of this program: %d, %d before", now.fds, t.fds))
+		}
+		if len(list) == 0 || time.Now().After(deadline) {
+			return list
+		}
+	}
+}
+
+func added(what string, before, now []string) (list []string) {
+	for _, x := range now {
+		if !slices.Contains(before, x) {
+			list = append(list, "left behind: "+what+" "+x)
+		}
+	}
+	return list
+}
+
+// processes are those that run the binary under test, or a program that it was given.
+func processes(dir string) (list []string) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err != nil {
+			continue
+		}
+		exe, _ := os.Readlink("/proc/" + e.Name() + "/exe")
+		cmdline, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		args := strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")
+		if exe == filepath.Join(dir, "cordon") || slices.Contains(args, mark) {
+			list = append(list, "left behind: process "+e.Name()+" "+strings.Join(args, " "))
+		}
+	}
+	return list
+}
+
+// stall is how long somebody has waited for a processor since the machine started; 0 where the kernel does not tell
+// (/proc/pressure/cpu, Linux 4.20).
+func stall() time.Duration {
+	b, _ := os.ReadFile("/proc/pressure/cpu")
+	_, text, _ := strings.Cut(string(b), "total=")
+	text, _, _ = strings.Cut(text, "\n")
+	us, _ := strconv.ParseInt(text, 10, 64)
+	return time.Duration(us) * time.Microsecond
+}
+
+func cpus() int { return runtime.NumCPU() }
