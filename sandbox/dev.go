@@ -52,7 +52,7 @@ func (c *compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	c.devpts(from, joinPath(target, "pts"), m.Pos)
 	c.tmpfs(from, plan.Tree, "1777", 0, attrBase|attrNoExec)
 	c.do(from, plan.Move(plan.R(plan.Tree), devfd, "shm", fromFD), plan.CloseStep(plan.R(plan.Tree)))
-	c.tree.add(part{target: joinPath(target, "shm"), write: true, made: map[string]node{}, what: "a tmpfs", rule: m.Pos})
+	c.tree.add(part{target: joinPath(target, "shm"), write: true, noexec: true, made: map[string]node{}, what: "a tmpfs", rule: m.Pos})
 	c.do(from, plan.CloseStep(devfd))
 	return nil
 }

@@ -28,7 +28,10 @@ type landRule struct {
 
 // The rights that go together. What an ABI does not know is taken away in one place, below.
 const (
-	landRead  = uint64(ll.AccessFSReadFile | ll.AccessFSReadDir)
+	landReadFile, landReadDir  = uint64(ll.AccessFSReadFile), uint64(ll.AccessFSReadDir)
+	landWriteFile, landMakeReg = uint64(ll.AccessFSWriteFile), uint64(ll.AccessFSMakeReg)
+
+	landRead  = landReadFile | landReadDir
 	landExec  = uint64(ll.AccessFSExecute)
 	landFile  = uint64(ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSIoctlDev)
 	landWrite = landFile | uint64(ll.AccessFSRemoveDir|ll.AccessFSRemoveFile|ll.AccessFSMakeChar|ll.AccessFSMakeDir|ll.AccessFSMakeReg|

@@ -143,7 +143,7 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	}
 	mnt := c.openSource(from, plan.Tree, src, attrs, m.Pos.Short())
 	c.attach(from, mnt, target, false)
-	c.tree.add(part{target: target, source: src, file: !info.IsDir(), write: m.Write, what: "a bind of the host's " + src, rule: m.Pos})
+	c.tree.add(part{target: target, source: src, file: !info.IsDir(), write: m.Write, noexec: m.NoExec, what: "a bind of the host's " + src, rule: m.Pos})
 	return nil
 }
 
@@ -154,7 +154,7 @@ func (c *compilation) mountTmpfs(from plan.From, m *policy.Mount, target string)
 	}
 	c.tmpfs(from, plan.Tree, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
 	c.attach(from, plan.R(plan.Tree), target, false)
-	c.tree.add(part{target: target, write: true, made: map[string]node{}, what: "a tmpfs", rule: m.Pos})
+	c.tree.add(part{target: target, write: true, noexec: m.NoExec, made: map[string]node{}, what: "a tmpfs", rule: m.Pos})
 }
 
 func (c *compilation) sysfs(from plan.From, m *policy.Mount, target string) error {

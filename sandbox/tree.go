@@ -19,10 +19,11 @@ type tree struct {
 
 // part is one mounted thing.
 type part struct {
-	target string          // clean, absolute
-	source string          // the host's path behind it; "" on a file system of the launcher's own
-	file   bool            // a file, not a directory
-	write  bool            // what the kernel must say of it: rw
+	target string // clean, absolute
+	source string // the host's path behind it; "" on a file system of the launcher's own
+	file   bool   // a file, not a directory
+	write  bool   // what the kernel must say of it: rw
+	noexec bool
 	made   map[string]node // own file systems and overlays: what was made on it, by absolute path; else nil
 	opaque bool            // hidden: nothing below is visible
 	absent bool            // the kernel may not have it

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,18 +8,24 @@ import (
 	"cordon/policy"
 )
 
-// A question is a kind of thing that can be asked about: one file for each layer that answers.
+// A question is a kind of thing that can be asked about.
 type question struct {
 	prefix string // of the argument: "open:/etc/passwd"; "" for a system call
-	about  string
+	about  string // for the help
 	ask    func(u *ui, f *whyFlags, p *policy.Profile, what string) (*answer, error)
 }
 
-var questions = [...]question{
-	{"open:", "whether a file can be opened", nil},
-	{"cap:", "whether a capability is kept", nil},
-	{"connect:", "whether an address can be reached", nil},
-	{"", "a system call", (*ui).whySyscall},
+// questions are the kinds, a system call last. It is a function because the help shows them.
+func questions() []question {
+	return []question{
+		{"open:", "open:PATH[:rwx]          a file or directory to be read, written, executed; r without", (*ui).whyOpen},
+		{"exec:", "exec:PROGRAM             a program: whether it is found, may run, has its interpreter, is set-user-ID", (*ui).whyExec},
+		{"cap:", "cap:NET_ADMIN            a capability", (*ui).whyCap},
+		{"connect:", "connect:HOST:PORT        an address; or the path of a unix socket; or @NAME of an abstract one", (*ui).whyConnect},
+		{"signal:", "signal:PID               a process of the host", (*ui).whySignal},
+		{"limit:", "limit:memory=2GiB        an amount: a flag for limits and its value; limit:rlimit=nofile=4096", (*ui).whyLimit},
+		{"", "'socket(AF_INET, …)'     a system call, by name, by number (435), or with arguments", (*ui).whySyscall},
+	}
 }
 
 // answer is what `why` found, and its JSON.
@@ -31,8 +36,9 @@ type answer struct {
 	Layer    string    `json:"layer"`
 	Verdict  string    `json:"verdict"` // allow, deny, or depends
 	Outcomes []outcome `json:"outcomes"`
-	Call     *callInfo `json:"call,omitempty"` // of a system call
-	Path     []step    `json:"path,omitempty"` // through the filter
+	RuledOut []string  `json:"ruled_out,omitempty"` // what was looked at and allows it
+	Call     *callInfo `json:"call,omitempty"`      // of a system call
+	Path     []step    `json:"path,omitempty"`      // through the filter
 	Notes    []string  `json:"notes,omitempty"`
 }
 
@@ -51,6 +57,7 @@ type outcome struct {
 type fix struct {
 	Flags []string `json:"flags,omitempty"` // --NAME, VALUE, …
 	YAML  string   `json:"yaml,omitempty"`
+	Also  string   `json:"also,omitempty"` // what it gives besides
 	Note  string   `json:"note,omitempty"`
 }
 
@@ -69,18 +76,20 @@ const (
 func newWhy(u *ui) *cobra.Command {
 	var f whyFlags
 	c := &cobra.Command{
-		Use:   "why [flags] CALL",
-		Short: "Say whether a profile allows a system call, by which line, and what would allow it",
-		Long: "Say whether a profile allows a system call, which line of which file decides, and the way through the filter.\n" +
-			"A denial comes with the narrowest change that would allow the call. Nothing is run.\n\n" +
-			"  cordon why keyctl                                    a call by name, or by number: cordon why 435\n" +
+		Use:   "why [flags] QUESTION",
+		Short: "Say whether a profile allows something, which layer and line decide, and what would allow it",
+		Long: "Say whether a profile allows something, which layer and which line of which file decide, and what was ruled out.\n" +
+			"A denial comes with the narrowest change that would allow it, which has been tried, and with what that gives besides.\n" +
+			"Nothing is run.\n\n" + aboutQuestions() + "\n" +
+			"  cordon why -p build open:/etc/shadow\n" +
+			"  cordon why open:~/.ssh/id_rsa:r\n" +
 			"  cordon why -p build 'socket(AF_INET, SOCK_STREAM, 0)'\n" +
 			"  cordon why 'openat(AT_FDCWD, \"/x\", flags=O_RDONLY)'   arguments by place or by name\n" +
 			"  cordon why --arch i386 'socketcall(1)'               by another architecture's call\n\n" +
 			"An argument that is left out, or is _, may be anything; where it matters, every outcome is listed with an example.\n" +
-			"The exit code is 0 if the call is allowed whatever is left out, 1 if not, 125 if there is no answer.",
+			"The exit code is 0 if it is allowed, whatever is left out, 1 if not, 125 if there is no answer.",
 		DisableFlagsInUseLine: true,
-		Args:                  cobra.MatchAll(needArgs(1, "the call"), atMost(1)),
+		Args:                  cobra.MatchAll(needArgs(1, "the question"), atMost(1)),
 		RunE:                  func(_ *cobra.Command, args []string) error { return u.why(&f, args[0]) },
 	}
 	addQueryFlags(c, &f.runFlags, "")
@@ -92,10 +101,6 @@ func newWhy(u *ui) *cobra.Command {
 
 func (u *ui) why(f *whyFlags, what string) error {
 	q := questionOf(what)
-	if q.ask == nil {
-		return &cliError{err: errors.New("why: " + q.prefix + " " + q.about + ": not supported yet"),
-			hint: "a system call is: cordon why 'openat(AT_FDCWD, \"/x\", O_RDONLY)'"}
-	}
 	p, err := load(f.profiles, f.fields)
 	if err != nil {
 		return err
@@ -118,12 +123,20 @@ func (u *ui) why(f *whyFlags, what string) error {
 }
 
 // questionOf finds the kind; a prefix that nobody knows is a system call that does not exist.
-func questionOf(what string) *question {
+func questionOf(what string) question {
+	all := questions()
 	i := 0
-	for !strings.HasPrefix(what, questions[i].prefix) {
+	for !strings.HasPrefix(what, all[i].prefix) {
 		i++
 	}
-	return &questions[i]
+	return all[i]
+}
+
+func aboutQuestions() (text string) {
+	for _, q := range questions() {
+		text += "  " + q.about + "\n"
+	}
+	return text
 }
 
 // text is the answer for a reader: the verdict first, then what decides, what would change it, and how it came about.
@@ -135,6 +148,9 @@ func (a *answer) text() string {
 	}
 	for i := range a.Outcomes {
 		a.Outcomes[i].text(&b, len(a.Outcomes) > 1)
+	}
+	for _, r := range a.RuledOut {
+		b.WriteString("  ruled out: " + clean(r) + "\n")
 	}
 	for _, n := range a.Notes {
 		b.WriteString("  note: " + clean(n) + "\n")
@@ -183,6 +199,9 @@ func (f *fix) text(b *strings.Builder) {
 	}
 	for l := range strings.Lines(f.YAML) {
 		b.WriteString("      " + clean(strings.TrimSuffix(l, "\n")) + "\n")
+	}
+	if f.Also != "" {
+		b.WriteString("  which gives " + clean(f.Also) + "\n")
 	}
 	if f.Note != "" {
 		b.WriteString("  " + clean(f.Note) + "\n")

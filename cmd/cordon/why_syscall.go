@@ -443,7 +443,18 @@ func flagWords(fields []fieldValue) (words []string) {
 
 // bare is a copy without the places of its values, which are flags that nobody has written.
 func bare(p *policy.Profile) *policy.Profile {
-	q := &policy.Profile{}
+	q := &policy.Profile{Network: p.Network, Limits: p.Limits, Namespaces: p.Namespaces}
+	for _, x := range p.Mounts {
+		x.Pos = policy.Pos{}
+		q.Mounts = append(q.Mounts, x)
+	}
+	for _, x := range p.Capabilities.Keep {
+		q.Capabilities.Keep = append(q.Capabilities.Keep, policy.Capability{Name: x.Name})
+	}
+	for _, x := range p.Capabilities.Ambient {
+		q.Capabilities.Ambient = append(q.Capabilities.Ambient, policy.Capability{Name: x.Name})
+	}
+	q.Landlock = policy.Landlock{Read: barePaths(p.Landlock.Read), Write: barePaths(p.Landlock.Write), Execute: barePaths(p.Landlock.Execute)}
 	for _, x := range p.Syscalls.Allow {
 		q.Syscalls.Allow = append(q.Syscalls.Allow, policy.SyscallItem{Name: x.Name})
 	}
@@ -455,4 +466,12 @@ func bare(p *policy.Profile) *policy.Profile {
 	}
 	q.Syscalls.Arches = p.Syscalls.Arches
 	return q
+}
+
+func barePaths(list policy.Opt[[]policy.PathItem]) policy.Opt[[]policy.PathItem] {
+	out := policy.Opt[[]policy.PathItem]{Set: list.Set}
+	for _, x := range list.V {
+		out.V = append(out.V, policy.PathItem{Path: x.Path})
+	}
+	return out
 }

@@ -67,11 +67,15 @@ func TestWhy(t *testing.T) {
 func TestWhyErrors(t *testing.T) {
 	home(t)
 	for _, c := range []struct{ args, want string }{
-		{"", "cordon: error: cordon why: the call is missing\n"},
+		{"", "cordon: error: cordon why: the question is missing\n"},
 		{"a;b", "one argument too many"},
-		{"open:/etc/passwd", "cordon: error: why: open: whether a file can be opened: not supported yet\n"},
-		{"cap:SYS_ADMIN", "not supported yet"},
-		{"connect:example.org:443", "not supported yet"},
+		{"open:", "why: open: no path"},
+		{"cap:SYS_AMIN", "no such capability"},
+		{"connect:example.org", "not an address"},
+		{"connect:example.org:70000", "not an address"},
+		{"signal:x", "is not a process number"},
+		{"limit:memory=lots", "memory"},
+		{"limit:hostname=x", "is no limit"},
 		{"sokcet(1)", "cordon: error: why: unknown system call \"sokcet\"\n    sokcet(1)\n    ^\ncordon: hint: did you mean socket?\n"},
 		{"socket(AF_INTE)", "    socket(AF_INTE)\n           ^\ncordon: hint: did you mean AF_INET?\n"},
 		{"read;--arch;mips", "cordon: error: no system call table for \"mips\"\n"},

@@ -120,7 +120,7 @@ func TestScriptsAsUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-test.run", "^(TestScripts|TestJobControl)$"}
+	args := []string{"-test.run", "^(TestScripts|TestJobControl|TestWhy.*)$"}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
 	}

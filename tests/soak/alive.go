@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -49,14 +50,11 @@ func (b *sandbox) stop() error {
 		return err
 	}
 	var exit *exec.ExitError
-	if err := b.cmd.Wait(); err != nil {
-		var ok bool
-		if exit, ok = err.(*exec.ExitError); !ok { //nolint:errorlint // Wait does not wrap it
-			return err
-		}
+	if err := b.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		return err
 	}
 	if code := b.cmd.ProcessState.ExitCode(); code != 128+int(syscall.SIGTERM) {
-		return fmt.Errorf("exit %d after SIGTERM: %v: %s", code, exit, strings.TrimSpace(b.said.String()))
+		return fmt.Errorf("exit %d after SIGTERM: %s", code, strings.TrimSpace(b.said.String()))
 	}
 	return nil
 }

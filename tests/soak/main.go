@@ -166,7 +166,7 @@ func (s *soak) launch() (took, stalled time.Duration, err error) {
 	err = cmd.Run()
 	took = time.Since(begun)
 	if err != nil {
-		err = fmt.Errorf("%v: %s", err, strings.TrimSpace(said.String()))
+		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
 	}
 	return took, stall() - busy, err
 }

@@ -1,0 +1,414 @@
+package sandbox
+
+// Why: what a program in the sandbox would meet, layer by layer, told from the picture that the compiler has of it.
+// Nothing is run. Package policy/filter answers for system calls; here are files, programs, capabilities, addresses,
+// processes and limits.
+
+import (
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+)
+
+// Reason is the answer to a question about what a program may do. The first layer that denies decides; the kernel asks
+// them in the same order.
+type Reason struct {
+	Allowed  bool
+	Layer    string     // of the denial: a policy.Layer, or "file" for what the host itself would deny
+	Errno    string     // "EROFS"; "" where there is none
+	Why      string     // in words
+	Rule     policy.Pos // the line that decides; the zero Pos for a built-in default
+	RuledOut []string   // what was looked at and allows it: "seccomp: openat is allowed (base.yaml:30)"
+	Notes    []string
+
+	Try    []Change // what would get past this layer; none where no flag does
+	Grants string   // what that gives besides
+	NoFlag string   // why no flag helps
+}
+
+// Change is a field of the profile as a flag sets it: "rw", "/srv".
+type Change struct{ Flag, Value string }
+
+// Layers of a Reason that no profile has.
+const (
+	layerFile   = "file"   // what is there, and its permissions
+	layerLimits = "limits" // Profile.Limits
+)
+
+// Query is a question about a profile on a host: what a command that is run there could do.
+type Query struct {
+	comp *compilation
+	spec filter.Spec
+}
+
+// survey are the phases that decide what the sandbox looks like from inside, in the order of a launch.
+var survey = [...]func(*compilation) error{
+	(*compilation).checkSupport,
+	(*compilation).findArch,
+	(*compilation).namespaces,
+	(*compilation).identity,
+	(*compilation).network,
+	(*compilation).boundingSet,
+	(*compilation).root,
+	(*compilation).mounts,
+	(*compilation).hide,
+	(*compilation).findWorkdir,
+	(*compilation).landlockRules,
+}
+
+// NewQuery compiles as far as questions need it. c may be without Args. The errors are those of Compile.
+func NewQuery(p *policy.Profile, h *Host, c *Cmd) (*Query, error) {
+	q := &Query{comp: &compilation{profile: p, host: h, cmd: c, tree: tree{files: h.Files}}}
+	for _, phase := range survey {
+		if err := phase(q.comp); err != nil {
+			return nil, err
+		}
+	}
+	q.comp.program.env = q.comp.environment()
+	spec, err := p.Syscalls.FilterOnce(0)
+	if err != nil {
+		return nil, err
+	}
+	if p.Syscalls.Exec == policy.ExecOnce { // the program's own never have the launcher's nonce
+		for _, call := range [...]string{"execve", "execveat"} {
+			spec.Deny = append(spec.Deny, filter.Item{Name: call, From: p.Source("syscalls.exec").Short()})
+		}
+	}
+	q.spec = spec
+	return q, nil
+}
+
+// Access is what a program wants of a path.
+type Access struct{ Read, Write, Execute bool }
+
+// Open answers for a file or directory, by its path inside; a relative one starts at the working directory.
+func (q *Query) Open(path string, a Access) *Reason {
+	r := &Reason{}
+	inside, ok := q.resolve(r, path)
+	if ok && q.present(r, inside, a) && q.openCall(r, path, a) && q.mountAllows(r, inside, a) && q.landlockAllows(r, inside, a) && q.permitted(r, inside, a) {
+		r.Allowed = true
+	}
+	return r
+}
+
+// deny fills in a denial.
+func (r *Reason) deny(layer string, errno syscall.Errno, why string, rule policy.Pos) bool {
+	r.Layer, r.Why, r.Rule = layer, why, rule
+	if errno != 0 {
+		r.Errno = unix.ErrnoName(errno)
+	}
+	return false
+}
+
+func (r *Reason) pass(what string) bool {
+	r.RuledOut = append(r.RuledOut, what)
+	return true
+}
+
+func (q *Query) resolve(r *Reason, path string) (string, bool) {
+	c := q.comp
+	if strings.HasPrefix(path, "~") && c.host.Home != "" {
+		path = c.host.Home + path[1:]
+	}
+	if !strings.HasPrefix(path, "/") {
+		path = joinPath(c.workdir, path)
+	}
+	inside, err := c.tree.resolve(clean(path))
+	if err != nil {
+		return "", r.deny(layerFile, unix.ELOOP, bare(err).Error(), policy.Pos{})
+	}
+	return inside, true
+}
+
+// present asks the mounts whether the path is there at all.
+func (q *Query) present(r *Reason, inside string, a Access) bool {
+	t := &q.comp.tree
+	part := t.at(inside)
+	if part.opaque && part.what == "masked" {
+		r.NoFlag = "a proc mount with a mask of its own shows it: --mount '{proc: " + q.comp.procTarget() + ", mask: [...]}'"
+		return r.deny(string(policy.LayerMount), 0, inside+" is masked: it reads as if it were empty", part.rule)
+	}
+	if part.opaque {
+		r.NoFlag = "no flag shows it: hide rules only grow. " + withoutRule(part.rule)
+		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.what, part.rule)
+	}
+	if _, ok := t.stat(inside); ok {
+		return r.pass("mount: " + inside + " is there, by " + part.what)
+	}
+	if part.what == "a device" || part.source != "" && part.made == nil || q.comp.profile.Root.Kind == policy.RootDir {
+		return q.absentOnHost(r, inside, a)
+	}
+	info, err := q.comp.host.Files.Stat(inside)
+	if err != nil { // nor has the host
+		return q.absentOnHost(r, inside, a)
+	}
+	flag := "ro"
+	if a.Write {
+		flag = "rw"
+	}
+	r.Try, r.Grants = []Change{{flag, inside}}, grants(inside, info.IsDir(), a.Write)
+	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.what+" is mounted at "+part.target, part.rule)
+}
+
+// absentOnHost is for a path that no mount could show: a file can still be made where its directory is writable.
+func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
+	t := &q.comp.tree
+	dir, _ := splitPath(inside)
+	isDir, exists := t.stat(dir)
+	part := t.at(inside)
+	if a.Write && !exists && q.comp.profile.Root.Kind != policy.RootDir {
+		if info, err := q.comp.host.Files.Stat(dir); err == nil && info.IsDir() {
+			r.Try, r.Grants = []Change{{"rw", dir}}, grants(dir, true, true)
+			return r.deny(string(policy.LayerMount), unix.ENOENT, dir+" of the host is not shown: "+part.what+" is mounted at "+part.target, part.rule)
+		}
+	}
+	if !a.Write || !exists || !isDir {
+		if a.Execute && part.noexec {
+			return q.mountAllows(r, inside, a)
+		}
+		return r.deny(layerFile, unix.ENOENT, inside+" does not exist, on the host neither", policy.Pos{})
+	}
+	if part.write {
+		return r.pass("mount: " + inside + " can be made, in " + part.what)
+	}
+	r.Try, r.Grants = []Change{{"rw", dir}}, grants(dir, true, true)
+	if part.source == "" {
+		r.Try, r.Grants = []Change{{"tmpfs", dir}}, "an empty "+dir+" in memory, in the place of the one that is there"
+	}
+	return r.deny(string(policy.LayerMount), unix.EROFS, dir+" is mounted read-only, by "+part.what, part.rule)
+}
+
+// mountAllows asks the flags of the mount.
+func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
+	part := q.comp.tree.at(inside)
+	switch {
+	case a.Write && !part.write && part.what != "a device":
+		isDir, _ := q.comp.tree.stat(inside)
+		r.Try, r.Grants = []Change{{"rw", inside}}, grants(inside, isDir, true)
+		if part.source == "" || part.what == "proc" || strings.Contains(part.what, "proc") || part.what == "sysfs" {
+			r.Try, r.Grants, r.NoFlag = nil, "", "it is the launcher's own, or the kernel's, and stays read-only"
+		}
+		return r.deny(string(policy.LayerMount), unix.EROFS, inside+" is mounted read-only, by "+part.what, part.rule)
+	case a.Execute && part.noexec:
+		r.NoFlag = "the mount says noexec; " + withoutRule(part.rule)
+		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is mounted noexec, by "+part.what, part.rule)
+	}
+	return r.pass("mount: " + part.what + " at " + part.target + map[bool]string{true: ", writable", false: ", read-only"}[part.write])
+}
+
+// landlockAllows asks the ruleset: a right that is handled is needed from some rule at or above the path.
+func (q *Query) landlockAllows(r *Reason, inside string, a Access) bool {
+	c := q.comp
+	if !c.land.on {
+		return r.pass("landlock: off")
+	}
+	isDir, exists := c.tree.stat(inside)
+	for _, need := range neededRights(a, isDir, exists) {
+		if c.granted(inside)&need.right != 0 || c.land.handled&need.right == 0 {
+			continue
+		}
+		key := "landlock." + need.list
+		r.Try = []Change{{"landlock-" + need.list, inside}}
+		r.Grants = grants(inside, isDir, a.Write)
+		return r.deny(string(policy.LayerLandlock), unix.EACCES, "no rule of "+key+" reaches "+inside, c.landlockPos(need.list))
+	}
+	return r.pass("landlock: a rule allows it")
+}
+
+// granted are the rights that the rules give below a path.
+func (c *compilation) granted(path string) (rights uint64) {
+	for i := range c.land.rules {
+		if below(path, c.land.rules[i].path) {
+			rights |= c.land.rules[i].access
+		}
+	}
+	return rights
+}
+
+// need is a right, and the list of the profile that gives it.
+type need struct {
+	right uint64
+	list  string
+}
+
+func neededRights(a Access, isDir, exists bool) (all []need) {
+	if a.Read && isDir {
+		all = append(all, need{landReadDir, "read"})
+	} else if a.Read {
+		all = append(all, need{landReadFile, "read"})
+	}
+	if a.Write && !exists {
+		all = append(all, need{landMakeReg, "write"})
+	} else if a.Write {
+		all = append(all, need{landWriteFile, "write"})
+	}
+	if a.Execute {
+		all = append(all, need{landExec, "execute"})
+	}
+	return all
+}
+
+// landlockPos is where the list that decides begins.
+func (c *compilation) landlockPos(list string) policy.Pos {
+	l := &c.profile.Landlock
+	items := map[string]policy.Opt[[]policy.PathItem]{"read": l.Read, "write": l.Write, "execute": l.Execute}[list]
+	if len(items.V) > 0 {
+		return items.V[0].Pos
+	}
+	return c.profile.Source("landlock." + list)
+}
+
+// permitted asks the file's own permissions: path_resolution(7). Access control lists are seen only where the caller's
+// own rights are the task's.
+func (q *Query) permitted(r *Reason, inside string, a Access) bool {
+	c := q.comp
+	host := c.tree.hostPath(inside)
+	if host == "" || c.tree.at(inside).what == "proc" {
+		return r.pass("file: " + inside + " is the sandbox's own")
+	}
+	checked := host
+	if _, exists := c.tree.stat(inside); !exists {
+		checked, _ = splitPath(host)
+	}
+	if c.deniedByMode(inside, checked, a) {
+		info, _ := c.tree.lstat(checked)
+		r.NoFlag = "the file's owner decides: chmod(1), setfacl(1); a profile gives nothing that the caller does not have"
+		if c.ids.idmapped {
+			r.NoFlag += ". Started by root, the task has an id of its own outside; --host-user caller keeps root's"
+		}
+		return r.deny(layerFile, unix.EACCES, "the permissions of "+checked+" ("+info.Mode().String()+ownerText(info)+") do not give it to the task", policy.Pos{})
+	}
+	return r.pass("file: the permissions of " + checked + " give it to the task")
+}
+
+func ownerText(info fs.FileInfo) string {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return ""
+	}
+	return ", owner " + itoa(int(st.Uid)) + ":" + itoa(int(st.Gid))
+}
+
+func (a Access) mode() (bits uint32) {
+	if a.Read {
+		bits |= unix.R_OK
+	}
+	if a.Write {
+		bits |= unix.W_OK
+	}
+	if a.Execute {
+		bits |= unix.X_OK
+	}
+	return bits
+}
+
+// deniedByMode: the task has the caller's rights where it has the caller's id, or through an idmapped bind; else those of
+// anybody.
+func (c *compilation) deniedByMode(inside, host string, a Access) bool {
+	part := c.tree.at(inside)
+	if !c.ids.idmapped && c.ids.outUID == c.host.UID && c.host.UID != 0 {
+		return c.host.Files.Access(host, a.mode()) != nil
+	}
+	info, err := c.tree.lstat(host)
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return false
+	}
+	shift := 0
+	switch caller := uint32(c.host.UID); { //nolint:gosec // ids are not negative
+	case c.ids.idmapped && strings.HasPrefix(part.what, "a bind") && st.Uid == caller, !c.ids.idmapped && int(st.Uid) == c.ids.outUID:
+		shift = 6
+	case c.ids.idmapped && strings.HasPrefix(part.what, "a bind") && int(st.Gid) == c.host.GID, !c.ids.idmapped && int(st.Gid) == c.ids.outGID:
+		shift = 3
+	}
+	return uint32(info.Mode().Perm())>>shift&a.mode() != a.mode()
+}
+
+// openCall asks the filter about the call that a libc makes of it.
+func (q *Query) openCall(r *Reason, path string, a Access) bool {
+	flags := "O_RDONLY"
+	switch {
+	case a.Execute:
+		return q.call(r, "execve")
+	case a.Read && a.Write:
+		flags = "O_RDWR"
+	case a.Write:
+		flags = "O_WRONLY"
+	}
+	return q.call(r, "openat(AT_FDCWD, "+policy.Quote(path)+", "+flags+")")
+}
+
+// call asks the filter. What it denies under some arguments that are left out counts as allowed: they are not known.
+func (q *Query) call(r *Reason, text string) bool {
+	query, err := filter.ParseQuery(text, q.comp.arch)
+	if err != nil {
+		return r.pass("seccomp: " + err.Error())
+	}
+	found, err := filter.Ask(q.spec, q.comp.arch, query)
+	if err != nil || len(found) == 0 {
+		return r.pass("seccomp: no answer for " + text)
+	}
+	for i := range found {
+		if k := found[i].Action.Kind; k == filter.Allow || k == filter.Log {
+			return r.pass("seccomp: " + query.Call + " is allowed" + fromText(found[i].From))
+		}
+	}
+	v := &found[0]
+	r.Rule = q.comp.profile.Source("syscalls.default")
+	if v.By == filter.ByDefault {
+		r.Try, r.Grants = []Change{{"allow-syscall", query.Call}}, "the call with every argument"
+	} else {
+		r.NoFlag = "cordon why " + policy.Quote(text) + " says what would allow the call"
+	}
+	r.deny(string(policy.LayerSeccomp), 0, query.Call+" is "+v.Why+fromText(v.From)+": "+v.Action.String(), r.Rule)
+	return false
+}
+
+func fromText(from []string) string {
+	if len(from) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(from, ", ") + ")"
+}
+
+// withoutRule says where a rule would have to be taken out.
+func withoutRule(at policy.Pos) string {
+	switch {
+	case at.Flag != "":
+		return "Leave out " + at.Flag + "."
+	case strings.HasPrefix(at.File, "embedded:"):
+		return "Write a profile that does not extend " + strings.TrimSuffix(strings.TrimPrefix(at.File, "embedded:"), ".yaml") + "."
+	case at.File == "":
+		return "It is built in."
+	}
+	return "It can be taken out at " + at.Short() + "."
+}
+
+// grants is what a bind gives besides the file that was asked about.
+func grants(path string, dir, write bool) string {
+	s := "reading of "
+	if write {
+		s = "reading and writing of "
+	}
+	if dir {
+		return s + "everything below " + path
+	}
+	return s + path + " and nothing else"
+}
+
+func (c *compilation) procTarget() string {
+	for i := range c.tree.parts {
+		if c.tree.parts[i].what == "proc" {
+			return c.tree.parts[i].target
+		}
+	}
+	return "/proc"
+}

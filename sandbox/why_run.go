@@ -1,0 +1,299 @@
+package sandbox
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+)
+
+// Exec answers for a program by its name or path: whether it is found, may be executed, has its interpreter, and whether
+// set-user-ID has an effect.
+func (q *Query) Exec(name string) *Reason {
+	c, r := q.comp, &Reason{}
+	path, err := c.find(name)
+	if err != nil {
+		return q.notFound(r, name, err)
+	}
+	if r = q.Open(path, Access{Execute: true}); !r.Allowed {
+		return r
+	}
+	if err := c.interpreter(path, 0); err != nil {
+		r.Allowed = false
+		r.deny(layerFile, unix.ENOENT, bare(err).Error(), policy.Pos{})
+		r.NoFlag = "show the interpreter: --ro, or install it in the root"
+		return r
+	}
+	if missing := q.missingLoader(path); missing != "" {
+		r.Allowed = false
+		r.Try, r.Grants = []Change{{"ro", missing}}, grants(missing, false, false)
+		r.deny(string(policy.LayerMount), unix.ENOENT, "its interpreter "+missing+" is not shown", c.tree.at(missing).rule)
+		return r
+	}
+	inside, _ := c.tree.resolve(path)
+	q.setuid(r, inside)
+	return r
+}
+
+// notFound is a program that the search did not find, or found and cannot run.
+func (q *Query) notFound(r *Reason, name string, err error) *Reason {
+	if strings.Contains(name, "/") { // the layers say more about a path
+		if r = q.Open(name, Access{Read: true, Execute: true}); !r.Allowed {
+			return r
+		}
+	}
+	r.Allowed = false
+	r.deny(layerFile, unix.ENOENT, bare(err).Error(), policy.Pos{})
+	var lookup *LookupError
+	if errors.As(err, &lookup) {
+		r.NoFlag = lookup.Hint
+		if lookup.Code == 126 {
+			r.Errno = unix.ErrnoName(unix.EACCES)
+		}
+	}
+	return r
+}
+
+// missingLoader is the path of the dynamic loader or interpreter that a program needs and the sandbox does not show.
+func (q *Query) missingLoader(path string) string {
+	c := q.comp
+	inside, err := c.tree.resolve(path)
+	if err != nil {
+		return ""
+	}
+	host := c.tree.hostPath(inside)
+	if host == "" {
+		return ""
+	}
+	head, err := c.host.Files.Read(host, 4096)
+	if err != nil {
+		return ""
+	}
+	loader := elfInterpreter(head)
+	if loader == "" {
+		return ""
+	}
+	at, err := c.tree.resolve(clean(loader))
+	if err != nil {
+		return loader
+	}
+	if _, ok := c.tree.stat(at); !ok {
+		return loader
+	}
+	return ""
+}
+
+// setuid notes that no_new_privs takes the effect of set-user-ID and file capabilities away: execve(2).
+func (q *Query) setuid(r *Reason, inside string) {
+	host := q.comp.tree.hostPath(inside)
+	if host == "" {
+		return
+	}
+	info, err := q.comp.tree.lstat(host)
+	if err != nil {
+		return
+	}
+	if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) == 0 {
+		return
+	}
+	r.Layer = string(policy.LayerNoNewPriv)
+	r.Notes = append(r.Notes, inside+" is set-user-ID or set-group-ID, and that has no effect: no_new_privs is always set, and mounts are nosuid. It runs with the task's ids, and what needs others fails with EPERM")
+}
+
+// Capability answers for a capability by its name, with or without CAP_.
+func (q *Query) Capability(name string) (*Reason, error) {
+	c, r := q.comp, &Reason{}
+	name = strings.TrimPrefix(strings.ToUpper(name), "CAP_")
+	n, ok := policy.CapabilityNumber(name)
+	if !ok {
+		return nil, &Error{Op: "capability " + name, Err: errText("no such capability"), Hint: "capabilities(7) lists them: NET_ADMIN"}
+	}
+	bit := uint64(1) << n
+	over := "the sandbox's own user namespace and what belongs to it"
+	if !c.ids.newUser {
+		over = "the host: the task has no user namespace of its own"
+	}
+	if c.keep&bit == 0 {
+		r.Try, r.Grants = []Change{{"cap", name}}, name+" over "+over+", for every program in the sandbox"
+		if c.ids.inUID != 0 {
+			r.Try = append(r.Try, Change{"ambient-cap", name})
+		}
+		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is not kept; the bounding set is without it", c.profile.Source("capabilities.keep"))
+		return r, nil
+	}
+	if c.ids.inUID != 0 && c.ambient&bit == 0 {
+		r.Try, r.Grants = []Change{{"ambient-cap", name}}, name+" over "+over
+		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is kept in the bounding set, but a task with uid "+itoa(c.ids.inUID)+" has only ambient capabilities in effect",
+			c.profile.Source("capabilities.ambient"))
+		return r, nil
+	}
+	r.Allowed = true
+	r.pass("caps: " + name + " is kept, over " + over)
+	return r, nil
+}
+
+// Connect answers for an address: HOST:PORT, a path of a unix socket, or @NAME of an abstract one.
+func (q *Query) Connect(to string) (*Reason, error) {
+	r := &Reason{}
+	switch {
+	case strings.HasPrefix(to, "/") || strings.HasPrefix(to, "~"):
+		if q.call(r, "socket(AF_UNIX, SOCK_STREAM, 0)") && q.call(r, "connect") {
+			q.socketPath(r, to)
+		}
+		return r, nil
+	case strings.HasPrefix(to, "@"):
+		if q.call(r, "socket(AF_UNIX, SOCK_STREAM, 0)") && q.call(r, "connect") && q.abstract(r) {
+			r.Allowed = true
+		}
+		return r, nil
+	}
+	host, port, err := endpoint(to)
+	if err != nil {
+		return nil, err
+	}
+	family := "AF_INET"
+	if a, err := netip.ParseAddr(host); err == nil && a.Is6() && !a.Is4In6() {
+		family = "AF_INET6"
+	}
+	if q.call(r, "socket("+family+", SOCK_STREAM, 0)") && q.call(r, "connect") && q.routed(r, host, port) {
+		r.Allowed = true
+	}
+	return r, nil
+}
+
+// socketPath asks for a socket that has a path: it must be there, and its permissions give it. unix(7); that the mount is
+// read-only does not matter.
+func (q *Query) socketPath(r *Reason, path string) {
+	inside, ok := q.resolve(r, path)
+	if !ok || !q.present(r, inside, Access{Read: true}) {
+		return
+	}
+	if _, exists := q.comp.tree.stat(inside); !exists {
+		r.deny(layerFile, unix.ENOENT, inside+" does not exist, on the host neither", policy.Pos{})
+		return
+	}
+	r.Allowed = q.permitted(r, inside, Access{Write: true})
+}
+
+func endpoint(to string) (host, port string, err error) {
+	bad := &Error{Op: "connect:" + to, Err: errText("not an address"), Hint: "connect:HOST:PORT, connect:[V6]:PORT, connect:/path/of/socket, or connect:@abstract"}
+	i := strings.LastIndexByte(to, ':')
+	if i < 0 {
+		return "", "", bad
+	}
+	host, port = strings.Trim(to[:i], "[]"), to[i+1:]
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || host == "" {
+		return "", "", bad
+	}
+	return host, port, nil
+}
+
+// routed asks the network namespace.
+func (q *Query) routed(r *Reason, host, port string) bool {
+	c := q.comp
+	a, err := netip.ParseAddr(host)
+	loop := err == nil && a.IsLoopback() || host == "localhost"
+	switch {
+	case c.joined(unix.CLONE_NEWNET) != nil:
+		r.Notes = append(r.Notes, "the network namespace is one that exists; whether it has a route is not the profile's to say")
+		return r.pass("net: a joined network namespace")
+	case !c.ownNet:
+		return r.pass("net: the host's network")
+	}
+	r.Try = []Change{{"net", "host"}}
+	r.Grants = "every address that the host reaches, its services on localhost, and its abstract unix sockets"
+	if loop {
+		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "the network namespace has a loopback of its own: port "+port+
+			" of the host is not on it, and only a program of the same sandbox could listen there", c.profile.Source("network"))
+	}
+	return r.deny(string(policy.LayerNet), unix.ENETUNREACH, "the network namespace has a loopback and no route to "+host, c.profile.Source("network"))
+}
+
+// abstract asks for unix sockets that have no path: they belong to the network namespace.
+func (q *Query) abstract(r *Reason) bool {
+	c := q.comp
+	if c.ownNet {
+		r.Try, r.Grants = []Change{{"net", "host"}}, "the whole network of the host"
+		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "abstract sockets belong to the network namespace, and it is the sandbox's own", c.profile.Source("network"))
+	}
+	if c.land.on && c.land.scoped&scopeAbstract != 0 {
+		r.NoFlag = "landlock: {scope: [signal]} in a profile lets them out"
+		return r.deny(string(policy.LayerLandlock), unix.EPERM, "Landlock's scope keeps connections to abstract sockets inside", c.profile.Source("landlock.scope"))
+	}
+	return r.pass("net: the host's network namespace, and no scope")
+}
+
+// Signal answers for a process of the host by its number.
+func (q *Query) Signal(pid int) *Reason {
+	c, r := q.comp, &Reason{}
+	switch {
+	case !q.call(r, "kill"):
+	case c.ownsPID() || c.joined(unix.CLONE_NEWPID) != nil:
+		r.NoFlag = "a profile with namespaces: {pid: host}, and no proc mount, shares all of the host's"
+		r.deny(string(policy.LayerPID), unix.ESRCH, "the pid namespace is the sandbox's own: "+itoa(pid)+" of the host has no number in it", c.profile.Source("namespaces.pid"))
+	case c.land.on && c.land.scoped&scopeSignal != 0:
+		r.NoFlag = "landlock: {scope: [abstract-unix-socket]} in a profile lets them out"
+		r.deny(string(policy.LayerLandlock), unix.EPERM, "Landlock's scope keeps signals inside", c.profile.Source("landlock.scope"))
+	default:
+		r.Allowed = true
+		r.Notes = append(r.Notes, "whether the process may be signalled is then a matter of its user: kill(2)")
+	}
+	return r
+}
+
+// Limit answers whether as much of a resource may be used as a profile with that limit would allow.
+func (q *Query) Limit(asked *policy.Limits) *Reason {
+	r, have := &Reason{Allowed: true}, &q.comp.profile.Limits
+	scalars := [...]struct {
+		name        string
+		asked, have float64
+	}{
+		{"memory", float64(asked.Memory.V), boundOf(have.Memory)},
+		{"swap", float64(asked.Swap.V), boundOf(have.Swap)},
+		{"cpus", asked.CPUs.V, boundOf(have.CPUs)},
+		{"pids", float64(asked.PIDs.V), boundOf(have.PIDs)},
+		{"wall", float64(asked.Wall.V), boundOf(have.Wall)},
+		{"cpu-time", float64(asked.CPUTime.V), boundOf(have.CPUTime)},
+		{"output", float64(asked.Output.V), boundOf(have.Output)},
+	}
+	for _, s := range scalars {
+		q.within(r, s.name, s.asked, s.have, q.comp.profile.Source("limits."+s.name))
+	}
+	for _, x := range asked.Rlimits {
+		i := slices.IndexFunc(have.Rlimits, func(h policy.Rlimit) bool { return h.Name == x.Name })
+		if i >= 0 {
+			q.within(r, "rlimits."+x.Name, float64(x.Value), float64(have.Rlimits[i].Value), have.Rlimits[i].Pos)
+		} else {
+			r.pass("limits: rlimits." + x.Name + " is the caller's")
+		}
+	}
+	return r
+}
+
+// boundOf is a limit, or infinity where there is none.
+func boundOf[T int64 | float64 | time.Duration](o policy.Opt[T]) float64 {
+	if !o.Set {
+		return math.Inf(1)
+	}
+	return float64(o.V)
+}
+
+func (q *Query) within(r *Reason, name string, asked, have float64, at policy.Pos) {
+	switch {
+	case asked == 0:
+	case asked <= have:
+		r.pass("limits: limits." + name + " is not reached")
+	default:
+		r.Allowed = false
+		r.Grants = "as much to every program in the sandbox"
+		r.deny(layerLimits, 0, "limits."+name+" is lower", at)
+	}
+}
