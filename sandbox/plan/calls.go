@@ -61,6 +61,7 @@ const (
 	Futex
 	Sendmsg
 	SetRobustList
+	Setpgid
 	NumCalls
 )
 
@@ -75,6 +76,7 @@ var callNames = [NumCalls]string{
 	Setresgid: "setresgid", Setresuid: "setresuid", Setsid: "setsid", SocketCall: "socket", Symlinkat: "symlinkat", Umask: "umask",
 	Umount2: "umount2", Unshare: "unshare", Write: "write", Fchmod: "fchmod",
 	Recvmsg: "recvmsg", Madvise: "madvise", Execveat: "execveat", Futex: "futex", Sendmsg: "sendmsg", SetRobustList: "set_robust_list",
+	Setpgid: "setpgid",
 }
 
 func (c Call) String() string { return callNames[c] }
@@ -124,6 +126,17 @@ func OwnedFork() Step {
 	return step(Fork, num(CloneFlags, cloneFiles|cloneParentSetTID), Arg{Kind: Null}, Arg{Kind: Owner})
 }
 
+// WithSelf leaves the task's pid, as it sees it itself, in the page's word for that. The owner word is a futex, and changes.
+func (s Step) WithSelf() Step {
+	s.N, s.Args[0].Int, s.Args[3] = 4, s.Args[0].Int|cloneChildSetTID, Arg{Kind: Self}
+	for i := 1; i < 3; i++ {
+		if s.Args[i].Kind == Int {
+			s.Args[i].Kind = Null
+		}
+	}
+	return s
+}
+
 // RespawnStep makes a process that goes on with the steps that follow, as a child of the launcher, while the caller ends:
 // the namespaces that a process has entered are its children's only (pid_namespaces(7)). The new pid is left in the page
 // that is shared with the launcher.
@@ -133,6 +146,7 @@ const (
 	cloneFiles        = 0x400    // CLONE_FILES
 	cloneParent       = 0x8000   // CLONE_PARENT
 	cloneParentSetTID = 0x100000 // CLONE_PARENT_SETTID
+	cloneChildSetTID  = 0x1000000
 )
 
 // --- files and directories
@@ -302,6 +316,24 @@ func SetLinkFlags(fd Arg, name string, flags uint16) Step {
 	return step(IoctlCall, fd, num(Ioctl, 0x8914), mem(Ifreq, string(req)))
 }
 
+// --- terminals: pts(4), ioctl_tty(2)
+
+// UnlockPTY is ioctl(2), TIOCSPTLCK: the slave may be opened.
+func UnlockPTY(master Arg) Step {
+	return step(IoctlCall, master, num(Ioctl, 0x40045431), mem(IntPtr, "\x00\x00\x00\x00"))
+}
+
+// OpenSlave is ioctl(2), TIOCGPTPEER: it opens the slave by its master and no path. Linux 4.13.
+func OpenSlave(master Arg, flags uint64) Step {
+	return step(IoctlCall, master, num(Ioctl, 0x5441), num(OpenMode, flags))
+}
+
+// ControlTTY is ioctl(2), TIOCSCTTY: the terminal becomes that of the caller's session, which has none.
+func ControlTTY(fd Arg) Step { return step(IoctlCall, fd, num(Ioctl, 0x540e), num(Int, 0)) }
+
+// Foreground is ioctl(2), TIOCSPGRP: the task's process group comes to the foreground of the terminal. See WithSelf.
+func Foreground(fd Arg) Step { return step(IoctlCall, fd, num(Ioctl, 0x5410), Arg{Kind: Self}) }
+
 // --- the process
 
 // PrctlStep is prctl(2) with numeric arguments.
@@ -343,6 +375,9 @@ func Nice(n int) Step { return step(Setpriority, num(Who, 0), num(Int, 0), num(I
 
 // NewSession is setsid(2).
 func NewSession() Step { return step(Setsid) }
+
+// NewGroup is setpgid(2): a process group of the caller's own in its session.
+func NewGroup() Step { return step(Setpgid, num(Int, 0), num(Int, 0)) }
 
 // JoinSessionKeyring is keyctl(2), KEYCTL_JOIN_SESSION_KEYRING with a new anonymous keyring.
 func JoinSessionKeyring() Step { return step(Keyctl, num(KeyctlOp, 1), Arg{Kind: Null}) }

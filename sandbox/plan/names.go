@@ -94,7 +94,7 @@ var (
 	atFlags    = [...]flag{{0x8000, "AT_RECURSIVE"}, {0x1000, "AT_EMPTY_PATH"}, {0x100, "AT_SYMLINK_NOFOLLOW"}}
 	cloneFlags = [...]flag{{cloneParent, "CLONE_PARENT"}, {0x20000, "CLONE_NEWNS"}, {0x2000000, "CLONE_NEWCGROUP"}, {0x4000000, "CLONE_NEWUTS"}, {0x8000000, "CLONE_NEWIPC"},
 		{0x10000000, "CLONE_NEWUSER"}, {0x20000000, "CLONE_NEWPID"}, {0x40000000, "CLONE_NEWNET"}, {0x80, "CLONE_NEWTIME"}, {0x1000, "CLONE_PIDFD"}, {cloneFiles, "CLONE_FILES"},
-		{cloneParentSetTID, "CLONE_PARENT_SETTID"}}
+		{cloneParentSetTID, "CLONE_PARENT_SETTID"}, {cloneChildSetTID, "CLONE_CHILD_SETTID"}}
 	closeRangeFlags = [...]flag{{2, "CLOSE_RANGE_UNSHARE"}, {4, "CLOSE_RANGE_CLOEXEC"}}
 	openFlags       = [...]flag{{1, "O_WRONLY"}, {2, "O_RDWR"}, {0x40, "O_CREAT"}, {0x80, "O_EXCL"}, {0x100, "O_NOCTTY"}, {0x200, "O_TRUNC"},
 		{0x400, "O_APPEND"}, {0x800, "O_NONBLOCK"}, {oNofollow, "O_NOFOLLOW"}, {0x80000, "O_CLOEXEC"}, {0x200000, "O_PATH"}, {oDirectory, "O_DIRECTORY"}}
@@ -105,7 +105,7 @@ var (
 	fsconfigCmds   = [...]flag{{0, "FSCONFIG_SET_FLAG"}, {1, "FSCONFIG_SET_STRING"}, {6, "FSCONFIG_CMD_CREATE"}}
 	fsopenFlags    = [...]flag{{1, "FSOPEN_CLOEXEC"}}
 	fsmountFlags   = [...]flag{{1, "FSMOUNT_CLOEXEC"}}
-	ioctls         = [...]flag{{0x8914, "SIOCSIFFLAGS"}}
+	ioctls         = [...]flag{{0x8914, "SIOCSIFFLAGS"}, {0x40045431, "TIOCSPTLCK"}, {0x5441, "TIOCGPTPEER"}, {0x540e, "TIOCSCTTY"}, {0x5410, "TIOCSPGRP"}}
 	keyctls        = [...]flag{{1, "KEYCTL_JOIN_SESSION_KEYRING"}}
 	moveMountFlags = [...]flag{{4, "MOVE_MOUNT_F_EMPTY_PATH"}, {0x40, "MOVE_MOUNT_T_EMPTY_PATH"}}
 	advices        = [...]flag{{4, "MADV_DONTNEED"}}

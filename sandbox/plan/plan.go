@@ -44,10 +44,13 @@ const (
 	Socket
 	Mask
 	HostProc
+	Pts
+	Master
+	Slave
 	NumRegs
 )
 
-var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc"}
+var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc", "pts", "master", "slave"}
 
 func (r Reg) String() string { return "%" + regNames[r] }
 
@@ -113,6 +116,7 @@ const (
 	Ifreq       // struct ifreq
 	RulesetAttr // struct landlock_ruleset_attr
 	Sigset      // kernel sigset_t
+	IntPtr      // int
 
 	lastPointer
 	Null        // NULL
@@ -128,6 +132,7 @@ const (
 	HeapLen     // how long it is below, or behind
 	Rights      // struct msghdr with room for one descriptor
 	Owner       // the address of the owner word in the page shared with the launcher
+	Self        // the address of the word in that page where the task finds its pid
 	RobustList  // struct robust_list_head with the owner word as its only lock
 	SendRights  // struct msghdr with the bytes of Data, and the descriptor number Int as SCM_RIGHTS
 	PathBeneath // struct landlock_path_beneath_attr: Int is allowed_access, Data names the file that is parent_fd

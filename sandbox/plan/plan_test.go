@@ -70,6 +70,13 @@ func TestString(t *testing.T) {
 		{OwnedFork(), "clone(child_stack=NULL, flags=CLONE_FILES|CLONE_PARENT_SETTID|SIGCHLD, parent_tid=owner)"},
 		{SetFilter(0x28, ""), `seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER|SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, {len=0, filter=...})`},
 		{HoldOwner(), `set_robust_list({owner}, 24)`},
+		{OwnedFork().WithSelf(), "clone(child_stack=NULL, flags=CLONE_FILES|CLONE_PARENT_SETTID|CLONE_CHILD_SETTID|SIGCHLD, parent_tid=owner, child_tid=self)"},
+		{ForkStep().WithSelf(), "clone(child_stack=NULL, flags=CLONE_FILES|CLONE_CHILD_SETTID|SIGCHLD, child_tid=self)"},
+		{NewGroup(), "setpgid(0, 0)"},
+		{UnlockPTY(R(Master)), "ioctl(%master, TIOCSPTLCK, [0])"},
+		{OpenSlave(R(Master), 0x80102).Into(Slave), "ioctl(%master, TIOCGPTPEER, O_RDWR|O_NOCTTY|O_CLOEXEC)"},
+		{ControlTTY(F("terminal")), "ioctl({terminal}, TIOCSCTTY, 0)"},
+		{Foreground(Number(0)), "ioctl(0, TIOCSPGRP, self)"},
 		{AwaitOwner(), `futex(owner, FUTEX_LOCK_PI, NULL)`},
 		{SendFile(F("sync"), "L", 3), `sendmsg({sync}, {msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base="L", iov_len=1}], msg_iovlen=1, ` +
 			`msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[3]}], msg_controllen=24, msg_flags=0}, MSG_NOSIGNAL)`},

@@ -19,10 +19,15 @@ func (s Step) String() string {
 	b := make([]byte, 0, 160)
 	switch s.Call {
 	case Fork:
-		if s.N > 1 {
-			return "clone(child_stack=NULL, flags=CLONE_FILES|CLONE_PARENT_SETTID|SIGCHLD, parent_tid=owner)"
+		b = appendFlags(append(b, "clone(child_stack=NULL, flags="...), s.Args[0].Int, cloneFlags[:])
+		b = append(b, "|SIGCHLD"...)
+		if s.Args[2].Kind == Owner {
+			b = append(b, ", parent_tid=owner"...)
 		}
-		return "clone(child_stack=NULL, flags=CLONE_FILES|SIGCHLD)"
+		if s.Args[3].Kind == Self {
+			b = append(b, ", child_tid=self"...)
+		}
+		return string(append(b, ')'))
 	case Respawn:
 		return "clone(child_stack=NULL, flags=CLONE_PARENT|CLONE_PARENT_SETTID|SIGCHLD)"
 	}
@@ -38,7 +43,7 @@ func (s Step) String() string {
 
 // words are what arguments without a value of their own are called.
 var words = [...]string{Null: "NULL", Argv: "argv", ArgvLen: "sizeof(argv)", HeapBelow: "heap below the stack", HeapAbove: "heap above the stack",
-	HeapLen: "its length", Owner: "owner", RobustList: "{owner}", Nonce: "%nonce", FutexOp: "FUTEX_LOCK_PI"}
+	HeapLen: "its length", Owner: "owner", Self: "self", RobustList: "{owner}", Nonce: "%nonce", FutexOp: "FUTEX_LOCK_PI"}
 
 func (a Arg) append(b []byte) []byte {
 	if int(a.Kind) < len(words) && words[a.Kind] != "" {
@@ -125,6 +130,8 @@ func (a Arg) appendStruct(b []byte) []byte {
 		}
 	case Sigset:
 		return append(b, "[]"...)
+	case IntPtr:
+		return append(strconv.AppendUint(append(b, '['), half(0), 10), ']')
 	}
 	return append(b, '}')
 }

@@ -73,6 +73,7 @@ type Page struct {
 	Status     int32  // the task's wait status
 	Usage      unix.Rusage
 	owner      uint32 // the task's pid as init sees it, until its memory goes: see plan.HoldOwner
+	self       int32  // the task's pid as it sees it: see plan.WithSelf
 	scratch    int32
 	scratchUse unix.Rusage
 }
@@ -100,7 +101,7 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Symlinkat: unix.SYS_SYMLINKAT, plan.Umask: unix.SYS_UMASK, plan.Umount2: unix.SYS_UMOUNT2, plan.Unshare: unix.SYS_UNSHARE,
 	plan.Write: unix.SYS_WRITE, plan.Fchmod: unix.SYS_FCHMOD, plan.Execveat: unix.SYS_EXECVEAT, plan.Futex: unix.SYS_FUTEX,
 	plan.Sendmsg: unix.SYS_SENDMSG, plan.SetRobustList: unix.SYS_SET_ROBUST_LIST, plan.Recvmsg: unix.SYS_RECVMSG,
-	plan.Madvise: unix.SYS_MADVISE,
+	plan.Madvise: unix.SYS_MADVISE, plan.Setpgid: unix.SYS_SETPGID,
 }
 
 // Link makes an image of a whole plan. files gives the descriptor of each of p.Files.
@@ -185,8 +186,11 @@ func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
 		}
 		o.args[0] = uintptr(s.Args[0].Int) | uintptr(unix.SIGCHLD)
 		o.args[2] = uintptr(unsafe.Pointer(&im.page.Next)) // where CLONE_PARENT_SETTID leaves the pid
-		if s.N > 2 {
+		if s.Args[2].Kind == plan.Owner {
 			o.args[2] = im.owner()
+		}
+		if s.Args[3].Kind == plan.Self { // behind parent_tid come child_tid and tls, in this order or the other
+			o.args[3], o.args[4] = im.self(), im.self()
 		}
 		return nil
 	}
@@ -235,6 +239,8 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 		b, err = im.alloc(int(a.Int))
 	case plan.Owner:
 		o.args[j] = im.owner()
+	case plan.Self:
+		o.args[j] = im.self()
 	case plan.RobustList:
 		b, err = im.robustList()
 	case plan.SendRights:
@@ -381,6 +387,9 @@ func (im *Image) sendRights(text string, fd int32) ([]byte, error) {
 
 // owner is the address of the owner word.
 func (im *Image) owner() uintptr { return uintptr(unsafe.Pointer(&im.page.owner)) }
+
+// self is the address of the word for the task's own pid.
+func (im *Image) self() uintptr { return uintptr(unsafe.Pointer(&im.page.self)) }
 
 // robustList builds struct robust_list_head with one entry, whose lock is the owner word. The lowest bit of the entry's
 // address says that the lock is one with priority inheritance: kernel/futex/core.c, fetch_robust_entry.

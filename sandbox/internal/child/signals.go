@@ -6,6 +6,7 @@ package child
 // between locked threads. sigaction(2), pipe(7).
 
 import (
+	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -49,3 +50,22 @@ func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 }
 
 const sigIgnore = 1 // SIG_IGN
+
+// Suspend stops the process as Ctrl-Z does, and with group the others of its process group, unless it ignores that or the group
+// is an orphaned one, which nobody would continue. It returns when the process goes on.
+func Suspend(group bool) {
+	runtime.LockOSThread() // a signal to this thread has been taken when tgkill returns
+	defer runtime.UnlockOSThread()
+	const tstp = uintptr(unix.SIGTSTP)
+	var old, standard sigaction
+	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, tstp, 0, uintptr(unsafe.Pointer(&old)), unsafe.Sizeof(old.mask), 0, 0)
+	if errno != 0 || old.handler == sigIgnore {
+		return
+	}
+	if group {
+		_ = unix.Kill(0, unix.SIGTSTP) // cannot fail: to itself
+	}
+	syscall.RawSyscall6(unix.SYS_RT_SIGACTION, tstp, uintptr(unsafe.Pointer(&standard)), 0, unsafe.Sizeof(old.mask), 0, 0)
+	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP) // cannot fail: to itself
+	syscall.RawSyscall6(unix.SYS_RT_SIGACTION, tstp, uintptr(unsafe.Pointer(&old)), 0, unsafe.Sizeof(old.mask), 0, 0)
+}

@@ -5,6 +5,7 @@ package child
 import (
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,6 @@ func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return -1, err
 	}
-	caught := make(chan os.Signal, 16)
 	for _, sig := range list {
 		if !signal.Ignored(sig) {
 			signal.Notify(caught, sig)
@@ -31,3 +31,22 @@ func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 	}()
 	return p[0], nil
 }
+
+// Suspend stops the process as Ctrl-Z does, and with group the others of its process group, unless it ignores that or the group
+// is an orphaned one, which nobody would continue. It returns when the process goes on.
+func Suspend(group bool) {
+	if signal.Ignored(unix.SIGTSTP) {
+		return
+	}
+	if group {
+		_ = unix.Kill(0, unix.SIGTSTP)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	signal.Reset(unix.SIGTSTP)
+	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP)
+	signal.Notify(caught, unix.SIGTSTP)
+}
+
+// caught is where signals arrive.
+var caught = make(chan os.Signal, 16)
