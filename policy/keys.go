@@ -117,7 +117,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Network }, keys: networkKeys},
 	{spec: spec{name: "limits", doc: "What the task may use."}, keys: limitKeys},
 	{spec: spec{name: "process", doc: "Attributes of the task's process."}, keys: processKeys},
-	{spec: spec{name: "tty", typ: tWord, words: ttyWords, doc: "A terminal on stdin, stdout or stderr: `none` keeps it out, `inherit` passes it through in a session of its own, `broker` is not supported yet.", def: "none", example: "inherit", flag: "tty"},
+	{spec: spec{name: "tty", typ: tWord, words: ttyWords, doc: "A terminal on stdin, stdout or stderr: `none` keeps it out, `inherit` passes it through, in a session of its own, `broker` gives the task one of its own in its place, and the launcher copies.", def: "none", example: "broker", flag: "tty"},
 		at: func(p *Profile) any { return &p.TTY }},
 	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, doc: "Denied system calls: `silent`, or `report` them, decoded, at the end of the run and in the report.", def: "silent", example: "report", flag: "on-denial"},
 		at: func(p *Profile) any { return &p.OnDenial }},

@@ -314,7 +314,7 @@ type TTY string
 const (
 	TTYNone    TTY = ""        // it does not reach the task
 	TTYInherit TTY = "inherit" // it is passed through; the task is in a session of its own
-	TTYBroker  TTY = "broker"  // the task gets a terminal of its own; no layer does it yet
+	TTYBroker  TTY = "broker"  // the task gets one of its own, and the launcher copies
 )
 
 // OnDenial says whether denied system calls are reported.

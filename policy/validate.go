@@ -320,9 +320,6 @@ func (v *validator) mayMiss(l Layer) bool {
 
 // unsupported refuses what the language has and no layer does yet: asked for and not enforced would be worse.
 func (v *validator) unsupported() {
-	if v.p.TTY == TTYBroker {
-		v.fail(v.from("tty"), "tty", "broker is not supported yet", "use none or inherit")
-	}
 	if v.p.Limits.Output.Set {
 		v.fail(v.from("limits.output"), "limits.output", "not supported yet", "write through head -c")
 	}

@@ -28,7 +28,7 @@ func TestValidate(t *testing.T) {
 		{"umask", "process: {umask: \"1777\"}\n", []string{`f:1:18: process.umask: "1777" is not a umask; such as "0022"`}},
 		{"rw and overlay", "root: {dir: /r, mode: rw, overlay: tmp}\n", []string{`f:1:23: root: mode: rw and an overlay together; with an overlay the directory itself stays as it is`}},
 		{"network list", "network: {allow: [\"a:1\"]}\n", []string{`f:1:10: network: an allow-list is not supported yet; use none or host`}},
-		{"tty broker", "tty: broker\n", []string{`f:1:6: tty: broker is not supported yet; use none or inherit`}},
+		{"tty broker", "tty: broker\n", nil},
 		{"output", "limits: {output: 1MiB}\nmissing: [cgroup]\n", []string{`f:1:18: limits.output: not supported yet; write through head -c`}},
 		{"cgroup limits", "limits: {memory: 1GiB, swap: 0, cpus: 1, pids: 9, cpu-time: 1s}\n", []string{
 			`f:1:18: limits.memory: not supported yet; rlimits: {data: …} bounds each process; missing: [cgroup] lets it run without`,

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"runtime"
 	"syscall"
@@ -23,8 +24,14 @@ type Cmd struct {
 	Stdin, Stdout, Stderr *os.File   // nil means /dev/null
 	ExtraFiles            []*os.File // entry i becomes descriptor 3+i; everything else is closed
 
+	// Terminal gives the task a terminal of its own as stdin, stdout and stderr, whatever these are and the profile says.
+	// What it writes there goes to Stdout.
+	Terminal bool
+	// RecordTTY takes a recording of the task's own terminal, in the format asciicast v2. It is an error where there is none.
+	RecordTTY io.Writer
+
 	Host      *Host         // nil means Probe()
-	KillAfter time.Duration // from SIGTERM at the wall-clock limit to SIGKILL; 0 means 2 s
+	KillAfter time.Duration // from SIGTERM to SIGKILL; 0 means 2 s at the wall-clock limit, and never where it was passed on
 
 	// Exclusive says that the process is a launcher and nothing else. Start and Wait then run on the caller's
 	// goroutine, signals that reach the process are passed on to the task, and the process is made non-dumpable

@@ -37,6 +37,9 @@ type compilation struct {
 	scratch  scratch
 	hidden   int // matches of hide rules
 	land     landlock
+	ownTTY   bool // the task has a terminal of its own
+	ownPts   bool // and it is of the sandbox's devpts
+	shownPts bool // which is mounted
 
 	missing []Missing
 	added   []Added
@@ -56,6 +59,7 @@ func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
 var order = [...]func(*compilation) error{
 	(*compilation).checkSupport,
 	(*compilation).findArch,
+	(*compilation).findTerminal,
 	(*compilation).planReports,
 	(*compilation).namespaces,
 	// The score before identity: behind a change of credentials /proc/self belongs to root.
@@ -75,6 +79,8 @@ var order = [...]func(*compilation) error{
 	(*compilation).boundingSet,
 	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).
 	(*compilation).noNewPrivs,
+	// The terminal before the fork, because init leads the session; behind the ids, to which it belongs.
+	(*compilation).terminal,
 	// The fork before the mounts: init confines itself while the task mounts.
 	(*compilation).fork,
 	// From here on it is the task, and init has all its steps with the next part.
@@ -156,6 +162,7 @@ const (
 	msgRoot  = 'R' // the root is entered: nothing is mounted any more
 	msgInit  = 'I' // init is confined
 	msgTask  = 'T' // the task waits for the word to go on
+	// msgTerminal, in tty.go
 	msgReady = 'L' // init: the program runs, or the task is gone; with it comes the listener
 )
 
@@ -224,11 +231,17 @@ func (c *compilation) fork() error {
 		plan.Dup(plan.F(fileSync), plan.Number(1), 0),
 		plan.CloseFrom(2, 0),
 	}
+	fork := plan.ForkStep()
 	if c.reports {
-		c.do(from, plan.OwnedFork())
+		fork = plan.OwnedFork()
+	}
+	if c.ownTTY {
+		fork = fork.WithSelf()
+	}
+	c.do(from, fork)
+	if c.reports {
 		c.do(c.scalar("on-denial"), plan.HoldOwner())
 	} else {
-		c.do(from, plan.ForkStep())
 		c.doInit(from, plan.UnshareStep(unix.CLONE_FILES))
 	}
 	c.tieToInit()
@@ -280,9 +293,15 @@ func (c *compilation) barrier() error {
 
 func say(msg byte) plan.Step { return plan.SendByte(plan.F(fileSync), string(rune(msg))) }
 
-// session puts the task into a session of its own, without a controlling terminal, and undoes an inherited signal mask.
+// session puts the task into a session of its own, without a controlling terminal unless it has its own, and undoes an
+// inherited signal mask.
 func (c *compilation) session() error {
-	c.do(own("session"), plan.NewSession(), plan.UnblockSignals())
+	if c.ownTTY {
+		c.jobControl()
+	} else {
+		c.do(own("session"), plan.NewSession())
+	}
+	c.do(own("session"), plan.UnblockSignals())
 	if u := c.profile.Process.Umask; u.Set {
 		c.do(c.scalar("process.umask"), plan.UmaskStep(uint64(u.V)))
 	} else {

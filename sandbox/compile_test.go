@@ -84,8 +84,6 @@ func TestCompileErrors(t *testing.T) {
 			"unsupported cgroup: limits.memory: cgroup limits are not supported yet\nfrom: p.yaml:1\nremedy: use limits.rlimits (--rlimit), or list cgroup under missing"},
 		{"network allow-list", with(func(p *policy.Profile) { p.Network.Mode = policy.NetworkAllow; p.Sources = sourced("network") }), nil, "true",
 			"unsupported net: network: an allow-list is not supported yet\nfrom: p.yaml:1\nremedy: use network: none or host"},
-		{"tty broker", with(func(p *policy.Profile) { p.TTY = policy.TTYBroker; p.Sources = sourced("tty") }), nil, "true",
-			"unsupported tty: tty: broker is not supported yet\nfrom: p.yaml:1\nremedy: use tty: inherit or none"},
 		{"output", with(func(p *policy.Profile) {
 			p.Limits.Output = policy.Opt[int64]{Set: true, V: 1}
 			p.Sources = sourced("limits.output")

@@ -49,7 +49,7 @@ func (c *compilation) dev(from plan.From, m *policy.Mount, target string) error 
 			return err
 		}
 	}
-	c.devpts(from, joinPath(target, "pts"), m.Pos)
+	c.devpts(from, target, m.Pos)
 	c.tmpfs(from, plan.Tree, "1777", 0, attrBase|attrNoExec)
 	c.do(from, plan.Move(plan.R(plan.Tree), devfd, "shm", fromFD), plan.CloseStep(plan.R(plan.Tree)))
 	c.tree.add(part{target: joinPath(target, "shm"), write: true, noexec: true, made: map[string]node{}, what: "a tmpfs", rule: m.Pos})
@@ -76,13 +76,30 @@ func (c *compilation) devNode(from plan.From, target, name, source string, major
 	return nil
 }
 
-func (c *compilation) devpts(from plan.From, target string, rule policy.Pos) {
+// devpts mounts the instance that the task's terminal is of, or a new one.
+func (c *compilation) devpts(from plan.From, dev string, rule policy.Pos) {
+	pts, first := plan.Tree, c.ownPts && !c.shownPts
+	if first {
+		pts, c.shownPts = plan.Pts, true
+	} else {
+		c.newDevpts(from, pts)
+	}
+	c.do(from, plan.Move(plan.R(pts), plan.R(plan.Dev), "pts", fromFD), plan.CloseStep(plan.R(pts)))
+	c.tree.add(part{target: joinPath(dev, "pts"), write: true, what: "devpts", rule: rule})
+	if first {
+		c.console(from, dev, rule)
+	}
+}
+
+// newDevpts makes an instance. A task that takes other ids later, without a user namespace, must own its terminal.
+func (c *compilation) newDevpts(from plan.From, to plan.Reg) {
 	fsfd := plan.R(plan.FS)
 	c.do(from, plan.FsopenStep("devpts").Into(plan.FS), plan.FsFlag(fsfd, "newinstance"),
 		plan.FsString(fsfd, "ptmxmode", "0666"), plan.FsString(fsfd, "mode", "0620"))
-	c.fsmount(from, plan.Tree, uint64(unix.MOUNT_ATTR_NOSUID)|attrNoExec)
-	c.do(from, plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), "pts", fromFD), plan.CloseStep(plan.R(plan.Tree)))
-	c.tree.add(part{target: target, write: true, what: "devpts", rule: rule})
+	if c.ownTTY && !c.ids.newUser {
+		c.do(from, plan.FsString(fsfd, "uid", itoa(c.ids.inUID)), plan.FsString(fsfd, "gid", itoa(c.ids.inGID)))
+	}
+	c.fsmount(from, to, uint64(unix.MOUNT_ATTR_NOSUID)|attrNoExec)
 }
 
 // deviceOf is the device number of a node; 0 for what is none.

@@ -27,6 +27,8 @@
 // Where a user, mount or time namespace is joined, the child enters it, makes the new ones there, and is born again:
 // the second child, the launcher's like the first, goes on with the plan, and the first ends.
 //
+// With a terminal of its own the task is in a process group of its own in a session that init leads; else it leads one.
+//
 // init has one thread, no capability, one descriptor, a filter for the few calls of its loop, nothing of the arena of the
 // launcher's heap that it runs on, and is not dumpable. The task can neither look into it nor kill it.
 //
@@ -42,6 +44,7 @@
 //	P  child      are you there?                               no answer; the send fails where the launcher is gone
 //	R  task       the root is entered                          launcher: reads the mount table back
 //	I  init       I am confined
+//	Y  child      the master of the task's terminal           launcher: takes it; only where the task has its own
 //	T  task       I wait                                       launcher: answers behind I and T
 //	L  init       the program runs: the listener               launcher: takes it; only where denied calls are reported
 //
@@ -125,7 +128,9 @@
 //	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each
 //	files.go        what the launcher opens for the child: Plan.Files
 //	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
-//	supervise.go    clone and the end; talk.go: the talk; events.go: signals and the clock
+//	tty.go          a terminal of the task's own; broker.go: the launcher between it and the caller's; cast.go: a recording
+//	supervise.go    clone and the end; talk.go: the talk; events.go: the loop; signals.go: signals and the wall clock
+//	orphans.go      what is left where the task had no pid namespace of its own
 //	verify.go       what is read back
 //	report.go errors.go hints.go   what is said, and advice from evidence
 //	doctor*.go      what this host can do, and the remedy for what it cannot

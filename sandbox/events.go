@@ -2,17 +2,13 @@ package sandbox
 
 // What the launcher waits for besides the child. There is one loop, on the launcher's thread: a layer that wants to be
 // told of something adds a watch or a timer, and what it is told with must not block. ppoll(2) on so few descriptors is
-// one call where epoll(7) is three. pidfd_send_signal(2), Linux 5.1.
+// one call where epoll(7) is three.
 
 import (
-	"os"
 	"slices"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"cordon/sandbox/internal/child"
 )
 
 // events are what the loop waits for, for as long as the sandbox lives.
@@ -114,93 +110,4 @@ func (p *process) awaitEvent(fd unix.PollFd, other int) error {
 		}
 	}
 	return nil
-}
-
-// forwarded are the signals that the task gets in the launcher's place; onTerminal those that job control needs besides.
-var (
-	forwarded  = []syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
-	onTerminal = []syscall.Signal{unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT}
-)
-
-// catchSignals begins to keep signals for the task. Until then they do to the launcher what they do to any process.
-func (p *process) catchSignals() (err error) {
-	if !p.cmd.Exclusive {
-		return nil
-	}
-	list := forwarded
-	if isTerminal(p.cmd.Stdin) {
-		list = append(list[:len(list):len(list)], onTerminal...)
-	}
-	if p.signals, err = child.CatchSignals(list...); err != nil {
-		return &Error{Op: "catch signals", Err: err}
-	}
-	p.watch(p.signals, unix.POLLIN, func(int16) { p.forward() })
-	return nil
-}
-
-// forward passes on what has arrived. A stop is the launcher's too, so that its shell sees it.
-func (p *process) forward() {
-	var buf [64]byte
-	n, _ := unix.Read(p.signals, buf[:]) // there is something, or there will be
-	for _, b := range buf[:max(n, 0)] {
-		sig := syscall.Signal(b)
-		if sig == unix.SIGTSTP {
-			_ = p.signal(unix.SIGSTOP) // a task that is gone needs no stopping
-			_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
-			sig = unix.SIGCONT
-		}
-		_ = p.signal(sig)
-	}
-}
-
-// signal reaches the task from the step on that runs the program; before that, one that is meant to end it ends the
-// sandbox.
-func (p *process) signal(sig syscall.Signal) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case p.pidfd < 0:
-		return unix.ESRCH
-	case p.running:
-		return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
-	case p.taskfd >= 0 && p.last != 0 && int(p.image.Page().Task.Step) == p.last: // it runs, or is about to
-		p.early = sig
-		return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
-	}
-	switch sig {
-	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
-		p.early, p.killed = sig, true
-		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
-	}
-	return nil
-}
-
-// interrupted is the error of a launch that a signal has ended; nil if none has.
-func (p *process) interrupted() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.early == 0 {
-		return nil
-	}
-	return &SignalError{p.early}
-}
-
-// defaultGrace is the time between SIGTERM and SIGKILL unless Cmd.KillAfter says otherwise.
-const defaultGrace = 2 * time.Second
-
-// keepWallLimit sets the wall-clock limit: SIGTERM, and after a grace period SIGKILL.
-func (p *process) keepWallLimit() {
-	wall, grace := p.comp.profile.Limits.Wall, p.cmd.KillAfter
-	if !wall.Set {
-		return
-	}
-	if grace == 0 {
-		grace = defaultGrace
-	}
-	now := time.Now()
-	p.at(now.Add(wall.V), func() {
-		p.timeout = true
-		_ = p.signal(unix.SIGTERM) // a task that is gone has ended in time
-	})
-	p.at(now.Add(wall.V+grace), p.kill)
 }

@@ -44,7 +44,7 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 	over.Mounts, over.Landlock.Off = nil, true // the rest is in the others
 	plans := map[string]func() *Cmd{
 		"over the host": run(over, "/bin/true"),
-		"default":       run(standard, "true"), "container": run(container, "/bin/prog"), "empty root": run(empty, "true"),
+		"default":       run(standard, "true"), "terminal": func() *Cmd { return &Cmd{Profile: standard, Args: []string{"true"}, Terminal: true} }, "container": run(container, "/bin/prog"), "empty root": run(empty, "true"),
 	}
 	if os.Getuid() == 0 { // without a user namespace, in a network namespace that exists already, by chroot
 		joined := shipped(t, "default")
@@ -80,6 +80,9 @@ func TestFaults(t *testing.T) {
 				stride = 7
 			}
 			for i := 0; i < len(steps); i += stride {
+				if name == "terminal" && steps[i].From.Section != "tty" { // the rest is that of "default"
+					continue
+				}
 				c := command()
 				err := failAt(t, c, pl, i)
 				wantFault(t, pl, i, steps[i], err)

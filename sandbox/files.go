@@ -62,7 +62,13 @@ func (p *process) openResources() error {
 	if err := p.openJoins(); err != nil {
 		return err
 	}
+	if err := p.openTerminal(); err != nil {
+		return err
+	}
 	for i, f := range p.cmd.stdio() {
+		if p.comp.brokered(f) {
+			continue
+		}
 		if p.comp.ids.idmapped || p.comp.host.Privileged && p.comp.joined(unix.CLONE_NEWUSER) != nil && p.comp.ids.outUID >= 0 {
 			p.givePipe(f)
 		}

@@ -84,13 +84,24 @@ func TestGoldenMore(t *testing.T) {
 	}
 }
 
+// TestGoldenTerminal holds the plan of a task with a terminal of its own.
+func TestGoldenTerminal(t *testing.T) {
+	c := command(fakeUser())
+	c.Terminal = true
+	pl, err := Compile(shipped(t, "default"), fakeUser(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/golden/terminal-user.txt", planText(t, pl))
+}
+
 // TestGoldenFiles has no file left over that no test compares.
 func TestGoldenFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/golden/*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 6*len(goldenHosts()) + len(morePlans()); len(files) != want {
+	if want := 6*len(goldenHosts()) + len(morePlans()) + 1; len(files) != want {
 		t.Errorf("%d files, want %d", len(files), want)
 	}
 }
@@ -106,11 +117,15 @@ func goldenText(t *testing.T, name string, host *Host) string {
 
 func goldenOf(t *testing.T, p *policy.Profile, host *Host) string {
 	t.Helper()
-	pl, err := Compile(p, host, &Cmd{Args: []string{"true"}, Env: []string{"PATH=/usr/bin:/bin", "HOME=" + host.Home, "LD_PRELOAD=/tmp/x.so", "LC_ALL=C"}})
+	pl, err := Compile(p, host, command(host))
 	if err != nil {
 		return describe(err) + "\n"
 	}
 	return planText(t, pl)
+}
+
+func command(host *Host) *Cmd {
+	return &Cmd{Args: []string{"true"}, Env: []string{"PATH=/usr/bin:/bin", "HOME=" + host.Home, "LD_PRELOAD=/tmp/x.so", "LC_ALL=C"}}
 }
 
 // planText is the plan as it is printed, without the size of the filters, and then the launcher's part.

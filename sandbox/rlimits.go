@@ -91,7 +91,6 @@ func (c *compilation) checkNotYet() error {
 	}{
 		{"network", "an allow-list is not supported yet", "use network: none or host", policy.LayerNet, p.Network.Mode == policy.NetworkAllow},
 		{"limits.output", "a limit on output is not supported yet", "leave it out", policy.LayerCgroup, p.Limits.Output.Set},
-		{"tty", "broker is not supported yet", "use tty: inherit or none", "tty", p.TTY == policy.TTYBroker},
 	} {
 		if x.set {
 			return &UnsupportedError{Layer: x.layer, Why: x.path + ": " + x.why, From: c.where(x.path), Remedy: x.remedy}

@@ -24,7 +24,7 @@ func (c *compilation) descriptors() error {
 		if isDirectory(f) { // the task would walk the host's tree from it
 			return &Error{Op: stdioNames[i], Err: errText("is a directory of the host"), Hint: "bind the directory with --ro DIR instead"}
 		}
-		if c.passes(f, i) {
+		if c.brokered(f) || c.passes(f, i) {
 			continue
 		}
 		c.plan.Files = append(c.plan.Files, stdioNames[i])
@@ -78,4 +78,10 @@ func (c *compilation) consolePath() string {
 		return ""
 	}
 	return path
+}
+
+// isPipe reports whether f is a pipe or a socket.
+func isPipe(f *os.File) bool {
+	var st unix.Stat_t
+	return f != nil && unix.Fstat(int(f.Fd()), &st) == nil && (st.Mode&unix.S_IFMT == unix.S_IFIFO || st.Mode&unix.S_IFMT == unix.S_IFSOCK)
 }

@@ -36,19 +36,28 @@ type process struct {
 	reaped bool
 	status unix.WaitStatus // of init
 
-	mu      sync.Mutex // guards the next six: a signal may come at any time
+	mu      sync.Mutex // guards the next seven: a signal may come at any time
 	pidfd   int        // of init; -1 before and after
 	taskfd  int        // of the task; -1 before and after
 	last    int        // the step that runs the program, from 1; 0 before it is compiled
 	running bool       // the launch is over
 	early   syscall.Signal
-	killed  bool // because of that
+	killed  bool             // because of that
+	waiting []syscall.Signal // for the program to run
 
 	events
 	began   time.Time
 	timeout bool // the wall-clock limit has passed
-	signals int  // where signals arrive as bytes; -1 unless Cmd.Exclusive
-	netstat int  // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
+	gone    bool // init has ended, and with it everything
+	told    bool // to end, by a signal or a limit
+	hurry   bool // nothing is to be waited for any more
+
+	terminal *terminal // nil where the task has none of its own
+	lastInt  time.Time // of the last SIGINT
+	ownStop  time.Time // when the launcher stopped itself last, and its process group
+	mustStop bool      // a SIGTSTP has been passed on, and the launcher is still to stop
+	signals  int       // where signals arrive as bytes; -1 unless Cmd.Exclusive
+	netstat  int       // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
 	listener int // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
@@ -71,6 +80,9 @@ func (p *process) start() error {
 		return err
 	}
 	p.keepWallLimit()
+	if p.terminal != nil {
+		p.terminal.begin()
+	}
 	return nil
 }
 
@@ -95,6 +107,9 @@ func (p *process) launch() error {
 	p.running = true
 	if p.killed {
 		return &SignalError{p.early}
+	}
+	for _, sig := range p.waiting {
+		_ = unix.PidfdSendSignal(p.taskfd, sig, nil, 0) // a task that is gone has no use for it
 	}
 	return nil
 }
@@ -208,6 +223,9 @@ func (p *process) clone() error {
 	if err := p.catchSignals(); err != nil {
 		return err
 	}
+	if err := p.adoptOrphans(); err != nil {
+		return err
+	}
 	pid, pidfd, err := p.image.Start()
 	if err != nil {
 		return p.cloneError(err)
@@ -308,6 +326,7 @@ func (p *process) abort() {
 			p.reaped = false
 			p.reap(nil)
 		}
+		p.killOrphans()
 	}
 	p.release()
 }
@@ -326,7 +345,9 @@ func (p *process) release() {
 	for _, r := range p.relays {
 		r.finish()
 	}
+	p.terminal.finish()
 	p.unwatch(p.listener)
+	p.unwatch(p.taskfd)
 	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener} {
 		if fd >= 0 {
 			unix.Close(fd)
@@ -345,12 +366,15 @@ func (p *process) release() {
 
 // wait waits for the end and completes the report.
 func (p *process) wait() (*Report, error) {
+	defer p.terminal.restore() // also in a panic
 	if err := p.await(p.pidfd, -1); err != nil {
 		p.abort()
 		return nil, err
 	}
 	var usage unix.Rusage
 	status := p.reap(&usage)
+	p.killOrphans()
+	p.gone = true
 	wall := time.Since(p.began)
 	page := *p.image.Page()
 	r := &p.report

@@ -33,8 +33,11 @@ func (p *process) converse() error {
 			init = true
 		case msgTask:
 			task = true
+			err = p.checkTerminal()
 		case msgReady:
 			p.listen(m.File)
+		case msgTerminal:
+			err = p.terminal.take(m.File)
 		}
 		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
 			err = p.send(nil)
@@ -75,6 +78,7 @@ func (p *process) taskSeen(pid int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.taskfd = fd
+	p.keepInitGoing()
 	return nil
 }
 

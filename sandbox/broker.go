@@ -1,0 +1,604 @@
+package sandbox
+
+// The launcher between its terminal and the task's: termios(3), ioctl_tty(2), pty(7), credentials(7).
+//
+// What is typed goes in byte by byte: the caller's terminal is in raw mode, and the line discipline of the task's makes
+// signals, lines and echoes of it. What the task writes comes out unchanged. The rest is about sharing the caller's terminal
+// with others, as every program of a job does:
+//
+//   - In the background (`cordon run make &`) the terminal is left alone until the launcher is in the foreground.
+//   - In a pipeline (stdin is no terminal, or stdout a pipe) another program may be reading the same terminal, such as a pager
+//     behind the pipe. There it stays in line mode, what is typed is read only while nobody else has taken it out of that, and
+//     it is raw for as long as the task's own is not in line mode or does not echo: for a password, a menu.
+//   - When the task stops (Ctrl-Z), the terminal is put back and the launcher stops too, so that the shell that started it has
+//     its prompt; when it is continued, so is the task.
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/child"
+)
+
+// terminal is the launcher's side of the task's terminal. What is copied out is copied by a goroutine, copier; everything else
+// is done in the loop.
+type terminal struct {
+	p      *process
+	master int // does not block; -1 before it is there
+	slave  int // the launcher's own, so that a task that closes its terminal can open it again; -1 before
+
+	in     int  // the caller's terminal, at which is typed; -1 for none
+	out    int  // where goes what the task writes: a terminal, or what stands for stdout; -1 for nowhere
+	typist bool // in is stdin
+	shared bool // another program of the pipeline may read it
+
+	mu    sync.Mutex // guards the next four: the copier follows the task's mode too
+	raw   bool
+	found *unix.Termios // the caller's mode, since it was raw first
+	began unix.Termios  // the mode that the task's terminal began with
+	echo  []byte        // what was typed in line mode, where the caller's terminal has shown it
+
+	pending    []byte // typed, and not taken yet
+	size       unix.Winsize
+	later      bool      // attend is due
+	lastKey    time.Time // when something was typed
+	looking    bool      // a look at whether the task has stopped is due
+	modeCopied bool      // the task's terminal has begun with the mode of the caller's
+	vanished   bool      // the caller's terminal is gone
+
+	interrupted time.Time    // when Ctrl-C was typed last
+	written     atomic.Int64 // bytes that the task has written since
+
+	copying bool
+	ending  atomic.Bool // the sandbox is gone: what is left is copied, and no more
+	wake    int         // eventfd: says so to the copier
+	done    int         // eventfd: the copier has ended
+	cast    *cast       // nil where nothing is recorded
+}
+
+// openTerminal prepares the launcher's side, and makes the terminal where the sandbox shows no devpts of its own.
+func (p *process) openTerminal() error {
+	if !p.comp.ownTTY {
+		return nil
+	}
+	t := &terminal{p: p, master: -1, slave: -1, wake: -1, done: -1}
+	p.terminal = t
+	t.choose()
+	for _, fd := range [...]*int{&t.wake, &t.done} {
+		var err error
+		if *fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+			*fd = -1
+			return &Error{Op: "eventfd", Err: err}
+		}
+	}
+	if p.comp.ownPts {
+		return nil
+	}
+	master, slave, err := openPTY()
+	if err != nil {
+		return &Error{Op: "open a terminal", Err: err, From: p.comp.where("tty"),
+			Hint: "mounts: [{dev: /dev}] gives the sandbox terminals of its own; --tty none does without one"}
+	}
+	if err := t.take(master); err != nil {
+		unix.Close(slave)
+		return err
+	}
+	_ = unix.Fchown(slave, p.comp.ids.outUID, p.comp.ids.outGID) // without it only /dev/pts/N fails, and only where it is shown
+	return p.files.add(fileSlave, slave)
+}
+
+// openPTY opens a terminal of the launcher's devpts.
+func openPTY() (master, slave int, err error) {
+	if master, err = unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0); err != nil {
+		return -1, -1, err
+	}
+	if err = unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err == nil {
+		slave, err = openSlave(master)
+	}
+	if err != nil {
+		unix.Close(master)
+		return -1, -1, err
+	}
+	return master, slave, nil
+}
+
+func openSlave(master int) (int, error) {
+	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(fd), nil
+}
+
+// choose finds the caller's terminal among the standard files.
+func (t *terminal) choose() {
+	cmd := t.p.cmd
+	t.in, t.out = -1, -1
+	for _, i := range [...]int{1, 2, 0} {
+		f := cmd.stdio()[i]
+		if !isTerminal(f) {
+			continue
+		}
+		fd := int(f.Fd())
+		if t.out < 0 {
+			t.out = fd
+		}
+		mode, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err == nil && mode&unix.O_ACCMODE != unix.O_WRONLY && (t.in < 0 || i == 0) {
+			t.in, t.typist = fd, i == 0
+		}
+	}
+	if cmd.Terminal && !isTerminal(cmd.Stdout) {
+		t.out = -1
+		if cmd.Stdout != nil {
+			t.out = int(cmd.Stdout.Fd())
+		}
+	}
+	t.shared = !t.typist || isPipe(cmd.Stdout)
+}
+
+// take takes the master of the task's terminal, which gets the mode and the size of the caller's.
+func (t *terminal) take(master int) error {
+	if master < 0 || t.master >= 0 {
+		return &Error{Op: "receive the terminal", Err: errText("it did not come")}
+	}
+	t.master = master
+	var err error
+	if t.slave, err = openSlave(master); err != nil {
+		return &Error{Op: "ioctl TIOCGPTPEER", Err: err}
+	}
+	if err := unix.SetNonblock(master, true); err != nil {
+		return &Error{Op: "fcntl of the terminal", Err: err}
+	}
+	began, err := unix.IoctlGetTermios(master, unix.TCGETS)
+	if err != nil {
+		return &Error{Op: "ioctl TCGETS of the terminal", Err: err}
+	}
+	t.began, t.size = *began, t.outerSize()
+	t.copyMode()
+	if err := unix.IoctlSetWinsize(master, unix.TIOCSWINSZ, &t.size); err != nil {
+		return &Error{Op: "ioctl TIOCSWINSZ of the terminal", Err: err}
+	}
+	return nil
+}
+
+// copyMode gives the task's terminal the mode of the caller's, with its keys for signals and for editing, once: when the
+// launcher is in the foreground, because in the background it is that of the shell's own line.
+func (t *terminal) copyMode() {
+	if t.in < 0 || t.modeCopied || !t.foreground() {
+		return
+	}
+	t.modeCopied = true
+	outer, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
+	if err != nil {
+		return
+	}
+	if inner, err := unix.IoctlGetTermios(t.master, unix.TCGETS); err == nil && *inner == t.began { // the task has not changed it
+		t.mu.Lock()
+		t.began = *outer
+		t.mu.Unlock()
+		_ = unix.IoctlSetTermios(t.master, unix.TCSETS, outer) // what one terminal has another can have
+	}
+}
+
+// outerSize is the size of the caller's terminal, or the one that terminals began with.
+func (t *terminal) outerSize() unix.Winsize {
+	for _, fd := range [...]int{t.out, t.in} {
+		if size, err := unix.IoctlGetWinsize(max(fd, 0), unix.TIOCGWINSZ); fd >= 0 && err == nil && size.Col != 0 {
+			return *size
+		}
+	}
+	return unix.Winsize{Row: 24, Col: 80}
+}
+
+// begin starts to copy, when the program runs.
+func (t *terminal) begin() {
+	if t.p.cmd.RecordTTY != nil {
+		t.cast = newCast(t.p.cmd.RecordTTY, t.size, t.p.comp.program.env)
+	}
+	t.copying = true
+	go t.copier()
+	t.attend()
+}
+
+// checkTerminal makes sure, before the task is let go, that it is in the foreground of its own terminal, which only its session
+// can be.
+func (p *process) checkTerminal() error {
+	if p.terminal == nil {
+		return nil
+	}
+	if p.terminal.master < 0 {
+		return &Error{Op: "read back the terminal", Err: errText("it did not come")}
+	}
+	group, err := unix.IoctlGetInt(p.terminal.master, unix.TIOCGPGRP)
+	if err != nil {
+		return &Error{Op: "read back the terminal", Err: err}
+	}
+	if group != p.task && group != 0 { // 0: in a pid namespace that is not below the launcher's
+		return &Error{Op: "read back the terminal", Err: errText("process group " + itoa(group) + " is in its foreground, not the task's")}
+	}
+	p.enforced("tty", "a terminal of the task's own", "TIOCGPGRP")
+	return nil
+}
+
+// attend decides whether the launcher reads what is typed now, and in which mode.
+func (t *terminal) attend() {
+	if t.in < 0 || t.vanished || t.ending.Load() {
+		return
+	}
+	t.p.unwatch(t.in)
+	if !t.foreground() {
+		t.again(250 * time.Millisecond) // a shell's fg says nothing to a job that runs
+		return
+	}
+	t.copyMode()
+	if t.shared {
+		t.follow()
+	} else {
+		t.setRaw()
+	}
+	if len(t.pending) == 0 {
+		t.p.watch(t.in, unix.POLLIN, t.typed)
+	}
+}
+
+func (t *terminal) again(d time.Duration) {
+	if t.later {
+		return
+	}
+	t.later = true
+	t.p.at(time.Now().Add(d), func() {
+		t.later = false
+		t.attend()
+	})
+}
+
+// foreground reports whether the caller's terminal is the launcher's to read. One that controls another session, or none, has
+// no foreground for it.
+func (t *terminal) foreground() bool {
+	group, err := unix.IoctlGetInt(t.in, unix.TIOCGPGRP)
+	return err != nil || group == unix.Getpgrp()
+}
+
+// setRaw puts the caller's terminal into raw mode, as cfmakeraw(3): each byte that is typed is for the task.
+func (t *terminal) setRaw() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.raw {
+		return
+	}
+	mode, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
+	if err != nil {
+		return // it is gone: the next read says so
+	}
+	if found := *mode; t.found == nil || mode.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != 0 { // not what a stop has left of ours
+		t.found = &found
+	}
+	mode.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+	if !t.shared { // the others of the pipeline write lines
+		mode.Oflag &^= unix.OPOST
+	}
+	mode.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+	mode.Cflag = mode.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
+	mode.Cc[unix.VMIN], mode.Cc[unix.VTIME] = 1, 0
+	t.raw = unix.IoctlSetTermios(t.in, unix.TCSETS, mode) == nil
+}
+
+// restore puts the caller's terminal back into the mode it was found in. In the background it is somebody else's.
+func (t *terminal) restore() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.raw && t.foreground() {
+		_ = unix.IoctlSetTermios(t.in, unix.TCSETS, t.found) // a terminal that is gone needs no mode
+	}
+	t.raw = false
+}
+
+// follow makes the terminal that others may be reading raw exactly while the task's own is in another mode than at first.
+func (t *terminal) follow() {
+	mode, err := unix.IoctlGetTermios(t.master, unix.TCGETS)
+	if err != nil {
+		return
+	}
+	const lines = unix.ICANON | unix.ECHO | unix.ISIG
+	t.mu.Lock()
+	same := mode.Lflag&lines == t.began.Lflag&lines
+	t.mu.Unlock()
+	if same {
+		t.restore()
+	} else if t.in >= 0 && t.foreground() {
+		t.setRaw()
+	}
+}
+
+// typed takes what was typed, if it is for the task.
+func (t *terminal) typed(revents int16) {
+	if revents&unix.POLLIN == 0 {
+		t.hangUp()
+		return
+	}
+	if !t.foreground() || t.shared && !t.mine() {
+		t.p.unwatch(t.in)
+		t.again(100 * time.Millisecond)
+		return
+	}
+	var buf [4096]byte
+	n, err := unix.Read(t.in, buf[:])
+	switch {
+	case err == unix.EINTR || err == unix.EAGAIN:
+		return
+	case err != nil || n == 0 && (t.isRaw() || revents&unix.POLLHUP != 0):
+		t.hangUp()
+		return
+	case n == 0: // Ctrl-D in line mode
+		n = copy(buf[:], t.began.Cc[unix.VEOF:unix.VEOF+1])
+	}
+	t.countInterrupts(buf[:n])
+	t.expectEcho(buf[:n])
+	t.pending = append(t.pending, buf[:n]...)
+	t.feed()
+	t.lastKey = time.Now()
+	t.look(20 * time.Millisecond)
+}
+
+// look follows a stop of the task, for a while behind the last key: that is what stops a task.
+func (t *terminal) look(d time.Duration) {
+	if t.looking {
+		return
+	}
+	t.looking = true
+	t.p.at(time.Now().Add(d), func() {
+		t.looking = false
+		t.p.followStop()
+		if t.shared {
+			t.follow()
+		}
+		if time.Since(t.lastKey) < 600*time.Millisecond {
+			t.look(50 * time.Millisecond)
+		}
+	})
+}
+
+func (t *terminal) isRaw() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.raw
+}
+
+// mine reports whether what can be read in a terminal that others may be reading is for the task: the terminal is raw because
+// the task needs it so, or there is a line and stdin is the terminal.
+func (t *terminal) mine() bool {
+	if t.isRaw() {
+		return true
+	}
+	mode, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
+	return err == nil && mode.Lflag&unix.ICANON != 0 && t.typist && readable(t.in)
+}
+
+// expectEcho remembers a line that the caller's terminal has shown already: the task's shows it once more.
+func (t *terminal) expectEcho(line []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.echo = nil; t.shared && !t.raw {
+		t.echo = bytes.ReplaceAll(line, []byte("\n"), []byte("\r\n"))
+	}
+}
+
+// withoutEcho takes such a line off what the task's terminal shows, where it comes first.
+func (t *terminal) withoutEcho(b []byte) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b = bytes.TrimPrefix(b, t.echo)
+	t.echo = nil
+	return b
+}
+
+// feed gives the task what was typed. Where it takes no more, nothing more is read.
+func (t *terminal) feed() {
+	for len(t.pending) > 0 {
+		n, err := unix.Write(t.master, t.pending)
+		switch {
+		case err == unix.EAGAIN || err == nil && n == 0:
+			t.p.unwatch(t.in)
+			t.p.unwatch(t.master)
+			t.p.watch(t.master, unix.POLLOUT, func(int16) {
+				t.p.unwatch(t.master)
+				t.feed()
+				t.attend()
+			})
+			return
+		case err == unix.EINTR:
+		case err != nil:
+			t.pending = nil // nobody has the terminal open
+		default:
+			t.pending = t.pending[n:]
+		}
+	}
+	t.pending = nil
+}
+
+// resize gives the task's terminal the size of the caller's. The kernel tells the foreground group inside if it has changed.
+func (t *terminal) resize() {
+	size := t.outerSize()
+	if t.master < 0 || size == t.size || t.in < 0 && t.out < 0 {
+		return
+	}
+	t.size = size
+	_ = unix.IoctlSetWinsize(t.master, unix.TIOCSWINSZ, &size) // cannot fail
+	t.cast.resize(size)
+}
+
+// hangUp ends the task when the caller's terminal is gone: as the kernel does it, and after a grace period for certain. The
+// session's leader, init, takes no signal.
+func (t *terminal) hangUp() {
+	t.p.unwatch(t.in)
+	t.vanished, t.p.told = true, true
+	_ = t.p.signalGroup(unix.SIGHUP) // a task that is gone has ended already
+	_ = t.p.signalGroup(unix.SIGCONT)
+	t.p.at(time.Now().Add(t.p.grace()), t.p.kill)
+}
+
+// isGone reports whether the caller's terminal has been hung up.
+func (t *terminal) isGone() bool {
+	_, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
+	return t.in >= 0 && err != nil
+}
+
+// raise gives the foreground group inside the signal of a key, as the line discipline does.
+func (t *terminal) raise(sig syscall.Signal) error {
+	return unix.IoctlSetInt(t.master, unix.TIOCSIG, int(sig))
+}
+
+// countInterrupts ends a task that a Ctrl-C did not end: where Ctrl-C is a signal, is typed a second time within the time that
+// a second one counts, and the task has not written more since than its echo. A program that handles it answers, by a prompt at
+// least, and one that takes it as a key has switched the signal off.
+func (t *terminal) countInterrupts(b []byte) {
+	mode, err := unix.IoctlGetTermios(t.master, unix.TCGETS)
+	if err != nil || mode.Lflag&unix.ISIG == 0 || bytes.IndexByte(b, mode.Cc[unix.VINTR]) < 0 {
+		return
+	}
+	const echo = int64(len("^C\r\n"))
+	now := time.Now()
+	if isSecond(t.interrupted, now) && t.written.Load() <= echo {
+		t.p.kill()
+	}
+	t.interrupted = now
+	t.written.Store(0)
+}
+
+// copier copies what the task writes until the sandbox is gone and nothing is left. It waits as long as who reads wants it to,
+// and then so does the task.
+func (t *terminal) copier() {
+	defer func() { _, _ = unix.Write(t.done, one[:]) }()
+	defer t.restore() // also in a panic
+	buf, out := make([]byte, 64<<10), t.out
+	for {
+		n, more := t.gather(buf)
+		if n > 0 {
+			t.written.Add(int64(n))
+			t.cast.output(buf[:n])
+			if t.shared && !t.ending.Load() {
+				t.follow() // before the prompt that the mode is for
+			}
+			if !writeAll(out, t.withoutEcho(buf[:n])) {
+				out = -1
+				_ = t.p.signalGroup(unix.SIGHUP)
+			}
+		}
+		if !more {
+			return
+		}
+	}
+}
+
+var one = [8]byte{1}
+
+// gather waits for what the task writes, and takes what there is; a read of a terminal gives 4 KiB at most. more is false where
+// nothing will come any more.
+func (t *terminal) gather(buf []byte) (n int, more bool) {
+	ending := t.ending.Load()
+	if !ending {
+		fds := [...]unix.PollFd{{Fd: int32(t.master), Events: unix.POLLIN}, {Fd: int32(t.wake), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds[:], -1); err != nil && err != unix.EINTR {
+			return 0, false
+		}
+	}
+	for n < len(buf) {
+		got, err := unix.Read(t.master, buf[n:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
+			return n, !ending
+		case err != nil || got == 0:
+			return n, false
+		}
+		n += got
+		if got < 1024 && !ending { // not in a hurry
+			break
+		}
+	}
+	return n, true
+}
+
+// writeAll reports whether there is anybody to write for.
+func writeAll(fd int, b []byte) bool {
+	for fd >= 0 && len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		switch {
+		case err == unix.EAGAIN: // somebody has made the terminal's description non-blocking
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
+		case err == unix.EINTR:
+		case err != nil:
+			return false
+		default:
+			b = b[n:]
+		}
+	}
+	return true
+}
+
+// patience is how long one who does not read is waited for, where the run was told to end. Else it takes a signal.
+const patience = time.Second
+
+// finish copies what is left when the sandbox is gone, and puts the terminal back.
+func (t *terminal) finish() {
+	if t == nil {
+		return
+	}
+	t.ending.Store(true)
+	t.p.unwatch(t.in)
+	t.p.unwatch(t.master)
+	if t.copying {
+		_, _ = unix.Write(t.wake, one[:])
+		if t.p.told {
+			t.p.at(time.Now().Add(patience), func() { t.p.hurry = true })
+		}
+		fds := [...]unix.PollFd{{Fd: int32(t.done), Events: unix.POLLIN}}
+		for fds[0].Revents == 0 && !t.p.hurry {
+			if t.p.poll(fds[:]) != nil {
+				break
+			}
+		}
+		t.cast.close()
+		if fds[0].Revents == 0 {
+			t.restore()
+			return // the copier still has the descriptors
+		}
+	}
+	t.restore()
+	for _, fd := range [...]int{t.master, t.slave, t.wake, t.done} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	t.master, t.slave, t.wake, t.done = -1, -1, -1, -1
+}
+
+// resumed takes the caller's terminal again, which a shell has had meanwhile.
+func (t *terminal) resumed() {
+	t.mu.Lock()
+	t.raw = false
+	t.mu.Unlock()
+	t.attend()
+	t.resize()
+}
+
+// suspend stops the launcher as the task has been stopped, with the terminal as it was found. It goes on with the launcher. A
+// library's process is not stopped: its task goes on.
+func (t *terminal) suspend(group bool) {
+	t.restore()
+	if t.p.cmd.Exclusive {
+		child.Suspend(group)
+		t.p.ownStop = time.Now()
+	}
+	t.p.resume()
+}

@@ -1,0 +1,262 @@
+package sandbox
+
+// Signals to the launcher are the task's: signal(7), credentials(7), timeout(1). pidfd_send_signal(2), Linux 5.1;
+// PIDFD_SIGNAL_PROCESS_GROUP 6.9.
+//
+// What a terminal sends to a whole job (SIGINT, SIGQUIT, SIGWINCH, and what stops and continues) reaches the task's process
+// group, or the foreground group of its own terminal; what is sent to one process (SIGTERM, SIGHUP, SIGUSR1, SIGUSR2) the task.
+
+import (
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/child"
+)
+
+// forwarded are the signals that the task gets in the launcher's place.
+var forwarded = [...]syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2,
+	unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT}
+
+// catchSignals begins to keep signals for the task. Until then they do to the launcher what they do to any process.
+func (p *process) catchSignals() (err error) {
+	if !p.cmd.Exclusive {
+		return nil
+	}
+	if p.signals, err = child.CatchSignals(forwarded[:]...); err != nil {
+		return &Error{Op: "catch signals", Err: err}
+	}
+	p.watch(p.signals, unix.POLLIN, func(int16) { p.forward() })
+	return nil
+}
+
+// forward passes on what has arrived. A task that is gone needs none of it.
+func (p *process) forward() {
+	var buf [64]byte
+	n, _ := unix.Read(p.signals, buf[:]) // there is something, or there will be
+	for _, b := range buf[:max(n, 0)] {
+		p.pass(syscall.Signal(b))
+	}
+}
+
+func (p *process) pass(sig syscall.Signal) {
+	switch sig {
+	case unix.SIGTSTP:
+		p.stop()
+		return
+	case unix.SIGCONT:
+		p.resume()
+		return
+	case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
+		p.told, p.hurry = true, p.gone
+	}
+	switch {
+	case !p.isRunning():
+		_ = p.signal(sig)
+	case sig == unix.SIGWINCH && p.terminal != nil:
+		p.terminal.resize()
+	case sig == unix.SIGHUP && p.terminal != nil && p.terminal.isGone():
+		p.terminal.hangUp()
+	case sig == unix.SIGINT:
+		p.interrupt()
+	case sig == unix.SIGQUIT || sig == unix.SIGWINCH:
+		_ = p.signalJob(sig)
+	default:
+		_ = p.signal(sig)
+		if sig == unix.SIGTERM && p.cmd.KillAfter != 0 {
+			p.at(time.Now().Add(p.cmd.KillAfter), p.kill)
+		}
+	}
+}
+
+// A second interrupt counts within these: sooner, it is the same one, which a program between the terminal and the launcher
+// has passed on.
+const (
+	soonest = 100 * time.Millisecond
+	latest  = 2 * time.Second
+)
+
+// isSecond reports whether an interrupt is the second.
+func isSecond(last, now time.Time) bool {
+	return !last.IsZero() && now.Sub(last) >= soonest && now.Sub(last) <= latest
+}
+
+// interrupt passes SIGINT on; a second one ends a task that has not ended.
+func (p *process) interrupt() {
+	now := time.Now()
+	if isSecond(p.lastInt, now) {
+		p.kill()
+	}
+	if now.Sub(p.lastInt) >= soonest {
+		p.lastInt = now
+	}
+	_ = p.signalJob(unix.SIGINT)
+}
+
+// stop stops the task and then the launcher, so that its shell sees it. A task with a terminal of its own stops as it would
+// by Ctrl-Z, and has a moment for that.
+func (p *process) stop() {
+	switch {
+	case time.Since(p.ownStop) < soonest: // that of suspend
+	case p.terminal == nil || !p.isRunning():
+		_ = p.signalGroup(unix.SIGSTOP)
+		child.Suspend(false)
+		p.resume()
+	default:
+		_ = p.terminal.raise(unix.SIGTSTP)
+		p.terminal.lastKey = time.Now()
+		p.terminal.look(20 * time.Millisecond)
+		p.mustStop = true
+		p.at(time.Now().Add(200*time.Millisecond), func() {
+			if p.mustStop { // it did not stop
+				_ = p.signalGroup(unix.SIGSTOP)
+				p.terminal.suspend(false)
+			}
+		})
+	}
+}
+
+// followStop stops the launcher where the task has been stopped.
+func (p *process) followStop() {
+	if p.gone || !p.taskStopped() {
+		return
+	}
+	fromKey := !p.mustStop
+	p.mustStop = false
+	p.terminal.suspend(fromKey)
+}
+
+// taskStopped reads the state of the task: proc_pid_status(5). While its pidfd says that it lives, its number is nobody else's.
+func (p *process) taskStopped() bool {
+	text, err := readAll("/proc/" + itoa(p.task) + "/status")
+	return err == nil && strings.HasPrefix(statusField(text, "State"), "T") && !readable(p.taskfd)
+}
+
+// resume continues the task, when the launcher has been.
+func (p *process) resume() {
+	p.mustStop = false
+	if p.terminal != nil && p.terminal.copying {
+		p.terminal.resumed()
+	}
+	_ = p.signalGroup(unix.SIGCONT)
+}
+
+func (p *process) isRunning() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.running
+}
+
+// signalJob is for a signal of the terminal's keys.
+func (p *process) signalJob(sig syscall.Signal) error {
+	if p.terminal != nil && (sig == unix.SIGINT || sig == unix.SIGQUIT) {
+		return p.terminal.raise(sig)
+	}
+	return p.signalGroup(sig)
+}
+
+// signalGroup reaches the task's process group. The task leads it, so that before Linux 6.9 its number is the group's as long
+// as the task lives.
+func (p *process) signalGroup(sig syscall.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reached() {
+		return unix.ESRCH
+	}
+	return p.sendGroup(sig)
+}
+
+// reached reports whether the program runs, or is about to. It is for who holds the lock.
+func (p *process) reached() bool {
+	return p.taskfd >= 0 && (p.running || p.last != 0 && int(p.image.Page().Task.Step) == p.last)
+}
+
+// sendGroup is signalGroup for who holds the lock.
+func (p *process) sendGroup(sig syscall.Signal) error {
+	err := unix.PidfdSendSignal(p.taskfd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	if err == unix.EINVAL && !readable(p.taskfd) {
+		err = unix.Kill(-p.task, sig)
+	}
+	return err
+}
+
+// signal reaches the task from the step on that runs the program; before that, one that is meant to end it ends the
+// sandbox, and one that a program may have a use for waits for it.
+func (p *process) signal(sig syscall.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.pidfd < 0:
+		return unix.ESRCH
+	case p.running:
+		return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
+	}
+	ends := sig == unix.SIGTERM || sig == unix.SIGINT || sig == unix.SIGHUP || sig == unix.SIGQUIT || sig == unix.SIGKILL
+	if ends {
+		p.early = sig
+	}
+	switch {
+	case p.reached():
+		if sig == unix.SIGTERM || sig == unix.SIGHUP || sig == unix.SIGUSR1 || sig == unix.SIGUSR2 {
+			return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
+		}
+		return p.sendGroup(sig)
+	case ends:
+		p.killed = true
+		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
+	}
+	p.waiting = append(p.waiting, sig)
+	return nil
+}
+
+// interrupted is the error of a launch that a signal has ended; nil if none has.
+func (p *process) interrupted() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.early == 0 {
+		return nil
+	}
+	return &SignalError{p.early}
+}
+
+// defaultGrace is the time between SIGTERM and SIGKILL unless Cmd.KillAfter says otherwise.
+const defaultGrace = 2 * time.Second
+
+func (p *process) grace() time.Duration {
+	if p.cmd.KillAfter != 0 {
+		return p.cmd.KillAfter
+	}
+	return defaultGrace
+}
+
+// keepWallLimit sets the wall-clock limit: SIGTERM, and after a grace period SIGKILL.
+func (p *process) keepWallLimit() {
+	wall := p.comp.profile.Limits.Wall
+	if !wall.Set {
+		return
+	}
+	now := time.Now()
+	p.at(now.Add(wall.V), func() {
+		p.timeout, p.told = true, true
+		_ = p.signal(unix.SIGTERM) // a task that is gone has ended in time
+	})
+	p.at(now.Add(wall.V+p.grace()), p.kill)
+}
+
+// keepInitGoing lets the end of the task be the end of the run: init, which must do its part, may have been stopped from
+// outside.
+func (p *process) keepInitGoing() {
+	p.watch(p.taskfd, unix.POLLIN, func(int16) {
+		p.unwatch(p.taskfd)
+		p.at(time.Now().Add(200*time.Millisecond), p.continueInit)
+	})
+}
+
+func (p *process) continueInit() {
+	if p.pidfd >= 0 && !p.gone {
+		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0) // it may be gone meanwhile
+		p.at(time.Now().Add(200*time.Millisecond), p.continueInit)
+	}
+}

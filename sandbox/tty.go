@@ -1,0 +1,109 @@
+package sandbox
+
+// A terminal of the task's own, in the place of the caller's: pts(4), ioctl_tty(2), TIOCGPTPEER since Linux 4.13.
+//
+// The task cannot put anything into the caller's terminal (TIOCSTI, TIOCLINUX: CVE-2017-5226, CVE-2023-28100), read what
+// is typed to others, or change its mode, because it does not have it. It has a pseudo-terminal of the sandbox's devpts, and
+// the launcher copies: broker.go.
+//
+// init is the leader of the task's session and the task has a process group of its own in it. Were the task the leader, the
+// group would be an orphaned one, whose processes SIGTSTP does not stop: Ctrl-Z would do nothing to an editor.
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+// fileSlave is the task's terminal where it is of the host's devpts, because the sandbox shows none of its own.
+const fileSlave = "terminal"
+
+// msgTerminal brings the launcher the master of a terminal of the sandbox's devpts.
+const msgTerminal = 'Y'
+
+// brokered reports whether the task gets its own terminal in the place of a standard file.
+func (c *compilation) brokered(f *os.File) bool {
+	return c.cmd.Terminal || c.profile.TTY == policy.TTYBroker && isTerminal(f)
+}
+
+// findTerminal decides whether the task gets a terminal, and from where.
+func (c *compilation) findTerminal() error {
+	for _, f := range c.cmd.stdio() {
+		c.ownTTY = c.ownTTY || c.brokered(f)
+	}
+	if c.cmd.RecordTTY != nil && !c.ownTTY {
+		return &Error{Op: "record the terminal", Err: errText("the program has none of its own"),
+			Hint: "--tty broker gives it one where stdin, stdout or stderr is a terminal, -t in any case"}
+	}
+	for i := range c.profile.Mounts {
+		c.ownPts = c.ownPts || c.ownTTY && c.profile.Mounts[i].Kind == policy.MountDev
+	}
+	return nil
+}
+
+// terminal makes the terminal, before the fork: init leads the session that it controls.
+func (c *compilation) terminal() error {
+	if !c.ownTTY {
+		return nil
+	}
+	from := c.scalar("tty")
+	c.do(from, plan.NewSession())
+	slave := plan.F(fileSlave)
+	if c.ownPts {
+		slave = plan.R(plan.Slave)
+		c.openTerminal(from)
+	} else {
+		c.plan.Files = append(c.plan.Files, fileSlave)
+	}
+	c.do(from, plan.ControlTTY(slave))
+	for i, f := range c.cmd.stdio() {
+		if c.brokered(f) {
+			c.do(from, plan.Dup(slave, plan.Number(uint64(i)), 0))
+		}
+	}
+	c.do(from, plan.CloseStep(slave))
+	return nil
+}
+
+// openTerminal opens a terminal of a new devpts, which stays unattached until /dev is made, and sends the launcher its
+// master. That takes a known number: one of those that the terminal is going to have.
+func (c *compilation) openTerminal(from plan.From) {
+	c.newDevpts(from, plan.Pts)
+	master, number := plan.R(plan.Master), c.terminalFD()
+	c.do(from,
+		plan.OpenStep(plan.R(plan.Pts), "ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0).Into(plan.Master),
+		plan.UnlockPTY(master),
+		plan.OpenSlave(master, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).Into(plan.Slave),
+		plan.Dup(master, plan.Number(number), 0),
+		plan.SendFile(plan.F(fileSync), string(rune(msgTerminal)), number),
+		plan.CloseStep(master))
+}
+
+// terminalFD is the first standard file that is the task's terminal.
+func (c *compilation) terminalFD() uint64 {
+	for i, f := range c.cmd.stdio() {
+		if c.brokered(f) {
+			return uint64(i)
+		}
+	}
+	return 0
+}
+
+// jobControl gives the task a process group of its own in the foreground of its terminal. SIGTTOU, which a process gets
+// that does so in the background, is blocked like every signal of the child.
+func (c *compilation) jobControl() {
+	c.do(c.scalar("tty"), plan.NewGroup(), plan.Foreground(plan.Number(c.terminalFD())))
+}
+
+// console binds the terminal, the first of its devpts, to /dev/console.
+func (c *compilation) console(from plan.From, target string, rule policy.Pos) {
+	c.do(from,
+		plan.MkfileStep(plan.R(plan.Dev), "console", 0o444),
+		plan.Clone(plan.R(plan.Dev), "pts/0", cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree),
+		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), "console", fromFD),
+		plan.CloseStep(plan.R(plan.Tree)))
+	c.tree.add(part{target: joinPath(target, "console"), file: true, write: true, what: "a device", rule: rule})
+}
