@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,10 @@ type runFlags struct {
 	verbose  bool
 	dryRun   bool
 	json     bool
+
+	interactive, terminal bool   // -i, -t
+	recordTTY             string // a file
+	killAfter             time.Duration
 }
 
 // addRunFlags adds -p and the flags for fields of the profile: all of them for the help and for completion, and else

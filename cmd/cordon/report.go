@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -116,31 +118,46 @@ type reportFile struct {
 	dir  int    // descriptor; -1: write to file
 	name string // in dir
 	path string // as given
+	what string // "report"
 	file *os.File
 }
 
 // openReport refuses a report that could not be written, while nothing has happened yet. A descriptor (/dev/fd/3) and
 // what exists and is no regular file, such as a fifo, is written to as it is.
-func openReport(path string) (*reportFile, error) {
-	if fd, ok := descriptor(path); ok {
-		return inherited(path, fd)
-	}
-	if path == "" || strings.HasSuffix(path, "/") {
-		return nil, reportError(path, errors.New("not the name of a file"))
-	}
-	if i, err := os.Stat(path); err == nil && !i.Mode().IsRegular() {
-		return openStream(path, i)
-	}
-	r := &reportFile{name: filepath.Base(path), path: path}
-	var err error
-	if r.dir, err = unix.Open(filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-		return nil, reportError(path, err)
-	}
-	if err := r.tryWrite(); err != nil {
-		unix.Close(r.dir)
-		return nil, reportError(path, err)
+func openReport(path string) (*reportFile, error) { return openOutput(path, "report", "--report") }
+
+// openOutput is openReport for what another flag names.
+func openOutput(path, what, flag string) (*reportFile, error) {
+	r := &reportFile{dir: -1, path: path, what: what}
+	if err := r.open(); err != nil {
+		return nil, &cliError{
+			err:  r.error(err).err,
+			hint: flag + " takes a file in a directory that you may write, or /dev/fd/N; nothing was run",
+		}
 	}
 	return r, nil
+}
+
+func (r *reportFile) open() error {
+	if fd, ok := descriptor(r.path); ok {
+		return r.inherit(fd)
+	}
+	if r.path == "" || strings.HasSuffix(r.path, "/") {
+		return errors.New("not the name of a file")
+	}
+	if i, err := os.Stat(r.path); err == nil && !i.Mode().IsRegular() {
+		return r.openStream(i)
+	}
+	dir, err := unix.Open(filepath.Dir(r.path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	r.dir, r.name = dir, filepath.Base(r.path)
+	if err := r.tryWrite(); err != nil {
+		unix.Close(dir)
+		return err
+	}
+	return nil
 }
 
 // descriptor is the number in the names that Linux gives to open files.
@@ -160,38 +177,33 @@ func descriptor(path string) (int, bool) {
 	return 0, false
 }
 
-// inherited duplicates a descriptor that the caller opened: its position and flags stay as they are.
-func inherited(path string, fd int) (*reportFile, error) {
+// inherit duplicates a descriptor that the caller opened: its position and flags stay as they are.
+func (r *reportFile) inherit(fd int) error {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err == nil && flags&unix.O_ACCMODE == unix.O_RDONLY {
 		err = errors.New("not open for writing")
 	}
 	if err != nil {
-		return nil, reportError(path, err)
+		return err
 	}
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		return nil, reportError(path, err)
+		return err
 	}
-	return &reportFile{dir: -1, path: path, file: os.NewFile(uintptr(dup), path)}, nil
+	r.file = os.NewFile(uintptr(dup), r.path)
+	return nil
 }
 
-func openStream(path string, i os.FileInfo) (*reportFile, error) {
+func (r *reportFile) openStream(i os.FileInfo) (err error) {
 	if i.IsDir() {
-		return nil, reportError(path, unix.EISDIR)
+		return unix.EISDIR
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOCTTY, 0)
-	if err != nil {
-		return nil, reportError(path, err)
-	}
-	return &reportFile{dir: -1, path: path, file: f}, nil
+	r.file, err = os.OpenFile(r.path, os.O_WRONLY|unix.O_NOCTTY, 0)
+	return err
 }
 
-func reportError(path string, err error) error {
-	return &cliError{
-		err:  errors.New("report " + strconv.Quote(path) + ": " + cause(err).Error()),
-		hint: "--report takes a file in a directory that you may write, or /dev/fd/N; nothing was run",
-	}
+func (r *reportFile) error(err error) *cliError {
+	return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + cause(err).Error())}
 }
 
 // tryWrite finds out whether a file can be made and filled in the directory, with one that never has a name; or, where
@@ -236,22 +248,22 @@ func (r *reportFile) write(rep *sandbox.Report) error {
 	if r.file != nil {
 		_, err = r.file.Write(b)
 	} else {
-		err = r.replace(b)
+		err = r.replace(bytes.NewReader(b))
 	}
 	if err != nil {
-		return &cliError{err: errors.New("report " + strconv.Quote(r.path) + ": " + cause(err).Error())}
+		return r.error(err)
 	}
 	return nil
 }
 
-func (r *reportFile) replace(b []byte) error {
+func (r *reportFile) replace(from io.Reader) error {
 	defer unix.Close(r.dir)
 	fd, err := r.create()
 	if err != nil {
 		return err
 	}
 	f := os.NewFile(uintptr(fd), r.path)
-	_, err = f.Write(b)
+	_, err = io.Copy(f, from)
 	if e := f.Close(); err == nil {
 		err = e
 	}

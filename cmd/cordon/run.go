@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"cordon/sandbox"
 )
@@ -32,6 +34,10 @@ func newRun(u *ui) *cobra.Command {
 	fs := c.Flags()
 	fs.StringVar(&f.report, "report", "", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")
+	fs.BoolVarP(&f.interactive, "interactive", "i", false, "keep stdin, which is always kept: for who is used to docker run -it")
+	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even where stdin, stdout and stderr are none")
+	fs.StringVar(&f.recordTTY, "record-tty", "", "record the program's terminal in `FILE`, as asciicast v2; what is typed is not recorded")
+	fs.DurationVar(&f.killAfter, "kill-after", 0, "kill the program `TIME` after a SIGTERM, passed on or at --timeout; without it 2s after --timeout's")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan and run nothing, as cordon plan does")
 	return c
 }
@@ -52,20 +58,31 @@ func (u *ui) run(f *runFlags, args []string) error {
 			return err
 		}
 	}
+	var rec *recording
+	if f.recordTTY != "" {
+		if rec, err = openRecording(f.recordTTY); err != nil {
+			return err
+		}
+		c.RecordTTY = rec
+	}
 	rep, err := c.Run()
 	if err != nil {
 		return err
 	}
 	u.showRun(rep, f.verbose)
 	u.code = runCode(rep)
+	err = rec.finish()
 	if out != nil {
-		return out.write(rep)
+		err = errors.Join(out.write(rep), err)
 	}
-	return nil
+	return err
 }
 
 // command is what the flags and arguments ask for, ready to be started.
 func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
+	if err := f.checkTerminal(); err != nil {
+		return nil, err
+	}
 	h, err := sandbox.Probe()
 	if err != nil {
 		return nil, err
@@ -82,6 +99,23 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 
+		Terminal:  f.terminal,
+		KillAfter: f.killAfter,
 		Exclusive: true,
 	}, nil
+}
+
+// checkTerminal refuses what cannot be meant, as docker run does.
+func (f *runFlags) checkTerminal() error {
+	if f.killAfter < 0 {
+		return &cliError{err: errors.New("--kill-after " + f.killAfter.String() + ": less than nothing"), hint: "such as 10s"}
+	}
+	if !f.interactive || !f.terminal {
+		return nil
+	}
+	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil {
+		return &cliError{err: errors.New("-i -t: stdin is not a terminal"),
+			hint: "-i keeps stdin as it is; -t alone gives the program a terminal at which nobody types"}
+	}
+	return nil
 }

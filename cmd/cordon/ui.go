@@ -45,7 +45,7 @@ import (
 //	125    cordon: bad usage, bad profile, a layer that cannot be had, a report that cannot be written
 //	126    the program was found and cannot be executed
 //	127    the program was not found
-//	128+n  signal n ended it
+//	128+n  signal n ended it, or the launch
 //
 // The other subcommands exit with 0; with 1 where the answer is no (`profile check` found errors, `profile fmt -d` found
 // a difference, `profile import` or `export` would lose something, `doctor` found that the default profile cannot start
@@ -147,7 +147,10 @@ func each(err error) []error {
 func exitCode(err error) int {
 	var c *cliError
 	var l *sandbox.LookupError
+	var s *sandbox.SignalError
 	switch {
+	case errors.As(err, &s):
+		return exitSignal + int(s.Signal)
 	case errors.As(err, &l) && l.Code != 0:
 		return l.Code
 	case errors.As(err, &c) && c.code != 0:

@@ -141,6 +141,13 @@ func TestRunCode(t *testing.T) {
 	}
 }
 
+// TestExitCodeOfSignal: a signal that ends the launch is told as one that ends the program, as timeout(1) and shells do.
+func TestExitCodeOfSignal(t *testing.T) {
+	if code := exitCode(&sandbox.SignalError{Signal: syscall.SIGTERM}); code != 143 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 func TestRefusePrivilege(t *testing.T) {
 	for _, tt := range []struct {
 		setuid, setgid, secure bool

@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 	if isMany() {
 		os.Exit(many())
 	}
+	if isInject() {
+		os.Exit(inject())
+	}
 	code, err := setUp(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -51,7 +54,7 @@ func setUp(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer removeAll(base)
-	if err := errors.Join(os.Chmod(base, 0o755), os.Mkdir(base+"/bin", 0o755), binary(base+"/bin/cordon"), copySelf(base+"/bin/"+manyName)); err != nil {
+	if err := errors.Join(os.Chmod(base, 0o755), os.Mkdir(base+"/bin", 0o755), binary(base+"/bin/cordon"), copySelf(base+"/bin/"+manyName), copySelf(base+"/bin/"+injectName)); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
@@ -120,7 +123,7 @@ func TestScriptsAsUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-test.run", "^(TestScripts|TestJobControl|TestWhy.*)$"}
+	args := []string{"-test.run", "^(TestScripts$|TestTerminal|TestWhy)"}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
 	}

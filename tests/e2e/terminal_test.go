@@ -15,15 +15,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestJobControl stops and continues a launcher on a terminal, as a shell does it: the task stops and goes on with it,
-// and init, which has the launcher's terminal, is not touched.
-func TestJobControl(t *testing.T) {
+// onTerminal starts a launcher in a session of its own on a terminal.
+func onTerminal(t *testing.T, args ...string) (c *exec.Cmd, master *os.File) {
+	t.Helper()
 	dir := filepath.Join(base, strconv.Itoa(os.Getuid()), "terminal")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	master, slave := terminal(t)
-	c := exec.Command(base+"/bin/cordon", "run", "--", "cat")
+	defer slave.Close()
+	c = exec.Command(base+"/bin/cordon", append([]string{"run"}, args...)...)
 	c.Dir = dir
 	c.Env = []string{"PATH=" + toolPath(), "HOME=" + dir}
 	c.Stdin, c.Stdout, c.Stderr = slave, slave, slave
@@ -31,17 +32,35 @@ func TestJobControl(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	slave.Close()
-	defer c.Process.Kill()
-	read := screen(master)
-	say := func(line string) {
-		t.Helper()
-		if _, err := master.WriteString(line); err != nil {
-			t.Fatal(err)
+	t.Cleanup(func() {
+		if c.ProcessState == nil {
+			c.Process.Kill()
+			c.Wait()
 		}
+	})
+	return c, master
+}
+
+// endsWith waits for the launcher's end, which must come soon.
+func endsWith(t *testing.T, c *exec.Cmd, within time.Duration, code int) {
+	t.Helper()
+	killed := time.AfterFunc(within, func() { c.Process.Kill() })
+	c.Wait()
+	if !killed.Stop() {
+		t.Fatalf("%q has not ended after %v", c.Args, within)
 	}
-	say("one\n")
-	waitFor(t, "the echo", func() bool { return strings.Count(read(), "one") == 2 })
+	if got := exitCode(c.ProcessState); got != code {
+		t.Errorf("%q: exit code %d, not %d", c.Args, got, code)
+	}
+}
+
+// TestTerminalInit: init, which leads the session, takes no signal; the task is in the foreground of its own terminal, and in
+// another session than the launcher.
+func TestTerminalInit(t *testing.T) {
+	c, master := onTerminal(t, "--", "cat")
+	read := screen(master)
+	_, _ = master.WriteString("one\n")
+	waitFor(t, "the echo", func() bool { return strings.Count(read(), "one") >= 2 })
 	init := childOf(t, c.Process.Pid)
 	task := childOf(t, init)
 	if os.Getuid() == 0 { // nobody else may see it, because init is not dumpable
@@ -49,18 +68,179 @@ func TestJobControl(t *testing.T) {
 			t.Errorf("init catches signals: %s", caught)
 		}
 	}
-	say("\x1a") // Ctrl-Z
-	waitFor(t, "both to stop", func() bool { return stopped(c.Process.Pid) && stopped(task) })
-	if err := c.Process.Signal(syscall.SIGCONT); err != nil {
+	stat := func(pid, field int) string { // behind the name: proc_pid_stat(5)
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, rest, _ := strings.Cut(string(text), ") ")
+		return strings.Fields(rest)[field-3]
+	}
+	const group, session, tty, foreground = 5, 6, 7, 8
+	if stat(task, group) != strconv.Itoa(task) || stat(task, session) != strconv.Itoa(init) || stat(task, foreground) != strconv.Itoa(task) {
+		t.Errorf("the task %d of %d has group %s, session %s, foreground %s", task, init, stat(task, group), stat(task, session), stat(task, foreground))
+	}
+	if stat(task, tty) == stat(c.Process.Pid, tty) {
+		t.Error("the task has the launcher's terminal")
+	}
+	// A launcher that leads its session has nobody who would continue it: Ctrl-Z is not the end of it.
+	_, _ = master.WriteString("\x1a")
+	time.Sleep(300 * time.Millisecond)
+	_, _ = master.WriteString("two\n")
+	waitFor(t, "the echo behind Ctrl-Z", func() bool { return strings.Count(read(), "two") >= 2 })
+	_, _ = master.WriteString("\x04")
+	endsWith(t, c, 10*time.Second, 0)
+}
+
+// TestTerminalVanishes: the task ends with the caller's terminal, whatever it says to that.
+func TestTerminalVanishes(t *testing.T) {
+	for _, script := range []string{"echo up; sleep 100", `trap "" HUP TERM INT; echo up; sleep 100; sleep 100`, `trap "exit 3" HUP; echo up; while :; do sleep 0.05; done`} {
+		c, master := onTerminal(t, "--", "sh", "-c", script)
+		buf := make([]byte, 100)
+		for got := ""; !strings.Contains(got, "up"); {
+			n, err := master.Read(buf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += string(buf[:n])
+		}
+		master.Close()
+		code := map[byte]int{'e': 129, 't': 137}[script[0]]
+		if strings.Contains(script, "exit 3") {
+			code = 3
+		}
+		endsWith(t, c, 10*time.Second, code)
+	}
+}
+
+// TestTerminalBlocked: while nobody reads what the task writes, it waits, and signals and limits hold.
+func TestTerminalBlocked(t *testing.T) {
+	c, master := onTerminal(t, "--timeout", "1s", "--", "yes")
+	_, _ = master.Read(make([]byte, 1))
+	task := childOf(t, childOf(t, c.Process.Pid))
+	waitFor(t, "the task to be gone", func() bool { return statusLine(task, "State") == "" })
+	screen(master) // now the launcher can say why
+	endsWith(t, c, 10*time.Second, 124)
+	for sig, code := range map[syscall.Signal]int{unix.SIGTERM: 143, unix.SIGINT: 130} {
+		c, master := onTerminal(t, "--", "yes")
+		_, _ = master.Read(make([]byte, 1))
+		time.Sleep(300 * time.Millisecond)
+		_ = c.Process.Signal(sig)
+		endsWith(t, c, 10*time.Second, code)
+	}
+}
+
+// TestTerminalDrained: what the task wrote last comes out, however slowly it is read.
+func TestTerminalDrained(t *testing.T) {
+	const n = 200_000
+	c, master := onTerminal(t, "--", "sh", "-c", fmt.Sprintf("stty -opost; head -c %d /dev/zero | tr '\\0' x; echo end", n))
+	got, buf := 0, make([]byte, 1000)
+	for {
+		k, err := master.Read(buf)
+		if err != nil {
+			break
+		}
+		got += bytes.Count(buf[:k], []byte("x"))
+		time.Sleep(200 * time.Microsecond)
+	}
+	endsWith(t, c, 10*time.Second, 0)
+	if got != n {
+		t.Errorf("%d of %d bytes came out", got, n)
+	}
+}
+
+// TestTerminalMode: a launcher that is ended by a signal, or whose launch is an error, leaves the terminal as it was.
+func TestTerminalMode(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		sig  syscall.Signal
+		code int
+	}{
+		{[]string{"--", "sh", "-c", "echo up; exec sleep 100"}, unix.SIGTERM, 143},
+		{[]string{"--", "sh", "-c", "echo up; exec sleep 100"}, unix.SIGHUP, 129},
+		{[]string{"--", "sh", "-c", "echo up; exec sleep 100"}, unix.SIGQUIT, 131},
+		{[]string{"--", "sh", "-c", "stty raw; echo up; kill -SEGV $$"}, 0, 139},
+		{[]string{"--", "no-such-program"}, 0, 127},
+		{[]string{"--workdir", "/nowhere", "--", "true"}, 0, 125},
+	} {
+		master, slave := terminal(t)
+		defer slave.Close()
+		before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := exec.Command(base+"/bin/cordon", append([]string{"run"}, tt.args...)...)
+		c.Dir, c.Env = base, []string{"PATH=" + toolPath(), "HOME=/nonexistent"}
+		c.Stdin, c.Stdout, c.Stderr = slave, slave, slave
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		read := screen(master)
+		if tt.sig != 0 {
+			waitFor(t, "the task", func() bool { return strings.Contains(read(), "up") })
+			_ = c.Process.Signal(tt.sig)
+		}
+		endsWith(t, c, 10*time.Second, tt.code)
+		if after, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS); err != nil || *after != *before {
+			t.Errorf("%q: the mode was %+v and is %+v, %v", tt.args, before, after, err)
+		}
+	}
+}
+
+// TestTerminalStop: a stop of the launcher is one of everything in the task's group, and so is a continuation; without a
+// terminal, too.
+func TestTerminalStop(t *testing.T) {
+	c := exec.Command(base+"/bin/cordon", "run", "--", "sh", "-c", "sleep 100; true")
+	c.Dir, c.Env = base, []string{"PATH=" + toolPath(), "HOME=/nonexistent"}
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // in a group that this process would continue
+	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "both to go on", func() bool { return !stopped(c.Process.Pid) && !stopped(task) })
-	say("two\n")
-	waitFor(t, "the echo behind the stop", func() bool { return strings.Count(read(), "two") == 2 })
-	say("\x03") // Ctrl-C
-	if err := c.Wait(); err == nil || c.ProcessState.ExitCode() != 130 {
-		t.Errorf("%v, said %q", c.ProcessState, read())
+	defer c.Process.Kill()
+	var all []int
+	waitFor(t, "the program", func() bool {
+		all = []int{c.Process.Pid}
+		for range 3 { // init, sh, sleep
+			if next := childrenOf(all[len(all)-1]); len(next) == 1 {
+				all = append(all, next[0])
+			}
+		}
+		return len(all) == 4 && comm(all[3]) == "sleep"
+	})
+	all = append(all[:1], all[2:]...) // init goes on
+	are := func(state string) func() bool {
+		return func() bool {
+			for _, pid := range all {
+				if !strings.HasPrefix(statusLine(pid, "State"), state) {
+					return false
+				}
+			}
+			return true
+		}
 	}
+	for range 2 {
+		_ = c.Process.Signal(unix.SIGTSTP)
+		waitFor(t, "all to stop", are("T"))
+		_ = c.Process.Signal(unix.SIGCONT)
+		waitFor(t, "all to go on", are("S"))
+	}
+	_ = c.Process.Signal(unix.SIGINT)
+	endsWith(t, c, 10*time.Second, 130)
+}
+
+// TestTerminalInitStopped: that somebody has stopped init is no way to keep a run from its end.
+func TestTerminalInitStopped(t *testing.T) {
+	c := exec.Command(base+"/bin/cordon", "run", "--", "sh", "-c", "sleep 1; exit 4")
+	c.Dir, c.Env = base, []string{"PATH=" + toolPath(), "HOME=/nonexistent"}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var init []int
+	waitFor(t, "init", func() bool {
+		init = childrenOf(c.Process.Pid)
+		return len(init) == 1 && len(childrenOf(init[0])) == 1 && comm(childrenOf(init[0])[0]) == "sh"
+	})
+	if err := unix.Kill(init[0], unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	endsWith(t, c, 10*time.Second, 4)
 }
 
 // terminal is a pseudo-terminal: pts(4).
@@ -123,20 +303,30 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 // childOf is the one child of a process.
 func childOf(t *testing.T, pid int) int {
 	t.Helper()
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	var list []string
-	for _, f := range tasks {
-		text, _ := os.ReadFile(f)
-		list = append(list, strings.Fields(string(text))...)
-	}
+	list := childrenOf(pid)
 	if len(list) != 1 {
-		t.Fatalf("%d has children %q, not one", pid, list)
+		t.Fatalf("%d has children %d, not one", pid, list)
 	}
-	child, _ := strconv.Atoi(list[0])
-	return child
+	return list[0]
 }
 
-func stopped(pid int) bool { return strings.HasPrefix(statusLine(pid, "State"), "T") }
+func childrenOf(pid int) (list []int) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, f := range tasks {
+		text, _ := os.ReadFile(f)
+		for _, word := range strings.Fields(string(text)) {
+			child, _ := strconv.Atoi(word)
+			list = append(list, child)
+		}
+	}
+	return list
+}
+
+// comm is the name of what a process runs.
+func comm(pid int) string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return strings.TrimSpace(string(text))
+}
 
 // statusLine is a value of /proc/PID/status.
 func statusLine(pid int, key string) string {

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bufio"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// recording is a recording of a terminal on its way to a file. Until everything has ended it is kept in a file without a
+// name, so that the task finds neither (see reportFile).
+type recording struct {
+	out   *reportFile
+	spool *os.File // or the file itself, where that is no regular one
+	buf   *bufio.Writer
+	err   error // the first
+}
+
+// openRecording refuses a file that could not be written, while nothing has happened yet.
+func openRecording(path string) (*recording, error) {
+	out, err := openOutput(path, "recording", "--record-tty")
+	if err != nil {
+		return nil, err
+	}
+	r := &recording{out: out, spool: out.file}
+	if r.spool == nil {
+		if r.spool, err = unnamed(out.dir); err != nil {
+			return nil, out.error(err)
+		}
+	}
+	r.buf = bufio.NewWriterSize(r.spool, 64<<10)
+	return r, nil
+}
+
+// unnamed opens a file without a name in a directory or, where that file system knows no O_TMPFILE, in memory: memfd_create(2).
+func unnamed(dir int) (*os.File, error) {
+	fd, err := unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err == unix.EOPNOTSUPP || err == unix.EISDIR || err == unix.ENOENT {
+		fd, err = unix.MemfdCreate("recording", unix.MFD_CLOEXEC)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "recording"), nil
+}
+
+func (r *recording) Write(b []byte) (int, error) {
+	if r.err == nil {
+		_, r.err = r.buf.Write(b)
+	}
+	return len(b), r.err
+}
+
+// finish puts the recording in place, whole or not at all.
+func (r *recording) finish() error {
+	if r == nil {
+		return nil
+	}
+	err := r.err
+	if err == nil {
+		err = r.buf.Flush()
+	}
+	if err == nil && r.out.file == nil {
+		if _, err = r.spool.Seek(0, io.SeekStart); err == nil {
+			err = r.out.replace(r.spool)
+		}
+	}
+	if err != nil {
+		return r.out.error(err)
+	}
+	return nil
+}
