@@ -37,6 +37,7 @@ type compilation struct {
 	scratch  scratch
 	hidden   int // matches of hide rules
 	land     landlock
+	groups   groups
 
 	missing []Missing
 	added   []Added
@@ -57,7 +58,11 @@ var order = [...]func(*compilation) error{
 	(*compilation).checkSupport,
 	(*compilation).findArch,
 	(*compilation).planReports,
+	// The cgroup before anything that takes memory: the steps that join one come first.
+	(*compilation).cgroup,
 	(*compilation).namespaces,
+	// Its namespace behind that: the root is the group that its maker is in.
+	(*compilation).cgroupNamespace,
 	// The score before identity: behind a change of credentials /proc/self belongs to root.
 	(*compilation).adjust,
 	// Identity before the mounts: what is made on the sandbox's own file systems belongs to the task's ids.

@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -161,13 +162,23 @@ func (p *Place) Remove() error {
 	return errors.Join(errs...)
 }
 
-// removeLeaf moves the launcher back to where it was, if it is the caller, and removes the group it was in. No controller
-// may be on where it goes: cgroup-v2.rst, "No Internal Process Constraint".
+// removeLeaf removes the group that the launcher had gone to, and moves it back first if it is the caller. No controller
+// may be on where it goes (cgroup-v2.rst, "No Internal Process Constraint"), so it stays where another sandbox needs them.
 func (p *Place) removeLeaf() error {
 	if p.Leaf == "" || !cgroups.PathExists(p.Leaf) {
 		return nil
 	}
+	pids, err := cgroups.GetPids(p.Leaf)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(pids, os.Getpid()) {
+		return cgroups.RemovePath(p.Leaf)
+	}
 	parent := p.Leaf[:strings.LastIndexByte(p.Leaf, '/')]
+	if !alone(parent, p.Leaf) {
+		return nil
+	}
 	if d := p.v2(); d != nil && len(d.Enabled) > 0 {
 		if err := cgroups.WriteFile(parent, "cgroup.subtree_control", "-"+strings.Join(d.Enabled, " -")); err != nil {
 			return err
