@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	fileCgroup = "cgroup"       // the group in the v2 tree
-	fileTasks  = "cgroup tasks" // the file "tasks" of the group in a v1 tree; its controller stands behind
+	fileCgroup = "cgroup" // the group in the v2 tree
+	fileTasks  = "tasks-" // the file "tasks" of the group in a v1 tree; its controller stands behind
 )
 
 // groups is the sandbox's part in the cgroup trees.
@@ -39,7 +39,10 @@ func (c *compilation) cgroup() error {
 	}
 	layout, err := cgroup.Read(c.host.Files)
 	if err != nil {
-		return &Error{Op: "cgroups", Err: err}
+		return c.lackAll("the cgroups cannot be looked at: "+err.Error(), "mount -t proc proc /proc")
+	}
+	if layout.Kind() == "" {
+		return c.lackAll("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 	}
 	who := cgroup.Caller{UID: c.host.UID, PID: c.host.PID}
 	ch := cgroup.Choose(c.host.Files, layout, want, c.profile.Limits.Cgroup, who)
@@ -47,8 +50,6 @@ func (c *compilation) cgroup() error {
 	switch {
 	case ch.V2() && !c.host.since(5, 7):
 		return c.lackAll("being born in a cgroup needs Linux 5.7", "upgrade the kernel")
-	case ch.Empty() && len(lacking) == 0:
-		return c.lackAll(cgroup.ErrNotMounted.Error(), "mount -t cgroup2 none /sys/fs/cgroup")
 	case c.cmd.makeGroup != nil && !ch.Empty():
 		g, err := c.cmd.makeGroup(ch)
 		if err != nil {
@@ -75,8 +76,8 @@ func (c *compilation) join(ch *cgroup.Choice) {
 		c.plan.Files = append(c.plan.Files, fileCgroup)
 	}
 	for _, controller := range ch.V1() {
-		c.plan.Files = append(c.plan.Files, fileTasks+" "+controller)
-		c.do(from, plan.WriteStep(plan.F(fileTasks+" "+controller), "0"))
+		c.plan.Files = append(c.plan.Files, fileTasks+controller)
+		c.do(from, plan.WriteStep(plan.F(fileTasks+controller), "0"))
 	}
 	if ch.Unit() { // systemd puts it there
 		c.do(from, plan.RecvByte(plan.F(fileSync)))
@@ -302,15 +303,15 @@ func (p *process) openGroup() error {
 		if err != nil {
 			return err
 		}
-		if err := p.files.add(fileTasks+" "+controller, fd); err != nil {
+		if err := p.files.add(fileTasks+controller, fd); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// adopt lets systemd put the child into its group, and the child go on.
-func (p *process) adopt1() error {
+// adoptChild lets systemd put the child into its group, and the child go on.
+func (p *process) adoptChild() error {
 	if ch := p.comp.groups.choice; ch == nil || !ch.Unit() {
 		return nil
 	}

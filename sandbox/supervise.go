@@ -128,7 +128,7 @@ func (p *process) begin() error {
 	if err := p.clone(); err != nil {
 		return err
 	}
-	if err := p.adopt1(); err != nil {
+	if err := p.adoptChild(); err != nil {
 		return err
 	}
 	if err := p.born(); err != nil {

@@ -2,7 +2,6 @@ package cgroup
 
 import (
 	"bytes"
-	"errors"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -144,9 +143,6 @@ func (l *Layout) tree(controller string) *Tree {
 	}
 	return nil
 }
-
-// ErrNotMounted says that there is no cgroup tree at all.
-var ErrNotMounted = errors.New("no cgroup file system is mounted")
 
 // Name is what the groups of a sandbox are called: it names the launcher, so that what a killed one left can be told from
 // what is in use. ns is the inode of its pid namespace, start when it began (proc_pid_stat(5), field 22), n counts its
