@@ -139,6 +139,9 @@ func (d *finder) v2(settings []setting, anyway bool) {
 			need = append(need, s.controller)
 		}
 	}
+	if len(need) == 0 { // then for what they count
+		need = []string{"memory", "pids", "cpu", "io"}
+	}
 	if d.at == atSystemd || strings.HasSuffix(d.at, ".slice") && d.at[0] != '/' {
 		d.unit(settings, need)
 		return
@@ -170,7 +173,7 @@ func (d *finder) take(best *seat, settings []setting) {
 		}
 		d.c.lack(s.limit, why, remedy)
 	}
-	if len(settings) == 0 && best.why != "" {
+	if len(settings) == 0 && !best.usable {
 		d.c.lack("cgroup", best.why, best.remedy)
 	} else if len(t.settings) > 0 || len(settings) == 0 {
 		d.c.dirs = append(d.c.dirs, t)
