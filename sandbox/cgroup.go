@@ -6,6 +6,7 @@ package sandbox
 
 import (
 	"io/fs"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -57,6 +58,7 @@ func (c *compilation) cgroup() error {
 		}
 		lacking = append(lacking, g.Lacking...)
 	}
+	slices.SortStableFunc(lacking, func(a, b cgroup.Lack) int { return limitIndex(a.Limit) - limitIndex(b.Limit) })
 	for _, l := range lacking {
 		if err := c.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
 			return err
@@ -120,6 +122,17 @@ var limitKeys = [...]struct {
 	{"cgroup", func(l *policy.Limits) bool { return l.Cgroup != "" }, ""},
 }
 
+// limitIndex is the place of a limit in limitKeys. Behind its key may stand the device or the page size.
+func limitIndex(limit string) int {
+	key, _, _ := strings.Cut(limit, " ")
+	for i := range limitKeys {
+		if limitKeys[i].key == key {
+			return i
+		}
+	}
+	return len(limitKeys)
+}
+
 // lackAll is for what concerns every limit.
 func (c *compilation) lackAll(why, remedy string) error {
 	for i := range limitKeys {
@@ -132,24 +145,27 @@ func (c *compilation) lackAll(why, remedy string) error {
 	return nil
 }
 
-// lacksLimit is lacking for one limit. Behind its key may stand the device or the page size.
+// lacksLimit is lacking for one limit, once.
 func (c *compilation) lacksLimit(limit, why, remedy string) error {
-	key, _, _ := strings.Cut(limit, " ")
 	if c.groups.lacks[limit] {
 		return nil
 	}
 	if c.groups.lacks == nil {
 		c.groups.lacks = map[string]bool{}
 	}
+	i := limitIndex(limit)
+	key, instead := limitKeys[i].key, limitKeys[i].instead
 	c.groups.lacks[limit], c.groups.lacks[key] = true, true
-	instead := ""
-	for i := range limitKeys {
-		if limitKeys[i].key == key {
-			instead = limitKeys[i].instead
-		}
+	return c.lacking(policy.LayerCgroup, "limits."+limit+": "+why, instead, c.where("limits."+key), orMissing(remedy))
+}
+
+// orMissing adds the remedy that always helps.
+func orMissing(remedy string) string {
+	const last = "list cgroup under missing (--missing cgroup)"
+	if remedy == "" {
+		return last
 	}
-	return c.lacking(policy.LayerCgroup, "limits."+limit+": "+why, instead, c.where("limits."+key), strings.TrimSuffix(
-		remedy+"; or list cgroup under missing (--missing cgroup)", "; "))
+	return remedy + "; or " + last
 }
 
 // wantedLimits is nil where no group is asked for.
@@ -358,7 +374,7 @@ func (p *process) guardDevices() error {
 	}
 	f, err := p.cgroup.Guard(list)
 	if err != nil {
-		return p.comp.lacksLimit("devices", err.Error(), cgroup.Hint(err))
+		return p.comp.lacking(policy.LayerCgroup, "devices are not guarded: "+err.Error(), "", "", orMissing(cgroup.Hint(err)))
 	}
 	p.enforced(policy.LayerCgroup, f.Text, f.File)
 	return nil

@@ -365,9 +365,6 @@ func (d *finder) tree1(t *Tree, settings []setting) {
 		for _, s := range settings {
 			d.c.lack(s.limit, why, remedy)
 		}
-		if d.c.devices && slices.Contains(t.Controllers, "devices") {
-			d.c.lack("devices", why, remedy)
-		}
 		return
 	}
 	d.c.dirs = append(d.c.dirs, target{version: 1, parent: parent, controllers: t.Controllers, settings: settings})
