@@ -51,6 +51,28 @@ func (c *Choice) V2() bool {
 	return c.unit == nil && slices.ContainsFunc(c.dirs, func(t target) bool { return t.version == 2 })
 }
 
+// Where says in words where the groups go.
+func (c *Choice) Where() string {
+	if c.unit != nil {
+		return "a transient scope of systemd"
+	}
+	var list []string
+	for i := range c.dirs {
+		switch t := &c.dirs[i]; {
+		case t.version == 1:
+			list = append(list, strings.Join(t.controllers, ",")+" in "+t.parent)
+		case t.leaf:
+			list = append(list, t.parent+", which the launcher leaves for a group in it")
+		default:
+			list = append(list, t.parent)
+		}
+	}
+	if list == nil {
+		return "no group can be made"
+	}
+	return "groups in " + strings.Join(list, ", ")
+}
+
 // V1 lists a controller of each v1 tree, which the child joins.
 func (c *Choice) V1() []string {
 	var list []string
