@@ -244,10 +244,7 @@ func (c *compilation) devices() (list []cgroup.Device, guarded bool) {
 		p := &c.tree.parts[i]
 		switch info, err := c.tree.lstat(p.source); {
 		case p.what == ownDev:
-			list = add(list, cgroup.Device{Major: 5, Minor: 2}) // ptmx
-			for major := uint32(136); major <= 143; major++ {
-				list = add(list, cgroup.Device{Major: major, AnyMinor: true})
-			}
+			list = add(add(list, cgroup.Device{Major: 5, Minor: 2}), cgroup.Device{Major: 136, AnyMinor: true}) // ptmx, pts
 		case p.source == "" || err != nil:
 		case p.file:
 			list = addNode(list, info)

@@ -290,8 +290,11 @@ func TestGroupsOfTheDead(t *testing.T) {
 	if err := os.WriteFile(stale+"/cgroup.procs", []byte(strconv.Itoa(sleep.Process.Pid)), 0); err != nil {
 		t.Fatal(err)
 	}
-	gone := make(chan error, 1)
-	go func() { gone <- sleep.Wait() }()
+	gone := make(chan struct{})
+	go func() {
+		_ = sleep.Wait() // killed, which is the point
+		close(gone)
+	}()
 	if _, err := grouped(t, "exit 0").Run(); err != nil {
 		t.Fatal(err)
 	}
@@ -452,6 +455,62 @@ func TestGroupsThatCannotBe(t *testing.T) {
 		}
 	}
 	asUserToo(t)
+}
+
+// TestGroupsOfOneName: the second of a name is refused, and the first stays.
+func TestGroupsOfOneName(t *testing.T) {
+	grouped(t, "exit 0")
+	l, err := cgroup.Read(osFiles{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch := cgroup.Choose(osFiles{}, l, &cgroup.Limits{PIDs: 5}, "", cgroup.Caller{UID: os.Getuid(), PID: os.Getpid()})
+	name, err := cgroup.NewName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := ch.Make(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ch.Make(name); !errors.Is(err, unix.EEXIST) || cgroup.Hint(err) == "" {
+		t.Errorf("%v", err)
+	}
+	if !first.Exists() {
+		t.Error("the first is gone")
+	}
+	if err := first.Remove(); err != nil || first.Exists() {
+		t.Error(err)
+	}
+}
+
+// TestGroupsBoundDisks holds what the kernel has of a disk's limits against what was asked for.
+func TestGroupsBoundDisks(t *testing.T) {
+	c := grouped(t, "read x", func(p *policy.Profile) {
+		for _, name := range []string{"vda", "sda", "nvme0n1"} {
+			if _, err := os.Stat("/dev/" + name); err == nil && p.Limits.IO == nil {
+				p.Limits.IO = []policy.IOMax{{Path: "/dev/" + name, ReadBytes: 1 << 20, Writes: 200}}
+			}
+		}
+	})
+	if c.Profile.Limits.IO == nil {
+		t.Skip("no disk")
+	}
+	disk := filepath.Base(c.Profile.Limits.IO[0].Path)
+	number := file(t, "/sys/block/"+disk+"/dev")
+	end := running(t, c)
+	defer end()
+	dirs := groupsOf(t, c.proc.task)
+	want := map[string]string{dirs[""] + "/io.max": number + " rbps=1048576 wbps=max riops=max wiops=200"}
+	if dirs["blkio"] != "" {
+		want = map[string]string{dirs["blkio"] + "/blkio.throttle.read_bps_device": number + " 1048576",
+			dirs["blkio"] + "/blkio.throttle.write_iops_device": number + " 200"}
+	}
+	for name, value := range want {
+		if got := strings.Join(strings.Fields(file(t, name)), " "); got != value {
+			t.Errorf("%s is %q, want %q", name, got, value)
+		}
+	}
 }
 
 // ownGroups are the groups of this process's sandboxes, anywhere in the trees.

@@ -288,7 +288,7 @@ func TestSettings(t *testing.T) {
 	}
 	want1 := []string{"memory=memory memory.limit_in_bytes 1048576|1048576", "swap=memory memory.memsw.limit_in_bytes 1048576|1048576",
 		"cpus=cpu cpu.cfs_period_us 100000|", "cpus=cpu cpu.cfs_quota_us 150000|", "cpu-weight=cpu cpu.shares 512|", "cpuset=cpuset cpuset.cpus 3,0-1,2|0-3",
-		"pids=pids pids.max 9|", "io /dev/sda=io blkio.throttle.read_bps_device 8:0 1024|8:0\t1024", "io /dev/sda=io blkio.throttle.write_iops_device 8:0 7|8:0\t7",
+		"pids=pids pids.max 9|", "io /dev/sda=io blkio.throttle.read_bps_device 8:0 1024|", "io /dev/sda=io blkio.throttle.write_iops_device 8:0 7|",
 		"io-weight=io blkio.bfq.weight 200|", "hugetlb 2MB=hugetlb hugetlb.2MB.limit_in_bytes 3145728|2097152", "hugetlb 1GB=hugetlb hugetlb.1GB.limit_in_bytes 0|0"}
 	if !slices.Equal(one, want1) || len(lack) != 2 {
 		t.Errorf("v1: got\n%s\nwant\n%s\n%v", strings.Join(one, "\n"), strings.Join(want1, "\n"), lack)

@@ -337,7 +337,7 @@ func (d *finder) text(path string) string {
 }
 
 // v1 finds the parents in the v1 trees: below the caller's own groups, or what was named. Besides the trees of the
-// settings a group is made in those that freeze and that guard devices, where there are any.
+// settings a group is made in those that are helpful.
 func (d *finder) v1(settings []setting) {
 	if d.l.Kind() == "v2" || len(settings) == 0 && (d.at == "" || len(d.c.dirs) > 0 && !d.c.devices) {
 		return
@@ -359,11 +359,26 @@ func (d *finder) v1(settings []setting) {
 				mine = append(mine, s)
 			}
 		}
-		helpful := slices.Contains(t.Controllers, "freezer") || d.c.devices && slices.Contains(t.Controllers, "devices")
-		if len(mine) > 0 || helpful {
+		if len(mine) > 0 || d.helpful(t) {
 			d.tree1(t, mine)
 		}
 	}
+}
+
+// helpful reports whether a v1 tree gets a group besides those of the limits: it freezes, it guards devices, or, where
+// groups were asked for in as many words, it counts.
+func (d *finder) helpful(t *Tree) bool {
+	for _, c := range t.Controllers {
+		switch c {
+		case "freezer":
+			return true
+		case "devices":
+			return d.c.devices
+		case "memory", "pids", "cpuacct", "blkio":
+			return d.at != ""
+		}
+	}
+	return false
 }
 
 func (d *finder) tree1(t *Tree, settings []setting) {

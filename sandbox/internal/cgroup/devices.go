@@ -6,6 +6,7 @@ package cgroup
 import (
 	"encoding/binary"
 	"errors"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,9 +68,14 @@ func guard1(dir string, list []Device) (Found, error) {
 	if err := cgroups.WriteFile(dir, "devices.deny", "a"); err != nil {
 		return Found{}, &Error{"bar " + dir + " from devices", bare(err), ""}
 	}
+	allow, err := cgroups.OpenFile(dir, "devices.allow", os.O_WRONLY)
+	if err != nil {
+		return Found{}, &Error{"allow devices in " + dir, bare(err), ""}
+	}
+	defer allow.Close()
 	var want []string
 	for _, dev := range list {
-		if err := cgroups.WriteFile(dir, "devices.allow", dev.line()); err != nil {
+		if _, err := allow.WriteString(dev.line()); err != nil {
 			return Found{}, &Error{"allow " + dev.line() + " in " + dir, bare(err), "a group above does not have it"}
 		}
 		want = append(want, dev.line())

@@ -128,12 +128,10 @@ func (l *Layout) Kind() string {
 
 // tree is the one that has a controller; nil for none. A controller that is bound to a v1 tree is not in the v2 one.
 func (l *Layout) tree(controller string) *Tree {
-	name := controller
 	for version := 1; version <= 2; version++ {
+		name := controller
 		if version == 1 && controller == "io" {
 			name = "blkio"
-		} else {
-			name = controller
 		}
 		for i := range l.Trees {
 			if t := &l.Trees[i]; t.Version == version && slices.Contains(t.Controllers, name) {

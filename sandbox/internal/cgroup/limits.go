@@ -1,7 +1,6 @@
 package cgroup
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -168,7 +167,6 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 		for j, op := range [...]string{"read_bps", "write_bps", "read_iops", "write_iops"} {
 			if n := l.IO[i].Values[j]; n != 0 {
 				add("io "+l.IO[i].Name, "io", "blkio.throttle."+op+"_device", l.IO[i].device()+" "+itoa(n))
-				s[len(s)-1].back = l.IO[i].device() + "\t" + itoa(n)
 			}
 		}
 	}
@@ -240,5 +238,10 @@ func (s *setting) holds(text string) bool {
 	if want == "" {
 		want = s.value
 	}
-	return slices.Contains(strings.Split(strings.TrimRight(text, "\n"), "\n"), want)
+	for line := range strings.Lines(text) { // kernels differ in tabs and spaces
+		if strings.Join(strings.Fields(line), " ") == want {
+			return true
+		}
+	}
+	return false
 }

@@ -68,6 +68,9 @@ func (p *Place) Procs() ([]int, error) {
 	if d == nil {
 		d = p.dir("")
 	}
+	if d == nil { // systemd has not made it
+		return nil, nil
+	}
 	pids, err := cgroups.GetAllPids(d.Path)
 	if gone(err) {
 		return nil, nil
