@@ -175,20 +175,27 @@ func (p *Place) removeLeaf() error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(pids, os.Getpid()) {
-		return cgroups.RemovePath(p.Leaf)
-	}
+	inside := slices.Contains(pids, os.Getpid())
 	parent := p.Leaf[:strings.LastIndexByte(p.Leaf, '/')]
-	if !alone(parent, p.Leaf) {
-		return nil
-	}
-	if d := p.v2(); d != nil && len(d.Enabled) > 0 {
-		if err := cgroups.WriteFile(parent, "cgroup.subtree_control", "-"+strings.Join(d.Enabled, " -")); err != nil {
+	if alone(parent, p.Leaf) {
+		if err := p.disable(parent); err != nil {
 			return err
 		}
-	}
-	if err := cgroups.WriteFile(parent, "cgroup.procs", "0"); err != nil {
-		return err
+		if inside {
+			if err := cgroups.WriteFile(parent, "cgroup.procs", "0"); err != nil {
+				return err
+			}
+		}
+	} else if inside {
+		return nil
 	}
 	return cgroups.RemovePath(p.Leaf)
+}
+
+// disable switches off what was switched on for this sandbox.
+func (p *Place) disable(parent string) error {
+	if d := p.v2(); d != nil && len(d.Enabled) > 0 {
+		return cgroups.WriteFile(parent, "cgroup.subtree_control", "-"+strings.Join(d.Enabled, " -"))
+	}
+	return nil
 }
