@@ -28,16 +28,23 @@ type Tree struct {
 	Own         string   // the caller's group, as an absolute path; "" if it is not below the mount
 }
 
-// mountsMost is how much of the mount table is read: some thousand mounts.
-const mountsMost = 1 << 20
+// How much of the mount table is read: what nearly all machines have, and some thousand mounts. The room costs, whether
+// it is used or not.
+const (
+	mountsUsual = 32 << 10
+	mountsMost  = 1 << 20
+)
 
 // Read finds the trees in the mount table and the caller's groups in /proc/self/cgroup: cgroups(7).
 func Read(f Files) (*Layout, error) {
-	mounts, err := f.Read("/proc/self/mountinfo", mountsMost)
+	mounts, err := f.Read("/proc/self/mountinfo", mountsUsual)
+	if len(mounts) == mountsUsual {
+		mounts, err = f.Read("/proc/self/mountinfo", mountsMost)
+	}
 	if err != nil {
 		return nil, err
 	}
-	own, err := f.Read("/proc/self/cgroup", 64<<10)
+	own, err := f.Read("/proc/self/cgroup", 16<<10)
 	if err != nil {
 		return nil, err
 	}
