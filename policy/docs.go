@@ -33,7 +33,8 @@ var typeNames = [...]string{
 	tContent: "content", tHostname: "host name", tNamespace: "namespace", tTime: "time namespace",
 	tPattern: "pattern", tEnvPattern: "variable", tEnvName: "variable name", tCapability: "capability",
 	tArch: "architecture", tCall: "system call", tAction: "action", tRule: "rule", tEndpoint: "endpoint",
-	tRlimit: "rlimit", tRlimitName: "rlimit name", tMount: "mount", tLayer: "layer",
+	tRlimit: "rlimit", tRlimitName: "rlimit name", tMount: "mount", tLayer: "layer", tCPUSet: "processors",
+	tCgroup: "cgroup", tIOMax: "io limit",
 }
 
 // Language describes every key, in the canonical order.

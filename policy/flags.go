@@ -59,9 +59,17 @@ var flags = []flag{
 	{Flag{"landlock-execute", "PATH", "narrow executing to PATH", "landlock.execute"}, nil},
 	{Flag{"landlock-scope", "signal|abstract-unix-socket", "what may not reach out", "landlock.scope"}, nil},
 	{Flag{"memory", "SIZE", "memory of the whole sandbox", "limits.memory"}, nil},
+	{Flag{"memory-high", "SIZE", "memory above which it is slowed down", "limits.memory-high"}, nil},
 	{Flag{"swap", "SIZE", "swap of the whole sandbox", "limits.swap"}, nil},
+	{Flag{"oom-group", "", "kill all processes together where memory runs out", "limits.oom-group"}, nil},
 	{Flag{"cpus", "N", "processors", "limits.cpus"}, nil},
+	{Flag{"cpu-weight", "N", "share of the processors against others, 1 to 10000", "limits.cpu-weight"}, nil},
+	{Flag{"cpuset", "LIST", "numbers of the processors that may be used", "limits.cpuset"}, nil},
 	{Flag{"pids", "N", "processes and threads", "limits.pids"}, nil},
+	{Flag{"io", "PATH:KEY=N[,…]", "rbps, wbps, riops and wiops of the disk of PATH", "limits.io"}, ioFlag},
+	{Flag{"io-weight", "N", "share of the disks against others, 1 to 10000", "limits.io-weight"}, nil},
+	{Flag{"hugetlb", "SIZE=MAX", "huge pages of SIZE", "limits.hugetlb"}, hugetlbFlag},
+	{Flag{"cgroup-parent", "PATH|auto|systemd|NAME.slice", "where the sandbox's cgroup is made", "limits.cgroup"}, nil},
 	{Flag{"timeout", "TIME", "end it after this time", "limits.wall"}, nil},
 	{Flag{"cpu-time", "TIME", "end it after this much processor time", "limits.cpu-time"}, nil},
 	{Flag{"output", "SIZE", "not supported yet", "limits.output"}, nil},
@@ -444,6 +452,39 @@ func rlimitFlag(p *Profile, v string, at Pos) *fault {
 	n, f := parseRlimit(name, value)
 	if f == nil {
 		p.Limits.Rlimits = setRlimit(p.Limits.Rlimits, Rlimit{Name: name, Value: n, Pos: at})
+	}
+	return f
+}
+
+func ioFlag(p *Profile, v string, at Pos) *fault {
+	path, text, ok := cutColon(v)
+	path = fromCommandLine(path)
+	if f := checkPath(path); f != nil {
+		return f
+	}
+	if !ok {
+		return bad(quote(path)+" has no limits", "such as /dev/sda:rbps=10MiB,wiops=200")
+	}
+	m, f := parseIOMax(path, text)
+	if f == nil {
+		m.Pos = at
+		p.Limits.IO = setIOMax(p.Limits.IO, m)
+	}
+	return f
+}
+
+func hugetlbFlag(p *Profile, v string, at Pos) *fault {
+	page, most, ok := strings.Cut(v, "=")
+	size, f := parsePageSize(page)
+	if f != nil {
+		return f
+	}
+	if !ok {
+		return bad(quote(page)+" has no limit", "such as 2MiB=64MiB")
+	}
+	n, f := parseSize(most)
+	if f == nil {
+		p.Limits.Hugetlb = setHugetlb(p.Limits.Hugetlb, Hugetlb{PageSize: size, Max: n, Pos: at})
 	}
 	return f
 }

@@ -40,6 +40,9 @@ const (
 	tEndpoint              // host:port
 	tRlimit                // an rlimit's value
 	tRlimitName            // an rlimit's name
+	tCPUSet                // numbers of processors
+	tCgroup                // a place in the cgroup tree
+	tIOMax                 // what is done per second to a device
 	tMount                 // one of the forms of a mount
 	tLayer                 // a layer's name
 )
@@ -51,7 +54,7 @@ type spec struct {
 	list     bool     // a list of typ
 	dict     typ      // not 0: a mapping from names of this type to typ
 	words    []string // tWord: the words; the first is the zero value
-	min, max int64    // tInt
+	min, max int64    // tInt, and the least of a tSize
 	doc      string   // one sentence
 	def      string   // what holds where the key is not given
 	example  string
@@ -268,10 +271,18 @@ var networkKeys = []key[Profile]{
 }
 
 var limitKeys = []key[Profile]{
-	{spec: spec{name: "memory", typ: tSize, doc: "Memory of the whole sandbox; needs the cgroup layer.", def: "none", example: "2GiB", flag: "memory"}, at: func(p *Profile) any { return &p.Limits.Memory }},
-	{spec: spec{name: "swap", typ: tSize, doc: "Swap of the whole sandbox; needs the cgroup layer.", def: "none", example: "0", flag: "swap"}, at: func(p *Profile) any { return &p.Limits.Swap }},
-	{spec: spec{name: "cpus", typ: tNumber, doc: "Processors; needs the cgroup layer.", def: "none", example: "1.5", flag: "cpus"}, at: func(p *Profile) any { return &p.Limits.CPUs }},
-	{spec: spec{name: "pids", typ: tInt, min: 1, max: 4194304, doc: "Processes and threads; needs the cgroup layer.", def: "none", example: "512", flag: "pids"}, at: func(p *Profile) any { return &p.Limits.PIDs }},
+	{spec: spec{name: "memory", typ: tSize, min: minMemory, doc: "Memory of the whole sandbox, the page cache of its files and the kernel's own for it included.", def: "none", example: "2GiB", flag: "memory"}, at: func(p *Profile) any { return &p.Limits.Memory }},
+	{spec: spec{name: "memory-high", typ: tSize, min: minMemory, doc: "Memory above which the sandbox is slowed down until it has given some back; cgroup v2.", def: "none", example: "1GiB", flag: "memory-high"}, at: func(p *Profile) any { return &p.Limits.MemoryHigh }},
+	{spec: spec{name: "swap", typ: tSize, doc: "Swap of the whole sandbox.", def: "none", example: "0", flag: "swap"}, at: func(p *Profile) any { return &p.Limits.Swap }},
+	{spec: spec{name: "oom-group", typ: tWord, words: boolWords, doc: "Where memory runs out, all processes are killed together; cgroup v2.", def: "false", example: "true", flag: "oom-group"}, at: func(p *Profile) any { return &p.Limits.OOMGroup }},
+	{spec: spec{name: "cpus", typ: tNumber, doc: "Processors, as time of them per time.", def: "none", example: "1.5", flag: "cpus"}, at: func(p *Profile) any { return &p.Limits.CPUs }},
+	{spec: spec{name: "cpu-weight", typ: tInt, min: 1, max: 10000, doc: "Share of the processors where others want them too, against their 100.", def: "100", example: "50", flag: "cpu-weight"}, at: func(p *Profile) any { return &p.Limits.CPUWeight }},
+	{spec: spec{name: "cpuset", typ: tCPUSet, doc: "Numbers of the processors that may be used.", def: "all", example: `"0-3,6"`, flag: "cpuset"}, at: func(p *Profile) any { return &p.Limits.CPUSet }},
+	{spec: spec{name: "pids", typ: tInt, min: 1, max: 4194303, doc: "Processes and threads, the sandbox's init aside.", def: "none", example: "512", flag: "pids"}, at: func(p *Profile) any { return &p.Limits.PIDs }},
+	{spec: spec{name: "io", typ: tIOMax, dict: tSource, doc: "What is done per second to a disk, named by its device or by a file on it: `rbps` and `wbps` bytes, `riops` and `wiops` operations.", def: "{}", example: `{/dev/sda: "rbps=10MiB wiops=200"}`, flag: "io"}, at: func(p *Profile) any { return &p.Limits.IO }},
+	{spec: spec{name: "io-weight", typ: tInt, min: 1, max: 10000, doc: "Share of the disks where others want them too, against their 100.", def: "100", example: "50", flag: "io-weight"}, at: func(p *Profile) any { return &p.Limits.IOWeight }},
+	{spec: spec{name: "hugetlb", typ: tSize, dict: tSize, doc: "Huge pages, by their size.", def: "{}", example: "{2MiB: 64MiB}", flag: "hugetlb"}, at: func(p *Profile) any { return &p.Limits.Hugetlb }},
+	{spec: spec{name: "cgroup", typ: tCgroup, doc: "Where the sandbox's cgroup is made: `auto`, `systemd`, the name of a slice of it, or a path in the cgroup tree. Given, it is made even where nothing is limited.", def: "auto, where something is limited", example: "/ci/jobs", flag: "cgroup-parent"}, at: func(p *Profile) any { return &p.Limits.Cgroup }},
 	{spec: spec{name: "wall", typ: tDuration, doc: "Time until SIGTERM and, after a grace period, SIGKILL.", def: "none", example: "30m", flag: "timeout"}, at: func(p *Profile) any { return &p.Limits.Wall }},
 	{spec: spec{name: "cpu-time", typ: tDuration, doc: "Processor time of the whole sandbox; needs the cgroup layer.", def: "none", example: "20m", flag: "cpu-time"}, at: func(p *Profile) any { return &p.Limits.CPUTime }},
 	{spec: spec{name: "output", typ: tSize, doc: "Not supported yet.", def: "none", example: "64MiB", flag: "output"}, at: func(p *Profile) any { return &p.Limits.Output }},

@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -73,6 +74,147 @@ func setRlimit(list []Rlimit, r Rlimit) []Rlimit {
 		return list
 	}
 	return slices.Insert(list, i, r)
+}
+
+// minMemory is a page: the kernel rounds down to whole ones.
+const minMemory = 4096
+
+// checkCPUSet accepts the kernel's spelling of a list of processors: numbers and ranges, with commas between them.
+func checkCPUSet(s string) *fault {
+	const most = 8191 // CONFIG_NR_CPUS is 8192 at most
+	for part := range strings.SplitSeq(s, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		from, ok := decimal(first)
+		to := from
+		if isRange && ok {
+			to, ok = decimal(last)
+		}
+		switch {
+		case !ok:
+			return bad(quote(s)+" is not a list of processors", `numbers and ranges, such as "0-3,6"`)
+		case from > to:
+			return bad(quote(part)+" is backwards", "")
+		case to > most:
+			return bad(strconv.FormatInt(to, 10)+" is out of range", "processors have numbers from 0 to "+strconv.Itoa(most))
+		}
+	}
+	return nil
+}
+
+// checkCgroup accepts what Limits.Cgroup may be.
+func checkCgroup(s string) *fault {
+	name, slice := strings.CutSuffix(s, ".slice")
+	switch {
+	case s == CgroupAuto || s == CgroupSystemd:
+		return nil
+	case slice && name != "" && !strings.Contains(name, "/"):
+		return checkSlice(s, name)
+	case !strings.HasPrefix(s, "/"):
+		hint := didYouMean(s, []string{CgroupAuto, CgroupSystemd})
+		if hint == "" {
+			hint = "it is auto, systemd, a slice such as ci.slice, or a path such as /ci"
+		}
+		return bad(quote(s)+" is not a cgroup", hint)
+	}
+	return checkPath(s)
+}
+
+// checkSlice accepts the name of a slice, whose dashes are levels: systemd.slice(5).
+func checkSlice(s, name string) *fault {
+	ok := len(s) <= 255 && !strings.Contains("-"+name+"-", "--")
+	for i := 0; ok && i < len(name); i++ {
+		c := name[i]
+		ok = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.:@\\", c) >= 0
+	}
+	if !ok {
+		return bad(quote(s)+" is not the name of a slice", "such as ci.slice or ci-jobs.slice")
+	}
+	return nil
+}
+
+// parsePageSize reads the size of a huge page: a power of two.
+func parsePageSize(s string) (int64, *fault) {
+	n, f := parseSize(s)
+	if f == nil && (n < 4096 || n&(n-1) != 0) {
+		return 0, bad(quote(s)+" is not the size of a page", "such as 2MiB or 1GiB")
+	}
+	return n, f
+}
+
+// setHugetlb replaces or inserts, keeping the list sorted by page size.
+func setHugetlb(list []Hugetlb, h Hugetlb) []Hugetlb {
+	i, found := slices.BinarySearchFunc(list, h.PageSize, func(x Hugetlb, size int64) int { return int(min(max(x.PageSize-size, -1), 1)) })
+	if found {
+		list[i] = h
+		return list
+	}
+	return slices.Insert(list, i, h)
+}
+
+// setIOMax replaces or inserts, keeping the list sorted by path.
+func setIOMax(list []IOMax, m IOMax) []IOMax {
+	i, found := slices.BinarySearchFunc(list, m.Path, func(x IOMax, path string) int { return compare(x.Path, path) })
+	if found {
+		list[i] = m
+		return list
+	}
+	return slices.Insert(list, i, m)
+}
+
+var ioKeys = [...]string{"rbps", "wbps", "riops", "wiops"}
+
+// fields are the bounds in the order of ioKeys.
+func (m *IOMax) fields() [4]*int64 {
+	return [...]*int64{&m.ReadBytes, &m.WriteBytes, &m.Reads, &m.Writes}
+}
+
+// parseIOMax reads the words of cgroup v2's io.max, "rbps=10MiB wiops=200", with spaces or commas between them.
+func parseIOMax(path, s string) (IOMax, *fault) {
+	m := IOMax{Path: cleanPath(path)}
+	parts := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' })
+	for _, part := range parts {
+		key, value, _ := strings.Cut(part, "=")
+		i := slices.Index(ioKeys[:], key)
+		if i < 0 {
+			hint := didYouMean(key, ioKeys[:])
+			if hint == "" {
+				hint = "it is rbps, wbps, riops or wiops, such as rbps=10MiB"
+			}
+			return m, bad(quote(key)+" is not known here", hint)
+		}
+		n, f := parseSize(value)
+		if i >= 2 { // operations are only counted
+			n, f = parseInt(value, 1, 1<<31-1)
+		}
+		switch {
+		case f != nil:
+			return m, f
+		case n == 0:
+			return m, bad(part+" would stop everything", "at least 1")
+		case *m.fields()[i] != 0:
+			return m, bad(key+" is there twice", "")
+		}
+		*m.fields()[i] = n
+	}
+	if len(parts) == 0 {
+		return m, bad("no limit", "such as rbps=10MiB")
+	}
+	return m, nil
+}
+
+// text is what parseIOMax reads.
+func (m *IOMax) text() string {
+	var parts []string
+	for i, n := range m.fields() {
+		switch {
+		case *n == 0:
+		case i < 2:
+			parts = append(parts, ioKeys[i]+"="+FormatSize(*n))
+		default:
+			parts = append(parts, ioKeys[i]+"="+strconv.FormatInt(*n, 10))
+		}
+	}
+	return strings.Join(parts, " ")
 }
 
 func compare(a, b string) int {

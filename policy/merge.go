@@ -146,12 +146,21 @@ func (p *Profile) mergeMaps(over *Profile) {
 			p.Env.Set = setVar(p.Env.Set, v)
 		}
 	}
-	if len(over.Limits.Rlimits) > 0 {
-		p.Limits.Rlimits = slices.Clone(p.Limits.Rlimits)
-		for _, r := range over.Limits.Rlimits {
-			p.Limits.Rlimits = setRlimit(p.Limits.Rlimits, r)
-		}
+	p.Limits.Rlimits = mergeInto(p.Limits.Rlimits, over.Limits.Rlimits, setRlimit)
+	p.Limits.IO = mergeInto(p.Limits.IO, over.Limits.IO, setIOMax)
+	p.Limits.Hugetlb = mergeInto(p.Limits.Hugetlb, over.Limits.Hugetlb, setHugetlb)
+}
+
+// mergeInto sets each of over in a copy of base.
+func mergeInto[T any](base, over []T, set func([]T, T) []T) []T {
+	if len(over) == 0 {
+		return base
 	}
+	base = slices.Clone(base)
+	for _, x := range over {
+		base = set(base, x)
+	}
+	return base
 }
 
 // setVar replaces a variable in its place or appends it.

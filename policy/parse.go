@@ -195,6 +195,10 @@ func (d *decoder) value(n *node, k *spec, ptr any, path string) {
 		d.envVars(n, k, p, path)
 	case *[]Rlimit:
 		d.rlimits(n, p, path)
+	case *[]IOMax:
+		d.ioMax(n, p, path)
+	case *[]Hugetlb:
+		d.hugetlb(n, p, path)
 	default:
 		if k.list {
 			d.list(n, k, ptr, path)
@@ -282,6 +286,8 @@ func (d *decoder) single(n *node, k *spec, path string) (string, bool) {
 		return n.text, d.oneOf(n, path, "a number or keep", "", intScalar, strScalar)
 	case tDuration, tOffset:
 		return n.text, d.oneOf(n, path, "a time span", "such as 90s, 30m or 1h30m", intScalar, strScalar)
+	case tCPUSet:
+		return n.text, d.oneOf(n, path, "a list of numbers", "such as \"0-3,6\"", intScalar, strScalar)
 	case tPerm:
 		return n.text, d.oneOf(n, path, "an octal mode in quotes", "write "+quote(n.text), strScalar)
 	case tWord:
@@ -389,6 +395,50 @@ func (d *decoder) rlimits(n *node, out *[]Rlimit, path string) {
 		v, f := parseRlimit(it.key.text, it.val.text)
 		d.fault(it.val, at, f)
 		*out = setRlimit(*out, Rlimit{Name: it.key.text, Value: v, Pos: d.pos(it.val)})
+	})
+}
+
+func (d *decoder) ioMax(n *node, out *[]IOMax, path string) {
+	if !d.wants(n, mapNode, path) {
+		return
+	}
+	d.eachEntry(n, path, func(it *item) {
+		at := join(path, it.key.text)
+		if f := checkPath(it.key.text); f != nil {
+			d.fault(it.key, path, f)
+			return
+		}
+		s, ok := d.str(it.val, at)
+		if !ok {
+			return
+		}
+		m, f := parseIOMax(it.key.text, s)
+		if f != nil {
+			d.fault(it.val, at, f)
+			return
+		}
+		m.Pos = d.pos(it.val)
+		*out = setIOMax(*out, m)
+	})
+}
+
+func (d *decoder) hugetlb(n *node, out *[]Hugetlb, path string) {
+	if !d.wants(n, mapNode, path) {
+		return
+	}
+	d.eachEntry(n, path, func(it *item) {
+		at := join(path, it.key.text)
+		size, f := parsePageSize(it.key.text)
+		if f != nil {
+			d.fault(it.key, path, f)
+			return
+		}
+		if !d.oneOf(it.val, at, "a size", "such as 64MiB", intScalar, strScalar) {
+			return
+		}
+		most, f := parseSize(it.val.text)
+		d.fault(it.val, at, f)
+		*out = setHugetlb(*out, Hugetlb{PageSize: size, Max: most, Pos: d.pos(it.val)})
 	})
 }
 

@@ -280,14 +280,46 @@ type NetworkAllowItem struct {
 
 // Limits bounds what the task uses. Sizes are bytes.
 type Limits struct {
-	Memory  Opt[int64]         // bytes
-	Swap    Opt[int64]         // bytes
-	CPUs    Opt[float64]       // cores
-	PIDs    Opt[int64]         // tasks
-	Wall    Opt[time.Duration] // then SIGTERM, a grace period, SIGKILL
-	CPUTime Opt[time.Duration]
-	Output  Opt[int64] // bytes of stdout and stderr together
-	Rlimits []Rlimit   // sorted by name
+	Memory     Opt[int64]         // bytes of the whole sandbox
+	MemoryHigh Opt[int64]         // bytes above which it is slowed down and its memory reclaimed
+	Swap       Opt[int64]         // bytes
+	OOMGroup   bool               // where memory runs out, everything is killed and not one process
+	CPUs       Opt[float64]       // cores
+	CPUWeight  Opt[int64]         // share against others, 1 to 10000, 100 being the usual one
+	CPUSet     string             // numbers of the processors that may be used: "0-3,6"
+	PIDs       Opt[int64]         // tasks
+	IO         []IOMax            // sorted by path
+	IOWeight   Opt[int64]         // share against others, 1 to 10000, 100 being the usual one
+	Hugetlb    []Hugetlb          // sorted by page size
+	Cgroup     string             // where the sandbox's cgroup goes: "" for auto, see CgroupAuto
+	Wall       Opt[time.Duration] // then SIGTERM, a grace period, SIGKILL
+	CPUTime    Opt[time.Duration]
+	Output     Opt[int64] // bytes of stdout and stderr together
+	Rlimits    []Rlimit   // sorted by name
+}
+
+// What Limits.Cgroup may be besides a path in the cgroup tree, or the name of a slice of systemd. With any of them a
+// cgroup is made even where nothing is limited.
+const (
+	CgroupAuto    = "auto"    // beside or below the launcher's own, wherever that can be
+	CgroupSystemd = "systemd" // a transient scope of systemd
+)
+
+// IOMax bounds what is done per second to the device that Path is, or that the file at Path is on. 0 is no bound.
+type IOMax struct {
+	Path       string // on the host, "." and "~" not yet expanded
+	ReadBytes  int64
+	WriteBytes int64
+	Reads      int64
+	Writes     int64
+	Pos        Pos
+}
+
+// Hugetlb bounds the use of huge pages of one size. Both are bytes.
+type Hugetlb struct {
+	PageSize int64
+	Max      int64
+	Pos      Pos
 }
 
 // Unlimited is RLIM_INFINITY.

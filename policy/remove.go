@@ -105,7 +105,9 @@ func (l *Landlock) remove(v string) bool {
 
 // removeLimit lifts a limit, by its key's name or its rlimit's.
 func (p *Profile) removeLimit(name string) bool {
-	if drop(&p.Limits.Rlimits, func(r Rlimit) bool { return r.Name == name }) {
+	if drop(&p.Limits.Rlimits, func(r Rlimit) bool { return r.Name == name }) ||
+		drop(&p.Limits.IO, func(m IOMax) bool { return m.Path == name }) ||
+		drop(&p.Limits.Hugetlb, func(h Hugetlb) bool { return FormatSize(h.PageSize) == name }) {
 		return true
 	}
 	for i := range limitKeys {

@@ -65,13 +65,22 @@ func (k *spec) setOpt(ptr any, s string) *fault {
 		if k.typ == tInt {
 			return some(p, s, func(s string) (int64, *fault) { return parseInt(s, k.min, k.max) })
 		}
-		return some(p, s, parseSize)
+		return some(p, s, k.size)
 	case *Opt[float64]:
 		return some(p, s, parseNumber)
 	case *Opt[time.Duration]:
 		return some(p, s, parseDuration)
 	}
 	return bad("not a single value", "")
+}
+
+// size is parseSize that holds to the key's least.
+func (k *spec) size(s string) (int64, *fault) {
+	n, f := parseSize(s)
+	if f == nil && n < k.min {
+		return 0, bad(quote(s)+" is too little", "at least "+FormatSize(k.min))
+	}
+	return n, f
 }
 
 func into[T any](p *T, s string, parse func(string) (T, *fault)) *fault {
@@ -153,6 +162,11 @@ func (k *spec) text(p *string, s string) *fault {
 		}
 	case tPath, tSource:
 		return setPath(p, s)
+	case tCgroup:
+		if f := checkCgroup(s); f != nil {
+			return f
+		}
+		s = cleanPath(s)
 	default:
 		if f := k.check(s); f != nil {
 			return f
@@ -203,6 +217,10 @@ func (k *spec) check(s string) *fault {
 		return checkAction(s)
 	case tEndpoint:
 		return checkEndpoint(s)
+	case tCPUSet:
+		return checkCPUSet(s)
+	case tCgroup:
+		return checkCgroup(s)
 	case tLayer, tWord:
 		return k.word(new(string), s)
 	}

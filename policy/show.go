@@ -156,6 +156,16 @@ func (p *Profile) encodeList(ptr any, path string) (*node, string) {
 		for _, x := range *list {
 			n.add(x.Name, (&spec{typ: tSize}).node(formatRlimit(x)), placeComment(x.Pos))
 		}
+	case *[]IOMax:
+		n.kind = mapNode
+		for _, x := range *list {
+			n.add(x.Path, text(x.text()), placeComment(x.Pos))
+		}
+	case *[]Hugetlb:
+		n.kind = mapNode
+		for _, x := range *list {
+			n.add(FormatSize(x.PageSize), (&spec{typ: tSize}).node(FormatSize(x.Max)), placeComment(x.Pos))
+		}
 	}
 	if len(n.items) == 0 && !set {
 		return nil, ""

@@ -78,6 +78,8 @@ func (p *Profile) held(section string) []string {
 		out = texts(out, p.Syscalls.Allow, func(c SyscallItem) string { return c.Name })
 	case "limits":
 		out = texts(out, p.Limits.Rlimits, func(r Rlimit) string { return r.Name })
+		out = texts(out, p.Limits.IO, func(m IOMax) string { return m.Path })
+		out = texts(out, p.Limits.Hugetlb, func(h Hugetlb) string { return FormatSize(h.PageSize) })
 	}
 	return out
 }
@@ -288,29 +290,29 @@ func (v *validator) limits() {
 		}
 		return nil, r.Pos
 	})
-	if v.mayMiss(LayerCgroup) {
-		return
-	}
-	l := &v.p.Limits
-	for _, x := range [...]struct {
-		name string
-		set  bool
-		hint string
-	}{
-		{"memory", l.Memory.Set, "rlimits: {data: …} bounds each process"},
-		{"swap", l.Swap.Set, ""},
-		{"cpus", l.CPUs.Set, ""},
-		{"pids", l.PIDs.Set, "rlimits: {nproc: …} bounds the user's processes"},
-		{"cpu-time", l.CPUTime.Set, "rlimits: {cpu: …} bounds each process"},
-	} {
-		if x.set {
-			path := "limits." + x.name
-			hint := "missing: [cgroup] lets it run without"
-			if x.hint != "" {
-				hint = x.hint + "; " + hint
-			}
-			v.fail(v.from(path), path, "not supported yet", hint)
+	check(v, "limits.io", v.p.Limits.IO, func(m IOMax) (*fault, Pos) {
+		if f := checkPath(m.Path); f != nil {
+			return f, m.Pos
 		}
+		_, f := parseIOMax(m.Path, m.text())
+		return f, m.Pos
+	})
+	check(v, "limits.hugetlb", v.p.Limits.Hugetlb, func(h Hugetlb) (*fault, Pos) {
+		if _, f := parsePageSize(FormatSize(h.PageSize)); f != nil {
+			return f, h.Pos
+		}
+		if h.Max < 0 {
+			return bad("a negative size", ""), h.Pos
+		}
+		return nil, h.Pos
+	})
+	l := &v.p.Limits
+	if l.MemoryHigh.Set && l.Memory.Set && l.MemoryHigh.V > l.Memory.V {
+		v.fail(v.from("limits.memory-high"), "limits.memory-high", "more than memory: it would never be reached", "less than "+FormatSize(l.Memory.V))
+	}
+	if l.CPUTime.Set && !v.mayMiss(LayerCgroup) {
+		v.fail(v.from("limits.cpu-time"), "limits.cpu-time", "not supported yet",
+			"rlimits: {cpu: …} bounds each process; missing: [cgroup] lets it run without")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/plan"
 )
 
@@ -39,6 +40,8 @@ type Cmd struct {
 	Exclusive bool
 
 	failStep, failInit int // for tests: the step of the child and task, or of init, that fails, from 1
+
+	makeGroup func(*cgroup.Choice) (*cgroup.Group, error) // nil where nothing is run
 
 	nonce uint64 // of execveat, with syscalls.exec: once
 	proc  *process
@@ -82,6 +85,7 @@ func (c *Cmd) Start() error {
 		return err
 	}
 	proc.host = host
+	c.makeGroup = proc.makeGroup
 	c.proc = proc
 	if c.Exclusive {
 		return c.started(proc.start())

@@ -40,6 +40,7 @@ type compilation struct {
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts
 	shownPts bool // which is mounted
+	groups   groups
 
 	missing []Missing
 	added   []Added
@@ -61,7 +62,11 @@ var order = [...]func(*compilation) error{
 	(*compilation).findArch,
 	(*compilation).findTerminal,
 	(*compilation).planReports,
+	// The cgroup before anything that takes memory: the steps that join one come first.
+	(*compilation).cgroup,
 	(*compilation).namespaces,
+	// Its namespace behind that: the root is the group that its maker is in.
+	(*compilation).cgroupNamespace,
 	// The score before identity: behind a change of credentials /proc/self belongs to root.
 	(*compilation).adjust,
 	// Identity before the mounts: what is made on the sandbox's own file systems belongs to the task's ids.

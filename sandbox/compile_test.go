@@ -81,7 +81,38 @@ func TestCompileErrors(t *testing.T) {
 			p.Limits.Memory = policy.Opt[int64]{Set: true, V: 1 << 30}
 			p.Sources = sourced("limits.memory")
 		}), nil, "true",
-			"unsupported cgroup: limits.memory: cgroup limits are not supported yet\nfrom: p.yaml:1\nremedy: use limits.rlimits (--rlimit), or list cgroup under missing"},
+			"unsupported cgroup: limits.memory: the cgroups cannot be looked at: open /proc/self/mountinfo: no such file or directory\nfrom: p.yaml:1\n" +
+				"remedy: mount -t proc proc /proc; or list cgroup under missing (--missing cgroup)"},
+		{"no cgroup tree", limited(), func() *Host {
+			h := tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+			h.Files.(fakeFiles).put("/proc/self/cgroup", fakeFile{})
+			return h
+		}(), "true",
+			"unsupported cgroup: limits.memory: no cgroup file system is mounted\nfrom: p.yaml:1\n" +
+				"remedy: mount -t cgroup2 none /sys/fs/cgroup; or list cgroup under missing (--missing cgroup)"},
+		{"no delegation", limited(), cgroupHost(fakeUser(), "0::/user.slice/session-1.scope\n", 2), "true",
+			"unsupported cgroup: limits.memory: /sys/fs/cgroup/user.slice/session-1.scope is not writable: it is not delegated to this user\nfrom: p.yaml:1\n" +
+				"remedy: systemd-run --user --scope -p Delegate=yes cordon run …; or name a group that this user owns: limits.cgroup (--cgroup-parent); or list cgroup under missing (--missing cgroup)"},
+		{"v1 as a user", limited(), cgroupHost(fakeUser(), "2:memory:/a\n", 1), "true",
+			"unsupported cgroup: limits.memory: /sys/fs/cgroup/memory/a is not writable: cgroup v1 is not delegated to users\nfrom: p.yaml:1\n" +
+				"remedy: start cordon as root, or boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all; or list cgroup under missing (--missing cgroup)"},
+		{"a limit that v1 does not have", limited(func(p *policy.Profile) { p.Limits.OOMGroup = true }), cgroupHost(fakeRoot(), "2:memory:/a\n", 1), "true",
+			"unsupported cgroup: limits.oom-group: cgroup v1 has nothing like it\nfrom: \n" +
+				"remedy: boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all; or list cgroup under missing (--missing cgroup)"},
+		{"a group that is not there", limited(func(p *policy.Profile) { p.Limits.Cgroup = "/none" }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
+			"unsupported cgroup: limits.memory: /sys/fs/cgroup/none: there is no such cgroup\nfrom: p.yaml:1\n" +
+				"remedy: name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir /sys/fs/cgroup/none; or list cgroup under missing (--missing cgroup)"},
+		{"systemd that does not run", limited(func(p *policy.Profile) { p.Limits.Cgroup = "ci.slice" }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
+			"unsupported cgroup: limits.memory: systemd does not run here\nfrom: p.yaml:1\n" +
+				"remedy: leave limits.cgroup (--cgroup-parent) out, or name a path in the cgroup tree; or list cgroup under missing (--missing cgroup)"},
+		{"being born on 5.6", limited(), func() *Host { h := cgroupHost(fakeRoot(), "0::/\n", 2); h.Kernel = [2]int{5, 6}; return h }(), "true",
+			"unsupported cgroup: limits.memory: being born in a cgroup needs Linux 5.7\nfrom: p.yaml:1\nremedy: upgrade the kernel; or list cgroup under missing (--missing cgroup)"},
+		{"io of no disk", limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/tmp", Reads: 1}} }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
+			"error: limits.io /tmp: it is on no disk\nfrom: \nhint: name a disk, or a file on one"},
+		{"io of a character device", limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/dev/null", Reads: 1}} }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
+			"error: limits.io /dev/null: a character device, not a disk\nfrom: \nhint: name a disk, or a file on one"},
+		{"io of nothing", limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/dev/sdz", Reads: 1}} }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
+			"error: limits.io /dev/sdz: no such file or directory\nfrom: \nhint: name a disk, or a file on one"},
 		{"network allow-list", with(func(p *policy.Profile) { p.Network.Mode = policy.NetworkAllow; p.Sources = sourced("network") }), nil, "true",
 			"unsupported net: network: an allow-list is not supported yet\nfrom: p.yaml:1\nremedy: use network: none or host"},
 		{"output", with(func(p *policy.Profile) {

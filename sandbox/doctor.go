@@ -31,6 +31,7 @@ const (
 // Machine is what the doctorChecks ask: files, and things tried for real. ThisMachine is the real one; a test states its own.
 type Machine struct {
 	UID, GID int
+	PID      int
 	User     string // login name, "" if unknown
 	Exe      string // path of this program, for remedies that name it
 
@@ -75,7 +76,7 @@ var doctorChecks = [...]doctorCheck{
 	{"seccomp-notify", "on-denial: report, and network: {allow: …}", probeNotify},
 	{"landlock", "landlock: …", probeLandlock},
 	{"idmap-ranges", "user: ranges through newuidmap(1)", probeRanges},
-	{"cgroup", "limits: {memory, swap, cpus, pids} for the sandbox as a whole", probeCgroup},
+	{"cgroup", "limits of the sandbox as a whole: limits: {memory, swap, cpus, pids, io, …}", probeCgroup},
 	{"sys-resource", "raising a hard rlimit, lowering oom_score_adj", probeSysResource},
 	{"rlimits", "limits: {rlimits: …}: a profile can lower these, not raise them", probeRlimits},
 	{"bpf", "nothing in a sandbox; a host that lets users load BPF programs gives the kernel more surface", probeBPF},

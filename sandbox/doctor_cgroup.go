@@ -1,84 +1,63 @@
 package sandbox
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/cgroup"
 )
 
-// doctorCgroups is what this process can see of cgroups(7).
-type doctorCgroups struct {
-	layout string   // "v2", "v1", "hybrid" or ""
-	dir    string   // v2: the own group's directory
-	v1     []string // v1: mount points of the hierarchies
+// machineFiles shows the machine to what chooses cgroups, so that the doctor says what a launch would do.
+type machineFiles struct{ m *Machine }
+
+func (f machineFiles) Stat(path string) (fs.FileInfo, error) {
+	_, err := f.m.Stat(path)
+	return nil, err
 }
 
-// cgroups reads the layout from the mount table and the own group from /proc/self/cgroup.
-func (m *Machine) cgroups() doctorCgroups {
-	var v doctorCgroups
-	mount := ""
-	s, _ := m.ReadFile("/proc/self/mountinfo")
-	for line := range strings.Lines(s) {
-		before, after, found := strings.Cut(line, " - ")
-		f := strings.Fields(before)
-		if !found || len(f) < 5 {
-			continue
-		}
-		switch kind, _, _ := strings.Cut(after, " "); kind {
-		case "cgroup2":
-			mount = f[4]
-		case "cgroup":
-			v.v1 = append(v.v1, f[4])
-		}
-	}
-	switch {
-	case mount != "" && len(v.v1) > 0:
-		v.layout = "hybrid"
-	case mount != "":
-		v.layout = "v2"
-	case len(v.v1) > 0:
-		v.layout = "v1"
-	}
-	if mount != "" {
-		v.dir = strings.TrimSuffix(mount+m.ownCgroup(), "/")
-	}
-	return v
+func (f machineFiles) Read(path string, n int) ([]byte, error) {
+	s, err := f.m.ReadFile(path)
+	return []byte(s[:min(n, len(s))]), err
 }
 
-// ownCgroup is this process's path in the v2 hierarchy.
-func (m *Machine) ownCgroup() string {
-	s, _ := m.ReadFile("/proc/self/cgroup")
-	for line := range strings.Lines(s) {
-		if p, ok := strings.CutPrefix(line, "0::"); ok {
-			return strings.TrimSpace(p)
-		}
+func (f machineFiles) Access(path string, _ uint32) error {
+	if !f.m.Writable(path) {
+		return unix.EACCES
 	}
-	return "/"
+	return nil
 }
+
+// doctorLimits are those that profiles are most likely to ask for.
+var doctorMemory, doctorLimits = int64(1 << 30), cgroup.Limits{Memory: &doctorMemory, PIDs: 100, CPUs: 1}
 
 func probeCgroup(m *Machine) Finding {
-	v := m.cgroups()
-	switch v.layout {
-	case "":
+	files := machineFiles{m}
+	l, err := cgroup.Read(files)
+	if err != nil {
+		return lacking("not readable", err.Error(), "mount -t proc proc /proc")
+	}
+	if l.Kind() == "" {
 		return lacking("not mounted", "no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
-	case "v1", "hybrid":
-		return lacking(v.layout+": "+countOf(len(v.v1), "v1 mount"), "the controllers are bound to v1, which cannot be delegated safely",
-			"boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all")
 	}
-	return probeCgroup2(m, v)
-}
-
-func probeCgroup2(m *Machine, v doctorCgroups) Finding {
-	have := strings.Fields(m.read(v.dir + "/cgroup.controllers"))
-	found := "v2, " + v.dir + ", controllers: " + orAbsent(strings.Join(have, " "))
-	if !m.Writable(v.dir) || !m.Writable(v.dir+"/cgroup.procs") {
-		return lacking(found+", not writable", "the own group is not delegated to this user",
-			"systemd-run --user --scope -p Delegate=yes cordon run …; in a service: Delegate=yes")
+	ch := cgroup.Choose(files, l, &doctorLimits, "", cgroup.Caller{UID: m.UID, PID: m.PID})
+	found := l.Kind() + ": " + ch.Where()
+	if len(ch.Lacking) == 0 {
+		return fine(found)
 	}
-	for _, c := range [...]string{"memory", "pids", "cpu"} {
-		if !slices.Contains(have, c) {
-			return lacking(found+", writable", "the controller "+c+" is not delegated",
-				"systemctl edit user@.service, with [Service] Delegate=cpu cpuset io memory pids, and log in again")
+	var limits, causes []string
+	for _, x := range ch.Lacking {
+		limits = append(limits, x.Limit)
+		if !slices.Contains(causes, x.Why) {
+			causes = append(causes, x.Why)
 		}
 	}
-	return fine(found + ", writable")
+	f := Finding{State: OutcomePartial, Found: found, Cause: "no " + strings.Join(limits, ", ") + ": " + strings.Join(causes, "; "),
+		Remedy: ch.Lacking[0].Remedy}
+	if len(ch.Lacking) == 3 {
+		f.State = OutcomeMissing
+	}
+	return f
 }

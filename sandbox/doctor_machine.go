@@ -18,7 +18,7 @@ import (
 // ThisMachine is the machine that the caller runs on. Its probes leave nothing behind.
 func ThisMachine() *Machine {
 	m := &Machine{
-		UID: os.Getuid(), GID: os.Getgid(),
+		UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid(),
 		ReadFile: func(path string) (string, error) {
 			b, err := os.ReadFile(path)
 			return string(b), err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,18 @@ type fakeMachine struct {
 	ns    map[uintptr]error // by flag
 }
 
+// v1 binds the controllers to v1, below a v2 tree without any: what root may do with them.
+func (f *fakeMachine) v1() {
+	f.files["/proc/self/mountinfo"] = "22 1 0:1 / / rw - ext4 /dev/vda rw\n40 22 0:9 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
+	f.files["/proc/self/cgroup"] = "0::/\n"
+	for i, c := range []string{"memory", "pids", "cpu"} {
+		f.files["/proc/self/mountinfo"] += "3" + strconv.Itoa(i) + " 22 0:3 / /sys/fs/cgroup/" + c + " rw - cgroup cgroup rw," + c + "\n"
+		f.files["/proc/self/cgroup"] += "3:" + c + ":/\n"
+		f.files["/sys/fs/cgroup/"+c+"/cgroup.procs"] = "1\n"
+	}
+	f.Writable = func(string) bool { return false }
+}
+
 func newFakeMachine() *fakeMachine {
 	f := &fakeMachine{
 		files: map[string]string{
@@ -36,21 +49,29 @@ func newFakeMachine() *fakeMachine {
 			"/etc/passwd":                                            "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n",
 			"/etc/subuid":                                            "bob:100000:65536\nann:165536:65536\n",
 			"/etc/subgid":                                            "1000:165536:65536\n",
+			"/sys/fs/cgroup/cgroup.controllers":                      "cpu memory pids\n",
 			"/sys/fs/cgroup/user.slice/run.scope/cgroup.controllers": "cpu memory pids\n",
+			"/sys/fs/cgroup/user.slice/run.scope/cgroup.procs":       "77\n",
+			"/sys/fs/cgroup/user.slice/run.scope/cgroup.type":        "domain\n",
 		},
 		calls: map[uintptr]syscall.Errno{},
 		abi:   8,
 		ns:    map[uintptr]error{},
 	}
 	f.Machine = Machine{
-		UID: 1000, GID: 1000, User: "ann", Exe: "/usr/local/bin/cordon",
+		UID: 1000, GID: 1000, PID: 77, User: "ann", Exe: "/usr/local/bin/cordon",
 		ReadFile: func(p string) (string, error) {
 			if s, found := f.files[p]; found {
 				return s, nil
 			}
 			return "", fs.ErrNotExist
 		},
-		Stat:       func(string) (fs.FileMode, error) { return 0o755, nil },
+		Stat: func(p string) (fs.FileMode, error) {
+			if _, found := f.files[p]; !found && (strings.HasPrefix(p, "/run/") || strings.HasPrefix(p, "/sys/fs/cgroup")) {
+				return 0, fs.ErrNotExist
+			}
+			return 0o755, nil
+		},
 		Writable:   func(string) bool { return true },
 		HasCap:     func(bit uint) bool { return f.caps>>bit&1 == 1 },
 		Release:    func() string { return "6.18.1 x86_64" },
@@ -200,19 +221,26 @@ func TestDiagnoseCauses(t *testing.T) {
 			OutcomeMissing, "newuidmap is not installed", "apt install uidmap"},
 		{"no subuid", "idmap-ranges", func(f *fakeMachine) { f.files["/etc/subuid"] = "bob:1:1\n" },
 			OutcomeMissing, "no subordinate ids", "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann"},
-		{"cgroup v1", "cgroup", func(f *fakeMachine) {
-			f.files["/proc/self/mountinfo"] = "22 1 0:1 / / rw - ext4 /dev/vda rw\n31 22 0:3 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-		}, OutcomeMissing, "v1", "systemd.unified_cgroup_hierarchy=1"},
-		{"cgroup hybrid", "cgroup", func(f *fakeMachine) {
-			f.files["/proc/self/mountinfo"] += "31 22 0:3 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-		}, OutcomeMissing, "bound to v1", "cgroup_no_v1=all"},
+		{"cgroup v1", "cgroup", func(f *fakeMachine) { f.v1() }, OutcomeMissing, "not delegated to users", "systemd.unified_cgroup_hierarchy=1"},
+		{"cgroup v1 as root", "cgroup", func(f *fakeMachine) { f.v1(); f.UID = 0; f.Writable = func(string) bool { return true } }, OutcomeOK, "", ""},
+		{"cgroup hybrid, a controller missing", "cgroup", func(f *fakeMachine) {
+			f.v1()
+			f.UID, f.Writable = 0, func(string) bool { return true }
+			f.files["/proc/self/mountinfo"] = strings.ReplaceAll(f.files["/proc/self/mountinfo"], "cpu", "net_cls")
+		}, OutcomePartial, "no cpus: this kernel has no cpu controller", "CONFIG_CGROUPS"},
 		{"cgroup not mounted", "cgroup", func(f *fakeMachine) { f.files["/proc/self/mountinfo"] = "22 1 0:1 / / rw - ext4 /dev/vda rw\n" },
 			OutcomeMissing, "no cgroup file system", "mount -t cgroup2"},
 		{"cgroup not delegated", "cgroup", func(f *fakeMachine) { f.Writable = func(string) bool { return false } },
 			OutcomeMissing, "not delegated to this user", "systemd-run --user --scope -p Delegate=yes"},
+		{"cgroup not delegated, with systemd", "cgroup", func(f *fakeMachine) {
+			f.Writable = func(string) bool { return false }
+			f.files["/run/systemd/system"], f.files["/run/user/1000/bus"] = "", ""
+		}, OutcomeOK, "", ""},
+		{"cgroup with others in it", "cgroup", func(f *fakeMachine) { f.files["/sys/fs/cgroup/user.slice/run.scope/cgroup.procs"] = "77\n78\n" },
+			OutcomeMissing, "processes are in it", "as the only process of a delegated group"},
 		{"controller not delegated", "cgroup", func(f *fakeMachine) {
 			f.files["/sys/fs/cgroup/user.slice/run.scope/cgroup.controllers"] = "memory pids\n"
-		}, OutcomeMissing, "controller cpu", "Delegate=cpu cpuset io memory pids"},
+		}, OutcomePartial, "controller cpu", "Delegate=cpu cpuset io memory pids"},
 		{"with CAP_SYS_RESOURCE", "sys-resource", func(f *fakeMachine) { f.caps = 1 << 24 }, OutcomeOK, "", ""},
 		{"bpf for all", "bpf", func(f *fakeMachine) { f.files["/proc/sys/kernel/unprivileged_bpf_disabled"] = "0\n" },
 			OutcomePartial, "any user may load BPF", "unprivileged_bpf_disabled=2"},

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/policy"
 )
 
 // fakeFiles is a host's tree in a map, so that what is compiled from it is the same on every machine.
@@ -225,6 +227,60 @@ func fakeTree() fakeFiles {
 func fakeUser() *Host {
 	return &Host{Kernel: [2]int{6, 18}, LandlockABI: 7, LastCap: 40, UID: 1000, GID: 1000, NofileMax: 524288, NotifyFlags: 0x28,
 		Name: "ann", Home: "/home/ann", Cwd: "/home/ann/src/demo", PID: 4321, Files: fakeTree()}
+}
+
+// cgroupHost gives a machine cgroups of a version, where the launcher is in the group that a text like that of
+// /proc/self/cgroup names. Whoever is not root may write to none of them.
+func cgroupHost(h *Host, own string, version int) *Host {
+	t := h.Files.(fakeFiles)
+	t.put("/proc/self/cgroup", fakeFile{text: own})
+	if version == 2 {
+		t.put("/proc/self/mountinfo", fakeFile{text: "30 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"})
+		fakeGroup(t, "/sys/fs/cgroup", "", "", h.UID == 0)
+		for dir := strings.TrimSpace(strings.TrimPrefix(own, "0::")); dir != "/"; dir = path.Dir(dir) {
+			fakeGroup(t, "/sys/fs/cgroup"+dir, "domain\n", "1\n4321\n", h.UID == 0)
+		}
+		return h
+	}
+	var mounts strings.Builder
+	for line := range strings.Lines(own + "3:pids:/\n4:freezer:/\n5:devices:/\n") {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		mounts.WriteString("30 1 0:26 / /sys/fs/cgroup/" + f[1] + " rw - cgroup cgroup rw," + f[1] + "\n")
+		t.put("/proc/self/cgroup", fakeFile{text: t["/proc/self/cgroup"].text + line})
+		fakeGroup(t, "/sys/fs/cgroup/"+f[1]+f[2], "", "1\n", h.UID == 0)
+	}
+	t.put("/proc/self/mountinfo", fakeFile{text: mounts.String()})
+	return h
+}
+
+// fakeGroup makes the files of one group, with some controllers on for those below it.
+func fakeGroup(t fakeFiles, dir, kind, procs string, writable bool) {
+	dir = strings.TrimSuffix(dir, "/")
+	mode := fs.FileMode(0o644)
+	if writable {
+		mode = 0o666
+	}
+	t.dir(dir)
+	t.put(dir+"/cgroup.procs", fakeFile{mode: mode, text: procs})
+	t.put(dir+"/cgroup.controllers", fakeFile{mode: 0o444, text: "cpuset cpu io memory hugetlb pids\n"})
+	t.put(dir+"/cgroup.subtree_control", fakeFile{mode: mode, text: "memory pids\n"})
+	if kind != "" {
+		t.put(dir+"/cgroup.type", fakeFile{mode: 0o644, text: kind})
+	}
+	if writable {
+		t[dir] = fakeFile{mode: fs.ModeDir | 0o777}
+	}
+}
+
+// limited is a profile with a memory limit.
+func limited(change ...func(*policy.Profile)) *policy.Profile {
+	return with(func(p *policy.Profile) {
+		p.Limits.Memory = policy.Opt[int64]{Set: true, V: 1 << 30}
+		p.Sources = sourced("limits.memory")
+		for _, f := range change {
+			f(p)
+		}
+	})
 }
 
 // joinHost gives a machine the process 77, in a user namespace with these id maps and in a mount namespace whose tree

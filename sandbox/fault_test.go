@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -54,6 +55,9 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 		joined.Root.Enter = policy.EnterChroot
 		plans["joined"] = run(joined, "true")
 	}
+	if limited, err := mayBeGrouped(t, ""); err == nil {
+		plans["in groups"] = run(limited.Profile, "true")
+	}
 	// In namespaces that exist already, entered by the child.
 	pid := holder(t, holders()[0])
 	entered, partly := shipped(t, "default"), shipped(t, "default")
@@ -91,6 +95,9 @@ func TestFaults(t *testing.T) {
 				}
 				if i%50 == 0 {
 					unchanged(t, before)
+				}
+				if strings.HasPrefix(name, "in groups") && ownGroups(t) != "" {
+					t.Fatalf("step %d, %s: %s is left", i, steps[i], ownGroups(t))
 				}
 			}
 			unchanged(t, before)

@@ -57,12 +57,15 @@ func (s *fileSet) closeAll() {
 	s.closed = true
 }
 
-// openResources opens the namespaces that are joined and the standard files.
+// openResources opens the namespaces that are joined, the groups and the standard files.
 func (p *process) openResources() error {
 	if err := p.openJoins(); err != nil {
 		return err
 	}
 	if err := p.openTerminal(); err != nil {
+		return err
+	}
+	if err := p.openGroup(); err != nil {
 		return err
 	}
 	for i, f := range p.cmd.stdio() {

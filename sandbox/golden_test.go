@@ -68,8 +68,26 @@ func morePlans() map[string]struct {
 		"joined-root-time":  {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "time", "net") }},
 		"joined-root-mount": {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
 		"joined-root-net":   {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "net", "ipc") }},
+		"cgroup-v1":         {cgroupHost(fakeRoot(), "2:memory:/a\n", 1), limitAll},
+		"cgroup-v2":         {cgroupHost(fakeRoot(), "0::/\n", 2), limitAll},
+		"cgroup-v2-systemd": {systemdHost(), func(p *policy.Profile) { limitAll(p); p.Missing = nil }},
+		"cgroup-missing":    {cgroupHost(fakeUser(), "0::/session\n", 2), limitAll},
+		"cgroup-joined":     {cgroupHost(joinHost(fakeRoot(), "0 1000 1"), "0::/\n", 2), func(p *policy.Profile) { limitAll(p); joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
 		"overlay-host":      {tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "/srv" }},
 	}
+}
+
+// limitAll asks for what v1 and v2 can both do.
+func limitAll(p *policy.Profile) {
+	p.Limits.Memory, p.Limits.PIDs = policy.Opt[int64]{Set: true, V: 1 << 30}, policy.Opt[int64]{Set: true, V: 100}
+}
+
+// systemdHost is an ordinary user's machine whose session is not delegated, and whose manager makes scopes.
+func systemdHost() *Host {
+	h := cgroupHost(fakeUser(), "0::/user.slice/session-1.scope\n", 2)
+	h.Files.(fakeFiles).dir("/run/systemd/system")
+	h.Files.(fakeFiles).file("/run/user/1000/bus")
+	return h
 }
 
 // TestGoldenMore holds the plans that enter namespaces, and an overlay over the host.

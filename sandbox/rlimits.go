@@ -59,27 +59,12 @@ func (c *compilation) checkSupport() error {
 	if err := c.checkNotYet(); err != nil {
 		return err
 	}
-	l := &c.profile.Limits
-	for _, w := range [...]struct {
-		path    string
-		set     bool
-		instead string
-	}{
-		{"limits.memory", l.Memory.Set, "RLIMIT_DATA, for each process"},
-		{"limits.swap", l.Swap.Set, ""},
-		{"limits.cpus", l.CPUs.Set, ""},
-		{"limits.pids", l.PIDs.Set, "RLIMIT_NPROC, for the task's user id in the sandbox"},
-		{"limits.cpu-time", l.CPUTime.Set, "RLIMIT_CPU, for each process"},
-	} {
-		if !w.set {
-			continue
-		}
-		if err := c.lacking(policy.LayerCgroup, w.path+": cgroup limits are not supported yet", w.instead, c.where(w.path),
-			"use limits.rlimits (--rlimit), or list cgroup under missing"); err != nil {
-			return err
-		}
+	if !c.profile.Limits.CPUTime.Set {
+		return nil
 	}
-	return nil
+	const path = "limits.cpu-time"
+	return c.lacking(policy.LayerCgroup, path+": not supported yet", "RLIMIT_CPU, for each process", c.where(path),
+		"use limits.rlimits (--rlimit), or list cgroup under missing")
 }
 
 func (c *compilation) checkNotYet() error {
@@ -113,10 +98,10 @@ func (c *compilation) lacking(layer policy.Layer, why, instead, where, remedy st
 // standIns are the rlimits in the place of cgroup limits.
 func (c *compilation) standIns() {
 	l := &c.profile.Limits
-	if l.Memory.Set {
+	if l.Memory.Set && c.groups.lacks["memory"] {
 		c.setRlimit(c.scalar("limits.memory"), unix.RLIMIT_DATA, uint64(l.Memory.V))
 	}
-	if l.PIDs.Set {
+	if l.PIDs.Set && c.groups.lacks["pids"] {
 		c.setRlimit(c.scalar("limits.pids"), unix.RLIMIT_NPROC, uint64(l.PIDs.V))
 	}
 	if l.CPUTime.Set {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/internal/child"
 	"cordon/sandbox/plan"
 )
@@ -62,6 +63,7 @@ type process struct {
 	listener int // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
 
+	cgroup *cgroup.Group // nil before and after, and where none was asked for
 	relays []*relay
 	report Report
 }
@@ -141,6 +143,9 @@ func (p *process) begin() error {
 	if err := p.clone(); err != nil {
 		return err
 	}
+	if err := p.adoptChild(); err != nil {
+		return err
+	}
 	if err := p.born(); err != nil {
 		return err
 	}
@@ -207,6 +212,7 @@ func (p *process) open() error {
 	if p.image, err = child.New(p.comp.plan.Clone); err != nil {
 		return &Error{Op: "link the plan", Err: err}
 	}
+	p.image.Cgroup(p.files.fds[fileCgroup])
 	p.image.Fail(p.cmd.failStep - 1)
 	p.image.FailInit(p.cmd.failInit - 1)
 	return nil
@@ -354,6 +360,7 @@ func (p *process) release() {
 		}
 	}
 	p.link, p.gate, p.netstat, p.listener = -1, -1, -1, -1
+	p.removeGroups()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, fd := range [...]*int{&p.pidfd, &p.taskfd} {

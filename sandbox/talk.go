@@ -27,8 +27,13 @@ func (p *process) converse() error {
 			if err = p.taskSeen(m.Sender); err == nil {
 				err = p.checkNamespaces()
 			}
+			if err == nil {
+				err = p.checkGroups()
+			}
 		case msgRoot:
-			err = p.checkMounts()
+			if err = p.checkMounts(); err == nil {
+				err = p.guardDevices()
+			}
 		case msgInit:
 			init = true
 		case msgTask:

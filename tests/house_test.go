@@ -65,7 +65,10 @@ var directions = []struct {
 	{"cordon/profiles", []string{"cordon/policy", "cordon/profiles"}, []string{"unsafe", "golang.org/x/sys"}},
 	{"cordon/sandbox/plan", nil, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
 	{"cordon/sandbox/internal/child", []string{"cordon/sandbox/plan"}, []string{"log", "github.com/seccomp/libseccomp-golang"}},
-	{"cordon/sandbox", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log", "github.com/seccomp/libseccomp-golang"}},
+	// The library of cgroups has one user, which knows nothing of profiles and plans.
+	{"cordon/sandbox/internal/cgroup", []string{"cordon/sandbox/internal/child"}, []string{"unsafe", "log"}},
+	{"cordon/sandbox", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log", "github.com/seccomp/libseccomp-golang",
+		"github.com/opencontainers"}},
 	// The helper that links libseccomp is a program of its own, and all that it knows of us is the filter.
 	{"cordon/cmd/cordon-reference", []string{"cordon/policy/filter", "cordon/cmd/cordon-reference"}, []string{"unsafe", "log", "net/http"}},
 	{"cordon/cmd", []string{"cordon/policy", "cordon/profiles", "cordon/sandbox"}, []string{"unsafe", "log", "net/http", "github.com/seccomp/libseccomp-golang"}},
@@ -98,7 +101,8 @@ func TestImportsPointOneWay(t *testing.T) {
 // What ends up in the binary must not cost start-up time or bring code that a launcher has no use for.
 func TestBinaryLinksNothingIdle(t *testing.T) {
 	unwanted := []string{
-		"net/http", "crypto/tls", "github.com/seccomp/libseccomp-golang", "github.com/moby", "github.com/opencontainers",
+		"net/http", "crypto/tls", "github.com/seccomp/libseccomp-golang", "github.com/moby/profiles", "github.com/opencontainers/runtime-spec",
+		"github.com/cilium",
 		"github.com/santhosh-tekuri", "github.com/rogpeppe", "testing", "runtime/cgo", "plugin",
 	}
 	for _, p := range list(t, "-deps", "./cmd/cordon") {

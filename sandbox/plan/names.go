@@ -3,6 +3,8 @@ package plan
 // The names that strace(1) prints, from the uapi headers of Linux 6.18.
 
 const (
+	cloneIntoCgroup = 1 << 33
+
 	prAmbient = 47
 	oCreat    = 0x40
 	oAccess   = 3
@@ -94,7 +96,7 @@ var (
 	atFlags    = [...]flag{{0x8000, "AT_RECURSIVE"}, {0x1000, "AT_EMPTY_PATH"}, {0x100, "AT_SYMLINK_NOFOLLOW"}}
 	cloneFlags = [...]flag{{cloneParent, "CLONE_PARENT"}, {0x20000, "CLONE_NEWNS"}, {0x2000000, "CLONE_NEWCGROUP"}, {0x4000000, "CLONE_NEWUTS"}, {0x8000000, "CLONE_NEWIPC"},
 		{0x10000000, "CLONE_NEWUSER"}, {0x20000000, "CLONE_NEWPID"}, {0x40000000, "CLONE_NEWNET"}, {0x80, "CLONE_NEWTIME"}, {0x1000, "CLONE_PIDFD"}, {cloneFiles, "CLONE_FILES"},
-		{cloneParentSetTID, "CLONE_PARENT_SETTID"}, {cloneChildSetTID, "CLONE_CHILD_SETTID"}}
+		{cloneParentSetTID, "CLONE_PARENT_SETTID"}, {cloneChildSetTID, "CLONE_CHILD_SETTID"}, {cloneIntoCgroup, "CLONE_INTO_CGROUP"}}
 	closeRangeFlags = [...]flag{{2, "CLOSE_RANGE_UNSHARE"}, {4, "CLOSE_RANGE_CLOEXEC"}}
 	openFlags       = [...]flag{{1, "O_WRONLY"}, {2, "O_RDWR"}, {0x40, "O_CREAT"}, {0x80, "O_EXCL"}, {0x100, "O_NOCTTY"}, {0x200, "O_TRUNC"},
 		{0x400, "O_APPEND"}, {0x800, "O_NONBLOCK"}, {oNofollow, "O_NOFOLLOW"}, {0x80000, "O_CLOEXEC"}, {0x200000, "O_PATH"}, {oDirectory, "O_DIRECTORY"}}

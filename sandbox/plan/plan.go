@@ -7,7 +7,7 @@ package plan
 
 // Plan is everything that happens between clone and exec.
 type Plan struct {
-	Clone uint64   // CLONE_* flags of clone3(2), exit signal aside
+	Clone uint64   // CLONE_* flags of clone3(2), exit signal aside; with CLONE_INTO_CGROUP, the group is the file "cgroup"
 	Steps []Step   // the child's, in order; behind the Fork step they are the task's
 	Join  []Step   // what the launcher's thread does before it clones: setns(2) on existing namespaces
 	Init  []Step   // what the child, now init, does after Fork before it reaps

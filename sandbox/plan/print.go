@@ -305,7 +305,11 @@ func (e Errno) String() string { return string(appendValue(nil, uint64(e), errno
 // WriteText prints the plan, a step a line, numbered as errors name them.
 func (p *Plan) WriteText(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("clone3({flags=" + string(appendFlags(nil, p.Clone, cloneFlags[:])) + ", exit_signal=SIGCHLD})\n")
+	b.WriteString("clone3({flags=" + string(appendFlags(nil, p.Clone, cloneFlags[:])) + ", exit_signal=SIGCHLD")
+	if p.Clone&cloneIntoCgroup != 0 {
+		b.WriteString(", cgroup={cgroup}")
+	}
+	b.WriteString("})\n")
 	forked := false
 	for i, s := range p.Steps {
 		if s.Call == Fork {

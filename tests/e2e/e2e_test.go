@@ -210,6 +210,8 @@ func condition(cond string) (bool, error) {
 		return os.Getuid() == 0, nil
 	case "user":
 		return os.Getuid() != 0, nil
+	case "cgroup":
+		return grouped(), nil
 	}
 	if cond == "lacks-reference" {
 		_, err := os.Stat(filepath.Join(base, "bin", referenceName))
@@ -228,6 +230,11 @@ func condition(cond string) (bool, error) {
 	}
 	return false, fmt.Errorf("unknown condition %q", cond)
 }
+
+// grouped says whether this user can have a sandbox in a cgroup here: root on v1, whoever has a delegated group on v2.
+var grouped = sync.OnceValue(func() bool {
+	return exec.Command(base+"/bin/cordon", "run", "--remove", "missing=cgroup", "--pids", "20", "true").Run() == nil
+})
 
 type command = func(ts *testscript.TestScript, neg bool, args []string)
 

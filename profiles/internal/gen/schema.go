@@ -73,8 +73,13 @@ func value(k policy.Key) *schema {
 }
 
 func names(k policy.Key) *schema {
-	if k.Type == "rlimit" {
+	switch k.Type {
+	case "rlimit":
 		return &schema{Enum: enum(policy.RlimitNames())}
+	case "size":
+		return ref("size")
+	case "io limit":
+		return ref("host-path")
 	}
 	return &schema{Pattern: `^[!-)+-<>-~]+$`}
 }
@@ -173,6 +178,9 @@ func definitions() map[string]*schema {
 		"system-call": {Type: "string", Enum: enum(slices.Concat(filter.Groups(), filter.Calls()))},
 		"action":      pattern(`^(allow|log|kill|kill-thread|trap|errno\([A-Z0-9]+\))$`),
 		"rule":        rule,
+		"processors":  anyOf(&schema{Type: "integer", Minimum: number(0)}, pattern(`^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`)),
+		"cgroup":      pattern(`^(auto|systemd|/.*|[-A-Za-z0-9_.:@\\]+\.slice)$`),
+		"io-limit":    pattern(`^[ ,]*([rw](bps|iops)=[0-9.]+([KMGT]iB|[kMGT]B|B)?[ ,]*)+$`),
 		"endpoint":    pattern(`^.+:[0-9]{1,5}$`),
 		"rlimit":      anyOf(&schema{Type: "integer", Minimum: number(0)}, &schema{Type: "string", MinLength: rule.MinProperties}),
 		"remove": {Type: "object", Properties: map[string]*schema{"remove": text}, Required: []string{"remove"},

@@ -43,6 +43,7 @@ const (
 // it has been told. It is used once.
 type Image struct {
 	clone  uint64
+	group  int    // what CLONE_INTO_CGROUP names
 	memory []byte // nil once it was released
 	page   *Page
 	ops    area // the child's, behind the fork the task's
@@ -108,6 +109,7 @@ var numbers = [plan.NumCalls]uintptr{
 func Link(p *plan.Plan, files map[string]int) (*Image, error) {
 	im, err := New(p.Clone)
 	if err == nil {
+		im.Cgroup(files["cgroup"])
 		err = im.AddInit(p.Init, files)
 	}
 	if err == nil {
@@ -137,6 +139,9 @@ func New(clone uint64) (*Image, error) {
 		fail:   [2]int{-1, -1},
 	}, nil
 }
+
+// Cgroup names the group that the child is born in, where its flags say that there is one.
+func (im *Image) Cgroup(fd int) { im.group = fd }
 
 // Add links steps behind those that the child, or the task, has.
 func (im *Image) Add(steps []plan.Step, files map[string]int) error {

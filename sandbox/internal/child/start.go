@@ -21,9 +21,17 @@ func beforeFork()
 //go:linkname afterFork syscall.runtime_AfterFork
 func afterFork()
 
-// cloneArgs is struct clone_args of clone3(2), version 1 (Linux 5.5).
+// cloneArgs is struct clone_args of clone3(2). The last field is of version 2 (Linux 5.7), and not passed where it is 0:
+// older kernels refuse what they do not know.
 type cloneArgs struct {
-	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize uint64
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
+}
+
+func (a *cloneArgs) size() uintptr {
+	if a.flags&unix.CLONE_INTO_CGROUP == 0 {
+		return unsafe.Offsetof(a.cgroup)
+	}
+	return unsafe.Sizeof(*a)
 }
 
 // Start clones and returns the child's pid and pidfd. The calling thread must outlive the sandbox: the child's
@@ -31,6 +39,9 @@ type cloneArgs struct {
 func (im *Image) Start() (pid, pidfd int, err error) {
 	fd := int32(-1)
 	args := &cloneArgs{flags: im.clone | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND, pidfd: uint64(uintptr(unsafe.Pointer(&fd))), exitSignal: uint64(unix.SIGCHLD)}
+	if im.clone&unix.CLONE_INTO_CGROUP != 0 {
+		args.cgroup = uint64(im.group)
+	}
 	n, errno := run(im, args)
 	runtime.KeepAlive(im)
 	runtime.KeepAlive(args)
@@ -52,6 +63,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		r    uintptr
 		keep uintptr
 
+		argSize  = args.size()
 		pageSize = uintptr(os.Getpagesize())
 		window   = max(windowSize, 2*pageSize)
 
@@ -62,7 +74,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		j     int
 	)
 	beforeFork()
-	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), unsafe.Sizeof(*args), 0, 0, 0, 0)
+	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), argSize, 0, 0, 0, 0)
 	if pid != 0 || e != 0 {
 		afterFork()
 		return pid, e

@@ -1,0 +1,394 @@
+package sandbox
+
+// Control groups: cgroups(7), cgroup_namespaces(7). Package internal/cgroup decides where they go and makes them; here is
+// what of it concerns the plan and the report. On v2 the child is born in its group: clone3(2), CLONE_INTO_CGROUP, Linux
+// 5.7. On v1 it joins as the first thing it does. Either way nothing that the launcher has used is charged to it.
+
+import (
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/plan"
+)
+
+const (
+	fileCgroup = "cgroup" // the group in the v2 tree
+	fileTasks  = "tasks-" // the file "tasks" of the group in a v1 tree; its controller stands behind
+)
+
+// groups is the sandbox's part in the cgroup trees.
+type groups struct {
+	choice *cgroup.Choice
+	lacks  map[string]bool // keys of limits that are not enforced
+}
+
+// on reports whether there are any.
+func (g *groups) on() bool { return g.choice != nil }
+
+// cgroup decides where the sandbox's groups go; the launcher makes them here, so that what cannot be had is known while
+// there is still time for rlimits.
+func (c *compilation) cgroup() error {
+	want, err := c.wantedLimits()
+	if err != nil || want == nil {
+		return err
+	}
+	layout, err := cgroup.Read(c.host.Files)
+	if err != nil {
+		return c.lackAll("the cgroups cannot be looked at: "+err.Error(), "mount -t proc proc /proc")
+	}
+	if layout.Kind() == "" {
+		return c.lackAll("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
+	}
+	who := cgroup.Caller{UID: c.host.UID, PID: c.host.PID}
+	ch := cgroup.Choose(c.host.Files, layout, want, c.profile.Limits.Cgroup, who)
+	lacking := ch.Lacking
+	switch {
+	case ch.V2() && !c.host.since(5, 7):
+		return c.lackAll("being born in a cgroup needs Linux 5.7", "upgrade the kernel")
+	case c.cmd.makeGroup != nil && !ch.Empty():
+		g, err := c.cmd.makeGroup(ch)
+		if err != nil {
+			return c.lackAll(err.Error(), cgroup.Hint(err))
+		}
+		lacking = append(lacking, g.Lacking...)
+	}
+	slices.SortStableFunc(lacking, func(a, b cgroup.Lack) int { return limitIndex(a.Limit) - limitIndex(b.Limit) })
+	for _, l := range lacking {
+		if err := c.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
+			return err
+		}
+	}
+	if !ch.Empty() {
+		c.join(ch)
+	}
+	return nil
+}
+
+// join puts the child into the groups.
+func (c *compilation) join(ch *cgroup.Choice) {
+	c.groups.choice = ch
+	from := own("limits")
+	if ch.V2() {
+		c.plan.Files = append(c.plan.Files, fileCgroup)
+	}
+	for _, controller := range ch.V1() {
+		c.plan.Files = append(c.plan.Files, fileTasks+controller)
+		c.do(from, plan.WriteStep(plan.F(fileTasks+controller), "0"))
+	}
+	if ch.Unit() { // systemd puts it there
+		c.do(from, plan.RecvByte(plan.F(fileSync)))
+	}
+}
+
+// cgroupNamespace makes the cgroup namespace, whose root is the group that its maker is in: clone3(2) would take the
+// launcher's.
+func (c *compilation) cgroupNamespace() error {
+	if !c.groups.on() {
+		return nil
+	}
+	if c.groups.choice.V2() {
+		c.plan.Clone |= unix.CLONE_INTO_CGROUP
+	}
+	if c.plan.Clone&unix.CLONE_NEWCGROUP != 0 {
+		c.plan.Clone &^= unix.CLONE_NEWCGROUP
+		c.do(c.scalar("namespaces.cgroup"), plan.UnshareStep(unix.CLONE_NEWCGROUP))
+	}
+	return nil
+}
+
+// limitKeys are the limits that a group holds, and what stands in for them.
+var limitKeys = [...]struct {
+	key     string
+	set     func(*policy.Limits) bool
+	instead string
+}{
+	{"memory", func(l *policy.Limits) bool { return l.Memory.Set }, "RLIMIT_DATA, for each process"},
+	{"memory-high", func(l *policy.Limits) bool { return l.MemoryHigh.Set }, ""},
+	{"swap", func(l *policy.Limits) bool { return l.Swap.Set }, ""},
+	{"oom-group", func(l *policy.Limits) bool { return l.OOMGroup }, ""},
+	{"cpus", func(l *policy.Limits) bool { return l.CPUs.Set }, ""},
+	{"cpu-weight", func(l *policy.Limits) bool { return l.CPUWeight.Set }, ""},
+	{"cpuset", func(l *policy.Limits) bool { return l.CPUSet != "" }, ""},
+	{"pids", func(l *policy.Limits) bool { return l.PIDs.Set }, "RLIMIT_NPROC, for the task's user id in the sandbox"},
+	{"io", func(l *policy.Limits) bool { return len(l.IO) > 0 }, ""},
+	{"io-weight", func(l *policy.Limits) bool { return l.IOWeight.Set }, ""},
+	{"hugetlb", func(l *policy.Limits) bool { return len(l.Hugetlb) > 0 }, ""},
+	{"cgroup", func(l *policy.Limits) bool { return l.Cgroup != "" }, ""},
+}
+
+// limitIndex is the place of a limit in limitKeys. Behind its key may stand the device or the page size.
+func limitIndex(limit string) int {
+	key, _, _ := strings.Cut(limit, " ")
+	for i := range limitKeys {
+		if limitKeys[i].key == key {
+			return i
+		}
+	}
+	return len(limitKeys)
+}
+
+// lackAll is for what concerns every limit.
+func (c *compilation) lackAll(why, remedy string) error {
+	for i := range limitKeys {
+		if limitKeys[i].set(&c.profile.Limits) {
+			if err := c.lacksLimit(limitKeys[i].key, why, remedy); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lacksLimit is lacking for one limit, once.
+func (c *compilation) lacksLimit(limit, why, remedy string) error {
+	if c.groups.lacks[limit] {
+		return nil
+	}
+	if c.groups.lacks == nil {
+		c.groups.lacks = map[string]bool{}
+	}
+	i := limitIndex(limit)
+	key, instead := limitKeys[i].key, limitKeys[i].instead
+	c.groups.lacks[limit], c.groups.lacks[key] = true, true
+	return c.lacking(policy.LayerCgroup, "limits."+limit+": "+why, instead, c.where("limits."+key), orMissing(remedy))
+}
+
+// orMissing adds the remedy that always helps.
+func orMissing(remedy string) string {
+	const last = "list cgroup under missing (--missing cgroup)"
+	if remedy == "" {
+		return last
+	}
+	return remedy + "; or " + last
+}
+
+// wantedLimits is nil where no group is asked for.
+func (c *compilation) wantedLimits() (*cgroup.Limits, error) {
+	l := &c.profile.Limits
+	asked := false
+	for i := range limitKeys {
+		asked = asked || limitKeys[i].set(l)
+	}
+	if !asked {
+		return nil, nil
+	}
+	want := &cgroup.Limits{
+		Memory: value(l.Memory), MemoryHigh: value(l.MemoryHigh), Swap: value(l.Swap), OOMGroup: l.OOMGroup, CPUs: l.CPUs.V,
+		CPUWeight: l.CPUWeight.V, CPUSet: l.CPUSet, IOWeight: l.IOWeight.V, Devices: c.host.Privileged && c.host.HostRoot,
+	}
+	if l.PIDs.Set {
+		want.PIDs = l.PIDs.V + 1 // init
+	}
+	for _, h := range l.Hugetlb {
+		want.Hugetlb = append(want.Hugetlb, cgroup.Hugetlb{PageSize: h.PageSize, Max: h.Max})
+	}
+	for i := range l.IO {
+		m, err := c.ioMax(&l.IO[i])
+		if err != nil {
+			return nil, &Error{Op: "limits.io " + l.IO[i].Path, Err: bare(err), From: l.IO[i].Pos.Short(), Hint: "name a disk, or a file on one"}
+		}
+		want.IO = append(want.IO, m)
+	}
+	return want, nil
+}
+
+func value(o policy.Opt[int64]) *int64 {
+	if !o.Set {
+		return nil
+	}
+	return &o.V
+}
+
+// ioMax finds the device: a block device itself, else the one that the file is on. What is on none, as tmpfs or overlayfs,
+// has major number 0 (Documentation/admin-guide/devices.txt).
+func (c *compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
+	path, err := c.expand(m.Path)
+	if err != nil {
+		return cgroup.IOMax{}, err
+	}
+	info, err := c.host.Files.Stat(path)
+	if err != nil {
+		return cgroup.IOMax{}, err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return cgroup.IOMax{}, errText("its device is not known")
+	}
+	dev := uint64(st.Dev) //nolint:unconvert // 32 bits on some architectures
+	switch mode := info.Mode(); {
+	case mode&fs.ModeCharDevice != 0:
+		return cgroup.IOMax{}, errText("a character device, not a disk")
+	case mode&fs.ModeDevice != 0:
+		dev = deviceOf(info)
+	}
+	if unix.Major(dev) == 0 {
+		return cgroup.IOMax{}, errText("it is on no disk")
+	}
+	return cgroup.IOMax{Name: m.Path, Major: unix.Major(dev), Minor: unix.Minor(dev),
+		Values: [4]int64{m.ReadBytes, m.WriteBytes, m.Reads, m.Writes}}, nil
+}
+
+// devices lists what the sandbox's /dev shows: its nodes, terminals, and devices that are bound one by one or with a
+// directory. guarded is false where /dev is the host's.
+func (c *compilation) devices() (list []cgroup.Device, guarded bool) {
+	if p := c.tree.at("/dev"); p != nil && p.source != "" && p.what != ownDev {
+		return nil, false
+	}
+	for i := range c.tree.parts {
+		p := &c.tree.parts[i]
+		switch info, err := c.tree.lstat(p.source); {
+		case p.what == ownDev:
+			list = add(add(list, cgroup.Device{Major: 5, Minor: 2}), cgroup.Device{Major: 136, AnyMinor: true}) // ptmx, pts
+		case p.source == "" || err != nil:
+		case p.file:
+			list = addNode(list, info)
+		case below(p.source, "/dev"):
+			list = c.addNodes(list, p.source)
+		}
+	}
+	return list, true
+}
+
+// addNodes adds the devices in a directory of the host.
+func (c *compilation) addNodes(list []cgroup.Device, dir string) []cgroup.Device {
+	entries, err := c.launcherFiles().ReadDir(dir)
+	if err != nil {
+		return list // what cannot be read is not opened either
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			list = addNode(list, info)
+		}
+	}
+	return list
+}
+
+func addNode(list []cgroup.Device, info fs.FileInfo) []cgroup.Device {
+	if info.Mode()&fs.ModeDevice == 0 {
+		return list
+	}
+	dev := deviceOf(info)
+	return add(list, cgroup.Device{Block: info.Mode()&fs.ModeCharDevice == 0, Major: unix.Major(dev), Minor: unix.Minor(dev)})
+}
+
+func add(list []cgroup.Device, d cgroup.Device) []cgroup.Device {
+	for _, x := range list {
+		if x == d || x.AnyMinor && x.Block == d.Block && x.Major == d.Major {
+			return list
+		}
+	}
+	return append(list, d)
+}
+
+// makeGroup makes the groups that were chosen.
+func (p *process) makeGroup(ch *cgroup.Choice) (*cgroup.Group, error) {
+	name, err := cgroup.NewName()
+	if err != nil {
+		return nil, err
+	}
+	p.cgroup, err = ch.Make(name)
+	return p.cgroup, err
+}
+
+// openGroup opens what the child enters its groups by.
+func (p *process) openGroup() error {
+	ch := p.comp.groups.choice
+	if ch == nil {
+		return nil
+	}
+	if ch.V2() {
+		fd, err := p.cgroup.Open()
+		if err != nil {
+			return err
+		}
+		if err := p.files.add(fileCgroup, fd); err != nil {
+			return err
+		}
+	}
+	for _, controller := range ch.V1() {
+		fd, err := p.cgroup.OpenTasks(controller)
+		if err != nil {
+			return err
+		}
+		if err := p.files.add(fileTasks+controller, fd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adoptChild lets systemd put the child into its group, and the child go on.
+func (p *process) adoptChild() error {
+	if ch := p.comp.groups.choice; ch == nil || !ch.Unit() {
+		return nil
+	}
+	if err := p.cgroup.Adopt(p.pid); err != nil {
+		return &UnsupportedError{Layer: policy.LayerCgroup, Why: err.Error(), Remedy: cgroup.Hint(err)}
+	}
+	for _, l := range p.cgroup.Lacking {
+		if err := p.comp.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
+			return err
+		}
+	}
+	return p.send(nil)
+}
+
+// checkGroups reads every limit back, and that the task is in its groups.
+func (p *process) checkGroups() error {
+	if !p.comp.groups.on() {
+		return nil
+	}
+	text, err := readAll("/proc/" + itoa(p.task) + "/cgroup")
+	if err != nil {
+		return &Error{Op: "read back the cgroups", Err: err}
+	}
+	found, err := p.cgroup.Confirm(string(text))
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		p.enforced(policy.LayerCgroup, f.Text, f.File)
+	}
+	return nil
+}
+
+// guardDevices bars the sandbox from every device that its /dev does not show. By now the tree is there, and the child
+// opens none any more.
+func (p *process) guardDevices() error {
+	ch := p.comp.groups.choice
+	if ch == nil || !ch.Guards() {
+		return nil
+	}
+	list, guarded := p.comp.devices()
+	if !guarded {
+		return nil
+	}
+	f, err := p.cgroup.Guard(list)
+	if err != nil {
+		return p.comp.lacking(policy.LayerCgroup, "devices are not guarded: "+err.Error(), "", "", orMissing(cgroup.Hint(err)))
+	}
+	p.enforced(policy.LayerCgroup, f.Text, f.File)
+	return nil
+}
+
+// removeGroups ends what is left in the groups, and takes them away, with those that killed launchers have left beside.
+func (p *process) removeGroups() {
+	g := p.cgroup
+	if g == nil {
+		return
+	}
+	p.cgroup = nil
+	if p.comp == nil || !p.comp.ownsPID() { // else init has taken everything along
+		_ = g.Kill() // what it leaves, the next line says
+	}
+	if err := g.Remove(); err != nil {
+		p.report.Hints = append(p.report.Hints, Hint{Text: "the sandbox's cgroup is left: " + err.Error()})
+	}
+	_ = g.Sweep() // of others: the next one tries again
+}

@@ -1,0 +1,444 @@
+package cgroup
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Caller is who asks: what it may do decides where a group can go.
+type Caller struct {
+	UID int
+	PID int
+}
+
+// Where the groups go, besides a path in the tree and the name of a slice: see policy.Limits.Cgroup.
+const (
+	atAuto    = "auto"
+	atSystemd = "systemd"
+)
+
+// Choice is what Make does: in which groups, and with which limits.
+type Choice struct {
+	Kind    string // of the layout
+	Lacking []Lack // what cannot be had
+	dirs    []target
+	unit    *Unit  // let systemd make the v2 group
+	slice   string // in which
+	devices bool
+}
+
+// Lack is a limit that cannot be had. Limit is its key in the profile's section, with the device or page size behind it.
+type Lack struct{ Limit, Why, Remedy string }
+
+// target is a group that is to be made.
+type target struct {
+	version     int
+	parent      string
+	controllers []string
+	enable      []string // to be switched on in the parent
+	leaf        bool     // the launcher has to leave the parent for that
+	settings    []setting
+}
+
+// Empty reports whether nothing is to be made.
+func (c *Choice) Empty() bool { return len(c.dirs) == 0 && c.unit == nil }
+
+// V2 reports whether the child is born in a group: that of the v2 tree, with clone3(2).
+func (c *Choice) V2() bool {
+	return c.unit == nil && slices.ContainsFunc(c.dirs, func(t target) bool { return t.version == 2 })
+}
+
+// Where says in words where the groups go.
+func (c *Choice) Where() string {
+	if c.unit != nil {
+		return "a transient scope of systemd"
+	}
+	var list []string
+	for i := range c.dirs {
+		switch t := &c.dirs[i]; {
+		case t.version == 1:
+			list = append(list, strings.Join(t.controllers, ",")+" in "+t.parent)
+		case t.leaf:
+			list = append(list, t.parent+", which the launcher leaves for a group in it")
+		default:
+			list = append(list, t.parent)
+		}
+	}
+	if list == nil {
+		return "no group can be made"
+	}
+	return "groups in " + strings.Join(list, ", ")
+}
+
+// V1 lists a controller of each v1 tree, which the child joins.
+func (c *Choice) V1() []string {
+	var list []string
+	for i := range c.dirs {
+		if c.dirs[i].version == 1 {
+			list = append(list, c.dirs[i].controllers[0])
+		}
+	}
+	return list
+}
+
+// Guards reports whether Group.Guard is to be called.
+func (c *Choice) Guards() bool { return c.devices }
+
+// Unit reports whether systemd makes the group, around a child that has begun.
+func (c *Choice) Unit() bool { return c.unit != nil }
+
+func (c *Choice) lack(limit, why, remedy string) {
+	if !slices.ContainsFunc(c.Lacking, func(l Lack) bool { return l.Limit == limit }) {
+		c.Lacking = append(c.Lacking, Lack{limit, why, remedy})
+	}
+}
+
+// Remedies that fit several causes.
+const (
+	delegate    = "systemd-run --user --scope -p Delegate=yes cordon run …; or name a group that this user owns: limits.cgroup (--cgroup-parent)"
+	controllers = "systemctl edit user@.service, with [Service] Delegate=cpu cpuset io memory pids, and log in again"
+)
+
+// Choose decides where the groups go. at is policy.Limits.Cgroup. What cannot be had is in Choice.Lacking, by limit; the
+// rest of the choice then goes without it.
+func Choose(f Files, l *Layout, want *Limits, at string, who Caller) *Choice {
+	c := &Choice{Kind: l.Kind(), devices: want.Devices}
+	find := finder{f: f, l: l, at: at, who: who, c: c}
+	s1, lacking1 := want.settings1()
+	var two, one []setting
+	for _, s := range want.settings2() {
+		switch t := l.tree(s.controller); {
+		case t == nil:
+			c.lack(s.limit, "this kernel has no "+s.controller+" controller", "one with CONFIG_CGROUPS and the controller, not switched off by cgroup_disable=")
+		case t.Version == 2:
+			two = append(two, s)
+		default:
+			one = append(one, s1of(s1, s.limit)...)
+			for _, u := range lacking1 {
+				if u.limit == s.limit {
+					c.lack(u.limit, u.why, u.remedy)
+				}
+			}
+		}
+	}
+	find.v2(two, at != "" && len(one) == 0)
+	find.v1(one)
+	return c
+}
+
+func s1of(list []setting, limit string) (of []setting) {
+	for _, s := range list {
+		if s.limit == limit {
+			of = append(of, s)
+		}
+	}
+	return of
+}
+
+// finder looks for the parents of the groups.
+type finder struct {
+	f   Files
+	l   *Layout
+	at  string
+	who Caller
+	c   *Choice
+}
+
+// v2 finds a parent in the v2 tree, or a manager that makes one. It is wanted for settings, or for its own sake.
+func (d *finder) v2(settings []setting, anyway bool) {
+	i := slices.IndexFunc(d.l.Trees, func(t Tree) bool { return t.Version == 2 })
+	settings = uniqueSettings(settings)
+	if i < 0 || len(settings) == 0 && (!anyway || d.l.Kind() != "v2") {
+		return
+	}
+	tree := &d.l.Trees[i]
+	var need []string
+	for _, s := range settings {
+		if !slices.Contains(need, s.controller) {
+			need = append(need, s.controller)
+		}
+	}
+	if len(need) == 0 { // then for what they count
+		need = []string{"memory", "pids", "cpu", "io"}
+	}
+	if d.at == atSystemd || strings.HasSuffix(d.at, ".slice") && d.at[0] != '/' {
+		d.unit(settings, need)
+		return
+	}
+	var best seat
+	for _, dir := range d.parents(tree) {
+		if s := d.try(tree, dir, need); s.better(&best) {
+			best = s
+		}
+	}
+	if (d.at == "" || d.at == atAuto) && d.preferUnit(&best, need) {
+		d.unit(settings, need)
+		return
+	}
+	d.take(&best, settings)
+}
+
+// take makes a target of a seat, and a lack of every setting that it has no controller for.
+func (d *finder) take(best *seat, settings []setting) {
+	t := target{version: 2, parent: best.dir, controllers: best.have, enable: best.enable, leaf: best.leaf}
+	for _, s := range settings {
+		if slices.Contains(best.have, s.controller) {
+			t.settings = append(t.settings, s)
+			continue
+		}
+		why, remedy := best.why, best.remedy
+		if why == "" {
+			why, remedy = "the controller "+s.controller+" is not delegated to "+best.dir, controllers
+		}
+		d.c.lack(s.limit, why, remedy)
+	}
+	if len(settings) == 0 && !best.usable {
+		d.c.lack("cgroup", best.why, best.remedy)
+	} else if len(t.settings) > 0 || len(settings) == 0 {
+		d.c.dirs = append(d.c.dirs, t)
+	}
+}
+
+func uniqueSettings(list []setting) (out []setting) {
+	for _, s := range list {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// parents lists where a group could go: what was named; or the caller's own group and those above it, the nearest first.
+func (d *finder) parents(t *Tree) []string {
+	if d.at != "" && d.at != atAuto {
+		return []string{strings.TrimSuffix(t.Mount+d.at, "/")}
+	}
+	if t.Own == "" {
+		return []string{t.Mount}
+	}
+	var list []string
+	for dir := t.Own; len(dir) > len(t.Mount); dir = dir[:strings.LastIndexByte(dir, '/')] {
+		list = append(list, dir)
+	}
+	return append(list, t.Mount)
+}
+
+// seat is a parent, and what a group in it can have.
+type seat struct {
+	dir    string
+	have   []string // of the controllers that are needed; and those that are on anyway
+	served int      // how many of the needed ones
+	enable []string
+	leaf   bool
+	usable bool
+
+	why, remedy string // not nil where it cannot be used, or not for all
+}
+
+// better prefers what serves more, then what changes less, then what came first: the nearest to the caller.
+func (s *seat) better(best *seat) bool {
+	switch {
+	case best.dir == "":
+		return true
+	case s.usable != best.usable:
+		return s.usable
+	case s.served != best.served:
+		return s.served > best.served
+	case (len(s.enable) == 0) != (len(best.enable) == 0):
+		return len(s.enable) == 0
+	}
+	return best.leaf && !s.leaf
+}
+
+// try looks at one parent. A group may not have processes and children with controllers at once (cgroup-v2.rst, "No
+// Internal Process Constraint"), the root aside: where the launcher is the only one in it, it can move into a group beside
+// the sandbox's. Other people's processes are never moved.
+func (d *finder) try(t *Tree, dir string, need []string) seat {
+	s := seat{dir: dir}
+	refuse := func(why, remedy string) seat {
+		s.why, s.remedy = why, remedy
+		return s
+	}
+	if _, err := d.f.Stat(dir + "/cgroup.procs"); err != nil {
+		return refuse(dir+": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir "+dir)
+	}
+	if err := d.writable(dir); err != nil {
+		if err == unix.EROFS {
+			return refuse(dir+" is read-only", "mount it read-write; containers are given that by their engine")
+		}
+		if d.who.UID == 0 {
+			return refuse(dir+" is not writable: "+err.Error(), "name a group that is: limits.cgroup (--cgroup-parent)")
+		}
+		return refuse(dir+" is not writable: it is not delegated to this user", delegate)
+	}
+	if kind := d.text(dir + "/cgroup.type"); kind != "" && kind != "domain" {
+		return refuse(dir+" is of type "+kind, "name one of type domain: limits.cgroup (--cgroup-parent)")
+	}
+	s.usable = true
+	on := strings.Fields(d.text(dir + "/cgroup.subtree_control"))
+	can := strings.Fields(d.text(dir + "/cgroup.controllers"))
+	s.have = on
+	var missing []string
+	for _, c := range need {
+		switch {
+		case slices.Contains(on, c):
+			s.served++
+		case slices.Contains(can, c):
+			missing = append(missing, c)
+		}
+	}
+	if len(missing) == 0 {
+		return s
+	}
+	enter, leaf, why, remedy := d.room(t, dir)
+	if !enter {
+		s.why, s.remedy = why, remedy
+		return s
+	}
+	s.enable, s.leaf = missing, leaf
+	s.have, s.served = append(slices.Clone(on), missing...), s.served+len(missing)
+	return s
+}
+
+func (d *finder) writable(dir string) error {
+	for _, path := range [...]string{dir, dir + "/cgroup.procs"} {
+		if err := d.f.Access(path, unix.W_OK); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// room reports whether controllers can be switched on in a group, and whether the launcher has to leave it for that.
+func (d *finder) room(t *Tree, dir string) (ok, leaf bool, why, remedy string) {
+	if err := d.f.Access(dir+"/cgroup.subtree_control", unix.W_OK); err != nil {
+		return false, false, dir + ": no controller can be switched on: " + err.Error(), delegate
+	}
+	if _, err := d.f.Stat(dir + "/cgroup.type"); err != nil {
+		return true, false, "", "" // the root has no type
+	}
+	procs := strings.Fields(d.text(dir + "/cgroup.procs"))
+	switch {
+	case len(procs) == 0:
+		return true, false, "", ""
+	case dir == t.Own && len(procs) == 1 && procs[0] == strconv.Itoa(d.who.PID):
+		return true, true, "", ""
+	}
+	return false, false, dir + ": processes are in it, and then it gives no controllers to groups below it",
+		"run cordon as the only process of a delegated group: " + delegate
+}
+
+func (d *finder) text(path string) string {
+	b, _ := d.f.Read(path, 4096) // none is empty
+	return strings.TrimSpace(string(b))
+}
+
+// v1 finds the parents in the v1 trees: below the caller's own groups, or what was named. Besides the trees of the
+// settings a group is made in those that are helpful.
+func (d *finder) v1(settings []setting) {
+	if d.l.Kind() == "v2" || len(settings) == 0 && (d.at == "" || len(d.c.dirs) > 0 && !d.c.devices) {
+		return
+	}
+	if d.at == atSystemd || d.at != "" && d.at[0] != '/' && d.at != atAuto {
+		for _, s := range settings {
+			d.c.lack(s.limit, "scopes of systemd need cgroup v2", "leave limits.cgroup (--cgroup-parent) out, or "+boot2)
+		}
+		return
+	}
+	for i := range d.l.Trees {
+		t := &d.l.Trees[i]
+		if t.Version != 1 {
+			continue
+		}
+		var mine []setting
+		for _, s := range settings {
+			if d.l.tree(s.controller) == t {
+				mine = append(mine, s)
+			}
+		}
+		if len(mine) > 0 || d.helpful(t) {
+			d.tree1(t, mine)
+		}
+	}
+}
+
+// helpful reports whether a v1 tree gets a group besides those of the limits: it freezes, it guards devices, or, where
+// groups were asked for in as many words, it counts.
+func (d *finder) helpful(t *Tree) bool {
+	for _, c := range t.Controllers {
+		switch c {
+		case "freezer":
+			return true
+		case "devices":
+			return d.c.devices
+		case "memory", "pids", "cpuacct", "blkio":
+			return d.at != ""
+		}
+	}
+	return false
+}
+
+func (d *finder) tree1(t *Tree, settings []setting) {
+	parent := t.Own
+	if d.at != "" && d.at != atAuto {
+		parent = strings.TrimSuffix(t.Mount+d.at, "/")
+	}
+	why, remedy := "", ""
+	if parent == "" {
+		why, remedy = "the launcher's own group is outside of "+t.Mount, "name one: limits.cgroup (--cgroup-parent)"
+	} else if _, err := d.f.Stat(parent + "/cgroup.procs"); err != nil {
+		why, remedy = parent+": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir "+parent
+	} else if err := d.writable(parent); err == unix.EROFS {
+		why, remedy = parent+" is read-only", "mount it read-write; containers are given that by their engine"
+	} else if err != nil && d.who.UID != 0 {
+		why, remedy = parent+" is not writable: cgroup v1 is not delegated to users", "start cordon as root, or "+boot2
+	} else if err != nil {
+		why, remedy = parent+" is not writable: "+err.Error(), "name a group that is: limits.cgroup (--cgroup-parent)"
+	}
+	if why != "" {
+		for _, s := range settings {
+			d.c.lack(s.limit, why, remedy)
+		}
+		return
+	}
+	d.c.dirs = append(d.c.dirs, target{version: 1, parent: parent, controllers: t.Controllers, settings: settings})
+}
+
+// preferUnit reports whether systemd should make the group: where there is no other way; or for root, where one would
+// have to change groups that systemd manages, which it changes back when it likes.
+func (d *finder) preferUnit(s *seat, need []string) bool {
+	complete := s.usable && s.served == len(need)
+	if complete && (d.who.UID != 0 || len(s.enable) == 0) {
+		return false
+	}
+	if _, err := d.f.Stat("/run/systemd/system"); err != nil {
+		return false
+	}
+	if d.who.UID == 0 {
+		return true
+	}
+	_, err := d.f.Stat("/run/user/" + strconv.Itoa(d.who.UID) + "/bus")
+	return err == nil
+}
+
+// unit lets systemd make the group.
+func (d *finder) unit(settings []setting, need []string) {
+	if _, err := d.f.Stat("/run/systemd/system"); err != nil {
+		why, remedy := "systemd does not run here", "leave limits.cgroup (--cgroup-parent) out, or name a path in the cgroup tree"
+		for _, s := range settings {
+			d.c.lack(s.limit, why, remedy)
+		}
+		if len(settings) == 0 {
+			d.c.lack("cgroup", why, remedy)
+		}
+		return
+	}
+	if strings.HasSuffix(d.at, ".slice") {
+		d.c.slice = d.at
+	}
+	d.c.unit = &Unit{User: d.who.UID != 0}
+	d.c.dirs = append(d.c.dirs, target{version: 2, controllers: need, settings: settings})
+}

@@ -1,0 +1,139 @@
+package cgroup
+
+// Which devices a sandbox may open or make: Documentation/admin-guide/cgroup-v1/devices.rst, and on v2 a BPF program of
+// type cgroup_device (Linux 4.15). Only who has the right over a group can guard it, which is root.
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/cgroups"
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/child"
+)
+
+// Device is one that may be read, written and made.
+type Device struct {
+	Block    bool
+	Major    uint32
+	Minor    uint32
+	AnyMinor bool
+}
+
+// line is the device as devices.list has it.
+func (d Device) line() string {
+	kind, minor := "c ", strconv.FormatUint(uint64(d.Minor), 10)
+	if d.Block {
+		kind = "b "
+	}
+	if d.AnyMinor {
+		minor = "*"
+	}
+	return kind + strconv.FormatUint(uint64(d.Major), 10) + ":" + minor + " rwm"
+}
+
+// Guard bars the sandbox from every device but these, and reads that back.
+func (g *Group) Guard(list []Device) (Found, error) {
+	if d := g.dir("devices"); d != nil && d.Version == 1 {
+		return guard1(d.Path, list)
+	}
+	d := g.v2()
+	if d == nil {
+		return Found{}, &Error{"guard devices", errors.New("no cgroup tree has the controller"), "a kernel with CONFIG_CGROUP_DEVICE, or cgroup v2"}
+	}
+	fd, err := unix.Open(d.Path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return Found{}, &Error{"open " + d.Path, err, ""}
+	}
+	defer unix.Close(fd)
+	if err := child.GuardDevices(fd, deviceProgram(list)); err != nil {
+		return Found{}, &Error{"bar " + d.Path + " from devices", err, "bpf(2) needs CAP_BPF or CAP_SYS_ADMIN, and CONFIG_CGROUP_BPF"}
+	}
+	programs, err := child.DeviceGuards(fd)
+	if err == nil && programs == 0 {
+		err = errors.New("no program is attached")
+	}
+	if err != nil {
+		return Found{}, &Error{"read back the devices of " + d.Path, err, ""}
+	}
+	return Found{"devices", "devices: a program for " + strconv.Itoa(len(list)), "BPF_PROG_QUERY of " + d.Path}, nil
+}
+
+func guard1(dir string, list []Device) (Found, error) {
+	if err := cgroups.WriteFile(dir, "devices.deny", "a"); err != nil {
+		return Found{}, &Error{"bar " + dir + " from devices", bare(err), ""}
+	}
+	allow, err := cgroups.OpenFile(dir, "devices.allow", os.O_WRONLY)
+	if err != nil {
+		return Found{}, &Error{"allow devices in " + dir, bare(err), ""}
+	}
+	defer allow.Close()
+	var want []string
+	for _, dev := range list {
+		if _, err := allow.WriteString(dev.line()); err != nil {
+			return Found{}, &Error{"allow " + dev.line() + " in " + dir, bare(err), "a group above does not have it"}
+		}
+		want = append(want, dev.line())
+	}
+	text, err := cgroups.ReadFile(dir, "devices.list")
+	if err != nil {
+		return Found{}, &Error{"read back the devices", err, ""}
+	}
+	have := strings.Split(strings.TrimSpace(text), "\n")
+	slices.Sort(have)
+	slices.Sort(want)
+	if !slices.Equal(have, want) {
+		return Found{}, &Error{"read back the devices", errors.New("devices.list is " + strings.Join(have, ", ")), ""}
+	}
+	return Found{"devices", "devices: " + strings.Join(have, ", "), dir + "/devices.list"}, nil
+}
+
+// Registers and opcodes of BPF: Documentation/bpf/standardization/instruction-set.rst.
+const (
+	bpfLoad32 = 0x61 // r = *(u32 *)(r + offset)
+	bpfAnd    = 0x57 // r &= imm
+	bpfMov    = 0xb7 // r = imm
+	bpfIfNot  = 0x55 // if r != imm, skip offset
+	bpfExit   = 0x95
+
+	regResult, regContext, regType, regMajor, regMinor = 0, 1, 2, 3, 4
+)
+
+// deviceProgram is the program for a list: struct bpf_cgroup_dev_ctx has the access and the type in its first word, the
+// type in the lower half (1 block, 2 character), then major and minor. It returns 1 to allow.
+func deviceProgram(list []Device) []byte {
+	var p []byte
+	add := func(op, dst, src byte, offset int16, imm int32) {
+		p = append(p, op, dst|src<<4)
+		p = binary.NativeEndian.AppendUint16(p, uint16(offset))
+		p = binary.NativeEndian.AppendUint32(p, uint32(imm))
+	}
+	add(bpfLoad32, regType, regContext, 0, 0)
+	add(bpfAnd, regType, 0, 0, 0xffff)
+	add(bpfLoad32, regMajor, regContext, 4, 0)
+	add(bpfLoad32, regMinor, regContext, 8, 0)
+	for _, d := range list {
+		kind, rest := int32(2), int16(4) // instructions to the next device
+		if d.Block {
+			kind = 1
+		}
+		if d.AnyMinor {
+			rest--
+		}
+		add(bpfIfNot, regType, 0, rest, kind)
+		add(bpfIfNot, regMajor, 0, rest-1, int32(d.Major))
+		if !d.AnyMinor {
+			add(bpfIfNot, regMinor, 0, 2, int32(d.Minor))
+		}
+		add(bpfMov, regResult, 0, 0, 1)
+		add(bpfExit, 0, 0, 0, 0)
+	}
+	add(bpfMov, regResult, 0, 0, 0)
+	add(bpfExit, 0, 0, 0, 0)
+	return p
+}

@@ -1,0 +1,185 @@
+package cgroup
+
+import (
+	"bytes"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Files is how the machine is looked at. Paths are absolute.
+type Files interface {
+	Stat(path string) (fs.FileInfo, error)
+	Read(path string, n int) ([]byte, error) // the first n bytes at most
+	Access(path string, mode uint32) error   // access(2), of the caller
+}
+
+// Layout is the cgroup trees of a machine, and where the caller is in them.
+type Layout struct {
+	Trees []Tree
+}
+
+// Tree is one hierarchy.
+type Tree struct {
+	Version     int
+	Controllers []string // v1: those bound to it; v2: those that can be had anywhere in it
+	Mount       string   // where it is mounted
+	Own         string   // the caller's group, as an absolute path; "" if it is not below the mount
+}
+
+// How much of the mount table is read: what nearly all machines have, and some thousand mounts. The room costs, whether
+// it is used or not.
+const (
+	mountsUsual = 32 << 10
+	mountsMost  = 1 << 20
+)
+
+// Read finds the trees in the mount table and the caller's groups in /proc/self/cgroup: cgroups(7).
+func Read(f Files) (*Layout, error) {
+	mounts, err := f.Read("/proc/self/mountinfo", mountsUsual)
+	if len(mounts) == mountsUsual {
+		mounts, err = f.Read("/proc/self/mountinfo", mountsMost)
+	}
+	if err != nil {
+		return nil, err
+	}
+	own, err := f.Read("/proc/self/cgroup", 16<<10)
+	if err != nil {
+		return nil, err
+	}
+	l := &Layout{}
+	for line := range bytes.Lines(mounts) {
+		if t, root, ok := parseMount(string(line)); ok && !l.has(&t) {
+			t.findOwn(string(own), root)
+			if t.Version == 2 {
+				text, _ := f.Read(t.Mount+"/cgroup.controllers", 1024) // none is none
+				t.Controllers = strings.Fields(string(text))
+			}
+			l.Trees = append(l.Trees, t)
+		}
+	}
+	return l, nil
+}
+
+// has reports whether the same tree is mounted somewhere else already.
+func (l *Layout) has(t *Tree) bool {
+	return slices.ContainsFunc(l.Trees, func(x Tree) bool {
+		return x.Version == t.Version && (t.Version == 2 || slices.Equal(x.Controllers, t.Controllers))
+	})
+}
+
+// v1Options are super options of a v1 mount that name no controller.
+var v1Options = [...]string{"rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none"}
+
+// parseMount reads a line of mountinfo that is a cgroup tree: "ID parent dev root point options … - type source super".
+// root is the group that is at the mount point.
+func parseMount(line string) (t Tree, root string, ok bool) {
+	before, after, found := strings.Cut(line, " - cgroup")
+	f := strings.Fields(before)
+	kind := strings.Fields(after)
+	if !found || len(f) < 5 || len(kind) == 0 {
+		return t, "", false
+	}
+	t.Mount, root = strings.TrimSuffix(f[4], "/"), f[3]
+	switch {
+	case strings.HasPrefix(after, "2 "):
+		t.Version = 2
+	case strings.HasPrefix(after, " "):
+		t.Version = 1
+		for o := range strings.SplitSeq(kind[len(kind)-1], ",") {
+			if !slices.Contains(v1Options[:], o) && !strings.HasPrefix(o, "release_agent=") {
+				t.Controllers = append(t.Controllers, o)
+			}
+		}
+	}
+	return t, root, t.Version != 0 && !strings.Contains(t.Mount, `\`)
+}
+
+// findOwn makes the caller's path in the tree one below the mount point. A group outside what is mounted has none: "..".
+func (t *Tree) findOwn(own, root string) {
+	for line := range strings.Lines(own) {
+		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
+		controllers, path, ok := strings.Cut(rest, ":")
+		if !ok || t.Version == 2 && controllers != "" || t.Version == 1 && !slices.Equal(t.Controllers, strings.Split(controllers, ",")) {
+			continue
+		}
+		if root != "/" {
+			if path, ok = strings.CutPrefix(path, root); !ok {
+				return
+			}
+		}
+		if path == "" || path[0] == '/' && !strings.HasPrefix(path, "/..") {
+			t.Own = strings.TrimSuffix(t.Mount+path, "/")
+		}
+		return
+	}
+}
+
+// Kind is "v2", "v1", "hybrid", or "" where no tree is mounted.
+func (l *Layout) Kind() string {
+	var has [3]bool
+	for i := range l.Trees {
+		has[l.Trees[i].Version] = true
+	}
+	switch {
+	case has[1] && has[2]:
+		return "hybrid"
+	case has[1]:
+		return "v1"
+	case has[2]:
+		return "v2"
+	}
+	return ""
+}
+
+// tree is the one that has a controller; nil for none. A controller that is bound to a v1 tree is not in the v2 one.
+func (l *Layout) tree(controller string) *Tree {
+	for version := 1; version <= 2; version++ {
+		name := controller
+		if version == 1 && controller == "io" {
+			name = "blkio"
+		}
+		for i := range l.Trees {
+			if t := &l.Trees[i]; t.Version == version && slices.Contains(t.Controllers, name) {
+				return t
+			}
+		}
+	}
+	return nil
+}
+
+// Name is what the groups of a sandbox are called: it names the launcher, so that what a killed one left can be told from
+// what is in use. ns is the inode of its pid namespace, start when it began (proc_pid_stat(5), field 22), n counts its
+// sandboxes.
+func Name(ns uint64, pid int, start uint64, n int) string {
+	name := prefix + strconv.FormatUint(ns, 16) + "-" + strconv.Itoa(pid) + "-" + strconv.FormatUint(start, 10)
+	if n > 0 {
+		name += "-" + strconv.Itoa(n)
+	}
+	return name
+}
+
+const prefix = "cordon-"
+
+// launcher is who a group was made by.
+type launcher struct {
+	ns    uint64
+	pid   int
+	start uint64
+}
+
+// parseName undoes Name, and what is appended to it; false for what is none.
+func parseName(name string) (l launcher, ok bool) {
+	rest, ok := strings.CutPrefix(name, prefix)
+	rest, _, _ = strings.Cut(rest, ".")
+	f := strings.Split(rest, "-")
+	if !ok || len(f) < 3 || len(f) > 4 {
+		return l, false
+	}
+	var errs [3]error
+	l.ns, errs[0] = strconv.ParseUint(f[0], 16, 64)
+	l.pid, errs[1] = strconv.Atoi(f[1])
+	l.start, errs[2] = strconv.ParseUint(f[2], 10, 64)
+	return l, errs == [3]error{} && l.pid > 0
+}

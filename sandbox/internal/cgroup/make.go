@@ -1,0 +1,256 @@
+package cgroup
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/fs"
+	"golang.org/x/sys/unix"
+)
+
+// Group is what Make made, while the launcher holds it.
+type Group struct {
+	Place
+	Lacking []Lack // limits that turned out to have no file in this kernel
+	choice  *Choice
+	held    []target // the targets, with the settings that were written
+}
+
+// Error is a group that could not be made, or a limit that could not be set.
+type Error struct {
+	Op   string // the operation and the file
+	Err  error
+	Hint string
+}
+
+func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Hint is what an error advises; "" for nothing.
+func Hint(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Hint
+	}
+	return ""
+}
+
+// Make makes the groups, by the name that Name gives, and writes their limits. Where it returns an error nothing is left.
+// A group that systemd makes begins with Adopt.
+func (c *Choice) Make(name string) (*Group, error) {
+	g := &Group{choice: c, Place: Place{Name: name, Unit: c.unit}}
+	if c.unit != nil {
+		g.Unit.Name = name + ".scope"
+		return g, nil
+	}
+	for i := range c.dirs {
+		if err := g.add(c.dirs[i], name); err != nil {
+			_ = g.Remove() // what could not be made is the error
+			return nil, err
+		}
+	}
+	return g, nil
+}
+
+func (g *Group) add(t target, name string) error {
+	d := Dir{Version: t.version, Controllers: t.controllers, Path: t.parent + "/" + name}
+	if err := unix.Mkdir(d.Path, 0o755); err != nil {
+		return &Error{"mkdir " + d.Path, err, mkdirHint(err)}
+	}
+	g.Dirs = append(g.Dirs, d)
+	if err := g.enable(&g.Dirs[len(g.Dirs)-1], &t, name); err != nil {
+		return err
+	}
+	if t.version == 1 && slices.Contains(t.controllers, "cpuset") { // whose groups begin without any processor
+		if err := (&fs.CpusetGroup{}).Apply(d.Path, &cgroups.Resources{}, -1); err != nil {
+			return &Error{"cpuset of " + d.Path, bare(err), ""}
+		}
+	}
+	if err := g.write(&t, d.Path); err != nil {
+		return err
+	}
+	g.held = append(g.held, t)
+	return nil
+}
+
+// mkdirHint says what the limits of the tree itself are: cgroup-v2.rst, cgroup.max.descendants.
+func mkdirHint(err error) string {
+	switch err {
+	case unix.EEXIST:
+		return "another sandbox has that name"
+	case unix.EAGAIN:
+		return "cgroup.max.descendants or cgroup.max.depth of a group above is reached"
+	case unix.ENOSPC:
+		return "no more groups of this controller can be made"
+	}
+	return ""
+}
+
+// enable switches controllers on in the parent, for which the launcher may have to leave it.
+func (g *Group) enable(d *Dir, t *target, name string) error {
+	if len(t.enable) == 0 {
+		return nil
+	}
+	if t.leaf {
+		g.Leaf = t.parent + "/" + name + ".launcher"
+		if err := unix.Mkdir(g.Leaf, 0o755); err != nil {
+			return &Error{"mkdir " + g.Leaf, err, mkdirHint(err)}
+		}
+		if err := cgroups.WriteFile(g.Leaf, "cgroup.procs", "0"); err != nil {
+			return &Error{"move the launcher to " + g.Leaf, bare(err), ""}
+		}
+	}
+	d.Enabled = t.enable
+	if err := cgroups.WriteFile(t.parent, "cgroup.subtree_control", "+"+strings.Join(t.enable, " +")); err != nil {
+		hint := ""
+		if errors.Is(err, unix.EBUSY) {
+			hint = "a process has come into it"
+		}
+		return &Error{"switch on " + strings.Join(t.enable, " ") + " in " + t.parent, bare(err), hint}
+	}
+	return nil
+}
+
+// write writes the settings; those without a file go to Lacking.
+func (g *Group) write(t *target, dir string) error {
+	held := t.settings[:0:0]
+	for _, s := range t.settings {
+		err := cgroups.WriteFile(dir, s.file, s.value)
+		if s.file == "io.weight" && errors.Is(err, unix.ENOENT) { // of the scheduler bfq, where iocost is not
+			s.file = "io.bfq.weight"
+			err = cgroups.WriteFile(dir, s.file, s.value)
+		}
+		switch {
+		case err == nil:
+			held = append(held, s)
+		case errors.Is(err, unix.ENOENT) && s.optional:
+		case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP):
+			g.Lacking = append(g.Lacking, Lack{s.limit, "this kernel has no " + s.file, lackRemedy(s.limit)})
+		default:
+			return &Error{"limits." + s.limit + ": write " + quote(s.value) + " to " + dir + "/" + s.file, bare(err), writeHint(&s, err)}
+		}
+	}
+	t.settings = held
+	return nil
+}
+
+func lackRemedy(limit string) string {
+	switch word, _, _ := strings.Cut(limit, " "); word {
+	case "io-weight":
+		return "a kernel with CONFIG_BLK_CGROUP_IOCOST or the scheduler bfq; or leave it out"
+	case "swap":
+		return "a kernel with CONFIG_SWAP, booted without swapaccount=0; or leave it out"
+	case "hugetlb":
+		return "a size of /sys/kernel/mm/hugepages"
+	}
+	return "leave it out, or a newer kernel"
+}
+
+func writeHint(s *setting, err error) string {
+	switch {
+	case s.controller == "io" && errors.Is(err, unix.ENODEV):
+		return "the limit is of a whole disk, not of a partition or of what is no block device"
+	case s.limit == "cpuset":
+		return "the processors must be among those of the group above: cpuset.cpus.effective"
+	case s.limit == "io-weight" && errors.Is(err, unix.ERANGE):
+		return "the scheduler bfq knows 1 to 1000"
+	case s.controller == "cpu" && errors.Is(err, unix.EINVAL):
+		return "a group above gives less"
+	}
+	return ""
+}
+
+func quote(s string) string { return `"` + s + `"` }
+
+// bare is an error without the path that is named before it.
+func bare(err error) error {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
+
+// Open opens the group in the v2 tree for clone3(2).
+func (g *Group) Open() (fd int, err error) {
+	fd, err = unix.Open(g.v2().Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &Error{"open " + g.v2().Path, err, ""}
+	}
+	return fd, nil
+}
+
+// OpenTasks opens the file of the v1 tree of a controller through which a thread joins: it writes "0". That of one thread
+// takes no lock that would wait for every processor, as that of a whole process does (cgroup.procs).
+func (g *Group) OpenTasks(controller string) (fd int, err error) {
+	path := g.dir(controller).Path + "/tasks"
+	fd, err = unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &Error{"open " + path, err, ""}
+	}
+	return fd, nil
+}
+
+// Found is a limit as the kernel shows it.
+type Found struct {
+	Limit string // its key in the profile's section
+	Text  string // "memory.max=1048576"
+	File  string
+}
+
+// Confirm reads every limit back and holds it against what was asked for, and that a process is in every group.
+func (g *Group) Confirm(procCgroup string) ([]Found, error) {
+	var found []Found
+	for i := range g.Dirs {
+		d := &g.Dirs[i]
+		if !g.member(d, procCgroup) {
+			return nil, &Error{"read back the cgroups", errors.New("the task is not in " + d.Path), ""}
+		}
+		for _, s := range g.held[i].settings {
+			text, err := cgroups.ReadFile(d.Path, s.file)
+			if err != nil {
+				return nil, &Error{"read back limits." + s.limit, err, ""}
+			}
+			if !s.holds(text) {
+				return nil, &Error{"read back limits." + s.limit, errors.New(s.file + " is " + quote(strings.TrimSpace(text)) + ", not " + quote(s.value)), ""}
+			}
+			found = append(found, Found{s.limit, s.file + "=" + s.shown(), d.Path + "/" + s.file})
+		}
+	}
+	return found, nil
+}
+
+func (s *setting) shown() string {
+	if s.back != "" {
+		return s.back
+	}
+	return s.value
+}
+
+// member reports whether a text like that of /proc/PID/cgroup names the group: the name is no other's.
+func (g *Group) member(d *Dir, text string) bool {
+	name := d.Path[strings.LastIndexByte(d.Path, '/'):]
+	for line := range strings.Lines(text) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(f) != 3 {
+			continue
+		}
+		tree := d.Version == 2 && f[1] == "" || d.Version == 1 && f[1] == strings.Join(d.Controllers, ",")
+		if tree && strings.HasSuffix(f[2], name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Sweep removes the groups that launchers which are gone have left beside this one's, and what still runs in them.
+func (g *Group) Sweep() error {
+	var errs []error
+	for i := range g.Dirs {
+		errs = append(errs, sweep(g.Dirs[i].Path[:strings.LastIndexByte(g.Dirs[i].Path, '/')], g.Dirs[i].Version))
+	}
+	return errors.Join(errs...)
+}

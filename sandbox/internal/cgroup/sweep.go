@@ -1,0 +1,128 @@
+package cgroup
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/opencontainers/cgroups"
+	"golang.org/x/sys/unix"
+)
+
+// Sweep removes what launchers that are gone have left where the caller's own groups would go, and ends what still runs
+// in it. It does not look at other users' groups, nor at those of launchers in other pid namespaces, of which nobody here
+// can tell whether they are alive.
+func Sweep(f Files, l *Layout) error {
+	var errs []error
+	for i := range l.Trees {
+		t := &l.Trees[i]
+		d := finder{f: f, l: l}
+		dirs := d.parents(t)
+		if t.Version == 1 {
+			dirs = dirs[:1]
+		}
+		for _, dir := range dirs {
+			if d.writable(dir) == nil {
+				errs = append(errs, sweep(dir, t.Version))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func sweep(parent string, version int) error {
+	dir, err := os.Open(parent)
+	if err != nil {
+		return &Error{"sweep " + parent, bare(err), ""}
+	}
+	names, err := dir.Readdirnames(-1)
+	dir.Close()
+	if err != nil && !gone(err) {
+		return &Error{"sweep " + parent, bare(err), ""}
+	}
+	var errs []error
+	for _, name := range names {
+		if l, ok := parseName(name); ok && l.dead() {
+			errs = append(errs, clean(parent+"/"+name, version))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// clean ends what is in a group, and removes it.
+func clean(path string, version int) error {
+	d := Dir{Version: version, Path: path}
+	if version == 1 && cgroups.PathExists(path+"/freezer.state") {
+		d.Controllers = []string{"freezer"}
+	}
+	p := &Place{Dirs: []Dir{d}}
+	if err := p.Kill(); err != nil {
+		return err
+	}
+	return p.Remove()
+}
+
+// dead reports whether a launcher of this pid namespace is gone for certain.
+func (l launcher) dead() bool {
+	ns, err := pidNamespace()
+	if err != nil || ns != l.ns {
+		return false
+	}
+	if unix.Kill(l.pid, 0) == unix.ESRCH {
+		return true
+	}
+	start, err := startTime(l.pid)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && start != l.start
+}
+
+// pidNamespace is the inode of the own one: "pid:[4026531836]".
+var pidNamespace = sync.OnceValues(func() (uint64, error) {
+	text, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(text, "pid:["), "]"), 10, 64)
+})
+
+// startTime is when a process began, in clock ticks since boot: proc_pid_stat(5), field 22. The name before it may hold
+// anything, closing parentheses as well.
+func startTime(pid int) (uint64, error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if len(fields) < 20 {
+		return 0, errors.New("/proc/PID/stat is too short")
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}
+
+var made atomic.Int32 // groups of this process
+
+// NewName is the name of a further sandbox of this process.
+func NewName() (string, error) {
+	ns, err := pidNamespace()
+	if err != nil {
+		return "", err
+	}
+	start, err := startTime(os.Getpid())
+	if err != nil {
+		return "", err
+	}
+	return Name(ns, os.Getpid(), start, int(made.Add(1))-1), nil
+}
+
+// alone reports whether no other sandbox's group is in a directory.
+func alone(parent string, but ...string) bool {
+	entries, err := os.ReadDir(parent)
+	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return e.IsDir() && strings.HasPrefix(e.Name(), prefix) && !slices.Contains(but, filepath.Join(parent, e.Name()))
+	})
+}
