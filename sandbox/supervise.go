@@ -63,7 +63,9 @@ type process struct {
 	listener int // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
 
-	cgroup *cgroup.Group // nil before and after, and where none was asked for
+	cgroup  *cgroup.Group // nil before and after, and where none was asked for
+	control *control      // nil unless Cmd.State
+
 	relays []*relay
 	report Report
 }
@@ -101,7 +103,13 @@ func (p *process) launch() error {
 	if err := p.converse(); err != nil {
 		return err
 	}
+	if err := p.identify(); err != nil {
+		return err
+	}
 	if err := p.confirm(); err != nil {
+		return err
+	}
+	if err := p.keepState(); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -135,6 +143,9 @@ func (p *process) handOver(c *compilation) error {
 func (p *process) begin() error {
 	defer p.files.closeAll()
 	if err := p.open(); err != nil {
+		return err
+	}
+	if err := p.keepGroup(); err != nil {
 		return err
 	}
 	if err := p.add(); err != nil {
@@ -264,6 +275,9 @@ func (p *process) kill() {
 	if p.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // gone already is as good
 	}
+	if p.cgroup != nil && p.cmd.State != nil { // somebody may have paused it, and a v1 freezer holds back even SIGKILL
+		_ = p.cgroup.Thaw()
+	}
 }
 
 // fault is the step at which the child ended: one that failed, or one that its filter ended it for.
@@ -348,6 +362,7 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 
 // release closes what is left, all but the page that the child has written.
 func (p *process) release() {
+	p.closeControl()
 	for _, r := range p.relays {
 		r.finish()
 	}

@@ -47,6 +47,8 @@ type runFlags struct {
 	interactive, terminal bool   // -i, -t
 	recordTTY             string // a file
 	killAfter             time.Duration
+
+	keep keepFlags
 }
 
 // addRunFlags adds -p and the flags for fields of the profile: all of them for the help and for completion, and else

@@ -23,18 +23,25 @@ func newRun(u *ui) *cobra.Command {
 			"  cordon run -p build --timeout 10m --report run.json -- make test",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the command"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if f.dryRun {
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := f.checkKept(c); err != nil {
+				return err
+			}
+			switch {
+			case f.dryRun:
 				return u.plan(&f, args)
+			case f.keep.detach && f.keep.handover == 0:
+				return u.detach(&f)
 			}
 			return u.run(&f, args)
 		},
 	}
 	addRunFlags(u, c, &f)
+	addKeepFlags(u, c, &f.keep)
 	fs := c.Flags()
 	fs.StringVar(&f.report, "report", "", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")
-	fs.BoolVarP(&f.interactive, "interactive", "i", false, "keep stdin, which is always kept: for who is used to docker run -it")
+	fs.BoolVarP(&f.interactive, "interactive", "i", false, "keep stdin, which only --detach does not: for who is used to docker run -it")
 	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even where stdin, stdout and stderr are none")
 	fs.StringVar(&f.recordTTY, "record-tty", "", "record the program's terminal in `FILE`, as asciicast v2; what is typed is not recorded")
 	fs.DurationVar(&f.killAfter, "kill-after", 0, "kill the program `TIME` after a SIGTERM, passed on or at --timeout; without it 2s after --timeout's")
@@ -64,6 +71,9 @@ func (u *ui) run(f *runFlags, args []string) error {
 			return err
 		}
 		c.RecordTTY = rec
+	}
+	if f.keep.kept() {
+		return u.runKept(f, c, out)
 	}
 	rep, err := c.Run()
 	if err != nil {
