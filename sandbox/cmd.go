@@ -27,6 +27,10 @@ type Cmd struct {
 	Host      *Host         // nil means Probe()
 	KillAfter time.Duration // from SIGTERM at the wall-clock limit to SIGKILL; 0 means 2 s
 
+	// State is the entry of the state directory where other commands find the sandbox; nil means nowhere. It must be this
+	// process's own: [StateDir.Create]. Start completes it, and from then on the launcher listens at its control socket.
+	State *Entry
+
 	// Exclusive says that the process is a launcher and nothing else. Start and Wait then run on the caller's
 	// goroutine, signals that reach the process are passed on to the task, and the process is made non-dumpable
 	// while it holds more rights than the task.

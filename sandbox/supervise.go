@@ -55,6 +55,8 @@ type process struct {
 	denials  denials
 
 	cgroup *cgroup.Group // nil before and after, and where none was asked for
+	control *control // nil unless Cmd.State
+
 	relays []*relay
 	report Report
 }
@@ -89,7 +91,13 @@ func (p *process) launch() error {
 	if err := p.converse(); err != nil {
 		return err
 	}
+	if err := p.identify(); err != nil {
+		return err
+	}
 	if err := p.confirm(); err != nil {
+		return err
+	}
+	if err := p.keepState(); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -329,6 +337,7 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 
 // release closes what is left, all but the page that the child has written.
 func (p *process) release() {
+	p.closeControl()
 	for _, r := range p.relays {
 		r.finish()
 	}

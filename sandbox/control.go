@@ -1,0 +1,346 @@
+package sandbox
+
+// The launcher's control socket: what other commands ask of it while the sandbox lives. A request and its reply are one
+// packet each (unix(7), SOCK_SEQPACKET), in JSON. The launcher's loop never waits for a client: what cannot be written
+// at once is a client that is dropped, and a client that says nothing is dropped after a while.
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxClients  = 32
+	maxPacket   = 64 << 10 // bytes, of a request and of a reply
+	maxRights   = 32       // descriptors with a reply
+	clientIdle  = 10 * time.Second
+	replyWithin = 5 * time.Second // what a client waits
+)
+
+// operations are what can be asked: each gets the arguments and gives the reply's value, and descriptors, which stay the
+// launcher's. It must not block.
+var operations = [...]struct {
+	op string
+	do func(p *process, args json.RawMessage) (reply any, fds []int, err error)
+}{
+	{"signal", (*process).signalAsked},
+	{"log", (*process).logAsked},
+}
+
+// request and reply are the packets.
+type request struct {
+	Op   string          `json:"op"`
+	Args json.RawMessage `json:"args,omitempty"`
+}
+
+type reply struct {
+	Error string          `json:"error,omitempty"`
+	Hint  string          `json:"hint,omitempty"`
+	Value json.RawMessage `json:"value,omitempty"`
+}
+
+// control is the launcher's side.
+type control struct {
+	listener int
+	clients  []*controlClient
+}
+
+type controlClient struct {
+	fd   int
+	last time.Time // when it was heard last
+}
+
+// serveControl begins to listen in the entry's directory. The path goes through the directory's descriptor: that of the
+// directory itself may be longer than a socket's name can be.
+func (p *process) serveControl(dir *os.Root) error {
+	fail := func(err error) error { return &Error{Op: "control socket", Err: err} }
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return fail(err)
+	}
+	addr, done, err := controlAddress(dir)
+	if err == nil {
+		err = unix.Bind(fd, addr)
+		done()
+	}
+	if err == nil {
+		err = unix.Listen(fd, maxClients)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return fail(err)
+	}
+	p.control = &control{listener: fd}
+	p.watch(fd, unix.POLLIN, func(int16) { p.acceptClient() })
+	return nil
+}
+
+func controlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err error) {
+	f, err := dir.Open(".")
+	if err != nil {
+		return nil, nil, cause(err)
+	}
+	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + itoa(int(f.Fd())) + "/" + controlFile}, func() { f.Close() }, nil
+}
+
+// closeControl ends it all.
+func (p *process) closeControl() {
+	if p.control == nil {
+		return
+	}
+	for _, c := range slices.Clone(p.control.clients) {
+		p.dropClient(c)
+	}
+	p.unwatch(p.control.listener)
+	unix.Close(p.control.listener)
+	p.control = nil
+}
+
+// acceptClient takes a client in: of the launcher's own user, or root.
+func (p *process) acceptClient() {
+	fd, _, err := unix.Accept4(p.control.listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+	if err != nil { // it has gone, or there is no descriptor for it
+		return
+	}
+	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil || peer.Uid != uint32(os.Getuid()) && peer.Uid != 0 || len(p.control.clients) == maxClients {
+		unix.Close(fd)
+		return
+	}
+	c := &controlClient{fd: fd, last: time.Now()}
+	p.control.clients = append(p.control.clients, c)
+	p.watch(fd, unix.POLLIN, func(int16) { p.serveClient(c) })
+	p.at(c.last.Add(clientIdle), func() { p.dropIdle(c) })
+}
+
+// dropIdle drops a client that has said nothing for a while.
+func (p *process) dropIdle(c *controlClient) {
+	if p.control == nil || !slices.Contains(p.control.clients, c) {
+		return
+	}
+	if due := c.last.Add(clientIdle); time.Now().Before(due) {
+		p.at(due, func() { p.dropIdle(c) })
+		return
+	}
+	p.dropClient(c)
+}
+
+func (p *process) dropClient(c *controlClient) {
+	p.unwatch(c.fd)
+	unix.Close(c.fd)
+	p.control.clients = slices.DeleteFunc(p.control.clients, func(other *controlClient) bool { return other == c })
+}
+
+// serveClient answers one request.
+func (p *process) serveClient(c *controlClient) {
+	buf := make([]byte, maxPacket)
+	n, _, flags, _, err := unix.Recvmsg(c.fd, buf, nil, unix.MSG_DONTWAIT) // descriptors that it sends are closed by the kernel
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return
+	case err != nil || n == 0:
+		p.dropClient(c)
+		return
+	}
+	c.last = time.Now()
+	var value any
+	var fds []int
+	if flags&unix.MSG_TRUNC != 0 {
+		err = errText("the request is too long")
+	} else {
+		value, fds, err = p.do(buf[:n])
+	}
+	if !answer(c.fd, value, fds, err) {
+		p.dropClient(c)
+	}
+}
+
+// do finds the operation that is asked for.
+func (p *process) do(packet []byte) (value any, fds []int, err error) {
+	var r request
+	if err := json.Unmarshal(packet, &r); err != nil {
+		return nil, nil, errText("the request is not understood")
+	}
+	for i := range operations {
+		if operations[i].op == r.Op {
+			return operations[i].do(p, r.Args)
+		}
+	}
+	return nil, nil, &Error{Op: "request " + r.Op, Err: errText("not known to this launcher"), Hint: "was the sandbox started by another version of cordon?"}
+}
+
+// answer sends a reply, whole and at once, or says that it could not.
+func answer(fd int, value any, fds []int, err error) bool {
+	var r reply
+	if err != nil {
+		var e *Error
+		r.Error = err.Error()
+		if errors.As(err, &e) {
+			r.Hint = e.Hint
+		}
+		fds = nil
+	} else if r.Value, err = json.Marshal(value); err != nil {
+		return false
+	}
+	b, err := json.Marshal(r)
+	if err != nil || len(b) > maxPacket || len(fds) > maxRights {
+		return false
+	}
+	var rights []byte
+	if len(fds) > 0 {
+		rights = unix.UnixRights(fds...)
+	}
+	return unix.Sendmsg(fd, b, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) == nil
+}
+
+type signalRequest struct {
+	Signal int `json:"signal"`
+}
+
+// signalAsked sends the task a signal.
+func (p *process) signalAsked(args json.RawMessage) (any, []int, error) {
+	var r signalRequest
+	if err := json.Unmarshal(args, &r); err != nil || r.Signal < 0 || r.Signal > 64 {
+		return nil, nil, errText("not a signal")
+	}
+	if syscall.Signal(r.Signal) == unix.SIGKILL {
+		p.kill()
+		return nil, nil, nil
+	}
+	return nil, nil, p.signal(syscall.Signal(r.Signal))
+}
+
+// LogState is what could not be logged.
+type LogState struct {
+	Lost  int64  `json:"lost_bytes"`
+	Error string `json:"error,omitempty"`
+}
+
+func (p *process) logAsked(json.RawMessage) (any, []int, error) {
+	var s LogState
+	if l := p.cmd.State.log; l != nil {
+		s.Lost, s.Error = l.Lost()
+	}
+	return s, nil, nil
+}
+
+// Call asks the sandbox's launcher for something: value, where it is not nil, gets the reply's value. The descriptors that
+// come with it are the caller's. One that does not answer within seconds is an error.
+func (e *Entry) Call(op string, args, value any) ([]int, error) {
+	fds, err := e.call(op, args, value)
+	if err == nil {
+		return fds, nil
+	}
+	var its *Error
+	if errors.As(err, &its) {
+		return nil, err
+	}
+	hint := "is its launcher, pid " + itoa(e.State.Launcher.PID) + ", stopped?"
+	if err == unix.ECONNREFUSED || err == unix.ENOENT || err == unix.ECONNRESET || err == unix.EPIPE || err == errEnd {
+		hint = "it has ended, or is just about to"
+	}
+	return nil, &Error{Op: "sandbox " + e.State.ID + ": " + op, Err: err, Hint: hint}
+}
+
+const errEnd = errText("no answer: the launcher is gone")
+
+func (e *Entry) call(op string, args, value any) ([]int, error) {
+	fd, err := e.dial()
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var q request
+	q.Op = op
+	if q.Args, err = json.Marshal(args); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Sendmsg(fd, b, nil, nil, unix.MSG_NOSIGNAL); err != nil {
+		return nil, err
+	}
+	return receiveReply(fd, value)
+}
+
+// dial connects; the launcher's answers have a time limit.
+func (e *Entry) dial() (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	limit := unix.NsecToTimeval(int64(replyWithin))
+	addr, done, err := controlAddress(e.root)
+	if err == nil {
+		err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
+			unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit))
+		if err == nil {
+			err = unix.Connect(fd, addr)
+		}
+		done()
+	}
+	if err == nil { // whoever listens there now must be whose directory this is
+		var peer *unix.Ucred
+		if peer, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && peer.Uid != uint32(os.Getuid()) {
+			err = errText("the socket is not the launcher's")
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func receiveReply(fd int, value any) ([]int, error) {
+	buf, oob := make([]byte, maxPacket), make([]byte, unix.CmsgSpace(4*maxRights))
+	n, noob, _, _, err := unix.Recvmsg(fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
+	for err == unix.EINTR {
+		n, noob, _, _, err = unix.Recvmsg(fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
+	}
+	switch {
+	case err == unix.EAGAIN:
+		return nil, unix.ETIMEDOUT
+	case err != nil:
+		return nil, err
+	case n == 0:
+		return nil, errEnd
+	}
+	fds, err := rights(oob[:noob])
+	var r reply
+	if err == nil {
+		err = json.Unmarshal(buf[:n], &r)
+	}
+	if err == nil && r.Error != "" {
+		err = &Error{Op: "the launcher", Err: errText(r.Error), Hint: r.Hint}
+	}
+	if err == nil && value != nil {
+		err = json.Unmarshal(r.Value, value)
+	}
+	if err != nil {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+		return nil, err
+	}
+	return fds, nil
+}
+
+// rights are the descriptors of a control message.
+func rights(oob []byte) (fds []int, err error) {
+	all, err := unix.ParseSocketControlMessage(oob)
+	for i := range all {
+		if some, e := unix.ParseUnixRights(&all[i]); e == nil {
+			fds = append(fds, some...)
+		}
+	}
+	return fds, err
+}
