@@ -91,6 +91,9 @@ func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
 	return l, nil
 }
 
+// Log is what OpenLog has begun; nil before.
+func (e *Entry) Log() *Log { return e.log }
+
 func (l *Log) open() (err error) {
 	l.file, err = l.root.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	l.size = 0

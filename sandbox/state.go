@@ -28,14 +28,13 @@ const stateVersion = 1
 
 // The files of a sandbox's directory.
 const (
-	stateFile    = "state.json"
-	profileFile  = "profile.yaml" // the effective profile, each value with its source
-	planFile     = "plan.txt"
-	planJSONFile = "plan.json"
-	reportFile   = "report.json" // once it has ended
-	logFile      = "log"         // the newest; then log.1, log.2, …
-	controlFile  = "control"     // the launcher's socket
-	lockFile     = "lock"        // locked while the launcher lives; then it holds the Ending
+	stateFile   = "state.json"
+	profileFile = "profile.yaml" // the effective profile, each value with its source
+	planFile    = "plan.txt"
+	reportFile  = "report.json" // once it has ended
+	logFile     = "log"         // the newest; then log.1, log.2, …
+	controlFile = "control"     // the launcher's socket
+	lockFile    = "lock"        // locked while the launcher lives; then it holds the Ending
 )
 
 // State is what a sandbox's directory says of it: state.json.
@@ -47,13 +46,15 @@ type State struct {
 	Args       []string   `json:"args"`
 	Cwd        string     `json:"cwd"`
 	Home       string     `json:"home,omitempty"`
+	Memory     int64      `json:"memory_limit_bytes,omitempty"` // limits.memory; 0: none
 	Detached   bool       `json:"detached"`
 	AutoRemove bool       `json:"auto_remove,omitempty"` // nothing is kept of it when it has ended
 	Created    time.Time  `json:"created"`
 	Boot       string     `json:"boot_id"`       // of random(4)
 	PIDSpace   string     `json:"pid_namespace"` // in which the numbers of processes are meant: "pid:[4026531836]"
 	Launcher   ProcessID  `json:"launcher"`
-	Init       *ProcessID `json:"init,omitempty"` // nil until the program runs
+	Cgroup     *Cgroup    `json:"cgroup,omitempty"` // where its groups are; nil: it has none
+	Init       *ProcessID `json:"init,omitempty"`   // nil until the program runs
 	Task       *ProcessID `json:"task,omitempty"`
 }
 
@@ -181,14 +182,10 @@ type Entry struct {
 	log  *Log
 }
 
-// NameError is a name that cannot be given to a sandbox.
-type NameError struct {
-	Name string
-	Why  string
-	Hint string
+// nameError is a name that cannot be given to a sandbox.
+func nameError(name, why, hint string) *Error {
+	return &Error{Op: "name " + strconv.Quote(name), Err: errText(why), Hint: hint}
 }
-
-func (e *NameError) Error() string { return "name " + strconv.Quote(e.Name) + ": " + e.Why }
 
 // maxName is the longest name, in bytes.
 const maxName = 63
@@ -203,7 +200,7 @@ func checkName(name string) error {
 	if ok {
 		return nil
 	}
-	return &NameError{Name: name, Why: "not a name", Hint: "a name has up to " + itoa(maxName) + " letters, digits, and behind the first of them - _ ."}
+	return nameError(name, "not a name", "a name has up to "+itoa(maxName)+" letters, digits, and behind the first of them - _ .")
 }
 
 // Create makes the entry of a sandbox of this process, which is its launcher, and locks it. s has what its caller knows;
@@ -268,10 +265,10 @@ func (d *StateDir) free(names []string, name string) error {
 		if name == "" || its != name {
 			continue
 		}
-		e := &NameError{Name: name, Why: "in use by sandbox " + id, Hint: "choose another, or end that one: cordon rm -f " + name}
+		e := nameError(name, "in use by sandbox "+id, "choose another, or end that one: cordon rm -f "+name)
 		if other, err := d.open(n); err == nil {
 			if other.ended() != nil {
-				e.Why, e.Hint = "in use by sandbox "+id+", which has ended and is still kept", "cordon rm "+name+" removes it"
+				e = nameError(name, "in use by sandbox "+id+", which has ended and is still kept", "cordon rm "+name+" removes it")
 			}
 			other.Close()
 		}
@@ -535,6 +532,9 @@ func (p *process) keepState() error {
 	if e == nil {
 		return nil
 	}
+	if m := p.comp.profile.Limits.Memory; m.Set {
+		e.State.Memory = m.V
+	}
 	if err := errors.Join(e.write(profileFile, policy.Show(p.comp.profile)), e.writePlan(p.comp), e.save()); err != nil {
 		return &Error{Op: "keep the state", Err: err}
 	}
@@ -546,23 +546,14 @@ func (e *Entry) writePlan(c *compilation) error {
 	if err := c.plan.WriteText(&text); err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(&c.plan, "", "  ")
-	if err != nil {
-		return err
-	}
-	return errors.Join(e.write(planFile, text.Bytes()), e.write(planJSONFile, append(b, '\n')))
+	return e.write(planFile, text.Bytes())
 }
 
 // Profile is the effective profile in YAML, each value with its source; fs.ErrNotExist before the program runs.
 func (e *Entry) Profile() ([]byte, error) { return e.root.ReadFile(profileFile) }
 
-// Plan is the plan as it is printed, or in JSON; fs.ErrNotExist before the program runs.
-func (e *Entry) Plan(asJSON bool) ([]byte, error) {
-	if asJSON {
-		return e.root.ReadFile(planJSONFile)
-	}
-	return e.root.ReadFile(planFile)
-}
+// Plan is the plan as it is printed; fs.ErrNotExist before the program runs.
+func (e *Entry) Plan() ([]byte, error) { return e.root.ReadFile(planFile) }
 
 // Report is the report in JSON; fs.ErrNotExist before the sandbox has ended.
 func (e *Entry) Report() ([]byte, error) { return e.root.ReadFile(reportFile) }

@@ -42,6 +42,7 @@ type runFlags struct {
 	verbose  bool
 	dryRun   bool
 	json     bool
+	keep     keepFlags
 }
 
 // addRunFlags adds -p and the flags for fields of the profile: all of them for the help and for completion, and else

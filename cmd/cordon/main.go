@@ -16,6 +16,15 @@ var commands = [...]struct {
 	make func(*ui) *cobra.Command
 }{
 	{"run", newRun},
+	{"ps", newPs},
+	{"inspect", newInspect},
+	{"stats", newStats},
+	{"logs", newLogs},
+	{"pause", newPause},
+	{"resume", newResume},
+	{"kill", newKill},
+	{"wait", newWait},
+	{"rm", newRm},
 	{"plan", newPlan},
 	{"why", newWhy},
 	{"filter", newFilter},

@@ -21,14 +21,21 @@ func newRun(u *ui) *cobra.Command {
 			"  cordon run -p build --timeout 10m --report run.json -- make test",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the command"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if f.dryRun {
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := f.checkKept(c); err != nil {
+				return err
+			}
+			switch {
+			case f.dryRun:
 				return u.plan(&f, args)
+			case f.keep.detach && f.keep.handover == 0:
+				return u.detach()
 			}
 			return u.run(&f, args)
 		},
 	}
 	addRunFlags(u, c, &f)
+	addKeepFlags(u, c, &f.keep)
 	fs := c.Flags()
 	fs.StringVar(&f.report, "report", "", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")
@@ -51,6 +58,9 @@ func (u *ui) run(f *runFlags, args []string) error {
 		if out, err = openReport(f.report); err != nil {
 			return err
 		}
+	}
+	if f.keep.kept() {
+		return u.runKept(f, c, out)
 	}
 	rep, err := c.Run()
 	if err != nil {

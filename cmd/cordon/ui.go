@@ -164,6 +164,7 @@ func hint(err error) string {
 		s *sandbox.StepError
 		x *sandbox.UnsupportedError
 		e *sandbox.Error
+		n *sandbox.NotFoundError
 	)
 	switch {
 	case errors.As(err, &c) && c.hint != "":
@@ -176,6 +177,8 @@ func hint(err error) string {
 		return x.Remedy
 	case errors.As(err, &e):
 		return e.Hint
+	case errors.As(err, &n):
+		return n.Hint
 	}
 	return ""
 }
@@ -199,6 +202,15 @@ func (u *ui) write(data string) error {
 // json puts one value on stdout.
 func (u *ui) json(v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return u.write(string(b) + "\n")
+}
+
+// jsonLine puts one value on a line of stdout, for what comes again and again.
+func (u *ui) jsonLine(v any) error {
+	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"math"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox"
+)
+
+// keepFlags are the flags of a run that other commands can find.
+type keepFlags struct {
+	detach   bool
+	name     string
+	remove   bool
+	logSize  string
+	logFiles int
+	handover int // descriptor at which the caller of a detached run waits; 0: this process is that caller
+}
+
+const (
+	defaultLogSize  = "10MiB"
+	defaultLogFiles = 3
+	maxLogFiles     = 100
+)
+
+// addKeepFlags adds them; those that do not occur are left out of a launch, as the fields of the profile are.
+func addKeepFlags(u *ui, c *cobra.Command, f *keepFlags) {
+	fs := c.Flags()
+	f.logSize, f.logFiles = defaultLogSize, defaultLogFiles
+	fs.BoolVarP(&f.detach, "detach", "d", false, "print the sandbox's ID when the program runs, and leave it running; see cordon ps")
+	wanted := func(name string) bool { return !u.lean || occurs("--"+name, u.args) }
+	if wanted("name") {
+		fs.StringVar(&f.name, "name", "", "the `NAME` by which other commands find the sandbox")
+	}
+	if wanted("rm") {
+		fs.BoolVar(&f.remove, "rm", false, "with --detach: keep nothing of it when it has ended")
+	}
+	if wanted("log-max-size") {
+		fs.StringVar(&f.logSize, "log-max-size", defaultLogSize, "with --detach: the `SIZE` at which a new log file is begun")
+	}
+	if wanted("log-files") {
+		fs.IntVar(&f.logFiles, "log-files", defaultLogFiles, "with --detach: how many log files are kept, the newest included")
+	}
+	if wanted("handover") {
+		fs.IntVar(&f.handover, "handover", 0, "")
+		_ = fs.MarkHidden("handover") // it is there
+	}
+}
+
+// kept says whether other commands are to find the run.
+func (f *keepFlags) kept() bool { return f.detach || f.name != "" }
+
+// checkKept refuses what makes no sense together.
+func (f *runFlags) checkKept(c *cobra.Command) error {
+	changed := c.Flags().Changed
+	switch size, err := policy.ParseSize(f.keep.logSize); {
+	case err != nil:
+		return &cliError{err: errors.New("--log-max-size: " + err.Error())}
+	case size < sandbox.MinLogSize:
+		return &cliError{err: errors.New("--log-max-size: " + f.keep.logSize + " is too small"), hint: "it is at least " + policy.FormatSize(sandbox.MinLogSize)}
+	case f.keep.logFiles < 1 || f.keep.logFiles > maxLogFiles:
+		return &cliError{err: errors.New("--log-files: " + strconv.Itoa(f.keep.logFiles) + " is out of range"), hint: "it is between 1 and " + strconv.Itoa(maxLogFiles)}
+	case !f.keep.detach && (changed("log-max-size") || changed("log-files")):
+		return &cliError{err: errors.New("--log-max-size and --log-files are for --detach"), hint: "without it the output is the caller's"}
+	}
+	if _, fd := descriptor(f.report); f.keep.detach && (fd || f.report == "-") {
+		return &cliError{err: errors.New("--report " + f.report + " cannot be with --detach"), hint: "name a file; cordon inspect ID shows the report, too"}
+	}
+	return nil
+}
+
+// detach runs this command again in a session of its own, and waits until the program runs there, or does not. What goes
+// wrong until then is said on the caller's stderr.
+func (u *ui) detach() error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	// What the caller has open besides the standard files must not stay open for as long as the sandbox lives.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return &cliError{err: errors.New("close_range: " + err.Error()), hint: "it takes Linux 5.11"}
+	}
+	args := slices.Concat([]string{"cordon", u.args[0], "--handover=3"}, u.args[1:])
+	p, err := os.StartProcess("/proc/self/exe", args, &os.ProcAttr{
+		Files: []*os.File{null, null, os.Stderr, w},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	w.Close()
+	if err != nil {
+		return &cliError{err: errors.New("detach: " + cause(err).Error())}
+	}
+	id, err := io.ReadAll(r)
+	if err == nil && len(id) > 0 {
+		return u.write(string(id))
+	}
+	state, err := p.Wait()
+	if err != nil {
+		return err
+	}
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return &cliError{err: errors.New("detach: the launcher was ended by " + ws.Signal().String()), code: exitSignal + int(ws.Signal())}
+	}
+	return quiet(max(state.ExitCode(), 1))
+}
+
+// runKept runs a command that other commands can find by its entry in the state directory.
+func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *reportFile) error {
+	e, err := u.newEntry(f, c)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	c.State = e
+	if f.keep.detach {
+		err = redirect(f, c, e)
+	}
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		return errors.Join(err, e.Discard())
+	}
+	if f.keep.detach {
+		if err := u.handOver(f, c, e); err != nil {
+			return err
+		}
+	}
+	rep, err := c.Wait()
+	if err == nil {
+		err = u.finish(f, rep, out)
+	}
+	if f.keep.detach {
+		if err != nil {
+			u.fail(err) // into the log
+		}
+		e.Log().Close()
+	}
+	return errors.Join(err, u.end(f, e, rep, err))
+}
+
+// finish says what there is to say of a run and writes its report.
+func (u *ui) finish(f *runFlags, rep *sandbox.Report, out *reportFile) error {
+	u.showRun(rep, f.verbose)
+	u.code = runCode(rep)
+	if out == nil {
+		return nil
+	}
+	return out.write(rep)
+}
+
+// end keeps how the run ended for those who wait, and for as long as it is to be kept.
+func (u *ui) end(f *runFlags, e *sandbox.Entry, rep *sandbox.Report, failed error) error {
+	end := sandbox.Ending{Code: u.code}
+	if rep != nil {
+		end.Signal = rep.Signal
+		if rep.Timeout {
+			end.Limit = "timeout"
+		}
+	}
+	if failed != nil {
+		end.Code, end.Error = exitCode(failed), failed.Error()
+	}
+	err := e.End(end, rep)
+	if !f.keep.detach || f.keep.remove {
+		err = e.Discard()
+	}
+	return err
+}
+
+// newEntry makes the run's entry.
+func (u *ui) newEntry(f *runFlags, c *sandbox.Cmd) (*sandbox.Entry, error) {
+	d, err := u.openState()
+	if err != nil {
+		return nil, err
+	}
+	return d.Create(sandbox.State{
+		Name:       f.keep.name,
+		Profile:    c.Profile.Name,
+		Args:       c.Args,
+		Cwd:        c.Host.Cwd,
+		Home:       c.Host.Home,
+		Detached:   f.keep.detach,
+		AutoRemove: f.keep.remove || !f.keep.detach,
+	})
+}
+
+// redirect makes the program write to the log and read nothing.
+func redirect(f *runFlags, c *sandbox.Cmd, e *sandbox.Entry) error {
+	size, err := policy.ParseSize(f.keep.logSize)
+	if err != nil {
+		return err
+	}
+	l, err := e.OpenLog(size, f.keep.logFiles)
+	if err != nil {
+		return err
+	}
+	c.Stdin, c.Stdout, c.Stderr = nil, l.Stdout(), l.Stderr()
+	return nil
+}
+
+// handOver tells the caller that the program runs, lets go of what is the caller's, and becomes small. A caller that is
+// gone has nobody who knows of the sandbox, which then ends.
+func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *sandbox.Entry) error {
+	_, err := unix.Write(f.keep.handover, []byte(e.State.ID+"\n"))
+	unix.Close(f.keep.handover)
+	if err != nil {
+		_ = c.Signal(unix.SIGKILL) // gone already is as good
+		_, _ = c.Wait()
+		return errors.Join(errors.New("detach: the caller is gone: "+err.Error()), e.Discard())
+	}
+	u.err = e.Log()
+	if err := leave(); err != nil {
+		u.line("error", "detach: "+err.Error())
+	}
+	debug.SetGCPercent(20)
+	debug.FreeOSMemory()
+	return nil
+}
+
+// leave gives the caller's standard files and working directory back.
+func leave() error {
+	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(null)
+	for fd := range 3 {
+		if err := unix.Dup3(null, fd, 0); err != nil {
+			return err
+		}
+	}
+	return os.Chdir("/")
+}
+
+// openState opens the state directory, and removes what launchers that were killed have left there.
+func (u *ui) openState() (*sandbox.StateDir, error) {
+	d, err := sandbox.OpenStateDir(sandbox.StatePath(os.Getenv))
+	if err != nil {
+		return nil, err
+	}
+	swept, err := d.Sweep()
+	for _, s := range swept {
+		u.line("removed", "sandbox "+label(&s)+", whose launcher was killed: "+strings.Join(s.Args, " "))
+	}
+	if err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// label is what a sandbox is called in messages.
+func label(s *sandbox.State) string {
+	if s.Name == "" {
+		return s.ID
+	}
+	return s.ID + " (" + s.Name + ")"
+}

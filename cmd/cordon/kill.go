@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox"
+)
+
+func newKill(u *ui) *cobra.Command {
+	name := "TERM"
+	c := &cobra.Command{
+		Use:   "kill [-s SIGNAL] SANDBOX...",
+		Short: "Send a signal to the program in a sandbox",
+		Long: "Send a signal to the program in a sandbox, SIGTERM if none is named.\n\n" +
+			"KILL ends the sandbox with everything in it, paused or not. Any other signal reaches a program that is paused\n" +
+			"when it is resumed.",
+		DisableFlagsInUseLine: true,
+		Args:                  needArgs(1, "the sandbox"),
+		ValidArgsFunction:     completeSandboxes(sandbox.StatusRunning, sandbox.StatusStarting),
+		RunE: func(_ *cobra.Command, args []string) error {
+			sig, err := parseSignal(name)
+			if err != nil {
+				return err
+			}
+			return u.eachSandbox(args, func(e *sandbox.Entry) error { return u.killOne(e, sig) })
+		},
+	}
+	c.Flags().StringVarP(&name, "signal", "s", name, "the `SIGNAL`, by name or number")
+	if completing() {
+		_ = c.RegisterFlagCompletionFunc("signal", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return signalNames(), cobra.ShellCompDirectiveNoFileComp
+		})
+	}
+	return c
+}
+
+func (u *ui) killOne(e *sandbox.Entry, sig unix.Signal) error {
+	if e.Ending() != nil {
+		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has ended"), hint: "cordon rm removes it"}
+	}
+	if err := e.Signal(sig); err != nil {
+		return err
+	}
+	if sig == unix.SIGKILL || sig == unix.SIGCONT {
+		return nil
+	}
+	t, err := sandbox.Processes()
+	if err == nil && e.Paused(t) {
+		u.line("hint", "sandbox "+label(&e.State)+" is paused: "+unix.SignalName(sig)+" arrives when it is resumed")
+	}
+	return err
+}
+
+// signalNames are the names of the signals that are no real-time ones, as kill(1) has them.
+func signalNames() []string {
+	var names []string
+	for n := range unix.Signal(32) {
+		if name := unix.SignalName(n); name != "" {
+			names = append(names, strings.TrimPrefix(name, "SIG"))
+		}
+	}
+	return names
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cordon/sandbox"
+)
+
+func newLogs(u *ui) *cobra.Command {
+	var f logsFlags
+	c := &cobra.Command{
+		Use:   "logs [flags] SANDBOX",
+		Short: "Print what the program in a detached sandbox has written",
+		Long: "Print what the program in a detached sandbox has written: its standard output on stdout, its standard error, and\n" +
+			"what the launcher had to say, on stderr.",
+		DisableFlagsInUseLine: true,
+		Args:                  cobra.MatchAll(needArgs(1, "the sandbox"), atMost(1)),
+		ValidArgsFunction:     completeSandboxes(),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := f.parse(time.Now()); err != nil {
+				return err
+			}
+			return u.oneSandbox(args[0], func(e *sandbox.Entry) error { return u.logs(e, &f) })
+		},
+	}
+	fs := c.Flags()
+	fs.SortFlags = false
+	fs.BoolVarP(&f.follow, "follow", "f", false, "go on until the sandbox has ended")
+	fs.StringVarP(&f.tailText, "tail", "n", "all", "begin `N` lines before the end")
+	fs.StringVar(&f.sinceText, "since", "", "begin at a `TIME`: 2006-01-02T15:04:05Z, or a duration before now, such as 10m")
+	fs.BoolVarP(&f.times, "timestamps", "t", false, "put the time before every line")
+	fs.BoolVar(&f.json, "json", false, "print the records as they are kept: JSON, one a line")
+	return c
+}
+
+type logsFlags struct {
+	follow, times, json bool
+	tailText, sinceText string
+
+	tail  int // -1: all
+	since time.Time
+}
+
+func (f *logsFlags) parse(now time.Time) (err error) {
+	f.tail = -1
+	if f.tailText != "all" {
+		if f.tail, err = strconv.Atoi(f.tailText); err != nil || f.tail < 0 {
+			return &cliError{err: errors.New("--tail: " + strconv.Quote(f.tailText) + " is not a number of lines"), hint: "a number, or all"}
+		}
+	}
+	if f.sinceText == "" {
+		return nil
+	}
+	if d, err := time.ParseDuration(f.sinceText); err == nil {
+		f.since = now.Add(-d)
+		return nil
+	}
+	if f.since, err = time.Parse(time.RFC3339, f.sinceText); err != nil {
+		return &cliError{err: errors.New("--since: " + strconv.Quote(f.sinceText) + " is not a time"), hint: "such as 2006-01-02T15:04:05Z, or 10m for ten minutes ago"}
+	}
+	return nil
+}
+
+// logs prints a log, and what is added to it.
+func (u *ui) logs(e *sandbox.Entry, f *logsFlags) error {
+	r, err := e.ReadLog()
+	if notExist(err) {
+		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has no log"), hint: "only one that was started with --detach has"}
+	}
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	p := &logPrinter{u: u, flags: f}
+	if err := p.head(r); err != nil {
+		return err
+	}
+	for f.follow {
+		over := e.Status() != sandbox.StatusRunning && e.Status() != sandbox.StatusStarting // seen before what is read last
+		if err := p.rest(r); err != nil {
+			return err
+		}
+		if over {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if end := e.Ending(); end != nil && end.LogLost > 0 {
+		u.line("missing", "log of sandbox "+label(&e.State)+": "+size(end.LogLost)+" of output could not be logged: "+end.LogError)
+	}
+	return nil
+}
+
+// logPrinter prints records.
+type logPrinter struct {
+	u     *ui
+	flags *logsFlags
+	open  bool // the last line has no end yet
+}
+
+// logLine is a line of one stream, or in JSON a record.
+type logLine struct {
+	rec  *sandbox.LogRecord
+	data []byte
+}
+
+// head prints what there is: the last lines of it.
+func (p *logPrinter) head(r *sandbox.LogReader) error {
+	if p.flags.tail < 0 {
+		return p.rest(r)
+	}
+	var last []logLine
+	open := map[string]int{} // by stream, the line of last that has no end yet, counted from the first there was
+	dropped := 0
+	err := p.each(r, func(rec *sandbox.LogRecord, line []byte) error {
+		for _, piece := range p.pieces(rec, line) {
+			if at, found := open[rec.Stream]; found && at >= dropped {
+				last[at-dropped].data = append(last[at-dropped].data, piece...)
+			} else {
+				last = append(last, logLine{rec, bytes.Clone(piece)})
+				open[rec.Stream] = dropped + len(last) - 1
+			}
+			if piece[len(piece)-1] == '\n' {
+				delete(open, rec.Stream)
+			}
+		}
+		if n := len(last) - p.flags.tail; n > 0 {
+			last, dropped = last[n:], dropped+n
+		}
+		return nil
+	})
+	for i := 0; i < len(last) && err == nil; i++ {
+		err = p.print(last[i].rec, last[i].data)
+	}
+	return err
+}
+
+// rest prints the records that are there by now.
+func (p *logPrinter) rest(r *sandbox.LogReader) error {
+	return p.each(r, func(rec *sandbox.LogRecord, line []byte) error {
+		for _, piece := range p.pieces(rec, line) {
+			if err := p.print(rec, piece); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// each calls do for every record that is late enough.
+func (p *logPrinter) each(r *sandbox.LogReader, do func(rec *sandbox.LogRecord, line []byte) error) error {
+	for {
+		rec, line, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil && !rec.Time.Before(p.flags.since) {
+			err = do(rec, line)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// pieces are the lines of a record; the last may have no end.
+func (p *logPrinter) pieces(rec *sandbox.LogRecord, line []byte) [][]byte {
+	if p.flags.json {
+		return [][]byte{line}
+	}
+	all := bytes.SplitAfter(rec.Data(), []byte("\n"))
+	if len(all[len(all)-1]) == 0 {
+		all = all[:len(all)-1]
+	}
+	return all
+}
+
+// print writes a line, or what there is of it, where it belongs.
+func (p *logPrinter) print(rec *sandbox.LogRecord, data []byte) error {
+	to := p.u.out
+	if rec.Stream != "stdout" && !p.flags.json {
+		to = p.u.err
+	}
+	if p.flags.times && !p.flags.json && !p.open {
+		data = append([]byte(rec.Time.Format(time.RFC3339Nano)+" "), data...)
+	}
+	p.open = len(data) > 0 && data[len(data)-1] != '\n'
+	if _, err := to.Write(data); err != nil {
+		return &cliError{err: errors.New("write the log: " + cause(err).Error())}
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cordon/sandbox"
+)
+
+func newPs(u *ui) *cobra.Command {
+	var f psFlags
+	c := &cobra.Command{
+		Use:   "ps [flags]",
+		Short: "List the sandboxes that run detached or have a name",
+		Long: "List the sandboxes that run detached or have a name, the oldest first.\n\n" +
+			"What launchers that were killed have left is removed, and said on stderr.",
+		DisableFlagsInUseLine: true,
+		Args:                  noArgs,
+		RunE:                  func(*cobra.Command, []string) error { return u.ps(&f) },
+	}
+	fs := c.Flags()
+	fs.SortFlags = false
+	fs.BoolVarP(&f.all, "all", "a", false, "those that have ended, too")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "their IDs alone")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "the processes of each, as the tree that they are")
+	fs.BoolVar(&f.json, "json", false, "print JSON")
+	return c
+}
+
+type psFlags struct{ all, quiet, verbose, json bool }
+
+// shown is a sandbox as ps --json has it.
+type shown struct {
+	sandbox.State
+	Status    sandbox.Status     `json:"status"`
+	Ending    *sandbox.Ending    `json:"ending,omitempty"`
+	Processes []*sandbox.Process `json:"processes"` // pid 1 first, parents before children; empty where it has ended
+}
+
+type listing struct {
+	Version   int     `json:"version"`
+	Sandboxes []shown `json:"sandboxes"`
+}
+
+func (u *ui) ps(f *psFlags) error {
+	d, err := u.openState()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	all, err := d.Entries()
+	if err != nil {
+		return err
+	}
+	list, err := listSandboxes(all, f)
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.json:
+		return u.json(listing{1, list})
+	case f.quiet:
+		var b strings.Builder
+		for i := range list {
+			b.WriteString(list[i].ID + "\n")
+		}
+		return u.write(b.String())
+	}
+	return u.write(psTable(list, f.verbose, time.Now()))
+}
+
+func listSandboxes(all []*sandbox.Entry, f *psFlags) ([]shown, error) {
+	t := sandbox.ProcTable{}
+	if !f.quiet {
+		var err error
+		if t, err = sandbox.Processes(); err != nil {
+			return nil, err
+		}
+	}
+	list := []shown{}
+	for _, e := range all {
+		l := shown{State: e.State, Status: status(e, t), Ending: e.Ending(), Processes: []*sandbox.Process{}}
+		ended := l.Status == sandbox.StatusEnded || l.Status == sandbox.StatusLost
+		if !ended {
+			l.Processes = append(l.Processes, t.Of(e)...)
+		}
+		e.Close()
+		if f.all || !ended {
+			list = append(list, l)
+		}
+	}
+	return list, nil
+}
+
+func psTable(list []shown, tree bool, now time.Time) string {
+	rows := [][]string{{"ID", "NAME", "STATUS", "PID", "PROCS", "AGE", "PROFILE", "COMMAND"}}
+	trees := []string{""}
+	for i := range list {
+		l := &list[i]
+		pid, procs := "-", "-"
+		if l.Task != nil && len(l.Processes) > 0 {
+			pid, procs = itoa(l.Task.PID), itoa(len(l.Processes))
+		}
+		rows = append(rows, []string{l.ID, orDash(l.Name), said(l), pid, procs, age(now.Sub(l.Created)), orDash(clean(l.Profile)), clean(strings.Join(l.Args, " "))})
+		trees = append(trees, processTree(l.Processes))
+	}
+	text := columns(rows)
+	if !tree {
+		return text
+	}
+	var b strings.Builder
+	i := 0
+	for line := range strings.Lines(text) {
+		b.WriteString(line + trees[i])
+		i++
+	}
+	return b.String()
+}
+
+// said is the status in a word, with the exit code where it has ended.
+func said(l *shown) string {
+	s := string(l.Status)
+	if l.Ending != nil {
+		s += "(" + itoa(l.Ending.Code) + ")"
+	}
+	return s
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// processTree draws the processes: number, number inside, state, memory, command.
+func processTree(all []*sandbox.Process) string {
+	depth := map[int]int{}
+	var b strings.Builder
+	for i, p := range all {
+		d := 1
+		if up, found := depth[p.PPID]; found && i > 0 {
+			d = up + 1
+		}
+		depth[p.PID] = d
+		b.WriteString("  " + strings.Repeat("  ", d-1) + "└─ " + itoa(p.PID))
+		if p.Inside != 0 {
+			b.WriteString(" (" + itoa(p.Inside) + ")")
+		}
+		b.WriteString(" " + p.State + " " + size(p.RSS) + " " + commandOf(p, i == 0) + "\n")
+	}
+	return b.String()
+}
+
+// commandOf is what a process runs, as far as it may be seen. pid 1 of a sandbox is cordon's, with the launcher's name.
+func commandOf(p *sandbox.Process, first bool) string {
+	switch {
+	case first:
+		return "[init]"
+	case len(p.Args) == 0:
+		return "[" + clean(p.Comm) + "]"
+	case filepath.Base(p.Args[0]) == p.Comm || !strings.Contains(p.Args[0], "/"):
+		return clean(strings.Join(p.Args, " "))
+	}
+	return clean(strings.Join(p.Args, " ")) + " [" + clean(p.Comm) + "]"
+}

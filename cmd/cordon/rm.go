@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox"
+)
+
+func newRm(u *ui) *cobra.Command {
+	force, ended := false, false
+	c := &cobra.Command{
+		Use:   "rm [-f] SANDBOX... | rm --ended",
+		Short: "Remove sandboxes that have ended: log, report and name",
+		Long: "Remove what is kept of sandboxes that have ended: the log, the report, the name.\n\n" +
+			"One that is running is refused, unless --force ends it first.",
+		DisableFlagsInUseLine: true,
+		ValidArgsFunction:     completeSandboxes(),
+		RunE: func(c *cobra.Command, args []string) error {
+			if ended {
+				return u.removeEnded(c, args)
+			}
+			if err := needArgs(1, "the sandbox")(c, args); err != nil {
+				return err
+			}
+			return u.eachSandbox(args, func(e *sandbox.Entry) error { return remove(e, force) })
+		},
+	}
+	c.Flags().BoolVarP(&force, "force", "f", false, "end it first, with SIGKILL")
+	c.Flags().BoolVar(&ended, "ended", false, "every one that has ended")
+	return c
+}
+
+func remove(e *sandbox.Entry, force bool) error {
+	if !force || e.Status() == sandbox.StatusEnded {
+		return e.Remove()
+	}
+	if err := e.Signal(unix.SIGKILL); err != nil && e.Ending() == nil {
+		return err
+	}
+	if err := gone(e); err != nil {
+		return err
+	}
+	err := e.Remove()
+	if notExist(err) { // its launcher keeps nothing of it
+		return nil
+	}
+	return err
+}
+
+// goneWithin is how long the end of a sandbox that was killed may take.
+const goneWithin = 30 * time.Second
+
+func gone(e *sandbox.Entry) error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := e.Wait()
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(goneWithin):
+		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": does not end"), hint: "its launcher, pid " + itoa(e.State.Launcher.PID) + ", is stopped, or a process of it waits in the kernel"}
+	}
+}
+
+func (u *ui) removeEnded(c *cobra.Command, args []string) error {
+	if err := atMost(0)(c, args); err != nil {
+		return err
+	}
+	d, err := u.openState()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	all, err := d.Entries()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range all {
+		if e.Status() == sandbox.StatusEnded {
+			errs = append(errs, e.Remove())
+		}
+		e.Close()
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox"
+)
+
+// What the commands about running sandboxes have in common.
+
+// eachSandbox opens the sandboxes that are named and does something with each. One that is not there does not keep it
+// from being done with the others.
+func (u *ui) eachSandbox(refs []string, do func(*sandbox.Entry) error) error {
+	d, err := u.openState()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	var errs []error
+	for _, ref := range refs {
+		e, err := d.Find(ref)
+		if err == nil {
+			err = do(e)
+			e.Close()
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// oneSandbox opens the one that is named.
+func (u *ui) oneSandbox(ref string, do func(*sandbox.Entry) error) error {
+	return u.eachSandbox([]string{ref}, do)
+}
+
+// completeSandboxes offers the names and numbers of the sandboxes that are wanted.
+func completeSandboxes(wanted ...sandbox.Status) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		d, err := sandbox.OpenStateDir(sandbox.StatePath(os.Getenv))
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		all, _ := d.Entries() // what cannot be listed cannot be offered
+		var out []string
+		for _, e := range all {
+			s := &e.State
+			if len(wanted) > 0 && !slices.Contains(wanted, e.Status()) || slices.Contains(args, s.ID) || slices.Contains(args, s.Name) {
+				continue
+			}
+			about := strings.Join(s.Args, " ")
+			if s.Name != "" {
+				out = append(out, cobra.CompletionWithDesc(s.Name, about))
+			}
+			out = append(out, cobra.CompletionWithDesc(s.ID, about))
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// status is what a sandbox does, paused or not as the table of processes shows it.
+func status(e *sandbox.Entry, t sandbox.ProcTable) sandbox.Status {
+	s := e.Status()
+	if s == sandbox.StatusRunning && e.Paused(t) {
+		return sandbox.StatusPaused
+	}
+	return s
+}
+
+// notExist says whether a file of an entry is not there, yet or any more.
+func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// age is a duration in its largest unit.
+func age(d time.Duration) string {
+	for _, u := range [...]struct {
+		unit time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}} {
+		if d >= 2*u.unit {
+			return itoa(int(d/u.unit)) + u.name
+		}
+	}
+	return itoa(int(max(0, d)/time.Second)) + "s"
+}
+
+// size is a number of bytes in a unit that keeps it short.
+func size(n int64) string {
+	for _, u := range [...]struct {
+		factor int64
+		name   string
+	}{{1 << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= u.factor {
+			tenths := n * 10 / u.factor
+			if tenths >= 1000 {
+				return itoa(int(tenths/10)) + u.name
+			}
+			return itoa(int(tenths/10)) + "." + itoa(int(tenths%10)) + u.name
+		}
+	}
+	return itoa(int(n)) + "B"
+}
+
+// columns lays rows out in columns; the last is left as it is.
+func columns(rows [][]string) string {
+	var widths []int
+	for _, r := range rows {
+		for i, cell := range r {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		line := ""
+		for i, cell := range r {
+			line += cell + strings.Repeat(" ", widths[i]-len([]rune(cell))+2)
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// maxSignal is the last signal: signal(7).
+const maxSignal = 64
+
+// parseSignal reads SIGTERM, TERM, term, RTMIN+3 or 15.
+func parseSignal(s string) (unix.Signal, error) {
+	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
+	n := signalNumber("SIG" + name)
+	if rt, found := strings.CutPrefix(name, "RTMIN"); found && rt != "" {
+		if _, err := strconv.ParseUint(strings.TrimPrefix(rt, "+"), 10, 8); err != nil {
+			n = 0
+		}
+	}
+	if n == 0 {
+		number, _ := strconv.ParseUint(s, 10, 8) // 0 where it is none
+		n = int(number)
+	}
+	if n > 0 && n <= maxSignal {
+		return unix.Signal(n), nil
+	}
+	e := &cliError{err: errors.New("no signal is called " + strconv.Quote(s)), hint: "such as TERM, SIGKILL or 9: signal(7)"}
+	if near := policy.Suggest(name, signalNames()); near != "" {
+		e.hint = "did you mean " + near + "?"
+	}
+	return 0, e
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

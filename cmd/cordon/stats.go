@@ -1,0 +1,248 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox"
+)
+
+func newStats(u *ui) *cobra.Command {
+	var f statsFlags
+	c := &cobra.Command{
+		Use:   "stats [flags] [SANDBOX...]",
+		Short: "Show what running sandboxes use, as a table that is kept up to date",
+		Long: "Show what running sandboxes use: those that are named, or all. On a terminal the table is kept up to date in\n" +
+			"place until Ctrl-C, or until the sandboxes that were named have ended; else a table is printed every interval.\n\n" +
+			"The figures are those of the sandbox's cgroup. Where it has none they are sums over its processes, marked with *:\n" +
+			"memory that they share counts several times, and the time of those that have ended does not count.",
+		DisableFlagsInUseLine: true,
+		ValidArgsFunction:     completeSandboxes(sandbox.StatusRunning),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if f.interval < 100*time.Millisecond || f.interval > time.Hour {
+				return &cliError{err: errors.New("--interval: " + f.interval.String() + " is out of range"), hint: "it is between 100ms and 1h"}
+			}
+			return u.stats(&f, args)
+		},
+	}
+	fs := c.Flags()
+	fs.SortFlags = false
+	fs.BoolVar(&f.once, "no-stream", false, "print one table, and end")
+	fs.DurationVar(&f.interval, "interval", time.Second, "`TIME` between two looks, over which processor time is counted")
+	fs.BoolVar(&f.json, "json", false, "print JSON, one value on a line for every look")
+	return c
+}
+
+type statsFlags struct {
+	once, json bool
+	interval   time.Duration
+}
+
+// used is one row.
+type used struct {
+	ID     string         `json:"id"`
+	Name   string         `json:"name,omitempty"`
+	Status sandbox.Status `json:"status"`
+	CPU    *float64       `json:"cpu_percent,omitempty"` // of one processor, since the last look; absent at the first
+	sandbox.Usage
+}
+
+type statistics struct {
+	Version   int    `json:"version"`
+	Sandboxes []used `json:"sandboxes"`
+}
+
+// stats shows tables until there is no reason to go on.
+func (u *ui) stats(f *statsFlags, refs []string) error {
+	d, err := u.openState()
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if len(refs) > 0 {
+		if err := u.eachSandbox(refs, mustRun); err != nil {
+			return err
+		}
+	}
+	s := u.statsScreen(f)
+	defer s.leave()
+	before := map[string]sandbox.Usage{}
+	for look := 0; ; look++ {
+		rows, err := usedNow(d, refs, before)
+		if err != nil {
+			return err
+		}
+		if look > 0 || !f.once && !f.json { // the first has no processor time
+			if err := s.show(rows, f.json); err != nil {
+				return err
+			}
+		}
+		if look > 0 && f.once || len(refs) > 0 && len(rows) == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(f.interval):
+		case sig := <-s.signals:
+			u.code = exitSignal + int(sig.(syscall.Signal))
+			return nil
+		}
+	}
+}
+
+func mustRun(e *sandbox.Entry) error {
+	if e.Ending() != nil {
+		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has ended"), hint: "cordon inspect shows what it used"}
+	}
+	return nil
+}
+
+// usedNow is a row for each sandbox that runs, of those that are named or of all. before is what they used at the last
+// look.
+func usedNow(d *sandbox.StateDir, refs []string, before map[string]sandbox.Usage) ([]used, error) {
+	all, err := entriesOf(d, refs)
+	if err != nil {
+		return nil, err
+	}
+	t, err := sandbox.Processes()
+	if err != nil {
+		return nil, err
+	}
+	rows := []used{}
+	for _, e := range all {
+		now, err := e.Usage(t)
+		st := status(e, t)
+		e.Close()
+		if err != nil { // it has ended, or is about to
+			continue
+		}
+		r := used{ID: e.State.ID, Name: e.State.Name, Status: st, Usage: *now}
+		if last, found := before[r.ID]; found {
+			percent := max(0, 100*float64(now.CPU-last.CPU)/float64(now.At.Sub(last.At)))
+			r.CPU = &percent
+		}
+		before[r.ID] = *now
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+func entriesOf(d *sandbox.StateDir, refs []string) ([]*sandbox.Entry, error) {
+	if len(refs) == 0 {
+		return d.Entries()
+	}
+	var all []*sandbox.Entry
+	for _, ref := range refs {
+		e, err := d.Find(ref)
+		var gone *sandbox.NotFoundError
+		if errors.As(err, &gone) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+func statsTable(rows []used) string {
+	all := [][]string{{"ID", "NAME", "STATUS", "CPU", "MEMORY", "LIMIT", "PROCS", "READ", "WRITTEN"}}
+	for i := range rows {
+		r := &rows[i]
+		cpu, limit, mark := "-", "-", ""
+		if r.CPU != nil {
+			cpu = strconv.FormatFloat(*r.CPU, 'f', 1, 64) + "%"
+		}
+		if r.Limit > 0 {
+			limit = size(r.Limit)
+		}
+		if r.Source == "proc" {
+			mark = "*"
+		}
+		all = append(all, []string{r.ID, orDash(r.Name), string(r.Status), cpu, size(r.Memory) + mark, limit, itoa(r.Processes), ioBytes(r.Read), ioBytes(r.Written)})
+	}
+	return columns(all)
+}
+
+func ioBytes(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return size(*n)
+}
+
+// screen is where tables go: a terminal's other screen, which is left as it was found, or a stream.
+type screen struct {
+	u       *ui
+	tty     int // -1: no terminal
+	signals chan os.Signal
+}
+
+// statsScreen takes the terminal over where tables are to be refreshed on one.
+func (u *ui) statsScreen(f *statsFlags) *screen {
+	s := &screen{u: u, tty: -1, signals: make(chan os.Signal, 1)}
+	out, ok := u.out.(*os.File)
+	if !ok || f.once || f.json {
+		return s
+	}
+	if _, err := unix.IoctlGetWinsize(int(out.Fd()), unix.TIOCGWINSZ); err != nil {
+		return s
+	}
+	s.tty = int(out.Fd())
+	signal.Notify(s.signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+	_, _ = io.WriteString(u.out, "\x1b[?1049h\x1b[?25l") // the other screen, without a cursor
+	return s
+}
+
+func (s *screen) leave() {
+	if s.tty >= 0 {
+		_, _ = io.WriteString(s.u.out, "\x1b[?25h\x1b[?1049l")
+		signal.Stop(s.signals)
+	}
+}
+
+// show puts a table in the place of the last.
+func (s *screen) show(rows []used, asJSON bool) error {
+	if asJSON {
+		return s.u.jsonLine(statistics{1, rows})
+	}
+	text := statsTable(rows)
+	if s.tty >= 0 {
+		text = s.fit(text)
+	}
+	return s.u.write(text)
+}
+
+// fit cuts a table to the terminal's size, which may have changed, and overwrites what is there line by line.
+func (s *screen) fit(text string) string {
+	width, height := 80, 24
+	if w, err := unix.IoctlGetWinsize(s.tty, unix.TIOCGWINSZ); err == nil && w.Col > 0 && w.Row > 0 {
+		width, height = int(w.Col), int(w.Row)
+	}
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if hidden := len(lines) - height; hidden > 0 {
+		lines = append(lines[:height-1], "… "+itoa(hidden+1)+" more")
+	}
+	var b strings.Builder
+	b.WriteString("\x1b[H")
+	for i, l := range lines {
+		if r := []rune(l); len(r) > width {
+			l = string(r[:width])
+		}
+		if i > 0 {
+			b.WriteString("\r\n")
+		}
+		b.WriteString(l + "\x1b[K")
+	}
+	b.WriteString("\x1b[J")
+	return b.String()
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"cordon/sandbox"
+)
+
+func newWait(u *ui) *cobra.Command {
+	return &cobra.Command{
+		Use:   "wait SANDBOX...",
+		Short: "Wait until sandboxes have ended, and print their exit codes",
+		Long: "Wait until sandboxes have ended, and print the exit code of each on a line: that which cordon run would have\n" +
+			"ended with. For one that has ended and is still kept that is at once.\n\n" +
+			"The exit code is that of the last that was named, as wait(1) of a shell has it.",
+		DisableFlagsInUseLine: true,
+		Args:                  needArgs(1, "the sandbox"),
+		ValidArgsFunction:     completeSandboxes(),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return u.eachSandbox(args, u.waitOne)
+		},
+	}
+}
+
+func (u *ui) waitOne(e *sandbox.Entry) error {
+	end, err := e.Wait()
+	if err != nil {
+		return err
+	}
+	if end == nil {
+		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": its launcher was killed"), hint: "how the program ended is not known; everything in the sandbox is gone"}
+	}
+	if end.Error != "" {
+		u.line("error", "sandbox "+label(&e.State)+": "+end.Error)
+	}
+	u.code = end.Code
+	return u.write(itoa(end.Code) + "\n")
+}
