@@ -90,6 +90,7 @@ var order = [...]func(*compilation) error{
 	(*compilation).publish,
 	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
+	(*compilation).hideState,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.

@@ -99,6 +99,7 @@ func (p *process) closeControl() {
 	}
 	p.unwatch(p.control.listener)
 	unix.Close(p.control.listener)
+	_ = p.cmd.State.root.Remove(controlFile) // the directory may have gone
 	p.control = nil
 }
 

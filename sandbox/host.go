@@ -27,6 +27,7 @@ type Host struct {
 	Name        string `json:"name"`         // of the caller: LOGNAME or USER; "" if neither is set
 	Home        string `json:"home"`         // of the caller: HOME, made clean; "" if it is not absolute or is "/"
 	Cwd         string `json:"cwd"`          // getcwd(2): without symbolic links
+	State       string `json:"state"`        // the state directory, which no sandbox may see; "" for none: see StatePath
 	PID         int    `json:"pid"`          // of the launcher
 	NotifyFlags uint32 `json:"notify_flags"` // of seccomp(2), for a filter that asks a listener; 0: no listener can be had
 	NotifyWhy   string `json:"notify_why,omitempty"`
@@ -80,6 +81,7 @@ func Probe() (*Host, error) {
 	}
 	h.NofileMax = lim.Max
 	h.NotifyFlags, h.NotifyWhy = probeListener()
+	h.State = StatePath(os.Getenv)
 	h.Name = os.Getenv("LOGNAME")
 	if h.Name == "" {
 		h.Name = os.Getenv("USER")

@@ -55,7 +55,7 @@ func (c *compilation) overlayHost(from plan.From) error {
 			return &Error{Op: "root: overlay", Err: err, From: c.where("root")}
 		}
 		c.attach(from, plan.R(plan.Tree), dir, false)
-		c.tree.add(part{target: dir, source: dir, write: true, what: "an overlay of the host's " + dir, rule: c.profile.Source("root")})
+		c.tree.add(part{target: dir, source: dir, write: true, layer: true, what: "an overlay of the host's " + dir, rule: c.profile.Source("root")})
 	}
 	return nil
 }

@@ -97,6 +97,6 @@ func (c *compilation) mountOverlay(from plan.From, m *policy.Mount, target strin
 		return err
 	}
 	c.attach(from, plan.R(plan.Tree), target, false)
-	c.tree.add(part{target: target, source: lower, write: true, made: map[string]node{}, what: "an overlay", rule: m.Pos})
+	c.tree.add(part{target: target, source: lower, write: true, made: map[string]node{}, layer: true, what: "an overlay", rule: m.Pos})
 	return nil
 }

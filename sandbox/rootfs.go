@@ -90,7 +90,7 @@ func (c *compilation) rootDir(from plan.From) error {
 		if err := c.overlay(from, plan.Root, layers{lower: dir, upper: r.Overlay}, c.where("root.dir")); err != nil {
 			return err
 		}
-		p.write, p.made = true, map[string]node{}
+		p.write, p.layer, p.made = true, true, map[string]node{}
 	} else {
 		attrs := attrBase
 		if !r.Write {

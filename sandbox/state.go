@@ -104,6 +104,9 @@ func StatePath(getenv func(string) string) string {
 		if !strings.HasPrefix(dir, "/") {
 			return ""
 		}
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real
+		}
 		return joinPath(clean(dir), "cordon")
 	}
 	dir := "/run/user/" + itoa(uid)

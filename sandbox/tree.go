@@ -25,6 +25,7 @@ type part struct {
 	write  bool   // what the kernel must say of it: rw
 	noexec bool
 	made   map[string]node // own file systems and overlays: what was made on it, by absolute path; else nil
+	layer  bool            // an overlay: what is written does not get to source
 	opaque bool            // hidden: nothing below is visible
 	absent bool            // the kernel may not have it
 	what   string          // for messages: "the host's tree"

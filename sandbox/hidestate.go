@@ -1,0 +1,88 @@
+package sandbox
+
+// The state directory is out of the task's reach under every profile: it decides which processes other commands signal,
+// and its sockets are the launchers'. Covering it is not all: a task that runs as the user could make one where there is
+// none yet, or move away the directory that it is in and put its own in the place.
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+)
+
+// makeStateDir makes the state directory before a task could. Where it cannot be made, no task of this user can either, or
+// hideState refuses.
+func makeStateDir(path string) {
+	if path != "" {
+		_ = unix.Mkdir(path, 0o700) // it is there already, mostly
+	}
+}
+
+// hideState covers the state directory wherever the sandbox would show it.
+func (c *compilation) hideState() error {
+	dir := c.host.State
+	if dir == "" {
+		return nil
+	}
+	fail := func(err error, hint string) error {
+		return &Error{Op: "hide the state directory " + dir, Err: err, Hint: hint}
+	}
+	from := own("state directory")
+	for _, view := range c.views(dir) {
+		if err := c.hidePath(from, view, policy.Pos{}); err != nil {
+			return fail(err, "")
+		}
+	}
+	// The directory it is in may be written to: what is covered cannot be moved or removed (EBUSY). Those above may not.
+	for parent, _ := splitPath(dir); parent != "/"; parent, _ = splitPath(parent) {
+		above, _ := splitPath(parent)
+		if c.writable(above) && !c.mountPoint(parent, above) {
+			return fail(errText("the sandbox may write "+above+", and could put another directory in the place of "+parent),
+				"let it write less than "+above+", or keep the state elsewhere: "+runtimeDirRemedy)
+		}
+	}
+	return nil
+}
+
+// writable reports whether the task can make and move things in a directory of the host.
+func (c *compilation) writable(host string) bool {
+	for _, view := range c.views(host) {
+		if p := c.tree.at(view); p.write && !p.layer && c.host.Files.Access(host, unix.W_OK) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// mountPoint reports whether something is mounted on a directory, which then cannot be moved.
+func (c *compilation) mountPoint(dir, above string) bool {
+	its, err := c.host.Files.Lstat(dir)
+	if err != nil {
+		return false
+	}
+	other, err := c.host.Files.Lstat(above)
+	if err != nil {
+		return false
+	}
+	a, ok := its.Sys().(*syscall.Stat_t)
+	b, okAbove := other.Sys().(*syscall.Stat_t)
+	return ok && okAbove && a.Dev != b.Dev
+}
+
+// views are the paths at which the sandbox shows a directory of the host: the part that holds it, and every bind of it or
+// of what it is in.
+func (c *compilation) views(host string) (paths []string) {
+	for i := range c.tree.parts {
+		p := &c.tree.parts[i]
+		if p.source == "" || p.opaque || p.file || !below(host, p.source) {
+			continue
+		}
+		view := clean(p.target + "/" + host[len(p.source):])
+		if c.tree.hostPath(view) == host {
+			paths = append(paths, view)
+		}
+	}
+	return paths
+}
