@@ -295,8 +295,10 @@ func (p *process) makeGroup(ch *cgroup.Choice) (*cgroup.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.cgroup, err = ch.Make(name)
-	return p.cgroup, err
+	if p.cgroup, err = ch.Make(name); err != nil {
+		return nil, err
+	}
+	return p.cgroup, p.keepGroup()
 }
 
 // openGroup opens what the child enters its groups by.

@@ -529,6 +529,20 @@ func (p *process) identify() error {
 	return nil
 }
 
+// keepGroup says where the sandbox's groups are, before anything is in them: a launcher that is killed leaves them.
+func (p *process) keepGroup() error {
+	e := p.cmd.State
+	if e == nil || p.cgroup == nil {
+		return nil
+	}
+	place := p.cgroup.Place
+	e.State.Cgroup = &place
+	if err := e.save(); err != nil {
+		return &Error{Op: "keep the state", Err: cause(err)}
+	}
+	return nil
+}
+
 // keepState writes what the program was started with, and listens to other commands.
 func (p *process) keepState() error {
 	e := p.cmd.State
@@ -537,6 +551,10 @@ func (p *process) keepState() error {
 	}
 	if m := p.comp.profile.Limits.Memory; m.Set {
 		e.State.Memory = m.V
+	}
+	if p.cgroup != nil { // systemd's is known only now
+		place := p.cgroup.Place
+		e.State.Cgroup = &place
 	}
 	if err := errors.Join(e.write(profileFile, policy.Show(p.comp.profile)), e.writePlan(p.comp), e.save()); err != nil {
 		return &Error{Op: "keep the state", Err: err}

@@ -194,22 +194,36 @@ func (d *StateDir) sweep(base string) (*State, error) {
 	return &e.State, e.remove()
 }
 
-// killRest ends what is left of a sandbox whose launcher is gone: its pid 1, and with that all of it. The kernel has
-// done so already unless it is just about to.
+// killRest ends what is left of a sandbox whose launcher is gone: its pid 1, and with that all of it, and its groups. The
+// kernel has ended pid 1 already, unless it is just about to, or a v1 freezer holds it back.
 func (e *Entry) killRest() error {
-	if e.State.Init == nil || !e.sameSpace() {
-		return nil
+	fail := func(err error) error {
+		return &Error{Op: "clean up behind sandbox " + e.State.ID, Err: err}
 	}
-	fd, err := e.State.Init.open()
-	if err != nil {
-		return nil //nolint:nilerr // gone
+	var init = -1
+	if e.State.Init != nil && e.sameSpace() {
+		if fd, err := e.State.Init.open(); err == nil { // else it is gone
+			init = fd
+			defer unix.Close(fd)
+		}
 	}
-	defer unix.Close(fd)
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
-		return &Error{Op: "kill what is left of sandbox " + e.State.ID, Err: err}
+	if init >= 0 {
+		if err := unix.PidfdSendSignal(init, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
+			return fail(err)
+		}
 	}
-	if !endsWithin(fd, 5*time.Second) {
-		return &Error{Op: "kill what is left of sandbox " + e.State.ID, Err: errText("pid " + itoa(e.State.Init.PID) + " does not end")}
+	if c := e.State.Cgroup; c != nil && e.sameBoot() && c.Exists() {
+		if err := c.Kill(); err != nil {
+			return fail(err)
+		}
+	}
+	if init >= 0 && !endsWithin(init, 5*time.Second) {
+		return fail(errText("pid " + itoa(e.State.Init.PID) + " does not end"))
+	}
+	if c := e.State.Cgroup; c != nil && e.sameBoot() {
+		if err := c.Remove(); err != nil {
+			return fail(err)
+		}
 	}
 	return nil
 }
@@ -227,12 +241,14 @@ func endsWithin(pidfd int, d time.Duration) bool {
 
 // sameSpace reports whether the numbers of processes in the state mean those that this process knows by them.
 func (e *Entry) sameSpace() bool {
-	boot, err := bootID()
-	if err != nil || boot != e.State.Boot {
-		return false
-	}
 	space, err := readlink("/proc/self/ns/pid")
-	return err == nil && space == e.State.PIDSpace
+	return err == nil && space == e.State.PIDSpace && e.sameBoot()
+}
+
+// sameBoot reports whether the machine has not been started anew since.
+func (e *Entry) sameBoot() bool {
+	boot, err := bootID()
+	return err == nil && boot == e.State.Boot
 }
 
 // open gives a pidfd of the process that is meant, and of no other that has its number by now.

@@ -254,6 +254,9 @@ func (p *process) kill() {
 	if p.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // gone already is as good
 	}
+	if p.cgroup != nil && p.cmd.State != nil { // somebody may have paused it, and a v1 freezer holds back even SIGKILL
+		_ = p.cgroup.Thaw()
+	}
 }
 
 // fault is the step at which the child ended: one that failed, or one that its filter ended it for.
