@@ -121,7 +121,7 @@ const runtimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of yours, mode 0700
 // OpenStateDir opens the state directory, and makes it where it is missing. Nobody else may be able to write there.
 func OpenStateDir(path string) (*StateDir, error) {
 	if path == "" {
-		return nil, &Error{Op: "state directory", Err: errText("XDG_RUNTIME_DIR is no absolute path, and there is no /run/user/" + itoa(os.Getuid())), Hint: runtimeDirRemedy}
+		return nil, &Error{Op: "state directory", Err: errText("XDG_RUNTIME_DIR is not set to an absolute path, and there is no /run/user/" + itoa(os.Getuid())), Hint: runtimeDirRemedy}
 	}
 	fail := func(err error, hint string) (*StateDir, error) {
 		return nil, &Error{Op: "state directory " + strconv.Quote(path), Err: err, Hint: hint}
@@ -559,6 +559,8 @@ func (p *process) keepState() error {
 	if err := errors.Join(e.write(profileFile, policy.Show(p.comp.profile)), e.writePlan(p.comp), e.save()); err != nil {
 		return &Error{Op: "keep the state", Err: err}
 	}
+	// A launcher that may live for long is small: half of what it holds is the plan, which has been carried out.
+	p.comp.plan.Steps, p.comp.plan.Init, p.comp.tree.known = nil, nil, nil
 	return p.serveControl(e.root)
 }
 
