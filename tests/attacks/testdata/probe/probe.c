@@ -795,6 +795,36 @@ static void do_connect(char **args) {
 	blocked(errno, "connect");
 }
 
+// do_seize ENTRY DIR...: no directory may have an entry, or a socket at ENTRY/control that answers. What is tried with it
+// besides, whoever started this sees from outside.
+static void do_seize(char **args) {
+	const char *entry = args[0];
+	char path[4096];
+	for (char **dir = args + 1; *dir; dir++) {
+		struct sockaddr_un sa = {.sun_family = AF_UNIX};
+		int fd = opens(*dir, O_RDONLY | O_DIRECTORY);
+		if (fd >= 0 && has_entry(fd))
+			ESCAPED("listed %s", *dir);
+		snprintf(sa.sun_path, sizeof sa.sun_path, "%s/%s/control", *dir, entry);
+		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+		if (fd >= 0 && !connect(fd, (struct sockaddr *)&sa, sizeof sa))
+			ESCAPED("connected to %s", sa.sun_path);
+		note(errno);
+	}
+	for (char **dir = args + 1; *dir; dir++) {
+		snprintf(path, sizeof path, "%s~", *dir);
+		if (rename(*dir, path))
+			note(errno);
+		if (rmdir(*dir))
+			note(errno);
+		mkdir(*dir, 0700);
+		snprintf(path, sizeof path, "%s/0123456789ab@forged", *dir);
+		if (mkdir(path, 0700))
+			note(errno);
+	}
+	blocked(seen, "");
+}
+
 // do_tiocsti: no byte may be put into the terminal's input, whatever the high bits of the command say.
 static void do_tiocsti(void) {
 	static const unsigned long cmds[] = {TIOCSTI, TIOCSTI | 1ul << 32, TIOCSTI | 0xffffffff00000000ul, TIOCLINUX};
@@ -947,7 +977,8 @@ static const struct attack attacks[] = {
 	{"procreal", run_procreal, 0}, {"procs", do_procs, 1},
 	{"ptrace", do_ptrace, 1},	{"read", do_read, 1},	       {"remount", run_remount, 0},
 	{"reopen", do_reopen, 1},
-	{"securebits", run_securebits, 0}, {"tiocsti", run_tiocsti, 0}, {"up", do_up, 1},
+	{"securebits", run_securebits, 0}, {"seize", do_seize, 2},
+	{"tiocsti", run_tiocsti, 0}, {"up", do_up, 1},
 	{"vm", do_vm, 2},		{"wait", run_wait, 0},	       {"walk", do_walk, 1},
 	{"write", do_write, 1},		{"x32", run_x32, 2},
 };

@@ -1,0 +1,139 @@
+package attacks
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+// Row 11: the state directory, which tells other commands what to signal and whom to talk to.
+
+// kept is a sandbox that other commands can find, and the directory that it is kept in.
+type kept struct {
+	runtime string // what XDG_RUNTIME_DIR names, or stands for it
+	dir     string // the state directory
+	entry   string // the sandbox's, in dir
+	before  os.FileInfo
+}
+
+// keptBefore makes names.
+var keptBefore atomic.Uint64
+
+// keep starts a detached sandbox of the account's. For root the place is fixed: /run/cordon.
+func (b *box) keep() (kept, *box) {
+	b.t.Helper()
+	k := kept{runtime: "/run"}
+	in := *b
+	if b.who.uid != 0 {
+		k.runtime = b.scratch("runtime")
+		if err := os.Chmod(k.runtime, 0o700); err != nil {
+			b.t.Fatal(err)
+		}
+		in.env = append(in.env, "XDG_RUNTIME_DIR="+k.runtime)
+	}
+	k.dir = k.runtime + "/cordon"
+	name := "attacks-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatUint(keptBefore.Add(1), 10)
+	id := strings.TrimSpace(in.cordon("run", "-d", "--name", name, "--", "sleep", "60"))
+	b.t.Cleanup(func() { in.cordon("rm", "-f", id) })
+	k.entry = id + "@" + name
+	var err error
+	if k.before, err = os.Lstat(k.dir); err != nil {
+		b.t.Fatal(err)
+	}
+	return k, &in
+}
+
+// cordon runs the launcher itself, as the account.
+func (b *box) cordon(args ...string) string {
+	c := exec.Command(cordonBin, args...)
+	c.Dir, c.Env = b.site.work, b.environ()
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: credential(b.who)}
+	out, err := c.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		errors.As(err, &exit)
+		panic(broken("cordon %q: %v %s", args, err, exit.Stderr))
+	}
+	return string(out)
+}
+
+// harmed says what has become of the state directory, "" for nothing.
+func (k *kept) harmed() string {
+	now, err := os.Lstat(k.dir)
+	switch {
+	case err != nil:
+		return err.Error()
+	case !os.SameFile(now, k.before):
+		return "another directory is in its place"
+	case exists(k.dir + "/0123456789ab@forged"):
+		os.Remove(k.dir + "/0123456789ab@forged")
+		return "an entry was forged"
+	case !exists(k.dir + "/" + k.entry + "/control"):
+		return "the sandbox's entry is gone"
+	}
+	return ""
+}
+
+// seizeState tries to use the state directory from inside, where a profile of the user's shows it in one way or another.
+func seizeState(shown ...string) func(*box) outcome {
+	return func(b *box) outcome {
+		k, in := b.keep()
+		alias := "/home"
+		if !b.onRootfs() && b.profile != "strict" {
+			alias = b.scratch("alias")
+		}
+		dirs := []string{k.dir, alias, alias + "/cordon", "/proc/self/root" + k.dir}
+		switch strings.Join(shown, "") {
+		case "runtime":
+			if b.onRootfs() { // its root has no such directory
+				in = in.with("--rw", k.runtime+":/run")
+				dirs = append(dirs, "/run/cordon")
+			} else {
+				in = in.with("--rw", k.runtime)
+			}
+		case "alias":
+			in = in.with("--rw", k.runtime+":"+alias)
+			dirs = append(dirs[:1], alias+"/cordon")
+		case "itself":
+			in = in.with("--rw", k.dir+":"+alias)
+		}
+		if b.who.uid == 0 && len(shown) > 0 && shown[0] != "itself" {
+			dirs = append(dirs, alias+"/cordon")
+		}
+		o := in.attack(append([]string{"seize", k.entry}, dirs...)...)
+		if harm := k.harmed(); harm != "" {
+			return escaped("%s", harm)
+		}
+		return o
+	}
+}
+
+func seizeBare(b *box) outcome {
+	k, in := b.keep()
+	return in.attack("seize", k.entry, k.dir)
+}
+
+// moveState lets the sandbox write the directory above the one that the state directory is in: it is refused, because what
+// is above could be moved away.
+func moveState(b *box) outcome {
+	if b.who.uid == 0 {
+		return blocked("root's is in /run")
+	}
+	outer := b.scratch("outer")
+	runtime := filepath.Join(outer, "run")
+	if err := errors.Join(os.Mkdir(runtime, 0o700), give(outer, b.who)); err != nil {
+		b.t.Fatal(err)
+	}
+	c := *b
+	c.env = append(c.env, "XDG_RUNTIME_DIR="+runtime)
+	r := c.with("--rw", outer).run(b.program(), "nr", "1000")
+	if r.code == 125 && strings.Contains(r.err, "state directory") {
+		return blocked("refused")
+	}
+	return escaped("it ran: exit %d %s%s", r.code, r.out, r.err)
+}
