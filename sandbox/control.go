@@ -23,12 +23,14 @@ const (
 	replyWithin = 5 * time.Second // what a client waits
 )
 
-// operations are what can be asked: each gets the arguments and gives the reply's value, and descriptors, which stay the
-// launcher's. It must not block.
-var operations = [...]struct {
+// operation is something that can be asked: it gets the arguments and gives the reply's value, and descriptors, which stay
+// the launcher's. It must not block.
+type operation struct {
 	op string
 	do func(p *process, args json.RawMessage) (reply any, fds []int, err error)
-}{
+}
+
+var operations = [...]operation{
 	{"signal", (*process).signalAsked},
 	{"log", (*process).logAsked},
 }

@@ -1,0 +1,197 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// served is a launcher's loop with a control socket, and nothing else.
+func served(t *testing.T) (*Entry, *process) {
+	t.Helper()
+	d := stateDir(t)
+	e := newEntry(t, d, "")
+	p := newProcess(&Cmd{State: e})
+	if err := p.serveControl(e.root); err != nil {
+		t.Fatal(err)
+	}
+	var stop atomic.Bool
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		for !stop.Load() {
+			p.at(time.Now().Add(10*time.Millisecond), func() {})
+			if err := p.poll(nil); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+		p.closeControl()
+	}()
+	t.Cleanup(func() {
+		stop.Store(true)
+		<-done
+		if _, err := e.root.Lstat(controlFile); err == nil {
+			t.Error("the socket is left")
+		}
+	})
+	return e, p
+}
+
+func TestControl(t *testing.T) {
+	e, p := served(t)
+	l, err := e.OpenLog(1<<20, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.lost, l.why = 5, "because"
+	var s LogState
+	if _, err := e.Call("log", nil, &s); err != nil || s.Lost != 5 || s.Error != "because" {
+		t.Errorf("%+v %v", s, err)
+	}
+	l.Close()
+	for _, tt := range []struct {
+		op   string
+		args any
+		want string
+	}{
+		{"signal", signalRequest{-1}, "not a signal"},
+		{"signal", signalRequest{65}, "not a signal"},
+		{"signal", "x", "not a signal"},
+		{"signal", signalRequest{15}, "no such process"}, // nothing runs here
+		{"nonsense", nil, "not known to this launcher"},
+		{"log", strings.Repeat("x", maxPacket), "too long"},
+	} {
+		_, err := e.Call(tt.op, tt.args, nil)
+		var its *Error
+		if !errors.As(err, &its) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.op, err, tt.want)
+		}
+	}
+	_ = p
+}
+
+// TestControlHostileClients: none of them keeps the launcher from answering the next.
+func TestControlHostileClients(t *testing.T) {
+	e, p := served(t)
+	dial := func() int {
+		fd, err := e.dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		return fd
+	}
+	answers := func(after string) {
+		t.Helper()
+		if _, err := e.Call("log", nil, nil); err != nil {
+			t.Errorf("after %s: %v", after, err)
+		}
+	}
+	fd := dial()
+	for _, packet := range []string{"", "\x00", "{", "[]", "null", `{"op":1}`, strings.Repeat("[", 10_000)} {
+		_ = unix.Sendmsg(fd, []byte(packet), nil, nil, unix.MSG_NOSIGNAL) // it may be dropped by now
+		answers("garbage")
+	}
+	fd = dial() // asks, and never reads
+	unix.SetNonblock(fd, true)
+	for range 10_000 {
+		if err := unix.Sendmsg(fd, []byte(`{"op":"log"}`), nil, nil, unix.MSG_NOSIGNAL); err == unix.EPIPE {
+			break
+		}
+	}
+	answers("one that never reads")
+	fd = dial() // sends descriptors
+	before := descriptors(t)
+	for range 20 {
+		_ = unix.Sendmsg(fd, []byte(`{"op":"log"}`), unix.UnixRights(0, 1, 2), nil, unix.MSG_NOSIGNAL)
+	}
+	answers("one that sends descriptors")
+	if now := descriptors(t); now > before+2 { // an answer's connection may be there still
+		t.Errorf("%d descriptors, %d before", now, before)
+	}
+	var idle []int
+	for range 3 * maxClients {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr, done, err := controlAddress(e.root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Connect(fd, addr) // some are refused
+		done()
+		idle = append(idle, fd)
+	}
+	time.Sleep(200 * time.Millisecond)
+	for _, fd := range idle {
+		unix.Close(fd)
+	}
+	time.Sleep(200 * time.Millisecond)
+	answers("too many")
+	_ = p
+}
+
+// TestAnswer hands descriptors over, as many as there are, and with an error none.
+func TestAnswer(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	var st [3]unix.Stat_t
+	for i := range st {
+		if err := unix.Fstat(i, &st[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !answer(pair[0], "yes", []int{0, 1, 2}, nil) {
+		t.Fatal("not sent")
+	}
+	var value string
+	fds, err := receiveReply(pair[1], &value)
+	if err != nil || value != "yes" || len(fds) != 3 {
+		t.Fatalf("%v %q %v", fds, value, err)
+	}
+	for i, fd := range fds {
+		var its unix.Stat_t
+		if err := unix.Fstat(fd, &its); err != nil || its.Ino != st[i].Ino {
+			t.Errorf("%d: %v", i, err)
+		}
+		unix.Close(fd)
+	}
+	if !answer(pair[0], nil, []int{0}, &Error{Op: "x", Err: errText("no"), Hint: "h"}) {
+		t.Fatal("not sent")
+	}
+	fds, err = receiveReply(pair[1], nil)
+	var e *Error
+	if fds != nil || !errors.As(err, &e) || e.Hint != "h" || !strings.Contains(err.Error(), "x: no") {
+		t.Errorf("%v %v", fds, err)
+	}
+	if answer(pair[0], strings.Repeat("x", maxPacket), nil, nil) || answer(pair[0], nil, make([]int, maxRights+1), nil) {
+		t.Error("too much was sent")
+	}
+}
+
+// FuzzRequest: whatever a client sends is answered.
+func FuzzRequest(f *testing.F) {
+	f.Add([]byte(`{"op":"signal","args":{"signal":15}}`))
+	f.Add([]byte(`{"op":"log"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := newProcess(&Cmd{State: &Entry{}})
+		_, fds, err := p.do(b)
+		var r request
+		known := json.Unmarshal(b, &r) == nil && slices.ContainsFunc(operations[:], func(o operation) bool { return o.op == r.Op })
+		if fds != nil || !known && err == nil {
+			t.Errorf("%q: %v %v", b, fds, err)
+		}
+	})
+}
