@@ -54,7 +54,7 @@ func (e *Entry) Resume() error {
 		return err
 	}
 	for _, p := range t.Of(e) {
-		if p.stopped() {
+		if p.stopped() || p.State == "D" { // see stopAll
 			if err := e.signalOne(p, unix.SIGCONT); err != nil {
 				return err
 			}
@@ -81,8 +81,10 @@ func (e *Entry) running() error {
 	return nil
 }
 
-// stopAll stops every process but pid 1, until none runs that could have made another.
+// stopAll stops every process but pid 1, until none is left that could make another. One that was told to stop and waits in
+// the kernel, as vfork(2) does for a child that was stopped, makes none either: it stops before it goes on.
 func (e *Entry) stopAll() error {
+	told := map[ProcessID]bool{}
 	for range maxStopping {
 		t, err := Processes()
 		if err != nil {
@@ -92,17 +94,19 @@ func (e *Entry) stopAll() error {
 		if len(all) == 0 {
 			return e.running()
 		}
-		before := 0
+		going := 0
 		for _, p := range all[1:] {
-			if p.stopped() || p.State == "Z" {
+			id := ProcessID{p.PID, p.Start}
+			if p.stopped() || p.State == "Z" || p.State == "D" && told[id] {
 				continue
 			}
-			before++
+			going++
+			told[id] = true
 			if err := e.signalOne(p, unix.SIGSTOP); err != nil {
 				return err
 			}
 		}
-		if before == 0 {
+		if going == 0 {
 			return nil
 		}
 		time.Sleep(time.Millisecond)
@@ -138,7 +142,7 @@ func (e *Entry) Paused(t ProcTable) bool {
 		switch {
 		case p.stopped():
 			stopped = true
-		case i > 0 && p.State != "Z":
+		case i > 0 && p.State != "Z" && p.State != "D": // see stopAll
 			return false
 		}
 	}

@@ -66,7 +66,9 @@ func TestOpenStateDir(t *testing.T) {
 		{"a file", func(p string) error { return os.WriteFile(p+"/cordon", nil, 0o600) }, "not a directory"},
 		{"a parent that others write", func(p string) error { return os.Chmod(p, 0o777) }, "the directory it is in has mode 777"},
 		{"no parent", os.Remove, "no such file"},
-		{"another's", func(p string) error { return errors.Join(os.Mkdir(p+"/cordon", 0o700), os.Chown(p+"/cordon", 4321, 4321)) }, "belongs to user 4321"},
+		{"another's", func(p string) error {
+			return errors.Join(os.Mkdir(p+"/cordon", 0o700), os.Chown(p+"/cordon", 4321, 4321))
+		}, "belongs to user 4321"},
 		{"another's parent", func(p string) error { return os.Chown(p, 4321, 4321) }, "the directory it is in belongs to user 4321"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
