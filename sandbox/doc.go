@@ -100,6 +100,13 @@
 //
 // A mismatch is an [Error], and the program has not run or is killed.
 //
+// # Other commands
+//
+// With Cmd.State the sandbox has an entry in the state directory: a directory with a lock that the launcher holds, who its
+// processes are, by start time and boot, and a socket at which the launcher answers a table of operations, in the loop that
+// also passes on signals. Other processes read that and ask the kernel for the rest. Whether a launcher lives is told by its
+// lock, so that one that was killed is cleaned up behind by whoever looks next ([StateDir.Sweep]).
+//
 // # When something fails
 //
 // A layer that is asked for and cannot be had is an [UnsupportedError], at compile time where the Host tells; it may be
@@ -127,6 +134,9 @@
 //	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
 //	supervise.go    clone and the end; talk.go: the talk; events.go: signals and the clock
 //	verify.go       what is read back
+//	state.go        the state directory: what other commands know; statefind.go: how they find it, and what is left of others
+//	hidestate.go    that no sandbox sees it; control.go: what the launcher does for them
+//	log.go logread.go   the log of what runs detached; pause.go inspect.go procs.go   what is done from outside
 //	report.go errors.go hints.go   what is said, and advice from evidence
 //	doctor*.go      what this host can do, and the remedy for what it cannot
 //	plan/           steps and how they are printed, in the syntax of strace(1)

@@ -28,6 +28,7 @@ import (
 //	cordon: missing: LAYER: WHY       wanted, not to be had here, and the profile allows it to be missing
 //	cordon: denied: CALL ×N by NAME[PID] — RULE; to allow: FLAG
 //	                                  on-denial: report: calls that the profile denied, a line for each kind
+//	cordon: removed: SANDBOX          what a launcher that was killed had left: any command about running sandboxes
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
 //	cordon: used: …                   run --verbose: time and memory
 //	cordon: timeout: …                the wall-clock limit ended the program
@@ -47,14 +48,18 @@ import (
 //	127    the program was not found
 //	128+n  signal n ended it
 //
+// `run --detach` prints the sandbox's ID on stdout and exits with 0 once the program runs; what its launcher has to say then
+// is in the log. `wait` exits with the code that `run` would have had, `logs` writes the program's standard error on stderr,
+// and `stats` uses a terminal's other screen until it is interrupted.
+//
 // The other subcommands exit with 0; with 1 where the answer is no (`profile check` found errors, `profile fmt -d` found
 // a difference, `profile import` or `export` would lose something, `doctor` found that the default profile cannot start
 // here, `why` that a call is not allowed for certain); with 125 where there is no answer.
 //
-// JSON. `run --report FILE`, and --json of plan, why, filter groups, profile ls, check, show, import and export, doctor and
-// version, write one value with
-// a final newline. Keys are lower case with underscores, durations are nanoseconds, sizes bytes, and end in _ns, _bytes.
-// Keys may be added; what is there keeps its meaning as long as its "version" does.
+// JSON. `run --report FILE`, and --json of plan, why, filter groups, profile ls, check, show, import and export, doctor,
+// version, ps and inspect, write one value with a final newline; logs and stats write one on each line. Keys are lower case
+// with underscores, durations are nanoseconds, sizes bytes, and end in _ns, _bytes. Keys may be added; what is there keeps
+// its meaning as long as its "version" does.
 type ui struct {
 	out, err io.Writer
 	code     int // the exit code where a command returns no error
