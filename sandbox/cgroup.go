@@ -295,10 +295,8 @@ func (p *process) makeGroup(ch *cgroup.Choice) (*cgroup.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.cgroup, err = ch.Make(name); err != nil {
-		return nil, err
-	}
-	return p.cgroup, p.keepGroup()
+	p.cgroup, err = ch.Make(name)
+	return p.cgroup, err
 }
 
 // openGroup opens what the child enters its groups by.

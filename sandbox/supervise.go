@@ -130,6 +130,9 @@ func (p *process) begin() error {
 	if err := p.open(); err != nil {
 		return err
 	}
+	if err := p.keepGroup(); err != nil {
+		return err
+	}
 	if err := p.add(); err != nil {
 		return err
 	}

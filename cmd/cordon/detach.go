@@ -74,15 +74,21 @@ func (f *runFlags) checkKept(c *cobra.Command) error {
 	case !f.keep.detach && (changed("log-max-size") || changed("log-files")):
 		return &cliError{err: errors.New("--log-max-size and --log-files are for --detach"), hint: "without it the output is the caller's"}
 	}
-	if _, fd := descriptor(f.report); f.keep.detach && (fd || f.report == "-") {
+	if !f.keep.detach {
+		return nil
+	}
+	if _, fd := descriptor(f.report); fd || f.report == "-" {
 		return &cliError{err: errors.New("--report " + f.report + " cannot be with --detach"), hint: "name a file; cordon inspect ID shows the report, too"}
+	}
+	if changed("terminal") || changed("record-tty") || f.interactive && f.keep.handover == 0 && terminal(os.Stdin) {
+		return &cliError{err: errors.New("--detach and a terminal cannot be together"), hint: "without --detach the program has one; with --interactive a detached one reads a file or a pipe"}
 	}
 	return nil
 }
 
 // detach runs this command again in a session of its own, and waits until the program runs there, or does not. What goes
 // wrong until then is said on the caller's stderr.
-func (u *ui) detach() error {
+func (u *ui) detach(f *runFlags) error {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -97,9 +103,13 @@ func (u *ui) detach() error {
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return &cliError{err: errors.New("close_range: " + err.Error()), hint: "it takes Linux 5.11"}
 	}
+	stdin := null
+	if f.interactive {
+		stdin = os.Stdin
+	}
 	args := slices.Concat([]string{"cordon", u.args[0], "--handover=3"}, u.args[1:])
 	p, err := os.StartProcess("/proc/self/exe", args, &os.ProcAttr{
-		Files: []*os.File{null, null, os.Stderr, w},
+		Files: []*os.File{stdin, null, os.Stderr, w},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	w.Close()
@@ -201,7 +211,7 @@ func (u *ui) newEntry(f *runFlags, c *sandbox.Cmd) (*sandbox.Entry, error) {
 	})
 }
 
-// redirect makes the program write to the log and read nothing.
+// redirect makes the program write to the log, and read nothing unless it was asked for.
 func redirect(f *runFlags, c *sandbox.Cmd, e *sandbox.Entry) error {
 	size, err := policy.ParseSize(f.keep.logSize)
 	if err != nil {
@@ -211,7 +221,10 @@ func redirect(f *runFlags, c *sandbox.Cmd, e *sandbox.Entry) error {
 	if err != nil {
 		return err
 	}
-	c.Stdin, c.Stdout, c.Stderr = nil, l.Stdout(), l.Stderr()
+	c.Stdout, c.Stderr = l.Stdout(), l.Stderr()
+	if !f.interactive {
+		c.Stdin = nil
+	}
 	return nil
 }
 

@@ -43,6 +43,8 @@ type runFlags struct {
 	dryRun   bool
 	json     bool
 	keep     keepFlags
+
+	interactive bool
 }
 
 // addRunFlags adds -p and the flags for fields of the profile: all of them for the help and for completion, and else

@@ -29,7 +29,7 @@ func newRun(u *ui) *cobra.Command {
 			case f.dryRun:
 				return u.plan(&f, args)
 			case f.keep.detach && f.keep.handover == 0:
-				return u.detach()
+				return u.detach(&f)
 			}
 			return u.run(&f, args)
 		},
@@ -39,6 +39,7 @@ func newRun(u *ui) *cobra.Command {
 	fs := c.Flags()
 	fs.StringVar(&f.report, "report", "", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")
+	fs.BoolVarP(&f.interactive, "interactive", "i", false, "keep stdin, which only --detach does not: for who is used to docker run -it")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan and run nothing, as cordon plan does")
 	return c
 }
