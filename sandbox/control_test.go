@@ -100,7 +100,9 @@ func TestControlHostileClients(t *testing.T) {
 		answers("garbage")
 	}
 	fd = dial() // asks, and never reads
-	unix.SetNonblock(fd, true)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
 	for range 10_000 {
 		if err := unix.Sendmsg(fd, []byte(`{"op":"log"}`), nil, nil, unix.MSG_NOSIGNAL); err == unix.EPIPE {
 			break

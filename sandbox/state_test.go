@@ -285,8 +285,11 @@ func TestSweep(t *testing.T) {
 			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
-			done := make(chan error, 1)
-			go func() { done <- c.Wait() }()
+			done := make(chan bool)
+			go func() {
+				c.Wait()
+				close(done)
+			}()
 			defer c.Process.Kill()
 			e := newEntry(t, d, "lost")
 			id, err := identify(c.Process.Pid)

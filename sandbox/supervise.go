@@ -54,8 +54,8 @@ type process struct {
 	listener int // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
 
-	cgroup *cgroup.Group // nil before and after, and where none was asked for
-	control *control // nil unless Cmd.State
+	cgroup  *cgroup.Group // nil before and after, and where none was asked for
+	control *control      // nil unless Cmd.State
 
 	relays []*relay
 	report Report
