@@ -134,7 +134,8 @@
 //	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
 //	supervise.go    clone and the end; talk.go: the talk; events.go: signals and the clock
 //	verify.go       what is read back
-//	state.go        the state directory: what other commands know; statefind.go: how they find it, and what is left of others
+//	state.go        what other commands know of a sandbox; statedir.go: the directory that it is in; statefind.go: how they
+//	                find it, and what becomes of what others left
 //	hidestate.go    that no sandbox sees it; control.go: what the launcher does for them
 //	log.go logread.go   the log of what runs detached; pause.go inspect.go procs.go   what is done from outside
 //	report.go errors.go hints.go   what is said, and advice from evidence
