@@ -24,6 +24,14 @@ type Cmd struct {
 	Stdin, Stdout, Stderr *os.File   // nil means /dev/null
 	ExtraFiles            []*os.File // entry i becomes descriptor 3+i; everything else is closed
 
+	// Attachable says that other programs may be started in the sandbox later: the launcher keeps what that takes, for
+	// Attach.
+	Attachable bool
+	// Into is a running sandbox that the program is started in: it gets the sandbox's profile and environment, whatever
+	// Profile says, and Env is set over the latter. Into must stay open until Start has returned.
+	Into *Attached
+	Dir  string // with Into: the working directory, inside; "" is the sandbox's own
+
 	Host      *Host         // nil means Probe()
 	KillAfter time.Duration // from SIGTERM at the wall-clock limit to SIGKILL; 0 means 2 s
 
@@ -56,7 +64,15 @@ func (c *Cmd) Plan() (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Compile(c.Profile, host, c)
+	return Compile(c.profile(), host, c)
+}
+
+// profile is the sandbox's.
+func (c *Cmd) profile() *policy.Profile {
+	if c.Into != nil {
+		return c.Into.Profile
+	}
+	return c.Profile
 }
 
 func (c *Cmd) host() (*Host, error) {
@@ -130,7 +146,7 @@ func (c *Cmd) Wait() (*Report, error) {
 
 // drawNonce takes a new nonce where the profile needs one; 0 is the one that stands in printed plans.
 func (c *Cmd) drawNonce() error {
-	if c.Profile == nil || c.Profile.Syscalls.Exec != policy.ExecOnce {
+	if p := c.profile(); c.Into == nil && (p == nil || p.Syscalls.Exec != policy.ExecOnce) {
 		return nil
 	}
 	var b [8]byte

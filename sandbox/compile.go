@@ -24,6 +24,7 @@ type compilation struct {
 	tree     tree
 	made     uint64                   // CLONE_* flags of the namespaces that are new
 	newTime  bool                     // the task gets a time namespace
+	into     *Attached                // the running sandbox that is joined; nil where one is made
 	joins    []join                   // namespaces that exist and are entered
 	outside  Files                    // the launcher's tree, where host.Files is that of a joined mount namespace; else nil
 	sources  []source                 // detached mounts that the launcher makes, because the child may not
@@ -123,12 +124,16 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd, handOver func(*compilation) e
 	if len(cmd.Args) == 0 {
 		return nil, &Error{Op: "command", Err: errText("none given"), Hint: "cordon run -- CMD [ARG…]"}
 	}
-	c := &compilation{profile: p, host: h, cmd: cmd, nonce: cmd.nonce, tree: tree{files: h.Files}, handOver: handOver}
+	c := &compilation{profile: p, host: h, cmd: cmd, nonce: cmd.nonce, tree: tree{files: h.Files}, handOver: handOver, into: cmd.Into}
 	c.plan.Steps = make([]plan.Step, 0, 400)
 	c.plan.Files = append(c.plan.Files, fileZero, fileLauncher, fileSync, fileGate, fileBeneath)
 	// A child that held the launcher's end would wait for ever for a launcher that was killed.
 	c.do(own("launcher"), plan.CloseStep(plan.F(fileLauncher)))
-	for _, phase := range order {
+	phases := order[:]
+	if c.into != nil {
+		phases = execOrder[:]
+	}
+	for _, phase := range phases {
 		if err := phase(c); err != nil {
 			return nil, err
 		}
@@ -156,13 +161,15 @@ func (c *compilation) taskBegins() error {
 
 // The messages of the child: a letter each, since a seqpacket socket keeps them apart.
 const (
-	msgBorn  = 'N' // the child is another process than the one that was cloned
-	msgBegin = 'B' // the task has begun
-	msgAlive = 'P' // asks only whether the launcher is there
-	msgRoot  = 'R' // the root is entered: nothing is mounted any more
-	msgInit  = 'I' // init is confined
-	msgTask  = 'T' // the task waits for the word to go on
-	msgReady = 'L' // init: the program runs, or the task is gone; with it comes the listener
+	msgBorn    = 'N' // the child is another process than the one that was cloned
+	msgBegin   = 'B' // the task has begun
+	msgAlive   = 'P' // asks only whether the launcher is there
+	msgRoot    = 'R' // the root is entered: nothing is mounted any more
+	msgInit    = 'I' // init is confined
+	msgTask    = 'T' // the task waits for the word to go on
+	msgRules   = 'K' // Landlock's ruleset, to be kept
+	msgEntered = 'E' // the child has entered a sandbox that is joined
+	msgReady   = 'L' // init: the program runs, or the task is gone; with it comes the listener
 )
 
 // The files that every plan has.
@@ -331,7 +338,7 @@ func (c *compilation) writeFile(from plan.From, name, text string) {
 
 // execCall is the call that runs the program.
 func (c *compilation) execCall() plan.Call {
-	if c.profile.Syscalls.Exec == policy.ExecOnce {
+	if c.profile.Syscalls.Exec == policy.ExecOnce || c.into != nil {
 		return plan.Execveat
 	}
 	return plan.Execve

@@ -65,6 +65,9 @@ func (p *process) openResources() error {
 	if err := p.openGroup(); err != nil {
 		return err
 	}
+	if err := p.openAttached(); err != nil {
+		return err
+	}
 	for i, f := range p.cmd.stdio() {
 		if p.comp.ids.idmapped || p.comp.host.Privileged && p.comp.joined(unix.CLONE_NEWUSER) != nil && p.comp.ids.outUID >= 0 {
 			p.givePipe(f)

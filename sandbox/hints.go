@@ -48,7 +48,7 @@ func (p *process) hints() {
 // execHint says that the filter forbids the launcher's own execve, whatever the errno, and by which rule; "" where
 // execve may pass.
 func (c *compilation) execHint() string {
-	spec, err := c.profile.Syscalls.FilterOnce(c.nonce)
+	spec, err := c.spec()
 	if err != nil {
 		return ""
 	}

@@ -57,12 +57,16 @@ type process struct {
 	cgroup  *cgroup.Group // nil before and after, and where none was asked for
 	control *control      // nil unless Cmd.State
 
+	kept    *Attached // for Cmd.Attach; nil unless Cmd.Attachable
+	sandbox int       // a pidfd of the init of the sandbox that is joined; -1 for none
+	around  int       // filters of the task, its own not yet among them
+
 	relays []*relay
 	report Report
 }
 
 func newProcess(cmd *Cmd) *process {
-	return &process{cmd: cmd, began: time.Now(), link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1}
+	return &process{cmd: cmd, began: time.Now(), link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, sandbox: -1}
 }
 
 // start launches; on an error everything is undone.
@@ -70,16 +74,18 @@ func (p *process) start() error {
 	err := p.launch()
 	if err != nil {
 		p.abort()
-		err = cmp.Or(p.interrupted(), p.fault(), err) // each says more than what it led to
+		err = cmp.Or(p.interrupted(), p.sandboxGone(), p.fault(), err) // each says more than what it led to
 		p.image.Release()
 		return err
 	}
-	p.keepWallLimit()
+	if p.comp.into == nil { // the limit is the sandbox's
+		p.keepWallLimit()
+	}
 	return nil
 }
 
 func (p *process) launch() error {
-	if _, err := compile(p.cmd.Profile, p.host, p.cmd, p.handOver); err != nil {
+	if _, err := compile(p.cmd.profile(), p.host, p.cmd, p.handOver); err != nil {
 		return err
 	}
 	if p.cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
@@ -348,15 +354,17 @@ func (p *process) release() {
 		r.finish()
 	}
 	p.unwatch(p.listener)
-	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener} {
+	p.unwatch(p.sandbox)
+	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener, p.sandbox} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
 	}
-	p.link, p.gate, p.netstat, p.listener = -1, -1, -1, -1
 	p.removeGroups()
+	p.link, p.gate, p.netstat, p.listener, p.sandbox = -1, -1, -1, -1, -1
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.kept.Close()
 	for _, fd := range [...]*int{&p.pidfd, &p.taskfd} {
 		if *fd >= 0 {
 			unix.Close(*fd)

@@ -24,7 +24,7 @@ func (p *process) converse() error {
 		case 0: // the other ends are closed: the program runs, or the child is gone
 			return p.ended()
 		case msgBegin:
-			if err = p.taskSeen(m.Sender); err == nil {
+			if err = p.taskSeen(m.Sender); err == nil && p.comp.into == nil {
 				err = p.checkNamespaces()
 			}
 			if err == nil {
@@ -36,8 +36,13 @@ func (p *process) converse() error {
 			}
 		case msgInit:
 			init = true
+		case msgRules:
+			err = p.keepFile(fileRuleset, m.File)
 		case msgTask:
 			task = true
+			if err = p.checkConfined(); err == nil {
+				err = p.keep()
+			}
 		case msgReady:
 			p.listen(m.File)
 		}

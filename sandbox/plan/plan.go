@@ -44,10 +44,11 @@ const (
 	Socket
 	Mask
 	HostProc
+	Program
 	NumRegs
 )
 
-var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc"}
+var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc", "program"}
 
 func (r Reg) String() string { return "%" + regNames[r] }
 
@@ -130,6 +131,7 @@ const (
 	Owner       // the address of the owner word in the page shared with the launcher
 	RobustList  // struct robust_list_head with the owner word as its only lock
 	SendRights  // struct msghdr with the bytes of Data, and the descriptor number Int as SCM_RIGHTS
+	SendNamed   // SendRights with the letter Int and the descriptor of the launcher's file Data
 	PathBeneath // struct landlock_path_beneath_attr: Int is allowed_access, Data names the file that is parent_fd
 )
 
