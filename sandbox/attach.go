@@ -9,6 +9,7 @@ package sandbox
 // put in the place of others.
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -69,6 +70,7 @@ const (
 	fileRoot    = "root"    // the task's root directory, O_PATH
 	fileInit    = "init"    // a pidfd of init
 	fileRuleset = "ruleset" // Landlock's
+	fileText    = "text"    // an Attached in JSON
 )
 
 const attachedVersion = 1
@@ -112,13 +114,6 @@ func (p *process) keep() error {
 	}
 	if err := a.open("/proc/" + itoa(p.task)); err != nil {
 		return &Error{Op: "keep the sandbox for exec", Err: err}
-	}
-	for resource := range rlimitCount {
-		var l unix.Rlimit
-		if err := unix.Prlimit(p.task, resource, nil, &l); err != nil {
-			return &Error{Op: "keep the sandbox for exec: prlimit", Err: err}
-		}
-		a.Limits = append(a.Limits, ResourceLimit{resource, l.Cur, l.Max})
 	}
 	c := p.comp
 	a.Version, a.Caller, a.Profile, a.Cwd, a.Home = attachedVersion, c.host.UID, c.profile, c.host.Cwd, c.host.Home
@@ -166,6 +161,13 @@ func (a *Attached) open(dir string) error {
 		return &pathError{dir + "/root", err}
 	}
 	a.fds[fileRoot] = root
+	limits, err := readAll(dir + "/limits") // prlimit(2) takes a capability where the task is another user
+	if err != nil {
+		return err
+	}
+	if a.Limits, err = resourceLimits(limits); err != nil {
+		return err
+	}
 	status, err := readAll(dir + "/status")
 	if err != nil {
 		return err
@@ -176,8 +178,38 @@ func (a *Attached) open(dir string) error {
 	return nil
 }
 
-// rlimitCount is RLIM_NLIMITS.
-const rlimitCount = 16
+// resourceLimits reads a table of limits (proc_pid_limits(5)), which the kernel writes in the order of their numbers,
+// behind a head, with a name of 26 bytes.
+func resourceLimits(text []byte) ([]ResourceLimit, error) {
+	const count, name = 16, 26 // RLIM_NLIMITS
+	list := make([]ResourceLimit, 0, count)
+	for line := range bytes.Lines(text) {
+		if bytes.HasPrefix(line, []byte("Limit ")) {
+			continue
+		}
+		var f []string
+		if len(line) > name {
+			f = strings.Fields(string(line[name:]))
+		}
+		if len(f) < 2 {
+			return nil, errText("unexpected line " + strconv.Quote(string(line)))
+		}
+		l := ResourceLimit{Resource: len(list)}
+		for i, to := range [...]*uint64{&l.Soft, &l.Hard} {
+			var err error
+			if *to, err = strconv.ParseUint(f[i], 10, 64); f[i] == "unlimited" {
+				*to = policy.Unlimited
+			} else if err != nil {
+				return nil, errText("unexpected limit " + strconv.Quote(f[i]))
+			}
+		}
+		list = append(list, l)
+	}
+	if len(list) != count {
+		return nil, errText("a table of " + itoa(len(list)) + " limits, not of " + itoa(count))
+	}
+	return list, nil
+}
 
 // line is the text of a file of one line; "" where there is none.
 func line(path string) string {
@@ -227,8 +259,8 @@ func (c *compilation) plainFilter() ([]byte, error) {
 	return []byte(encode(prog.Insns)), nil
 }
 
-// Attach gives what it takes to start another program in the sandbox: for Cmd.Into, in this process or, by
-// Attached.Marshal, in another. The sandbox must have been started with Attachable. It is to be closed.
+// Attach gives what it takes to start another program in the sandbox, for Cmd.Into. The sandbox must have been started with
+// Attachable. What it gives is to be closed.
 func (c *Cmd) Attach() (*Attached, error) {
 	if c.proc == nil {
 		return nil, &Error{Op: "attach", Err: errText("not started")}
@@ -265,21 +297,44 @@ func (a *Attached) Close() {
 	}
 }
 
-// Marshal is the sandbox for another process: a text, and descriptors that are to go with it by SCM_RIGHTS (unix(7)). They
-// stay a's.
-func (a *Attached) Marshal() (text []byte, fds []int, err error) {
-	if text, err = json.Marshal(a); err != nil {
-		return nil, nil, &Error{Op: "attach", Err: err}
+// send is the sandbox for another process: descriptors that go with a message by SCM_RIGHTS (unix(7)), of which the first
+// is a file with what it says besides. They stay a's.
+func (a *Attached) send() ([]int, error) {
+	text, err := json.Marshal(a)
+	if err != nil {
+		return nil, &Error{Op: "attach", Err: err}
 	}
+	file, err := unix.MemfdCreate("attach", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, &Error{Op: "attach: memfd_create", Err: err}
+	}
+	a.fds[fileText] = file
+	if _, err := unix.Pwrite(file, text, 0); err != nil {
+		return nil, &Error{Op: "attach: write", Err: err}
+	}
+	fds := []int{file}
 	for _, name := range a.Files {
 		fds = append(fds, a.fds[name])
 	}
-	return text, fds, nil
+	return fds, nil
 }
 
-// UnmarshalAttached makes an Attached of what Marshal gave in another process. It takes the descriptors over, whatever
-// becomes of it, and makes sure that each is what it is said to be.
-func UnmarshalAttached(text []byte, fds []int) (*Attached, error) {
+// receiveAttached makes an Attached of what send gave in another process. It takes the descriptors over, whatever becomes
+// of it.
+func receiveAttached(fds []int) (*Attached, error) {
+	if len(fds) == 0 {
+		return nil, &Error{Op: "attach", Err: errText("no descriptor arrived")}
+	}
+	text, err := readAll("/proc/self/fd/" + itoa(fds[0]))
+	unix.Close(fds[0])
+	if err != nil {
+		text = nil
+	}
+	return newAttached(text, fds[1:])
+}
+
+// newAttached makes sure that each descriptor is what the text says.
+func newAttached(text []byte, fds []int) (*Attached, error) {
 	a := &Attached{fds: map[string]int{}}
 	err := json.Unmarshal(text, a)
 	if err == nil && len(a.Files) != len(fds) {

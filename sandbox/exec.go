@@ -31,6 +31,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/internal/child"
 	"cordon/sandbox/plan"
 )
 
@@ -78,7 +79,7 @@ func (c *compilation) checkJoin() error {
 	if a.ended() {
 		return errSandboxEnded
 	}
-	c.ids = identity{newUser: a.NewUser, inUID: a.UID, inGID: a.GID, outUID: -1, outGID: -1}
+	c.ids = identity{newUser: a.NewUser, inUID: a.UID, inGID: a.GID, outUID: first(a.UIDs), outGID: first(a.GIDs)}
 	for i := range a.Spaces {
 		if s := &a.Spaces[i]; s.Host && !c.host.Privileged && c.apart(s) {
 			return &Error{Op: "exec", Err: errText("the sandbox shares the " + s.Kind + " namespace of where it was started, which is another one than here"),
@@ -357,7 +358,7 @@ func (c *compilation) letExec(spec filter.Spec) (filter.Spec, error) {
 			continue
 		}
 		return spec, &Error{Op: "exec", Err: errText("the profile denies execveat, by which a program is run in a sandbox that runs already"),
-			From: c.where("syscalls.default"), Hint: "a profile that does not name execveat among what it denies"}
+			Hint: "a profile that has no rule about execveat and does not deny it"}
 	}
 }
 
@@ -381,6 +382,26 @@ func (p *process) openAttached() (err error) {
 		p.kill() // where the sandbox has a pid namespace the kernel does that, too
 	})
 	return nil
+}
+
+// joined is called when the program runs. A limit on time is the sandbox's, and does not begin anew.
+//
+// init's end waits for every process in its pid namespace to be reaped, and what this launcher has put there is its own
+// child: stopped, as by Ctrl-Z, it would hold up the sandbox's end. So the kernel reaps it.
+func (p *process) joined() {
+	if p.cmd.Exclusive {
+		child.ReapNothing()
+	}
+}
+
+// sandboxEnds reports whether the sandbox is gone, or about to be: its init ends behind its processes.
+func (p *process) sandboxEnds() bool {
+	if p.sandbox < 0 {
+		return false
+	}
+	fds := []unix.PollFd{{Fd: int32(p.sandbox), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 100)
+	return err == nil && n == 1
 }
 
 // sandboxGone is the error of a launch into a sandbox that has ended; nil where it has not.
@@ -513,6 +534,14 @@ func (p *process) checkFilters(status []byte) error {
 	}
 	p.enforced(policy.LayerSeccomp, "Seccomp_filters="+got, "/proc/PID/status")
 	return nil
+}
+
+// first is the first number of a field of proc; -1 for none.
+func first(field string) int {
+	for _, f := range strings.Fields(field) {
+		return number(f)
+	}
+	return -1
 }
 
 // number is what a field of proc says; 0 for none, as before the field was there.

@@ -38,6 +38,9 @@ func (p *process) hints() {
 	if p.unrouted() > 0 {
 		r.Hints = append(r.Hints, Hint{Text: "it tried to reach a network, and the profile gives it none", Rule: p.comp.profile.Source("network"), Flag: "--net host"})
 	}
+	if p.comp.into != nil { // what it sees and may write was decided when the sandbox was made
+		return
+	}
 	for i := range p.cmd.Args[1:] {
 		if h, ok := p.comp.hintFor(p.cmd.Args, i+1); ok {
 			r.Hints = append(r.Hints, h)

@@ -78,8 +78,10 @@ func (p *process) start() error {
 		p.image.Release()
 		return err
 	}
-	if p.comp.into == nil { // the limit is the sandbox's
+	if p.comp.into == nil {
 		p.keepWallLimit()
+	} else {
+		p.joined()
 	}
 	return nil
 }
@@ -343,6 +345,9 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 	for !p.reaped {
 		_, err := unix.Wait4(p.pid, &p.status, 0, usage)
 		p.reaped = err != unix.EINTR
+		if err == unix.ECHILD { // see child.ReapNothing
+			p.status = unix.WaitStatus(unix.SIGKILL)
+		}
 	}
 	return p.status
 }
@@ -385,6 +390,9 @@ func (p *process) wait() (*Report, error) {
 	page := *p.image.Page()
 	r := &p.report
 	r.Wall = wall
+	if p.comp.into != nil {
+		usage = page.Usage
+	}
 	r.User, r.System = time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
 	r.PeakRSS = max(page.Usage.Maxrss, 0) << 10
 	r.Timeout = p.timeout
@@ -397,6 +405,7 @@ func (p *process) wait() (*Report, error) {
 	default:
 		r.Exit = ws.ExitStatus()
 	}
+	r.Ended = r.Signal == "SIGKILL" && p.sandboxEnds()
 	p.hints()
 	p.reportDenials()
 	p.release()

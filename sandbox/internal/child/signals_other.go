@@ -31,3 +31,7 @@ func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 	}()
 	return p[0], nil
 }
+
+// ReapNothing makes the kernel reap the process's children when they end, whether it runs or is stopped: sigaction(2),
+// SIG_IGN for SIGCHLD. wait4(2) still waits for a child, and then fails with ECHILD.
+func ReapNothing() { signal.Ignore(unix.SIGCHLD) }
