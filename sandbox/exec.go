@@ -148,7 +148,7 @@ func (c *compilation) joinSandbox() error {
 		if !c.groupsLocked() {
 			c.do(from, plan.NoGroups()) // root's groups, while there is the right to it
 		}
-		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 0)) // root reads it all the same
+		c.conceal(from) // root reads it all the same
 	}
 	c.enterSpaces(from)
 	c.plan.Files = append(c.plan.Files, fileRoot)
@@ -181,12 +181,18 @@ func (c *compilation) enterSpaces(from plan.From) {
 // bornInside hides the child from who is inside, and then takes it there: a pid namespace is only that of one's children.
 // Behind the ids, whose change could make it dumpable again (fs.suid_dumpable).
 func (c *compilation) bornInside() error {
-	c.do(own("exec"),
-		plan.WipeArgs(plan.F(fileZero)),
-		plan.PrctlStep(unix.PR_SET_DUMPABLE, 0),
-		plan.RespawnStep(),
-		say(msgBorn))
+	from := own("exec")
+	c.do(from, plan.WipeArgs(plan.F(fileZero)))
+	c.conceal(from)
+	c.do(from, plan.RespawnStep(), say(msgBorn))
 	return nil
+}
+
+// conceal keeps everybody out who has no capability over the launcher's user namespace.
+func (c *compilation) conceal(from plan.From) {
+	if !c.cmd.exposed {
+		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 0))
+	}
 }
 
 // lookupInside finds the program and the working directory in the sandbox's tree as it is now.
@@ -505,6 +511,9 @@ func (p *process) checkConfined() error {
 	c := p.comp
 	if c.into == nil {
 		return nil
+	}
+	if p.cmd.hold != nil {
+		p.cmd.hold()
 	}
 	text, err := readAll("/proc/" + itoa(p.task) + "/status")
 	if err != nil {
