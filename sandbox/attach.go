@@ -39,13 +39,14 @@ type Attached struct {
 	Limits  []ResourceLimit `json:"limits"`
 	Filter  []byte          `json:"filter"` // the profile's filter without reports, as struct sock_filter[], its nonce 0
 
-	// Of the waiting task, as /proc/PID has them: the lines of status, setgroups and attr/current.
+	// Of the waiting task, as /proc/PID has them: the lines of status, setgroups, cgroup and attr/current.
 	UIDs      string `json:"uids"`
 	GIDs      string `json:"gids"`
 	Groups    string `json:"groups"`
 	Filters   string `json:"filters"` // of seccomp, the profile's own not yet among them
 	SetGroups string `json:"setgroups"`
-	Label     string `json:"label"` // of a security module; "" for none
+	Cgroups   string `json:"cgroups"` // in which its launcher is not
+	Label     string `json:"label"`   // of a security module; "" for none
 
 	Files []string `json:"files"` // what the descriptors are, in their order
 	fds   map[string]int
@@ -65,8 +66,9 @@ type ResourceLimit struct {
 	Hard     uint64 `json:"hard"`
 }
 
-// The descriptors that are no namespaces.
+// The descriptors, besides those of the sandbox's groups: see cgroup.go.
 const (
+	fileSpace   = "ns/"     // a namespace; its kind stands behind
 	fileRoot    = "root"    // the task's root directory, O_PATH
 	fileInit    = "init"    // a pidfd of init
 	fileRuleset = "ruleset" // Landlock's
@@ -94,7 +96,7 @@ var spaceKinds = [...]struct {
 
 // keepRuleset hands Landlock's ruleset to the launcher, where it is to be kept.
 func (c *compilation) keepRuleset() {
-	if !c.cmd.Attachable {
+	if !c.cmd.attachable() {
 		return
 	}
 	c.do(c.scalar("landlock"),
@@ -104,7 +106,7 @@ func (c *compilation) keepRuleset() {
 
 // keep opens what a later program needs, while the task waits before its execve.
 func (p *process) keep() error {
-	if !p.cmd.Attachable {
+	if !p.cmd.attachable() {
 		return nil
 	}
 	a := p.kept
@@ -115,10 +117,36 @@ func (p *process) keep() error {
 	if err := a.open("/proc/" + itoa(p.task)); err != nil {
 		return &Error{Op: "keep the sandbox for exec", Err: err}
 	}
+	if err := p.keepGroupFiles(a); err != nil {
+		return err
+	}
 	c := p.comp
 	a.Version, a.Caller, a.Profile, a.Cwd, a.Home = attachedVersion, c.host.UID, c.profile, c.host.Cwd, c.host.Home
 	a.Workdir, a.Env = c.workdir, c.program.env
 	a.NewUser, a.UID, a.GID = c.ids.newUser, c.ids.inUID, c.ids.inGID
+	return nil
+}
+
+// keepGroupFiles opens what the sandbox's groups are entered by: see openGroup.
+func (p *process) keepGroupFiles(a *Attached) error {
+	ch := p.comp.groups.choice
+	if ch == nil {
+		return nil
+	}
+	if ch.V2() {
+		fd, err := p.cgroup.Open()
+		if err != nil {
+			return err
+		}
+		a.fds[fileCgroup] = fd
+	}
+	for _, controller := range ch.V1() {
+		fd, err := p.cgroup.OpenTasks(controller)
+		if err != nil {
+			return err
+		}
+		a.fds[fileTasks+" "+controller] = fd
+	}
 	return nil
 }
 
@@ -153,7 +181,7 @@ func (a *Attached) open(dir string) error {
 		if err != nil {
 			return &pathError{dir + "/ns/" + name, err}
 		}
-		a.fds[name] = fd
+		a.fds[fileSpace+name] = fd
 		a.Spaces = append(a.Spaces, Space{name, id, id == own})
 	}
 	root, err := unix.Open(dir+"/root", openDir, 0)
@@ -174,8 +202,30 @@ func (a *Attached) open(dir string) error {
 	}
 	a.UIDs, a.GIDs, a.Groups = statusField(status, "Uid"), statusField(status, "Gid"), statusField(status, "Groups")
 	a.Filters = statusField(status, "Seccomp_filters")
+	if a.Cgroups, err = ownGroups(dir + "/cgroup"); err != nil {
+		return err
+	}
 	a.SetGroups, a.Label = line(dir+"/setgroups"), line(dir+"/attr/current")
 	return nil
+}
+
+// ownGroups are the lines of /proc/PID/cgroup in which a process differs from the launcher.
+func ownGroups(path string) (string, error) {
+	its, err := readAll(path)
+	if err != nil {
+		return "", err
+	}
+	launchers, err := readAll("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	own := ""
+	for line := range strings.Lines(string(its)) {
+		if !strings.Contains("\n"+string(launchers), "\n"+line) {
+			own += line
+		}
+	}
+	return own, nil
 }
 
 // resourceLimits reads a table of limits (proc_pid_limits(5)), which the kernel writes in the order of their numbers,
@@ -211,6 +261,9 @@ func resourceLimits(text []byte) ([]ResourceLimit, error) {
 	return list, nil
 }
 
+// attachable reports whether the sandbox can be joined: where other commands find it, it can.
+func (c *Cmd) attachable() bool { return c.Attachable || c.State != nil }
+
 // line is the text of a file of one line; "" where there is none.
 func line(path string) string {
 	text, err := readSome(path, 4096)
@@ -231,7 +284,9 @@ func (p *process) attach() (*Attached, error) {
 	a := *p.kept
 	a.fds = make(map[string]int, len(p.kept.fds)+1)
 	for name, fd := range p.kept.fds {
-		a.fds[name] = fd
+		if name != fileText {
+			a.fds[name] = fd
+		}
 	}
 	a.fds[fileInit] = p.pidfd
 	for name := range a.fds {
@@ -284,6 +339,50 @@ func (c *Cmd) Attach() (*Attached, error) {
 		}
 	}
 	return &a, nil
+}
+
+// attachAsked is Attach for another process.
+func (p *process) attachAsked(json.RawMessage) (any, []int, error) {
+	if p.frozen() {
+		return nil, nil, &Error{Op: "exec", Err: errText("the sandbox is paused"), Hint: "cordon resume lets it go on"}
+	}
+	a, err := p.attach()
+	if err != nil {
+		return nil, nil, err
+	}
+	fds, err := a.send()
+	if err != nil {
+		return nil, nil, err
+	}
+	if fd, ok := p.kept.fds[fileText]; ok {
+		unix.Close(fd)
+	}
+	p.kept.fds[fileText] = fds[0] // until the next time: it is sent when this has returned
+	return nil, fds, nil
+}
+
+// frozen reports whether the task is stopped, by its cgroup or by a signal.
+func (p *process) frozen() bool {
+	if p.cgroup != nil {
+		if frozen, err := p.cgroup.Frozen(); err == nil && frozen {
+			return true
+		}
+	}
+	text, err := readSome("/proc/"+itoa(p.task)+"/stat", 512)
+	_, state, found := strings.Cut(string(text), ") ")
+	return err == nil && found && strings.HasPrefix(state, "T")
+}
+
+// Attach asks a sandbox's launcher for what it takes to start another program in it: see Cmd.Into. It is to be closed.
+func (e *Entry) Attach() (*Attached, error) {
+	if err := e.running(); err != nil {
+		return nil, err
+	}
+	fds, err := e.Call("attach", nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return receiveAttached(fds)
 }
 
 // Close closes the descriptors.
@@ -373,7 +472,7 @@ func (a *Attached) check() error {
 		if s == nil && k.name == "time" {
 			continue
 		}
-		fd, ok := a.fds[k.name]
+		fd, ok := a.fds[fileSpace+k.name]
 		if s == nil || !ok {
 			return errText("there is no " + k.name + " namespace")
 		}

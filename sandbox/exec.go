@@ -23,6 +23,7 @@ package sandbox
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,7 @@ var execOrder = [...]func(*compilation) error{
 	// While /proc/self is the caller's.
 	(*compilation).adjust,
 	// Namespaces, root and ids, while nobody inside can see it; then the launcher looks whether it is there.
+	(*compilation).joinGroups,
 	(*compilation).joinSandbox,
 	(*compilation).bornInside,
 	(*compilation).tieToLauncher,
@@ -141,6 +143,21 @@ func (c *compilation) apart(s *Space) bool {
 	return err != nil || own != s.ID
 }
 
+// joinGroups puts the child into the sandbox's cgroups before it does anything else: see join.
+func (c *compilation) joinGroups() error {
+	for _, name := range slices.Sorted(maps.Keys(c.into.fds)) {
+		switch {
+		case name == fileCgroup:
+			c.plan.Files = append(c.plan.Files, name)
+			c.plan.Clone |= unix.CLONE_INTO_CGROUP
+		case strings.HasPrefix(name, fileTasks):
+			c.plan.Files = append(c.plan.Files, name)
+			c.do(own("limits"), plan.WriteStep(plan.F(name), "0"))
+		}
+	}
+	return nil
+}
+
 // joinSandbox enters the namespaces, the root and the ids.
 func (c *compilation) joinSandbox() error {
 	a, from := c.into, own("exec")
@@ -169,8 +186,8 @@ func (c *compilation) enterSpaces(from plan.From) {
 		for i := range spaceKinds {
 			k := &spaceKinds[i]
 			if s := c.into.space(k.name); s != nil && (k.flag == unix.CLONE_NEWUSER) == user && c.apart(s) {
-				c.plan.Files = append(c.plan.Files, k.name)
-				c.do(from, plan.SetnsStep(plan.F(k.name), uint64(k.flag)))
+				c.plan.Files = append(c.plan.Files, fileSpace+k.name)
+				c.do(from, plan.SetnsStep(plan.F(fileSpace+k.name), uint64(k.flag)))
 			}
 		}
 	}
@@ -225,6 +242,20 @@ func overlayEnv(env, over []string) []string {
 		}
 	}
 	return append(out, over...)
+}
+
+// terminalVariables are about where a program's output is shown, which is the caller's place and not the sandbox's.
+var terminalVariables = [...]string{"TERM", "COLORTERM", "NO_COLOR"}
+
+// Terminal is what of an environment is about the terminal and is kept by the sandbox's profile, for Cmd.Env.
+func (a *Attached) Terminal(getenv func(string) string) (env []string) {
+	c := &compilation{profile: a.Profile}
+	for _, name := range terminalVariables {
+		if value := getenv(name); value != "" && c.keeps(name) && !c.sets(name) {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
 }
 
 func (c *compilation) findDirInside() error {
@@ -464,7 +495,13 @@ func (p *process) checkEntered(dir string) error {
 	if err != nil {
 		return &Error{Op: "read back the ids", Err: err}
 	}
-	return a.checkAround(text, line(dir+"/attr/current"))
+	if err := a.checkAround(text, dir); err != nil {
+		return err
+	}
+	for line := range strings.Lines(a.Cgroups) {
+		p.enforced(policy.LayerCgroup, "the sandbox's: "+strings.TrimSpace(line), "/proc/PID/cgroup")
+	}
+	return nil
 }
 
 // checkRoot compares a root directory with the sandbox's: the mount and the directory on it.
@@ -483,8 +520,8 @@ func (a *Attached) checkRoot(path string) error {
 	return nil
 }
 
-// checkAround compares what the child has from its launcher, in the text of its status, with what the sandbox's task had.
-func (a *Attached) checkAround(status []byte, label string) error {
+// checkAround compares what the child, whose status is given, has from its launcher with what the sandbox's task had.
+func (a *Attached) checkAround(status []byte, dir string) error {
 	for _, x := range [...]struct{ key, want string }{{"Uid", a.UIDs}, {"Gid", a.GIDs}} {
 		if got := statusField(status, x.key); got != x.want {
 			return &Error{Op: "read back the ids", Err: errText(x.key + " is " + got + ", and the sandbox's task has " + x.want)}
@@ -499,7 +536,16 @@ func (a *Attached) checkAround(status []byte, label string) error {
 		return &Error{Op: "exec", Err: errText("the sandbox was started under " + a.Filters + " filters, and this is run under " + got),
 			Hint: "run cordon exec where the sandbox was started"}
 	}
-	if label != a.Label {
+	groups, err := readAll(dir + "/cgroup")
+	if err != nil {
+		return &Error{Op: "read back the cgroups", Err: err}
+	}
+	for line := range strings.Lines(a.Cgroups) {
+		if !strings.Contains("\n"+string(groups), "\n"+line) {
+			return &Error{Op: "read back the cgroups", Err: errText("it is not in " + strings.TrimSpace(line)), Hint: "run cordon exec where the sandbox was started"}
+		}
+	}
+	if label := line(dir + "/attr/current"); label != a.Label {
 		return &Error{Op: "exec", Err: errText("the sandbox's task has the label " + a.Label + " of the kernel's security module, and this has " + label),
 			Hint: "run cordon exec where the sandbox was started"}
 	}

@@ -61,7 +61,7 @@ func attackProcess(pid int, dir string) {
 			}
 			return false
 		},
-		"mem":  func() bool { return opens(dir + "/mem") },
+		"mem": func() bool { return opens(dir + "/mem") },
 		"environ": func() bool {
 			text, err := os.ReadFile(dir + "/environ")
 			return err == nil && len(text) > 0

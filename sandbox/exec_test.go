@@ -257,7 +257,7 @@ func TestExecInAnotherProcess(t *testing.T) {
 // TestAttachedIsChecked refuses descriptors that are other things than they are said to be.
 func TestAttachedIsChecked(t *testing.T) {
 	c, _ := running(t, shell(t, linger))
-	for _, swap := range [][2]string{{"net", "ipc"}, {"user", fileRoot}, {fileRoot, "mnt"}, {"mnt", "mnt"}} {
+	for _, swap := range [][2]string{{"ns/net", "ns/ipc"}, {"ns/user", fileRoot}, {fileRoot, "ns/mnt"}, {"ns/mnt", "ns/mnt"}} {
 		shared, err := c.proc.attach()
 		if err != nil {
 			t.Fatal(err)

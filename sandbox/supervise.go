@@ -245,6 +245,9 @@ func (p *process) clone() error {
 
 func (p *process) cloneError(err error) error {
 	e := &UnsupportedError{Layer: "namespaces", Why: "clone3: " + err.Error(), Remedy: "cordon doctor says what this host lacks"}
+	if p.cmd.Into != nil && p.comp.plan.Clone&unix.CLONE_INTO_CGROUP != 0 && (err == unix.EACCES || err == unix.ENODEV || err == unix.EBUSY) {
+		return &Error{Op: "enter the sandbox's cgroup", Err: err, Hint: "run cordon exec where the sandbox was started: both must be below a group that is the caller's"}
+	}
 	switch err {
 	case unix.EMFILE, unix.ENFILE:
 		return &Error{Op: "clone3", Err: err, Hint: "the limit of open files is too low: ulimit -n"}
@@ -294,7 +297,7 @@ func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 		i = len(p.comp.plan.Steps) + n
 	}
 	s := &steps[n]
-	if s.Call == plan.Execve || s.Call == plan.Execveat {
+	if s.Call == plan.Execve || s.Call == plan.Execveat || s.To == plan.Program {
 		e := &LookupError{Name: p.cmd.Args[0], Why: errno.Error(), Code: execCode(errno), Hint: stepHint("execve", errno)}
 		if text := p.comp.execHint(); text != "" {
 			e.Hint = text

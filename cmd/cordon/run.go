@@ -50,15 +50,9 @@ func (u *ui) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	var out *reportFile
-	switch f.report {
-	case "":
-	case "-":
-		f.verbose = true
-	default:
-		if out, err = openReport(f.report); err != nil {
-			return err
-		}
+	out, err := wantReport(f.report, &f.verbose)
+	if err != nil {
+		return err
 	}
 	if f.keep.kept() {
 		return u.runKept(f, c, out)
