@@ -25,45 +25,44 @@ import (
 // Attached is a running sandbox that another program can be started in: see Cmd.Into. It holds descriptors of the
 // sandbox's namespaces and root, which keep these alive until Close.
 type Attached struct {
-	Version int             `json:"version"` // of this format: 1
-	Caller  int             `json:"caller"`  // the user id that started the sandbox, and who alone may join it
-	Profile *policy.Profile `json:"profile"` // effective
-	Cwd     string          `json:"cwd"`     // of the caller: what "." in the profile meant
-	Home    string          `json:"home"`    // of the caller: what "~" in the profile meant
-	Workdir string          `json:"workdir"` // of the task
-	Env     []string        `json:"env"`     // of the task
-	NewUser bool            `json:"new_user"`
-	UID     int             `json:"uid"` // of the task, inside
-	GID     int             `json:"gid"`
-	Spaces  []Space         `json:"spaces"`
-	Limits  []ResourceLimit `json:"limits"`
-	Filter  []byte          `json:"filter"` // the profile's filter without reports, as struct sock_filter[], its nonce 0
+	Caller  int             // the user id that started the sandbox, and who alone may join it
+	Profile *policy.Profile // effective
+	Cwd     string          // of the caller: what "." in the profile meant
+	Home    string          // of the caller: what "~" in the profile meant
+	Workdir string          // of the task
+	Env     []string        // of the task
+	NewUser bool
+	UID     int // of the task, inside
+	GID     int
+	Spaces  []Space
+	Limits  []ResourceLimit
+	Filter  []byte // the profile's filter without reports, as struct sock_filter[], its nonce 0
 
 	// Of the waiting task, as /proc/PID has them: the lines of status, setgroups, cgroup and attr/current.
-	UIDs      string `json:"uids"`
-	GIDs      string `json:"gids"`
-	Groups    string `json:"groups"`
-	Filters   string `json:"filters"` // of seccomp, the profile's own not yet among them
-	SetGroups string `json:"setgroups"`
-	Cgroups   string `json:"cgroups"` // in which its launcher is not
-	Label     string `json:"label"`   // of a security module; "" for none
+	UIDs      string
+	GIDs      string
+	Groups    string
+	Filters   string // of seccomp, the profile's own not yet among them
+	SetGroups string
+	Cgroups   string // in which its launcher is not
+	Label     string // of a security module; "" for none
 
-	Files []string `json:"files"` // what the descriptors are, in their order
+	Files []string // what the descriptors are, in their order
 	fds   map[string]int
 }
 
 // Space is a namespace of the task.
 type Space struct {
-	Kind string `json:"kind"` // as in /proc/PID/ns
-	ID   string `json:"id"`   // what the link there says: "net:[4026531840]"
-	Host bool   `json:"host"` // the launcher is in it, too
+	Kind string // as in /proc/PID/ns
+	ID   string // what the link there says: "net:[4026531840]"
+	Host bool   // the launcher is in it, too
 }
 
 // ResourceLimit is a limit of getrlimit(2).
 type ResourceLimit struct {
-	Resource int    `json:"resource"`
-	Soft     uint64 `json:"soft"`
-	Hard     uint64 `json:"hard"`
+	Resource int
+	Soft     uint64
+	Hard     uint64
 }
 
 // The descriptors, besides those of the sandbox's groups: see cgroup.go.
@@ -72,10 +71,8 @@ const (
 	fileRoot    = "root"    // the task's root directory, O_PATH
 	fileInit    = "init"    // a pidfd of init
 	fileRuleset = "ruleset" // Landlock's
-	fileText    = "text"    // an Attached in JSON
+	fileText    = "text"    // an Attached, packed
 )
-
-const attachedVersion = 1
 
 // spaceKinds are the kinds of namespaces that a task is in.
 var spaceKinds = [...]struct {
@@ -121,7 +118,7 @@ func (p *process) keep() error {
 		return err
 	}
 	c := p.comp
-	a.Version, a.Caller, a.Profile, a.Cwd, a.Home = attachedVersion, c.host.UID, c.profile, c.host.Cwd, c.host.Home
+	a.Caller, a.Profile, a.Cwd, a.Home = c.host.UID, c.profile, c.host.Cwd, c.host.Home
 	a.Workdir, a.Env = c.workdir, c.program.env
 	a.NewUser, a.UID, a.GID = c.ids.newUser, c.ids.inUID, c.ids.inGID
 	return nil
@@ -399,10 +396,7 @@ func (a *Attached) Close() {
 // send is the sandbox for another process: descriptors that go with a message by SCM_RIGHTS (unix(7)), of which the first
 // is a file with what it says besides. They stay a's.
 func (a *Attached) send() ([]int, error) {
-	text, err := json.Marshal(a)
-	if err != nil {
-		return nil, &Error{Op: "attach", Err: err}
-	}
+	text := pack(a)
 	file, err := unix.MemfdCreate("attach", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, &Error{Op: "attach: memfd_create", Err: err}
@@ -435,7 +429,7 @@ func receiveAttached(fds []int) (*Attached, error) {
 // newAttached makes sure that each descriptor is what the text says.
 func newAttached(text []byte, fds []int) (*Attached, error) {
 	a := &Attached{fds: map[string]int{}}
-	err := json.Unmarshal(text, a)
+	err := unpack(text, a)
 	if err == nil && len(a.Files) != len(fds) {
 		err = errText(strconv.Itoa(len(fds)) + " descriptors arrived for " + strconv.Itoa(len(a.Files)) + " files")
 	}
@@ -463,8 +457,8 @@ func newAttached(text []byte, fds []int) (*Attached, error) {
 
 // check holds the descriptors against what they are said to be.
 func (a *Attached) check() error {
-	if a.Version != attachedVersion || a.Profile == nil {
-		return errText("format " + itoa(a.Version) + " is not " + itoa(attachedVersion))
+	if a.Profile == nil {
+		return errText("there is no profile")
 	}
 	for i := range spaceKinds {
 		k := &spaceKinds[i]
