@@ -108,7 +108,7 @@ func TestGoldenFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 6*len(goldenHosts()) + len(morePlans()); len(files) != want {
+	if want := 6*len(goldenHosts()) + len(morePlans()) + len(execPlans()); len(files) != want {
 		t.Errorf("%d files, want %d", len(files), want)
 	}
 }

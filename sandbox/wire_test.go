@@ -11,12 +11,12 @@ import (
 func wired(t testing.TB) *Attached {
 	t.Helper()
 	a := &Attached{}
-	fill(t, reflect.ValueOf(a).Elem(), 0)
+	fillValue(t, reflect.ValueOf(a).Elem(), 0)
 	return a
 }
 
-// fill sets every field of a value to something, and fails at a kind that pack does not know.
-func fill(t testing.TB, v reflect.Value, n int) {
+// fillValue sets every field of a value to something, and fails at a kind that pack does not know.
+func fillValue(t testing.TB, v reflect.Value, n int) {
 	t.Helper()
 	switch v.Kind() {
 	case reflect.Bool:
@@ -35,15 +35,15 @@ func fill(t testing.TB, v reflect.Value, n int) {
 		v.SetString("text\x00\n" + string(rune('a'+n)))
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
-		fill(t, v.Index(0), n+1)
-		fill(t, v.Index(1), n+2)
+		fillValue(t, v.Index(0), n+1)
+		fillValue(t, v.Index(1), n+2)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		fill(t, v.Elem(), n)
+		fillValue(t, v.Elem(), n)
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
-				fill(t, v.Field(i), n)
+				fillValue(t, v.Field(i), n)
 			}
 		}
 	default:
