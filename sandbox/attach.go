@@ -36,6 +36,7 @@ type Attached struct {
 	GID     int
 	Spaces  []Space
 	Limits  []ResourceLimit
+	Umask   uint32
 	Filter  []byte // the profile's filter without reports, as struct sock_filter[], its nonce 0
 
 	// Of the waiting task, as /proc/PID has them: the lines of status, setgroups, cgroup and attr/current.
@@ -199,6 +200,11 @@ func (a *Attached) open(dir string) error {
 	}
 	a.UIDs, a.GIDs, a.Groups = statusField(status, "Uid"), statusField(status, "Gid"), statusField(status, "Groups")
 	a.Filters = statusField(status, "Seccomp_filters")
+	umask, err := strconv.ParseUint(statusField(status, "Umask"), 8, 32) // since Linux 4.7
+	if err != nil {
+		return err
+	}
+	a.Umask = uint32(umask)
 	if a.Cgroups, err = ownGroups(dir + "/cgroup"); err != nil {
 		return err
 	}

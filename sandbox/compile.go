@@ -296,7 +296,9 @@ func say(msg byte) plan.Step { return plan.SendByte(plan.F(fileSync), string(run
 // session puts the task into a session of its own, without a controlling terminal, and undoes an inherited signal mask.
 func (c *compilation) session() error {
 	c.do(own("session"), plan.NewSession(), plan.UnblockSignals())
-	if u := c.profile.Process.Umask; u.Set {
+	if c.into != nil {
+		c.do(own("process.umask"), plan.UmaskStep(uint64(c.into.Umask)))
+	} else if u := c.profile.Process.Umask; u.Set {
 		c.do(c.scalar("process.umask"), plan.UmaskStep(uint64(u.V)))
 	} else {
 		c.do(own("process.umask"), plan.SetUmask(plan.R(plan.Mask)))
