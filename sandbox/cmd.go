@@ -48,7 +48,7 @@ type Cmd struct {
 
 	makeGroup func(*cgroup.Choice) (*cgroup.Group, error) // nil where nothing is run
 
-	exposed bool   // for tests: one that joins a sandbox is not concealed from who is inside
+	exposed bool   // for tests: one that joins a sandbox is not concealed from who is inside, and runs its program by the path
 	hold    func() // for tests: called while it waits before its filter is in place
 
 	nonce uint64 // of execveat, with syscalls.exec: once

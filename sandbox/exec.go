@@ -374,6 +374,10 @@ func (c *compilation) keptRlimits() error {
 }
 
 func (c *compilation) execProgram() error {
+	if c.cmd.exposed {
+		c.do(own("command"), plan.ExecOnce(c.program.path, join0(c.program.args), join0(c.program.env), c.nonce))
+		return nil
+	}
 	c.do(own("command"), plan.ExecFile(plan.R(plan.Program), join0(c.program.args), join0(c.program.env), c.nonce))
 	return nil
 }

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -20,6 +21,9 @@ import (
 
 // TestMain's program is the attacker, too, when it is run inside with this variable.
 const attackVariable = "CORDON_TEST_ATTACK"
+
+// attackExe is its value where the launcher's file itself is what was run.
+const attackExe = "exe"
 
 // TestExecAttacker is no test: it is what runs inside. It tries over and over to get hold of every process that it sees but
 // itself and pid 1, and says of which it got what, by the name of the program and the mode of its filter.
@@ -267,5 +271,50 @@ func TestExecRaced(t *testing.T) {
 			}
 		})
 	}
+	asUserToo(t)
+}
+
+// TestExecSwapped puts a script in the program's place once the launcher has looked at it: the kernel would interpret it by
+// the launcher's own file (CVE-2019-5736).
+func TestExecSwapped(t *testing.T) {
+	for _, exposed := range []bool{true, false} {
+		_, a := running(t, shell(t, "cp /bin/true /tmp/p; "+linger))
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &Cmd{Into: a, Args: []string{"/tmp/p"}, Env: []string{attackVariable + "=" + attackExe}, Stdout: w, exposed: exposed}
+		x.hold = func() {
+			if text, report := inside(t, a, "printf '#!/proc/self/exe\\n' >/tmp/p"); report.Exit != 0 {
+				t.Error(text)
+			}
+		}
+		_, err = x.Run()
+		w.Close()
+		text, _ := io.ReadAll(r)
+		r.Close()
+		var lookup *LookupError
+		switch ran := string(text) == "the launcher's own file\n"; {
+		case exposed && !ran:
+			t.Errorf("the attack does not work even without the defence: %q, %v", text, err)
+		case !exposed && (len(text) > 0 || !errors.As(err, &lookup)):
+			t.Errorf("%q, %v", text, err)
+		}
+	}
+	asUserToo(t)
+}
+
+// TestExecKilled kills the newcomer, or who waits for it, while it waits inside: an error, and nothing is left.
+func TestExecKilled(t *testing.T) {
+	_, a := running(t, shell(t, linger))
+	before := look(t)
+	for _, victim := range []func(*process) int{func(p *process) int { return p.task }, func(p *process) int { return p.pid }} {
+		x := &Cmd{Into: a, Args: []string{"true"}}
+		x.hold = func() { _ = unix.Kill(victim(x.proc), unix.SIGKILL) }
+		if _, err := x.Run(); err == nil {
+			t.Error("no error")
+		}
+	}
+	unchanged(t, before)
 	asUserToo(t)
 }
