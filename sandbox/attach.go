@@ -205,15 +205,15 @@ func (a *Attached) open(dir string) error {
 		return err
 	}
 	a.Umask = uint32(umask)
-	if a.Cgroups, err = ownGroups(dir + "/cgroup"); err != nil {
+	if a.Cgroups, err = distinctGroups(dir + "/cgroup"); err != nil {
 		return err
 	}
 	a.SetGroups, a.Label = line(dir+"/setgroups"), line(dir+"/attr/current")
 	return nil
 }
 
-// ownGroups are the lines of /proc/PID/cgroup in which a process differs from the launcher.
-func ownGroups(path string) (string, error) {
+// distinctGroups are the lines of /proc/PID/cgroup in which a process differs from the launcher.
+func distinctGroups(path string) (string, error) {
 	its, err := readAll(path)
 	if err != nil {
 		return "", err

@@ -278,7 +278,7 @@ func TestExecRaced(t *testing.T) {
 // the launcher's own file (CVE-2019-5736).
 func TestExecSwapped(t *testing.T) {
 	for _, exposed := range []bool{true, false} {
-		_, a := running(t, shell(t, "cp /bin/true /tmp/p; "+linger))
+		_, a := joinable(t, shell(t, "cp /bin/true /tmp/p; "+linger))
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
@@ -306,7 +306,7 @@ func TestExecSwapped(t *testing.T) {
 
 // TestExecKilled kills the newcomer, or who waits for it, while it waits inside: an error, and nothing is left.
 func TestExecKilled(t *testing.T) {
-	_, a := running(t, shell(t, linger))
+	_, a := joinable(t, shell(t, linger))
 	before := look(t)
 	for _, victim := range []func(*process) int{func(p *process) int { return p.task }, func(p *process) int { return p.pid }} {
 		x := &Cmd{Into: a, Args: []string{"true"}}

@@ -17,8 +17,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// running is a sandbox that can be joined. It ends with the test.
-func running(t testing.TB, c *Cmd) (*Cmd, *Attached) {
+// joinable is a sandbox that can be joined. It ends with the test.
+func joinable(t testing.TB, c *Cmd) (*Cmd, *Attached) {
 	t.Helper()
 	c.Attachable = true
 	in, out := idle(t, c)
@@ -73,7 +73,7 @@ func inside(t testing.TB, a *Attached, script string) (string, *Report) {
 func TestExecRuns(t *testing.T) {
 	before := look(t)
 	t.Run("runs", func(t *testing.T) {
-		_, a := running(t, shell(t, "echo here >/tmp/mark; "+linger))
+		_, a := joinable(t, shell(t, "echo here >/tmp/mark; "+linger))
 		text, report := inside(t, a, "cat /tmp/mark; hostname; echo $$ >/tmp/pid; exit 7")
 		if text != "here\ncordon\n" || report.Exit != 7 || report.Version != 1 || report.Profile != "default" {
 			t.Errorf("%q, %+v", text, report)
@@ -163,7 +163,7 @@ func busyboxRoot(t testing.TB) string {
 func TestExecIsTheSame(t *testing.T) {
 	for name, c := range execCases(t) {
 		t.Run(name, func(t *testing.T) {
-			c, a := running(t, c)
+			c, a := joinable(t, c)
 			args := []string{"cat"}
 			if name == "strict" {
 				args = []string{"sh", "-c", "read x"}
@@ -230,7 +230,7 @@ func same(t *testing.T, task, newcomer int) {
 
 // TestExecInAnotherProcess is handed over as between processes.
 func TestExecInAnotherProcess(t *testing.T) {
-	c, _ := running(t, shell(t, linger))
+	c, _ := joinable(t, shell(t, linger))
 	shared, err := c.proc.attach()
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func TestExecInAnotherProcess(t *testing.T) {
 
 // TestAttachedIsChecked refuses descriptors that are other things than they are said to be.
 func TestAttachedIsChecked(t *testing.T) {
-	c, _ := running(t, shell(t, linger))
+	c, _ := joinable(t, shell(t, linger))
 	for _, swap := range [][2]string{{"ns/net", "ns/ipc"}, {"ns/user", fileRoot}, {fileRoot, "ns/mnt"}, {"ns/mnt", "ns/mnt"}} {
 		shared, err := c.proc.attach()
 		if err != nil {
@@ -293,7 +293,7 @@ func TestAttachedIsChecked(t *testing.T) {
 
 // TestExecTooLate is for a sandbox that ends, or has ended.
 func TestExecTooLate(t *testing.T) {
-	c, a := running(t, shell(t, linger))
+	c, a := joinable(t, shell(t, linger))
 	x := &Cmd{Into: a, Args: []string{"cat"}}
 	in, _ := idle(t, x)
 	defer in.Close()
@@ -353,7 +353,7 @@ func TestExecRace(t *testing.T) {
 
 // TestExecHostPIDs ends with the sandbox where no pid namespace does it.
 func TestExecHostPIDs(t *testing.T) {
-	c, a := running(t, execCases(t)["host pids"])
+	c, a := joinable(t, execCases(t)["host pids"])
 	x := &Cmd{Into: a, Args: []string{"cat"}}
 	in, _ := idle(t, x)
 	defer in.Close()
@@ -368,7 +368,7 @@ func TestExecHostPIDs(t *testing.T) {
 
 // TestExecLeaves gives what the program leaves behind to the sandbox's init, and takes it away with the sandbox.
 func TestExecLeaves(t *testing.T) {
-	c, a := running(t, shell(t, linger))
+	c, a := joinable(t, shell(t, linger))
 	text, report := inside(t, a, "(sleep 321 >/dev/null 2>&1 & echo $!)")
 	if report.Exit != 0 {
 		t.Fatalf("%q, %+v", text, report)
@@ -387,7 +387,7 @@ func TestExecLeaves(t *testing.T) {
 
 // TestExecProgram finds what is inside, as it is now.
 func TestExecProgram(t *testing.T) {
-	_, a := running(t, shell(t, `mkdir /tmp/t; cd /tmp/t; for s in sh /bin/sh "/bin/sh -e" /nowhere /proc/self/exe /proc/1/exe; do
+	_, a := joinable(t, shell(t, `mkdir /tmp/t; cd /tmp/t; for s in sh /bin/sh "/bin/sh -e" /nowhere /proc/self/exe /proc/1/exe; do
 		f=script$(echo "$s" | tr -dc a-z); printf '#!%s\necho "$0 $*"\n' "$s" >$f; done
 		printf '#!/tmp/t/scriptbinsh\n' >nested; printf '#!/tmp/t/loop\n' >loop; echo text >data; mkdir dir; chmod +x *; chmod -x data; ln -s /proc/self/exe link; `+linger))
 	tests := []struct {
@@ -435,7 +435,7 @@ func TestExecProgram(t *testing.T) {
 
 // TestExecDir enters a directory of the sandbox and nothing else.
 func TestExecDir(t *testing.T) {
-	_, a := running(t, shell(t, "mkdir /tmp/d /tmp/closed; chmod 0 /tmp/closed; ln -s /proc/self/fd/9 /tmp/fd; ln -s /proc/self/cwd /tmp/cwd; ln -s d /tmp/l; "+linger))
+	_, a := joinable(t, shell(t, "mkdir /tmp/d /tmp/closed; chmod 0 /tmp/closed; ln -s /proc/self/fd/9 /tmp/fd; ln -s /proc/self/cwd /tmp/cwd; ln -s d /tmp/l; "+linger))
 	for _, tt := range []struct{ dir, want string }{
 		{"/tmp/d", "/tmp/d"}, {"/tmp/l", "/tmp/d"}, {"/tmp/d/../d/", "/tmp/d"}, {"/tmp/fd", ""}, {"/tmp/cwd", ""}, {"/proc/self/cwd", ""}, {"/none", ""}, {"/bin/sh", ""}, {"/tmp/closed", ""},
 	} {
@@ -458,7 +458,7 @@ func TestExecDir(t *testing.T) {
 func TestExecEnv(t *testing.T) {
 	c := shell(t, linger)
 	c.Env = []string{"PATH=/usr/bin:/bin", "LANG=C", "SECRET=1"}
-	_, a := running(t, c)
+	_, a := joinable(t, c)
 	t.Setenv("LANG", "de_DE")
 	t.Setenv("SECRET", "2")
 	text, _ := output(t, &Cmd{Into: a, Args: []string{"env"}, Env: []string{"LANG=fr_FR", "NEW=x"}})
@@ -471,7 +471,7 @@ func TestExecEnv(t *testing.T) {
 
 // TestExecReports denied calls as run does.
 func TestExecReports(t *testing.T) {
-	_, a := running(t, shell(t, linger))
+	_, a := joinable(t, shell(t, linger))
 	_, report := inside(t, a, "unshare -n true 2>/dev/null; exit 3")
 	if report.Exit != 3 || report.Denials == nil || report.Denials.Total == 0 || !strings.HasPrefix(report.Denials.List[0].Call, "unshare") {
 		t.Errorf("%+v, %+v", report, report.Denials)
@@ -502,7 +502,7 @@ func TestExecOnce(t *testing.T) {
 		c := shell(t, "echo ready; read x")
 		tt.change(c.Profile)
 		c.Profile.OnDenial = policy.DenialSilent
-		_, a := running(t, c)
+		_, a := joinable(t, c)
 		r, w, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
@@ -525,7 +525,7 @@ func TestExecOnce(t *testing.T) {
 
 // TestExecRefuses what would be weaker than the sandbox.
 func TestExecRefuses(t *testing.T) {
-	_, a := running(t, shell(t, linger))
+	_, a := joinable(t, shell(t, linger))
 	tests := []struct {
 		change func(*Attached)
 		want   string
@@ -554,7 +554,7 @@ func TestExecRefuses(t *testing.T) {
 
 // TestExecFails at every step, and nothing is left.
 func TestExecFails(t *testing.T) {
-	_, a := running(t, shell(t, linger))
+	_, a := joinable(t, shell(t, linger))
 	before := look(t)
 	comp, err := (&Cmd{Into: a, Args: []string{"true"}}).Plan()
 	if err != nil {
