@@ -212,6 +212,9 @@ func TestExecNewcomerAttacked(t *testing.T) {
 			t.Run(fmt.Sprintf("%s exposed %v", name, exposed), func(t *testing.T) {
 				a, lines := attacked(t, change)
 				var got, seen []string
+				if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil { // another test may have made it 0
+					t.Fatal(err)
+				}
 				x := &Cmd{Into: a, Args: []string{"true"}, exposed: exposed}
 				x.hold = func() {
 					for _, line := range scans(t, lines) {
