@@ -143,7 +143,7 @@ func (p *process) keepGroupFiles(a *Attached) error {
 		if err != nil {
 			return err
 		}
-		a.fds[fileTasks+" "+controller] = fd
+		a.fds[fileTasks+controller] = fd
 	}
 	return nil
 }

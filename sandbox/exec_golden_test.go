@@ -24,7 +24,7 @@ func fakeSandbox(t *testing.T, h *Host, p *policy.Profile) (*Host, *Attached) {
 	if h.Privileged {
 		a.SetGroups = "allow"
 	}
-	a.fds = map[string]int{fileRoot: 90, fileRuleset: 91, fileCgroup: 92, fileTasks + " pids": 93}
+	a.fds = map[string]int{fileRoot: 90, fileRuleset: 91, fileCgroup: 92, fileTasks + "pids": 93}
 	for i, k := range spaceKinds {
 		own := k.name + ":[1]"
 		files.link("/proc/self/ns/"+k.name, own)
