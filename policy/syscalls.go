@@ -135,9 +135,14 @@ func (s *Syscalls) FilterOnce(nonce uint64) (filter.Spec, error) {
 	spec, err := s.Filter()
 	if err == nil && s.Exec == ExecOnce {
 		spec.Deny = append(spec.Deny, filter.Item{Name: "execve"})
-		spec.Rules = append(spec.Rules, filter.Rule{Call: "execveat", Expr: "nonce == 0x" + strconv.FormatUint(nonce, 16)})
+		spec.Rules = append(spec.Rules, OwnExec(nonce))
 	}
 	return spec, err
+}
+
+// OwnExec is a rule that lets execveat pass with a nonce.
+func OwnExec(nonce uint64) filter.Rule {
+	return filter.Rule{Call: "execveat", Expr: "nonce == 0x" + strconv.FormatUint(nonce, 16)}
 }
 
 // Filter is the section as package filter takes it, without exec: only the launcher that makes the call can tell its own

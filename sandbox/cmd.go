@@ -30,6 +30,13 @@ type Cmd struct {
 	Terminal bool
 	// RecordTTY takes a recording of the task's own terminal, in the format asciicast v2. It is an error where there is none.
 	RecordTTY io.Writer
+	// Attachable says that other programs may be started in the sandbox later: the launcher keeps what that takes, for
+	// Attach.
+	Attachable bool
+	// Into is a running sandbox that the program is started in: it gets the sandbox's profile and environment, whatever
+	// Profile says, and Env is set over the latter. Into must stay open until Start has returned.
+	Into *Attached
+	Dir  string // with Into: the working directory, inside; "" is the sandbox's own
 
 	Host      *Host         // nil means Probe()
 	KillAfter time.Duration // from SIGTERM to SIGKILL; 0 means 2 s at the wall-clock limit, and never where it was passed on
@@ -47,6 +54,9 @@ type Cmd struct {
 
 	makeGroup func(*cgroup.Choice) (*cgroup.Group, error) // nil where nothing is run
 
+	exposed bool   // for tests: one that joins a sandbox is not concealed from who is inside, and runs its program by the path
+	hold    func() // for tests: called while it waits before its filter is in place
+
 	nonce uint64 // of execveat, with syscalls.exec: once
 	proc  *process
 	done  chan waited // from the goroutine that owns the thread, unless Exclusive
@@ -63,7 +73,15 @@ func (c *Cmd) Plan() (*plan.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Compile(c.Profile, host, c)
+	return Compile(c.profile(), host, c)
+}
+
+// profile is the sandbox's.
+func (c *Cmd) profile() *policy.Profile {
+	if c.Into != nil {
+		return c.Into.Profile
+	}
+	return c.Profile
 }
 
 func (c *Cmd) host() (*Host, error) {
@@ -137,7 +155,7 @@ func (c *Cmd) Wait() (*Report, error) {
 
 // drawNonce takes a new nonce where the profile needs one; 0 is the one that stands in printed plans.
 func (c *Cmd) drawNonce() error {
-	if c.Profile == nil || c.Profile.Syscalls.Exec != policy.ExecOnce {
+	if p := c.profile(); c.Into == nil && (p == nil || p.Syscalls.Exec != policy.ExecOnce) {
 		return nil
 	}
 	var b [8]byte

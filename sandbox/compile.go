@@ -24,6 +24,7 @@ type compilation struct {
 	tree     tree
 	made     uint64                   // CLONE_* flags of the namespaces that are new
 	newTime  bool                     // the task gets a time namespace
+	into     *Attached                // the running sandbox that is joined; nil where one is made
 	joins    []join                   // namespaces that exist and are entered
 	outside  Files                    // the launcher's tree, where host.Files is that of a joined mount namespace; else nil
 	sources  []source                 // detached mounts that the launcher makes, because the child may not
@@ -40,6 +41,8 @@ type compilation struct {
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts
 	shownPts bool // which is mounted
+
+	devTarget string // where that is
 	groups   groups
 
 	missing []Missing
@@ -129,12 +132,16 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd, handOver func(*compilation) e
 	if len(cmd.Args) == 0 {
 		return nil, &Error{Op: "command", Err: errText("none given"), Hint: "cordon run -- CMD [ARG…]"}
 	}
-	c := &compilation{profile: p, host: h, cmd: cmd, nonce: cmd.nonce, tree: tree{files: h.Files}, handOver: handOver}
+	c := &compilation{profile: p, host: h, cmd: cmd, nonce: cmd.nonce, tree: tree{files: h.Files}, handOver: handOver, into: cmd.Into}
 	c.plan.Steps = make([]plan.Step, 0, 400)
 	c.plan.Files = append(c.plan.Files, fileZero, fileLauncher, fileSync, fileGate, fileBeneath)
 	// A child that held the launcher's end would wait for ever for a launcher that was killed.
 	c.do(own("launcher"), plan.CloseStep(plan.F(fileLauncher)))
-	for _, phase := range order {
+	phases := order[:]
+	if c.into != nil {
+		phases = execOrder[:]
+	}
+	for _, phase := range phases {
 		if err := phase(c); err != nil {
 			return nil, err
 		}
@@ -162,12 +169,14 @@ func (c *compilation) taskBegins() error {
 
 // The messages of the child: a letter each, since a seqpacket socket keeps them apart.
 const (
-	msgBorn  = 'N' // the child is another process than the one that was cloned
-	msgBegin = 'B' // the task has begun
-	msgAlive = 'P' // asks only whether the launcher is there
-	msgRoot  = 'R' // the root is entered: nothing is mounted any more
-	msgInit  = 'I' // init is confined
-	msgTask  = 'T' // the task waits for the word to go on
+	msgBorn    = 'N' // the child is another process than the one that was cloned
+	msgBegin   = 'B' // the task has begun
+	msgAlive   = 'P' // asks only whether the launcher is there
+	msgRoot    = 'R' // the root is entered: nothing is mounted any more
+	msgInit    = 'I' // init is confined
+	msgTask    = 'T' // the task waits for the word to go on
+	msgRules   = 'K' // Landlock's ruleset, to be kept
+	msgEntered = 'E' // the child has entered a sandbox that is joined
 	// msgTerminal, in tty.go
 	msgReady = 'L' // init: the program runs, or the task is gone; with it comes the listener
 )
@@ -308,7 +317,9 @@ func (c *compilation) session() error {
 		c.do(own("session"), plan.NewSession())
 	}
 	c.do(own("session"), plan.UnblockSignals())
-	if u := c.profile.Process.Umask; u.Set {
+	if c.into != nil {
+		c.do(own("process.umask"), plan.UmaskStep(uint64(c.into.Umask)))
+	} else if u := c.profile.Process.Umask; u.Set {
 		c.do(c.scalar("process.umask"), plan.UmaskStep(uint64(u.V)))
 	} else {
 		c.do(own("process.umask"), plan.SetUmask(plan.R(plan.Mask)))
@@ -350,7 +361,7 @@ func (c *compilation) writeFile(from plan.From, name, text string) {
 
 // execCall is the call that runs the program.
 func (c *compilation) execCall() plan.Call {
-	if c.profile.Syscalls.Exec == policy.ExecOnce {
+	if c.profile.Syscalls.Exec == policy.ExecOnce || c.into != nil {
 		return plan.Execveat
 	}
 	return plan.Execve

@@ -33,6 +33,7 @@ type operation struct {
 var operations = [...]operation{
 	{"signal", (*process).signalAsked},
 	{"log", (*process).logAsked},
+	{"attach", (*process).attachAsked},
 }
 
 // request and reply are the packets.

@@ -99,7 +99,7 @@ func (d *denials) errno(call *filter.Data) syscall.Errno {
 func (d *denials) prepare() {
 	d.masks, d.kinds = map[callKey][6]uint64{}, map[kindKey]*Denial{}
 	d.plain = &filter.Program{}
-	spec, err := d.comp.profile.Syscalls.FilterOnce(d.comp.nonce)
+	spec, err := d.comp.spec()
 	if err != nil {
 		return // it was compiled before; a program without instructions denies
 	}
@@ -140,7 +140,7 @@ func (c *compilation) blame(d *Denial) (rule, remedy string) {
 	if s.Exec == policy.ExecOnce && (d.Call == "execve" || d.Call == "execveat") {
 		return said("syscalls.exec once", c.profile.Source("syscalls.exec").Short()), "--exec any"
 	}
-	spec, err := s.FilterOnce(c.nonce)
+	spec, err := c.spec()
 	if err != nil {
 		return "", ""
 	}

@@ -39,12 +39,14 @@
 //
 //	   child      waits where its ids are mapped from outside  launcher: maps them, says so
 //	   task       waits where the plan is handed over in parts launcher: hands over, says so
+//	E  child      I have entered the sandbox               launcher: reads back where it is, says so; only where one is joined
 //	N  child      I was born again                             launcher: takes it for the child
 //	B  task       I have begun                                 launcher: holds on to it, reads the namespaces back
 //	P  child      are you there?                               no answer; the send fails where the launcher is gone
 //	R  task       the root is entered                          launcher: reads the mount table back
 //	I  init       I am confined
 //	Y  child      the master of the task's terminal           launcher: takes it; only where the task has its own
+//	K  task       Landlock's ruleset                       launcher: keeps it; only where the sandbox can be joined
 //	T  task       I wait                                       launcher: answers behind I and T
 //	L  init       the program runs: the listener               launcher: takes it; only where denied calls are reported
 //
@@ -81,6 +83,14 @@
 // task a table of its own, without the listener. init sends what is at the number that was kept for it, closes everything,
 // and puts the filter of its loop on top of the one that allowed that. The launcher answers in the loop that also passes
 // on signals (events.go): one call at a time, and never by letting it through.
+//
+// # Joining
+//
+// A sandbox that other commands can find is kept ready to be joined (attach.go): while the task waits, the launcher opens
+// what another program needs, and Landlock's ruleset comes with "K". A launcher that joins (exec.go) has another plan, from
+// execOrder, with the same phases where nothing is different: its child enters everything from outside, says "E" and waits
+// until the launcher has looked where it is, conceals itself, and is born again inside, where it makes the task and reaps it
+// as init does in a sandbox of its own.
 //
 // # Paths
 //
@@ -129,6 +139,7 @@
 //	identity.go     who the task is, inside and outside; ranges.go: subordinate ids
 //	tree.go         the compiler's picture of what the sandbox will see
 //	rootfs.go       the root, sources and targets; mounts.go: the profile's mounts
+//	attach.go       what is kept of a sandbox; exec.go: a program that joins it; wire.go: between two launchers
 //	hostoverlay.go  which directories of the host an overlay covers
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
 //	lookup.go       the program, its interpreter, its environment

@@ -68,11 +68,14 @@ func (p *process) openResources() error {
 	if err := p.openGroup(); err != nil {
 		return err
 	}
+	if err := p.openAttached(); err != nil {
+		return err
+	}
 	for i, f := range p.cmd.stdio() {
 		if p.comp.brokered(f) {
 			continue
 		}
-		if p.comp.ids.idmapped || p.comp.host.Privileged && p.comp.joined(unix.CLONE_NEWUSER) != nil && p.comp.ids.outUID >= 0 {
+		if p.comp.givesPipes() {
 			p.givePipe(f)
 		}
 		if p.comp.passes(f, i) {
@@ -88,6 +91,11 @@ func (p *process) openResources() error {
 		}
 	}
 	return nil
+}
+
+// givesPipes reports whether root starts the task, and it is another id.
+func (c *compilation) givesPipes() bool {
+	return c.ids.idmapped || c.host.Privileged && c.ids.outUID >= 0 && (c.into != nil || c.joined(unix.CLONE_NEWUSER) != nil)
 }
 
 // givePipe makes an anonymous pipe the task's, so that it can open /dev/stdout: the pipe's inode belongs to the root

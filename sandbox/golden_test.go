@@ -119,7 +119,7 @@ func TestGoldenFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 6*len(goldenHosts()) + len(morePlans()) + 1; len(files) != want {
+	if want := 6*len(goldenHosts()) + len(morePlans()) + len(execPlans()) + 1; len(files) != want {
 		t.Errorf("%d files, want %d", len(files), want)
 	}
 }

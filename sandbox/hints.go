@@ -38,6 +38,9 @@ func (p *process) hints() {
 	if p.unrouted() > 0 {
 		r.Hints = append(r.Hints, Hint{Text: "it tried to reach a network, and the profile gives it none", Rule: p.comp.profile.Source("network"), Flag: "--net host"})
 	}
+	if p.comp.into != nil { // what it sees and may write was decided when the sandbox was made
+		return
+	}
 	for i := range p.cmd.Args[1:] {
 		if h, ok := p.comp.hintFor(p.cmd.Args, i+1); ok {
 			r.Hints = append(r.Hints, h)
@@ -48,7 +51,7 @@ func (p *process) hints() {
 // execHint says that the filter forbids the launcher's own execve, whatever the errno, and by which rule; "" where
 // execve may pass.
 func (c *compilation) execHint() string {
-	spec, err := c.profile.Syscalls.FilterOnce(c.nonce)
+	spec, err := c.spec()
 	if err != nil {
 		return ""
 	}

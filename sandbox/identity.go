@@ -101,7 +101,7 @@ func (c *compilation) hostIdentity() error {
 // leaveRoot gives up root's ids where there is no user namespace; the mounts needed them.
 func (c *compilation) leaveRoot() bool {
 	id := &c.ids
-	if id.newUser || id.inUID == c.host.UID && id.inGID == c.host.GID {
+	if c.into != nil || id.newUser || id.inUID == c.host.UID && id.inGID == c.host.GID {
 		return false
 	}
 	c.do(c.scalar("user.uid"), plan.PrctlStep(unix.PR_SET_KEEPCAPS, 1), plan.NoGroups(), plan.SetGID(uint64(id.inGID)), plan.SetUID(uint64(id.inUID)),

@@ -55,7 +55,7 @@ func (c *compilation) joinedAs(kind string) *join {
 
 // staged reports whether the child enters namespaces itself.
 func (c *compilation) staged() bool {
-	return c.joined(unix.CLONE_NEWUSER) != nil || c.joined(unix.CLONE_NEWNS) != nil || c.joined(unix.CLONE_NEWTIME) != nil
+	return c.into != nil || c.joined(unix.CLONE_NEWUSER) != nil || c.joined(unix.CLONE_NEWNS) != nil || c.joined(unix.CLONE_NEWTIME) != nil
 }
 
 // joinedWithUser reports whether a namespace of that kind is joined and a user namespace with it, which then may have the
@@ -371,17 +371,29 @@ func (p *process) born() error {
 		return nil
 	}
 	p.files.closeAll() // with the child's end of the socket in it a child that is gone would not be heard
-	if err := p.await(p.link, -1); err != nil {
+	if err := p.entered(); err != nil {
 		return err
 	}
-	m, errno := child.Receive(p.link)
-	switch {
-	case errno != 0:
-		return &Error{Op: "receive from the child", Err: errno}
-	case m.Byte != msgBorn:
+	m, err := p.word()
+	if err != nil {
+		return err
+	}
+	if m != msgBorn {
 		return p.ended()
 	}
 	return p.adopt()
+}
+
+// word waits for a message of a child that is no other's parent yet; 0 is the end of it.
+func (p *process) word() (byte, error) {
+	if err := p.await(p.link, -1); err != nil {
+		return 0, err
+	}
+	m, errno := child.Receive(p.link)
+	if errno != 0 {
+		return 0, &Error{Op: "receive from the child", Err: errno}
+	}
+	return m.Byte, nil
 }
 
 // awaitWord waits for a message. Where init is not pid 1 of the sandbox its end does not close the task's end of the socket.

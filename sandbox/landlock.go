@@ -17,6 +17,7 @@ type landlock struct {
 	handled uint64
 	scoped  uint64
 	rules   []landRule
+	ruleset plan.Arg
 }
 
 type landRule struct {
@@ -90,9 +91,11 @@ func (c *compilation) landlockRules() error {
 		size = 24
 	}
 	c.do(c.scalar("landlock"), plan.CreateRuleset(c.land.handled, 0, c.land.scoped, size).Into(plan.Ruleset))
+	c.land.ruleset = plan.R(plan.Ruleset)
 	for i := range c.land.rules {
 		c.allowBeneath(&c.land.rules[i])
 	}
+	c.keepRuleset()
 	return nil
 }
 
@@ -189,7 +192,7 @@ func (c *compilation) landlockEnforce() error {
 		return nil
 	}
 	c.do(c.scalar("landlock"),
-		plan.RestrictSelf(plan.R(plan.Ruleset)),
+		plan.RestrictSelf(c.land.ruleset),
 		plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EACCES),
 		plan.ReadStep(plan.R(plan.File), 1).OrElse(plan.EBADF))
 	return nil

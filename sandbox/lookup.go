@@ -18,7 +18,8 @@ import (
 
 // program is what is exec'd.
 type program struct {
-	path string // inside
+	path string   // inside
+	args []string // of a program that joins a sandbox
 	env  []string
 }
 
@@ -101,7 +102,7 @@ func (c *compilation) find(name string) (string, error) {
 // typedFrom is the directory that a relative name starts at: the caller's, except in a root directory, where the
 // names are the root's own.
 func (c *compilation) typedFrom() string {
-	if c.profile.Root.Kind == policy.RootDir {
+	if c.profile.Root.Kind == policy.RootDir || c.into != nil {
 		return c.workdir
 	}
 	return c.host.Cwd
@@ -156,6 +157,10 @@ func (c *compilation) bindProgram(name, path string) error {
 	notFound := &LookupError{Name: name, Why: "no such file", Code: 127}
 	if c.profile.Root.Kind == policy.RootDir {
 		notFound.Why = "no such file in the root directory"
+		return notFound
+	}
+	if c.into != nil {
+		notFound.Why = "no such file in the sandbox"
 		return notFound
 	}
 	info, err := c.host.Files.Stat(path)

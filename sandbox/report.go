@@ -14,7 +14,8 @@ type Report struct {
 	Exit     int      `json:"exit"`             // the task's exit status; -1 if a signal ended it
 	Signal   string   `json:"signal,omitempty"` // "SIGKILL"
 	CoreDump bool     `json:"core_dump,omitempty"`
-	Timeout  bool     `json:"timeout,omitempty"` // the wall-clock limit ended it
+	Timeout  bool     `json:"timeout,omitempty"`       // the wall-clock limit ended it
+	Ended    bool     `json:"sandbox_ended,omitempty"` // with Cmd.Into: the sandbox's end ended it
 
 	Wall    time.Duration `json:"wall_ns"`
 	User    time.Duration `json:"user_ns"`

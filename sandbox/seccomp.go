@@ -14,7 +14,7 @@ import (
 
 // seccomp installs the profile's filter. It is compiled for the architecture that the launcher runs on.
 func (c *compilation) seccomp() error {
-	spec, err := c.profile.Syscalls.FilterOnce(c.nonce)
+	spec, err := c.spec()
 	if err != nil {
 		return err
 	}
@@ -31,6 +31,15 @@ func (c *compilation) seccomp() error {
 	}
 	c.do(from, plan.SetFilter(0, encode(prog.Insns)))
 	return nil
+}
+
+// spec is what the profile says of system calls, and of the launcher's own.
+func (c *compilation) spec() (filter.Spec, error) {
+	spec, err := c.profile.Syscalls.FilterOnce(c.nonce)
+	if err == nil && c.into != nil {
+		return c.letExec(spec)
+	}
+	return spec, err
 }
 
 // findArch decides for which architecture the filters are.

@@ -66,12 +66,16 @@ type process struct {
 	cgroup  *cgroup.Group // nil before and after, and where none was asked for
 	control *control      // nil unless Cmd.State
 
+	kept    *Attached // for Cmd.Attach; nil unless Cmd.Attachable
+	sandbox int       // a pidfd of the init of the sandbox that is joined; -1 for none
+	around  int       // filters of the task, its own not yet among them
+
 	relays []*relay
 	report Report
 }
 
 func newProcess(cmd *Cmd) *process {
-	return &process{cmd: cmd, began: time.Now(), link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1}
+	return &process{cmd: cmd, began: time.Now(), link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, sandbox: -1}
 }
 
 // start launches; on an error everything is undone.
@@ -79,11 +83,15 @@ func (p *process) start() error {
 	err := p.launch()
 	if err != nil {
 		p.abort()
-		err = cmp.Or(p.interrupted(), p.fault(), err) // each says more than what it led to
+		err = cmp.Or(p.interrupted(), p.sandboxGone(), p.fault(), err) // each says more than what it led to
 		p.image.Release()
 		return err
 	}
-	p.keepWallLimit()
+	if p.comp.into == nil {
+		p.keepWallLimit()
+	} else {
+		p.joined()
+	}
 	if p.terminal != nil {
 		p.terminal.begin()
 	}
@@ -91,7 +99,7 @@ func (p *process) start() error {
 }
 
 func (p *process) launch() error {
-	if _, err := compile(p.cmd.Profile, p.host, p.cmd, p.handOver); err != nil {
+	if _, err := compile(p.cmd.profile(), p.host, p.cmd, p.handOver); err != nil {
 		return err
 	}
 	if p.cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
@@ -255,6 +263,9 @@ func (p *process) clone() error {
 
 func (p *process) cloneError(err error) error {
 	e := &UnsupportedError{Layer: "namespaces", Why: "clone3: " + err.Error(), Remedy: "cordon doctor says what this host lacks"}
+	if p.cmd.Into != nil && p.comp.plan.Clone&unix.CLONE_INTO_CGROUP != 0 && (err == unix.EACCES || err == unix.ENODEV || err == unix.EBUSY) {
+		return &Error{Op: "enter the sandbox's cgroup", Err: err, Hint: "run cordon exec where the sandbox was started: both must be below a group that is the caller's"}
+	}
 	switch err {
 	case unix.EMFILE, unix.ENFILE:
 		return &Error{Op: "clone3", Err: err, Hint: "the limit of open files is too low: ulimit -n"}
@@ -304,7 +315,7 @@ func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 		i = len(p.comp.plan.Steps) + n
 	}
 	s := &steps[n]
-	if s.Call == plan.Execve || s.Call == plan.Execveat {
+	if s.Call == plan.Execve || s.Call == plan.Execveat || s.To == plan.Program {
 		e := &LookupError{Name: p.cmd.Args[0], Why: errno.Error(), Code: execCode(errno), Hint: stepHint("execve", errno)}
 		if text := p.comp.execHint(); text != "" {
 			e.Hint = text
@@ -356,6 +367,9 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 	for !p.reaped {
 		_, err := unix.Wait4(p.pid, &p.status, 0, usage)
 		p.reaped = err != unix.EINTR
+		if err == unix.ECHILD { // see child.ReapNothing
+			p.status = unix.WaitStatus(unix.SIGKILL)
+		}
 	}
 	return p.status
 }
@@ -369,15 +383,17 @@ func (p *process) release() {
 	p.terminal.finish()
 	p.unwatch(p.listener)
 	p.unwatch(p.taskfd)
-	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener} {
+	p.unwatch(p.sandbox)
+	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener, p.sandbox} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
 	}
-	p.link, p.gate, p.netstat, p.listener = -1, -1, -1, -1
 	p.removeGroups()
+	p.link, p.gate, p.netstat, p.listener, p.sandbox = -1, -1, -1, -1, -1
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.kept.Close()
 	for _, fd := range [...]*int{&p.pidfd, &p.taskfd} {
 		if *fd >= 0 {
 			unix.Close(*fd)
@@ -401,6 +417,9 @@ func (p *process) wait() (*Report, error) {
 	page := *p.image.Page()
 	r := &p.report
 	r.Wall = wall
+	if p.comp.into != nil {
+		usage = page.Usage
+	}
 	r.User, r.System = time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
 	r.PeakRSS = max(page.Usage.Maxrss, 0) << 10
 	r.Timeout = p.timeout
@@ -413,6 +432,7 @@ func (p *process) wait() (*Report, error) {
 	default:
 		r.Exit = ws.ExitStatus()
 	}
+	r.Ended = r.Signal == "SIGKILL" && p.sandboxEnds()
 	p.hints()
 	p.reportDenials()
 	p.release()

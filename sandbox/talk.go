@@ -19,31 +19,11 @@ func (p *process) converse() error {
 		if errno != 0 {
 			return &Error{Op: "receive from the child", Err: errno}
 		}
-		var err error
-		switch m.Byte {
-		case 0: // the other ends are closed: the program runs, or the child is gone
+		if m.Byte == 0 { // the other ends are closed: the program runs, or the child is gone
 			return p.ended()
-		case msgBegin:
-			if err = p.taskSeen(m.Sender); err == nil {
-				err = p.checkNamespaces()
-			}
-			if err == nil {
-				err = p.checkGroups()
-			}
-		case msgRoot:
-			if err = p.checkMounts(); err == nil {
-				err = p.guardDevices()
-			}
-		case msgInit:
-			init = true
-		case msgTask:
-			task = true
-			err = p.checkTerminal()
-		case msgReady:
-			p.listen(m.File)
-		case msgTerminal:
-			err = p.terminal.take(m.File)
 		}
+		err := p.hear(&m)
+		init, task = init || m.Byte == msgInit, task || m.Byte == msgTask
 		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
 			err = p.send(nil)
 		}
@@ -54,6 +34,37 @@ func (p *process) converse() error {
 			return err
 		}
 	}
+}
+
+// hear does what a message asks for.
+func (p *process) hear(m *child.Message) (err error) {
+	switch m.Byte {
+	case msgBegin:
+		if err = p.taskSeen(m.Sender); err == nil && p.comp.into == nil {
+			err = p.checkNamespaces()
+		}
+		if err == nil {
+			err = p.checkGroups()
+		}
+	case msgRoot:
+		if err = p.checkMounts(); err == nil {
+			err = p.guardDevices()
+		}
+	case msgRules:
+		err = p.keepFile(fileRuleset, m.File)
+	case msgTask:
+		if err = p.checkTerminal(); err == nil {
+			err = p.checkConfined()
+		}
+		if err == nil {
+			err = p.keep()
+		}
+	case msgTerminal:
+		err = p.terminal.take(m.File)
+	case msgReady:
+		p.listen(m.File)
+	}
+	return err
 }
 
 // send tells the child to go on, with descriptors where it waits for any.

@@ -39,7 +39,9 @@ func (c *compilation) findTerminal() error {
 			Hint: "--tty broker gives it one where stdin, stdout or stderr is a terminal, -t in any case"}
 	}
 	for i := range c.profile.Mounts {
-		c.ownPts = c.ownPts || c.ownTTY && c.profile.Mounts[i].Kind == policy.MountDev
+		if m := &c.profile.Mounts[i]; c.ownTTY && m.Kind == policy.MountDev {
+			c.ownPts, c.devTarget = true, clean(m.Target)
+		}
 	}
 	return nil
 }
@@ -68,13 +70,18 @@ func (c *compilation) terminal() error {
 	return nil
 }
 
-// openTerminal opens a terminal of a new devpts, which stays unattached until /dev is made, and sends the launcher its
-// master. That takes a known number: one of those that the terminal is going to have.
+// openTerminal opens a terminal of a new devpts, which stays unattached until /dev is made, or of that of the sandbox that is
+// joined, and sends the launcher its master. That takes a known number: one of those that the terminal is going to have.
 func (c *compilation) openTerminal(from plan.From) {
-	c.newDevpts(from, plan.Pts)
 	master, number := plan.R(plan.Master), c.terminalFD()
+	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
+	if c.into != nil { // the sandbox's devpts is there; what is no terminal fails at the next step
+		c.do(from, plan.Open2(plan.CWD, joinPath(c.devTarget, "pts/ptmx"), flags, unix.RESOLVE_NO_SYMLINKS).Into(plan.Master))
+	} else {
+		c.newDevpts(from, plan.Pts)
+		c.do(from, plan.OpenStep(plan.R(plan.Pts), "ptmx", flags, 0).Into(plan.Master))
+	}
 	c.do(from,
-		plan.OpenStep(plan.R(plan.Pts), "ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0).Into(plan.Master),
 		plan.UnlockPTY(master),
 		plan.OpenSlave(master, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).Into(plan.Slave),
 		plan.Dup(master, plan.Number(number), 0),

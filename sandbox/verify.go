@@ -291,6 +291,9 @@ func (p *process) confirm() error {
 	if err := p.checkStatus(text); err != nil {
 		return err
 	}
+	if err := p.checkFilters(text); err != nil {
+		return err
+	}
 	if p.comp.land.on {
 		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+itoa(p.comp.host.LandlockABI), "tried before exec")
 	}

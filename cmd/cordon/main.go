@@ -16,6 +16,7 @@ var commands = [...]struct {
 	make func(*ui) *cobra.Command
 }{
 	{"run", newRun},
+	{"exec", newExec},
 	{"ps", newPs},
 	{"inspect", newInspect},
 	{"stats", newStats},

@@ -2,6 +2,8 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+
+	"cordon/sandbox"
 )
 
 func newPlan(u *ui) *cobra.Command {
@@ -25,11 +27,16 @@ func (u *ui) plan(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	return u.printPlan(c, f.json)
+}
+
+// printPlan prints what a command would do.
+func (u *ui) printPlan(c *sandbox.Cmd, json bool) error {
 	p, err := c.Plan()
 	if err != nil {
 		return err
 	}
-	if f.json {
+	if json {
 		return u.json(p)
 	}
 	return p.WriteText(u.out)

@@ -122,6 +122,18 @@ type reportFile struct {
 	file *os.File
 }
 
+// wantReport opens what --report names: no file where it is left out, or - for a text.
+func wantReport(path string, verbose *bool) (*reportFile, error) {
+	switch path {
+	case "":
+		return nil, nil
+	case "-":
+		*verbose = true
+		return nil, nil
+	}
+	return openReport(path)
+}
+
 // openReport refuses a report that could not be written, while nothing has happened yet. A descriptor (/dev/fd/3) and
 // what exists and is no regular file, such as a fifo, is written to as it is.
 func openReport(path string) (*reportFile, error) { return openOutput(path, "report", "--report") }

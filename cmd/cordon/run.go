@@ -55,15 +55,9 @@ func (u *ui) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	var out *reportFile
-	switch f.report {
-	case "":
-	case "-":
-		f.verbose = true
-	default:
-		if out, err = openReport(f.report); err != nil {
-			return err
-		}
+	out, err := wantReport(f.report, &f.verbose)
+	if err != nil {
+		return err
 	}
 	var rec *recording
 	if f.recordTTY != "" {
@@ -115,12 +109,17 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	}, nil
 }
 
-// checkTerminal refuses what cannot be meant, as docker run does.
+// checkTerminal refuses what cannot be meant.
 func (f *runFlags) checkTerminal() error {
 	if f.killAfter < 0 {
 		return &cliError{err: errors.New("--kill-after " + f.killAfter.String() + ": less than nothing"), hint: "such as 10s"}
 	}
-	if !f.interactive || !f.terminal {
+	return checkTerminal(f.interactive, f.terminal)
+}
+
+// checkTerminal refuses -it without a terminal, as docker run does.
+func checkTerminal(interactive, wanted bool) error {
+	if !interactive || !wanted {
 		return nil
 	}
 	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil {

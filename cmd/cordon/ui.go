@@ -32,6 +32,7 @@ import (
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
 //	cordon: used: …                   run --verbose: time and memory
 //	cordon: timeout: …                the wall-clock limit ended the program
+//	cordon: ended: …                  exec: the sandbox has ended, and the program with it
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
 // A successful run prints nothing but added:, missing: and denied:. There is no color, no progress, no question.
@@ -39,7 +40,7 @@ import (
 // Data that others chose (paths, names, values of a profile) may hold anything; control characters, and bytes that are
 // not UTF-8, are shown as Go escapes (\x1b, \n), so that nobody draws on the reader's terminal.
 //
-// Exit codes of `run`, as env(1) and timeout(1) have them:
+// Exit codes of `run` and `exec`, as env(1) and timeout(1) have them:
 //
 //	0-255  the program's own
 //	124    the wall-clock limit ended it
@@ -47,6 +48,10 @@ import (
 //	126    the program was found and cannot be executed
 //	127    the program was not found
 //	128+n  signal n ended it, or the launch
+//
+// `run --detach` prints the sandbox's ID on stdout and exits with 0 once the program runs; what its launcher has to say then
+// is in the log. `wait` exits with the code that `run` would have had, `logs` writes the program's standard error on stderr,
+// and `stats` uses a terminal's other screen until it is interrupted.
 //
 // `run --detach` prints the sandbox's ID on stdout and exits with 0 once the program runs; what its launcher has to say then
 // is in the log. `wait` exits with the code that `run` would have had, `logs` writes the program's standard error on stderr,

@@ -435,6 +435,11 @@ func SendFile(fd Arg, b string, n uint64) Step {
 	return step(Sendmsg, fd, Arg{Kind: SendRights, Int: n, Data: b}, num(MsgFlags, 0x4000))
 }
 
+// SendNamedFile is SendFile for the descriptor that was put at the launcher's file name.
+func SendNamedFile(fd Arg, b byte, name string) Step {
+	return step(Sendmsg, fd, Arg{Kind: SendNamed, Int: uint64(b), Data: name}, num(MsgFlags, 0x4000))
+}
+
 // Exec is execve(2). args and env are strings each ended by a NUL.
 func Exec(file, args, env string) Step {
 	return step(Execve, path(file), mem(Strings, args), mem(Strings, env))
@@ -444,3 +449,11 @@ func Exec(file, args, env string) Step {
 func ExecOnce(file, args, env string, nonce uint64) Step {
 	return step(Execveat, CWD, path(file), mem(Strings, args), mem(Strings, env), num(AtFlags, 0), num(Nonce, nonce))
 }
+
+// ExecFile is execveat(2) on a descriptor, which is to be close-on-exec: then the kernel interprets no script, whose
+// first line could name a link to the launcher's own image. nonce is as for ExecOnce.
+func ExecFile(file Arg, args, env string, nonce uint64) Step {
+	return step(Execveat, file, path(""), mem(Strings, args), mem(Strings, env), num(AtFlags, atEmptyPath), num(Nonce, nonce))
+}
+
+const atEmptyPath = 0x1000 // AT_EMPTY_PATH

@@ -47,10 +47,11 @@ const (
 	Pts
 	Master
 	Slave
+	Program
 	NumRegs
 )
 
-var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc", "pts", "master", "slave"}
+var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc", "pts", "master", "slave", "program"}
 
 func (r Reg) String() string { return "%" + regNames[r] }
 
@@ -135,6 +136,7 @@ const (
 	Self        // the address of the word in that page where the task finds its pid
 	RobustList  // struct robust_list_head with the owner word as its only lock
 	SendRights  // struct msghdr with the bytes of Data, and the descriptor number Int as SCM_RIGHTS
+	SendNamed   // SendRights with the letter Int and the descriptor of the launcher's file Data
 	PathBeneath // struct landlock_path_beneath_attr: Int is allowed_access, Data names the file that is parent_fd
 )
 

@@ -74,11 +74,12 @@ func covers() []string {
 	return words
 }
 
-func commands(dir string) []row {
+func commands(dir, sandbox string) []row {
 	home := os.Getenv("HOME")
 	rows := []row{
 		{Name: nameCordon, command: dir + "/cordon run -- /bin/true", must: true},
 		{Name: nameSilent, command: dir + "/cordon run --on-denial silent -- /bin/true", must: true},
+		{Name: nameJoined, command: dir + "/cordon exec " + sandbox + " -- /bin/true", must: true},
 		{Name: nameBubble, command: bubblewrap(covers()) + " -- /bin/true", must: true},
 		{Name: namePlain, command: bubblewrap([]string{"--tmpfs", "/tmp"}) + " -- /bin/true", must: true},
 		{Name: nameFloor, command: dir + "/floor /bin/true", must: true},
@@ -92,7 +93,12 @@ func commands(dir string) []row {
 // launches runs every command in several rounds, each one invocation of hyperfine, in turning order, so that a change
 // of the machine's speed meets all of them alike. Each round ends with launches by the library.
 func (f *figures) launches(dir string, e effort) error {
-	for _, r := range commands(dir) {
+	sandbox, end, err := joined(dir)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for _, r := range commands(dir, sandbox) {
 		switch why := try(r.command); {
 		case why == "":
 			f.Rows = append(f.Rows, r)

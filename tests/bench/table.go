@@ -67,6 +67,7 @@ func (f *figures) checks() []check {
 		{"Docker's default imported, against no filter", f.row(nameImported).mean() - f.row(nameUnfiltered).mean(), maxImported.Seconds(), seconds},
 		{fmt.Sprintf("launch with %d binds", f.Binds[0].Count), f.Binds[0].Took.Seconds(), maxBinds.Seconds(), seconds},
 		f.denialCheck(),
+		f.joinedCheck(),
 	}
 	for _, m := range f.Memory {
 		if m.Name == "cordon, pid 1" {

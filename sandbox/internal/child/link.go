@@ -250,6 +250,12 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 		b, err = im.robustList()
 	case plan.SendRights:
 		b, err = im.sendRights(a.Data, int32(a.Int))
+	case plan.SendNamed:
+		fd, ok := files[a.Data]
+		if !ok {
+			return fmt.Errorf("file %q was not opened", a.Data)
+		}
+		b, err = im.sendRights(string(rune(a.Int)), int32(fd))
 	case plan.Rights:
 		b, err = im.rights(o)
 	case plan.Strings:

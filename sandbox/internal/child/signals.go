@@ -69,3 +69,11 @@ func Suspend(group bool) {
 	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP) // cannot fail: to itself
 	syscall.RawSyscall6(unix.SYS_RT_SIGACTION, tstp, uintptr(unsafe.Pointer(&old)), 0, unsafe.Sizeof(old.mask), 0, 0)
 }
+
+// ReapNothing makes the kernel reap the process's children when they end, whether it runs or is stopped: sigaction(2),
+// SA_NOCLDWAIT. wait4(2) still waits for a child, and then fails with ECHILD.
+func ReapNothing() {
+	const noChildWait = 2
+	act := sigaction{flags: noChildWait}
+	syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(unix.SIGCHLD), uintptr(unsafe.Pointer(&act)), 0, unsafe.Sizeof(act.mask), 0, 0)
+}

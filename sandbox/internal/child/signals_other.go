@@ -50,3 +50,7 @@ func Suspend(group bool) {
 
 // caught is where signals arrive.
 var caught = make(chan os.Signal, 16)
+
+// ReapNothing makes the kernel reap the process's children when they end, whether it runs or is stopped: sigaction(2),
+// SIG_IGN for SIGCHLD. wait4(2) still waits for a child, and then fails with ECHILD.
+func ReapNothing() { signal.Ignore(unix.SIGCHLD) }

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cordon/sandbox"
+)
+
+// execFlags are the flags of `exec`.
+type execFlags struct {
+	env     []string
+	workdir string
+	report  string
+	verbose bool
+	dryRun  bool
+	json    bool
+
+	interactive, terminal bool // -i, -t
+}
+
+func newExec(u *ui) *cobra.Command {
+	var f execFlags
+	c := &cobra.Command{
+		Use:   "exec [flags] SANDBOX [--] CMD [ARG...]",
+		Short: "Run a program in a sandbox that runs already",
+		Long: "Run a program in a sandbox that runs already: in all of its namespaces, its root and its cgroup, with its ids,\n" +
+			"capabilities, filter, Landlock rules and limits, and its environment. It ends with this command, and with the\n" +
+			"sandbox; what it leaves behind is the sandbox's. The time limit is the sandbox's.\n\n" +
+			"The program is looked up inside, and what is on standard input, output and error becomes reachable for the\n" +
+			"sandbox's other programs, as /proc/PID/fd. Only who started a sandbox can join it.",
+		Example: "  cordon run --detach --name dev -p build -- sleep 1h\n" +
+			"  cordon exec dev -- make test\n" +
+			"  cordon exec -w /tmp -e DEBUG=1 dev sh",
+		DisableFlagsInUseLine: true,
+		Args:                  needArgs(2, "the sandbox and the command"),
+		ValidArgsFunction:     completeExec,
+		RunE:                  func(_ *cobra.Command, args []string) error { return u.exec(&f, args) },
+	}
+	fs := c.Flags()
+	fs.SetInterspersed(false)
+	fs.SortFlags = false
+	fs.StringArrayVarP(&f.env, "env", "e", nil, "set a variable, `NAME=VALUE`, or pass the caller's on: NAME; may be repeated")
+	fs.StringVarP(&f.workdir, "workdir", "w", "", "working directory inside, `PATH`; without it the sandbox's")
+	fs.StringVar(&f.report, "report", "", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")
+	fs.BoolVarP(&f.interactive, "interactive", "i", false, "keep stdin, which is always kept: for who is used to docker exec -it")
+	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even where stdin, stdout and stderr are none")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "print the system calls that would be made, and run nothing")
+	fs.BoolVar(&f.json, "json", false, "with --dry-run: print JSON")
+	return c
+}
+
+// completeExec offers the sandboxes that run, and behind one what the shell knows.
+func completeExec(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return completeSandboxes(sandbox.StatusRunning)(c, args, word)
+}
+
+// exec runs the command in the sandbox, and leaves the exit code in u.
+func (u *ui) exec(f *execFlags, args []string) error {
+	if err := checkTerminal(f.interactive, f.terminal); err != nil {
+		return err
+	}
+	env, err := execEnv(f.env, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	ref, args := args[0], args[1:]
+	if len(args) > 0 && args[0] == "--" {
+		args = args[1:]
+	}
+	if len(args) == 0 {
+		return &cliError{err: errors.New("exec: the command is missing"), hint: "cordon exec " + ref + " -- CMD [ARG…]"}
+	}
+	return u.oneSandbox(ref, func(e *sandbox.Entry) error {
+		a, err := e.Attach()
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		c, err := joining(a, args)
+		if err != nil {
+			return err
+		}
+		c.Terminal = f.terminal
+		c.Env, c.Dir = append(a.Terminal(os.Getenv), env...), f.workdir
+		if f.dryRun {
+			return u.printPlan(c, f.json)
+		}
+		return u.runJoined(f, c)
+	})
+}
+
+// joining is a command in a sandbox.
+func joining(a *sandbox.Attached, args []string) (*sandbox.Cmd, error) {
+	h, err := sandbox.Probe()
+	if err != nil {
+		return nil, err
+	}
+	return &sandbox.Cmd{Into: a, Args: args, Host: h, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Exclusive: true}, nil
+}
+
+func (u *ui) runJoined(f *execFlags, c *sandbox.Cmd) error {
+	out, err := wantReport(f.report, &f.verbose)
+	if err != nil {
+		return err
+	}
+	rep, err := c.Run()
+	if err != nil {
+		return err
+	}
+	u.showRun(rep, f.verbose)
+	if rep.Ended {
+		u.line("ended", "the sandbox has ended, and the program with it")
+	}
+	u.code = runCode(rep)
+	if out != nil {
+		return out.write(rep)
+	}
+	return nil
+}
+
+// execEnv reads -e: NAME=VALUE, or NAME for a variable of the caller's.
+func execEnv(list []string, lookup func(string) (string, bool)) (env []string, err error) {
+	for _, v := range list {
+		name, _, set := strings.Cut(v, "=")
+		if name == "" || strings.ContainsRune(v, 0) {
+			return nil, &cliError{err: errors.New("--env " + strconv.Quote(v) + ": not a variable"), hint: "NAME=VALUE, or NAME"}
+		}
+		if !set {
+			value, ok := lookup(name)
+			if !ok {
+				continue // as docker has it
+			}
+			v = name + "=" + value
+		}
+		env = append(env, v)
+	}
+	return env, nil
+}

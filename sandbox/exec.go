@@ -1,0 +1,612 @@
+package sandbox
+
+// A program in a sandbox that runs already: setns(2), execveat(2), Linux 5.8 for statx(2)'s mount ids.
+//
+// What the newcomer must not be, at any moment, is weaker than what is inside already, which is hostile, sees it from the
+// moment that it is in the pid namespace, has its user id and knows this source. Therefore:
+//
+//   - Everything is entered by descriptors that the sandbox's launcher opened before the task ran (attach.go), by a child
+//     that is still outside the pid namespace. The launcher reads from /proc what it has entered before it goes on.
+//   - From before it is seen inside until execve it is not dumpable (proc(5), PR_SET_DUMPABLE): whoever has no capability
+//     over the launcher's own user namespace can neither trace it (CVE-2016-9962) nor look at its memory, its exe
+//     (CVE-2019-5736), its root, working directory or descriptors (CVE-2024-21626). Its arguments are wiped before.
+//   - No path is followed that leads through one of those links: the working directory and the program are opened with
+//     RESOLVE_NO_MAGICLINKS, and the program is run by its descriptor, which is close-on-exec, so that the kernel refuses
+//     to interpret a script: "#!/proc/self/exe" would run the launcher's own file. What interprets a script is looked up
+//     here and run in its place.
+//   - It is confined by the same steps as the task, behind the same barrier, with Landlock's very ruleset, and the same
+//     limits of resources; where the launcher that joins has less around it than the one that made the sandbox (filters, a
+//     security module's label, groups), it refuses.
+//
+// The child that is born inside makes the task, and waits for it as init does in a sandbox of its own; the task ends with
+// it, and it with the launcher. What the task leaves behind is init's.
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/plan"
+)
+
+// execOrder is the life of a child that joins a sandbox.
+var execOrder = [...]func(*compilation) error{
+	(*compilation).checkJoin,
+	(*compilation).findArch,
+	(*compilation).findTerminal,
+	(*compilation).planReports,
+	// While /proc/self is the caller's.
+	(*compilation).adjust,
+	// Namespaces, root and ids, while nobody inside can see it; then the launcher looks whether it is there.
+	(*compilation).joinGroups,
+	(*compilation).joinSandbox,
+	(*compilation).bornInside,
+	(*compilation).tieToLauncher,
+	(*compilation).keyring,
+	(*compilation).publish,
+	// As in a sandbox of its own from here on: see order.
+	(*compilation).boundingSet,
+	(*compilation).noNewPrivs,
+	(*compilation).terminal,
+	(*compilation).fork,
+	(*compilation).taskBegins,
+	(*compilation).lookupInside,
+	(*compilation).keptRuleset,
+	(*compilation).session,
+	(*compilation).capabilities,
+	(*compilation).landlockEnforce,
+	// Behind the capabilities: what the task may not reach, it is not taken to.
+	(*compilation).changeDirInside,
+	(*compilation).descriptors,
+	// Behind the descriptors, which would be put on top of it, and before the limit on them.
+	(*compilation).openProgram,
+	(*compilation).keptRlimits,
+	(*compilation).barrier,
+	(*compilation).seccomp,
+	(*compilation).execProgram,
+}
+
+// checkJoin refuses what would be weaker than the sandbox, as far as that can be told before anything is done.
+func (c *compilation) checkJoin() error {
+	a := c.into
+	if a.Caller != c.host.UID {
+		return &Error{Op: "exec", Err: errText("the sandbox was started by user " + itoa(a.Caller) + ", and can be joined by that user alone"),
+			Hint: "as root: setpriv --reuid " + itoa(a.Caller) + " --clear-groups cordon exec …"}
+	}
+	if a.ended() {
+		return errSandboxEnded
+	}
+	c.ids = identity{newUser: a.NewUser, inUID: a.UID, inGID: a.GID, outUID: first(a.UIDs), outGID: first(a.GIDs)}
+	for i := range a.Spaces {
+		if s := &a.Spaces[i]; s.Host && !c.host.Privileged && c.apart(s) {
+			return &Error{Op: "exec", Err: errText("the sandbox shares the " + s.Kind + " namespace of where it was started, which is another one than here"),
+				Hint: "run cordon exec where the sandbox was started"}
+		}
+	}
+	if pid := a.space("pid"); !c.host.Privileged && !c.apart(pid) && c.keepsPtrace() {
+		return &UnsupportedError{Layer: policy.LayerPID, Why: "exec: the sandbox sees the caller's processes and keeps SYS_PTRACE: it could take the newcomer over", From: c.where("namespaces.pid"),
+			Remedy: "leave out one of the two"}
+	}
+	prog, err := c.joinFilter()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(prog, a.Filter) {
+		return &Error{Op: "exec", Err: errText("the filter is not the sandbox's"), Hint: "join it with the version of cordon that started it"}
+	}
+	return c.checkGroups()
+}
+
+func (c *compilation) keepsPtrace() bool {
+	return slices.ContainsFunc(c.profile.Capabilities.Keep, func(k policy.Capability) bool { return k.Name == "SYS_PTRACE" })
+}
+
+// joinFilter is plainFilter before the architecture is decided.
+func (c *compilation) joinFilter() ([]byte, error) {
+	if err := c.findArch(); err != nil {
+		return nil, err
+	}
+	return c.plainFilter()
+}
+
+// checkGroups refuses supplementary groups that the sandbox's task does not have and that cannot be left: where the user
+// namespace has no setgroups(2).
+func (c *compilation) checkGroups() error {
+	if c.host.Privileged || c.into.SetGroups != "deny" {
+		return nil
+	}
+	text, err := c.launcherFiles().Read("/proc/self/status", 64<<10)
+	if err != nil {
+		return &Error{Op: "/proc/self/status", Err: bare(err)}
+	}
+	for _, g := range strings.Fields(statusField(text, "Groups")) {
+		if !c.into.hasGroup(g) {
+			return &Error{Op: "exec", Err: errText("the caller has the group " + g + ", which the sandbox's task does not have, and it cannot be left"),
+				Hint: "run cordon exec with the groups that the sandbox was started with"}
+		}
+	}
+	return nil
+}
+
+func (a *Attached) hasGroup(g string) bool {
+	return slices.Contains(strings.Fields(a.Groups), g) || slices.Contains(strings.Fields(a.GIDs), g)
+}
+
+// apart reports whether the launcher is in another namespace than the sandbox.
+func (c *compilation) apart(s *Space) bool {
+	own, err := c.launcherFiles().Readlink("/proc/self/ns/" + s.Kind)
+	return err != nil || own != s.ID
+}
+
+// joinGroups puts the child into the sandbox's cgroups before it does anything else: see join.
+func (c *compilation) joinGroups() error {
+	for _, name := range slices.Sorted(maps.Keys(c.into.fds)) {
+		switch {
+		case name == fileCgroup:
+			c.plan.Files = append(c.plan.Files, name)
+			c.plan.Clone |= unix.CLONE_INTO_CGROUP
+		case strings.HasPrefix(name, fileTasks):
+			c.plan.Files = append(c.plan.Files, name)
+			c.do(own("limits"), plan.WriteStep(plan.F(name), "0"))
+		}
+	}
+	return nil
+}
+
+// joinSandbox enters the namespaces, the root and the ids.
+func (c *compilation) joinSandbox() error {
+	a, from := c.into, own("exec")
+	if c.host.Privileged {
+		if !c.groupsLocked() {
+			c.do(from, plan.NoGroups()) // root's groups, while there is the right to it
+		}
+		c.conceal(from) // root reads it all the same
+	}
+	c.enterSpaces(from)
+	c.plan.Files = append(c.plan.Files, fileRoot)
+	c.do(from, plan.FchdirStep(plan.F(fileRoot)), plan.ChrootStep("."))
+	if a.NewUser && a.SetGroups != "deny" {
+		c.do(from, plan.NoGroups())
+	}
+	// The capabilities stay until the task gives them up.
+	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(a.GID)), plan.SetUID(uint64(a.UID)))
+	c.do(from, say(msgEntered), plan.RecvByte(plan.F(fileSync)))
+	return nil
+}
+
+// enterSpaces enters the user namespace first where it gives the rights over the others, and last where the caller has
+// them: see enterInOrder.
+func (c *compilation) enterSpaces(from plan.From) {
+	enter := func(user bool) {
+		for i := range spaceKinds {
+			k := &spaceKinds[i]
+			if s := c.into.space(k.name); s != nil && (k.flag == unix.CLONE_NEWUSER) == user && c.apart(s) {
+				c.plan.Files = append(c.plan.Files, fileSpace+k.name)
+				c.do(from, plan.SetnsStep(plan.F(fileSpace+k.name), uint64(k.flag)))
+			}
+		}
+	}
+	enter(!c.host.Privileged)
+	enter(c.host.Privileged)
+}
+
+// bornInside hides the child from who is inside, and then takes it there: a pid namespace is only that of one's children.
+// Behind the ids, whose change could make it dumpable again (fs.suid_dumpable).
+func (c *compilation) bornInside() error {
+	from := own("exec")
+	c.do(from, plan.WipeArgs(plan.F(fileZero)))
+	c.conceal(from)
+	c.do(from, plan.RespawnStep(), say(msgBorn))
+	return nil
+}
+
+// conceal keeps everybody out who has no capability over the launcher's user namespace.
+func (c *compilation) conceal(from plan.From) {
+	if !c.cmd.exposed {
+		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 0))
+	}
+}
+
+// lookupInside finds the program and the working directory in the sandbox's tree as it is now.
+func (c *compilation) lookupInside() error {
+	a := c.into
+	inside := *c.host
+	inside.Files = c.host.Files.At("/proc/self/fd/" + itoa(a.fds[fileRoot]))
+	c.outside = c.host.Files
+	c.host, c.tree.files = &inside, inside.Files
+	c.tree.add(part{target: "/", source: "/", what: "the sandbox", rule: c.profile.Source("root")})
+	for i := range c.profile.Mounts {
+		if m := &c.profile.Mounts[i]; m.Kind == policy.MountProc { // through whose links nothing is run
+			c.tree.add(part{target: clean(m.Target), source: clean(m.Target), what: "proc", rule: m.Pos})
+		}
+	}
+	c.program.env = overlayEnv(a.Env, c.cmd.Env)
+	if err := c.findDirInside(); err != nil {
+		return err
+	}
+	return c.findInside()
+}
+
+// overlayEnv is an environment with variables set over it.
+func overlayEnv(env, over []string) []string {
+	out := make([]string, 0, len(env)+len(over))
+	for _, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		if !slices.ContainsFunc(over, func(o string) bool { return strings.HasPrefix(o, name+"=") }) {
+			out = append(out, v)
+		}
+	}
+	return append(out, over...)
+}
+
+// terminalVariables are about where a program's output is shown, which is the caller's place and not the sandbox's.
+var terminalVariables = [...]string{"TERM", "COLORTERM", "NO_COLOR"}
+
+// Terminal is what of an environment is about the terminal and is kept by the sandbox's profile, for Cmd.Env.
+func (a *Attached) Terminal(getenv func(string) string) (env []string) {
+	c := &compilation{profile: a.Profile}
+	for _, name := range terminalVariables {
+		if value := getenv(name); value != "" && c.keeps(name) && !c.sets(name) {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+func (c *compilation) findDirInside() error {
+	c.workdir = c.into.Workdir
+	if c.cmd.Dir != "" {
+		c.workdir = c.cmd.Dir
+		if !strings.HasPrefix(c.workdir, "/") {
+			c.workdir = joinPath(c.into.Workdir, c.workdir)
+		}
+	}
+	c.workdir = clean(c.workdir)
+	dir, err := c.tree.resolve(c.workdir)
+	if err == nil {
+		if isDir, _ := c.tree.stat(dir); !isDir {
+			err = errText("no such directory inside")
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case c.cmd.Dir == "":
+		c.workdir = "/"
+		return nil
+	}
+	return &Error{Op: "working directory " + c.cmd.Dir, Err: bare(err), Hint: "name one that exists inside"}
+}
+
+// findInside finds the program, and in the place of a script what interprets it: execve(2), "Interpreter scripts".
+func (c *compilation) findInside() error {
+	path, err := c.find(c.cmd.Args[0])
+	if err != nil {
+		return err
+	}
+	args := c.cmd.Args
+	for depth := 0; ; depth++ {
+		interpreter, arg, ok := c.scriptOf(path)
+		if !ok {
+			break
+		}
+		if depth == maxInterpreters {
+			return &LookupError{Name: c.cmd.Args[0], Why: "too many scripts interpret each other", Code: 126}
+		}
+		if err := c.reach(interpreter, interpreter); err != nil {
+			return interpreterError(path, interpreter, err)
+		}
+		before := []string{interpreter}
+		if arg != "" {
+			before = append(before, arg)
+		}
+		args = slices.Concat(before, []string{path}, args[1:])
+		path = interpreter
+	}
+	c.program.path, c.program.args = path, args
+	return nil
+}
+
+// scriptOf is the first line of a script.
+func (c *compilation) scriptOf(path string) (interpreter, arg string, ok bool) {
+	inside, err := c.tree.resolve(path)
+	if err != nil {
+		return "", "", false
+	}
+	head, err := c.host.Files.Read(inside, maxShebang)
+	if err != nil || !strings.HasPrefix(string(head), "#!") {
+		return "", "", false // what cannot be read is run as it is, or not at all
+	}
+	line, _, _ := strings.Cut(string(head[2:]), "\n")
+	interpreter, arg, _ = strings.Cut(strings.TrimLeft(strings.TrimRight(line, " \t\x00"), " \t"), " ")
+	if before, after, tab := strings.Cut(interpreter, "\t"); tab {
+		interpreter, arg = before, after+" "+arg
+	}
+	return clean(interpreter), strings.Trim(arg, " \t"), strings.HasPrefix(interpreter, "/")
+}
+
+// maxShebang is how much of a script's first line the kernel reads: BINPRM_BUF_SIZE, Linux 5.1.
+const maxShebang = 256
+
+// keptRuleset takes the place of landlockRules.
+func (c *compilation) keptRuleset() error {
+	if _, ok := c.into.fds[fileRuleset]; !ok {
+		return nil
+	}
+	c.land.on, c.land.ruleset = true, plan.F(fileRuleset)
+	c.plan.Files = append(c.plan.Files, fileRuleset)
+	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, attrBase|attrNoExec) // what no rule allows: see landlockEnforce
+	return nil
+}
+
+// changeDirInside enters the working directory without following a link that leads to a descriptor or root of a process.
+func (c *compilation) changeDirInside() error {
+	if c.workdir == "/" {
+		return nil
+	}
+	dir, open := plan.R(plan.Dir), plan.Open2(plan.CWD, c.workdir, openDir, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Dir)
+	if c.cmd.Dir != "" {
+		c.do(own("process.workdir"), open, plan.FchdirStep(dir))
+		return nil
+	}
+	c.do(own("process.workdir"), open.OrElse(plan.EACCES), plan.FchdirStep(dir).OrElse(plan.EBADF))
+	return nil
+}
+
+// openProgram opens the program with no more rights than the task has.
+func (c *compilation) openProgram() error {
+	c.do(own("command"), plan.Open2(plan.CWD, c.program.path, openAny, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Program))
+	return nil
+}
+
+// keptRlimits are those of the sandbox's task: what the profile says, and what its launcher was started with. A hard limit
+// that is already lower stays.
+func (c *compilation) keptRlimits() error {
+	for _, l := range c.into.Limits {
+		c.do(own("rlimits"), plan.SetRlimit(uint64(l.Resource), l.Soft, l.Hard).OrElse(plan.EPERM))
+	}
+	return nil
+}
+
+func (c *compilation) execProgram() error {
+	if c.cmd.exposed {
+		c.do(own("command"), plan.ExecOnce(c.program.path, join0(c.program.args), join0(c.program.env), c.nonce))
+		return nil
+	}
+	c.do(own("command"), plan.ExecFile(plan.R(plan.Program), join0(c.program.args), join0(c.program.env), c.nonce))
+	return nil
+}
+
+// letExec makes a spec let the launcher's own execveat pass. A profile that allows execve alone cannot mean to forbid to be
+// joined; what the program gets out of it is a call that passes with a number that it cannot know.
+func (c *compilation) letExec(spec filter.Spec) (filter.Spec, error) {
+	for {
+		prog, err := filter.Compile(spec, c.arch)
+		if err != nil {
+			return spec, err
+		}
+		call := filter.Data{Nr: unix.SYS_EXECVEAT, Arch: c.arch.Audit(), Args: [6]uint64{3, 0, 0, 0, unix.AT_EMPTY_PATH, c.nonce}}
+		if a := prog.Action(&call); a.Kind == filter.Allow || a.Kind == filter.Log {
+			return spec, nil
+		}
+		if own := policy.OwnExec(c.nonce); !slices.Contains(spec.Rules, own) {
+			spec.Rules = append(slices.Clip(spec.Rules), own)
+			continue
+		}
+		return spec, &Error{Op: "exec", Err: errText("the profile denies execveat, by which a program is run in a sandbox that runs already"),
+			Hint: "a profile that has no rule about execveat and does not deny it"}
+	}
+}
+
+// --- the launcher's part
+
+// openAttached duplicates what is entered, and watches the sandbox.
+func (p *process) openAttached() (err error) {
+	if p.comp.into == nil {
+		return nil
+	}
+	for name, fd := range p.comp.into.fds {
+		if err := p.files.dup(name, fd); err != nil {
+			return err
+		}
+	}
+	if p.sandbox, err = unix.FcntlInt(uintptr(p.comp.into.fds[fileInit]), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+		return &Error{Op: "duplicate the pidfd of init", Err: err}
+	}
+	p.watch(p.sandbox, unix.POLLIN, func(int16) {
+		p.unwatch(p.sandbox)
+		p.kill() // where the sandbox has a pid namespace the kernel does that, too
+	})
+	return nil
+}
+
+// joined is called when the program runs. A limit on time is the sandbox's, and does not begin anew.
+//
+// init's end waits for every process in its pid namespace to be reaped, and what this launcher has put there is its own
+// child: stopped, as by Ctrl-Z, it would hold up the sandbox's end. So the kernel reaps it.
+func (p *process) joined() {
+	if p.cmd.Exclusive {
+		child.ReapNothing()
+	}
+}
+
+// sandboxEnds reports whether the sandbox is gone, or about to be: its init ends behind its processes.
+func (p *process) sandboxEnds() bool {
+	if p.sandbox < 0 {
+		return false
+	}
+	fds := []unix.PollFd{{Fd: int32(p.sandbox), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 100)
+	return err == nil && n == 1
+}
+
+// sandboxGone is the error of a launch into a sandbox that has ended; nil where it has not.
+func (p *process) sandboxGone() error {
+	if p.cmd.Into != nil && p.cmd.Into.ended() {
+		return errSandboxEnded
+	}
+	return nil
+}
+
+// entered waits until the child has entered the sandbox, looks whether it is there, and lets it go on.
+func (p *process) entered() error {
+	if p.comp.into == nil {
+		return nil
+	}
+	m, err := p.word()
+	if err != nil {
+		return err
+	}
+	if m != msgEntered {
+		return p.ended()
+	}
+	if err := p.checkEntered("/proc/" + itoa(p.pid)); err != nil {
+		return err
+	}
+	return p.send(nil)
+}
+
+// checkEntered holds what the child has entered against what the sandbox's task has.
+func (p *process) checkEntered(dir string) error {
+	a := p.comp.into
+	for i := range spaceKinds {
+		k := &spaceKinds[i]
+		s := a.space(k.name)
+		if s == nil {
+			continue
+		}
+		its, err := readlink(dir + "/ns/" + k.children)
+		if err != nil {
+			return &Error{Op: "read back the namespaces", Err: err}
+		}
+		if _, id, _ := strings.Cut(s.ID, ":"); !strings.HasSuffix(its, ":"+id) {
+			return &Error{Op: "read back the namespaces", Err: errText(k.name + " is " + its + ", and the sandbox's is " + s.ID)}
+		}
+		if !s.Host {
+			p.enforced(k.layer, s.ID, "/proc/PID/ns/"+k.children)
+		}
+	}
+	if err := a.checkRoot(dir + "/root"); err != nil {
+		return err
+	}
+	p.enforced(policy.LayerMount, "the sandbox's root", "/proc/PID/root")
+	text, err := readAll(dir + "/status")
+	if err != nil {
+		return &Error{Op: "read back the ids", Err: err}
+	}
+	if err := a.checkAround(text, dir); err != nil {
+		return err
+	}
+	for line := range strings.Lines(a.Cgroups) {
+		p.enforced(policy.LayerCgroup, "the sandbox's: "+strings.TrimSpace(line), "/proc/PID/cgroup")
+	}
+	return nil
+}
+
+// checkRoot compares a root directory with the sandbox's: the mount and the directory on it.
+func (a *Attached) checkRoot(path string) error {
+	var want, got unix.Statx_t
+	const mask = unix.STATX_INO | unix.STATX_MNT_ID
+	if err := unix.Statx(a.fds[fileRoot], "", unix.AT_EMPTY_PATH, mask, &want); err != nil {
+		return &Error{Op: "statx of the sandbox's root", Err: err}
+	}
+	if err := unix.Statx(unix.AT_FDCWD, path, 0, mask, &got); err != nil {
+		return &Error{Op: "read back the root", Err: err}
+	}
+	if want.Ino != got.Ino || want.Mnt_id != got.Mnt_id || want.Dev_major != got.Dev_major || want.Dev_minor != got.Dev_minor {
+		return &Error{Op: "read back the root", Err: errText("it is not the sandbox's")}
+	}
+	return nil
+}
+
+// checkAround compares what the child, whose status is given, has from its launcher with what the sandbox's task had.
+func (a *Attached) checkAround(status []byte, dir string) error {
+	for _, x := range [...]struct{ key, want string }{{"Uid", a.UIDs}, {"Gid", a.GIDs}} {
+		if got := statusField(status, x.key); got != x.want {
+			return &Error{Op: "read back the ids", Err: errText(x.key + " is " + got + ", and the sandbox's task has " + x.want)}
+		}
+	}
+	for _, g := range strings.Fields(statusField(status, "Groups")) {
+		if !a.hasGroup(g) {
+			return &Error{Op: "read back the ids", Err: errText("group " + g + " is none of the sandbox's")}
+		}
+	}
+	if got := statusField(status, "Seccomp_filters"); number(got) < number(a.Filters) {
+		return &Error{Op: "exec", Err: errText("the sandbox was started under " + a.Filters + " filters, and this is run under " + got),
+			Hint: "run cordon exec where the sandbox was started"}
+	}
+	groups, err := readAll(dir + "/cgroup")
+	if err != nil {
+		return &Error{Op: "read back the cgroups", Err: err}
+	}
+	for line := range strings.Lines(a.Cgroups) {
+		if !strings.Contains("\n"+string(groups), "\n"+line) {
+			return &Error{Op: "read back the cgroups", Err: errText("it is not in " + strings.TrimSpace(line)), Hint: "run cordon exec where the sandbox was started"}
+		}
+	}
+	if label := line(dir + "/attr/current"); label != a.Label {
+		return &Error{Op: "exec", Err: errText("the sandbox's task has the label " + a.Label + " of the kernel's security module, and this has " + label),
+			Hint: "run cordon exec where the sandbox was started"}
+	}
+	return nil
+}
+
+// checkConfined looks at the waiting task before its filter is in place, which then is the last thing that it lacks.
+func (p *process) checkConfined() error {
+	c := p.comp
+	if c.into == nil {
+		return nil
+	}
+	if p.cmd.hold != nil {
+		p.cmd.hold()
+	}
+	text, err := readAll("/proc/" + itoa(p.task) + "/status")
+	if err != nil {
+		return &Error{Op: "read back the task's status", Err: err}
+	}
+	for _, x := range [...]struct{ key, want string }{
+		{"Uid", c.into.UIDs}, {"Gid", c.into.GIDs},
+		{"CapBnd", hex16(c.keep)}, {"CapPrm", hex16(c.keep)}, {"CapEff", hex16(c.keep)},
+		{"CapInh", hex16(c.ambient)}, {"CapAmb", hex16(c.ambient)}, {"NoNewPrivs", "1"},
+	} {
+		if got := statusField(text, x.key); got != x.want {
+			return &Error{Op: "read back the task's status", Err: errText(x.key + " is " + got + ", not " + x.want)}
+		}
+	}
+	p.around = number(statusField(text, "Seccomp_filters"))
+	return nil
+}
+
+// checkFilters makes sure that the program runs under one filter more than its launcher: Linux 5.9 counts them.
+func (p *process) checkFilters(status []byte) error {
+	got := statusField(status, "Seccomp_filters")
+	if p.comp.into == nil || got == "absent" {
+		return nil
+	}
+	if number(got) < p.around+1 {
+		return &Error{Op: "read back the task's status", Err: errText("Seccomp_filters is " + got + ", not " + itoa(p.around+1))}
+	}
+	p.enforced(policy.LayerSeccomp, "Seccomp_filters="+got, "/proc/PID/status")
+	return nil
+}
+
+// first is the first number of a field of proc; -1 for none.
+func first(field string) int {
+	for _, f := range strings.Fields(field) {
+		return number(f)
+	}
+	return -1
+}
+
+// number is what a field of proc says; 0 for none, as before the field was there.
+func number(field string) int {
+	n, _ := strconv.Atoi(field)
+	return n
+}

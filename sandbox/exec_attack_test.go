@@ -1,0 +1,323 @@
+package sandbox
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+)
+
+// TestMain's program is the attacker, too, when it is run inside with this variable.
+const attackVariable = "CORDON_TEST_ATTACK"
+
+// attackExe is its value where the launcher's file itself is what was run.
+const attackExe = "exe"
+
+// TestExecAttacker is no test: it is what runs inside. It tries over and over to get hold of every process that it sees but
+// itself and pid 1, and says of which it got what, by the name of the program and the mode of its filter.
+func TestExecAttacker(t *testing.T) {
+	if os.Getenv(attackVariable) == "" {
+		t.Skip("it is run by others")
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	fmt.Println("ready")
+	for {
+		dirs, _ := filepath.Glob("/proc/[0-9]*")
+		for _, dir := range dirs {
+			if pid, _ := strconv.Atoi(filepath.Base(dir)); pid > 1 && pid != os.Getpid() {
+				attackProcess(pid, dir)
+			}
+		}
+		fmt.Println("scanned")
+	}
+}
+
+func attackProcess(pid int, dir string) {
+	cmdline, _ := os.ReadFile(dir + "/cmdline")
+	if strings.Contains(string(cmdline), "-test.run") {
+		fmt.Println("got", pid, "cmdline")
+	}
+	fmt.Println("saw", pid)
+	for what, try := range map[string]func() bool{
+		"exe":  func() bool { return opens(dir + "/exe") },
+		"root": func() bool { return opens(dir + "/root") },
+		"cwd":  func() bool { return opens(dir + "/cwd") },
+		"fd": func() bool {
+			for n := range 30 {
+				if opens(dir + "/fd/" + strconv.Itoa(n)) {
+					return true
+				}
+			}
+			return false
+		},
+		"mem": func() bool { return opens(dir + "/mem") },
+		"environ": func() bool {
+			text, err := os.ReadFile(dir + "/environ")
+			return err == nil && len(text) > 0
+		},
+		"ns": func() bool { _, err := os.Readlink(dir + "/ns/mnt"); return err == nil },
+		"vm": func() bool {
+			buf := make([]byte, 1)
+			_, err := unix.ProcessVMReadv(pid, []unix.Iovec{{Base: &buf[0], Len: 1}}, []unix.RemoteIovec{{Base: 0x400000, Len: 1}}, 0)
+			return err == nil
+		},
+		"getfd": func() bool {
+			p, err := unix.PidfdOpen(pid, 0)
+			if err != nil {
+				return false
+			}
+			defer unix.Close(p)
+			fd, err := unix.PidfdGetfd(p, 0, 0)
+			if err == nil {
+				unix.Close(fd)
+			}
+			return err == nil
+		},
+		"ptrace": func() bool {
+			got := make(chan bool)
+			go seize(pid, got)
+			return <-got
+		},
+	} {
+		exe, _ := os.Readlink(dir + "/exe") // before and after: what was got is of the one program or of the other
+		if try() {
+			status, _ := os.ReadFile(dir + "/status")
+			fmt.Println("got", pid, what, "of", exe, statusField(status, "Seccomp"))
+		}
+	}
+}
+
+// seize traces a process for a moment: the tracer ends with the goroutine, or nobody else could wait for the traced. The
+// first thread does not.
+func seize(pid int, got chan<- bool) {
+	runtime.LockOSThread()
+	if unix.Gettid() == os.Getpid() {
+		other := make(chan bool)
+		go seize(pid, other)
+		got <- <-other
+		runtime.UnlockOSThread()
+		return
+	}
+	const ptraceSeize = 0x4206
+	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, ptraceSeize, uintptr(pid), 0, 0, 0, 0)
+	got <- errno == 0
+}
+
+func opens(path string) bool {
+	f, err := os.Open(path)
+	if err == nil {
+		f.Close()
+	}
+	return err == nil
+}
+
+// attacked is a sandbox with the attacker in it, who may trace and has no Landlock in the way. Lines of what it says arrive
+// until it ends.
+func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, lines func() []string) {
+	t.Helper()
+	c := &Cmd{Profile: shipped(t, "default"), Args: []string{testBinary(t), "-test.run=^TestExecAttacker$"}, Attachable: true}
+	p := c.Profile
+	p.OnDenial, p.Landlock.Off = policy.DenialSilent, true
+	p.Env.Set = append(p.Env.Set, policy.EnvVar{Name: attackVariable, Value: "1"})
+	for _, name := range []string{"ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp"} {
+		p.Syscalls.Allow = append(p.Syscalls.Allow, policy.SyscallItem{Name: name})
+	}
+	change(p)
+	in, out := idle(t, c)
+	t.Cleanup(func() {
+		in.Close()
+		_ = c.Signal(unix.SIGKILL)
+		_, _ = c.Wait()
+	})
+	var mu sync.Mutex
+	var heard []string
+	ready := make(chan bool)
+	go func() {
+		for s, first := bufio.NewScanner(out), true; s.Scan(); first = false {
+			if first {
+				close(ready)
+			}
+			mu.Lock()
+			heard = append(heard, s.Text())
+			mu.Unlock()
+		}
+	}()
+	select {
+	case <-ready:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the attacker does not begin")
+	}
+	a, err := c.Attach()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Close)
+	return a, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		list := heard
+		heard = nil
+		return list
+	}
+}
+
+// scans waits until the attacker has looked at everything twice, and returns what it says.
+func scans(t *testing.T, lines func() []string) (all []string) {
+	t.Helper()
+	lines()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		all = append(all, lines()...)
+		if strings.Count(strings.Join(all, "\n"), "scanned") > 3 {
+			return all
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the attacker has stopped: %q", all)
+		}
+	}
+}
+
+// attackCases are sandboxes whose tasks may do more or less to others.
+func attackCases() map[string]func(*policy.Profile) {
+	return map[string]func(*policy.Profile){
+		"plain": func(p *policy.Profile) { p.User.Host = policy.HostCaller },
+		"root inside": func(p *policy.Profile) {
+			p.User = ids(0)
+			p.User.Host = policy.HostCaller
+			p.Capabilities.Keep = capabilities("SYS_PTRACE", "DAC_OVERRIDE", "SYS_CHROOT")
+		},
+		"own id": func(*policy.Profile) {},
+	}
+}
+
+// TestExecNewcomerAttacked holds a newcomer where all of it is confined but for the filter, with the launcher's memory, exe
+// and descriptors in its hands. The attacker gets hold of one that is not concealed, and of nothing of one that is.
+func TestExecNewcomerAttacked(t *testing.T) {
+	for name, change := range attackCases() {
+		for _, exposed := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s exposed %v", name, exposed), func(t *testing.T) {
+				a, lines := attacked(t, change)
+				var got, seen []string
+				if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil { // another test may have made it 0
+					t.Fatal(err)
+				}
+				x := &Cmd{Into: a, Args: []string{"true"}, exposed: exposed}
+				x.hold = func() {
+					for _, line := range scans(t, lines) {
+						if strings.HasPrefix(line, "got ") {
+							got = append(got, line)
+						}
+						if strings.HasPrefix(line, "saw ") {
+							seen = append(seen, line)
+						}
+					}
+				}
+				_, err := x.Run()
+				text := strings.Join(got, "\n")
+				switch {
+				case len(seen) == 0:
+					t.Error("the attacker does not see it:", err)
+				case !exposed && (len(got) > 0 || err != nil):
+					t.Errorf("%v\n%s", err, text)
+				// Where its id changes the kernel conceals it (fs.suid_dumpable), from who has no capability.
+				case exposed && name != "own id" && !(strings.Contains(text, " exe of "+exeName(t)) && strings.Contains(text, " ptrace of "+exeName(t)+" 0") && strings.Contains(text, " mem of ")):
+					t.Errorf("the attack does not work even without the defence: %v\n%s", err, text)
+				}
+			})
+		}
+	}
+	asUserToo(t)
+}
+
+func exeName(t *testing.T) string {
+	t.Helper()
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exe
+}
+
+// TestExecRaced starts program after program while the attacker tries. What it gets hold of is a program under the filter,
+// and never one of the launcher's processes.
+func TestExecRaced(t *testing.T) {
+	for name, change := range attackCases() {
+		t.Run(name, func(t *testing.T) {
+			a, lines := attacked(t, change)
+			scans(t, lines)
+			for range 100 {
+				_, _ = (&Cmd{Into: a, Args: []string{"true"}}).Run() // it may be stopped, or killed
+			}
+			saw := 0
+			for _, line := range lines() {
+				saw += strings.Count(line, "saw ")
+				if strings.HasPrefix(line, "got ") && (strings.Contains(line, exeName(t)) || strings.HasSuffix(line, " 0") || strings.HasSuffix(line, "cmdline")) {
+					t.Error(line)
+				}
+			}
+			if saw == 0 {
+				t.Error("the attacker saw nothing")
+			}
+		})
+	}
+	asUserToo(t)
+}
+
+// TestExecSwapped puts a script in the program's place once the launcher has looked at it: the kernel would interpret it by
+// the launcher's own file (CVE-2019-5736).
+func TestExecSwapped(t *testing.T) {
+	for _, exposed := range []bool{true, false} {
+		_, a := joinable(t, shell(t, "cp /bin/true /tmp/p; "+linger))
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &Cmd{Into: a, Args: []string{"/tmp/p"}, Env: []string{attackVariable + "=" + attackExe}, Stdout: w, exposed: exposed}
+		x.hold = func() {
+			if text, report := inside(t, a, "printf '#!/proc/self/exe\\n' >/tmp/p"); report.Exit != 0 {
+				t.Error(text)
+			}
+		}
+		_, err = x.Run()
+		w.Close()
+		text, _ := io.ReadAll(r)
+		r.Close()
+		var lookup *LookupError
+		switch ran := string(text) == "the launcher's own file\n"; {
+		case exposed && !ran:
+			t.Errorf("the attack does not work even without the defence: %q, %v", text, err)
+		case !exposed && (len(text) > 0 || !errors.As(err, &lookup)):
+			t.Errorf("%q, %v", text, err)
+		}
+	}
+	asUserToo(t)
+}
+
+// TestExecKilled kills the newcomer, or who waits for it, while it waits inside: an error, and nothing is left.
+func TestExecKilled(t *testing.T) {
+	_, a := joinable(t, shell(t, linger))
+	before := look(t)
+	for _, victim := range []func(*process) int{func(p *process) int { return p.task }, func(p *process) int { return p.pid }} {
+		x := &Cmd{Into: a, Args: []string{"true"}}
+		x.hold = func() { _ = unix.Kill(victim(x.proc), unix.SIGKILL) }
+		if _, err := x.Run(); err == nil {
+			t.Error("no error")
+		}
+	}
+	unchanged(t, before)
+	asUserToo(t)
+}

@@ -1,0 +1,101 @@
+package sandbox
+
+import (
+	"path/filepath"
+	"testing"
+
+	"cordon/policy"
+)
+
+// fakeSandbox is a running sandbox on a described machine, whose tree is that of the machine, and the machine.
+func fakeSandbox(t *testing.T, h *Host, p *policy.Profile) (*Host, *Attached) {
+	t.Helper()
+	files := h.Files.(fakeFiles)
+	const root = "/proc/self/fd/90"
+	for name, f := range fakeTree() {
+		if name != "/" {
+			files[root+name] = f
+		}
+	}
+	files.dir(root)
+	files.put("/proc/self/status", fakeFile{text: "Groups:\t\n"})
+	a := &Attached{Caller: h.UID, Profile: p, Cwd: h.Cwd, Home: h.Home, Workdir: "/tmp", Env: []string{"PATH=/usr/bin:/bin", "LANG=C"}, NewUser: true, Umask: 0o22,
+		UID: h.UID, GID: h.GID, SetGroups: "deny", Limits: []ResourceLimit{{4, 0, 0}, {7, 1024, 4096}}, UIDs: itoa(h.UID), GIDs: itoa(h.GID)}
+	if h.Privileged {
+		a.SetGroups = "allow"
+	}
+	a.fds = map[string]int{fileRoot: 90, fileRuleset: 91, fileCgroup: 92, fileTasks + "pids": 93}
+	for i, k := range spaceKinds {
+		own := k.name + ":[1]"
+		files.link("/proc/self/ns/"+k.name, own)
+		s := Space{Kind: k.name, ID: k.name + ":[2]"}
+		if k.name == "time" {
+			s.ID, s.Host = own, true
+		}
+		a.Spaces = append(a.Spaces, s)
+		a.fds[fileSpace+k.name] = 80 + i
+	}
+	var err error
+	c := &compilation{profile: p}
+	if a.Filter, err = c.joinFilter(); err != nil {
+		t.Fatal(err)
+	}
+	return h, a
+}
+
+// execPlans are plans of programs that join a sandbox.
+func execPlans() map[string]struct {
+	host    *Host
+	profile string
+} {
+	return map[string]struct {
+		host    *Host
+		profile string
+	}{
+		"exec-user":        {fakeUser(), "default"},
+		"exec-root":        {fakeRoot(), "default"},
+		"exec-user-strict": {fakeUser(), "strict"},
+	}
+}
+
+func TestGoldenExec(t *testing.T) {
+	for name, tt := range execPlans() {
+		t.Run(name, func(t *testing.T) {
+			h, a := fakeSandbox(t, tt.host, shipped(t, tt.profile))
+			pl, err := Compile(a.Profile, h, &Cmd{Into: a, Args: []string{"/home/ann/src/demo/build.sh", "all"}, Env: []string{"LANG=de"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, filepath.Join("testdata", "golden", name+".txt"), planText(t, pl))
+		})
+	}
+}
+
+// TestExecRefusesBefore what can be told without doing anything.
+func TestExecRefusesBefore(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Host, *Attached)
+		want   string
+	}{
+		{"another user", func(_ *Host, a *Attached) { a.Caller = 1001 }, "exec: the sandbox was started by user 1001, and can be joined by that user alone"},
+		{"a group", func(h *Host, _ *Attached) {
+			h.Files.(fakeFiles).put("/proc/self/status", fakeFile{text: "Groups:\t27 1000\n"})
+		}, "exec: the caller has the group 27, which the sandbox's task does not have, and it cannot be left"},
+		{"another net", func(_ *Host, a *Attached) { a.space("net").Host = true },
+			"exec: the sandbox shares the net namespace of where it was started, which is another one than here"},
+		{"all processes", func(_ *Host, a *Attached) {
+			a.space("pid").ID = "pid:[1]"
+			a.Profile.Capabilities.Keep = capabilities("SYS_PTRACE")
+		}, "pid: exec: the sandbox sees the caller's processes and keeps SYS_PTRACE: it could take the newcomer over"},
+		{"another filter", func(_ *Host, a *Attached) { a.Filter = nil }, "exec: the filter is not the sandbox's"},
+	}
+	for _, tt := range tests {
+		h, a := fakeSandbox(t, fakeUser(), shipped(t, "default"))
+		tt.change(h, a)
+		_, err := Compile(a.Profile, h, &Cmd{Into: a, Args: []string{"true"}})
+		if err == nil || err.Error() != tt.want {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
