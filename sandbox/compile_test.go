@@ -117,11 +117,6 @@ func TestCompileErrors(t *testing.T) {
 			"unsupported net: network: an allow-list is not supported yet\nfrom: p.yaml:1\nremedy: use network: none or host"},
 		{"tty broker", with(func(p *policy.Profile) { p.TTY = policy.TTYBroker; p.Sources = sourced("tty") }), nil, "true",
 			"unsupported tty: tty: broker is not supported yet\nfrom: p.yaml:1\nremedy: use tty: inherit or none"},
-		{"output", with(func(p *policy.Profile) {
-			p.Limits.Output = policy.Opt[int64]{Set: true, V: 1}
-			p.Sources = sourced("limits.output")
-		}), nil, "true",
-			"unsupported cgroup: limits.output: a limit on output is not supported yet\nfrom: p.yaml:1\nremedy: leave it out"},
 
 		{"mount namespace of the host", with(func(p *policy.Profile) {
 			p.Namespaces.Mount.Mode = policy.NSHost

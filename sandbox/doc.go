@@ -127,7 +127,8 @@
 //	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
 //	supervise.go    clone and the end; talk.go: the talk; events.go: signals and the clock
 //	verify.go       what is read back
-//	report.go errors.go hints.go   what is said, and advice from evidence
+//	limits.go       the limits that end a run; output.go: the task's output, where it is counted; usage.go: what was used
+//	report.go errors.go hints.go   what is said, and advice from evidence; schema.go: the report's JSON Schema
 //	doctor*.go      what this host can do, and the remedy for what it cannot
 //	plan/           steps and how they are printed, in the syntax of strace(1)
 //	internal/child/ linking, and the loop in the child: the only unsafe code

@@ -159,6 +159,9 @@ func (p *process) signal(sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
+	case p.draining:
+		p.giveUp(sig)
+		return unix.ESRCH
 	case p.pidfd < 0:
 		return unix.ESRCH
 	case p.running:
@@ -167,12 +170,20 @@ func (p *process) signal(sig syscall.Signal) error {
 		p.early = sig
 		return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
 	}
-	switch sig {
-	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
+	if ends(sig) {
 		p.early, p.killed = sig, true
 		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
 	}
 	return nil
+}
+
+// ends reports whether a signal is meant to end a program.
+func ends(sig syscall.Signal) bool {
+	switch sig {
+	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
+		return true
+	}
+	return false
 }
 
 // interrupted is the error of a launch that a signal has ended; nil if none has.
@@ -183,24 +194,4 @@ func (p *process) interrupted() error {
 		return nil
 	}
 	return &SignalError{p.early}
-}
-
-// defaultGrace is the time between SIGTERM and SIGKILL unless Cmd.KillAfter says otherwise.
-const defaultGrace = 2 * time.Second
-
-// keepWallLimit sets the wall-clock limit: SIGTERM, and after a grace period SIGKILL.
-func (p *process) keepWallLimit() {
-	wall, grace := p.comp.profile.Limits.Wall, p.cmd.KillAfter
-	if !wall.Set {
-		return
-	}
-	if grace == 0 {
-		grace = defaultGrace
-	}
-	now := time.Now()
-	p.at(now.Add(wall.V), func() {
-		p.timeout = true
-		_ = p.signal(unix.SIGTERM) // a task that is gone has ended in time
-	})
-	p.at(now.Add(wall.V+grace), p.kill)
 }

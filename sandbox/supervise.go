@@ -47,15 +47,22 @@ type process struct {
 
 	events
 	began   time.Time
-	timeout bool // the wall-clock limit has passed
-	signals int  // where signals arrive as bytes; -1 unless Cmd.Exclusive
-	netstat int  // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
+	limit   string // the limit that has ended the run, or is about to; "" for none
+	signals int    // where signals arrive as bytes; -1 unless Cmd.Exclusive
+	netstat int    // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
 	listener int // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
 
 	cgroup *cgroup.Group // nil before and after, and where none was asked for
-	relays []*relay
+
+	output   *meter   // of stdout and stderr; nil without a limit
+	copying  *copying // nil where nothing is copied; like draining also guarded by mu once the sandbox has ended
+	draining bool
+	crowded  bool    // there were as many processes as there may be
+	used     treeUse // as it was before the sandbox was killed for a limit
+	watched  []int   // descriptors of what tells of limits
+
 	report Report
 }
 
@@ -72,7 +79,7 @@ func (p *process) start() error {
 		p.image.Release()
 		return err
 	}
-	p.keepWallLimit()
+	p.keepLimits()
 	return nil
 }
 
@@ -246,6 +253,9 @@ func (p *process) kill() {
 	if p.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // gone already is as good
 	}
+	if p.cgroup != nil {
+		_ = p.cgroup.Thaw() // a v1 freezer holds back even SIGKILL; that there is none is as good
+	}
 }
 
 // fault is the step at which the child ended: one that failed, or one that its filter ended it for.
@@ -329,9 +339,8 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 
 // release closes what is left, all but the page that the child has written.
 func (p *process) release() {
-	for _, r := range p.relays {
-		r.finish()
-	}
+	p.stopCopying()
+	p.stopWatching()
 	p.unwatch(p.listener)
 	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener} {
 		if fd >= 0 {
@@ -358,22 +367,13 @@ func (p *process) wait() (*Report, error) {
 	}
 	var usage unix.Rusage
 	status := p.reap(&usage)
-	wall := time.Since(p.began)
-	page := *p.image.Page()
+	p.drain()
 	r := &p.report
-	r.Wall = wall
-	r.User, r.System = time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
-	r.PeakRSS = max(page.Usage.Maxrss, 0) << 10
-	r.Timeout = p.timeout
-	r.Exit = -1
-	switch ws := unix.WaitStatus(page.Status); {
-	case page.Done == 0: // init was killed, and with it the task
-		r.setSignal(status.Signal(), false)
-	case ws.Signaled():
-		r.setSignal(ws.Signal(), ws.CoreDump())
-	default:
-		r.Exit = ws.ExitStatus()
-	}
+	r.Wall = time.Since(p.began)
+	p.reportEnd(status)
+	stats := p.stats()
+	p.reportUsage(&usage, stats)
+	p.reportLimits(stats)
 	p.hints()
 	p.reportDenials()
 	p.release()
@@ -381,6 +381,20 @@ func (p *process) wait() (*Report, error) {
 		p.image.Release()
 	}
 	return r, nil
+}
+
+// reportEnd says how the task ended, given how init did.
+func (p *process) reportEnd(init unix.WaitStatus) {
+	r, page := &p.report, p.image.Page()
+	r.Exit = -1
+	switch ws := unix.WaitStatus(page.Status); {
+	case page.Done == 0: // init was killed, and with it the task
+		r.setSignal(init.Signal(), false)
+	case ws.Signaled():
+		r.setSignal(ws.Signal(), ws.CoreDump())
+	default:
+		r.Exit = ws.ExitStatus()
+	}
 }
 
 func (r *Report) setSignal(sig syscall.Signal, core bool) {

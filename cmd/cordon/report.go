@@ -25,13 +25,62 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 	if verbose {
 		u.showEnforced(r)
 	}
-	if r.Timeout {
-		u.line("timeout", "the program was ended after "+r.Wall.Round(time.Millisecond).String()+", at the wall-clock limit (limits.wall, --timeout)")
+	for i := range r.Limits {
+		u.showLimit(r, &r.Limits[i])
 	}
 	u.showDenials(r.Denials)
 	for _, h := range r.Hints {
 		u.line("hint", h.Text+prefixed(" (", closed(h.Rule.Short()))+prefixed("; try ", h.Flag))
 	}
+}
+
+// showLimit says which limit ended the run, or was reached besides, and what sets it.
+func (u *ui) showLimit(r *sandbox.Report, l *sandbox.LimitMet) {
+	text := limitText(r, l)
+	if l.Limit != r.Limit {
+		text = "reached, and not what ended the program"
+	}
+	if l.Rule == "" {
+		text += "; the profile sets no such limit: the launcher was started under it"
+	}
+	flag := l.Flag
+	if strings.Contains(l.Rule, "(--") { // the command line has it
+		flag = ""
+	}
+	u.line(l.Limit, text+prefixed(": ", l.Rule)+prefixed("; to change it: ", flag))
+}
+
+// limitText is what a limit did that ended the run.
+func limitText(r *sandbox.Report, l *sandbox.LimitMet) string {
+	switch l.Limit {
+	case sandbox.LimitOOM:
+		return "the sandbox was killed, out of memory" + inParens(l.Count, " killed by the kernel", "process", "processes")
+	case sandbox.LimitTimeout:
+		return "the program was ended after " + r.Wall.Round(time.Millisecond).String() + ", at the wall-clock limit"
+	case sandbox.LimitCPUTime:
+		return "the sandbox was killed after " + (r.User + r.System).Round(time.Millisecond).String() + " of processor time"
+	case sandbox.LimitOutput:
+		return "what the program wrote was cut off, and the sandbox was killed"
+	case sandbox.LimitPIDs:
+		return "the sandbox was killed, with as many processes and threads as it may have" + inParens(l.Count, " refused", "fork", "forks")
+	case sandbox.LimitFileSize:
+		return "a process was ended by SIGXFSZ, for a file that grew too large"
+	}
+	return "it ended the program"
+}
+
+func inParens(n uint64, what, one, more string) string {
+	if n == 0 {
+		return ""
+	}
+	return " (" + plural(n, one, more) + what + ")"
+}
+
+func plural(n uint64, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatUint(n, 10) + " " + more
 }
 
 // shownDenials is how many kinds of denied calls are worth lines on a terminal; the report has them all.
@@ -92,8 +141,10 @@ func closed(s string) string {
 // runCode is the exit code that stands for how the task ended.
 func runCode(r *sandbox.Report) int {
 	switch {
-	case r.Timeout:
+	case r.Limit == sandbox.LimitTimeout, r.Limit == sandbox.LimitCPUTime:
 		return exitTimeout
+	case r.Limit == sandbox.LimitOOM, r.Limit == sandbox.LimitPIDs, r.Limit == sandbox.LimitOutput:
+		return exitSignal + int(unix.SIGKILL)
 	case r.Signal != "":
 		return exitSignal + signalNumber(r.Signal)
 	}
@@ -113,32 +164,36 @@ func signalNumber(name string) int {
 // everything has ended: the task may own that directory, and finds neither a file of ours to fill in nor a name that it
 // could turn into a link in the meantime.
 type reportFile struct {
+	what string // the flag that names it
 	dir  int    // descriptor; -1: write to file
 	name string // in dir
 	path string // as given
 	file *os.File
 }
 
-// openReport refuses a report that could not be written, while nothing has happened yet. A descriptor (/dev/fd/3) and
-// what exists and is no regular file, such as a fifo, is written to as it is.
-func openReport(path string) (*reportFile, error) {
+// openReport opens what --report names.
+func openReport(path string) (*reportFile, error) { return openOutput("report", path) }
+
+// openOutput refuses a file that could not be written, while nothing has happened yet. A descriptor (/dev/fd/3) and what
+// exists and is no regular file, such as a fifo, is written to as it is.
+func openOutput(what, path string) (*reportFile, error) {
 	if fd, ok := descriptor(path); ok {
-		return inherited(path, fd)
+		return inherited(what, path, fd)
 	}
 	if path == "" || strings.HasSuffix(path, "/") {
-		return nil, reportError(path, errors.New("not the name of a file"))
+		return nil, outputError(what, path, errors.New("not the name of a file"))
 	}
 	if i, err := os.Stat(path); err == nil && !i.Mode().IsRegular() {
-		return openStream(path, i)
+		return openStream(what, path, i)
 	}
-	r := &reportFile{name: filepath.Base(path), path: path}
+	r := &reportFile{what: what, name: filepath.Base(path), path: path}
 	var err error
 	if r.dir, err = unix.Open(filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-		return nil, reportError(path, err)
+		return nil, outputError(what, path, err)
 	}
 	if err := r.tryWrite(); err != nil {
 		unix.Close(r.dir)
-		return nil, reportError(path, err)
+		return nil, outputError(what, path, err)
 	}
 	return r, nil
 }
@@ -161,36 +216,36 @@ func descriptor(path string) (int, bool) {
 }
 
 // inherited duplicates a descriptor that the caller opened: its position and flags stay as they are.
-func inherited(path string, fd int) (*reportFile, error) {
+func inherited(what, path string, fd int) (*reportFile, error) {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err == nil && flags&unix.O_ACCMODE == unix.O_RDONLY {
 		err = errors.New("not open for writing")
 	}
 	if err != nil {
-		return nil, reportError(path, err)
+		return nil, outputError(what, path, err)
 	}
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		return nil, reportError(path, err)
+		return nil, outputError(what, path, err)
 	}
-	return &reportFile{dir: -1, path: path, file: os.NewFile(uintptr(dup), path)}, nil
+	return &reportFile{what: what, dir: -1, path: path, file: os.NewFile(uintptr(dup), path)}, nil
 }
 
-func openStream(path string, i os.FileInfo) (*reportFile, error) {
+func openStream(what, path string, i os.FileInfo) (*reportFile, error) {
 	if i.IsDir() {
-		return nil, reportError(path, unix.EISDIR)
+		return nil, outputError(what, path, unix.EISDIR)
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, reportError(path, err)
+		return nil, outputError(what, path, err)
 	}
-	return &reportFile{dir: -1, path: path, file: f}, nil
+	return &reportFile{what: what, dir: -1, path: path, file: f}, nil
 }
 
-func reportError(path string, err error) error {
+func outputError(what, path string, err error) error {
 	return &cliError{
-		err:  errors.New("report " + strconv.Quote(path) + ": " + cause(err).Error()),
-		hint: "--report takes a file in a directory that you may write, or /dev/fd/N; nothing was run",
+		err:  errors.New(what + " " + strconv.Quote(path) + ": " + cause(err).Error()),
+		hint: "--" + what + " takes a file in a directory that you may write, or /dev/fd/N; nothing was run",
 	}
 }
 
@@ -239,7 +294,7 @@ func (r *reportFile) write(rep *sandbox.Report) error {
 		err = r.replace(b)
 	}
 	if err != nil {
-		return &cliError{err: errors.New("report " + strconv.Quote(r.path) + ": " + cause(err).Error())}
+		return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + cause(err).Error())}
 	}
 	return nil
 }

@@ -30,7 +30,9 @@ import (
 //	                                  on-denial: report: calls that the profile denied, a line for each kind
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
 //	cordon: used: …                   run --verbose: time and memory
-//	cordon: timeout: …                the wall-clock limit ended the program
+//	cordon: LIMIT: …                  the limit that ended the program, with the line of the profile and the flag that set
+//	                                  it: oom, timeout, cpu-time, output, pids, file-size; one that was reached besides
+//	cordon: summary: …                run --summary: how it ended, what it used, what was denied
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
 // A successful run prints nothing but added:, missing: and denied:. There is no color, no progress, no question.
@@ -41,11 +43,13 @@ import (
 // Exit codes of `run`, as env(1) and timeout(1) have them:
 //
 //	0-255  the program's own
-//	124    the wall-clock limit ended it
+//	124    a limit of time ended it: timeout, cpu-time
 //	125    cordon: bad usage, bad profile, a layer that cannot be had, a report that cannot be written
 //	126    the program was found and cannot be executed
 //	127    the program was not found
-//	128+n  signal n ended it
+//	128+n  signal n ended it; of these
+//	137    SIGKILL: a limit ended it (oom, output, pids), if a line and the report say so, or somebody killed it
+//	153    SIGXFSZ: a file grew beyond its limit (file-size), or a shell says so of its child
 //
 // The other subcommands exit with 0; with 1 where the answer is no (`profile check` found errors, `profile fmt -d` found
 // a difference, `profile import` or `export` would lose something, `doctor` found that the default profile cannot start
