@@ -39,6 +39,8 @@ type runFlags struct {
 	profiles []string
 	fields   []fieldValue
 	report   string
+	summary  bool
+	sumFile  string
 	verbose  bool
 	dryRun   bool
 	json     bool

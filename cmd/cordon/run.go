@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,8 @@ func newRun(u *ui) *cobra.Command {
 	addRunFlags(u, c, &f)
 	fs := c.Flags()
 	fs.StringVar(&f.report, "report", "", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
+	fs.BoolVar(&f.summary, "summary", false, "say on stderr at the end what the run came to, in few lines")
+	fs.StringVar(&f.sumFile, "summary-file", "", "the same as Markdown, added to `FILE`, for a CI job's summary")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan and run nothing, as cordon plan does")
 	return c
@@ -42,15 +45,9 @@ func (u *ui) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	var out *reportFile
-	switch f.report {
-	case "":
-	case "-":
-		f.verbose = true
-	default:
-		if out, err = openReport(f.report); err != nil {
-			return err
-		}
+	out, err := openFiles(f)
+	if err != nil {
+		return err
 	}
 	rep, err := c.Run()
 	if err != nil {
@@ -58,10 +55,37 @@ func (u *ui) run(f *runFlags, args []string) error {
 	}
 	u.showRun(rep, f.verbose)
 	u.code = runCode(rep)
-	if out != nil {
-		return out.write(rep)
+	if f.summary {
+		u.showSummary(rep)
 	}
-	return nil
+	return out.write(rep, u.code)
+}
+
+// outFiles are what is written about a run; nil for what is not asked for.
+type outFiles struct{ report, summary *reportFile }
+
+func openFiles(f *runFlags) (out outFiles, err error) {
+	switch f.report {
+	case "":
+	case "-":
+		f.verbose = true
+	default:
+		out.report, err = openReport(f.report)
+	}
+	if err == nil && f.sumFile != "" {
+		out.summary, err = openSummary(f.sumFile)
+	}
+	return out, err
+}
+
+func (o *outFiles) write(rep *sandbox.Report, code int) (err error) {
+	if o.report != nil {
+		err = o.report.write(rep)
+	}
+	if o.summary != nil {
+		err = errors.Join(err, o.summary.add(markdown(rep, code)))
+	}
+	return err
 }
 
 // command is what the flags and arguments ask for, ready to be started.
