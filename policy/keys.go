@@ -285,7 +285,7 @@ var limitKeys = []key[Profile]{
 	{spec: spec{name: "cgroup", typ: tCgroup, doc: "Where the sandbox's cgroup is made: `auto`, `systemd`, the name of a slice of it, or a path in the cgroup tree. Given, it is made even where nothing is limited.", def: "auto, where something is limited", example: "/ci/jobs", flag: "cgroup-parent"}, at: func(p *Profile) any { return &p.Limits.Cgroup }},
 	{spec: spec{name: "wall", typ: tDuration, doc: "Time until SIGTERM and, after a grace period, SIGKILL.", def: "none", example: "30m", flag: "timeout"}, at: func(p *Profile) any { return &p.Limits.Wall }},
 	{spec: spec{name: "cpu-time", typ: tDuration, doc: "Processor time of the whole sandbox; needs the cgroup layer.", def: "none", example: "20m", flag: "cpu-time"}, at: func(p *Profile) any { return &p.Limits.CPUTime }},
-	{spec: spec{name: "output", typ: tSize, doc: "Not supported yet.", def: "none", example: "64MiB", flag: "output"}, at: func(p *Profile) any { return &p.Limits.Output }},
+	{spec: spec{name: "output", typ: tSize, doc: "Bytes of stdout and stderr together; what comes behind them is cut off, and ends the run. The task then has pipes, which the launcher copies.", def: "none", example: "64MiB", flag: "output"}, at: func(p *Profile) any { return &p.Limits.Output }},
 	{spec: spec{name: "rlimits", typ: tRlimit, dict: tRlimitName, doc: "getrlimit(2) of every process, soft and hard alike: a number, a size, seconds for cpu, or `unlimited`.", def: "{}", example: "{nofile: 4096, core: 0}", flag: "rlimit"}, at: func(p *Profile) any { return &p.Limits.Rlimits }},
 }
 

@@ -45,10 +45,10 @@ type Removal struct {
 // Pos is a place in a profile. The zero Pos stands for a built-in default; File "command line" with Line 0 for a flag,
 // whose spelling is then in Flag.
 type Pos struct {
-	File string
-	Line int // from 1
-	Col  int // from 1
-	Flag string
+	File string `json:"file,omitempty"`
+	Line int    `json:"line,omitempty"` // from 1
+	Col  int    `json:"col,omitempty"`  // from 1
+	Flag string `json:"flag,omitempty"`
 }
 
 // Source records where the scalar at Path ("hostname", "limits.wall", "root.host") was set.

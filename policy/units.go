@@ -162,6 +162,9 @@ func parseOffset(s string) (time.Duration, *fault) {
 	return d, nil
 }
 
+// FormatDuration is a time span as a profile may write it: 30m, 1h30m, 200ms.
+func FormatDuration(d time.Duration) string { return formatDuration(d) }
+
 // formatDuration is Duration.String without zero parts: 30m, not 30m0s.
 func formatDuration(d time.Duration) string {
 	s := d.String()

@@ -19,7 +19,6 @@ func Validate(p *Profile) error {
 	v.capabilities()
 	v.syscalls()
 	v.limits()
-	v.unsupported()
 	v.missing()
 	return v.errs.err()
 }
@@ -309,21 +308,6 @@ func (v *validator) limits() {
 	l := &v.p.Limits
 	if l.MemoryHigh.Set && l.Memory.Set && l.MemoryHigh.V > l.Memory.V {
 		v.fail(v.from("limits.memory-high"), "limits.memory-high", "more than memory: it would never be reached", "less than "+FormatSize(l.Memory.V))
-	}
-	if l.CPUTime.Set && !v.mayMiss(LayerCgroup) {
-		v.fail(v.from("limits.cpu-time"), "limits.cpu-time", "not supported yet",
-			"rlimits: {cpu: …} bounds each process; missing: [cgroup] lets it run without")
-	}
-}
-
-func (v *validator) mayMiss(l Layer) bool {
-	return slices.ContainsFunc(v.p.Missing, func(m MissingLayer) bool { return m.Layer == l })
-}
-
-// unsupported refuses what the language has and no layer does yet: asked for and not enforced would be worse.
-func (v *validator) unsupported() {
-	if v.p.Limits.Output.Set {
-		v.fail(v.from("limits.output"), "limits.output", "not supported yet", "write through head -c")
 	}
 }
 

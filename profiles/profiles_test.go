@@ -128,12 +128,24 @@ func TestPromises(t *testing.T) {
 			t.Errorf("%s has a network", c.name)
 		}
 		for _, m := range p.Mounts {
-			if m.Write && !(c.name == "build" && m.Source == ".") {
+			if m.Write && !((c.name == "build" || c.name == "agent") && m.Source == ".") {
 				t.Errorf("%s: %s is writable", c.name, m.Source)
 			}
 			if home := strings.HasPrefix(m.Source, "~"); home && !m.Optional {
 				t.Errorf("%s: %s may not exist", c.name, m.Source)
 			}
+		}
+	}
+	if l := load("judge").Limits; len(load("judge").Missing) != 0 || !l.Memory.Set || !l.Swap.Set || l.Swap.V != 0 || !l.PIDs.Set || !l.Wall.Set || !l.CPUTime.Set || !l.Output.Set {
+		t.Errorf("judge: %+v", l)
+	}
+	last := map[string]bool{} // whether what is bound there is writable in the end
+	for _, m := range load("agent").Mounts {
+		last[m.Source] = m.Write
+	}
+	for _, path := range []string{"./.git", "./.husky", "./.vscode", "./.envrc"} {
+		if write, bound := last[path]; !bound || write {
+			t.Errorf("agent: %s is bound: %v, writable: %v", path, bound, write)
 		}
 	}
 	if p := load("strict"); len(p.Missing) != 0 || p.Syscalls.Default != "kill" || p.Root.Kind != policy.RootEmpty || len(p.Env.Keep) != 0 {
@@ -241,9 +253,9 @@ func TestLoadErrors(t *testing.T) {
 	user := s.Dirs[0]
 	for _, c := range []struct{ ref, want string }{
 		{"defaul", `unknown profile "defaul"; did you mean "default"?`},
-		{"", `unknown profile ""; there is base, build, circle, clash, container, default, lost, net-client, round, self, strict, wrong`},
+		{"", `unknown profile ""; there is agent, base, build, circle, clash, container, default, judge, lost, net-client, round, self, strict, wrong`},
 		{"profiles.go", `unknown profile "profiles.go"; did you mean the file? write ./profiles.go`},
-		{"a\x1b[2Jb", `unknown profile "a\x1b[2Jb"; there is base, build, circle, clash, container, default, lost, net-client, round, self, strict, wrong`},
+		{"a\x1b[2Jb", `unknown profile "a\x1b[2Jb"; there is agent, base, build, circle, clash, container, default, judge, lost, net-client, round, self, strict, wrong`},
 		{"./gone.yaml", `profile "./gone.yaml": no such file or directory`},
 		{s.Home + "/dir", `profile "` + s.Home + `/dir": is a directory`},
 		{s.Home + "/dir/x.yaml", s.Home + `/dir/x.yaml:1:10: extends: profile "` + s.Home + `/dir/gone.yaml": no such file or directory`},
@@ -343,7 +355,7 @@ func TestList(t *testing.T) {
 		}
 		got = append(got, i.Name)
 	}
-	if want := "bad base build container default net-client strict"; strings.Join(got, " ") != want {
+	if want := "agent bad base build container default judge net-client strict"; strings.Join(got, " ") != want {
 		t.Errorf("%v", got)
 	}
 }

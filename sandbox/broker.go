@@ -59,6 +59,7 @@ type terminal struct {
 	wake    int         // eventfd: says so to the copier
 	done    int         // eventfd: the copier has ended
 	cast    *cast       // nil where nothing is recorded
+	meter   *meter      // nil without limits.output
 }
 
 // openTerminal prepares the launcher's side, and makes the terminal where the sandbox shows no devpts of its own.
@@ -201,8 +202,16 @@ func (t *terminal) begin() {
 	if t.p.cmd.RecordTTY != nil {
 		t.cast = newCast(t.p.cmd.RecordTTY, t.size, t.p.comp.program.env)
 	}
-	t.copying = true
-	go t.copier()
+	t.copying, t.meter = true, t.p.output
+	if c := t.p.copying; c != nil { // whose descriptors the meter has
+		c.users.Add(1)
+		go func() {
+			t.copier()
+			c.leave()
+		}()
+	} else {
+		go t.copier()
+	}
 	t.attend()
 }
 
@@ -443,7 +452,7 @@ func (t *terminal) hangUp() {
 	t.vanished, t.p.told = true, true
 	_ = t.p.signalGroup(unix.SIGHUP) // a task that is gone has ended already
 	_ = t.p.signalGroup(unix.SIGCONT)
-	t.p.at(time.Now().Add(t.p.grace()), t.p.kill)
+	t.p.at(time.Now().Add(t.p.grace()), t.p.endNow)
 }
 
 // isGone reports whether the caller's terminal has been hung up.
@@ -468,7 +477,7 @@ func (t *terminal) countInterrupts(b []byte) {
 	const echo = int64(len("^C\r\n"))
 	now := time.Now()
 	if isSecond(t.interrupted, now) && t.written.Load() <= echo {
-		t.p.kill()
+		t.p.endNow()
 	}
 	t.interrupted = now
 	t.written.Store(0)
@@ -479,9 +488,12 @@ func (t *terminal) countInterrupts(b []byte) {
 func (t *terminal) copier() {
 	defer func() { _, _ = unix.Write(t.done, one[:]) }()
 	defer t.restore() // also in a panic
-	buf, out := make([]byte, 64<<10), t.out
+	buf, out, over := make([]byte, 64<<10), t.out, false
 	for {
 		n, more := t.gather(buf)
+		if k := t.meter.take(n); k < n { // the sandbox is ended for it
+			n, over = k, true
+		}
 		if n > 0 {
 			t.written.Add(int64(n))
 			t.cast.output(buf[:n])
@@ -492,6 +504,9 @@ func (t *terminal) copier() {
 				out = -1
 				_ = t.p.signalGroup(unix.SIGHUP)
 			}
+		}
+		if over {
+			out = -1
 		}
 		if !more {
 			return

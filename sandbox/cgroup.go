@@ -115,6 +115,7 @@ var limitKeys = [...]struct {
 	{"cpus", func(l *policy.Limits) bool { return l.CPUs.Set }, ""},
 	{"cpu-weight", func(l *policy.Limits) bool { return l.CPUWeight.Set }, ""},
 	{"cpuset", func(l *policy.Limits) bool { return l.CPUSet != "" }, ""},
+	{"cpu-time", func(l *policy.Limits) bool { return l.CPUTime.Set }, "RLIMIT_CPU, for each process, and what /proc tells of all that the launcher finds"},
 	{"pids", func(l *policy.Limits) bool { return l.PIDs.Set }, "RLIMIT_NPROC, for the task's user id in the sandbox"},
 	{"io", func(l *policy.Limits) bool { return len(l.IO) > 0 }, ""},
 	{"io-weight", func(l *policy.Limits) bool { return l.IOWeight.Set }, ""},
@@ -181,6 +182,7 @@ func (c *compilation) wantedLimits() (*cgroup.Limits, error) {
 	want := &cgroup.Limits{
 		Memory: value(l.Memory), MemoryHigh: value(l.MemoryHigh), Swap: value(l.Swap), OOMGroup: l.OOMGroup, CPUs: l.CPUs.V,
 		CPUWeight: l.CPUWeight.V, CPUSet: l.CPUSet, IOWeight: l.IOWeight.V, Devices: c.host.Privileged && c.host.HostRoot,
+		CPUTime: l.CPUTime.Set,
 	}
 	if l.PIDs.Set {
 		want.PIDs = l.PIDs.V + 1 // init

@@ -43,7 +43,7 @@ type compilation struct {
 	shownPts bool // which is mounted
 
 	devTarget string // where that is
-	groups   groups
+	groups    groups
 
 	missing []Missing
 	added   []Added

@@ -115,11 +115,6 @@ func TestCompileErrors(t *testing.T) {
 			"error: limits.io /dev/sdz: no such file or directory\nfrom: \nhint: name a disk, or a file on one"},
 		{"network allow-list", with(func(p *policy.Profile) { p.Network.Mode = policy.NetworkAllow; p.Sources = sourced("network") }), nil, "true",
 			"unsupported net: network: an allow-list is not supported yet\nfrom: p.yaml:1\nremedy: use network: none or host"},
-		{"output", with(func(p *policy.Profile) {
-			p.Limits.Output = policy.Opt[int64]{Set: true, V: 1}
-			p.Sources = sourced("limits.output")
-		}), nil, "true",
-			"unsupported cgroup: limits.output: a limit on output is not supported yet\nfrom: p.yaml:1\nremedy: leave it out"},
 
 		{"mount namespace of the host", with(func(p *policy.Profile) {
 			p.Namespaces.Mount.Mode = policy.NSHost

@@ -154,7 +154,8 @@
 //	                find it, and what becomes of what others left
 //	hidestate.go    that no sandbox sees it; control.go: what the launcher does for them
 //	log.go logread.go   the log of what runs detached; pause.go inspect.go procs.go   what is done from outside
-//	report.go errors.go hints.go   what is said, and advice from evidence
+//	limits.go       the limits that end a run; output.go: the task's output, where it is counted; usage.go: what was used
+//	report.go errors.go hints.go   what is said, and advice from evidence; schema.go: the report's JSON Schema
 //	doctor*.go      what this host can do, and the remedy for what it cannot
 //	plan/           steps and how they are printed, in the syntax of strace(1)
 //	internal/child/ linking, and the loop in the child: the only unsafe code

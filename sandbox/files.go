@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -71,6 +70,9 @@ func (p *process) openResources() error {
 	if err := p.openAttached(); err != nil {
 		return err
 	}
+	if err := p.keepOutputLimit(); err != nil {
+		return err
+	}
 	for i, f := range p.cmd.stdio() {
 		if p.comp.brokered(f) {
 			continue
@@ -108,7 +110,7 @@ func (p *process) givePipe(f *os.File) {
 }
 
 // openStdio is the file itself, /dev/null for none, and for a terminal that is withheld /dev/null to read from or a
-// pipe that the launcher copies.
+// pipe that the launcher copies. What is counted is a pipe, too.
 func (p *process) openStdio(i int, f *os.File) error {
 	name := stdioNames[i]
 	switch {
@@ -118,41 +120,10 @@ func (p *process) openStdio(i int, f *os.File) error {
 			return &Error{Op: os.DevNull, Err: err}
 		}
 		return p.files.add(name, fd)
-	case p.comp.withheld(f):
-		r, err := newRelay(f)
-		if err != nil {
-			return err
-		}
-		p.relays = append(p.relays, r)
-		return p.files.dup(name, int(r.in.Fd()))
+	case p.comp.withheld(f), p.comp.copied(f, i):
+		return p.relayStdio(i, f)
 	}
 	return p.files.dup(name, int(f.Fd()))
-}
-
-// relay copies what the task writes to a terminal that it must not have.
-type relay struct {
-	in   *os.File
-	done chan struct{}
-}
-
-func newRelay(to *os.File) (*relay, error) {
-	out, in, err := os.Pipe()
-	if err != nil {
-		return nil, &Error{Op: "pipe", Err: err}
-	}
-	r := &relay{in: in, done: make(chan struct{})}
-	go func() {
-		_, _ = io.Copy(to, out) // a terminal that is gone ends the copy
-		out.Close()
-		close(r.done)
-	}()
-	return r, nil
-}
-
-// finish closes the launcher's end, so that the copy ends when the sandbox has.
-func (r *relay) finish() {
-	r.in.Close()
-	<-r.done
 }
 
 // sendSources makes the detached mounts that the child waits for, and sends them. An idmapped one shows on disk the

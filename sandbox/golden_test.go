@@ -25,7 +25,7 @@ func goldenHosts() map[string]*Host {
 // TestGolden holds the plan of every shipped profile on every stated host. What a filter compiles to is not the
 // plan's business and left out, so the files are the same on every architecture.
 func TestGolden(t *testing.T) {
-	for _, name := range []string{"base", "build", "container", "default", "net-client", "strict"} {
+	for _, name := range []string{"agent", "base", "build", "container", "default", "judge", "net-client", "strict"} {
 		for hostName, host := range goldenHosts() {
 			t.Run(name+"/"+hostName, func(t *testing.T) {
 				golden(t, filepath.Join("testdata", "golden", name+"-"+hostName+".txt"), goldenText(t, name, host))
@@ -119,7 +119,7 @@ func TestGoldenFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 6*len(goldenHosts()) + len(morePlans()) + len(execPlans()) + 1; len(files) != want {
+	if want := 8*len(goldenHosts()) + len(morePlans()) + len(execPlans()) + 1; len(files) != want {
 		t.Errorf("%d files, want %d", len(files), want)
 	}
 }

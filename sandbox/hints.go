@@ -17,7 +17,7 @@ import (
 // hints completes the report of a failed run.
 func (p *process) hints() {
 	r := &p.report
-	if r.Exit == 0 || r.Timeout {
+	if r.Exit == 0 || r.Limit != "" {
 		return
 	}
 	if r.Signal != "" && r.Signal != "SIGSYS" {

@@ -15,7 +15,7 @@ import (
 // Cgroup is where a sandbox's groups are.
 type Cgroup = cgroup.Place
 
-// Counters are what the kernel has counted for the sandbox's groups: see [Usage].
+// Counters are what the kernel has counted for the sandbox's groups: see [Sample].
 type Counters = cgroup.Stats
 
 // maxStopping bounds how often processes are stopped one by one, for those that fork meanwhile.
@@ -149,8 +149,8 @@ func (e *Entry) Paused(t ProcTable) bool {
 	return stopped
 }
 
-// Usage is what a running sandbox uses.
-type Usage struct {
+// Sample is what a running sandbox uses at a moment.
+type Sample struct {
 	At        time.Time     `json:"at"`
 	Source    string        `json:"source"`                       // "cgroup"; "proc": the processes that are alive, summed up
 	CPU       time.Duration `json:"cpu_ns"`                       // user and system
@@ -162,13 +162,13 @@ type Usage struct {
 	Counters  *Counters     `json:"cgroup,omitempty"` // everything that its groups count
 }
 
-// Usage is what the sandbox uses at the moment: as its groups count, and where it has none, or they do not count that, as
+// Sample is what the sandbox uses at the moment: as its groups count, and where it has none, or they do not count that, as
 // /proc shows its processes.
-func (e *Entry) Usage(t ProcTable) (*Usage, error) {
+func (e *Entry) Sample(t ProcTable) (*Sample, error) {
 	if err := e.running(); err != nil {
 		return nil, err
 	}
-	u := &Usage{At: time.Now(), Source: "proc", Limit: e.State.Memory}
+	u := &Sample{At: time.Now(), Source: "proc", Limit: e.State.Memory}
 	for _, p := range t.Of(e) {
 		u.Processes++
 		u.CPU += p.User + p.System

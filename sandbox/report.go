@@ -17,10 +17,14 @@ type Report struct {
 	Timeout  bool     `json:"timeout,omitempty"`       // the wall-clock limit ended it
 	Ended    bool     `json:"sandbox_ended,omitempty"` // with Cmd.Into: the sandbox's end ended it
 
+	Limit  string     `json:"limit,omitempty"`  // the limit that ended it: LimitOOM and the others
+	Limits []LimitMet `json:"limits,omitempty"` // every limit that was reached, that one among them
+
 	Wall    time.Duration `json:"wall_ns"`
 	User    time.Duration `json:"user_ns"`
 	System  time.Duration `json:"system_ns"`
-	PeakRSS int64         `json:"peak_rss_bytes"` // of the largest process: getrusage(2), ru_maxrss
+	PeakRSS int64         `json:"peak_rss_bytes,omitempty"` // of the largest process: getrusage(2), ru_maxrss; 0, and absent, where it is not known
+	Usage
 
 	Enforced []Enforced `json:"enforced"`
 	Missing  []Missing  `json:"missing,omitempty"`

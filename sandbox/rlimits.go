@@ -3,6 +3,8 @@ package sandbox
 // getrlimit(2). A hard limit that is already lower stays: it is stricter than what was asked for.
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
@@ -56,18 +58,6 @@ func rlimitNumber(name string) (uint64, bool) {
 
 // checkSupport refuses what no layer does yet, and finds stand-ins for what the profile allows to be missing.
 func (c *compilation) checkSupport() error {
-	if err := c.checkNotYet(); err != nil {
-		return err
-	}
-	if !c.profile.Limits.CPUTime.Set {
-		return nil
-	}
-	const path = "limits.cpu-time"
-	return c.lacking(policy.LayerCgroup, path+": not supported yet", "RLIMIT_CPU, for each process", c.where(path),
-		"use limits.rlimits (--rlimit), or list cgroup under missing")
-}
-
-func (c *compilation) checkNotYet() error {
 	p := c.profile
 	for _, x := range [...]struct {
 		path, why, remedy string
@@ -75,7 +65,6 @@ func (c *compilation) checkNotYet() error {
 		set               bool
 	}{
 		{"network", "an allow-list is not supported yet", "use network: none or host", policy.LayerNet, p.Network.Mode == policy.NetworkAllow},
-		{"limits.output", "a limit on output is not supported yet", "leave it out", policy.LayerCgroup, p.Limits.Output.Set},
 	} {
 		if x.set {
 			return &UnsupportedError{Layer: x.layer, Why: x.path + ": " + x.why, From: c.where(x.path), Remedy: x.remedy}
@@ -104,7 +93,9 @@ func (c *compilation) standIns() {
 	if l.PIDs.Set && c.groups.lacks["pids"] {
 		c.setRlimit(c.scalar("limits.pids"), unix.RLIMIT_NPROC, uint64(l.PIDs.V))
 	}
-	if l.CPUTime.Set {
-		c.setRlimit(c.scalar("limits.cpu-time"), unix.RLIMIT_CPU, uint64((l.CPUTime.V+999_999_999)/1_000_000_000))
+	if l.CPUTime.Set && c.groups.lacks["cpu-time"] {
+		seconds := uint64((l.CPUTime.V + time.Second - 1) / time.Second)
+		// SIGXCPU at the limit, by which it is known; SIGKILL a second later.
+		c.do(c.scalar("limits.cpu-time"), plan.SetRlimit(unix.RLIMIT_CPU, seconds, seconds+1).OrElse(plan.EPERM))
 	}
 }

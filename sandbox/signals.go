@@ -53,7 +53,7 @@ func (p *process) pass(sig syscall.Signal) {
 		p.told, p.hurry = true, p.gone
 	}
 	switch {
-	case !p.isRunning():
+	case !p.isRunning() || p.draining:
 		_ = p.signal(sig)
 	case sig == unix.SIGWINCH && p.terminal != nil:
 		p.terminal.resize()
@@ -66,7 +66,7 @@ func (p *process) pass(sig syscall.Signal) {
 	default:
 		_ = p.signal(sig)
 		if sig == unix.SIGTERM && p.cmd.KillAfter != 0 {
-			p.at(time.Now().Add(p.cmd.KillAfter), p.kill)
+			p.at(time.Now().Add(p.cmd.KillAfter), p.endNow)
 		}
 	}
 }
@@ -87,7 +87,7 @@ func isSecond(last, now time.Time) bool {
 func (p *process) interrupt() {
 	now := time.Now()
 	if isSecond(p.lastInt, now) {
-		p.kill()
+		p.endNow()
 	}
 	if now.Sub(p.lastInt) >= soonest {
 		p.lastInt = now
@@ -188,13 +188,15 @@ func (p *process) signal(sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
+	case p.draining:
+		p.giveUp(sig)
+		return unix.ESRCH
 	case p.pidfd < 0:
 		return unix.ESRCH
 	case p.running:
 		return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
 	}
-	ends := sig == unix.SIGTERM || sig == unix.SIGINT || sig == unix.SIGHUP || sig == unix.SIGQUIT || sig == unix.SIGKILL
-	if ends {
+	if ends(sig) {
 		p.early = sig
 	}
 	switch {
@@ -203,12 +205,21 @@ func (p *process) signal(sig syscall.Signal) error {
 			return unix.PidfdSendSignal(p.taskfd, sig, nil, 0)
 		}
 		return p.sendGroup(sig)
-	case ends:
+	case ends(sig):
 		p.killed = true
 		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
 	}
 	p.waiting = append(p.waiting, sig)
 	return nil
+}
+
+// ends reports whether a signal is meant to end a program.
+func ends(sig syscall.Signal) bool {
+	switch sig {
+	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
+		return true
+	}
+	return false
 }
 
 // interrupted is the error of a launch that a signal has ended; nil if none has.
@@ -219,30 +230,6 @@ func (p *process) interrupted() error {
 		return nil
 	}
 	return &SignalError{p.early}
-}
-
-// defaultGrace is the time between SIGTERM and SIGKILL unless Cmd.KillAfter says otherwise.
-const defaultGrace = 2 * time.Second
-
-func (p *process) grace() time.Duration {
-	if p.cmd.KillAfter != 0 {
-		return p.cmd.KillAfter
-	}
-	return defaultGrace
-}
-
-// keepWallLimit sets the wall-clock limit: SIGTERM, and after a grace period SIGKILL.
-func (p *process) keepWallLimit() {
-	wall := p.comp.profile.Limits.Wall
-	if !wall.Set {
-		return
-	}
-	now := time.Now()
-	p.at(now.Add(wall.V), func() {
-		p.timeout, p.told = true, true
-		_ = p.signal(unix.SIGTERM) // a task that is gone has ended in time
-	})
-	p.at(now.Add(wall.V+p.grace()), p.kill)
 }
 
 // keepInitGoing lets the end of the task be the end of the run: init, which must do its part, may have been stopped from

@@ -47,11 +47,11 @@ type process struct {
 	waiting []syscall.Signal // for the program to run
 
 	events
-	began   time.Time
-	timeout bool // the wall-clock limit has passed
-	gone    bool // init has ended, and with it everything
-	told    bool // to end, by a signal or a limit
-	hurry   bool // nothing is to be waited for any more
+	began time.Time
+	limit string // the limit that has ended the run, or is about to; "" for none
+	gone  bool   // init has ended, and with it everything
+	told  bool   // to end, by a signal or a limit
+	hurry bool   // nothing is to be waited for any more
 
 	terminal *terminal // nil where the task has none of its own
 	lastInt  time.Time // of the last SIGINT
@@ -70,7 +70,13 @@ type process struct {
 	sandbox int       // a pidfd of the init of the sandbox that is joined; -1 for none
 	around  int       // filters of the task, its own not yet among them
 
-	relays []*relay
+	output   *meter   // of stdout and stderr; nil without a limit
+	copying  *copying // nil where nothing is copied; like draining also guarded by mu once the sandbox has ended
+	draining bool
+	crowded  bool    // there were as many processes as there may be
+	used     treeUse // as it was before the sandbox was killed for a limit
+	watched  []int   // descriptors of what tells of limits
+
 	report Report
 }
 
@@ -88,7 +94,7 @@ func (p *process) start() error {
 		return err
 	}
 	if p.comp.into == nil {
-		p.keepWallLimit()
+		p.keepLimits()
 	} else {
 		p.joined()
 	}
@@ -286,8 +292,8 @@ func (p *process) kill() {
 	if p.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // gone already is as good
 	}
-	if p.cgroup != nil && p.cmd.State != nil { // somebody may have paused it, and a v1 freezer holds back even SIGKILL
-		_ = p.cgroup.Thaw()
+	if p.cgroup != nil {
+		_ = p.cgroup.Thaw() // a v1 freezer holds back even SIGKILL; that there is none is as good
 	}
 }
 
@@ -377,10 +383,9 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 // release closes what is left, all but the page that the child has written.
 func (p *process) release() {
 	p.closeControl()
-	for _, r := range p.relays {
-		r.finish()
-	}
 	p.terminal.finish()
+	p.stopCopying()
+	p.stopWatching()
 	p.unwatch(p.listener)
 	p.unwatch(p.taskfd)
 	p.unwatch(p.sandbox)
@@ -413,26 +418,19 @@ func (p *process) wait() (*Report, error) {
 	status := p.reap(&usage)
 	p.killOrphans()
 	p.gone = true
-	wall := time.Since(p.began)
-	page := *p.image.Page()
+	p.drain()
+	p.terminal.finish()
+	p.terminal = nil
 	r := &p.report
-	r.Wall = wall
+	r.Wall = time.Since(p.began)
 	if p.comp.into != nil {
-		usage = page.Usage
+		usage = p.image.Page().Usage
 	}
-	r.User, r.System = time.Duration(usage.Utime.Nano()), time.Duration(usage.Stime.Nano())
-	r.PeakRSS = max(page.Usage.Maxrss, 0) << 10
-	r.Timeout = p.timeout
-	r.Exit = -1
-	switch ws := unix.WaitStatus(page.Status); {
-	case page.Done == 0: // init was killed, and with it the task
-		r.setSignal(status.Signal(), false)
-	case ws.Signaled():
-		r.setSignal(ws.Signal(), ws.CoreDump())
-	default:
-		r.Exit = ws.ExitStatus()
-	}
+	p.reportEnd(status)
 	r.Ended = r.Signal == "SIGKILL" && p.sandboxEnds()
+	stats := p.stats()
+	p.reportUsage(&usage, stats)
+	p.reportLimits(stats)
 	p.hints()
 	p.reportDenials()
 	p.release()
@@ -440,6 +438,20 @@ func (p *process) wait() (*Report, error) {
 		p.image.Release()
 	}
 	return r, nil
+}
+
+// reportEnd says how the task ended, given how init did.
+func (p *process) reportEnd(init unix.WaitStatus) {
+	r, page := &p.report, p.image.Page()
+	r.Exit = -1
+	switch ws := unix.WaitStatus(page.Status); {
+	case page.Done == 0: // init was killed, and with it the task
+		r.setSignal(init.Signal(), false)
+	case ws.Signaled():
+		r.setSignal(ws.Signal(), ws.CoreDump())
+	default:
+		r.Exit = ws.ExitStatus()
+	}
 }
 
 func (r *Report) setSignal(sig syscall.Signal, core bool) {

@@ -42,7 +42,9 @@ func (s *fakeSystemd) serve(c net.Conn) {
 		}
 		answer := "ERROR\r\n"
 		switch {
-		case strings.HasPrefix(line, "AUTH EXTERNAL "):
+		case strings.HasPrefix(line, "AUTH EXTERNAL"):
+			answer = "DATA\r\n"
+		case strings.HasPrefix(line, "DATA"):
 			answer = "OK 0123456789abcdef0123456789abcdef\r\n"
 		case strings.HasPrefix(line, "AUTH"):
 			answer = "REJECTED EXTERNAL\r\n"

@@ -131,7 +131,7 @@ func (u *ui) detach(f *runFlags) error {
 }
 
 // runKept runs a command that other commands can find by its entry in the state directory.
-func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *reportFile) error {
+func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out outFiles) error {
 	e, err := u.newEntry(f, c)
 	if err != nil {
 		return err
@@ -165,24 +165,11 @@ func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *reportFile) error {
 	return errors.Join(err, u.end(f, e, rep, err))
 }
 
-// finish says what there is to say of a run and writes its report.
-func (u *ui) finish(f *runFlags, rep *sandbox.Report, out *reportFile) error {
-	u.showRun(rep, f.verbose)
-	u.code = runCode(rep)
-	if out == nil {
-		return nil
-	}
-	return out.write(rep)
-}
-
 // end keeps how the run ended for those who wait, and for as long as it is to be kept.
 func (u *ui) end(f *runFlags, e *sandbox.Entry, rep *sandbox.Report, failed error) error {
 	end := sandbox.Ending{Code: u.code}
 	if rep != nil {
-		end.Signal = rep.Signal
-		if rep.Timeout {
-			end.Limit = "timeout"
-		}
+		end.Signal, end.Limit = rep.Signal, rep.Limit
 	}
 	if failed != nil {
 		end.Code, end.Error = exitCode(failed), failed.Error()

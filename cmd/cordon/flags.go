@@ -40,6 +40,8 @@ type runFlags struct {
 	profiles []string
 	fields   []fieldValue
 	report   string
+	summary  bool
+	sumFile  string
 	verbose  bool
 	dryRun   bool
 	json     bool

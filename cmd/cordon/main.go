@@ -30,6 +30,7 @@ var commands = [...]struct {
 	{"why", newWhy},
 	{"filter", newFilter},
 	{"profile", newProfile},
+	{"report", newReport},
 	{"doctor", newDoctor},
 	{"version", newVersion},
 	{"completion", newCompletion},

@@ -88,7 +88,7 @@ func TestDocumented(t *testing.T) {
 			t.Errorf("cordon %s is not there", c.name)
 		}
 	}
-	for _, word := range []string{"--profile", "--report", "--verbose", "--dry-run", "`ls", "`show", "`check", "`fmt", "`schema`", "`new", "--effective", "--extends",
+	for _, word := range []string{"--profile", "--report", "--summary", "--summary-file", "--verbose", "--dry-run", "`ls", "`show", "`check", "`fmt", "`schema`", "`new", "--effective", "--extends",
 		"--detach", "--name", "--rm", "--log-max-size", "--log-files", "--all", "--quiet", "--no-stream", "--interval", "--follow", "--tail", "--since", "--timestamps", "--signal", "--force", "--ended"} {
 		if !strings.Contains(string(doc), word) {
 			t.Errorf("%s is not there", word)

@@ -27,13 +27,62 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 	if verbose {
 		u.showEnforced(r)
 	}
-	if r.Timeout {
-		u.line("timeout", "the program was ended after "+r.Wall.Round(time.Millisecond).String()+", at the wall-clock limit (limits.wall, --timeout)")
+	for i := range r.Limits {
+		u.showLimit(r, &r.Limits[i])
 	}
 	u.showDenials(r.Denials)
 	for _, h := range r.Hints {
 		u.line("hint", h.Text+prefixed(" (", closed(h.Rule.Short()))+prefixed("; try ", h.Flag))
 	}
+}
+
+// showLimit says which limit ended the run, or was reached besides, and what sets it.
+func (u *ui) showLimit(r *sandbox.Report, l *sandbox.LimitMet) {
+	text := limitText(r, l)
+	if l.Limit != r.Limit {
+		text = "reached, and not what ended the program"
+	}
+	if l.Rule == "" {
+		text += "; the profile sets no such limit: the launcher was started under it"
+	}
+	flag := l.Flag
+	if strings.Contains(l.Rule, "(--") { // the command line has it
+		flag = ""
+	}
+	u.line(l.Limit, text+prefixed(": ", l.Rule)+prefixed("; to change it: ", flag))
+}
+
+// limitText is what a limit did that ended the run.
+func limitText(r *sandbox.Report, l *sandbox.LimitMet) string {
+	switch l.Limit {
+	case sandbox.LimitOOM:
+		return "the sandbox was killed, out of memory" + inParens(l.Count, " killed by the kernel", "process", "processes")
+	case sandbox.LimitTimeout:
+		return "the program was ended after " + r.Wall.Round(time.Millisecond).String() + ", at the wall-clock limit"
+	case sandbox.LimitCPUTime:
+		return "the sandbox was killed after " + (r.User + r.System).Round(time.Millisecond).String() + " of processor time"
+	case sandbox.LimitOutput:
+		return "what the program wrote was cut off, and the sandbox was killed"
+	case sandbox.LimitPIDs:
+		return "the sandbox was killed, with as many processes and threads as it may have" + inParens(l.Count, " refused", "fork", "forks")
+	case sandbox.LimitFileSize:
+		return "a process was ended by SIGXFSZ, for a file that grew too large"
+	}
+	return "it ended the program"
+}
+
+func inParens(n uint64, what, one, more string) string {
+	if n == 0 {
+		return ""
+	}
+	return " (" + plural(n, one, more) + what + ")"
+}
+
+func plural(n uint64, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatUint(n, 10) + " " + more
 }
 
 // shownDenials is how many kinds of denied calls are worth lines on a terminal; the report has them all.
@@ -94,8 +143,10 @@ func closed(s string) string {
 // runCode is the exit code that stands for how the task ended.
 func runCode(r *sandbox.Report) int {
 	switch {
-	case r.Timeout:
+	case r.Limit == sandbox.LimitTimeout, r.Limit == sandbox.LimitCPUTime:
 		return exitTimeout
+	case r.Limit == sandbox.LimitOOM, r.Limit == sandbox.LimitPIDs, r.Limit == sandbox.LimitOutput:
+		return exitSignal + int(unix.SIGKILL)
 	case r.Signal != "":
 		return exitSignal + signalNumber(r.Signal)
 	}
@@ -144,7 +195,7 @@ func openOutput(path, what, flag string) (*reportFile, error) {
 	if err := r.open(); err != nil {
 		return nil, &cliError{
 			err:  r.error(err).err,
-			hint: flag + " takes a file in a directory that you may write, or /dev/fd/N; nothing was run",
+			hint: outputHint(flag),
 		}
 	}
 	return r, nil
@@ -212,6 +263,10 @@ func (r *reportFile) openStream(i os.FileInfo) (err error) {
 	}
 	r.file, err = os.OpenFile(r.path, os.O_WRONLY|unix.O_NOCTTY, 0)
 	return err
+}
+
+func outputHint(flag string) string {
+	return flag + " takes a file in a directory that you may write, or /dev/fd/N; nothing was run"
 }
 
 func (r *reportFile) error(err error) *cliError {

@@ -40,6 +40,8 @@ func newRun(u *ui) *cobra.Command {
 	addKeepFlags(u, c, &f.keep)
 	fs := c.Flags()
 	fs.StringVar(&f.report, "report", "", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
+	fs.BoolVar(&f.summary, "summary", false, "say on stderr at the end what the run came to, in few lines")
+	fs.StringVar(&f.sumFile, "summary-file", "", "the same as Markdown, added to `FILE`, for a CI job's summary")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")
 	fs.BoolVarP(&f.interactive, "interactive", "i", false, "keep stdin, which only --detach does not: for who is used to docker run -it")
 	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even where stdin, stdout and stderr are none")
@@ -55,16 +57,9 @@ func (u *ui) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	out, err := wantReport(f.report, &f.verbose)
+	out, err := openFiles(f, c)
 	if err != nil {
 		return err
-	}
-	var rec *recording
-	if f.recordTTY != "" {
-		if rec, err = openRecording(f.recordTTY); err != nil {
-			return err
-		}
-		c.RecordTTY = rec
 	}
 	if f.keep.kept() {
 		return u.runKept(f, c, out)
@@ -73,11 +68,49 @@ func (u *ui) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	return u.finish(f, rep, out)
+}
+
+// finish says what there is to say of a run and writes its files. The exit code is left in u.
+func (u *ui) finish(f *runFlags, rep *sandbox.Report, out outFiles) error {
 	u.showRun(rep, f.verbose)
 	u.code = runCode(rep)
-	err = rec.finish()
-	if out != nil {
-		err = errors.Join(out.write(rep), err)
+	if f.summary {
+		u.showSummary(rep)
+	}
+	return out.write(rep, u.code)
+}
+
+// outFiles are what is written about a run; nil for what is not asked for.
+type outFiles struct {
+	report, summary *reportFile
+	recording       *recording
+}
+
+func openFiles(f *runFlags, c *sandbox.Cmd) (out outFiles, err error) {
+	if out.report, err = wantReport(f.report, &f.verbose); err != nil {
+		return out, err
+	}
+	if f.sumFile != "" {
+		if out.summary, err = openSummary(f.sumFile); err != nil {
+			return out, err
+		}
+	}
+	if f.recordTTY != "" {
+		if out.recording, err = openRecording(f.recordTTY); err == nil {
+			c.RecordTTY = out.recording
+		}
+	}
+	return out, err
+}
+
+func (o *outFiles) write(rep *sandbox.Report, code int) error {
+	err := o.recording.finish()
+	if o.report != nil {
+		err = errors.Join(o.report.write(rep), err)
+	}
+	if o.summary != nil {
+		err = errors.Join(err, o.summary.add(markdown(rep, code)))
 	}
 	return err
 }

@@ -53,7 +53,7 @@ type used struct {
 	Name   string         `json:"name,omitempty"`
 	Status sandbox.Status `json:"status"`
 	CPU    *float64       `json:"cpu_percent,omitempty"` // of one processor, since the last look; absent at the first
-	sandbox.Usage
+	sandbox.Sample
 }
 
 type statistics struct {
@@ -75,7 +75,7 @@ func (u *ui) stats(f *statsFlags, refs []string) error {
 	}
 	s := u.statsScreen(f)
 	defer s.leave()
-	before := map[string]sandbox.Usage{}
+	before := map[string]sandbox.Sample{}
 	for look := 0; ; look++ {
 		rows, err := usedNow(d, refs, before)
 		if err != nil {
@@ -107,7 +107,7 @@ func mustRun(e *sandbox.Entry) error {
 
 // usedNow is a row for each sandbox that runs, of those that are named or of all. before is what they used at the last
 // look.
-func usedNow(d *sandbox.StateDir, refs []string, before map[string]sandbox.Usage) ([]used, error) {
+func usedNow(d *sandbox.StateDir, refs []string, before map[string]sandbox.Sample) ([]used, error) {
 	all, err := entriesOf(d, refs)
 	if err != nil {
 		return nil, err
@@ -118,13 +118,13 @@ func usedNow(d *sandbox.StateDir, refs []string, before map[string]sandbox.Usage
 	}
 	rows := []used{}
 	for _, e := range all {
-		now, err := e.Usage(t)
+		now, err := e.Sample(t)
 		st := status(e, t)
 		e.Close()
 		if err != nil { // it has ended, or is about to
 			continue
 		}
-		r := used{ID: e.State.ID, Name: e.State.Name, Status: st, Usage: *now}
+		r := used{ID: e.State.ID, Name: e.State.Name, Status: st, Sample: *now}
 		if last, found := before[r.ID]; found {
 			percent := max(0, 100*float64(now.CPU-last.CPU)/float64(now.At.Sub(last.At)))
 			r.CPU = &percent

@@ -31,8 +31,10 @@ import (
 //	cordon: removed: SANDBOX          what a launcher that was killed had left: any command about running sandboxes
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
 //	cordon: used: …                   run --verbose: time and memory
-//	cordon: timeout: …                the wall-clock limit ended the program
 //	cordon: ended: …                  exec: the sandbox has ended, and the program with it
+//	cordon: LIMIT: …                  the limit that ended the program, with the line of the profile and the flag that set
+//	                                  it: oom, timeout, cpu-time, output, pids, file-size; one that was reached besides
+//	cordon: summary: …                run --summary: how it ended, what it used, what was denied
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
 // A successful run prints nothing but added:, missing: and denied:. There is no color, no progress, no question.
@@ -43,15 +45,13 @@ import (
 // Exit codes of `run` and `exec`, as env(1) and timeout(1) have them:
 //
 //	0-255  the program's own
-//	124    the wall-clock limit ended it
+//	124    a limit of time ended it: timeout, cpu-time
 //	125    cordon: bad usage, bad profile, a layer that cannot be had, a report that cannot be written
 //	126    the program was found and cannot be executed
 //	127    the program was not found
-//	128+n  signal n ended it, or the launch
-//
-// `run --detach` prints the sandbox's ID on stdout and exits with 0 once the program runs; what its launcher has to say then
-// is in the log. `wait` exits with the code that `run` would have had, `logs` writes the program's standard error on stderr,
-// and `stats` uses a terminal's other screen until it is interrupted.
+//	128+n  signal n ended it, or the launch; of these
+//	137    SIGKILL: a limit ended it (oom, output, pids), if a line and the report say so, or somebody killed it
+//	153    SIGXFSZ: a file grew beyond its limit (file-size), or a shell says so of its child
 //
 // `run --detach` prints the sandbox's ID on stdout and exits with 0 once the program runs; what its launcher has to say then
 // is in the log. `wait` exits with the code that `run` would have had, `logs` writes the program's standard error on stderr,

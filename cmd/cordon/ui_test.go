@@ -92,7 +92,26 @@ func TestShowRun(t *testing.T) {
 		Hints:    []sandbox.Hint{{Text: "network: none", Rule: policy.Pos{File: "default.yaml", Line: 9, Col: 2}, Flag: "--net host"}},
 	}
 	timeout := full
-	timeout.Timeout, timeout.Signal = true, "SIGKILL"
+	timeout.Timeout, timeout.Signal, timeout.Limit = true, "SIGKILL", sandbox.LimitTimeout
+	timeout.Limits = []sandbox.LimitMet{
+		{Limit: sandbox.LimitTimeout, Rule: "limits.wall 1s (--timeout 1s)", Flag: "--timeout"},
+		{Limit: sandbox.LimitPIDs, Rule: "limits.pids 9 (mine.yaml:3)", Flag: "--pids"},
+	}
+	var ended strings.Builder
+	for _, l := range []string{sandbox.LimitOOM, sandbox.LimitCPUTime, sandbox.LimitOutput, sandbox.LimitPIDs, sandbox.LimitFileSize} {
+		r := sandbox.Report{User: time.Second, Limit: l, Limits: []sandbox.LimitMet{{Limit: l, Count: 1}}}
+		u, _, text := newTestUI()
+		u.showRun(&r, false)
+		ended.WriteString(text.String())
+	}
+	const inherited = "; the profile sets no such limit: the launcher was started under it\n"
+	if want := "cordon: oom: the sandbox was killed, out of memory (1 process killed by the kernel)" + inherited +
+		"cordon: cpu-time: the sandbox was killed after 1s of processor time" + inherited +
+		"cordon: output: what the program wrote was cut off, and the sandbox was killed" + inherited +
+		"cordon: pids: the sandbox was killed, with as many processes and threads as it may have (1 fork refused)" + inherited +
+		"cordon: file-size: a process was ended by SIGXFSZ, for a file that grew too large" + inherited; ended.String() != want {
+		t.Errorf("%s\nwant\n%s", ended.String(), want)
+	}
 	for _, tt := range []struct {
 		title   string
 		rep     sandbox.Report
@@ -108,7 +127,8 @@ cordon: hint: network: none (default.yaml:9); try --net host
 `},
 		{"timeout", timeout, false, `cordon: added: /home/u/bin/tool: bound read-only: the profile hides its directory
 cordon: missing: cgroup: not delegated; instead: RLIMIT_DATA
-cordon: timeout: the program was ended after 1.5s, at the wall-clock limit (limits.wall, --timeout)
+cordon: timeout: the program was ended after 1.5s, at the wall-clock limit: limits.wall 1s (--timeout 1s)
+cordon: pids: reached, and not what ended the program: limits.pids 9 (mine.yaml:3); to change it: --pids
 cordon: hint: network: none (default.yaml:9); try --net host
 `},
 	} {
@@ -132,8 +152,14 @@ func TestRunCode(t *testing.T) {
 		{sandbox.Report{Exit: -1, Signal: "SIGKILL"}, 137},
 		{sandbox.Report{Exit: -1, Signal: "SIGSYS"}, 159},
 		{sandbox.Report{Exit: -1, Signal: "SIGRTMIN+3"}, 128 + 37},
-		{sandbox.Report{Exit: -1, Signal: "SIGKILL", Timeout: true}, 124},
-		{sandbox.Report{Exit: 0, Timeout: true}, 124},
+		{sandbox.Report{Exit: -1, Signal: "SIGKILL", Limit: sandbox.LimitTimeout}, 124},
+		{sandbox.Report{Exit: 0, Limit: sandbox.LimitTimeout}, 124},
+		{sandbox.Report{Exit: -1, Signal: "SIGXCPU", Limit: sandbox.LimitCPUTime}, 124},
+		{sandbox.Report{Exit: 1, Limit: sandbox.LimitOOM}, 137},
+		{sandbox.Report{Exit: 0, Limit: sandbox.LimitOutput}, 137},
+		{sandbox.Report{Exit: -1, Signal: "SIGKILL", Limit: sandbox.LimitPIDs}, 137},
+		{sandbox.Report{Exit: -1, Signal: "SIGXFSZ", Limit: sandbox.LimitFileSize}, 153},
+		{sandbox.Report{Exit: 153, Limit: sandbox.LimitFileSize}, 153},
 	} {
 		if got := runCode(&tt.rep); got != tt.code {
 			t.Errorf("%+v: %d, want %d", tt.rep, got, tt.code)

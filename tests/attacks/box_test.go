@@ -69,6 +69,7 @@ func newSite(who account) *site {
 		os.WriteFile(s.home+"/notes", []byte(s.mark+"\n"), 0o600),
 		copyFile(probeBin, s.work+"/probe"),
 		copyFile(dynamicBin, s.work+"/probe-dynamic"),
+		copyFile(bombBin, s.work+"/bomb"),
 		makeRootfs(s.rootfs),
 		give(dir, who),
 	)

@@ -15,6 +15,7 @@ var (
 	cordonBin  string
 	probeBin   string // static
 	dynamicBin string // the same program, dynamically linked
+	bombBin    string // static
 	races      = 100  // launches of each attack that is a race; CORDON_ATTACKS_RACES
 )
 
@@ -48,6 +49,10 @@ func setUp(m *testing.M) (int, error) {
 		return 1, err
 	}
 	if err := build("gcc", "-O1", "-Wall", "-Werror", "-o", dynamicBin, source); err != nil {
+		return 1, err
+	}
+	bombBin = filepath.Join(base, "bomb")
+	if err := build("gcc", "-O1", "-Wall", "-Werror", "-static", "-o", bombBin, filepath.Join("testdata", "bomb.c")); err != nil {
 		return 1, err
 	}
 	if cordonBin, err = binary(); err != nil {

@@ -23,13 +23,39 @@ func under(modes []string, args ...string) func(*box) outcome {
 // hostRoot are the profiles that show the host's tree.
 var hostRoot = []string{"default", "build"}
 
+// bounded are the profiles that a machine is to survive whatever runs in them.
+var bounded = []string{"default", "build", "agent", "judge"}
+
 // narrow are the profiles that allow less than Docker does.
 var narrow = []string{"default", "build", "strict"}
 
 func attacks() []attack {
-	all := slices.Concat(fileAttacks(), procAttacks(), processAttacks(), callAttacks(), denialAttacks(), launcherAttacks())
+	all := slices.Concat(fileAttacks(), procAttacks(), processAttacks(), callAttacks(), denialAttacks(), launcherAttacks(), bombAttacks())
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all
+}
+
+// bombAttacks take more than there is for them. Where a profile has no limit of its own a flag sets one: what is tried is that
+// it holds, is named, and that nothing else is hurt.
+func bombAttacks() []attack {
+	const mib = 1 << 20
+	return []attack{
+		{31, "fork bomb", "cgroup", bomb("forks", 400, "pids", "--pids", "40"), bounded, shows(bareBomb("forks", 400))},
+		{31, "zombie flood", "cgroup", bomb("zombies", 400, "pids", "--pids", "40"), bounded, shows(bareBomb("zombies", 400))},
+		{31, "memory bomb", "cgroup", bomb("memory", 256*mib, "oom", "--memory", "48MiB"), bounded, shows(bareBomb("memory", 256*mib))},
+		{31, "SysV shared memory", "cgroup", bomb("segments", 256*mib, "oom", "--memory", "48MiB"), bounded, shows(bareBomb("segments", 256*mib))},
+		{31, "tmpfs filled, against its size", "mount", bomb("fill", 64*mib, "", "--tmpfs", "/tmp:8MiB"), bounded, shows(bareBomb("fill", 64*mib))},
+		{31, "tmpfs filled, against the memory limit", "cgroup", bomb("fill", 256*mib, "oom", "--memory", "48MiB", "--tmpfs", "/tmp:512MiB", "--rlimit", "fsize=1GiB"), bounded, shows(bareBomb("fill", 64*mib))},
+		{31, "a sparse file of 100 GB", "rlimits", bomb("sparse", 100<<30, "file-size", "--rlimit", "fsize=16MiB"), bounded, shows(bareBomb("sparse", 100<<30))},
+		{31, "output flood", "launcher", bomb("flood", 64*mib, "output", "--output", "1MiB"), bounded, shows(bareBomb("flood", 64*mib))},
+		{31, "processor hogs", "cgroup", bomb("spin", 20, "cpu-time", "--cpu-time", "1s"), bounded, shows(bareBomb("spin", 1))},
+		{31, "descriptors", "rlimits", bomb("files", 500, "", "--rlimit", "nofile=64"), bounded, shows(bareBomb("files", 500))},
+		{31, "inotify instances", "rlimits", bomb("watches", 100, "", "--rlimit", "nofile=64"), bounded, shows(bareBomb("watches", 100))},
+		{31, "mlock", "rlimits", bomb("locked", 4*mib, "", "--rlimit", "memlock=64KiB"), bounded, shows(bareBomb("locked", 4*mib))},
+		{32, "out of memory: the report of a launcher that lives", "cgroup", reportedOOM, bounded, noControl("the memory bomb shows it")},
+		{32, "stopped processes, at the wall-clock limit", "launcher", stoppedTimeout("stop"), bounded, noControl("it is a check, not an attack")},
+		{32, "frozen processes, at the wall-clock limit", "launcher", stoppedTimeout("freeze"), bounded, noControl("it is a check, not an attack")},
+	}
 }
 
 func fileAttacks() []attack {

@@ -21,6 +21,7 @@ type figures struct {
 	Memory  []processMemory
 
 	Reported, Silent callCost // denied calls
+	Bombs            []bombCost
 }
 
 // A row is one way to start /bin/true.

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // An effort is how long to measure, and whether the ratios are judged.
@@ -25,12 +26,14 @@ type effort struct {
 	Filters      int  // rounds of the comparison with libseccomp
 	Denials      int  // rounds of calls in a sandbox that reports denied ones, and in one that does not
 	BubbleBinds  bool // also measure bubblewrap's binds: takes 16 s and more
+	Bombs        int  // measurements of a sandbox beside one with a bomb, for each bomb and profile
+	BombTime     time.Duration
 	Judge        bool // a ratio that is missed is an error
 }
 
 var (
-	full  = effort{Rounds: 10, Runs: 100, Launches: 200, Binds: 2000, Filters: 60, Denials: 20, BubbleBinds: true, Judge: true}
-	short = effort{Rounds: 3, Runs: 30, Launches: 50, Binds: 2000, Filters: 5, Denials: 3}
+	full  = effort{Rounds: 10, Runs: 100, Launches: 200, Binds: 2000, Filters: 60, Denials: 20, Bombs: 5, BombTime: 2 * time.Second, BubbleBinds: true, Judge: true}
+	short = effort{Rounds: 3, Runs: 30, Launches: 50, Binds: 2000, Filters: 5, Denials: 3, Bombs: 1, BombTime: 300 * time.Millisecond}
 )
 
 // nobody is who stands for the ordinary user when root measures.
@@ -43,6 +46,8 @@ func main() {
 	write := flag.Bool("write", false, "put the table into "+document)
 	dir := flag.String("measure", "", "measure as this user, in `DIR`, and print JSON (used by itself)")
 	calls := flag.Bool("calls", false, "measure calls in this sandbox, and print JSON (used by itself)")
+	span := flag.Duration("work", 0, "work for so long, and print how fast (used by itself)")
+	bomb := flag.String("bomb", "", "take more than there is of `WHAT` (used by itself)")
 	flag.Parse()
 	e := full
 	if *quick {
@@ -50,6 +55,10 @@ func main() {
 	}
 	err := error(nil)
 	switch {
+	case *span > 0:
+		err = doWork(*span)
+	case *bomb != "":
+		err = doBomb(*bomb)
 	case *calls:
 		err = measureCalls()
 	case *dir != "":
@@ -166,7 +175,7 @@ func spawn(dir string, uid int, e effort) (*figures, error) {
 // measureAs is the copy's main: everything for one user.
 func measureAs(dir string, e effort) error {
 	f := &figures{UID: os.Getuid()}
-	err := errors.Join(f.launches(dir, e), f.compile(), f.binds(dir, e), f.denials(dir, e))
+	err := errors.Join(f.launches(dir, e), f.compile(), f.binds(dir, e), f.denials(dir, e), f.besideBombs(dir, e))
 	if err == nil && f.UID == 0 { // smaps_rollup of a process that is not dumpable is root's alone
 		err = f.memory(dir)
 	}

@@ -76,7 +76,7 @@ func (f *figures) checks() []check {
 				check{"threads of pid 1", float64(m.Threads), 1, count})
 		}
 	}
-	return list
+	return append(list, f.bombChecks()...)
 }
 
 // verdict is an error that names everything that missed what is asked.
@@ -124,6 +124,7 @@ func (f *figures) format(b *strings.Builder) {
 			seconds(r.mean()), seconds(r.median()), seconds(slices.Min(r.Times)), r.mean()/bubble, r.mean()/floor)
 	}
 	f.formatDenials(b)
+	f.formatBombs(b)
 	formatChecks(b, f.checks())
 	fmt.Fprintln(b)
 	for _, t := range f.Binds[1:] {

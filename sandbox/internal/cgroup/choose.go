@@ -84,6 +84,11 @@ func (c *Choice) V1() []string {
 	return list
 }
 
+// counts reports whether there is a group that counts processor time.
+func (c *Choice) counts() bool {
+	return c.unit != nil || slices.ContainsFunc(c.dirs, func(t target) bool { return t.version == 2 || slices.Contains(t.controllers, "cpuacct") })
+}
+
 // Guards reports whether Group.Guard is to be called.
 func (c *Choice) Guards() bool { return c.devices }
 
@@ -124,8 +129,15 @@ func Choose(f Files, l *Layout, want *Limits, at string, who Caller) *Choice {
 			}
 		}
 	}
-	find.v2(two, at != "" && len(one) == 0)
+	count2 := want.CPUTime && l.tree("cpuacct") == nil // every v2 group counts
+	if want.CPUTime && !count2 {
+		one = append(one, setting{limit: "cpu-time", controller: "cpuacct"})
+	}
+	find.v2(two, at != "" && len(one) == 0 || count2)
 	find.v1(one)
+	if want.CPUTime && !c.counts() {
+		c.lack("cpu-time", "there is no group that counts processor time", delegate)
+	}
 	return c
 }
 
@@ -196,10 +208,18 @@ func (d *finder) take(best *seat, settings []setting) {
 		d.c.lack(s.limit, why, remedy)
 	}
 	if len(settings) == 0 && !best.usable {
-		d.c.lack("cgroup", best.why, best.remedy)
+		d.c.lack(d.sole(), best.why, best.remedy)
 	} else if len(t.settings) > 0 || len(settings) == 0 {
 		d.c.dirs = append(d.c.dirs, t)
 	}
+}
+
+// sole is the limit that a group without settings is made for.
+func (d *finder) sole() string {
+	if d.at == "" {
+		return "cpu-time"
+	}
+	return "cgroup"
 }
 
 func uniqueSettings(list []setting) (out []setting) {
@@ -432,7 +452,7 @@ func (d *finder) unit(settings []setting, need []string) {
 			d.c.lack(s.limit, why, remedy)
 		}
 		if len(settings) == 0 {
-			d.c.lack("cgroup", why, remedy)
+			d.c.lack(d.sole(), why, remedy)
 		}
 		return
 	}

@@ -18,6 +18,7 @@ type Limits struct {
 	IO         []IOMax
 	IOWeight   int64 // 1 to 10000
 	Hugetlb    []Hugetlb
+	CPUTime    bool // it is to be counted
 	Devices    bool // Guard bars the sandbox from devices
 }
 

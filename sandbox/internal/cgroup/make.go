@@ -118,6 +118,9 @@ func (g *Group) enable(d *Dir, t *target, name string) error {
 func (g *Group) write(t *target, dir string) error {
 	held := t.settings[:0:0]
 	for _, s := range t.settings {
+		if s.file == "" { // it is counted there, and that is all
+			continue
+		}
 		err := cgroups.WriteFile(dir, s.file, s.value)
 		if s.file == "io.weight" && errors.Is(err, unix.ENOENT) { // of the scheduler bfq, where iocost is not
 			s.file = "io.bfq.weight"

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox"
+)
+
+// fact is a line of a summary.
+type fact struct{ name, text string }
+
+// facts are what a run came to, in few words. What was not counted is left out.
+func facts(r *sandbox.Report) []fact {
+	list := []fact{
+		{"ended", ending(r)},
+		{"time", joined("wall "+short(&r.Wall), "user "+short(&r.User), "system "+short(&r.System), span("held back ", r.Throttled),
+			span("waited for a processor ", r.CPUStall), span("for memory ", r.MemoryStall), span("for disks ", r.IOStall))},
+		{"memory", joined(bytesText("peak ", r.PeakMemory), bytesText("largest process ", rss(r)), bytesText("swap ", r.PeakSwap), number(r.OOMKills, "process", "processes", " killed for it"))},
+		{"processes", joined(number(r.PeakPIDs, "process or thread", "processes and threads", " at most"), switches(r), number(r.MajorFaults, "page fault", "page faults", " that read from a disk"))},
+		{"i/o", joined(bytesText("read ", r.ReadBytes), bytesText("written ", r.WriteBytes), bytesText("output ", r.OutputBytes))},
+	}
+	for i := range r.Limits {
+		l := &r.Limits[i]
+		list = append(list, fact{"limit", l.Limit + prefixed(": ", l.Rule)})
+	}
+	if d := r.Denials; d != nil && d.Total > 0 {
+		list = append(list, fact{"denied", plural(d.Total, "call", "calls") + " of " + plural(uint64(len(d.List)), "kind", "kinds")})
+	}
+	for _, m := range r.Missing {
+		list = append(list, fact{"missing", string(m.Layer) + ": " + m.Why})
+	}
+	n := 0
+	for _, f := range list {
+		if f.text != "" {
+			list[n] = f
+			n++
+		}
+	}
+	return list[:n]
+}
+
+// ending is how the task ended, and the launcher with it.
+func ending(r *sandbox.Report) string {
+	how := "exit status " + strconv.Itoa(r.Exit)
+	if r.Signal != "" {
+		how = r.Signal
+		if r.CoreDump {
+			how += ", core dumped"
+		}
+	}
+	if r.Limit != "" {
+		how = "by the limit " + r.Limit + " (" + how + ")"
+	}
+	return how
+}
+
+func rss(r *sandbox.Report) *uint64 {
+	if r.PeakRSS == 0 {
+		return nil
+	}
+	n := uint64(r.PeakRSS)
+	return &n
+}
+
+func switches(r *sandbox.Report) string {
+	if r.VoluntarySwitches == nil || r.InvoluntarySwitches == nil {
+		return ""
+	}
+	return plural(*r.VoluntarySwitches+*r.InvoluntarySwitches, "context switch", "context switches")
+}
+
+// joined joins what there is.
+func joined(list ...string) string {
+	n := 0
+	for _, s := range list {
+		if s != "" {
+			list[n] = s
+			n++
+		}
+	}
+	return strings.Join(list[:n], ", ")
+}
+
+// number is how many of something there were, and nothing for none or where nobody has counted.
+func number(n *uint64, one, more, behind string) string {
+	if n == nil || *n == 0 {
+		return ""
+	}
+	return plural(*n, one, more) + behind
+}
+
+// span is a time, and nothing where there was none.
+func span(what string, d *time.Duration) string {
+	if d == nil || *d == 0 {
+		return ""
+	}
+	return what + short(d)
+}
+
+// short is a time with three or four digits.
+func short(d *time.Duration) string {
+	unit := time.Microsecond
+	switch {
+	case *d >= 10*time.Second:
+		unit = 100 * time.Millisecond
+	case *d >= 10*time.Millisecond:
+		unit = time.Millisecond
+	}
+	return d.Round(unit).String()
+}
+
+// bytesText is a size with one decimal, in the largest unit that it is one of.
+func bytesText(what string, n *uint64) string {
+	if n == nil {
+		return ""
+	}
+	units := [...]string{"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	size, i := float64(*n), 0
+	for size >= 1024 && i < len(units)-1 {
+		size, i = size/1024, i+1
+	}
+	if i == 0 {
+		return what + strconv.FormatUint(*n, 10) + " B"
+	}
+	return what + strconv.FormatFloat(size, 'f', 1, 64) + " " + units[i]
+}
+
+// showSummary is --summary.
+func (u *ui) showSummary(r *sandbox.Report) {
+	for _, f := range facts(r) {
+		u.line("summary", f.name+": "+f.text)
+	}
+}
+
+// markdown is --summary-file: what GitHub's and GitLab's job summaries show.
+func markdown(r *sandbox.Report, code int) string {
+	var b strings.Builder
+	b.WriteString("### cordon: " + escape(strings.Join(r.Args[:min(1, len(r.Args))], "")) + ": exit code " + strconv.Itoa(code) + "\n\n")
+	b.WriteString("| | |\n|---|---|\n")
+	row := func(cells ...string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	row("profile", escape(r.Profile))
+	row("command", "<code>"+escape(shortened(shellWords(r.Args)))+"</code>")
+	for _, f := range facts(r) {
+		row(f.name, escape(f.text))
+	}
+	if d := r.Denials; d != nil && len(d.List) > 0 {
+		b.WriteString("\n| denied call | times | by | decided by | to allow |\n|---|--:|---|---|---|\n")
+		for i := range d.List[:min(len(d.List), shownDenials)] {
+			x := &d.List[i]
+			row("<code>"+escape(x.Text)+"</code>", strconv.FormatUint(x.Count, 10), escape(x.Comm), escape(x.Rule), "<code>"+escape(x.Remedy)+"</code>")
+		}
+		if n := len(d.List) - shownDenials; n > 0 {
+			b.WriteString("\nand " + strconv.Itoa(n) + " more kinds of calls.\n")
+		}
+	}
+	for _, h := range r.Hints {
+		b.WriteString("\nHint: " + escape(h.Text+prefixed(" (", closed(h.Rule.Short()))+prefixed("; try ", h.Flag)) + "\n")
+	}
+	return b.String() + "\n"
+}
+
+// shellWords quotes what is not plain, so that the words can be told apart.
+func shellWords(args []string) string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		if out[i] = a; a == "" || strings.ContainsAny(a, " \t\n'\"\\$`&|<>()*?[]#~;!{}") {
+			out[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+// maxCommand is how much of a command line a summary shows.
+const maxCommand = 300
+
+func shortened(s string) string {
+	r := []rune(s)
+	if len(r) <= maxCommand {
+		return s
+	}
+	return string(r[:maxCommand]) + "…"
+}
+
+// escape makes text that anybody chose fit for a cell of a Markdown table, where it shows as it is: it begins nothing, ends
+// nothing, links and mentions nobody. What is not printable is escaped as on a terminal; punctuation that Markdown, HTML,
+// GitHub or GitLab give a meaning is written as a numeric character reference, which never has one (CommonMark 6.2).
+func escape(s string) string {
+	var b strings.Builder
+	s = clean(s)
+	for i, r := range s {
+		if strings.ContainsRune("\\`*_{}[]<>#!|~&@:$^%", r) || r == '.' && strings.HasSuffix(strings.ToLower(s[:i]), "www") {
+			b.WriteString("&#" + strconv.Itoa(int(r)) + ";")
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// openSummary finds out whether a summary can be written, while nothing has happened yet. A file that is there is added
+// to, as CI systems want it ($GITHUB_STEP_SUMMARY): a job may run several commands. It is opened when everything has
+// ended, below a directory that was opened before, and never through a link.
+func openSummary(path string) (*reportFile, error) {
+	if to, err := filepath.EvalSymlinks(path); err == nil && path != "" { // a link that is there before anything runs is the caller's
+		path = to
+	}
+	i, err := os.Lstat(path)
+	if err != nil || !i.Mode().IsRegular() {
+		return openOutput(path, "summary-file", "--summary-file")
+	}
+	r := &reportFile{what: "summary-file", name: filepath.Base(path), path: path}
+	if r.dir, err = unix.Open(filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
+		if err = unix.Faccessat(r.dir, r.name, unix.W_OK, 0); err != nil {
+			unix.Close(r.dir)
+		}
+	}
+	if err != nil {
+		return nil, &cliError{err: r.error(err).err, hint: outputHint("--summary-file")}
+	}
+	return r, nil
+}
+
+// add appends text to the file, which it makes where there is none.
+func (r *reportFile) add(text string) error {
+	var err error
+	if r.file != nil {
+		_, err = r.file.WriteString(text)
+	} else {
+		err = r.appendTo(text)
+	}
+	if err != nil {
+		return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + cause(err).Error())}
+	}
+	return nil
+}
+
+// appendTo writes to a regular file of that name only: whoever owns the directory may have put something else there, or
+// another name of a file that is somewhere else.
+func (r *reportFile) appendTo(text string) error {
+	defer unix.Close(r.dir)
+	fd, err := unix.Openat(r.dir, r.name, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), r.path)
+	var st unix.Stat_t
+	switch err = unix.Fstat(fd, &st); {
+	case err != nil:
+	case st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink != 1:
+		err = errors.New("it is no regular file with that name alone")
+	default:
+		_, err = f.WriteString(text)
+	}
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,351 @@
+package sandbox
+
+// The limits that end a run, told apart, and what the report says of them. What enforces them is elsewhere: cgroup.go,
+// rlimits.go, output.go; here are the limits of time, and how the launcher learns that one was reached. A group's file of
+// events can be polled: cgroup-v2.rst, "memory.events", "pids.events"; v1 tells of memory by an eventfd, memory.rst,
+// "OOM Control".
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/cgroup"
+)
+
+// What Report.Limit and LimitMet.Limit say.
+const (
+	LimitOOM      = "oom"       // the kernel killed a process of the sandbox for memory
+	LimitTimeout  = "timeout"   // limits.wall
+	LimitCPUTime  = "cpu-time"  // limits.cpu-time, or RLIMIT_CPU
+	LimitOutput   = "output"    // limits.output
+	LimitPIDs     = "pids"      // limits.pids: a fork was refused
+	LimitFileSize = "file-size" // RLIMIT_FSIZE: SIGXFSZ
+)
+
+// LimitMet is a limit that was reached.
+type LimitMet struct {
+	Limit string `json:"limit"`
+	Count uint64 `json:"count,omitempty"` // how often: processes killed (oom), forks refused (pids); 0 where nobody counts
+	Rule  string `json:"rule,omitempty"`  // what of the profile decides: "limits.memory 64MiB (mine.yaml:5)"
+	Flag  string `json:"flag,omitempty"`  // what sets it on the command line: "--memory"
+}
+
+// endings say what of the profile sets a limit that ends a run.
+var endings = [...]struct{ limit, key, flag string }{
+	{LimitOOM, "limits.memory", "--memory"},
+	{LimitTimeout, "limits.wall", "--timeout"},
+	{LimitCPUTime, "limits.cpu-time", "--cpu-time"},
+	{LimitOutput, "limits.output", "--output"},
+	{LimitPIDs, "limits.pids", "--pids"},
+	{LimitFileSize, "limits.rlimits.fsize", "--rlimit fsize=SIZE"},
+}
+
+// exceeded ends the sandbox for a limit. The first limit is the one that is named.
+func (p *process) exceeded(limit string) {
+	if p.limit == "" {
+		p.limit = limit
+	}
+	if !p.draining { // else all are gone
+		p.endNow()
+	}
+}
+
+// defaultGrace is the time between SIGTERM and SIGKILL unless Cmd.KillAfter says otherwise.
+const defaultGrace = 2 * time.Second
+
+func (p *process) grace() time.Duration {
+	if p.cmd.KillAfter != 0 {
+		return p.cmd.KillAfter
+	}
+	return defaultGrace
+}
+
+// keepLimits begins to watch what a program that runs can exceed.
+func (p *process) keepLimits() {
+	now, wall := time.Now(), p.comp.profile.Limits.Wall
+	if wall.Set {
+		p.at(now.Add(wall.V), p.wallOver)
+	}
+	if p.comp.profile.Limits.CPUTime.Set {
+		p.checkCPU()
+	}
+	p.watchOutput()
+	p.watchGroups()
+	if p.comp.profile.Limits.PIDs.Set && !p.counted("pids") {
+		p.checkCrowd()
+	}
+}
+
+// counted reports whether a group of the sandbox has a controller.
+func (p *process) counted(controller string) bool {
+	place := p.place()
+	return place != nil && slices.ContainsFunc(place.Dirs, func(d cgroup.Dir) bool { return slices.Contains(d.Controllers, controller) })
+}
+
+// crowdStep is the time between two counts of the sandbox's processes, where RLIMIT_NPROC stands in for the group's limit.
+const crowdStep = 500 * time.Millisecond
+
+// checkCrowd finds out whether there are as many processes and threads as there may be. It cannot tell whether one more was
+// refused, and so ends nothing.
+func (p *process) checkCrowd() {
+	if p.draining { // the number may be another process's by now
+		return
+	}
+	if treeUsage(p.pid, maxTree).threads >= p.comp.profile.Limits.PIDs.V {
+		p.crowded = true
+		return
+	}
+	p.at(time.Now().Add(crowdStep), p.checkCrowd)
+}
+
+// wallOver ends the sandbox at the wall-clock limit: SIGTERM, and after a grace period SIGKILL.
+func (p *process) wallOver() {
+	if p.limit == "" {
+		p.limit = LimitTimeout
+	}
+	p.told = true
+	_ = p.signal(unix.SIGTERM) // a task that is gone has ended in time
+	p.at(time.Now().Add(p.grace()), p.endNow)
+}
+
+// cpuStep is the least time between two looks at the processor time that was used. A run is longer than it was allowed to
+// be by no more than this, times the number of processors.
+const cpuStep = 10 * time.Millisecond
+
+// checkCPU ends the sandbox where its processor time is used up. Else it looks again when that could be at the earliest,
+// with every processor busy.
+func (p *process) checkCPU() {
+	if p.draining { // nobody uses any more, and init's number may be another process's by now
+		return
+	}
+	left := p.comp.profile.Limits.CPUTime.V - p.cpuUsed()
+	if left <= 0 {
+		p.exceeded(LimitCPUTime)
+		return
+	}
+	p.at(time.Now().Add(max(cpuStep, left/time.Duration(processors()))), p.checkCPU)
+}
+
+// watchGroups watches for memory that ran out and for forks that were refused.
+func (p *process) watchGroups() {
+	place := p.place()
+	if place == nil {
+		return
+	}
+	for i := range place.Dirs {
+		d := &place.Dirs[i]
+		for _, c := range d.Controllers {
+			switch {
+			case c == "pids" && d.Version == 2:
+				p.watchEvents(d.Path + "/pids.events")
+			case c == "pids":
+				p.lookAgain()
+			case c == "memory" && d.Version == 2:
+				p.watchEvents(d.Path + "/memory.events")
+			case c == "memory":
+				p.watchOOM(d.Path)
+			}
+		}
+	}
+}
+
+// watchEvents looks at the counters whenever the kernel says that a file of them has changed. A file that cannot be polled
+// is read at the end.
+func (p *process) watchEvents(path string) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	p.watched = append(p.watched, fd)
+	var buf [512]byte
+	_, _ = unix.Pread(fd, buf[:], 0) // what is there already is no event
+	p.watch(fd, unix.POLLPRI, func(int16) {
+		if n, err := unix.Pread(fd, buf[:], 0); n <= 0 || err != nil { // the group is gone
+			p.unwatch(fd)
+			return
+		}
+		p.checkEvents()
+	})
+	p.checkEvents() // what came before
+}
+
+// lookStep is the time between two looks at a v1 group of pids, which tells of nothing since Linux 6.10.
+const lookStep = 250 * time.Millisecond
+
+func (p *process) lookAgain() {
+	p.checkEvents()
+	if p.limit == "" {
+		p.at(time.Now().Add(lookStep), p.lookAgain)
+	}
+}
+
+// watchOOM asks a v1 group to tell when its memory runs out.
+func (p *process) watchOOM(dir string) {
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return
+	}
+	p.watched = append(p.watched, event)
+	control, err := unix.Open(dir+"/memory.oom_control", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(control)
+	if writeText(dir+"/cgroup.event_control", itoa(event)+" "+itoa(control)) != nil {
+		return
+	}
+	p.watch(event, unix.POLLIN, func(int16) {
+		_, _ = unix.Read(event, make([]byte, 8))
+		p.awaitKill(oomTries)
+	})
+	p.checkEvents()
+}
+
+// oomTries bounds how often the launcher looks whether the kernel has killed somebody after it said that memory ran out.
+const oomTries = 50
+
+// awaitKill looks for a process that was killed: that is counted a moment after the event.
+func (p *process) awaitKill(tries int) {
+	p.checkEvents()
+	if p.limit == "" && tries > 0 {
+		p.at(time.Now().Add(20*time.Millisecond), func() { p.awaitKill(tries - 1) })
+	}
+}
+
+// checkEvents ends the sandbox where its groups have counted what ends it.
+func (p *process) checkEvents() {
+	if p.limit != "" {
+		return
+	}
+	stats := p.stats()
+	switch {
+	case stats == nil:
+	case stats.Memory != nil && positive(stats.Memory.OOMKills):
+		p.exceeded(LimitOOM)
+	case stats.PIDs != nil && positive(stats.PIDs.MaxEvents):
+		p.exceeded(LimitPIDs)
+	}
+}
+
+func positive(n *uint64) bool { return n != nil && *n > 0 }
+
+// stopWatching ends what keepLimits has begun.
+func (p *process) stopWatching() {
+	for _, fd := range p.watched {
+		p.unwatch(fd)
+		unix.Close(fd)
+	}
+	p.watched = nil
+}
+
+// reportLimits completes the report with the limits that were reached. How the task ended and what its groups counted may
+// tell of one that nobody was told of meanwhile.
+func (p *process) reportLimits(stats *cgroup.Stats) {
+	r := &p.report
+	counts := map[string]uint64{}
+	if stats != nil && stats.Memory != nil && positive(stats.Memory.OOMKills) {
+		counts[LimitOOM] = *stats.Memory.OOMKills
+	}
+	if stats != nil && stats.PIDs != nil && positive(stats.PIDs.MaxEvents) {
+		counts[LimitPIDs] = *stats.PIDs.MaxEvents
+	}
+	found := map[string]bool{
+		LimitOOM: counts[LimitOOM] > 0, LimitPIDs: counts[LimitPIDs] > 0 || p.crowded,
+		LimitCPUTime: p.outOfCPU(), LimitFileSize: p.fileTooLarge(), p.limit: true,
+	}
+	for _, k := range endings {
+		if !found[k.limit] {
+			continue
+		}
+		if p.limit == "" && !(k.limit == LimitPIDs && p.crowded) {
+			p.limit = k.limit
+		}
+		rule, flag := p.comp.limitRule(k.limit)
+		r.Limits = append(r.Limits, LimitMet{Limit: k.limit, Count: counts[k.limit], Rule: rule, Flag: flag})
+	}
+	r.Limit = p.limit
+	r.Timeout = r.Limit == LimitTimeout
+}
+
+// fileTooLarge reports whether the task was ended for a file that grew too large, or is a shell that says so of its child:
+// sh(1), 128 and the signal's number.
+func (p *process) fileTooLarge() bool {
+	return p.report.Signal == "SIGXFSZ" || p.report.Exit == 128+int(unix.SIGXFSZ) && p.comp.rlimit("fsize") != nil
+}
+
+// outOfCPU reports whether RLIMIT_CPU ended the task: with SIGXCPU, or with SIGKILL, which it can be told from by what was
+// used.
+func (p *process) outOfCPU() bool {
+	if p.report.Signal == "SIGXCPU" {
+		return true
+	}
+	limit, ok := p.comp.cpuRlimit() // the kernel counts in ticks for it, and differs by some of them from what it reports
+	return ok && p.report.Signal == "SIGKILL" && p.limit == "" && p.report.User+p.report.System >= limit-limit/8
+}
+
+// cpuRlimit is the least RLIMIT_CPU that the plan sets.
+func (c *compilation) cpuRlimit() (limit time.Duration, ok bool) {
+	if r := c.rlimit("cpu"); r != nil && r.Value < uint64(time.Duration(1<<62)/time.Second) {
+		limit, ok = time.Duration(r.Value)*time.Second, true
+	}
+	if t := c.profile.Limits.CPUTime; t.Set && (!ok || t.V < limit) {
+		limit, ok = t.V, true
+	}
+	return limit, ok
+}
+
+// rlimit is what the profile says of a resource; nil for nothing.
+func (c *compilation) rlimit(name string) *policy.Rlimit {
+	for i := range c.profile.Limits.Rlimits {
+		if r := &c.profile.Limits.Rlimits[i]; r.Name == name && r.Value != policy.Unlimited {
+			return r
+		}
+	}
+	return nil
+}
+
+// limitRule is the part of the profile that sets a limit, and the flag for it; "" where the profile does not: then it was
+// inherited from the launcher, or from groups around its own.
+func (c *compilation) limitRule(limit string) (rule, flag string) {
+	l := &c.profile.Limits
+	for _, k := range endings {
+		if k.limit != limit {
+			continue
+		}
+		if value := limitValue(l, limit); value != "" {
+			return said(k.key+" "+value, c.where(k.key)), k.flag
+		}
+		flag = k.flag
+	}
+	switch limit {
+	case LimitFileSize:
+		if r := c.rlimit("fsize"); r != nil {
+			rule = said("limits.rlimits.fsize "+policy.FormatSize(int64(r.Value)), r.Pos.Short())
+		}
+	case LimitCPUTime:
+		if r := c.rlimit("cpu"); r != nil {
+			rule, flag = said("limits.rlimits.cpu "+itoa(int(r.Value))+"s", r.Pos.Short()), "--rlimit cpu=SECONDS"
+		}
+	}
+	return rule, flag
+}
+
+// limitValue is a limit as the profile may write it; "" where it does not.
+func limitValue(l *policy.Limits, limit string) string {
+	switch {
+	case limit == LimitOOM && l.Memory.Set:
+		return policy.FormatSize(l.Memory.V)
+	case limit == LimitTimeout && l.Wall.Set:
+		return policy.FormatDuration(l.Wall.V)
+	case limit == LimitCPUTime && l.CPUTime.Set:
+		return policy.FormatDuration(l.CPUTime.V)
+	case limit == LimitOutput && l.Output.Set:
+		return policy.FormatSize(l.Output.V)
+	case limit == LimitPIDs && l.PIDs.Set:
+		return itoa(int(l.PIDs.V))
+	}
+	return ""
+}
