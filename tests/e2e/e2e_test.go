@@ -27,7 +27,16 @@ const baseVar = "CORDON_E2E_BASE"
 var (
 	base = os.Getenv(baseVar)
 	ci   = os.Getenv("CORDON_CI") == "1"
+	slow = time.Duration(slowness())
 )
+
+// slowness is how many times slower than usual the machine is: CORDON_SLOW.
+func slowness() int {
+	if n, err := strconv.Atoi(os.Getenv("CORDON_SLOW")); err == nil && n > 1 {
+		return n
+	}
+	return 1
+}
 
 func TestMain(m *testing.M) {
 	if isMany() {
@@ -103,7 +112,7 @@ func TestScripts(t *testing.T) {
 		Setup:               func(env *testscript.Env) error { return scriptEnv(t, env) },
 		Condition:           condition,
 		Cmds:                commands(),
-		Deadline:            time.Now().Add(5 * time.Minute),
+		Deadline:            time.Now().Add(5 * time.Minute * slow),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
@@ -325,7 +334,7 @@ func (b *jobs) start(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	select {
 	case <-j.out.first:
-	case <-time.After(20 * time.Second):
+	case <-time.After(20 * time.Second * slow):
 		j.cmd.Process.Kill()
 		ts.Fatalf("%q said nothing; stderr: %s", args, j.err.String())
 	}
@@ -359,7 +368,7 @@ func (b *jobs) signal(ts *testscript.TestScript, neg bool, args []string) {
 func (b *jobs) ended(ts *testscript.TestScript, neg bool, args []string) {
 	positive(ts, neg, len(args) == 2, "ended NAME N")
 	j := b.get(ts, args[0])
-	timer := time.AfterFunc(20*time.Second, func() { j.cmd.Process.Kill() })
+	timer := time.AfterFunc(20*time.Second*slow, func() { j.cmd.Process.Kill() })
 	j.cmd.Wait()
 	timer.Stop()
 	dir := ts.Getenv("WORK")

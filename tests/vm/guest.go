@@ -254,17 +254,27 @@ func (g guestRun) do(j job) (code int, err error) {
 	}
 	cmd.Stdout, cmd.Stderr = w, w
 	copied := make(chan struct{})
+	var tests testLog
 	go func() {
-		io.Copy(g.out, r)
+		if j.Test {
+			tests.copy(g.out, r)
+		} else {
+			io.Copy(g.out, r)
+		}
 		close(copied)
 	}()
 	defer func() {
 		w.Close()
-		select {
-		case <-copied:
-		case <-time.After(2 * time.Second): // someone else still holds it
-		}
+		timer := time.AfterFunc(2*time.Second, func() { r.Close() }) // someone else may still hold it
+		<-copied
+		timer.Stop()
 		r.Close()
+		if j.Test {
+			fmt.Fprintf(g.out, "%d passed, %d failed, %d skipped\n", tests.Passed, tests.Failed, tests.Skipped)
+		}
+		if code == 0 && err == nil && (len(tests.Unforeseen) > 0 || j.Test && tests.Passed == 0) {
+			code = 1
+		}
 	}()
 	leave := func() {}
 	if !j.Plain {

@@ -9,6 +9,7 @@ type job struct {
 	Dir     string
 	Env     []string
 	User    bool // as the ordinary user, in a cgroup that is the user's
+	Test    bool // it prints what `go test -v` does, which is made short
 	Plain   bool // in the initramfs, before there is another root
 	Timeout time.Duration
 }

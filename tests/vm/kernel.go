@@ -50,7 +50,7 @@ func getKernel(name string) (kernel, error) {
 	}
 	k := kernel{name: name, dir: filepath.Join(cache, name)}
 	if _, err := os.Stat(k.dir); errors.Is(err, os.ErrNotExist) {
-		if err := fetch(name, k.dir); err != nil {
+		if err := fetch(name, k.dir); err != nil && !errors.Is(err, os.ErrExist) { // someone else was faster
 			return kernel{}, fmt.Errorf("kernel %s: %w", name, err)
 		}
 	}

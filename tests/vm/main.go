@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -45,14 +46,22 @@ type options struct {
 }
 
 func command(ctx context.Context, args []string) (int, error) {
+	checkout, below, err := here()
+	if err != nil {
+		return 0, err
+	}
+	if len(args) > 0 && args[0] == "suite" {
+		return suiteCommand(ctx, args[1:], checkout)
+	}
 	var o options
 	flags := pflag.NewFlagSet("vm", pflag.ContinueOnError)
 	flags.SetInterspersed(false)
 	flags.StringVar(&o.kernel, "kernel", "6.12", "6.1 or 6.12")
 	flags.BoolVar(&o.user, "user", false, "run as an ordinary user, in a cgroup of the user's")
+	flags.BoolVar(&o.plain, "initramfs", false, "run in the initramfs, where there are busybox and cordon alone")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "of the whole run")
 	flags.StringArrayVar(&o.env, "env", nil, "NAME=VALUE for the program")
-	flags.StringVar(&o.dir, "dir", "", "where the program runs (default: the same directory in the checkout)")
+	flags.StringVar(&o.dir, "dir", filepath.Join("/cordon", below), "where the program runs")
 	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
 		return 0, nil
 	} else if err != nil {
@@ -61,14 +70,25 @@ func command(ctx context.Context, args []string) (int, error) {
 	if flags.NArg() == 0 {
 		return 0, errors.New("no program is named")
 	}
-	checkout, below, err := here()
-	if err != nil {
+	return runOne(ctx, o, checkout, flags.Args())
+}
+
+func suiteCommand(ctx context.Context, args []string, checkout string) (int, error) {
+	var o suiteOptions
+	flags := pflag.NewFlagSet("vm suite", pflag.ContinueOnError)
+	flags.StringSliceVar(&o.kernels, "kernel", []string{"6.1", "6.12"}, "which of them")
+	flags.StringVar(&o.run, "run", "", "only tests whose names match")
+	flags.StringVar(&o.as, "as", "", "only as root, or as user")
+	flags.BoolVar(&o.short, "short", false, "a few of the tests")
+	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
+		return 0, nil
+	} else if err != nil {
 		return 0, err
 	}
-	if o.dir == "" {
-		o.dir = filepath.Join("/cordon", below)
+	if flags.NArg() > 0 {
+		o.names = flags.Args()
 	}
-	return runOne(ctx, o, checkout, flags.Args())
+	return runSuite(ctx, o, checkout)
 }
 
 // here is the checkout and the working directory in it.
@@ -93,15 +113,16 @@ func runOne(ctx context.Context, o options, checkout string, args []string) (int
 	if err != nil {
 		return 0, err
 	}
-	env := append([]string{"CORDON_BIN=/cordon/bin/cordon", "CORDON_CI=1", "CI=true"}, o.env...)
 	root, err := rootImage()
 	if err != nil {
 		return 0, err
 	}
-	m := machine{kernel: k, root: root, checkout: checkout, timeout: o.timeout, out: os.Stdout, orders: orders{
-		Quiet: true,
-		Jobs:  []job{{Name: args[0], Args: args, Dir: o.dir, Env: env, User: o.user, Timeout: o.timeout}},
-	}}
+	j := job{Name: args[0], Args: args, Dir: o.dir, Env: append(slices.Clone(testEnv), o.env...), User: o.user, Plain: o.plain, Timeout: o.timeout}
+	if o.plain {
+		j.Dir = "/"
+	}
+	m := machine{kernel: k, root: root, checkout: checkout, files: plainFiles(checkout), timeout: o.timeout, out: os.Stdout,
+		orders: orders{Quiet: true, Jobs: []job{j}}}
 	result, err := m.run(ctx)
 	return result.Code, err
 }
