@@ -187,6 +187,7 @@ func users() error {
 	home := "/home/" + userName
 	run := fmt.Sprintf("/run/user/%d", userID)
 	return errors.Join(
+		appendTo("/etc/hosts", "127.0.0.1 localhost vm\n"), appendTo("/etc/hostname", "vm\n"), appendTo("/etc/resolv.conf", ""),
 		appendTo("/etc/passwd", fmt.Sprintf("%s:x:%d:%d::%s:/bin/sh\n", userName, userID, userID, home)),
 		appendTo("/etc/group", fmt.Sprintf("%s:x:%d:\n", userName, userID)),
 		appendTo("/etc/subuid", subIDs), appendTo("/etc/subgid", subIDs),

@@ -27,7 +27,7 @@ var packages = []string{
 // What no package holds.
 var besides = []string{
 	"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/etc/group", "/etc/ld.so.cache",
-	"/etc/nsswitch.conf", "/etc/passwd", "/etc/ssl/certs", "/usr/local/go/VERSION", "/usr/local/go/bin",
+	"/etc/nsswitch.conf", "/etc/pam.d", "/etc/passwd", "/etc/ssl/certs", "/usr/local/go/VERSION", "/usr/local/go/bin",
 	"/usr/local/go/go.env", "/usr/local/go/pkg", "/usr/local/go/src",
 }
 
@@ -36,7 +36,7 @@ var unneeded = []string{"/usr/share/doc/", "/usr/share/info/", "/usr/share/linti
 const (
 	rootSize     = "8G" // sparse
 	makeRoot     = "make-root"
-	imageVersion = "1"
+	imageVersion = "2"
 )
 
 // rootImage is the ext4 image of the root file system, made anew when other packages or versions are installed.
