@@ -19,12 +19,15 @@ func main() {
 		guestMain()
 	}
 	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
-	if len(os.Args) == 3 && os.Args[1] == makeRoot {
-		if err := makeRootImage(os.Args[2]); err != nil {
-			fmt.Fprintln(os.Stderr, "vm:", err)
-			os.Exit(1)
+	if len(os.Args) == 3 {
+		part := map[string]func(string) error{makeRoot: makeRootImage, escape: escapeChroot}[os.Args[1]]
+		if part != nil {
+			if err := part(os.Args[2]); err != nil {
+				fmt.Fprintln(os.Stderr, "vm:", err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
