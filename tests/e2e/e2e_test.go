@@ -168,6 +168,7 @@ func scriptEnv(t *testing.T, env *testscript.Env) error {
 	env.Setenv("LANG", "C.UTF-8")
 	env.Setenv("UID", strconv.Itoa(os.Getuid()))
 	env.Setenv("BASE", base)
+	env.Setenv("SLOW", strconv.Itoa(int(slow)))
 	os.Setenv("PATH", toolPath()) // for [exec:…]
 	env.Defer(func() {
 		if left := leftBehind(env.WorkDir); left != nil {
@@ -224,6 +225,10 @@ func condition(cond string) (bool, error) {
 		}
 		return err != nil, nil
 	}
+	if n, ok := strings.CutPrefix(cond, "landlock:"); ok {
+		want, err := strconv.Atoi(n)
+		return landlock() >= want, err
+	}
 	// [lacks:TOOL] skip: in CI everything has to be there.
 	if tool, ok := strings.CutPrefix(cond, "lacks:"); ok {
 		_, err := exec.LookPath(tool)
@@ -235,11 +240,20 @@ func condition(cond string) (bool, error) {
 	return false, fmt.Errorf("unknown condition %q", cond)
 }
 
+// landlock is the ABI that the kernel has: landlock_create_ruleset(2).
+func landlock() int {
+	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if errno != 0 {
+		return 0
+	}
+	return int(abi)
+}
+
 type command = func(ts *testscript.TestScript, neg bool, args []string)
 
 func commands() map[string]command {
 	b := &jobs{running: map[string]*job{}}
-	return map[string]command{"code": code, "shell": shell, "background": b.start, "signal": b.signal, "ended": b.ended}
+	return map[string]command{"code": code, "shell": shell, "background": b.start, "signal": b.signal, "ended": b.ended, "quiet": quiet}
 }
 
 func positive(ts *testscript.TestScript, neg bool, enough bool, usage string) {
@@ -278,6 +292,16 @@ func shell(ts *testscript.TestScript, neg bool, args []string) {
 	positive(ts, false, len(args) == 1, "shell SCRIPT")
 	if err := ts.Exec("sh", "-c", args[0]); (err == nil) == neg {
 		ts.Fatalf("%q: %v", args[0], err)
+	}
+}
+
+// quiet wants nothing on stderr, but for what the kernel's Landlock cannot do yet: that is never left out.
+func quiet(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, neg, len(args) == 0, "quiet")
+	for line := range strings.Lines(ts.ReadFile("stderr")) {
+		if landlock() >= 6 || !strings.HasPrefix(line, "cordon: missing: landlock: ") {
+			ts.Fatalf("stderr is not empty: %s", line)
+		}
 	}
 }
 

@@ -11,7 +11,18 @@ import (
 
 // foreseen are the tests that may be skipped, and why. Any other skip is a failure: what a test needs is there.
 var foreseen = map[string]string{
-	"TestScriptsAsUser": "the user has jobs",
+	"TestScriptsAsUser":           "the user has a job",
+	"TestScripts/programs-go":     "-test.short: it compiles the standard library",
+	"TestScripts/netns":           "as a user: only root can make one",
+	"TestScripts/setuid":          "as a user: root makes the copy",
+	"TestScripts/ranges":          "as a user: root writes /etc/subuid",
+	"TestPlanIsWhatHappens":       "as a user: a tracer cannot read what is not dumpable",
+	"TestHostOverlayGivesNothing": "as a user",
+	"TestJoinNeverRoot":           "as a user",
+	"TestJoinAlone":               "as a user",
+	"TestInitForgets":             "as a user",
+	"TestHostIDs":                 "as a user",
+	"TestRootIsNobody":            "as a user",
 }
 
 // A testLog is what `go test -v` prints, made short: what a failed test said, the verdict on each top-level test, and
