@@ -22,9 +22,9 @@ type test struct {
 }
 
 var suite = []test{
-	{"e2e", "tests/e2e", "^(TestScripts|TestJobControl|TestPlanIsWhatHappens)$", "^TestScripts$/^(doctor|identity|network|report|limits|timeout)$", 20 * time.Minute},
-	{"sandbox", "sandbox", "", "", 25 * time.Minute},
-	{"child", "sandbox/internal/child", "", "^TestCalls$", 10 * time.Minute},
+	{"e2e", "tests/e2e", "^(TestScripts|TestJobControl|TestPlanIsWhatHappens)$", "^TestScripts$/^(doctor|identity|network|report)$", 20 * time.Minute},
+	{"sandbox", "sandbox", "", "^(TestGroup|TestFreeze$|TestDevices|TestRootIsNobody$|TestHostIDs$)", 25 * time.Minute},
+	{"child", "sandbox/internal/child", "", "", 10 * time.Minute},
 	{"attacks", "tests/attacks", "^TestMatrix$", "", 25 * time.Minute},
 }
 
@@ -100,6 +100,10 @@ func (o suiteOptions) jobs(checkout string) ([]job, error) {
 		jobs = append(jobs, j)
 		j.Name, j.User = "user "+t.name, true
 		users = append(users, j)
+	}
+	if o.names == nil && o.run == "" || slices.Contains(o.names, "initramfs") {
+		jobs = append(jobs, job{Name: "root initramfs", Plain: true, Dir: "/", Env: testEnv, Timeout: 5 * time.Minute,
+			Args: []string{"/bin/busybox", "sh", "/initramfs.sh"}})
 	}
 	switch o.as {
 	case "root":
