@@ -29,7 +29,7 @@ var suite = []test{
 }
 
 // slower is by how much the emulation is slower than a machine: tests wait so much longer.
-const slower = 10
+const slower = 30
 
 type suiteOptions struct {
 	kernels []string
