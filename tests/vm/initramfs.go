@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 )
+
+//go:embed initramfs.sh
+var initramfsTest []byte
 
 // modules are what the kernel has not built in and the machine needs; loaded in this order, dependencies first.
 var modules = []string{"virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "overlay", "zram", "bfq", "loop"}
@@ -100,6 +104,7 @@ func initramfs(to string, k kernel, o orders, files map[string]string) error {
 		return err
 	}
 	c.file("orders.json", 0o644, data)
+	c.file("initramfs.sh", 0o644, initramfsTest)
 	for name, from := range files {
 		c.copy(name, from)
 	}

@@ -133,6 +133,5 @@ func buildTest(checkout, binary, dir string) error {
 
 // plainFiles are what there is in the initramfs, the root of plain jobs.
 func plainFiles(checkout string) map[string]string {
-	return map[string]string{"bin/cordon": checkout + "/bin/cordon", "bin/busybox": "/usr/bin/busybox",
-		"initramfs.sh": checkout + "/tests/vm/initramfs.sh"}
+	return map[string]string{"bin/cordon": checkout + "/bin/cordon", "bin/busybox": "/usr/bin/busybox"}
 }
