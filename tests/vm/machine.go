@@ -121,7 +121,7 @@ func copyFile(to, from string) error {
 }
 
 func (m machine) args(dir string) []string {
-	const cmdline = "console=ttyS0 panic=-1 oops=panic quiet loglevel=4 hugepages=16"
+	const cmdline = "console=ttyS0 no_timer_check panic=-1 oops=panic quiet loglevel=4 hugepages=16"
 	disk := func(image string) string { // what is written is thrown away
 		return "if=virtio,format=raw,snapshot=on,cache=unsafe,discard=unmap,file=" + image
 	}

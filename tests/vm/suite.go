@@ -22,7 +22,7 @@ type test struct {
 }
 
 var suite = []test{
-	{"e2e", "tests/e2e", "^(TestScripts|TestJobControl|TestPlanIsWhatHappens)$", "^TestScripts$/^(doctor|identity|network|report)$", 20 * time.Minute},
+	{"e2e", "tests/e2e", "^(TestScripts|TestJobControl|TestPlanIsWhatHappens)$", "^TestScripts$/^(cgroup|doctor|identity|network|report)$", 20 * time.Minute},
 	{"sandbox", "sandbox", "", "^(TestGroup|TestFreeze$|TestDevices|TestRootIsNobody$|TestHostIDs$)", 25 * time.Minute},
 	{"child", "sandbox/internal/child", "", "", 10 * time.Minute},
 	{"attacks", "tests/attacks", "^TestMatrix$", "", 25 * time.Minute},
