@@ -273,7 +273,7 @@ func (g guestRun) do(j job) (code int, err error) {
 		if j.Test {
 			fmt.Fprintf(g.out, "%d passed, %d failed, %d skipped\n", tests.Passed, tests.Failed, tests.Skipped)
 		}
-		if code == 0 && err == nil && (len(tests.Unforeseen) > 0 || j.Test && tests.Passed == 0) {
+		if code == 0 && err == nil && (len(tests.Unforeseen) > 0 || j.Test && tests.Passed+tests.Skipped == 0) {
 			code = 1
 		}
 	}()
