@@ -24,10 +24,12 @@ func guestMain() {
 	if err != nil {
 		o.Error = err.Error()
 	}
-	if status, err := port("status"); err == nil {
-		json.NewEncoder(status).Encode(o)
-	} else {
-		fmt.Println("status:", err, o)
+	status, err := port("status")
+	if err == nil {
+		err = json.NewEncoder(status).Encode(o)
+	}
+	if err != nil {
+		fmt.Println("status:", err, o) // on the console
 	}
 	unix.Sync()
 	fmt.Println("reboot:", unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF))
@@ -68,10 +70,6 @@ func mount(source, target, fstype string, flags uintptr, data string) error {
 		return fmt.Errorf("mount %s %s %s %s: %w", source, target, fstype, data, err)
 	}
 	return nil
-}
-
-func bind(source, target string) error {
-	return mount(source, target, "", unix.MS_BIND|unix.MS_REC, "")
 }
 
 func loadModules() error {
@@ -260,7 +258,7 @@ func (g guestRun) do(j job) (code int, err error) {
 		if j.Test {
 			tests.copy(g.out, r)
 		} else {
-			io.Copy(g.out, r)
+			_, _ = io.Copy(g.out, r) // it ends with an error where the pipe was closed
 		}
 		close(copied)
 	}()

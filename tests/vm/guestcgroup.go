@@ -77,7 +77,7 @@ func endSession(dir string) {
 		if d == cgroupRoot {
 			continue
 		}
-		write(d+"/cgroup.kill", "1")
+		_ = write(d+"/cgroup.kill", "1") // gone already?
 	}
 	for range 100 {
 		if removeTree(dir) == nil {
