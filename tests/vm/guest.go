@@ -240,8 +240,6 @@ func (g guestRun) do(j job) (code int, err error) {
 	cmd.Dir = j.Dir
 	cmd.Env = append([]string{"PATH=" + guestPath, "LANG=C.UTF-8", "HOME=/root", "USER=root"}, j.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.Stdout, cmd.Stderr = g.out, g.out
-	cmd.WaitDelay = time.Second
 	if j.User {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: userID, Gid: userID}
 		cmd.Env = append(cmd.Env, "HOME=/home/"+userName, "USER="+userName, fmt.Sprintf("XDG_RUNTIME_DIR=/run/user/%d", userID))

@@ -34,7 +34,9 @@ func main() {
 	code, err := command(ctx, os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "vm:", err)
-		code = 125
+		if code == 0 {
+			code = 125
+		}
 	}
 	os.Exit(code)
 }
