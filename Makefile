@@ -8,7 +8,7 @@ CMD      := sh -c 'id; hostname; ls -A ~; cat /proc/net/dev'
 # The binary that the tests are about.
 export CORDON_BIN := $(CURDIR)/bin/cordon
 
-.PHONY: build run test race lint bench soak attacks attacks-peers fuzz generate clean
+.PHONY: build run test race lint bench soak attacks attacks-peers fuzz generate vm vm-tools clean
 
 # One static binary. It is pure Go always: with cgo the dynamic loader and libc cost 0.3 ms at every start. Where
 # libseccomp's headers are, its helper for `profile check --reference` too, a program of its own.
@@ -63,6 +63,16 @@ attacks-peers: build
 
 fuzz:
 	.ci/fuzz $(FUZZTIME)
+
+# The end-to-end suite on Debian's kernels, emulated, on cgroup v2 with every controller. KERNEL=6.12 takes one of them,
+# RUN=regexp the tests whose names match, AS=root or AS=user one of the two. Afterwards, and while working:
+#   bin/vm --kernel 6.1 --user -- bin/cordon run -v -- id
+vm: build vm-tools
+	bin/vm suite $(if $(KERNEL),--kernel $(KERNEL)) $(if $(RUN),--run '$(RUN)') $(if $(AS),--as $(AS)) $(JOBS)
+
+vm-tools:
+	@.ci/setup vm
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/vm ./tests/vm
 
 generate:
 	go generate ./...

@@ -292,11 +292,11 @@ func TestLoadWithFlags(t *testing.T) {
 	if again.Hostname != "" || len(again.Mounts) == len(p.Mounts) {
 		t.Error("a flag stuck to the shipped profile")
 	}
-	if err := policy.FromFlag(over, "output", "1MiB"); err != nil {
+	if err := policy.FromFlag(over, "net-allow", "a:1"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Search{}.Load([]string{"default"}, over)
-	if want := "--output 1MiB: limits.output: not supported yet; write through head -c"; err == nil || err.Error() != want {
+	if want := "--net-allow a:1: network: an allow-list is not supported yet; use none or host"; err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 }

@@ -292,7 +292,7 @@ func TestDiesWithWait(t *testing.T) {
 	if report, err := c.Run(); err != nil || report.Exit != 5 {
 		t.Errorf("%+v, %v", report, err)
 	}
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > slow(10*time.Second) {
 		t.Errorf("took %v", took)
 	}
 	unchanged(t, before)
@@ -304,7 +304,7 @@ func TestWallLimit(t *testing.T) {
 	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 100 * time.Millisecond}
 	c.KillAfter = 100 * time.Millisecond
 	report, err := c.Run()
-	if err != nil || !report.Timeout || report.Signal != "SIGKILL" || report.Exit != -1 || report.Wall < 100*time.Millisecond || report.Wall > 20*time.Second {
+	if err != nil || !report.Timeout || report.Signal != "SIGKILL" || report.Exit != -1 || report.Wall < 100*time.Millisecond || report.Wall > slow(20*time.Second) {
 		t.Errorf("%+v, %v", report, err)
 	}
 	c = shell(t, "trap 'exit 9' TERM; while :; do sleep 0.01; done")
@@ -460,7 +460,7 @@ func TestManyMounts(t *testing.T) {
 		t.Errorf("wrote %q, exit %d", text, report.Exit)
 	}
 	t.Logf("took %v", took)
-	if limit := 5 * time.Second; took > limit {
+	if limit := slow(5 * time.Second); took > limit {
 		t.Errorf("took %v; 0.2 s is the aim on an idle machine", took)
 	}
 }

@@ -197,7 +197,7 @@ func TestDenialsEnd(t *testing.T) {
 	c.KillAfter = 100 * time.Millisecond
 	began := time.Now()
 	_, r := output(t, c)
-	if !r.Timeout || r.Signal != "SIGKILL" || r.Denials.Total == 0 || time.Since(began) > 5*time.Second {
+	if !r.Timeout || r.Signal != "SIGKILL" || r.Denials.Total == 0 || time.Since(began) > slow(5*time.Second) {
 		t.Errorf("%+v after %v", r, time.Since(began))
 	}
 }

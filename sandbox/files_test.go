@@ -62,7 +62,7 @@ func TestSendHearsSignals(t *testing.T) {
 	if _, err := w.Write([]byte{byte(unix.SIGTERM)}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(3 * time.Second); readable(p.signals); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(slow(3 * time.Second)); readable(p.signals); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the signal is not heard")
 		}

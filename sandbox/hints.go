@@ -171,6 +171,8 @@ func stepHint(call string, errno unix.Errno) string {
 		return "it takes CAP_SYS_ADMIN over the namespace: join the user namespace that it belongs to as well, or run as root"
 	case call == "setns" && errno == unix.EINVAL:
 		return "the path is no namespace of that kind, or the user namespace that the launcher is in already: host is that one"
+	case call == "pivot_root" && errno == unix.EINVAL:
+		return "the machine's root is an initramfs, which cannot be left by pivot_root(2): --enter chroot"
 	case call == "execve" && errno == unix.ENOENT:
 		return "its interpreter or dynamic loader is not visible in the sandbox; show it with --ro"
 	case call == "execve" && errno == unix.EACCES:

@@ -517,7 +517,7 @@ func TestSharedPID(t *testing.T) {
 	if report, err := c.Wait(); err != nil || !report.Timeout {
 		t.Errorf("%+v, %v", report, err)
 	}
-	for deadline := time.Now().Add(3 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(slow(3 * time.Second)); ; time.Sleep(time.Millisecond) {
 		status, err := os.ReadFile("/proc/" + itoa(task) + "/status")
 		if err != nil || strings.HasPrefix(statusField(status, "State"), "Z") {
 			break

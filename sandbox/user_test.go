@@ -34,7 +34,7 @@ func asUserToo(t *testing.T) {
 		}
 		cmd := exec.Command(testBinary(t), args...)
 		cmd.Dir = home
-		cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + home, "TMPDIR=" + home}
+		cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + home, "TMPDIR=" + home, "CORDON_SLOW=" + os.Getenv("CORDON_SLOW")}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: testUser, Gid: testUser}, Pdeathsig: syscall.SIGKILL}
 		runtime.LockOSThread() // the parent-death signal is tied to it
 		defer runtime.UnlockOSThread()
@@ -158,7 +158,7 @@ func descriptors(t testing.TB) int {
 func unchanged(t testing.TB, before traces) {
 	t.Helper()
 	var now traces
-	for deadline := time.Now().Add(3 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(slow(3 * time.Second)); ; time.Sleep(time.Millisecond) {
 		now = look(t)
 		if now.files <= before.files && now.goroutines <= before.goroutines || time.Now().After(deadline) {
 			break

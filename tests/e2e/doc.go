@@ -7,9 +7,11 @@
 //
 //	code N PROGRAM ARG...   run it; it has to exit with N
 //	shell SCRIPT            run it with sh -c; it has to succeed
+//	quiet                   stderr has nothing but what this kernel's Landlock lacks
 //	background NAME ARG...  start a program, wait for its first line of output
 //	signal NAME SIGNAL      send it a signal
 //	ended NAME N            it has to end, with exit code N; its output is in $WORK/NAME.out and NAME.err
 //
-// and the conditions [root], [user] (who runs the launcher) and [lacks:TOOL], which in CI is an error.
+// and the conditions [root], [user] (who runs the launcher), [landlock:N] (the ABI is N or newer) and
+// [lacks:TOOL], which in CI is an error. CORDON_SLOW=10 has everything wait ten times as long; $SLOW is that factor.
 package e2e

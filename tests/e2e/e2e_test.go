@@ -27,7 +27,16 @@ const baseVar = "CORDON_E2E_BASE"
 var (
 	base = os.Getenv(baseVar)
 	ci   = os.Getenv("CORDON_CI") == "1"
+	slow = time.Duration(slowness())
 )
+
+// slowness is how many times slower than usual the machine is: CORDON_SLOW.
+func slowness() int {
+	if n, err := strconv.Atoi(os.Getenv("CORDON_SLOW")); err == nil && n > 1 {
+		return n
+	}
+	return 1
+}
 
 func TestMain(m *testing.M) {
 	if isMany() {
@@ -106,7 +115,7 @@ func TestScripts(t *testing.T) {
 		Setup:               func(env *testscript.Env) error { return scriptEnv(t, env) },
 		Condition:           condition,
 		Cmds:                commands(),
-		Deadline:            time.Now().Add(5 * time.Minute),
+		Deadline:            time.Now().Add(5 * time.Minute * slow),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
@@ -162,6 +171,7 @@ func scriptEnv(t *testing.T, env *testscript.Env) error {
 	env.Setenv("LANG", "C.UTF-8")
 	env.Setenv("UID", strconv.Itoa(os.Getuid()))
 	env.Setenv("BASE", base)
+	env.Setenv("SLOW", strconv.Itoa(int(slow)))
 	os.Setenv("PATH", toolPath()) // for [exec:…]
 	env.Defer(func() {
 		if left := leftBehind(env.WorkDir); left != nil {
@@ -220,6 +230,10 @@ func condition(cond string) (bool, error) {
 		}
 		return err != nil, nil
 	}
+	if n, ok := strings.CutPrefix(cond, "landlock:"); ok {
+		want, err := strconv.Atoi(n)
+		return landlock() >= want, err
+	}
 	// [lacks:TOOL] skip: in CI everything has to be there.
 	if tool, ok := strings.CutPrefix(cond, "lacks:"); ok {
 		_, err := exec.LookPath(tool)
@@ -236,11 +250,20 @@ var grouped = sync.OnceValue(func() bool {
 	return exec.Command(base+"/bin/cordon", "run", "--remove", "missing=cgroup", "--pids", "20", "true").Run() == nil
 })
 
+// landlock is the ABI that the kernel has: landlock_create_ruleset(2).
+func landlock() int {
+	abi, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if errno != 0 {
+		return 0
+	}
+	return int(abi)
+}
+
 type command = func(ts *testscript.TestScript, neg bool, args []string)
 
 func commands() map[string]command {
 	b := &jobs{running: map[string]*job{}}
-	return map[string]command{"code": code, "shell": shell, "background": b.start, "signal": b.signal, "ended": b.ended}
+	return map[string]command{"code": code, "shell": shell, "background": b.start, "signal": b.signal, "ended": b.ended, "quiet": quiet}
 }
 
 func positive(ts *testscript.TestScript, neg bool, enough bool, usage string) {
@@ -279,6 +302,16 @@ func shell(ts *testscript.TestScript, neg bool, args []string) {
 	positive(ts, false, len(args) == 1, "shell SCRIPT")
 	if err := ts.Exec("sh", "-c", args[0]); (err == nil) == neg {
 		ts.Fatalf("%q: %v", args[0], err)
+	}
+}
+
+// quiet wants nothing on stderr, but for what the kernel's Landlock cannot do yet: that is never left out.
+func quiet(ts *testscript.TestScript, neg bool, args []string) {
+	positive(ts, neg, len(args) == 0, "quiet")
+	for line := range strings.Lines(ts.ReadFile("stderr")) {
+		if landlock() >= 6 || !strings.HasPrefix(line, "cordon: missing: landlock: ") {
+			ts.Fatalf("stderr is not empty: %s", line)
+		}
 	}
 }
 
@@ -335,7 +368,7 @@ func (b *jobs) start(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	select {
 	case <-j.out.first:
-	case <-time.After(20 * time.Second):
+	case <-time.After(20 * time.Second * slow):
 		j.cmd.Process.Kill()
 		ts.Fatalf("%q said nothing; stderr: %s", args, j.err.String())
 	}
@@ -369,7 +402,7 @@ func (b *jobs) signal(ts *testscript.TestScript, neg bool, args []string) {
 func (b *jobs) ended(ts *testscript.TestScript, neg bool, args []string) {
 	positive(ts, neg, len(args) == 2, "ended NAME N")
 	j := b.get(ts, args[0])
-	timer := time.AfterFunc(20*time.Second, func() { j.cmd.Process.Kill() })
+	timer := time.AfterFunc(20*time.Second*slow, func() { j.cmd.Process.Kill() })
 	j.cmd.Wait()
 	timer.Stop()
 	dir := ts.Getenv("WORK")

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Debian's kernels, each the cloud image of one suite: the newest that the suite has when it is first fetched.
+var suites = []struct{ kernel, suite string }{
+	{"6.1", "bookworm"},
+	{"6.12", "bookworm-backports"},
+}
+
+const (
+	metaPackage = "linux-image-cloud-amd64"
+	keyring     = "/usr/share/keyrings/debian-archive-keyring.gpg"
+	modulesSize = "512M"
+	debian      = "http://deb.debian.org/debian" // where apt names no mirror of Debian's
+)
+
+// A kernel is one that was unpacked: nothing of it is installed.
+type kernel struct {
+	name    string // 6.12
+	dir     string // holds boot and lib/modules
+	release string // as uname -r says
+}
+
+func (k kernel) image() string   { return filepath.Join(k.dir, "boot", "vmlinuz-"+k.release) }
+func (k kernel) modules() string { return filepath.Join(k.dir, "modules.ext4") } // a file system of lib/modules
+
+// cacheDir keeps the unpacked kernels: CORDON_VM_CACHE, or cordon-vm in the user's cache directory.
+func cacheDir() (string, error) {
+	if dir := os.Getenv("CORDON_VM_CACHE"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "cordon-vm"), err
+}
+
+// getKernel fetches one that is not there; a directory is complete or not there at all.
+func getKernel(name string) (kernel, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return kernel{}, err
+	}
+	k := kernel{name: name, dir: filepath.Join(cache, name)}
+	if _, err := os.Stat(k.dir); errors.Is(err, os.ErrNotExist) {
+		if err := fetch(name, k.dir); err != nil && !errors.Is(err, os.ErrExist) { // someone else was faster
+			return kernel{}, fmt.Errorf("kernel %s: %w", name, err)
+		}
+	}
+	found, err := filepath.Glob(filepath.Join(k.dir, "boot", "vmlinuz-*"))
+	if err != nil || len(found) != 1 {
+		return kernel{}, fmt.Errorf("kernel %s: no single boot/vmlinuz-* in %s: remove that directory", name, k.dir)
+	}
+	k.release = strings.TrimPrefix(filepath.Base(found[0]), "vmlinuz-")
+	return k, nil
+}
+
+// fetch downloads a kernel's package and unpacks it into dir. apt does it with lists and settings of its own in a
+// directory that is removed: it holds the package against the sum in Debian's signed lists, and the system's own
+// sources and lists stay as they are.
+func fetch(name, dir string) error {
+	suite, err := suiteOf(name)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp(filepath.Dir(dir), "fetch-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	apt := private(work)
+	sources := fmt.Sprintf("deb [arch=amd64 signed-by=%s] %s %s main\n", keyring, mirror(), suite)
+	if err := errors.Join(os.MkdirAll(work+"/lists/partial", 0o755), os.MkdirAll(work+"/archives/partial", 0o755),
+		os.WriteFile(work+"/sources.list", []byte(sources), 0o644)); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "vm: fetching %s of %s\n", metaPackage, suite)
+	if _, err := output(work, "apt-get", append(apt, "-q", "update")...); err != nil {
+		return err
+	}
+	image, err := dependency(work, apt)
+	if err != nil {
+		return err
+	}
+	if _, err := output(work, "apt-get", append(apt, "-q", "download", image)...); err != nil {
+		return err
+	}
+	return unpack(work, dir)
+}
+
+func suiteOf(name string) (string, error) {
+	var known []string
+	for _, s := range suites {
+		if s.kernel == name {
+			return s.suite, nil
+		}
+		known = append(known, s.kernel)
+	}
+	return "", fmt.Errorf("not one of %s", strings.Join(known, ", "))
+}
+
+// private are the options that keep apt to a directory.
+func private(dir string) []string {
+	var options []string
+	for _, o := range []string{
+		"Dir::Etc::sourcelist=" + dir + "/sources.list", "Dir::Etc::sourceparts=-", "Dir::State::lists=" + dir + "/lists",
+		"Dir::Cache=" + dir, "APT::Sandbox::User=", "APT::Architecture=amd64", "Acquire::Languages=none", "Acquire::Retries=3",
+	} {
+		options = append(options, "-o", o)
+	}
+	return options
+}
+
+// mirror is where this machine gets Debian from, as its own sources say.
+func mirror() string {
+	out, err := exec.Command("apt-get", "indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(RELEASE) $(SITE)", "Created-By: Packages").Output()
+	if err != nil {
+		return debian
+	}
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) == 4 && f[0] == "Debian" && f[1] == "main" && !strings.HasSuffix(f[2], "-security") {
+			return f[3]
+		}
+	}
+	return debian
+}
+
+// dependency is the image that the metapackage stands for.
+func dependency(dir string, apt []string) (string, error) {
+	out, err := output(dir, "apt-cache", append(apt, "depends", metaPackage)...)
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(out) {
+		if image, ok := strings.CutPrefix(strings.TrimSpace(line), "Depends: "); ok {
+			return image, nil
+		}
+	}
+	return "", fmt.Errorf("apt-cache depends %s: names no image:\n%s", metaPackage, out)
+}
+
+// unpack puts the package in work into dir, with an index of its modules.
+func unpack(work, dir string) error {
+	packages, _ := filepath.Glob(work + "/*.deb")
+	if len(packages) != 1 {
+		return fmt.Errorf("%d packages were downloaded, not one", len(packages))
+	}
+	root := filepath.Join(work, "root")
+	if _, err := output(work, "dpkg-deb", "-x", packages[0], root); err != nil {
+		return err
+	}
+	releases, _ := filepath.Glob(root + "/lib/modules/*")
+	if len(releases) != 1 {
+		return fmt.Errorf("%s: holds modules of %d kernels, not one", filepath.Base(packages[0]), len(releases))
+	}
+	if _, err := output(work, "depmod", "-b", root, filepath.Base(releases[0])); err != nil {
+		return err
+	}
+	if err := makeImage(filepath.Join(root, "lib", "modules"), filepath.Join(root, "modules.ext4"), modulesSize); err != nil {
+		return err
+	}
+	return os.Rename(root, dir)
+}
+
+// output runs a program and gives what it printed; an error holds all that it said.
+func output(dir, name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s%s", name, err, out, stderr.Bytes())
+	}
+	return string(out), nil
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	memory       = "3G"
+	checkoutSize = "4G" // sparse
+)
+
+// A machine is one boot.
+type machine struct {
+	kernel   kernel
+	root     string // image of the root file system
+	checkout string
+	orders   orders
+	files    map[string]string // name in the initramfs -> file here
+	timeout  time.Duration
+	out      io.Writer
+}
+
+// run boots, waits for the end, and leaves no process and no file.
+func (m machine) run(ctx context.Context) (outcome, error) {
+	runtime.LockOSThread() // the parent-death signals are tied to it
+	defer runtime.UnlockOSThread()
+	dir, err := os.MkdirTemp("/var/tmp", "cordon-vm-")
+	if err != nil {
+		return outcome{}, err
+	}
+	defer os.RemoveAll(dir)
+	if err := m.prepare(dir); err != nil {
+		return outcome{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.timeout)
+	defer cancel()
+	var stderr strings.Builder
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", m.args(dir)...)
+	cmd.Stdout, cmd.Stderr = struct{ io.Writer }{m.out}, &stderr // a pipe, which opening again does not truncate
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)                // of the disks' snapshots
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%w after %v", ctx.Err(), m.timeout)
+	}
+	data, _ := os.ReadFile(dir + "/status")
+	var o outcome
+	if json.Unmarshal(data, &o) == nil && err == nil {
+		if o.Error != "" {
+			return o, fmt.Errorf("init: %s", o.Error)
+		}
+		return o, nil
+	}
+	if err == nil {
+		err = errors.New("the machine ended without saying how")
+	}
+	return outcome{}, fmt.Errorf("kernel %s: %w\n%s%s", m.kernel.name, err, stderr.String(), lastLines(dir+"/console", 40))
+}
+
+// prepare makes the disk of the checkout, with what was built in bin, and the initramfs.
+func (m machine) prepare(dir string) error {
+	list, err := output(m.checkout, "git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	if err != nil {
+		return err
+	}
+	names := strings.Split(strings.TrimSuffix(list, "\x00"), "\x00")
+	tree := dir + "/tree"
+	for _, name := range append(names, built(m.checkout)...) {
+		if err := copyFile(filepath.Join(tree, name), filepath.Join(m.checkout, name)); err != nil {
+			return err
+		}
+	}
+	if err := makeImage(tree, dir+"/checkout.ext4", checkoutSize); err != nil {
+		return err
+	}
+	return initramfs(dir+"/initramfs", m.kernel, m.orders, m.files)
+}
+
+// built are the files in bin.
+func built(checkout string) []string {
+	var names []string
+	filepath.WalkDir(filepath.Join(checkout, "bin"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			name, _ := filepath.Rel(checkout, path)
+			names = append(names, name)
+		}
+		return nil
+	})
+	return names
+}
+
+// copyFile copies a file or a link that is still there.
+func copyFile(to, from string) error {
+	info, err := os.Lstat(from)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if info.Mode()&os.ModeSymlink != 0 {
+		target, err := os.Readlink(from)
+		return errors.Join(err, os.Symlink(target, to))
+	}
+	data, err := os.ReadFile(from)
+	return errors.Join(err, os.WriteFile(to, data, info.Mode().Perm()|0o444))
+}
+
+func (m machine) args(dir string) []string {
+	const cmdline = "console=ttyS0 no_timer_check panic=-1 oops=panic quiet loglevel=4 hugepages=16"
+	disk := func(image string) string { // what is written is thrown away
+		return "if=virtio,format=raw,snapshot=on,cache=unsafe,discard=unmap,file=" + image
+	}
+	return []string{
+		"-nodefaults", "-no-reboot", "-display", "none", "-machine", "pc", "-m", memory, "-smp", "2",
+		// Not cmpxchg16b: QEMU 7.2 gets it wrong, and Linux 6.12's allocator uses it.
+		"-accel", "tcg,thread=multi", "-cpu", "max,cx16=off",
+		"-kernel", m.kernel.image(), "-initrd", dir + "/initramfs", "-append", cmdline,
+		"-serial", "file:" + dir + "/console",
+		"-drive", disk(m.root), "-drive", disk(dir + "/checkout.ext4"), "-drive", disk(m.kernel.modules()),
+		"-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
+		"-chardev", "file,id=output,path=/proc/self/fd/1", "-device", "virtserialport,chardev=output,name=output",
+		"-chardev", "file,id=status,path=" + dir + "/status", "-device", "virtserialport,chardev=status,name=status",
+	}
+}
+
+// lastLines is the end of a file, for a person.
+func lastLines(path string, n int) string {
+	data, _ := os.ReadFile(path)
+	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(data), "\r", ""), "\n"), "\n")
+	return fmt.Sprintf("last lines of %s:\n%s\n", filepath.Base(path), strings.Join(lines[max(0, len(lines)-n):], "\n"))
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A test is one test binary of the suite. Every test runs as root and as the ordinary user.
+type test struct {
+	name    string // of the job
+	dir     string // its package
+	run     string // the tests of it that are about the machine's kernel, a regular expression
+	short   string // those that .ci/run takes
+	timeout time.Duration
+}
+
+var suite = []test{
+	{"e2e", "tests/e2e", "^(TestScripts|TestJobControl|TestPlanIsWhatHappens)$", "^TestScripts$/^(cgroup|doctor|identity|network|report)$", 20 * time.Minute},
+	{"sandbox", "sandbox", "", "^(TestGroup|TestFreeze$|TestDevices|TestRootIsNobody$|TestHostIDs$)", 25 * time.Minute},
+	{"child", "sandbox/internal/child", "", "", 10 * time.Minute},
+	{"attacks", "tests/attacks", "^TestMatrix$", "", 25 * time.Minute},
+}
+
+// manyLaunches are tests of sandbox and of child that launch hundreds of times, to find what happens once in a while: on
+// an emulated machine that takes an hour, and it is no matter of the kernel's version.
+const manyLaunches = "^(TestConcurrent|TestFaults|TestSignalDuringLaunch|TestKilledDuringLaunch|TestMany)"
+
+// slower is by how much the emulation is slower than a machine: tests wait so much longer.
+const slower = 30
+
+type suiteOptions struct {
+	kernels []string
+	run     string // instead of each test's own
+	as      string // root, user, or both
+	short   bool
+	names   []string // of tests; none is all
+}
+
+// runSuite boots each kernel once and runs the tests there. The code is 1 where a test failed.
+func runSuite(ctx context.Context, o suiteOptions, checkout string) (int, error) {
+	if o.as != "" && o.as != "root" && o.as != "user" {
+		return 0, fmt.Errorf("--as %s: neither root nor user", o.as)
+	}
+	jobs, err := o.jobs(checkout)
+	if err != nil {
+		return 0, err
+	}
+	limit := 5 * time.Minute // to boot, under load
+	for _, j := range jobs {
+		limit += j.Timeout
+	}
+	root, err := rootImage()
+	if err != nil {
+		return 0, err
+	}
+	var failed []string
+	for _, name := range o.kernels {
+		k, err := getKernel(name)
+		if err != nil {
+			return 0, err
+		}
+		fmt.Printf("--- vm: Linux %s\n", k.release)
+		begun := time.Now()
+		m := machine{kernel: k, root: root, checkout: checkout, files: plainFiles(checkout), timeout: limit, out: os.Stdout, orders: orders{Jobs: jobs}}
+		result, err := m.run(ctx)
+		if err != nil {
+			return 0, err
+		}
+		for _, job := range result.Failed {
+			failed = append(failed, name+" "+job)
+		}
+		fmt.Printf("--- vm: Linux %s: %d jobs, %d failed, %.0f s\n", k.release, len(jobs), len(result.Failed), time.Since(begun).Seconds())
+	}
+	if failed != nil {
+		return 1, fmt.Errorf("failed: %s", strings.Join(failed, ", "))
+	}
+	return 0, nil
+}
+
+// jobs are the suite's as asked for; their test binaries are built into bin/tests.
+func (o suiteOptions) jobs(checkout string) ([]job, error) {
+	var jobs, users []job
+	for _, t := range suite {
+		if o.short && t.short == "" || o.names != nil && !slices.Contains(o.names, t.name) {
+			continue
+		}
+		binary := filepath.Join("bin", "tests", t.name+".test")
+		if err := buildTest(checkout, binary, t.dir); err != nil {
+			return nil, err
+		}
+		run := cmp.Or(o.run, t.run)
+		if o.short {
+			run = cmp.Or(o.run, t.short)
+		}
+		j := job{Name: "root " + t.name, Test: true, Dir: "/cordon/" + t.dir, Timeout: t.timeout, Env: testEnv,
+			Args: []string{"/cordon/" + binary, "-test.v", "-test.short", "-test.run=" + run, "-test.skip=" + manyLaunches, "-test.timeout=" + (t.timeout - 10*time.Second).String()}}
+		jobs = append(jobs, j)
+		j.Name, j.User = "user "+t.name, true
+		users = append(users, j)
+	}
+	if o.names == nil && o.run == "" || slices.Contains(o.names, "initramfs") {
+		jobs = append(jobs, job{Name: "root initramfs", Plain: true, Dir: "/", Env: testEnv, Timeout: 5 * time.Minute,
+			Args: []string{"/bin/busybox", "sh", "/initramfs.sh"}})
+	}
+	switch o.as {
+	case "root":
+		users = nil
+	case "user":
+		jobs = nil
+	}
+	jobs = append(jobs, users...)
+	if len(jobs) == 0 {
+		return nil, fmt.Errorf("no test is named %s", strings.Join(o.names, " "))
+	}
+	return jobs, nil
+}
+
+// testEnv has every missing feature be a failure.
+var testEnv = []string{"CORDON_BIN=/cordon/bin/cordon", "CI=true", "CORDON_CI=1", fmt.Sprintf("CORDON_SLOW=%d", slower)}
+
+func buildTest(checkout, binary, dir string) error {
+	cmd := exec.Command("go", "test", "-c", "-o", binary, "./"+dir)
+	cmd.Dir = checkout
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%q: %w\n%s", cmd.Args, err, out)
+	}
+	return nil
+}
+
+// plainFiles are what there is in the initramfs, the root of plain jobs.
+func plainFiles(checkout string) map[string]string {
+	return map[string]string{"bin/cordon": checkout + "/bin/cordon", "bin/busybox": "/usr/bin/busybox"}
+}

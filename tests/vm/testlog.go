@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// foreseen are the tests that may be skipped, and why. Any other skip is a failure: what a test needs is there. A script
+// that is skipped where there are no cgroups is not among them.
+var foreseen = map[string]string{
+	"TestScriptsAsUser":           "the user has a job",
+	"TestScripts/programs-go":     "-test.short: it compiles the standard library",
+	"TestScripts/netns":           "as a user: only root can make one",
+	"TestScripts/setuid":          "as a user: root makes the copy",
+	"TestScripts/ranges":          "as a user: root writes /etc/subuid",
+	"TestPlanIsWhatHappens":       "as a user: a tracer cannot read what is not dumpable",
+	"TestHostOverlayGivesNothing": "as a user",
+	"TestJoinNeverRoot":           "as a user",
+	"TestJoinAlone":               "as a user",
+	"TestInitForgets":             "as a user",
+	"TestHostIDs":                 "as a user",
+	"TestRootIsNobody":            "as a user",
+}
+
+// A testLog is what `go test -v` prints, made short: what a failed test said, the verdict on each top-level test, and
+// whatever belongs to none.
+type testLog struct {
+	Passed, Failed, Skipped int
+	Unforeseen              []string // skipped, and should not have been
+}
+
+// copy reads a log to its end and writes the short form.
+func (l *testLog) copy(w io.Writer, r io.Reader) {
+	said := map[string][]string{} // by running test
+	current := ""
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			current = l.line(w, line, said, current)
+		}
+		if err != nil {
+			break
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(said)) { // cut short
+		fmt.Fprintf(w, "unfinished: %s\n%s", name, strings.Join(said[name], ""))
+	}
+}
+
+// line takes one line and says which test the next belongs to.
+func (l *testLog) line(w io.Writer, line string, said map[string][]string, current string) string {
+	fields := strings.Fields(line)
+	if len(fields) < 3 {
+		fields = []string{"", "", ""}
+	}
+	name := fields[2]
+	switch {
+	case fields[0] == "===":
+		if fields[1] == "PAUSE" {
+			return ""
+		}
+		said[name] = append(said[name], "")
+		return name
+	case fields[0] == "---":
+		l.verdict(w, line, fields[1], name, said[name])
+		delete(said, name)
+		return ""
+	case current != "":
+		said[current] = append(said[current], line)
+	case strings.TrimSpace(line) != "PASS" && strings.TrimSpace(line) != "FAIL":
+		fmt.Fprint(w, line)
+	}
+	return current
+}
+
+func (l *testLog) verdict(w io.Writer, line, verdict, name string, said []string) {
+	switch verdict {
+	case "PASS:":
+		l.Passed++
+	case "SKIP:":
+		l.Skipped++
+		if foreseen[name] == "" {
+			l.Unforeseen = append(l.Unforeseen, name)
+			fmt.Fprintf(w, "not to be skipped: %s", line)
+		}
+	default:
+		l.Failed++
+		fmt.Fprintf(w, "%s%s", strings.Join(said, ""), line)
+		return
+	}
+	if !strings.Contains(name, "/") {
+		fmt.Fprint(w, line)
+	}
+}
