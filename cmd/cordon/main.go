@@ -17,6 +17,7 @@ var commands = [...]struct {
 }{
 	{"run", newRun},
 	{"plan", newPlan},
+	{"learn", newLearn},
 	{"why", newWhy},
 	{"filter", newFilter},
 	{"profile", newProfile},
