@@ -211,5 +211,7 @@ func (u *updater) rule(old, it *item) {
 // learnedAction reports whether a rule shuts a call because it was not seen.
 func learnedAction(it *item) bool {
 	return len(it.val.items) == 1 && strings.HasPrefix(it.val.items[0].val.text, "errno(") &&
-		slices.ContainsFunc(it.head, func(line string) bool { return strings.Contains(line, "was not called; the rule for it that is inherited") })
+		slices.ContainsFunc(it.head, func(line string) bool {
+			return strings.Contains(line, "was not called; the rule for it that is inherited")
+		})
 }

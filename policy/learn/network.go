@@ -35,7 +35,9 @@ func (f *Facts) outside(n *Net) bool {
 
 // listens reports whether the program itself bound the port.
 func (f *Facts) listens(port uint16) bool {
-	return slices.ContainsFunc(f.Nets, func(n Net) bool { return n.Op == "bind" && n.Port == port && (n.Family == "inet" || n.Family == "inet6") })
+	return slices.ContainsFunc(f.Nets, func(n Net) bool {
+		return n.Op == "bind" && n.Port == port && (n.Family == "inet" || n.Family == "inet6")
+	})
 }
 
 // endpoint is host:port, with the name that was looked up.

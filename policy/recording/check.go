@@ -2,9 +2,9 @@ package recording
 
 import (
 	"errors"
-	"path"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // The bounds of what one recording may say. A recording comes from anyone.
@@ -100,15 +100,30 @@ func checkPath(key, p string) error {
 		return errors.New(key + ": " + show(p) + " is not absolute")
 	case len(p) >= maxPath:
 		return errors.New(key + ": a path of more than 4095 bytes")
-	case path.Clean(p) != p:
+	case !resolved(p):
 		return errors.New(key + ": " + show(p) + " is not resolved")
-	}
-	for i := range len(p) {
-		if p[i] == 0 {
-			return errors.New(key + ": a NUL in a path")
-		}
+	case strings.IndexByte(p, 0) >= 0:
+		return errors.New(key + ": a NUL in a path")
 	}
 	return nil
+}
+
+// resolved reports whether an absolute path is what path.Clean would make of it.
+func resolved(p string) bool {
+	for i := 0; i < len(p); i++ {
+		if p[i] != '/' {
+			continue
+		}
+		switch rest := p[i+1:]; {
+		case rest == "":
+			return len(p) == 1
+		case rest[0] == '/':
+			return false
+		case rest[0] == '.' && (len(rest) == 1 || rest[1] == '/' || rest[1] == '.' && (len(rest) == 2 || rest[2] == '/')):
+			return false
+		}
+	}
+	return true
 }
 
 func (n *Net) check() error {

@@ -76,7 +76,7 @@ func letter(kind string) byte {
 // line reads one line, and says of which kind it is.
 func (d *decoder) line(e *Event) (kind string) {
 	*e = Event{Exe: -1, Count: 1, Args: e.Args[:0]}
-	d.object(func(key string) { d.value(key, e, &kind) })
+	d.object(func(key []byte) { d.value(key, e, &kind) })
 	d.space()
 	if d.err == "" && d.at < len(d.in) {
 		d.fail("something after the object")
@@ -116,21 +116,22 @@ func has(s string, c byte) bool {
 }
 
 // value reads what stands behind a key.
-func (d *decoder) value(key string, e *Event, kind *string) {
+func (d *decoder) value(name []byte, e *Event, kind *string) {
 	i := 0
-	for i < len(keys) && keys[i].name != key {
+	for i < len(keys) && keys[i].name != string(name) {
 		i++
 	}
 	switch {
 	case i == len(keys):
-		d.fail("unknown key " + show(key))
+		d.fail("unknown key " + show(string(name)))
 		d.hint = "a newer cordon may have written it"
 		return
 	case d.seen&(1<<i) != 0:
-		d.fail(show(key) + " twice")
+		d.fail(show(keys[i].name) + " twice")
 		return
 	}
 	d.seen |= 1 << i
+	key := keys[i].name
 	if text := d.textFor(key, e, kind); text != nil {
 		*text = d.text(key)
 		return
@@ -141,7 +142,7 @@ func (d *decoder) value(key string, e *Event, kind *string) {
 	case "n":
 		e.Count = d.uint()
 	case "args":
-		d.object(func(name string) { d.arg(e, name) })
+		d.object(func(name []byte) { d.arg(e, d.same(name)) })
 	case "access":
 		d.access(e)
 	case "type":
@@ -214,8 +215,10 @@ func (d *decoder) text(key string) string {
 // maxWords bounds how many words are remembered.
 const maxWords = 4096
 
-func (d *decoder) word() string {
-	b := d.string()
+func (d *decoder) word() string { return d.same(d.string()) }
+
+// same is b as a string, always the same one in memory while they are few.
+func (d *decoder) same(b []byte) string {
 	if s, ok := d.r.calls[string(b)]; ok {
 		return s
 	}
@@ -230,11 +233,6 @@ func (d *decoder) arg(e *Event, name string) {
 	if len(e.Args) == maxArgs {
 		d.fail("args: a call has six")
 		return
-	}
-	if s, ok := d.r.calls[name]; ok {
-		name = s
-	} else {
-		name = string([]byte(name))
 	}
 	e.Args = append(e.Args, Arg{name, d.uint()})
 }
@@ -265,8 +263,8 @@ func (d *decoder) access(e *Event) {
 	}
 }
 
-// object reads an object; value reads what stands behind each key.
-func (d *decoder) object(value func(key string)) {
+// object reads an object; value reads what stands behind each key, which is good until the next string is read.
+func (d *decoder) object(value func(key []byte)) {
 	d.space()
 	if !d.take('{') {
 		d.fail("not a JSON object")
@@ -279,7 +277,7 @@ func (d *decoder) object(value func(key string)) {
 			return
 		}
 		d.space()
-		key := d.word()
+		key := d.string()
 		d.space()
 		if !d.take(':') {
 			d.fail("a colon is expected at column " + strconv.Itoa(d.at+1))

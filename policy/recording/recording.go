@@ -340,14 +340,26 @@ func (r *Recording) Sort() {
 			e.Exe = to[e.Exe]
 		}
 	}
-	slices.SortStableFunc(r.Events, func(a, b Event) int { return a.compare(&b) })
-	r.index, r.exes = nil, nil
+	events := make([]*Event, len(r.Events)) // an event is large to move
+	for i := range events {
+		events[i] = &r.Events[i]
+	}
+	slices.SortStableFunc(events, (*Event).compare)
+	moved := make([]Event, len(events))
+	for i, e := range events {
+		moved[i] = *e
+	}
+	r.Events, r.index, r.exes = moved, nil, nil
 }
 
 func (e *Event) compare(o *Event) int {
+	if e.Kind != o.Kind {
+		return cmp.Compare(slices.Index(kinds[:], e.Kind), slices.Index(kinds[:], o.Kind))
+	}
+	if e.Exe != o.Exe {
+		return cmp.Compare(e.Exe, o.Exe)
+	}
 	return cmp.Or(
-		cmp.Compare(slices.Index(kinds[:], e.Kind), slices.Index(kinds[:], o.Kind)),
-		cmp.Compare(e.Exe, o.Exe),
 		cmp.Compare(e.Call, o.Call), cmp.Compare(e.Arch, o.Arch), compareArgs(e.Args, o.Args),
 		cmp.Compare(e.Path, o.Path), cmp.Compare(e.Via, o.Via),
 		e.Net.compare(&o.Net),

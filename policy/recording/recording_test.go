@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -282,6 +283,14 @@ func TestWatched(t *testing.T) {
 	}
 	if Gates("read") != nil {
 		t.Error("read has gates")
+	}
+}
+
+func TestResolved(t *testing.T) {
+	for _, p := range []string{"/", "/a", "/a/b", "/a/", "//", "/a//b", "/.", "/a/.", "/./a", "/..", "/a/..", "/a/../b", "/a/.b", "/a/..b", "/a/...", "/a./b", "/a../b"} {
+		if got := resolved(p); got != (path.Clean(p) == p) {
+			t.Errorf("%s: %v", p, got)
+		}
 	}
 }
 
