@@ -76,7 +76,7 @@ func (l *learner) related(seen []*Call, ruled map[string]bool) {
 			s.Allow = append(s.Allow, policy.SyscallItem{Name: name})
 		}
 	}
-	for _, name := range floor {
+	for name := range strings.FieldsSeq(floor) {
 		add(name, policy.Pos{})
 	}
 	for _, c := range seen {

@@ -9,8 +9,8 @@ import (
 
 // floor are calls that every program makes: libc at its start and end, the kernel in a program's name. ld.so and libc set
 // up threads and memory by the calls of the second line, whatever the program does; the launcher makes the execve.
-var floor = strings.Fields(`exit exit_group rt_sigreturn sigreturn restart_syscall execve
-	brk arch_prctl set_tid_address set_robust_list rseq prlimit64 getrandom`)
+const floor = `exit exit_group rt_sigreturn sigreturn restart_syscall execve
+	brk arch_prctl set_tid_address set_robust_list rseq prlimit64 getrandom`
 
 // families are calls of which a libc takes one or another for the same work, by its version and the kernel's. None gives
 // more than the others of its line.
@@ -68,11 +68,11 @@ var families = [...]string{
 	"tgkill tkill",
 }
 
-// instead are calls for which a filter may say ENOSYS, because every libc then takes another.
-var instead = map[string]string{
-	"clone3": "clone", "openat2": "openat", "faccessat2": "faccessat", "statx": "newfstatat", "close_range": "close",
-	"epoll_pwait2": "epoll_pwait", "fchmodat2": "fchmodat", "rseq": "", "futex_waitv": "futex", "preadv2": "preadv",
-	"pwritev2": "pwritev", "copy_file_range": "sendfile",
+// instead are calls for which a filter may say ENOSYS, because every libc then takes the other, or does without.
+var instead = [...]struct{ call, other string }{
+	{"clone3", "clone"}, {"openat2", "openat"}, {"faccessat2", "faccessat"}, {"statx", "newfstatat"}, {"close_range", "close"},
+	{"epoll_pwait2", "epoll_pwait"}, {"fchmodat2", "fchmodat"}, {"rseq", ""}, {"futex_waitv", "futex"}, {"preadv2", "preadv"},
+	{"pwritev2", "pwritev"}, {"copy_file_range", "sendfile"},
 }
 
 // relatives are the other members of a call's families that the architecture has.
