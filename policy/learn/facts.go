@@ -90,6 +90,7 @@ func (f *Facts) Read(file string, in io.Reader) error {
 	if err := f.header(file, &r.Header); err != nil {
 		return err
 	}
+	move := f.moves(&r.Header)
 	var e recording.Event
 	for {
 		err := r.Next(&e)
@@ -103,8 +104,31 @@ func (f *Facts) Read(file string, in io.Reader) error {
 		case err != nil:
 			return err
 		}
+		e.Path, e.Via = move.apply(e.Path), move.apply(e.Via)
 		f.Add(&e, policy.Pos{File: evidence(file), Line: e.Line})
 	}
+}
+
+// moves are the directories of a recording that stand for others in the first one: its working directory and its home.
+type moves [2]struct{ from, to string }
+
+func (f *Facts) moves(h *recording.Header) (m moves) {
+	a, b := &f.Header.Runs[0], &h.Runs[0]
+	for i, x := range [...]struct{ from, to string }{{place(b.Workdir), place(a.Workdir)}, {place(b.Home), place(a.Home)}} {
+		if x.from != x.to && x.from != "" && x.to != "" {
+			m[i] = x
+		}
+	}
+	return m
+}
+
+func (m *moves) apply(p string) string {
+	for i := range m {
+		if within(m[i].from, p) {
+			return m[i].to + p[len(m[i].from):]
+		}
+	}
+	return p
 }
 
 // evidence is a recording's name in a comment: the last element of its path.

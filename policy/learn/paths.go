@@ -32,7 +32,8 @@ type files struct {
 func (l *learner) mounts() {
 	f := &files{learner: l, grants: map[string]*grant{}, exact: map[string][]*Path{}, below: newView(l.parent, l.w)}
 	for i := range l.f.Paths {
-		if p := &l.f.Paths[i]; p.Access != 0 && p.Path != "/" {
+		p := &l.f.Paths[i]
+		if p.Access&^recording.Mount != 0 && p.Path != "/" { // whether it may be mounted on, the system calls say
 			f.path(p)
 		}
 	}
@@ -48,6 +49,9 @@ func (l *learner) mounts() {
 	f.symlinks()
 	f.hides()
 }
+
+// writes need a file or directory that can be written.
+const writes = recording.Writes &^ recording.Mount
 
 // path decides what one path needs.
 func (f *files) path(p *Path) {
@@ -77,9 +81,9 @@ func (f *files) path(p *Path) {
 		f.writable(f.w.base(p.Path), p)
 	case p.Type == recording.TypeLink:
 		f.link(p)
-	case p.Access&recording.Writes != 0 && p.Type == recording.TypeDir:
+	case p.Access&writes != 0 && p.Type == recording.TypeDir:
 		f.writable(p.Path, p)
-	case p.Access&recording.Writes != 0:
+	case p.Access&writes != 0:
 		f.add(grant{path: p.Path, kind: policy.MountBind, write: true, at: p.At})
 	case p.Type == recording.TypeDir || p.Type == "" && f.w.dirs[p.Path]:
 		f.directory(p)
@@ -98,7 +102,7 @@ const cgroups = "/sys/fs/cgroup"
 
 // sysfs gives one of the sandbox's own: a file of the host's cannot be mounted for another user.
 func (f *files) sysfs(p *Path) {
-	if p.Access&recording.Writes != 0 || f.outsider() {
+	if p.Access&writes != 0 || f.outsider() {
 		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "a sysfs is read-only, and can only be had with a network of its own", At: p.At})
 		return
 	}

@@ -86,7 +86,7 @@ func (v *view) check(p string, access recording.Access, kind recording.FileType)
 	if access&^looks != 0 && v.hide.has(p) {
 		return refusal{policy.LayerMount, "it is hidden", v.hiddenBy(p)}
 	}
-	if _, ok := v.links[p]; ok && kind == recording.TypeLink && access&recording.Writes == 0 {
+	if _, ok := v.links[p]; ok && kind == recording.TypeLink && access&writes == 0 {
 		return refusal{} // the link itself
 	}
 	i := v.mount(p)
@@ -113,11 +113,10 @@ func (v *view) hiddenBy(p string) policy.Pos {
 
 func (v *view) inRoot(p string, access recording.Access) refusal {
 	at := v.p.Source("root")
-	writes := access&recording.Writes != 0
 	switch r := &v.p.Root; {
 	case r.Kind == policy.RootEmpty:
 		return v.skeleton(p, access, at)
-	case r.Overlay != "" || r.Write || !writes:
+	case r.Overlay != "" || r.Write || access&writes == 0:
 		return refusal{}
 	}
 	return refusal{policy.LayerMount, "the root is read-only", at}
@@ -126,7 +125,7 @@ func (v *view) inRoot(p string, access recording.Access) refusal {
 // skeleton is for what no mount shows: directories that lead to one are there, and hold nothing else.
 func (v *view) skeleton(p string, access recording.Access, at policy.Pos) refusal {
 	switch {
-	case v.spine[p] && access&(recording.Writes|recording.Execute|recording.Map|recording.Connect) == 0:
+	case v.spine[p] && access&(writes|recording.Execute|recording.Map|recording.Connect) == 0:
 		return refusal{}
 	case v.spine[p]:
 		return refusal{policy.LayerMount, "it is a directory that only leads to mounts, and read-only", at}
@@ -135,7 +134,7 @@ func (v *view) skeleton(p string, access recording.Access, at policy.Pos) refusa
 }
 
 func (v *view) inMount(m *policy.Mount, p string, access recording.Access, kind recording.FileType) refusal {
-	writes := access&(recording.Writes&^recording.Mount) != 0
+	writes := access&writes != 0
 	target := v.w.expand(m.Place())
 	switch m.Kind {
 	case policy.MountBind:
@@ -227,7 +226,7 @@ func (v *view) landlock(p string, access recording.Access) refusal {
 		name string
 	}{
 		{l.Read, recording.Read | recording.List, "read"},
-		{l.Write, recording.Writes &^ (recording.Attr | recording.Mount), "write"},
+		{l.Write, writes &^ recording.Attr, "write"},
 		{l.Execute, recording.Execute, "execute"},
 	} {
 		if !x.list.Set || access&x.need == 0 || within("/proc", p) || within("/dev", p) {
