@@ -27,19 +27,43 @@ func Update(file string, old []byte, p *Profile, head []string, comments map[str
 		return nil, Errors{err}
 	}
 	unflow(was.root)
+	before := was.sortedComments()
 	u := &updater{}
 	u.top(was.root, now.root)
+	if !u.changed {
+		return old, nil
+	}
 	sortTop(was.root)
 	for _, line := range commentLines(head) {
-		if line != "" && !slices.Contains(was.head, line) && !u.changed {
-			continue // nothing came of these runs
-		}
 		if line != "" && !slices.Contains(was.head, line) {
 			was.head = append(was.head, line)
 		}
 	}
-	return was.print(), nil
+	out := was.print()
+	if lost := lostComment(file, out, before); lost != "" {
+		return nil, Errors{was.errorAt(0, 0, "the comment "+quote(lost)+" would be lost", "put it on a line of its own above a key")}
+	}
+	return out, nil
 }
+
+// lostComment is a person's comment that is not in the text any more; "" if all are.
+func lostComment(file string, out []byte, comments []string) string {
+	again, err := readYAML(file, out)
+	if err != nil {
+		return "" // the text is checked by whoever reads it
+	}
+	left := again.sortedComments()
+	for _, c := range comments {
+		learned := generated(&item{tail: c}) || c == "# "+onceComment || strings.Contains(c, shutComment)
+		if !learned && !slices.Contains(left, c) {
+			return c
+		}
+	}
+	return ""
+}
+
+// shutComment is in what stands above a rule that learning made for a call that was not seen.
+const shutComment = "was not called; the rule for it that is inherited"
 
 type updater struct {
 	changed bool // something was added or replaced
@@ -212,6 +236,6 @@ func (u *updater) rule(old, it *item) {
 func learnedAction(it *item) bool {
 	return len(it.val.items) == 1 && strings.HasPrefix(it.val.items[0].val.text, "errno(") &&
 		slices.ContainsFunc(it.head, func(line string) bool {
-			return strings.Contains(line, "was not called; the rule for it that is inherited")
+			return strings.Contains(line, shutComment)
 		})
 }

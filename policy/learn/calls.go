@@ -264,7 +264,7 @@ func sockets(l *learner, all []*Call) string {
 		if !ok1 || !ok2 || !ok3 {
 			return ""
 		}
-		name := l.spell("socket", "family", f)
+		name := strings.Replace(l.spell("socket", "family", f), "AF_LOCAL", "AF_UNIX", 1)
 		i := slices.IndexFunc(list, func(x *family) bool { return x.family == name })
 		if i < 0 {
 			i = len(list)

@@ -333,6 +333,7 @@ func FuzzLearn(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())
+	f.Add(b.Bytes()[:bytes.LastIndex(b.Bytes(), []byte(`{"kind":"end"`))]) // more of what is made of it is read
 	secrets, env := guard(f)
 	parent := base(f)
 	f.Fuzz(func(t *testing.T, in []byte) {
