@@ -25,6 +25,7 @@ type Facts struct {
 	Truncated []string // files that end too early
 	Records   uint64   // how many events were added
 
+	mixed bool // a recording has runs in several directories
 	calls map[string]int32
 	paths map[string]int32
 	links map[string]int32
@@ -114,6 +115,9 @@ type moves [2]struct{ from, to string }
 
 func (f *Facts) moves(h *recording.Header) (m moves) {
 	a, b := &f.Header.Runs[0], &h.Runs[0]
+	for _, r := range h.Runs {
+		f.mixed = f.mixed || r.Workdir != b.Workdir || r.Home != b.Home
+	}
 	for i, x := range [...]struct{ from, to string }{{place(b.Workdir), place(a.Workdir)}, {place(b.Home), place(a.Home)}} {
 		if x.from != x.to && x.from != "" && x.to != "" {
 			m[i] = x

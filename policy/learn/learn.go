@@ -116,6 +116,13 @@ func (l *learner) effective() *policy.Profile { return policy.Merge(l.parent, l.
 func (l *learner) head() {
 	l.own.Extends = slices.Clone(l.opts.Extends)
 	l.own.About = "What " + l.program() + " was seen to do."
+	for i := range l.f.Header.Runs {
+		r, first := &l.f.Header.Runs[i], &l.f.Header.Runs[0]
+		if l.f.mixed && (r.Workdir != first.Workdir || r.Home != first.Home) {
+			l.note(Note{Kind: Left, What: "the directories of " + r.Workdir, Why: "runs of one recording began in different directories: only the first stands for . and ~; record them apart"})
+			break
+		}
+	}
 }
 
 // program is the name of what was recorded.

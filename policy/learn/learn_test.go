@@ -160,6 +160,8 @@ func TestLearn(t *testing.T) {
 			not: []string{"{bind: ./.env"}, denied: []string{"mount: read /home/me/src/.env: no mount shows it"}},
 		{name: "socket of the host", events: []recording.Event{{Kind: recording.KindPath, Path: "/run/docker.sock", Access: recording.Connect, Type: recording.TypeSocket}},
 			want: []string{"note: connect /run/docker.sock: it is"}, not: []string{"docker.sock,"}, denied: []string{"mount: connect /run/docker.sock: no mount shows it"}},
+		{name: "never a directory of the host's sockets", events: many("/run/user/1000", 8, recording.Read), want: []string{"/run/user/1000/fa"}, not: []string{"{bind: /run/user/1000,"}},
+		{name: "made beside the host's sockets", events: []recording.Event{file("/run/user/1000/x", recording.Create)}, want: []string{"{tmpfs: /run/user/1000,"}, not: []string{"bind: /run/user"}},
 		{name: "placeholders", events: []recording.Event{file("/home/me/src/a", recording.Read), file("/home/me/.vimrc", recording.Read)},
 			want: []string{"{bind: ./a, optional: true}", "{bind: ~/.vimrc, optional: true}"}},
 		{name: "own number in proc", events: []recording.Event{file("/proc/1234/status", recording.Read), file("/proc/1234/task/1235/comm", recording.Write)}, not: []string{"/proc/"}},
@@ -170,7 +172,7 @@ func TestLearn(t *testing.T) {
 		{name: "temporary", events: []recording.Event{file("/tmp/x1", recording.Create|recording.Write), file("/tmp/x1", recording.Delete), file("/tmp/given", recording.Read)},
 			want: []string{`{tmpfs: /tmp, size: 512MiB, mode: "1777"}`, "{bind: /tmp/given, optional: true}"}, not: []string{"/tmp/x1"}},
 		{name: "made at home", events: []recording.Event{file("/home/me/.toolrc", recording.Create|recording.Write), file("/home/me/.vimrc", recording.Read)},
-			want: []string{`{tmpfs: "~", size: 64MiB, mode: "0700"}`, "{bind: ~/.vimrc", "note: what is written in ~: it holds secrets"}},
+			want: []string{`{tmpfs: "~", size: 64MiB, mode: "0700"}`, "{bind: ~/.vimrc", "note: what is written in ~: it holds secrets or sockets"}},
 		{name: "made in etc", events: []recording.Event{file("/etc/x.lock", recording.Create)}, want: []string{"{tmpfs: /etc,"}, not: []string{"{bind: /etc"}},
 		{name: "made in the root", events: []recording.Event{file("/x", recording.Create)}, denied: []string{"mount: create /x: no mount shows it"}},
 		{name: "listed", events: []recording.Event{dir("/usr/share/y", recording.List)}, want: []string{"{bind: /usr/share/y, optional: true}", "note: /usr/share/y: it was listed"}},
@@ -250,6 +252,11 @@ func TestSeveral(t *testing.T) {
 	}
 	if denied := replayed(t, []byte(text), base(t), f); len(denied) > 0 {
 		t.Error(denied)
+	}
+	one := rec(t, call("read"))
+	one.Header.Runs = append(one.Header.Runs, b.Header.Runs...) // as --append does
+	if _, r := learned(t, Options{}, one); !strings.Contains(r.Notes[0].Why, "began in different directories") {
+		t.Errorf("%+v", r.Notes)
 	}
 	arm := rec(t)
 	arm.Header.Arch = "arm64"

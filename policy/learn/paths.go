@@ -145,9 +145,9 @@ func (f *files) writable(dir string, p *Path) {
 	case f.below.check(dir, recording.Write, recording.TypeDir).why == "":
 	case dir == "/":
 		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "nothing can be made in the root itself", At: p.At})
-	case f.volatile(dir) || dir == f.w.home || f.secrets.holds(dir):
+	case f.volatile(dir) || dir == f.w.home || f.secrets.holds(dir) || exposes(dir) != "":
 		if f.grants[dir] == nil && !f.volatile(dir) {
-			f.note(Note{Kind: Left, What: "what is written in " + f.w.shorten(dir), Why: "it holds secrets, so it is an empty directory of the sandbox's own: what is written there is gone at the end", At: p.At})
+			f.note(Note{Kind: Left, What: "what is written in " + f.w.shorten(dir), Why: "it holds secrets or sockets of the host, so it is an empty directory of the sandbox's own: what is written there is gone at the end", At: p.At})
 		} else if f.grants[dir] == nil {
 			f.note(Note{Kind: Left, What: "what is written in " + dir, Why: "it is a directory of the sandbox's own: what is written there is gone at the end", At: p.At})
 		}
@@ -191,12 +191,12 @@ func (f *files) add(g grant) {
 // system are trees of programs and libraries, that are the same on every machine and hold no secrets.
 var system = []string{"/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/opt", "/nix", "/gnu"}
 
-// mayOpen reports whether a directory may be granted as a whole: none that holds a secret, the home directory, the working
-// directory of somebody else, or everything.
+// mayOpen reports whether a directory may be granted as a whole: none that holds a secret or a socket that gives much away, the
+// home directory, what the working directory is in, or everything.
 func (f *files) mayOpen(dir string) bool {
 	depth := strings.Count(dir, "/")
 	switch {
-	case dir == "/", depth == 1 && !slices.Contains(system, dir), f.secrets.holds(dir), within(dir, f.w.home):
+	case dir == "/", depth == 1 && !slices.Contains(system, dir), f.secrets.holds(dir), within(dir, f.w.home), exposes(dir) != "":
 		return false
 	case within(dir, f.w.workdir) && dir != f.w.workdir:
 		return false
