@@ -65,7 +65,9 @@ func Diff(a, b *Profile, arch string) ([]Change, error) {
 	d.namespaces()
 	d.scalars()
 	d.rlimits()
-	slices.SortStableFunc(d.changes, func(x, y Change) int { return cmp.Or(rankOf(x.Effect)-rankOf(y.Effect), cmp.Compare(x.Section, y.Section)) })
+	slices.SortStableFunc(d.changes, func(x, y Change) int {
+		return cmp.Or(rankOf(x.Effect)-rankOf(y.Effect), cmp.Compare(x.Section, y.Section))
+	})
 	return d.changes, nil
 }
 

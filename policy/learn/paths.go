@@ -25,12 +25,13 @@ type files struct {
 	*learner
 	grants map[string]*grant
 	exact  map[string][]*Path // single files that are read, by directory
+	wider  map[string]Note    // by path: what a grant gives beyond what was seen, for the last reason
 	below  *view              // what the profile below shows
 }
 
 // mounts learns the section, and what has to be hidden in it.
 func (l *learner) mounts() {
-	f := &files{learner: l, grants: map[string]*grant{}, exact: map[string][]*Path{}, below: newView(l.parent, l.w)}
+	f := &files{learner: l, grants: map[string]*grant{}, exact: map[string][]*Path{}, wider: map[string]Note{}, below: newView(l.parent, l.w)}
 	for i := range l.f.Paths {
 		p := &l.f.Paths[i]
 		if p.Access&^recording.Mount != 0 && p.Path != "/" { // whether it may be mounted on, the system calls say
@@ -107,7 +108,7 @@ func (f *files) sysfs(p *Path) {
 		return
 	}
 	if f.grants["/sys"] == nil {
-		f.note(Note{Kind: Widened, What: "/sys", Why: "granted for " + p.Path + ": all of sysfs can be read", At: p.At})
+		f.widen("/sys", "granted for "+p.Path+": all of sysfs can be read", p.At)
 	}
 	f.add(grant{path: "/sys", kind: policy.MountSysfs, at: p.At})
 }
@@ -131,7 +132,7 @@ func (f *files) directory(p *Path) {
 		f.add(grant{path: p.Path, kind: policy.MountDir, at: p.At})
 	case f.mayOpen(p.Path):
 		f.add(grant{path: p.Path, kind: policy.MountBind, dir: true, at: p.At})
-		f.note(Note{Kind: Widened, What: f.w.shorten(p.Path), Why: "it was listed, so all that is in it is there, and can be read", At: p.At})
+		f.widen(p.Path, "it was listed, so all that is in it is there, and can be read", p.At)
 	default:
 		f.add(grant{path: p.Path, kind: policy.MountDir, at: p.At})
 		f.note(Note{Kind: Left, What: f.w.shorten(p.Path), Why: "it was listed, and would show too much: only what is granted is in it", At: p.At})
@@ -154,7 +155,7 @@ func (f *files) writable(dir string, p *Path) {
 		f.add(grant{path: dir, kind: policy.MountTmpfs, write: true, at: p.At})
 	default:
 		if g := f.grants[dir]; g == nil || !g.write {
-			f.note(Note{Kind: Widened, What: f.w.shorten(dir), Why: "something was made or removed in it, so that everything in it can be read and written", At: p.At})
+			f.widen(dir, "something was made or removed in it, so that everything in it can be read and written", p.At)
 		}
 		f.add(grant{path: dir, kind: policy.MountBind, write: true, dir: true, at: p.At})
 	}
@@ -167,6 +168,13 @@ func (f *files) volatile(dir string) bool {
 		return true
 	}
 	return false
+}
+
+// widen remembers what a grant gives beyond what was seen. A writable one keeps its reason: that is the wider one.
+func (f *files) widen(p, why string, at policy.Pos) {
+	if g := f.grants[p]; g == nil || !g.write {
+		f.wider[p] = Note{Kind: Widened, What: f.w.shorten(p), Why: why, At: at}
+	}
 }
 
 // add joins a grant with one that is there.
@@ -215,7 +223,7 @@ func (f *files) directories() {
 		}
 		delete(f.exact, dir)
 		f.add(grant{path: dir, kind: policy.MountBind, dir: true, at: list[0].At})
-		f.note(Note{Kind: Widened, What: f.w.shorten(dir), Why: "granted for " + strconv.Itoa(len(list)) + " files that were read: everything else in it can be read too", At: list[0].At})
+		f.widen(dir, "granted for "+strconv.Itoa(len(list))+" files that were read: everything else in it can be read too", list[0].At)
 	}
 }
 
@@ -246,7 +254,7 @@ func (f *files) trees() {
 			at := list[0].at
 			old := f.grants[dir]
 			f.add(grant{path: dir, kind: policy.MountBind, dir: true, at: at})
-			f.note(Note{Kind: Widened, What: f.w.shorten(dir), Why: "granted for " + strconv.Itoa(len(list)) + " directories in it: everything else in it can be read too", At: at})
+			f.widen(dir, "granted for "+strconv.Itoa(len(list))+" directories in it: everything else in it can be read too", at)
 			if g := f.grants[dir]; (old == nil || !old.dir) && g.kind == policy.MountBind && !g.write {
 				queue(g)
 			}
@@ -295,6 +303,9 @@ func (f *files) write() {
 	}
 	slices.SortFunc(all, func(a, b *grant) int { return cmp.Compare(pathKey(a.path), pathKey(b.path)) })
 	for _, g := range all {
+		if n, ok := f.wider[g.path]; ok && g.kind != policy.MountTmpfs {
+			f.note(n)
+		}
 		name := f.w.shorten(g.path)
 		m := policy.Mount{Kind: g.kind, Pos: g.at}
 		switch g.kind {
@@ -356,7 +367,7 @@ func (f *files) symlinks() {
 		if via == l.Path || made[via] != "" || shown.spine[via] || shown.targets[via] > 0 || !plainPath(via) || !plainPath(l.Path) {
 			continue
 		}
-		if i := shown.mount(via); i >= 0 && shown.p.Mounts[i].Kind != policy.MountTmpfs {
+		if i := shown.mount(via); i >= 0 && shown.p.Mounts[i].Kind != policy.MountTmpfs && shown.p.Mounts[i].Kind != policy.MountDir {
 			continue // the mount has the link
 		}
 		made[via] = l.Path

@@ -10,7 +10,6 @@ import (
 // secrets are what is never granted by itself, and never within what is: the patterns of hide rules.
 type secrets struct {
 	w        *world
-	fixed    []string // absolute paths, or patterns of them
 	exact    map[string]bool
 	globs    []string
 	anywhere []string        // names, of **/NAME
@@ -41,7 +40,6 @@ func newSecrets(w *world, patterns, granted []string) *secrets {
 }
 
 func (s *secrets) add(p string) {
-	s.fixed = append(s.fixed, p)
 	if strings.ContainsAny(p, "*?[") {
 		s.globs = append(s.globs, p)
 	} else {
@@ -108,16 +106,6 @@ func lastNames(p string, n int) string {
 
 // holds reports whether a directory holds a secret, by the patterns that say where they are.
 func (s *secrets) holds(dir string) bool { return s.above[dir] || s.dir(dir) }
-
-// beneath are the patterns of secrets in a directory, as hide rules write them.
-func (s *secrets) beneath(dir string) (list []string) {
-	for _, p := range s.fixed {
-		if within(dir, p) {
-			list = append(list, p)
-		}
-	}
-	return list
-}
 
 // exposes says what a socket gives away; "" if it is none of the well-known ones.
 func exposes(p string) string {
