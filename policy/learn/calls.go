@@ -22,6 +22,7 @@ func (l *learner) syscalls() {
 	for _, c := range seen {
 		s.Allow = append(s.Allow, policy.SyscallItem{Name: c.Name, Pos: c.At})
 	}
+	l.unseen()
 	l.related(seen, ruled)
 	l.rules(seen, ruled)
 	l.architectures()
@@ -62,12 +63,40 @@ func (l *learner) seenCalls() (seen []*Call) {
 	return seen
 }
 
+// unseen adds the calls that a back end does not show: reading, waiting, memory and the like. Whether they were made is not
+// known, and nothing runs without them.
+func (l *learner) unseen() {
+	s := &l.own.Syscalls
+	first := len(s.Allow)
+	var backends []string
+	for i := range l.f.Header.Runs {
+		r := &l.f.Header.Runs[i]
+		for _, name := range r.Unseen() {
+			_, ok := filter.Number(l.f.arch(), name)
+			if !ok || l.denies(name) || slices.ContainsFunc(s.Allow, func(x policy.SyscallItem) bool { return x.Name == name }) {
+				continue
+			}
+			s.Allow = append(s.Allow, policy.SyscallItem{Name: name})
+			if !slices.Contains(backends, r.Backend) {
+				backends = append(backends, r.Backend)
+			}
+		}
+	}
+	if len(s.Allow) == first {
+		return
+	}
+	slices.SortFunc(s.Allow[first:], func(a, b policy.SyscallItem) int { return cmp.Compare(a.Name, b.Name) })
+	by := strings.Join(backends, ", ")
+	l.comment("syscalls.allow["+strconv.Itoa(first)+"]", "", "Not shown by the back end "+by+": whether they were called is not known.")
+	l.note(Note{Kind: Widened, What: strconv.Itoa(len(s.Allow)-first) + " system calls that the back end " + by + " does not show", Why: "whether they were called is not known; a recording as root shows every call"})
+}
+
 // related adds what keeps working with another libc.
 func (l *learner) related(seen []*Call, ruled map[string]bool) {
 	s := &l.own.Syscalls
 	have := map[string]bool{}
-	for _, c := range seen {
-		have[c.Name] = true
+	for _, x := range s.Allow {
+		have[x.Name] = true
 	}
 	first := len(s.Allow)
 	add := func(name string, at policy.Pos) {

@@ -269,6 +269,26 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
+// Calls that a back end does not show are allowed, unless the profile below denies them.
+func TestUnseen(t *testing.T) {
+	r := rec(t, call("openat", recording.Arg{Name: "flags", Value: 0}))
+	run := &r.Header.Runs[0]
+	run.Backend, run.Complete, run.Why = "notify", false, []string{"not shown: read bpf openat", "not shown: mmap without PROT_EXEC; fcntl F_GETFD"}
+	f, result := learned(t, Options{}, r)
+	text := string(result.YAML())
+	for _, want := range []string{"\n    # Not shown by the back end notify: whether they were called is not known.\n    - fcntl\n    - mmap\n    - read\n", "- openat # a.rec"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "bpf\n") || strings.Contains(text, "{mmap:") {
+		t.Errorf("%s", text)
+	}
+	if denied := replayed(t, []byte(text), base(t), f); len(denied) > 0 {
+		t.Error(denied)
+	}
+}
+
 // What is read of a recording that ends too early counts, and the profile says so.
 func TestTruncated(t *testing.T) {
 	var b bytes.Buffer

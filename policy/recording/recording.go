@@ -59,6 +59,29 @@ func (h *Header) Blind(k Kind) bool {
 	return slices.ContainsFunc(h.Runs, func(r Run) bool { return slices.Contains(r.Blind, k) })
 }
 
+// notShown begins a reason of Run.Why that lists system calls which the back end leaves out: by their names alone, or, parted
+// by semicolons, each with what it is about.
+const notShown = "not shown: "
+
+// Unseen are the names of the calls that the back end does not show, or does not show with every argument: that there are
+// none of them says nothing.
+func (r *Run) Unseen() (calls []string) {
+	for _, why := range r.Why {
+		list, ok := strings.CutPrefix(why, notShown)
+		if !ok {
+			continue
+		}
+		if !strings.Contains(list, ";") {
+			calls = append(calls, strings.Fields(list)...)
+			continue
+		}
+		for part := range strings.SplitSeq(list, ";") {
+			calls = append(calls, strings.Fields(part)[:min(1, len(strings.Fields(part)))]...)
+		}
+	}
+	return calls
+}
+
 // Executable is a program that ran.
 type Executable struct {
 	Path    string // as /proc/PID/exe has it in the sandbox

@@ -286,6 +286,13 @@ func TestWatched(t *testing.T) {
 	}
 }
 
+func TestUnseen(t *testing.T) {
+	r := Run{Why: []string{"not shown: read write", "3 paths were lost", "not shown: mmap without PROT_EXEC; newfstatat below an open directory;"}}
+	if got := r.Unseen(); !slices.Equal(got, []string{"read", "write", "mmap", "newfstatat"}) {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestResolved(t *testing.T) {
 	for _, p := range []string{"/", "/a", "/a/b", "/a/", "//", "/a//b", "/.", "/a/.", "/./a", "/..", "/a/..", "/a/../b", "/a/.b", "/a/..b", "/a/...", "/a./b", "/a../b"} {
 		if got := resolved(p); got != (path.Clean(p) == p) {
