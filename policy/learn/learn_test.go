@@ -202,9 +202,10 @@ func TestLearn(t *testing.T) {
 		{name: "capability that it went without", events: []recording.Event{failed(recording.Event{Kind: recording.KindCap, Cap: "SYS_NICE", By: "setpriority"}, "EPERM")}, not: []string{"capabilities:"}},
 
 		{name: "limits", events: []recording.Event{
-			{Kind: recording.KindPeak, Exe: -1, Peak: recording.PeakMemory, Value: 100 << 20}, {Kind: recording.KindPeak, Exe: -1, Peak: recording.PeakPIDs, Value: 20},
+			{Kind: recording.KindPeak, Exe: -1, Peak: recording.PeakMemory, Value: 200<<20 + 1}, {Kind: recording.KindPeak, Exe: -1, Peak: recording.PeakPIDs, Value: 20},
 			{Kind: recording.KindPeak, Exe: -1, Peak: recording.PeakFiles, Value: 100}},
-			want: []string{"memory: 208MiB # a.rec:", "pids: 40 # a.rec:", "nofile: 208 # a.rec:", "# At most 100 MiB were used.", "- cgroup"}},
+			want: []string{"memory: 416MiB # a.rec:", "pids: 40 # a.rec:", "nofile: 208 # a.rec:", "# At most 201 MiB were used.", "- cgroup"}},
+		{name: "little memory", events: []recording.Event{{Kind: recording.KindPeak, Exe: -1, Peak: recording.PeakMemory, Value: 1 << 20}}, want: []string{"memory: 256MiB # a.rec:"}},
 		{name: "huge peak", events: []recording.Event{{Kind: recording.KindPeak, Exe: -1, Peak: recording.PeakFile, Value: 1<<64 - 1}}, denied: []string{"rlimits: file of 18446744073709551615: limits.rlimits.fsize is 4611686018427387904"}},
 		{name: "environment", events: []recording.Event{call("read")}, want: []string{"- PATH", "- LC_*"}, not: []string{"TOKEN"}},
 	} {

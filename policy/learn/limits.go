@@ -9,6 +9,10 @@ import (
 
 const mib = 1 << 20
 
+// leastMemory is as little as a limit on memory is worth: where the host has no cgroup for it, RLIMIT_DATA stands in, which
+// counts what a runtime such as Go's only sets aside.
+const leastMemory = 256 * mib
+
 // limits gives what was used at most, with head room: memory twice, to 16 MiB; processes and descriptors twice, and never so
 // few that a shell could not work.
 func (l *learner) limits() {
@@ -26,7 +30,7 @@ func (l *learner) limits() {
 	}
 	cgroup := false
 	if p := peak(recording.PeakMemory); p != nil && p.All {
-		s.Memory = policy.Opt[int64]{Set: true, V: int64(roundUp(double(p.Value), 16*mib))}
+		s.Memory = policy.Opt[int64]{Set: true, V: int64(max(leastMemory, roundUp(double(p.Value), 16*mib)))}
 		l.limit("memory", p, bytesText(p.Value))
 		cgroup = true
 	}
