@@ -136,7 +136,7 @@ var lintRules = [...]LintRule{
 		About: "places are writable from which programs are run outside",
 		Why:   "What the program writes there, somebody runs who is not in the sandbox: a shell's start file, a command in PATH, a service.",
 		Fix:   "bind the directory that is needed, and no more",
-		find:  func(l *linter) { l.paths(runPaths, true, "can be written") }},
+		find:  func(l *linter) { l.writablePrograms() }},
 	{Code: "CL023", Name: "git-hooks", Level: LevelWarning,
 		About: "the working directory is writable, and .git/hooks in it",
 		Why:   "git runs hooks outside of the sandbox at the next commit; .git/config can name programs too.",
@@ -332,6 +332,24 @@ func (l *linter) hostSockets() {
 var runPaths = []string{"/usr/bin", "/usr/local/bin", "/bin", "/sbin", "/usr/sbin", "/opt", "/etc", "/usr/lib", "/lib", "/lib/systemd",
 	"~/bin", "~/.local/bin", "~/.cargo/bin", "~/go/bin", "~/.bashrc", "~/.bash_profile", "~/.profile", "~/.zshrc", "~/.zshenv", "~/.config/autostart",
 	"~/.config/systemd", "~/.config/fish", "~/.ssh/config", "~/.gitconfig", "~/.config/git", "~/.vimrc", "~/.config/cordon"}
+
+// runDirs are those of which everything is run, or chooses what is.
+var runDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/boot", "~/bin", "~/.local/bin", "~/.cargo/bin", "~/.config/autostart", "~/.config/systemd", "~/.ssh"}
+
+// writablePrograms finds what is above the places where programs are, and what is in them.
+func (l *linter) writablePrograms() {
+	l.paths(runPaths, true, "can be written")
+	for i := range l.p.Mounts {
+		m := &l.p.Mounts[i]
+		source := hostNames(m.Source, l.opts.RuntimeDir)
+		if m.Kind != MountBind || !m.Write || source == nil {
+			continue
+		}
+		if slices.ContainsFunc(runDirs, func(d string) bool { return len(source) > len(hostNames(d, "")) && above(hostNames(d, ""), source) }) {
+			l.say(m.Pos, index("mounts", i)+": "+m.Source+" can be written")
+		}
+	}
+}
 
 // keyPaths are where keys and credentials are.
 var keyPaths = []string{"~/.ssh", "~/.gnupg", "~/.aws", "~/.azure", "~/.kube", "~/.docker", "~/.netrc", "~/.npmrc", "~/.pypirc", "~/.git-credentials",

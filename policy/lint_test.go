@@ -79,6 +79,7 @@ func TestLint(t *testing.T) {
 		{"CL022", "mounts:\n  - {bind: \"~\", mode: rw}", 2, "mounts: [{bind: ~/src, mode: rw}]"},
 		{"CL022", "mounts:\n  - {bind: /usr/local, mode: rw}", 2, "mounts: [{bind: /usr/local}]"},
 		{"CL022", "mounts:\n  - {bind: ~/.config, mode: rw}", 2, "mounts: [{bind: ~/.config/tool, mode: rw}]"},
+		{"CL022", "mounts:\n  - {bind: /etc/ld.so.preload, mode: rw}", 2, "mounts: [{bind: /var/lib/x, mode: rw}]"},
 		{"CL023", "mounts:\n  - {bind: ., mode: rw}", 2, `{mounts: [{bind: ., mode: rw}], hide: ["**/.git/hooks"]}`},
 		{"CL023", "mounts:\n  - {bind: ., mode: rw}", 2, "mounts: [{bind: .}]"},
 		{"CL024", "root: {host: ro}", 1, "root: {empty: true}"},

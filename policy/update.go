@@ -121,15 +121,38 @@ func (u *updater) top(was, now *node) {
 			u.section(name, old.val, it.val)
 		}
 	}
-	// One run without other programs says nothing of the others.
 	section, fresh := find(was, "syscalls"), find(now, "syscalls")
-	if section == nil || fresh == nil || find(fresh.val, "exec") != nil {
+	if section == nil || fresh == nil || section.val.kind != mapNode {
 		return
 	}
+	u.openRules(section.val, fresh.val)
+	if find(fresh.val, "exec") != nil {
+		return
+	}
+	// One run without other programs says nothing of the others.
 	i := slices.IndexFunc(section.val.items, func(it *item) bool { return it.key != nil && it.key.text == "exec" })
 	if i >= 0 && slices.Contains(section.val.items[i].head, "# "+onceComment) {
 		section.val.items = slices.Delete(section.val.items, i, i+1)
 		u.changed = true
+	}
+}
+
+// openRules drops the conditions that learning put on a call which was seen now and needs none.
+func (u *updater) openRules(was, now *node) {
+	rules, allow, fresh := find(was, "rules"), find(now, "allow"), find(now, "rules")
+	if rules == nil || allow == nil {
+		return
+	}
+	n := len(rules.val.items)
+	rules.val.items = slices.DeleteFunc(rules.val.items, func(old *item) bool {
+		call := subject(old.val)
+		seen := slices.ContainsFunc(allow.val.items, func(it *item) bool { return it.val.text == call && generated(it) })
+		limited := fresh != nil && slices.ContainsFunc(fresh.val.items, func(it *item) bool { return subject(it.val) == call })
+		return generated(old) && seen && !limited
+	})
+	u.changed = u.changed || len(rules.val.items) < n
+	if len(rules.val.items) == 0 {
+		was.items = slices.DeleteFunc(was.items, func(it *item) bool { return it == rules })
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"cordon/policy/recording"
 )
 
-// refusals are errors that say that the call was not carried out at all: a call that always ended so is not needed.
+// refused reports an error that says that the call was not carried out at all: a call that always ended so is not needed.
 func refused(errno string) bool { return errno == "ENOSYS" || errno == "EPERM" }
 
 // syscalls learns the section.
@@ -23,8 +23,8 @@ func (l *learner) syscalls() {
 		s.Allow = append(s.Allow, policy.SyscallItem{Name: c.Name, Pos: c.At})
 	}
 	l.unseen()
-	l.related(seen, ruled)
-	l.rules(seen, ruled)
+	l.related(seen)
+	l.rules(ruled)
 	l.architectures()
 	if !slices.ContainsFunc(seen, func(c *Call) bool { return c.Name == "execve" || c.Name == "execveat" }) && l.f.Header.Runs != nil {
 		s.Exec = policy.ExecOnce
@@ -37,27 +37,23 @@ func (l *learner) syscalls() {
 
 // seenCalls is one fact for each call that is to be allowed, sorted by name.
 func (l *learner) seenCalls() (seen []*Call) {
-	byName := map[string]*Call{}
+	byName, refusals := map[string]*Call{}, map[string]*Call{}
 	for i := range l.f.Calls {
 		c := &l.f.Calls[i]
 		switch {
 		case !filter.Known(c.Name):
 			l.note(Note{Kind: Left, What: "the system call " + c.Name, Why: "no table has it; it gets " + cmp.Or(l.parent.Syscalls.Unknown, "errno(ENOSYS)"), At: c.At})
 		case refused(c.Errno):
-			if byName[c.Name] == nil {
-				l.refused[c.Name] = c
-			}
+			refusals[c.Name] = c
 		case byName[c.Name] == nil:
 			byName[c.Name] = c
 			seen = append(seen, c)
 		}
 	}
-	for name, c := range l.refused {
-		if byName[name] != nil {
-			delete(l.refused, name)
-			continue
+	for _, name := range slices.Sorted(keysOf(refusals)) {
+		if c := refusals[name]; byName[name] == nil {
+			l.note(Note{Kind: Left, What: "the system call " + name, Why: "it always ended with " + c.Errno, At: c.At})
 		}
-		l.note(Note{Kind: Left, What: "the system call " + name, Why: "it always ended with " + c.Errno, At: c.At})
 	}
 	slices.SortFunc(seen, func(a, b *Call) int { return cmp.Compare(a.Name, b.Name) })
 	return seen
@@ -92,25 +88,25 @@ func (l *learner) unseen() {
 }
 
 // related adds what keeps working with another libc.
-func (l *learner) related(seen []*Call, ruled map[string]bool) {
+func (l *learner) related(seen []*Call) {
 	s := &l.own.Syscalls
 	have := map[string]bool{}
 	for _, x := range s.Allow {
 		have[x.Name] = true
 	}
 	first := len(s.Allow)
-	add := func(name string, at policy.Pos) {
+	add := func(name string) {
 		if _, ok := filter.Number(l.f.arch(), name); ok && !have[name] && !l.denies(name) {
 			have[name] = true
 			s.Allow = append(s.Allow, policy.SyscallItem{Name: name})
 		}
 	}
 	for name := range strings.FieldsSeq(floor) {
-		add(name, policy.Pos{})
+		add(name)
 	}
 	for _, c := range seen {
 		for _, name := range relatives(c.Name, l.f.arch()) {
-			add(name, c.At)
+			add(name)
 		}
 	}
 	slices.SortFunc(s.Allow[first:], func(a, b policy.SyscallItem) int { return cmp.Compare(a.Name, b.Name) })
@@ -142,7 +138,7 @@ func (l *learner) parentRules() map[string]bool {
 }
 
 // rules narrows calls by their arguments.
-func (l *learner) rules(seen []*Call, ruled map[string]bool) {
+func (l *learner) rules(ruled map[string]bool) {
 	tuples := map[string][]*Call{}
 	for i := range l.f.Calls {
 		if c := &l.f.Calls[i]; !refused(c.Errno) {
@@ -154,7 +150,7 @@ func (l *learner) rules(seen []*Call, ruled map[string]bool) {
 		allowed[x.Name] = true
 	}
 	for _, n := range narrowings {
-		all := tuples[n.call]
+		all := slices.Clip(tuples[n.call])
 		for _, also := range n.with {
 			all = append(all, tuples[also]...)
 		}
@@ -167,7 +163,7 @@ func (l *learner) rules(seen []*Call, ruled map[string]bool) {
 	}
 	for _, name := range slices.Sorted(keysOf(ruled)) {
 		if !allowed[name] && !slices.ContainsFunc(l.own.Syscalls.Rules, func(r policy.SyscallRule) bool { return r.Call == name }) {
-			l.own.Syscalls.Rules = append(l.own.Syscalls.Rules, policy.SyscallRule{Call: name, Expr: cmp.Or(l.parent.Syscalls.Default, "errno(EPERM)")})
+			l.own.Syscalls.Rules = append(l.own.Syscalls.Rules, policy.SyscallRule{Call: name, Expr: "errno(EPERM)"})
 			l.comment(ruleKey(len(l.own.Syscalls.Rules)-1), name+" was not called; the rule for it that is inherited would allow it.")
 		}
 	}

@@ -64,7 +64,6 @@ type learner struct {
 	parent     *policy.Profile
 	parentSpec filter.Spec
 	own        *policy.Profile
-	refused    map[string]*Call
 	notes      []Note
 	comments   map[string][]string
 }
@@ -80,8 +79,7 @@ func Learn(f *Facts, opts Options) (*Result, error) {
 	if opts.Parent == nil {
 		opts.Parent = &policy.Profile{}
 	}
-	l := &learner{f: f, w: newWorld(f), opts: opts, parent: opts.Parent, own: &policy.Profile{Version: 1, Name: opts.Name},
-		refused: map[string]*Call{}, comments: map[string][]string{}}
+	l := &learner{f: f, w: newWorld(f), opts: opts, parent: opts.Parent, own: &policy.Profile{Version: 1, Name: opts.Name}, comments: map[string][]string{}}
 	var err error
 	if l.parentSpec, err = l.parent.Syscalls.Filter(); err != nil {
 		return nil, err

@@ -166,6 +166,7 @@ func TestLearn(t *testing.T) {
 			want: []string{"{bind: ./a, optional: true}", "{bind: ~/.vimrc, optional: true}"}},
 		{name: "own number in proc", events: []recording.Event{file("/proc/1234/status", recording.Read), file("/proc/1234/task/1235/comm", recording.Write)}, not: []string{"/proc/"}},
 		{name: "written in place", events: []recording.Event{file("/home/me/src/db", recording.Read|recording.Write)}, want: []string{"{bind: ./db, mode: rw, optional: true}"}},
+		{name: "written on the host", events: []recording.Event{file("/etc/ld.so.preload", recording.Write)}, want: []string{"{bind: /etc/ld.so.preload, mode: rw, optional: true}", "note: writing /etc/ld.so.preload: it is the host's file"}},
 		{name: "made", events: []recording.Event{dir("/home/me/src/out", recording.Create), file("/home/me/src/out/a", recording.Create|recording.Write)},
 			want: []string{"{bind: ., mode: rw}", "note: .: something was made or removed in it", "- ~/.ssh\n"}, not: []string{"./out"}},
 		{name: "removed", events: []recording.Event{file("/home/me/src/d/a", recording.Delete)}, want: []string{"{bind: ./d, mode: rw, optional: true}"}},

@@ -86,6 +86,9 @@ func (f *files) path(p *Path) {
 		f.writable(p.Path, p)
 	case p.Access&writes != 0:
 		f.add(grant{path: p.Path, kind: policy.MountBind, write: true, at: p.At})
+		if !within(f.w.workdir, p.Path) {
+			f.note(Note{Kind: Granted, What: "writing " + f.w.shorten(p.Path), Why: "it is the host's file, and stays changed", At: p.At})
+		}
 	case p.Type == recording.TypeDir || p.Type == "" && f.w.dirs[p.Path]:
 		f.directory(p)
 	default:
