@@ -342,7 +342,8 @@ func (l *linter) writablePrograms() {
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]
 		source := hostNames(m.Source, l.opts.RuntimeDir)
-		if m.Kind != MountBind || !m.Write || source == nil {
+		said := slices.ContainsFunc(l.found, func(f Finding) bool { return f.Rule == l.rule && f.Pos == m.Pos })
+		if m.Kind != MountBind || !m.Write || source == nil || said {
 			continue
 		}
 		if slices.ContainsFunc(runDirs, func(d string) bool { return len(source) > len(hostNames(d, "")) && above(hostNames(d, ""), source) }) {
