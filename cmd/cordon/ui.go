@@ -54,12 +54,12 @@ import (
 //	128+n  signal n ended it
 //
 // The other subcommands exit with 0; with 1 where the answer is no (`profile check` found errors, `profile fmt -d` found
-// a difference, `profile diff` a change that --fail-on names, `profile lint` a finding, `profile import` or `export` would lose
-// something, `learn` made a profile that would deny something of the recordings, `doctor` found that the default profile cannot start
+// a difference, `profile diff` a change that --fail-on names, `profile lint` a finding, `profile import` or `export` would
+// lose something, `learn` made a profile that denies what was recorded, `doctor` found that the default profile cannot start
 // here, `why` that a call is not allowed for certain); with 125 where there is no answer.
 //
-// JSON. `run --report FILE`, and --json of plan, why, filter groups, learn, profile ls, check, show, diff, import and export, doctor and
-// version, write one value with
+// JSON. `run --report FILE`, and --json of plan, why, filter groups, learn, profile ls, check, show, diff, import and
+// export, doctor and version, write one value with
 // a final newline. Keys are lower case with underscores, durations are nanoseconds, sizes bytes, and end in _ns, _bytes.
 // Keys may be added; what is there keeps its meaning as long as its "version" does.
 type ui struct {
