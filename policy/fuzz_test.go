@@ -97,3 +97,31 @@ func FuzzFromFlag(f *testing.F) {
 		}
 	})
 }
+
+// What is added to a profile that can be read leaves one that can be read, with every comment of a person; and a second time
+// nothing is added.
+func FuzzUpdate(f *testing.F) {
+	f.Add([]byte("version: 1 # one\nsyscalls: {allow: [read]} # all\nmounts:\n  - {bind: /x} # b.rec:1\n"))
+	f.Add([]byte("# top\n\nsyscalls:\n  rules:\n    # why\n    - {socket: family == AF_UNIX} # b.rec:7\n  # No other program was executed.\n  exec: once\n"))
+	f.Add([]byte("limits: {memory: 1GiB, rlimits: {nofile: 5}}\nenv:\n  keep: [A]\n"))
+	p, err := Parse("a.rec", []byte(`{version: 1, mounts: [{bind: /x, mode: rw}], hide: [/y], env: {keep: [B]}, network: host, syscalls: {allow: [read, write], rules: [{socket: family == AF_INET}]}, limits: {memory: 2GiB, rlimits: {nofile: 9}}, missing: [cgroup]}`))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, old []byte) {
+		if _, err := Parse("p.yaml", old); err != nil {
+			return
+		}
+		out, err := Update("p.yaml", old, p, nil, nil)
+		if err != nil {
+			return // a comment that would be lost is an error
+		}
+		if _, err := Parse("p.yaml", out); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		again, err := Update("p.yaml", out, p, nil, nil)
+		if err != nil || string(again) != string(out) {
+			t.Fatalf("%v\n%s\nand then\n%s", err, out, again)
+		}
+	})
+}

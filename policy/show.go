@@ -4,7 +4,9 @@ import "strings"
 
 // Show writes a profile as YAML, each value with the place it comes from in a comment. Parse reads it back to the same
 // profile, but for the positions.
-func Show(p *Profile) []byte {
+func Show(p *Profile) []byte { return tree(p).print() }
+
+func tree(p *Profile) *document {
 	d := &document{root: &node{kind: mapNode}}
 	for i := range language {
 		k := &language[i]
@@ -12,7 +14,7 @@ func Show(p *Profile) []byte {
 			d.root.add(k.name, n, tail)
 		}
 	}
-	return d.print()
+	return d
 }
 
 func (n *node) add(key string, val *node, tail string) {
@@ -304,4 +306,35 @@ func (p *Profile) encodeNetwork(k *key[Profile]) (*node, string) {
 	}
 	s, _ := k.wordText(strings.TrimSpace(string(p.Network.Mode)))
 	return text(s), p.from("network")
+}
+
+// Annotate is Show with comments: head on top, and above a key or an item those that comments has under its path, such as
+// "network", "mounts[2]" or "syscalls.rules". A line "" is an empty one. The text may be anyone's: what would end a comment
+// is escaped.
+func Annotate(p *Profile, head []string, comments map[string][]string) []byte {
+	d := tree(p)
+	d.head = commentLines(head)
+	annotate(d.root, "", comments)
+	return d.print()
+}
+
+func annotate(n *node, at string, comments map[string][]string) {
+	for i, it := range n.items {
+		path := index(at, i)
+		if it.key != nil {
+			path = join(at, it.key.text)
+		}
+		it.head = append(it.head, commentLines(comments[path])...)
+		annotate(it.val, path, comments)
+	}
+}
+
+func commentLines(lines []string) (out []string) {
+	for _, line := range lines {
+		if line != "" {
+			line = strings.TrimRight("# "+printable(line), " ")
+		}
+		out = append(out, line)
+	}
+	return out
 }

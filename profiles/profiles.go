@@ -207,3 +207,6 @@ func (s Search) info(name string, layer int) Info {
 	i.About = p.About
 	return i
 }
+
+// Text is the file of a shipped profile.
+func Text(name string) ([]byte, error) { return files.ReadFile(name + ".yaml") }

@@ -40,6 +40,35 @@ func TestCompiled(t *testing.T) {
 	}
 }
 
+// What lint finds in a shipped profile is meant, and a comment says why.
+func TestShippedLint(t *testing.T) {
+	search := Search{}
+	for i := range shipped {
+		name := shipped[i].name
+		p, err := search.Load([]string{name}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, arch := range []string{"amd64", "arm64", "riscv64"} {
+			found, err := policy.Lint(p, policy.LintOptions{File: "embedded:" + name + ".yaml", Arch: arch, Text: func(file string) []byte {
+				text, err := Text(strings.TrimSuffix(strings.TrimPrefix(file, "embedded:"), ".yaml"))
+				if err != nil {
+					t.Errorf("%s: %v", file, err)
+				}
+				return text
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range found {
+				if f.Ignored == "" {
+					t.Errorf("%s on %s: %s: %s: %s", name, arch, f.Pos, f.Rule.Code, f.Text)
+				}
+			}
+		}
+	}
+}
+
 func TestGeneratedFiles(t *testing.T) {
 	for _, c := range []struct {
 		file string

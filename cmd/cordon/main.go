@@ -27,6 +27,7 @@ var commands = [...]struct {
 	{"wait", newWait},
 	{"rm", newRm},
 	{"plan", newPlan},
+	{"learn", newLearn},
 	{"why", newWhy},
 	{"filter", newFilter},
 	{"profile", newProfile},

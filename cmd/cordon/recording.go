@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// recording is a recording of a terminal on its way to a file. Until everything has ended it is kept in a file without a
+// ttyRecording is a recording of a terminal on its way to a file. Until everything has ended it is kept in a file without a
 // name, so that the task finds neither (see reportFile).
-type recording struct {
+type ttyRecording struct {
 	out   *reportFile
 	spool *os.File // or the file itself, where that is no regular one
 	buf   *bufio.Writer
@@ -18,12 +18,12 @@ type recording struct {
 }
 
 // openRecording refuses a file that could not be written, while nothing has happened yet.
-func openRecording(path string) (*recording, error) {
+func openRecording(path string) (*ttyRecording, error) {
 	out, err := openOutput(path, "recording", "--record-tty")
 	if err != nil {
 		return nil, err
 	}
-	r := &recording{out: out, spool: out.file}
+	r := &ttyRecording{out: out, spool: out.file}
 	if r.spool == nil {
 		if r.spool, err = unnamed(out.dir); err != nil {
 			return nil, out.error(err)
@@ -45,7 +45,7 @@ func unnamed(dir int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "recording"), nil
 }
 
-func (r *recording) Write(b []byte) (int, error) {
+func (r *ttyRecording) Write(b []byte) (int, error) {
 	if r.err == nil {
 		_, r.err = r.buf.Write(b)
 	}
@@ -53,7 +53,7 @@ func (r *recording) Write(b []byte) (int, error) {
 }
 
 // finish puts the recording in place, whole or not at all.
-func (r *recording) finish() error {
+func (r *ttyRecording) finish() error {
 	if r == nil {
 		return nil
 	}

@@ -84,7 +84,7 @@ func (u *ui) finish(f *runFlags, rep *sandbox.Report, out outFiles) error {
 // outFiles are what is written about a run; nil for what is not asked for.
 type outFiles struct {
 	report, summary *reportFile
-	recording       *recording
+	recording       *ttyRecording
 }
 
 func openFiles(f *runFlags, c *sandbox.Cmd) (out outFiles, err error) {

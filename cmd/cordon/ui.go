@@ -26,6 +26,12 @@ import (
 //	cordon: dropped: WHERE: …         and what it says has no counterpart
 //	cordon: added: PATH: WHY          put into the sandbox although the profile does not name it
 //	cordon: missing: LAYER: WHY       wanted, not to be had here, and the profile allows it to be missing
+//	cordon: secret: WHAT: WHY         learn: what was seen and is not granted, because it is a secret,
+//	cordon: left: WHAT: WHY           or for another reason;
+//	cordon: widened: WHAT: WHY        what grants more than was seen,
+//	cordon: granted: WHAT: WHY        and what is worth a look
+//	cordon: denied: WHAT: LAYER: WHY  learn: the profile would deny this of what was recorded,
+//	cordon: unsure: WHAT: LAYER: WHY  or might, which no recording says
 //	cordon: denied: CALL ×N by NAME[PID] — RULE; to allow: FLAG
 //	                                  on-denial: report: calls that the profile denied, a line for each kind
 //	cordon: removed: SANDBOX          what a launcher that was killed had left: any command about running sandboxes
@@ -58,10 +64,11 @@ import (
 // and `stats` uses a terminal's other screen until it is interrupted.
 //
 // The other subcommands exit with 0; with 1 where the answer is no (`profile check` found errors, `profile fmt -d` found
-// a difference, `profile import` or `export` would lose something, `doctor` found that the default profile cannot start
+// a difference, `profile diff` a change that --fail-on names, `profile lint` a finding, `profile import` or `export` would
+// lose something, `learn` made a profile that denies what was recorded, `doctor` found that the default profile cannot start
 // here, `why` that a call is not allowed for certain); with 125 where there is no answer.
 //
-// JSON. `run --report FILE`, and --json of plan, why, filter groups, profile ls, check, show, import and export, doctor,
+// JSON. `run --report FILE`, and --json of plan, why, filter groups, learn, profile ls, check, show, diff, import and export, doctor,
 // version, ps and inspect, write one value with a final newline; logs and stats write one on each line. Keys are lower case
 // with underscores, durations are nanoseconds, sizes bytes, and end in _ns, _bytes. Keys may be added; what is there keeps
 // its meaning as long as its "version" does.

@@ -1,0 +1,333 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy"
+	"cordon/policy/learn"
+	"cordon/policy/recording"
+	"cordon/profiles"
+)
+
+type learnFlags struct {
+	out     string
+	name    string
+	extends []string
+	grant   []string
+	files   int
+	dirs    int
+	json    bool
+}
+
+func newLearn(u *ui) *cobra.Command {
+	var f learnFlags
+	c := &cobra.Command{
+		Use:   "learn [flags] RECORDING...",
+		Short: "Make a profile of what a program was seen to do",
+		Long: "Make a profile of what cordon record saw a program do. Several recordings make one profile of all of them.\n\n" +
+			"Every rule has the record that it comes from behind it (# nginx.rec:412). What was generalised, and what that grants\n" +
+			"beyond what was seen, is listed on stderr; so is what was seen and not granted. Secrets, which are what the profile\n" +
+			"default hides, and well-known sockets of the host are never granted without --grant.\n\n" +
+			"Then the recordings are played against the profile as it was written: the exit code is 1 if it would deny something\n" +
+			"of them, and each such thing is listed.\n\n" +
+			"Where OUT is a profile already, what is missing is added to it: everything else in it stays, comments too.",
+		Example: "  cordon record -o nginx.rec -- nginx -g 'daemon off;'\n" +
+			"  cordon learn nginx.rec -o ./nginx.yaml\n" +
+			"  cordon run -p ./nginx.yaml -- nginx -g 'daemon off;'",
+		DisableFlagsInUseLine: true,
+		Args:                  needArgs(1, "the recording"),
+		RunE:                  func(_ *cobra.Command, args []string) error { return u.learn(&f, args) },
+	}
+	fs := c.Flags()
+	fs.StringVarP(&f.out, "output", "o", "-", "write to `OUT` instead of stdout; an existing profile is added to")
+	fs.StringVar(&f.name, "name", "", "`NAME` of the profile; by default that of OUT, or of the first recording")
+	fs.StringArrayVar(&f.extends, "extends", nil, "`PROFILE` to build on, base by default; may be repeated")
+	fs.StringArrayVar(&f.grant, "grant", nil, "grant what was seen of `PATH`, although it is a secret or a socket of the host; may be repeated")
+	fs.IntVar(&f.files, "files", 6, "grant a directory where so many files in it were read; a large `N` keeps every file by itself")
+	fs.IntVar(&f.dirs, "dirs", 4, "grant a directory where so many directories in it are granted; `N` as for --files")
+	fs.BoolVar(&f.json, "json", false, "print the notes and what would be denied as JSON; needs -o")
+	_ = c.RegisterFlagCompletionFunc("extends", completeProfile)
+	return c
+}
+
+func (u *ui) learn(f *learnFlags, files []string) error {
+	if f.json && f.out == "-" {
+		return &cliError{err: errors.New("learn: --json puts the listing on stdout"), hint: "name a file for the profile with -o"}
+	}
+	if f.files < 1 || f.dirs < 1 {
+		return &cliError{err: errors.New("learn: --files and --dirs count from 1"), hint: "1 grants the directory of every file"}
+	}
+	facts := &learn.Facts{}
+	for _, file := range files {
+		if err := readRecording(facts, file); err != nil {
+			return err
+		}
+	}
+	old, err := f.existing()
+	if err != nil {
+		return err
+	}
+	result, err := f.learned(facts, files[0], old)
+	if err != nil {
+		return err
+	}
+	text := result.YAML()
+	if old != nil {
+		if text, err = policy.Update(f.out, old, result.Profile, result.Head, result.Comments); err != nil {
+			return err
+		}
+	}
+	denials, err := f.replay(text, facts)
+	if err != nil {
+		return err
+	}
+	if err := u.writeLearned(f, text, old != nil); err != nil {
+		return err
+	}
+	return u.tellLearned(f, facts, result, denials)
+}
+
+// readRecording adds a file, or stdin.
+func readRecording(facts *learn.Facts, file string) error {
+	in, name := io.Reader(os.Stdin), "stdin"
+	if file != "-" {
+		r, err := os.Open(file)
+		if err != nil {
+			return &cliError{err: errors.New("learn: " + strconv.Quote(file) + ": " + cause(err).Error())}
+		}
+		defer r.Close()
+		in, name = r, file
+	}
+	err := facts.Read(name, in)
+	var bad *recording.Error
+	if errors.As(err, &bad) {
+		return &cliError{err: errors.New(bad.Error()), hint: bad.Hint}
+	}
+	return err
+}
+
+// existing is the text of the profile that is added to; nil if there is none.
+func (f *learnFlags) existing() ([]byte, error) {
+	if f.out == "-" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(f.out)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, &cliError{err: errors.New("learn: " + strconv.Quote(f.out) + ": " + cause(err).Error())}
+	case len(strings.TrimSpace(string(text))) == 0:
+		return nil, nil
+	}
+	return text, nil
+}
+
+// learned makes the profile, on top of what an old one extends.
+func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (*learn.Result, error) {
+	search := profiles.DefaultSearch(os.Getenv)
+	opts := learn.Options{Name: f.name, Extends: f.extends, Granted: absolutes(f.grant), Files: f.files, Dirs: f.dirs}
+	if opts.Name == "" {
+		opts.Name = profileName(f.out)
+	}
+	if opts.Name == "" {
+		opts.Name = profileName(recording)
+	}
+	if old != nil {
+		p, err := policy.Parse(f.out, old)
+		if err != nil {
+			return nil, err
+		}
+		if f.extends != nil {
+			return nil, &cliError{err: errors.New("learn: --extends: " + f.out + " says itself what it extends"), hint: "edit it there, or write a new file"}
+		}
+		opts.Extends = p.Extends
+	} else if opts.Extends == nil {
+		opts.Extends = []string{"base"}
+	}
+	guard, err := search.Load([]string{profiles.DefaultName}, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range guard.Hide {
+		opts.Secrets = append(opts.Secrets, h.Pattern)
+	}
+	opts.Env = guard.Env.Keep
+	if len(opts.Extends) > 0 {
+		if opts.Parent, err = search.Load(f.beside(opts.Extends), nil); err != nil {
+			return nil, err
+		}
+	}
+	return learn.Learn(facts, opts)
+}
+
+// beside makes names that are relative to the profile's file relative to here.
+func (f *learnFlags) beside(refs []string) []string {
+	out := slices.Clone(refs)
+	for i, ref := range out {
+		if strings.HasPrefix(ref, "./") && f.out != "-" {
+			if out[i] = filepath.Join(filepath.Dir(f.out), ref); !strings.Contains(out[i], "/") {
+				out[i] = "./" + out[i]
+			}
+		}
+	}
+	return out
+}
+
+// absolutes makes paths as recordings have them.
+func absolutes(list []string) []string {
+	out := slices.Clone(list)
+	for i, p := range out {
+		if !strings.HasPrefix(p, "~") {
+			if abs, err := filepath.Abs(p); err == nil {
+				out[i] = abs
+			}
+		}
+	}
+	return out
+}
+
+// profileName is a file's name as a profile may have it; "" where nothing is left.
+func profileName(file string) string {
+	base := filepath.Base(file)
+	base, _, _ = strings.Cut(base, ".")
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', '0' <= r && r <= '9', r == '_', r == '-':
+			return r
+		case 'A' <= r && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, base)
+	if name = strings.Trim(name, "-_"); len(name) > 64 {
+		name = name[:64]
+	}
+	return name
+}
+
+// replay plays the recordings against the text that is to be written.
+func (f *learnFlags) replay(text []byte, facts *learn.Facts) ([]learn.Denial, error) {
+	file := f.out
+	if file == "-" {
+		file = "stdout"
+	}
+	own, err := policy.Parse(file, text)
+	if err != nil {
+		return nil, err
+	}
+	p := own
+	if len(own.Extends) > 0 {
+		parents := f.beside(own.Extends)
+		own.Extends = nil
+		if p, err = profiles.DefaultSearch(os.Getenv).Load(parents, own); err != nil {
+			return nil, err
+		}
+	} else if err := policy.Validate(own); err != nil {
+		return nil, err
+	}
+	return learn.Replay(p, facts)
+}
+
+func (u *ui) writeLearned(f *learnFlags, text []byte, exists bool) error {
+	switch {
+	case f.out == "-":
+		return u.write(string(text))
+	case exists:
+		return rewrite(f.out, text)
+	}
+	if err := os.WriteFile(f.out, text, 0o644); err != nil {
+		return &cliError{err: errors.New("learn: " + strconv.Quote(f.out) + ": " + cause(err).Error())}
+	}
+	return nil
+}
+
+// tellLearned lists the notes, then what would still be denied.
+func (u *ui) tellLearned(f *learnFlags, facts *learn.Facts, result *learn.Result, denials []learn.Denial) error {
+	failed := 0
+	for _, d := range denials {
+		if !d.Maybe {
+			failed++
+		}
+	}
+	if failed > 0 {
+		u.code = exitNo
+	}
+	if f.json {
+		return u.json(listedLearned(facts, result, denials, failed == 0))
+	}
+	for _, file := range facts.Truncated {
+		u.line("warning", file+": the recording ends too early; what is there was used")
+	}
+	for i := range facts.Header.Runs {
+		if r := &facts.Header.Runs[i]; !r.Complete {
+			u.line("warning", "a run of "+strings.Join(r.Command, " ")+" is not complete"+prefixed(": ", strings.Join(r.Why, ", "))+"; what was lost is not in the profile")
+		}
+	}
+	for _, n := range result.Notes {
+		u.line(string(n.Kind), n.What+": "+n.Why+prefixed(" (", closed(n.At.Short())))
+	}
+	for _, d := range denials {
+		kind := "denied"
+		if d.Maybe {
+			kind = "unsure"
+		}
+		u.line(kind, d.What+": "+string(d.Layer)+": "+d.Why+prefixed(" (", closed(d.At.Short()))+prefixed("; ", d.By.Short()))
+	}
+	if failed > 0 {
+		u.line("error", "learn: the profile would deny "+counted(failed, "thing")+" of what was recorded")
+		u.line("hint", "--grant PATH grants a secret or a socket; what the profile below denies needs another --extends")
+	}
+	return nil
+}
+
+// learnedJSON is what --json prints.
+type learnedJSON struct {
+	Version   int           `json:"version"`
+	OK        bool          `json:"ok"`
+	Records   uint64        `json:"records"`
+	Truncated []string      `json:"truncated"`
+	Complete  bool          `json:"complete"`
+	Notes     []learnedNote `json:"notes"`
+	Denials   []deniedJSON  `json:"denials"`
+}
+
+type learnedNote struct {
+	Kind string `json:"kind"`
+	What string `json:"what"`
+	Why  string `json:"why"`
+	At   string `json:"at,omitempty"`
+}
+
+type deniedJSON struct {
+	Layer string `json:"layer"`
+	What  string `json:"what"`
+	Why   string `json:"why"`
+	Maybe bool   `json:"maybe,omitempty"`
+	At    string `json:"at"`
+	By    string `json:"by,omitempty"`
+}
+
+func listedLearned(facts *learn.Facts, result *learn.Result, denials []learn.Denial, ok bool) learnedJSON {
+	out := learnedJSON{Version: 1, OK: ok, Records: facts.Records, Truncated: slices.Clone(facts.Truncated), Notes: []learnedNote{}, Denials: []deniedJSON{},
+		Complete: facts.Header.Complete() && len(facts.Truncated) == 0}
+	if out.Truncated == nil {
+		out.Truncated = []string{}
+	}
+	for _, n := range result.Notes {
+		out.Notes = append(out.Notes, learnedNote{string(n.Kind), n.What, n.Why, n.At.Short()})
+	}
+	for _, d := range denials {
+		out.Denials = append(out.Denials, deniedJSON{string(d.Layer), d.What, d.Why, d.Maybe, d.At.Short(), d.By.Short()})
+	}
+	return out
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy"
+	"cordon/profiles"
+)
+
+type lintFlags struct {
+	format string
+	failOn string
+	arch   string
+	rules  bool
+}
+
+func newProfileLint(u *ui) *cobra.Command {
+	var f lintFlags
+	c := &cobra.Command{
+		Use:   "lint [flags] FILE|NAME...",
+		Short: "Find what a profile allows and should not, lacks, or says in vain",
+		Long: "Find what a profile allows and should not, lacks, or says in vain. A profile is looked at as it would be used, merged\n" +
+			"with all that it extends. Each finding has a code, the line that is responsible, what comes of it and what to do.\n\n" +
+			"A finding that is meant is ignored by a comment on its line or the one above, with a reason; where it has no line, by\n" +
+			"lint:ignore-file anywhere in the file:\n\n" +
+			"  tty: inherit # lint:ignore CL018 it is run from a shell\n\n" +
+			"The exit code is 1 if there is a finding of the level that --fail-on names, or a higher one.",
+		Example:               "  cordon profile lint --format sarif ./ci.yaml > lint.sarif",
+		DisableFlagsInUseLine: true,
+		Args: func(c *cobra.Command, args []string) error {
+			if f.rules {
+				return noArgs(c, args)
+			}
+			return needArgs(1, "the profile")(c, args)
+		},
+		ValidArgsFunction: completeProfile,
+		RunE:              func(_ *cobra.Command, args []string) error { return u.lint(&f, args) },
+	}
+	fs := c.Flags()
+	fs.StringVar(&f.format, "format", "text", "`FORMAT` of the output: text, json or sarif (2.1.0)")
+	fs.StringVar(&f.failOn, "fail-on", "warning", "exit with 1 from this `LEVEL` on: error, warning, note or never")
+	fs.StringVar(&f.arch, "arch", runtime.GOARCH, "`ARCH` whose calls are looked at: amd64, arm64 or riscv64")
+	fs.BoolVar(&f.rules, "rules", false, "list the rules")
+	for name, words := range map[string][]string{"format": {"text", "json", "sarif"}, "fail-on": {"error", "warning", "note", "never"}} {
+		_ = c.RegisterFlagCompletionFunc(name, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return words, cobra.ShellCompDirectiveNoFileComp
+		})
+	}
+	return c
+}
+
+// levels are in the order of their weight.
+var levels = []policy.Level{policy.LevelError, policy.LevelWarning, policy.LevelNote}
+
+func (f *lintFlags) check() error {
+	if !slices.Contains([]string{"text", "json", "sarif"}, f.format) {
+		return &cliError{err: errors.New("profile lint: --format " + f.format + " is no format"), hint: "it is text, json or sarif"}
+	}
+	if f.failOn != "never" && !slices.Contains(levels, policy.Level(f.failOn)) {
+		return &cliError{err: errors.New("profile lint: --fail-on " + f.failOn + " is no level"), hint: "it is error, warning, note or never"}
+	}
+	return nil
+}
+
+func (u *ui) lint(f *lintFlags, refs []string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	if f.rules {
+		return u.listRules(f)
+	}
+	var all []policy.Finding
+	for _, ref := range refs {
+		found, err := f.one(ref)
+		if err != nil {
+			return err
+		}
+		all = append(all, found...)
+	}
+	for _, x := range all {
+		if x.Ignored == "" && f.failOn != "never" && slices.Index(levels, x.Rule.Level) <= slices.Index(levels, policy.Level(f.failOn)) {
+			u.code = exitNo
+		}
+	}
+	switch f.format {
+	case "json":
+		return u.json(listedFindings(all))
+	case "sarif":
+		return u.json(sarifOf("cordon profile lint", lintRulesSARIF(), findingsSARIF(all)))
+	}
+	return u.tellFindings(all)
+}
+
+// one looks at a profile.
+func (f *lintFlags) one(ref string) ([]policy.Finding, error) {
+	search := profiles.DefaultSearch(os.Getenv)
+	p, err := search.Load([]string{ref}, nil)
+	if err != nil {
+		return nil, err
+	}
+	src, err := search.Find(ref)
+	if err != nil {
+		return nil, err
+	}
+	return policy.Lint(p, policy.LintOptions{
+		File: src.File, Arch: f.arch, RuntimeDir: os.Getenv("XDG_RUNTIME_DIR"),
+		Text: func(file string) []byte { return lintText(search, src, file) },
+	})
+}
+
+// lintText is the text of a profile by the name that positions have; nil if it cannot be read any more.
+func lintText(search profiles.Search, src *profiles.Source, file string) []byte {
+	if file == src.File {
+		return src.Data
+	}
+	if name, ok := strings.CutPrefix(file, "embedded:"); ok {
+		text, _ := profiles.Text(strings.TrimSuffix(name, ".yaml"))
+		return text
+	}
+	if !strings.Contains(file, "/") {
+		return nil
+	}
+	if other, err := search.Find(file); err == nil {
+		return other.Data
+	}
+	return nil
+}
+
+func (u *ui) listRules(f *lintFlags) error {
+	if f.format != "text" {
+		return u.json(lintRulesSARIF())
+	}
+	for _, r := range policy.LintRules() {
+		if err := u.write(r.Code + " " + r.Name + " (" + string(r.Level) + "): " + r.About + "\n    " + r.Why + "\n    fix: " + r.Fix + "\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellFindings prints a line for each finding, with what comes of it and what to do.
+func (u *ui) tellFindings(all []policy.Finding) error {
+	for _, x := range all {
+		if x.Ignored != "" {
+			continue
+		}
+		text := clean(x.Pos.String()+": "+string(x.Rule.Level)+": "+x.Text) + " [" + x.Rule.Code + " " + x.Rule.Name + "]\n" +
+			"    " + x.Rule.Why + "\n    fix: " + x.Rule.Fix + "\n"
+		if err := u.write(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findingJSON is an item of --format json.
+type findingJSON struct {
+	Code    string `json:"code"`
+	Rule    string `json:"rule"`
+	Level   string `json:"level"`
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Text    string `json:"text"`
+	Why     string `json:"why"`
+	Fix     string `json:"fix"`
+	Ignored string `json:"ignored,omitempty"`
+}
+
+func listedFindings(all []policy.Finding) any {
+	out := struct {
+		Version  int           `json:"version"`
+		Findings []findingJSON `json:"findings"`
+	}{1, []findingJSON{}}
+	for _, x := range all {
+		out.Findings = append(out.Findings, findingJSON{x.Rule.Code, x.Rule.Name, string(x.Rule.Level), x.Pos.File, x.Pos.Line, x.Pos.Col, x.Text, x.Rule.Why, x.Rule.Fix, x.Ignored})
+	}
+	return out
+}
+
+func lintRulesSARIF() []sarifRule {
+	var out []sarifRule
+	for _, r := range policy.LintRules() {
+		out = append(out, sarifRule{ID: r.Code, Name: r.Name, Short: sarifText{r.About}, Full: sarifText{r.Why}, Help: sarifText{"Fix: " + r.Fix},
+			Configuration: sarifLevel{string(r.Level)}})
+	}
+	return out
+}
+
+func findingsSARIF(all []policy.Finding) []sarifResult {
+	out := []sarifResult{}
+	for _, x := range all {
+		r := sarifResult{RuleID: x.Rule.Code, Level: string(x.Rule.Level), Message: sarifText{x.Text + ". " + x.Rule.Why + " Fix: " + x.Rule.Fix}, Locations: sarifAt(x.Pos)}
+		if x.Ignored != "" {
+			r.Suppressions = []sarifSuppression{{"inSource", x.Ignored}}
+		}
+		out = append(out, r)
+	}
+	return out
+}

@@ -1,0 +1,101 @@
+package learn
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"cordon/policy"
+)
+
+// noise are checks of capabilities that the kernel makes of programs that have no need of them: the answer changes an
+// account, a priority or nothing, and without the capability the call goes on. By the function or call that asked; "" is any.
+// From the kernel's sources: mm/util.c, kernel/fork.c, kernel/sys.c, fs/pipe.c, kernel/ptrace.c, fs/exec.c, net/core/sock.c.
+var noise = [...]struct{ cap, by, why string }{
+	{"SYS_ADMIN", "cap_vm_enough_memory", "the kernel keeps a reserve for it when memory is mapped"},
+	{"SYS_ADMIN", "security_vm_enough_memory_mm", "the kernel keeps a reserve for it when memory is mapped"},
+	{"SYS_ADMIN", "__vm_enough_memory", "the kernel keeps a reserve for it when memory is mapped"},
+	{"SYS_ADMIN", "mmap", "the kernel keeps a reserve for it when memory is mapped"},
+	{"SYS_ADMIN", "mmap2", "the kernel keeps a reserve for it when memory is mapped"},
+	{"SYS_ADMIN", "brk", "the kernel keeps a reserve for it when memory is mapped"},
+	{"SYS_ADMIN", "mremap", "the kernel keeps a reserve for it when memory is mapped"},
+	{"SYS_ADMIN", "mprotect", "the kernel keeps a reserve for it when memory is mapped"},
+	{"SYS_ADMIN", "execve", "the kernel keeps a reserve for it when memory is mapped"},
+	{"SYS_ADMIN", "clone", "the kernel keeps a reserve for it, and lifts the limit of processes"},
+	{"SYS_ADMIN", "clone3", "the kernel keeps a reserve for it, and lifts the limit of processes"},
+	{"SYS_ADMIN", "fork", "the kernel keeps a reserve for it, and lifts the limit of processes"},
+	{"SYS_ADMIN", "vfork", "the kernel keeps a reserve for it, and lifts the limit of processes"},
+	{"SYS_ADMIN", "copy_process", "it lifts the limit of processes"},
+	{"SYS_RESOURCE", "clone", "it lifts the limit of processes"},
+	{"SYS_RESOURCE", "clone3", "it lifts the limit of processes"},
+	{"SYS_RESOURCE", "fork", "it lifts the limit of processes"},
+	{"SYS_RESOURCE", "copy_process", "it lifts the limit of processes"},
+	{"SYS_RESOURCE", "execve", "it lifts the limit of processes"},
+	{"SYS_RESOURCE", "pipe", "it lifts the limit of pipes"},
+	{"SYS_RESOURCE", "pipe2", "it lifts the limit of pipes"},
+	{"SYS_RESOURCE", "alloc_pipe_info", "it lifts the limit of pipes"},
+	{"SYS_ADMIN", "pipe", "it lifts the limit of pipes"},
+	{"SYS_ADMIN", "pipe2", "it lifts the limit of pipes"},
+	{"SYS_ADMIN", "alloc_pipe_info", "it lifts the limit of pipes"},
+	{"IPC_LOCK", "mmap", "it lifts the limit of locked memory"},
+	{"IPC_LOCK", "mlock", "it lifts the limit of locked memory"},
+	{"IPC_LOCK", "can_do_mlock", "it lifts the limit of locked memory"},
+	{"SYS_PTRACE", "ptrace_may_access", "reading /proc of processes of the same user needs none"},
+	{"SYS_PTRACE", "__ptrace_may_access", "reading /proc of processes of the same user needs none"},
+	{"SETUID", "execve", "it is asked whether a setuid program may be traced"},
+	{"FSETID", "", "without it a change of owner or a write drops the setuid bit, as it should"},
+}
+
+// noiseOf says why a check is not worth keeping the capability for; "" if it may be.
+func noiseOf(c *Cap) string {
+	for _, n := range noise {
+		if n.cap == c.Cap && (n.by == "" || n.by == c.By) {
+			return n.why
+		}
+	}
+	return ""
+}
+
+// capabilities keeps those that were asked for and had.
+func (l *learner) capabilities() {
+	var kept []Cap
+	for i := range l.f.Caps {
+		c := &l.f.Caps[i]
+		_, known := policy.CapabilityNumber(c.Cap)
+		why := noiseOf(c)
+		switch {
+		case !known:
+			why = "it is no capability that is known"
+		case c.Errno != "":
+			why = "the program went without: the check ended with " + c.Errno
+		}
+		if why != "" {
+			l.note(Note{Kind: Left, What: "the capability " + c.Cap + suffixed(" for ", c.By), Why: why, At: c.At})
+			continue
+		}
+		if !slices.ContainsFunc(kept, func(k Cap) bool { return k.Cap == c.Cap }) {
+			kept = append(kept, *c)
+		}
+	}
+	slices.SortFunc(kept, func(a, b Cap) int { return cmp.Compare(a.Cap, b.Cap) })
+	s := &l.own.Capabilities
+	for _, c := range kept {
+		s.Keep = append(s.Keep, policy.Capability{Name: c.Cap, Pos: c.At})
+		if l.f.user() {
+			s.Ambient = append(s.Ambient, policy.Capability{Name: c.Cap, Pos: c.At})
+		}
+		l.note(Note{Kind: Granted, What: "the capability " + c.Cap, Why: strings.TrimPrefix(suffixed(" it was used by ", c.By), " "), At: c.At})
+	}
+}
+
+// user reports whether a run's task was not root inside: then a capability has to be ambient to be of use.
+func (f *Facts) user() bool {
+	return slices.ContainsFunc(f.Header.Runs, func(r runOf) bool { return r.UID != 0 })
+}
+
+func suffixed(before, s string) string {
+	if s == "" {
+		return ""
+	}
+	return before + s
+}

@@ -1,0 +1,335 @@
+package learn
+
+import (
+	"errors"
+	"io"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/policy/recording"
+)
+
+// Facts is what one or several recordings say, without who did it. The zero Facts is empty and ready for use.
+type Facts struct {
+	Header    recording.Header
+	Calls     []Call
+	Paths     []Path
+	Links     []Link
+	Nets      []Net
+	Caps      []Cap
+	Peaks     []Peak
+	Truncated []string // files that end too early
+	Records   uint64   // how many events were added
+
+	mixed bool // a recording has runs in several directories
+	calls map[string]int32
+	paths map[string]int32
+	links map[string]int32
+	rest  map[string]int32 // nets, caps and peaks
+	key   []byte
+}
+
+// Call is a system call with the arguments that matter.
+type Call struct {
+	Name  string // as package filter has it, or # and a number
+	Arch  string // "" for the header's
+	Args  []recording.Arg
+	Count uint64
+	Errno string     // where it never succeeded; "" if it did, or is not known
+	At    policy.Pos // where it was seen first
+}
+
+// Path is a file and all that was done with it.
+type Path struct {
+	Path   string
+	Access recording.Access // of what succeeded, or may have
+	Failed recording.Access // of what never did
+	Errno  string           // that of the last failure
+	Type   recording.FileType
+	At     policy.Pos
+}
+
+// Link is a path that leads to another.
+type Link struct {
+	Via, Path string
+	At        policy.Pos
+}
+
+// Net is an address and what was done with it.
+type Net struct {
+	recording.Net
+	Errno string
+	At    policy.Pos
+}
+
+// Cap is a capability and what asked for it.
+type Cap struct {
+	Cap, By string
+	Errno   string
+	At      policy.Pos
+}
+
+// Peak is the most that was used of something, by one executable or by all.
+type Peak struct {
+	Peak  recording.Peak
+	All   bool // of the whole sandbox
+	Value uint64
+	At    policy.Pos
+}
+
+// Read adds a recording. file is how rules name it as their evidence. One that ends too early is used as far as it goes, and
+// listed under Truncated.
+func (f *Facts) Read(file string, in io.Reader) error {
+	r, err := recording.NewReader(file, in)
+	if err != nil {
+		return err
+	}
+	if err := f.header(file, &r.Header); err != nil {
+		return err
+	}
+	move := f.moves(&r.Header)
+	var e recording.Event
+	for {
+		err := r.Next(&e)
+		var bad *recording.Error
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.As(err, &bad) && bad.Truncated:
+			f.Truncated = append(f.Truncated, file)
+			return nil
+		case err != nil:
+			return err
+		}
+		e.Path, e.Via = move.apply(e.Path), move.apply(e.Via)
+		f.Add(&e, policy.Pos{File: evidence(file), Line: e.Line})
+	}
+}
+
+// moves are the directories of a recording that stand for others in the first one: its working directory and its home.
+type moves [2]struct{ from, to string }
+
+func (f *Facts) moves(h *recording.Header) (m moves) {
+	a, b := &f.Header.Runs[0], &h.Runs[0]
+	for _, r := range h.Runs {
+		f.mixed = f.mixed || r.Workdir != b.Workdir || r.Home != b.Home
+	}
+	for i, x := range [...]struct{ from, to string }{{place(b.Workdir), place(a.Workdir)}, {place(b.Home), place(a.Home)}} {
+		if x.from != x.to && x.from != "" && x.to != "" {
+			m[i] = x
+		}
+	}
+	return m
+}
+
+func (m *moves) apply(p string) string {
+	for i := range m {
+		if within(m[i].from, p) {
+			return m[i].to + p[len(m[i].from):]
+		}
+	}
+	return p
+}
+
+// evidence is a recording's name in a comment: the last element of its path.
+func evidence(file string) string { return path.Base(file) }
+
+func (f *Facts) header(file string, h *recording.Header) error {
+	if err := f.Header.Merge(h); err != nil {
+		return &recording.Error{File: file, Line: 1, Msg: err.Error(), Hint: "learn a profile for each architecture"}
+	}
+	if _, ok := filter.ParseArch(f.Header.Arch); !ok {
+		return &recording.Error{File: file, Line: 1, Msg: "recorded on " + quote(f.Header.Arch) + ", for which there are no filters"}
+	}
+	return nil
+}
+
+// Add adds an event that was read at the place given.
+func (f *Facts) Add(e *recording.Event, at policy.Pos) {
+	if f.calls == nil {
+		f.calls, f.paths = map[string]int32{}, map[string]int32{}
+		f.links, f.rest = map[string]int32{}, map[string]int32{}
+	}
+	f.Records++
+	switch e.Kind {
+	case recording.KindCall:
+		f.addCall(e, at)
+	case recording.KindPath:
+		f.addPath(e, e.Access, at)
+	case recording.KindExec:
+		f.addPath(e, recording.Execute|recording.Read, at)
+	case recording.KindNet:
+		f.addNet(e, at)
+	case recording.KindCap:
+		f.addCap(e, at)
+	case recording.KindPeak:
+		f.addPeak(e, at)
+	}
+}
+
+func (f *Facts) addCall(e *recording.Event, at policy.Pos) {
+	b := append(append(append(f.key[:0], e.Call...), 0), e.Arch...)
+	for _, a := range e.Args {
+		b = strconv.AppendUint(append(append(append(b, 0), a.Name...), '='), a.Value, 16)
+	}
+	f.key = b
+	i, ok := f.calls[string(b)]
+	if !ok {
+		f.calls[string(b)] = int32(len(f.Calls))
+		f.Calls = append(f.Calls, Call{Name: e.Call, Arch: e.Arch, Args: slices.Clone(e.Args), Count: e.Count, Errno: e.Errno, At: at})
+		return
+	}
+	c := &f.Calls[i]
+	c.Count += e.Count
+	if e.Errno != c.Errno {
+		c.Errno = ""
+	}
+}
+
+func (f *Facts) addPath(e *recording.Event, access recording.Access, at policy.Pos) {
+	name := unpid(e.Path)
+	i, ok := f.paths[name]
+	if !ok {
+		i = int32(len(f.Paths))
+		f.paths[name] = i
+		f.Paths = append(f.Paths, Path{Path: name, At: at})
+	}
+	p := &f.Paths[i]
+	if e.Errno != "" {
+		p.Failed |= access
+		p.Errno = e.Errno
+	} else {
+		p.Access |= access
+	}
+	if e.Type != "" {
+		p.Type = e.Type
+	}
+	if e.Via == "" || e.Via == e.Path || e.Errno != "" {
+		return
+	}
+	if _, ok := f.links[e.Via]; !ok {
+		f.links[e.Via] = int32(len(f.Links))
+		f.Links = append(f.Links, Link{unpid(e.Via), name, at})
+	}
+}
+
+// unpid writes self for a process's own number in /proc: the next run has another.
+func unpid(p string) string {
+	rest, ok := strings.CutPrefix(p, "/proc/")
+	if !ok || rest == "" || rest[0] < '1' || rest[0] > '9' {
+		return p
+	}
+	first, rest, more := strings.Cut(rest, "/")
+	if _, err := strconv.ParseUint(first, 10, 32); err != nil {
+		return p
+	}
+	if !more {
+		return "/proc/self"
+	}
+	if task, ok := strings.CutPrefix(rest, "task/"); ok {
+		if _, rest, more = strings.Cut(task, "/"); more {
+			return "/proc/self/task/self/" + rest
+		}
+		return "/proc/self/task/self"
+	}
+	return "/proc/self/" + rest
+}
+
+// once finds what is there already of the rest.
+func (f *Facts) once(n int, parts ...string) (at int, found bool) {
+	b := f.key[:0]
+	for _, s := range parts {
+		b = append(append(b, s...), 0)
+	}
+	f.key = b
+	i, ok := f.rest[string(b)]
+	if !ok {
+		f.rest[string(b)] = int32(n)
+		return n, false
+	}
+	return int(i), true
+}
+
+func (f *Facts) addNet(e *recording.Event, at policy.Pos) {
+	n := &e.Net
+	i, found := f.once(len(f.Nets), "n", n.Op, n.Family, n.Proto, n.Addr, n.Name, strconv.Itoa(int(n.Port)))
+	if !found {
+		f.Nets = append(f.Nets, Net{*n, e.Errno, at})
+	} else if f.Nets[i].Errno != e.Errno {
+		f.Nets[i].Errno = ""
+	}
+}
+
+func (f *Facts) addCap(e *recording.Event, at policy.Pos) {
+	i, found := f.once(len(f.Caps), "c", e.Cap, e.By)
+	if !found {
+		f.Caps = append(f.Caps, Cap{e.Cap, e.By, e.Errno, at})
+	} else if f.Caps[i].Errno != e.Errno {
+		f.Caps[i].Errno = ""
+	}
+}
+
+func (f *Facts) addPeak(e *recording.Event, at policy.Pos) {
+	all := "one"
+	if e.Exe < 0 {
+		all = "all"
+	}
+	i, found := f.once(len(f.Peaks), "p", string(e.Peak), all)
+	if !found {
+		f.Peaks = append(f.Peaks, Peak{e.Peak, e.Exe < 0, e.Value, at})
+	} else if p := &f.Peaks[i]; e.Value > p.Value {
+		p.Value, p.At = e.Value, at
+	}
+}
+
+// arch is the recordings'.
+func (f *Facts) arch() filter.Arch {
+	a, _ := filter.ParseArch(f.Header.Arch)
+	return a
+}
+
+// abi is that of a call; NoArch if it is none of ours.
+func (f *Facts) abi(c *Call) filter.Arch {
+	if c.Arch == "" {
+		return f.arch()
+	}
+	a, _ := filter.ParseArch(c.Arch)
+	return a
+}
+
+// query is the call as filters are asked about it; nil for one that no table has.
+func (f *Facts) query(c *Call) *filter.Query {
+	q, err := filter.ParseQuery(c.Name, f.abi(c))
+	if err != nil {
+		return nil
+	}
+	for _, g := range recording.Gates(c.Name) {
+		for _, a := range c.Args {
+			if a.Name == g.Arg && g.Reg >= 0 {
+				q.Args[g.Reg].Value, q.Args[g.Reg].Known = a.Value, true
+			}
+		}
+	}
+	return q
+}
+
+// arg is the value of an argument.
+func (c *Call) arg(name string) (uint64, bool) {
+	for _, a := range c.Args {
+		if a.Name == name {
+			return a.Value, true
+		}
+	}
+	return 0, false
+}
+
+func quote(s string) string {
+	if len(s) > 80 {
+		s = s[:80] + "…"
+	}
+	return strconv.Quote(s)
+}

@@ -1,0 +1,92 @@
+package learn
+
+import (
+	"slices"
+	"strings"
+
+	"cordon/policy/filter"
+)
+
+// floor are calls that every program makes: libc at its start and end, the kernel in a program's name. ld.so and libc set
+// up threads and memory by the calls of the second line, whatever the program does; the launcher makes the execve.
+const floor = `exit exit_group rt_sigreturn sigreturn restart_syscall execve
+	brk arch_prctl set_tid_address set_robust_list rseq prlimit64 getrandom`
+
+// families are calls of which a libc takes one or another for the same work, by its version and the kernel's. None gives
+// more than the others of its line.
+var families = [...]string{
+	"open openat openat2",
+	"stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64",
+	"access faccessat faccessat2",
+	"readlink readlinkat",
+	"getdents getdents64",
+	"mkdir mkdirat",
+	"unlink unlinkat rmdir",
+	"rename renameat renameat2",
+	"link linkat",
+	"symlink symlinkat",
+	"chmod fchmod fchmodat fchmodat2",
+	"chown fchown lchown fchownat chown32 fchown32 lchown32",
+	"mknod mknodat",
+	"utime utimes futimesat utimensat utimensat_time64",
+	"truncate ftruncate truncate64 ftruncate64",
+	"statfs fstatfs statfs64 fstatfs64",
+	"read readv pread64 preadv preadv2",
+	"write writev pwrite64 pwritev pwritev2",
+	"lseek _llseek",
+	"sendfile sendfile64 copy_file_range",
+	"close close_range",
+	"dup dup2 dup3",
+	"pipe pipe2",
+	"fcntl fcntl64",
+	"mmap mmap2",
+	"mprotect pkey_mprotect",
+	"poll ppoll select _newselect pselect6 ppoll_time64 pselect6_time64",
+	"epoll_create epoll_create1",
+	"epoll_wait epoll_pwait epoll_pwait2",
+	"eventfd eventfd2",
+	"signalfd signalfd4",
+	"inotify_init inotify_init1",
+	"accept accept4",
+	"send sendto sendmsg sendmmsg",
+	"recv recvfrom recvmsg recvmmsg recvmmsg_time64",
+	"fork vfork clone clone3",
+	"wait4 waitid waitpid",
+	"execve execveat",
+	"getrlimit setrlimit prlimit64 ugetrlimit",
+	"time gettimeofday clock_gettime clock_gettime64",
+	"nanosleep clock_nanosleep clock_nanosleep_time64",
+	"clock_getres clock_getres_time64",
+	"futex futex_time64 futex_waitv futex_wait futex_wake futex_requeue",
+	"getuid geteuid getgid getegid getresuid getresgid getuid32 geteuid32 getgid32 getegid32",
+	"getpid getppid gettid",
+	"rt_sigaction rt_sigprocmask sigaction sigprocmask sigaltstack",
+	"rt_sigtimedwait rt_sigtimedwait_time64",
+	"fsync fdatasync",
+	"timer_settime timer_settime64",
+	"timerfd_settime timerfd_settime64",
+	"tgkill tkill",
+}
+
+// instead are calls for which a filter may say ENOSYS, because every libc then takes the other, or does without.
+var instead = [...]struct{ call, other string }{
+	{"clone3", "clone"}, {"openat2", "openat"}, {"faccessat2", "faccessat"}, {"statx", "newfstatat"}, {"close_range", "close"},
+	{"epoll_pwait2", "epoll_pwait"}, {"fchmodat2", "fchmodat"}, {"rseq", ""}, {"futex_waitv", "futex"}, {"preadv2", "preadv"},
+	{"pwritev2", "pwritev"}, {"copy_file_range", "sendfile"},
+}
+
+// relatives are the other members of a call's families that the architecture has.
+func relatives(call string, arch filter.Arch) (others []string) {
+	for _, line := range families {
+		members := strings.Fields(line)
+		if !slices.Contains(members, call) {
+			continue
+		}
+		for _, m := range members {
+			if _, ok := filter.Number(arch, m); ok && m != call {
+				others = append(others, m)
+			}
+		}
+	}
+	return others
+}

@@ -1,0 +1,207 @@
+package learn
+
+import (
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+)
+
+// Options say what to make of recordings.
+type Options struct {
+	Name    string           // of the profile
+	Extends []string         // what it extends, by name
+	Parent  *policy.Profile  // the same, merged: the profile below
+	Secrets []string         // patterns of hide rules that name what is never granted by itself
+	Granted []string         // paths that are granted although they are secrets
+	Env     []policy.EnvKeep // variables that are kept: what a program reads of them is not recorded
+	Files   int              // so many files of a directory that are read give the directory; 0 means 6
+	Dirs    int              // so many directories of one give that one; 0 means 4
+}
+
+// NoteKind is what a Note is about.
+type NoteKind string
+
+// The kinds of notes.
+const (
+	Granted NoteKind = "granted" // seen, and worth a look
+	Widened NoteKind = "widened" // more than was seen
+	Left    NoteKind = "left"    // seen, and not granted: it was not needed, or cannot be had
+	Secret  NoteKind = "secret"  // seen, and not granted because it is a secret
+)
+
+// Note is something to know about the profile that does not stand in it.
+type Note struct {
+	Kind NoteKind
+	What string     // what it is about
+	Why  string     // and what of it
+	At   policy.Pos // the evidence; zero where it is about no single record
+}
+
+// Result is what was learned.
+type Result struct {
+	Profile  *policy.Profile     // by itself: what it extends is not in it
+	Notes    []Note              // in the order of their kinds
+	Head     []string            // comment on top
+	Comments map[string][]string // by the path of a key or item ("network", "syscalls.allow[12]")
+	parent   *policy.Profile
+}
+
+// Effective is the profile merged with what it extends.
+func (r *Result) Effective() *policy.Profile { return policy.Merge(r.parent, r.Profile) }
+
+// YAML is the profile as a file, each rule with its evidence.
+func (r *Result) YAML() []byte { return policy.Annotate(r.Profile, r.Head, r.Comments) }
+
+type learner struct {
+	f          *Facts
+	w          *world
+	opts       Options
+	secrets    *secrets
+	parent     *policy.Profile
+	parentSpec filter.Spec
+	own        *policy.Profile
+	notes      []Note
+	comments   map[string][]string
+}
+
+// Learn makes a profile that allows what the facts say, on top of the one that opts names.
+func Learn(f *Facts, opts Options) (*Result, error) {
+	if opts.Files == 0 {
+		opts.Files = 6
+	}
+	if opts.Dirs == 0 {
+		opts.Dirs = 4
+	}
+	if opts.Parent == nil {
+		opts.Parent = &policy.Profile{}
+	}
+	l := &learner{f: f, w: newWorld(f), opts: opts, parent: opts.Parent, own: &policy.Profile{Version: 1, Name: opts.Name}, comments: map[string][]string{}}
+	var err error
+	if l.parentSpec, err = l.parent.Syscalls.Filter(); err != nil {
+		return nil, err
+	}
+	l.secrets = newSecrets(l.w, opts.Secrets, opts.Granted)
+	l.head()
+	l.mounts()
+	l.own.Env.Keep = l.env()
+	l.capabilities()
+	l.syscalls()
+	l.network()
+	l.limits()
+	l.rest()
+	slices.SortStableFunc(l.notes, func(a, b Note) int { return order(a.Kind) - order(b.Kind) })
+	slices.SortFunc(l.own.Sources, func(a, b policy.Source) int { return strings.Compare(a.Path, b.Path) })
+	return &Result{Profile: l.own, Notes: l.notes, Head: l.top(), Comments: l.comments, parent: l.parent}, nil
+}
+
+func order(k NoteKind) int { return slices.Index([]NoteKind{Secret, Left, Widened, Granted}, k) }
+
+func (l *learner) note(n Note) { l.notes = append(l.notes, n) }
+
+func (l *learner) comment(path string, lines ...string) { l.comments[path] = lines }
+
+// source records where a scalar comes from.
+func (l *learner) source(path string, at policy.Pos) {
+	l.own.Sources = append(l.own.Sources, policy.Source{Path: path, Pos: at})
+}
+
+func (l *learner) effective() *policy.Profile { return policy.Merge(l.parent, l.own) }
+
+func (l *learner) head() {
+	l.own.Extends = slices.Clone(l.opts.Extends)
+	l.own.About = "What " + l.program() + " was seen to do."
+	for i := range l.f.Header.Runs {
+		r, first := &l.f.Header.Runs[i], &l.f.Header.Runs[0]
+		if l.f.mixed && (r.Workdir != first.Workdir || r.Home != first.Home) {
+			l.note(Note{Kind: Left, What: "the directories of " + r.Workdir, Why: "runs of one recording began in different directories: only the first stands for . and ~; record them apart"})
+			break
+		}
+	}
+}
+
+// program is the name of what was recorded.
+func (l *learner) program() string {
+	for _, r := range l.f.Header.Runs {
+		if len(r.Command) > 0 {
+			name := r.Command[0]
+			name = name[strings.LastIndexByte(name, '/')+1:]
+			if name != "" && plainPath(name) && len(name) <= 64 {
+				return name
+			}
+		}
+	}
+	return "the program"
+}
+
+// top is the comment on top of the file: the runs that it comes from.
+func (l *learner) top() []string {
+	lines := []string{"Learned from " + count(len(l.f.Header.Runs), "run") + "; # FILE:LINE behind a rule is the record that it comes from."}
+	const most = 16
+	for i := range l.f.Header.Runs {
+		if i == most {
+			lines = append(lines, "  and "+strconv.Itoa(len(l.f.Header.Runs)-most)+" more")
+			break
+		}
+		r := &l.f.Header.Runs[i]
+		state := "complete"
+		if !r.Complete {
+			state = "not complete"
+			if len(r.Why) > 0 {
+				state += ": " + strings.Join(r.Why, ", ")
+			}
+		}
+		command := strings.Join(r.Command, " ")
+		if len(command) > 80 {
+			command = strings.ToValidUTF8(command[:80], "") + "…"
+		}
+		lines = append(lines, "  "+command+" ("+r.Backend+", "+state+")")
+	}
+	for _, file := range l.f.Truncated {
+		lines = append(lines, "  "+evidence(file)+" ends too early")
+	}
+	return lines
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// env keeps what the options say and the profile below does not.
+func (l *learner) env() (keep []policy.EnvKeep) {
+	for _, k := range l.opts.Env {
+		if !slices.ContainsFunc(l.parent.Env.Keep, func(p policy.EnvKeep) bool { return p.Pattern == k.Pattern }) {
+			keep = append(keep, policy.EnvKeep{Pattern: k.Pattern})
+		}
+	}
+	if len(keep) > 0 {
+		l.comment("env", "", "Which variables a program reads is not recorded; these are the usual ones.")
+	}
+	return keep
+}
+
+// rest is what no recording says.
+func (l *learner) rest() {
+	if l.parent.TTY == policy.TTYNone {
+		l.own.TTY = policy.TTYInherit
+	}
+	if l.parent.OnDenial == policy.DenialSilent {
+		l.own.OnDenial = policy.DenialReport
+	}
+}
+
+func keysOf[K comparable, V any](m map[K]V) iter.Seq[K] {
+	return func(yield func(K) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,86 @@
+package learn
+
+import (
+	"strconv"
+
+	"cordon/policy"
+	"cordon/policy/recording"
+)
+
+const mib = 1 << 20
+
+// leastMemory is as little as a limit on memory is worth: where the host has no cgroup for it, RLIMIT_DATA stands in, which
+// counts what a runtime such as Go's only sets aside.
+const leastMemory = 256 * mib
+
+// limits gives what was used at most, with head room: memory twice, to 16 MiB; processes and descriptors twice, and never so
+// few that a shell could not work.
+func (l *learner) limits() {
+	s := &l.own.Limits
+	peak := func(kind recording.Peak) *Peak {
+		var most *Peak
+		for i := range l.f.Peaks {
+			p := &l.f.Peaks[i]
+			// What all took together says more than what one did; but only the sandbox's memory and processes are summed.
+			if p.Peak == kind && (most == nil || p.All && !most.All || p.All == most.All && p.Value > most.Value) {
+				most = p
+			}
+		}
+		return most
+	}
+	cgroup := false
+	if p := peak(recording.PeakMemory); p != nil && p.All {
+		s.Memory = policy.Opt[int64]{Set: true, V: int64(max(leastMemory, roundUp(double(p.Value), 16*mib)))}
+		l.limit("memory", p, bytesText(p.Value))
+		cgroup = true
+	}
+	if p := peak(recording.PeakPIDs); p != nil && p.All {
+		s.PIDs = policy.Opt[int64]{Set: true, V: int64(max(16, double(p.Value)))}
+		l.limit("pids", p, strconv.FormatUint(p.Value, 10))
+		cgroup = true
+	}
+	if p := peak(recording.PeakFiles); p != nil {
+		s.Rlimits = append(s.Rlimits, policy.Rlimit{Name: "nofile", Value: max(64, roundUp(double(p.Value), 16)), Pos: p.At})
+		l.comment("limits.rlimits", "A process had at most "+strconv.FormatUint(p.Value, 10)+" files open.")
+	}
+	if p := peak(recording.PeakFile); p != nil {
+		s.Rlimits = append([]policy.Rlimit{{Name: "fsize", Value: max(16*mib, roundUp(4*min(p.Value, 1<<60), 16*mib)), Pos: p.At}}, s.Rlimits...)
+	}
+	l.missing(cgroup)
+}
+
+// limit notes a limit of the whole sandbox.
+func (l *learner) limit(name string, p *Peak, was string) {
+	l.source("limits."+name, p.At)
+	l.comment("limits."+name, "At most "+was+" "+"were used.")
+}
+
+// missing lets the profile start where a layer cannot be had, as the shipped ones do.
+func (l *learner) missing(cgroup bool) {
+	for _, x := range []struct {
+		layer policy.Layer
+		want  bool
+	}{{policy.LayerCgroup, cgroup}, {policy.LayerLandlock, true}} {
+		has := false
+		for _, m := range l.parent.Missing {
+			has = has || m.Layer == x.layer
+		}
+		if x.want && !has {
+			l.own.Missing = append(l.own.Missing, policy.MissingLayer{Layer: x.layer})
+		}
+	}
+	if len(l.own.Missing) > 0 {
+		l.comment("missing", "", "So that it starts on every host; the report says so. Take them out to insist.")
+	}
+}
+
+func double(v uint64) uint64 { return 2 * min(v, 1<<61) }
+
+func roundUp(v, to uint64) uint64 { return (v + to - 1) / to * to }
+
+func bytesText(v uint64) string {
+	if v >= mib {
+		return strconv.FormatUint((v+mib-1)/mib, 10) + " MiB"
+	}
+	return strconv.FormatUint(v, 10) + " bytes"
+}

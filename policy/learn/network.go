@@ -1,0 +1,99 @@
+package learn
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"cordon/policy"
+	"cordon/policy/recording"
+)
+
+type runOf = recording.Run
+
+// outside reports whether an address is beyond the sandbox's own loopback: what nothing in the recording listens on is too.
+func (f *Facts) outside(n *Net) bool {
+	if n.Family != "inet" && n.Family != "inet6" || n.Errno != "" && refused(n.Errno) {
+		return false
+	}
+	a, err := netip.ParseAddr(n.Addr)
+	if err != nil {
+		return n.Port != 0
+	}
+	a = a.Unmap()
+	switch {
+	case n.Op == "bind":
+		return !a.IsLoopback() && n.Port != 0 // port 0 is a client's own, or a probe
+	case n.Port == 0:
+		return false // getaddrinfo orders addresses by connecting to port 0, which sends nothing
+	case !a.IsLoopback() && !a.IsUnspecified():
+		return true
+	}
+	return !f.listens(n.Port)
+}
+
+// listens reports whether the program itself bound the port.
+func (f *Facts) listens(port uint16) bool {
+	return slices.ContainsFunc(f.Nets, func(n Net) bool {
+		return n.Op == "bind" && n.Port == port && (n.Family == "inet" || n.Family == "inet6")
+	})
+}
+
+// endpoint is host:port, with the name that was looked up.
+func (n *Net) endpoint() string {
+	host := cmp.Or(n.Name, n.Addr)
+	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
+		host = "[" + host + "]"
+	}
+	return host + ":" + strconv.Itoa(int(n.Port))
+}
+
+// network gives none, or the host's: no layer can hold to single addresses yet.
+func (l *learner) network() {
+	var lines []string
+	var at policy.Pos
+	for i := range l.f.Nets {
+		n := &l.f.Nets[i]
+		if n.Family == "unix" && n.Addr != "" {
+			l.note(Note{Kind: Left, What: n.Op + " to the abstract socket " + quote(n.Addr), Why: "abstract sockets of the host are out of reach with a network and Landlock of one's own", At: n.At})
+		}
+		if !l.f.outside(n) {
+			continue
+		}
+		if at == (policy.Pos{}) {
+			at = n.At
+		}
+		line := n.Op + " " + n.endpoint() + suffixed(" ", n.Proto)
+		if n.Name != "" && n.Name != n.Addr {
+			line += " (" + n.Addr + ")"
+		}
+		if line += " (" + n.At.Short() + ")"; !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) == 0 {
+		return
+	}
+	slices.Sort(lines)
+	l.own.Network.Mode = policy.NetworkHost
+	l.source("network", at)
+	const most = 20
+	head := []string{"", "What was seen of the network. Until a list of addresses can be held to, the host's network is all or nothing:"}
+	for i, line := range lines {
+		if i == most {
+			head = append(head, "  and "+strconv.Itoa(len(lines)-most)+" more")
+			break
+		}
+		head = append(head, "  "+line)
+	}
+	l.comment("network", head...)
+	l.note(Note{Kind: Widened, What: "network: host", Why: "grants every address and port, not only the " + strconv.Itoa(len(lines)) + " seen: " + lines[0] + more(len(lines)-1), At: at})
+}
+
+func more(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return " and " + strconv.Itoa(n) + " more"
+}

@@ -1,0 +1,441 @@
+package learn
+
+import (
+	"cmp"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/recording"
+)
+
+// grant is a mount in the making.
+type grant struct {
+	path  string
+	kind  policy.MountKind // bind, tmpfs, dir
+	write bool
+	dir   bool // a bind of a directory: all beneath comes with it
+	at    policy.Pos
+}
+
+// files learns the mounts.
+type files struct {
+	*learner
+	grants map[string]*grant
+	exact  map[string][]*Path // single files that are read, by directory
+	wider  map[string]Note    // by path: what a grant gives beyond what was seen, for the last reason
+	below  *view              // what the profile below shows
+}
+
+// mounts learns the section, and what has to be hidden in it.
+func (l *learner) mounts() {
+	f := &files{learner: l, grants: map[string]*grant{}, exact: map[string][]*Path{}, wider: map[string]Note{}, below: newView(l.parent, l.w)}
+	for i := range l.f.Paths {
+		p := &l.f.Paths[i]
+		if p.Access&^recording.Mount != 0 && p.Path != "/" { // whether it may be mounted on, the system calls say
+			f.path(p)
+		}
+	}
+	f.directories()
+	f.trees()
+	for _, list := range f.exact {
+		for _, p := range list {
+			f.add(grant{path: p.Path, kind: policy.MountBind, at: p.At})
+		}
+	}
+	f.prune()
+	f.write()
+	f.symlinks()
+	f.hides()
+}
+
+// writes need a file or directory that can be written.
+const writes = recording.Writes &^ recording.Mount
+
+// path decides what one path needs.
+func (f *files) path(p *Path) {
+	gives := ""
+	if p.Access&recording.Connect != 0 {
+		gives = exposes(p.Path)
+	}
+	switch {
+	case f.secrets.has(p.Path):
+		f.secret(p, "it is a secret")
+		return
+	case gives != "" && !f.secrets.isGranted(p.Path):
+		f.secret(p, "it is "+gives)
+		return
+	case f.w.own(p.Path):
+		f.writable(f.w.base(p.Path), p)
+		return
+	case f.below.check(p.Path, p.Access, p.Type).why == "":
+		return
+	}
+	switch {
+	case within(cgroups, p.Path):
+		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "the files of a cgroup are others in each run", At: p.At})
+	case within("/sys", p.Path):
+		f.sysfs(p)
+	case p.Access&(recording.Delete|recording.Rename|recording.Link) != 0:
+		f.writable(f.w.base(p.Path), p)
+	case p.Type == recording.TypeLink:
+		f.link(p)
+	case p.Access&writes != 0 && p.Type == recording.TypeDir:
+		f.writable(p.Path, p)
+	case p.Access&writes != 0:
+		f.add(grant{path: p.Path, kind: policy.MountBind, write: true, at: p.At})
+		if !within(f.w.workdir, p.Path) {
+			f.note(Note{Kind: Granted, What: "writing " + f.w.shorten(p.Path), Why: "it is the host's file, and stays changed", At: p.At})
+		}
+	case p.Type == recording.TypeDir || p.Type == "" && f.w.dirs[p.Path]:
+		f.directory(p)
+	default:
+		dir := path.Dir(p.Path)
+		f.exact[dir] = append(f.exact[dir], p)
+	}
+}
+
+func (f *files) secret(p *Path, why string) {
+	f.note(Note{Kind: Secret, What: p.Access.String() + " " + p.Path, Why: why + ", and not granted without --grant " + f.w.shorten(p.Path), At: p.At})
+}
+
+// cgroups is where cgroup file systems are mounted.
+const cgroups = "/sys/fs/cgroup"
+
+// sysfs gives one of the sandbox's own: a file of the host's cannot be mounted for another user.
+func (f *files) sysfs(p *Path) {
+	if p.Access&writes != 0 || f.outsider() {
+		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "a sysfs is read-only, and can only be had with a network of its own", At: p.At})
+		return
+	}
+	if f.grants["/sys"] == nil {
+		f.widen("/sys", "granted for "+p.Path+": all of sysfs can be read", p.At)
+	}
+	f.add(grant{path: "/sys", kind: policy.MountSysfs, at: p.At})
+}
+
+// outsider reports whether the program needs the host's network.
+func (l *learner) outsider() bool {
+	return l.parent.Network.Mode == policy.NetworkHost || slices.ContainsFunc(l.f.Nets, func(n Net) bool { return l.f.outside(&n) })
+}
+
+// link is for a symbolic link that was looked at itself: it is made where it is known to lead, and comes with its directory.
+func (f *files) link(p *Path) {
+	if _, ok := f.f.links[p.Path]; !ok {
+		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "it is a symbolic link, and nobody followed it", At: p.At})
+	}
+}
+
+// directory is for one that was looked at or listed.
+func (f *files) directory(p *Path) {
+	switch {
+	case p.Access&recording.List == 0:
+		f.add(grant{path: p.Path, kind: policy.MountDir, at: p.At})
+	case f.mayOpen(p.Path):
+		f.add(grant{path: p.Path, kind: policy.MountBind, dir: true, at: p.At})
+		f.widen(p.Path, "it was listed, so all that is in it is there, and can be read", p.At)
+	default:
+		f.add(grant{path: p.Path, kind: policy.MountDir, at: p.At})
+		f.note(Note{Kind: Left, What: f.w.shorten(p.Path), Why: "it was listed, and would show too much: only what is granted is in it", At: p.At})
+	}
+}
+
+// writable gives a directory in which something was made, replaced or removed. Where that would show secrets, or is the
+// place of short-lived things, it is an empty one of the sandbox's own.
+func (f *files) writable(dir string, p *Path) {
+	switch {
+	case f.below.check(dir, recording.Write, recording.TypeDir).why == "":
+	case dir == "/":
+		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "nothing can be made in the root itself", At: p.At})
+	case f.volatile(dir) || dir == f.w.home || f.secrets.holds(dir) || exposes(dir) != "":
+		if f.grants[dir] == nil && !f.volatile(dir) {
+			f.note(Note{Kind: Left, What: "what is written in " + f.w.shorten(dir), Why: "it holds secrets or sockets of the host, so it is an empty directory of the sandbox's own: what is written there is gone at the end", At: p.At})
+		} else if f.grants[dir] == nil {
+			f.note(Note{Kind: Left, What: "what is written in " + dir, Why: "it is a directory of the sandbox's own: what is written there is gone at the end", At: p.At})
+		}
+		f.add(grant{path: dir, kind: policy.MountTmpfs, write: true, at: p.At})
+	default:
+		if g := f.grants[dir]; g == nil || !g.write {
+			f.widen(dir, "something was made or removed in it, so that everything in it can be read and written", p.At)
+		}
+		f.add(grant{path: dir, kind: policy.MountBind, write: true, dir: true, at: p.At})
+	}
+}
+
+// volatile are directories of short-lived things that everybody writes.
+func (f *files) volatile(dir string) bool {
+	switch dir {
+	case "/tmp", "/var/tmp", "/run", "/run/lock", "/var/run", "/var/lock", "/dev/shm":
+		return true
+	}
+	return false
+}
+
+// widen remembers what a grant gives beyond what was seen. A writable one keeps its reason: that is the wider one.
+func (f *files) widen(p, why string, at policy.Pos) {
+	if g := f.grants[p]; g == nil || !g.write {
+		f.wider[p] = Note{Kind: Widened, What: f.w.shorten(p), Why: why, At: at}
+	}
+}
+
+// add joins a grant with one that is there.
+func (f *files) add(g grant) {
+	old := f.grants[g.path]
+	if old == nil {
+		f.grants[g.path] = &g
+		return
+	}
+	rank := func(g *grant) int { // an own directory beats the host's: it was chosen because that would show too much
+		return slices.Index([]policy.MountKind{policy.MountDir, policy.MountBind, policy.MountTmpfs}, g.kind)
+	}
+	if rank(&g) > rank(old) {
+		g.write = g.write || old.write
+		*old, g = g, *old
+	}
+	if g.kind == old.kind {
+		old.write, old.dir = old.write || g.write, old.dir || g.dir
+	}
+}
+
+// system are trees of programs and libraries, that are the same on every machine and hold no secrets.
+var system = []string{"/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/opt", "/nix", "/gnu"}
+
+// mayOpen reports whether a directory may be granted as a whole: none that holds a secret or a socket that gives much away, the
+// home directory, what the working directory is in, or everything.
+func (f *files) mayOpen(dir string) bool {
+	depth := strings.Count(dir, "/")
+	switch {
+	case dir == "/", depth == 1 && !slices.Contains(system, dir), f.secrets.holds(dir), within(dir, f.w.home), exposes(dir) != "":
+		return false
+	case within(dir, f.w.workdir) && dir != f.w.workdir:
+		return false
+	case within("/proc", dir), dir == "/dev", within("/run", dir) && depth < 3, f.volatile(dir), within("/sys", dir) && depth < 4:
+		return false
+	}
+	return true
+}
+
+// directories is the first step of generalising: many single files of a directory become the directory.
+func (f *files) directories() {
+	for _, dir := range slices.Sorted(keysOf(f.exact)) {
+		list := f.exact[dir]
+		if len(list) < f.opts.Files || !f.mayOpen(dir) {
+			continue
+		}
+		delete(f.exact, dir)
+		f.add(grant{path: dir, kind: policy.MountBind, dir: true, at: list[0].At})
+		f.widen(dir, "granted for "+strconv.Itoa(len(list))+" files that were read: everything else in it can be read too", list[0].At)
+	}
+}
+
+// trees is the second step: many directories of one become that one, from the deepest up.
+func (f *files) trees() {
+	children := map[string][]*grant{}
+	byDepth := map[int][]string{}
+	deepest := 0
+	queue := func(g *grant) {
+		parent := path.Dir(g.path)
+		if len(children[parent]) == 0 {
+			depth := strings.Count(parent, "/")
+			byDepth[depth], deepest = append(byDepth[depth], parent), max(deepest, depth)
+		}
+		children[parent] = append(children[parent], g)
+	}
+	for _, p := range slices.Sorted(keysOf(f.grants)) {
+		if g := f.grants[p]; g.kind == policy.MountBind && g.dir && !g.write {
+			queue(g)
+		}
+	}
+	for depth := deepest; depth > 0; depth-- {
+		for _, dir := range byDepth[depth] {
+			list := children[dir]
+			if len(list) < f.opts.Dirs || !f.mayOpen(dir) {
+				continue
+			}
+			at := list[0].at
+			old := f.grants[dir]
+			f.add(grant{path: dir, kind: policy.MountBind, dir: true, at: at})
+			f.widen(dir, "granted for "+strconv.Itoa(len(list))+" directories in it: everything else in it can be read too", at)
+			if g := f.grants[dir]; (old == nil || !old.dir) && g.kind == policy.MountBind && !g.write {
+				queue(g)
+			}
+		}
+	}
+}
+
+// prune drops what a directory above grants already.
+func (f *files) prune() {
+	for p, g := range f.grants {
+		above := f.nearest(p)
+		switch {
+		case above == nil || above.kind != policy.MountBind || !above.dir:
+		case g.kind == policy.MountTmpfs:
+		case above.write || !g.write:
+			delete(f.grants, p)
+		}
+	}
+	// An empty directory that leads to another mount is made for that.
+	for p := range f.grants {
+		for dir := path.Dir(p); dir != "/"; dir = path.Dir(dir) {
+			if g := f.grants[dir]; g != nil && g.kind == policy.MountDir {
+				delete(f.grants, dir)
+			}
+		}
+	}
+}
+
+// nearest is the grant above a path.
+func (f *files) nearest(p string) *grant {
+	for dir := path.Dir(p); ; dir = path.Dir(dir) {
+		if g := f.grants[dir]; g != nil && g.kind != policy.MountDir {
+			return g
+		}
+		if dir == "/" {
+			return nil
+		}
+	}
+}
+
+// write makes the mounts, each after those above it.
+func (f *files) write() {
+	all := make([]*grant, 0, len(f.grants))
+	for _, g := range f.grants {
+		all = append(all, g)
+	}
+	slices.SortFunc(all, func(a, b *grant) int { return cmp.Compare(pathKey(a.path), pathKey(b.path)) })
+	for _, g := range all {
+		if n, ok := f.wider[g.path]; ok && g.kind != policy.MountTmpfs {
+			f.note(n)
+		}
+		name := f.w.shorten(g.path)
+		m := policy.Mount{Kind: g.kind, Pos: g.at}
+		switch g.kind {
+		case policy.MountBind:
+			m.Source, m.Write, m.Optional = name, g.write, !g.write
+			if name != "." {
+				m.Optional = true
+			}
+		case policy.MountTmpfs:
+			m.Target, m.Size, m.Perm = name, 64*mib, policy.Opt[uint32]{Set: true, V: 0o755}
+			if f.volatile(g.path) {
+				m.Size, m.Perm.V = 512*mib, 0o1777
+			}
+			if g.path == f.w.home {
+				m.Perm.V = 0o700
+			}
+		case policy.MountSysfs:
+			m.Target, m.Optional = name, true
+		default:
+			m.Target = name
+		}
+		if !plainPath(g.path) {
+			f.note(Note{Kind: Left, What: quote(g.path), Why: "a profile cannot name such a path", At: g.at})
+			continue
+		}
+		f.own.Mounts = append(f.own.Mounts, m)
+	}
+}
+
+// pathKey sorts a directory before everything in it, and that before what only begins alike.
+func pathKey(p string) string { return strings.ReplaceAll(p, "/", "\x00") }
+
+// plainPath reports whether the language can say the path.
+func plainPath(p string) bool {
+	for i := range len(p) {
+		if p[i] < ' ' || p[i] == 0x7f {
+			return false
+		}
+	}
+	return strings.ToValidUTF8(p, "") == p
+}
+
+// symlinks makes the links by which files were asked for, where no mount brings them along.
+func (f *files) symlinks() {
+	if f.parent.Root.Kind != policy.RootEmpty {
+		return
+	}
+	shown := newView(f.effective(), f.w)
+	links := f.aliases(shown)
+	made := map[string]string{}
+	for _, l := range links {
+		via := l.Via
+		for at := path.Dir(via); at != "/"; at = path.Dir(at) {
+			if to, ok := made[at]; ok {
+				via = to + via[len(at):]
+				break
+			}
+		}
+		if via == l.Path || made[via] != "" || shown.spine[via] || shown.targets[via] > 0 || !plainPath(via) || !plainPath(l.Path) {
+			continue
+		}
+		if i := shown.mount(via); i >= 0 && shown.p.Mounts[i].Kind != policy.MountTmpfs && shown.p.Mounts[i].Kind != policy.MountDir {
+			continue // the mount has the link
+		}
+		made[via] = l.Path
+		f.own.Mounts = append(f.own.Mounts, policy.Mount{Kind: policy.MountSymlink, Target: f.w.shorten(via), Source: l.Path, Pos: l.At})
+	}
+}
+
+// aliases are the links, shortest first. Where many lead from one directory to another, that is the link; so it is where
+// all of /lib is /usr/lib, though only one was seen.
+func (f *files) aliases(shown *view) []Link {
+	count := map[Link]int{}
+	to := map[string]string{}
+	clash := map[string]bool{}
+	for i := range f.f.Links {
+		s := shortest(&f.f.Links[i])
+		if old, ok := to[s.Via]; ok && old != s.Path {
+			clash[s.Via] = true
+		}
+		to[s.Via] = s.Path
+		count[Link{Via: s.Via, Path: s.Path}]++
+	}
+	var out []Link
+	for _, l := range f.f.Links {
+		s := shortest(&l)
+		many := count[Link{Via: s.Via, Path: s.Path}] >= f.opts.Dirs && f.secrets.self(s.Via) == f.secrets.self(s.Path)
+		if !clash[s.Via] && !shown.spine[s.Via] && (many || s.Path == "/usr"+s.Via) {
+			l = s
+		}
+		if !within("/proc", l.Via) && !within("/dev", l.Via) && !within("/sys", l.Via) && !f.secrets.has(l.Via) && !f.w.own(l.Via) {
+			out = append(out, l)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Link) int { return cmp.Or(cmp.Compare(len(a.Via), len(b.Via)), cmp.Compare(a.Via, b.Via)) })
+	return slices.CompactFunc(out, func(a, b Link) bool { return a.Via == b.Via && a.Path == b.Path })
+}
+
+// shortest is the link without the names that both ends have in common at their end.
+func shortest(l *Link) Link {
+	via, to := l.Via, l.Path
+	for path.Base(via) == path.Base(to) && path.Dir(via) != "/" && path.Dir(to) != "/" {
+		via, to = path.Dir(via), path.Dir(to)
+	}
+	return Link{via, to, l.At}
+}
+
+// hides keeps the secrets out of the directories that stand for others on another day: the working directory may be anywhere.
+func (f *files) hides() {
+	open := slices.ContainsFunc(f.own.Mounts, func(m policy.Mount) bool {
+		return m.Kind == policy.MountBind && (m.Source[0] == '.' || m.Source[0] == '~')
+	})
+	if !open {
+		return
+	}
+	for _, p := range f.opts.Secrets {
+		inherited := slices.ContainsFunc(f.parent.Hide, func(h policy.Hide) bool { return h.Pattern == p })
+		if !inherited && !f.secrets.isGranted(f.w.expand(p)) && !f.holdsGranted(p) {
+			f.own.Hide = append(f.own.Hide, policy.Hide{Pattern: p})
+		}
+	}
+	if len(f.own.Hide) > 0 {
+		f.comment("hide", "", "Secrets that another working directory may have in it.")
+	}
+}
+
+// holdsGranted reports whether the pattern would hide something that the user granted.
+func (f *files) holdsGranted(pattern string) bool {
+	return slices.ContainsFunc(f.secrets.granted, func(g string) bool { return within(f.w.expand(pattern), g) })
+}

@@ -1,0 +1,117 @@
+package learn
+
+import (
+	"path"
+	"strings"
+
+	"cordon/policy"
+)
+
+// secrets are what is never granted by itself, and never within what is: the patterns of hide rules.
+type secrets struct {
+	w        *world
+	exact    map[string]bool
+	globs    []string
+	anywhere []string        // names, of **/NAME
+	dirs     map[string]bool // directories at or beneath a secret
+	above    map[string]bool // directories that hold a fixed one
+	granted  []string        // that the user named as needed
+}
+
+func newSecrets(w *world, patterns, granted []string) *secrets {
+	s := &secrets{w: w, exact: map[string]bool{}, dirs: map[string]bool{"/": false}, above: map[string]bool{}}
+	for _, p := range granted {
+		s.granted = append(s.granted, w.expand(p))
+	}
+	for _, p := range patterns {
+		if rest, ok := strings.CutPrefix(p, "**/"); ok {
+			s.anywhere = append(s.anywhere, rest)
+			continue
+		}
+		p = w.expand(p)
+		if rest, ok := strings.CutPrefix(p, "/var/run/"); ok { // a link to /run
+			s.add("/run/" + rest)
+		}
+		if p != "" {
+			s.add(p)
+		}
+	}
+	return s
+}
+
+func (s *secrets) add(p string) {
+	if strings.ContainsAny(p, "*?[") {
+		s.globs = append(s.globs, p)
+	} else {
+		s.exact[p] = true
+	}
+	for dir := path.Dir(p); !s.above[dir]; dir = path.Dir(dir) {
+		s.above[dir] = true
+	}
+}
+
+// has reports whether p is a secret or in one, and was not granted.
+func (s *secrets) has(p string) bool {
+	return (s.self(p) || s.dir(path.Dir(p))) && !s.isGranted(p)
+}
+
+func (s *secrets) isGranted(p string) bool {
+	for _, g := range s.granted {
+		if within(g, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// dir is self of a directory or of one above it.
+func (s *secrets) dir(dir string) bool {
+	v, ok := s.dirs[dir]
+	if !ok {
+		v = s.self(dir) || s.dir(path.Dir(dir))
+		s.dirs[dir] = v
+	}
+	return v
+}
+
+func (s *secrets) self(p string) bool {
+	if s.exact[p] {
+		return true
+	}
+	for _, g := range s.globs {
+		if ok, _ := path.Match(g, p); ok {
+			return true
+		}
+	}
+	for _, a := range s.anywhere {
+		n := strings.Count(a, "/") + 1
+		if ok, _ := path.Match(a, lastNames(p, n)); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// lastNames are the last n names of a path.
+func lastNames(p string, n int) string {
+	for i := len(p) - 1; i >= 0; i-- {
+		if p[i] == '/' {
+			if n--; n == 0 {
+				return p[i+1:]
+			}
+		}
+	}
+	return p
+}
+
+// holds reports whether a directory holds a secret, by the patterns that say where they are.
+func (s *secrets) holds(dir string) bool { return s.above[dir] || s.dir(dir) }
+
+// exposes says what a socket gives away; "" if it is none of the well-known ones.
+func exposes(p string) string {
+	probe := policy.Profile{Mounts: []policy.Mount{{Kind: policy.MountBind, Source: p}}}
+	for _, e := range probe.Exposures("") {
+		return e.Socket + ", which gives " + e.Gives
+	}
+	return ""
+}

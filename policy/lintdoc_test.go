@@ -1,0 +1,21 @@
+package policy
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// docs/lint.md has every rule as it is.
+func TestLintDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/lint.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range LintRules() {
+		row := "| " + r.Code + " | `" + r.Name + "` | " + string(r.Level) + " | " + r.About + " | " + r.Why + " | " + strings.ReplaceAll(r.Fix, "|", "\\|") + " |\n"
+		if !strings.Contains(string(text), row) {
+			t.Errorf("no row\n%s", row)
+		}
+	}
+}
