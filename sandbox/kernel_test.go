@@ -271,7 +271,8 @@ func TestInitForgets(t *testing.T) {
 }
 
 // marker is on the heap of this process, with so much around it that no stack is near.
-var marker = append(make([]byte, 1<<20, 2<<20), strings.Join([]string{"a secret", "of the", "launcher's"}, " ")...)[1<<20:]
+// It is put together there: a text that was joined elsewhere would be somewhere on the heap as well.
+var marker = append(append(append(make([]byte, 1<<20, 2<<20), "a secret "...), "of the "...), "launcher's"...)[1<<20:]
 
 // remembers looks for text in the writable memory of a process.
 func remembers(t *testing.T, pid string, text []byte) bool {
