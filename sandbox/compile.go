@@ -325,7 +325,7 @@ func (c *compilation) writeFile(from plan.From, name, text string) {
 
 // execCall is the call that runs the program.
 func (c *compilation) execCall() plan.Call {
-	if c.profile.Syscalls.Exec == policy.ExecOnce {
+	if c.profile.Syscalls.Exec == policy.ExecOnce || c.watched() {
 		return plan.Execveat
 	}
 	return plan.Execve

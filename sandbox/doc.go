@@ -124,6 +124,7 @@
 //	lookup.go       the program, its interpreter, its environment
 //	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each
 //	files.go        what the launcher opens for the child: Plan.Files
+//	observe.go      a run that is watched in the place of the filter, for sandbox/record
 //	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
 //	supervise.go    clone and the end; talk.go: the talk; events.go: signals and the clock
 //	verify.go       what is read back

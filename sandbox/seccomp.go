@@ -14,6 +14,9 @@ import (
 
 // seccomp installs the profile's filter. It is compiled for the architecture that the launcher runs on.
 func (c *compilation) seccomp() error {
+	if c.observed() {
+		return c.watch()
+	}
 	spec, err := c.profile.Syscalls.FilterOnce(c.nonce)
 	if err != nil {
 		return err
@@ -25,12 +28,17 @@ func (c *compilation) seccomp() error {
 	}
 	from := c.scalar("syscalls.default")
 	if c.reports {
-		c.do(c.scalar("on-denial"), plan.CloseStep(plan.Number(c.firstFD()))) // the lowest free number now: the listener's
-		c.do(from, plan.SetFilter(uint64(c.host.NotifyFlags), encode(prog.Insns)))
+		c.listenWith(c.scalar("on-denial"), from, prog)
 		return nil
 	}
 	c.do(from, plan.SetFilter(0, encode(prog.Insns)))
 	return nil
+}
+
+// listenWith installs a filter that has a listener, at the number that is free for it.
+func (c *compilation) listenWith(why, from plan.From, prog *filter.Program) {
+	c.do(why, plan.CloseStep(plan.Number(c.firstFD()))) // the lowest free number now: the listener's
+	c.do(from, plan.SetFilter(uint64(c.host.NotifyFlags), encode(prog.Insns)))
 }
 
 // findArch decides for which architecture the filters are.

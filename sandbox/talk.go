@@ -36,6 +36,9 @@ func (p *process) converse() error {
 		case msgReady:
 			p.listen(m.File)
 		}
+		if err == nil && m.Byte == msgTask {
+			err = p.ready()
+		}
 		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
 			err = p.send(nil)
 		}
