@@ -1,0 +1,156 @@
+package recording
+
+import (
+	"errors"
+	"path"
+	"slices"
+	"strconv"
+)
+
+// The bounds of what one recording may say. A recording comes from anyone.
+const (
+	MaxLine        = 1 << 20 // bytes of a line, the header's too
+	MaxExecutables = 1 << 16
+	maxPath        = 4096
+	maxName        = 64  // bytes of a call, capability, …
+	maxHost        = 256 // bytes of a name that was looked up, or of an address
+	maxArgs        = 6
+)
+
+// check says what is wrong with an event among so many executables.
+func (e *Event) check(executables int) error {
+	if e.Exe < -1 || e.Exe >= executables {
+		return errors.New("exe " + strconv.Itoa(e.Exe) + ": there is no such executable")
+	}
+	if e.Count == 0 {
+		return errors.New("n: an event happened at least once")
+	}
+	if e.Errno != "" && !isWord(e.Errno, 'A', 'Z') {
+		return errors.New("errno: " + show(e.Errno) + " is no error's name")
+	}
+	switch e.Kind {
+	case KindCall:
+		return e.checkCall()
+	case KindPath, KindExec:
+		return e.checkPath()
+	case KindNet:
+		return e.Net.check()
+	case KindCap:
+		if !isWord(e.Cap, 'A', 'Z') {
+			return errors.New("cap: " + show(e.Cap) + " is no capability")
+		}
+		if e.By != "" && !isWord(e.By, 'a', 'z') {
+			return errors.New("by: " + show(e.By) + " is no function")
+		}
+		return nil
+	case KindPeak:
+		if !slices.Contains(peaks[:], e.Peak) {
+			return errors.New("what: " + show(string(e.Peak)) + " is no peak")
+		}
+		return nil
+	}
+	return errors.New("kind: " + show(string(e.Kind)) + " is not known")
+}
+
+func (e *Event) checkCall() error {
+	if !isCall(e.Call) {
+		return errors.New("call: " + show(e.Call) + " is no system call")
+	}
+	if e.Arch != "" && !isWord(e.Arch, 'a', 'z') {
+		return errors.New("arch: " + show(e.Arch) + " is no architecture")
+	}
+	if len(e.Args) > maxArgs {
+		return errors.New("args: a call has six")
+	}
+	for i, a := range e.Args {
+		if !isWord(a.Name, 'a', 'z') {
+			return errors.New("args: " + show(a.Name) + " is no argument")
+		}
+		for _, b := range e.Args[:i] {
+			if a.Name == b.Name {
+				return errors.New("args: " + show(a.Name) + " twice")
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Event) checkPath() error {
+	if err := checkPath("path", e.Path); err != nil {
+		return err
+	}
+	if e.Via != "" {
+		if err := checkPath("via", e.Via); err != nil {
+			return err
+		}
+	}
+	switch {
+	case e.Kind == KindExec:
+	case e.Access == 0 || e.Access > AllAccess:
+		return errors.New("access: nothing was done with " + show(e.Path))
+	case !slices.Contains(fileTypes[:], e.Type):
+		return errors.New("type: " + show(string(e.Type)) + " is no type of file")
+	}
+	return nil
+}
+
+func checkPath(key, p string) error {
+	switch {
+	case p == "" || p[0] != '/':
+		return errors.New(key + ": " + show(p) + " is not absolute")
+	case len(p) >= maxPath:
+		return errors.New(key + ": a path of more than 4095 bytes")
+	case path.Clean(p) != p:
+		return errors.New(key + ": " + show(p) + " is not resolved")
+	}
+	for i := range len(p) {
+		if p[i] == 0 {
+			return errors.New(key + ": a NUL in a path")
+		}
+	}
+	return nil
+}
+
+func (n *Net) check() error {
+	switch {
+	case !slices.Contains(netOps[:], n.Op):
+		return errors.New("op: " + show(n.Op) + " is not connect, bind or send")
+	case !isWord(n.Family, 'a', 'z'):
+		return errors.New("family: " + show(n.Family) + " is no address family")
+	case n.Proto != "" && !isWord(n.Proto, 'a', 'z'):
+		return errors.New("proto: " + show(n.Proto) + " is no protocol")
+	case len(n.Addr) > maxHost:
+		return errors.New("addr: more than 256 bytes")
+	case len(n.Name) > maxHost:
+		return errors.New("name: more than 256 bytes")
+	}
+	return nil
+}
+
+// isCall accepts a name, or # and a number.
+func isCall(s string) bool {
+	if len(s) > 1 && s[0] == '#' {
+		_, err := strconv.ParseUint(s[1:], 10, 32)
+		return err == nil
+	}
+	return isWord(s, 'a', 'z')
+}
+
+// isWord accepts letters of one case, digits, _ and -.
+func isWord(s string, from, to byte) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(from <= c && c <= to || '0' <= c && c <= '9' || c == '_' || c == '-') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxName
+}
+
+// show is s in quotes, shortened.
+func show(s string) string {
+	if len(s) > 80 {
+		s = s[:80] + "…"
+	}
+	return strconv.Quote(s)
+}

@@ -1,0 +1,455 @@
+package recording
+
+import (
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// decoder reads the JSON of one line: an object of strings, numbers, true and false, one list of strings and one object of
+// numbers. encoding/json takes fifteen times as long, and a recording may have millions of lines.
+type decoder struct {
+	in   []byte
+	at   int
+	r    *Reader
+	seen uint32 // the keys, by their place in keys
+	err  string // the first error
+	hint string
+	buf  []byte // for strings with escapes
+
+	executable Executable
+	number     uint64 // id, records
+}
+
+// key is one that lines may have, and the kinds that have it: c p n k x v for the events, e for executable, z for the end.
+var keys = [...]struct{ name, kinds string }{
+	{"kind", "cpnkxvez"},
+	{"exe", "cpnkxv"},
+	{"n", "cpnkx"},
+	{"errno", "cpnkx"},
+	{"call", "c"},
+	{"arch", "c"},
+	{"args", "c"},
+	{"path", "pxe"},
+	{"via", "px"},
+	{"access", "p"},
+	{"type", "p"},
+	{"op", "n"},
+	{"family", "n"},
+	{"proto", "n"},
+	{"addr", "n"},
+	{"port", "n"},
+	{"name", "n"},
+	{"cap", "k"},
+	{"by", "k"},
+	{"what", "v"},
+	{"value", "v"},
+	{"id", "e"},
+	{"build_id", "e"},
+	{"static", "e"},
+	{"records", "z"},
+}
+
+// letter is a kind's in keys.
+func letter(kind string) byte {
+	switch kind {
+	case "call":
+		return 'c'
+	case "path":
+		return 'p'
+	case "net":
+		return 'n'
+	case "cap":
+		return 'k'
+	case "exec":
+		return 'x'
+	case "peak":
+		return 'v'
+	case "executable":
+		return 'e'
+	case "end":
+		return 'z'
+	}
+	return 0
+}
+
+// line reads one line, and says of which kind it is.
+func (d *decoder) line(e *Event) (kind string) {
+	*e = Event{Exe: -1, Count: 1, Args: e.Args[:0]}
+	d.object(func(key string) { d.value(key, e, &kind) })
+	d.space()
+	if d.err == "" && d.at < len(d.in) {
+		d.fail("something after the object")
+	}
+	if d.err != "" {
+		return kind
+	}
+	c := letter(kind)
+	if c == 0 {
+		if kind == "" {
+			d.fail("a record without a kind")
+		} else {
+			d.fail("kind: " + show(kind) + " is not known")
+		}
+		d.hint = "a newer cordon may have written it"
+		return kind
+	}
+	for i := range keys {
+		if d.seen&(1<<i) != 0 && !has(keys[i].kinds, c) {
+			d.fail(show(keys[i].name) + " has no place in a record of kind " + kind)
+		}
+	}
+	if len(e.Args) == 0 {
+		e.Args = nil
+	}
+	e.Kind = Kind(kind)
+	return kind
+}
+
+func has(s string, c byte) bool {
+	for i := range len(s) {
+		if s[i] == c {
+			return true
+		}
+	}
+	return false
+}
+
+// value reads what stands behind a key.
+func (d *decoder) value(key string, e *Event, kind *string) {
+	i := 0
+	for i < len(keys) && keys[i].name != key {
+		i++
+	}
+	switch {
+	case i == len(keys):
+		d.fail("unknown key " + show(key))
+		d.hint = "a newer cordon may have written it"
+		return
+	case d.seen&(1<<i) != 0:
+		d.fail(show(key) + " twice")
+		return
+	}
+	d.seen |= 1 << i
+	if text := d.textFor(key, e, kind); text != nil {
+		*text = d.text(key)
+		return
+	}
+	switch key {
+	case "exe":
+		e.Exe = int(min(d.uint(), MaxExecutables))
+	case "n":
+		e.Count = d.uint()
+	case "args":
+		d.object(func(name string) { d.arg(e, name) })
+	case "access":
+		d.access(e)
+	case "type":
+		e.Type = FileType(d.word())
+	case "what":
+		e.Peak = Peak(d.word())
+	case "value":
+		e.Value = d.uint()
+	case "port":
+		port := d.uint()
+		if port > 65535 {
+			d.fail("port: a port has 16 bits")
+		}
+		e.Net.Port = uint16(port)
+	case "id", "records":
+		d.number = d.uint()
+	case "static":
+		d.executable.Static = d.bool()
+	}
+}
+
+// textFor is where the text of a key goes; nil if it has none.
+func (d *decoder) textFor(key string, e *Event, kind *string) *string {
+	switch key {
+	case "kind":
+		return kind
+	case "errno":
+		return &e.Errno
+	case "call":
+		return &e.Call
+	case "arch":
+		return &e.Arch
+	case "path":
+		return &e.Path
+	case "via":
+		return &e.Via
+	case "op":
+		return &e.Net.Op
+	case "family":
+		return &e.Net.Family
+	case "proto":
+		return &e.Net.Proto
+	case "addr":
+		return &e.Net.Addr
+	case "name":
+		return &e.Net.Name
+	case "cap":
+		return &e.Cap
+	case "by":
+		return &e.By
+	case "build_id":
+		return &d.executable.BuildID
+	}
+	return nil
+}
+
+// text is a string; of a few words it is always the same one in memory.
+func (d *decoder) text(key string) string {
+	switch key {
+	case "path":
+		s := string(d.string())
+		d.executable.Path = s
+		return s
+	case "via", "addr", "name", "build_id":
+		return string(d.string())
+	}
+	return d.word()
+}
+
+// maxWords bounds how many words are remembered.
+const maxWords = 4096
+
+func (d *decoder) word() string {
+	b := d.string()
+	if s, ok := d.r.calls[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if len(s) <= maxName && len(d.r.calls) < maxWords {
+		d.r.calls[s] = s
+	}
+	return s
+}
+
+func (d *decoder) arg(e *Event, name string) {
+	if len(e.Args) == maxArgs {
+		d.fail("args: a call has six")
+		return
+	}
+	if s, ok := d.r.calls[name]; ok {
+		name = s
+	} else {
+		name = string([]byte(name))
+	}
+	e.Args = append(e.Args, Arg{name, d.uint()})
+}
+
+func (d *decoder) access(e *Event) {
+	d.space()
+	if !d.take('[') {
+		d.fail("access: a list is expected")
+		return
+	}
+	for n := 0; d.err == "" && !d.take(']'); n++ {
+		if n > 0 && !d.take(',') {
+			d.fail("access: a comma is expected")
+			return
+		}
+		d.space()
+		b := d.string()
+		bit := ParseAccess(string(b))
+		switch {
+		case d.err != "":
+		case bit == 0:
+			d.fail("access: " + show(string(b)) + " is not known")
+		case e.Access&bit != 0:
+			d.fail("access: " + show(string(b)) + " twice")
+		}
+		e.Access |= bit
+		d.space()
+	}
+}
+
+// object reads an object; value reads what stands behind each key.
+func (d *decoder) object(value func(key string)) {
+	d.space()
+	if !d.take('{') {
+		d.fail("not a JSON object")
+		return
+	}
+	d.space()
+	for n := 0; d.err == "" && !d.take('}'); n++ {
+		if n > 0 && !d.take(',') {
+			d.fail("a comma is expected at column " + strconv.Itoa(d.at+1))
+			return
+		}
+		d.space()
+		key := d.word()
+		d.space()
+		if !d.take(':') {
+			d.fail("a colon is expected at column " + strconv.Itoa(d.at+1))
+			return
+		}
+		d.space()
+		value(key)
+		d.space()
+	}
+}
+
+func (d *decoder) fail(msg string) {
+	if d.err == "" {
+		d.err = msg
+	}
+}
+
+func (d *decoder) space() {
+	for d.at < len(d.in) && (d.in[d.at] == ' ' || d.in[d.at] == '\t' || d.in[d.at] == '\r' || d.in[d.at] == '\n') {
+		d.at++
+	}
+}
+
+func (d *decoder) take(c byte) bool {
+	if d.at < len(d.in) && d.in[d.at] == c {
+		d.at++
+		return true
+	}
+	return false
+}
+
+func (d *decoder) bool() bool {
+	for _, w := range [...]string{"true", "false"} {
+		if len(d.in)-d.at >= len(w) && string(d.in[d.at:d.at+len(w)]) == w {
+			d.at += len(w)
+			return w == "true"
+		}
+	}
+	d.fail("true or false is expected at column " + strconv.Itoa(d.at+1))
+	return false
+}
+
+// uint is a number without sign, fraction or exponent.
+func (d *decoder) uint() uint64 {
+	from, v := d.at, uint64(0)
+	for d.at < len(d.in) && d.in[d.at]-'0' <= 9 {
+		c := uint64(d.in[d.at] - '0')
+		if v > (1<<64-1-c)/10 {
+			d.fail("a number of more than 64 bits")
+			return 0
+		}
+		v = v*10 + c
+		d.at++
+	}
+	if n := d.at - from; n == 0 || n > 1 && d.in[from] == '0' {
+		d.fail("a whole number is expected at column " + strconv.Itoa(from+1))
+	}
+	return v
+}
+
+// string is a JSON string; what is returned is good until the next one is read.
+func (d *decoder) string() []byte {
+	if !d.take('"') {
+		d.fail("a string is expected at column " + strconv.Itoa(d.at+1))
+		return nil
+	}
+	from := d.at
+	for d.at < len(d.in) {
+		switch c := d.in[d.at]; {
+		case c == '"':
+			d.at++
+			return d.in[from : d.at-1]
+		case c == '\\' || c >= utf8.RuneSelf:
+			return d.escaped(from)
+		case c < ' ':
+			d.fail("a control character in a string")
+			return nil
+		}
+		d.at++
+	}
+	d.fail("a string without its end")
+	return nil
+}
+
+// escaped reads a string on in which something is not as it stands there.
+func (d *decoder) escaped(from int) []byte {
+	d.buf = append(d.buf[:0], d.in[from:d.at]...)
+	for d.at < len(d.in) && d.err == "" {
+		c := d.in[d.at]
+		switch {
+		case c == '"':
+			d.at++
+			return d.buf
+		case c == '\\':
+			d.at++
+			d.escape()
+		case c < ' ':
+			d.fail("a control character in a string")
+		case c < utf8.RuneSelf:
+			d.buf = append(d.buf, c)
+			d.at++
+		default:
+			r, n := utf8.DecodeRune(d.in[d.at:])
+			if r == utf8.RuneError && n == 1 {
+				d.fail("a byte that is not UTF-8, at column " + strconv.Itoa(d.at+1))
+				d.hint = `such a byte of a file's name is written \udcXX`
+			}
+			d.buf = append(d.buf, d.in[d.at:d.at+n]...)
+			d.at += n
+		}
+	}
+	d.fail("a string without its end")
+	return nil
+}
+
+// escape reads what stands behind a backslash.
+func (d *decoder) escape() {
+	if d.at >= len(d.in) {
+		return
+	}
+	c := d.in[d.at]
+	d.at++
+	switch c {
+	case '"', '\\', '/':
+		d.buf = append(d.buf, c)
+	case 'b':
+		d.buf = append(d.buf, '\b')
+	case 'f':
+		d.buf = append(d.buf, '\f')
+	case 'n':
+		d.buf = append(d.buf, '\n')
+	case 'r':
+		d.buf = append(d.buf, '\r')
+	case 't':
+		d.buf = append(d.buf, '\t')
+	case 'u':
+		d.unicode()
+	default:
+		d.fail("an unknown escape \\" + string(rune(c)))
+	}
+}
+
+// unicode reads four digits, and four more where they are the first half of a pair. A lone \udc80 to \udcff is a byte.
+func (d *decoder) unicode() {
+	r := d.hex4()
+	switch {
+	case 0xdc80 <= r && r <= 0xdcff:
+		d.buf = append(d.buf, byte(r))
+	case !utf16.IsSurrogate(r):
+		d.buf = utf8.AppendRune(d.buf, r)
+	case d.take('\\') && d.take('u'):
+		if r = utf16.DecodeRune(r, d.hex4()); r != utf8.RuneError {
+			d.buf = utf8.AppendRune(d.buf, r)
+			return
+		}
+		fallthrough
+	default:
+		d.fail("half of a surrogate pair")
+	}
+}
+
+func (d *decoder) hex4() (r rune) {
+	if len(d.in)-d.at < 4 {
+		d.fail("\\u has four digits")
+		return 0
+	}
+	v, err := strconv.ParseUint(string(d.in[d.at:d.at+4]), 16, 16)
+	if err != nil {
+		d.fail("\\u has four digits")
+	}
+	d.at += 4
+	return rune(v)
+}

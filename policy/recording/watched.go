@@ -1,0 +1,83 @@
+package recording
+
+// A Gate is one argument of a call that matters to a profile, and the bits of it that do.
+type Gate struct {
+	Call string // as package filter names it
+	Arg  string // as rules name it
+	Reg  int    // its register, 0..5
+	Mask uint64
+}
+
+// low is what the kernel reads of an int.
+const low = 0xffffffff
+
+// oMode are the flags of open(2) that decide what is done: access mode, O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW,
+// O_PATH, O_TMPFILE. On arm and arm64 O_DIRECTORY and O_NOFOLLOW have other bits (0x4000, 0x8000): those are kept too.
+const oMode = 0x3 | 0x40 | 0x80 | 0x200 | 0x10000 | 0x20000 | 0x4000 | 0x8000 | 0x200000 | 0x400000
+
+// mProt are PROT_READ, PROT_WRITE and PROT_EXEC; mFlags MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_HUGETLB and
+// MAP_FIXED_NOREPLACE.
+const (
+	mProt  = 0x7
+	mFlags = 0x3 | 0x10 | 0x20 | 0x40000 | 0x100000
+)
+
+// Watched are the arguments that a recorder keeps: those of which a program uses few values, and that decide what a call
+// does. Sorted by call, then register.
+//
+// clone keeps its flags without the signal number in the low byte. Of clone3 and openat2 the values stand behind a pointer:
+// a recorder that reads them gives clone3's flags and openat2's flags under these names too.
+var Watched = [...]Gate{
+	{"arch_prctl", "op", 0, low},
+	{"bpf", "cmd", 0, low},
+	{"clone", "flags", 0, low &^ 0xff},
+	{"clone3", "flags", -1, 1<<64 - 1},
+	{"fcntl", "cmd", 1, low},
+	{"fcntl64", "cmd", 1, low},
+	{"getsockopt", "level", 1, low},
+	{"getsockopt", "optname", 2, low},
+	{"ioctl", "cmd", 1, low},
+	{"keyctl", "op", 0, low},
+	{"madvise", "advice", 2, low},
+	{"mmap", "prot", 2, mProt},
+	{"mmap", "flags", 3, mFlags},
+	{"mmap2", "prot", 2, mProt},
+	{"mmap2", "flags", 3, mFlags},
+	{"mprotect", "prot", 2, mProt},
+	{"open", "flags", 1, oMode},
+	{"openat", "flags", 2, oMode},
+	{"openat2", "flags", -1, oMode},
+	{"personality", "persona", 0, low},
+	{"pkey_mprotect", "prot", 2, mProt},
+	{"prctl", "op", 0, low},
+	{"seccomp", "operation", 0, low},
+	{"setns", "nstype", 1, low},
+	{"setsockopt", "level", 1, low},
+	{"setsockopt", "optname", 2, low},
+	{"socket", "family", 0, low},
+	{"socket", "type", 1, low &^ (sockCloexec | sockNonblock)},
+	{"socket", "protocol", 2, low},
+	{"socketpair", "family", 0, low},
+	{"socketpair", "type", 1, low &^ (sockCloexec | sockNonblock)},
+	{"socketpair", "protocol", 2, low},
+	{"unshare", "flags", 0, low},
+}
+
+const (
+	sockCloexec  = 0x80000
+	sockNonblock = 0x800
+)
+
+// Gates are the arguments of a call that a recorder keeps; nil if none.
+func Gates(call string) []Gate {
+	for i := range Watched {
+		if Watched[i].Call == call {
+			n := i
+			for n < len(Watched) && Watched[n].Call == call {
+				n++
+			}
+			return Watched[i:n]
+		}
+	}
+	return nil
+}
