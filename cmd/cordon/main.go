@@ -18,6 +18,7 @@ var commands = [...]struct {
 	{"run", newRun},
 	{"plan", newPlan},
 	{"why", newWhy},
+	{"record", newRecord},
 	{"filter", newFilter},
 	{"profile", newProfile},
 	{"doctor", newDoctor},

@@ -30,6 +30,8 @@ import (
 //	                                  on-denial: report: calls that the profile denied, a line for each kind
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
 //	cordon: used: …                   run --verbose: time and memory
+//	cordon: recorded: FILE: COUNTS    record: what is in the recording
+//	cordon: incomplete: WHY           record: what may be missing in it
 //	cordon: timeout: …                the wall-clock limit ended the program
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.

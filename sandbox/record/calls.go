@@ -2,20 +2,11 @@ package record
 
 // Which arguments of which calls are paths: syscalls(2) and the pages of each.
 
-import "cordon/policy/filter"
+import (
+	"strconv"
 
-// access is what a call asks of a path.
-type access uint16
-
-const (
-	aRead access = 1 << iota
-	aWrite
-	aExec
-	aStat   // looks at it, or passes through
-	aCreate // makes it
-	aRemove
-	aChange // its mode, owner, times or attributes
-	aDir    // the whole directory is meant: it is listed or entered
+	"cordon/policy/filter"
+	"cordon/policy/recording"
 )
 
 // noFD stands for a call that has no directory argument.
@@ -25,7 +16,7 @@ const noFD = -1
 type pathArg struct {
 	call      string
 	dir, path int // indices of the arguments; dir may be noFD
-	want      access
+	want      recording.Access
 	flags     int    // the argument that decides whether a link at the end is followed; 0 for none
 	nofollow  uint64 // its bit that says no
 	follow    bool   // without that bit
@@ -42,86 +33,86 @@ var pathArgs = [...]pathArg{
 	{"open", noFD, 0, 0, 1, oNofollow, true},
 	{"openat", 0, 1, 0, 2, oNofollow, true},
 	{"openat2", 0, 1, 0, 0, 0, true}, // its flags are behind a pointer
-	{"creat", noFD, 0, aWrite | aCreate, 0, 0, true},
-	{"execve", noFD, 0, aExec, 0, 0, true},
-	{"execveat", 0, 1, aExec, 4, atSymlinkNofollow, true},
-	{"stat", noFD, 0, aStat, 0, 0, true},
-	{"stat64", noFD, 0, aStat, 0, 0, true},
-	{"lstat", noFD, 0, aStat, 0, 0, false},
-	{"lstat64", noFD, 0, aStat, 0, 0, false},
-	{"newfstatat", 0, 1, aStat, 3, atSymlinkNofollow, true},
-	{"fstatat64", 0, 1, aStat, 3, atSymlinkNofollow, true},
-	{"statx", 0, 1, aStat, 2, atSymlinkNofollow, true},
-	{"access", noFD, 0, aStat, 0, 0, true},
-	{"faccessat", 0, 1, aStat, 0, 0, true},
-	{"faccessat2", 0, 1, aStat, 3, atSymlinkNofollow, true},
-	{"readlink", noFD, 0, aStat, 0, 0, false},
-	{"readlinkat", 0, 1, aStat, 0, 0, false},
-	{"statfs", noFD, 0, aStat, 0, 0, true},
-	{"statfs64", noFD, 0, aStat, 0, 0, true},
-	{"chdir", noFD, 0, aStat, 0, 0, true},
-	{"chroot", noFD, 0, aStat, 0, 0, true},
-	{"name_to_handle_at", 0, 1, aStat, 0, 0, false},
-	{"inotify_add_watch", noFD, 1, aRead, 0, 0, true},
-	{"fanotify_mark", 3, 4, aRead, 0, 0, true},
-	{"truncate", noFD, 0, aWrite, 0, 0, true},
-	{"truncate64", noFD, 0, aWrite, 0, 0, true},
-	{"mkdir", noFD, 0, aCreate, 0, 0, false},
-	{"mkdirat", 0, 1, aCreate, 0, 0, false},
-	{"mknod", noFD, 0, aCreate, 0, 0, false},
-	{"mknodat", 0, 1, aCreate, 0, 0, false},
-	{"symlink", noFD, 1, aCreate, 0, 0, false},
-	{"symlinkat", 1, 2, aCreate, 0, 0, false},
-	{"link", noFD, 0, aRead, 0, 0, false},
-	{"link", noFD, 1, aCreate, 0, 0, false},
-	{"linkat", 0, 1, aRead, 4, 0, false},
-	{"linkat", 2, 3, aCreate, 0, 0, false},
-	{"rename", noFD, 0, aRemove, 0, 0, false},
-	{"rename", noFD, 1, aCreate, 0, 0, false},
-	{"renameat", 0, 1, aRemove, 0, 0, false},
-	{"renameat", 2, 3, aCreate, 0, 0, false},
-	{"renameat2", 0, 1, aRemove, 0, 0, false},
-	{"renameat2", 2, 3, aCreate, 0, 0, false},
-	{"rmdir", noFD, 0, aRemove, 0, 0, false},
-	{"unlink", noFD, 0, aRemove, 0, 0, false},
-	{"unlinkat", 0, 1, aRemove, 0, 0, false},
-	{"chmod", noFD, 0, aChange, 0, 0, true},
-	{"fchmodat", 0, 1, aChange, 0, 0, true},
-	{"fchmodat2", 0, 1, aChange, 3, atSymlinkNofollow, true},
-	{"chown", noFD, 0, aChange, 0, 0, true},
-	{"chown32", noFD, 0, aChange, 0, 0, true},
-	{"lchown", noFD, 0, aChange, 0, 0, false},
-	{"lchown32", noFD, 0, aChange, 0, 0, false},
-	{"fchownat", 0, 1, aChange, 4, atSymlinkNofollow, true},
-	{"utime", noFD, 0, aChange, 0, 0, true},
-	{"utimes", noFD, 0, aChange, 0, 0, true},
-	{"futimesat", 0, 1, aChange, 0, 0, true},
-	{"utimensat", 0, 1, aChange, 3, atSymlinkNofollow, true},
-	{"utimensat_time64", 0, 1, aChange, 3, atSymlinkNofollow, true},
-	{"setxattr", noFD, 0, aChange, 0, 0, true},
-	{"lsetxattr", noFD, 0, aChange, 0, 0, false},
-	{"setxattrat", 0, 1, aChange, 2, atSymlinkNofollow, true},
-	{"removexattr", noFD, 0, aChange, 0, 0, true},
-	{"lremovexattr", noFD, 0, aChange, 0, 0, false},
-	{"removexattrat", 0, 1, aChange, 2, atSymlinkNofollow, true},
-	{"getxattr", noFD, 0, aStat, 0, 0, true},
-	{"lgetxattr", noFD, 0, aStat, 0, 0, false},
-	{"getxattrat", 0, 1, aStat, 2, atSymlinkNofollow, true},
-	{"listxattr", noFD, 0, aStat, 0, 0, true},
-	{"llistxattr", noFD, 0, aStat, 0, 0, false},
-	{"listxattrat", 0, 1, aStat, 2, atSymlinkNofollow, true},
-	{"mount", noFD, 1, aDir, 0, 0, true},
-	{"umount", noFD, 0, aDir, 0, 0, true},
-	{"umount2", noFD, 0, aDir, 0, 0, true},
-	{"pivot_root", noFD, 0, aDir, 0, 0, true},
-	{"pivot_root", noFD, 1, aDir, 0, 0, true},
-	{"open_tree", 0, 1, aStat, 0, 0, true},
-	{"move_mount", 2, 3, aDir, 0, 0, true},
-	{"mount_setattr", 0, 1, aChange, 0, 0, true},
-	{"swapon", noFD, 0, aRead | aWrite, 0, 0, true},
-	{"swapoff", noFD, 0, aStat, 0, 0, true},
-	{"acct", noFD, 0, aWrite, 0, 0, true},
-	{"uselib", noFD, 0, aExec, 0, 0, true},
+	{"creat", noFD, 0, recording.Write | recording.Create, 0, 0, true},
+	{"execve", noFD, 0, recording.Execute, 0, 0, true},
+	{"execveat", 0, 1, recording.Execute, 4, atSymlinkNofollow, true},
+	{"stat", noFD, 0, recording.Stat, 0, 0, true},
+	{"stat64", noFD, 0, recording.Stat, 0, 0, true},
+	{"lstat", noFD, 0, recording.Stat, 0, 0, false},
+	{"lstat64", noFD, 0, recording.Stat, 0, 0, false},
+	{"newfstatat", 0, 1, recording.Stat, 3, atSymlinkNofollow, true},
+	{"fstatat64", 0, 1, recording.Stat, 3, atSymlinkNofollow, true},
+	{"statx", 0, 1, recording.Stat, 2, atSymlinkNofollow, true},
+	{"access", noFD, 0, recording.Stat, 0, 0, true},
+	{"faccessat", 0, 1, recording.Stat, 0, 0, true},
+	{"faccessat2", 0, 1, recording.Stat, 3, atSymlinkNofollow, true},
+	{"readlink", noFD, 0, recording.Read, 0, 0, false},
+	{"readlinkat", 0, 1, recording.Read, 0, 0, false},
+	{"statfs", noFD, 0, recording.Stat, 0, 0, true},
+	{"statfs64", noFD, 0, recording.Stat, 0, 0, true},
+	{"chdir", noFD, 0, recording.Chdir, 0, 0, true},
+	{"chroot", noFD, 0, recording.Chdir, 0, 0, true},
+	{"name_to_handle_at", 0, 1, recording.Stat, 0, 0, false},
+	{"inotify_add_watch", noFD, 1, recording.Read, 0, 0, true},
+	{"fanotify_mark", 3, 4, recording.Read, 0, 0, true},
+	{"truncate", noFD, 0, recording.Write | recording.Truncate, 0, 0, true},
+	{"truncate64", noFD, 0, recording.Write | recording.Truncate, 0, 0, true},
+	{"mkdir", noFD, 0, recording.Create, 0, 0, false},
+	{"mkdirat", 0, 1, recording.Create, 0, 0, false},
+	{"mknod", noFD, 0, recording.Create, 0, 0, false},
+	{"mknodat", 0, 1, recording.Create, 0, 0, false},
+	{"symlink", noFD, 1, recording.Create, 0, 0, false},
+	{"symlinkat", 1, 2, recording.Create, 0, 0, false},
+	{"link", noFD, 0, recording.Link, 0, 0, false},
+	{"link", noFD, 1, recording.Link | recording.Create, 0, 0, false},
+	{"linkat", 0, 1, recording.Link, 4, 0, false},
+	{"linkat", 2, 3, recording.Link | recording.Create, 0, 0, false},
+	{"rename", noFD, 0, recording.Rename, 0, 0, false},
+	{"rename", noFD, 1, recording.Rename | recording.Create, 0, 0, false},
+	{"renameat", 0, 1, recording.Rename, 0, 0, false},
+	{"renameat", 2, 3, recording.Rename | recording.Create, 0, 0, false},
+	{"renameat2", 0, 1, recording.Rename, 0, 0, false},
+	{"renameat2", 2, 3, recording.Rename | recording.Create, 0, 0, false},
+	{"rmdir", noFD, 0, recording.Delete, 0, 0, false},
+	{"unlink", noFD, 0, recording.Delete, 0, 0, false},
+	{"unlinkat", 0, 1, recording.Delete, 0, 0, false},
+	{"chmod", noFD, 0, recording.Attr, 0, 0, true},
+	{"fchmodat", 0, 1, recording.Attr, 0, 0, true},
+	{"fchmodat2", 0, 1, recording.Attr, 3, atSymlinkNofollow, true},
+	{"chown", noFD, 0, recording.Attr, 0, 0, true},
+	{"chown32", noFD, 0, recording.Attr, 0, 0, true},
+	{"lchown", noFD, 0, recording.Attr, 0, 0, false},
+	{"lchown32", noFD, 0, recording.Attr, 0, 0, false},
+	{"fchownat", 0, 1, recording.Attr, 4, atSymlinkNofollow, true},
+	{"utime", noFD, 0, recording.Attr, 0, 0, true},
+	{"utimes", noFD, 0, recording.Attr, 0, 0, true},
+	{"futimesat", 0, 1, recording.Attr, 0, 0, true},
+	{"utimensat", 0, 1, recording.Attr, 3, atSymlinkNofollow, true},
+	{"utimensat_time64", 0, 1, recording.Attr, 3, atSymlinkNofollow, true},
+	{"setxattr", noFD, 0, recording.Attr, 0, 0, true},
+	{"lsetxattr", noFD, 0, recording.Attr, 0, 0, false},
+	{"setxattrat", 0, 1, recording.Attr, 2, atSymlinkNofollow, true},
+	{"removexattr", noFD, 0, recording.Attr, 0, 0, true},
+	{"lremovexattr", noFD, 0, recording.Attr, 0, 0, false},
+	{"removexattrat", 0, 1, recording.Attr, 2, atSymlinkNofollow, true},
+	{"getxattr", noFD, 0, recording.Read, 0, 0, true},
+	{"lgetxattr", noFD, 0, recording.Read, 0, 0, false},
+	{"getxattrat", 0, 1, recording.Read, 2, atSymlinkNofollow, true},
+	{"listxattr", noFD, 0, recording.Read, 0, 0, true},
+	{"llistxattr", noFD, 0, recording.Read, 0, 0, false},
+	{"listxattrat", 0, 1, recording.Read, 2, atSymlinkNofollow, true},
+	{"mount", noFD, 1, recording.Mount, 0, 0, true},
+	{"umount", noFD, 0, recording.Mount, 0, 0, true},
+	{"umount2", noFD, 0, recording.Mount, 0, 0, true},
+	{"pivot_root", noFD, 0, recording.Mount, 0, 0, true},
+	{"pivot_root", noFD, 1, recording.Mount, 0, 0, true},
+	{"open_tree", 0, 1, recording.Stat, 0, 0, true},
+	{"move_mount", 2, 3, recording.Mount, 0, 0, true},
+	{"mount_setattr", 0, 1, recording.Attr, 0, 0, true},
+	{"swapon", noFD, 0, recording.Read | recording.Write, 0, 0, true},
+	{"swapoff", noFD, 0, recording.Stat, 0, 0, true},
+	{"acct", noFD, 0, recording.Write, 0, 0, true},
+	{"uselib", noFD, 0, recording.Execute, 0, 0, true},
 }
 
 // addrArg is a socket address among the arguments: struct sockaddr and its length.
@@ -134,7 +125,7 @@ type addrArg struct {
 var addrArgs = [...]addrArg{
 	{"connect", 1, 2, "connect"},
 	{"bind", 1, 2, "bind"},
-	{"sendto", 4, 5, "connect"},
+	{"sendto", 4, 5, "send"},
 }
 
 // The flags of open(2) that say what is asked; the same on every architecture here but oDirectory and oNofollow.
@@ -148,27 +139,27 @@ const (
 )
 
 // opens is what the flags of open(2) ask.
-func opens(flags uint64) (a access) {
+func opens(flags uint64) (a recording.Access) {
 	switch {
 	case flags&oPath != 0:
-		return aStat
+		return recording.Stat
 	case flags&oAccmode == oWronly:
-		a = aWrite
+		a = recording.Write
 	case flags&oAccmode == oRdwr:
-		a = aRead | aWrite
+		a = recording.Read | recording.Write
 	case flags&oAccmode == 3:
-		a = aRead | aWrite // for ioctl alone, and checked as both
+		a = recording.Read | recording.Write // for ioctl alone, and checked as both
 	default:
-		a = aRead
+		a = recording.Read
 	}
 	if flags&oCreat != 0 || flags&oTmpfileBit != 0 {
-		a |= aCreate
+		a |= recording.Create
 	}
 	if flags&oTrunc != 0 {
-		a |= aWrite
+		a |= recording.Write | recording.Truncate
 	}
-	if flags&oDirectory != 0 && flags&oTmpfileBit == 0 {
-		a |= aDir
+	if flags&oDirectory != 0 && flags&oTmpfileBit == 0 && a == recording.Read {
+		return recording.List
 	}
 	return a
 }
@@ -186,17 +177,23 @@ func openFlags(call string) int {
 
 // call is what is to be done about a number.
 type call struct {
-	arch  filter.Arch
-	name  string // "" if the number is in no table
-	mask  [6]uint64
+	name  string // as recordings have it
+	arch  string // where it is not the machine's
+	gates []recording.Gate
 	paths []pathArg
 	addr  *addrArg
 }
 
 // lookup finds that out.
-func lookup(audit uint32, nr int32) *call {
+func lookup(native filter.Arch, audit uint32, nr int32) *call {
 	d := filter.Decode(&filter.Data{Nr: nr, Arch: audit}, nil)
-	c := &call{arch: d.Arch, name: d.Call, mask: filter.Constants(audit, nr)}
+	c := &call{name: d.Call, gates: recording.Gates(d.Call)}
+	if d.Call == "" {
+		c.name = "#" + strconv.FormatUint(uint64(uint32(nr)), 10)
+	}
+	if d.Arch != native && d.Arch != filter.NoArch {
+		c.arch = d.Arch.String()
+	}
 	for i := range pathArgs {
 		if pathArgs[i].call == c.name {
 			c.paths = append(c.paths, pathArgs[i])

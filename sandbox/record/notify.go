@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy/filter"
+	"cordon/policy/recording"
 	"cordon/sandbox"
 )
 
@@ -19,16 +20,10 @@ import (
 type notify struct {
 	*gather
 	spec  *filter.Spec
-	calls map[callID]*call
+	all   bool          // every call is shown
 	tasks map[int]known // by thread
-	seen  map[rawPath]struct{}
-	root  int // the task's root directory
+	root  int           // the task's root directory
 	next  time.Time
-}
-
-type callID struct {
-	arch uint32
-	nr   int32
 }
 
 // known is what was found out about a thread. It is believed for a second: by then its number may be another's.
@@ -36,14 +31,6 @@ type known struct {
 	exe   int
 	group int
 	at    time.Time
-}
-
-// rawPath is an absolute path as it was asked for: links are followed once for each.
-type rawPath struct {
-	exe    int
-	path   string
-	want   access
-	follow bool
 }
 
 const believed = time.Second
@@ -59,26 +46,26 @@ func (n *notify) Ready(task int) (err error) {
 
 // Call is part of sandbox.Observer.
 func (n *notify) Call(c *sandbox.Call) {
-	id := callID{c.Arch, c.Nr}
-	what := n.calls[id]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	what := n.call(c.Arch, c.Nr)
 	if what == nil {
-		if len(n.calls) > 1<<12 { // numbers that no table has, made up to fill the memory
-			n.lost++
-			return
-		}
-		what = lookup(c.Arch, c.Nr)
-		n.calls[id] = what
+		return
 	}
 	exe, ok := n.executable(c)
 	if !ok { // killed since
-		n.lost++
+		n.lost["calls"]++
 		return
 	}
 	f := callFact{exe: exe, arch: c.Arch, nr: c.Nr}
-	for i, m := range what.mask {
-		f.args[i] = c.Args[i] & m
+	for i, g := range what.gates {
+		if g.Reg >= 0 {
+			f.args[i] = c.Args[g.Reg] & g.Mask
+		} else {
+			f.args[i] = n.behind(c, what.name) & g.Mask
+		}
 	}
-	count(n.gather, n.gather.calls, f, 1)
+	n.countCall(f, 1)
 	for i := range what.paths {
 		n.path(c, exe, &what.paths[i])
 	}
@@ -86,12 +73,27 @@ func (n *notify) Call(c *sandbox.Call) {
 		n.address(c, exe, what.addr)
 	}
 	switch what.name {
+	case "mmap", "mmap2":
+		n.maps(c, exe)
 	case "execve", "execveat": // the thread, and its process, may be another program next time
 		delete(n.tasks, n.tasks[c.TID].group)
 		delete(n.tasks, c.TID)
 	case "clone", "clone3", "fork", "vfork", "openat", "socket", "pipe2", "accept4":
-		n.sample(c)
+		n.sample(c, exe)
 	}
+}
+
+// behind is what stands in the structure that a call's flags are in: clone3(2), openat2(2).
+func (n *notify) behind(c *sandbox.Call, name string) uint64 {
+	at := c.Args[0]
+	if name == "openat2" {
+		at = c.Args[2]
+	}
+	var buf [8]byte
+	if c.Memory(at, buf[:]) < len(buf) {
+		return 0 // EFAULT
+	}
+	return binary.LittleEndian.Uint64(buf[:])
 }
 
 // executable is the program of the calling thread.
@@ -100,21 +102,19 @@ func (n *notify) executable(c *sandbox.Call) (exe int, ok bool) {
 	if k, found := n.tasks[c.TID]; found && now.Sub(k.at) < believed {
 		return k.exe, true
 	}
-	path, ok := link(procPath(c.TID, "exe"))
-	fields := status(c.TID, "Tgid")
-	id := ""
-	if _, found := n.byExe[path]; !found {
-		id = buildID(procPath(c.TID, "exe"))
-	}
+	x, ok := n.program(c.TID)
+	group, _ := strconv.Atoi(status(c.TID, "Tgid")[0])
 	if !ok || !c.Waits() {
 		return 0, false
 	}
-	exe = n.program(strings.TrimSuffix(path, " (deleted)"), id)
-	group, _ := strconv.Atoi(fields[0])
 	if len(n.tasks) > 1<<15 {
 		clear(n.tasks)
 	}
+	exe = n.exes.Executable(x)
 	n.tasks[c.TID] = known{exe, group, now}
+	if exe == 0 && len(n.exes.Executables) == 1 {
+		n.begins(n.root, x.Path)
+	}
 	return exe, true
 }
 
@@ -128,12 +128,10 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	if i := openFlags(p.call); i != noFD {
 		want = opens(c.Args[i])
 	} else if p.call == "openat2" {
-		want = opens(word(c, c.Args[2]))
+		want = opens(n.behind(c, p.call))
 	}
-	if name == "" {
-		if p.dir == noFD || p.flags == 0 || c.Args[p.flags]&atEmptyPath == 0 || want&aExec == 0 {
-			return // ENOENT, or about the descriptor itself
-		}
+	if name == "" && (want != recording.Execute || p.dir == noFD) {
+		return // ENOENT, or about the descriptor itself
 	}
 	dir := ""
 	if !strings.HasPrefix(name, "/") {
@@ -145,19 +143,34 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 			return // EBADF
 		}
 	}
-	raw := rawPath{exe, join(dir, name), want, p.follows(&c.Args)}
-	if _, known := n.seen[raw]; known {
+	asked, follow := join(dir, name), p.follows(&c.Args)
+	f := fact{exe, recording.KindPath, asked, uint32(want) << 1}
+	if follow {
+		f.bits |= 1
+	}
+	if n.again(f) {
 		return
 	}
-	resolved, exists := resolve(n.root, raw.path, raw.follow)
+	found := resolve(n.root, asked, follow)
 	if !c.Waits() {
-		n.lost++
+		n.lost["paths"]++
 		return
 	}
-	if len(n.seen) < maxFacts {
-		n.seen[raw] = struct{}{}
+	n.add(f, found.event(asked, want))
+	if want == recording.Execute && found.exists {
+		n.executes(exe, n.root, found.path, asked)
 	}
-	count(n.gather, n.paths, pathFact{exe, resolved, want, !exists}, 1)
+}
+
+// maps records a file of which code is mapped.
+func (n *notify) maps(c *sandbox.Call, exe int) {
+	if c.Args[2]&unix.PROT_EXEC == 0 || c.Args[3]&unix.MAP_ANONYMOUS != 0 {
+		return
+	}
+	name, ok := link(procPath(c.TID, "fd/"+strconv.Itoa(int(int32(c.Args[4])))))
+	if ok && strings.HasPrefix(name, "/") && c.Waits() {
+		n.mapped(exe, name)
+	}
 }
 
 // address records the socket address of a call.
@@ -170,34 +183,45 @@ func (n *notify) address(c *sandbox.Call, exe int, a *addrArg) {
 	if got := c.Memory(c.Args[a.addr], buf); got < len(buf) || !c.Waits() {
 		return
 	}
-	addr, path := sockaddr(buf)
-	if path != "" && !strings.HasPrefix(path, "/") {
-		dir, _ := link(procPath(c.TID, "cwd"))
-		path = join(dir, path)
+	net, path := sockaddr(buf)
+	net.Op = a.what
+	if path == "" {
+		f := fact{exe, recording.KindNet, a.what + string(buf), 0}
+		if !n.again(f) {
+			net.Proto = protocol(c.TID, int(int32(c.Args[0])))
+			n.add(f, recording.Event{Net: net})
+		}
+		return
 	}
-	if path != "" {
-		path, _ = resolve(n.root, path, a.what != "bind")
-		addr = "unix:" + path
+	dir, _ := link(procPath(c.TID, "cwd"))
+	want := recording.Connect
+	if a.what == "bind" {
+		want = recording.Create
 	}
-	count(n.gather, n.addrs, addrFact{exe: exe, what: a.what, addr: addr}, 1)
+	f := fact{exe, recording.KindPath, join(dir, path), uint32(want) << 1}
+	if !n.again(f) {
+		found := resolve(n.root, f.text, want == recording.Connect)
+		n.add(f, found.event(f.text, want))
+	}
 }
 
 // sample looks now and then at how much there is of what limits bound: not at every call, since that takes as long as
 // the call.
-func (n *notify) sample(c *sandbox.Call) {
+func (n *notify) sample(c *sandbox.Call, exe int) {
 	now := time.Now()
 	if now.Before(n.next) {
 		return
 	}
 	n.next = now.Add(20 * time.Millisecond)
 	fields := status(c.TID, "Threads", "VmHWM")
-	threads, _ := strconv.Atoi(fields[0])
-	kib, _ := strconv.ParseInt(strings.TrimSuffix(fields[1], " kB"), 10, 64)
-	n.peaks.threads = max(n.peaks.threads, threads)
-	n.peaks.memory = max(n.peaks.memory, kib<<10)
+	threads, _ := strconv.ParseUint(fields[0], 10, 32)
+	kib, _ := strconv.ParseUint(strings.TrimSuffix(fields[1], " kB"), 10, 52)
 	var st unix.Stat_t
-	if unix.Stat(procPath(c.TID, "fd"), &st) == nil {
-		n.peaks.files = max(n.peaks.files, int(st.Size)) // since Linux 6.2; before, 0
+	_ = unix.Stat(procPath(c.TID, "fd"), &st) // its size is the number of descriptors since Linux 6.2; before, 0
+	if c.Waits() {
+		n.peak(exe, recording.PeakThreads, threads)
+		n.peak(exe, recording.PeakMemory, kib<<10)
+		n.peak(exe, recording.PeakFiles, uint64(st.Size))
 	}
 }
 
@@ -222,11 +246,33 @@ func text(c *sandbox.Call, addr uint64) (string, bool) {
 	return "", false // ENAMETOOLONG
 }
 
-// word reads 64 bits of a task's memory; 0 where that is not to be had.
-func word(c *sandbox.Call, addr uint64) uint64 {
-	var buf [8]byte
-	if c.Memory(addr, buf[:]) < len(buf) {
-		return 0
+func newNotify(native filter.Arch, all bool) *notify {
+	var foreign []filter.Arch
+	for _, a := range filter.Arches() {
+		if native.Hosts(a) {
+			foreign = append(foreign, a)
+		}
 	}
-	return binary.LittleEndian.Uint64(buf[:])
+	return &notify{gather: newGather(native), spec: watching(all, foreign), all: all, tasks: map[int]known{}, root: -1}
+}
+
+func (n *notify) facts() *gather { return n.gather }
+
+func (n *notify) stop() {
+	if n.root >= 0 {
+		unix.Close(n.root)
+		n.root = -1
+	}
+}
+
+// limits are what the filter does not show, and what no filter can.
+func (n *notify) limits() (why []string, blind []recording.Kind) {
+	if !n.all {
+		var unseen []string
+		for _, g := range gates {
+			unseen = append(unseen, g.why)
+		}
+		why = append(why, "not shown: "+strings.Join(hot[:], " "), "not shown: "+strings.Join(unseen, "; "))
+	}
+	return why, []recording.Kind{recording.KindCap}
 }

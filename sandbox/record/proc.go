@@ -7,10 +7,13 @@ import (
 	"debug/elf"
 	"encoding/hex"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/policy/recording"
 )
 
 // link is readlink(2) without what os.Readlink brings along.
@@ -68,85 +71,167 @@ func join(dir, name string) string {
 	return b.String()
 }
 
-// clean takes ".." away as well, where no link is in the way any more.
-func clean(path string) string {
-	if !strings.Contains(path, "/..") {
-		return path
-	}
-	var parts []string
-	for part := range strings.SplitSeq(path, "/") {
-		switch part {
-		case "", ".":
-		case "..":
-			parts = parts[:max(0, len(parts)-1)]
-		default:
-			parts = append(parts, part)
-		}
-	}
-	return "/" + strings.Join(parts, "/")
+// found is what a path led to.
+type found struct {
+	path   string
+	exists bool
+	kind   recording.FileType
 }
 
-// resolve follows the links of an absolute path in the task's own root, and says whether there is anything. What is not
-// there yet is named below the directory in which it would be. Paths of /proc stay as they are: they mean another thing
-// to each process.
-func resolve(root int, path string, follow bool) (resolved string, exists bool) {
-	if path == "/proc" || strings.HasPrefix(path, "/proc/") {
-		return clean(path), true
+// event is a record of it: of what was asked for, and what was asked.
+func (f *found) event(asked string, want recording.Access) recording.Event {
+	e := recording.Event{Path: f.path, Access: want, Type: f.kind}
+	if plain := path.Clean(asked); plain != f.path {
+		e.Via = plain
+	}
+	if !f.exists && want&recording.Create == 0 {
+		e.Errno = "ENOENT"
+	}
+	return e
+}
+
+// resolve follows the links of an absolute path in the task's own root. What is not there yet is named below the
+// directory in which it would be. Paths of /proc stay as they are: they mean another thing to each process.
+func resolve(root int, name string, follow bool) found {
+	if name == "/proc" || strings.HasPrefix(name, "/proc/") {
+		return found{path: path.Clean(name), exists: true}
 	}
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	if !follow {
 		how.Flags |= unix.O_NOFOLLOW
 	}
-	name := strings.TrimPrefix(path, "/")
-	if name == "" {
-		name = "."
-	}
-	fd, err := unix.Openat2(root, name, &how)
+	fd, err := unix.Openat2(root, "."+name, &how)
 	if err == nil {
 		defer unix.Close(fd)
-		if to, ok := link("/proc/self/fd/" + strconv.Itoa(fd)); ok && strings.HasPrefix(to, "/") {
-			return strings.TrimSuffix(to, " (deleted)"), true
-		}
-		return clean(path), true
+		return opened(fd, name)
 	}
-	cut := strings.LastIndexByte(path, '/')
-	dir, last := path[:cut], path[cut+1:]
-	if cut <= 0 || last == ".." {
-		return clean(path), false
+	cut := strings.LastIndexByte(name, '/')
+	if cut < 0 || name == "/" || name[cut+1:] == ".." {
+		return found{path: path.Clean(name)}
 	}
-	dir, _ = resolve(root, dir, true)
-	if dir == "/" {
-		dir = ""
-	}
-	return dir + "/" + last, false
+	dir := resolve(root, name[:cut], true)
+	return found{path: path.Clean(dir.path + name[cut:])}
 }
 
-// buildID is the NT_GNU_BUILD_ID note of an executable, as lower-case hex; "" where there is none.
-func buildID(path string) string {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return ""
+// opened names an open file; name is what it is called where the kernel has no name for it.
+func opened(fd int, name string) found {
+	f := found{path: path.Clean(name), exists: true}
+	if to, ok := link("/proc/self/fd/" + strconv.Itoa(fd)); ok && strings.HasPrefix(to, "/") {
+		f.path = path.Clean(strings.TrimSuffix(to, " (deleted)"))
 	}
-	file := os.NewFile(uintptr(fd), path)
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil {
+		f.kind = fileType(st.Mode)
+	}
+	return f
+}
+
+// fileType names the type in a file's mode: inode(7).
+func fileType(mode uint32) recording.FileType {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return recording.TypeFile
+	case unix.S_IFDIR:
+		return recording.TypeDir
+	case unix.S_IFLNK:
+		return recording.TypeLink
+	case unix.S_IFSOCK:
+		return recording.TypeSocket
+	case unix.S_IFIFO:
+		return recording.TypeFIFO
+	case unix.S_IFCHR:
+		return recording.TypeChar
+	case unix.S_IFBLK:
+		return recording.TypeBlock
+	}
+	return recording.TypeUnknown
+}
+
+// fileID is a file as long as it is the same one.
+type fileID struct {
+	dev, ino uint64
+	changed  unix.Timespec
+}
+
+// program is the executable of a process.
+func (g *gather) program(tid int) (x recording.Executable, ok bool) {
+	exe := procPath(tid, "exe")
+	var st unix.Stat_t
+	to, ok := link(exe)
+	if !ok || unix.Stat(exe, &st) != nil {
+		return x, false
+	}
+	id := fileID{uint64(st.Dev), st.Ino, st.Ctim}
+	x, known := g.files[id]
+	if !known {
+		if fd, err := unix.Open(exe, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err == nil {
+			id, loader, isELF := inspect(fd)
+			x.BuildID, x.Static = id, isELF && loader == ""
+		}
+	}
+	x.Path = path.Clean(strings.TrimSuffix(to, " (deleted)"))
+	if len(g.files) < maxFacts {
+		g.files[id] = x
+	}
+	return x, true
+}
+
+// inspect reads of an executable the NT_GNU_BUILD_ID note, as lower-case hex, and the dynamic loader that it names; isELF
+// says whether it is ELF at all.
+func inspect(fd int) (buildID, loader string, isELF bool) {
+	file := os.NewFile(uintptr(fd), "executable")
 	defer file.Close()
 	f, err := elf.NewFile(file)
 	if err != nil {
-		return ""
+		return "", "", false
 	}
 	defer f.Close()
 	for _, p := range f.Progs {
-		if p.Type != elf.PT_NOTE || p.Filesz > 1<<16 {
+		if p.Type != elf.PT_INTERP && p.Type != elf.PT_NOTE || p.Filesz > 1<<16 {
 			continue
 		}
-		notes := make([]byte, p.Filesz)
-		if _, err := p.ReadAt(notes, 0); err != nil {
+		text := make([]byte, p.Filesz)
+		if _, err := p.ReadAt(text, 0); err != nil {
 			continue
 		}
-		if id := gnuBuildID(notes, f.ByteOrder.Uint32, int(p.Align)); id != "" {
-			return id
+		if p.Type == elf.PT_INTERP {
+			loader, _, _ = strings.Cut(string(text), "\x00")
+		} else if buildID == "" {
+			buildID = gnuBuildID(text, f.ByteOrder.Uint32, int(p.Align))
 		}
 	}
-	return ""
+	return buildID, loader, true
+}
+
+// loads is what the kernel opens besides when it executes a file: the interpreters of scripts, and the dynamic loader.
+// execve(2) follows four scripts.
+func loads(root int, name string) (also []string) {
+	for range 5 {
+		fd, err := unix.Openat2(root, "."+name, &unix.OpenHow{
+			Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK,
+			Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		})
+		if err != nil {
+			return also
+		}
+		var head [256]byte
+		n, _ := unix.Pread(fd, head[:], 0)
+		if n < 2 || string(head[:2]) != "#!" {
+			if _, loader, _ := inspect(fd); strings.HasPrefix(loader, "/") {
+				also = append(also, loader)
+			}
+			return also
+		}
+		unix.Close(fd)
+		line, _, _ := strings.Cut(string(head[2:n]), "\n")
+		f := strings.Fields(line)
+		if len(f) == 0 || !strings.HasPrefix(f[0], "/") {
+			return also
+		}
+		name = f[0]
+		also = append(also, name)
+	}
+	return also
 }
 
 // gnuBuildID finds the note in a segment of notes: elf(5), Nhdr.
