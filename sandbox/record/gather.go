@@ -41,7 +41,10 @@ type gather struct {
 	calls  map[callFact]uint64
 	events map[fact]*recording.Event
 	files  map[fileID]recording.Executable
+	failed map[callFact]string // the error, of calls that never succeeded
 	lost   map[string]uint64
+
+	behindUnknown bool // what stands behind a pointer was not read: recording.Gate.Reg -1
 }
 
 // callID is a number of one of the machine's ABIs.
@@ -57,6 +60,7 @@ func newGather(native filter.Arch) *gather {
 		calls:  map[callFact]uint64{},
 		events: map[fact]*recording.Event{},
 		files:  map[fileID]recording.Executable{},
+		failed: map[callFact]string{},
 		lost:   map[string]uint64{},
 	}
 }
@@ -127,8 +131,11 @@ func (g *gather) recording() (*recording.Recording, map[string]uint64) {
 	lost := maps.Clone(g.lost)
 	for f, n := range g.calls {
 		c := g.names[callID{f.arch, f.nr}]
-		e := recording.Event{Kind: recording.KindCall, Exe: f.exe, Count: n, Call: c.name, Arch: c.arch}
+		e := recording.Event{Kind: recording.KindCall, Exe: f.exe, Count: n, Call: c.name, Arch: c.arch, Errno: g.failed[f]}
 		for i, gate := range c.gates {
+			if gate.Reg < 0 && g.behindUnknown {
+				continue
+			}
 			e.Args = append(e.Args, recording.Arg{Name: gate.Arg, Value: f.args[i]})
 		}
 		if out.Add(&e) != nil {
