@@ -72,6 +72,8 @@ const (
 	fnPidTgid     = 14
 	fnStackID     = 27
 	fnTask        = 35
+	fnTaskBTF     = 158
+	fnTaskRegs    = 175
 	fnReadUser    = 112
 	fnRead        = 113
 	fnReadUserStr = 114

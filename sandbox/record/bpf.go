@@ -4,6 +4,7 @@ package record
 // 4.17, the ring buffer 5.8, atomic operations that fetch 5.12, the tracepoint cap_capable 6.14.
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ type bpf struct {
 	m       mapFDs
 	ring    *child.Ring
 	fds     []int // programs and where they are attached
-	progs   map[string]int
+	progs   []int
 	root    int
 	workdir string
 
@@ -67,9 +68,9 @@ func newBPF(native filter.Arch) (*bpf, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bpf: %w", err)
 	}
-	b := &bpf{gather: newGather(native), root: -1, exeOf: map[uint32]int{noExe: -1}, hashes: map[fact][][16]byte{}, done: make(chan struct{}), progs: map[string]int{}}
+	b := &bpf{gather: newGather(native), root: -1, exeOf: map[uint32]int{noExe: -1}, hashes: map[fact][][16]byte{}, done: make(chan struct{})}
 	b.behindUnknown = true
-	if err := b.load(l); err != nil {
+	if err := b.load(types, l); err != nil {
 		b.close()
 		if errors.Is(err, unix.EPERM) {
 			return nil, fmt.Errorf("bpf: %w: it takes root on the host (CAP_BPF and CAP_PERFMON)", err)
@@ -82,46 +83,47 @@ func newBPF(native filter.Arch) (*bpf, error) {
 // noExe stands for whoever runs the program.
 const noExe = 1<<32 - 1
 
-func (b *bpf) load(l *layout) error {
+func (b *bpf) load(types *btf, l *layout) error {
 	if err := b.makeMaps(); err != nil {
 		return err
 	}
 	seed := newSeed()
-	for _, p := range []struct {
-		point string
-		make  func(*generator)
-	}{
-		{"sys_exit", (*generator).sysExit},
-		{"sys_enter", func(g *generator) { g.sysEnter(endless(b.native)...) }},
-		{"sched_process_exec", (*generator).exec},
-		{"sched_process_fork", (*generator).fork},
-		{"sched_process_exit", (*generator).gone},
-		{"cap_capable", (*generator).capable},
-	} {
-		g := &generator{l: l, m: &b.m, seed: seed}
+	sigreturn, _ := filter.Number(b.native, "rt_sigreturn")
+	exit, _ := filter.Number(b.native, "exit")
+	exitGroup, _ := filter.Number(b.native, "exit_group")
+	for i := range programs {
+		p := &programs[i]
+		g := &generator{l: l, m: &b.m, seed: seed, sigreturn: sigreturn, exits: []uint32{exit, exitGroup}}
 		p.make(g)
 		code, err := g.bytes()
 		if err != nil {
 			return err
 		}
-		fd, err := child.LoadRawTracepoint(code)
+		typed := uint32(0)
+		if p.typed {
+			typed = types.typedef("btf_trace_" + p.point)
+		}
+		fd, err := child.LoadTracepoint(code, typed)
 		if err != nil {
 			return fmt.Errorf("program for %s: %w", p.point, err)
 		}
 		b.fds = append(b.fds, fd)
-		b.progs[p.point] = fd
+		b.progs = append(b.progs, fd)
 	}
 	return nil
 }
 
-// endless are the calls that do not come to their end, or not with their registers.
-func endless(arch filter.Arch) (numbers []uint32) {
-	for _, name := range []string{"exit", "exit_group", "rt_sigreturn"} {
-		if nr, ok := filter.Number(arch, name); ok {
-			numbers = append(numbers, nr)
-		}
-	}
-	return numbers
+// programs are what runs where. Typed is a program that reads what its arguments point to.
+var programs = [...]struct {
+	point string
+	typed bool
+	make  func(*generator)
+}{
+	{"sched_process_fork", false, (*generator).fork},
+	{"sched_process_exit", true, (*generator).gone},
+	{"sched_process_exec", false, (*generator).exec},
+	{"cap_capable", false, (*generator).capable},
+	{"sys_exit", true, (*generator).sysExit},
 }
 
 func (b *bpf) makeMaps() (err error) {
@@ -131,6 +133,7 @@ func (b *bpf) makeMaps() (err error) {
 	}{
 		{&b.m.tasks, unix.BPF_MAP_TYPE_HASH, 4, taskSize, maxTasks},
 		{&b.m.calls, unix.BPF_MAP_TYPE_HASH, 32, 24, maxCalls},
+		{&b.m.plain, unix.BPF_MAP_TYPE_ARRAY, 4, 24, plainExes * tableSize},
 		{&b.m.table, unix.BPF_MAP_TYPE_ARRAY, 4, entrySize, 2 * tableSize},
 		{&b.m.scratch, unix.BPF_MAP_TYPE_PERCPU_ARRAY, 4, scratchSize, 1},
 		{&b.m.seen, unix.BPF_MAP_TYPE_HASH, 16, 8, maxSeen},
@@ -207,6 +210,9 @@ func tableEntry(c *call, regs [6]int) []byte {
 			e[at+2] = reg(p.flags)
 		}
 	}
+	if e[entryWhat] == 0 && len(c.gates) == 0 {
+		e[entryPlain] = 1
+	}
 	switch c.name {
 	case "open", "openat", "openat2", "creat":
 		e[entryOpens] = 1
@@ -243,14 +249,18 @@ func (b *bpf) Ready(task int) (err error) {
 			return err
 		}
 	}
-	for point, prog := range b.progs {
+	for i, prog := range b.progs {
+		point := programs[i].point
+		if programs[i].typed {
+			point = "" // the program was loaded for it
+		}
 		fd, err := child.AttachRawTracepoint(point, prog)
 		if err != nil && point == "cap_capable" {
 			b.capsWhy = "tracepoint cap_capable: " + err.Error()
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("tracepoint %s: %w", point, err)
+			return fmt.Errorf("tracepoint %s: %w", programs[i].point, err)
 		}
 		b.fds = append(b.fds, fd)
 	}
@@ -474,7 +484,7 @@ func (b *bpf) pathed(t *told, exe int) {
 	}
 	name := strings.TrimSuffix(t.text, "\x00")
 	f := fact{exe: exe, kind: recording.KindPath, bits: uint32(want) << 1}
-	if t.mode != 0 { // open: the kernel said which file it is
+	if t.mode != 0 && !strings.HasPrefix(name, "/proc/") { // open: the kernel said which file it is
 		f.text = t.path()
 		e := recording.Event{Path: f.text, Access: want, Type: fileType(t.mode)}
 		if strings.HasPrefix(name, "/") && join("", name) != f.text {
@@ -483,11 +493,17 @@ func (b *bpf) pathed(t *told, exe int) {
 		b.tell(t, f, e)
 		return
 	}
-	f.text = join(t.path(), name)
-	if follow := p.follows(&t.args); follow {
+	f.text = name // /proc/self means another thing to each process, and stays
+	if t.mode == 0 {
+		f.text = join(t.path(), name)
+	}
+	found := found{path: f.text, exists: true}
+	if p.follows(&t.args) {
 		f.bits |= 1
 	}
-	found := resolve(b.root, f.text, f.bits&1 != 0)
+	if !plain(name, f.bits&1 != 0) {
+		found = resolve(b.root, f.text, f.bits&1 != 0)
+	}
 	e := found.event(f.text, want)
 	e.Errno = errno(t.ret)
 	b.tell(t, f, e)
@@ -509,28 +525,48 @@ func errno(ret int64) string {
 	return unix.ErrnoName(unix.Errno(-ret))
 }
 
-// readCalls takes in the map of calls.
+// readCalls takes in the maps of calls.
 func (b *bpf) readCalls() {
 	u32, u64 := binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
 	each(b.m.calls, 32, 24, func(k, v []byte) {
-		exe, known := b.exeOf[u32(k)]
-		if !known {
-			exe = -1
-			b.lost["executables"]++
-		}
 		nr, arch := u32(k[4:]), b.native
 		if nr&compatBit != 0 && nr < filter.X32Bit {
 			nr, arch = nr&^compatBit, compatArch(b.native)
 		}
-		if b.call(arch.Audit(), int32(nr)) == nil {
-			return
-		}
-		f := callFact{exe: exe, arch: arch.Audit(), nr: int32(nr), args: [3]uint64{u64(k[8:]), u64(k[16:]), u64(k[24:])}}
-		b.countCall(f, u64(v))
-		if u64(v[8:]) == 0 && int64(u64(v[16:])) < 0 {
-			b.failed[f] = errno(int64(u64(v[16:])))
-		}
+		b.called(u32(k), callFact{arch: arch.Audit(), nr: int32(nr), args: [3]uint64{u64(k[8:]), u64(k[16:]), u64(k[24:])}}, v)
 	})
+	key, value := make([]byte, 4), make([]byte, 24)
+	for exe := range min(uint32(len(b.exeOf)), plainExes) {
+		for nr := range uint32(tableSize) {
+			binary.LittleEndian.PutUint32(key, exe*tableSize+nr)
+			if child.GetMap(b.m.plain, key, value) == nil && u64(value) > 0 {
+				b.called(exe, callFact{arch: b.native.Audit(), nr: int32(nr)}, value)
+			}
+		}
+	}
+}
+
+// called adds a kind of call with what the programs counted: see tally.
+func (b *bpf) called(exe uint32, f callFact, value []byte) {
+	u64 := binary.LittleEndian.Uint64
+	known := false
+	if f.exe, known = b.exeOf[exe]; !known {
+		f.exe = -1
+		b.lost["executables"]++
+	}
+	if b.call(f.arch, f.nr) == nil {
+		return
+	}
+	_, again := b.calls[f]
+	b.countCall(f, u64(value))
+	failed := ""
+	if u64(value[8:]) == 0 {
+		failed = errno(int64(u64(value[16:])))
+	}
+	if old := b.failed[f]; again && old != failed {
+		failed = ""
+	}
+	b.failed[f] = failed
 }
 
 // readCounts takes in how often things were done.
@@ -631,37 +667,32 @@ func kernelSymbols() (s symbols) {
 			s = append(s, symbol{at, f[2]})
 		}
 	}
-	slices.SortFunc(s, func(a, b symbol) int {
-		switch {
-		case a.at < b.at:
-			return -1
-		case a.at > b.at:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(s, func(a, b symbol) int { return cmp.Compare(a.at, b.at) })
 	return s
 }
 
-// asker is the first function of a stack, from the inside, that is no part of the question itself.
+// asker is what of a stack asked for the capability: the first function, from the inside, that is no part of the question.
 func (s symbols) asker(stack []byte) string {
 	for ; len(stack) >= 8; stack = stack[8:] {
 		at := binary.LittleEndian.Uint64(stack)
-		i, _ := slices.BinarySearchFunc(s, at+1, func(x symbol, at uint64) int {
-			if x.at < at {
-				return -1
-			}
-			return 1
-		})
+		i, _ := slices.BinarySearchFunc(s, at, func(x symbol, at uint64) int { return cmp.Compare(x.at, at+1) })
 		if at == 0 || i == 0 {
 			return ""
 		}
 		name, _, _ := strings.Cut(s[i-1].name, ".")
-		switch {
-		case strings.Contains(name, "capable") || strings.HasPrefix(name, "bpf_") || strings.HasPrefix(name, "__bpf_") || strings.HasPrefix(name, "security_") || strings.HasPrefix(name, "__traceiter"):
-		default:
-			return strings.ToLower(name)
+		if name = strings.ToLower(name); !asks(name) {
+			return name
 		}
 	}
 	return ""
+}
+
+// asks reports whether a function of the kernel passes the question for a capability on.
+func asks(name string) bool {
+	for _, prefix := range [...]string{"bpf_", "__bpf_", "__traceiter_", "trace_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return strings.Contains(name, "capable")
 }

@@ -104,6 +104,16 @@ func (t *btf) offset(name, member string) (int, error) {
 	return 0, errors.New("BTF: struct " + name + " has no member " + member)
 }
 
+// typedef is the number of a type that has a name of its own; 0 if there is none.
+func (t *btf) typedef(name string) uint32 {
+	for i := range t.types {
+		if x := &t.types[i]; x.kind == 8 && t.is(x.name, name) {
+			return uint32(i)
+		}
+	}
+	return 0
+}
+
 // is compares a string of the string section.
 func (t *btf) is(at uint32, s string) bool {
 	end := int(at) + len(s)

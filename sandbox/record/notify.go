@@ -151,7 +151,10 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	if n.again(f) {
 		return
 	}
-	found := resolve(n.root, asked, follow)
+	found := found{path: asked, exists: true}
+	if !plain(name, follow) {
+		found = resolve(n.root, asked, follow)
+	}
 	if !c.Waits() {
 		n.lost["paths"]++
 		return

@@ -71,6 +71,11 @@ func join(dir, name string) string {
 	return b.String()
 }
 
+// plain reports whether a relative path has nothing to follow: the kernel has said which directory it starts in.
+func plain(name string, follow bool) bool {
+	return !follow && !strings.Contains(name, "/") && name != ".." && name != "."
+}
+
 // found is what a path led to.
 type found struct {
 	path   string

@@ -1,8 +1,8 @@
 package record
 
-// The programs of the bpf back end. All but one run at the end of a call (sys_exit): by then the kernel has read what the
-// call's pointers point to, so that it can be read without a page fault, and it is known how the call went. Calls that
-// never end, or end with other registers, are seen at their beginning.
+// The programs of the bpf back end. A call is looked at when it ends (sys_exit): by then the kernel has read what the call's
+// pointers point to, so that it can be read without a page fault, and it is known how the call went. exit and exit_group
+// have no end and are seen with that of the task.
 //
 // A call is looked at in two steps. What it is, with the arguments that matter, is counted in a map: the common case ends
 // there. A call about a file or an address is then hashed with all that it is about, and what is hashed to something new
@@ -12,6 +12,7 @@ package record
 import (
 	"math/rand/v2"
 	"runtime"
+	"slices"
 )
 
 // The stack of a program: offsets from the frame pointer.
@@ -102,6 +103,8 @@ const (
 	entryWhat  = 27 // 0, or a kind of record
 	entryPaths = 28 // two of pathRegs bytes
 	entryOpens = 36 // 1: the result is an open file
+	entryLooks = 37 // 1: a look that is left out below an open directory
+	entryPlain = 38 // 1: nothing but its number matters
 	entrySize  = 48 // with room behind the second path
 	pathRegs   = 4  // path, directory, flags, and 1 where there is one; of an address: it, its length
 	noRegister = 0xff
@@ -119,11 +122,11 @@ type layout struct {
 	inodeMode, exeFile, bprmName, bprmFile int
 	sk, skProt, protName                   int // socket, sock, proto
 
-	regs           [6]int // of struct pt_regs: the arguments, where the program reads them
-	compat         [6]int // the same of the other ABI
-	nr, sizeOfRegs int
-	nrBits         uint8 // b32 or b64
-	compatStatus   int32 // the bit of the thread's status that says so; 0 where there is none
+	regs         [6]int // of struct pt_regs: the arguments, where the program reads them
+	compat       [6]int // the same of the other ABI
+	nr           int
+	nrBits       uint8 // b32 or b64
+	compatStatus int32 // the bit of the thread's status that says so; 0 where there is none
 }
 
 // findLayout asks the kernel's own description.
@@ -166,11 +169,11 @@ func findLayout(t *btf) (*layout, error) {
 func (l *layout) registers() {
 	if runtime.GOARCH == "arm64" { // x0 holds the result at the end of a call
 		l.regs = [6]int{origX0, 8, 16, 24, 32, 40}
-		l.compat, l.nrBits, l.sizeOfRegs = l.regs, b32, 336
+		l.compat, l.nrBits = l.regs, b32
 		return
 	}
 	l.regs, l.compat = [6]int{112, 104, 96, 56, 72, 64}, [6]int{40, 88, 96, 104, 112, 32}
-	l.nr, l.nrBits, l.sizeOfRegs, l.compatStatus = 120, b64, 168, 2 // TS_COMPAT
+	l.nr, l.nrBits, l.compatStatus = 120, b64, 2 // TS_COMPAT
 }
 
 // origX0 is where arm64 keeps the first argument.
@@ -178,8 +181,8 @@ const origX0 = 272
 
 // mapFDs are the descriptors of the maps.
 type mapFDs struct {
-	tasks, calls, table, scratch, seen, exes, caps, stacks, counters int
-	ring                                                             int
+	tasks, calls, plain, table, scratch, seen, exes, caps, stacks, counters int
+	ring                                                                    int
 }
 
 // The counters, each an element of an array.
@@ -199,9 +202,11 @@ const (
 // generator makes the programs.
 type generator struct {
 	asm
-	l    *layout
-	m    *mapFDs
-	seed [2]uint64
+	l         *layout
+	m         *mapFDs
+	seed      [2]uint64
+	sigreturn uint32
+	exits     []uint32
 }
 
 func newSeed() [2]uint64 { return [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1} }
@@ -260,16 +265,27 @@ func (g *generator) sysExit() {
 	g.label("on")
 	g.store(b32, fp, slotExe, r1)
 	g.store(b32, fp, slotCall, r1)
-	g.scratch()
-	g.mov(r1, r9)
-	g.movi(r2, int32(g.l.sizeOfRegs))
-	g.load(b64, r3, r6, 0)
-	g.call(fnRead)
 	g.load(b64, r1, r6, 8)
 	g.store(b64, fp, slotRet, r1)
-	g.load(g.l.nrBits, r1, r9, g.l.nr)
-	g.jumpIfi(jSLt, r1, 0, leave) // rt_sigreturn has put another call's registers there
+	g.load(b64, r8, r6, 0) // struct pt_regs, whose type the verifier knows here
+	g.callNumber(r1, r8)
+	g.jumpIfi(jSGe, r1, 0, "numbered")
+	g.movi(r1, int32(g.sigreturn)) // which has put back the registers of what it interrupted, and -1 for the number
+	g.storei(b64, fp, slotRet, 0)
+	g.label("numbered")
 	g.number(r1)
+	g.plain()
+	g.scratch()
+	for _, off := range g.l.regs {
+		g.load(b64, r1, r8, off)
+		g.store(b64, r9, scratchRegs+off, r1)
+	}
+	for _, off := range g.l.compat {
+		if !slices.Contains(g.l.regs[:], off) {
+			g.load(b64, r1, r8, off)
+			g.store(b64, r9, scratchRegs+off, r1)
+		}
+	}
 	g.count()
 	g.jumpIfi(jEq, r6, 0, leave)
 	g.load(b64, r1, fp, slotKind)
@@ -287,27 +303,13 @@ func (g *generator) sysExit() {
 	g.end()
 }
 
-// sysEnter is the program at the beginning of the calls that have no end.
-func (g *generator) sysEnter(numbers ...uint32) {
-	g.load(b64, r7, r1, 8)
-	for _, nr := range numbers {
-		g.jumpIfi(jEq, r7, int32(nr), "one")
+// callNumber loads the number of the call that registers are of.
+func (g *generator) callNumber(dst, regs reg) {
+	g.load(g.l.nrBits, dst, regs, g.l.nr)
+	if g.l.nrBits == b32 {
+		g.alui(opLsh, dst, 32)
+		g.alui(opArs, dst, 32)
 	}
-	g.jump(leave)
-	g.label("one")
-	g.watched()
-	g.load(b32, r1, r0, taskState)
-	g.jumpIfi(jNe, r1, taskOn, leave)
-	g.load(b32, r1, r0, taskExe)
-	g.store(b32, fp, slotCall, r1)
-	g.storei(b64, fp, slotRet, 0)
-	g.mov(r1, r7)
-	g.number(r1)
-	for i := range 3 {
-		g.storei(b64, fp, slotCall+8+8*i, 0)
-	}
-	g.countKey()
-	g.end()
 }
 
 // number keeps the call's number, of whichever ABI, and finds its entry: r6, or 0. r7 becomes the task.
@@ -316,12 +318,10 @@ func (g *generator) number(nr reg) {
 	g.store(b64, fp, slotNr, nr)
 	g.store(b32, fp, slotCall+4, nr)
 	g.store(b32, fp, slotZero, nr)
-	g.call(fnTask)
+	g.call(fnTaskBTF)
 	g.mov(r7, r0)
 	if g.l.compatStatus != 0 {
-		g.storei(b64, fp, slotTmp, 0)
-		g.read(slotTmp, 4, r7, g.l.status)
-		g.load(b32, r1, fp, slotTmp)
+		g.load(b32, r1, r7, g.l.status)
 		g.jumpIfi(jSet, r1, g.l.compatStatus, "compat")
 		g.jump(native)
 		g.label("compat")
@@ -345,6 +345,28 @@ func (g *generator) number(nr reg) {
 	g.movi(r6, 0)
 	g.label(have + "2")
 }
+
+// plain counts a call of which nothing but the number matters in an array, and leaves: most calls are such.
+func (g *generator) plain() {
+	g.jumpIfi(jEq, r6, 0, "keyed")
+	g.load(b8, r1, r6, entryPlain)
+	g.jumpIfi(jEq, r1, 0, "keyed")
+	g.load(b32, r1, fp, slotExe)
+	g.jumpIfi(jGe, r1, plainExes, "keyed")
+	g.load(b64, r2, fp, slotNr)
+	g.jumpIfi(jGe, r2, tableSize, "keyed")
+	g.alui(opMul, r1, tableSize)
+	g.alu(opAdd, r1, r2)
+	g.store(b32, fp, slotZero, r1)
+	g.lookup(g.m.plain, slotZero)
+	g.jumpIfi(jEq, r0, 0, leave)
+	g.tally()
+	g.jump(leave)
+	g.label("keyed")
+}
+
+// plainExes is for how many executables that is done.
+const plainExes = 64
 
 // count makes the call's key and counts it.
 func (g *generator) count() {
@@ -375,9 +397,9 @@ func (g *generator) register(dst, n reg) {
 	g.load(b64, dst, r0, scratchRegs)
 }
 
-// countKey counts the call in slotCall, and how it went: {how often, how often without an error, the error}.
+// countKey counts the call in slotCall.
 func (g *generator) countKey() {
-	done, known, failed, mixed := g.unique("done"), g.unique("known"), g.unique("failed"), g.unique("mixed")
+	done, known := g.unique("done"), g.unique("known")
 	g.lookup(g.m.calls, slotCall)
 	g.jumpIfi(jNe, r0, 0, known)
 	for i := range 3 {
@@ -389,13 +411,22 @@ func (g *generator) countKey() {
 	g.countUp(lostCalls)
 	g.jump(done)
 	g.label(known)
+	g.tally()
+	g.label(done)
+}
+
+// tally adds a call to the value at r0, and how it went: {how often, 1 if once without an error, the error or 1 for several}.
+func (g *generator) tally() {
+	done, good, failed, mixed := g.unique("done"), g.unique("good"), g.unique("failed"), g.unique("mixed")
 	g.movi(r1, 1)
 	g.add(r0, 0, r1, false)
 	g.load(b64, r2, fp, slotRet)
-	g.jumpIfi(jSGe, r2, 0, failed+"not")
+	g.jumpIfi(jSGe, r2, 0, good)
 	g.jumpIfi(jSGt, r2, -4096, failed)
-	g.label(failed + "not")
-	g.add(r0, 8, r1, false)
+	g.label(good)
+	g.load(b64, r2, r0, 8)
+	g.jumpIfi(jNe, r2, 0, done)
+	g.store(b64, r0, 8, r1)
 	g.jump(done)
 	g.label(failed)
 	g.load(b64, r3, r0, 16)
@@ -404,8 +435,7 @@ func (g *generator) countKey() {
 	g.store(b64, r0, 16, r2)
 	g.jump(done)
 	g.label(mixed)
-	g.movi(r2, 1)
-	g.store(b64, r0, 16, r2)
+	g.store(b64, r0, 16, r1)
 	g.label(done)
 }
 

@@ -14,6 +14,7 @@ func (g *generator) paths() {
 	g.jumpIfi(jEq, r1, 0, leave)
 	g.alui(opAdd, r6, pathRegs)
 	g.label("path")
+	g.below()
 	g.head(recordPath)
 	g.arguments()
 	g.beginHash()
@@ -41,7 +42,7 @@ func (g *generator) paths() {
 	g.text()
 	g.load(b64, r1, fp, slotLen)
 	g.jumpIfi(jLe, r1, 1, "second") // it could not be read, or is empty
-	g.mixText()
+	g.mixText("second")
 	g.load(b64, r1, fp, slotRet)
 	g.mixSign(r1)
 	g.load(b8, r1, r9, scratchRecord+recordHead)
@@ -58,6 +59,18 @@ func (g *generator) paths() {
 	g.label("tell")
 	g.tell()
 	g.jump("second")
+}
+
+// below leaves a look at a name below an open directory, as find and tar take at every file: the directory stands for it.
+func (g *generator) below() {
+	g.load(b8, r1, r6, entryLooks)
+	g.jumpIfi(jEq, r1, 0, "all")
+	g.load(b8, r1, r6, entryPaths+1)
+	g.register(r1, r1)
+	g.alui(opLsh, r1, 32)
+	g.alui(opArs, r1, 32)
+	g.jumpIfi(jNe, r1, atFDCWD, leave)
+	g.label("all")
 }
 
 // mapped looks at the file of an mmap of code.
@@ -175,6 +188,7 @@ func (g *generator) keepText(failed, done string) {
 	g.mov(r1, r9)
 	g.alu(opAdd, r1, r0)
 	g.storei(b64, r1, scratchRecord+recordHead, 0)
+	g.storei(b64, r1, scratchRecord+recordHead+8, 0)
 	g.jump(done)
 	g.label(failed)
 	g.storei(b64, fp, slotLen, 0)
@@ -258,7 +272,7 @@ func (g *generator) walk() {
 }
 
 // maxSteps is how many names and mounts a path may have.
-const maxSteps = 100
+const maxSteps = 40
 
 // tell sends the record. Where there is no room for it, it is forgotten that it was seen.
 func (g *generator) tell() {
@@ -297,7 +311,7 @@ func (g *generator) beginHash() {
 
 // mix takes a word into the hash; r2 and r3 are lost, and what is mixed.
 func (g *generator) mix(v reg) {
-	for i, k := range [...]uint64{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f} {
+	for i, k := range primes {
 		g.load(b64, r2, fp, slotHash+8*i)
 		g.alu(opXor, r2, v)
 		g.word(r3, k^g.seed[1-i]&^1)
@@ -333,21 +347,51 @@ func (g *generator) mixDentry() {
 	}
 }
 
-// mixText takes the record's text in, word by word; its last word is filled up.
-func (g *generator) mixText() {
-	next, done := g.unique("word"), g.unique("words")
+// mixText takes the record's text in, two words at a time; the last two are filled up. It goes on with a label where the
+// text is longer than can be looked at: the verifier counts every turn of the loop.
+func (g *generator) mixText(long string) {
+	next, done, fits := g.unique("word"), g.unique("words"), g.unique("fits")
+	g.load(b32, r1, r9, scratchRecord+recLen)
+	g.jumpIfi(jLe, r1, maxText, fits)
+	g.countUp(cutPaths)
+	g.jump(long)
+	g.label(fits)
+	g.load(b64, r4, fp, slotHash)
+	g.load(b64, r5, fp, slotHash+8)
+	g.word(r7, primes[0])
+	g.word(r2, primes[1])
 	g.movi(r8, 0)
 	g.label(next)
 	g.load(b32, r1, r9, scratchRecord+recLen)
 	g.jumpIf(jGe, r8, r1, done)
-	g.mov(r1, r9)
-	g.alu(opAdd, r1, r8)
-	g.load(b64, r1, r1, scratchRecord+recordHead)
-	g.mix(r1)
-	g.alui(opAdd, r8, 8)
-	g.jumpIfi(jLt, r8, maxName, next)
+	g.mov(r0, r9)
+	g.alu(opAdd, r0, r8)
+	g.load(b64, r1, r0, scratchRecord+recordHead)
+	g.alu(opXor, r4, r1)
+	g.alu(opMul, r4, r7)
+	g.load(b64, r1, r0, scratchRecord+recordHead+8)
+	g.alu(opXor, r5, r1)
+	g.alu(opMul, r5, r2)
+	g.mov(r3, r4)
+	g.alui(opRsh, r3, 31)
+	g.alu(opXor, r5, r3)
+	g.mov(r3, r5)
+	g.alui(opRsh, r3, 29)
+	g.alu(opXor, r4, r3)
+	g.alui(opAdd, r8, 16)
+	g.jumpIfi(jLt, r8, maxText, next)
 	g.label(done)
+	g.store(b64, fp, slotHash, r4)
+	g.store(b64, fp, slotHash+8, r5)
+	g.call(fnTask)
+	g.mov(r7, r0)
 }
+
+// maxText is how many bytes of a path are looked at.
+const maxText = 1024
+
+// primes multiply in the hash: odd numbers without a pattern.
+var primes = [2]uint64{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f}
 
 // unseen goes on where what is hashed is new, and else counts it and leaves to a label.
 func (g *generator) unseen(seen string) {

@@ -97,7 +97,7 @@ func (g *generator) request() {
 	g.movi(r2, maxName)
 	g.call(fnReadStr)
 	g.keepText(g.unique("noname"), g.unique("name"))
-	g.mixText()
+	g.mixText(leave)
 	g.load(b8, r1, r9, scratchRecord+recordHead)
 	g.jumpIfi(jEq, r1, '/', "rooted")
 	g.cwd(leave)
@@ -143,10 +143,27 @@ func (g *generator) fork() {
 	g.end()
 }
 
-// gone is the program at sched_process_exit.
+// gone is the program at sched_process_exit: a task, whose last call may be the one that ends it.
 func (g *generator) gone() {
-	g.call(fnPidTgid)
-	g.store(b32, fp, slotTID, r0)
+	g.load(b64, r6, r1, 0)
+	g.watched()
+	g.load(b32, r1, r0, taskExe)
+	g.store(b32, fp, slotCall, r1)
+	g.mov(r1, r6)
+	g.call(fnTaskRegs)
+	g.callNumber(r1, r0)
+	for _, nr := range g.exits {
+		g.jumpIfi(jEq, r1, int32(nr), "exits")
+	}
+	g.jump("forget")
+	g.label("exits")
+	g.storei(b64, fp, slotRet, 0)
+	g.number(r1)
+	for i := range 3 {
+		g.storei(b64, fp, slotCall+8+8*i, 0)
+	}
+	g.countKey()
+	g.label("forget")
 	g.mapFD(r1, g.m.tasks)
 	g.stack(r2, slotTID)
 	g.call(fnMapDelete)
@@ -218,7 +235,7 @@ func (g *generator) address() {
 	g.jumpIfi(jNe, r0, 0, leave) // EFAULT for the call, too
 	g.mov(r0, r8)
 	g.keepText(g.unique("noaddr"), g.unique("addr"))
-	g.mixText()
+	g.mixText(leave)
 	g.unseen(leave)
 	g.load(b64, r8, r9, scratchRecord+recArgs)
 	g.alui(opLsh, r8, 32)

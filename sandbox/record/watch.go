@@ -27,7 +27,7 @@ var hot = [...]string{
 var gates = [...]struct{ call, silent, why string }{
 	{"mmap", "prot & PROT_EXEC == 0", "mmap without PROT_EXEC"},
 	{"mprotect", "prot & PROT_EXEC == 0", "mprotect without PROT_EXEC"},
-	{"fcntl", "in(cmd, F_GETFD, F_SETFD, F_GETFL, F_SETFL)", "fcntl F_GETFD, F_SETFD, F_GETFL, F_SETFL"},
+	{"fcntl", "in(cmd, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL)", "fcntl F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL"},
 	{"sendto", "reg4 == 0", "sendto without an address"},
 	// find, tar and git look at each file of a directory that they have open: the directory was recorded.
 	{"newfstatat", "uint32(dirfd) != 0xffffff9c", "newfstatat below an open directory"},

@@ -64,17 +64,25 @@ func NextKey(fd int, key, next []byte) error {
 	return err
 }
 
-// LoadRawTracepoint loads a program of encoded instructions. Where the kernel refuses it, the error is what its verifier
-// says last.
-func LoadRawTracepoint(insns []byte) (fd int, err error) {
-	const rawTracepoint, insnSize = 17, 8
+// LoadTracepoint loads a program of encoded instructions: for any raw tracepoint, or for the one whose type in the kernel's
+// description of its types has the number typed, whose arguments the verifier then knows (Linux 5.5). Where the kernel
+// refuses it, the error has what its verifier says last.
+func LoadTracepoint(insns []byte, typed uint32) (fd int, err error) {
+	const rawTracepoint, tracing, traceRawTP, insnSize = 17, 26, 23, 8
 	license := []byte("GPL\x00")
 	attr := struct {
 		kind, count    uint32
 		insns, license unsafe.Pointer
 		level, size    uint32
 		log            unsafe.Pointer
+		_              [28]byte // kern_version, prog_flags, prog_name, prog_ifindex
+		attachType     uint32
+		_              [36]byte // prog_btf_fd, func_info …, line_info …
+		typed          uint32
 	}{kind: rawTracepoint, count: uint32(len(insns) / insnSize), insns: unsafe.Pointer(&insns[0]), license: unsafe.Pointer(&license[0])}
+	if typed != 0 {
+		attr.kind, attr.attachType, attr.typed = tracing, traceRawTP, typed
+	}
 	fd, err = bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	if err != unix.EACCES && err != unix.EINVAL && err != unix.E2BIG {
 		return fd, err
@@ -88,14 +96,17 @@ func LoadRawTracepoint(insns []byte) (fd int, err error) {
 	return -1, errors.New(err.Error() + ": " + text[max(0, len(text)-1<<12):])
 }
 
-// AttachRawTracepoint runs a program at a tracepoint for as long as the descriptor is open.
+// AttachRawTracepoint runs a program at a tracepoint for as long as the descriptor is open; at the one that it was loaded for
+// where name is "".
 func AttachRawTracepoint(name string, prog int) (fd int, err error) {
-	text := append([]byte(name), 0)
 	attr := struct {
 		name unsafe.Pointer
 		prog uint32
 		_    uint32
-	}{unsafe.Pointer(&text[0]), uint32(prog), 0}
+	}{prog: uint32(prog)}
+	if name != "" {
+		attr.name = unsafe.Pointer(&append([]byte(name), 0)[0])
+	}
 	return bpf(unix.BPF_RAW_TRACEPOINT_OPEN, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 }
 
