@@ -294,6 +294,10 @@ func (b *bpf) stop() {
 	b.stopped = true
 	close(b.done)
 	b.drained.Wait()
+	if b.root < 0 { // it has never begun
+		b.close()
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ring.Read(b.record)

@@ -151,8 +151,10 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	if n.again(f) {
 		return
 	}
-	found := found{path: asked, exists: true}
-	if !plain(name, follow) {
+	var found found
+	if plain(name, follow) {
+		found = look(n.root, asked)
+	} else {
 		found = resolve(n.root, asked, follow)
 	}
 	if !c.Waits() {

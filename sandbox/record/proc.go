@@ -118,6 +118,16 @@ func resolve(root int, name string, follow bool) found {
 	return found{path: path.Clean(dir.path + name[cut:])}
 }
 
+// look is resolve for a path that is resolved already.
+func look(root int, name string) found {
+	f := found{path: name}
+	var st unix.Stat_t
+	if unix.Fstatat(root, "."+name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		f.exists, f.kind = true, fileType(st.Mode)
+	}
+	return f
+}
+
 // opened names an open file; name is what it is called where the kernel has no name for it.
 func opened(fd int, name string) found {
 	f := found{path: path.Clean(name), exists: true}

@@ -65,15 +65,12 @@ func New(o Options) (*Recorder, error) {
 	var err error
 	switch o.Backend {
 	case BPF:
-		r.backend, err = newBPF(native)
+		err = r.useBPF(native)
 	case Notify:
 		r.backend = newNotify(native, o.AllCalls)
 	case Auto, "":
-		if r.name, r.backend, err = BPF, nil, error(nil); !o.AllCalls {
-			r.backend, err = newBPF(native)
-		}
-		if r.backend == nil || err != nil {
-			r.name, r.backend, err = Notify, newNotify(native, o.AllCalls), nil
+		if o.AllCalls || r.useBPF(native) != nil {
+			r.name, r.backend = Notify, newNotify(native, o.AllCalls)
 		}
 	default:
 		err = errors.New("back end " + strconv.Quote(o.Backend) + ": there are auto, bpf and notify")
@@ -82,6 +79,14 @@ func New(o Options) (*Recorder, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+func (r *Recorder) useBPF(native filter.Arch) error {
+	b, err := newBPF(native)
+	if err == nil {
+		r.name, r.backend = BPF, b
+	}
+	return err
 }
 
 // Backend is the name of the back end that was chosen.
@@ -161,4 +166,25 @@ func allCapabilities() (all []policy.Capability) {
 		all = append(all, policy.Capability{Name: policy.CapabilityName(i)})
 	}
 	return all
+}
+
+// Probe says of each back end whether it works here, and why not. It loads the programs of bpf and takes them out again.
+func Probe() []sandbox.Finding {
+	notify := sandbox.Finding{Name: "record-notify", For: "cordon record, for everybody", State: sandbox.OutcomeOK, Found: "system calls wait for the recorder"}
+	if h, err := sandbox.Probe(); err != nil || h.NotifyFlags == 0 {
+		notify.State, notify.Found = sandbox.OutcomeMissing, "no listener for a filter"
+		if err == nil {
+			notify.Cause = h.NotifyWhy
+		}
+	}
+	bpf := sandbox.Finding{Name: "record-bpf", For: "cordon record by root: every call seen, nobody held up, and capabilities", State: sandbox.OutcomeOK, Found: "the programs are loaded"}
+	native, _ := filter.ParseArch(runtime.GOARCH)
+	b, err := newBPF(native)
+	if err != nil {
+		bpf.State, bpf.Found, bpf.Cause = sandbox.OutcomeMissing, "not to be had", err.Error()
+		bpf.Remedy = "run cordon record as root on the host, on Linux 5.15 or newer with CONFIG_DEBUG_INFO_BTF; until then it takes notify"
+	} else {
+		b.stop()
+	}
+	return []sandbox.Finding{notify, bpf}
 }
