@@ -87,7 +87,10 @@ func (b *bpf) load(types *btf, l *layout) error {
 	if err := b.makeMaps(); err != nil {
 		return err
 	}
-	seed := newSeed()
+	seed, err := newSeed()
+	if err != nil {
+		return fmt.Errorf("getrandom: %w", err)
+	}
 	sigreturn, _ := filter.Number(b.native, "rt_sigreturn")
 	exit, _ := filter.Number(b.native, "exit")
 	exitGroup, _ := filter.Number(b.native, "exit_group")

@@ -4,8 +4,6 @@ package record
 
 import (
 	"bytes"
-	"debug/elf"
-	"encoding/hex"
 	"os"
 	"path"
 	"strconv"
@@ -191,33 +189,6 @@ func (g *gather) program(tid int) (x recording.Executable, ok bool) {
 	return x, true
 }
 
-// inspect reads of an executable the NT_GNU_BUILD_ID note, as lower-case hex, and the dynamic loader that it names; isELF
-// says whether it is ELF at all.
-func inspect(fd int) (buildID, loader string, isELF bool) {
-	file := os.NewFile(uintptr(fd), "executable")
-	defer file.Close()
-	f, err := elf.NewFile(file)
-	if err != nil {
-		return "", "", false
-	}
-	defer f.Close()
-	for _, p := range f.Progs {
-		if p.Type != elf.PT_INTERP && p.Type != elf.PT_NOTE || p.Filesz > 1<<16 {
-			continue
-		}
-		text := make([]byte, p.Filesz)
-		if _, err := p.ReadAt(text, 0); err != nil {
-			continue
-		}
-		if p.Type == elf.PT_INTERP {
-			loader, _, _ = strings.Cut(string(text), "\x00")
-		} else if buildID == "" {
-			buildID = gnuBuildID(text, f.ByteOrder.Uint32, int(p.Align))
-		}
-	}
-	return buildID, loader, true
-}
-
 // loads is what the kernel opens besides when it executes a file: the interpreters of scripts, and the dynamic loader.
 // execve(2) follows four scripts.
 func loads(root int, name string) (also []string) {
@@ -247,26 +218,4 @@ func loads(root int, name string) (also []string) {
 		also = append(also, name)
 	}
 	return also
-}
-
-// gnuBuildID finds the note in a segment of notes: elf(5), Nhdr.
-func gnuBuildID(notes []byte, word func([]byte) uint32, align int) string {
-	if align != 8 {
-		align = 4
-	}
-	round := func(n int) int { return (n + align - 1) &^ (align - 1) }
-	const header, gnuBuildIDType = 12, 3
-	for len(notes) >= header {
-		name, desc, kind := int(word(notes)), int(word(notes[4:])), word(notes[8:])
-		notes = notes[header:]
-		if name < 0 || desc < 0 || name > len(notes) || round(name) > len(notes) || desc > len(notes)-round(name) {
-			return ""
-		}
-		value := notes[round(name) : round(name)+desc]
-		if kind == gnuBuildIDType && string(notes[:name]) == "GNU\x00" {
-			return hex.EncodeToString(value)
-		}
-		notes = notes[min(len(notes), round(name)+round(desc)):]
-	}
-	return ""
 }

@@ -10,9 +10,11 @@ package record
 // tried again, and counted as lost if it never comes back.
 
 import (
-	"math/rand/v2"
+	"encoding/binary"
 	"runtime"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // The stack of a program: offsets from the frame pointer.
@@ -209,7 +211,12 @@ type generator struct {
 	exits     []uint32
 }
 
-func newSeed() [2]uint64 { return [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1} }
+// newSeed is what the hashes begin with.
+func newSeed() (seed [2]uint64, err error) {
+	var b [16]byte
+	_, err = unix.Getrandom(b[:], 0)
+	return [2]uint64{binary.LittleEndian.Uint64(b[:]) | 1, binary.LittleEndian.Uint64(b[8:]) | 1}, err
+}
 
 // leave is the label of the end, which every program has.
 const leave = "leave"
