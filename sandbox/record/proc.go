@@ -174,7 +174,7 @@ func (g *gather) program(tid int) (x recording.Executable, ok bool) {
 	if !ok || unix.Stat(exe, &st) != nil {
 		return x, false
 	}
-	id := fileID{uint64(st.Dev), st.Ino, st.Ctim}
+	id := fileID{st.Dev, st.Ino, st.Ctim}
 	x, known := g.files[id]
 	if !known {
 		if fd, err := unix.Open(exe, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err == nil {

@@ -199,7 +199,7 @@ func (g *generator) keepText(failed, done string) {
 // walk appends the names on the way from slotDir in slotMnt up to the root of the task.
 func (g *generator) walk() {
 	l := g.l
-	next, up, name, done := g.unique("next"), g.unique("up"), g.unique("name"), g.unique("walked")
+	next, step, name, cut, done := g.unique("next"), g.unique("step"), g.unique("name"), g.unique("cut"), g.unique("walked")
 	g.follow(r8, r7, l.fs)
 	g.follow(r1, r8, l.root+l.pathMnt)
 	g.store(b64, fp, slotRootM, r1)
@@ -211,6 +211,28 @@ func (g *generator) walk() {
 	g.store(b64, fp, slotOff, r1)
 	g.movi(r8, 0)
 	g.label(next)
+	g.atRoot(done)
+	g.load(b64, r1, fp, slotMnt)
+	g.follow(r1, r1, l.mntRoot)
+	g.load(b64, r2, fp, slotDir)
+	g.jumpIf(jNe, r1, r2, name)
+	g.mountPoint(done)
+	g.jump(step)
+	g.label(name)
+	g.appendName(done, cut)
+	g.label(step)
+	g.alui(opAdd, r8, 1)
+	g.jumpIfi(jLt, r8, maxSteps, next)
+	g.label(cut)
+	g.countUp(cutPaths)
+	g.label(done)
+	g.load(b64, r1, fp, slotOff)
+	g.store(b32, r9, scratchRecord+recWalk, r1)
+}
+
+// atRoot ends a walk at the root of the task, or where there is nothing.
+func (g *generator) atRoot(done string) {
+	up := g.unique("up")
 	g.load(b64, r1, fp, slotDir)
 	g.jumpIfi(jEq, r1, 0, done)
 	g.load(b64, r2, fp, slotRootD)
@@ -219,11 +241,12 @@ func (g *generator) walk() {
 	g.load(b64, r2, fp, slotRootM)
 	g.jumpIf(jEq, r1, r2, done)
 	g.label(up)
+}
+
+// mountPoint goes from the root of a mount to what it is mounted on.
+func (g *generator) mountPoint(done string) {
+	l := g.l
 	g.load(b64, r1, fp, slotMnt)
-	g.follow(r1, r1, l.mntRoot)
-	g.load(b64, r2, fp, slotDir)
-	g.jumpIf(jNe, r1, r2, name)
-	g.load(b64, r1, fp, slotMnt) // at the root of a mount: on with what it is mounted on
 	g.alui(opSub, r1, int32(l.mntMnt))
 	g.store(b64, fp, slotFile, r1)
 	g.follow(r1, r1, l.mntParent)
@@ -234,10 +257,11 @@ func (g *generator) walk() {
 	g.load(b64, r1, fp, slotFile)
 	g.follow(r1, r1, l.mntPoint)
 	g.store(b64, fp, slotDir, r1)
-	g.alui(opAdd, r8, 1)
-	g.jumpIfi(jLt, r8, maxSteps, next)
-	g.jump(done + "cut")
-	g.label(name)
+}
+
+// appendName appends the name of slotDir, and goes up to its directory.
+func (g *generator) appendName(done, cut string) {
+	l := g.l
 	g.load(b64, r1, fp, slotDir)
 	g.follow(r1, r1, l.dParent)
 	g.load(b64, r2, fp, slotDir)
@@ -255,20 +279,13 @@ func (g *generator) walk() {
 	g.alu(opAdd, r1, r5)
 	g.movi(r2, 256)
 	g.call(fnReadStr)
-	g.jumpIfi(jSLe, r0, 0, done+"cut")
+	g.jumpIfi(jSLe, r0, 0, cut)
 	g.load(b64, r1, fp, slotOff)
 	g.alu(opAdd, r1, r0)
-	g.jumpIfi(jGt, r1, maxName-256, done+"cut")
+	g.jumpIfi(jGt, r1, maxName-256, cut)
 	g.store(b64, fp, slotOff, r1)
 	g.load(b64, r1, fp, slotFile)
 	g.store(b64, fp, slotDir, r1)
-	g.alui(opAdd, r8, 1)
-	g.jumpIfi(jLt, r8, maxSteps, next)
-	g.label(done + "cut")
-	g.countUp(cutPaths)
-	g.label(done)
-	g.load(b64, r1, fp, slotOff)
-	g.store(b32, r9, scratchRecord+recWalk, r1)
 }
 
 // maxSteps is how many names and mounts a path may have.
