@@ -43,6 +43,8 @@ func main() {
 	write := flag.Bool("write", false, "put the table into "+document)
 	dir := flag.String("measure", "", "measure as this user, in `DIR`, and print JSON (used by itself)")
 	calls := flag.Bool("calls", false, "measure calls in this sandbox, and print JSON (used by itself)")
+	recorded := flag.Bool("record", false, "measure what cordon record costs, as this user, and nothing else")
+	inside := flag.Bool("timed", false, "time the command that follows, or calls (used by itself)")
 	flag.Parse()
 	e := full
 	if *quick {
@@ -50,6 +52,10 @@ func main() {
 	}
 	err := error(nil)
 	switch {
+	case *inside:
+		err = work(flag.Args())
+	case *recorded:
+		err = recordings(e)
 	case *calls:
 		err = measureCalls()
 	case *dir != "":
