@@ -14,7 +14,7 @@ import (
 )
 
 // recordedCalls is how many getppid the first workload makes.
-const recordedCalls = 2_000_000
+const recordedCalls = 200_000
 
 // A recordedWork is a program that is timed alone and recorded, and what its recording may cost, as a multiple.
 type recordedWork struct {
