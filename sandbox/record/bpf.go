@@ -688,10 +688,20 @@ func (s symbols) asker(stack []byte) string {
 		}
 		name, _, _ := strings.Cut(s[i-1].name, ".")
 		if name = strings.ToLower(name); !asks(name) {
-			return name
+			return callOf(name)
 		}
 	}
 	return ""
+}
+
+// callOf is the call whose entry a function of the kernel is, or the function.
+func callOf(name string) string {
+	for _, prefix := range [...]string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__do_sys_", "__se_sys_"} {
+		if call, ok := strings.CutPrefix(name, prefix); ok {
+			return call
+		}
+	}
+	return name
 }
 
 // asks reports whether a function of the kernel passes the question for a capability on.
