@@ -50,6 +50,9 @@ type Cmd struct {
 	// while it holds more rights than the task.
 	Exclusive bool
 
+	// Observer, unless nil, watches the task, which no system call filter of the profile confines then.
+	Observer Observer
+
 	failStep, failInit int // for tests: the step of the child and task, or of init, that fails, from 1
 
 	makeGroup func(*cgroup.Choice) (*cgroup.Group, error) // nil where nothing is run
@@ -155,7 +158,7 @@ func (c *Cmd) Wait() (*Report, error) {
 
 // drawNonce takes a new nonce where the profile needs one; 0 is the one that stands in printed plans.
 func (c *Cmd) drawNonce() error {
-	if p := c.profile(); c.Into == nil && (p == nil || p.Syscalls.Exec != policy.ExecOnce) {
+	if p := c.profile(); c.Into == nil && c.Observer == nil && (p == nil || p.Syscalls.Exec != policy.ExecOnce) {
 		return nil
 	}
 	var b [8]byte

@@ -361,7 +361,7 @@ func (c *compilation) writeFile(from plan.From, name, text string) {
 
 // execCall is the call that runs the program.
 func (c *compilation) execCall() plan.Call {
-	if c.profile.Syscalls.Exec == policy.ExecOnce || c.into != nil {
+	if c.profile.Syscalls.Exec == policy.ExecOnce || c.into != nil || c.watched() {
 		return plan.Execveat
 	}
 	return plan.Execve

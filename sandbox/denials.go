@@ -121,7 +121,7 @@ func (d *denials) mask(k callKey) [6]uint64 {
 
 // reportDenials completes the report.
 func (p *process) reportDenials() {
-	if !p.comp.reports {
+	if !p.comp.reports || p.comp.observed() {
 		return
 	}
 	d := &p.denials

@@ -145,6 +145,7 @@
 //	lookup.go       the program, its interpreter, its environment
 //	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each
 //	files.go        what the launcher opens for the child: Plan.Files
+//	observe.go      a run that is watched in the place of the filter, for sandbox/record
 //	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
 //	tty.go          a terminal of the task's own; broker.go: the launcher between it and the caller's; cast.go: a recording
 //	supervise.go    clone and the end; talk.go: the talk; events.go: the loop; signals.go: signals and the wall clock

@@ -29,6 +29,9 @@ import (
 // planReports decides whether the filter asks a listener. Where none can be had denied calls fail as without it, and the
 // report says so: to report is no protection.
 func (c *compilation) planReports() error {
+	if c.observed() {
+		return c.planObserver()
+	}
 	if c.profile.OnDenial != policy.DenialReport {
 		return nil
 	}
@@ -36,10 +39,14 @@ func (c *compilation) planReports() error {
 		c.missing = append(c.missing, Missing{Layer: policy.LayerDenials, Why: why, Instead: "they fail with their error numbers, unreported"})
 		return nil
 	}
-	c.reports = true
-	// Before any descriptor is opened, so that none gets the listener's number.
-	c.do(c.scalar("on-denial"), plan.Dup(plan.F(fileGate), plan.Number(c.firstFD()), unix.O_CLOEXEC))
+	c.reserveListener(c.scalar("on-denial"))
 	return nil
+}
+
+// reserveListener takes the listener's number before any descriptor is opened, so that none gets it.
+func (c *compilation) reserveListener(from plan.From) {
+	c.reports = true
+	c.do(from, plan.Dup(plan.F(fileGate), plan.Number(c.firstFD()), unix.O_CLOEXEC))
 }
 
 // noListener is why the task's filter cannot have one; "" where it can. The task has the listener until its program runs,
@@ -159,6 +166,10 @@ func (p *process) handleNotification(revents int16) {
 	var n child.Notification
 	if child.NextNotification(p.listener, &n) != 0 {
 		return // killed since
+	}
+	if p.cmd.Observer != nil {
+		p.observe(&n)
+		return
 	}
 	call := filter.Data{Nr: n.Nr, Arch: n.Arch, IP: n.IP, Args: n.Args}
 	errno, fresh := p.denials.count(&call)

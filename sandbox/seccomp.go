@@ -14,6 +14,9 @@ import (
 
 // seccomp installs the profile's filter. It is compiled for the architecture that the launcher runs on.
 func (c *compilation) seccomp() error {
+	if c.observed() {
+		return c.watch()
+	}
 	spec, err := c.spec()
 	if err != nil {
 		return err
@@ -25,8 +28,7 @@ func (c *compilation) seccomp() error {
 	}
 	from := c.scalar("syscalls.default")
 	if c.reports {
-		c.do(c.scalar("on-denial"), plan.CloseStep(plan.Number(c.firstFD()))) // the lowest free number now: the listener's
-		c.do(from, plan.SetFilter(uint64(c.host.NotifyFlags), encode(prog.Insns)))
+		c.listenWith(c.scalar("on-denial"), from, prog)
 		return nil
 	}
 	c.do(from, plan.SetFilter(0, encode(prog.Insns)))
@@ -40,6 +42,12 @@ func (c *compilation) spec() (filter.Spec, error) {
 		return c.letExec(spec)
 	}
 	return spec, err
+}
+
+// listenWith installs a filter that has a listener, at the number that is free for it.
+func (c *compilation) listenWith(why, from plan.From, prog *filter.Program) {
+	c.do(why, plan.CloseStep(plan.Number(c.firstFD()))) // the lowest free number now: the listener's
+	c.do(from, plan.SetFilter(uint64(c.host.NotifyFlags), encode(prog.Insns)))
 }
 
 // findArch decides for which architecture the filters are.

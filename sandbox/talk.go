@@ -59,6 +59,9 @@ func (p *process) hear(m *child.Message) (err error) {
 		if err == nil {
 			err = p.keep()
 		}
+		if err == nil {
+			err = p.ready()
+		}
 	case msgTerminal:
 		err = p.terminal.take(m.File)
 	case msgReady:

@@ -10,6 +10,7 @@ import (
 	"cordon/policy"
 	"cordon/profiles"
 	"cordon/sandbox"
+	"cordon/sandbox/record"
 )
 
 func newDoctor(u *ui) *cobra.Command {
@@ -43,7 +44,7 @@ type started struct {
 }
 
 func (u *ui) doctor(asJSON bool) error {
-	d := diagnosis{Version: 1, Checks: sandbox.Diagnose(sandbox.ThisMachine())}
+	d := diagnosis{Version: 1, Checks: append(sandbox.Diagnose(sandbox.ThisMachine()), record.Probe()...)}
 	for _, p := range (profiles.Search{}).List() {
 		d.Profiles = append(d.Profiles, tryProfile(p.Name))
 	}

@@ -29,6 +29,7 @@ var commands = [...]struct {
 	{"plan", newPlan},
 	{"learn", newLearn},
 	{"why", newWhy},
+	{"record", newRecord},
 	{"filter", newFilter},
 	{"profile", newProfile},
 	{"report", newReport},

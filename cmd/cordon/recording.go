@@ -63,7 +63,7 @@ func (r *ttyRecording) finish() error {
 	}
 	if err == nil && r.out.file == nil {
 		if _, err = r.spool.Seek(0, io.SeekStart); err == nil {
-			err = r.out.replace(r.spool)
+			err = r.out.put(func(w io.Writer) error { _, err := io.Copy(w, r.spool); return err }, true)
 		}
 	}
 	if err != nil {

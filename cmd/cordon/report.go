@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -312,25 +311,32 @@ func (r *reportFile) write(rep *sandbox.Report) error {
 		return err
 	}
 	b = append(b, '\n')
-	if r.file != nil {
-		_, err = r.file.Write(b)
-	} else {
-		err = r.replace(bytes.NewReader(b))
-	}
+	err = r.put(func(w io.Writer) error { _, err := w.Write(b); return err }, true)
 	if err != nil {
 		return r.error(err)
 	}
 	return nil
 }
 
-func (r *reportFile) replace(from io.Reader) error {
-	defer unix.Close(r.dir)
+// put writes to the file that the caller opened, or to one that takes the place of what is there when it is whole. With
+// last set there will be nothing more.
+func (r *reportFile) put(write func(io.Writer) error, last bool) error {
+	if r.file != nil {
+		return write(r.file)
+	}
+	if last {
+		defer unix.Close(r.dir)
+	}
+	return r.replace(write)
+}
+
+func (r *reportFile) replace(write func(io.Writer) error) error {
 	fd, err := r.create()
 	if err != nil {
 		return err
 	}
 	f := os.NewFile(uintptr(fd), r.path)
-	_, err = io.Copy(f, from)
+	err = write(f)
 	if e := f.Close(); err == nil {
 		err = e
 	}

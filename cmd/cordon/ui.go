@@ -41,6 +41,8 @@ import (
 //	cordon: LIMIT: …                  the limit that ended the program, with the line of the profile and the flag that set
 //	                                  it: oom, timeout, cpu-time, output, pids, file-size; one that was reached besides
 //	cordon: summary: …                run --summary: how it ended, what it used, what was denied
+//	cordon: recorded: FILE: COUNTS    record: what is in the recording
+//	cordon: incomplete: WHY           record: what may be missing in it
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
 // A successful run prints nothing but added:, missing: and denied:. There is no color, no progress, no question.

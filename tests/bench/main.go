@@ -48,6 +48,8 @@ func main() {
 	calls := flag.Bool("calls", false, "measure calls in this sandbox, and print JSON (used by itself)")
 	span := flag.Duration("work", 0, "work for so long, and print how fast (used by itself)")
 	bomb := flag.String("bomb", "", "take more than there is of `WHAT` (used by itself)")
+	recorded := flag.Bool("record", false, "measure what cordon record costs, as this user, and nothing else")
+	inside := flag.Bool("timed", false, "time the command that follows, or calls (used by itself)")
 	flag.Parse()
 	e := full
 	if *quick {
@@ -59,6 +61,10 @@ func main() {
 		err = doWork(*span)
 	case *bomb != "":
 		err = doBomb(*bomb)
+	case *inside:
+		err = timedWork(flag.Args())
+	case *recorded:
+		err = recordings(e)
 	case *calls:
 		err = measureCalls()
 	case *dir != "":

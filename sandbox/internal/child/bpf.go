@@ -1,9 +1,14 @@
 package child
 
-// bpf(2) for guarding the devices of a cgroup: a program of a dozen instructions needs no library.
+// bpf(2): maps, programs, raw tracepoints (Linux 4.17) and the ring buffer (5.8), for a recorder that root runs; and the
+// program of a dozen instructions that guards the devices of a cgroup. It is here because the structures hold pointers.
 
 import (
+	"errors"
+	"os"
 	"runtime"
+	"sync/atomic"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -45,9 +50,156 @@ func DeviceGuards(group int) (int, error) {
 }
 
 func bpf(cmd uintptr, attr unsafe.Pointer, size uintptr) (int, error) {
-	n, _, errno := unix.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)
-	if errno != 0 {
-		return -1, errno
+	for {
+		r, _, errno := syscall.Syscall(unix.SYS_BPF, cmd, uintptr(attr), size)
+		switch errno {
+		case 0:
+			return int(r), nil
+		case syscall.EAGAIN, syscall.EINTR: // a signal came while a program was verified
+		default:
+			return -1, errno
+		}
 	}
-	return int(n), nil
+}
+
+// NewMap makes a map. Sizes are in bytes.
+func NewMap(kind, key, value, entries uint32) (fd int, err error) {
+	attr := struct{ kind, key, value, entries, flags uint32 }{kind, key, value, entries, 0}
+	return bpf(unix.BPF_MAP_CREATE, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+}
+
+// mapElem is the part of union bpf_attr that is about an element.
+type mapElem struct {
+	fd         uint32
+	_          uint32
+	key, value unsafe.Pointer
+	flags      uint64
+}
+
+// SetMap puts a value at a key.
+func SetMap(fd int, key, value []byte) error {
+	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0]), value: unsafe.Pointer(&value[0])}
+	_, err := bpf(unix.BPF_MAP_UPDATE_ELEM, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}
+
+// GetMap reads the value at a key. ENOENT: there is none.
+func GetMap(fd int, key, value []byte) error {
+	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0]), value: unsafe.Pointer(&value[0])}
+	_, err := bpf(unix.BPF_MAP_LOOKUP_ELEM, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}
+
+// NextKey puts the key behind key into next; nil is before the first. ENOENT: there is no more.
+func NextKey(fd int, key, next []byte) error {
+	attr := mapElem{fd: uint32(fd), value: unsafe.Pointer(&next[0])}
+	if key != nil {
+		attr.key = unsafe.Pointer(&key[0])
+	}
+	_, err := bpf(unix.BPF_MAP_GET_NEXT_KEY, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}
+
+// LoadTracepoint loads a program of encoded instructions: for any raw tracepoint, or for the one whose type in the kernel's
+// description of its types has the number typed, whose arguments the verifier then knows (Linux 5.5). Where the kernel
+// refuses it, the error has what its verifier says last.
+func LoadTracepoint(insns []byte, typed uint32) (fd int, err error) {
+	const rawTracepoint, tracing, traceRawTP, insnSize = 17, 26, 23, 8
+	license := []byte("GPL\x00")
+	attr := struct {
+		kind, count    uint32
+		insns, license unsafe.Pointer
+		level, size    uint32
+		log            unsafe.Pointer
+		_              [28]byte // kern_version, prog_flags, prog_name, prog_ifindex
+		attachType     uint32
+		_              [36]byte // prog_btf_fd, func_info …, line_info …
+		typed          uint32
+	}{kind: rawTracepoint, count: uint32(len(insns) / insnSize), insns: unsafe.Pointer(&insns[0]), license: unsafe.Pointer(&license[0])}
+	if typed != 0 {
+		attr.kind, attr.attachType, attr.typed = tracing, traceRawTP, typed
+	}
+	fd, err = bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	if err != unix.EACCES && err != unix.EINVAL && err != unix.E2BIG {
+		return fd, err
+	}
+	log := make([]byte, 16<<20)
+	attr.level, attr.size, attr.log = 1, uint32(len(log)), unsafe.Pointer(&log[0])
+	if fd, e := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); e == nil {
+		return fd, nil
+	}
+	text := unix.ByteSliceToString(log)
+	return -1, errors.New(err.Error() + ": " + text[max(0, len(text)-1<<12):])
+}
+
+// AttachRawTracepoint runs a program at a tracepoint for as long as the descriptor is open; at the one that it was loaded for
+// where name is "".
+func AttachRawTracepoint(name string, prog int) (fd int, err error) {
+	attr := struct {
+		name unsafe.Pointer
+		prog uint32
+		_    uint32
+	}{prog: uint32(prog)}
+	if name != "" {
+		attr.name = unsafe.Pointer(&append([]byte(name), 0)[0])
+	}
+	return bpf(unix.BPF_RAW_TRACEPOINT_OPEN, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+}
+
+// Ring is the reader's side of a BPF_MAP_TYPE_RINGBUF.
+type Ring struct {
+	fd       int
+	consumer []byte // a page: our position
+	producer []byte // a page with the kernel's position, and the data twice in a row
+	mask     uint64
+}
+
+// NewRing makes a ring buffer of a size in bytes that is a power of two and at least a page.
+func NewRing(size int) (*Ring, error) {
+	fd, err := NewMap(unix.BPF_MAP_TYPE_RINGBUF, 0, 0, uint32(size))
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{fd: fd, mask: uint64(size - 1)}
+	page := os.Getpagesize()
+	if r.consumer, err = unix.Mmap(fd, 0, page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err == nil {
+		r.producer, err = unix.Mmap(fd, int64(page), page+2*size, unix.PROT_READ, unix.MAP_SHARED)
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// FD is the map's descriptor; poll(2) says when there is something.
+func (r *Ring) FD() int { return r.fd }
+
+// Read passes on what is there. What do gets is good until it returns.
+func (r *Ring) Read(do func([]byte)) {
+	const busy, discard, header = 1 << 31, 1 << 30, 8
+	at, data := (*uint64)(unsafe.Pointer(&r.consumer[0])), r.producer[len(r.consumer):]
+	for pos := atomic.LoadUint64(at); pos < atomic.LoadUint64((*uint64)(unsafe.Pointer(&r.producer[0]))); {
+		rec := data[pos&r.mask:]
+		n := atomic.LoadUint32((*uint32)(unsafe.Pointer(&rec[0])))
+		if n&busy != 0 {
+			return
+		}
+		size := uint64(n &^ (busy | discard))
+		if n&discard == 0 {
+			do(rec[header : header+size])
+		}
+		pos += (size + header + 7) &^ 7
+		atomic.StoreUint64(at, pos)
+	}
+}
+
+// Close ends it.
+func (r *Ring) Close() {
+	for _, m := range [...][]byte{r.consumer, r.producer} {
+		if m != nil {
+			_ = unix.Munmap(m) // it is what Mmap returned
+		}
+	}
+	unix.Close(r.fd)
 }

@@ -21,7 +21,7 @@ type Notification struct {
 	Args  [6]uint64
 }
 
-// answer is struct seccomp_notif_resp. Its flags stay 0: SECCOMP_USER_NOTIF_FLAG_CONTINUE would let the call through.
+// answer is struct seccomp_notif_resp. Its flags are 0 but in Continue.
 type answer struct {
 	id    uint64
 	val   int64
@@ -36,6 +36,7 @@ const (
 	notifIDValid  = 0x40082102
 	notifSetFlags = 0x40082104
 	syncWakeUp    = 1
+	flagContinue  = 1
 )
 
 // NextNotification takes a notification from a listener that poll(2) says is readable. ENOENT: the task that made it has
@@ -51,6 +52,12 @@ func Deny(listener int, id uint64, errno syscall.Errno) syscall.Errno {
 		errno = syscall.EPERM
 	}
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, errno: -int32(errno)}))
+}
+
+// Continue lets the kernel make the call as if nobody had been asked. What is behind its pointers may be another thing by
+// then: nothing is protected by having looked. ENOENT: the task is gone.
+func Continue(listener int, id uint64) syscall.Errno {
+	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, flags: flagContinue}))
 }
 
 // Waits reports whether the task of a notification still waits for its answer, so that what was read of the process

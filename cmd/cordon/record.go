@@ -1,0 +1,205 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy/recording"
+	"cordon/sandbox"
+	"cordon/sandbox/record"
+)
+
+// recordFlags are the flags of record besides those of run.
+type recordFlags struct {
+	runFlags
+	out     string
+	add     bool
+	backend string
+	all     bool
+}
+
+func newRecord(u *ui) *cobra.Command {
+	var f recordFlags
+	c := &cobra.Command{
+		Use:   "record -o FILE [flags] [--] CMD [ARG...]",
+		Short: "Run a program and write down what it does",
+		Long: "Run a program and write down what it does, as a recording: system calls, files, addresses, programs that it\n" +
+			"runs, and, as root, capabilities. cordon learn makes a profile of recordings.\n\n" +
+			"The program gets the root, the mounts and the namespaces of the profile, and nothing else of it: no system\n" +
+			"call is denied, Landlock and limits are off. That a call was looked at does not protect either: the program\n" +
+			"may change what it points to before the kernel reads it. Record only what you would run without a filter.",
+		Example: "  cordon record -o tool.rec -- ./tool\n" +
+			"  cordon record -o tool.rec --append --rw . -- ./tool --other-work\n" +
+			"  cordon record -o nginx.rec --net host -- nginx -g 'daemon off;'",
+		DisableFlagsInUseLine: true,
+		Args:                  needArgs(1, "the command"),
+		RunE:                  func(_ *cobra.Command, args []string) error { return u.record(&f, args) },
+	}
+	addRunFlags(u, c, &f.runFlags)
+	fs := c.Flags()
+	fs.StringVarP(&f.out, "recording", "o", "", "write the recording to `FILE`, when the program has ended and now and then before")
+	fs.BoolVar(&f.add, "append", false, "add to the recording that is there: what was seen is merged")
+	fs.StringVar(&f.backend, "backend", record.Auto, "`auto|bpf|notify`: bpf takes root and holds nobody up; auto is bpf where it works")
+	fs.BoolVar(&f.all, "all-calls", false, "notify: show every system call, read and write too, which takes several times as long")
+	return c
+}
+
+func (u *ui) record(f *recordFlags, args []string) error {
+	if f.out == "" {
+		return &cliError{err: errors.New("record: no file for the recording"), hint: "cordon record -o FILE -- CMD"}
+	}
+	c, err := command(&f.runFlags, args)
+	if err != nil {
+		return err
+	}
+	r, err := record.New(record.Options{Backend: f.backend, AllCalls: f.all})
+	if err != nil {
+		return &cliError{err: errors.New("record: " + err.Error()), hint: "cordon doctor says which back ends work here; --backend notify works for everybody"}
+	}
+	before, err := f.before()
+	if err != nil {
+		return err
+	}
+	out, err := openReport(f.out)
+	if err != nil {
+		return err
+	}
+	s := &session{recorder: r, before: before, out: out, run: recording.Run{
+		Command: args, Profile: c.Profile.Name, Home: c.Host.Home, Runtime: os.Getenv("XDG_RUNTIME_DIR"),
+		UID: uint32(c.Host.UID), Launcher: version,
+	}}
+	if uid := c.Profile.User.UID; uid.Set {
+		s.run.UID = uid.V
+	}
+	c.Profile, c.Observer = record.Permissive(c.Profile), r
+	if err := c.Start(); err != nil {
+		r.Stop()
+		return err
+	}
+	stop := s.keep()
+	rep, err := c.Wait()
+	stop()
+	r.Stop()
+	if err != nil {
+		return err
+	}
+	u.showRun(rep, false)
+	u.code = runCode(rep)
+	s.run.End = "exit " + strconv.Itoa(rep.Exit)
+	if rep.Signal != "" {
+		s.run.End = "signal " + strconv.Itoa(signalNumber(rep.Signal))
+	}
+	r.Used(rep)
+	rec, err := s.write(true)
+	if err != nil {
+		return err
+	}
+	u.showRecording(f.out, rec)
+	return nil
+}
+
+// before is the recording that is added to; nil if there is none.
+func (f *recordFlags) before() (*recording.Recording, error) {
+	if !f.add {
+		return nil, nil
+	}
+	file, err := os.Open(f.out)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	rec, err := recording.ReadAll(f.out, file)
+	if err != nil {
+		return nil, &cliError{err: err, hint: "--append adds to a recording that is whole; nothing was run"}
+	}
+	return rec, nil
+}
+
+// session is a recording that goes on.
+type session struct {
+	recorder *record.Recorder
+	before   *recording.Recording
+	run      recording.Run
+	out      *reportFile
+}
+
+// keepEvery is how often what was seen so far is written, so that it is not lost with a launcher that is killed.
+const keepEvery = 10 * time.Second
+
+// keep begins to do that; stop ends it. A write that fails is tried again, and told at the end.
+func (s *session) keep() (stop func()) {
+	if s.out.file != nil { // what is no regular file cannot be written twice
+		return func() {}
+	}
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		t := time.NewTicker(keepEvery)
+		defer t.Stop()
+		for {
+			select {
+			case <-end:
+				return
+			case <-t.C:
+				_, _ = s.write(false)
+			}
+		}
+	}()
+	return func() { close(end); <-ended }
+}
+
+// write puts what was seen in place, whole or not at all.
+func (s *session) write(last bool) (*recording.Recording, error) {
+	rec := s.recorder.Recording(s.run)
+	if run := &rec.Header.Runs[0]; !last {
+		run.Complete, run.Why = false, append(run.Why, "the program had not ended when this was written")
+	}
+	if s.before != nil {
+		sum := &recording.Recording{}
+		if err := errors.Join(sum.Merge(s.before), sum.Merge(rec)); err != nil {
+			return nil, &cliError{err: errors.New("record: " + err.Error())}
+		}
+		rec = sum
+	}
+	if err := s.out.put(func(w io.Writer) error { return rec.Write(w) }, last); err != nil {
+		return nil, &cliError{err: errors.New("recording " + strconv.Quote(s.out.path) + ": " + cause(err).Error()),
+			hint: "what was written before, if anything, is still there"}
+	}
+	return rec, nil
+}
+
+// showRecording says what is in the file, and what is not.
+func (u *ui) showRecording(file string, rec *recording.Recording) {
+	run := &rec.Header.Runs[len(rec.Header.Runs)-1]
+	var n [6]int
+	kinds := [...]recording.Kind{recording.KindCall, recording.KindPath, recording.KindNet, recording.KindCap, recording.KindExec}
+	calls := map[string]bool{}
+	for i := range rec.Events {
+		for k := range kinds {
+			if rec.Events[i].Kind == kinds[k] {
+				n[k]++
+			}
+		}
+		calls[rec.Events[i].Call] = true
+	}
+	delete(calls, "")
+	u.line("recorded", file+": "+strconv.Itoa(len(calls))+" system calls, "+strconv.Itoa(n[1])+" paths, "+strconv.Itoa(n[2])+" addresses, "+
+		strconv.Itoa(n[3])+" capabilities, "+strconv.Itoa(len(rec.Executables))+" programs; back end "+run.Backend)
+	for _, why := range run.Why {
+		u.line("incomplete", why)
+	}
+	for _, kind := range run.Blind {
+		u.line("incomplete", "the back end "+run.Backend+" sees nothing of the kind "+strings.TrimSpace(string(kind)))
+	}
+}
+
+var _ sandbox.Observer = (*record.Recorder)(nil)

@@ -1,0 +1,183 @@
+package record
+
+// What is remembered: each kind of thing once, with how often. A program that never ends cannot make this grow without
+// bound: what comes behind the bound is counted, and the recording is not complete.
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"cordon/policy/filter"
+	"cordon/policy/recording"
+)
+
+// maxFacts bounds the kinds of things that are remembered: a few hundred bytes each.
+const maxFacts = 1 << 19
+
+// callFact is a kind of call: the same number, and the same of its arguments that matter.
+type callFact struct {
+	exe  int
+	arch uint32
+	nr   int32
+	args [3]uint64 // by recording.Gates
+}
+
+// fact is any other kind of thing, as it was met: what it comes to is found out once.
+type fact struct {
+	exe  int
+	kind recording.Kind
+	text string // a path as it was asked for, an address
+	bits uint32 // what was done
+}
+
+// gather is everything that was seen so far. The recorder's thread adds to it; what was seen is asked for by another.
+type gather struct {
+	mu     sync.Mutex
+	native filter.Arch
+	exes   recording.Recording // the executables
+	names  map[callID]*call
+	calls  map[callFact]uint64
+	events map[fact]*recording.Event
+	files  map[fileID]recording.Executable
+	failed map[callFact]string // the error, of calls that never succeeded
+	lost   map[string]uint64
+
+	behindUnknown bool // what stands behind a pointer was not read: recording.Gate.Reg -1
+}
+
+// callID is a number of one of the machine's ABIs.
+type callID struct {
+	arch uint32
+	nr   int32
+}
+
+func newGather(native filter.Arch) *gather {
+	return &gather{
+		native: native,
+		names:  map[callID]*call{},
+		calls:  map[callFact]uint64{},
+		events: map[fact]*recording.Event{},
+		files:  map[fileID]recording.Executable{},
+		failed: map[callFact]string{},
+		lost:   map[string]uint64{},
+	}
+}
+
+// room reports whether one more kind of thing can be remembered.
+func (g *gather) room(what string) bool {
+	if len(g.calls)+len(g.events) >= maxFacts {
+		g.lost[what]++
+		return false
+	}
+	return true
+}
+
+// call is what is known about a number; nil where there are too many that nobody knows: made up to fill the memory.
+func (g *gather) call(arch uint32, nr int32) *call {
+	id := callID{arch, nr}
+	c := g.names[id]
+	if c == nil {
+		if len(g.names) > 1<<12 {
+			g.lost["calls"]++
+			return nil
+		}
+		c = lookup(g.native, arch, nr)
+		g.names[id] = c
+	}
+	return c
+}
+
+// countCall adds calls of a kind.
+func (g *gather) countCall(f callFact, n uint64) {
+	if _, known := g.calls[f]; known || g.room("calls") {
+		g.calls[f] += n
+	}
+}
+
+// again counts a thing that was met before.
+func (g *gather) again(f fact) bool {
+	e := g.events[f]
+	if e != nil {
+		e.Count++
+	}
+	return e != nil
+}
+
+// add adds a thing that is met for the first time, and what it comes to.
+func (g *gather) add(f fact, e recording.Event) {
+	if g.room(string(f.kind)) {
+		e.Kind, e.Exe, e.Count = f.kind, f.exe, max(e.Count, 1)
+		g.events[f] = &e
+	}
+}
+
+// peak notes how much there was of something; exe -1 is of all together.
+func (g *gather) peak(exe int, what recording.Peak, value uint64) {
+	f := fact{exe: exe, kind: recording.KindPeak, text: string(what)}
+	if e := g.events[f]; e != nil {
+		e.Value = max(e.Value, value)
+	} else if value > 0 {
+		g.add(f, recording.Event{Peak: what, Value: value})
+	}
+}
+
+// recording is what was seen until now, and what was lost of it.
+func (g *gather) recording() (*recording.Recording, map[string]uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := &recording.Recording{Executables: slices.Clone(g.exes.Executables)}
+	lost := maps.Clone(g.lost)
+	for f, n := range g.calls {
+		c := g.names[callID{f.arch, f.nr}]
+		e := recording.Event{Kind: recording.KindCall, Exe: f.exe, Count: n, Call: c.name, Arch: c.arch, Errno: g.failed[f]}
+		for i, gate := range c.gates {
+			if gate.Reg < 0 && g.behindUnknown {
+				continue
+			}
+			e.Args = append(e.Args, recording.Arg{Name: gate.Arg, Value: f.args[i]})
+		}
+		if out.Add(&e) != nil {
+			lost["calls"] += n
+		}
+	}
+	for _, e := range g.events {
+		if out.Add(e) != nil { // a name that no recording holds
+			lost[string(e.Kind)] += e.Count
+		}
+	}
+	return out, lost
+}
+
+// executes records that a program runs another, and what the kernel opens for it.
+func (g *gather) executes(exe, root int, path, asked string) {
+	f := fact{exe: exe, kind: recording.KindExec, text: asked}
+	e := recording.Event{Path: path}
+	if asked != path {
+		e.Via = asked
+	}
+	g.add(f, e)
+	for _, name := range loads(root, path) {
+		f := fact{exe, recording.KindPath, name, uint32(recording.Execute) << 1}
+		if !g.again(f) {
+			found := resolve(root, name, true)
+			g.add(f, found.event(name, recording.Execute))
+		}
+	}
+}
+
+// begins records that the recorded program itself is run, by nobody in the sandbox.
+func (g *gather) begins(root int, path string) {
+	found := resolve(root, path, true)
+	g.add(fact{exe: -1, kind: recording.KindPath, text: path}, found.event(path, recording.Execute))
+	g.executes(-1, root, path, path)
+}
+
+// mapped records a file of which code is mapped.
+func (g *gather) mapped(exe int, name string) {
+	f := fact{exe, recording.KindPath, name, uint32(recording.Map) << 1}
+	if !g.again(f) {
+		g.add(f, recording.Event{Path: strings.TrimSuffix(name, " (deleted)"), Access: recording.Map, Type: recording.TypeFile})
+	}
+}

@@ -1,0 +1,283 @@
+package record
+
+// The notify back end: seccomp_unotify(2). Every call that the filter shows waits until it has been looked at, and goes
+// on then. Works for anybody who can start a sandbox.
+
+import (
+	"encoding/binary"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy/filter"
+	"cordon/policy/recording"
+	"cordon/sandbox"
+)
+
+// notify is the back end.
+type notify struct {
+	*gather
+	spec  *filter.Spec
+	all   bool          // every call is shown
+	tasks map[int]known // by thread
+	root  int           // the task's root directory
+	next  time.Time
+}
+
+// known is what was found out about a thread. It is believed for a second: by then its number may be another's.
+type known struct {
+	exe   int
+	group int
+	at    time.Time
+}
+
+const believed = time.Second
+
+// Filter is part of sandbox.Observer.
+func (n *notify) Filter() *filter.Spec { return n.spec }
+
+// Ready holds on to the root directory of the task, which is complete by now.
+func (n *notify) Ready(task int) (err error) {
+	n.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return err
+}
+
+// Call is part of sandbox.Observer.
+func (n *notify) Call(c *sandbox.Call) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	what := n.call(c.Arch, c.Nr)
+	if what == nil {
+		return
+	}
+	exe, ok := n.executable(c)
+	if !ok { // killed since
+		n.lost["calls"]++
+		return
+	}
+	f := callFact{exe: exe, arch: c.Arch, nr: c.Nr}
+	for i, g := range what.gates {
+		if g.Reg >= 0 {
+			f.args[i] = c.Args[g.Reg] & g.Mask
+		} else {
+			f.args[i] = n.behind(c, what.name) & g.Mask
+		}
+	}
+	n.countCall(f, 1)
+	for i := range what.paths {
+		n.path(c, exe, &what.paths[i])
+	}
+	if what.addr != nil {
+		n.address(c, exe, what.addr)
+	}
+	switch what.name {
+	case "mmap", "mmap2":
+		n.maps(c, exe)
+	case "execve", "execveat": // the thread, and its process, may be another program next time
+		delete(n.tasks, n.tasks[c.TID].group)
+		delete(n.tasks, c.TID)
+	case "clone", "clone3", "fork", "vfork", "openat", "socket", "pipe2", "accept4":
+		n.sample(c, exe)
+	}
+}
+
+// behind is what stands in the structure that a call's flags are in: clone3(2), openat2(2).
+func (n *notify) behind(c *sandbox.Call, name string) uint64 {
+	at := c.Args[0]
+	if name == "openat2" {
+		at = c.Args[2]
+	}
+	var buf [8]byte
+	if c.Memory(at, buf[:]) < len(buf) {
+		return 0 // EFAULT
+	}
+	return binary.LittleEndian.Uint64(buf[:])
+}
+
+// executable is the program of the calling thread.
+func (n *notify) executable(c *sandbox.Call) (exe int, ok bool) {
+	now := time.Now()
+	if k, found := n.tasks[c.TID]; found && now.Sub(k.at) < believed {
+		return k.exe, true
+	}
+	x, ok := n.program(c.TID)
+	group, _ := strconv.Atoi(status(c.TID, "Tgid")[0])
+	if !ok || !c.Waits() {
+		return 0, false
+	}
+	if len(n.tasks) > 1<<15 {
+		clear(n.tasks)
+	}
+	exe = n.exes.Executable(x)
+	n.tasks[c.TID] = known{exe, group, now}
+	if exe == 0 && len(n.exes.Executables) == 1 {
+		n.begins(n.root, x.Path)
+	}
+	return exe, true
+}
+
+// path records one path of a call.
+func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
+	name, ok := text(c, c.Args[p.path])
+	if !ok {
+		return // the kernel will not be able to read it either: EFAULT
+	}
+	want := p.want
+	if i := openFlags(p.call); i != noFD {
+		want = opens(c.Args[i])
+	} else if p.call == "openat2" {
+		want = opens(n.behind(c, p.call))
+	}
+	if name == "" && (want != recording.Execute || p.dir == noFD) {
+		return // ENOENT, or about the descriptor itself
+	}
+	dir := ""
+	if !strings.HasPrefix(name, "/") {
+		fd := atFDCWD
+		if p.dir != noFD {
+			fd = int(int32(c.Args[p.dir]))
+		}
+		if dir, ok = base(c.TID, fd); !ok {
+			return // EBADF
+		}
+	}
+	asked, follow := join(dir, name), p.follows(&c.Args)
+	f := fact{exe, recording.KindPath, asked, uint32(want) << 1}
+	if follow {
+		f.bits |= 1
+	}
+	if n.again(f) {
+		return
+	}
+	var found found
+	if plain(name, follow) {
+		found = look(n.root, asked)
+	} else {
+		found = resolve(n.root, asked, follow)
+	}
+	if !c.Waits() {
+		n.lost["paths"]++
+		return
+	}
+	n.add(f, found.event(asked, want))
+	if want == recording.Execute && found.exists {
+		n.executes(exe, n.root, found.path, asked)
+	}
+}
+
+// maps records a file of which code is mapped.
+func (n *notify) maps(c *sandbox.Call, exe int) {
+	if c.Args[2]&unix.PROT_EXEC == 0 || c.Args[3]&unix.MAP_ANONYMOUS != 0 {
+		return
+	}
+	name, ok := link(procPath(c.TID, "fd/"+strconv.Itoa(int(int32(c.Args[4])))))
+	if ok && strings.HasPrefix(name, "/") && c.Waits() {
+		n.mapped(exe, name)
+	}
+}
+
+// address records the socket address of a call.
+func (n *notify) address(c *sandbox.Call, exe int, a *addrArg) {
+	size := min(c.Args[a.len]&0xffffffff, 128)
+	if c.Args[a.addr] == 0 || size < 2 {
+		return
+	}
+	buf := make([]byte, size)
+	if got := c.Memory(c.Args[a.addr], buf); got < len(buf) || !c.Waits() {
+		return
+	}
+	net, path := sockaddr(buf)
+	net.Op = a.what
+	if path == "" {
+		f := fact{exe, recording.KindNet, a.what + string(buf), 0}
+		if !n.again(f) {
+			net.Proto = protocol(c.TID, int(int32(c.Args[0])))
+			n.add(f, recording.Event{Net: net})
+		}
+		return
+	}
+	dir, _ := link(procPath(c.TID, "cwd"))
+	want := recording.Connect
+	if a.what == "bind" {
+		want = recording.Create
+	}
+	f := fact{exe, recording.KindPath, join(dir, path), uint32(want) << 1}
+	if !n.again(f) {
+		found := resolve(n.root, f.text, want == recording.Connect)
+		n.add(f, found.event(f.text, want))
+	}
+}
+
+// sample looks now and then at how much there is of what limits bound: not at every call, since that takes as long as
+// the call.
+func (n *notify) sample(c *sandbox.Call, exe int) {
+	now := time.Now()
+	if now.Before(n.next) {
+		return
+	}
+	n.next = now.Add(20 * time.Millisecond)
+	fields := status(c.TID, "Threads", "VmHWM")
+	threads, _ := strconv.ParseUint(fields[0], 10, 32)
+	kib, _ := strconv.ParseUint(strings.TrimSuffix(fields[1], " kB"), 10, 52)
+	var st unix.Stat_t
+	_ = unix.Stat(procPath(c.TID, "fd"), &st) // its size is the number of descriptors since Linux 6.2; before, 0
+	if c.Waits() {
+		n.peak(exe, recording.PeakThreads, threads)
+		n.peak(exe, recording.PeakMemory, kib<<10)
+		n.peak(exe, recording.PeakFiles, uint64(st.Size))
+	}
+}
+
+// text reads a path of a task: page by page, since the page behind it may not be there.
+func text(c *sandbox.Call, addr uint64) (string, bool) {
+	var buf [unix.PathMax]byte
+	const page, chunk = 4096, 256
+	for got := 0; got < len(buf); {
+		at := addr + uint64(got)
+		want := min(len(buf)-got, chunk, int(page-at%page))
+		k := c.Memory(at, buf[got:got+want])
+		for i := got; i < got+k; i++ {
+			if buf[i] == 0 {
+				return string(buf[:i]), true
+			}
+		}
+		if k < want {
+			return "", false
+		}
+		got += k
+	}
+	return "", false // ENAMETOOLONG
+}
+
+func newNotify(native filter.Arch, all bool) *notify {
+	var foreign []filter.Arch
+	for _, a := range filter.Arches() {
+		if native.Hosts(a) {
+			foreign = append(foreign, a)
+		}
+	}
+	return &notify{gather: newGather(native), spec: watching(all, foreign), all: all, tasks: map[int]known{}, root: -1}
+}
+
+func (n *notify) facts() *gather { return n.gather }
+
+func (n *notify) stop() {
+	if n.root >= 0 {
+		unix.Close(n.root)
+		n.root = -1
+	}
+}
+
+// limits are what the filter does not show, and what no filter can.
+func (n *notify) limits() (why []string, blind []recording.Kind) {
+	if !n.all {
+		var unseen []string
+		for _, g := range gates {
+			unseen = append(unseen, g.why)
+		}
+		why = append(why, "not shown: "+strings.Join(hot[:], " "), "not shown: "+strings.Join(unseen, "; "))
+	}
+	return why, []recording.Kind{recording.KindCap}
+}

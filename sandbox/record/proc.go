@@ -1,0 +1,221 @@
+package record
+
+// What /proc tells of a task: proc(5).
+
+import (
+	"bytes"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy/recording"
+)
+
+// link is readlink(2) without what os.Readlink brings along.
+func link(path string) (string, bool) {
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlink(path, buf[:])
+	if err != nil || n == len(buf) {
+		return "", false
+	}
+	return string(buf[:n]), true
+}
+
+func procPath(tid int, name string) string { return "/proc/" + strconv.Itoa(tid) + "/" + name }
+
+// status is a field of /proc/TID/status.
+func status(tid int, keys ...string) []string {
+	out := make([]string, len(keys))
+	text, err := os.ReadFile(procPath(tid, "status"))
+	if err != nil {
+		return out
+	}
+	for line := range bytes.Lines(text) {
+		for i, k := range keys {
+			if rest, ok := bytes.CutPrefix(line, []byte(k+":")); ok {
+				out[i] = string(bytes.TrimSpace(rest))
+			}
+		}
+	}
+	return out
+}
+
+// base is the directory that a relative path starts from: the working directory, or an open one.
+func base(tid, dirfd int) (string, bool) {
+	if dirfd == atFDCWD {
+		return link(procPath(tid, "cwd"))
+	}
+	return link(procPath(tid, "fd/"+strconv.Itoa(dirfd)))
+}
+
+// join makes a path absolute, without "." and empty parts. ".." stays where a link may stand before it: resolve decides.
+func join(dir, name string) string {
+	if !strings.HasPrefix(name, "/") {
+		name = dir + "/" + name
+	}
+	var b strings.Builder
+	for part := range strings.SplitSeq(name, "/") {
+		if part != "" && part != "." {
+			b.WriteByte('/')
+			b.WriteString(part)
+		}
+	}
+	if b.Len() == 0 {
+		return "/"
+	}
+	return b.String()
+}
+
+// plain reports whether a relative path has nothing to follow: the kernel has said which directory it starts in.
+func plain(name string, follow bool) bool {
+	return !follow && !strings.Contains(name, "/") && name != ".." && name != "."
+}
+
+// found is what a path led to.
+type found struct {
+	path   string
+	exists bool
+	kind   recording.FileType
+}
+
+// event is a record of it: of what was asked for, and what was asked.
+func (f *found) event(asked string, want recording.Access) recording.Event {
+	e := recording.Event{Path: f.path, Access: want, Type: f.kind}
+	if plain := path.Clean(asked); plain != f.path {
+		e.Via = plain
+	}
+	if !f.exists && want&recording.Create == 0 {
+		e.Errno = "ENOENT"
+	}
+	return e
+}
+
+// resolve follows the links of an absolute path in the task's own root. What is not there yet is named below the
+// directory in which it would be. Paths of /proc stay as they are: they mean another thing to each process.
+func resolve(root int, name string, follow bool) found {
+	if name == "/proc" || strings.HasPrefix(name, "/proc/") {
+		return found{path: path.Clean(name), exists: true}
+	}
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	if !follow {
+		how.Flags |= unix.O_NOFOLLOW
+	}
+	fd, err := unix.Openat2(root, "."+name, &how)
+	if err == nil {
+		defer unix.Close(fd)
+		return opened(fd, name)
+	}
+	cut := strings.LastIndexByte(name, '/')
+	if cut < 0 || name == "/" || name[cut+1:] == ".." {
+		return found{path: path.Clean(name)}
+	}
+	dir := resolve(root, name[:cut], true)
+	return found{path: path.Clean(dir.path + name[cut:])}
+}
+
+// look is resolve for a path that is resolved already.
+func look(root int, name string) found {
+	f := found{path: name}
+	var st unix.Stat_t
+	if unix.Fstatat(root, "."+name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		f.exists, f.kind = true, fileType(st.Mode)
+	}
+	return f
+}
+
+// opened names an open file; name is what it is called where the kernel has no name for it.
+func opened(fd int, name string) found {
+	f := found{path: path.Clean(name), exists: true}
+	if to, ok := link("/proc/self/fd/" + strconv.Itoa(fd)); ok && strings.HasPrefix(to, "/") {
+		f.path = path.Clean(strings.TrimSuffix(to, " (deleted)"))
+	}
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil {
+		f.kind = fileType(st.Mode)
+	}
+	return f
+}
+
+// fileType names the type in a file's mode: inode(7).
+func fileType(mode uint32) recording.FileType {
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return recording.TypeFile
+	case unix.S_IFDIR:
+		return recording.TypeDir
+	case unix.S_IFLNK:
+		return recording.TypeLink
+	case unix.S_IFSOCK:
+		return recording.TypeSocket
+	case unix.S_IFIFO:
+		return recording.TypeFIFO
+	case unix.S_IFCHR:
+		return recording.TypeChar
+	case unix.S_IFBLK:
+		return recording.TypeBlock
+	}
+	return recording.TypeUnknown
+}
+
+// fileID is a file as long as it is the same one.
+type fileID struct {
+	dev, ino uint64
+	changed  unix.Timespec
+}
+
+// program is the executable of a process.
+func (g *gather) program(tid int) (x recording.Executable, ok bool) {
+	exe := procPath(tid, "exe")
+	var st unix.Stat_t
+	to, ok := link(exe)
+	if !ok || unix.Stat(exe, &st) != nil {
+		return x, false
+	}
+	id := fileID{st.Dev, st.Ino, st.Ctim}
+	x, known := g.files[id]
+	if !known {
+		if fd, err := unix.Open(exe, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err == nil {
+			id, loader, isELF := inspect(fd)
+			x.BuildID, x.Static = id, isELF && loader == ""
+		}
+	}
+	x.Path = path.Clean(strings.TrimSuffix(to, " (deleted)"))
+	if len(g.files) < maxFacts {
+		g.files[id] = x
+	}
+	return x, true
+}
+
+// loads is what the kernel opens besides when it executes a file: the interpreters of scripts, and the dynamic loader.
+// execve(2) follows four scripts.
+func loads(root int, name string) (also []string) {
+	for range 5 {
+		fd, err := unix.Openat2(root, "."+name, &unix.OpenHow{
+			Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK,
+			Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		})
+		if err != nil {
+			return also
+		}
+		var head [256]byte
+		n, _ := unix.Pread(fd, head[:], 0)
+		if n < 2 || string(head[:2]) != "#!" {
+			if _, loader, _ := inspect(fd); strings.HasPrefix(loader, "/") {
+				also = append(also, loader)
+			}
+			return also
+		}
+		unix.Close(fd)
+		line, _, _ := strings.Cut(string(head[2:n]), "\n")
+		f := strings.Fields(line)
+		if len(f) == 0 || !strings.HasPrefix(f[0], "/") {
+			return also
+		}
+		name = f[0]
+		also = append(also, name)
+	}
+	return also
+}

@@ -1,0 +1,484 @@
+package record
+
+// The programs of the bpf back end. A call is looked at when it ends (sys_exit): by then the kernel has read what the call's
+// pointers point to, so that it can be read without a page fault, and it is known how the call went. exit and exit_group
+// have no end and are seen with that of the task.
+//
+// A call is looked at in two steps. What it is, with the arguments that matter, is counted in a map: the common case ends
+// there. A call about a file or an address is then hashed with all that it is about, and what is hashed to something new
+// is told to the launcher by a record in the ring buffer. What cannot be told is not remembered either, so that it is
+// tried again, and counted as lost if it never comes back.
+
+import (
+	"encoding/binary"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// The stack of a program: offsets from the frame pointer.
+const (
+	slotTmp    = -8
+	slotTID    = -16
+	slotZero   = -20 // a key of 0
+	slotExe    = -24
+	slotNr     = -32
+	slotRet    = -40
+	slotCall   = -80 // callKey: exe, number, three arguments
+	slotDentry = -112
+	slotHash   = -128 // two words
+	slotOne    = -136
+	slotValue  = -168 // callValue, or another value
+	slotMnt    = -176
+	slotDir    = -184
+	slotOff    = -192
+	slotLen    = -200
+	slotRootD  = -208
+	slotRootM  = -216
+	slotTask   = -224
+	slotFile   = -232
+	slotKind   = -240
+	slotArg    = -248
+)
+
+// The scratch memory of a processor: the caller's registers, and the record that is being made.
+const (
+	scratchRegs   = 0
+	scratchRecord = 512
+	scratchSize   = 16 << 10
+	maxRegs       = 512
+	maxName       = 4096
+	recordHead    = 112 // bytes before the text
+)
+
+// Offsets in a record's head.
+const (
+	recKind = 0  // what it is about: recPath …
+	recExe  = 4  // who did it
+	recNr   = 8  // the call's number, with compatBit
+	recArg  = 12 // which of the call's paths
+	recRet  = 16
+	recArgs = 24 // six registers
+	recHash = 72 // two words: its key among what was seen
+	recLen  = 88 // bytes of text: a path as it was asked for, or an address
+	recWalk = 92 // bytes of names behind it, from the last part of a path to its first
+	recMode = 96 // of the file, where it is open
+	recMore = 104
+)
+
+// Kinds of records.
+const (
+	recordPath   = 1 + iota // text, and names: of the file if recMode is set, else of the directory that text starts in
+	recordAddr              // text is the address
+	recordExe               // names of the executable whose number is recArg
+	recordExec              // recExe executes recArg; text is what was asked for, names the working directory
+	recordMapped            // names of a file of which code is mapped
+)
+
+// States of a task.
+const (
+	taskArmed = 0 // it will run the program
+	taskOn    = 1
+	taskFirst = 2 // the call that ran the program has not ended, and is not its own
+	taskExec  = 3 // the call that ran another program has not ended, and is of the one before
+)
+
+// A task's value: its executable, its state, and the executable before.
+const (
+	taskExe    = 0
+	taskState  = 4
+	taskBefore = 8
+	taskSize   = 16
+)
+
+// compatBit marks the numbers of the other ABI that the kernel has.
+const compatBit = 0x10000
+
+// tableSize is how many numbers each ABI has in the table of calls.
+const tableSize = 512
+
+// An entry of the table of calls: what to look at. Registers are offsets into struct pt_regs, divided by eight.
+const (
+	entryMasks = 0  // three words
+	entryRegs  = 24 // three bytes
+	entryWhat  = 27 // 0, or a kind of record
+	entryPaths = 28 // two of pathRegs bytes
+	entryOpens = 36 // 1: the result is an open file
+	entryLooks = 37 // 1: a look that is left out below an open directory
+	entryPlain = 38 // 1: nothing but its number matters
+	entrySize  = 48 // with room behind the second path
+	pathRegs   = 4  // path, directory, flags, and 1 where there is one; of an address: it, its length
+	noRegister = 0xff
+)
+
+// layout is where the kernel has what the programs read.
+type layout struct {
+	pid, fs, files, mm, status             int // task_struct
+	pwd, root                              int // fs_struct
+	fdt, maxFDs, fds                       int // files_struct, fdtable
+	filePath, private                      int // file
+	pathMnt, pathDentry                    int // path
+	dParent, dName, dInode                 int // dentry
+	mntRoot, mntMnt, mntParent, mntPoint   int // vfsmount, mount
+	inodeMode, exeFile, bprmName, bprmFile int
+	sk, skProt, protName                   int // socket, sock, proto
+
+	regs         [6]int // of struct pt_regs: the arguments, where the program reads them
+	compat       [6]int // the same of the other ABI
+	nr           int
+	nrBits       uint8 // b32 or b64
+	compatStatus int32 // the bit of the thread's status that says so; 0 where there is none
+}
+
+// findLayout asks the kernel's own description.
+func findLayout(t *btf) (*layout, error) {
+	l := &layout{}
+	var err error
+	for _, m := range []struct {
+		to             *int
+		strukt, member string
+	}{
+		{&l.pid, "task_struct", "pid"}, {&l.fs, "task_struct", "fs"}, {&l.files, "task_struct", "files"}, {&l.mm, "task_struct", "mm"},
+		{&l.pwd, "fs_struct", "pwd"}, {&l.root, "fs_struct", "root"},
+		{&l.fdt, "files_struct", "fdt"}, {&l.maxFDs, "fdtable", "max_fds"}, {&l.fds, "fdtable", "fd"},
+		{&l.filePath, "file", "f_path"}, {&l.private, "file", "private_data"},
+		{&l.pathMnt, "path", "mnt"}, {&l.pathDentry, "path", "dentry"},
+		{&l.dParent, "dentry", "d_parent"}, {&l.dName, "dentry", "d_name"}, {&l.dInode, "dentry", "d_inode"},
+		{&l.mntRoot, "vfsmount", "mnt_root"}, {&l.mntMnt, "mount", "mnt"}, {&l.mntParent, "mount", "mnt_parent"}, {&l.mntPoint, "mount", "mnt_mountpoint"},
+		{&l.inodeMode, "inode", "i_mode"}, {&l.exeFile, "mm_struct", "exe_file"},
+		{&l.bprmName, "linux_binprm", "filename"}, {&l.bprmFile, "linux_binprm", "file"},
+		{&l.sk, "socket", "sk"}, {&l.skProt, "sock_common", "skc_prot"}, {&l.protName, "proto", "name"},
+	} {
+		if *m.to, err = t.offset(m.strukt, m.member); err != nil {
+			return nil, err
+		}
+	}
+	l.registers()
+	if runtime.GOARCH == "arm64" {
+		l.nr, err = t.offset("pt_regs", "syscallno")
+		return l, err
+	}
+	info, err := t.offset("task_struct", "thread_info")
+	if err == nil {
+		l.status, err = t.offset("thread_info", "status")
+	}
+	l.status += info
+	return l, err
+}
+
+// registers are where struct pt_regs has the arguments: its layout is the user's interface to ptrace(2), and fixed.
+func (l *layout) registers() {
+	if runtime.GOARCH == "arm64" { // x0 holds the result at the end of a call
+		l.regs = [6]int{origX0, 8, 16, 24, 32, 40}
+		l.compat, l.nrBits = l.regs, b32
+		return
+	}
+	l.regs, l.compat = [6]int{112, 104, 96, 56, 72, 64}, [6]int{40, 88, 96, 104, 112, 32}
+	l.nr, l.nrBits, l.compatStatus = 120, b64, 2 // TS_COMPAT
+}
+
+// origX0 is where arm64 keeps the first argument.
+const origX0 = 272
+
+// mapFDs are the descriptors of the maps.
+type mapFDs struct {
+	tasks, calls, plain, table, scratch, seen, exes, caps, stacks, counters int
+	ring                                                                    int
+}
+
+// The counters, each an element of an array.
+const (
+	lostTasks = iota
+	lostCalls
+	lostSeen
+	lostRecords
+	lostCaps
+	cutPaths
+	lastExe
+	alive
+	mostAlive
+	numCounters
+)
+
+// generator makes the programs.
+type generator struct {
+	asm
+	l         *layout
+	m         *mapFDs
+	seed      [2]uint64
+	sigreturn uint32
+	exits     []uint32
+}
+
+// newSeed is what the hashes begin with.
+func newSeed() (seed [2]uint64, err error) {
+	var b [16]byte
+	_, err = unix.Getrandom(b[:], 0)
+	return [2]uint64{binary.LittleEndian.Uint64(b[:]) | 1, binary.LittleEndian.Uint64(b[8:]) | 1}, err
+}
+
+// leave is the label of the end, which every program has.
+const leave = "leave"
+
+// end is the program's end.
+func (g *generator) end() {
+	g.label(leave)
+	g.movi(r0, 0)
+	g.exit()
+}
+
+// countUp adds one to a counter.
+func (g *generator) countUp(n int32) {
+	none := g.unique("none")
+	g.storei(b32, fp, slotZero, n)
+	g.lookup(g.m.counters, slotZero)
+	g.jumpIfi(jEq, r0, 0, none)
+	g.movi(r1, 1)
+	g.add(r0, 0, r1, false)
+	g.label(none)
+}
+
+// watched leaves the program unless the running task is recorded: r0 is its value.
+func (g *generator) watched() {
+	g.call(fnPidTgid)
+	g.store(b32, fp, slotTID, r0)
+	g.lookup(g.m.tasks, slotTID)
+	g.jumpIfi(jEq, r0, 0, leave)
+}
+
+// scratch puts the processor's scratch memory into r9.
+func (g *generator) scratch() {
+	g.storei(b32, fp, slotZero, 0)
+	g.lookup(g.m.scratch, slotZero)
+	g.jumpIfi(jEq, r0, 0, leave)
+	g.mov(r9, r0)
+}
+
+// sysExit is the program at the end of a call.
+func (g *generator) sysExit() {
+	g.mov(r6, r1)
+	g.watched()
+	g.storei(b64, fp, slotKind, 0)
+	g.load(b32, r2, r0, taskState)
+	g.load(b32, r1, r0, taskExe)
+	g.jumpIfi(jEq, r2, taskOn, "on")
+	g.jumpIfi(jEq, r2, taskArmed, leave)
+	g.movi(r3, taskOn)
+	g.store(b32, r0, taskState, r3)
+	g.jumpIfi(jEq, r2, taskFirst, leave)
+	g.load(b32, r1, r0, taskBefore)
+	g.storei(b64, fp, slotKind, 1)
+	g.label("on")
+	g.store(b32, fp, slotExe, r1)
+	g.store(b32, fp, slotCall, r1)
+	g.load(b64, r1, r6, 8)
+	g.store(b64, fp, slotRet, r1)
+	g.load(b64, r8, r6, 0) // struct pt_regs, whose type the verifier knows here
+	g.callNumber(r1, r8)
+	g.jumpIfi(jSGe, r1, 0, "numbered")
+	g.movi(r1, int32(g.sigreturn)) // which has put back the registers of what it interrupted, and -1 for the number
+	g.storei(b64, fp, slotRet, 0)
+	g.label("numbered")
+	g.number(r1)
+	g.plain()
+	g.scratch()
+	for _, off := range g.l.regs {
+		g.load(b64, r1, r8, off)
+		g.store(b64, r9, scratchRegs+off, r1)
+	}
+	for _, off := range g.l.compat {
+		if !slices.Contains(g.l.regs[:], off) {
+			g.load(b64, r1, r8, off)
+			g.store(b64, r9, scratchRegs+off, r1)
+		}
+	}
+	g.count()
+	g.jumpIfi(jEq, r6, 0, leave)
+	g.load(b64, r1, fp, slotKind)
+	g.jumpIfi(jNe, r1, 0, leave)
+	g.load(b8, r1, r6, entryWhat)
+	g.jumpIfi(jEq, r1, 0, leave)
+	g.jumpIfi(jEq, r1, recordAddr, "address")
+	g.jumpIfi(jEq, r1, recordMapped, "mapped")
+	g.paths()
+	g.label("address")
+	g.address()
+	g.jump(leave)
+	g.label("mapped")
+	g.mapped()
+	g.end()
+}
+
+// callNumber loads the number of the call that registers are of.
+func (g *generator) callNumber(dst, regs reg) {
+	g.load(g.l.nrBits, dst, regs, g.l.nr)
+	if g.l.nrBits == b32 {
+		g.alui(opLsh, dst, 32)
+		g.alui(opArs, dst, 32)
+	}
+}
+
+// number keeps the call's number, of whichever ABI, and finds its entry: r6, or 0. r7 becomes the task.
+func (g *generator) number(nr reg) {
+	native, have, none := g.unique("native"), g.unique("have"), g.unique("none")
+	g.store(b64, fp, slotNr, nr)
+	g.store(b32, fp, slotCall+4, nr)
+	g.store(b32, fp, slotZero, nr)
+	g.call(fnTaskBTF)
+	g.mov(r7, r0)
+	if g.l.compatStatus != 0 {
+		g.load(b32, r1, r7, g.l.status)
+		g.jumpIfi(jSet, r1, g.l.compatStatus, "compat")
+		g.jump(native)
+		g.label("compat")
+		g.load(b64, r1, fp, slotNr)
+		g.jumpIfi(jGe, r1, tableSize, none)
+		g.alui(opOr, r1, compatBit)
+		g.store(b64, fp, slotNr, r1)
+		g.store(b32, fp, slotCall+4, r1)
+		g.alui(opSub, r1, compatBit-tableSize)
+		g.store(b32, fp, slotZero, r1)
+		g.jump(have)
+	}
+	g.label(native)
+	g.load(b64, r1, fp, slotNr)
+	g.jumpIfi(jGe, r1, tableSize, none)
+	g.label(have)
+	g.lookup(g.m.table, slotZero)
+	g.mov(r6, r0)
+	g.jump(have + "2")
+	g.label(none)
+	g.movi(r6, 0)
+	g.label(have + "2")
+}
+
+// plain counts a call of which nothing but the number matters in an array, and leaves: most calls are such.
+func (g *generator) plain() {
+	g.jumpIfi(jEq, r6, 0, "keyed")
+	g.load(b8, r1, r6, entryPlain)
+	g.jumpIfi(jEq, r1, 0, "keyed")
+	g.load(b32, r1, fp, slotExe)
+	g.jumpIfi(jGe, r1, plainExes, "keyed")
+	g.load(b64, r2, fp, slotNr)
+	g.jumpIfi(jGe, r2, tableSize, "keyed")
+	g.alui(opMul, r1, tableSize)
+	g.alu(opAdd, r1, r2)
+	g.store(b32, fp, slotZero, r1)
+	g.lookup(g.m.plain, slotZero)
+	g.jumpIfi(jEq, r0, 0, leave)
+	g.tally()
+	g.jump(leave)
+	g.label("keyed")
+}
+
+// plainExes is for how many executables that is done.
+const plainExes = 64
+
+// count makes the call's key and counts it.
+func (g *generator) count() {
+	for i := range 3 {
+		g.storei(b64, fp, slotCall+8+8*i, 0)
+	}
+	g.jumpIfi(jEq, r6, 0, "counted")
+	for i := range 3 {
+		g.load(b8, r1, r6, entryRegs+i)
+		g.register(r1, r1)
+		g.load(b64, r2, r6, entryMasks+8*i)
+		g.alu(opAnd, r1, r2)
+		g.store(b64, fp, slotCall+8+8*i, r1)
+	}
+	g.label("counted")
+	g.countKey()
+}
+
+// register loads a saved register, given its number.
+func (g *generator) register(dst, n reg) {
+	g.alui(opAnd, n, maxRegs/8-1)
+	g.alui(opLsh, n, 3)
+	if dst != n {
+		g.mov(dst, n)
+	}
+	g.mov(r0, r9)
+	g.alu(opAdd, r0, dst)
+	g.load(b64, dst, r0, scratchRegs)
+}
+
+// countKey counts the call in slotCall.
+func (g *generator) countKey() {
+	done, known := g.unique("done"), g.unique("known")
+	g.lookup(g.m.calls, slotCall)
+	g.jumpIfi(jNe, r0, 0, known)
+	for i := range 3 {
+		g.storei(b64, fp, slotValue+8*i, 0)
+	}
+	g.update(g.m.calls, slotCall, slotValue, 1) // BPF_NOEXIST: another processor may have been first
+	g.lookup(g.m.calls, slotCall)
+	g.jumpIfi(jNe, r0, 0, known)
+	g.countUp(lostCalls)
+	g.jump(done)
+	g.label(known)
+	g.tally()
+	g.label(done)
+}
+
+// tally adds a call to the value at r0, and how it went: {how often, 1 if once without an error, the error or 1 for several}.
+func (g *generator) tally() {
+	done, good, failed, mixed := g.unique("done"), g.unique("good"), g.unique("failed"), g.unique("mixed")
+	g.movi(r1, 1)
+	g.add(r0, 0, r1, false)
+	g.load(b64, r2, fp, slotRet)
+	g.jumpIfi(jSGe, r2, 0, good)
+	g.jumpIfi(jSGt, r2, -4096, failed)
+	g.label(good)
+	g.load(b64, r2, r0, 8)
+	g.jumpIfi(jNe, r2, 0, done)
+	g.store(b64, r0, 8, r1)
+	g.jump(done)
+	g.label(failed)
+	g.load(b64, r3, r0, 16)
+	g.jumpIf(jEq, r3, r2, done)
+	g.jumpIfi(jNe, r3, 0, mixed)
+	g.store(b64, r0, 16, r2)
+	g.jump(done)
+	g.label(mixed)
+	g.store(b64, r0, 16, r1)
+	g.label(done)
+}
+
+// head fills in what every record begins with.
+func (g *generator) head(kind int32) {
+	rec := scratchRecord
+	g.storei(b32, r9, rec+recKind, kind)
+	g.load(b32, r1, fp, slotExe)
+	g.store(b32, r9, rec+recExe, r1)
+	g.load(b64, r1, fp, slotNr)
+	g.store(b32, r9, rec+recNr, r1)
+	g.load(b64, r1, fp, slotArg)
+	g.store(b32, r9, rec+recArg, r1)
+	g.load(b64, r1, fp, slotRet)
+	g.store(b64, r9, rec+recRet, r1)
+	for _, at := range []int{recHash, recHash + 8, recLen, recMode, recMore} {
+		g.storei(b64, r9, rec+at, 0)
+	}
+	g.storei(b64, fp, slotLen, 0)
+	g.storei(b64, fp, slotOff, 0)
+}
+
+// arguments copies the registers into the record, in the order of the call's arguments.
+func (g *generator) arguments() {
+	compat, done := g.unique("compat"), g.unique("done")
+	g.load(b64, r1, fp, slotNr)
+	g.jumpIfi(jSet, r1, compatBit, compat)
+	for i, off := range g.l.regs {
+		g.load(b64, r1, r9, scratchRegs+off)
+		g.store(b64, r9, scratchRecord+recArgs+8*i, r1)
+	}
+	g.jump(done)
+	g.label(compat)
+	for i, off := range g.l.compat {
+		g.load(b32, r1, r9, scratchRegs+off)
+		g.store(b64, r9, scratchRecord+recArgs+8*i, r1)
+	}
+	g.label(done)
+}

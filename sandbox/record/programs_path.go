@@ -1,0 +1,436 @@
+package record
+
+// The parts of the programs that are about files: what a path names, and the names on the way to it.
+
+// paths looks at each path of the call.
+func (g *generator) paths() {
+	g.storei(b64, fp, slotArg, 0)
+	g.jump("path")
+	g.label("second")
+	g.load(b64, r1, fp, slotArg)
+	g.jumpIfi(jNe, r1, 0, leave)
+	g.storei(b64, fp, slotArg, 1)
+	g.load(b8, r1, r6, entryPaths+pathRegs+3)
+	g.jumpIfi(jEq, r1, 0, leave)
+	g.alui(opAdd, r6, pathRegs)
+	g.label("path")
+	g.below()
+	g.head(recordPath)
+	g.arguments()
+	g.beginHash()
+	for i := range 3 {
+		g.load(b64, r1, fp, slotCall+8+8*i)
+		g.mix(r1)
+	}
+	g.load(b8, r1, r6, entryPaths+2)
+	g.jumpIfi(jEq, r1, noRegister, "noflags")
+	g.register(r1, r1)
+	g.mix(r1)
+	g.label("noflags")
+	g.load(b64, r1, fp, slotRet)
+	g.jumpIfi(jSLt, r1, 0, "byname")
+	g.load(b8, r1, r6, entryOpens)
+	g.jumpIfi(jEq, r1, 0, "byname")
+	g.load(b64, r8, fp, slotRet)
+	g.fileOf(r8, "byname")
+	g.mixDentry()
+	g.unseen("second")
+	g.text()
+	g.jump("walk")
+
+	g.label("byname")
+	g.text()
+	g.load(b64, r1, fp, slotLen)
+	g.jumpIfi(jLe, r1, 1, "second") // it could not be read, or is empty
+	g.mixText("second")
+	g.load(b64, r1, fp, slotRet)
+	g.mixSign(r1)
+	g.load(b8, r1, r9, scratchRecord+recordHead)
+	g.jumpIfi(jEq, r1, '/', "absolute")
+	g.base("second")
+	g.mixDentry()
+	g.unseen("second")
+	g.jump("walk")
+	g.label("absolute")
+	g.unseen("second")
+	g.jump("tell")
+	g.label("walk")
+	g.walk()
+	g.label("tell")
+	g.tell()
+	g.jump("second")
+}
+
+// below leaves a look at a name below an open directory, as find and tar take at every file: the directory stands for it.
+func (g *generator) below() {
+	g.load(b8, r1, r6, entryLooks)
+	g.jumpIfi(jEq, r1, 0, "all")
+	g.load(b8, r1, r6, entryPaths+1)
+	g.register(r1, r1)
+	g.alui(opLsh, r1, 32)
+	g.alui(opArs, r1, 32)
+	g.jumpIfi(jNe, r1, atFDCWD, leave)
+	g.label("all")
+}
+
+// mapped looks at the file of an mmap of code.
+func (g *generator) mapped() {
+	g.load(b64, r1, fp, slotCall+8) // prot
+	g.jumpIfi(jSet, r1, 4, "code")
+	g.jump(leave)
+	g.label("code")
+	g.load(b64, r1, fp, slotRet)
+	g.jumpIfi(jSLt, r1, 0, leave)
+	g.storei(b64, fp, slotArg, 0)
+	g.head(recordMapped)
+	g.load(b8, r1, r6, entryPaths+1)
+	g.register(r8, r1)
+	g.alui(opLsh, r8, 32)
+	g.alui(opArs, r8, 32)
+	g.jumpIfi(jSLt, r8, 0, leave)
+	g.beginHash()
+	g.fileOf(r8, leave)
+	g.mixDentry()
+	g.unseen(leave)
+	g.walk()
+	g.tell()
+}
+
+// fileOf finds the file that a descriptor is: slotFile, slotDir and slotMnt, and its mode in the record.
+func (g *generator) fileOf(fd reg, none string) {
+	l := g.l
+	g.follow(r1, r7, l.files)
+	g.jumpIfi(jEq, r1, 0, none)
+	g.follow(r1, r1, l.fdt)
+	g.jumpIfi(jEq, r1, 0, none)
+	g.store(b64, fp, slotFile, r1)
+	g.storei(b64, fp, slotTmp, 0)
+	g.read(slotTmp, 4, r1, l.maxFDs)
+	g.load(b32, r2, fp, slotTmp)
+	g.jumpIf(jGe, fd, r2, none)
+	g.load(b64, r1, fp, slotFile)
+	g.follow(r1, r1, l.fds)
+	g.alui(opLsh, fd, 3)
+	g.alu(opAdd, r1, fd)
+	g.follow(r1, r1, 0)
+	g.jumpIfi(jEq, r1, 0, none)
+	g.store(b64, fp, slotFile, r1)
+	g.pathAt(r1, l.filePath)
+	g.jumpIfi(jEq, r1, 0, none)
+	g.follow(r1, r1, l.dInode)
+	g.jumpIfi(jEq, r1, 0, none)
+	g.storei(b64, fp, slotTmp, 0)
+	g.read(slotTmp, 2, r1, l.inodeMode)
+	g.load(b32, r1, fp, slotTmp)
+	g.store(b64, r9, scratchRecord+recMode, r1)
+}
+
+// pathAt loads a struct path into slotMnt and slotDir; r1 is the dentry.
+func (g *generator) pathAt(at reg, off int) {
+	g.mov(r8, at)
+	g.follow(r1, r8, off+g.l.pathMnt)
+	g.store(b64, fp, slotMnt, r1)
+	g.follow(r1, r8, off+g.l.pathDentry)
+	g.store(b64, fp, slotDir, r1)
+}
+
+// base finds the directory that a relative path starts in.
+func (g *generator) base(none string) {
+	g.load(b8, r1, r6, entryPaths+1)
+	g.jumpIfi(jEq, r1, noRegister, "cwd")
+	g.register(r8, r1)
+	g.alui(opLsh, r8, 32)
+	g.alui(opArs, r8, 32)
+	g.jumpIfi(jEq, r8, atFDCWD, "cwd")
+	g.jumpIfi(jSLt, r8, 0, none)
+	g.fileOf(r8, none)
+	g.storei(b64, r9, scratchRecord+recMode, 0)
+	g.jump("based")
+	g.label("cwd")
+	g.cwd(none)
+	g.label("based")
+}
+
+// cwd is the working directory.
+func (g *generator) cwd(none string) {
+	g.follow(r1, r7, g.l.fs)
+	g.jumpIfi(jEq, r1, 0, none)
+	g.pathAt(r1, g.l.pwd)
+	g.jumpIfi(jEq, r1, 0, none)
+}
+
+// text reads the path of the call into the record.
+func (g *generator) text() {
+	failed, done := g.unique("failed"), g.unique("done")
+	g.load(b8, r1, r6, entryPaths)
+	g.register(r8, r1)
+	g.load(b64, r1, fp, slotNr)
+	native := g.unique("native")
+	g.alui(opAnd, r1, compatBit)
+	g.jumpIfi(jEq, r1, 0, native)
+	g.alui(opLsh, r8, 32)
+	g.alui(opRsh, r8, 32)
+	g.label(native)
+	g.mov(r1, r9)
+	g.alui(opAdd, r1, scratchRecord+recordHead)
+	g.movi(r2, maxName)
+	g.mov(r3, r8)
+	g.call(fnReadUserStr)
+	g.keepText(failed, done)
+}
+
+// keepText takes the length of a text, with its end, from r0, and fills its last word up.
+func (g *generator) keepText(failed, done string) {
+	g.jumpIfi(jSLe, r0, 0, failed)
+	g.jumpIfi(jSGt, r0, maxName, failed)
+	g.store(b64, fp, slotLen, r0)
+	g.store(b32, r9, scratchRecord+recLen, r0)
+	g.mov(r1, r9)
+	g.alu(opAdd, r1, r0)
+	g.storei(b64, r1, scratchRecord+recordHead, 0)
+	g.storei(b64, r1, scratchRecord+recordHead+8, 0)
+	g.jump(done)
+	g.label(failed)
+	g.storei(b64, fp, slotLen, 0)
+	g.storei(b32, r9, scratchRecord+recLen, 0)
+	g.label(done)
+}
+
+// walk appends the names on the way from slotDir in slotMnt up to the root of the task.
+func (g *generator) walk() {
+	l := g.l
+	next, step, name, cut, done := g.unique("next"), g.unique("step"), g.unique("name"), g.unique("cut"), g.unique("walked")
+	g.follow(r8, r7, l.fs)
+	g.follow(r1, r8, l.root+l.pathMnt)
+	g.store(b64, fp, slotRootM, r1)
+	g.follow(r1, r8, l.root+l.pathDentry)
+	g.store(b64, fp, slotRootD, r1)
+	// Read from memory of which the verifier knows nothing, so that it does not follow every length there can be.
+	g.load(b64, r1, r9, scratchRecord+recMore)
+	g.jumpIfi(jGt, r1, maxName-256, done)
+	g.store(b64, fp, slotOff, r1)
+	g.movi(r8, 0)
+	g.label(next)
+	g.atRoot(done)
+	g.load(b64, r1, fp, slotMnt)
+	g.follow(r1, r1, l.mntRoot)
+	g.load(b64, r2, fp, slotDir)
+	g.jumpIf(jNe, r1, r2, name)
+	g.mountPoint(done)
+	g.jump(step)
+	g.label(name)
+	g.appendName(done, cut)
+	g.label(step)
+	g.alui(opAdd, r8, 1)
+	g.jumpIfi(jLt, r8, maxSteps, next)
+	g.label(cut)
+	g.countUp(cutPaths)
+	g.label(done)
+	g.load(b64, r1, fp, slotOff)
+	g.store(b32, r9, scratchRecord+recWalk, r1)
+}
+
+// atRoot ends a walk at the root of the task, or where there is nothing.
+func (g *generator) atRoot(done string) {
+	up := g.unique("up")
+	g.load(b64, r1, fp, slotDir)
+	g.jumpIfi(jEq, r1, 0, done)
+	g.load(b64, r2, fp, slotRootD)
+	g.jumpIf(jNe, r1, r2, up)
+	g.load(b64, r1, fp, slotMnt)
+	g.load(b64, r2, fp, slotRootM)
+	g.jumpIf(jEq, r1, r2, done)
+	g.label(up)
+}
+
+// mountPoint goes from the root of a mount to what it is mounted on.
+func (g *generator) mountPoint(done string) {
+	l := g.l
+	g.load(b64, r1, fp, slotMnt)
+	g.alui(opSub, r1, int32(l.mntMnt))
+	g.store(b64, fp, slotFile, r1)
+	g.follow(r1, r1, l.mntParent)
+	g.load(b64, r2, fp, slotFile)
+	g.jumpIf(jEq, r1, r2, done)
+	g.alui(opAdd, r1, int32(l.mntMnt))
+	g.store(b64, fp, slotMnt, r1)
+	g.load(b64, r1, fp, slotFile)
+	g.follow(r1, r1, l.mntPoint)
+	g.store(b64, fp, slotDir, r1)
+}
+
+// appendName appends the name of slotDir, and goes up to its directory.
+func (g *generator) appendName(done, cut string) {
+	l := g.l
+	g.load(b64, r1, fp, slotDir)
+	g.follow(r1, r1, l.dParent)
+	g.load(b64, r2, fp, slotDir)
+	g.jumpIf(jEq, r1, r2, done) // of a file system that is mounted nowhere
+	g.store(b64, fp, slotFile, r1)
+	g.load(b64, r1, fp, slotDir)
+	g.follow(r3, r1, l.dName+8) // struct qstr: hash and length, then the name
+	g.load(b64, r4, fp, slotLen)
+	g.alui(opAnd, r4, maxName*2-1)
+	g.load(b64, r5, fp, slotOff)
+	g.alui(opAnd, r5, maxName-1)
+	g.mov(r1, r9)
+	g.alui(opAdd, r1, scratchRecord+recordHead)
+	g.alu(opAdd, r1, r4)
+	g.alu(opAdd, r1, r5)
+	g.movi(r2, 256)
+	g.call(fnReadStr)
+	g.jumpIfi(jSLe, r0, 0, cut)
+	g.load(b64, r1, fp, slotOff)
+	g.alu(opAdd, r1, r0)
+	g.jumpIfi(jGt, r1, maxName-256, cut)
+	g.store(b64, fp, slotOff, r1)
+	g.load(b64, r1, fp, slotFile)
+	g.store(b64, fp, slotDir, r1)
+}
+
+// maxSteps is how many names and mounts a path may have.
+const maxSteps = 40
+
+// tell sends the record. Where there is no room for it, it is forgotten that it was seen.
+func (g *generator) tell() {
+	told := g.unique("told")
+	g.mapFD(r1, g.m.ring)
+	g.mov(r2, r9)
+	g.alui(opAdd, r2, scratchRecord)
+	g.load(b64, r3, fp, slotLen)
+	g.alui(opAnd, r3, maxName*2-1)
+	g.load(b64, r4, fp, slotOff)
+	g.alui(opAnd, r4, maxName-1)
+	g.alu(opAdd, r3, r4)
+	g.alui(opAdd, r3, recordHead)
+	g.movi(r4, 0)
+	g.call(fnRingOutput)
+	g.jumpIfi(jEq, r0, 0, told)
+	g.mapFD(r1, g.m.seen)
+	g.stack(r2, slotHash)
+	g.call(fnMapDelete)
+	g.countUp(lostRecords)
+	g.label(told)
+}
+
+// beginHash starts the hash of what a record is about: two words, each from a seed that nobody in the sandbox knows, so
+// that a program cannot hide one thing behind another.
+func (g *generator) beginHash() {
+	for i, seed := range g.seed {
+		g.word(r1, seed)
+		g.store(b64, fp, slotHash+8*i, r1)
+	}
+	g.load(b64, r1, fp, slotCall) // who, and which call
+	g.mix(r1)
+	g.load(b64, r1, fp, slotArg)
+	g.mix(r1)
+}
+
+// mix takes a word into the hash; r2 and r3 are lost, and what is mixed.
+func (g *generator) mix(v reg) {
+	for i, k := range primes {
+		g.load(b64, r2, fp, slotHash+8*i)
+		g.alu(opXor, r2, v)
+		g.word(r3, k^g.seed[1-i]&^1)
+		g.alu(opMul, r2, r3)
+		g.mov(r3, r2)
+		g.alui(opRsh, r3, 29)
+		g.alu(opXor, r2, r3)
+		g.store(b64, fp, slotHash+8*i, r2)
+	}
+}
+
+// mixSign takes in whether a result is an error.
+func (g *generator) mixSign(v reg) {
+	g.alui(opArs, v, 63)
+	g.mix(v)
+}
+
+// mixDentry takes in which file slotDir is: its directory, its name and its inode. What is freed and made anew at the
+// same address differs in one of them.
+func (g *generator) mixDentry() {
+	l := g.l
+	for i := range 4 {
+		g.storei(b64, fp, slotDentry+8*i, 0)
+	}
+	g.load(b64, r8, fp, slotDir)
+	g.mix(r8)
+	g.read(slotDentry, 8, r8, l.dParent)
+	g.read(slotDentry+8, 16, r8, l.dName)
+	g.read(slotDentry+24, 8, r8, l.dInode)
+	for i := range 4 {
+		g.load(b64, r1, fp, slotDentry+8*i)
+		g.mix(r1)
+	}
+}
+
+// mixText takes the record's text in, two words at a time; the last two are filled up. It goes on with a label where the
+// text is longer than can be looked at: the verifier counts every turn of the loop.
+func (g *generator) mixText(long string) {
+	next, done, fits := g.unique("word"), g.unique("words"), g.unique("fits")
+	g.load(b32, r1, r9, scratchRecord+recLen)
+	g.jumpIfi(jLe, r1, maxText, fits)
+	g.countUp(cutPaths)
+	g.jump(long)
+	g.label(fits)
+	g.load(b64, r4, fp, slotHash)
+	g.load(b64, r5, fp, slotHash+8)
+	g.word(r7, primes[0])
+	g.word(r2, primes[1])
+	g.movi(r8, 0)
+	g.label(next)
+	g.load(b32, r1, r9, scratchRecord+recLen)
+	g.jumpIf(jGe, r8, r1, done)
+	g.mov(r0, r9)
+	g.alu(opAdd, r0, r8)
+	g.load(b64, r1, r0, scratchRecord+recordHead)
+	g.alu(opXor, r4, r1)
+	g.alu(opMul, r4, r7)
+	g.load(b64, r1, r0, scratchRecord+recordHead+8)
+	g.alu(opXor, r5, r1)
+	g.alu(opMul, r5, r2)
+	g.mov(r3, r4)
+	g.alui(opRsh, r3, 31)
+	g.alu(opXor, r5, r3)
+	g.mov(r3, r5)
+	g.alui(opRsh, r3, 29)
+	g.alu(opXor, r4, r3)
+	g.alui(opAdd, r8, 16)
+	g.jumpIfi(jLt, r8, maxText, next)
+	g.label(done)
+	g.store(b64, fp, slotHash, r4)
+	g.store(b64, fp, slotHash+8, r5)
+	g.call(fnTask)
+	g.mov(r7, r0)
+}
+
+// maxText is how many bytes of a path are looked at.
+const maxText = 1024
+
+// primes multiply in the hash: odd numbers without a pattern.
+var primes = [2]uint64{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f}
+
+// unseen goes on where what is hashed is new, and else counts it and leaves to a label.
+func (g *generator) unseen(seen string) {
+	fresh, known := g.unique("fresh"), g.unique("known")
+	g.lookup(g.m.seen, slotHash)
+	g.jumpIfi(jEq, r0, 0, fresh)
+	g.label(known)
+	g.movi(r1, 1)
+	g.add(r0, 0, r1, false)
+	g.jump(seen)
+	g.label(fresh)
+	g.storei(b64, fp, slotOne, 1)
+	g.update(g.m.seen, slotHash, slotOne, 1)
+	added := g.unique("added")
+	g.jumpIfi(jEq, r0, 0, added)
+	g.lookup(g.m.seen, slotHash) // another processor may have been first
+	g.jumpIfi(jNe, r0, 0, known)
+	g.countUp(lostSeen)
+	g.jump(seen)
+	g.label(added)
+	for i := range 2 {
+		g.load(b64, r1, fp, slotHash+8*i)
+		g.store(b64, r9, scratchRecord+recHash+8*i, r1)
+	}
+}

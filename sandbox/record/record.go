@@ -1,0 +1,190 @@
+// Package record watches a program in a sandbox and tells what it did, as a recording.
+//
+// There are two back ends. "notify" works for anybody: a system call filter of its own shows the calls that matter to the
+// launcher, which looks at each while the caller waits and lets it go on. "bpf" takes root: programs in the kernel look at
+// every call, keep each kind of thing once, and hold nobody up.
+//
+// Neither protects: a call that was looked at is made by the kernel from memory that the program can change meanwhile
+// (seccomp_unotify(2), "Caveats"), and a recorded program runs with the root and the namespaces of the profile but
+// without its filter, its capabilities' limits and Landlock. It is for programs that are trusted as far as that.
+package record
+
+import (
+	"errors"
+	"runtime"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/policy/recording"
+	"cordon/sandbox"
+)
+
+// The back ends.
+const (
+	Auto   = "auto" // bpf where it works, else notify
+	BPF    = "bpf"
+	Notify = "notify"
+)
+
+// Options are how to record.
+type Options struct {
+	Backend  string // Auto, BPF or Notify; "" is Auto
+	AllCalls bool   // notify: have every call shown, those too that a program makes all the time
+}
+
+// Recorder is a sandbox.Observer that collects a recording. It is for one run.
+type Recorder struct {
+	backend
+	name    string
+	started time.Time
+	workdir string
+}
+
+// backend is one way to see.
+type backend interface {
+	sandbox.Observer
+	facts() *gather
+	// stop ends the watching, and takes in what is still on its way.
+	stop()
+	// limits are why the recording is not complete, and what cannot be seen at all.
+	limits() (why []string, blind []recording.Kind)
+}
+
+// New makes a recorder. An error says why there is none; with Auto, of every back end.
+func New(o Options) (*Recorder, error) {
+	native, ok := filter.ParseArch(runtime.GOARCH)
+	if !ok {
+		return nil, errors.New("no system call table for " + runtime.GOARCH)
+	}
+	r := &Recorder{name: o.Backend}
+	var err error
+	switch o.Backend {
+	case BPF:
+		err = r.useBPF(native)
+	case Notify:
+		r.backend = newNotify(native, o.AllCalls)
+	case Auto, "":
+		if o.AllCalls || r.useBPF(native) != nil {
+			r.name, r.backend = Notify, newNotify(native, o.AllCalls)
+		}
+	default:
+		err = errors.New("back end " + strconv.Quote(o.Backend) + ": there are auto, bpf and notify")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Recorder) useBPF(native filter.Arch) error {
+	b, err := newBPF(native)
+	if err == nil {
+		r.name, r.backend = BPF, b
+	}
+	return err
+}
+
+// Backend is the name of the back end that was chosen.
+func (r *Recorder) Backend() string { return r.name }
+
+// Ready is part of sandbox.Observer.
+func (r *Recorder) Ready(task int) error {
+	r.started = time.Now()
+	r.workdir, _ = link(procPath(task, "cwd"))
+	return r.backend.Ready(task)
+}
+
+// Stop ends the recording; call it when the task is gone.
+func (r *Recorder) Stop() { r.stop() }
+
+// Used takes from the report what the sandbox used at most.
+func (r *Recorder) Used(rep *sandbox.Report) {
+	g := r.facts()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.peak(-1, recording.PeakMemory, uint64(max(rep.PeakRSS, 0)))
+	g.peak(-1, recording.PeakCPU, uint64(rep.User+rep.System))
+}
+
+// Recording is what was seen until now. run says what the recorder cannot know: the command, the profile, who it is for,
+// how it ended.
+func (r *Recorder) Recording(run recording.Run) *recording.Recording {
+	out, lost := r.facts().recording()
+	why, blind := r.limits()
+	for _, what := range slices.Sorted(keys(lost)) {
+		why = append(why, "lost: "+what+" ("+strconv.FormatUint(lost[what], 10)+")")
+	}
+	run.Backend, run.Blind, run.Why, run.Complete = r.name, blind, why, len(why) == 0
+	if len(lost) > 0 {
+		run.Lost = lost
+	}
+	run.Kernel, run.Started, run.Wall, run.Workdir = kernel(), r.started, time.Since(r.started), r.workdir
+	out.Header = recording.Header{Arch: r.facts().native.String(), Runs: []recording.Run{run}}
+	return out
+}
+
+func keys(m map[string]uint64) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func kernel() string {
+	var uts unix.Utsname
+	if unix.Uname(&uts) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(uts.Release[:])
+}
+
+// Permissive is the profile that a program is recorded in: the root, mounts, namespaces, ids, environment and wall-clock
+// limit of p, and nothing else of it. Capabilities are given where they reach no further than a user namespace of the
+// sandbox's own.
+func Permissive(p *policy.Profile) *policy.Profile {
+	out := *p
+	out.Syscalls = policy.Syscalls{}
+	out.Landlock = policy.Landlock{Off: true}
+	out.Limits = policy.Limits{Wall: p.Limits.Wall}
+	out.OnDenial = policy.DenialSilent
+	if p.Namespaces.User.Mode == policy.NSNew {
+		out.Capabilities = policy.Capabilities{Keep: allCapabilities()}
+	}
+	return &out
+}
+
+func allCapabilities() (all []policy.Capability) {
+	for i := 0; policy.CapabilityName(i) != ""; i++ {
+		all = append(all, policy.Capability{Name: policy.CapabilityName(i)})
+	}
+	return all
+}
+
+// Probe says of each back end whether it works here, and why not. It loads the programs of bpf and takes them out again.
+func Probe() []sandbox.Finding {
+	notify := sandbox.Finding{Name: "record-notify", For: "cordon record, for everybody", State: sandbox.OutcomeOK, Found: "system calls wait for the recorder"}
+	if h, err := sandbox.Probe(); err != nil || h.NotifyFlags == 0 {
+		notify.State, notify.Found = sandbox.OutcomeMissing, "no listener for a filter"
+		if err == nil {
+			notify.Cause = h.NotifyWhy
+		}
+	}
+	bpf := sandbox.Finding{Name: "record-bpf", For: "cordon record by root: every call seen, nobody held up, and capabilities", State: sandbox.OutcomeOK, Found: "the programs are loaded"}
+	native, _ := filter.ParseArch(runtime.GOARCH)
+	b, err := newBPF(native)
+	if err != nil {
+		bpf.State, bpf.Found, bpf.Cause = sandbox.OutcomeMissing, "not to be had", err.Error()
+		bpf.Remedy = "run cordon record as root on the host, on Linux 5.15 or newer with CONFIG_DEBUG_INFO_BTF; until then it takes notify"
+	} else {
+		b.stop()
+	}
+	return []sandbox.Finding{notify, bpf}
+}

@@ -1,0 +1,53 @@
+package record
+
+// What the filter of the notify back end shows. A filter has no memory: it cannot show a call once and then let it pass,
+// and a filter that is put on top can only forbid more. So what is asked is decided here, once, for every call.
+
+import (
+	"cordon/policy/filter"
+)
+
+// hot are the calls that a program makes all the time on what it has already: descriptors that were opened, memory,
+// clocks, its own number. The notify back end does not see them unless it is asked to see all.
+var hot = [...]string{
+	"read", "write", "readv", "writev", "pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "lseek", "_llseek",
+	"close", "fstat", "fstat64", "getdents64", "getdents", "dup", "dup2", "dup3", "copy_file_range", "sendfile", "sendfile64",
+	"splice", "fadvise64", "fadvise64_64",
+	"brk", "munmap", "mremap", "madvise",
+	"poll", "ppoll", "ppoll_time64", "select", "_newselect", "pselect6", "pselect6_time64", "epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl",
+	"futex", "futex_time64", "futex_waitv", "sched_yield", "nanosleep", "clock_nanosleep", "clock_nanosleep_time64",
+	"clock_gettime", "clock_gettime64", "gettimeofday", "time", "getrandom",
+	"rt_sigprocmask", "rt_sigaction", "rt_sigreturn", "sigreturn", "sigaltstack", "tgkill", "restart_syscall",
+	"getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getuid32", "geteuid32", "getgid32", "getegid32",
+	"recvfrom", "recvmsg", "recvmmsg", "recv", "send", "sendmsg", "sendmmsg",
+	"wait4", "waitpid", "waitid", "set_robust_list", "rseq", "set_tid_address", "exit", "exit_group",
+}
+
+// gates are the arguments with which a call is not shown either: what it does then, it does on what it has.
+var gates = [...]struct{ call, silent, why string }{
+	{"mmap", "prot & PROT_EXEC == 0", "mmap without PROT_EXEC"},
+	{"mprotect", "prot & PROT_EXEC == 0", "mprotect without PROT_EXEC"},
+	{"fcntl", "in(cmd, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL)", "fcntl F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL"},
+	{"sendto", "reg4 == 0", "sendto without an address"},
+	// find, tar and git look at each file of a directory that they have open: the directory was recorded.
+	{"newfstatat", "uint32(dirfd) != 0xffffff9c", "newfstatat below an open directory"},
+	{"statx", "uint32(dirfd) != 0xffffff9c", "statx below an open directory"},
+}
+
+// watching is the filter's rules: all calls but the hot ones, or all.
+func watching(all bool, foreign []filter.Arch) *filter.Spec {
+	notify := filter.Action{Kind: filter.Notify}
+	s := &filter.Spec{Default: notify, Unknown: notify, Foreign: foreign}
+	if all {
+		return s
+	}
+	for _, name := range hot {
+		if filter.Known(name) {
+			s.Allow = append(s.Allow, filter.Item{Name: name})
+		}
+	}
+	for _, g := range gates {
+		s.Rules = append(s.Rules, filter.Rule{Call: g.call, Expr: g.silent, Else: notify})
+	}
+	return s
+}
