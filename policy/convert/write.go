@@ -125,7 +125,7 @@ network: none
 limits:
   rlimits: {core: 0}
 process: {workdir: /, umask: "0022"}
-tty: inherit
+tty: broker
 missing: [cgroup, landlock]
 `
 }
