@@ -201,7 +201,7 @@ func appendRlim(b []byte, v uint64) []byte {
 	switch {
 	case v == ^uint64(0):
 		return append(b, "RLIM64_INFINITY"...)
-	case v > 100*1024 && v%1024 == 0:
+	case v > 1024 && v%1024 == 0:
 		return append(strconv.AppendUint(b, v/1024, 10), "*1024"...)
 	}
 	return strconv.AppendUint(b, v, 10)

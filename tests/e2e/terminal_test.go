@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,6 +55,16 @@ func endsWith(t *testing.T, c *exec.Cmd, within time.Duration, code int) {
 	}
 }
 
+// slaveOf is the path of a terminal's other end.
+func slaveOf(t *testing.T, master *os.File) string {
+	t.Helper()
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "/dev/pts/" + strconv.Itoa(n)
+}
+
 // TestTerminalInit: init, which leads the session, takes no signal; the task is in the foreground of its own terminal, and in
 // another session than the launcher.
 func TestTerminalInit(t *testing.T) {
@@ -73,12 +84,14 @@ func TestTerminalInit(t *testing.T) {
 		_, rest, _ := strings.Cut(string(text), ") ")
 		return strings.Fields(rest)[field-3]
 	}
-	const group, session, tty, foreground = 5, 6, 7, 8
+	const group, session, foreground = 5, 6, 8
 	if stat(task, group) != strconv.Itoa(task) || stat(task, session) != strconv.Itoa(init) || stat(task, foreground) != strconv.Itoa(task) {
 		t.Errorf("the task %d of %d has group %s, session %s, foreground %s", task, init, stat(task, group), stat(task, session), stat(task, foreground))
 	}
-	if stat(task, tty) == stat(c.Process.Pid, tty) {
-		t.Error("the task has the launcher's terminal")
+	var its, launchers unix.Stat_t // terminals of two file systems may have the same number
+	err := errors.Join(unix.Stat(fmt.Sprintf("/proc/%d/fd/0", task), &its), unix.Stat(slaveOf(t, master), &launchers))
+	if err != nil || its.Dev == launchers.Dev {
+		t.Errorf("the task has a terminal of the launcher's devpts: %v", err)
 	}
 	// A launcher that leads its session has nobody who would continue it: Ctrl-Z is not the end of it.
 	_, _ = master.WriteString("\x1a")
