@@ -65,10 +65,11 @@ func (u *ui) run(f *runFlags, args []string) error {
 		return u.runKept(f, c, out)
 	}
 	rep, err := c.Run()
-	if err != nil {
-		return err
+	if err == nil {
+		err = u.finish(f, rep, out)
 	}
-	return u.finish(f, rep, out)
+	u.keepLast(f, args, rep, err)
+	return err
 }
 
 // finish says what there is to say of a run and writes its files. The exit code is left in u.

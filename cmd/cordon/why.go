@@ -65,6 +65,7 @@ type whyFlags struct {
 	runFlags
 	arch  string
 	quiet bool
+	last  bool
 }
 
 const (
@@ -81,6 +82,7 @@ func newWhy(u *ui) *cobra.Command {
 		Long: "Say whether a profile allows something, which layer and which line of which file decide, and what was ruled out.\n" +
 			"A denial comes with the narrowest change that would allow it, which has been tried, and with what that gives besides.\n" +
 			"Nothing is run.\n\n" + aboutQuestions() + "\n" +
+			"  cordon why --last                                    after a run that failed: what denied it\n" +
 			"  cordon why -p build open:/etc/shadow\n" +
 			"  cordon why open:~/.ssh/id_rsa:r\n" +
 			"  cordon why -p build 'socket(AF_INET, SOCK_STREAM, 0)'\n" +
@@ -89,11 +91,22 @@ func newWhy(u *ui) *cobra.Command {
 			"An argument that is left out, or is _, may be anything; where it matters, every outcome is listed with an example.\n" +
 			"The exit code is 0 if it is allowed, whatever is left out, 1 if not, 125 if there is no answer.",
 		DisableFlagsInUseLine: true,
-		Args:                  cobra.MatchAll(needArgs(1, "the question"), atMost(1)),
-		RunE:                  func(_ *cobra.Command, args []string) error { return u.why(&f, args[0]) },
+		Args: cobra.MatchAll(func(c *cobra.Command, args []string) error {
+			if f.last {
+				return noArgs(c, args)
+			}
+			return needArgs(1, "the question")(c, args)
+		}, atMost(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if f.last {
+				return u.whyLast(&f)
+			}
+			return u.why(&f, args[0])
+		},
 	}
 	addQueryFlags(c, &f.runFlags, "")
 	c.Flags().StringVar(&f.arch, "arch", "", "the `NAME` of the architecture whose call it is: amd64, i386, x32, arm64, arm or riscv64")
+	c.Flags().BoolVar(&f.last, "last", false, "explain the last cordon run that failed, in the profile and directory that it had")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print nothing: the exit code is the answer")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c

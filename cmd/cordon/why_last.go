@@ -1,0 +1,234 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cordon/policy"
+	"cordon/sandbox"
+)
+
+// lastRun is what is kept of a run that failed.
+type lastRun struct {
+	Version  int             `json:"version"` // of this format: 1
+	At       time.Time       `json:"at"`
+	Cwd      string          `json:"cwd"`
+	Profiles []string        `json:"profiles"`
+	Fields   [][2]string     `json:"fields"` // flags for fields of the profile
+	Args     []string        `json:"args"`
+	Code     int             `json:"code"`
+	Error    string          `json:"error,omitempty"` // of a launch that failed
+	Hint     string          `json:"hint,omitempty"`
+	Lookup   bool            `json:"lookup,omitempty"` // it was about the program
+	Report   *sandbox.Report `json:"report,omitempty"`
+}
+
+// keepLast keeps a run that failed for `why --last`. That it cannot be kept is said by `why --last`, and is no error here.
+func (u *ui) keepLast(f *runFlags, args []string, rep *sandbox.Report, failed error) {
+	code := u.code
+	if failed != nil {
+		code = exitCode(failed)
+	}
+	if code == 0 && (rep == nil || rep.Denials == nil || rep.Denials.Total == 0) {
+		return
+	}
+	l := lastRun{Version: 1, At: time.Now(), Profiles: f.profiles, Args: args, Code: code, Report: rep}
+	for _, x := range f.fields {
+		l.Fields = append(l.Fields, [2]string{x.name, x.value})
+	}
+	if failed != nil {
+		l.Error, l.Hint = failed.Error(), hint(failed)
+		var lookup *sandbox.LookupError
+		l.Lookup = errors.As(failed, &lookup)
+	}
+	var err error
+	if l.Cwd, err = os.Getwd(); err != nil {
+		return
+	}
+	d, err := sandbox.OpenStateDir(sandbox.StatePath(os.Getenv))
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	if b, err := json.Marshal(l); err == nil {
+		_ = d.KeepLast(b)
+	}
+}
+
+// readLast reads it, and goes to where the run was started: what "." and relative names mean.
+func readLast() (*lastRun, error) {
+	d, err := sandbox.OpenStateDir(sandbox.StatePath(os.Getenv))
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	b, err := d.Last()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &cliError{err: errors.New("why --last: no run has failed"), hint: "they are kept in " + d.Path() + " until the machine is restarted"}
+	}
+	var l lastRun
+	if err == nil {
+		err = json.Unmarshal(b, &l)
+	}
+	if err == nil && (l.Version != 1 || len(l.Args) == 0) {
+		err = errors.New("another version of cordon has written it")
+	}
+	if err == nil {
+		err = os.Chdir(l.Cwd)
+	}
+	if err != nil {
+		return nil, &cliError{err: errors.New("why --last: " + cause(err).Error())}
+	}
+	return &l, nil
+}
+
+// lastAnswer is what is known of a run that failed, and its JSON.
+type lastAnswer struct {
+	Version int       `json:"version"`
+	At      time.Time `json:"at"`
+	Args    []string  `json:"args"`
+	Profile string    `json:"profile"`
+	Code    int       `json:"code"`
+	Reasons []*answer `json:"reasons"` // what denied something, the likeliest first
+	Note    string    `json:"note,omitempty"`
+}
+
+// whyLast explains the last run that failed. The exit code is 1 where something denied is known of.
+func (u *ui) whyLast(f *whyFlags) error {
+	l, err := readLast()
+	if err != nil {
+		return err
+	}
+	var fields []fieldValue
+	for _, x := range l.Fields {
+		fields = append(fields, fieldValue{x[0], x[1]})
+	}
+	p, err := load(l.Profiles, fields)
+	if err != nil {
+		return err
+	}
+	a := &lastAnswer{Version: 1, At: l.At, Args: l.Args, Profile: p.Name, Code: l.Code, Reasons: append(append([]*answer{}, l.known(p)...), l.likely(p)...)}
+	if len(a.Reasons) > 0 {
+		u.code = exitNo
+	} else {
+		a.Note = "nothing that the sandbox denied is known of. The kernel tells nobody which file was not found or could not be written: cordon why open:PATH asks about one"
+	}
+	switch {
+	case f.quiet:
+		return nil
+	case f.json:
+		return u.json(a)
+	}
+	return u.write(a.text())
+}
+
+func (a *lastAnswer) text() string {
+	var b strings.Builder
+	b.WriteString(clean(strings.Join(a.Args, " ")) + ", in profile " + clean(a.Profile) + ", " + a.At.Format(time.DateTime) + ": exit code " + strconv.Itoa(a.Code) + "\n")
+	for _, r := range a.Reasons {
+		b.WriteString(r.text())
+	}
+	if a.Note != "" {
+		b.WriteString("  note: " + a.Note + "\n")
+	}
+	return b.String()
+}
+
+// known are the reasons that the launcher has seen: why there was no program, limits, and denied calls.
+func (l *lastRun) known(p *policy.Profile) (all []*answer) {
+	if l.Error != "" && l.Lookup {
+		all = append(all, l.asked(p, "exec:"+l.Args[0])...)
+	}
+	if l.Error != "" && len(all) == 0 {
+		all = append(all, denied("launch", "launch", l.Error, l.Hint))
+	}
+	if l.Report == nil {
+		return all
+	}
+	for _, m := range l.Report.Limits {
+		why := m.Limit + " was reached"
+		if m.Rule != "" {
+			why += ": " + m.Rule
+		}
+		all = append(all, denied("limit:"+m.Limit, "limits", why, prefixed("raise it with ", m.Flag)))
+	}
+	if d := l.Report.Denials; d != nil {
+		for i := range d.List[:min(len(d.List), shownDenials)] {
+			x := &d.List[i]
+			why := x.Rule + ": " + x.Errno + ", " + strconv.FormatUint(x.Count, 10) + " times" + prefixed(" by ", x.Comm)
+			all = append(all, denied(x.Text, string(policy.LayerSeccomp), why, prefixed("to allow it: ", x.Remedy)))
+		}
+	}
+	if l.Report.Signal == "SIGSYS" {
+		all = append(all, denied(l.Args[0], string(policy.LayerSeccomp), "a system call that the profile does not allow ended it", "cordon run --syscall-default 'errno(EPERM)' --on-denial report names it"))
+	}
+	return all
+}
+
+// denied is an answer that is not asked for, but was seen.
+func denied(question, layer, why, remedy string) *answer {
+	o := outcome{Action: verdictDeny, Why: why, From: []string{}}
+	if remedy != "" {
+		o.Fix = &fix{Note: remedy}
+	}
+	return &answer{Version: 1, Question: question, Layer: layer, Verdict: verdictDeny, Outcomes: []outcome{o}}
+}
+
+// likely are the reasons that follow from the command: the program itself, and the paths that it names.
+func (l *lastRun) likely(p *policy.Profile) (all []*answer) {
+	if l.Report == nil || l.Code == 0 {
+		return nil
+	}
+	if a := l.asked(p, "exec:"+l.Args[0]); len(a) > 0 && a[0].Layer == string(policy.LayerNoNewPriv) {
+		all = append(all, a...)
+	}
+	for _, arg := range l.Args[1:] {
+		if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
+			arg = value
+		}
+		if path := arg; strings.Contains(path, "/") && !strings.ContainsAny(path, "\x00\n\t ;|&$<>()") && !strings.Contains(path, "://") {
+			all = append(all, l.askedPath(p, path)...)
+		}
+	}
+	for _, h := range l.Report.Hints {
+		if h.Rule == p.Source("network") && h.Flag == "--net host" {
+			all = append(all, denied("connect", string(policy.LayerNet), h.Text+" ("+h.Rule.Short()+")", "to allow it: "+h.Flag))
+		}
+	}
+	return all
+}
+
+// writers are programs that write what they are told to.
+var writers = [...]string{"chmod", "chown", "cp", "dd", "install", "ln", "mkdir", "mktemp", "mv", "rm", "rmdir", "tee", "touch", "truncate"}
+
+// askedPath asks whether a path can be read and, where it is not there or the program writes, whether it can be written.
+func (l *lastRun) askedPath(p *policy.Profile, path string) []*answer {
+	read := l.asked(p, "open:"+path+":r")
+	gone := len(read) > 0 && read[0].Layer == "file"
+	if len(read) > 0 && !gone || len(read) == 0 && !slices.Contains(writers[:], filepath.Base(l.Args[0])) {
+		return read
+	}
+	write := l.asked(p, "open:"+path+":w")
+	if gone && (len(write) == 0 || write[0].Layer == "file") {
+		return read
+	}
+	return write
+}
+
+// asked is the answer to a question if it is no, or if something is to be said of it.
+func (l *lastRun) asked(p *policy.Profile, what string) []*answer {
+	q := questionOf(what)
+	a, err := q.ask(nil, &whyFlags{}, p, strings.TrimPrefix(what, q.prefix))
+	if err != nil || a.Verdict == verdictAllow && len(a.Notes) == 0 {
+		return nil
+	}
+	a.Version, a.Question, a.Profile = 1, what, p.Name
+	return []*answer{a}
+}
