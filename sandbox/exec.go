@@ -427,11 +427,13 @@ func (p *process) openAttached() (err error) {
 	return nil
 }
 
-// joined is called when the program runs. A limit on time is the sandbox's, and does not begin anew.
+// joined is called when the program runs. A limit on time is the sandbox's, and does not begin anew; what this launcher
+// passes on of its output, nobody else counts.
 //
 // init's end waits for every process in its pid namespace to be reaped, and what this launcher has put there is its own
 // child: stopped, as by Ctrl-Z, it would hold up the sandbox's end. So the kernel reaps it.
 func (p *process) joined() {
+	p.watchOutput()
 	if p.cmd.Exclusive {
 		child.ReapNothing()
 	}

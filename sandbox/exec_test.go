@@ -470,6 +470,28 @@ func TestExecEnv(t *testing.T) {
 }
 
 // TestExecReports denied calls as run does.
+func TestExecOutputLimit(t *testing.T) {
+	c := chatty(t, linger, 100000)
+	_, a := joinable(t, c)
+	for _, tt := range []struct {
+		script string
+		bytes  int
+		limit  string
+	}{
+		{"head -c 100000 /dev/zero", 100000, ""},
+		{"head -c 100001 /dev/zero; exec sleep 1000", 100000, LimitOutput},
+		{"yes >&2", 100000, LimitOutput},
+	} {
+		text, report := inside(t, a, tt.script)
+		if len(text) != tt.bytes || report.Limit != tt.limit || report.Ended {
+			t.Errorf("%s: %d bytes, %+v", tt.script, len(text), report)
+		}
+	}
+	if err := c.Signal(0); err != nil {
+		t.Errorf("the sandbox did not go on: %v", err)
+	}
+}
+
 func TestExecReports(t *testing.T) {
 	_, a := joinable(t, shell(t, linger))
 	_, report := inside(t, a, "unshare -n true 2>/dev/null; exit 3")

@@ -30,7 +30,7 @@ func newExec(u *ui) *cobra.Command {
 		Short: "Run a program in a sandbox that runs already",
 		Long: "Run a program in a sandbox that runs already: in all of its namespaces, its root and its cgroup, with its ids,\n" +
 			"capabilities, filter, Landlock rules and limits, and its environment. It ends with this command, and with the\n" +
-			"sandbox; what it leaves behind is the sandbox's. The time limit is the sandbox's.\n\n" +
+			"sandbox; what it leaves behind is the sandbox's. The time limit is the sandbox's; what it writes counts by itself.\n\n" +
 			"The program is looked up inside, and what is on standard input, output and error becomes reachable for the\n" +
 			"sandbox's other programs, as /proc/PID/fd. Only who started a sandbox can join it.",
 		Example: "  cordon run --detach --name dev -p build -- sleep 1h\n" +

@@ -61,7 +61,7 @@ func limitText(r *sandbox.Report, l *sandbox.LimitMet) string {
 	case sandbox.LimitCPUTime:
 		return "the sandbox was killed after " + (r.User + r.System).Round(time.Millisecond).String() + " of processor time"
 	case sandbox.LimitOutput:
-		return "what the program wrote was cut off, and the sandbox was killed"
+		return "what the program wrote was cut off, and it was killed"
 	case sandbox.LimitPIDs:
 		return "the sandbox was killed, with as many processes and threads as it may have" + inParens(l.Count, " refused", "fork", "forks")
 	case sandbox.LimitFileSize:

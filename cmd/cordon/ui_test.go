@@ -107,7 +107,7 @@ func TestShowRun(t *testing.T) {
 	const inherited = "; the profile sets no such limit: the launcher was started under it\n"
 	if want := "cordon: oom: the sandbox was killed, out of memory (1 process killed by the kernel)" + inherited +
 		"cordon: cpu-time: the sandbox was killed after 1s of processor time" + inherited +
-		"cordon: output: what the program wrote was cut off, and the sandbox was killed" + inherited +
+		"cordon: output: what the program wrote was cut off, and it was killed" + inherited +
 		"cordon: pids: the sandbox was killed, with as many processes and threads as it may have (1 fork refused)" + inherited +
 		"cordon: file-size: a process was ended by SIGXFSZ, for a file that grew too large" + inherited; ended.String() != want {
 		t.Errorf("%s\nwant\n%s", ended.String(), want)
