@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -232,19 +233,34 @@ func checkInit(t *testing.T, before []string) {
 	}
 }
 
-// TestInitForgets looks for what the launcher has on its heap in init's memory. It does so in a process of its own, whose
-// heap is in one piece as a launcher's is.
+// TestInitForgets looks for what the launcher has on its heap in init's memory. It does so in processes of its own, whose
+// heaps are as small as a launcher's, or reach into a second arena whatever address they begin at.
 func TestInitForgets(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("init is not dumpable: nobody else may read its memory")
 	}
-	if os.Getenv("CORDON_TEST_ALONE") == "" {
-		c := exec.Command("/proc/self/exe", "-test.run=^TestInitForgets$")
-		c.Env = append(os.Environ(), "CORDON_TEST_ALONE=1")
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
-		}
+	if size, err := strconv.Atoi(os.Getenv("CORDON_TEST_ALONE")); err == nil {
+		initForgets(t, size)
 		return
+	}
+	for _, size := range []int{0, arenaSize} {
+		c := exec.Command("/proc/self/exe", "-test.run=^TestInitForgets$")
+		c.Env = append(os.Environ(), "CORDON_TEST_ALONE="+strconv.Itoa(size))
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("behind %d bytes: %v\n%s", size, err, out)
+		}
+	}
+}
+
+// arenaSize is that of package child.
+const arenaSize = 64 << 20
+
+// initForgets looks for a text that is behind so many bytes of heap, with so much around it that no stack is near. It is
+// put together there: a text that was joined elsewhere would be somewhere on the heap as well.
+func initForgets(t *testing.T, behind int) {
+	before, text := make([]byte, behind), make([]byte, 1<<20, 2<<20)
+	for _, word := range [...]string{"a secret ", "of the ", "launcher's"} {
+		text = append(text, word...)
 	}
 	c := shell(t, "read x")
 	in, tell, err := os.Pipe()
@@ -252,27 +268,24 @@ func TestInitForgets(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Stdin = in
-	before := children(t)
+	running := children(t)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	for _, pid := range children(t) {
-		if !slices.Contains(before, pid) && remembers(t, pid, marker) {
+		if !slices.Contains(running, pid) && remembers(t, pid, text[1<<20:]) {
 			t.Error("init holds a copy of the launcher's heap")
 		}
 	}
-	if !remembers(t, "self", marker) {
+	if !remembers(t, "self", text[1<<20:]) {
 		t.Error("the search finds nothing")
 	}
+	runtime.KeepAlive(before)
 	tell.Close()
 	if _, err := c.Wait(); err != nil {
 		t.Error(err)
 	}
 }
-
-// marker is on the heap of this process, with so much around it that no stack is near.
-// It is put together there: a text that was joined elsewhere would be somewhere on the heap as well.
-var marker = append(append(append(make([]byte, 1<<20, 2<<20), "a secret "...), "of the "...), "launcher's"...)[1<<20:]
 
 // remembers looks for text in the writable memory of a process.
 func remembers(t *testing.T, pid string, text []byte) bool {
@@ -286,15 +299,20 @@ func remembers(t *testing.T, pid string, text []byte) bool {
 		t.Fatal(err)
 	}
 	defer mem.Close()
-	const most = 8 << 20 // what is beyond was never used
+	buf := make([]byte, 1<<20)
 	for line := range strings.Lines(string(maps)) {
 		var start, end int64
 		if n, _ := fmt.Sscanf(line, "%x-%x rw", &start, &end); n != 2 {
 			continue
 		}
-		buf := make([]byte, min(end-start, most))
-		if n, _ := mem.ReadAt(buf, start); bytes.Contains(buf[:n], text) {
-			return true
+		for ; start < end; start += int64(len(buf) - len(text)) { // a piece begins with the end of the one before
+			n, err := mem.ReadAt(buf[:min(end-start, int64(len(buf)))], start)
+			if bytes.Contains(buf[:n], text) {
+				return true
+			}
+			if err != nil {
+				break
+			}
 		}
 	}
 	return false

@@ -192,13 +192,13 @@ func ReadStep(fd Arg, n uint64) Step { return step(Read, fd, num(Out, n), num(In
 func WipeArgs(zero Arg) Step { return step(Read, zero, Arg{Kind: Argv}, Arg{Kind: ArgvLen}) }
 
 // ForgetHeap is madvise(2), MADV_DONTNEED on the copy of the launcher's heap that lies below the stack; above is the
-// rest. There may be none.
+// rest. Where parts of that are not mapped, ENOMEM says so when the others are done.
 func ForgetHeap(above bool) Step {
 	where := HeapBelow
 	if above {
 		where = HeapAbove
 	}
-	return step(Madvise, Arg{Kind: where}, Arg{Kind: HeapLen}, num(Advice, 4)).OrElse(EINVAL)
+	return step(Madvise, Arg{Kind: where}, Arg{Kind: HeapLen}, num(Advice, 4)).OrElse(ENOMEM)
 }
 
 // MkdirStep is mkdirat(2).

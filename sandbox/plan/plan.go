@@ -152,6 +152,7 @@ const (
 	ENOENT     Errno = 2
 	ESRCH      Errno = 3
 	EBADF      Errno = 9
+	ENOMEM     Errno = 12
 	EACCES     Errno = 13
 	EEXIST     Errno = 17
 	EINVAL     Errno = 22

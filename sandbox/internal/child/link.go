@@ -31,9 +31,9 @@ const (
 	opAbove        // a call on the launcher's heap above the stack
 )
 
-// The heap lies in arenas of this size, aligned to it (runtime, heapArenaBytes on 64-bit Linux). Of the one that the
-// stack is in, a window around the stack pointer is kept: run's frame and those below it are small. Where it
-// reaches over an end, the length is negative and the call fails.
+// The heap lies in arenas of this size, aligned to it and one behind the other (runtime, heapArenaBytes on 64-bit Linux).
+// It begins anywhere in the first (runtime, randomizeHeapBase), so that a small one may be in two. Of the one that the
+// stack is in and its neighbours a window around the stack pointer is kept: run's frame and those below it are small.
 const (
 	arenaSize  = 64 << 20
 	windowSize = 16 << 10 // or two pages, where they are larger

@@ -90,10 +90,10 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		}
 		if o.kind == opBelow || o.kind == opAbove {
 			keep = (uintptr(unsafe.Pointer(&a)) - windowSize/2) &^ (pageSize - 1)
-			a[0] = uintptr(unsafe.Pointer(&a)) &^ (arenaSize - 1)
+			a[0] = uintptr(unsafe.Pointer(&a))&^(arenaSize-1) - arenaSize
 			a[1] = keep - a[0]
 			if o.kind == opAbove {
-				a[0], a[1] = keep+window, a[0]+arenaSize-keep-window
+				a[0], a[1] = keep+window, a[0]+3*arenaSize-keep-window
 			}
 		}
 		r, _, e = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
