@@ -207,17 +207,28 @@ type signalRequest struct {
 	Signal int `json:"signal"`
 }
 
-// signalAsked sends the task a signal.
+// signalAsked sends the task a signal. One that is meant to end it also ends the wait for who reads its output.
 func (p *process) signalAsked(args json.RawMessage) (any, []int, error) {
 	var r signalRequest
 	if err := json.Unmarshal(args, &r); err != nil || r.Signal < 0 || r.Signal > 64 {
 		return nil, nil, errText("not a signal")
 	}
-	if syscall.Signal(r.Signal) == unix.SIGKILL {
-		p.kill()
+	sig := syscall.Signal(r.Signal)
+	if ends(sig) {
+		p.told, p.hurry = true, p.gone
+	}
+	if sig == unix.SIGKILL && !p.gone {
+		p.endNow()
 		return nil, nil, nil
 	}
-	return nil, nil, p.signal(syscall.Signal(r.Signal))
+	err := p.signal(sig)
+	if p.gone && ends(sig) {
+		return nil, nil, nil
+	}
+	if sig == unix.SIGTERM {
+		p.killLater()
+	}
+	return nil, nil, err
 }
 
 // LogState is what could not be logged.

@@ -48,7 +48,7 @@ func (p *process) exceeded(limit string) {
 	if p.limit == "" {
 		p.limit = limit
 	}
-	if !p.draining { // else all are gone
+	if !p.gone {
 		p.endNow()
 	}
 }
@@ -91,7 +91,7 @@ const crowdStep = 500 * time.Millisecond
 // checkCrowd finds out whether there are as many processes and threads as there may be. It cannot tell whether one more was
 // refused, and so ends nothing.
 func (p *process) checkCrowd() {
-	if p.draining { // the number may be another process's by now
+	if p.gone { // the number may be another process's by now
 		return
 	}
 	if treeUsage(p.pid, maxTree).threads >= p.comp.profile.Limits.PIDs.V {
@@ -106,7 +106,7 @@ func (p *process) wallOver() {
 	if p.limit == "" {
 		p.limit = LimitTimeout
 	}
-	p.told = true
+	p.told, p.hurry = true, p.gone
 	_ = p.signal(unix.SIGTERM) // a task that is gone has ended in time
 	p.at(time.Now().Add(p.grace()), p.endNow)
 }
@@ -118,7 +118,7 @@ const cpuStep = 10 * time.Millisecond
 // checkCPU ends the sandbox where its processor time is used up. Else it looks again when that could be at the earliest,
 // with every processor busy.
 func (p *process) checkCPU() {
-	if p.draining { // nobody uses any more, and init's number may be another process's by now
+	if p.gone { // nobody uses any more, and init's number may be another process's by now
 		return
 	}
 	left := p.comp.profile.Limits.CPUTime.V - p.cpuUsed()

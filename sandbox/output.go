@@ -334,8 +334,8 @@ func (r *relay) ready(c *copying) bool {
 }
 
 // drain passes on what the sandbox has left in the pipes, for as long as the readers take: as the task would have waited
-// for them. Where a limit has ended it they get the grace period; a signal that would end the task, or the wall-clock
-// limit, ends the wait.
+// for them. Where a limit has ended it, or SIGKILL all of it, they get the grace period; a signal that would end the task, or
+// the wall-clock limit, ends the wait.
 func (p *process) drain() {
 	c := p.copying
 	if c == nil {
@@ -346,7 +346,7 @@ func (p *process) drain() {
 	p.mu.Unlock()
 	c.closeIn()
 	tell(c.ended)
-	if p.limit != "" {
+	if p.limit != "" || p.status.Signal() == unix.SIGKILL {
 		p.at(time.Now().Add(p.grace()), func() { tell(c.quit) })
 	}
 	for range c.relays {

@@ -232,6 +232,26 @@ func TestOutputReaderNeverReads(t *testing.T) {
 			t.Errorf("%+v, %v", report, err)
 		}
 	})
+	t.Run("asked by another command", func(t *testing.T) {
+		for script, sig := range map[string]unix.Signal{"exec yes": unix.SIGKILL, "echo short": unix.SIGTERM, "echo short; :": unix.SIGKILL} {
+			r, w := full()
+			c := chatty(t, script, 1<<30)
+			c.Stdout, c.KillAfter = w, 50*time.Millisecond
+			c.State = newEntry(t, stateDir(t), "")
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(300 * time.Millisecond) // what is short has ended
+			if err := c.State.Signal(sig); err != nil {
+				t.Error(err)
+			}
+			if report, err := c.Wait(); err != nil || !lost(report) || report.Wall > 5*time.Second {
+				t.Errorf("%s: %+v, %v", script, report, err)
+			}
+			r.Close()
+			w.Close()
+		}
+	})
 	t.Run("it reads late", func(t *testing.T) {
 		r, w := full()
 		c := chatty(t, "head -c 100000 /dev/zero; echo end", 1<<30)

@@ -65,9 +65,16 @@ func (p *process) pass(sig syscall.Signal) {
 		_ = p.signalJob(sig)
 	default:
 		_ = p.signal(sig)
-		if sig == unix.SIGTERM && p.cmd.KillAfter != 0 {
-			p.at(time.Now().Add(p.cmd.KillAfter), p.endNow)
+		if sig == unix.SIGTERM {
+			p.killLater()
 		}
+	}
+}
+
+// killLater kills a task that a SIGTERM does not end, where that was asked for.
+func (p *process) killLater() {
+	if p.cmd.KillAfter != 0 {
+		p.at(time.Now().Add(p.cmd.KillAfter), p.endNow)
 	}
 }
 

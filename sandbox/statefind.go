@@ -274,7 +274,7 @@ func (e *Entry) Signal(sig unix.Signal) error {
 	return e.killInit()
 }
 
-// killInit ends a sandbox by its pid 1.
+// killInit ends a sandbox by its pid 1, paused or not.
 func (e *Entry) killInit() error {
 	if e.State.Init == nil || !e.sameSpace() {
 		return &Error{Op: "kill sandbox " + e.State.ID, Err: errText("its processes are not known here")}
@@ -286,6 +286,9 @@ func (e *Entry) killInit() error {
 	defer unix.Close(fd)
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
 		return &Error{Op: "kill sandbox " + e.State.ID, Err: err}
+	}
+	if c := e.State.Cgroup; c != nil {
+		_ = c.Thaw() // a v1 freezer holds back even SIGKILL; that there is none is as good
 	}
 	return nil
 }

@@ -169,7 +169,7 @@ func peakRSS(dir string) int64 {
 // endNow kills the sandbox. What it has used is looked at before: of processes that die with init nobody waits for, and
 // getrusage(2) does not know of them.
 func (p *process) endNow() {
-	if !p.draining {
+	if !p.gone { // else its number may be another process's
 		p.used = treeUsage(p.pid, 1024) // a bomb of forks is not to live on for that
 	}
 	p.kill()
