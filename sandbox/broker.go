@@ -70,6 +70,9 @@ func (p *process) openTerminal() error {
 	t := &terminal{p: p, master: -1, slave: -1, wake: -1, done: -1}
 	p.terminal = t
 	t.choose()
+	if err := t.keep(); err != nil {
+		return err
+	}
 	for _, fd := range [...]*int{&t.wake, &t.done} {
 		var err error
 		if *fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
@@ -141,6 +144,22 @@ func (t *terminal) choose() {
 		}
 	}
 	t.shared = !t.typist || isPipe(cmd.Stdout)
+}
+
+// keep duplicates what was chosen: the caller may close its own when the program runs.
+func (t *terminal) keep() error {
+	var failed error
+	for _, fd := range [...]*int{&t.in, &t.out} {
+		if *fd < 0 {
+			continue
+		}
+		var err error
+		if *fd, err = unix.FcntlInt(uintptr(*fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+			*fd = -1
+			failed = &Error{Op: "duplicate the terminal", Err: err}
+		}
+	}
+	return failed
 }
 
 // take takes the master of the task's terminal, which gets the mode and the size of the caller's.
@@ -588,14 +607,15 @@ func (t *terminal) finish() {
 			t.restore()
 			return // the copier still has the descriptors
 		}
+		_, _ = unix.Read(t.done, make([]byte, len(one))) // and what the copier did comes before what follows: a race detector knows
 	}
 	t.restore()
-	for _, fd := range [...]int{t.master, t.slave, t.wake, t.done} {
-		if fd >= 0 {
-			unix.Close(fd)
+	for _, fd := range [...]*int{&t.master, &t.slave, &t.wake, &t.done, &t.in, &t.out} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
 		}
 	}
-	t.master, t.slave, t.wake, t.done = -1, -1, -1, -1
 }
 
 // resumed takes the caller's terminal again, which a shell has had meanwhile.

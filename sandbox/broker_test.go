@@ -1,0 +1,55 @@
+package sandbox
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestOwnTerminal gives a program a terminal that nobody types at: of the sandbox's own devpts, also for one that joins.
+// What it writes there is counted like any other output.
+func TestOwnTerminal(t *testing.T) {
+	before := look(t)
+	for _, tt := range []struct {
+		script, want string
+		bytes        int64
+		limit        string
+	}{
+		{"tty; stat -c %d /dev/pts; stat -Lc %d /proc/self/fd/0; tty >&2", "/dev/pts/0\r\n", 1 << 20, ""},
+		{"yes", strings.Repeat("y\r\n", 50), 150, LimitOutput},
+	} {
+		c := chatty(t, tt.script, tt.bytes)
+		c.Terminal = true
+		text, report := output(t, c)
+		checkTerminalText(t, text, tt.want, report, tt.limit)
+	}
+	unchanged(t, before)
+
+	_, a := joinable(t, chatty(t, linger, 150))
+	text, report := output(t, &Cmd{Into: a, Args: []string{"sh", "-c", "tty; stat -c %d /dev/pts; stat -Lc %d /proc/self/fd/0; tty >&2"}, Terminal: true})
+	checkTerminalText(t, text, "/dev/pts/0\r\n", report, "")
+	text, report = output(t, &Cmd{Into: a, Args: []string{"yes"}, Terminal: true})
+	checkTerminalText(t, text, strings.Repeat("y\r\n", 50), report, LimitOutput)
+	asUserToo(t)
+}
+
+// checkTerminalText looks at what a program said of its terminal.
+func checkTerminalText(t *testing.T, text, want string, report *Report, limit string) {
+	t.Helper()
+	if !strings.HasPrefix(text, want) || report.Limit != limit {
+		t.Errorf("%q, %+v", text, report)
+	}
+	if limit != "" {
+		return
+	}
+	var host unix.Stat_t
+	if err := unix.Stat("/dev/pts", &host); err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	f := strings.Fields(text)
+	if len(f) != 4 || f[1] != f[2] || f[1] == itoa(int(host.Dev)) || f[0] != f[3] {
+		t.Errorf("the terminal is not the sandbox's: %q; the host's devpts is %d", text, host.Dev)
+	}
+}
