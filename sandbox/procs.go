@@ -88,7 +88,7 @@ func (p *Process) describe() {
 }
 
 // Of are the processes of a sandbox, pid 1 first, parents before children: what descends from its pid 1, and what else
-// is in its pid namespace.
+// is in its pid namespace, unless that is one that the sandbox has joined: there others live, too.
 func (t ProcTable) Of(e *Entry) []*Process {
 	s := &e.State
 	if s.Init == nil || !e.sameSpace() {
@@ -102,7 +102,7 @@ func (t ProcTable) Of(e *Entry) []*Process {
 	if s.Task != nil && t[s.Task.PID] != nil && t[s.Task.PID].Start == s.Task.Start {
 		space = t[s.Task.PID].space
 	}
-	if space == s.PIDSpace { // it has none of its own
+	if init.describe(); space == s.PIDSpace || init.Inside != 1 { // it has none of its own
 		space = ""
 	}
 	in := map[int]bool{init.PID: true}

@@ -450,4 +450,14 @@ func TestProcesses(t *testing.T) {
 	if err != nil || table.Of(e) != nil {
 		t.Errorf("%v %v", table.Of(e), err)
 	}
+
+	// In a pid namespace whose pid 1 is another's, others are not the sandbox's: they would be paused with it.
+	e.State.Init = &id
+	table = ProcTable{
+		id.PID:  {PID: id.PID, Start: id.Start, space: "pid:[1]"},
+		1 << 23: {PID: 1 << 23, PPID: 1, space: "pid:[1]"},
+	}
+	if all := table.Of(e); len(all) != 1 || all[0].PID != id.PID {
+		t.Errorf("others are among its processes: %+v", all)
+	}
 }
