@@ -256,11 +256,10 @@ func (e *Entry) Call(op string, args, value any) ([]int, error) {
 	if errors.As(err, &its) {
 		return nil, err
 	}
-	hint := "is its launcher, pid " + itoa(e.State.Launcher.PID) + ", stopped?"
 	if err == unix.ECONNREFUSED || err == unix.ENOENT || err == unix.ECONNRESET || err == unix.EPIPE || err == errEnd {
-		hint = "it has ended, or is just about to"
+		return nil, &Error{Op: "sandbox " + e.State.ID, Err: errText("has ended, or is just about to"), Hint: "cordon ps -a shows how"}
 	}
-	return nil, &Error{Op: "sandbox " + e.State.ID + ": " + op, Err: err, Hint: hint}
+	return nil, &Error{Op: "sandbox " + e.State.ID + ": " + op, Err: err, Hint: "is its launcher, pid " + itoa(e.State.Launcher.PID) + ", stopped?"}
 }
 
 const errEnd = errText("no answer: the launcher is gone")

@@ -449,9 +449,18 @@ func (p *process) sandboxEnds() bool {
 	return err == nil && n == 1
 }
 
-// sandboxGone is the error of a launch into a sandbox that has ended; nil where it has not.
-func (p *process) sandboxGone() error {
-	if p.cmd.Into != nil && p.cmd.Into.ended() {
+// sandboxGone is the error of a launch into a sandbox that has ended; nil where it has not. Where the child was lost
+// it may be just ending: its init ends behind that child.
+func (p *process) sandboxGone(err error) error {
+	if p.cmd.Into == nil {
+		return nil
+	}
+	patience := 0
+	if err == errEnded || p.fault() != nil {
+		patience = 100
+	}
+	fds := []unix.PollFd{{Fd: int32(p.cmd.Into.fds[fileInit]), Events: unix.POLLIN}}
+	if n, err := unix.Poll(fds, patience); err == nil && n == 1 {
 		return errSandboxEnded
 	}
 	return nil

@@ -336,8 +336,7 @@ func TestExecRace(t *testing.T) {
 				_ = c.Signal(unix.SIGKILL)
 			}()
 			_, err = (&Cmd{Into: a, Args: []string{"true"}}).Run()
-			var known *Error
-			if err != nil && !errors.As(err, &known) {
+			if err != nil && !errors.Is(err, errSandboxEnded) {
 				t.Errorf("%T %v", err, err)
 			}
 			if _, err := c.Wait(); err != nil {

@@ -89,7 +89,7 @@ func (p *process) start() error {
 	err := p.launch()
 	if err != nil {
 		p.abort()
-		err = cmp.Or(p.interrupted(), p.sandboxGone(), p.fault(), err) // each says more than what it led to
+		err = cmp.Or(p.interrupted(), p.sandboxGone(err), p.fault(), err) // each says more than what it led to
 		p.image.Release()
 		return err
 	}

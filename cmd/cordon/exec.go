@@ -37,7 +37,7 @@ func newExec(u *ui) *cobra.Command {
 			"  cordon exec dev -- make test\n" +
 			"  cordon exec -w /tmp -e DEBUG=1 dev sh",
 		DisableFlagsInUseLine: true,
-		Args:                  needArgs(2, "the sandbox and the command"),
+		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeExec,
 		RunE:                  func(_ *cobra.Command, args []string) error { return u.exec(&f, args) },
 	}
