@@ -293,6 +293,15 @@ func TestSettings(t *testing.T) {
 	if !slices.Equal(one, want1) || len(lack) != 2 {
 		t.Errorf("v1: got\n%s\nwant\n%s\n%v", strings.Join(one, "\n"), strings.Join(want1, "\n"), lack)
 	}
+	implied := &Limits{Memory: mib(1)}
+	s2 := implied.settings2()
+	s1, _ := implied.settings1()
+	if s := s2[1]; len(s2) != 2 || s.file != "memory.swap.max" || s.value != "0" || s.limit != "memory" || !s.optional {
+		t.Errorf("v2: memory without a word on swap: %+v", s2)
+	}
+	if s := s1[1]; len(s1) != 2 || s.file != "memory.memsw.limit_in_bytes" || s.value != s1[0].value || s.limit != "memory" || !s.optional {
+		t.Errorf("v1: memory without a word on swap: %+v", s1)
+	}
 	if q, p := (&Limits{CPUs: 0.001}).period(); q != 1000 || p != 1_000_000 {
 		t.Errorf("the least share: %d %d; the kernel wants 1000 at least", q, p)
 	}
