@@ -35,10 +35,10 @@ func TestUsageOfGroups(t *testing.T) {
 			p.Limits.CPUs, p.Limits.CPUTime = policy.Opt[float64]{Set: true, V: 0.2}, policy.Opt[time.Duration]{Set: true, V: 400 * time.Millisecond}
 		}))
 		used := r.User + r.System
-		if r.Limit != LimitCPUTime || r.Wall < used*3 || r.Throttled == nil || *r.Throttled < r.Wall/4 || r.ThrottledPeriods == nil || *r.ThrottledPeriods < 5 {
+		if r.Limit != LimitCPUTime || r.Wall < used*3 || r.Throttled == nil || *r.Throttled == 0 || r.ThrottledPeriods == nil || *r.ThrottledPeriods == 0 {
 			t.Errorf("%s: %v of %v, held back for %v in %s periods", r.Limit, used, r.Wall, r.Throttled, show(r.ThrottledPeriods))
 		}
-		if _, err := os.Stat("/proc/pressure/cpu"); v2 && err == nil && (r.CPUStall == nil || *r.CPUStall < r.Wall/4 || r.MemoryStall == nil || r.IOStall == nil) {
+		if _, err := os.Stat("/proc/pressure/cpu"); v2 && err == nil && (r.CPUStall == nil || *r.CPUStall == 0 || r.MemoryStall == nil || r.IOStall == nil) {
 			t.Errorf("stalls: cpu %v, memory %v, io %v", r.CPUStall, r.MemoryStall, r.IOStall)
 		}
 	})
@@ -79,17 +79,20 @@ func TestGroupsBoundSwap(t *testing.T) {
 	if text := file(t, "/proc/swaps"); strings.Count(text, "\n") == 0 {
 		t.Skip("this machine has no swap")
 	}
-	take := func(swap int64) *Report {
+	take := func(swap policy.Opt[int64]) *Report {
 		t.Helper()
 		_, r := output(t, grouped(t, "exec dd if=/dev/zero of=/dev/null bs=96M count=1 2>&1", func(p *policy.Profile) {
-			p.Limits.Memory, p.Limits.Swap = set(64<<20), set(swap)
+			p.Limits.Memory, p.Limits.Swap = set(64<<20), swap
 		}))
 		return r
 	}
-	if r := take(0); r.Limit != LimitOOM || r.OOMKills == nil || *r.OOMKills == 0 {
+	if r := take(policy.Opt[int64]{}); r.Limit != LimitOOM {
+		t.Errorf("with nothing said of swap: %+v", r)
+	}
+	if r := take(set(0)); r.Limit != LimitOOM || r.OOMKills == nil || *r.OOMKills == 0 {
 		t.Errorf("without swap: %+v", r)
 	}
-	r := take(128 << 20)
+	r := take(set(128 << 20))
 	if r.Limit != "" || r.Exit != 0 {
 		t.Errorf("with swap: %+v", r)
 	}
