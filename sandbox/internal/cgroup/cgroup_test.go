@@ -441,6 +441,12 @@ func TestStats(t *testing.T) {
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("v1: %+v %+v", s, s.IO)
 	}
+	for _, d := range []Dir{{Version: 2, Path: two, Controllers: []string{"memory", "pids"}}, {Version: 1, Path: one, Controllers: []string{"memory"}}} {
+		kills, refused := (&Place{Dirs: []Dir{d}}).Events()
+		if kills == nil || *kills != 4 || (refused != nil) != (d.Version == 2) || refused != nil && *refused != 9 {
+			t.Errorf("events of v%d: %v, %v", d.Version, kills, refused)
+		}
+	}
 	if s, err = (&Place{Dirs: []Dir{{Version: 2, Path: empty}}}).Stats(); err != nil || !reflect.DeepEqual(s, &Stats{}) {
 		t.Errorf("a kernel that counts nothing: %+v, %v", s, err)
 	}
