@@ -273,7 +273,7 @@ var networkKeys = []key[Profile]{
 var limitKeys = []key[Profile]{
 	{spec: spec{name: "memory", typ: tSize, min: minMemory, doc: "Memory of the whole sandbox, the page cache of its files and the kernel's own for it included.", def: "none", example: "2GiB", flag: "memory"}, at: func(p *Profile) any { return &p.Limits.Memory }},
 	{spec: spec{name: "memory-high", typ: tSize, min: minMemory, doc: "Memory above which the sandbox is slowed down until it has given some back; cgroup v2.", def: "none", example: "1GiB", flag: "memory-high"}, at: func(p *Profile) any { return &p.Limits.MemoryHigh }},
-	{spec: spec{name: "swap", typ: tSize, doc: "Swap of the whole sandbox.", def: "none", example: "0", flag: "swap"}, at: func(p *Profile) any { return &p.Limits.Swap }},
+	{spec: spec{name: "swap", typ: tSize, doc: "Swap of the whole sandbox.", def: "0 with memory, else unlimited", example: "1GiB", flag: "swap"}, at: func(p *Profile) any { return &p.Limits.Swap }},
 	{spec: spec{name: "oom-group", typ: tWord, words: boolWords, doc: "Where memory runs out, all processes are killed together; cgroup v2.", def: "false", example: "true", flag: "oom-group"}, at: func(p *Profile) any { return &p.Limits.OOMGroup }},
 	{spec: spec{name: "cpus", typ: tNumber, doc: "Processors, as time of them per time.", def: "none", example: "1.5", flag: "cpus"}, at: func(p *Profile) any { return &p.Limits.CPUs }},
 	{spec: spec{name: "cpu-weight", typ: tInt, min: 1, max: 10000, doc: "Share of the processors where others want them too, against their 100.", def: "100", example: "50", flag: "cpu-weight"}, at: func(p *Profile) any { return &p.Limits.CPUWeight }},

@@ -127,6 +127,9 @@ func execCases(t *testing.T) map[string]*Cmd {
 		"container": {Profile: shipped(t, "container"), Args: []string{"/bin/sh", "-c", script}},
 	}
 	cases["container"].Profile.Root = policy.Root{Kind: policy.RootDir, Dir: rootfs}
+	if c, err := mayBeGrouped(t, script); err == nil {
+		cases["groups"] = c
+	}
 	if os.Getuid() == 0 {
 		cases["host user"] = with(func(p *policy.Profile) { p.Namespaces.User.Mode = policy.NSHost; p.User = ids(1234) })
 		cases["caller"] = with(func(p *policy.Profile) { p.User.Host = policy.HostCaller })

@@ -150,6 +150,7 @@ func (p *process) watchGroups() {
 			}
 		}
 	}
+	p.checkEvents() // what came before
 }
 
 // watchEvents looks at the counters whenever the kernel says that a file of them has changed. A file that cannot be polled
@@ -169,7 +170,6 @@ func (p *process) watchEvents(path string) {
 		}
 		p.checkEvents()
 	})
-	p.checkEvents() // what came before
 }
 
 // lookStep is the time between two looks at a v1 group of pids, which tells of nothing since Linux 6.10.
@@ -201,7 +201,6 @@ func (p *process) watchOOM(dir string) {
 		_, _ = unix.Read(event, make([]byte, 8))
 		p.awaitKill(oomTries)
 	})
-	p.checkEvents()
 }
 
 // oomTries bounds how often the launcher looks whether the kernel has killed somebody after it said that memory ran out.
@@ -220,12 +219,15 @@ func (p *process) checkEvents() {
 	if p.limit != "" {
 		return
 	}
-	stats := p.stats()
+	place := p.place()
+	if place == nil {
+		return
+	}
+	kills, refused := place.Events()
 	switch {
-	case stats == nil:
-	case stats.Memory != nil && positive(stats.Memory.OOMKills):
+	case positive(kills):
 		p.exceeded(LimitOOM)
-	case stats.PIDs != nil && positive(stats.PIDs.MaxEvents):
+	case positive(refused):
 		p.exceeded(LimitPIDs)
 	}
 }

@@ -128,7 +128,7 @@ func TestGroupLimits(t *testing.T) {
 		if m := report.Limits[0]; m.Limit != tt.limit || m.Rule == "" || tt.limit != LimitCPUTime && m.Count == 0 {
 			t.Errorf("%s: %+v", tt.name, report.Limits)
 		}
-		if used := report.User + report.System; tt.limit == LimitCPUTime && (used < 200*time.Millisecond || used > 400*time.Millisecond) {
+		if used := report.User + report.System; tt.limit == LimitCPUTime && (used < 200*time.Millisecond || used > slow(400*time.Millisecond)) {
 			t.Errorf("%s: used %v", tt.name, used)
 		}
 	}

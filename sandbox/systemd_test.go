@@ -178,7 +178,7 @@ func TestScope(t *testing.T) {
 	}()
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+socket)
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+socket)
-	c := shell(t, "cat /proc/self/cgroup; read x")
+	c := shell(t, "cat /proc/self/cgroup; read x; exit 0")
 	c.Profile.Missing = []policy.MissingLayer{{Layer: policy.LayerLandlock}}
 	c.Profile.Limits = policy.Limits{Memory: set(64 << 20), PIDs: set(40), Cgroup: "ci.slice", CPUs: policy.Opt[float64]{Set: true, V: 1.5}}
 	if c.Host, err = Probe(); err != nil {
@@ -215,7 +215,7 @@ func TestScope(t *testing.T) {
 		t.Errorf("%s; want %s", said, want)
 	}
 	// As properties too, or systemd would write its own values when it looks at the unit again.
-	for name, want := range map[string]string{"MemoryMax": "67108864", "TasksMax": "41", "CPUQuotaPerSecUSec": "1500000", "Delegate": "true"} {
+	for name, want := range map[string]string{"MemoryMax": "67108864", "MemorySwapMax": "0", "TasksMax": "41", "CPUQuotaPerSecUSec": "1500000", "Delegate": "true"} {
 		if s.prop[name] != want {
 			t.Errorf("%s=%s, want %s", name, s.prop[name], want)
 		}

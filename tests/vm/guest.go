@@ -294,13 +294,30 @@ func (g guestRun) do(j job) (code int, err error) {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		leave()
 	})
-	cmd.Wait()
+	status, err := reap(cmd.Process.Pid)
 	timer.Stop()
 	leave()
-	if s := cmd.ProcessState.Sys().(syscall.WaitStatus); s.Signaled() {
-		return 128 + int(s.Signal()), nil
+	if err != nil {
+		return 125, err
 	}
-	return cmd.ProcessState.ExitCode(), nil
+	if status.Signaled() {
+		return 128 + int(status.Signal()), nil
+	}
+	return status.ExitStatus(), nil
+}
+
+// reap waits for a child, and as pid 1 has to for all whose parents have ended: an orphan that nobody waits for has ended,
+// and is there.
+func reap(child int) (status syscall.WaitStatus, err error) {
+	for {
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case pid == child:
+			return status, nil
+		case err != nil && err != syscall.EINTR:
+			return status, fmt.Errorf("wait4: %w", err)
+		}
+	}
 }
 
 // own gives a tree to whoever works on it.

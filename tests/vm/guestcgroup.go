@@ -24,10 +24,18 @@ const (
 var controllers = []string{"cpu", "cpuset", "io", "memory", "pids", "hugetlb"}
 
 func cgroups() error {
-	if err := errors.Join(enable(cgroupRoot), os.Mkdir(userTree, 0o755), enable(userTree)); err != nil {
+	if err := errors.Join(enable(cgroupRoot), os.Mkdir(userTree, 0o755), enable(userTree), keepQuotas()); err != nil {
 		return err
 	}
 	return delegate(userTree)
+}
+
+// keepQuotas has one group with a quota of processor time from beginning to end. With the first such group, and with the
+// last that goes, the kernel patches its scheduler as it runs (the static key of cfs_bandwidth_used), which the emulation of
+// two processors does not always survive: "int3" in pick_task_fair.
+func keepQuotas() error {
+	const dir = cgroupRoot + "/quota"
+	return errors.Join(os.Mkdir(dir, 0o755), write(dir+"/cpu.max", "100000 100000"))
 }
 
 func enable(dir string) error {

@@ -30,7 +30,7 @@ var suite = []test{
 
 // manyLaunches are tests of sandbox and of child that launch hundreds of times, to find what happens once in a while: on
 // an emulated machine that takes an hour, and it is no matter of the kernel's version.
-const manyLaunches = "^(TestConcurrent|TestFaults|TestSignalDuringLaunch|TestKilledDuringLaunch|TestMany)"
+const manyLaunches = "^(TestConcurrent|TestFaults|TestSignalDuringLaunch|TestKilledDuringLaunch|TestMany|TestExecRace)"
 
 // slower is by how much the emulation is slower than a machine: tests wait so much longer.
 const slower = 30

@@ -17,6 +17,7 @@ var foreseen = map[string]string{
 	"TestScripts/netns":           "as a user: only root can make one",
 	"TestScripts/setuid":          "as a user: root makes the copy",
 	"TestScripts/ranges":          "as a user: root writes /etc/subuid",
+	"TestExecAttacker":            "it is what others run inside",
 	"TestPlanIsWhatHappens":       "as a user: a tracer cannot read what is not dumpable",
 	"TestHostOverlayGivesNothing": "as a user",
 	"TestJoinNeverRoot":           "as a user",

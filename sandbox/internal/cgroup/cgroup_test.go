@@ -293,6 +293,15 @@ func TestSettings(t *testing.T) {
 	if !slices.Equal(one, want1) || len(lack) != 2 {
 		t.Errorf("v1: got\n%s\nwant\n%s\n%v", strings.Join(one, "\n"), strings.Join(want1, "\n"), lack)
 	}
+	implied := &Limits{Memory: mib(1)}
+	s2 := implied.settings2()
+	s1, _ := implied.settings1()
+	if s := s2[1]; len(s2) != 2 || s.file != "memory.swap.max" || s.value != "0" || s.limit != "memory" || !s.optional {
+		t.Errorf("v2: memory without a word on swap: %+v", s2)
+	}
+	if s := s1[1]; len(s1) != 2 || s.file != "memory.memsw.limit_in_bytes" || s.value != s1[0].value || s.limit != "memory" || !s.optional {
+		t.Errorf("v1: memory without a word on swap: %+v", s1)
+	}
 	if q, p := (&Limits{CPUs: 0.001}).period(); q != 1000 || p != 1_000_000 {
 		t.Errorf("the least share: %d %d; the kernel wants 1000 at least", q, p)
 	}
@@ -431,6 +440,12 @@ func TestStats(t *testing.T) {
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("v1: %+v %+v", s, s.IO)
+	}
+	for _, d := range []Dir{{Version: 2, Path: two, Controllers: []string{"memory", "pids"}}, {Version: 1, Path: one, Controllers: []string{"memory"}}} {
+		kills, refused := (&Place{Dirs: []Dir{d}}).Events()
+		if kills == nil || *kills != 4 || (refused != nil) != (d.Version == 2) || refused != nil && *refused != 9 {
+			t.Errorf("events of v%d: %v, %v", d.Version, kills, refused)
+		}
 	}
 	if s, err = (&Place{Dirs: []Dir{{Version: 2, Path: empty}}}).Stats(); err != nil || !reflect.DeepEqual(s, &Stats{}) {
 		t.Errorf("a kernel that counts nothing: %+v, %v", s, err)

@@ -121,7 +121,9 @@ func Choose(f Files, l *Layout, want *Limits, at string, who Caller) *Choice {
 		case t.Version == 2:
 			two = append(two, s)
 		default:
-			one = append(one, s1of(s1, s.limit)...)
+			if !slices.ContainsFunc(one, func(o setting) bool { return o.limit == s.limit }) { // v2 may have two files for it
+				one = append(one, s1of(s1, s.limit)...)
+			}
 			for _, u := range lacking1 {
 				if u.limit == s.limit {
 					c.lack(u.limit, u.why, u.remedy)

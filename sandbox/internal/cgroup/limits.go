@@ -9,7 +9,7 @@ import (
 type Limits struct {
 	Memory     *int64 // bytes
 	MemoryHigh *int64 // bytes
-	Swap       *int64 // bytes
+	Swap       *int64 // bytes; nil with Memory is none: what is beyond the limit does not go there
 	OOMGroup   bool
 	CPUs       float64 // cores
 	CPUWeight  int64   // 1 to 10000
@@ -39,7 +39,7 @@ type setting struct {
 	file       string
 	value      string // what is written
 	back       string // what the kernel says then; "" for value itself
-	optional   bool   // another file holds the limit where a kernel has not got this one
+	optional   bool   // nothing is lacking where a kernel has not got it
 }
 
 // unheld is a limit that a tree of this version has no file for.
@@ -73,9 +73,13 @@ func (l *Limits) settings2() []setting {
 		add("memory-high", "memory", "memory.high", itoa(*l.MemoryHigh))
 		s[len(s)-1].back = pages(*l.MemoryHigh)
 	}
-	if l.Swap != nil {
+	switch {
+	case l.Swap != nil:
 		add("swap", "memory", "memory.swap.max", itoa(*l.Swap))
 		s[len(s)-1].back = pages(*l.Swap)
+	case l.Memory != nil:
+		add("memory", "memory", "memory.swap.max", "0")
+		s[len(s)-1].optional = true // a kernel without swap
 	}
 	if l.OOMGroup {
 		add("oom-group", "memory", "memory.oom.group", "1")
@@ -137,11 +141,15 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 		add("memory", "memory", "memory.limit_in_bytes", itoa(*l.Memory))
 		s[len(s)-1].back = pages(*l.Memory)
 	}
-	if l.Swap != nil && l.Memory == nil {
+	switch { // behind memory: it may not be less
+	case l.Swap != nil && l.Memory == nil:
 		lack = append(lack, unheld{"swap", "cgroup v1 bounds memory and swap together", "set limits.memory (--memory) too"})
-	} else if l.Swap != nil { // behind memory: it may not be less
+	case l.Swap != nil:
 		add("swap", "memory", "memory.memsw.limit_in_bytes", itoa(*l.Memory+*l.Swap))
 		s[len(s)-1].back = pages(*l.Memory + *l.Swap)
+	case l.Memory != nil:
+		add("memory", "memory", "memory.memsw.limit_in_bytes", itoa(*l.Memory))
+		s[len(s)-1].back, s[len(s)-1].optional = pages(*l.Memory), true // booted with swapaccount=0
 	}
 	if l.MemoryHigh != nil {
 		lack = append(lack, unheld{"memory-high", only2, boot2})

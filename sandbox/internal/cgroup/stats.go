@@ -82,6 +82,22 @@ func (p *Place) Stats() (*Stats, error) {
 	return s, nil
 }
 
+// Events are those of the counters that tell of a limit that was reached: how many processes were killed for memory, and
+// how many forks were refused. It reads no other file.
+func (p *Place) Events() (kills, refused *uint64) {
+	if d := p.dir("memory"); d != nil {
+		file := "memory.events"
+		if d.Version == 1 {
+			file = "memory.oom_control"
+		}
+		kills = keyed(d.Path, file)["oom_kill"]
+	}
+	if d := p.dir("pids"); d != nil {
+		refused = keyed(d.Path, "pids.events")["max"]
+	}
+	return kills, refused
+}
+
 // add2 reads a v2 group. A controller that is not on there has no files.
 func (s *Stats) add2(dir string) {
 	if cur := number(dir, "memory.current"); cur != nil {
