@@ -169,6 +169,26 @@ func (q *Query) Connect(to string) (*Reason, error) {
 	return r, nil
 }
 
+// Socket answers for a unix socket by its path, for a program whose calls the filter allows.
+func (q *Query) Socket(path string) *Reason {
+	clear(q.comp.tree.known)
+	r := &Reason{}
+	q.socketPath(r, path)
+	return r
+}
+
+// Route answers for an IP address, or an abstract unix socket by its name with @, for a program whose calls the filter
+// allows.
+func (q *Query) Route(host, port string) *Reason {
+	r := &Reason{}
+	if strings.HasPrefix(host, "@") {
+		r.Allowed = q.abstract(r)
+	} else {
+		r.Allowed = q.routed(r, host, port)
+	}
+	return r
+}
+
 // socketPath asks for a socket that has a path: it must be there, and its permissions give it. unix(7); that the mount is
 // read-only does not matter.
 func (q *Query) socketPath(r *Reason, path string) {

@@ -44,6 +44,8 @@ type gather struct {
 	failed map[callFact]string // the error, of calls that never succeeded
 	lost   map[string]uint64
 
+	seen func(*recording.Event) // is told what is met for the first time; nil for nobody
+
 	behindUnknown bool // what stands behind a pointer was not read: recording.Gate.Reg -1
 }
 
@@ -110,6 +112,9 @@ func (g *gather) add(f fact, e recording.Event) {
 	if g.room(string(f.kind)) {
 		e.Kind, e.Exe, e.Count = f.kind, f.exe, max(e.Count, 1)
 		g.events[f] = &e
+		if g.seen != nil {
+			g.seen(&e)
+		}
 	}
 }
 
