@@ -126,18 +126,26 @@ func (q *Query) Capability(name string) (*Reason, error) {
 		if c.ids.inUID != 0 {
 			r.Try = append(r.Try, Change{"ambient-cap", name})
 		}
-		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is not kept; the bounding set is without it", c.profile.Source("capabilities.keep"))
+		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is not kept; the bounding set is without it", c.capsPos("keep", c.profile.Capabilities.Keep))
 		return r, nil
 	}
 	if c.ids.inUID != 0 && c.ambient&bit == 0 {
 		r.Try, r.Grants = []Change{{"ambient-cap", name}}, name+" over "+over
 		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is kept in the bounding set, but a task with uid "+itoa(c.ids.inUID)+" has only ambient capabilities in effect",
-			c.profile.Source("capabilities.ambient"))
+			c.capsPos("ambient", c.profile.Capabilities.Ambient))
 		return r, nil
 	}
 	r.Allowed = true
 	r.pass("caps: " + name + " is kept, over " + over)
 	return r, nil
+}
+
+// capsPos is where the list that a capability is missing from begins.
+func (c *compilation) capsPos(list string, items []policy.Capability) policy.Pos {
+	if len(items) > 0 {
+		return items[0].Pos
+	}
+	return c.profile.Source("capabilities." + list)
 }
 
 // Connect answers for an address: HOST:PORT, a path of a unix socket, or @NAME of an abstract one.
