@@ -140,7 +140,7 @@ type denial struct {
 }
 
 // blindSpots are what no audit looks at, and cheap ones neither.
-var blindSpots = []string{"limits", "signals to processes outside", "what a file is used for once it is open", "which process a path below /proc belongs to"}
+var blindSpots = []string{"limits", "signals to processes outside", "names below an open directory that are only looked at", "what a file is used for once it is open", "which process a path below /proc belongs to"}
 
 func auditList(a *audit.Auditor, p *policy.Profile, args []string, callsOnly bool) *audited {
 	out := &audited{Version: 1, Profile: p.Name, Command: args, Denials: []denial{},

@@ -143,11 +143,27 @@ func watching(profile filter.Spec, callsOnly bool) *filter.Spec {
 	}
 	slices.Sort(shown)
 	for _, call := range slices.Compact(shown) {
-		if call != execveat {
+		if call != execveat && !quieten(s, call) {
 			s.Deny = append(s.Deny, filter.Item{Name: call})
 		}
 	}
 	return s
+}
+
+// quieten shows a call that the profile allows only where it is about something new; that is not possible for every call.
+func quieten(s *filter.Spec, call string) bool {
+	about := func(name string) bool { return name == call || slices.Contains(filter.Members(name), call) }
+	item := func(x filter.Item) bool { return about(x.Name) }
+	if !slices.ContainsFunc(s.Allow, item) || slices.ContainsFunc(s.Deny, item) {
+		return false
+	}
+	for _, q := range record.Quiet() {
+		if q.Call == call {
+			s.Rules = append(s.Rules, q)
+			return true
+		}
+	}
+	return false
 }
 
 const execveat = "execveat"
