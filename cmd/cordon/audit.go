@@ -251,8 +251,15 @@ func (d *denial) what() string {
 	return s
 }
 
-// decides is what of the profile decides.
-func (d *denial) decides() string { return d.Why + " (" + cmp.Or(d.Rule, "built in") + ")" }
+// decides is what of the profile decides; of a file's permissions it is not the profile.
+func (d *denial) decides() string {
+	if d.Layer == layerFile {
+		return d.Why
+	}
+	return d.Why + " (" + cmp.Or(d.Rule, "built in") + ")"
+}
+
+const layerFile = "file"
 
 func inBraces(comm string, pid int) string {
 	if comm == "" {
@@ -266,7 +273,7 @@ var auditLayers = [...]struct{ id, about string }{
 	{string(policy.LayerSeccomp), "a system call that the profile's filter denies"},
 	{string(policy.LayerMount), "a path that the sandbox does not show, hides, or has read-only"},
 	{string(policy.LayerLandlock), "a path that no Landlock rule reaches"},
-	{"file", "a file whose permissions do not give it to the sandbox's ids"},
+	{layerFile, "a file whose permissions do not give it to the sandbox's ids"},
 	{string(policy.LayerNet), "an address that the sandbox's network does not reach"},
 	{string(policy.LayerCaps), "a capability that the profile does not keep"},
 }

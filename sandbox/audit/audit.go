@@ -135,8 +135,8 @@ func watching(profile filter.Spec, callsOnly bool) *filter.Spec {
 		}
 	}
 	shown := []string{"connect", "bind"}
-	for call := range needs {
-		shown = append(shown, call)
+	for i := range needs {
+		shown = append(shown, needs[i].call)
 	}
 	if !callsOnly {
 		shown = slices.Concat(shown, record.PathCalls(), record.AddressCalls())
@@ -279,8 +279,5 @@ func (a *Auditor) Denials() (list []Denial, dropped uint64) {
 	for i := range list {
 		list[i].Layer = list[i].Reason.Layer
 	}
-	for _, n := range a.Recording(recording.Run{}).Header.Runs[0].Lost {
-		dropped += n
-	}
-	return list, dropped + a.dropped
+	return list, a.dropped + a.Dropped()
 }

@@ -187,17 +187,17 @@ func (a *Auditor) address(e *recording.Event) {
 // unprivilegedPorts is where ports begin that anybody may bind, unless the machine says otherwise: ip(7).
 const unprivilegedPorts = 1024
 
-// needs are calls that always take a capability: capabilities(7).
-var needs = map[string]string{
-	"mount": "SYS_ADMIN", "umount": "SYS_ADMIN", "umount2": "SYS_ADMIN", "pivot_root": "SYS_ADMIN", "move_mount": "SYS_ADMIN",
-	"mount_setattr": "SYS_ADMIN", "fsopen": "SYS_ADMIN", "swapon": "SYS_ADMIN", "swapoff": "SYS_ADMIN",
-	"sethostname": "SYS_ADMIN", "setdomainname": "SYS_ADMIN", "setns": "SYS_ADMIN",
-	"chroot": "SYS_CHROOT", "reboot": "SYS_BOOT", "kexec_load": "SYS_BOOT", "kexec_file_load": "SYS_BOOT",
-	"init_module": "SYS_MODULE", "finit_module": "SYS_MODULE", "delete_module": "SYS_MODULE",
-	"settimeofday": "SYS_TIME", "clock_settime": "SYS_TIME", "stime": "SYS_TIME",
-	"acct": "SYS_PACCT", "iopl": "SYS_RAWIO", "vhangup": "SYS_TTY_CONFIG", "open_by_handle_at": "DAC_READ_SEARCH",
-	"setgroups": "SETGID", "setgroups32": "SETGID",
-	"socket": "",
+// needs are calls that always take a capability, and socket, which does with some arguments: capabilities(7).
+var needs = [...]struct{ call, cap string }{
+	{"mount", "SYS_ADMIN"}, {"umount", "SYS_ADMIN"}, {"umount2", "SYS_ADMIN"}, {"pivot_root", "SYS_ADMIN"}, {"move_mount", "SYS_ADMIN"},
+	{"mount_setattr", "SYS_ADMIN"}, {"fsopen", "SYS_ADMIN"}, {"swapon", "SYS_ADMIN"}, {"swapoff", "SYS_ADMIN"},
+	{"sethostname", "SYS_ADMIN"}, {"setdomainname", "SYS_ADMIN"}, {"setns", "SYS_ADMIN"},
+	{"chroot", "SYS_CHROOT"}, {"reboot", "SYS_BOOT"}, {"kexec_load", "SYS_BOOT"}, {"kexec_file_load", "SYS_BOOT"},
+	{"init_module", "SYS_MODULE"}, {"finit_module", "SYS_MODULE"}, {"delete_module", "SYS_MODULE"},
+	{"settimeofday", "SYS_TIME"}, {"clock_settime", "SYS_TIME"}, {"stime", "SYS_TIME"},
+	{"acct", "SYS_PACCT"}, {"iopl", "SYS_RAWIO"}, {"vhangup", "SYS_TTY_CONFIG"}, {"open_by_handle_at", "DAC_READ_SEARCH"},
+	{"setgroups", "SETGID"}, {"setgroups32", "SETGID"},
+	{"socket", ""},
 }
 
 // capability is the capability that a call takes with its arguments; "" if none is known: packet(7), raw(7).
@@ -210,5 +210,10 @@ func capability(c *sandbox.Call) string {
 			return "NET_RAW"
 		}
 	}
-	return needs[call]
+	for i := range needs {
+		if needs[i].call == call {
+			return needs[i].cap
+		}
+	}
+	return ""
 }

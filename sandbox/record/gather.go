@@ -44,7 +44,8 @@ type gather struct {
 	failed map[callFact]string // the error, of calls that never succeeded
 	lost   map[string]uint64
 
-	seen func(*recording.Event) // is told what is met for the first time; nil for nobody
+	dropped uint64                 // of lost, what there was no room for
+	seen    func(*recording.Event) // is told what is met for the first time; nil for nobody
 
 	behindUnknown bool // what stands behind a pointer was not read: recording.Gate.Reg -1
 }
@@ -71,6 +72,7 @@ func newGather(native filter.Arch) *gather {
 func (g *gather) room(what string) bool {
 	if len(g.calls)+len(g.events) >= maxFacts {
 		g.lost[what]++
+		g.dropped++
 		return false
 	}
 	return true
@@ -83,6 +85,7 @@ func (g *gather) call(arch uint32, nr int32) *call {
 	if c == nil {
 		if len(g.names) > 1<<12 {
 			g.lost["calls"]++
+			g.dropped++
 			return nil
 		}
 		c = lookup(g.native, arch, nr)

@@ -132,6 +132,14 @@ func (r *Recorder) Ready(task int) error {
 // Stop ends the recording; call it when the task is gone.
 func (r *Recorder) Stop() { r.stop() }
 
+// Dropped is how many things there was no room for. Unlike what is lost with a caller that was killed, they happened.
+func (r *Recorder) Dropped() uint64 {
+	g := r.facts()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.dropped
+}
+
 // Used takes from the report what the sandbox used at most.
 func (r *Recorder) Used(rep *sandbox.Report) {
 	g := r.facts()
