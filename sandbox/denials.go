@@ -136,32 +136,54 @@ func (p *process) reportDenials() {
 
 // blame is the part of the profile that denies a call, and what would allow it.
 func (c *compilation) blame(d *Denial) (rule, remedy string) {
+	b := c.decider(d)
+	if b.rule == "" {
+		return "", ""
+	}
+	return said(b.rule, b.where()), cmp.Or(shellWords(b.flags), b.noFlag)
+}
+
+// blamed is what of a profile decides a call.
+type blamed struct {
+	rule   string // `syscalls.deny "@keyring"`
+	at     policy.Pos
+	from   string   // the place, where it is none of one rule
+	flags  []string // that allow it
+	noFlag string   // why there are none
+}
+
+func (b *blamed) where() string { return cmp.Or(b.at.Short(), b.from) }
+
+func (c *compilation) decider(d *Denial) (b blamed) {
 	s := &c.profile.Syscalls
 	if s.Exec == policy.ExecOnce && (d.Call == "execve" || d.Call == "execveat") {
-		return said("syscalls.exec once", c.profile.Source("syscalls.exec").Short()), "--exec any"
+		return blamed{rule: "syscalls.exec once", at: c.profile.Source("syscalls.exec"), flags: []string{"--exec", "any"}}
 	}
 	spec, err := c.spec()
 	if err != nil {
-		return "", ""
+		return b
 	}
 	v, err := filter.Explain(spec, c.arch, d.data)
 	if err != nil {
-		return "", ""
+		return b
 	}
 	if item := c.denier(d.Call); item != nil {
-		return said("syscalls.deny "+strconv.Quote(item.Name), item.Pos.Short()), denyRemedy(item)
+		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name), at: item.Pos, noFlag: denyRemedy(item)}
 	}
-	flags, allowed := c.remedy(d)
-	if !allowed {
-		flags = "another profile: no flag allows it"
+	var allowed bool
+	if b.flags, allowed = c.remedy(d); !allowed {
+		b.noFlag = "another profile: no flag allows it"
 	}
 	if r := c.ruleAt(d.Call, v.From); r != nil {
-		return said("syscalls.rules "+r.Call, r.Pos.Short()), flags
+		b.rule, b.at = "syscalls.rules "+r.Call, r.Pos
+		return b
 	}
 	if len(v.From) > 0 { // on a 32-bit ABI, for the sake of another call
-		return said(v.Why, strings.Join(v.From, ", ")), flags
+		b.rule, b.from = v.Why, strings.Join(v.From, ", ")
+		return b
 	}
-	return said("syscalls.default "+cmp.Or(s.Default, "errno(EPERM)"), c.profile.Source("syscalls.default").Short()), flags
+	b.rule, b.at = "syscalls.default "+cmp.Or(s.Default, "errno(EPERM)"), c.profile.Source("syscalls.default")
+	return b
 }
 
 func said(what, where string) string {
@@ -206,7 +228,7 @@ func denyRemedy(x *policy.SyscallItem) string {
 
 // remedy finds the flags with which the profile would allow a call, by trying them: to name the call, to take the rules
 // for it away, or both.
-func (c *compilation) remedy(d *Denial) (flags string, ok bool) {
+func (c *compilation) remedy(d *Denial) (flags []string, ok bool) {
 	allow := []string{"--allow-syscall", d.Call}
 	var remove []string
 	for i := range c.profile.Syscalls.Rules {
@@ -216,10 +238,10 @@ func (c *compilation) remedy(d *Denial) (flags string, ok bool) {
 	}
 	for _, try := range [...][]string{allow, remove, slices.Concat(remove, allow)} {
 		if len(try) > 0 && c.allows(d, try) {
-			return shellWords(try), true
+			return try, true
 		}
 	}
-	return "", false
+	return nil, false
 }
 
 func (c *compilation) allows(d *Denial, flags []string) bool {

@@ -35,6 +35,14 @@ type Call struct {
 // Waits reports whether the call still waits, so that what was read of the thread with its number was read of it.
 func (c *Call) Waits() bool { return child.Waits(c.listener, c.id) }
 
+// Who is the name of the thread's process, which may have chosen any, and its number in the innermost pid namespace.
+func (c *Call) Who() (comm string, pid int) { return whoIs(c.TID) }
+
+// Decode names the call and its arguments, and reads the paths among them.
+func (c *Call) Decode() filter.Decoded {
+	return filter.Decode(&c.Data, func(addr uint64) (string, bool) { return readText(c.TID, addr) })
+}
+
 // Memory reads what the thread's process has at an address, as far as it can be read, and says how much that is.
 func (c *Call) Memory(addr uint64, buf []byte) int { return child.ReadMemory(c.TID, addr, buf) }
 
@@ -43,6 +51,12 @@ func (c *compilation) watched() bool { return c.observed() && c.cmd.Observer.Fil
 
 // observed reports whether somebody watches in the profile's place.
 func (c *compilation) observed() bool { return c.cmd.Observer != nil }
+
+// asItIs reports whether the task gets the host's tree with all that the caller may do in it. No profile can say that: it
+// is for a program that is watched.
+func (c *compilation) asItIs() bool {
+	return c.observed() && c.profile.Root.Kind == policy.RootHost && c.profile.Root.Write
+}
 
 // watch installs the observer's filter. The launcher's own call is an execveat with a number in it that nobody knows:
 // every other execve can then be notified of.

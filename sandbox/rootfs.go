@@ -49,11 +49,15 @@ func (c *compilation) root() error {
 	c.rootFD = plan.R(plan.Root)
 	switch r.Kind {
 	case policy.RootHost:
+		attrs, write := attrRO|attrBase, c.asItIs()
+		if write {
+			attrs = uint64(unix.MOUNT_ATTR_NOSUID)
+		}
 		c.do(from,
 			plan.Clone(plan.CWD, "/", cloneTree).Into(plan.Root),
-			plan.Setattr(c.rootFD, "", wholeMount, attrRO|attrBase, 0, unix.MS_PRIVATE))
+			plan.Setattr(c.rootFD, "", wholeMount, attrs, 0, unix.MS_PRIVATE))
 		c.openScratch() // behind the copy of "/", which would hold it, and before the root is put on top of it
-		c.tree.add(part{target: "/", source: "/", what: "the host's tree", rule: c.profile.Source("root")})
+		c.tree.add(part{target: "/", source: "/", write: write, what: "the host's tree", rule: c.profile.Source("root")})
 	case policy.RootDir:
 		if err := c.rootDir(from); err != nil {
 			return err

@@ -83,8 +83,8 @@ func NewQuery(p *policy.Profile, h *Host, c *Cmd) (*Query, error) {
 	return q, nil
 }
 
-// Access is what a program wants of a path.
-type Access struct{ Read, Write, Execute bool }
+// Access is what a program wants of a path. Create says that a file is made where none is there.
+type Access struct{ Read, Write, Execute, Create bool }
 
 // Open answers for a file or directory, by its path inside; a relative one starts at the working directory.
 func (q *Query) Open(path string, a Access) *Reason {
@@ -93,6 +93,16 @@ func (q *Query) Open(path string, a Access) *Reason {
 	if ok && q.present(r, inside, a) && q.openCall(r, path, a) && q.mountAllows(r, inside, a) && q.landlockAllows(r, inside, a) && q.permitted(r, inside, a) {
 		r.Allowed = true
 	}
+	return r
+}
+
+// Path is Open for a program that is known to make a call that the filter allows: the filter is not asked. Without any
+// access it asks whether the name is there. Files are looked at anew each time.
+func (q *Query) Path(path string, a Access) *Reason {
+	clear(q.comp.tree.known) // a program that runs changes files
+	r := &Reason{}
+	inside, ok := q.resolve(r, path)
+	r.Allowed = ok && q.present(r, inside, a) && q.mountAllows(r, inside, a) && q.landlockAllows(r, inside, a) && q.permitted(r, inside, a)
 	return r
 }
 
@@ -139,6 +149,11 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	}
 	if _, ok := t.stat(inside); ok {
 		return r.pass("mount: " + inside + " is there, by " + part.what)
+	}
+	if dir, _ := splitPath(inside); a.Create && part.write && part.what != "a device" {
+		if isDir, exists := t.stat(dir); exists && isDir {
+			return r.pass("mount: " + inside + " can be made, in " + part.what)
+		}
 	}
 	if part.what == "a device" || part.source != "" && part.made == nil || q.comp.profile.Root.Kind == policy.RootDir {
 		return q.absentOnHost(r, inside, a)

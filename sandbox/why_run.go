@@ -126,18 +126,26 @@ func (q *Query) Capability(name string) (*Reason, error) {
 		if c.ids.inUID != 0 {
 			r.Try = append(r.Try, Change{"ambient-cap", name})
 		}
-		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is not kept; the bounding set is without it", c.profile.Source("capabilities.keep"))
+		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is not kept; the bounding set is without it", c.capsPos("keep", c.profile.Capabilities.Keep))
 		return r, nil
 	}
 	if c.ids.inUID != 0 && c.ambient&bit == 0 {
 		r.Try, r.Grants = []Change{{"ambient-cap", name}}, name+" over "+over
 		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is kept in the bounding set, but a task with uid "+itoa(c.ids.inUID)+" has only ambient capabilities in effect",
-			c.profile.Source("capabilities.ambient"))
+			c.capsPos("ambient", c.profile.Capabilities.Ambient))
 		return r, nil
 	}
 	r.Allowed = true
 	r.pass("caps: " + name + " is kept, over " + over)
 	return r, nil
+}
+
+// capsPos is where the list that a capability is missing from begins.
+func (c *compilation) capsPos(list string, items []policy.Capability) policy.Pos {
+	if len(items) > 0 {
+		return items[0].Pos
+	}
+	return c.profile.Source("capabilities." + list)
 }
 
 // Connect answers for an address: HOST:PORT, a path of a unix socket, or @NAME of an abstract one.
@@ -167,6 +175,26 @@ func (q *Query) Connect(to string) (*Reason, error) {
 		r.Allowed = true
 	}
 	return r, nil
+}
+
+// Socket answers for a unix socket by its path, for a program whose calls the filter allows.
+func (q *Query) Socket(path string) *Reason {
+	clear(q.comp.tree.known)
+	r := &Reason{}
+	q.socketPath(r, path)
+	return r
+}
+
+// Route answers for an IP address, or an abstract unix socket by its name with @, for a program whose calls the filter
+// allows.
+func (q *Query) Route(host, port string) *Reason {
+	r := &Reason{}
+	if strings.HasPrefix(host, "@") {
+		r.Allowed = q.abstract(r)
+	} else {
+		r.Allowed = q.routed(r, host, port)
+	}
+	return r
 }
 
 // socketPath asks for a socket that has a path: it must be there, and its permissions give it. unix(7); that the mount is

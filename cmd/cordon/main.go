@@ -30,6 +30,7 @@ var commands = [...]struct {
 	{"learn", newLearn},
 	{"why", newWhy},
 	{"record", newRecord},
+	{"audit", newAudit},
 	{"filter", newFilter},
 	{"profile", newProfile},
 	{"report", newReport},

@@ -15,7 +15,23 @@ func Compile(spec Spec, arch Arch) (*Program, error) {
 	if len(c.out) > MaxInsns {
 		return nil, Errors{c.tooLong()}
 	}
-	return &Program{Arch: arch, Insns: c.program(), Warnings: c.warnings}, nil
+	insns := c.program()
+	if spec.Audit {
+		audited(insns, c.deflt)
+	}
+	return &Program{Arch: arch, Insns: insns, Warnings: c.warnings}, nil
+}
+
+// audited makes every result one of allow, log, notify, and the ENOSYS that stays: see Spec.Audit.
+func audited(insns []Insn, deflt Action) {
+	noCall := Action{Errno, enosys}
+	for i := range insns {
+		if in := &insns[i]; in.Code == opRet {
+			if a := ActionOf(in.K); !a.passes() && (a != noCall || deflt == noCall) {
+				in.K = retNotify
+			}
+		}
+	}
 }
 
 // compiler holds what a compilation needs; its methods are in order of use in resolve.go, here, tree.go, cond.go.

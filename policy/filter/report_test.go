@@ -83,3 +83,38 @@ func TestReported(t *testing.T) {
 		}
 	}
 }
+
+// What an auditor's filter lets pass is what the profile's lets pass; everything else is shown, and nothing denied.
+func TestAudited(t *testing.T) {
+	for _, spec := range []Spec{
+		{},
+		{Default: Action{Kind: Kill}, Allow: []Item{{Name: "read"}}},
+		{Default: Action{Errno, enosys}, Unknown: Action{Kind: Trap}, Allow: []Item{{Name: "@file-system"}}},
+		{Default: Action{Kind: Allow}, Deny: []Item{{Name: "@mount"}}, Foreign: []Arch{I386}},
+		{Rules: []Rule{{Call: "clone3", Expr: "errno(ENOSYS)"}, {Call: "socket", Expr: "family == AF_UNIX", Else: Action{Errno, 97}}, {Call: "ioctl", Expr: "kill"}}},
+	} {
+		plain, err := Compile(spec, AMD64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec.Audit = true
+		audit, err := Compile(spec, AMD64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, abi := range []Arch{AMD64, I386, ARM64} {
+			for nr := range int32(600) {
+				for _, arg := range []uint64{0, 1, 2} {
+					d := Data{Nr: nr, Arch: abi.Audit(), Args: [6]uint64{arg}}
+					want := plain.Action(&d)
+					if !want.passes() && (want != Action{Errno, enosys} || spec.Default == want) {
+						want = Action{Kind: Notify}
+					}
+					if got := audit.Action(&d); got != want {
+						t.Fatalf("%+v: call %d(%d) of %v: %v, want %v", spec, nr, arg, abi, got, want)
+					}
+				}
+			}
+		}
+	}
+}

@@ -52,6 +52,10 @@ type Spec struct {
 	// kernel does not have the call, and libc then takes another (clone3 at every new thread).
 	Report bool
 
+	// Audit turns all that is not allowed into notify, so that an auditor sees the call and lets it go on: kill and trap
+	// too, and calls of architectures that Foreign does not list. As with Report, ENOSYS stays unless it is Default.
+	Audit bool
+
 	// Own is the call by which the launcher itself executes the program: Report leaves it alone, since nobody could answer
 	// before it is done. "" if there is none.
 	Own string

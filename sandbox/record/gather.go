@@ -44,6 +44,9 @@ type gather struct {
 	failed map[callFact]string // the error, of calls that never succeeded
 	lost   map[string]uint64
 
+	dropped uint64                 // of lost, what there was no room for
+	seen    func(*recording.Event) // is told what is met for the first time; nil for nobody
+
 	behindUnknown bool // what stands behind a pointer was not read: recording.Gate.Reg -1
 }
 
@@ -69,6 +72,7 @@ func newGather(native filter.Arch) *gather {
 func (g *gather) room(what string) bool {
 	if len(g.calls)+len(g.events) >= maxFacts {
 		g.lost[what]++
+		g.dropped++
 		return false
 	}
 	return true
@@ -81,6 +85,7 @@ func (g *gather) call(arch uint32, nr int32) *call {
 	if c == nil {
 		if len(g.names) > 1<<12 {
 			g.lost["calls"]++
+			g.dropped++
 			return nil
 		}
 		c = lookup(g.native, arch, nr)
@@ -110,6 +115,9 @@ func (g *gather) add(f fact, e recording.Event) {
 	if g.room(string(f.kind)) {
 		e.Kind, e.Exe, e.Count = f.kind, f.exe, max(e.Count, 1)
 		g.events[f] = &e
+		if g.seen != nil {
+			g.seen(&e)
+		}
 	}
 }
 

@@ -81,6 +81,36 @@ func New(o Options) (*Recorder, error) {
 	return r, nil
 }
 
+// Watch makes a recorder of the notify back end that is shown what a filter of the caller's notifies of, and tells seen
+// what is met for the first time, while its caller waits. Of the event that seen gets only Count changes later.
+func Watch(spec *filter.Spec, seen func(*recording.Event)) (*Recorder, error) {
+	native, ok := filter.ParseArch(runtime.GOARCH)
+	if !ok {
+		return nil, errors.New("no system call table for " + runtime.GOARCH)
+	}
+	n := newNotify(native, false)
+	n.spec, n.seen = spec, seen
+	return &Recorder{name: Notify, backend: n}, nil
+}
+
+// PathCalls are the calls that name a file.
+func PathCalls() (names []string) {
+	for i := range pathArgs {
+		if !slices.Contains(names, pathArgs[i].call) {
+			names = append(names, pathArgs[i].call)
+		}
+	}
+	return names
+}
+
+// AddressCalls are the calls with a socket address.
+func AddressCalls() (names []string) {
+	for i := range addrArgs {
+		names = append(names, addrArgs[i].call)
+	}
+	return names
+}
+
 func (r *Recorder) useBPF(native filter.Arch) error {
 	b, err := newBPF(native)
 	if err == nil {
@@ -101,6 +131,14 @@ func (r *Recorder) Ready(task int) error {
 
 // Stop ends the recording; call it when the task is gone.
 func (r *Recorder) Stop() { r.stop() }
+
+// Dropped is how many things there was no room for. Unlike what is lost with a caller that was killed, they happened.
+func (r *Recorder) Dropped() uint64 {
+	g := r.facts()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.dropped
+}
 
 // Used takes from the report what the sandbox used at most.
 func (r *Recorder) Used(rep *sandbox.Report) {

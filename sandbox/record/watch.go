@@ -4,6 +4,8 @@ package record
 // and a filter that is put on top can only forbid more. So what is asked is decided here, once, for every call.
 
 import (
+	"slices"
+
 	"cordon/policy/filter"
 )
 
@@ -32,6 +34,17 @@ var gates = [...]struct{ call, silent, why string }{
 	// find, tar and git look at each file of a directory that they have open: the directory was recorded.
 	{"newfstatat", "uint32(dirfd) != 0xffffff9c", "newfstatat below an open directory"},
 	{"statx", "uint32(dirfd) != 0xffffff9c", "statx below an open directory"},
+}
+
+// Quiet are the conditions under which a call about a path or an address is about what the program has already.
+func Quiet() []filter.Rule {
+	var out []filter.Rule
+	for _, g := range gates {
+		if slices.Contains(PathCalls(), g.call) || slices.Contains(AddressCalls(), g.call) {
+			out = append(out, filter.Rule{Call: g.call, Expr: g.silent})
+		}
+	}
+	return out
 }
 
 // watching is the filter's rules: all calls but the hot ones, or all.

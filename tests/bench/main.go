@@ -49,6 +49,7 @@ func main() {
 	span := flag.Duration("work", 0, "work for so long, and print how fast (used by itself)")
 	bomb := flag.String("bomb", "", "take more than there is of `WHAT` (used by itself)")
 	recorded := flag.Bool("record", false, "measure what cordon record costs, as this user, and nothing else")
+	audited := flag.Bool("audit", false, "measure what cordon audit costs, as this user, and nothing else")
 	inside := flag.Bool("timed", false, "time the command that follows, or calls (used by itself)")
 	flag.Parse()
 	e := full
@@ -65,6 +66,8 @@ func main() {
 		err = timedWork(flag.Args())
 	case *recorded:
 		err = recordings(e)
+	case *audited:
+		err = audits(e)
 	case *calls:
 		err = measureCalls()
 	case *dir != "":

@@ -1,0 +1,300 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy"
+	"cordon/sandbox"
+	"cordon/sandbox/audit"
+)
+
+// auditFlags are the flags of audit besides those of run.
+type auditFlags struct {
+	runFlags
+	out       string
+	format    string
+	sarif     bool
+	callsOnly bool
+}
+
+func newAudit(u *ui) *cobra.Command {
+	var f auditFlags
+	c := &cobra.Command{
+		Use:   "audit [flags] [--] CMD [ARG...]",
+		Short: "Run a program unconfined and list what a profile would have denied it",
+		Long: "Run a program unconfined and list what a profile would have denied it, by layer: with how often, by which process,\n" +
+			"which line decides, and what would allow it. Nothing is blocked.\n\n" +
+			"The program runs in the host's own tree, network and processes, as you. That a call is looked at does not protect\n" +
+			"either: audit only what you would run without a sandbox.\n\n" +
+			"The exit code is 3 if anything would have been denied, else the program's.",
+		Example: "  cordon audit -p ./tool.yaml -- ./tool\n" +
+			"  cordon audit -p ./tool.yaml --sarif -o audit.sarif -- make test\n" +
+			"  cordon audit -p strict --calls -- ./server",
+		DisableFlagsInUseLine: true,
+		Args:                  needArgs(1, "the command"),
+		RunE:                  func(_ *cobra.Command, args []string) error { return u.audit(&f, args) },
+	}
+	addRunFlags(u, c, &f.runFlags)
+	fs := c.Flags()
+	fs.StringVarP(&f.out, "denials", "o", "", "write the list to `FILE`; else text goes to stderr, JSON and SARIF to stdout behind what the program prints")
+	fs.StringVar(&f.format, "format", "text", "`FORMAT` of the list: text, json or sarif (2.1.0)")
+	fs.BoolVar(&f.json, "json", false, "the same as --format json")
+	fs.BoolVar(&f.sarif, "sarif", false, "the same as --format sarif")
+	fs.BoolVar(&f.callsOnly, "calls", false, "look at system calls, capabilities and addresses only, not at files: cheap")
+	_ = c.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return []string{"text", "json", "sarif"}, cobra.ShellCompDirectiveNoFileComp
+	})
+	return c
+}
+
+func (f *auditFlags) check() error {
+	if f.json {
+		f.format = "json"
+	}
+	if f.sarif {
+		f.format = "sarif"
+	}
+	if f.json && f.sarif || !slices.Contains([]string{"text", "json", "sarif"}, f.format) {
+		return &cliError{err: errors.New("audit: --format " + f.format + " is no format, or two are asked for"), hint: "it is text, json or sarif"}
+	}
+	return nil
+}
+
+// exitDenied is audit's exit code when the profile would have denied something.
+const exitDenied = 3
+
+func (u *ui) audit(f *auditFlags, args []string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	c, err := command(&f.runFlags, args)
+	if err != nil {
+		return err
+	}
+	profile := c.Profile
+	a, open, err := audit.New(profile, c.Host, c, f.callsOnly)
+	if err != nil {
+		return err
+	}
+	var out *reportFile
+	if f.out != "" {
+		if out, err = openOutput(f.out, "audit", "-o"); err != nil {
+			return err
+		}
+	}
+	c.Profile, c.Observer = open, a
+	u.line("audit", "nothing is blocked: the program runs in the host's tree, as you")
+	rep, err := c.Run()
+	a.Stop()
+	if err != nil {
+		return err
+	}
+	u.showRun(rep, false)
+	list := auditList(a, profile, args, f.callsOnly)
+	list.Exit = runCode(rep)
+	if u.code = list.Exit; len(list.Denials) > 0 || list.Dropped > 0 {
+		u.code = exitDenied
+	}
+	return u.tellAudit(f.format, list, out)
+}
+
+// audited is the list, and its JSON.
+type audited struct {
+	Version int      `json:"version"`
+	Profile string   `json:"profile"`
+	Command []string `json:"command"`
+	Exit    int      `json:"exit"`    // of the program, as `cordon run` has it
+	Looked  []string `json:"looked"`  // at what
+	Blind   []string `json:"blind"`   // what was not looked at
+	Dropped uint64   `json:"dropped"` // denials of kinds that there was no room for
+	Denials []denial `json:"denials"`
+}
+
+// denial is one kind of thing that the profile would have denied.
+type denial struct {
+	Layer  string   `json:"layer"`
+	Call   string   `json:"call"`
+	Arch   string   `json:"arch,omitempty"`
+	Object string   `json:"object,omitempty"`
+	Access string   `json:"access,omitempty"`
+	Result string   `json:"result"` // "EPERM", "kill"
+	Count  uint64   `json:"count"`
+	Comm   string   `json:"comm,omitempty"`
+	PID    int      `json:"pid,omitempty"`
+	Why    string   `json:"why"`
+	Rule   string   `json:"rule"` // FILE:LINE or a flag; "" for a built-in default
+	Fix    []string `json:"fix"`  // flags
+	Grants string   `json:"grants,omitempty"`
+	Note   string   `json:"note,omitempty"`
+
+	at policy.Pos
+}
+
+// blindSpots are what no audit looks at, and cheap ones neither.
+var blindSpots = []string{"limits", "signals to processes outside", "names below an open directory that are only looked at", "what a file is used for once it is open", "which process a path below /proc belongs to"}
+
+func auditList(a *audit.Auditor, p *policy.Profile, args []string, callsOnly bool) *audited {
+	out := &audited{Version: 1, Profile: p.Name, Command: args, Denials: []denial{},
+		Looked: []string{"system calls", "capabilities that calls always take", "addresses"}, Blind: blindSpots}
+	if callsOnly {
+		out.Blind = append([]string{"files", "addresses of datagrams"}, out.Blind...)
+	} else {
+		out.Looked = append(out.Looked, "files")
+	}
+	all, dropped := a.Denials()
+	out.Dropped = dropped
+	for i := range all {
+		x, r := &all[i], all[i].Reason
+		out.Denials = append(out.Denials, denial{Layer: x.Layer, Call: x.Call, Arch: x.Arch, Object: x.Object, Access: cmp.Or(x.Use, x.Access.String()), Result: r.Errno,
+			Count: x.Count, Comm: x.Comm, PID: x.PID, Why: r.Why, Rule: r.Rule.Short(), Fix: changeWords(r.Try), Grants: r.Grants, Note: r.NoFlag, at: r.Rule})
+	}
+	return out
+}
+
+func changeWords(try []sandbox.Change) []string {
+	words := []string{}
+	for _, c := range try {
+		words = append(words, "--"+c.Flag, c.Value)
+	}
+	return words
+}
+
+// tellAudit writes the list.
+func (u *ui) tellAudit(format string, list *audited, out *reportFile) error {
+	text := list.text()
+	if format != "text" {
+		var v any = list
+		if format == "sarif" {
+			v = sarifOf("cordon audit", auditRules(), list.sarif())
+		}
+		if out == nil {
+			return u.json(v)
+		}
+		b, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			return err
+		}
+		text = string(b) + "\n"
+	}
+	if out == nil {
+		for l := range strings.Lines(text) {
+			u.line("audit", strings.TrimSuffix(l, "\n"))
+		}
+		return nil
+	}
+	if err := out.put(func(w io.Writer) error { _, err := io.WriteString(w, text); return err }, true); err != nil {
+		return out.error(err)
+	}
+	u.line("audit", list.headline()+"; the list is in "+out.path)
+	return nil
+}
+
+func (a *audited) headline() string {
+	if len(a.Denials) == 0 && a.Dropped == 0 {
+		return "the profile " + a.Profile + " would have denied nothing of what was looked at"
+	}
+	return "the profile " + a.Profile + " would have denied " + plural(uint64(len(a.Denials))+a.Dropped, "kind of thing", "kinds of things")
+}
+
+// maxSame is how many paths the text shows that the same line decides: of a directory that is not shown there may be
+// hundreds.
+const maxSame = 10
+
+// text is the list for a reader.
+func (a *audited) text() string {
+	var b strings.Builder
+	b.WriteString(a.headline() + "; not looked at: " + strings.Join(a.Blind, ", ") + "\n")
+	same := map[string]int{} // by what decides
+	for i := range a.Denials {
+		d := &a.Denials[i]
+		by := d.Layer + " " + d.Result + " " + d.Rule
+		if same[by]++; d.Object != "" && same[by] > maxSame {
+			continue
+		}
+		b.WriteString(d.Layer + ": " + d.what() + " would be " + d.Result + ", " + plural(d.Count, "time", "times") + inBraces(d.Comm, d.PID) + "\n")
+		b.WriteString("    " + clean(d.decides()) + "\n")
+		if len(d.Fix) > 0 {
+			b.WriteString("    to allow it: " + clean((&fix{Flags: d.Fix}).line()[1:]) + prefixed(", which gives ", clean(d.Grants)) + "\n")
+		} else if d.Note != "" {
+			b.WriteString("    " + clean(d.Note) + "\n")
+		}
+	}
+	for _, by := range slices.Sorted(maps.Keys(same)) {
+		if n := same[by] - maxSame; n > 0 && !strings.HasPrefix(by, string(policy.LayerSeccomp)) {
+			b.WriteString(by + ": " + strconv.Itoa(n) + " more, which JSON and SARIF have\n")
+		}
+	}
+	if a.Dropped > 0 {
+		b.WriteString(plural(a.Dropped, "denial", "denials") + " of further kinds were not kept\n")
+	}
+	return b.String()
+}
+
+// what is the thing that would have been denied.
+func (d *denial) what() string {
+	s := clean(d.Call)
+	if d.Arch != "" {
+		s += " of " + d.Arch
+	}
+	if d.Object != "" {
+		s += " (" + clean(strings.TrimPrefix(d.Access+" of ", " of ")+d.Object) + ")"
+	}
+	return s
+}
+
+// decides is what of the profile decides; of a file's permissions it is not the profile.
+func (d *denial) decides() string {
+	if d.Layer == layerFile {
+		return d.Why
+	}
+	return d.Why + " (" + cmp.Or(d.Rule, "built in") + ")"
+}
+
+const layerFile = "file"
+
+func inBraces(comm string, pid int) string {
+	if comm == "" {
+		return ""
+	}
+	return ", first by " + clean(comm) + "[" + strconv.Itoa(pid) + "]"
+}
+
+// auditLayers are the rules of the SARIF log: what each layer denies.
+var auditLayers = [...]struct{ id, about string }{
+	{string(policy.LayerSeccomp), "a system call that the profile's filter denies"},
+	{string(policy.LayerMount), "a path that the sandbox does not show, hides, or has read-only"},
+	{string(policy.LayerLandlock), "a path that no Landlock rule reaches"},
+	{layerFile, "a file whose permissions do not give it to the sandbox's ids"},
+	{string(policy.LayerNet), "an address that the sandbox's network does not reach"},
+	{string(policy.LayerCaps), "a capability that the profile does not keep"},
+}
+
+func auditRules() (out []sarifRule) {
+	for _, l := range auditLayers {
+		out = append(out, sarifRule{ID: l.id, Short: sarifText{l.about}, Full: sarifText{"The audited program met " + l.about + "."},
+			Help: sarifText{"Allow it in the profile, if the program is to do it."}, Configuration: sarifLevel{"error"}})
+	}
+	return out
+}
+
+func (a *audited) sarif() []sarifResult {
+	out := []sarifResult{}
+	for i := range a.Denials {
+		d := &a.Denials[i]
+		text := d.what() + " would be " + d.Result + ", " + plural(d.Count, "time", "times") + inBraces(d.Comm, d.PID) + ": " + d.decides() + "."
+		if len(d.Fix) > 0 {
+			text += " Fix:" + (&fix{Flags: d.Fix}).line() + "."
+		}
+		out = append(out, sarifResult{RuleID: d.Layer, Level: "error", Message: sarifText{clean(text)}, Locations: sarifAt(d.at)})
+	}
+	return out
+}

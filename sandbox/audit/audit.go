@@ -1,0 +1,283 @@
+// Package audit runs a program with nothing in its way and tells what a profile would have denied it.
+//
+// The program gets the host's own tree, network and processes, as the caller. Its filter is the profile's, with every
+// result that denies turned into a question to the launcher, which takes note and lets the call go on: what the profile
+// allows costs what it costs under the profile. Calls about files, addresses and capabilities that the filter allows are
+// asked about as well, and the picture of the sandbox, which is compiled and never made, says what they would have met.
+//
+// It protects nobody. A call that was looked at is made by the kernel from memory that the program can change meanwhile:
+// seccomp_unotify(2), "Caveats".
+package audit
+
+import (
+	"errors"
+	"runtime"
+	"slices"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/policy/recording"
+	"cordon/sandbox"
+	"cordon/sandbox/record"
+)
+
+// Denial is a kind of thing that the profile would have denied. What else it says is about the first.
+type Denial struct {
+	Layer  string           // a policy.Layer, or "file" for what a file's permissions deny the ids that the task would have
+	Call   string           // with its arguments: `openat(AT_FDCWD, "/etc/shadow", O_RDONLY)`
+	Arch   string           // of the call, where it is not the machine's: "i386"
+	Object string           // what the call is about, besides a number and arguments: a path, an address, a capability; or ""
+	Access recording.Access // how a path was used
+	Use    string           // how an address was used: "connect"
+	Count  uint64           // how often
+	Comm   string           // of the process; it may have chosen any
+	PID    int              // of the process
+	Reason *sandbox.Reason  // what decides, and what would allow it
+
+	events []*recording.Event // that count on
+}
+
+// maxKinds bounds the kinds of denied calls that are remembered, and so the memory that a program can make the launcher
+// use.
+const maxKinds = 4096
+
+// Auditor is a sandbox.Observer. It is for one run.
+type Auditor struct {
+	*record.Recorder
+	query *sandbox.Query
+	files sandbox.Files
+	spec  *filter.Spec
+	plain *filter.Program // the profile's own
+
+	callsOnly bool
+
+	call    *sandbox.Call // that is looked at
+	denials []*Denial
+	kinds   map[kind]*Denial
+	dropped uint64
+	places  map[place]*Denial
+	made    map[string]bool // paths that would be on file systems of the sandbox's own
+	bound   map[string]bool // addresses that the program itself listens at
+}
+
+// kind is a kind of denied call: the number, the constants among the arguments, and the result; or a capability.
+type kind struct {
+	arch   uint32
+	nr     int32
+	args   [6]uint64
+	action filter.Action
+	cap    string
+}
+
+// New makes an auditor of a profile on a host, and the profile to run the program in. With callsOnly nothing is asked
+// about files, which makes the audit cheap. c is the command that will be run. The errors are those of sandbox.Compile.
+func New(p *policy.Profile, h *sandbox.Host, c *sandbox.Cmd, callsOnly bool) (*Auditor, *policy.Profile, error) {
+	if p.Root.Kind == policy.RootDir {
+		return nil, nil, errors.New("the root is a directory (" + p.Root.Dir + "), and a program is audited in the host's tree: cordon record runs it in the profile's root, and cordon learn says what of the recording a profile denies")
+	}
+	query, err := sandbox.NewQuery(p, h, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	native, ok := filter.ParseArch(runtime.GOARCH)
+	if !ok {
+		return nil, nil, errors.New("no system call table for " + runtime.GOARCH)
+	}
+	plain, err := filter.Compile(query.Filter(), native)
+	if err != nil {
+		return nil, nil, err
+	}
+	a := &Auditor{callsOnly: callsOnly, query: query, files: h.Files, plain: plain, kinds: map[kind]*Denial{}, places: map[place]*Denial{}, made: map[string]bool{}, bound: map[string]bool{}}
+	a.spec = watching(query.Filter(), callsOnly)
+	if a.Recorder, err = record.Watch(a.spec, a.seen); err != nil {
+		return nil, nil, err
+	}
+	return a, open(p, h), nil
+}
+
+// open is the profile that a program is audited in: the host's tree, network, processes and ids, and of p the
+// environment, the working directory, the terminal and the wall-clock limit. An ordinary user can mount nothing without a
+// user namespace, in which the task has its own id and no capability.
+func open(p *policy.Profile, h *sandbox.Host) *policy.Profile {
+	host := policy.Namespace{Mode: policy.NSHost}
+	out := &policy.Profile{
+		Version: p.Version, Name: p.Name, Sources: p.Sources,
+		Root:       policy.Root{Kind: policy.RootHost, Write: true},
+		Namespaces: policy.Namespaces{PID: host, IPC: host, UTS: host, Cgroup: host, Net: host},
+		Network:    policy.Network{Mode: policy.NetworkHost},
+		Landlock:   policy.Landlock{Off: true},
+		Limits:     policy.Limits{Wall: p.Limits.Wall},
+		OnDenial:   policy.DenialSilent,
+		Env:        p.Env, Process: p.Process, TTY: p.TTY,
+	}
+	if !h.Privileged {
+		return out
+	}
+	out.Namespaces.User, out.User.Host = host, policy.HostCaller
+	for i := range h.LastCap + 1 {
+		if name := policy.CapabilityName(i); name != "" && h.Permitted&(1<<i) != 0 {
+			out.Capabilities.Keep = append(out.Capabilities.Keep, policy.Capability{Name: name})
+		}
+	}
+	return out
+}
+
+// watching is the filter of an audit: what the profile denies is shown, and what it allows of the calls that other layers
+// have a say in. The launcher's own execveat is left to it.
+func watching(profile filter.Spec, callsOnly bool) *filter.Spec {
+	s := &filter.Spec{Default: profile.Default, Unknown: profile.Unknown, Foreign: profile.Foreign, Audit: true}
+	s.Allow, s.Deny = without(profile.Allow), without(profile.Deny)
+	for _, r := range profile.Rules {
+		for _, call := range members(r.Call) {
+			one := r
+			one.Call = call
+			s.Rules = append(s.Rules, one)
+		}
+	}
+	shown := []string{"connect", "bind"}
+	for i := range needs {
+		shown = append(shown, needs[i].call)
+	}
+	if !callsOnly {
+		shown = slices.Concat(shown, record.PathCalls(), record.AddressCalls())
+	}
+	slices.Sort(shown)
+	for _, call := range slices.Compact(shown) {
+		if call != execveat && !quieten(s, call) {
+			s.Deny = append(s.Deny, filter.Item{Name: call})
+		}
+	}
+	return s
+}
+
+// quieten shows a call that the profile allows only where it is about something new; that is not possible for every call.
+func quieten(s *filter.Spec, call string) bool {
+	about := func(name string) bool { return name == call || slices.Contains(filter.Members(name), call) }
+	item := func(x filter.Item) bool { return about(x.Name) }
+	if !slices.ContainsFunc(s.Allow, item) || slices.ContainsFunc(s.Deny, item) {
+		return false
+	}
+	for _, q := range record.Quiet() {
+		if q.Call == call {
+			s.Rules = append(s.Rules, q)
+			return true
+		}
+	}
+	return false
+}
+
+const execveat = "execveat"
+
+// members is a group's calls, or the call itself; never execveat.
+func members(name string) []string {
+	calls := filter.Members(name)
+	if calls == nil {
+		calls = []string{name}
+	}
+	return slices.DeleteFunc(slices.Clone(calls), func(call string) bool { return call == execveat })
+}
+
+func without(items []filter.Item) (out []filter.Item) {
+	for _, x := range items {
+		if x.Name != execveat && !slices.Contains(filter.Members(x.Name), execveat) {
+			out = append(out, x)
+			continue
+		}
+		for _, call := range members(x.Name) {
+			out = append(out, filter.Item{Name: call, From: x.From})
+		}
+	}
+	return out
+}
+
+// Filter is part of sandbox.Observer.
+func (a *Auditor) Filter() *filter.Spec { return a.spec }
+
+// Call is part of sandbox.Observer.
+func (a *Auditor) Call(c *sandbox.Call) {
+	a.call = c
+	if act := a.plain.Action(&c.Data); denies(act, a.spec.Default) {
+		a.denied(act)
+		return
+	}
+	if name := capability(c); name != "" {
+		a.needs(name)
+	}
+	a.Recorder.Call(c)
+}
+
+// denies reports whether a result is a denial. That a call does not exist is none, unless everything is answered with it:
+// it tells libc to take another (clone3).
+func denies(a, deflt filter.Action) bool {
+	noCall := filter.Action{Kind: filter.Errno, Errno: 38}
+	return a.Kind != filter.Allow && a.Kind != filter.Log && (a != noCall || deflt == noCall)
+}
+
+// denied takes note of a call that the filter denies.
+func (a *Auditor) denied(act filter.Action) {
+	d := &a.call.Data
+	k := kind{arch: d.Arch, nr: d.Nr, action: act}
+	for i, m := range filter.Constants(d.Arch, d.Nr) {
+		k.args[i] = d.Args[i] & m
+	}
+	a.count(k, func() *Denial { return &Denial{Reason: a.query.Denied(d, act)} })
+}
+
+// needs takes note of a call that takes a capability which the profile does not give.
+func (a *Auditor) needs(name string) {
+	r, err := a.query.Capability(name)
+	if err == nil && !r.Allowed {
+		a.count(kind{arch: a.call.Arch, nr: a.call.Nr, cap: name}, func() *Denial { return &Denial{Reason: r, Object: name} })
+	}
+}
+
+// count adds one of a kind, and makes the kind where it is new.
+func (a *Auditor) count(k kind, fresh func() *Denial) {
+	d := a.kinds[k]
+	switch {
+	case d != nil:
+		d.Count++
+	case len(a.kinds) == maxKinds:
+		a.dropped++
+	default:
+		d = fresh()
+		d.Count, a.kinds[k] = 1, d
+		a.add(d)
+	}
+}
+
+// add completes a denial with who made the call, which is known only while it waits.
+func (a *Auditor) add(d *Denial) {
+	decoded := a.call.Decode()
+	d.Comm, d.PID = a.call.Who()
+	if !a.call.Waits() {
+		decoded, d.Comm, d.PID = filter.Decode(&a.call.Data, nil), "", 0
+	}
+	d.Call = decoded.String()
+	if decoded.Arch.String() != runtime.GOARCH {
+		d.Arch = decoded.Arch.String()
+	}
+	a.denials = append(a.denials, d)
+}
+
+// layers are in the order of the list.
+var layers = []string{string(policy.LayerSeccomp), string(policy.LayerMount), string(policy.LayerLandlock), "file", string(policy.LayerNet), string(policy.LayerCaps)}
+
+// Denials are what was found, by layer, and how many calls were of kinds that there was no room for. Call it when the
+// program has ended.
+func (a *Auditor) Denials() (list []Denial, dropped uint64) {
+	for _, d := range a.denials {
+		for _, e := range d.events {
+			d.Count += e.Count
+		}
+		d.events = nil
+		list = append(list, *d)
+	}
+	slices.SortStableFunc(list, func(x, y Denial) int {
+		return slices.Index(layers, x.Reason.Layer) - slices.Index(layers, y.Reason.Layer)
+	})
+	for i := range list {
+		list[i].Layer = list[i].Reason.Layer
+	}
+	return list, a.dropped + a.Dropped()
+}

@@ -1,0 +1,219 @@
+package audit
+
+// What files, addresses and capabilities a call is about, and what they would have met.
+
+import (
+	"net/netip"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/policy/recording"
+	"cordon/sandbox"
+)
+
+// seen is told of each file and address that is met for the first time.
+func (a *Auditor) seen(e *recording.Event) {
+	switch e.Kind {
+	case recording.KindPath:
+		a.path(e)
+	case recording.KindNet:
+		a.address(e)
+	}
+}
+
+// path asks about a file.
+func (a *Auditor) path(e *recording.Event) {
+	if a.callsOnly && e.Exe < 0 { // the program itself
+		return
+	}
+	asked := e.Path
+	if e.Via != "" && e.Access&names == 0 {
+		asked = e.Via
+	}
+	r := a.meets(asked, e)
+	if r.Allowed {
+		if e.Access&recording.Create != 0 && (e.Type == recording.TypeUnknown || !a.query.Path(process(asked), sandbox.Access{}).Allowed) {
+			a.made[asked] = true
+		}
+		return
+	}
+	if !a.counts(r, asked, e.Access) {
+		return
+	}
+	key := place{asked, r.Layer, r.Errno, r.Rule}
+	if d := a.places[key]; d != nil {
+		d.Access |= e.Access
+		d.events = append(d.events, e)
+		return
+	}
+	d := &Denial{Reason: r, Object: asked, Access: e.Access, events: []*recording.Event{e}}
+	a.places[key] = d
+	a.add(d)
+	if e.Exe < 0 { // by the launcher
+		d.Call = "execve(" + strconv.Quote(e.Path) + ")"
+	}
+}
+
+// place is a kind of denied path.
+type place struct {
+	path, layer, errno string
+	rule               policy.Pos
+}
+
+// names are the ways that are about a name in its directory, and follow no link.
+const names = recording.Delete | recording.Rename | recording.Link
+
+// meets is what the sandbox would have answered.
+func (a *Auditor) meets(asked string, e *recording.Event) *sandbox.Reason {
+	want, dir := access(e), path.Dir(asked)
+	if place := a.madeIn(asked); place != "" {
+		asked, dir = place, place
+	}
+	asked = process(asked)
+	makes := e.Access&recording.Create != 0 && !want.Create
+	switch {
+	case e.Access&recording.Connect != 0:
+		return a.query.Socket(asked)
+	case makes && (e.Type == recording.TypeUnknown || e.Access&names != 0): // mkdir, symlink, the target of rename
+		return a.query.Path(dir, sandbox.Access{Write: true})
+	case e.Access&names != 0:
+		if r := a.query.Path(asked, sandbox.Access{}); !r.Allowed {
+			return r
+		}
+		return a.query.Path(dir, sandbox.Access{Write: true})
+	}
+	return a.query.Path(asked, want) // mkdir of what is there finds that out first: EEXIST
+}
+
+// access is what the layers look at. A file that O_CREAT makes is written to, however it is opened.
+func access(e *recording.Event) sandbox.Access {
+	a := e.Access
+	opened := a&(recording.Read|recording.Write) != 0
+	makes := a&recording.Create != 0 && opened
+	return sandbox.Access{
+		Read:    a&(recording.Read|recording.List|recording.Map) != 0,
+		Write:   a&(recording.Write|recording.Truncate|recording.Attr) != 0 || makes && e.Type == recording.TypeUnknown,
+		Execute: a&recording.Execute != 0,
+		Create:  makes,
+	}
+}
+
+// madeIn is for what the program made on a file system that would be the sandbox's own, since the host's tree says nothing
+// about it: the directory that it was made in; "" for everything else.
+func (a *Auditor) madeIn(asked string) (dir string) {
+	for p := asked; p != "/"; p = path.Dir(p) {
+		if a.made[p] {
+			dir = path.Dir(p)
+		}
+	}
+	return dir
+}
+
+// counts reports whether it is the profile that denies: not a file that is nowhere, nor permissions that the caller does not
+// have either. What is hidden has a name still, of which stat(2) tells.
+func (a *Auditor) counts(r *sandbox.Reason, asked string, want recording.Access) bool {
+	switch {
+	case r.Layer != "file":
+		return want != recording.Stat || r.Errno != "EACCES"
+	case r.Errno != "EACCES":
+		return false
+	}
+	var mode uint32
+	for _, x := range []struct {
+		is   recording.Access
+		mode uint32
+	}{{recording.Read | recording.List, unix.R_OK}, {recording.Writes, unix.W_OK}, {recording.Execute, unix.X_OK}} {
+		if want&x.is != 0 {
+			mode |= x.mode
+		}
+	}
+	if want&(recording.Create|names) != 0 {
+		asked = path.Dir(asked)
+	}
+	return a.files.Access(asked, mode) == nil
+}
+
+// process puts the first process in the place of any other in /proc: which of the sandbox's it would be, nobody knows.
+func process(asked string) string {
+	rest, ok := strings.CutPrefix(asked, "/proc/")
+	if !ok {
+		return asked
+	}
+	number, below, _ := strings.Cut(rest, "/")
+	if _, err := strconv.ParseUint(number, 10, 32); err != nil && number != "self" && number != "thread-self" {
+		return asked
+	}
+	return path.Join("/proc/1", below)
+}
+
+// address asks about a socket address.
+func (a *Auditor) address(e *recording.Event) {
+	n := &e.Net
+	ip, err := netip.ParseAddr(n.Addr)
+	abstract := strings.HasPrefix(n.Addr, "@")
+	if err != nil && !abstract {
+		return // no layer has a say in it
+	}
+	port := strconv.Itoa(int(n.Port))
+	local := abstract || ip.IsLoopback() || ip.IsUnspecified()
+	key := port
+	if abstract {
+		key = n.Addr
+	}
+	if n.Op == "bind" {
+		a.bound[key] = true
+		if n.Port != 0 && n.Port < unprivilegedPorts {
+			a.needs("NET_BIND_SERVICE")
+		}
+	}
+	if local && (n.Op == "bind" || a.bound[key]) {
+		return
+	}
+	if r := a.query.Route(n.Addr, port); !r.Allowed {
+		object := n.Addr
+		if !abstract {
+			object = netip.AddrPortFrom(ip, n.Port).String()
+		}
+		a.add(&Denial{Reason: r, Object: object, Use: n.Op, events: []*recording.Event{e}})
+	}
+}
+
+// unprivilegedPorts is where ports begin that anybody may bind, unless the machine says otherwise: ip(7).
+const unprivilegedPorts = 1024
+
+// needs are calls that always take a capability, and socket, which does with some arguments: capabilities(7).
+var needs = [...]struct{ call, cap string }{
+	{"mount", "SYS_ADMIN"}, {"umount", "SYS_ADMIN"}, {"umount2", "SYS_ADMIN"}, {"pivot_root", "SYS_ADMIN"}, {"move_mount", "SYS_ADMIN"},
+	{"mount_setattr", "SYS_ADMIN"}, {"fsopen", "SYS_ADMIN"}, {"swapon", "SYS_ADMIN"}, {"swapoff", "SYS_ADMIN"},
+	{"sethostname", "SYS_ADMIN"}, {"setdomainname", "SYS_ADMIN"}, {"setns", "SYS_ADMIN"},
+	{"chroot", "SYS_CHROOT"}, {"reboot", "SYS_BOOT"}, {"kexec_load", "SYS_BOOT"}, {"kexec_file_load", "SYS_BOOT"},
+	{"init_module", "SYS_MODULE"}, {"finit_module", "SYS_MODULE"}, {"delete_module", "SYS_MODULE"},
+	{"settimeofday", "SYS_TIME"}, {"clock_settime", "SYS_TIME"}, {"stime", "SYS_TIME"},
+	{"acct", "SYS_PACCT"}, {"iopl", "SYS_RAWIO"}, {"vhangup", "SYS_TTY_CONFIG"}, {"open_by_handle_at", "DAC_READ_SEARCH"},
+	{"setgroups", "SETGID"}, {"setgroups32", "SETGID"},
+	{"socket", ""},
+}
+
+// capability is the capability that a call takes with its arguments; "" if none is known: packet(7), raw(7).
+func capability(c *sandbox.Call) string {
+	call := filter.Decode(&c.Data, nil).Call
+	if call == "socket" {
+		family, typ := c.Args[0], c.Args[1]&0xf
+		inet := slices.Contains([]uint64{unix.AF_INET, unix.AF_INET6}, family)
+		if family == unix.AF_PACKET || inet && typ == unix.SOCK_RAW {
+			return "NET_RAW"
+		}
+	}
+	for i := range needs {
+		if needs[i].call == call {
+			return needs[i].cap
+		}
+	}
+	return ""
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// fits is what an audit of calls alone may cost where the profile fits, as a multiple of the sandbox's filter.
+const fits = 1.02
+
+// audits times each workload of recordings under the filter of a sandbox, in an audit of calls and in a complete one, by
+// turns, inside. The shortest of each counts.
+func audits(e effort) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("/var/tmp", "cordon-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.WriteFile(filepath.Join(dir, "main.c"), []byte("int main(void) { return 0; }\n"), 0o644); err != nil {
+		return err
+	}
+	cordon := func(args ...string) []string {
+		return slices.Concat([]string{filepath.Join(filepath.Dir(self), "cordon")}, args, []string{"-p", "build", "--rw", dir, "--ro", self, "--"})
+	}
+	ways := [][]string{cordon("run", "--on-denial", "silent"), cordon("audit", "--calls"), cordon("audit")}
+	fmt.Printf("| audited | in the sandbox, ms | --calls | complete |\n|---|---:|---:|---:|\n")
+	for _, w := range recordedWorks {
+		var best [3]time.Duration
+		for range max(5, e.Denials) {
+			for i, way := range ways {
+				d, err := timed(dir, slices.Concat(way, []string{self, "-timed"}, w.args))
+				if err != nil {
+					return fmt.Errorf("%s, %q: %w", w.name, way, err)
+				}
+				if best[i] == 0 || d < best[i] {
+					best[i] = d
+				}
+			}
+		}
+		ratio := func(i int) float64 { return float64(best[i]) / float64(best[0]) }
+		fmt.Printf("| %s | %d | %s | %s |\n", w.name, best[0].Milliseconds(), strconv.FormatFloat(ratio(1), 'f', 3, 64), strconv.FormatFloat(ratio(2), 'f', 2, 64))
+		if e.Judge && w.args == nil && ratio(1) > fits {
+			err = fmt.Errorf("%s: asked is %v of an audit of calls", w.name, fits)
+		}
+	}
+	return err
+}
