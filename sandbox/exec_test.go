@@ -126,6 +126,8 @@ func execCases(t *testing.T) map[string]*Cmd {
 		"strict":    {Profile: shipped(t, "strict"), Args: []string{"sh", "-c", "echo ready; read x"}, Env: []string{"PATH=/usr/bin:/bin"}},
 		"container": {Profile: shipped(t, "container"), Args: []string{"/bin/sh", "-c", script}},
 	}
+	strict := cases["strict"].Profile
+	strict.Missing = append(strict.Missing, policy.MissingLayer{Layer: policy.LayerLandlock}) // scopes need Linux 6.12
 	cases["container"].Profile.Root = policy.Root{Kind: policy.RootDir, Dir: rootfs}
 	if c, err := mayBeGrouped(t, script); err == nil {
 		cases["groups"] = c
