@@ -508,8 +508,17 @@ func (t *terminal) copier() {
 	defer func() { _, _ = unix.Write(t.done, one[:]) }()
 	defer t.restore() // also in a panic
 	buf, out, over := make([]byte, 64<<10), t.out, false
+	looks := 0 // at the mode, behind a prompt: bash switches the echo off after it
 	for {
-		n, more := t.gather(buf)
+		wait := -1
+		if looks > 0 && !t.ending.Load() {
+			looks, wait = looks-1, 20 // ms
+			t.follow()
+		}
+		n, more := t.gather(buf, wait)
+		if n > 0 && t.shared {
+			looks = 10
+		}
 		if k := t.meter.take(n); k < n { // the sandbox is ended for it
 			n, over = k, true
 		}
@@ -535,13 +544,13 @@ func (t *terminal) copier() {
 
 var one = [8]byte{1}
 
-// gather waits for what the task writes, and takes what there is; a read of a terminal gives 4 KiB at most. more is false where
+// gather waits for what the task writes, so many milliseconds or, with -1, as long as it takes, and takes what there is; a read of a terminal gives 4 KiB at most. more is false where
 // nothing will come any more.
-func (t *terminal) gather(buf []byte) (n int, more bool) {
+func (t *terminal) gather(buf []byte, wait int) (n int, more bool) {
 	ending := t.ending.Load()
 	if !ending {
 		fds := [...]unix.PollFd{{Fd: int32(t.master), Events: unix.POLLIN}, {Fd: int32(t.wake), Events: unix.POLLIN}}
-		if _, err := unix.Poll(fds[:], -1); err != nil && err != unix.EINTR {
+		if _, err := unix.Poll(fds[:], wait); err != nil && err != unix.EINTR {
 			return 0, false
 		}
 	}
