@@ -284,8 +284,8 @@ func (p *process) outOfCPU() bool {
 	if p.report.Signal == "SIGXCPU" {
 		return true
 	}
-	limit, ok := p.comp.cpuRlimit() // the kernel counts in ticks for it, and differs by some of them from what it reports
-	return ok && p.report.Signal == "SIGKILL" && p.limit == "" && p.report.User+p.report.System >= limit-limit/8
+	limit, ok := p.comp.cpuRlimit() // the kernel counts in ticks for it, and differs from what it reports by up to a quarter where the machine is busy
+	return ok && p.report.Signal == "SIGKILL" && p.limit == "" && p.report.User+p.report.System >= limit-limit/4
 }
 
 // cpuRlimit is the least RLIMIT_CPU that the plan sets.
