@@ -32,7 +32,9 @@ func look(dir string) (t traces, err error) {
 	t.cgroups = walk("/sys/fs/cgroup", func(path string, d fs.DirEntry) bool {
 		return d.IsDir() && strings.Contains(d.Name(), "cordon")
 	})
-	t.files = walk(dir, func(path string, d fs.DirEntry) bool { return !d.IsDir() })
+	t.files = walk(dir, func(path string, d fs.DirEntry) bool {
+		return !d.IsDir() && path != filepath.Join(dir, "run/cordon/last.json") // the last run that failed: one file, kept for cordon why
+	})
 	pty, err := os.ReadFile("/proc/sys/kernel/pty/nr")
 	if err != nil {
 		return t, err
