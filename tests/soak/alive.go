@@ -114,8 +114,11 @@ func (s *soak) measure(all []*sandbox) error {
 	}
 	slices.Sort(times)
 	n := int64(len(all))
-	fmt.Printf("%-16s launcher %d kB, pid 1 %d kB private in the mean; a launch beside them p50 %.1f ms\n",
-		fmt.Sprintf("%d alive:", n), launchers/n>>10, inits/n>>10, ms(times[len(times)/2]))
+	memory := fmt.Sprintf("launcher %d kB, pid 1 %d kB private in the mean", launchers/n>>10, inits/n>>10)
+	if launchers == 0 {
+		memory = "their memory cannot be read by this user"
+	}
+	fmt.Printf("%-16s %s; a launch beside them p50 %.1f ms\n", fmt.Sprintf("%d alive:", n), memory, ms(times[len(times)/2]))
 	return nil
 }
 
