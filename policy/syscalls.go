@@ -140,6 +140,17 @@ func (s *Syscalls) FilterOnce(nonce uint64) (filter.Spec, error) {
 	return spec, err
 }
 
+// ProgramFilter is the filter as the program meets it: with exec: once no execve or execveat of its own passes, because it
+// has not the launcher's nonce.
+func (p *Profile) ProgramFilter() (filter.Spec, error) {
+	spec, err := p.Syscalls.Filter()
+	if err == nil && p.Syscalls.Exec == ExecOnce {
+		from := p.Source("syscalls.exec").Short()
+		spec.Deny = append(spec.Deny, filter.Item{Name: "execve", From: from}, filter.Item{Name: "execveat", From: from})
+	}
+	return spec, err
+}
+
 // OwnExec is a rule that lets execveat pass with a nonce.
 func OwnExec(nonce uint64) filter.Rule {
 	return filter.Rule{Call: "execveat", Expr: "nonce == 0x" + strconv.FormatUint(nonce, 16)}

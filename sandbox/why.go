@@ -70,17 +70,9 @@ func NewQuery(p *policy.Profile, h *Host, c *Cmd) (*Query, error) {
 		}
 	}
 	q.comp.program.env = q.comp.environment()
-	spec, err := p.Syscalls.FilterOnce(0)
-	if err != nil {
-		return nil, err
-	}
-	if p.Syscalls.Exec == policy.ExecOnce { // the program's own never have the launcher's nonce
-		for _, call := range [...]string{"execve", "execveat"} {
-			spec.Deny = append(spec.Deny, filter.Item{Name: call, From: p.Source("syscalls.exec").Short()})
-		}
-	}
-	q.spec = spec
-	return q, nil
+	var err error
+	q.spec, err = p.ProgramFilter()
+	return q, err
 }
 
 // Access is what a program wants of a path. Create says that a file is made where none is there.

@@ -58,7 +58,7 @@ func (u *ui) whySyscall(f *whyFlags, p *policy.Profile, what string) (*answer, e
 	if err != nil {
 		return nil, queryError(what, err)
 	}
-	spec, err := programFilter(p)
+	spec, err := p.ProgramFilter()
 	if err != nil {
 		return nil, err
 	}
@@ -246,16 +246,6 @@ func (w *syscallWhy) once() bool {
 	return w.profile.Syscalls.Exec == policy.ExecOnce && (w.q.Call == "execve" || w.q.Call == "execveat")
 }
 
-// programFilter is the filter as the program meets it: with exec: once no nonce of its own passes.
-func programFilter(p *policy.Profile) (filter.Spec, error) {
-	spec, err := p.Syscalls.Filter()
-	if err == nil && p.Syscalls.Exec == policy.ExecOnce {
-		from := p.Source("syscalls.exec").Short()
-		spec.Deny = append(spec.Deny, filter.Item{Name: "execve", From: from}, filter.Item{Name: "execveat", From: from})
-	}
-	return spec, err
-}
-
 // path is the way through the filter: to its end, or where what is missing decides, up to there.
 func (w *syscallWhy) path(found []filter.Outcome) ([]step, error) {
 	prog, err := filter.Compile(w.spec, w.native)
@@ -325,7 +315,7 @@ func (w *syscallWhy) fix(v *filter.Verdict) *fix {
 			return none
 		}
 		profile = policy.Merge(w.profile, over)
-		spec, err := programFilter(profile)
+		spec, err := profile.ProgramFilter()
 		if policy.Validate(profile) != nil || err != nil {
 			return none
 		}
