@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,12 +33,18 @@ func TestExecAttacker(t *testing.T) {
 	if os.Getenv(attackVariable) == "" {
 		t.Skip("it is run by others")
 	}
+	var asked atomic.Bool
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
+		for s := bufio.NewScanner(os.Stdin); s.Scan(); {
+			asked.Store(true)
+		}
 		os.Exit(0)
 	}()
 	fmt.Println("ready")
 	for {
+		if asked.Swap(false) {
+			fmt.Println("asked")
+		}
 		dirs, _ := filepath.Glob("/proc/[0-9]*")
 		for _, dir := range dirs {
 			if pid, _ := strconv.Atoi(filepath.Base(dir)); pid > 1 && pid != os.Getpid() {
@@ -128,7 +136,7 @@ func opens(path string) bool {
 
 // attacked is a sandbox with the attacker in it, who may trace and has no Landlock in the way. Lines of what it says arrive
 // until it ends.
-func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, lines func() []string) {
+func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, ask io.Writer, lines func() []string) {
 	t.Helper()
 	c := &Cmd{Profile: shipped(t, "default"), Args: []string{testBinary(t), "-test.run=^TestExecAttacker$"}, Attachable: true}
 	p := c.Profile
@@ -167,7 +175,7 @@ func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, lines fu
 		t.Fatal(err)
 	}
 	t.Cleanup(a.Close)
-	return a, func() []string {
+	return a, in, func() []string {
 		mu.Lock()
 		defer mu.Unlock()
 		list := heard
@@ -176,14 +184,17 @@ func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, lines fu
 	}
 }
 
-// scans waits until the attacker has looked at everything twice, and returns what it says.
-func scans(t *testing.T, lines func() []string) (all []string) {
+// scans asks the attacker for its attention, waits until it has then looked at everything twice, and returns what it says of
+// that. What it said before may still fill the pipe.
+func scans(t *testing.T, ask io.Writer, lines func() []string) (all []string) {
 	t.Helper()
-	lines()
+	if _, err := io.WriteString(ask, "\n"); err != nil {
+		t.Fatal(err)
+	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		all = append(all, lines()...)
-		if strings.Count(strings.Join(all, "\n"), "scanned") > 3 {
-			return all
+		if from := slices.Index(all, "asked"); from >= 0 && strings.Count(strings.Join(all[from:], "\n"), "scanned") > 1 {
+			return all[from:]
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the attacker has stopped: %q", all)
@@ -210,14 +221,14 @@ func TestExecNewcomerAttacked(t *testing.T) {
 	for name, change := range attackCases() {
 		for _, exposed := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s exposed %v", name, exposed), func(t *testing.T) {
-				a, lines := attacked(t, change)
+				a, ask, lines := attacked(t, change)
 				var got, seen []string
 				if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil { // another test may have made it 0
 					t.Fatal(err)
 				}
 				x := &Cmd{Into: a, Args: []string{"true"}, exposed: exposed}
 				x.hold = func() {
-					for _, line := range scans(t, lines) {
+					for _, line := range scans(t, ask, lines) {
 						if strings.HasPrefix(line, "got ") {
 							got = append(got, line)
 						}
@@ -257,8 +268,7 @@ func exeName(t *testing.T) string {
 func TestExecRaced(t *testing.T) {
 	for name, change := range attackCases() {
 		t.Run(name, func(t *testing.T) {
-			a, lines := attacked(t, change)
-			scans(t, lines)
+			a, _, lines := attacked(t, change)
 			for range 100 {
 				_, _ = (&Cmd{Into: a, Args: []string{"true"}}).Run() // it may be stopped, or killed
 			}
