@@ -11,9 +11,12 @@ export CORDON_BIN := $(CURDIR)/bin/cordon
 .PHONY: build run test test-system race lint bench soak attacks attacks-peers fuzz generate vm vm-tools clean
 
 # One static binary. It is pure Go always: with cgo the dynamic loader and libc cost 0.3 ms at every start. Where
-# libseccomp's headers are, its helper for `profile check --reference` too, a program of its own.
+# libseccomp's headers are, its helper for `profile check --reference` too, a program of its own. The binary is copied, as
+# a package manager does: the linker writes it through a mapping, page by page, and the page cache keeps it in such small
+# pieces, which cost each start 0.2 ms (ext4, Linux 6.18).
 build:
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cordon ./cmd/cordon
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cordon.linked ./cmd/cordon
+	@install bin/cordon.linked bin/cordon && rm bin/cordon.linked
 	@.ci/reference build
 
 # In the embedded default profile; -v prints what was enforced. `make run CMD=id` runs something else.

@@ -261,9 +261,7 @@ func (c *compilation) fork() error {
 	}
 	c.tieToInit()
 	c.doInit(from,
-		plan.WipeArgs(plan.F(fileZero)), // or /proc/1/cmdline shows paths of the host
-		plan.ForgetHeap(false),          // or it keeps what the launcher has there
-		plan.ForgetHeap(true))
+		plan.WipeArgs(plan.F(fileZero))) // or /proc/1/cmdline shows paths of the host
 	if !c.reports {
 		c.doInit(from, twoFiles[:]...)
 	}

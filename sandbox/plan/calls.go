@@ -56,7 +56,6 @@ const (
 	Write
 	Fchmod
 	Recvmsg
-	Madvise
 	Execveat
 	Futex
 	Sendmsg
@@ -75,7 +74,7 @@ var callNames = [NumCalls]string{
 	Setdomainname: "setdomainname", Setgroups: "setgroups", Sethostname: "sethostname", Setns: "setns", Setpriority: "setpriority",
 	Setresgid: "setresgid", Setresuid: "setresuid", Setsid: "setsid", SocketCall: "socket", Symlinkat: "symlinkat", Umask: "umask",
 	Umount2: "umount2", Unshare: "unshare", Write: "write", Fchmod: "fchmod",
-	Recvmsg: "recvmsg", Madvise: "madvise", Execveat: "execveat", Futex: "futex", Sendmsg: "sendmsg", SetRobustList: "set_robust_list",
+	Recvmsg: "recvmsg", Execveat: "execveat", Futex: "futex", Sendmsg: "sendmsg", SetRobustList: "set_robust_list",
 	Setpgid: "setpgid",
 }
 
@@ -190,16 +189,6 @@ func ReadStep(fd Arg, n uint64) Step { return step(Read, fd, num(Out, n), num(In
 
 // WipeArgs reads zeros over the copy of the launcher's arguments.
 func WipeArgs(zero Arg) Step { return step(Read, zero, Arg{Kind: Argv}, Arg{Kind: ArgvLen}) }
-
-// ForgetHeap is madvise(2), MADV_DONTNEED on the copy of the launcher's heap that lies below the stack; above is the
-// rest. Where parts of that are not mapped, ENOMEM says so when the others are done.
-func ForgetHeap(above bool) Step {
-	where := HeapBelow
-	if above {
-		where = HeapAbove
-	}
-	return step(Madvise, Arg{Kind: where}, Arg{Kind: HeapLen}, num(Advice, 4)).OrElse(ENOMEM)
-}
 
 // MkdirStep is mkdirat(2).
 func MkdirStep(dir Arg, p string, mode uint64) Step {

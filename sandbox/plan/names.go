@@ -54,8 +54,6 @@ func flagSetOf(k Kind) (flagSet, bool) {
 		return flagSet{keyctls[:], true}, true
 	case MoveMountFlags:
 		return flagSet{moveMountFlags[:], false}, true
-	case Advice:
-		return flagSet{advices[:], true}, true
 	case MsgFlags:
 		return flagSet{msgFlags[:], false}, true
 	case OpenTreeFlags:
@@ -110,7 +108,6 @@ var (
 	ioctls         = [...]flag{{0x8914, "SIOCSIFFLAGS"}, {0x40045431, "TIOCSPTLCK"}, {0x5441, "TIOCGPTPEER"}, {0x540e, "TIOCSCTTY"}, {0x5410, "TIOCSPGRP"}}
 	keyctls        = [...]flag{{1, "KEYCTL_JOIN_SESSION_KEYRING"}}
 	moveMountFlags = [...]flag{{4, "MOVE_MOUNT_F_EMPTY_PATH"}, {0x40, "MOVE_MOUNT_T_EMPTY_PATH"}}
-	advices        = [...]flag{{4, "MADV_DONTNEED"}}
 	msgFlags       = [...]flag{{0x4000, "MSG_NOSIGNAL"}, {0x40000000, "MSG_CMSG_CLOEXEC"}}
 	openTreeFlags  = [...]flag{{1, "OPEN_TREE_CLONE"}, {0x80000, "OPEN_TREE_CLOEXEC"}, {0x8000, "AT_RECURSIVE"}, {0x1000, "AT_EMPTY_PATH"}, {0x100, "AT_SYMLINK_NOFOLLOW"}}
 	prctls         = [...]flag{{1, "PR_SET_PDEATHSIG"}, {4, "PR_SET_DUMPABLE"}, {15, "PR_SET_NAME"}, {24, "PR_CAPBSET_DROP"}, {28, "PR_SET_SECUREBITS"},

@@ -103,7 +103,6 @@ const (
 	SecureBits
 	AmbientOp
 	Who
-	Advice
 	Nonce // a secret, which is not printed
 
 	firstPointer
@@ -128,9 +127,6 @@ const (
 	FD          // the descriptor of the file Data, opened by the launcher
 	Fprog       // struct sock_fprog whose filter is Data
 	Strings     // char *const[]: Data holds them, each ended by a NUL
-	HeapBelow   // where the launcher's heap begins, in the part that the child's stack is in
-	HeapAbove   // where it goes on behind the stack
-	HeapLen     // how long it is below, or behind
 	Rights      // struct msghdr with room for one descriptor
 	Owner       // the address of the owner word in the page shared with the launcher
 	Self        // the address of the word in that page where the task finds its pid

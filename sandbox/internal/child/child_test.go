@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -249,6 +250,50 @@ func TestRun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStartTogether: what one start keeps from its child may be what the next one's stands on. Afterwards the heap is inherited
+// as before: a process that C code forks needs it.
+func TestStartTogether(t *testing.T) {
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			for range 30 {
+				im, err := Link(&plan.Plan{Steps: []plan.Step{plan.ForkStep(), plan.UmaskStep(0)}, Init: []plan.Step{plan.UmaskStep(0)}}, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				deep(i, func() {
+					if status := runAndWait(t, im); status.ExitStatus() != 0 || im.Page().Done != 1 {
+						t.Errorf("status %#x, %+v", status, *im.Page())
+					}
+				})
+				im.Release()
+			}
+		})
+	}
+	wait.Wait()
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(smaps)) {
+		if strings.HasPrefix(line, "VmFlags:") && strings.Contains(line, " dc ") {
+			t.Error("a part of the memory is not inherited any more")
+		}
+	}
+}
+
+// deep calls f with so many KiB of stack in use.
+func deep(n int, f func()) {
+	var room [1 << 10]byte
+	if n > 0 {
+		deep(n-1, f)
+	} else {
+		f()
+	}
+	runtime.KeepAlive(&room)
 }
 
 // TestRespawn: the new process goes on as a child of this one, and this one learns its pid.

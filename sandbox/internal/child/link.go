@@ -27,13 +27,11 @@ const (
 	opCall         // a system call
 	opFork         // clone(2): the new process goes on, the caller turns to init's operations
 	opAgain        // clone(2): the new process goes on, the caller ends
-	opBelow        // a call on the launcher's heap below the stack
-	opAbove        // a call on the launcher's heap above the stack
 )
 
 // The heap lies in arenas of this size, aligned to it and one behind the other (runtime, heapArenaBytes on 64-bit Linux).
 // It begins anywhere in the first (runtime, randomizeHeapBase), so that a small one may be in two. Of the one that the
-// stack is in and its neighbours a window around the stack pointer is kept: run's frame and those below it are small.
+// stack is in and its neighbours the child gets a window around the stack pointer: run's frame and those below it are small.
 const (
 	arenaSize  = 64 << 20
 	windowSize = 16 << 10 // or two pages, where they are larger
@@ -102,7 +100,7 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Symlinkat: unix.SYS_SYMLINKAT, plan.Umask: unix.SYS_UMASK, plan.Umount2: unix.SYS_UMOUNT2, plan.Unshare: unix.SYS_UNSHARE,
 	plan.Write: unix.SYS_WRITE, plan.Fchmod: unix.SYS_FCHMOD, plan.Execveat: unix.SYS_EXECVEAT, plan.Futex: unix.SYS_FUTEX,
 	plan.Sendmsg: unix.SYS_SENDMSG, plan.SetRobustList: unix.SYS_SET_ROBUST_LIST, plan.Recvmsg: unix.SYS_RECVMSG,
-	plan.Madvise: unix.SYS_MADVISE, plan.Setpgid: unix.SYS_SETPGID,
+	plan.Setpgid: unix.SYS_SETPGID,
 }
 
 // Link makes an image of a whole plan. files gives the descriptor of each of p.Files.
@@ -199,12 +197,6 @@ func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
 		}
 		return nil
 	}
-	switch s.Args[0].Kind {
-	case plan.HeapBelow:
-		o.kind = opBelow
-	case plan.HeapAbove:
-		o.kind = opAbove
-	}
 	for j := range s.Args[:s.N] {
 		if err := im.argument(o, j, &s.Args[j], files); err != nil {
 			return err
@@ -235,7 +227,7 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 			*(*uint64)(unsafe.Pointer(&b[0])) = a.Int
 			*(*int32)(unsafe.Pointer(&b[8])) = int32(fd)
 		}
-	case plan.Null, plan.HeapBelow, plan.HeapAbove, plan.HeapLen:
+	case plan.Null:
 	case plan.Argv:
 		o.args[j] = uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))
 	case plan.ArgvLen:

@@ -42,7 +42,9 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 	if im.clone&unix.CLONE_INTO_CGROUP != 0 {
 		args.cgroup = uint64(im.group)
 	}
+	syscall.ForkLock.Lock() // one at a time says what of the heap the next process gets
 	n, errno := run(im, args)
+	syscall.ForkLock.Unlock()
 	runtime.KeepAlive(im)
 	runtime.KeepAlive(args)
 	if errno != 0 {
@@ -51,7 +53,9 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 	return int(n), int(fd), nil
 }
 
-// run clones; in the child it never returns. It may call nothing but what is inlined or marked nosplit.
+// run clones; in the child it never returns. It may call nothing but what is inlined or marked nosplit. The child gets none
+// of the launcher's heap but a window around its stack: it needs no more, may hold no secret of it, and nothing of it has
+// to be copied when the launcher goes on.
 //
 //go:noinline
 //go:norace
@@ -61,11 +65,13 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		regs [plan.NumRegs]uintptr
 		a    [6]uintptr
 		r    uintptr
-		keep uintptr
 
 		argSize  = args.size()
 		pageSize = uintptr(os.Getpagesize())
 		window   = max(windowSize, 2*pageSize)
+		heap     uintptr // where the arenas begin
+		keep     uintptr // where the window does
+		memory   = uintptr(unsafe.Pointer(im.page))
 
 		page  = im.page
 		fault = &page.Init
@@ -74,8 +80,18 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		j     int
 	)
 	beforeFork()
+	// From here on the stack stays where it is. Parts that are not mapped make the calls return ENOMEM when the others are
+	// done; the image lies among the arenas only where the kernel chose the heap's place.
+	heap = uintptr(unsafe.Pointer(&a))&^(arenaSize-1) - arenaSize
+	keep = (uintptr(unsafe.Pointer(&a)) - windowSize/2) &^ (pageSize - 1)
+	syscall.RawSyscall6(unix.SYS_MADVISE, heap, keep-heap, unix.MADV_DONTFORK, 0, 0, 0)
+	syscall.RawSyscall6(unix.SYS_MADVISE, keep+window, heap+3*arenaSize-keep-window, unix.MADV_DONTFORK, 0, 0, 0)
+	if memory+imageSize > heap && memory < heap+3*arenaSize {
+		syscall.RawSyscall6(unix.SYS_MADVISE, memory, imageSize, unix.MADV_DOFORK, 0, 0, 0)
+	}
 	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), argSize, 0, 0, 0, 0)
 	if pid != 0 || e != 0 {
+		syscall.RawSyscall6(unix.SYS_MADVISE, heap, 3*arenaSize, unix.MADV_DOFORK, 0, 0, 0)
 		afterFork()
 		return pid, e
 	}
@@ -86,14 +102,6 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 			a[j] = o.args[j]
 			if o.regs[j] != 0 {
 				a[j] = regs[o.regs[j]]
-			}
-		}
-		if o.kind == opBelow || o.kind == opAbove {
-			keep = (uintptr(unsafe.Pointer(&a)) - windowSize/2) &^ (pageSize - 1)
-			a[0] = uintptr(unsafe.Pointer(&a))&^(arenaSize-1) - arenaSize
-			a[1] = keep - a[0]
-			if o.kind == opAbove {
-				a[0], a[1] = keep+window, a[0]+3*arenaSize-keep-window
 			}
 		}
 		r, _, e = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
