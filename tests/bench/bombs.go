@@ -27,8 +27,9 @@ var bombs = [...]struct{ kind, end string }{
 	{"memory", "cordon: oom: "}, {"forks", "cordon: pids: "}, {"flood", "cordon: output: "}, {"files", "too many open files"},
 }
 
-// bombLimits are flags for what a profile leaves open.
-var bombLimits = []string{"--memory", "64MiB", "--pids", "40", "--cpus", "0.5", "--output", "4MiB", "--timeout", "10s", "--rlimit", "nofile=64"}
+// bombLimits are flags for what a profile leaves open. The output is so much that it takes a while: a bomb that is over at
+// once would show what launches cost.
+var bombLimits = []string{"--memory", "64MiB", "--pids", "40", "--cpus", "0.5", "--output", "1GiB", "--timeout", "10s", "--rlimit", "nofile=64"}
 
 // bombProfiles are those that a machine is to survive.
 var bombProfiles = [...]string{"default", "build", "judge"}
@@ -152,21 +153,39 @@ func doBomb(kind string) error {
 		return fmt.Errorf("400 processes were to be had")
 	case "flood":
 		buf := make([]byte, 64<<10)
-		for range 1 << 14 {
+		for range 1 << 15 {
 			if _, err := os.Stdout.Write(buf); err != nil {
 				return err
 			}
 		}
-		return fmt.Errorf("1 GiB of output was to be had")
+		return fmt.Errorf("2 GiB of output were to be had")
 	case "files":
-		for range 5000 {
-			if _, err := unix.Dup(2); err != nil {
-				return err
-			}
-		}
-		return fmt.Errorf("5000 descriptors were to be had")
+		return takeFiles(time.Second)
 	}
 	return fmt.Errorf("unknown bomb %q", kind)
+}
+
+// takeFiles takes descriptors until there are no more, over and over.
+func takeFiles(span time.Duration) error {
+	for began := time.Now(); ; {
+		var held []int
+		for len(held) < 5000 {
+			fd, err := unix.Dup(2)
+			if err != nil && time.Since(began) > span {
+				return err
+			}
+			if err != nil {
+				break
+			}
+			held = append(held, fd)
+		}
+		for _, fd := range held {
+			unix.Close(fd)
+		}
+		if len(held) == 5000 {
+			return fmt.Errorf("5000 descriptors were to be had")
+		}
+	}
 }
 
 // slowdown is the median of what the same work took more time for, beside a bomb.
