@@ -349,6 +349,12 @@ func (p *process) attachAsked(json.RawMessage) (any, []int, error) {
 	if p.frozen() {
 		return nil, nil, &Error{Op: "exec", Err: errText("the sandbox is paused"), Hint: "cordon resume lets it go on"}
 	}
+	if p.exited() {
+		return nil, nil, errSandboxEnded
+	}
+	if p.answer != nil { // it is the same for all who ask
+		return nil, p.answer, nil
+	}
 	a, err := p.attach()
 	if err != nil {
 		return nil, nil, err
@@ -357,10 +363,7 @@ func (p *process) attachAsked(json.RawMessage) (any, []int, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if fd, ok := p.kept.fds[fileText]; ok {
-		unix.Close(fd)
-	}
-	p.kept.fds[fileText] = fds[0] // until the next time: it is sent when this has returned
+	p.kept.fds[fileText], p.answer = fds[0], fds
 	return nil, fds, nil
 }
 
@@ -400,15 +403,19 @@ func (a *Attached) Close() {
 }
 
 // send is the sandbox for another process: descriptors that go with a message by SCM_RIGHTS (unix(7)), of which the first
-// is a file with what it says besides. They stay a's.
+// is a file with what it says besides, which nobody can change any more. The others stay a's.
 func (a *Attached) send() ([]int, error) {
 	text := pack(a)
-	file, err := unix.MemfdCreate("attach", unix.MFD_CLOEXEC)
+	file, err := unix.MemfdCreate("attach", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, &Error{Op: "attach: memfd_create", Err: err}
 	}
-	a.fds[fileText] = file
-	if _, err := unix.Pwrite(file, text, 0); err != nil {
+	_, err = unix.Pwrite(file, text, 0)
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(file), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
+	}
+	if err != nil {
+		unix.Close(file)
 		return nil, &Error{Op: "attach: write", Err: err}
 	}
 	fds := []int{file}

@@ -67,6 +67,7 @@ type process struct {
 	control *control      // nil unless Cmd.State
 
 	kept    *Attached // for Cmd.Attach; nil unless Cmd.Attachable
+	answer  []int     // what those who ask for it get, once somebody has
 	sandbox int       // a pidfd of the init of the sandbox that is joined; -1 for none
 	around  int       // filters of the task, its own not yet among them
 
