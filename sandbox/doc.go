@@ -29,8 +29,9 @@
 //
 // With a terminal of its own the task is in a process group of its own in a session that init leads; else it leads one.
 //
-// init has one thread, no capability, one descriptor, a filter for the few calls of its loop, nothing of the arena of the
-// launcher's heap that it runs on, and is not dumpable. The task can neither look into it nor kill it.
+// init has one thread, no capability, one descriptor, a filter for the few calls of its loop, and is not dumpable. The
+// child never has the launcher's heap: of the arenas around its stack it is given a window (child.Start). The task can
+// neither look into init nor kill it.
 //
 // # The talk
 //
