@@ -3,6 +3,7 @@
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME := 30s
+GOTEST   ?= go test
 CMD      := sh -c 'id; hostname; ls -A ~; cat /proc/net/dev'
 
 # The binary that the tests are about.
@@ -29,18 +30,18 @@ run: build
 # comparison with libseccomp, the only use of cgo.
 test: build
 	@.ci/setup test
-	CGO_ENABLED=0 go test -p 1 ./policy/... ./profiles/...
+	CGO_ENABLED=0 $(GOTEST) -p 1 ./policy/... ./profiles/...
 	$(MAKE) -s test-system
 	@.ci/reference test
 
 # The part of it that depends on who runs it, and on which machine.
 test-system: build
-	CGO_ENABLED=0 go test -p 1 ./cmd/... ./sandbox/...
-	CGO_ENABLED=0 go test -p 1 -count=1 ./tests/...
+	CGO_ENABLED=0 $(GOTEST) -p 1 ./cmd/... ./sandbox/...
+	CGO_ENABLED=0 $(GOTEST) -p 1 -count=1 ./tests/...
 
 # What has no threads of its own is left out. -short: a failure at every seventh step of a plan is enough here.
 race: build
-	CGO_ENABLED=1 go test -race -short ./cmd/cordon ./sandbox/...
+	CGO_ENABLED=1 $(GOTEST) -race -short ./cmd/cordon ./sandbox/...
 
 lint:
 	CGO_ENABLED=0 go run $(GOLANGCI) run
