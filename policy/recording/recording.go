@@ -305,6 +305,9 @@ func (e *Event) identity(b []byte) []byte {
 	for _, s := range [...]string{e.Call, e.Arch, e.Path, e.Via, e.Net.Op, e.Net.Family, e.Net.Proto, e.Net.Addr, e.Cap, e.By, string(e.Peak)} {
 		b = append(append(b, 0), s...)
 	}
+	if e.Kind == KindPath { // what was not there is read when it was made: two things
+		b = append(append(b, 0), e.Errno...)
+	}
 	b = strconv.AppendUint(append(b, 0), uint64(e.Net.Port), 10)
 	for _, a := range e.Args {
 		b = strconv.AppendUint(append(append(append(b, 0), a.Name...), '='), a.Value, 10)
@@ -388,6 +391,7 @@ func (e *Event) compare(o *Event) int {
 		e.Net.compare(&o.Net),
 		cmp.Compare(e.Cap, o.Cap), cmp.Compare(e.By, o.By),
 		cmp.Compare(slices.Index(peaks[:], e.Peak), slices.Index(peaks[:], o.Peak)),
+		cmp.Compare(e.Errno, o.Errno), // only of a path is there more than one
 	)
 }
 

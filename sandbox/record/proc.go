@@ -97,7 +97,11 @@ func (f *found) event(asked string, want recording.Access) recording.Event {
 // directory in which it would be. Paths of /proc stay as they are: they mean another thing to each process.
 func resolve(root int, name string, follow bool) found {
 	if name == "/proc" || strings.HasPrefix(name, "/proc/") {
-		return found{path: path.Clean(name), exists: true}
+		f := found{path: path.Clean(name), exists: true}
+		if !follow && linkOfProc(f.path) {
+			f.kind = recording.TypeLink
+		}
+		return f
 	}
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	if !follow {
@@ -114,6 +118,19 @@ func resolve(root int, name string, follow bool) found {
 	}
 	dir := resolve(root, name[:cut], true)
 	return found{path: path.Clean(dir.path + name[cut:])}
+}
+
+// linkOfProc reports whether a path of /proc is a link to something that a process has: proc_pid_exe(5) and the like.
+func linkOfProc(name string) bool {
+	switch path.Base(name) {
+	case "self", "thread-self", "exe", "cwd", "root":
+		return true
+	}
+	switch path.Base(path.Dir(name)) {
+	case "fd", "ns", "map_files":
+		return true
+	}
+	return false
 }
 
 // look is resolve for a path that is resolved already.
