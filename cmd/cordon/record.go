@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cordon/policy"
 	"cordon/policy/recording"
 	"cordon/sandbox"
 	"cordon/sandbox/record"
@@ -76,6 +77,9 @@ func (u *ui) record(f *recordFlags, args []string) error {
 	}}
 	if uid := c.Profile.User.UID; uid.Set {
 		s.run.UID = uid.V
+	}
+	if c.Profile.Network.Mode != policy.NetworkHost && c.Profile.Namespaces.Net.Mode == policy.NSNew {
+		s.run.Network = recording.OwnNetwork
 	}
 	c.Profile, c.Observer = record.Permissive(c.Profile), r
 	if err := c.Start(); err != nil {

@@ -104,6 +104,11 @@ func (l *learner) related(seen []*Call) {
 	for name := range strings.FieldsSeq(floor) {
 		add(name)
 	}
+	if l.threaded() {
+		for name := range strings.FieldsSeq(threads) {
+			add(name)
+		}
+	}
 	for _, c := range seen {
 		for _, name := range relatives(c.Name, l.f.arch()) {
 			add(name)
@@ -111,9 +116,20 @@ func (l *learner) related(seen []*Call) {
 	}
 	slices.SortFunc(s.Allow[first:], func(a, b policy.SyscallItem) int { return cmp.Compare(a.Name, b.Name) })
 	if len(s.Allow) > first {
-		l.comment("syscalls.allow["+strconv.Itoa(first)+"]", "", "Not seen: what another version of libc would call for the same work, and what every program calls.")
+		l.comment("syscalls.allow["+strconv.Itoa(first)+"]", "", "Not seen: what another version of libc would call for the same work, and what every program calls or may have to.")
 		l.note(Note{Kind: Widened, What: strconv.Itoa(len(s.Allow)-first) + " system calls of the same families", Why: "so that another version of libc finds the call that it prefers; they do no other work"})
 	}
+}
+
+// cloneThread is CLONE_THREAD of clone(2).
+const cloneThread = 0x00010000
+
+// threaded reports whether a program made threads: by clone3, of which the flags may not be known, too.
+func (l *learner) threaded() bool {
+	return slices.ContainsFunc(l.f.Calls, func(c Call) bool {
+		flags, _ := c.arg("flags")
+		return c.Name == "clone3" || c.Name == "clone" && flags&cloneThread != 0
+	})
 }
 
 // denies reports whether the profile below forbids the call, or settles it by an action.
@@ -123,6 +139,12 @@ func (l *learner) denies(name string) bool {
 		return true
 	}
 	found, err := filter.Ask(l.parentSpec, l.f.arch(), q)
+	return err == nil && len(found) == 1 && found[0].Action.Kind != filter.Allow && found[0].By != filter.ByDefault
+}
+
+// forbids reports whether the profile below denies the call as it was made, by a rule for it.
+func (l *learner) forbids(c *Call) bool {
+	found, err := filter.Ask(l.parentSpec, l.f.arch(), l.f.query(c))
 	return err == nil && len(found) == 1 && found[0].Action.Kind != filter.Allow && found[0].By != filter.ByDefault
 }
 
@@ -288,6 +310,9 @@ func sockets(l *learner, all []*Call) string {
 		p, ok3 := c.arg("protocol")
 		if !ok1 || !ok2 || !ok3 {
 			return ""
+		}
+		if isMPTCP(c) && l.forbids(c) {
+			l.note(Note{Kind: Left, What: "a socket of multipath TCP", Why: "the profile below denies it, and a program takes TCP in its place", At: c.At})
 		}
 		name := strings.Replace(l.spell("socket", "family", f), "AF_LOCAL", "AF_UNIX", 1)
 		i := slices.IndexFunc(list, func(x *family) bool { return x.family == name })

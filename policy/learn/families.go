@@ -8,9 +8,16 @@ import (
 )
 
 // floor are calls that every program makes: libc at its start and end, the kernel in a program's name. ld.so and libc set
-// up threads and memory by the calls of the second line, whatever the program does; the launcher makes the execve.
+// up threads and memory by the calls of the second line, whatever the program does; the launcher makes the execve. Whether a
+// program has to wait for a signal is chance: the third.
 const floor = `exit exit_group rt_sigreturn sigreturn restart_syscall execve
-	brk arch_prctl set_tid_address set_robust_list rseq prlimit64 getrandom`
+	brk arch_prctl set_tid_address set_robust_list rseq prlimit64 getrandom
+	pause rt_sigsuspend sigsuspend`
+
+// threads are what a program with threads calls or not as they happen to meet: waiting for a lock or for work, preempting one
+// another, giving memory back.
+const threads = `futex futex_time64 sched_yield nanosleep clock_nanosleep clock_nanosleep_time64 tgkill getpid gettid madvise munmap
+	rt_sigprocmask sigaltstack epoll_pwait`
 
 // families are calls of which a libc takes one or another for the same work, by its version and the kernel's. None gives
 // more than the others of its line.
@@ -73,6 +80,14 @@ var instead = [...]struct{ call, other string }{
 	{"clone3", "clone"}, {"openat2", "openat"}, {"faccessat2", "faccessat"}, {"statx", "newfstatat"}, {"close_range", "close"},
 	{"epoll_pwait2", "epoll_pwait"}, {"fchmodat2", "fchmodat"}, {"rseq", ""}, {"futex_waitv", "futex"}, {"preadv2", "preadv"},
 	{"pwritev2", "pwritev"}, {"copy_file_range", "sendfile"},
+}
+
+// isMPTCP reports whether the call makes a socket of multipath TCP, in whose place programs take TCP: Go's listeners ask for it
+// first, and kernels without it are common.
+func isMPTCP(c *Call) bool {
+	const mptcp = 262
+	v, ok := c.arg("protocol")
+	return c.Name == "socket" && ok && v == mptcp
 }
 
 // relatives are the other members of a call's families that the architecture has.

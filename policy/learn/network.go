@@ -12,9 +12,20 @@ import (
 
 type runOf = recording.Run
 
-// outside reports whether an address is beyond the sandbox's own loopback: what nothing in the recording listens on is too.
-func (f *Facts) outside(n *Net) bool {
-	if n.Family != "inet" && n.Family != "inet6" || n.Errno != "" && refused(n.Errno) {
+// outside reports whether an address is beyond the sandbox's own loopback, and may have been reached.
+func (f *Facts) outside(n *Net) bool { return f.beyond(n) && !f.apart() }
+
+// apart reports whether every run had a network of its own: whatever was tried beyond the loopback device came to nothing.
+func (f *Facts) apart() bool {
+	return len(f.Header.Runs) > 0 && !slices.ContainsFunc(f.Header.Runs, func(r recording.Run) bool { return r.Network != recording.OwnNetwork })
+}
+
+// unreached are errors of a connect or a send by which nothing left the machine.
+var unreached = [...]string{"ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EADDRNOTAVAIL", "EAFNOSUPPORT"}
+
+// beyond is outside by the address alone: what nothing in the recording listens on is beyond the sandbox's own loopback, too.
+func (f *Facts) beyond(n *Net) bool {
+	if n.Family != "inet" && n.Family != "inet6" || refused(n.Errno) || slices.Contains(unreached[:], n.Errno) {
 		return false
 	}
 	a, err := netip.ParseAddr(n.Addr)
@@ -31,6 +42,11 @@ func (f *Facts) outside(n *Net) bool {
 		return true
 	}
 	return !f.listens(n.Port)
+}
+
+func loopback(addr string) bool {
+	a, err := netip.ParseAddr(addr)
+	return err == nil && a.Unmap().IsLoopback()
 }
 
 // listens reports whether the program itself bound the port.
@@ -57,6 +73,9 @@ func (l *learner) network() {
 		n := &l.f.Nets[i]
 		if n.Family == "unix" && n.Addr != "" {
 			l.note(Note{Kind: Left, What: n.Op + " to the abstract socket " + quote(n.Addr), Why: "abstract sockets of the host are out of reach with a network and Landlock of one's own", At: n.At})
+		}
+		if l.f.beyond(n) && l.f.apart() && n.Op != "bind" && !loopback(n.Addr) {
+			l.note(Note{Kind: Left, What: n.Op + " " + n.endpoint(), Why: "it was recorded in a network of its own, and came to nothing; record with --net host if it should not", At: n.At})
 		}
 		if !l.f.outside(n) {
 			continue

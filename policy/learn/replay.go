@@ -101,7 +101,7 @@ func (r *replay) judge(c *Call, d *filter.Data, found []filter.Outcome) {
 			bad = &found[i]
 		}
 	}
-	if bad == nil || r.another(c, bad.Action) {
+	if bad == nil || r.another(c, bad.Action) || isMPTCP(c) && r.tcp(c) {
 		return
 	}
 	why := bad.Why + ": " + bad.Action.String()
@@ -150,6 +150,18 @@ func (r *replay) another(c *Call, a filter.Action) bool {
 	}
 	found, err := filter.Ask(r.spec, r.f.arch(), q)
 	return err == nil && slices.ContainsFunc(found, func(o filter.Outcome) bool { return passes(o.Action) })
+}
+
+// tcp reports whether the same socket can be had of TCP.
+func (r *replay) tcp(c *Call) bool {
+	q := r.f.query(c)
+	for i := range q.Args {
+		if q.Args[i].Name == "protocol" {
+			q.Args[i].Value = 0
+		}
+	}
+	found, err := filter.Ask(r.spec, r.f.arch(), q)
+	return err == nil && len(found) > 0 && !slices.ContainsFunc(found, func(o filter.Outcome) bool { return !passes(o.Action) })
 }
 
 // parsePos is the first place of a verdict, which package filter has as text.

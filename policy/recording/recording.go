@@ -45,9 +45,13 @@ type Run struct {
 	Workdir  string            `json:"workdir,omitempty"`  // at the start, as paths of events have it
 	Runtime  string            `json:"runtime,omitempty"`  // XDG_RUNTIME_DIR
 	UID      uint32            `json:"uid"`                // the task's, in the sandbox
+	Network  string            `json:"network,omitempty"`  // OwnNetwork, or "": the host's, or not known
 	End      string            `json:"end,omitempty"`      // "exit 0", "signal 9", "interrupted"
 	Launcher string            `json:"launcher,omitempty"` // the version that recorded it
 }
+
+// OwnNetwork is the network of a run in a network namespace of its own, out of which nothing leads.
+const OwnNetwork = "own"
 
 // Complete reports whether every run is complete.
 func (h *Header) Complete() bool {

@@ -419,6 +419,9 @@ func (b *bpf) record(rec []byte) {
 func (b *bpf) tell(t *told, f fact, e recording.Event) {
 	if b.events[f] == nil {
 		b.add(f, e)
+		if e.Kind = f.kind; e.Kind == recording.KindPath {
+			b.through(b.root, f.exe, &e)
+		}
 	} else if old := b.events[f]; e.Errno == "" {
 		old.Errno = ""
 	}
@@ -449,7 +452,9 @@ func (b *bpf) executed(exe int, name, dir string) {
 	if b.again(f) {
 		return
 	}
-	b.add(f, found.event(asked, recording.Execute))
+	e := found.event(asked, recording.Execute)
+	b.add(f, e)
+	b.through(b.root, exe, &e)
 	b.executes(exe, b.root, found.path, asked)
 }
 

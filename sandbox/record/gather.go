@@ -121,6 +121,19 @@ func (g *gather) add(f fact, e recording.Event) {
 	}
 }
 
+// through adds the links between the name that was asked for and the file: each has to be there.
+func (g *gather) through(root, exe int, e *recording.Event) {
+	if e.Via == "" || e.Errno != "" || strings.HasPrefix(e.Via, "/proc/") {
+		return
+	}
+	for _, name := range links(root, e.Via) {
+		f := fact{exe, recording.KindPath, name, uint32(recording.Stat)<<1 | 1}
+		if name != e.Via && name != e.Path && !g.again(f) {
+			g.add(f, recording.Event{Path: e.Path, Via: name, Access: recording.Stat, Type: e.Type})
+		}
+	}
+}
+
 // peak notes how much there was of something; exe -1 is of all together.
 func (g *gather) peak(exe int, what recording.Peak, value uint64) {
 	f := fact{exe: exe, kind: recording.KindPeak, text: string(what)}
@@ -170,7 +183,9 @@ func (g *gather) executes(exe, root int, path, asked string) {
 		f := fact{exe, recording.KindPath, name, uint32(recording.Execute) << 1}
 		if !g.again(f) {
 			found := resolve(root, name, true)
-			g.add(f, found.event(name, recording.Execute))
+			e := found.event(name, recording.Execute)
+			g.add(f, e)
+			g.through(root, exe, &e)
 		}
 	}
 }
@@ -178,7 +193,9 @@ func (g *gather) executes(exe, root int, path, asked string) {
 // begins records that the recorded program itself is run, by nobody in the sandbox.
 func (g *gather) begins(root int, path string) {
 	found := resolve(root, path, true)
-	g.add(fact{exe: -1, kind: recording.KindPath, text: path}, found.event(path, recording.Execute))
+	e := found.event(path, recording.Execute)
+	g.add(fact{exe: -1, kind: recording.KindPath, text: path}, e)
+	g.through(root, -1, &e)
 	g.executes(-1, root, path, path)
 }
 

@@ -161,7 +161,9 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 		n.lost["paths"]++
 		return
 	}
-	n.add(f, found.event(asked, want))
+	e := found.event(asked, want)
+	n.add(f, e)
+	n.through(n.root, exe, &e)
 	if want == recording.Execute && found.exists {
 		n.executes(exe, n.root, found.path, asked)
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -131,6 +132,57 @@ func linkOfProc(name string) bool {
 		return true
 	}
 	return false
+}
+
+// maxLinks is how many links a path may lead through: path_resolution(7).
+const maxLinks = 40
+
+// links are the links that the name of a file leads through, each by its own name with what follows it; that of the first is
+// the name itself, in a directory without links. A name with .. behind a link is left alone.
+func links(root int, name string) (through []string) {
+	rest := strings.Split(strings.TrimPrefix(path.Clean(name), "/"), "/")
+	at := ""
+	for len(rest) > 0 && len(through) < maxLinks {
+		next := rest[0]
+		rest = rest[1:]
+		switch next {
+		case "", ".":
+			continue
+		case "..":
+			if at = path.Dir(at); at == "/" || at == "." {
+				at = ""
+			}
+			continue
+		}
+		to, ok := linkAt(root, at+"/"+next)
+		if !ok {
+			at += "/" + next
+			continue
+		}
+		if !slices.Contains(rest, "..") {
+			through = append(through, strings.Join(append([]string{at, next}, rest...), "/"))
+		}
+		rest = append(strings.Split(to, "/"), rest...)
+		if strings.HasPrefix(to, "/") {
+			at = ""
+		}
+	}
+	return through
+}
+
+// linkAt reads a link below a directory.
+func linkAt(root int, name string) (to string, ok bool) {
+	fd, err := unix.Openat2(root, "."+name, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return "", false
+	}
+	defer unix.Close(fd)
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(fd, "", buf[:])
+	return string(buf[:max(n, 0)]), err == nil && n > 0
 }
 
 // look is resolve for a path that is resolved already.
