@@ -24,6 +24,7 @@ type learnFlags struct {
 	extends []string
 	grant   []string
 	files   int
+	names   int
 	dirs    int
 	json    bool
 }
@@ -53,6 +54,7 @@ func newLearn(u *ui) *cobra.Command {
 	fs.StringArrayVar(&f.extends, "extends", nil, "`PROFILE` to build on, base by default; may be repeated")
 	fs.StringArrayVar(&f.grant, "grant", nil, "grant what was seen of `PATH`, although it is a secret or a socket of the host; may be repeated")
 	fs.IntVar(&f.files, "files", 6, "grant a directory where so many files in it were read; a large `N` keeps every file by itself")
+	fs.IntVar(&f.names, "names", 3, "grant a directory of which so many files were read that are named alike but for numbers; `N` as for --files")
 	fs.IntVar(&f.dirs, "dirs", 4, "grant a directory where so many directories in it are granted; `N` as for --files")
 	fs.BoolVar(&f.json, "json", false, "print the notes and what would be denied as JSON; needs -o")
 	_ = c.RegisterFlagCompletionFunc("extends", completeProfile)
@@ -63,8 +65,8 @@ func (u *ui) learn(f *learnFlags, files []string) error {
 	if f.json && f.out == "-" {
 		return &cliError{err: errors.New("learn: --json puts the listing on stdout"), hint: "name a file for the profile with -o"}
 	}
-	if f.files < 1 || f.dirs < 1 {
-		return &cliError{err: errors.New("learn: --files and --dirs count from 1"), hint: "1 grants the directory of every file"}
+	if f.files < 1 || f.names < 1 || f.dirs < 1 {
+		return &cliError{err: errors.New("learn: --files, --names and --dirs count from 1"), hint: "1 grants the directory of every file"}
 	}
 	facts := &learn.Facts{}
 	for _, file := range files {
@@ -135,7 +137,7 @@ func (f *learnFlags) existing() ([]byte, error) {
 // learned makes the profile, on top of what an old one extends.
 func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (*learn.Result, error) {
 	search := profiles.DefaultSearch(os.Getenv)
-	opts := learn.Options{Name: f.name, Extends: f.extends, Granted: absolutes(f.grant), Files: f.files, Dirs: f.dirs}
+	opts := learn.Options{Name: f.name, Extends: f.extends, Granted: absolutes(f.grant), Files: f.files, Names: f.names, Dirs: f.dirs}
 	if opts.Name == "" {
 		opts.Name = profileName(f.out)
 	}

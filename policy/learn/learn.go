@@ -19,6 +19,7 @@ type Options struct {
 	Granted []string         // paths that are granted although they are secrets
 	Env     []policy.EnvKeep // variables that are kept: what a program reads of them is not recorded
 	Files   int              // so many files of a directory that are read give the directory; 0 means 6
+	Names   int              // so many files of a directory that are named alike but for numbers give the directory; 0 means 3
 	Dirs    int              // so many directories of one give that one; 0 means 4
 }
 
@@ -72,6 +73,9 @@ type learner struct {
 func Learn(f *Facts, opts Options) (*Result, error) {
 	if opts.Files == 0 {
 		opts.Files = 6
+	}
+	if opts.Names == 0 {
+		opts.Names = 3
 	}
 	if opts.Dirs == 0 {
 		opts.Dirs = 4

@@ -119,6 +119,7 @@ func TestLearn(t *testing.T) {
 		want   []string // lines of the profile, or parts of notes with note: in front
 		not    []string
 		denied []string // what the profile would still deny
+		own    bool     // it was recorded in a network of its own
 	}{
 		{name: "call and family", events: []recording.Event{call("openat", arg("flags", 0))},
 			want: []string{"- openat # a.rec:3", "- openat2", "- exit_group", "# Not seen: what another version of libc would call"}, not: []string{"- creat"}},
@@ -148,6 +149,22 @@ func TestLearn(t *testing.T) {
 		{name: "few files", events: many("/usr/share/x", 5, recording.Read), want: []string{"/usr/share/x/fa", "/usr/share/x/fe"}, not: []string{"{bind: /usr/share/x,"}},
 		{name: "tree", events: append(append(append(many("/usr/a/1", 6, recording.Read), many("/usr/a/2", 6, recording.Read)...), many("/usr/a/3", 6, recording.Read)...), many("/usr/a/4", 6, recording.Read)...),
 			want: []string{"- {bind: /usr/a, optional: true}", "note: /usr/a: granted for 4 directories"}, not: []string{"/usr/a/1,"}},
+		{name: "names alike", events: []recording.Event{file("/srv/d/part-001.csv", recording.Read), file("/srv/d/part-2.csv", recording.Read), file("/srv/d/part-30.csv", recording.Read), file("/srv/d/x", recording.Read)},
+			want: []string{"- {bind: /srv/d, optional: true}", "note: /srv/d: granted for 3 files named part-*.csv: everything else in it can be read too"}, not: []string{"part-2"}},
+		{name: "names by a hash", events: []recording.Event{file("/srv/d/0123abcd.o", recording.Read), file("/srv/d/ffffffffff.o", recording.Read), file("/srv/d/deadbeef.o", recording.Read)},
+			want: []string{"- {bind: /srv/d, optional: true}", "3 files named *.o"}},
+		{name: "few names alike", events: []recording.Event{file("/srv/d/a1", recording.Read), file("/srv/d/a2", recording.Read), file("/srv/d/b1", recording.Read)},
+			want: []string{"/srv/d/a1", "/srv/d/b1"}, not: []string{"{bind: /srv/d,"}},
+		{name: "names alike, kept apart", events: []recording.Event{file("/srv/d/a1", recording.Read), file("/srv/d/a2", recording.Read), file("/srv/d/a3", recording.Read)}, opts: Options{Names: 4},
+			want: []string{"/srv/d/a1"}, not: []string{"{bind: /srv/d,"}},
+		{name: "names alike beside a secret", events: []recording.Event{file("/home/me/.ssh/k1", recording.Read), file("/home/me/k1", recording.Read), file("/home/me/k2", recording.Read), file("/home/me/k3", recording.Read), file("/etc/k1", recording.Read), file("/etc/k2", recording.Read), file("/etc/k3", recording.Read)},
+			want: []string{"~/k1", "~/k3", "/etc/k2", "note: read /home/me/.ssh/k1: it is a secret"}, not: []string{`{bind: "~"`, "{bind: /etc,", "{bind: ~/.ssh"},
+			denied: []string{"mount: read /home/me/.ssh/k1: no mount shows it"}},
+		{name: "hidden names are not alike", events: []recording.Event{file("/srv/d/.k1", recording.Read), file("/srv/d/.k2", recording.Read), file("/srv/d/.k3", recording.Read)}, not: []string{"{bind: /srv/d,"}},
+		{name: "written directories", events: []recording.Event{file("/home/me/src/c/1/a", recording.Create), file("/home/me/src/c/2/a", recording.Create), file("/home/me/src/c/3/a", recording.Create), file("/home/me/src/c/4/a", recording.Create)},
+			want: []string{"- {bind: ./c, mode: rw, optional: true}", "note: ./c: granted for 4 directories in it: everything else in it can be read and written too"}, not: []string{"./c/1"}},
+		{name: "never writes trees of the system", events: []recording.Event{file("/usr/c/1/a", recording.Create), file("/usr/c/2/a", recording.Create), file("/usr/c/3/a", recording.Create), file("/usr/c/4/a", recording.Create)},
+			want: []string{"/usr/c/1, mode: rw"}, not: []string{"/usr/c, mode: rw"}},
 		{name: "never the directory of a secret", events: many("/etc", 20, recording.Read), want: []string{"/etc/fa"}, not: []string{"{bind: /etc,"}},
 		{name: "never the home directory", events: many("/home/me", 20, recording.Read), want: []string{"~/fa"}, not: []string{`{bind: "~"`}},
 		{name: "never a directory with a secret deep in it", events: many("/home/me/.config", 20, recording.Read), want: []string{"~/.config/fa"}, not: []string{"{bind: ~/.config,"}},
@@ -194,6 +211,9 @@ func TestLearn(t *testing.T) {
 			want: []string{"network: host # a.rec:3", "#   connect example.org:443 tcp (93.184.216.34) (a.rec:3)", "note: network: host: grants every address"}},
 		{name: "server", events: []recording.Event{net("bind", "0.0.0.0", 80, "")}, want: []string{"network: host"}},
 		{name: "loopback of its own", events: []recording.Event{net("bind", "127.0.0.1", 8080, ""), net("connect", "127.0.0.1", 8080, "")}, not: []string{"network:"}},
+		{name: "a network of its own", own: true, events: []recording.Event{net("connect", "10.0.0.53", 53, ""), net("bind", "0.0.0.0", 0, ""), net("connect", "127.0.0.1", 40001, "")},
+			want: []string{"note: connect 10.0.0.53:53: it was recorded in a network of its own"}, not: []string{"network:", "note: connect 127"}},
+		{name: "nothing left the machine", events: []recording.Event{failed(net("connect", "10.0.0.53", 53, ""), "ENETUNREACH")}, not: []string{"network:"}},
 		{name: "a service of the host", events: []recording.Event{net("connect", "127.0.0.1", 5432, "")}, want: []string{"network: host"}},
 		{name: "order of addresses", events: []recording.Event{net("connect", "93.184.216.34", 0, "")}, not: []string{"network:"}},
 
@@ -211,7 +231,11 @@ func TestLearn(t *testing.T) {
 		{name: "environment", events: []recording.Event{call("read")}, want: []string{"- PATH", "- LC_*"}, not: []string{"TOKEN"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, r := learned(t, c.opts, rec(t, c.events...))
+			seen := rec(t, c.events...)
+			if c.own {
+				seen.Header.Runs[0].Network = recording.OwnNetwork
+			}
+			f, r := learned(t, c.opts, seen)
 			text := r.YAML()
 			all := string(text) + strings.Join(strings.Fields(string(text)), " ") + "\n" // as written, and long lines in one
 			for _, n := range r.Notes {

@@ -39,6 +39,7 @@ func (l *learner) mounts() {
 		}
 	}
 	f.directories()
+	f.names()
 	f.trees()
 	for _, list := range f.exact {
 		for _, p := range list {
@@ -230,8 +231,68 @@ func (f *files) directories() {
 	}
 }
 
-// trees is the second step: many directories of one become that one, from the deepest up.
+// names is the second step: several files that are named alike but for numbers become the directory, since the next run reads
+// others of them. A mount has no globs, so the directory stands for the glob.
+func (f *files) names() {
+	for _, dir := range slices.Sorted(keysOf(f.exact)) {
+		if !f.mayOpen(dir) {
+			continue
+		}
+		alike := map[string][]*Path{}
+		for _, p := range f.exact[dir] {
+			glob := globOf(path.Base(p.Path))
+			alike[glob] = append(alike[glob], p)
+		}
+		for _, glob := range slices.Sorted(keysOf(alike)) {
+			list := alike[glob]
+			if len(list) < f.opts.Names {
+				continue
+			}
+			delete(f.exact, dir)
+			f.add(grant{path: dir, kind: policy.MountBind, dir: true, at: list[0].At})
+			f.widen(dir, "granted for "+strconv.Itoa(len(list))+" files named "+glob+": everything else in it can be read too", list[0].At)
+			break
+		}
+	}
+}
+
+// globOf is a file's name with * for each of its numbers, decimal or of at least eight hexadecimal digits, and for nothing else:
+// part-0001.csv is part-*.csv. A name that begins with a dot, or has a * itself, is only like itself.
+func globOf(name string) string {
+	if name[0] == '.' || strings.ContainsAny(name, "*?[") {
+		return name
+	}
+	var b strings.Builder
+	for rest := name; rest != ""; {
+		hex := len(rest) - len(strings.TrimLeft(rest, "0123456789abcdef"))
+		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
+		switch {
+		case hex >= 8:
+			b.WriteByte('*')
+			rest = rest[hex:]
+		case digits > 0:
+			b.WriteByte('*')
+			rest = rest[digits:]
+		default:
+			b.WriteByte(rest[0])
+			rest = rest[1:]
+		}
+	}
+	return b.String()
+}
+
+// trees is the third step: many directories of one become that one, from the deepest up; those that are written, too, but in
+// no tree of the system.
 func (f *files) trees() {
+	f.joinTrees(false)
+	f.joinTrees(true)
+}
+
+func (f *files) joinTrees(write bool) {
+	gives := "read too"
+	if write {
+		gives = "read and written too"
+	}
 	children := map[string][]*grant{}
 	byDepth := map[int][]string{}
 	deepest := 0
@@ -244,25 +305,31 @@ func (f *files) trees() {
 		children[parent] = append(children[parent], g)
 	}
 	for _, p := range slices.Sorted(keysOf(f.grants)) {
-		if g := f.grants[p]; g.kind == policy.MountBind && g.dir && !g.write {
+		if g := f.grants[p]; g.kind == policy.MountBind && g.dir && g.write == write {
 			queue(g)
 		}
 	}
 	for depth := deepest; depth > 0; depth-- {
 		for _, dir := range byDepth[depth] {
 			list := children[dir]
-			if len(list) < f.opts.Dirs || !f.mayOpen(dir) {
+			if len(list) < f.opts.Dirs || !f.mayOpen(dir) || write && ofSystem(dir) {
 				continue
 			}
 			at := list[0].at
 			old := f.grants[dir]
-			f.add(grant{path: dir, kind: policy.MountBind, dir: true, at: at})
-			f.widen(dir, "granted for "+strconv.Itoa(len(list))+" directories in it: everything else in it can be read too", at)
-			if g := f.grants[dir]; (old == nil || !old.dir) && g.kind == policy.MountBind && !g.write {
+			fresh := old == nil || !old.dir || old.write != write
+			f.widen(dir, "granted for "+strconv.Itoa(len(list))+" directories in it: everything else in it can be "+gives, at)
+			f.add(grant{path: dir, kind: policy.MountBind, dir: true, write: write, at: at})
+			if g := f.grants[dir]; fresh && g.kind == policy.MountBind && g.write == write {
 				queue(g)
 			}
 		}
 	}
+}
+
+// ofSystem reports whether a directory is one of the system's, or holds one.
+func ofSystem(dir string) bool {
+	return within("/etc", dir) || slices.ContainsFunc(system, func(s string) bool { return within(s, dir) })
 }
 
 // prune drops what a directory above grants already.
