@@ -159,7 +159,7 @@ func TestLearn(t *testing.T) {
 			want: []string{"/srv/d/a1"}, not: []string{"{bind: /srv/d,"}},
 		{name: "names alike beside a secret", events: []recording.Event{file("/home/me/.ssh/k1", recording.Read), file("/home/me/k1", recording.Read), file("/home/me/k2", recording.Read), file("/home/me/k3", recording.Read), file("/etc/k1", recording.Read), file("/etc/k2", recording.Read), file("/etc/k3", recording.Read)},
 			want: []string{"~/k1", "~/k3", "/etc/k2", "note: read /home/me/.ssh/k1: it is a secret"}, not: []string{`{bind: "~"`, "{bind: /etc,", "{bind: ~/.ssh"},
-			denied: []string{"mount: read /home/me/.ssh/k1: no mount shows it"}},
+			denied: []string{"mount: read /home/me/.ssh/k1: it is hidden"}},
 		{name: "hidden names are not alike", events: []recording.Event{file("/srv/d/.k1", recording.Read), file("/srv/d/.k2", recording.Read), file("/srv/d/.k3", recording.Read)}, not: []string{"{bind: /srv/d,"}},
 		{name: "written directories", events: []recording.Event{file("/home/me/src/c/1/a", recording.Create), file("/home/me/src/c/2/a", recording.Create), file("/home/me/src/c/3/a", recording.Create), file("/home/me/src/c/4/a", recording.Create)},
 			want: []string{"- {bind: ./c, mode: rw, optional: true}", "note: ./c: granted for 4 directories in it: everything else in it can be read and written too"}, not: []string{"./c/1"}},

@@ -248,7 +248,7 @@ func (b *learning) run(t *testing.T, args ...string) string {
 	if out, err := b.command(t, b.dir, "cp", "-a", b.start, b.work).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	c := b.command(t, b.work, filepath.Join(base, "bin/cordon"), append(args, "--timeout", strconv.Itoa(30*int(slow))+"s", "--", "sh", "-ec", b.script)...)
+	c := b.command(t, b.work, filepath.Join(base, "bin/cordon"), append(args, "--timeout", strconv.Itoa(120*int(slow))+"s", "--", "sh", "-ec", b.script)...)
 	var out, err bytes.Buffer
 	c.Stdout, c.Stderr = &out, &err
 	if e := c.Run(); e != nil {
