@@ -42,6 +42,9 @@ func TestMain(m *testing.M) {
 	if isMany() {
 		os.Exit(many())
 	}
+	if isServer() {
+		os.Exit(server())
+	}
 	if isInject() {
 		os.Exit(inject())
 	}
@@ -63,7 +66,7 @@ func setUp(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer removeAll(base)
-	if err := errors.Join(os.Chmod(base, 0o755), os.Mkdir(base+"/bin", 0o755), binary(base+"/bin/cordon"), copySelf(base+"/bin/"+manyName), copySelf(base+"/bin/"+injectName)); err != nil {
+	if err := errors.Join(os.Chmod(base, 0o755), os.Mkdir(base+"/bin", 0o755), binary(base+"/bin/cordon"), copySelf(base+"/bin/"+manyName), copySelf(base+"/bin/"+injectName), copySelf(base+"/bin/"+serverName)); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
