@@ -204,6 +204,11 @@ func TestLearn(t *testing.T) {
 			want: []string{"{symlink: /lib, to: /usr/lib}"}},
 		{name: "link in a directory that is granted", events: append(many("/usr/bin", 6, recording.Execute), recording.Event{Kind: recording.KindPath, Path: "/usr/bin/fa", Via: "/usr/bin/al", Access: recording.Execute, Type: recording.TypeFile}),
 			not: []string{"symlink"}},
+		{name: "link behind a link", events: append(many("/usr/bin", 6, recording.Execute), recording.Event{Kind: recording.KindPath, Path: "/usr/bin/fa", Via: "/usr/bin/al", Access: recording.Execute, Type: recording.TypeFile},
+			recording.Event{Kind: recording.KindPath, Path: "/usr/bin/fa", Via: "/etc/alternatives/al", Access: recording.Stat, Type: recording.TypeFile}),
+			want: []string{"{symlink: /etc/alternatives/al, to: /usr/bin/fa}"}, not: []string{"symlink: /usr/bin/al"}},
+		{name: "looked for, then made", events: []recording.Event{failed(file("/home/me/src/x", recording.Read), "ENOENT"), file("/home/me/src/x", recording.Create|recording.Write)},
+			want: []string{"{bind: ., mode: rw}"}},
 		{name: "sysfs", events: []recording.Event{file("/sys/devices/system/cpu/online", recording.Read)}, want: []string{"{sysfs: /sys, optional: true}", "note: /sys: granted for"}},
 		{name: "name that no profile can say", events: []recording.Event{file("/x/a\nb", recording.Read)}, want: []string{"note: \"/x/a\\nb\": a profile cannot name such a path"}, denied: []string{"mount: read /x/a\nb: no mount shows it"}},
 
@@ -228,6 +233,9 @@ func TestLearn(t *testing.T) {
 			want: []string{"memory: 416MiB # a.rec:", "pids: 40 # a.rec:", "nofile: 208 # a.rec:", "# At most 201 MiB were used.", "- cgroup"}},
 		{name: "little memory", events: []recording.Event{{Kind: recording.KindPeak, Exe: -1, Peak: recording.PeakMemory, Value: 1 << 20}}, want: []string{"memory: 256MiB # a.rec:"}},
 		{name: "huge peak", events: []recording.Event{{Kind: recording.KindPeak, Exe: -1, Peak: recording.PeakFile, Value: 1<<64 - 1}}, denied: []string{"rlimits: file of 18446744073709551615: limits.rlimits.fsize is 4611686018427387904"}},
+		{name: "threads", events: []recording.Event{call("clone", arg("flags", cloneThread|0x100))}, want: []string{"- futex\n", "- sched_yield\n", "- tgkill\n"}},
+		{name: "no threads", events: []recording.Event{call("clone", arg("flags", 0x100))}, want: []string{"- rt_sigsuspend\n"}, not: []string{"- tgkill\n", "- futex\n"}},
+		{name: "multipath TCP", events: []recording.Event{socket(2, 1, 262), socket(2, 1, 0)}, want: []string{"note: a socket of multipath TCP: the profile below denies it"}},
 		{name: "environment", events: []recording.Event{call("read")}, want: []string{"- PATH", "- LC_*"}, not: []string{"TOKEN"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -193,6 +193,49 @@ func TestResolveStaysInTheRoot(t *testing.T) {
 	}
 }
 
+// Every link on the way is named, in the task's root, and a loop ends.
+func TestLinks(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{
+		os.MkdirAll(dir+"/etc/alternatives", 0o755), os.MkdirAll(dir+"/usr/bin", 0o755), os.WriteFile(dir+"/usr/bin/mawk", nil, 0o755),
+		os.Symlink("usr/bin", dir+"/bin"), os.Symlink("/etc/alternatives/awk", dir+"/usr/bin/awk"), os.Symlink("../../usr/bin/mawk", dir+"/etc/alternatives/awk"),
+		os.Symlink("loop", dir+"/loop"), os.Symlink("../../..", dir+"/out"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(root)
+	for name, want := range map[string][]string{
+		"/usr/bin/mawk": nil, "/none/x": nil, "/": nil,
+		"/usr/bin/awk": {"/usr/bin/awk", "/etc/alternatives/awk"},
+		"/bin/awk":     {"/bin/awk", "/usr/bin/awk", "/etc/alternatives/awk"},
+		"/out/bin/awk": {"/out/bin/awk", "/bin/awk", "/usr/bin/awk", "/etc/alternatives/awk"},
+	} {
+		if got := links(root, name); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got := links(root, "/loop/x"); len(got) != maxLinks {
+		t.Errorf("a loop: %d links", len(got))
+	}
+}
+
+func TestLinkOfProc(t *testing.T) {
+	for name, want := range map[string]bool{
+		"/proc/self": true, "/proc/7/exe": true, "/proc/self/fd/3": true, "/proc/7/ns/net": true, "/proc/self/task/8/root": true,
+		"/proc/self/fd": false, "/proc/7/status": false, "/proc": false, "/proc/sys": false,
+	} {
+		if got := linkOfProc(name); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestPermissive(t *testing.T) {
 	p := &policy.Profile{
 		Name: "x", Root: policy.Root{Kind: policy.RootHost}, OnDenial: policy.DenialReport,
