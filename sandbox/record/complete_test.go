@@ -96,7 +96,7 @@ read pid <redis.pid; kill -TERM "$pid"; wait
 
 func TestCompleteAgainstStrace(t *testing.T) {
 	need(t, "strace")
-	cache := tempDir(t)
+	cache := workdir(t)
 	for i := range workloads {
 		w := &workloads[i]
 		t.Run(w.name, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestChance(t *testing.T) {
 		t.Skip("it takes -chance N")
 	}
 	need(t, "strace")
-	cache := tempDir(t)
+	cache := workdir(t)
 	for i := range workloads {
 		w := &workloads[i]
 		t.Run(w.name, func(t *testing.T) {
@@ -158,8 +158,8 @@ type bench struct {
 	cache     string // the go command's, for all workloads
 }
 
-// tempDir is not in /tmp: the sandbox has its own.
-func tempDir(t *testing.T) string {
+// workdir is a directory for a sandbox, which has a /tmp of its own.
+func workdir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/tmp", "cordon-record-")
 	if err != nil {
@@ -175,7 +175,7 @@ func newBench(t *testing.T, w *workload, cache string) *bench {
 	if !strings.HasPrefix(w.args[0], "./") {
 		need(t, w.args[0])
 	}
-	dir := tempDir(t)
+	dir := workdir(t)
 	b := &bench{workload: w, dir: dir, work: filepath.Join(dir, "work"), cache: cache}
 	for name, text := range input {
 		file := filepath.Join(b.work, name)
@@ -197,10 +197,16 @@ func (b *bench) prepare(t *testing.T) {
 	if b.prep == nil {
 		return
 	}
-	c := exec.Command(b.prep[0], b.prep[1:]...)
-	c.Dir, c.Env = b.work, b.environment()
+	run(t, b.work, b.prep, b.environment()...)
+}
+
+// run runs a program outside; without an environment in the test's own.
+func run(t *testing.T, dir string, args []string, env ...string) {
+	t.Helper()
+	c := exec.Command(args[0], args[1:]...)
+	c.Dir, c.Env = dir, env
 	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("%q: %v\n%s", c.Args, err, out)
+		t.Fatalf("%q: %v\n%s", args, err, out)
 	}
 }
 
@@ -253,7 +259,7 @@ const rounds = 4
 func (b *bench) compare(t *testing.T, backend string) {
 	s := seen{recs: map[string]int{}, traces: map[string]int{}, runs: map[string]int{}}
 	for round := 1; ; round++ {
-		count(s.recs, b.recorded(t, backend))
+		count(s.recs, recorded(b.record(t, backend)))
 		count(s.traces, b.trace(t))
 		wrong, calls := s.differ(round, b.ignored(), backend == record.BPF)
 		if len(wrong) == 0 {
@@ -343,8 +349,8 @@ func normal(path string) string {
 	return path
 }
 
-// recorded are the calls, and the files that were opened, or looked at: opened with O_PATH too.
-func (b *bench) recorded(t *testing.T, backend string) map[string]bool {
+// record is a recording of the workload, which is complete.
+func (b *bench) record(t *testing.T, backend string) *recording.Recording {
 	t.Helper()
 	r, err := record.New(record.Options{Backend: backend, AllCalls: true})
 	if err != nil {
@@ -364,6 +370,11 @@ func (b *bench) recorded(t *testing.T, backend string) map[string]bool {
 	if err := rec.Write(io.Discard); err != nil {
 		t.Error(err)
 	}
+	return rec
+}
+
+// recorded are the calls, and the files that were opened, or looked at: opened with O_PATH too.
+func recorded(rec *recording.Recording) map[string]bool {
 	out := map[string]bool{}
 	for _, e := range rec.Events {
 		if e.Kind == recording.KindPath && e.Errno == "" && e.Access&recording.Stat != 0 {
