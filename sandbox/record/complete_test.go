@@ -212,9 +212,12 @@ func run(t *testing.T, dir string, args []string, env ...string) {
 
 // environment is the same inside and outside. The go command fetches nothing and has a cache of its own.
 func (b *bench) environment() []string {
+	return append(environment(b.work), "GOCACHE="+b.cache+"/go-build", "GOMODCACHE="+b.work+"/mod", "GOTOOLCHAIN=local", "GOPROXY=off")
+}
+
+func environment(home string) []string {
 	const when = "2026-01-01T00:00:00Z"
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.work, "LC_ALL=C", "GIT_AUTHOR_DATE=" + when, "GIT_COMMITTER_DATE=" + when,
-		"CGO_ENABLED=0", "GOCACHE=" + b.cache + "/go-build", "GOMODCACHE=" + b.work + "/mod", "GOTOOLCHAIN=local", "GOPROXY=off"}
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C", "CGO_ENABLED=0", "GIT_AUTHOR_DATE=" + when, "GIT_COMMITTER_DATE=" + when}
 }
 
 // run is in the host's tree, with the working directory writable, a network of its own, and nothing denied. Both are run in it:
