@@ -41,7 +41,7 @@ func newLearn(u *ui) *cobra.Command {
 			"Then the recordings are played against the profile as it was written: the exit code is 1 if it would deny something\n" +
 			"of them, and each such thing is listed.\n\n" +
 			"Where OUT is a profile already, what is missing is added to it: everything else in it stays, comments too.",
-		Example: "  cordon record -o nginx.rec -- nginx -g 'daemon off;'\n" +
+		Example: "  cordon record -o nginx.rec --net host -- nginx -g 'daemon off;'\n" +
 			"  cordon learn nginx.rec -o ./nginx.yaml\n" +
 			"  cordon run -p ./nginx.yaml -- nginx -g 'daemon off;'",
 		DisableFlagsInUseLine: true,

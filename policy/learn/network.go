@@ -74,8 +74,8 @@ func (l *learner) network() {
 		if n.Family == "unix" && n.Addr != "" {
 			l.note(Note{Kind: Left, What: n.Op + " to the abstract socket " + quote(n.Addr), Why: "abstract sockets of the host are out of reach with a network and Landlock of one's own", At: n.At})
 		}
-		if l.f.beyond(n) && l.f.apart() && n.Op != "bind" && !loopback(n.Addr) {
-			l.note(Note{Kind: Left, What: n.Op + " " + n.endpoint(), Why: "it was recorded in a network of its own, and came to nothing; record with --net host if it should not", At: n.At})
+		if l.f.beyond(n) && l.f.apart() && !loopback(n.Addr) {
+			l.note(Note{Kind: Left, What: n.Op + " " + n.endpoint(), Why: "it was recorded in a network of its own, and reached nobody outside, nor was reached; record with --net host if it should be", At: n.At})
 		}
 		if !l.f.outside(n) {
 			continue

@@ -121,9 +121,10 @@ func (g *gather) add(f fact, e recording.Event) {
 	}
 }
 
-// through adds the links between the name that was asked for and the file: each has to be there.
+// through adds the links between the name that was asked for and the file: each has to be there. Who is shown events as they
+// come in has no use for them.
 func (g *gather) through(root, exe int, e *recording.Event) {
-	if e.Via == "" || e.Errno != "" || strings.HasPrefix(e.Via, "/proc/") {
+	if g.seen != nil || e.Via == "" || e.Errno != "" || strings.HasPrefix(e.Via, "/proc/") {
 		return
 	}
 	for _, name := range links(root, e.Via) {
