@@ -154,12 +154,23 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	if err != nil { // nor has the host
 		return q.absentOnHost(r, inside, a)
 	}
+	r.Try, r.Grants = q.comp.showing(inside, a.Write), grants(inside, info.IsDir(), a.Write)
+	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.what+" is mounted at "+part.target, part.rule)
+}
+
+// showing is the bind that shows a path of the host. Where links lead to it, they are none of the sandbox's: what they lead
+// to is put in their place.
+func (c *compilation) showing(path string, write bool) []Change {
 	flag := "ro"
-	if a.Write {
+	if write {
 		flag = "rw"
 	}
-	r.Try, r.Grants = []Change{{flag, inside}}, grants(inside, info.IsDir(), a.Write)
-	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.what+" is mounted at "+part.target, part.rule)
+	host := tree{files: c.host.Files}
+	host.add(part{target: "/", source: "/"})
+	if to, err := host.resolve(path); err == nil && to != path {
+		return []Change{{"mount", "{bind: " + policy.Quote(to) + ", target: " + policy.Quote(path) + ", mode: " + flag + "}"}}
+	}
+	return []Change{{flag, path}}
 }
 
 // absentOnHost is for a path that no mount could show: a file can still be made where its directory is writable.
@@ -170,7 +181,7 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	part := t.at(inside)
 	if a.Write && !exists && q.comp.profile.Root.Kind != policy.RootDir {
 		if info, err := q.comp.host.Files.Stat(dir); err == nil && info.IsDir() {
-			r.Try, r.Grants = []Change{{"rw", dir}}, grants(dir, true, true)
+			r.Try, r.Grants = q.comp.showing(dir, true), grants(dir, true, true)
 			return r.deny(string(policy.LayerMount), unix.ENOENT, dir+" of the host is not shown: "+part.what+" is mounted at "+part.target, part.rule)
 		}
 	}

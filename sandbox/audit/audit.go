@@ -32,10 +32,23 @@ type Denial struct {
 	Count  uint64           // how often
 	Comm   string           // of the process; it may have chosen any
 	PID    int              // of the process
+	Basis  Basis            // how it is known
 	Reason *sandbox.Reason  // what decides, and what would allow it
 
 	events []*recording.Event // that count on
 }
+
+// Basis is how a denial is known.
+type Basis string
+
+// The ways to know.
+const (
+	Filtered  Basis = "filter"   // the profile's filter was given the call, and denies it
+	Evaluated Basis = "picture"  // what the call is about was looked up in the picture of the sandbox
+	Asked     Basis = "kernel"   // the kernel was seen asking for the capability
+	Inferred  Basis = "inferred" // the call is known to take the capability; whether this one did was not seen
+	Measured  Basis = "measured" // of what limits bound
+)
 
 // maxKinds bounds the kinds of denied calls that are remembered, and so the memory that a program can make the launcher
 // use.
@@ -44,14 +57,17 @@ const maxKinds = 4096
 // Auditor is a sandbox.Observer. It is for one run.
 type Auditor struct {
 	*record.Recorder
-	query *sandbox.Query
-	files sandbox.Files
-	spec  *filter.Spec
-	plain *filter.Program // the profile's own
+	profile *policy.Profile
+	query   *sandbox.Query
+	files   sandbox.Files
+	spec    *filter.Spec
+	plain   *filter.Program // the profile's own
 
 	callsOnly bool
 
-	call    *sandbox.Call // that is looked at
+	call    *sandbox.Call // that is looked at; nil for none
+	known   map[callID]*aspects
+	bounds  bounds
 	denials []*Denial
 	kinds   map[kind]*Denial
 	dropped uint64
@@ -66,7 +82,20 @@ type kind struct {
 	nr     int32
 	args   [6]uint64
 	action filter.Action
+	layer  string // of what is no seccomp denial
 	cap    string
+}
+
+// callID is a number of one of the machine's ABIs, and aspects are what an audit looks at in such calls.
+type callID struct {
+	arch uint32
+	nr   int32
+}
+
+type aspects struct {
+	name               string
+	fd, forks, reaches bool
+	takes              bool // a capability, with some arguments at least
 }
 
 // New makes an auditor of a profile on a host, and the profile to run the program in. With callsOnly nothing is asked
@@ -87,8 +116,9 @@ func New(p *policy.Profile, h *sandbox.Host, c *sandbox.Cmd, callsOnly bool) (*A
 	if err != nil {
 		return nil, nil, err
 	}
-	a := &Auditor{callsOnly: callsOnly, query: query, files: h.Files, plain: plain, kinds: map[kind]*Denial{}, places: map[place]*Denial{}, made: map[string]bool{}, bound: map[string]bool{}}
-	a.spec = watching(query.Filter(), callsOnly)
+	a := &Auditor{callsOnly: callsOnly, profile: p, query: query, files: h.Files, plain: plain, known: map[callID]*aspects{}, bounds: boundsOf(&p.Limits, callsOnly),
+		kinds: map[kind]*Denial{}, places: map[place]*Denial{}, made: map[string]bool{}, bound: map[string]bool{}}
+	a.spec = watching(query.Filter(), callsOnly, slices.Concat(reaches, a.bounds.calls()))
 	if a.Recorder, err = record.Watch(a.spec, a.seen); err != nil {
 		return nil, nil, err
 	}
@@ -96,7 +126,7 @@ func New(p *policy.Profile, h *sandbox.Host, c *sandbox.Cmd, callsOnly bool) (*A
 }
 
 // open is the profile that a program is audited in: the host's tree, network, processes and ids, and of p the
-// environment, the working directory, the terminal and the wall-clock limit. An ordinary user can mount nothing without a
+// environment, the working directory and the terminal. An ordinary user can mount nothing without a
 // user namespace, in which the task has its own id and no capability.
 func open(p *policy.Profile, h *sandbox.Host) *policy.Profile {
 	host := policy.Namespace{Mode: policy.NSHost}
@@ -106,7 +136,6 @@ func open(p *policy.Profile, h *sandbox.Host) *policy.Profile {
 		Namespaces: policy.Namespaces{PID: host, IPC: host, UTS: host, Cgroup: host, Net: host},
 		Network:    policy.Network{Mode: policy.NetworkHost},
 		Landlock:   policy.Landlock{Off: true},
-		Limits:     policy.Limits{Wall: p.Limits.Wall},
 		OnDenial:   policy.DenialSilent,
 		Env:        p.Env, Process: p.Process, TTY: p.TTY,
 	}
@@ -123,8 +152,8 @@ func open(p *policy.Profile, h *sandbox.Host) *policy.Profile {
 }
 
 // watching is the filter of an audit: what the profile denies is shown, and what it allows of the calls that other layers
-// have a say in. The launcher's own execveat is left to it.
-func watching(profile filter.Spec, callsOnly bool) *filter.Spec {
+// have a say in, and others. The launcher's own execveat is left to it.
+func watching(profile filter.Spec, callsOnly bool, others []string) *filter.Spec {
 	s := &filter.Spec{Default: profile.Default, Unknown: profile.Unknown, Foreign: profile.Foreign, Audit: true}
 	s.Allow, s.Deny = without(profile.Allow), without(profile.Deny)
 	for _, r := range profile.Rules {
@@ -134,7 +163,7 @@ func watching(profile filter.Spec, callsOnly bool) *filter.Spec {
 			s.Rules = append(s.Rules, one)
 		}
 	}
-	shown := []string{"connect", "bind"}
+	shown := append([]string{"connect", "bind"}, others...)
 	for i := range needs {
 		shown = append(shown, needs[i].call)
 	}
@@ -200,10 +229,35 @@ func (a *Auditor) Call(c *sandbox.Call) {
 		a.denied(act)
 		return
 	}
-	if name := capability(c); name != "" {
-		a.needs(name)
+	switch is := a.aspects(); {
+	case is.takes:
+		if name := capability(is.name, &c.Args); name != "" {
+			a.needs(name)
+		}
+	case is.reaches:
+		a.reach()
+	case is.forks:
+		a.forks()
+	}
+	if a.aspects().fd && a.bounds.files > 0 {
+		a.makesFD()
 	}
 	a.Recorder.Call(c)
+}
+
+// aspects are those of the call.
+func (a *Auditor) aspects() *aspects {
+	id := callID{a.call.Arch, a.call.Nr}
+	is := a.known[id]
+	if is == nil {
+		name := filter.Decode(&a.call.Data, nil).Call
+		is = &aspects{name: name, fd: slices.Contains(fdCalls, name), reaches: slices.Contains(reaches, name),
+			forks: a.bounds.tasks > 0 && slices.Contains(forkCalls, name), takes: slices.ContainsFunc(needs[:], func(n need) bool { return n.call == name })}
+		if len(a.known) < maxKinds {
+			a.known[id] = is
+		}
+	}
+	return is
 }
 
 // denies reports whether a result is a denial. That a call does not exist is none, unless everything is answered with it:
@@ -220,14 +274,14 @@ func (a *Auditor) denied(act filter.Action) {
 	for i, m := range filter.Constants(d.Arch, d.Nr) {
 		k.args[i] = d.Args[i] & m
 	}
-	a.count(k, func() *Denial { return &Denial{Reason: a.query.Denied(d, act)} })
+	a.count(k, func() *Denial { return &Denial{Reason: a.query.Denied(d, act), Basis: Filtered} })
 }
 
 // needs takes note of a call that takes a capability which the profile does not give.
 func (a *Auditor) needs(name string) {
 	r, err := a.query.Capability(name)
 	if err == nil && !r.Allowed {
-		a.count(kind{arch: a.call.Arch, nr: a.call.Nr, cap: name}, func() *Denial { return &Denial{Reason: r, Object: name} })
+		a.count(kind{arch: a.call.Arch, nr: a.call.Nr, cap: name}, func() *Denial { return &Denial{Reason: r, Object: name, Basis: Inferred} })
 	}
 }
 
@@ -248,6 +302,10 @@ func (a *Auditor) count(k kind, fresh func() *Denial) {
 
 // add completes a denial with who made the call, which is known only while it waits.
 func (a *Auditor) add(d *Denial) {
+	a.denials = append(a.denials, d)
+	if a.call == nil {
+		return
+	}
 	decoded := a.call.Decode()
 	d.Comm, d.PID = a.call.Who()
 	if !a.call.Waits() {
@@ -257,11 +315,11 @@ func (a *Auditor) add(d *Denial) {
 	if decoded.Arch.String() != runtime.GOARCH {
 		d.Arch = decoded.Arch.String()
 	}
-	a.denials = append(a.denials, d)
 }
 
 // layers are in the order of the list.
-var layers = []string{string(policy.LayerSeccomp), string(policy.LayerMount), string(policy.LayerLandlock), "file", string(policy.LayerNet), string(policy.LayerCaps)}
+var layers = []string{string(policy.LayerSeccomp), string(policy.LayerMount), string(policy.LayerLandlock), "file", string(policy.LayerNoNewPriv),
+	string(policy.LayerPID), string(policy.LayerNet), string(policy.LayerCaps), "limits"}
 
 // Denials are what was found, by layer, and how many calls were of kinds that there was no room for. Call it when the
 // program has ended.

@@ -135,7 +135,7 @@ func TestScriptsAsUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-test.run", "^(TestScripts$|TestTerminal|TestWhy)"}
+	args := []string{"-test.run", "^(TestScripts$|TestTerminal|TestWhy|TestAudit)"}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
 	}
