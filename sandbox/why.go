@@ -173,6 +173,18 @@ func (c *compilation) showing(path string, write bool) []Change {
 	return []Change{{flag, path}}
 }
 
+// writing is what makes a path writable that is there. Below a root in a directory a flag would put the host's in its place.
+func (c *compilation) writing(path string) []Change {
+	host := c.tree.hostPath(path)
+	switch {
+	case c.profile.Root.Kind != policy.RootDir || host == "" || host == path:
+		return []Change{{"rw", path}}
+	case path == "/":
+		return []Change{{"root-mode", "rw"}}
+	}
+	return []Change{{"mount", "{bind: " + policy.Quote(host) + ", target: " + policy.Quote(path) + ", mode: rw}"}}
+}
+
 // absentOnHost is for a path that no mount could show: a file can still be made where its directory is writable.
 func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	t := &q.comp.tree
@@ -194,7 +206,7 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	if part.write {
 		return r.pass("mount: " + inside + " can be made, in " + part.what)
 	}
-	r.Try, r.Grants = []Change{{"rw", dir}}, grants(dir, true, true)
+	r.Try, r.Grants = q.comp.writing(dir), grants(dir, true, true)
 	if part.source == "" {
 		r.Try, r.Grants = []Change{{"tmpfs", dir}}, "an empty "+dir+" in memory, in the place of the one that is there"
 	}
@@ -207,7 +219,7 @@ func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 	switch {
 	case a.Write && !part.write && part.what != "a device":
 		isDir, _ := q.comp.tree.stat(inside)
-		r.Try, r.Grants = []Change{{"rw", inside}}, grants(inside, isDir, true)
+		r.Try, r.Grants = q.comp.writing(inside), grants(inside, isDir, true)
 		if part.source == "" || part.what == "proc" || strings.Contains(part.what, "proc") || part.what == "sysfs" {
 			r.Try, r.Grants, r.NoFlag = nil, "", "it is the launcher's own, or the kernel's, and stays read-only"
 		}
@@ -340,14 +352,23 @@ func (c *compilation) deniedByMode(inside, host string, a Access) bool {
 	if !ok {
 		return false
 	}
-	shift := 0
+	shift, own := 0, strings.HasPrefix(part.what, "a bind") || part.target == "/" && c.profile.Root.Kind == policy.RootDir
 	switch caller := uint32(c.host.UID); { //nolint:gosec // ids are not negative
-	case c.ids.idmapped && strings.HasPrefix(part.what, "a bind") && st.Uid == caller, !c.ids.idmapped && int(st.Uid) == c.ids.outUID:
+	case c.ids.idmapped && own && st.Uid == caller, !c.ids.idmapped && int(st.Uid) == c.ids.outUID:
 		shift = 6
-	case c.ids.idmapped && strings.HasPrefix(part.what, "a bind") && int(st.Gid) == c.host.GID, !c.ids.idmapped && int(st.Gid) == c.ids.outGID:
+		if c.effective("DAC_OVERRIDE") && !a.Execute {
+			return false
+		}
+	case c.ids.idmapped && own && int(st.Gid) == c.host.GID, !c.ids.idmapped && int(st.Gid) == c.ids.outGID:
 		shift = 3
 	}
 	return uint32(info.Mode().Perm())>>shift&a.mode() != a.mode()
+}
+
+// effective reports whether the task has a capability in effect, over its own user namespace.
+func (c *compilation) effective(name string) bool {
+	n, _ := policy.CapabilityNumber(name)
+	return c.keep&(1<<n) != 0 && (c.ids.inUID == 0 || c.ambient&(1<<n) != 0)
 }
 
 // openCall asks the filter about the call that a libc makes of it.

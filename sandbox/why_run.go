@@ -254,7 +254,7 @@ func (q *Query) routed(r *Reason, host, port string) bool {
 	case !c.ownNet:
 		return r.pass("net: the host's network")
 	}
-	r.Try = []Change{{"net", "host"}}
+	r.Try = c.sharingNet()
 	r.Grants = "every address that the host reaches, its services on localhost, and its abstract unix sockets"
 	if loop {
 		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "the network namespace has a loopback of its own: port "+port+
@@ -263,11 +263,21 @@ func (q *Query) routed(r *Reason, host, port string) bool {
 	return r.deny(string(policy.LayerNet), unix.ENETUNREACH, "the network namespace has a loopback and no route to "+host, c.profile.Source("network"))
 }
 
+// sharingNet are the changes that give the host's network. A sysfs needs a network namespace of the sandbox's own.
+func (c *compilation) sharingNet() (try []Change) {
+	for i := range c.profile.Mounts {
+		if m := &c.profile.Mounts[i]; m.Kind == policy.MountSysfs {
+			try = append(try, Change{"remove", "mounts=" + m.Target})
+		}
+	}
+	return append(try, Change{"net", "host"})
+}
+
 // abstract asks for unix sockets that have no path: they belong to the network namespace.
 func (q *Query) abstract(r *Reason) bool {
 	c := q.comp
 	if c.ownNet {
-		r.Try, r.Grants = []Change{{"net", "host"}}, "the whole network of the host"
+		r.Try, r.Grants = c.sharingNet(), "the whole network of the host"
 		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "abstract sockets belong to the network namespace, and it is the sandbox's own", c.profile.Source("network"))
 	}
 	if c.land.on && c.land.scoped&scopeAbstract != 0 {

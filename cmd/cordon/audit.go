@@ -92,13 +92,19 @@ func (u *ui) audit(f *auditFlags, args []string) error {
 		}
 	}
 	c.Profile, c.Observer = open, a
-	u.line("audit", "nothing is blocked: the program runs in the host's tree, as you")
+	where := "in the host's tree, as you"
+	if profile.Root.Kind == policy.RootDir {
+		where = "in " + profile.Root.Dir + " and what is mounted there, which it can write"
+	}
+	u.line("audit", "nothing is blocked: the program runs "+where)
 	rep, err := c.Run()
+	if err == nil {
+		a.Used(rep)
+	}
 	a.Stop()
 	if err != nil {
 		return err
 	}
-	a.Used(rep)
 	u.showRun(rep, false)
 	list := auditList(a, profile, args, f.callsOnly)
 	list.Exit = runCode(rep)
@@ -127,7 +133,7 @@ type denial struct {
 	Arch   string   `json:"arch,omitempty"`
 	Object string   `json:"object,omitempty"`
 	Access string   `json:"access,omitempty"`
-	Result string   `json:"result"` // "EPERM", "kill"
+	Result string   `json:"result"` // "EPERM", "kill"; "empty" of a masked file
 	Count  uint64   `json:"count"`
 	Comm   string   `json:"comm,omitempty"`
 	PID    int      `json:"pid,omitempty"`
@@ -157,7 +163,7 @@ func auditList(a *audit.Auditor, p *policy.Profile, args []string, callsOnly boo
 	out.Dropped = dropped
 	for i := range all {
 		x, r := &all[i], all[i].Reason
-		out.Denials = append(out.Denials, denial{Layer: x.Layer, Call: x.Call, Arch: x.Arch, Object: x.Object, Access: cmp.Or(x.Use, x.Access.String()), Result: r.Errno,
+		out.Denials = append(out.Denials, denial{Layer: x.Layer, Call: x.Call, Arch: x.Arch, Object: x.Object, Access: cmp.Or(x.Use, x.Access.String()), Result: cmp.Or(r.Errno, "empty"),
 			Count: x.Count, Comm: x.Comm, PID: x.PID, Basis: string(x.Basis), Why: r.Why, Rule: r.Rule.Short(), Fix: changeWords(r.Try), Grants: r.Grants, Note: r.NoFlag, at: r.Rule})
 	}
 	return out

@@ -4,6 +4,7 @@
 // result that denies turned into a question to the launcher, which takes note and lets the call go on: what the profile
 // allows costs what it costs under the profile. Calls about files, addresses and capabilities that the filter allows are
 // asked about as well, and the picture of the sandbox, which is compiled and never made, says what they would have met.
+// Where the profile's root is a directory, the program gets that, writable, with the profile's mounts and ids.
 //
 // It protects nobody. A call that was looked at is made by the kernel from memory that the program can change meanwhile:
 // seccomp_unotify(2), "Caveats".
@@ -13,6 +14,9 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 	"cordon/policy/filter"
@@ -64,6 +68,7 @@ type Auditor struct {
 	plain   *filter.Program // the profile's own
 
 	callsOnly bool
+	root      int // the task's, where the profile's is a directory; else -1
 
 	call    *sandbox.Call // that is looked at; nil for none
 	known   map[callID]*aspects
@@ -101,9 +106,6 @@ type aspects struct {
 // New makes an auditor of a profile on a host, and the profile to run the program in. With callsOnly nothing is asked
 // about files, which makes the audit cheap. c is the command that will be run. The errors are those of sandbox.Compile.
 func New(p *policy.Profile, h *sandbox.Host, c *sandbox.Cmd, callsOnly bool) (*Auditor, *policy.Profile, error) {
-	if p.Root.Kind == policy.RootDir {
-		return nil, nil, errors.New("the root is a directory (" + p.Root.Dir + "), and a program is audited in the host's tree: cordon record runs it in the profile's root, and cordon learn says what of the recording a profile denies")
-	}
 	query, err := sandbox.NewQuery(p, h, c)
 	if err != nil {
 		return nil, nil, err
@@ -116,13 +118,80 @@ func New(p *policy.Profile, h *sandbox.Host, c *sandbox.Cmd, callsOnly bool) (*A
 	if err != nil {
 		return nil, nil, err
 	}
-	a := &Auditor{callsOnly: callsOnly, profile: p, query: query, files: h.Files, plain: plain, known: map[callID]*aspects{}, bounds: boundsOf(&p.Limits, callsOnly),
+	a := &Auditor{root: -1, callsOnly: callsOnly, profile: p, query: query, files: h.Files, plain: plain, known: map[callID]*aspects{}, bounds: boundsOf(&p.Limits, callsOnly),
 		kinds: map[kind]*Denial{}, places: map[place]*Denial{}, made: map[string]bool{}, bound: map[string]bool{}}
 	a.spec = watching(query.Filter(), callsOnly, slices.Concat(reaches, a.bounds.calls()))
 	if a.Recorder, err = record.Watch(a.spec, a.seen); err != nil {
 		return nil, nil, err
 	}
+	if p.Root.Kind == policy.RootDir {
+		return a, openRoot(p, h), nil
+	}
 	return a, open(p, h), nil
+}
+
+// keepRights lets root be root.
+func keepRights(out *policy.Profile, h *sandbox.Host) {
+	if !h.Privileged {
+		return
+	}
+	out.Namespaces.User, out.User = policy.Namespace{Mode: policy.NSHost}, policy.User{Host: policy.HostCaller}
+	out.Capabilities = policy.Capabilities{}
+	for i := range h.LastCap + 1 {
+		if name := policy.CapabilityName(i); name != "" && h.Permitted&(1<<i) != 0 {
+			out.Capabilities.Keep = append(out.Capabilities.Keep, policy.Capability{Name: name})
+		}
+	}
+}
+
+// openRoot is the profile that a program is audited in where its root is a directory: that root and the mounts, all of
+// them writable and nothing of them hidden, the namespaces of p, and the host's network. An ordinary user's program has the
+// ids of p.
+func openRoot(p *policy.Profile, h *sandbox.Host) *policy.Profile {
+	out := record.Permissive(p)
+	out.Limits, out.Hide, out.Missing = policy.Limits{}, nil, nil
+	out.Root.Write = true
+	out.Network, out.Namespaces.Net = policy.Network{Mode: policy.NetworkHost}, policy.Namespace{Mode: policy.NSHost}
+	out.Mounts = slices.Clone(p.Mounts)
+	for i := range out.Mounts {
+		m := &out.Mounts[i]
+		m.NoExec = false
+		switch m.Kind {
+		case policy.MountBind:
+			m.Write = true
+		case policy.MountProc:
+			m.Mask, m.ReadOnly = policy.Opt[[]string]{Set: true}, policy.Opt[[]string]{Set: true}
+		case policy.MountSysfs: // it belongs to a network namespace, and takes rights over that
+			if h.Privileged {
+				continue
+			}
+			m.Kind, m.Source = policy.MountBind, "/sys"
+		}
+	}
+	keepRights(out, h)
+	return out
+}
+
+// Ready is part of sandbox.Observer. What the caller itself may do is asked of the tree that the program sees.
+func (a *Auditor) Ready(task int) error {
+	if a.profile.Root.Kind == policy.RootDir {
+		fd, err := unix.Open("/proc/"+strconv.Itoa(task)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		a.root = fd
+		a.files = a.files.At("/proc/self/fd/" + strconv.Itoa(fd))
+	}
+	return a.Recorder.Ready(task)
+}
+
+// Stop ends the audit; call it when Used is done.
+func (a *Auditor) Stop() {
+	a.Recorder.Stop()
+	if a.root >= 0 {
+		unix.Close(a.root)
+		a.root = -1
+	}
 }
 
 // open is the profile that a program is audited in: the host's tree, network, processes and ids, and of p the
@@ -139,15 +208,7 @@ func open(p *policy.Profile, h *sandbox.Host) *policy.Profile {
 		OnDenial:   policy.DenialSilent,
 		Env:        p.Env, Process: p.Process, TTY: p.TTY,
 	}
-	if !h.Privileged {
-		return out
-	}
-	out.Namespaces.User, out.User.Host = host, policy.HostCaller
-	for i := range h.LastCap + 1 {
-		if name := policy.CapabilityName(i); name != "" && h.Permitted&(1<<i) != 0 {
-			out.Capabilities.Keep = append(out.Capabilities.Keep, policy.Capability{Name: name})
-		}
-	}
+	keepRights(out, h)
 	return out
 }
 

@@ -118,11 +118,11 @@ func (a *Auditor) madeIn(asked string) (dir string) {
 }
 
 // counts reports whether it is the profile that denies: not a file that is nowhere, nor permissions that the caller does not
-// have either. What is hidden has a name still, of which stat(2) tells.
+// have either. What is hidden or masked has a name still, of which stat(2) tells.
 func (a *Auditor) counts(r *sandbox.Reason, asked string, want recording.Access) bool {
 	switch {
 	case r.Layer != "file":
-		return want != recording.Stat || r.Errno != "EACCES"
+		return want != recording.Stat || r.Errno != "EACCES" && r.Errno != ""
 	case r.Errno != "EACCES":
 		return false
 	}
@@ -174,7 +174,7 @@ func (a *Auditor) address(e *recording.Event) {
 			a.needs("NET_BIND_SERVICE")
 		}
 	}
-	if local && (n.Op == "bind" || a.bound[key]) {
+	if local && (n.Op == "bind" || a.bound[key] || n.Port == 0 && !abstract) { // the sandbox's own loopback answers, too
 		return
 	}
 	if r := a.query.Route(n.Addr, port); !r.Allowed {

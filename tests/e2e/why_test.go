@@ -114,6 +114,7 @@ var whyProfiles = map[string]string{
 // scene is where the denials happen: a home and a working directory of the caller's, and what listens on the host.
 type scene struct {
 	dir, work, home string
+	root            string // a root file system; "" for the host's
 	vars            map[string]string
 }
 
@@ -136,11 +137,14 @@ func (s *scene) expand(text string) string {
 
 // flags are those of a denial, as words.
 func (s *scene) flags(d *denied) (flags []string) {
+	if s.root != "" {
+		flags = []string{"-p", "container", "--root", s.root}
+	}
 	for _, f := range strings.Fields(s.expand(d.flags)) {
 		if _, found := whyProfiles[f]; found {
 			f = filepath.Join(s.dir, f+".yaml")
 		}
-		flags = append(flags, strings.NewReplacer("{bind:", "{bind: ", ",mode:", ", mode: ", ",noexec:", ", noexec: ").Replace(f))
+		flags = append(flags, strings.NewReplacer("{bind:", "{bind: ", ",mode:", ", mode: ", ",noexec:", ", noexec: ", ",target:", ", target: ").Replace(f))
 	}
 	return flags
 }
@@ -257,12 +261,15 @@ func whyDir(t *testing.T) string {
 	return dir
 }
 
-// reset makes the working directory what it was: some denials are undone.
+// reset makes the working directory, and the root beside it, what they were: some denials are undone.
 func reset(t *testing.T, work string) {
-	for _, f := range []string{"new", "fresh", "sub/new", "big"} {
+	for _, f := range []string{"new", "fresh", "sub/new", "big", "../root/srv/new", "../root/srv/d", "../root/srv/big", "../root/var"} {
 		os.RemoveAll(filepath.Join(work, f))
 	}
 	os.Chmod(filepath.Join(work, "sub/none"), 0o600)
+	if file := filepath.Join(work, "../root/srv/f"); isDir(filepath.Dir(file)) {
+		os.WriteFile(file, []byte("text\n"), 0o644)
+	}
 	err := errors.Join(
 		os.WriteFile(filepath.Join(work, "data"), []byte("text\n"), 0o644),
 		os.WriteFile(filepath.Join(work, "script"), []byte("#!/bin/sh\ntrue\n"), 0o755),
@@ -292,6 +299,15 @@ func listeners(t *testing.T, home string) (port, name string) {
 	if err := os.Chmod(filepath.Join(home, "sock"), 0o777); err != nil {
 		t.Fatal(err)
 	}
+	go func() { // whoever reads finds the end
+		for {
+			c, err := tcp.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
 	t.Cleanup(func() { tcp.Close(); abstract.Close(); file.Close() })
 	_, port, _ = net.SplitHostPort(tcp.Addr().String())
 	return port, name
