@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"io/fs"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
@@ -143,6 +145,9 @@ func TestMeets(t *testing.T) {
 		{"a device", file("/dev/null", r|w, recording.TypeChar), "", ""},
 	} {
 		got := a.meets(tt.e.Path, tt.e)
+		if short := a.answer(tt.e.Path, tt.e); short.Allowed != got.Allowed {
+			t.Errorf("%s: in short %v, at length %v", tt.about, short.Allowed, got.Allowed)
+		}
 		if got.Layer != tt.want || got.Errno != tt.errno {
 			t.Errorf("%s: %s %s (%s), want %s %s", tt.about, got.Layer, got.Errno, got.Why, tt.want, tt.errno)
 		}
@@ -167,6 +172,44 @@ func TestProcess(t *testing.T) {
 	} {
 		if got := process(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
+// What the short way allows, the long one does: for every file below a few directories, under each profile.
+func TestAnswer(t *testing.T) {
+	for _, name := range []string{"default", "strict", "build", "agent", "net-client"} {
+		a := auditor(t, name, false)
+		short := 0
+		for _, dir := range []string{"/etc", "/dev", "/usr/bin", "/var", "/proc/self", "/sys/kernel", t.TempDir()} {
+			n := 0
+			_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+				if n++; n > 100 {
+					return fs.SkipAll
+				}
+				if err != nil || !d.IsDir() && !d.Type().IsRegular() {
+					return nil
+				}
+				is := recording.TypeFile
+				want := []recording.Access{recording.Stat, recording.Read, recording.Execute}
+				if d.IsDir() {
+					is, want = recording.TypeDir, []recording.Access{recording.Stat, recording.List, recording.Chdir}
+				}
+				for _, w := range want {
+					e := &recording.Event{Path: p, Access: w, Type: is}
+					if !a.query.Same(p, d.IsDir(), access(e)) {
+						continue
+					}
+					short++
+					if r := a.meets(p, e); !r.Allowed && a.counts(r, p, w) {
+						t.Errorf("%s: %s of %s is allowed in short; at length %s: %s", name, w, p, r.Layer, r.Why)
+					}
+				}
+				return nil
+			})
+		}
+		if short == 0 && name != "strict" {
+			t.Errorf("%s: nothing was answered in short", name)
 		}
 	}
 }
