@@ -267,10 +267,11 @@ func reset(t *testing.T, work string) {
 		os.RemoveAll(filepath.Join(work, f))
 	}
 	os.Chmod(filepath.Join(work, "sub/none"), 0o600)
+	var err error
 	if file := filepath.Join(work, "../root/srv/f"); isDir(filepath.Dir(file)) {
-		os.WriteFile(file, []byte("text\n"), 0o644)
+		err = os.WriteFile(file, []byte("text\n"), 0o644)
 	}
-	err := errors.Join(
+	err = errors.Join(err,
 		os.WriteFile(filepath.Join(work, "data"), []byte("text\n"), 0o644),
 		os.WriteFile(filepath.Join(work, "script"), []byte("#!/bin/sh\ntrue\n"), 0o755),
 		os.WriteFile(filepath.Join(work, "orphan"), []byte("#!/no/such/interpreter\n"), 0o755),
