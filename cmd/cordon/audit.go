@@ -137,7 +137,7 @@ type denial struct {
 	Count  uint64   `json:"count"`
 	Comm   string   `json:"comm,omitempty"`
 	PID    int      `json:"pid,omitempty"`
-	Basis  string   `json:"basis"` // how it is known: filter, picture, kernel, inferred, measured
+	Basis  string   `json:"basis"` // how it is known: filter, picture, inferred, measured
 	Why    string   `json:"why"`
 	Rule   string   `json:"rule"` // FILE:LINE or a flag; "" for a built-in default
 	Fix    []string `json:"fix"`  // flags

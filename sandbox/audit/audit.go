@@ -49,7 +49,6 @@ type Basis string
 const (
 	Filtered  Basis = "filter"   // the profile's filter was given the call, and denies it
 	Evaluated Basis = "picture"  // what the call is about was looked up in the picture of the sandbox
-	Asked     Basis = "kernel"   // the kernel was seen asking for the capability
 	Inferred  Basis = "inferred" // the call is known to take the capability; whether this one did was not seen
 	Measured  Basis = "measured" // of what limits bound
 )

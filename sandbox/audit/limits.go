@@ -24,21 +24,15 @@ var (
 	forkCalls = []string{"clone", "clone3", "fork", "vfork"}
 )
 
-// watchedLimits are those of the limits that are looked at. Rlimits of other names are not.
+// watchedRlimits are those that are looked at.
 var watchedRlimits = []string{"nofile", "fsize"}
 
 // bounds are the limits of a profile, and how far the program went.
 type bounds struct {
-	files, size, tasks int64 // limits.rlimits.nofile and fsize, limits.pids; 0 where there is none
-	until              int   // so many more tasks before they are counted again
-	written            map[string]written
-	exceeded           map[string]*excess // by the limit
-}
-
-// written is what was known of a file when it was opened to be written.
-type written struct {
-	event *recording.Event
-	since time.Time
+	files, size, tasks int64                // limits.rlimits.nofile and fsize, limits.pids; 0 where there is none
+	until              int                  // so many more tasks before they are counted again
+	written            map[string]time.Time // files that were opened to be written, and when
+	exceeded           map[string]*excess   // by the limit
 }
 
 // excess is a limit that was exceeded, and the most that there was.
@@ -48,7 +42,7 @@ type excess struct {
 }
 
 func boundsOf(l *policy.Limits, callsOnly bool) bounds {
-	b := bounds{written: map[string]written{}, exceeded: map[string]*excess{}, tasks: l.PIDs.V, until: int(min(l.PIDs.V, 1<<20))}
+	b := bounds{written: map[string]time.Time{}, exceeded: map[string]*excess{}, tasks: l.PIDs.V, until: int(min(l.PIDs.V, 1<<20))}
 	for _, r := range l.Rlimits {
 		switch {
 		case callsOnly || r.Value == 0 || r.Value >= 1<<62:
@@ -154,7 +148,7 @@ func (a *Auditor) writes(e *recording.Event) {
 	}
 	if e.Access&(recording.Write|recording.Create) != 0 && (e.Type == recording.TypeFile || e.Type == recording.TypeUnknown) && len(b.written) < maxKinds {
 		if _, ok := b.written[e.Path]; !ok {
-			b.written[e.Path] = written{e, time.Now()}
+			b.written[e.Path] = time.Now()
 		}
 	}
 	if e.Access&names != 0 {
@@ -164,12 +158,12 @@ func (a *Auditor) writes(e *recording.Event) {
 
 // grown looks at the size of a file that was written.
 func (a *Auditor) grown(path string) {
-	w, ok := a.bounds.written[path]
+	since, ok := a.bounds.written[path]
 	if !ok {
 		return
 	}
 	info, err := a.files.Lstat(path)
-	if err == nil && info.Mode().IsRegular() && info.Size() > a.bounds.size && info.ModTime().After(w.since.Add(-time.Second)) {
+	if err == nil && info.Mode().IsRegular() && info.Size() > a.bounds.size && info.ModTime().After(since.Add(-time.Second)) {
 		a.exceeds("fsize", info.Size())
 		a.bounds.exceeded["fsize"].denial.Object = path
 	}
