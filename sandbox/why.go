@@ -98,6 +98,30 @@ func (q *Query) Path(path string, a Access) *Reason {
 	return r
 }
 
+// Same reports that a path is allowed for sure, for a program as in Path: the sandbox shows the host's file of that name,
+// and the layers allow the access. The path leads over no link of the host, and the file is there. It says false where it
+// does not know: Path does. It is for who asks about thousands of files.
+func (q *Query) Same(path string, isDir bool, a Access) bool {
+	c := q.comp
+	part := c.tree.at(path)
+	if part == nil || part.opaque || part.source == "" || part.made != nil || c.tree.hostPath(path) != path {
+		return false
+	}
+	if a.Write || a.Create || a.Execute && part.noexec {
+		return false
+	}
+	if c.land.on {
+		granted := c.granted(path)
+		for _, need := range neededRights(a, isDir, true) {
+			if c.land.handled&need.right&^granted != 0 {
+				return false
+			}
+		}
+	}
+	clear(c.tree.known)
+	return !c.deniedByMode(path, path, a)
+}
+
 // deny fills in a denial.
 func (r *Reason) deny(layer string, errno syscall.Errno, why string, rule policy.Pos) bool {
 	r.Layer, r.Why, r.Rule = layer, why, rule
@@ -154,12 +178,35 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	if err != nil { // nor has the host
 		return q.absentOnHost(r, inside, a)
 	}
+	r.Try, r.Grants = q.comp.showing(inside, a.Write), grants(inside, info.IsDir(), a.Write)
+	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.what+" is mounted at "+part.target, part.rule)
+}
+
+// showing is the bind that shows a path of the host. Where links lead to it, they are none of the sandbox's: what they lead
+// to is put in their place.
+func (c *compilation) showing(path string, write bool) []Change {
 	flag := "ro"
-	if a.Write {
+	if write {
 		flag = "rw"
 	}
-	r.Try, r.Grants = []Change{{flag, inside}}, grants(inside, info.IsDir(), a.Write)
-	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.what+" is mounted at "+part.target, part.rule)
+	host := tree{files: c.host.Files}
+	host.add(part{target: "/", source: "/"})
+	if to, err := host.resolve(path); err == nil && to != path {
+		return []Change{{"mount", "{bind: " + policy.Quote(to) + ", target: " + policy.Quote(path) + ", mode: " + flag + "}"}}
+	}
+	return []Change{{flag, path}}
+}
+
+// writing is what makes a path writable that is there. Below a root in a directory a flag would put the host's in its place.
+func (c *compilation) writing(path string) []Change {
+	host := c.tree.hostPath(path)
+	switch {
+	case c.profile.Root.Kind != policy.RootDir || host == "" || host == path:
+		return []Change{{"rw", path}}
+	case path == "/":
+		return []Change{{"root-mode", "rw"}}
+	}
+	return []Change{{"mount", "{bind: " + policy.Quote(host) + ", target: " + policy.Quote(path) + ", mode: rw}"}}
 }
 
 // absentOnHost is for a path that no mount could show: a file can still be made where its directory is writable.
@@ -170,7 +217,7 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	part := t.at(inside)
 	if a.Write && !exists && q.comp.profile.Root.Kind != policy.RootDir {
 		if info, err := q.comp.host.Files.Stat(dir); err == nil && info.IsDir() {
-			r.Try, r.Grants = []Change{{"rw", dir}}, grants(dir, true, true)
+			r.Try, r.Grants = q.comp.showing(dir, true), grants(dir, true, true)
 			return r.deny(string(policy.LayerMount), unix.ENOENT, dir+" of the host is not shown: "+part.what+" is mounted at "+part.target, part.rule)
 		}
 	}
@@ -183,7 +230,7 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	if part.write {
 		return r.pass("mount: " + inside + " can be made, in " + part.what)
 	}
-	r.Try, r.Grants = []Change{{"rw", dir}}, grants(dir, true, true)
+	r.Try, r.Grants = q.comp.writing(dir), grants(dir, true, true)
 	if part.source == "" {
 		r.Try, r.Grants = []Change{{"tmpfs", dir}}, "an empty "+dir+" in memory, in the place of the one that is there"
 	}
@@ -196,7 +243,7 @@ func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 	switch {
 	case a.Write && !part.write && part.what != "a device":
 		isDir, _ := q.comp.tree.stat(inside)
-		r.Try, r.Grants = []Change{{"rw", inside}}, grants(inside, isDir, true)
+		r.Try, r.Grants = q.comp.writing(inside), grants(inside, isDir, true)
 		if part.source == "" || part.what == "proc" || strings.Contains(part.what, "proc") || part.what == "sysfs" {
 			r.Try, r.Grants, r.NoFlag = nil, "", "it is the launcher's own, or the kernel's, and stays read-only"
 		}
@@ -329,14 +376,23 @@ func (c *compilation) deniedByMode(inside, host string, a Access) bool {
 	if !ok {
 		return false
 	}
-	shift := 0
+	shift, own := 0, strings.HasPrefix(part.what, "a bind") || part.target == "/" && c.profile.Root.Kind == policy.RootDir
 	switch caller := uint32(c.host.UID); { //nolint:gosec // ids are not negative
-	case c.ids.idmapped && strings.HasPrefix(part.what, "a bind") && st.Uid == caller, !c.ids.idmapped && int(st.Uid) == c.ids.outUID:
+	case c.ids.idmapped && own && st.Uid == caller, !c.ids.idmapped && int(st.Uid) == c.ids.outUID:
 		shift = 6
-	case c.ids.idmapped && strings.HasPrefix(part.what, "a bind") && int(st.Gid) == c.host.GID, !c.ids.idmapped && int(st.Gid) == c.ids.outGID:
+		if c.effective("DAC_OVERRIDE") && !a.Execute {
+			return false
+		}
+	case c.ids.idmapped && own && int(st.Gid) == c.host.GID, !c.ids.idmapped && int(st.Gid) == c.ids.outGID:
 		shift = 3
 	}
 	return uint32(info.Mode().Perm())>>shift&a.mode() != a.mode()
+}
+
+// effective reports whether the task has a capability in effect, over its own user namespace.
+func (c *compilation) effective(name string) bool {
+	n, _ := policy.CapabilityNumber(name)
+	return c.keep&(1<<n) != 0 && (c.ids.inUID == 0 || c.ambient&(1<<n) != 0)
 }
 
 // openCall asks the filter about the call that a libc makes of it.

@@ -34,7 +34,7 @@ func (q *Query) Exec(name string) *Reason {
 	}
 	if missing := q.missingLoader(path); missing != "" {
 		r.Allowed = false
-		r.Try, r.Grants = []Change{{"ro", missing}}, grants(missing, false, false)
+		r.Try, r.Grants = c.showing(missing, false), grants(missing, false, false)
 		r.deny(string(policy.LayerMount), unix.ENOENT, "its interpreter "+missing+" is not shown", c.tree.at(missing).rule)
 		return r
 	}
@@ -93,19 +93,37 @@ func (q *Query) missingLoader(path string) string {
 
 // setuid notes that no_new_privs takes the effect of set-user-ID and file capabilities away: execve(2).
 func (q *Query) setuid(r *Reason, inside string) {
-	host := q.comp.tree.hostPath(inside)
+	if why := q.comp.setID(inside); why != "" {
+		r.Layer = string(policy.LayerNoNewPriv)
+		r.Notes = append(r.Notes, why)
+	}
+}
+
+// setID is what becomes of a program that is set-user-ID or set-group-ID; "" of one that is not.
+func (c *compilation) setID(inside string) string {
+	host := c.tree.hostPath(inside)
 	if host == "" {
-		return
+		return ""
 	}
-	info, err := q.comp.tree.lstat(host)
-	if err != nil {
-		return
+	info, err := c.tree.lstat(host)
+	if err != nil || info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) == 0 {
+		return ""
 	}
-	if info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) == 0 {
-		return
+	return inside + " is set-user-ID or set-group-ID, and that has no effect: no_new_privs is always set, and mounts are nosuid. It runs with the task's ids, and what needs others fails with EPERM"
+}
+
+// SetID answers whether a program that can be executed has the rights that set-user-ID would give it.
+func (q *Query) SetID(path string) *Reason {
+	r := &Reason{Allowed: true}
+	inside, ok := q.resolve(r, path)
+	if !ok {
+		return r
 	}
-	r.Layer = string(policy.LayerNoNewPriv)
-	r.Notes = append(r.Notes, inside+" is set-user-ID or set-group-ID, and that has no effect: no_new_privs is always set, and mounts are nosuid. It runs with the task's ids, and what needs others fails with EPERM")
+	if why := q.comp.setID(inside); why != "" {
+		r.Allowed, r.NoFlag = false, "no flag gives it: a sandbox that could be left by set-user-ID would be none"
+		r.deny(string(policy.LayerNoNewPriv), unix.EPERM, why, policy.Pos{})
+	}
+	return r
 }
 
 // Capability answers for a capability by its name, with or without CAP_.
@@ -236,7 +254,7 @@ func (q *Query) routed(r *Reason, host, port string) bool {
 	case !c.ownNet:
 		return r.pass("net: the host's network")
 	}
-	r.Try = []Change{{"net", "host"}}
+	r.Try = c.sharingNet()
 	r.Grants = "every address that the host reaches, its services on localhost, and its abstract unix sockets"
 	if loop {
 		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "the network namespace has a loopback of its own: port "+port+
@@ -245,11 +263,21 @@ func (q *Query) routed(r *Reason, host, port string) bool {
 	return r.deny(string(policy.LayerNet), unix.ENETUNREACH, "the network namespace has a loopback and no route to "+host, c.profile.Source("network"))
 }
 
+// sharingNet are the changes that give the host's network. A sysfs needs a network namespace of the sandbox's own.
+func (c *compilation) sharingNet() (try []Change) {
+	for i := range c.profile.Mounts {
+		if m := &c.profile.Mounts[i]; m.Kind == policy.MountSysfs {
+			try = append(try, Change{"remove", "mounts=" + m.Target})
+		}
+	}
+	return append(try, Change{"net", "host"})
+}
+
 // abstract asks for unix sockets that have no path: they belong to the network namespace.
 func (q *Query) abstract(r *Reason) bool {
 	c := q.comp
 	if c.ownNet {
-		r.Try, r.Grants = []Change{{"net", "host"}}, "the whole network of the host"
+		r.Try, r.Grants = c.sharingNet(), "the whole network of the host"
 		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "abstract sockets belong to the network namespace, and it is the sandbox's own", c.profile.Source("network"))
 	}
 	if c.land.on && c.land.scoped&scopeAbstract != 0 {

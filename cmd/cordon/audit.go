@@ -92,8 +92,15 @@ func (u *ui) audit(f *auditFlags, args []string) error {
 		}
 	}
 	c.Profile, c.Observer = open, a
-	u.line("audit", "nothing is blocked: the program runs in the host's tree, as you")
+	where := "in the host's tree, as you"
+	if profile.Root.Kind == policy.RootDir {
+		where = "in " + profile.Root.Dir + " and what is mounted there, which it can write"
+	}
+	u.line("audit", "nothing is blocked: the program runs "+where)
 	rep, err := c.Run()
+	if err == nil {
+		a.Used(rep)
+	}
 	a.Stop()
 	if err != nil {
 		return err
@@ -122,14 +129,15 @@ type audited struct {
 // denial is one kind of thing that the profile would have denied.
 type denial struct {
 	Layer  string   `json:"layer"`
-	Call   string   `json:"call"`
+	Call   string   `json:"call,omitempty"` // of what limits bound there is none, where it is seen at the end
 	Arch   string   `json:"arch,omitempty"`
 	Object string   `json:"object,omitempty"`
 	Access string   `json:"access,omitempty"`
-	Result string   `json:"result"` // "EPERM", "kill"
+	Result string   `json:"result"` // "EPERM", "kill"; "empty" of a masked file
 	Count  uint64   `json:"count"`
 	Comm   string   `json:"comm,omitempty"`
 	PID    int      `json:"pid,omitempty"`
+	Basis  string   `json:"basis"` // how it is known: filter, picture, inferred, measured
 	Why    string   `json:"why"`
 	Rule   string   `json:"rule"` // FILE:LINE or a flag; "" for a built-in default
 	Fix    []string `json:"fix"`  // flags
@@ -140,22 +148,23 @@ type denial struct {
 }
 
 // blindSpots are what no audit looks at, and cheap ones neither.
-var blindSpots = []string{"limits", "signals to processes outside", "names below an open directory that are only looked at", "what a file is used for once it is open", "which process a path below /proc belongs to"}
+var blindSpots = []string{"names below an open directory that are only looked at", "what a file is used for once it is open", "which process a path below /proc belongs to"}
 
 func auditList(a *audit.Auditor, p *policy.Profile, args []string, callsOnly bool) *audited {
 	out := &audited{Version: 1, Profile: p.Name, Command: args, Denials: []denial{},
-		Looked: []string{"system calls", "capabilities that calls always take", "addresses"}, Blind: blindSpots}
+		Looked: []string{"system calls", "capabilities that calls always take", "addresses", "processes outside", "limits"}, Blind: slices.Clone(blindSpots)}
 	if callsOnly {
 		out.Blind = append([]string{"files", "addresses of datagrams"}, out.Blind...)
 	} else {
 		out.Looked = append(out.Looked, "files")
 	}
+	out.Blind = append(out.Blind, a.Unseen()...)
 	all, dropped := a.Denials()
 	out.Dropped = dropped
 	for i := range all {
 		x, r := &all[i], all[i].Reason
-		out.Denials = append(out.Denials, denial{Layer: x.Layer, Call: x.Call, Arch: x.Arch, Object: x.Object, Access: cmp.Or(x.Use, x.Access.String()), Result: r.Errno,
-			Count: x.Count, Comm: x.Comm, PID: x.PID, Why: r.Why, Rule: r.Rule.Short(), Fix: changeWords(r.Try), Grants: r.Grants, Note: r.NoFlag, at: r.Rule})
+		out.Denials = append(out.Denials, denial{Layer: x.Layer, Call: x.Call, Arch: x.Arch, Object: x.Object, Access: cmp.Or(x.Use, x.Access.String()), Result: cmp.Or(r.Errno, "empty"),
+			Count: x.Count, Comm: x.Comm, PID: x.PID, Basis: string(x.Basis), Why: r.Why, Rule: r.Rule.Short(), Fix: changeWords(r.Try), Grants: r.Grants, Note: r.NoFlag, at: r.Rule})
 	}
 	return out
 }
@@ -241,6 +250,9 @@ func (a *audited) text() string {
 
 // what is the thing that would have been denied.
 func (d *denial) what() string {
+	if d.Call == "" {
+		return cmp.Or(clean(d.Object), "the run")
+	}
 	s := clean(d.Call)
 	if d.Arch != "" {
 		s += " of " + d.Arch
@@ -256,7 +268,11 @@ func (d *denial) decides() string {
 	if d.Layer == layerFile {
 		return d.Why
 	}
-	return d.Why + " (" + cmp.Or(d.Rule, "built in") + ")"
+	s := d.Why + " (" + cmp.Or(d.Rule, "built in") + ")"
+	if d.Basis == string(audit.Inferred) {
+		s += "; inferred: the call takes it"
+	}
+	return s
 }
 
 const layerFile = "file"
@@ -274,8 +290,11 @@ var auditLayers = [...]struct{ id, about string }{
 	{string(policy.LayerMount), "a path that the sandbox does not show, hides, or has read-only"},
 	{string(policy.LayerLandlock), "a path that no Landlock rule reaches"},
 	{layerFile, "a file whose permissions do not give it to the sandbox's ids"},
+	{string(policy.LayerNoNewPriv), "a set-user-ID program, which runs without another's rights"},
+	{string(policy.LayerPID), "a process outside of the sandbox"},
 	{string(policy.LayerNet), "an address that the sandbox's network does not reach"},
 	{string(policy.LayerCaps), "a capability that the profile does not keep"},
+	{"limits", "a limit that it would have exceeded"},
 }
 
 func auditRules() (out []sarifRule) {

@@ -30,6 +30,8 @@ type Facts struct {
 	paths map[string]int32
 	links map[string]int32
 	rest  map[string]int32 // nets, caps and peaks
+	last  int32            // of Paths: the one that was met last
+	after []int32          // for each of Paths, the one that was met next
 	key   []byte
 }
 
@@ -92,6 +94,7 @@ func (f *Facts) Read(file string, in io.Reader) error {
 		return err
 	}
 	move := f.moves(&r.Header)
+	r.Path = f.same
 	var e recording.Event
 	for {
 		err := r.Next(&e)
@@ -108,6 +111,23 @@ func (f *Facts) Read(file string, in io.Reader) error {
 		e.Path, e.Via = move.apply(e.Path), move.apply(e.Via)
 		f.Add(&e, policy.Pos{File: evidence(file), Line: e.Line})
 	}
+}
+
+// same is a path as the facts have it already, of which a recording has most several times. What one program did with
+// files, another often did in the same order: what followed the last path is tried before it is looked up.
+func (f *Facts) same(path []byte) string {
+	if int(f.last) >= len(f.after) {
+		return string(path)
+	}
+	i, ok := f.after[f.last], true
+	if f.Paths[i].Path != string(path) {
+		i, ok = f.paths[string(path)]
+	}
+	if !ok {
+		return string(path)
+	}
+	f.after[f.last], f.last = i, i
+	return f.Paths[i].Path
 }
 
 // moves are the directories of a recording that stand for others in the first one: its working directory and its home.
@@ -192,12 +212,18 @@ func (f *Facts) addCall(e *recording.Event, at policy.Pos) {
 
 func (f *Facts) addPath(e *recording.Event, access recording.Access, at policy.Pos) {
 	name := unpid(e.Path)
-	i, ok := f.paths[name]
+	i, ok := f.last, int(f.last) < len(f.Paths) && f.Paths[f.last].Path == name
+	if !ok {
+		i, ok = f.paths[name]
+	}
 	if !ok {
 		i = int32(len(f.Paths))
 		f.paths[name] = i
+		f.after = append(f.after, i)
+		f.after[f.last] = i
 		f.Paths = append(f.Paths, Path{Path: name, At: at})
 	}
+	f.last = i
 	p := &f.Paths[i]
 	if e.Errno != "" {
 		p.Failed |= access

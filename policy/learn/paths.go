@@ -27,11 +27,12 @@ type files struct {
 	exact  map[string][]*Path // single files that are read, by directory
 	wider  map[string]Note    // by path: what a grant gives beyond what was seen, for the last reason
 	below  *view              // what the profile below shows
+	shows  map[string]bool    // by directory: whether a well-known socket is in it
 }
 
 // mounts learns the section, and what has to be hidden in it.
 func (l *learner) mounts() {
-	f := &files{learner: l, grants: map[string]*grant{}, exact: map[string][]*Path{}, wider: map[string]Note{}, below: newView(l.parent, l.w)}
+	f := &files{learner: l, grants: map[string]*grant{}, exact: map[string][]*Path{}, wider: map[string]Note{}, below: newView(l.parent, l.w), shows: map[string]bool{}}
 	for i := range l.f.Paths {
 		p := &l.f.Paths[i]
 		if p.Access&^recording.Mount != 0 && p.Path != "/" { // whether it may be mounted on, the system calls say
@@ -150,7 +151,7 @@ func (f *files) writable(dir string, p *Path) {
 	case f.below.check(dir, recording.Write, recording.TypeDir).why == "":
 	case dir == "/":
 		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "nothing can be made in the root itself", At: p.At})
-	case f.volatile(dir) || dir == f.w.home || f.secrets.holds(dir) || exposes(dir) != "":
+	case f.volatile(dir) || dir == f.w.home || f.secrets.holds(dir) || f.exposes(dir):
 		if f.grants[dir] == nil && !f.volatile(dir) {
 			f.note(Note{Kind: Left, What: "what is written in " + f.w.shorten(dir), Why: "it holds secrets or sockets of the host, so it is an empty directory of the sandbox's own: what is written there is gone at the end", At: p.At})
 		} else if f.grants[dir] == nil {
@@ -163,6 +164,16 @@ func (f *files) writable(dir string, p *Path) {
 		}
 		f.add(grant{path: dir, kind: policy.MountBind, write: true, dir: true, at: p.At})
 	}
+}
+
+// exposes reports whether a directory has a well-known socket in it. It is asked once: many files are made in one.
+func (f *files) exposes(dir string) bool {
+	v, ok := f.shows[dir]
+	if !ok {
+		v = exposes(dir) != ""
+		f.shows[dir] = v
+	}
+	return v
 }
 
 // volatile are directories of short-lived things that everybody writes.
@@ -208,7 +219,7 @@ var system = []string{"/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/s
 func (f *files) mayOpen(dir string) bool {
 	depth := strings.Count(dir, "/")
 	switch {
-	case dir == "/", depth == 1 && !slices.Contains(system, dir), f.secrets.holds(dir), within(dir, f.w.home), exposes(dir) != "":
+	case dir == "/", depth == 1 && !slices.Contains(system, dir), f.secrets.holds(dir), within(dir, f.w.home), f.exposes(dir):
 		return false
 	case within(dir, f.w.workdir) && dir != f.w.workdir:
 		return false

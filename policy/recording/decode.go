@@ -142,7 +142,7 @@ func (d *decoder) value(name []byte, e *Event, kind *string) {
 	case "n":
 		e.Count = d.uint()
 	case "args":
-		d.object(func(name []byte) { d.arg(e, d.same(name)) })
+		d.object(func(name []byte) { d.arg(e, d.r.same(name)) })
 	case "access":
 		d.access(e)
 	case "type":
@@ -215,16 +215,16 @@ func (d *decoder) text(key string) string {
 // maxWords bounds how many words are remembered.
 const maxWords = 4096
 
-func (d *decoder) word() string { return d.same(d.string()) }
+func (d *decoder) word() string { return d.r.same(d.string()) }
 
 // same is b as a string, always the same one in memory while they are few.
-func (d *decoder) same(b []byte) string {
-	if s, ok := d.r.calls[string(b)]; ok {
+func (r *Reader) same(b []byte) string {
+	if s, ok := r.calls[string(b)]; ok {
 		return s
 	}
 	s := string(b)
-	if len(s) <= maxName && len(d.r.calls) < maxWords {
-		d.r.calls[s] = s
+	if len(s) <= maxName && len(r.calls) < maxWords {
+		r.calls[s] = s
 	}
 	return s
 }

@@ -34,6 +34,9 @@ type Reader struct {
 	Header      Header
 	Executables []Executable // those read so far; all of them once the first event is
 
+	// Path makes a string of an event's path, for one who has most of them already; nil makes a new one each time.
+	Path func([]byte) string
+
 	file    string
 	in      *bufio.Reader
 	line    int
@@ -139,6 +142,9 @@ func (r *Reader) Next(e *Event) error {
 
 // record reads a line; more says that it was no event.
 func (r *Reader) record(line []byte, e *Event) (more bool, err error) {
+	if r.canonical(line, e) {
+		return false, r.event(e)
+	}
 	d := decoder{in: line, r: r}
 	kind := d.line(e)
 	if d.err == "" && kind == "end" {
@@ -157,13 +163,18 @@ func (r *Reader) record(line []byte, e *Event) (more bool, err error) {
 	case kind == "executable":
 		return true, r.executable(&d)
 	}
+	return false, r.event(e)
+}
+
+// event takes in an event that was read.
+func (r *Reader) event(e *Event) error {
 	if err := e.check(len(r.Executables)); err != nil {
-		return false, r.fail(err.Error(), "")
+		return r.fail(err.Error(), "")
 	}
 	r.records++
 	r.events = true
 	e.Line = r.line
-	return false, nil
+	return nil
 }
 
 func (r *Reader) executable(d *decoder) error {

@@ -4,6 +4,7 @@
 // result that denies turned into a question to the launcher, which takes note and lets the call go on: what the profile
 // allows costs what it costs under the profile. Calls about files, addresses and capabilities that the filter allows are
 // asked about as well, and the picture of the sandbox, which is compiled and never made, says what they would have met.
+// Where the profile's root is a directory, the program gets that, writable, with the profile's mounts and ids.
 //
 // It protects nobody. A call that was looked at is made by the kernel from memory that the program can change meanwhile:
 // seccomp_unotify(2), "Caveats".
@@ -13,6 +14,9 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 	"cordon/policy/filter"
@@ -32,10 +36,22 @@ type Denial struct {
 	Count  uint64           // how often
 	Comm   string           // of the process; it may have chosen any
 	PID    int              // of the process
+	Basis  Basis            // how it is known
 	Reason *sandbox.Reason  // what decides, and what would allow it
 
 	events []*recording.Event // that count on
 }
+
+// Basis is how a denial is known.
+type Basis string
+
+// The ways to know.
+const (
+	Filtered  Basis = "filter"   // the profile's filter was given the call, and denies it
+	Evaluated Basis = "picture"  // what the call is about was looked up in the picture of the sandbox
+	Inferred  Basis = "inferred" // the call is known to take the capability; whether this one did was not seen
+	Measured  Basis = "measured" // of what limits bound
+)
 
 // maxKinds bounds the kinds of denied calls that are remembered, and so the memory that a program can make the launcher
 // use.
@@ -44,14 +60,18 @@ const maxKinds = 4096
 // Auditor is a sandbox.Observer. It is for one run.
 type Auditor struct {
 	*record.Recorder
-	query *sandbox.Query
-	files sandbox.Files
-	spec  *filter.Spec
-	plain *filter.Program // the profile's own
+	profile *policy.Profile
+	query   *sandbox.Query
+	files   sandbox.Files
+	spec    *filter.Spec
+	plain   *filter.Program // the profile's own
 
 	callsOnly bool
+	root      int // the task's, where the profile's is a directory; else -1
 
-	call    *sandbox.Call // that is looked at
+	call    *sandbox.Call // that is looked at; nil for none
+	known   map[callID]*aspects
+	bounds  bounds
 	denials []*Denial
 	kinds   map[kind]*Denial
 	dropped uint64
@@ -66,15 +86,25 @@ type kind struct {
 	nr     int32
 	args   [6]uint64
 	action filter.Action
+	layer  string // of what is no seccomp denial
 	cap    string
+}
+
+// callID is a number of one of the machine's ABIs, and aspects are what an audit looks at in such calls.
+type callID struct {
+	arch uint32
+	nr   int32
+}
+
+type aspects struct {
+	name               string
+	fd, forks, reaches bool
+	takes              bool // a capability, with some arguments at least
 }
 
 // New makes an auditor of a profile on a host, and the profile to run the program in. With callsOnly nothing is asked
 // about files, which makes the audit cheap. c is the command that will be run. The errors are those of sandbox.Compile.
 func New(p *policy.Profile, h *sandbox.Host, c *sandbox.Cmd, callsOnly bool) (*Auditor, *policy.Profile, error) {
-	if p.Root.Kind == policy.RootDir {
-		return nil, nil, errors.New("the root is a directory (" + p.Root.Dir + "), and a program is audited in the host's tree: cordon record runs it in the profile's root, and cordon learn says what of the recording a profile denies")
-	}
 	query, err := sandbox.NewQuery(p, h, c)
 	if err != nil {
 		return nil, nil, err
@@ -87,16 +117,84 @@ func New(p *policy.Profile, h *sandbox.Host, c *sandbox.Cmd, callsOnly bool) (*A
 	if err != nil {
 		return nil, nil, err
 	}
-	a := &Auditor{callsOnly: callsOnly, query: query, files: h.Files, plain: plain, kinds: map[kind]*Denial{}, places: map[place]*Denial{}, made: map[string]bool{}, bound: map[string]bool{}}
-	a.spec = watching(query.Filter(), callsOnly)
+	a := &Auditor{root: -1, callsOnly: callsOnly, profile: p, query: query, files: h.Files, plain: plain, known: map[callID]*aspects{}, bounds: boundsOf(&p.Limits, callsOnly),
+		kinds: map[kind]*Denial{}, places: map[place]*Denial{}, made: map[string]bool{}, bound: map[string]bool{}}
+	a.spec = watching(query.Filter(), callsOnly, slices.Concat(reaches, a.bounds.calls()))
 	if a.Recorder, err = record.Watch(a.spec, a.seen); err != nil {
 		return nil, nil, err
+	}
+	if p.Root.Kind == policy.RootDir {
+		return a, openRoot(p, h), nil
 	}
 	return a, open(p, h), nil
 }
 
+// keepRights lets root be root.
+func keepRights(out *policy.Profile, h *sandbox.Host) {
+	if !h.Privileged {
+		return
+	}
+	out.Namespaces.User, out.User = policy.Namespace{Mode: policy.NSHost}, policy.User{Host: policy.HostCaller}
+	out.Capabilities = policy.Capabilities{}
+	for i := range h.LastCap + 1 {
+		if name := policy.CapabilityName(i); name != "" && h.Permitted&(1<<i) != 0 {
+			out.Capabilities.Keep = append(out.Capabilities.Keep, policy.Capability{Name: name})
+		}
+	}
+}
+
+// openRoot is the profile that a program is audited in where its root is a directory: that root and the mounts, all of
+// them writable and nothing of them hidden, the namespaces of p, and the host's network. An ordinary user's program has the
+// ids of p.
+func openRoot(p *policy.Profile, h *sandbox.Host) *policy.Profile {
+	out := record.Permissive(p)
+	out.Limits, out.Hide, out.Missing = policy.Limits{}, nil, nil
+	out.Root.Write = true
+	out.Network, out.Namespaces.Net = policy.Network{Mode: policy.NetworkHost}, policy.Namespace{Mode: policy.NSHost}
+	out.Mounts = slices.Clone(p.Mounts)
+	for i := range out.Mounts {
+		m := &out.Mounts[i]
+		m.NoExec = false
+		switch m.Kind {
+		case policy.MountBind:
+			m.Write = true
+		case policy.MountProc:
+			m.Mask, m.ReadOnly = policy.Opt[[]string]{Set: true}, policy.Opt[[]string]{Set: true}
+		case policy.MountSysfs: // it belongs to a network namespace, and takes rights over that
+			if h.Privileged {
+				continue
+			}
+			m.Kind, m.Source = policy.MountBind, "/sys"
+		}
+	}
+	keepRights(out, h)
+	return out
+}
+
+// Ready is part of sandbox.Observer. What the caller itself may do is asked of the tree that the program sees.
+func (a *Auditor) Ready(task int) error {
+	if a.profile.Root.Kind == policy.RootDir {
+		fd, err := unix.Open("/proc/"+strconv.Itoa(task)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		a.root = fd
+		a.files = a.files.At("/proc/self/fd/" + strconv.Itoa(fd))
+	}
+	return a.Recorder.Ready(task)
+}
+
+// Stop ends the audit; call it when Used is done.
+func (a *Auditor) Stop() {
+	a.Recorder.Stop()
+	if a.root >= 0 {
+		unix.Close(a.root)
+		a.root = -1
+	}
+}
+
 // open is the profile that a program is audited in: the host's tree, network, processes and ids, and of p the
-// environment, the working directory, the terminal and the wall-clock limit. An ordinary user can mount nothing without a
+// environment, the working directory and the terminal. An ordinary user can mount nothing without a
 // user namespace, in which the task has its own id and no capability.
 func open(p *policy.Profile, h *sandbox.Host) *policy.Profile {
 	host := policy.Namespace{Mode: policy.NSHost}
@@ -106,25 +204,16 @@ func open(p *policy.Profile, h *sandbox.Host) *policy.Profile {
 		Namespaces: policy.Namespaces{PID: host, IPC: host, UTS: host, Cgroup: host, Net: host},
 		Network:    policy.Network{Mode: policy.NetworkHost},
 		Landlock:   policy.Landlock{Off: true},
-		Limits:     policy.Limits{Wall: p.Limits.Wall},
 		OnDenial:   policy.DenialSilent,
 		Env:        p.Env, Process: p.Process, TTY: p.TTY,
 	}
-	if !h.Privileged {
-		return out
-	}
-	out.Namespaces.User, out.User.Host = host, policy.HostCaller
-	for i := range h.LastCap + 1 {
-		if name := policy.CapabilityName(i); name != "" && h.Permitted&(1<<i) != 0 {
-			out.Capabilities.Keep = append(out.Capabilities.Keep, policy.Capability{Name: name})
-		}
-	}
+	keepRights(out, h)
 	return out
 }
 
 // watching is the filter of an audit: what the profile denies is shown, and what it allows of the calls that other layers
-// have a say in. The launcher's own execveat is left to it.
-func watching(profile filter.Spec, callsOnly bool) *filter.Spec {
+// have a say in, and others. The launcher's own execveat is left to it.
+func watching(profile filter.Spec, callsOnly bool, others []string) *filter.Spec {
 	s := &filter.Spec{Default: profile.Default, Unknown: profile.Unknown, Foreign: profile.Foreign, Audit: true}
 	s.Allow, s.Deny = without(profile.Allow), without(profile.Deny)
 	for _, r := range profile.Rules {
@@ -134,7 +223,7 @@ func watching(profile filter.Spec, callsOnly bool) *filter.Spec {
 			s.Rules = append(s.Rules, one)
 		}
 	}
-	shown := []string{"connect", "bind"}
+	shown := append([]string{"connect", "bind"}, others...)
 	for i := range needs {
 		shown = append(shown, needs[i].call)
 	}
@@ -200,10 +289,35 @@ func (a *Auditor) Call(c *sandbox.Call) {
 		a.denied(act)
 		return
 	}
-	if name := capability(c); name != "" {
-		a.needs(name)
+	switch is := a.aspects(); {
+	case is.takes:
+		if name := capability(is.name, &c.Args); name != "" {
+			a.needs(name)
+		}
+	case is.reaches:
+		a.reach()
+	case is.forks:
+		a.forks()
+	}
+	if a.aspects().fd && a.bounds.files > 0 {
+		a.makesFD()
 	}
 	a.Recorder.Call(c)
+}
+
+// aspects are those of the call.
+func (a *Auditor) aspects() *aspects {
+	id := callID{a.call.Arch, a.call.Nr}
+	is := a.known[id]
+	if is == nil {
+		name := filter.Decode(&a.call.Data, nil).Call
+		is = &aspects{name: name, fd: slices.Contains(fdCalls, name), reaches: slices.Contains(reaches, name),
+			forks: a.bounds.tasks > 0 && slices.Contains(forkCalls, name), takes: slices.ContainsFunc(needs[:], func(n need) bool { return n.call == name })}
+		if len(a.known) < maxKinds {
+			a.known[id] = is
+		}
+	}
+	return is
 }
 
 // denies reports whether a result is a denial. That a call does not exist is none, unless everything is answered with it:
@@ -220,14 +334,14 @@ func (a *Auditor) denied(act filter.Action) {
 	for i, m := range filter.Constants(d.Arch, d.Nr) {
 		k.args[i] = d.Args[i] & m
 	}
-	a.count(k, func() *Denial { return &Denial{Reason: a.query.Denied(d, act)} })
+	a.count(k, func() *Denial { return &Denial{Reason: a.query.Denied(d, act), Basis: Filtered} })
 }
 
 // needs takes note of a call that takes a capability which the profile does not give.
 func (a *Auditor) needs(name string) {
 	r, err := a.query.Capability(name)
 	if err == nil && !r.Allowed {
-		a.count(kind{arch: a.call.Arch, nr: a.call.Nr, cap: name}, func() *Denial { return &Denial{Reason: r, Object: name} })
+		a.count(kind{arch: a.call.Arch, nr: a.call.Nr, cap: name}, func() *Denial { return &Denial{Reason: r, Object: name, Basis: Inferred} })
 	}
 }
 
@@ -248,6 +362,10 @@ func (a *Auditor) count(k kind, fresh func() *Denial) {
 
 // add completes a denial with who made the call, which is known only while it waits.
 func (a *Auditor) add(d *Denial) {
+	a.denials = append(a.denials, d)
+	if a.call == nil {
+		return
+	}
 	decoded := a.call.Decode()
 	d.Comm, d.PID = a.call.Who()
 	if !a.call.Waits() {
@@ -257,11 +375,11 @@ func (a *Auditor) add(d *Denial) {
 	if decoded.Arch.String() != runtime.GOARCH {
 		d.Arch = decoded.Arch.String()
 	}
-	a.denials = append(a.denials, d)
 }
 
 // layers are in the order of the list.
-var layers = []string{string(policy.LayerSeccomp), string(policy.LayerMount), string(policy.LayerLandlock), "file", string(policy.LayerNet), string(policy.LayerCaps)}
+var layers = []string{string(policy.LayerSeccomp), string(policy.LayerMount), string(policy.LayerLandlock), "file", string(policy.LayerNoNewPriv),
+	string(policy.LayerPID), string(policy.LayerNet), string(policy.LayerCaps), "limits"}
 
 // Denials are what was found, by layer, and how many calls were of kinds that there was no room for. Call it when the
 // program has ended.

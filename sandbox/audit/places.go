@@ -5,14 +5,12 @@ package audit
 import (
 	"net/netip"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/policy/filter"
 	"cordon/policy/recording"
 	"cordon/sandbox"
 )
@@ -32,11 +30,15 @@ func (a *Auditor) path(e *recording.Event) {
 	if a.callsOnly && e.Exe < 0 { // the program itself
 		return
 	}
+	a.writes(e)
 	asked := e.Path
 	if e.Via != "" && e.Access&names == 0 {
 		asked = e.Via
 	}
-	r := a.meets(asked, e)
+	r := a.answer(asked, e)
+	if r.Allowed && e.Access&recording.Execute != 0 {
+		r = a.query.SetID(asked)
+	}
 	if r.Allowed {
 		if e.Access&recording.Create != 0 && (e.Type == recording.TypeUnknown || !a.query.Path(process(asked), sandbox.Access{}).Allowed) {
 			a.made[asked] = true
@@ -52,12 +54,27 @@ func (a *Auditor) path(e *recording.Event) {
 		d.events = append(d.events, e)
 		return
 	}
-	d := &Denial{Reason: r, Object: asked, Access: e.Access, events: []*recording.Event{e}}
+	d := &Denial{Reason: r, Object: asked, Access: e.Access, Basis: Evaluated, events: []*recording.Event{e}}
 	a.places[key] = d
 	a.add(d)
 	if e.Exe < 0 { // by the launcher
 		d.Call = "execve(" + strconv.Quote(e.Path) + ")"
 	}
+}
+
+// looks are the ways to use a file that leave it as it is.
+const looks = recording.Read | recording.List | recording.Stat | recording.Map | recording.Execute | recording.Chdir
+
+var allowed = &sandbox.Reason{Allowed: true}
+
+// answer is meets, without its search for what is most of what a program does: it looks at a file of the host that the
+// sandbox shows as it is.
+func (a *Auditor) answer(asked string, e *recording.Event) *sandbox.Reason {
+	plain := e.Via == "" && e.Errno == "" && e.Type != recording.TypeUnknown && e.Type != recording.TypeLink && e.Access&^looks == 0
+	if plain && a.madeIn(asked) == "" && a.query.Same(asked, e.Type == recording.TypeDir, access(e)) {
+		return allowed
+	}
+	return a.meets(asked, e)
 }
 
 // place is a kind of denied path.
@@ -107,6 +124,9 @@ func access(e *recording.Event) sandbox.Access {
 // madeIn is for what the program made on a file system that would be the sandbox's own, since the host's tree says nothing
 // about it: the directory that it was made in; "" for everything else.
 func (a *Auditor) madeIn(asked string) (dir string) {
+	if len(a.made) == 0 {
+		return ""
+	}
 	for p := asked; p != "/"; p = path.Dir(p) {
 		if a.made[p] {
 			dir = path.Dir(p)
@@ -116,11 +136,11 @@ func (a *Auditor) madeIn(asked string) (dir string) {
 }
 
 // counts reports whether it is the profile that denies: not a file that is nowhere, nor permissions that the caller does not
-// have either. What is hidden has a name still, of which stat(2) tells.
+// have either. What is hidden or masked has a name still, of which stat(2) tells.
 func (a *Auditor) counts(r *sandbox.Reason, asked string, want recording.Access) bool {
 	switch {
 	case r.Layer != "file":
-		return want != recording.Stat || r.Errno != "EACCES"
+		return want != recording.Stat || r.Errno != "EACCES" && r.Errno != ""
 	case r.Errno != "EACCES":
 		return false
 	}
@@ -172,7 +192,7 @@ func (a *Auditor) address(e *recording.Event) {
 			a.needs("NET_BIND_SERVICE")
 		}
 	}
-	if local && (n.Op == "bind" || a.bound[key]) {
+	if local && (n.Op == "bind" || a.bound[key] || n.Port == 0 && !abstract) { // the sandbox's own loopback answers, too
 		return
 	}
 	if r := a.query.Route(n.Addr, port); !r.Allowed {
@@ -180,15 +200,17 @@ func (a *Auditor) address(e *recording.Event) {
 		if !abstract {
 			object = netip.AddrPortFrom(ip, n.Port).String()
 		}
-		a.add(&Denial{Reason: r, Object: object, Use: n.Op, events: []*recording.Event{e}})
+		a.add(&Denial{Reason: r, Object: object, Use: n.Op, Basis: Evaluated, events: []*recording.Event{e}})
 	}
 }
 
 // unprivilegedPorts is where ports begin that anybody may bind, unless the machine says otherwise: ip(7).
 const unprivilegedPorts = 1024
 
+type need struct{ call, cap string }
+
 // needs are calls that always take a capability, and socket, which does with some arguments: capabilities(7).
-var needs = [...]struct{ call, cap string }{
+var needs = [...]need{
 	{"mount", "SYS_ADMIN"}, {"umount", "SYS_ADMIN"}, {"umount2", "SYS_ADMIN"}, {"pivot_root", "SYS_ADMIN"}, {"move_mount", "SYS_ADMIN"},
 	{"mount_setattr", "SYS_ADMIN"}, {"fsopen", "SYS_ADMIN"}, {"swapon", "SYS_ADMIN"}, {"swapoff", "SYS_ADMIN"},
 	{"sethostname", "SYS_ADMIN"}, {"setdomainname", "SYS_ADMIN"}, {"setns", "SYS_ADMIN"},
@@ -201,11 +223,10 @@ var needs = [...]struct{ call, cap string }{
 }
 
 // capability is the capability that a call takes with its arguments; "" if none is known: packet(7), raw(7).
-func capability(c *sandbox.Call) string {
-	call := filter.Decode(&c.Data, nil).Call
+func capability(call string, args *[6]uint64) string {
 	if call == "socket" {
-		family, typ := c.Args[0], c.Args[1]&0xf
-		inet := slices.Contains([]uint64{unix.AF_INET, unix.AF_INET6}, family)
+		family, typ := args[0], args[1]&0xf
+		inet := family == unix.AF_INET || family == unix.AF_INET6
 		if family == unix.AF_PACKET || inet && typ == unix.SOCK_RAW {
 			return "NET_RAW"
 		}

@@ -138,7 +138,7 @@ func TestScriptsAsUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-test.run", "^(TestScripts$|TestTerminal|TestWhy|TestLearn)"}
+	args := []string{"-test.run", "^(TestScripts$|TestTerminal|TestWhy|TestLearn|TestAudit)"}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -40,9 +41,9 @@ var denials = []denied{
 	{"", "mkdir sub/new", "open:sub/new:w", "mount", "Read-only", true},
 	{"-p build", "echo x >$W.beside/file", "open:$W.beside/file:w", "mount", "", false}, // absent in build: another directory of /var/tmp
 	{"--ro $H/project", "echo x >$H/project/file", "open:$H/project/file:w", "mount", "Read-only", true},
-	{"", "echo x >/proc/sys/kernel/hostname", "open:/proc/sys/kernel/hostname:w", "mount", "", false},
+	{"", "h=$(cat /proc/sys/kernel/hostname); echo $h >/proc/sys/kernel/hostname", "open:/proc/sys/kernel/hostname:w", "mount", "", false},
 	{"--mount {bind:$W,mode:rw,noexec:true}", "$W/script", "open:$W/script:x", "mount", "ermission denied", false},
-	{"", "cp /bin/true /dev/shm/t && /dev/shm/t", "open:/dev/shm/t:x", "mount", "ermission denied", false},
+	{"", "cp /bin/true /dev/shm/t.$$; /dev/shm/t.$$; e=$?; rm /dev/shm/t.$$; exit $e", "open:/dev/shm/t:x", "mount", "ermission denied", false},
 	// Hide rules and masks.
 	{"", "cat /etc/shadow", "open:/etc/shadow", "mount", "ermission denied", false},
 	{"--hide $W/data", "cat $W/data", "open:$W/data", "mount", "ermission denied", false},
@@ -72,7 +73,7 @@ var denials = []denied{
 	{"", "perl syscall(323,0)<0 and die $!", "userfaultfd", "seccomp", "not permitted", false},
 	{"", "perl syscall(298,0,0,-1,-1,0)<0 and die $!", "perf_event_open", "seccomp", "not permitted", false},
 	{"-p mini --deny-syscall getpgid", "perl syscall(121,0)<0 and die $!", "getpgid", "seccomp", "not permitted", false},
-	{"-p narrow", "perl syscall(29,0,4096,0x3b6)<0 and die $!", "shmget", "seccomp", "not permitted", true},
+	{"-p narrow", "perl $i=syscall(29,0,4096,0x3b6);$i<0 and die $!;syscall(31,$i,0,0)", "shmget", "seccomp", "not permitted", true},
 	// System calls by argument.
 	{"", "perl socket(S,40,1,0)or die $!", "socket(AF_VSOCK, SOCK_STREAM, 0)", "seccomp", "not permitted", false},
 	{"", "perl socket(S,2,1,262)or die $!", "socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP)", "seccomp", "not permitted", false},
@@ -110,66 +111,90 @@ var whyProfiles = map[string]string{
 	"loaderless": "version: 1\nextends: [base]\nroot: {empty: true}\nmounts: [{bind: /usr/bin}]\nsyscalls: {allow: ['@system-service']}\nmissing: [landlock]\n",
 }
 
+// scene is where the denials happen: a home and a working directory of the caller's, and what listens on the host.
+type scene struct {
+	dir, work, home string
+	root            string // a root file system; "" for the host's
+	vars            map[string]string
+}
+
+func newScene(t *testing.T) *scene {
+	dir := whyDir(t)
+	s := &scene{dir: dir, work: filepath.Join(dir, "work"), home: filepath.Join(dir, "home")}
+	port, name := listeners(t, s.home)
+	s.vars = map[string]string{"H": s.home, "W": s.work, "P": strconv.Itoa(os.Getpid()), "T": port, "A": name}
+	return s
+}
+
+func (s *scene) expand(text string) string {
+	return os.Expand(text, func(v string) string {
+		if is, found := s.vars[v]; found {
+			return is
+		}
+		return "$" + v
+	})
+}
+
+// flags are those of a denial, as words.
+func (s *scene) flags(d *denied) (flags []string) {
+	if s.root != "" {
+		flags = []string{"-p", "container", "--root", s.root}
+	}
+	for _, f := range strings.Fields(s.expand(d.flags)) {
+		if _, found := whyProfiles[f]; found {
+			f = filepath.Join(s.dir, f+".yaml")
+		}
+		flags = append(flags, strings.NewReplacer("{bind:", "{bind: ", ",mode:", ", mode: ", ",noexec:", ", noexec: ", ",target:", ", target: ").Replace(f))
+	}
+	return flags
+}
+
+// command is what is denied.
+func (s *scene) command(d *denied) []string {
+	if code, found := strings.CutPrefix(d.script, "perl "); found {
+		return []string{"perl", "-e", s.expand(code)}
+	}
+	return []string{"sh", "-c", s.expand(d.script)}
+}
+
+// run runs a command in the working directory.
+func (s *scene) run(t *testing.T, args ...string) (out []byte, text string, code int) {
+	t.Helper()
+	c := exec.Command(args[0], args[1:]...)
+	c.Dir = s.work
+	c.Env = []string{"HOME=" + s.home, "PATH=" + toolPath(), "LANG=C"}
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	var exit *exec.ExitError
+	if err := c.Run(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return stdout.Bytes(), stderr.String(), c.ProcessState.ExitCode()
+}
+
+// cordon runs a subcommand with the flags of a denial, and others; behind them what it is about.
+func (s *scene) cordon(t *testing.T, verb []string, d *denied, more []string, about ...string) (out []byte, text string, code int) {
+	t.Helper()
+	return s.run(t, slices.Concat([]string{filepath.Join(base, "bin/cordon")}, verb, s.flags(d), more, about)...)
+}
+
 // TestWhyIsRight asks cordon why about denials of every layer.
 func TestWhyIsRight(t *testing.T) {
 	if len(denials) < 40 {
 		t.Fatalf("%d denials", len(denials))
 	}
-	dir := whyDir(t)
-	work, home := filepath.Join(dir, "work"), filepath.Join(dir, "home")
-	port, name := listeners(t, home)
-	expand := func(s string) string {
-		return os.Expand(s, func(v string) string {
-			switch v {
-			case "H":
-				return home
-			case "W":
-				return work
-			case "P":
-				return strconv.Itoa(os.Getpid())
-			case "T":
-				return port
-			case "A":
-				return name
-			}
-			return "$" + v
-		})
-	}
-	cordon := func(args ...string) (out []byte, text string, code int) {
-		c := exec.Command(filepath.Join(base, "bin/cordon"), args...)
-		c.Dir = work
-		c.Env = []string{"HOME=" + home, "PATH=" + toolPath(), "LANG=C"}
-		var stdout, stderr bytes.Buffer
-		c.Stdout, c.Stderr = &stdout, &stderr
-		var exit *exec.ExitError
-		if err := c.Run(); err != nil && !errors.As(err, &exit) {
-			t.Fatal(err)
-		}
-		return stdout.Bytes(), stderr.String(), c.ProcessState.ExitCode()
-	}
+	s := newScene(t)
 	for _, d := range denials {
 		t.Run(d.ask+" "+d.flags, func(t *testing.T) {
-			reset(t, work)
-			var flags []string
-			for _, f := range strings.Fields(expand(d.flags)) {
-				if _, found := whyProfiles[f]; found {
-					f = filepath.Join(dir, f+".yaml")
-				}
-				f = strings.NewReplacer("{bind:", "{bind: ", ",mode:", ", mode: ", ",noexec:", ", noexec: ").Replace(f)
-				flags = append(flags, f)
-			}
-			command := []string{"sh", "-c", expand(d.script)}
-			if code, found := strings.CutPrefix(d.script, "perl "); found {
-				command = []string{"perl", "-e", expand(code)}
-			}
+			reset(t, s.work)
 			run := func(more []string) (string, int) {
-				_, text, code := cordon(append(append(append([]string{"run"}, flags...), more...), append([]string{"--"}, command...)...)...)
+				_, text, code := s.cordon(t, []string{"run"}, &d, more, append([]string{"--"}, s.command(&d)...)...)
 				return text, code
 			}
 			if text, code := run(nil); code == 0 || !strings.Contains(text, d.fails) {
 				t.Fatalf("it is not denied: exit %d: %s", code, text)
 			}
-			out, text, code := cordon(append(append([]string{"why", "--json"}, flags...), expand(d.ask))...)
+			out, text, code := s.cordon(t, []string{"why", "--json"}, &d, nil, s.expand(d.ask))
 			var a struct {
 				Layer, Verdict string
 				Outcomes       []struct {
@@ -236,13 +261,17 @@ func whyDir(t *testing.T) string {
 	return dir
 }
 
-// reset makes the working directory what it was: some denials are undone.
+// reset makes the working directory, and the root beside it, what they were: some denials are undone.
 func reset(t *testing.T, work string) {
-	for _, f := range []string{"new", "fresh", "sub/new", "big"} {
+	for _, f := range []string{"new", "fresh", "sub/new", "big", "../root/srv/new", "../root/srv/d", "../root/srv/big", "../root/var"} {
 		os.RemoveAll(filepath.Join(work, f))
 	}
 	os.Chmod(filepath.Join(work, "sub/none"), 0o600)
-	err := errors.Join(
+	var err error
+	if file := filepath.Join(work, "../root/srv/f"); isDir(filepath.Dir(file)) {
+		err = os.WriteFile(file, []byte("text\n"), 0o644)
+	}
+	err = errors.Join(err,
 		os.WriteFile(filepath.Join(work, "data"), []byte("text\n"), 0o644),
 		os.WriteFile(filepath.Join(work, "script"), []byte("#!/bin/sh\ntrue\n"), 0o755),
 		os.WriteFile(filepath.Join(work, "orphan"), []byte("#!/no/such/interpreter\n"), 0o755),
@@ -271,6 +300,15 @@ func listeners(t *testing.T, home string) (port, name string) {
 	if err := os.Chmod(filepath.Join(home, "sock"), 0o777); err != nil {
 		t.Fatal(err)
 	}
+	go func() { // whoever reads finds the end
+		for {
+			c, err := tcp.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
 	t.Cleanup(func() { tcp.Close(); abstract.Close(); file.Close() })
 	_, port, _ = net.SplitHostPort(tcp.Addr().String())
 	return port, name

@@ -1,0 +1,153 @@
+package recording
+
+// canonical reads a line of a path or of a call as Write writes it, of printable ASCII without escapes: nearly every line
+// of a recording. It says false for every other line, right or wrong, and leaves nothing of it: what the decoder says then
+// counts.
+func (r *Reader) canonical(line []byte, e *Event) bool {
+	s := scanner{in: line, ok: true}
+	*e = Event{Exe: -1, Count: 1, Args: e.Args[:0]}
+	switch {
+	case s.take(`{"kind":"path"`):
+		e.Kind = KindPath
+		s.exe(e)
+		s.expect(`,"path":"`)
+		if path := s.text(); s.ok && r.Path != nil {
+			e.Path = r.Path(path)
+		} else {
+			e.Path = string(path)
+		}
+		if s.take(`,"via":"`) {
+			e.Via = string(s.text())
+		}
+		s.access(e)
+		if s.take(`,"type":"`) {
+			e.Type = FileType(r.same(s.text()))
+		}
+	case s.take(`{"kind":"call"`):
+		e.Kind = KindCall
+		s.exe(e)
+		s.expect(`,"call":"`)
+		e.Call = r.same(s.text())
+		if s.take(`,"arch":"`) {
+			e.Arch = r.same(s.text())
+		}
+		if s.take(`,"args":{`) {
+			r.args(&s, e)
+		}
+	default:
+		return false
+	}
+	s.expect(`,"n":`)
+	e.Count = s.number()
+	if s.take(`,"errno":"`) {
+		e.Errno = r.same(s.text())
+	}
+	s.expect("}\n")
+	if len(e.Args) == 0 {
+		e.Args = nil
+	}
+	return s.ok && s.at == len(line)
+}
+
+func (r *Reader) args(s *scanner, e *Event) {
+	for len(e.Args) < maxArgs {
+		s.expect(`"`)
+		name := r.same(s.text())
+		s.expect(":")
+		e.Args = append(e.Args, Arg{name, s.number()})
+		if !s.take(",") {
+			break
+		}
+	}
+	s.expect("}")
+}
+
+// scanner goes through a line; ok is false once something else stood there.
+type scanner struct {
+	in []byte
+	at int
+	ok bool
+}
+
+// take goes on behind text, if that is what comes next.
+func (s *scanner) take(text string) bool {
+	end := s.at + len(text)
+	if end > len(s.in) || string(s.in[s.at:end]) != text {
+		return false
+	}
+	s.at = end
+	return true
+}
+
+func (s *scanner) expect(text string) { s.ok = s.take(text) && s.ok }
+
+func (s *scanner) exe(e *Event) {
+	if s.take(`,"exe":`) {
+		e.Exe = int(min(s.number(), MaxExecutables))
+	}
+}
+
+// plainByte are the bytes that stand for themselves in a string.
+var plainByte = func() (plain [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		plain[c] = c != '"' && c != '\\'
+	}
+	return plain
+}()
+
+// text is what stands before the next quotation mark.
+func (s *scanner) text() []byte {
+	rest := s.in[s.at:]
+	for i, c := range rest {
+		if !plainByte[c] {
+			s.ok = c == '"' && s.ok
+			s.at += i + 1
+			return rest[:i]
+		}
+	}
+	s.ok = false
+	return nil
+}
+
+// number is a whole number of up to 19 digits.
+func (s *scanner) number() (v uint64) {
+	from := s.at
+	for s.at < len(s.in) && s.in[s.at]-'0' <= 9 {
+		v = v*10 + uint64(s.in[s.at]-'0')
+		s.at++
+	}
+	if n := s.at - from; n == 0 || n > 19 || n > 1 && s.in[from] == '0' {
+		s.ok = false
+	}
+	return v
+}
+
+func (s *scanner) access(e *Event) {
+	s.expect(`,"access":["`)
+	for s.ok {
+		bit := accessOf(s.text())
+		s.ok = s.ok && bit != 0 && e.Access&bit == 0
+		e.Access |= bit
+		if !s.take(`,"`) {
+			break
+		}
+	}
+	s.expect("]")
+}
+
+// accessOf is ParseAccess, for most without a search.
+func accessOf(word []byte) Access {
+	switch string(word) {
+	case "read":
+		return Read
+	case "stat":
+		return Stat
+	case "map":
+		return Map
+	case "write":
+		return Write
+	case "create":
+		return Create
+	}
+	return ParseAccess(string(word))
+}

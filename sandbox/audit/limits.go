@@ -1,0 +1,241 @@
+package audit
+
+// What limits would have bounded: getrlimit(2), cgroups(7). In an audit they bound nothing; the most that was used is
+// compared with them. What is counted while the program runs is looked at where it grows, in a call that waits.
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/recording"
+	"cordon/sandbox"
+)
+
+// fdCalls make descriptors, and forkCalls processes or threads.
+var (
+	fdCalls = []string{"open", "openat", "openat2", "creat", "socket", "socketpair", "accept", "accept4", "pipe", "pipe2", "dup", "dup2", "dup3",
+		"eventfd", "eventfd2", "epoll_create", "epoll_create1", "memfd_create", "timerfd_create", "signalfd", "signalfd4", "inotify_init", "inotify_init1"}
+	forkCalls = []string{"clone", "clone3", "fork", "vfork"}
+)
+
+// watchedRlimits are those that are looked at.
+var watchedRlimits = []string{"nofile", "fsize"}
+
+// bounds are the limits of a profile, and how far the program went.
+type bounds struct {
+	files, size, tasks int64                // limits.rlimits.nofile and fsize, limits.pids; 0 where there is none
+	until              int                  // so many more tasks before they are counted again
+	written            map[string]time.Time // files that were opened to be written, and when
+	exceeded           map[string]*excess   // by the limit
+}
+
+// excess is a limit that was exceeded, and the most that there was.
+type excess struct {
+	most   int64
+	denial *Denial
+}
+
+func boundsOf(l *policy.Limits, callsOnly bool) bounds {
+	b := bounds{written: map[string]time.Time{}, exceeded: map[string]*excess{}, tasks: l.PIDs.V, until: int(min(l.PIDs.V, 1<<20))}
+	for _, r := range l.Rlimits {
+		switch {
+		case callsOnly || r.Value == 0 || r.Value >= 1<<62:
+		case r.Name == "nofile":
+			b.files = int64(r.Value)
+		case r.Name == "fsize":
+			b.size = int64(r.Value)
+		}
+	}
+	return b
+}
+
+// calls are shown for the limits.
+func (b *bounds) calls() (names []string) {
+	if b.files > 0 {
+		names = append(names, fdCalls...)
+	}
+	if b.tasks > 0 {
+		names = append(names, forkCalls...)
+	}
+	return names
+}
+
+// Unseen are the limits of a profile that no audit looks at.
+func (a *Auditor) Unseen() (names []string) {
+	l := &a.profile.Limits
+	for _, x := range []struct {
+		name string
+		set  bool
+	}{{"swap", l.Swap.Set}, {"output", l.Output.Set}, {"io", len(l.IO) > 0}, {"hugetlb", len(l.Hugetlb) > 0}} {
+		if x.set {
+			names = append(names, "limits."+x.name)
+		}
+	}
+	for _, r := range l.Rlimits {
+		if a.callsOnly || !slices.Contains(watchedRlimits, r.Name) {
+			names = append(names, "limits.rlimits."+r.Name)
+		}
+	}
+	return names
+}
+
+// makesFD looks at how many descriptors the caller has: it is about to make one more.
+func (a *Auditor) makesFD() {
+	dir := "/proc/" + strconv.Itoa(a.call.TID) + "/fd"
+	var st unix.Stat_t
+	if unix.Stat(dir, &st) != nil {
+		return
+	}
+	n := st.Size // the number of descriptors since Linux 6.2; before, 0
+	if n == 0 {
+		list, _ := os.ReadDir(dir) // killed since
+		n = int64(len(list))
+	}
+	if n+1 > a.bounds.files {
+		a.exceeds("nofile", n+1)
+	}
+}
+
+// forks counts the tasks, as often as there may be too many.
+func (a *Auditor) forks() {
+	b := &a.bounds
+	if b.until--; b.until > 0 {
+		return
+	}
+	n := tasksBelow(os.Getpid()) // init, and one more soon
+	b.until = int(max(b.tasks-n, n/8, 1))
+	if n > b.tasks {
+		a.exceeds("pids", n)
+	}
+}
+
+// maxTasks bounds how many tasks are counted.
+const maxTasks = 1 << 16
+
+// tasksBelow is how many threads the descendants of a process have together.
+func tasksBelow(pid int) (n int64) {
+	next := []int{pid}
+	for len(next) > 0 && n < maxTasks {
+		p := next[len(next)-1]
+		next = next[:len(next)-1]
+		threads, _ := os.ReadDir("/proc/" + strconv.Itoa(p) + "/task") // ended since
+		if p != pid {
+			n += int64(len(threads))
+		}
+		for _, t := range threads {
+			text, _ := os.ReadFile("/proc/" + strconv.Itoa(p) + "/task/" + t.Name() + "/children")
+			for _, word := range strings.Fields(string(text)) {
+				if child, err := strconv.Atoi(word); err == nil {
+					next = append(next, child)
+				}
+			}
+		}
+	}
+	return n
+}
+
+// writes remembers a file that was opened to be written, and looks at it before it goes.
+func (a *Auditor) writes(e *recording.Event) {
+	b := &a.bounds
+	if b.size == 0 {
+		return
+	}
+	if e.Access&(recording.Write|recording.Create) != 0 && (e.Type == recording.TypeFile || e.Type == recording.TypeUnknown) && len(b.written) < maxKinds {
+		if _, ok := b.written[e.Path]; !ok {
+			b.written[e.Path] = time.Now()
+		}
+	}
+	if e.Access&names != 0 {
+		a.grown(e.Path)
+	}
+}
+
+// grown looks at the size of a file that was written.
+func (a *Auditor) grown(path string) {
+	since, ok := a.bounds.written[path]
+	if !ok {
+		return
+	}
+	info, err := a.files.Lstat(path)
+	if err == nil && info.Mode().IsRegular() && info.Size() > a.bounds.size && info.ModTime().After(since.Add(-time.Second)) {
+		a.exceeds("fsize", info.Size())
+		a.bounds.exceeded["fsize"].denial.Object = path
+	}
+}
+
+// exceeds takes note of a limit that would have been exceeded.
+func (a *Auditor) exceeds(limit string, value int64) {
+	x := a.bounds.exceeded[limit]
+	if x == nil {
+		x = &excess{denial: &Denial{Reason: &sandbox.Reason{}, Basis: Measured}}
+		a.bounds.exceeded[limit] = x
+		a.add(x.denial)
+	}
+	x.denial.Count++
+	x.most = max(x.most, value)
+}
+
+// Used compares what the run used with the limits; call it with the report of the run.
+func (a *Auditor) Used(rep *sandbox.Report) {
+	a.Recorder.Used(rep)
+	a.call = nil
+	l := &a.profile.Limits
+	for path := range a.bounds.written {
+		a.grown(path)
+	}
+	for _, x := range []struct {
+		name       string
+		used, most int64
+	}{
+		{"memory", rep.PeakRSS, l.Memory.V},
+		{"cpu-time", int64(rep.User + rep.System), int64(l.CPUTime.V)},
+		{"timeout", int64(rep.Wall), int64(l.Wall.V)},
+	} {
+		if x.most > 0 && x.used > x.most {
+			a.exceeds(x.name, x.used)
+		}
+	}
+	for name, x := range a.bounds.exceeded {
+		a.completeLimit(name, x)
+	}
+}
+
+// completeLimit says what would have happened, and which limit would not have been reached: twice what was used.
+func (a *Auditor) completeLimit(name string, x *excess) {
+	var asked policy.Limits
+	d, errno := x.denial, ""
+	flag, value := "rlimit", name+"="+strconv.FormatInt(2*x.most, 10)
+	used := strconv.FormatInt(x.most, 10)
+	mib := func(n int64) string { return strconv.FormatInt((n+1<<20-1)>>20, 10) + "MiB" }
+	long := func(n int64) string { return (time.Duration(n) + time.Second - 1).Truncate(time.Second).String() }
+	switch name {
+	case "nofile":
+		asked.Rlimits, errno = []policy.Rlimit{{Name: name, Value: uint64(x.most)}}, "EMFILE"
+		used += " descriptors of one process"
+	case "fsize":
+		asked.Rlimits, errno = []policy.Rlimit{{Name: name, Value: uint64(x.most)}}, "SIGXFSZ"
+		used = "a file of " + used + " bytes"
+	case "pids":
+		asked.PIDs, errno = policy.Opt[int64]{V: x.most, Set: true}, "EAGAIN"
+		flag, value = name, strconv.FormatInt(2*x.most, 10)
+		used += " tasks"
+	case "memory":
+		asked.Memory, errno = policy.Opt[int64]{V: x.most, Set: true}, sandbox.LimitOOM
+		flag, value, used = name, mib(2*x.most), mib(x.most)+" of one process"
+	case "cpu-time":
+		asked.CPUTime, errno = policy.Opt[time.Duration]{V: time.Duration(x.most), Set: true}, sandbox.LimitCPUTime
+		flag, value, used = name, long(2*x.most), time.Duration(x.most).Round(time.Millisecond).String()+" of processor time"
+	case "timeout":
+		asked.Wall, errno = policy.Opt[time.Duration]{V: time.Duration(x.most), Set: true}, sandbox.LimitTimeout
+		flag, value, used = name, long(2*x.most), time.Duration(x.most).Round(time.Millisecond).String()
+	}
+	d.Reason = a.query.Limit(&asked)
+	d.Reason.Errno, d.Reason.Try = errno, []sandbox.Change{{Flag: flag, Value: value}}
+	d.Reason.Why += ": the program used " + used
+}

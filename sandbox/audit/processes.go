@@ -1,0 +1,58 @@
+package audit
+
+// Signals and other ways to a process: kill(2), pidfd_open(2), process_vm_readv(2).
+
+import (
+	"os"
+	"strconv"
+	"strings"
+)
+
+// reaches are calls whose first argument is a process, and with which arguments they are about no other. Threads of the
+// caller's own are what tgkill is for; it is not looked at.
+var reaches = []string{"kill", "rt_sigqueueinfo", "pidfd_open", "process_vm_readv", "process_vm_writev"}
+
+// reach asks about a process that is not the sandbox's. A group goes by its leader; that all are meant (-1) says nothing
+// about any.
+func (a *Auditor) reach() {
+	pid := int(int32(a.call.Args[0]))
+	if a.aspects().name == "kill" && pid < -1 {
+		pid = -pid
+	}
+	if pid <= 0 || !exists(pid) || descends(pid, os.Getpid()) {
+		return
+	}
+	if r := a.query.Signal(pid); !r.Allowed {
+		a.count(kind{arch: a.call.Arch, nr: a.call.Nr, layer: r.Layer}, func() *Denial { return &Denial{Reason: r, Object: "process " + strconv.Itoa(pid), Basis: Evaluated} })
+	}
+}
+
+func exists(pid int) bool {
+	_, err := os.Stat("/proc/" + strconv.Itoa(pid))
+	return err == nil
+}
+
+// descends reports whether a process is below another: the sandbox's are all below the launcher.
+func descends(pid, from int) bool {
+	for range 1 << 12 { // a parent that ends meanwhile cannot make a ring, but what is read is not read at once
+		if pid = parent(pid); pid == from || pid <= 1 {
+			return pid == from
+		}
+	}
+	return false
+}
+
+// parent is the parent of a process; 0 where there is none: proc_pid_stat(5).
+func parent(pid int) int {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	s := string(text)
+	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
+	if len(f) < 2 {
+		return 0
+	}
+	p, _ := strconv.Atoi(f[1])
+	return p
+}
