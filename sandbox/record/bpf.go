@@ -46,7 +46,9 @@ type bpf struct {
 	root    int
 	workdir string
 
-	exeOf   map[uint32]int      // executables by the programs' numbers
+	exeOf   map[uint32]int // executables by the programs' numbers
+	numbers map[int]uint32 // the other way round, of those that ran before the programs did
+	begun   bool
 	hashes  map[fact][][16]byte // what was told, by its keys among what was seen
 	done    chan struct{}
 	drained sync.WaitGroup
@@ -59,6 +61,9 @@ type bpf struct {
 func newBPF(native filter.Arch) (*bpf, error) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		return nil, errors.New("bpf: the programs are for amd64 and arm64")
+	}
+	if space, _ := link("/proc/self/ns/pid"); space != firstPIDs {
+		return nil, errors.New("bpf: the kernel counts processes otherwise than this pid namespace: it takes root on the host")
 	}
 	types, err := loadBTF()
 	if err != nil {
@@ -79,6 +84,9 @@ func newBPF(native filter.Arch) (*bpf, error) {
 	}
 	return b, nil
 }
+
+// firstPIDs is the pid namespace whose numbers the programs see: include/linux/proc_ns.h, PROC_PID_INIT_INO.
+const firstPIDs = "pid:[4026531836]"
 
 // noExe stands for whoever runs the program.
 const noExe = 1<<32 - 1
@@ -236,22 +244,40 @@ func (b *bpf) Filter() *filter.Spec { return nil }
 func (b *bpf) Call(*sandbox.Call) {}
 
 // Ready is part of sandbox.Observer: from the task's next execve on everything is seen.
-func (b *bpf) Ready(task int) (err error) {
-	if b.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+func (b *bpf) Ready(task int) error {
+	if err := b.open(task); err != nil {
 		return err
 	}
-	b.workdir, _ = link(procPath(task, "cwd"))
 	key, value := binary.LittleEndian.AppendUint32(nil, uint32(task)), make([]byte, taskSize)
 	binary.LittleEndian.PutUint32(value, noExe)
 	if err := child.SetMap(b.m.tasks, key, value); err != nil {
 		return err
 	}
-	one := binary.LittleEndian.AppendUint64(nil, 1)
-	for _, n := range []uint32{alive, mostAlive} {
-		if err := child.SetMap(b.m.counters, binary.LittleEndian.AppendUint32(nil, n), one); err != nil {
+	if err := b.setCounters(1, alive, mostAlive); err != nil {
+		return err
+	}
+	return b.begin()
+}
+
+// open holds on to the root directory of a task.
+func (b *bpf) open(task int) (err error) {
+	b.workdir, _ = link(procPath(task, "cwd"))
+	b.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return err
+}
+
+// setCounters sets counters to a number.
+func (b *bpf) setCounters(to uint64, counters ...uint32) error {
+	for _, n := range counters {
+		if err := child.SetMap(b.m.counters, binary.LittleEndian.AppendUint32(nil, n), binary.LittleEndian.AppendUint64(nil, to)); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// begin lets the programs run, and reads what they tell.
+func (b *bpf) begin() error {
 	for i, prog := range b.progs {
 		point := programs[i].point
 		if programs[i].typed {
