@@ -25,7 +25,8 @@ import (
 type Running struct {
 	pid     int // whose root directory names the files, and whose end ends the recording
 	name    string
-	end     int // its pidfd
+	end     int                // its pidfd
+	first   []*sandbox.Process // what was there when it was named
 	list    func() ([]*sandbox.Process, error)
 	entry   *sandbox.Entry // nil for a process
 	entered bool           // processes may come into it that none of its own has made
@@ -60,13 +61,14 @@ func Tree(pid int) (*Running, error) {
 	case launcher(pid):
 		return nil, cannot(name, "is a launcher of sandboxes, or their first process", "cordon record --of SANDBOX records what runs in one; cordon ps lists them")
 	}
-	r := &Running{pid: pid, name: name + " (" + path.Base(exe) + ")", list: func() ([]*sandbox.Process, error) {
+	r := &Running{pid: pid, name: name + " (" + path.Base(exe) + ")", first: descendants(t, pid)}
+	r.list = func() ([]*sandbox.Process, error) {
 		t, err := sandbox.Processes()
 		if err != nil || t[pid] == nil || t[pid].Start != p.Start {
 			return nil, err
 		}
 		return descendants(t, pid), nil
-	}}
+	}
 	return r, r.hold(p.Start)
 }
 
@@ -83,20 +85,22 @@ func Sandbox(e *sandbox.Entry) (*Running, error) {
 	if task == nil {
 		return nil, cannot("sandbox "+e.State.ID, "has no program yet", "")
 	}
-	r := &Running{pid: task.PID, name: "sandbox " + e.State.ID, entry: e, entered: true}
-	r.list = func() (in []*sandbox.Process, err error) {
+	r := &Running{pid: task.PID, name: "sandbox " + e.State.ID, entry: e, entered: true, first: inSandbox(t, e)}
+	r.list = func() ([]*sandbox.Process, error) {
 		t, err := sandbox.Processes()
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range t.Of(e) {
-			if p.PID != e.State.Init.PID && !launcher(p.PID) {
-				in = append(in, p)
-			}
-		}
-		return in, nil
+		return inSandbox(t, e), err
 	}
 	return r, r.hold(task.Start)
+}
+
+// inSandbox are a sandbox's processes but those that run no program yet, or do nothing but reap.
+func inSandbox(t sandbox.ProcTable, e *sandbox.Entry) (in []*sandbox.Process) {
+	for _, p := range t.Of(e) {
+		if p.PID != e.State.Init.PID && !launcher(p.PID) {
+			in = append(in, p)
+		}
+	}
+	return in
 }
 
 // hold takes hold of the first process, so that its number stands for no other.
@@ -206,16 +210,12 @@ func (b *bpf) attach(to *Running) error {
 	if err := b.open(to.pid); err != nil {
 		return err
 	}
-	first, err := to.list()
-	if err != nil {
-		return err
-	}
 	threads := 0
-	for _, p := range first {
+	for _, p := range to.first {
 		threads += p.Threads
 		b.running(p.PID) // gives its program a number
 	}
-	err = errors.Join(b.setCounters(uint64(threads), alive, mostAlive), b.setCounters(uint64(len(b.numbers)), lastExe))
+	err := errors.Join(b.setCounters(uint64(threads), alive, mostAlive), b.setCounters(uint64(len(b.numbers)), lastExe))
 	if err != nil {
 		return err
 	}
@@ -242,18 +242,39 @@ func (b *bpf) attach(to *Running) error {
 // maxRounds bounds how often processes are listed, for those that fork meanwhile.
 const maxRounds = 100
 
-// welcome takes in what enters a sandbox, until stop.
+// welcome takes in what enters a sandbox, and what its groups count, until stop.
 func (b *bpf) welcome(to *Running) {
 	defer b.drained.Done()
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for {
+		b.groupsCount(to.entry)
 		select {
 		case <-b.done:
+			b.groupsCount(to.entry)
 			return
 		case <-t.C:
 			_, _ = b.joinAll(to) // an error is looked at again in a moment
 		}
+	}
+}
+
+// groupsCount takes what a sandbox's groups have counted since it began, if it has any.
+func (b *bpf) groupsCount(e *sandbox.Entry) {
+	if e.State.Cgroup == nil {
+		return
+	}
+	c, err := e.State.Cgroup.Stats()
+	if err != nil {
+		return // it has ended
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.Memory != nil {
+		b.counted(c.Memory.Peak, nil)
+	}
+	if c.PIDs != nil {
+		b.counted(nil, c.PIDs.Peak)
 	}
 }
 

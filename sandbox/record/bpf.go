@@ -53,7 +53,8 @@ type bpf struct {
 	done    chan struct{}
 	drained sync.WaitGroup
 	left    []string // why it is not complete
-	capsWhy string   // why capabilities are not seen; "" where they are
+	sampler sampler
+	capsWhy string // why capabilities are not seen; "" where they are
 	stopped bool
 }
 
@@ -295,7 +296,18 @@ func (b *bpf) begin() error {
 	}
 	b.drained.Add(1)
 	go b.drain()
+	b.sampler.start(b.gather, b.alive)
 	return nil
+}
+
+// alive are the threads that are recorded, but one that waits for its program.
+func (b *bpf) alive() (tids []int) {
+	each(b.m.tasks, 4, taskSize, maxTasks, func(k, v []byte) {
+		if binary.LittleEndian.Uint32(v[taskState:]) != taskArmed {
+			tids = append(tids, int(binary.LittleEndian.Uint32(k)))
+		}
+	})
+	return tids
 }
 
 // drain takes in what the programs tell, until stop.
@@ -323,6 +335,7 @@ func (b *bpf) stop() {
 	b.stopped = true
 	close(b.done)
 	b.drained.Wait()
+	b.sampler.stop()
 	if b.root < 0 { // it has never begun
 		b.close()
 		return
@@ -561,7 +574,7 @@ func errno(ret int64) string {
 // readCalls takes in the maps of calls.
 func (b *bpf) readCalls() {
 	u32, u64 := binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
-	each(b.m.calls, 32, 24, func(k, v []byte) {
+	each(b.m.calls, 32, 24, maxCalls, func(k, v []byte) {
 		nr, arch := u32(k[4:]), b.native
 		if nr&compatBit != 0 && nr < filter.X32Bit {
 			nr, arch = nr&^compatBit, compatArch(b.native)
@@ -623,7 +636,7 @@ func (b *bpf) readCaps() {
 	u32 := binary.LittleEndian.Uint32
 	symbols := kernelSymbols()
 	stack := make([]byte, 8*maxFrames)
-	each(b.m.caps, 16, 8, func(k, v []byte) {
+	each(b.m.caps, 16, 8, maxCaps, func(k, v []byte) {
 		exe, known := b.exeOf[u32(k)]
 		if !known {
 			exe = -1
@@ -666,10 +679,10 @@ func (b *bpf) readCounters() {
 	b.peak(-1, recording.PeakPIDs, read(mostAlive))
 }
 
-// each goes through a hash map.
-func each(fd int, key, value uint32, do func(k, v []byte)) {
+// each goes through a hash map of so many elements at most. Where elements are deleted meanwhile, some come twice.
+func each(fd int, key, value uint32, most int, do func(k, v []byte)) {
 	k, next, v := []byte(nil), make([]byte, key), make([]byte, value)
-	for child.NextKey(fd, k, next) == nil {
+	for n := 0; n < most && child.NextKey(fd, k, next) == nil; n++ {
 		if child.GetMap(fd, next, v) == nil {
 			do(next, v)
 		}

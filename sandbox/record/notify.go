@@ -23,7 +23,8 @@ type notify struct {
 	all   bool          // every call is shown
 	tasks map[int]known // by thread
 	root  int           // the task's root directory
-	next  time.Time
+
+	sampler sampler
 }
 
 // known is what was found out about a thread. It is believed for a second: by then its number may be another's.
@@ -40,8 +41,15 @@ func (n *notify) Filter() *filter.Spec { return n.spec }
 
 // Ready holds on to the root directory of the task, which is complete by now.
 func (n *notify) Ready(task int) (err error) {
-	n.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	return err
+	if n.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return err
+	}
+	init, err := strconv.Atoi(status(task, "PPid")[0])
+	if err != nil {
+		return unix.ESRCH
+	}
+	n.sampler.start(n.gather, func() []int { return below(init) })
+	return nil
 }
 
 // Call is part of sandbox.Observer.
@@ -78,8 +86,6 @@ func (n *notify) Call(c *sandbox.Call) {
 	case "execve", "execveat": // the thread, and its process, may be another program next time
 		delete(n.tasks, n.tasks[c.TID].group)
 		delete(n.tasks, c.TID)
-	case "clone", "clone3", "fork", "vfork", "openat", "socket", "pipe2", "accept4":
-		n.sample(c, exe)
 	}
 }
 
@@ -210,26 +216,6 @@ func (n *notify) address(c *sandbox.Call, exe int, a *addrArg) {
 	}
 }
 
-// sample looks now and then at how much there is of what limits bound: not at every call, since that takes as long as
-// the call.
-func (n *notify) sample(c *sandbox.Call, exe int) {
-	now := time.Now()
-	if now.Before(n.next) {
-		return
-	}
-	n.next = now.Add(20 * time.Millisecond)
-	fields := status(c.TID, "Threads", "VmHWM")
-	threads, _ := strconv.ParseUint(fields[0], 10, 32)
-	kib, _ := strconv.ParseUint(strings.TrimSuffix(fields[1], " kB"), 10, 52)
-	var st unix.Stat_t
-	_ = unix.Stat(procPath(c.TID, "fd"), &st) // its size is the number of descriptors since Linux 6.2; before, 0
-	if c.Waits() {
-		n.peak(exe, recording.PeakThreads, threads)
-		n.peak(exe, recording.PeakMemory, kib<<10)
-		n.peak(exe, recording.PeakFiles, uint64(st.Size))
-	}
-}
-
 // text reads a path of a task: page by page, since the page behind it may not be there.
 func text(c *sandbox.Call, addr uint64) (string, bool) {
 	var buf [unix.PathMax]byte
@@ -264,6 +250,7 @@ func newNotify(native filter.Arch, all bool) *notify {
 func (n *notify) facts() *gather { return n.gather }
 
 func (n *notify) stop() {
+	n.sampler.stop()
 	if n.root >= 0 {
 		unix.Close(n.root)
 		n.root = -1
