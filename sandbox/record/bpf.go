@@ -103,9 +103,14 @@ func (b *bpf) load(types *btf, l *layout) error {
 	sigreturn, _ := filter.Number(b.native, "rt_sigreturn")
 	exit, _ := filter.Number(b.native, "exit")
 	exitGroup, _ := filter.Number(b.native, "exit_group")
+	var receiving []uint32
+	for _, call := range receivers {
+		nr, _ := filter.Number(b.native, call)
+		receiving = append(receiving, nr)
+	}
 	for i := range programs {
 		p := &programs[i]
-		g := &generator{l: l, m: &b.m, seed: seed, sigreturn: sigreturn, exits: []uint32{exit, exitGroup}}
+		g := &generator{l: l, m: &b.m, seed: seed, sigreturn: sigreturn, exits: []uint32{exit, exitGroup}, receivers: receiving}
 		p.make(g)
 		code, err := g.bytes()
 		if err != nil {
@@ -134,6 +139,7 @@ var programs = [...]struct {
 	{"sched_process_fork", false, (*generator).fork},
 	{"sched_process_exit", true, (*generator).gone},
 	{"sched_process_exec", false, (*generator).exec},
+	{"sock_recv_length", false, (*generator).received},
 	{"cap_capable", false, (*generator).capable},
 	{"sys_exit", true, (*generator).sysExit},
 }
@@ -288,6 +294,9 @@ func (b *bpf) begin() error {
 		if err != nil && point == "cap_capable" {
 			b.capsWhy = "tracepoint cap_capable: " + err.Error()
 			continue
+		}
+		if err == unix.ENOENT && point == "sock_recv_length" {
+			continue // names are no part of what is complete
 		}
 		if err != nil {
 			return fmt.Errorf("tracepoint %s: %w", programs[i].point, err)
@@ -451,6 +460,8 @@ func (b *bpf) record(rec []byte) {
 		b.addressed(&t, exe)
 	case recordPath:
 		b.pathed(&t, exe)
+	case recordName:
+		b.answered(exe, []byte(t.text))
 	}
 }
 

@@ -44,6 +44,8 @@ type gather struct {
 	failed map[callFact]string // the error, of calls that never succeeded
 	lost   map[string]uint64
 
+	lookups map[lookedUp]string // the names that addresses were found by
+
 	dropped uint64                 // of lost, what there was no room for
 	seen    func(*recording.Event) // is told what is met for the first time; nil for nobody
 
@@ -65,6 +67,8 @@ func newGather(native filter.Arch) *gather {
 		files:  map[fileID]recording.Executable{},
 		failed: map[callFact]string{},
 		lost:   map[string]uint64{},
+
+		lookups: map[lookedUp]string{},
 	}
 }
 
@@ -151,6 +155,9 @@ func (g *gather) recording() (*recording.Recording, map[string]uint64) {
 		}
 	}
 	for _, e := range g.events {
+		if e.Kind == recording.KindNet && e.Net.Addr != "" && e.Net.Name == "" {
+			e.Net.Name = g.nameOf(e.Exe, e.Net.Addr)
+		}
 		if out.Add(e) != nil { // a name that no recording holds
 			lost[string(e.Kind)] += e.Count
 		}

@@ -74,6 +74,7 @@ const (
 	recordExe               // names of the executable whose number is recArg
 	recordExec              // recExe executes recArg; text is what was asked for, names the working directory
 	recordMapped            // names of a file of which code is mapped
+	recordName              // text is what a name server has answered
 )
 
 // States of a task.
@@ -82,6 +83,9 @@ const (
 	taskOn    = 1
 	taskFirst = 2 // the call that ran the program has not ended, and is not its own
 	taskExec  = 3 // the call that ran another program has not ended, and is of the one before
+
+	taskReceived = 4 // the call that has not ended has received something from a socket of UDP
+	taskAnswered = 5 // and that from a name server
 )
 
 // A task's value: its executable, its state, and the executable before.
@@ -123,6 +127,7 @@ type layout struct {
 	mntRoot, mntMnt, mntParent, mntPoint   int // vfsmount, mount
 	inodeMode, exeFile, bprmName, bprmFile int
 	sk, skProt, protName                   int // socket, sock, proto
+	skProtocol, skPort                     int // sock
 
 	regs         [6]int // of struct pt_regs: the arguments, where the program reads them
 	compat       [6]int // the same of the other ABI
@@ -149,6 +154,7 @@ func findLayout(t *btf) (*layout, error) {
 		{&l.inodeMode, "inode", "i_mode"}, {&l.exeFile, "mm_struct", "exe_file"},
 		{&l.bprmName, "linux_binprm", "filename"}, {&l.bprmFile, "linux_binprm", "file"},
 		{&l.sk, "socket", "sk"}, {&l.skProt, "sock_common", "skc_prot"}, {&l.protName, "proto", "name"},
+		{&l.skProtocol, "sock", "sk_protocol"}, {&l.skPort, "sock_common", "skc_dport"},
 	} {
 		if *m.to, err = t.offset(m.strukt, m.member); err != nil {
 			return nil, err
@@ -209,6 +215,7 @@ type generator struct {
 	seed      [2]uint64
 	sigreturn uint32
 	exits     []uint32
+	receivers []uint32
 }
 
 // newSeed is what the hashes begin with.

@@ -294,6 +294,17 @@ const maxSteps = 40
 // tell sends the record. Where there is no room for it, it is forgotten that it was seen.
 func (g *generator) tell() {
 	told := g.unique("told")
+	g.output()
+	g.jumpIfi(jEq, r0, 0, told)
+	g.mapFD(r1, g.m.seen)
+	g.stack(r2, slotHash)
+	g.call(fnMapDelete)
+	g.countUp(lostRecords)
+	g.label(told)
+}
+
+// output puts the record into the ring buffer; r0 is 0, or there is no room.
+func (g *generator) output() {
 	g.mapFD(r1, g.m.ring)
 	g.mov(r2, r9)
 	g.alui(opAdd, r2, scratchRecord)
@@ -305,12 +316,6 @@ func (g *generator) tell() {
 	g.alui(opAdd, r3, recordHead)
 	g.movi(r4, 0)
 	g.call(fnRingOutput)
-	g.jumpIfi(jEq, r0, 0, told)
-	g.mapFD(r1, g.m.seen)
-	g.stack(r2, slotHash)
-	g.call(fnMapDelete)
-	g.countUp(lostRecords)
-	g.label(told)
 }
 
 // beginHash starts the hash of what a record is about: two words, each from a seed that nobody in the sandbox knows, so
