@@ -36,25 +36,27 @@ func (g *gather) answered(exe int, message []byte) {
 	}
 }
 
-// nameOf is the name that gave an address: to the program itself or, where that has none, to a single one of the others.
-func (g *gather) nameOf(exe int, addr string) string {
-	a, err := netip.ParseAddr(addr)
-	if err != nil {
-		return ""
-	}
-	a = a.Unmap()
-	if name, ok := g.lookups[lookedUp{exe, a}]; ok {
-		return name
-	}
-	found := ""
+// namer finds the name that gave an address: to the program itself or, where that has none, to the others, if they were all
+// told the same.
+func (g *gather) namer() func(exe int, addr string) string {
+	others := map[netip.Addr]string{}
 	for k, name := range g.lookups {
-		if k.addr == a && found != "" && name != found {
-			return ""
-		} else if k.addr == a {
-			found = name
+		if other, known := others[k.addr]; known && other != name {
+			name = ""
 		}
+		others[k.addr] = name
 	}
-	return found
+	return func(exe int, addr string) string {
+		a, err := netip.ParseAddr(addr)
+		if err != nil {
+			return ""
+		}
+		a = a.Unmap()
+		if name, ok := g.lookups[lookedUp{exe, a}]; ok {
+			return name
+		}
+		return others[a]
+	}
 }
 
 // parseAnswer reads the addresses of an answer to a question about one name: A and AAAA, whichever name on the way they

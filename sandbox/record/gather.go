@@ -154,11 +154,13 @@ func (g *gather) recording() (*recording.Recording, map[string]uint64) {
 			lost["calls"] += n
 		}
 	}
-	for _, e := range g.events {
-		if e.Kind == recording.KindNet && e.Net.Addr != "" && e.Net.Name == "" {
-			e.Net.Name = g.nameOf(e.Exe, e.Net.Addr)
+	name := g.namer()
+	for _, at := range g.events {
+		e := *at
+		if e.Kind == recording.KindNet {
+			e.Net.Name = name(e.Exe, e.Net.Addr)
 		}
-		if out.Add(e) != nil { // a name that no recording holds
+		if out.Add(&e) != nil { // a name that no recording holds
 			lost[string(e.Kind)] += e.Count
 		}
 	}

@@ -24,8 +24,15 @@ type notify struct {
 	tasks map[int]known // by thread
 	root  int           // the task's root directory
 
+	servers map[descriptor]bool // that go to a name server
 	sampler sampler
 }
+
+// descriptor is one of a process's.
+type descriptor struct{ group, fd int }
+
+// maxServers bounds how many of them are remembered.
+const maxServers = 1 << 12
 
 // known is what was found out about a thread. It is believed for a second: by then its number may be another's.
 type known struct {
@@ -83,6 +90,8 @@ func (n *notify) Call(c *sandbox.Call) {
 	switch what.name {
 	case "mmap", "mmap2":
 		n.maps(c, exe)
+	case "recvfrom", "recvmsg", "read": // the last two only with all calls
+		n.answer(c, exe)
 	case "execve", "execveat": // the thread, and its process, may be another program next time
 		delete(n.tasks, n.tasks[c.TID].group)
 		delete(n.tasks, c.TID)
@@ -196,6 +205,9 @@ func (n *notify) address(c *sandbox.Call, exe int, a *addrArg) {
 	}
 	net, path := sockaddr(buf)
 	net.Op = a.what
+	if net.Port == dnsPort && a.what != "bind" && len(n.servers) < maxServers {
+		n.servers[descriptor{n.tasks[c.TID].group, int(int32(c.Args[0]))}] = true
+	}
 	if path == "" {
 		f := fact{exe, recording.KindNet, a.what + string(buf), 0}
 		if !n.again(f) {
@@ -214,6 +226,41 @@ func (n *notify) address(c *sandbox.Call, exe int, a *addrArg) {
 		found := resolve(n.root, f.text, want == recording.Connect)
 		n.add(f, found.event(f.text, want))
 	}
+}
+
+// answer takes in what the caller is about to receive from a name server, if that has come: the socket is the caller's own,
+// and what is looked at there stays. pidfd_getfd(2), Linux 5.6.
+func (n *notify) answer(c *sandbox.Call, exe int) {
+	d := descriptor{n.tasks[c.TID].group, int(int32(c.Args[0]))}
+	if !n.servers[d] {
+		return
+	}
+	process, err := unix.PidfdOpen(d.group, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(process)
+	socket, err := unix.PidfdGetfd(process, d.fd, 0)
+	if err != nil || !c.Waits() {
+		return
+	}
+	defer unix.Close(socket)
+	var buf [maxAnswer]byte
+	size, from, err := unix.Recvfrom(socket, buf[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	if err == nil && serves(from) {
+		n.answered(exe, buf[:size])
+	}
+}
+
+// serves reports whether an address is a name server's.
+func serves(from unix.Sockaddr) bool {
+	switch a := from.(type) {
+	case *unix.SockaddrInet4:
+		return a.Port == dnsPort
+	case *unix.SockaddrInet6:
+		return a.Port == dnsPort
+	}
+	return false
 }
 
 // text reads a path of a task: page by page, since the page behind it may not be there.
@@ -244,7 +291,7 @@ func newNotify(native filter.Arch, all bool) *notify {
 			foreign = append(foreign, a)
 		}
 	}
-	return &notify{gather: newGather(native), spec: watching(all, foreign), all: all, tasks: map[int]known{}, root: -1}
+	return &notify{gather: newGather(native), spec: watching(all, foreign), all: all, tasks: map[int]known{}, servers: map[descriptor]bool{}, root: -1}
 }
 
 func (n *notify) facts() *gather { return n.gather }
