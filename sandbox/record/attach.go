@@ -210,9 +210,9 @@ func (b *bpf) attach(to *Running) error {
 	if err := b.open(to.pid); err != nil {
 		return err
 	}
-	threads := 0
+	threads, pids := 0, []int{}
 	for _, p := range to.first {
-		threads += p.Threads
+		threads, pids = threads+p.Threads, append(pids, p.PID)
 		b.running(p.PID) // gives its program a number
 	}
 	err := errors.Join(b.setCounters(uint64(threads), alive, mostAlive), b.setCounters(uint64(len(b.numbers)), lastExe))
@@ -220,7 +220,7 @@ func (b *bpf) attach(to *Running) error {
 		return err
 	}
 	b.begun = true
-	if err := b.begin(); err != nil {
+	if err := b.begin(pids...); err != nil {
 		return err
 	}
 	for range maxRounds {
@@ -324,6 +324,7 @@ func (b *bpf) join(p *sandbox.Process) (added int) {
 	}
 	if ok {
 		b.had(p.PID, now)
+		b.sampler.add(p.PID)
 	}
 	return len(keys)
 }

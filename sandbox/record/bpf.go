@@ -263,7 +263,7 @@ func (b *bpf) Ready(task int) error {
 	if err := b.setCounters(1, alive, mostAlive); err != nil {
 		return err
 	}
-	return b.begin()
+	return b.begin(parent(task))
 }
 
 // open holds on to the root directory of a task.
@@ -283,8 +283,8 @@ func (b *bpf) setCounters(to uint64, counters ...uint32) error {
 	return nil
 }
 
-// begin lets the programs run, and reads what they tell.
-func (b *bpf) begin() error {
+// begin lets the programs run, reads what they tell, and looks at what processes have.
+func (b *bpf) begin(pids ...int) error {
 	for i, prog := range b.progs {
 		point := programs[i].point
 		if programs[i].typed {
@@ -305,18 +305,8 @@ func (b *bpf) begin() error {
 	}
 	b.drained.Add(1)
 	go b.drain()
-	b.sampler.start(b.gather, b.alive)
+	b.sampler.start(b.gather, pids...)
 	return nil
-}
-
-// alive are the threads that are recorded, but one that waits for its program.
-func (b *bpf) alive() (tids []int) {
-	each(b.m.tasks, 4, taskSize, maxTasks, func(k, v []byte) {
-		if binary.LittleEndian.Uint32(v[taskState:]) != taskArmed {
-			tids = append(tids, int(binary.LittleEndian.Uint32(k)))
-		}
-	})
-	return tids
 }
 
 // drain takes in what the programs tell, until stop.

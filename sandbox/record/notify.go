@@ -51,11 +51,7 @@ func (n *notify) Ready(task int) (err error) {
 	if n.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return err
 	}
-	init, err := strconv.Atoi(status(task, "PPid")[0])
-	if err != nil {
-		return unix.ESRCH
-	}
-	n.sampler.start(n.gather, func() []int { return below(init) })
+	n.sampler.start(n.gather, parent(task))
 	return nil
 }
 

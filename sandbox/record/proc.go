@@ -43,6 +43,12 @@ func status(tid int, keys ...string) []string {
 	return out
 }
 
+// parent is the parent of a task, from which in a sandbox everything descends; 0 if it has gone.
+func parent(task int) int {
+	pid, _ := strconv.Atoi(status(task, "PPid")[0])
+	return pid
+}
+
 // base is the directory that a relative path starts from: the working directory, or an open one.
 func base(tid, dirfd int) (string, bool) {
 	if dirfd == atFDCWD {

@@ -25,16 +25,45 @@ const (
 // sampler looks now and then at how much there is of what limits bound.
 type sampler struct {
 	gather *gather
-	tasks  func() []int // the processes to look at, by any of their threads
+	mu     sync.Mutex
+	alive  map[int]uint64 // the processes that are looked at, and when they were started
 	done   chan struct{}
 	ended  sync.WaitGroup
 }
 
-// start begins; tasks is called by another thread.
-func (s *sampler) start(g *gather, tasks func() []int) {
-	s.gather, s.tasks, s.done = g, tasks, make(chan struct{})
+// start begins to look at processes and their descendants.
+func (s *sampler) start(g *gather, pids ...int) {
+	s.gather, s.alive, s.done = g, map[int]uint64{}, make(chan struct{})
+	s.add(pids...)
 	s.ended.Add(1)
 	go s.run()
+}
+
+// add has more processes looked at.
+func (s *sampler) add(pids ...int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, pid := range pids {
+		if at := startOf(procPath(pid, "stat")); at != 0 && s.alive[pid] == 0 {
+			s.alive[pid] = at
+		}
+	}
+}
+
+// processes are those that are alive: what has ended is forgotten, and what they have made is added.
+func (s *sampler) processes() (pids []int) {
+	s.mu.Lock()
+	for pid, at := range s.alive {
+		if startOf(procPath(pid, "stat")) == at {
+			pids = append(pids, pid)
+		} else {
+			delete(s.alive, pid)
+		}
+	}
+	s.mu.Unlock()
+	pids = below(pids)
+	s.add(pids...)
+	return pids
 }
 
 // stop ends it; it need not have begun.
@@ -61,17 +90,15 @@ func (s *sampler) run() {
 
 // look looks at every process once. The sum of resident sets counts what is shared several times.
 func (s *sampler) look() {
-	seen := map[string]bool{}
 	var memory, threads uint64
-	for _, tid := range s.tasks() {
-		group := status(tid, "Tgid", "Threads", "VmHWM", "VmRSS")
-		if group[0] == "" || seen[group[0]] || launcher(tid) {
+	for _, pid := range s.processes() {
+		has := status(pid, "Threads", "VmHWM", "VmRSS")
+		if has[0] == "" || launcher(pid) {
 			continue
 		}
-		seen[group[0]] = true
-		n, _ := strconv.ParseUint(group[1], 10, 32)
-		memory, threads = memory+kibibytes(group[3]), threads+n
-		s.note(tid, n, kibibytes(group[2]), descriptors(tid))
+		n, _ := strconv.ParseUint(has[0], 10, 32)
+		memory, threads = memory+kibibytes(has[2]), threads+n
+		s.note(pid, n, kibibytes(has[1]), descriptors(pid))
 	}
 	s.gather.mu.Lock()
 	defer s.gather.mu.Unlock()
@@ -80,11 +107,11 @@ func (s *sampler) look() {
 }
 
 // note notes what one process has.
-func (s *sampler) note(tid int, threads, memory, files uint64) {
+func (s *sampler) note(pid int, threads, memory, files uint64) {
 	g := s.gather
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	x, ok := g.program(tid)
+	x, ok := g.program(pid)
 	if !ok {
 		return
 	}
@@ -101,25 +128,29 @@ func kibibytes(s string) uint64 {
 }
 
 // descriptors is how many a process has open.
-func descriptors(tid int) uint64 {
+func descriptors(pid int) uint64 {
 	var st unix.Stat_t
-	if unix.Stat(procPath(tid, "fd"), &st) == nil && st.Size > 0 { // from Linux 6.2 on
+	if unix.Stat(procPath(pid, "fd"), &st) == nil && st.Size > 0 { // from Linux 6.2 on
 		return uint64(st.Size)
 	}
-	names, _ := os.ReadDir(procPath(tid, "fd"))
+	names, _ := os.ReadDir(procPath(pid, "fd"))
 	return uint64(len(names))
 }
 
-// below are a process and what descends from it.
-func below(pid int) (pids []int) {
-	pids = []int{pid}
+// below are processes and what descends from them.
+func below(pids []int) []int {
+	seen := map[int]bool{}
+	for _, pid := range pids {
+		seen[pid] = true
+	}
 	for i := 0; i < len(pids); i++ {
 		threads, _ := os.ReadDir(procPath(pids[i], "task")) // gone
 		for _, t := range threads {
 			list, _ := os.ReadFile(procPath(pids[i], "task/"+t.Name()+"/children"))
 			for word := range strings.FieldsSeq(string(list)) {
-				if n, err := strconv.Atoi(word); err == nil {
-					pids = append(pids, n)
+				if pid, err := strconv.Atoi(word); err == nil && !seen[pid] {
+					seen[pid] = true
+					pids = append(pids, pid)
 				}
 			}
 		}
