@@ -41,7 +41,7 @@ func (f *recordFlags) arguments(c *cobra.Command, args []string) error {
 		return &cliError{err: errors.New("record: " + which + " and " + other + ": what runs already keeps the root and the limits that it has"), hint: "leave " + other + " out"}
 	case f.backend == record.Notify:
 		return &cliError{err: errors.New("record: the back end notify cannot watch a program that runs already: a filter is taken by a program itself"),
-			hint: "run cordon record " + which + " as root, with --backend bpf; or record the program from its start: cordon record -o FILE -- CMD"}
+			hint: "run it as root, with --backend bpf; anybody can record a program from its start: cordon record -o FILE -- CMD"}
 	case of && f.of == "":
 		return usageError(c, "record: --of: no sandbox")
 	}
@@ -71,8 +71,8 @@ func (u *ui) attach(f *recordFlags, to *record.Running) error {
 	defer to.Close()
 	r, err := record.New(record.Options{Backend: record.BPF})
 	if err != nil {
-		return &cliError{err: errors.New("record " + to.Name() + ": " + err.Error()),
-			hint: "only root can watch what runs already; anybody can record a program from its start: cordon record -o FILE -- CMD"}
+		return &cliError{err: errors.New("record " + to.Name() + ": " + err.Error() + "; the back end notify is none for it: a filter is taken by a program itself"),
+			hint: "run it as root; anybody can record a program from its start: cordon record -o FILE -- CMD"}
 	}
 	defer r.Stop()
 	s, err := f.session(r)

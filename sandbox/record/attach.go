@@ -167,10 +167,14 @@ func (r *Recorder) Attach(to *Running) error {
 	if to.entered {
 		b.left = append(b.left, "what enters the sandbox later, by cordon exec, is seen after a second at most")
 	}
-	if err := b.attach(to); err != nil {
+	switch err := b.attach(to); err {
+	case nil:
+		return nil
+	case unix.ENOENT, unix.ESRCH:
+		return cannot(to.name, "has ended", "")
+	default:
 		return cannot(to.name, err.Error(), "")
 	}
-	return nil
 }
 
 func cannot(what, why, hint string) error {

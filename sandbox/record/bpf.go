@@ -332,9 +332,9 @@ func (b *bpf) stop() {
 		return
 	}
 	b.stopped = true
+	b.sampler.stop()
 	close(b.done)
 	b.drained.Wait()
-	b.sampler.stop()
 	if b.root < 0 { // it has never begun
 		b.close()
 		return
