@@ -227,15 +227,19 @@ func (b *bpf) attach(to *Running) error {
 	if err := b.begin(pids...); err != nil {
 		return err
 	}
+	for _, p := range to.first {
+		b.join(p)
+	}
 	for range maxRounds {
 		added, err := b.joinAll(to)
-		if err != nil || added == 0 {
-			if err == nil && to.entered {
-				b.drained.Add(1)
-				go b.welcome(to)
-			}
-			return err
+		if err == nil && added > 0 {
+			continue
 		}
+		if err == nil && to.entered {
+			b.drained.Add(1)
+			go b.welcome(to)
+		}
+		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
