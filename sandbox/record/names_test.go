@@ -80,11 +80,31 @@ func TestNamesThatWereLookedUp(t *testing.T) {
 	const python = `import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.connect(socket.getaddrinfo("libc.example", 4242, socket.AF_INET, socket.SOCK_DGRAM)[0][4])`
+	// A resolver of one's own on a socket that is not connected, as musl's: what others send there is no answer.
+	const byHand = `import socket, sys
+def message(name, *answer):
+    return b"\x12\x34" + (b"\x81\x80" if answer else b"\x01\x00") + b"\0\1\0" + bytes([len(answer)]) + b"\0\0\0\0" + bytes([len(name)]) + name + b"\7example\0\0\1\0\1" + b"".join(answer)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.77.0.1", 0))
+s.sendto(message(b"hand"), ("` + "127.77.0.53" + `", 53))
+other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+if len(sys.argv) > 2:
+    getattr(s, sys.argv[1])(2000)
+    other.sendto(message(b"forged", b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\x4d\0\x0a"), s.getsockname())
+s.settimeout(5)
+import select
+select.select([s], [], [], 5)
+getattr(s, sys.argv[1])(2000)
+for to in "127.77.0.9", "127.77.0.10":
+    other.connect((to, 4242))`
 	for _, w := range []struct {
 		what, name string
-		backends   []string // the last is notify with every call shown
+		backends   []string
 		args       []string
 	}{
+		{"recvfrom", "hand.example", []string{record.BPF, record.Notify}, []string{"/usr/bin/python3", "-I", "-c", byHand, "recvfrom"}},
+		{"recvmsg", "hand.example", []string{record.BPF}, []string{"/usr/bin/python3", "-I", "-c", byHand, "recvmsg"}},
+		{"forged", "", []string{record.BPF, record.Notify}, []string{"/usr/bin/python3", "-I", "-c", byHand, "recvfrom", "forged"}},
 		{"libc", "libc.example", []string{record.BPF, record.Notify}, []string{"/usr/bin/python3", "-I", "-c", python}},
 		{"Go", "go.example", []string{record.BPF}, []string{filepath.Join(dir, "lookup")}},
 	} {
@@ -96,7 +116,12 @@ s.connect(socket.getaddrinfo("libc.example", 4242, socket.AF_INET, socket.SOCK_D
 				if _, err := exec.LookPath(w.args[0]); err != nil {
 					t.Skip(err)
 				}
-				if got := nameAt(recordLookup(t, dir, backend, w.args), "127.77.0.9"); got != w.name {
+				rec := recordLookup(t, dir, backend, w.args)
+				if w.what == "forged" {
+					if got := nameAt(rec, "127.77.0.10"); got != "" {
+						t.Errorf("anybody gives an address a name: %q", got)
+					}
+				} else if got := nameAt(rec, "127.77.0.9"); got != w.name {
 					t.Errorf("the name of 127.77.0.9 is %q, want %q", got, w.name)
 				}
 			})
