@@ -134,6 +134,7 @@ func (b *bpf) makeMaps() (err error) {
 		to                        *int
 		kind, key, value, entries uint32
 	}{
+		{&b.m.slots, unix.BPF_MAP_TYPE_ARRAY, 4, taskSize, maxTasks},
 		{&b.m.tasks, unix.BPF_MAP_TYPE_HASH, 4, taskSize, maxTasks},
 		{&b.m.calls, unix.BPF_MAP_TYPE_HASH, 32, 24, maxCalls},
 		{&b.m.plain, unix.BPF_MAP_TYPE_ARRAY, 4, 24, plainExes * tableSize},
@@ -242,7 +243,8 @@ func (b *bpf) Ready(task int) (err error) {
 	}
 	b.workdir, _ = link(procPath(task, "cwd"))
 	key, value := binary.LittleEndian.AppendUint32(nil, uint32(task)), make([]byte, taskSize)
-	binary.LittleEndian.PutUint32(value, noExe)
+	binary.LittleEndian.PutUint32(value[taskExe:], noExe)
+	binary.LittleEndian.PutUint32(value[taskTID:], uint32(task))
 	if err := child.SetMap(b.m.tasks, key, value); err != nil {
 		return err
 	}

@@ -40,12 +40,15 @@ const (
 	slotFile   = -232
 	slotKind   = -240
 	slotArg    = -248
+	slotTop    = -256
 )
 
-// The scratch memory of a processor: the caller's registers, and the record that is being made.
+// The scratch memory of a processor: the caller's registers, the record that is being made, and a word that turns what the
+// verifier holds for a pointer into a number.
 const (
 	scratchRegs   = 0
 	scratchRecord = 512
+	scratchPlain  = 16<<10 - 8
 	scratchSize   = 16 << 10
 	maxRegs       = 512
 	maxName       = 4096
@@ -84,12 +87,13 @@ const (
 	taskExec  = 3 // the call that ran another program has not ended, and is of the one before
 )
 
-// A task's value: its executable, its state, and the executable before.
+// A task's value: its executable, its state, the executable before, and its number.
 const (
 	taskExe    = 0
 	taskState  = 4
 	taskBefore = 8
-	taskSize   = 16
+	taskTID    = 16
+	taskSize   = 24
 )
 
 // compatBit marks the numbers of the other ABI that the kernel has.
@@ -183,8 +187,9 @@ const origX0 = 272
 
 // mapFDs are the descriptors of the maps.
 type mapFDs struct {
-	tasks, calls, plain, table, scratch, seen, exes, caps, stacks, counters int
-	ring                                                                    int
+	slots, tasks                                                     int // see find
+	calls, plain, table, scratch, seen, exes, caps, stacks, counters int
+	ring                                                             int
 }
 
 // The counters, each an element of an array.
@@ -239,12 +244,77 @@ func (g *generator) countUp(n int32) {
 	g.label(none)
 }
 
-// watched leaves the program unless the running task is recorded: r0 is its value.
+// watched leaves the program unless the running task is recorded: r0 is its value, r7 the task.
 func (g *generator) watched() {
-	g.call(fnPidTgid)
-	g.store(b32, fp, slotTID, r0)
+	g.call(fnTaskBTF)
+	g.mov(r7, r0)
+	g.load(b32, r1, r7, g.l.pid)
+	g.find(r1, leave)
+}
+
+// find looks a task's number up, or leaves to a label: r0 is the task's value. Most tasks are in an array, at the end of
+// their number, where they are found without a call of the kernel's; one whose place is taken is in a hash, and so is one
+// that the launcher added.
+func (g *generator) find(tid reg, none string) {
+	found := g.unique("found")
+	g.store(b32, fp, slotTID, tid)
+	g.slot(tid)
+	g.load(b64, r1, r0, taskTID)
+	g.load(b32, r2, fp, slotTID)
+	g.jumpIf(jEq, r1, r2, found)
 	g.lookup(g.m.tasks, slotTID)
+	g.jumpIfi(jEq, r0, 0, none)
+	g.label(found)
+}
+
+// slot finds the place of a task in the array: r0.
+func (g *generator) slot(tid reg) {
+	g.alui(opAnd, tid, maxTasks-1)
+	g.store(b32, fp, slotZero, tid)
+	g.lookup(g.m.slots, slotZero)
 	g.jumpIfi(jEq, r0, 0, leave)
+}
+
+// keep gives the task slotTID, which has no value, what is in slotValue. A place is taken at once: two processors may
+// want it for tasks that differ.
+func (g *generator) keep() {
+	full, kept := g.unique("full"), g.unique("kept")
+	g.load(b32, r1, fp, slotTID)
+	g.store(b64, fp, slotValue+taskTID, r1)
+	g.slot(r1)
+	g.mov(r8, r0)
+	g.load(b64, r1, fp, slotValue+taskTID)
+	g.movi(r0, 0)
+	g.swap(r8, taskTID, r1)
+	g.jumpIfi(jNe, r0, 0, full)
+	for _, at := range []int{taskExe, taskBefore} { // the task reads it, and does not run yet, or runs this
+		g.load(b64, r1, fp, slotValue+at)
+		g.store(b64, r8, at, r1)
+	}
+	g.jump(kept)
+	g.label(full)
+	g.update(g.m.tasks, slotTID, slotValue, 0)
+	g.jumpIfi(jEq, r0, 0, kept)
+	g.countUp(lostTasks)
+	g.label(kept)
+}
+
+// drop forgets the task slotTID; it goes on with a label where there is none.
+func (g *generator) drop(none string) {
+	hashed, dropped := g.unique("hashed"), g.unique("dropped")
+	g.load(b32, r1, fp, slotTID)
+	g.slot(r1)
+	g.load(b64, r1, r0, taskTID)
+	g.load(b32, r2, fp, slotTID)
+	g.jumpIf(jNe, r1, r2, hashed)
+	g.storei(b64, r0, taskTID, 0)
+	g.jump(dropped)
+	g.label(hashed)
+	g.mapFD(r1, g.m.tasks)
+	g.stack(r2, slotTID)
+	g.call(fnMapDelete)
+	g.jumpIfi(jNe, r0, 0, none)
+	g.label(dropped)
 }
 
 // scratch puts the processor's scratch memory into r9.
@@ -262,7 +332,10 @@ func (g *generator) sysExit() {
 	g.storei(b64, fp, slotKind, 0)
 	g.load(b32, r2, r0, taskState)
 	g.load(b32, r1, r0, taskExe)
-	g.jumpIfi(jEq, r2, taskOn, "on")
+	g.jumpIfi(jNe, r2, taskOn, "rare")
+	g.plain()
+	g.jump("on")
+	g.label("rare")
 	g.jumpIfi(jEq, r2, taskArmed, leave)
 	g.movi(r3, taskOn)
 	g.store(b32, r0, taskState, r3)
@@ -281,7 +354,6 @@ func (g *generator) sysExit() {
 	g.storei(b64, fp, slotRet, 0)
 	g.label("numbered")
 	g.number(r1)
-	g.plain()
 	g.scratch()
 	for _, off := range g.l.regs {
 		g.load(b64, r1, r8, off)
@@ -319,14 +391,12 @@ func (g *generator) callNumber(dst, regs reg) {
 	}
 }
 
-// number keeps the call's number, of whichever ABI, and finds its entry: r6, or 0. r7 becomes the task.
+// number keeps the call's number, of whichever ABI, and finds its entry: r6, or 0.
 func (g *generator) number(nr reg) {
 	native, have, none := g.unique("native"), g.unique("have"), g.unique("none")
 	g.store(b64, fp, slotNr, nr)
 	g.store(b32, fp, slotCall+4, nr)
 	g.store(b32, fp, slotZero, nr)
-	g.call(fnTaskBTF)
-	g.mov(r7, r0)
 	if g.l.compatStatus != 0 {
 		g.load(b32, r1, r7, g.l.status)
 		g.jumpIfi(jSet, r1, g.l.compatStatus, "compat")
@@ -353,22 +423,33 @@ func (g *generator) number(nr reg) {
 	g.label(have + "2")
 }
 
-// plain counts a call of which nothing but the number matters in an array, and leaves: most calls are such.
+// plain counts a call of which nothing but the number matters in an array, and leaves: most calls are such. Nothing here
+// calls the kernel, which costs as much as all the rest. r1 is the executable, and stays; r6 is what the program was given.
 func (g *generator) plain() {
-	g.jumpIfi(jEq, r6, 0, "keyed")
-	g.load(b8, r1, r6, entryPlain)
-	g.jumpIfi(jEq, r1, 0, "keyed")
-	g.load(b32, r1, fp, slotExe)
 	g.jumpIfi(jGe, r1, plainExes, "keyed")
-	g.load(b64, r2, fp, slotNr)
-	g.jumpIfi(jGe, r2, tableSize, "keyed")
-	g.alui(opMul, r1, tableSize)
-	g.alu(opAdd, r1, r2)
-	g.store(b32, fp, slotZero, r1)
+	g.mov(r8, r1)
+	if g.l.compatStatus != 0 {
+		g.load(b32, r2, r7, g.l.status)
+		g.jumpIfi(jSet, r2, g.l.compatStatus, "keyed")
+	}
+	g.load(b64, r2, r6, 0)
+	g.callNumber(r9, r2)
+	g.jumpIfi(jGe, r9, tableSize, "keyed")
+	g.store(b32, fp, slotZero, r9)
+	g.lookup(g.m.table, slotZero)
+	g.jumpIfi(jEq, r0, 0, leave)
+	g.load(b8, r1, r0, entryPlain)
+	g.jumpIfi(jEq, r1, 0, "other")
+	g.alui(opMul, r8, tableSize)
+	g.alu(opAdd, r8, r9)
+	g.store(b32, fp, slotZero, r8)
 	g.lookup(g.m.plain, slotZero)
 	g.jumpIfi(jEq, r0, 0, leave)
+	g.load(b64, r2, r6, 8)
 	g.tally()
 	g.jump(leave)
+	g.label("other")
+	g.mov(r1, r8)
 	g.label("keyed")
 }
 
@@ -418,16 +499,16 @@ func (g *generator) countKey() {
 	g.countUp(lostCalls)
 	g.jump(done)
 	g.label(known)
+	g.load(b64, r2, fp, slotRet)
 	g.tally()
 	g.label(done)
 }
 
-// tally adds a call to the value at r0, and how it went: {how often, 1 if once without an error, the error or 1 for several}.
+// tally adds a call to the value at r0, and how it went, r2: {how often, 1 if once without an error, the error or 1 for several}.
 func (g *generator) tally() {
 	done, good, failed, mixed := g.unique("done"), g.unique("good"), g.unique("failed"), g.unique("mixed")
 	g.movi(r1, 1)
 	g.add(r0, 0, r1, false)
-	g.load(b64, r2, fp, slotRet)
 	g.jumpIfi(jSGe, r2, 0, good)
 	g.jumpIfi(jSGt, r2, -4096, failed)
 	g.label(good)
