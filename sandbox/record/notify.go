@@ -24,6 +24,8 @@ type notify struct {
 	tasks map[int]known // by thread
 	root  int           // the task's root directory
 	next  time.Time
+	buf   [unix.PathMax]byte // what was read of a task
+	proc  struct{ tid, fd int }
 }
 
 // known is what was found out about a thread. It is believed for a second: by then its number may be another's.
@@ -120,16 +122,11 @@ func (n *notify) executable(c *sandbox.Call) (exe int, ok bool) {
 
 // path records one path of a call.
 func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
-	name, ok := text(c, c.Args[p.path])
+	name, ok := n.text(c, c.Args[p.path])
 	if !ok {
 		return // the kernel will not be able to read it either: EFAULT
 	}
-	want := p.want
-	if i := openFlags(p.call); i != noFD {
-		want = opens(c.Args[i])
-	} else if p.call == "openat2" {
-		want = opens(n.behind(c, p.call))
-	}
+	want := n.wants(c, p)
 	if name == "" && (want != recording.Execute || p.dir == noFD) {
 		return // ENOENT, or about the descriptor itself
 	}
@@ -139,7 +136,7 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 		if p.dir != noFD {
 			fd = int(int32(c.Args[p.dir]))
 		}
-		if dir, ok = base(c.TID, fd); !ok {
+		if dir, ok = n.base(c.TID, fd); !ok {
 			return // EBADF
 		}
 	}
@@ -151,20 +148,56 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	if n.again(f) {
 		return
 	}
+	if !c.Waits() {
+		n.lost["paths"]++
+		return
+	}
 	var found found
 	if plain(name, follow) {
 		found = look(n.root, asked)
 	} else {
 		found = resolve(n.root, asked, follow)
 	}
-	if !c.Waits() {
-		n.lost["paths"]++
-		return
-	}
 	n.add(f, found.event(asked, want))
 	if want == recording.Execute && found.exists {
 		n.executes(exe, n.root, found.path, asked)
 	}
+}
+
+// wants is how the call uses the path.
+func (n *notify) wants(c *sandbox.Call, p *pathArg) recording.Access {
+	if i := openFlags(p.call); i != noFD {
+		return opens(c.Args[i])
+	}
+	if p.call == "openat2" {
+		return opens(n.behind(c, p.call))
+	}
+	return p.want
+}
+
+// base is the directory that a relative path starts from: the working directory, or an open one. The thread's directory
+// of /proc stays open: it is of no other thread, and what is in it is found sooner.
+func (n *notify) base(tid, dirfd int) (string, bool) {
+	name := "cwd"
+	if dirfd != atFDCWD {
+		name = "fd/" + strconv.Itoa(dirfd)
+	}
+	for range 2 {
+		if n.proc.tid != tid {
+			unix.Close(n.proc.fd)
+			fd, err := unix.Open("/proc/"+strconv.Itoa(tid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				fd = -1
+			}
+			n.proc.tid, n.proc.fd = tid, fd
+		}
+		k, err := unix.Readlinkat(n.proc.fd, name, n.buf[:])
+		if err == nil {
+			return string(n.buf[:k]), k < len(n.buf)
+		}
+		n.proc.tid = 0 // gone, and another has its number
+	}
+	return "", false
 }
 
 // maps records a file of which code is mapped.
@@ -231,8 +264,8 @@ func (n *notify) sample(c *sandbox.Call, exe int) {
 }
 
 // text reads a path of a task: page by page, since the page behind it may not be there.
-func text(c *sandbox.Call, addr uint64) (string, bool) {
-	var buf [unix.PathMax]byte
+func (n *notify) text(c *sandbox.Call, addr uint64) (string, bool) {
+	buf := &n.buf
 	const page, chunk = 4096, 256
 	for got := 0; got < len(buf); {
 		at := addr + uint64(got)
@@ -258,15 +291,19 @@ func newNotify(native filter.Arch, all bool) *notify {
 			foreign = append(foreign, a)
 		}
 	}
-	return &notify{gather: newGather(native), spec: watching(all, foreign), all: all, tasks: map[int]known{}, root: -1}
+	n := &notify{gather: newGather(native), spec: watching(all, foreign), all: all, tasks: map[int]known{}, root: -1}
+	n.proc.fd = -1
+	return n
 }
 
 func (n *notify) facts() *gather { return n.gather }
 
 func (n *notify) stop() {
-	if n.root >= 0 {
-		unix.Close(n.root)
-		n.root = -1
+	for _, fd := range []*int{&n.root, &n.proc.fd} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
 	}
 }
 
