@@ -69,7 +69,6 @@ func newBPF(native filter.Arch) (*bpf, error) {
 		return nil, fmt.Errorf("bpf: %w", err)
 	}
 	b := &bpf{gather: newGather(native), root: -1, exeOf: map[uint32]int{noExe: -1}, hashes: map[fact][][16]byte{}, done: make(chan struct{})}
-	b.behindUnknown = true
 	if err := b.load(types, l); err != nil {
 		b.close()
 		if errors.Is(err, unix.EPERM) {
@@ -194,9 +193,11 @@ func tableEntry(c *call, regs [6]int) []byte {
 		return byte(regs[arg] / 8)
 	}
 	for i, g := range c.gates {
+		binary.LittleEndian.PutUint64(e[entryMasks+8*i:], g.Mask)
 		if g.Reg >= 0 {
-			binary.LittleEndian.PutUint64(e[entryMasks+8*i:], g.Mask)
 			e[entryRegs+i] = reg(g.Reg)
+		} else {
+			e[entryRegs+i], e[entryBehind+i] = reg(recording.Pointer(c.name)), byte(-g.Reg)
 		}
 	}
 	switch {
@@ -218,8 +219,10 @@ func tableEntry(c *call, regs [6]int) []byte {
 		e[entryPlain] = 1
 	}
 	switch c.name {
-	case "open", "openat", "openat2", "creat":
-		e[entryOpens] = 1
+	case "open", "openat", "creat":
+		e[entryOpens] = opensFile
+	case "openat2":
+		e[entryOpens] = opensBehind
 	}
 	return e
 }
@@ -489,7 +492,7 @@ func (b *bpf) pathed(t *told, exe int) {
 	if i := openFlags(p.call); i != noFD {
 		want = opens(t.args[i])
 	} else if p.call == "openat2" {
-		want = recording.Read
+		want = opens(t.args[recording.Pointer(p.call)]) // the programs put the flags there
 	}
 	name := strings.TrimSuffix(t.text, "\x00")
 	f := fact{exe: exe, kind: recording.KindPath, bits: uint32(want) << 1}

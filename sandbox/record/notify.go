@@ -64,7 +64,7 @@ func (n *notify) Call(c *sandbox.Call) {
 		if g.Reg >= 0 {
 			f.args[i] = c.Args[g.Reg] & g.Mask
 		} else {
-			f.args[i] = n.behind(c, what.name) & g.Mask
+			f.args[i] = behind(c, what.name, -1-g.Reg) & g.Mask
 		}
 	}
 	n.countCall(f, 1)
@@ -85,14 +85,10 @@ func (n *notify) Call(c *sandbox.Call) {
 	}
 }
 
-// behind is what stands in the structure that a call's flags are in: clone3(2), openat2(2).
-func (n *notify) behind(c *sandbox.Call, name string) uint64 {
-	at := c.Args[0]
-	if name == "openat2" {
-		at = c.Args[2]
-	}
+// behind is a word of the structure that a call's arguments are in.
+func behind(c *sandbox.Call, name string, word int) uint64 {
 	var buf [8]byte
-	if c.Memory(at, buf[:]) < len(buf) {
+	if c.Memory(c.Args[recording.Pointer(name)]+uint64(8*word), buf[:]) < len(buf) {
 		return 0 // EFAULT
 	}
 	return binary.LittleEndian.Uint64(buf[:])
@@ -126,7 +122,7 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	if !ok {
 		return // the kernel will not be able to read it either: EFAULT
 	}
-	want := n.wants(c, p)
+	want := wants(c, p)
 	if name == "" && (want != recording.Execute || p.dir == noFD) {
 		return // ENOENT, or about the descriptor itself
 	}
@@ -165,12 +161,12 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 }
 
 // wants is how the call uses the path.
-func (n *notify) wants(c *sandbox.Call, p *pathArg) recording.Access {
+func wants(c *sandbox.Call, p *pathArg) recording.Access {
 	if i := openFlags(p.call); i != noFD {
 		return opens(c.Args[i])
 	}
 	if p.call == "openat2" {
-		return opens(n.behind(c, p.call))
+		return opens(behind(c, p.call, 0))
 	}
 	return p.want
 }

@@ -15,6 +15,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/policy/recording"
 )
 
 // The stack of a program: offsets from the frame pointer.
@@ -104,16 +106,20 @@ const tableSize = 512
 
 // An entry of the table of calls: what to look at. Registers are offsets into struct pt_regs, divided by eight.
 const (
-	entryMasks = 0  // three words
-	entryRegs  = 24 // three bytes
-	entryWhat  = 27 // 0, or a kind of record
-	entryPaths = 28 // two of pathRegs bytes
-	entryOpens = 36 // 1: the result is an open file
-	entryLooks = 37 // 1: a look that is left out below an open directory
-	entryPlain = 38 // 1: nothing but its number matters
-	entrySize  = 48 // with room behind the second path
-	pathRegs   = 4  // path, directory, flags, and 1 where there is one; of an address: it, its length
-	noRegister = 0xff
+	entryMasks  = 0  // three words
+	entryRegs   = 24 // three bytes
+	entryWhat   = 27 // 0, or a kind of record
+	entryPaths  = 28 // two of pathRegs bytes
+	entryOpens  = 36 // opensFile: the result is an open file; opensBehind: and the flags are the second of the masked arguments
+	entryLooks  = 37 // 1: a look that is left out below an open directory
+	entryPlain  = 38 // 1: nothing but its number matters
+	entryBehind = 42 // two bytes: 0, or n+1 where the masked argument is word n of what the register points to
+	entrySize   = 48 // with room behind the second path
+	pathRegs    = 4  // path, directory, flags, and 1 where there is one; of an address: it, its length
+	noRegister  = 0xff
+
+	opensFile   = 1
+	opensBehind = 2
 )
 
 // layout is where the kernel has what the programs read.
@@ -465,12 +471,43 @@ func (g *generator) count() {
 	for i := range 3 {
 		g.load(b8, r1, r6, entryRegs+i)
 		g.register(r1, r1)
+		if i < 2 {
+			g.behind(i)
+		}
 		g.load(b64, r2, r6, entryMasks+8*i)
 		g.alu(opAnd, r1, r2)
 		g.store(b64, fp, slotCall+8+8*i, r1)
 	}
 	g.label("counted")
 	g.countKey()
+}
+
+// behind loads what r1 points to where the masked argument is there. What a call that went well has read can be read: if
+// not, that is counted as lost; but for a new task, whose memory is as it was, and need not be there yet.
+func (g *generator) behind(i int) {
+	here, read, lost := g.unique("here"), g.unique("read"), g.unique("lost")
+	g.load(b8, r2, r6, entryBehind+i)
+	g.jumpIfi(jEq, r2, 0, here)
+	g.alui(opLsh, r2, 3)
+	g.alu(opAdd, r1, r2)
+	g.mov(r3, r1)
+	g.alui(opAdd, r3, -8)
+	g.storei(b64, fp, slotTmp, 0)
+	g.stack(r1, slotTmp)
+	g.movi(r2, 8)
+	g.call(fnReadUser)
+	g.jumpIfi(jEq, r0, 0, read)
+	g.storei(b64, fp, slotTmp, 0)
+	g.load(b64, r1, fp, slotRet)
+	g.jumpIfi(jSLt, r1, 0, read)
+	g.jumpIfi(jNe, r1, 0, lost)
+	g.load(b8, r2, r6, entryOpens)
+	g.jumpIfi(jEq, r2, 0, leave)
+	g.label(lost)
+	g.countUp(lostCalls)
+	g.label(read)
+	g.load(b64, r1, fp, slotTmp)
+	g.label(here)
 }
 
 // register loads a saved register, given its number.
@@ -562,4 +599,10 @@ func (g *generator) arguments() {
 		g.store(b64, r9, scratchRecord+recArgs+8*i, r1)
 	}
 	g.label(done)
+	asked := g.unique("asked")
+	g.load(b8, r1, r6, entryOpens)
+	g.jumpIfi(jNe, r1, opensBehind, asked)
+	g.load(b64, r1, fp, slotCall+16)
+	g.store(b64, r9, scratchRecord+recArgs+8*recording.Pointer("openat2"), r1)
+	g.label(asked)
 }
