@@ -111,7 +111,6 @@ const (
 	entryWhat   = 27 // 0, or a kind of record
 	entryPaths  = 28 // two of pathRegs bytes
 	entryOpens  = 36 // opensFile: the result is an open file; opensBehind: and the flags are the second of the masked arguments
-	entryLooks  = 37 // 1: a look that is left out below an open directory
 	entryPlain  = 38 // 1: nothing but its number matters
 	entryBehind = 42 // two bytes: 0, or n+1 where the masked argument is word n of what the register points to
 	entrySize   = 48 // with room behind the second path

@@ -2,19 +2,22 @@ package record
 
 // The parts of the programs that are about files: what a path names, and the names on the way to it.
 
-// paths looks at each path of the call.
+// paths looks at each path of the call. The program is there twice: a loop is followed by the verifier as often as there are
+// ways through it.
 func (g *generator) paths() {
-	g.storei(b64, fp, slotArg, 0)
-	g.jump("path")
+	g.path(0, "second")
 	g.label("second")
-	g.load(b64, r1, fp, slotArg)
-	g.jumpIfi(jNe, r1, 0, leave)
-	g.storei(b64, fp, slotArg, 1)
 	g.load(b8, r1, r6, entryPaths+pathRegs+3)
 	g.jumpIfi(jEq, r1, 0, leave)
 	g.alui(opAdd, r6, pathRegs)
-	g.label("path")
-	g.below()
+	g.path(1, leave)
+}
+
+// path looks at one path, and goes on with a label.
+func (g *generator) path(arg int32, next string) {
+	byname, absolute, walk, tell, noflags := g.unique("byname"), g.unique("absolute"), g.unique("walk"), g.unique("tell"), g.unique("noflags")
+	g.forget(slotNr, slotRet)
+	g.storei(b64, fp, slotArg, arg)
 	g.head(recordPath)
 	g.arguments()
 	g.beginHash()
@@ -23,55 +26,59 @@ func (g *generator) paths() {
 		g.mix(r1)
 	}
 	g.load(b8, r1, r6, entryPaths+2)
-	g.jumpIfi(jEq, r1, noRegister, "noflags")
+	g.jumpIfi(jEq, r1, noRegister, noflags)
 	g.register(r1, r1)
 	g.mix(r1)
-	g.label("noflags")
+	g.label(noflags)
 	g.load(b64, r1, fp, slotRet)
-	g.jumpIfi(jSLt, r1, 0, "byname")
+	g.jumpIfi(jSLt, r1, 0, byname)
 	g.load(b8, r1, r6, entryOpens)
-	g.jumpIfi(jEq, r1, 0, "byname")
+	g.jumpIfi(jEq, r1, 0, byname)
 	g.load(b64, r8, fp, slotRet)
-	g.fileOf(r8, "byname")
-	g.mixDentry("byname")
-	g.unseen("second")
+	g.fileOf(r8, byname)
+	g.mixDentry(byname)
+	g.unseen(next)
 	g.mode()
 	g.text()
-	g.jump("walk")
+	g.jump(walk)
 
-	g.label("byname")
+	g.label(byname)
 	g.text()
 	g.load(b64, r1, fp, slotLen)
-	g.jumpIfi(jLe, r1, 1, "second") // it could not be read, or is empty
-	g.mixText("second")
+	g.jumpIfi(jLe, r1, 1, next) // it could not be read, or is empty
+	g.mixText(next)
 	g.load(b64, r1, fp, slotRet)
 	g.mixSign(r1)
 	g.load(b8, r1, r9, scratchRecord+recordHead)
-	g.jumpIfi(jEq, r1, '/', "absolute")
-	g.base("second")
-	g.mixDentry("second")
-	g.unseen("second")
-	g.jump("walk")
-	g.label("absolute")
-	g.unseen("second")
-	g.jump("tell")
-	g.label("walk")
+	g.jumpIfi(jEq, r1, '/', absolute)
+	g.base(next)
+	g.mixDentry(next)
+	g.unseen(next)
+	g.jump(walk)
+	g.label(absolute)
+	g.unseen(next)
+	g.jump(tell)
+	g.label(walk)
 	g.walk()
-	g.label("tell")
+	g.label(tell)
 	g.tell()
-	g.jump("second")
+	g.jump(next)
 }
 
-// below leaves a look at a name below an open directory, as find and tar take at every file: the directory stands for it.
-func (g *generator) below() {
-	g.load(b8, r1, r6, entryLooks)
-	g.jumpIfi(jEq, r1, 0, "all")
-	g.load(b8, r1, r6, entryPaths+1)
-	g.register(r1, r1)
-	g.alui(opLsh, r1, 32)
-	g.alui(opArs, r1, 32)
-	g.jumpIfi(jNe, r1, atFDCWD, leave)
-	g.label("all")
+// forget makes the verifier forget what it knows of slots, so that it sees one way where there are many. r9 is the scratch
+// memory.
+func (g *generator) forget(slots ...int) {
+	for _, slot := range slots {
+		g.load(b64, r1, fp, slot)
+		g.number64(r1)
+		g.store(b64, fp, slot, r1)
+	}
+}
+
+// number64 makes a number of what the verifier holds for a pointer, or for a number that it knows.
+func (g *generator) number64(r reg) {
+	g.store(b64, r9, scratchPlain, r)
+	g.load(b64, r, r9, scratchPlain)
 }
 
 // mapped looks at the file of an mmap of code.
@@ -151,18 +158,19 @@ func (g *generator) pathAt(at reg, off int) {
 
 // base finds the directory that a relative path starts in.
 func (g *generator) base(none string) {
+	cwd, based := g.unique("cwd"), g.unique("based")
 	g.load(b8, r1, r6, entryPaths+1)
-	g.jumpIfi(jEq, r1, noRegister, "cwd")
+	g.jumpIfi(jEq, r1, noRegister, cwd)
 	g.register(r8, r1)
 	g.alui(opLsh, r8, 32)
 	g.alui(opArs, r8, 32)
-	g.jumpIfi(jEq, r8, atFDCWD, "cwd")
+	g.jumpIfi(jEq, r8, atFDCWD, cwd)
 	g.jumpIfi(jSLt, r8, 0, none)
 	g.fileOf(r8, none)
-	g.jump("based")
-	g.label("cwd")
+	g.jump(based)
+	g.label(cwd)
 	g.cwd(none)
-	g.label("based")
+	g.label(based)
 }
 
 // cwd is the working directory.
@@ -217,10 +225,10 @@ func (g *generator) walk() {
 	g.load(b64, r8, r7, l.fs)
 	for _, m := range [][2]int{{l.pathMnt, slotRootM}, {l.pathDentry, slotRootD}} {
 		g.load(b64, r1, r8, l.root+m[0])
-		g.store(b64, r9, scratchPlain, r1) // a number again, no pointer
-		g.load(b64, r1, r9, scratchPlain)
+		g.number64(r1)
 		g.store(b64, fp, m[1], r1)
 	}
+	g.forget(slotNr, slotRet, slotLen)
 	g.load(b64, r1, fp, slotMnt)
 	g.follow(r1, r1, l.mntRoot)
 	g.store(b64, fp, slotTop, r1)
@@ -410,6 +418,7 @@ func (g *generator) mixText(long string) {
 	g.countUp(cutPaths)
 	g.jump(long)
 	g.label(fits)
+	g.forget(slotNr, slotRet, slotLen)
 	g.load(b64, r4, fp, slotHash)
 	g.load(b64, r5, fp, slotHash+8)
 	g.store(b64, fp, slotTask, r7)
