@@ -129,6 +129,11 @@ func (a *asm) add(at reg, off int, src reg, fetch bool) {
 	a.put(i)
 }
 
+// swap puts a register into 64 bits of memory that are equal to r0, atomically; r0 is what was there.
+func (a *asm) swap(at reg, off int, src reg) {
+	a.put(insn{op: 0xdb, dst: at, src: src, off: int16(off), imm: 0xf1})
+}
+
 // word loads 64 bits of a constant.
 func (a *asm) word(dst reg, v uint64) {
 	a.put(insn{op: 0x18, dst: dst, imm: int32(uint32(v))})

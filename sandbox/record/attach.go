@@ -307,7 +307,10 @@ func (b *bpf) join(p *sandbox.Process) (added int) {
 	for _, i := range threads {
 		tid, _ := strconv.ParseUint(i.Name(), 10, 32) // of the kernel's making
 		key := binary.LittleEndian.AppendUint32(nil, uint32(tid))
-		switch err := child.AddMap(b.m.tasks, key, taskValue(n)); err {
+		if b.placed(uint32(tid)) {
+			continue
+		}
+		switch err := child.AddMap(b.m.tasks, key, taskValue(uint32(tid), n)); err {
 		case nil:
 			keys = append(keys, key)
 		case unix.EEXIST:
@@ -322,12 +325,13 @@ func (b *bpf) join(p *sandbox.Process) (added int) {
 	}
 	now, later, ok := b.running(p.PID)
 	for _, key := range keys {
-		tid := strconv.FormatUint(uint64(binary.LittleEndian.Uint32(key)), 10)
+		id := binary.LittleEndian.Uint32(key)
+		tid := strconv.FormatUint(uint64(id), 10)
 		switch value := make([]byte, taskSize); {
-		case !ok || startOf(procPath(p.PID, "stat")) != p.Start || startOf(procPath(p.PID, "task/"+tid+"/stat")) == 0:
-			_ = child.DeleteMap(b.m.tasks, key) // ENOENT: the programs have seen its end
+		case b.placed(id) || !ok || startOf(procPath(p.PID, "stat")) != p.Start || startOf(procPath(p.PID, "task/"+tid+"/stat")) == 0:
+			_ = child.DeleteMap(b.m.tasks, key) // ENOENT: the programs have seen its end, too
 		case later != n && child.GetMap(b.m.tasks, key, value) == nil && binary.LittleEndian.Uint32(value[taskExe:]) == n:
-			_ = child.SetMap(b.m.tasks, key, taskValue(later)) // it ran another program before the programs knew it
+			_ = child.SetMap(b.m.tasks, key, taskValue(id, later)) // it ran another program before the programs knew it
 		}
 	}
 	if ok {
@@ -347,9 +351,17 @@ func (b *bpf) running(pid int) (x recording.Executable, number uint32, ok bool) 
 	return x, number, ok
 }
 
+// placed reports whether the programs have a place of their own for a thread: they have seen how it was made.
+func (b *bpf) placed(tid uint32) bool {
+	value := make([]byte, taskSize)
+	return child.GetMap(b.m.slots, binary.LittleEndian.AppendUint32(nil, tid&(maxTasks-1)), value) == nil &&
+		binary.LittleEndian.Uint64(value[taskTID:]) == uint64(tid)
+}
+
 // taskValue is that of a thread that is on, by its executable.
-func taskValue(exe uint32) []byte {
+func taskValue(tid, exe uint32) []byte {
 	v := make([]byte, taskSize)
+	binary.LittleEndian.PutUint64(v[taskTID:], uint64(tid))
 	binary.LittleEndian.PutUint32(v[taskExe:], exe)
 	binary.LittleEndian.PutUint32(v[taskState:], taskOn)
 	return v

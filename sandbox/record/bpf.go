@@ -75,7 +75,6 @@ func newBPF(native filter.Arch) (*bpf, error) {
 		return nil, fmt.Errorf("bpf: %w", err)
 	}
 	b := &bpf{gather: newGather(native), root: -1, exeOf: map[uint32]int{noExe: -1}, hashes: map[fact][][16]byte{}, done: make(chan struct{})}
-	b.behindUnknown = true
 	if err := b.load(types, l); err != nil {
 		b.close()
 		if errors.Is(err, unix.EPERM) {
@@ -149,6 +148,7 @@ func (b *bpf) makeMaps() (err error) {
 		to                        *int
 		kind, key, value, entries uint32
 	}{
+		{&b.m.slots, unix.BPF_MAP_TYPE_ARRAY, 4, taskSize, maxTasks},
 		{&b.m.tasks, unix.BPF_MAP_TYPE_HASH, 4, taskSize, maxTasks},
 		{&b.m.calls, unix.BPF_MAP_TYPE_HASH, 32, 24, maxCalls},
 		{&b.m.plain, unix.BPF_MAP_TYPE_ARRAY, 4, 24, plainExes * tableSize},
@@ -208,9 +208,11 @@ func tableEntry(c *call, regs [6]int) []byte {
 		return byte(regs[arg] / 8)
 	}
 	for i, g := range c.gates {
+		binary.LittleEndian.PutUint64(e[entryMasks+8*i:], g.Mask)
 		if g.Reg >= 0 {
-			binary.LittleEndian.PutUint64(e[entryMasks+8*i:], g.Mask)
 			e[entryRegs+i] = reg(g.Reg)
+		} else {
+			e[entryRegs+i], e[entryBehind+i] = reg(recording.Pointer(c.name)), byte(-g.Reg)
 		}
 	}
 	switch {
@@ -232,8 +234,10 @@ func tableEntry(c *call, regs [6]int) []byte {
 		e[entryPlain] = 1
 	}
 	switch c.name {
-	case "open", "openat", "openat2", "creat":
-		e[entryOpens] = 1
+	case "open", "openat", "creat":
+		e[entryOpens] = opensFile
+	case "openat2":
+		e[entryOpens] = opensBehind
 	}
 	return e
 }
@@ -256,7 +260,8 @@ func (b *bpf) Ready(task int) error {
 		return err
 	}
 	key, value := binary.LittleEndian.AppendUint32(nil, uint32(task)), make([]byte, taskSize)
-	binary.LittleEndian.PutUint32(value, noExe)
+	binary.LittleEndian.PutUint32(value[taskExe:], noExe)
+	binary.LittleEndian.PutUint32(value[taskTID:], uint32(task))
 	if err := child.SetMap(b.m.tasks, key, value); err != nil {
 		return err
 	}
@@ -527,7 +532,7 @@ func (b *bpf) pathed(t *told, exe int) {
 	if i := openFlags(p.call); i != noFD {
 		want = opens(t.args[i])
 	} else if p.call == "openat2" {
-		want = recording.Read
+		want = opens(t.args[recording.Pointer(p.call)]) // the programs put the flags there
 	}
 	name := strings.TrimSuffix(t.text, "\x00")
 	f := fact{exe: exe, kind: recording.KindPath, bits: uint32(want) << 1}

@@ -48,8 +48,6 @@ type gather struct {
 
 	dropped uint64                 // of lost, what there was no room for
 	seen    func(*recording.Event) // is told what is met for the first time; nil for nobody
-
-	behindUnknown bool // what stands behind a pointer was not read: recording.Gate.Reg -1
 }
 
 // callID is a number of one of the machine's ABIs.
@@ -145,9 +143,6 @@ func (g *gather) recording() (*recording.Recording, map[string]uint64) {
 		c := g.names[callID{f.arch, f.nr}]
 		e := recording.Event{Kind: recording.KindCall, Exe: f.exe, Count: n, Call: c.name, Arch: c.arch, Errno: g.failed[f]}
 		for i, gate := range c.gates {
-			if gate.Reg < 0 && g.behindUnknown {
-				continue
-			}
 			e.Args = append(e.Args, recording.Arg{Name: gate.Arg, Value: f.args[i]})
 		}
 		if out.Add(&e) != nil {

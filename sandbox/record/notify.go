@@ -26,6 +26,9 @@ type notify struct {
 
 	servers map[descriptor]bool // that go to a name server
 	sampler sampler
+
+	buf  [unix.PathMax]byte // what was read of a task
+	proc struct{ tid, fd int }
 }
 
 // descriptor is one of a process's.
@@ -73,7 +76,7 @@ func (n *notify) Call(c *sandbox.Call) {
 		if g.Reg >= 0 {
 			f.args[i] = c.Args[g.Reg] & g.Mask
 		} else {
-			f.args[i] = n.behind(c, what.name) & g.Mask
+			f.args[i] = behind(c, what.name, -1-g.Reg) & g.Mask
 		}
 	}
 	n.countCall(f, 1)
@@ -94,14 +97,10 @@ func (n *notify) Call(c *sandbox.Call) {
 	}
 }
 
-// behind is what stands in the structure that a call's flags are in: clone3(2), openat2(2).
-func (n *notify) behind(c *sandbox.Call, name string) uint64 {
-	at := c.Args[0]
-	if name == "openat2" {
-		at = c.Args[2]
-	}
+// behind is a word of the structure that a call's arguments are in.
+func behind(c *sandbox.Call, name string, word int) uint64 {
 	var buf [8]byte
-	if c.Memory(at, buf[:]) < len(buf) {
+	if c.Memory(c.Args[recording.Pointer(name)]+uint64(8*word), buf[:]) < len(buf) {
 		return 0 // EFAULT
 	}
 	return binary.LittleEndian.Uint64(buf[:])
@@ -131,16 +130,11 @@ func (n *notify) executable(c *sandbox.Call) (exe int, ok bool) {
 
 // path records one path of a call.
 func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
-	name, ok := text(c, c.Args[p.path])
+	name, ok := n.text(c, c.Args[p.path])
 	if !ok {
 		return // the kernel will not be able to read it either: EFAULT
 	}
-	want := p.want
-	if i := openFlags(p.call); i != noFD {
-		want = opens(c.Args[i])
-	} else if p.call == "openat2" {
-		want = opens(n.behind(c, p.call))
-	}
+	want := wants(c, p)
 	if name == "" && (want != recording.Execute || p.dir == noFD) {
 		return // ENOENT, or about the descriptor itself
 	}
@@ -150,7 +144,7 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 		if p.dir != noFD {
 			fd = int(int32(c.Args[p.dir]))
 		}
-		if dir, ok = base(c.TID, fd); !ok {
+		if dir, ok = n.base(c.TID, fd); !ok {
 			return // EBADF
 		}
 	}
@@ -162,20 +156,56 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	if n.again(f) {
 		return
 	}
+	if !c.Waits() {
+		n.lost["paths"]++
+		return
+	}
 	var found found
 	if plain(name, follow) {
 		found = look(n.root, asked)
 	} else {
 		found = resolve(n.root, asked, follow)
 	}
-	if !c.Waits() {
-		n.lost["paths"]++
-		return
-	}
 	n.add(f, found.event(asked, want))
 	if want == recording.Execute && found.exists {
 		n.executes(exe, n.root, found.path, asked)
 	}
+}
+
+// wants is how the call uses the path.
+func wants(c *sandbox.Call, p *pathArg) recording.Access {
+	if i := openFlags(p.call); i != noFD {
+		return opens(c.Args[i])
+	}
+	if p.call == "openat2" {
+		return opens(behind(c, p.call, 0))
+	}
+	return p.want
+}
+
+// base is the directory that a relative path starts from: the working directory, or an open one. The thread's directory
+// of /proc stays open: it is of no other thread, and what is in it is found sooner.
+func (n *notify) base(tid, dirfd int) (string, bool) {
+	name := "cwd"
+	if dirfd != atFDCWD {
+		name = "fd/" + strconv.Itoa(dirfd)
+	}
+	for range 2 {
+		if n.proc.tid != tid {
+			unix.Close(n.proc.fd)
+			fd, err := unix.Open("/proc/"+strconv.Itoa(tid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				fd = -1
+			}
+			n.proc.tid, n.proc.fd = tid, fd
+		}
+		k, err := unix.Readlinkat(n.proc.fd, name, n.buf[:])
+		if err == nil {
+			return string(n.buf[:k]), k < len(n.buf)
+		}
+		n.proc.tid = 0 // gone, and another has its number
+	}
+	return "", false
 }
 
 // maps records a file of which code is mapped.
@@ -260,8 +290,8 @@ func serves(from unix.Sockaddr) bool {
 }
 
 // text reads a path of a task: page by page, since the page behind it may not be there.
-func text(c *sandbox.Call, addr uint64) (string, bool) {
-	var buf [unix.PathMax]byte
+func (n *notify) text(c *sandbox.Call, addr uint64) (string, bool) {
+	buf := &n.buf
 	const page, chunk = 4096, 256
 	for got := 0; got < len(buf); {
 		at := addr + uint64(got)
@@ -287,16 +317,20 @@ func newNotify(native filter.Arch, all bool) *notify {
 			foreign = append(foreign, a)
 		}
 	}
-	return &notify{gather: newGather(native), spec: watching(all, foreign), all: all, tasks: map[int]known{}, servers: map[descriptor]bool{}, root: -1}
+	n := &notify{gather: newGather(native), spec: watching(all, foreign), all: all, tasks: map[int]known{}, servers: map[descriptor]bool{}, root: -1}
+	n.proc.fd = -1
+	return n
 }
 
 func (n *notify) facts() *gather { return n.gather }
 
 func (n *notify) stop() {
 	n.sampler.stop()
-	if n.root >= 0 {
-		unix.Close(n.root)
-		n.root = -1
+	for _, fd := range []*int{&n.root, &n.proc.fd} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ package record
 
 import (
 	"bytes"
-	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -29,10 +28,17 @@ func procPath(tid int, name string) string { return "/proc/" + strconv.Itoa(tid)
 // status is a field of /proc/TID/status.
 func status(tid int, keys ...string) []string {
 	out := make([]string, len(keys))
-	text, err := os.ReadFile(procPath(tid, "status"))
+	fd, err := unix.Open(procPath(tid, "status"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return out
 	}
+	defer unix.Close(fd)
+	var buf [4096]byte // it has some 1500
+	k, err := unix.Read(fd, buf[:])
+	if err != nil {
+		return out
+	}
+	text := buf[:k]
 	for line := range bytes.Lines(text) {
 		for i, k := range keys {
 			if rest, ok := bytes.CutPrefix(line, []byte(k+":")); ok {
@@ -47,14 +53,6 @@ func status(tid int, keys ...string) []string {
 func parent(task int) int {
 	pid, _ := strconv.Atoi(status(task, "PPid")[0])
 	return pid
-}
-
-// base is the directory that a relative path starts from: the working directory, or an open one.
-func base(tid, dirfd int) (string, bool) {
-	if dirfd == atFDCWD {
-		return link(procPath(tid, "cwd"))
-	}
-	return link(procPath(tid, "fd/"+strconv.Itoa(dirfd)))
 }
 
 // join makes a path absolute, without "." and empty parts. ".." stays where a link may stand before it: resolve decides.

@@ -34,7 +34,7 @@ func (g *generator) received() {
 var receivers = [...]string{"recvfrom", "recvmsg", "read"}
 
 // answer tells of what the call received: r1 is the executable, and is again then; r2 the task's state; r6 what the
-// program was given, and stays.
+// program was given, and stays; r7 is the task then.
 func (g *generator) answer() {
 	g.store(b32, fp, slotExe, r1)
 	g.store(b64, fp, slotKind, r2)
@@ -85,6 +85,8 @@ func (g *generator) answer() {
 	g.countUp(lostRecords)
 	g.label("answered")
 	g.storei(b64, fp, slotKind, 0)
+	g.call(fnTaskBTF)
+	g.mov(r7, r0)
 	g.load(b32, r1, fp, slotExe)
 }
 
