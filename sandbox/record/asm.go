@@ -69,9 +69,7 @@ const (
 	fnMapLookup   = 1
 	fnMapUpdate   = 2
 	fnMapDelete   = 3
-	fnPidTgid     = 14
 	fnStackID     = 27
-	fnTask        = 35
 	fnTaskBTF     = 158
 	fnTaskRegs    = 175
 	fnReadUser    = 112

@@ -5,6 +5,7 @@ package record
 import (
 	"bytes"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,12 +34,14 @@ func status(tid int, keys ...string) []string {
 		return out
 	}
 	defer unix.Close(fd)
-	var buf [4096]byte // it has some 1500
-	k, err := unix.Read(fd, buf[:])
-	if err != nil {
-		return out
+	text := make([]byte, 0, 4096) // it has some 1500, and more with many groups
+	for {
+		k, err := unix.Read(fd, text[len(text):cap(text)])
+		if err != nil || k == 0 {
+			break
+		}
+		text = slices.Grow(text[:len(text)+k], 512)
 	}
-	text := buf[:k]
 	for line := range bytes.Lines(text) {
 		for i, k := range keys {
 			if rest, ok := bytes.CutPrefix(line, []byte(k+":")); ok {
