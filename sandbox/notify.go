@@ -163,13 +163,13 @@ func (p *process) handleNotification(revents int16) {
 		p.listener = -1
 		return
 	}
+	if p.cmd.Observer != nil {
+		p.observeAll()
+		return
+	}
 	var n child.Notification
 	if child.NextNotification(p.listener, &n) != 0 {
 		return // killed since
-	}
-	if p.cmd.Observer != nil {
-		p.observe(&n)
-		return
 	}
 	call := filter.Data{Nr: n.Nr, Arch: n.Arch, IP: n.IP, Args: n.Args}
 	errno, fresh := p.denials.count(&call)

@@ -23,23 +23,30 @@ type recordFlags struct {
 	add     bool
 	backend string
 	all     bool
+	running bool   // record what runs already:
+	pid     int    // a process, or
+	of      string // a sandbox
 }
 
 func newRecord(u *ui) *cobra.Command {
 	var f recordFlags
 	c := &cobra.Command{
-		Use:   "record -o FILE [flags] [--] CMD [ARG...]",
+		Use:   "record -o FILE [flags] {--pid PID | --of SANDBOX | [--] CMD [ARG...]}",
 		Short: "Run a program and write down what it does",
 		Long: "Run a program and write down what it does, as a recording: system calls, files, addresses, programs that it\n" +
 			"runs, and, as root, capabilities. cordon learn makes a profile of recordings.\n\n" +
 			"The program gets the root, the mounts and the namespaces of the profile, and nothing else of it: no system\n" +
 			"call is denied, Landlock and limits are off. That a call was looked at does not protect either: the program\n" +
-			"may change what it points to before the kernel reads it. Record only what you would run without a filter.",
+			"may change what it points to before the kernel reads it. Record only what you would run without a filter.\n\n" +
+			"With --pid and --of what runs already is recorded, by root: a process and its descendants, or a sandbox. Nothing is\n" +
+			"stopped, and what confines it stays. ^C, or its end, ends the recording.",
 		Example: "  cordon record -o tool.rec -- ./tool\n" +
 			"  cordon record -o tool.rec --append --rw . -- ./tool --other-work\n" +
-			"  cordon record -o nginx.rec --net host -- nginx -g 'daemon off;'",
+			"  cordon record -o nginx.rec --net host -- nginx -g 'daemon off;'\n" +
+			"  sudo cordon record -o nginx.rec --append --pid $(cat /run/nginx.pid)\n" +
+			"  sudo cordon record -o dev.rec --of dev",
 		DisableFlagsInUseLine: true,
-		Args:                  needArgs(1, "the command"),
+		Args:                  f.arguments,
 		RunE:                  func(_ *cobra.Command, args []string) error { return u.record(&f, args) },
 	}
 	addRunFlags(u, c, &f.runFlags)
@@ -47,6 +54,8 @@ func newRecord(u *ui) *cobra.Command {
 	fs.StringVarP(&f.out, "recording", "o", "", "write the recording to `FILE`, when the program has ended and now and then before")
 	fs.BoolVar(&f.add, "append", false, "add to the recording that is there: what was seen is merged")
 	fs.StringVar(&f.backend, "backend", record.Auto, "`auto|bpf|notify`: bpf takes root and holds nobody up; auto is bpf where it works")
+	fs.IntVar(&f.pid, "pid", 0, "record a process that runs already and its descendants, `PID`; takes root")
+	fs.StringVar(&f.of, "of", "", "record a sandbox that runs already, `SANDBOX` by its ID or name; takes root")
 	fs.BoolVar(&f.all, "all-calls", false, "notify: show every system call, read and write too, which takes several times as long")
 	return c
 }
@@ -54,6 +63,9 @@ func newRecord(u *ui) *cobra.Command {
 func (u *ui) record(f *recordFlags, args []string) error {
 	if f.out == "" {
 		return &cliError{err: errors.New("record: no file for the recording"), hint: "cordon record -o FILE -- CMD"}
+	}
+	if f.running {
+		return u.recordRunning(f)
 	}
 	c, err := command(&f.runFlags, args)
 	if err != nil {
@@ -63,18 +75,14 @@ func (u *ui) record(f *recordFlags, args []string) error {
 	if err != nil {
 		return &cliError{err: errors.New("record: " + err.Error()), hint: "cordon doctor says which back ends work here; --backend notify works for everybody"}
 	}
-	before, err := f.before()
+	s, err := f.session(r)
 	if err != nil {
 		return err
 	}
-	out, err := openReport(f.out)
-	if err != nil {
-		return err
-	}
-	s := &session{recorder: r, before: before, out: out, run: recording.Run{
+	s.run = recording.Run{
 		Command: args, Profile: c.Profile.Name, Home: c.Host.Home, Runtime: os.Getenv("XDG_RUNTIME_DIR"),
 		UID: uint32(c.Host.UID), Launcher: version,
-	}}
+	}
 	if uid := c.Profile.User.UID; uid.Set {
 		s.run.UID = uid.V
 	}
@@ -106,6 +114,19 @@ func (u *ui) record(f *recordFlags, args []string) error {
 	}
 	u.showRecording(f.out, rec)
 	return nil
+}
+
+// session opens the file, and what it is to be added to.
+func (f *recordFlags) session(r *record.Recorder) (*session, error) {
+	before, err := f.before()
+	if err != nil {
+		return nil, err
+	}
+	out, err := openReport(f.out)
+	if err != nil {
+		return nil, err
+	}
+	return &session{recorder: r, before: before, out: out}, nil
 }
 
 // before is the recording that is added to; nil if there is none.

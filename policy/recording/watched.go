@@ -4,7 +4,7 @@ package recording
 type Gate struct {
 	Call string // as package filter names it
 	Arg  string // as rules name it
-	Reg  int    // its register, 0..5
+	Reg  int    // its register, 0..5; or -1-n where it is word n, of eight bytes, of the structure that Pointer leads to
 	Mask uint64
 }
 
@@ -26,7 +26,7 @@ const (
 // does. Sorted by call, then register.
 //
 // clone keeps its flags without the signal number in the low byte. Of clone3 and openat2 the values stand behind a pointer:
-// a recorder that reads them gives clone3's flags and openat2's flags under these names too.
+// a recorder that reads them gives clone3's flags, and openat2's flags and resolve, under these names too.
 var Watched = [...]Gate{
 	{"arch_prctl", "op", 0, low},
 	{"bpf", "cmd", 0, low},
@@ -46,6 +46,7 @@ var Watched = [...]Gate{
 	{"mprotect", "prot", 2, mProt},
 	{"open", "flags", 1, oMode},
 	{"openat", "flags", 2, oMode},
+	{"openat2", "resolve", -3, low},
 	{"openat2", "flags", -1, oMode},
 	{"personality", "persona", 0, low},
 	{"pkey_mprotect", "prot", 2, mProt},
@@ -67,6 +68,14 @@ const (
 	sockCloexec  = 0x80000
 	sockNonblock = 0x800
 )
+
+// Pointer is the register that leads to the structure in which a call's arguments stand: clone3(2), openat2(2).
+func Pointer(call string) int {
+	if call == "openat2" {
+		return 2
+	}
+	return 0
+}
 
 // Gates are the arguments of a call that a recorder keeps; nil if none.
 func Gates(call string) []Gate {

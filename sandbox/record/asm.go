@@ -69,9 +69,7 @@ const (
 	fnMapLookup   = 1
 	fnMapUpdate   = 2
 	fnMapDelete   = 3
-	fnPidTgid     = 14
 	fnStackID     = 27
-	fnTask        = 35
 	fnTaskBTF     = 158
 	fnTaskRegs    = 175
 	fnReadUser    = 112
@@ -127,6 +125,11 @@ func (a *asm) add(at reg, off int, src reg, fetch bool) {
 		i.imm = 1
 	}
 	a.put(i)
+}
+
+// swap puts a register into 64 bits of memory that are equal to r0, atomically; r0 is what was there.
+func (a *asm) swap(at reg, off int, src reg) {
+	a.put(insn{op: 0xdb, dst: at, src: src, off: int16(off), imm: 0xf1})
 }
 
 // word loads 64 bits of a constant.

@@ -46,12 +46,15 @@ type bpf struct {
 	root    int
 	workdir string
 
-	exeOf   map[uint32]int      // executables by the programs' numbers
+	exeOf   map[uint32]int // executables by the programs' numbers
+	numbers map[int]uint32 // the other way round, of those that ran before the programs did
+	begun   bool
 	hashes  map[fact][][16]byte // what was told, by its keys among what was seen
 	done    chan struct{}
 	drained sync.WaitGroup
 	left    []string // why it is not complete
-	capsWhy string   // why capabilities are not seen; "" where they are
+	sampler sampler
+	capsWhy string // why capabilities are not seen; "" where they are
 	stopped bool
 }
 
@@ -59,6 +62,9 @@ type bpf struct {
 func newBPF(native filter.Arch) (*bpf, error) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		return nil, errors.New("bpf: the programs are for amd64 and arm64")
+	}
+	if space, _ := link("/proc/self/ns/pid"); space != firstPIDs {
+		return nil, errors.New("bpf: the kernel counts processes otherwise than this pid namespace: it takes root on the host")
 	}
 	types, err := loadBTF()
 	if err != nil {
@@ -69,7 +75,6 @@ func newBPF(native filter.Arch) (*bpf, error) {
 		return nil, fmt.Errorf("bpf: %w", err)
 	}
 	b := &bpf{gather: newGather(native), root: -1, exeOf: map[uint32]int{noExe: -1}, hashes: map[fact][][16]byte{}, done: make(chan struct{})}
-	b.behindUnknown = true
 	if err := b.load(types, l); err != nil {
 		b.close()
 		if errors.Is(err, unix.EPERM) {
@@ -79,6 +84,9 @@ func newBPF(native filter.Arch) (*bpf, error) {
 	}
 	return b, nil
 }
+
+// firstPIDs is the pid namespace whose numbers the programs see: include/linux/proc_ns.h, PROC_PID_INIT_INO.
+const firstPIDs = "pid:[4026531836]"
 
 // noExe stands for whoever runs the program.
 const noExe = 1<<32 - 1
@@ -94,9 +102,14 @@ func (b *bpf) load(types *btf, l *layout) error {
 	sigreturn, _ := filter.Number(b.native, "rt_sigreturn")
 	exit, _ := filter.Number(b.native, "exit")
 	exitGroup, _ := filter.Number(b.native, "exit_group")
+	var receiving []uint32
+	for _, call := range receivers {
+		nr, _ := filter.Number(b.native, call)
+		receiving = append(receiving, nr)
+	}
 	for i := range programs {
 		p := &programs[i]
-		g := &generator{l: l, m: &b.m, seed: seed, sigreturn: sigreturn, exits: []uint32{exit, exitGroup}}
+		g := &generator{l: l, m: &b.m, seed: seed, sigreturn: sigreturn, exits: []uint32{exit, exitGroup}, receivers: receiving}
 		p.make(g)
 		code, err := g.bytes()
 		if err != nil {
@@ -125,6 +138,7 @@ var programs = [...]struct {
 	{"sched_process_fork", false, (*generator).fork},
 	{"sched_process_exit", true, (*generator).gone},
 	{"sched_process_exec", false, (*generator).exec},
+	{"sock_recv_length", false, (*generator).received},
 	{"cap_capable", false, (*generator).capable},
 	{"sys_exit", true, (*generator).sysExit},
 }
@@ -134,6 +148,7 @@ func (b *bpf) makeMaps() (err error) {
 		to                        *int
 		kind, key, value, entries uint32
 	}{
+		{&b.m.slots, unix.BPF_MAP_TYPE_ARRAY, 4, taskSize, maxTasks},
 		{&b.m.tasks, unix.BPF_MAP_TYPE_HASH, 4, taskSize, maxTasks},
 		{&b.m.calls, unix.BPF_MAP_TYPE_HASH, 32, 24, maxCalls},
 		{&b.m.plain, unix.BPF_MAP_TYPE_ARRAY, 4, 24, plainExes * tableSize},
@@ -193,9 +208,11 @@ func tableEntry(c *call, regs [6]int) []byte {
 		return byte(regs[arg] / 8)
 	}
 	for i, g := range c.gates {
+		binary.LittleEndian.PutUint64(e[entryMasks+8*i:], g.Mask)
 		if g.Reg >= 0 {
-			binary.LittleEndian.PutUint64(e[entryMasks+8*i:], g.Mask)
 			e[entryRegs+i] = reg(g.Reg)
+		} else {
+			e[entryRegs+i], e[entryBehind+i] = reg(recording.Pointer(c.name)), byte(-g.Reg)
 		}
 	}
 	switch {
@@ -217,8 +234,10 @@ func tableEntry(c *call, regs [6]int) []byte {
 		e[entryPlain] = 1
 	}
 	switch c.name {
-	case "open", "openat", "openat2", "creat":
-		e[entryOpens] = 1
+	case "open", "openat", "creat":
+		e[entryOpens] = opensFile
+	case "openat2":
+		e[entryOpens] = opensBehind
 	}
 	return e
 }
@@ -236,22 +255,41 @@ func (b *bpf) Filter() *filter.Spec { return nil }
 func (b *bpf) Call(*sandbox.Call) {}
 
 // Ready is part of sandbox.Observer: from the task's next execve on everything is seen.
-func (b *bpf) Ready(task int) (err error) {
-	if b.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+func (b *bpf) Ready(task int) error {
+	if err := b.open(task); err != nil {
 		return err
 	}
-	b.workdir, _ = link(procPath(task, "cwd"))
 	key, value := binary.LittleEndian.AppendUint32(nil, uint32(task)), make([]byte, taskSize)
-	binary.LittleEndian.PutUint32(value, noExe)
+	binary.LittleEndian.PutUint32(value[taskExe:], noExe)
+	binary.LittleEndian.PutUint32(value[taskTID:], uint32(task))
 	if err := child.SetMap(b.m.tasks, key, value); err != nil {
 		return err
 	}
-	one := binary.LittleEndian.AppendUint64(nil, 1)
-	for _, n := range []uint32{alive, mostAlive} {
-		if err := child.SetMap(b.m.counters, binary.LittleEndian.AppendUint32(nil, n), one); err != nil {
+	if err := b.setCounters(1, alive, mostAlive); err != nil {
+		return err
+	}
+	return b.begin(parent(task))
+}
+
+// open holds on to the root directory of a task.
+func (b *bpf) open(task int) (err error) {
+	b.workdir, _ = link(procPath(task, "cwd"))
+	b.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return err
+}
+
+// setCounters sets counters to a number.
+func (b *bpf) setCounters(to uint64, counters ...uint32) error {
+	for _, n := range counters {
+		if err := child.SetMap(b.m.counters, binary.LittleEndian.AppendUint32(nil, n), binary.LittleEndian.AppendUint64(nil, to)); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// begin lets the programs run, reads what they tell, and looks at what processes have.
+func (b *bpf) begin(pids ...int) error {
 	for i, prog := range b.progs {
 		point := programs[i].point
 		if programs[i].typed {
@@ -262,6 +300,9 @@ func (b *bpf) Ready(task int) (err error) {
 			b.capsWhy = "tracepoint cap_capable: " + err.Error()
 			continue
 		}
+		if err == unix.ENOENT && point == "sock_recv_length" {
+			continue // names are no part of what is complete
+		}
 		if err != nil {
 			return fmt.Errorf("tracepoint %s: %w", programs[i].point, err)
 		}
@@ -269,6 +310,7 @@ func (b *bpf) Ready(task int) (err error) {
 	}
 	b.drained.Add(1)
 	go b.drain()
+	b.sampler.start(b.gather, pids...)
 	return nil
 }
 
@@ -295,6 +337,7 @@ func (b *bpf) stop() {
 		return
 	}
 	b.stopped = true
+	b.sampler.stop()
 	close(b.done)
 	b.drained.Wait()
 	if b.root < 0 { // it has never begun
@@ -412,6 +455,8 @@ func (b *bpf) record(rec []byte) {
 		b.addressed(&t, exe)
 	case recordPath:
 		b.pathed(&t, exe)
+	case recordName:
+		b.answered(exe, []byte(t.text))
 	}
 }
 
@@ -492,7 +537,7 @@ func (b *bpf) pathed(t *told, exe int) {
 	if i := openFlags(p.call); i != noFD {
 		want = opens(t.args[i])
 	} else if p.call == "openat2" {
-		want = recording.Read
+		want = opens(t.args[recording.Pointer(p.call)]) // the programs put the flags there
 	}
 	name := strings.TrimSuffix(t.text, "\x00")
 	f := fact{exe: exe, kind: recording.KindPath, bits: uint32(want) << 1}
@@ -540,7 +585,7 @@ func errno(ret int64) string {
 // readCalls takes in the maps of calls.
 func (b *bpf) readCalls() {
 	u32, u64 := binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
-	each(b.m.calls, 32, 24, func(k, v []byte) {
+	each(b.m.calls, 32, 24, maxCalls, func(k, v []byte) {
 		nr, arch := u32(k[4:]), b.native
 		if nr&compatBit != 0 && nr < filter.X32Bit {
 			nr, arch = nr&^compatBit, compatArch(b.native)
@@ -602,7 +647,7 @@ func (b *bpf) readCaps() {
 	u32 := binary.LittleEndian.Uint32
 	symbols := kernelSymbols()
 	stack := make([]byte, 8*maxFrames)
-	each(b.m.caps, 16, 8, func(k, v []byte) {
+	each(b.m.caps, 16, 8, maxCaps, func(k, v []byte) {
 		exe, known := b.exeOf[u32(k)]
 		if !known {
 			exe = -1
@@ -645,10 +690,10 @@ func (b *bpf) readCounters() {
 	b.peak(-1, recording.PeakPIDs, read(mostAlive))
 }
 
-// each goes through a hash map.
-func each(fd int, key, value uint32, do func(k, v []byte)) {
+// each goes through a hash map of so many elements at most. Where elements are deleted meanwhile, some come twice.
+func each(fd int, key, value uint32, most int, do func(k, v []byte)) {
 	k, next, v := []byte(nil), make([]byte, key), make([]byte, value)
-	for child.NextKey(fd, k, next) == nil {
+	for n := 0; n < most && child.NextKey(fd, k, next) == nil; n++ {
 		if child.GetMap(fd, next, v) == nil {
 			do(next, v)
 		}

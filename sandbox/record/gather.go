@@ -44,10 +44,10 @@ type gather struct {
 	failed map[callFact]string // the error, of calls that never succeeded
 	lost   map[string]uint64
 
+	lookups map[lookedUp]string // the names that addresses were found by
+
 	dropped uint64                 // of lost, what there was no room for
 	seen    func(*recording.Event) // is told what is met for the first time; nil for nobody
-
-	behindUnknown bool // what stands behind a pointer was not read: recording.Gate.Reg -1
 }
 
 // callID is a number of one of the machine's ABIs.
@@ -65,6 +65,8 @@ func newGather(native filter.Arch) *gather {
 		files:  map[fileID]recording.Executable{},
 		failed: map[callFact]string{},
 		lost:   map[string]uint64{},
+
+		lookups: map[lookedUp]string{},
 	}
 }
 
@@ -155,17 +157,19 @@ func (g *gather) recording() (*recording.Recording, map[string]uint64) {
 		c := g.names[callID{f.arch, f.nr}]
 		e := recording.Event{Kind: recording.KindCall, Exe: f.exe, Count: n, Call: c.name, Arch: c.arch, Errno: g.failed[f]}
 		for i, gate := range c.gates {
-			if gate.Reg < 0 && g.behindUnknown {
-				continue
-			}
 			e.Args = append(e.Args, recording.Arg{Name: gate.Arg, Value: f.args[i]})
 		}
 		if out.Add(&e) != nil {
 			lost["calls"] += n
 		}
 	}
-	for _, e := range g.events {
-		if out.Add(e) != nil { // a name that no recording holds
+	name := g.namer()
+	for _, at := range g.events {
+		e := *at
+		if e.Kind == recording.KindNet {
+			e.Net.Name = name(e.Exe, e.Net.Addr)
+		}
+		if out.Add(&e) != nil { // a name that no recording holds
 			lost[string(e.Kind)] += e.Count
 		}
 	}

@@ -23,8 +23,19 @@ type notify struct {
 	all   bool          // every call is shown
 	tasks map[int]known // by thread
 	root  int           // the task's root directory
-	next  time.Time
+
+	servers map[descriptor]bool // that go to a name server
+	sampler sampler
+
+	buf  [unix.PathMax]byte // what was read of a task
+	proc struct{ tid, fd int }
 }
+
+// descriptor is one of a process's.
+type descriptor struct{ group, fd int }
+
+// maxServers bounds how many of them are remembered.
+const maxServers = 1 << 12
 
 // known is what was found out about a thread. It is believed for a second: by then its number may be another's.
 type known struct {
@@ -40,8 +51,13 @@ func (n *notify) Filter() *filter.Spec { return n.spec }
 
 // Ready holds on to the root directory of the task, which is complete by now.
 func (n *notify) Ready(task int) (err error) {
-	n.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	return err
+	if n.root, err = unix.Open(procPath(task, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return err
+	}
+	if n.seen == nil { // nobody asks for peaks who asks as it runs
+		n.sampler.start(n.gather, parent(task))
+	}
+	return nil
 }
 
 // Call is part of sandbox.Observer.
@@ -62,7 +78,7 @@ func (n *notify) Call(c *sandbox.Call) {
 		if g.Reg >= 0 {
 			f.args[i] = c.Args[g.Reg] & g.Mask
 		} else {
-			f.args[i] = n.behind(c, what.name) & g.Mask
+			f.args[i] = behind(c, what.name, -1-g.Reg) & g.Mask
 		}
 	}
 	n.countCall(f, 1)
@@ -75,22 +91,18 @@ func (n *notify) Call(c *sandbox.Call) {
 	switch what.name {
 	case "mmap", "mmap2":
 		n.maps(c, exe)
+	case "recvfrom", "recvmsg", "read": // the last two only with all calls
+		n.answer(c, exe)
 	case "execve", "execveat": // the thread, and its process, may be another program next time
 		delete(n.tasks, n.tasks[c.TID].group)
 		delete(n.tasks, c.TID)
-	case "clone", "clone3", "fork", "vfork", "openat", "socket", "pipe2", "accept4":
-		n.sample(c, exe)
 	}
 }
 
-// behind is what stands in the structure that a call's flags are in: clone3(2), openat2(2).
-func (n *notify) behind(c *sandbox.Call, name string) uint64 {
-	at := c.Args[0]
-	if name == "openat2" {
-		at = c.Args[2]
-	}
+// behind is a word of the structure that a call's arguments are in.
+func behind(c *sandbox.Call, name string, word int) uint64 {
 	var buf [8]byte
-	if c.Memory(at, buf[:]) < len(buf) {
+	if c.Memory(c.Args[recording.Pointer(name)]+uint64(8*word), buf[:]) < len(buf) {
 		return 0 // EFAULT
 	}
 	return binary.LittleEndian.Uint64(buf[:])
@@ -120,16 +132,11 @@ func (n *notify) executable(c *sandbox.Call) (exe int, ok bool) {
 
 // path records one path of a call.
 func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
-	name, ok := text(c, c.Args[p.path])
+	name, ok := n.text(c, c.Args[p.path])
 	if !ok {
 		return // the kernel will not be able to read it either: EFAULT
 	}
-	want := p.want
-	if i := openFlags(p.call); i != noFD {
-		want = opens(c.Args[i])
-	} else if p.call == "openat2" {
-		want = opens(n.behind(c, p.call))
-	}
+	want := wants(c, p)
 	if name == "" && (want != recording.Execute || p.dir == noFD) {
 		return // ENOENT, or about the descriptor itself
 	}
@@ -139,7 +146,7 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 		if p.dir != noFD {
 			fd = int(int32(c.Args[p.dir]))
 		}
-		if dir, ok = base(c.TID, fd); !ok {
+		if dir, ok = n.base(c.TID, fd); !ok {
 			return // EBADF
 		}
 	}
@@ -151,15 +158,15 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	if n.again(f) {
 		return
 	}
+	if !c.Waits() {
+		n.lost["paths"]++
+		return
+	}
 	var found found
 	if plain(name, follow) {
 		found = look(n.root, asked)
 	} else {
 		found = resolve(n.root, asked, follow)
-	}
-	if !c.Waits() {
-		n.lost["paths"]++
-		return
 	}
 	e := found.event(asked, want)
 	n.add(f, e)
@@ -167,6 +174,42 @@ func (n *notify) path(c *sandbox.Call, exe int, p *pathArg) {
 	if want == recording.Execute && found.exists {
 		n.executes(exe, n.root, found.path, asked)
 	}
+}
+
+// wants is how the call uses the path.
+func wants(c *sandbox.Call, p *pathArg) recording.Access {
+	if i := openFlags(p.call); i != noFD {
+		return opens(c.Args[i])
+	}
+	if p.call == "openat2" {
+		return opens(behind(c, p.call, 0))
+	}
+	return p.want
+}
+
+// base is the directory that a relative path starts from: the working directory, or an open one. The thread's directory
+// of /proc stays open: it is of no other thread, and what is in it is found sooner.
+func (n *notify) base(tid, dirfd int) (string, bool) {
+	name := "cwd"
+	if dirfd != atFDCWD {
+		name = "fd/" + strconv.Itoa(dirfd)
+	}
+	for range 2 {
+		if n.proc.tid != tid {
+			unix.Close(n.proc.fd)
+			fd, err := unix.Open("/proc/"+strconv.Itoa(tid), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				fd = -1
+			}
+			n.proc.tid, n.proc.fd = tid, fd
+		}
+		k, err := unix.Readlinkat(n.proc.fd, name, n.buf[:])
+		if err == nil {
+			return string(n.buf[:k]), k < len(n.buf)
+		}
+		n.proc.tid = 0 // gone, and another has its number
+	}
+	return "", false
 }
 
 // maps records a file of which code is mapped.
@@ -192,6 +235,9 @@ func (n *notify) address(c *sandbox.Call, exe int, a *addrArg) {
 	}
 	net, path := sockaddr(buf)
 	net.Op = a.what
+	if net.Port == dnsPort && a.what != "bind" && len(n.servers) < maxServers {
+		n.servers[descriptor{n.tasks[c.TID].group, int(int32(c.Args[0]))}] = true
+	}
 	if path == "" {
 		f := fact{exe, recording.KindNet, a.what + string(buf), 0}
 		if !n.again(f) {
@@ -212,29 +258,44 @@ func (n *notify) address(c *sandbox.Call, exe int, a *addrArg) {
 	}
 }
 
-// sample looks now and then at how much there is of what limits bound: not at every call, since that takes as long as
-// the call.
-func (n *notify) sample(c *sandbox.Call, exe int) {
-	now := time.Now()
-	if now.Before(n.next) {
+// answer takes in what the caller is about to receive from a name server, if that has come: the socket is the caller's own,
+// and what is looked at there stays. pidfd_getfd(2), Linux 5.6.
+func (n *notify) answer(c *sandbox.Call, exe int) {
+	d := descriptor{n.tasks[c.TID].group, int(int32(c.Args[0]))}
+	if !n.servers[d] {
 		return
 	}
-	n.next = now.Add(20 * time.Millisecond)
-	fields := status(c.TID, "Threads", "VmHWM")
-	threads, _ := strconv.ParseUint(fields[0], 10, 32)
-	kib, _ := strconv.ParseUint(strings.TrimSuffix(fields[1], " kB"), 10, 52)
-	var st unix.Stat_t
-	_ = unix.Stat(procPath(c.TID, "fd"), &st) // its size is the number of descriptors since Linux 6.2; before, 0
-	if c.Waits() {
-		n.peak(exe, recording.PeakThreads, threads)
-		n.peak(exe, recording.PeakMemory, kib<<10)
-		n.peak(exe, recording.PeakFiles, uint64(st.Size))
+	process, err := unix.PidfdOpen(d.group, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(process)
+	socket, err := unix.PidfdGetfd(process, d.fd, 0)
+	if err != nil || !c.Waits() {
+		return
+	}
+	defer unix.Close(socket)
+	var buf [maxAnswer]byte
+	size, from, err := unix.Recvfrom(socket, buf[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	if err == nil && serves(from) {
+		n.answered(exe, buf[:size])
 	}
 }
 
+// serves reports whether an address is a name server's.
+func serves(from unix.Sockaddr) bool {
+	switch a := from.(type) {
+	case *unix.SockaddrInet4:
+		return a.Port == dnsPort
+	case *unix.SockaddrInet6:
+		return a.Port == dnsPort
+	}
+	return false
+}
+
 // text reads a path of a task: page by page, since the page behind it may not be there.
-func text(c *sandbox.Call, addr uint64) (string, bool) {
-	var buf [unix.PathMax]byte
+func (n *notify) text(c *sandbox.Call, addr uint64) (string, bool) {
+	buf := &n.buf
 	const page, chunk = 4096, 256
 	for got := 0; got < len(buf); {
 		at := addr + uint64(got)
@@ -260,15 +321,20 @@ func newNotify(native filter.Arch, all bool) *notify {
 			foreign = append(foreign, a)
 		}
 	}
-	return &notify{gather: newGather(native), spec: watching(all, foreign), all: all, tasks: map[int]known{}, root: -1}
+	n := &notify{gather: newGather(native), spec: watching(all, foreign), all: all, tasks: map[int]known{}, servers: map[descriptor]bool{}, root: -1}
+	n.proc.fd = -1
+	return n
 }
 
 func (n *notify) facts() *gather { return n.gather }
 
 func (n *notify) stop() {
-	if n.root >= 0 {
-		unix.Close(n.root)
-		n.root = -1
+	n.sampler.stop()
+	for _, fd := range []*int{&n.root, &n.proc.fd} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
 	}
 }
 

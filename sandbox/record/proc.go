@@ -4,7 +4,6 @@ package record
 
 import (
 	"bytes"
-	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -30,9 +29,18 @@ func procPath(tid int, name string) string { return "/proc/" + strconv.Itoa(tid)
 // status is a field of /proc/TID/status.
 func status(tid int, keys ...string) []string {
 	out := make([]string, len(keys))
-	text, err := os.ReadFile(procPath(tid, "status"))
+	fd, err := unix.Open(procPath(tid, "status"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return out
+	}
+	defer unix.Close(fd)
+	text := make([]byte, 0, 4096) // it has some 1500, and more with many groups
+	for {
+		k, err := unix.Read(fd, text[len(text):cap(text)])
+		if err != nil || k == 0 {
+			break
+		}
+		text = slices.Grow(text[:len(text)+k], 512)
 	}
 	for line := range bytes.Lines(text) {
 		for i, k := range keys {
@@ -44,12 +52,10 @@ func status(tid int, keys ...string) []string {
 	return out
 }
 
-// base is the directory that a relative path starts from: the working directory, or an open one.
-func base(tid, dirfd int) (string, bool) {
-	if dirfd == atFDCWD {
-		return link(procPath(tid, "cwd"))
-	}
-	return link(procPath(tid, "fd/"+strconv.Itoa(dirfd)))
+// parent is the parent of a task, from which in a sandbox everything descends; 0 if it has gone.
+func parent(task int) int {
+	pid, _ := strconv.Atoi(status(task, "PPid")[0])
+	return pid
 }
 
 // join makes a path absolute, without "." and empty parts. ".." stays where a link may stand before it: resolve decides.

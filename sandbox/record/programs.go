@@ -15,6 +15,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/policy/recording"
 )
 
 // The stack of a program: offsets from the frame pointer.
@@ -40,12 +42,15 @@ const (
 	slotFile   = -232
 	slotKind   = -240
 	slotArg    = -248
+	slotTop    = -256
 )
 
-// The scratch memory of a processor: the caller's registers, and the record that is being made.
+// The scratch memory of a processor: the caller's registers, the record that is being made, and a word that turns what the
+// verifier holds for a pointer into a number.
 const (
 	scratchRegs   = 0
 	scratchRecord = 512
+	scratchPlain  = 16<<10 - 8
 	scratchSize   = 16 << 10
 	maxRegs       = 512
 	maxName       = 4096
@@ -74,6 +79,7 @@ const (
 	recordExe               // names of the executable whose number is recArg
 	recordExec              // recExe executes recArg; text is what was asked for, names the working directory
 	recordMapped            // names of a file of which code is mapped
+	recordName              // text is what a name server has answered
 )
 
 // States of a task.
@@ -82,14 +88,18 @@ const (
 	taskOn    = 1
 	taskFirst = 2 // the call that ran the program has not ended, and is not its own
 	taskExec  = 3 // the call that ran another program has not ended, and is of the one before
+
+	taskReceived = 4 // the call that has not ended has received something from a socket of UDP
+	taskAnswered = 5 // and that from a name server
 )
 
-// A task's value: its executable, its state, and the executable before.
+// A task's value: its executable, its state, the executable before, and its number.
 const (
 	taskExe    = 0
 	taskState  = 4
 	taskBefore = 8
-	taskSize   = 16
+	taskTID    = 16
+	taskSize   = 24
 )
 
 // compatBit marks the numbers of the other ABI that the kernel has.
@@ -100,16 +110,19 @@ const tableSize = 512
 
 // An entry of the table of calls: what to look at. Registers are offsets into struct pt_regs, divided by eight.
 const (
-	entryMasks = 0  // three words
-	entryRegs  = 24 // three bytes
-	entryWhat  = 27 // 0, or a kind of record
-	entryPaths = 28 // two of pathRegs bytes
-	entryOpens = 36 // 1: the result is an open file
-	entryLooks = 37 // 1: a look that is left out below an open directory
-	entryPlain = 38 // 1: nothing but its number matters
-	entrySize  = 48 // with room behind the second path
-	pathRegs   = 4  // path, directory, flags, and 1 where there is one; of an address: it, its length
-	noRegister = 0xff
+	entryMasks  = 0  // three words
+	entryRegs   = 24 // three bytes
+	entryWhat   = 27 // 0, or a kind of record
+	entryPaths  = 28 // two of pathRegs bytes
+	entryOpens  = 36 // opensFile: the result is an open file; opensBehind: and the flags are the second of the masked arguments
+	entryPlain  = 38 // 1: nothing but its number matters
+	entryBehind = 42 // two bytes: 0, or n+1 where the masked argument is word n of what the register points to
+	entrySize   = 48 // with room behind the second path
+	pathRegs    = 4  // path, directory, flags, and 1 where there is one; of an address: it, its length
+	noRegister  = 0xff
+
+	opensFile   = 1
+	opensBehind = 2
 )
 
 // layout is where the kernel has what the programs read.
@@ -123,6 +136,7 @@ type layout struct {
 	mntRoot, mntMnt, mntParent, mntPoint   int // vfsmount, mount
 	inodeMode, exeFile, bprmName, bprmFile int
 	sk, skProt, protName                   int // socket, sock, proto
+	skProtocol, skPort                     int // sock
 
 	regs         [6]int // of struct pt_regs: the arguments, where the program reads them
 	compat       [6]int // the same of the other ABI
@@ -149,6 +163,7 @@ func findLayout(t *btf) (*layout, error) {
 		{&l.inodeMode, "inode", "i_mode"}, {&l.exeFile, "mm_struct", "exe_file"},
 		{&l.bprmName, "linux_binprm", "filename"}, {&l.bprmFile, "linux_binprm", "file"},
 		{&l.sk, "socket", "sk"}, {&l.skProt, "sock_common", "skc_prot"}, {&l.protName, "proto", "name"},
+		{&l.skProtocol, "sock", "sk_protocol"}, {&l.skPort, "sock_common", "skc_dport"},
 	} {
 		if *m.to, err = t.offset(m.strukt, m.member); err != nil {
 			return nil, err
@@ -183,8 +198,9 @@ const origX0 = 272
 
 // mapFDs are the descriptors of the maps.
 type mapFDs struct {
-	tasks, calls, plain, table, scratch, seen, exes, caps, stacks, counters int
-	ring                                                                    int
+	slots, tasks                                                     int // see find
+	calls, plain, table, scratch, seen, exes, caps, stacks, counters int
+	ring                                                             int
 }
 
 // The counters, each an element of an array.
@@ -209,6 +225,7 @@ type generator struct {
 	seed      [2]uint64
 	sigreturn uint32
 	exits     []uint32
+	receivers []uint32
 }
 
 // newSeed is what the hashes begin with.
@@ -239,12 +256,77 @@ func (g *generator) countUp(n int32) {
 	g.label(none)
 }
 
-// watched leaves the program unless the running task is recorded: r0 is its value.
+// watched leaves the program unless the running task is recorded: r0 is its value, r7 the task.
 func (g *generator) watched() {
-	g.call(fnPidTgid)
-	g.store(b32, fp, slotTID, r0)
+	g.call(fnTaskBTF)
+	g.mov(r7, r0)
+	g.load(b32, r1, r7, g.l.pid)
+	g.find(r1, leave)
+}
+
+// find looks a task's number up, or leaves to a label: r0 is the task's value. Most tasks are in an array, at the end of
+// their number, where they are found without a call of the kernel's; one whose place is taken is in a hash, and so is one
+// that the launcher added.
+func (g *generator) find(tid reg, none string) {
+	found := g.unique("found")
+	g.store(b32, fp, slotTID, tid)
+	g.slot(tid)
+	g.load(b64, r1, r0, taskTID)
+	g.load(b32, r2, fp, slotTID)
+	g.jumpIf(jEq, r1, r2, found)
 	g.lookup(g.m.tasks, slotTID)
+	g.jumpIfi(jEq, r0, 0, none)
+	g.label(found)
+}
+
+// slot finds the place of a task in the array: r0.
+func (g *generator) slot(tid reg) {
+	g.alui(opAnd, tid, maxTasks-1)
+	g.store(b32, fp, slotZero, tid)
+	g.lookup(g.m.slots, slotZero)
 	g.jumpIfi(jEq, r0, 0, leave)
+}
+
+// keep gives the task slotTID, which has no value, what is in slotValue. A place is taken at once: two processors may
+// want it for tasks that differ.
+func (g *generator) keep() {
+	full, kept := g.unique("full"), g.unique("kept")
+	g.load(b32, r1, fp, slotTID)
+	g.store(b64, fp, slotValue+taskTID, r1)
+	g.slot(r1)
+	g.mov(r8, r0)
+	g.load(b64, r1, fp, slotValue+taskTID)
+	g.movi(r0, 0)
+	g.swap(r8, taskTID, r1)
+	g.jumpIfi(jNe, r0, 0, full)
+	for _, at := range []int{taskExe, taskBefore} { // the task reads it, and does not run yet, or runs this
+		g.load(b64, r1, fp, slotValue+at)
+		g.store(b64, r8, at, r1)
+	}
+	g.jump(kept)
+	g.label(full)
+	g.update(g.m.tasks, slotTID, slotValue, 0)
+	g.jumpIfi(jEq, r0, 0, kept)
+	g.countUp(lostTasks)
+	g.label(kept)
+}
+
+// drop forgets the task slotTID; it goes on with a label where there is none.
+func (g *generator) drop(none string) {
+	hashed, dropped := g.unique("hashed"), g.unique("dropped")
+	g.load(b32, r1, fp, slotTID)
+	g.slot(r1)
+	g.load(b64, r1, r0, taskTID)
+	g.load(b32, r2, fp, slotTID)
+	g.jumpIf(jNe, r1, r2, hashed)
+	g.storei(b64, r0, taskTID, 0)
+	g.jump(dropped)
+	g.label(hashed)
+	g.mapFD(r1, g.m.tasks)
+	g.stack(r2, slotTID)
+	g.call(fnMapDelete)
+	g.jumpIfi(jNe, r0, 0, none)
+	g.label(dropped)
 }
 
 // scratch puts the processor's scratch memory into r9.
@@ -262,13 +344,20 @@ func (g *generator) sysExit() {
 	g.storei(b64, fp, slotKind, 0)
 	g.load(b32, r2, r0, taskState)
 	g.load(b32, r1, r0, taskExe)
-	g.jumpIfi(jEq, r2, taskOn, "on")
+	g.jumpIfi(jNe, r2, taskOn, "rare")
+	g.plain()
+	g.jump("on")
+	g.label("rare")
 	g.jumpIfi(jEq, r2, taskArmed, leave)
 	g.movi(r3, taskOn)
 	g.store(b32, r0, taskState, r3)
 	g.jumpIfi(jEq, r2, taskFirst, leave)
+	g.jumpIfi(jGe, r2, taskReceived, "received")
 	g.load(b32, r1, r0, taskBefore)
 	g.storei(b64, fp, slotKind, 1)
+	g.jump("on")
+	g.label("received")
+	g.answer()
 	g.label("on")
 	g.store(b32, fp, slotExe, r1)
 	g.store(b32, fp, slotCall, r1)
@@ -281,7 +370,6 @@ func (g *generator) sysExit() {
 	g.storei(b64, fp, slotRet, 0)
 	g.label("numbered")
 	g.number(r1)
-	g.plain()
 	g.scratch()
 	for _, off := range g.l.regs {
 		g.load(b64, r1, r8, off)
@@ -319,14 +407,12 @@ func (g *generator) callNumber(dst, regs reg) {
 	}
 }
 
-// number keeps the call's number, of whichever ABI, and finds its entry: r6, or 0. r7 becomes the task.
+// number keeps the call's number, of whichever ABI, and finds its entry: r6, or 0.
 func (g *generator) number(nr reg) {
 	native, have, none := g.unique("native"), g.unique("have"), g.unique("none")
 	g.store(b64, fp, slotNr, nr)
 	g.store(b32, fp, slotCall+4, nr)
 	g.store(b32, fp, slotZero, nr)
-	g.call(fnTaskBTF)
-	g.mov(r7, r0)
 	if g.l.compatStatus != 0 {
 		g.load(b32, r1, r7, g.l.status)
 		g.jumpIfi(jSet, r1, g.l.compatStatus, "compat")
@@ -353,22 +439,33 @@ func (g *generator) number(nr reg) {
 	g.label(have + "2")
 }
 
-// plain counts a call of which nothing but the number matters in an array, and leaves: most calls are such.
+// plain counts a call of which nothing but the number matters in an array, and leaves: most calls are such. Nothing here
+// calls the kernel, which costs as much as all the rest. r1 is the executable, and stays; r6 is what the program was given.
 func (g *generator) plain() {
-	g.jumpIfi(jEq, r6, 0, "keyed")
-	g.load(b8, r1, r6, entryPlain)
-	g.jumpIfi(jEq, r1, 0, "keyed")
-	g.load(b32, r1, fp, slotExe)
 	g.jumpIfi(jGe, r1, plainExes, "keyed")
-	g.load(b64, r2, fp, slotNr)
-	g.jumpIfi(jGe, r2, tableSize, "keyed")
-	g.alui(opMul, r1, tableSize)
-	g.alu(opAdd, r1, r2)
-	g.store(b32, fp, slotZero, r1)
+	g.mov(r8, r1)
+	if g.l.compatStatus != 0 {
+		g.load(b32, r2, r7, g.l.status)
+		g.jumpIfi(jSet, r2, g.l.compatStatus, "keyed")
+	}
+	g.load(b64, r2, r6, 0)
+	g.callNumber(r9, r2)
+	g.jumpIfi(jGe, r9, tableSize, "keyed")
+	g.store(b32, fp, slotZero, r9)
+	g.lookup(g.m.table, slotZero)
+	g.jumpIfi(jEq, r0, 0, leave)
+	g.load(b8, r1, r0, entryPlain)
+	g.jumpIfi(jEq, r1, 0, "other")
+	g.alui(opMul, r8, tableSize)
+	g.alu(opAdd, r8, r9)
+	g.store(b32, fp, slotZero, r8)
 	g.lookup(g.m.plain, slotZero)
 	g.jumpIfi(jEq, r0, 0, leave)
+	g.load(b64, r2, r6, 8)
 	g.tally()
 	g.jump(leave)
+	g.label("other")
+	g.mov(r1, r8)
 	g.label("keyed")
 }
 
@@ -384,12 +481,43 @@ func (g *generator) count() {
 	for i := range 3 {
 		g.load(b8, r1, r6, entryRegs+i)
 		g.register(r1, r1)
+		if i < 2 {
+			g.behind(i)
+		}
 		g.load(b64, r2, r6, entryMasks+8*i)
 		g.alu(opAnd, r1, r2)
 		g.store(b64, fp, slotCall+8+8*i, r1)
 	}
 	g.label("counted")
 	g.countKey()
+}
+
+// behind loads what r1 points to where the masked argument is there. What a call that went well has read can be read: if
+// not, that is counted as lost; but for a new task, whose memory is as it was, and need not be there yet.
+func (g *generator) behind(i int) {
+	here, read, lost := g.unique("here"), g.unique("read"), g.unique("lost")
+	g.load(b8, r2, r6, entryBehind+i)
+	g.jumpIfi(jEq, r2, 0, here)
+	g.alui(opLsh, r2, 3)
+	g.alu(opAdd, r1, r2)
+	g.mov(r3, r1)
+	g.alui(opAdd, r3, -8)
+	g.storei(b64, fp, slotTmp, 0)
+	g.stack(r1, slotTmp)
+	g.movi(r2, 8)
+	g.call(fnReadUser)
+	g.jumpIfi(jEq, r0, 0, read)
+	g.storei(b64, fp, slotTmp, 0)
+	g.load(b64, r1, fp, slotRet)
+	g.jumpIfi(jSLt, r1, 0, read)
+	g.jumpIfi(jNe, r1, 0, lost)
+	g.load(b8, r2, r6, entryOpens)
+	g.jumpIfi(jEq, r2, 0, leave)
+	g.label(lost)
+	g.countUp(lostCalls)
+	g.label(read)
+	g.load(b64, r1, fp, slotTmp)
+	g.label(here)
 }
 
 // register loads a saved register, given its number.
@@ -418,16 +546,16 @@ func (g *generator) countKey() {
 	g.countUp(lostCalls)
 	g.jump(done)
 	g.label(known)
+	g.load(b64, r2, fp, slotRet)
 	g.tally()
 	g.label(done)
 }
 
-// tally adds a call to the value at r0, and how it went: {how often, 1 if once without an error, the error or 1 for several}.
+// tally adds a call to the value at r0, and how it went, r2: {how often, 1 if once without an error, the error or 1 for several}.
 func (g *generator) tally() {
 	done, good, failed, mixed := g.unique("done"), g.unique("good"), g.unique("failed"), g.unique("mixed")
 	g.movi(r1, 1)
 	g.add(r0, 0, r1, false)
-	g.load(b64, r2, fp, slotRet)
 	g.jumpIfi(jSGe, r2, 0, good)
 	g.jumpIfi(jSGt, r2, -4096, failed)
 	g.label(good)
@@ -481,4 +609,10 @@ func (g *generator) arguments() {
 		g.store(b64, r9, scratchRecord+recArgs+8*i, r1)
 	}
 	g.label(done)
+	asked := g.unique("asked")
+	g.load(b8, r1, r6, entryOpens)
+	g.jumpIfi(jNe, r1, opensBehind, asked)
+	g.load(b64, r1, fp, slotCall+16)
+	g.store(b64, r9, scratchRecord+recArgs+8*recording.Pointer("openat2"), r1)
+	g.label(asked)
 }

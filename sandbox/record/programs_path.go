@@ -2,19 +2,22 @@ package record
 
 // The parts of the programs that are about files: what a path names, and the names on the way to it.
 
-// paths looks at each path of the call.
+// paths looks at each path of the call. The program is there twice: a loop is followed by the verifier as often as there are
+// ways through it.
 func (g *generator) paths() {
-	g.storei(b64, fp, slotArg, 0)
-	g.jump("path")
+	g.path(0, "second")
 	g.label("second")
-	g.load(b64, r1, fp, slotArg)
-	g.jumpIfi(jNe, r1, 0, leave)
-	g.storei(b64, fp, slotArg, 1)
 	g.load(b8, r1, r6, entryPaths+pathRegs+3)
 	g.jumpIfi(jEq, r1, 0, leave)
 	g.alui(opAdd, r6, pathRegs)
-	g.label("path")
-	g.below()
+	g.path(1, leave)
+}
+
+// path looks at one path, and goes on with a label.
+func (g *generator) path(arg int32, next string) {
+	byname, absolute, walk, tell, noflags := g.unique("byname"), g.unique("absolute"), g.unique("walk"), g.unique("tell"), g.unique("noflags")
+	g.forget(slotNr, slotRet)
+	g.storei(b64, fp, slotArg, arg)
 	g.head(recordPath)
 	g.arguments()
 	g.beginHash()
@@ -23,54 +26,59 @@ func (g *generator) paths() {
 		g.mix(r1)
 	}
 	g.load(b8, r1, r6, entryPaths+2)
-	g.jumpIfi(jEq, r1, noRegister, "noflags")
+	g.jumpIfi(jEq, r1, noRegister, noflags)
 	g.register(r1, r1)
 	g.mix(r1)
-	g.label("noflags")
+	g.label(noflags)
 	g.load(b64, r1, fp, slotRet)
-	g.jumpIfi(jSLt, r1, 0, "byname")
+	g.jumpIfi(jSLt, r1, 0, byname)
 	g.load(b8, r1, r6, entryOpens)
-	g.jumpIfi(jEq, r1, 0, "byname")
+	g.jumpIfi(jEq, r1, 0, byname)
 	g.load(b64, r8, fp, slotRet)
-	g.fileOf(r8, "byname")
-	g.mixDentry()
-	g.unseen("second")
+	g.fileOf(r8, byname)
+	g.mixDentry(byname)
+	g.unseen(next)
+	g.mode()
 	g.text()
-	g.jump("walk")
+	g.jump(walk)
 
-	g.label("byname")
+	g.label(byname)
 	g.text()
 	g.load(b64, r1, fp, slotLen)
-	g.jumpIfi(jLe, r1, 1, "second") // it could not be read, or is empty
-	g.mixText("second")
+	g.jumpIfi(jLe, r1, 1, next) // it could not be read, or is empty
+	g.mixText(next)
 	g.load(b64, r1, fp, slotRet)
 	g.mixSign(r1)
 	g.load(b8, r1, r9, scratchRecord+recordHead)
-	g.jumpIfi(jEq, r1, '/', "absolute")
-	g.base("second")
-	g.mixDentry()
-	g.unseen("second")
-	g.jump("walk")
-	g.label("absolute")
-	g.unseen("second")
-	g.jump("tell")
-	g.label("walk")
+	g.jumpIfi(jEq, r1, '/', absolute)
+	g.base(next)
+	g.mixDentry(next)
+	g.unseen(next)
+	g.jump(walk)
+	g.label(absolute)
+	g.unseen(next)
+	g.jump(tell)
+	g.label(walk)
 	g.walk()
-	g.label("tell")
+	g.label(tell)
 	g.tell()
-	g.jump("second")
+	g.jump(next)
 }
 
-// below leaves a look at a name below an open directory, as find and tar take at every file: the directory stands for it.
-func (g *generator) below() {
-	g.load(b8, r1, r6, entryLooks)
-	g.jumpIfi(jEq, r1, 0, "all")
-	g.load(b8, r1, r6, entryPaths+1)
-	g.register(r1, r1)
-	g.alui(opLsh, r1, 32)
-	g.alui(opArs, r1, 32)
-	g.jumpIfi(jNe, r1, atFDCWD, leave)
-	g.label("all")
+// forget makes the verifier forget what it knows of slots, so that it sees one way where there are many. r9 is the scratch
+// memory.
+func (g *generator) forget(slots ...int) {
+	for _, slot := range slots {
+		g.load(b64, r1, fp, slot)
+		g.number64(r1)
+		g.store(b64, fp, slot, r1)
+	}
+}
+
+// number64 makes a number of what the verifier holds for a pointer, or for a number that it knows.
+func (g *generator) number64(r reg) {
+	g.store(b64, r9, scratchPlain, r)
+	g.load(b64, r, r9, scratchPlain)
 }
 
 // mapped looks at the file of an mmap of code.
@@ -90,26 +98,23 @@ func (g *generator) mapped() {
 	g.jumpIfi(jSLt, r8, 0, leave)
 	g.beginHash()
 	g.fileOf(r8, leave)
-	g.mixDentry()
+	g.mixDentry(leave)
 	g.unseen(leave)
+	g.mode()
 	g.walk()
 	g.tell()
 }
 
-// fileOf finds the file that a descriptor is: slotFile, slotDir and slotMnt, and its mode in the record.
+// fileOf finds the file that a descriptor is: slotFile, slotDir and slotMnt. r7 is the task, whose type the verifier knows:
+// what its members point to is loaded without a call of the kernel's, as far as the types lead.
 func (g *generator) fileOf(fd reg, none string) {
 	l := g.l
-	g.follow(r1, r7, l.files)
+	g.load(b64, r1, r7, l.files)
 	g.jumpIfi(jEq, r1, 0, none)
-	g.follow(r1, r1, l.fdt)
-	g.jumpIfi(jEq, r1, 0, none)
-	g.store(b64, fp, slotFile, r1)
-	g.storei(b64, fp, slotTmp, 0)
-	g.read(slotTmp, 4, r1, l.maxFDs)
-	g.load(b32, r2, fp, slotTmp)
+	g.load(b64, r1, r1, l.fdt)
+	g.load(b32, r2, r1, l.maxFDs)
 	g.jumpIf(jGe, fd, r2, none)
-	g.load(b64, r1, fp, slotFile)
-	g.follow(r1, r1, l.fds)
+	g.load(b64, r1, r1, l.fds)
 	g.alui(opLsh, fd, 3)
 	g.alu(opAdd, r1, fd)
 	g.follow(r1, r1, 0)
@@ -117,43 +122,60 @@ func (g *generator) fileOf(fd reg, none string) {
 	g.store(b64, fp, slotFile, r1)
 	g.pathAt(r1, l.filePath)
 	g.jumpIfi(jEq, r1, 0, none)
-	g.follow(r1, r1, l.dInode)
+}
+
+// mode puts the mode of slotDir into the record. Of what has none any more nothing is told.
+func (g *generator) mode() {
+	none := g.unique("none")
+	g.load(b64, r1, fp, slotDentry+dentryInode)
 	g.jumpIfi(jEq, r1, 0, none)
 	g.storei(b64, fp, slotTmp, 0)
-	g.read(slotTmp, 2, r1, l.inodeMode)
+	g.read(slotTmp, 2, r1, g.l.inodeMode)
 	g.load(b32, r1, fp, slotTmp)
 	g.store(b64, r9, scratchRecord+recMode, r1)
+	g.label(none)
 }
 
 // pathAt loads a struct path into slotMnt and slotDir; r1 is the dentry.
 func (g *generator) pathAt(at reg, off int) {
+	l := g.l
+	if l.pathMnt == 0 && l.pathDentry == 8 {
+		g.storei(b64, fp, slotDentry, 0)
+		g.storei(b64, fp, slotDentry+8, 0)
+		g.read(slotDentry, 16, at, off)
+		g.load(b64, r1, fp, slotDentry)
+		g.store(b64, fp, slotMnt, r1)
+		g.load(b64, r1, fp, slotDentry+8)
+		g.store(b64, fp, slotDir, r1)
+		return
+	}
 	g.mov(r8, at)
-	g.follow(r1, r8, off+g.l.pathMnt)
+	g.follow(r1, r8, off+l.pathMnt)
 	g.store(b64, fp, slotMnt, r1)
-	g.follow(r1, r8, off+g.l.pathDentry)
+	g.follow(r1, r8, off+l.pathDentry)
 	g.store(b64, fp, slotDir, r1)
 }
 
 // base finds the directory that a relative path starts in.
 func (g *generator) base(none string) {
+	cwd, based := g.unique("cwd"), g.unique("based")
 	g.load(b8, r1, r6, entryPaths+1)
-	g.jumpIfi(jEq, r1, noRegister, "cwd")
+	g.jumpIfi(jEq, r1, noRegister, cwd)
 	g.register(r8, r1)
 	g.alui(opLsh, r8, 32)
 	g.alui(opArs, r8, 32)
-	g.jumpIfi(jEq, r8, atFDCWD, "cwd")
+	g.jumpIfi(jEq, r8, atFDCWD, cwd)
 	g.jumpIfi(jSLt, r8, 0, none)
 	g.fileOf(r8, none)
-	g.storei(b64, r9, scratchRecord+recMode, 0)
-	g.jump("based")
-	g.label("cwd")
+	g.jump(based)
+	g.label(cwd)
 	g.cwd(none)
-	g.label("based")
+	g.label(based)
 }
 
 // cwd is the working directory.
 func (g *generator) cwd(none string) {
-	g.follow(r1, r7, g.l.fs)
+	g.load(b64, r1, r7, g.l.fs)
 	g.jumpIfi(jEq, r1, 0, none)
 	g.pathAt(r1, g.l.pwd)
 	g.jumpIfi(jEq, r1, 0, none)
@@ -200,11 +222,16 @@ func (g *generator) keepText(failed, done string) {
 func (g *generator) walk() {
 	l := g.l
 	next, step, name, cut, done := g.unique("next"), g.unique("step"), g.unique("name"), g.unique("cut"), g.unique("walked")
-	g.follow(r8, r7, l.fs)
-	g.follow(r1, r8, l.root+l.pathMnt)
-	g.store(b64, fp, slotRootM, r1)
-	g.follow(r1, r8, l.root+l.pathDentry)
-	g.store(b64, fp, slotRootD, r1)
+	g.load(b64, r8, r7, l.fs)
+	for _, m := range [][2]int{{l.pathMnt, slotRootM}, {l.pathDentry, slotRootD}} {
+		g.load(b64, r1, r8, l.root+m[0])
+		g.number64(r1)
+		g.store(b64, fp, m[1], r1)
+	}
+	g.forget(slotNr, slotRet, slotLen)
+	g.load(b64, r1, fp, slotMnt)
+	g.follow(r1, r1, l.mntRoot)
+	g.store(b64, fp, slotTop, r1)
 	// Read from memory of which the verifier knows nothing, so that it does not follow every length there can be.
 	g.load(b64, r1, r9, scratchRecord+recMore)
 	g.jumpIfi(jGt, r1, maxName-256, done)
@@ -212,8 +239,7 @@ func (g *generator) walk() {
 	g.movi(r8, 0)
 	g.label(next)
 	g.atRoot(done)
-	g.load(b64, r1, fp, slotMnt)
-	g.follow(r1, r1, l.mntRoot)
+	g.load(b64, r1, fp, slotTop)
 	g.load(b64, r2, fp, slotDir)
 	g.jumpIf(jNe, r1, r2, name)
 	g.mountPoint(done)
@@ -257,18 +283,18 @@ func (g *generator) mountPoint(done string) {
 	g.load(b64, r1, fp, slotFile)
 	g.follow(r1, r1, l.mntPoint)
 	g.store(b64, fp, slotDir, r1)
+	g.load(b64, r1, fp, slotMnt)
+	g.follow(r1, r1, l.mntRoot)
+	g.store(b64, fp, slotTop, r1)
 }
 
 // appendName appends the name of slotDir, and goes up to its directory.
 func (g *generator) appendName(done, cut string) {
-	l := g.l
-	g.load(b64, r1, fp, slotDir)
-	g.follow(r1, r1, l.dParent)
+	g.readDentry()
+	g.load(b64, r1, fp, slotDentry+dentryParent)
 	g.load(b64, r2, fp, slotDir)
 	g.jumpIf(jEq, r1, r2, done) // of a file system that is mounted nowhere
-	g.store(b64, fp, slotFile, r1)
-	g.load(b64, r1, fp, slotDir)
-	g.follow(r3, r1, l.dName+8) // struct qstr: hash and length, then the name
+	g.load(b64, r3, fp, slotDentry+dentryName+8)
 	g.load(b64, r4, fp, slotLen)
 	g.alui(opAnd, r4, maxName*2-1)
 	g.load(b64, r5, fp, slotOff)
@@ -284,7 +310,7 @@ func (g *generator) appendName(done, cut string) {
 	g.alu(opAdd, r1, r0)
 	g.jumpIfi(jGt, r1, maxName-256, cut)
 	g.store(b64, fp, slotOff, r1)
-	g.load(b64, r1, fp, slotFile)
+	g.load(b64, r1, fp, slotDentry+dentryParent)
 	g.store(b64, fp, slotDir, r1)
 }
 
@@ -294,6 +320,17 @@ const maxSteps = 40
 // tell sends the record. Where there is no room for it, it is forgotten that it was seen.
 func (g *generator) tell() {
 	told := g.unique("told")
+	g.output()
+	g.jumpIfi(jEq, r0, 0, told)
+	g.mapFD(r1, g.m.seen)
+	g.stack(r2, slotHash)
+	g.call(fnMapDelete)
+	g.countUp(lostRecords)
+	g.label(told)
+}
+
+// output puts the record into the ring buffer; r0 is 0, or there is no room.
+func (g *generator) output() {
 	g.mapFD(r1, g.m.ring)
 	g.mov(r2, r9)
 	g.alui(opAdd, r2, scratchRecord)
@@ -305,12 +342,6 @@ func (g *generator) tell() {
 	g.alui(opAdd, r3, recordHead)
 	g.movi(r4, 0)
 	g.call(fnRingOutput)
-	g.jumpIfi(jEq, r0, 0, told)
-	g.mapFD(r1, g.m.seen)
-	g.stack(r2, slotHash)
-	g.call(fnMapDelete)
-	g.countUp(lostRecords)
-	g.label(told)
 }
 
 // beginHash starts the hash of what a record is about: two words, each from a seed that nobody in the sandbox knows, so
@@ -347,20 +378,39 @@ func (g *generator) mixSign(v reg) {
 }
 
 // mixDentry takes in which file slotDir is: its directory, its name and its inode. What is freed and made anew at the
-// same address differs in one of them.
-func (g *generator) mixDentry() {
+// same address differs in one of them. It goes on with a label where the file has no inode.
+func (g *generator) mixDentry(none string) {
+	g.readDentry()
+	g.load(b64, r1, fp, slotDentry+dentryInode)
+	g.jumpIfi(jEq, r1, 0, none)
+	g.mix(r1)
+	for _, slot := range []int{slotDir, slotDentry + dentryParent, slotDentry + dentryName, slotDentry + dentryName + 8} {
+		g.load(b64, r1, fp, slot)
+		g.mix(r1)
+	}
+}
+
+// What readDentry reads: d_parent, d_name (hash and length, then the name), d_inode.
+const (
+	dentryParent = 0
+	dentryName   = 8
+	dentryInode  = 24
+	dentrySize   = 32
+)
+
+// readDentry reads slotDir: slotDentry, zeros where it cannot be read. The members stand in a row in every kernel so far.
+func (g *generator) readDentry() {
 	l := g.l
-	for i := range 4 {
+	for i := range dentrySize / 8 {
 		g.storei(b64, fp, slotDentry+8*i, 0)
 	}
-	g.load(b64, r8, fp, slotDir)
-	g.mix(r8)
-	g.read(slotDentry, 8, r8, l.dParent)
-	g.read(slotDentry+8, 16, r8, l.dName)
-	g.read(slotDentry+24, 8, r8, l.dInode)
-	for i := range 4 {
-		g.load(b64, r1, fp, slotDentry+8*i)
-		g.mix(r1)
+	members := [][3]int{{dentryParent, 8, l.dParent}, {dentryName, 16, l.dName}, {dentryInode, 8, l.dInode}}
+	if l.dName == l.dParent+dentryName && l.dInode == l.dParent+dentryInode {
+		members = [][3]int{{0, dentrySize, l.dParent}}
+	}
+	for _, m := range members {
+		g.load(b64, r3, fp, slotDir)
+		g.read(slotDentry+m[0], m[1], r3, m[2])
 	}
 }
 
@@ -373,8 +423,10 @@ func (g *generator) mixText(long string) {
 	g.countUp(cutPaths)
 	g.jump(long)
 	g.label(fits)
+	g.forget(slotNr, slotRet, slotLen)
 	g.load(b64, r4, fp, slotHash)
 	g.load(b64, r5, fp, slotHash+8)
+	g.store(b64, fp, slotTask, r7)
 	g.word(r7, primes[0])
 	g.word(r2, primes[1])
 	g.movi(r8, 0)
@@ -400,8 +452,7 @@ func (g *generator) mixText(long string) {
 	g.label(done)
 	g.store(b64, fp, slotHash, r4)
 	g.store(b64, fp, slotHash+8, r5)
-	g.call(fnTask)
-	g.mov(r7, r0)
+	g.load(b64, r7, fp, slotTask)
 }
 
 // maxText is how many bytes of a path are looked at.

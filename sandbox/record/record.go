@@ -140,15 +140,6 @@ func (r *Recorder) Dropped() uint64 {
 	return g.dropped
 }
 
-// Used takes from the report what the sandbox used at most.
-func (r *Recorder) Used(rep *sandbox.Report) {
-	g := r.facts()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.peak(-1, recording.PeakMemory, uint64(max(rep.PeakRSS, 0)))
-	g.peak(-1, recording.PeakCPU, uint64(rep.User+rep.System))
-}
-
 // Recording is what was seen until now. run says what the recorder cannot know: the command, the profile, who it is for,
 // how it ended.
 func (r *Recorder) Recording(run recording.Run) *recording.Recording {

@@ -21,7 +21,7 @@ var hot = [...]string{
 	"clock_gettime", "clock_gettime64", "gettimeofday", "time", "getrandom",
 	"rt_sigprocmask", "rt_sigaction", "rt_sigreturn", "sigreturn", "sigaltstack", "tgkill", "restart_syscall",
 	"getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getuid32", "geteuid32", "getgid32", "getegid32",
-	"recvfrom", "recvmsg", "recvmmsg", "recv", "send", "sendmsg", "sendmmsg",
+	"recvmsg", "recvmmsg", "recv", "send", "sendmsg", "sendmmsg",
 	"wait4", "waitpid", "waitid", "set_robust_list", "rseq", "set_tid_address", "exit", "exit_group",
 }
 
@@ -31,6 +31,8 @@ var gates = [...]struct{ call, silent, why string }{
 	{"mprotect", "prot & PROT_EXEC == 0", "mprotect without PROT_EXEC"},
 	{"fcntl", "in(cmd, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL)", "fcntl F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL"},
 	{"sendto", "reg4 == 0", "sendto without an address"},
+	// With one libc's and c-ares's resolvers receive what name servers answer.
+	{"recvfrom", "reg4 == 0", "recvfrom without an address"},
 	// find, tar and git look at each file of a directory that they have open: the directory was recorded.
 	{"newfstatat", "uint32(dirfd) != 0xffffff9c", "newfstatat below an open directory"},
 	{"statx", "uint32(dirfd) != 0xffffff9c", "statx below an open directory"},

@@ -33,10 +33,13 @@ func audits(e effort) error {
 	ways := [][]string{cordon("run", "--on-denial", "silent"), cordon("audit", "--calls"), cordon("audit")}
 	fmt.Printf("| audited | in the sandbox, ms | --calls | complete |\n|---|---:|---:|---:|\n")
 	for _, w := range recordedWorks {
+		if !w.here() {
+			continue
+		}
 		var best [3]time.Duration
 		for range max(5, e.Denials) {
 			for i, way := range ways {
-				d, err := timed(dir, slices.Concat(way, []string{self, "-timed"}, w.args))
+				d, err := w.run(self, dir, way)
 				if err != nil {
 					return fmt.Errorf("%s, %q: %w", w.name, way, err)
 				}
@@ -47,7 +50,7 @@ func audits(e effort) error {
 		}
 		ratio := func(i int) float64 { return float64(best[i]) / float64(best[0]) }
 		fmt.Printf("| %s | %d | %s | %s |\n", w.name, best[0].Milliseconds(), strconv.FormatFloat(ratio(1), 'f', 3, 64), strconv.FormatFloat(ratio(2), 'f', 2, 64))
-		if e.Judge && w.args == nil && ratio(1) > fits {
+		if e.Judge && w.name == "getppid" && ratio(1) > fits {
 			err = fmt.Errorf("%s: asked is %v of an audit of calls", w.name, fits)
 		}
 	}

@@ -49,7 +49,9 @@ func main() {
 	span := flag.Duration("work", 0, "work for so long, and print how fast (used by itself)")
 	bomb := flag.String("bomb", "", "take more than there is of `WHAT` (used by itself)")
 	recorded := flag.Bool("record", false, "measure what cordon record costs, as this user, and nothing else")
+	attached := flag.Bool("attach", false, "measure how cordon record begins with what runs already, as root, and nothing else")
 	audited := flag.Bool("audit", false, "measure what cordon audit costs, as this user, and nothing else")
+	redis := flag.String("redis", "", "become a redis that listens at `SOCKET` (used by itself)")
 	inside := flag.Bool("timed", false, "time the command that follows, or calls (used by itself)")
 	flag.Parse()
 	e := full
@@ -62,10 +64,14 @@ func main() {
 		err = doWork(*span)
 	case *bomb != "":
 		err = doBomb(*bomb)
+	case *redis != "":
+		err = serveRedis(*redis)
 	case *inside:
 		err = timedWork(flag.Args())
 	case *recorded:
-		err = recordings(e)
+		err = errors.Join(attaching(e), recordings(e))
+	case *attached:
+		err = attaching(e)
 	case *audited:
 		err = audits(e)
 	case *calls:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,21 +14,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// recordedCalls is how many getppid the first workload makes.
-const recordedCalls = 200_000
+// The first workload: so many getppid, so many times. The shortest time counts: it is too short for another program to be
+// run in it.
+const (
+	recordedCalls  = 2000
+	recordedPieces = 200
+)
 
 // A recordedWork is a program that is timed alone and recorded, and what its recording may cost, as a multiple.
 type recordedWork struct {
 	name        string
 	args        []string // nil: getppid, by this program
 	root, other float64  // asked of bpf, and of notify; 0: nothing
+	redis       bool     // a server, which is recorded, and its benchmark, which is not
 }
 
 var recordedWorks = []recordedWork{
-	{"getppid", nil, 1.8, 0},
-	{"find", []string{"find", "/usr/lib", "/usr/include"}, 1.8, 1.8},
-	{"tar", []string{"sh", "-c", "tar cf - /usr/include | cat >/dev/null"}, 0, 1.6},
-	{"gcc", []string{"sh", "-c", "for i in 1 2 3; do gcc main.c -o main; done"}, 1.3, 1.3},
+	{name: "getppid", root: 1.8},
+	{name: "find", args: []string{"find", "/usr/lib", "/usr/include"}, root: 1.8, other: 1.8},
+	{name: "tar", args: []string{"sh", "-c", "tar cf - /usr/include | cat >/dev/null"}, other: 1.6},
+	{name: "gcc", args: []string{"sh", "-c", "for i in 1 2 3; do gcc main.c -o main; done"}, root: 1.3, other: 1.3},
+	{name: "redis", redis: true, root: 1 / 0.85, other: 1 / 0.95},
+}
+
+// run times the workload inside a command that runs another.
+func (w *recordedWork) run(self, dir string, way []string) (time.Duration, error) {
+	if w.redis {
+		return timedRedis(self, dir, way)
+	}
+	return timed(dir, slices.Concat(way, []string{self, "-timed"}, w.args))
+}
+
+// here reports whether the workload's programs are installed.
+func (w *recordedWork) here() bool {
+	if !w.redis {
+		return true
+	}
+	_, err := exec.LookPath("redis-benchmark")
+	return err == nil
 }
 
 // recordings times each workload alone, recorded by each back end and under strace, by turns, inside: what the launch
@@ -55,13 +79,17 @@ func recordings(e effort) error {
 	rounds := max(3, e.Denials/4)
 	fmt.Printf("| recorded | alone, ms | bpf | notify | strace -f |\n|---|---:|---:|---:|---:|\n")
 	for _, w := range recordedWorks {
+		if !w.here() {
+			fmt.Printf("| %s | not installed | – | – | – |\n", w.name)
+			continue
+		}
 		var best [4]time.Duration
 		for round := range rounds {
 			for i, way := range ways {
 				if way.name == "strace -f" && round > 0 || way.name == "bpf" && os.Getuid() != 0 {
 					continue
 				}
-				d, err := timed(dir, append(slices.Clone(way.args), append([]string{self, "-timed"}, w.args...)...))
+				d, err := w.run(self, dir, way.args)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", w.name, way.name, err)
 				}
@@ -76,7 +104,7 @@ func recordings(e effort) error {
 			}
 			return strconv.FormatFloat(float64(best[i])/float64(best[0]), 'f', 2, 64)
 		}
-		fmt.Printf("| %s | %d | %s | %s | %s |\n", w.name, best[0].Milliseconds(), ratio(1), ratio(2), ratio(3))
+		fmt.Printf("| %s | %.1f | %s | %s | %s |\n", w.name, float64(best[0].Microseconds())/1000, ratio(1), ratio(2), ratio(3))
 		if e.Judge && (w.root > 0 && float64(best[1]) > w.root*float64(best[0]) || w.other > 0 && float64(best[2]) > w.other*float64(best[0])) {
 			err = fmt.Errorf("%s: asked are %v (bpf) and %v (notify)", w.name, w.root, w.other)
 		}
@@ -98,15 +126,73 @@ func timed(dir string, args []string) (time.Duration, error) {
 
 // timedWork is the main of this program inside.
 func timedWork(args []string) error {
-	start := time.Now()
+	took := time.Duration(0)
 	if len(args) == 0 {
-		runtime.LockOSThread()
+		took = timedCalls()
+	} else {
+		start := time.Now()
+		if err := exec.Command(args[0], args[1:]...).Run(); err != nil {
+			return err
+		}
+		took = time.Since(start)
+	}
+	fmt.Print(took.Nanoseconds())
+	return nil
+}
+
+func timedCalls() (shortest time.Duration) {
+	runtime.LockOSThread()
+	for range recordedPieces {
+		start := time.Now()
 		for range recordedCalls {
 			_, _, _ = unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0)
 		}
-	} else if err := exec.Command(args[0], args[1:]...).Run(); err != nil {
+		if d := time.Since(start); shortest == 0 || d < shortest {
+			shortest = d
+		}
+	}
+	return shortest
+}
+
+// redisServer is the server of the package redis-tools: the program that checks its files is the server by another name.
+const redisServer = "redis-check-rdb"
+
+// redisRequests is how many requests the benchmark makes of each kind.
+const redisRequests = 50_000
+
+// timedRedis runs a server inside a command that runs another, and tells how long a benchmark outside takes. The server
+// listens at a socket in dir alone.
+func timedRedis(self, dir string, way []string) (time.Duration, error) {
+	socket := filepath.Join(dir, "redis.sock")
+	args := slices.Concat(way, []string{self, "-redis", socket})
+	server := exec.Command(args[0], args[1:]...)
+	server.Dir = dir
+	if err := server.Start(); err != nil {
+		return 0, err
+	}
+	defer func() {
+		_ = exec.Command("redis-cli", "-s", socket, "shutdown", "nosave").Run() // it is killed else
+		done := time.AfterFunc(10*time.Second, func() { _ = server.Process.Kill() })
+		_ = server.Wait() // how it ends does not matter
+		done.Stop()
+		os.Remove(socket)
+	}()
+	for range 500 {
+		if exec.Command("redis-cli", "-s", socket, "ping").Run() == nil {
+			start := time.Now()
+			err := exec.Command("redis-benchmark", "-s", socket, "-q", "-t", "set,get", "-n", strconv.Itoa(redisRequests)).Run()
+			return time.Since(start), err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return 0, errors.New("redis does not answer")
+}
+
+// serveRedis becomes the server.
+func serveRedis(socket string) error {
+	path, err := exec.LookPath(redisServer)
+	if err != nil {
 		return err
 	}
-	fmt.Print(time.Since(start).Nanoseconds())
-	return nil
+	return unix.Exec(path, []string{"redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no", "--loglevel", "warning"}, os.Environ())
 }

@@ -228,6 +228,8 @@ func condition(cond string) (bool, error) {
 		return os.Getuid() != 0, nil
 	case "cgroup":
 		return grouped(), nil
+	case "record-bpf": // doctor says why not
+		return exec.Command(filepath.Join(base, "bin", "cordon"), "record", "-o", "/dev/null", "--backend", "bpf", "--", "true").Run() == nil, nil
 	}
 	if cond == "lacks-reference" {
 		_, err := os.Stat(filepath.Join(base, "bin", referenceName))

@@ -83,6 +83,20 @@ func SetMap(fd int, key, value []byte) error {
 	return err
 }
 
+// AddMap puts a value at a key that has none. EEXIST: it has one.
+func AddMap(fd int, key, value []byte) error {
+	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0]), value: unsafe.Pointer(&value[0]), flags: 1} // BPF_NOEXIST
+	_, err := bpf(unix.BPF_MAP_UPDATE_ELEM, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}
+
+// DeleteMap takes a key out. ENOENT: it has no value.
+func DeleteMap(fd int, key []byte) error {
+	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0])}
+	_, err := bpf(unix.BPF_MAP_DELETE_ELEM, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
+	return err
+}
+
 // GetMap reads the value at a key. ENOENT: there is none.
 func GetMap(fd int, key, value []byte) error {
 	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0]), value: unsafe.Pointer(&value[0])}

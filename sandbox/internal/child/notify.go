@@ -4,6 +4,7 @@ package child
 
 import (
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -86,6 +87,14 @@ func ioctl(fd int, request uintptr, arg unsafe.Pointer) syscall.Errno {
 	}
 }
 
+// AwaitNotification reports whether a listener has a notification within so short a time that the Go runtime need not know
+// that the thread waits: to say so, and to find a processor again, takes a while.
+func AwaitNotification(listener int, d time.Duration) bool {
+	fd, ts := unix.PollFd{Fd: int32(listener), Events: unix.POLLIN}, unix.NsecToTimespec(int64(d))
+	n, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
+	return errno == 0 && n > 0 && fd.Revents&unix.POLLIN != 0
+}
+
 // ReadMemory reads what a process has at an address, as far as it can be read: process_vm_readv(2).
 func ReadMemory(pid int, addr uint64, buf []byte) int {
 	if len(buf) == 0 {
@@ -94,11 +103,11 @@ func ReadMemory(pid int, addr uint64, buf []byte) int {
 	local := unix.Iovec{Base: &buf[0]}
 	local.SetLen(len(buf))
 	remote := unix.RemoteIovec{Base: uintptr(addr), Len: len(buf)}
-	n, err := unix.ProcessVMReadv(pid, []unix.Iovec{local}, []unix.RemoteIovec{remote}, 0)
-	if err != nil {
+	n, _, errno := syscall.RawSyscall6(unix.SYS_PROCESS_VM_READV, uintptr(pid), uintptr(unsafe.Pointer(&local)), 1, uintptr(unsafe.Pointer(&remote)), 1, 0)
+	if errno != 0 {
 		return 0
 	}
-	return n
+	return int(n)
 }
 
 // FilterFlags reports whether seccomp(2) knows the flags of SECCOMP_SET_MODE_FILTER. Nothing is installed: there is no

@@ -1,0 +1,480 @@
+package record
+
+// Programs that run already. A filter is taken by a program itself and cannot be put on another, so that only the bpf back
+// end can watch them: its programs are told the numbers of their threads, and follow them from there. Nothing is stopped
+// and nothing of theirs is changed. proc(5), pidfd_open(2).
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy/recording"
+	"cordon/sandbox"
+	"cordon/sandbox/internal/child"
+)
+
+// Running is what is recorded of the programs that run already: a process and its descendants, or a sandbox.
+type Running struct {
+	pid     int // whose root directory names the files, and whose end ends the recording
+	name    string
+	end     int                // its pidfd
+	first   []*sandbox.Process // what was there when it was named
+	list    func() ([]*sandbox.Process, error)
+	entry   *sandbox.Entry // nil for a process
+	entered bool           // processes may come into it that none of its own has made
+}
+
+// Tree is a process and those that descend from it. It takes the rights to look into the process.
+func Tree(pid int) (*Running, error) {
+	name := "pid " + strconv.Itoa(pid)
+	t, err := sandbox.Processes()
+	if err != nil {
+		return nil, err
+	}
+	p := t[pid]
+	if p == nil {
+		return nil, notThere(name, pid)
+	}
+	for above := t[os.Getpid()]; above != nil; above = t[above.PPID] {
+		if above.PID == pid {
+			return nil, cannot(name, "this command descends from it, and would record itself", "name a process that is not above this one; of a shell, start record in another")
+		}
+	}
+	exe, err := os.Readlink(procPath(pid, "exe"))
+	switch {
+	case p.State == "Z" || p.State == "X":
+		return nil, cannot(name, "has ended, and its parent has not asked how", "")
+	case errors.Is(err, os.ErrNotExist):
+		return nil, cannot(name, "is a thread of the kernel", "name a program's process")
+	case errors.Is(err, os.ErrPermission):
+		return nil, cannot(name, "is another user's, or gives up none of its secrets", "run cordon record as root")
+	case err != nil:
+		return nil, err
+	case launcher(pid):
+		return nil, cannot(name, "is a launcher of sandboxes, or their first process", "cordon record --of SANDBOX records what runs in one; cordon ps lists them")
+	}
+	r := &Running{pid: pid, name: name + " (" + path.Base(exe) + ")", first: descendants(t, pid)}
+	r.list = func() ([]*sandbox.Process, error) {
+		t, err := sandbox.Processes()
+		if err != nil || t[pid] == nil || t[pid].Start != p.Start {
+			return nil, err
+		}
+		return descendants(t, pid), nil
+	}
+	return r, r.hold(p.Start)
+}
+
+// Sandbox is everything in a sandbox that runs, but its first process, which is the launcher's.
+func Sandbox(e *sandbox.Entry) (*Running, error) {
+	t, err := sandbox.Processes()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.Sample(t); err != nil { // it has ended, or is of another pid namespace
+		return nil, err
+	}
+	task := e.State.Task
+	if task == nil {
+		return nil, cannot("sandbox "+e.State.ID, "has no program yet", "")
+	}
+	r := &Running{pid: task.PID, name: "sandbox " + e.State.ID, entry: e, entered: true, first: inSandbox(t, e)}
+	r.list = func() ([]*sandbox.Process, error) {
+		t, err := sandbox.Processes()
+		return inSandbox(t, e), err
+	}
+	return r, r.hold(task.Start)
+}
+
+// inSandbox are a sandbox's processes but those that run no program yet, or do nothing but reap.
+func inSandbox(t sandbox.ProcTable, e *sandbox.Entry) (in []*sandbox.Process) {
+	for _, p := range t.Of(e) {
+		if p.PID != e.State.Init.PID && !launcher(p.PID) {
+			in = append(in, p)
+		}
+	}
+	return in
+}
+
+// hold takes hold of the first process, so that its number stands for no other.
+func (r *Running) hold(start uint64) (err error) {
+	if r.end, err = unix.PidfdOpen(r.pid, 0); err == nil {
+		if startOf(procPath(r.pid, "stat")) == start {
+			return nil
+		}
+		unix.Close(r.end)
+		err = unix.ESRCH
+	}
+	if err == unix.ESRCH {
+		return cannot(r.name, "has ended", "")
+	}
+	return cannot(r.name, "pidfd_open: "+err.Error(), "")
+}
+
+// Name says what it is, for people.
+func (r *Running) Name() string { return r.name }
+
+// Wait waits until the first process has ended, or stop is closed, and reports whether it has.
+func (r *Running) Wait(stop <-chan struct{}) bool {
+	for {
+		fds := []unix.PollFd{{Fd: int32(r.end), Events: unix.POLLIN}}
+		if n, _ := unix.Poll(fds, 50); n > 0 {
+			return true
+		}
+		select {
+		case <-stop:
+			return false
+		default:
+		}
+	}
+}
+
+// Close lets go of it. It goes on running.
+func (r *Running) Close() { unix.Close(r.end) }
+
+// Run is what a recording's header says of it: command, profile, home directory, user.
+func (r *Running) Run() recording.Run {
+	args, _ := os.ReadFile(procPath(r.pid, "cmdline"))
+	env, _ := os.ReadFile(procPath(r.pid, "environ"))
+	run := recording.Run{
+		Command: strings.Split(strings.TrimSuffix(string(args), "\x00"), "\x00"),
+		Home:    variable(env, "HOME"), Runtime: variable(env, "XDG_RUNTIME_DIR"), UID: uidInside(r.pid),
+	}
+	if r.entry != nil {
+		s := &r.entry.State
+		run.Command, run.Profile = s.Args, s.Profile
+	}
+	return run
+}
+
+// Attach begins to record what runs already. It takes the back end bpf.
+func (r *Recorder) Attach(to *Running) error {
+	b, ok := r.backend.(*bpf)
+	if !ok {
+		return cannot(to.name, "the back end "+r.name+" cannot watch a program that runs already: a filter is taken by a program itself",
+			"record it as root, or from its start: cordon record -o FILE -- CMD")
+	}
+	r.started = time.Now()
+	r.workdir, _ = link(procPath(to.pid, "cwd"))
+	b.left = append(b.left, "began in the middle: what was done before is not known, but for the programs that ran, and the code and the files that they had open")
+	if to.entered {
+		b.left = append(b.left, "what enters the sandbox later, by cordon exec, is seen after a second at most")
+	}
+	switch err := b.attach(to); err {
+	case nil:
+		return nil
+	case unix.ENOENT, unix.ESRCH:
+		return cannot(to.name, "has ended", "")
+	default:
+		return cannot(to.name, err.Error(), "")
+	}
+}
+
+func cannot(what, why, hint string) error {
+	return &sandbox.Error{Op: "record " + what, Err: errors.New(why), Hint: hint}
+}
+
+// notThere says why the table of processes does not have a number.
+func notThere(name string, pid int) error {
+	if group := status(pid, "Tgid")[0]; group != "" && group != strconv.Itoa(pid) {
+		return cannot(name, "is a thread of process "+group, "cordon record --pid "+group)
+	}
+	return cannot(name, "there is no such process", "ps lists those that are there")
+}
+
+// launcher reports whether a process runs this very executable.
+func launcher(pid int) bool {
+	var own, other unix.Stat_t
+	return unix.Stat("/proc/self/exe", &own) == nil && unix.Stat(procPath(pid, "exe"), &other) == nil && own.Dev == other.Dev && own.Ino == other.Ino
+}
+
+// descendants are a process and all below it.
+func descendants(t sandbox.ProcTable, pid int) (in []*sandbox.Process) {
+	children := map[int][]*sandbox.Process{}
+	for _, p := range t {
+		children[p.PPID] = append(children[p.PPID], p)
+	}
+	in = append(in, t[pid])
+	for i := 0; i < len(in); i++ {
+		in = append(in, children[in[i].PID]...)
+	}
+	return in
+}
+
+// attach lets the programs run and tells them of the threads, again until there is none that they do not know: what a
+// thread makes that they know, they follow by themselves.
+func (b *bpf) attach(to *Running) error {
+	if err := b.open(to.pid); err != nil {
+		return err
+	}
+	threads, pids := 0, []int{}
+	for _, p := range to.first {
+		threads, pids = threads+p.Threads, append(pids, p.PID)
+		b.running(p.PID) // gives its program a number
+	}
+	err := errors.Join(b.setCounters(uint64(threads), alive, mostAlive), b.setCounters(uint64(len(b.numbers)), lastExe))
+	if err != nil {
+		return err
+	}
+	b.begun = true
+	if err := b.begin(pids...); err != nil {
+		return err
+	}
+	for _, p := range to.first {
+		b.join(p)
+	}
+	for range maxRounds {
+		added, err := b.joinAll(to)
+		if err == nil && added > 0 {
+			continue
+		}
+		if err == nil && to.entered {
+			b.drained.Add(1)
+			go b.welcome(to)
+		}
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost["tasks"]++ // it forks faster than it can be looked at
+	return nil
+}
+
+// maxRounds bounds how often processes are listed, for those that fork meanwhile.
+const maxRounds = 100
+
+// welcome takes in what enters a sandbox, and what its groups count, until stop.
+func (b *bpf) welcome(to *Running) {
+	defer b.drained.Done()
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		b.groupsCount(to.entry)
+		select {
+		case <-b.done:
+			b.groupsCount(to.entry)
+			return
+		case <-t.C:
+			_, _ = b.joinAll(to) // an error is looked at again in a moment
+		}
+	}
+}
+
+// groupsCount takes what a sandbox's groups have counted since it began, if it has any.
+func (b *bpf) groupsCount(e *sandbox.Entry) {
+	if e.State.Cgroup == nil {
+		return
+	}
+	c, err := e.State.Cgroup.Stats()
+	if err != nil {
+		return // it has ended
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.Memory != nil {
+		b.counted(c.Memory.Peak, nil)
+	}
+	if c.PIDs != nil {
+		b.counted(nil, c.PIDs.Peak)
+	}
+}
+
+// joinAll tells the programs of all threads that they do not know, and says of how many.
+func (b *bpf) joinAll(to *Running) (added int, err error) {
+	list, err := to.list()
+	for _, p := range list {
+		added += b.join(p)
+	}
+	return added, err
+}
+
+// join tells the programs of a process's threads. What was said of a thread that has gone meanwhile is taken back: its
+// number may be another's soon.
+func (b *bpf) join(p *sandbox.Process) (added int) {
+	threads, err := os.ReadDir(procPath(p.PID, "task"))
+	_, n, ok := b.running(p.PID)
+	if !ok || err != nil {
+		return 0
+	}
+	var keys [][]byte
+	for _, i := range threads {
+		tid, _ := strconv.ParseUint(i.Name(), 10, 32) // of the kernel's making
+		key := binary.LittleEndian.AppendUint32(nil, uint32(tid))
+		if b.placed(uint32(tid)) {
+			continue
+		}
+		switch err := child.AddMap(b.m.tasks, key, taskValue(uint32(tid), n)); err {
+		case nil:
+			keys = append(keys, key)
+		case unix.EEXIST:
+		default:
+			b.mu.Lock()
+			b.lost["tasks"]++
+			b.mu.Unlock()
+		}
+	}
+	if len(keys) == 0 {
+		return 0
+	}
+	now, later, ok := b.running(p.PID)
+	for _, key := range keys {
+		id := binary.LittleEndian.Uint32(key)
+		tid := strconv.FormatUint(uint64(id), 10)
+		switch value := make([]byte, taskSize); {
+		case b.placed(id) || !ok || startOf(procPath(p.PID, "stat")) != p.Start || startOf(procPath(p.PID, "task/"+tid+"/stat")) == 0:
+			_ = child.DeleteMap(b.m.tasks, key) // ENOENT: the programs have seen its end, too
+		case later != n && child.GetMap(b.m.tasks, key, value) == nil && binary.LittleEndian.Uint32(value[taskExe:]) == n:
+			_ = child.SetMap(b.m.tasks, key, taskValue(id, later)) // it ran another program before the programs knew it
+		}
+	}
+	if ok {
+		b.had(p.PID, now)
+		b.sampler.add(p.PID)
+	}
+	return len(keys)
+}
+
+// running is the program that a process runs now, and the programs' number of it.
+func (b *bpf) running(pid int) (x recording.Executable, number uint32, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if x, ok = b.program(pid); ok {
+		number = b.number(x)
+	}
+	return x, number, ok
+}
+
+// placed reports whether the programs have a place of their own for a thread: they have seen how it was made.
+func (b *bpf) placed(tid uint32) bool {
+	value := make([]byte, taskSize)
+	return child.GetMap(b.m.slots, binary.LittleEndian.AppendUint32(nil, tid&(maxTasks-1)), value) == nil &&
+		binary.LittleEndian.Uint64(value[taskTID:]) == uint64(tid)
+}
+
+// taskValue is that of a thread that is on, by its executable.
+func taskValue(tid, exe uint32) []byte {
+	v := make([]byte, taskSize)
+	binary.LittleEndian.PutUint64(v[taskTID:], uint64(tid))
+	binary.LittleEndian.PutUint32(v[taskExe:], exe)
+	binary.LittleEndian.PutUint32(v[taskState:], taskOn)
+	return v
+}
+
+// lateExe is where the numbers of executables begin that were met when the programs counted already.
+const lateExe = 1 << 30
+
+// number is the programs' number of an executable that ran before they did.
+func (b *bpf) number(x recording.Executable) uint32 {
+	i := b.exes.Executable(x)
+	n, ok := b.numbers[i]
+	if !ok {
+		n = uint32(len(b.numbers))
+		if b.begun {
+			n += lateExe
+		}
+		if b.numbers == nil {
+			b.numbers = map[int]uint32{}
+		}
+		b.numbers[i], b.exeOf[n] = n, i
+	}
+	return n
+}
+
+// had records what a process has already: its program, what that is made of, and the files that it has open.
+func (b *bpf) had(pid int, x recording.Executable) {
+	maps, _ := os.ReadFile(procPath(pid, "maps")) // gone, or not to be read: then there is none of it
+	files, _ := os.ReadDir(procPath(pid, "fd"))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	exe := b.exes.Executable(x)
+	if b.events[fact{exe: -1, kind: recording.KindExec, text: x.Path}] == nil {
+		b.begins(b.root, x.Path)
+	}
+	for line := range bytes.Lines(maps) {
+		f := bytes.SplitN(bytes.TrimSpace(line), []byte{' '}, 6)
+		if name := strings.TrimSpace(string(f[len(f)-1])); len(f) == 6 && bytes.HasPrefix(f[1], []byte("r-x")) && strings.HasPrefix(name, "/") && !strings.HasSuffix(name, " (deleted)") {
+			b.mapped(exe, name)
+		}
+	}
+	for _, i := range files {
+		if n, err := strconv.Atoi(i.Name()); err == nil && n > 2 { // those were given to it
+			b.hadOpen(pid, n, exe)
+		}
+	}
+}
+
+// hadOpen records a file that a process has open.
+func (b *bpf) hadOpen(pid, fd, exe int) {
+	name, ok := link(procPath(pid, "fd/"+strconv.Itoa(fd)))
+	if !ok || !strings.HasPrefix(name, "/") || strings.HasSuffix(name, " (deleted)") {
+		return
+	}
+	info, _ := os.ReadFile(procPath(pid, "fdinfo/"+strconv.Itoa(fd)))
+	_, rest, _ := strings.Cut(string(info), "flags:")
+	line, _, _ := strings.Cut(rest, "\n")
+	flags, err := strconv.ParseUint(strings.TrimSpace(line), 8, 32)
+	if err != nil {
+		return // closed since
+	}
+	want, found := opens(flags&^(oCreat|oTrunc)), look(b.root, name)
+	if found.kind == recording.TypeDir && want == recording.Read {
+		want = recording.List
+	}
+	f := fact{exe, recording.KindPath, name, uint32(want) << 1}
+	if b.events[f] == nil {
+		b.add(f, found.event(name, want))
+	}
+}
+
+// startOf is when a process or thread was started, in clock ticks since boot: proc_pid_stat(5), field 22; 0 if it has gone.
+func startOf(stat string) uint64 {
+	text, err := os.ReadFile(stat)
+	if err != nil {
+		return 0
+	}
+	const field, behind = 22, 3
+	f := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+	if len(f) <= field-behind {
+		return 0
+	}
+	n, _ := strconv.ParseUint(string(f[field-behind]), 10, 64) // of the kernel's making
+	return n
+}
+
+// variable is a variable of an environment as /proc has it; "" if there is none.
+func variable(env []byte, name string) string {
+	for entry := range bytes.SplitSeq(env, []byte{0}) {
+		if v, ok := bytes.CutPrefix(entry, []byte(name+"=")); ok {
+			return string(v)
+		}
+	}
+	return ""
+}
+
+// uidInside is the effective user of a process in its own user namespace: user_namespaces(7). Without a mapping it is the
+// one that the kernel shows then.
+func uidInside(pid int) uint32 {
+	f := strings.Fields(status(pid, "Uid")[0])
+	if len(f) < 2 {
+		return 0
+	}
+	uid, _ := strconv.ParseUint(f[1], 10, 32)
+	text, _ := os.ReadFile(procPath(pid, "uid_map"))
+	for line := range strings.Lines(string(text)) {
+		var m [3]uint64
+		for i, s := range strings.Fields(line) {
+			m[min(i, 2)], _ = strconv.ParseUint(s, 10, 32)
+		}
+		if uid >= m[1] && uid-m[1] < m[2] {
+			return uint32(m[0] + uid - m[1])
+		}
+	}
+	return uint32(uid)
+}

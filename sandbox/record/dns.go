@@ -1,0 +1,138 @@
+package record
+
+// Names behind addresses: what a recorded program was told by a name server. RFC 1035, RFC 3596. An answer comes from
+// anyone, and is believed as far as the program itself believes it: it names an address in the recording, and decides
+// nothing.
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"strings"
+)
+
+// Bounds of an answer.
+const (
+	dnsPort    = 53
+	dnsHead    = 12
+	maxAnswer  = 4096 // bytes that are looked at
+	maxRecords = 256  // of an answer
+	maxLookups = 1 << 14
+)
+
+// lookedUp is an address that a program was told.
+type lookedUp struct {
+	exe  int
+	addr netip.Addr
+}
+
+// answered takes in an answer that a program received.
+func (g *gather) answered(exe int, message []byte) {
+	name, addrs := parseAnswer(message)
+	for _, a := range addrs {
+		k := lookedUp{exe, a}
+		if _, known := g.lookups[k]; !known && len(g.lookups) < maxLookups {
+			g.lookups[k] = name
+		}
+	}
+}
+
+// namer finds the name that gave an address: to the program itself or, where that has none, to the others, if they were all
+// told the same.
+func (g *gather) namer() func(exe int, addr string) string {
+	others := map[netip.Addr]string{}
+	for k, name := range g.lookups {
+		if other, known := others[k.addr]; known && other != name {
+			name = ""
+		}
+		others[k.addr] = name
+	}
+	return func(exe int, addr string) string {
+		a, err := netip.ParseAddr(addr)
+		if err != nil {
+			return ""
+		}
+		a = a.Unmap()
+		if name, ok := g.lookups[lookedUp{exe, a}]; ok {
+			return name
+		}
+		return others[a]
+	}
+}
+
+// parseAnswer reads the addresses of an answer to a question about one name: A and AAAA, whichever name on the way they
+// belong to. What is no such answer, or does not hold together, gives none.
+func parseAnswer(m []byte) (name string, addrs []netip.Addr) {
+	const response, opcode, rcode = 0x8000, 0x7800, 0x000f
+	if len(m) < dnsHead {
+		return "", nil
+	}
+	u16 := binary.BigEndian.Uint16
+	if flags := u16(m[2:]); flags&response == 0 || flags&(opcode|rcode) != 0 || u16(m[4:]) != 1 {
+		return "", nil
+	}
+	name, at := question(m)
+	if name == "" {
+		return "", nil
+	}
+	for range min(int(u16(m[6:])), maxRecords) {
+		at = skipName(m, at)
+		const fixed = 10 // type, class, time to live, length
+		if at < 0 || at+fixed > len(m) {
+			break // cut off: what came before counts
+		}
+		kind, class, size := u16(m[at:]), u16(m[at+2:]), int(u16(m[at+8:]))
+		at += fixed
+		if at+size > len(m) {
+			break
+		}
+		const typeA, typeAAAA, classIN = 1, 28, 1
+		if a, ok := netip.AddrFromSlice(m[at : at+size]); ok && class == classIN && (kind == typeA && a.Is4() || kind == typeAAAA && a.Is6()) {
+			addrs = append(addrs, a.Unmap())
+		}
+		at += size
+	}
+	return name, addrs
+}
+
+// question is the name that was asked for, in lower case and without the dot at its end, and where the answers begin. A name
+// that no host has is "": it would be written into profiles.
+func question(m []byte) (string, int) {
+	var b strings.Builder
+	at := dnsHead
+	for at < len(m) && m[at] != 0 {
+		n := int(m[at])
+		if n > 63 || at+1+n > len(m) || b.Len()+n > 253 {
+			return "", 0
+		}
+		for _, c := range m[at+1 : at+1+n] {
+			switch {
+			case 'A' <= c && c <= 'Z':
+				c += 'a' - 'A'
+			case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+			default:
+				return "", 0
+			}
+			b.WriteByte(c)
+		}
+		b.WriteByte('.')
+		at += 1 + n
+	}
+	return strings.TrimSuffix(b.String(), "."), at + 1 + 4 // type and class
+}
+
+// skipName is where a name ends; -1 where the message ends before.
+func skipName(m []byte, at int) int {
+	for at >= 0 && at < len(m) {
+		switch n := int(m[at]); {
+		case n == 0:
+			return at + 1
+		case n >= 0xc0: // the rest stands elsewhere
+			return at + 2
+		case n > 63:
+			return -1
+		default:
+			at += 1 + n
+		}
+	}
+	return -1
+}

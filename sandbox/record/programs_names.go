@@ -1,0 +1,100 @@
+package record
+
+// The parts of the programs that are about names: what a program receives from a name server. That a task has received
+// something from one is noticed where the kernel's sockets do (the tracepoint sock_recv_length, Linux 6.3), so that no
+// other call costs more; the answer is read at the end of the call, when it is where the program wanted it.
+
+import "golang.org/x/sys/unix"
+
+// received is the program at sock_recv_length: the socket, how much, flags.
+func (g *generator) received() {
+	g.mov(r6, r1)
+	g.load(b64, r7, r6, 0)
+	g.storei(b64, fp, slotTmp, 0)
+	g.read(slotTmp, 2, r7, g.l.skProtocol)
+	g.load(b16, r1, fp, slotTmp)
+	g.jumpIfi(jNe, r1, unix.IPPROTO_UDP, leave)
+	g.read(slotTmp, 2, r7, g.l.skPort)
+	g.load(b8, r1, fp, slotTmp) // in the network's order
+	g.jumpIfi(jNe, r1, 0, leave)
+	g.movi(r8, taskAnswered)
+	g.load(b8, r1, fp, slotTmp+1)
+	g.jumpIfi(jEq, r1, dnsPort, "server")
+	g.jumpIfi(jNe, r1, 0, leave)
+	g.movi(r8, taskReceived) // it is not connected: the answer has its sender beside it
+	g.label("server")
+	g.watched()
+	g.load(b32, r1, r0, taskState)
+	g.jumpIfi(jNe, r1, taskOn, leave)
+	g.store(b32, r0, taskState, r8)
+	g.end()
+}
+
+// receivers are the calls of which the answer is read.
+var receivers = [...]string{"recvfrom", "recvmsg", "read"}
+
+// answer tells of what the call received: r1 is the executable, and is again then; r2 the task's state; r6 what the
+// program was given, and stays; r7 is the task then.
+func (g *generator) answer() {
+	g.store(b32, fp, slotExe, r1)
+	g.store(b64, fp, slotKind, r2)
+	g.scratch()
+	g.load(b64, r8, r6, 0)
+	g.callNumber(r1, r8)
+	g.load(b64, r7, r8, g.l.regs[1])
+	g.load(b64, r8, r8, g.l.regs[4])
+	g.jumpIfi(jEq, r1, int32(g.receivers[0]), "buffer")
+	g.jumpIfi(jEq, r1, int32(g.receivers[1]), "message")
+	g.movi(r8, 0)
+	g.jumpIfi(jNe, r1, int32(g.receivers[2]), "answered")
+	g.jump("buffer")
+	g.label("message") // struct msghdr: where the sender goes, and at 16 the first struct iovec
+	g.readUser(slotValue, 24, r7, "answered")
+	g.load(b64, r8, fp, slotValue)
+	g.load(b64, r7, fp, slotValue+16)
+	g.readUser(slotValue, 8, r7, "answered")
+	g.load(b64, r7, fp, slotValue)
+	g.label("buffer")
+	g.load(b64, r1, fp, slotKind)
+	g.jumpIfi(jEq, r1, taskAnswered, "server")
+	g.jumpIfi(jEq, r8, 0, "answered")
+	g.readUser(slotTmp, 4, r8, "answered") // struct sockaddr: the family, then the port in the network's order
+	g.load(b8, r1, fp, slotTmp+2)
+	g.jumpIfi(jNe, r1, 0, "answered")
+	g.load(b8, r1, fp, slotTmp+3)
+	g.jumpIfi(jNe, r1, dnsPort, "answered")
+	g.label("server")
+	for _, slot := range []int{slotNr, slotArg, slotRet} {
+		g.storei(b64, fp, slot, 0)
+	}
+	g.head(recordName)
+	g.load(b64, r2, r6, 8)
+	g.jumpIfi(jSLt, r2, dnsHead, "answered")
+	g.jumpIfi(jLe, r2, maxAnswer, "whole")
+	g.movi(r2, maxAnswer)
+	g.label("whole")
+	g.store(b32, r9, scratchRecord+recLen, r2)
+	g.store(b64, fp, slotLen, r2)
+	g.mov(r3, r7)
+	g.mov(r1, r9)
+	g.alui(opAdd, r1, scratchRecord+recordHead)
+	g.call(fnReadUser)
+	g.jumpIfi(jNe, r0, 0, "answered")
+	g.output()
+	g.jumpIfi(jEq, r0, 0, "answered")
+	g.countUp(lostRecords)
+	g.label("answered")
+	g.storei(b64, fp, slotKind, 0)
+	g.call(fnTaskBTF)
+	g.mov(r7, r0)
+	g.load(b32, r1, fp, slotExe)
+}
+
+// readUser copies n bytes of the caller's memory to the stack, or goes on with a label.
+func (g *generator) readUser(slot, n int, at reg, none string) {
+	g.stack(r1, slot)
+	g.movi(r2, int32(n))
+	g.mov(r3, at)
+	g.call(fnReadUser)
+	g.jumpIfi(jNe, r0, 0, none)
+}

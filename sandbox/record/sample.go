@@ -1,0 +1,182 @@
+package record
+
+// What is used at most: memory, processes and threads, descriptors. The kernel keeps none of it for a program that has
+// ended, so that it is looked at now and then while it runs. proc_pid_status(5), proc_pid_fd(5), proc_tid_children(5).
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy/recording"
+	"cordon/sandbox"
+)
+
+// Looking takes a fiftieth of the time at most.
+const (
+	sampleEvery = 20 * time.Millisecond
+	sampleShare = 50
+)
+
+// sampler looks now and then at how much there is of what limits bound.
+type sampler struct {
+	gather *gather
+	mu     sync.Mutex
+	alive  map[int]uint64 // the processes that are looked at, and when they were started
+	done   chan struct{}
+	ended  sync.WaitGroup
+}
+
+// start begins to look at processes and their descendants.
+func (s *sampler) start(g *gather, pids ...int) {
+	s.gather, s.alive, s.done = g, map[int]uint64{}, make(chan struct{})
+	s.add(pids...)
+	s.ended.Add(1)
+	go s.run()
+}
+
+// add has more processes looked at.
+func (s *sampler) add(pids ...int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, pid := range pids {
+		if at := startOf(procPath(pid, "stat")); at != 0 && s.alive[pid] == 0 {
+			s.alive[pid] = at
+		}
+	}
+}
+
+// processes are those that are alive: what has ended is forgotten, and what they have made is added.
+func (s *sampler) processes() (pids []int) {
+	s.mu.Lock()
+	for pid, at := range s.alive {
+		if startOf(procPath(pid, "stat")) == at {
+			pids = append(pids, pid)
+		} else {
+			delete(s.alive, pid)
+		}
+	}
+	s.mu.Unlock()
+	pids = below(pids)
+	s.add(pids...)
+	return pids
+}
+
+// stop ends it; it need not have begun.
+func (s *sampler) stop() {
+	if s.done != nil {
+		close(s.done)
+		s.ended.Wait()
+		s.done = nil
+	}
+}
+
+func (s *sampler) run() {
+	defer s.ended.Done()
+	for {
+		began := time.Now()
+		s.look()
+		select {
+		case <-s.done:
+			return
+		case <-time.After(max(sampleEvery, sampleShare*time.Since(began))):
+		}
+	}
+}
+
+// look looks at every process once. The sum of resident sets counts what is shared several times.
+func (s *sampler) look() {
+	var memory, threads uint64
+	for _, pid := range s.processes() {
+		has := status(pid, "Threads", "VmHWM", "VmRSS")
+		if has[0] == "" || launcher(pid) {
+			continue
+		}
+		n, _ := strconv.ParseUint(has[0], 10, 32)
+		memory, threads = memory+kibibytes(has[2]), threads+n
+		s.note(pid, n, kibibytes(has[1]), descriptors(pid))
+	}
+	s.gather.mu.Lock()
+	defer s.gather.mu.Unlock()
+	s.gather.peak(-1, recording.PeakMemory, memory)
+	s.gather.peak(-1, recording.PeakPIDs, threads)
+}
+
+// note notes what one process has.
+func (s *sampler) note(pid int, threads, memory, files uint64) {
+	g := s.gather
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	x, ok := g.program(pid)
+	if !ok {
+		return
+	}
+	exe := g.exes.Executable(x)
+	g.peak(exe, recording.PeakThreads, threads)
+	g.peak(exe, recording.PeakMemory, memory)
+	g.peak(exe, recording.PeakFiles, files)
+}
+
+// kibibytes reads an amount of memory of /proc/PID/status.
+func kibibytes(s string) uint64 {
+	n, _ := strconv.ParseUint(strings.TrimSuffix(s, " kB"), 10, 52)
+	return n << 10
+}
+
+// descriptors is how many a process has open.
+func descriptors(pid int) uint64 {
+	var st unix.Stat_t
+	if unix.Stat(procPath(pid, "fd"), &st) == nil && st.Size > 0 { // from Linux 6.2 on
+		return uint64(st.Size)
+	}
+	names, _ := os.ReadDir(procPath(pid, "fd"))
+	return uint64(len(names))
+}
+
+// below are processes and what descends from them.
+func below(pids []int) []int {
+	seen := map[int]bool{}
+	for _, pid := range pids {
+		seen[pid] = true
+	}
+	for i := 0; i < len(pids); i++ {
+		threads, _ := os.ReadDir(procPath(pids[i], "task")) // gone
+		for _, t := range threads {
+			list, _ := os.ReadFile(procPath(pids[i], "task/"+t.Name()+"/children"))
+			for word := range strings.FieldsSeq(string(list)) {
+				if pid, err := strconv.Atoi(word); err == nil && !seen[pid] {
+					seen[pid] = true
+					pids = append(pids, pid)
+				}
+			}
+		}
+	}
+	return pids
+}
+
+// Used takes from the report what the sandbox used at most. What its groups have counted is more than what was looked at.
+func (r *Recorder) Used(rep *sandbox.Report) {
+	g := r.facts()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.peak(-1, recording.PeakMemory, uint64(max(rep.PeakRSS, 0)))
+	g.peak(-1, recording.PeakCPU, uint64(rep.User+rep.System))
+	g.counted(rep.PeakMemory, rep.PeakPIDs)
+}
+
+// counted takes the peaks that the sandbox's groups have counted, which are exact; nil where they have not.
+func (g *gather) counted(memory, pids *uint64) {
+	for _, p := range [...]struct {
+		what recording.Peak
+		most *uint64
+	}{{recording.PeakMemory, memory}, {recording.PeakPIDs, pids}} {
+		if p.most != nil && *p.most > 0 {
+			delete(g.events, fact{exe: -1, kind: recording.KindPeak, text: string(p.what)})
+			g.peak(-1, p.what, *p.most)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package record
+
+import (
+	"encoding/binary"
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/policy/recording"
+	"cordon/profiles"
+	"cordon/sandbox"
+	"cordon/sandbox/internal/child"
+)
+
+// A task whose place in the array is another's is followed all the same, and forgotten when it is gone.
+func TestTasksWithoutAPlace(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("the programs take root")
+	}
+	want := followed(t, false)
+	if got := followed(t, true); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if !slices.Contains(want, "/usr/bin/true exit_group") {
+		t.Errorf("%q", want)
+	}
+}
+
+// followed is who made which call of a shell that starts others.
+func followed(t *testing.T, full bool) (calls []string) {
+	t.Helper()
+	native, _ := filter.ParseArch(runtime.GOARCH)
+	b, err := newBPF(native)
+	if err != nil {
+		t.Skip(err)
+	}
+	r := &Recorder{backend: b, name: BPF}
+	p, err := profiles.Search{}.Load([]string{"build"}, &policy.Profile{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if full {
+		taken := make([]byte, taskSize)
+		binary.LittleEndian.PutUint64(taken[taskTID:], 1<<40)
+		for slot := range uint32(maxTasks) {
+			if err := child.SetMap(b.m.slots, binary.LittleEndian.AppendUint32(nil, slot), taken); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c := &sandbox.Cmd{Profile: Permissive(p), Args: []string{"/bin/sh", "-c", "for i in 1 2 3; do (/usr/bin/true); done; exec cat /dev/null"}, Observer: r}
+	rep, err := c.Run()
+	if full && err == nil {
+		left := 0
+		each(b.m.tasks, 4, taskSize, maxTasks, func(_, _ []byte) { left++ })
+		if left != 0 {
+			t.Errorf("%d tasks are left", left)
+		}
+	}
+	r.Stop()
+	if err != nil || rep.Exit != 0 {
+		t.Fatalf("%v %+v", err, rep)
+	}
+	rec := r.Recording(recording.Run{Command: c.Args})
+	if run := rec.Header.Runs[0]; !run.Complete {
+		t.Errorf("not complete: %q", run.Why)
+	}
+	for _, e := range rec.Events {
+		if e.Kind == recording.KindCall && e.Exe >= 0 {
+			calls = append(calls, rec.Executables[e.Exe].Path+" "+e.Call)
+		}
+	}
+	slices.Sort(calls)
+	return slices.Compact(calls)
+}
+
+// BenchmarkBPF is how long the programs take to load, and, apart, to attach.
+func BenchmarkBPF(b *testing.B) {
+	if os.Getuid() != 0 {
+		b.Skip("the programs take root")
+	}
+	native, _ := filter.ParseArch(runtime.GOARCH)
+	attach := 0.0
+	for b.Loop() {
+		r, err := newBPF(native)
+		if err != nil {
+			b.Skip(err)
+		}
+		b.StopTimer()
+		start := time.Now()
+		if err := r.Ready(os.Getpid()); err != nil {
+			b.Fatal(err)
+		}
+		took := time.Since(start).Seconds() * 1000
+		if attach == 0 || took < attach {
+			attach = took
+		}
+		r.stop()
+		b.StartTimer()
+	}
+	b.ReportMetric(attach, "ms-attach")
+}
