@@ -393,4 +393,5 @@ func (p *process) removeGroups() {
 		p.report.Hints = append(p.report.Hints, Hint{Text: "the sandbox's cgroup is left: " + err.Error()})
 	}
 	_ = g.Sweep() // of others: the next one tries again
+	g.Close()
 }

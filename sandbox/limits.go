@@ -140,36 +140,38 @@ func (p *process) watchGroups() {
 		for _, c := range d.Controllers {
 			switch {
 			case c == "pids" && d.Version == 2:
-				p.watchEvents(d.Path + "/pids.events")
+				p.watchEvents(d.Path+"/pids.events", cgroup.KeyRefused, LimitPIDs)
 			case c == "pids":
 				p.lookAgain()
 			case c == "memory" && d.Version == 2:
-				p.watchEvents(d.Path + "/memory.events")
+				p.watchEvents(d.Path+"/"+d.MemoryEvents(), cgroup.KeyKills, LimitOOM)
 			case c == "memory":
 				p.watchOOM(d.Path)
 			}
 		}
 	}
-	p.checkEvents() // what came before
 }
 
-// watchEvents looks at the counters whenever the kernel says that a file of them has changed. A file that cannot be polled
-// is read at the end.
-func (p *process) watchEvents(path string) {
+// watchEvents looks at a file of counters now, and whenever the kernel says that it has changed: the sandbox ends where one
+// of them has counted what ends it. A file that cannot be polled is read at the end.
+func (p *process) watchEvents(path, key, limit string) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
 	p.watched = append(p.watched, fd)
-	var buf [512]byte
-	_, _ = unix.Pread(fd, buf[:], 0) // what is there already is no event
-	p.watch(fd, unix.POLLPRI, func(int16) {
-		if n, err := unix.Pread(fd, buf[:], 0); n <= 0 || err != nil { // the group is gone
+	look := func(int16) {
+		var buf [512]byte
+		n, err := unix.Pread(fd, buf[:], 0)
+		switch {
+		case n <= 0 || err != nil: // the group is gone
 			p.unwatch(fd)
-			return
+		case p.limit == "" && positive(cgroup.Count(string(buf[:n]), key)):
+			p.exceeded(limit)
 		}
-		p.checkEvents()
-	})
+	}
+	p.watch(fd, unix.POLLPRI, look)
+	look(0) // what is there already is no event
 }
 
 // lookStep is the time between two looks at a v1 group of pids, which tells of nothing since Linux 6.10.
@@ -201,6 +203,7 @@ func (p *process) watchOOM(dir string) {
 		_, _ = unix.Read(event, make([]byte, 8))
 		p.awaitKill(oomTries)
 	})
+	p.checkEvents() // what came before
 }
 
 // oomTries bounds how often the launcher looks whether the kernel has killed somebody after it said that memory ran out.

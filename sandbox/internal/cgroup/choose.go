@@ -284,10 +284,10 @@ func (d *finder) try(t *Tree, dir string, need []string) seat {
 		s.why, s.remedy = why, remedy
 		return s
 	}
-	if _, err := d.f.Stat(dir + "/cgroup.procs"); err != nil {
-		return refuse(dir+": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir "+dir)
-	}
 	if err := d.writable(dir); err != nil {
+		if err == unix.ENOENT || err == unix.ENOTDIR {
+			return refuse(dir+": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir "+dir)
+		}
 		if err == unix.EROFS {
 			return refuse(dir+" is read-only", "mount it read-write; containers are given that by their engine")
 		}
@@ -296,26 +296,33 @@ func (d *finder) try(t *Tree, dir string, need []string) seat {
 		}
 		return refuse(dir+" is not writable: it is not delegated to this user", delegate)
 	}
-	if kind := d.text(dir + "/cgroup.type"); kind != "" && kind != "domain" {
+	kind := d.text(dir + "/cgroup.type")
+	if kind != "" && kind != "domain" {
 		return refuse(dir+" is of type "+kind, "name one of type domain: limits.cgroup (--cgroup-parent)")
 	}
 	s.usable = true
 	on := strings.Fields(d.text(dir + "/cgroup.subtree_control"))
-	can := strings.Fields(d.text(dir + "/cgroup.controllers"))
 	s.have = on
-	var missing []string
+	var off, missing []string
 	for _, c := range need {
-		switch {
-		case slices.Contains(on, c):
+		if slices.Contains(on, c) {
 			s.served++
-		case slices.Contains(can, c):
-			missing = append(missing, c)
+		} else {
+			off = append(off, c)
+		}
+	}
+	if len(off) == 0 {
+		return s
+	}
+	for can := strings.Fields(d.text(dir + "/cgroup.controllers")); len(off) > 0; off = off[1:] {
+		if slices.Contains(can, off[0]) {
+			missing = append(missing, off[0])
 		}
 	}
 	if len(missing) == 0 {
 		return s
 	}
-	enter, leaf, why, remedy := d.room(t, dir)
+	enter, leaf, why, remedy := d.room(t, dir, kind == "")
 	if !enter {
 		s.why, s.remedy = why, remedy
 		return s
@@ -335,12 +342,13 @@ func (d *finder) writable(dir string) error {
 }
 
 // room reports whether controllers can be switched on in a group, and whether the launcher has to leave it for that.
-func (d *finder) room(t *Tree, dir string) (ok, leaf bool, why, remedy string) {
+// The root has no type, and no such bounds.
+func (d *finder) room(t *Tree, dir string, root bool) (ok, leaf bool, why, remedy string) {
 	if err := d.f.Access(dir+"/cgroup.subtree_control", unix.W_OK); err != nil {
 		return false, false, dir + ": no controller can be switched on: " + err.Error(), delegate
 	}
-	if _, err := d.f.Stat(dir + "/cgroup.type"); err != nil {
-		return true, false, "", "" // the root has no type
+	if root {
+		return true, false, "", ""
 	}
 	procs := strings.Fields(d.text(dir + "/cgroup.procs"))
 	switch {
@@ -411,9 +419,9 @@ func (d *finder) tree1(t *Tree, settings []setting) {
 	why, remedy := "", ""
 	if parent == "" {
 		why, remedy = "the launcher's own group is outside of "+t.Mount, "name one: limits.cgroup (--cgroup-parent)"
-	} else if _, err := d.f.Stat(parent + "/cgroup.procs"); err != nil {
+	} else if err := d.writable(parent); err == unix.ENOENT || err == unix.ENOTDIR {
 		why, remedy = parent+": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir "+parent
-	} else if err := d.writable(parent); err == unix.EROFS {
+	} else if err == unix.EROFS {
 		why, remedy = parent+" is read-only", "mount it read-write; containers are given that by their engine"
 	} else if err != nil && d.who.UID != 0 {
 		why, remedy = parent+" is not writable: cgroup v1 is not delegated to users", "start cordon as root, or "+boot2

@@ -42,7 +42,10 @@ func (g *Group) Adopt(pid int) error {
 	if err := m.Set(&cgroups.Resources{Unified: held}); err != nil {
 		return &Error{"systemd: " + g.Unit.Name, err, controllers}
 	}
-	if err := g.write(&t, g.Dirs[0].Path); err != nil {
+	if err := g.hold(g.Dirs[0].Path); err != nil {
+		return err
+	}
+	if err := g.write(&t, 0); err != nil {
 		return err
 	}
 	g.held = []target{t}
