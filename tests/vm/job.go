@@ -16,8 +16,9 @@ type job struct {
 
 // orders are what the initramfs holds for init.
 type orders struct {
-	Jobs  []job
-	Quiet bool // one job: its output and nothing else
+	Jobs    []job
+	Quiet   bool // one job: its output and nothing else
+	Systemd bool // that is what becomes of init
 }
 
 // outcome is what init says at the end.

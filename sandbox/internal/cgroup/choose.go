@@ -188,7 +188,7 @@ func (d *finder) v2(settings []setting, anyway bool) {
 			best = s
 		}
 	}
-	if (d.at == "" || d.at == atAuto) && d.preferUnit(&best, need) {
+	if (d.at == "" || d.at == atAuto) && d.preferUnit(tree, &best, need) {
 		d.unit(settings, need)
 		return
 	}
@@ -438,10 +438,12 @@ func (d *finder) tree1(t *Tree, settings []setting) {
 }
 
 // preferUnit reports whether systemd should make the group: where there is no other way; or for root, where one would
-// have to change groups that systemd manages, which it changes back when it likes.
-func (d *finder) preferUnit(s *seat, need []string) bool {
+// have to change groups that systemd manages, which it changes back when it likes; or in a group in which systemd puts its
+// units: there it switches a controller off when the last unit that wants it ends, and with it the limits of whoever else
+// has a group there.
+func (d *finder) preferUnit(t *Tree, s *seat, need []string) bool {
 	complete := s.usable && s.served == len(need)
-	if complete && (d.who.UID != 0 || len(s.enable) == 0) {
+	if complete && !holdsUnits(t, s.dir) && (d.who.UID != 0 || len(s.enable) == 0) {
 		return false
 	}
 	if _, err := d.f.Stat("/run/systemd/system"); err != nil {
@@ -452,6 +454,13 @@ func (d *finder) preferUnit(s *seat, need []string) bool {
 	}
 	_, err := d.f.Stat("/run/user/" + strconv.Itoa(d.who.UID) + "/bus")
 	return err == nil
+}
+
+// holdsUnits reports whether a group is one in which a manager puts its units: a slice, or the manager's own root
+// (systemd.slice(5), user@.service(5)).
+func holdsUnits(t *Tree, dir string) bool {
+	name := dir[strings.LastIndexByte(dir, '/')+1:]
+	return dir == t.Mount || strings.HasSuffix(name, ".slice") || strings.HasPrefix(name, "user@")
 }
 
 // unit lets systemd make the group.

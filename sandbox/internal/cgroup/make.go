@@ -3,6 +3,7 @@ package cgroup
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/cgroups"
@@ -151,9 +152,14 @@ func (g *Group) write(t *target, i int) error {
 			continue
 		}
 		err := writeAt(fd, s.file, s.value)
-		if s.file == "io.weight" && errors.Is(err, unix.ENOENT) { // of the scheduler bfq, where iocost is not
-			s.file = "io.bfq.weight"
-			err = writeAt(fd, s.file, s.value)
+		if s.file == "io.weight" {
+			bfq := s.bfq(err == nil)
+			switch e := writeAt(fd, bfq.file, bfq.value); {
+			case e == nil && err == nil:
+				held = append(held, bfq)
+			case !errors.Is(e, unix.ENOENT): // there is that alone, or it refuses
+				s, err = bfq, e
+			}
 		}
 		switch {
 		case err == nil:
@@ -167,6 +173,18 @@ func (g *Group) write(t *target, i int) error {
 	}
 	t.settings = held
 	return nil
+}
+
+// bfq is the file of the scheduler bfq for io.weight, which is iocost's: each has an effect on the disks that it governs.
+// Where both are there it gets the most that it knows for more than that, else it refuses.
+func (s *setting) bfq(both bool) setting {
+	const most = 1000
+	b := *s
+	b.file = "io.bfq.weight"
+	if n, err := strconv.Atoi(s.value); both && err == nil && n > most {
+		b.value, b.back = itoa(most), "default "+itoa(most)
+	}
+	return b
 }
 
 func lackRemedy(limit string) string {
