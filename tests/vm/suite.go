@@ -32,9 +32,6 @@ var suite = []test{
 // an emulated machine that takes an hour, and it is no matter of the kernel's version.
 const manyLaunches = "^(TestConcurrent|TestFaults|TestSignalDuringLaunch|TestKilledDuringLaunch|TestMany|TestExecRace)"
 
-// slower is by how much the emulation is slower than a machine: tests wait so much longer.
-const slower = 30
-
 type suiteOptions struct {
 	kernels []string
 	run     string // instead of each test's own
@@ -114,7 +111,7 @@ func runSuite(ctx context.Context, o suiteOptions, checkout string) (int, error)
 func (b *boot) limit() time.Duration {
 	limit := 5 * time.Minute // to boot, under load
 	for _, j := range b.Jobs {
-		limit += j.Timeout
+		limit += mostSlowed * j.Timeout
 	}
 	return limit
 }
@@ -135,7 +132,7 @@ func (o suiteOptions) jobs(checkout string) ([]job, error) {
 			run = cmp.Or(o.run, t.short)
 		}
 		j := job{Name: "root " + t.name, Test: true, Dir: "/cordon/" + t.dir, Timeout: t.timeout, Env: testEnv,
-			Args: []string{"/cordon/" + binary, "-test.v", "-test.short", "-test.run=" + run, "-test.skip=" + manyLaunches, "-test.timeout=" + (t.timeout - 10*time.Second).String()}}
+			Args: []string{"/cordon/" + binary, "-test.v", "-test.short", "-test.run=" + run, "-test.skip=" + manyLaunches, "-test.timeout=" + timeoutHere}}
 		jobs = append(jobs, j)
 		j.Name, j.User = "user "+t.name, true
 		users = append(users, j)
@@ -158,7 +155,7 @@ func (o suiteOptions) jobs(checkout string) ([]job, error) {
 }
 
 // testEnv has every missing feature be a failure.
-var testEnv = []string{"CORDON_BIN=/cordon/bin/cordon", "CI=true", "CORDON_CI=1", fmt.Sprintf("CORDON_SLOW=%d", slower)}
+var testEnv = []string{"CORDON_BIN=/cordon/bin/cordon", "CI=true", "CORDON_CI=1", "CORDON_SLOW=" + slowHere}
 
 func buildTest(checkout, binary, dir string) error {
 	cmd := exec.Command("go", "test", "-c", "-o", binary, "./"+dir)
