@@ -166,7 +166,7 @@ func (p *process) watchEvents(path, key, limit string) {
 		switch {
 		case n <= 0 || err != nil: // the group is gone
 			p.unwatch(fd)
-		case p.limit == "" && positive(cgroup.Count(string(buf[:n]), key)):
+		case p.limit == "" && positive(cgroup.Count(string(buf[:n]), key)) && (limit != LimitPIDs || !p.outside(limit, p.stats())):
 			p.exceeded(limit)
 		}
 	}
@@ -230,9 +230,28 @@ func (p *process) checkEvents() {
 	switch {
 	case positive(kills):
 		p.exceeded(LimitOOM)
-	case positive(refused):
+	case positive(refused) && !p.outside(LimitPIDs, p.stats()):
 		p.exceeded(LimitPIDs)
 	}
+}
+
+// outside reports whether it was a group around the sandbox's, or the machine, that a process was killed for or a fork was
+// refused for, and not the sandbox's own limit. A kill is counted in the group of the killed, and until Linux 6.10 a refused
+// fork in that of who forked, whoever's limit it was: cgroup-v2.rst, "memory.events", "pids.events".
+func (p *process) outside(limit string, s *cgroup.Stats) bool {
+	switch {
+	case s == nil:
+	case limit == LimitOOM && s.Memory != nil && positive(s.Memory.OOMKills):
+		own := s.Memory.OOMs // how often nothing could be reclaimed at its own limit
+		if own == nil {
+			own = s.Memory.MaxEvents // v1: how often that was reached
+		}
+		return own != nil && *own == 0
+	case limit == LimitPIDs && s.PIDs != nil && positive(s.PIDs.MaxEvents):
+		most := p.comp.profile.Limits.PIDs
+		return s.PIDs.Peak != nil && (!most.Set || *s.PIDs.Peak < uint64(most.V+1)) // and init
+	}
+	return false
 }
 
 func positive(n *uint64) bool { return n != nil && *n > 0 }
@@ -254,7 +273,9 @@ func (p *process) reportLimits(stats *cgroup.Stats) {
 	if stats != nil && stats.Memory != nil && positive(stats.Memory.OOMKills) {
 		counts[LimitOOM] = *stats.Memory.OOMKills
 	}
-	if stats != nil && stats.PIDs != nil && positive(stats.PIDs.MaxEvents) {
+	if p.outside(LimitPIDs, stats) {
+		r.Hints = append(r.Hints, Hint{Text: "a group around the sandbox's refused it a process: its pids.max is reached"})
+	} else if stats != nil && stats.PIDs != nil && positive(stats.PIDs.MaxEvents) {
 		counts[LimitPIDs] = *stats.PIDs.MaxEvents
 	}
 	found := map[string]bool{
@@ -269,6 +290,10 @@ func (p *process) reportLimits(stats *cgroup.Stats) {
 			p.limit = k.limit
 		}
 		rule, flag := p.comp.limitRule(k.limit)
+		if p.outside(k.limit, stats) {
+			rule, flag = "", ""
+			r.Hints = append(r.Hints, Hint{Text: "a group around the sandbox's ran out of memory, or the machine: not the sandbox's own limit"})
+		}
 		r.Limits = append(r.Limits, LimitMet{Limit: k.limit, Count: counts[k.limit], Rule: rule, Flag: flag})
 	}
 	r.Limit = p.limit
