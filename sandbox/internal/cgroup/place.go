@@ -95,8 +95,16 @@ func (p *Place) freezer(state cgroups.FreezerState) error {
 	if err != nil {
 		return err
 	}
-	return m.Freeze(state)
+	// On v1 the library gives up within 200 ms, which is not enough where a process has to wait for a processor.
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if err := m.Freeze(state); err == nil || p.v2() != nil || gone(err) || time.Since(began) > freezeTime {
+			return err
+		}
+	}
 }
+
+// freezeTime is how long it is tried.
+const freezeTime = 5 * time.Second
 
 // Frozen reports whether they are stopped.
 func (p *Place) Frozen() (bool, error) {
