@@ -90,7 +90,7 @@ func (g *Group) undelegated(t *target) error {
 
 // plain is what the library's words are about.
 func plain(err error) error {
-	for strings.HasPrefix(err.Error(), "failed to ") || strings.HasPrefix(err.Error(), "unable to ") {
+	for strings.HasPrefix(err.Error(), "failed") || strings.HasPrefix(err.Error(), "unable") {
 		inner := errors.Unwrap(err)
 		if inner == nil {
 			break
