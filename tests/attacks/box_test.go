@@ -187,7 +187,7 @@ func since(major, minor int) bool {
 		}
 	}
 	var have [2]int
-	fmt.Sscanf(string(release), "%d.%d", &have[0], &have[1])
+	_, _ = fmt.Sscanf(string(release), "%d.%d", &have[0], &have[1])
 	return have[0] > major || have[0] == major && have[1] >= minor
 }
 

@@ -284,10 +284,10 @@ func (d *finder) try(t *Tree, dir string, need []string) seat {
 		s.why, s.remedy = why, remedy
 		return s
 	}
+	if _, err := d.f.Stat(dir + "/cgroup.procs"); err != nil {
+		return refuse(dir+": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir "+dir)
+	}
 	if err := d.writable(dir); err != nil {
-		if err == unix.ENOENT || err == unix.ENOTDIR {
-			return refuse(dir+": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir "+dir)
-		}
 		if err == unix.EROFS {
 			return refuse(dir+" is read-only", "mount it read-write; containers are given that by their engine")
 		}
@@ -419,9 +419,9 @@ func (d *finder) tree1(t *Tree, settings []setting) {
 	why, remedy := "", ""
 	if parent == "" {
 		why, remedy = "the launcher's own group is outside of "+t.Mount, "name one: limits.cgroup (--cgroup-parent)"
-	} else if err := d.writable(parent); err == unix.ENOENT || err == unix.ENOTDIR {
+	} else if _, err := d.f.Stat(parent + "/cgroup.procs"); err != nil {
 		why, remedy = parent+": there is no such cgroup", "name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir "+parent
-	} else if err == unix.EROFS {
+	} else if err := d.writable(parent); err == unix.EROFS {
 		why, remedy = parent+" is read-only", "mount it read-write; containers are given that by their engine"
 	} else if err != nil && d.who.UID != 0 {
 		why, remedy = parent+" is not writable: cgroup v1 is not delegated to users", "start cordon as root, or "+boot2

@@ -97,7 +97,7 @@ func (p *Place) freezer(state cgroups.FreezerState) error {
 	}
 	// On v1 the library gives up within 200 ms, which is not enough where a process has to wait for a processor.
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		if err := m.Freeze(state); err == nil || p.v2() != nil || gone(err) || time.Since(began) > freezeTime {
+		if err := m.Freeze(state); err == nil || state != cgroups.Frozen || p.v2() != nil || gone(err) || time.Since(began) > freezeTime {
 			return err
 		}
 	}
