@@ -131,7 +131,7 @@ func (p *process) keepGroupFiles(a *Attached) error {
 	if ch == nil {
 		return nil
 	}
-	if ch.V2() {
+	if ch.V2() || ch.Unit() {
 		fd, err := p.cgroup.Open()
 		if err != nil {
 			return err

@@ -331,12 +331,24 @@ func (p *process) adoptChild() error {
 		return nil
 	}
 	if err := p.cgroup.Adopt(p.pid); err != nil {
-		return &UnsupportedError{Layer: policy.LayerCgroup, Why: err.Error(), Remedy: cgroup.Hint(err)}
+		return p.goWithout(err)
 	}
 	for _, l := range p.cgroup.Lacking {
 		if err := p.comp.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
 			return err
 		}
+	}
+	return p.send(nil)
+}
+
+// goWithout lets the child go on without a group, where the profile allows that. What stands in for one is not compiled yet.
+func (p *process) goWithout(why error) error {
+	if err := p.comp.lackAll(why.Error(), cgroup.Hint(why)); err != nil {
+		return err
+	}
+	p.comp.groups.choice = nil
+	if len(p.cgroup.Dirs) == 0 { // else there is a scope, without its limits, which goes with the child
+		p.cgroup = nil
 	}
 	return p.send(nil)
 }
@@ -393,4 +405,5 @@ func (p *process) removeGroups() {
 		p.report.Hints = append(p.report.Hints, Hint{Text: "the sandbox's cgroup is left: " + err.Error()})
 	}
 	_ = g.Sweep() // of others: the next one tries again
+	g.Close()
 }

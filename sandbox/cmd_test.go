@@ -293,15 +293,16 @@ func TestDiesWithWait(t *testing.T) {
 
 // TestWallLimit ends a program that ignores SIGTERM.
 func TestWallLimit(t *testing.T) {
+	wall := slow(100 * time.Millisecond) // in which the trap is set
 	c := shell(t, "trap '' TERM; sleep 1000; while :; do :; done")
-	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 100 * time.Millisecond}
+	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: wall}
 	c.KillAfter = 100 * time.Millisecond
 	report, err := c.Run()
-	if err != nil || !report.Timeout || report.Signal != "SIGKILL" || report.Exit != -1 || report.Wall < 100*time.Millisecond || report.Wall > slow(20*time.Second) {
+	if err != nil || !report.Timeout || report.Signal != "SIGKILL" || report.Exit != -1 || report.Wall < wall || report.Wall > slow(20*time.Second) {
 		t.Errorf("%+v, %v", report, err)
 	}
 	c = shell(t, "trap 'exit 9' TERM; while :; do sleep 0.01; done")
-	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 100 * time.Millisecond}
+	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: wall}
 	report, err = c.Run()
 	if err != nil || !report.Timeout || report.Exit != 9 {
 		t.Errorf("%+v, %v", report, err)

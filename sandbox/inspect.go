@@ -125,7 +125,7 @@ func lines(b []byte) []string {
 
 // cgroupLimits are the files of a group that limit it, in v2's words and v1's.
 var cgroupLimits = [...]string{
-	"memory.max", "memory.high", "memory.swap.max", "memory.oom.group", "cpu.max", "cpu.weight", "cpuset.cpus", "pids.max", "io.max", "io.weight", "cgroup.freeze",
+	"memory.max", "memory.high", "memory.swap.max", "memory.oom.group", "cpu.max", "cpu.weight", "cpuset.cpus", "pids.max", "io.max", "io.weight", "io.bfq.weight", "cgroup.freeze",
 	"memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.shares", "blkio.weight", "freezer.state", "devices.list",
 }
 

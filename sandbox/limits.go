@@ -140,36 +140,38 @@ func (p *process) watchGroups() {
 		for _, c := range d.Controllers {
 			switch {
 			case c == "pids" && d.Version == 2:
-				p.watchEvents(d.Path + "/pids.events")
+				p.watchEvents(d.Path+"/pids.events", cgroup.KeyRefused, LimitPIDs)
 			case c == "pids":
 				p.lookAgain()
 			case c == "memory" && d.Version == 2:
-				p.watchEvents(d.Path + "/memory.events")
+				p.watchEvents(d.Path+"/"+d.MemoryEvents(), cgroup.KeyKills, LimitOOM)
 			case c == "memory":
 				p.watchOOM(d.Path)
 			}
 		}
 	}
-	p.checkEvents() // what came before
 }
 
-// watchEvents looks at the counters whenever the kernel says that a file of them has changed. A file that cannot be polled
-// is read at the end.
-func (p *process) watchEvents(path string) {
+// watchEvents looks at a file of counters now, and whenever the kernel says that it has changed: the sandbox ends where one
+// of them has counted what ends it. A file that cannot be polled is read at the end.
+func (p *process) watchEvents(path, key, limit string) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
 	p.watched = append(p.watched, fd)
-	var buf [512]byte
-	_, _ = unix.Pread(fd, buf[:], 0) // what is there already is no event
-	p.watch(fd, unix.POLLPRI, func(int16) {
-		if n, err := unix.Pread(fd, buf[:], 0); n <= 0 || err != nil { // the group is gone
+	look := func(int16) {
+		var buf [512]byte
+		n, err := unix.Pread(fd, buf[:], 0)
+		switch {
+		case n <= 0 || err != nil: // the group is gone
 			p.unwatch(fd)
-			return
+		case p.limit == "" && positive(cgroup.Count(string(buf[:n]), key)) && (limit != LimitPIDs || !p.outside(limit, p.stats())):
+			p.exceeded(limit)
 		}
-		p.checkEvents()
-	})
+	}
+	p.watch(fd, unix.POLLPRI, look)
+	look(0) // what is there already is no event
 }
 
 // lookStep is the time between two looks at a v1 group of pids, which tells of nothing since Linux 6.10.
@@ -201,6 +203,7 @@ func (p *process) watchOOM(dir string) {
 		_, _ = unix.Read(event, make([]byte, 8))
 		p.awaitKill(oomTries)
 	})
+	p.checkEvents() // what came before
 }
 
 // oomTries bounds how often the launcher looks whether the kernel has killed somebody after it said that memory ran out.
@@ -227,9 +230,28 @@ func (p *process) checkEvents() {
 	switch {
 	case positive(kills):
 		p.exceeded(LimitOOM)
-	case positive(refused):
+	case positive(refused) && !p.outside(LimitPIDs, p.stats()):
 		p.exceeded(LimitPIDs)
 	}
+}
+
+// outside reports whether it was a group around the sandbox's, or the machine, that a process was killed for or a fork was
+// refused for, and not the sandbox's own limit. A kill is counted in the group of the killed, and until Linux 6.10 a refused
+// fork in that of who forked, whoever's limit it was: cgroup-v2.rst, "memory.events", "pids.events".
+func (p *process) outside(limit string, s *cgroup.Stats) bool {
+	switch {
+	case s == nil:
+	case limit == LimitOOM && s.Memory != nil && positive(s.Memory.OOMKills):
+		own := s.Memory.OOMs // how often nothing could be reclaimed at its own limit
+		if own == nil {
+			own = s.Memory.MaxEvents // v1: how often that was reached
+		}
+		return own != nil && *own == 0
+	case limit == LimitPIDs && s.PIDs != nil && positive(s.PIDs.MaxEvents):
+		most := p.comp.profile.Limits.PIDs
+		return s.PIDs.Peak != nil && (!most.Set || *s.PIDs.Peak < uint64(most.V+1)) // and init
+	}
+	return false
 }
 
 func positive(n *uint64) bool { return n != nil && *n > 0 }
@@ -251,7 +273,9 @@ func (p *process) reportLimits(stats *cgroup.Stats) {
 	if stats != nil && stats.Memory != nil && positive(stats.Memory.OOMKills) {
 		counts[LimitOOM] = *stats.Memory.OOMKills
 	}
-	if stats != nil && stats.PIDs != nil && positive(stats.PIDs.MaxEvents) {
+	if p.outside(LimitPIDs, stats) {
+		r.Hints = append(r.Hints, Hint{Text: "a group around the sandbox's refused it a process: its pids.max is reached"})
+	} else if stats != nil && stats.PIDs != nil && positive(stats.PIDs.MaxEvents) {
 		counts[LimitPIDs] = *stats.PIDs.MaxEvents
 	}
 	found := map[string]bool{
@@ -266,6 +290,10 @@ func (p *process) reportLimits(stats *cgroup.Stats) {
 			p.limit = k.limit
 		}
 		rule, flag := p.comp.limitRule(k.limit)
+		if p.outside(k.limit, stats) {
+			rule, flag = "", ""
+			r.Hints = append(r.Hints, Hint{Text: "a group around the sandbox's ran out of memory, or the machine: not the sandbox's own limit"})
+		}
 		r.Limits = append(r.Limits, LimitMet{Limit: k.limit, Count: counts[k.limit], Rule: rule, Flag: flag})
 	}
 	r.Limit = p.limit

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/cgroup"
 )
 
 func rlimited(c *Cmd, name string, value uint64) *Cmd {
@@ -63,7 +64,7 @@ func TestCPUTimeWithoutGroup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if used := report.User + report.System; report.Limit != LimitCPUTime || used < tt.limit/2 || used > tt.most || report.PeakRSS == 0 || report.Wall > 30*time.Second {
+		if used := report.User + report.System; report.Limit != LimitCPUTime || used < tt.limit/2 || used > slow(tt.most) || report.PeakRSS == 0 || report.Wall > slow(30*time.Second) {
 			t.Errorf("%s: %q, used %v in %v", tt.script, report.Limit, used, report.Wall)
 		}
 	}
@@ -72,7 +73,7 @@ func TestCPUTimeWithoutGroup(t *testing.T) {
 		t.Errorf("RLIMIT_CPU: %+v, %v", report, err)
 	}
 	c := ungrouped(shell(t, "sleep 0.5"))
-	c.Profile.Limits.CPUTime = policy.Opt[time.Duration]{Set: true, V: 200 * time.Millisecond}
+	c.Profile.Limits.CPUTime = policy.Opt[time.Duration]{Set: true, V: slow(200 * time.Millisecond)} // the launch takes some, too
 	if report, err := c.Run(); err != nil || report.Limit != "" || report.Exit != 0 {
 		t.Errorf("one that waits: %+v, %v", report, err)
 	}
@@ -170,4 +171,72 @@ func TestProcessors(t *testing.T) {
 func FuzzStatUsage(f *testing.F) {
 	f.Add([]byte("1 (a) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 1 2"))
 	f.Fuzz(func(_ *testing.T, stat []byte) { statUsage(stat) })
+}
+
+// TestLimitsAround tells a limit of a group around the sandbox's from its own, by what the kernel has counted.
+func TestLimitsAround(t *testing.T) {
+	n := func(v uint64) *uint64 { return &v }
+	p := &process{comp: &compilation{profile: &policy.Profile{Limits: policy.Limits{PIDs: set(10)}}}}
+	memory := func(own, kills *uint64) *cgroup.Stats {
+		return &cgroup.Stats{Memory: &cgroup.Memory{OOMs: own, OOMKills: kills}}
+	}
+	pids := func(peak, refused *uint64) *cgroup.Stats {
+		return &cgroup.Stats{PIDs: &cgroup.PIDs{Peak: peak, MaxEvents: refused}}
+	}
+	for name, c := range map[string]struct {
+		limit string
+		stats *cgroup.Stats
+		want  bool
+	}{
+		"nothing is counted":            {LimitOOM, nil, false},
+		"its own memory":                {LimitOOM, memory(n(1), n(1)), false},
+		"that of a group around it":     {LimitOOM, memory(n(0), n(1)), true},
+		"nobody was killed":             {LimitOOM, memory(n(0), n(0)), false},
+		"v1, its own memory":            {LimitOOM, &cgroup.Stats{Memory: &cgroup.Memory{MaxEvents: n(7), OOMKills: n(1)}}, false},
+		"v1, that of a group around it": {LimitOOM, &cgroup.Stats{Memory: &cgroup.Memory{MaxEvents: n(0), OOMKills: n(1)}}, true},
+		"its own processes":             {LimitPIDs, pids(n(11), n(1)), false},
+		"those of a group around it":    {LimitPIDs, pids(n(5), n(1)), true},
+		"a kernel without a peak":       {LimitPIDs, pids(nil, n(1)), false},
+	} {
+		if got := p.outside(c.limit, c.stats); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestGroupsAround lets a group around the sandbox's run out of memory, and of processes: neither is the sandbox's limit.
+func TestGroupsAround(t *testing.T) {
+	if layout(t) != "v2" || os.Getuid() != 0 {
+		return // root makes the group
+	}
+	const dir = "/sys/fs/cgroup/around"
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(dir)
+	for name, text := range map[string]string{"cgroup.subtree_control": "+memory +pids", "memory.max": "33554432", "memory.swap.max": "0", "pids.max": "8"} {
+		if err := os.WriteFile(dir+"/"+name, []byte(text), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(script string, limits policy.Limits) *Report {
+		t.Helper()
+		limits.Cgroup = "/around"
+		_, r := output(t, grouped(t, script, func(p *policy.Profile) { p.Limits = limits }))
+		return r
+	}
+	r := run("exec tail /dev/zero", policy.Limits{Memory: set(1 << 30)})
+	if r.Limit != LimitOOM || len(r.Limits) != 1 || r.Limits[0].Rule != "" || len(r.Hints) != 1 {
+		t.Errorf("memory: %+v", r)
+	}
+	if r = run("exec tail /dev/zero", policy.Limits{Memory: set(16 << 20)}); len(r.Limits) != 1 || r.Limits[0].Rule == "" || len(r.Hints) != 0 {
+		t.Errorf("its own memory: %+v", r)
+	}
+	many := "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1 & done; wait; exit 0"
+	if r = run(many, policy.Limits{PIDs: set(100)}); r.Limit != "" || len(r.Hints) == 0 {
+		t.Errorf("processes: %+v", r)
+	}
+	if r = run(many, policy.Limits{PIDs: set(4)}); r.Limit != LimitPIDs {
+		t.Errorf("its own processes: %+v", r)
+	}
 }

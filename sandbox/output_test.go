@@ -194,8 +194,8 @@ func TestOutputReaderNeverReads(t *testing.T) {
 			r, w := full()
 			c := chatty(t, script, 1<<30)
 			c.Stdout, c.KillAfter = w, 50*time.Millisecond
-			c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 200 * time.Millisecond}
-			if report, err := c.Run(); err != nil || report.Limit != LimitTimeout || !lost(report) || report.Wall > 10*time.Second {
+			c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: slow(200 * time.Millisecond)}
+			if report, err := c.Run(); err != nil || report.Limit != LimitTimeout || !lost(report) || report.Wall > slow(10*time.Second) {
 				t.Errorf("%s: %+v, %v", script, report, err)
 			}
 			r.Close()
@@ -215,7 +215,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 		stopped.Add(1)
 		go func() { // until it has an effect: it reaches the program first
 			defer stopped.Done()
-			time.Sleep(300 * time.Millisecond)
+			time.Sleep(slow(300 * time.Millisecond))
 			for {
 				_ = c.Signal(unix.SIGTERM)
 				select {

@@ -58,6 +58,7 @@ func TestReportSchema(t *testing.T) {
 		{Profile: shipped(t, "strict"), Args: []string{"true"}},
 	} {
 		c.Profile.OnDenial = policy.DenialReport
+		c.Profile.Missing = append(c.Profile.Missing, policy.MissingLayer{Layer: policy.LayerLandlock}) // an old kernel has no scopes
 		_, report := output(t, c)
 		data, err := json.Marshal(report)
 		if err != nil {

@@ -271,7 +271,7 @@ func (p *process) clone() error {
 func (p *process) cloneError(err error) error {
 	e := &UnsupportedError{Layer: "namespaces", Why: "clone3: " + err.Error(), Remedy: "cordon doctor says what this host lacks"}
 	if p.cmd.Into != nil && p.comp.plan.Clone&unix.CLONE_INTO_CGROUP != 0 && (err == unix.EACCES || err == unix.ENODEV || err == unix.EBUSY) {
-		return &Error{Op: "enter the sandbox's cgroup", Err: err, Hint: "run cordon exec where the sandbox was started: both must be below a group that is the caller's"}
+		return &Error{Op: "enter the sandbox's cgroup", Err: err, Hint: "run cordon exec where the sandbox was started: both must be below a group that is the caller's; under systemd: systemd-run --user --scope cordon exec …"}
 	}
 	switch err {
 	case unix.EMFILE, unix.ENFILE:

@@ -95,13 +95,13 @@ func count(n int64) *uint64 {
 	return &u
 }
 
-// stats are the counters of the sandbox's groups; nil for none.
+// stats are what the sandbox's groups have counted so far; nil for none.
 func (p *process) stats() *cgroup.Stats {
 	place := p.place()
 	if place == nil {
 		return nil
 	}
-	s, err := place.Stats()
+	s, err := place.Totals()
 	if err != nil {
 		return nil
 	}

@@ -171,7 +171,24 @@ func newBox(t testing.TB, profile string, who account) *box {
 func (b *box) with(flags ...string) *box {
 	c := *b
 	c.flags = append(append([]string(nil), b.flags...), flags...)
+	if b.who.uid == 0 && slices.Contains(flags, "--rw") && !since(6, 3) { // no tmpfs can be idmapped before
+		c.flags = append(c.flags, "--host-user", "caller")
+	}
 	return &c
+}
+
+// since reports whether the kernel is that version or newer.
+func since(major, minor int) bool {
+	var uts syscall.Utsname
+	var release []byte
+	if syscall.Uname(&uts) == nil {
+		for _, c := range uts.Release {
+			release = append(release, byte(c))
+		}
+	}
+	var have [2]int
+	_, _ = fmt.Sscanf(string(release), "%d.%d", &have[0], &have[1])
+	return have[0] > major || have[0] == major && have[1] >= minor
 }
 
 func (b *box) wrapped(wrap ...string) *box {
@@ -232,6 +249,9 @@ func (b *box) argv(args []string) []string {
 		run := []string{cordonBin, "run", "-p", cmp.Or(b.file, b.profile)}
 		if b.onRootfs() {
 			run = append(run, "--root", cmp.Or(b.root, b.site.rootfs))
+		}
+		if b.profile == "strict" && !since(6, 12) { // Landlock has no scopes, and the profile does not start without them
+			run = append(run, "--missing", "landlock")
 		}
 		args = append(append(append(run, b.flags...), "--"), args...)
 	}

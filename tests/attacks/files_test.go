@@ -426,12 +426,13 @@ func (b *box) remains() string {
 	return string(m) + l.String() + listing(b.site.home) + fmt.Sprint(groups)
 }
 
-// killedLauncher kills the launcher at 50 moments of its life.
+// killedLauncher kills the launcher at moments of its life, spread over 20 ms of a usual machine.
 func killedLauncher(b *box) outcome {
 	mark := fmt.Sprintf("KILLED%d%s%s", os.Getpid(), b.profile, b.who.name)
 	before := b.remains()
 	started := 0
-	for i := range 50 {
+	step := 20 * time.Millisecond * time.Duration(slow) / time.Duration(moments)
+	for i := range moments {
 		c := exec.Command(b.argv(nil)[0], b.argv([]string{b.program(), "wait", mark})[1:]...)
 		c.Dir, c.Env = b.site.work, b.environ()
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: credential(b.who)}
@@ -444,7 +445,7 @@ func killedLauncher(b *box) outcome {
 		if err := c.Start(); err != nil {
 			return broken("%v", err)
 		}
-		time.Sleep(time.Duration(i) * 400 * time.Microsecond)
+		time.Sleep(time.Duration(i) * step)
 		c.Process.Kill()
 		left := gone(mark)
 		hold.Close()
@@ -453,13 +454,13 @@ func killedLauncher(b *box) outcome {
 			started++
 		}
 		if left != nil {
-			return escaped("killed after %d µs: %q is left", i*400, left)
+			return escaped("killed after %v: %q is left", time.Duration(i)*step, left)
 		}
 	}
 	if after := b.remains(); after != before {
 		return escaped("the host has changed: %s", difference(before, after))
 	}
-	return blocked("nothing left; %d of 50 had started", started)
+	return blocked("nothing left; %d of %d had started", started, moments)
 }
 
 func difference(before, after string) string {

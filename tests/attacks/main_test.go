@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,8 @@ var (
 	dynamicBin string // the same program, dynamically linked
 	bombBin    string // static
 	races      = 100  // launches of each attack that is a race; CORDON_ATTACKS_RACES
+	moments    = 50   // at which a launcher is killed
+	slow       = 1    // how many times slower than usual the machine is: CORDON_SLOW
 )
 
 func TestMain(m *testing.M) {
@@ -34,6 +37,13 @@ func setUp(m *testing.M) (int, error) {
 		if races, err = strconv.Atoi(n); err != nil || races < 1 {
 			return 1, fmt.Errorf("CORDON_ATTACKS_RACES: %q is not a number of launches", n)
 		}
+	}
+	if n, err := strconv.Atoi(os.Getenv("CORDON_SLOW")); err == nil && n > 1 {
+		slow = n
+	}
+	flag.Parse()
+	if testing.Short() {
+		races, moments = min(races, 5), 10
 	}
 	// Not /tmp: profiles put their own there.
 	if base, err = os.MkdirTemp("/var/tmp", "cordon-attacks-"); err != nil {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // The tree is what systemd makes: a session of root's, and a subtree that is the ordinary user's, where processes are in
@@ -24,7 +26,8 @@ const (
 var controllers = []string{"cpu", "cpuset", "io", "memory", "pids", "hugetlb"}
 
 func cgroups() error {
-	if err := errors.Join(enable(cgroupRoot), os.Mkdir(userTree, 0o755), enable(userTree), keepQuotas()); err != nil {
+	const safe = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	if err := errors.Join(mount("cgroup2", cgroupRoot, "cgroup2", safe, "nsdelegate,memory_recursiveprot"), enable(cgroupRoot), os.Mkdir(userTree, 0o755), enable(userTree), keepQuotas()); err != nil {
 		return err
 	}
 	return delegate(userTree)

@@ -121,12 +121,16 @@ func copyFile(to, from string) error {
 }
 
 func (m machine) args(dir string) []string {
+	processors := "2"
+	if m.orders.Systemd { // which sets quotas of processor time: see keepQuotas
+		processors = "1"
+	}
 	const cmdline = "console=ttyS0 no_timer_check panic=-1 oops=panic quiet loglevel=4 hugepages=16"
 	disk := func(image string) string { // what is written is thrown away
 		return "if=virtio,format=raw,snapshot=on,cache=unsafe,discard=unmap,file=" + image
 	}
 	return []string{
-		"-nodefaults", "-no-reboot", "-display", "none", "-machine", "pc", "-m", memory, "-smp", "2",
+		"-nodefaults", "-no-reboot", "-display", "none", "-machine", "pc", "-m", memory, "-smp", processors,
 		// Not cmpxchg16b: QEMU 7.2 gets it wrong, and Linux 6.12's allocator uses it.
 		"-accel", "tcg,thread=multi", "-cpu", "max,cx16=off",
 		"-kernel", m.kernel.image(), "-initrd", dir + "/initramfs", "-append", cmdline,

@@ -20,7 +20,7 @@ func main() {
 	}
 	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 	if len(os.Args) == 3 {
-		part := map[string]func(string) error{makeRoot: makeRootImage, escape: escapeChroot}[os.Args[1]]
+		part := map[string]func(string) error{makeRoot: makeRootImage, escape: escapeChroot, agent: agentMain}[os.Args[1]]
 		if part != nil {
 			if err := part(os.Args[2]); err != nil {
 				fmt.Fprintln(os.Stderr, "vm:", err)
@@ -45,6 +45,7 @@ type options struct {
 	kernel  string
 	user    bool
 	plain   bool
+	systemd bool
 	timeout time.Duration
 	env     []string
 	dir     string
@@ -63,6 +64,7 @@ func command(ctx context.Context, args []string) (int, error) {
 	flags.SetInterspersed(false)
 	flags.StringVar(&o.kernel, "kernel", "6.12", "6.1 or 6.12")
 	flags.BoolVar(&o.user, "user", false, "run as an ordinary user, in a cgroup of the user's")
+	flags.BoolVar(&o.systemd, "systemd", false, "let systemd run the machine, and the program in a session of its own")
 	flags.BoolVar(&o.plain, "initramfs", false, "run in the initramfs, where there are busybox and cordon alone")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Minute, "of the whole run")
 	flags.StringArrayVar(&o.env, "env", nil, "NAME=VALUE for the program")
@@ -85,6 +87,7 @@ func suiteCommand(ctx context.Context, args []string, checkout string) (int, err
 	flags.StringVar(&o.run, "run", "", "only tests whose names match")
 	flags.StringVar(&o.as, "as", "", "only as root, or as user")
 	flags.BoolVar(&o.short, "short", false, "a few of the tests")
+	flags.BoolVar(&o.systemd, "systemd", false, "only what is tried where systemd runs")
 	if err := flags.Parse(args); errors.Is(err, pflag.ErrHelp) {
 		return 0, nil
 	} else if err != nil {
@@ -127,7 +130,7 @@ func runOne(ctx context.Context, o options, checkout string, args []string) (int
 		j.Dir = "/"
 	}
 	m := machine{kernel: k, root: root, checkout: checkout, files: plainFiles(checkout), timeout: o.timeout, out: os.Stdout,
-		orders: orders{Quiet: true, Jobs: []job{j}}}
+		orders: orders{Quiet: true, Systemd: o.systemd, Jobs: []job{j}}}
 	result, err := m.run(ctx)
 	return result.Code, err
 }

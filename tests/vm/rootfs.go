@@ -17,10 +17,10 @@ import (
 // The machine's root file system is made of this machine's packages: what the tests' programs need, with all that
 // depends on. Nothing is downloaded; a package that is not installed here is not there.
 var packages = []string{
-	"base-files", "base-passwd", "bash", "bubblewrap", "busybox-static", "ca-certificates", "coreutils", "curl", "dash",
-	"debianutils", "diffutils", "findutils", "gcc", "git", "grep", "gzip", "hostname", "iproute2", "kmod", "less",
+	"base-files", "base-passwd", "bash", "bubblewrap", "busybox-static", "ca-certificates", "coreutils", "curl", "dash", "dbus",
+	"dbus-user-session", "debianutils", "diffutils", "findutils", "gcc", "git", "grep", "gzip", "hostname", "iproute2", "kmod", "less", "libpam-systemd",
 	"libc-bin", "libc6-dev", "libseccomp-dev", "login", "make", "mawk", "mount", "ncurses-base", "ncurses-bin", "nodejs",
-	"passwd", "perl", "pkg-config", "procps", "python3", "sed", "sqlite3", "strace", "tar", "tmux", "uidmap", "util-linux",
+	"passwd", "perl", "pkg-config", "procps", "python3", "sed", "sqlite3", "strace", "systemd", "tar", "tmux", "uidmap", "util-linux",
 	"xz-utils",
 }
 
@@ -36,7 +36,7 @@ var unneeded = []string{"/usr/share/doc/", "/usr/share/info/", "/usr/share/linti
 const (
 	rootSize     = "8G" // sparse
 	makeRoot     = "make-root"
-	imageVersion = "2"
+	imageVersion = "3"
 )
 
 // rootImage is the ext4 image of the root file system, made anew when other packages or versions are installed.

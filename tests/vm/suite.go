@@ -32,29 +32,45 @@ var suite = []test{
 // an emulated machine that takes an hour, and it is no matter of the kernel's version.
 const manyLaunches = "^(TestConcurrent|TestFaults|TestSignalDuringLaunch|TestKilledDuringLaunch|TestMany|TestExecRace)"
 
-// slower is by how much the emulation is slower than a machine: tests wait so much longer.
-const slower = 30
-
 type suiteOptions struct {
 	kernels []string
 	run     string // instead of each test's own
 	as      string // root, user, or both
 	short   bool
+	systemd bool     // what is tried where systemd runs, and nothing else
 	names   []string // of tests; none is all
 }
 
-// runSuite boots each kernel once and runs the tests there. The code is 1 where a test failed.
+// A boot is one machine of the suite.
+type boot struct {
+	what string // besides the kernel
+	orders
+}
+
+// boots are the machines of each kernel: one without an init, and one that systemd runs.
+func (o suiteOptions) boots(checkout string) (list []boot, err error) {
+	named := slices.Contains(o.names, systemd)
+	if !o.systemd && !(named && len(o.names) == 1) {
+		jobs, err := o.jobs(checkout)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, boot{orders: orders{Jobs: jobs}})
+	}
+	if o.systemd || named || o.names == nil && o.run == "" && !o.short {
+		list = append(list, boot{" with systemd", orders{Systemd: true, Jobs: o.systemdJobs()}})
+	}
+	return list, nil
+}
+
+// runSuite boots the machines of each kernel and runs the tests there. The code is 1 where a test failed.
 func runSuite(ctx context.Context, o suiteOptions, checkout string) (int, error) {
 	if o.as != "" && o.as != "root" && o.as != "user" {
 		return 0, fmt.Errorf("--as %s: neither root nor user", o.as)
 	}
-	jobs, err := o.jobs(checkout)
+	boots, err := o.boots(checkout)
 	if err != nil {
 		return 0, err
-	}
-	limit := 5 * time.Minute // to boot, under load
-	for _, j := range jobs {
-		limit += j.Timeout
 	}
 	root, err := rootImage()
 	if err != nil {
@@ -66,22 +82,38 @@ func runSuite(ctx context.Context, o suiteOptions, checkout string) (int, error)
 		if err != nil {
 			return 0, err
 		}
-		fmt.Printf("--- vm: Linux %s\n", k.release)
-		begun := time.Now()
-		m := machine{kernel: k, root: root, checkout: checkout, files: plainFiles(checkout), timeout: limit, out: os.Stdout, orders: orders{Jobs: jobs}}
-		result, err := m.run(ctx)
-		if err != nil {
-			return 0, err
+		for _, b := range boots {
+			which := "Linux " + k.release + b.what
+			fmt.Printf("--- vm: %s\n", which)
+			begun := time.Now()
+			m := machine{kernel: k, root: root, checkout: checkout, files: plainFiles(checkout), timeout: b.limit(), out: os.Stdout, orders: b.orders}
+			result, err := m.run(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return 0, err
+			case err != nil: // the other machines may do better
+				fmt.Println("vm:", err)
+				result.Failed = append(result.Failed, which)
+			}
+			for _, job := range result.Failed {
+				failed = append(failed, name+" "+job)
+			}
+			fmt.Printf("--- vm: %s: %d jobs, %d failed, %.0f s\n", which, len(b.Jobs), len(result.Failed), time.Since(begun).Seconds())
 		}
-		for _, job := range result.Failed {
-			failed = append(failed, name+" "+job)
-		}
-		fmt.Printf("--- vm: Linux %s: %d jobs, %d failed, %.0f s\n", k.release, len(jobs), len(result.Failed), time.Since(begun).Seconds())
 	}
 	if failed != nil {
 		return 1, fmt.Errorf("failed: %s", strings.Join(failed, ", "))
 	}
 	return 0, nil
+}
+
+// limit is how long a machine may take.
+func (b *boot) limit() time.Duration {
+	limit := 5 * time.Minute // to boot, under load
+	for _, j := range b.Jobs {
+		limit += mostSlowed * j.Timeout
+	}
+	return limit
 }
 
 // jobs are the suite's as asked for; their test binaries are built into bin/tests.
@@ -100,7 +132,7 @@ func (o suiteOptions) jobs(checkout string) ([]job, error) {
 			run = cmp.Or(o.run, t.short)
 		}
 		j := job{Name: "root " + t.name, Test: true, Dir: "/cordon/" + t.dir, Timeout: t.timeout, Env: testEnv,
-			Args: []string{"/cordon/" + binary, "-test.v", "-test.short", "-test.run=" + run, "-test.skip=" + manyLaunches, "-test.timeout=" + (t.timeout - 10*time.Second).String()}}
+			Args: []string{"/cordon/" + binary, "-test.v", "-test.short", "-test.run=" + run, "-test.skip=" + manyLaunches, "-test.timeout=" + timeoutHere}}
 		jobs = append(jobs, j)
 		j.Name, j.User = "user "+t.name, true
 		users = append(users, j)
@@ -123,7 +155,7 @@ func (o suiteOptions) jobs(checkout string) ([]job, error) {
 }
 
 // testEnv has every missing feature be a failure.
-var testEnv = []string{"CORDON_BIN=/cordon/bin/cordon", "CI=true", "CORDON_CI=1", fmt.Sprintf("CORDON_SLOW=%d", slower)}
+var testEnv = []string{"CORDON_BIN=/cordon/bin/cordon", "CI=true", "CORDON_CI=1", "CORDON_SLOW=" + slowHere}
 
 func buildTest(checkout, binary, dir string) error {
 	cmd := exec.Command("go", "test", "-c", "-o", binary, "./"+dir)

@@ -25,6 +25,11 @@ var foreseen = map[string]string{
 	"TestInitForgets":             "as a user",
 	"TestHostIDs":                 "as a user",
 	"TestRootIsNobody":            "as a user",
+	"TestLogOnFullDisk":           "as a user: root mounts the disk",
+	"TestEndOnFullDisk":           "as a user: root mounts the disk",
+	"TestOpenStateDir/another's":  "as a user: root gives files away",
+
+	"TestOpenStateDir/another's_parent": "as a user: root gives files away",
 }
 
 // A testLog is what `go test -v` prints, made short: what a failed test said, the verdict on each top-level test, and

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestLogIsMadeShort(t *testing.T) {
@@ -34,6 +35,13 @@ func TestLogIsMadeShort(t *testing.T) {
 				t.Errorf("%+v\n%swant %+v\n%s", got, out.String(), c.want, c.out)
 			}
 		})
+	}
+}
+
+func TestBusyMachine(t *testing.T) {
+	j := job{Args: []string{"x", "-timeout=" + timeoutHere}, Env: []string{"CORDON_SLOW=" + slowHere}, Timeout: time.Minute}
+	if got := j.stretched(2); got.Timeout != 2*time.Minute || got.Args[1] != "-timeout=1m50s" || got.Env[0] != "CORDON_SLOW=60" || j.Env[0] != "CORDON_SLOW={slow}" {
+		t.Errorf("%+v of %+v", got, j)
 	}
 }
 

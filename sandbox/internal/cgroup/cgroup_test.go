@@ -178,6 +178,10 @@ func TestChoose(t *testing.T) {
 		{"and higher for what that does not give", sessionOfRoot(), &Limits{CPUs: 1}, "", root, []string{"2 /sys/fs/cgroup"}, nil},
 		{"switching on where nobody gives it", sessionOfRoot(), &Limits{CPUSet: "0"}, "", root, []string{"2 /sys/fs/cgroup/user.slice [cpuset]"}, nil},
 		{"unless systemd manages that", sessionOfRoot().with("/run/systemd/system/x", ""), &Limits{CPUSet: "0"}, "", root, []string{"2 systemd"}, nil},
+		{"nor where systemd has its units", sessionOfRoot().with("/run/systemd/system/x", ""), all, "", root, []string{"2 systemd"}, nil},
+		{"nor a user there", delegated().with("/run/systemd/system/x", "").with("/run/user/1000/bus", ""), all, "auto", user, []string{"2 systemd"}, nil},
+		{"but in a group that was delegated", delegated().with("/run/systemd/system/x", "").with("/run/user/1000/bus", "").
+			locked("/sys/fs/cgroup/user.slice/app.slice"), all, "", user, []string{"2 /sys/fs/cgroup/user.slice/app.slice/run.scope [memory pids] leaf"}, nil},
 		{"a user in a session", session(), all, "", user, nil,
 			[]string{"memory: /sys/fs/cgroup/user.slice/session.scope is not writable: it is not delegated to this user",
 				"pids: /sys/fs/cgroup/user.slice/session.scope is not writable: it is not delegated to this user"}},

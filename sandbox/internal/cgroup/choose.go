@@ -188,7 +188,7 @@ func (d *finder) v2(settings []setting, anyway bool) {
 			best = s
 		}
 	}
-	if (d.at == "" || d.at == atAuto) && d.preferUnit(&best, need) {
+	if (d.at == "" || d.at == atAuto) && d.preferUnit(tree, &best, need) {
 		d.unit(settings, need)
 		return
 	}
@@ -296,26 +296,33 @@ func (d *finder) try(t *Tree, dir string, need []string) seat {
 		}
 		return refuse(dir+" is not writable: it is not delegated to this user", delegate)
 	}
-	if kind := d.text(dir + "/cgroup.type"); kind != "" && kind != "domain" {
+	kind := d.text(dir + "/cgroup.type")
+	if kind != "" && kind != "domain" {
 		return refuse(dir+" is of type "+kind, "name one of type domain: limits.cgroup (--cgroup-parent)")
 	}
 	s.usable = true
 	on := strings.Fields(d.text(dir + "/cgroup.subtree_control"))
-	can := strings.Fields(d.text(dir + "/cgroup.controllers"))
 	s.have = on
-	var missing []string
+	var off, missing []string
 	for _, c := range need {
-		switch {
-		case slices.Contains(on, c):
+		if slices.Contains(on, c) {
 			s.served++
-		case slices.Contains(can, c):
-			missing = append(missing, c)
+		} else {
+			off = append(off, c)
+		}
+	}
+	if len(off) == 0 {
+		return s
+	}
+	for can := strings.Fields(d.text(dir + "/cgroup.controllers")); len(off) > 0; off = off[1:] {
+		if slices.Contains(can, off[0]) {
+			missing = append(missing, off[0])
 		}
 	}
 	if len(missing) == 0 {
 		return s
 	}
-	enter, leaf, why, remedy := d.room(t, dir)
+	enter, leaf, why, remedy := d.room(t, dir, kind == "")
 	if !enter {
 		s.why, s.remedy = why, remedy
 		return s
@@ -335,12 +342,13 @@ func (d *finder) writable(dir string) error {
 }
 
 // room reports whether controllers can be switched on in a group, and whether the launcher has to leave it for that.
-func (d *finder) room(t *Tree, dir string) (ok, leaf bool, why, remedy string) {
+// The root has no type, and no such bounds.
+func (d *finder) room(t *Tree, dir string, root bool) (ok, leaf bool, why, remedy string) {
 	if err := d.f.Access(dir+"/cgroup.subtree_control", unix.W_OK); err != nil {
 		return false, false, dir + ": no controller can be switched on: " + err.Error(), delegate
 	}
-	if _, err := d.f.Stat(dir + "/cgroup.type"); err != nil {
-		return true, false, "", "" // the root has no type
+	if root {
+		return true, false, "", ""
 	}
 	procs := strings.Fields(d.text(dir + "/cgroup.procs"))
 	switch {
@@ -430,10 +438,12 @@ func (d *finder) tree1(t *Tree, settings []setting) {
 }
 
 // preferUnit reports whether systemd should make the group: where there is no other way; or for root, where one would
-// have to change groups that systemd manages, which it changes back when it likes.
-func (d *finder) preferUnit(s *seat, need []string) bool {
+// have to change groups that systemd manages, which it changes back when it likes; or in a group in which systemd puts its
+// units: there it switches a controller off when the last unit that wants it ends, and with it the limits of whoever else
+// has a group there.
+func (d *finder) preferUnit(t *Tree, s *seat, need []string) bool {
 	complete := s.usable && s.served == len(need)
-	if complete && (d.who.UID != 0 || len(s.enable) == 0) {
+	if complete && !holdsUnits(t, s.dir) && (d.who.UID != 0 || len(s.enable) == 0) {
 		return false
 	}
 	if _, err := d.f.Stat("/run/systemd/system"); err != nil {
@@ -444,6 +454,13 @@ func (d *finder) preferUnit(s *seat, need []string) bool {
 	}
 	_, err := d.f.Stat("/run/user/" + strconv.Itoa(d.who.UID) + "/bus")
 	return err == nil
+}
+
+// holdsUnits reports whether a group is one in which a manager puts its units: a slice, or the manager's own root
+// (systemd.slice(5), user@.service(5)).
+func holdsUnits(t *Tree, dir string) bool {
+	name := dir[strings.LastIndexByte(dir, '/')+1:]
+	return dir == t.Mount || strings.HasSuffix(name, ".slice") || strings.HasPrefix(name, "user@")
 }
 
 // unit lets systemd make the group.

@@ -6,12 +6,10 @@ package cgroup
 import (
 	"encoding/binary"
 	"errors"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/opencontainers/cgroups"
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
@@ -40,17 +38,13 @@ func (d Device) line() string {
 // Guard bars the sandbox from every device but these, and reads that back.
 func (g *Group) Guard(list []Device) (Found, error) {
 	if d := g.dir("devices"); d != nil && d.Version == 1 {
-		return guard1(d.Path, list)
+		return guard1(g.fd(d), d.Path, list)
 	}
 	d := g.v2()
 	if d == nil {
 		return Found{}, &Error{"guard devices", errors.New("no cgroup tree has the controller"), "a kernel with CONFIG_CGROUP_DEVICE, or cgroup v2"}
 	}
-	fd, err := unix.Open(d.Path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return Found{}, &Error{"open " + d.Path, err, ""}
-	}
-	defer unix.Close(fd)
+	fd := g.fd(d)
 	if err := child.GuardDevices(fd, deviceProgram(list)); err != nil {
 		return Found{}, &Error{"bar " + d.Path + " from devices", err, "bpf(2) needs CAP_BPF or CAP_SYS_ADMIN, and CONFIG_CGROUP_BPF"}
 	}
@@ -64,23 +58,23 @@ func (g *Group) Guard(list []Device) (Found, error) {
 	return Found{"devices", "devices: a program for " + strconv.Itoa(len(list)), "BPF_PROG_QUERY of " + d.Path}, nil
 }
 
-func guard1(dir string, list []Device) (Found, error) {
-	if err := cgroups.WriteFile(dir, "devices.deny", "a"); err != nil {
-		return Found{}, &Error{"bar " + dir + " from devices", bare(err), ""}
+func guard1(fd int, dir string, list []Device) (Found, error) {
+	if err := writeAt(fd, "devices.deny", "a"); err != nil {
+		return Found{}, &Error{"bar " + dir + " from devices", err, ""}
 	}
-	allow, err := cgroups.OpenFile(dir, "devices.allow", os.O_WRONLY)
+	allow, err := unix.Openat(fd, "devices.allow", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return Found{}, &Error{"allow devices in " + dir, bare(err), ""}
+		return Found{}, &Error{"allow devices in " + dir, err, ""}
 	}
-	defer allow.Close()
+	defer unix.Close(allow)
 	var want []string
 	for _, dev := range list {
-		if _, err := allow.WriteString(dev.line()); err != nil {
-			return Found{}, &Error{"allow " + dev.line() + " in " + dir, bare(err), "a group above does not have it"}
+		if _, err := again(allow, []byte(dev.line()), unix.Write); err != nil {
+			return Found{}, &Error{"allow " + dev.line() + " in " + dir, err, "a group above does not have it"}
 		}
 		want = append(want, dev.line())
 	}
-	text, err := cgroups.ReadFile(dir, "devices.list")
+	text, err := readAt(fd, "devices.list")
 	if err != nil {
 		return Found{}, &Error{"read back the devices", err, ""}
 	}

@@ -3,6 +3,7 @@ package cgroup
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/cgroups"
@@ -16,6 +17,7 @@ type Group struct {
 	Lacking []Lack // limits that turned out to have no file in this kernel
 	choice  *Choice
 	held    []target // the targets, with the settings that were written
+	fds     []int    // of the directories of Dirs
 }
 
 // Error is a group that could not be made, or a limit that could not be set.
@@ -49,6 +51,7 @@ func (c *Choice) Make(name string) (*Group, error) {
 	for i := range c.dirs {
 		if err := g.add(c.dirs[i], name); err != nil {
 			_ = g.Remove() // what could not be made is the error
+			g.Close()
 			return nil, err
 		}
 	}
@@ -61,6 +64,9 @@ func (g *Group) add(t target, name string) error {
 		return &Error{"mkdir " + d.Path, err, mkdirHint(err)}
 	}
 	g.Dirs = append(g.Dirs, d)
+	if err := g.hold(d.Path); err != nil {
+		return err
+	}
 	if err := g.enable(&g.Dirs[len(g.Dirs)-1], &t, name); err != nil {
 		return err
 	}
@@ -69,11 +75,34 @@ func (g *Group) add(t target, name string) error {
 			return &Error{"cpuset of " + d.Path, bare(err), ""}
 		}
 	}
-	if err := g.write(&t, d.Path); err != nil {
+	if err := g.write(&t, len(g.Dirs)-1); err != nil {
 		return err
 	}
 	g.held = append(g.held, t)
 	return nil
+}
+
+// hold keeps the directory of the last of Dirs open.
+func (g *Group) hold(path string) error {
+	fd, err := openDir(path)
+	if err != nil {
+		return &Error{"open " + path, err, ""}
+	}
+	g.fds = append(g.fds, fd)
+	return nil
+}
+
+// fd is the descriptor of one of Dirs.
+func (g *Group) fd(d *Dir) int {
+	return g.fds[slices.IndexFunc(g.Dirs, func(x Dir) bool { return x.Path == d.Path })]
+}
+
+// Close lets go of the groups, which stay.
+func (g *Group) Close() {
+	for _, fd := range g.fds {
+		unix.Close(fd)
+	}
+	g.fds = nil
 }
 
 // mkdirHint says what the limits of the tree itself are: cgroup-v2.rst, cgroup.max.descendants.
@@ -99,32 +128,38 @@ func (g *Group) enable(d *Dir, t *target, name string) error {
 		if err := unix.Mkdir(g.Leaf, 0o755); err != nil {
 			return &Error{"mkdir " + g.Leaf, err, mkdirHint(err)}
 		}
-		if err := cgroups.WriteFile(g.Leaf, "cgroup.procs", "0"); err != nil {
-			return &Error{"move the launcher to " + g.Leaf, bare(err), ""}
+		if err := writeFile(g.Leaf, "cgroup.procs", "0"); err != nil {
+			return &Error{"move the launcher to " + g.Leaf, err, ""}
 		}
 	}
 	d.Enabled = t.enable
-	if err := cgroups.WriteFile(t.parent, "cgroup.subtree_control", "+"+strings.Join(t.enable, " +")); err != nil {
+	if err := writeFile(t.parent, "cgroup.subtree_control", "+"+strings.Join(t.enable, " +")); err != nil {
 		hint := ""
 		if errors.Is(err, unix.EBUSY) {
 			hint = "a process has come into it"
 		}
-		return &Error{"switch on " + strings.Join(t.enable, " ") + " in " + t.parent, bare(err), hint}
+		return &Error{"switch on " + strings.Join(t.enable, " ") + " in " + t.parent, err, hint}
 	}
 	return nil
 }
 
-// write writes the settings; those without a file go to Lacking.
-func (g *Group) write(t *target, dir string) error {
+// write writes the settings into the group of Dirs[i]; those without a file go to Lacking.
+func (g *Group) write(t *target, i int) error {
+	dir, fd := g.Dirs[i].Path, g.fds[i]
 	held := t.settings[:0:0]
 	for _, s := range t.settings {
 		if s.file == "" { // it is counted there, and that is all
 			continue
 		}
-		err := cgroups.WriteFile(dir, s.file, s.value)
-		if s.file == "io.weight" && errors.Is(err, unix.ENOENT) { // of the scheduler bfq, where iocost is not
-			s.file = "io.bfq.weight"
-			err = cgroups.WriteFile(dir, s.file, s.value)
+		err := writeAt(fd, s.file, s.value)
+		if s.file == "io.weight" {
+			bfq := s.bfq(err == nil)
+			switch e := writeAt(fd, bfq.file, bfq.value); {
+			case e == nil && err == nil:
+				held = append(held, bfq)
+			case !errors.Is(e, unix.ENOENT): // there is that alone, or it refuses
+				s, err = bfq, e
+			}
 		}
 		switch {
 		case err == nil:
@@ -133,11 +168,23 @@ func (g *Group) write(t *target, dir string) error {
 		case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP):
 			g.Lacking = append(g.Lacking, Lack{s.limit, "this kernel has no " + s.file, lackRemedy(s.limit)})
 		default:
-			return &Error{"limits." + s.limit + ": write " + quote(s.value) + " to " + dir + "/" + s.file, bare(err), writeHint(&s, err)}
+			return &Error{"limits." + s.limit + ": write " + quote(s.value) + " to " + dir + "/" + s.file, err, writeHint(&s, err)}
 		}
 	}
 	t.settings = held
 	return nil
+}
+
+// bfq is the file of the scheduler bfq for io.weight, which is iocost's: each has an effect on the disks that it governs.
+// Where both are there it gets the most that it knows for more than that, else it refuses.
+func (s *setting) bfq(both bool) setting {
+	const most = 1000
+	b := *s
+	b.file = "io.bfq.weight"
+	if n, err := strconv.Atoi(s.value); both && err == nil && n > most {
+		b.value, b.back = itoa(most), "default "+itoa(most)
+	}
+	return b
 }
 
 func lackRemedy(limit string) string {
@@ -179,9 +226,10 @@ func bare(err error) error {
 
 // Open opens the group in the v2 tree for clone3(2).
 func (g *Group) Open() (fd int, err error) {
-	fd, err = unix.Open(g.v2().Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	d := g.v2()
+	fd, err = unix.Openat(g.fd(d), ".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, &Error{"open " + g.v2().Path, err, ""}
+		return -1, &Error{"open " + d.Path, err, ""}
 	}
 	return fd, nil
 }
@@ -189,10 +237,10 @@ func (g *Group) Open() (fd int, err error) {
 // OpenTasks opens the file of the v1 tree of a controller through which a thread joins: it writes "0". That of one thread
 // takes no lock that would wait for every processor, as that of a whole process does (cgroup.procs).
 func (g *Group) OpenTasks(controller string) (fd int, err error) {
-	path := g.dir(controller).Path + "/tasks"
-	fd, err = unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	d := g.dir(controller)
+	fd, err = unix.Openat(g.fd(d), "tasks", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, &Error{"open " + path, err, ""}
+		return -1, &Error{"open " + d.Path + "/tasks", err, ""}
 	}
 	return fd, nil
 }
@@ -213,7 +261,7 @@ func (g *Group) Confirm(procCgroup string) ([]Found, error) {
 			return nil, &Error{"read back the cgroups", errors.New("the task is not in " + d.Path), ""}
 		}
 		for _, s := range g.held[i].settings {
-			text, err := cgroups.ReadFile(d.Path, s.file)
+			text, err := readAt(g.fds[i], s.file)
 			if err != nil {
 				return nil, &Error{"read back limits." + s.limit, err, ""}
 			}

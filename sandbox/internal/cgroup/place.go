@@ -58,7 +58,7 @@ func (p *Place) v2() *Dir {
 
 // Exists reports whether any of the groups is still there.
 func (p *Place) Exists() bool {
-	return slices.ContainsFunc(p.Dirs, func(d Dir) bool { return cgroups.PathExists(d.Path) })
+	return slices.ContainsFunc(p.Dirs, func(d Dir) bool { return exists(d.Path) })
 }
 
 // Procs lists the processes in the groups and in those below them, by their numbers in the caller's pid namespace; 0 is
@@ -95,8 +95,16 @@ func (p *Place) freezer(state cgroups.FreezerState) error {
 	if err != nil {
 		return err
 	}
-	return m.Freeze(state)
+	// On v1 the library gives up within 200 ms, which is not enough where a process has to wait for a processor.
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if err := m.Freeze(state); err == nil || state != cgroups.Frozen || p.v2() != nil || gone(err) || time.Since(began) > freezeTime {
+			return err
+		}
+	}
 }
+
+// freezeTime is how long it is tried.
+const freezeTime = 5 * time.Second
 
 // Frozen reports whether they are stopped.
 func (p *Place) Frozen() (bool, error) {
@@ -110,7 +118,7 @@ func (p *Place) Frozen() (bool, error) {
 
 // freezing is the library's manager of what can be frozen.
 func (p *Place) freezing() (cgroups.Manager, error) {
-	if d := p.v2(); d != nil && cgroups.PathExists(d.Path+"/cgroup.freeze") {
+	if d := p.v2(); d != nil && exists(d.Path+"/cgroup.freeze") {
 		return fs2.NewManager(&cgroups.Cgroup{Resources: &cgroups.Resources{}}, d.Path)
 	}
 	if d := p.dir("freezer"); d != nil && d.Version == 1 {
@@ -126,8 +134,8 @@ const killTries = 100
 // none is left.
 func (p *Place) Kill() error {
 	if d := p.v2(); d != nil {
-		err := cgroups.WriteFile(d.Path, "cgroup.kill", "1")
-		if err == nil || gone(err) && !cgroups.PathExists(d.Path) {
+		err := writeFile(d.Path, "cgroup.kill", "1")
+		if err == nil || gone(err) && !exists(d.Path) {
 			return nil
 		}
 	}
@@ -168,7 +176,7 @@ func (p *Place) Remove() error {
 // removeLeaf removes the group that the launcher had gone to, and moves it back first if it is the caller. No controller
 // may be on where it goes (cgroup-v2.rst, "No Internal Process Constraint"), so it stays where another sandbox needs them.
 func (p *Place) removeLeaf() error {
-	if p.Leaf == "" || !cgroups.PathExists(p.Leaf) {
+	if p.Leaf == "" || !exists(p.Leaf) {
 		return nil
 	}
 	pids, err := cgroups.GetPids(p.Leaf)
@@ -182,7 +190,7 @@ func (p *Place) removeLeaf() error {
 			return err
 		}
 		if inside {
-			if err := cgroups.WriteFile(parent, "cgroup.procs", "0"); err != nil {
+			if err := writeFile(parent, "cgroup.procs", "0"); err != nil {
 				return err
 			}
 		}
@@ -195,7 +203,7 @@ func (p *Place) removeLeaf() error {
 // disable switches off what was switched on for this sandbox.
 func (p *Place) disable(parent string) error {
 	if d := p.v2(); d != nil && len(d.Enabled) > 0 {
-		return cgroups.WriteFile(parent, "cgroup.subtree_control", "-"+strings.Join(d.Enabled, " -"))
+		return writeFile(parent, "cgroup.subtree_control", "-"+strings.Join(d.Enabled, " -"))
 	}
 	return nil
 }

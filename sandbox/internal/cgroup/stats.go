@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/opencontainers/cgroups"
+	"golang.org/x/sys/unix"
 )
 
 // Stats is what the kernel has counted. What this kernel, or this layout, does not count is nil, never 0.
@@ -64,20 +64,31 @@ type Pressure struct {
 }
 
 // Stats reads the counters. Groups that are gone have none, which is an error.
-func (p *Place) Stats() (*Stats, error) {
-	if !p.Exists() {
-		return nil, errors.New("statistics: the sandbox's groups are gone")
-	}
-	s := &Stats{}
+func (p *Place) Stats() (*Stats, error) { return p.read(true) }
+
+// Totals is Stats without what is in use just now: for a sandbox that has ended.
+func (p *Place) Totals() (*Stats, error) { return p.read(false) }
+
+func (p *Place) read(now bool) (*Stats, error) {
+	s, found := &Stats{}, false
 	for i := range p.Dirs {
-		d := &p.Dirs[i]
-		if d.Version == 2 {
-			s.add2(d.Path)
+		fd, err := openDir(p.Dirs[i].Path)
+		if err != nil {
 			continue
 		}
-		for _, c := range d.Controllers {
-			s.add1(d.Path, c)
+		found = true
+		g := counters{fd, now}
+		if p.Dirs[i].Version == 2 {
+			s.add2(g)
+		} else {
+			for _, c := range p.Dirs[i].Controllers {
+				s.add1(g, c)
+			}
 		}
+		unix.Close(fd)
+	}
+	if !found {
+		return nil, errors.New("statistics: the sandbox's groups are gone")
 	}
 	return s, nil
 }
@@ -86,45 +97,97 @@ func (p *Place) Stats() (*Stats, error) {
 // how many forks were refused. It reads no other file.
 func (p *Place) Events() (kills, refused *uint64) {
 	if d := p.dir("memory"); d != nil {
-		file := "memory.events"
-		if d.Version == 1 {
-			file = "memory.oom_control"
-		}
-		kills = keyed(d.Path, file)["oom_kill"]
+		text, _ := readAt(unix.AT_FDCWD, d.Path+"/"+d.MemoryEvents()) // none is nothing
+		kills = Count(text, KeyKills)
 	}
 	if d := p.dir("pids"); d != nil {
-		refused = keyed(d.Path, "pids.events")["max"]
+		text, _ := readAt(unix.AT_FDCWD, d.Path+"/pids.events")
+		refused = Count(text, KeyRefused)
 	}
 	return kills, refused
 }
 
+// MemoryEvents is the file that counts processes which were killed for memory.
+func (d *Dir) MemoryEvents() string {
+	if d.Version == 1 {
+		return "memory.oom_control"
+	}
+	return "memory.events"
+}
+
+// What a line of a file of events counts.
+const (
+	KeyKills   = "oom_kill" // of Dir.MemoryEvents: processes that were killed
+	KeyRefused = "max"      // of pids.events: forks that were refused
+)
+
+// Count is a number in the text of a file of lines "key number"; nil where it is not there.
+func Count(text, key string) *uint64 {
+	for line := range strings.Lines(text) {
+		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); name == key {
+			return parse(value)
+		}
+	}
+	return nil
+}
+
+func parse(text string) *uint64 {
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &n
+}
+
+// counters are the files of a group.
+type counters struct {
+	fd  int
+	now bool // those of what is in use just now, too
+}
+
+// text is a file's; "" where it is not there.
+func (g counters) text(file string) string {
+	text, _ := readAt(g.fd, file) // EOPNOTSUPP for a pressure where PSI is off
+	return text
+}
+
+// number reads a file with one number; nil where it is not there or says "max".
+func (g counters) number(file string) *uint64 { return parse(g.text(file)) }
+
+// current is number for what is in use just now.
+func (g counters) current(file string) *uint64 {
+	if !g.now {
+		return nil
+	}
+	return g.number(file)
+}
+
 // add2 reads a v2 group. A controller that is not on there has no files.
-func (s *Stats) add2(dir string) {
-	if cur := number(dir, "memory.current"); cur != nil {
-		events := keyed(dir, "memory.events")
+func (s *Stats) add2(g counters) {
+	if events := g.text("memory.events"); events != "" {
 		s.Memory = &Memory{
-			Current: cur, Peak: number(dir, "memory.peak"),
-			SwapCurrent: number(dir, "memory.swap.current"), SwapPeak: number(dir, "memory.swap.peak"),
-			MaxEvents: events["max"], HighEvents: events["high"], OOMs: events["oom"], OOMKills: events["oom_kill"],
-			Pressure: pressure(dir, "memory.pressure"),
+			Current: g.current("memory.current"), Peak: g.number("memory.peak"),
+			SwapCurrent: g.current("memory.swap.current"), SwapPeak: g.number("memory.swap.peak"),
+			MaxEvents: Count(events, "max"), HighEvents: Count(events, "high"), OOMs: Count(events, "oom"), OOMKills: Count(events, KeyKills),
+			Pressure: g.pressure("memory.pressure"),
 		}
 	}
-	if stat := keyed(dir, "cpu.stat"); stat != nil { // every v2 group has it, but throttling only with the controller
+	if stat := g.text("cpu.stat"); stat != "" { // every v2 group has it, but throttling only with the controller
 		s.CPU = &CPU{
-			Usage: times(stat["usage_usec"], time.Microsecond), User: times(stat["user_usec"], time.Microsecond),
-			System: times(stat["system_usec"], time.Microsecond), Throttled: times(stat["throttled_usec"], time.Microsecond),
-			ThrottledPeriods: stat["nr_throttled"], Pressure: pressure(dir, "cpu.pressure"),
+			Usage: times(Count(stat, "usage_usec"), time.Microsecond), User: times(Count(stat, "user_usec"), time.Microsecond),
+			System: times(Count(stat, "system_usec"), time.Microsecond), Throttled: times(Count(stat, "throttled_usec"), time.Microsecond),
+			ThrottledPeriods: Count(stat, "nr_throttled"), Pressure: g.pressure("cpu.pressure"),
 		}
 	}
-	if cur := number(dir, "pids.current"); cur != nil {
-		s.PIDs = &PIDs{Current: cur, Peak: number(dir, "pids.peak"), MaxEvents: keyed(dir, "pids.events")["max"]}
+	if events := g.text("pids.events"); events != "" {
+		s.PIDs = &PIDs{Current: g.current("pids.current"), Peak: g.number("pids.peak"), MaxEvents: Count(events, KeyRefused)}
 	}
-	s.io2(dir)
+	s.io2(g)
 }
 
 // io2 sums io.stat up: "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6", a line for each device that was used.
-func (s *Stats) io2(dir string) {
-	text, err := cgroups.ReadFile(dir, "io.stat")
+func (s *Stats) io2(g counters) {
+	text, err := readAt(g.fd, "io.stat")
 	if err != nil {
 		return
 	}
@@ -138,28 +201,28 @@ func (s *Stats) io2(dir string) {
 			}
 		}
 	}
-	s.IO = &IO{ReadBytes: &sum[0], WriteBytes: &sum[1], Reads: &sum[2], Writes: &sum[3], Pressure: pressure(dir, "io.pressure")}
+	s.IO = &IO{ReadBytes: &sum[0], WriteBytes: &sum[1], Reads: &sum[2], Writes: &sum[3], Pressure: g.pressure("io.pressure")}
 }
 
 // add1 reads what one v1 controller counts.
-func (s *Stats) add1(dir, controller string) {
+func (s *Stats) add1(g counters, controller string) {
 	switch controller {
 	case "memory":
-		current, both := number(dir, "memory.usage_in_bytes"), number(dir, "memory.memsw.usage_in_bytes")
+		current := g.current("memory.usage_in_bytes")
 		s.Memory = &Memory{
-			Current: current, Peak: number(dir, "memory.max_usage_in_bytes"), SwapCurrent: minus(both, current),
-			MaxEvents: number(dir, "memory.failcnt"), OOMKills: keyed(dir, "memory.oom_control")["oom_kill"],
+			Current: current, Peak: g.number("memory.max_usage_in_bytes"), SwapCurrent: minus(g.current("memory.memsw.usage_in_bytes"), current),
+			MaxEvents: g.number("memory.failcnt"), OOMKills: Count(g.text("memory.oom_control"), KeyKills),
 		}
 	case "pids":
-		s.PIDs = &PIDs{Current: number(dir, "pids.current"), Peak: number(dir, "pids.peak"), MaxEvents: keyed(dir, "pids.events")["max"]}
+		s.PIDs = &PIDs{Current: g.current("pids.current"), Peak: g.number("pids.peak"), MaxEvents: Count(g.text("pids.events"), KeyRefused)}
 	case "cpu":
-		stat := keyed(dir, "cpu.stat")
-		s.cpu().Throttled, s.cpu().ThrottledPeriods = times(stat["throttled_time"], 1), stat["nr_throttled"]
+		stat := g.text("cpu.stat")
+		s.cpu().Throttled, s.cpu().ThrottledPeriods = times(Count(stat, "throttled_time"), 1), Count(stat, "nr_throttled")
 	case "cpuacct":
-		s.cpu().Usage = times(number(dir, "cpuacct.usage"), 1)
-		s.cpu().User, s.cpu().System = times(number(dir, "cpuacct.usage_user"), 1), times(number(dir, "cpuacct.usage_sys"), 1)
+		s.cpu().Usage = times(g.number("cpuacct.usage"), 1)
+		s.cpu().User, s.cpu().System = times(g.number("cpuacct.usage_user"), 1), times(g.number("cpuacct.usage_sys"), 1)
 	case "blkio":
-		s.io1(dir)
+		s.io1(g)
 	}
 }
 
@@ -171,13 +234,13 @@ func (s *Stats) cpu() *CPU {
 }
 
 // io1 sums up what the throttling layer, which is always there, has seen: "8:0 Read 4096", a line for each operation.
-func (s *Stats) io1(dir string) {
-	bytes, err := cgroups.ReadFile(dir, "blkio.throttle.io_service_bytes")
-	if err != nil {
+func (s *Stats) io1(g counters) {
+	bytes := g.text("blkio.throttle.io_service_bytes")
+	if bytes == "" {
 		return
 	}
 	s.IO = &IO{ReadBytes: operations(bytes, "Read"), WriteBytes: operations(bytes, "Write")}
-	if count, err := cgroups.ReadFile(dir, "blkio.throttle.io_serviced"); err == nil {
+	if count := g.text("blkio.throttle.io_serviced"); count != "" {
 		s.IO.Reads, s.IO.Writes = operations(count, "Read"), operations(count, "Write")
 	}
 }
@@ -193,39 +256,10 @@ func operations(text, op string) *uint64 {
 	return &sum
 }
 
-// number reads a file with one number; nil where it is not there or says "max".
-func number(dir, file string) *uint64 {
-	text, err := cgroups.ReadFile(dir, file)
-	if err != nil {
-		return nil
-	}
-	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
-	if err != nil {
-		return nil
-	}
-	return &n
-}
-
-// keyed reads a file of lines "key number"; nil where it is not there.
-func keyed(dir, file string) map[string]*uint64 {
-	text, err := cgroups.ReadFile(dir, file)
-	if err != nil {
-		return nil
-	}
-	m := map[string]*uint64{}
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if n, err := strconv.ParseUint(value, 10, 64); err == nil {
-			m[key] = &n
-		}
-	}
-	return m
-}
-
 // pressure reads the totals of a PSI file: "some avg10=0.00 avg60=0.00 avg300=0.00 total=12", in microseconds.
-func pressure(dir, file string) *Pressure {
-	text, err := cgroups.ReadFile(dir, file)
-	if err != nil { // EOPNOTSUPP where PSI is off
+func (g counters) pressure(file string) *Pressure {
+	text := g.text(file)
+	if text == "" {
 		return nil
 	}
 	p := &Pressure{}

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/opencontainers/cgroups"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,14 +36,9 @@ func Sweep(f Files, l *Layout) error {
 }
 
 func sweep(parent string, version int) error {
-	dir, err := os.Open(parent)
+	names, err := list(parent)
 	if err != nil {
-		return &Error{"sweep " + parent, bare(err), ""}
-	}
-	names, err := dir.Readdirnames(-1)
-	dir.Close()
-	if err != nil && !gone(err) {
-		return &Error{"sweep " + parent, bare(err), ""}
+		return &Error{"sweep " + parent, err, ""}
 	}
 	var errs []error
 	for _, name := range names {
@@ -55,10 +49,29 @@ func sweep(parent string, version int) error {
 	return errors.Join(errs...)
 }
 
+// list names what is in a group, which may go meanwhile: then it is what was there.
+func list(dir string) (names []string, err error) {
+	fd, err := openDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := again(fd, buf, unix.ReadDirent)
+		if gone(err) || err == nil && n <= 0 {
+			return names, nil
+		} else if err != nil {
+			return nil, err
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+	}
+}
+
 // clean ends what is in a group, and removes it.
 func clean(path string, version int) error {
 	d := Dir{Version: version, Path: path}
-	if version == 1 && cgroups.PathExists(path+"/freezer.state") {
+	if version == 1 && exists(path+"/freezer.state") {
 		d.Controllers = []string{"freezer"}
 	}
 	p := &Place{Dirs: []Dir{d}}
@@ -93,11 +106,11 @@ var pidNamespace = sync.OnceValues(func() (uint64, error) {
 // startTime is when a process began, in clock ticks since boot: proc_pid_stat(5), field 22. The name before it may hold
 // anything, closing parentheses as well.
 func startTime(pid int) (uint64, error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	text, err := readAt(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid)+"/stat")
 	if err != nil {
 		return 0, err
 	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
 	if len(fields) < 20 {
 		return 0, errors.New("/proc/PID/stat is too short")
 	}

@@ -97,6 +97,9 @@ static int creates(const char *dir, dev_t *dev) {
 	return 1;
 }
 
+// mask reports whether a path is /dev/null's device: what lies over a file that is hidden. What is written there goes nowhere.
+static int mask(const struct stat *st) { return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3); }
+
 // do_write: no path may be opened for writing; in a directory nothing may be created.
 static void do_write(char **paths) {
 	struct stat st;
@@ -112,7 +115,7 @@ static void do_write(char **paths) {
 		} else if (S_ISDIR(st.st_mode)) {
 			if (creates(*paths, &dev))
 				ESCAPED("created a file in %s", *paths);
-		} else if (opens(*paths, O_WRONLY) >= 0 || opens(*paths, O_RDWR) >= 0)
+		} else if (!mask(&st) && (opens(*paths, O_WRONLY) >= 0 || opens(*paths, O_RDWR) >= 0))
 			ESCAPED("opened %s for writing", *paths);
 		if (!stat(*paths, &st) && !chmod(*paths, st.st_mode & 07777))
 			ESCAPED("changed the mode of %s", *paths);
