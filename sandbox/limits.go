@@ -242,11 +242,12 @@ func (p *process) outside(limit string, s *cgroup.Stats) bool {
 	switch {
 	case s == nil:
 	case limit == LimitOOM && s.Memory != nil && positive(s.Memory.OOMKills):
-		own := s.Memory.OOMs // how often nothing could be reclaimed at its own limit
-		if own == nil {
-			own = s.Memory.MaxEvents // v1: how often that was reached
+		if s.Memory.OOMs != nil { // how often nothing could be reclaimed at its own limit
+			return *s.Memory.OOMs == 0
 		}
-		return own != nil && *own == 0
+		// v1 counts that nowhere (memory.failcnt stays 0 on Linux 6.18): was there ever nearly as much in use?
+		most := p.comp.profile.Limits.Memory
+		return s.Memory.Peak != nil && (!most.Set || *s.Memory.Peak < uint64(most.V)/8*7)
 	case limit == LimitPIDs && s.PIDs != nil && positive(s.PIDs.MaxEvents):
 		most := p.comp.profile.Limits.PIDs
 		return s.PIDs.Peak != nil && (!most.Set || *s.PIDs.Peak < uint64(most.V+1)) // and init

@@ -176,7 +176,7 @@ func FuzzStatUsage(f *testing.F) {
 // TestLimitsAround tells a limit of a group around the sandbox's from its own, by what the kernel has counted.
 func TestLimitsAround(t *testing.T) {
 	n := func(v uint64) *uint64 { return &v }
-	p := &process{comp: &compilation{profile: &policy.Profile{Limits: policy.Limits{PIDs: set(10)}}}}
+	p := &process{comp: &compilation{profile: &policy.Profile{Limits: policy.Limits{PIDs: set(10), Memory: set(800)}}}}
 	memory := func(own, kills *uint64) *cgroup.Stats {
 		return &cgroup.Stats{Memory: &cgroup.Memory{OOMs: own, OOMKills: kills}}
 	}
@@ -192,8 +192,8 @@ func TestLimitsAround(t *testing.T) {
 		"its own memory":                {LimitOOM, memory(n(1), n(1)), false},
 		"that of a group around it":     {LimitOOM, memory(n(0), n(1)), true},
 		"nobody was killed":             {LimitOOM, memory(n(0), n(0)), false},
-		"v1, its own memory":            {LimitOOM, &cgroup.Stats{Memory: &cgroup.Memory{MaxEvents: n(7), OOMKills: n(1)}}, false},
-		"v1, that of a group around it": {LimitOOM, &cgroup.Stats{Memory: &cgroup.Memory{MaxEvents: n(0), OOMKills: n(1)}}, true},
+		"v1, its own memory":            {LimitOOM, &cgroup.Stats{Memory: &cgroup.Memory{Peak: n(790), OOMKills: n(1)}}, false},
+		"v1, that of a group around it": {LimitOOM, &cgroup.Stats{Memory: &cgroup.Memory{Peak: n(600), OOMKills: n(1)}}, true},
 		"its own processes":             {LimitPIDs, pids(n(11), n(1)), false},
 		"those of a group around it":    {LimitPIDs, pids(n(5), n(1)), true},
 		"a kernel without a peak":       {LimitPIDs, pids(nil, n(1)), false},
