@@ -397,7 +397,9 @@ func (p *process) removeGroups() {
 	if g == nil {
 		return
 	}
+	p.mu.Lock()
 	p.cgroup = nil
+	p.mu.Unlock()
 	if p.comp == nil || !p.comp.ownsPID() { // else init has taken everything along
 		_ = g.Kill() // what it leaves, the next line says
 	}

@@ -109,6 +109,13 @@ func file(t testing.TB, path string) string {
 	return strings.TrimSpace(string(text))
 }
 
+// groupOf is the group of a sandbox that runs; its end takes the group away.
+func groupOf(c *Cmd) *cgroup.Group {
+	c.proc.mu.Lock()
+	defer c.proc.mu.Unlock()
+	return c.proc.cgroup
+}
+
 // TestGroups holds the kernel's files against what was asked for, while the sandbox runs and after.
 func TestGroups(t *testing.T) {
 	c := grouped(t, "cat /proc/self/cgroup; read x", func(p *policy.Profile) {
@@ -140,10 +147,10 @@ func TestGroups(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, value)
 		}
 	}
-	if pids, err := c.proc.cgroup.Procs(); err != nil || len(pids) < 2 {
+	if pids, err := groupOf(c).Procs(); err != nil || len(pids) < 2 {
 		t.Errorf("processes %v, %v: init and the task are in it", pids, err)
 	}
-	stats, err := c.proc.cgroup.Stats()
+	stats, err := groupOf(c).Stats()
 	if err != nil || stats.Memory == nil || *stats.Memory.Current == 0 || stats.PIDs == nil || *stats.PIDs.Current < 2 {
 		t.Errorf("%+v, %v", stats, err)
 	}
@@ -318,7 +325,7 @@ func TestGroupsOfTheDead(t *testing.T) {
 func TestFreeze(t *testing.T) {
 	c := grouped(t, "while :; do :; done")
 	end := running(t, c)
-	g := c.proc.cgroup
+	g := groupOf(c)
 	if err := g.Freeze(); err != nil {
 		t.Fatal(err)
 	}
