@@ -544,8 +544,8 @@ func (t *terminal) copier() {
 
 var one = [8]byte{1}
 
-// gather waits for what the task writes, so many milliseconds or, with -1, as long as it takes, and takes what there is; a read of a terminal gives 4 KiB at most. more is false where
-// nothing will come any more.
+// gather waits for what the task writes, so many milliseconds or, with -1, as long as it takes, and takes what there is; a
+// read of a terminal gives 4 KiB at most. more is false where nothing will come any more.
 func (t *terminal) gather(buf []byte, wait int) (n int, more bool) {
 	ending := t.ending.Load()
 	if !ending {

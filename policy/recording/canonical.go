@@ -87,19 +87,11 @@ func (s *scanner) exe(e *Event) {
 	}
 }
 
-// plainByte are the bytes that stand for themselves in a string.
-var plainByte = func() (plain [256]bool) {
-	for c := ' '; c <= '~'; c++ {
-		plain[c] = c != '"' && c != '\\'
-	}
-	return plain
-}()
-
-// text is what stands before the next quotation mark.
+// text is what stands before the next quotation mark, of bytes that stand for themselves in a string.
 func (s *scanner) text() []byte {
 	rest := s.in[s.at:]
 	for i, c := range rest {
-		if !plainByte[c] {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
 			s.ok = c == '"' && s.ok
 			s.at += i + 1
 			return rest[:i]

@@ -10,11 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"cordon/policy"
 	"cordon/policy/recording"
 	"cordon/sandbox"
+	"cordon/sandbox/record"
 )
 
 // fdCalls make descriptors, and forkCalls processes or threads.
@@ -87,16 +86,7 @@ func (a *Auditor) Unseen() (names []string) {
 
 // makesFD looks at how many descriptors the caller has: it is about to make one more.
 func (a *Auditor) makesFD() {
-	dir := "/proc/" + strconv.Itoa(a.call.TID) + "/fd"
-	var st unix.Stat_t
-	if unix.Stat(dir, &st) != nil {
-		return
-	}
-	n := st.Size // the number of descriptors since Linux 6.2; before, 0
-	if n == 0 {
-		list, _ := os.ReadDir(dir) // killed since
-		n = int64(len(list))
-	}
+	n := int64(record.Descriptors(a.call.TID)) // 0: killed since
 	if n+1 > a.bounds.files {
 		a.exceeds("nofile", n+1)
 	}

@@ -5,7 +5,8 @@ package audit
 import (
 	"os"
 	"strconv"
-	"strings"
+
+	"cordon/sandbox/record"
 )
 
 // reaches are calls whose first argument is a process, and with which arguments they are about no other. Threads of the
@@ -35,24 +36,9 @@ func exists(pid int) bool {
 // descends reports whether a process is below another: the sandbox's are all below the launcher.
 func descends(pid, from int) bool {
 	for range 1 << 12 { // a parent that ends meanwhile cannot make a ring, but what is read is not read at once
-		if pid = parent(pid); pid == from || pid <= 1 {
+		if pid = record.Parent(pid); pid == from || pid <= 1 {
 			return pid == from
 		}
 	}
 	return false
-}
-
-// parent is the parent of a process; 0 where there is none: proc_pid_stat(5).
-func parent(pid int) int {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	s := string(text)
-	f := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
-	if len(f) < 2 {
-		return 0
-	}
-	p, _ := strconv.Atoi(f[1])
-	return p
 }

@@ -268,7 +268,7 @@ func (b *bpf) Ready(task int) error {
 	if err := b.setCounters(1, alive, mostAlive); err != nil {
 		return err
 	}
-	return b.begin(parent(task))
+	return b.begin(Parent(task))
 }
 
 // open holds on to the root directory of a task.

@@ -55,7 +55,7 @@ func (n *notify) Ready(task int) (err error) {
 		return err
 	}
 	if n.seen == nil { // nobody asks for peaks who asks as it runs
-		n.sampler.start(n.gather, parent(task))
+		n.sampler.start(n.gather, Parent(task))
 	}
 	return nil
 }

@@ -52,8 +52,8 @@ func status(tid int, keys ...string) []string {
 	return out
 }
 
-// parent is the parent of a task, from which in a sandbox everything descends; 0 if it has gone.
-func parent(task int) int {
+// Parent is the parent of a task, from which in a sandbox everything descends; 0 if it has gone.
+func Parent(task int) int {
 	pid, _ := strconv.Atoi(status(task, "PPid")[0])
 	return pid
 }

@@ -158,6 +158,17 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// openRoot opens a directory as the root of a task, for as long as the test takes.
+func openRoot(t *testing.T, dir string) int {
+	t.Helper()
+	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(root) })
+	return root
+}
+
 // A path is resolved in the task's root: a link that leads out of it does not.
 func TestResolveStaysInTheRoot(t *testing.T) {
 	dir := t.TempDir()
@@ -169,11 +180,7 @@ func TestResolveStaysInTheRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(root)
+	root := openRoot(t, dir)
 	for _, tt := range []struct {
 		path   string
 		follow bool
@@ -205,11 +212,7 @@ func TestLinks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(root)
+	root := openRoot(t, dir)
 	for name, want := range map[string][]string{
 		"/usr/bin/mawk": nil, "/none/x": nil, "/": nil,
 		"/usr/bin/awk": {"/usr/bin/awk", "/etc/alternatives/awk"},

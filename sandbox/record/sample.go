@@ -98,7 +98,7 @@ func (s *sampler) look() {
 		}
 		n, _ := strconv.ParseUint(has[0], 10, 32)
 		memory, threads = memory+kibibytes(has[2]), threads+n
-		s.note(pid, n, kibibytes(has[1]), descriptors(pid))
+		s.note(pid, n, kibibytes(has[1]), Descriptors(pid))
 	}
 	s.gather.mu.Lock()
 	defer s.gather.mu.Unlock()
@@ -127,8 +127,8 @@ func kibibytes(s string) uint64 {
 	return n << 10
 }
 
-// descriptors is how many a process has open.
-func descriptors(pid int) uint64 {
+// Descriptors is how many descriptors a process has open; 0 if it has gone.
+func Descriptors(pid int) uint64 {
 	var st unix.Stat_t
 	if unix.Stat(procPath(pid, "fd"), &st) == nil && st.Size > 0 { // from Linux 6.2 on
 		return uint64(st.Size)
