@@ -219,7 +219,7 @@ func (b *bpf) attach(to *Running) error {
 		threads, pids = threads+p.Threads, append(pids, p.PID)
 		b.running(p.PID) // gives its program a number
 	}
-	err := errors.Join(b.setCounters(uint64(threads), alive, mostAlive), b.setCounters(uint64(len(b.numbers)), lastExe))
+	err := errors.Join(b.setCounters(uint64(threads), alive, mostAlive), b.setCounters(uint64(len(b.numbers)), lastExe), b.setCounters(1<<32, inHash))
 	if err != nil {
 		return err
 	}

@@ -265,7 +265,7 @@ func (b *bpf) Ready(task int) error {
 	if err := child.SetMap(b.m.tasks, key, value); err != nil {
 		return err
 	}
-	if err := b.setCounters(1, alive, mostAlive); err != nil {
+	if err := b.setCounters(1, alive, mostAlive, inHash); err != nil {
 		return err
 	}
 	return b.begin(Parent(task))

@@ -214,6 +214,7 @@ const (
 	lastExe
 	alive
 	mostAlive
+	inHash // tasks that are in the hash; never 0 while the launcher adds any
 	numCounters
 )
 
@@ -245,15 +246,18 @@ func (g *generator) end() {
 	g.exit()
 }
 
-// countUp adds one to a counter.
-func (g *generator) countUp(n int32) {
-	none := g.unique("none")
+// counter finds a counter: r0. That there is one, the verifier has to be told.
+func (g *generator) counter(n int32) {
 	g.storei(b32, fp, slotZero, n)
 	g.lookup(g.m.counters, slotZero)
-	g.jumpIfi(jEq, r0, 0, none)
-	g.movi(r1, 1)
+	g.jumpIfi(jEq, r0, 0, leave)
+}
+
+// countUp adds to a counter.
+func (g *generator) countUp(n, by int32) {
+	g.counter(n)
+	g.movi(r1, by)
 	g.add(r0, 0, r1, false)
-	g.label(none)
 }
 
 // watched leaves the program unless the running task is recorded: r0 is its value, r7 the task.
@@ -266,7 +270,7 @@ func (g *generator) watched() {
 
 // find looks a task's number up, or leaves to a label: r0 is the task's value. Most tasks are in an array, at the end of
 // their number, where they are found without a call of the kernel's; one whose place is taken is in a hash, and so is one
-// that the launcher added.
+// that the launcher added. Where the hash is empty it is not asked: the calls of all other programs come to here.
 func (g *generator) find(tid reg, none string) {
 	found := g.unique("found")
 	g.store(b32, fp, slotTID, tid)
@@ -274,6 +278,9 @@ func (g *generator) find(tid reg, none string) {
 	g.load(b64, r1, r0, taskTID)
 	g.load(b32, r2, fp, slotTID)
 	g.jumpIf(jEq, r1, r2, found)
+	g.counter(inHash)
+	g.load(b64, r1, r0, 0)
+	g.jumpIfi(jEq, r1, 0, none)
 	g.lookup(g.m.tasks, slotTID)
 	g.jumpIfi(jEq, r0, 0, none)
 	g.label(found)
@@ -305,9 +312,11 @@ func (g *generator) keep() {
 	}
 	g.jump(kept)
 	g.label(full)
+	g.countUp(inHash, 1)
 	g.update(g.m.tasks, slotTID, slotValue, 0)
 	g.jumpIfi(jEq, r0, 0, kept)
-	g.countUp(lostTasks)
+	g.countUp(inHash, -1)
+	g.countUp(lostTasks, 1)
 	g.label(kept)
 }
 
@@ -326,6 +335,7 @@ func (g *generator) drop(none string) {
 	g.stack(r2, slotTID)
 	g.call(fnMapDelete)
 	g.jumpIfi(jNe, r0, 0, none)
+	g.countUp(inHash, -1)
 	g.label(dropped)
 }
 
@@ -514,7 +524,7 @@ func (g *generator) behind(i int) {
 	g.load(b8, r2, r6, entryOpens)
 	g.jumpIfi(jEq, r2, 0, leave)
 	g.label(lost)
-	g.countUp(lostCalls)
+	g.countUp(lostCalls, 1)
 	g.label(read)
 	g.load(b64, r1, fp, slotTmp)
 	g.label(here)
@@ -543,7 +553,7 @@ func (g *generator) countKey() {
 	g.update(g.m.calls, slotCall, slotValue, 1) // BPF_NOEXIST: another processor may have been first
 	g.lookup(g.m.calls, slotCall)
 	g.jumpIfi(jNe, r0, 0, known)
-	g.countUp(lostCalls)
+	g.countUp(lostCalls, 1)
 	g.jump(done)
 	g.label(known)
 	g.load(b64, r2, fp, slotRet)

@@ -9,6 +9,10 @@ import "golang.org/x/sys/unix"
 // received is the program at sock_recv_length: the socket, how much, flags.
 func (g *generator) received() {
 	g.mov(r6, r1)
+	g.watched()
+	g.mov(r9, r0)
+	g.load(b32, r1, r9, taskState)
+	g.jumpIfi(jNe, r1, taskOn, leave)
 	g.load(b64, r7, r6, 0)
 	g.storei(b64, fp, slotTmp, 0)
 	g.read(slotTmp, 2, r7, g.l.skProtocol)
@@ -23,10 +27,7 @@ func (g *generator) received() {
 	g.jumpIfi(jNe, r1, 0, leave)
 	g.movi(r8, taskReceived) // it is not connected: the answer has its sender beside it
 	g.label("server")
-	g.watched()
-	g.load(b32, r1, r0, taskState)
-	g.jumpIfi(jNe, r1, taskOn, leave)
-	g.store(b32, r0, taskState, r8)
+	g.store(b32, r9, taskState, r8)
 	g.end()
 }
 
@@ -82,7 +83,7 @@ func (g *generator) answer() {
 	g.jumpIfi(jNe, r0, 0, "answered")
 	g.output()
 	g.jumpIfi(jEq, r0, 0, "answered")
-	g.countUp(lostRecords)
+	g.countUp(lostRecords, 1)
 	g.label("answered")
 	g.storei(b64, fp, slotKind, 0)
 	g.call(fnTaskBTF)

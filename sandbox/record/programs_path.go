@@ -250,7 +250,7 @@ func (g *generator) walk() {
 	g.alui(opAdd, r8, 1)
 	g.jumpIfi(jLt, r8, maxSteps, next)
 	g.label(cut)
-	g.countUp(cutPaths)
+	g.countUp(cutPaths, 1)
 	g.label(done)
 	g.load(b64, r1, fp, slotOff)
 	g.store(b32, r9, scratchRecord+recWalk, r1)
@@ -325,7 +325,7 @@ func (g *generator) tell() {
 	g.mapFD(r1, g.m.seen)
 	g.stack(r2, slotHash)
 	g.call(fnMapDelete)
-	g.countUp(lostRecords)
+	g.countUp(lostRecords, 1)
 	g.label(told)
 }
 
@@ -420,7 +420,7 @@ func (g *generator) mixText(long string) {
 	next, done, fits := g.unique("word"), g.unique("words"), g.unique("fits")
 	g.load(b32, r1, r9, scratchRecord+recLen)
 	g.jumpIfi(jLe, r1, maxText, fits)
-	g.countUp(cutPaths)
+	g.countUp(cutPaths, 1)
 	g.jump(long)
 	g.label(fits)
 	g.forget(slotNr, slotRet, slotLen)
@@ -477,7 +477,7 @@ func (g *generator) unseen(seen string) {
 	g.jumpIfi(jEq, r0, 0, added)
 	g.lookup(g.m.seen, slotHash) // another processor may have been first
 	g.jumpIfi(jNe, r0, 0, known)
-	g.countUp(lostSeen)
+	g.countUp(lostSeen, 1)
 	g.jump(seen)
 	g.label(added)
 	for i := range 2 {
