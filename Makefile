@@ -74,10 +74,10 @@ fuzz:
 	.ci/fuzz $(FUZZTIME)
 
 # The end-to-end suite on Debian's kernels, emulated, on cgroup v2 with every controller. KERNEL=6.12 takes one of them,
-# RUN=regexp the tests whose names match, AS=root or AS=user one of the two. Afterwards, and while working:
+# RUN=regexp the tests whose names match, BY=root or BY=user one of the two (AS is make's own). Afterwards, and while working:
 #   bin/vm --kernel 6.1 --user -- bin/cordon run -v -- id
 vm: build vm-tools
-	bin/vm suite $(if $(KERNEL),--kernel $(KERNEL)) $(if $(RUN),--run '$(RUN)') $(if $(AS),--as $(AS)) $(JOBS)
+	bin/vm suite $(if $(KERNEL),--kernel $(KERNEL)) $(if $(RUN),--run '$(RUN)') $(if $(BY),--as $(BY)) $(JOBS)
 
 vm-tools:
 	@.ci/setup vm
