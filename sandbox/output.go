@@ -163,6 +163,10 @@ type relay struct {
 	err    error  // why the copy ended early; to be read when it is done
 }
 
+// relayPipe is how much the pipe holds, in bytes. More than pipe(7)'s 64 KiB lets a task that writes much, and the launcher,
+// take turns less often, which is what others on the machine notice of it. What is in it counts as the task's memory.
+const relayPipe = 256 << 10
+
 // relayTo makes a pipe for the task, and begins to copy what is written to it.
 func (p *process) relayTo(name string, f *os.File) (*relay, error) {
 	if err := p.beginCopying(); err != nil {
@@ -173,6 +177,7 @@ func (p *process) relayTo(name string, f *os.File) (*relay, error) {
 		return nil, &Error{Op: "pipe", Err: err}
 	}
 	r := &relay{name: name, in: ends[1], out: ends[0], meter: p.output}
+	_, _ = unix.FcntlInt(uintptr(r.out), unix.F_SETPIPE_SZ, relayPipe) // EPERM: the user has many large pipes
 	err := unix.SetNonblock(r.out, true)
 	if err == nil {
 		r.to, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3) // the caller's may be closed while this one still waits
