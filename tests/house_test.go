@@ -66,7 +66,8 @@ var directions = []struct {
 	{"cordon/sandbox/plan", nil, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
 	{"cordon/sandbox/internal/child", []string{"cordon/sandbox/plan"}, []string{"log", "github.com/seccomp/libseccomp-golang"}},
 	// The library of cgroups has one user, which knows nothing of profiles and plans.
-	{"cordon/sandbox/internal/cgroup", []string{"cordon/sandbox/internal/child"}, []string{"unsafe", "log"}},
+	{"cordon/sandbox/internal/cgroup", []string{"cordon/sandbox/internal/child", "cordon/sandbox/internal/proc"}, []string{"unsafe", "log"}},
+	{"cordon/sandbox/internal/proc", nil, []string{"unsafe", "log"}},
 	{"cordon/sandbox", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log", "github.com/seccomp/libseccomp-golang",
 		"github.com/opencontainers"}},
 	// The helper that links libseccomp is a program of its own, and all that it knows of us is the filter.

@@ -19,6 +19,7 @@ import (
 	"cordon/policy/recording"
 	"cordon/sandbox"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/proc"
 )
 
 // Running is what is recorded of the programs that run already: a process and its descendants, or a sandbox.
@@ -433,18 +434,9 @@ func (b *bpf) hadOpen(pid, fd, exe int) {
 	}
 }
 
-// startOf is when a process or thread was started, in clock ticks since boot: proc_pid_stat(5), field 22; 0 if it has gone.
+// startOf is when a process or thread was started; 0 if it has gone.
 func startOf(stat string) uint64 {
-	text, err := os.ReadFile(stat)
-	if err != nil {
-		return 0
-	}
-	const field, behind = 22, 3
-	f := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if len(f) <= field-behind {
-		return 0
-	}
-	n, _ := strconv.ParseUint(string(f[field-behind]), 10, 64) // of the kernel's making
+	n, _ := proc.StartTime(stat)
 	return n
 }
 

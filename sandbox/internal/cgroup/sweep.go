@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/proc"
 )
 
 // Sweep removes what launchers that are gone have left where the caller's own groups would go, and ends what still runs
@@ -90,7 +92,7 @@ func (l launcher) dead() bool {
 	if unix.Kill(l.pid, 0) == unix.ESRCH {
 		return true
 	}
-	start, err := startTime(l.pid)
+	start, err := proc.StartTime("/proc/" + strconv.Itoa(l.pid) + "/stat")
 	return errors.Is(err, fs.ErrNotExist) || err == nil && start != l.start
 }
 
@@ -103,20 +105,6 @@ var pidNamespace = sync.OnceValues(func() (uint64, error) {
 	return strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(text, "pid:["), "]"), 10, 64)
 })
 
-// startTime is when a process began, in clock ticks since boot: proc_pid_stat(5), field 22. The name before it may hold
-// anything, closing parentheses as well.
-func startTime(pid int) (uint64, error) {
-	text, err := readAt(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid)+"/stat")
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	if len(fields) < 20 {
-		return 0, errors.New("/proc/PID/stat is too short")
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
-}
-
 var made atomic.Int32 // groups of this process
 
 // NewName is the name of a further sandbox of this process.
@@ -125,7 +113,7 @@ func NewName() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	start, err := startTime(os.Getpid())
+	start, err := proc.StartTime("/proc/self/stat")
 	if err != nil {
 		return "", err
 	}
