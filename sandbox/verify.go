@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -281,7 +282,7 @@ func (t *tree) writable() string {
 // confirm reads back what the kernel says of the task now that the program has been exec'd, and lets init reap. Until
 // then the task stays readable even if it has ended.
 func (p *process) confirm() error {
-	text, err := readAll("/proc/" + itoa(p.task) + "/status")
+	text, err := p.statusBehindExec()
 	if err != nil && p.dying() {
 		return errEnded
 	}
@@ -306,6 +307,25 @@ func (p *process) confirm() error {
 		return &Error{Op: "eventfd", Err: err}
 	}
 	return nil
+}
+
+// execTakes bounds how long the rest of an execve is waited for.
+const execTakes = time.Second
+
+// statusBehindExec is the task's status with the credentials that execve gave it. That it runs the program is known when the
+// kernel has let go of its old memory (execve(2) releases robust futexes with it), a moment before it has them.
+func (p *process) statusBehindExec() ([]byte, error) {
+	for began := time.Now(); ; time.Sleep(100 * time.Microsecond) {
+		text, err := readAll("/proc/" + itoa(p.task) + "/status")
+		if err != nil || !p.comp.amidExec(text) || time.Since(began) > execTakes {
+			return text, err
+		}
+	}
+}
+
+// amidExec reports whether a status is of a task that still has the capabilities which execve is about to take.
+func (c *compilation) amidExec(status []byte) bool {
+	return c.keep != c.heldCaps() && statusField(status, "CapPrm") == hex16(c.keep)
 }
 
 // seccompDead is the mode of a task that its filter has killed: SECCOMP_MODE_DEAD, Linux 5.17.

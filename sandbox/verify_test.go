@@ -142,3 +142,29 @@ func TestStatusField(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Between the release of the old memory and the new credentials an execve looks as if the task kept what it is about to lose.
+func TestAmidExec(t *testing.T) {
+	const admin = 1 << 21
+	user := compilation{keep: admin, ids: identity{inUID: 1000}}
+	root := compilation{keep: admin}
+	raised := compilation{keep: admin, ambient: admin, ids: identity{inUID: 1000}}
+	none := compilation{ids: identity{inUID: 1000}}
+	for _, tt := range []struct {
+		name string
+		c    *compilation
+		held uint64
+		want bool
+	}{
+		{"a user's, before", &user, admin, true},
+		{"a user's, behind", &user, 0, false},
+		{"another than it kept", &user, admin | 1, false},
+		{"root's, which stay", &root, admin, false},
+		{"ambient ones, which stay", &raised, admin, false},
+		{"none", &none, 0, false},
+	} {
+		if got := tt.c.amidExec([]byte("Name:\ttrue\nCapPrm:\t" + hex16(tt.held) + "\n")); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
