@@ -253,7 +253,7 @@ func (t *tree) writable() string {
 	var list []string
 	for i := range t.parts {
 		p := &t.parts[i]
-		if p.write && p.what != "a device" && t.at(p.target) == p {
+		if p.write && p.what != "a device" && p.guard == 0 && t.at(p.target) == p {
 			list = append(list, p.target)
 		}
 	}
