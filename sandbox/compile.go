@@ -45,6 +45,8 @@ type compilation struct {
 	devTarget string // where that is
 	groups    groups
 
+	uppers []string // directories of the host where an overlay keeps what is written
+
 	missing []Missing
 	added   []Added
 }

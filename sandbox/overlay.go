@@ -46,6 +46,7 @@ func (c *compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 		if err != nil {
 			return err
 		}
+		c.uppers = append(c.uppers, path)
 		info, err := c.host.Files.Stat(path)
 		if err == nil && !info.IsDir() {
 			err = unix.ENOTDIR

@@ -13,8 +13,8 @@ import (
 // Guard reads the profiles of a run, and refuses those that a task may have written.
 type Guard struct {
 	Places func() []Place // asked when there is something to read
-	Accept bool   // what a task may have written is used all the same
-	Texts  []Text // what was read and not refused
+	Accept bool           // what a task may have written is used all the same
+	Texts  []Text         // what was read and not refused
 
 	opened bool
 	dirs   []int // the places that exist
@@ -38,7 +38,7 @@ func (e *Refused) Error() string {
 	case !e.file():
 		what = strconv.Quote(e.Step.Path)
 	}
-	if e.End != math.MaxInt64 && e.Step.Changed > e.End+slack && e.file() {
+	if e.End != math.MaxInt64 && e.Step.Changed > e.End && e.file() {
 		return "a program in a sandbox could have written it before " + what + " was changed last: from " + clock(e.Start) + " to " + clock(e.End) +
 			" a sandbox could write " + strconv.Quote(e.Dir)
 	}
@@ -140,7 +140,7 @@ func (g *Guard) known(path string) (latest *Text) {
 // directory that is moved leaves no trace on the files in it.
 func (g *Guard) swapped(old *Text, steps []Step) *Finding {
 	file := &steps[len(steps)-1]
-	if file.Changed > old.At-slack {
+	if file.Changed > old.At {
 		return nil
 	}
 	for _, r := range g.runs {

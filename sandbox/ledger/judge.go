@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slack is how far the time on a file may be from the time at which a launcher looked at the clock: the kernel stamps
-// files by a clock that ticks.
-const slack = int64(20 * time.Millisecond)
+// slack is how far two clocks may be apart before one of them was set.
+const slack = int64(50 * time.Millisecond)
 
 // apart is how far a file's two times are apart, at most, where the last thing that happened to it was that it was
 // written.
@@ -83,15 +82,15 @@ func within(path, dir string) bool {
 // its number of links since: a task could leave a second link to it where a clean-up removes it later. Then it may have
 // been written at any time since it was made.
 func (t *span) touched(s *Step) bool {
-	if s.Changed < t.start-slack {
+	if s.Changed < t.start {
 		return false
 	}
-	if t.end == open || s.Changed <= t.end+slack {
+	if t.end == open || s.Changed <= t.end {
 		return true
 	}
 	if s.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return false
 	}
 	gap := s.Changed - s.Modified
-	return (gap > apart || gap < -apart) && s.Born <= t.end+slack
+	return (gap > apart || gap < -apart) && s.Born <= t.end
 }

@@ -29,15 +29,21 @@ type Run struct {
 	lock  int // holds byte id
 	id    int64
 	start moment
+	from  int64 // when the task was let go
+	end   int64 // when the task was dead; 0 before
 }
 
 // moment is a time by the clock that files are stamped with, and by one that nobody sets.
 type moment struct{ real, boot int64 }
 
-func now() moment {
-	var boot unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) // cannot fail
-	return moment{time.Now().UnixNano(), boot.Nano()}
+// now has the time of the last tick: the kernel stamps files with that one, or with a later one (Linux 6.13). So nothing
+// that happens from now on is stamped with an earlier time.
+func now() moment { return moment{gettime(unix.CLOCK_REALTIME_COARSE), gettime(unix.CLOCK_BOOTTIME)} }
+
+func gettime(clock int32) int64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(clock, &t) // cannot fail
+	return t.Nano()
 }
 
 // Begin records that a sandbox can write these files and directories of the host from now on, until End or the end of this
@@ -112,6 +118,20 @@ func (r *Run) hold() (err error) {
 	}
 }
 
+// Go says that the task is let go now.
+func (r *Run) Go() {
+	if r != nil {
+		r.from = now().real
+	}
+}
+
+// Stop says that every process of the sandbox is dead now.
+func (r *Run) Stop() {
+	if r != nil && r.end == 0 {
+		r.end = gettime(unix.CLOCK_REALTIME)
+	}
+}
+
 // End records the end of the run. A record that cannot be written is as one of a launcher that was killed: the run counts
 // until somebody sees that its lock is free.
 func (r *Run) End() {
@@ -119,18 +139,29 @@ func (r *Run) End() {
 		return
 	}
 	defer r.close()
-	end := now()
-	var text []byte
-	// A clock that was set back while the run went on stamped files with times before its start, or after its end.
-	if back := (end.boot - r.start.boot) - (end.real - r.start.real); back > slack {
-		text = appendLine(text, "not", uint64(r.id), uint64(r.start.real-back))
-		end.real += back
-	}
-	text = appendLine(text, "end", uint64(r.id), uint64(end.real))
+	r.Stop()
 	if unlock, err := exclusive(r.place); err == nil {
-		_ = add(r.place, text, false)
+		_ = add(r.place, r.ending(), false)
 		unlock()
 	}
+	// What happens after this process has ended is stamped with a later time than the end: with that of the next tick.
+	for range 20 {
+		if gettime(unix.CLOCK_REALTIME_COARSE) > r.end {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// ending is the text of the end.
+func (r *Run) ending() []byte {
+	from, end := max(r.start.real, r.from), r.end
+	// A clock that was set back while the run went on stamped files with times before its start, or after its end.
+	if back := (gettime(unix.CLOCK_BOOTTIME) - r.start.boot) - (gettime(unix.CLOCK_REALTIME) - r.start.real); back > slack {
+		from, end = r.start.real-back, end+back
+	}
+	text := appendLine(nil, "from", uint64(r.id), uint64(from))
+	return appendLine(text, "end", uint64(r.id), uint64(end))
 }
 
 func (r *Run) close() {

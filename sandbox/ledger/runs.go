@@ -13,7 +13,7 @@ import (
 //
 //	run ID START BOOT DEV INO "PATH"   a run that has begun; one line for each directory; BOOT is CLOCK_BOOTTIME then
 //	end ID END                         it has ended
-//	not ID START                       its clock was set back: it began earlier, by that clock
+//	from ID START                      its task was let go then; earlier than it began where the clock was set back
 //	was START END DEV INO "PATH"       runs that have ended, merged
 const header = "cordon-runs 1\n"
 
@@ -71,7 +71,7 @@ func parse(text string) (*runs, error) {
 
 func (r *runs) line(line string, byID map[int64][]*dir) error {
 	kind, rest, _ := strings.Cut(line, " ")
-	want := map[string]int{"run": 5, "was": 4, "end": 2, "not": 2}[kind]
+	want := map[string]int{"run": 5, "was": 4, "end": 2, "from": 2}[kind]
 	f := strings.SplitN(rest, " ", want+1)
 	var n [5]int64
 	if want == 0 || len(f) < want {
@@ -103,8 +103,8 @@ func (r *runs) line(line string, byID map[int64][]*dir) error {
 		}
 	case "end":
 		change(byID[n[0]], n[0], func(s *span) { s.end = max(n[1], s.start) })
-	case "not":
-		change(byID[n[0]], n[0], func(s *span) { s.start = min(n[1], s.start) })
+	case "from":
+		change(byID[n[0]], n[0], func(s *span) { s.start = n[1] })
 	}
 	return nil
 }
