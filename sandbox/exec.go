@@ -351,18 +351,20 @@ func (c *compilation) changeDirInside() error {
 	if c.workdir == "/" {
 		return nil
 	}
-	dir, open := plan.R(plan.Dir), plan.Open2(plan.CWD, c.workdir, openDir, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Dir)
-	if c.cmd.Dir != "" {
-		c.do(own("process.workdir"), open, plan.FchdirStep(dir))
+	dir, from := plan.R(plan.Dir), own("process.workdir")
+	if c.cmd.Dir != "" || c.host.NoOpenat2 {
+		c.openWithLinks(from, c.workdir, openDir, plan.Dir)
+		c.do(from, plan.FchdirStep(dir))
 		return nil
 	}
-	c.do(own("process.workdir"), open.OrElse(plan.EACCES), plan.FchdirStep(dir).OrElse(plan.EBADF))
+	open := plan.Open2(plan.CWD, c.workdir, openDir, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Dir)
+	c.do(from, open.OrElse(plan.EACCES), plan.FchdirStep(dir).OrElse(plan.EBADF))
 	return nil
 }
 
 // openProgram opens the program with no more rights than the task has.
 func (c *compilation) openProgram() error {
-	c.do(own("command"), plan.Open2(plan.CWD, c.program.path, openAny, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Program))
+	c.openWithLinks(own("command"), c.program.path, openAny, plan.Program)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
 
@@ -152,8 +153,7 @@ func (p *process) sendSources() error {
 }
 
 func openDetached(s *source, userns int) (int, error) {
-	how := unix.OpenHow{Flags: openAny, Resolve: noLinks}
-	path, err := unix.Openat2(unix.AT_FDCWD, s.path, &how)
+	path, err := walk.NoLinks(s.path, openAny)
 	if err != nil {
 		return -1, &Error{Op: s.path, Err: err, From: s.where, Hint: linkHint(err)}
 	}

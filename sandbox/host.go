@@ -10,6 +10,8 @@ import (
 
 	llsys "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/walk"
 )
 
 // Host is what a compilation may know of the machine: the kernel, the caller, and a view of the files. It is an
@@ -31,6 +33,7 @@ type Host struct {
 	PID         int    `json:"pid"`          // of the launcher
 	NotifyFlags uint32 `json:"notify_flags"` // of seccomp(2), for a filter that asks a listener; 0: no listener can be had
 	NotifyWhy   string `json:"notify_why,omitempty"`
+	NoOpenat2   bool   `json:"no_openat2,omitempty"` // openat2(2) is refused: paths are opened name by name
 	Files       Files  `json:"-"`
 }
 
@@ -81,6 +84,7 @@ func Probe() (*Host, error) {
 	}
 	h.NofileMax = lim.Max
 	h.NotifyFlags, h.NotifyWhy = probeListener()
+	h.NoOpenat2 = walk.Refused()
 	h.State = StatePath(os.Getenv)
 	h.Name = os.Getenv("LOGNAME")
 	if h.Name == "" {
