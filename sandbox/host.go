@@ -11,6 +11,7 @@ import (
 	llsys "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 
+	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/walk"
 )
 
@@ -26,7 +27,7 @@ type Host struct {
 	HostRoot    bool   `json:"host_root"`    // uid 0 of the initial user namespace: root on the host
 	Permitted   uint64 `json:"permitted"`    // capabilities of the launcher
 	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
-	Name        string `json:"name"`         // of the caller: LOGNAME or USER; "" if neither is set
+	Name        string `json:"name"`         // of the caller, in the password database by UID; "" if it has none
 	Home        string `json:"home"`         // of the caller: HOME, made clean; "" if it is not absolute or is "/"
 	Cwd         string `json:"cwd"`          // getcwd(2): without symbolic links
 	State       string `json:"state"`        // the state directory, which no sandbox may see; "" for none: see StatePath
@@ -86,9 +87,8 @@ func Probe() (*Host, error) {
 	h.NotifyFlags, h.NotifyWhy = probeListener()
 	h.NoOpenat2 = walk.Refused()
 	h.State = StatePath(os.Getenv)
-	h.Name = os.Getenv("LOGNAME")
-	if h.Name == "" {
-		h.Name = os.Getenv("USER")
+	if text, err := proc.Read(passwdFile, maxPasswd); err == nil {
+		h.Name = accountOf(string(text), h.UID).Name
 	}
 	if home := os.Getenv("HOME"); strings.HasPrefix(home, "/") {
 		if home = clean(home); home != "/" {
