@@ -31,7 +31,9 @@ var narrow = []string{"default", "build", "strict"}
 
 func attacks() []attack {
 	all := slices.Concat(fileAttacks(), procAttacks(), processAttacks(), callAttacks(), denialAttacks(), launcherAttacks(), bombAttacks(),
-		rightsAttacks())
+		helperAttacks(),
+		rightsAttacks(),
+	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all
 }
