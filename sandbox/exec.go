@@ -177,6 +177,9 @@ func (c *compilation) joinSandbox() error {
 	}
 	// The capabilities stay until the task gives them up.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(a.GID)), plan.SetUID(uint64(a.UID)))
+	if c.host.HostRoot && !c.host.Privileged { // as in identity; nobody inside can see it yet
+		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
+	}
 	c.do(from, say(msgEntered), plan.RecvByte(plan.F(fileSync)))
 	return nil
 }
@@ -574,8 +577,11 @@ func (a *Attached) checkAround(status []byte, dir string) error {
 // checkConfined looks at the waiting task before its filter is in place, which then is the last thing that it lacks.
 func (p *process) checkConfined() error {
 	c := p.comp
-	if c.into == nil {
+	if c.into == nil && c.ids.newUser {
 		return nil
+	}
+	if c.into == nil {
+		return p.checkIDs()
 	}
 	if p.cmd.hold != nil {
 		p.cmd.hold()

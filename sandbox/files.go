@@ -97,7 +97,7 @@ func (p *process) openResources() error {
 
 // givesPipes reports whether root starts the task, and it is another id.
 func (c *compilation) givesPipes() bool {
-	return c.ids.idmapped || c.host.Privileged && c.ids.outUID >= 0 && (c.into != nil || c.joined(unix.CLONE_NEWUSER) != nil)
+	return c.ids.own || c.host.Privileged && c.ids.outUID >= 0 && (c.into != nil || c.joined(unix.CLONE_NEWUSER) != nil)
 }
 
 // givePipe makes an anonymous pipe the task's, so that it can open /dev/stdout: the pipe's inode belongs to the root
@@ -250,7 +250,7 @@ func (p *process) writeMaps() error {
 		if gids, err = p.withRanges(gids, "/etc/subgid", id.inGID); err != nil {
 			return err
 		}
-		if !p.comp.host.Privileged {
+		if !p.comp.host.mapsIDs() {
 			if err := helperMaps("newuidmap", p.pid, uids); err != nil {
 				return err
 			}

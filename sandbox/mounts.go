@@ -137,6 +137,8 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	attrs := attrBase
 	if !m.Write {
 		attrs |= attrRO
+	} else if err := c.writesAsRoot(src, info, m.Pos.Short()); err != nil {
+		return err
 	}
 	if m.NoExec {
 		attrs |= attrNoExec

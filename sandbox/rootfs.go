@@ -99,6 +99,8 @@ func (c *compilation) rootDir(from plan.From) error {
 		attrs := attrBase
 		if !r.Write {
 			attrs |= attrRO
+		} else if err := c.writesAsRoot(dir, info, c.where("root.dir")); err != nil {
+			return err
 		}
 		c.rootFD = c.openSource(from, plan.Root, dir, attrs, c.where("root.dir"))
 	}
