@@ -124,9 +124,12 @@ var errNotRegular = errors.New("it is no regular file")
 
 // read opens no fifo and no device that lies there.
 func read(file string) ([]byte, error) {
-	if i, err := os.Stat(file); err != nil {
+	switch i, err := os.Stat(file); {
+	case err != nil:
 		return nil, err
-	} else if !i.Mode().IsRegular() {
+	case i.IsDir():
+		return nil, syscall.EISDIR
+	case !i.Mode().IsRegular():
 		return nil, errNotRegular
 	}
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)

@@ -18,13 +18,21 @@ import (
 func search() profiles.Search {
 	s := profiles.DefaultSearch(os.Getenv)
 	s.Read = func(file string, max int64) ([]byte, error) {
-		if fd, ok := descriptor(file); ok {
+		if fd, ok := given(file); ok {
 			return readDescriptor(fd, max)
 		}
 		data, _, err := ledger.Read(file, max)
 		return data, err
 	}
 	return s
+}
+
+// given is the number of a descriptor that the caller has opened for reading.
+func given(file string) (int, bool) {
+	if file == "/dev/stdin" {
+		return 0, true
+	}
+	return descriptor(file)
 }
 
 func newGuard(accept bool) *ledger.Guard {
@@ -35,7 +43,7 @@ func newGuard(accept bool) *ledger.Guard {
 func guardedSearch(g *ledger.Guard) profiles.Search {
 	s := profiles.DefaultSearch(os.Getenv)
 	s.Read = func(file string, max int64) ([]byte, error) {
-		fd, ok := descriptor(file)
+		fd, ok := given(file)
 		if !ok {
 			return guarded(g.Read(file, max))
 		}

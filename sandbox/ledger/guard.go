@@ -68,8 +68,10 @@ func (g *Guard) Read(name string, max int64) ([]byte, error) {
 	if err := g.open(); err != nil {
 		return nil, err
 	}
-	if err := g.judge(name, text, steps); err != nil {
+	if err := g.judge(name, text, steps); err != nil && !g.Accept {
 		return nil, err
+	} else if err != nil {
+		text.Doubtful = true
 	}
 	g.Texts = append(g.Texts, text)
 	return data, nil
@@ -118,7 +120,7 @@ func (g *Guard) judge(name string, text Text, steps []Step) error {
 		found = g.swapped(old, steps)
 	}
 	switch {
-	case found == nil, g.Accept:
+	case found == nil:
 		return nil
 	case same && (old.Trusted || !found.file()):
 		return nil

@@ -10,10 +10,6 @@ import (
 // slack is how far two clocks may be apart before one of them was set.
 const slack = int64(50 * time.Millisecond)
 
-// apart is how far a file's two times are apart, at most, where the last thing that happened to it was that it was
-// written.
-const apart = int64(2 * time.Second)
-
 // Finding says why a file may hold what a task wrote.
 type Finding struct {
 	Step       Step // what a task may have written, made or moved
@@ -78,9 +74,9 @@ func within(path, dir string) bool {
 
 // touched reports whether a component may be as it is because of something that happened in the span.
 //
-// Its time of change is not the time at which a file was written where somebody else has changed its mode, its owner or
-// its number of links since: a task could leave a second link to it where a clean-up removes it later. Then it may have
-// been written at any time since it was made.
+// What writes a file gives it one time of change and of modification. Where they differ somebody has changed its mode,
+// its owner or its number of links since, or has moved it, and it may have been written at any time since it was made: a
+// task could leave a second link to it where a clean-up removes it later.
 func (t *span) touched(s *Step) bool {
 	if s.Changed < t.start {
 		return false
@@ -91,6 +87,5 @@ func (t *span) touched(s *Step) bool {
 	if s.Mode&unix.S_IFMT == unix.S_IFDIR {
 		return false
 	}
-	gap := s.Changed - s.Modified
-	return (gap > apart || gap < -apart) && s.Born <= t.end
+	return s.Changed != s.Modified && s.Born <= t.end
 }

@@ -28,6 +28,8 @@ type Text struct {
 	Data    []byte
 	Trusted bool  // the user said so: it is used whenever it was written
 	At      int64 // when
+
+	Doubtful bool // a task may have written it, and it is used all the same: no later text is compared with it
 }
 
 func textName(path string) string {

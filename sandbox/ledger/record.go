@@ -94,7 +94,7 @@ func (r *Run) begin(paths []string, texts []Text) error {
 		return err
 	}
 	for _, t := range texts {
-		if slices.ContainsFunc(paths, func(p string) bool { return within(t.Path, p) }) {
+		if !t.Doubtful && slices.ContainsFunc(paths, func(p string) bool { return within(t.Path, p) }) {
 			_ = keep(r.place, t) // what is not known is shown whole
 		}
 	}

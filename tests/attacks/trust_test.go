@@ -30,11 +30,12 @@ type rewrite struct {
 	script string            // what the task does, in sh
 	after  func(dir string)  // what happens outside before the next run
 	use    string            // the profile of the next run; "" is ./cordon.yaml
+	in     string            // where the task is; "" is the directory
 	kept   bool              // the task goes on while the next run starts
 }
 
 const (
-	loose  = "version: 1\nextends: [base]\nroot: {host: ro}\nsyscalls: {default: allow, remove: {deny: [\"@keyring\"]}}\n"
+	loose  = "version: 1\nextends: [base]\nroot: {host: ro}\nsyscalls: {default: allow}\n"
 	tight  = "version: 1\nextends: [default]\n"
 	looser = `printf 'version: 1\nextends: [base]\nroot: {host: ro}\nsyscalls: {default: allow}\n'`
 )
@@ -58,12 +59,9 @@ var rewrites = []rewrite{
 	{name: "by a path through a link", files: map[string]string{"real/cordon.yaml": tight},
 		script: looser + " > real/cordon.yaml",
 		after:  func(dir string) { os.Symlink("real", dir+"/way") }, use: "way/cordon.yaml"},
-	{name: "in a directory that was moved later", files: map[string]string{"cordon.yaml": tight},
+	{name: "in a directory that was moved later", files: map[string]string{"in/cordon.yaml": tight},
 		script: looser + " > cordon.yaml",
-		after: func(dir string) {
-			os.Rename(dir, dir+"-moved")
-			os.Mkdir(dir, 0o755)
-		}, use: "../*-moved/cordon.yaml"},
+		after:  func(dir string) { os.Rename(dir+"/in", dir+"/moved") }, in: "in", use: "moved/cordon.yaml"},
 	{name: "while the task goes on", files: map[string]string{"cordon.yaml": tight},
 		script: looser + " > cordon.yaml; touch done; exec sleep 20", kept: true},
 }
@@ -72,7 +70,7 @@ var rewrites = []rewrite{
 func (v rewrite) run(b *box) outcome {
 	dir, secret := v.prepare(b)
 	box := *b
-	box.dir = dir
+	box.dir = filepath.Join(dir, v.in)
 	if v.kept {
 		defer startKept(&box, "sh", "-c", v.script)()
 		if !appears(dir + "/done") {
@@ -99,7 +97,7 @@ func (v rewrite) bare(b *box) outcome {
 	dir, secret := v.prepare(b)
 	script := strings.Replace(v.script, "exec sleep 20", "true", 1)
 	box := *b
-	box.dir = dir
+	box.dir = filepath.Join(dir, v.in)
 	if r := box.run("sh", "-c", script); r.code != 0 {
 		return broken("exit %d %s", r.code, r.err)
 	}
@@ -131,9 +129,6 @@ func (v rewrite) next(b *box, dir, secret string) result {
 	use := v.use
 	if use == "" {
 		use = "cordon.yaml"
-	}
-	if found, _ := filepath.Glob(dir + "/" + use); len(found) == 1 {
-		use = found[0]
 	}
 	box := *b
 	box.profile, box.file, box.dir = "default", use, dir
