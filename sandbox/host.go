@@ -148,8 +148,13 @@ func ownCaps() (effective, permitted uint64, err error) {
 // initialUserNamespace reports whether ids are the host's own: user_namespaces(7). Where that cannot be told they are.
 func initialUserNamespace() bool {
 	text, err := readSome("/proc/self/uid_map", 64)
+	return err != nil || len(strings.Fields(string(text))) < 3 || identityMap(text)
+}
+
+// identityMap reports whether the text of a uid_map maps every id to itself.
+func identityMap(text []byte) bool {
 	f := strings.Fields(string(text))
-	return err != nil || len(f) < 3 || f[0] == "0" && f[1] == "0" && f[2] == "4294967295"
+	return len(f) == 3 && f[0] == "0" && f[1] == "0" && f[2] == "4294967295"
 }
 
 // readSome reads the first n bytes of a file at most, without what os.File brings along.
