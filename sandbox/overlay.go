@@ -53,6 +53,9 @@ func (c *compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 		if err != nil {
 			return errText("overlay directory " + path + ": " + bare(err).Error())
 		}
+		if err := c.writesAsRoot(path, info, where); err != nil {
+			return err
+		}
 		top = dir + "/top"
 		c.do(from, plan.MkdirStep(scratchfd, top, 0o755))
 		mnt := c.openSource(from, plan.Tree, path, attrBase, where)

@@ -15,6 +15,7 @@ import (
 
 	"cordon/policy/recording"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
 )
 
 // link is readlink(2) without what os.Readlink brings along.
@@ -118,11 +119,11 @@ func resolve(root int, name string, follow bool) found {
 		}
 		return f
 	}
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	flags := unix.O_PATH
 	if !follow {
-		how.Flags |= unix.O_NOFOLLOW
+		flags |= unix.O_NOFOLLOW
 	}
-	fd, err := unix.Openat2(root, "."+name, &how)
+	fd, err := walk.InRoot(root, "."+name, flags)
 	if err == nil {
 		defer unix.Close(fd)
 		return opened(fd, name)
@@ -186,10 +187,7 @@ func links(root int, name string) (through []string) {
 
 // linkAt reads a link below a directory.
 func linkAt(root int, name string) (to string, ok bool) {
-	fd, err := unix.Openat2(root, "."+name, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	fd, err := walk.InRoot(root, "."+name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return "", false
 	}
@@ -245,7 +243,7 @@ func fileType(mode uint32) recording.FileType {
 
 // openRegular opens a regular file to read it. Another kind is not opened at all: opening a device does something.
 func openRegular(root int, name string) (int, error) {
-	fd, err := unix.Openat2(root, "."+name, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	fd, err := walk.InRoot(root, "."+name, unix.O_PATH)
 	if err != nil {
 		return -1, err
 	}
