@@ -192,7 +192,14 @@ func TestCompileErrors(t *testing.T) {
 			p.Namespaces.User.Mode = policy.NSHost
 			p.Sources = sourced("namespaces.user")
 		}), fakeRoot(), "true",
-			"error: namespaces.user: host: the task would be root on the host\nfrom: p.yaml:1\nhint: say so in as many words with user: {host: caller} or --host-user caller, or name an unprivileged user.uid"},
+			"error: namespaces.user: host: the task would be root on the host, or in root's group\nfrom: p.yaml:1\n" +
+				"hint: name user.uid and user.gid that are not 0; or " + callerHint},
+		{"root's group on the host", with(func(p *policy.Profile) {
+			p.Namespaces.User.Mode, p.User.UID = policy.NSHost, policy.Opt[uint32]{V: 1000, Set: true}
+			p.Sources = sourced("namespaces.user")
+		}), fakeRoot(), "true",
+			"error: namespaces.user: host: the task would be root on the host, or in root's group\nfrom: p.yaml:1\n" +
+				"hint: name user.uid and user.gid that are not 0; or " + callerHint},
 		{"ranges without a user namespace", with(func(p *policy.Profile) {
 			p.Namespaces.User.Mode, p.User.Host, p.User.Ranges = policy.NSHost, policy.HostCaller, true
 			p.Sources = sourced("user.ranges")

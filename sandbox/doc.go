@@ -97,7 +97,8 @@
 //
 // The new root is stacked on "/" of the child's mount namespace. Until it is entered, a path still means the host and a
 // descriptor of the new root means the sandbox. A target is resolved once, by the kernel, below the root's descriptor
-// (openat2, RESOLVE_IN_ROOT), and is a descriptor from then on; a source is opened without following any link.
+// (openat2, RESOLVE_IN_ROOT; name by name on a host that refuses it), and is a descriptor from then on; a source is opened
+// without following any link.
 // What Compile resolves itself (tree.go) only decides and explains. Nothing is ever made on the host's tree: a target
 // exists there or is an error, and files of the launcher's own lie on a tmpfs of its own, the scratch file system.
 //

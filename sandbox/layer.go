@@ -33,6 +33,13 @@ func (c *compilation) layer(from plan.From, place string, o layers, where string
 	if err := c.checkLayer(path, o.sub); err != nil {
 		return "", "", err
 	}
+	info, err := c.tree.lstat(path)
+	if err == nil {
+		err = c.writesAsRoot(path, info, where)
+	}
+	if err != nil {
+		return "", "", err
+	}
 	scratchfd := plan.R(plan.Scratch)
 	c.do(from, plan.MkdirStep(scratchfd, place, 0o755))
 	open := c.openSource

@@ -137,6 +137,8 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	attrs := attrBase
 	if !m.Write {
 		attrs |= attrRO
+	} else if err := c.writesAsRoot(src, info, m.Pos.Short()); err != nil {
+		return err
 	}
 	if m.NoExec {
 		attrs |= attrNoExec
@@ -198,7 +200,7 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 		}
 		return errText("target " + target + " exists already")
 	}
-	c.do(from, plan.Open2(c.rootFD, parent, openDir, inRoot).Into(plan.Dir))
+	c.openInside(from, parent, openDir, plan.Dir)
 	if m.Kind == policy.MountDir {
 		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, uint64(permOr(m.Perm, 0o755))).OrElse(plan.EEXIST))
 		p.made[target] = node{dir: true}

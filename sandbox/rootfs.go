@@ -100,6 +100,8 @@ func (c *compilation) rootDir(from plan.From) error {
 		attrs := attrBase
 		if !r.Write {
 			attrs |= attrRO
+		} else if err := c.writesAsRoot(dir, info, c.where("root.dir")); err != nil {
+			return err
 		}
 		c.rootFD = c.openSource(from, plan.Root, dir, attrs, c.where("root.dir"))
 	}
@@ -120,8 +122,8 @@ func (c *compilation) openSource(from plan.From, to plan.Reg, path string, attrs
 
 // clonePath is openSource by the child, with the rights that it has.
 func (c *compilation) clonePath(from plan.From, to plan.Reg, path string, attrs uint64) plan.Arg {
+	c.openOutside(from, path, openAny, plan.Source)
 	c.do(from,
-		plan.Open2(plan.CWD, path, openAny, noLinks).Into(plan.Source),
 		plan.Clone(plan.R(plan.Source), "", cloneTree|unix.AT_EMPTY_PATH).Into(to),
 		plan.CloseStep(plan.R(plan.Source)),
 		plan.Setattr(plan.R(to), "", wholeMount, attrs, 0, unix.MS_PRIVATE))
@@ -150,8 +152,8 @@ func (c *compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
 // attach puts a detached mount at a target inside the root. The target is resolved once, by the kernel, inside the
 // root (CVE-2026-87766), and is the descriptor from then on. A mount of which keep is true stays open.
 func (c *compilation) attach(from plan.From, mount plan.Arg, target string, keep bool) {
+	c.openInside(from, target, openAny, plan.Target)
 	c.do(from,
-		plan.Open2(c.rootFD, target, openAny, inRoot).Into(plan.Target),
 		plan.Move(mount, plan.R(plan.Target), "", ontoFD),
 		plan.CloseStep(plan.R(plan.Target)))
 	if !keep {
@@ -193,7 +195,7 @@ func (c *compilation) make(from plan.From, p *part, target string, dir bool) err
 	if p.upper != "" { // an earlier run may have made it
 		exists = plan.EEXIST
 	}
-	c.do(from, plan.Open2(c.rootFD, parent, openDir, inRoot).Into(plan.Dir))
+	c.openInside(from, parent, openDir, plan.Dir)
 	if dir {
 		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, 0o755).OrElse(exists))
 		p.made[target] = node{dir: true}
@@ -229,8 +231,8 @@ func (c *compilation) seal() error {
 	}
 	for i := range c.tree.parts {
 		if p := &c.tree.parts[i]; p.what == ownDev {
+			c.openInside(own("dev"), p.target, openDir, plan.Target)
 			c.do(own("dev"),
-				plan.Open2(c.rootFD, p.target, openDir, inRoot).Into(plan.Target),
 				plan.Setattr(plan.R(plan.Target), "", unix.AT_EMPTY_PATH, attrRO, 0, 0),
 				plan.CloseStep(plan.R(plan.Target)))
 		}
