@@ -142,7 +142,8 @@
 //	tree.go         the compiler's picture of what the sandbox will see
 //	rootfs.go       the root, sources and targets; mounts.go: the profile's mounts
 //	attach.go       what is kept of a sandbox; exec.go: a program that joins it; wire.go: between two launchers
-//	hostoverlay.go  which directories of the host an overlay covers
+//	hostoverlay.go  which directories of the host an overlay covers; layer.go: the directory that keeps the changes;
+//	                foreign.go: what an overlay cannot change
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
 //	cover.go        mounts that hide and protect: covers, read-only binds of a thing on itself, pins of what is above
 //	lookup.go       the program, its interpreter, its environment

@@ -117,6 +117,11 @@ func (p *process) launch() error {
 	if _, err := compile(p.cmd.profile(), p.host, p.cmd, p.handOver); err != nil {
 		return err
 	}
+	if p.cmd.Note != nil {
+		for _, text := range p.comp.notes {
+			p.cmd.Note(text)
+		}
+	}
 	if p.cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
 		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
 	}
