@@ -52,7 +52,7 @@ func (c *compilation) hideStateDir(dir string) error {
 	}
 	from := own("state directory")
 	for _, view := range c.views(dir) {
-		if err := c.hidePath(from, view, policy.Pos{}); err != nil {
+		if err := c.coverThing(from, view, policy.Pos{}, true); err != nil {
 			return fail(err, "")
 		}
 	}

@@ -12,6 +12,7 @@ package sandbox
 
 import (
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,14 +63,19 @@ func sharesUserNamespace(pidfd, pid int) error {
 	return err
 }
 
-// unmapped returns nil if the caller and a process both see all ids as they are. It tells namespaces apart only where the
-// caller is in the initial one: the map of no namespace below that has all ids, unless root has written it so.
+// unmapped returns nil if the caller and a process both see all ids as they are. Then both are in the initial namespace: the
+// map of no other has all ids, unless root has written it so.
 func unmapped(pid int) error {
-	its, err := readSome("/proc/"+itoa(pid)+"/uid_map", 64)
-	if err == nil && !(initialUserNamespace() && identityMap(its)) {
-		err = errForeignPeer
+	for _, of := range [...]string{"self", itoa(pid)} {
+		text, err := readSome("/proc/"+of+"/uid_map", 64)
+		if err != nil {
+			return err
+		}
+		if strings.Join(strings.Fields(string(text)), " ") != "0 0 4294967295" {
+			return errForeignPeer
+		}
 	}
-	return err
+	return nil
 }
 
 // isOwnUserNamespace reports whether a descriptor is of the user namespace that the caller is in.

@@ -12,7 +12,7 @@ import (
 
 func guestAttacks() []attack {
 	return []attack{
-		{46, "a script or a link that a task left chooses what is bound", "lookup", plantedPrograms, []string{"default", "build", "strict", "agent"}, shows(plantedBare)},
+		{46, "a script or a link that a task left chooses what is bound", "lookup", plantedPrograms, []string{"default", "build", "strict", "agent"}, shows(plantsBare)},
 		{49, "ask another sandbox's control socket", "launcher", askControl, nil, shows(askControlBare)},
 	}
 }
@@ -65,7 +65,7 @@ var plants = []struct{ plant, typed, path string }{
 // plantedPrograms lets one run plant, and looks at what the next shows.
 func plantedPrograms(b *box) outcome { return b.tryPlants(true) }
 
-func plantedBare(b *box) outcome { return b.tryPlants(false) }
+func plantsBare(b *box) outcome { return b.tryPlants(false) }
 
 func (b *box) tryPlants(all bool) outcome {
 	keys := b.site.home + "/keys"
