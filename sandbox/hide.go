@@ -168,3 +168,17 @@ func (c *compilation) emptyNodes() {
 		plan.MkfileStep(plan.R(plan.Scratch), "file", 0),
 		plan.MkdirStep(plan.R(plan.Scratch), "dir", 0))
 }
+
+// coverAgain mounts the cover of a hidden path again, by the plan of a repair: see guards_repair.go.
+func (c *compilation) coverAgain(from plan.From, p *part) error {
+	if !c.scratch.empty {
+		c.tmpfs(own("scratch"), plan.Scratch, "700", 0, attrBase|attrNoExec)
+		c.emptyNodes()
+	}
+	name := "dir"
+	if p.file {
+		name = "file"
+	}
+	c.fromScratch(from, name, p.target)
+	return nil
+}

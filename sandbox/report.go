@@ -29,6 +29,7 @@ type Report struct {
 	Enforced []Enforced `json:"enforced"`
 	Missing  []Missing  `json:"missing,omitempty"`
 	Added    []Added    `json:"added,omitempty"`
+	Restored []Restored `json:"restored,omitempty"` // hidden and protected paths that the host replaced during the run
 	Hints    []Hint     `json:"hints,omitempty"`
 	Denials  *Denials   `json:"denials,omitempty"` // nil where denied calls are not reported
 }
