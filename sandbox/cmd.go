@@ -20,10 +20,15 @@ import (
 type Cmd struct {
 	Profile *policy.Profile // effective: extended, merged, validated; nil is the zero profile
 	Args    []string        // Args[0] is looked up in PATH inside the sandbox unless it has a slash
-	Env     []string        // the environment that Profile.Env picks from; nil means os.Environ()
+	Env     []string        // the environment that Profile.Env picks from, the last of a name; nil means os.Environ()
 
 	Stdin, Stdout, Stderr *os.File   // nil means /dev/null
 	ExtraFiles            []*os.File // entry i becomes descriptor 3+i; everything else is closed
+
+	// A file, standard or extra, is a regular file, a pipe, a socket, a terminal, or /dev/null and its like; anything else
+	// is an error, because the task could reach more through it: the host's tree from a directory, a process from a pidfd.
+	// A socket keeps the network, and a connected peer the rights, that it was made with. A terminal among ExtraFiles takes
+	// a profile with tty: inherit.
 
 	// Terminal gives the task a terminal of its own as stdin, stdout and stderr, whatever these are and the profile says.
 	// What it writes there goes to Stdout.

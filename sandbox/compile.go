@@ -132,6 +132,9 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd, handOver func(*compilation) e
 	if len(cmd.Args) == 0 {
 		return nil, &Error{Op: "command", Err: errText("none given"), Hint: "cordon run -- CMD [ARG…]"}
 	}
+	if err := cmd.check(); err != nil {
+		return nil, err
+	}
 	c := &compilation{profile: p, host: h, cmd: cmd, nonce: cmd.nonce, tree: tree{files: h.Files}, handOver: handOver, into: cmd.Into}
 	c.plan.Steps = make([]plan.Step, 0, 512)
 	c.plan.Files = append(c.plan.Files, fileZero, fileLauncher, fileSync, fileGate, fileBeneath)

@@ -143,6 +143,7 @@
 //	attach.go       what is kept of a sandbox; exec.go: a program that joins it; wire.go: between two launchers
 //	hostoverlay.go  which directories of the host an overlay covers
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
+//	cover.go        mounts that hide and protect: covers, read-only binds of a thing on itself, pins of what is above
 //	lookup.go       the program, its interpreter, its environment
 //	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each
 //	files.go        what the launcher opens for the child: Plan.Files
@@ -152,6 +153,7 @@
 //	supervise.go    clone and the end; talk.go: the talk; events.go: the loop; signals.go: signals and the wall clock
 //	orphans.go      what is left where the task had no pid namespace of its own
 //	verify.go       what is read back
+//	guards.go       mounts that fall off when the host replaces what is under them, and guards_repair.go: how they come back
 //	state.go        what other commands know of a sandbox; statedir.go: the directory that it is in; statefind.go: how they
 //	                find it, and what becomes of what others left
 //	hidestate.go    that no sandbox sees it; control.go: what the launcher does for them

@@ -148,8 +148,8 @@ func limitText(v uint64) string {
 
 func probeRanges(m *Machine) Finding {
 	for _, tool := range [...]string{"newuidmap", "newgidmap"} {
-		if !m.tool(tool) {
-			return lacking("no "+tool, tool+" is not installed, or lost its setuid bit or file capability", "apt install uidmap (Debian, Ubuntu), dnf install shadow-utils (Fedora)")
+		if err := m.Helper(tool); err != nil {
+			return lacking("no "+tool, err.Error(), "apt install uidmap (Debian, Ubuntu), dnf install shadow-utils (Fedora)")
 		}
 	}
 	uids, gids := m.subordinate("/etc/subuid"), m.subordinate("/etc/subgid")
@@ -162,16 +162,6 @@ func probeRanges(m *Machine) Finding {
 			"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "+who)
 	}
 	return fine("subuid " + uids + ", subgid " + gids)
-}
-
-// tool says whether a helper is installed; a setuid bit is not asked for, since some distributions use file capabilities.
-func (m *Machine) tool(name string) bool {
-	for _, dir := range [...]string{"/usr/bin/", "/bin/", "/usr/local/bin/"} {
-		if mode, err := m.Stat(dir + name); err == nil && mode.IsRegular() && mode&0o111 != 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // subordinate is the caller's first range in subuid(5) or subgid(5), FIRST+COUNT.

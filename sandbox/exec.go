@@ -227,7 +227,7 @@ func (c *compilation) lookupInside() error {
 			c.tree.add(part{target: clean(m.Target), source: clean(m.Target), what: "proc", rule: m.Pos})
 		}
 	}
-	c.program.env = overlayEnv(a.Env, c.cmd.Env)
+	c.program.env = overlayEnv(a.Env, lastOfEach(c.cmd.Env))
 	if err := c.findDirInside(); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -266,9 +265,9 @@ func (p *process) writeMaps() error {
 
 // helperMaps runs newuidmap(1) or newgidmap(1), which are setuid.
 func helperMaps(name string, pid int, maps []string) error {
-	out, err := exec.Command(name, append([]string{itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...).CombinedOutput()
+	out, err := runHelper(name, append([]string{itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...)
 	if err != nil {
-		return &UnsupportedError{Layer: "userns", Why: fmt.Sprintf("%s: %v %s", name, err, strings.TrimSpace(string(out))),
+		return &UnsupportedError{Layer: "userns", Why: strings.TrimSpace(fmt.Sprintf("%s: %v %s", name, err, out)),
 			Remedy: "install uidmap and give the user ranges in /etc/subuid and /etc/subgid, or leave out user.ranges"}
 	}
 	return nil

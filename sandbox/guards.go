@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/proc"
 )
 
 // Restored is a guard that was mounted again during the run, because the host had replaced what it was mounted on.
@@ -29,16 +30,17 @@ type Restored struct {
 	Rule  policy.Pos `json:"rule,omitzero"` // the line that asks for it
 }
 
-// guard is a mount that hides or protects, or a hidden name that does not exist yet.
-type guard struct {
+// watchedMount is a mount that hides or protects, or a hidden name that does not exist yet.
+type watchedMount struct {
 	part  part
 	mount string // the mount's id, as in mountinfo; "" while nothing has the name
+	isDir bool   // what has the name now
 	count int    // how often it was mounted again
 }
 
 // guards is what the launcher needs to see that a guard is gone, and to mount it again.
 type guards struct {
-	list  []guard
+	list  []watchedMount
 	table int             // the task's mountinfo; -1 for none
 	fds   map[string]int  // the sandbox's root and namespaces, by the names of plan files
 	names int             // the inotify instance; -1 for none
@@ -53,18 +55,28 @@ const (
 
 // exposed lists the guards of a tree: the visible parts that are mounted on the host's own directories, and the hidden
 // names that did not exist when the plan was made.
-func (t *tree) exposed() []guard {
-	var list []guard
+func (t *tree) exposed() []watchedMount {
+	var list []watchedMount
 	for i := range t.parts {
 		p := &t.parts[i]
 		if p.target == "/" || p.absent || t.at(p.target) != p {
 			continue
 		}
 		if t.onHost(p.target) {
-			list = append(list, guard{part: *p})
+			list = append(list, watchedMount{part: *p})
+		}
+	}
+	for i := range t.awaited {
+		if p := &t.awaited[i]; t.onHost(p.target) {
+			list = append(list, watchedMount{part: *p})
 		}
 	}
 	return list
+}
+
+// await notes that a hidden name does not exist yet.
+func (t *tree) await(target string, rule policy.Pos) {
+	t.awaited = append(t.awaited, part{target: target, opaque: true, guard: guardHide, what: "hidden", rule: rule})
 }
 
 // onHost reports whether the directory that holds a path is the host's own, so that a change there reaches the sandbox.
@@ -188,7 +200,8 @@ func (p *process) mountsChanged() {
 	var lost []int
 	for i := range p.guards.list {
 		g := &p.guards.list[i]
-		if _, there := table.byID[g.mount]; g.mount != "" && !there {
+		at, there := table.byID[g.mount] // the kernel gives the id of a mount that is gone to the next one
+		if g.mount != "" && (!there || table.list[at].point != g.part.target) {
 			lost = append(lost, i)
 		}
 	}
@@ -200,7 +213,7 @@ func (p *process) readTable() (*mountTable, error) {
 	if _, err := unix.Seek(p.guards.table, 0, 0); err != nil {
 		return nil, err
 	}
-	text, err := readFD(p.guards.table, "mountinfo")
+	text, err := proc.ReadFD(p.guards.table, "mountinfo", maxProc)
 	if err != nil {
 		return nil, err
 	}
@@ -285,29 +298,25 @@ func (p *process) unguarded(lost *part, err error) {
 	p.endNow()
 }
 
-// holds reports whether a guard is where it belongs, or nothing has its name. What cannot be looked at does not hold.
-func (p *process) holds(g *guard) bool {
+// holds reports whether a guard is where it belongs, or nothing has its name, and notes what has. What cannot be looked at does not hold.
+func (p *process) holds(g *watchedMount) bool {
 	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: inRoot | unix.RESOLVE_NO_SYMLINKS}
 	fd, err := unix.Openat2(p.guards.fds[fileRoot], g.part.target, &how)
 	switch err {
 	case nil:
 	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP: // a link on the way leads to what has a guard under its own name
+		g.mount = ""
 		return true
 	default:
 		return false
 	}
 	defer unix.Close(fd)
-	id, err := mountID(fd)
-	return err == nil && id == g.mount
-}
-
-// mountID is the id of the mount that a descriptor is on, as mountinfo has it: statx(2), STATX_MNT_ID, Linux 5.8.
-func mountID(fd int) (string, error) {
-	var st unix.Statx_t
-	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
-		return "", err
+	var st unix.Statx_t // STATX_MNT_ID: the mount's id as mountinfo has it, Linux 5.8
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID|unix.STATX_TYPE, &st); err != nil {
+		return false
 	}
-	return itoa(int(st.Mnt_id)), nil
+	g.isDir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+	return itoa(int(st.Mnt_id)) == g.mount
 }
 
 // reportGuards puts the guards that were mounted again into the report.

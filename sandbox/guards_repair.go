@@ -16,11 +16,11 @@ func (p *process) restore(lost []int) error {
 	defer thaw()
 	c := p.comp.repairs()
 	for _, i := range lost {
-		if err := c.repair(&p.guards.list[i].part); err != nil {
+		if err := c.repair(&p.guards.list[i].part, p.guards.list[i].isDir); err != nil {
 			return err
 		}
 	}
-	if err := runHelper(&c.plan, p.guards.fds); err != nil {
+	if err := runRepair(&c.plan, p.guards.fds); err != nil {
 		return err
 	}
 	for _, i := range lost {
@@ -46,7 +46,7 @@ func (p *process) freeze() (thaw func()) {
 
 // repairs begins a plan that enters the sandbox's namespaces with the task's ids and all capabilities there.
 func (c *compilation) repairs() *compilation {
-	r := &compilation{profile: c.profile, host: c.host, cmd: c.cmd, tree: c.tree, ids: c.ids, rootFD: plan.F(fileRoot)}
+	r := &compilation{profile: c.profile, host: c.host, cmd: c.cmd, tree: c.tree, ids: c.ids, keep: c.keep, rootFD: plan.F(fileRoot)}
 	from := own("guard")
 	r.plan.Files = []string{fileRoot, fileMountNS, fileUserNS}
 	if c.ids.newUser {
@@ -57,36 +57,40 @@ func (c *compilation) repairs() *compilation {
 		r.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.ids.inGID)), plan.SetUID(uint64(c.ids.inUID)))
 	}
 	r.do(from, plan.UmaskStep(0), plan.FchdirStep(plan.F(fileRoot)), plan.ChrootStep("."))
+	r.tmpfs(own("scratch"), plan.Scratch, "700", 0, attrBase|attrNoExec)
 	return r
 }
 
-// repair adds the steps that mount one guard again. The path is opened without following any link.
-func (c *compilation) repair(p *part) error {
+// repair adds the steps that mount one guard again.
+func (c *compilation) repair(p *part, isDir bool) error {
+	again := *p
+	again.absent, again.file = false, !isDir
 	from := at("guard", -1, p.rule)
 	switch {
 	case p.opaque:
-		return c.coverAgain(from, p)
-	case c.tree.isItself(p):
-		attrs := attrBase
-		if !p.write {
-			attrs |= attrRO
-		}
-		if p.noexec {
-			attrs |= attrNoExec
-		}
-		c.do(from,
-			plan.Open2(c.rootFD, p.target, openAny|unix.O_NOFOLLOW, inRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target),
-			plan.Clone(plan.R(plan.Target), "", cloneTree|unix.AT_EMPTY_PATH).Into(plan.Tree),
-			plan.Setattr(plan.R(plan.Tree), "", wholeMount, attrs, 0, unix.MS_PRIVATE),
-			plan.Move(plan.R(plan.Tree), plan.R(plan.Target), "", ontoFD),
-			plan.CloseStep(plan.R(plan.Tree)), plan.CloseStep(plan.R(plan.Target)))
+		c.coverOnto(from, &again)
+		return nil
+	case p.guard != 0 || c.tree.isItself(p):
+		c.cloneOnto(from, &again, p.attrs())
 		return nil
 	}
 	return errText(p.what + " was mounted there")
 }
 
-// runHelper runs a plan in a process of its own and waits for its end.
-func runHelper(p *plan.Plan, files map[string]int) error {
+// attrs are a part's attributes beyond those of what it shows.
+func (p *part) attrs() uint64 {
+	attrs := attrBase
+	if !p.write {
+		attrs |= attrRO
+	}
+	if p.noexec {
+		attrs |= attrNoExec
+	}
+	return attrs
+}
+
+// runRepair runs a plan in a process of its own and waits for its end.
+func runRepair(p *plan.Plan, files map[string]int) error {
 	im, err := child.Link(p, files)
 	if err != nil {
 		return err
@@ -114,7 +118,7 @@ func runHelper(p *plan.Plan, files map[string]int) error {
 }
 
 // checkRestored reads back that a guard is mounted again, and is no weaker than before.
-func (p *process) checkRestored(g *guard) error {
+func (p *process) checkRestored(g *watchedMount) error {
 	table, err := p.readTable()
 	if err != nil {
 		return err

@@ -10,6 +10,8 @@ import (
 
 	llsys "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/proc"
 )
 
 // Host is what a compilation may know of the machine: the kernel, the caller, and a view of the files. It is an
@@ -24,7 +26,7 @@ type Host struct {
 	HostRoot    bool   `json:"host_root"`    // uid 0 of the initial user namespace: root on the host
 	Permitted   uint64 `json:"permitted"`    // capabilities of the launcher
 	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
-	Name        string `json:"name"`         // of the caller: LOGNAME or USER; "" if neither is set
+	Name        string `json:"name"`         // of the caller, in the password database by UID; "" if it has none
 	Home        string `json:"home"`         // of the caller: HOME, made clean; "" if it is not absolute or is "/"
 	Cwd         string `json:"cwd"`          // getcwd(2): without symbolic links
 	State       string `json:"state"`        // the state directory, which no sandbox may see; "" for none: see StatePath
@@ -82,9 +84,8 @@ func Probe() (*Host, error) {
 	h.NofileMax = lim.Max
 	h.NotifyFlags, h.NotifyWhy = probeListener()
 	h.State = StatePath(os.Getenv)
-	h.Name = os.Getenv("LOGNAME")
-	if h.Name == "" {
-		h.Name = os.Getenv("USER")
+	if text, err := proc.Read(passwdFile, maxPasswd); err == nil {
+		h.Name = accountOf(string(text), h.UID).Name
 	}
 	if home := os.Getenv("HOME"); strings.HasPrefix(home, "/") {
 		if home = clean(home); home != "/" {

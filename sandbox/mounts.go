@@ -224,6 +224,7 @@ type scratch struct {
 	attached bool
 	files    int
 	empty    bool // the empty file and directory that hide things are there
+	device   bool // and the device that does where modes do not count
 }
 
 func (c *compilation) openScratch() {

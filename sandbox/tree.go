@@ -14,6 +14,8 @@ type tree struct {
 	files Files
 	parts []part         // in the order of mounting: a later one covers earlier ones at and below its target
 	last  map[string]int // the last part mounted at a target
+
+	awaited []part // hidden names that nothing has yet
 	known map[string]known
 }
 
@@ -28,6 +30,8 @@ type part struct {
 	layer  bool            // an overlay: what is written does not get to source
 	opaque bool            // hidden: nothing below is visible
 	absent bool            // the kernel may not have it
+	guard  guard           // what the part is there for, if it hides or protects
+	behind string          // the host's path that it guards; "" without a guard
 	what   string          // for messages: "the host's tree"
 	rule   policy.Pos
 }
@@ -67,15 +71,7 @@ func (t *tree) lstat(host string) (fs.FileInfo, error) {
 // at is the part that a path belongs to: of those at and above it the last that was mounted. It is nil before there is
 // a root.
 func (t *tree) at(path string) *part {
-	found := -1
-	for dir := path; ; dir, _ = splitPath(dir) {
-		if i, ok := t.last[dir]; ok && i > found {
-			found = i
-		}
-		if dir == "/" {
-			break
-		}
-	}
+	found := t.index(path)
 	if found < 0 {
 		return nil
 	}

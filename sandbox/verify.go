@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/proc"
 )
 
 // checkMounts compares the mounts with what was asked for, while the child goes on: it mounts nothing any more, and
@@ -24,7 +25,7 @@ func (p *process) checkMounts() error {
 		return &Error{Op: "read back the mounts", Err: &os.PathError{Op: "open", Path: path, Err: err}}
 	}
 	p.guards.table = fd // from here on poll(2) says that the table has changed
-	text, err := readFD(fd, path)
+	text, err := proc.ReadFD(fd, path, maxProc)
 	if err != nil {
 		return &Error{Op: "read back the mounts", Err: err}
 	}
@@ -99,33 +100,11 @@ func readlink(path string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// readAll reads a file of proc, whose size is not known before.
-func readAll(path string) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer unix.Close(fd)
-	return readFD(fd, path)
-}
+// maxProc is how much of a file of proc the launcher reads. The longest is the mount table: about 300,000 mounts.
+const maxProc = 64 << 20
 
-// readFD reads the rest of an open file of proc.
-func readFD(fd int, path string) ([]byte, error) {
-	buf := make([]byte, 0, 16<<10)
-	for {
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
-		if err != nil {
-			return nil, &os.PathError{Op: "read", Path: path, Err: err}
-		}
-		if n == 0 {
-			return buf, nil
-		}
-		buf = buf[:len(buf)+n]
-		if len(buf) == cap(buf) {
-			buf = append(buf, make([]byte, len(buf))...)[:len(buf)]
-		}
-	}
-}
+// readAll reads a file of proc, whose size is not known before.
+func readAll(path string) ([]byte, error) { return proc.Read(path, maxProc) }
 
 // checkMounts holds a mount table (proc_pid_mountinfo(5)) against the tree: every part is there, nosuid, and writable
 // only where that was asked for; nothing else is writable. It returns the ids of the mounts that a path can reach, by the
@@ -280,7 +259,7 @@ func (t *tree) writable() string {
 	var list []string
 	for i := range t.parts {
 		p := &t.parts[i]
-		if p.write && p.what != "a device" && t.at(p.target) == p {
+		if p.write && p.what != "a device" && p.guard == 0 && t.at(p.target) == p {
 			list = append(list, p.target)
 		}
 	}
