@@ -16,7 +16,7 @@ type tree struct {
 	last  map[string]int // the last part mounted at a target
 
 	awaited []part // hidden names that nothing has yet
-	known map[string]known
+	known   map[string]known
 }
 
 // part is one mounted thing.
