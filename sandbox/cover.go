@@ -99,11 +99,18 @@ func (c *compilation) cloneOnto(from plan.From, p *part, attrs uint64) {
 // meanwhile. If the launcher saw that the task may not search a directory on
 // the way, the child may not either, and the guard may be absent.
 func (c *compilation) openTarget(from plan.From, p *part) {
-	open := plan.Open2(c.rootFD, p.target, openAny, inRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
-	if p.absent {
-		open = open.OrElse(plan.EACCES)
+	switch {
+	case c.host.NoOpenat2 && p.absent:
+		c.openSteps(from, c.rootFD, c.resolved(p.target), openAny, plan.Target, c.closedDirs(p.target))
+	case c.host.NoOpenat2:
+		c.openInside(from, p.target, openAny, plan.Target)
+	default:
+		open := plan.Open2(c.rootFD, p.target, openAny, inRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
+		if p.absent {
+			open = open.OrElse(plan.EACCES)
+		}
+		c.do(from, open)
 	}
-	c.do(from, open)
 }
 
 func (c *compilation) moveToTarget(from plan.From, p *part) {
@@ -124,15 +131,21 @@ func (p *part) gone() plan.Errno {
 // reachable reports whether the task may search every directory of the host above a path of the picture.
 func (c *compilation) reachable(path string) bool {
 	for dir, _ := splitPath(path); dir != "/"; dir, _ = splitPath(dir) {
-		host := c.tree.hostPath(dir)
-		if host == "" {
-			continue
-		}
-		if info, err := c.tree.lstat(host); err != nil || !c.mayDo(unix.X_OK, host, info) {
+		if !c.searchable(dir) {
 			return false
 		}
 	}
 	return true
+}
+
+// searchable reports whether the task may search a directory of the picture.
+func (c *compilation) searchable(dir string) bool {
+	host := c.tree.hostPath(dir)
+	if host == "" {
+		return true
+	}
+	info, err := c.tree.lstat(host)
+	return err == nil && c.mayDo(unix.X_OK, host, info)
 }
 
 // coverThing hides one path of the picture. fixed says that the rule names the path, not a pattern at any depth: then

@@ -20,6 +20,7 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
 )
 
 // Restored is a guard that was mounted again during the run, because the host had replaced what it was mounted on.
@@ -300,8 +301,8 @@ func (p *process) unguarded(lost *part, err error) {
 
 // holds reports whether a guard is where it belongs, or nothing has its name, and notes what has. What cannot be looked at does not hold.
 func (p *process) holds(g *watchedMount) bool {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: inRoot | unix.RESOLVE_NO_SYMLINKS}
-	fd, err := unix.Openat2(p.guards.fds[fileRoot], g.part.target, &how)
+
+	fd, err := walk.InRootNoLinks(p.guards.fds[fileRoot], g.part.target, unix.O_PATH|unix.O_NOFOLLOW)
 	switch err {
 	case nil:
 	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP: // a link on the way leads to what has a guard under its own name

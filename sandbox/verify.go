@@ -54,8 +54,10 @@ func (p *process) checkNamespaces() error {
 			return err
 		}
 	}
-	if err := p.checkIDs(dir); err != nil {
-		return err
+	if p.comp.ids.newUser { // otherwise they change later
+		if err := p.checkIDs(); err != nil {
+			return err
+		}
 	}
 	if p.comp.ownNet {
 		p.netstat, _ = unix.Open(dir+"/net/snmp", unix.O_RDONLY|unix.O_CLOEXEC, 0) // -1: no hint about the network
@@ -289,7 +291,7 @@ func (p *process) confirm() error {
 		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+itoa(p.comp.host.LandlockABI), "tried before exec")
 	}
 	p.report.Version, p.report.Profile, p.report.Args = 1, p.comp.profile.Name, p.cmd.Args
-	p.report.Missing, p.report.Added = p.comp.missing, p.comp.added
+	p.report.Missing, p.report.Added, p.report.Notes = p.comp.missing, p.comp.added, p.comp.notes
 	if p.exited() {
 		return p.ended() // init is gone before it could reap
 	}
