@@ -20,10 +20,15 @@ import (
 type Cmd struct {
 	Profile *policy.Profile // effective: extended, merged, validated; nil is the zero profile
 	Args    []string        // Args[0] is looked up in PATH inside the sandbox unless it has a slash
-	Env     []string        // the environment that Profile.Env picks from; nil means os.Environ()
+	Env     []string        // the environment that Profile.Env picks from, the last of a name; nil means os.Environ()
 
 	Stdin, Stdout, Stderr *os.File   // nil means /dev/null
 	ExtraFiles            []*os.File // entry i becomes descriptor 3+i; everything else is closed
+
+	// A file, standard or extra, is a regular file, a pipe, a socket, a terminal, or /dev/null and its like; anything else
+	// is an error, because the task could reach more through it: the host's tree from a directory, a process from a pidfd.
+	// A socket keeps the network, and a connected peer the rights, that it was made with. A terminal among ExtraFiles takes
+	// a profile with tty: inherit.
 
 	// Terminal gives the task a terminal of its own as stdin, stdout and stderr, whatever these are and the profile says.
 	// What it writes there goes to Stdout.
@@ -50,6 +55,9 @@ type Cmd struct {
 	// while it holds more rights than the task.
 	Exclusive bool
 
+	// Note, unless nil, is called with each of Report.Notes before the program runs.
+	Note func(text string)
+
 	// Observer, unless nil, watches the task, which no system call filter of the profile confines then.
 	Observer Observer
 
@@ -61,8 +69,10 @@ type Cmd struct {
 	hold    func() // for tests: called while it waits before its filter is in place
 
 	nonce uint64 // of execveat, with syscalls.exec: once
-	proc  *process
-	done  chan waited // from the goroutine that owns the thread, unless Exclusive
+
+	taskID int // the task's uid and gid on the host, where root starts it; 0 in a plan that is only printed
+	proc   *process
+	done   chan waited // from the goroutine that owns the thread, unless Exclusive
 }
 
 type waited struct {

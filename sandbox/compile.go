@@ -36,6 +36,7 @@ type compilation struct {
 	ambient  uint64
 	rootFD   plan.Arg // the new root
 	scratch  scratch
+	layers   []keptLayer
 	hidden   int // matches of hide rules
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
@@ -47,6 +48,7 @@ type compilation struct {
 
 	missing []Missing
 	added   []Added
+	notes   []string // for Report.Notes
 }
 
 // Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
@@ -100,6 +102,7 @@ var order = [...]func(*compilation) error{
 	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
 	(*compilation).hideState,
+	(*compilation).hideLayers,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.
@@ -131,6 +134,9 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd, handOver func(*compilation) e
 	}
 	if len(cmd.Args) == 0 {
 		return nil, &Error{Op: "command", Err: errText("none given"), Hint: "cordon run -- CMD [ARG…]"}
+	}
+	if err := cmd.check(); err != nil {
+		return nil, err
 	}
 	c := &compilation{profile: p, host: h, cmd: cmd, nonce: cmd.nonce, tree: tree{files: h.Files}, handOver: handOver, into: cmd.Into}
 	c.plan.Steps = make([]plan.Step, 0, 512)

@@ -47,6 +47,7 @@ type Machine struct {
 	Overlay    func() error                                             // mount an overlay in a user namespace
 	Rlimit     func(resource int) (soft, hard uint64)                   // getrlimit(2)
 	FileSystem func() string                                            // the working directory's type
+	Helper     func(name string) error                                  // find newuidmap(1) or newgidmap(1) as a launch does
 }
 
 // check is a row of the doctor's table.

@@ -10,8 +10,7 @@ import (
 )
 
 func probeMountAPI(m *Machine) Finding {
-	return probeCalls(m, doctorCalls{
-		{"openat2", unix.SYS_OPENAT2, "5.6"},
+	f := probeCalls(m, doctorCalls{
 		{"open_tree", unix.SYS_OPEN_TREE, "5.2"},
 		{"move_mount", unix.SYS_MOVE_MOUNT, "5.2"},
 		{"fsopen", unix.SYS_FSOPEN, "5.2"},
@@ -19,6 +18,12 @@ func probeMountAPI(m *Machine) Finding {
 		{"fsmount", unix.SYS_FSMOUNT, "5.2"},
 		{"mount_setattr", unix.SYS_MOUNT_SETATTR, "5.12"},
 	})
+	if _, e := m.Call(unix.SYS_OPENAT2, ^uintptr(0), 0, 0, 0, 0); e == syscall.ENOSYS || e == syscall.EPERM {
+		f.Found += "; openat2 is refused, so paths are opened name by name"
+	} else if f.State == OutcomeOK {
+		f.Found = "openat2 " + f.Found
+	}
+	return f
 }
 
 func probeProcessAPI(m *Machine) Finding {
@@ -148,8 +153,8 @@ func limitText(v uint64) string {
 
 func probeRanges(m *Machine) Finding {
 	for _, tool := range [...]string{"newuidmap", "newgidmap"} {
-		if !m.tool(tool) {
-			return lacking("no "+tool, tool+" is not installed, or lost its setuid bit or file capability", "apt install uidmap (Debian, Ubuntu), dnf install shadow-utils (Fedora)")
+		if err := m.Helper(tool); err != nil {
+			return lacking("no "+tool, err.Error(), "apt install uidmap (Debian, Ubuntu), dnf install shadow-utils (Fedora)")
 		}
 	}
 	uids, gids := m.subordinate("/etc/subuid"), m.subordinate("/etc/subgid")
@@ -162,16 +167,6 @@ func probeRanges(m *Machine) Finding {
 			"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "+who)
 	}
 	return fine("subuid " + uids + ", subgid " + gids)
-}
-
-// tool says whether a helper is installed; a setuid bit is not asked for, since some distributions use file capabilities.
-func (m *Machine) tool(name string) bool {
-	for _, dir := range [...]string{"/usr/bin/", "/bin/", "/usr/local/bin/"} {
-		if mode, err := m.Stat(dir + name); err == nil && mode.IsRegular() && mode&0o111 != 0 {
-			return true
-		}
-	}
-	return false
 }
 
 // subordinate is the caller's first range in subuid(5) or subgid(5), FIRST+COUNT.

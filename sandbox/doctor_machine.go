@@ -41,25 +41,16 @@ func ThisMachine() *Machine {
 		Overlay:    tryOverlay,
 		Rlimit:     doctorRlimit,
 		FileSystem: doctorFileSystem,
+		Helper:     findHelper,
 	}
 	m.HasCap = func(bit uint) bool {
 		eff, _ := strconv.ParseUint(m.status("CapEff"), 16, 64)
 		return eff>>bit&1 == 1
 	}
 	m.Exe, _ = os.Executable()
-	m.User = m.login()
+	passwd, _ := m.ReadFile(passwdFile)
+	m.User = accountOf(passwd, m.UID).Name
 	return m
-}
-
-// login is the caller's name in passwd(5), or what the session says where the name comes from elsewhere.
-func (m *Machine) login() string {
-	s, _ := m.ReadFile("/etc/passwd")
-	for line := range strings.Lines(s) {
-		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == strconv.Itoa(m.UID) {
-			return f[0]
-		}
-	}
-	return os.Getenv("LOGNAME")
 }
 
 func unameText() string {

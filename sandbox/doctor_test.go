@@ -92,6 +92,7 @@ func newFakeMachine() *fakeMachine {
 		Overlay:    func() error { return nil },
 		Rlimit:     func(int) (uint64, uint64) { return 1024, unix.RLIM_INFINITY },
 		FileSystem: func() string { return "ext4" },
+		Helper:     func(string) error { return nil },
 	}
 	return f
 }
@@ -217,8 +218,10 @@ func TestDiagnoseCauses(t *testing.T) {
 		{"old landlock", "landlock", func(f *fakeMachine) { f.abi = 5 },
 			OutcomePartial, "6 scopes", "newer kernel"},
 		{"newer landlock than known", "landlock", func(f *fakeMachine) { f.abi = 99 }, OutcomeOK, "", ""},
-		{"no newuidmap", "idmap-ranges", func(f *fakeMachine) { f.Stat = func(string) (fs.FileMode, error) { return 0, fs.ErrNotExist } },
-			OutcomeMissing, "newuidmap is not installed", "apt install uidmap"},
+		{"no newuidmap", "idmap-ranges", func(f *fakeMachine) {
+			f.Helper = func(string) error { return errText("newuidmap: in none of /usr/bin") }
+		},
+			OutcomeMissing, "newuidmap: in none of", "apt install uidmap"},
 		{"no subuid", "idmap-ranges", func(f *fakeMachine) { f.files["/etc/subuid"] = "bob:1:1\n" },
 			OutcomeMissing, "no subordinate ids", "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ann"},
 		{"cgroup v1", "cgroup", func(f *fakeMachine) { f.v1() }, OutcomeMissing, "not delegated to users", "systemd.unified_cgroup_hierarchy=1"},

@@ -40,7 +40,7 @@ func (c *compilation) hideRule(i int, h *policy.Hide) error {
 		if err := c.hideAliases(from, pattern, h.Pos); err != nil {
 			return err
 		}
-		return c.hidePath(from, pattern, h.Pos)
+		return c.coverThing(from, pattern, h.Pos, true)
 	}
 	return c.hideGlob(from, "/", strings.Split(pattern[1:], "/"), h.Pos)
 }
@@ -74,7 +74,7 @@ func (c *compilation) bindTarget(m *policy.Mount) (string, error) {
 // hideGlob walks what the sandbox sees. Symbolic links are not followed: what they lead to has a name of its own.
 func (c *compilation) hideGlob(from plan.From, dir string, names []string, rule policy.Pos) error {
 	if len(names) == 0 {
-		return c.hidePath(from, dir, rule)
+		return c.coverThing(from, dir, rule, false)
 	}
 	name, rest := names[0], names[1:]
 	if name == "**" {
@@ -123,48 +123,9 @@ func (c *compilation) hideAliases(from plan.From, host string, rule policy.Pos) 
 		case !below(p.source, host):
 			continue
 		}
-		if err := c.hidePath(from, alias, rule); err != nil {
+		if err := c.coverThing(from, alias, rule, true); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// hidePath covers one path. What does not exist cannot be covered without making it, and nothing is made on the host:
-// on a read-only tree the task cannot make it either.
-func (c *compilation) hidePath(from plan.From, target string, rule policy.Pos) error {
-	target, err := c.tree.resolve(target)
-	if err != nil {
-		return err
-	}
-	p := c.tree.at(target)
-	isDir, exists := c.tree.stat(target)
-	if !exists || p.opaque {
-		return nil
-	}
-	if target == "/" {
-		return errText("the root cannot be hidden")
-	}
-	if c.hidden++; c.hidden > maxHidden {
-		return errText("more than " + itoa(maxHidden) + " matches")
-	}
-	c.emptyNodes()
-	name := "file"
-	if isDir {
-		name = "dir"
-	}
-	c.fromScratch(from, name, target)
-	c.tree.add(part{target: target, file: !isDir, opaque: true, what: "hidden", rule: rule})
-	return nil
-}
-
-// emptyNodes makes the file and the directory that cover things, without any permission.
-func (c *compilation) emptyNodes() {
-	if c.scratch.empty {
-		return
-	}
-	c.scratch.empty = true
-	c.do(own("scratch"),
-		plan.MkfileStep(plan.R(plan.Scratch), "file", 0),
-		plan.MkdirStep(plan.R(plan.Scratch), "dir", 0))
 }

@@ -34,7 +34,7 @@ func (c *compilation) hideState() error {
 	}
 	from := own("state directory")
 	for _, view := range c.views(dir) {
-		if err := c.hidePath(from, view, policy.Pos{}); err != nil {
+		if err := c.coverThing(from, view, policy.Pos{}, true); err != nil {
 			return fail(err, "")
 		}
 	}

@@ -142,8 +142,8 @@ func (c *compilation) deriveRules() {
 	for i := range c.tree.parts {
 		p := &c.tree.parts[i]
 		switch {
-		case c.tree.at(p.target) != p || p.opaque:
-			continue // covered by a later mount
+		case c.tree.at(p.target) != p || p.opaque || p.guard == guardPin:
+			continue // covered by a later mount, or allowed by the rule for the directory above
 		case p.what == "proc":
 			c.land.rules = append(c.land.rules, landRule{path: p.target, access: landFile, from: derived})
 		case p.write && (!l.Write.Set || p.what == "a device" || p.what == "devpts"):
@@ -177,8 +177,8 @@ func (c *compilation) allowBeneath(r *landRule) {
 	if access == 0 {
 		return
 	}
+	c.openInside(r.from, r.path, openAny, plan.Target)
 	c.do(r.from,
-		plan.Open2(c.rootFD, r.path, openAny, inRoot).Into(plan.Target),
 		plan.Dup(plan.R(plan.Target), plan.F(fileBeneath), unix.O_CLOEXEC),
 		plan.CloseStep(plan.R(plan.Target)),
 		plan.AllowBeneath(plan.R(plan.Ruleset), fileBeneath, access))

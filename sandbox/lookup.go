@@ -6,7 +6,6 @@ package sandbox
 import (
 	bin "encoding/binary"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -276,42 +275,4 @@ func interpreterError(path, name string, err error) error {
 		return &LookupError{Name: path, Why: "its interpreter " + name + ": " + lookup.Why, Code: lookup.Code, Hint: lookup.Hint}
 	}
 	return err
-}
-
-// environment picks what the profile keeps, in the caller's order, and then sets what it sets.
-func (c *compilation) environment() []string {
-	env := c.cmd.Env
-	if env == nil {
-		env = os.Environ()
-	}
-	out := make([]string, 0, len(env))
-	for _, v := range env {
-		name, _, ok := strings.Cut(v, "=")
-		if ok && c.keeps(name) && !c.sets(name) {
-			out = append(out, v)
-		}
-	}
-	for _, v := range c.profile.Env.Set {
-		out = append(out, v.Name+"="+v.Value)
-	}
-	return out
-}
-
-func (c *compilation) keeps(name string) bool {
-	for i := range c.profile.Env.Keep {
-		pattern := c.profile.Env.Keep[i].Pattern
-		if prefix, ok := strings.CutSuffix(pattern, "*"); ok && strings.HasPrefix(name, prefix) || pattern == name {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *compilation) sets(name string) bool {
-	for i := range c.profile.Env.Set {
-		if c.profile.Env.Set[i].Name == name {
-			return true
-		}
-	}
-	return false
 }

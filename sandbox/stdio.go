@@ -21,9 +21,6 @@ func (c *Cmd) stdio() [3]*os.File { return [3]*os.File{c.Stdin, c.Stdout, c.Stde
 func (c *compilation) descriptors() error {
 	from := own("stdio")
 	for i, f := range c.cmd.stdio() {
-		if isDirectory(f) { // the task would walk the host's tree from it
-			return &Error{Op: stdioNames[i], Err: errText("is a directory of the host"), Hint: "bind the directory with --ro DIR instead"}
-		}
 		if c.brokered(f) || c.passes(f, i) {
 			continue
 		}
@@ -60,11 +57,6 @@ func isTerminal(f *os.File) bool {
 	}
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
-}
-
-func isDirectory(f *os.File) bool {
-	var st unix.Stat_t
-	return f != nil && unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
 }
 
 // consolePath is the host's device behind a terminal on standard input that is passed through; it becomes

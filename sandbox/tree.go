@@ -21,6 +21,7 @@ type tree struct {
 type part struct {
 	target string // clean, absolute
 	source string // the host's path behind it; "" on a file system of the launcher's own
+	upper  string // of an overlay: the host directory that keeps the changes; "" for none
 	file   bool   // a file, not a directory
 	write  bool   // what the kernel must say of it: rw
 	noexec bool
@@ -28,6 +29,8 @@ type part struct {
 	layer  bool            // an overlay: what is written does not get to source
 	opaque bool            // hidden: nothing below is visible
 	absent bool            // the kernel may not have it
+	guard  guard           // what the part is there for, if it hides or protects
+	behind string          // the host's path that it guards; "" without a guard
 	what   string          // for messages: "the host's tree"
 	rule   policy.Pos
 }
@@ -67,15 +70,7 @@ func (t *tree) lstat(host string) (fs.FileInfo, error) {
 // at is the part that a path belongs to: of those at and above it the last that was mounted. It is nil before there is
 // a root.
 func (t *tree) at(path string) *part {
-	found := -1
-	for dir := path; ; dir, _ = splitPath(dir) {
-		if i, ok := t.last[dir]; ok && i > found {
-			found = i
-		}
-		if dir == "/" {
-			break
-		}
-	}
+	found := t.index(path)
 	if found < 0 {
 		return nil
 	}
@@ -108,6 +103,9 @@ func (t *tree) hostPath(path string) string {
 	if rest == "" {
 		return p.source
 	}
+	if p.upper != "" {
+		return t.layered(p, rest)
+	}
 	return joinPath(p.source, rest)
 }
 
@@ -126,7 +124,11 @@ func (t *tree) stat(path string) (isDir, exists bool) {
 	if p.source == "" {
 		return false, false
 	}
-	info, err := t.lstat(t.hostPath(path))
+	host := t.hostPath(path)
+	if host == "" {
+		return false, false
+	}
+	info, err := t.lstat(host)
 	if err != nil {
 		return false, false
 	}
@@ -146,6 +148,9 @@ func (t *tree) readlink(path string) (text string, ok bool) {
 		return "", false
 	}
 	host := t.hostPath(path)
+	if host == "" {
+		return "", false
+	}
 	info, err := t.lstat(host)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		return "", false

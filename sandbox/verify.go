@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/proc"
 )
 
 // checkMounts compares the mounts with what was asked for, while the child goes on: it mounts nothing any more, and
@@ -47,8 +48,10 @@ func (p *process) checkNamespaces() error {
 			return err
 		}
 	}
-	if err := p.checkIDs(dir); err != nil {
-		return err
+	if p.comp.ids.newUser { // otherwise they change later
+		if err := p.checkIDs(); err != nil {
+			return err
+		}
 	}
 	if p.comp.ownNet {
 		p.netstat, _ = unix.Open(dir+"/net/snmp", unix.O_RDONLY|unix.O_CLOEXEC, 0) // -1: no hint about the network
@@ -93,28 +96,11 @@ func readlink(path string) (string, error) {
 	return string(buf[:n]), nil
 }
 
+// maxProc is how much of a file of proc the launcher reads. The longest is the mount table: about 300,000 mounts.
+const maxProc = 64 << 20
+
 // readAll reads a file of proc, whose size is not known before.
-func readAll(path string) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer unix.Close(fd)
-	buf := make([]byte, 0, 16<<10)
-	for {
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
-		if err != nil {
-			return nil, &os.PathError{Op: "read", Path: path, Err: err}
-		}
-		if n == 0 {
-			return buf, nil
-		}
-		buf = buf[:len(buf)+n]
-		if len(buf) == cap(buf) {
-			buf = append(buf, make([]byte, len(buf))...)[:len(buf)]
-		}
-	}
-}
+func readAll(path string) ([]byte, error) { return proc.Read(path, maxProc) }
 
 // checkMounts holds a mount table (proc_pid_mountinfo(5)) against the tree: every part is there, nosuid, and writable
 // only where that was asked for; nothing else is writable. It returns how many mounts can be reached by a path.
@@ -269,7 +255,7 @@ func (t *tree) writable() string {
 	var list []string
 	for i := range t.parts {
 		p := &t.parts[i]
-		if p.write && p.what != "a device" && t.at(p.target) == p {
+		if p.write && p.what != "a device" && p.guard == 0 && t.at(p.target) == p {
 			list = append(list, p.target)
 		}
 	}
@@ -299,7 +285,7 @@ func (p *process) confirm() error {
 		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+itoa(p.comp.host.LandlockABI), "tried before exec")
 	}
 	p.report.Version, p.report.Profile, p.report.Args = 1, p.comp.profile.Name, p.cmd.Args
-	p.report.Missing, p.report.Added = p.comp.missing, p.comp.added
+	p.report.Missing, p.report.Added, p.report.Notes = p.comp.missing, p.comp.added, p.comp.notes
 	if p.exited() {
 		return p.ended() // init is gone before it could reap
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"cordon/policy"
 )
@@ -58,11 +59,26 @@ func referencePath() (string, error) {
 		return "", &cliError{err: errors.New("reference: /proc/self/exe: " + cause(err).Error())}
 	}
 	path := filepath.Join(filepath.Dir(self), referenceName)
-	if _, err := os.Stat(path); err != nil {
+	if err := ownProgram(path); err != nil {
 		return "", &cliError{err: errors.New("reference: " + path + ": " + cause(err).Error()),
 			hint: "make build builds it where gcc, pkg-config and libseccomp's headers are (apt-get install gcc pkg-config libseccomp-dev); put it beside cordon"}
 	}
 	return path, nil
+}
+
+// ownProgram reports as an error that somebody but root and the caller can write to a program or to its directory.
+func ownProgram(path string) error {
+	for _, p := range []string{filepath.Dir(path), path} {
+		info, err := os.Lstat(p)
+		if err != nil {
+			return err
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || st.Uid != 0 && int(st.Uid) != os.Getuid() || info.Mode().Perm()&0o002 != 0 {
+			return errors.New(p + ": others can write to it")
+		}
+	}
+	return nil
 }
 
 // compareWithReference has the helper compare the profile's filter.
@@ -80,6 +96,7 @@ func compareWithReference(p *policy.Profile) ([]*referenceReport, error) {
 		return nil, err
 	}
 	cmd := exec.Command(path)
+	cmd.Env = []string{"LC_ALL=C"}
 	var out, text bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(request), &out, &text
 	if err := cmd.Run(); err != nil {

@@ -35,6 +35,9 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 	}
 }
 
+// note says before the program runs what may surprise in its sandbox.
+func (u *ui) note(text string) { u.line("note", text) }
+
 // showLimit says which limit ended the run, or was reached besides, and what sets it.
 func (u *ui) showLimit(r *sandbox.Report, l *sandbox.LimitMet) {
 	text := limitText(r, l)

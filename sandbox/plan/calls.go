@@ -200,6 +200,11 @@ func MkfileStep(dir Arg, p string, mode uint64) Step {
 	return step(Mknodat, dir, path(p), num(FileMode, 0o100000|mode), num(Int, 0))
 }
 
+// MkcharStep makes a character device, by mknodat(2).
+func MkcharStep(dir Arg, p string, device uint64) Step {
+	return step(Mknodat, dir, path(p), num(FileMode, 0o020000), num(Int, device))
+}
+
 // SymlinkStep is symlinkat(2).
 func SymlinkStep(text string, dir Arg, p string) Step {
 	return step(Symlinkat, path(text), dir, path(p))

@@ -83,7 +83,11 @@ func (a Arg) append(b []byte) []byte {
 	case Octal:
 		return appendOctal(b, a.Int)
 	case FileMode:
-		return appendOctal(append(b, "S_IFREG|"...), a.Int&0o7777)
+		kind := "S_IFREG|"
+		if a.Int&0o170000 == 0o020000 {
+			kind = "S_IFCHR|"
+		}
+		return appendOctal(append(b, kind...), a.Int&0o7777)
 	case OpenMode:
 		if a.Int&oAccess == 0 {
 			b = append(b, "O_RDONLY|"...)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -256,6 +257,9 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 		b, err = im.fprog(a.Data)
 	default:
 		o.args[j] = uintptr(a.Int)
+		if a.Kind == plan.Path && strings.IndexByte(a.Data, 0) >= 0 {
+			return fmt.Errorf("%q: a NUL in a path", a.Data)
+		}
 		if a.Kind.IsPointer() {
 			if b, err = im.alloc(len(a.Data) + 1); err == nil {
 				copy(b, a.Data)

@@ -1,0 +1,66 @@
+package sandbox
+
+// passwd(5): the password database of the host. It says who a user is; LOGNAME, USER and HOME only say what somebody set.
+
+import (
+	"strconv"
+	"strings"
+
+	"cordon/sandbox/internal/proc"
+)
+
+// Account is a line of the password database.
+type Account struct {
+	Name string
+	UID  int
+	GID  int
+	Home string // made clean; "" if it is not absolute
+}
+
+// passwdFile is read, never asked for through nsswitch.conf(5): a launcher without C has no other way.
+const passwdFile = "/etc/passwd"
+
+// maxPasswd is how much of the password database the launcher reads: about 50,000 accounts.
+const maxPasswd = 4 << 20
+
+// Accounts returns the accounts of this host's password database.
+func Accounts() ([]Account, error) {
+	text, err := proc.Read(passwdFile, maxPasswd)
+	if err != nil {
+		return nil, err
+	}
+	var list []Account
+	for line := range strings.Lines(string(text)) {
+		if a, ok := parseAccount(line); ok {
+			list = append(list, a)
+		}
+	}
+	return list, nil
+}
+
+// accountOf returns the first account that has a uid, as getpwuid(3) does; the zero value if there is none.
+func accountOf(text string, uid int) Account {
+	for line := range strings.Lines(text) {
+		if a, ok := parseAccount(line); ok && a.UID == uid {
+			return a
+		}
+	}
+	return Account{}
+}
+
+func parseAccount(line string) (a Account, ok bool) {
+	f := strings.Split(strings.TrimRight(line, "\n"), ":")
+	if len(f) < 6 || f[0] == "" {
+		return a, false
+	}
+	uid, err1 := strconv.Atoi(f[2])
+	gid, err2 := strconv.Atoi(f[3])
+	if err1 != nil || err2 != nil || uid < 0 || gid < 0 {
+		return a, false
+	}
+	a = Account{Name: f[0], UID: uid, GID: gid}
+	if strings.HasPrefix(f[5], "/") {
+		a.Home = clean(f[5])
+	}
+	return a, true
+}

@@ -1,0 +1,248 @@
+package sandbox
+
+// Mounts that hide or protect something: open_tree(2), move_mount(2), mount_setattr(2), rename(2).
+//
+// A mount point can be neither renamed nor removed, but every directory above it can. In a writable part each of these
+// directories is therefore made a mount point of itself.
+
+import (
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+// guard says what a part is there for. The launcher watches such parts: the kernel detaches a mount if somebody
+// outside renames another file over its mount point.
+type guard uint8
+
+// The kinds of guards. The zero value is a part that guards nothing.
+const (
+	_            guard = iota
+	guardHide          // it covers what nobody may see
+	guardProtect       // it shows the same thing read-only
+	guardPin           // it keeps a directory above one of these in its place
+)
+
+// pin makes a directory of the picture a mount point of itself, so that the task can neither rename nor remove it. What
+// is mounted below the directory stays visible. A directory that is a mount point already stays as it is.
+func (c *compilation) pin(from plan.From, dir string) {
+	i := c.tree.index(dir)
+	if i < 0 || c.tree.parts[i].target == dir {
+		return
+	}
+	p := c.tree.parts[i]
+	p.behind = c.tree.hostPath(dir)
+	p.target, p.source, p.file, p.guard, p.absent = dir, p.behind, false, guardPin, !c.reachable(dir)
+	c.cloneOnto(from, &p, 0)
+	c.tree.insert(i+1, p)
+}
+
+// pinAbove pins each directory above path that the task could move away for good. On a tmpfs nothing outlives the run.
+func (c *compilation) pinAbove(from plan.From, path string) {
+	for i := 1; i < len(path); i++ {
+		if path[i] != '/' {
+			continue
+		}
+		if p := c.tree.at(path[:i]); p != nil && p.write && p.source != "" && !p.opaque {
+			c.pin(from, path[:i])
+		}
+	}
+}
+
+// protect makes a path of the picture, and everything below it, read-only and immovable. A path that the sandbox does
+// not show needs no protection.
+func (c *compilation) protect(from plan.From, path string, rule policy.Pos) error {
+	path, err := c.tree.resolve(path)
+	if err != nil {
+		return err
+	}
+	isDir, exists := c.tree.stat(path)
+	i := c.tree.index(path)
+	if !exists || c.tree.parts[i].opaque {
+		return nil
+	}
+	c.pinAbove(from, path)
+	i = c.tree.index(path)
+	if !c.tree.writableBelow(path) {
+		return nil
+	}
+	p := c.tree.parts[i]
+	p.behind = c.tree.hostPath(path)
+	p.target, p.source, p.file, p.write, p.rule = path, p.behind, !isDir, false, rule
+	p.guard, p.absent, p.what = guardProtect, !c.reachable(path), "a protected part of "+p.what
+	c.cloneOnto(from, &p, attrRO)
+	for j := range c.tree.parts {
+		if below(c.tree.parts[j].target, path) {
+			c.tree.parts[j].write = false
+		}
+	}
+	c.tree.insert(i+1, p)
+	return nil
+}
+
+// cloneOnto mounts what is at a part's target once more on the same place, with everything that is mounted below it.
+func (c *compilation) cloneOnto(from plan.From, p *part, attrs uint64) {
+	tree, gone := plan.R(plan.Tree), p.gone()
+	c.openTarget(from, p)
+	c.do(from, plan.Clone(plan.R(plan.Target), "", cloneTree|unix.AT_EMPTY_PATH).Into(plan.Tree).OrElse(gone))
+	if attrs != 0 {
+		c.do(from, plan.Setattr(tree, "", wholeMount, attrs, 0, 0).OrElse(gone))
+	}
+	c.moveToTarget(from, p)
+	c.do(from, plan.CloseStep(tree).OrElse(gone))
+}
+
+// openTarget opens the place that a guard is mounted on. If the launcher saw that the task may not search a directory on
+// the way, the child may not either, and the guard may be absent.
+func (c *compilation) openTarget(from plan.From, p *part) {
+	switch {
+	case !p.absent:
+		c.openInside(from, p.target, openAny, plan.Target)
+	case c.host.NoOpenat2:
+		c.openSteps(from, c.rootFD, c.resolved(p.target), openAny, plan.Target, c.closedDirs(p.target))
+	default:
+		c.do(from, plan.Open2(c.rootFD, p.target, openAny, inRoot).Into(plan.Target).OrElse(plan.EACCES))
+	}
+}
+
+func (c *compilation) moveToTarget(from plan.From, p *part) {
+	target := plan.R(plan.Target)
+	c.do(from,
+		plan.Move(plan.R(plan.Tree), target, "", ontoFD).OrElse(p.gone()),
+		plan.CloseStep(target).OrElse(p.gone()))
+}
+
+// gone is the error of a step that uses a descriptor which could not be opened; none if the part must be there.
+func (p *part) gone() plan.Errno {
+	if p.absent {
+		return plan.EBADF
+	}
+	return 0
+}
+
+// reachable reports whether the task may search every directory of the host above a path of the picture.
+func (c *compilation) reachable(path string) bool {
+	for dir, _ := splitPath(path); dir != "/"; dir, _ = splitPath(dir) {
+		if !c.searchable(dir) {
+			return false
+		}
+	}
+	return true
+}
+
+// searchable reports whether the task may search a directory of the picture.
+func (c *compilation) searchable(dir string) bool {
+	host := c.tree.hostPath(dir)
+	if host == "" {
+		return true
+	}
+	info, err := c.tree.lstat(host)
+	return err == nil && c.mayDo(unix.X_OK, host, info)
+}
+
+// coverThing hides one path of the picture. fixed says that the rule names the path, not a pattern at any depth: then
+// the directories above it are pinned. Above the matches of a pattern they stay as they are, since a pin breaks rename and
+// rm -r there; the next run finds what has been moved.
+//
+// What does not exist cannot be covered without making it, and nothing is made on the host.
+func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos, fixed bool) error {
+	target, err := c.tree.resolve(target)
+	if err != nil {
+		return err
+	}
+	isDir, exists := c.tree.stat(target)
+	if !exists || c.tree.at(target).opaque {
+		return nil
+	}
+	if target == "/" {
+		return errText("the root cannot be hidden")
+	}
+	if c.hidden++; c.hidden > maxHidden {
+		return errText("more than " + itoa(maxHidden) + " matches")
+	}
+	if fixed {
+		c.pinAbove(from, target)
+	}
+	p := part{target: target, file: !isDir, opaque: true, absent: !c.reachable(target), guard: guardHide, behind: c.tree.hostPath(target),
+		what: "hidden", rule: rule}
+	name := c.coverNode(isDir)
+	c.do(from,
+		plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree),
+		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, attrRO|attrBase|attrNoExec, 0, 0))
+	c.openTarget(from, &p)
+	c.moveToTarget(from, &p)
+	c.do(from, plan.CloseStep(plan.R(plan.Tree)))
+	c.tree.add(p)
+	return nil
+}
+
+// capsPastModes let a task open a file whatever its mode is.
+const capsPastModes = 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
+
+// coverNode names the file or directory of the scratch file system that covers things, and makes both if they are not
+// there. Without any permission nobody can open the file, unless the task keeps a capability that passes over modes: then
+// the file is a device, which no task can open on a mount that is nodev. Anybody may make the device 0:0 (Linux 5.8).
+func (c *compilation) coverNode(dir bool) string {
+	c.emptyNodes()
+	switch {
+	case dir:
+		return "dir"
+	case c.keep&capsPastModes == 0:
+		return "file"
+	case !c.scratch.device:
+		c.scratch.device = true
+		c.do(own("scratch"), plan.MkcharStep(plan.R(plan.Scratch), "device", 0))
+	}
+	return "device"
+}
+
+// emptyNodes makes the file and the directory that cover things, without any permission.
+func (c *compilation) emptyNodes() {
+	if c.scratch.empty {
+		return
+	}
+	c.scratch.empty = true
+	c.do(own("scratch"),
+		plan.MkfileStep(plan.R(plan.Scratch), "file", 0),
+		plan.MkdirStep(plan.R(plan.Scratch), "dir", 0))
+}
+
+// index is the place in the picture of the part that a path belongs to, -1 before there is a root.
+func (t *tree) index(path string) int {
+	found := -1
+	for dir := path; ; dir, _ = splitPath(dir) {
+		if i, ok := t.last[dir]; ok && i > found {
+			found = i
+		}
+		if dir == "/" {
+			return found
+		}
+	}
+}
+
+// insert puts a part at a place in the order of mounting. What is mounted after it, and lies below it, still covers it.
+func (t *tree) insert(at int, p part) {
+	t.parts = slices.Insert(t.parts, at, p)
+	for target, i := range t.last {
+		if i >= at {
+			t.last[target] = i + 1
+		}
+	}
+	t.last[p.target] = max(at, t.last[p.target])
+}
+
+// writableBelow reports whether a part that shows path, or lies below it, is writable.
+func (t *tree) writableBelow(path string) bool {
+	if t.at(path).write {
+		return true
+	}
+	for i := range t.parts {
+		if p := &t.parts[i]; p.write && below(p.target, path) && t.at(p.target) == p {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,65 @@
+package sandbox
+
+import (
+	"os"
+	"strings"
+)
+
+// environment picks what the profile keeps, in the caller's order, and then sets what it sets.
+func (c *compilation) environment() []string {
+	env := c.cmd.Env
+	if env == nil {
+		env = os.Environ()
+	}
+	env = lastOfEach(env)
+	out := make([]string, 0, len(env))
+	for _, v := range env {
+		name, _, ok := strings.Cut(v, "=")
+		if ok && name != "" && c.keeps(name) && !c.sets(name) {
+			out = append(out, v)
+		}
+	}
+	for _, v := range c.profile.Env.Set {
+		out = append(out, v.Name+"="+v.Value)
+	}
+	return out
+}
+
+func (c *compilation) keeps(name string) bool {
+	for i := range c.profile.Env.Keep {
+		pattern := c.profile.Env.Keep[i].Pattern
+		if prefix, ok := strings.CutSuffix(pattern, "*"); ok && strings.HasPrefix(name, prefix) || pattern == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *compilation) sets(name string) bool {
+	for i := range c.profile.Env.Set {
+		if c.profile.Env.Set[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// lastOfEach drops a variable that another of the same name follows, as os/exec does: programs do not agree on which of
+// the two counts, so that a check of one would say nothing about the other.
+func lastOfEach(env []string) []string {
+	last := make(map[string]int, len(env))
+	for i, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		last[name] = i
+	}
+	if len(last) == len(env) {
+		return env
+	}
+	out := make([]string, 0, len(last))
+	for i, v := range env {
+		if name, _, _ := strings.Cut(v, "="); last[name] == i {
+			out = append(out, v)
+		}
+	}
+	return out
+}

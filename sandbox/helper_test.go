@@ -1,0 +1,93 @@
+package sandbox
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestRootOnly opens programs that root alone can have put where they are, and no other.
+func TestRootOnly(t *testing.T) {
+	for _, path := range []string{"/usr/bin/env", "/bin/sh"} {
+		fd, err := openRootOnly(path)
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		var have, want unix.Stat_t
+		if err := errors.Join(unix.Fstat(fd, &have), unix.Stat(path, &want)); err != nil || have.Ino != want.Ino || have.Dev != want.Dev {
+			t.Errorf("%s: another file; %v", path, err)
+		}
+		unix.Close(fd)
+	}
+	dir := publicDir(t)
+	if err := os.Symlink("/usr/bin/env", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(dir, "link"), "/usr/bin", "/dev/null", "/usr/bin/env/x"} {
+		if fd, err := openRootOnly(path); err == nil {
+			unix.Close(fd)
+			t.Errorf("%s was opened", path)
+		}
+	}
+	if _, err := openRootOnly("/usr/bin/cordon-none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	asUserToo(t)
+}
+
+// TestRootAlone is about owners and bits.
+func TestRootAlone(t *testing.T) {
+	for _, tt := range []struct {
+		uid, mode uint32
+		want      string
+	}{
+		{0, unix.S_IFREG | 0o4755, ""},
+		{0, unix.S_IFDIR | 0o755, ""},
+		{0, unix.S_IFLNK | 0o777, ""},
+		{0, unix.S_IFDIR | 0o1777, "can be written to"},
+		{0, unix.S_IFDIR | 0o775, "can be written to"},
+		{0, unix.S_IFREG | 0o757, "can be written to"},
+		{7, unix.S_IFREG | 0o755, "belongs to the user 7"},
+		{7, unix.S_IFLNK | 0o777, "belongs to the user 7"},
+	} {
+		err := rootAlone("x", &unix.Stat_t{Uid: tt.uid, Mode: tt.mode})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%d %o: %v, not %q", tt.uid, tt.mode, err, tt.want)
+		}
+	}
+}
+
+// TestHelperEnvironment runs a helper with nothing of the caller's.
+func TestHelperEnvironment(t *testing.T) {
+	t.Setenv("PATH", publicDir(t))
+	t.Setenv("LD_PRELOAD", "/none.so")
+	out, err := runHelper("env")
+	if want := strings.Join(helperEnv, "\n"); err != nil || out != want {
+		t.Errorf("%q, not %q, %v", out, want, err)
+	}
+	if _, err := runHelper("cordon-none"); err == nil || !strings.Contains(err.Error(), "in none of /usr/bin, /bin") {
+		t.Error(err)
+	}
+	asUserToo(t)
+}
+
+func TestAccountOf(t *testing.T) {
+	const text = "root:x:0:0:root:/root:/bin/bash\nbad\n:x:5:5::/x:\nann:x:1000:100:Ann,,:/home//ann/:/bin/sh\ntoor:x:0:0::/toor:\nrel:x:7:7::home:\nneg:x:-1:0::/:\n"
+	for uid, want := range map[int]Account{
+		0: {"root", 0, 0, "/root"}, 1000: {"ann", 1000, 100, "/home/ann"}, 7: {"rel", 7, 7, ""}, 5: {}, 99: {}, -1: {},
+	} {
+		if got := accountOf(text, uid); got != want {
+			t.Errorf("%d: %+v, not %+v", uid, got, want)
+		}
+	}
+	all, err := Accounts()
+	if err != nil || len(all) == 0 || all[0].Name != "root" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}

@@ -1,0 +1,51 @@
+package proc
+
+import (
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// Read returns a whole file of proc, whose size nothing tells before. A process decides how long some of its files are
+// (prctl(2), PR_SET_MM_MAP: arguments of gigabytes), so there is a bound, and more than that is EFBIG.
+func Read(path string, most int) ([]byte, error) {
+	b, whole, err := Head(path, most)
+	if err == nil && !whole {
+		err = &fs.PathError{Op: "read", Path: path, Err: unix.EFBIG}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Head returns the first bytes of a file, and whether these are all.
+func Head(path string, most int) (b []byte, whole bool, err error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // a fifo must not block
+	if err != nil {
+		return nil, false, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	b = make([]byte, 0, min(most+1, firstRead))
+	for {
+		n, err := unix.Read(fd, b[len(b):cap(b)])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return nil, false, &fs.PathError{Op: "read", Path: path, Err: err}
+		case n == 0:
+			return b, true, nil
+		}
+		b = b[:len(b)+n]
+		if len(b) > most {
+			return b[:most], false, nil
+		}
+		if len(b) == cap(b) {
+			b = append(make([]byte, 0, min(most+1, 2*cap(b))), b...)
+		}
+	}
+}
+
+// firstRead is the room for a file before it is known to be longer.
+const firstRead = 16 << 10

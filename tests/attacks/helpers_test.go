@@ -1,0 +1,107 @@
+package attacks
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// helperAttacks are on what the launcher runs and asks for its own needs.
+func helperAttacks() []attack {
+	on := []string{"default", "build", "container"}
+	return []attack{
+		{55, "newuidmap that a task left in a directory of PATH", "launcher", plantedHelper, on, shows(plantedBare)},
+		{55, "the same, with LD_PRELOAD and BASH_ENV", "launcher", preloadedHelper, on, noControl("the row above shows it")},
+		{55, "LOGNAME of another user, for its ranges", "launcher", otherRanges, on, noControl("it takes a launcher that reads LOGNAME")},
+	}
+}
+
+// mountedIDs runs a command as the account where subuid(5) and subgid(5) are others and passwd(5) knows the account. It does
+// so in a mount namespace of its own, so that the machine's files stay as they are.
+func (b *box) mountedIDs(ids string, env []string, args ...string) (string, error) {
+	dir := b.scratch("ids")
+	id := strconv.Itoa(b.who.uid)
+	passwd := "root:x:0:0::/root:/bin/sh\nvictim:x:4711:4711::/:/bin/sh\nuser:x:" + id + ":" + id + "::/:/bin/sh\n"
+	err := errors.Join(os.WriteFile(dir+"/subids", []byte(ids), 0o644), os.WriteFile(dir+"/passwd", []byte(passwd), 0o644))
+	if err != nil {
+		return "", err
+	}
+	const mounts = `mount --bind "$0/subids" /etc/subuid && mount --bind "$0/subids" /etc/subgid && mount --bind "$0/passwd" /etc/passwd && `
+	shell := append([]string{"-m", "sh", "-c", mounts + `exec setpriv --reuid ` + id + ` --regid ` + id + ` --clear-groups env -i "$@"`, dir},
+		append(append(b.environ(), env...), args...)...)
+	c := exec.Command("unshare", shell...)
+	c.Dir = b.site.work
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
+
+// plant makes helpers of the launcher's that say that they ran.
+func (b *box) plant() (dir, hit string, err error) {
+	dir = b.scratch("planted")
+	hit = filepath.Join(dir, "hit")
+	for _, name := range []string{"newuidmap", "newgidmap", "systemd-run", "sh", "env"} {
+		err = errors.Join(err, writeScript(filepath.Join(dir, name), "#!/bin/dash\necho ran >"+hit+"\nexit 1\n"))
+	}
+	return dir, hit, err
+}
+
+func plantedHelper(b *box) outcome { return b.planted() }
+
+func preloadedHelper(b *box) outcome {
+	return b.planted("LD_PRELOAD="+filepath.Join(b.site.work, "none.so"), "LD_LIBRARY_PATH="+b.site.work, "BASH_ENV="+b.site.work+"/none", "IFS=/")
+}
+
+func (b *box) planted(env ...string) outcome {
+	if os.Getuid() != 0 {
+		return absent("it takes root to give the user a range")
+	}
+	dir, hit, err := b.plant()
+	if err != nil {
+		return broken("%v", err)
+	}
+	ids := "root:700000:65536\n" + strconv.Itoa(b.who.uid) + ":800000:65536\n"
+	program := []string{"cat", "/proc/self/uid_map"}
+	for range 2 {
+		out, err := b.mountedIDs(ids, append(env, "PATH="+dir+":/usr/bin:/bin"), b.with("--ranges").argv(program)...)
+		switch {
+		case exists(hit):
+			return escaped("it ran outside the sandbox")
+		case err != nil || !strings.Contains(out, "00000"):
+			return broken("%v %s", err, out)
+		}
+	}
+	return blocked("the system's own ran")
+}
+
+// plantedBare is a launcher that looks in PATH.
+func plantedBare(b *box) outcome {
+	dir, hit, err := b.plant()
+	if err != nil {
+		return broken("%v", err)
+	}
+	b.env = append(b.env, "PATH="+dir+":/usr/bin:/bin")
+	b.run("/bin/dash", "-c", "newuidmap")
+	if exists(hit) {
+		return escaped("it ran")
+	}
+	return blocked("")
+}
+
+func otherRanges(b *box) outcome {
+	if os.Getuid() != 0 {
+		return absent("it takes root to give somebody a range")
+	}
+	ids := "victim:700000:65536\nroot:800000:65536\n" + strconv.Itoa(b.who.uid) + ":800000:65536\n"
+	program := []string{"cat", "/proc/self/uid_map"}
+	out, err := b.mountedIDs(ids, []string{"LOGNAME=victim", "USER=victim"}, b.with("--ranges").argv(program)...)
+	switch {
+	case strings.Contains(out, "700000"):
+		return escaped("%s", out)
+	case err != nil || !strings.Contains(out, "800000"):
+		return broken("%v %s", err, out)
+	}
+	return blocked("its own ranges")
+}
