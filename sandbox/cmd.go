@@ -60,6 +60,9 @@ type Cmd struct {
 	// while it holds more rights than the task.
 	Exclusive bool
 
+	// Note, unless nil, is called with each of Report.Notes before the program runs.
+	Note func(text string)
+
 	// Observer, unless nil, watches the task, which no system call filter of the profile confines then.
 	Observer Observer
 
@@ -121,7 +124,7 @@ func (c *Cmd) Start() error {
 	if err := c.drawNonce(); err != nil {
 		return err
 	}
-	makeStateDir(host.State)
+	makeStateDirs(host)
 	proc.host = host
 	c.makeGroup = proc.makeGroup
 	c.proc = proc

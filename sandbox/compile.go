@@ -36,6 +36,7 @@ type compilation struct {
 	ambient  uint64
 	rootFD   plan.Arg // the new root
 	scratch  scratch
+	layers   []keptLayer
 	hidden   int // matches of hide rules
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
@@ -49,6 +50,7 @@ type compilation struct {
 
 	missing []Missing
 	added   []Added
+	notes   []string // for Report.Notes
 }
 
 // Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
@@ -102,6 +104,7 @@ var order = [...]func(*compilation) error{
 	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
 	(*compilation).hideState,
+	(*compilation).hideLayers,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.

@@ -260,7 +260,7 @@ func TestCompileErrors(t *testing.T) {
 		}), "true",
 			"error: mounts[0]: dev: /dev/zero is not the device it should be\nfrom: p.yaml:10\nhint: "},
 		{"overlay directory missing", mounted(policy.Mount{Kind: policy.MountOverlay, Source: "/srv", Target: "/srv", Upper: "/var/none"}), nil, "true",
-			"error: mounts[0]: overlay: overlay directory /var/none: no such file or directory\nfrom: p.yaml:10\nhint: "},
+			"error: mounts[0]: overlay: overlay directory /var/none: no such file or directory\nfrom: p.yaml:10\nhint: make it, or name one that exists"},
 		{"loop of links in a target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x"}), onHost(func(h *Host) { h.Files.(fakeFiles).link("/loop", "loop") }), "true",
 			"error: mounts[0]: tmpfs: resolve /loop/x: too many symbolic links\nfrom: p.yaml:10\nhint: "},
 

@@ -31,7 +31,7 @@ func mountError(i int, m *policy.Mount, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	e := &Error{Op: "mounts[" + itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short()}
+	e := &Error{Op: "mounts[" + itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short(), Hint: hintOf(err)}
 	if errors.As(err, &missing) {
 		e.Hint = "name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"
 	}
@@ -193,6 +193,12 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 			return errText("target " + target + " exists already")
 		}
 		return &noTargetError{target, p}
+	}
+	if text, isLink := c.tree.readlink(target); m.Kind == policy.MountSymlink && p.upper != "" && exists {
+		if isLink && text == m.Source {
+			return nil // an earlier run of the same overlay made it
+		}
+		return errText("target " + target + " exists already")
 	}
 	c.openInside(from, parent, openDir, plan.Dir)
 	if m.Kind == policy.MountDir {

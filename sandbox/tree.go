@@ -14,13 +14,16 @@ type tree struct {
 	files Files
 	parts []part         // in the order of mounting: a later one covers earlier ones at and below its target
 	last  map[string]int // the last part mounted at a target
-	known map[string]known
+
+	awaited []part // hidden names that nothing has yet
+	known   map[string]known
 }
 
 // part is one mounted thing.
 type part struct {
 	target string // clean, absolute
 	source string // the host's path behind it; "" on a file system of the launcher's own
+	upper  string // of an overlay: the host directory that keeps the changes; "" for none
 	file   bool   // a file, not a directory
 	write  bool   // what the kernel must say of it: rw
 	noexec bool
@@ -102,6 +105,9 @@ func (t *tree) hostPath(path string) string {
 	if rest == "" {
 		return p.source
 	}
+	if p.upper != "" {
+		return t.layered(p, rest)
+	}
 	return joinPath(p.source, rest)
 }
 
@@ -120,7 +126,11 @@ func (t *tree) stat(path string) (isDir, exists bool) {
 	if p.source == "" {
 		return false, false
 	}
-	info, err := t.lstat(t.hostPath(path))
+	host := t.hostPath(path)
+	if host == "" {
+		return false, false
+	}
+	info, err := t.lstat(host)
 	if err != nil {
 		return false, false
 	}
@@ -140,6 +150,9 @@ func (t *tree) readlink(path string) (text string, ok bool) {
 		return "", false
 	}
 	host := t.hostPath(path)
+	if host == "" {
+		return "", false
+	}
 	info, err := t.lstat(host)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		return "", false

@@ -25,6 +25,7 @@ import (
 //	cordon: approximated: WHERE: …    with the direction (tighter, wider) and how,
 //	cordon: dropped: WHERE: …         and what it says has no counterpart
 //	cordon: added: PATH: WHY          put into the sandbox although the profile does not name it
+//	cordon: note: WHAT                before the program runs: what may surprise in this sandbox
 //	cordon: missing: LAYER: WHY       wanted, not to be had here, and the profile allows it to be missing
 //	cordon: secret: WHAT: WHY         learn: what was seen and is not granted, because it is a secret,
 //	cordon: left: WHAT: WHY           or for another reason;
@@ -47,7 +48,11 @@ import (
 //	cordon: trusted: FILE: WHY        and it is used from now on
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
+<<<<<<< HEAD
 // A successful run prints nothing but added:, missing: and denied:. There is no color and no progress, and no question but that of `profile trust`.
+=======
+// A successful run prints nothing but note:, added:, missing: and denied:. There is no color, no progress, no question.
+>>>>>>> main
 //
 // Data that others chose (paths, names, values of a profile) may hold anything; control characters, and bytes that are
 // not UTF-8, are shown as Go escapes (\x1b, \n), so that nobody draws on the reader's terminal.
