@@ -46,8 +46,6 @@ type compilation struct {
 	devTarget string // where that is
 	groups    groups
 
-	uppers []string // directories of the host where an overlay keeps what is written
-
 	missing []Missing
 	added   []Added
 	notes   []string // for Report.Notes

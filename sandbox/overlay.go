@@ -49,33 +49,8 @@ func (c *compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 	c.do(from, plan.Move(mnt, scratchfd, dir+"/lower", fromFD), plan.CloseStep(mnt))
 	top, kept := dir, ""
 	if o.upper != "tmp" {
-<<<<<<< HEAD
-		path, err := c.hostSource(o.upper)
-		if err != nil {
-			return err
-		}
-		c.uppers = append(c.uppers, path)
-		info, err := c.host.Files.Stat(path)
-		if err == nil && !info.IsDir() {
-			err = unix.ENOTDIR
-		}
-		if err != nil {
-			return errText("overlay directory " + path + ": " + bare(err).Error())
-		}
-		if err := c.writesAsRoot(path, info, where); err != nil {
-			return err
-		}
-		top = dir + "/top"
-		c.do(from, plan.MkdirStep(scratchfd, top, 0o755))
-		mnt := c.openSource(from, plan.Tree, path, attrBase, where)
-		c.do(from, plan.Move(mnt, scratchfd, top, fromFD), plan.CloseStep(mnt))
-		if o.sub != "" {
-			top += "/" + o.sub
-			c.do(from, plan.MkdirStep(scratchfd, top, 0o755).OrElse(plan.EEXIST))
-=======
 		if top, kept, err = c.layer(from, dir+"/top", o, where); err != nil {
 			return "", err
->>>>>>> main
 		}
 	}
 	c.do(from,

@@ -33,7 +33,10 @@ func (c *compilation) writes() []string {
 	if c.asItIs() {
 		return nil // the caller's own program, in the caller's own tree
 	}
-	list := slices.Clone(c.uppers)
+	var list []string
+	for _, l := range c.layers {
+		list = append(list, l.path)
+	}
 	for i := range c.tree.parts {
 		p := &c.tree.parts[i]
 		if p.write && !p.layer && p.source != "" && !ofKernel(p.source) {

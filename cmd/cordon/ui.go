@@ -48,11 +48,8 @@ import (
 //	cordon: trusted: FILE: WHY        and it is used from now on
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
-<<<<<<< HEAD
-// A successful run prints nothing but added:, missing: and denied:. There is no color and no progress, and no question but that of `profile trust`.
-=======
-// A successful run prints nothing but note:, added:, missing: and denied:. There is no color, no progress, no question.
->>>>>>> main
+// A successful run prints nothing but note:, added:, missing: and denied:. There is no color, no progress, and no question
+// but that of `profile trust`.
 //
 // Data that others chose (paths, names, values of a profile) may hold anything; control characters, and bytes that are
 // not UTF-8, are shown as Go escapes (\x1b, \n), so that nobody draws on the reader's terminal.
