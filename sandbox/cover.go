@@ -52,6 +52,16 @@ func (c *compilation) pinAbove(from plan.From, path string) {
 	}
 }
 
+// pinLink makes a symbolic link a mount point of itself: it leads where it led, and can be neither renamed nor removed.
+func (c *compilation) pinLink(from plan.From, link, text string) {
+	i := c.tree.index(link)
+	p := c.tree.parts[i]
+	p.behind = c.tree.hostPath(link)
+	p.target, p.source, p.file, p.link, p.guard, p.absent = link, p.behind, true, text, guardPin, !c.reachable(link)
+	c.cloneOnto(from, &p, 0)
+	c.tree.insert(i+1, p)
+}
+
 // protect makes a path of the picture, and everything below it, read-only and immovable. A path that the sandbox does
 // not show needs no protection.
 func (c *compilation) protect(from plan.From, path string, rule policy.Pos) error {
@@ -98,7 +108,11 @@ func (c *compilation) cloneOnto(from plan.From, p *part, attrs uint64) {
 // openTarget opens the place that a guard is mounted on. If the launcher saw that the task may not search a directory on
 // the way, the child may not either, and the guard may be absent.
 func (c *compilation) openTarget(from plan.From, p *part) {
-	open := plan.Open2(c.rootFD, p.target, openAny, inRoot).Into(plan.Target)
+	flags := uint64(openAny)
+	if p.link != "" {
+		flags |= unix.O_NOFOLLOW
+	}
+	open := plan.Open2(c.rootFD, p.target, flags, inRoot).Into(plan.Target)
 	if p.absent {
 		open = open.OrElse(plan.EACCES)
 	}

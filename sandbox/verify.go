@@ -146,6 +146,8 @@ func checkMounts(t *tree, text []byte) (reached int, err error) {
 type mountEntry struct {
 	id, parent string
 	point      string
+	device     []byte // of the file system: major:minor
+	root       []byte // the place of the file system that is mounted, escaped as in the table
 	options    []byte // of the mount itself
 	fstype     string
 }
@@ -216,7 +218,7 @@ func mountLine(line []byte) (m mountEntry, ok bool) {
 	}
 	_, rest, _ := bytes.Cut(line, []byte("- ")) // behind optional fields, which have no dash
 	fstype, _, _ := bytes.Cut(rest, []byte{' '})
-	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[5], string(fstype)}
+	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[2], f[3], f[5], string(fstype)}
 	return m, strings.HasPrefix(m.point, "/")
 }
 
@@ -283,7 +285,7 @@ func (p *process) confirm() error {
 		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+itoa(p.comp.host.LandlockABI), "tried before exec")
 	}
 	p.report.Version, p.report.Profile, p.report.Args = 1, p.comp.profile.Name, p.cmd.Args
-	p.report.Missing, p.report.Added = p.comp.missing, p.comp.added
+	p.report.Missing, p.report.Added, p.report.Notes = p.comp.missing, p.comp.added, p.comp.notes
 	if p.exited() {
 		return p.ended() // init is gone before it could reap
 	}

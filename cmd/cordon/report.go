@@ -20,6 +20,9 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 	for _, a := range r.Added {
 		u.line("added", a.Path+": "+a.Why)
 	}
+	for _, n := range r.Notes {
+		u.line("note", n.Text+prefixed(" (", closed(n.Rule.Short())))
+	}
 	for _, m := range r.Missing {
 		u.line("missing", string(m.Layer)+": "+m.Why+prefixed("; instead: ", m.Instead))
 	}
