@@ -55,6 +55,9 @@ type Cmd struct {
 	// while it holds more rights than the task.
 	Exclusive bool
 
+	// Note, unless nil, is called with each of Report.Notes before the program runs.
+	Note func(text string)
+
 	// Observer, unless nil, watches the task, which no system call filter of the profile confines then.
 	Observer Observer
 
@@ -66,8 +69,10 @@ type Cmd struct {
 	hold    func() // for tests: called while it waits before its filter is in place
 
 	nonce uint64 // of execveat, with syscalls.exec: once
-	proc  *process
-	done  chan waited // from the goroutine that owns the thread, unless Exclusive
+
+	taskID int // the task's uid and gid on the host, where root starts it; 0 in a plan that is only printed
+	proc   *process
+	done   chan waited // from the goroutine that owns the thread, unless Exclusive
 }
 
 type waited struct {

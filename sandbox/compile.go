@@ -16,42 +16,43 @@ type compilation struct {
 	host    *Host
 	cmd     *Cmd
 
-	plan      plan.Plan
-	arch      filter.Arch
-	reports   bool   // denied calls are reported
-	nonce     uint64 // of the launcher's execveat with syscalls.exec: once; 0 in a plan that is only printed
-	ids       identity
-	tree      tree
-	made      uint64                   // CLONE_* flags of the namespaces that are new
-	newTime   bool                     // the task gets a time namespace
-	into      *Attached                // the running sandbox that is joined; nil where one is made
-	joins     []join                   // namespaces that exist and are entered
-	outside   Files                    // the launcher's tree, where host.Files is that of a joined mount namespace; else nil
-	sources   []source                 // detached mounts that the launcher makes, because the child may not
-	handOver  func(*compilation) error // gives the launcher what is compiled so far; nil where nothing is run
-	program   program
-	workdir   string
-	ownNet    bool   // the network namespace is new
-	keep      uint64 // capabilities of the task
-	ambient   uint64
-	rootFD    plan.Arg // the new root
-	scratch   scratch
-	hidden    int         // matches of hide rules
-	outdoors  tree        // the host's own tree: see hostTree
-	table     *hostMounts // see mountsOfHost
-	homeList  []string    // see homes
-	boundList []bound     // see bound
-	land      landlock
-	ownTTY    bool // the task has a terminal of its own
-	ownPts    bool // and it is of the sandbox's devpts
-	shownPts  bool // which is mounted
+	plan     plan.Plan
+	arch     filter.Arch
+	reports  bool   // denied calls are reported
+	nonce    uint64 // of the launcher's execveat with syscalls.exec: once; 0 in a plan that is only printed
+	ids      identity
+	tree     tree
+	made     uint64                   // CLONE_* flags of the namespaces that are new
+	newTime  bool                     // the task gets a time namespace
+	into     *Attached                // the running sandbox that is joined; nil where one is made
+	joins    []join                   // namespaces that exist and are entered
+	outside  Files                    // the launcher's tree, where host.Files is that of a joined mount namespace; else nil
+	sources  []source                 // detached mounts that the launcher makes, because the child may not
+	handOver func(*compilation) error // gives the launcher what is compiled so far; nil where nothing is run
+	program  program
+	workdir  string
+	ownNet   bool   // the network namespace is new
+	keep     uint64 // capabilities of the task
+	ambient  uint64
+	rootFD   plan.Arg // the new root
+	scratch  scratch
+	layers   []keptLayer
+	hidden   int         // matches of hide rules
+	outdoors tree        // the host's own tree: see hostTree
+	table    *hostMounts // see mountsOfHost
+	homeList []string    // see homes
+	bounds   []bound     // see bound
+	land     landlock
+	ownTTY   bool // the task has a terminal of its own
+	ownPts   bool // and it is of the sandbox's devpts
+	shownPts bool // which is mounted
 
 	devTarget string // where that is
 	groups    groups
 
 	missing []Missing
 	added   []Added
-	notes   []Note
+	notes   []string // for Report.Notes
 }
 
 // Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
@@ -105,6 +106,7 @@ var order = [...]func(*compilation) error{
 	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
 	(*compilation).hideState,
+	(*compilation).hideLayers,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.

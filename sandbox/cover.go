@@ -108,15 +108,22 @@ func (c *compilation) cloneOnto(from plan.From, p *part, attrs uint64) {
 // openTarget opens the place that a guard is mounted on. If the launcher saw that the task may not search a directory on
 // the way, the child may not either, and the guard may be absent.
 func (c *compilation) openTarget(from plan.From, p *part) {
-	flags := uint64(openAny)
+	flags, path := uint64(openAny), p.target
 	if p.link != "" {
 		flags |= unix.O_NOFOLLOW
 	}
-	open := plan.Open2(c.rootFD, p.target, flags, inRoot).Into(plan.Target)
-	if p.absent {
-		open = open.OrElse(plan.EACCES)
+	switch {
+	case c.host.NoOpenat2:
+		closed := 0
+		if p.absent {
+			closed = c.closedDirs(path)
+		}
+		c.openSteps(from, c.rootFD, path, flags, plan.Target, closed)
+	case p.absent:
+		c.do(from, plan.Open2(c.rootFD, path, flags, inRoot).Into(plan.Target).OrElse(plan.EACCES))
+	default:
+		c.do(from, plan.Open2(c.rootFD, path, flags, inRoot).Into(plan.Target))
 	}
-	c.do(from, open)
 }
 
 func (c *compilation) moveToTarget(from plan.From, p *part) {
@@ -137,15 +144,21 @@ func (p *part) gone() plan.Errno {
 // reachable reports whether the task may search every directory of the host above a path of the picture.
 func (c *compilation) reachable(path string) bool {
 	for dir, _ := splitPath(path); dir != "/"; dir, _ = splitPath(dir) {
-		host := c.tree.hostPath(dir)
-		if host == "" {
-			continue
-		}
-		if info, err := c.tree.lstat(host); err != nil || !c.mayDo(unix.X_OK, host, info) {
+		if !c.searchable(dir) {
 			return false
 		}
 	}
 	return true
+}
+
+// searchable reports whether the task may search a directory of the picture.
+func (c *compilation) searchable(dir string) bool {
+	host := c.tree.hostPath(dir)
+	if host == "" {
+		return true
+	}
+	info, err := c.tree.lstat(host)
+	return err == nil && c.mayDo(unix.X_OK, host, info)
 }
 
 // coverThing hides one path of the picture. fixed says that the rule names the path, not a pattern at any depth: then

@@ -177,6 +177,9 @@ func (c *compilation) joinSandbox() error {
 	}
 	// The capabilities stay until the task gives them up.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(a.GID)), plan.SetUID(uint64(a.UID)))
+	if c.host.HostRoot && !c.host.Privileged { // as in identity; nobody inside can see it yet
+		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
+	}
 	c.do(from, say(msgEntered), plan.RecvByte(plan.F(fileSync)))
 	return nil
 }
@@ -351,18 +354,20 @@ func (c *compilation) changeDirInside() error {
 	if c.workdir == "/" {
 		return nil
 	}
-	dir, open := plan.R(plan.Dir), plan.Open2(plan.CWD, c.workdir, openDir, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Dir)
-	if c.cmd.Dir != "" {
-		c.do(own("process.workdir"), open, plan.FchdirStep(dir))
+	dir, from := plan.R(plan.Dir), own("process.workdir")
+	if c.cmd.Dir != "" || c.host.NoOpenat2 {
+		c.openWithLinks(from, c.workdir, openDir, plan.Dir)
+		c.do(from, plan.FchdirStep(dir))
 		return nil
 	}
-	c.do(own("process.workdir"), open.OrElse(plan.EACCES), plan.FchdirStep(dir).OrElse(plan.EBADF))
+	open := plan.Open2(plan.CWD, c.workdir, openDir, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Dir)
+	c.do(from, open.OrElse(plan.EACCES), plan.FchdirStep(dir).OrElse(plan.EBADF))
 	return nil
 }
 
 // openProgram opens the program with no more rights than the task has.
 func (c *compilation) openProgram() error {
-	c.do(own("command"), plan.Open2(plan.CWD, c.program.path, openAny, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Program))
+	c.openWithLinks(own("command"), c.program.path, openAny, plan.Program)
 	return nil
 }
 
@@ -572,8 +577,11 @@ func (a *Attached) checkAround(status []byte, dir string) error {
 // checkConfined looks at the waiting task before its filter is in place, which then is the last thing that it lacks.
 func (p *process) checkConfined() error {
 	c := p.comp
-	if c.into == nil {
+	if c.into == nil && c.ids.newUser {
 		return nil
+	}
+	if c.into == nil {
+		return p.checkIDs()
 	}
 	if p.cmd.hold != nil {
 		p.cmd.hold()

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
 
@@ -96,7 +97,7 @@ func (p *process) openResources() error {
 
 // givesPipes reports whether root starts the task, and it is another id.
 func (c *compilation) givesPipes() bool {
-	return c.ids.idmapped || c.host.Privileged && c.ids.outUID >= 0 && (c.into != nil || c.joined(unix.CLONE_NEWUSER) != nil)
+	return c.ids.own || c.host.Privileged && c.ids.outUID >= 0 && (c.into != nil || c.joined(unix.CLONE_NEWUSER) != nil)
 }
 
 // givePipe makes an anonymous pipe the task's, so that it can open /dev/stdout: the pipe's inode belongs to the root
@@ -137,7 +138,7 @@ func (p *process) sendSources() error {
 	}
 	defer release()
 	for ; p.sent < len(p.comp.sources); p.sent++ {
-		fd, err := openDetached(&p.comp.sources[p.sent], userns)
+		fd, err := p.openDetached(&p.comp.sources[p.sent], userns)
 		if err != nil {
 			return err
 		}
@@ -150,9 +151,21 @@ func (p *process) sendSources() error {
 	return nil
 }
 
+// openDetached is openDetached with the user namespace that the source asks for.
+func (p *process) openDetached(s *source, userns int) (int, error) {
+	if !s.whole {
+		return openDetached(s, userns)
+	}
+	userns, release, err := openUserNS("/proc/" + itoa(p.pid))
+	if err != nil {
+		return -1, err
+	}
+	defer release()
+	return openDetached(s, userns)
+}
+
 func openDetached(s *source, userns int) (int, error) {
-	how := unix.OpenHow{Flags: openAny, Resolve: noLinks}
-	path, err := unix.Openat2(unix.AT_FDCWD, s.path, &how)
+	path, err := walk.NoLinks(s.path, openAny)
 	if err != nil {
 		return -1, &Error{Op: s.path, Err: err, From: s.where, Hint: linkHint(err)}
 	}
@@ -250,7 +263,7 @@ func (p *process) writeMaps() error {
 		if gids, err = p.withRanges(gids, "/etc/subgid", id.inGID); err != nil {
 			return err
 		}
-		if !p.comp.host.Privileged {
+		if !p.comp.host.mapsIDs() {
 			if err := helperMaps("newuidmap", p.pid, uids); err != nil {
 				return err
 			}

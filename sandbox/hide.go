@@ -68,7 +68,7 @@ func (h *hider) begin(i int, rule *policy.Hide) {
 // end says that a rule of the command line has led to nothing: whoever typed it meant something that is there.
 func (h *hider) end(rule *policy.Hide) {
 	if !h.matched && rule.Pos.Flag != "" {
-		h.c.note("--hide "+rule.Pattern+" hides nothing: neither the sandbox nor the host has such a path", rule.Pos)
+		h.c.note("--hide " + rule.Pattern + " hides nothing: neither the sandbox nor the host has such a path")
 	}
 }
 
@@ -129,7 +129,9 @@ func (h *hider) inside(path string, fixed bool) error {
 	}
 	h.matched = true
 	for _, p := range passed {
-		h.hold(p)
+		if p != end { // which is covered
+			h.hold(p)
+		}
 	}
 	return h.c.coverThing(h.from, end, h.rule, fixed)
 }
@@ -150,7 +152,9 @@ func (h *hider) onHost(path string, fixed bool) error {
 	}
 	h.matched = true
 	for _, p := range passed {
-		h.holdOnHost(p)
+		if p != end {
+			h.holdOnHost(p)
+		}
 	}
 	return h.thing(end, fixed)
 }
@@ -216,11 +220,6 @@ func (h *hider) holdOnHost(host string) {
 			h.hold(view)
 		}
 	}
-}
-
-// note says something that nobody has to act on.
-func (c *compilation) note(text string, rule policy.Pos) {
-	c.notes = append(c.notes, Note{Text: text, Rule: rule})
 }
 
 // noHome reports that rules below the home mean nothing.

@@ -2,32 +2,6 @@ package sandbox
 
 // The caller's homes: passwd(5), environ(7).
 
-import "bytes"
-
-// passwdHome returns the home directory that the password database has for a user, "" if it has none.
-func passwdHome(files Files, uid int) string {
-	text := []byte(nil)
-	for n := 16 << 10; n <= maxPasswd; n *= 16 {
-		var err error
-		if text, err = files.Read(passwdFile, n); err != nil {
-			return ""
-		}
-		if len(text) < n {
-			break
-		}
-	}
-	mark := []byte(":" + itoa(uid) + ":")
-	for line := range bytes.Lines(text) {
-		if !bytes.Contains(line, mark) {
-			continue
-		}
-		if a, ok := parseAccount(string(line)); ok && a.UID == uid {
-			return homePath(a.Home)
-		}
-	}
-	return ""
-}
-
 // homePath returns a home directory made clean, "" for a text that cannot be one.
 func homePath(home string) string {
 	if len(home) == 0 || home[0] != '/' {
@@ -50,7 +24,7 @@ func (c *compilation) homes() []string {
 	if c.host.Home != "" {
 		c.homeList = append(c.homeList, c.host.Home)
 	}
-	home := passwdHome(c.host.Files, c.host.UID)
+	home := c.host.PasswdHome
 	if home == "" || home == c.host.Home {
 		return c.homeList
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
 )
 
 // Host is what a compilation may know of the machine: the kernel, the caller, and a view of the files. It is an
@@ -23,16 +24,19 @@ type Host struct {
 	UID         int    `json:"uid"`
 	GID         int    `json:"gid"`
 	Privileged  bool   `json:"privileged"`   // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in effect
-	HostRoot    bool   `json:"host_root"`    // uid 0 of the initial user namespace: root on the host
+	HostRoot    bool   `json:"host_root"`    // the caller is root on the host, whatever its number in the caller's user namespace
+	MapsIDs     bool   `json:"maps_ids"`     // and has CAP_SETUID and CAP_SETGID in effect, which give the task another id
 	Permitted   uint64 `json:"permitted"`    // capabilities of the launcher
 	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
 	Name        string `json:"name"`         // of the caller, in the password database by UID; "" if it has none
 	Home        string `json:"home"`         // of the caller: HOME, made clean, or the password database's if it is not absolute or is "/"
+	PasswdHome  string `json:"passwd_home"`  // of the caller, in the password database; "" if it has none
 	Cwd         string `json:"cwd"`          // getcwd(2): without symbolic links
 	State       string `json:"state"`        // the state directory, which no sandbox may see; "" for none: see StatePath
 	PID         int    `json:"pid"`          // of the launcher
 	NotifyFlags uint32 `json:"notify_flags"` // of seccomp(2), for a filter that asks a listener; 0: no listener can be had
 	NotifyWhy   string `json:"notify_why,omitempty"`
+	NoOpenat2   bool   `json:"no_openat2,omitempty"` // openat2(2) is refused: paths are opened name by name
 	Files       Files  `json:"-"`
 }
 
@@ -40,6 +44,9 @@ type Host struct {
 func (h *Host) since(major, minor int) bool {
 	return h.Kernel[0] > major || h.Kernel[0] == major && h.Kernel[1] >= minor
 }
+
+// mapsIDs reports whether the caller is root and can give a task another id than its own.
+func (h *Host) mapsIDs() bool { return h.Privileged || h.MapsIDs }
 
 // Files is the host's tree as a compilation sees it. Paths are absolute.
 type Files interface {
@@ -74,21 +81,25 @@ func Probe() (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	const needed = 1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
+	const ids = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
+	const needed = 1<<unix.CAP_SYS_ADMIN | ids
 	h.Privileged, h.Permitted = h.UID == 0 && effective&needed == needed, permitted
-	h.HostRoot = h.UID == 0 && initialUserNamespace()
+	h.HostRoot = rootOutside(h.UID)
+	h.MapsIDs = h.HostRoot && effective&ids == ids
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
 		return nil, fmt.Errorf("getrlimit: %w", err)
 	}
 	h.NofileMax = lim.Max
 	h.NotifyFlags, h.NotifyWhy = probeListener()
+	h.NoOpenat2 = walk.Refused()
 	h.State = StatePath(os.Getenv)
 	if text, err := proc.Read(passwdFile, maxPasswd); err == nil {
-		h.Name = accountOf(string(text), h.UID).Name
+		account := accountOf(string(text), h.UID)
+		h.Name, h.PasswdHome = account.Name, homePath(account.Home)
 	}
 	if h.Home = homePath(os.Getenv("HOME")); h.Home == "" {
-		h.Home = passwdHome(h.Files, h.UID)
+		h.Home = h.PasswdHome
 	}
 	return h, nil
 }
@@ -142,13 +153,6 @@ func ownCaps() (effective, permitted uint64, err error) {
 		return 0, 0, fmt.Errorf("capget: %w", err)
 	}
 	return uint64(d[0].Effective) | uint64(d[1].Effective)<<32, uint64(d[0].Permitted) | uint64(d[1].Permitted)<<32, nil
-}
-
-// initialUserNamespace reports whether ids are the host's own: user_namespaces(7). Where that cannot be told they are.
-func initialUserNamespace() bool {
-	text, err := readSome("/proc/self/uid_map", 64)
-	f := strings.Fields(string(text))
-	return err != nil || len(f) < 3 || f[0] == "0" && f[1] == "0" && f[2] == "4294967295"
 }
 
 // readSome reads the first n bytes of a file at most, without what os.File brings along.

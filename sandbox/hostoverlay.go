@@ -51,11 +51,12 @@ func (c *compilation) overlayHost(from plan.From) error {
 	for _, dir := range f.found {
 		// Not idmapped: an overlay decides where writes go, not who may write.
 		o := layers{lower: dir, upper: c.profile.Root.Overlay, sub: layerName(dir), plain: true}
-		if err := c.overlay(from, plan.Tree, o, c.where("root")); err != nil {
-			return &Error{Op: "root: overlay", Err: err, From: c.where("root")}
+		upper, err := c.overlay(from, plan.Tree, o, c.where("root"))
+		if err != nil {
+			return &Error{Op: "root: overlay", Err: err, From: c.where("root"), Hint: hintOf(err)}
 		}
 		c.attach(from, plan.R(plan.Tree), dir, false)
-		c.tree.add(part{target: dir, source: dir, write: true, layer: true, what: "an overlay of the host's " + dir, rule: c.profile.Source("root")})
+		c.tree.add(part{target: dir, source: dir, upper: upper, write: true, layer: true, what: "an overlay of the host's " + dir, rule: c.profile.Source("root")})
 	}
 	return nil
 }

@@ -18,14 +18,10 @@ type identity struct {
 	inUID, inGID   int  // inside the user namespace
 	outUID, outGID int  // on the host; -1 is not known
 	launcherMaps   bool
+	own            bool // root started the task, and it has an id of its own outside
 	ranges         bool
 	idmapped       bool // binds get an idmapped mount: on disk the caller's ids, inside the task's
 }
-
-// firstTaskID is where the host ids begin that a task gets when root starts it: this plus the launcher's pid, which
-// no other running launcher has. pid_max is at most 4194304. The range lies above the subordinate ids of shadow's
-// default (SUB_UID_MAX, 600100000) and within systemd's for containers (524288 to 1879048191).
-const firstTaskID = 1_000_000_000
 
 // identity decides the ids and maps them. An ordinary user's child maps its one id itself; everything else takes
 // rights over the parent namespace, so the launcher writes the maps while the child waits.
@@ -46,15 +42,11 @@ func (c *compilation) identity() error {
 	if !id.newUser {
 		return c.hostIdentity()
 	}
-	if c.host.Privileged && c.host.HostRoot && u.Host == policy.HostAuto {
-		id.outUID, id.outGID, id.idmapped = firstTaskID+c.host.PID, firstTaskID+c.host.PID, true
-		if j := c.joined(unix.CLONE_NEWNS); j != nil {
-			return &UnsupportedError{Layer: policy.LayerMount, Why: j.key + ": a mount of another mount namespace cannot be idmapped", From: c.where(j.key),
-				Remedy: "join the user namespace that it belongs to as well, or keep the caller's id with user: {host: caller} or --host-user caller"}
-		}
+	if err := c.ownHostID(); err != nil {
+		return err
 	}
 	id.ranges = u.Ranges
-	id.launcherMaps = c.host.Privileged || id.ranges
+	id.launcherMaps = c.host.Privileged || id.ranges || id.own
 	if id.launcherMaps {
 		from := c.scalar("user")
 		c.do(from, plan.RecvByte(plan.F(fileSync)))
@@ -63,6 +55,9 @@ func (c *compilation) identity() error {
 			c.do(from, plan.NoGroups())
 		}
 		c.do(from, plan.SetGID(uint64(id.inGID)), plan.SetUID(uint64(id.inUID)))
+		if id.own && !id.idmapped { // the change took that away, and a launcher without SYS_PTRACE could not read anything back
+			c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
+		}
 	} else {
 		c.writeFile(own("user"), "self/setgroups", "deny")
 		c.writeFile(c.scalar("user.uid"), "self/uid_map", idMap(id.inUID, id.outUID, 1))
@@ -86,9 +81,9 @@ func (c *compilation) hostIdentity() error {
 		return &UnsupportedError{Layer: policy.LayerUser, Why: "namespaces.user: host: without a user namespace the other namespaces need CAP_SYS_ADMIN",
 			From: c.where("namespaces.user"), Remedy: "leave out namespaces.user: new is the default; or run as root"}
 	}
-	if u.Host != policy.HostCaller && !(u.UID.Set && u.UID.V != 0) {
-		return &Error{Op: "namespaces.user", Err: errText("host: the task would be root on the host"), From: c.where("namespaces.user"),
-			Hint: "say so in as many words with user: {host: caller} or --host-user caller, or name an unprivileged user.uid"}
+	if u.Host != policy.HostCaller && (id.inUID == 0 || id.inGID == 0) {
+		return &Error{Op: "namespaces.user", Err: errText("host: the task would be root on the host, or in root's group"), From: c.where("namespaces.user"),
+			Hint: "name user.uid and user.gid that are not 0; or " + callerHint}
 	}
 	if u.Ranges {
 		return &Error{Op: "user.ranges", Err: errText("id ranges need a user namespace"), From: c.where("user.ranges")}

@@ -89,8 +89,8 @@ type bound struct {
 
 // bound lists what the profile shows by name: binds, overlays, and a root directory. A bind inside another is marked.
 func (c *compilation) bound() []bound {
-	if c.boundList != nil {
-		return c.boundList
+	if c.bounds != nil {
+		return c.bounds
 	}
 	list := []bound{}
 	if c.profile.Root.Kind == policy.RootDir {
@@ -124,6 +124,6 @@ func (c *compilation) bound() []bound {
 			}
 		}
 	}
-	c.boundList = list
+	c.bounds = list
 	return list
 }

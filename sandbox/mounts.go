@@ -31,7 +31,7 @@ func mountError(i int, m *policy.Mount, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	e := &Error{Op: "mounts[" + itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short()}
+	e := &Error{Op: "mounts[" + itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short(), Hint: hintOf(err)}
 	if errors.As(err, &missing) {
 		e.Hint = "name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"
 	}
@@ -137,6 +137,8 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	attrs := attrBase
 	if !m.Write {
 		attrs |= attrRO
+	} else if err := c.writesAsRoot(src, info, m.Pos.Short()); err != nil {
+		return err
 	}
 	if m.NoExec {
 		attrs |= attrNoExec
@@ -228,7 +230,13 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 		}
 		return &noTargetError{target, p}
 	}
-	c.do(from, plan.Open2(c.rootFD, parent, openDir, inRoot).Into(plan.Dir))
+	if n, _ := c.tree.entry(target); m.Kind == policy.MountSymlink && p.upper != "" && exists {
+		if n.link == m.Source {
+			return nil // an earlier run of the same overlay made it
+		}
+		return errText("target " + target + " exists already")
+	}
+	c.openInside(from, parent, openDir, plan.Dir)
 	if m.Kind == policy.MountDir {
 		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, uint64(permOr(m.Perm, 0o755))).OrElse(plan.EEXIST))
 		p.made[target] = node{dir: true}

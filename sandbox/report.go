@@ -29,7 +29,7 @@ type Report struct {
 	Enforced []Enforced `json:"enforced"`
 	Missing  []Missing  `json:"missing,omitempty"`
 	Added    []Added    `json:"added,omitempty"`
-	Notes    []Note     `json:"notes,omitempty"`
+	Notes    []string   `json:"notes,omitempty"` // what the caller should know of this sandbox before anything surprises: see Cmd.Note
 	Hints    []Hint     `json:"hints,omitempty"`
 	Denials  *Denials   `json:"denials,omitempty"` // nil where denied calls are not reported
 }
@@ -52,12 +52,6 @@ type Missing struct {
 type Added struct {
 	Path string `json:"path"`
 	Why  string `json:"why"`
-}
-
-// Note is something that the caller should know of the run, although nothing is wrong with it.
-type Note struct {
-	Text string     `json:"text"`
-	Rule policy.Pos `json:"rule"` // the line that it is about
 }
 
 // Hint is advice after a run that failed for a reason of the profile.

@@ -28,8 +28,10 @@ type process struct {
 	added int // steps that are linked
 	sent  int // sources that the child has got
 
-	addedInit int // of init's steps
-	link      int // the launcher's end of the socket pair
+	addedInit int         // of init's steps
+	caller    credentials // of the thread that called Start
+	ids       int         // the file in which the task's id is locked; -1 for none
+	link      int         // the launcher's end of the socket pair
 	gate      int
 
 	pid    int // of init, in the launcher's pid namespace
@@ -82,7 +84,7 @@ type process struct {
 }
 
 func newProcess(cmd *Cmd) *process {
-	return &process{cmd: cmd, began: time.Now(), link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, sandbox: -1}
+	return &process{cmd: cmd, caller: threadCredentials(), began: time.Now(), ids: -1, link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, sandbox: -1}
 }
 
 // start launches; on an error everything is undone.
@@ -106,8 +108,19 @@ func (p *process) start() error {
 }
 
 func (p *process) launch() error {
+	if err := p.checkThread(); err != nil {
+		return err
+	}
+	if err := p.drawTaskID(); err != nil {
+		return err
+	}
 	if _, err := compile(p.cmd.profile(), p.host, p.cmd, p.handOver); err != nil {
 		return err
+	}
+	if p.cmd.Note != nil {
+		for _, text := range p.comp.notes {
+			p.cmd.Note(text)
+		}
 	}
 	if p.cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
 		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
@@ -333,7 +346,11 @@ func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 		}
 		return e
 	}
-	return &StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: stepHint(s.Call.String(), errno)}
+	hint := stepHint(s.Call.String(), errno)
+	if errno == unix.EACCES && p.comp.ids.own && !p.comp.ids.idmapped {
+		hint = "root without CAP_SYS_ADMIN gives the task an id of its own, which may not go there; --host-user caller runs it as root"
+	}
+	return &StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: hint}
 }
 
 // execCode is the exit code of env(1): 127 for what is not there, 126 for what cannot be executed.
@@ -390,13 +407,13 @@ func (p *process) release() {
 	p.unwatch(p.listener)
 	p.unwatch(p.taskfd)
 	p.unwatch(p.sandbox)
-	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener, p.sandbox} {
+	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener, p.sandbox, p.ids} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
 	}
 	p.removeGroups()
-	p.link, p.gate, p.netstat, p.listener, p.sandbox = -1, -1, -1, -1, -1
+	p.link, p.gate, p.netstat, p.listener, p.sandbox, p.ids = -1, -1, -1, -1, -1, -1
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.kept.Close()

@@ -24,6 +24,7 @@ type tree struct {
 type part struct {
 	target string // clean, absolute
 	source string // the host's path behind it; "" on a file system of the launcher's own
+	upper  string // of an overlay: the host directory that keeps the changes; "" for none
 	file   bool   // a file, not a directory
 	write  bool   // what the kernel must say of it: rw
 	noexec bool
@@ -106,6 +107,9 @@ func (t *tree) hostPath(path string) string {
 	if rest == "" {
 		return p.source
 	}
+	if p.upper != "" {
+		return t.layered(p, rest)
+	}
 	return joinPath(p.source, rest)
 }
 
@@ -126,6 +130,9 @@ func (t *tree) entry(path string) (node, error) {
 		return node{}, unix.ENOENT
 	}
 	host := t.hostPath(path)
+	if host == "" {
+		return node{}, unix.ENOENT
+	}
 	info, err := t.lstat(host)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		return node{dir: err == nil && info.IsDir()}, err

@@ -48,8 +48,10 @@ func (p *process) checkNamespaces() error {
 			return err
 		}
 	}
-	if err := p.checkIDs(dir); err != nil {
-		return err
+	if p.comp.ids.newUser { // otherwise they change later
+		if err := p.checkIDs(); err != nil {
+			return err
+		}
 	}
 	if p.comp.ownNet {
 		p.netstat, _ = unix.Open(dir+"/net/snmp", unix.O_RDONLY|unix.O_CLOEXEC, 0) // -1: no hint about the network

@@ -20,9 +20,6 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 	for _, a := range r.Added {
 		u.line("added", a.Path+": "+a.Why)
 	}
-	for _, n := range r.Notes {
-		u.line("note", n.Text+prefixed(" (", closed(n.Rule.Short())))
-	}
 	for _, m := range r.Missing {
 		u.line("missing", string(m.Layer)+": "+m.Why+prefixed("; instead: ", m.Instead))
 	}
@@ -37,6 +34,9 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 		u.line("hint", h.Text+prefixed(" (", closed(h.Rule.Short()))+prefixed("; try ", h.Flag))
 	}
 }
+
+// note says before the program runs what may surprise in its sandbox.
+func (u *ui) note(text string) { u.line("note", text) }
 
 // showLimit says which limit ended the run, or was reached besides, and what sets it.
 func (u *ui) showLimit(r *sandbox.Report, l *sandbox.LimitMet) {

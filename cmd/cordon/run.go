@@ -57,6 +57,7 @@ func (u *ui) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	c.Note = u.note
 	out, err := openFiles(f, c)
 	if err != nil {
 		return err

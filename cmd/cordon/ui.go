@@ -25,6 +25,7 @@ import (
 //	cordon: approximated: WHERE: …    with the direction (tighter, wider) and how,
 //	cordon: dropped: WHERE: …         and what it says has no counterpart
 //	cordon: added: PATH: WHY          put into the sandbox although the profile does not name it
+//	cordon: note: WHAT                before the program runs: what may surprise in this sandbox
 //	cordon: missing: LAYER: WHY       wanted, not to be had here, and the profile allows it to be missing
 //	cordon: secret: WHAT: WHY         learn: what was seen and is not granted, because it is a secret,
 //	cordon: left: WHAT: WHY           or for another reason;
@@ -45,7 +46,7 @@ import (
 //	cordon: incomplete: WHY           record: what may be missing in it
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
-// A successful run prints nothing but added:, missing: and denied:. There is no color, no progress, no question.
+// A successful run prints nothing but note:, added:, missing: and denied:. There is no color, no progress, no question.
 //
 // Data that others chose (paths, names, values of a profile) may hold anything; control characters, and bytes that are
 // not UTF-8, are shown as Go escapes (\x1b, \n), so that nobody draws on the reader's terminal.

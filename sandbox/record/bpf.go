@@ -23,6 +23,7 @@ import (
 	"cordon/policy/recording"
 	"cordon/sandbox"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/walk"
 )
 
 // Sizes of the maps, in elements. What does not fit is counted.
@@ -478,10 +479,7 @@ func (b *bpf) tell(t *told, f fact, e recording.Event) {
 // inspected reads what there is to know of an executable, while it is there.
 func (b *bpf) inspected(name string) recording.Executable {
 	x := recording.Executable{Path: name}
-	fd, err := unix.Openat2(b.root, "."+name, &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	fd, err := walk.InRoot(b.root, "."+name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err == nil {
 		id, loader, isELF := inspect(fd)
 		x.BuildID, x.Static = id, isELF && loader == ""

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy/recording"
+	"cordon/sandbox/internal/walk"
 )
 
 // link is readlink(2) without what os.Readlink brings along.
@@ -110,11 +111,11 @@ func resolve(root int, name string, follow bool) found {
 		}
 		return f
 	}
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	flags := unix.O_PATH
 	if !follow {
-		how.Flags |= unix.O_NOFOLLOW
+		flags |= unix.O_NOFOLLOW
 	}
-	fd, err := unix.Openat2(root, "."+name, &how)
+	fd, err := walk.InRoot(root, "."+name, flags)
 	if err == nil {
 		defer unix.Close(fd)
 		return opened(fd, name)
@@ -178,10 +179,7 @@ func links(root int, name string) (through []string) {
 
 // linkAt reads a link below a directory.
 func linkAt(root int, name string) (to string, ok bool) {
-	fd, err := unix.Openat2(root, "."+name, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	fd, err := walk.InRoot(root, "."+name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return "", false
 	}
@@ -268,10 +266,7 @@ func (g *gather) program(tid int) (x recording.Executable, ok bool) {
 // execve(2) follows four scripts.
 func loads(root int, name string) (also []string) {
 	for range 5 {
-		fd, err := unix.Openat2(root, "."+name, &unix.OpenHow{
-			Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK,
-			Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-		})
+		fd, err := walk.InRoot(root, "."+name, unix.O_RDONLY|unix.O_NONBLOCK)
 		if err != nil {
 			return also
 		}

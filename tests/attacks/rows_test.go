@@ -30,7 +30,12 @@ var bounded = []string{"default", "build", "agent", "judge"}
 var narrow = []string{"default", "build", "strict"}
 
 func attacks() []attack {
-	all := slices.Concat(fileAttacks(), procAttacks(), processAttacks(), callAttacks(), denialAttacks(), launcherAttacks(), bombAttacks(), helperAttacks())
+	all := slices.Concat(fileAttacks(), procAttacks(), processAttacks(), callAttacks(), denialAttacks(), launcherAttacks(), bombAttacks(),
+		helperAttacks(),
+		rightsAttacks(),
+		bitsAttacks(),
+		overlayAttacks(),
+	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all
 }
