@@ -164,7 +164,7 @@ var mountForms = []form[Mount]{
 	}},
 	{kind: string(MountTmpfs), doc: "an empty tmpfs", keys: []key[Mount]{
 		{spec: spec{name: "tmpfs", typ: tPath, doc: "Where it is mounted.", example: "/tmp"}, at: mountTarget},
-		{spec: spec{name: "size", typ: tSize, doc: "How much it may hold.", def: "half of memory", example: "1GiB"}, at: func(m *Mount) any { return &m.Size }},
+		{spec: spec{name: "size", typ: tSize, min: minMemory, doc: "How much it may hold.", def: "half of memory", example: "1GiB"}, at: func(m *Mount) any { return &m.Size }},
 		{spec: spec{name: "mode", typ: tPerm, doc: "Permission bits.", def: `"0755"`, example: `"1777"`}, at: mountPerm},
 		{spec: spec{name: "noexec", typ: tWord, words: boolWords, doc: "Nothing in it can be executed.", def: "false", example: "true"}, at: mountNoExec},
 		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is mounted where the target does not exist and cannot be made.", def: "false", example: "true"}, at: mountOptional},

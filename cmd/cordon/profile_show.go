@@ -22,7 +22,7 @@ func newProfileShow(u *ui) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			text, err := profileText(args[0], effective)
 			if err == nil && asJSON {
-				text, err = yamlToJSON(text)
+				text, err = policy.JSON("profile", text)
 			}
 			if err != nil {
 				return err

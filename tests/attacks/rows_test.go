@@ -32,6 +32,7 @@ var narrow = []string{"default", "build", "strict"}
 func attacks() []attack {
 	all := slices.Concat(fileAttacks(), procAttacks(), processAttacks(), callAttacks(), denialAttacks(), launcherAttacks(), bombAttacks(),
 		helperAttacks(),
+		recorderAttacks(),
 		rightsAttacks(),
 		bitsAttacks(),
 		overlayAttacks(),
