@@ -26,6 +26,7 @@ type hider struct {
 	from    plan.From           // the rule
 	rule    policy.Pos
 	matched bool // the rule led to something
+	awaited map[string]bool
 }
 
 func (c *compilation) hide() error {
@@ -124,6 +125,9 @@ func (h *hider) inside(path string, fixed bool) error {
 		w.visit = func(p string) { passed = append(passed, p) }
 	}
 	end, err := w.walk(path)
+	if fixed && notThere(err) {
+		h.await(path)
+	}
 	if err = h.unsearchable(&end, err); err != nil || end == "" {
 		return err
 	}
@@ -147,6 +151,9 @@ func (h *hider) onHost(path string, fixed bool) error {
 		w.visit = func(p string) { passed = append(passed, p) }
 	}
 	end, err := w.walk(path)
+	if fixed && notThere(err) {
+		h.awaitOnHost(path)
+	}
 	if err = h.unsearchable(&end, err); err != nil || end == "" {
 		return err
 	}
@@ -157,6 +164,35 @@ func (h *hider) onHost(path string, fixed bool) error {
 		}
 	}
 	return h.thing(end, fixed)
+}
+
+// await notes a name of a rule that leads to nothing yet: what appears there during the run is covered then.
+func (h *hider) await(inside string) {
+	inside, err := h.c.tree.resolve(inside)
+	if err != nil || h.awaited[inside] {
+		return
+	}
+	if h.awaited == nil {
+		h.awaited = map[string]bool{}
+	}
+	h.awaited[inside] = true
+	h.c.tree.await(inside, h.rule)
+}
+
+// awaitOnHost is await for a name of the host, wherever the sandbox shows the directory that it would be in.
+func (h *hider) awaitOnHost(host string) {
+	host, err := h.c.hostTree().resolve(host)
+	if err != nil {
+		return
+	}
+	for _, w := range h.windows {
+		if !below(host, w.source) {
+			continue
+		}
+		if view := clean(w.target + "/" + host[len(w.source):]); h.c.tree.hostPath(view) == host {
+			h.await(view)
+		}
+	}
 }
 
 // thing covers a thing of the host, whose path contains no link.

@@ -73,6 +73,9 @@ type process struct {
 	sandbox int       // a pidfd of the init of the sandbox that is joined; -1 for none
 	around  int       // filters of the task, its own not yet among them
 
+	guards   guards
+	guardErr error // why the run has ended: a guard is gone and cannot be mounted again
+
 	output   *meter   // of stdout and stderr; nil without a limit
 	copying  *copying // nil where nothing is copied; like draining also guarded by mu once the sandbox has ended
 	draining bool
@@ -84,7 +87,8 @@ type process struct {
 }
 
 func newProcess(cmd *Cmd) *process {
-	return &process{cmd: cmd, caller: threadCredentials(), began: time.Now(), ids: -1, link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, sandbox: -1}
+	return &process{cmd: cmd, caller: threadCredentials(), began: time.Now(), ids: -1, link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, sandbox: -1,
+		guards: guards{table: -1, names: -1}}
 }
 
 // start launches; on an error everything is undone.
@@ -98,6 +102,7 @@ func (p *process) start() error {
 	}
 	if p.comp.into == nil {
 		p.keepLimits()
+		p.guardMounts()
 	} else {
 		p.joined()
 	}
@@ -404,6 +409,7 @@ func (p *process) release() {
 	p.terminal.finish()
 	p.stopCopying()
 	p.stopWatching()
+	p.closeGuards()
 	p.unwatch(p.listener)
 	p.unwatch(p.taskfd)
 	p.unwatch(p.sandbox)
@@ -439,6 +445,11 @@ func (p *process) wait() (*Report, error) {
 	p.drain()
 	p.terminal.finish()
 	p.terminal = nil
+	if p.guardErr != nil {
+		p.abort()
+		return nil, p.guardErr
+	}
+	p.reportGuards()
 	r := &p.report
 	r.Wall = time.Since(p.began)
 	if p.comp.into != nil {

@@ -17,7 +17,9 @@ type tree struct {
 	files Files
 	parts []part         // in the order of mounting: a later one covers earlier ones at and below its target
 	last  map[string]int // the last part mounted at a target
-	known map[string]known
+
+	awaited []part // hidden names that nothing has yet
+	known   map[string]known
 }
 
 // part is one mounted thing.
