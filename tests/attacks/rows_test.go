@@ -35,6 +35,7 @@ func attacks() []attack {
 		recorderAttacks(),
 		rightsAttacks(),
 		bitsAttacks(),
+		guardAttacks(),
 		overlayAttacks(),
 	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
