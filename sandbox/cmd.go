@@ -119,7 +119,7 @@ func (c *Cmd) Start() error {
 	if err := c.drawNonce(); err != nil {
 		return err
 	}
-	makeStateDir(host.State)
+	makeStateDirs(host)
 	proc.host = host
 	c.makeGroup = proc.makeGroup
 	c.proc = proc
