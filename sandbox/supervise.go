@@ -15,6 +15,7 @@ import (
 	"cordon/policy"
 	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
 )
 
@@ -83,6 +84,8 @@ type process struct {
 	used     treeUse // as it was before the sandbox was killed for a limit
 	watched  []int   // descriptors of what tells of limits
 
+	writes *ledger.Run // nil where the task can write nothing of the host
+
 	report Report
 }
 
@@ -133,6 +136,9 @@ func (p *process) launch() error {
 	p.mu.Lock()
 	p.last = len(p.comp.plan.Steps)
 	p.mu.Unlock()
+	if err := p.recordWrites(); err != nil { // before the task is let go
+		return err
+	}
 	if err := p.converse(); err != nil {
 		return err
 	}
@@ -419,6 +425,8 @@ func (p *process) release() {
 		}
 	}
 	p.removeGroups()
+	p.writes.End()
+	p.writes = nil
 	p.link, p.gate, p.netstat, p.listener, p.sandbox, p.ids = -1, -1, -1, -1, -1, -1
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -441,6 +449,7 @@ func (p *process) wait() (*Report, error) {
 	var usage unix.Rusage
 	status := p.reap(&usage)
 	p.killOrphans()
+	p.writes.Stop()
 	p.gone = true
 	p.drain()
 	p.terminal.finish()

@@ -37,6 +37,7 @@ func attacks() []attack {
 		rightsAttacks(),
 		bitsAttacks(),
 		guardAttacks(),
+		trustAttacks(),
 		overlayAttacks(),
 	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
