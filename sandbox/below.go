@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/walk"
 )
 
 // filesBelow is a tree whose root is a directory: a link in it leads nowhere outside. The directory is opened each time,
@@ -32,7 +34,7 @@ func (root filesBelow) openFD(op, path string, flags int) (int, error) {
 		return -1, &fs.PathError{Op: "open", Path: string(root), Err: err}
 	}
 	defer unix.Close(dir)
-	fd, err := unix.Openat2(dir, path, &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: inRoot})
+	fd, err := walk.InRoot(dir, path, flags)
 	if err != nil {
 		return -1, &fs.PathError{Op: op, Path: path, Err: err}
 	}

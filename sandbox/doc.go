@@ -97,7 +97,8 @@
 //
 // The new root is stacked on "/" of the child's mount namespace. Until it is entered, a path still means the host and a
 // descriptor of the new root means the sandbox. A target is resolved once, by the kernel, below the root's descriptor
-// (openat2, RESOLVE_IN_ROOT), and is a descriptor from then on; a source is opened without following any link.
+// (openat2, RESOLVE_IN_ROOT; name by name on a host that refuses it), and is a descriptor from then on; a source is opened
+// without following any link.
 // What Compile resolves itself (tree.go) only decides and explains. Nothing is ever made on the host's tree: a target
 // exists there or is an error, and files of the launcher's own lie on a tmpfs of its own, the scratch file system.
 //
@@ -141,7 +142,8 @@
 //	tree.go         the compiler's picture of what the sandbox will see
 //	rootfs.go       the root, sources and targets; mounts.go: the profile's mounts
 //	attach.go       what is kept of a sandbox; exec.go: a program that joins it; wire.go: between two launchers
-//	hostoverlay.go  which directories of the host an overlay covers
+//	hostoverlay.go  which directories of the host an overlay covers; layer.go: the directory that keeps the changes;
+//	                foreign.go: what an overlay cannot change
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
 //	cover.go        mounts that hide and protect: covers, read-only binds of a thing on itself, pins of what is above
 //	lookup.go       the program, its interpreter, its environment
@@ -153,6 +155,7 @@
 //	supervise.go    clone and the end; talk.go: the talk; events.go: the loop; signals.go: signals and the wall clock
 //	orphans.go      what is left where the task had no pid namespace of its own
 //	verify.go       what is read back
+//	guards.go       mounts that fall off when the host replaces what is under them, and guards_repair.go: how they come back
 //	state.go        what other commands know of a sandbox; statedir.go: the directory that it is in; statefind.go: how they
 //	                find it, and what becomes of what others left
 //	hidestate.go    that no sandbox sees it; control.go: what the launcher does for them

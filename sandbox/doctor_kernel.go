@@ -10,8 +10,7 @@ import (
 )
 
 func probeMountAPI(m *Machine) Finding {
-	return probeCalls(m, doctorCalls{
-		{"openat2", unix.SYS_OPENAT2, "5.6"},
+	f := probeCalls(m, doctorCalls{
 		{"open_tree", unix.SYS_OPEN_TREE, "5.2"},
 		{"move_mount", unix.SYS_MOVE_MOUNT, "5.2"},
 		{"fsopen", unix.SYS_FSOPEN, "5.2"},
@@ -19,6 +18,12 @@ func probeMountAPI(m *Machine) Finding {
 		{"fsmount", unix.SYS_FSMOUNT, "5.2"},
 		{"mount_setattr", unix.SYS_MOUNT_SETATTR, "5.12"},
 	})
+	if _, e := m.Call(unix.SYS_OPENAT2, ^uintptr(0), 0, 0, 0, 0); e == syscall.ENOSYS || e == syscall.EPERM {
+		f.Found += "; openat2 is refused, so paths are opened name by name"
+	} else if f.State == OutcomeOK {
+		f.Found = "openat2 " + f.Found
+	}
+	return f
 }
 
 func probeProcessAPI(m *Machine) Finding {

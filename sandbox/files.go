@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
 
@@ -137,7 +138,7 @@ func (p *process) sendSources() error {
 	}
 	defer release()
 	for ; p.sent < len(p.comp.sources); p.sent++ {
-		fd, err := openDetached(&p.comp.sources[p.sent], userns)
+		fd, err := p.openDetached(&p.comp.sources[p.sent], userns)
 		if err != nil {
 			return err
 		}
@@ -150,9 +151,21 @@ func (p *process) sendSources() error {
 	return nil
 }
 
+// openDetached is openDetached with the user namespace that the source asks for.
+func (p *process) openDetached(s *source, userns int) (int, error) {
+	if !s.whole {
+		return openDetached(s, userns)
+	}
+	userns, release, err := openUserNS("/proc/" + itoa(p.pid))
+	if err != nil {
+		return -1, err
+	}
+	defer release()
+	return openDetached(s, userns)
+}
+
 func openDetached(s *source, userns int) (int, error) {
-	how := unix.OpenHow{Flags: openAny, Resolve: noLinks}
-	path, err := unix.Openat2(unix.AT_FDCWD, s.path, &how)
+	path, err := walk.NoLinks(s.path, openAny)
 	if err != nil {
 		return -1, &Error{Op: s.path, Err: err, From: s.where, Hint: linkHint(err)}
 	}

@@ -68,13 +68,21 @@ func morePlans() map[string]struct {
 		"joined-root-time":  {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "time", "net") }},
 		"joined-root-mount": {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
 		"joined-root-net":   {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "net", "ipc") }},
+		"no-openat2":        {noOpenat2(), func(*policy.Profile) {}},
 		"cgroup-v1":         {cgroupHost(fakeRoot(), "2:memory:/a\n", 1), limitAll},
 		"cgroup-v2":         {cgroupHost(fakeRoot(), "0::/\n", 2), limitAll},
 		"cgroup-v2-systemd": {systemdHost(), func(p *policy.Profile) { limitAll(p); p.Missing = nil }},
 		"cgroup-missing":    {cgroupHost(fakeUser(), "0::/session\n", 2), limitAll},
 		"cgroup-joined":     {cgroupHost(joinHost(fakeRoot(), "0 1000 1"), "0::/\n", 2), func(p *policy.Profile) { limitAll(p); joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
-		"overlay-host":      {tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "/srv" }},
+		"overlay-host":      {tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "~/layer" }},
 	}
+}
+
+// noOpenat2 is a machine whose filter refuses openat2(2), which paths are then opened without.
+func noOpenat2() *Host {
+	h := fakeUser()
+	h.NoOpenat2 = true
+	return h
 }
 
 // limitAll asks for what v1 and v2 can both do.
@@ -96,6 +104,8 @@ func TestGoldenMore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := shipped(t, "default")
 			tt.host.Files.(fakeFiles).open("/tmp")
+			tt.host.Files.(fakeFiles).dir("/home/ann/layer")
+			tt.host.Files.(fakeFiles).own("/home/ann/layer")
 			tt.change(p)
 			golden(t, filepath.Join("testdata", "golden", name+".txt"), goldenOf(t, p, tt.host))
 		})

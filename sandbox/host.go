@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
 )
 
 // Host is what a compilation may know of the machine: the kernel, the caller, and a view of the files. It is an
@@ -28,12 +29,14 @@ type Host struct {
 	Permitted   uint64 `json:"permitted"`    // capabilities of the launcher
 	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
 	Name        string `json:"name"`         // of the caller, in the password database by UID; "" if it has none
-	Home        string `json:"home"`         // of the caller: HOME, made clean; "" if it is not absolute or is "/"
+	Home        string `json:"home"`         // of the caller: HOME, made clean, or the password database's if it is not absolute or is "/"
+	PasswdHome  string `json:"passwd_home"`  // of the caller, in the password database; "" if it has none
 	Cwd         string `json:"cwd"`          // getcwd(2): without symbolic links
 	State       string `json:"state"`        // the state directory, which no sandbox may see; "" for none: see StatePath
 	PID         int    `json:"pid"`          // of the launcher
 	NotifyFlags uint32 `json:"notify_flags"` // of seccomp(2), for a filter that asks a listener; 0: no listener can be had
 	NotifyWhy   string `json:"notify_why,omitempty"`
+	NoOpenat2   bool   `json:"no_openat2,omitempty"` // openat2(2) is refused: paths are opened name by name
 	Files       Files  `json:"-"`
 }
 
@@ -89,14 +92,14 @@ func Probe() (*Host, error) {
 	}
 	h.NofileMax = lim.Max
 	h.NotifyFlags, h.NotifyWhy = probeListener()
+	h.NoOpenat2 = walk.Refused()
 	h.State = StatePath(os.Getenv)
 	if text, err := proc.Read(passwdFile, maxPasswd); err == nil {
-		h.Name = accountOf(string(text), h.UID).Name
+		account := accountOf(string(text), h.UID)
+		h.Name, h.PasswdHome = account.Name, homePath(account.Home)
 	}
-	if home := os.Getenv("HOME"); strings.HasPrefix(home, "/") {
-		if home = clean(home); home != "/" {
-			h.Home = home
-		}
+	if h.Home = homePath(os.Getenv("HOME")); h.Home == "" {
+		h.Home = h.PasswdHome
 	}
 	return h, nil
 }

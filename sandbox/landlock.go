@@ -177,8 +177,8 @@ func (c *compilation) allowBeneath(r *landRule) {
 	if access == 0 {
 		return
 	}
+	c.openInside(r.from, r.path, openAny, plan.Target)
 	c.do(r.from,
-		plan.Open2(c.rootFD, r.path, openAny, inRoot).Into(plan.Target),
 		plan.Dup(plan.R(plan.Target), plan.F(fileBeneath), unix.O_CLOEXEC),
 		plan.CloseStep(plan.R(plan.Target)),
 		plan.AllowBeneath(plan.R(plan.Ruleset), fileBeneath, access))

@@ -39,6 +39,7 @@ type source struct {
 	path  string
 	attrs uint64
 	where string
+	whole bool // idmapped with all of the sandbox's ids, not the caller's alone
 }
 
 // root puts the tree that everything else is mounted on.
@@ -91,7 +92,7 @@ func (c *compilation) rootDir(from plan.From) error {
 	c.openScratch()
 	p := part{target: "/", source: dir, write: r.Write, what: "the root directory", rule: c.profile.Source("root")}
 	if r.Overlay != "" {
-		if err := c.overlay(from, plan.Root, layers{lower: dir, upper: r.Overlay}, c.where("root.dir")); err != nil {
+		if p.upper, err = c.overlay(from, plan.Root, layers{lower: dir, upper: r.Overlay, whole: true}, c.where("root.dir")); err != nil {
 			return err
 		}
 		p.write, p.layer, p.made = true, true, map[string]node{}
@@ -121,8 +122,8 @@ func (c *compilation) openSource(from plan.From, to plan.Reg, path string, attrs
 
 // clonePath is openSource by the child, with the rights that it has.
 func (c *compilation) clonePath(from plan.From, to plan.Reg, path string, attrs uint64) plan.Arg {
+	c.openOutside(from, path, openAny, plan.Source)
 	c.do(from,
-		plan.Open2(plan.CWD, path, openAny, noLinks).Into(plan.Source),
 		plan.Clone(plan.R(plan.Source), "", cloneTree|unix.AT_EMPTY_PATH).Into(to),
 		plan.CloseStep(plan.R(plan.Source)),
 		plan.Setattr(plan.R(to), "", wholeMount, attrs, 0, unix.MS_PRIVATE))
@@ -151,8 +152,8 @@ func (c *compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
 // attach puts a detached mount at a target inside the root. The target is resolved once, by the kernel, inside the
 // root (CVE-2026-87766), and is the descriptor from then on. A mount of which keep is true stays open.
 func (c *compilation) attach(from plan.From, mount plan.Arg, target string, keep bool) {
+	c.openInside(from, target, openAny, plan.Target)
 	c.do(from,
-		plan.Open2(c.rootFD, target, openAny, inRoot).Into(plan.Target),
 		plan.Move(mount, plan.R(plan.Target), "", ontoFD),
 		plan.CloseStep(plan.R(plan.Target)))
 	if !keep {
@@ -171,7 +172,7 @@ func (c *compilation) place(from plan.From, target string, dir bool) (string, er
 		if isDir != dir {
 			return "", errText(target + " is " + kindOf(isDir) + " inside, the source is " + kindOf(dir))
 		}
-		return target, nil
+		return target, c.remake(from, target, dir)
 	}
 	p := c.tree.at(target)
 	if p == nil || p.made == nil {
@@ -190,12 +191,16 @@ func (c *compilation) make(from plan.From, p *part, target string, dir bool) err
 	} else if !isDir {
 		return errText(parent + " is a file inside")
 	}
-	c.do(from, plan.Open2(c.rootFD, parent, openDir, inRoot).Into(plan.Dir))
+	exists := plan.Errno(0)
+	if p.upper != "" { // an earlier run may have made it
+		exists = plan.EEXIST
+	}
+	c.openInside(from, parent, openDir, plan.Dir)
 	if dir {
-		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, 0o755))
+		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, 0o755).OrElse(exists))
 		p.made[target] = node{dir: true}
 	} else {
-		c.do(from, plan.MkfileStep(plan.R(plan.Dir), name, 0o444))
+		c.do(from, plan.MkfileStep(plan.R(plan.Dir), name, 0o444).OrElse(exists))
 		p.made[target] = node{}
 	}
 	c.do(from, plan.CloseStep(plan.R(plan.Dir)))
@@ -226,8 +231,8 @@ func (c *compilation) seal() error {
 	}
 	for i := range c.tree.parts {
 		if p := &c.tree.parts[i]; p.what == ownDev {
+			c.openInside(own("dev"), p.target, openDir, plan.Target)
 			c.do(own("dev"),
-				plan.Open2(c.rootFD, p.target, openDir, inRoot).Into(plan.Target),
 				plan.Setattr(plan.R(plan.Target), "", unix.AT_EMPTY_PATH, attrRO, 0, 0),
 				plan.CloseStep(plan.R(plan.Target)))
 		}
@@ -267,14 +272,18 @@ func (c *compilation) expand(p string) (string, error) {
 	return clean(p), nil
 }
 
-const errNoHome = errText("HOME is not set, not absolute, or /")
+const errNoHome = errText("no home: HOME is not set, not absolute, or /, and the password database has none")
 
 // hostSource is expand for a path that is opened on the host. A symbolic link right below "/", as distributions have
 // them (/bin, /lib64, /home), is followed here, since it is nobody's but the system's.
 func (c *compilation) hostSource(p string) (string, error) {
+	ofHome := strings.HasPrefix(p, "~")
 	p, err := c.expand(p)
 	if err != nil || p == "/" {
 		return p, err
+	}
+	if ofHome {
+		p = clean(c.sourceHome() + p[len(c.host.Home):])
 	}
 	first, rest, _ := strings.Cut(p[1:], "/")
 	info, err := c.tree.lstat("/" + first)

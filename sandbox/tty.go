@@ -76,7 +76,7 @@ func (c *compilation) openTerminal(from plan.From) {
 	master, number := plan.R(plan.Master), c.terminalFD()
 	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
 	if c.into != nil { // the sandbox's devpts is there; what is no terminal fails at the next step
-		c.do(from, plan.Open2(plan.CWD, joinPath(c.devTarget, "pts/ptmx"), flags, unix.RESOLVE_NO_SYMLINKS).Into(plan.Master))
+		c.openOutside(from, joinPath(c.devTarget, "pts/ptmx"), flags, plan.Master)
 	} else {
 		c.newDevpts(from, plan.Pts)
 		c.do(from, plan.OpenStep(plan.R(plan.Pts), "ptmx", flags, 0).Into(plan.Master))

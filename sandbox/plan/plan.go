@@ -48,10 +48,13 @@ const (
 	Master
 	Slave
 	Program
+	Top     // "/", where a path is opened name by name
+	Between // a directory on such a path
 	NumRegs
 )
 
-var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc", "pts", "master", "slave", "program"}
+var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc", "pts", "master", "slave", "program",
+	"top", "between"}
 
 func (r Reg) String() string { return "%" + regNames[r] }
 

@@ -4,6 +4,8 @@ package record
 
 import (
 	"bytes"
+	"io"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -12,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy/recording"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
 )
 
 // link is readlink(2) without what os.Readlink brings along.
@@ -26,22 +30,27 @@ func link(path string) (string, bool) {
 
 func procPath(tid int, name string) string { return "/proc/" + strconv.Itoa(tid) + "/" + name }
 
+// maxStatus is a status with the most groups that a process can have: NGROUPS_MAX, setgroups(2).
+const maxStatus = 1 << 20
+
+// namesIn returns the names in a directory of proc, so many at most, and whether these are all.
+func namesIn(dir string, most int) (names []string, all bool) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, true // gone
+	}
+	defer f.Close()
+	names, err = f.Readdirnames(most + 1)
+	if len(names) > most {
+		return names[:most], false
+	}
+	return names, err == nil || err == io.EOF
+}
+
 // status is a field of /proc/TID/status.
 func status(tid int, keys ...string) []string {
 	out := make([]string, len(keys))
-	fd, err := unix.Open(procPath(tid, "status"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return out
-	}
-	defer unix.Close(fd)
-	text := make([]byte, 0, 4096) // it has some 1500, and more with many groups
-	for {
-		k, err := unix.Read(fd, text[len(text):cap(text)])
-		if err != nil || k == 0 {
-			break
-		}
-		text = slices.Grow(text[:len(text)+k], 512)
-	}
+	text, _, _ := proc.Head(procPath(tid, "status"), maxStatus)
 	for line := range bytes.Lines(text) {
 		for i, k := range keys {
 			if rest, ok := bytes.CutPrefix(line, []byte(k+":")); ok {
@@ -110,11 +119,11 @@ func resolve(root int, name string, follow bool) found {
 		}
 		return f
 	}
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	flags := unix.O_PATH
 	if !follow {
-		how.Flags |= unix.O_NOFOLLOW
+		flags |= unix.O_NOFOLLOW
 	}
-	fd, err := unix.Openat2(root, "."+name, &how)
+	fd, err := walk.InRoot(root, "."+name, flags)
 	if err == nil {
 		defer unix.Close(fd)
 		return opened(fd, name)
@@ -178,10 +187,7 @@ func links(root int, name string) (through []string) {
 
 // linkAt reads a link below a directory.
 func linkAt(root int, name string) (to string, ok bool) {
-	fd, err := unix.Openat2(root, "."+name, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	fd, err := walk.InRoot(root, "."+name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return "", false
 	}
@@ -235,6 +241,23 @@ func fileType(mode uint32) recording.FileType {
 	return recording.TypeUnknown
 }
 
+// openRegular opens a regular file to read it. Another kind is not opened at all: opening a device does something.
+func openRegular(root int, name string) (int, error) {
+	fd, err := walk.InRoot(root, "."+name, unix.O_PATH)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return -1, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return -1, unix.EINVAL
+	}
+	return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+}
+
 // fileID is a file as long as it is the same one.
 type fileID struct {
 	dev, ino uint64
@@ -268,10 +291,7 @@ func (g *gather) program(tid int) (x recording.Executable, ok bool) {
 // execve(2) follows four scripts.
 func loads(root int, name string) (also []string) {
 	for range 5 {
-		fd, err := unix.Openat2(root, "."+name, &unix.OpenHow{
-			Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK,
-			Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-		})
+		fd, err := openRegular(root, name)
 		if err != nil {
 			return also
 		}

@@ -193,7 +193,7 @@ func since(major, minor int) bool {
 
 func (b *box) wrapped(wrap ...string) *box {
 	c := *b
-	c.wrap = wrap
+	c.wrap = append(append([]string(nil), b.wrap...), wrap...)
 	return &c
 }
 

@@ -928,6 +928,15 @@ static const char *after(const char *s, const char *prefix) {
 	return strncmp(s, prefix, strlen(prefix)) ? NULL : s + strlen(prefix);
 }
 
+// refuse makes a call answer ENOSYS, as a kernel does that has not got it.
+static void refuse(int nr) {
+	struct sock_filter insns[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+				      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+	struct sock_fprog prog = {sizeof insns / sizeof *insns, insns};
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog))
+		BROKEN("a filter: %m");
+}
+
 static void prepare(const char *m) {
 	sigset_t all;
 	const char *v;
@@ -955,6 +964,8 @@ static void prepare(const char *m) {
 		become(v, 0);
 	else if ((v = after(m, "ambient-user=")))
 		become(v, 1);
+	else if ((v = after(m, "refuse=")))
+		refuse(atoi(v));
 	else if ((v = after(m, "nofile=")))
 		limit(RLIMIT_NOFILE, v);
 	else if ((v = after(m, "fsize=")))

@@ -1,0 +1,222 @@
+package walk
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	openAny = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	openDir = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
+
+	maxLinks = 40 // as the kernel: path_resolution(7)
+)
+
+// From opens a path as a process would that has the root directory root and the working directory start. It makes one
+// openat(2) per name. The caller must hold no more rights than the process that the path is opened for.
+func From(root, start int, path string, flags int) (int, error) {
+	w := walker{root: root, start: start, flags: flags}
+	return w.walk(path)
+}
+
+// walker goes through a path name by name. Each directory that it entered stays open, so that ".." goes back to the
+// directory that the walk came from, wherever that has been moved meanwhile.
+type walker struct {
+	root, start int
+	flags       int  // of the last open
+	noLinks     bool // a link is ELOOP
+	entered     []int
+	above       int // the start, if the walk has gone above the one that it was given
+	links       int
+}
+
+func (w *walker) walk(path string) (int, error) {
+	defer w.begin(-1)
+	if path == "" {
+		return -1, unix.ENOENT
+	}
+	if len(path) >= unix.PathMax {
+		return -1, unix.ENAMETOOLONG
+	}
+	for rest := path; ; {
+		if strings.HasPrefix(rest, "/") {
+			w.begin(w.root)
+			rest = strings.TrimLeft(rest, "/")
+		}
+		name, behind, more := strings.Cut(rest, "/")
+		behind = strings.TrimLeft(behind, "/")
+		if !more {
+			if fd, next, err := w.last(name); err != nil || next == "" {
+				return fd, err
+			} else {
+				rest = next
+				continue
+			}
+		}
+		next, err := w.enter(name)
+		if err != nil {
+			return -1, err
+		}
+		switch {
+		case next != "":
+			rest = next + "/" + behind
+		case behind == "":
+			rest = "." // a slash at the end: what is before it is a directory
+		default:
+			rest = behind
+		}
+		if len(rest) >= unix.PathMax {
+			return -1, unix.ENAMETOOLONG
+		}
+	}
+}
+
+// at is the directory that the walk has come to.
+func (w *walker) at() int {
+	if n := len(w.entered); n > 0 {
+		return w.entered[n-1]
+	}
+	return w.start
+}
+
+// leave closes the directories that were entered, but for the first n.
+func (w *walker) leave(n int) {
+	for _, fd := range w.entered[n:] {
+		unix.Close(fd)
+	}
+	w.entered = w.entered[:n]
+}
+
+// enter goes into a directory. If the name is a link's, it returns where that leads instead.
+func (w *walker) enter(name string) (link string, err error) {
+	switch name {
+	case "", ".":
+		return "", nil
+	case "..":
+		return "", w.up()
+	}
+	fd, link, err := w.look(name, true)
+	if err == nil && link == "" {
+		w.entered = append(w.entered, fd)
+	}
+	return link, err
+}
+
+// up goes to the directory above, but not above the root.
+func (w *walker) up() error {
+	if n := len(w.entered); n > 0 {
+		w.leave(n - 1)
+		return nil
+	}
+	if same, err := sameFile(w.start, w.root); err != nil || same {
+		return err
+	}
+	fd, err := unix.Openat(w.start, "..", openDir, 0)
+	if err == nil {
+		w.begin(fd)
+		w.above = fd
+	}
+	return err
+}
+
+// begin makes a directory the one that the walk starts at.
+func (w *walker) begin(dir int) {
+	w.leave(0)
+	if w.above != 0 {
+		unix.Close(w.above)
+	}
+	w.start, w.above = dir, 0
+}
+
+// look opens a name, a directory if dir is set, without following it. If it is a link, look returns its text and no
+// descriptor.
+func (w *walker) look(name string, dir bool) (fd int, link string, err error) {
+	if fd, err = unix.Openat(w.at(), name, openAny, 0); err != nil {
+		return -1, "", err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil {
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFDIR:
+			return fd, "", nil
+		case unix.S_IFLNK:
+			link, err = w.text(fd)
+		default:
+			if !dir {
+				return fd, "", nil
+			}
+			err = unix.ENOTDIR
+		}
+	}
+	unix.Close(fd)
+	return -1, link, err
+}
+
+// text reads a link that may be followed.
+func (w *walker) text(fd int) (string, error) {
+	if w.links++; w.noLinks || w.links > maxLinks {
+		return "", unix.ELOOP
+	}
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(fd, "", buf[:])
+	if err != nil {
+		return "", err
+	}
+	link := string(buf[:n])
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return "", err
+	}
+	if link == "" || fs.Type == unix.PROC_SUPER_MAGIC && !plainLink(link) {
+		return "", unix.ELOOP
+	}
+	return link, nil
+}
+
+// plainLink reports whether a link of /proc is what its text says, as /proc/self is, and no magic link: proc_pid_exe(5).
+func plainLink(text string) bool {
+	return text[0] >= '0' && text[0] <= '9' || strings.HasPrefix(text, "self/")
+}
+
+// last opens the last name of a path. If it is a link to be followed, last returns where that leads.
+func (w *walker) last(name string) (fd int, link string, err error) {
+	if name == ".." {
+		if err := w.up(); err != nil {
+			return -1, "", err
+		}
+	}
+	if name == "" || name == "." || name == ".." {
+		fd, err = unix.Openat(w.at(), ".", w.flags|unix.O_CLOEXEC, 0)
+		return fd, "", err
+	}
+	if w.flags&unix.O_NOFOLLOW == 0 {
+		fd, link, err = w.look(name, false)
+		if err != nil || link != "" {
+			return -1, link, err
+		}
+		unix.Close(fd)
+	}
+	fd, err = unix.Openat(w.at(), name, w.flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == nil && w.flags&unix.O_NOFOLLOW == 0 && isLink(fd) { // put there since: O_PATH opens a link itself
+		unix.Close(fd)
+		return -1, "", unix.ELOOP
+	}
+	return fd, "", err
+}
+
+func isLink(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT == unix.S_IFLNK
+}
+
+func sameFile(a, b int) (bool, error) {
+	var x, y unix.Stat_t
+	if err := unix.Fstat(a, &x); err != nil {
+		return false, err
+	}
+	if err := unix.Fstat(b, &y); err != nil {
+		return false, err
+	}
+	return x.Dev == y.Dev && x.Ino == y.Ino, nil
+}
