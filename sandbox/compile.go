@@ -36,7 +36,12 @@ type compilation struct {
 	ambient  uint64
 	rootFD   plan.Arg // the new root
 	scratch  scratch
-	hidden   int // matches of hide rules
+	layers   []keptLayer
+	hidden   int         // matches of hide rules
+	outdoors tree        // the host's own tree: see hostTree
+	table    *hostMounts // see mountsOfHost
+	homeList []string    // see homes
+	bounds   []bound     // see bound
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts
@@ -48,6 +53,7 @@ type compilation struct {
 	private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
 	missing []Missing
 	added   []Added
+	notes   []string // for Report.Notes
 }
 
 // Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
@@ -102,6 +108,7 @@ var order = [...]func(*compilation) error{
 	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
 	(*compilation).hideState,
+	(*compilation).hideLayers,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.

@@ -142,7 +142,8 @@
 //	tree.go         the compiler's picture of what the sandbox will see
 //	rootfs.go       the root, sources and targets; mounts.go: the profile's mounts
 //	attach.go       what is kept of a sandbox; exec.go: a program that joins it; wire.go: between two launchers
-//	hostoverlay.go  which directories of the host an overlay covers
+//	hostoverlay.go  which directories of the host an overlay covers; layer.go: the directory that keeps the changes;
+//	                foreign.go: what an overlay cannot change
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
 //	cover.go        mounts that hide and protect: covers, read-only binds of a thing on itself, pins of what is above
 //	lookup.go       the program, its interpreter, its environment
@@ -154,6 +155,7 @@
 //	supervise.go    clone and the end; talk.go: the talk; events.go: the loop; signals.go: signals and the wall clock
 //	orphans.go      what is left where the task had no pid namespace of its own
 //	verify.go       what is read back
+//	guards.go       mounts that fall off when the host replaces what is under them, and guards_repair.go: how they come back
 //	state.go        what other commands know of a sandbox; statedir.go: the directory that it is in; statefind.go: how they
 //	                find it, and what becomes of what others left
 //	hidestate.go    that no sandbox sees it; control.go: what the launcher does for them

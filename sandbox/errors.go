@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 
@@ -79,6 +80,15 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// hintOf returns the hint of an error that becomes the cause of another one.
+func hintOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Hint
+	}
+	return ""
+}
 
 // SignalError is a signal that ended the launch before the program was run.
 type SignalError struct{ Signal syscall.Signal }

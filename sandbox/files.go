@@ -138,7 +138,7 @@ func (p *process) sendSources() error {
 	}
 	defer release()
 	for ; p.sent < len(p.comp.sources); p.sent++ {
-		fd, err := openDetached(&p.comp.sources[p.sent], userns)
+		fd, err := p.openDetached(&p.comp.sources[p.sent], userns)
 		if err != nil {
 			return err
 		}
@@ -149,6 +149,19 @@ func (p *process) sendSources() error {
 		}
 	}
 	return nil
+}
+
+// openDetached is openDetached with the user namespace that the source asks for.
+func (p *process) openDetached(s *source, userns int) (int, error) {
+	if !s.whole {
+		return openDetached(s, userns)
+	}
+	userns, release, err := openUserNS("/proc/" + itoa(p.pid))
+	if err != nil {
+		return -1, err
+	}
+	defer release()
+	return openDetached(s, userns)
 }
 
 func openDetached(s *source, userns int) (int, error) {

@@ -74,7 +74,7 @@ func morePlans() map[string]struct {
 		"cgroup-v2-systemd": {systemdHost(), func(p *policy.Profile) { limitAll(p); p.Missing = nil }},
 		"cgroup-missing":    {cgroupHost(fakeUser(), "0::/session\n", 2), limitAll},
 		"cgroup-joined":     {cgroupHost(joinHost(fakeRoot(), "0 1000 1"), "0::/\n", 2), func(p *policy.Profile) { limitAll(p); joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
-		"overlay-host":      {tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "/srv" }},
+		"overlay-host":      {tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "~/layer" }},
 	}
 }
 
@@ -104,6 +104,8 @@ func TestGoldenMore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := shipped(t, "default")
 			tt.host.Files.(fakeFiles).open("/tmp")
+			tt.host.Files.(fakeFiles).dir("/home/ann/layer")
+			tt.host.Files.(fakeFiles).own("/home/ann/layer")
 			tt.change(p)
 			golden(t, filepath.Join("testdata", "golden", name+".txt"), goldenOf(t, p, tt.host))
 		})

@@ -51,11 +51,12 @@ func (c *compilation) overlayHost(from plan.From) error {
 	for _, dir := range f.found {
 		// Not idmapped: an overlay decides where writes go, not who may write.
 		o := layers{lower: dir, upper: c.profile.Root.Overlay, sub: layerName(dir), plain: true}
-		if err := c.overlay(from, plan.Tree, o, c.where("root")); err != nil {
-			return &Error{Op: "root: overlay", Err: err, From: c.where("root")}
+		upper, err := c.overlay(from, plan.Tree, o, c.where("root"))
+		if err != nil {
+			return &Error{Op: "root: overlay", Err: err, From: c.where("root"), Hint: hintOf(err)}
 		}
 		c.attach(from, plan.R(plan.Tree), dir, false)
-		c.tree.add(part{target: dir, source: dir, write: true, layer: true, what: "an overlay of the host's " + dir, rule: c.profile.Source("root")})
+		c.tree.add(part{target: dir, source: dir, upper: upper, write: true, layer: true, what: "an overlay of the host's " + dir, rule: c.profile.Source("root")})
 	}
 	return nil
 }
@@ -153,17 +154,26 @@ func ownerOf(info fs.FileInfo) int {
 	return -1
 }
 
+// maxMountinfo bounds what is read of a mount table.
+const maxMountinfo = 16 << 20
+
 // hostMounts is the mount table of the tree that is shown.
 func (c *compilation) hostMounts() (*mountTable, error) {
 	name := "/proc/self/mountinfo"
 	if j := c.joined(unix.CLONE_NEWNS); j != nil {
 		name = strings.TrimSuffix(j.path, "/ns/mnt") + "/mountinfo"
 	}
-	text, err := c.launcherFiles().Read(name, 1<<20)
-	if err != nil {
-		return nil, err
+	for n := 64 << 10; ; n *= 16 {
+		text, err := c.launcherFiles().Read(name, n)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(text) < n:
+			return parseMounts(text)
+		case n > maxMountinfo:
+			return nil, errText(name + " is too long")
+		}
 	}
-	return parseMounts(text)
 }
 
 // mountsBelow reports whether anything is mounted below a directory, covered or not.

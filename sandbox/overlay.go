@@ -18,68 +18,74 @@ type layers struct {
 	upper string // "tmp", or a host directory that keeps the changes
 	sub   string // in upper, the directory of this overlay; "" is upper itself
 	plain bool   // lower is never idmapped
+	whole bool   // a root file system: with ranges, every id of the layers stands for one of the sandbox's
 }
 
-// overlay makes a detached overlay of a host directory. Its root has the mode of the directory beneath.
-func (c *compilation) overlay(from plan.From, to plan.Reg, o layers, where string) error {
+// overlay makes a detached overlay of a host directory. Its root has the mode of the directory beneath. It returns the
+// host directory that the changes go to, "" where they are thrown away.
+func (c *compilation) overlay(from plan.From, to plan.Reg, o layers, where string) (string, error) {
 	info, err := c.host.Files.Stat(o.lower)
 	if err == nil && !info.IsDir() {
 		err = unix.ENOTDIR
 	}
 	if err != nil {
-		return errText(o.lower + ": " + bare(err).Error())
+		return "", errText(o.lower + ": " + bare(err).Error())
 	}
 	dir := "overlay" + itoa(c.scratch.files)
 	c.scratch.files++
 	scratchfd := plan.R(plan.Scratch)
 	c.do(from, plan.MkdirStep(scratchfd, dir, 0o755), plan.MkdirStep(scratchfd, dir+"/lower", 0o755))
+	o.whole = o.whole && c.ids.ranges && c.ids.idmapped && c.ids.inUID == c.host.UID && c.ids.inGID == c.host.GID
 	var mnt plan.Arg
-	if o.plain {
+	switch {
+	case o.plain:
 		mnt = c.clonePath(from, plan.Tree, o.lower, attrRO|attrBase)
-	} else {
+	case o.whole:
+		mnt = c.openWhole(from, plan.Tree, o.lower, attrRO|attrBase, where)
+	default:
+		c.noteForeign(o.lower)
 		mnt = c.openSource(from, plan.Tree, o.lower, attrRO|attrBase, where)
 	}
 	c.do(from, plan.Move(mnt, scratchfd, dir+"/lower", fromFD), plan.CloseStep(mnt))
-	top := dir
+	top, kept := dir, ""
 	if o.upper != "tmp" {
-		path, err := c.hostSource(o.upper)
-		if err != nil {
-			return err
-		}
-		info, err := c.host.Files.Stat(path)
-		if err == nil && !info.IsDir() {
-			err = unix.ENOTDIR
-		}
-		if err != nil {
-			return errText("overlay directory " + path + ": " + bare(err).Error())
-		}
-		if err := c.writesAsRoot(path, info, where); err != nil {
-			return err
-		}
-		top = dir + "/top"
-		c.do(from, plan.MkdirStep(scratchfd, top, 0o755))
-		mnt := c.openSource(from, plan.Tree, path, attrBase, where)
-		c.do(from, plan.Move(mnt, scratchfd, top, fromFD), plan.CloseStep(mnt))
-		if o.sub != "" {
-			top += "/" + o.sub
-			c.do(from, plan.MkdirStep(scratchfd, top, 0o755).OrElse(plan.EEXIST))
+		if top, kept, err = c.layer(from, dir+"/top", o, where); err != nil {
+			return "", err
 		}
 	}
 	c.do(from,
 		plan.MkdirStep(scratchfd, top+"/upper", dirMode(info.Mode())).OrElse(plan.EEXIST),
-		plan.MkdirStep(scratchfd, top+"/work", 0o755).OrElse(plan.EEXIST),
-		plan.FchdirStep(scratchfd),
-		plan.FsopenStep("overlay").Into(plan.FS))
+		plan.MkdirStep(scratchfd, top+"/work", 0o700).OrElse(plan.EEXIST))
+	if kept != "" {
+		c.ownDirs(from, top+"/upper", top+"/work")
+	}
+	c.mergeLayers(from, to, dir, top)
+	return kept, nil
+}
+
+// openWhole is openSource with an idmapped mount that has all of the sandbox's ids, not the caller's alone.
+func (c *compilation) openWhole(from plan.From, to plan.Reg, path string, attrs uint64, where string) plan.Arg {
+	mnt := c.openSource(from, to, path, attrs, where)
+	c.sources[len(c.sources)-1].whole = true
+	return mnt
+}
+
+// mergeLayers mounts an overlay of dir/lower with the changes in top.
+func (c *compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) {
 	fsfd := plan.R(plan.FS)
 	c.do(from,
+		plan.FchdirStep(plan.R(plan.Scratch)),
+		plan.FsopenStep("overlay").Into(plan.FS),
 		plan.FsString(fsfd, "lowerdir", dir+"/lower"),
 		plan.FsString(fsfd, "upperdir", top+"/upper"),
 		plan.FsString(fsfd, "workdir", top+"/work"))
+	if top == dir { // it is thrown away: nothing need be on a disk before it goes on
+		c.do(from, plan.FsFlag(fsfd, "volatile"))
+	}
 	if c.ids.newUser {
 		c.do(from, plan.FsFlag(fsfd, "userxattr"))
 	}
 	c.fsmount(from, to, attrBase)
-	return nil
 }
 
 // dirMode is a directory's mode as mkdir(2) takes it.
@@ -96,10 +102,11 @@ func (c *compilation) mountOverlay(from plan.From, m *policy.Mount, target strin
 	if err != nil {
 		return err
 	}
-	if err := c.overlay(from, plan.Tree, layers{lower: lower, upper: m.Upper}, m.Pos.Short()); err != nil {
+	upper, err := c.overlay(from, plan.Tree, layers{lower: lower, upper: m.Upper}, m.Pos.Short())
+	if err != nil {
 		return err
 	}
 	c.attach(from, plan.R(plan.Tree), target, false)
-	c.tree.add(part{target: target, source: lower, write: true, made: map[string]node{}, layer: true, what: "an overlay", rule: m.Pos})
+	c.tree.add(part{target: target, source: lower, upper: upper, write: true, made: map[string]node{}, layer: true, what: "an overlay", rule: m.Pos})
 	return nil
 }

@@ -39,6 +39,7 @@ type source struct {
 	path  string
 	attrs uint64
 	where string
+	whole bool // idmapped with all of the sandbox's ids, not the caller's alone
 }
 
 // root puts the tree that everything else is mounted on.
@@ -91,7 +92,7 @@ func (c *compilation) rootDir(from plan.From) error {
 	c.openScratch()
 	p := part{target: "/", source: dir, write: r.Write, what: "the root directory", rule: c.profile.Source("root")}
 	if r.Overlay != "" {
-		if err := c.overlay(from, plan.Root, layers{lower: dir, upper: r.Overlay}, c.where("root.dir")); err != nil {
+		if p.upper, err = c.overlay(from, plan.Root, layers{lower: dir, upper: r.Overlay, whole: true}, c.where("root.dir")); err != nil {
 			return err
 		}
 		p.write, p.layer, p.made = true, true, map[string]node{}
@@ -171,7 +172,7 @@ func (c *compilation) place(from plan.From, target string, dir bool) (string, er
 		if isDir != dir {
 			return "", errText(target + " is " + kindOf(isDir) + " inside, the source is " + kindOf(dir))
 		}
-		return target, nil
+		return target, c.remake(from, target, dir)
 	}
 	p := c.tree.at(target)
 	if p == nil || p.made == nil {
@@ -190,12 +191,16 @@ func (c *compilation) make(from plan.From, p *part, target string, dir bool) err
 	} else if !isDir {
 		return errText(parent + " is a file inside")
 	}
+	exists := plan.Errno(0)
+	if p.upper != "" { // an earlier run may have made it
+		exists = plan.EEXIST
+	}
 	c.openInside(from, parent, openDir, plan.Dir)
 	if dir {
-		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, 0o755))
+		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, 0o755).OrElse(exists))
 		p.made[target] = node{dir: true}
 	} else {
-		c.do(from, plan.MkfileStep(plan.R(plan.Dir), name, 0o444))
+		c.do(from, plan.MkfileStep(plan.R(plan.Dir), name, 0o444).OrElse(exists))
 		p.made[target] = node{}
 	}
 	c.do(from, plan.CloseStep(plan.R(plan.Dir)))
@@ -267,14 +272,18 @@ func (c *compilation) expand(p string) (string, error) {
 	return clean(p), nil
 }
 
-const errNoHome = errText("HOME is not set, not absolute, or /")
+const errNoHome = errText("no home: HOME is not set, not absolute, or /, and the password database has none")
 
 // hostSource is expand for a path that is opened on the host. A symbolic link right below "/", as distributions have
 // them (/bin, /lib64, /home), is followed here, since it is nobody's but the system's.
 func (c *compilation) hostSource(p string) (string, error) {
+	ofHome := strings.HasPrefix(p, "~")
 	p, err := c.expand(p)
 	if err != nil || p == "/" {
 		return p, err
+	}
+	if ofHome {
+		p = clean(c.sourceHome() + p[len(c.host.Home):])
 	}
 	first, rest, _ := strings.Cut(p[1:], "/")
 	info, err := c.tree.lstat("/" + first)

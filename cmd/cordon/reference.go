@@ -74,7 +74,7 @@ func ownProgram(path string) error {
 			return err
 		}
 		st, ok := info.Sys().(*syscall.Stat_t)
-		if !ok || st.Uid != 0 && int(st.Uid) != os.Getuid() || info.Mode().Perm()&0o022 != 0 {
+		if !ok || st.Uid != 0 && int(st.Uid) != os.Getuid() || info.Mode().Perm()&0o002 != 0 {
 			return errors.New(p + ": others can write to it")
 		}
 	}

@@ -23,6 +23,9 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 	for _, m := range r.Missing {
 		u.line("missing", string(m.Layer)+": "+m.Why+prefixed("; instead: ", m.Instead))
 	}
+	for _, g := range r.Restored {
+		u.line("restored", g.Path+": it was replaced outside during the run; it is "+g.What+" again")
+	}
 	if verbose {
 		u.showEnforced(r)
 	}
@@ -34,6 +37,9 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 		u.line("hint", h.Text+prefixed(" (", closed(h.Rule.Short()))+prefixed("; try ", h.Flag))
 	}
 }
+
+// note says before the program runs what may surprise in its sandbox.
+func (u *ui) note(text string) { u.line("note", text) }
 
 // showLimit says which limit ended the run, or was reached besides, and what sets it.
 func (u *ui) showLimit(r *sandbox.Report, l *sandbox.LimitMet) {

@@ -57,6 +57,7 @@ func (u *ui) run(f *runFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	c.Note = u.note
 	out, err := openFiles(f, c)
 	if err != nil {
 		return err
@@ -125,17 +126,18 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := load(f.profiles, f.fields)
+	p, texts, err := loadGuarded(f.profiles, f.fields, f.trust)
 	if err != nil {
 		return nil, err
 	}
 	return &sandbox.Cmd{
-		Profile: p,
-		Args:    args,
-		Host:    h,
-		Stdin:   os.Stdin,
-		Stdout:  os.Stdout,
-		Stderr:  os.Stderr,
+		Profile:  p,
+		Profiles: texts,
+		Args:     args,
+		Host:     h,
+		Stdin:    os.Stdin,
+		Stdout:   os.Stdout,
+		Stderr:   os.Stderr,
 
 		Terminal:  f.terminal,
 		KillAfter: f.killAfter,

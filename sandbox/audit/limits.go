@@ -13,6 +13,7 @@ import (
 	"cordon/policy"
 	"cordon/policy/recording"
 	"cordon/sandbox"
+	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/record"
 )
 
@@ -108,6 +109,9 @@ func (a *Auditor) forks() {
 // maxTasks bounds how many tasks are counted.
 const maxTasks = 1 << 16
 
+// maxChildren is how much is read of the numbers of a thread's children: more than maxTasks of them.
+const maxChildren = 1 << 20
+
 // tasksBelow is how many threads the descendants of a process have together.
 func tasksBelow(pid int) (n int64) {
 	next := []int{pid}
@@ -119,7 +123,7 @@ func tasksBelow(pid int) (n int64) {
 			n += int64(len(threads))
 		}
 		for _, t := range threads {
-			text, _ := os.ReadFile("/proc/" + strconv.Itoa(p) + "/task/" + t.Name() + "/children")
+			text, _, _ := proc.Head("/proc/"+strconv.Itoa(p)+"/task/"+t.Name()+"/children", maxChildren)
 			for _, word := range strings.Fields(string(text)) {
 				if child, err := strconv.Atoi(word); err == nil {
 					next = append(next, child)

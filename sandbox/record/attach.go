@@ -31,6 +31,8 @@ type Running struct {
 	list    func() ([]*sandbox.Process, error)
 	entry   *sandbox.Entry // nil for a process
 	entered bool           // processes may come into it that none of its own has made
+	args    string         // those of the process, each ended by a NUL
+	cut     bool           // they are longer than what is read of them
 }
 
 // Tree is a process and those that descend from it. It takes the rights to look into the process.
@@ -108,6 +110,8 @@ func inSandbox(t sandbox.ProcTable, e *sandbox.Entry) (in []*sandbox.Process) {
 func (r *Running) hold(start uint64) (err error) {
 	if r.end, err = unix.PidfdOpen(r.pid, 0); err == nil {
 		if startOf(procPath(r.pid, "stat")) == start {
+			args, whole, err := proc.Head(procPath(r.pid, "cmdline"), maxCommand)
+			r.args, r.cut = string(args), err == nil && !whole
 			return nil
 		}
 		unix.Close(r.end)
@@ -118,6 +122,15 @@ func (r *Running) hold(start uint64) (err error) {
 	}
 	return cannot(r.name, "pidfd_open: "+err.Error(), "")
 }
+
+// What is read of a process at most. It can make its arguments and its environment as long as its address space for nothing
+// (prctl(2), PR_SET_MM_MAP), and its mappings and open files as many as its limits allow.
+const (
+	maxCommand   = 32 << 10
+	maxEnviron   = 1 << 20
+	maxMaps      = 8 << 20
+	maxOpenFiles = 1 << 14
+)
 
 // Name says what it is, for people.
 func (r *Running) Name() string { return r.name }
@@ -142,10 +155,9 @@ func (r *Running) Close() { unix.Close(r.end) }
 
 // Run is what a recording's header says of it: command, profile, home directory, user.
 func (r *Running) Run() recording.Run {
-	args, _ := os.ReadFile(procPath(r.pid, "cmdline"))
-	env, _ := os.ReadFile(procPath(r.pid, "environ"))
+	env, _, _ := proc.Head(procPath(r.pid, "environ"), maxEnviron)
 	run := recording.Run{
-		Command: strings.Split(strings.TrimSuffix(string(args), "\x00"), "\x00"),
+		Command: strings.Split(strings.TrimSuffix(r.args, "\x00"), "\x00"),
 		Home:    variable(env, "HOME"), Runtime: variable(env, "XDG_RUNTIME_DIR"), UID: uidInside(r.pid),
 	}
 	if r.entry != nil {
@@ -165,6 +177,9 @@ func (r *Recorder) Attach(to *Running) error {
 	r.started = time.Now()
 	r.workdir, _ = link(procPath(to.pid, "cwd"))
 	b.left = append(b.left, "began in the middle: what was done before is not known, but for the programs that ran, and the code and the files that they had open")
+	if to.cut {
+		b.left = append(b.left, "of the command's arguments the first "+strconv.Itoa(maxCommand>>10)+" KiB were read")
+	}
 	if to.entered {
 		b.left = append(b.left, "what enters the sandbox later, by cordon exec, is seen after a second at most")
 	}
@@ -299,14 +314,17 @@ func (b *bpf) joinAll(to *Running) (added int, err error) {
 // join tells the programs of a process's threads. What was said of a thread that has gone meanwhile is taken back: its
 // number may be another's soon.
 func (b *bpf) join(p *sandbox.Process) (added int) {
-	threads, err := os.ReadDir(procPath(p.PID, "task"))
+	threads, all := namesIn(procPath(p.PID, "task"), maxTasks)
 	_, n, ok := b.running(p.PID)
-	if !ok || err != nil {
+	if !ok {
 		return 0
 	}
+	if !all {
+		b.lose("tasks")
+	}
 	var keys [][]byte
-	for _, i := range threads {
-		tid, _ := strconv.ParseUint(i.Name(), 10, 32) // of the kernel's making
+	for _, name := range threads {
+		tid, _ := strconv.ParseUint(name, 10, 32) // of the kernel's making
 		key := binary.LittleEndian.AppendUint32(nil, uint32(tid))
 		if b.placed(uint32(tid)) {
 			continue
@@ -316,9 +334,7 @@ func (b *bpf) join(p *sandbox.Process) (added int) {
 			keys = append(keys, key)
 		case unix.EEXIST:
 		default:
-			b.mu.Lock()
-			b.lost["tasks"]++
-			b.mu.Unlock()
+			b.lose("tasks")
 		}
 	}
 	if len(keys) == 0 {
@@ -340,6 +356,13 @@ func (b *bpf) join(p *sandbox.Process) (added int) {
 		b.sampler.add(p.PID)
 	}
 	return len(keys)
+}
+
+// lose counts what the recording lacks.
+func (b *bpf) lose(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost[what]++
 }
 
 // running is the program that a process runs now, and the programs' number of it.
@@ -390,10 +413,13 @@ func (b *bpf) number(x recording.Executable) uint32 {
 
 // had records what a process has already: its program, what that is made of, and the files that it has open.
 func (b *bpf) had(pid int, x recording.Executable) {
-	maps, _ := os.ReadFile(procPath(pid, "maps")) // gone, or not to be read: then there is none of it
-	files, _ := os.ReadDir(procPath(pid, "fd"))
+	maps, allMaps, err := proc.Head(procPath(pid, "maps"), maxMaps) // gone, or not to be read: then there is none of it
+	files, allFiles := namesIn(procPath(pid, "fd"), maxOpenFiles)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !allFiles || err == nil && !allMaps {
+		b.lost["what a program had"]++
+	}
 	exe := b.exes.Executable(x)
 	if b.events[fact{exe: -1, kind: recording.KindExec, text: x.Path}] == nil {
 		b.begins(b.root, x.Path)
@@ -404,8 +430,8 @@ func (b *bpf) had(pid int, x recording.Executable) {
 			b.mapped(exe, name)
 		}
 	}
-	for _, i := range files {
-		if n, err := strconv.Atoi(i.Name()); err == nil && n > 2 { // those were given to it
+	for _, name := range files {
+		if n, err := strconv.Atoi(name); err == nil && n > 2 { // those were given to it
 			b.hadOpen(pid, n, exe)
 		}
 	}
@@ -417,7 +443,7 @@ func (b *bpf) hadOpen(pid, fd, exe int) {
 	if !ok || !strings.HasPrefix(name, "/") || strings.HasSuffix(name, " (deleted)") {
 		return
 	}
-	info, _ := os.ReadFile(procPath(pid, "fdinfo/"+strconv.Itoa(fd)))
+	info, _, _ := proc.Head(procPath(pid, "fdinfo/"+strconv.Itoa(fd)), 1024) // of an epoll instance it goes on for all that it watches
 	_, rest, _ := strings.Cut(string(info), "flags:")
 	line, _, _ := strings.Cut(rest, "\n")
 	flags, err := strconv.ParseUint(strings.TrimSpace(line), 8, 32)
@@ -458,7 +484,7 @@ func uidInside(pid int) uint32 {
 		return 0
 	}
 	uid, _ := strconv.ParseUint(f[1], 10, 32)
-	text, _ := os.ReadFile(procPath(pid, "uid_map"))
+	text, _, _ := proc.Head(procPath(pid, "uid_map"), 64<<10)
 	for line := range strings.Lines(string(text)) {
 		var m [3]uint64
 		for i, s := range strings.Fields(line) {

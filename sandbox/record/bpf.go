@@ -23,7 +23,6 @@ import (
 	"cordon/policy/recording"
 	"cordon/sandbox"
 	"cordon/sandbox/internal/child"
-	"cordon/sandbox/internal/walk"
 )
 
 // Sizes of the maps, in elements. What does not fit is counted.
@@ -402,13 +401,14 @@ func parseTold(rec []byte) (t told, ok bool) {
 	}
 	copy(t.hash[:], rec[recHash:])
 	size, walk, rest := int(u32(rec[recLen:])), int(u32(rec[recWalk:])), rec[recordHead:]
-	if size > len(rest) {
+	text := size
+	if t.kind == recordAddr { // the protocol's name stands behind the longest address
+		text = maxAddr
+	}
+	if size > text || text > len(rest) {
 		return t, false
 	}
-	t.text, rest = string(rest[:size]), rest[size:]
-	if t.kind == recordAddr {
-		rest = rec[recordHead+maxAddr:]
-	}
+	t.text, rest = string(rest[:size]), rest[text:]
 	if walk > len(rest) {
 		return t, false
 	}
@@ -479,8 +479,7 @@ func (b *bpf) tell(t *told, f fact, e recording.Event) {
 // inspected reads what there is to know of an executable, while it is there.
 func (b *bpf) inspected(name string) recording.Executable {
 	x := recording.Executable{Path: name}
-	fd, err := walk.InRoot(b.root, "."+name, unix.O_RDONLY|unix.O_NONBLOCK)
-	if err == nil {
+	if fd, err := openRegular(b.root, name); err == nil {
 		id, loader, isELF := inspect(fd)
 		x.BuildID, x.Static = id, isELF && loader == ""
 	}

@@ -16,6 +16,7 @@ const (
 	ptNote     = 4
 	maxHeaders = 128
 	maxSegment = 1 << 16
+	maxBuildID = 64 // SHA-512; usual are 20 bytes
 )
 
 // inspect reads of an executable the NT_GNU_BUILD_ID note, as lower-case hex, and the dynamic loader that it names; isELF
@@ -92,7 +93,7 @@ func gnuBuildID(notes []byte, align int) string {
 			return ""
 		}
 		value := notes[round(name) : round(name)+desc]
-		if kind == gnuBuildIDType && string(notes[:name]) == "GNU\x00" {
+		if kind == gnuBuildIDType && desc <= maxBuildID && string(notes[:name]) == "GNU\x00" {
 			return hex.EncodeToString(value)
 		}
 		notes = notes[min(len(notes), round(name)+round(desc)):]

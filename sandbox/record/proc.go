@@ -4,6 +4,8 @@ package record
 
 import (
 	"bytes"
+	"io"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy/recording"
+	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/walk"
 )
 
@@ -27,22 +30,27 @@ func link(path string) (string, bool) {
 
 func procPath(tid int, name string) string { return "/proc/" + strconv.Itoa(tid) + "/" + name }
 
+// maxStatus is a status with the most groups that a process can have: NGROUPS_MAX, setgroups(2).
+const maxStatus = 1 << 20
+
+// namesIn returns the names in a directory of proc, so many at most, and whether these are all.
+func namesIn(dir string, most int) (names []string, all bool) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, true // gone
+	}
+	defer f.Close()
+	names, err = f.Readdirnames(most + 1)
+	if len(names) > most {
+		return names[:most], false
+	}
+	return names, err == nil || err == io.EOF
+}
+
 // status is a field of /proc/TID/status.
 func status(tid int, keys ...string) []string {
 	out := make([]string, len(keys))
-	fd, err := unix.Open(procPath(tid, "status"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return out
-	}
-	defer unix.Close(fd)
-	text := make([]byte, 0, 4096) // it has some 1500, and more with many groups
-	for {
-		k, err := unix.Read(fd, text[len(text):cap(text)])
-		if err != nil || k == 0 {
-			break
-		}
-		text = slices.Grow(text[:len(text)+k], 512)
-	}
+	text, _, _ := proc.Head(procPath(tid, "status"), maxStatus)
 	for line := range bytes.Lines(text) {
 		for i, k := range keys {
 			if rest, ok := bytes.CutPrefix(line, []byte(k+":")); ok {
@@ -233,6 +241,23 @@ func fileType(mode uint32) recording.FileType {
 	return recording.TypeUnknown
 }
 
+// openRegular opens a regular file to read it. Another kind is not opened at all: opening a device does something.
+func openRegular(root int, name string) (int, error) {
+	fd, err := walk.InRoot(root, "."+name, unix.O_PATH)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return -1, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return -1, unix.EINVAL
+	}
+	return unix.Open("/proc/self/fd/"+strconv.Itoa(fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+}
+
 // fileID is a file as long as it is the same one.
 type fileID struct {
 	dev, ino uint64
@@ -266,7 +291,7 @@ func (g *gather) program(tid int) (x recording.Executable, ok bool) {
 // execve(2) follows four scripts.
 func loads(root int, name string) (also []string) {
 	for range 5 {
-		fd, err := walk.InRoot(root, "."+name, unix.O_RDONLY|unix.O_NONBLOCK)
+		fd, err := openRegular(root, name)
 		if err != nil {
 			return also
 		}

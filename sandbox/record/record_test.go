@@ -284,7 +284,37 @@ func TestParseTold(t *testing.T) {
 	}
 }
 
+// TestParseToldShort: what a record says of its own lengths is more than it has.
+func TestParseToldShort(t *testing.T) {
+	for _, tt := range []struct {
+		kind, size, walk uint32
+		behind           int
+		ok               bool
+	}{
+		{recordAddr, 0, 0, 0, false},
+		{recordAddr, 16, 0, maxAddr - 1, false},
+		{recordAddr, 16, 0, maxAddr, true},
+		{recordAddr, maxAddr, 4, maxAddr + 4, true},
+		{recordAddr, maxAddr, 4, maxAddr + 3, false},
+		{recordAddr, maxAddr + 1, 0, maxAddr + 8, false},
+		{recordPath, 5, 0, 4, false},
+		{recordPath, 4, 1, 4, false},
+		{recordPath, 1<<32 - 1, 1<<32 - 1, 8, false},
+	} {
+		rec := make([]byte, recordHead+tt.behind)
+		binary.LittleEndian.PutUint32(rec[recKind:], tt.kind)
+		binary.LittleEndian.PutUint32(rec[recLen:], tt.size)
+		binary.LittleEndian.PutUint32(rec[recWalk:], tt.walk)
+		if _, ok := parseTold(rec); ok != tt.ok {
+			t.Errorf("%+v: %v", tt, ok)
+		}
+	}
+}
+
 func FuzzParseTold(f *testing.F) {
+	short := make([]byte, recordHead+8)
+	binary.LittleEndian.PutUint32(short[recKind:], recordAddr)
+	f.Add(short)
 	f.Add(make([]byte, recordHead))
 	f.Add(append(make([]byte, recordHead), "a\x00b\x00"...))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -4,7 +4,6 @@ package record
 // ended, so that it is looked at now and then while it runs. proc_pid_status(5), proc_pid_fd(5), proc_tid_children(5).
 
 import (
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 
 	"cordon/policy/recording"
 	"cordon/sandbox"
+	"cordon/sandbox/internal/proc"
 )
 
 // Looking takes a fiftieth of the time at most.
@@ -133,7 +133,7 @@ func Descriptors(pid int) uint64 {
 	if unix.Stat(procPath(pid, "fd"), &st) == nil && st.Size > 0 { // from Linux 6.2 on
 		return uint64(st.Size)
 	}
-	names, _ := os.ReadDir(procPath(pid, "fd"))
+	names, _ := namesIn(procPath(pid, "fd"), maxFacts)
 	return uint64(len(names))
 }
 
@@ -144,9 +144,9 @@ func below(pids []int) []int {
 		seen[pid] = true
 	}
 	for i := 0; i < len(pids); i++ {
-		threads, _ := os.ReadDir(procPath(pids[i], "task")) // gone
+		threads, _ := namesIn(procPath(pids[i], "task"), maxTasks)
 		for _, t := range threads {
-			list, _ := os.ReadFile(procPath(pids[i], "task/"+t.Name()+"/children"))
+			list, _, _ := proc.Head(procPath(pids[i], "task/"+t+"/children"), maxStatus)
 			for word := range strings.FieldsSeq(string(list)) {
 				if pid, err := strconv.Atoi(word); err == nil && !seen[pid] {
 					seen[pid] = true

@@ -200,6 +200,9 @@ func (r *Ring) Read(do func([]byte)) {
 			return
 		}
 		size := uint64(n &^ (busy | discard))
+		if size > uint64(len(rec))-header {
+			return // no record is longer than the ring
+		}
 		if n&discard == 0 {
 			do(rec[header : header+size])
 		}

@@ -1,0 +1,57 @@
+package sandbox
+
+// Files of an overlay's lower directory that no task can change: overlayfs copies a file with its owner and its group,
+// and refuses with EOVERFLOW if the user namespace has no id for one of them (user_namespaces(7)).
+
+import (
+	"strconv"
+	"syscall"
+)
+
+// foreignLooks bounds how many entries of a lower directory are looked at before the start.
+const foreignLooks = 2000
+
+// noteForeign says before the start that the lower directory holds a file of the caller's own in a group for which the
+// sandbox has no id. A file of another user is not looked for, since its mode keeps the task from changing it.
+func (c *compilation) noteForeign(lower string) {
+	if !c.ids.newUser {
+		return
+	}
+	looks, dirs := 0, []string{lower}
+	for len(dirs) > 0 && looks < foreignLooks {
+		dir := dirs[0]
+		dirs = dirs[1:]
+		entries, err := c.host.Files.ReadDir(dir)
+		if err != nil {
+			continue // the task cannot read it either
+		}
+		for _, e := range entries {
+			if looks++; looks > foreignLooks {
+				break
+			}
+			info, err := e.Info()
+			if err != nil {
+				continue
+			}
+			path := joinPath(dir, e.Name())
+			if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) == c.host.UID && int(st.Gid) != c.host.GID {
+				c.note("the overlay of " + lower + " cannot change files of other groups, such as " + path + " (group " + strconv.Itoa(int(st.Gid)) +
+					"): the sandbox has no id for the group, and to open one for writing fails")
+				return
+			}
+			if info.IsDir() {
+				dirs = append(dirs, path)
+			}
+		}
+	}
+}
+
+// note keeps a sentence for Report.Notes, once.
+func (c *compilation) note(text string) {
+	for _, t := range c.notes {
+		if t == text {
+			return
+		}
+	}
+	c.notes = append(c.notes, text)
+}

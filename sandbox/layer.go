@@ -1,0 +1,205 @@
+package sandbox
+
+// The directory that keeps the changes of an overlay: MOUNT_ATTR_NOSYMFOLLOW (mount_setattr(2)), Linux 5.14.
+//
+// An earlier run may have had it in a part that it could write to, and may have put a link in the place of the
+// directory, or of what is in it, so that the next overlay reads and writes another place of the host. So it is opened
+// without following a link, the kernel follows none on its mount, each directory must be the caller's own, and no task
+// sees it.
+
+import (
+	"io/fs"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+const attrNoLinks = uint64(unix.MOUNT_ATTR_NOSYMFOLLOW)
+
+// layer puts the directory of o that keeps the changes at place of the scratch file system. It returns where on the
+// scratch file system upper and work are to be, and the upper one on the host.
+func (c *compilation) layer(from plan.From, place string, o layers, where string) (top, kept string, err error) {
+	path, err := c.hostSource(o.upper)
+	if err != nil {
+		return "", "", err
+	}
+	if !c.host.since(5, 14) {
+		return "", "", &UnsupportedError{Layer: policy.LayerMount, Why: "overlay directory " + path + ": this kernel cannot be told to follow no link in it", From: where,
+			Remedy: "Linux 5.14; or throw the changes away: upper: tmp, --overlay tmp"}
+	}
+	if err := c.checkLayer(path, o.sub); err != nil {
+		return "", "", err
+	}
+	info, err := c.tree.lstat(path)
+	if err == nil {
+		err = c.writesAsRoot(path, info, where)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	scratchfd := plan.R(plan.Scratch)
+	c.do(from, plan.MkdirStep(scratchfd, place, 0o755))
+	open := c.openSource
+	if o.whole {
+		open = c.openWhole
+	}
+	mnt := open(from, plan.Tree, path, attrBase|attrNoLinks, where)
+	c.do(from, plan.Move(mnt, scratchfd, place, fromFD), plan.CloseStep(mnt))
+	c.ownDirs(from, place)
+	c.noteLayer(path, from)
+	top, kept = place, path
+	if o.sub != "" {
+		top, kept = top+"/"+o.sub, kept+"/"+o.sub
+		c.do(from, plan.MkdirStep(scratchfd, top, 0o700).OrElse(plan.EEXIST))
+		c.ownDirs(from, top)
+	}
+	return top, kept + "/upper", nil
+}
+
+// ownDirs opens directories of the scratch file system so that only their owner can: open(2), O_NOATIME.
+func (c *compilation) ownDirs(from plan.From, names ...string) {
+	for _, name := range names {
+		c.do(from,
+			plan.OpenStep(plan.R(plan.Scratch), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NOATIME|unix.O_CLOEXEC, 0).Into(plan.File),
+			plan.CloseStep(plan.R(plan.File)))
+	}
+}
+
+// checkLayer says what is wrong with a directory that keeps changes, before anything is made. The kernel is the judge
+// when it counts.
+func (c *compilation) checkLayer(path, sub string) error {
+	for i := 1; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		if info, err := c.tree.lstat(path[:i]); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return linkError(path[:i])
+		}
+	}
+	if err := c.checkOwn(path); err != nil {
+		return err
+	}
+	if info, err := c.tree.lstat(path); err == nil && info.Mode().Perm()&0o002 != 0 {
+		return &Error{Op: "overlay directory " + path, Err: errText("everybody may write to it"), Hint: "chmod o-w " + path + ", or name another directory"}
+	}
+	if sub != "" {
+		path += "/" + sub
+		if err := c.checkOwn(path); err != nil {
+			return missingIsFine(err)
+		}
+	}
+	for _, name := range [...]string{"/upper", "/work"} {
+		if err := missingIsFine(c.checkOwn(path + name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkOwn refuses what is not a directory of the caller's own.
+func (c *compilation) checkOwn(path string) error {
+	info, err := c.tree.lstat(path)
+	fail := func(why error, hint string) error {
+		return &Error{Op: "overlay directory " + path, Err: why, Hint: hint}
+	}
+	switch {
+	case err != nil:
+		return fail(bare(err), "make it, or name one that exists")
+	case info.Mode()&fs.ModeSymlink != 0:
+		return linkError(path)
+	case !info.IsDir():
+		return fail(unix.ENOTDIR, "remove it, or name another directory")
+	case ownerOf(info) >= 0 && ownerOf(info) != c.host.UID:
+		return fail(errText("belongs to another user"), "make a directory of your own, and name that")
+	}
+	return nil
+}
+
+func linkError(path string) error {
+	return &Error{Op: "overlay directory " + path, Err: errText("is a symbolic link, which an earlier run may have put there"),
+		Hint: "remove the link, or name the place that it leads to if that is meant"}
+}
+
+// missingIsFine drops the error of a directory that does not exist yet.
+func missingIsFine(err error) error {
+	if e, ok := err.(*Error); ok && e.Err == unix.ENOENT {
+		return nil
+	}
+	return err
+}
+
+// keptLayer is a directory that keeps the changes of an overlay.
+type keptLayer struct {
+	path string
+	from plan.From
+}
+
+func (c *compilation) noteLayer(path string, from plan.From) {
+	for _, l := range c.layers {
+		if l.path == path {
+			return
+		}
+	}
+	c.layers = append(c.layers, keptLayer{path, from})
+}
+
+// hideLayers covers the directories that keep changes wherever the sandbox would show them: what is in them is read and
+// written through the overlay only.
+func (c *compilation) hideLayers() error {
+	for _, l := range c.layers {
+		for _, view := range c.views(l.path) {
+			rule := policy.Pos{File: l.from.File, Line: l.from.Line, Flag: l.from.Flag}
+			if err := c.coverThing(l.from, view, rule, true); err != nil {
+				return &Error{Op: "hide the overlay directory " + l.path, Err: err, From: rule.Short()}
+			}
+		}
+	}
+	return nil
+}
+
+// remake makes a target of an overlay that keeps its changes, and the directories above it, where they are not there: the
+// picture has them from the lower directory, and an earlier run may have put an empty one in the place of one of them.
+func (c *compilation) remake(from plan.From, target string, dir bool) error {
+	p := c.tree.at(target)
+	if p.upper == "" || target == p.target {
+		return nil
+	}
+	parent, _ := splitPath(target)
+	if err := c.remake(from, parent, true); err != nil {
+		return err
+	}
+	return c.make(from, p, target, dir)
+}
+
+// layered is the place on the host behind a path of an overlay that keeps its changes: in the upper directory where
+// something is there, otherwise in the lower. It is "" where a whiteout says that the path is gone. What an opaque
+// directory (overlayfs) leaves of the lower one is not looked at.
+func (t *tree) layered(p *part, rest string) string {
+	upper, lower := p.upper, p.source
+	for more := true; more; {
+		var name string
+		name, rest, more = strings.Cut(rest, "/")
+		upper, lower = joinPath(upper, name), joinPath(lower, name)
+		info, err := t.lstat(upper)
+		switch {
+		case err != nil && more:
+			return joinPath(lower, rest)
+		case err != nil:
+			return lower
+		case info.Mode()&fs.ModeCharDevice != 0:
+			return ""
+		case info.IsDir():
+		case more:
+			return ""
+		default:
+			return upper
+		}
+	}
+	if info, err := t.lstat(lower); err == nil && info.IsDir() {
+		return lower // both are shown as one
+	}
+	return upper
+}

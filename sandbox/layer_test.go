@@ -1,0 +1,84 @@
+package sandbox
+
+import (
+	"io/fs"
+	"strings"
+	"testing"
+
+	"cordon/policy"
+)
+
+// kept is a host with a directory for changes, and a profile with an overlay that keeps them in it.
+func kept(change func(fakeFiles)) (*Host, *policy.Profile) {
+	h := fakeUser()
+	t := h.Files.(fakeFiles)
+	t.dir("/home/ann/layer", "/home/ann/.m2")
+	t.own("/home/ann/layer")
+	if change != nil {
+		change(t)
+	}
+	return h, mounted(
+		policy.Mount{Kind: policy.MountBind, Source: "/home/ann", Write: true},
+		policy.Mount{Kind: policy.MountOverlay, Source: "~/.m2", Target: "/home/ann/.m2", Upper: "~/layer"})
+}
+
+// TestLayerRefused: whatever an earlier run may have left in the place of the directory ends the launch.
+func TestLayerRefused(t *testing.T) {
+	tests := map[string]struct {
+		change func(fakeFiles)
+		want   string
+	}{
+		"a link":                {func(t fakeFiles) { t.link("/home/ann/layer", ".ssh") }, "/home/ann/layer: is a symbolic link"},
+		"upper is a link":       {func(t fakeFiles) { t.link("/home/ann/layer/upper", "../.ssh"); t.own("/home/ann/layer") }, "/home/ann/layer/upper: is a symbolic link"},
+		"work is a link":        {func(t fakeFiles) { t.link("/home/ann/layer/work", "/tmp"); t.own("/home/ann/layer") }, "/home/ann/layer/work: is a symbolic link"},
+		"upper is a file":       {func(t fakeFiles) { t.file("/home/ann/layer/upper"); t.own("/home/ann/layer") }, "/home/ann/layer/upper: not a directory"},
+		"somebody else's":       {func(t fakeFiles) { t.dir("/home/ann/layer") }, "/home/ann/layer: belongs to another user"},
+		"upper somebody's":      {func(t fakeFiles) { t.dir("/home/ann/layer/upper"); t.own("/home/ann/layer") }, "/home/ann/layer/upper: belongs to another user"},
+		"everybody's":           {func(t fakeFiles) { t["/home/ann/layer"] = fakeFile{mode: fs.ModeDir | 0o777, owner: 1000} }, "/home/ann/layer: everybody may write to it"},
+		"not there":             {func(t fakeFiles) { delete(t, "/home/ann/layer") }, "/home/ann/layer: no such file or directory"},
+		"nothing is the matter": {nil, ""},
+	}
+	for name, tt := range tests {
+		h, p := kept(tt.change)
+		_, err := Compile(p, h, &Cmd{Args: []string{"true"}})
+		switch {
+		case tt.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%s: %v, want %s", name, err, tt.want)
+		case tt.want != "" && hintOf(err) == "":
+			t.Errorf("%s: no hint", name)
+		}
+	}
+	h, p := kept(nil)
+	h.Kernel = [2]int{5, 13}
+	if _, err := Compile(p, h, &Cmd{Args: []string{"true"}}); err == nil || !strings.Contains(err.Error(), "follow no link") {
+		t.Errorf("on 5.13: %v", err)
+	}
+}
+
+// TestLayered: what an earlier run wrote, changed and removed is what the picture shows.
+func TestLayered(t *testing.T) {
+	files := fakeFiles{}
+	files.file("/low/same", "/low/changed", "/low/gone/x", "/low/dir/below", "/up/changed", "/up/made", "/up/dir/new", "/up/file")
+	files.dir("/low/file")
+	files.put("/up/gone", fakeFile{mode: fs.ModeDevice | fs.ModeCharDevice})
+	files.link("/up/link", "made")
+	tr := &tree{files: files}
+	tr.add(part{target: "/t", source: "/low", upper: "/up", layer: true, made: map[string]node{}})
+	for path, want := range map[string]string{
+		"/t": "/low", "/t/same": "/low/same", "/t/changed": "/up/changed", "/t/made": "/up/made", "/t/gone": "", "/t/gone/x": "",
+		"/t/dir": "/low/dir", "/t/dir/below": "/low/dir/below", "/t/dir/new": "/up/dir/new", "/t/file": "/up/file", "/t/file/x": "",
+		"/t/none/at/all": "/low/none/at/all", "/t/link": "/up/link",
+	} {
+		if got := tr.hostPath(path); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	if _, ok := tr.stat("/t/gone"); ok {
+		t.Error("what was removed is there")
+	}
+	if n, err := tr.entry("/t/link"); err != nil || n.link != "made" {
+		t.Errorf("link: %q %v", n.link, err)
+	}
+}
