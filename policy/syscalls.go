@@ -139,9 +139,9 @@ func checkArch(s string) *fault {
 
 // FilterOnce is Filter and what exec: once adds, for a launcher that passes the nonce: execve is denied, and so is
 // execveat unless its sixth argument, which the kernel does not look at, is the nonce.
-func (s *Syscalls) FilterOnce(nonce uint64) (filter.Spec, error) {
-	spec, err := s.Filter()
-	if err == nil && s.Exec == ExecOnce {
+func (p *Profile) FilterOnce(nonce uint64) (filter.Spec, error) {
+	spec, err := p.Filter()
+	if err == nil && p.Syscalls.Exec == ExecOnce {
 		spec.Deny = append(spec.Deny, filter.Item{Name: "execve"})
 		spec.Rules = append(spec.Rules, OwnExec(nonce))
 	}
@@ -151,7 +151,7 @@ func (s *Syscalls) FilterOnce(nonce uint64) (filter.Spec, error) {
 // ProgramFilter is the filter as the program meets it: with exec: once no execve or execveat of its own passes, because it
 // has not the launcher's nonce.
 func (p *Profile) ProgramFilter() (filter.Spec, error) {
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.Filter()
 	if err == nil && p.Syscalls.Exec == ExecOnce {
 		from := p.Source("syscalls.exec").Short()
 		spec.Deny = append(spec.Deny, filter.Item{Name: "execve", From: from}, filter.Item{Name: "execveat", From: from})
@@ -164,7 +164,7 @@ func OwnExec(nonce uint64) filter.Rule {
 	return filter.Rule{Call: "execveat", Expr: "nonce == 0x" + strconv.FormatUint(nonce, 16)}
 }
 
-// Filter is the section as package filter takes it, without exec: only the launcher that makes the call can tell its own
+// Filter is the section alone as package filter takes it, without what the rest of the profile adds, and without exec: only the launcher that makes the call can tell its own
 // from the program's. The section must be valid.
 func (s *Syscalls) Filter() (filter.Spec, error) {
 	spec := filter.Spec{Allow: filterItems(s.Allow), Deny: filterItems(s.Deny)}
