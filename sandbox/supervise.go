@@ -63,7 +63,8 @@ type process struct {
 	signals  int       // where signals arrive as bytes; -1 unless Cmd.Exclusive
 	netstat  int       // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
-	listener int // of the task's filter; -1 before and after, and where nothing is reported
+	modes    *modeWorker // makes calls that change modes; nil before the first
+	listener int         // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
 
 	cgroup  *cgroup.Group // nil before and after, and where none was asked for
@@ -424,6 +425,7 @@ func (p *process) release() {
 			unix.Close(fd)
 		}
 	}
+	p.modes.end()
 	p.removeGroups()
 	p.writes.End()
 	p.writes = nil

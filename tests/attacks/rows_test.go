@@ -36,6 +36,7 @@ func attacks() []attack {
 		recorderAttacks(),
 		rightsAttacks(),
 		bitsAttacks(),
+		guardAttacks(),
 		trustAttacks(),
 		overlayAttacks(),
 	)
