@@ -17,6 +17,7 @@ func refused(errno string) bool { return errno == "ENOSYS" || errno == "EPERM" }
 // syscalls learns the section.
 func (l *learner) syscalls() {
 	s := &l.own.Syscalls
+	l.bar()
 	seen := l.seenCalls()
 	ruled := l.parentRules()
 	for _, c := range seen {
@@ -45,6 +46,7 @@ func (l *learner) seenCalls() (seen []*Call) {
 			l.note(Note{Kind: Left, What: "the system call " + c.Name, Why: "no table has it; it gets " + cmp.Or(l.parent.Syscalls.Unknown, "errno(ENOSYS)"), At: c.At})
 		case refused(c.Errno):
 			refusals[c.Name] = c
+		case c.barred:
 		case byName[c.Name] == nil:
 			byName[c.Name] = c
 			seen = append(seen, c)
@@ -163,7 +165,7 @@ func (l *learner) parentRules() map[string]bool {
 func (l *learner) rules(ruled map[string]bool) {
 	tuples := map[string][]*Call{}
 	for i := range l.f.Calls {
-		if c := &l.f.Calls[i]; !refused(c.Errno) {
+		if c := &l.f.Calls[i]; !refused(c.Errno) && !c.barred {
 			tuples[c.Name] = append(tuples[c.Name], c)
 		}
 	}
