@@ -55,7 +55,7 @@ func (d *decoder) expr(n *node, path string, r SyscallRule) {
 		return
 	}
 	at := *n
-	if col > 0 && n.style != '|' {
+	if col > 0 && n.style != '|' && !n.folded {
 		at.col += col - 1
 		if n.style != 0 {
 			at.col++
@@ -90,8 +90,15 @@ func checkAction(s string) *fault {
 	if a.Kind == filter.Notify || a.Kind == filter.Trace {
 		return bad(quote(s)+" is not supported yet", "use allow, errno(NAME), kill or log")
 	}
+	if a.Kind == filter.Errno && (a.Errno == 0 || a.Errno >= kernelErrno) {
+		return bad(quote(s)+" does not make the call fail",
+			"0 tells the program that it was done, numbers from 512 make the kernel repeat it; such as errno(EPERM)")
+	}
 	return nil
 }
+
+// kernelErrno is the first error number that is the kernel's own: ERESTARTSYS and what follows never reach a program.
+const kernelErrno = 512
 
 // checkExpr checks the condition of a rule, or its action; col is where in it the error is, from 1, 0 if unknown.
 func checkExpr(call, expr string) (f *fault, col int) {

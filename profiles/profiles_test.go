@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"gopkg.in/yaml.v3"
 
 	"cordon/policy"
 	"cordon/policy/filter"
@@ -404,7 +404,11 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	validate := func(text []byte) error {
-		data, err := yaml.YAMLToJSON(text)
+		var value any
+		if err := yaml.Unmarshal(text, &value); err != nil {
+			return err
+		}
+		data, err := json.Marshal(value)
 		if err != nil {
 			return err
 		}

@@ -37,7 +37,11 @@ type compilation struct {
 	rootFD   plan.Arg // the new root
 	scratch  scratch
 	layers   []keptLayer
-	hidden   int // matches of hide rules
+	hidden   int         // matches of hide rules
+	outdoors tree        // the host's own tree: see hostTree
+	table    *hostMounts // see mountsOfHost
+	homeList []string    // see homes
+	bounds   []bound     // see bound
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts

@@ -139,7 +139,7 @@ func (f *learnFlags) existing() ([]byte, error) {
 
 // learned makes the profile, on top of what an old one extends.
 func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (*learn.Result, error) {
-	search := profiles.DefaultSearch(os.Getenv)
+	search := search()
 	opts := learn.Options{Name: f.name, Extends: f.extends, Granted: absolutes(f.grant), Calls: f.calls, Files: f.files, Names: f.names, Dirs: f.dirs}
 	if opts.Name == "" {
 		opts.Name = profileName(f.out)
@@ -166,7 +166,7 @@ func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (
 	for _, h := range guard.Hide {
 		opts.Secrets = append(opts.Secrets, h.Pattern)
 	}
-	opts.Targets = linkedSecrets(facts.Homes, opts.Secrets)
+	opts.Targets = linkedSecrets(facts.Homes, append(learn.Besides(), opts.Secrets...))
 	opts.Env, opts.Ordinary = guard.Env.Keep, guard
 	if len(opts.Extends) > 0 {
 		if opts.Parent, err = search.Load(f.beside(opts.Extends), nil); err != nil {
@@ -235,7 +235,7 @@ func (f *learnFlags) replay(text []byte, facts *learn.Facts) ([]learn.Denial, er
 	if len(own.Extends) > 0 {
 		parents := f.beside(own.Extends)
 		own.Extends = nil
-		if p, err = profiles.DefaultSearch(os.Getenv).Load(parents, own); err != nil {
+		if p, err = search().Load(parents, own); err != nil {
 			return nil, err
 		}
 	} else if err := policy.Validate(own); err != nil {

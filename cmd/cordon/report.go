@@ -23,6 +23,9 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 	for _, m := range r.Missing {
 		u.line("missing", string(m.Layer)+": "+m.Why+prefixed("; instead: ", m.Instead))
 	}
+	for _, g := range r.Restored {
+		u.line("restored", g.Path+": it was replaced outside during the run; it is "+g.What+" again")
+	}
 	if verbose {
 		u.showEnforced(r)
 	}

@@ -74,6 +74,10 @@ func (l *learner) unseen() {
 			if !ok || l.denies(name) || slices.ContainsFunc(s.Allow, func(x policy.SyscallItem) bool { return x.Name == name }) {
 				continue
 			}
+			if unusual, _ := l.unusual(&Call{Name: name}); unusual { // no back end leaves out what few programs call
+				l.note(Note{Kind: Left, What: "the system call " + name, Why: "the recording says that it is not shown, and the profile " + l.opts.Ordinary.Name + " does not allow it"})
+				continue
+			}
 			s.Allow = append(s.Allow, policy.SyscallItem{Name: name})
 			if !slices.Contains(backends, r.Backend) {
 				backends = append(backends, r.Backend)

@@ -90,26 +90,29 @@ func (f *Facts) addFrom(d dirs, e *recording.Event, at policy.Pos) {
 	}
 	was, own := e.Path, d.has(e.Path)
 	if e.Via != "" {
-		f.remember(d.apply(was), e.Via)
+		f.remember(d.apply(was), e.Via, true)
 	}
 	if !own && !d.first && (within(f.workdir(), was) && !ofSystem(f.workdir()) || !d.anyHome && within(f.home(), was)) {
 		f.foreign = append(f.foreign, Path{Path: was, Access: e.Access, Type: e.Type, At: at})
 		return
 	}
 	if e.Path, e.Via = d.apply(was), d.apply(e.Via); e.Path != was {
-		f.remember(e.Path, was)
+		f.remember(e.Path, was, false)
 	}
 	f.addOwn(e, own, at)
 }
 
 // named is a path, and another name of it: one that led to it, or what it was in its recording.
-type named struct{ path, name string }
+type named struct {
+	path, name string
+	link       bool
+}
 
-func (f *Facts) remember(path, name string) {
+func (f *Facts) remember(path, name string, link bool) {
 	if f.named == nil {
 		f.named = map[named]bool{}
 	}
-	f.named[named{unpid(path), name}] = true
+	f.named[named{unpid(path), name, link}] = true
 }
 
 // homes are all home directories that the recordings and the caller name, believed or not, but those of the system's accounts

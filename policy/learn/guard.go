@@ -23,6 +23,9 @@ var besides = [...]string{
 	"~/.local/share/kwalletd", "~/.pki", "~/.thunderbird", "~/.config/BraveSoftware", "~/.config/hub", "~/.m2/settings.xml", "~/.gradle/gradle.properties",
 }
 
+// Besides are patterns of what is a secret for Learn in addition to Options.Secrets.
+func Besides() []string { return slices.Clone(besides[:]) }
+
 // guardHomes makes secrets of what is one in any home, and of what such a name leads to.
 func (s *secrets) guardHomes(f *Facts, patterns []string) {
 	s.homes, s.tildes = s.w.homes, map[string]bool{}
@@ -49,7 +52,7 @@ func (s *secrets) guardHomes(f *Facts, patterns []string) {
 		s.add(n.path)
 		s.names[n.path] = append(s.names[n.path], n.name)
 		to := shortest(&Link{Via: n.name, Path: n.path})
-		if s.self(to.Via) || s.dir(path.Dir(to.Via)) {
+		if n.link && (s.self(to.Via) || s.dir(path.Dir(to.Via))) {
 			s.target(to.Path)
 		}
 	}
@@ -57,7 +60,7 @@ func (s *secrets) guardHomes(f *Facts, patterns []string) {
 
 // target makes a secret of what a name of one leads to, unless that is so wide that nothing could be granted.
 func (s *secrets) target(p string) {
-	if p = place(p); strings.Count(p, "/") > 1 {
+	if p = place(p); strings.Count(p, "/") > 1 && !within(p, s.w.workdir) {
 		s.add(p)
 	}
 }

@@ -225,6 +225,21 @@ func TestBarredCalls(t *testing.T) {
 	}
 }
 
+// TestNotShown: what a recording says that its back end leaves out is no way to have a call allowed.
+func TestNotShown(t *testing.T) {
+	r := told(t, "/home/me", "/work", call("getpid"))
+	r.Header.Runs[0].Complete, r.Header.Runs[0].Why = false, []string{"not shown: read ptrace bpf chroot", "not shown: mount by the way; process_vm_readv too"}
+	notes, result := learnedHere(t, Options{}, r)
+	for _, name := range []string{"ptrace", "bpf", "mount", "process_vm_readv", "chroot"} {
+		if allows(result.Profile, name) {
+			t.Errorf("%s is allowed\n%s", name, notes)
+		}
+	}
+	if !allows(result.Profile, "read") {
+		t.Error("read is not allowed")
+	}
+}
+
 func allows(p *policy.Profile, call string) bool {
 	return slices.ContainsFunc(p.Syscalls.Allow, func(i policy.SyscallItem) bool { return i.Name == call }) ||
 		slices.ContainsFunc(p.Syscalls.Rules, func(r policy.SyscallRule) bool { return r.Call == call && !strings.HasPrefix(r.Expr, "errno") })
