@@ -76,6 +76,7 @@ type process struct {
 	guards   guards
 	guardErr error // why the run has ended: a guard is gone and cannot be mounted again
 
+	lender   *lender  // nil unless stdin is a pipe
 	output   *meter   // of stdout and stderr; nil without a limit
 	copying  *copying // nil where nothing is copied; like draining also guarded by mu once the sandbox has ended
 	draining bool
@@ -106,6 +107,7 @@ func (p *process) start() error {
 	} else {
 		p.joined()
 	}
+	p.lender.begin()
 	if p.terminal != nil {
 		p.terminal.begin()
 	}
@@ -407,6 +409,7 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 func (p *process) release() {
 	p.closeControl()
 	p.terminal.finish()
+	p.lender.finish()
 	p.stopCopying()
 	p.stopWatching()
 	p.closeGuards()
@@ -442,6 +445,7 @@ func (p *process) wait() (*Report, error) {
 	status := p.reap(&usage)
 	p.killOrphans()
 	p.gone = true
+	p.lender.finish()
 	p.drain()
 	p.terminal.finish()
 	p.terminal = nil
