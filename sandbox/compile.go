@@ -37,7 +37,11 @@ type compilation struct {
 	rootFD   plan.Arg // the new root
 	scratch  scratch
 	layers   []keptLayer
-	hidden   int // matches of hide rules
+	hidden   int         // matches of hide rules
+	outdoors tree        // the host's own tree: see hostTree
+	table    *hostMounts // see mountsOfHost
+	homeList []string    // see homes
+	bounds   []bound     // see bound
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts
@@ -46,6 +50,7 @@ type compilation struct {
 	devTarget string // where that is
 	groups    groups
 
+	private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
 	missing []Missing
 	added   []Added
 	notes   []string // for Report.Notes
@@ -63,6 +68,7 @@ func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
 
 // order is the life of the child. Each line that must stand where it stands says why.
 var order = [...]func(*compilation) error{
+	(*compilation).settleSetID,
 	(*compilation).checkSupport,
 	(*compilation).findArch,
 	(*compilation).findTerminal,

@@ -52,6 +52,16 @@ func (c *compilation) pinAbove(from plan.From, path string) {
 	}
 }
 
+// pinLink makes a symbolic link a mount point of itself: it leads where it led, and can be neither renamed nor removed.
+func (c *compilation) pinLink(from plan.From, link, text string) {
+	i := c.tree.index(link)
+	p := c.tree.parts[i]
+	p.behind = c.tree.hostPath(link)
+	p.target, p.source, p.file, p.link, p.guard, p.absent = link, p.behind, true, text, guardPin, !c.reachable(link)
+	c.cloneOnto(from, &p, 0)
+	c.tree.insert(i+1, p)
+}
+
 // protect makes a path of the picture, and everything below it, read-only and immovable. A path that the sandbox does
 // not show needs no protection.
 func (c *compilation) protect(from plan.From, path string, rule policy.Pos) error {
@@ -99,13 +109,19 @@ func (c *compilation) cloneOnto(from plan.From, p *part, attrs uint64) {
 // meanwhile. If the launcher saw that the task may not search a directory on
 // the way, the child may not either, and the guard may be absent.
 func (c *compilation) openTarget(from plan.From, p *part) {
+	flags, path := uint64(openAny), p.target
+	if p.link != "" {
+		flags |= unix.O_NOFOLLOW
+	}
 	switch {
-	case c.host.NoOpenat2 && p.absent:
-		c.openSteps(from, c.rootFD, c.resolved(p.target), openAny, plan.Target, c.closedDirs(p.target))
 	case c.host.NoOpenat2:
-		c.openInside(from, p.target, openAny, plan.Target)
+		closed := 0
+		if p.absent {
+			closed = c.closedDirs(path)
+		}
+		c.openSteps(from, c.rootFD, path, flags, plan.Target, closed)
 	default:
-		open := plan.Open2(c.rootFD, p.target, openAny, inRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
+		open := plan.Open2(c.rootFD, path, flags, inRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
 		if p.absent {
 			open = open.OrElse(plan.EACCES)
 		}
@@ -152,17 +168,14 @@ func (c *compilation) searchable(dir string) bool {
 // the directories above it are pinned. Above the matches of a pattern they stay as they are, since a pin breaks rename and
 // rm -r there; the next run finds what has been moved.
 //
-// What does not exist cannot be covered without making it, and nothing is made on the host. The launcher covers such a
-// name when it appears during the run (guards.go).
+// What does not exist cannot be covered without making it, and nothing is made on the host. The launcher covers the
+// names of rules when they appear during the run (guards.go).
 func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos, fixed bool) error {
 	target, err := c.tree.resolve(target)
 	if err != nil {
 		return err
 	}
 	isDir, exists := c.tree.stat(target)
-	if !exists && fixed {
-		c.tree.await(target, rule)
-	}
 	if !exists || c.tree.at(target).opaque {
 		return nil
 	}

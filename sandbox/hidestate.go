@@ -8,8 +8,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"cordon/policy"
 )
 
 // makeStateDirs makes the state directories before a task could. If one cannot be made, no task of this user can make it
@@ -50,11 +48,10 @@ func (c *compilation) hideStateDir(dir string) error {
 	fail := func(err error, hint string) error {
 		return &Error{Op: "hide the state directory " + dir, Err: err, Hint: hint}
 	}
-	from := own("state directory")
-	for _, view := range c.views(dir) {
-		if err := c.coverThing(from, view, policy.Pos{}, true); err != nil {
-			return fail(err, "")
-		}
+	h := c.hider()
+	h.from = own("state directory")
+	if err := h.path(dir); err != nil {
+		return fail(err, "")
 	}
 	// The directory it is in may be written to: what is covered cannot be moved or removed (EBUSY). Those above may not.
 	for parent, _ := splitPath(dir); parent != "/"; parent, _ = splitPath(parent) {

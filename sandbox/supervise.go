@@ -15,6 +15,7 @@ import (
 	"cordon/policy"
 	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
 )
 
@@ -62,7 +63,8 @@ type process struct {
 	signals  int       // where signals arrive as bytes; -1 unless Cmd.Exclusive
 	netstat  int       // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
-	listener int // of the task's filter; -1 before and after, and where nothing is reported
+	modes    *modeWorker // makes calls that change modes; nil before the first
+	listener int         // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
 
 	cgroup  *cgroup.Group // nil before and after, and where none was asked for
@@ -83,6 +85,8 @@ type process struct {
 	crowded  bool    // there were as many processes as there may be
 	used     treeUse // as it was before the sandbox was killed for a limit
 	watched  []int   // descriptors of what tells of limits
+
+	writes *ledger.Run // nil where the task can write nothing of the host
 
 	report Report
 }
@@ -135,6 +139,9 @@ func (p *process) launch() error {
 	p.mu.Lock()
 	p.last = len(p.comp.plan.Steps)
 	p.mu.Unlock()
+	if err := p.recordWrites(); err != nil { // before the task is let go
+		return err
+	}
 	if err := p.converse(); err != nil {
 		return err
 	}
@@ -421,7 +428,10 @@ func (p *process) release() {
 			unix.Close(fd)
 		}
 	}
+	p.modes.end()
 	p.removeGroups()
+	p.writes.End()
+	p.writes = nil
 	p.link, p.gate, p.netstat, p.listener, p.sandbox, p.ids = -1, -1, -1, -1, -1, -1
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -444,6 +454,7 @@ func (p *process) wait() (*Report, error) {
 	var usage unix.Rusage
 	status := p.reap(&usage)
 	p.killOrphans()
+	p.writes.Stop()
 	p.gone = true
 	p.lender.finish()
 	p.drain()

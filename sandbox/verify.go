@@ -33,6 +33,9 @@ func (p *process) checkMounts() error {
 	if err != nil {
 		return err
 	}
+	if err := p.checkPrivate(); err != nil {
+		return err
+	}
 	p.enforced(policy.LayerMount, itoa(len(visible))+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
 	return p.keepGuards(visible)
 }
@@ -154,6 +157,8 @@ func checkMounts(t *tree, text []byte) (visible map[string]string, err error) {
 type mountEntry struct {
 	id, parent string
 	point      string
+	device     []byte // of the file system: major:minor
+	root       []byte // the place of the file system that is mounted, escaped as in the table
 	options    []byte // of the mount itself
 	fstype     string
 }
@@ -224,7 +229,7 @@ func mountLine(line []byte) (m mountEntry, ok bool) {
 	}
 	_, rest, _ := bytes.Cut(line, []byte("- ")) // behind optional fields, which have no dash
 	fstype, _, _ := bytes.Cut(rest, []byte{' '})
-	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[5], string(fstype)}
+	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[2], f[3], f[5], string(fstype)}
 	return m, strings.HasPrefix(m.point, "/")
 }
 

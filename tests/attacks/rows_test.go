@@ -36,6 +36,8 @@ func attacks() []attack {
 		recorderAttacks(),
 		rightsAttacks(),
 		bitsAttacks(),
+		guardAttacks(),
+		trustAttacks(),
 		overlayAttacks(),
 	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
