@@ -227,7 +227,7 @@ func TestDiffSimulated(t *testing.T) {
 
 func compiled(t *testing.T, p *Profile) *filter.Program {
 	t.Helper()
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.Filter()
 	if err != nil {
 		t.Fatal(err)
 	}

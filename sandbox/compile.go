@@ -50,6 +50,7 @@ type compilation struct {
 	devTarget string // where that is
 	groups    groups
 
+	private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
 	missing []Missing
 	added   []Added
 	notes   []string // for Report.Notes
@@ -67,6 +68,7 @@ func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
 
 // order is the life of the child. Each line that must stand where it stands says why.
 var order = [...]func(*compilation) error{
+	(*compilation).settleSetID,
 	(*compilation).checkSupport,
 	(*compilation).findArch,
 	(*compilation).findTerminal,

@@ -142,6 +142,16 @@ func (t fakeFiles) At(root string) Files {
 	return sub
 }
 
+func (t fakeFiles) Private(dir string) error {
+	for dir != "/" {
+		dir = path.Dir(dir)
+		if f, ok := t[dir]; ok && f.mode.Perm()&0o011 == 0 {
+			return nil
+		}
+	}
+	return errText("every directory above it can be searched by others")
+}
+
 func (t fakeFiles) Stat(p string) (fs.FileInfo, error) {
 	_, f, err := t.find("stat", p, true)
 	return f, err

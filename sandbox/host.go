@@ -56,6 +56,7 @@ type Files interface {
 	ReadDir(path string) ([]fs.DirEntry, error)
 	Read(path string, n int) ([]byte, error) // the first n bytes at most
 	Access(path string, mode uint32) error   // access(2), of the caller
+	Private(dir string) error                // nil if nobody but the caller can reach what is in it
 	At(root string) Files                    // the tree below root: ".." and absolute links end there
 }
 

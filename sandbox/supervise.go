@@ -63,7 +63,8 @@ type process struct {
 	signals  int       // where signals arrive as bytes; -1 unless Cmd.Exclusive
 	netstat  int       // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
-	listener int // of the task's filter; -1 before and after, and where nothing is reported
+	modes    *modeWorker // makes calls that change modes; nil before the first
+	listener int         // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
 
 	cgroup  *cgroup.Group // nil before and after, and where none was asked for
@@ -77,6 +78,7 @@ type process struct {
 	guards   guards
 	guardErr error // why the run has ended: a guard is gone and cannot be mounted again
 
+	lender   *lender  // nil unless stdin is a pipe
 	output   *meter   // of stdout and stderr; nil without a limit
 	copying  *copying // nil where nothing is copied; like draining also guarded by mu once the sandbox has ended
 	draining bool
@@ -109,6 +111,7 @@ func (p *process) start() error {
 	} else {
 		p.joined()
 	}
+	p.lender.begin()
 	if p.terminal != nil {
 		p.terminal.begin()
 	}
@@ -413,6 +416,7 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 func (p *process) release() {
 	p.closeControl()
 	p.terminal.finish()
+	p.lender.finish()
 	p.stopCopying()
 	p.stopWatching()
 	p.closeGuards()
@@ -424,6 +428,7 @@ func (p *process) release() {
 			unix.Close(fd)
 		}
 	}
+	p.modes.end()
 	p.removeGroups()
 	p.writes.End()
 	p.writes = nil
@@ -451,6 +456,7 @@ func (p *process) wait() (*Report, error) {
 	p.killOrphans()
 	p.writes.Stop()
 	p.gone = true
+	p.lender.finish()
 	p.drain()
 	p.terminal.finish()
 	p.terminal = nil

@@ -33,6 +33,9 @@ func (p *process) checkMounts() error {
 	if err != nil {
 		return err
 	}
+	if err := p.checkPrivate(); err != nil {
+		return err
+	}
 	p.enforced(policy.LayerMount, itoa(len(visible))+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
 	return p.keepGuards(visible)
 }

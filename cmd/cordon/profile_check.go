@@ -165,7 +165,7 @@ func warnings(ref string, p *policy.Profile) ([]found, error) {
 	if src, err := search().Find(ref); err != nil || strings.HasPrefix(src.File, "embedded:") {
 		return out, err
 	}
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.Filter()
 	if err != nil {
 		return out, err
 	}
