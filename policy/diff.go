@@ -392,6 +392,7 @@ type scene struct {
 	hidepid int
 	write   bool
 	noexec  bool
+	live    bool
 	at      Pos
 }
 
@@ -415,6 +416,9 @@ func (s *scene) String() string {
 	}
 	if s.noexec {
 		text += ", not executable"
+	}
+	if s.live {
+		text += ", its sockets too"
 	}
 	return text
 }
@@ -467,7 +471,7 @@ func (d *differ) scenes(p string, a, b *scene) {
 func (s *scene) gives(o *scene) bool {
 	switch {
 	case s.host != "":
-		return s.host != o.host || s.write && !o.write || !s.noexec && o.noexec
+		return s.host != o.host || s.write && !o.write || !s.noexec && o.noexec || s.live && !o.live && !o.write
 	case s.kernel != "":
 		return s.kernel != o.kernel || s.hidepid < o.hidepid ||
 			slices.ContainsFunc(o.masked, func(m string) bool { return !slices.Contains(s.masked, m) && s.masked[0] != usualMasks })
@@ -500,7 +504,7 @@ func (p *Profile) sceneAt(at string) scene {
 }
 
 func (p *Profile) sceneOf(m *Mount, rest string) scene {
-	s := scene{noexec: m.NoExec, at: m.Pos}
+	s := scene{noexec: m.NoExec, live: m.Live && !m.Write, at: m.Pos}
 	switch m.Kind {
 	case MountBind:
 		s.host, s.write = m.Source+rest, m.Write

@@ -37,7 +37,8 @@ type compilation struct {
 	rootFD   plan.Arg // the new root
 	scratch  scratch
 	layers   []keptLayer
-	hidden   int // matches of hide rules
+	covered  []string // sockets of the host
+	hidden   int      // matches of hide rules
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts
@@ -103,6 +104,8 @@ var order = [...]func(*compilation) error{
 	(*compilation).hide,
 	(*compilation).hideState,
 	(*compilation).hideLayers,
+	(*compilation).undone,
+	(*compilation).sockets,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.

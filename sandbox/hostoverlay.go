@@ -174,15 +174,6 @@ func (t *mountTable) mountsBelow(dir string) bool {
 
 // onDisk reports whether a directory lies on a file system that is overlaid.
 func (t *mountTable) onDisk(dir string) bool {
-	var found *mountEntry
-	for i := range t.list {
-		m := &t.list[i]
-		if !below(dir, m.point) || !t.reachable(m) {
-			continue
-		}
-		if found == nil || len(m.point) > len(found.point) {
-			found = m
-		}
-	}
+	found := t.holding(dir)
 	return found != nil && (found.point == "/" || slices.Contains(diskTypes[:], found.fstype))
 }

@@ -27,7 +27,11 @@ func (p *process) checkMounts() error {
 	if err != nil {
 		return err
 	}
+	p.comp.listBare()
 	p.enforced(policy.LayerMount, itoa(n)+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
+	if found := p.comp.socketsText(); found != "" {
+		p.enforced(policy.LayerMount, found, "/proc/net/unix")
+	}
 	return nil
 }
 
@@ -134,6 +138,9 @@ func checkMounts(t *tree, text []byte) (reached int, err error) {
 			return 0, e
 		}
 		seen[m.point] = true
+		if part.still && part.target == m.point && m.source != stillSource {
+			part.bare = true
+		}
 	}
 	for i := range t.parts {
 		p := &t.parts[i]
@@ -150,6 +157,7 @@ type mountEntry struct {
 	point      string
 	options    []byte // of the mount itself
 	fstype     string
+	source     string
 }
 
 // mountTable finds a mount by what it is mounted on.
@@ -217,8 +225,9 @@ func mountLine(line []byte) (m mountEntry, ok bool) {
 		}
 	}
 	_, rest, _ := bytes.Cut(line, []byte("- ")) // behind optional fields, which have no dash
-	fstype, _, _ := bytes.Cut(rest, []byte{' '})
-	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[5], string(fstype)}
+	fstype, rest, _ := bytes.Cut(rest, []byte{' '})
+	source, _, _ := bytes.Cut(rest, []byte{' '})
+	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[5], string(fstype), string(source)}
 	return m, strings.HasPrefix(m.point, "/")
 }
 

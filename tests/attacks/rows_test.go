@@ -36,6 +36,7 @@ func attacks() []attack {
 		rightsAttacks(),
 		bitsAttacks(),
 		overlayAttacks(),
+		socketAttacks(),
 	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all
