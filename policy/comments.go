@@ -1,11 +1,6 @@
 package policy
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/goccy/go-yaml/token"
-)
+import "strings"
 
 // comment is a comment of the file and what stands around it.
 type comment struct {
@@ -18,8 +13,7 @@ type comment struct {
 
 // attachComments hangs every comment on the item that it belongs to: on the one that follows, if it has a line of its
 // own; on the one before, if it stands behind something or is indented deeper than what follows.
-func (d *document) attachComments(tokens token.Tokens) {
-	comments := d.findComments(tokens)
+func (d *document) attachComments(comments []comment) {
 	d.comments = len(comments)
 	var all []*item
 	walkItems(d.root, func(it *item) {
@@ -57,58 +51,6 @@ func walkItems(n *node, f func(*item)) {
 		f(it)
 		walkItems(it.val, f)
 	}
-}
-
-func (d *document) findComments(tokens token.Tokens) []comment {
-	var out []comment
-	depth := 0
-	for _, t := range tokens {
-		switch t.Type {
-		case token.MappingStartType, token.SequenceStartType:
-			depth++
-		case token.MappingEndType, token.SequenceEndType:
-			depth--
-		case token.CommentType:
-			line, col := place(t)
-			text := "#" + strings.TrimRight(t.Value, " \t\n")
-			out = append(out, comment{text: text, line: line, col: col, own: d.alone(line, col), depth: depth})
-		}
-	}
-	markClosing(out, tokens)
-	return out
-}
-
-// markClosing finds the comments that only a closing bracket follows.
-func markClosing(comments []comment, tokens token.Tokens) {
-	closing, last := false, len(comments)-1
-	for _, t := range slices.Backward(tokens) {
-		switch t.Type {
-		case token.CommentType:
-			comments[last].closing = closing
-			last--
-		case token.CollectEntryType:
-		case token.MappingEndType, token.SequenceEndType:
-			closing = true
-		default:
-			closing = false
-		}
-	}
-}
-
-// alone says whether nothing stands before col.
-func (d *document) alone(line, col int) bool {
-	if line < 1 || line > len(d.lines) {
-		return true
-	}
-	for i, r := range []rune(d.lines[line-1]) {
-		if i >= col-1 {
-			break
-		}
-		if r != ' ' && r != '\t' {
-			return false
-		}
-	}
-	return true
 }
 
 func (d *document) blankBefore(line int) bool {

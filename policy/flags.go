@@ -284,7 +284,10 @@ func bindFlag(p *Profile, v string, at Pos, write bool) *fault {
 		return f
 	}
 	if given {
-		target, _, _ = cutColon(target)
+		var more bool
+		if target, _, more = cutColon(target); more {
+			return bad("a second ':' in "+quote(v), "--ro and --rw say the mode, --mount '{bind: …, noexec: true}' all else; a ':' in a path is written \\:")
+		}
 		if f := setPath(&m.Target, fromCommandLine(target)); f != nil {
 			return f
 		}
@@ -307,7 +310,7 @@ func tmpfsFlag(p *Profile, v string, at Pos) *fault {
 		return f
 	}
 	if given {
-		if f := into(&m.Size, size, parseSize); f != nil {
+		if f := into(&m.Size, size, (&spec{min: minMemory}).size); f != nil {
 			return f
 		}
 	}

@@ -135,7 +135,7 @@ func TestFlagErrors(t *testing.T) {
 		{"tmpfs", "/tmp:1Gi", `--tmpfs /tmp:1Gi: unknown unit "Gi"; units are KiB MiB GiB TiB and kB MB GB TB`},
 		{"mount", "/a", `--mount /a: want a mapping; such as {bind: /src, target: /dst}`},
 		{"mount", "{bnd: /a}", `--mount {bnd: /a}: unknown key "bnd"; did you mean "bind"?`},
-		{"mount", "{bind: /a", `--mount {bind: /a: not YAML: could not find flow mapping end token '}'`},
+		{"mount", "{bind: /a", `--mount {bind: /a: not YAML: the '}' is missing that closes this`},
 		{"net", "hots", `--net hots: "hots" is not a network; did you mean "host"?`},
 		{"ns", "nets=new", `--ns nets=new: "nets" is not a namespace; KIND=new, KIND=host or KIND=PATH; kinds are user, mount, pid, ipc, uts, cgroup, net, time`},
 		{"env", "A", `--env A: "A" has no value; NAME=VALUE sets it; --keep-env A passes it on`},

@@ -54,7 +54,7 @@ func TestFormat(t *testing.T) {
 func TestFormatErrors(t *testing.T) {
 	for in, want := range map[string]string{
 		"- a\n":     "f:1:1: a profile is a mapping, not a list",
-		"a: [b\n":   "f:1:4: not YAML: sequence end token ']' not found",
+		"a: [b\n":   "f:1:4: not YAML: the ']' is missing that closes this",
 		"a: &b c\n": "f:1:4: anchors and aliases are not allowed; a string that begins with & or * must be quoted; to share settings use extends",
 	} {
 		if _, err := Format("f", []byte(in)); len(first(err)) != 1 || first(err)[0] != want {

@@ -105,7 +105,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Root }},
 	{spec: spec{name: "mounts", typ: tMount, list: true, doc: "What is put into the tree, in order; a later mount covers an earlier one.", def: "[]", example: "[{bind: ., mode: rw}]", flag: "mount"},
 		at: func(p *Profile) any { return &p.Mounts }},
-	{spec: spec{name: "hide", typ: tPattern, list: true, doc: "Paths that nobody inside can read or write: absolute, `~/…`, or `**/…` for a name anywhere in a bind. Only grows.", def: "[]", example: `[~/.ssh, "**/.env"]`, flag: "hide"},
+	{spec: spec{name: "hide", typ: tPattern, list: true, doc: "Paths that nobody inside can read or write: absolute, `~/…`, or `**/…` for a name anywhere in a bind; `*`, `?` and `[^a-c]` within a name. What a path leads to is hidden wherever it is shown. Only grows.", def: "[]", example: `[~/.ssh, "**/.env"]`, flag: "hide"},
 		at: func(p *Profile) any { return &p.Hide }},
 	{spec: spec{name: "hostname", typ: tHostname, doc: "Host name inside, at most 64 bytes.", def: "cordon", example: "build", flag: "hostname"},
 		at: func(p *Profile) any { return &p.Hostname }},
@@ -165,7 +165,7 @@ var mountForms = []form[Mount]{
 	}},
 	{kind: string(MountTmpfs), doc: "an empty tmpfs", keys: []key[Mount]{
 		{spec: spec{name: "tmpfs", typ: tPath, doc: "Where it is mounted.", example: "/tmp"}, at: mountTarget},
-		{spec: spec{name: "size", typ: tSize, doc: "How much it may hold.", def: "half of memory", example: "1GiB"}, at: func(m *Mount) any { return &m.Size }},
+		{spec: spec{name: "size", typ: tSize, min: minMemory, doc: "How much it may hold.", def: "half of memory", example: "1GiB"}, at: func(m *Mount) any { return &m.Size }},
 		{spec: spec{name: "mode", typ: tPerm, doc: "Permission bits.", def: `"0755"`, example: `"1777"`}, at: mountPerm},
 		{spec: spec{name: "noexec", typ: tWord, words: boolWords, doc: "Nothing in it can be executed.", def: "false", example: "true"}, at: mountNoExec},
 		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is mounted where the target does not exist and cannot be made.", def: "false", example: "true"}, at: mountOptional},

@@ -20,6 +20,19 @@ func checkRlimitName(s string) *fault {
 	return bad(quote(s)+" is not an rlimit", didYouMean(s, rlimitNames[:]))
 }
 
+// checkRlimit refuses what the kernel takes and does not do.
+func checkRlimit(name string, n uint64) *fault {
+	switch {
+	case name == "rss" && n != Unlimited:
+		return bad("Linux has no such limit since 2.4.30", "limits.memory, or rlimits: {as: …}")
+	case name == "locks" && n != Unlimited:
+		return bad("Linux has no such limit since 2.4.25", "deny flock and fcntl's locks by syscalls.rules")
+	case name == "cpu" && n == 0:
+		return bad("the kernel takes 0 for 1s", "at least 1s")
+	}
+	return nil
+}
+
 // rlimitIn says what an rlimit is counted in: bytes, seconds or microseconds by the clock, else plain numbers.
 func rlimitIn(name string) (bytes bool, clock time.Duration) {
 	switch name {
@@ -37,6 +50,14 @@ func parseRlimit(name, s string) (uint64, *fault) {
 	if s == "unlimited" {
 		return Unlimited, nil
 	}
+	n, f := rlimitOf(name, s)
+	if f == nil {
+		f = checkRlimit(name, n)
+	}
+	return n, f
+}
+
+func rlimitOf(name, s string) (uint64, *fault) {
 	bytes, clock := rlimitIn(name)
 	if bytes {
 		n, f := parseSize(s)

@@ -114,12 +114,18 @@ func (d *decoder) eachEntry(n *node, path string, f func(*item)) {
 			d.fail(it.key, path, "a key is missing", "")
 			continue
 		}
+		if it.key.scalar == oddScalar && it.key.style == 0 {
+			d.odd(it.key, path)
+			continue
+		}
 		if line, twice := seen[it.key.text]; twice {
 			d.fail(it.key, path, "duplicate key "+quote(it.key.text), "it is also in line "+strconv.Itoa(line))
 			continue
 		}
 		seen[it.key.text] = it.key.line
-		f(it)
+		if d.wholly(it.key, tPath, path) {
+			f(it)
+		}
 	}
 }
 
@@ -246,6 +252,9 @@ func items[T any](d *decoder, n *node, k *spec, path string, make func(string, P
 		if it.val.kind == mapNode && d.removal(it.val, path) {
 			continue
 		}
+		if !d.wholly(it.val, k.typ, at) {
+			continue
+		}
 		if s, ok := d.str(it.val, at); ok {
 			if f := k.check(s); f != nil {
 				d.fault(it.val, at, f)
@@ -275,6 +284,12 @@ func (d *decoder) single(n *node, k *spec, path string) (string, bool) {
 	if n.kind != scalarNode {
 		return "", d.wants(n, scalarNode, path)
 	}
+	if !d.wholly(n, k.typ, path) {
+		return "", false
+	}
+	if n.scalar == oddScalar && n.style == 0 && slices.Contains(k.words, n.text) {
+		return n.text, true // off, where it is one of the key's words
+	}
 	switch k.typ {
 	case tVersion, tInt:
 		return n.text, d.oneOf(n, path, "a whole number", "", intScalar)
@@ -302,6 +317,10 @@ func (d *decoder) oneOf(n *node, path, want, hint string, types ...scalarType) b
 	if n.kind == scalarNode && slices.Contains(types, n.scalar) && (n.style == 0 || slices.Contains(types, strScalar)) {
 		return true
 	}
+	if n.kind == scalarNode && n.scalar == oddScalar {
+		d.odd(n, path)
+		return false
+	}
 	d.fail(n, path, "want "+want+", not "+n.what(), hint)
 	return false
 }
@@ -318,6 +337,9 @@ func (d *decoder) str(n *node, path string) (string, bool) {
 		}
 		d.fail(n, path, "a value is missing", hint)
 		return "", false
+	case n.scalar == oddScalar:
+		d.odd(n, path)
+		return "", false
 	case n.scalar != strScalar:
 		d.fail(n, path, "want a string, not "+n.what(), "write "+quote(n.text))
 		return "", false
@@ -331,7 +353,7 @@ func (d *decoder) landlock(n *node, path string) {
 	switch {
 	case n.kind == mapNode:
 		decodeKeys(d, n, landlockKeys, d.p, path)
-	case n.kind == scalarNode && n.scalar == strScalar && n.text == "off":
+	case n.kind == scalarNode && n.text == "off":
 		l.Off = true
 	default:
 		d.fail(n, path, "want off or a mapping, not "+n.what(), "")

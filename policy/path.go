@@ -95,5 +95,33 @@ func checkPattern(s string) *fault {
 	if _, err := path.Match(rest, ""); err != nil {
 		return bad(quote(s)+" is not a pattern", "a [ must be closed, or written \\[")
 	}
+	return checkMeaning(s)
+}
+
+// checkMeaning refuses what means something in other pattern languages and would match nothing here, or something else.
+func checkMeaning(s string) *fault {
+	for name := range strings.SplitSeq(s, "/") {
+		if strings.TrimRight(name, " ") != name {
+			return bad(quote(s)+": a blank at the end of a name", "leave it out, or write [ ] if it is meant")
+		}
+	}
+	depth := -1 // where a brace was opened
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '[':
+			if strings.HasPrefix(s[i:], "[!") {
+				return bad(quote(s)+": [!…] is not known", "write [^…]")
+			}
+			i += max(0, strings.IndexByte(s[i:], ']')) // in a class a brace is a character
+		case '{':
+			depth = i
+		case '}':
+			if depth >= 0 && (strings.Contains(s[depth:i], ",") || strings.Contains(s[depth:i], "..")) {
+				return bad(quote(s)+": braces stand for themselves", "write a rule for each, or \\{ if a brace is meant")
+			}
+		}
+	}
 	return nil
 }

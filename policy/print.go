@@ -310,8 +310,11 @@ func safePlain(s string, inFlow bool) bool {
 		return false
 	}
 	switch strings.ToLower(s) {
-	case "null", "true", "false", "yes", "no", "on", "y", "n", "~", ".inf", ".nan":
+	case "null", "true", "false", "yes", "no", "on", "off", "y", "n", "~", ".inf", ".nan":
 		return false
+	}
+	if strings.IndexByte("/~.", s[0]) >= 0 && strings.ContainsAny(s, " ,") {
+		return false // a path; the reader wants quotes
 	}
 	c := s[0]
 	first := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_/~.(^$+", c) >= 0

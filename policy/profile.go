@@ -377,6 +377,7 @@ const (
 	LayerCgroup    Layer = "cgroup"
 	LayerRlimits   Layer = "rlimits"
 	LayerDenials   Layer = "on-denial" // no protection: what reports denied calls
+	LayerHide      Layer = "hide"      // only in a report: what a rule means and does not reach
 )
 
 // MissingLayer names a layer that may be missing.

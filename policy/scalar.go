@@ -32,7 +32,7 @@ func (k *spec) set(ptr any, s string) *fault {
 	case *Enter:
 		return setWord(k, p, s)
 	case *int64:
-		return into(p, s, parseSize)
+		return into(p, s, k.size)
 	case *time.Duration:
 		return into(p, s, parseOffset)
 	case *Namespace:
@@ -306,8 +306,8 @@ func checkEnvPattern(s string) *fault {
 	if star && prefix == "" {
 		return nil
 	}
-	if checkEnvName(prefix) != nil {
-		return bad(quote(s)+" is not a variable's name", "a name, or a prefix and *")
+	if checkEnvName(prefix) != nil || strings.ContainsAny(prefix, "?[]{}|,;$\\'\"`") {
+		return bad(quote(s)+" is not a variable's name", "a name, or a prefix and *: no other sign is a pattern")
 	}
 	return nil
 }

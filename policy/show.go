@@ -285,7 +285,7 @@ func (p *Profile) encodeTime(t *TimeNamespace, path string) (*node, string) {
 
 func (p *Profile) encodeLandlock(k *key[Profile]) (*node, string) {
 	if p.Landlock.Off {
-		return text("off"), p.from("landlock")
+		return &node{text: "off", scalar: oddScalar}, p.from("landlock")
 	}
 	n := p.encodeSection(k)
 	if n == nil && p.has("", "landlock") {

@@ -55,7 +55,7 @@ func (d *decoder) expr(n *node, path string, r SyscallRule) {
 		return
 	}
 	at := *n
-	if col > 0 && n.style != '|' {
+	if col > 0 && n.style != '|' && !n.folded {
 		at.col += col - 1
 		if n.style != 0 {
 			at.col++
@@ -90,8 +90,15 @@ func checkAction(s string) *fault {
 	if a.Kind == filter.Notify || a.Kind == filter.Trace {
 		return bad(quote(s)+" is not supported yet", "use allow, errno(NAME), kill or log")
 	}
+	if a.Kind == filter.Errno && (a.Errno == 0 || a.Errno >= kernelErrno) {
+		return bad(quote(s)+" does not make the call fail",
+			"0 tells the program that it was done, numbers from 512 make the kernel repeat it; such as errno(EPERM)")
+	}
 	return nil
 }
+
+// kernelErrno is the first error number that is the kernel's own: ERESTARTSYS and what follows never reach a program.
+const kernelErrno = 512
 
 // checkExpr checks the condition of a rule, or its action; col is where in it the error is, from 1, 0 if unknown.
 func checkExpr(call, expr string) (f *fault, col int) {
@@ -131,9 +138,9 @@ func checkArch(s string) *fault {
 
 // FilterOnce is Filter and what exec: once adds, for a launcher that passes the nonce: execve is denied, and so is
 // execveat unless its sixth argument, which the kernel does not look at, is the nonce.
-func (s *Syscalls) FilterOnce(nonce uint64) (filter.Spec, error) {
-	spec, err := s.Filter()
-	if err == nil && s.Exec == ExecOnce {
+func (p *Profile) FilterOnce(nonce uint64) (filter.Spec, error) {
+	spec, err := p.Filter()
+	if err == nil && p.Syscalls.Exec == ExecOnce {
 		spec.Deny = append(spec.Deny, filter.Item{Name: "execve"})
 		spec.Rules = append(spec.Rules, OwnExec(nonce))
 	}
@@ -143,7 +150,7 @@ func (s *Syscalls) FilterOnce(nonce uint64) (filter.Spec, error) {
 // ProgramFilter is the filter as the program meets it: with exec: once no execve or execveat of its own passes, because it
 // has not the launcher's nonce.
 func (p *Profile) ProgramFilter() (filter.Spec, error) {
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.Filter()
 	if err == nil && p.Syscalls.Exec == ExecOnce {
 		from := p.Source("syscalls.exec").Short()
 		spec.Deny = append(spec.Deny, filter.Item{Name: "execve", From: from}, filter.Item{Name: "execveat", From: from})
@@ -156,7 +163,7 @@ func OwnExec(nonce uint64) filter.Rule {
 	return filter.Rule{Call: "execveat", Expr: "nonce == 0x" + strconv.FormatUint(nonce, 16)}
 }
 
-// Filter is the section as package filter takes it, without exec: only the launcher that makes the call can tell its own
+// Filter is the section alone as package filter takes it, without what the rest of the profile adds, and without exec: only the launcher that makes the call can tell its own
 // from the program's. The section must be valid.
 func (s *Syscalls) Filter() (filter.Spec, error) {
 	spec := filter.Spec{Allow: filterItems(s.Allow), Deny: filterItems(s.Deny)}

@@ -287,7 +287,7 @@ func (v *validator) limits() {
 		if r.Value > 1<<63-1 && r.Value != Unlimited {
 			return bad(r.Name+" is out of range", ""), r.Pos
 		}
-		return nil, r.Pos
+		return checkRlimit(r.Name, r.Value), r.Pos
 	})
 	check(v, "limits.io", v.p.Limits.IO, func(m IOMax) (*fault, Pos) {
 		if f := checkPath(m.Path); f != nil {

@@ -37,8 +37,12 @@ type compilation struct {
 	rootFD   plan.Arg // the new root
 	scratch  scratch
 	layers   []keptLayer
-	covered  []string // sockets of the host
-	hidden   int      // matches of hide rules
+	covered  []string    // sockets of the host
+	hidden   int         // matches of hide rules
+	outdoors tree        // the host's own tree: see hostTree
+	table    *hostMounts // see mountsOfHost
+	homeList []string    // see homes
+	bounds   []bound     // see bound
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts
@@ -47,6 +51,7 @@ type compilation struct {
 	devTarget string // where that is
 	groups    groups
 
+	private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
 	missing []Missing
 	added   []Added
 	notes   []string // for Report.Notes
@@ -64,6 +69,7 @@ func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
 
 // order is the life of the child. Each line that must stand where it stands says why.
 var order = [...]func(*compilation) error{
+	(*compilation).settleSetID,
 	(*compilation).checkSupport,
 	(*compilation).findArch,
 	(*compilation).findTerminal,

@@ -237,7 +237,7 @@ func TestCompileErrors(t *testing.T) {
 		{"file on a directory", mounted(policy.Mount{Kind: policy.MountBind, Source: "/etc/passwd", Target: "/srv"}), nil, "true",
 			"error: mounts[0]: bind: /srv is a directory inside, the source is a file\nfrom: p.yaml:10\nhint: "},
 		{"home without a home", mounted(policy.Mount{Kind: policy.MountBind, Source: "~/src"}), onHost(func(h *Host) { h.Home = "" }), "true",
-			"error: mounts[0]: bind: ~/src: HOME is not set, not absolute, or /\nfrom: p.yaml:10\nhint: "},
+			"error: mounts[0]: bind: ~/src: no home: HOME is not set, not absolute, or /, and the password database has none\nfrom: p.yaml:10\nhint: "},
 		{"directory where nothing is made", mounted(policy.Mount{Kind: policy.MountDir, Target: "/opt"}), nil, "true",
 			"error: mounts[0]: dir: target /opt does not exist, and nothing is ever made on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
 		{"unknown file to generate", mounted(policy.Mount{Kind: policy.MountGenerate, Target: "/etc/shadow"}), nil, "true",

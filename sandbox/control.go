@@ -51,6 +51,7 @@ type reply struct {
 // control is the launcher's side.
 type control struct {
 	listener int
+	proof    int // of the launcher's user namespace: see peer.go
 	clients  []*controlClient
 }
 
@@ -75,11 +76,15 @@ func (p *process) serveControl(dir *os.Root) error {
 	if err == nil {
 		err = unix.Listen(fd, maxClients)
 	}
+	proof := -1
+	if err == nil {
+		proof, err = openUserNamespace()
+	}
 	if err != nil {
 		unix.Close(fd)
 		return fail(err)
 	}
-	p.control = &control{listener: fd}
+	p.control = &control{listener: fd, proof: proof}
 	p.watch(fd, unix.POLLIN, func(int16) { p.acceptClient() })
 	return nil
 }
@@ -102,18 +107,18 @@ func (p *process) closeControl() {
 	}
 	p.unwatch(p.control.listener)
 	unix.Close(p.control.listener)
+	unix.Close(p.control.proof)
 	_ = p.cmd.State.root.Remove(controlFile) // the directory may have gone
 	p.control = nil
 }
 
-// acceptClient takes a client in: of the launcher's own user, or root.
+// acceptClient takes a client in that admit lets pass.
 func (p *process) acceptClient() {
 	fd, _, err := unix.Accept4(p.control.listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 	if err != nil { // it has gone, or there is no descriptor for it
 		return
 	}
-	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err != nil || peer.Uid != uint32(os.Getuid()) && peer.Uid != 0 || len(p.control.clients) == maxClients {
+	if admit(fd) != nil || len(p.control.clients) == maxClients {
 		unix.Close(fd)
 		return
 	}
@@ -160,7 +165,7 @@ func (p *process) serveClient(c *controlClient) {
 	} else {
 		value, fds, err = p.do(buf[:n])
 	}
-	if !answer(c.fd, value, fds, err) {
+	if !answer(c.fd, p.control.proof, value, fds, err) {
 		p.dropClient(c)
 	}
 }
@@ -179,8 +184,8 @@ func (p *process) do(packet []byte) (value any, fds []int, err error) {
 	return nil, nil, &Error{Op: "request " + r.Op, Err: errText("not known to this launcher"), Hint: "was the sandbox started by another version of cordon?"}
 }
 
-// answer sends a reply, whole and at once, or says that it could not.
-func answer(fd int, value any, fds []int, err error) bool {
+// answer sends a reply, whole and at once, with the proof before its descriptors, or says that it could not.
+func answer(fd, proof int, value any, fds []int, err error) bool {
 	var r reply
 	if err != nil {
 		var e *Error
@@ -196,10 +201,7 @@ func answer(fd int, value any, fds []int, err error) bool {
 	if err != nil || len(b) > maxPacket || len(fds) > maxRights {
 		return false
 	}
-	var rights []byte
-	if len(fds) > 0 {
-		rights = unix.UnixRights(fds...)
-	}
+	rights := unix.UnixRights(append([]int{proof}, fds...)...)
 	return unix.Sendmsg(fd, b, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) == nil
 }
 
@@ -257,12 +259,18 @@ func (e *Entry) Call(op string, args, value any) ([]int, error) {
 		return nil, err
 	}
 	if err == unix.ECONNREFUSED || err == unix.ENOENT || err == unix.ECONNRESET || err == unix.EPIPE || err == errEnd {
-		return nil, &Error{Op: "sandbox " + e.State.ID, Err: errText("has ended, or is just about to"), Hint: "cordon ps -a shows how"}
+		return nil, &Error{Op: "sandbox " + e.State.ID, Err: errText("has ended, or is just about to"), Hint: "cordon ps -a shows how; if it still runs, ask outside of other sandboxes, with the user and the groups that started it"}
+	}
+	if err == errNotLauncher {
+		return nil, &Error{Op: "sandbox " + e.State.ID, Err: err, Hint: "a task may have made this entry: see who can write " + e.dir.path + "; or was the sandbox started by another version of cordon?"}
 	}
 	return nil, &Error{Op: "sandbox " + e.State.ID + ": " + op, Err: err, Hint: "is its launcher, pid " + itoa(e.State.Launcher.PID) + ", stopped?"}
 }
 
-const errEnd = errText("no answer: the launcher is gone")
+const (
+	errEnd         = errText("no answer: the launcher is gone")
+	errNotLauncher = errText("who answers is not a launcher of this user namespace")
+)
 
 func (e *Entry) call(op string, args, value any) ([]int, error) {
 	fd, err := e.dial()
@@ -315,7 +323,7 @@ func (e *Entry) dial() (int, error) {
 }
 
 func receiveReply(fd int, value any) ([]int, error) {
-	buf, oob := make([]byte, maxPacket), make([]byte, unix.CmsgSpace(4*maxRights))
+	buf, oob := make([]byte, maxPacket), make([]byte, unix.CmsgSpace(4*(maxRights+1)))
 	n, noob, _, _, err := unix.Recvmsg(fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
 	for err == unix.EINTR {
 		n, noob, _, _, err = unix.Recvmsg(fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
@@ -329,6 +337,9 @@ func receiveReply(fd int, value any) ([]int, error) {
 		return nil, errEnd
 	}
 	fds, err := rights(oob[:noob])
+	if err == nil {
+		fds, err = proven(fds)
+	}
 	var r reply
 	if err == nil {
 		err = json.Unmarshal(buf[:n], &r)
@@ -346,6 +357,15 @@ func receiveReply(fd int, value any) ([]int, error) {
 		return nil, err
 	}
 	return fds, nil
+}
+
+// proven checks and takes off the proof that comes before a reply's descriptors.
+func proven(fds []int) ([]int, error) {
+	if len(fds) == 0 || !isOwnUserNamespace(fds[0]) {
+		return fds, errNotLauncher
+	}
+	unix.Close(fds[0])
+	return fds[1:], nil
 }
 
 // rights are the descriptors of a control message.

@@ -155,7 +155,12 @@ func TestAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !answer(pair[0], "yes", []int{0, 1, 2}, nil) {
+	proof, err := openUserNamespace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(proof)
+	if !answer(pair[0], proof, "yes", []int{0, 1, 2}, nil) {
 		t.Fatal("not sent")
 	}
 	var value string
@@ -170,7 +175,7 @@ func TestAnswer(t *testing.T) {
 		}
 		unix.Close(fd)
 	}
-	if !answer(pair[0], nil, []int{0}, &Error{Op: "x", Err: errText("no"), Hint: "h"}) {
+	if !answer(pair[0], proof, nil, []int{0}, &Error{Op: "x", Err: errText("no"), Hint: "h"}) {
 		t.Fatal("not sent")
 	}
 	fds, err = receiveReply(pair[1], nil)
@@ -178,7 +183,7 @@ func TestAnswer(t *testing.T) {
 	if fds != nil || !errors.As(err, &e) || e.Hint != "h" || !strings.Contains(err.Error(), "x: no") {
 		t.Errorf("%v %v", fds, err)
 	}
-	if answer(pair[0], strings.Repeat("x", maxPacket), nil, nil) || answer(pair[0], nil, make([]int, maxRights+1), nil) {
+	if answer(pair[0], proof, strings.Repeat("x", maxPacket), nil, nil) || answer(pair[0], proof, nil, make([]int, maxRights+1), nil) {
 		t.Error("too much was sent")
 	}
 }

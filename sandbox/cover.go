@@ -52,6 +52,16 @@ func (c *compilation) pinAbove(from plan.From, path string) {
 	}
 }
 
+// pinLink makes a symbolic link a mount point of itself: it leads where it led, and can be neither renamed nor removed.
+func (c *compilation) pinLink(from plan.From, link, text string) {
+	i := c.tree.index(link)
+	p := c.tree.parts[i]
+	p.behind = c.tree.hostPath(link)
+	p.target, p.source, p.file, p.link, p.guard, p.absent = link, p.behind, true, text, guardPin, !c.reachable(link)
+	c.cloneOnto(from, &p, 0)
+	c.tree.insert(i+1, p)
+}
+
 // protect makes a path of the picture, and everything below it, read-only and immovable. A path that the sandbox does
 // not show needs no protection.
 func (c *compilation) protect(from plan.From, path string, rule policy.Pos) error {
@@ -95,16 +105,27 @@ func (c *compilation) cloneOnto(from plan.From, p *part, attrs uint64) {
 	c.do(from, plan.CloseStep(tree).OrElse(gone))
 }
 
-// openTarget opens the place that a guard is mounted on. If the launcher saw that the task may not search a directory on
+// openTarget opens the place that a guard is mounted on. The path has no link any more: one that is there now was put there
+// meanwhile. If the launcher saw that the task may not search a directory on
 // the way, the child may not either, and the guard may be absent.
 func (c *compilation) openTarget(from plan.From, p *part) {
+	flags, path := uint64(openAny), p.target
+	if p.link != "" {
+		flags |= unix.O_NOFOLLOW
+	}
 	switch {
-	case !p.absent:
-		c.openInside(from, p.target, openAny, plan.Target)
 	case c.host.NoOpenat2:
-		c.openSteps(from, c.rootFD, c.resolved(p.target), openAny, plan.Target, c.closedDirs(p.target))
+		closed := 0
+		if p.absent {
+			closed = c.closedDirs(path)
+		}
+		c.openSteps(from, c.rootFD, path, flags, plan.Target, closed)
 	default:
-		c.do(from, plan.Open2(c.rootFD, p.target, openAny, inRoot).Into(plan.Target).OrElse(plan.EACCES))
+		open := plan.Open2(c.rootFD, path, flags, inRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
+		if p.absent {
+			open = open.OrElse(plan.EACCES)
+		}
+		c.do(from, open)
 	}
 }
 
@@ -147,7 +168,8 @@ func (c *compilation) searchable(dir string) bool {
 // the directories above it are pinned. Above the matches of a pattern they stay as they are, since a pin breaks rename and
 // rm -r there; the next run finds what has been moved.
 //
-// What does not exist cannot be covered without making it, and nothing is made on the host.
+// What does not exist cannot be covered without making it, and nothing is made on the host. The launcher covers the
+// names of rules when they appear during the run (guards.go).
 func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos, fixed bool) error {
 	target, err := c.tree.resolve(target)
 	if err != nil {
@@ -168,15 +190,20 @@ func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	}
 	p := part{target: target, file: !isDir, opaque: true, absent: !c.reachable(target), guard: guardHide, behind: c.tree.hostPath(target),
 		what: "hidden", rule: rule}
-	name := c.coverNode(isDir)
+	c.coverOnto(from, &p)
+	c.tree.add(p)
+	return nil
+}
+
+// coverOnto mounts a cover at a part's target.
+func (c *compilation) coverOnto(from plan.From, p *part) {
+	name := c.coverNode(!p.file)
 	c.do(from,
 		plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree),
 		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, attrRO|attrBase|attrNoExec, 0, 0))
-	c.openTarget(from, &p)
-	c.moveToTarget(from, &p)
+	c.openTarget(from, p)
+	c.moveToTarget(from, p)
 	c.do(from, plan.CloseStep(plan.R(plan.Tree)))
-	c.tree.add(p)
-	return nil
 }
 
 // capsPastModes let a task open a file whatever its mode is.

@@ -303,7 +303,7 @@ func (c *compilation) findInside() error {
 		if depth == maxInterpreters {
 			return &LookupError{Name: c.cmd.Args[0], Why: "too many scripts interpret each other", Code: 126}
 		}
-		if err := c.reach(interpreter, interpreter); err != nil {
+		if err := c.reach(interpreter, interpreter, byScript); err != nil {
 			return interpreterError(path, interpreter, err)
 		}
 		before := []string{interpreter}
@@ -323,20 +323,13 @@ func (c *compilation) scriptOf(path string) (interpreter, arg string, ok bool) {
 	if err != nil {
 		return "", "", false
 	}
-	head, err := c.host.Files.Read(inside, maxShebang)
-	if err != nil || !strings.HasPrefix(string(head), "#!") {
+	head, err := c.host.Files.Read(inside, scriptHead)
+	if err != nil {
 		return "", "", false // what cannot be read is run as it is, or not at all
 	}
-	line, _, _ := strings.Cut(string(head[2:]), "\n")
-	interpreter, arg, _ = strings.Cut(strings.TrimLeft(strings.TrimRight(line, " \t\x00"), " \t"), " ")
-	if before, after, tab := strings.Cut(interpreter, "\t"); tab {
-		interpreter, arg = before, after+" "+arg
-	}
-	return clean(interpreter), strings.Trim(arg, " \t"), strings.HasPrefix(interpreter, "/")
+	interpreter, arg, ok = shebang(head)
+	return clean(interpreter), arg, ok && strings.HasPrefix(interpreter, "/")
 }
-
-// maxShebang is how much of a script's first line the kernel reads: BINPRM_BUF_SIZE, Linux 5.1.
-const maxShebang = 256
 
 // keptRuleset takes the place of landlockRules.
 func (c *compilation) keptRuleset() error {

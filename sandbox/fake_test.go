@@ -23,6 +23,9 @@ type fakeFile struct {
 	text  string // of a file, or of a symbolic link
 	rdev  uint64
 	owner int // its user; 0 is root
+	ino   uint64
+	names uint64        // how many hard links
+	fails syscall.Errno // of looking at what is in the directory
 }
 
 func (f fakeFile) Name() string       { return f.name }
@@ -31,7 +34,9 @@ func (f fakeFile) Mode() fs.FileMode  { return f.mode }
 func (f fakeFile) ModTime() time.Time { return time.Time{} }
 func (f fakeFile) IsDir() bool        { return f.mode.IsDir() }
 func (f fakeFile) Type() fs.FileMode  { return f.mode.Type() }
-func (f fakeFile) Sys() any           { return &syscall.Stat_t{Rdev: f.rdev, Uid: uint32(f.owner)} }
+func (f fakeFile) Sys() any {
+	return &syscall.Stat_t{Rdev: f.rdev, Uid: uint32(f.owner), Ino: f.ino, Nlink: f.names}
+}
 
 func (f fakeFile) Info() (fs.FileInfo, error) { return f, nil }
 
@@ -89,6 +94,8 @@ func (t fakeFiles) find(op, p string, last bool) (string, fakeFile, error) {
 		}
 		if here := t[at]; !here.IsDir() {
 			return fail(unix.ENOTDIR)
+		} else if here.fails == unix.EACCES {
+			return fail(unix.EACCES)
 		}
 		next := path.Join(at, name)
 		f, ok := t[next]
@@ -135,6 +142,16 @@ func (t fakeFiles) At(root string) Files {
 	return sub
 }
 
+func (t fakeFiles) Private(dir string) error {
+	for dir != "/" {
+		dir = path.Dir(dir)
+		if f, ok := t[dir]; ok && f.mode.Perm()&0o011 == 0 {
+			return nil
+		}
+	}
+	return errText("every directory above it can be searched by others")
+}
+
 func (t fakeFiles) Stat(p string) (fs.FileInfo, error) {
 	_, f, err := t.find("stat", p, true)
 	return f, err
@@ -152,6 +169,8 @@ func (t fakeFiles) ReadDir(p string) (list []fs.DirEntry, err error) {
 	at, dir, err := t.find("open", p, true)
 	if err == nil && !dir.IsDir() {
 		err = &fs.PathError{Op: "readdirent", Path: p, Err: unix.ENOTDIR}
+	} else if err == nil && dir.fails != 0 {
+		err = &fs.PathError{Op: "readdirent", Path: p, Err: dir.fails}
 	}
 	if err != nil {
 		return nil, err

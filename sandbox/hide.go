@@ -2,9 +2,12 @@ package sandbox
 
 // Hide rules: an empty file or directory that nobody may open is mounted over what is hidden, so that reading and
 // writing fail and nothing silently vanishes.
+//
+// A rule means a thing, not a name. It is resolved in two trees: inside, where it names a path of the sandbox, and on the
+// host, where it leads to a file or directory, over links as the kernel follows them. That thing is covered at every path
+// at which the sandbox shows it: see places.go.
 
 import (
-	"path"
 	"strings"
 
 	"cordon/policy"
@@ -14,118 +17,253 @@ import (
 // maxHidden bounds what one profile's globs may match; each match is a mount.
 const maxHidden = 10_000
 
+// hider applies the hide rules to a picture that has all its mounts.
+type hider struct {
+	c       *compilation
+	windows []window
+	writes  bool                // the task may write to one of them
+	several map[fileID]*several // hidden files with more than one name
+	from    plan.From           // the rule
+	rule    policy.Pos
+	matched bool // the rule led to something
+	awaited map[string]bool
+}
+
 func (c *compilation) hide() error {
+	h := c.hider()
+	var rules []anywhere
 	for i := range c.profile.Hide {
-		h := &c.profile.Hide[i]
-		if err := c.hideRule(i, h); err != nil {
-			return &Error{Op: "hide[" + itoa(i) + "] " + h.Pattern, Err: err, From: h.Pos.Short()}
+		rule := &c.profile.Hide[i]
+		if rest, ok := strings.CutPrefix(rule.Pattern, "**/"); ok {
+			rules = append(rules, newAnywhere(i, rest, rule))
+			continue
+		}
+		h.begin(i, rule)
+		if err := h.anchored(rule.Pattern); err != nil {
+			return hideError(i, rule, err)
+		}
+		h.end(rule)
+	}
+	if err := h.anywhere(rules); err != nil {
+		return err
+	}
+	return h.hardLinks()
+}
+
+func (c *compilation) hider() *hider {
+	h := &hider{c: c, windows: c.windows()}
+	for _, w := range h.windows {
+		h.writes = h.writes || w.write
+	}
+	return h
+}
+
+func hideError(i int, rule *policy.Hide, err error) error {
+	return &Error{Op: "hide[" + itoa(i) + "] " + rule.Pattern, Err: err, From: rule.Pos.Short()}
+}
+
+func (h *hider) begin(i int, rule *policy.Hide) {
+	h.from, h.rule, h.matched = at("hide", i, rule.Pos), rule.Pos, false
+}
+
+// end says that a rule of the command line has led to nothing: whoever typed it meant something that is there.
+func (h *hider) end(rule *policy.Hide) {
+	if !h.matched && rule.Pos.Flag != "" {
+		h.c.note("--hide " + rule.Pattern + " hides nothing: neither the sandbox nor the host has such a path")
+	}
+}
+
+// anchored applies a rule that begins at the root or at a home.
+func (h *hider) anchored(pattern string) error {
+	paths := h.c.meanings(pattern)
+	if len(paths) == 0 {
+		h.c.noHome()
+		h.matched = true
+	}
+	for _, path := range paths {
+		if !isGlob(path) {
+			if err := h.path(path); err != nil {
+				return err
+			}
+			continue
+		}
+		inside, err := h.expand(&h.c.tree, path)
+		if err != nil {
+			return err
+		}
+		outside, err := h.expand(h.c.hostTree(), path)
+		if err != nil {
+			return err
+		}
+		for _, p := range inside {
+			if err := h.inside(p, true); err != nil {
+				return err
+			}
+		}
+		for _, p := range outside {
+			if err := h.onHost(p, true); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (c *compilation) hideRule(i int, h *policy.Hide) error {
-	from := at("hide", i, h.Pos)
-	if rest, ok := strings.CutPrefix(h.Pattern, "**/"); ok {
-		return c.hideBelowBinds(from, rest, h.Pos)
+// path hides what one path means.
+func (h *hider) path(path string) error {
+	if err := h.inside(path, true); err != nil {
+		return err
 	}
-	if strings.HasPrefix(h.Pattern, "~") && c.host.Home == "" {
-		return nil
+	return h.onHost(path, true)
+}
+
+// inside covers what a path of the sandbox leads to. A directory that the launcher may not search is covered whole.
+func (h *hider) inside(path string, fixed bool) error {
+	var passed []string
+	w := walker{tree: &h.c.tree}
+	if fixed && h.writes {
+		w.visit = func(p string) { passed = append(passed, p) }
 	}
-	pattern, err := c.expandTarget(h.Pattern)
+	end, err := w.walk(path)
+	if fixed && notThere(err) {
+		h.await(path)
+	}
+	if err = h.unsearchable(&end, err); err != nil || end == "" {
+		return err
+	}
+	h.matched = true
+	for _, p := range passed {
+		if p != end { // which is covered
+			h.hold(p)
+		}
+	}
+	return h.c.coverThing(h.from, end, h.rule, fixed)
+}
+
+// onHost covers a thing of the host wherever the sandbox shows it, and keeps in their places the names that lead to it.
+func (h *hider) onHost(path string, fixed bool) error {
+	if below(path, "/proc") {
+		return nil // inside it is another one
+	}
+	var passed []string
+	w := walker{tree: h.c.hostTree()}
+	if fixed && h.writes {
+		w.visit = func(p string) { passed = append(passed, p) }
+	}
+	end, err := w.walk(path)
+	if fixed && notThere(err) {
+		h.awaitOnHost(path)
+	}
+	if err = h.unsearchable(&end, err); err != nil || end == "" {
+		return err
+	}
+	h.matched = true
+	for _, p := range passed {
+		if p != end {
+			h.holdOnHost(p)
+		}
+	}
+	return h.thing(end, fixed)
+}
+
+// await notes a name of a rule that leads to nothing yet: what appears there during the run is covered then.
+func (h *hider) await(inside string) {
+	inside, err := h.c.tree.resolve(inside)
+	if err != nil || h.awaited[inside] {
+		return
+	}
+	if h.awaited == nil {
+		h.awaited = map[string]bool{}
+	}
+	h.awaited[inside] = true
+	h.c.tree.await(inside, h.rule)
+}
+
+// awaitOnHost is await for a name of the host, wherever the sandbox shows the directory that it would be in.
+func (h *hider) awaitOnHost(host string) {
+	host, err := h.c.hostTree().resolve(host)
+	if err != nil {
+		return
+	}
+	for _, w := range h.windows {
+		if !below(host, w.source) {
+			continue
+		}
+		if view := clean(w.target + "/" + host[len(w.source):]); h.c.tree.hostPath(view) == host {
+			h.await(view)
+		}
+	}
+}
+
+// thing covers a thing of the host, whose path contains no link.
+func (h *hider) thing(host string, fixed bool) error {
+	h.countNames(host)
+	places, err := h.c.places(h.windows, host)
 	if err != nil {
 		return err
 	}
-	if !strings.ContainsAny(pattern, "*?[") {
-		if err := c.hideAliases(from, pattern, h.Pos); err != nil {
-			return err
-		}
-		return c.coverThing(from, pattern, h.Pos, true)
-	}
-	return c.hideGlob(from, "/", strings.Split(pattern[1:], "/"), h.Pos)
-}
-
-// hideBelowBinds applies a pattern at any depth below every bind.
-func (c *compilation) hideBelowBinds(from plan.From, pattern string, rule policy.Pos) error {
-	names := append([]string{"**"}, strings.Split(pattern, "/")...)
-	for i := range c.profile.Mounts {
-		m := &c.profile.Mounts[i]
-		if m.Kind != policy.MountBind && m.Kind != policy.MountOverlay {
-			continue
-		}
-		dir, err := c.bindTarget(m)
-		if err != nil {
-			continue // an optional bind that is not there
-		}
-		if err := c.hideGlob(from, dir, names, rule); err != nil {
+	for _, place := range places {
+		if err := h.c.coverThing(h.from, place, h.rule, fixed); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (c *compilation) bindTarget(m *policy.Mount) (string, error) {
-	if m.Target != "" {
-		return c.expandTarget(m.Target)
-	}
-	return c.expand(m.Source)
-}
-
-// hideGlob walks what the sandbox sees. Symbolic links are not followed: what they lead to has a name of its own.
-func (c *compilation) hideGlob(from plan.From, dir string, names []string, rule policy.Pos) error {
-	if len(names) == 0 {
-		return c.coverThing(from, dir, rule, false)
-	}
-	name, rest := names[0], names[1:]
-	if name == "**" {
-		if err := c.hideGlob(from, dir, rest, rule); err != nil {
-			return err
-		}
-	}
-	host := c.tree.hostPath(dir)
-	if host == "" {
+// unsearchable turns the end of a walk into what is to be covered: nothing if nothing is there, and the directory above
+// the name that could not be looked at. Any other error stays.
+func (h *hider) unsearchable(end *string, err error) error {
+	switch {
+	case err == nil:
 		return nil
+	case notThere(err):
+		*end = ""
+		return nil
+	case *end == "":
+		return err // links without end
 	}
-	entries, err := c.host.Files.ReadDir(host)
-	if err != nil {
-		return nil //nolint:nilerr // not a directory, or one that the task cannot read either
+	dir, _ := splitPath(*end)
+	if dir == "/" {
+		return &pathError{*end, bare(err)}
 	}
-	for _, e := range entries {
-		next := joinPath(dir, e.Name())
-		switch {
-		case name == "**":
-			if e.IsDir() {
-				err = c.hideGlob(from, next, names, rule)
-			}
-		default:
-			var ok bool
-			if ok, err = path.Match(name, e.Name()); err == nil && ok {
-				err = c.hideGlob(from, next, rest, rule)
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
+	*end = dir
 	return nil
 }
 
-// hideAliases covers a path of the host at every other place where a bind shows it, or a part of it.
-func (c *compilation) hideAliases(from plan.From, host string, rule policy.Pos) error {
-	for i := range len(c.tree.parts) { // those that are added here need no cover
-		p := &c.tree.parts[i]
-		alias := p.target
-		switch {
-		case p.source == "" || p.opaque || p.source == p.target:
-			continue
-		case below(host, p.source):
-			alias = clean(p.target + "/" + host[len(p.source):])
-		case !below(p.source, host):
+// hold keeps a directory or a link in its place, if the task could move it for good: the next run would look for what is
+// hidden below the same name.
+func (h *hider) hold(inside string) {
+	p := h.c.tree.at(inside)
+	if p == nil || p.target == inside || !p.write || p.source == "" || p.opaque {
+		return
+	}
+	switch n, err := h.c.tree.entry(inside); {
+	case err != nil:
+	case n.link != "":
+		h.c.pinLink(h.from, inside, n.link)
+	case n.dir:
+		h.c.pin(h.from, inside)
+	}
+}
+
+// holdOnHost is hold for a name of the host, wherever the task may write to the directory that it is in.
+func (h *hider) holdOnHost(host string) {
+	for _, w := range h.windows {
+		if !w.write || !below(host, w.source) {
 			continue
 		}
-		if err := c.coverThing(from, alias, rule, true); err != nil {
-			return err
+		if view := clean(w.target + "/" + host[len(w.source):]); h.c.tree.hostPath(view) == host {
+			h.hold(view)
 		}
 	}
-	return nil
+}
+
+// noHome reports that rules below the home mean nothing.
+func (c *compilation) noHome() {
+	for i := range c.missing {
+		if c.missing[i].Layer == policy.LayerHide {
+			return
+		}
+	}
+	c.missing = append(c.missing, Missing{Layer: policy.LayerHide, Why: "rules that begin with ~: neither HOME nor the password database names a home"})
 }

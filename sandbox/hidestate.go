@@ -8,35 +8,50 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"cordon/policy"
 )
 
-// makeStateDir makes the state directory before a task could. Where it cannot be made, no task of this user can either, or
-// hideState refuses.
-func makeStateDir(path string) {
-	if path != "" {
+// makeStateDirs makes the state directories before a task could. If one cannot be made, no task of this user can make it
+// either, or hideState refuses.
+func makeStateDirs(h *Host) {
+	for _, path := range h.stateDirs() {
 		_ = unix.Mkdir(path, 0o700) // it is there already, mostly
 	}
 }
 
-// hideState covers the state directory wherever the sandbox would show it.
+// stateDirs returns the directories that cordon takes for the user's state: the one in XDG_RUNTIME_DIR now, and the one that
+// a command takes if that is not set.
+func (h *Host) stateDirs() []string {
+	usual := "/run/cordon"
+	if h.UID != 0 {
+		usual = "/run/user/" + itoa(h.UID) + "/cordon"
+	}
+	if h.State == "" || h.State == usual {
+		return []string{usual}
+	}
+	return []string{h.State, usual}
+}
+
+// hideState covers the state directories wherever the sandbox would show them.
 func (c *compilation) hideState() error {
 	if c.asItIs() {
 		return nil // nothing is kept from the caller's own program
 	}
-	dir := c.host.State
-	if dir == "" {
-		return nil
+	for _, dir := range c.host.stateDirs() {
+		if err := c.hideStateDir(dir); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (c *compilation) hideStateDir(dir string) error {
 	fail := func(err error, hint string) error {
 		return &Error{Op: "hide the state directory " + dir, Err: err, Hint: hint}
 	}
-	from := own("state directory")
-	for _, view := range c.views(dir) {
-		if err := c.coverThing(from, view, policy.Pos{}, true); err != nil {
-			return fail(err, "")
-		}
+	h := c.hider()
+	h.from = own("state directory")
+	if err := h.path(dir); err != nil {
+		return fail(err, "")
 	}
 	// The directory it is in may be written to: what is covered cannot be moved or removed (EBUSY). Those above may not.
 	for parent, _ := splitPath(dir); parent != "/"; parent, _ = splitPath(parent) {

@@ -29,7 +29,8 @@ type Host struct {
 	Permitted   uint64 `json:"permitted"`    // capabilities of the launcher
 	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
 	Name        string `json:"name"`         // of the caller, in the password database by UID; "" if it has none
-	Home        string `json:"home"`         // of the caller: HOME, made clean; "" if it is not absolute or is "/"
+	Home        string `json:"home"`         // of the caller: HOME, made clean, or the password database's if it is not absolute or is "/"
+	PasswdHome  string `json:"passwd_home"`  // of the caller, in the password database; "" if it has none
 	Cwd         string `json:"cwd"`          // getcwd(2): without symbolic links
 	State       string `json:"state"`        // the state directory, which no sandbox may see; "" for none: see StatePath
 	PID         int    `json:"pid"`          // of the launcher
@@ -55,6 +56,7 @@ type Files interface {
 	ReadDir(path string) ([]fs.DirEntry, error)
 	Read(path string, n int) ([]byte, error) // the first n bytes at most
 	Access(path string, mode uint32) error   // access(2), of the caller
+	Private(dir string) error                // nil if nobody but the caller can reach what is in it
 	At(root string) Files                    // the tree below root: ".." and absolute links end there
 }
 
@@ -94,12 +96,11 @@ func Probe() (*Host, error) {
 	h.NoOpenat2 = walk.Refused()
 	h.State = StatePath(os.Getenv)
 	if text, err := proc.Read(passwdFile, maxPasswd); err == nil {
-		h.Name = accountOf(string(text), h.UID).Name
+		account := accountOf(string(text), h.UID)
+		h.Name, h.PasswdHome = account.Name, homePath(account.Home)
 	}
-	if home := os.Getenv("HOME"); strings.HasPrefix(home, "/") {
-		if home = clean(home); home != "/" {
-			h.Home = home
-		}
+	if h.Home = homePath(os.Getenv("HOME")); h.Home == "" {
+		h.Home = h.PasswdHome
 	}
 	return h, nil
 }

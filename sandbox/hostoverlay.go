@@ -154,17 +154,26 @@ func ownerOf(info fs.FileInfo) int {
 	return -1
 }
 
+// maxMountinfo bounds what is read of a mount table.
+const maxMountinfo = 16 << 20
+
 // hostMounts is the mount table of the tree that is shown.
 func (c *compilation) hostMounts() (*mountTable, error) {
 	name := "/proc/self/mountinfo"
 	if j := c.joined(unix.CLONE_NEWNS); j != nil {
 		name = strings.TrimSuffix(j.path, "/ns/mnt") + "/mountinfo"
 	}
-	text, err := c.launcherFiles().Read(name, 1<<20)
-	if err != nil {
-		return nil, err
+	for n := 64 << 10; ; n *= 16 {
+		text, err := c.launcherFiles().Read(name, n)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(text) < n:
+			return parseMounts(text)
+		case n > maxMountinfo:
+			return nil, errText(name + " is too long")
+		}
 	}
-	return parseMounts(text)
 }
 
 // mountsBelow reports whether anything is mounted below a directory, covered or not.
@@ -174,6 +183,15 @@ func (t *mountTable) mountsBelow(dir string) bool {
 
 // onDisk reports whether a directory lies on a file system that is overlaid.
 func (t *mountTable) onDisk(dir string) bool {
-	found := t.holding(dir)
+	var found *mountEntry
+	for i := range t.list {
+		m := &t.list[i]
+		if !below(dir, m.point) || !t.reachable(m) {
+			continue
+		}
+		if found == nil || len(m.point) > len(found.point) {
+			found = m
+		}
+	}
 	return found != nil && (found.point == "/" || slices.Contains(diskTypes[:], found.fstype))
 }

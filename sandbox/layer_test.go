@@ -78,7 +78,7 @@ func TestLayered(t *testing.T) {
 	if _, ok := tr.stat("/t/gone"); ok {
 		t.Error("what was removed is there")
 	}
-	if text, ok := tr.readlink("/t/link"); !ok || text != "made" {
-		t.Errorf("link: %q %v", text, ok)
+	if n, err := tr.entry("/t/link"); err != nil || n.link != "made" {
+		t.Errorf("link: %q %v", n.link, err)
 	}
 }

@@ -61,7 +61,7 @@ func (c *compilation) mountAt(from plan.From, m *policy.Mount, target string) er
 	switch m.Kind {
 	case policy.MountTmpfs:
 		c.mountTmpfs(from, m, target)
-		return nil
+		return c.emptied(from, m)
 	case policy.MountProc:
 		return c.proc(from, m, target)
 	case policy.MountDev:
@@ -155,6 +155,42 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	return nil
 }
 
+// emptied mounts the tmpfs of a profile also where the host's tree shows the same directory by another path: the home
+// under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile stays: it shows what
+// it was asked to show.
+func (c *compilation) emptied(from plan.From, m *policy.Mount) error {
+	for _, path := range c.meanings(m.Target) {
+		w := walker{tree: c.hostTree()}
+		end, err := w.walk(path)
+		if err != nil {
+			continue // not there, or where the task cannot go either
+		}
+		names, err := c.hostNames(end)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if c.tree.hostPath(name) != name || name == "/" {
+				continue
+			}
+			if isDir, _ := c.tree.stat(name); isDir {
+				c.mountTmpfs(from, m, name)
+			} else if err := c.coverThing(from, name, m.Pos, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// bindTarget returns the path inside at which a bind or an overlay is asked for.
+func (c *compilation) bindTarget(m *policy.Mount) (string, error) {
+	if m.Target != "" {
+		return c.expandTarget(m.Target)
+	}
+	return c.expand(m.Source)
+}
+
 func (c *compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {
 	attrs := attrBase
 	if m.NoExec {
@@ -200,8 +236,8 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 		}
 		return &noTargetError{target, p}
 	}
-	if text, isLink := c.tree.readlink(target); m.Kind == policy.MountSymlink && p.upper != "" && exists {
-		if isLink && text == m.Source {
+	if n, _ := c.tree.entry(target); m.Kind == policy.MountSymlink && p.upper != "" && exists {
+		if n.link == m.Source {
 			return nil // an earlier run of the same overlay made it
 		}
 		return errText("target " + target + " exists already")

@@ -29,7 +29,8 @@ type Report struct {
 	Enforced []Enforced `json:"enforced"`
 	Missing  []Missing  `json:"missing,omitempty"`
 	Added    []Added    `json:"added,omitempty"`
-	Notes    []string   `json:"notes,omitempty"` // what the caller should know of this sandbox before anything surprises: see Cmd.Note
+	Restored []Restored `json:"restored,omitempty"` // hidden and protected paths that the host replaced during the run
+	Notes    []string   `json:"notes,omitempty"`    // what the caller should know of this sandbox before anything surprises: see Cmd.Note
 	Hints    []Hint     `json:"hints,omitempty"`
 	Denials  *Denials   `json:"denials,omitempty"` // nil where denied calls are not reported
 }

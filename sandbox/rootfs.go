@@ -272,14 +272,18 @@ func (c *compilation) expand(p string) (string, error) {
 	return clean(p), nil
 }
 
-const errNoHome = errText("HOME is not set, not absolute, or /")
+const errNoHome = errText("no home: HOME is not set, not absolute, or /, and the password database has none")
 
 // hostSource is expand for a path that is opened on the host. A symbolic link right below "/", as distributions have
 // them (/bin, /lib64, /home), is followed here, since it is nobody's but the system's.
 func (c *compilation) hostSource(p string) (string, error) {
+	ofHome := strings.HasPrefix(p, "~")
 	p, err := c.expand(p)
 	if err != nil || p == "/" {
 		return p, err
+	}
+	if ofHome {
+		p = clean(c.sourceHome() + p[len(c.host.Home):])
 	}
 	first, rest, _ := strings.Cut(p[1:], "/")
 	info, err := c.tree.lstat("/" + first)

@@ -35,8 +35,9 @@ func (c *compilation) sockets() error {
 	}
 	names = append(names, c.walkForSockets()...)
 	slices.Sort(names)
+	windows := c.windows()
 	for _, name := range slices.Compact(names) {
-		if err := c.coverSocket(name); err != nil {
+		if err := c.coverSocket(windows, name); err != nil {
 			return &Error{Op: "cover the socket " + name, Err: err}
 		}
 	}
@@ -49,10 +50,10 @@ func (c *compilation) landlockResolves() bool {
 }
 
 // coverSocket covers a socket of the host at every place where the sandbox shows it.
-func (c *compilation) coverSocket(host string) error {
-	views := c.views(host)
-	if len(views) == 0 {
-		return nil
+func (c *compilation) coverSocket(windows []window, host string) error {
+	views, err := c.places(windows, host)
+	if err != nil || len(views) == 0 {
+		return err
 	}
 	info, err := c.tree.lstat(host)
 	if err != nil || info.Mode()&fs.ModeSocket == 0 {

@@ -23,8 +23,8 @@ import (
 // stillSource is what the mount table names as the source of such an overlay.
 const stillSource = "still"
 
-// systemDirs belong to root alone on any host. A bind of one shows no socket, and is left as it is.
-var systemDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/etc", "/boot", "/sys", "/proc", "/dev"}
+// quietDirs belong to root alone on any host. A bind of one shows no socket, and is left as it is.
+var quietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/etc", "/boot", "/sys", "/proc", "/dev"}
 
 // keepsStill reports whether a read-only directory is shown through an overlay, and with which attributes: those of the
 // host's mount, which the overlay does not inherit.
@@ -36,12 +36,12 @@ func (c *compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 		c.notStill(src)
 		return 0, false
 	}
-	table, err := c.hostMounts()
+	table, err := c.mountsOfHost()
 	if err != nil {
 		c.notStill(src)
 		return 0, false
 	}
-	on := table.holding(src)
+	on := table.find(src)
 	if on == nil || table.mountsBelow(src) || on.point != "/" && on.fstype != "tmpfs" && !slices.Contains(diskTypes[:], on.fstype) {
 		c.notStill(src)
 		return 0, false
@@ -57,7 +57,7 @@ func (c *compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 
 // othersWrite reports whether somebody but root may write to a directory of the host, or the task is the one who owns it.
 func (c *compilation) othersWrite(src string, info fs.FileInfo) bool {
-	if slices.ContainsFunc(systemDirs[:], func(dir string) bool { return below(src, dir) }) {
+	if slices.ContainsFunc(quietDirs[:], func(dir string) bool { return below(src, dir) }) {
 		return false
 	}
 	return ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 || c.host.UID == 0
@@ -116,15 +116,4 @@ func (c *compilation) listBare() {
 			c.notStill(p.source)
 		}
 	}
-}
-
-// holding is the mount that a path lies on; nil if there is none.
-func (t *mountTable) holding(path string) (found *mountEntry) {
-	for i := range t.list {
-		m := &t.list[i]
-		if below(path, m.point) && t.reachable(m) && (found == nil || len(m.point) > len(found.point)) {
-			found = m
-		}
-	}
-	return found
 }

@@ -15,6 +15,7 @@ import (
 	"cordon/policy"
 	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
 )
 
@@ -62,7 +63,8 @@ type process struct {
 	signals  int       // where signals arrive as bytes; -1 unless Cmd.Exclusive
 	netstat  int       // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
-	listener int // of the task's filter; -1 before and after, and where nothing is reported
+	modes    *modeWorker // makes calls that change modes; nil before the first
+	listener int         // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
 
 	cgroup  *cgroup.Group // nil before and after, and where none was asked for
@@ -73,6 +75,9 @@ type process struct {
 	sandbox int       // a pidfd of the init of the sandbox that is joined; -1 for none
 	around  int       // filters of the task, its own not yet among them
 
+	guards   guards
+	guardErr error // why the run has ended: a guard is gone and cannot be mounted again
+
 	output   *meter   // of stdout and stderr; nil without a limit
 	copying  *copying // nil where nothing is copied; like draining also guarded by mu once the sandbox has ended
 	draining bool
@@ -80,11 +85,14 @@ type process struct {
 	used     treeUse // as it was before the sandbox was killed for a limit
 	watched  []int   // descriptors of what tells of limits
 
+	writes *ledger.Run // nil where the task can write nothing of the host
+
 	report Report
 }
 
 func newProcess(cmd *Cmd) *process {
-	return &process{cmd: cmd, caller: threadCredentials(), began: time.Now(), ids: -1, link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, sandbox: -1}
+	return &process{cmd: cmd, caller: threadCredentials(), began: time.Now(), ids: -1, link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, sandbox: -1,
+		guards: guards{table: -1, names: -1}}
 }
 
 // start launches; on an error everything is undone.
@@ -98,6 +106,7 @@ func (p *process) start() error {
 	}
 	if p.comp.into == nil {
 		p.keepLimits()
+		p.guardMounts()
 	} else {
 		p.joined()
 	}
@@ -128,6 +137,9 @@ func (p *process) launch() error {
 	p.mu.Lock()
 	p.last = len(p.comp.plan.Steps)
 	p.mu.Unlock()
+	if err := p.recordWrites(); err != nil { // before the task is let go
+		return err
+	}
 	if err := p.converse(); err != nil {
 		return err
 	}
@@ -404,6 +416,7 @@ func (p *process) release() {
 	p.terminal.finish()
 	p.stopCopying()
 	p.stopWatching()
+	p.closeGuards()
 	p.unwatch(p.listener)
 	p.unwatch(p.taskfd)
 	p.unwatch(p.sandbox)
@@ -412,7 +425,10 @@ func (p *process) release() {
 			unix.Close(fd)
 		}
 	}
+	p.modes.end()
 	p.removeGroups()
+	p.writes.End()
+	p.writes = nil
 	p.link, p.gate, p.netstat, p.listener, p.sandbox, p.ids = -1, -1, -1, -1, -1, -1
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -435,10 +451,16 @@ func (p *process) wait() (*Report, error) {
 	var usage unix.Rusage
 	status := p.reap(&usage)
 	p.killOrphans()
+	p.writes.Stop()
 	p.gone = true
 	p.drain()
 	p.terminal.finish()
 	p.terminal = nil
+	if p.guardErr != nil {
+		p.abort()
+		return nil, p.guardErr
+	}
+	p.reportGuards()
 	r := &p.report
 	r.Wall = time.Since(p.began)
 	if p.comp.into != nil {

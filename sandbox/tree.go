@@ -1,8 +1,11 @@
 package sandbox
 
 import (
+	"errors"
 	"io/fs"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 )
@@ -14,7 +17,9 @@ type tree struct {
 	files Files
 	parts []part         // in the order of mounting: a later one covers earlier ones at and below its target
 	last  map[string]int // the last part mounted at a target
-	known map[string]known
+
+	awaited []part // hidden names that nothing has yet
+	known   map[string]known
 }
 
 // part is one mounted thing.
@@ -32,6 +37,7 @@ type part struct {
 	still  bool            // an overlay over a read-only bind: nobody listens at its sockets
 	bare   bool            // the kernel did not make that overlay
 	absent bool            // the kernel may not have it
+	link   string          // the text of a symbolic link that is mounted on itself; else ""
 	guard  guard           // what the part is there for, if it hides or protects
 	behind string          // the host's path that it guards; "" without a guard
 	what   string          // for messages: "the host's tree"
@@ -112,60 +118,63 @@ func (t *tree) hostPath(path string) string {
 	return joinPath(p.source, rest)
 }
 
-// stat says what the sandbox will see at a path that resolve returned: the kind, and whether it exists.
-func (t *tree) stat(path string) (isDir, exists bool) {
+// entry returns what the sandbox will see at a path whose directories resolve returned. The error is the host's, or
+// ENOENT if nothing is there.
+func (t *tree) entry(path string) (node, error) {
 	p := t.at(path)
 	if p == nil || p.opaque && path != p.target {
-		return false, false
+		return node{}, unix.ENOENT
 	}
 	if path == p.target {
-		return !p.file, true
+		return node{dir: !p.file, link: p.link}, nil
 	}
 	if n, ok := p.made[path]; ok {
-		return n.dir, true
+		return n, nil
 	}
 	if p.source == "" {
-		return false, false
+		return node{}, unix.ENOENT
 	}
 	host := t.hostPath(path)
 	if host == "" {
-		return false, false
-	}
-	info, err := t.lstat(host)
-	if err != nil {
-		return false, false
-	}
-	return info.IsDir(), true
-}
-
-// readlink is the text of a symbolic link that the sandbox will see at path; ok is false where there is none.
-func (t *tree) readlink(path string) (text string, ok bool) {
-	p := t.at(path)
-	if p == nil || path == p.target || p.opaque {
-		return "", false
-	}
-	if n, ok := p.made[path]; ok {
-		return n.link, n.link != ""
-	}
-	if p.source == "" {
-		return "", false
-	}
-	host := t.hostPath(path)
-	if host == "" {
-		return "", false
+		return node{}, unix.ENOENT
 	}
 	info, err := t.lstat(host)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-		return "", false
+		return node{dir: err == nil && info.IsDir()}, err
 	}
-	text, err = t.files.Readlink(host)
-	return text, err == nil
+	text, err := t.files.Readlink(host)
+	return node{link: text}, err
+}
+
+// notThere reports whether an error says that a path leads to nothing. Any other error says that nobody knows.
+func notThere(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }
+
+// stat says what the sandbox will see at a path that resolve returned: the kind, and whether it exists.
+func (t *tree) stat(path string) (isDir, exists bool) {
+	n, err := t.entry(path)
+	return n.dir, err == nil
 }
 
 // resolve follows the symbolic links of a path as they are inside. It serves to decide and to explain; the kernel
-// resolves again, with RESOLVE_IN_ROOT, when it counts.
+// resolves again, with RESOLVE_IN_ROOT, when it counts. What does not exist, or cannot be looked at, has no links.
 func (t *tree) resolve(path string) (string, error) {
+	w := walker{tree: t, blind: true}
+	return w.walk(path)
+}
+
+// A walker follows a path of a picture as the kernel does: path_resolution(7).
+type walker struct {
+	tree  *tree
+	blind bool         // names that cannot be looked at are taken for directories
+	visit func(string) // is called with every name on the way that is there, links among them
+	last  node         // what the path leads to
+}
+
+// walk returns the place where a path ends. If a name on the way is not there or cannot be looked at, walk returns the
+// path of that name, and the error.
+func (w *walker) walk(path string) (string, error) {
 	done, rest := "", path[1:]
+	w.last = node{dir: true}
 	for links := 0; rest != ""; {
 		var name string
 		name, rest, _ = strings.Cut(rest, "/")
@@ -174,23 +183,31 @@ func (t *tree) resolve(path string) (string, error) {
 			continue
 		case "..":
 			done = done[:max(0, strings.LastIndexByte(done, '/'))]
+			w.last = node{dir: true}
 			continue
 		}
-		text, ok := t.readlink(done + "/" + name)
-		if !ok {
-			done += "/" + name
+		next := done + "/" + name
+		n, err := w.tree.entry(next)
+		if err != nil && !w.blind {
+			return next, err
+		}
+		if err == nil && w.visit != nil {
+			w.visit(next)
+		}
+		if n.link == "" {
+			done, w.last = next, n
 			continue
 		}
-		if p := t.at(done + "/" + name); p.what == "proc" { // a magic link: its text says nothing (proc_pid_exe(5))
+		if p := w.tree.at(next); p.what == "proc" { // a magic link: its text says nothing (proc_pid_exe(5))
 			return "", &fs.PathError{Op: "resolve", Path: path, Err: errText("lies behind a link of " + p.target + ", which can lead out of the sandbox")}
 		}
 		if links++; links > 40 { // as the kernel: path_resolution(7)
 			return "", &fs.PathError{Op: "resolve", Path: path, Err: errText("too many symbolic links")}
 		}
-		if strings.HasPrefix(text, "/") {
+		if strings.HasPrefix(n.link, "/") {
 			done = ""
 		}
-		rest = text + "/" + rest
+		rest = n.link + "/" + rest
 	}
 	if done == "" {
 		done = "/"

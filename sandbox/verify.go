@@ -19,20 +19,29 @@ import (
 // checkMounts compares the mounts with what was asked for, while the child goes on: it mounts nothing any more, and
 // the task waits for the answer before exec.
 func (p *process) checkMounts() error {
-	text, err := readAll("/proc/" + itoa(p.task) + "/mountinfo")
+	path := "/proc/" + itoa(p.task) + "/mountinfo"
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &Error{Op: "read back the mounts", Err: &os.PathError{Op: "open", Path: path, Err: err}}
+	}
+	p.guards.table = fd // from here on poll(2) says that the table has changed
+	text, err := proc.ReadFD(fd, path, maxProc)
 	if err != nil {
 		return &Error{Op: "read back the mounts", Err: err}
 	}
-	n, err := checkMounts(&p.comp.tree, text)
+	visible, err := checkMounts(&p.comp.tree, text)
 	if err != nil {
 		return err
 	}
 	p.comp.listBare()
-	p.enforced(policy.LayerMount, itoa(n)+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
+	if err := p.checkPrivate(); err != nil {
+		return err
+	}
+	p.enforced(policy.LayerMount, itoa(len(visible))+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
 	if found := p.comp.socketsText(); found != "" {
 		p.enforced(policy.LayerMount, found, "/proc/net/unix")
 	}
-	return nil
+	return p.keepGuards(visible)
 }
 
 func (p *process) enforced(layer policy.Layer, found, where string) {
@@ -107,19 +116,19 @@ const maxProc = 64 << 20
 func readAll(path string) ([]byte, error) { return proc.Read(path, maxProc) }
 
 // checkMounts holds a mount table (proc_pid_mountinfo(5)) against the tree: every part is there, nosuid, and writable
-// only where that was asked for; nothing else is writable. It returns how many mounts can be reached by a path.
-func checkMounts(t *tree, text []byte) (reached int, err error) {
+// only where that was asked for; nothing else is writable. It returns the ids of the mounts that a path can reach, by the
+// places that they are mounted on.
+func checkMounts(t *tree, text []byte) (visible map[string]string, err error) {
 	table, err := parseMounts(text)
 	if err != nil {
-		return 0, &Error{Op: "read back the mounts", Err: err}
+		return nil, &Error{Op: "read back the mounts", Err: err}
 	}
-	seen := make(map[string]bool, len(table.list))
+	visible = make(map[string]string, len(table.list))
 	for i := range table.list {
 		m := &table.list[i]
 		if !table.reachable(m) {
 			continue
 		}
-		reached++
 		part := t.at(m.point)
 		var wrong string
 		switch {
@@ -135,26 +144,28 @@ func checkMounts(t *tree, text []byte) (reached int, err error) {
 			if part != nil {
 				e.From = part.rule.Short()
 			}
-			return 0, e
+			return nil, e
 		}
-		seen[m.point] = true
+		visible[m.point] = m.id
 		if part.still && part.target == m.point && m.source != stillSource {
 			part.bare = true
 		}
 	}
 	for i := range t.parts {
 		p := &t.parts[i]
-		if t.at(p.target) == p && !p.absent && !seen[p.target] {
-			return 0, &Error{Op: "read back the mounts", Err: errText(p.target + " is not mounted"), From: p.rule.Short()}
+		if t.at(p.target) == p && !p.absent && visible[p.target] == "" {
+			return nil, &Error{Op: "read back the mounts", Err: errText(p.target + " is not mounted"), From: p.rule.Short()}
 		}
 	}
-	return reached, nil
+	return visible, nil
 }
 
 // mountEntry is a line of the table.
 type mountEntry struct {
 	id, parent string
 	point      string
+	device     []byte // of the file system: major:minor
+	root       []byte // the place of the file system that is mounted, escaped as in the table
 	options    []byte // of the mount itself
 	fstype     string
 	source     string
@@ -227,7 +238,7 @@ func mountLine(line []byte) (m mountEntry, ok bool) {
 	_, rest, _ := bytes.Cut(line, []byte("- ")) // behind optional fields, which have no dash
 	fstype, rest, _ := bytes.Cut(rest, []byte{' '})
 	source, _, _ := bytes.Cut(rest, []byte{' '})
-	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[5], string(fstype), string(source)}
+	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[2], f[3], f[5], string(fstype), string(source)}
 	return m, strings.HasPrefix(m.point, "/")
 }
 

@@ -162,7 +162,7 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 		return r.deny(string(policy.LayerMount), 0, inside+" is masked: it reads as if it were empty", part.rule)
 	}
 	if part.opaque && part.what == coveredSocket {
-		r.Flag = "--ro " + inside
+		r.Try = append(r.Try, Change{"ro", inside})
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.what, part.rule)
 	}
 	if part.opaque {

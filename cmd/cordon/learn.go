@@ -136,7 +136,7 @@ func (f *learnFlags) existing() ([]byte, error) {
 
 // learned makes the profile, on top of what an old one extends.
 func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (*learn.Result, error) {
-	search := profiles.DefaultSearch(os.Getenv)
+	search := search()
 	opts := learn.Options{Name: f.name, Extends: f.extends, Granted: absolutes(f.grant), Files: f.files, Names: f.names, Dirs: f.dirs}
 	if opts.Name == "" {
 		opts.Name = profileName(f.out)
@@ -231,7 +231,7 @@ func (f *learnFlags) replay(text []byte, facts *learn.Facts) ([]learn.Denial, er
 	if len(own.Extends) > 0 {
 		parents := f.beside(own.Extends)
 		own.Extends = nil
-		if p, err = profiles.DefaultSearch(os.Getenv).Load(parents, own); err != nil {
+		if p, err = search().Load(parents, own); err != nil {
 			return nil, err
 		}
 	} else if err := policy.Validate(own); err != nil {

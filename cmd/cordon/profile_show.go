@@ -1,12 +1,9 @@
 package main
 
 import (
-	"os"
-
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
-	"cordon/profiles"
 )
 
 func newProfileShow(u *ui) *cobra.Command {
@@ -22,7 +19,7 @@ func newProfileShow(u *ui) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			text, err := profileText(args[0], effective)
 			if err == nil && asJSON {
-				text, err = yamlToJSON(text)
+				text, err = policy.JSON("profile", text)
 			}
 			if err != nil {
 				return err
@@ -37,7 +34,7 @@ func newProfileShow(u *ui) *cobra.Command {
 
 // profileText is a valid profile in YAML.
 func profileText(ref string, effective bool) ([]byte, error) {
-	s := profiles.DefaultSearch(os.Getenv)
+	s := search()
 	if effective {
 		p, err := s.Load([]string{ref}, nil)
 		if err != nil {

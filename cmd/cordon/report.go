@@ -23,6 +23,9 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 	for _, m := range r.Missing {
 		u.line("missing", string(m.Layer)+": "+m.Why+prefixed("; instead: ", m.Instead))
 	}
+	for _, g := range r.Restored {
+		u.line("restored", g.Path+": it was replaced outside during the run; it is "+g.What+" again")
+	}
 	if verbose {
 		u.showEnforced(r)
 	}
@@ -116,7 +119,7 @@ func denialLine(d *sandbox.Denial) string {
 	if d.Comm != "" {
 		s += " by " + d.Comm + "[" + strconv.Itoa(d.PID) + "]"
 	}
-	return s + " — " + d.Rule + prefixed("; to allow: ", d.Remedy)
+	return s + " — " + d.Rule + prefixed("; ", d.Instead) + prefixed("; to allow: ", d.Remedy)
 }
 
 // showEnforced lists every layer as it was read back, and what the run used.

@@ -115,7 +115,7 @@ func actionData(k Kind, arg string) (Action, error) {
 	if k != Errno && k != Trace && k != Trap {
 		return Action{}, &Error{Msg: kinds[k].name + " takes no argument"}
 	}
-	if n, err := strconv.ParseUint(arg, 0, 16); err == nil {
+	if n, err := strconv.ParseUint(arg, 10, 16); err == nil && (arg == "0" || arg[0] != '0') {
 		if k == Errno && n > maxErrno {
 			return Action{}, &Error{Msg: "errno(" + arg + "): error numbers end at 4095"}
 		}

@@ -31,10 +31,13 @@ var narrow = []string{"default", "build", "strict"}
 
 func attacks() []attack {
 	all := slices.Concat(fileAttacks(), procAttacks(), processAttacks(), callAttacks(), denialAttacks(), launcherAttacks(), bombAttacks(),
+		guestAttacks(),
 		helperAttacks(),
 		recorderAttacks(),
 		rightsAttacks(),
 		bitsAttacks(),
+		guardAttacks(),
+		trustAttacks(),
 		overlayAttacks(),
 		socketAttacks(),
 	)

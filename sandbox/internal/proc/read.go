@@ -10,6 +10,16 @@ import (
 // (prctl(2), PR_SET_MM_MAP: arguments of gigabytes), so there is a bound, and more than that is EFBIG.
 func Read(path string, most int) ([]byte, error) {
 	b, whole, err := Head(path, most)
+	return all(b, whole, err, path)
+}
+
+// ReadFD is Read for the rest of an open file.
+func ReadFD(fd int, path string, most int) ([]byte, error) {
+	b, whole, err := head(fd, path, most)
+	return all(b, whole, err, path)
+}
+
+func all(b []byte, whole bool, err error, path string) ([]byte, error) {
 	if err == nil && !whole {
 		err = &fs.PathError{Op: "read", Path: path, Err: unix.EFBIG}
 	}
@@ -26,6 +36,10 @@ func Head(path string, most int) (b []byte, whole bool, err error) {
 		return nil, false, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
+	return head(fd, path, most)
+}
+
+func head(fd int, path string, most int) (b []byte, whole bool, err error) {
 	b = make([]byte, 0, min(most+1, firstRead))
 	for {
 		n, err := unix.Read(fd, b[len(b):cap(b)])

@@ -190,7 +190,7 @@ func (w *walker) last(name string) (fd int, link string, err error) {
 		fd, err = unix.Openat(w.at(), ".", w.flags|unix.O_CLOEXEC, 0)
 		return fd, "", err
 	}
-	if w.flags&unix.O_NOFOLLOW == 0 || w.noLinks {
+	if w.flags&unix.O_NOFOLLOW == 0 {
 		fd, link, err = w.look(name, false)
 		if err != nil || link != "" {
 			return -1, link, err

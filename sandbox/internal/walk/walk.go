@@ -27,6 +27,16 @@ func InRoot(root int, path string, flags int) (int, error) {
 	return From(root, root, path, flags)
 }
 
+// InRootNoLinks is InRoot for a path on which a symbolic link is an error: ELOOP. With O_NOFOLLOW in flags the last name
+// may be one, and is opened itself.
+func InRootNoLinks(root int, path string, flags int) (int, error) {
+	if !Refused() {
+		return openat2(root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
+	}
+	w := walker{root: root, start: root, flags: flags, noLinks: true}
+	return w.walk(path)
+}
+
 // NoLinks opens an absolute path. A symbolic link anywhere on the way is ELOOP.
 func NoLinks(path string, flags int) (int, error) {
 	if !Refused() {

@@ -1,0 +1,357 @@
+package sandbox
+
+// Guards: mounts that hide or protect something of the host's tree, and that the host can take away.
+//
+// A rename over a mount point, or its removal, in any other mount namespace detaches the mount in every namespace
+// (Linux 3.18 and newer): an editor that saves a file, git, passwd(1), a second sandbox. A rename of the mount point to
+// another name takes the mount along, and a new file under the old name is not covered; the kernel reports the first at
+// /proc/PID/mountinfo (poll(2), POLLPRI) and of the second nothing, so that the directories are watched by inotify(7).
+//
+// The launcher looks at each guard that an event is about. If something else has the name, a helper process enters
+// the sandbox's user and mount namespaces and mounts the guard again (guards_repair.go). If that is impossible, the run
+// ends. Between the change and the new cover the task can open what lies there: it takes about a millisecond, and the
+// task is frozen for most of it if it has a cgroup.
+
+import (
+	"encoding/binary"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
+)
+
+// Restored is a guard that was mounted again during the run, because the host had replaced what it was mounted on.
+type Restored struct {
+	Path  string     `json:"path"`          // inside
+	Count int        `json:"count"`         // how often
+	What  string     `json:"what"`          // "hidden", or "read-only"
+	Rule  policy.Pos `json:"rule,omitzero"` // the line that asks for it
+}
+
+// watchedMount is a mount that hides or protects, or a hidden name that does not exist yet.
+type watchedMount struct {
+	part  part
+	mount string // the mount's id, as in mountinfo; "" while nothing has the name
+	isDir bool   // what has the name now
+	count int    // how often it was mounted again
+}
+
+// guards is what the launcher needs to see that a guard is gone, and to mount it again.
+type guards struct {
+	list  []watchedMount
+	table int             // the task's mountinfo; -1 for none
+	fds   map[string]int  // the sandbox's root and namespaces, by the names of plan files
+	names int             // the inotify instance; -1 for none
+	at    map[int32][]int // indices of list, by the watch descriptor of their directory
+}
+
+// The files of a repair's plan, besides fileRoot.
+const (
+	fileUserNS  = fileSpace + "user"
+	fileMountNS = fileSpace + "mnt"
+)
+
+// exposed lists the guards of a tree: the visible parts that are mounted on the host's own directories, and the hidden
+// names that did not exist when the plan was made.
+func (t *tree) exposed() []watchedMount {
+	var list []watchedMount
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.target == "/" || p.absent || t.at(p.target) != p {
+			continue
+		}
+		if t.onHost(p.target) {
+			list = append(list, watchedMount{part: *p})
+		}
+	}
+	for i := range t.awaited {
+		if p := &t.awaited[i]; t.onHost(p.target) {
+			list = append(list, watchedMount{part: *p})
+		}
+	}
+	return list
+}
+
+// await notes that a hidden name does not exist yet.
+func (t *tree) await(target string, rule policy.Pos) {
+	t.awaited = append(t.awaited, part{target: target, opaque: true, guard: guardHide, what: "hidden", rule: rule})
+}
+
+// onHost reports whether the directory that holds a path is the host's own, so that a change there reaches the sandbox.
+// An overlay has directories of its own, and the kernel's file systems cannot be renamed.
+func (t *tree) onHost(target string) bool {
+	dir, _ := splitPath(target)
+	p := t.at(dir)
+	return p != nil && p.source != "" && !p.layer && !p.opaque && !below(p.source, "/proc") && !below(p.source, "/sys")
+}
+
+// isItself reports whether a part is mounted on the very thing that it shows.
+func (t *tree) isItself(p *part) bool {
+	if p.source == "" || p.opaque {
+		return false
+	}
+	dir, name := splitPath(p.target)
+	host := t.hostPath(dir)
+	return host != "" && joinPath(host, name) == p.source
+}
+
+// keepGuards opens what guarding takes. The mount table has just been compared with the plan; visible has the ids of its
+// mounts. The task has not run the program yet, so that /proc shows the namespaces and the root of the sandbox.
+func (p *process) keepGuards(visible map[string]string) error {
+	g := &p.guards
+	if p.comp.into != nil || p.comp.asItIs() {
+		return nil
+	}
+	if g.list = p.comp.tree.exposed(); len(g.list) == 0 {
+		return nil
+	}
+	for i := range g.list {
+		g.list[i].mount = visible[g.list[i].part.target]
+	}
+	g.fds = map[string]int{}
+	dir := "/proc/" + itoa(p.task)
+	for _, f := range [...]struct {
+		name, path string
+		flags      int
+	}{{fileRoot, "/root", openDir}, {fileMountNS, "/ns/mnt", unix.O_RDONLY | unix.O_CLOEXEC}, {fileUserNS, "/ns/user", unix.O_RDONLY | unix.O_CLOEXEC}} {
+		fd, err := unix.Open(dir+f.path, f.flags, 0)
+		if err != nil {
+			return &Error{Op: "guard the mounts: " + dir + f.path, Err: err}
+		}
+		g.fds[f.name] = fd
+	}
+	return nil
+}
+
+// guardMounts begins to watch the guards. A change that came before the watches began is found by the first look.
+func (p *process) guardMounts() {
+	g := &p.guards
+	if len(g.list) == 0 {
+		return
+	}
+	p.watch(g.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
+	p.watchNames()
+	p.at(time.Now(), p.lookAtAll)
+}
+
+// watchNames watches the directories of the guards. Where no inotify instance can be had (fs.inotify.max_user_instances),
+// or a directory cannot be watched, the launcher looks at the guards by the clock.
+func (p *process) watchNames() {
+	g := &p.guards
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		p.lookByClock()
+		return
+	}
+	g.names, g.at = fd, map[int32][]int{}
+	complete := true
+	byDir := map[string]int32{}
+	for i := range g.list {
+		dir, _ := splitPath(g.list[i].part.target)
+		wd, known := byDir[dir]
+		if !known {
+			n, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+itoa(g.fds[fileRoot])+dir, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
+			if err != nil {
+				complete = complete && (err == unix.ENOENT || err == unix.ENOTDIR)
+				n = -1
+			}
+			wd = int32(n)
+			byDir[dir] = wd
+		}
+		if wd >= 0 {
+			g.at[wd] = append(g.at[wd], i)
+		}
+	}
+	p.watch(fd, unix.POLLIN, func(int16) { p.namesChanged() })
+	if !complete {
+		p.lookByClock()
+	}
+}
+
+// guardStep is the time between two looks where the kernel does not tell of a change.
+const guardStep = 100 * time.Millisecond
+
+// lookByClock looks at all guards now and then.
+func (p *process) lookByClock() {
+	if p.gone || p.guardErr != nil {
+		return
+	}
+	p.lookAtAll()
+	p.at(time.Now().Add(guardStep), p.lookByClock)
+}
+
+func (p *process) lookAtAll() {
+	all := make([]int, len(p.guards.list))
+	for i := range all {
+		all[i] = i
+	}
+	p.look(all)
+}
+
+// mountsChanged looks at the guards whose mounts are not in the task's mount table any more.
+func (p *process) mountsChanged() {
+	table, err := p.readTable()
+	if err != nil { // the task is gone
+		p.unwatch(p.guards.table)
+		return
+	}
+	var lost []int
+	for i := range p.guards.list {
+		g := &p.guards.list[i]
+		at, there := table.byID[g.mount] // the kernel gives the id of a mount that is gone to the next one
+		if g.mount != "" && (!there || table.list[at].point != g.part.target) {
+			lost = append(lost, i)
+		}
+	}
+	p.look(lost)
+}
+
+// readTable reads the task's mount table anew by the descriptor that is kept.
+func (p *process) readTable() (*mountTable, error) {
+	if _, err := unix.Seek(p.guards.table, 0, 0); err != nil {
+		return nil, err
+	}
+	text, err := proc.ReadFD(p.guards.table, "mountinfo", maxProc)
+	if err != nil {
+		return nil, err
+	}
+	return parseMounts(text)
+}
+
+// namesRest is how long the launcher ignores a directory in which much happens, so that a task that makes files in a
+// loop does not keep the launcher busy.
+const namesRest = time.Millisecond
+
+// namesChanged looks at the guards whose names were given to something else.
+func (p *process) namesChanged() {
+	g := &p.guards
+	var buf [16 << 10]byte
+	n, err := unix.Read(g.names, buf[:])
+	if err != nil || n <= 0 {
+		return
+	}
+	var suspects []int
+	for rest := buf[:n]; len(rest) >= unix.SizeofInotifyEvent; {
+		wd := int32(binary.NativeEndian.Uint32(rest))
+		mask := binary.NativeEndian.Uint32(rest[4:])
+		size := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(rest[12:]))
+		if mask&unix.IN_Q_OVERFLOW != 0 {
+			p.lookAtAll()
+			return
+		}
+		suspects = append(suspects, g.named(wd, unix.ByteSliceToString(rest[unix.SizeofInotifyEvent:size]))...)
+		rest = rest[size:]
+	}
+	p.look(suspects)
+	if n > len(buf)/2 {
+		p.unwatch(g.names)
+		p.at(time.Now().Add(namesRest), func() {
+			if g.names >= 0 {
+				p.watch(g.names, unix.POLLIN, func(int16) { p.namesChanged() })
+			}
+		})
+	}
+}
+
+// named lists the guards of a watched directory that have the name.
+func (g *guards) named(wd int32, name string) (list []int) {
+	for _, i := range g.at[wd] {
+		if _, base := splitPath(g.list[i].part.target); base == name {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// look finds out which of the guards do not hold, and mounts them again, or ends the run.
+func (p *process) look(suspects []int) {
+	for try := 0; len(suspects) > 0 && p.guardErr == nil && !p.gone; try++ {
+		var lost []int
+		for _, i := range suspects {
+			if !p.holds(&p.guards.list[i]) {
+				lost = append(lost, i)
+			}
+		}
+		if len(lost) == 0 {
+			return
+		}
+		if err := p.restore(lost); err != nil && try == maxRestores || try > maxRestores {
+			p.unguarded(&p.guards.list[lost[0]].part, err)
+		}
+		suspects = lost
+	}
+}
+
+// maxRestores bounds how often a guard is mounted again in a row, for a host that replaces the file meanwhile.
+const maxRestores = 8
+
+// unguarded ends the run, because the task could reach what it must not.
+func (p *process) unguarded(lost *part, err error) {
+	what := lost.target + ": it was replaced on the host during the run"
+	if err == nil {
+		err = errText("it is replaced faster than it can be covered")
+	}
+	p.guardErr = &Error{Op: what, Err: err, From: lost.rule.Short(),
+		Hint: "nothing that the sandbox hides or protects may be replaced by a symbolic link while it runs"}
+	p.endNow()
+}
+
+// holds reports whether a guard is where it belongs, or nothing has its name, and notes what has. What cannot be looked at does not hold.
+func (p *process) holds(g *watchedMount) bool {
+
+	fd, err := walk.InRootNoLinks(p.guards.fds[fileRoot], g.part.target, unix.O_PATH|unix.O_NOFOLLOW)
+	switch err {
+	case nil:
+	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP: // a link on the way leads to what has a guard under its own name
+		g.mount = ""
+		return true
+	default:
+		return false
+	}
+	defer unix.Close(fd)
+	var st unix.Statx_t // STATX_MNT_ID: the mount's id as mountinfo has it, Linux 5.8
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID|unix.STATX_TYPE, &st); err != nil {
+		return false
+	}
+	g.isDir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+	return itoa(int(st.Mnt_id)) == g.mount
+}
+
+// reportGuards puts the guards that were mounted again into the report.
+func (p *process) reportGuards() {
+	for i := range p.guards.list {
+		if g := &p.guards.list[i]; g.count > 0 {
+			p.report.Restored = append(p.report.Restored, Restored{g.part.target, g.count, g.part.guards(), g.part.rule})
+		}
+	}
+}
+
+// guards says what a part does as a guard.
+func (p *part) guards() string {
+	switch {
+	case p.opaque:
+		return "hidden"
+	case !p.write:
+		return "read-only"
+	}
+	return "mounted"
+}
+
+// closeGuards ends the watches and closes the descriptors.
+func (p *process) closeGuards() {
+	g := &p.guards
+	for _, fd := range [...]*int{&g.table, &g.names} {
+		if *fd >= 0 {
+			p.unwatch(*fd)
+			unix.Close(*fd)
+		}
+		*fd = -1
+	}
+	for name, fd := range g.fds {
+		unix.Close(fd)
+		delete(g.fds, name)
+	}
+}

@@ -1,0 +1,204 @@
+package sandbox
+
+import (
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+)
+
+// hideCase is a machine, what the profile shows of it, and what its rules cover.
+type hideCase struct {
+	name   string
+	host   func(*Host, fakeFiles)
+	mounts []policy.Mount
+	root   policy.Root
+	rules  []string
+	covers []string // paths inside
+	pins   []string
+	tmpfs  []string // mounted by the launcher beside those of the profile
+	errs   string
+}
+
+func ro(source string) policy.Mount { return policy.Mount{Kind: policy.MountBind, Source: source} }
+func rw(source string) policy.Mount { m := ro(source); m.Write = true; return m }
+func as(m policy.Mount, target string) policy.Mount {
+	m.Target = target
+	return m
+}
+func tmpfs(target string) policy.Mount { return policy.Mount{Kind: policy.MountTmpfs, Target: target} }
+
+var hideCases = []hideCase{
+	{name: "a glob below a tmpfs",
+		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/a.pem") },
+		mounts: []policy.Mount{tmpfs("/home"), ro(".")},
+		rules:  []string{"~/src/demo/*.pem"}, covers: []string{"/home/ann/src/demo/a.pem"}},
+	{name: "a glob below an empty root",
+		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/a.pem") },
+		root:   policy.Root{Kind: policy.RootEmpty},
+		mounts: []policy.Mount{ro(".")},
+		rules:  []string{"/home/*/src/demo/*.pem"}, covers: []string{"/home/ann/src/demo/a.pem"}},
+	{name: "a glob in an alias",
+		mounts: []policy.Mount{tmpfs("/mnt"), as(ro("/home/ann"), "/mnt/h")},
+		rules:  []string{"~/.s*"}, covers: []string{"/home/ann/.ssh", "/mnt/h/.ssh"}},
+	{name: "a rule through a link",
+		host:   func(h *Host, t fakeFiles) { t.file("/run/x.sock") },
+		mounts: []policy.Mount{tmpfs("/mnt"), as(ro("/run"), "/mnt/r")},
+		rules:  []string{"/var/run/x.sock"}, covers: []string{"/mnt/r/x.sock", "/run/x.sock"}},
+	{name: "a home that is a link",
+		host: func(h *Host, t fakeFiles) {
+			t.file("/data/ann/.ssh/id")
+			delete(t, "/home/ann")
+			t.link("/home/ann", "/data/ann")
+		},
+		mounts: []policy.Mount{tmpfs("~")},
+		rules:  []string{"~/.ssh"}, tmpfs: []string{"/data/ann"}},
+	{name: "a home that is a link, bound",
+		host: func(h *Host, t fakeFiles) {
+			t.file("/data/ann/.ssh/id")
+			delete(t, "/home/ann")
+			t.link("/home/ann", "/data/ann")
+		},
+		mounts: []policy.Mount{tmpfs("/home"), ro("~")},
+		rules:  []string{"~/.ssh"}, covers: []string{"/data/ann/.ssh", "/home/ann/.ssh"}},
+	{name: "a secret that is a link into a visible tree",
+		host:  func(h *Host, t fakeFiles) { t.file("/opt/keys/k"); t.link("/home/ann/.azure", "/opt/keys") },
+		rules: []string{"~/.azure"}, covers: []string{"/opt/keys"}, mounts: []policy.Mount{tmpfs("~")}},
+	{name: "the other home of a false HOME",
+		host: func(h *Host, t fakeFiles) {
+			h.Home, h.PasswdHome = "/tmp/none", "/home/ann"
+			t.own("/home/ann")
+		},
+		rules: []string{"~/.ssh"}, covers: []string{"/home/ann/.ssh"}},
+	{name: "a home of the system counts only for its owner",
+		host:  func(h *Host, t fakeFiles) { h.PasswdHome = "/usr/sbin"; t.file("/usr/sbin/.ssh") },
+		rules: []string{"~/.ssh"}, covers: []string{"/home/ann/.ssh"}},
+	{name: "the home mounted twice on the host",
+		host: func(h *Host, t fakeFiles) {
+			t.put("/home/ann/.ssh", fakeFile{mode: fs.ModeDir | 0o700, ino: 7})
+			t.put("/export/ann/.ssh", fakeFile{mode: fs.ModeDir | 0o700, ino: 7})
+			t.put("/proc/self/mountinfo", fakeFile{text: "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /home rw - ext4 b rw\n" +
+				"3 1 8:2 / /export rw - ext4 b rw\n4 1 8:2 /ann/.ssh/sub /opt/part rw - ext4 b rw\n"})
+			t.dir("/opt/part")
+		},
+		rules: []string{"~/.ssh"}, covers: []string{"/export/ann/.ssh", "/home/ann/.ssh", "/opt/part"}},
+	{name: "a directory that cannot be listed",
+		host: func(h *Host, t fakeFiles) {
+			t.put("/home/ann/src/demo/closed", fakeFile{mode: fs.ModeDir | 0o311, fails: unix.EIO})
+		},
+		mounts: []policy.Mount{ro(".")},
+		rules:  []string{"**/.env"}, covers: []string{"/home/ann/src/demo/closed"}},
+	{name: "a directory that cannot be searched",
+		host:  func(h *Host, t fakeFiles) { t.put("/opt/x", fakeFile{mode: fs.ModeDir, fails: unix.EACCES}) },
+		rules: []string{"/opt/x/key"}, covers: []string{"/opt/x"}},
+	{name: "a name at any depth, by a link",
+		host: func(h *Host, t fakeFiles) {
+			t.file("/opt/prod.env", "/home/ann/src/demo/a/.env")
+			t.link("/home/ann/src/demo/b/.env", "/opt/prod.env")
+		},
+		mounts: []policy.Mount{rw(".")},
+		rules:  []string{"**/.env"}, covers: []string{"/home/ann/src/demo/a/.env", "/opt/prod.env"},
+		pins: []string{"/home/ann/src/demo/b", "/home/ann/src/demo/b/.env"}},
+	{name: "a link that would hide the working directory",
+		host:   func(h *Host, t fakeFiles) { t.link("/home/ann/src/demo/.env", "..") },
+		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.env"},
+		errs: "hide[0] **/.env: /home/ann/src/demo/.env matches, and is a link to /home/ann/src, which holds /home/ann/src/demo; remove the link"},
+	{name: "a trailing slash",
+		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/keys/k") },
+		mounts: []policy.Mount{ro(".")}, rules: []string{"**/keys/"}, covers: []string{"/home/ann/src/demo/keys"}},
+	{name: "a bind by the name itself",
+		host:   func(h *Host, t fakeFiles) { t.file("/opt/.env") },
+		mounts: []policy.Mount{tmpfs("/mnt"), as(ro("/opt/.env"), "/mnt/x")}, rules: []string{"**/.env"}, covers: []string{"/mnt/x", "/opt/.env"}},
+	{name: "parents in a writable home",
+		mounts: []policy.Mount{rw("~")}, rules: []string{"~/.config/gh"}, covers: []string{"/home/ann/.config/gh"},
+		pins: []string{"/home/ann/.config"}},
+	{name: "a link in a writable home",
+		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/dot/k"); t.link("/home/ann/.netrc", "dot/k") },
+		mounts: []policy.Mount{rw("~")}, rules: []string{"~/.netrc"}, covers: []string{"/home/ann/dot/k"},
+		pins: []string{"/home/ann/.netrc", "/home/ann/dot"}},
+	{name: "hard links",
+		host: func(h *Host, t fakeFiles) {
+			t.put("/home/ann/.netrc", fakeFile{mode: 0o600, ino: 9, names: 2})
+			t.put("/home/ann/src/demo/n", fakeFile{mode: 0o600, ino: 9, names: 2})
+		},
+		mounts: []policy.Mount{tmpfs("~"), rw(".")}, rules: []string{"~/.netrc"}, covers: []string{"/home/ann/src/demo/n"}},
+	{name: "links without end",
+		host:  func(h *Host, t fakeFiles) { t.link("/home/ann/.ssh2", ".ssh2") },
+		rules: []string{"~/.ssh2"}, errs: "hide[0] ~/.ssh2: resolve /home/ann/.ssh2: too many symbolic links"},
+}
+
+func TestHide(t *testing.T) {
+	for _, tt := range hideCases {
+		t.Run(tt.name, func(t *testing.T) {
+			h := fakeUser()
+			if tt.host != nil {
+				tt.host(h, h.Files.(fakeFiles))
+			}
+			p := with(func(p *policy.Profile) {
+				p.Root, p.Mounts = policy.Root{Kind: policy.RootHost}, tt.mounts
+				if tt.root.Kind != "" {
+					p.Root = tt.root
+				}
+				for _, r := range tt.rules {
+					p.Hide = append(p.Hide, policy.Hide{Pattern: r})
+				}
+			})
+			comp, err := compile(p, h, &Cmd{Args: []string{"/usr/bin/true"}}, nil)
+			if err != nil || tt.errs != "" {
+				if err == nil || !strings.HasPrefix(err.Error(), tt.errs) {
+					t.Fatalf("error %v, want %q", err, tt.errs)
+				}
+				return
+			}
+			tt.compare(t, comp)
+		})
+	}
+}
+
+func (tt *hideCase) compare(t *testing.T, comp *compilation) {
+	var covers, pins, more []string
+	for i := range comp.tree.parts {
+		switch p := &comp.tree.parts[i]; {
+		case p.guard == guardHide:
+			covers = append(covers, p.target)
+		case p.guard == guardPin:
+			pins = append(pins, p.target)
+		case p.what == "a tmpfs" && !slices.ContainsFunc(tt.mounts, func(m policy.Mount) bool { return m.Target == p.target }) && p.target != "/home/ann":
+			more = append(more, p.target)
+		}
+	}
+	for _, x := range []struct {
+		what      string
+		got, want []string
+	}{{"covers", covers, tt.covers}, {"pins", pins, tt.pins}, {"tmpfs", more, tt.tmpfs}} {
+		slices.Sort(x.got)
+		if !slices.Equal(x.got, x.want) {
+			t.Errorf("%s: %q, want %q", x.what, x.got, x.want)
+		}
+	}
+}
+
+// A rule of the command line that leads to nothing is said; so is a home that nobody knows.
+func TestHideSaid(t *testing.T) {
+	h := fakeUser()
+	h.Home = ""
+	p := with(func(p *policy.Profile) {
+		p.Root = policy.Root{Kind: policy.RootHost}
+		p.Hide = []policy.Hide{{Pattern: "/none"}, {Pattern: "/nothing", Pos: policy.Pos{Flag: "--hide /nothing"}}, {Pattern: "**/x", Pos: policy.Pos{Flag: "--hide **/x"}},
+			{Pattern: "~/.ssh"}, {Pattern: "~/.aws"}}
+	})
+	comp, err := compile(p, h, &Cmd{Args: []string{"/usr/bin/true"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(comp.notes) != 2 || !strings.HasPrefix(comp.notes[0], "--hide /nothing hides nothing") || !strings.HasPrefix(comp.notes[1], "--hide **/x hides nothing") {
+		t.Errorf("%q", comp.notes)
+	}
+	if len(comp.missing) != 1 || comp.missing[0].Layer != policy.LayerHide {
+		t.Errorf("%+v", comp.missing)
+	}
+}

@@ -1,0 +1,272 @@
+package sandbox
+
+// Patterns of hide rules: glob(7), without braces and collating elements.
+
+import (
+	"path"
+	"strings"
+
+	"cordon/policy"
+)
+
+// isGlob reports whether a text has to be matched, and is not a path by itself.
+func isGlob(s string) bool { return strings.ContainsAny(s, `*?[\`) }
+
+// maxPath is the longest path that is walked. The kernel takes 4095 bytes; what lies deeper can be reached only step by
+// step, and is hidden whole.
+const maxPath = 3800
+
+// expand lists the paths of a tree that a pattern matches. A directory that cannot be listed, where a name was to be
+// matched, is in the list itself.
+func (h *hider) expand(t *tree, pattern string) ([]string, error) {
+	e := expander{tree: t, extra: t.extras()}
+	err := e.below("/", strings.Split(pattern[1:], "/"))
+	return e.found, err
+}
+
+type expander struct {
+	tree  *tree
+	extra extras
+	found []string
+}
+
+func (e *expander) below(dir string, names []string) error {
+	if len(e.found) > maxHidden {
+		return errText("more than " + itoa(maxHidden) + " matches")
+	}
+	if len(names) == 0 {
+		e.found = append(e.found, dir)
+		return nil
+	}
+	name := names[0]
+	if !isGlob(name) {
+		return e.next(joinPath(dir, name), names[1:])
+	}
+	list, err := e.list(dir)
+	if notThere(err) {
+		return nil
+	}
+	if err != nil {
+		e.found = append(e.found, dir)
+		return nil //nolint:nilerr // it is hidden whole
+	}
+	for _, entry := range list {
+		if ok, err := path.Match(name, entry); err != nil {
+			return err
+		} else if ok {
+			if err := e.next(joinPath(dir, entry), names[1:]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// next goes on below a name, whose links are followed if more names come.
+func (e *expander) next(at string, names []string) error {
+	if len(names) == 0 {
+		return e.below(at, nil)
+	}
+	w := walker{tree: e.tree}
+	end, err := w.walk(at)
+	switch {
+	case err == nil && w.last.dir:
+		return e.below(end, names)
+	case err == nil, notThere(err):
+		return nil
+	}
+	e.found = append(e.found, at) // which leads to the directory that cannot be searched, or to the error
+	return nil
+}
+
+// list returns the names in a directory of the tree.
+func (e *expander) list(dir string) ([]string, error) {
+	entries, err := e.tree.list(dir, e.extra)
+	names := make([]string, len(entries))
+	for i := range entries {
+		names[i] = entries[i].name
+	}
+	return names, err
+}
+
+// anywhere is a rule for names at any depth below the binds.
+type anywhere struct {
+	i     int
+	rule  *policy.Hide
+	names []string
+	found bool
+}
+
+func newAnywhere(i int, pattern string, rule *policy.Hide) anywhere {
+	return anywhere{i: i, rule: rule, names: strings.Split(strings.Trim(clean("/"+pattern), "/"), "/")}
+}
+
+// A match is a path inside that a rule has found.
+type match struct {
+	rule *anywhere
+	path string
+	link bool
+}
+
+// anywhere walks every bind once for all rules, and then covers what was found: a cover changes the picture.
+func (h *hider) anywhere(rules []anywhere) error {
+	if len(rules) == 0 {
+		return nil
+	}
+	w := finder{tree: &h.c.tree, extra: h.c.tree.extras(), rules: rules}
+	for _, b := range h.c.bound() {
+		w.bind(b)
+	}
+	for i := range w.found {
+		m := &w.found[i]
+		h.begin(m.rule.i, m.rule.rule)
+		if err := h.match(m); err != nil {
+			return hideError(m.rule.i, m.rule.rule, err)
+		}
+		m.rule.found = true
+	}
+	for i := range rules {
+		h.matched = rules[i].found
+		h.end(rules[i].rule)
+	}
+	return nil
+}
+
+// match covers what a rule has found. A link is held in its place, and what it leads to is covered.
+func (h *hider) match(m *match) error {
+	if m.link {
+		if err := h.leadsAway(m.path); err != nil {
+			return err
+		}
+	}
+	host := h.c.tree.hostPath(m.path)
+	if err := h.inside(m.path, m.link); err != nil || host == "" {
+		return err
+	}
+	return h.onHost(host, m.link)
+}
+
+// leadsAway refuses a link that would hide the working directory or a bind: a task can make one.
+func (h *hider) leadsAway(link string) error {
+	end, err := h.c.tree.resolve(link)
+	if err != nil {
+		return err
+	}
+	for _, b := range h.c.bound() {
+		if below(b.target, end) {
+			return errText(link + " matches, and is a link to " + end + ", which holds " + b.target + "; remove the link")
+		}
+	}
+	return nil
+}
+
+// finder looks for the names of rules in the picture.
+type finder struct {
+	tree  *tree
+	extra extras
+	rules []anywhere
+	found []match
+}
+
+// state is a rule of which the first names have matched.
+type state struct {
+	rule  *anywhere
+	names []string
+}
+
+// bind walks what is bound. What is bound by a name of its own can match by that name, or by the host's.
+func (f *finder) bind(b bound) {
+	for i := range f.rules {
+		r := &f.rules[i]
+		if !b.here && (endsIn(b.target, r.names) || endsIn(b.source, r.names)) {
+			f.found = append(f.found, match{rule: r, path: b.target})
+			return
+		}
+	}
+	if !b.nested {
+		f.dir(b.target, nil)
+	}
+}
+
+// endsIn reports whether the last names of a path match.
+func endsIn(p string, names []string) bool {
+	have := strings.Split(p[1:], "/")
+	if len(have) < len(names) {
+		return false
+	}
+	return eachMatches(names, have[len(have)-len(names):])
+}
+
+// eachMatches reports whether each name matches the pattern at its place.
+func eachMatches(patterns, names []string) bool {
+	for i, p := range patterns {
+		if ok, err := path.Match(p, names[i]); !ok || err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// dir looks at what is in a directory, and below it.
+func (f *finder) dir(dir string, carried []state) {
+	p := f.tree.at(dir)
+	if below(p.source, "/proc") || below(p.source, "/sys") || p.what == ownDev {
+		return
+	}
+	entries, err := f.tree.list(dir, f.extra)
+	switch {
+	case notThere(err):
+		return
+	case err != nil, len(dir) > maxPath, len(f.tree.hostPath(dir)) > maxPath:
+		f.found = append(f.found, match{rule: &f.rules[0], path: dir})
+		return
+	}
+	for i := range entries {
+		f.entry(dir, &entries[i], carried)
+	}
+}
+
+func (f *finder) entry(dir string, e *listed, carried []state) {
+	next := joinPath(dir, e.name)
+	var deeper []state
+	try := func(s state) (whole bool) {
+		if ok, err := path.Match(s.names[0], e.name); !ok || err != nil {
+			return false
+		}
+		if len(s.names) > 1 {
+			deeper = append(deeper, state{s.rule, s.names[1:]})
+			return false
+		}
+		f.found = append(f.found, match{rule: s.rule, path: next, link: e.link != ""})
+		return true
+	}
+	for i := range f.rules {
+		if try(state{&f.rules[i], f.rules[i].names}) {
+			return
+		}
+	}
+	for _, s := range carried {
+		if try(s) {
+			return
+		}
+	}
+	switch {
+	case e.link != "":
+		f.behind(next, deeper)
+	case e.dir:
+		f.dir(next, deeper)
+	}
+}
+
+// behind matches the rest of rules in the directory that a link leads to.
+func (f *finder) behind(link string, states []state) {
+	for _, s := range states {
+		e := expander{tree: f.tree, extra: f.extra}
+		if err := e.next(link, s.names); err != nil {
+			continue // too many matches; the plan's own bound says so
+		}
+		for _, p := range e.found {
+			f.found = append(f.found, match{rule: s.rule, path: p, link: true})
+		}
+	}
+}

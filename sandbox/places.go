@@ -1,0 +1,147 @@
+package sandbox
+
+// Where the sandbox shows a thing of the host. A thing has one place on its file system and as many paths on the host as
+// mounts show that place (proc_pid_mountinfo(5)); each of them is shown at as many paths inside as binds contain it.
+
+import "syscall"
+
+// A window is a part of the picture that shows the host's tree.
+type window struct {
+	target, source string
+	write          bool
+}
+
+// windows lists the parts that show the host's tree, the kernel's own file systems aside.
+func (c *compilation) windows() []window {
+	var list []window
+	for i := range c.tree.parts {
+		p := &c.tree.parts[i]
+		switch {
+		case p.source == "" || p.opaque || p.guard != 0 || p.what == "a device":
+		case below(p.source, "/proc") || below(p.source, "/sys") || below(p.target, "/proc"):
+		default:
+			list = append(list, window{p.target, p.source, p.write})
+		}
+	}
+	return list
+}
+
+// hostTree is the host's own tree as a picture, for what a path means there.
+func (c *compilation) hostTree() *tree {
+	if c.outdoors.parts == nil {
+		if c.tree.known == nil {
+			c.tree.known = make(map[string]known, 128)
+		}
+		c.outdoors = tree{files: c.host.Files, known: c.tree.known}
+		c.outdoors.add(part{target: "/", source: "/"})
+		c.outdoors.add(part{target: "/proc", source: "/proc", what: "proc"}) // whose links mean another process inside
+	}
+	return &c.outdoors
+}
+
+// places lists the paths at which the sandbox shows a thing of the host, or a part of it. The host's path of the thing
+// contains no symbolic link.
+func (c *compilation) places(windows []window, host string) ([]string, error) {
+	names, err := c.hostNames(host)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, name := range names {
+		for i := range windows {
+			w := &windows[i]
+			if below(name, w.source) {
+				if view := clean(w.target + "/" + name[len(w.source):]); c.tree.hostPath(view) == name {
+					list = append(list, view)
+				}
+			} else if below(w.source, name) && c.tree.hostPath(w.target) == w.source {
+				list = append(list, w.target)
+			}
+		}
+	}
+	return list, nil
+}
+
+// hostMounts is the host's mount table, by what the mounts show.
+type hostMounts struct {
+	*mountTable
+	at      map[string]int // the last mount at a point
+	devices map[string]int // how many mounts show a file system
+}
+
+// hostNames lists the paths of the host that lead to a thing, or to a part of it: the path itself first, then one for
+// each further mount of the same file system.
+func (c *compilation) hostNames(host string) ([]string, error) {
+	t, err := c.mountsOfHost()
+	if err != nil {
+		return nil, err
+	}
+	names := []string{host}
+	m := t.find(host)
+	if m == nil || t.devices[string(m.device)] < 2 {
+		return names, nil
+	}
+	inside := clean(unescape(string(m.root)) + "/" + host[len(m.point):]) // on the file system
+	for i := range t.list {
+		other := &t.list[i]
+		if other == m || string(other.device) != string(m.device) {
+			continue
+		}
+		root := unescape(string(other.root))
+		switch {
+		case below(inside, root):
+			if name := clean(other.point + "/" + inside[len(root):]); name != host && c.sameThing(host, name) {
+				names = append(names, name)
+			}
+		case below(root, inside) && t.find(other.point) == other:
+			names = append(names, other.point)
+		}
+	}
+	return names, nil
+}
+
+// sameThing reports whether two paths of the host lead to one inode. A path that cannot be looked at might.
+func (c *compilation) sameThing(a, b string) bool {
+	one, err := c.tree.lstat(a)
+	other, err2 := c.tree.lstat(b)
+	if err != nil || err2 != nil {
+		return !notThere(err2)
+	}
+	x, ok := one.Sys().(*syscall.Stat_t)
+	y, ok2 := other.Sys().(*syscall.Stat_t)
+	return ok && ok2 && x.Dev == y.Dev && x.Ino == y.Ino
+}
+
+// find returns the mount that a path of the host lies on.
+func (t *hostMounts) find(path string) *mountEntry {
+	for dir := path; ; dir, _ = splitPath(dir) {
+		if i, ok := t.at[dir]; ok && t.reachable(&t.list[i]) {
+			return &t.list[i]
+		}
+		if dir == "/" {
+			return nil
+		}
+	}
+}
+
+// mountsOfHost reads the mount table of the tree that is shown, once.
+func (c *compilation) mountsOfHost() (*hostMounts, error) {
+	if c.table != nil {
+		return c.table, nil
+	}
+	table, err := c.hostMounts()
+	if err != nil && !notThere(err) {
+		return nil, &Error{Op: "mount table of the host", Err: err}
+	}
+	if table == nil {
+		table = &mountTable{}
+	}
+	t := &hostMounts{mountTable: table, at: make(map[string]int, len(table.list)), devices: make(map[string]int, 16)}
+	for i := range table.list {
+		m := &table.list[i]
+		t.at[m.point] = i
+		t.devices[string(m.device)]++
+	}
+	c.table = t
+	return t, nil
+}

@@ -1,0 +1,233 @@
+package sandbox
+
+// A program's own file is bound where the profile does not show its directory. The file's name may be the work of an earlier
+// task: a link in the working directory, a script's first line. Whatever that names would be readable inside. So the file is
+// bound only if
+//
+//   - no link leads to it but those of the system's own directories;
+//   - no hide rule means it;
+//   - it is a regular file and, if a script names it, an ELF executable, not a text that somebody keeps for himself.
+
+import (
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+// namedBy says who names a program.
+type namedBy int
+
+const (
+	byCaller namedBy = iota
+	byScript         // in its first line
+)
+
+// bindProgram shows one file of the host that the profile's mounts do not.
+func (c *compilation) bindProgram(name, path string, by namedBy) error {
+	notFound := &LookupError{Name: name, Why: "no such file", Code: 127}
+	if c.profile.Root.Kind == policy.RootDir {
+		notFound.Why = "no such file in the root directory"
+		return notFound
+	}
+	if c.into != nil {
+		notFound.Why = "no such file in the sandbox"
+		return notFound
+	}
+	info, err := c.host.Files.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return notFound
+	}
+	if err := c.accessible(name, path); err != nil {
+		return err
+	}
+	real, err := c.mayShow(name, path, by)
+	if err != nil {
+		return err
+	}
+	from := own("command")
+	target, err := c.place(from, path, false)
+	if err != nil {
+		return &LookupError{Name: name, Why: "the profile hides it: " + err.Error(), Code: 126, Hint: "show its directory: --ro " + filepath.Dir(path)}
+	}
+	mnt := c.openSource(from, plan.Tree, real, attrRO|attrBase, "command")
+	c.attach(from, mnt, target, false)
+	c.tree.add(part{target: target, source: real, file: true, what: "the program"})
+	c.added = append(c.added, Added{Path: real, Why: "the profile hides its directory"})
+	return nil
+}
+
+// mayShow returns the place of a program on the host, without links, if it may be bound.
+func (c *compilation) mayShow(name, path string, by namedBy) (string, error) {
+	real, err := c.withoutPlanted(name, path)
+	if err != nil {
+		return "", err
+	}
+	if rule := c.hiding(real); rule != "" {
+		return "", &LookupError{Name: name, Why: "hidden by " + rule, Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
+	}
+	if by == byScript {
+		if head, err := c.host.Files.Read(real, 4); err != nil || string(head) != "\x7fELF" {
+			return "", &LookupError{Name: name, Why: "the profile hides it, and it is no ELF executable: what a script names could be any text", Code: 126,
+				Hint: "show its directory if that is meant: --ro " + filepath.Dir(real)}
+		}
+	}
+	return real, nil
+}
+
+// withoutPlanted follows a path on the host as the kernel does, through links of the system only.
+func (c *compilation) withoutPlanted(name, path string) (string, error) {
+	done, rest := "", path[1:]
+	for links := 0; rest != ""; {
+		var part string
+		part, rest, _ = strings.Cut(rest, "/")
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			done = done[:max(0, strings.LastIndexByte(done, '/'))]
+			continue
+		}
+		next := done + "/" + part
+		info, err := c.tree.lstat(next)
+		if err == nil && info.Mode()&fs.ModeSymlink == 0 {
+			done = next
+			continue
+		}
+		var text string
+		if err == nil {
+			text, err = c.host.Files.Readlink(next)
+		}
+		if links++; err == nil && links > 40 {
+			err = unix.ELOOP
+		}
+		if err != nil {
+			return "", &LookupError{Name: name, Why: bare(err).Error(), Code: 126}
+		}
+		if !c.ofSystem(clean(done + "/")) {
+			return "", plantedError(name, path, next)
+		}
+		if strings.HasPrefix(text, "/") {
+			done = ""
+		}
+		rest = text + "/" + rest
+	}
+	return done, nil
+}
+
+func plantedError(name, path, link string) error {
+	e := &LookupError{Name: name, Why: "the profile hides what the link " + link + " leads to, and a task could have made that link", Code: 126,
+		Hint: "name the file without the link, or show its directory with --ro"}
+	if below(link, "/proc") {
+		e.Why, e.Hint = path+" lies behind a link of /proc, which can lead out of the sandbox", ""
+	}
+	return e
+}
+
+// systemDirs are the directories in which a distribution has links. None of them is ever a working directory that a task may
+// write, unless the caller insists.
+var systemDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/nix", "/gnu", "/opt"}
+
+// ofSystem reports whether nobody but the system makes links in a directory: it is "/", /home or one of systemDirs, and only
+// root may write it and the directories above it.
+func (c *compilation) ofSystem(dir string) bool {
+	known := dir == "/" || dir == "/home"
+	for _, s := range systemDirs {
+		known = known || below(dir, s)
+	}
+	if !known || c.writable(dir) {
+		return false
+	}
+	for ; ; dir, _ = splitPath(dir) {
+		info, err := c.tree.lstat(dir)
+		if err != nil || info.Mode().Perm()&0o022 != 0 || !c.belongsToSystem(dir, info) {
+			return false
+		}
+		if dir == "/" {
+			return true
+		}
+	}
+}
+
+// belongsToSystem reports whether a file is root's. In a user namespace without root it is somebody's whom the caller cannot be.
+func (c *compilation) belongsToSystem(host string, info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (st.Uid == 0 || int(st.Uid) != c.host.UID && c.host.Files.Access(host, unix.W_OK) != nil)
+}
+
+// hiding returns the rule that hides a place of the host, or a directory above it, whether or not the sandbox shows that
+// place; "" for none.
+func (c *compilation) hiding(real string) string {
+	for _, dir := range c.host.stateDirs() {
+		if below(real, dir) {
+			return "cordon: it is state of its own"
+		}
+	}
+	for i := range c.profile.Hide {
+		if h := &c.profile.Hide[i]; c.hides(h.Pattern, real) {
+			return h.Pos.Short()
+		}
+	}
+	return ""
+}
+
+// hides reports whether a pattern means a place of the host or a directory above it. A fixed pattern is followed through links.
+func (c *compilation) hides(pattern, real string) bool {
+	rest, anywhere := strings.CutPrefix(pattern, "**/")
+	if !anywhere {
+		full, err := c.expandTarget(pattern)
+		if err != nil {
+			return false // without a home nothing is below it
+		}
+		if !strings.ContainsAny(full, "*?[") {
+			return c.isOrIsBelow(real, full)
+		}
+		rest = full[1:]
+	}
+	names := strings.Split(rest, "/")
+	parts := strings.Split(real[1:], "/")
+	for from := range parts {
+		if matches(names, parts[from:]) {
+			return true
+		}
+		if !anywhere {
+			break
+		}
+	}
+	return false
+}
+
+// matches reports whether a pattern means a path or a directory above it.
+func matches(names, parts []string) bool {
+	if len(names) == 0 {
+		return true
+	}
+	if names[0] == "**" && matches(names[1:], parts) {
+		return true
+	}
+	if len(parts) == 0 {
+		return false
+	}
+	if names[0] == "**" {
+		return matches(names, parts[1:])
+	}
+	ok, err := path.Match(names[0], parts[0])
+	return ok && err == nil && matches(names[1:], parts[1:])
+}
+
+// isOrIsBelow reports whether a place of the host is what a path means, or is below that.
+func (c *compilation) isOrIsBelow(real, path string) bool {
+	if below(real, path) {
+		return true
+	}
+	host := tree{files: c.host.Files}
+	host.add(part{target: "/", source: "/"})
+	meant, err := host.resolve(path)
+	return err == nil && below(real, meant)
+}

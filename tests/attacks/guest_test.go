@@ -1,0 +1,132 @@
+package attacks
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// Rows 46 to 49: what a task does to what belongs to its caller. testdata/guest.c is the task.
+
+func guestAttacks() []attack {
+	return []attack{
+		{46, "a script or a link that a task left chooses what is bound", "lookup", plantedPrograms, []string{"default", "build", "strict", "agent"}, shows(plantsBare)},
+		{49, "ask another sandbox's control socket", "launcher", askControl, nil, shows(askControlBare)},
+	}
+}
+
+var guestBin = sync.OnceValues(func() (string, error) {
+	bin := filepath.Join(base, "guest")
+	return bin, build("gcc", "-O1", "-Wall", "-Werror", "-static", "-o", bin, filepath.Join("testdata", "guest.c"))
+})
+
+// guest returns the path, inside, of the program that stands for the task.
+func (b *box) guest() string {
+	b.t.Helper()
+	bin, err := guestBin()
+	to := b.site.work + "/guest"
+	if b.onRootfs() {
+		to = b.site.rootfs + "/guest"
+	}
+	if err == nil && !exists(to) {
+		err = errors.Join(copyFile(bin, to), os.Chown(to, b.who.uid, b.who.gid))
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if b.onRootfs() {
+		return "/guest"
+	}
+	return "./guest"
+}
+
+// plants are what a task may leave in the working directory, by which the next run would show it a file of the home: a shell
+// command, what is typed then, and what stands first in PATH.
+var plants = []struct{ plant, typed, path string }{
+	{"ln -s SECRET l", "./l", ""},
+	{"ln -s KEYS d", "./d/secret", ""},
+	{"ln -s SECRET l; printf '#!WORK/l\\v\\n' >x", "./x", ""},
+	{"ln -s SECRET l; printf '#!WORK/l\\302\\205\\n' >x", "./x", ""},
+	{"ln -s SECRET l; echo '#!WORK/l' >x", "./x", ""},
+	{"ln -s SECRET l; echo '#!l' >x", "./x", ""},
+	{"ln -s KEYS d; echo '#!WORK/d/secret' >x", "./x", ""},
+	{"echo '#!SECRET' >x", "./x", ""},
+	{"ln -s ../../../../../../../../..SECRET l; echo '#!WORK/l a' >x", "./x", ""},
+	{"cp /usr/bin/env env; echo '#!WORK/env secret' >x", "./x", "KEYS"},
+	{"ln -s SECRET name; echo '#!/usr/bin/env name' >x", "./x", "WORK"},
+	{"mkdir bin; ln -s SECRET bin/name", "name", "WORK/bin"},
+	{"mkdir bin; ln -s /proc/self/root/KEYS bin/d; ln -s d/secret bin/name", "name", "WORK/bin"},
+	{"echo '#!WORK/y' >x; ln -s SECRET l; echo '#!WORK/l' >y; chmod 755 y", "./x", ""},
+	{"x=a; for i in 1 2 3 4 5; do echo '#!WORK/'$i >$x; chmod 755 $x; x=$i; done; echo '#!SECRET' >5; mv a x", "./x", ""},
+}
+
+// plantedPrograms lets one run plant, and looks at what the next shows.
+func plantedPrograms(b *box) outcome { return b.tryPlants(true) }
+
+func plantsBare(b *box) outcome { return b.tryPlants(false) }
+
+func (b *box) tryPlants(all bool) outcome {
+	keys := b.site.home + "/keys"
+	err := errors.Join(os.MkdirAll(keys, 0o755), os.WriteFile(keys+"/secret", []byte("#!/bin/sh\necho "+b.site.mark+"\n"), 0o755), give(keys, b.who))
+	if err != nil {
+		return broken("%v", err)
+	}
+	refused := 0
+	for _, p := range plants {
+		work := b.scratch("plants")
+		fill := strings.NewReplacer("SECRET", keys+"/secret", "KEYS", keys, "WORK", work)
+		in := *b
+		in.dir, in.env = work, append(b.env, "PATH="+strings.TrimPrefix(fill.Replace(p.path)+":/usr/bin:/bin", ":"))
+		first := in
+		if !b.bare() {
+			first.profile = "build"
+		}
+		if r := first.run("sh", "-c", fill.Replace(p.plant)+"; [ ! -e x ] || chmod 755 x"); r.code != 0 {
+			return broken("%s: %s", p.plant, r.err)
+		}
+		r := in.run(p.typed)
+		if strings.Contains(r.out, b.site.mark) || strings.Contains(r.err, "added: "+keys) {
+			return escaped("%s: %s%s", p.plant, r.out, r.err)
+		}
+		if refused++; r.code == 0 && all {
+			return broken("%s: it ran: %s", p.plant, r.out)
+		}
+	}
+	return blocked("%d ways", refused)
+}
+
+// askControl lets a sandbox write the runtime directory that another sandbox of the user was started with.
+func askControl(b *box) outcome {
+	if b.who.uid == 0 {
+		return blocked("root's is always /run/cordon, which no sandbox sees")
+	}
+	k, _ := b.keep()
+	other := b.scratch("runtime")
+	if err := os.Chmod(other, 0o700); err != nil {
+		return broken("%v", err)
+	}
+	seen := k.runtime
+	if b.onRootfs() || b.profile == "strict" {
+		seen = "/home"
+	}
+	in := *b
+	in.env = append(in.env, "XDG_RUNTIME_DIR="+other)
+	shown := in.with("--rw", k.runtime+":"+seen)
+	for _, request := range []string{`{"op":"log"}`, `{"op":"attach"}`, `{"op":"signal","args":{"signal":19}}`, `{"op":"signal","args":{"signal":9}}`} {
+		o := outcomeOf(shown.run(b.guest(), "ask", seen+"/cordon/"+k.entry+"/control", request))
+		if o.state != "blocked" || o.detail != "no reply" && o.detail != "SIGSYS" {
+			return outcome{strings.Replace(o.state, "blocked", "broken", 1), request + ": " + o.detail}
+		}
+	}
+	if harm := k.harmed(); harm != "" {
+		return escaped("%s", harm)
+	}
+	return blocked("no reply")
+}
+
+func askControlBare(b *box) outcome {
+	k, in := b.keep()
+	return outcomeOf(in.run(b.guest(), "ask", k.dir+"/"+k.entry+"/control", `{"op":"attach"}`))
+}
