@@ -110,6 +110,9 @@ func (l *learner) related(seen []*Call) {
 		}
 	}
 	for _, c := range seen {
+		if op, ok := c.arg("op"); ok && c.Name == "prctl" && op == setSeccomp {
+			add("seccomp") // which it counts as
+		}
 		for _, name := range relatives(c.Name, l.f.arch()) {
 			add(name)
 		}
@@ -123,6 +126,9 @@ func (l *learner) related(seen []*Call) {
 
 // cloneThread is CLONE_THREAD of clone(2).
 const cloneThread = 0x00010000
+
+// setSeccomp is PR_SET_SECCOMP of prctl(2).
+const setSeccomp = 22
 
 // threaded reports whether a program made threads: by clone3, of which the flags may not be known, too.
 func (l *learner) threaded() bool {
