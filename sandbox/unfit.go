@@ -4,8 +4,10 @@ package sandbox
 // PATH), and what it reads there is everybody's secrets. For root so are the directories of the system.
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 
 	"cordon/policy"
 )
@@ -83,12 +85,18 @@ func (c *compilation) atHome(dir, home string) string {
 		what += " " + home
 	}
 	for at := end; at != "/"; at, _ = splitPath(at) {
-		if _, err := c.tree.lstat(at); err == nil && (at == dir || c.sameThing(dir, at)) {
+		if info, err := c.tree.lstat(at); err == nil && (at == dir || numbered(info) && c.sameThing(dir, at)) {
 			return what
 		}
 		what = "is above the home directory " + home
 	}
 	return ""
+}
+
+// numbered reports whether an inode has a number, by which it is known under another name.
+func numbered(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Ino != 0
 }
 
 // peoplesHomes are the homes of those who log in; a service's home is where it works.
