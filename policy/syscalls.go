@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -186,7 +187,59 @@ func (s *Syscalls) Filter() (filter.Spec, error) {
 			return filter.Spec{}, err
 		}
 	}
+	spec.Rules = append(spec.Rules, selfFilter(&spec)...)
 	return spec, nil
+}
+
+// selfFilter is the rule that seccomp(2) implies for prctl(PR_SET_SECCOMP), which does the same work: a profile under which a
+// program may not answer its own calls before the launcher sees them must not leave the older way open. There is none where
+// seccomp passes whatever its arguments, or prctl does not pass at all.
+func selfFilter(spec *filter.Spec) []filter.Rule {
+	seccomp, from := whenPasses(spec, "seccomp")
+	if seccomp == always {
+		return nil
+	}
+	if prctl, _ := whenPasses(spec, "prctl"); prctl == never {
+		return nil
+	}
+	return []filter.Rule{{Call: "prctl", Expr: "op != PR_SET_SECCOMP", From: from}}
+}
+
+// passes says for which arguments a call passes.
+type passes uint8
+
+const (
+	never passes = iota
+	sometimes
+	always
+)
+
+// whenPasses says when a call passes, and which line keeps it from passing always; "" for the default.
+func whenPasses(spec *filter.Spec, call string) (p passes, from string) {
+	for _, x := range spec.Deny {
+		if filter.Names(x.Name, call) {
+			return never, x.From
+		}
+	}
+	if passing(spec.Default) ||
+		slices.ContainsFunc(spec.Allow, func(x filter.Item) bool { return filter.Names(x.Name, call) }) {
+		p = always
+	}
+	for _, r := range spec.Rules {
+		if !filter.Names(r.Call, call) {
+			continue
+		}
+		a, err := filter.ParseAction(r.Expr)
+		switch {
+		case err != nil: // a condition
+			p, from = sometimes, r.From
+		case !passing(a):
+			return never, r.From
+		case p == never:
+			p = always
+		}
+	}
+	return p, from
 }
 
 func filterItems(list []SyscallItem) []filter.Item {

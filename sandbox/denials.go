@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"cordon/policy"
 	"cordon/policy/filter"
 )
@@ -193,6 +195,9 @@ func (c *compilation) decider(d *Denial) (b blamed) {
 	if item := c.denier(d.Call); item != nil {
 		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name), at: item.Pos, noFlag: denyRemedy(item)}
 	}
+	if d.Call == "prctl" && d.data.Args[0] == unix.PR_SET_SECCOMP && c.ruleAt("prctl", v.From) == nil {
+		return c.selfDecider(d)
+	}
 	var allowed bool
 	if b.flags, allowed = c.remedy(d); !allowed {
 		b.noFlag = "another profile: no flag allows it"
@@ -209,6 +214,23 @@ func (c *compilation) decider(d *Denial) (b blamed) {
 	return b
 }
 
+// selfDecider is what decides prctl(PR_SET_SECCOMP) where no rule names prctl: it counts as seccomp(2).
+func (c *compilation) selfDecider(d *Denial) (b blamed) {
+	b.rule, b.at = "syscalls.default: it counts as seccomp", c.profile.Source("syscalls.default")
+	if item := c.denier("seccomp"); item != nil {
+		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name) + ": it counts as seccomp", at: item.Pos, noFlag: denyRemedy(item)}
+	}
+	if r := c.ruleAt("seccomp", nil); r != nil {
+		b.rule, b.at = "syscalls.rules seccomp: it counts as that", r.Pos
+	}
+	if allow := []string{"--allow-syscall", "seccomp"}; c.allows(d, allow) {
+		b.flags = allow
+	} else {
+		b.noFlag = "another profile: no flag allows it"
+	}
+	return b
+}
+
 func said(what, where string) string {
 	if where == "" {
 		return what
@@ -219,7 +241,7 @@ func said(what, where string) string {
 // denier is the item of syscalls.deny that names a call, itself or by a group; it beats everything else.
 func (c *compilation) denier(call string) *policy.SyscallItem {
 	for i := range c.profile.Syscalls.Deny {
-		if x := &c.profile.Syscalls.Deny[i]; names(x.Name, call) {
+		if x := &c.profile.Syscalls.Deny[i]; filter.Names(x.Name, call) {
 			return x
 		}
 	}
@@ -230,15 +252,11 @@ func (c *compilation) denier(call string) *policy.SyscallItem {
 func (c *compilation) ruleAt(call string, from []string) *policy.SyscallRule {
 	for i := range c.profile.Syscalls.Rules {
 		r := &c.profile.Syscalls.Rules[i]
-		if names(r.Call, call) && (len(from) == 0 || slices.Contains(from, r.Pos.Short())) {
+		if filter.Names(r.Call, call) && (len(from) == 0 || slices.Contains(from, r.Pos.Short())) {
 			return r
 		}
 	}
 	return nil
-}
-
-func names(item, call string) bool {
-	return item == call || slices.Contains(filter.Members(item), call)
 }
 
 // denyRemedy is about a list that only grows.
@@ -254,12 +272,14 @@ func denyRemedy(x *policy.SyscallItem) string {
 func (c *compilation) remedy(d *Denial) (flags []string, ok bool) {
 	allow := []string{"--allow-syscall", d.Call}
 	var remove []string
+	tries := [][]string{allow}
 	for i := range c.profile.Syscalls.Rules {
 		if r := &c.profile.Syscalls.Rules[i]; r.Call == d.Call {
-			remove = append(remove, "--remove", "syscalls="+r.Call+": "+r.Expr)
+			one := []string{"--remove", "syscalls=" + r.Call + ": " + r.Expr}
+			tries, remove = append(tries, one), append(remove, one...)
 		}
 	}
-	for _, try := range [...][]string{allow, remove, slices.Concat(remove, allow)} {
+	for _, try := range append(tries, remove, slices.Concat(remove, allow)) {
 		if len(try) > 0 && c.allows(d, try) {
 			return try, true
 		}
