@@ -78,6 +78,7 @@ type process struct {
 	guards   guards
 	guardErr error // why the run has ended: a guard is gone and cannot be mounted again
 
+	lender   *lender  // nil unless stdin is a pipe
 	output   *meter   // of stdout and stderr; nil without a limit
 	copying  *copying // nil where nothing is copied; like draining also guarded by mu once the sandbox has ended
 	draining bool
@@ -110,6 +111,7 @@ func (p *process) start() error {
 	} else {
 		p.joined()
 	}
+	p.lender.begin()
 	if p.terminal != nil {
 		p.terminal.begin()
 	}
@@ -414,6 +416,7 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 func (p *process) release() {
 	p.closeControl()
 	p.terminal.finish()
+	p.lender.finish()
 	p.stopCopying()
 	p.stopWatching()
 	p.closeGuards()
@@ -453,6 +456,7 @@ func (p *process) wait() (*Report, error) {
 	p.killOrphans()
 	p.writes.Stop()
 	p.gone = true
+	p.lender.finish()
 	p.drain()
 	p.terminal.finish()
 	p.terminal = nil
