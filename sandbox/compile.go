@@ -42,6 +42,8 @@ type compilation struct {
 	table    *hostMounts // see mountsOfHost
 	homeList []string    // see homes
 	bounds   []bound     // see bound
+	searched *finder     // see search
+	gitSeen  *gitSeen    // see git
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts
@@ -103,6 +105,8 @@ var order = [...]func(*compilation) error{
 	(*compilation).publish,
 	(*compilation).mounts,
 	(*compilation).publish,
+	// What git runs before the hide rules, which cover what lies in it.
+	(*compilation).git,
 	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
 	(*compilation).hideState,

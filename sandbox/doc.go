@@ -145,6 +145,8 @@
 //	hostoverlay.go  which directories of the host an overlay covers; layer.go: the directory that keeps the changes;
 //	                foreign.go: what an overlay cannot change
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
+//	places.go home.go hideglob.go listing.go hardlinks.go   what a rule means, and where the sandbox shows that
+//	git.go gitseen.go   repositories in what the task may write; internal/git reads git's files
 //	cover.go        mounts that hide and protect: covers, read-only binds of a thing on itself, pins of what is above
 //	lookup.go       the program, its interpreter, its environment
 //	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each
