@@ -59,11 +59,12 @@ soak: build
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/soak ./tests/soak
 	bin/soak $(ARGS)
 
-# Every attack, tried for real, against every shipped profile that claims to stop it: the matrix. RACES=10000 is the long
+# Every attack, tried for real, against every shipped profile that claims to stop it: the matrix, printed and written to docs/attacks.md. RACES=10000 is the long
 # form: so many launches for each attack that is a race; ATTACK=02 takes the rows of that number alone.
 attacks: build
 	@.ci/setup test
-	CORDON_ATTACKS_RACES=$(RACES) CGO_ENABLED=0 go test -count=1 -timeout 2h -v -run 'Matrix/$(ATTACK)' ./tests/attacks
+	CORDON_ATTACKS_WRITE=$(if $(ATTACK),,$(CURDIR)/docs/attacks.md) CORDON_ATTACKS_RACES=$(RACES) CGO_ENABLED=0 \
+		go test -count=1 -timeout 2h -v -run 'Matrix/$(ATTACK)' ./tests/attacks
 
 # The same probes inside bubblewrap, for comparison.
 attacks-peers: build

@@ -16,11 +16,11 @@ func (d *differ) syscalls(name string) error {
 	if !ok {
 		return bad(quote(name)+" is not an architecture", "").error()
 	}
-	a, err := d.a.Syscalls.Filter()
+	a, err := d.a.Filter()
 	if err != nil {
 		return err
 	}
-	b, err := d.b.Syscalls.Filter()
+	b, err := d.b.Filter()
 	if err != nil {
 		return err
 	}

@@ -10,10 +10,10 @@ import (
 // no other ABI that the profile has.
 func TestExecOnce(t *testing.T) {
 	const nonce = 0xfedcba9876543210
-	s := Syscalls{Exec: ExecOnce, Arches: []string{"native", "i386", "x32"}, Allow: []SyscallItem{{Name: "@process"}, {Name: "execve"}, {Name: "execveat"}}}
+	p := Profile{Syscalls: Syscalls{Exec: ExecOnce, Arches: []string{"native", "i386", "x32"}, Allow: []SyscallItem{{Name: "@process"}, {Name: "execve"}, {Name: "execveat"}}}}
 	for _, deflt := range []string{"", "allow", "kill", "errno(ENOSYS)"} {
-		s.Default = deflt
-		once, err := s.FilterOnce(nonce)
+		p.Syscalls.Default = deflt
+		once, err := p.FilterOnce(nonce)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -212,13 +212,55 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
+// TestSelfFilter: prctl(PR_SET_SECCOMP) is refused wherever seccomp(2) is not allowed in any case, and no other prctl is.
+func TestSelfFilter(t *testing.T) {
+	for text, implied := range map[string]bool{
+		"{allow: [prctl]}":                                                  true,
+		"{allow: [prctl, seccomp]}":                                         false,
+		"{allow: [prctl, seccomp], deny: [seccomp]}":                        true,
+		"{allow: [prctl, \"@sandbox\"]}":                                    false,
+		"{allow: [prctl, \"@sandbox\"], deny: [\"@sandbox\"]}":              true,
+		"{default: allow}":                                                  false,
+		"{default: log}":                                                    false,
+		"{default: allow, deny: [seccomp]}":                                 true,
+		"{default: allow, rules: [{seccomp: errno(ENOSYS)}]}":               true,
+		"{allow: [prctl], rules: [{seccomp: allow}]}":                       false,
+		"{allow: [prctl], rules: [{seccomp: operation == 1}]}":              true,
+		"{allow: [read]}":                                                   false,
+		"{default: allow, deny: [prctl, seccomp]}":                          false,
+		"{rules: [{prctl: op == PR_SET_NAME}]}":                             true,
+		"{default: allow, deny: [seccomp], rules: [{prctl: errno(EPERM)}]}": false,
+	} {
+		p := parse(t, "f", "version: 1\nname: f\nsyscalls: "+text+"\n")
+		spec, err := p.Syscalls.Filter()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func(call string) filter.Kind {
+			nr, _ := filter.Number(filter.AMD64, "prctl")
+			op := map[string]uint64{"PR_SET_SECCOMP": 22, "PR_SET_NAME": 15}[call]
+			v, err := filter.Explain(spec, filter.AMD64, filter.Data{Nr: int32(nr), Arch: filter.AMD64.Audit(), Args: [6]uint64{op | 1<<40}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v.Action.Kind
+		}
+		if n := len(p.Syscalls.Rules); len(spec.Rules) > n != implied {
+			t.Errorf("%s: %+v", text, spec.Rules)
+		}
+		if implied && (ask("PR_SET_SECCOMP") == filter.Allow || ask("PR_SET_NAME") != filter.Allow) {
+			t.Errorf("%s: PR_SET_SECCOMP %v, PR_SET_NAME %v", text, ask("PR_SET_SECCOMP"), ask("PR_SET_NAME"))
+		}
+	}
+}
+
 func TestFilter(t *testing.T) {
 	p := parse(t, "f", example)
 	spec, err := p.Syscalls.Filter()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(spec.Allow) != 1 || spec.Allow[0].Name != "@system-service" || spec.Allow[0].From != "f:32" || len(spec.Rules) != 3 ||
+	if len(spec.Allow) != 1 || spec.Allow[0].Name != "@system-service" || spec.Allow[0].From != "f:32" || len(spec.Rules) != 4 ||
 		spec.Rules[1].Else.Errno != 97 || spec.Default.Kind != filter.Kill || len(spec.Foreign) != 1 {
 		t.Errorf("%+v", spec)
 	}

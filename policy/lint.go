@@ -60,7 +60,7 @@ func Lint(p *Profile, opts LintOptions) ([]Finding, error) {
 		return nil, bad(quote(opts.Arch)+" is not an architecture", "").error()
 	}
 	var err error
-	if l.spec, err = p.Syscalls.Filter(); err != nil {
+	if l.spec, err = p.Filter(); err != nil {
 		return nil, err
 	}
 	if l.warnings, err = filter.Lint(l.spec, l.arch); err != nil {

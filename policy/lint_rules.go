@@ -134,9 +134,9 @@ var lintRules = [...]LintRule{
 		find:  func(l *linter) { l.hostSockets() }},
 	{Code: "CL022", Name: "writable-programs", Level: LevelError,
 		About: "places are writable from which programs are run outside",
-		Why:   "What the program writes there, somebody runs who is not in the sandbox: a shell's start file, a command in PATH, a service.",
+		Why:   "What the program writes there, somebody runs who is not in the sandbox: a shell, an editor, a service, the machine when it starts.",
 		Fix:   "bind the directory that is needed, and no more",
-		find:  func(l *linter) { l.writablePrograms() }},
+		find:  func(l *linter) { l.writablePlaces() }},
 	{Code: "CL023", Name: "git-hooks", Level: LevelWarning,
 		About: "the working directory is writable, and .git/hooks in it",
 		Why:   "git runs hooks outside of the sandbox at the next commit; .git/config can name programs too.",
@@ -172,6 +172,16 @@ var lintRules = [...]LintRule{
 		Why:   "Files of other users and programs are there, to be guessed, raced and replaced.",
 		Fix:   "{tmpfs: /tmp}",
 		find:  func(l *linter) { l.paths([]string{"/tmp", "/var/tmp", "/dev/shm"}, true, "can be written") }},
+	{Code: "CL030", Name: "host-devices", Level: LevelError,
+		About: "devices of the host are shown",
+		Why:   "A disk, the memory or an input device is the host itself; that mounts are nodev is all that keeps the program from opening it.",
+		Fix:   "{dev: /dev} has the devices that every program needs",
+		find:  func(l *linter) { l.hostDevices() }},
+	{Code: "CL031", Name: "project-programs", Level: LevelNote,
+		About: "the working directory is writable, and what editors, shells and tools outside run from it",
+		Why:   "An editor that opens the project, or a shell that enters it, does what these files say.",
+		Fix:   "{bind: ./.vscode, optional: true} and the like behind the bind, or look at them before",
+		find:  func(l *linter) { l.projectPrograms() }},
 }
 
 func passing(a filter.Action) bool { return a.Kind == filter.Allow || a.Kind == filter.Log }
@@ -251,7 +261,16 @@ func (l *linter) hostNamespaces() {
 }
 
 // loaderVariables choose code: ld.so(8), and the interpreters that are everywhere.
-var loaderVariables = []string{"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "GLIBC_TUNABLES", "GCONV_PATH", "BASH_ENV", "ENV", "NODE_OPTIONS", "PYTHONSTARTUP", "PERL5OPT", "RUBYOPT", "JAVA_TOOL_OPTIONS", "GIT_SSH_COMMAND"}
+var loaderVariables = []string{
+	"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_ORIGIN_PATH", "GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH", "NLSPATH", "BASH_ENV", "ENV",
+	"PROMPT_COMMAND", "ZDOTDIR", "NODE_OPTIONS", "NODE_PATH", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME", "PYTHONBREAKPOINT", "PERL5OPT",
+	"PERL5LIB", "PERL5DB", "RUBYOPT", "RUBYLIB", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH", "LUA_INIT",
+	"LUA_PATH", "LUA_CPATH", "PHPRC", "PHP_INI_SCAN_DIR", "RUSTC_WRAPPER", "GIT_SSH_COMMAND", "GIT_SSH", "GIT_EXTERNAL_DIFF", "GIT_ASKPASS",
+	"GIT_EXEC_PATH", "GIT_TEMPLATE_DIR", "SSH_ASKPASS", "SUDO_ASKPASS",
+}
+
+// commandVariables choose which program is run; that they are kept is usual.
+var commandVariables = []string{"PATH", "HOME", "SHELL", "PAGER", "EDITOR", "VISUAL", "BROWSER", "GIT_PAGER", "GIT_EDITOR", "MANPAGER", "LESSOPEN", "MAKEFLAGS", "XDG_CONFIG_HOME"}
 
 // variables finds what of a list is kept.
 func (l *linter) variables(list []string, does string) {
@@ -325,30 +344,6 @@ func (l *linter) missing() {
 func (l *linter) hostSockets() {
 	for _, e := range l.p.Exposures(l.opts.RuntimeDir) {
 		l.say(e.Pos, e.String())
-	}
-}
-
-// runPaths are where programs are run from, or what chooses them, outside of the sandbox.
-var runPaths = []string{"/usr/bin", "/usr/local/bin", "/bin", "/sbin", "/usr/sbin", "/opt", "/etc", "/usr/lib", "/lib", "/lib/systemd",
-	"~/bin", "~/.local/bin", "~/.cargo/bin", "~/go/bin", "~/.bashrc", "~/.bash_profile", "~/.profile", "~/.zshrc", "~/.zshenv", "~/.config/autostart",
-	"~/.config/systemd", "~/.config/fish", "~/.ssh/config", "~/.gitconfig", "~/.config/git", "~/.vimrc", "~/.config/cordon"}
-
-// runDirs are those of which everything is run, or chooses what is.
-var runDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/boot", "~/bin", "~/.local/bin", "~/.cargo/bin", "~/.config/autostart", "~/.config/systemd", "~/.ssh"}
-
-// writablePrograms finds what is above the places where programs are, and what is in them.
-func (l *linter) writablePrograms() {
-	l.paths(runPaths, true, "can be written")
-	for i := range l.p.Mounts {
-		m := &l.p.Mounts[i]
-		source := hostNames(m.Source, l.opts.RuntimeDir)
-		said := slices.ContainsFunc(l.found, func(f Finding) bool { return f.Rule == l.rule && f.Pos == m.Pos })
-		if m.Kind != MountBind || !m.Write || source == nil || said {
-			continue
-		}
-		if slices.ContainsFunc(runDirs, func(d string) bool { return len(source) > len(hostNames(d, "")) && above(hostNames(d, ""), source) }) {
-			l.say(m.Pos, index("mounts", i)+": "+m.Source+" can be written")
-		}
 	}
 }
 

@@ -18,4 +18,15 @@ func TestLintDocumented(t *testing.T) {
 			t.Errorf("no row\n%s", row)
 		}
 	}
+	for _, p := range places {
+		row := "| " + p.why + " | " + strings.Join(p.paths, " ") + " |\n"
+		if !strings.Contains(string(text), row) {
+			t.Errorf("no row\n%s", row)
+		}
+	}
+	for _, list := range [][]string{devices, projectPlaces} {
+		if !strings.Contains(string(text), "\n"+strings.Join(list, " ")+"\n") {
+			t.Errorf("no line\n%s", strings.Join(list, " "))
+		}
+	}
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -138,9 +139,9 @@ func checkArch(s string) *fault {
 
 // FilterOnce is Filter and what exec: once adds, for a launcher that passes the nonce: execve is denied, and so is
 // execveat unless its sixth argument, which the kernel does not look at, is the nonce.
-func (s *Syscalls) FilterOnce(nonce uint64) (filter.Spec, error) {
-	spec, err := s.Filter()
-	if err == nil && s.Exec == ExecOnce {
+func (p *Profile) FilterOnce(nonce uint64) (filter.Spec, error) {
+	spec, err := p.Filter()
+	if err == nil && p.Syscalls.Exec == ExecOnce {
 		spec.Deny = append(spec.Deny, filter.Item{Name: "execve"})
 		spec.Rules = append(spec.Rules, OwnExec(nonce))
 	}
@@ -150,7 +151,7 @@ func (s *Syscalls) FilterOnce(nonce uint64) (filter.Spec, error) {
 // ProgramFilter is the filter as the program meets it: with exec: once no execve or execveat of its own passes, because it
 // has not the launcher's nonce.
 func (p *Profile) ProgramFilter() (filter.Spec, error) {
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.Filter()
 	if err == nil && p.Syscalls.Exec == ExecOnce {
 		from := p.Source("syscalls.exec").Short()
 		spec.Deny = append(spec.Deny, filter.Item{Name: "execve", From: from}, filter.Item{Name: "execveat", From: from})
@@ -163,7 +164,7 @@ func OwnExec(nonce uint64) filter.Rule {
 	return filter.Rule{Call: "execveat", Expr: "nonce == 0x" + strconv.FormatUint(nonce, 16)}
 }
 
-// Filter is the section as package filter takes it, without exec: only the launcher that makes the call can tell its own
+// Filter is the section alone as package filter takes it, without what the rest of the profile adds, and without exec: only the launcher that makes the call can tell its own
 // from the program's. The section must be valid.
 func (s *Syscalls) Filter() (filter.Spec, error) {
 	spec := filter.Spec{Allow: filterItems(s.Allow), Deny: filterItems(s.Deny)}
@@ -186,7 +187,59 @@ func (s *Syscalls) Filter() (filter.Spec, error) {
 			return filter.Spec{}, err
 		}
 	}
+	spec.Rules = append(spec.Rules, selfFilter(&spec)...)
 	return spec, nil
+}
+
+// selfFilter is the rule that seccomp(2) implies for prctl(PR_SET_SECCOMP), which does the same work: a profile under which a
+// program may not answer its own calls before the launcher sees them must not leave the older way open. There is none where
+// seccomp passes whatever its arguments, or prctl does not pass at all.
+func selfFilter(spec *filter.Spec) []filter.Rule {
+	seccomp, from := whenPasses(spec, "seccomp")
+	if seccomp == always {
+		return nil
+	}
+	if prctl, _ := whenPasses(spec, "prctl"); prctl == never {
+		return nil
+	}
+	return []filter.Rule{{Call: "prctl", Expr: "op != PR_SET_SECCOMP", From: from}}
+}
+
+// passes says for which arguments a call passes.
+type passes uint8
+
+const (
+	never passes = iota
+	sometimes
+	always
+)
+
+// whenPasses says when a call passes, and which line keeps it from passing always; "" for the default.
+func whenPasses(spec *filter.Spec, call string) (p passes, from string) {
+	for _, x := range spec.Deny {
+		if filter.Names(x.Name, call) {
+			return never, x.From
+		}
+	}
+	if passing(spec.Default) ||
+		slices.ContainsFunc(spec.Allow, func(x filter.Item) bool { return filter.Names(x.Name, call) }) {
+		p = always
+	}
+	for _, r := range spec.Rules {
+		if !filter.Names(r.Call, call) {
+			continue
+		}
+		a, err := filter.ParseAction(r.Expr)
+		switch {
+		case err != nil: // a condition
+			p, from = sometimes, r.From
+		case !passing(a):
+			return never, r.From
+		case p == never:
+			p = always
+		}
+	}
+	return p, from
 }
 
 func filterItems(list []SyscallItem) []filter.Item {

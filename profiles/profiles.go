@@ -41,6 +41,10 @@ type compiled struct {
 type Search struct {
 	Dirs []string // in this order, before the shipped profiles
 	Home string   // what ~ in an extends: means
+
+	// Read reads the first max bytes of a file, at most; nil is a plain read of a regular file. An error with a method
+	// Hint() string has its own advice.
+	Read func(file string, max int64) ([]byte, error)
 }
 
 // DefaultSearch is $XDG_CONFIG_HOME/cordon/profiles, or ~/.config/cordon/profiles, and SystemDir. getenv is os.Getenv
@@ -78,7 +82,7 @@ func (s Search) file(ref string) (*Source, error) {
 	if rest, ok := strings.CutPrefix(ref, "~/"); ok && s.Home != "" {
 		ref = filepath.Join(s.Home, rest)
 	}
-	data, err := read(ref)
+	data, err := s.read(ref)
 	if err != nil {
 		return nil, unreadable(ref, err)
 	}
@@ -92,7 +96,10 @@ func unreadable(file string, err error) error {
 		err = at.Err
 	}
 	e := &policy.Error{Msg: "profile " + policy.Quote(file) + ": " + err.Error()}
-	if errors.Is(err, fs.ErrPermission) {
+	var advised interface{ Hint() string }
+	if errors.As(err, &advised) {
+		e.Hint = advised.Hint()
+	} else if errors.Is(err, fs.ErrPermission) {
 		e.Hint = "if this is not your home directory, set HOME or XDG_CONFIG_HOME"
 	}
 	return e
@@ -106,12 +113,33 @@ func absent(err error) bool {
 // maxFile is one more byte than policy.Parse accepts.
 const maxFile = 1<<20 + 1
 
+func (s Search) read(file string) ([]byte, error) {
+	if s.Read != nil {
+		return s.Read(file, maxFile)
+	}
+	return read(file)
+}
+
+var errNotRegular = errors.New("it is no regular file")
+
+// read opens no fifo and no device that lies there.
 func read(file string) ([]byte, error) {
-	f, err := os.Open(file)
+	switch i, err := os.Stat(file); {
+	case err != nil:
+		return nil, err
+	case i.IsDir():
+		return nil, syscall.EISDIR
+	case !i.Mode().IsRegular():
+		return nil, errNotRegular
+	}
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if i, err := f.Stat(); err != nil || !i.Mode().IsRegular() {
+		return nil, errors.Join(err, errNotRegular)
+	}
 	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
@@ -119,7 +147,7 @@ func read(file string) ([]byte, error) {
 func (s Search) named(name string, from int) (*Source, error) {
 	for i := from; i < len(s.Dirs); i++ {
 		file := s.Dirs[i] + "/" + name + ".yaml"
-		data, err := read(file)
+		data, err := s.read(file)
 		if err == nil {
 			return &Source{Name: name, File: file, Data: data, layer: i}, nil
 		}

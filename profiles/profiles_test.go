@@ -104,7 +104,7 @@ func TestShipped(t *testing.T) {
 			if p.Name != c.name || p.About == "" || len(p.Remove) != 0 {
 				t.Errorf("name %q, about %q, removals %v", p.Name, p.About, p.Remove)
 			}
-			spec, err := p.Syscalls.Filter()
+			spec, err := p.Filter()
 			if err != nil {
 				t.Fatal(err)
 			}

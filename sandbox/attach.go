@@ -306,7 +306,7 @@ func (p *process) attach() (*Attached, error) {
 
 // plainFilter is the profile's filter without what is of one launch: reports, and a nonce.
 func (c *compilation) plainFilter() ([]byte, error) {
-	spec, err := c.profile.Syscalls.FilterOnce(0)
+	spec, err := c.profile.FilterOnce(0)
 	if err != nil {
 		return nil, err
 	}

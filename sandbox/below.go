@@ -50,6 +50,9 @@ func (root filesBelow) stat(path string, flags int) (fs.FileInfo, error) {
 	return f.Stat()
 }
 
+// Private is asked about the launcher's own tree only.
+func (filesBelow) Private(string) error { return errText("lies in another mount namespace") }
+
 func (root filesBelow) Lstat(path string) (fs.FileInfo, error) {
 	return root.stat(path, unix.O_NOFOLLOW)
 }

@@ -9,14 +9,28 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// Every secure bit that narrows, with its lock. Root inside is root by its capabilities, so a task that keeps some and
-// is uid 0 keeps NOROOT off, locked.
+// The secure bits, each with its lock.
 const (
-	secureNoRoot = 1 << 0
-	secureLocks  = 1<<1 | 1<<3 | 1<<5 | 1<<7 // the locks of all four
-	secureFixup  = 1 << 2
-	secureNoRise = 1 << 6 // no ambient capability can be raised any more
+	secureNoRoot   = 1 << 0
+	secureLocks    = 1<<1 | 1<<3 | 1<<7 // of the other three
+	secureFixup    = 1 << 2             // no change of ids changes capabilities
+	secureKeepLock = 1 << 5             // PR_SET_KEEPCAPS cannot be called
+	secureNoRise   = 1 << 6             // no ambient capability can be raised any more
 )
+
+// secureBits are the task's, for good. Root inside that keeps capabilities is root as on a host: it has them by being uid 0, and
+// a program that becomes another user loses them. With secureFixup that program would keep them all, SETUID too, and be root
+// again whenever it likes. Where SETUID is kept, it may say before that which ones it wants to keep.
+func (c *compilation) secureBits() uint64 {
+	bits := uint64(secureLocks | secureNoRise)
+	if c.keep>>unix.CAP_SETUID&1 == 0 {
+		bits |= secureKeepLock
+	}
+	if c.keep == 0 || c.ids.inUID != 0 {
+		bits |= secureNoRoot | secureFixup
+	}
+	return bits
+}
 
 // boundingSet drops everything that the task may never get back.
 func (c *compilation) boundingSet() error {
@@ -68,10 +82,6 @@ func (c *compilation) capabilities() error {
 	if c.leaveRoot() { // which left the effective set empty
 		c.do(from, plan.CapsetStep(all, all, 0))
 	}
-	bits := uint64(secureLocks | secureFixup | secureNoRise)
-	if c.keep == 0 || c.ids.inUID != 0 {
-		bits |= secureNoRoot
-	}
 	if c.ambient != 0 {
 		c.do(from, plan.CapsetStep(all, all, c.ambient))
 		for n := range 64 {
@@ -83,6 +93,6 @@ func (c *compilation) capabilities() error {
 		c.do(from, plan.PrctlStep(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL))
 	}
 	// The secure bits before the last capset, which takes CAP_SETPCAP away.
-	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, bits), plan.CapsetStep(c.keep, c.keep, c.ambient))
+	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, c.secureBits()), plan.CapsetStep(c.keep, c.keep, c.ambient))
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
 )
 
@@ -49,6 +50,10 @@ type Cmd struct {
 	// State is the entry of the state directory where other commands find the sandbox; nil means nowhere. It must be this
 	// process's own: [StateDir.Create]. Start completes it, and from then on the launcher listens at its control socket.
 	State *Entry
+
+	// Profiles are the files that Profile was read from: the sandbox cannot write them, and what it could have written is
+	// told from what was there before.
+	Profiles []ledger.Text
 
 	// Exclusive says that the process is a launcher and nothing else. Start and Wait then run on the caller's
 	// goroutine, signals that reach the process are passed on to the task, and the process is made non-dumpable

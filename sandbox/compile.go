@@ -37,6 +37,7 @@ type compilation struct {
 	rootFD   plan.Arg // the new root
 	scratch  scratch
 	layers   []keptLayer
+	covered  []string    // sockets of the host
 	hidden   int         // matches of hide rules
 	outdoors tree        // the host's own tree: see hostTree
 	table    *hostMounts // see mountsOfHost
@@ -52,6 +53,7 @@ type compilation struct {
 	devTarget string // where that is
 	groups    groups
 
+	private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
 	missing []Missing
 	added   []Added
 	notes   []string // for Report.Notes
@@ -69,6 +71,7 @@ func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
 
 // order is the life of the child. Each line that must stand where it stands says why.
 var order = [...]func(*compilation) error{
+	(*compilation).settleSetID,
 	(*compilation).checkSupport,
 	(*compilation).findArch,
 	(*compilation).findTerminal,
@@ -111,6 +114,8 @@ var order = [...]func(*compilation) error{
 	(*compilation).hide,
 	(*compilation).hideState,
 	(*compilation).hideLayers,
+	(*compilation).undone,
+	(*compilation).sockets,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"cordon/policy"
 	"cordon/policy/filter"
 )
@@ -27,12 +29,14 @@ type Denial struct {
 	Call   string `json:"call"`
 	Text   string `json:"text"`           // with its arguments: "keyctl(KEYCTL_GET_KEYRING_ID, …)"
 	Arch   string `json:"arch,omitempty"` // of the call, where it is not the launcher's
-	Errno  string `json:"errno"`          // what it failed with: "EPERM"
+	Errno  string `json:"errno"`          // what it failed with: "EPERM"; "" if it was done in part
 	Count  uint64 `json:"count"`
 	Comm   string `json:"comm,omitempty"` // of the process; it may have chosen any
 	PID    int    `json:"pid,omitempty"`  // inside the sandbox
 	Rule   string `json:"rule"`           // what of the profile decides: `syscalls.deny "@keyring" (base.yaml:18)`
 	Remedy string `json:"remedy"`         // how to allow it: "--allow-syscall keyctl"
+
+	Instead string `json:"instead,omitempty"` // what was done in its place
 
 	data filter.Data
 }
@@ -44,6 +48,8 @@ const maxDenials = 256
 type denials struct {
 	comp  *compilation
 	plain *filter.Program // the filter without reports: it has the errno of each call
+	free  *filter.Program // plain without the rules about set-id bits; nil if the profile has none
+	modes map[callKey]string
 	masks map[callKey][6]uint64
 	kinds map[kindKey]*Denial
 	order []*Denial
@@ -64,24 +70,32 @@ type kindKey struct {
 
 // count counts a call, and says what it fails with. A Denial that is returned is new and has to be described.
 func (d *denials) count(call *filter.Data) (errno syscall.Errno, fresh *Denial) {
-	d.total++
 	errno = d.errno(call)
+	return errno, d.add(call, errno)
+}
+
+// add counts a call that got errno: 0 if the launcher has made it, without set-id bits. A Denial that is returned is new.
+func (d *denials) add(call *filter.Data, errno syscall.Errno) (fresh *Denial) {
+	d.total++
 	key := kindKey{callKey: callKey{call.Arch, call.Nr}, errno: uint16(errno)}
 	for i, m := range d.mask(key.callKey) {
 		key.constants[i] = call.Args[i] & m
 	}
 	if known := d.kinds[key]; known != nil {
 		known.Count++
-		return errno, nil
+		return nil
 	}
 	if len(d.order) == maxDenials {
 		d.lost++
-		return errno, nil
+		return nil
 	}
 	fresh = &Denial{Count: 1, data: *call}
+	if errno == 0 {
+		fresh.Instead = "done without the bits"
+	}
 	d.kinds[key] = fresh
 	d.order = append(d.order, fresh)
-	return errno, fresh
+	return fresh
 }
 
 // errno is what the profile says. That it says anything else cannot be; the call is denied then, too.
@@ -97,7 +111,7 @@ func (d *denials) errno(call *filter.Data) syscall.Errno {
 
 // prepare makes what the first denial needs.
 func (d *denials) prepare() {
-	d.masks, d.kinds = map[callKey][6]uint64{}, map[kindKey]*Denial{}
+	d.masks, d.kinds, d.modes = map[callKey][6]uint64{}, map[kindKey]*Denial{}, map[callKey]string{}
 	d.plain = &filter.Program{}
 	spec, err := d.comp.spec()
 	if err != nil {
@@ -105,6 +119,12 @@ func (d *denials) prepare() {
 	}
 	if prog, err := filter.Compile(spec, d.comp.arch); err == nil {
 		d.plain = prog
+	}
+	if d.comp.profile.MaySetID() {
+		return
+	}
+	if spec, err = d.comp.profile.Syscalls.Filter(); err == nil {
+		d.free, _ = filter.Compile(spec, d.comp.arch) // nil: no call is made in the task's place
 	}
 }
 
@@ -127,7 +147,9 @@ func (p *process) reportDenials() {
 	d := &p.denials
 	out := &Denials{Total: d.total, Dropped: d.lost, List: make([]Denial, 0, len(d.order))}
 	for _, x := range d.order {
-		x.Errno = strings.TrimSuffix(strings.TrimPrefix(d.plain.Action(&x.data).String(), "errno("), ")")
+		if x.Instead == "" {
+			x.Errno = strings.TrimSuffix(strings.TrimPrefix(d.plain.Action(&x.data).String(), "errno("), ")")
+		}
 		x.Rule, x.Remedy = p.comp.blame(x)
 		out.List = append(out.List, *x)
 	}
@@ -167,8 +189,14 @@ func (c *compilation) decider(d *Denial) (b blamed) {
 	if err != nil {
 		return b
 	}
+	if slices.Contains(v.From, policy.SetIDPlace) {
+		return blamed{rule: policy.SetIDPlace, noFlag: "cordon run -p container --root DIR, where DIR lies below a directory of yours with mode 0700"}
+	}
 	if item := c.denier(d.Call); item != nil {
 		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name), at: item.Pos, noFlag: denyRemedy(item)}
+	}
+	if d.Call == "prctl" && d.data.Args[0] == unix.PR_SET_SECCOMP && c.ruleAt("prctl", v.From) == nil {
+		return c.selfDecider(d)
 	}
 	var allowed bool
 	if b.flags, allowed = c.remedy(d); !allowed {
@@ -186,6 +214,23 @@ func (c *compilation) decider(d *Denial) (b blamed) {
 	return b
 }
 
+// selfDecider is what decides prctl(PR_SET_SECCOMP) where no rule names prctl: it counts as seccomp(2).
+func (c *compilation) selfDecider(d *Denial) (b blamed) {
+	b.rule, b.at = "syscalls.default: it counts as seccomp", c.profile.Source("syscalls.default")
+	if item := c.denier("seccomp"); item != nil {
+		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name) + ": it counts as seccomp", at: item.Pos, noFlag: denyRemedy(item)}
+	}
+	if r := c.ruleAt("seccomp", nil); r != nil {
+		b.rule, b.at = "syscalls.rules seccomp: it counts as that", r.Pos
+	}
+	if allow := []string{"--allow-syscall", "seccomp"}; c.allows(d, allow) {
+		b.flags = allow
+	} else {
+		b.noFlag = "another profile: no flag allows it"
+	}
+	return b
+}
+
 func said(what, where string) string {
 	if where == "" {
 		return what
@@ -196,7 +241,7 @@ func said(what, where string) string {
 // denier is the item of syscalls.deny that names a call, itself or by a group; it beats everything else.
 func (c *compilation) denier(call string) *policy.SyscallItem {
 	for i := range c.profile.Syscalls.Deny {
-		if x := &c.profile.Syscalls.Deny[i]; names(x.Name, call) {
+		if x := &c.profile.Syscalls.Deny[i]; filter.Names(x.Name, call) {
 			return x
 		}
 	}
@@ -207,15 +252,11 @@ func (c *compilation) denier(call string) *policy.SyscallItem {
 func (c *compilation) ruleAt(call string, from []string) *policy.SyscallRule {
 	for i := range c.profile.Syscalls.Rules {
 		r := &c.profile.Syscalls.Rules[i]
-		if names(r.Call, call) && (len(from) == 0 || slices.Contains(from, r.Pos.Short())) {
+		if filter.Names(r.Call, call) && (len(from) == 0 || slices.Contains(from, r.Pos.Short())) {
 			return r
 		}
 	}
 	return nil
-}
-
-func names(item, call string) bool {
-	return item == call || slices.Contains(filter.Members(item), call)
 }
 
 // denyRemedy is about a list that only grows.
@@ -231,12 +272,14 @@ func denyRemedy(x *policy.SyscallItem) string {
 func (c *compilation) remedy(d *Denial) (flags []string, ok bool) {
 	allow := []string{"--allow-syscall", d.Call}
 	var remove []string
+	tries := [][]string{allow}
 	for i := range c.profile.Syscalls.Rules {
 		if r := &c.profile.Syscalls.Rules[i]; r.Call == d.Call {
-			remove = append(remove, "--remove", "syscalls="+r.Call+": "+r.Expr)
+			one := []string{"--remove", "syscalls=" + r.Call + ": " + r.Expr}
+			tries, remove = append(tries, one), append(remove, one...)
 		}
 	}
-	for _, try := range [...][]string{allow, remove, slices.Concat(remove, allow)} {
+	for _, try := range append(tries, remove, slices.Concat(remove, allow)) {
 		if len(try) > 0 && c.allows(d, try) {
 			return try, true
 		}
@@ -251,7 +294,7 @@ func (c *compilation) allows(d *Denial, flags []string) bool {
 			return false
 		}
 	}
-	spec, err := policy.Merge(c.profile, over).Syscalls.FilterOnce(c.nonce)
+	spec, err := policy.Merge(c.profile, over).FilterOnce(c.nonce)
 	if err != nil {
 		return false
 	}

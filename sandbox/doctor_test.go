@@ -190,8 +190,9 @@ func TestDiagnoseCauses(t *testing.T) {
 			OutcomeMissing, "older than 5.12", "newer kernel"},
 		{"mount api", "mount-api", func(f *fakeMachine) { f.calls[unix.SYS_MOUNT_SETATTR] = syscall.ENOSYS },
 			OutcomeMissing, "since Linux 5.12", "newer kernel"},
-		{"filtered mount api", "mount-api", func(f *fakeMachine) { f.calls[unix.SYS_OPENAT2] = syscall.ENOSYS; filter(f) },
+		{"filtered mount api", "mount-api", func(f *fakeMachine) { f.calls[unix.SYS_FSOPEN] = syscall.ENOSYS; filter(f) },
 			OutcomeMissing, "seccomp filter on this process", "seccomp=unconfined"},
+		{"no openat2", "mount-api", func(f *fakeMachine) { f.calls[unix.SYS_OPENAT2] = syscall.ENOSYS }, OutcomeOK, "", ""},
 		{"clone3", "process-api", func(f *fakeMachine) { f.calls[unix.SYS_CLONE3] = syscall.ENOSYS },
 			OutcomeMissing, "since Linux 5.3", "newer kernel"},
 		{"idmap refused", "idmap", func(f *fakeMachine) {

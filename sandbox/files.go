@@ -77,9 +77,6 @@ func (p *process) openResources() error {
 		if p.comp.brokered(f) {
 			continue
 		}
-		if p.comp.givesPipes() {
-			p.givePipe(f)
-		}
 		if p.comp.passes(f, i) {
 			continue
 		}
@@ -100,20 +97,13 @@ func (c *compilation) givesPipes() bool {
 	return c.ids.own || c.host.Privileged && c.ids.outUID >= 0 && (c.into != nil || c.joined(unix.CLONE_NEWUSER) != nil)
 }
 
-// givePipe makes an anonymous pipe the task's, so that it can open /dev/stdout: the pipe's inode belongs to the root
-// that made it, and the task is another id.
-func (p *process) givePipe(f *os.File) {
-	var fs unix.Statfs_t
-	if f != nil && unix.Fstatfs(int(f.Fd()), &fs) == nil && fs.Type == unix.PIPEFS_MAGIC {
-		_ = unix.Fchown(int(f.Fd()), p.comp.ids.outUID, p.comp.ids.outGID) // without it only the name fails
-	}
-}
-
 // openStdio is the file itself, /dev/null for none, and for a terminal that is withheld /dev/null to read from or a
 // pipe that the launcher copies. What is counted is a pipe, too.
 func (p *process) openStdio(i int, f *os.File) error {
 	name := stdioNames[i]
 	switch {
+	case p.comp.lent(f, i):
+		return p.lendStdin(f)
 	case f == nil || i == 0 && p.comp.withheld(f):
 		fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err != nil {

@@ -56,6 +56,7 @@ type Files interface {
 	ReadDir(path string) ([]fs.DirEntry, error)
 	Read(path string, n int) ([]byte, error) // the first n bytes at most
 	Access(path string, mode uint32) error   // access(2), of the caller
+	Private(dir string) error                // nil if nobody but the caller can reach what is in it
 	At(root string) Files                    // the tree below root: ".." and absolute links end there
 }
 
@@ -162,7 +163,7 @@ func readSome(path string, n int) ([]byte, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, n)
+	buf := make([]byte, min(n, 16<<10))
 	for got := 0; ; {
 		more, err := unix.Read(fd, buf[got:])
 		if err != nil {
@@ -170,6 +171,9 @@ func readSome(path string, n int) ([]byte, error) {
 		}
 		if got += more; more == 0 || got == n {
 			return buf[:got], nil
+		}
+		if got == len(buf) {
+			buf = append(buf, make([]byte, min(n-got, got))...)
 		}
 	}
 }

@@ -172,6 +172,9 @@ func (p *process) handleNotification(revents int16) {
 		return // killed since
 	}
 	call := filter.Data{Nr: n.Nr, Arch: n.Arch, IP: n.IP, Args: n.Args}
+	if p.handleModeCall(&n, &call) {
+		return
+	}
 	errno, fresh := p.denials.count(&call)
 	if fresh != nil {
 		p.describe(fresh, &n)
@@ -201,6 +204,15 @@ const maxText = 256
 // readText reads a text that ends with a NUL, page by page, since a page behind it may not be there.
 func readText(pid int, addr uint64) (string, bool) {
 	var buf [maxText]byte
+	text, whole := readString(pid, addr, buf[:])
+	if !whole && len(text) == len(buf) {
+		return text + "…", true
+	}
+	return text, whole
+}
+
+// readString reads into buf. whole reports that the text ended within; otherwise it is what could be read.
+func readString(pid int, addr uint64, buf []byte) (text string, whole bool) {
 	const page = 4096
 	got := 0
 	for got < len(buf) {
@@ -211,9 +223,9 @@ func readText(pid int, addr uint64) (string, bool) {
 			}
 		}
 		if n == 0 {
-			return "", false
+			return string(buf[:got]), false
 		}
 		got += n
 	}
-	return string(buf[:]) + "…", true
+	return string(buf), false
 }

@@ -1,8 +1,8 @@
 package sandbox
 
-// The task's stdout and stderr where the launcher has to be in between: with limits.output, to count and to cut; and to
-// keep a terminal from the task, of which it then sees a pipe. Else what the caller gave is the task's own, and nothing is
-// copied. splice(2), pipe(7), eventfd(2).
+// The task's stdout and stderr where the launcher has to be in between: with limits.output, to count and to cut; to keep a
+// terminal from the task, which then sees a pipe; and to keep the caller's pipe from it. A file is the task's own, and nothing
+// is copied. splice(2), pipe(7), eventfd(2).
 //
 // The copying is done on goroutines, because a reader that is slow blocks whoever writes to it. The loop only hears of the
 // end: signals and limits work whatever the reader does.
@@ -65,10 +65,15 @@ func (m *meter) giveBack(n int) {
 // tell makes an eventfd readable.
 func tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN: it is, and no more can be added
 
-// copied reports whether the task gets a pipe in the place of a standard file, for the sake of limits.output. What goes
-// through the terminal broker is counted there.
+// copied reports whether the task gets a pipe of its own in the place of a standard file that it writes: for the sake of
+// limits.output, or because the caller's is a pipe. The owner of a pipe can also read it, by /proc/PID/fd, and would take what
+// others have written to it and nobody has read yet; a task of another id could not open /dev/stdout. What goes through the
+// terminal broker is counted there.
 func (c *compilation) copied(f *os.File, number int) bool {
-	return number > 0 && f != nil && c.profile.Limits.Output.Set && !c.brokered(f)
+	if number == 0 || f == nil || c.brokered(f) {
+		return false
+	}
+	return c.profile.Limits.Output.Set || isAnonymousPipe(f) && !c.asItIs()
 }
 
 // keepOutputLimit prepares to count. It comes before anything is copied. Until the launch is over nothing is ended for the
@@ -204,9 +209,7 @@ func (p *process) relayStdio(i int, f *os.File) error {
 	if err != nil {
 		return err
 	}
-	if p.comp.givesPipes() {
-		_ = unix.Fchown(r.in, p.comp.ids.outUID, p.comp.ids.outGID) // as givePipe
-	}
+	p.ownPipe(r.in)
 	return p.files.dup(stdioNames[i], r.in)
 }
 

@@ -37,7 +37,7 @@ func (c *compilation) seccomp() error {
 
 // spec is what the profile says of system calls, and of the launcher's own.
 func (c *compilation) spec() (filter.Spec, error) {
-	spec, err := c.profile.Syscalls.FilterOnce(c.nonce)
+	spec, err := c.profile.FilterOnce(c.nonce)
 	if err == nil && c.into != nil {
 		return c.letExec(spec)
 	}

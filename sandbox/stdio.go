@@ -43,7 +43,7 @@ func (c *compilation) firstFD() uint64 { return uint64(3 + len(c.cmd.ExtraFiles)
 
 // passes reports whether a standard file is the launcher's own at the same number, and may stay.
 func (c *compilation) passes(f *os.File, number int) bool {
-	return f != nil && int(f.Fd()) == number && !c.withheld(f) && !c.copied(f, number)
+	return f != nil && int(f.Fd()) == number && !c.withheld(f) && !c.copied(f, number) && !c.lent(f, number)
 }
 
 // withheld reports whether a standard file is a terminal that the profile keeps from the task.

@@ -15,6 +15,7 @@ import (
 	"cordon/policy"
 	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
 )
 
@@ -62,7 +63,8 @@ type process struct {
 	signals  int       // where signals arrive as bytes; -1 unless Cmd.Exclusive
 	netstat  int       // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
-	listener int // of the task's filter; -1 before and after, and where nothing is reported
+	modes    *modeWorker // makes calls that change modes; nil before the first
+	listener int         // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
 
 	cgroup  *cgroup.Group // nil before and after, and where none was asked for
@@ -76,12 +78,15 @@ type process struct {
 	guards   guards
 	guardErr error // why the run has ended: a guard is gone and cannot be mounted again
 
+	lender   *lender  // nil unless stdin is a pipe
 	output   *meter   // of stdout and stderr; nil without a limit
 	copying  *copying // nil where nothing is copied; like draining also guarded by mu once the sandbox has ended
 	draining bool
 	crowded  bool    // there were as many processes as there may be
 	used     treeUse // as it was before the sandbox was killed for a limit
 	watched  []int   // descriptors of what tells of limits
+
+	writes *ledger.Run // nil where the task can write nothing of the host
 
 	report Report
 }
@@ -106,6 +111,7 @@ func (p *process) start() error {
 	} else {
 		p.joined()
 	}
+	p.lender.begin()
 	if p.terminal != nil {
 		p.terminal.begin()
 	}
@@ -133,6 +139,9 @@ func (p *process) launch() error {
 	p.mu.Lock()
 	p.last = len(p.comp.plan.Steps)
 	p.mu.Unlock()
+	if err := p.recordWrites(); err != nil { // before the task is let go
+		return err
+	}
 	if err := p.converse(); err != nil {
 		return err
 	}
@@ -407,6 +416,7 @@ func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
 func (p *process) release() {
 	p.closeControl()
 	p.terminal.finish()
+	p.lender.finish()
 	p.stopCopying()
 	p.stopWatching()
 	p.closeGuards()
@@ -418,7 +428,10 @@ func (p *process) release() {
 			unix.Close(fd)
 		}
 	}
+	p.modes.end()
 	p.removeGroups()
+	p.writes.End()
+	p.writes = nil
 	p.link, p.gate, p.netstat, p.listener, p.sandbox, p.ids = -1, -1, -1, -1, -1, -1
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -441,7 +454,9 @@ func (p *process) wait() (*Report, error) {
 	var usage unix.Rusage
 	status := p.reap(&usage)
 	p.killOrphans()
+	p.writes.Stop()
 	p.gone = true
+	p.lender.finish()
 	p.drain()
 	p.terminal.finish()
 	p.terminal = nil

@@ -25,6 +25,7 @@ func (p *process) converse() error {
 		err := p.hear(&m)
 		init, task = init || m.Byte == msgInit, task || m.Byte == msgTask
 		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
+			p.writes.Go()
 			err = p.send(nil)
 		}
 		if err != nil && p.dying() { // and cannot be read back any more

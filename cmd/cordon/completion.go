@@ -1,14 +1,12 @@
 package main
 
 import (
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
 	"cordon/policy/filter"
-	"cordon/profiles"
 )
 
 func newCompletion(u *ui) *cobra.Command {
@@ -64,7 +62,7 @@ func completeProfile(_ *cobra.Command, _ []string, typed string) ([]string, cobr
 		return []string{"yaml"}, cobra.ShellCompDirectiveFilterFileExt
 	}
 	var out []string
-	for _, p := range profiles.DefaultSearch(os.Getenv).List() {
+	for _, p := range search().List() {
 		out = append(out, cobra.CompletionWithDesc(p.Name, p.About))
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
+	"cordon/policy/filter"
 	"cordon/profiles"
 	"cordon/sandbox"
 	"cordon/sandbox/record"
@@ -73,7 +74,7 @@ func tryProfile(name string) started {
 	switch {
 	case err != nil:
 	case floor(p):
-		s.Why = "it allows no system call: it is there for others to extend"
+		s.Why = "it allows no program to run: it is there for others to extend"
 		return s
 	case p.Root.Kind == policy.RootEmpty:
 		p.Mounts = append(slices.Clip(p.Mounts), policy.Mount{Kind: policy.MountBind, Source: executable(), Target: "/cordon"})
@@ -90,9 +91,10 @@ func tryProfile(name string) started {
 	return s
 }
 
-// floor says whether a profile allows nothing by itself.
+// floor says whether a profile allows nothing by itself but what a program needs to confine itself further.
 func floor(p *policy.Profile) bool {
-	return len(p.Syscalls.Allow) == 0 && p.Syscalls.Default != "allow" && p.Syscalls.Default != "log"
+	other := func(x policy.SyscallItem) bool { return !filter.Names("@sandbox", x.Name) }
+	return !slices.ContainsFunc(p.Syscalls.Allow, other) && p.Syscalls.Default != "allow" && p.Syscalls.Default != "log"
 }
 
 // executable is this program's path; the bind of one that is not there says so.

@@ -48,7 +48,7 @@ func TestDiagnosisCode(t *testing.T) {
 }
 
 func TestFloorIsNotTried(t *testing.T) {
-	if s := tryProfile("base"); s.Starts || s.Why != "it allows no system call: it is there for others to extend" {
+	if s := tryProfile("base"); s.Starts || s.Why != "it allows no program to run: it is there for others to extend" {
 		t.Errorf("%+v", s)
 	}
 	if floor(&policy.Profile{Syscalls: policy.Syscalls{Default: "allow"}}) {

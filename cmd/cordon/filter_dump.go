@@ -113,7 +113,7 @@ func (f *dumpFlags) compile() (*dumped, error) {
 	if p.Syscalls.Exec == policy.ExecOnce {
 		d.once = p.Source("syscalls.exec").Short()
 	}
-	if d.spec, err = p.Syscalls.Filter(); err != nil {
+	if d.spec, err = p.Filter(); err != nil {
 		return nil, err
 	}
 	if d.prog, err = filter.Compile(d.spec, native); err != nil {

@@ -38,6 +38,7 @@ func (f *field) Set(v string) error {
 // runFlags are the flags of `run` and `plan`.
 type runFlags struct {
 	profiles []string
+	trust    bool // use profiles that a task may have written
 	fields   []fieldValue
 	report   string
 	summary  bool
@@ -61,6 +62,9 @@ func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
 	fs.SetInterspersed(false)
 	fs.SortFlags = false
 	fs.StringArrayVarP(&f.profiles, "profile", "p", nil, "profile by `NAME`, or a file, with a slash; may be repeated")
+	if !u.lean || occurs("--trust", u.args) {
+		fs.BoolVar(&f.trust, "trust", false, "use profiles that a program in a sandbox may have written; else see cordon profile trust")
+	}
 	for _, d := range policy.Flags() {
 		if u.lean && !occurs("--"+d.Name, u.args) {
 			continue

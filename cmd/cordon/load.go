@@ -2,22 +2,32 @@ package main
 
 import (
 	"errors"
-	"os"
 
 	"cordon/policy"
 	"cordon/profiles"
+	"cordon/sandbox/ledger"
 )
 
 // load is the effective profile of the names and files given, with the flags over it.
 func load(names []string, fields []fieldValue) (*policy.Profile, error) {
+	p, _, err := loadGuarded(names, fields, false)
+	return p, err
+}
+
+// loadGuarded is load, and the files that the profile was read from. With trust set those that a task may have written are
+// used all the same.
+func loadGuarded(names []string, fields []fieldValue, trust bool) (*policy.Profile, []ledger.Text, error) {
 	if len(names) == 0 {
 		names = []string{profiles.DefaultName}
 	}
 	over, err := overlay(fields)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return profiles.DefaultSearch(os.Getenv).Load(names, over)
+	g := newGuard(trust)
+	defer g.Close()
+	p, err := guardedSearch(g).Load(names, over)
+	return p, g.Texts, err
 }
 
 // overlay is a profile of flags; nil if there are none. All that are wrong are in the error.

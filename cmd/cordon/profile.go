@@ -7,12 +7,12 @@ import (
 func newProfile(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:                   "profile COMMAND [ARG...]",
-		Short:                 "List, show, check, lint, compare, format, begin and convert profiles",
+		Short:                 "List, show, check, lint, compare, format, begin, convert and trust profiles",
 		DisableFlagsInUseLine: true,
 		Args:                  noArgs,
 		RunE:                  u.needCommand,
 	}
 	c.AddCommand(newProfileLs(u), newProfileShow(u), newProfileCheck(u), newProfileFmt(u), newProfileSchema(u), newProfileNew(u),
-		newProfileDiff(u), newProfileLint(u), newProfileImport(u), newProfileExport(u))
+		newProfileDiff(u), newProfileLint(u), newProfileImport(u), newProfileExport(u), newProfileTrust(u))
 	return c
 }

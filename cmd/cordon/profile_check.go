@@ -11,7 +11,6 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
-	"cordon/profiles"
 )
 
 type checkFlags struct {
@@ -88,7 +87,7 @@ func (u *ui) check(f *checkFlags, refs []string) error {
 // one checks a profile.
 func (f *checkFlags) one(ref string) *checked {
 	c := &checked{Profile: ref, Errors: []found{}, Warnings: []found{}}
-	p, err := profiles.DefaultSearch(os.Getenv).Load([]string{ref}, nil)
+	p, err := load([]string{ref}, nil)
 	if err == nil {
 		c.Warnings, err = warnings(ref, p)
 	}
@@ -163,10 +162,10 @@ func (u *ui) tell(c *checked) {
 // that concerns shipped profiles alone, which are as they should be.
 func warnings(ref string, p *policy.Profile) ([]found, error) {
 	out := []found{}
-	if src, err := profiles.DefaultSearch(os.Getenv).Find(ref); err != nil || strings.HasPrefix(src.File, "embedded:") {
+	if src, err := search().Find(ref); err != nil || strings.HasPrefix(src.File, "embedded:") {
 		return out, err
 	}
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.Filter()
 	if err != nil {
 		return out, err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
 	"runtime"
 	"slices"
 
@@ -10,7 +9,6 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
-	"cordon/profiles"
 )
 
 type diffFlags struct {
@@ -63,7 +61,7 @@ func (u *ui) diff(f *diffFlags, old, new string) error {
 	if a, ok := filter.ParseArch(f.arch); !ok || a == filter.X32 || a == filter.I386 || a == filter.ARM {
 		return &cliError{err: errors.New("profile diff: --arch " + f.arch + " is no architecture that filters are made for"), hint: "--arch amd64, arm64 or riscv64"}
 	}
-	search := profiles.DefaultSearch(os.Getenv)
+	search := search()
 	a, err := search.Load([]string{old}, nil)
 	if err != nil {
 		return err

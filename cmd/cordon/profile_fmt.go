@@ -46,7 +46,7 @@ func (u *ui) format(path string, write, diff bool) error {
 	}
 	if diff && !bytes.Equal(old, text) {
 		u.code = exitNo
-		if err := u.write(lineDiff(path, string(old), string(text))); err != nil {
+		if err := u.write(lineDiff(path, path+" formatted", string(old), string(text))); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func rewrite(path string, text []byte) error {
 }
 
 // lineDiff marks the lines that go with - and those that come with +, between lines that stay.
-func lineDiff(path, old, text string) string {
+func lineDiff(before, after, old, text string) string {
 	a, b := strings.SplitAfter(old, "\n"), strings.SplitAfter(text, "\n")
 	var out strings.Builder
 	put := func(mark byte, line string) {
@@ -98,7 +98,7 @@ func lineDiff(path, old, text string) string {
 			out.WriteString(string(mark) + clean(strings.TrimSuffix(line, "\n")) + "\n")
 		}
 	}
-	out.WriteString("--- " + clean(path) + "\n+++ " + clean(path) + " formatted\n")
+	out.WriteString("--- " + clean(before) + "\n+++ " + clean(after) + "\n")
 	same := common(a, b)
 	i, j := 0, 0
 	for i < len(a) || j < len(b) {

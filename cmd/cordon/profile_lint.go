@@ -99,7 +99,7 @@ func (u *ui) lint(f *lintFlags, refs []string) error {
 
 // one looks at a profile.
 func (f *lintFlags) one(ref string) ([]policy.Finding, error) {
-	search := profiles.DefaultSearch(os.Getenv)
+	search := search()
 	p, err := search.Load([]string{ref}, nil)
 	if err != nil {
 		return nil, err

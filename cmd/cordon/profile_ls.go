@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,7 +15,7 @@ func newProfileLs(u *ui) *cobra.Command {
 		Short: "List the profiles that can be named: what they are for, and where they are",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			list := listed(profiles.DefaultSearch(os.Getenv).List())
+			list := listed(search().List())
 			if asJSON {
 				return u.json(list)
 			}

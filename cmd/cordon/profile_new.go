@@ -40,7 +40,7 @@ func newProfileNew(u *ui) *cobra.Command {
 func newProfileFile(name string, extends []string) (string, error) {
 	path := name
 	if !strings.Contains(name, "/") {
-		dirs := profiles.DefaultSearch(os.Getenv).Dirs
+		dirs := search().Dirs
 		if dirs[0] == profiles.SystemDir {
 			return "", &cliError{err: errors.New("profile new: no home directory: HOME is not set"), hint: "name a file, with a slash: ./" + name + ".yaml"}
 		}

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"os"
-
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
-	"cordon/profiles"
 )
 
 func newProfileShow(u *ui) *cobra.Command {
@@ -37,7 +34,7 @@ func newProfileShow(u *ui) *cobra.Command {
 
 // profileText is a valid profile in YAML.
 func profileText(ref string, effective bool) ([]byte, error) {
-	s := profiles.DefaultSearch(os.Getenv)
+	s := search()
 	if effective {
 		p, err := s.Load([]string{ref}, nil)
 		if err != nil {

@@ -87,7 +87,7 @@ func compareWithReference(p *policy.Profile) ([]*referenceReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.Filter()
 	if err != nil {
 		return nil, err
 	}

@@ -122,7 +122,7 @@ func denialLine(d *sandbox.Denial) string {
 	if d.Comm != "" {
 		s += " by " + d.Comm + "[" + strconv.Itoa(d.PID) + "]"
 	}
-	return s + " — " + d.Rule + prefixed("; to allow: ", d.Remedy)
+	return s + " — " + d.Rule + prefixed("; ", d.Instead) + prefixed("; to allow: ", d.Remedy)
 }
 
 // showEnforced lists every layer as it was read back, and what the run used.

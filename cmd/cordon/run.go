@@ -126,17 +126,18 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := load(f.profiles, f.fields)
+	p, texts, err := loadGuarded(f.profiles, f.fields, f.trust)
 	if err != nil {
 		return nil, err
 	}
 	return &sandbox.Cmd{
-		Profile: p,
-		Args:    args,
-		Host:    h,
-		Stdin:   os.Stdin,
-		Stdout:  os.Stdout,
-		Stderr:  os.Stderr,
+		Profile:  p,
+		Profiles: texts,
+		Args:     args,
+		Host:     h,
+		Stdin:    os.Stdin,
+		Stdout:   os.Stdout,
+		Stderr:   os.Stderr,
 
 		Terminal:  f.terminal,
 		KillAfter: f.killAfter,

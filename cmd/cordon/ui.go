@@ -44,9 +44,12 @@ import (
 //	cordon: summary: …                run --summary: how it ended, what it used, what was denied
 //	cordon: recorded: FILE: COUNTS    record: what is in the recording
 //	cordon: incomplete: WHY           record: what may be missing in it
+//	cordon: changed: FILE: WHY        profile trust: a program in a sandbox may have changed it,
+//	cordon: trusted: FILE: WHY        and it is used from now on
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
-// A successful run prints nothing but note:, added:, missing: and denied:. There is no color, no progress, no question.
+// A successful run prints nothing but note:, added:, missing: and denied:. There is no color, no progress, and no question
+// but that of `profile trust`.
 //
 // Data that others chose (paths, names, values of a profile) may hold anything; control characters, and bytes that are
 // not UTF-8, are shown as Go escapes (\x1b, \n), so that nobody draws on the reader's terminal.

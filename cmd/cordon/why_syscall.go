@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"runtime"
 	"slices"
@@ -373,6 +374,12 @@ func (w *syscallWhy) denier(v *filter.Verdict) string {
 
 // widen replaces the rule that fails by one that also allows this very call.
 func (w *syscallWhy) widen(p *policy.Profile, v *filter.Verdict, tried bool) (fields []fieldValue, note string) {
+	if v.Rules[0] >= len(p.Syscalls.Rules) { // the profile has no such line: see policy.Syscalls.Filter
+		if slices.ContainsFunc(p.Syscalls.Deny, func(x policy.SyscallItem) bool { return filter.Names(x.Name, "seccomp") }) {
+			return nil, "prctl(PR_SET_SECCOMP) counts as seccomp, and a denial only grows. " + w.denier(v)
+		}
+		return []fieldValue{{"allow-syscall", "seccomp"}}, ""
+	}
 	r := p.Syscalls.Rules[v.Rules[0]]
 	if strings.HasPrefix(r.Call, "@") {
 		return nil, "a rule for the whole group " + r.Call + " decides it"
@@ -385,13 +392,20 @@ func (w *syscallWhy) widen(p *policy.Profile, v *filter.Verdict, tried bool) (fi
 	if also == "" {
 		return nil, "the arguments that the rule is about are not all known"
 	}
-	if r.Else != "" {
+	if r.Else != "" && !onlyErrno(r.Else, p.Syscalls.Default) {
 		return nil, "a flag cannot say else: " + r.Else + "; in a file the rule would be " + r.Call + ": (" + r.Expr + ") || " + also
 	}
 	if tried && strings.Contains(r.Expr, also) {
 		return nil, "the rule for " + r.Call + " cannot be widened for this call"
 	}
 	return append(fields, fieldValue{"rule", r.Call + ": (" + r.Expr + ") || " + also}), ""
+}
+
+// onlyErrno reports whether a rule without its other action would differ from it in the error number alone.
+func onlyErrno(other, deflt string) bool {
+	a, err := filter.ParseAction(other)
+	b, errDefault := filter.ParseAction(cmp.Or(deflt, "errno(EPERM)"))
+	return err == nil && errDefault == nil && a.Kind == filter.Errno && b.Kind == filter.Errno
 }
 
 // exactly is the condition that holds for these arguments, as far as the expression looks at them.

@@ -35,7 +35,7 @@ type ExportOptions struct {
 // alike there, as far as libseccomp knows the call. The error is a filter.Errors where the section cannot be compiled for
 // the architecture.
 func Export(p *policy.Profile, opts ExportOptions) (*Result, error) {
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.Filter()
 	if err != nil {
 		return nil, err
 	}

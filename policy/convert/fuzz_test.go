@@ -43,7 +43,7 @@ func FuzzImport(f *testing.F) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, res.Text)
 			}
-			spec, err := p.Syscalls.Filter()
+			spec, err := p.Filter()
 			if err != nil {
 				t.Fatal(err)
 			}

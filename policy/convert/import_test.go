@@ -178,7 +178,7 @@ func TestArchitectures(t *testing.T) {
 		if got := strings.Join(p.Syscalls.Arches, " "); got != c.want {
 			t.Errorf("%s for %s: %s, want %s", c.text, c.arch, got, c.want)
 		}
-		spec, err := p.Syscalls.Filter()
+		spec, err := p.Filter()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +268,7 @@ func sameDecisions(t *testing.T, p, q *policy.Profile, arch filter.Arch) {
 
 func decisions(t *testing.T, p *policy.Profile, arch filter.Arch) []filter.Decision {
 	t.Helper()
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.Filter()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,7 +422,7 @@ func BenchmarkImported(b *testing.B) {
 		})
 		b.Run(fmt.Sprintf("compile/names=%v", names), func(b *testing.B) {
 			for b.Loop() {
-				spec, _ := p.Syscalls.Filter()
+				spec, _ := p.Filter()
 				_, _ = filter.Compile(spec, filter.AMD64)
 			}
 		})

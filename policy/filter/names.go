@@ -179,6 +179,15 @@ func Members(group string) (calls []string) {
 	return calls
 }
 
+// Names reports whether an item of a list, a call or a group, names a call.
+func Names(item, call string) bool {
+	if item == call {
+		return true
+	}
+	g, id := groupIndex(item), callID(call)
+	return g >= 0 && id != noCall && groupSets[g].has(id)
+}
+
 // About says in one line what a group is for; "" if there is no such group.
 func About(group string) string {
 	if i := groupIndex(group); i >= 0 {

@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,7 +21,7 @@ func each(door string, calls []call) func(*box) outcome {
 			}
 			o := b.attack(append([]string{door, c.name, strconv.Itoa(nr)}, c.args...)...)
 			errno, _, _ := strings.Cut(o.detail, " ")
-			if b.bare() && o.state == "blocked" && errno == "ENOSYS" {
+			if b.bare() && o.state == "blocked" && slices.Contains(noSuchThing, errno) {
 				answers["absent"]++ // the kernel has no such call
 				continue
 			}
@@ -35,6 +36,9 @@ func each(door string, calls []call) func(*box) outcome {
 		return blocked("%s", most(answers))
 	}
 }
+
+// noSuchThing are a kernel's answers to a call, or a kind of socket, that it does not have.
+var noSuchThing = []string{"ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "EOPNOTSUPP"}
 
 func eachBare(answers map[string]int, n int) outcome {
 	if answers["absent"] == n {

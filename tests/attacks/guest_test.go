@@ -1,11 +1,16 @@
 package attacks
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // Rows 46 to 49: what a task does to what belongs to its caller. testdata/guest.c is the task.
@@ -13,6 +18,8 @@ import (
 func guestAttacks() []attack {
 	return []attack{
 		{46, "a script or a link that a task left chooses what is bound", "lookup", plantedPrograms, []string{"default", "build", "strict", "agent"}, shows(plantsBare)},
+		{47, "write into the pipe on stdin, for who reads it next", "launcher", injectStdin, nil, shows(injectStdin)},
+		{47, "read what others have written to stdout's pipe", "launcher", drinkStdout, nil, shows(drinkStdout)},
 		{49, "ask another sandbox's control socket", "launcher", askControl, nil, shows(askControlBare)},
 	}
 }
@@ -95,6 +102,83 @@ func (b *box) tryPlants(all bool) outcome {
 		}
 	}
 	return blocked("%d ways", refused)
+}
+
+// injectStdin runs a task between two readers of one pipe.
+func injectStdin(b *box) outcome {
+	r, w := b.pipe("first\nsecond\n")
+	var out bytes.Buffer
+	code := b.onFiles(r, &out, nil, "inject")
+	w.Close()
+	rest, err := io.ReadAll(r)
+	switch {
+	case err != nil:
+		return broken("%v", err)
+	case strings.Contains(string(rest), "injected"):
+		return escaped("the next reader gets %q", rest)
+	case string(rest) != "first\nsecond\n":
+		return broken("the next reader gets %q", rest)
+	case nonblocking(r):
+		return escaped("the pipe was made non-blocking")
+	}
+	return outcomeOf(result{out: out.String(), code: code})
+}
+
+// drinkStdout runs a task behind another writer of one pipe.
+func drinkStdout(b *box) outcome {
+	r, w := b.pipe("unread\n")
+	code := b.onFiles(nil, w, w, "drink")
+	changed := nonblocking(w)
+	w.Close()
+	all, err := io.ReadAll(r)
+	switch {
+	case err != nil:
+		return broken("%v", err)
+	case !strings.HasPrefix(string(all), "unread\n"):
+		return escaped("what was written before is gone: %q", all)
+	case changed:
+		return escaped("the pipe was made non-blocking")
+	}
+	return outcomeOf(result{out: string(all), code: code})
+}
+
+// pipe returns a pipe of the account's with a text in it.
+func (b *box) pipe(text string) (r, w *os.File) {
+	b.t.Helper()
+	r, w, err := os.Pipe()
+	if err == nil && os.Getuid() == 0 {
+		err = r.Chown(b.who.uid, b.who.gid)
+	}
+	if err == nil {
+		_, err = w.WriteString(text)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { r.Close(); w.Close() })
+	return r, w
+}
+
+// onFiles runs the guest with standard files of the test's, and returns its exit code.
+func (b *box) onFiles(in *os.File, out, errs io.Writer, verb string) int {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c := b.command(ctx, b.guest(), verb)
+	if c.Stdout, c.Stderr = out, errs; in != nil {
+		c.Stdin = in
+	}
+	_ = c.Run() // the exit code says how it went
+	return exitCode(c)
+}
+
+func nonblocking(f *os.File) bool {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var flags int
+	_ = raw.Control(func(fd uintptr) { flags, _ = unix.FcntlInt(fd, unix.F_GETFL, 0) })
+	return flags&unix.O_NONBLOCK != 0
 }
 
 // askControl lets a sandbox write the runtime directory that another sandbox of the user was started with.

@@ -43,7 +43,7 @@ func noControl(why string) control { return control{none: why} }
 var shipped = []string{"default", "build", "strict", "container"}
 
 // columns of the matrix are these, and those that only the bombs are tried on.
-var columns = append(shipped[:len(shipped):len(shipped)], "agent", "judge")
+var columns = append(shipped[:len(shipped):len(shipped)], "agent", "judge", "net-client")
 
 // TestMatrix runs every attack in a sandbox from every profile that claims to stop it.
 func TestMatrix(t *testing.T) {
@@ -70,6 +70,34 @@ func TestMatrix(t *testing.T) {
 		})
 	}
 	printMatrix(cells)
+	if file := os.Getenv("CORDON_ATTACKS_WRITE"); file != "" && !t.Failed() {
+		if err := os.WriteFile(file, []byte(matrixText(cells)), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// matrixText is the matrix for docs/attacks.md.
+func matrixText(cells map[string]string) string {
+	var b strings.Builder
+	b.WriteString("# The attacks\n\n" +
+		"`make attacks` runs each attack of this table as root and as an ordinary user, in a sandbox made from each shipped profile\n" +
+		"that claims to stop it, and writes this page if none succeeds. The attacks are in `tests/attacks`. A cell says what the\n" +
+		"attacker got: an errno, a signal, or `blocked` if the attack ended without one; root's answer first if they differ. `absent`\n" +
+		"means that this kernel lacks what the attack uses, or that only root can prepare it. A dash means that the profile makes no\n" +
+		"such claim.\n\n| | attack | layer |")
+	for _, p := range columns {
+		b.WriteString(" " + p + " |")
+	}
+	b.WriteString("\n|--:|---|---|" + strings.Repeat("---|", len(columns)) + "\n")
+	for _, a := range attacks() {
+		fmt.Fprintf(&b, "| %d | %s | %s |", a.row, strings.ReplaceAll(a.name, "|", "\\|"), a.layer)
+		for _, p := range columns {
+			b.WriteString(" " + cell(cells, label(a)+p) + " |")
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
 }
 
 // TestControls runs every attack without a sandbox: it has to succeed, or its row in the matrix proves nothing.

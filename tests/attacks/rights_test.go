@@ -1,14 +1,28 @@
 package attacks
 
 import (
+	"os"
 	"os/exec"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // rightsAttacks are on who the task is, and on what it may ask the kernel for.
 func rightsAttacks() []attack {
 	none := noControl("the rows above show it")
+	lockless := []string{"strict", "judge"}
 	return []attack{
+		{51, "root that became another user, with all it had", "caps", droppedRoot, []string{"container"}, control{who: []string{"root"}, run: droppedBare}},
+		{51, "the same in a program that joins", "caps", droppedJoined, []string{"container"}, none},
+		{52, "sockets: SCTP, DCCP, SMC, UDPLITE, MPTCP, …, pairs", "seccomp", each("call", protocols), nil, asRoot},
+		{52, "the same by int 0x80", "seccomp", each("int80", protocols), nil, asRoot},
+		{52, "TIOCSETD", "seccomp", each("call", lineDiscipline), nil, anyone},
+		{52, "prctl(PR_SET_SECCOMP) where seccomp is denied", "seccomp", selfFiltered, nil, shows(each("call", selfFilters))},
+		{52, "prlimit on init", "seccomp", each("call", limitsOfInit), nil, asRoot},
+		{52, "a program that confines itself if it may", "landlock", confined, []string{"default", "build", "container"}, noControl("it is a check, not an attack")},
+		{54, "leases and directory notes", "seccomp", each("call", leases), nil, asRoot},
+		{54, "locks that somebody else sees", "seccomp", lockedOut, lockless, shows(each("call", locks))},
 		{53, "root's id: a launcher without SYS_ADMIN", "userns", rootOutside(without("-sys_admin")...), nil, bareRoot(without("-sys_admin")...)},
 		{53, "root's id: Docker's default capabilities", "userns", rootOutside(without(dockers)...), nil, bareRoot(without(dockers)...)},
 		{53, "root's id: a launcher without SETUID and SETGID", "userns", rootOutside(without("-setuid,-setgid")...), nil, none},
@@ -69,4 +83,111 @@ func bareRoot(wrap ...string) control {
 		return blocked("not read")
 	}
 	return control{who: []string{"root"}, run: run}
+}
+
+// Row 51.
+
+// withRanges runs a program where /etc/subuid and /etc/subgid have a range for root; no other mount namespace sees it.
+const withRanges = `mount --make-rprivate / && mount --bind "$0" /etc/subuid && mount --bind "$0" /etc/subgid && exec "$@"`
+
+func (b *box) ranged() *box {
+	file := b.scratch("ranges") + "/sub"
+	if err := os.WriteFile(file, []byte("root:100000:65536\n"), 0o644); err != nil {
+		panic(broken("%v", err))
+	}
+	if !exists("/etc/subuid") || !exists("/etc/subgid") {
+		panic(absent("no /etc/subuid"))
+	}
+	return b.wrapped("unshare", "-m", "sh", "-c", withRanges, file).with("--ranges")
+}
+
+func droppedRoot(b *box) outcome {
+	if b.who.uid != 0 {
+		return absent("only root can have ranges without changing the machine")
+	}
+	return b.ranged().attack("dropped", "33")
+}
+
+func droppedJoined(b *box) outcome {
+	if b.who.uid != 0 {
+		return absent("only root can have ranges without changing the machine")
+	}
+	box := b.ranged().with("--name", "dropped")
+	run := box.start(b.program(), "wait", b.site.mark)
+	defer run.end()
+	c := *b
+	c.profile = ""
+	return outcomeOf(c.run(cordonBin, "exec", "dropped", b.program(), "dropped", "33"))
+}
+
+// droppedBare has the secure bit under which a change of ids takes nothing away.
+func droppedBare(b *box) outcome {
+	return b.wrapped("setpriv", "--securebits", "+no_setuid_fixup", "--").attack("dropped", "33")
+}
+
+// Rows 52 and 54. The arguments do no harm where they are let through.
+
+var protocols = []call{
+	{"socket SCTP", unix.SYS_SOCKET, 359, []string{"2", "1", "132"}},
+	{"socket SCTP by its type", unix.SYS_SOCKET, 359, []string{"2", "5", "0"}},
+	{"socket SCTP, IPv6", unix.SYS_SOCKET, 359, []string{"10", "5", "132"}},
+	{"socket DCCP", unix.SYS_SOCKET, 359, []string{"2", "6", "33"}},
+	{"socket DCCP by its type, with flags", unix.SYS_SOCKET, 359, []string{"2", "0x80806", "0"}},
+	{"socket SOCK_PACKET", unix.SYS_SOCKET, 359, []string{"2", "10", "0"}},
+	{"socket UDPLITE", unix.SYS_SOCKET, 359, []string{"2", "2", "136"}},
+	{"socket UDPLITE, IPv6, with flags", unix.SYS_SOCKET, 359, []string{"10", "0x80802", "136"}},
+	{"socket L2TP", unix.SYS_SOCKET, 359, []string{"2", "2", "115"}},
+	{"socket MPTCP", unix.SYS_SOCKET, 359, []string{"2", "1", "262"}},
+	{"socket MPTCP, IPv6", unix.SYS_SOCKET, 359, []string{"10", "0x80001", "262"}},
+	{"socket SMC as a protocol", unix.SYS_SOCKET, 359, []string{"2", "1", "256"}},
+	{"socket SMC as a family", unix.SYS_SOCKET, 359, []string{"43", "1", "0"}},
+	{"socket raw, of any protocol", unix.SYS_SOCKET, 359, []string{"2", "3", "255"}},
+	{"socketpair TIPC", unix.SYS_SOCKETPAIR, 360, []string{"30", "1", "0", "b:8"}},
+	{"socketpair VSOCK", unix.SYS_SOCKETPAIR, 360, []string{"40", "1", "0", "b:8"}},
+	{"socketpair ALG", unix.SYS_SOCKETPAIR, 360, []string{"38", "5", "0", "b:8"}},
+	{"socketpair INET", unix.SYS_SOCKETPAIR, 360, []string{"2", "1", "262", "b:8"}},
+}
+
+var lineDiscipline = []call{
+	{"ioctl TIOCSETD", unix.SYS_IOCTL, 54, []string{"0", "0x5423", "b:4"}},
+	{"ioctl TIOCSETD, high bits", unix.SYS_IOCTL, 54, []string{"0", "0x100005423", "b:4"}},
+}
+
+// selfFilters ask for a mode that does not exist.
+var selfFilters = []call{
+	{"prctl PR_SET_SECCOMP", unix.SYS_PRCTL, 172, []string{"22", "99", "0"}},
+	{"prctl PR_SET_SECCOMP, high bits", unix.SYS_PRCTL, 172, []string{"0x100000016", "99", "0"}},
+	{"seccomp", unix.SYS_SECCOMP, 354, []string{"99", "0", "0"}},
+}
+
+func selfFiltered(b *box) outcome {
+	return each("call", selfFilters)(b.with("--deny-syscall", "seccomp"))
+}
+
+// limitsOfInit reads one, where it is let through.
+var limitsOfInit = []call{{"prlimit64", unix.SYS_PRLIMIT64, 340, []string{"1", "4", "0", "b:16"}}}
+
+func confined(b *box) outcome { return b.with("--tmpfs", "/tmp").attack("confine", "/tmp") }
+
+var leases = []call{
+	{"fcntl F_SETLEASE", unix.SYS_FCNTL, 55, []string{"0", "1024", "2"}},
+	{"fcntl F_SETLEASE, high bits", unix.SYS_FCNTL, 55, []string{"0", "0x100000400", "1"}},
+	{"fcntl F_NOTIFY", unix.SYS_FCNTL, 55, []string{"0", "1026", "1"}},
+}
+
+var locks = []call{
+	{"flock", unix.SYS_FLOCK, 143, []string{"0", "5"}},
+	{"fcntl F_SETLK", unix.SYS_FCNTL, 55, []string{"0", "6", "b:32"}},
+	{"fcntl F_SETLKW", unix.SYS_FCNTL, 55, []string{"0", "7", "b:32"}},
+	{"fcntl F_GETLK", unix.SYS_FCNTL, 55, []string{"0", "5", "b:32"}},
+	{"fcntl F_OFD_SETLK", unix.SYS_FCNTL, 55, []string{"0", "37", "b:32"}},
+	{"fcntl F_OFD_SETLKW", unix.SYS_FCNTL, 55, []string{"0", "38", "b:32"}},
+	{"fcntl F_OFD_GETLK", unix.SYS_FCNTL, 55, []string{"0", "36", "b:32"}},
+}
+
+func lockedOut(b *box) outcome {
+	if r := b.run(b.program(), "wait"); refused(r) {
+		return absent("no cgroup for this user, and the profile refuses to start")
+	}
+	return each("call", locks)(b)
 }

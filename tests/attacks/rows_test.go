@@ -36,7 +36,10 @@ func attacks() []attack {
 		recorderAttacks(),
 		rightsAttacks(),
 		bitsAttacks(),
+		guardAttacks(),
+		trustAttacks(),
 		overlayAttacks(),
+		socketAttacks(),
 	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all

@@ -148,7 +148,7 @@ func imported(t testing.TB, data []byte, native filter.Arch, caps []string) (*fi
 	p, err := policy.Parse("profile.yaml", res.Text)
 	must(t, err)
 	must(t, policy.Validate(p))
-	spec, err := p.Syscalls.Filter()
+	spec, err := p.Filter()
 	must(t, err)
 	prog, err := filter.Compile(spec, native)
 	must(t, err)

@@ -36,7 +36,7 @@ func TestShipped(t *testing.T) {
 	for _, info := range search.List() {
 		p, err := search.Load([]string{info.Name}, nil)
 		must(t, err)
-		spec, err := p.Syscalls.Filter()
+		spec, err := p.Filter()
 		must(t, err)
 		for _, native := range natives {
 			for _, foreign := range [][]filter.Arch{nil, ranBeside(native)} {

@@ -55,6 +55,22 @@ func Deny(listener int, id uint64, errno syscall.Errno) syscall.Errno {
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, errno: -int32(errno)}))
 }
 
+// Answer answers a notification with an error number, or with success if it is 0: somebody has made the call in the task's
+// place. ENOENT: the task is gone.
+func Answer(listener int, id uint64, errno syscall.Errno) syscall.Errno {
+	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, errno: -int32(errno)}))
+}
+
+// SetGroups sets the supplementary groups of this thread alone: setgroups(2).
+func SetGroups(ids []uint32) syscall.Errno {
+	var list unsafe.Pointer
+	if len(ids) > 0 {
+		list = unsafe.Pointer(&ids[0])
+	}
+	_, _, errno := syscall.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(ids)), uintptr(list), 0)
+	return errno
+}
+
 // Continue lets the kernel make the call as if nobody had been asked. What is behind its pointers may be another thing by
 // then: nothing is protected by having looked. ENOENT: the task is gone.
 func Continue(listener int, id uint64) syscall.Errno {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -31,10 +32,49 @@ static void ask(char **args) {
 	answer("blocked", "no reply");
 }
 
+// reopened opens a standard file by name, the other way round.
+static int reopened(int number, int flags) {
+	static const char *names[] = {"/proc/self/fd/%d", "/dev/fd/%d", "/proc/thread-self/fd/%d", "/proc/1/fd/%d"};
+	char path[64];
+	fchmod(number, 0666);
+	for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+		snprintf(path, sizeof path, names[i], number);
+		int fd = open(path, flags | O_NONBLOCK | O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+	}
+	return -1;
+}
+
+// inject: write into the pipe that stdin is, and change its flags; whoever started this looks at it.
+static void inject(void) {
+	int fd = reopened(0, O_WRONLY);
+	fcntl(0, F_SETFL, O_NONBLOCK);
+	if (fd >= 0 && write(fd, "injected\n", 9) != 9)
+		answer("blocked", strerrorname_np(errno));
+	answer("blocked", fd >= 0 ? "a pipe of its own" : strerrorname_np(errno));
+}
+
+// drink: read from the pipes that stdout and stderr are.
+static void drink(void) {
+	int got = 0;
+	for (int i = 1; i <= 2; i++) {
+		char buf[64] = "";
+		int fd = reopened(i, O_RDONLY);
+		got |= fd >= 0 && read(fd, buf, sizeof buf - 1) > 0 && strstr(buf, "unread");
+		fcntl(i, F_SETFL, O_NONBLOCK);
+	}
+	answer(got ? "escaped" : "blocked", got ? "read what others wrote" : "nothing to read");
+}
+
 int main(int argc, char **argv) {
 	printf("trying %s\n", argc > 1 ? argv[1] : "");
 	fflush(stdout);
 	if (argc == 4 && !strcmp(argv[1], "ask"))
 		ask(argv + 2);
+	if (argc == 2 && !strcmp(argv[1], "inject"))
+		inject();
+	if (argc == 2 && !strcmp(argv[1], "drink"))
+		drink();
 	answer("broken", "usage: guest VERB ARG...");
 }

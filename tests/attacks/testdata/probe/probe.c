@@ -593,7 +593,9 @@ static void do_children(void) {
 }
 
 static void do_securebits(void) {
-	int want = SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+	int want = SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+	if (prctl(PR_CAPBSET_READ, CAP_SETUID) != 1) // who may change ids says which capabilities it keeps
+		want |= SECBIT_KEEP_CAPS_LOCKED;
 	int got = prctl(PR_GET_SECUREBITS);
 	if (got < 0)
 		blocked(errno, "prctl");
@@ -603,6 +605,44 @@ static void do_securebits(void) {
 }
 
 // Calls by number.
+
+static uint64_t held(void) {
+	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct d[2];
+	if (syscall(SYS_capget, &h, d))
+		BROKEN("capget");
+	return d[0].permitted | d[0].effective | (uint64_t)(d[1].permitted | d[1].effective) << 32;
+}
+
+// do_dropped UID: root that becomes another user for good has no capabilities then, and is never root again.
+static void do_dropped(char **args) {
+	int id = atoi(*args);
+	if (!held())
+		BROKEN("nothing to lose");
+	if (setgroups(0, NULL) || setresgid(id, id, id) || setresuid(id, id, id))
+		BROKEN("cannot become %d: %s", id, strerrorname_np(errno));
+	if (held())
+		ESCAPED("keeps capabilities %#llx", (unsigned long long)held());
+	if (!setresuid(0, 0, 0) || !setresgid(0, 0, 0))
+		ESCAPED("is root again");
+	blocked(errno, "");
+}
+
+// do_confine: a program that confines itself as far as it may, and goes on if it may not. What it forbids itself must fail
+// after that.
+static void do_confine(char **dir) {
+	uint64_t make_reg = 1 << 8; // LANDLOCK_ACCESS_FS_MAKE_REG, the first field of the ruleset
+	dev_t dev;
+	if (!creates(*dir, &dev))
+		BROKEN("nothing can be created in %s: %s", *dir, strerrorname_np(seen));
+	int fd = syscall(444, &make_reg, sizeof make_reg, 0);
+	if (fd < 0 || syscall(446, fd, 0))
+		note(errno);
+	seen = 0;
+	if (creates(*dir, &dev))
+		ESCAPED("goes on unconfined");
+	blocked(seen, "");
+}
 
 static char *low, *low_end; // memory below 4 GiB, for pointers that int 0x80 can take
 
@@ -651,10 +691,18 @@ static void arguments(char **args, long a[6]) {
 }
 
 // judge: a filter answers EPERM, EACCES or ENOSYS; any other answer is the call's own, so the call was reached.
+// refusal reports whether an error is one that a filter or a missing right answers with. Sockets and locks are refused as by
+// a kernel that has no such thing.
+static int refusal(int err, const char *name) {
+	if (!strncmp(name, "socket", 6) && (err == EAFNOSUPPORT || err == EPROTONOSUPPORT || err == ESOCKTNOSUPPORT || err == EOPNOTSUPP))
+		return 1;
+	return err == EPERM || err == ENOSYS || err == EACCES || err == ENOLCK;
+}
+
 static void judge(long ret, int err, const char *name) {
 	if (ret >= 0)
 		ESCAPED("%s = %ld", name, ret);
-	if (err != EPERM && err != ENOSYS && err != EACCES)
+	if (!refusal(err, name))
 		ESCAPED("%s was reached: %s", name, strerrorname_np(err));
 	blocked(err, name);
 }
@@ -983,6 +1031,7 @@ static const struct attack attacks[] = {
 	{"again", do_again, 2},		{"executed", do_executed, 0},  {"listener", do_listener, 0},
 	{"racing", do_racing, 2},
 	{"call", run_call, 2},		{"children", run_children, 0}, {"connect", do_connect, 1},
+	{"confine", do_confine, 1},	{"dropped", do_dropped, 1},
 	{"exe", do_exe, 1},		{"exec", do_exec, 1},	       {"fds", do_fds, 1},
 	{"getfd", do_getfd, 1},		{"grep", do_grep, 2},	       {"int80", do_int80, 2},
 	{"kallsyms", run_kallsyms, 0},	{"killall", do_killall, 1},    {"linger", do_linger, 2},

@@ -1,0 +1,102 @@
+package main
+
+// Which files profiles are read from, and whether a task may have written them: package ledger.
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/profiles"
+	"cordon/sandbox/ledger"
+)
+
+// search looks profiles up to show them, whoever wrote them. A fifo or a device among them is never opened.
+func search() profiles.Search {
+	s := profiles.DefaultSearch(os.Getenv)
+	s.Read = func(file string, max int64) ([]byte, error) {
+		if fd, ok := given(file); ok {
+			return readDescriptor(fd, max)
+		}
+		data, _, err := ledger.Read(file, max)
+		return data, err
+	}
+	return s
+}
+
+// given is the number of a descriptor that the caller has opened for reading.
+func given(file string) (int, bool) {
+	if file == "/dev/stdin" {
+		return 0, true
+	}
+	return descriptor(file)
+}
+
+func newGuard(accept bool) *ledger.Guard {
+	return &ledger.Guard{Places: func() []ledger.Place { return ledger.Places(os.Getenv) }, Accept: accept}
+}
+
+// guardedSearch looks profiles up to use them.
+func guardedSearch(g *ledger.Guard) profiles.Search {
+	s := profiles.DefaultSearch(os.Getenv)
+	s.Read = func(file string, max int64) ([]byte, error) {
+		fd, ok := given(file)
+		if !ok {
+			return guarded(g.Read(file, max))
+		}
+		if path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err == nil && sameFile(path, fd) {
+			return guarded(g.Read(path, max))
+		}
+		return readDescriptor(fd, max)
+	}
+	return s
+}
+
+// sameFile reports whether a path leads to the regular file that a descriptor is of.
+func sameFile(path string, fd int) bool {
+	var a, b unix.Stat_t
+	return unix.Stat(path, &a) == nil && unix.Fstat(fd, &b) == nil && a.Mode&unix.S_IFMT == unix.S_IFREG && a.Dev == b.Dev && a.Ino == b.Ino
+}
+
+// readDescriptor reads what the caller has opened: a file or a pipe, such as that of <(…) in a shell.
+func readDescriptor(fd int, max int64) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFIFO {
+		return nil, ledger.ErrNotRegular
+	}
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(dup), "profile")
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, max))
+}
+
+// advised is an error with its hint, as package profiles takes it.
+type advised struct {
+	error
+	hint string
+}
+
+func (a *advised) Hint() string  { return a.hint }
+func (a *advised) Unwrap() error { return a.error }
+
+// guarded gives the errors of a guard their hints.
+func guarded(data []byte, err error) ([]byte, error) {
+	var refused *ledger.Refused
+	var failed *ledger.Error
+	switch {
+	case errors.As(err, &refused):
+		err = &advised{err, "to see what changed, and to have it used: cordon profile trust " + shellWords([]string{refused.Text.Path})}
+	case errors.As(err, &failed):
+		err = &advised{err, failed.Hint}
+	}
+	return data, err
+}

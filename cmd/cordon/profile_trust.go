@@ -1,0 +1,107 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cordon/sandbox/ledger"
+)
+
+func newProfileTrust(u *ui) *cobra.Command {
+	yes := false
+	c := &cobra.Command{
+		Use:   "trust [--yes] FILE|NAME",
+		Short: "Show what may have been changed from inside a sandbox, and use it from now on",
+		Long: "Show what changed in a profile while a sandbox could write it, and let it be used.\n\n" +
+			"A profile that changed while a sandbox could write it, or that was moved to its place then, is not used: the program\n" +
+			"in that sandbox may have written it, and would so decide what the next one may do. This command prints what changed\n" +
+			"since the profile was used last, or the whole text, for the profile and for all that it extends, and asks. What is\n" +
+			"answered with yes is used until its content changes. What is changed when no sandbox can write it needs none of this.",
+		DisableFlagsInUseLine: true,
+		Args:                  cobra.MatchAll(needArgs(1, "the profile"), atMost(1)),
+		ValidArgsFunction:     completeProfile,
+		RunE:                  func(_ *cobra.Command, args []string) error { return u.trust(args[0], yes) },
+	}
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return c
+}
+
+func (u *ui) trust(ref string, yes bool) error {
+	refused, err := refusedFiles(ref)
+	if err != nil {
+		return err
+	}
+	if len(refused) == 0 {
+		u.line("trusted", ref+": it is used as it is: no sandbox could have changed it, or its content is trusted already")
+		return nil
+	}
+	for _, r := range refused {
+		u.line("changed", r.Text.Path+": "+r.Error())
+		if err := u.write(changedText(r)); err != nil {
+			return err
+		}
+		if !yes {
+			if err := u.ask(r.Text.Path); err != nil {
+				return err
+			}
+		}
+		if _, err := guarded(nil, ledger.Trust(ledger.Places(os.Getenv), r.Text)); err != nil {
+			return err
+		}
+		u.line("trusted", r.Text.Path+": it is used until its content changes")
+	}
+	return nil
+}
+
+// refusedFiles are the files of a profile that a task may have written.
+func refusedFiles(ref string) (list []*ledger.Refused, err error) {
+	g := newGuard(false)
+	defer g.Close()
+	s := guardedSearch(g)
+	read := s.Read
+	s.Read = func(file string, max int64) ([]byte, error) {
+		data, err := read(file, max)
+		var r *ledger.Refused
+		if errors.As(err, &r) {
+			list = append(list, r)
+			return r.Text.Data, nil
+		}
+		return data, err
+	}
+	_, err = s.Load([]string{ref}, nil)
+	return list, err
+}
+
+// changedText is what changed, or the whole text where what was there before is not known.
+func changedText(r *ledger.Refused) string {
+	if r.Old != nil && string(r.Old.Data) != string(r.Text.Data) {
+		return lineDiff(r.Text.Path+" used last", r.Text.Path+" now", string(r.Old.Data), string(r.Text.Data))
+	}
+	var b strings.Builder
+	b.WriteString("+++ " + clean(r.Text.Path) + "\n")
+	for line := range strings.Lines(string(r.Text.Data)) {
+		b.WriteString(" " + clean(strings.TrimSuffix(line, "\n")) + "\n")
+	}
+	return b.String()
+}
+
+// ask asks whether a profile is to be used; anything but yes is an error.
+func (u *ui) ask(path string) error {
+	refuse := func(text string) error {
+		return &cliError{err: errors.New("profile trust: " + text), hint: "cordon profile trust --yes does not ask"}
+	}
+	if !terminal(os.Stdin) || !terminal(os.Stderr) {
+		return refuse("nobody can be asked: stdin and stderr are no terminal")
+	}
+	_, _ = u.err.Write([]byte("cordon: trust " + clean(path) + "? [y/N] "))
+	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return refuse("not trusted: " + path)
+}

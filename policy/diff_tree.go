@@ -1,0 +1,293 @@
+package policy
+
+import (
+	"cmp"
+	"hash/fnv"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A scene is what is seen at a path of a profile.
+type scene struct {
+	host    string // the path on the host that is seen; "" for none
+	private string // what of the sandbox's own is seen: "an empty tmpfs"; "" for none
+	kernel  string // what of the kernel's is seen: "proc", "sysfs", "dev", "mqueue"; "" for none
+	masked  []string
+	hidepid int
+	write   bool
+	noexec  bool
+	live    bool
+	spare   bool   // the mount may be left out
+	changes string // of an overlay: tmp, or the directory of the host that keeps what is written
+	size    int64  // of a tmpfs; 0 is half of memory
+	perm    uint32 // of what is the sandbox's own; usual if nothing is said
+	usual   uint32
+	at      Pos
+}
+
+func (s *scene) String() string {
+	text := cmp.Or(s.private, s.kernel)
+	if s.host != "" {
+		text = "the host's " + s.host
+		if s.write {
+			text += ", writable"
+		}
+		text += prefixed(", under ", s.private)
+	}
+	text += prefixed(", its changes in ", s.changes)
+	if s.size > 0 {
+		text += " of " + FormatSize(s.size)
+	}
+	if s.perm != s.usual {
+		text += " with mode " + formatPerm(s.perm)
+	}
+	if s.hidepid > 0 {
+		text += " with hidepid " + hidepidWords[s.hidepid]
+	}
+	if len(s.masked) > 0 && s.masked[0] != usualMasks {
+		text += " without " + strings.Join(s.masked, " ")
+	}
+	if text == "" {
+		return "nothing"
+	}
+	if s.live {
+		text += ", its sockets too"
+	}
+	if s.noexec {
+		text += ", not executable"
+	}
+	if s.spare {
+		text += ", or nothing if that cannot be had"
+	}
+	return text
+}
+
+// tree compares what is seen at the root and at every mount of either profile: in between nothing changes.
+func (d *differ) tree() {
+	paths := []string{"/"}
+	for _, p := range []*Profile{d.a, d.b} {
+		for i := range p.Mounts {
+			paths = append(paths, p.Mounts[i].Place())
+		}
+	}
+	slices.Sort(paths)
+	for _, p := range slices.Compact(paths) {
+		a, b := d.a.sceneAt(p), d.b.sceneAt(p)
+		d.scenes(p, &a, &b)
+	}
+	// What chroot(2) shuts in can get out with the right capability, what pivot_root(2) does cannot.
+	d.order("root.enter", enterText(d.a), enterText(d.b), slices.Index(enterWords, enterText(d.a)), slices.Index(enterWords, enterText(d.b)))
+	d.orders()
+}
+
+func enterText(p *Profile) string { return cmp.Or(string(p.Root.Enter), enterWords[0]) }
+
+// orders finds mounts that both profiles have in another order, if one may lie on the other and it is not known which: where
+// the home and the working directory are.
+func (d *differ) orders() {
+	for i := range d.b.Mounts {
+		for j := range d.b.Mounts[i+1:] {
+			x, y := &d.b.Mounts[i], &d.b.Mounts[i+1+j]
+			was, is := d.a.lastMount(y.Place()), d.a.lastMount(x.Place())
+			if !mayOverlap(x.Place(), y.Place()) || was < 0 || is < was || d.b.lastMount(x.Place()) != i {
+				continue
+			}
+			c := Change{Section: "mounts", What: "order", From: y.Place() + ", then " + x.Place(), To: x.Place() + ", then " + y.Place(),
+				Old: d.a.Mounts[is].Pos, New: y.Pos}
+			c.Effect = Widens
+			d.add(c)
+			c.Effect = Narrows
+			d.add(c)
+		}
+	}
+}
+
+// lastMount returns the index of the last mount at a place, -1 if there is none.
+func (p *Profile) lastMount(place string) int {
+	for i := len(p.Mounts) - 1; i >= 0; i-- {
+		if p.Mounts[i].Place() == place {
+			return i
+		}
+	}
+	return -1
+}
+
+// apart are directories in which no home and no work is.
+var apart = []string{"/proc", "/sys", "/dev", "/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/boot"}
+
+// mayOverlap reports whether of two paths one may be above the other though it is not written so.
+func mayOverlap(x, y string) bool {
+	away := func(p string) bool {
+		return slices.ContainsFunc(apart, func(dir string) bool { _, in := beneath(dir, p); return in })
+	}
+	return x[:1] != y[:1] && !away(x) && !away(y)
+}
+
+func (d *differ) scenes(p string, a, b *scene) {
+	if a.String() == b.String() {
+		return
+	}
+	section := "mounts"
+	if p == "/" {
+		section = "root"
+	}
+	c := Change{Section: section, What: p, From: a.String(), To: b.String(), Old: a.at, New: b.at}
+	wider, narrower := b.gives(a), a.gives(b)
+	if wider {
+		c.Effect = Widens
+		d.add(c)
+	}
+	if narrower {
+		c.Effect = Narrows
+		d.add(c)
+	}
+	if !wider && !narrower {
+		c.Effect = Alters
+		d.add(c)
+	}
+}
+
+// gives reports whether there is something to be had at s that is not at o.
+func (s *scene) gives(o *scene) bool {
+	if s.String() == "nothing" {
+		return false
+	}
+	own := s.usual != 0 && o.usual != 0
+	keeps := s.changes != "" && s.changes != "tmp" && s.changes != o.changes
+	switch {
+	case !s.noexec && o.noexec, s.live && !o.live && !o.write, keeps, s.spare && !o.spare && o.String() != "nothing":
+		return true
+	case own && (s.perm&^o.perm != 0 || s.room() > o.room()):
+		return true
+	case s.host != "":
+		return s.host != o.host || s.write && !o.write
+	case s.kernel != "":
+		return s.kernel != o.kernel || s.hidepid < o.hidepid ||
+			slices.ContainsFunc(o.masked, func(m string) bool { return !slices.Contains(s.masked, m) && s.masked[0] != usualMasks })
+	}
+	return false
+}
+
+// room returns how much a tmpfs may hold.
+func (s *scene) room() int64 {
+	if s.size == 0 {
+		return unlimited
+	}
+	return s.size
+}
+
+// sceneAt is what the last mount on a path, or above it, shows there.
+func (p *Profile) sceneAt(at string) scene {
+	for i := len(p.Mounts) - 1; i >= 0; i-- {
+		m := &p.Mounts[i]
+		rest, ok := beneath(m.Place(), at)
+		if !ok {
+			continue
+		}
+		return p.sceneOf(m, rest)
+	}
+	s := scene{at: p.Source("root")}
+	switch p.Root.Kind {
+	case RootHost:
+		s.host = at
+	case RootDir:
+		s.host, s.write = path.Join(p.Root.Dir, at), p.Root.Write
+	}
+	if p.Root.Overlay != "" && s.host != "" {
+		s.write = p.Root.Overlay != "tmp"
+		s.private, s.changes = "an overlay", p.Root.Overlay
+	}
+	return s
+}
+
+func (p *Profile) sceneOf(m *Mount, rest string) scene {
+	s := scene{noexec: m.NoExec, live: m.Live && !m.Write, spare: m.Optional, at: m.Pos}
+	switch m.Kind {
+	case MountBind:
+		s.host, s.write = m.Source+rest, m.Write
+		if m.Source == "/" && rest != "" {
+			s.host = rest
+		}
+	case MountOverlay:
+		s.host, s.write = cmp.Or(m.Source, m.Target)+rest, m.Upper != "tmp" && m.Upper != ""
+		s.changes = cmp.Or(m.Upper, "tmp")
+	case MountTmpfs:
+		s.private, s.size = "an empty tmpfs", m.Size
+		s.perm, s.usual = permOf(m, 0o755)
+	case MountSymlink:
+		s.private = "a link to " + m.Source
+	case MountProc:
+		s.kernel, s.hidepid, s.masked = "proc", max(0, slices.Index(hidepidWords, m.Hidepid)), masksOf(m)
+	case MountSysfs, MountDev, MountMqueue:
+		s.kernel = string(m.Kind)
+	case MountDir:
+		s.private = "an empty directory"
+		s.perm, s.usual = permOf(m, 0o755)
+	case MountFile:
+		s.private = "a file that says " + contentText(m.Content)
+		s.perm, s.usual = permOf(m, 0o644)
+	default:
+		s.private = "a " + string(m.Kind)
+	}
+	return s
+}
+
+// permOf returns the permission bits of a mount and those that it has if nothing is said.
+func permOf(m *Mount, usual uint32) (perm, same uint32) {
+	if m.Perm.Set {
+		return m.Perm.V, usual
+	}
+	return usual, usual
+}
+
+// contentText is a text as it is if that is short, otherwise its length and a checksum.
+func contentText(s string) string {
+	if len(s) <= 40 {
+		return quote(s)
+	}
+	sum := fnv.New64a()
+	sum.Write([]byte(s))
+	return strconv.Itoa(len(s)) + " bytes, checksum " + strconv.FormatUint(sum.Sum64(), 16)
+}
+
+// usualMasks stands for what is masked in proc where nothing is said.
+const usualMasks = "the usual masks"
+
+// masksOf is what of a proc is empty or read-only; never an empty list.
+func masksOf(m *Mount) []string {
+	if !m.Mask.Set && !m.ReadOnly.Set {
+		return []string{usualMasks}
+	}
+	list := []string{"nothing"}
+	if !m.Mask.Set {
+		list = append(list, "the usual masked paths")
+	}
+	if !m.ReadOnly.Set {
+		list = append(list, "the usual read-only paths")
+	}
+	for _, p := range m.Mask.V {
+		list = append(list, "masked "+p)
+	}
+	for _, p := range m.ReadOnly.V {
+		list = append(list, "read-only "+p)
+	}
+	return list
+}
+
+func prefixed(before, s string) string {
+	if s == "" {
+		return ""
+	}
+	return before + s
+}
+
+// beneath is what of a path comes after dir; ok is false where it is elsewhere.
+func beneath(dir, p string) (rest string, ok bool) {
+	if dir == "/" {
+		return strings.TrimSuffix(p, "/"), strings.HasPrefix(p, "/")
+	}
+	rest, ok = strings.CutPrefix(p, dir)
+	return rest, ok && (rest == "" || rest[0] == '/')
+}

@@ -1,0 +1,164 @@
+package ledger
+
+import (
+	"bytes"
+	"math"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Guard reads the profiles of a run, and refuses those that a task may have written.
+type Guard struct {
+	Places func() []Place // asked when there is something to read
+	Accept bool           // what a task may have written is used all the same
+	Texts  []Text         // what was read and not refused
+
+	opened bool
+	dirs   []int // the places that exist
+	runs   []*runs
+}
+
+// Refused is the error for a profile that a task may have written.
+type Refused struct {
+	Name string // as it was given
+	Text Text   // what it says now
+	Old  *Text  // what it said when it was used or trusted last; nil where that is not known
+	*Finding
+}
+
+func (e *Refused) Error() string {
+	what := "it"
+	switch {
+	case e.Clock:
+		return "a program in a sandbox could have written it: sandboxes could write " + strconv.Quote(e.Dir) +
+			", which is on a file system whose times do not tell when"
+	case !e.file():
+		what = strconv.Quote(e.Step.Path)
+	}
+	if e.End != math.MaxInt64 && e.Step.Changed > e.End && e.file() {
+		return "a program in a sandbox could have written it before " + what + " was changed last: from " + clock(e.Start) + " to " + clock(e.End) +
+			" a sandbox could write " + strconv.Quote(e.Dir)
+	}
+	text := "a program in a sandbox could have written it: " + what + " changed at " + clock(e.Step.Changed) + "; "
+	if e.End == math.MaxInt64 {
+		return text + "since " + clock(e.Start) + " a sandbox that still runs can write " + strconv.Quote(e.Dir)
+	}
+	return text + "from " + clock(e.Start) + " to " + clock(e.End) + " a sandbox could write " + strconv.Quote(e.Dir)
+}
+
+// clock is a time as people read it; with the day where that is another one.
+func clock(ns int64) string {
+	t := time.Unix(0, ns)
+	if time.Since(t) < 12*time.Hour {
+		return t.Format("15:04:05.000")
+	}
+	return t.Format("2006-01-02 15:04:05")
+}
+
+// Read is the text of a profile, the first max bytes at most.
+func (g *Guard) Read(name string, max int64) ([]byte, error) {
+	data, steps, err := Read(name, max)
+	if err != nil {
+		return nil, err
+	}
+	text := Text{Path: steps[len(steps)-1].Path, Data: data}
+	if err := g.open(); err != nil {
+		return nil, err
+	}
+	if err := g.judge(name, text, steps); err != nil && !g.Accept {
+		return nil, err
+	} else if err != nil {
+		text.Doubtful = true
+	}
+	g.Texts = append(g.Texts, text)
+	return data, nil
+}
+
+// open reads the records, once.
+func (g *Guard) open() (err error) {
+	if g.opened {
+		return nil
+	}
+	if g.dirs, err = openExisting(g.Places()); err != nil {
+		return err
+	}
+	for _, fd := range g.dirs {
+		r, err := read(fd)
+		if err != nil {
+			where := Where(fd)
+			g.Close()
+			return &Error{"record of what sandboxes could write, " + strconv.Quote(filepath.Join(where, runsFile)), bare(err),
+				"if it cannot be mended remove it, after a look at your profiles: they are taken as yours then"}
+		}
+		if r != nil {
+			g.runs = append(g.runs, r)
+		}
+	}
+	g.opened = true
+	return nil
+}
+
+// Close forgets what was read of the records.
+func (g *Guard) Close() {
+	closeAll(g.dirs)
+	g.dirs, g.runs, g.opened = nil, nil, false
+}
+
+func (g *Guard) judge(name string, text Text, steps []Step) error {
+	var found *Finding
+	for _, r := range g.runs {
+		if f := r.judge(steps); f != nil && (found == nil || !found.file()) {
+			found = f
+		}
+	}
+	old := g.known(text.Path)
+	same := old != nil && bytes.Equal(old.Data, text.Data)
+	if found == nil && old != nil && !same {
+		found = g.swapped(old, steps)
+	}
+	switch {
+	case found == nil:
+		return nil
+	case same && (old.Trusted || !found.file()):
+		return nil
+	}
+	return &Refused{Name: name, Text: text, Old: old, Finding: found}
+}
+
+// known is the latest text that is kept for a path.
+func (g *Guard) known(path string) (latest *Text) {
+	for _, fd := range g.dirs {
+		if t := known(fd, path); t != nil && (latest == nil || t.At > latest.At) {
+			latest = t
+		}
+	}
+	return latest
+}
+
+// swapped finds a run that may have put an older file, with another text, in the place of the one that was used: a
+// directory that is moved leaves no trace on the files in it.
+func (g *Guard) swapped(old *Text, steps []Step) *Finding {
+	file := &steps[len(steps)-1]
+	if file.Changed > old.At {
+		return nil
+	}
+	for _, r := range g.runs {
+		for _, d := range r.dirs {
+			top := d.on(steps)
+			for _, s := range d.spans {
+				if top >= 0 && steps[top].Mode&unix.S_IFMT == unix.S_IFDIR && s.end >= old.At && parent(file.Path) != steps[top].Path {
+					way := steps[top]
+					way.Path = parent(file.Path)
+					way.Changed = old.At
+					return &Finding{Step: way, Dir: d.path, Start: s.start, End: s.end}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func parent(path string) string { return filepath.Dir(path) }

@@ -1,0 +1,91 @@
+package ledger
+
+import (
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// slack is how far two clocks may be apart before one of them was set.
+const slack = int64(50 * time.Millisecond)
+
+// Finding says why a file may hold what a task wrote.
+type Finding struct {
+	Step       Step // what a task may have written, made or moved
+	Dir        string
+	Start, End int64 // the run; End is math.MaxInt64 where it goes on
+	Clock      bool  // Step is on a file system whose times prove nothing
+}
+
+// file reports whether the file itself is in question, and not only the way to it.
+func (f *Finding) file() bool { return f.Step.Mode&unix.S_IFMT == unix.S_IFREG }
+
+// judge looks for a run that may have decided what is at the end of the way: one that could write a directory on it, and
+// went on while a component below that directory changed. What is about the file itself is found first.
+func (r *runs) judge(steps []Step) *Finding {
+	var found *Finding
+	for _, d := range r.dirs {
+		if f := d.judge(steps); f != nil && (found == nil || f.file()) {
+			if found = f; f.file() {
+				return f
+			}
+		}
+	}
+	return found
+}
+
+func (d *dir) judge(steps []Step) (found *Finding) {
+	top := d.on(steps)
+	if top < 0 {
+		return nil
+	}
+	for i := range steps {
+		s := &steps[i]
+		kind := s.Mode & unix.S_IFMT
+		if !within(s.Path, steps[top].Path) || kind == unix.S_IFDIR && s.Path == steps[top].Path {
+			continue // out of the run's reach; a run cannot move what it was given
+		}
+		for _, span := range d.spans {
+			f := &Finding{Step: *s, Dir: d.path, Start: span.start, End: span.end}
+			f.Clock = !s.Stamped && kind == unix.S_IFREG
+			if (f.Clock || span.touched(s)) && (found == nil || f.file()) {
+				found = f
+			}
+		}
+	}
+	return found
+}
+
+// on is the index of the directory, or file, on the way; -1 if it is not there. A directory that was moved is known by its
+// number.
+func (d *dir) on(steps []Step) int {
+	for i := range steps {
+		if s := &steps[i]; s.Path == d.path || d.ino != 0 && s.Ino == d.ino && s.Dev == d.dev {
+			return i
+		}
+	}
+	return -1
+}
+
+func within(path, dir string) bool {
+	return dir == "/" || path == dir || strings.HasPrefix(path, dir) && path[len(dir)] == '/'
+}
+
+// touched reports whether a component may be as it is because of something that happened in the span.
+//
+// What writes a file gives it one time of change and of modification. Where they differ somebody has changed its mode,
+// its owner or its number of links since, or has moved it, and it may have been written at any time since it was made: a
+// task could leave a second link to it where a clean-up removes it later.
+func (t *span) touched(s *Step) bool {
+	if s.Changed < t.start {
+		return false
+	}
+	if t.end == open || s.Changed <= t.end {
+		return true
+	}
+	if s.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return false
+	}
+	return s.Changed != s.Modified && s.Born <= t.end
+}

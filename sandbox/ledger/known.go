@@ -1,0 +1,140 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The texts of profiles that were used, or that the user trusts, are in a directory of the place, one file for each path:
+//
+//	used TIME "PATH"      or: trusted TIME "PATH"
+//	the text
+const textsDir = "profiles"
+
+// maxTexts is how many texts are kept; the oldest go. One that is gone is shown whole, and asked for again.
+const maxTexts = 512
+
+// Text is the text of a profile as it was used or trusted.
+type Text struct {
+	Path    string // without links
+	Data    []byte
+	Trusted bool  // the user said so: it is used whenever it was written
+	At      int64 // when
+
+	Doubtful bool // a task may have written it, and it is used all the same: no later text is compared with it
+}
+
+func textName(path string) string {
+	sum := sha256.Sum256([]byte(path))
+	return hex.EncodeToString(sum[:16])
+}
+
+func openTexts(place int, makeIt bool) (int, error) {
+	if makeIt {
+		if err := unix.Mkdirat(place, textsDir, 0o700); err != nil && err != unix.EEXIST {
+			return -1, err
+		}
+	}
+	return unix.Openat(place, textsDir, openDir, 0)
+}
+
+// known is the text that is kept for a path; nil for none.
+func known(place int, path string) *Text {
+	dir, err := openTexts(place, false)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(dir)
+	fd, err := unix.Openat(dir, textName(path), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	var all bytes.Buffer
+	if _, err := all.ReadFrom(f); err != nil {
+		return nil
+	}
+	return parseText(all.Bytes(), path)
+}
+
+// parseText is nil for what is not the text of that path.
+func parseText(all []byte, path string) *Text {
+	head, data, _ := bytes.Cut(all, []byte("\n"))
+	f := strings.SplitN(string(head), " ", 3)
+	if len(f) != 3 || f[0] != "used" && f[0] != "trusted" || f[2] != strconv.Quote(path) {
+		return nil
+	}
+	at, err := strconv.ParseInt(f[1], 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &Text{Path: path, Data: data, Trusted: f[0] == "trusted", At: at}
+}
+
+// keep keeps a text, unless the same is kept already and says as much.
+func keep(place int, t Text) error {
+	if old := known(place, t.Path); old != nil && bytes.Equal(old.Data, t.Data) && (old.Trusted || !t.Trusted) {
+		return nil
+	}
+	dir, err := openTexts(place, true)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	kind := "used "
+	if t.Trusted {
+		kind = "trusted "
+	}
+	head := kind + strconv.FormatInt(time.Now().UnixNano(), 10) + " " + strconv.Quote(t.Path) + "\n"
+	if err := replace(dir, textName(t.Path), append([]byte(head), t.Data...)); err != nil {
+		return err
+	}
+	prune(dir)
+	return nil
+}
+
+// prune removes the oldest texts of more than there may be.
+func prune(dir int) {
+	fd, err := unix.Openat(dir, ".", openDir, 0)
+	if err != nil {
+		return
+	}
+	f := os.NewFile(uintptr(fd), textsDir)
+	defer f.Close()
+	list, _ := f.Readdir(-1) // one that vanishes meanwhile is no matter
+	if len(list) <= maxTexts {
+		return
+	}
+	slices.SortFunc(list, func(a, b os.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	for _, i := range list[:len(list)-maxTexts] {
+		_ = unix.Unlinkat(dir, i.Name(), 0)
+	}
+}
+
+// Trust keeps a text as one that the user trusts, in the first place that can be had.
+func Trust(places []Place, t Text) error {
+	fd, err := openFirst(places)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	t.Trusted = true
+	unlock, err := exclusive(fd)
+	if err == nil {
+		err = keep(fd, t)
+		unlock()
+	}
+	if err != nil {
+		return &Error{"trust " + strconv.Quote(t.Path) + ", in " + Where(fd), err, remedy}
+	}
+	return nil
+}

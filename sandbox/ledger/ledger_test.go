@@ -1,0 +1,250 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestRunsAreReadBack(t *testing.T) {
+	const text = header +
+		"run 7 100 5 1 2 \"/a b\"\n" +
+		"run 7 100 5 1 3 \"/c\\n\"\n" +
+		"run 9 150 5 1 2 \"/a b\"\n" +
+		"from 7 110\nend 7 200\n" +
+		"was 10 20 0 0 \"/\"\n" +
+		"run 11 300 5 1 2 \"/lost" // a launcher that was killed while it wrote
+	r, err := parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := header + "was 110 200 1 2 \"/a b\"\nrun 9 150 5 1 2 \"/a b\"\nwas 110 200 1 3 \"/c\\n\"\nwas 10 20 0 0 \"/\"\n"
+	if got := string(r.text()); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	for _, bad := range []string{"cordon-runs 2\n", header + "run 1\n", header + "run 1 2 3 4 5 /a\n", header + "what 1 2\n", header + "end x 1\n"} {
+		if _, err := parse(bad); err == nil {
+			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+// What is merged covers every time and every directory that it covered before.
+func TestMergeForgetsNothing(t *testing.T) {
+	r := &runs{at: map[key]*dir{}}
+	type at struct {
+		path string
+		when int64
+	}
+	var all []at
+	for i := range int64(3 * maxDirs) {
+		path := fmt.Sprintf("/d%d/e%d", i%7, i)
+		r.add(key{path, 1, uint64(i + 10)}, span{start: i * 100, end: i*100 + 10})
+		all = append(all, at{path, i*100 + 5})
+	}
+	for i := range int64(200) {
+		r.add(key{"/busy", 1, 2}, span{start: i * i, end: i*i + 1})
+		all = append(all, at{"/busy", i * i})
+	}
+	r.add(key{"/busy", 1, 2}, span{start: 99, end: open, id: 5})
+	r.merge()
+	if len(r.dirs) > maxDirs {
+		t.Errorf("%d directories", len(r.dirs))
+	}
+	for _, d := range r.dirs {
+		if len(d.spans) > maxSpans+1 {
+			t.Errorf("%s: %d spans", d.path, len(d.spans))
+		}
+	}
+	for _, a := range all {
+		file := Step{Path: a.path + "/p", Mode: unix.S_IFREG, Changed: a.when, Modified: a.when, Born: a.when, Stamped: true}
+		if r.judge([]Step{{Path: a.path, Mode: unix.S_IFDIR}, file}) == nil && !r.above(a.path, file) {
+			t.Fatalf("%s at %d is forgotten", a.path, a.when)
+		}
+	}
+}
+
+// above judges a file with every directory above it on the way.
+func (r *runs) above(dir string, file Step) bool {
+	var steps []Step
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		steps = append(steps, Step{Path: dir, Mode: unix.S_IFDIR})
+	}
+	return r.judge(append(steps, Step{Path: "/", Mode: unix.S_IFDIR}, file)) != nil
+}
+
+func TestJudge(t *testing.T) {
+	const d, f, l = unix.S_IFDIR, unix.S_IFREG, unix.S_IFLNK
+	r, err := parse(header + "was 100 200 1 5 \"/home/u/proj\"\nrun 3 500 1 1 5 \"/home/u/proj\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	way := func(steps ...Step) []Step {
+		return append([]Step{{Path: "/", Mode: d, Changed: 150}, {Path: "/home", Mode: d, Changed: 150}, {Path: "/home/u", Mode: d, Changed: 150}}, steps...)
+	}
+	proj := Step{Path: "/home/u/proj", Mode: d, Dev: 1, Ino: 5, Changed: 150}
+	moved := Step{Path: "/home/u/moved", Mode: d, Dev: 1, Ino: 5, Changed: 300}
+	file := func(path string, changed, modified, born int64) Step {
+		return Step{Path: path, Mode: f, Changed: changed, Modified: modified, Born: born, Stamped: true}
+	}
+	for _, c := range []struct {
+		name  string
+		steps []Step
+		want  string // the path that is in question, "" for none
+	}{
+		{"written before", way(proj, file("/home/u/proj/p", 99, 99, 50)), ""},
+		{"written at the start", way(proj, file("/home/u/proj/p", 100, 100, 50)), "/home/u/proj/p"},
+		{"written in the run", way(proj, file("/home/u/proj/p", 150, 3, 50)), "/home/u/proj/p"},
+		{"written at the end", way(proj, file("/home/u/proj/p", 200, 200, 50)), "/home/u/proj/p"},
+		{"written after", way(proj, file("/home/u/proj/p", 201, 201, 50)), ""},
+		{"made after, with an old time", way(proj, file("/home/u/proj/p", 300, 20, 299)), ""},
+		{"its mode changed after", way(proj, file("/home/u/proj/p", 300, 150, 50)), "/home/u/proj/p"},
+		{"its birth is not known", way(proj, file("/home/u/proj/p", 300, 299, 0)), "/home/u/proj/p"},
+		{"while one goes on", way(proj, file("/home/u/proj/p", 600, 600, 600)), "/home/u/proj/p"},
+		{"elsewhere", way(Step{Path: "/home/u/other", Mode: d}, file("/home/u/other/p", 150, 150, 150)), ""},
+		{"a name that begins the same", way(Step{Path: "/home/u/project", Mode: d}, file("/home/u/project/p", 150, 150, 150)), ""},
+		{"the directory was moved", way(moved, file("/home/u/moved/p", 150, 150, 150)), "/home/u/moved/p"},
+		{"another is in its place", way(Step{Path: "/home/u/proj", Mode: d, Dev: 1, Ino: 9, Changed: 300}, file("/home/u/proj/p", 300, 300, 300)), ""},
+		{"a directory below it moved", way(proj, Step{Path: "/home/u/proj/c", Mode: d, Changed: 150}, file("/home/u/proj/c/p", 20, 20, 20)), "/home/u/proj/c"},
+		{"a link below it made", way(proj, Step{Path: "/home/u/proj/c", Mode: l, Changed: 150, Modified: 150}, Step{Path: "/etc", Mode: d, Changed: 150}, file("/etc/p", 20, 20, 20)), "/home/u/proj/c"},
+		{"the times prove nothing", way(proj, Step{Path: "/home/u/proj/p", Mode: f, Changed: 20, Modified: 20, Born: 20}), "/home/u/proj/p"},
+	} {
+		got := ""
+		if found := r.judge(c.steps); found != nil {
+			got = found.Step.Path
+		}
+		if got != c.want {
+			t.Errorf("%s: in question is %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// guardOf reads a file as the next run would.
+func guardOf(places []Place, file string) error {
+	g := &Guard{Places: func() []Place { return places }}
+	defer g.Close()
+	_, err := g.Read(file, 1<<20)
+	return err
+}
+
+func TestGuard(t *testing.T) {
+	places := []Place{{t.TempDir(), "state/cordon"}}
+	dir := t.TempDir()
+	file := dir + "/p.yaml"
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(task func()) {
+		t.Helper()
+		text, _ := os.ReadFile(file)
+		r, err := Begin(places, []string{dir}, []Text{{Path: file, Data: text}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Go()
+		task()
+		r.Stop()
+		r.End()
+	}
+	want := func(refused bool) {
+		t.Helper()
+		var e *Refused
+		if err := guardOf(places, file); errors.As(err, &e) != refused || err != nil && !refused {
+			t.Fatalf("refused: %v, want %v", err, refused)
+		}
+	}
+	write("one")
+	want(false)
+	time.Sleep(12 * time.Millisecond) // a tick, as a launcher takes to begin
+	run(func() {})
+	want(false)
+	run(func() { write("two") })
+	want(true)
+	if err := Trust(places, Text{Path: file, Data: []byte("two")}); err != nil {
+		t.Fatal(err)
+	}
+	want(false)
+	run(func() { write("two") })
+	want(false)
+	run(func() { write("three") })
+	want(true)
+	write("four") // by its author
+	want(false)
+	// A launcher that is killed leaves no end; the next one to look makes it.
+	r, err := Begin(places, []string{dir}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("five")
+	want(true)
+	r.close()
+	want(true)
+	text, _ := os.ReadFile(places[0].Path() + "/runs")
+	if !strings.Contains(string(text), fmt.Sprintf("end %d ", r.id)) {
+		t.Errorf("the end was not noted: %s", text)
+	}
+}
+
+func TestManyRunsKeepTheFileSmall(t *testing.T) {
+	places := []Place{{t.TempDir(), "state"}}
+	dir := t.TempDir()
+	if err := os.MkdirAll(places[0].Path(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(places[0].Path()+"/runs", []byte(header+strings.Repeat("was 5 6 1 2 \"/some/where\"\n", 20_000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Begin(places, []string{dir}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.End()
+	i, err := os.Stat(places[0].Path() + "/runs")
+	if err != nil || i.Size() > 1000 {
+		t.Errorf("%v %v", i.Size(), err)
+	}
+}
+
+func TestReadOpensRegularFilesOnly(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mkfifo(dir+"/fifo", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Symlink("fifo", dir+"/link"), os.Symlink("loop", dir+"/loop"), os.WriteFile(dir+"/file", []byte("x"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]error{"fifo": ErrNotRegular, "link": ErrNotRegular, ".": unix.EISDIR, "loop": unix.ELOOP, "none": unix.ENOENT,
+		"file/x": unix.ENOTDIR, "../" + filepath.Base(dir) + "/./file": nil} {
+		if _, _, err := Read(dir+"/"+name, 100); !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+	}
+	if _, _, err := Read("/dev/null", 100); !errors.Is(err, ErrNotRegular) {
+		t.Errorf("/dev/null: %v", err)
+	}
+}
+
+func TestPlacesArePrivate(t *testing.T) {
+	base := t.TempDir()
+	if err := errors.Join(os.MkdirAll(base+"/open/cordon", 0o755), os.Chmod(base+"/open/cordon", 0o755), os.Symlink("open", base+"/link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, below := range []string{"open/cordon", "link/cordon"} {
+		if fd, err := (Place{base, below}).open(true); err == nil {
+			unix.Close(fd)
+			t.Errorf("%s was taken", below)
+		}
+	}
+	if _, err := Begin([]Place{{base, "open/cordon"}}, []string{base}, nil); err == nil {
+		t.Error("a run began without a record")
+	}
+}

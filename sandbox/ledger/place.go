@@ -1,0 +1,165 @@
+package ledger
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Error is an operation of the ledger that failed, with what to do about it.
+type Error struct {
+	Op   string
+	Err  error
+	Hint string
+}
+
+func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+const remedy = "cordon keeps there which directories a sandbox could write: give it such a directory, or set XDG_STATE_HOME to one of yours, mode 0700"
+
+// Place is a directory where records may be kept: Base exists or is made by somebody else, Below is made by the launcher.
+type Place struct{ Base, Below string }
+
+// Path is the directory.
+func (p Place) Path() string { return filepath.Join(p.Base, p.Below) }
+
+// Places are the directories of the calling user, in the order in which they are tried. The first does not depend on the
+// environment: a run that is started by cron must find what one from a shell has recorded.
+func Places(getenv func(string) string) []Place {
+	const below = ".local/state/cordon"
+	uid := os.Getuid()
+	var list []Place
+	add := func(base, below string) {
+		if filepath.IsAbs(base) && filepath.Clean(base) != "/" {
+			list = append(list, Place{filepath.Clean(base), below})
+		}
+	}
+	if uid == 0 {
+		add("/var/lib", "cordon")
+	} else {
+		add(passwdHome(uid), below)
+	}
+	add(getenv("XDG_STATE_HOME"), "cordon")
+	add(getenv("HOME"), below)
+	add("/var/tmp", "cordon-"+strconv.Itoa(uid))
+	return list
+}
+
+// passwdHome is the home directory that /etc/passwd has for a user, "" for none: passwd(5).
+func passwdHome(uid int) string {
+	text, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return ""
+	}
+	id := strconv.Itoa(uid)
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Split(line, ":"); len(f) > 5 && f[2] == id {
+			return f[5]
+		}
+	}
+	return ""
+}
+
+const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+
+// open opens the directory without following a link below Base, and checks whose it is. With make set it makes what is
+// missing there.
+func (p Place) open(makeIt bool) (int, error) {
+	fd, err := unix.Open(p.Base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	for name := range strings.SplitSeq(p.Below, "/") {
+		if err != nil {
+			return -1, p.error(err)
+		}
+		dir := fd
+		if makeIt {
+			err = unix.Mkdirat(dir, name, 0o700)
+		}
+		if err == nil || err == unix.EEXIST {
+			fd, err = unix.Openat(dir, name, openDir, 0)
+		}
+		unix.Close(dir)
+	}
+	if err == nil {
+		if err = private(fd); err != nil {
+			unix.Close(fd)
+		}
+	}
+	if err != nil {
+		return -1, p.error(err)
+	}
+	return fd, nil
+}
+
+func (p Place) error(err error) error {
+	return &Error{"record of what sandboxes could write, " + strconv.Quote(p.Path()), err, remedy}
+}
+
+// private refuses a directory that is not the caller's alone.
+func private(fd int) error {
+	var st unix.Stat_t
+	switch err := unix.Fstat(fd, &st); {
+	case err != nil:
+		return err
+	case int(st.Uid) != os.Getuid():
+		return errors.New("it belongs to user " + strconv.FormatUint(uint64(st.Uid), 10))
+	case st.Mode&0o077 != 0:
+		return errors.New("it has mode " + strconv.FormatUint(uint64(st.Mode&0o7777), 8) + ": others may use it")
+	}
+	return nil
+}
+
+// openExisting opens the first places that exist. One that belongs to somebody else is not ours and is left out.
+func openExisting(places []Place) (dirs []int, err error) {
+	seen := map[Place]bool{}
+	for _, p := range places {
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
+		fd, err := p.open(false)
+		switch {
+		case err == nil:
+			dirs = append(dirs, fd)
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
+		case p.Base == "/var/tmp": // anybody can make a directory of that name there
+		default:
+			closeAll(dirs)
+			return nil, err
+		}
+	}
+	return dirs, nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}
+
+// openFirst opens or makes the first place that can be had; the error is that of the first.
+func openFirst(places []Place) (int, error) {
+	var first error
+	for _, p := range places {
+		fd, err := p.open(true)
+		if err == nil {
+			if err = unix.Faccessat(fd, ".", unix.W_OK|unix.X_OK, 0); err == nil {
+				return fd, nil
+			}
+			unix.Close(fd)
+			err = p.error(err)
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if first == nil {
+		first = &Error{"record of what sandboxes could write", errors.New("there is no place for it"), remedy}
+	}
+	return -1, first
+}

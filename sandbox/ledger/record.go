@@ -1,0 +1,357 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The files of a place. The lock is never replaced: its first byte is held by whoever reads or writes, and byte ID, for as
+// long as the run ID lives, by its launcher. Open file description locks: fcntl(2), F_OFD_SETLK.
+const (
+	runsFile = "runs"
+	lockFile = "lock"
+)
+
+// maxRuns is the size of the text, in bytes, from which it is merged before more is added.
+const maxRuns = 256 << 10
+
+// Run is a run that can write the host's files, for as long as it goes on. The nil Run records nothing.
+type Run struct {
+	place int // descriptor
+	lock  int // holds byte id
+	id    int64
+	start moment
+	from  int64 // when the task was let go
+	end   int64 // when the task was dead; 0 before
+}
+
+// moment is a time by the clock that files are stamped with, and by one that nobody sets.
+type moment struct{ real, boot int64 }
+
+// now has the time of the last tick: the kernel stamps files with that one, or with a later one (Linux 6.13). So nothing
+// that happens from now on is stamped with an earlier time.
+func now() moment { return moment{gettime(unix.CLOCK_REALTIME_COARSE), gettime(unix.CLOCK_BOOTTIME)} }
+
+func gettime(clock int32) int64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(clock, &t) // cannot fail
+	return t.Nano()
+}
+
+// Begin records that a sandbox can write these files and directories of the host from now on, until End or the end of this
+// process. When it returns, the record is on the disk.
+//
+// Of the texts of the profiles that the run was started with those are kept that it can write, so that it can be said
+// later what has changed.
+func Begin(places []Place, paths []string, texts []Text) (*Run, error) {
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	place, err := openFirst(places)
+	if err != nil {
+		return nil, err
+	}
+	r := &Run{place: place, lock: -1, start: now()}
+	if err := r.begin(paths, texts); err != nil {
+		r.close()
+		return nil, &Error{"record what the sandbox can write, in " + Where(place), err, remedy}
+	}
+	return r, nil
+}
+
+// Where is the path of an open directory, for messages.
+func Where(fd int) string {
+	path, _ := os.Readlink("/proc/self/fd/" + itoa(fd))
+	return path
+}
+
+func (r *Run) begin(paths []string, texts []Text) error {
+	unlock, err := exclusive(r.place)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := r.hold(); err != nil {
+		return err
+	}
+	var text []byte
+	for _, p := range paths {
+		var st unix.Stat_t
+		if err := unix.Lstat(p, &st); err != nil {
+			return &os.PathError{Op: "look at", Path: p, Err: err}
+		}
+		text = appendRun(text, span{id: r.id, start: r.start.real, boot: r.start.boot}, &dir{path: p, dev: st.Dev, ino: st.Ino})
+	}
+	if err := add(r.place, text, true); err != nil {
+		return err
+	}
+	for _, t := range texts {
+		if !t.Doubtful && slices.ContainsFunc(paths, func(p string) bool { return within(t.Path, p) }) {
+			_ = keep(r.place, t) // what is not known is shown whole
+		}
+	}
+	return nil
+}
+
+// hold draws a number and locks its byte.
+func (r *Run) hold() (err error) {
+	if r.lock, err = openLock(r.place); err != nil {
+		return err
+	}
+	for {
+		var b [8]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return err
+		}
+		r.id = int64(binary.NativeEndian.Uint64(b[:])>>2) | 1
+		if err = lockByte(r.lock, r.id); err != unix.EAGAIN && err != unix.EACCES {
+			return err
+		}
+	}
+}
+
+// Go says that the task is let go now.
+func (r *Run) Go() {
+	if r != nil {
+		r.from = now().real
+	}
+}
+
+// Stop says that every process of the sandbox is dead now.
+func (r *Run) Stop() {
+	if r != nil && r.end == 0 {
+		r.end = gettime(unix.CLOCK_REALTIME)
+	}
+}
+
+// End records the end of the run. A record that cannot be written is as one of a launcher that was killed: the run counts
+// until somebody sees that its lock is free.
+func (r *Run) End() {
+	if r == nil {
+		return
+	}
+	defer r.close()
+	r.Stop()
+	if unlock, err := exclusive(r.place); err == nil {
+		_ = add(r.place, r.ending(), false)
+		unlock()
+	}
+	// What happens after this process has ended is stamped with a later time than the end: with that of the next tick.
+	for range 20 {
+		if gettime(unix.CLOCK_REALTIME_COARSE) > r.end {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// ending is the text of the end.
+func (r *Run) ending() []byte {
+	from, end := max(r.start.real, r.from), r.end
+	// A clock that was set back while the run went on stamped files with times before its start, or after its end.
+	if back := (gettime(unix.CLOCK_BOOTTIME) - r.start.boot) - (gettime(unix.CLOCK_REALTIME) - r.start.real); back > slack {
+		from, end = r.start.real-back, end+back
+	}
+	text := appendLine(nil, "from", uint64(r.id), uint64(from))
+	return appendLine(text, "end", uint64(r.id), uint64(end))
+}
+
+func (r *Run) close() {
+	unix.Close(r.place)
+	if r.lock >= 0 {
+		unix.Close(r.lock)
+	}
+	r.place, r.lock = -1, -1
+}
+
+// add appends lines, or leaves the file as it was.
+func add(place int, lines []byte, durable bool) error {
+	fd, err := unix.Openat(place, runsFile, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), runsFile)
+	defer f.Close()
+	size, err := whole(f)
+	if err != nil {
+		return err
+	}
+	if size > maxRuns {
+		return rewrite(place, f, lines)
+	}
+	if size == 0 {
+		lines = append([]byte(header), lines...)
+	}
+	if _, err = f.WriteAt(lines, size); err == nil && durable {
+		err = unix.Fdatasync(fd)
+	}
+	if err == nil && durable && size == 0 {
+		err = unix.Fsync(place)
+	}
+	if err != nil {
+		_ = f.Truncate(size)
+	}
+	return bare(err)
+}
+
+// whole is the size of the file without a last line that a launcher which was killed has left unfinished.
+func whole(f *os.File) (int64, error) {
+	i, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	size, last := i.Size(), make([]byte, min(i.Size(), 64<<10))
+	if _, err := f.ReadAt(last, size-int64(len(last))); err != nil && err != io.EOF {
+		return 0, err
+	}
+	keep := size - int64(len(last)) + int64(bytes.LastIndexByte(last, '\n')) + 1
+	if keep < size {
+		err = f.Truncate(keep)
+	}
+	return keep, err
+}
+
+// rewrite replaces the file by its merged text and the lines.
+func rewrite(place int, f *os.File, lines []byte) error {
+	r, err := readRuns(place, f, false)
+	if err != nil {
+		return err
+	}
+	r.merge()
+	return replace(place, runsFile, append(r.text(), lines...))
+}
+
+// replace puts a file in place, whole and durable or not at all.
+func replace(place int, name string, text []byte) error {
+	tmp := "." + name + ".new"
+	_ = unix.Unlinkat(place, tmp, 0)
+	fd, err := unix.Openat(place, tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	_, err = f.Write(text)
+	if err == nil {
+		err = unix.Fdatasync(fd)
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = unix.Renameat(place, tmp, place, name)
+	}
+	if err == nil {
+		return unix.Fsync(place)
+	}
+	_ = unix.Unlinkat(place, tmp, 0)
+	return bare(err)
+}
+
+// readRuns reads the records and gives an end to each run whose launcher is gone. With note set that end is written
+// down, because a later reader would find a later one.
+func readRuns(place int, f *os.File, note bool) (*runs, error) {
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, 64<<20))
+	if err != nil {
+		return nil, bare(err)
+	}
+	r, err := parse(string(text))
+	if err != nil {
+		return nil, err
+	}
+	lock, err := openLock(place)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(lock)
+	end := time.Now().Add(linger).UnixNano()
+	var lines []byte
+	r.unended(func(id int64) int64 {
+		if held(lock, id) {
+			return open
+		}
+		lines = appendLine(lines, "end", uint64(id), uint64(end))
+		return end
+	})
+	if note && len(lines) > 0 {
+		_ = add(place, lines, false) // a disk that is full: the next reader finds the same, only later
+	}
+	return r, nil
+}
+
+// linger is how long a task may go on, at most, when its launcher has been killed: the kernel kills it then.
+const linger = time.Second
+
+// read is what is recorded in a place; nil where nothing is.
+func read(place int) (*runs, error) {
+	fd, err := unix.Openat(place, runsFile, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	unix.Close(fd)
+	unlock, err := exclusive(place)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if fd, err = unix.Openat(place, runsFile, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err != nil { // it may have been replaced
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), runsFile)
+	defer f.Close()
+	return readRuns(place, f, true)
+}
+
+func openLock(place int) (int, error) {
+	return unix.Openat(place, lockFile, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+}
+
+func byteLock(at int64) *unix.Flock_t {
+	return &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: at, Len: 1}
+}
+
+func lockByte(fd int, at int64) error {
+	return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, byteLock(at))
+}
+
+// held reports whether somebody has the byte locked; also where that cannot be told.
+func held(fd int, at int64) bool {
+	l := byteLock(at)
+	err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, l)
+	return err != nil || l.Type != unix.F_UNLCK
+}
+
+// exclusive keeps others from reading and writing the records, for a moment's work.
+func exclusive(place int) (unlock func(), err error) {
+	fd, err := openLock(place)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		err := lockByte(fd, 0)
+		if err == nil {
+			return func() { unix.Close(fd) }, nil
+		}
+		if err != unix.EAGAIN && err != unix.EACCES && err != unix.EINTR || time.Now().After(deadline) {
+			unix.Close(fd)
+			return nil, &os.PathError{Op: "lock", Path: lockFile, Err: err}
+		}
+	}
+}
+
+// bare is what stands behind the wrapping of package os.
+func bare(err error) error {
+	var at *os.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}

@@ -1,0 +1,258 @@
+package ledger
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Step is a component on the way to a file, as it was when the way was gone.
+type Step struct {
+	Path     string // without links
+	Dev, Ino uint64
+	Mode     uint32 // S_IF… and permissions
+	UID      uint32
+
+	Changed  int64 // ctime, in nanoseconds, which only the kernel sets
+	Modified int64 // mtime, which the owner can set
+	Born     int64 // btime; 0 where the file system has none
+	Stamped  bool  // the file system is a local one that stamps by this kernel's clock
+}
+
+// A walk goes to a file one component a step, so that every directory and link on the way is seen and none is taken for
+// another that comes into its place meanwhile.
+type walk struct {
+	steps []Step
+	dirs  []place // the directories that lead to where it is, "/" first
+	links int
+}
+
+// place is an open directory.
+type place struct {
+	fd   int
+	path string
+}
+
+const (
+	maxLinks = 40 // as the kernel: path_resolution(7)
+	openPath = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
+)
+
+// ErrNotRegular is the error for what is no regular file: it is not opened, since that may block or have an effect.
+var ErrNotRegular = errors.New("it is no regular file")
+
+// Read goes to a regular file and reads the first max bytes of it, at most. The last step is the file, as it was after the
+// reading.
+func Read(name string, max int64) (text []byte, steps []Step, err error) {
+	w := &walk{}
+	defer w.close()
+	fd, err := w.to(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := os.Open("/proc/self/fd/" + itoa(fd)) // the same file, whatever has its name by now
+	unix.Close(fd)
+	if err != nil {
+		return nil, nil, bare(err)
+	}
+	defer f.Close()
+	if text, err = io.ReadAll(io.LimitReader(f, max)); err != nil {
+		return nil, nil, bare(err)
+	}
+	// Whoever writes a file changes its times first: what was read is as old as the file is now.
+	last := &w.steps[len(w.steps)-1]
+	if *last, err = look(int(f.Fd()), last.Path); err != nil {
+		return nil, nil, err
+	}
+	return text, w.steps, nil
+}
+
+func (w *walk) close() {
+	for _, d := range w.dirs {
+		unix.Close(d.fd)
+	}
+}
+
+// to returns a descriptor of the regular file with that name.
+func (w *walk) to(name string) (int, error) {
+	if err := w.begin(name); err != nil {
+		return -1, err
+	}
+	for rest := name; rest != ""; {
+		var next string
+		next, rest, _ = strings.Cut(rest, "/")
+		switch next {
+		case "", ".":
+			continue
+		case "..":
+			if err := w.leave(); err != nil {
+				return -1, err
+			}
+			continue
+		}
+		fd, text, err := w.step(next)
+		switch {
+		case err != nil:
+			return -1, err
+		case text != "":
+			if strings.HasPrefix(text, "/") {
+				w.close()
+				w.dirs = nil
+				if err := w.enter("/", "/"); err != nil {
+					return -1, err
+				}
+			}
+			rest = strings.TrimSuffix(text+"/"+rest, "/")
+		case fd >= 0 && rest != "":
+			unix.Close(fd)
+			return -1, unix.ENOTDIR
+		case fd >= 0:
+			return fd, nil
+		}
+	}
+	return -1, unix.EISDIR
+}
+
+// begin goes to "/", or to the working directory. Where that lies below one that may not be searched, those above are
+// known by name only.
+func (w *walk) begin(name string) error {
+	if strings.HasPrefix(name, "/") {
+		return w.enter("/", "/")
+	}
+	cwd, err := getcwd()
+	if err != nil {
+		return err
+	}
+	err = w.enter("/", "/")
+	for _, dir := range strings.Split(cwd[1:], "/") {
+		if err == nil && dir != "" {
+			_, _, err = w.step(dir)
+		}
+	}
+	if err == nil || !errors.Is(err, unix.EACCES) {
+		return err
+	}
+	w.close()
+	w.dirs, w.steps = nil, nil
+	for i := range cwd {
+		if cwd[i] == '/' {
+			w.steps = append(w.steps, Step{Path: cwd[:max(i, 1)]})
+		}
+	}
+	return w.enter(".", cwd)
+}
+
+// getcwd is the working directory as the kernel has it: os.Getwd believes PWD.
+func getcwd() (string, error) {
+	var buf [unix.PathMax]byte
+	n, err := unix.Getcwd(buf[:])
+	if err != nil {
+		return "", err
+	}
+	if cwd := string(buf[:n-1]); strings.HasPrefix(cwd, "/") {
+		return cwd, nil
+	}
+	return "", errors.New("the working directory is not below the root")
+}
+
+// enter opens a directory that is named by the caller.
+func (w *walk) enter(name, path string) error {
+	fd, err := unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	w.dirs = append(w.dirs, place{fd, path})
+	s, err := look(fd, path)
+	w.steps = append(w.steps, s)
+	return err
+}
+
+// leave goes up; "/" stays. What is above a working directory that was not reached from "/" is not known.
+func (w *walk) leave() error {
+	top := len(w.dirs) - 1
+	if top == 0 && w.dirs[0].path != "/" {
+		return unix.EACCES
+	}
+	if top > 0 {
+		unix.Close(w.dirs[top].fd)
+		w.dirs = w.dirs[:top]
+	}
+	return nil
+}
+
+// step looks at the next component: it enters a directory, returns the text of a link, or the descriptor of a file.
+func (w *walk) step(name string) (file int, link string, err error) {
+	dir := w.dirs[len(w.dirs)-1]
+	fd, err := unix.Openat(dir.fd, name, openPath, 0)
+	if err != nil {
+		return -1, "", err
+	}
+	s, err := look(fd, path.Join(dir.path, name))
+	if err == nil {
+		w.steps = append(w.steps, s)
+		switch s.Mode & unix.S_IFMT {
+		case unix.S_IFDIR:
+			w.dirs = append(w.dirs, place{fd, s.Path})
+			return -1, "", nil
+		case unix.S_IFREG:
+			return fd, "", nil
+		case unix.S_IFLNK:
+			if w.links++; w.links > maxLinks {
+				err = unix.ELOOP
+			} else {
+				link, err = readlink(fd)
+			}
+		default:
+			err = ErrNotRegular
+		}
+	}
+	unix.Close(fd)
+	return -1, link, err
+}
+
+func readlink(fd int) (string, error) {
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(fd, "", buf[:])
+	if err == nil && n == 0 {
+		err = unix.ENOENT
+	}
+	return string(buf[:max(n, 0)]), err
+}
+
+// look describes an open component.
+func look(fd int, path string) (Step, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_SYNC_AS_STAT, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st); err != nil {
+		return Step{}, err
+	}
+	s := Step{Path: path, Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino, Mode: uint32(st.Mode), UID: st.Uid,
+		Changed: nano(st.Ctime), Modified: nano(st.Mtime)}
+	if st.Mask&unix.STATX_BTIME != 0 {
+		s.Born = nano(st.Btime)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(fd, &fs); err != nil {
+		return Step{}, err
+	}
+	s.Stamped = stamped[int64(fs.Type)]
+	return s, nil
+}
+
+func nano(t unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// stamped are the file systems that stamp each change by this kernel's clock, and whose ctime nothing but that clock sets.
+// Those of a server have its clock, and vfat and exfat keep no ctime: there it is the mtime, which a task can set.
+var stamped = map[int64]bool{
+	unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true, unix.TMPFS_MAGIC: true, unix.RAMFS_MAGIC: true,
+	unix.OVERLAYFS_SUPER_MAGIC: true, unix.F2FS_SUPER_MAGIC: true, unix.SQUASHFS_MAGIC: true, unix.ISOFS_SUPER_MAGIC: true,
+	0x2fc12fc1: true, // zfs
+	0xca451a4e: true, // bcachefs
+	0xe0f5e1e2: true, // erofs
+}

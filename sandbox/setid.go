@@ -1,0 +1,188 @@
+package sandbox
+
+// Set-user-ID and set-group-ID bits, and file capabilities (capabilities(7)): what a file with them gives to whoever runs
+// it. Inside they are ignored, because every mount is nosuid. On the host they count, once the file is in a tree of the
+// host that the task may write. So a task may make such files only where nobody but the caller can reach them.
+
+import (
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/walk"
+)
+
+// bitCapabilities are what a task needs to make such files, or to keep the bits of files that it writes to. Of a device
+// node the same is true, where the user namespace is the host's.
+func (c *compilation) bitCapabilities() []string {
+	if c.profile.Namespaces.User.Mode == policy.NSHost {
+		return []string{policy.SetIDCapability, "SETFCAP", "MKNOD"}
+	}
+	return []string{policy.SetIDCapability, "SETFCAP"}
+}
+
+// settleSetID takes these capabilities away unless every tree of the host that the task may write is private. The rules
+// about set-id bits follow from that: policy.Profile.Filter. It comes first, because all else reads the profile.
+func (c *compilation) settleSetID() error {
+	if c.into != nil || c.asItIs() || !slices.ContainsFunc(c.profile.Capabilities.Keep, c.carriesBits) {
+		return nil
+	}
+	for _, dir := range c.writtenTrees() {
+		dir, err := c.hostSource(dir)
+		if err != nil {
+			return nil //nolint:nilerr // said where the directory is mounted
+		}
+		if err := c.host.Files.Private(dir); err != nil {
+			c.withholdBits(dir, err)
+			return nil
+		}
+		c.private = append(c.private, dir)
+	}
+	return nil
+}
+
+func (c *compilation) carriesBits(k policy.Capability) bool {
+	return slices.Contains(c.bitCapabilities(), k.Name)
+}
+
+// writtenTrees are the directories of the host that end up with what the task writes.
+func (c *compilation) writtenTrees() (dirs []string) {
+	add := func(write bool, dir, layer string) {
+		switch {
+		case layer == "" && write:
+			dirs = append(dirs, dir)
+		case layer != "" && layer != "tmp":
+			dirs = append(dirs, layer)
+		}
+	}
+	r := &c.profile.Root
+	if add(r.Write, r.Dir, r.Overlay); r.Kind == policy.RootHost && r.Write {
+		dirs = append(dirs, "/")
+	}
+	for i := range c.profile.Mounts {
+		m := &c.profile.Mounts[i]
+		if m.Kind == policy.MountBind || m.Kind == policy.MountOverlay {
+			add(m.Write, m.Source, m.Upper)
+		}
+	}
+	return dirs
+}
+
+// withholdBits makes the profile one without the capabilities. The calls that would set the bits then have a listener, so
+// that directories get them all the same: see setidcall.go.
+func (c *compilation) withholdBits(dir string, why error) {
+	p := *c.profile
+	var gone []string
+	p.Capabilities.Keep = slices.DeleteFunc(slices.Clone(p.Capabilities.Keep), func(k policy.Capability) bool {
+		if !c.carriesBits(k) {
+			return false
+		}
+		gone = append(gone, k.Name)
+		return true
+	})
+	p.Capabilities.Ambient = slices.DeleteFunc(slices.Clone(p.Capabilities.Ambient), c.carriesBits)
+	if p.Source("on-denial") == (policy.Pos{}) {
+		p.OnDenial = policy.DenialReport
+	}
+	c.profile, c.private = &p, nil
+	c.missing = append(c.missing, Missing{Layer: policy.LayerCaps, Why: strings.Join(gone, ", ") + ": other users could run what the task makes: " + dir + ": " + why.Error(),
+		Instead: "files get no set-id bits; put it below a directory of yours with mode 0700"})
+}
+
+// checkPrivate looks again at what the task may write, now that it is mounted: that it is the directory that was looked at,
+// and still private.
+func (p *process) checkPrivate() error {
+	if p.comp.private == nil {
+		return nil
+	}
+	root, err := unix.Open("/proc/"+itoa(p.task)+"/root", openDir, 0)
+	if err != nil {
+		return &Error{Op: "read back the mounts", Err: err}
+	}
+	defer unix.Close(root)
+	for i := range p.comp.tree.parts {
+		part := &p.comp.tree.parts[i]
+		in := func(dir string) bool { return below(part.source, dir) }
+		if !part.write || part.layer || part.opaque || p.comp.tree.at(part.target) != part || !slices.ContainsFunc(p.comp.private, in) {
+			continue
+		}
+		if err := samePrivate(root, part); err != nil {
+			return &Error{Op: part.source, Err: err, From: part.rule.Short(),
+				Hint: "set-id bits are allowed there, so the directory must stay below one that is only yours"}
+		}
+	}
+	return nil
+}
+
+func samePrivate(root int, part *part) error {
+	inside, err := walk.InRoot(root, part.target, openDir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(inside)
+	outside, err := walk.NoLinks(part.source, openDir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(outside)
+	var a, b unix.Stat_t
+	if err := unix.Fstat(inside, &a); err != nil {
+		return err
+	}
+	if err := unix.Fstat(outside, &b); err != nil {
+		return err
+	}
+	if a.Dev != b.Dev || a.Ino != b.Ino {
+		return errText("has been replaced meanwhile")
+	}
+	return privateAbove(outside)
+}
+
+// Private reports whether nobody but the caller can reach what is in a directory, whatever becomes of its own mode: one of
+// the directories above it is the caller's, nobody else may search it, and it has no access list.
+func (osFiles) Private(dir string) error {
+	fd, err := walk.NoLinks(dir, openDir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return privateAbove(fd)
+}
+
+func privateAbove(fd int) error {
+	at, err := unix.Dup(fd)
+	if err != nil {
+		return err
+	}
+	defer func() { unix.Close(at) }()
+	var below, st unix.Stat_t
+	if err := unix.Fstat(at, &below); err != nil {
+		return err
+	}
+	for {
+		up, err := unix.Openat(at, "..", openDir, 0)
+		if err != nil {
+			return err
+		}
+		unix.Close(at)
+		at = up
+		if err := unix.Fstat(at, &st); err != nil {
+			return err
+		}
+		if st.Dev == below.Dev && st.Ino == below.Ino {
+			return errText("every directory above it can be searched by others")
+		}
+		if int(st.Uid) == unix.Geteuid() && st.Mode&0o011 == 0 && !hasACL(at) {
+			return nil
+		}
+		below = st
+	}
+}
+
+// hasACL reports whether a directory has a POSIX access list (acl(5)), or whether that cannot be told.
+func hasACL(fd int) bool {
+	_, err := unix.Getxattr("/proc/self/fd/"+itoa(fd), "system.posix_acl_access", nil)
+	return err != unix.ENODATA && err != unix.EOPNOTSUPP
+}

@@ -1,0 +1,164 @@
+package attacks
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Row 42: what a task writes decides on the next run.
+
+// writers are the profiles that write the working directory.
+var writers = []string{"build", "agent"}
+
+func trustAttacks() []attack {
+	var rows []attack
+	for _, v := range rewrites {
+		rows = append(rows, attack{42, "a profile for the next run: " + v.name, "launcher", v.run, writers, shows(v.bare)})
+	}
+	return rows
+}
+
+// rewrite is one way to give the next run another profile. The files are in a directory that both runs have for theirs.
+type rewrite struct {
+	name   string
+	files  map[string]string // what is there before
+	script string            // what the task does, in sh
+	after  func(dir string)  // what happens outside before the next run
+	use    string            // the profile of the next run; "" is ./cordon.yaml
+	in     string            // where the task is; "" is the directory
+	kept   bool              // the task goes on while the next run starts
+}
+
+const (
+	loose  = "version: 1\nextends: [base]\nroot: {host: ro}\nsyscalls: {default: allow}\n"
+	tight  = "version: 1\nextends: [default]\n"
+	looser = `printf 'version: 1\nextends: [base]\nroot: {host: ro}\nsyscalls: {default: allow}\n'`
+)
+
+var rewrites = []rewrite{
+	{name: "overwritten", files: map[string]string{"cordon.yaml": tight}, script: looser + " > cordon.yaml"},
+	{name: "made", script: looser + " > cordon.yaml"},
+	{name: "one that it extends", files: map[string]string{"cordon.yaml": "version: 1\nextends: [./more.yaml]\n", "more.yaml": tight},
+		script: looser + " > more.yaml"},
+	{name: "with the times of before", files: map[string]string{"cordon.yaml": tight},
+		script: looser + " > cordon.yaml; touch -d '2001-01-01' cordon.yaml ."},
+	{name: "another file moved to its place", files: map[string]string{"cordon.yaml": tight, "examples/loose.yaml": loose},
+		script: "mv examples/loose.yaml cordon.yaml"},
+	{name: "another directory moved to its place", files: map[string]string{"conf/cordon.yaml": tight, "examples/cordon.yaml": loose},
+		script: "mv conf old; mv examples conf", use: "conf/cordon.yaml"},
+	{name: "a link in its place", files: map[string]string{"cordon.yaml": tight, "examples/loose.yaml": loose},
+		script: "rm cordon.yaml; ln -s examples/loose.yaml cordon.yaml"},
+	{name: "a second link that is removed later", files: map[string]string{"cordon.yaml": tight},
+		script: looser + " > cordon.yaml; mkdir out; ln cordon.yaml out/object",
+		after:  func(dir string) { os.RemoveAll(dir + "/out") }},
+	{name: "by a path through a link", files: map[string]string{"real/cordon.yaml": tight},
+		script: looser + " > real/cordon.yaml",
+		after:  func(dir string) { os.Symlink("real", dir+"/way") }, use: "way/cordon.yaml"},
+	{name: "in a directory that was moved later", files: map[string]string{"in/cordon.yaml": tight},
+		script: looser + " > cordon.yaml",
+		after:  func(dir string) { os.Rename(dir+"/in", dir+"/moved") }, in: "in", use: "moved/cordon.yaml"},
+	{name: "while the task goes on", files: map[string]string{"cordon.yaml": tight},
+		script: looser + " > cordon.yaml; touch done; exec sleep 20", kept: true},
+}
+
+// run lets the task do it and starts the next run twice.
+func (v rewrite) run(b *box) outcome {
+	dir, secret := v.prepare(b)
+	box := *b
+	box.dir = filepath.Join(dir, v.in)
+	if v.kept {
+		defer startKept(&box, "sh", "-c", v.script)()
+		if !appears(dir + "/done") {
+			return broken("the task did nothing")
+		}
+	} else if r := box.run("sh", "-c", v.script); r.code != 0 {
+		return broken("the first run: exit %d %s", r.code, r.err)
+	}
+	if v.after != nil {
+		v.after(dir)
+	}
+	for range 2 {
+		if r := v.next(b, dir, secret); strings.Contains(r.out, b.site.mark) {
+			return escaped("the next run read what it may not: %s", r.out)
+		} else if r.code != 125 || !strings.Contains(r.err, "cordon profile trust") {
+			return broken("the next run: exit %d %s", r.code, r.err)
+		}
+	}
+	return blocked("not used")
+}
+
+// bare does the same without a sandbox: then the file is the caller's, and decides.
+func (v rewrite) bare(b *box) outcome {
+	dir, secret := v.prepare(b)
+	script := strings.Replace(v.script, "exec sleep 20", "true", 1)
+	box := *b
+	box.dir = filepath.Join(dir, v.in)
+	if r := box.run("sh", "-c", script); r.code != 0 {
+		return broken("exit %d %s", r.code, r.err)
+	}
+	if v.after != nil {
+		v.after(dir)
+	}
+	if r := v.next(b, dir, secret); !strings.Contains(r.out, b.site.mark) {
+		return broken("the next run: exit %d %s", r.code, r.err)
+	}
+	return escaped("the profile was used")
+}
+
+// prepare makes the directory of both runs, and a secret outside it.
+func (v rewrite) prepare(b *box) (dir, secret string) {
+	b.t.Helper()
+	dir = b.scratch("project")
+	var err error
+	for name, text := range v.files {
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(dir+"/"+name), 0o755), os.WriteFile(dir+"/"+name, []byte(text), 0o644))
+	}
+	if err = errors.Join(err, give(dir, b.who)); err != nil {
+		b.t.Fatal(err)
+	}
+	return dir, b.outside().dir + "/file"
+}
+
+// next is the run that the file decides on.
+func (v rewrite) next(b *box, dir, secret string) result {
+	use := v.use
+	if use == "" {
+		use = "cordon.yaml"
+	}
+	box := *b
+	box.profile, box.file, box.dir = "default", use, dir
+	if !strings.Contains(use, "/") {
+		box.file = "./" + use
+	}
+	return box.run("cat", secret)
+}
+
+// startKept starts a task that goes on until end is called.
+func startKept(b *box, args ...string) (end func()) {
+	argv := b.argv(args)
+	c := exec.Command(argv[0], argv[1:]...)
+	c.Dir, c.Env = b.dir, b.environ()
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: credential(b.who)}
+	if err := c.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	return func() {
+		c.Process.Kill()
+		c.Wait()
+	}
+}
+
+// appears waits for a file.
+func appears(path string) bool {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if exists(path) {
+			return true
+		}
+	}
+	return false
+}
