@@ -108,12 +108,16 @@ var order = [...]func(*compilation) error{
 	(*compilation).publish,
 	(*compilation).mounts,
 	(*compilation).publish,
+	// The launcher's own directories before the hide rules, which cover what is there.
+	(*compilation).makeOwn,
 	// What git runs before the hide rules, which cover what lies in it.
 	(*compilation).git,
 	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
 	(*compilation).hideState,
 	(*compilation).hideLayers,
+	// Behind the hide rules: what is hidden needs no protection.
+	(*compilation).guardOwn,
 	(*compilation).undone,
 	(*compilation).sockets,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
