@@ -57,6 +57,7 @@ type compilation struct {
 	missing []Missing
 	added   []Added
 	notes   []string // for Report.Notes
+	left    []Added  // for Report.LeftOut
 }
 
 // Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
