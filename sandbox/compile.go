@@ -43,6 +43,8 @@ type compilation struct {
 	table    *hostMounts // see mountsOfHost
 	homeList []string    // see homes
 	bounds   []bound     // see bound
+	searched *finder     // see search
+	gitSeen  *gitSeen    // see git
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts
@@ -111,6 +113,8 @@ var order = [...]func(*compilation) error{
 	(*compilation).publish,
 	// The launcher's own directories before the hide rules, which cover what is there.
 	(*compilation).makeOwn,
+	// What git runs before the hide rules, which cover what lies in it.
+	(*compilation).git,
 	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
 	(*compilation).hideState,
