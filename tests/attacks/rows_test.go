@@ -40,6 +40,7 @@ func attacks() []attack {
 		trustAttacks(),
 		overlayAttacks(),
 		socketAttacks(),
+		openAttacks(),
 	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all
