@@ -195,9 +195,9 @@ var mountForms = []form[Mount]{
 		{spec: spec{name: "symlink", typ: tPath, doc: "Where it is.", example: "/bin"}, at: mountTarget},
 		{spec: spec{name: "to", typ: tLink, doc: "Its text; required.", example: "usr/bin"}, at: mountSource},
 	}},
-	{kind: string(MountDir), doc: "an empty directory", keys: []key[Mount]{
+	{kind: string(MountDir), doc: "a directory, if none is there", keys: []key[Mount]{
 		{spec: spec{name: "dir", typ: tPath, doc: "Where it is.", example: "/var/empty"}, at: mountTarget},
-		{spec: spec{name: "mode", typ: tPerm, doc: "Permission bits.", def: `"0755"`, example: `"0700"`}, at: mountPerm},
+		{spec: spec{name: "mode", typ: tPerm, doc: "Permission bits; then it must not exist yet.", def: `"0755"`, example: `"0700"`}, at: mountPerm},
 	}},
 	{kind: string(MountFile), doc: "a file with the text given", keys: []key[Mount]{
 		{spec: spec{name: "file", typ: tPath, doc: "Where it is.", example: "/etc/issue"}, at: mountTarget},
@@ -253,7 +253,7 @@ var capabilityKeys = []key[Profile]{
 var syscallKeys = []key[Profile]{
 	{spec: spec{name: "default", typ: tAction, doc: "What happens to calls that are not allowed: `allow`, `errno(NAME)`, `kill`, `log`.", def: "errno(EPERM)", example: "kill", flag: "syscall-default"}, at: func(p *Profile) any { return &p.Syscalls.Default }},
 	{spec: spec{name: "unknown", typ: tAction, doc: "What happens to numbers newer than the table.", def: "errno(ENOSYS)", example: "errno(ENOSYS)", flag: "syscall-unknown"}, at: func(p *Profile) any { return &p.Syscalls.Unknown }},
-	{spec: spec{name: "arches", typ: tArch, list: true, doc: "Architectures whose calls are possible; every other one kills.", def: "[native]", example: "[native]", flag: "arch"}, at: func(p *Profile) any { return &p.Syscalls.Arches }},
+	{spec: spec{name: "arches", typ: tArch, list: true, doc: "Architectures whose calls are possible, besides the machine's own; a call of any other one kills.", def: "[native]", example: "[native]", flag: "arch"}, at: func(p *Profile) any { return &p.Syscalls.Arches }},
 	{spec: spec{name: "allow", typ: tCall, list: true, doc: "Calls, or groups of them, that are allowed.", def: "[]", example: `["@system-service"]`, flag: "allow-syscall"}, at: func(p *Profile) any { return &p.Syscalls.Allow }},
 	{spec: spec{name: "deny", typ: tCall, list: true, doc: "Calls, or groups of them, that are not; beats `allow` and `rules`, wherever it was inherited from. Only grows.", def: "[]", example: `["@keyring", ptrace]`, flag: "deny-syscall"}, at: func(p *Profile) any { return &p.Syscalls.Deny }},
 	{spec: spec{name: "rules", typ: tRule, list: true, doc: "Conditions on the arguments of a call, or an action for it.", def: "[]", example: `[{socket: "family == AF_UNIX"}]`, flag: "rule"}, at: func(p *Profile) any { return &p.Syscalls.Rules }},

@@ -55,6 +55,7 @@ type compilation struct {
 	missing []Missing
 	added   []Added
 	notes   []string // for Report.Notes
+	left    []Added  // for Report.LeftOut
 }
 
 // Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
@@ -106,10 +107,14 @@ var order = [...]func(*compilation) error{
 	(*compilation).publish,
 	(*compilation).mounts,
 	(*compilation).publish,
+	// The launcher's own directories before the hide rules, which cover what is there.
+	(*compilation).makeOwn,
 	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
 	(*compilation).hideState,
 	(*compilation).hideLayers,
+	// Behind the hide rules: what is hidden needs no protection.
+	(*compilation).guardOwn,
 	(*compilation).undone,
 	(*compilation).sockets,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.

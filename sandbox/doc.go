@@ -159,6 +159,7 @@
 //	guards.go       mounts that fall off when the host replaces what is under them, and guards_repair.go: how they come back
 //	state.go        what other commands know of a sandbox; statedir.go: the directory that it is in; statefind.go: how they
 //	                find it, and what becomes of what others left
+//	own.go          what decides on the next run, which no task can write; writes.go, ledger/: what a task could write, recorded
 //	hidestate.go    that no sandbox sees it; control.go: what the launcher does for them; peer.go: for whom
 //	log.go logread.go   the log of what runs detached; pause.go inspect.go procs.go   what is done from outside
 //	limits.go       the limits that end a run; output.go: the task's output, where it is copied; lend.go: a pipe on stdin;

@@ -13,6 +13,7 @@ import (
 
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/ledger"
 )
 
 // Host is what a compilation may know of the machine: the kernel, the caller, and a view of the files. It is an
@@ -38,6 +39,8 @@ type Host struct {
 	NotifyWhy   string `json:"notify_why,omitempty"`
 	NoOpenat2   bool   `json:"no_openat2,omitempty"` // openat2(2) is refused: paths are opened name by name
 	Files       Files  `json:"-"`
+
+	Records []ledger.Place `json:"-"` // where it is recorded what sandboxes can write, which no sandbox may see
 }
 
 // since reports whether the kernel is that release or a later one.
@@ -99,6 +102,7 @@ func Probe() (*Host, error) {
 		account := accountOf(string(text), h.UID)
 		h.Name, h.PasswdHome = account.Name, homePath(account.Home)
 	}
+	h.Records = ledger.PlacesOf(h.UID, h.PasswdHome, os.Getenv)
 	if h.Home = homePath(os.Getenv("HOME")); h.Home == "" {
 		h.Home = h.PasswdHome
 	}

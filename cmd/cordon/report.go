@@ -27,6 +27,9 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 		u.line("restored", g.Path+": it was replaced outside during the run; it is "+g.What+" again")
 	}
 	if verbose {
+		for _, l := range r.LeftOut {
+			u.line("left out", l.Path+": "+l.Why)
+		}
 		u.showEnforced(r)
 	}
 	for i := range r.Limits {
