@@ -86,6 +86,7 @@ var (
 	networkWords  = []string{"none", "host"}
 	ttyWords      = []string{"none", "inherit", "broker"}
 	execWords     = []string{"any", "once"}
+	gitWords      = []string{"free", "protect"}
 	denialWords   = []string{"silent", "report"}
 	scopeWords    = []string{"signal", "abstract-unix-socket"}
 	missingWords  = []string{"cgroup", "landlock", "time"}
@@ -122,6 +123,8 @@ var language = []key[Profile]{
 	{spec: spec{name: "process", doc: "Attributes of the task's process."}, keys: processKeys},
 	{spec: spec{name: "tty", typ: tWord, words: ttyWords, doc: "A terminal on stdin, stdout or stderr: `none` keeps it out, `inherit` passes it through, in a session of its own, `broker` gives the task one of its own in its place, and the launcher copies.", def: "none", example: "broker", flag: "tty"},
 		at: func(p *Profile) any { return &p.TTY }},
+	{spec: spec{name: "git", typ: tWord, words: gitWords, doc: "`protect`: in what the task may write, every `.git`, every submodule and what git's configuration runs is read-only, and tokens in the configuration are not shown; a `.git` that appears during the run is reported. `free`: files like any other.", def: "free", example: "protect", flag: "git"},
+		at: func(p *Profile) any { return &p.Git }},
 	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, doc: "Denied system calls: `silent`, or `report` them, decoded, at the end of the run and in the report.", def: "silent", example: "report", flag: "on-denial"},
 		at: func(p *Profile) any { return &p.OnDenial }},
 	{spec: spec{name: "missing", typ: tLayer, list: true, words: missingWords, doc: "Layers that a host may lack; they are then reported. Every other layer that cannot be had is an error.", def: "[]", example: "[cgroup, landlock]", flag: "missing"},
@@ -287,7 +290,7 @@ var limitKeys = []key[Profile]{
 	{spec: spec{name: "wall", typ: tDuration, doc: "Time until SIGTERM and, after a grace period, SIGKILL.", def: "none", example: "30m", flag: "timeout"}, at: func(p *Profile) any { return &p.Limits.Wall }},
 	{spec: spec{name: "cpu-time", typ: tDuration, doc: "Processor time of the whole sandbox; needs the cgroup layer.", def: "none", example: "20m", flag: "cpu-time"}, at: func(p *Profile) any { return &p.Limits.CPUTime }},
 	{spec: spec{name: "output", typ: tSize, doc: "Bytes of stdout and stderr together; what comes behind them is cut off, and ends the run. The task then has pipes, which the launcher copies.", def: "none", example: "64MiB", flag: "output"}, at: func(p *Profile) any { return &p.Limits.Output }},
-	{spec: spec{name: "rlimits", typ: tRlimit, dict: tRlimitName, doc: "getrlimit(2) of every process, soft and hard alike: a number, a size, seconds for cpu, or `unlimited`.", def: "{}", example: "{nofile: 4096, core: 0}", flag: "rlimit"}, at: func(p *Profile) any { return &p.Limits.Rlimits }},
+	{spec: spec{name: "rlimits", typ: tRlimit, dict: tRlimitName, doc: "getrlimit(2) of every process, soft and hard alike: a number, a size, seconds for cpu, or `unlimited`. `core: 0` is set as 1 byte: a program that core_pattern names gets dumps whatever the limit is, but for 1.", def: "{}", example: "{nofile: 4096, core: 0}", flag: "rlimit"}, at: func(p *Profile) any { return &p.Limits.Rlimits }},
 }
 
 var processKeys = []key[Profile]{

@@ -32,6 +32,7 @@ type Report struct {
 	LeftOut  []Added    `json:"left_out,omitempty"` // optional mounts that were not made
 	Restored []Restored `json:"restored,omitempty"` // hidden and protected paths that the host replaced during the run
 	Notes    []string   `json:"notes,omitempty"`    // what the caller should know of this sandbox before anything surprises: see Cmd.Note
+	Appeared []string   `json:"appeared,omitempty"` // with git: protect, repositories that the run has left where there were none
 	Hints    []Hint     `json:"hints,omitempty"`
 	Denials  *Denials   `json:"denials,omitempty"` // nil where denied calls are not reported
 }

@@ -35,6 +35,9 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 	for i := range r.Limits {
 		u.showLimit(r, &r.Limits[i])
 	}
+	for _, path := range r.Appeared {
+		u.line("appeared", path+": git takes programs to run from it, and it was not there before; look at it before you use git there")
+	}
 	u.showDenials(r.Denials)
 	for _, h := range r.Hints {
 		u.line("hint", h.Text+prefixed(" (", closed(h.Rule.Short()))+prefixed("; try ", h.Flag))
