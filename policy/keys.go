@@ -160,6 +160,7 @@ var mountForms = []form[Mount]{
 		{spec: spec{name: "target", typ: tPath, doc: "Where it appears.", def: "the same path", example: "/src"}, at: mountTarget},
 		{spec: spec{name: "mode", typ: tWord, words: modeWords, doc: "Read-only, or writable.", def: "ro", example: "rw"}, at: func(m *Mount) any { return &m.Write }},
 		{spec: spec{name: "noexec", typ: tWord, words: boolWords, doc: "Nothing in it can be executed.", def: "false", example: "true"}, at: mountNoExec},
+		{spec: spec{name: "live", typ: tWord, words: boolWords, doc: "A read-only directory is not shown through an overlay: see below.", def: "false", example: "true"}, at: func(m *Mount) any { return &m.Live }},
 		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is mounted where the source does not exist.", def: "false", example: "true"}, at: mountOptional},
 	}},
 	{kind: string(MountTmpfs), doc: "an empty tmpfs", keys: []key[Mount]{

@@ -37,6 +37,7 @@ type compilation struct {
 	rootFD   plan.Arg // the new root
 	scratch  scratch
 	layers   []keptLayer
+	covered  []string    // sockets of the host
 	hidden   int         // matches of hide rules
 	outdoors tree        // the host's own tree: see hostTree
 	table    *hostMounts // see mountsOfHost
@@ -109,6 +110,8 @@ var order = [...]func(*compilation) error{
 	(*compilation).hide,
 	(*compilation).hideState,
 	(*compilation).hideLayers,
+	(*compilation).undone,
+	(*compilation).sockets,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.

@@ -144,6 +144,7 @@
 //	attach.go       what is kept of a sandbox; exec.go: a program that joins it; wire.go: between two launchers
 //	hostoverlay.go  which directories of the host an overlay covers; layer.go: the directory that keeps the changes;
 //	                foreign.go: what an overlay cannot change
+//	sockets.go      the host's sockets; still.go: read-only directories through an overlay
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
 //	cover.go        mounts that hide and protect: covers, read-only binds of a thing on itself, pins of what is above
 //	lookup.go       the program; interpreter.go: what execve loads for it; showprogram.go: how it is bound where it is hidden

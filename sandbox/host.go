@@ -163,7 +163,7 @@ func readSome(path string, n int) ([]byte, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, n)
+	buf := make([]byte, min(n, 16<<10))
 	for got := 0; ; {
 		more, err := unix.Read(fd, buf[got:])
 		if err != nil {
@@ -171,6 +171,9 @@ func readSome(path string, n int) ([]byte, error) {
 		}
 		if got += more; more == 0 || got == n {
 			return buf[:got], nil
+		}
+		if got == len(buf) {
+			buf = append(buf, make([]byte, min(n-got, got))...)
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package sandbox
 
 // landlock(7): ABI 1 Linux 5.13, 2 5.19 (refer), 3 6.2 (truncate), 4 6.7 (TCP), 5 6.10 (ioctl on devices),
-// 6 6.12 (scopes), 7 6.15 (log flags).
+// 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1 (named sockets).
 
 import (
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
@@ -37,7 +37,8 @@ const (
 	landFile  = uint64(ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSIoctlDev)
 	landWrite = landFile | uint64(ll.AccessFSRemoveDir|ll.AccessFSRemoveFile|ll.AccessFSMakeChar|ll.AccessFSMakeDir|ll.AccessFSMakeReg|
 		ll.AccessFSMakeSock|ll.AccessFSMakeFifo|ll.AccessFSMakeBlock|ll.AccessFSMakeSym|ll.AccessFSRefer)
-	landOfFile = landFile | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule on a file may hold
+	landUnix   = uint64(ll.AccessFSResolveUnix)                                       // connect to a socket that another domain has made
+	landOfFile = landFile | landUnix | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule on a file may hold
 
 	scopeAbstract = 1 // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 	scopeSignal   = 2 // LANDLOCK_SCOPE_SIGNAL
@@ -49,7 +50,10 @@ var rightsSince = [...]struct {
 	rights uint64
 }{
 	{2, uint64(ll.AccessFSRefer)}, {3, uint64(ll.AccessFSTruncate)}, {5, uint64(ll.AccessFSIoctlDev)},
+	{resolveUnixABI, landUnix},
 }
+
+const resolveUnixABI = 9
 
 // downgrade takes away what an ABI does not know.
 func downgrade(rights uint64, abi int) uint64 {
@@ -75,7 +79,7 @@ func (c *compilation) landlockRules() error {
 		return err
 	}
 	c.land.on = true
-	c.land.handled = downgrade(landRead|landExec|landWrite, c.host.LandlockABI)
+	c.land.handled = downgrade(landRead|landExec|landWrite|landUnix, c.host.LandlockABI) // without landUnix see sockets
 	if lost := (landRead | landExec | landWrite) &^ c.land.handled; lost != 0 {
 		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+itoa(c.host.LandlockABI)+" does not know every right (5 does)",
 			"the mounts, which are read-only where they were asked to be", where, "Linux 6.10; or list landlock under missing"); err != nil {
@@ -149,6 +153,9 @@ func (c *compilation) deriveRules() {
 		case p.write && (!l.Write.Set || p.what == "a device" || p.what == "devpts"):
 			c.land.rules = append(c.land.rules, landRule{path: p.target, access: landWrite, file: p.file, from: derived})
 		}
+	}
+	if c.landlockResolves() {
+		c.landSockets(derived)
 	}
 }
 

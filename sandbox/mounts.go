@@ -143,9 +143,15 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if m.NoExec {
 		attrs |= attrNoExec
 	}
+	still, ok := c.keepsStill(m, src, info)
 	mnt := c.openSource(from, plan.Tree, src, attrs, m.Pos.Short())
-	c.attach(from, mnt, target, false)
-	c.tree.add(part{target: target, source: src, file: !info.IsDir(), write: m.Write, noexec: m.NoExec, what: "a bind of the host's " + src, rule: m.Pos})
+	c.attach(from, mnt, target, ok)
+	if ok {
+		c.still(from, mnt, target, still|attrs)
+		c.do(from, plan.CloseStep(mnt))
+	}
+	c.tree.add(part{target: target, source: src, file: !info.IsDir(), write: m.Write, noexec: m.NoExec, still: ok, cwd: m.Source == ".",
+		what: "a bind of the host's " + src, rule: m.Pos})
 	return nil
 }
 

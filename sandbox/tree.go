@@ -33,6 +33,9 @@ type part struct {
 	made   map[string]node // own file systems and overlays: what was made on it, by absolute path; else nil
 	layer  bool            // an overlay: what is written does not get to source
 	opaque bool            // hidden: nothing below is visible
+	cwd    bool            // the bind of the working directory
+	still  bool            // an overlay over a read-only bind: nobody listens at its sockets
+	bare   bool            // the kernel did not make that overlay
 	absent bool            // the kernel may not have it
 	link   string          // the text of a symbolic link that is mounted on itself; else ""
 	guard  guard           // what the part is there for, if it hides or protects

@@ -57,6 +57,8 @@ var survey = [...]func(*compilation) error{
 	(*compilation).root,
 	(*compilation).mounts,
 	(*compilation).hide,
+	(*compilation).hideLayers,
+	(*compilation).sockets,
 	(*compilation).findWorkdir,
 	(*compilation).landlockRules,
 }
@@ -158,6 +160,10 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	if part.opaque && part.what == "masked" {
 		r.NoFlag = "a proc mount with a mask of its own shows it: --mount '{proc: " + q.comp.procTarget() + ", mask: [...]}'"
 		return r.deny(string(policy.LayerMount), 0, inside+" is masked: it reads as if it were empty", part.rule)
+	}
+	if part.opaque && part.what == coveredSocket {
+		r.Try = append(r.Try, Change{"ro", inside})
+		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.what, part.rule)
 	}
 	if part.opaque {
 		r.NoFlag = "no flag shows it: hide rules only grow. " + withoutRule(part.rule)

@@ -226,6 +226,15 @@ func (q *Query) socketPath(r *Reason, path string) {
 		r.deny(layerFile, unix.ENOENT, inside+" does not exist, on the host neither", policy.Pos{})
 		return
 	}
+	c := q.comp
+	switch p := c.tree.at(inside); {
+	case p.still && p.target != inside:
+		r.deny(layerFile, unix.ECONNREFUSED, "nobody listens in "+p.target+", which is shown through an overlay of the sandbox's own", p.rule)
+		return
+	case c.landlockResolves() && p.source != "" && p.target != inside:
+		r.deny(string(policy.LayerLandlock), unix.EACCES, "Landlock allows connecting only to sockets that the profile binds by name", p.rule)
+		return
+	}
 	r.Allowed = q.permitted(r, inside, Access{Write: true})
 }
 

@@ -85,7 +85,7 @@ func (d *dirs) has(p string) bool {
 // addFrom adds an event of a recording that has these directories.
 func (f *Facts) addFrom(d dirs, e *recording.Event, at policy.Pos) {
 	if e.Path == "" {
-		f.addOwn(e, false, at)
+		f.Add(e, at)
 		return
 	}
 	was, own := e.Path, d.has(e.Path)
@@ -99,7 +99,7 @@ func (f *Facts) addFrom(d dirs, e *recording.Event, at policy.Pos) {
 	if e.Path, e.Via = d.apply(was), d.apply(e.Via); e.Path != was {
 		f.remember(e.Path, was, false)
 	}
-	f.addOwn(e, own, at)
+	f.addFact(e, origin{own, e.Path == was}, at)
 }
 
 // named is a path, and another name of it: one that led to it, or what it was in its recording.

@@ -63,7 +63,8 @@ type Path struct {
 	Type   recording.FileType
 	At     policy.Pos
 
-	own bool // it was in the working or home directory of a recording that has it
+	own    bool // it was in the working or home directory of a recording that has it
+	itself bool // a recording has it by this very path, not by one that became this
 }
 
 // Link is a path that leads to another.
@@ -154,10 +155,12 @@ func (f *Facts) header(file string, h *recording.Header) error {
 }
 
 // Add adds an event that was read at the place given.
-func (f *Facts) Add(e *recording.Event, at policy.Pos) { f.addOwn(e, false, at) }
+func (f *Facts) Add(e *recording.Event, at policy.Pos) { f.addFact(e, origin{itself: true}, at) }
 
-// addOwn is Add for a path that is in the working or the home directory of its recording, or is not.
-func (f *Facts) addOwn(e *recording.Event, own bool, at policy.Pos) {
+// origin is what a path was in its recording: see Path.
+type origin struct{ own, itself bool }
+
+func (f *Facts) addFact(e *recording.Event, from origin, at policy.Pos) {
 	if f.calls == nil {
 		f.calls, f.paths = map[string]int32{}, map[string]int32{}
 		f.links, f.rest = map[string]int32{}, map[string]int32{}
@@ -167,9 +170,9 @@ func (f *Facts) addOwn(e *recording.Event, own bool, at policy.Pos) {
 	case recording.KindCall:
 		f.addCall(e, at)
 	case recording.KindPath:
-		f.addPath(e, e.Access, own, at)
+		f.addPath(e, e.Access, from, at)
 	case recording.KindExec:
-		f.addPath(e, recording.Execute|recording.Read, own, at)
+		f.addPath(e, recording.Execute|recording.Read, from, at)
 	case recording.KindNet:
 		f.addNet(e, at)
 	case recording.KindCap:
@@ -198,7 +201,7 @@ func (f *Facts) addCall(e *recording.Event, at policy.Pos) {
 	}
 }
 
-func (f *Facts) addPath(e *recording.Event, access recording.Access, own bool, at policy.Pos) {
+func (f *Facts) addPath(e *recording.Event, access recording.Access, from origin, at policy.Pos) {
 	name := unpid(e.Path)
 	i, ok := f.last, int(f.last) < len(f.Paths) && f.Paths[f.last].Path == name
 	if !ok {
@@ -222,7 +225,7 @@ func (f *Facts) addPath(e *recording.Event, access recording.Access, own bool, a
 	if e.Type != "" {
 		p.Type = e.Type
 	}
-	p.own = p.own || own
+	p.own, p.itself = p.own || from.own, p.itself || from.itself
 	if e.Via == "" || e.Via == e.Path || e.Errno != "" {
 		return
 	}

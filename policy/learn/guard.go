@@ -116,7 +116,7 @@ func (f *files) refuse(p *Path) string {
 	socket := p.Access&recording.Connect != 0 || p.Type == recording.TypeSocket
 	name, gives := policy.SocketAt(p.Path)
 	switch {
-	case f.secrets.has(p.Path):
+	case f.secrets.has(p.Path) && (p.itself || f.secrets.names[p.Path] != nil):
 		return "it is a secret" + suffixed(", by the name ", strings.Join(f.secrets.names[p.Path], ", "))
 	case f.secrets.isGranted(p.Path):
 		return ""

@@ -39,6 +39,7 @@ func attacks() []attack {
 		guardAttacks(),
 		trustAttacks(),
 		overlayAttacks(),
+		socketAttacks(),
 	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all
