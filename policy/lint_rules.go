@@ -352,6 +352,9 @@ var keyPaths = []string{"~/.ssh", "~/.gnupg", "~/.aws", "~/.azure", "~/.kube", "
 	"~/.password-store", "~/.config/gh", "~/.config/gcloud", "~/.local/share/keyrings", "~/.cargo/credentials.toml", "/etc/shadow", "/etc/gshadow"}
 
 func (l *linter) gitHooks() {
+	if l.p.Git == GitProtect {
+		return
+	}
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]
 		if m.Kind != MountBind || !m.Write || m.Source != "." && m.Source != "~" {

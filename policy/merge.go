@@ -76,6 +76,8 @@ func unset(ptr any) bool {
 		return *p == ""
 	case *bool:
 		return !*p
+	case *Git:
+		return *p == ""
 	case *TTY:
 		return *p == ""
 	case *OnDenial:

@@ -27,6 +27,7 @@ type Profile struct {
 	Process      Process
 	TTY          TTY
 	OnDenial     OnDenial
+	Git          Git
 	Missing      []MissingLayer // layers that the host may lack; they are then reported, not enforced
 
 	Remove  []Removal // what a file takes away from those it is merged over; none is left in an effective profile
@@ -348,6 +349,15 @@ const (
 	TTYNone    TTY = ""        // it does not reach the task
 	TTYInherit TTY = "inherit" // it is passed through; the task is in a session of its own
 	TTYBroker  TTY = "broker"  // the task gets one of its own, and the launcher copies
+)
+
+// Git says what becomes of the git repositories in what the task may write.
+type Git string
+
+// The values of Git.
+const (
+	GitFree    Git = ""        // they are files like any other
+	GitProtect Git = "protect" // what decides which programs git runs outside is read-only
 )
 
 // OnDenial says whether denied system calls are reported.

@@ -4,6 +4,8 @@ package sandbox
 // 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1 (named sockets).
 
 import (
+	"slices"
+
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 
@@ -72,7 +74,8 @@ func (c *compilation) landlockRules() error {
 	}
 	where := c.where("landlock")
 	if c.host.LandlockABI == 0 {
-		return c.lacking(policy.LayerLandlock, "landlock: this kernel has no Landlock, or it is not enabled", "the mounts, which are read-only where they were asked to be", where,
+		why, instead := c.unscoped("landlock: this kernel has no Landlock, or it is not enabled")
+		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only where they were asked to be"+prefixed(", ", instead), where,
 			"Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing")
 	}
 	if err := c.landlockScopes(where); err != nil {
@@ -118,11 +121,40 @@ func (c *compilation) landlockScopes(where string) error {
 	}
 	if c.land.scoped != 0 && c.host.LandlockABI < 6 {
 		c.land.scoped = 0
-		return c.lacking(policy.LayerLandlock, "landlock.scope: ABI "+itoa(c.host.LandlockABI)+" has no scopes (6 has)",
-			"the pid and network namespaces", where, "Linux 6.12; landlock: {scope: []}; or list landlock under missing")
+		why, instead := c.unscoped("landlock.scope: ABI " + itoa(c.host.LandlockABI) + " has no scopes (6 has)")
+		return c.lacking(policy.LayerLandlock, why, instead, where, "Linux 6.12; landlock: {scope: []}; or list landlock under missing")
 	}
 	return nil
 }
+
+// unscoped says what holds back signals and abstract sockets without Landlock, and what nothing does.
+func (c *compilation) unscoped(why string) (all, instead string) {
+	wanted := func(name string) bool {
+		s := c.profile.Landlock.Scope
+		return !s.Set || slices.Contains(s.V, name)
+	}
+	for _, x := range [...]struct {
+		scope, what, by string
+		own             bool
+	}{
+		{"signal", "signals to processes outside", "the pid namespace", c.ownPID()},
+		{"abstract-unix-socket", "abstract sockets outside", "the network namespace", c.ownNet},
+	} {
+		switch {
+		case !wanted(x.scope):
+		case !x.own:
+			why += "; nothing holds back " + x.what
+		case instead == "":
+			instead = x.by
+		default:
+			instead += " and " + x.by
+		}
+	}
+	return why, instead
+}
+
+// ownPID reports whether the task sees no process but the sandbox's.
+func (c *compilation) ownPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
 
 // deriveRules allows what the mounts show: reading and executing everywhere, writing on what is mounted writable. A
 // list of the profile takes the place of its derived one; what the mounts forbid stays forbidden.
@@ -166,13 +198,16 @@ func (c *compilation) pathRules(section string, items []policy.PathItem, access 
 		if err == nil {
 			path, err = c.tree.resolve(path)
 		}
-		if err != nil {
-			continue // "~" without a home: nothing is allowed
+		if err != nil { // "~" without a home, or a circle of links: nothing is allowed
+			c.missing = append(c.missing, Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": " + err.Error()})
+			continue
 		}
 		isDir, exists := c.tree.stat(path)
-		if exists {
-			c.land.rules = append(c.land.rules, landRule{path: path, access: access, file: !isDir, from: at(section, i, items[i].Pos)})
+		if !exists {
+			c.missing = append(c.missing, Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, and allows nothing"})
+			continue
 		}
+		c.land.rules = append(c.land.rules, landRule{path: path, access: access, file: !isDir, from: at(section, i, items[i].Pos)})
 	}
 }
 

@@ -467,6 +467,7 @@ func (p *process) wait() (*Report, error) {
 		return nil, p.guardErr
 	}
 	p.reportGuards()
+	p.lookForRepositories()
 	r := &p.report
 	r.Wall = time.Since(p.began)
 	if p.comp.into != nil {

@@ -38,6 +38,7 @@ type part struct {
 	bare   bool            // the kernel did not make that overlay
 	absent bool            // the kernel may not have it
 	link   string          // the text of a symbolic link that is mounted on itself; else ""
+	text   *string         // of a file that the launcher makes in the place of the host's; else nil
 	guard  guard           // what the part is there for, if it hides or protects
 	behind string          // the host's path that it guards; "" without a guard
 	what   string          // for messages: "the host's tree"

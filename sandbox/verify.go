@@ -305,7 +305,9 @@ func (p *process) confirm() error {
 		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+itoa(p.comp.host.LandlockABI), "tried before exec")
 	}
 	p.report.Version, p.report.Profile, p.report.Args = 1, p.comp.profile.Name, p.cmd.Args
+	p.comp.clipped(p.task)
 	p.report.Missing, p.report.Added, p.report.Notes = p.comp.missing, p.comp.added, p.comp.notes
+	p.report.LeftOut = p.comp.left
 	if p.exited() {
 		return p.ended() // init is gone before it could reap
 	}

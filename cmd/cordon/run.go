@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"cordon/profiles"
 	"cordon/sandbox"
 )
 
@@ -133,6 +134,7 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	return &sandbox.Cmd{
 		Profile:  p,
 		Profiles: texts,
+		Search:   profiles.DefaultSearch(os.Getenv).Dirs,
 		Args:     args,
 		Host:     h,
 		Stdin:    os.Stdin,

@@ -40,7 +40,9 @@ func attacks() []attack {
 		guardAttacks(),
 		trustAttacks(),
 		overlayAttacks(),
+		languageAttacks(),
 		socketAttacks(),
+		openAttacks(),
 	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all
