@@ -38,6 +38,7 @@ func attacks() []attack {
 		bitsAttacks(),
 		guardAttacks(),
 		trustAttacks(),
+		outputAttacks(),
 		overlayAttacks(),
 		languageAttacks(),
 		socketAttacks(),
