@@ -39,6 +39,7 @@ func attacks() []attack {
 		guardAttacks(),
 		trustAttacks(),
 		overlayAttacks(),
+		hideAttacks(),
 		languageAttacks(),
 		socketAttacks(),
 	)
