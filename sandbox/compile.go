@@ -95,6 +95,8 @@ var order = [...]func(*compilation) error{
 	// The launcher clones here: what follows is compiled while the child does what is compiled so far. Each further part is
 	// handed over as soon as it is there.
 	(*compilation).publish,
+	// The user's limits while the child has every capability in its user namespace, and sees the host's /proc.
+	(*compilation).userLimits,
 	// The bounding set while CAP_SETPCAP is still there; before the fork, so that init has none either.
 	(*compilation).boundingSet,
 	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).

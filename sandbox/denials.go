@@ -55,6 +55,8 @@ type denials struct {
 	order []*Denial
 	total uint64
 	lost  uint64
+
+	throttle throttle
 }
 
 type callKey struct {

@@ -155,6 +155,7 @@ const (
 	EACCES     Errno = 13
 	EEXIST     Errno = 17
 	EINVAL     Errno = 22
+	EROFS      Errno = 30
 	ENOSYS     Errno = 38
 	EOPNOTSUPP Errno = 95
 )

@@ -42,6 +42,7 @@ func attacks() []attack {
 		hideAttacks(),
 		languageAttacks(),
 		socketAttacks(),
+		openAttacks(),
 	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all
