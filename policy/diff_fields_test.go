@@ -135,6 +135,8 @@ func TestDiffKnowsEveryKeyOfAMount(t *testing.T) {
 			switch {
 			case k.name == "hidepid":
 				v.SetString("invisible")
+			case k.name == "unfit":
+				v.SetString("refuse")
 			case strings.HasPrefix(v.Type().Name(), "Opt[uint32"):
 				v.Set(reflect.ValueOf(Opt[uint32]{true, 0o700}))
 			case strings.HasPrefix(v.Type().Name(), "Opt["):
