@@ -139,6 +139,9 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if err != nil {
 		return err
 	}
+	if done, err := c.elsewhere(i, m, src); done || err != nil {
+		return err
+	}
 	if target == "/" && src == "/" && c.profile.Root.Kind == policy.RootHost && !m.Write {
 		return nil // it is there already, read-only
 	}

@@ -167,7 +167,7 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.what, part.rule)
 	}
 	if part.opaque {
-		r.NoFlag = "no flag shows it: hide rules only grow. " + withoutRule(part.rule)
+		r.NoFlag = "no flag shows it. " + withoutRule(part.rule)
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.what, part.rule)
 	}
 	if _, ok := t.stat(inside); ok {
@@ -485,7 +485,8 @@ func withoutRule(at policy.Pos) string {
 	case at.Flag != "":
 		return "Leave out " + at.Flag + "."
 	case strings.HasPrefix(at.File, "embedded:"):
-		return "Write a profile that does not extend " + strings.TrimSuffix(strings.TrimPrefix(at.File, "embedded:"), ".yaml") + "."
+		return "Write a profile that does not extend " + strings.TrimSuffix(strings.TrimPrefix(at.File, "embedded:"), ".yaml") +
+			", or that lifts the rule: hide: [{remove: …}]."
 	case at.File == "":
 		return "It is built in."
 	}
