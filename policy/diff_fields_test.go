@@ -31,6 +31,7 @@ tty: broker
 on-denial: report
 missing: [time]
 `)
+	base.Lifted = []Hide{{Pattern: "/lifted"}}
 	eachField(reflect.ValueOf(base).Elem(), "", func(name string, v reflect.Value) {
 		if slices.Contains(silentFields, name) || strings.HasPrefix(name, "Mounts") || strings.HasSuffix(name, ".Pos") {
 			return

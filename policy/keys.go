@@ -107,7 +107,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Root }},
 	{spec: spec{name: "mounts", typ: tMount, list: true, doc: "What is put into the tree, in order; a later mount covers an earlier one.", def: "[]", example: "[{bind: ., mode: rw}]", flag: "mount"},
 		at: func(p *Profile) any { return &p.Mounts }},
-	{spec: spec{name: "hide", typ: tPattern, list: true, doc: "Paths that nobody inside can read or write: absolute, `~/…`, or `**/…` for a name anywhere in a bind; `*`, `?` and `[^a-c]` within a name. What a path leads to is hidden wherever it is shown. Only grows.", def: "[]", example: `[~/.ssh, "**/.env"]`, flag: "hide"},
+	{spec: spec{name: "hide", typ: tPattern, list: true, doc: "Paths that nobody inside can read or write: absolute, `~/…`, or `**/…` for a name anywhere in a bind; `*`, `?` and `[^a-c]` within a name. What a path leads to is hidden wherever it is shown. `{remove: PATH}` lifts an inherited rule, or shows a path below one.", def: "[]", example: `[~/.ssh, "**/.env"]`, flag: "hide"},
 		at: func(p *Profile) any { return &p.Hide }},
 	{spec: spec{name: "hostname", typ: tHostname, doc: "Host name inside, at most 64 bytes.", def: "cordon", example: "build", flag: "hostname"},
 		at: func(p *Profile) any { return &p.Hostname }},

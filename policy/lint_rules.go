@@ -182,7 +182,16 @@ var lintRules = [...]LintRule{
 		Why:   "An editor that opens the project, or a shell that enters it, does what these files say.",
 		Fix:   "{bind: ./.vscode, optional: true} and the like behind the bind, or look at them before",
 		find:  func(l *linter) { l.projectPrograms() }},
-	{Code: "CL032", Name: "own-profile", Level: LevelNote,
+	{Code: "CL032", Name: "lifted-hide", Level: LevelWarning,
+		About: "a hide rule that was inherited is lifted",
+		Why:   "What it hid can be read, and with the network of the host be sent away.",
+		Fix:   "lift what the program needs and no more: a file below, not the directory",
+		find: func(l *linter) {
+			for _, h := range l.p.Lifted {
+				l.say(h.Pos, "hide: "+h.Pattern+" is shown")
+			}
+		}},
+	{Code: "CL033", Name: "own-profile", Level: LevelNote,
 		About: "the profile, or a directory where profiles are looked for, is in what it makes writable",
 		Why:   "It is read-only in its own runs. Another sandbox that writes there can change it, and it has to be trusted then before it is used.",
 		Fix:   "keep profiles where no sandbox writes, such as ~/.config/cordon/profiles",

@@ -117,8 +117,8 @@ func TestLint(t *testing.T) {
 		{"CL030", "mounts:\n  - {bind: /dev}", 2, "mounts: [{dev: /dev}]"},
 		{"CL030", "mounts:\n  - {bind: /dev/mapper/vg-root}", 2, "mounts: [{bind: /}, {dev: /dev}]"},
 		{"CL031", "mounts:\n  - {bind: ., mode: rw}", 2, "mounts: [{bind: .}]"},
-		{"CL032", "mounts:\n  - {bind: ., mode: rw}", 2, "mounts: [{bind: .}]"},
-		{"CL032", "mounts:\n  - {bind: ~/.config, mode: rw}", 2, "mounts: [{bind: ~/.config/git, mode: rw}]"},
+		{"CL033", "mounts:\n  - {bind: ., mode: rw}", 2, "mounts: [{bind: .}]"},
+		{"CL033", "mounts:\n  - {bind: ~/.config, mode: rw}", 2, "mounts: [{bind: ~/.config/git, mode: rw}]"},
 		{"CL029", "mounts:\n  - {bind: /tmp, mode: rw}", 2, "mounts: [{tmpfs: /tmp}]"},
 	}
 	for _, c := range cases {
@@ -137,6 +137,9 @@ func TestLint(t *testing.T) {
 		})
 	}
 	for _, r := range LintRules() {
+		if r.Code == "CL032" { // it takes two profiles: see TestLiftedHide
+			continue
+		}
 		if !slices.ContainsFunc(cases, func(c struct {
 			code, bad string
 			line      int

@@ -15,6 +15,7 @@ type Profile struct {
 	Root         Root
 	Mounts       []Mount // in order
 	Hide         []Hide  // applied after the mounts
+	Lifted       []Hide  // rules that a profile took away, and paths below a rule that it shows
 	Hostname     string  // "" means "cordon"
 	Namespaces   Namespaces
 	User         User

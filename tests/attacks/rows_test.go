@@ -41,6 +41,7 @@ func attacks() []attack {
 		trustAttacks(),
 		outputAttacks(),
 		overlayAttacks(),
+		hideAttacks(),
 		languageAttacks(),
 		socketAttacks(),
 		openAttacks(),
