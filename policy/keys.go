@@ -290,7 +290,7 @@ var limitKeys = []key[Profile]{
 	{spec: spec{name: "wall", typ: tDuration, doc: "Time until SIGTERM and, after a grace period, SIGKILL.", def: "none", example: "30m", flag: "timeout"}, at: func(p *Profile) any { return &p.Limits.Wall }},
 	{spec: spec{name: "cpu-time", typ: tDuration, doc: "Processor time of the whole sandbox; needs the cgroup layer.", def: "none", example: "20m", flag: "cpu-time"}, at: func(p *Profile) any { return &p.Limits.CPUTime }},
 	{spec: spec{name: "output", typ: tSize, doc: "Bytes of stdout and stderr together; what comes behind them is cut off, and ends the run. The task then has pipes, which the launcher copies.", def: "none", example: "64MiB", flag: "output"}, at: func(p *Profile) any { return &p.Limits.Output }},
-	{spec: spec{name: "rlimits", typ: tRlimit, dict: tRlimitName, doc: "getrlimit(2) of every process, soft and hard alike: a number, a size, seconds for cpu, or `unlimited`.", def: "{}", example: "{nofile: 4096, core: 0}", flag: "rlimit"}, at: func(p *Profile) any { return &p.Limits.Rlimits }},
+	{spec: spec{name: "rlimits", typ: tRlimit, dict: tRlimitName, doc: "getrlimit(2) of every process, soft and hard alike: a number, a size, seconds for cpu, or `unlimited`. `core: 0` is set as 1 byte: a program that core_pattern names gets dumps whatever the limit is, but for 1.", def: "{}", example: "{nofile: 4096, core: 0}", flag: "rlimit"}, at: func(p *Profile) any { return &p.Limits.Rlimits }},
 }
 
 var processKeys = []key[Profile]{

@@ -29,6 +29,7 @@ type Host struct {
 	MapsIDs     bool   `json:"maps_ids"`     // and has CAP_SETUID and CAP_SETGID in effect, which give the task another id
 	Permitted   uint64 `json:"permitted"`    // capabilities of the launcher
 	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
+	CoreZero    bool   `json:"core_zero"`    // the hard RLIMIT_CORE is 0
 	Name        string `json:"name"`         // of the caller, in the password database by UID; "" if it has none
 	Home        string `json:"home"`         // of the caller: HOME, made clean, or the password database's if it is not absolute or is "/"
 	PasswdHome  string `json:"passwd_home"`  // of the caller, in the password database; "" if it has none
@@ -95,6 +96,10 @@ func Probe() (*Host, error) {
 		return nil, fmt.Errorf("getrlimit: %w", err)
 	}
 	h.NofileMax = lim.Max
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &lim); err != nil {
+		return nil, fmt.Errorf("getrlimit: %w", err)
+	}
+	h.CoreZero = lim.Max == 0
 	h.NotifyFlags, h.NotifyWhy = probeListener()
 	h.NoOpenat2 = walk.Refused()
 	h.State = StatePath(os.Getenv)
@@ -190,4 +195,14 @@ func (osFiles) Readlink(p string) (string, error)       { return os.Readlink(p) 
 func (osFiles) ReadDir(p string) ([]fs.DirEntry, error) { return os.ReadDir(p) }
 func (osFiles) Access(p string, mode uint32) error      { return unix.Access(p, mode) }
 
-func (osFiles) Read(p string, n int) ([]byte, error) { return readSome(p, n) }
+func (osFiles) Read(p string, n int) ([]byte, error) {
+	if strings.HasPrefix(p, "/proc/") {
+		return readSome(p, n) // the kernel's own, and only regular files
+	}
+	fd, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: p, Err: err}
+	}
+	defer unix.Close(fd)
+	return readRegular(fd, p, n)
+}

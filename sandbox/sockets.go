@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"cordon/policy"
 	"cordon/sandbox/plan"
 )
@@ -33,7 +35,11 @@ func (c *compilation) sockets() error {
 	if err != nil { // a proc file system without it: subset=pid
 		c.note("the host's sockets cannot be listed, and are not covered unless they lie in a writable directory: /proc/net/unix: " + bare(err).Error())
 	}
-	names = append(names, c.walkForSockets()...)
+	for _, name := range c.walkForSockets() {
+		if slices.Contains(names, name) || c.listens(name) {
+			names = append(names, name)
+		}
+	}
 	slices.Sort(names)
 	windows := c.windows()
 	for _, name := range slices.Compact(names) {
@@ -47,6 +53,29 @@ func (c *compilation) sockets() error {
 // landlockResolves reports whether Landlock decides which sockets the task may connect to.
 func (c *compilation) landlockResolves() bool {
 	return !c.profile.Landlock.Off && c.host.LandlockABI >= resolveUnixABI
+}
+
+// listens reports whether somebody may listen at a socket that /proc/net/unix does not name. One that an earlier run left
+// is not covered: a program that uses the name again could not remove it.
+func (c *compilation) listens(path string) bool {
+	l, ok := c.host.Files.(interface{ Listens(path string) bool })
+	return !ok || l.Listens(path)
+}
+
+// Listens tries to connect. Only ECONNREFUSED says that nobody listens: a socket of another type is EPROTOTYPE, a queue
+// that is full EAGAIN.
+func (osFiles) Listens(path string) bool {
+	file, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err != unix.ENOENT
+	}
+	defer unix.Close(file)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return true
+	}
+	defer unix.Close(fd)
+	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + itoa(file)}) != unix.ECONNREFUSED
 }
 
 // coverSocket covers a socket of the host at every place where the sandbox shows it.

@@ -15,6 +15,7 @@ func helperAttacks() []attack {
 	return []attack{
 		{55, "newuidmap that a task left in a directory of PATH", "launcher", plantedHelper, on, shows(plantedBare)},
 		{55, "the same, with LD_PRELOAD and BASH_ENV", "launcher", preloadedHelper, on, noControl("the row above shows it")},
+		{20, "core dumps, for a program in core_pattern too", "rlimits", coreLimit, on, shows(coreBare)},
 		{55, "LOGNAME of another user, for its ranges", "launcher", otherRanges, on, noControl("it takes a launcher that reads LOGNAME")},
 	}
 }
@@ -104,4 +105,26 @@ func otherRanges(b *box) outcome {
 		return broken("%v %s", err, out)
 	}
 	return blocked("its own ranges")
+}
+
+// coreLimit asks for the one limit that keeps the kernel from starting the program that core_pattern may name.
+func coreLimit(b *box) outcome {
+	r := b.run("cat", "/proc/self/limits")
+	for line := range strings.Lines(r.out) {
+		f := strings.Fields(line)
+		if !strings.HasPrefix(line, "Max core file size") || len(f) < 6 {
+			continue
+		}
+		if f[4] == "1" && f[5] == "1" {
+			return blocked("1 byte")
+		}
+		return escaped("%s", line)
+	}
+	return broken("%d %s%s", r.code, r.out, r.err)
+}
+
+// coreBare is a limit of 0, as a shell sets it.
+func coreBare(b *box) outcome {
+	b.wrap = []string{"prlimit", "--core=0"}
+	return coreLimit(b)
 }

@@ -41,6 +41,7 @@ func attacks() []attack {
 		overlayAttacks(),
 		languageAttacks(),
 		socketAttacks(),
+		openAttacks(),
 	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all

@@ -23,6 +23,7 @@ func socketAttacks() []attack {
 		{45, "a socket that is made in the working directory later", "mount", socketLater, []string{"default", "net-client"}, anyone},
 		{45, "a tmux server runs a command", "mount", tmuxServer, withNet, anyone},
 		{45, "a working directory that is /run, or a session's part of it", "launcher", inRun, withNet, noControl("it is a check, not an attack")},
+		{45, "a socket that an earlier run left can be removed", "mount", socketLeft, []string{"build", "agent"}, noControl("it is a check, not an attack")},
 		{45, "a socket that is bound by its name stays", "mount", socketNamed, onTree, noControl("it is a check, not an attack")},
 		{54, "flock on a read-only file, held against a program outside", "mount", lockedOutside, []string{"default", "net-client"}, shows(lockedOutside)},
 	}
@@ -173,4 +174,21 @@ func lockedOutside(b *box) outcome {
 		return escaped("a program outside waits for the lock")
 	}
 	return blocked("the lock is the sandbox's own")
+}
+
+// socketLeft removes a socket at which nobody listens any more.
+func socketLeft(b *box) outcome {
+	dir := b.scratch("cwd")
+	l, err := net.Listen("unix", dir+"/s")
+	if err != nil {
+		return broken("%v", err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err := errors.Join(l.Close(), give(dir, b.who)); err != nil {
+		return broken("%v", err)
+	}
+	if r := b.in(dir).run("rm", "s"); r.code != 0 {
+		return broken("exit %d %s", r.code, r.err)
+	}
+	return blocked("it was removed")
 }
