@@ -242,6 +242,8 @@ func TestParseErrors(t *testing.T) {
 		{"variable", "env: {keep: [\"A*B\"]}\n", `f:1:14: env.keep[0]: "A*B" is not a variable's name; a name, or a prefix and *: no other sign is a pattern`},
 		{"brackets in a variable", "env: {keep: [\"A_[XY]*\"]}\n", `f:1:14: env.keep[0]: "A_[XY]*" is not a variable's name; a name, or a prefix and *: no other sign is a pattern`},
 		{"tmpfs of half the memory", "mounts: [{tmpfs: /a, size: 0}]\n", `f:1:28: mounts[0].size: "0" is too little; at least 4KiB`},
+		{"set-user-ID of a file", "mounts: [{file: /a, mode: \"4755\"}]\n", `f:1:10: mounts[0]: mode "4755": the bits "4000" have no effect on a file; write "0755"`},
+		{"set-group-ID of a directory", "mounts: [{dir: /a, mode: \"2775\"}]\n", `f:1:10: mounts[0]: mode "2775": the bits "2000" have no effect on a dir; write "0775"`},
 		{"error number 0", "syscalls: {default: errno(0)}\n", `f:1:21: syscalls.default: "errno(0)" does not make the call fail; 0 tells the program that it was done, numbers from 512 make the kernel repeat it; such as errno(EPERM)`},
 		{"error number 0 of a rule", "syscalls: {rules: [{read: errno(0)}]}\n", `f:1:27: syscalls.rules[0].read: "errno(0)" does not make the call fail; 0 tells the program that it was done, numbers from 512 make the kernel repeat it; such as errno(EPERM)`},
 		{"error number of the kernel", "syscalls: {rules: [{read: fd == 0, else: errno(512)}]}\n", `f:1:42: syscalls.rules[0].else: "errno(512)" does not make the call fail; 0 tells the program that it was done, numbers from 512 make the kernel repeat it; such as errno(EPERM)`},

@@ -53,6 +53,7 @@ type compilation struct {
 	devTarget string // where that is
 	groups    groups
 
+	stdin   string   // the path of standard input, where the task opens it again; ""
 	private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
 	missing []Missing
 	added   []Added
@@ -76,6 +77,7 @@ var order = [...]func(*compilation) error{
 	(*compilation).checkSupport,
 	(*compilation).findArch,
 	(*compilation).findTerminal,
+	(*compilation).settleStdin,
 	(*compilation).planReports,
 	// The cgroup before anything that takes memory: the steps that join one come first.
 	(*compilation).cgroup,

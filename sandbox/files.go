@@ -77,7 +77,7 @@ func (p *process) openResources() error {
 		if p.comp.brokered(f) {
 			continue
 		}
-		if p.comp.passes(f, i) {
+		if p.comp.passes(f, i) || p.comp.reopened(i) {
 			continue
 		}
 		if err := p.openStdio(i, f); err != nil {

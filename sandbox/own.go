@@ -87,8 +87,13 @@ func (h *hider) couldMake(host string) (bool, error) {
 	return false, err
 }
 
-// makeOwnDir makes a directory and those above it that are missing, each for the caller alone and none through a link.
+// makeOwnDir makes a directory and those above it that are missing, each for the caller alone and none through a link. In
+// /etc everybody may look into it: where profiles are searched, a directory that cannot be read is an error for all users.
 func makeOwnDir(path string) error {
+	mode := uint32(0o700)
+	if strings.HasPrefix(path, "/etc/") {
+		mode = 0o755
+	}
 	dir, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for _, name := range strings.Split(path[1:], "/") {
 		if err != nil {
@@ -96,7 +101,10 @@ func makeOwnDir(path string) error {
 		}
 		var next int
 		if next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == unix.ENOENT {
-			if err = unix.Mkdirat(dir, name, 0o700); err == nil || err == unix.EEXIST {
+			if err = unix.Mkdirat(dir, name, mode); err == nil && mode == 0o755 {
+				err = unix.Fchmodat(dir, name, mode, 0) // whatever the umask
+			}
+			if err == nil || err == unix.EEXIST {
 				next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 			}
 		}

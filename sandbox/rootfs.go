@@ -45,6 +45,7 @@ type source struct {
 // root puts the tree that everything else is mounted on.
 func (c *compilation) root() error {
 	c.do(own("mounts"), plan.Setattr(plan.CWD, "/", unix.AT_RECURSIVE, 0, 0, unix.MS_PRIVATE))
+	c.openStdinAgain()
 	r := &c.profile.Root
 	from := c.scalar("root")
 	c.rootFD = plan.R(plan.Root)

@@ -36,6 +36,7 @@ func attacks() []attack {
 		recorderAttacks(),
 		rightsAttacks(),
 		bitsAttacks(),
+		stdinAttacks(),
 		guardAttacks(),
 		trustAttacks(),
 		overlayAttacks(),
