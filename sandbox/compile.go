@@ -44,6 +44,7 @@ type compilation struct {
 	homeList []string    // see homes
 	bounds   []bound     // see bound
 	searched *finder     // see search
+	lifted   []lifted    // see findLifted
 	gitSeen  *gitSeen    // see git
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
@@ -53,6 +54,7 @@ type compilation struct {
 	devTarget string // where that is
 	groups    groups
 
+	stdin   string   // the path of standard input, where the task opens it again; ""
 	private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
 	missing []Missing
 	added   []Added
@@ -76,6 +78,7 @@ var order = [...]func(*compilation) error{
 	(*compilation).checkSupport,
 	(*compilation).findArch,
 	(*compilation).findTerminal,
+	(*compilation).settleStdin,
 	(*compilation).planReports,
 	// The cgroup before anything that takes memory: the steps that join one come first.
 	(*compilation).cgroup,

@@ -102,6 +102,7 @@ func (c *compilation) landlockRules() error {
 	for i := range c.land.rules {
 		c.allowBeneath(&c.land.rules[i])
 	}
+	c.allowStdin()
 	c.keepRuleset()
 	return nil
 }

@@ -50,11 +50,12 @@ const (
 	Program
 	Top     // "/", where a path is opened name by name
 	Between // a directory on such a path
+	Input   // a file that is standard input
 	NumRegs
 )
 
 var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc", "pts", "master", "slave", "program",
-	"top", "between"}
+	"top", "between", "input"}
 
 func (r Reg) String() string { return "%" + regNames[r] }
 

@@ -252,6 +252,30 @@ static void races(void) {
 	race(swap_descriptors, 1);
 }
 
+// on_stdin changes the caller's file by the descriptor, and by its names. It reads six bytes.
+static void on_stdin(void) {
+	const struct timespec old[2] = {{1, 0}, {1, 0}};
+	const char *names[] = {"/proc/self/fd/0", "/dev/stdin", "/proc/thread-self/fd/0"};
+	char buf[6];
+	int n = read(0, buf, sizeof buf);
+	fchmod(0, 0777);
+	futimens(0, old);
+	fsetxattr(0, "user.mark", "x", 1, 0);
+	if (fchown(0, -1, getgid()) || ftruncate(0, 0) || write(0, "x", 1) < 0)
+		n = -1;
+	for (int i = 0; i < 3; i++) {
+		chmod(names[i], 0777);
+		fchmodat(AT_FDCWD, names[i], 0777, 0);
+		utimensat(AT_FDCWD, names[i], old, 0);
+		setxattr(names[i], "user.mark", "x", 1, 0);
+		if (truncate(names[i], 0) == 0 || open(names[i], O_WRONLY | O_TRUNC) >= 0)
+			n = -1;
+	}
+	syscall(NR_FCHMODAT2, 0, "", 0777, AT_EMPTY_PATH);
+	syscall(SYS_utimensat, 0, NULL, old, 0);
+	(void)n;
+}
+
 int main(int argc, char **argv) {
 	if (argc != 3 || chdir(argv[2])) {
 		printf("broken %s\n", strerror(errno));
@@ -259,7 +283,7 @@ int main(int argc, char **argv) {
 	}
 	setvbuf(stdout, NULL, _IONBF, 0);
 	struct { const char *name; void (*run)(void); } kinds[] = {
-		{"modes", modes_of}, {"new", new_files}, {"abis", other_abis}, {"caps", capabilities}, {"races", races}};
+		{"modes", modes_of}, {"new", new_files}, {"abis", other_abis}, {"caps", capabilities}, {"races", races}, {"stdin", on_stdin}};
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
 		if (!strcmp(argv[1], kinds[i].name)) {
 			kinds[i].run();
