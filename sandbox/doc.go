@@ -151,7 +151,8 @@
 //	files.go        what the launcher opens for the child: Plan.Files
 //	observe.go      a run that is watched in the place of the filter, for sandbox/record
 //	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
-//	tty.go          a terminal of the task's own; broker.go: the launcher between it and the caller's; cast.go: a recording
+//	tty.go          a terminal of the task's own; broker.go: the launcher between it and the caller's;
+//	                sharedtty.go: whom else that one is for; typeahead.go: what was not read; suspend.go: Ctrl-Z; cast.go: a recording
 //	supervise.go    clone and the end; talk.go: the talk; events.go: the loop; signals.go: signals and the wall clock
 //	orphans.go      what is left where the task had no pid namespace of its own
 //	verify.go       what is read back
