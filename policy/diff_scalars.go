@@ -65,6 +65,8 @@ func weigh(name string, k *key[Profile], p *Profile) int {
 	switch name {
 	case "tty":
 		return slices.Index([]TTY{TTYNone, TTYBroker, TTYInherit}, p.TTY)
+	case "git":
+		return slices.Index([]Git{GitProtect, GitFree}, p.Git)
 	case "syscalls.exec":
 		return slices.Index([]Exec{ExecOnce, ExecAny}, p.Syscalls.Exec)
 	case "user.host":

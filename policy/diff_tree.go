@@ -18,6 +18,8 @@ type scene struct {
 	hidepid int
 	write   bool
 	noexec  bool
+	live    bool
+	unfit   int    // what happens where the place is unfit, as unfitWords has it
 	spare   bool   // the mount may be left out
 	changes string // of an overlay: tmp, or the directory of the host that keeps what is written
 	size    int64  // of a tmpfs; 0 is half of memory
@@ -51,8 +53,14 @@ func (s *scene) String() string {
 	if text == "" {
 		return "nothing"
 	}
+	if s.live {
+		text += ", its sockets too"
+	}
 	if s.noexec {
 		text += ", not executable"
+	}
+	if s.unfit > 0 {
+		text += ", but not where nobody works (" + unfitWords[s.unfit] + ")"
 	}
 	if s.spare {
 		text += ", or nothing if that cannot be had"
@@ -153,7 +161,7 @@ func (s *scene) gives(o *scene) bool {
 	own := s.usual != 0 && o.usual != 0
 	keeps := s.changes != "" && s.changes != "tmp" && s.changes != o.changes
 	switch {
-	case !s.noexec && o.noexec, keeps, s.spare && !o.spare && o.String() != "nothing":
+	case !s.noexec && o.noexec, s.live && !o.live && !o.write, keeps, s.spare && !o.spare && o.String() != "nothing":
 		return true
 	case own && (s.perm&^o.perm != 0 || s.room() > o.room()):
 		return true
@@ -199,7 +207,7 @@ func (p *Profile) sceneAt(at string) scene {
 }
 
 func (p *Profile) sceneOf(m *Mount, rest string) scene {
-	s := scene{noexec: m.NoExec, spare: m.Optional, at: m.Pos}
+	s := scene{noexec: m.NoExec, unfit: max(0, slices.Index(unfitWords, m.Unfit)), live: m.Live && !m.Write, spare: m.Optional, at: m.Pos}
 	switch m.Kind {
 	case MountBind:
 		s.host, s.write = m.Source+rest, m.Write

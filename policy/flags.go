@@ -79,6 +79,7 @@ var flags = []flag{
 	{Flag{"nice", "N", "nice value, -20 to 19", "process.nice"}, nil},
 	{Flag{"oom-score-adj", "N", "-1000 to 1000", "process.oom-score-adj"}, nil},
 	{Flag{"tty", "none|inherit|broker", "a terminal on stdin, stdout or stderr", "tty"}, nil},
+	{Flag{"git", "free|protect", "git repositories in what may be written", "git"}, nil},
 	{Flag{"on-denial", "silent|report", "denied system calls are reported at the end", "on-denial"}, nil},
 	{Flag{"missing", "LAYER", "a layer that this host may lack", "missing"}, nil},
 	{Flag{"remove", "SECTION=VALUE", "take away what a profile lists", ""}, removeFlag},

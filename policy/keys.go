@@ -82,10 +82,12 @@ var (
 	modeWords     = []string{"ro", "rw"}
 	enterWords    = []string{"pivot", "chroot"}
 	hidepidWords  = []string{"off", "noaccess", "invisible", "ptraceable"}
+	unfitWords    = []string{"bind", "skip", "refuse"}
 	hostUserWords = []string{"auto", "caller"}
 	networkWords  = []string{"none", "host"}
 	ttyWords      = []string{"none", "inherit", "broker"}
 	execWords     = []string{"any", "once"}
+	gitWords      = []string{"free", "protect"}
 	denialWords   = []string{"silent", "report"}
 	scopeWords    = []string{"signal", "abstract-unix-socket"}
 	missingWords  = []string{"cgroup", "landlock", "time"}
@@ -105,7 +107,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Root }},
 	{spec: spec{name: "mounts", typ: tMount, list: true, doc: "What is put into the tree, in order; a later mount covers an earlier one.", def: "[]", example: "[{bind: ., mode: rw}]", flag: "mount"},
 		at: func(p *Profile) any { return &p.Mounts }},
-	{spec: spec{name: "hide", typ: tPattern, list: true, doc: "Paths that nobody inside can read or write: absolute, `~/…`, or `**/…` for a name anywhere in a bind; `*`, `?` and `[^a-c]` within a name. What a path leads to is hidden wherever it is shown. Only grows.", def: "[]", example: `[~/.ssh, "**/.env"]`, flag: "hide"},
+	{spec: spec{name: "hide", typ: tPattern, list: true, doc: "Paths that nobody inside can read or write: absolute, `~/…`, or `**/…` for a name anywhere in a bind; `*`, `?` and `[^a-c]` within a name. What a path leads to is hidden wherever it is shown. `{remove: PATH}` lifts an inherited rule, or shows a path below one.", def: "[]", example: `[~/.ssh, "**/.env"]`, flag: "hide"},
 		at: func(p *Profile) any { return &p.Hide }},
 	{spec: spec{name: "hostname", typ: tHostname, doc: "Host name inside, at most 64 bytes.", def: "cordon", example: "build", flag: "hostname"},
 		at: func(p *Profile) any { return &p.Hostname }},
@@ -122,6 +124,8 @@ var language = []key[Profile]{
 	{spec: spec{name: "process", doc: "Attributes of the task's process."}, keys: processKeys},
 	{spec: spec{name: "tty", typ: tWord, words: ttyWords, doc: "A terminal on stdin, stdout or stderr: `none` keeps it out, `inherit` passes it through, in a session of its own, `broker` gives the task one of its own in its place, and the launcher copies.", def: "none", example: "broker", flag: "tty"},
 		at: func(p *Profile) any { return &p.TTY }},
+	{spec: spec{name: "git", typ: tWord, words: gitWords, doc: "`protect`: in what the task may write, every `.git`, every submodule and what git's configuration runs is read-only, and tokens in the configuration are not shown; a `.git` that appears during the run is reported. `free`: files like any other.", def: "free", example: "protect", flag: "git"},
+		at: func(p *Profile) any { return &p.Git }},
 	{spec: spec{name: "on-denial", typ: tWord, words: denialWords, doc: "Denied system calls: `silent`, or `report` them, decoded, at the end of the run and in the report.", def: "silent", example: "report", flag: "on-denial"},
 		at: func(p *Profile) any { return &p.OnDenial }},
 	{spec: spec{name: "missing", typ: tLayer, list: true, words: missingWords, doc: "Layers that a host may lack; they are then reported. Every other layer that cannot be had is an error.", def: "[]", example: "[cgroup, landlock]", flag: "missing"},
@@ -160,6 +164,8 @@ var mountForms = []form[Mount]{
 		{spec: spec{name: "target", typ: tPath, doc: "Where it appears.", def: "the same path", example: "/src"}, at: mountTarget},
 		{spec: spec{name: "mode", typ: tWord, words: modeWords, doc: "Read-only, or writable.", def: "ro", example: "rw"}, at: func(m *Mount) any { return &m.Write }},
 		{spec: spec{name: "noexec", typ: tWord, words: boolWords, doc: "Nothing in it can be executed.", def: "false", example: "true"}, at: mountNoExec},
+		{spec: spec{name: "unfit", typ: tWord, words: unfitWords, doc: "Where the path is no place to work in (a home, what is above one; for root, a directory of the system): `bind` it all the same, `skip` the mount, or `refuse` to start. A later bind of the same path insists.", def: "bind", example: "refuse"}, at: func(m *Mount) any { return &m.Unfit }},
+		{spec: spec{name: "live", typ: tWord, words: boolWords, doc: "A read-only directory is not shown through an overlay: see below.", def: "false", example: "true"}, at: func(m *Mount) any { return &m.Live }},
 		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is mounted where the source does not exist.", def: "false", example: "true"}, at: mountOptional},
 	}},
 	{kind: string(MountTmpfs), doc: "an empty tmpfs", keys: []key[Mount]{
@@ -194,9 +200,9 @@ var mountForms = []form[Mount]{
 		{spec: spec{name: "symlink", typ: tPath, doc: "Where it is.", example: "/bin"}, at: mountTarget},
 		{spec: spec{name: "to", typ: tLink, doc: "Its text; required.", example: "usr/bin"}, at: mountSource},
 	}},
-	{kind: string(MountDir), doc: "an empty directory", keys: []key[Mount]{
+	{kind: string(MountDir), doc: "a directory, if none is there", keys: []key[Mount]{
 		{spec: spec{name: "dir", typ: tPath, doc: "Where it is.", example: "/var/empty"}, at: mountTarget},
-		{spec: spec{name: "mode", typ: tPerm, doc: "Permission bits.", def: `"0755"`, example: `"0700"`}, at: mountPerm},
+		{spec: spec{name: "mode", typ: tPerm, doc: "Permission bits; then it must not exist yet.", def: `"0755"`, example: `"0700"`}, at: mountPerm},
 	}},
 	{kind: string(MountFile), doc: "a file with the text given", keys: []key[Mount]{
 		{spec: spec{name: "file", typ: tPath, doc: "Where it is.", example: "/etc/issue"}, at: mountTarget},
@@ -252,7 +258,7 @@ var capabilityKeys = []key[Profile]{
 var syscallKeys = []key[Profile]{
 	{spec: spec{name: "default", typ: tAction, doc: "What happens to calls that are not allowed: `allow`, `errno(NAME)`, `kill`, `log`.", def: "errno(EPERM)", example: "kill", flag: "syscall-default"}, at: func(p *Profile) any { return &p.Syscalls.Default }},
 	{spec: spec{name: "unknown", typ: tAction, doc: "What happens to numbers newer than the table.", def: "errno(ENOSYS)", example: "errno(ENOSYS)", flag: "syscall-unknown"}, at: func(p *Profile) any { return &p.Syscalls.Unknown }},
-	{spec: spec{name: "arches", typ: tArch, list: true, doc: "Architectures whose calls are possible; every other one kills.", def: "[native]", example: "[native]", flag: "arch"}, at: func(p *Profile) any { return &p.Syscalls.Arches }},
+	{spec: spec{name: "arches", typ: tArch, list: true, doc: "Architectures whose calls are possible, besides the machine's own; a call of any other one kills.", def: "[native]", example: "[native]", flag: "arch"}, at: func(p *Profile) any { return &p.Syscalls.Arches }},
 	{spec: spec{name: "allow", typ: tCall, list: true, doc: "Calls, or groups of them, that are allowed.", def: "[]", example: `["@system-service"]`, flag: "allow-syscall"}, at: func(p *Profile) any { return &p.Syscalls.Allow }},
 	{spec: spec{name: "deny", typ: tCall, list: true, doc: "Calls, or groups of them, that are not; beats `allow` and `rules`, wherever it was inherited from. Only grows.", def: "[]", example: `["@keyring", ptrace]`, flag: "deny-syscall"}, at: func(p *Profile) any { return &p.Syscalls.Deny }},
 	{spec: spec{name: "rules", typ: tRule, list: true, doc: "Conditions on the arguments of a call, or an action for it.", def: "[]", example: `[{socket: "family == AF_UNIX"}]`, flag: "rule"}, at: func(p *Profile) any { return &p.Syscalls.Rules }},
@@ -286,7 +292,7 @@ var limitKeys = []key[Profile]{
 	{spec: spec{name: "wall", typ: tDuration, doc: "Time until SIGTERM and, after a grace period, SIGKILL.", def: "none", example: "30m", flag: "timeout"}, at: func(p *Profile) any { return &p.Limits.Wall }},
 	{spec: spec{name: "cpu-time", typ: tDuration, doc: "Processor time of the whole sandbox; needs the cgroup layer.", def: "none", example: "20m", flag: "cpu-time"}, at: func(p *Profile) any { return &p.Limits.CPUTime }},
 	{spec: spec{name: "output", typ: tSize, doc: "Bytes of stdout and stderr together; what comes behind them is cut off, and ends the run. The task then has pipes, which the launcher copies.", def: "none", example: "64MiB", flag: "output"}, at: func(p *Profile) any { return &p.Limits.Output }},
-	{spec: spec{name: "rlimits", typ: tRlimit, dict: tRlimitName, doc: "getrlimit(2) of every process, soft and hard alike: a number, a size, seconds for cpu, or `unlimited`.", def: "{}", example: "{nofile: 4096, core: 0}", flag: "rlimit"}, at: func(p *Profile) any { return &p.Limits.Rlimits }},
+	{spec: spec{name: "rlimits", typ: tRlimit, dict: tRlimitName, doc: "getrlimit(2) of every process, soft and hard alike: a number, a size, seconds for cpu, or `unlimited`. `core: 0` is set as 1 byte: a program that core_pattern names gets dumps whatever the limit is, but for 1.", def: "{}", example: "{nofile: 4096, core: 0}", flag: "rlimit"}, at: func(p *Profile) any { return &p.Limits.Rlimits }},
 }
 
 var processKeys = []key[Profile]{

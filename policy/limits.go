@@ -77,6 +77,9 @@ func rlimitOf(name, s string) (uint64, *fault) {
 	return uint64(d / clock), f
 }
 
+// Text is the value as a profile has it.
+func (r Rlimit) Text() string { return formatRlimit(r) }
+
 func formatRlimit(r Rlimit) string {
 	if r.Value == Unlimited {
 		return "unlimited"

@@ -67,6 +67,9 @@ func (m *Mount) complete() *fault {
 	if m.Kind == MountBind && m.Target == m.Source {
 		m.Target = ""
 	}
+	if f := m.checkPerm(); f != nil {
+		return f
+	}
 	for _, paths := range [...]Opt[[]string]{m.Mask, m.ReadOnly} {
 		for _, p := range paths.V {
 			if !strings.HasPrefix(p, strings.TrimSuffix(m.Target, "/")+"/") {
@@ -75,6 +78,15 @@ func (m *Mount) complete() *fault {
 		}
 	}
 	return nil
+}
+
+// checkPerm refuses bits that would have no effect: every mount is nosuid, and mkdir(2) drops set-id bits.
+func (m *Mount) checkPerm() *fault {
+	idle := map[MountKind]uint32{MountFile: 0o7000, MountDir: 0o6000, MountTmpfs: 0o4000}[m.Kind] & m.Perm.V
+	if idle == 0 {
+		return nil
+	}
+	return bad("mode "+quote(formatPerm(m.Perm.V))+": the bits "+quote(formatPerm(idle))+" have no effect on a "+string(m.Kind), "write "+quote(formatPerm(m.Perm.V&^idle)))
 }
 
 // pickForm finds the form that a mapping is written in, by its leading key.

@@ -15,6 +15,7 @@ type Profile struct {
 	Root         Root
 	Mounts       []Mount // in order
 	Hide         []Hide  // applied after the mounts
+	Lifted       []Hide  // rules that a profile took away, and paths below a rule that it shows
 	Hostname     string  // "" means "cordon"
 	Namespaces   Namespaces
 	User         User
@@ -27,6 +28,7 @@ type Profile struct {
 	Process      Process
 	TTY          TTY
 	OnDenial     OnDenial
+	Git          Git
 	Missing      []MissingLayer // layers that the host may lack; they are then reported, not enforced
 
 	Remove  []Removal // what a file takes away from those it is merged over; none is left in an effective profile
@@ -113,6 +115,8 @@ type Mount struct {
 	Target   string        // inside the root; "" means the expanded source (bind)
 	Write    bool          // bind: mode: rw
 	NoExec   bool          // bind, tmpfs
+	Unfit    string        // bind: "", "skip" or "refuse" a source that is no place to work in
+	Live     bool          // bind: a read-only directory that is not shown through an overlay
 	Optional bool          // bind: a missing source is tolerated; tmpfs, sysfs, generate: a missing target that cannot be made
 	Size     int64         // tmpfs: bytes; 0 means the kernel's default, half of memory
 	Perm     Opt[uint32]   // tmpfs, dir, file: permission bits
@@ -347,6 +351,15 @@ const (
 	TTYNone    TTY = ""        // it does not reach the task
 	TTYInherit TTY = "inherit" // it is passed through; the task is in a session of its own
 	TTYBroker  TTY = "broker"  // the task gets one of its own, and the launcher copies
+)
+
+// Git says what becomes of the git repositories in what the task may write.
+type Git string
+
+// The values of Git.
+const (
+	GitFree    Git = ""        // they are files like any other
+	GitProtect Git = "protect" // what decides which programs git runs outside is read-only
 )
 
 // OnDenial says whether denied system calls are reported.

@@ -23,6 +23,8 @@ func (k *spec) set(ptr any, s string) *fault {
 		return k.setBool(p, s)
 	case *TTY:
 		return setWord(k, p, s)
+	case *Git:
+		return setWord(k, p, s)
 	case *OnDenial:
 		return setWord(k, p, s)
 	case *Exec:
@@ -388,6 +390,8 @@ func (k *spec) value(ptr any) (text string, unset bool) {
 			return k.words[1], false
 		}
 		return k.words[0], true
+	case *Git:
+		return k.wordText(string(*p))
 	case *TTY:
 		return k.wordText(string(*p))
 	case *OnDenial:
@@ -459,6 +463,8 @@ func copyScalar(dst, src any) {
 		*d = *src.(*string)
 	case *bool:
 		*d = *src.(*bool)
+	case *Git:
+		*d = *src.(*Git)
 	case *TTY:
 		*d = *src.(*TTY)
 	case *OnDenial:

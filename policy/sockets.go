@@ -28,6 +28,11 @@ var sockets = [...]struct {
 	{"the X11 socket", "the user's keystrokes, screen and clipboard, and typing into other windows", []string{"/tmp/.X11-unix/X*"}},
 	{"the Wayland socket", "windows on the user's desktop, and its clipboard", []string{"/run/user/*/wayland-*"}},
 	{"PipeWire's socket", "microphone, camera and screen", []string{"/run/user/*/pipewire-*", "/run/pipewire/pipewire-*"}},
+	{"tmux's socket", "programs outside of the sandbox as the user", []string{"/tmp/tmux-*/*", "/run/tmux/*/*", "/run/user/*/tmux-*/*"}},
+	{"screen's socket", "programs outside of the sandbox as the user", []string{"/run/screen/S-*/*", "/tmp/screens/S-*/*", "/tmp/uscreens/S-*/*", "~/.screen/*"}},
+	{"zellij's socket", "programs outside of the sandbox as the user", []string{"/run/user/*/zellij/*/*", "/tmp/zellij-*/*/*"}},
+	{"an editor's socket", "programs outside of the sandbox as the user", []string{"/tmp/emacs*/*", "/run/user/*/emacs/*", "/run/user/*/nvim.*", "/tmp/nvim.*/*/*", "/run/user/*/vscode-*", "/tmp/vscode-*"}},
+	{"a terminal's socket", "programs outside of the sandbox as the user", []string{"/run/user/*/wezterm/*", "~/.local/share/wezterm/*sock*", "/tmp/kitty*", "/run/user/*/kitty*"}},
 	{"PulseAudio's socket", "the microphone, and loading modules into the sound server", []string{"/run/user/*/pulse/native", "/run/pulse/native", "/tmp/pulse-*/native"}},
 }
 
@@ -115,6 +120,19 @@ func (p *Profile) covered(host, inside []string, later int, runtimeDir string) b
 		}
 	}
 	return false
+}
+
+// SocketAt says of a path of the host which well-known socket it is, and what that gives; "" if it is none.
+func SocketAt(name string) (socket, gives string) {
+	at := hostNames(name, "")
+	for i := range sockets {
+		for _, text := range sockets[i].paths {
+			if host := hostNames(text, ""); len(host) == len(at) && above(host, at) {
+				return sockets[i].name, sockets[i].gives
+			}
+		}
+	}
+	return "", ""
 }
 
 // hostNames splits an absolute path, or one that begins at a home, into its names; nil for any other. What has two

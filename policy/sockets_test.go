@@ -29,7 +29,8 @@ func TestExposures(t *testing.T) {
 		{"an overlay", "mounts: [{overlay: /x, lower: /run/dbus}]\n", "1 mounts[0] the D-Bus system bus"},
 		{"all of /run/user", "mounts: [{bind: /run/user/1000}]\n", "1 mounts[0] Docker's socket,1 mounts[0] containerd's socket,1 mounts[0] BuildKit's socket,1 mounts[0] Podman's socket," +
 			"1 mounts[0] libvirt's socket,1 mounts[0] systemd's private socket,1 mounts[0] the D-Bus session bus,1 mounts[0] ssh-agent's socket,1 mounts[0] gpg-agent's socket," +
-			"1 mounts[0] the Wayland socket,1 mounts[0] PipeWire's socket,1 mounts[0] PulseAudio's socket"},
+			"1 mounts[0] the Wayland socket,1 mounts[0] PipeWire's socket,1 mounts[0] tmux's socket,1 mounts[0] zellij's socket,1 mounts[0] an editor's socket," +
+			"1 mounts[0] a terminal's socket,1 mounts[0] PulseAudio's socket"},
 		{"a name that only begins like it", "mounts: [{bind: /run/dbusx}, {bind: /run/docker.sock.d}]\n", ""},
 		{"a file beside it", "mounts: [{bind: /run/user/1000/doc}]\n", ""},
 		{"the working directory", "mounts: [{bind: ., mode: rw}]\n", ""},
@@ -41,7 +42,9 @@ func TestExposures(t *testing.T) {
 		{"hidden by a pattern", "mounts: [{bind: /run/dbus}]\nhide: [\"**/system_bus_socket\"]\n", ""},
 		{"something else hidden", "mounts: [{bind: /run/dbus}]\nhide: [/run/docker.sock, \"**/bus\"]\n", "1 mounts[0] the D-Bus system bus"},
 		{"the host's tree", "root: {host: ro}\nmounts: [{tmpfs: /run}, {tmpfs: /tmp}, {tmpfs: /home}, {tmpfs: /root}]\n", "1 root LXD's socket"},
-		{"the host's tree, all of it", "root: {host: ro}\nhide: [/run, /var, /home, \"~\"]\n", "1 root the D-Bus session bus,1 root ssh-agent's socket,1 root the X11 socket,1 root PulseAudio's socket"},
+		{"the host's tree, all of it", "root: {host: ro}\nhide: [/run, /var, /home, \"~\"]\n", "1 root the D-Bus session bus,1 root ssh-agent's socket,1 root the X11 socket,1 root tmux's socket,1 root screen's socket,1 root zellij's socket," +
+			"1 root an editor's socket,1 root a terminal's socket,1 root PulseAudio's socket"},
+		{"tmux", "mounts: [{bind: /tmp/tmux-1000/default}]\n", "1 mounts[0] tmux's socket"},
 		{"the host's network", "network: host\n", ""},
 		{"abstract sockets", "network: host\nlandlock: off\n", "1 network the host's abstract sockets"},
 		{"abstract sockets by scope", "network: host\nlandlock: {scope: [signal]}\n", "1 network the host's abstract sockets"},

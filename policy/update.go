@@ -114,7 +114,7 @@ func (u *updater) top(was, now *node) {
 		switch {
 		case old == nil:
 			u.add(was, it)
-		case slices.Contains([]string{"version", "name", "about", "extends", "root", "network", "tty", "on-denial"}, name):
+		case slices.Contains([]string{"version", "name", "about", "extends", "root", "network", "tty", "git", "on-denial"}, name):
 		case old.val.kind == seqNode && it.val.kind == seqNode:
 			u.list(name, old.val, it.val)
 		case old.val.kind == mapNode && it.val.kind == mapNode:

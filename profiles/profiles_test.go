@@ -172,7 +172,10 @@ func TestPromises(t *testing.T) {
 	for _, m := range load("agent").Mounts {
 		last[m.Source] = m.Write
 	}
-	for _, path := range []string{"./.git", "./.husky", "./.vscode", "./.envrc"} {
+	if load("agent").Git != policy.GitProtect {
+		t.Error("agent: repositories can be written")
+	}
+	for _, path := range []string{"./.husky", "./.vscode", "./.envrc"} {
 		if write, bound := last[path]; !bound || write {
 			t.Errorf("agent: %s is bound: %v, writable: %v", path, bound, write)
 		}

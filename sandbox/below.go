@@ -83,30 +83,35 @@ func (root filesBelow) ReadDir(path string) ([]fs.DirEntry, error) {
 	return f.ReadDir(-1)
 }
 
-// Read reads a regular file: another kind is not opened, since that can block or do something.
 func (root filesBelow) Read(path string, n int) ([]byte, error) {
-	info, err := root.Stat(path)
+	fd, err := root.openFD("open", path, unix.O_PATH)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: unix.EINVAL}
+	defer unix.Close(fd)
+	return readRegular(fd, path, n)
+}
+
+// readRegular reads the first bytes of a file that fd names (O_PATH). Only a regular file is opened: to open a device can
+// do something, to open a FIFO can block or wake somebody, and a tree that others have made may hold both. What is opened
+// is the file that was looked at, whatever has its name by now: proc_pid_fd(5).
+func readRegular(fd int, path string, n int) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
-	f, err := root.open("open", path, unix.O_RDONLY|unix.O_NONBLOCK)
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+	case unix.S_IFDIR:
+		return nil, &fs.PathError{Op: "read", Path: path, Err: unix.EISDIR}
+	default:
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errText("not a regular file")}
+	}
+	text, err := readSome("/proc/self/fd/"+itoa(fd), n)
 	if err != nil {
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: path, Err: bare(err)}
 	}
-	defer f.Close()
-	buf := make([]byte, n)
-	for got := 0; ; {
-		more, err := unix.Read(int(f.Fd()), buf[got:])
-		if err != nil {
-			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
-		}
-		if got += more; more == 0 || got == n {
-			return buf[:got], nil
-		}
-	}
+	return text, nil
 }
 
 func (root filesBelow) Access(path string, mode uint32) error {

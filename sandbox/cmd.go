@@ -54,6 +54,8 @@ type Cmd struct {
 	// Profiles are the files that Profile was read from: the sandbox cannot write them, and what it could have written is
 	// told from what was there before.
 	Profiles []ledger.Text
+	// Search are the directories where profiles are looked for by name: the sandbox cannot write or make them.
+	Search []string
 
 	// Exclusive says that the process is a launcher and nothing else. Start and Wait then run on the caller's
 	// goroutine, signals that reach the process are passed on to the task, and the process is made non-dumpable
@@ -67,6 +69,8 @@ type Cmd struct {
 	Observer Observer
 
 	failStep, failInit int // for tests: the step of the child and task, or of init, that fails, from 1
+
+	makeDir func(path string) error // nil where nothing is run
 
 	makeGroup func(*cgroup.Choice) (*cgroup.Group, error) // nil where nothing is run
 
@@ -126,7 +130,7 @@ func (c *Cmd) Start() error {
 	}
 	makeStateDirs(host)
 	proc.host = host
-	c.makeGroup = proc.makeGroup
+	c.makeGroup, c.makeDir = proc.makeGroup, makeOwnDir
 	c.proc = proc
 	if c.Exclusive {
 		return c.started(proc.start())

@@ -37,11 +37,15 @@ type compilation struct {
 	rootFD   plan.Arg // the new root
 	scratch  scratch
 	layers   []keptLayer
+	covered  []string    // sockets of the host
 	hidden   int         // matches of hide rules
 	outdoors tree        // the host's own tree: see hostTree
 	table    *hostMounts // see mountsOfHost
 	homeList []string    // see homes
 	bounds   []bound     // see bound
+	searched *finder     // see search
+	lifted   []lifted    // see findLifted
+	gitSeen  *gitSeen    // see git
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts
@@ -50,10 +54,12 @@ type compilation struct {
 	devTarget string // where that is
 	groups    groups
 
+	stdin   string   // the path of standard input, where the task opens it again; ""
 	private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
 	missing []Missing
 	added   []Added
 	notes   []string // for Report.Notes
+	left    []Added  // for Report.LeftOut
 }
 
 // Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
@@ -72,6 +78,7 @@ var order = [...]func(*compilation) error{
 	(*compilation).checkSupport,
 	(*compilation).findArch,
 	(*compilation).findTerminal,
+	(*compilation).settleStdin,
 	(*compilation).planReports,
 	// The cgroup before anything that takes memory: the steps that join one come first.
 	(*compilation).cgroup,
@@ -91,6 +98,8 @@ var order = [...]func(*compilation) error{
 	// The launcher clones here: what follows is compiled while the child does what is compiled so far. Each further part is
 	// handed over as soon as it is there.
 	(*compilation).publish,
+	// The user's limits while the child has every capability in its user namespace, and sees the host's /proc.
+	(*compilation).userLimits,
 	// The bounding set while CAP_SETPCAP is still there; before the fork, so that init has none either.
 	(*compilation).boundingSet,
 	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).
@@ -105,10 +114,18 @@ var order = [...]func(*compilation) error{
 	(*compilation).publish,
 	(*compilation).mounts,
 	(*compilation).publish,
+	// The launcher's own directories before the hide rules, which cover what is there.
+	(*compilation).makeOwn,
+	// What git runs before the hide rules, which cover what lies in it.
+	(*compilation).git,
 	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
 	(*compilation).hide,
 	(*compilation).hideState,
 	(*compilation).hideLayers,
+	// Behind the hide rules: what is hidden needs no protection.
+	(*compilation).guardOwn,
+	(*compilation).undone,
+	(*compilation).sockets,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.

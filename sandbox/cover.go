@@ -69,16 +69,23 @@ func (c *compilation) protect(from plan.From, path string, rule policy.Pos) erro
 	if err != nil {
 		return err
 	}
+	c.protectThing(from, path, rule, true)
+	return nil
+}
+
+// protectThing is protect for a path without links. fixed is that of coverThing.
+func (c *compilation) protectThing(from plan.From, path string, rule policy.Pos, fixed bool) {
 	isDir, exists := c.tree.stat(path)
-	i := c.tree.index(path)
-	if !exists || c.tree.parts[i].opaque {
-		return nil
+	if !exists || c.tree.at(path).opaque {
+		return
 	}
-	c.pinAbove(from, path)
-	i = c.tree.index(path)
+	if fixed {
+		c.pinAbove(from, path)
+	}
 	if !c.tree.writableBelow(path) {
-		return nil
+		return
 	}
+	i := c.tree.index(path)
 	p := c.tree.parts[i]
 	p.behind = c.tree.hostPath(path)
 	p.target, p.source, p.file, p.write, p.rule = path, p.behind, !isDir, false, rule
@@ -90,7 +97,6 @@ func (c *compilation) protect(from plan.From, path string, rule policy.Pos) erro
 		}
 	}
 	c.tree.insert(i+1, p)
-	return nil
 }
 
 // cloneOnto mounts what is at a part's target once more on the same place, with everything that is mounted below it.
@@ -190,14 +196,25 @@ func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	}
 	p := part{target: target, file: !isDir, opaque: true, absent: !c.reachable(target), guard: guardHide, behind: c.tree.hostPath(target),
 		what: "hidden", rule: rule}
-	c.coverOnto(from, &p)
+	shown := c.liftedBelow(&p)
+	if len(shown) > 0 {
+		c.coverAround(from, &p, shown)
+	} else {
+		c.coverOnto(from, &p)
+	}
 	c.tree.add(p)
+	for _, l := range shown {
+		c.showLifted(l, target+l.host[len(p.behind):])
+	}
 	return nil
 }
 
 // coverOnto mounts a cover at a part's target.
 func (c *compilation) coverOnto(from plan.From, p *part) {
-	name := c.coverNode(!p.file)
+	c.mountFromScratch(from, c.coverNode(!p.file), p)
+}
+
+func (c *compilation) mountFromScratch(from plan.From, name string, p *part) {
 	c.do(from,
 		plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree),
 		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, attrRO|attrBase|attrNoExec, 0, 0))
@@ -272,4 +289,23 @@ func (t *tree) writableBelow(path string) bool {
 		}
 	}
 	return false
+}
+
+// replace shows a text in the place of a file.
+func (c *compilation) replace(from plan.From, target, text string, rule policy.Pos) {
+	p := part{target: target, file: true, text: &text, guard: guardHide, behind: c.tree.hostPath(target), absent: !c.reachable(target),
+		what: "a copy without secrets", rule: rule}
+	c.copyOnto(from, &p)
+	c.tree.add(p)
+}
+
+// copyOnto makes the file of a part that has a text, and mounts it.
+func (c *compilation) copyOnto(from plan.From, p *part) {
+	name := "file" + itoa(c.scratch.files)
+	c.scratch.files++
+	c.do(from,
+		plan.OpenStep(plan.R(plan.Scratch), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644).Into(plan.File),
+		plan.WriteStep(plan.R(plan.File), *p.text),
+		plan.CloseStep(plan.R(plan.File)))
+	c.mountFromScratch(from, name, p)
 }

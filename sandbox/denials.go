@@ -55,6 +55,8 @@ type denials struct {
 	order []*Denial
 	total uint64
 	lost  uint64
+
+	throttle throttle
 }
 
 type callKey struct {
@@ -190,7 +192,7 @@ func (c *compilation) decider(d *Denial) (b blamed) {
 		return b
 	}
 	if slices.Contains(v.From, policy.SetIDPlace) {
-		return blamed{rule: policy.SetIDPlace, noFlag: "cordon run -p container --root DIR, where DIR lies below a directory of yours with mode 0700"}
+		return blamed{rule: policy.SetIDPlace, noFlag: policy.SetIDRemedy}
 	}
 	if item := c.denier(d.Call); item != nil {
 		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name), at: item.Pos, noFlag: denyRemedy(item)}

@@ -144,7 +144,10 @@
 //	attach.go       what is kept of a sandbox; exec.go: a program that joins it; wire.go: between two launchers
 //	hostoverlay.go  which directories of the host an overlay covers; layer.go: the directory that keeps the changes;
 //	                foreign.go: what an overlay cannot change
+//	sockets.go      the host's sockets; still.go: read-only directories through an overlay
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
+//	places.go home.go hideglob.go listing.go hardlinks.go   what a rule means, and where the sandbox shows that
+//	git.go gitseen.go   repositories in what the task may write; internal/git reads git's files
 //	cover.go        mounts that hide and protect: covers, read-only binds of a thing on itself, pins of what is above
 //	lookup.go       the program; interpreter.go: what execve loads for it; showprogram.go: how it is bound where it is hidden
 //	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each
@@ -159,6 +162,7 @@
 //	guards.go       mounts that fall off when the host replaces what is under them, and guards_repair.go: how they come back
 //	state.go        what other commands know of a sandbox; statedir.go: the directory that it is in; statefind.go: how they
 //	                find it, and what becomes of what others left
+//	own.go          what decides on the next run, which no task can write; writes.go, ledger/: what a task could write, recorded
 //	hidestate.go    that no sandbox sees it; control.go: what the launcher does for them; peer.go: for whom
 //	log.go logread.go   the log of what runs detached; pause.go inspect.go procs.go   what is done from outside
 //	limits.go       the limits that end a run; output.go: the task's output, where it is copied; lend.go: a pipe on stdin;

@@ -229,6 +229,7 @@ func fakeTree() fakeFiles {
 		t.put("/dev/"+n.name, fakeFile{mode: fs.ModeDevice | fs.ModeCharDevice | 0o666, rdev: unix.Mkdev(n.major, n.minor)})
 	}
 	t.dir("/proc/acpi", "/proc/scsi", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys")
+	t.put("/proc/net/unix", fakeFile{mode: 0o444, text: "Num       RefCount Protocol Flags    Type St Inode Path\n0: 00000002 00000000 00010000 0001 01 17 /run/x\n"})
 	t.file("/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sysrq-trigger")
 	t.dir("/home/ann/src/demo/.git", "/home/ann/.ssh", "/home/ann/.aws", "/home/ann/.config/gh")
 	t.file("/home/ann/.netrc", "/home/ann/.bash_history", "/home/ann/src/demo/main.c")

@@ -77,7 +77,7 @@ func (p *process) openResources() error {
 		if p.comp.brokered(f) {
 			continue
 		}
-		if p.comp.passes(f, i) {
+		if p.comp.passes(f, i) || p.comp.reopened(i) {
 			continue
 		}
 		if err := p.openStdio(i, f); err != nil {
@@ -168,6 +168,9 @@ func openDetached(s *source, userns int) (int, error) {
 	if err := unix.MountSetattr(fd, "", wholeMount, &attr); err != nil {
 		unix.Close(fd)
 		return -1, &Error{Op: "mount_setattr " + s.path, Err: err, From: s.where}
+	}
+	if s.plain {
+		return fd, nil
 	}
 	attr = unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(userns)}
 	if err := unix.MountSetattr(fd, "", wholeMount, &attr); err != nil {

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,6 +75,9 @@ func morePlans() map[string]struct {
 		"cgroup-v2-systemd": {systemdHost(), func(p *policy.Profile) { limitAll(p); p.Missing = nil }},
 		"cgroup-missing":    {cgroupHost(fakeUser(), "0::/session\n", 2), limitAll},
 		"cgroup-joined":     {cgroupHost(joinHost(fakeRoot(), "0 1000 1"), "0::/\n", 2), func(p *policy.Profile) { limitAll(p); joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
+		"still":             {stillHost(nil), func(*policy.Profile) {}},
+		"still-before-6.13": {stillHost(func(h *Host) { h.Kernel, h.LandlockABI = [2]int{6, 1}, 2 }), func(p *policy.Profile) { p.Landlock.Scope.Set = true }},
+		"still-landlock-9":  {stillHost(func(h *Host) { h.Kernel, h.LandlockABI = [2]int{7, 1}, 9 }), func(*policy.Profile) {}},
 		"overlay-host":      {tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "~/layer" }},
 	}
 }
@@ -82,6 +86,19 @@ func morePlans() map[string]struct {
 func noOpenat2() *Host {
 	h := fakeUser()
 	h.NoOpenat2 = true
+	return h
+}
+
+// stillHost is a host whose working directory is the user's own, with a socket in it that somebody has bound.
+func stillHost(change func(*Host)) *Host {
+	h := tableHost("20 1 8:1 / / rw,noatime - ext4 /dev/sda1 rw\n")
+	t := h.Files.(fakeFiles)
+	t.put("/home/ann/src/demo/sock", fakeFile{mode: fs.ModeSocket | 0o700, owner: 1000})
+	t.own("/home/ann/src/demo")
+	t.put("/proc/net/unix", fakeFile{mode: 0o444, text: "Num RefCount Protocol Flags Type St Inode Path\n0: 2 0 10000 0001 01 17 /home/ann/src/demo/sock\n0: 2 0 10000 0001 01 18 @x\n"})
+	if change != nil {
+		change(h)
+	}
 	return h
 }
 

@@ -126,15 +126,22 @@ func (p *process) keepGuards(visible map[string]string) error {
 	return nil
 }
 
-// guardMounts begins to watch the guards. A change that came before the watches began is found by the first look.
+// namesDelay is how long the launcher waits before it watches the directories of the guards, so that a short program does
+// not pay for the watches.
+const namesDelay = 2 * time.Millisecond
+
+// guardMounts begins to watch the guards. The first look finds a change that came before the directories were watched.
 func (p *process) guardMounts() {
-	g := &p.guards
-	if len(g.list) == 0 {
+	if len(p.guards.list) == 0 {
 		return
 	}
-	p.watch(g.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
-	p.watchNames()
-	p.at(time.Now(), p.lookAtAll)
+	p.watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
+	p.at(time.Now().Add(namesDelay), func() {
+		if !p.gone {
+			p.watchNames()
+			p.lookAtAll()
+		}
+	})
 }
 
 // watchNames watches the directories of the guards. Where no inotify instance can be had (fs.inotify.max_user_instances),

@@ -70,6 +70,10 @@ func (c *compilation) repair(p *part, isDir bool) error {
 	case p.opaque:
 		c.coverOnto(from, &again)
 		return nil
+	case p.text != nil:
+		again.file = true
+		c.copyOnto(from, &again)
+		return nil
 	case p.guard != 0 || c.tree.isItself(p):
 		c.cloneOnto(from, &again, p.attrs())
 		return nil

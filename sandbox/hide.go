@@ -31,11 +31,11 @@ type hider struct {
 
 func (c *compilation) hide() error {
 	h := c.hider()
-	var rules []anywhere
+	c.findLifted()
+	defer func() { c.lifted = nil }() // what hides the launcher's own is not lifted
 	for i := range c.profile.Hide {
 		rule := &c.profile.Hide[i]
-		if rest, ok := strings.CutPrefix(rule.Pattern, "**/"); ok {
-			rules = append(rules, newAnywhere(i, rest, rule))
+		if strings.HasPrefix(rule.Pattern, "**/") {
 			continue
 		}
 		h.begin(i, rule)
@@ -44,7 +44,7 @@ func (c *compilation) hide() error {
 		}
 		h.end(rule)
 	}
-	if err := h.anywhere(rules); err != nil {
+	if err := h.anywhere(); err != nil {
 		return err
 	}
 	return h.hardLinks()

@@ -108,15 +108,9 @@ type match struct {
 	link bool
 }
 
-// anywhere walks every bind once for all rules, and then covers what was found: a cover changes the picture.
-func (h *hider) anywhere(rules []anywhere) error {
-	if len(rules) == 0 {
-		return nil
-	}
-	w := finder{tree: &h.c.tree, extra: h.c.tree.extras(), rules: rules}
-	for _, b := range h.c.bound() {
-		w.bind(b)
-	}
+// anywhere covers what the rules for names at any depth have found.
+func (h *hider) anywhere() error {
+	w := h.c.search()
 	for i := range w.found {
 		m := &w.found[i]
 		h.begin(m.rule.i, m.rule.rule)
@@ -125,11 +119,32 @@ func (h *hider) anywhere(rules []anywhere) error {
 		}
 		m.rule.found = true
 	}
-	for i := range rules {
-		h.matched = rules[i].found
-		h.end(rules[i].rule)
+	for i := range w.rules {
+		h.matched = w.rules[i].found
+		h.end(w.rules[i].rule)
 	}
 	return nil
+}
+
+// search walks everything that is bound, once for all who want to know: the rules for names at any depth, and those who
+// protect git's repositories.
+func (c *compilation) search() *finder {
+	if c.searched != nil {
+		return c.searched
+	}
+	f := &finder{tree: &c.tree, extra: c.tree.extras(), git: c.profile.Git == policy.GitProtect}
+	for i := range c.profile.Hide {
+		if rest, ok := strings.CutPrefix(c.profile.Hide[i].Pattern, "**/"); ok {
+			f.rules = append(f.rules, newAnywhere(i, rest, &c.profile.Hide[i]))
+		}
+	}
+	c.searched = f
+	if f.git || len(f.rules) > 0 {
+		for _, b := range c.bound() {
+			f.bind(b)
+		}
+	}
+	return f
 }
 
 // match covers what a rule has found. A link is held in its place, and what it leads to is covered.
@@ -166,7 +181,17 @@ type finder struct {
 	extra extras
 	rules []anywhere
 	found []match
+
+	git     bool     // look for repositories as well
+	inside  int      // how many directories named .git contain the one that is walked
+	gits    []string // everything that is named .git, but for what lies in one
+	configs []string // what may be a configuration of git
+	closed  []string // directories that cannot be listed, or lie too deep
+	names   int      // how many have been looked at
 }
+
+// maxNames bounds a walk that must be complete.
+const maxNames = 2_000_000
 
 // state is a rule of which the first names have matched.
 type state struct {
@@ -218,7 +243,13 @@ func (f *finder) dir(dir string, carried []state) {
 	case notThere(err):
 		return
 	case err != nil, len(dir) > maxPath, len(f.tree.hostPath(dir)) > maxPath:
-		f.found = append(f.found, match{rule: &f.rules[0], path: dir})
+		f.closed = append(f.closed, dir)
+		if len(f.rules) > 0 {
+			f.found = append(f.found, match{rule: &f.rules[0], path: dir})
+		}
+		return
+	}
+	if f.names += len(entries); f.git && f.names > maxNames {
 		return
 	}
 	for i := range entries {
@@ -250,11 +281,27 @@ func (f *finder) entry(dir string, e *listed, carried []state) {
 			return
 		}
 	}
+	f.ofGit(next, e)
 	switch {
 	case e.link != "":
 		f.behind(next, deeper)
+	case e.dir && e.name == ".git":
+		f.inside++
+		f.dir(next, deeper)
+		f.inside--
 	case e.dir:
 		f.dir(next, deeper)
+	}
+}
+
+// ofGit remembers repositories and what may be their configurations, those of submodules and old copies among them.
+func (f *finder) ofGit(path string, e *listed) {
+	switch {
+	case !f.git:
+	case f.inside == 0 && e.name == ".git":
+		f.gits = append(f.gits, path)
+	case f.inside > 0 && !e.dir && strings.HasPrefix(e.name, "config"):
+		f.configs = append(f.configs, path)
 	}
 }
 

@@ -179,6 +179,10 @@ func stepHint(call string, errno unix.Errno) string {
 		return "the task's user may not execute it, or it lies on a noexec mount"
 	case call == "landlock_restrict_self" || call == "read" && errno == unix.EISDIR:
 		return "Landlock was asked for and is not in force; --no-landlock does without"
+	case call == "setpriority" && errno == unix.EACCES:
+		return "a lower value than the caller's takes CAP_SYS_NICE outside, or RLIMIT_NICE"
+	case call == "write" && errno == unix.EACCES:
+		return "a lower oom-score-adj than the caller's takes CAP_SYS_RESOURCE outside"
 	case call == "keyctl" && errno == unix.EDQUOT:
 		return "the user has as many keys as kernel.keys.maxkeys allows; those of sandboxes that have ended go within seconds"
 	case errno == unix.ENOSYS:

@@ -13,6 +13,7 @@ import (
 
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/ledger"
 )
 
 // Host is what a compilation may know of the machine: the kernel, the caller, and a view of the files. It is an
@@ -28,6 +29,7 @@ type Host struct {
 	MapsIDs     bool   `json:"maps_ids"`     // and has CAP_SETUID and CAP_SETGID in effect, which give the task another id
 	Permitted   uint64 `json:"permitted"`    // capabilities of the launcher
 	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
+	CoreZero    bool   `json:"core_zero"`    // the hard RLIMIT_CORE is 0
 	Name        string `json:"name"`         // of the caller, in the password database by UID; "" if it has none
 	Home        string `json:"home"`         // of the caller: HOME, made clean, or the password database's if it is not absolute or is "/"
 	PasswdHome  string `json:"passwd_home"`  // of the caller, in the password database; "" if it has none
@@ -38,6 +40,8 @@ type Host struct {
 	NotifyWhy   string `json:"notify_why,omitempty"`
 	NoOpenat2   bool   `json:"no_openat2,omitempty"` // openat2(2) is refused: paths are opened name by name
 	Files       Files  `json:"-"`
+
+	Records []ledger.Place `json:"-"` // where it is recorded what sandboxes can write, which no sandbox may see
 }
 
 // since reports whether the kernel is that release or a later one.
@@ -92,6 +96,10 @@ func Probe() (*Host, error) {
 		return nil, fmt.Errorf("getrlimit: %w", err)
 	}
 	h.NofileMax = lim.Max
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &lim); err != nil {
+		return nil, fmt.Errorf("getrlimit: %w", err)
+	}
+	h.CoreZero = lim.Max == 0
 	h.NotifyFlags, h.NotifyWhy = probeListener()
 	h.NoOpenat2 = walk.Refused()
 	h.State = StatePath(os.Getenv)
@@ -99,6 +107,7 @@ func Probe() (*Host, error) {
 		account := accountOf(string(text), h.UID)
 		h.Name, h.PasswdHome = account.Name, homePath(account.Home)
 	}
+	h.Records = ledger.PlacesOf(h.UID, h.PasswdHome, os.Getenv)
 	if h.Home = homePath(os.Getenv("HOME")); h.Home == "" {
 		h.Home = h.PasswdHome
 	}
@@ -163,7 +172,7 @@ func readSome(path string, n int) ([]byte, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, n)
+	buf := make([]byte, min(n, 16<<10))
 	for got := 0; ; {
 		more, err := unix.Read(fd, buf[got:])
 		if err != nil {
@@ -171,6 +180,9 @@ func readSome(path string, n int) ([]byte, error) {
 		}
 		if got += more; more == 0 || got == n {
 			return buf[:got], nil
+		}
+		if got == len(buf) {
+			buf = append(buf, make([]byte, min(n-got, got))...)
 		}
 	}
 }
@@ -183,4 +195,14 @@ func (osFiles) Readlink(p string) (string, error)       { return os.Readlink(p) 
 func (osFiles) ReadDir(p string) ([]fs.DirEntry, error) { return os.ReadDir(p) }
 func (osFiles) Access(p string, mode uint32) error      { return unix.Access(p, mode) }
 
-func (osFiles) Read(p string, n int) ([]byte, error) { return readSome(p, n) }
+func (osFiles) Read(p string, n int) ([]byte, error) {
+	if strings.HasPrefix(p, "/proc/") {
+		return readSome(p, n) // the kernel's own, and only regular files
+	}
+	fd, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: p, Err: err}
+	}
+	defer unix.Close(fd)
+	return readRegular(fd, p, n)
+}

@@ -1,9 +1,11 @@
 package sandbox
 
 // landlock(7): ABI 1 Linux 5.13, 2 5.19 (refer), 3 6.2 (truncate), 4 6.7 (TCP), 5 6.10 (ioctl on devices),
-// 6 6.12 (scopes), 7 6.15 (log flags).
+// 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1 (named sockets).
 
 import (
+	"slices"
+
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 
@@ -37,7 +39,8 @@ const (
 	landFile  = uint64(ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSIoctlDev)
 	landWrite = landFile | uint64(ll.AccessFSRemoveDir|ll.AccessFSRemoveFile|ll.AccessFSMakeChar|ll.AccessFSMakeDir|ll.AccessFSMakeReg|
 		ll.AccessFSMakeSock|ll.AccessFSMakeFifo|ll.AccessFSMakeBlock|ll.AccessFSMakeSym|ll.AccessFSRefer)
-	landOfFile = landFile | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule on a file may hold
+	landUnix   = uint64(ll.AccessFSResolveUnix)                                       // connect to a socket that another domain has made
+	landOfFile = landFile | landUnix | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule on a file may hold
 
 	scopeAbstract = 1 // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 	scopeSignal   = 2 // LANDLOCK_SCOPE_SIGNAL
@@ -49,7 +52,10 @@ var rightsSince = [...]struct {
 	rights uint64
 }{
 	{2, uint64(ll.AccessFSRefer)}, {3, uint64(ll.AccessFSTruncate)}, {5, uint64(ll.AccessFSIoctlDev)},
+	{resolveUnixABI, landUnix},
 }
+
+const resolveUnixABI = 9
 
 // downgrade takes away what an ABI does not know.
 func downgrade(rights uint64, abi int) uint64 {
@@ -68,14 +74,15 @@ func (c *compilation) landlockRules() error {
 	}
 	where := c.where("landlock")
 	if c.host.LandlockABI == 0 {
-		return c.lacking(policy.LayerLandlock, "landlock: this kernel has no Landlock, or it is not enabled", "the mounts, which are read-only where they were asked to be", where,
+		why, instead := c.unscoped("landlock: this kernel has no Landlock, or it is not enabled")
+		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only where they were asked to be"+prefixed(", ", instead), where,
 			"Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing")
 	}
 	if err := c.landlockScopes(where); err != nil {
 		return err
 	}
 	c.land.on = true
-	c.land.handled = downgrade(landRead|landExec|landWrite, c.host.LandlockABI)
+	c.land.handled = downgrade(landRead|landExec|landWrite|landUnix, c.host.LandlockABI) // without landUnix see sockets
 	if lost := (landRead | landExec | landWrite) &^ c.land.handled; lost != 0 {
 		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+itoa(c.host.LandlockABI)+" does not know every right (5 does)",
 			"the mounts, which are read-only where they were asked to be", where, "Linux 6.10; or list landlock under missing"); err != nil {
@@ -95,6 +102,7 @@ func (c *compilation) landlockRules() error {
 	for i := range c.land.rules {
 		c.allowBeneath(&c.land.rules[i])
 	}
+	c.allowStdin()
 	c.keepRuleset()
 	return nil
 }
@@ -113,11 +121,40 @@ func (c *compilation) landlockScopes(where string) error {
 	}
 	if c.land.scoped != 0 && c.host.LandlockABI < 6 {
 		c.land.scoped = 0
-		return c.lacking(policy.LayerLandlock, "landlock.scope: ABI "+itoa(c.host.LandlockABI)+" has no scopes (6 has)",
-			"the pid and network namespaces", where, "Linux 6.12; landlock: {scope: []}; or list landlock under missing")
+		why, instead := c.unscoped("landlock.scope: ABI " + itoa(c.host.LandlockABI) + " has no scopes (6 has)")
+		return c.lacking(policy.LayerLandlock, why, instead, where, "Linux 6.12; landlock: {scope: []}; or list landlock under missing")
 	}
 	return nil
 }
+
+// unscoped says what holds back signals and abstract sockets without Landlock, and what nothing does.
+func (c *compilation) unscoped(why string) (all, instead string) {
+	wanted := func(name string) bool {
+		s := c.profile.Landlock.Scope
+		return !s.Set || slices.Contains(s.V, name)
+	}
+	for _, x := range [...]struct {
+		scope, what, by string
+		own             bool
+	}{
+		{"signal", "signals to processes outside", "the pid namespace", c.ownPID()},
+		{"abstract-unix-socket", "abstract sockets outside", "the network namespace", c.ownNet},
+	} {
+		switch {
+		case !wanted(x.scope):
+		case !x.own:
+			why += "; nothing holds back " + x.what
+		case instead == "":
+			instead = x.by
+		default:
+			instead += " and " + x.by
+		}
+	}
+	return why, instead
+}
+
+// ownPID reports whether the task sees no process but the sandbox's.
+func (c *compilation) ownPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
 
 // deriveRules allows what the mounts show: reading and executing everywhere, writing on what is mounted writable. A
 // list of the profile takes the place of its derived one; what the mounts forbid stays forbidden.
@@ -150,6 +187,9 @@ func (c *compilation) deriveRules() {
 			c.land.rules = append(c.land.rules, landRule{path: p.target, access: landWrite, file: p.file, from: derived})
 		}
 	}
+	if c.landlockResolves() {
+		c.landSockets(derived)
+	}
 }
 
 func (c *compilation) pathRules(section string, items []policy.PathItem, access uint64) {
@@ -158,13 +198,16 @@ func (c *compilation) pathRules(section string, items []policy.PathItem, access 
 		if err == nil {
 			path, err = c.tree.resolve(path)
 		}
-		if err != nil {
-			continue // "~" without a home: nothing is allowed
+		if err != nil { // "~" without a home, or a circle of links: nothing is allowed
+			c.missing = append(c.missing, Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": " + err.Error()})
+			continue
 		}
 		isDir, exists := c.tree.stat(path)
-		if exists {
-			c.land.rules = append(c.land.rules, landRule{path: path, access: access, file: !isDir, from: at(section, i, items[i].Pos)})
+		if !exists {
+			c.missing = append(c.missing, Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, and allows nothing"})
+			continue
 		}
+		c.land.rules = append(c.land.rules, landRule{path: path, access: access, file: !isDir, from: at(section, i, items[i].Pos)})
 	}
 }
 

@@ -149,8 +149,13 @@ func (c *compilation) noteLayer(path string, from plan.From) {
 // hideLayers covers the directories that keep changes wherever the sandbox would show them: what is in them is read and
 // written through the overlay only.
 func (c *compilation) hideLayers() error {
+	windows := c.windows()
 	for _, l := range c.layers {
-		for _, view := range c.views(l.path) {
+		views, err := c.places(windows, l.path)
+		if err != nil {
+			return err
+		}
+		for _, view := range views {
 			rule := policy.Pos{File: l.from.File, Line: l.from.Line, Flag: l.from.Flag}
 			if err := c.coverThing(l.from, view, rule, true); err != nil {
 				return &Error{Op: "hide the overlay directory " + l.path, Err: err, From: rule.Short()}

@@ -45,14 +45,14 @@ func (c *compilation) mount(i int, m *policy.Mount) error {
 	}
 	target, err := c.expandTarget(m.Target)
 	if err != nil {
-		return tolerate(m, err)
+		return c.tolerate(m, err)
 	}
 	dir := m.Kind != policy.MountFile && m.Kind != policy.MountGenerate
 	if m.Kind == policy.MountSymlink || m.Kind == policy.MountDir {
 		return c.makeNode(from, m, target)
 	}
 	if target, err = c.place(from, target, dir); err != nil {
-		return tolerate(m, err)
+		return c.tolerate(m, err)
 	}
 	return c.mountAt(from, m, target)
 }
@@ -90,14 +90,25 @@ func (c *compilation) mountAt(from plan.From, m *policy.Mount, target string) er
 	return errText("unknown kind of mount")
 }
 
-// tolerate is the error of an optional mount: only that its source or target is not there is none. Any other reason
-// would leave visible what the mount is there to cover.
-func tolerate(m *policy.Mount, err error) error {
+// tolerate drops err if the mount is optional and its source or target is missing, and keeps that for the report. Any other
+// error stays: it would leave visible what the mount is there to cover.
+func (c *compilation) tolerate(m *policy.Mount, err error) error {
 	var target *noTargetError
-	if m.Optional && (errors.As(err, &target) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoHome)) {
-		return nil
+	why := ""
+	switch {
+	case !m.Optional:
+	case errors.As(err, &target):
+		why = "its target does not exist, and cannot be made"
+	case errors.Is(err, fs.ErrNotExist):
+		why = "it does not exist"
+	case errors.Is(err, errNoHome):
+		why = "there is no home directory"
 	}
-	return err
+	if why == "" {
+		return err
+	}
+	c.left = append(c.left, Added{m.Place(), why})
+	return nil
 }
 
 // expandTarget is a target's absolute path inside.
@@ -112,17 +123,23 @@ func (c *compilation) expandTarget(t string) (string, error) {
 func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	src, err := c.hostSource(m.Source)
 	if err != nil {
-		return tolerate(m, err)
+		return c.tolerate(m, err)
 	}
 	info, err := c.tree.lstat(src)
 	if err != nil {
-		return tolerate(m, &pathError{src, bare(err)})
+		return c.tolerate(m, &pathError{src, bare(err)})
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
 		return errText(src + " is a symbolic link; name what it points to if that is meant")
 	}
+	if info.Mode()&fs.ModeDevice != 0 {
+		return c.device(m, src)
+	}
 	target, err := c.bindTarget(m)
 	if err != nil {
+		return err
+	}
+	if done, err := c.elsewhere(i, m, src); done || err != nil {
 		return err
 	}
 	if target == "/" && src == "/" && c.profile.Root.Kind == policy.RootHost && !m.Write {
@@ -132,7 +149,7 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 		return errText("the root cannot be a bind's target; use root: {dir: " + src + "}")
 	}
 	if target, err = c.place(from, target, info.IsDir()); err != nil {
-		return tolerate(m, err)
+		return c.tolerate(m, err)
 	}
 	attrs := attrBase
 	if !m.Write {
@@ -143,10 +160,33 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if m.NoExec {
 		attrs |= attrNoExec
 	}
+	still, ok := c.keepsStill(m, src, info)
+	plain := c.ids.idmapped && !m.Write && info.IsDir() && c.rootsOwn(src)
 	mnt := c.openSource(from, plan.Tree, src, attrs, m.Pos.Short())
-	c.attach(from, mnt, target, false)
-	c.tree.add(part{target: target, source: src, file: !info.IsDir(), write: m.Write, noexec: m.NoExec, what: "a bind of the host's " + src, rule: m.Pos})
+	if plain {
+		c.sources[len(c.sources)-1].plain = true
+		if m.Source == "." && info.Mode().Perm()&0o001 == 0 {
+			c.note("the working directory is " + src + ", which is root's alone: the program starts in /")
+		}
+	}
+	c.attach(from, mnt, target, ok)
+	if ok {
+		c.still(from, mnt, target, still|attrs)
+		c.do(from, plan.CloseStep(mnt))
+	}
+	c.tree.add(part{target: target, source: src, file: !info.IsDir(), write: m.Write, noexec: m.NoExec, still: ok, plain: plain, cwd: m.Source == ".",
+		what: "a bind of the host's " + src, rule: m.Pos})
 	return nil
+}
+
+// device refuses to bind a device: every mount is nodev, so that nobody could open it.
+func (c *compilation) device(m *policy.Mount, src string) error {
+	why := "a device of the host cannot be opened inside, because every bind is nodev"
+	if m.Optional {
+		c.left = append(c.left, Added{m.Place(), why})
+		return nil
+	}
+	return &Error{Op: src, Err: errText(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
 }
 
 // emptied mounts the tmpfs of a profile also where the host's tree shows the same directory by another path: the home
@@ -223,7 +263,7 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 	_, exists := c.tree.stat(target)
 	if p == nil || p.made == nil {
 		switch {
-		case exists && m.Kind == policy.MountDir:
+		case exists && m.Kind == policy.MountDir && !m.Perm.Set:
 			return nil
 		case exists:
 			return errText("target " + target + " exists already")
@@ -235,6 +275,9 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 			return nil // an earlier run of the same overlay made it
 		}
 		return errText("target " + target + " exists already")
+	}
+	if m.Kind == policy.MountDir && m.Perm.Set && exists && p.upper == "" {
+		return errText("target " + target + " exists already, and its mode would stay")
 	}
 	c.openInside(from, parent, openDir, plan.Dir)
 	if m.Kind == policy.MountDir {

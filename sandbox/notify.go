@@ -17,6 +17,7 @@ import (
 	"cmp"
 	"errors"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -180,6 +181,9 @@ func (p *process) handleNotification(revents int16) {
 		p.describe(fresh, &n)
 	}
 	_ = child.Deny(p.listener, n.ID, errno) // ENOENT: killed since
+	if p.denials.throttle.spend(time.Now) {
+		p.rest()
+	}
 }
 
 // describe adds to a denial what is known only while its task waits: who it is, and the text of paths. What was read is

@@ -4,6 +4,7 @@ package sandbox
 // config-linux.md; Docker and runc use the same lists). hidepid by name needs Linux 5.8.
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -43,6 +44,9 @@ func (c *compilation) proc(from plan.From, m *policy.Mount, target string) error
 		masked = m.Mask.V
 	}
 	readOnly, masked = c.present(target, readOnly), c.present(target, masked)
+	if err := c.unknownMasks(m, target); err != nil {
+		return err
+	}
 	for _, name := range readOnly {
 		c.procReadOnly(from, target, strings.TrimSuffix(name, "/"), m.Pos)
 	}
@@ -72,6 +76,22 @@ func (c *compilation) present(target string, list []string) (names []string) {
 		}
 	}
 	return names
+}
+
+// sometimes are names below /proc that a profile may mask though this kernel lacks them: other kernels have them.
+var sometimes = [...]string{"thermal", "kallsyms", "kmsg", "config.gz", "vmcore", "kpagecount", "kpageflags", "kpagecgroup", "mem", "slabinfo", "pagetypeinfo",
+	"vmallocinfo", "modules", "mtrr", "swaps", "tty", "driver", "sysvipc", "pressure"}
+
+// unknownMasks refuses a path that a profile masks and no kernel is known to have: its name is probably mistyped.
+func (c *compilation) unknownMasks(m *policy.Mount, target string) error {
+	for _, path := range append(m.Mask.V[:len(m.Mask.V):len(m.Mask.V)], m.ReadOnly.V...) {
+		name := strings.TrimPrefix(path, target+"/")
+		known := slices.Contains(maskedPaths[:], name) || slices.Contains(readOnlyPaths[:], name) || slices.Contains(sometimes[:], name)
+		if _, err := c.tree.lstat("/proc/" + name); err != nil && !known {
+			return &Error{Op: path, Err: bare(err), Hint: "correct the name: what is not there cannot be masked, and what is meant would stay open"}
+		}
+	}
+	return nil
 }
 
 func (c *compilation) procReadOnly(from plan.From, target, name string, rule policy.Pos) {

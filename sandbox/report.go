@@ -29,8 +29,10 @@ type Report struct {
 	Enforced []Enforced `json:"enforced"`
 	Missing  []Missing  `json:"missing,omitempty"`
 	Added    []Added    `json:"added,omitempty"`
+	LeftOut  []Added    `json:"left_out,omitempty"` // optional mounts that were not made
 	Restored []Restored `json:"restored,omitempty"` // hidden and protected paths that the host replaced during the run
 	Notes    []string   `json:"notes,omitempty"`    // what the caller should know of this sandbox before anything surprises: see Cmd.Note
+	Appeared []string   `json:"appeared,omitempty"` // with git: protect, repositories that the run has left where there were none
 	Hints    []Hint     `json:"hints,omitempty"`
 	Denials  *Denials   `json:"denials,omitempty"` // nil where denied calls are not reported
 }
@@ -49,7 +51,8 @@ type Missing struct {
 	Instead string       `json:"instead,omitempty"` // what stands in: "RLIMIT_DATA, for each process"
 }
 
-// Added is something the launcher put into the tree although the profile does not name it: the program's own file.
+// Added is something the launcher put into the tree although the profile does not name it: the program's own file. As an
+// item of LeftOut it is something that the profile names and that is not there.
 type Added struct {
 	Path string `json:"path"`
 	Why  string `json:"why"`

@@ -1,6 +1,6 @@
 package sandbox
 
-// getrlimit(2). A hard limit that is already lower stays: it is stricter than what was asked for.
+// getrlimit(2). A hard limit that is already lower stays: it is stricter than what was asked for, and the report says so.
 
 import (
 	"time"
@@ -35,7 +35,12 @@ func (c *compilation) rlimits() error {
 			return &Error{Op: "limits.rlimits", Err: errText("unknown resource " + r.Name), From: r.Pos.Short()}
 		}
 		nofile = nofile || r.Name == "nofile"
-		c.setRlimit(at("limits.rlimits."+r.Name, -1, r.Pos), n, r.Value)
+		value := r.Value
+		if r.Name == "core" && value == 0 {
+			value = noCore
+			c.checkCore()
+		}
+		c.setRlimit(at("limits.rlimits."+r.Name, -1, r.Pos), n, value)
 	}
 	if !nofile {
 		c.do(own("rlimits"), plan.SetRlimit(unix.RLIMIT_NOFILE, min(defaultNofile, c.host.NofileMax), c.host.NofileMax))
@@ -43,8 +48,42 @@ func (c *compilation) rlimits() error {
 	return nil
 }
 
+// noCore is the limit of core dumps for none at all. 0 stops files alone: where core_pattern names a program, the kernel starts
+// it on the host, as root, whatever the limit is, but for 1 (core(5); fs/coredump.c). No file is as small as that either.
+const noCore = 1
+
+// checkCore reports as missing that the caller's own hard limit is 0, which nobody without CAP_SYS_RESOURCE raises to 1.
+func (c *compilation) checkCore() {
+	if !c.host.CoreZero {
+		return
+	}
+	if text, err := c.host.Files.Read("/proc/sys/kernel/core_pattern", 1); err == nil && string(text) == "|" {
+		c.missing = append(c.missing, Missing{Layer: policy.LayerRlimits, Why: "core: 0: the caller's hard limit is 0, which the program in core_pattern does not heed, and cannot be raised to 1, which it does"})
+	}
+}
+
 func (c *compilation) setRlimit(from plan.From, resource, value uint64) {
 	c.do(from, plan.SetRlimit(resource, value, value).OrElse(plan.EPERM))
+}
+
+// clipped reports the rlimits of the profile that are above the launcher's own hard limits. Only CAP_SYS_RESOURCE in the
+// first user namespace raises those; otherwise the lower limit holds in the task.
+func (c *compilation) clipped(task int) {
+	for _, r := range c.profile.Limits.Rlimits {
+		n, _ := rlimitNumber(r.Name)
+		var own, its unix.Rlimit
+		if unix.Getrlimit(int(n), &own) != nil || r.Value <= own.Max {
+			continue
+		}
+		if err := unix.Prlimit(task, int(n), nil, &its); err != nil {
+			its = own
+		}
+		if its.Max < r.Value {
+			holds := policy.Rlimit{Name: r.Name, Value: its.Cur}
+			c.missing = append(c.missing, Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
+				" is above the hard limit that the launcher was started with", Instead: holds.Text()})
+		}
+	}
 }
 
 func rlimitNumber(name string) (uint64, bool) {

@@ -40,11 +40,13 @@ type source struct {
 	attrs uint64
 	where string
 	whole bool // idmapped with all of the sandbox's ids, not the caller's alone
+	plain bool // not idmapped: the task is there whoever it is on the host
 }
 
 // root puts the tree that everything else is mounted on.
 func (c *compilation) root() error {
 	c.do(own("mounts"), plan.Setattr(plan.CWD, "/", unix.AT_RECURSIVE, 0, 0, unix.MS_PRIVATE))
+	c.openStdinAgain()
 	r := &c.profile.Root
 	from := c.scalar("root")
 	c.rootFD = plan.R(plan.Root)

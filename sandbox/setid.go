@@ -14,13 +14,18 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// bitCapabilities are what a task needs to make such files, or to keep the bits of files that it writes to. Of a device
-// node the same is true, where the user namespace is the host's.
+// bitCapabilities are what a task needs to make such files, or to keep the bits of files that it writes to. Capabilities
+// that a task gives to a file count for the root of its user namespace only, so they matter if the host's root starts it.
+// A device node counts if the user namespace is the host's.
 func (c *compilation) bitCapabilities() []string {
-	if c.profile.Namespaces.User.Mode == policy.NSHost {
-		return []string{policy.SetIDCapability, "SETFCAP", "MKNOD"}
+	names := []string{policy.SetIDCapability}
+	if c.host.HostRoot {
+		names = append(names, "SETFCAP")
 	}
-	return []string{policy.SetIDCapability, "SETFCAP"}
+	if c.profile.Namespaces.User.Mode == policy.NSHost {
+		names = append(names, "MKNOD")
+	}
+	return names
 }
 
 // settleSetID takes these capabilities away unless every tree of the host that the task may write is private. The rules

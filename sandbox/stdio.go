@@ -21,6 +21,10 @@ func (c *Cmd) stdio() [3]*os.File { return [3]*os.File{c.Stdin, c.Stdout, c.Stde
 func (c *compilation) descriptors() error {
 	from := own("stdio")
 	for i, f := range c.cmd.stdio() {
+		if c.reopened(i) {
+			c.takeStdin()
+			continue
+		}
 		if c.brokered(f) || c.passes(f, i) {
 			continue
 		}

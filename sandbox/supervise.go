@@ -66,6 +66,7 @@ type process struct {
 	signals  int       // where signals arrive as bytes; -1 unless Cmd.Exclusive
 	netstat  int       // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
+	stdin    int         // the task's standard input, where the task has opened it; -1
 	modes    *modeWorker // makes calls that change modes; nil before the first
 	listener int         // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
@@ -95,7 +96,7 @@ type process struct {
 }
 
 func newProcess(cmd *Cmd) *process {
-	return &process{cmd: cmd, caller: threadCredentials(), began: time.Now(), ids: -1, link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, sandbox: -1,
+	return &process{cmd: cmd, caller: threadCredentials(), began: time.Now(), ids: -1, link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, stdin: -1, sandbox: -1,
 		guards: guards{table: -1, names: -1}}
 }
 
@@ -432,6 +433,7 @@ func (p *process) release() {
 		}
 	}
 	p.modes.end()
+	p.leaveStdin()
 	p.removeGroups()
 	p.writes.End()
 	p.writes = nil
@@ -468,6 +470,7 @@ func (p *process) wait() (*Report, error) {
 		return nil, p.guardErr
 	}
 	p.reportGuards()
+	p.lookForRepositories()
 	r := &p.report
 	r.Wall = time.Since(p.began)
 	if p.comp.into != nil {

@@ -63,6 +63,8 @@ func (p *process) hear(m *child.Message) (err error) {
 		if err == nil {
 			err = p.ready()
 		}
+	case msgStdin:
+		err = p.keepStdin(m.File)
 	case msgTerminal:
 		err = p.terminal.take(m.File)
 	case msgReady:

@@ -33,8 +33,13 @@ type part struct {
 	made   map[string]node // own file systems and overlays: what was made on it, by absolute path; else nil
 	layer  bool            // an overlay: what is written does not get to source
 	opaque bool            // hidden: nothing below is visible
+	cwd    bool            // the bind of the working directory
+	still  bool            // an overlay over a read-only bind: nobody listens at its sockets
+	plain  bool            // not idmapped: the task is there whoever it is on the host
+	bare   bool            // the kernel did not make that overlay
 	absent bool            // the kernel may not have it
 	link   string          // the text of a symbolic link that is mounted on itself; else ""
+	text   *string         // of a file that the launcher makes in the place of the host's; else nil
 	guard  guard           // what the part is there for, if it hides or protects
 	behind string          // the host's path that it guards; "" without a guard
 	what   string          // for messages: "the host's tree"

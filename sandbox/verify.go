@@ -33,10 +33,14 @@ func (p *process) checkMounts() error {
 	if err != nil {
 		return err
 	}
+	p.comp.listBare()
 	if err := p.checkPrivate(); err != nil {
 		return err
 	}
 	p.enforced(policy.LayerMount, itoa(len(visible))+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
+	if found := p.comp.socketsText(); found != "" {
+		p.enforced(policy.LayerMount, found, "/proc/net/unix")
+	}
 	return p.keepGuards(visible)
 }
 
@@ -143,6 +147,9 @@ func checkMounts(t *tree, text []byte) (visible map[string]string, err error) {
 			return nil, e
 		}
 		visible[m.point] = m.id
+		if part.still && part.target == m.point && m.source != stillSource {
+			part.bare = true
+		}
 	}
 	for i := range t.parts {
 		p := &t.parts[i]
@@ -161,6 +168,7 @@ type mountEntry struct {
 	root       []byte // the place of the file system that is mounted, escaped as in the table
 	options    []byte // of the mount itself
 	fstype     string
+	source     string
 }
 
 // mountTable finds a mount by what it is mounted on.
@@ -228,8 +236,9 @@ func mountLine(line []byte) (m mountEntry, ok bool) {
 		}
 	}
 	_, rest, _ := bytes.Cut(line, []byte("- ")) // behind optional fields, which have no dash
-	fstype, _, _ := bytes.Cut(rest, []byte{' '})
-	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[2], f[3], f[5], string(fstype)}
+	fstype, rest, _ := bytes.Cut(rest, []byte{' '})
+	source, _, _ := bytes.Cut(rest, []byte{' '})
+	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[2], f[3], f[5], string(fstype), string(source)}
 	return m, strings.HasPrefix(m.point, "/")
 }
 
@@ -296,7 +305,9 @@ func (p *process) confirm() error {
 		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+itoa(p.comp.host.LandlockABI), "tried before exec")
 	}
 	p.report.Version, p.report.Profile, p.report.Args = 1, p.comp.profile.Name, p.cmd.Args
+	p.comp.clipped(p.task)
 	p.report.Missing, p.report.Added, p.report.Notes = p.comp.missing, p.comp.added, p.comp.notes
+	p.report.LeftOut = p.comp.left
 	if p.exited() {
 		return p.ended() // init is gone before it could reap
 	}

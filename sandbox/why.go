@@ -5,6 +5,7 @@ package sandbox
 // processes and limits.
 
 import (
+	"errors"
 	"io/fs"
 	"strings"
 	"syscall"
@@ -57,6 +58,8 @@ var survey = [...]func(*compilation) error{
 	(*compilation).root,
 	(*compilation).mounts,
 	(*compilation).hide,
+	(*compilation).hideLayers,
+	(*compilation).sockets,
 	(*compilation).findWorkdir,
 	(*compilation).landlockRules,
 }
@@ -159,8 +162,12 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 		r.NoFlag = "a proc mount with a mask of its own shows it: --mount '{proc: " + q.comp.procTarget() + ", mask: [...]}'"
 		return r.deny(string(policy.LayerMount), 0, inside+" is masked: it reads as if it were empty", part.rule)
 	}
+	if part.opaque && part.what == coveredSocket {
+		r.Try = append(r.Try, Change{"ro", inside})
+		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.what, part.rule)
+	}
 	if part.opaque {
-		r.NoFlag = "no flag shows it: hide rules only grow. " + withoutRule(part.rule)
+		r.NoFlag = "no flag shows it. " + withoutRule(part.rule)
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.what, part.rule)
 	}
 	if _, ok := t.stat(inside); ok {
@@ -225,6 +232,11 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 		if a.Execute && part.noexec {
 			return q.mountAllows(r, inside, a)
 		}
+		if host := t.hostPath(inside); host != "" {
+			if _, err := t.lstat(host); errors.Is(err, fs.ErrPermission) {
+				return r.deny(layerFile, unix.EACCES, "a directory above "+host+" lets neither the caller nor the task through", policy.Pos{})
+			}
+		}
 		return r.deny(layerFile, unix.ENOENT, inside+" does not exist, on the host neither", policy.Pos{})
 	}
 	if part.write {
@@ -241,6 +253,9 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 	part := q.comp.tree.at(inside)
 	switch {
+	case part.what != "a device" && q.comp.isDevice(inside):
+		r.NoFlag = "of devices a sandbox has null, zero, full, random, urandom and tty, by {dev: /dev}"
+		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is a device, and every mount is nodev: "+part.what, part.rule)
 	case a.Write && !part.write && part.what != "a device":
 		isDir, _ := q.comp.tree.stat(inside)
 		r.Try, r.Grants = q.comp.writing(inside), grants(inside, isDir, true)
@@ -253,6 +268,16 @@ func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is mounted noexec, by "+part.what, part.rule)
 	}
 	return r.pass("mount: " + part.what + " at " + part.target + map[bool]string{true: ", writable", false: ", read-only"}[part.write])
+}
+
+// isDevice reports whether a path inside shows a device of the host.
+func (c *compilation) isDevice(inside string) bool {
+	host := c.tree.hostPath(inside)
+	if host == "" {
+		return false
+	}
+	info, err := c.tree.lstat(host)
+	return err == nil && info.Mode()&fs.ModeDevice != 0
 }
 
 // landlockAllows asks the ruleset: a right that is handled is needed from some rule at or above the path.
@@ -325,6 +350,13 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	if host == "" || c.tree.at(inside).what == "proc" {
 		return r.pass("file: " + inside + " is the sandbox's own")
 	}
+	for dir, _ := splitPath(inside); dir != "/"; dir, _ = splitPath(dir) {
+		if at := c.tree.hostPath(dir); at != "" && c.unsearchable(dir, at) {
+			info, _ := c.tree.lstat(at)
+			r.NoFlag = "the directory's owner decides: chmod(1), setfacl(1)"
+			return r.deny(layerFile, unix.EACCES, "the permissions of "+at+" ("+info.Mode().String()+ownerText(info)+") do not let the task through", policy.Pos{})
+		}
+	}
 	checked := host
 	if _, exists := c.tree.stat(inside); !exists {
 		checked, _ = splitPath(host)
@@ -338,6 +370,11 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 		return r.deny(layerFile, unix.EACCES, "the permissions of "+checked+" ("+info.Mode().String()+ownerText(info)+") do not give it to the task", policy.Pos{})
 	}
 	return r.pass("file: the permissions of " + checked + " give it to the task")
+}
+
+// unsearchable reports whether a directory of the host does not let the task through; a capability may.
+func (c *compilation) unsearchable(inside, host string) bool {
+	return c.deniedByMode(inside, host, Access{Execute: true}) && !c.effective("DAC_READ_SEARCH") && !c.effective("DAC_OVERRIDE")
 }
 
 func ownerText(info fs.FileInfo) string {
@@ -376,7 +413,7 @@ func (c *compilation) deniedByMode(inside, host string, a Access) bool {
 	if !ok {
 		return false
 	}
-	shift, own := 0, strings.HasPrefix(part.what, "a bind") || part.target == "/" && c.profile.Root.Kind == policy.RootDir
+	shift, own := 0, strings.HasPrefix(part.what, "a bind") && !part.plain || part.target == "/" && c.profile.Root.Kind == policy.RootDir
 	switch caller := uint32(c.host.UID); { //nolint:gosec // ids are not negative
 	case c.ids.idmapped && own && st.Uid == caller, !c.ids.idmapped && int(st.Uid) == c.ids.outUID:
 		shift = 6
@@ -448,7 +485,8 @@ func withoutRule(at policy.Pos) string {
 	case at.Flag != "":
 		return "Leave out " + at.Flag + "."
 	case strings.HasPrefix(at.File, "embedded:"):
-		return "Write a profile that does not extend " + strings.TrimSuffix(strings.TrimPrefix(at.File, "embedded:"), ".yaml") + "."
+		return "Write a profile that does not extend " + strings.TrimSuffix(strings.TrimPrefix(at.File, "embedded:"), ".yaml") +
+			", or that lifts the rule: hide: [{remove: …}]."
 	case at.File == "":
 		return "It is built in."
 	}

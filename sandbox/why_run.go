@@ -226,6 +226,15 @@ func (q *Query) socketPath(r *Reason, path string) {
 		r.deny(layerFile, unix.ENOENT, inside+" does not exist, on the host neither", policy.Pos{})
 		return
 	}
+	c := q.comp
+	switch p := c.tree.at(inside); {
+	case p.still && p.target != inside:
+		r.deny(layerFile, unix.ECONNREFUSED, "nobody listens in "+p.target+", which is shown through an overlay of the sandbox's own", p.rule)
+		return
+	case c.landlockResolves() && p.source != "" && p.target != inside:
+		r.deny(string(policy.LayerLandlock), unix.EACCES, "Landlock allows connecting only to sockets that the profile binds by name", p.rule)
+		return
+	}
 	r.Allowed = q.permitted(r, inside, Access{Write: true})
 }
 
@@ -255,7 +264,7 @@ func (q *Query) routed(r *Reason, host, port string) bool {
 		return r.pass("net: the host's network")
 	}
 	r.Try = c.sharingNet()
-	r.Grants = "every address that the host reaches, its services on localhost, and its abstract unix sockets"
+	r.Grants = "every address that the host reaches, its services on localhost, and its abstract unix sockets where Landlock does not hold them back"
 	if loop {
 		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "the network namespace has a loopback of its own: port "+port+
 			" of the host is not on it, and only a program of the same sandbox could listen there", c.profile.Source("network"))
@@ -323,7 +332,15 @@ func (q *Query) Limit(asked *policy.Limits) *Reason {
 	for _, s := range scalars {
 		q.within(r, s.name, s.asked, s.have, q.comp.profile.Source("limits."+s.name))
 	}
+	if asked.PIDs.Set && r.Allowed { // which bounds them, too: one user id is all that a sandbox has
+		if i := slices.IndexFunc(have.Rlimits, func(h policy.Rlimit) bool { return h.Name == "nproc" }); i >= 0 {
+			q.within(r, "rlimits.nproc", float64(asked.PIDs.V), float64(have.Rlimits[i].Value), have.Rlimits[i].Pos)
+		}
+	}
 	for _, x := range asked.Rlimits {
+		if !q.underHard(r, x) {
+			continue
+		}
 		i := slices.IndexFunc(have.Rlimits, func(h policy.Rlimit) bool { return h.Name == x.Name })
 		if i >= 0 {
 			q.within(r, "rlimits."+x.Name, float64(x.Value), float64(have.Rlimits[i].Value), have.Rlimits[i].Pos)
@@ -332,6 +349,18 @@ func (q *Query) Limit(asked *policy.Limits) *Reason {
 		}
 	}
 	return r
+}
+
+// underHard asks the hard limit that the launcher has: nothing that it starts gets more.
+func (q *Query) underHard(r *Reason, asked policy.Rlimit) bool {
+	var own unix.Rlimit
+	n, known := rlimitNumber(asked.Name)
+	if !known || unix.Getrlimit(int(n), &own) != nil || asked.Value <= own.Max { //nolint:gosec // the numbers are small
+		return true
+	}
+	r.Allowed = false
+	r.NoFlag = "ulimit -H, limits.conf(5) or LimitNOFILE= and the like of systemd.exec(5) give the caller more"
+	return r.deny(layerLimits, 0, "the caller's own hard limit is "+policy.Rlimit{Name: asked.Name, Value: own.Max}.Text(), policy.Pos{})
 }
 
 // boundOf is a limit, or infinity where there is none.
@@ -345,6 +374,8 @@ func boundOf[T int64 | float64 | time.Duration](o policy.Opt[T]) float64 {
 func (q *Query) within(r *Reason, name string, asked, have float64, at policy.Pos) {
 	switch {
 	case asked == 0:
+	case math.IsInf(have, 1):
+		r.pass("limits: limits." + name + " is not set")
 	case asked <= have:
 		r.pass("limits: limits." + name + " is not reached")
 	default:

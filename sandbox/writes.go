@@ -20,7 +20,11 @@ func (p *process) recordWrites() (err error) {
 	if len(paths) == 0 {
 		return nil
 	}
-	p.writes, err = ledger.Begin(ledger.Places(os.Getenv), paths, p.cmd.Profiles)
+	places := p.comp.host.Records
+	if places == nil { // a Host that the caller made
+		places = ledger.Places(os.Getenv)
+	}
+	p.writes, err = ledger.Begin(places, paths, p.cmd.Profiles)
 	var known *ledger.Error
 	if errors.As(err, &known) {
 		return &Error{Op: known.Op, Err: known.Err, Hint: known.Hint}
@@ -39,7 +43,7 @@ func (c *compilation) writes() []string {
 	}
 	for i := range c.tree.parts {
 		p := &c.tree.parts[i]
-		if p.write && !p.layer && p.source != "" && !ofKernel(p.source) {
+		if p.write && !p.layer && p.guard == 0 && p.source != "" && !ofKernel(p.source) {
 			list = append(list, p.source)
 		}
 	}

@@ -23,6 +23,7 @@ type learnFlags struct {
 	name    string
 	extends []string
 	grant   []string
+	calls   []string
 	files   int
 	names   int
 	dirs    int
@@ -37,7 +38,8 @@ func newLearn(u *ui) *cobra.Command {
 		Long: "Make a profile of what cordon record saw a program do. Several recordings make one profile of all of them.\n\n" +
 			"Every rule has the record that it comes from behind it (# nginx.rec:412). What was generalised, and what that grants\n" +
 			"beyond what was seen, is listed on stderr; so is what was seen and not granted. Secrets, which are what the profile\n" +
-			"default hides, and well-known sockets of the host are never granted without --grant.\n\n" +
+			"default hides and more, in anybody's home and under any name that leads to them, devices and sockets of the host are\n" +
+			"never granted without --grant, nor a system call that the profile default denies without --grant-call.\n\n" +
 			"Then the recordings are played against the profile as it was written: the exit code is 1 if it would deny something\n" +
 			"of them, and each such thing is listed.\n\n" +
 			"Where OUT is a profile already, what is missing is added to it: everything else in it stays, comments too.",
@@ -53,6 +55,7 @@ func newLearn(u *ui) *cobra.Command {
 	fs.StringVar(&f.name, "name", "", "`NAME` of the profile; by default that of OUT, or of the first recording")
 	fs.StringArrayVar(&f.extends, "extends", nil, "`PROFILE` to build on, base by default; may be repeated")
 	fs.StringArrayVar(&f.grant, "grant", nil, "grant what was seen of `PATH`, although it is a secret or a socket of the host; may be repeated")
+	fs.StringArrayVar(&f.calls, "grant-call", nil, "allow the system call `CALL` as it was seen, although the profile default denies it; may be repeated")
 	fs.IntVar(&f.files, "files", 6, "grant a directory where so many files in it were read; a large `N` keeps every file by itself")
 	fs.IntVar(&f.names, "names", 3, "grant a directory of which so many files were read that are named alike but for numbers; `N` as for --files")
 	fs.IntVar(&f.dirs, "dirs", 4, "grant a directory where so many directories in it are granted; `N` as for --files")
@@ -68,7 +71,7 @@ func (u *ui) learn(f *learnFlags, files []string) error {
 	if f.files < 1 || f.names < 1 || f.dirs < 1 {
 		return &cliError{err: errors.New("learn: --files, --names and --dirs count from 1"), hint: "1 grants the directory of every file"}
 	}
-	facts := &learn.Facts{}
+	facts := &learn.Facts{Homes: homesHere()}
 	for _, file := range files {
 		if err := readRecording(facts, file); err != nil {
 			return err
@@ -137,7 +140,7 @@ func (f *learnFlags) existing() ([]byte, error) {
 // learned makes the profile, on top of what an old one extends.
 func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (*learn.Result, error) {
 	search := search()
-	opts := learn.Options{Name: f.name, Extends: f.extends, Granted: absolutes(f.grant), Files: f.files, Names: f.names, Dirs: f.dirs}
+	opts := learn.Options{Name: f.name, Extends: f.extends, Granted: absolutes(f.grant), Calls: f.calls, Files: f.files, Names: f.names, Dirs: f.dirs}
 	if opts.Name == "" {
 		opts.Name = profileName(f.out)
 	}
@@ -163,7 +166,8 @@ func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (
 	for _, h := range guard.Hide {
 		opts.Secrets = append(opts.Secrets, h.Pattern)
 	}
-	opts.Env = guard.Env.Keep
+	opts.Targets = linkedSecrets(facts.Homes, append(learn.Besides(), opts.Secrets...))
+	opts.Env, opts.Ordinary = guard.Env.Keep, guard
 	if len(opts.Extends) > 0 {
 		if opts.Parent, err = search.Load(f.beside(opts.Extends), nil); err != nil {
 			return nil, err
@@ -287,7 +291,7 @@ func (u *ui) tellLearned(f *learnFlags, facts *learn.Facts, result *learn.Result
 	}
 	if failed > 0 {
 		u.line("error", "learn: the profile would deny "+counted(failed, "thing")+" of what was recorded")
-		u.line("hint", "--grant PATH grants a secret or a socket; what the profile below denies needs another --extends")
+		u.line("hint", "--grant PATH grants a secret, a device or a socket, --grant-call CALL a system call; what the profile below denies needs another --extends")
 	}
 	return nil
 }

@@ -27,10 +27,16 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 		u.line("restored", g.Path+": it was replaced outside during the run; it is "+g.What+" again")
 	}
 	if verbose {
+		for _, l := range r.LeftOut {
+			u.line("left out", l.Path+": "+l.Why)
+		}
 		u.showEnforced(r)
 	}
 	for i := range r.Limits {
 		u.showLimit(r, &r.Limits[i])
+	}
+	for _, path := range r.Appeared {
+		u.line("appeared", path+": git takes programs to run from it, and it was not there before; look at it before you use git there")
 	}
 	u.showDenials(r.Denials)
 	for _, h := range r.Hints {

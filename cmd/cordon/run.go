@@ -133,6 +133,7 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	return &sandbox.Cmd{
 		Profile:  p,
 		Profiles: texts,
+		Search:   searched(),
 		Args:     args,
 		Host:     h,
 		Stdin:    os.Stdin,

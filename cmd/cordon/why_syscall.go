@@ -226,6 +226,11 @@ func (w *syscallWhy) example(o *filter.Outcome) string {
 	return w.q.Call + "(" + strings.Join(args, ", ") + ")"
 }
 
+// setsMode reports whether the launcher makes a call in the task's place.
+func setsMode(call string) bool {
+	return slices.Contains([]string{"chmod", "fchmod", "fchmodat", "fchmodat2"}, call)
+}
+
 // notes says what the filter cannot see.
 func (w *syscallWhy) notes() (notes []string) {
 	for i := range w.q.Args {
@@ -238,6 +243,9 @@ func (w *syscallWhy) notes() (notes []string) {
 	}
 	if w.once() {
 		notes = append(notes, "syscalls.exec once ("+w.profile.Source("syscalls.exec").Short()+") lets only the launcher's own pass; --exec any")
+	}
+	if setsMode(w.q.Call) && !w.profile.MaySetID() {
+		notes = append(notes, "with set-id bits the launcher makes the call, where denied calls are reported: a directory gets them, a file its mode without them")
 	}
 	return notes
 }
@@ -374,6 +382,9 @@ func (w *syscallWhy) denier(v *filter.Verdict) string {
 
 // widen replaces the rule that fails by one that also allows this very call.
 func (w *syscallWhy) widen(p *policy.Profile, v *filter.Verdict, tried bool) (fields []fieldValue, note string) {
+	if slices.Contains(v.From, policy.SetIDPlace) {
+		return nil, policy.SetIDRemedy
+	}
 	if v.Rules[0] >= len(p.Syscalls.Rules) { // the profile has no such line: see policy.Syscalls.Filter
 		if slices.ContainsFunc(p.Syscalls.Deny, func(x policy.SyscallItem) bool { return filter.Names(x.Name, "seccomp") }) {
 			return nil, "prctl(PR_SET_SECCOMP) counts as seccomp, and a denial only grows. " + w.denier(v)

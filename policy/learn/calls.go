@@ -17,6 +17,7 @@ func refused(errno string) bool { return errno == "ENOSYS" || errno == "EPERM" }
 // syscalls learns the section.
 func (l *learner) syscalls() {
 	s := &l.own.Syscalls
+	l.bar()
 	seen := l.seenCalls()
 	ruled := l.parentRules()
 	for _, c := range seen {
@@ -45,6 +46,7 @@ func (l *learner) seenCalls() (seen []*Call) {
 			l.note(Note{Kind: Left, What: "the system call " + c.Name, Why: "no table has it; it gets " + cmp.Or(l.parent.Syscalls.Unknown, "errno(ENOSYS)"), At: c.At})
 		case refused(c.Errno):
 			refusals[c.Name] = c
+		case c.barred:
 		case byName[c.Name] == nil:
 			byName[c.Name] = c
 			seen = append(seen, c)
@@ -70,6 +72,10 @@ func (l *learner) unseen() {
 		for _, name := range r.Unseen() {
 			_, ok := filter.Number(l.f.arch(), name)
 			if !ok || l.denies(name) || slices.ContainsFunc(s.Allow, func(x policy.SyscallItem) bool { return x.Name == name }) {
+				continue
+			}
+			if unusual, _ := l.unusual(&Call{Name: name}); unusual { // no back end leaves out what few programs call
+				l.note(Note{Kind: Left, What: "the system call " + name, Why: "the recording says that it is not shown, and the profile " + l.opts.Ordinary.Name + " does not allow it"})
 				continue
 			}
 			s.Allow = append(s.Allow, policy.SyscallItem{Name: name})
@@ -169,7 +175,7 @@ func (l *learner) parentRules() map[string]bool {
 func (l *learner) rules(ruled map[string]bool) {
 	tuples := map[string][]*Call{}
 	for i := range l.f.Calls {
-		if c := &l.f.Calls[i]; !refused(c.Errno) {
+		if c := &l.f.Calls[i]; !refused(c.Errno) && !c.barred {
 			tuples[c.Name] = append(tuples[c.Name], c)
 		}
 	}

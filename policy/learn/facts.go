@@ -25,6 +25,10 @@ type Facts struct {
 	Truncated []string // files that end too early
 	Records   uint64   // how many events were added
 
+	// Homes are the home directories that a recording is believed to have as HOME: HOME is whatever the program's
+	// environment said. nil believes every recording. It has to be set before Read.
+	Homes []string
+
 	mixed bool // a recording has runs in several directories
 	calls map[string]int32
 	paths map[string]int32
@@ -33,6 +37,9 @@ type Facts struct {
 	last  int32            // of Paths: the one that was met last
 	after []int32          // for each of Paths, the one that was met next
 	key   []byte
+
+	named   map[named]bool
+	foreign []Path // in directories that another recording calls . or ~
 }
 
 // Call is a system call with the arguments that matter.
@@ -43,6 +50,8 @@ type Call struct {
 	Count uint64
 	Errno string     // where it never succeeded; "" if it did, or is not known
 	At    policy.Pos // where it was seen first
+
+	barred bool // it is not granted
 }
 
 // Path is a file and all that was done with it.
@@ -53,6 +62,9 @@ type Path struct {
 	Errno  string           // that of the last failure
 	Type   recording.FileType
 	At     policy.Pos
+
+	own    bool // it was in the working or home directory of a recording that has it
+	itself bool // a recording has it by this very path, not by one that became this
 }
 
 // Link is a path that leads to another.
@@ -93,7 +105,7 @@ func (f *Facts) Read(file string, in io.Reader) error {
 	if err := f.header(file, &r.Header); err != nil {
 		return err
 	}
-	move := f.moves(&r.Header)
+	dirs := f.dirs(&r.Header)
 	r.Path = f.same
 	var e recording.Event
 	for {
@@ -108,8 +120,7 @@ func (f *Facts) Read(file string, in io.Reader) error {
 		case err != nil:
 			return err
 		}
-		e.Path, e.Via = move.apply(e.Path), move.apply(e.Via)
-		f.Add(&e, policy.Pos{File: evidence(file), Line: e.Line})
+		f.addFrom(dirs, &e, policy.Pos{File: evidence(file), Line: e.Line})
 	}
 }
 
@@ -130,31 +141,6 @@ func (f *Facts) same(path []byte) string {
 	return f.Paths[i].Path
 }
 
-// moves are the directories of a recording that stand for others in the first one: its working directory and its home.
-type moves [2]struct{ from, to string }
-
-func (f *Facts) moves(h *recording.Header) (m moves) {
-	a, b := &f.Header.Runs[0], &h.Runs[0]
-	for _, r := range h.Runs {
-		f.mixed = f.mixed || r.Workdir != b.Workdir || r.Home != b.Home
-	}
-	for i, x := range [...]struct{ from, to string }{{place(b.Workdir), place(a.Workdir)}, {place(b.Home), place(a.Home)}} {
-		if x.from != x.to && x.from != "" && x.to != "" {
-			m[i] = x
-		}
-	}
-	return m
-}
-
-func (m *moves) apply(p string) string {
-	for i := range m {
-		if within(m[i].from, p) {
-			return m[i].to + p[len(m[i].from):]
-		}
-	}
-	return p
-}
-
 // evidence is a recording's name in a comment: the last element of its path.
 func evidence(file string) string { return path.Base(file) }
 
@@ -169,7 +155,12 @@ func (f *Facts) header(file string, h *recording.Header) error {
 }
 
 // Add adds an event that was read at the place given.
-func (f *Facts) Add(e *recording.Event, at policy.Pos) {
+func (f *Facts) Add(e *recording.Event, at policy.Pos) { f.addFact(e, origin{itself: true}, at) }
+
+// origin is what a path was in its recording: see Path.
+type origin struct{ own, itself bool }
+
+func (f *Facts) addFact(e *recording.Event, from origin, at policy.Pos) {
 	if f.calls == nil {
 		f.calls, f.paths = map[string]int32{}, map[string]int32{}
 		f.links, f.rest = map[string]int32{}, map[string]int32{}
@@ -179,9 +170,9 @@ func (f *Facts) Add(e *recording.Event, at policy.Pos) {
 	case recording.KindCall:
 		f.addCall(e, at)
 	case recording.KindPath:
-		f.addPath(e, e.Access, at)
+		f.addPath(e, e.Access, from, at)
 	case recording.KindExec:
-		f.addPath(e, recording.Execute|recording.Read, at)
+		f.addPath(e, recording.Execute|recording.Read, from, at)
 	case recording.KindNet:
 		f.addNet(e, at)
 	case recording.KindCap:
@@ -210,7 +201,7 @@ func (f *Facts) addCall(e *recording.Event, at policy.Pos) {
 	}
 }
 
-func (f *Facts) addPath(e *recording.Event, access recording.Access, at policy.Pos) {
+func (f *Facts) addPath(e *recording.Event, access recording.Access, from origin, at policy.Pos) {
 	name := unpid(e.Path)
 	i, ok := f.last, int(f.last) < len(f.Paths) && f.Paths[f.last].Path == name
 	if !ok {
@@ -234,6 +225,7 @@ func (f *Facts) addPath(e *recording.Event, access recording.Access, at policy.P
 	if e.Type != "" {
 		p.Type = e.Type
 	}
+	p.own, p.itself = p.own || from.own, p.itself || from.itself
 	if e.Via == "" || e.Via == e.Path || e.Errno != "" {
 		return
 	}

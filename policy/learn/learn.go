@@ -12,15 +12,20 @@ import (
 
 // Options say what to make of recordings.
 type Options struct {
-	Name    string           // of the profile
-	Extends []string         // what it extends, by name
-	Parent  *policy.Profile  // the same, merged: the profile below
-	Secrets []string         // patterns of hide rules that name what is never granted by itself
-	Granted []string         // paths that are granted although they are secrets
-	Env     []policy.EnvKeep // variables that are kept: what a program reads of them is not recorded
-	Files   int              // so many files of a directory that are read give the directory; 0 means 6
-	Names   int              // so many files of a directory that are named alike but for numbers give the directory; 0 means 3
-	Dirs    int              // so many directories of one give that one; 0 means 4
+	Name    string          // of the profile
+	Extends []string        // what it extends, by name
+	Parent  *policy.Profile // the same, merged: the profile below
+	Secrets []string        // patterns of hide rules that name what is never granted by itself
+	Targets []string        // places that are secrets because names of secrets lead there, by links
+	Granted []string        // paths that are granted although they are secrets, devices or sockets of the host
+	// Ordinary is the profile that says what ordinary programs call: a call that neither it nor Parent allows is not granted,
+	// but for those in Calls. nil grants every call.
+	Ordinary *policy.Profile
+	Calls    []string
+	Env      []policy.EnvKeep // variables that are kept: what a program reads of them is not recorded
+	Files    int              // so many files of a directory that are read give the directory; 0 means 6
+	Names    int              // so many files of a directory that are named alike but for numbers give the directory; 0 means 3
+	Dirs     int              // so many directories of one give that one; 0 means 4
 }
 
 // NoteKind is what a Note is about.
@@ -64,6 +69,7 @@ type learner struct {
 	secrets    *secrets
 	parent     *policy.Profile
 	parentSpec filter.Spec
+	ordinary   filter.Spec
 	own        *policy.Profile
 	notes      []Note
 	comments   map[string][]string
@@ -85,10 +91,20 @@ func Learn(f *Facts, opts Options) (*Result, error) {
 	}
 	l := &learner{f: f, w: newWorld(f), opts: opts, parent: opts.Parent, own: &policy.Profile{Version: 1, Name: opts.Name}, comments: map[string][]string{}}
 	var err error
-	if l.parentSpec, err = l.parent.Filter(); err != nil {
+	if l.parentSpec, err = l.parent.Syscalls.Filter(); err != nil {
 		return nil, err
 	}
-	l.secrets = newSecrets(l.w, opts.Secrets, opts.Granted)
+	if opts.Ordinary != nil {
+		if l.ordinary, err = opts.Ordinary.Syscalls.Filter(); err != nil {
+			return nil, err
+		}
+	}
+	patterns := append(besides[:len(besides):len(besides)], opts.Secrets...)
+	l.secrets = newSecrets(l.w, patterns, opts.Granted)
+	l.secrets.guardHomes(f, patterns)
+	for _, p := range opts.Targets {
+		l.secrets.target(p)
+	}
 	l.head()
 	l.mounts()
 	l.own.Env.Keep = l.env()

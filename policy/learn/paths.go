@@ -39,6 +39,7 @@ func (l *learner) mounts() {
 			f.path(p)
 		}
 	}
+	f.foreigners()
 	f.directories()
 	f.names()
 	f.trees()
@@ -58,16 +59,13 @@ const writes = recording.Writes &^ recording.Mount
 
 // path decides what one path needs.
 func (f *files) path(p *Path) {
-	gives := ""
-	if p.Access&recording.Connect != 0 {
-		gives = exposes(p.Path)
+	if why := f.refuse(p); why != "" {
+		f.secret(p, why)
+		return
 	}
 	switch {
-	case f.secrets.has(p.Path):
-		f.secret(p, "it is a secret")
-		return
-	case gives != "" && !f.secrets.isGranted(p.Path):
-		f.secret(p, "it is "+gives)
+	case !p.own && slices.ContainsFunc(f.w.others, func(dir string) bool { return within(dir, p.Path) }):
+		f.leave(p)
 		return
 	case f.w.own(p.Path):
 		f.writable(f.w.base(p.Path), p)
@@ -88,7 +86,7 @@ func (f *files) path(p *Path) {
 		f.writable(p.Path, p)
 	case p.Access&writes != 0:
 		f.add(grant{path: p.Path, kind: policy.MountBind, write: true, at: p.At})
-		if !within(f.w.workdir, p.Path) {
+		if f.elsewhere(p.Path) || ofSystem(p.Path) || !within(f.w.workdir, p.Path) {
 			f.note(Note{Kind: Granted, What: "writing " + f.w.shorten(p.Path), Why: "it is the host's file, and stays changed", At: p.At})
 		}
 	case p.Type == recording.TypeDir || p.Type == "" && f.w.dirs[p.Path]:
@@ -386,6 +384,8 @@ func (f *files) write() {
 	for _, g := range all {
 		if n, ok := f.wider[g.path]; ok && g.kind != policy.MountTmpfs {
 			f.note(n)
+		} else if g.kind == policy.MountBind && !g.write && f.elsewhere(g.path) {
+			f.note(Note{Kind: Granted, What: "reading " + f.w.shorten(g.path), Why: "it is the host's, and outside of the system's directories", At: g.at})
 		}
 		name := f.w.shorten(g.path)
 		m := policy.Mount{Kind: g.kind, Pos: g.at}
@@ -427,93 +427,4 @@ func plainPath(p string) bool {
 		}
 	}
 	return strings.ToValidUTF8(p, "") == p
-}
-
-// symlinks makes the links by which files were asked for, where no mount brings them along.
-func (f *files) symlinks() {
-	if f.parent.Root.Kind != policy.RootEmpty {
-		return
-	}
-	shown := newView(f.effective(), f.w)
-	links := f.aliases(shown)
-	made := map[string]string{}
-	for _, l := range links {
-		via := l.Via
-		for at := path.Dir(via); at != "/"; at = path.Dir(at) {
-			if to, ok := made[at]; ok {
-				via = to + via[len(at):]
-				break
-			}
-		}
-		if via == l.Path || made[via] != "" || shown.spine[via] || shown.targets[via] > 0 || !plainPath(via) || !plainPath(l.Path) {
-			continue
-		}
-		if i := shown.mount(via); i >= 0 && shown.p.Mounts[i].Kind != policy.MountTmpfs && shown.p.Mounts[i].Kind != policy.MountDir {
-			continue // the mount has the link
-		}
-		made[via] = l.Path
-		f.own.Mounts = append(f.own.Mounts, policy.Mount{Kind: policy.MountSymlink, Target: f.w.shorten(via), Source: l.Path, Pos: l.At})
-	}
-}
-
-// aliases are the links, shortest first. Where many lead from one directory to another, that is the link; so it is where
-// all of /lib is /usr/lib, though only one was seen.
-func (f *files) aliases(shown *view) []Link {
-	count := map[Link]int{}
-	to := map[string]string{}
-	clash := map[string]bool{}
-	for i := range f.f.Links {
-		s := shortest(&f.f.Links[i])
-		if old, ok := to[s.Via]; ok && old != s.Path {
-			clash[s.Via] = true
-		}
-		to[s.Via] = s.Path
-		count[Link{Via: s.Via, Path: s.Path}]++
-	}
-	var out []Link
-	for _, l := range f.f.Links {
-		s := shortest(&l)
-		many := count[Link{Via: s.Via, Path: s.Path}] >= f.opts.Dirs && f.secrets.self(s.Via) == f.secrets.self(s.Path)
-		if !clash[s.Via] && !shown.spine[s.Via] && (many || s.Path == "/usr"+s.Via) {
-			l = s
-		}
-		if !within("/proc", l.Via) && !within("/dev", l.Via) && !within("/sys", l.Via) && !f.secrets.has(l.Via) && !f.w.own(l.Via) {
-			out = append(out, l)
-		}
-	}
-	slices.SortStableFunc(out, func(a, b Link) int { return cmp.Or(cmp.Compare(len(a.Via), len(b.Via)), cmp.Compare(a.Via, b.Via)) })
-	return slices.CompactFunc(out, func(a, b Link) bool { return a.Via == b.Via && a.Path == b.Path })
-}
-
-// shortest is the link without the names that both ends have in common at their end.
-func shortest(l *Link) Link {
-	via, to := l.Via, l.Path
-	for path.Base(via) == path.Base(to) && path.Dir(via) != "/" && path.Dir(to) != "/" {
-		via, to = path.Dir(via), path.Dir(to)
-	}
-	return Link{via, to, l.At}
-}
-
-// hides keeps the secrets out of the directories that stand for others on another day: the working directory may be anywhere.
-func (f *files) hides() {
-	open := slices.ContainsFunc(f.own.Mounts, func(m policy.Mount) bool {
-		return m.Kind == policy.MountBind && (m.Source[0] == '.' || m.Source[0] == '~')
-	})
-	if !open {
-		return
-	}
-	for _, p := range f.opts.Secrets {
-		inherited := slices.ContainsFunc(f.parent.Hide, func(h policy.Hide) bool { return h.Pattern == p })
-		if !inherited && !f.secrets.isGranted(f.w.expand(p)) && !f.holdsGranted(p) {
-			f.own.Hide = append(f.own.Hide, policy.Hide{Pattern: p})
-		}
-	}
-	if len(f.own.Hide) > 0 {
-		f.comment("hide", "", "Secrets that another working directory may have in it.")
-	}
-}
-
-// holdsGranted reports whether the pattern would hide something that the user granted.
-func (f *files) holdsGranted(pattern string) bool {
-	return slices.ContainsFunc(f.secrets.granted, func(g string) bool { return within(f.w.expand(pattern), g) })
 }

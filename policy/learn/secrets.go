@@ -2,6 +2,7 @@ package learn
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"cordon/policy"
@@ -16,10 +17,14 @@ type secrets struct {
 	dirs     map[string]bool // directories at or beneath a secret
 	above    map[string]bool // directories that hold a fixed one
 	granted  []string        // that the user named as needed
+
+	homes  []string            // with tildes: all homes there are
+	tildes map[string]bool     // what is a secret in any home, and the directories there that hold one; nil for the own home alone
+	names  map[string][]string // by path: the names that make it a secret
 }
 
 func newSecrets(w *world, patterns, granted []string) *secrets {
-	s := &secrets{w: w, exact: map[string]bool{}, dirs: map[string]bool{"/": false}, above: map[string]bool{}}
+	s := &secrets{w: w, exact: map[string]bool{}, dirs: map[string]bool{"/": false}, above: map[string]bool{}, names: map[string][]string{}}
 	for _, p := range granted {
 		s.granted = append(s.granted, w.expand(p))
 	}
@@ -52,7 +57,10 @@ func (s *secrets) add(p string) {
 
 // has reports whether p is a secret or in one, and was not granted.
 func (s *secrets) has(p string) bool {
-	return (s.self(p) || s.dir(path.Dir(p))) && !s.isGranted(p)
+	if !s.self(p) && !s.dir(path.Dir(p)) || s.isGranted(p) {
+		return false
+	}
+	return !slices.ContainsFunc(s.names[p], s.isGranted)
 }
 
 func (s *secrets) isGranted(p string) bool {
@@ -76,6 +84,9 @@ func (s *secrets) dir(dir string) bool {
 
 func (s *secrets) self(p string) bool {
 	if s.exact[p] {
+		return true
+	}
+	if is, _ := s.ofHome(p); is {
 		return true
 	}
 	for _, g := range s.globs {
@@ -105,7 +116,10 @@ func lastNames(p string, n int) string {
 }
 
 // holds reports whether a directory holds a secret, by the patterns that say where they are.
-func (s *secrets) holds(dir string) bool { return s.above[dir] || s.dir(dir) }
+func (s *secrets) holds(dir string) bool {
+	_, home := s.ofHome(dir)
+	return home || s.above[dir] || s.dir(dir) || slices.ContainsFunc(s.homes, func(home string) bool { return within(dir, home) })
+}
 
 // exposes says what a socket gives away; "" if it is none of the well-known ones.
 func exposes(p string) string {

@@ -11,6 +11,7 @@ import (
 // directory were.
 type world struct {
 	home, workdir string
+	homes, others []string // of all runs, and the caller's: see Facts
 	created       map[string]bool
 	fresh         map[string]bool   // by directory: whether it or one above was made by the runs
 	parents       map[string]string // by directory: the nearest one that was there before
@@ -19,9 +20,7 @@ type world struct {
 
 func newWorld(f *Facts) *world {
 	w := &world{created: map[string]bool{}, fresh: map[string]bool{"/": false}, parents: map[string]string{}, dirs: map[string]bool{}}
-	if len(f.Header.Runs) > 0 {
-		w.home, w.workdir = place(f.Header.Runs[0].Home), place(f.Header.Runs[0].Workdir)
-	}
+	w.home, w.workdir, w.homes, w.others = f.home(), f.workdir(), f.homes(), f.others()
 	for i := range f.Paths {
 		if p := &f.Paths[i]; p.Access&recording.Create != 0 {
 			w.created[p.Path] = true

@@ -256,6 +256,15 @@ func (r *Recording) Executable(x Executable) int {
 	return i
 }
 
+// Knows reports whether the recording has an executable.
+func (r *Recording) Knows(x Executable) bool {
+	if r.exes == nil {
+		return slices.Contains(r.Executables, x)
+	}
+	_, ok := r.exes[x]
+	return ok
+}
+
 // Add counts an event: one that is there already gets more. What is wrong with it is an error, and then it is not added.
 // Two events of one file that differ only in the access become one; of an outcome known on one side only, or differing, the
 // event has none.

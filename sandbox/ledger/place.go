@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,18 +33,23 @@ func (p Place) Path() string { return filepath.Join(p.Base, p.Below) }
 // Places are the directories of the calling user, in the order in which they are tried. The first does not depend on the
 // environment: a run that is started by cron must find what one from a shell has recorded.
 func Places(getenv func(string) string) []Place {
+	return PlacesOf(os.Getuid(), passwdHome(os.Getuid()), getenv)
+}
+
+// PlacesOf is Places for a user whose home directory in the password database is known; "" for none.
+func PlacesOf(uid int, home string, getenv func(string) string) []Place {
 	const below = ".local/state/cordon"
-	uid := os.Getuid()
 	var list []Place
 	add := func(base, below string) {
-		if filepath.IsAbs(base) && filepath.Clean(base) != "/" {
-			list = append(list, Place{filepath.Clean(base), below})
+		p := Place{filepath.Clean(base), below}
+		if filepath.IsAbs(base) && p.Base != "/" && !slices.Contains(list, p) {
+			list = append(list, p)
 		}
 	}
 	if uid == 0 {
 		add("/var/lib", "cordon")
 	} else {
-		add(passwdHome(uid), below)
+		add(home, below)
 	}
 	add(getenv("XDG_STATE_HOME"), "cordon")
 	add(getenv("HOME"), below)
@@ -116,12 +122,7 @@ func private(fd int) error {
 
 // openExisting opens the first places that exist. One that belongs to somebody else is not ours and is left out.
 func openExisting(places []Place) (dirs []int, err error) {
-	seen := map[Place]bool{}
 	for _, p := range places {
-		if seen[p] {
-			continue
-		}
-		seen[p] = true
 		fd, err := p.open(false)
 		switch {
 		case err == nil:

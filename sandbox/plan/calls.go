@@ -259,6 +259,11 @@ func FsFlag(fs Arg, key string) Step {
 	return step(Fsconfig, fs, num(FsconfigCmd, 0), path(key), Arg{Kind: Null}, num(Int, 0))
 }
 
+// FsFD is fsconfig(2), FSCONFIG_SET_FD.
+func FsFD(fs Arg, key string, fd Arg) Step {
+	return step(Fsconfig, fs, num(FsconfigCmd, 5), path(key), Arg{Kind: Null}, fd)
+}
+
 // FsCreate is fsconfig(2), FSCONFIG_CMD_CREATE.
 func FsCreate(fs Arg) Step {
 	return step(Fsconfig, fs, num(FsconfigCmd, 6), Arg{Kind: Null}, Arg{Kind: Null}, num(Int, 0))

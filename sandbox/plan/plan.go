@@ -50,11 +50,12 @@ const (
 	Program
 	Top     // "/", where a path is opened name by name
 	Between // a directory on such a path
+	Input   // a file that is standard input
 	NumRegs
 )
 
 var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "scratch", "proc", "dev", "fs", "file", "ruleset", "socket", "umask", "hostproc", "pts", "master", "slave", "program",
-	"top", "between"}
+	"top", "between", "input"}
 
 func (r Reg) String() string { return "%" + regNames[r] }
 
@@ -155,6 +156,7 @@ const (
 	EACCES     Errno = 13
 	EEXIST     Errno = 17
 	EINVAL     Errno = 22
+	EROFS      Errno = 30
 	ENOSYS     Errno = 38
 	EOPNOTSUPP Errno = 95
 )

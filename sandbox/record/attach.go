@@ -396,7 +396,7 @@ const lateExe = 1 << 30
 
 // number is the programs' number of an executable that ran before they did.
 func (b *bpf) number(x recording.Executable) uint32 {
-	i := b.exes.Executable(x)
+	i := b.executable(x)
 	n, ok := b.numbers[i]
 	if !ok {
 		n = uint32(len(b.numbers))
@@ -420,7 +420,7 @@ func (b *bpf) had(pid int, x recording.Executable) {
 	if !allFiles || err == nil && !allMaps {
 		b.lost["what a program had"]++
 	}
-	exe := b.exes.Executable(x)
+	exe := b.executable(x)
 	if b.events[fact{exe: -1, kind: recording.KindExec, text: x.Path}] == nil {
 		b.begins(b.root, x.Path)
 	}

@@ -446,7 +446,7 @@ func (b *bpf) record(rec []byte) {
 	}
 	switch t.kind {
 	case recordExe:
-		b.exeOf[t.arg] = b.exes.Executable(b.inspected(t.path()))
+		b.exeOf[t.arg] = b.executable(b.inspected(t.path()))
 	case recordExec:
 		b.executed(exe, strings.TrimSuffix(t.text, "\x00"), t.path())
 	case recordMapped:

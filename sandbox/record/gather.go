@@ -13,8 +13,12 @@ import (
 	"cordon/policy/recording"
 )
 
-// maxFacts bounds the kinds of things that are remembered: a few hundred bytes each.
-const maxFacts = 1 << 19
+// The bounds of what is remembered. A program chooses how long its paths are, so their number alone bounds nothing.
+const (
+	maxFacts  = 1 << 19   // kinds of things
+	maxBytes  = 128 << 20 // of all of them and of the executables
+	factBytes = 512       // of one, without its texts
+)
 
 // callFact is a kind of call: the same number, and the same of its arguments that matter.
 type callFact struct {
@@ -46,6 +50,7 @@ type gather struct {
 
 	lookups map[lookedUp]string // the names that addresses were found by
 
+	bytes   int                    // of maxBytes, taken
 	dropped uint64                 // of lost, what there was no room for
 	seen    func(*recording.Event) // is told what is met for the first time; nil for nobody
 }
@@ -70,14 +75,23 @@ func newGather(native filter.Arch) *gather {
 	}
 }
 
-// room reports whether one more kind of thing can be remembered.
-func (g *gather) room(what string) bool {
-	if len(g.calls)+len(g.events) >= maxFacts {
+// room reports whether one more kind of thing, with texts of that length, can be remembered, and takes the room.
+func (g *gather) room(what string, texts int) bool {
+	if len(g.calls)+len(g.events) >= maxFacts || g.bytes+factBytes+texts > maxBytes {
 		g.lost[what]++
 		g.dropped++
 		return false
 	}
+	g.bytes += factBytes + texts
 	return true
+}
+
+// executable is the number of an executable; -1, which is nobody's, where there is no room for another.
+func (g *gather) executable(x recording.Executable) int {
+	if !g.exes.Knows(x) && !g.room("executables", len(x.Path)+len(x.BuildID)) {
+		return -1
+	}
+	return g.exes.Executable(x)
 }
 
 // call is what is known about a number; nil where there are too many that nobody knows: made up to fill the memory.
@@ -98,7 +112,7 @@ func (g *gather) call(arch uint32, nr int32) *call {
 
 // countCall adds calls of a kind.
 func (g *gather) countCall(f callFact, n uint64) {
-	if _, known := g.calls[f]; known || g.room("calls") {
+	if _, known := g.calls[f]; known || g.room("calls", 0) {
 		g.calls[f] += n
 	}
 }
@@ -114,7 +128,7 @@ func (g *gather) again(f fact) bool {
 
 // add adds a thing that is met for the first time, and what it comes to.
 func (g *gather) add(f fact, e recording.Event) {
-	if g.room(string(f.kind)) {
+	if g.room(string(f.kind), len(f.text)+len(e.Path)+len(e.Via)) {
 		e.Kind, e.Exe, e.Count = f.kind, f.exe, max(e.Count, 1)
 		g.events[f] = &e
 		if g.seen != nil {

@@ -122,7 +122,7 @@ func (n *notify) executable(c *sandbox.Call) (exe int, ok bool) {
 	if len(n.tasks) > 1<<15 {
 		clear(n.tasks)
 	}
-	exe = n.exes.Executable(x)
+	exe = n.gather.executable(x)
 	n.tasks[c.TID] = known{exe, group, now}
 	if exe == 0 && len(n.exes.Executables) == 1 {
 		n.begins(n.root, x.Path)

@@ -281,7 +281,7 @@ func (g *gather) program(tid int) (x recording.Executable, ok bool) {
 		}
 	}
 	x.Path = path.Clean(strings.TrimSuffix(to, " (deleted)"))
-	if len(g.files) < maxFacts {
+	if known || g.room("executables", len(x.Path)+len(x.BuildID)) {
 		g.files[id] = x
 	}
 	return x, true

@@ -115,7 +115,10 @@ func (s *sampler) note(pid int, threads, memory, files uint64) {
 	if !ok {
 		return
 	}
-	exe := g.exes.Executable(x)
+	exe := g.executable(x)
+	if exe < 0 { // the peaks of all together have that number
+		return
+	}
 	g.peak(exe, recording.PeakThreads, threads)
 	g.peak(exe, recording.PeakMemory, memory)
 	g.peak(exe, recording.PeakFiles, files)

@@ -17,6 +17,7 @@ var (
 	probeBin   string // static
 	dynamicBin string // the same program, dynamically linked
 	bombBin    string // static
+	bitsBin    string // static
 	races      = 100  // launches of each attack that is a race; CORDON_ATTACKS_RACES
 	moments    = 50   // at which a launcher is killed
 	slow       = 1    // how many times slower than usual the machine is: CORDON_SLOW
@@ -63,6 +64,10 @@ func setUp(m *testing.M) (int, error) {
 	}
 	bombBin = filepath.Join(base, "bomb")
 	if err := build("gcc", "-O1", "-Wall", "-Werror", "-static", "-o", bombBin, filepath.Join("testdata", "bomb.c")); err != nil {
+		return 1, err
+	}
+	bitsBin = filepath.Join(base, "bits")
+	if err := build("gcc", "-O1", "-Wall", "-Werror", "-static", "-pthread", "-o", bitsBin, filepath.Join("testdata", "bits.c")); err != nil {
 		return 1, err
 	}
 	if cordonBin, err = binary(); err != nil {

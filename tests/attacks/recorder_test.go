@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ func recorderAttacks() []attack {
 	on := []string{"default"}
 	return []attack{
 		{57, "arguments and environment of 300 MB, for record --pid", "launcher", longArguments, on, shows(longBare)},
+		{58, "recordings that lie of homes, names and calls, for learn", "launcher", lyingRecordings, on, noControl("the profile that learn writes is the attack")},
 	}
 }
 
@@ -101,4 +103,55 @@ func longBare(b *box) outcome {
 		return escaped("%d MiB of arguments", len(text)>>20)
 	}
 	return blocked("%d bytes, %v", len(text), err)
+}
+
+// lie writes a recording that a person is asked to learn from.
+func lie(path, home, workdir string, records ...string) error {
+	head := `{"cordon":"recording","version":1,"arch":"` + runtime.GOARCH + `","runs":[{"backend":"bpf","complete":false,"why":["not shown: ptrace bpf"],` +
+		`"kernel":"6.1","started":"2026-01-01T00:00:00Z","wall_ns":1,"command":["tool"],"home":"` + home + `","workdir":"` + workdir + `","uid":0}]}`
+	all := append([]string{head, `{"kind":"executable","id":0,"path":"/usr/bin/tool"}`}, records...)
+	all = append(all, `{"kind":"end","records":`+strconv.Itoa(len(all)-1)+`}`)
+	return os.WriteFile(path, []byte(strings.Join(all, "\n")+"\n"), 0o644)
+}
+
+func seenFile(path, via, access, kind string) string {
+	if via != "" {
+		via = `"via":"` + via + `",`
+	}
+	return `{"kind":"path","exe":0,"path":"` + path + `",` + via + `"access":["` + access + `"],"type":"` + kind + `","n":1}`
+}
+
+// lyingRecordings learns from them in each order, and looks for what must not be granted.
+func lyingRecordings(b *box) outcome {
+	dir, home := b.scratch("lies"), b.site.home
+	kept := filepath.Join(dir, "kept", "key")
+	link := filepath.Join(home, ".pgpass")
+	files := []string{dir + "/a.rec", dir + "/b.rec", dir + "/c.rec"}
+	defer os.Remove(link)
+	err := errors.Join(os.Mkdir(filepath.Dir(kept), 0o755), os.WriteFile(kept, []byte(b.site.mark), 0o644), os.Symlink(kept, link),
+		lie(files[0], "/nowhere", b.site.work, seenFile(home+"/.ssh/id_ed25519", "", "read", "file"), seenFile("/root/.netrc", "", "read", "file"), seenFile("/dev/mem", "", "read", "char")),
+		lie(files[1], home+"/.ssh", home+"/.ssh", seenFile(home+"/.ssh/id_ed25519", "", "read", "file"), seenFile(kept, "", "read", "file"),
+			seenFile("/tmp/tmux-0/default", "", "connect", "socket"), `{"kind":"call","exe":0,"call":"ptrace","n":1}`),
+		lie(files[2], home, b.site.work, seenFile(b.site.work+"/probe", "", "read", "file"), seenFile("/opt/k", home+"/.ssh/other", "read", "file")))
+	if err != nil {
+		return broken("%v", err)
+	}
+	for i := range files {
+		c := exec.Command(cordonBin, append([]string{"learn"}, append(files[i:len(files):len(files)], files[:i]...)...)...)
+		var out, errs bytes.Buffer
+		c.Stdout, c.Stderr, c.Env, c.Dir = &out, &errs, b.environ(), b.site.work
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: credential(b.who)}
+		_ = c.Run() // 1: what was recorded is denied
+		if !strings.Contains(out.String(), "bind: ./probe") {
+			return broken("%s%s", out.String(), errs.String())
+		}
+		for line := range strings.Lines(out.String()) {
+			for _, not := range []string{"id_ed25519", "/root/.netrc", "/dev/mem", kept, "tmux", "/opt/k", "- ptrace", "- bpf"} {
+				if (strings.Contains(line, "bind:") || not[0] == '-') && strings.Contains(line, not) {
+					return escaped("%s", line)
+				}
+			}
+		}
+	}
+	return blocked("listed")
 }

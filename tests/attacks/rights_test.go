@@ -3,7 +3,10 @@ package attacks
 import (
 	"os"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,6 +16,8 @@ func rightsAttacks() []attack {
 	none := noControl("the rows above show it")
 	lockless := []string{"strict", "judge"}
 	return []attack{
+		{50, "the user's inotify instances", "userns", bomb("watches", 100, ""), bounded, shows(bareBomb("watches", 100))},
+		{50, "denied calls without end", "launcher", endlessDenials, []string{"default"}, noControl("it is a bound, not an attack")},
 		{51, "root that became another user, with all it had", "caps", droppedRoot, []string{"container"}, control{who: []string{"root"}, run: droppedBare}},
 		{51, "the same in a program that joins", "caps", droppedJoined, []string{"container"}, none},
 		{52, "sockets: SCTP, DCCP, SMC, UDPLITE, MPTCP, …, pairs", "seccomp", each("call", protocols), nil, asRoot},
@@ -83,6 +88,31 @@ func bareRoot(wrap ...string) control {
 		return blocked("not read")
 	}
 	return control{who: []string{"root"}, run: run}
+}
+
+// Row 50.
+
+var deniedCount = regexp.MustCompile(`denied: .* ×(\d+) `)
+
+// endlessDenials are answered at a bounded rate after the first 65,536, because nobody charges the sandbox for the
+// launcher's time.
+func endlessDenials(b *box) outcome {
+	const seconds = 6
+	began := time.Now()
+	r := b.with("--timeout", strconv.Itoa(seconds)+"s").run("./bomb", "denied", "100000000")
+	total := 0
+	for _, m := range deniedCount.FindAllStringSubmatch(r.err, -1) {
+		n, _ := strconv.Atoi(m[1])
+		total += n
+	}
+	most := 1<<16 + int(time.Since(began).Seconds()*10_000)
+	switch {
+	case total == 0:
+		return broken("exit %d: %s", r.code, firstLines(r.err, 3))
+	case total > most+1000:
+		return escaped("%d calls were answered, more than %d", total, most)
+	}
+	return blocked("%d calls", total)
 }
 
 // Row 51.

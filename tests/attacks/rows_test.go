@@ -36,9 +36,14 @@ func attacks() []attack {
 		recorderAttacks(),
 		rightsAttacks(),
 		bitsAttacks(),
+		stdinAttacks(),
 		guardAttacks(),
 		trustAttacks(),
 		overlayAttacks(),
+		hideAttacks(),
+		languageAttacks(),
+		socketAttacks(),
+		openAttacks(),
 	)
 	slices.SortStableFunc(all, func(a, b attack) int { return a.row - b.row })
 	return all

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -20,7 +21,105 @@ func trustAttacks() []attack {
 	for _, v := range rewrites {
 		rows = append(rows, attack{42, "a profile for the next run: " + v.name, "launcher", v.run, writers, shows(v.bare)})
 	}
-	return rows
+	for _, v := range homes {
+		rows = append(rows, attack{42, "with a writable home: " + v.name, "mount", v.run, writers, shows(v.bare)})
+	}
+	return append(rows,
+		attack{42, "this run's own profile, and the directory it is in", "mount", ownProfile, writers, noControl("the rows above show it")})
+}
+
+// ownProfile changes the file that the run was started with, which is read-only and cannot be moved.
+func ownProfile(b *box) outcome {
+	dir := b.scratch("project")
+	const text = "version: 1\nextends: [./more.yaml]\n"
+	err := errors.Join(os.Mkdir(dir+"/conf", 0o755), os.WriteFile(dir+"/conf/cordon.yaml", []byte(text), 0o644),
+		os.WriteFile(dir+"/conf/more.yaml", []byte("version: 1\nextends: ["+b.profile+"]\n"), 0o644), give(dir, b.who))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	box := *b
+	box.dir, box.file = dir, "conf/cordon.yaml"
+	const script = `touch made || exit 9
+for f in cordon more; do echo >>conf/$f.yaml && exit 1; mv conf/$f.yaml x && exit 2; rm conf/$f.yaml && exit 3; ln conf/$f.yaml y && exit 4; done
+mv conf old && exit 5
+exit 0`
+	for range 2 {
+		r := box.run("sh", "-c", script)
+		if now, _ := os.ReadFile(dir + "/conf/cordon.yaml"); r.code != 0 || string(now) != text {
+			return escaped("exit %d, the file is %q\n%s", r.code, now, r.err)
+		}
+	}
+	return blocked("EROFS")
+}
+
+// inHome is one way to decide on later runs from a home that the task may write.
+type inHome struct {
+	name   string
+	files  map[string]string // what is there before, below the home
+	links  [][2]string       // text, name
+	script string            // with $H for the home
+}
+
+const override = ".config/cordon/profiles/default.yaml"
+
+var homes = []inHome{
+	{name: "a profile where no directory is", script: "mkdir -p $H/.config/cordon/profiles; " + looser + " >$H/" + override},
+	{name: "another directory in the place", files: map[string]string{override: tight},
+		script: "mv $H/.config $H/x; mkdir -p $H/.config/cordon/profiles; " + looser + " >$H/" + override},
+	{name: "the user's own profile removed", files: map[string]string{override: locked}, script: "rm -rf $H/" + override + "; mv $H/.config/cordon $H/x"},
+	{name: "the user's own profile written", files: map[string]string{override: tight}, script: looser + " >$H/" + override},
+	{name: "a directory behind a link", files: map[string]string{"dot/cordon/profiles/default.yaml": tight}, links: [][2]string{{"dot", ".config"}},
+		script: "rm $H/.config; mv $H/dot $H/x; mkdir -p $H/.config/cordon/profiles; " + looser + " >$H/" + override + "; " + looser + " >$H/dot/cordon/profiles/default.yaml"},
+	{name: "the records removed", files: map[string]string{override: tight},
+		script: "rm -rf $H/.local; mv $H/.local $H/x; " + looser + " >$H/" + override},
+}
+
+// locked is a profile that shows less than the shipped one.
+const locked = "version: 1\nextends: [default]\nhide: [%s]\n"
+
+func (v inHome) run(b *box) outcome  { return v.try(b, false) }
+func (v inHome) bare(b *box) outcome { return v.try(b, true) }
+
+func (v inHome) try(b *box, bare bool) outcome {
+	home, work := b.scratch("home"), b.scratch("work")
+	secret := work + "/file" // for the profile that hides it, in the working directory
+	if err := os.WriteFile(secret, []byte(b.site.mark), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	if !strings.Contains(v.name, "removed") || v.files[override] == tight {
+		secret = b.outside().dir + "/file"
+	}
+	var err error
+	for name, text := range v.files {
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(home+"/"+name), 0o755),
+			os.WriteFile(home+"/"+name, []byte(strings.Replace(text, "%s", secret, 1)), 0o644))
+	}
+	for _, l := range v.links {
+		err = errors.Join(err, os.Symlink(l[0], home+"/"+l[1]))
+	}
+	if err = errors.Join(err, give(home, b.who), give(work, b.who)); err != nil {
+		b.t.Fatal(err)
+	}
+	site := *b.site
+	site.home = home
+	first := *b
+	first.dir, first.site, first.env = work, &site, append(b.env, "H="+home)
+	if !bare {
+		first.flags = append(slices.Clone(b.flags), "--rw", home, "--keep-env", "H")
+	}
+	if r := first.run("sh", "-c", "touch $H/made || exit 9\n"+v.script+"\nexit 0"); r.code != 0 {
+		return broken("the first run: exit %d %s", r.code, r.err)
+	}
+	next := first
+	next.profile, next.flags = "default", nil
+	for range 2 {
+		if r := next.run("cat", secret); strings.Contains(r.out, b.site.mark) {
+			return escaped("the next run read what it may not")
+		} else if r.code != 1 && r.code != 125 {
+			return broken("the next run: exit %d %s", r.code, r.err)
+		}
+	}
+	return blocked("EACCES")
 }
 
 // rewrite is one way to give the next run another profile. The files are in a directory that both runs have for theirs.

@@ -383,7 +383,7 @@ func TestTerminalPrograms(t *testing.T) {
 const nestingProfile = `version: 1
 name: outer
 root: {host: ro}
-mounts: [{proc: /proc, mask: [], read-only: []}, {dev: /dev}, {tmpfs: /tmp}, {bind: ., mode: rw}]
+mounts: [{proc: /proc, mask: [], read-only: []}, {dev: /dev}, {tmpfs: /tmp}, {bind: .}]
 syscalls: {default: allow, deny: [add_key]}
 landlock: off
 user: {uid: 0, gid: 0, host: caller}

@@ -173,6 +173,9 @@ func TestChoose(t *testing.T) {
 		dirs []string // "version parent [controllers switched on] leaf"
 		lack []string // "limit: why"
 	}{
+		{"a place for a group that nothing needs", fakeFiles{"/proc/self/cgroup": "1:pids:/\n",
+			"/proc/self/mountinfo": "30 1 0:26 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"}, &Limits{}, "/ci", root, nil,
+			[]string{"cgroup: nothing is limited that takes a group, and on v1 none is made for its own sake"}},
 		{"root in a session goes to the nearest group that gives the controllers", sessionOfRoot(), all, "", root,
 			[]string{"2 /sys/fs/cgroup/user.slice"}, nil},
 		{"and higher for what that does not give", sessionOfRoot(), &Limits{CPUs: 1}, "", root, []string{"2 /sys/fs/cgroup"}, nil},

@@ -140,6 +140,9 @@ func Choose(f Files, l *Layout, want *Limits, at string, who Caller) *Choice {
 	if want.CPUTime && !c.counts() {
 		c.lack("cpu-time", "there is no group that counts processor time", delegate)
 	}
+	if at != "" && c.Empty() && len(c.Lacking) == 0 {
+		c.lack("cgroup", "nothing is limited that takes a group, and on "+c.Kind+" none is made for its own sake", "set a limit too, such as --pids 1000; "+boot2)
+	}
 	return c
 }
 

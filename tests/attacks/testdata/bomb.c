@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,6 +146,18 @@ static void files(long most) {
 			refused(i);
 }
 
+// denied makes calls that every profile denies.
+static void denied(long most) {
+	for (int i = 0; i < 3; i++)
+		if (fork() == 0) {
+			child();
+			for (;;)
+				syscall(SYS_keyctl, 0, -4, 1);
+		}
+	for (long i = 0; i < most; i++)
+		syscall(SYS_keyctl, 0, -4, 1);
+}
+
 static void watches(long most) {
 	widest();
 	for (long i = 0; i < most; i++) {
@@ -169,7 +182,8 @@ int main(int argc, char **argv) {
 		const char *name;
 		void (*run)(long);
 	} kinds[] = {{"forks", forks}, {"zombies", zombies}, {"memory", memory}, {"locked", locked}, {"segments", segments}, {"fill", fill},
-		     {"flood", flood}, {"sparse", sparse}, {"files", files}, {"watches", watches}, {"spin", spin}};
+		     {"flood", flood}, {"sparse", sparse}, {"files", files}, {"watches", watches}, {"spin", spin},
+		     {"denied", denied}};
 	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	for (unsigned i = 0; argc == 3 && i < sizeof kinds / sizeof *kinds; i++)
 		if (!strcmp(argv[1], kinds[i].name)) {

@@ -1,0 +1,167 @@
+package learn
+
+import (
+	"slices"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/recording"
+)
+
+// Each recording has a working directory and a home of its own, for which . and ~ stand. Paths in those of a second recording
+// become paths in those of the first. HOME, and whatever else a recording says of itself, is what the recorded program made
+// of it, so that what a path was in its recording is remembered: it may be a secret there and none here.
+
+// dirs are the directories of one recording.
+type dirs struct {
+	moves   [2]struct{ from, to string } // for the first's: its working directory and its home
+	own     []string                     // all that . and ~ stand for in it
+	anyHome bool                         // it has no home: whatever is in the first's may be meant
+	first   bool
+}
+
+// believed is a directory that ~ may stand for; "" for none.
+func (f *Facts) believed(home string) string {
+	home = place(home)
+	if f.Homes != nil && !slices.Contains(f.Homes, home) {
+		return ""
+	}
+	return home
+}
+
+// home is what ~ stands for: the home of the first run that has one.
+func (f *Facts) home() string {
+	for i := range f.Header.Runs {
+		if home := f.believed(f.Header.Runs[i].Home); home != "" {
+			return home
+		}
+	}
+	return ""
+}
+
+// workdir is what . stands for.
+func (f *Facts) workdir() string {
+	if len(f.Header.Runs) == 0 {
+		return ""
+	}
+	return place(f.Header.Runs[0].Workdir)
+}
+
+// dirs are those of a recording whose header was merged.
+func (f *Facts) dirs(h *recording.Header) (d dirs) {
+	b := &h.Runs[0]
+	d.first, d.anyHome = len(f.Header.Runs) == len(h.Runs), f.believed(b.Home) == ""
+	for i := range h.Runs {
+		r := &h.Runs[i]
+		f.mixed = f.mixed || r.Workdir != b.Workdir || r.Home != b.Home
+		for _, dir := range [...]string{place(r.Workdir), f.believed(r.Home)} {
+			if dir != "" {
+				d.own = append(d.own, dir)
+			}
+		}
+	}
+	for i, x := range [...]struct{ from, to string }{{place(b.Workdir), f.workdir()}, {f.believed(b.Home), f.home()}} {
+		if x.from != x.to && x.from != "" && x.to != "" {
+			d.moves[i] = x
+		}
+	}
+	return d
+}
+
+func (d *dirs) apply(p string) string {
+	for i := range d.moves {
+		if within(d.moves[i].from, p) {
+			return d.moves[i].to + p[len(d.moves[i].from):]
+		}
+	}
+	return p
+}
+
+// has reports whether a path is in one of the recording's own directories.
+func (d *dirs) has(p string) bool {
+	return slices.ContainsFunc(d.own, func(dir string) bool { return within(dir, p) })
+}
+
+// addFrom adds an event of a recording that has these directories.
+func (f *Facts) addFrom(d dirs, e *recording.Event, at policy.Pos) {
+	if e.Path == "" {
+		f.Add(e, at)
+		return
+	}
+	was, own := e.Path, d.has(e.Path)
+	if e.Via != "" {
+		f.remember(d.apply(was), e.Via, true)
+	}
+	if !own && !d.first && (within(f.workdir(), was) && !ofSystem(f.workdir()) || !d.anyHome && within(f.home(), was)) {
+		f.foreign = append(f.foreign, Path{Path: was, Access: e.Access, Type: e.Type, At: at})
+		return
+	}
+	if e.Path, e.Via = d.apply(was), d.apply(e.Via); e.Path != was {
+		f.remember(e.Path, was, false)
+	}
+	f.addFact(e, origin{own, e.Path == was}, at)
+}
+
+// named is a path, and another name of it: one that led to it, or what it was in its recording.
+type named struct {
+	path, name string
+	link       bool
+}
+
+func (f *Facts) remember(path, name string, link bool) {
+	if f.named == nil {
+		f.named = map[named]bool{}
+	}
+	f.named[named{unpid(path), name, link}] = true
+}
+
+// homes are all home directories that the recordings and the caller name, believed or not, but those of the system's accounts
+// that are none: /bin, /usr/sbin, /dev.
+func (f *Facts) homes() (all []string) {
+	for i := range f.Header.Runs {
+		all = append(all, place(f.Header.Runs[i].Home))
+	}
+	for _, home := range f.Homes {
+		all = append(all, place(home))
+	}
+	slices.Sort(all)
+	return slices.DeleteFunc(slices.Compact(all), func(home string) bool {
+		return home == "" || within("/dev", home) || within("/etc", home) || ofInstalled(home)
+	})
+}
+
+// others are the working and home directories of runs that . and ~ do not stand for.
+func (f *Facts) others() (list []string) {
+	for i := range f.Header.Runs {
+		r := &f.Header.Runs[i]
+		if dir := place(r.Workdir); dir != "" && dir != f.workdir() && !ofSystem(dir) {
+			list = append(list, dir)
+		}
+		if home := f.believed(r.Home); home != "" && home != f.home() {
+			list = append(list, home)
+		}
+	}
+	return list
+}
+
+// inHome splits a path into one of the homes and the rest. /home/NAME and /root are homes without being named.
+func inHome(homes []string, p string) (rest string, ok bool) {
+	best := -1
+	for _, home := range homes {
+		if within(home, p) && len(home) > best {
+			best = len(home)
+		}
+	}
+	if best < 0 {
+		switch {
+		case within("/root", p):
+			best = len("/root")
+		case strings.HasPrefix(p, "/home/") && len(p) > len("/home/"):
+			name, _, _ := strings.Cut(p[len("/home/"):], "/")
+			best = len("/home/") + len(name)
+		default:
+			return "", false
+		}
+	}
+	return strings.TrimPrefix(p[best:], "/"), true
+}

@@ -1,0 +1,483 @@
+package sandbox
+
+// What git runs outside of what a task has left: gitrepository-layout(5), git-config(1), gitsubmodules(7).
+//
+// git status, diff and add look into every submodule that the index names, and run what its configuration says
+// (core.fsmonitor). In a directory below, git takes the nearest .git. So each .git in what the task may write, each
+// directory that an index names as a submodule, and what the configuration names, is read-only and keeps its place.
+
+import (
+	"io/fs"
+	"strings"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/git"
+	"cordon/sandbox/plan"
+)
+
+// gitGuard protects the repositories of a picture.
+type gitGuard struct {
+	c    *compilation
+	h    *hider
+	from plan.From
+	rule policy.Pos
+	done map[string]bool // working trees that have been looked at
+	near map[string]bool // those in which a bound directory lies, or begins
+	late []string        // what the configuration of another one names, and is not there
+	user []git.Var       // the configuration of the user and of the machine
+}
+
+// git protects the repositories in what the task may write, if the profile asks for it.
+func (c *compilation) git() error {
+	if c.profile.Git != policy.GitProtect || c.asItIs() {
+		return nil
+	}
+	g := &gitGuard{c: c, h: c.hider(), from: c.scalar("git"), rule: c.profile.Source("git"),
+		done: map[string]bool{}, near: map[string]bool{}}
+	g.h.from, g.h.rule = g.from, g.rule
+	f := c.search()
+	if f.names > maxNames {
+		return g.fail("what is bound", errText("more than "+itoa(maxNames)+" names to look through for repositories"), "bind less")
+	}
+	for _, dir := range f.closed {
+		c.protectThing(g.from, dir, g.rule, true)
+	}
+	g.user = g.userConfig()
+	for _, b := range c.bound() {
+		if err := g.around(c.tree.hostPath(b.target)); err != nil {
+			return err
+		}
+	}
+	for _, path := range f.gits {
+		if err := g.repository(path); err != nil {
+			return err
+		}
+	}
+	for _, path := range f.configs {
+		if host := c.tree.hostPath(path); host != "" {
+			if err := g.withoutSecrets(host); err != nil {
+				return err
+			}
+		}
+	}
+	c.gitSeen = newGitSeen(c, f, g.h.windows)
+	c.gitSeen.late = g.late
+	return nil
+}
+
+func (g *gitGuard) fail(what string, err error, hint string) error {
+	return &Error{Op: "git: " + what, Err: err, From: g.rule.Short(), Hint: hint + "; --git free leaves repositories unprotected"}
+}
+
+// repository protects what is named .git in the picture, and what belongs to it.
+func (g *gitGuard) repository(path string) error {
+	if n, err := g.c.tree.entry(path); err == nil && n.link != "" {
+		g.h.hold(path)
+	}
+	host := g.c.tree.hostPath(path)
+	end, err := g.c.tree.resolve(path)
+	if err == nil {
+		g.protect(end, false)
+	}
+	if host == "" {
+		return nil
+	}
+	dir, _ := splitPath(host)
+	return g.workTree(dir)
+}
+
+// protect makes something read-only, unless the profile makes that very thing writable.
+func (g *gitGuard) protect(inside string, fixed bool) {
+	if p := g.c.tree.at(inside); p != nil && p.target == inside && p.write && p.guard == 0 {
+		return
+	}
+	g.c.protectThing(g.from, inside, g.rule, fixed)
+}
+
+// protectOnHost is protect for a path of the host without links, wherever the task may write to it.
+func (g *gitGuard) protectOnHost(host string) error {
+	places, err := g.c.places(g.h.windows, host)
+	if err != nil {
+		return err
+	}
+	for _, place := range places {
+		g.protect(place, true)
+	}
+	return nil
+}
+
+// around looks at the repository that a bound directory lies in, or is the top of: its submodules may be below that
+// directory, and whoever works there runs its hooks.
+func (g *gitGuard) around(host string) error {
+	if host == "" || host == "/" {
+		return nil
+	}
+	for dir := host; ; dir, _ = splitPath(dir) {
+		if _, err := g.c.tree.lstat(joinPath(dir, ".git")); err == nil {
+			g.near[dir] = true
+			return g.workTree(dir)
+		}
+		if dir == "/" {
+			return nil
+		}
+	}
+}
+
+// workTree looks at a working tree of the host, at its index and its configuration.
+func (g *gitGuard) workTree(top string) error {
+	if g.done[top] {
+		return nil
+	}
+	g.done[top] = true
+	r, err := g.open(top)
+	if err != nil || r == nil {
+		return err
+	}
+	for _, dir := range [...]string{r.dir, r.common} {
+		if dir == joinPath(top, ".git") {
+			continue // which is protected without what is above it
+		}
+		if err := g.protectOnHost(dir); err != nil {
+			return err
+		}
+	}
+	for _, link := range r.links {
+		if err := g.submodule(top, link); err != nil {
+			return err
+		}
+	}
+	for _, file := range r.files {
+		if err := g.withoutSecrets(file); err != nil {
+			return err
+		}
+	}
+	return g.named(top, append(g.user[:len(g.user):len(g.user)], r.vars...), r.common)
+}
+
+// submodule protects a submodule of an index. One that has been checked out has a .git, which is protected; another could
+// get one, and is read-only.
+func (g *gitGuard) submodule(top, link string) error {
+	host := joinPath(top, link)
+	for _, w := range g.h.windows {
+		if !w.write || !below(host, w.source) || host == w.source {
+			continue
+		}
+		view := clean(w.target + "/" + host[len(w.source):])
+		var passed []string
+		walk := walker{tree: &g.c.tree, visit: func(p string) { passed = append(passed, p) }}
+		end, err := walk.walk(view)
+		if notThere(err) {
+			return g.fail(host, errText("a submodule that the index names is not there, and whoever makes it decides what git runs"),
+				"git submodule update --init "+link+", or mkdir "+link)
+		}
+		if err != nil {
+			return g.fail(host, bare(err), "make it readable")
+		}
+		for _, p := range passed {
+			g.h.hold(p)
+		}
+		if _, err := g.c.tree.entry(joinPath(end, ".git")); err != nil {
+			g.c.protectThing(g.from, end, g.rule, true)
+		}
+	}
+	return nil
+}
+
+// named protects the files and directories that a configuration names.
+func (g *gitGuard) named(top string, vars []git.Var, common string) error {
+	for i := range vars {
+		v := &vars[i]
+		switch {
+		case v.Name() == "core.hookspath":
+			if err := g.must(top, g.absolute(top, v.Value), "core.hooksPath"); err != nil {
+				return err
+			}
+		case v.Key == "path" && (v.Section == "include" || v.Section == "includeif"):
+			if err := g.must(top, g.absolute(common, v.Value), v.Section+".path"); err != nil {
+				return err
+			}
+		case v.Section == "remote", v.Section == "branch", v.Section == "submodule", v.Section == "url", v.Section == "user":
+		default:
+			for _, word := range strings.FieldsFunc(v.Value, func(r rune) bool { return strings.ContainsRune(" \t!;|&'\"", r) }) {
+				if strings.Contains(word, "/") {
+					if err := g.may(g.absolute(top, word)); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// absolute returns the path of the host that a configuration means; "" for one that names another user's home.
+func (g *gitGuard) absolute(base, path string) string {
+	switch {
+	case path == "":
+		return ""
+	case strings.HasPrefix(path, "~/"):
+		return clean(g.c.host.Home + path[1:])
+	case path[0] == '~' || path[0] == '%':
+		return ""
+	case path[0] == '/':
+		return clean(path)
+	}
+	return clean(base + "/" + path)
+}
+
+// must protects what git takes hooks or more configuration from. If it is not there and the task could make it, the
+// sandbox does not start; in a repository further down, where git has to be used to run it, it is reported if it appears.
+func (g *gitGuard) must(top, host, key string) error {
+	if host == "" {
+		return nil
+	}
+	w := walker{tree: g.c.hostTree()}
+	end, err := w.walk(host)
+	if err == nil {
+		return g.holding(host, end)
+	}
+	for _, win := range g.h.windows {
+		if !win.write || !below(end, win.source) {
+			continue
+		}
+		view := clean(win.target + "/" + end[len(win.source):])
+		p := g.c.tree.at(view)
+		switch {
+		case !p.write || g.c.tree.hostPath(view) != end:
+		case !g.near[top]:
+			g.late = append(g.late, host)
+			return nil
+		default:
+			return g.fail(key, &pathError{host, bare(err)}, "make "+host+", so that the task cannot, or take it out of git's configuration")
+		}
+	}
+	return nil
+}
+
+// may protects what a command of the configuration names, if it is a file in what the task may write.
+func (g *gitGuard) may(host string) error {
+	w := walker{tree: g.c.hostTree()}
+	if host == "" {
+		return nil
+	}
+	if end, err := w.walk(host); err == nil && !w.last.dir {
+		return g.holding(host, end)
+	}
+	return nil
+}
+
+// holding protects a thing, and keeps the names that lead to it.
+func (g *gitGuard) holding(path, end string) error {
+	w := walker{tree: g.c.hostTree(), visit: func(p string) {
+		if p != end {
+			g.h.holdOnHost(p)
+		}
+	}}
+	if _, err := w.walk(path); err != nil {
+		return err
+	}
+	return g.protectOnHost(end)
+}
+
+// maxConfig bounds the size of a configuration.
+const maxConfig = 256 << 10
+
+// withoutSecrets shows a configuration of the host without what opens something, wherever the sandbox shows it. What is no
+// configuration is hidden.
+func (g *gitGuard) withoutSecrets(host string) error {
+	info, err := g.c.tree.lstat(host)
+	if err != nil || !info.Mode().IsRegular() || g.done["config "+host] {
+		return nil //nolint:nilerr // it is not there
+	}
+	g.done["config "+host] = true
+	text, err := g.c.host.Files.Read(host, maxConfig+1)
+	if err != nil {
+		return nil //nolint:nilerr // the task cannot read it either
+	}
+	vars, err := git.ParseConfig(text)
+	broken := err != nil || len(text) > maxConfig
+	safe, found := git.WithoutSecrets(vars)
+	if !broken && !found {
+		return nil
+	}
+	places, err := g.c.places(g.h.windows, host)
+	if err != nil {
+		return err
+	}
+	for _, place := range places {
+		if g.c.tree.at(place).text != nil {
+			continue
+		}
+		if broken {
+			err = g.c.coverThing(g.from, place, g.rule, false)
+		} else {
+			g.c.note("git: " + place + " is shown without the tokens and passwords in it")
+			g.c.replace(g.from, place, git.FormatConfig(safe), g.rule)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A repo is what a working tree belongs to, on the host.
+type repo struct {
+	dir, common string
+	links       []string // paths of submodules
+	vars        []git.Var
+	files       []string // of the configuration
+}
+
+// open reads the repository of a working tree; nil if what is named .git leads to none.
+func (g *gitGuard) open(top string) (*repo, error) {
+	dir := g.gitDir(top)
+	if dir == "" {
+		return nil, nil
+	}
+	r := &repo{dir: dir, common: dir}
+	if text := g.line(joinPath(dir, "commondir")); text != "" {
+		r.common = g.follow(dir, text)
+	}
+	for _, path := range [...]string{joinPath(r.common, "config"), joinPath(dir, "config.worktree")} {
+		text, err := g.c.host.Files.Read(path, maxConfig)
+		if err != nil {
+			continue
+		}
+		vars, err := git.ParseConfig(text)
+		if err != nil {
+			return nil, g.fail(path, err, "mend it")
+		}
+		r.files = append(r.files, path)
+		r.vars = append(r.vars, vars...)
+	}
+	r.vars = append(r.vars, g.included(r.vars, r.common, 0)...)
+	return r, g.index(r)
+}
+
+// gitDir returns the directory that .git of a working tree leads to; "" for none.
+func (g *gitGuard) gitDir(top string) string {
+	path := g.follow(top, ".git")
+	info, err := g.c.tree.lstat(path)
+	switch {
+	case path == "" || err != nil:
+		return ""
+	case info.IsDir():
+		return path
+	}
+	text, ok := strings.CutPrefix(g.line(path), "gitdir: ")
+	if !ok {
+		return ""
+	}
+	return g.follow(top, text)
+}
+
+// line reads a file that holds one line.
+func (g *gitGuard) line(path string) string {
+	text, err := g.c.host.Files.Read(path, 8<<10)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(string(text), "\r\n")
+}
+
+// follow returns where a path leads to on the host; "" if to nothing.
+func (g *gitGuard) follow(base, path string) string {
+	if path == "" || strings.ContainsRune(path, 0) {
+		return ""
+	}
+	if path[0] != '/' {
+		path = base + "/" + path
+	}
+	w := walker{tree: g.c.hostTree()}
+	end, err := w.walk(path)
+	if err != nil {
+		return ""
+	}
+	return end
+}
+
+// index reads which submodules a repository's index names.
+func (g *gitGuard) index(r *repo) error {
+	hash := 20
+	for i := range r.vars {
+		if v := &r.vars[i]; v.Name() == "extensions.objectformat" && strings.EqualFold(v.Value, "sha256") {
+			hash = 32
+		}
+	}
+	name := "index"
+	for depth := 0; name != "" && depth < 2; depth++ {
+		path := joinPath(r.dir, name)
+		ix, err := g.parseIndex(path, hash)
+		if notThere(err) {
+			return nil
+		}
+		if err != nil {
+			return g.fail(path, bare(err), "mend it")
+		}
+		r.links = append(r.links, ix.Gitlinks...)
+		name = ix.Shared
+	}
+	return nil
+}
+
+// maxIndex bounds the size of an index: about four million files.
+const maxIndex = 512 << 20
+
+func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
+	info, err := g.c.host.Files.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxIndex {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errText("not a file of a usual size")}
+	}
+	data, err := g.c.host.Files.Read(path, int(info.Size()))
+	if err != nil {
+		return nil, err
+	}
+	return git.ParseIndex(data, hash)
+}
+
+// userConfig reads the configuration of the machine and of the user.
+func (g *gitGuard) userConfig() []git.Var {
+	var vars []git.Var
+	for _, path := range [...]string{"/etc/gitconfig", "~/.config/git/config", "~/.gitconfig"} {
+		if path = g.absolute("/", path); path == "" {
+			continue
+		}
+		text, err := g.c.host.Files.Read(path, maxConfig)
+		if err != nil {
+			continue
+		}
+		if more, err := git.ParseConfig(text); err == nil {
+			dir, _ := splitPath(path)
+			vars = append(append(vars, g.included(more, dir, 0)...), more...)
+		}
+	}
+	return vars
+}
+
+// maxIncludes is how deep git follows includes.
+const maxIncludes = 10
+
+// included reads what a configuration includes.
+func (g *gitGuard) included(vars []git.Var, dir string, depth int) []git.Var {
+	var out []git.Var
+	for i := range vars {
+		v := &vars[i]
+		if v.Key != "path" || v.Section != "include" && v.Section != "includeif" || depth == maxIncludes || len(out) > 1000 {
+			continue
+		}
+		path := g.absolute(dir, v.Value)
+		text, err := g.c.host.Files.Read(path, maxConfig)
+		if path == "" || err != nil {
+			continue
+		}
+		if more, err := git.ParseConfig(text); err == nil {
+			below, _ := splitPath(path)
+			out = append(append(out, more...), g.included(more, below, depth+1)...)
+		}
+	}
+	return out
+}

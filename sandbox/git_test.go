@@ -1,0 +1,131 @@
+package sandbox
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+	"testing"
+
+	"cordon/policy"
+)
+
+// gitIndex is an index of version 2 that names submodules.
+func gitIndex(links ...string) string {
+	b := []byte("DIRC\x00\x00\x00\x02")
+	b = binary.BigEndian.AppendUint32(b, uint32(len(links)))
+	for _, l := range links {
+		e := make([]byte, 62)
+		binary.BigEndian.PutUint32(e[24:], 0o160000)
+		e = append(e, l...)
+		b = append(append(b, e...), make([]byte, 8-len(e)%8)...)
+	}
+	return string(append(b, make([]byte, 20)...))
+}
+
+// gitTree is a machine on which the working directory is a repository with submodules, a worktree and a nested repository.
+func gitTree() (*Host, fakeFiles) {
+	h := fakeUser()
+	t := h.Files.(fakeFiles)
+	top := h.Cwd
+	text := func(path, s string) { t.put(top+path, fakeFile{mode: 0o644, text: s}) }
+	t.dir(top+"/empty", top+"/hooks", top+"/.git/modules/lib", top+"/.git/worktrees/wt")
+	text("/.git/index", gitIndex("empty", "lib"))
+	text("/.git/config", "[core]\n\thooksPath = hooks\n[include]\n\tpath = ../more\n[http]\n\textraheader = TOKEN\n")
+	text("/more", "[alias]\n\tx = !./tools/x now\n")
+	text("/tools/x", "")
+	text("/lib/.git", "gitdir: ../.git/modules/lib\n")
+	text("/.git/modules/lib/config", "[remote \"o\"]\n\turl = https://a:b@c/\n")
+	text("/wt/.git", "gitdir: "+top+"/.git/worktrees/wt\n")
+	text("/.git/worktrees/wt/commondir", "../..\n")
+	t.dir(top + "/deep/er/.git")
+	return h, t
+}
+
+func compileGit(t *testing.T, h *Host, change func(*policy.Profile)) (*compilation, error) {
+	t.Helper()
+	return compile(with(func(p *policy.Profile) {
+		p.Root, p.Git = policy.Root{Kind: policy.RootHost}, policy.GitProtect
+		p.Mounts = []policy.Mount{tmpfs("~"), rw(".")}
+		if change != nil {
+			change(p)
+		}
+	}), h, &Cmd{Args: []string{"/usr/bin/true"}}, nil)
+}
+
+func (c *compilation) guarded(kind guard) (list []string) {
+	for i := range c.tree.parts {
+		if p := &c.tree.parts[i]; p.guard == kind {
+			list = append(list, strings.TrimPrefix(p.target, c.host.Cwd))
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+func TestGit(t *testing.T) {
+	h, files := gitTree()
+	c, err := compileGit(t, h, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.guarded(guardProtect), []string{"/.git", "/deep/er/.git", "/empty", "/hooks", "/lib/.git", "/more", "/tools/x", "/wt/.git"}; !slices.Equal(got, want) {
+		t.Errorf("protected: %q, want %q", got, want)
+	}
+	if got, want := c.guarded(guardPin), []string{"/empty", "/lib", "/tools"}; !slices.Equal(got, want) {
+		t.Errorf("pinned: %q, want %q", got, want)
+	}
+	if got, want := c.guarded(guardHide), []string{"/.git/config", "/.git/modules/lib/config"}; !slices.Equal(got, want) {
+		t.Errorf("copies: %q, want %q", got, want)
+	}
+	files.dir(h.Cwd+"/new/.git", h.Cwd+"/empty/.git")
+	if got, complete := c.gitSeen.appeared(); !slices.Equal(got, []string{h.Cwd + "/empty/.git", h.Cwd + "/new/.git"}) || !complete {
+		t.Errorf("appeared: %q %v", got, complete)
+	}
+}
+
+// What the profile makes writable by its own name stays so.
+func TestGitInsisted(t *testing.T) {
+	h, _ := gitTree()
+	c, err := compileGit(t, h, func(p *policy.Profile) { p.Mounts = append(p.Mounts, rw("./.git")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := c.tree.at(h.Cwd + "/.git/hooks"); !p.write {
+		t.Errorf("%+v", p)
+	}
+}
+
+// A bound directory below the top: the outer index counts.
+func TestGitBelow(t *testing.T) {
+	h, files := gitTree()
+	files.put(h.Cwd+"/.git/index", fakeFile{text: gitIndex("deep/sub")})
+	files.dir(h.Cwd + "/deep/sub")
+	top := h.Cwd
+	h.Cwd += "/deep"
+	c, err := compileGit(t, h, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.guarded(guardProtect); !slices.Contains(got, "/sub") {
+		t.Errorf("protected: %q below %s", got, top)
+	}
+}
+
+func TestGitErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name, want string
+		change     func(*Host, fakeFiles)
+	}{
+		{"a submodule that is not there", "a submodule that the index names is not there", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/empty") }},
+		{"hooks that are not there", "core.hooksPath: /home/ann/src/demo/hooks: no such file", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/hooks") }},
+		{"an include that is not there", "include.path: /home/ann/src/demo/more: no such file", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/more") }},
+		{"a broken index", "/.git/index: not an index", func(h *Host, t fakeFiles) { t.put(h.Cwd+"/.git/index", fakeFile{text: "x"}) }},
+		{"a broken configuration", "/.git/config: a line is neither", func(h *Host, t fakeFiles) { t.put(h.Cwd+"/.git/config", fakeFile{text: "x"}) }},
+	} {
+		h, files := gitTree()
+		tt.change(h, files)
+		if _, err := compileGit(t, h, nil); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package sandbox
+
+// Read-only directories of the host through an overlay without an upper directory: overlayfs, Linux 5.11 in a user
+// namespace, 6.13 with descriptors for layers (FSCONFIG_SET_FD).
+//
+// A read-only bind shows the host's own inodes. So the task could connect to whoever listens at a socket in it, lock its
+// files against programs outside, and hold leases on them. The inodes of an overlay are the sandbox's alone: nobody
+// listens there (ECONNREFUSED), and no lock on them reaches another.
+//
+// The price: what the host renames or removes in it after the task has looked may go on to be shown as it was. live: true
+// leaves a bind as it is.
+
+import (
+	"io/fs"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/plan"
+)
+
+// stillSource is what the mount table names as the source of such an overlay.
+const stillSource = "still"
+
+// quietDirs belong to root alone on any host. A bind of one shows no socket, and is left as it is.
+var quietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/etc", "/boot", "/sys", "/proc", "/dev"}
+
+// keepsStill reports whether a read-only directory is shown through an overlay, and with which attributes: those of the
+// host's mount, which the overlay does not inherit.
+func (c *compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) (attrs uint64, ok bool) {
+	if m.Write || m.Live || !info.IsDir() || c.asItIs() || c.landlockResolves() || !c.othersWrite(src, info) {
+		return 0, false
+	}
+	if !c.host.since(5, 11) {
+		c.notStill(src)
+		return 0, false
+	}
+	table, err := c.mountsOfHost()
+	if err != nil {
+		c.notStill(src)
+		return 0, false
+	}
+	on := table.find(src)
+	if on == nil || table.mountsBelow(src) {
+		c.notStill(src)
+		return 0, false
+	}
+	attrs = attrRO | attrBase
+	for name, attr := range map[string]uint64{"noexec": attrNoExec, "nosymfollow": attrNoLinks, "noatime": unix.MOUNT_ATTR_NOATIME} {
+		if hasOption(on.options, name) {
+			attrs |= attr
+		}
+	}
+	return attrs, true
+}
+
+// othersWrite reports whether somebody but root may write to a directory of the host, or the task is the one who owns it.
+func (c *compilation) othersWrite(src string, info fs.FileInfo) bool {
+	if slices.ContainsFunc(quietDirs[:], func(dir string) bool { return below(src, dir) }) {
+		return false
+	}
+	return ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 || c.host.UID == 0
+}
+
+// still mounts the overlay over the bind at target, which it has as its lower directory. If the kernel stacks no file system
+// on it (EINVAL: its names mean more than their bytes, as in vfat, or it is an overlay of an overlay), the bind stays, and
+// the read-back tells.
+func (c *compilation) still(from plan.From, bind plan.Arg, target string, attrs uint64) {
+	c.emptyNodes()
+	fsfd := plan.R(plan.FS)
+	if c.host.since(6, 13) {
+		c.do(from,
+			plan.FsopenStep("overlay").Into(plan.FS),
+			plan.FsFD(fsfd, "lowerdir+", bind),
+			plan.OpenStep(plan.R(plan.Scratch), "dir", openDir, 0).Into(plan.File),
+			plan.FsFD(fsfd, "lowerdir+", plan.R(plan.File)),
+			plan.CloseStep(plan.R(plan.File)))
+	} else {
+		name := "still" + itoa(c.scratch.files)
+		c.scratch.files++
+		scratchfd := plan.R(plan.Scratch)
+		c.do(from,
+			plan.MkdirStep(scratchfd, name, 0o755),
+			plan.Clone(bind, "", cloneTree|unix.AT_EMPTY_PATH).Into(plan.File),
+			plan.Move(plan.R(plan.File), scratchfd, name, fromFD),
+			plan.CloseStep(plan.R(plan.File)),
+			plan.FchdirStep(scratchfd),
+			plan.FsopenStep("overlay").Into(plan.FS),
+			plan.FsString(fsfd, "lowerdir", name+":dir"))
+	}
+	c.do(from, plan.FsString(fsfd, "source", stillSource), plan.FsString(fsfd, "xino", "on"))
+	if c.ids.newUser {
+		c.do(from, plan.FsFlag(fsfd, "userxattr"))
+	}
+	c.do(from,
+		plan.FsCreate(fsfd).OrElse(plan.EINVAL),
+		plan.FsmountStep(fsfd, attrs).Into(plan.File).OrElse(plan.EINVAL),
+		plan.CloseStep(fsfd))
+	c.openInside(from, target, openAny, plan.Target)
+	c.do(from,
+		plan.Move(plan.R(plan.File), plan.R(plan.Target), "", ontoFD).OrElse(plan.EBADF),
+		plan.CloseStep(plan.R(plan.Target)),
+		plan.CloseStep(plan.R(plan.File)).OrElse(plan.EBADF))
+}
+
+// notStill lists a read-only directory that stays a bind.
+func (c *compilation) notStill(src string) {
+	c.missing = append(c.missing, Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can be put over it, so that a socket that is made in it later can be connected to",
+		Instead: "the sockets that are there are covered"})
+}
+
+// listBare lists the overlays that the kernel did not make.
+func (c *compilation) listBare() {
+	for i := range c.tree.parts {
+		if p := &c.tree.parts[i]; p.bare {
+			c.notStill(p.source)
+		}
+	}
+}

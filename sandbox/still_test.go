@@ -1,0 +1,62 @@
+package sandbox
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"cordon/policy"
+)
+
+// TestStill shows a read-only directory through an overlay, and plainly where the profile says live or the kernel cannot
+// have one; with layers by descriptor, and by name as kernels before 6.13 have them.
+func TestStill(t *testing.T) {
+	dir := publicDir(t)
+	l, err := net.Listen("unix", filepath.Join(dir, "sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("text\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, kernel := range [][2]int{{6, 18}, {6, 1}} {
+		for _, live := range []bool{false, true} {
+			h, err := Probe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.Cwd = dir
+			if !h.since(kernel[0], kernel[1]) {
+				continue
+			}
+			h.Kernel = kernel
+			p := hostRoot()
+			p.Mounts = append(p.Mounts, policy.Mount{Kind: policy.MountBind, Source: dir, Target: dir, Live: live})
+			text, report := output(t, &Cmd{Profile: p, Host: h, Args: []string{"sh", "-c", "cd " + dir + " && cat file; cat sock; grep " + dir + " /proc/self/mountinfo"}, Env: []string{"PATH=/usr/bin:/bin"}})
+			if got := strings.Contains(text, " "+stillSource+" "); got == live || !strings.HasPrefix(text, "text\n") {
+				t.Errorf("kernel %v live %v: %s", kernel, live, text)
+			}
+			if len(report.Missing) > 0 {
+				t.Errorf("kernel %v live %v: missing %v", kernel, live, report.Missing)
+			}
+			if !live && !strings.Contains(text, dir+"/sock ") {
+				t.Errorf("kernel %v: the socket is not covered: %s", kernel, text)
+			}
+		}
+	}
+	asUserToo(t)
+}
+
+func TestRuntimeDir(t *testing.T) {
+	for dir, want := range map[string]bool{
+		"/run": true, "/var/run": true, "/run/user": true, "/run/user/1000": true, "/run/user/1000/x": false, "/run/media/ann/disk": false,
+		"/running": false, "/home/run": false, "/": false, "/var": false, "/run/lock": false,
+	} {
+		if got := runtimeDir(dir); got != want {
+			t.Errorf("%s: %v", dir, got)
+		}
+	}
+}
