@@ -136,6 +136,10 @@ func (d *differ) lists() {
 		return nameAll(p.Env.Set, func(v EnvVar) named { return named{v.Name + "=" + v.Value, v.Pos} })
 	}
 	d.set("hide", Narrows, hide(d.a), hide(d.b))
+	lifted := func(p *Profile) []named {
+		return nameAll(p.Lifted, func(h Hide) named { return named{"remove " + h.Pattern, h.Pos} })
+	}
+	d.set("hide", Widens, lifted(d.a), lifted(d.b))
 	d.set("env.keep", Widens, withoutCovered(keep(d.a), keep(d.b)), withoutCovered(keep(d.b), keep(d.a)))
 	d.set("env.set", Alters, withNames(vars(d.a), false), withNames(vars(d.b), false))
 	d.set("env.set", Widens, withNames(vars(d.a), true), withNames(vars(d.b), true))

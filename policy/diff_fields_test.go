@@ -31,6 +31,7 @@ tty: broker
 on-denial: report
 missing: [time]
 `)
+	base.Lifted = []Hide{{Pattern: "/lifted"}}
 	eachField(reflect.ValueOf(base).Elem(), "", func(name string, v reflect.Value) {
 		if slices.Contains(silentFields, name) || strings.HasPrefix(name, "Mounts") || strings.HasSuffix(name, ".Pos") {
 			return
@@ -134,6 +135,8 @@ func TestDiffKnowsEveryKeyOfAMount(t *testing.T) {
 			switch {
 			case k.name == "hidepid":
 				v.SetString("invisible")
+			case k.name == "unfit":
+				v.SetString("refuse")
 			case strings.HasPrefix(v.Type().Name(), "Opt[uint32"):
 				v.Set(reflect.ValueOf(Opt[uint32]{true, 0o700}))
 			case strings.HasPrefix(v.Type().Name(), "Opt["):

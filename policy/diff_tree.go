@@ -19,6 +19,7 @@ type scene struct {
 	write   bool
 	noexec  bool
 	live    bool
+	unfit   int    // what happens where the place is unfit, as unfitWords has it
 	spare   bool   // the mount may be left out
 	changes string // of an overlay: tmp, or the directory of the host that keeps what is written
 	size    int64  // of a tmpfs; 0 is half of memory
@@ -57,6 +58,9 @@ func (s *scene) String() string {
 	}
 	if s.noexec {
 		text += ", not executable"
+	}
+	if s.unfit > 0 {
+		text += ", but not where nobody works (" + unfitWords[s.unfit] + ")"
 	}
 	if s.spare {
 		text += ", or nothing if that cannot be had"
@@ -203,7 +207,7 @@ func (p *Profile) sceneAt(at string) scene {
 }
 
 func (p *Profile) sceneOf(m *Mount, rest string) scene {
-	s := scene{noexec: m.NoExec, live: m.Live && !m.Write, spare: m.Optional, at: m.Pos}
+	s := scene{noexec: m.NoExec, unfit: max(0, slices.Index(unfitWords, m.Unfit)), live: m.Live && !m.Write, spare: m.Optional, at: m.Pos}
 	switch m.Kind {
 	case MountBind:
 		s.host, s.write = m.Source+rest, m.Write

@@ -82,6 +82,7 @@ var (
 	modeWords     = []string{"ro", "rw"}
 	enterWords    = []string{"pivot", "chroot"}
 	hidepidWords  = []string{"off", "noaccess", "invisible", "ptraceable"}
+	unfitWords    = []string{"bind", "skip", "refuse"}
 	hostUserWords = []string{"auto", "caller"}
 	networkWords  = []string{"none", "host"}
 	ttyWords      = []string{"none", "inherit", "broker"}
@@ -106,7 +107,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Root }},
 	{spec: spec{name: "mounts", typ: tMount, list: true, doc: "What is put into the tree, in order; a later mount covers an earlier one.", def: "[]", example: "[{bind: ., mode: rw}]", flag: "mount"},
 		at: func(p *Profile) any { return &p.Mounts }},
-	{spec: spec{name: "hide", typ: tPattern, list: true, doc: "Paths that nobody inside can read or write: absolute, `~/…`, or `**/…` for a name anywhere in a bind; `*`, `?` and `[^a-c]` within a name. What a path leads to is hidden wherever it is shown. Only grows.", def: "[]", example: `[~/.ssh, "**/.env"]`, flag: "hide"},
+	{spec: spec{name: "hide", typ: tPattern, list: true, doc: "Paths that nobody inside can read or write: absolute, `~/…`, or `**/…` for a name anywhere in a bind; `*`, `?` and `[^a-c]` within a name. What a path leads to is hidden wherever it is shown. `{remove: PATH}` lifts an inherited rule, or shows a path below one.", def: "[]", example: `[~/.ssh, "**/.env"]`, flag: "hide"},
 		at: func(p *Profile) any { return &p.Hide }},
 	{spec: spec{name: "hostname", typ: tHostname, doc: "Host name inside, at most 64 bytes.", def: "cordon", example: "build", flag: "hostname"},
 		at: func(p *Profile) any { return &p.Hostname }},
@@ -163,6 +164,7 @@ var mountForms = []form[Mount]{
 		{spec: spec{name: "target", typ: tPath, doc: "Where it appears.", def: "the same path", example: "/src"}, at: mountTarget},
 		{spec: spec{name: "mode", typ: tWord, words: modeWords, doc: "Read-only, or writable.", def: "ro", example: "rw"}, at: func(m *Mount) any { return &m.Write }},
 		{spec: spec{name: "noexec", typ: tWord, words: boolWords, doc: "Nothing in it can be executed.", def: "false", example: "true"}, at: mountNoExec},
+		{spec: spec{name: "unfit", typ: tWord, words: unfitWords, doc: "Where the path is no place to work in (a home, what is above one; for root, a directory of the system): `bind` it all the same, `skip` the mount, or `refuse` to start. A later bind of the same path insists.", def: "bind", example: "refuse"}, at: func(m *Mount) any { return &m.Unfit }},
 		{spec: spec{name: "live", typ: tWord, words: boolWords, doc: "A read-only directory is not shown through an overlay: see below.", def: "false", example: "true"}, at: func(m *Mount) any { return &m.Live }},
 		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is mounted where the source does not exist.", def: "false", example: "true"}, at: mountOptional},
 	}},

@@ -182,6 +182,15 @@ var lintRules = [...]LintRule{
 		Why:   "An editor that opens the project, or a shell that enters it, does what these files say.",
 		Fix:   "{bind: ./.vscode, optional: true} and the like behind the bind, or look at them before",
 		find:  func(l *linter) { l.projectPrograms() }},
+	{Code: "CL032", Name: "lifted-hide", Level: LevelWarning,
+		About: "a hide rule that was inherited is lifted",
+		Why:   "What it hid can be read, and with the network of the host be sent away.",
+		Fix:   "lift what the program needs and no more: a file below, not the directory",
+		find: func(l *linter) {
+			for _, h := range l.p.Lifted {
+				l.say(h.Pos, "hide: "+h.Pattern+" is shown")
+			}
+		}},
 }
 
 func passing(a filter.Action) bool { return a.Kind == filter.Allow || a.Kind == filter.Log }

@@ -130,6 +130,7 @@ func (p *Profile) mergeLists(over *Profile) {
 	p.Extends = concat(p.Extends, over.Extends)
 	p.Mounts = concat(p.Mounts, over.Mounts)
 	p.Hide = concat(p.Hide, over.Hide)
+	p.Lifted = concat(p.Lifted, over.Lifted)
 	p.Env.Keep = concat(p.Env.Keep, over.Env.Keep)
 	p.Capabilities.Keep = concat(p.Capabilities.Keep, over.Capabilities.Keep)
 	p.Capabilities.Ambient = concat(p.Capabilities.Ambient, over.Capabilities.Ambient)

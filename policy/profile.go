@@ -15,6 +15,7 @@ type Profile struct {
 	Root         Root
 	Mounts       []Mount // in order
 	Hide         []Hide  // applied after the mounts
+	Lifted       []Hide  // rules that a profile took away, and paths below a rule that it shows
 	Hostname     string  // "" means "cordon"
 	Namespaces   Namespaces
 	User         User
@@ -114,6 +115,7 @@ type Mount struct {
 	Target   string        // inside the root; "" means the expanded source (bind)
 	Write    bool          // bind: mode: rw
 	NoExec   bool          // bind, tmpfs
+	Unfit    string        // bind: "", "skip" or "refuse" a source that is no place to work in
 	Live     bool          // bind: a read-only directory that is not shown through an overlay
 	Optional bool          // bind: a missing source is tolerated; tmpfs, sysfs, generate: a missing target that cannot be made
 	Size     int64         // tmpfs: bytes; 0 means the kernel's default, half of memory

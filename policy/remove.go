@@ -1,6 +1,9 @@
 package policy
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // removable says whether a section can take away with a remove: key. Those that are lists do it with an item
 // {remove: VALUE}; hide and syscalls.deny only grow.
@@ -40,9 +43,9 @@ func (d *decoder) removal(n *node, section string) bool {
 	switch {
 	case len(n.items) > 1:
 		d.fail(n, section, "remove stands alone in its item", "")
-	case section == "hide" || section == "syscalls.deny":
-		d.fail(n, section, "it only grows: nothing can be removed", "do not extend the profile that hides or denies it")
-	case section != "mounts" && section != "missing":
+	case section == "syscalls.deny":
+		d.fail(n, section, "it only grows: nothing can be removed", "do not extend the profile that denies it")
+	case section != "mounts" && section != "missing" && section != "hide":
 		d.fail(n, section, "remove is a key of the section", "")
 	default:
 		if s, ok := d.str(val, section); ok {
@@ -61,6 +64,8 @@ func (p *Profile) remove(r *Removal) bool {
 	switch r.Section {
 	case "mounts":
 		return drop(&p.Mounts, func(m Mount) bool { return m.Place() == v })
+	case "hide":
+		return p.lift(Hide{v, r.Pos})
 	case "missing":
 		return drop(&p.Missing, func(m MissingLayer) bool { return string(m.Layer) == v })
 	case "env":
@@ -81,6 +86,21 @@ func (p *Profile) remove(r *Removal) bool {
 		return p.removeLimit(v)
 	}
 	return false
+}
+
+// lift takes a hide rule away, or shows a path below what a rule hides. Only a file can say that, never a flag, and whoever
+// looks at the profile sees it: lint, diff, and the report.
+func (p *Profile) lift(x Hide) bool {
+	found := drop(&p.Hide, func(h Hide) bool { return h.Pattern == x.Pattern })
+	if !found && !strings.ContainsAny(x.Pattern, `*?[\`) {
+		found = slices.ContainsFunc(p.Hide, func(h Hide) bool {
+			return !strings.ContainsAny(h.Pattern, `*?[\`) && strings.HasPrefix(x.Pattern, strings.TrimSuffix(h.Pattern, "/")+"/")
+		})
+	}
+	if found {
+		p.Lifted = append(slices.Clip(p.Lifted), x)
+	}
+	return found
 }
 
 // drop takes out of a list what f finds; the list's memory may be shared, so a changed list is a new one.

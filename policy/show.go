@@ -134,6 +134,7 @@ func (p *Profile) encodeList(ptr any, path string) (*node, string) {
 		set = list.Set
 		each(n, list.V, func(x PathItem) (*node, Pos) { return text(x.Path), x.Pos })
 	case *[]Hide:
+		p.encodeItemRemovals(n, "hide")
 		each(n, *list, func(x Hide) (*node, Pos) { return text(x.Pattern), x.Pos })
 	case *[]EnvKeep:
 		each(n, *list, func(x EnvKeep) (*node, Pos) { return text(x.Pattern), x.Pos })

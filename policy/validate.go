@@ -66,6 +66,8 @@ func (p *Profile) held(section string) []string {
 	switch section {
 	case "mounts":
 		out = texts(out, p.Mounts, func(m Mount) string { return m.Place() })
+	case "hide":
+		out = texts(out, p.Hide, func(h Hide) string { return h.Pattern })
 	case "missing":
 		out = texts(out, p.Missing, func(m MissingLayer) string { return string(m.Layer) })
 	case "env":

@@ -44,6 +44,7 @@ type compilation struct {
 	homeList []string    // see homes
 	bounds   []bound     // see bound
 	searched *finder     // see search
+	lifted   []lifted    // see findLifted
 	gitSeen  *gitSeen    // see git
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own

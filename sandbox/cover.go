@@ -196,8 +196,16 @@ func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	}
 	p := part{target: target, file: !isDir, opaque: true, absent: !c.reachable(target), guard: guardHide, behind: c.tree.hostPath(target),
 		what: "hidden", rule: rule}
-	c.coverOnto(from, &p)
+	shown := c.liftedBelow(&p)
+	if len(shown) > 0 {
+		c.coverAround(from, &p, shown)
+	} else {
+		c.coverOnto(from, &p)
+	}
 	c.tree.add(p)
+	for _, l := range shown {
+		c.showLifted(l, target+l.host[len(p.behind):])
+	}
 	return nil
 }
 

@@ -31,6 +31,8 @@ type hider struct {
 
 func (c *compilation) hide() error {
 	h := c.hider()
+	c.findLifted()
+	defer func() { c.lifted = nil }() // what hides the launcher's own is not lifted
 	for i := range c.profile.Hide {
 		rule := &c.profile.Hide[i]
 		if strings.HasPrefix(rule.Pattern, "**/") {

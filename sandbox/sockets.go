@@ -173,14 +173,20 @@ func (c *compilation) socketsText() string {
 	}
 	var later []string
 	for i := range c.tree.parts {
-		if p := &c.tree.parts[i]; p.hostsWrites() && c.tree.at(p.target) == p {
+		if p := &c.tree.parts[i]; p.showsLater() && c.tree.at(p.target) == p {
 			later = append(later, p.target)
 		}
 	}
 	if later != nil {
-		text += "; one that is made later in a writable directory is not: " + strings.Join(later, " ")
+		text += "; one that is made later is not, in " + strings.Join(later, " ")
 	}
 	return text
+}
+
+// showsLater reports whether the task could connect to a socket that somebody makes later in a directory of the host.
+func (p *part) showsLater() bool {
+	return p.source != "" && !p.file && !p.opaque && !p.layer && !p.still && p.guard == 0 &&
+		!slices.ContainsFunc(quietDirs[:], func(dir string) bool { return below(p.source, dir) })
 }
 
 // hostsWrites reports whether a part is a directory of the host that the task may write to.
@@ -200,15 +206,23 @@ func (c *compilation) undone() error {
 			return &Error{Op: "working directory " + p.source, Err: errText("it holds the sockets of the session, and the profile would show it"),
 				From: p.rule.Short(), Hint: "change to a directory of the project; --ro . or --rw . insists"}
 		}
-		for j := range i {
-			q := &c.tree.parts[j]
-			if q.what == "a tmpfs" && below(q.target, p.target) && c.tree.at(q.target) == p {
-				c.note("the working directory is " + p.source + ": the program sees the host's " + q.target + ", which the profile (" +
-					q.rule.Short() + ") would give it empty")
-			}
+		if list := c.uncovers(i); list != nil {
+			c.note("the working directory is " + p.source + ": the program sees the host's " + strings.Join(list, ", ") + ", which the profile would give it empty")
 		}
 	}
 	return nil
+}
+
+// uncovers lists the empty directories of the profile in whose place a part, mounted later, shows the host's.
+func (c *compilation) uncovers(later int) (list []string) {
+	p := &c.tree.parts[later]
+	for i := range later {
+		q := &c.tree.parts[i]
+		if q.what == "a tmpfs" && below(q.target, p.target) && c.tree.at(q.target) == p {
+			list = append(list, q.target)
+		}
+	}
+	return list
 }
 
 // runtimeDir reports whether a directory is /run, or one of a user's session in it, or is above one.

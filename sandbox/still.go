@@ -42,7 +42,7 @@ func (c *compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 		return 0, false
 	}
 	on := table.find(src)
-	if on == nil || table.mountsBelow(src) || on.point != "/" && on.fstype != "tmpfs" && !slices.Contains(diskTypes[:], on.fstype) {
+	if on == nil || table.mountsBelow(src) {
 		c.notStill(src)
 		return 0, false
 	}
@@ -63,8 +63,9 @@ func (c *compilation) othersWrite(src string, info fs.FileInfo) bool {
 	return ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 || c.host.UID == 0
 }
 
-// still mounts the overlay over the bind at target, which it has as its lower directory. If the kernel stacks no further
-// file system on it (EINVAL), the bind stays, and the read-back tells.
+// still mounts the overlay over the bind at target, which it has as its lower directory. If the kernel stacks no file system
+// on it (EINVAL: its names mean more than their bytes, as in vfat, or it is an overlay of an overlay), the bind stays, and
+// the read-back tells.
 func (c *compilation) still(from plan.From, bind plan.Arg, target string, attrs uint64) {
 	c.emptyNodes()
 	fsfd := plan.R(plan.FS)

@@ -167,7 +167,7 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.what, part.rule)
 	}
 	if part.opaque {
-		r.NoFlag = "no flag shows it: hide rules only grow. " + withoutRule(part.rule)
+		r.NoFlag = "no flag shows it. " + withoutRule(part.rule)
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.what, part.rule)
 	}
 	if _, ok := t.stat(inside); ok {
@@ -413,7 +413,7 @@ func (c *compilation) deniedByMode(inside, host string, a Access) bool {
 	if !ok {
 		return false
 	}
-	shift, own := 0, strings.HasPrefix(part.what, "a bind") || part.target == "/" && c.profile.Root.Kind == policy.RootDir
+	shift, own := 0, strings.HasPrefix(part.what, "a bind") && !part.plain || part.target == "/" && c.profile.Root.Kind == policy.RootDir
 	switch caller := uint32(c.host.UID); { //nolint:gosec // ids are not negative
 	case c.ids.idmapped && own && st.Uid == caller, !c.ids.idmapped && int(st.Uid) == c.ids.outUID:
 		shift = 6
@@ -485,7 +485,8 @@ func withoutRule(at policy.Pos) string {
 	case at.Flag != "":
 		return "Leave out " + at.Flag + "."
 	case strings.HasPrefix(at.File, "embedded:"):
-		return "Write a profile that does not extend " + strings.TrimSuffix(strings.TrimPrefix(at.File, "embedded:"), ".yaml") + "."
+		return "Write a profile that does not extend " + strings.TrimSuffix(strings.TrimPrefix(at.File, "embedded:"), ".yaml") +
+			", or that lifts the rule: hide: [{remove: …}]."
 	case at.File == "":
 		return "It is built in."
 	}

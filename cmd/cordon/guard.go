@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -36,12 +38,40 @@ func given(file string) (int, bool) {
 }
 
 func newGuard(accept bool) *ledger.Guard {
-	return &ledger.Guard{Places: func() []ledger.Place { return ledger.Places(os.Getenv) }, Accept: accept}
+	return &ledger.Guard{Places: func() []ledger.Place { return ledger.Places(os.Getenv) }, Root: os.Getuid() == 0, Accept: accept}
+}
+
+// searched are the directories where profiles are looked for. Root may have the HOME of somebody else (sudo -E), whose
+// profiles are not root's: they are left out, and that is said where there are any.
+func searched() []string { return searchedOnce() }
+
+var searchedOnce = sync.OnceValue(func() []string {
+	dirs := profiles.DefaultSearch(os.Getenv).Dirs
+	if os.Getuid() != 0 {
+		return dirs
+	}
+	return slices.DeleteFunc(dirs, func(dir string) bool {
+		_, err := os.Stat(dir)
+		if err != nil && rootsOwn(os.Getenv("HOME")) {
+			return false
+		}
+		who := ledger.OthersWrite(dir)
+		if who != "" && err == nil {
+			(&ui{err: os.Stderr}).line("note", dir+": no profile is looked for there: root uses none that somebody else can write, and "+who)
+		}
+		return who != ""
+	})
+})
+
+func rootsOwn(dir string) bool {
+	var st unix.Stat_t
+	return unix.Stat(dir, &st) == nil && st.Uid == 0 && st.Mode&0o022 == 0
 }
 
 // guardedSearch looks profiles up to use them.
 func guardedSearch(g *ledger.Guard) profiles.Search {
 	s := profiles.DefaultSearch(os.Getenv)
+	s.Dirs = searched()
 	s.Read = func(file string, max int64) ([]byte, error) {
 		fd, ok := given(file)
 		if !ok {
@@ -94,7 +124,12 @@ func guarded(data []byte, err error) ([]byte, error) {
 	var failed *ledger.Error
 	switch {
 	case errors.As(err, &refused):
-		err = &advised{err, "to see what changed, and to have it used: cordon profile trust " + shellWords([]string{refused.Text.Path})}
+		hint := "to see what changed, and to have it used: cordon profile trust " + shellWords([]string{refused.Text.Path})
+		if refused.Others {
+			hint = "make it root's alone (chown root, chmod go-w, its directories too); or look at it and have this content used: cordon profile trust " +
+				shellWords([]string{refused.Text.Path})
+		}
+		err = &advised{err, hint}
 	case errors.As(err, &failed):
 		err = &advised{err, failed.Hint}
 	}

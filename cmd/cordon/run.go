@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"cordon/profiles"
 	"cordon/sandbox"
 )
 
@@ -134,7 +133,7 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	return &sandbox.Cmd{
 		Profile:  p,
 		Profiles: texts,
-		Search:   profiles.DefaultSearch(os.Getenv).Dirs,
+		Search:   searched(),
 		Args:     args,
 		Host:     h,
 		Stdin:    os.Stdin,

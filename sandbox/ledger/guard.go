@@ -13,6 +13,7 @@ import (
 // Guard reads the profiles of a run, and refuses those that a task may have written.
 type Guard struct {
 	Places func() []Place // asked when there is something to read
+	Root   bool           // the caller is root: what somebody else can write is refused
 	Accept bool           // what a task may have written is used all the same
 	Texts  []Text         // what was read and not refused
 
@@ -29,9 +30,16 @@ type Refused struct {
 	*Finding
 }
 
+const othersWrite = "root uses no profile that somebody else can write, and "
+
 func (e *Refused) Error() string {
 	what := "it"
 	switch {
+	case e.Others && e.Step.UID != 0:
+		return othersWrite + strconv.Quote(e.Step.Path) + " belongs to user " + strconv.FormatUint(uint64(e.Step.UID), 10)
+	case e.Others:
+		return othersWrite + strconv.Quote(e.Step.Path) + " has mode " +
+			strconv.FormatUint(uint64(e.Step.Mode&0o7777), 8)
 	case e.Clock:
 		return "a program in a sandbox could have written it: sandboxes could write " + strconv.Quote(e.Dir) +
 			", which is on a file system whose times do not tell when"
@@ -114,6 +122,9 @@ func (g *Guard) judge(name string, text Text, steps []Step) error {
 			found = f
 		}
 	}
+	if g.Root && found == nil {
+		found = notRoots(steps)
+	}
 	old := g.known(text.Path)
 	same := old != nil && bytes.Equal(old.Data, text.Data)
 	if found == nil && old != nil && !same {
@@ -122,7 +133,7 @@ func (g *Guard) judge(name string, text Text, steps []Step) error {
 	switch {
 	case found == nil:
 		return nil
-	case same && (old.Trusted || !found.file()):
+	case same && (old.Trusted || !found.file() && !found.Others):
 		return nil
 	}
 	return &Refused{Name: name, Text: text, Old: old, Finding: found}

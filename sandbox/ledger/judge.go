@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"os"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ type Finding struct {
 	Dir        string
 	Start, End int64 // the run; End is math.MaxInt64 where it goes on
 	Clock      bool  // Step is on a file system whose times prove nothing
+	Others     bool  // nothing is known of a run: somebody else than root can write Step, and root is to use it
 }
 
 // file reports whether the file itself is in question, and not only the way to it.
@@ -88,4 +90,29 @@ func (t *span) touched(s *Step) bool {
 		return false
 	}
 	return s.Changed != s.Modified && s.Born <= t.end
+}
+
+// notRoots looks for a component that somebody else than root can write or replace: what is at the end of the way is then
+// that user's word, and root acts on it. In a directory with the sticky bit nobody moves what is root's.
+func notRoots(steps []Step) *Finding {
+	for i := range steps {
+		s := &steps[i]
+		kind := s.Mode & unix.S_IFMT
+		open := kind != unix.S_IFLNK && s.Mode&0o022 != 0 && (kind != unix.S_IFDIR || s.Mode&unix.S_ISVTX == 0)
+		if s.Mode != 0 && (s.UID != 0 && !unmapped(s.UID) || open) {
+			return &Finding{Step: *s, Others: true}
+		}
+	}
+	return nil
+}
+
+// unmapped reports whether an id is that of users outside the launcher's user namespace, of whom root is one.
+func unmapped(uid uint32) bool {
+	const overflow = 65534 // proc_sys_fs(5): what an id without a number here is shown as
+	if uid != overflow {
+		return false
+	}
+	text, err := os.ReadFile("/proc/self/uid_map")
+	f := strings.Fields(string(text))
+	return err == nil && len(f) == 3 && f[2] != "4294967295"
 }

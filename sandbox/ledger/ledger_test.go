@@ -248,3 +248,28 @@ func TestPlacesArePrivate(t *testing.T) {
 		t.Error("a run began without a record")
 	}
 }
+
+func TestRootUsesItsOwnOnly(t *testing.T) {
+	const d, f, l = unix.S_IFDIR, unix.S_IFREG, unix.S_IFLNK
+	for _, c := range []struct {
+		name string
+		step Step
+		safe bool
+	}{
+		{"a directory", Step{Mode: d | 0o755}, true},
+		{"one for all, with the sticky bit", Step{Mode: d | 0o1777}, true},
+		{"one for all", Step{Mode: d | 0o777}, false},
+		{"one for a group", Step{Mode: d | 0o775}, false},
+		{"another user's", Step{Mode: d | 0o755, UID: 1000}, false},
+		{"a link", Step{Mode: l | 0o777}, true},
+		{"another user's link", Step{Mode: l | 0o777, UID: 1000}, false},
+		{"a file", Step{Mode: f | 0o644}, true},
+		{"a file for all", Step{Mode: f | 0o646}, false},
+		{"a file for all, with a bit that means nothing", Step{Mode: f | 0o1666}, false},
+		{"another user's file", Step{Mode: f | 0o600, UID: 1000}, false},
+	} {
+		if got := notRoots([]Step{{Mode: d | 0o755}, c.step}) == nil; got != c.safe {
+			t.Errorf("%s: safe: %v, want %v", c.name, got, c.safe)
+		}
+	}
+}

@@ -72,6 +72,20 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	return text, w.steps, nil
 }
 
+// OthersWrite says who else than root can write a directory or put another in its place; "" for nobody. Of one that is not
+// there what is above it counts.
+func OthersWrite(dir string) string {
+	w := &walk{}
+	defer w.close()
+	if fd, err := w.to(dir); err == nil {
+		unix.Close(fd)
+	}
+	if f := notRoots(w.steps); f != nil {
+		return strings.TrimPrefix((&Refused{Finding: f}).Error(), othersWrite)
+	}
+	return ""
+}
+
 func (w *walk) close() {
 	for _, d := range w.dirs {
 		unix.Close(d.fd)

@@ -40,6 +40,7 @@ func attacks() []attack {
 		guardAttacks(),
 		trustAttacks(),
 		overlayAttacks(),
+		hideAttacks(),
 		languageAttacks(),
 		socketAttacks(),
 		openAttacks(),

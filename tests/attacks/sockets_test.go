@@ -141,12 +141,12 @@ func inRun(b *box) outcome {
 		if !exists(dir) {
 			continue
 		}
-		r := b.in(dir).run("true")
-		if r.code != 125 || !strings.Contains(r.err, "working directory") && !strings.Contains(r.err, "state directory") {
-			return escaped("%s: exit %d %s", dir, r.code, r.err)
+		r := b.in(dir).run("ls", "-A", dir)
+		if r.code != 125 && strings.TrimSpace(r.out) != "" {
+			return escaped("%s: exit %d %s%s", dir, r.code, r.out, r.err)
 		}
 	}
-	return blocked("refused")
+	return blocked("refused, or not shown")
 }
 
 // socketNamed connects to a socket that the caller binds by name.

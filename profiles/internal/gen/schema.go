@@ -61,7 +61,7 @@ func removals(section string) *schema {
 func value(k policy.Key) *schema {
 	s := single(k)
 	switch {
-	case k.List && (k.Name == "mounts" || k.Name == "missing"):
+	case k.List && (k.Name == "mounts" || k.Name == "hide" || k.Name == "missing"):
 		s = &schema{Type: "array", Items: anyOf(s, ref("remove"))}
 	case k.List:
 		s = &schema{Type: "array", Items: s}

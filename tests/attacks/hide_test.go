@@ -1,0 +1,173 @@
+package attacks
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Row 43: hidden means the thing, not its name. Row 42: what a task does to it for the next run.
+
+// A secret is a way to hide something and a way to read it all the same.
+type secret struct {
+	name  string
+	on    []string
+	make  string   // a script that makes the tree in $D, with secrets that read $M
+	home  string   // HOME, in $D; "home" if it is left out
+	flags []string // with $D in them
+	first string   // what the task of an earlier run does
+	then  string   // what reads the secret, inside and without a sandbox
+}
+
+var usual = []string{"default", "build", "agent"}
+
+var secrets = []secret{
+	{name: "a glob below a tmpfs", flags: []string{"--hide", "~/proj/*.pem"}, make: "echo $M >home/proj/a.pem", then: "cat a.pem"},
+	{name: "a glob in an alias", flags: []string{"--ro", "$D/home:/mnt", "--hide", "~/proj/*.pem"}, make: "echo $M >home/proj/a.pem", then: "cat /mnt/proj/a.pem $D/home/proj/a.pem"},
+	{name: "a rule through a link, in an alias", flags: []string{"--ro", "$D/home/proj:/mnt", "--hide", "$D/l/a.pem"}, make: "ln -s home/proj l; echo $M >home/proj/a.pem", then: "cat /mnt/a.pem a.pem"},
+	{name: "a home that is a link", home: "l", make: "ln -s home l; mkdir home/.ssh; echo $M >home/.ssh/id", then: "cat $D/home/.ssh/id $D/l/.ssh/id"},
+	{name: "files of a home that is a link", home: "l", make: "ln -s home l; echo $M >home/notes", then: "cat $D/home/notes $D/l/notes"},
+	{name: "a secret that is a link into a visible tree", make: "mkdir keys; echo $M >keys/k; ln -s $D/keys home/.aws", then: "cat $D/keys/k"},
+	{name: "that link, removed by an earlier run", flags: []string{"--rw", "$D/home"}, make: "mkdir keys; echo $M >keys/k; ln -s $D/keys home/.aws",
+		first: "rm -f ~/.aws; mv ~/.aws ~/x", then: "cat $D/keys/k"},
+	{name: "a parent that an earlier run has moved", flags: []string{"--rw", "$D/home"}, make: "mkdir -p home/.config/gh; echo $M >home/.config/gh/hosts",
+		first: "mv ~/.config ~/.c2", then: "cat ~/.c*/gh/hosts"},
+	{name: "a directory that an earlier run has closed", flags: []string{"--rw", ".", "--hide", "**/.env"}, make: "mkdir home/proj/s; echo $M >home/proj/s/.env",
+		first: "chmod 311 s", then: "chmod 755 s; cat s/.env"},
+	{name: "a directory that an earlier run has moved", flags: []string{"--rw", ".", "--hide", "**/.env"}, make: "mkdir home/proj/s; echo $M >home/proj/s/.env",
+		first: "mkdir t; mv s t/s", then: "cat s/.env t/s/.env"},
+	{name: "a name at any depth that is a link", flags: []string{"--rw", ".", "--hide", "**/.env"}, make: "echo $M >prod; ln -s $D/prod home/proj/.env",
+		first: "rm -f .env; mv .env x", then: "cat $D/prod .env"},
+	{name: "another hard link in the working directory", make: "echo $M >home/.netrc; ln home/.netrc home/proj/n", then: "cat n"},
+	{name: "a directory that nobody may list", flags: []string{"--hide", "**/.env"}, make: "mkdir home/proj/s; echo $M >home/proj/s/.env; chmod 711 home/proj/s", then: "cat s/.env"},
+	{name: "a hidden file with DAC_OVERRIDE", on: []string{"default", "build"}, flags: []string{"--cap", "DAC_OVERRIDE", "--hide", "$D/home/proj/f"}, make: "echo $M >home/proj/f",
+		then: "cat f && echo $M"},
+}
+
+func hideAttacks() []attack {
+	var list []attack
+	for _, s := range secrets {
+		on := s.on
+		if on == nil {
+			on = usual
+		}
+		list = append(list, attack{43, s.name, "mount", s.attack, on, shows(s.attack)})
+	}
+	for _, g := range gitTricks {
+		list = append(list, attack{44, g.name, "mount", g.attack, []string{"agent"}, shows(g.attack)})
+	}
+	return list
+}
+
+func (s secret) attack(b *box) outcome {
+	if os.Getuid() != 0 {
+		return absent("only root can make a tree that every profile shows")
+	}
+	dir, err := visible(b, "mkdir -p home/proj; chmod 755 home; "+s.make)
+	if err != nil {
+		return broken("%v", err)
+	}
+	home := dir + "/home"
+	if s.home != "" {
+		home = dir + "/" + s.home
+	}
+	box := *b
+	box.dir, box.env = dir+"/home/proj", append(b.env, "HOME="+home, "D="+dir, "M="+b.site.mark)
+	if !b.bare() {
+		for _, f := range s.flags {
+			box.flags = append(box.flags, strings.ReplaceAll(f, "$D", dir))
+		}
+	}
+	for range 2 {
+		if s.first != "" {
+			box.run("sh", "-c", s.first)
+		}
+		r := box.run("sh", "-c", strings.NewReplacer("$D", dir, "$M", b.site.mark).Replace(s.then))
+		switch {
+		case strings.Contains(r.out, b.site.mark):
+			return escaped("%s", s.then)
+		case r.code == 125:
+			return broken("it does not start: %s", firstLines(r.err, 2))
+		}
+	}
+	return blocked("EACCES")
+}
+
+// visible makes a tree of the account's in a directory that no profile covers.
+func visible(b *box, script string) (string, error) {
+	dir, err := os.MkdirTemp("/var/lib", "cordon-attacks-")
+	if err != nil {
+		return "", err
+	}
+	b.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return "", err
+	}
+	c := *b
+	c.env = append(c.env, "D="+dir, "M="+b.site.mark, "GIT_CONFIG_GLOBAL=/dev/null")
+	c.dir = dir
+	plain := (&c).plainIn(dir, script)
+	if plain.code != 0 {
+		return "", fmt.Errorf("%s: %s", script, plain.err)
+	}
+	return dir, give(dir, b.who)
+}
+
+// plainIn runs a script in a directory as the one who runs the test.
+func (b *box) plainIn(dir, script string) result {
+	return b.plain("sh", "-c", "set -e; cd "+dir+"; "+script)
+}
+
+// Row 44: what git runs outside of what a task has left.
+
+// A gitTrick makes git, used outside in the repository of the working directory, run a program of the task's.
+type gitTrick struct {
+	name string
+	task string // in the repository
+	use  string // outside
+}
+
+// evil makes a repository in . whose configuration runs $D/pwn.
+const evil = `{ mkdir -p .git/objects .git/refs; echo ref: refs/heads/x >.git/HEAD; printf '[core]\n\trepositoryformatversion=0\n\tfsmonitor=%s/pwn\n' $D >.git/config; }`
+
+var gitTricks = []gitTrick{
+	{"the .git of a submodule, replaced", "rm -f pop/.git; mv pop pop2; mkdir -p pop; cd pop && " + evil, "git status; git diff"},
+	{"a submodule that is not checked out gets a .git", "cd empty && " + evil, "git status; git add -n ."},
+	{"the same after it was moved away", "mv empty e2; mkdir empty; cd empty && " + evil, "git status"},
+	{"the .git of a repository below, replaced", "cd nested && mv .git g2; " + evil, "cd nested; git status"},
+	{"the configuration of a repository below", `printf '[core]\n\tfsmonitor=%s/pwn\n' $D >>nested/.git/config`, "cd nested; git status"},
+	{"hooks in the tree that the configuration names", "mv hooks h2; mkdir hooks; cp $D/pwn hooks/pre-commit; cp $D/pwn hooks/post-index-change", "touch a; git commit --allow-empty -m x"},
+	{"a configuration in the tree that .git/config includes", `printf '[core]\n\tfsmonitor=%s/pwn\n' $D >>more; mv more m; printf '[core]\n\tfsmonitor=%s/pwn\n' $D >more`, "git status"},
+}
+
+const gitSetup = `export HOME=$D GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a; touch pwned; chmod 666 pwned
+printf '#!/bin/sh\necho x >>%s/pwned\n' $D >pwn; chmod 755 pwn
+git init -q lib; cd lib; echo x >x; git add .; git commit -qm x; cd ..
+git init -q outer; cd outer; echo a >a; git add .; git commit -qm a
+git -c protocol.file.allow=always submodule -q add $D/lib pop; git -c protocol.file.allow=always submodule -q add $D/lib empty
+git commit -qm s; git submodule -q deinit -f empty
+git init -q nested; mkdir hooks; echo >more; git config core.hooksPath hooks; git config include.path ../more`
+
+func (g gitTrick) attack(b *box) outcome {
+	if os.Getuid() != 0 {
+		return absent("only root can make a tree that every profile shows")
+	}
+	dir, err := visible(b, gitSetup)
+	if err != nil {
+		return broken("%v", err)
+	}
+	task := *b
+	task.dir, task.env = dir+"/outer", append(b.env, "HOME="+dir)
+	outside := task
+	outside.profile = ""
+	for range 2 {
+		if r := task.run("sh", "-c", strings.ReplaceAll(g.task, "$D", dir)); r.code == 125 {
+			return broken("it does not start: %s", firstLines(r.err, 2))
+		}
+		outside.run("sh", "-c", g.use)
+		if text, _ := os.ReadFile(dir + "/pwned"); len(text) != 0 {
+			return escaped("git ran it")
+		}
+	}
+	return blocked("EROFS")
+}
