@@ -108,7 +108,7 @@ func (d *document) attachTail(c comment, all []*item, next int) {
 		}
 		return
 	}
-	d.head = append(d.head, c.text)
+	d.foot = d.withBlank(d.foot, c)
 }
 
 // splitHead takes the file's own comment, which an empty line ends, off the first item, so that it stays on top.

@@ -32,6 +32,31 @@ func (d *document) sameAs(file string, out []byte) *Error {
 	if err != nil || len(d.sortedComments()) != d.comments || again.comments != d.comments || !equalNodes(d.root, again.root) || !slices.Equal(d.sortedComments(), again.sortedComments()) {
 		return d.errorAt(0, 0, "this file cannot be formatted without changing it", "simplify its layout")
 	}
+	if n := quotedAnew(d.root, again.root); n != nil {
+		return d.errorAt(n.line, n.col, "formatted, this value would be in quotes, and without them a blank or a comma in it is an error",
+			"write "+quote(n.text)+" if it belongs to it")
+	}
+	return nil
+}
+
+// quotedAnew finds a path or name without quotes that has some in the other tree: an error would become a value.
+func quotedAnew(a, b *node) *node {
+	if a == nil {
+		return nil
+	}
+	if a.kind == scalarNode && a.style == 0 && b.style != 0 && a.text != "" && opaqueText(a.text) {
+		return a
+	}
+	for i, it := range a.items {
+		if it.key != nil {
+			if n := quotedAnew(it.key, b.items[i].key); n != nil {
+				return n
+			}
+		}
+		if n := quotedAnew(it.val, b.items[i].val); n != nil {
+			return n
+		}
+	}
 	return nil
 }
 

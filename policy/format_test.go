@@ -53,6 +53,7 @@ func TestFormat(t *testing.T) {
 
 func TestFormatErrors(t *testing.T) {
 	for in, want := range map[string]string{
+		"mounts:\n  - bind: /" + strings.Repeat("a", 120) + " mode ro\n": "f:2:11: formatted, this value would be in quotes, and without them a blank or a comma in it is an error; write \"/" + strings.Repeat("a", 79) + "…\" if it belongs to it",
 		"- a\n":     "f:1:1: a profile is a mapping, not a list",
 		"a: [b\n":   "f:1:4: not YAML: the ']' is missing that closes this",
 		"a: &b c\n": "f:1:4: anchors and aliases are not allowed; a string that begins with & or * must be quoted; to share settings use extends",
@@ -151,5 +152,21 @@ func TestShowOfNothing(t *testing.T) {
 	p := &Profile{Limits: Limits{Wall: Opt[time.Duration]{true, 90 * time.Second}}}
 	if got := string(Show(p)); got != "limits:\n  wall: 1m30s\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+// What Parse refuses because quotes are missing is not given them.
+func TestFormatKeepsErrors(t *testing.T) {
+	for _, in := range []string{
+		"mounts: [{bind: ./.git mode ro, optional: true}]\n", "hide:\n  - ~/.ssh, ~/.aws\n", "env:\n  keep:\n    - A,B\n",
+		"mounts:\n  - bind: ./.git\n      mode ro\n", "mounts:\n  - bind: /a #b\n", "limits:\n  io:\n    /a, b: rbps=1\n",
+	} {
+		out, err := Format("f", []byte(in))
+		if err != nil {
+			continue
+		}
+		if _, err := Parse("f", out); err == nil {
+			t.Errorf("%q became %q, which is a profile", in, out)
+		}
 	}
 }

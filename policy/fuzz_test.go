@@ -87,6 +87,10 @@ func FuzzFromFlag(f *testing.F) {
 		f.Add(flag.Name, "/a:b=c")
 	}
 	f.Add("mount", "{bind: /a}")
+	f.Add("keep-env", "A,B")
+	f.Add("env", "A,B=c d, e")
+	f.Add("ro", "/a b, c #d")
+	f.Add("hide", "/a b,c")
 	f.Fuzz(func(t *testing.T, name, value string) {
 		p := &Profile{}
 		if FromFlag(p, name, value) != nil {

@@ -297,24 +297,28 @@ func scalarSource(n *node, inFlow bool) string {
 	if n.scalar != strScalar {
 		return n.text
 	}
-	if n.style != '"' && n.style != '\'' && safePlain(n.text, inFlow) {
+	if n.style != '"' && n.style != '\'' && safePlain(n.text, inFlow) && (n.style == 0 || !opaqueText(n.text)) {
 		return n.text
 	}
 	return quoteYAML(n.text)
 }
 
+// opaqueText reports whether a text that this program wrote needs quotes because it may be a path or a name, which the
+// decoder refuses with a blank or a comma. What a person wrote without quotes stays as it is, and stays an error.
+func opaqueText(s string) bool {
+	return strings.IndexByte("/~.", s[0]) >= 0 && strings.ContainsAny(s, " ,") ||
+		strings.Contains(s, ",") && !strings.Contains(s, " ") && s[0] > '9'
+}
+
 // safePlain is narrower than YAML: what it accepts is a string to every parser.
 func safePlain(s string, inFlow bool) bool {
 	if s == "" || !plainText(s) || strings.Contains(s, ": ") || strings.Contains(s, " #") || strings.HasSuffix(s, ":") ||
-		strings.TrimSpace(s) != s || inFlow && strings.ContainsAny(s, ",[]{}:") {
+		strings.TrimSpace(s) != s || inFlow && strings.ContainsAny(s, ",[]{}:?") {
 		return false
 	}
 	switch strings.ToLower(s) {
 	case "null", "true", "false", "yes", "no", "on", "off", "y", "n", "~", ".inf", ".nan":
 		return false
-	}
-	if strings.IndexByte("/~.", s[0]) >= 0 && strings.ContainsAny(s, " ,") {
-		return false // a path; the reader wants quotes
 	}
 	c := s[0]
 	first := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("_/~.(^$+", c) >= 0

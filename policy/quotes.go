@@ -14,7 +14,7 @@ func (d *decoder) odd(n *node, path string) {
 // wholly refuses a scalar without quotes that may be more or less than its writer thinks: a blank or a comma in a path
 // belongs to what follows if a ':' or a bracket was forgotten, and behind it " #x" may belong to it.
 func (d *decoder) wholly(n *node, t typ, path string) bool {
-	long := n.folded && t != tText && t != tRule
+	long := n.folded && !slices.Contains(wordy[:], t)
 	if n.kind != scalarNode || n.style != 0 || !long && !slices.Contains(opaque[:], t) {
 		return true
 	}
@@ -32,6 +32,9 @@ func (d *decoder) wholly(n *node, t typ, path string) bool {
 	}
 	return false
 }
+
+// wordy are the types whose values may hold blanks.
+var wordy = [...]typ{tText, tContent, tRule, tAction, tIOMax}
 
 // opaque are the types of which almost any text is a value, so that a mistake is one, too.
 var opaque = [...]typ{tPath, tSource, tUpper, tLink, tPattern, tExtends, tEnvPattern, tEnvName}

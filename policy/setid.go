@@ -10,7 +10,8 @@ import (
 const SetIDPlace = "set-id bits"
 
 // SetIDRemedy says how a task may make such files all the same.
-const SetIDRemedy = "no flag: files with set-id bits are made where nobody else can reach them, in a root file system (--root DIR) below a directory of yours with mode 0700"
+const SetIDRemedy = "no flag: files with set-id bits are made where nobody else can reach them, " +
+	"in a root file system (--root DIR) below a directory of yours with mode 0700"
 
 // SetIDCapability stands for the permission to make files with set-user-ID and set-group-ID bits. A profile that does not
 // keep the capability has the rules about set-id bits.

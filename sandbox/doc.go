@@ -48,6 +48,7 @@
 //	I  init       I am confined
 //	Y  child      the master of the task's terminal           launcher: takes it; only where the task has its own
 //	K  task       Landlock's ruleset                       launcher: keeps it; only where the sandbox can be joined
+//	S  task       its standard input                        launcher: sets where it begins; only for a file that the task reopens
 //	T  task       I wait                                       launcher: answers behind I and T
 //	L  init       the program runs: the listener               launcher: takes it; only where denied calls are reported
 //
@@ -83,7 +84,8 @@
 // which the kernel tells it by a futex that the task holds (plan.HoldOwner, plan.AwaitOwner); by then execve has given the
 // task a table of its own, without the listener. init sends what is at the number that was kept for it, closes everything,
 // and puts the filter of its loop on top of the one that allowed that. The launcher answers in the loop that also passes
-// on signals (events.go): one call at a time, and never by letting it through.
+// on signals (events.go): one call at a time, and never by letting it through. A chmod with set-id bits the launcher makes
+// itself, with the task's ids (modecall.go).
 //
 // # Joining
 //
@@ -141,6 +143,8 @@
 //	identity.go     who the task is, inside and outside; ranges.go: subordinate ids
 //	tree.go         the compiler's picture of what the sandbox will see
 //	rootfs.go       the root, sources and targets; mounts.go: the profile's mounts
+//	open.go         how a plan opens paths, also where openat2 is refused; internal/walk/: the same for the launcher
+//	setid.go        who may make files with set-id bits; modecall.go: chmod in the task's place; ownstdin.go: a file on stdin
 //	attach.go       what is kept of a sandbox; exec.go: a program that joins it; wire.go: between two launchers
 //	hostoverlay.go  which directories of the host an overlay covers; layer.go: the directory that keeps the changes;
 //	                foreign.go: what an overlay cannot change
@@ -154,7 +158,8 @@
 //	files.go        what the launcher opens for the child: Plan.Files
 //	observe.go      a run that is watched in the place of the filter, for sandbox/record
 //	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
-//	tty.go          a terminal of the task's own; broker.go: the launcher between it and the caller's; cast.go: a recording
+//	tty.go          a terminal of the task's own; broker.go: the launcher between it and the caller's;
+//	                sharedtty.go: whom else that one is for; typeahead.go: what was not read; suspend.go: Ctrl-Z; cast.go: a recording
 //	supervise.go    clone and the end; talk.go: the talk; events.go: the loop; signals.go: signals and the wall clock
 //	orphans.go      what is left where the task had no pid namespace of its own
 //	verify.go       what is read back

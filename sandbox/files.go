@@ -169,6 +169,9 @@ func openDetached(s *source, userns int) (int, error) {
 		unix.Close(fd)
 		return -1, &Error{Op: "mount_setattr " + s.path, Err: err, From: s.where}
 	}
+	if s.plain {
+		return fd, nil
+	}
 	attr = unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(userns)}
 	if err := unix.MountSetattr(fd, "", wholeMount, &attr); err != nil {
 		unix.Close(fd)

@@ -127,8 +127,8 @@ func (p *process) checkIDs() error {
 
 func (c *compilation) checkIDs(status []byte) error {
 	groups := strings.Fields(statusField(status, "Groups"))
-	if c.rootForbidden() && slices.Contains(groups, "0") {
-		return &Error{Op: "read back the ids", Err: errText("the task would be in root's group on the host"), Hint: callerHint}
+	if c.rootForbidden() && slices.Contains(groups, "0") || c.ids.own && len(groups) > 0 {
+		return &Error{Op: "read back the ids", Err: errText("the task would have root's groups on the host: " + strings.Join(groups, " ")), Hint: callerHint}
 	}
 	for _, x := range [...]struct {
 		key  string

@@ -64,7 +64,7 @@ func TestReadBackIDs(t *testing.T) {
 		{"1000000005 0 1000000005 1000000005", "1000000005", "", "Uid is 0"},
 		{"1000000005", "0", "", "Gid is 0"},
 		{"1000000006", "1000000005", "", "Uid is 1000000006"},
-		{"1000000005", "1000000005", "4 0", "root's group"},
+		{"1000000005", "1000000005", "4 0", "root's groups"},
 	}
 	for _, tt := range tests {
 		err := c.checkIDs([]byte("Uid:\t" + tt.uid + "\nGid:\t" + tt.gid + "\nGroups:\t" + tt.groups + "\n"))

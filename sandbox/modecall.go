@@ -51,7 +51,8 @@ func modeArgs(call string) int {
 
 // modeCallOf makes a modeCall of a notification.
 func modeCallOf(call string, listener int, n *child.Notification) modeCall {
-	m := modeCall{listener: listener, id: n.ID, tid: int(n.PID), dir: unix.AT_FDCWD, path: n.Args[0], mode: uint32(n.Args[modeArgs(call)]) & 0o7777}
+	m := modeCall{listener: listener, id: n.ID, tid: int(n.PID), dir: unix.AT_FDCWD, path: n.Args[0],
+		mode: uint32(n.Args[modeArgs(call)]) & 0o7777}
 	switch call {
 	case "fchmod":
 		m.dir, m.byFD = int32(n.Args[0]), true

@@ -161,13 +161,20 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 		attrs |= attrNoExec
 	}
 	still, ok := c.keepsStill(m, src, info)
+	plain := c.ids.idmapped && !m.Write && info.IsDir() && c.rootsOwn(src)
 	mnt := c.openSource(from, plan.Tree, src, attrs, m.Pos.Short())
+	if plain {
+		c.sources[len(c.sources)-1].plain = true
+		if m.Source == "." && info.Mode().Perm()&0o001 == 0 {
+			c.note("the working directory is " + src + ", which is root's alone: the program starts in /")
+		}
+	}
 	c.attach(from, mnt, target, ok)
 	if ok {
 		c.still(from, mnt, target, still|attrs)
 		c.do(from, plan.CloseStep(mnt))
 	}
-	c.tree.add(part{target: target, source: src, file: !info.IsDir(), write: m.Write, noexec: m.NoExec, still: ok, cwd: m.Source == ".",
+	c.tree.add(part{target: target, source: src, file: !info.IsDir(), write: m.Write, noexec: m.NoExec, still: ok, plain: plain, cwd: m.Source == ".",
 		what: "a bind of the host's " + src, rule: m.Pos})
 	return nil
 }

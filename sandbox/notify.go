@@ -173,14 +173,13 @@ func (p *process) handleNotification(revents int16) {
 		return // killed since
 	}
 	call := filter.Data{Nr: n.Nr, Arch: n.Arch, IP: n.IP, Args: n.Args}
-	if p.handleModeCall(&n, &call) {
-		return
+	if !p.handleModeCall(&n, &call) {
+		errno, fresh := p.denials.count(&call)
+		if fresh != nil {
+			p.describe(fresh, &n)
+		}
+		_ = child.Deny(p.listener, n.ID, errno) // ENOENT: killed since
 	}
-	errno, fresh := p.denials.count(&call)
-	if fresh != nil {
-		p.describe(fresh, &n)
-	}
-	_ = child.Deny(p.listener, n.ID, errno) // ENOENT: killed since
 	if p.denials.throttle.spend(time.Now) {
 		p.rest()
 	}

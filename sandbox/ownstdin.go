@@ -27,7 +27,10 @@ func (c *compilation) settleStdin() error {
 		return nil
 	}
 	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink == 0 || int(st.Uid) != c.callersID() {
+	if unix.Fstat(int(f.Fd()), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink == 0 {
+		return nil
+	}
+	if int(st.Uid) != c.callersID() {
 		return nil
 	}
 	if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0); err != nil || flags&(unix.O_ACCMODE|unix.O_PATH) != unix.O_RDONLY {
@@ -35,7 +38,8 @@ func (c *compilation) settleStdin() error {
 	}
 	path, err := pathOf(int(f.Fd()), &st)
 	if err != nil {
-		c.missing = append(c.missing, Missing{Layer: policy.LayerMount, Why: "stdin: " + path + ": " + err.Error() + ": the task can change the file's mode, times and attributes"})
+		c.missing = append(c.missing, Missing{Layer: policy.LayerMount,
+			Why: "stdin: " + path + ": " + err.Error() + ": the task can change the file's mode, times and attributes"})
 		return nil
 	}
 	c.stdin = path

@@ -16,7 +16,7 @@ import (
 // maskedPaths are covered by /dev/null, or by an empty directory; readOnlyPaths by themselves, read-only. What a kernel
 // does not have is left out.
 var (
-	maskedPaths = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats"}
+	maskedPaths = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "locks", "sched_debug", "scsi", "timer_list", "timer_stats"}
 
 	readOnlyPaths = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
 

@@ -40,6 +40,7 @@ type source struct {
 	attrs uint64
 	where string
 	whole bool // idmapped with all of the sandbox's ids, not the caller's alone
+	plain bool // not idmapped: the task is there whoever it is on the host
 }
 
 // root puts the tree that everything else is mounted on.

@@ -92,7 +92,8 @@ func (c *compilation) withholdBits(dir string, why error) {
 		p.OnDenial = policy.DenialReport
 	}
 	c.profile, c.private = &p, nil
-	c.missing = append(c.missing, Missing{Layer: policy.LayerCaps, Why: strings.Join(gone, ", ") + ": other users could run what the task makes: " + dir + ": " + why.Error(),
+	c.missing = append(c.missing, Missing{Layer: policy.LayerCaps,
+		Why:     strings.Join(gone, ", ") + ": other users could run what the task makes: " + dir + ": " + why.Error(),
 		Instead: "files get no set-id bits; put it below a directory of yours with mode 0700"})
 }
 
@@ -110,7 +111,7 @@ func (p *process) checkPrivate() error {
 	for i := range p.comp.tree.parts {
 		part := &p.comp.tree.parts[i]
 		in := func(dir string) bool { return below(part.source, dir) }
-		if !part.write || part.layer || part.opaque || p.comp.tree.at(part.target) != part || !slices.ContainsFunc(p.comp.private, in) {
+		if !part.write || part.layer || part.opaque || !slices.ContainsFunc(p.comp.private, in) || p.comp.tree.at(part.target) != part {
 			continue
 		}
 		if err := samePrivate(root, part); err != nil {

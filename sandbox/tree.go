@@ -35,6 +35,7 @@ type part struct {
 	opaque bool            // hidden: nothing below is visible
 	cwd    bool            // the bind of the working directory
 	still  bool            // an overlay over a read-only bind: nobody listens at its sockets
+	plain  bool            // not idmapped: the task is there whoever it is on the host
 	bare   bool            // the kernel did not make that overlay
 	absent bool            // the kernel may not have it
 	link   string          // the text of a symbolic link that is mounted on itself; else ""

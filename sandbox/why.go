@@ -413,7 +413,7 @@ func (c *compilation) deniedByMode(inside, host string, a Access) bool {
 	if !ok {
 		return false
 	}
-	shift, own := 0, strings.HasPrefix(part.what, "a bind") || part.target == "/" && c.profile.Root.Kind == policy.RootDir
+	shift, own := 0, strings.HasPrefix(part.what, "a bind") && !part.plain || part.target == "/" && c.profile.Root.Kind == policy.RootDir
 	switch caller := uint32(c.host.UID); { //nolint:gosec // ids are not negative
 	case c.ids.idmapped && own && st.Uid == caller, !c.ids.idmapped && int(st.Uid) == c.ids.outUID:
 		shift = 6

@@ -175,7 +175,7 @@ func (v *view) inMount(m *policy.Mount, p string, access recording.Access, kind 
 
 // maskedProc and readOnlyProc are what the OCI runtime specification lists, which mounts of proc mask without a word.
 var (
-	maskedProc   = []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi"}
+	maskedProc   = []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/locks", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi"}
 	readOnlyProc = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
 

@@ -16,6 +16,7 @@ func helperAttacks() []attack {
 		{55, "newuidmap that a task left in a directory of PATH", "launcher", plantedHelper, on, shows(plantedBare)},
 		{55, "the same, with LD_PRELOAD and BASH_ENV", "launcher", preloadedHelper, on, noControl("the row above shows it")},
 		{20, "core dumps, for a program in core_pattern too", "rlimits", coreLimit, on, shows(coreBare)},
+		{53, "root's own files in a system directory that is the working directory", "mount", systemWorkdir, []string{"default", "net-client"}, control{who: []string{"root"}}},
 		{55, "LOGNAME of another user, for its ranges", "launcher", otherRanges, on, noControl("it takes a launcher that reads LOGNAME")},
 	}
 }
@@ -127,4 +128,41 @@ func coreLimit(b *box) outcome {
 func coreBare(b *box) outcome {
 	b.wrap = []string{"prlimit", "--core=0"}
 	return coreLimit(b)
+}
+
+// systemWorkdir reads a file that root alone may read, from the directory that it is in.
+func systemWorkdir(b *box) outcome {
+	if b.who.uid != 0 {
+		return absent("an ordinary user's task has the user's rights")
+	}
+	file := rootsFile()
+	if file == "" {
+		return absent("no such file in /etc")
+	}
+	b.dir = filepath.Dir(file)
+	for range 2 {
+		switch r := b.run("cat", file); {
+		case r.code == 0:
+			return escaped("%s is readable", file)
+		case !strings.Contains(r.err, "Permission denied"):
+			return broken("%s: %d %s", file, r.code, r.err)
+		}
+	}
+	return blocked("EACCES")
+}
+
+// rootsFile is a file below /etc that root alone may read, and that no profile hides.
+func rootsFile() (found string) {
+	_ = filepath.WalkDir("/etc", func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // it goes on with the next
+		}
+		info, err := e.Info()
+		if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 == 0 && !strings.Contains(path, "shadow") {
+			found = path
+			return filepath.SkipAll
+		}
+		return nil
+	})
+	return found
 }

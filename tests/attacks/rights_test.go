@@ -27,6 +27,7 @@ func rightsAttacks() []attack {
 		{52, "prlimit on init", "seccomp", each("call", limitsOfInit), nil, asRoot},
 		{52, "a program that confines itself if it may", "landlock", confined, []string{"default", "build", "container"}, noControl("it is a check, not an attack")},
 		{54, "leases and directory notes", "seccomp", each("call", leases), nil, asRoot},
+		{54, "read /proc/locks, which shows other sandboxes' locks", "mount", locksSeen, nil, anyone},
 		{54, "locks that somebody else sees", "seccomp", lockedOut, lockless, shows(each("call", locks))},
 		{53, "root's id: a launcher without SYS_ADMIN", "userns", rootOutside(without("-sys_admin")...), nil, bareRoot(without("-sys_admin")...)},
 		{53, "root's id: Docker's default capabilities", "userns", rootOutside(without(dockers)...), nil, bareRoot(without(dockers)...)},
@@ -213,6 +214,20 @@ var locks = []call{
 	{"fcntl F_OFD_SETLK", unix.SYS_FCNTL, 55, []string{"0", "37", "b:32"}},
 	{"fcntl F_OFD_SETLKW", unix.SYS_FCNTL, 55, []string{"0", "38", "b:32"}},
 	{"fcntl F_OFD_GETLK", unix.SYS_FCNTL, 55, []string{"0", "36", "b:32"}},
+}
+
+// locksSeen looks for a lock that is held outside.
+func locksSeen(b *box) outcome {
+	f, err := os.Create(b.scratch("lock") + "/file")
+	if err != nil {
+		return broken("%v", err)
+	}
+	defer f.Close()
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: 12345, Len: 7}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
+		return broken("%v", err)
+	}
+	return b.attack("read", "/proc/locks")
 }
 
 func lockedOut(b *box) outcome {

@@ -46,7 +46,7 @@ var (
 	emptied = []string{"/run", "/tmp", "/var/tmp", "/mnt", "/media", "/srv", "/home", "/root"}
 	hidden  = []string{"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/var/mail"}
 	masked  = []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats"}
+		"/proc/locks", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats"}
 )
 
 // bubblewrap makes the same namespaces, and of the mounts those that nobody would leave out.
