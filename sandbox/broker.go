@@ -8,8 +8,7 @@ package sandbox
 //
 //   - In the background (`cordon run make &`) the terminal is left alone until the launcher is in the foreground.
 //   - In a pipeline (stdin is no terminal, or stdout a pipe) another program may be reading the same terminal, such as a pager
-//     behind the pipe. There it stays in line mode, what is typed is read only while nobody else has taken it out of that, and
-//     it is raw for as long as the task's own is not in line mode or does not echo: for a password, a menu.
+//     behind the pipe: sharedtty.go.
 //   - When the task stops (Ctrl-Z), the terminal is put back and the launcher stops too, so that the shell that started it has
 //     its prompt; when it is continued, so is the task.
 
@@ -21,8 +20,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"cordon/sandbox/internal/child"
 )
 
 // terminal is the launcher's side of the task's terminal. What is copied out is copied by a goroutine, copier; everything else
@@ -35,15 +32,24 @@ type terminal struct {
 	in     int  // the caller's terminal, at which is typed; -1 for none
 	out    int  // where goes what the task writes: a terminal, or what stands for stdout; -1 for nowhere
 	typist bool // in is stdin
-	shared bool // another program of the pipeline may read it
+	shared bool // another program may read it
 
-	mu    sync.Mutex // guards the next four: the copier follows the task's mode too
-	raw   bool
-	found *unix.Termios // the caller's mode, since it was raw first
-	began unix.Termios  // the mode that the task's terminal began with
-	echo  []byte        // what was typed in line mode, where the caller's terminal has shown it
+	linesOnly bool // it is never raw
+	deaf      bool // nothing is read
 
-	pending    []byte // typed, and not taken yet
+	mu        sync.Mutex // guards the next seven: the copier follows the task's mode too
+	raw       bool       // the mode is the launcher's
+	set       unix.Termios
+	found     *unix.Termios // the caller's mode, since it was changed first
+	began     unix.Termios  // the mode that the task's terminal began with
+	echo      []byte        // what was typed in line mode, where the caller's terminal has shown it
+	looked    time.Time     // when it was looked for processes that have opened the task's terminal
+	hasOpened bool          // there was one
+
+	pending    []byte      // typed, and not taken yet
+	ahead      []byte      // the end of what was typed
+	unread     []byte      // typed, and not read by the task, which has ended
+	over       atomic.Bool // it has ended
 	size       unix.Winsize
 	later      bool      // attend is due
 	lastKey    time.Time // when something was typed
@@ -143,7 +149,7 @@ func (t *terminal) choose() {
 			t.out = int(cmd.Stdout.Fd())
 		}
 	}
-	t.shared = !t.typist || isPipe(cmd.Stdout)
+	t.share()
 }
 
 // keep duplicates what was chosen: the caller may close its own when the program runs.
@@ -265,9 +271,13 @@ func (t *terminal) attend() {
 		return
 	}
 	t.copyMode()
-	if t.shared {
+	switch {
+	case t.deaf:
+		t.p.watch(t.in, 0, t.typed) // it may be hung up
+		return
+	case t.shared:
 		t.follow()
-	} else {
+	default:
 		t.setRaw()
 	}
 	if len(t.pending) == 0 {
@@ -295,6 +305,19 @@ func (t *terminal) foreground() bool {
 
 // setRaw puts the caller's terminal into raw mode, as cfmakeraw(3): each byte that is typed is for the task.
 func (t *terminal) setRaw() {
+	t.change(func(mode *unix.Termios) {
+		mode.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
+		if !t.shared { // the others of the pipeline write lines
+			mode.Oflag &^= unix.OPOST
+		}
+		mode.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
+		mode.Cflag = mode.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
+		mode.Cc[unix.VMIN], mode.Cc[unix.VTIME] = 1, 0
+	})
+}
+
+// change changes the mode of the caller's terminal, unless it is changed already.
+func (t *terminal) change(what func(*unix.Termios)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.raw {
@@ -304,47 +327,33 @@ func (t *terminal) setRaw() {
 	if err != nil {
 		return // it is gone: the next read says so
 	}
-	if found := *mode; t.found == nil || mode.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != 0 { // not what a stop has left of ours
+	if found := *mode; t.found == nil || mode.Lflag&lineMode != 0 { // not what a stop has left of ours
 		t.found = &found
 	}
-	mode.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-	if !t.shared { // the others of the pipeline write lines
-		mode.Oflag &^= unix.OPOST
-	}
-	mode.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
-	mode.Cflag = mode.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
-	mode.Cc[unix.VMIN], mode.Cc[unix.VTIME] = 1, 0
+	what(mode)
 	t.raw = unix.IoctlSetTermios(t.in, unix.TCSETS, mode) == nil
+	if now, err := unix.IoctlGetTermios(t.in, unix.TCGETS); err == nil { // as the kernel has made it
+		t.set = *now
+	}
 }
 
-// restore puts the caller's terminal back into the mode it was found in. In the background it is somebody else's.
+// restore puts the caller's terminal back into the mode it was found in. In the background it is somebody else's, and so is a
+// mode that another program of the pipeline has set meanwhile.
 func (t *terminal) restore() {
 	if t == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.raw && t.foreground() {
+	if !t.raw || !t.foreground() {
+		t.raw = false
+		return
+	}
+	now, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
+	if err == nil && (!t.shared || *now == t.set) {
 		_ = unix.IoctlSetTermios(t.in, unix.TCSETS, t.found) // a terminal that is gone needs no mode
 	}
 	t.raw = false
-}
-
-// follow makes the terminal that others may be reading raw exactly while the task's own is in another mode than at first.
-func (t *terminal) follow() {
-	mode, err := unix.IoctlGetTermios(t.master, unix.TCGETS)
-	if err != nil {
-		return
-	}
-	const lines = unix.ICANON | unix.ECHO | unix.ISIG
-	t.mu.Lock()
-	same := mode.Lflag&lines == t.began.Lflag&lines
-	t.mu.Unlock()
-	if same {
-		t.restore()
-	} else if t.in >= 0 && t.foreground() {
-		t.setRaw()
-	}
 }
 
 // typed takes what was typed, if it is for the task.
@@ -369,6 +378,7 @@ func (t *terminal) typed(revents int16) {
 	case n == 0: // Ctrl-D in line mode
 		n = copy(buf[:], t.began.Cc[unix.VEOF:unix.VEOF+1])
 	}
+	t.remember(buf[:n])
 	t.countInterrupts(buf[:n])
 	t.expectEcho(buf[:n])
 	t.pending = append(t.pending, buf[:n]...)
@@ -395,38 +405,11 @@ func (t *terminal) look(d time.Duration) {
 	})
 }
 
+// isRaw reports whether the launcher has made the caller's terminal raw.
 func (t *terminal) isRaw() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.raw
-}
-
-// mine reports whether what can be read in a terminal that others may be reading is for the task: the terminal is raw because
-// the task needs it so, or there is a line and stdin is the terminal.
-func (t *terminal) mine() bool {
-	if t.isRaw() {
-		return true
-	}
-	mode, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
-	return err == nil && mode.Lflag&unix.ICANON != 0 && t.typist && readable(t.in)
-}
-
-// expectEcho remembers a line that the caller's terminal has shown already: the task's shows it once more.
-func (t *terminal) expectEcho(line []byte) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.echo = nil; t.shared && !t.raw {
-		t.echo = bytes.ReplaceAll(line, []byte("\n"), []byte("\r\n"))
-	}
-}
-
-// withoutEcho takes such a line off what the task's terminal shows, where it comes first.
-func (t *terminal) withoutEcho(b []byte) []byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	b = bytes.TrimPrefix(b, t.echo)
-	t.echo = nil
-	return b
+	return t.raw && t.set.Lflag&unix.ICANON == 0
 }
 
 // feed gives the task what was typed. Where it takes no more, nothing more is read.
@@ -506,7 +489,12 @@ func (t *terminal) countInterrupts(b []byte) {
 // and then so does the task.
 func (t *terminal) copier() {
 	defer func() { _, _ = unix.Write(t.done, one[:]) }()
-	defer t.restore() // also in a panic
+	ended := false
+	defer func() {
+		if !ended { // a panic
+			t.restore()
+		}
+	}()
 	buf, out, over := make([]byte, 64<<10), t.out, false
 	looks := 0 // at the mode, behind a prompt: bash switches the echo off after it
 	for {
@@ -537,6 +525,7 @@ func (t *terminal) copier() {
 			out = -1
 		}
 		if !more {
+			ended = true // finish restores, behind what it has to give back
 			return
 		}
 	}
@@ -618,6 +607,7 @@ func (t *terminal) finish() {
 		}
 		_, _ = unix.Read(t.done, make([]byte, len(one))) // and what the copier did comes before what follows: a race detector knows
 	}
+	t.giveBack()
 	t.restore()
 	for _, fd := range [...]*int{&t.master, &t.slave, &t.wake, &t.done, &t.in, &t.out} {
 		if *fd >= 0 {
@@ -641,7 +631,7 @@ func (t *terminal) resumed() {
 func (t *terminal) suspend(group bool) {
 	t.restore()
 	if t.p.cmd.Exclusive {
-		child.Suspend(group)
+		t.p.stopSelf(group)
 		t.p.ownStop = time.Now()
 	}
 	t.p.resume()

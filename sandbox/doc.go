@@ -151,14 +151,15 @@
 //	sockets.go      the host's sockets; still.go: read-only directories through an overlay
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
 //	places.go home.go hideglob.go listing.go hardlinks.go   what a rule means, and where the sandbox shows that
-//	git.go gitseen.go   repositories in what the task may write; internal/git reads git's files
+//	git.go gitrepo.go gitseen.go   repositories in what the task may write; internal/git reads git's files
 //	cover.go        mounts that hide and protect: covers, read-only binds of a thing on itself, pins of what is above
 //	lookup.go       the program; interpreter.go: what execve loads for it; showprogram.go: how it is bound where it is hidden
 //	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each
 //	files.go        what the launcher opens for the child: Plan.Files
 //	observe.go      a run that is watched in the place of the filter, for sandbox/record
 //	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
-//	tty.go          a terminal of the task's own; broker.go: the launcher between it and the caller's; cast.go: a recording
+//	tty.go          a terminal of the task's own; broker.go: the launcher between it and the caller's;
+//	                sharedtty.go: whom else that one is for; typeahead.go: what was not read; suspend.go: Ctrl-Z; cast.go: a recording
 //	supervise.go    clone and the end; talk.go: the talk; events.go: the loop; signals.go: signals and the wall clock
 //	orphans.go      what is left where the task had no pid namespace of its own
 //	verify.go       what is read back

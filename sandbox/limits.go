@@ -67,7 +67,8 @@ func (p *process) grace() time.Duration {
 func (p *process) keepLimits() {
 	now, wall := time.Now(), p.comp.profile.Limits.Wall
 	if wall.Set {
-		p.at(now.Add(wall.V), p.wallOver)
+		p.wallEnds = now.Add(wall.V)
+		p.at(p.wallEnds, p.wallOver)
 	}
 	if p.comp.profile.Limits.CPUTime.Set {
 		p.checkCPU()

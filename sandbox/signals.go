@@ -109,7 +109,7 @@ func (p *process) stop() {
 	case time.Since(p.ownStop) < soonest: // that of suspend
 	case p.terminal == nil || !p.isRunning():
 		_ = p.signalGroup(unix.SIGSTOP)
-		child.Suspend(false)
+		p.stopSelf(false)
 		p.resume()
 	default:
 		_ = p.terminal.raise(unix.SIGTSTP)
@@ -244,8 +244,19 @@ func (p *process) interrupted() error {
 func (p *process) keepInitGoing() {
 	p.watch(p.taskfd, unix.POLLIN, func(int16) {
 		p.unwatch(p.taskfd)
+		p.taskEnded = true
+		p.letInitEnd()
 		p.at(time.Now().Add(200*time.Millisecond), p.continueInit)
 	})
+}
+
+// letInitEnd lets init end, and the task's terminal with it, when the task has ended and init may reap.
+func (p *process) letInitEnd() {
+	if p.terminal == nil || !p.reaping || !p.taskEnded {
+		return
+	}
+	p.terminal.keepUnread()
+	tell(p.gate)
 }
 
 func (p *process) continueInit() {

@@ -34,6 +34,8 @@ type process struct {
 	ids       int         // the file in which the task's id is locked; -1 for none
 	link      int         // the launcher's end of the socket pair
 	gate      int
+	reaping   bool // init may reap
+	taskEnded bool
 
 	pid    int // of init, in the launcher's pid namespace
 	task   int
@@ -50,11 +52,12 @@ type process struct {
 	waiting []syscall.Signal // for the program to run
 
 	events
-	began time.Time
-	limit string // the limit that has ended the run, or is about to; "" for none
-	gone  bool   // init has ended, and with it everything
-	told  bool   // to end, by a signal or a limit
-	hurry bool   // nothing is to be waited for any more
+	began    time.Time
+	limit    string    // the limit that has ended the run, or is about to; "" for none
+	wallEnds time.Time // when limits.wall is reached
+	gone     bool      // init has ended, and with it everything
+	told     bool      // to end, by a signal or a limit
+	hurry    bool      // nothing is to be waited for any more
 
 	terminal *terminal // nil where the task has none of its own
 	lastInt  time.Time // of the last SIGINT
@@ -244,7 +247,7 @@ func (p *process) open() error {
 	if err := unix.SetsockoptInt(p.link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return &Error{Op: "setsockopt SO_PASSCRED", Err: err}
 	}
-	if p.gate, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+	if p.gate, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_SEMAPHORE); err != nil {
 		return &Error{Op: "eventfd", Err: err}
 	}
 	if err := p.files.dup(fileGate, p.gate); err != nil {

@@ -311,9 +311,14 @@ func (p *process) confirm() error {
 	if p.exited() {
 		return p.ended() // init is gone before it could reap
 	}
-	if _, err := unix.Write(p.gate, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
+	if p.terminal != nil {
+		p.image.Page().Linger = 1
+	}
+	if _, err := unix.Write(p.gate, one[:]); err != nil {
 		return &Error{Op: "eventfd", Err: err}
 	}
+	p.reaping = true
+	p.letInitEnd()
 	return nil
 }
 

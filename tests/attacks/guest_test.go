@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +22,7 @@ func guestAttacks() []attack {
 		{46, "a script or a link that a task left chooses what is bound", "lookup", plantedPrograms, []string{"default", "build", "strict", "agent"}, shows(plantsBare)},
 		{47, "write into the pipe on stdin, for who reads it next", "launcher", injectStdin, nil, shows(injectStdin)},
 		{47, "read what others have written to stdout's pipe", "launcher", drinkStdout, nil, shows(drinkStdout)},
+		{48, "keys typed for the script that started it", "launcher", grabKeys, nil, shows(grabKeys)},
 		{49, "ask another sandbox's control socket", "launcher", askControl, nil, shows(askControlBare)},
 	}
 }
@@ -179,6 +182,54 @@ func nonblocking(f *os.File) bool {
 	var flags int
 	_ = raw.Control(func(fd uintptr) { flags, _ = unix.FcntlInt(fd, unix.F_GETFL, 0) })
 	return flags&unix.O_NONBLOCK != 0
+}
+
+// grabKeys runs a task in the background of a script that asks for a line.
+func grabKeys(b *box) outcome {
+	master, slave, err := openTerminal(b.who)
+	if err != nil {
+		return broken("%v", err)
+	}
+	defer master.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c := b.command(ctx, b.guest(), "grab")
+	c.Args = append([]string{"sh", "-c", `"$@" & sleep 2; read -r line; echo "got $line"; wait`, "sh", c.Path}, c.Args[1:]...)
+	c.Path = "/bin/sh"
+	c.Stdin, c.Stdout, c.Stderr = slave, slave, slave
+	c.SysProcAttr.Setsid, c.SysProcAttr.Setctty = true, true
+	if err := c.Start(); err != nil {
+		return broken("%v", err)
+	}
+	slave.Close()
+	time.Sleep(1500 * time.Millisecond) // until the task has done its part, and before the script asks
+	_, _ = master.WriteString("line\n")
+	out, _ := io.ReadAll(master) // EIO when all have gone
+	_ = c.Wait()
+	o := outcomeOf(result{out: strings.ReplaceAll(string(out), "\r", ""), code: exitCode(c)})
+	if o.state == "blocked" && !strings.Contains(string(out), "got line") {
+		return escaped("the script does not get its line: %s", out)
+	}
+	return o
+}
+
+// openTerminal opens a terminal of the account's.
+func openTerminal(who account) (master, slave *os.File, err error) {
+	if master, err = os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+		return nil, nil, err
+	}
+	fd := int(master.Fd()) // and reads block
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
+	}
+	if err == nil {
+		slave, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
+	}
+	if err == nil && os.Getuid() == 0 {
+		err = slave.Chown(who.uid, who.gid)
+	}
+	return master, slave, err
 }
 
 // askControl lets a sandbox write the runtime directory that another sandbox of the user was started with.

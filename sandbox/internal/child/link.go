@@ -70,6 +70,7 @@ type Page struct {
 	Init, Task Fault  // Init is also the child's before it forks
 	Next       int32  // the pid of the process that Respawn made, which is the launcher's child; 0 for none
 	Done       uint32 // 1 once the task was reaped
+	Linger     uint32 // 1: init waits for one more word at its descriptor 0 before it ends, and the task's terminal with it
 	Status     int32  // the task's wait status
 	Usage      unix.Rusage
 	owner      uint32 // the task's pid as init sees it, until its memory goes: see plan.HoldOwner

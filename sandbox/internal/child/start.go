@@ -131,6 +131,9 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		if r == pid {
 			page.Status, page.Usage = page.scratch, page.scratchUse
 			page.Done = 1
+			if page.Linger != 0 { // a launcher that dies ends us
+				syscall.RawSyscall6(unix.SYS_READ, 0, uintptr(unsafe.Pointer(&page.scratchUse)), 8, 0, 0, 0)
+			}
 			break
 		}
 		if e != 0 && e != syscall.EINTR {

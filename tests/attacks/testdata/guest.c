@@ -4,12 +4,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <unistd.h>
 
 static void answer(const char *state, const char *detail) {
@@ -67,6 +69,23 @@ static void drink(void) {
 	answer(got ? "escaped" : "blocked", got ? "read what others wrote" : "nothing to read");
 }
 
+// grab: take what is typed at the terminal that this program can open, for five seconds.
+static void grab(void) {
+	struct termios mode;
+	struct pollfd p = {open("/dev/tty", O_RDWR | O_CLOEXEC), POLLIN, 0};
+	char c;
+	if (p.fd < 0 || tcgetattr(p.fd, &mode))
+		answer("blocked", "no terminal");
+	cfmakeraw(&mode);
+	mode.c_oflag |= OPOST | ONLCR;
+	tcsetattr(p.fd, TCSANOW, &mode);
+	printf("up\n");
+	fflush(stdout);
+	if (poll(&p, 1, 5000) > 0 && read(p.fd, &c, 1) == 1)
+		answer("escaped", "took a key");
+	answer("blocked", "nothing typed");
+}
+
 int main(int argc, char **argv) {
 	printf("trying %s\n", argc > 1 ? argv[1] : "");
 	fflush(stdout);
@@ -74,6 +93,8 @@ int main(int argc, char **argv) {
 		ask(argv + 2);
 	if (argc == 2 && !strcmp(argv[1], "inject"))
 		inject();
+	if (argc == 2 && !strcmp(argv[1], "grab"))
+		grab();
 	if (argc == 2 && !strcmp(argv[1], "drink"))
 		drink();
 	answer("broken", "usage: guest VERB ARG...");

@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// grabber takes every key that it can get: it opens its terminal and makes it raw.
+const grabber = `#!/bin/bash
+exec 3</dev/tty 4>/dev/tty
+stty raw -echo <&3
+echo up >&4
+while read -rn1 -t 8 c <&3; do echo "TOOK $c" >&4; done
+`
+
+// TestTerminalShared: what is typed for others stays theirs.
+func TestTerminalShared(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(p *pane)
+	}{
+		{"at a prompt of the script that started it in the background", func(p *pane) {
+			p.put("script", "cordon run bash ./grabber &\nsleep 1; stty -a | grep -o ' icanon'; read -r x; echo \"GOT $x\"; kill $!; wait\n")
+			p.run("bash script")
+			p.see(`^ icanon`)
+			p.keys("mine", "Enter")
+			p.see(`^GOT mine$`)
+			p.none("TOOK")
+			p.sane()
+		}},
+		{"the same with /dev/null named", func(p *pane) {
+			p.put("script", "cordon run bash ./grabber </dev/null &\nsleep 1; read -rsp 'word: ' x; echo \"GOT $x\"; kill $!; wait\n")
+			p.run("bash script")
+			p.see(`word:`)
+			p.keys("mine", "Enter")
+			p.see(`GOT mine$`)
+			p.none("TOOK")
+			p.sane()
+		}},
+		{"at the prompt of the next in a pipeline", func(p *pane) {
+			p.put("next", "sleep 1; read -rsp 'word: ' x </dev/tty; echo \"GOT $x\"; cat\n")
+			p.run("cordon run bash ./grabber | bash next")
+			p.see(`word:`)
+			p.keys("mine", "Enter")
+			p.see(`GOT mine$`)
+			p.none("TOOK")
+			p.keys("C-c")
+			p.sane()
+		}},
+		{"in a pager behind it", func(p *pane) {
+			p.put("n", countTo(500))
+			p.run("cordon run bash -c 'cat n; exec bash ./grabber' | less")
+			p.see(`^23\n`)
+			for range 5 {
+				p.keys("Space")
+			}
+			p.see(`^138\n`)
+			p.keys("q")
+			p.none("TOOK")
+			p.keys("C-c")
+			p.sane()
+		}},
+		{"at a password's prompt before it in a pipeline", func(p *pane) {
+			p.put("first", "read -rsp 'word: ' x </dev/tty; echo \"GOT $x\" >/dev/tty; sleep 1\n")
+			p.run("bash first | cordon run bash -c 'sleep 1; exec bash ./grabber'")
+			p.see(`word:`)
+			time.Sleep(2 * time.Second)
+			p.keys("mine", "Enter")
+			p.see(`GOT mine$`)
+			p.none("TOOK")
+			p.keys("C-c")
+			p.see(prompt + "$")
+		}},
+		{"a line of /dev/tty, with a pipe on stdin", func(p *pane) {
+			p.run(`echo piped | cordon run sh -c 'read x </dev/tty; echo "got $x"; cat'`)
+			pause()
+			p.keys("line", "Enter")
+			p.see(`^got line\npiped$`)
+			p.sane()
+		}},
+		{"typed ahead, for the shell", func(p *pane) {
+			p.run("cordon run sleep 2")
+			pause()
+			p.keys("echo ahe", "a", "d", "Enter", "echo more")
+			p.see(`^ahead$`)
+			p.keys("Enter")
+			p.see(`^more$`)
+			p.sane()
+		}},
+		{"typed ahead, behind what the program reads", func(p *pane) {
+			p.run(`cordon run sh -c 'read x; sleep 2; echo "first $x"'`)
+			pause()
+			p.keys("one", "Enter", "echo two", "Enter")
+			p.see(`^first one$`)
+			p.see(`^two$`)
+			p.sane()
+		}},
+		{"a main process that stops itself, and the clock", func(p *pane) {
+			p.run(`cordon run -p build --timeout 3s --kill-after 1s bash -c '(while :; do date +%s%N >beat; sleep 0.1; done) & read x; kill -STOP $$'`)
+			pause()
+			p.keys("Enter")
+			p.see(`Stopped`)
+			time.Sleep(5 * time.Second)
+			beat := p.read("beat")
+			time.Sleep(500 * time.Millisecond)
+			if beat == "" || beat != p.read("beat") {
+				p.t.Error("it goes on past its time")
+			}
+			p.keys("Enter")
+			p.see(`Exit 124|Exit 137|Done|Killed|Terminated`)
+			p.sane()
+		}},
+		{"stopped and continued within its time", func(p *pane) {
+			p.run(`cordon run --timeout 60s cat`)
+			p.keys("one", "Enter")
+			p.see(`^one\none\n?`)
+			for range 3 {
+				p.keys("C-z")
+				p.see(`Stopped .*cat\n+OUT\$ ?$`)
+				p.run("fg")
+				pause()
+			}
+			p.keys("two", "Enter")
+			p.see(`^two\ntwo\n?`)
+			p.keys("C-d")
+			p.sane()
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, need := range []string{"bash", "less"} {
+				if _, err := exec.LookPath(need); err != nil {
+					t.Skip(err)
+				}
+			}
+			p := newPane(t)
+			p.put("grabber", grabber)
+			tt.do(p)
+		})
+	}
+}
+
+// none fails if the screen shows a text.
+func (p *pane) none(text string) {
+	p.t.Helper()
+	if screen := p.screen(); strings.Contains(screen, text) {
+		p.t.Errorf("%s on the screen:\n%s", text, screen)
+	}
+}
