@@ -43,6 +43,7 @@ type LintOptions struct {
 	File       string                   // that is looked at: where a finding has no line, it is in this
 	Arch       string                   // "amd64"
 	RuntimeDir string                   // the caller's XDG_RUNTIME_DIR; "" if it has none
+	Names      []string                 // the names of File for which a bind of the profile can stand: absolute, and ./… in the working directory
 	Text       func(file string) []byte // a file's text, for the comments in it; nil if there is none
 }
 

@@ -265,3 +265,24 @@ func (l *linter) guarded(name string, later int) bool {
 	}
 	return slices.ContainsFunc(l.p.Hide, func(h Hide) bool { return h.Pattern == "**/"+name })
 }
+
+// ownProfile finds the writable bind that holds the profile itself, or those that are looked up by name.
+func (l *linter) ownProfile() {
+	for i := len(l.p.Mounts) - 1; i >= 0; i-- {
+		m := &l.p.Mounts[i]
+		if m.Kind == MountBind && m.Write && slices.ContainsFunc(l.opts.Names, func(name string) bool { return holds(m.Source, name) }) {
+			l.say(m.Pos, index("mounts", i)+": "+m.Source+" can be written, and the profile "+l.opts.File+" is in it")
+			break
+		}
+	}
+	l.paths([]string{"~/.config/cordon/profiles", "/etc/cordon/profiles"}, true, "can be written, where profiles are looked for")
+}
+
+// holds reports whether a source holds a path that is written in the same way.
+func holds(source, name string) bool {
+	if source == "." {
+		return strings.HasPrefix(name, "./")
+	}
+	_, yes := beneath(source, name)
+	return yes
+}

@@ -191,6 +191,11 @@ var lintRules = [...]LintRule{
 				l.say(h.Pos, "hide: "+h.Pattern+" is shown")
 			}
 		}},
+	{Code: "CL033", Name: "own-profile", Level: LevelNote,
+		About: "the profile, or a directory where profiles are looked for, is in what it makes writable",
+		Why:   "It is read-only in its own runs. Another sandbox that writes there can change it, and it has to be trusted then before it is used.",
+		Fix:   "keep profiles where no sandbox writes, such as ~/.config/cordon/profiles",
+		find:  func(l *linter) { l.ownProfile() }},
 }
 
 func passing(a filter.Action) bool { return a.Kind == filter.Allow || a.Kind == filter.Log }

@@ -9,7 +9,7 @@ import (
 func linted(t *testing.T, text string) []Finding {
 	t.Helper()
 	p := profileOf(t, text)
-	found, err := Lint(p, LintOptions{File: "p.yaml", Arch: "amd64", Text: func(file string) []byte {
+	found, err := Lint(p, LintOptions{File: "p.yaml", Names: []string{"./p.yaml"}, Arch: "amd64", Text: func(file string) []byte {
 		if file != "p.yaml" {
 			t.Errorf("asked for %q", file)
 		}
@@ -117,6 +117,8 @@ func TestLint(t *testing.T) {
 		{"CL030", "mounts:\n  - {bind: /dev}", 2, "mounts: [{dev: /dev}]"},
 		{"CL030", "mounts:\n  - {bind: /dev/mapper/vg-root}", 2, "mounts: [{bind: /}, {dev: /dev}]"},
 		{"CL031", "mounts:\n  - {bind: ., mode: rw}", 2, "mounts: [{bind: .}]"},
+		{"CL033", "mounts:\n  - {bind: ., mode: rw}", 2, "mounts: [{bind: .}]"},
+		{"CL033", "mounts:\n  - {bind: ~/.config, mode: rw}", 2, "mounts: [{bind: ~/.config/git, mode: rw}]"},
 		{"CL029", "mounts:\n  - {bind: /tmp, mode: rw}", 2, "mounts: [{tmpfs: /tmp}]"},
 	}
 	for _, c := range cases {

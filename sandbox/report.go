@@ -12,6 +12,7 @@ type Report struct {
 	Profile  string   `json:"profile"`
 	Args     []string `json:"args"`
 	Exit     int      `json:"exit"`             // the task's exit status; -1 if a signal ended it
+	Error    string   `json:"error,omitempty"`  // why the launcher did not start the task, or could not finish; exit is the launcher's then
 	Signal   string   `json:"signal,omitempty"` // "SIGKILL"
 	CoreDump bool     `json:"core_dump,omitempty"`
 	Timeout  bool     `json:"timeout,omitempty"`       // the wall-clock limit ended it

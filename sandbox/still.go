@@ -29,7 +29,7 @@ var quietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
 // keepsStill reports whether a read-only directory is shown through an overlay, and with which attributes: those of the
 // host's mount, which the overlay does not inherit.
 func (c *compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) (attrs uint64, ok bool) {
-	if m.Write || m.Live || !info.IsDir() || c.asItIs() || c.landlockResolves() || !c.othersWrite(src, info) {
+	if m.Write || m.Live || !info.IsDir() || c.asItIs() || c.landlockResolves() || !c.othersWrite(src, info) || c.tree.writesAbove(src) {
 		return 0, false
 	}
 	if !c.host.since(5, 11) {
@@ -61,6 +61,12 @@ func (c *compilation) othersWrite(src string, info fs.FileInfo) bool {
 		return false
 	}
 	return ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 || c.host.UID == 0
+}
+
+// writesAbove reports whether a directory of the host is part of one that is writable inside. An overlay of it would keep
+// nobody away, since a socket may as well lie beside it.
+func (t *tree) writesAbove(src string) bool {
+	return slices.ContainsFunc(t.parts, func(p part) bool { return p.hostsWrites() && below(src, p.source) })
 }
 
 // still mounts the overlay over the bind at target, which it has as its lower directory. If the kernel stacks no file system

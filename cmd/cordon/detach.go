@@ -131,7 +131,7 @@ func (u *ui) detach(f *runFlags) error {
 }
 
 // runKept runs a command that other commands can find by its entry in the state directory.
-func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out outFiles) error {
+func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *outFiles) error {
 	e, err := u.newEntry(f, c)
 	if err != nil {
 		return err

@@ -108,12 +108,17 @@ func joining(a *sandbox.Attached, args []string) (*sandbox.Cmd, error) {
 }
 
 func (u *ui) runJoined(f *execFlags, c *sandbox.Cmd) error {
-	out, err := wantReport(f.report, &f.verbose)
+	out := &outFiles{}
+	var err error
+	if out.report, err = wantReport(f.report, &f.verbose); err == nil {
+		err = out.report.removeOld()
+	}
 	if err != nil {
 		return err
 	}
 	rep, err := c.Run()
 	if err != nil {
+		out.failed(c.Args, err)
 		return err
 	}
 	u.showRun(rep, f.verbose)
@@ -121,10 +126,7 @@ func (u *ui) runJoined(f *execFlags, c *sandbox.Cmd) error {
 		u.line("ended", "the sandbox has ended, and the program with it")
 	}
 	u.code = runCode(rep)
-	if out != nil {
-		return out.write(rep)
-	}
-	return nil
+	return out.write(rep, u.code)
 }
 
 // execEnv reads -e: NAME=VALUE, or NAME for a variable of the caller's.

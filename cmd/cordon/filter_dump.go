@@ -89,10 +89,7 @@ func (u *ui) filterDump(f *dumpFlags) error {
 	if f.out == "" || f.out == "-" {
 		return u.write(string(data))
 	}
-	if err := os.WriteFile(f.out, data, 0o666); err != nil {
-		return &cliError{err: errors.New("filter dump: " + f.out + ": " + cause(err).Error())}
-	}
-	return nil
+	return putFile(f.out, "filter dump:", data)
 }
 
 // compile makes the filter as a launch would.

@@ -95,7 +95,7 @@ func (u *ui) learn(f *learnFlags, files []string) error {
 	if err != nil {
 		return err
 	}
-	if err := u.writeLearned(f, text, old != nil); err != nil {
+	if err := u.writeLearned(f, text); err != nil {
 		return err
 	}
 	return u.tellLearned(f, facts, result, denials)
@@ -244,17 +244,11 @@ func (f *learnFlags) replay(text []byte, facts *learn.Facts) ([]learn.Denial, er
 	return learn.Replay(p, facts)
 }
 
-func (u *ui) writeLearned(f *learnFlags, text []byte, exists bool) error {
-	switch {
-	case f.out == "-":
+func (u *ui) writeLearned(f *learnFlags, text []byte) error {
+	if f.out == "-" {
 		return u.write(string(text))
-	case exists:
-		return rewrite(f.out, text)
 	}
-	if err := os.WriteFile(f.out, text, 0o644); err != nil {
-		return &cliError{err: errors.New("learn: " + strconv.Quote(f.out) + ": " + cause(err).Error())}
-	}
-	return nil
+	return putFile(f.out, "learn:", text)
 }
 
 // tellLearned lists the notes, then what would still be denied.

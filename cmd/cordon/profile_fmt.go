@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -51,7 +50,7 @@ func (u *ui) format(path string, write, diff bool) error {
 		}
 	}
 	if write && !bytes.Equal(old, text) {
-		return rewrite(path, text)
+		return putFile(path, "profile fmt:", text)
 	}
 	if write || diff {
 		return nil
@@ -61,32 +60,6 @@ func (u *ui) format(path string, write, diff bool) error {
 
 func fmtError(path string, err error) error {
 	return &cliError{err: errors.New("profile fmt: " + strconv.Quote(path) + ": " + cause(err).Error())}
-}
-
-// rewrite replaces a file whole, or not at all; its mode stays. A link is followed, so that it stays one.
-func rewrite(path string, text []byte) error {
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return fmtError(path, err)
-	}
-	i, err := os.Stat(real)
-	if err != nil {
-		return fmtError(path, err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(real), "."+filepath.Base(real)+"-")
-	if err != nil {
-		return fmtError(path, err)
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(i.Mode().Perm()), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), real)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return fmtError(path, each(err)[0])
-	}
-	return nil
 }
 
 // lineDiff marks the lines that go with - and those that come with +, between lines that stay.

@@ -187,8 +187,8 @@ func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error 
 	if f.out == "-" {
 		return u.write(string(res.Text))
 	}
-	if err := os.WriteFile(f.out, res.Text, 0o644); err != nil {
-		return &cliError{err: errors.New(strconv.Quote(f.out) + ": " + cause(err).Error())}
+	if err := putFile(f.out, "", res.Text); err != nil {
+		return err
 	}
 	if f.json || len(beside) == 0 {
 		return nil

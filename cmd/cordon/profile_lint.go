@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -109,9 +110,32 @@ func (f *lintFlags) one(ref string) ([]policy.Finding, error) {
 		return nil, err
 	}
 	return policy.Lint(p, policy.LintOptions{
-		File: src.File, Arch: f.arch, RuntimeDir: os.Getenv("XDG_RUNTIME_DIR"),
+		File: src.File, Arch: f.arch, RuntimeDir: os.Getenv("XDG_RUNTIME_DIR"), Names: namesOf(src.File),
 		Text: func(file string) []byte { return lintText(search, src, file) },
 	})
+}
+
+// namesOf are the names of a profile's file by which a bind can hold it; none for one that is shipped.
+func namesOf(file string) []string {
+	if strings.HasPrefix(file, "embedded:") {
+		return nil
+	}
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return nil
+	}
+	names := []string{abs}
+	if cwd, err := os.Getwd(); err == nil {
+		if rest, ok := strings.CutPrefix(abs, strings.TrimSuffix(cwd, "/")+"/"); ok {
+			names = append(names, "./"+rest)
+		}
+	}
+	if home := os.Getenv("HOME"); home != "" {
+		if rest, ok := strings.CutPrefix(abs, strings.TrimSuffix(home, "/")+"/"); ok {
+			names = append(names, "~/"+rest)
+		}
+	}
+	return names
 }
 
 // lintText is the text of a profile by the name that positions have; nil if it cannot be read any more.

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -182,6 +182,7 @@ type reportFile struct {
 	name string // in dir
 	path string // as given
 	what string // "report"
+	mode uint32 // of a new file; 0 is 0600
 	file *os.File
 }
 
@@ -202,34 +203,26 @@ func wantReport(path string, verbose *bool) (*reportFile, error) {
 func openReport(path string) (*reportFile, error) { return openOutput(path, "report", "--report") }
 
 // openOutput is openReport for what another flag names.
-func openOutput(path, what, flag string) (*reportFile, error) {
+func openOutput(path, what, flag string) (*reportFile, error) { return openAt(path, what, flag, false) }
+
+func openAt(path, what, flag string, follow bool) (*reportFile, error) {
 	r := &reportFile{dir: -1, path: path, what: what}
-	if err := r.open(); err != nil {
-		return nil, &cliError{
-			err:  r.error(err).err,
-			hint: outputHint(flag),
-		}
+	if err := r.open(follow); err != nil {
+		return nil, &cliError{err: r.error(err).err, hint: cmp.Or(plantedHint(err), outputHint(flag))}
 	}
 	return r, nil
 }
 
-func (r *reportFile) open() error {
+// open finds out whether the file can be written. A link of that name is followed only with follow set.
+func (r *reportFile) open(follow bool) error {
 	if fd, ok := descriptor(r.path); ok {
 		return r.inherit(fd)
 	}
-	if r.path == "" || strings.HasSuffix(r.path, "/") {
-		return errors.New("not the name of a file")
-	}
-	if i, err := os.Stat(r.path); err == nil && !i.Mode().IsRegular() {
-		return r.openStream(i)
-	}
-	dir, err := unix.Open(filepath.Dir(r.path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
+	if err := r.place(follow); err != nil || r.file != nil {
 		return err
 	}
-	r.dir, r.name = dir, filepath.Base(r.path)
 	if err := r.tryWrite(); err != nil {
-		unix.Close(dir)
+		unix.Close(r.dir)
 		return err
 	}
 	return nil
@@ -269,14 +262,6 @@ func (r *reportFile) inherit(fd int) error {
 	return nil
 }
 
-func (r *reportFile) openStream(i os.FileInfo) (err error) {
-	if i.IsDir() {
-		return unix.EISDIR
-	}
-	r.file, err = os.OpenFile(r.path, os.O_WRONLY|unix.O_NOCTTY, 0)
-	return err
-}
-
 func outputHint(flag string) string {
 	return flag + " takes a file in a directory that you may write, or /dev/fd/N; nothing was run"
 }
@@ -314,7 +299,11 @@ func (r *reportFile) discard() { _ = unix.Unlinkat(r.dir, r.temporary(), 0) }
 // of that name stays, and is the error.
 func (r *reportFile) create() (int, error) {
 	r.discard()
-	return unix.Openat(r.dir, r.temporary(), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Openat(r.dir, r.temporary(), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err == nil && r.mode != 0 {
+		err = unix.Fchmod(fd, r.mode)
+	}
+	return fd, err
 }
 
 // write puts the report in place, whole or not at all.

@@ -51,16 +51,26 @@ func newRun(u *ui) *cobra.Command {
 	return c
 }
 
-// run runs the command and leaves the exit code in u.
+// run runs the command and leaves the exit code in u. A run that does not start has a report, too.
 func (u *ui) run(f *runFlags, args []string) error {
+	out, err := openFiles(f)
+	if err != nil {
+		return err
+	}
+	if err = u.runWith(f, args, out); err != nil {
+		out.failed(args, err)
+	}
+	return err
+}
+
+func (u *ui) runWith(f *runFlags, args []string, out *outFiles) error {
 	c, err := command(f, args)
 	if err != nil {
 		return err
 	}
 	c.Note = u.note
-	out, err := openFiles(f, c)
-	if err != nil {
-		return err
+	if out.recording != nil {
+		c.RecordTTY = out.recording
 	}
 	if f.keep.kept() {
 		return u.runKept(f, c, out)
@@ -74,7 +84,7 @@ func (u *ui) run(f *runFlags, args []string) error {
 }
 
 // finish says what there is to say of a run and writes its files. The exit code is left in u.
-func (u *ui) finish(f *runFlags, rep *sandbox.Report, out outFiles) error {
+func (u *ui) finish(f *runFlags, rep *sandbox.Report, out *outFiles) error {
 	u.showRun(rep, f.verbose)
 	u.code = runCode(rep)
 	if f.summary {
@@ -87,26 +97,31 @@ func (u *ui) finish(f *runFlags, rep *sandbox.Report, out outFiles) error {
 type outFiles struct {
 	report, summary *reportFile
 	recording       *ttyRecording
+	written         bool
 }
 
-func openFiles(f *runFlags, c *sandbox.Cmd) (out outFiles, err error) {
+// openFiles finds out whether the files can be written, and removes the report of an earlier run: it would pass for that of
+// a run that fails to start.
+func openFiles(f *runFlags) (out *outFiles, err error) {
+	out = &outFiles{}
 	if out.report, err = wantReport(f.report, &f.verbose); err != nil {
-		return out, err
+		return nil, err
 	}
 	if f.sumFile != "" {
 		if out.summary, err = openSummary(f.sumFile); err != nil {
-			return out, err
+			return nil, err
 		}
 	}
 	if f.recordTTY != "" {
-		if out.recording, err = openRecording(f.recordTTY); err == nil {
-			c.RecordTTY = out.recording
+		if out.recording, err = openRecording(f.recordTTY); err != nil {
+			return nil, err
 		}
 	}
-	return out, err
+	return out, out.report.removeOld()
 }
 
 func (o *outFiles) write(rep *sandbox.Report, code int) error {
+	o.written = true
 	err := o.recording.finish()
 	if o.report != nil {
 		err = errors.Join(o.report.write(rep), err)

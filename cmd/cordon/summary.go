@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -208,20 +207,12 @@ func escape(s string) string {
 // to, as CI systems want it ($GITHUB_STEP_SUMMARY): a job may run several commands. It is opened when everything has
 // ended, below a directory that was opened before, and never through a link.
 func openSummary(path string) (*reportFile, error) {
-	if to, err := filepath.EvalSymlinks(path); err == nil && path != "" { // a link that is there before anything runs is the caller's
-		path = to
+	r, err := openAt(path, "summary-file", "--summary-file", true)
+	if err != nil || r.file != nil {
+		return r, err
 	}
-	i, err := os.Lstat(path)
-	if err != nil || !i.Mode().IsRegular() {
-		return openOutput(path, "summary-file", "--summary-file")
-	}
-	r := &reportFile{what: "summary-file", name: filepath.Base(path), path: path}
-	if r.dir, err = unix.Open(filepath.Dir(path), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err == nil {
-		if err = unix.Faccessat(r.dir, r.name, unix.W_OK, 0); err != nil {
-			unix.Close(r.dir)
-		}
-	}
-	if err != nil {
+	if err := unix.Faccessat(r.dir, r.name, unix.W_OK, 0); err != nil && err != unix.ENOENT {
+		unix.Close(r.dir)
 		return nil, &cliError{err: r.error(err).err, hint: outputHint("--summary-file")}
 	}
 	return r, nil

@@ -146,7 +146,7 @@ func TestFilterDump(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"--format;elf", "unknown format elf"},
 		{"--arch;x32", "no kernel is x32 alone"},
-		{"-o;/nonesuch/f", "/nonesuch/f: no such file or directory"},
+		{"-o;/nonesuch/f", "\"/nonesuch/f\": no such file or directory"},
 		{"-p;nonesuch", "unknown profile"},
 	} {
 		if _, stderr := ask(t, 125, append([]string{"filter", "dump"}, strings.Split(c.args, ";")...)...); !strings.Contains(stderr, c.want) {

@@ -103,7 +103,7 @@ func canonical(name string) string {
 // collect sorts what the entries say by calls.
 func (im *importer) collect() {
 	im.standIn(join("", "defaultAction"), &im.deflt)
-	unknown := map[string]bool{}
+	unknown := map[Note]bool{}
 	for _, e := range im.entries {
 		if e.action.Action == im.deflt.Action {
 			im.note(e.path, e.at, names(e), Exact, Same, "it is what the default does")
@@ -111,20 +111,41 @@ func (im *importer) collect() {
 		}
 		im.standIn(e.path, &e.action)
 		had := len(im.notes)
+		var left *value
 		for _, n := range e.names {
-			if !filter.Known(n.text) {
-				if !unknown[n.text] {
-					im.noteUnknown(e, n)
-				}
-				unknown[n.text] = true
+			if filter.Known(n.text) {
+				im.add(canonical(n.text), e)
 				continue
 			}
-			im.add(canonical(n.text), e)
+			left = n
+			class, effect := im.withoutName(e, n)
+			if key := (Note{Rule: n.text, Class: class, Effect: effect}); !unknown[key] {
+				unknown[key] = true
+				im.noteUnknown(e, n)
+			}
 		}
-		if len(im.notes) == had {
+		switch {
+		case len(im.notes) > had:
+		case left != nil: // what is left out is no exact rule, though it was said before
+			class, effect := im.withoutName(e, left)
+			im.note(e.path, e.at, names(e), class, effect, "a name in it is of no call that is known, as said before")
+		default:
 			im.note(e.path, e.at, names(e), Exact, Same, "")
 		}
 	}
+}
+
+// withoutName is what becomes of an entry without a name that nobody knows.
+func (im *importer) withoutName(e *entry, n *value) (Class, Effect) {
+	switch {
+	case elsewhere(n.text):
+		return Exact, Same
+	case passes(e.action.Action):
+		return Approximated, Tighter
+	case passes(im.deflt.Action):
+		return Dropped, Wider
+	}
+	return Approximated, Same
 }
 
 // standIn notes an action that nobody would carry out.
@@ -150,17 +171,11 @@ func (im *importer) noteUnknown(e *entry, n *value) {
 			how += "; did you mean " + policy.Quote(near) + "?"
 		}
 	}
-	passes, open := passes(e.action.Action), passes(im.deflt.Action)
-	switch {
-	case elsewhere(n.text):
-		im.note(e.path, n, n.text, Exact, Same, "a call of an architecture that has no table here")
-	case passes:
-		im.note(e.path, n, n.text, Approximated, Tighter, how)
-	case open:
-		im.note(e.path, n, n.text, Dropped, Wider, how)
-	default:
-		im.note(e.path, n, n.text, Approximated, Same, how)
+	if elsewhere(n.text) {
+		how = "a call of an architecture that has no table here"
 	}
+	class, effect := im.withoutName(e, n)
+	im.note(e.path, n, n.text, class, effect, how)
 }
 
 // elsewhere says whether a name is of a call that only architectures without a table have.

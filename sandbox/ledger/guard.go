@@ -122,6 +122,14 @@ func (g *Guard) judge(name string, text Text, steps []Step) error {
 			found = f
 		}
 	}
+	if len(g.runs) > 0 && found == nil {
+		table := mountTable()
+		for _, r := range g.runs {
+			if found == nil {
+				found = r.elsewhere(table, steps)
+			}
+		}
+	}
 	if g.Root && found == nil {
 		found = notRoots(steps)
 	}

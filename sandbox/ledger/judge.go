@@ -37,15 +37,20 @@ func (r *runs) judge(steps []Step) *Finding {
 	return found
 }
 
-func (d *dir) judge(steps []Step) (found *Finding) {
+func (d *dir) judge(steps []Step) *Finding {
 	top := d.on(steps)
 	if top < 0 {
 		return nil
 	}
+	return d.judgeBelow(steps, steps[top].Path)
+}
+
+// judgeBelow looks at the components in a directory that the runs could write.
+func (d *dir) judgeBelow(steps []Step, top string) (found *Finding) {
 	for i := range steps {
 		s := &steps[i]
 		kind := s.Mode & unix.S_IFMT
-		if !within(s.Path, steps[top].Path) || kind == unix.S_IFDIR && s.Path == steps[top].Path {
+		if !within(s.Path, top) || kind == unix.S_IFDIR && s.Path == top {
 			continue // out of the run's reach; a run cannot move what it was given
 		}
 		for _, span := range d.spans {

@@ -273,3 +273,18 @@ func TestRootUsesItsOwnOnly(t *testing.T) {
 		}
 	}
 }
+
+// A mount shows a directory that a run could write, or one below it, by a path that does not pass it.
+func TestElsewhere(t *testing.T) {
+	r, err := parse(header + "was 100 200 1 5 \"/home/u/proj\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := []mount{{"8:1", "/", "/"}, {"8:2", "/", "/home"}, {"8:2", "/u/proj/sub", "/mnt/a b"}, {"8:3", "/u/proj", "/mnt/other"}}
+	for path, want := range map[string]bool{"/mnt/a b/p": true, "/mnt/a b": true, "/mnt/p": false, "/mnt/other/p": false, "/home/u/p": false, "/home/u/proj/p": true} {
+		steps := []Step{{Path: "/", Mode: unix.S_IFDIR}, {Path: path, Mode: unix.S_IFREG, Changed: 150, Modified: 150, Born: 150, Stamped: true}}
+		if got := r.elsewhere(table, steps) != nil; got != want {
+			t.Errorf("%s: %v, want %v", path, got, want)
+		}
+	}
+}

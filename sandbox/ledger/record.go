@@ -61,8 +61,9 @@ func Begin(places []Place, paths []string, texts []Text) (*Run, error) {
 	}
 	r := &Run{place: place, lock: -1, start: now()}
 	if err := r.begin(paths, texts); err != nil {
+		where := Where(place)
 		r.close()
-		return nil, &Error{"record what the sandbox can write, in " + Where(place), err, remedy}
+		return nil, &Error{"record what the sandbox can write, in " + where, err, remedy}
 	}
 	return r, nil
 }

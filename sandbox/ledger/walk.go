@@ -28,12 +28,12 @@ type Step struct {
 // another that comes into its place meanwhile.
 type walk struct {
 	steps []Step
-	dirs  []place // the directories that lead to where it is, "/" first
+	dirs  []opened // the directories that lead to where it is, "/" first
 	links int
 }
 
-// place is an open directory.
-type place struct {
+// opened is an open directory.
+type opened struct {
 	fd   int
 	path string
 }
@@ -180,7 +180,7 @@ func (w *walk) enter(name, path string) error {
 	if err != nil {
 		return err
 	}
-	w.dirs = append(w.dirs, place{fd, path})
+	w.dirs = append(w.dirs, opened{fd, path})
 	s, err := look(fd, path)
 	w.steps = append(w.steps, s)
 	return err
@@ -211,7 +211,7 @@ func (w *walk) step(name string) (file int, link string, err error) {
 		w.steps = append(w.steps, s)
 		switch s.Mode & unix.S_IFMT {
 		case unix.S_IFDIR:
-			w.dirs = append(w.dirs, place{fd, s.Path})
+			w.dirs = append(w.dirs, opened{fd, s.Path})
 			return -1, "", nil
 		case unix.S_IFREG:
 			return fd, "", nil

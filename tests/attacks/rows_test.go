@@ -39,6 +39,7 @@ func attacks() []attack {
 		stdinAttacks(),
 		guardAttacks(),
 		trustAttacks(),
+		outputAttacks(),
 		overlayAttacks(),
 		hideAttacks(),
 		languageAttacks(),

@@ -77,7 +77,13 @@ func socketIn(place, below string) func(*box) outcome {
 		}
 		sock := filepath.Join(dir, below, "s")
 		b.listen(sock)
-		return twice(func() outcome { return outcomeOf(c.run(b.site.work+"/probe", "connect", sock)) })
+		return twice(func() outcome {
+			r := c.run(b.site.work+"/probe", "connect", sock)
+			if r.code == 125 && place == "/tmp" { // of what else is there, as a repository that cannot be read
+				return blocked("refused: %s", firstLines(r.err, 1))
+			}
+			return outcomeOf(r)
+		})
 	}
 }
 

@@ -1,0 +1,100 @@
+package main
+
+// Files that the launcher writes: reports, recordings, profiles, filters. An earlier task may own the directory, and have
+// left a link, a fifo or another name of a file there.
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox"
+	"cordon/sandbox/ledger"
+)
+
+// place goes to the directory of the file. With follow set a link of that name, which no task can have made, is followed.
+func (r *reportFile) place(follow bool) error {
+	g := newGuard(false)
+	defer g.Close()
+	out, err := g.Output(r.path, follow)
+	if err != nil {
+		return err
+	}
+	r.dir, r.name = out.Dir, out.Name
+	switch out.Mode & unix.S_IFMT {
+	case 0, unix.S_IFLNK:
+		return nil
+	case unix.S_IFREG:
+		if r.mode != 0 {
+			r.mode = out.Mode & 0o777
+		}
+		return nil
+	}
+	defer func() { unix.Close(r.dir); r.dir = -1 }()
+	fd, err := unix.Openat(r.dir, r.name, unix.O_WRONLY|unix.O_NOCTTY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == nil {
+		r.file = os.NewFile(uintptr(fd), r.path)
+	}
+	return err
+}
+
+// putFile writes a file that the user named, such as by -o: whole or not at all, and through no other name of another
+// file. What is there keeps its mode; what is no regular file is written to as it is.
+func putFile(path, what string, text []byte) error {
+	r := &reportFile{dir: -1, path: path, what: what, mode: 0o666 &^ umask()}
+	err := r.open(true)
+	if err == nil {
+		err = r.put(func(w io.Writer) error { _, err := w.Write(text); return err }, true)
+	}
+	if err == nil && r.file != nil {
+		err = r.file.Close()
+	}
+	if err == nil {
+		return nil
+	}
+	e := r.error(err)
+	e.err = errors.New(strings.TrimPrefix(e.err.Error(), " "))
+	e.hint = plantedHint(err)
+	return e
+}
+
+// plantedHint is what to do about a link that a task may have made.
+func plantedHint(err error) string {
+	var planted *ledger.Planted
+	if errors.As(err, &planted) {
+		return "look where it leads; remove it, or name the place that is meant"
+	}
+	return ""
+}
+
+func umask() uint32 {
+	old := unix.Umask(0)
+	unix.Umask(old)
+	return uint32(old)
+}
+
+// removeOld removes the report of an earlier run, which would pass for that of one that fails to start.
+func (r *reportFile) removeOld() error {
+	if r == nil || r.file != nil {
+		return nil
+	}
+	if err := unix.Unlinkat(r.dir, r.name, 0); err != nil && err != unix.ENOENT {
+		return r.error(err)
+	}
+	return nil
+}
+
+// failed writes the report of a run that did not start, or could not be finished.
+func (o *outFiles) failed(args []string, failure error) {
+	if o.report == nil || o.written {
+		return
+	}
+	rep := &sandbox.Report{Version: 1, Args: args, Exit: exitCode(failure), Error: failure.Error(), Enforced: []sandbox.Enforced{}}
+	if h := hint(failure); h != "" {
+		rep.Hints = []sandbox.Hint{{Text: h}}
+	}
+	_ = o.report.write(rep) // the failure itself is what counts
+}

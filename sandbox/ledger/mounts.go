@@ -1,0 +1,76 @@
+package ledger
+
+import (
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// mount is a line of the mount table: proc_pid_mountinfo(5).
+type mount struct{ device, root, point string }
+
+// mountTable is the caller's; what cannot be read is empty.
+func mountTable() (list []mount) {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 4 {
+			list = append(list, mount{f[2], unescape(f[3]), unescape(f[4])})
+		}
+	}
+	return list
+}
+
+// unescape undoes the octal escapes of the table.
+func unescape(s string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
+
+// place is where a path is: on which file system, and where there.
+func place(table []mount, path string) (device, inside string) {
+	best := -1
+	for i := range table {
+		if within(path, table[i].point) && (best < 0 || len(table[i].point) >= len(table[best].point)) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return "", path
+	}
+	return table[best].device, joined(table[best].root, path[len(table[best].point):])
+}
+
+func joined(dir, rest string) string {
+	return "/" + strings.Trim(strings.TrimSuffix(dir, "/")+"/"+strings.TrimPrefix(rest, "/"), "/")
+}
+
+// elsewhere is judge for a file that is reached by another mount of the same file system: its way does not pass the
+// directory that a run could write, though it is in it.
+func (r *runs) elsewhere(table []mount, steps []Step) *Finding {
+	if len(steps) == 0 || !slices.ContainsFunc(table, func(m mount) bool { return m.root != "/" }) {
+		return nil
+	}
+	moved := slices.Clone(steps)
+	devices := make([]string, len(steps))
+	for i := range moved {
+		devices[i], moved[i].Path = place(table, steps[i].Path)
+	}
+	for _, d := range r.dirs {
+		device, inside := place(table, d.path)
+		var same []Step
+		for i := range moved {
+			if devices[i] == device && moved[i].Mode&unix.S_IFMT != 0 {
+				same = append(same, moved[i])
+			}
+		}
+		if f := d.judgeBelow(same, inside); f != nil {
+			f.Step.Path = steps[len(steps)-1].Path
+			return f
+		}
+	}
+	return nil
+}

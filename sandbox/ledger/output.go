@@ -1,0 +1,162 @@
+package ledger
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Output is where a file of the launcher's goes: a name in a directory that stays the same one, whatever is put in the
+// place of its path meanwhile.
+type Output struct {
+	Dir  int // descriptor
+	Name string
+	Mode uint32 // S_IF… and permissions of what has the name; 0: nothing has it
+}
+
+// Planted is the error for a link or a fifo that a task may have left where the launcher is to write.
+type Planted struct{ *Refused }
+
+func (e *Planted) Error() string {
+	what := "a link"
+	if e.Step.Mode&unix.S_IFMT != unix.S_IFLNK {
+		what = "not a regular file, and"
+	}
+	return e.Step.Path + ", which is " + what + ": " + e.Refused.Error()
+}
+
+// Output goes to the directory of a file that is to be written. A link on the way that a task may have made is an error. With
+// follow set that holds for the last name, too; otherwise what has it is not followed.
+func (g *Guard) Output(name string, follow bool) (*Output, error) {
+	if name == "" || strings.HasSuffix(name, "/") {
+		return nil, errors.New("not the name of a file")
+	}
+	if err := g.open(); err != nil {
+		return nil, err
+	}
+	w := &walk{}
+	defer w.close()
+	if err := w.begin(name); err != nil {
+		return nil, err
+	}
+	out, err := w.output(name, follow)
+	if err != nil {
+		return nil, err
+	}
+	if e := g.planted(name, w.steps); e != nil {
+		unix.Close(out.Dir)
+		return nil, e
+	}
+	return out, nil
+}
+
+// output goes on to the directory that holds the last name.
+func (w *walk) output(rest string, follow bool) (*Output, error) {
+	for {
+		var next string
+		next, rest, _ = strings.Cut(strings.TrimLeft(rest, "/"), "/")
+		if rest = strings.TrimLeft(rest, "/"); rest == "" {
+			text, out, err := w.last(next, follow)
+			if text == "" {
+				return out, err
+			}
+			if rest = text; strings.HasPrefix(text, "/") {
+				if err := w.top(); err != nil {
+					return nil, err
+				}
+			}
+			continue
+		}
+		switch text, err := w.way(next); {
+		case err != nil:
+			return nil, err
+		case strings.HasPrefix(text, "/"):
+			if err := w.top(); err != nil {
+				return nil, err
+			}
+			rest = text + "/" + rest
+		case text != "":
+			rest = text + "/" + rest
+		}
+	}
+}
+
+// way enters a directory, or returns the text of a link.
+func (w *walk) way(name string) (string, error) {
+	switch name {
+	case "", ".":
+		return "", nil
+	case "..":
+		return "", w.leave()
+	}
+	file, text, err := w.step(name)
+	if err == nil && file >= 0 {
+		unix.Close(file)
+		err = unix.ENOTDIR
+	} else if err == ErrNotRegular {
+		err = unix.ENOTDIR
+	}
+	return text, err
+}
+
+// last looks at what has the last name: it returns the text of a link that is to be followed, or the output.
+func (w *walk) last(name string, follow bool) (string, *Output, error) {
+	if name == "" || name == "." || name == ".." {
+		return "", nil, unix.EISDIR
+	}
+	dir := w.dirs[len(w.dirs)-1]
+	out := &Output{Dir: -1, Name: name}
+	fd, err := unix.Openat(dir.fd, name, openPath, 0)
+	if err == nil {
+		defer unix.Close(fd)
+		s, err := look(fd, strings.TrimSuffix(dir.path, "/")+"/"+name)
+		if err != nil {
+			return "", nil, err
+		}
+		out.Mode = s.Mode
+		switch s.Mode & unix.S_IFMT {
+		case unix.S_IFREG:
+		case unix.S_IFDIR:
+			return "", nil, unix.EISDIR
+		case unix.S_IFLNK:
+			if !follow {
+				break
+			}
+			w.steps = append(w.steps, s)
+			if w.links++; w.links > maxLinks {
+				return "", nil, unix.ELOOP
+			}
+			text, err := readlink(fd)
+			return text, nil, err
+		default:
+			w.steps = append(w.steps, s)
+		}
+	} else if err != unix.ENOENT {
+		return "", nil, err
+	}
+	out.Dir, err = unix.Openat(dir.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return "", out, err
+}
+
+// top begins again at "/".
+func (w *walk) top() error {
+	w.close()
+	w.dirs = nil
+	return w.enter("/", "/")
+}
+
+// planted finds a run that could have made a link on the way, or what is no regular file at its end.
+func (g *Guard) planted(name string, steps []Step) error {
+	for i := range steps {
+		if steps[i].Mode&unix.S_IFMT == unix.S_IFDIR {
+			steps[i].Changed = 0 // a directory is what it is, wherever it was moved
+		}
+	}
+	for _, r := range g.runs {
+		if f := r.judge(steps); f != nil {
+			return &Planted{&Refused{Name: name, Finding: f}}
+		}
+	}
+	return nil
+}
