@@ -401,69 +401,6 @@ func (d *decoder) envVars(n *node, k *spec, out *[]EnvVar, path string) {
 	})
 }
 
-func (d *decoder) rlimits(n *node, out *[]Rlimit, path string) {
-	if !d.wants(n, mapNode, path) {
-		return
-	}
-	d.eachEntry(n, path, func(it *item) {
-		at := join(path, it.key.text)
-		if f := checkRlimitName(it.key.text); f != nil {
-			d.fault(it.key, path, f)
-			return
-		}
-		if !d.oneOf(it.val, at, "a number, a size or unlimited", "", intScalar, strScalar) {
-			return
-		}
-		v, f := parseRlimit(it.key.text, it.val.text)
-		d.fault(it.val, at, f)
-		*out = setRlimit(*out, Rlimit{Name: it.key.text, Value: v, Pos: d.pos(it.val)})
-	})
-}
-
-func (d *decoder) ioMax(n *node, out *[]IOMax, path string) {
-	if !d.wants(n, mapNode, path) {
-		return
-	}
-	d.eachEntry(n, path, func(it *item) {
-		at := join(path, it.key.text)
-		if f := checkPath(it.key.text); f != nil {
-			d.fault(it.key, path, f)
-			return
-		}
-		s, ok := d.str(it.val, at)
-		if !ok {
-			return
-		}
-		m, f := parseIOMax(it.key.text, s)
-		if f != nil {
-			d.fault(it.val, at, f)
-			return
-		}
-		m.Pos = d.pos(it.val)
-		*out = setIOMax(*out, m)
-	})
-}
-
-func (d *decoder) hugetlb(n *node, out *[]Hugetlb, path string) {
-	if !d.wants(n, mapNode, path) {
-		return
-	}
-	d.eachEntry(n, path, func(it *item) {
-		at := join(path, it.key.text)
-		size, f := parsePageSize(it.key.text)
-		if f != nil {
-			d.fault(it.key, path, f)
-			return
-		}
-		if !d.oneOf(it.val, at, "a size", "such as 64MiB", intScalar, strScalar) {
-			return
-		}
-		most, f := parseSize(it.val.text)
-		d.fault(it.val, at, f)
-		*out = setHugetlb(*out, Hugetlb{PageSize: size, Max: most, Pos: d.pos(it.val)})
-	})
-}
-
 func (p *Profile) sortSources() {
 	slices.SortStableFunc(p.Sources, func(a, b Source) int { return cmp.Compare(a.Path, b.Path) })
 }

@@ -115,7 +115,7 @@ var limitKeys = [...]struct {
 	{"cpus", func(l *policy.Limits) bool { return l.CPUs.Set }, ""},
 	{"cpu-weight", func(l *policy.Limits) bool { return l.CPUWeight.Set }, ""},
 	{"cpuset", func(l *policy.Limits) bool { return l.CPUSet != "" }, ""},
-	{"cpu-time", func(l *policy.Limits) bool { return l.CPUTime.Set }, "RLIMIT_CPU, for each process, and what /proc tells of all that the launcher finds"},
+	{"cpu-time", func(l *policy.Limits) bool { return l.CPUTime.Set }, "RLIMIT_CPU, for each process, and what /proc tells of all that the launcher finds; not of children that end unawaited (SIGCHLD ignored), so the time reported is the least"},
 	{"pids", func(l *policy.Limits) bool { return l.PIDs.Set }, "RLIMIT_NPROC, for the task's user id in the sandbox"},
 	{"io", func(l *policy.Limits) bool { return len(l.IO) > 0 }, ""},
 	{"io-weight", func(l *policy.Limits) bool { return l.IOWeight.Set }, ""},

@@ -112,9 +112,9 @@ func (c *compilation) cloneOnto(from plan.From, p *part, attrs uint64) {
 	c.do(from, plan.CloseStep(tree).OrElse(gone))
 }
 
-// openTarget opens the place that a guard is mounted on. The path has no link any more: one that is there now was put there
-// meanwhile. If the launcher saw that the task may not search a directory on the way, the child may not either, and the
-// guard may be absent. It may also be absent if it covers what others can remove at any time.
+// openTarget opens the place that a guard is mounted on. The path has no link any more: one that is there now was put
+// there meanwhile. If the launcher saw that the task may not search a directory on the way, the child may not either,
+// and the guard may be absent. It may also be absent if it covers what others can remove at any time.
 func (c *compilation) openTarget(from plan.From, p *part) {
 	flags, path := uint64(openAny), p.target
 	if p.link != "" {
@@ -175,8 +175,8 @@ func (c *compilation) searchable(dir string) bool {
 }
 
 // coverThing hides one path of the picture. fixed says that the rule names the path, not a pattern at any depth: then
-// the directories above it are pinned. Above the matches of a pattern they stay as they are, since a pin breaks rename and
-// rm -r there; the next run finds what has been moved.
+// the directories above it are pinned. Above the matches of a pattern they stay as they are, since a pin breaks rename
+// and rm -r there; the next run finds what has been moved.
 //
 // What does not exist cannot be covered without making it, and nothing is made on the host. The launcher covers the
 // names of rules when they appear during the run (guards.go).
@@ -198,7 +198,8 @@ func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	if fixed {
 		c.pinAbove(from, target)
 	}
-	p := part{target: target, file: !isDir, opaque: true, absent: !c.reachable(target), guard: guardHide, behind: c.tree.hostPath(target),
+	p := part{target: target, file: !isDir, opaque: true, absent: !c.reachable(target),
+		guard: guardHide, behind: c.tree.hostPath(target),
 		what: "hidden", rule: rule}
 	if info, err := c.tree.lstat(p.behind); err == nil && info.Mode()&fs.ModeSocket != 0 && !p.absent {
 		p.absent, p.fleeting = true, true
@@ -234,8 +235,9 @@ func (c *compilation) mountFromScratch(from plan.From, name string, p *part) {
 const capsPastModes = 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
 
 // coverNode names the file or directory of the scratch file system that covers things, and makes both if they are not
-// there. Without any permission nobody can open the file, unless the task keeps a capability that passes over modes: then
-// the file is a device, which no task can open on a mount that is nodev. Anybody may make the device 0:0 (Linux 5.8).
+// there. Without any permission nobody can open the file, unless the task keeps a capability that passes over modes:
+// then the file is a device, which no task can open on a mount that is nodev. Anybody may make the device 0:0 (Linux
+// 5.8).
 func (c *compilation) coverNode(dir bool) string {
 	c.emptyNodes()
 	switch {
@@ -300,18 +302,22 @@ func (t *tree) writableBelow(path string) bool {
 
 // replace shows a text in the place of a file.
 func (c *compilation) replace(from plan.From, target, text string, rule policy.Pos) {
-	p := part{target: target, file: true, text: &text, guard: guardHide, behind: c.tree.hostPath(target), absent: !c.reachable(target),
+	p := part{target: target, file: true, text: &text, absent: !c.reachable(target),
+		guard: guardHide, behind: c.tree.hostPath(target),
 		what: "a copy without secrets", rule: rule}
 	c.copyOnto(from, &p)
 	c.tree.add(p)
 }
+
+// newFile are the flags that make a file and open it.
+const newFile = unix.O_CREAT | unix.O_EXCL | unix.O_WRONLY | unix.O_CLOEXEC
 
 // copyOnto makes the file of a part that has a text, and mounts it.
 func (c *compilation) copyOnto(from plan.From, p *part) {
 	name := "file" + itoa(c.scratch.files)
 	c.scratch.files++
 	c.do(from,
-		plan.OpenStep(plan.R(plan.Scratch), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o644).Into(plan.File),
+		plan.OpenStep(plan.R(plan.Scratch), name, newFile, 0o644).Into(plan.File),
 		plan.WriteStep(plan.R(plan.File), *p.text),
 		plan.CloseStep(plan.R(plan.File)))
 	c.mountFromScratch(from, name, p)

@@ -7,7 +7,7 @@ package sandbox
 // directory that an index names as a submodule, and what the configuration names, is read-only and keeps its place.
 
 import (
-	"io/fs"
+	"slices"
 	"strings"
 
 	"cordon/policy"
@@ -37,7 +37,8 @@ func (c *compilation) git() error {
 	g.h.from, g.h.rule = g.from, g.rule
 	f := c.search()
 	if f.names > maxNames {
-		return g.fail("what is bound", errText("more than "+itoa(maxNames)+" names to look through for repositories"), "bind less")
+		err := errText("more than " + itoa(maxNames) + " names to look through for repositories")
+		return g.fail("what is bound", err, "bind less")
 	}
 	for _, dir := range f.closed {
 		c.protectThing(g.from, dir, g.rule, true)
@@ -66,7 +67,8 @@ func (c *compilation) git() error {
 }
 
 func (g *gitGuard) fail(what string, err error, hint string) error {
-	return &Error{Op: "git: " + what, Err: err, From: g.rule.Short(), Hint: hint + "; --git free leaves repositories unprotected"}
+	hint += "; --git free leaves repositories unprotected"
+	return &Error{Op: "git: " + what, Err: err, From: g.rule.Short(), Hint: hint}
 }
 
 // repository protects what is named .git in the picture, and what belongs to it.
@@ -154,8 +156,8 @@ func (g *gitGuard) workTree(top string) error {
 	return g.named(top, append(g.user[:len(g.user):len(g.user)], r.vars...), r.common)
 }
 
-// submodule protects a submodule of an index. One that has been checked out has a .git, which is protected; another could
-// get one, and is read-only.
+// submodule protects a submodule of an index. One that has been checked out has a .git, which is protected; another
+// could get one, and is read-only.
 func (g *gitGuard) submodule(top, link string) error {
 	host := joinPath(top, link)
 	for _, w := range g.h.windows {
@@ -167,7 +169,8 @@ func (g *gitGuard) submodule(top, link string) error {
 		walk := walker{tree: &g.c.tree, visit: func(p string) { passed = append(passed, p) }}
 		end, err := walk.walk(view)
 		if notThere(err) {
-			return g.fail(host, errText("a submodule that the index names is not there, and whoever makes it decides what git runs"),
+			return g.fail(host,
+				errText("a submodule that the index names is not there, and whoever makes it decides what git runs"),
 				"git submodule update --init "+link+", or mkdir "+link)
 		}
 		if err != nil {
@@ -183,6 +186,12 @@ func (g *gitGuard) submodule(top, link string) error {
 	return nil
 }
 
+// inert are the sections whose values git does not run.
+var inert = [...]string{"branch", "remote", "submodule", "url", "user"}
+
+// isBreak reports whether a character ends a word of a command.
+func isBreak(r rune) bool { return strings.ContainsRune(" \t!;|&'\"", r) }
+
 // named protects the files and directories that a configuration names.
 func (g *gitGuard) named(top string, vars []git.Var, common string) error {
 	for i := range vars {
@@ -196,9 +205,9 @@ func (g *gitGuard) named(top string, vars []git.Var, common string) error {
 			if err := g.must(top, g.absolute(common, v.Value), v.Section+".path"); err != nil {
 				return err
 			}
-		case v.Section == "remote", v.Section == "branch", v.Section == "submodule", v.Section == "url", v.Section == "user":
+		case slices.Contains(inert[:], v.Section):
 		default:
-			for _, word := range strings.FieldsFunc(v.Value, func(r rune) bool { return strings.ContainsRune(" \t!;|&'\"", r) }) {
+			for _, word := range strings.FieldsFunc(v.Value, isBreak) {
 				if strings.Contains(word, "/") {
 					if err := g.may(g.absolute(top, word)); err != nil {
 						return err
@@ -226,7 +235,8 @@ func (g *gitGuard) absolute(base, path string) string {
 }
 
 // must protects what git takes hooks or more configuration from. If it is not there and the task could make it, the
-// sandbox does not start; in a repository further down, where git has to be used to run it, it is reported if it appears.
+// sandbox does not start; in a repository further down, where git has to be used to run it, it is reported if it
+// appears.
 func (g *gitGuard) must(top, host, key string) error {
 	if host == "" {
 		return nil
@@ -248,7 +258,8 @@ func (g *gitGuard) must(top, host, key string) error {
 			g.late = append(g.late, host)
 			return nil
 		default:
-			return g.fail(key, &pathError{host, bare(err)}, "make "+host+", so that the task cannot, or take it out of git's configuration")
+			return g.fail(key, &pathError{host, bare(err)},
+				"make "+host+", so that the task cannot, or take it out of git's configuration")
 		}
 	}
 	return nil
@@ -282,8 +293,8 @@ func (g *gitGuard) holding(path, end string) error {
 // maxConfig bounds the size of a configuration.
 const maxConfig = 256 << 10
 
-// withoutSecrets shows a configuration of the host without what opens something, wherever the sandbox shows it. What is no
-// configuration is hidden.
+// withoutSecrets shows a configuration of the host without what opens something, wherever the sandbox shows it. What
+// is no configuration is hidden.
 func (g *gitGuard) withoutSecrets(host string) error {
 	info, err := g.c.tree.lstat(host)
 	if err != nil || !info.Mode().IsRegular() || g.done["config "+host] {
@@ -319,165 +330,4 @@ func (g *gitGuard) withoutSecrets(host string) error {
 		}
 	}
 	return nil
-}
-
-// A repo is what a working tree belongs to, on the host.
-type repo struct {
-	dir, common string
-	links       []string // paths of submodules
-	vars        []git.Var
-	files       []string // of the configuration
-}
-
-// open reads the repository of a working tree; nil if what is named .git leads to none.
-func (g *gitGuard) open(top string) (*repo, error) {
-	dir := g.gitDir(top)
-	if dir == "" {
-		return nil, nil
-	}
-	r := &repo{dir: dir, common: dir}
-	if text := g.line(joinPath(dir, "commondir")); text != "" {
-		r.common = g.follow(dir, text)
-	}
-	for _, path := range [...]string{joinPath(r.common, "config"), joinPath(dir, "config.worktree")} {
-		text, err := g.c.host.Files.Read(path, maxConfig)
-		if err != nil {
-			continue
-		}
-		vars, err := git.ParseConfig(text)
-		if err != nil {
-			return nil, g.fail(path, err, "mend it")
-		}
-		r.files = append(r.files, path)
-		r.vars = append(r.vars, vars...)
-	}
-	r.vars = append(r.vars, g.included(r.vars, r.common, 0)...)
-	return r, g.index(r)
-}
-
-// gitDir returns the directory that .git of a working tree leads to; "" for none.
-func (g *gitGuard) gitDir(top string) string {
-	path := g.follow(top, ".git")
-	info, err := g.c.tree.lstat(path)
-	switch {
-	case path == "" || err != nil:
-		return ""
-	case info.IsDir():
-		return path
-	}
-	text, ok := strings.CutPrefix(g.line(path), "gitdir: ")
-	if !ok {
-		return ""
-	}
-	return g.follow(top, text)
-}
-
-// line reads a file that holds one line.
-func (g *gitGuard) line(path string) string {
-	text, err := g.c.host.Files.Read(path, 8<<10)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimRight(string(text), "\r\n")
-}
-
-// follow returns where a path leads to on the host; "" if to nothing.
-func (g *gitGuard) follow(base, path string) string {
-	if path == "" || strings.ContainsRune(path, 0) {
-		return ""
-	}
-	if path[0] != '/' {
-		path = base + "/" + path
-	}
-	w := walker{tree: g.c.hostTree()}
-	end, err := w.walk(path)
-	if err != nil {
-		return ""
-	}
-	return end
-}
-
-// index reads which submodules a repository's index names.
-func (g *gitGuard) index(r *repo) error {
-	hash := 20
-	for i := range r.vars {
-		if v := &r.vars[i]; v.Name() == "extensions.objectformat" && strings.EqualFold(v.Value, "sha256") {
-			hash = 32
-		}
-	}
-	name := "index"
-	for depth := 0; name != "" && depth < 2; depth++ {
-		path := joinPath(r.dir, name)
-		ix, err := g.parseIndex(path, hash)
-		if notThere(err) {
-			return nil
-		}
-		if err != nil {
-			return g.fail(path, bare(err), "mend it")
-		}
-		r.links = append(r.links, ix.Gitlinks...)
-		name = ix.Shared
-	}
-	return nil
-}
-
-// maxIndex bounds the size of an index: about four million files.
-const maxIndex = 512 << 20
-
-func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
-	info, err := g.c.host.Files.Lstat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxIndex {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errText("not a file of a usual size")}
-	}
-	data, err := g.c.host.Files.Read(path, int(info.Size()))
-	if err != nil {
-		return nil, err
-	}
-	return git.ParseIndex(data, hash)
-}
-
-// userConfig reads the configuration of the machine and of the user.
-func (g *gitGuard) userConfig() []git.Var {
-	var vars []git.Var
-	for _, path := range [...]string{"/etc/gitconfig", "~/.config/git/config", "~/.gitconfig"} {
-		if path = g.absolute("/", path); path == "" {
-			continue
-		}
-		text, err := g.c.host.Files.Read(path, maxConfig)
-		if err != nil {
-			continue
-		}
-		if more, err := git.ParseConfig(text); err == nil {
-			dir, _ := splitPath(path)
-			vars = append(append(vars, g.included(more, dir, 0)...), more...)
-		}
-	}
-	return vars
-}
-
-// maxIncludes is how deep git follows includes.
-const maxIncludes = 10
-
-// included reads what a configuration includes.
-func (g *gitGuard) included(vars []git.Var, dir string, depth int) []git.Var {
-	var out []git.Var
-	for i := range vars {
-		v := &vars[i]
-		if v.Key != "path" || v.Section != "include" && v.Section != "includeif" || depth == maxIncludes || len(out) > 1000 {
-			continue
-		}
-		path := g.absolute(dir, v.Value)
-		text, err := g.c.host.Files.Read(path, maxConfig)
-		if path == "" || err != nil {
-			continue
-		}
-		if more, err := git.ParseConfig(text); err == nil {
-			below, _ := splitPath(path)
-			out = append(append(out, more...), g.included(more, below, depth+1)...)
-		}
-	}
-	return out
 }

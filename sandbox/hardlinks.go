@@ -52,8 +52,8 @@ func (h *hider) countNames(host string) {
 	h.several[id].found[host] = true
 }
 
-// hardLinks covers the other names of hidden files in what is bound or writable. What is left is reported as missing, if
-// the sandbox shows more of the host than that.
+// hardLinks covers the other names of hidden files in what is bound or writable. What is left is reported as missing,
+// if the sandbox shows more of the host than that.
 func (h *hider) hardLinks() error {
 	if h.several == nil {
 		return nil
@@ -72,8 +72,9 @@ func (h *hider) hardLinks() error {
 	}
 	for _, s := range h.several {
 		if more := s.names - min(s.names, uint64(len(s.found))); more > 0 && h.c.tree.showsHost() {
-			h.c.missing = append(h.c.missing, Missing{Layer: policy.LayerHide, Why: s.path + " has hard links that were not found in what is bound (" +
-				strconv.FormatUint(more, 10) + "): under such a name it can be read"})
+			h.c.missing = append(h.c.missing, Missing{Layer: policy.LayerHide,
+				Why: s.path + " has hard links that were not found in what is bound (" + strconv.FormatUint(more, 10) +
+					"): under such a name it can be read"})
 		}
 	}
 	return nil

@@ -3,9 +3,9 @@ package sandbox
 // Hide rules: an empty file or directory that nobody may open is mounted over what is hidden, so that reading and
 // writing fail and nothing silently vanishes.
 //
-// A rule means a thing, not a name. It is resolved in two trees: inside, where it names a path of the sandbox, and on the
-// host, where it leads to a file or directory, over links as the kernel follows them. That thing is covered at every path
-// at which the sandbox shows it: see places.go.
+// A rule means a thing, not a name. It is resolved in two trees: inside, where it names a path of the sandbox, and on
+// the host, where it leads to a file or directory, over links as the kernel follows them. That thing is covered at
+// every path at which the sandbox shows it: see places.go.
 
 import (
 	"strings"
@@ -230,8 +230,8 @@ func (h *hider) unsearchable(end *string, err error) error {
 	return nil
 }
 
-// hold keeps a directory or a link in its place, if the task could move it for good: the next run would look for what is
-// hidden below the same name.
+// hold keeps a directory or a link in its place, if the task could move it for good: the next run would look for what
+// is hidden below the same name.
 func (h *hider) hold(inside string) {
 	p := h.c.tree.at(inside)
 	if p == nil || p.target == inside || !p.write || p.source == "" || p.opaque {
@@ -265,5 +265,6 @@ func (c *compilation) noHome() {
 			return
 		}
 	}
-	c.missing = append(c.missing, Missing{Layer: policy.LayerHide, Why: "rules that begin with ~: neither HOME nor the password database names a home"})
+	c.missing = append(c.missing, Missing{Layer: policy.LayerHide,
+		Why: "rules that begin with ~: neither HOME nor the password database names a home"})
 }

@@ -13,9 +13,9 @@ func homePath(home string) string {
 	return home
 }
 
-// homes lists the directories that "~" means in a rule that hides: HOME, and the home of the password database, so that a
-// false HOME uncovers nothing. A database names directories of the system as homes, such as /usr/sbin: they count only if
-// they are the caller's own.
+// homes lists the directories that "~" means in a rule that hides: HOME, and the home of the password database, so
+// that a false HOME uncovers nothing. A database names directories of the system as homes, such as /usr/sbin: they
+// count only if they are the caller's own.
 func (c *compilation) homes() []string {
 	if c.homeList != nil {
 		return c.homeList
@@ -49,8 +49,8 @@ func (c *compilation) meanings(path string) []string {
 	return []string{clean(joinPath(c.host.Cwd, path))}
 }
 
-// sourceHome returns the home directory that binds begin at: HOME without symbolic links. A link in HOME is the caller's
-// own word, unlike a link below it, which a task may have made.
+// sourceHome returns the home directory that binds begin at: HOME without symbolic links. A link in HOME is the
+// caller's own word, unlike a link below it, which a task may have made.
 func (c *compilation) sourceHome() string {
 	w := walker{tree: c.hostTree()}
 	if home, err := w.walk(c.host.Home); err == nil {

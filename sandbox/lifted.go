@@ -1,7 +1,7 @@
 package sandbox
 
-// What a profile shows of what a rule hides: hide: [{remove: ~/.ssh/known_hosts}]. The directory is covered by one of the
-// launcher's in which only the way to that path exists, and the path is bound there, read-only.
+// What a profile shows of what a rule hides: hide: [{remove: ~/.ssh/known_hosts}]. The directory is covered by one of
+// the launcher's in which only the way to that path exists, and the path is bound there, read-only.
 
 import (
 	"strings"
@@ -73,5 +73,6 @@ func (c *compilation) showLifted(l lifted, target string) {
 	from := at("hide", -1, l.rule)
 	mnt := c.openSource(from, plan.Tree, l.host, attrRO|attrBase|uint64(unix.MOUNT_ATTR_NOEXEC), l.rule.Short())
 	c.attach(from, mnt, target, false)
-	c.tree.add(part{target: target, source: l.host, file: l.file, noexec: true, what: "a bind of the host's " + l.host, rule: l.rule})
+	c.tree.add(part{target: target, source: l.host, file: l.file, noexec: true, what: "a bind of the host's " + l.host,
+		rule: l.rule})
 }

@@ -1,7 +1,7 @@
 package sandbox
 
-// Where the sandbox shows a thing of the host. A thing has one place on its file system and as many paths on the host as
-// mounts show that place (proc_pid_mountinfo(5)); each of them is shown at as many paths inside as binds contain it.
+// Where the sandbox shows a thing of the host. A thing has one place on its file system and as many paths on the host
+// as mounts show that place (proc_pid_mountinfo(5)); each of them is shown at as many paths inside as binds contain it.
 
 import "syscall"
 

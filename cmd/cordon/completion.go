@@ -63,7 +63,9 @@ func completeProfile(_ *cobra.Command, _ []string, typed string) ([]string, cobr
 	}
 	var out []string
 	for _, p := range search().List() {
-		out = append(out, cobra.CompletionWithDesc(p.Name, p.About))
+		if printable(p.Name) { // a file may be named anything, and a shell shows it on a terminal
+			out = append(out, cobra.CompletionWithDesc(p.Name, clean(p.About)))
+		}
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
 }

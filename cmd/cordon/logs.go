@@ -18,7 +18,8 @@ func newLogs(u *ui) *cobra.Command {
 		Use:   "logs [flags] SANDBOX",
 		Short: "Print what the program in a detached sandbox has written",
 		Long: "Print what the program in a detached sandbox has written: its standard output on stdout, its standard error, and\n" +
-			"what the launcher had to say, on stderr.",
+			"what the launcher had to say, on stderr. On a terminal, control characters are shown as text; through a pipe\n" +
+			"the bytes are the program's.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the sandbox"), atMost(1)),
 		ValidArgsFunction:     completeSandboxes(),
@@ -191,8 +192,29 @@ func (p *logPrinter) print(rec *sandbox.LogRecord, data []byte) error {
 		data = append([]byte(rec.Time.Format(time.RFC3339Nano)+" "), data...)
 	}
 	p.open = len(data) > 0 && data[len(data)-1] != '\n'
+	if terminal(to) {
+		data = onTerminal(data)
+	}
 	if _, err := to.Write(data); err != nil {
 		return &cliError{err: errors.New("write the log: " + cause(err).Error())}
 	}
 	return nil
+}
+
+// onTerminal returns part of a log as a terminal may get it. A program could have written what changes the terminal, or the lines above.
+func onTerminal(data []byte) []byte {
+	var out []byte
+	for line := range bytes.Lines(data) {
+		text := bytes.TrimRight(line, "\r\n")
+		for i, cell := range bytes.Split(text, []byte("\t")) {
+			if i > 0 {
+				out = append(out, '\t')
+			}
+			out = append(out, clean(string(cell))...)
+		}
+		if len(text) < len(line) {
+			out = append(out, '\n')
+		}
+	}
+	return out
 }

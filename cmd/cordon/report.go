@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy"
 	"cordon/sandbox"
 )
 
@@ -71,7 +72,7 @@ func limitText(r *sandbox.Report, l *sandbox.LimitMet) string {
 	case sandbox.LimitTimeout:
 		return "the program was ended after " + r.Wall.Round(time.Millisecond).String() + ", at the wall-clock limit"
 	case sandbox.LimitCPUTime:
-		return "the sandbox was killed after " + (r.User + r.System).Round(time.Millisecond).String() + " of processor time"
+		return "the sandbox was killed after " + atLeast(r) + (r.User + r.System).Round(time.Millisecond).String() + " of processor time"
 	case sandbox.LimitOutput:
 		return "what the program wrote was cut off, and it was killed"
 	case sandbox.LimitPIDs:
@@ -133,7 +134,7 @@ func (u *ui) showEnforced(r *sandbox.Report) {
 	for _, e := range r.Enforced {
 		u.line("enforced", string(e.Layer)+": "+e.Found+prefixed(" (", closed(e.Where)))
 	}
-	u.line("used", "wall "+r.Wall.Round(time.Microsecond).String()+", user "+r.User.String()+", system "+r.System.String()+
+	u.line("used", "wall "+r.Wall.Round(time.Microsecond).String()+", "+atLeast(r)+"user "+r.User.String()+", system "+r.System.String()+
 		", peak memory "+strconv.FormatInt(r.PeakRSS>>10, 10)+" KiB")
 }
 
@@ -348,4 +349,15 @@ func (r *reportFile) replace(write func(io.Writer) error) error {
 		r.discard()
 	}
 	return err
+}
+
+// atLeast returns the words for processor time that may not be all: without a cgroup nobody counts that of children whose
+// parent ignores SIGCHLD.
+func atLeast(r *sandbox.Report) string {
+	for i := range r.Missing {
+		if m := &r.Missing[i]; m.Layer == policy.LayerCgroup && strings.Contains(m.Instead, "RLIMIT_CPU") {
+			return "at least "
+		}
+	}
+	return ""
 }

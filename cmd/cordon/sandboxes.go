@@ -57,8 +57,8 @@ func completeSandboxes(wanted ...sandbox.Status) cobra.CompletionFunc {
 			if len(wanted) > 0 && !slices.Contains(wanted, e.Status()) || slices.Contains(args, s.ID) || slices.Contains(args, s.Name) {
 				continue
 			}
-			about := strings.Join(s.Args, " ")
-			if s.Name != "" {
+			about := clean(strings.Join(s.Args, " ")) // a shell shows it on a terminal
+			if s.Name != "" && printable(s.Name) {
 				out = append(out, cobra.CompletionWithDesc(s.Name, about))
 			}
 			out = append(out, cobra.CompletionWithDesc(s.ID, about))

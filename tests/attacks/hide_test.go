@@ -74,6 +74,7 @@ func (s secret) attack(b *box) outcome {
 	box := *b
 	box.dir, box.env = dir+"/home/proj", append(b.env, "HOME="+home, "D="+dir, "M="+b.site.mark)
 	if !b.bare() {
+		box = *box.insisting()
 		for _, f := range s.flags {
 			box.flags = append(box.flags, strings.ReplaceAll(f, "$D", dir))
 		}
@@ -91,6 +92,14 @@ func (s secret) attack(b *box) outcome {
 		}
 	}
 	return blocked("EACCES")
+}
+
+// insisting is the box for root, who has to insist on a working directory outside of homes.
+func (b *box) insisting() *box {
+	if b.who.uid != 0 || b.profile == "default" {
+		return b
+	}
+	return b.with("--rw", ".")
 }
 
 // visible makes a tree of the account's in a directory that no profile covers.
@@ -136,7 +145,7 @@ var gitTricks = []gitTrick{
 	{"the same after it was moved away", "mv empty e2; mkdir empty; cd empty && " + evil, "git status"},
 	{"the .git of a repository below, replaced", "cd nested && mv .git g2; " + evil, "cd nested; git status"},
 	{"the configuration of a repository below", `printf '[core]\n\tfsmonitor=%s/pwn\n' $D >>nested/.git/config`, "cd nested; git status"},
-	{"hooks in the tree that the configuration names", "mv hooks h2; mkdir hooks; cp $D/pwn hooks/pre-commit; cp $D/pwn hooks/post-index-change", "touch a; git commit --allow-empty -m x"},
+	{"hooks in the tree that the configuration names", "mv hooks h2; mkdir hooks; cp $D/pwn hooks/pre-commit; cp $D/pwn hooks/post-index-change", "git -c user.name=a -c user.email=a@b.c commit --allow-empty -m x"},
 	{"a configuration in the tree that .git/config includes", `printf '[core]\n\tfsmonitor=%s/pwn\n' $D >>more; mv more m; printf '[core]\n\tfsmonitor=%s/pwn\n' $D >more`, "git status"},
 }
 
@@ -157,9 +166,12 @@ func (g gitTrick) attack(b *box) outcome {
 		return broken("%v", err)
 	}
 	task := *b
+	if !b.bare() {
+		task = *b.insisting()
+	}
 	task.dir, task.env = dir+"/outer", append(b.env, "HOME="+dir)
 	outside := task
-	outside.profile = ""
+	outside.profile, outside.flags = "", nil
 	for range 2 {
 		if r := task.run("sh", "-c", strings.ReplaceAll(g.task, "$D", dir)); r.code == 125 {
 			return broken("it does not start: %s", firstLines(r.err, 2))

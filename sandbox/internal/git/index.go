@@ -1,5 +1,5 @@
-// Package git reads two of git's files: the index and the configuration. It touches no file system, so that what it makes
-// of hostile bytes can be tested alone.
+// Package git reads two of git's files: the index and the configuration. It touches no file system, so that what it
+// makes of hostile bytes can be tested alone.
 package git
 
 import (

@@ -3,10 +3,11 @@ package git
 import "strings"
 
 // telling are parts of the names of variables whose values open something.
-var telling = [...]string{"extraheader", "password", "passwd", "smtppass", "token", "secret", "apikey", "cookie", "sslkey", "sslcert", "authorization"}
+var telling = [...]string{"extraheader", "password", "passwd", "smtppass", "token",
+	"secret", "apikey", "cookie", "sslkey", "sslcert", "authorization"}
 
-// WithoutSecrets returns the variables without those that hold a secret, and with the users taken out of addresses. found
-// says whether there was any.
+// WithoutSecrets returns the variables without those that hold a secret, and with the users taken out of addresses.
+// found says whether there was any.
 func WithoutSecrets(vars []Var) (out []Var, found bool) {
 	for _, v := range vars {
 		if secret(&v) {
@@ -35,8 +36,8 @@ func secret(v *Var) bool {
 	return strings.Contains(strings.ToLower(v.Value), "authorization:")
 }
 
-// WithoutUser takes the user and the password out of every address of a scheme that would send them: "https://u:p@host/".
-// The user of ssh is no secret, and is part of the address.
+// WithoutUser takes the user and the password out of every address of a scheme that would send them:
+// "https://u:p@host/". The user of ssh is no secret, and is part of the address.
 func WithoutUser(s string) string {
 	var b strings.Builder
 	for {

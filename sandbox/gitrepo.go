@@ -1,0 +1,171 @@
+package sandbox
+
+// The repository of a working tree, as its files say: gitrepository-layout(5), git-worktree(1).
+
+import (
+	"io/fs"
+	"strings"
+
+	"cordon/sandbox/internal/git"
+)
+
+// A repo is what a working tree belongs to, on the host.
+type repo struct {
+	dir, common string
+	links       []string // paths of submodules
+	vars        []git.Var
+	files       []string // of the configuration
+}
+
+// open reads the repository of a working tree; nil if what is named .git leads to none.
+func (g *gitGuard) open(top string) (*repo, error) {
+	dir := g.gitDir(top)
+	if dir == "" {
+		return nil, nil
+	}
+	r := &repo{dir: dir, common: dir}
+	if text := g.line(joinPath(dir, "commondir")); text != "" {
+		r.common = g.follow(dir, text)
+	}
+	for _, path := range [...]string{joinPath(r.common, "config"), joinPath(dir, "config.worktree")} {
+		text, err := g.c.host.Files.Read(path, maxConfig)
+		if err != nil {
+			continue
+		}
+		vars, err := git.ParseConfig(text)
+		if err != nil {
+			return nil, g.fail(path, err, "mend it")
+		}
+		r.files = append(r.files, path)
+		r.vars = append(r.vars, vars...)
+	}
+	r.vars = append(r.vars, g.included(r.vars, r.common, 0)...)
+	return r, g.index(r)
+}
+
+// gitDir returns the directory that .git of a working tree leads to; "" for none.
+func (g *gitGuard) gitDir(top string) string {
+	path := g.follow(top, ".git")
+	info, err := g.c.tree.lstat(path)
+	switch {
+	case path == "" || err != nil:
+		return ""
+	case info.IsDir():
+		return path
+	}
+	text, ok := strings.CutPrefix(g.line(path), "gitdir: ")
+	if !ok {
+		return ""
+	}
+	return g.follow(top, text)
+}
+
+// line reads a file that holds one line.
+func (g *gitGuard) line(path string) string {
+	text, err := g.c.host.Files.Read(path, 8<<10)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(string(text), "\r\n")
+}
+
+// follow returns where a path leads to on the host; "" if to nothing.
+func (g *gitGuard) follow(base, path string) string {
+	if path == "" || strings.ContainsRune(path, 0) {
+		return ""
+	}
+	if path[0] != '/' {
+		path = base + "/" + path
+	}
+	w := walker{tree: g.c.hostTree()}
+	end, err := w.walk(path)
+	if err != nil {
+		return ""
+	}
+	return end
+}
+
+// index reads which submodules a repository's index names.
+func (g *gitGuard) index(r *repo) error {
+	hash := 20
+	for i := range r.vars {
+		if v := &r.vars[i]; v.Name() == "extensions.objectformat" && strings.EqualFold(v.Value, "sha256") {
+			hash = 32
+		}
+	}
+	name := "index"
+	for depth := 0; name != "" && depth < 2; depth++ {
+		path := joinPath(r.dir, name)
+		ix, err := g.parseIndex(path, hash)
+		if notThere(err) {
+			return nil
+		}
+		if err != nil {
+			return g.fail(path, bare(err), "mend it")
+		}
+		r.links = append(r.links, ix.Gitlinks...)
+		name = ix.Shared
+	}
+	return nil
+}
+
+// maxIndex bounds the size of an index: about four million files.
+const maxIndex = 512 << 20
+
+func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
+	info, err := g.c.host.Files.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxIndex {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errText("not a file of a usual size")}
+	}
+	data, err := g.c.host.Files.Read(path, int(info.Size()))
+	if err != nil {
+		return nil, err
+	}
+	return git.ParseIndex(data, hash)
+}
+
+// userConfig reads the configuration of the machine and of the user.
+func (g *gitGuard) userConfig() []git.Var {
+	var vars []git.Var
+	for _, path := range [...]string{"/etc/gitconfig", "~/.config/git/config", "~/.gitconfig"} {
+		if path = g.absolute("/", path); path == "" {
+			continue
+		}
+		text, err := g.c.host.Files.Read(path, maxConfig)
+		if err != nil {
+			continue
+		}
+		if more, err := git.ParseConfig(text); err == nil {
+			dir, _ := splitPath(path)
+			vars = append(append(vars, g.included(more, dir, 0)...), more...)
+		}
+	}
+	return vars
+}
+
+// maxIncludes is how deep git follows includes.
+const maxIncludes = 10
+
+// included reads what a configuration includes.
+func (g *gitGuard) included(vars []git.Var, dir string, depth int) []git.Var {
+	var out []git.Var
+	for i := range vars {
+		v := &vars[i]
+		if v.Key != "path" || v.Section != "include" && v.Section != "includeif" || depth == maxIncludes || len(out) > 1000 {
+			continue
+		}
+		path := g.absolute(dir, v.Value)
+		text, err := g.c.host.Files.Read(path, maxConfig)
+		if path == "" || err != nil {
+			continue
+		}
+		if more, err := git.ParseConfig(text); err == nil {
+			below, _ := splitPath(path)
+			out = append(append(out, more...), g.included(more, below, depth+1)...)
+		}
+	}
+	return out
+}
