@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,24 @@ func (d *dir) judge(steps []Step) *Finding {
 	if top < 0 {
 		return nil
 	}
-	return d.judgeBelow(steps, steps[top].Path)
+	return d.givenAs(&steps[top]).judgeBelow(steps, steps[top].Path)
+}
+
+// givenAs is the directory with those of its runs that can have been given what is at the step. A file system gives the
+// number of a directory that is gone to a new one, and that one was made after the runs with the old one began.
+func (d *dir) givenAs(s *Step) *dir {
+	if s.Path == d.path || s.Born == 0 {
+		return d
+	}
+	given := *d
+	given.spans = slices.DeleteFunc(slices.Clone(d.spans), func(t span) bool {
+		last := t.end // of runs that are merged nobody knows when the last of them began
+		if t.id != 0 {
+			last = t.begun
+		}
+		return last < s.Born-slack
+	})
+	return &given
 }
 
 // judgeBelow looks at the components in a directory that the runs could write.
