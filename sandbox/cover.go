@@ -6,6 +6,7 @@ package sandbox
 // directories is therefore made a mount point of itself.
 
 import (
+	"io/fs"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -112,8 +113,8 @@ func (c *compilation) cloneOnto(from plan.From, p *part, attrs uint64) {
 }
 
 // openTarget opens the place that a guard is mounted on. The path has no link any more: one that is there now was put
-// there meanwhile. If the launcher saw that the task may not search a directory on
-// the way, the child may not either, and the guard may be absent.
+// there meanwhile. If the launcher saw that the task may not search a directory on the way, the child may not either,
+// and the guard may be absent. It may also be absent if it covers what others can remove at any time.
 func (c *compilation) openTarget(from plan.From, p *part) {
 	flags, path := uint64(openAny), p.target
 	if p.link != "" {
@@ -122,13 +123,16 @@ func (c *compilation) openTarget(from plan.From, p *part) {
 	switch {
 	case c.host.NoOpenat2:
 		closed := 0
-		if p.absent {
+		if p.absent && !p.fleeting {
 			closed = c.closedDirs(path)
 		}
 		c.openSteps(from, c.rootFD, path, flags, plan.Target, closed)
 	default:
 		open := plan.Open2(c.rootFD, path, flags, inRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
-		if p.absent {
+		switch {
+		case p.fleeting:
+			open = open.OrElse(plan.ENOENT)
+		case p.absent:
 			open = open.OrElse(plan.EACCES)
 		}
 		c.do(from, open)
@@ -197,6 +201,9 @@ func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	p := part{target: target, file: !isDir, opaque: true, absent: !c.reachable(target),
 		guard: guardHide, behind: c.tree.hostPath(target),
 		what: "hidden", rule: rule}
+	if info, err := c.tree.lstat(p.behind); err == nil && info.Mode()&fs.ModeSocket != 0 && !p.absent {
+		p.absent, p.fleeting = true, true
+	}
 	shown := c.liftedBelow(&p)
 	if len(shown) > 0 {
 		c.coverAround(from, &p, shown)

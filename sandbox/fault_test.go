@@ -39,13 +39,15 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 	empty.Mounts = append(empty.Mounts, policy.Mount{Kind: policy.MountSymlink, Source: "/tmp", Target: "/var/tmp"},
 		policy.Mount{Kind: policy.MountDir, Target: "/srv/empty"}, policy.Mount{Kind: policy.MountFile, Target: "/etc/motd", Content: "hello\n"})
 	run := func(p *policy.Profile, args ...string) func() *Cmd {
-		return func() *Cmd { return &Cmd{Profile: p, Args: args} }
+		return func() *Cmd { return &Cmd{Profile: p, Args: args, Host: withoutSockets(t)} }
 	}
 	over := overHost("tmp")
 	over.Mounts, over.Landlock.Off = nil, true // the rest is in the others
 	plans := map[string]func() *Cmd{
 		"over the host": run(over, "/bin/true"),
-		"default":       run(standard, "true"), "terminal": func() *Cmd { return &Cmd{Profile: standard, Args: []string{"true"}, Terminal: true} }, "container": run(container, "/bin/prog"), "empty root": run(empty, "true"),
+		"default":       run(standard, "true"), "terminal": func() *Cmd {
+			return &Cmd{Profile: standard, Args: []string{"true"}, Terminal: true, Host: withoutSockets(t)}
+		}, "container": run(container, "/bin/prog"), "empty root": run(empty, "true"),
 	}
 	if os.Getuid() == 0 { // without a user namespace, in a network namespace that exists already, by chroot
 		joined := shipped(t, "default")
@@ -66,6 +68,25 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 	joining(partly, pid, "user", "net")
 	plans["entered"], plans["entered in part"] = run(entered, "true"), run(partly, "true")
 	return plans
+}
+
+// withoutSockets is this host without the sockets of other programs, which come and go: each is covered by steps of its own.
+func withoutSockets(t *testing.T) *Host {
+	h, err := Probe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Files = noSockets{}
+	return h
+}
+
+type noSockets struct{ osFiles }
+
+func (noSockets) Read(path string, n int) ([]byte, error) {
+	if path == "/proc/net/unix" {
+		return nil, nil
+	}
+	return osFiles{}.Read(path, n)
 }
 
 // TestFaults makes every step of a plan fail in turn: the error names the step, and nothing is left behind.

@@ -60,7 +60,7 @@ func (t *tree) exposed() []watchedMount {
 	var list []watchedMount
 	for i := range t.parts {
 		p := &t.parts[i]
-		if p.target == "/" || p.absent || t.at(p.target) != p {
+		if p.target == "/" || p.absent && !p.fleeting || t.at(p.target) != p {
 			continue
 		}
 		if t.onHost(p.target) {
@@ -102,7 +102,7 @@ func (t *tree) isItself(p *part) bool {
 // mounts. The task has not run the program yet, so that /proc shows the namespaces and the root of the sandbox.
 func (p *process) keepGuards(visible map[string]string) error {
 	g := &p.guards
-	if p.comp.into != nil || p.comp.asItIs() {
+	if p.comp.into != nil || p.comp.asItIs() || p.comp.keep&(1<<unix.CAP_SYS_ADMIN) != 0 { // such a task mounts itself
 		return nil
 	}
 	if g.list = p.comp.tree.exposed(); len(g.list) == 0 {
@@ -136,6 +136,7 @@ func (p *process) guardMounts() {
 		return
 	}
 	p.watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
+	p.guards.names, _ = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) // -1: the user has too many
 	p.at(time.Now().Add(namesDelay), func() {
 		if !p.gone {
 			p.watchNames()
@@ -148,12 +149,12 @@ func (p *process) guardMounts() {
 // or a directory cannot be watched, the launcher looks at the guards by the clock.
 func (p *process) watchNames() {
 	g := &p.guards
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-	if err != nil {
+	if g.names < 0 {
 		p.lookByClock()
 		return
 	}
-	g.names, g.at = fd, map[int32][]int{}
+	fd := g.names
+	g.at = map[int32][]int{}
 	complete := true
 	byDir := map[string]int32{}
 	for i := range g.list {

@@ -64,7 +64,7 @@ func (c *compilation) repairs() *compilation {
 // repair adds the steps that mount one guard again.
 func (c *compilation) repair(p *part, isDir bool) error {
 	again := *p
-	again.absent, again.file = false, !isDir
+	again.absent, again.fleeting, again.file = false, false, !isDir
 	from := at("guard", -1, p.rule)
 	switch {
 	case p.opaque:

@@ -24,26 +24,27 @@ type tree struct {
 
 // part is one mounted thing.
 type part struct {
-	target string // clean, absolute
-	source string // the host's path behind it; "" on a file system of the launcher's own
-	upper  string // of an overlay: the host directory that keeps the changes; "" for none
-	file   bool   // a file, not a directory
-	write  bool   // what the kernel must say of it: rw
-	noexec bool
-	made   map[string]node // own file systems and overlays: what was made on it, by absolute path; else nil
-	layer  bool            // an overlay: what is written does not get to source
-	opaque bool            // hidden: nothing below is visible
-	cwd    bool            // the bind of the working directory
-	still  bool            // an overlay over a read-only bind: nobody listens at its sockets
-	plain  bool            // not idmapped: the task is there whoever it is on the host
-	bare   bool            // the kernel did not make that overlay
-	absent bool            // the kernel may not have it
-	link   string          // the text of a symbolic link that is mounted on itself; else ""
-	text   *string         // of a file that the launcher makes in the place of the host's; else nil
-	guard  guard           // what the part is there for, if it hides or protects
-	behind string          // the host's path that it guards; "" without a guard
-	what   string          // for messages: "the host's tree"
-	rule   policy.Pos
+	target   string // clean, absolute
+	source   string // the host's path behind it; "" on a file system of the launcher's own
+	upper    string // of an overlay: the host directory that keeps the changes; "" for none
+	file     bool   // a file, not a directory
+	write    bool   // what the kernel must say of it: rw
+	noexec   bool
+	made     map[string]node // own file systems and overlays: what was made on it, by absolute path; else nil
+	layer    bool            // an overlay: what is written does not get to source
+	opaque   bool            // hidden: nothing below is visible
+	cwd      bool            // the bind of the working directory
+	still    bool            // an overlay over a read-only bind: nobody listens at its sockets
+	plain    bool            // not idmapped: the task is there whoever it is on the host
+	bare     bool            // the kernel did not make that overlay
+	absent   bool            // the kernel may not have it
+	fleeting bool            // what it is mounted on may be gone when it is mounted: a socket
+	link     string          // the text of a symbolic link that is mounted on itself; else ""
+	text     *string         // of a file that the launcher makes in the place of the host's; else nil
+	guard    guard           // what the part is there for, if it hides or protects
+	behind   string          // the host's path that it guards; "" without a guard
+	what     string          // for messages: "the host's tree"
+	rule     policy.Pos
 }
 
 // node is something that the launcher made: a directory, a symbolic link, or else a file.
