@@ -127,7 +127,9 @@ func private(fd int) error {
 // foreignError is the error for a directory of another user.
 type foreignError uint32
 
-func (e foreignError) Error() string { return "it belongs to user " + strconv.FormatUint(uint64(e), 10) }
+func (e foreignError) Error() string {
+	return "it belongs to user " + strconv.FormatUint(uint64(e), 10)
+}
 
 // openExisting opens the places that exist. If the environment names one that belongs to somebody else (sudo -E), or that
 // the caller cannot reach, the caller has kept nothing there.
