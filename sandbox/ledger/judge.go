@@ -65,10 +65,12 @@ func (d *dir) judgeBelow(steps []Step, top string) (found *Finding) {
 }
 
 // on is the index of the directory, or file, on the way; -1 if it is not there. A directory that was moved is known by its
-// number.
+// number, which a file system gives again to what is made after the directory was removed.
 func (d *dir) on(steps []Step) int {
 	for i := range steps {
-		if s := &steps[i]; s.Path == d.path || d.ino != 0 && s.Ino == d.ino && s.Dev == d.dev {
+		s := &steps[i]
+		same := d.ino != 0 && s.Ino == d.ino && s.Dev == d.dev && s.Born <= d.last()
+		if s.Path == d.path || same {
 			return i
 		}
 	}
