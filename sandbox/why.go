@@ -123,7 +123,7 @@ func (q *Query) Same(path string, isDir bool, a Access) bool {
 		}
 	}
 	clear(c.tree.known)
-	return !c.deniedByMode(path, path, a)
+	return c.closedAbove(path) == "" && !c.deniedByMode(path, path, a)
 }
 
 // deny fills in a denial.
@@ -351,12 +351,10 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	if host == "" || c.tree.at(inside).what == "proc" {
 		return r.pass("file: " + inside + " is the sandbox's own")
 	}
-	for dir, _ := splitPath(inside); dir != "/"; dir, _ = splitPath(dir) {
-		if at := c.tree.hostPath(dir); at != "" && c.unsearchable(dir, at) {
-			info, _ := c.tree.lstat(at)
-			r.NoFlag = "the directory's owner decides: chmod(1), setfacl(1)"
-			return r.deny(layerFile, unix.EACCES, "the permissions of "+at+" ("+info.Mode().String()+ownerText(info)+") do not let the task through", policy.Pos{})
-		}
+	if at := c.closedAbove(inside); at != "" {
+		info, _ := c.tree.lstat(at)
+		r.NoFlag = "the directory's owner decides: chmod(1), setfacl(1)"
+		return r.deny(layerFile, unix.EACCES, "the permissions of "+at+" ("+info.Mode().String()+ownerText(info)+") do not let the task through", policy.Pos{})
 	}
 	checked := host
 	if _, exists := c.tree.stat(inside); !exists {
@@ -371,6 +369,16 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 		return r.deny(layerFile, unix.EACCES, "the permissions of "+checked+" ("+info.Mode().String()+ownerText(info)+") do not give it to the task", policy.Pos{})
 	}
 	return r.pass("file: the permissions of " + checked + " give it to the task")
+}
+
+// closedAbove is the nearest directory of the host above a path inside that does not let the task through; "" for none.
+func (c *compilation) closedAbove(inside string) string {
+	for dir, _ := splitPath(inside); dir != "/"; dir, _ = splitPath(dir) {
+		if at := c.tree.hostPath(dir); at != "" && c.unsearchable(dir, at) {
+			return at
+		}
+	}
+	return ""
 }
 
 // unsearchable reports whether a directory of the host does not let the task through; a capability may.

@@ -54,11 +54,10 @@ func (d *dir) givenAs(s *Step) *dir {
 	}
 	given := *d
 	given.spans = slices.DeleteFunc(slices.Clone(d.spans), func(t span) bool {
-		last := t.end // of runs that are merged nobody knows when the last of them began
-		if t.id != 0 {
-			last = t.begun
+		if t.id == 0 {
+			return t.end < s.Born // of runs that are merged nobody knows when the last of them began
 		}
-		return last < s.Born-slack
+		return t.begun < s.Born-slack
 	})
 	return &given
 }
@@ -83,10 +82,12 @@ func (d *dir) judgeBelow(steps []Step, top string) (found *Finding) {
 }
 
 // on is the index of the directory, or file, on the way; -1 if it is not there. A directory that was moved is known by its
-// number.
+// number, which a file system gives again to what is made after the directory was removed.
 func (d *dir) on(steps []Step) int {
 	for i := range steps {
-		if s := &steps[i]; s.Path == d.path || d.ino != 0 && s.Ino == d.ino && s.Dev == d.dev {
+		s := &steps[i]
+		same := d.ino != 0 && s.Ino == d.ino && s.Dev == d.dev && len(d.givenAs(s).spans) > 0
+		if s.Path == d.path || same {
 			return i
 		}
 	}

@@ -81,7 +81,7 @@ func (r *runs) above(dir string, file Step) bool {
 
 func TestJudge(t *testing.T) {
 	const d, f, l = unix.S_IFDIR, unix.S_IFREG, unix.S_IFLNK
-	r, err := parse(header + "was 100 200 1 5 \"/home/u/proj\"\nrun 3 500 1 1 5 \"/home/u/proj\"\n")
+	r, err := parse(header + "was 100 200 1 5 \"/home/u/proj\"\nwas 100 200 2 7 \"/tmp/gone\"\nrun 3 500 1 1 5 \"/home/u/proj\"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +117,8 @@ func TestJudge(t *testing.T) {
 		{"made while merged runs went on, and moved", way(made(150), file("/home/u/new/p", 160, 160, 160)), "/home/u/new/p"},
 		{"made before the run, and moved", way(made(400), file("/home/u/new/p", 600, 600, 600)), "/home/u/new/p"},
 		{"made in the run, with the number of one that is gone", way(made(500+slack+1), file("/home/u/new/p", 2*slack, 2*slack, 2*slack)), ""},
+		{"one that got its number later", way(Step{Path: "/home/u/new", Mode: d, Dev: 2, Ino: 7, Born: 201, Changed: 300}, file("/home/u/new/p", 150, 150, 150)), ""},
+		{"one that had its number then", way(Step{Path: "/home/u/new", Mode: d, Dev: 2, Ino: 7, Born: 200, Changed: 300}, file("/home/u/new/p", 150, 150, 150)), "/home/u/new/p"},
 		{"another is in its place", way(Step{Path: "/home/u/proj", Mode: d, Dev: 1, Ino: 9, Changed: 300}, file("/home/u/proj/p", 300, 300, 300)), ""},
 		{"a directory below it moved", way(proj, Step{Path: "/home/u/proj/c", Mode: d, Changed: 150}, file("/home/u/proj/c/p", 20, 20, 20)), "/home/u/proj/c"},
 		{"a link below it made", way(proj, Step{Path: "/home/u/proj/c", Mode: l, Changed: 150, Modified: 150}, Step{Path: "/etc", Mode: d, Changed: 150}, file("/etc/p", 20, 20, 20)), "/home/u/proj/c"},
@@ -141,7 +143,7 @@ func guardOf(places []Place, file string) error {
 }
 
 func TestGuard(t *testing.T) {
-	places := []Place{{t.TempDir(), "state/cordon"}}
+	places := []Place{{Base: t.TempDir(), Below: "state/cordon"}}
 	dir := t.TempDir()
 	file := dir + "/p.yaml"
 	write := func(text string) {
@@ -202,7 +204,7 @@ func TestGuard(t *testing.T) {
 }
 
 func TestManyRunsKeepTheFileSmall(t *testing.T) {
-	places := []Place{{t.TempDir(), "state"}}
+	places := []Place{{Base: t.TempDir(), Below: "state"}}
 	dir := t.TempDir()
 	if err := os.MkdirAll(places[0].Path(), 0o700); err != nil {
 		t.Fatal(err)
@@ -258,12 +260,12 @@ func TestPlacesArePrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, below := range []string{"open/cordon", "link/cordon"} {
-		if fd, err := (Place{base, below}).open(true); err == nil {
+		if fd, err := (Place{Base: base, Below: below}).open(true); err == nil {
 			unix.Close(fd)
 			t.Errorf("%s was taken", below)
 		}
 	}
-	if _, err := Begin([]Place{{base, "open/cordon"}}, []string{base}, nil); err == nil {
+	if _, err := Begin([]Place{{Base: base, Below: "open/cordon"}}, []string{base}, nil); err == nil {
 		t.Error("a run began without a record")
 	}
 }
