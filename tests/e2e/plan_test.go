@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,8 +58,8 @@ func TestPlanIsWhatHappens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			work, err := os.MkdirTemp(dir, "run-")
-			if err == nil {
-				err = os.Mkdir(work+".home", 0o755)
+			for _, own := range []string{"/.config/cordon/profiles", "/.local/state/cordon"} { // or the run makes them first
+				err = errors.Join(err, os.MkdirAll(work+".home"+own, 0o700))
 			}
 			if err != nil {
 				t.Fatal(err)

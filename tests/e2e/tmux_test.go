@@ -362,7 +362,7 @@ func TestTerminalPrograms(t *testing.T) {
 		}},
 		{"a sandbox in a sandbox", "sh", func(p *pane) {
 			p.put("outer.yaml", nestingProfile)
-			p.run(`cp ` + base + `/bin/cordon . && cordon run -p ./outer.yaml -- sh -c './cordon run vi -u NONE -N other'`)
+			p.run(`cp ` + base + `/bin/cordon . && cordon run -p ./outer.yaml -- sh -c './cordon run --host-user caller vi -u NONE -N other'`)
 			p.see(`^~\n~`)
 			p.keys("ideep", "Escape", ":set lines?", "Enter")
 			p.see(`lines=24`)
