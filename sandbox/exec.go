@@ -230,7 +230,7 @@ func (c *compilation) lookupInside() error {
 			c.tree.add(part{target: clean(m.Target), source: clean(m.Target), what: "proc", rule: m.Pos})
 		}
 	}
-	c.program.env = overlayEnv(a.Env, lastOfEach(c.cmd.Env))
+	c.program.env = overlayEnv(a.Env, variables(c.cmd.Env))
 	if err := c.findDirInside(); err != nil {
 		return err
 	}

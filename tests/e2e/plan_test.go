@@ -57,6 +57,9 @@ func TestPlanIsWhatHappens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			work, err := os.MkdirTemp(dir, "run-")
+			if err == nil {
+				err = os.Mkdir(work+".home", 0o755)
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +143,7 @@ func runCordon(t *testing.T, dir string, argv []string) []byte {
 	t.Helper()
 	c := exec.Command(argv[0], argv[1:]...)
 	c.Dir = dir
-	c.Env = []string{"PATH=" + toolPath(), "HOME=" + dir, "GODEBUG=asyncpreemptoff=1"}
+	c.Env = []string{"PATH=" + toolPath(), "HOME=" + dir + ".home", "GODEBUG=asyncpreemptoff=1"} // no profile shows the home
 	var errs strings.Builder
 	c.Stderr = &errs
 	out, err := c.Output()
@@ -165,7 +168,7 @@ func traces(t *testing.T, prefix string) (first, child, task []string) {
 		}
 		text := string(b)
 		switch lines := calls(text); {
-		case strings.HasPrefix(text, "execve("):
+		case strings.HasPrefix(text, "execve("), strings.HasPrefix(text, "gettid("): // the launcher, and its threads
 		case strings.Contains(text, "\nexecve(") || strings.Contains(text, "\nexecveat("):
 			task = lines
 		case strings.Contains(text, "flags=CLONE_PARENT|"):

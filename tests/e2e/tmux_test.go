@@ -36,11 +36,14 @@ func newPane(t *testing.T) *pane {
 		t.Fatal(err)
 	}
 	dir, err := os.MkdirTemp(root, "pane-")
+	if err == nil {
+		err = os.Mkdir(dir+".home", 0o755) // the working directory is another: no profile shows the home
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &pane{t, filepath.Join(dir, "tmux"), dir}
-	shell := fmt.Sprintf("env -i PATH=%s HOME=%s TERM=tmux-256color LANG=C.UTF-8 SHELL=/bin/bash PS1='OUT$ ' bash --norc --noprofile -i", toolPath(), dir)
+	shell := fmt.Sprintf("env -i PATH=%s HOME=%s.home TERM=tmux-256color LANG=C.UTF-8 SHELL=/bin/bash PS1='OUT$ ' bash --norc --noprofile -i", toolPath(), dir)
 	p.tmux("new-session", "-d", "-s", "s", "-x", "80", "-y", "24", "-c", dir, shell)
 	t.Cleanup(func() {
 		if t.Failed() {
