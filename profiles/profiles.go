@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -95,7 +96,7 @@ func unreadable(file string, err error) error {
 	if errors.As(err, &at) {
 		err = at.Err
 	}
-	e := &policy.Error{Msg: "profile " + policy.Quote(file) + ": " + err.Error()}
+	e := &policy.Error{Msg: "profile " + strconv.Quote(file) + ": " + err.Error()}
 	var advised interface{ Hint() string }
 	if errors.As(err, &advised) {
 		e.Hint = advised.Hint()

@@ -152,7 +152,7 @@ func refusedFile(fd int) string {
 	case kind == unix.S_IFIFO, kind == unix.S_IFSOCK:
 		return ""
 	case kind == unix.S_IFCHR:
-		return refusedDevice(fd, uint64(st.Rdev))
+		return refusedDevice(fd, st.Rdev)
 	case kind == unix.S_IFBLK:
 		return "a block device"
 	}

@@ -7,6 +7,7 @@ package sandbox
 import (
 	"errors"
 	"io/fs"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -199,7 +200,7 @@ func (c *compilation) showing(path string, write bool) []Change {
 	host := tree{files: c.host.Files}
 	host.add(part{target: "/", source: "/"})
 	if to, err := host.resolve(path); err == nil && to != path {
-		return []Change{{"mount", "{bind: " + policy.Quote(to) + ", target: " + policy.Quote(path) + ", mode: " + flag + "}"}}
+		return []Change{{"mount", "{bind: " + strconv.Quote(to) + ", target: " + strconv.Quote(path) + ", mode: " + flag + "}"}}
 	}
 	return []Change{{flag, path}}
 }
@@ -213,7 +214,7 @@ func (c *compilation) writing(path string) []Change {
 	case path == "/":
 		return []Change{{"root-mode", "rw"}}
 	}
-	return []Change{{"mount", "{bind: " + policy.Quote(host) + ", target: " + policy.Quote(path) + ", mode: rw}"}}
+	return []Change{{"mount", "{bind: " + strconv.Quote(host) + ", target: " + strconv.Quote(path) + ", mode: rw}"}}
 }
 
 // absentOnHost is for a path that no mount could show: a file can still be made where its directory is writable.
@@ -451,7 +452,7 @@ func (q *Query) openCall(r *Reason, path string, a Access) bool {
 	case a.Write:
 		flags = "O_WRONLY"
 	}
-	return q.call(r, "openat(AT_FDCWD, "+policy.Quote(path)+", "+flags+")")
+	return q.call(r, "openat(AT_FDCWD, "+strconv.Quote(path)+", "+flags+")")
 }
 
 // call asks the filter. What it denies under some arguments that are left out counts as allowed: they are not known.
@@ -474,7 +475,7 @@ func (q *Query) call(r *Reason, text string) bool {
 	if v.By == filter.ByDefault {
 		r.Try, r.Grants = []Change{{"allow-syscall", query.Call}}, "the call with every argument"
 	} else {
-		r.NoFlag = "cordon why " + policy.Quote(text) + " says what would allow the call"
+		r.NoFlag = "cordon why " + strconv.Quote(text) + " says what would allow the call"
 	}
 	r.deny(string(policy.LayerSeccomp), 0, query.Call+" is "+v.Why+fromText(v.From)+": "+v.Action.String(), r.Rule)
 	return false

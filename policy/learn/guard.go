@@ -33,7 +33,9 @@ func (s *secrets) guardHomes(f *Facts, patterns []string) {
 		if rel, ok := strings.CutPrefix(p, "~/"); ok && rel != "" {
 			s.tildes[path.Clean(rel)] = true
 			for rel = path.Dir(rel); rel != "."; rel = path.Dir(rel) {
-				s.tildes[rel] = s.tildes[rel]
+				if !s.tildes[rel] {
+					s.tildes[rel] = false // a directory above a secret
+				}
 			}
 		}
 	}

@@ -90,6 +90,10 @@ func TestJudge(t *testing.T) {
 	}
 	proj := Step{Path: "/home/u/proj", Mode: d, Dev: 1, Ino: 5, Changed: 150}
 	moved := Step{Path: "/home/u/moved", Mode: d, Dev: 1, Ino: 5, Changed: 300}
+	// The first is made in the time of the merged runs, the second before the run that goes on, the third after it began.
+	made := func(at int64) Step {
+		return Step{Path: "/home/u/new", Mode: d, Dev: 1, Ino: 5, Changed: at, Born: at}
+	}
 	file := func(path string, changed, modified, born int64) Step {
 		return Step{Path: path, Mode: f, Changed: changed, Modified: modified, Born: born, Stamped: true}
 	}
@@ -110,6 +114,9 @@ func TestJudge(t *testing.T) {
 		{"elsewhere", way(Step{Path: "/home/u/other", Mode: d}, file("/home/u/other/p", 150, 150, 150)), ""},
 		{"a name that begins the same", way(Step{Path: "/home/u/project", Mode: d}, file("/home/u/project/p", 150, 150, 150)), ""},
 		{"the directory was moved", way(moved, file("/home/u/moved/p", 150, 150, 150)), "/home/u/moved/p"},
+		{"made while merged runs went on, and moved", way(made(150), file("/home/u/new/p", 160, 160, 160)), "/home/u/new/p"},
+		{"made before the run, and moved", way(made(400), file("/home/u/new/p", 600, 600, 600)), "/home/u/new/p"},
+		{"made in the run, with the number of one that is gone", way(made(500+slack+1), file("/home/u/new/p", 2*slack, 2*slack, 2*slack)), ""},
 		{"one that got its number later", way(Step{Path: "/home/u/new", Mode: d, Dev: 2, Ino: 7, Born: 201, Changed: 300}, file("/home/u/new/p", 150, 150, 150)), ""},
 		{"one that had its number then", way(Step{Path: "/home/u/new", Mode: d, Dev: 2, Ino: 7, Born: 200, Changed: 300}, file("/home/u/new/p", 150, 150, 150)), "/home/u/new/p"},
 		{"another is in its place", way(Step{Path: "/home/u/proj", Mode: d, Dev: 1, Ino: 9, Changed: 300}, file("/home/u/proj/p", 300, 300, 300)), ""},
@@ -202,7 +209,7 @@ func TestManyRunsKeepTheFileSmall(t *testing.T) {
 	if err := os.MkdirAll(places[0].Path(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(places[0].Path()+"/runs", []byte(header+strings.Repeat("was 5 6 1 2 \"/some/where\"\n", 20_000)), 0o600); err != nil {
+	if err := os.WriteFile(places[0].Path()+"/runs", []byte(header+strings.Repeat("was 5 6 1 2 \"/some/where\"\n", 40_000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r, err := Begin(places, []string{dir}, nil)
@@ -213,6 +220,18 @@ func TestManyRunsKeepTheFileSmall(t *testing.T) {
 	i, err := os.Stat(places[0].Path() + "/runs")
 	if err != nil || i.Size() > 1000 {
 		t.Errorf("%v %v", i.Size(), err)
+	}
+}
+
+// What is merged leaves room: a launch with a full record would write the whole of it.
+func TestMergeLeavesRoom(t *testing.T) {
+	r := &runs{at: map[key]*dir{}}
+	for i := range int64(maxDirs) {
+		r.add(key{fmt.Sprintf("/%s/d%d/e", strings.Repeat("long", 60), i), 1, uint64(i + 10)}, span{start: i * 100, end: i*100 + 10})
+	}
+	r.merge()
+	if n := len(r.text()); n > maxRuns/2 {
+		t.Errorf("%d bytes", n)
 	}
 }
 
