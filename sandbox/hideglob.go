@@ -289,8 +289,13 @@ func (f *finder) dir(dir string, carried []state) {
 	if f.names += len(entries); f.git && f.names > maxNames {
 		return
 	}
+	var parts gitParts
 	for i := range entries {
+		parts.see(entries[i].name)
 		f.entry(dir, &entries[i], carried)
+	}
+	if f.git && f.inside == 0 && parts.whole() {
+		f.gits = append(f.gits, dir)
 	}
 }
 

@@ -155,6 +155,7 @@ var gitTricks = []gitTrick{
 	{"the same after it was moved away", "mv empty e2; mkdir empty; cd empty && " + evil, "git status"},
 	{"the .git of a repository below, replaced", "cd nested && mv .git g2; " + evil, "cd nested; git status"},
 	{"the configuration of a repository below", `printf '[core]\n\tfsmonitor=%s/pwn\n' $D >>nested/.git/config`, "cd nested; git status"},
+	{"a repository below, replaced with its directory", "mkdir ev && cd ev && " + evil + " && cd .. && mv nested n2; mv ev nested", "cd nested; git status"},
 	{"hooks in the tree that the configuration names", "mv hooks h2; mkdir hooks; cp $D/pwn hooks/pre-commit; cp $D/pwn hooks/post-index-change", "git -c user.name=a -c user.email=a@b.c commit --allow-empty -m x"},
 	{"a configuration in the tree that .git/config includes", `printf '[core]\n\tfsmonitor=%s/pwn\n' $D >>more; mv more m; printf '[core]\n\tfsmonitor=%s/pwn\n' $D >more`, "git status"},
 }
