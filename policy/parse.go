@@ -83,6 +83,10 @@ func decodeKeys[T any](d *decoder, n *node, keys []key[T], t *T, path string) {
 			d.removals(it.val, path)
 			return
 		}
+		if name == "remove" && path == "" {
+			d.listRemovals(it.val)
+			return
+		}
 		i := slices.IndexFunc(keys, func(k key[T]) bool { return k.name == name })
 		if i < 0 {
 			d.unknownKey(it.key, path, keyNames(keys))

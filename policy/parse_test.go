@@ -255,6 +255,7 @@ func TestParseErrors(t *testing.T) {
 		{"port", "network: {allow: [\"a:0\"]}\n", `f:1:19: network.allow[0]: "0" is not a port; 1 to 65535`},
 		{"deny only grows", "syscalls: {deny: [{remove: ptrace}]}\n", `f:1:19: syscalls.deny: it only grows: nothing can be removed; do not extend the profile that denies it`},
 		{"remove in the wrong place", "env: {keep: [{remove: A}]}\n", `f:1:14: env.keep: remove is a key of the section`},
+		{"remove in one place: a section that has its own", "remove: {env: [LANG]}\n", `f:1:10: remove: "env" takes away by itself; write env: {remove: [...]}`},
 		{"remove where nothing is", "process: {remove: [nice]}\n", `f:1:11: process: unknown key "remove"; there is workdir, umask, nice, oom-score-adj`},
 		{"anchor", "name: &a x\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted; to share settings use extends`},
 		{"alias", "name: *a\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted; to share settings use extends`},

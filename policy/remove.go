@@ -6,13 +6,47 @@ import (
 )
 
 // removable says whether a section can take away with a remove: key. Those that are lists do it with an item
-// {remove: VALUE}; hide and syscalls.deny only grow.
+// {remove: VALUE}; syscalls.deny only grows.
 func removable(path string) bool {
 	switch path {
 	case "env", "capabilities", "syscalls", "landlock", "limits":
 		return true
 	}
 	return false
+}
+
+// removableLists are the sections that are lists, and can take away. A profile may also say so in one place:
+// remove: {hide: [~/.netrc], mounts: [/tmp]}.
+var removableLists = [...]string{"mounts", "hide", "missing"}
+
+// listRemovals reads that place.
+func (d *decoder) listRemovals(n *node) {
+	if !d.wants(n, mapNode, "remove") {
+		return
+	}
+	d.eachEntry(n, "remove", func(it *item) {
+		at := "remove." + it.key.text
+		switch {
+		case removable(it.key.text):
+			d.fail(it.key, "remove", quote(it.key.text)+" takes away by itself", "write "+it.key.text+": {remove: [...]}")
+		case !slices.Contains(removableLists[:], it.key.text):
+			d.unknownKey(it.key, "remove", removableLists[:])
+		case d.wants(it.val, seqNode, at):
+			for i, x := range it.val.items {
+				d.removeItem(x.val, it.key.text, index(at, i))
+			}
+		}
+	})
+}
+
+// removeItem reads what is taken away from a section that is a list.
+func (d *decoder) removeItem(n *node, section, path string) {
+	if s, ok := d.str(n, path); ok {
+		if section == "mounts" && checkPath(s) == nil {
+			s = cleanPath(s)
+		}
+		d.p.Remove = append(d.p.Remove, Removal{Section: section, Value: s, Pos: d.pos(n)})
+	}
 }
 
 // removals reads the list of a remove: key.
@@ -45,15 +79,10 @@ func (d *decoder) removal(n *node, section string) bool {
 		d.fail(n, section, "remove stands alone in its item", "")
 	case section == "syscalls.deny":
 		d.fail(n, section, "it only grows: nothing can be removed", "do not extend the profile that denies it")
-	case section != "mounts" && section != "missing" && section != "hide":
+	case !slices.Contains(removableLists[:], section):
 		d.fail(n, section, "remove is a key of the section", "")
 	default:
-		if s, ok := d.str(val, section); ok {
-			if section == "mounts" && checkPath(s) == nil {
-				s = cleanPath(s)
-			}
-			d.p.Remove = append(d.p.Remove, Removal{Section: section, Value: s, Pos: d.pos(val)})
-		}
+		d.removeItem(val, section, section)
 	}
 	return true
 }

@@ -21,7 +21,7 @@ import (
 type Cmd struct {
 	Profile *policy.Profile // effective: extended, merged, validated; nil is the zero profile
 	Args    []string        // Args[0] is looked up in PATH inside the sandbox unless it has a slash
-	Env     []string        // the environment that Profile.Env picks from, the last of a name; nil means os.Environ()
+	Env     []string        // what Profile.Env picks NAME=VALUE from, the last of a name; nil means os.Environ()
 
 	Stdin, Stdout, Stderr *os.File   // nil means /dev/null
 	ExtraFiles            []*os.File // entry i becomes descriptor 3+i; everything else is closed

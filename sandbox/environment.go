@@ -11,11 +11,10 @@ func (c *compilation) environment() []string {
 	if env == nil {
 		env = os.Environ()
 	}
-	env = lastOfEach(env)
+	env = variables(env)
 	out := make([]string, 0, len(env))
 	for _, v := range env {
-		name, _, ok := strings.Cut(v, "=")
-		if ok && name != "" && c.keeps(name) && !c.sets(name) {
+		if name, _ := variable(v); c.keeps(name) && !c.sets(name) {
 			out = append(out, v)
 		}
 	}
@@ -44,20 +43,28 @@ func (c *compilation) sets(name string) bool {
 	return false
 }
 
-// lastOfEach drops a variable that another of the same name follows, as os/exec does: programs do not agree on which of
-// the two counts, so that a check of one would say nothing about the other.
-func lastOfEach(env []string) []string {
+// variable is the name of an entry NAME=VALUE, as env.keep says it. Callers inherit others from programs that made them by
+// mistake.
+func variable(entry string) (name string, ok bool) {
+	name, _, ok = strings.Cut(entry, "=")
+	return name, ok && name != ""
+}
+
+// variables drops what is no variable, and a variable that another of the same name follows, as os/exec does: programs do
+// not agree on which of the two counts, so that a check of one would say nothing about the other.
+func variables(env []string) []string {
 	last := make(map[string]int, len(env))
 	for i, v := range env {
-		name, _, _ := strings.Cut(v, "=")
-		last[name] = i
+		if name, ok := variable(v); ok {
+			last[name] = i
+		}
 	}
 	if len(last) == len(env) {
 		return env
 	}
 	out := make([]string, 0, len(last))
 	for i, v := range env {
-		if name, _, _ := strings.Cut(v, "="); last[name] == i {
+		if name, ok := variable(v); ok && last[name] == i {
 			out = append(out, v)
 		}
 	}

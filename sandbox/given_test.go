@@ -24,8 +24,8 @@ func TestNUL(t *testing.T) {
 		{"variable's name", func(c *Cmd) { c.Env = []string{"PATH\x00LD_PRELOAD=/tmp/x.so"} }, "environment PATH: a NUL"},
 		{"not even kept", func(c *Cmd) { c.Env = []string{"OTHER=a\x00b"} }, "environment OTHER: a NUL"},
 		{"set by the profile", func(c *Cmd) { c.Profile.Env.Set = []policy.EnvVar{{Name: "A", Value: "b\x00C=d"}} }, "env.set: a NUL"},
-		{"no variable", func(c *Cmd) { c.Env = []string{"PATH"} }, "environment PATH: no ="},
-		{"no name", func(c *Cmd) { c.Env = []string{"=PATH"} }, "a variable without a name"},
+		{"no variable", func(c *Cmd) { c.Env = []string{"OTHER\x00PATH=/tmp"} }, "environment OTHER: a NUL"},
+		{"no name", func(c *Cmd) { c.Env = []string{"=\x00PATH=/tmp"} }, ": a NUL"},
 		{"argument", func(c *Cmd) { c.Args = append(c.Args, "a\x00--evil") }, "argument 3: a NUL"},
 		{"program", func(c *Cmd) { c.Args[0] = "sh\x00" }, "argument 0: a NUL"},
 		{"directory", func(c *Cmd) { c.Dir = "/tmp\x00x" }, "working directory: a NUL"},
@@ -52,6 +52,17 @@ func TestEnvironmentTwice(t *testing.T) {
 	c.Env = []string{"LANG=first", "PATH=/usr/bin:/bin", "LANG=last"}
 	text, _ := output(t, c)
 	if strings.Count(text, "LANG=") != 1 || !strings.Contains(text, "LANG=last\n") {
+		t.Errorf("%q", text)
+	}
+	asUserToo(t)
+}
+
+// TestNoVariables starts all the same where the caller's environment has entries that are no variables.
+func TestNoVariables(t *testing.T) {
+	c := shell(t, "")
+	c.Args = []string{"cat", "/proc/self/environ"}
+	c.Env = []string{"LANG", "PATH=/usr/bin:/bin", "=odd", "", "LANG=C", "BASH_FUNC_x%%=() { :; }", "PATH", "=LD_PRELOAD=x"}
+	if text, _ := output(t, c); text != "PATH=/usr/bin:/bin\x00LANG=C\x00" {
 		t.Errorf("%q", text)
 	}
 	asUserToo(t)

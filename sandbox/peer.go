@@ -49,9 +49,10 @@ func sharesUserNamespace(pidfd, pid int) error {
 	if err != nil && pid > 0 {
 		its, err = unix.Open("/proc/"+itoa(pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
-	if err == unix.EACCES || err == unix.EPERM { // not dumpable, or of another group: only its map can be read
+	switch err {
+	case unix.EACCES, unix.EPERM: // not dumpable, or of another group: only its map can be read
 		err = unmapped(pid)
-	} else if err == nil {
+	case nil:
 		defer unix.Close(its)
 		if !isOwnUserNamespace(its) {
 			err = errForeignPeer

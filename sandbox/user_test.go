@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -33,7 +34,10 @@ func asUserToo(t *testing.T) {
 			args = append(args, "-test.short")
 		}
 		cmd := exec.Command(testBinary(t), args...)
-		cmd.Dir = home
+		cmd.Dir = filepath.Join(home, "work")                                                                // a home is no place to work in
+		if err := errors.Join(os.Mkdir(cmd.Dir, 0o755), os.Chown(cmd.Dir, testUser, testUser)); err != nil { //nolint:gosec // no secret
+			t.Fatal(err)
+		}
 		cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + home, "TMPDIR=" + home, "CORDON_SLOW=" + os.Getenv("CORDON_SLOW")}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: testUser, Gid: testUser}, Pdeathsig: syscall.SIGKILL}
 		runtime.LockOSThread() // the parent-death signal is tied to it

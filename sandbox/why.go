@@ -7,6 +7,7 @@ package sandbox
 import (
 	"errors"
 	"io/fs"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -122,7 +123,7 @@ func (q *Query) Same(path string, isDir bool, a Access) bool {
 		}
 	}
 	clear(c.tree.known)
-	return !c.deniedByMode(path, path, a)
+	return c.closedAbove(path) == "" && !c.deniedByMode(path, path, a)
 }
 
 // deny fills in a denial.
@@ -199,7 +200,7 @@ func (c *compilation) showing(path string, write bool) []Change {
 	host := tree{files: c.host.Files}
 	host.add(part{target: "/", source: "/"})
 	if to, err := host.resolve(path); err == nil && to != path {
-		return []Change{{"mount", "{bind: " + policy.Quote(to) + ", target: " + policy.Quote(path) + ", mode: " + flag + "}"}}
+		return []Change{{"mount", "{bind: " + strconv.Quote(to) + ", target: " + strconv.Quote(path) + ", mode: " + flag + "}"}}
 	}
 	return []Change{{flag, path}}
 }
@@ -213,7 +214,7 @@ func (c *compilation) writing(path string) []Change {
 	case path == "/":
 		return []Change{{"root-mode", "rw"}}
 	}
-	return []Change{{"mount", "{bind: " + policy.Quote(host) + ", target: " + policy.Quote(path) + ", mode: rw}"}}
+	return []Change{{"mount", "{bind: " + strconv.Quote(host) + ", target: " + strconv.Quote(path) + ", mode: rw}"}}
 }
 
 // absentOnHost is for a path that no mount could show: a file can still be made where its directory is writable.
@@ -350,12 +351,10 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	if host == "" || c.tree.at(inside).what == "proc" {
 		return r.pass("file: " + inside + " is the sandbox's own")
 	}
-	for dir, _ := splitPath(inside); dir != "/"; dir, _ = splitPath(dir) {
-		if at := c.tree.hostPath(dir); at != "" && c.unsearchable(dir, at) {
-			info, _ := c.tree.lstat(at)
-			r.NoFlag = "the directory's owner decides: chmod(1), setfacl(1)"
-			return r.deny(layerFile, unix.EACCES, "the permissions of "+at+" ("+info.Mode().String()+ownerText(info)+") do not let the task through", policy.Pos{})
-		}
+	if at := c.closedAbove(inside); at != "" {
+		info, _ := c.tree.lstat(at)
+		r.NoFlag = "the directory's owner decides: chmod(1), setfacl(1)"
+		return r.deny(layerFile, unix.EACCES, "the permissions of "+at+" ("+info.Mode().String()+ownerText(info)+") do not let the task through", policy.Pos{})
 	}
 	checked := host
 	if _, exists := c.tree.stat(inside); !exists {
@@ -370,6 +369,16 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 		return r.deny(layerFile, unix.EACCES, "the permissions of "+checked+" ("+info.Mode().String()+ownerText(info)+") do not give it to the task", policy.Pos{})
 	}
 	return r.pass("file: the permissions of " + checked + " give it to the task")
+}
+
+// closedAbove is the nearest directory of the host above a path inside that does not let the task through; "" for none.
+func (c *compilation) closedAbove(inside string) string {
+	for dir, _ := splitPath(inside); dir != "/"; dir, _ = splitPath(dir) {
+		if at := c.tree.hostPath(dir); at != "" && c.unsearchable(dir, at) {
+			return at
+		}
+	}
+	return ""
 }
 
 // unsearchable reports whether a directory of the host does not let the task through; a capability may.
@@ -443,7 +452,7 @@ func (q *Query) openCall(r *Reason, path string, a Access) bool {
 	case a.Write:
 		flags = "O_WRONLY"
 	}
-	return q.call(r, "openat(AT_FDCWD, "+policy.Quote(path)+", "+flags+")")
+	return q.call(r, "openat(AT_FDCWD, "+strconv.Quote(path)+", "+flags+")")
 }
 
 // call asks the filter. What it denies under some arguments that are left out counts as allowed: they are not known.
@@ -466,7 +475,7 @@ func (q *Query) call(r *Reason, text string) bool {
 	if v.By == filter.ByDefault {
 		r.Try, r.Grants = []Change{{"allow-syscall", query.Call}}, "the call with every argument"
 	} else {
-		r.NoFlag = "cordon why " + policy.Quote(text) + " says what would allow the call"
+		r.NoFlag = "cordon why " + strconv.Quote(text) + " says what would allow the call"
 	}
 	r.deny(string(policy.LayerSeccomp), 0, query.Call+" is "+v.Why+fromText(v.From)+": "+v.Action.String(), r.Rule)
 	return false

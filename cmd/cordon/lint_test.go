@@ -198,7 +198,7 @@ func TestLearn(t *testing.T) {
 		{"as JSON", "--json -o " + out + " " + good, 0, `"ok": true`, ""},
 		{"secret", secret, 1, "tool.rec", "cordon: secret: read /home/me/.ssh/id: it is a secret"},
 		{"secret denied", secret, 1, "bind", "cordon: error: learn: the profile would deny 1 thing of what was recorded\ncordon: hint: --grant"},
-		{"secret granted", "--grant /home/me/.ssh/id " + secret, 0, "bind: ~/.ssh/id", ""},
+		{"secret granted", "--grant /home/me/.ssh/id " + secret, 0, "bind: /home/me/.ssh/id,", ""},
 		{"ends too early", short, 0, "#   short.rec ends too early", "cordon: warning: " + short + ": the recording ends too early"},
 		{"strace", strange, 125, "", "x.rec:1: not a recording\ncordon: hint: it looks like the output of strace"},
 		{"not there", "/nonesuch.rec", 125, "", "no such file or directory"},

@@ -167,8 +167,11 @@ func (g *Guard) swapped(old *Text, steps []Step) *Finding {
 	for _, r := range g.runs {
 		for _, d := range r.dirs {
 			top := d.on(steps)
-			for _, s := range d.spans {
-				if top >= 0 && steps[top].Mode&unix.S_IFMT == unix.S_IFDIR && s.end >= old.At && parent(file.Path) != steps[top].Path {
+			if top < 0 || steps[top].Mode&unix.S_IFMT != unix.S_IFDIR {
+				continue
+			}
+			for _, s := range d.givenAs(&steps[top]).spans {
+				if s.end >= old.At && parent(file.Path) != steps[top].Path {
 					way := steps[top]
 					way.Path = parent(file.Path)
 					way.Changed = old.At

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,23 @@ func (d *dir) judge(steps []Step) *Finding {
 	if top < 0 {
 		return nil
 	}
-	return d.judgeBelow(steps, steps[top].Path)
+	return d.givenAs(&steps[top]).judgeBelow(steps, steps[top].Path)
+}
+
+// givenAs is the directory with those of its runs that can have been given what is at the step. A file system gives the
+// number of a directory that is gone to a new one, and that one was made after the runs with the old one began.
+func (d *dir) givenAs(s *Step) *dir {
+	if s.Path == d.path || s.Born == 0 {
+		return d
+	}
+	given := *d
+	given.spans = slices.DeleteFunc(slices.Clone(d.spans), func(t span) bool {
+		if t.id == 0 {
+			return t.end < s.Born // of runs that are merged nobody knows when the last of them began
+		}
+		return t.begun < s.Born-slack
+	})
+	return &given
 }
 
 // judgeBelow looks at the components in a directory that the runs could write.
@@ -65,10 +82,12 @@ func (d *dir) judgeBelow(steps []Step, top string) (found *Finding) {
 }
 
 // on is the index of the directory, or file, on the way; -1 if it is not there. A directory that was moved is known by its
-// number.
+// number, which a file system gives again to what is made after the directory was removed.
 func (d *dir) on(steps []Step) int {
 	for i := range steps {
-		if s := &steps[i]; s.Path == d.path || d.ino != 0 && s.Ino == d.ino && s.Dev == d.dev {
+		s := &steps[i]
+		same := d.ino != 0 && s.Ino == d.ino && s.Dev == d.dev && len(d.givenAs(s).spans) > 0
+		if s.Path == d.path || same {
 			return i
 		}
 	}

@@ -81,7 +81,7 @@ func (r *runs) above(dir string, file Step) bool {
 
 func TestJudge(t *testing.T) {
 	const d, f, l = unix.S_IFDIR, unix.S_IFREG, unix.S_IFLNK
-	r, err := parse(header + "was 100 200 1 5 \"/home/u/proj\"\nrun 3 500 1 1 5 \"/home/u/proj\"\n")
+	r, err := parse(header + "was 100 200 1 5 \"/home/u/proj\"\nwas 100 200 2 7 \"/tmp/gone\"\nrun 3 500 1 1 5 \"/home/u/proj\"\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +90,10 @@ func TestJudge(t *testing.T) {
 	}
 	proj := Step{Path: "/home/u/proj", Mode: d, Dev: 1, Ino: 5, Changed: 150}
 	moved := Step{Path: "/home/u/moved", Mode: d, Dev: 1, Ino: 5, Changed: 300}
+	// The first is made in the time of the merged runs, the second before the run that goes on, the third after it began.
+	made := func(at int64) Step {
+		return Step{Path: "/home/u/new", Mode: d, Dev: 1, Ino: 5, Changed: at, Born: at}
+	}
 	file := func(path string, changed, modified, born int64) Step {
 		return Step{Path: path, Mode: f, Changed: changed, Modified: modified, Born: born, Stamped: true}
 	}
@@ -110,6 +114,11 @@ func TestJudge(t *testing.T) {
 		{"elsewhere", way(Step{Path: "/home/u/other", Mode: d}, file("/home/u/other/p", 150, 150, 150)), ""},
 		{"a name that begins the same", way(Step{Path: "/home/u/project", Mode: d}, file("/home/u/project/p", 150, 150, 150)), ""},
 		{"the directory was moved", way(moved, file("/home/u/moved/p", 150, 150, 150)), "/home/u/moved/p"},
+		{"made while merged runs went on, and moved", way(made(150), file("/home/u/new/p", 160, 160, 160)), "/home/u/new/p"},
+		{"made before the run, and moved", way(made(400), file("/home/u/new/p", 600, 600, 600)), "/home/u/new/p"},
+		{"made in the run, with the number of one that is gone", way(made(500+slack+1), file("/home/u/new/p", 2*slack, 2*slack, 2*slack)), ""},
+		{"one that got its number later", way(Step{Path: "/home/u/new", Mode: d, Dev: 2, Ino: 7, Born: 201, Changed: 300}, file("/home/u/new/p", 150, 150, 150)), ""},
+		{"one that had its number then", way(Step{Path: "/home/u/new", Mode: d, Dev: 2, Ino: 7, Born: 200, Changed: 300}, file("/home/u/new/p", 150, 150, 150)), "/home/u/new/p"},
 		{"another is in its place", way(Step{Path: "/home/u/proj", Mode: d, Dev: 1, Ino: 9, Changed: 300}, file("/home/u/proj/p", 300, 300, 300)), ""},
 		{"a directory below it moved", way(proj, Step{Path: "/home/u/proj/c", Mode: d, Changed: 150}, file("/home/u/proj/c/p", 20, 20, 20)), "/home/u/proj/c"},
 		{"a link below it made", way(proj, Step{Path: "/home/u/proj/c", Mode: l, Changed: 150, Modified: 150}, Step{Path: "/etc", Mode: d, Changed: 150}, file("/etc/p", 20, 20, 20)), "/home/u/proj/c"},
@@ -134,7 +143,7 @@ func guardOf(places []Place, file string) error {
 }
 
 func TestGuard(t *testing.T) {
-	places := []Place{{t.TempDir(), "state/cordon"}}
+	places := []Place{{Base: t.TempDir(), Below: "state/cordon"}}
 	dir := t.TempDir()
 	file := dir + "/p.yaml"
 	write := func(text string) {
@@ -195,12 +204,12 @@ func TestGuard(t *testing.T) {
 }
 
 func TestManyRunsKeepTheFileSmall(t *testing.T) {
-	places := []Place{{t.TempDir(), "state"}}
+	places := []Place{{Base: t.TempDir(), Below: "state"}}
 	dir := t.TempDir()
 	if err := os.MkdirAll(places[0].Path(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(places[0].Path()+"/runs", []byte(header+strings.Repeat("was 5 6 1 2 \"/some/where\"\n", 20_000)), 0o600); err != nil {
+	if err := os.WriteFile(places[0].Path()+"/runs", []byte(header+strings.Repeat("was 5 6 1 2 \"/some/where\"\n", 40_000)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r, err := Begin(places, []string{dir}, nil)
@@ -211,6 +220,18 @@ func TestManyRunsKeepTheFileSmall(t *testing.T) {
 	i, err := os.Stat(places[0].Path() + "/runs")
 	if err != nil || i.Size() > 1000 {
 		t.Errorf("%v %v", i.Size(), err)
+	}
+}
+
+// What is merged leaves room: a launch with a full record would write the whole of it.
+func TestMergeLeavesRoom(t *testing.T) {
+	r := &runs{at: map[key]*dir{}}
+	for i := range int64(maxDirs) {
+		r.add(key{fmt.Sprintf("/%s/d%d/e", strings.Repeat("long", 60), i), 1, uint64(i + 10)}, span{start: i * 100, end: i*100 + 10})
+	}
+	r.merge()
+	if n := len(r.text()); n > maxRuns/2 {
+		t.Errorf("%d bytes", n)
 	}
 }
 
@@ -239,12 +260,12 @@ func TestPlacesArePrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, below := range []string{"open/cordon", "link/cordon"} {
-		if fd, err := (Place{base, below}).open(true); err == nil {
+		if fd, err := (Place{Base: base, Below: below}).open(true); err == nil {
 			unix.Close(fd)
 			t.Errorf("%s was taken", below)
 		}
 	}
-	if _, err := Begin([]Place{{base, "open/cordon"}}, []string{base}, nil); err == nil {
+	if _, err := Begin([]Place{{Base: base, Below: "open/cordon"}}, []string{base}, nil); err == nil {
 		t.Error("a run began without a record")
 	}
 }

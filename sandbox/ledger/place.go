@@ -25,7 +25,10 @@ func (e *Error) Unwrap() error { return e.Err }
 const remedy = "cordon keeps there which directories a sandbox could write: give it such a directory, or set XDG_STATE_HOME to one of yours, mode 0700"
 
 // Place is a directory where records may be kept: Base exists or is made by somebody else, Below is made by the launcher.
-type Place struct{ Base, Below string }
+type Place struct {
+	Base, Below string
+	Fixed       bool // the environment does not decide on it
+}
 
 // Path is the directory.
 func (p Place) Path() string { return filepath.Join(p.Base, p.Below) }
@@ -40,20 +43,21 @@ func Places(getenv func(string) string) []Place {
 func PlacesOf(uid int, home string, getenv func(string) string) []Place {
 	const below = ".local/state/cordon"
 	var list []Place
-	add := func(base, below string) {
-		p := Place{filepath.Clean(base), below}
-		if filepath.IsAbs(base) && p.Base != "/" && !slices.Contains(list, p) {
+	add := func(base, below string, fixed bool) {
+		p := Place{filepath.Clean(base), below, fixed}
+		same := func(q Place) bool { return q.Path() == p.Path() }
+		if filepath.IsAbs(base) && p.Base != "/" && !slices.ContainsFunc(list, same) {
 			list = append(list, p)
 		}
 	}
 	if uid == 0 {
-		add("/var/lib", "cordon")
+		add("/var/lib", "cordon", true)
 	} else {
-		add(home, below)
+		add(home, below, true)
 	}
-	add(getenv("XDG_STATE_HOME"), "cordon")
-	add(getenv("HOME"), below)
-	add("/var/tmp", "cordon-"+strconv.Itoa(uid))
+	add(getenv("XDG_STATE_HOME"), "cordon", false)
+	add(getenv("HOME"), below, false)
+	add("/var/tmp", "cordon-"+strconv.Itoa(uid), false)
 	return list
 }
 
@@ -113,14 +117,22 @@ func private(fd int) error {
 	case err != nil:
 		return err
 	case int(st.Uid) != os.Getuid():
-		return errors.New("it belongs to user " + strconv.FormatUint(uint64(st.Uid), 10))
+		return foreignError(st.Uid)
 	case st.Mode&0o077 != 0:
 		return errors.New("it has mode " + strconv.FormatUint(uint64(st.Mode&0o7777), 8) + ": others may use it")
 	}
 	return nil
 }
 
-// openExisting opens the first places that exist. One that belongs to somebody else is not ours and is left out.
+// foreignError is the error for a directory of another user.
+type foreignError uint32
+
+func (e foreignError) Error() string {
+	return "it belongs to user " + strconv.FormatUint(uint64(e), 10)
+}
+
+// openExisting opens the places that exist. If the environment names one that belongs to somebody else (sudo -E), or that
+// the caller cannot reach, the caller has kept nothing there.
 func openExisting(places []Place) (dirs []int, err error) {
 	for _, p := range places {
 		fd, err := p.open(false)
@@ -128,6 +140,7 @@ func openExisting(places []Place) (dirs []int, err error) {
 		case err == nil:
 			dirs = append(dirs, fd)
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
+		case !p.Fixed && (errors.As(err, new(foreignError)) || errors.Is(err, unix.EACCES)):
 		case p.Base == "/var/tmp": // anybody can make a directory of that name there
 		default:
 			closeAll(dirs)

@@ -20,8 +20,9 @@ const (
 	lockFile = "lock"
 )
 
-// maxRuns is the size of the text, in bytes, from which it is merged before more is added.
-const maxRuns = 256 << 10
+// maxRuns is the size of the text, in bytes, from which it is merged before more is added. The merged text is at most half
+// as long, or each run would write it anew.
+const maxRuns = 512 << 10
 
 // Run is a run that can write the host's files, for as long as it goes on. The nil Run records nothing.
 type Run struct {

@@ -19,7 +19,7 @@ const header = "cordon-runs 1\n"
 
 const (
 	maxSpans = 32   // of one directory; those that are closest to one another are merged
-	maxDirs  = 4096 // those that were written longest ago are merged into the directory they are in
+	maxDirs  = 2048 // those that were written longest ago are merged into the directory they are in
 	open     = int64(math.MaxInt64)
 )
 
@@ -27,6 +27,7 @@ const (
 type span struct {
 	start, end int64 // end is open while the run goes on
 	id, boot   int64 // of a run that is not merged yet; id is 0 for merged ones
+	begun      int64 // when that run was given the directory
 }
 
 // dir is a directory, or a file, that runs could write.
@@ -95,7 +96,7 @@ func (r *runs) line(line string, byID map[int64][]*dir) error {
 		}
 		s := span{start: n[0], end: n[1]}
 		if kind == "run" {
-			s = span{start: n[1], end: open, id: n[0], boot: n[2]}
+			s = span{start: n[1], end: open, id: n[0], boot: n[2], begun: n[1]}
 		}
 		d := r.add(key{path, uint64(n[want-2]), uint64(n[want-1])}, s)
 		if s.id != 0 {
@@ -154,8 +155,12 @@ func (r *runs) merge() {
 	for _, d := range r.dirs {
 		d.merge()
 	}
-	for n := len(r.dirs) + 1; len(r.dirs) > maxDirs && len(r.dirs) < n; r.fold() {
-		n = len(r.dirs)
+	for before := math.MaxInt; ; r.fold() {
+		size := len(r.text())
+		if len(r.dirs) <= maxDirs && size <= maxRuns/2 || size >= before {
+			return
+		}
+		before = size
 	}
 }
 

@@ -253,7 +253,7 @@ func look(fd int, path string) (Step, error) {
 	if err := unix.Fstatfs(fd, &fs); err != nil {
 		return Step{}, err
 	}
-	s.Stamped = stamped[int64(fs.Type)]
+	s.Stamped = stamped[fs.Type]
 	return s, nil
 }
 

@@ -15,9 +15,9 @@ import (
 
 // The bounds of what is remembered. A program chooses how long its paths are, so their number alone bounds nothing.
 const (
-	maxFacts  = 1 << 19   // kinds of things
-	maxBytes  = 128 << 20 // of all of them and of the executables
-	factBytes = 512       // of one, without its texts
+	maxBytes  = 128 << 20            // of all kinds of things and of the executables
+	factBytes = 512                  // of one, without its texts
+	maxFacts  = maxBytes / factBytes // of them
 )
 
 // callFact is a kind of call: the same number, and the same of its arguments that matter.
@@ -77,7 +77,7 @@ func newGather(native filter.Arch) *gather {
 
 // room reports whether one more kind of thing, with texts of that length, can be remembered, and takes the room.
 func (g *gather) room(what string, texts int) bool {
-	if len(g.calls)+len(g.events) >= maxFacts || g.bytes+factBytes+texts > maxBytes {
+	if g.bytes+factBytes+texts > maxBytes {
 		g.lost[what]++
 		g.dropped++
 		return false

@@ -251,8 +251,8 @@ func askControl(b *box) outcome {
 	shown := in.with("--rw", k.runtime+":"+seen)
 	for _, request := range []string{`{"op":"log"}`, `{"op":"attach"}`, `{"op":"signal","args":{"signal":19}}`, `{"op":"signal","args":{"signal":9}}`} {
 		o := outcomeOf(shown.run(b.guest(), "ask", seen+"/cordon/"+k.entry+"/control", request))
-		if o.state != "blocked" || o.detail != "no reply" && o.detail != "SIGSYS" {
-			return outcome{strings.Replace(o.state, "blocked", "broken", 1), request + ": " + o.detail}
+		if o.state != "blocked" { // by the launcher, or the socket itself is covered
+			return outcome{o.state, request + ": " + o.detail}
 		}
 	}
 	if harm := k.harmed(); harm != "" {

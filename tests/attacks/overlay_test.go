@@ -152,7 +152,7 @@ func foreignLayer(b *box) outcome {
 func keptThrice(b *box) outcome {
 	keeps := b.scratch("keeps")
 	c := b.with("--overlay", keeps)
-	place := b.site.home
+	var place string
 	if b.onRootfs() {
 		place = "/etc"
 		root := b.scratch("rootfs")

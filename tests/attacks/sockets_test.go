@@ -56,7 +56,7 @@ func (b *box) in(dir string) *box {
 // socketIn connects to a socket below place: "cwd" is the working directory, a new one.
 func socketIn(place, below string) func(*box) outcome {
 	return func(b *box) outcome {
-		dir := place
+		var dir string
 		c := b
 		if place == "cwd" {
 			dir = b.scratch("cwd")

@@ -157,10 +157,10 @@ var rewrites = []rewrite{
 		after:  func(dir string) { os.RemoveAll(dir + "/out") }},
 	{name: "by a path through a link", files: map[string]string{"real/cordon.yaml": tight},
 		script: looser + " > real/cordon.yaml",
-		after:  func(dir string) { os.Symlink("real", dir+"/way") }, use: "way/cordon.yaml"},
+		after:  func(dir string) { _ = os.Symlink("real", dir+"/way") }, use: "way/cordon.yaml"},
 	{name: "in a directory that was moved later", files: map[string]string{"in/cordon.yaml": tight},
 		script: looser + " > cordon.yaml",
-		after:  func(dir string) { os.Rename(dir+"/in", dir+"/moved") }, in: "in", use: "moved/cordon.yaml"},
+		after:  func(dir string) { _ = os.Rename(dir+"/in", dir+"/moved") }, in: "in", use: "moved/cordon.yaml"},
 	{name: "while the task goes on", files: map[string]string{"cordon.yaml": tight},
 		script: looser + " > cordon.yaml; touch done; exec sleep 20", kept: true},
 }

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,6 +58,9 @@ func TestPlanIsWhatHappens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			work, err := os.MkdirTemp(dir, "run-")
+			for _, own := range []string{"/.config/cordon/profiles", "/.local/state/cordon"} { // or the run makes them first
+				err = errors.Join(err, os.MkdirAll(work+".home"+own, 0o700))
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +144,7 @@ func runCordon(t *testing.T, dir string, argv []string) []byte {
 	t.Helper()
 	c := exec.Command(argv[0], argv[1:]...)
 	c.Dir = dir
-	c.Env = []string{"PATH=" + toolPath(), "HOME=" + dir, "GODEBUG=asyncpreemptoff=1"}
+	c.Env = []string{"PATH=" + toolPath(), "HOME=" + dir + ".home", "GODEBUG=asyncpreemptoff=1"} // no profile shows the home
 	var errs strings.Builder
 	c.Stderr = &errs
 	out, err := c.Output()
@@ -165,7 +169,7 @@ func traces(t *testing.T, prefix string) (first, child, task []string) {
 		}
 		text := string(b)
 		switch lines := calls(text); {
-		case strings.HasPrefix(text, "execve("):
+		case strings.HasPrefix(text, "execve("), strings.HasPrefix(text, "gettid("): // the launcher, and its threads
 		case strings.Contains(text, "\nexecve(") || strings.Contains(text, "\nexecveat("):
 			task = lines
 		case strings.Contains(text, "flags=CLONE_PARENT|"):

@@ -27,7 +27,7 @@ func onTerminal(t *testing.T, args ...string) (c *exec.Cmd, master *os.File) {
 	defer slave.Close()
 	c = exec.Command(base+"/bin/cordon", append([]string{"run"}, args...)...)
 	c.Dir = dir
-	c.Env = []string{"PATH=" + toolPath(), "HOME=" + dir}
+	c.Env = []string{"PATH=" + toolPath(), "HOME=/nonexistent"} // the home would not be shown, and a note says so
 	c.Stdin, c.Stdout, c.Stderr = slave, slave, slave
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := c.Start(); err != nil {

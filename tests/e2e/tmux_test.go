@@ -36,11 +36,14 @@ func newPane(t *testing.T) *pane {
 		t.Fatal(err)
 	}
 	dir, err := os.MkdirTemp(root, "pane-")
+	if err == nil {
+		err = os.Mkdir(dir+".home", 0o755) // the working directory is another: no profile shows the home
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &pane{t, filepath.Join(dir, "tmux"), dir}
-	shell := fmt.Sprintf("env -i PATH=%s HOME=%s TERM=tmux-256color LANG=C.UTF-8 SHELL=/bin/bash PS1='OUT$ ' bash --norc --noprofile -i", toolPath(), dir)
+	shell := fmt.Sprintf("env -i PATH=%s HOME=%s.home TERM=tmux-256color LANG=C.UTF-8 SHELL=/bin/bash PS1='OUT$ ' bash --norc --noprofile -i", toolPath(), dir)
 	p.tmux("new-session", "-d", "-s", "s", "-x", "80", "-y", "24", "-c", dir, shell)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -359,7 +362,7 @@ func TestTerminalPrograms(t *testing.T) {
 		}},
 		{"a sandbox in a sandbox", "sh", func(p *pane) {
 			p.put("outer.yaml", nestingProfile)
-			p.run(`cp ` + base + `/bin/cordon . && cordon run -p ./outer.yaml -- sh -c './cordon run vi -u NONE -N other'`)
+			p.run(`cp ` + base + `/bin/cordon . && cordon run -p ./outer.yaml -- sh -c './cordon run --host-user caller vi -u NONE -N other'`)
 			p.see(`^~\n~`)
 			p.keys("ideep", "Escape", ":set lines?", "Enter")
 			p.see(`lines=24`)

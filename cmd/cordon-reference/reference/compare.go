@@ -134,6 +134,10 @@ func (c *comparison) fill(f *libseccomp.ScmpFilter, abi filter.Arch) error {
 			c.left[key] = fmt.Sprintf("it would take libseccomp more than %d rules", maxPaths)
 			continue
 		}
+		if shared(abi, call) && c.several(d) {
+			c.left[key] = "libseccomp has one action for all arguments that a multiplexed call leaves behind a pointer"
+			continue
+		}
 		id, err := libseccomp.GetSyscallFromName(call)
 		if err == nil {
 			err = add(f, id, d, c.policy.Default)
@@ -143,6 +147,26 @@ func (c *comparison) fill(f *libseccomp.ScmpFilter, abi filter.Arch) error {
 		}
 	}
 	return nil
+}
+
+// shared says whether socketcall or ipc does the same work there: libseccomp gives that one the rules too, without their
+// conditions.
+func shared(abi filter.Arch, call string) bool {
+	return abi == filter.I386 && slices.ContainsFunc([]string{"socketcall", "ipc"}, func(m string) bool {
+		return slices.Contains(filter.Multiplexes(m), call)
+	})
+}
+
+// several says whether a call gets more than one action besides the default.
+func (c *comparison) several(d *decision) bool {
+	var seen []filter.Action
+	d.paths(d.root, func(_ *cube, t node) bool {
+		if a := d.action(t); a != c.policy.Default && !slices.Contains(seen, a) {
+			seen = append(seen, a)
+		}
+		return len(seen) < 2
+	})
+	return len(seen) > 1
 }
 
 // knows says whether libseccomp has the call: by its number, or by one of those below zero that stand for a call of

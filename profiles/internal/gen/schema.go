@@ -42,6 +42,16 @@ func object(keys []policy.Key, section string) *schema {
 		s.Properties["remove"] = removals(section)
 		s.PropertyOrder = append(s.PropertyOrder, "remove")
 	}
+	if section == "" {
+		lists := &schema{Type: "object", Properties: map[string]*schema{}, AdditionalProperties: &schema{Not: &schema{}},
+			Description: "What is taken away from the inherited lists of these sections, by exact value."}
+		for _, name := range []string{"mounts", "hide", "missing"} {
+			lists.Properties[name] = removals(name)
+			lists.PropertyOrder = append(lists.PropertyOrder, name)
+		}
+		s.Properties["remove"] = lists
+		s.PropertyOrder = append(s.PropertyOrder, "remove")
+	}
 	for _, k := range keys {
 		s.Properties[k.Name] = value(k)
 		s.PropertyOrder = append(s.PropertyOrder, k.Name)
@@ -114,7 +124,7 @@ func booleans(words []string) *schema {
 func forms(list []policy.Form) *schema {
 	s := &schema{}
 	for _, f := range list {
-		o := object(f.Keys, "")
+		o := object(f.Keys, "form")
 		o.Description = f.Doc
 		o.Required = []string{f.Keys[0].Name}
 		if f.Keys[0].Name == "symlink" {

@@ -215,15 +215,11 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 	case plan.AtFDCWD:
 		o.args[j] = ^uintptr(99) // -100
 	case plan.FD:
-		fd, ok := files[a.Data]
-		if !ok {
-			return fmt.Errorf("file %q was not opened", a.Data)
-		}
-		o.args[j] = uintptr(fd)
+		o.args[j], err = opened(files, a.Data)
 	case plan.PathBeneath:
-		fd, ok := files[a.Data]
-		if !ok {
-			return fmt.Errorf("file %q was not opened", a.Data)
+		fd, missing := opened(files, a.Data)
+		if missing != nil {
+			return missing
 		}
 		if b, err = im.alloc(12); err == nil {
 			*(*uint64)(unsafe.Pointer(&b[0])) = a.Int
@@ -245,9 +241,9 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 	case plan.SendRights:
 		b, err = im.sendRights(a.Data, int32(a.Int))
 	case plan.SendNamed:
-		fd, ok := files[a.Data]
-		if !ok {
-			return fmt.Errorf("file %q was not opened", a.Data)
+		fd, missing := opened(files, a.Data)
+		if missing != nil {
+			return missing
 		}
 		b, err = im.sendRights(string(rune(a.Int)), int32(fd))
 	case plan.Rights:
@@ -271,6 +267,15 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 		o.args[j] = addr(b)
 	}
 	return err
+}
+
+// opened is the descriptor of a file that the plan names.
+func opened(files map[string]int, name string) (uintptr, error) {
+	fd, ok := files[name]
+	if !ok {
+		return 0, fmt.Errorf("file %q was not opened", name)
+	}
+	return uintptr(fd), nil
 }
 
 // argvLen is the length of the arguments: os.Args are strings in the memory that execve(2) filled, one after the other.

@@ -47,12 +47,12 @@ func (w *walker) walk(path string) (int, error) {
 		name, behind, more := strings.Cut(rest, "/")
 		behind = strings.TrimLeft(behind, "/")
 		if !more {
-			if fd, next, err := w.last(name); err != nil || next == "" {
+			fd, next, err := w.last(name)
+			if err != nil || next == "" {
 				return fd, err
-			} else {
-				rest = next
-				continue
 			}
+			rest = next
+			continue
 		}
 		next, err := w.enter(name)
 		if err != nil {
