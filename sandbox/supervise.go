@@ -308,7 +308,7 @@ func (p *process) cloneError(err error) error {
 	case unix.EMFILE, unix.ENFILE:
 		return &Error{Op: "clone3", Err: err, Hint: "the limit of open files is too low: ulimit -n"}
 	case unix.ENOSYS:
-		e.Why = "clone3: not implemented: an old kernel (5.3 has it), or a container runtime's filter"
+		e.Why = "clone3: not implemented: a sandbox of cordon or a container runtime's filter around this, or an old kernel (5.3 has it)"
 	case unix.EPERM:
 		e.Why = "clone3: operation not permitted: user namespaces are not allowed to this user here"
 	case unix.ENOSPC:
