@@ -308,6 +308,8 @@ func (c *compilation) content(from plan.From, target, text string, mode uint32, 
 // scratch is a tmpfs for what the launcher makes itself, out of the task's reach. Before Linux 6.15 parts of a mount
 // can only be cloned when it is attached, and the layers of an overlay still can; it is then stacked under the new root.
 type scratch struct {
+	made     bool // in a repair: there is one
+	lent     bool // in a repair: it is attached only while something is cloned
 	attached bool
 	files    int
 	empty    bool // the empty file and directory that hide things are there
