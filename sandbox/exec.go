@@ -27,6 +27,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -442,9 +443,7 @@ func (p *process) sandboxEnds() bool {
 	if p.sandbox < 0 {
 		return false
 	}
-	fds := []unix.PollFd{{Fd: int32(p.sandbox), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, 100)
-	return err == nil && n == 1
+	return endsWithin(100*time.Millisecond, p.sandbox)
 }
 
 // sandboxGone is the error of a launch into a sandbox that has ended; nil where it has not. Where the child was lost
@@ -453,12 +452,14 @@ func (p *process) sandboxGone(err error) error {
 	if p.cmd.Into == nil {
 		return nil
 	}
-	patience := 0
-	if err == errEnded || p.fault() != nil {
-		patience = 100
+	var patience time.Duration
+	switch {
+	case err == errEnded:
+		patience = time.Second // on a busy machine
+	case p.fault() != nil:
+		patience = 100 * time.Millisecond
 	}
-	fds := []unix.PollFd{{Fd: int32(p.cmd.Into.fds[fileInit]), Events: unix.POLLIN}}
-	if n, err := unix.Poll(fds, patience); err == nil && n == 1 {
+	if endsWithin(patience, p.cmd.Into.fds[fileInit]) {
 		return errSandboxEnded
 	}
 	return nil

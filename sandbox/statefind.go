@@ -217,7 +217,7 @@ func (e *Entry) killRest() error {
 			return fail(err)
 		}
 	}
-	if init >= 0 && !endsWithin(init, 5*time.Second) {
+	if init >= 0 && !endsWithin(5*time.Second, init) {
 		return fail(errText("pid " + itoa(e.State.Init.PID) + " does not end"))
 	}
 	if c := e.State.Cgroup; c != nil && e.sameBoot() {
@@ -228,13 +228,16 @@ func (e *Entry) killRest() error {
 	return nil
 }
 
-// endsWithin waits for the end of a process.
-func endsWithin(pidfd int, d time.Duration) bool {
-	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+// endsWithin waits for the end of one of several processes. A descriptor below 0 is nobody.
+func endsWithin(d time.Duration, pidfds ...int) bool {
+	fds := make([]unix.PollFd, len(pidfds))
+	for i, fd := range pidfds {
+		fds[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} //nolint:gosec // a descriptor
+	}
 	for deadline := time.Now().Add(d); ; {
 		n, err := unix.Poll(fds, int(max(0, time.Until(deadline).Milliseconds())))
 		if err != unix.EINTR {
-			return err == nil && n == 1
+			return err == nil && n > 0
 		}
 	}
 }

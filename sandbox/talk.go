@@ -3,6 +3,8 @@ package sandbox
 // The talk between launcher and child, from clone until the program has been exec'd. pidfd_open(2), Linux 5.3.
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
@@ -115,9 +117,7 @@ func (p *process) ended() error {
 
 // dying reports whether init or the task has been killed: what a process had goes a moment before its end is told.
 func (p *process) dying() bool {
-	fds := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}, {Fd: int32(p.taskfd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, 100)
-	return err == nil && n > 0
+	return endsWithin(100*time.Millisecond, p.pidfd, p.taskfd)
 }
 
 var errEnded = &Error{Op: "launch", Err: errText("the child ended before the program was run"),
