@@ -366,7 +366,10 @@ func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 	}
 	hint := stepHint(s.Call.String(), errno)
 	if errno == unix.EACCES && p.comp.ids.own && !p.comp.ids.idmapped {
-		hint = "root without CAP_SYS_ADMIN gives the task an id of its own, which may not go there; --host-user caller runs it as root"
+		hint = "root without CAP_SYS_ADMIN gives the task an id of its own, which may not go there; " + p.comp.orRoot()
+	}
+	if errno == unix.EPERM && s.Call == plan.Write && !p.comp.mayMapRoot() && p.comp.ids.newUser {
+		hint = p.comp.mapHint(unix.EPERM)
 	}
 	return &StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: hint}
 }

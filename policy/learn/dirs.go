@@ -144,24 +144,25 @@ func (f *Facts) others() (list []string) {
 	return list
 }
 
-// inHome splits a path into one of the homes and the rest. /home/NAME and /root are homes without being named.
-func inHome(homes []string, p string) (rest string, ok bool) {
-	best := -1
+// inHomes returns what of a path comes after each of the homes that it is in: a home that a recording names may lie in
+// another. /home/NAME and /root are homes without being named.
+func inHomes(homes []string, p string) (rests []string) {
+	add := func(home string) {
+		if rest := strings.TrimPrefix(p[len(home):], "/"); !slices.Contains(rests, rest) {
+			rests = append(rests, rest)
+		}
+	}
 	for _, home := range homes {
-		if within(home, p) && len(home) > best {
-			best = len(home)
+		if within(home, p) {
+			add(home)
 		}
 	}
-	if best < 0 {
-		switch {
-		case within("/root", p):
-			best = len("/root")
-		case strings.HasPrefix(p, "/home/") && len(p) > len("/home/"):
-			name, _, _ := strings.Cut(p[len("/home/"):], "/")
-			best = len("/home/") + len(name)
-		default:
-			return "", false
-		}
+	if within("/root", p) {
+		add("/root")
 	}
-	return strings.TrimPrefix(p[best:], "/"), true
+	if rest, ok := strings.CutPrefix(p, "/home/"); ok && rest != "" {
+		name, _, _ := strings.Cut(rest, "/")
+		add("/home/" + name)
+	}
+	return rests
 }

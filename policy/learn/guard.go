@@ -74,22 +74,25 @@ func ofInstalled(p string) bool {
 	return slices.ContainsFunc(installed, func(dir string) bool { return within(dir, p) })
 }
 
-// ofHome reports whether a path is a secret by its place in a home, and whether it holds one. Outside of the working
-// directory and the system's trees a name like .ssh is one wherever it is: that may be a home that nobody has named.
+// ofHome reports whether a path is a secret by its place in a home, and whether it holds one. Outside of what the
+// working directory holds, and of the system's trees, a name like .ssh is one wherever it is: that may be a home that
+// nobody has named.
 func (s *secrets) ofHome(p string) (is, holds bool) {
 	if s.tildes == nil {
 		return false, false
 	}
-	if rest, ok := inHome(s.homes, p); ok {
+	for _, rest := range inHomes(s.homes, p) {
 		if rest == "" {
-			return false, true
+			holds = true
+			continue
 		}
-		is, holds = s.tilde(rest)
-		if is {
+		secret, above := s.tilde(rest)
+		if secret {
 			return true, true
 		}
+		holds = holds || above
 	}
-	if within(s.w.workdir, p) || ofInstalled(p) {
+	if p != s.w.workdir && within(s.w.workdir, p) || ofInstalled(p) {
 		return false, holds
 	}
 	for rel, whole := range s.tildes {
@@ -157,8 +160,7 @@ func (f *files) elsewhere(p string) bool {
 			return false
 		}
 	}
-	rest, home := inHome(f.w.homes, f.w.workdir)
-	return !within(f.w.workdir, p) || home && rest == ""
+	return !within(f.w.workdir, p) || slices.Contains(inHomes(f.w.homes, f.w.workdir), "")
 }
 
 // foreigners notes what was left out because another recording calls its directory . or ~.
