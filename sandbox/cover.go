@@ -175,8 +175,8 @@ func (c *compilation) searchable(dir string) bool {
 }
 
 // coverThing hides one path of the picture. fixed says that the rule names the path, not a pattern at any depth: then
-// the directories above it are pinned. Above the matches of a pattern they stay as they are, since a pin breaks rename
-// and rm -r there; the next run finds what has been moved.
+// the directories above it are pinned. Above the matches of a pattern they stay as they are, but for those that the pattern
+// names, since a pin breaks rename and rm -r there; the next run finds what has been moved.
 //
 // What does not exist cannot be covered without making it, and nothing is made on the host. The launcher covers the
 // names of rules when they appear during the run (guards.go).
@@ -223,9 +223,14 @@ func (c *compilation) coverOnto(from plan.From, p *part) {
 }
 
 func (c *compilation) mountFromScratch(from plan.From, name string, p *part) {
-	c.do(from,
-		plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree),
-		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, attrRO|attrBase|attrNoExec, 0, 0))
+	if c.scratch.lent {
+		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
+	}
+	c.do(from, plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree))
+	if c.scratch.lent {
+		c.do(from, plan.Umount(".", unix.MNT_DETACH), plan.CloseStep(plan.R(plan.Scratch))) // "." is the topmost
+	}
+	c.do(from, plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, attrRO|attrBase|attrNoExec, 0, 0))
 	c.openTarget(from, p)
 	c.moveToTarget(from, p)
 	c.do(from, plan.CloseStep(plan.R(plan.Tree)))
