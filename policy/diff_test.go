@@ -34,6 +34,8 @@ func TestDiff(t *testing.T) {
 		{"bind", "version: 1", "mounts: [{bind: /etc}]", "widens: mounts: /etc: nothing → the host's /etc"},
 		{"writable", "mounts: [{bind: /etc}]", "mounts: [{bind: /etc, mode: rw}]", "widens: mounts: /etc: the host's /etc → the host's /etc, writable"},
 		{"noexec", "mounts: [{bind: /etc}]", "mounts: [{bind: /etc, noexec: true}]", "narrows: mounts: /etc: the host's /etc → the host's /etc, not executable"},
+		{"unfit", "mounts: [{bind: /etc, unfit: refuse}]", "mounts: [{bind: /etc}]", "widens: mounts: /etc: the host's /etc, but not where nobody works (refuse) → the host's /etc"},
+		{"unfit, left out", "mounts: [{bind: /etc, unfit: skip}]", "mounts: [{bind: /etc, unfit: bind}]", "widens: mounts: /etc: the host's /etc, but not where nobody works (skip) → the host's /etc"},
 		{"other source", "mounts: [{bind: /a, target: /x}]", "mounts: [{bind: /b, target: /x}]", "widens: mounts: /x: the host's /a → the host's /b"},
 		{"cover", "mounts: [{bind: /a}]", "mounts: [{bind: /a}, {tmpfs: /a/b}]", "narrows: mounts: /a/b: the host's /a/b → an empty tmpfs"},
 		{"order", "mounts: [{bind: /a}, {tmpfs: /a/b}]", "mounts: [{tmpfs: /a/b}, {bind: /a}]", "widens: mounts: /a/b: an empty tmpfs → the host's /a/b"},

@@ -163,6 +163,8 @@ func (s *scene) gives(o *scene) bool {
 	switch {
 	case !s.noexec && o.noexec, s.live && !o.live && !o.write, keeps, s.spare && !o.spare && o.String() != "nothing":
 		return true
+	case s.unfit == 0 && o.unfit > 0 && s.host != "": // it is shown where the other shows nothing, or does not start
+		return true
 	case own && (s.perm&^o.perm != 0 || s.room() > o.room()):
 		return true
 	case s.host != "":

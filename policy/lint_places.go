@@ -106,6 +106,7 @@ var places = [...]struct {
 	}},
 	{"cordon takes profiles, and what it knows of runs, from them", []string{
 		"~/.config/cordon", "/etc/cordon", "~/.local/state/cordon", "/var/lib/cordon",
+		"/run/cordon", "/run/user/*/cordon",
 	}},
 }
 

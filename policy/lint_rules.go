@@ -98,9 +98,9 @@ var lintRules = [...]LintRule{
 		Fix:   "leave the namespace out: every one is new unless said otherwise",
 		find:  func(l *linter) { l.hostNamespaces() }},
 	{Code: "CL015", Name: "loader-variables", Level: LevelWarning,
-		About: "variables that load code are kept",
-		Why:   "LD_PRELOAD and its kin choose what runs in every program of the sandbox: who sets the caller's environment decides it.",
-		Fix:   "env: {keep: [...]} by names, without them",
+		About: "variables that load code are kept or set",
+		Why:   "LD_PRELOAD and its kin choose what runs in every program of the sandbox: who sets the caller's environment decides it, or who can write the file that the profile names.",
+		Fix:   "env: {keep: [...]} by names, without them, and none of them in env.set",
 		find:  func(l *linter) { l.variables(loaderVariables, "chooses code that is loaded") }},
 	{Code: "CL016", Name: "secret-variables", Level: LevelWarning,
 		About: "variables that hold secrets are kept or set",
@@ -196,6 +196,16 @@ var lintRules = [...]LintRule{
 		Why:   "It is read-only in its own runs. Another sandbox that writes there can change it, and it has to be trusted then before it is used.",
 		Fix:   "keep profiles where no sandbox writes, such as ~/.config/cordon/profiles",
 		find:  func(l *linter) { l.ownProfile() }},
+	{Code: "CL034", Name: "unix-pairs", Level: LevelWarning,
+		About: "local sockets are denied, but pairs of datagram sockets are not",
+		Why:   "One of a pair of AF_UNIX datagram sockets sends to every other address: to the sockets that the rule on socket was to keep it from.",
+		Fix:   "syscalls: {rules: [{socketpair: \"in(type & 0xf, SOCK_STREAM, SOCK_SEQPACKET)\"}]}",
+		find:  func(l *linter) { l.datagramPairs() }},
+	{Code: "CL035", Name: "core-dumps", Level: LevelWarning,
+		About: "programs leave core dumps",
+		Why:   "The kernel gives a dump to the host's handler, which runs outside, often as root; what the program held in memory is kept there.",
+		Fix:   "limits: {rlimits: {core: 0}}",
+		find:  func(l *linter) { l.coreDumps() }},
 }
 
 func passing(a filter.Action) bool { return a.Kind == filter.Allow || a.Kind == filter.Log }
@@ -295,6 +305,32 @@ func (l *linter) variables(list []string, does string) {
 				l.say(k.Pos, "env.keep: "+quote(k.Pattern)+": "+name+" "+does)
 				break
 			}
+		}
+	}
+	for _, v := range l.p.Env.Set {
+		if v.Value != "" && slices.Contains(list, v.Name) {
+			l.say(v.Pos, "env.set: "+v.Name+" "+does)
+		}
+	}
+}
+
+// datagramPairs finds a filter under which no local socket can be made, but a pair of them that reaches all others.
+func (l *linter) datagramPairs() {
+	if _, yes := l.passes("socket(AF_UNIX)"); yes {
+		return
+	}
+	for _, typ := range []string{"SOCK_DGRAM", "SOCK_RAW", "SOCK_DGRAM|SOCK_CLOEXEC", "SOCK_RAW|SOCK_CLOEXEC"} {
+		if at, yes := l.passes("socketpair(AF_UNIX, " + typ + ")"); yes {
+			l.say(at, "syscalls: socketpair can be called with AF_UNIX and "+typ+", and socket not with AF_UNIX")
+			return
+		}
+	}
+}
+
+func (l *linter) coreDumps() {
+	for _, r := range l.p.Limits.Rlimits {
+		if r.Name == "core" && r.Value > 1 {
+			l.say(r.Pos, "limits.rlimits.core: it is not 0")
 		}
 	}
 }

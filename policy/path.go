@@ -84,7 +84,7 @@ func checkPattern(s string) *fault {
 	case anywhere, strings.HasPrefix(s, "/"), strings.HasPrefix(s, "~/"):
 	case s == "~":
 	default:
-		return bad(quote(s)+" is not absolute", "did you mean "+quote("**/"+strings.TrimPrefix(s, "./"))+"? a pattern begins with /, ~/ or **/")
+		return notAbsolute(s)
 	}
 	if strings.Trim(s, "/") == "" {
 		return bad(quote(s)+" would hide everything", "")
@@ -111,10 +111,11 @@ func checkMeaning(s string) *fault {
 		case '\\':
 			i++
 		case '[':
-			if strings.HasPrefix(s[i:], "[!") {
-				return bad(quote(s)+": [!…] is not known", "write [^…]")
+			end, f := checkClass(s, i)
+			if f != nil {
+				return f
 			}
-			i += max(0, strings.IndexByte(s[i:], ']')) // in a class a brace is a character
+			i = end // in a class a brace is a character
 		case '{':
 			depth = i
 		case '}':

@@ -37,15 +37,16 @@ type compilation struct {
 	rootFD   plan.Arg // the new root
 	scratch  scratch
 	layers   []keptLayer
-	covered  []string    // sockets of the host
-	hidden   int         // matches of hide rules
-	outdoors tree        // the host's own tree: see hostTree
-	table    *hostMounts // see mountsOfHost
-	homeList []string    // see homes
-	bounds   []bound     // see bound
-	searched *finder     // see search
-	lifted   []lifted    // see findLifted
-	gitSeen  *gitSeen    // see git
+	covered  []string          // sockets of the host
+	hidden   int               // matches of hide rules
+	outdoors tree              // the host's own tree: see hostTree
+	table    *hostMounts       // see mountsOfHost
+	homeList []string          // see homes
+	bounds   []bound           // see bound
+	followed map[string]string // what links in the home lead to: see bindSource
+	searched *finder           // see search
+	lifted   []lifted          // see findLifted
+	gitSeen  *gitSeen          // see git
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts

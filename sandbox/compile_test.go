@@ -227,7 +227,8 @@ func TestCompileErrors(t *testing.T) {
 		{"missing source", mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none"}), nil, "true",
 			"error: mounts[0]: bind: /opt/none: no such file or directory\nfrom: p.yaml:10\nhint: "},
 		{"source is a symbolic link", mounted(policy.Mount{Kind: policy.MountBind, Source: "/usr/bin/python3"}), nil, "true",
-			"error: mounts[0]: bind: /usr/bin/python3 is a symbolic link; name what it points to if that is meant\nfrom: p.yaml:10\nhint: "},
+			"error: mounts[0]: bind: /usr/bin/python3: lies behind a symbolic link, which a task may have made\nfrom: p.yaml:10\n" +
+				"hint: if that is meant bind what it leads to: /usr/bin/python3.13"},
 		{"missing target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none"}), nil, "true",
 			"error: mounts[0]: tmpfs: target /opt/none does not exist, and nothing is ever made on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
 		{"bind on the root", mounted(policy.Mount{Kind: policy.MountBind, Source: "/srv", Target: "/"}), nil, "true",

@@ -223,9 +223,14 @@ func (c *compilation) coverOnto(from plan.From, p *part) {
 }
 
 func (c *compilation) mountFromScratch(from plan.From, name string, p *part) {
-	c.do(from,
-		plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree),
-		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, attrRO|attrBase|attrNoExec, 0, 0))
+	if c.scratch.lent {
+		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
+	}
+	c.do(from, plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree))
+	if c.scratch.lent {
+		c.do(from, plan.Umount(".", unix.MNT_DETACH), plan.CloseStep(plan.R(plan.Scratch))) // "." is the topmost
+	}
+	c.do(from, plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, attrRO|attrBase|attrNoExec, 0, 0))
 	c.openTarget(from, p)
 	c.moveToTarget(from, p)
 	c.do(from, plan.CloseStep(plan.R(plan.Tree)))

@@ -35,8 +35,13 @@ func (f fakeFile) ModTime() time.Time { return time.Time{} }
 func (f fakeFile) IsDir() bool        { return f.mode.IsDir() }
 func (f fakeFile) Type() fs.FileMode  { return f.mode.Type() }
 func (f fakeFile) Sys() any {
-	return &syscall.Stat_t{Rdev: f.rdev, Uid: uint32(f.owner), Ino: f.ino, Nlink: f.names}
+	st := &syscall.Stat_t{Rdev: f.rdev, Uid: uint32(f.owner), Ino: f.ino}
+	setNumber(&st.Nlink, f.names)
+	return st
 }
+
+// setNumber sets a number whose size the architecture decides.
+func setNumber[T uint32 | uint64](to *T, n uint64) { *to = T(n) }
 
 func (f fakeFile) Info() (fs.FileInfo, error) { return f, nil }
 

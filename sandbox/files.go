@@ -234,10 +234,10 @@ func (p *process) holderMapping() (fd int, release func(), err error) {
 		_, _ = unix.Wait4(pid, nil, 0, nil)
 	}()
 	dir := "/proc/" + itoa(pid)
-	if err := writeText(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {
+	if err := p.comp.writeMap(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {
 		return -1, nil, err
 	}
-	if err := writeText(dir+"/gid_map", idMap(p.comp.host.GID, id.outGID, 1)); err != nil {
+	if err := p.comp.writeMap(dir+"/gid_map", idMap(p.comp.host.GID, id.outGID, 1)); err != nil {
 		return -1, nil, err
 	}
 	return openUserNS(dir)
@@ -263,10 +263,10 @@ func (p *process) writeMaps() error {
 			return helperMaps("newgidmap", p.pid, gids)
 		}
 	}
-	if err := writeText(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
+	if err := p.comp.writeMap(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
 		return err
 	}
-	return writeText(dir+"/gid_map", strings.Join(gids, "\n"))
+	return p.comp.writeMap(dir+"/gid_map", strings.Join(gids, "\n"))
 }
 
 // helperMaps runs newuidmap(1) or newgidmap(1), which are setuid.
@@ -279,6 +279,14 @@ func helperMaps(name string, pid int, maps []string) error {
 	return nil
 }
 
+func (c *compilation) writeMap(path, text string) error {
+	err := writeText(path, text)
+	if e, ok := err.(*Error); ok {
+		e.Hint = c.mapHint(e.Err)
+	}
+	return err
+}
+
 func writeText(path, text string) error {
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -286,14 +294,7 @@ func writeText(path, text string) error {
 	}
 	defer unix.Close(fd)
 	if _, err := unix.Write(fd, []byte(text)); err != nil {
-		return &Error{Op: "write " + path, Err: err, Hint: mapHint(err)}
+		return &Error{Op: "write " + path, Err: err}
 	}
 	return nil
-}
-
-func mapHint(err error) string {
-	if err == unix.EPERM {
-		return "the id is not mapped where this process runs, as in a container; --host-user caller keeps the caller's id"
-	}
-	return ""
 }

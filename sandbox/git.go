@@ -17,14 +17,15 @@ import (
 
 // gitGuard protects the repositories of a picture.
 type gitGuard struct {
-	c    *compilation
-	h    *hider
-	from plan.From
-	rule policy.Pos
-	done map[string]bool // working trees that have been looked at
-	near map[string]bool // those in which a bound directory lies, or begins
-	late []string        // what the configuration of another one names, and is not there
-	user []git.Var       // the configuration of the user and of the machine
+	c     *compilation
+	h     *hider
+	from  plan.From
+	rule  policy.Pos
+	done  map[string]bool // working trees that have been looked at
+	near  map[string]bool // those in which a bound directory lies, or begins
+	late  []string        // what the configuration of another one names, and is not there
+	shown []string        // configurations outside of repositories
+	user  []git.Var       // the configuration of the user and of the machine
 }
 
 // git protects the repositories in what the task may write, if the profile asks for it.
@@ -47,6 +48,11 @@ func (c *compilation) git() error {
 		c.protectThing(g.from, dir, g.rule, true)
 	}
 	g.user = g.userConfig()
+	for _, file := range g.shown {
+		if err := g.withoutSecrets(file); err != nil {
+			return err
+		}
+	}
 	for _, b := range c.bound() {
 		if err := g.around(c.tree.hostPath(b.target)); err != nil {
 			return err
@@ -63,6 +69,9 @@ func (c *compilation) git() error {
 				return err
 			}
 		}
+	}
+	if err := g.otherNames(); err != nil {
+		return err
 	}
 	c.gitSeen = newGitSeen(c, f, g.h.windows)
 	c.gitSeen.late = g.late
@@ -146,6 +155,11 @@ func (g *gitGuard) workTree(top string) error {
 			return err
 		}
 	}
+	for _, dir := range [...]string{r.dir, r.common} {
+		if err := g.leads(top, dir, g.follow(dir, "hooks"), g.follow(dir, "info")); err != nil {
+			return err
+		}
+	}
 	for _, link := range r.links {
 		if err := g.submodule(top, link); err != nil {
 			return err
@@ -156,7 +170,7 @@ func (g *gitGuard) workTree(top string) error {
 			return err
 		}
 	}
-	return g.named(top, append(g.user[:len(g.user):len(g.user)], r.vars...), r.common)
+	return g.named(top, append(g.user[:len(g.user):len(g.user)], r.vars...))
 }
 
 // submodule protects a submodule of an index. One that has been checked out has a .git, which is protected; another
@@ -193,29 +207,48 @@ func (g *gitGuard) submodule(top, link string) error {
 var inert = [...]string{"branch", "remote", "submodule", "url", "user"}
 
 // isBreak reports whether a character ends a word of a command.
-func isBreak(r rune) bool { return strings.ContainsRune(" \t!;|&'\"", r) }
+func isBreak(r rune) bool { return strings.ContainsRune(" \t\n!;|&'\"=()<>`", r) }
 
 // named protects the files and directories that a configuration names.
-func (g *gitGuard) named(top string, vars []git.Var, common string) error {
+func (g *gitGuard) named(top string, vars []git.Var) error {
 	for i := range vars {
 		v := &vars[i]
 		switch {
 		case v.Name() == "core.hookspath":
-			if err := g.must(top, g.absolute(top, v.Value), "core.hooksPath"); err != nil {
+			dir := g.absolute(top, v.Value)
+			if err := g.must(top, dir, "core.hooksPath"); err != nil {
+				return err
+			}
+			if err := g.leads(top, g.follow("/", dir)); err != nil {
 				return err
 			}
 		case v.Key == "path" && (v.Section == "include" || v.Section == "includeif"):
-			if err := g.must(top, g.absolute(common, v.Value), v.Section+".path"); err != nil {
+			if err := g.must(top, g.absolute(v.Dir, v.Value), v.Section+".path"); err != nil {
 				return err
 			}
 		case slices.Contains(inert[:], v.Section):
 		default:
-			for _, word := range strings.FieldsFunc(v.Value, isBreak) {
-				if strings.Contains(word, "/") {
-					if err := g.may(g.absolute(top, word)); err != nil {
-						return err
-					}
-				}
+			if err := g.words(top, v.Value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// words protects the files that a command of the configuration names. One that begins with a path to a file which is
+// not there could be made by the task.
+func (g *gitGuard) words(top, command string) error {
+	for i, word := range strings.FieldsFunc(command, isBreak) {
+		path := g.absolute(top, word)
+		switch {
+		case i == 0 && (strings.HasPrefix(word, "./") || strings.HasPrefix(word, "../")):
+			if err := g.must(top, path, "a command of the configuration"); err != nil {
+				return err
+			}
+		case strings.Contains(word, "/") || i > 0 && word[0] != '-':
+			if err := g.may(path, strings.Contains(word, "/")); err != nil {
+				return err
 			}
 		}
 	}
@@ -234,7 +267,7 @@ func (g *gitGuard) absolute(base, path string) string {
 	case path[0] == '/':
 		return clean(path)
 	}
-	return clean(base + "/" + path)
+	return base + "/" + path // the kernel follows links before it takes ".."
 }
 
 // must protects what git takes hooks or more configuration from. If it is not there and the task could make it, the
@@ -261,21 +294,26 @@ func (g *gitGuard) must(top, host, key string) error {
 			g.late = append(g.late, host)
 			return nil
 		default:
-			return g.fail(key, &pathError{host, bare(err)},
-				"make "+host+", so that the task cannot, or take it out of git's configuration")
+			return g.fail(key, &pathError{end, bare(err)},
+				"make "+end+", so that the task cannot, or take it out of git's configuration")
 		}
 	}
 	return nil
 }
 
-// may protects what a command of the configuration names, if it is a file in what the task may write.
-func (g *gitGuard) may(host string) error {
+// may protects what a command of the configuration names, if it is a file in what the task may write. What is written
+// as a path and is not there is reported if it appears.
+func (g *gitGuard) may(host string, late bool) error {
 	w := walker{tree: g.c.hostTree()}
 	if host == "" {
 		return nil
 	}
-	if end, err := w.walk(host); err == nil && !w.last.dir {
+	end, err := w.walk(host)
+	switch {
+	case err == nil && !w.last.dir:
 		return g.holding(host, end)
+	case notThere(err) && late:
+		g.late = append(g.late, host)
 	}
 	return nil
 }
@@ -290,6 +328,7 @@ func (g *gitGuard) holding(path, end string) error {
 	if _, err := w.walk(path); err != nil {
 		return err
 	}
+	g.h.countNames(end)
 	return g.protectOnHost(end)
 }
 
@@ -299,6 +338,9 @@ const maxConfig = 256 << 10
 // withoutSecrets shows a configuration of the host without what opens something, wherever the sandbox shows it. What
 // is no configuration is hidden.
 func (g *gitGuard) withoutSecrets(host string) error {
+	if host = g.follow("/", host); host == "" {
+		return nil
+	}
 	info, err := g.c.tree.lstat(host)
 	if err != nil || !info.Mode().IsRegular() || g.done["config "+host] {
 		return nil //nolint:nilerr // it is not there

@@ -72,7 +72,7 @@ func TestGit(t *testing.T) {
 	if got, want := c.guarded(guardProtect), []string{"/.git", "/deep/er/.git", "/empty", "/hooks", "/lib/.git", "/more", "/tools/x", "/wt/.git"}; !slices.Equal(got, want) {
 		t.Errorf("protected: %q, want %q", got, want)
 	}
-	if got, want := c.guarded(guardPin), []string{"/deep", "/deep/er", "/empty", "/lib", "/tools", "/wt"}; !slices.Equal(got, want) {
+	if got, want := c.guarded(guardPin), []string{"/.git", "/deep", "/deep/er", "/empty", "/lib", "/tools", "/wt"}; !slices.Equal(got, want) {
 		t.Errorf("pinned: %q, want %q", got, want)
 	}
 	if got, want := c.guarded(guardHide), []string{"/.git/config", "/.git/modules/lib/config"}; !slices.Equal(got, want) {
@@ -120,6 +120,14 @@ func TestGitErrors(t *testing.T) {
 		{"a submodule that is not there", "a submodule that the index names is not there", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/empty") }},
 		{"hooks that are not there", "core.hooksPath: /home/ann/src/demo/hooks: no such file", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/hooks") }},
 		{"an include that is not there", "include.path: /home/ann/src/demo/more: no such file", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/more") }},
+		{"a command that is not there", "configuration: /home/ann/src/demo/gone: no such file", func(h *Host, t fakeFiles) {
+			t.put(h.Cwd+"/more", fakeFile{text: "[core]\n\tfsmonitor = ./gone/x\n"})
+		}},
+		{"a link to nothing", "/home/ann/src/demo/x: no such file", func(h *Host, t fakeFiles) { t.link(h.Cwd+"/.git/hooks/y", "../../x") }},
+		{"a hard link", "/home/ann/src/demo/n: is a hard link to /home/ann/src/demo/.git/config", func(h *Host, t fakeFiles) {
+			t.put(h.Cwd+"/.git/config", fakeFile{ino: 9, names: 2})
+			t.put(h.Cwd+"/n", fakeFile{ino: 9, names: 2})
+		}},
 		{"a broken index", "/.git/index: not an index", func(h *Host, t fakeFiles) { t.put(h.Cwd+"/.git/index", fakeFile{text: "x"}) }},
 		{"a broken configuration", "/.git/config: a line is neither", func(h *Host, t fakeFiles) { t.put(h.Cwd+"/.git/config", fakeFile{text: "x"}) }},
 	} {
@@ -166,5 +174,25 @@ func TestGitSwapped(t *testing.T) {
 	files.dir(h.Cwd+"/b/objects", h.Cwd+"/b/refs")
 	if got, _ := c.gitSeen.appeared(); !slices.Equal(got, []string{h.Cwd + "/b", at}) {
 		t.Errorf("appeared: %q", got)
+	}
+}
+
+// What a link in a directory of git's leads to, what a command names, and what an included file includes stay as they are.
+func TestGitLeads(t *testing.T) {
+	h, files := gitTree()
+	files.file(h.Cwd+"/s/pc", h.Cwd+"/fsm.sh", h.Cwd+"/d/al")
+	files.link(h.Cwd+"/.git/hooks/pre-commit", "../../s/pc")
+	files.put(h.Cwd+"/more", fakeFile{text: "[core]\n\tfsmonitor = sh fsm.sh\n[include]\n\tpath = d/al\n[http]\n\textraheader = T\n"})
+	c, err := compileGit(t, h, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"/s/pc", "/fsm.sh", "/d/al"} {
+		if got := c.guarded(guardProtect); !slices.Contains(got, want) {
+			t.Errorf("protected: %q without %s", got, want)
+		}
+	}
+	if got := c.guarded(guardHide); !slices.Contains(got, "/more") {
+		t.Errorf("copies: %q", got)
 	}
 }

@@ -36,10 +36,12 @@ func (g *gitGuard) open(top string) (*repo, error) {
 		if err != nil {
 			return nil, g.fail(path, err, "mend it")
 		}
+		base, _ := splitPath(path)
 		r.files = append(r.files, path)
-		r.vars = append(r.vars, vars...)
+		r.vars = append(r.vars, within(base, vars)...)
 	}
-	r.vars = append(r.vars, g.included(r.vars, r.common, 0)...)
+	more, files := g.included(r.vars, 0)
+	r.vars, r.files = append(r.vars, more...), append(r.files, files...)
 	return r, g.index(r)
 }
 
@@ -140,8 +142,19 @@ func (g *gitGuard) userConfig() []git.Var {
 		}
 		if more, err := git.ParseConfig(text); err == nil {
 			dir, _ := splitPath(path)
-			vars = append(append(vars, g.included(more, dir, 0)...), more...)
+			within(dir, more)
+			deep, files := g.included(more, 0)
+			vars = append(append(vars, deep...), more...)
+			g.shown = append(append(g.shown, path), files...)
 		}
+	}
+	return vars
+}
+
+// within notes the directory of the file that variables are from.
+func within(dir string, vars []git.Var) []git.Var {
+	for i := range vars {
+		vars[i].Dir = dir
 	}
 	return vars
 }
@@ -149,23 +162,24 @@ func (g *gitGuard) userConfig() []git.Var {
 // maxIncludes is how deep git follows includes.
 const maxIncludes = 10
 
-// included reads what a configuration includes.
-func (g *gitGuard) included(vars []git.Var, dir string, depth int) []git.Var {
-	var out []git.Var
+// included reads what a configuration includes, and lists the files.
+func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []string) {
 	for i := range vars {
 		v := &vars[i]
 		if v.Key != "path" || v.Section != "include" && v.Section != "includeif" || depth == maxIncludes || len(out) > 1000 {
 			continue
 		}
-		path := g.absolute(dir, v.Value)
+		path := g.absolute(v.Dir, v.Value)
 		text, err := g.c.host.Files.Read(path, maxConfig)
 		if path == "" || err != nil {
 			continue
 		}
+		files = append(files, path)
 		if more, err := git.ParseConfig(text); err == nil {
-			below, _ := splitPath(path)
-			out = append(append(out, more...), g.included(more, below, depth+1)...)
+			dir, _ := splitPath(path)
+			deep, below := g.included(within(dir, more), depth+1)
+			out, files = append(append(out, more...), deep...), append(files, below...)
 		}
 	}
-	return out
+	return out, files
 }

@@ -57,7 +57,6 @@ func (c *compilation) repairs() *compilation {
 		r.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.ids.inGID)), plan.SetUID(uint64(c.ids.inUID)))
 	}
 	r.do(from, plan.UmaskStep(0), plan.FchdirStep(plan.F(fileRoot)), plan.ChrootStep("."))
-	r.tmpfs(own("scratch"), plan.Scratch, "700", 0, attrBase|attrNoExec)
 	return r
 }
 
@@ -66,6 +65,9 @@ func (c *compilation) repair(p *part, isDir bool) error {
 	again := *p
 	again.absent, again.fleeting, again.file = false, false, !isDir
 	from := at("guard", -1, p.rule)
+	if p.opaque || p.text != nil {
+		c.repairScratch()
+	}
 	switch {
 	case p.opaque:
 		c.coverOnto(from, &again)
@@ -79,6 +81,18 @@ func (c *compilation) repair(p *part, isDir bool) error {
 		return nil
 	}
 	return errText(p.what + " was mounted there")
+}
+
+// repairScratch makes the file system of the covers. Before Linux 6.15 nothing can be cloned that is not attached: each
+// cover then has a file system of its own, which is attached for the moment of cloning only (mountFromScratch), so that a
+// repair that fails leaves nothing.
+func (c *compilation) repairScratch() {
+	lend := !c.host.since(6, 15)
+	if !lend && c.scratch.made {
+		return
+	}
+	c.scratch = scratch{made: true, lent: lend}
+	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, attrBase|attrNoExec)
 }
 
 // attrs are a part's attributes beyond those of what it shows.

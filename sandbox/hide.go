@@ -27,8 +27,11 @@ type hider struct {
 	from    plan.From           // the rule
 	rule    policy.Pos
 	last    string // the thing that the rule led to last
-	matched bool   // the rule led to something
-	awaited map[string]bool
+	deep    int    // how many hidden directories, each found by a link of the one before, are looked at
+
+	inspected int  // names in the directories that the rule hides
+	matched   bool // the rule led to something
+	awaited   map[string]bool
 }
 
 func (c *compilation) hide() error {
@@ -66,6 +69,7 @@ func hideError(i int, rule *policy.Hide, err error) error {
 
 func (h *hider) begin(i int, rule *policy.Hide) {
 	h.from, h.rule, h.matched, h.last = at("hide", i, rule.Pos), rule.Pos, false, ""
+	h.inspected = 0
 }
 
 // end says that a rule of the command line has led to nothing: whoever typed it meant something that is there.
@@ -241,6 +245,8 @@ func (h *hider) thing(host string, fixed bool) error {
 			return err
 		}
 	}
+	h.linksIn(host)
+	h.last = host
 	return nil
 }
 

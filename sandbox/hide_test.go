@@ -136,6 +136,14 @@ var hideCases = []hideCase{
 			t.link("/proc/self", "1")
 		},
 		rules: []string{"/etc/k*"}, covers: []string{"/etc/k"}},
+	{name: "links in a hidden directory",
+		host: func(h *Host, t fakeFiles) {
+			t.file("/home/ann/src/demo/ssh/id")
+			t.link("/home/ann/.ssh/keys/id", "../../src/demo/ssh/id")
+			t.link("/home/ann/.ssh/all", "../src")
+		},
+		mounts: []policy.Mount{tmpfs("~"), rw(".")}, rules: []string{"~/.ssh"}, covers: []string{"/home/ann/src/demo/ssh/id"},
+		pins: []string{"/home/ann/src/demo/ssh"}},
 	{name: "a link that would hide the working directory",
 		host:   func(h *Host, t fakeFiles) { t.link("/home/ann/src/demo/.env", "..") },
 		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.env"},

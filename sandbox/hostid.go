@@ -85,9 +85,8 @@ func (c *compilation) ownHostID() error {
 	}
 	if !c.host.mapsIDs() {
 		return &UnsupportedError{Layer: policy.LayerUser, From: c.where("user.host"),
-			Why: "the task would be root on the host: root without the capabilities SETUID and SETGID cannot give it an id of its own",
-			Remedy: "give the launcher these two (and SYS_ADMIN for what the profile writes: docker run --cap-add), or say in as many words that the task " +
-				"is root: user: {host: caller} or --host-user caller"}
+			Why:    "the task would be root on the host: root without the capabilities SETUID and SETGID cannot give it an id of its own",
+			Remedy: "give the launcher these two (and SYS_ADMIN for what the profile writes: docker run --cap-add); or, in as many words, " + c.orRoot()}
 	}
 	id := firstTaskID
 	if c.cmd.taskID != 0 { // otherwise the plan is only printed
@@ -108,7 +107,7 @@ func (c *compilation) writesAsRoot(path string, info fs.FileInfo, from string) e
 		return nil
 	}
 	return &UnsupportedError{Layer: policy.LayerMount, Why: path + ": the task cannot write it: root without CAP_SYS_ADMIN gives the task an id of its own, and no idmapped mounts",
-		From: from, Remedy: "--host-user caller runs the task as root; or give the launcher CAP_SYS_ADMIN, or the directory to another user who runs cordon"}
+		From: from, Remedy: c.orRoot() + "; or give the launcher CAP_SYS_ADMIN, or the directory to another user who runs cordon"}
 }
 
 // checkIDs holds the task's ids against what the profile says: proc_pid_status(5) has them as they are outside.

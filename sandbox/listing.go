@@ -115,6 +115,9 @@ func (c *compilation) bound() []bound {
 		if err != nil {
 			source = target
 		}
+		if end, ok := c.followed[source]; ok {
+			source = end
+		}
 		list = append(list, bound{target: target, source: source, here: source == c.host.Cwd || source == "/"})
 	}
 	for i := range list {

@@ -121,16 +121,9 @@ func (c *compilation) expandTarget(t string) (string, error) {
 
 // bind shows a file or directory of the host. Its flags are never weaker than the host's: the copy keeps them.
 func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
-	src, err := c.hostSource(m.Source)
-	if err != nil {
-		return c.tolerate(m, err)
-	}
-	info, err := c.tree.lstat(src)
-	if err != nil {
-		return c.tolerate(m, &pathError{src, bare(err)})
-	}
-	if info.Mode()&fs.ModeSymlink != 0 {
-		return errText(src + " is a symbolic link; name what it points to if that is meant")
+	src, info, err := c.bindSource(m)
+	if err != nil || src == "" {
+		return err
 	}
 	if info.Mode()&fs.ModeDevice != 0 {
 		return c.device(m, src)
@@ -308,6 +301,8 @@ func (c *compilation) content(from plan.From, target, text string, mode uint32, 
 // scratch is a tmpfs for what the launcher makes itself, out of the task's reach. Before Linux 6.15 parts of a mount
 // can only be cloned when it is attached, and the layers of an overlay still can; it is then stacked under the new root.
 type scratch struct {
+	made     bool // in a repair: there is one
+	lent     bool // in a repair: it is attached only while something is cloned
 	attached bool
 	files    int
 	empty    bool // the empty file and directory that hide things are there

@@ -308,7 +308,7 @@ func (p *process) cloneError(err error) error {
 	case unix.EMFILE, unix.ENFILE:
 		return &Error{Op: "clone3", Err: err, Hint: "the limit of open files is too low: ulimit -n"}
 	case unix.ENOSYS:
-		e.Why = "clone3: not implemented: an old kernel (5.3 has it), or a container runtime's filter"
+		e.Why = "clone3: not implemented: a sandbox of cordon or a container runtime's filter around this, or an old kernel (5.3 has it)"
 	case unix.EPERM:
 		e.Why = "clone3: operation not permitted: user namespaces are not allowed to this user here"
 	case unix.ENOSPC:
@@ -366,7 +366,10 @@ func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 	}
 	hint := stepHint(s.Call.String(), errno)
 	if errno == unix.EACCES && p.comp.ids.own && !p.comp.ids.idmapped {
-		hint = "root without CAP_SYS_ADMIN gives the task an id of its own, which may not go there; --host-user caller runs it as root"
+		hint = "root without CAP_SYS_ADMIN gives the task an id of its own, which may not go there; " + p.comp.orRoot()
+	}
+	if errno == unix.EPERM && s.Call == plan.Write && !p.comp.mayMapRoot() && p.comp.ids.newUser {
+		hint = p.comp.mapHint(unix.EPERM)
 	}
 	return &StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: hint}
 }

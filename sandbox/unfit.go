@@ -34,7 +34,11 @@ func (c *compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error
 		if m.Write {
 			flag = "--rw "
 		}
-		return true, &Error{Op: m.Source, Err: errText(src + " " + why), Hint: "work in another directory; " + flag + m.Source + " insists"}
+		hint := "work in another directory; " + flag + m.Source + " insists"
+		if src == "/" {
+			hint = "work in another directory"
+		}
+		return true, &Error{Op: m.Source, Err: errText(src + " " + why), Hint: hint}
 	}
 	if c.tree.hostPath(src) != src {
 		c.note(src + " is not shown: it " + why + "; --ro " + m.Source + " shows it")

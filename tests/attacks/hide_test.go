@@ -44,6 +44,8 @@ var secrets = []secret{
 		make: "mkdir home/proj/real; ln -s real home/proj/config; echo $M >home/proj/real/prod.key", first: "rm -f config; mv config c; mv real r", then: "cat r*/prod.key"},
 	{name: "a link on the way to a glob's match, removed", flags: []string{"--rw", ".", "--hide", "~/proj/keys/*/k"},
 		make: "mkdir home/proj/keys home/proj/v; ln -s ../v home/proj/keys/x; echo $M >home/proj/v/k", first: "rm -f keys/x; mv keys y; mv v w", then: "cat v/k w/k"},
+	{name: "a link in a hidden directory", flags: []string{"--rw", "."}, make: "mkdir -p home/.ssh/d home/proj/ssh; ln -s ../../proj/ssh/id home/.ssh/d/id; echo $M >home/proj/ssh/id",
+		first: "mv ssh s", then: "cat ssh/id s/id"},
 	{name: "a rule that names one alias", flags: []string{"--ro", ".:/mnt/a", "--ro", ".:/mnt/b", "--hide", "/mnt/a/k"}, make: "echo $M >home/proj/k", then: "cat /mnt/b/k k $D/home/proj/k"},
 	{name: "a glob that names one alias", flags: []string{"--ro", ".:/mnt/a", "--ro", ".:/mnt/b", "--hide", "/mnt/a/*.pem"}, make: "echo $M >home/proj/k.pem; ln home/proj/k.pem home/proj/n", then: "cat /mnt/b/k.pem /mnt/b/n k.pem n"},
 	{name: "a name at any depth that is a link", flags: []string{"--rw", ".", "--hide", "**/.env"}, make: "echo $M >prod; ln -s $D/prod home/proj/.env",

@@ -22,6 +22,7 @@ func rightsAttacks() []attack {
 		{51, "the same in a program that joins", "caps", droppedJoined, []string{"container"}, none},
 		{52, "sockets: SCTP, DCCP, SMC, UDPLITE, MPTCP, …, pairs", "seccomp", each("call", protocols), nil, asRoot},
 		{52, "the same by int 0x80", "seccomp", each("int80", protocols), nil, asRoot},
+		{52, "pairs of datagram sockets where local sockets are denied", "seccomp", each("call", pairs), []string{"net-client", "strict"}, anyone},
 		{52, "TIOCSETD", "seccomp", each("call", lineDiscipline), nil, anyone},
 		{52, "prctl(PR_SET_SECCOMP) where seccomp is denied", "seccomp", selfFiltered, nil, shows(each("call", selfFilters))},
 		{52, "prlimit on init", "seccomp", each("call", limitsOfInit), nil, asRoot},
@@ -177,6 +178,13 @@ var protocols = []call{
 	{"socketpair VSOCK", unix.SYS_SOCKETPAIR, 360, []string{"40", "1", "0", "b:8"}},
 	{"socketpair ALG", unix.SYS_SOCKETPAIR, 360, []string{"38", "5", "0", "b:8"}},
 	{"socketpair INET", unix.SYS_SOCKETPAIR, 360, []string{"2", "1", "262", "b:8"}},
+}
+
+// pairs reach every local datagram socket.
+var pairs = []call{
+	{"socketpair of datagrams", unix.SYS_SOCKETPAIR, 360, []string{"1", "2", "0", "b:8"}},
+	{"socketpair of datagrams, with flags", unix.SYS_SOCKETPAIR, 360, []string{"1", "0x80802", "0", "b:8"}},
+	{"socketpair SOCK_RAW", unix.SYS_SOCKETPAIR, 360, []string{"1", "3", "0", "b:8"}},
 }
 
 var lineDiscipline = []call{

@@ -12,7 +12,8 @@ type Var struct {
 	Subsection string // as it is written; "" for none
 	Key        string // lower case
 	Value      string
-	None       bool // there is no "=": the value is true
+	Dir        string // of the file, for includes; the caller sets it
+	None       bool   // there is no "=": the value is true
 }
 
 // Name returns the variable's name with the section, in lower case, without the subsection.

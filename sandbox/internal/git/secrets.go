@@ -25,7 +25,7 @@ func WithoutSecrets(vars []Var) (out []Var, found bool) {
 }
 
 func secret(v *Var) bool {
-	if v.Section == "credential" {
+	if v.Section == "credential" || v.Key == "pass" {
 		return true
 	}
 	for _, word := range telling {
@@ -33,7 +33,8 @@ func secret(v *Var) bool {
 			return true
 		}
 	}
-	return strings.Contains(strings.ToLower(v.Value), "authorization:")
+	value := strings.ToLower(v.Value)
+	return strings.Contains(value, "authorization:") || strings.Contains(value, "sshpass")
 }
 
 // WithoutUser takes the user and the password out of every address of a scheme that would send them:

@@ -1,0 +1,52 @@
+package ledger
+
+import (
+	"errors"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Way returns where a path leads, without links. What a task may have made on the way is an error: a link, or a file at its
+// end; so is what somebody else than root can make, if the caller is root.
+func (g *Guard) Way(name string) (string, error) {
+	if err := g.open(); err != nil {
+		return "", err
+	}
+	w := &walk{}
+	defer w.close()
+	end := ""
+	switch fd, err := w.to(name); {
+	case err == nil:
+		unix.Close(fd)
+		end = w.steps[len(w.steps)-1].Path
+	case errors.Is(err, unix.EISDIR):
+		end = w.dirs[len(w.dirs)-1].path
+	default:
+		return "", err
+	}
+	if err := g.planted(name, w.steps); err != nil {
+		return "", err
+	}
+	if f := g.aliased(w.steps); f != nil {
+		return "", &Planted{&Refused{Name: name, Finding: f}}
+	}
+	if f := notRoots(w.steps); f != nil && g.Root {
+		return "", errors.New("root follows no link where somebody else can write, and others can write " + strconv.Quote(f.Step.Path))
+	}
+	return end, nil
+}
+
+// aliased finds a run that could write what the way passes by another mount of the same file system.
+func (g *Guard) aliased(steps []Step) *Finding {
+	if len(g.runs) == 0 {
+		return nil
+	}
+	table := mountTable()
+	for _, r := range g.runs {
+		if f := r.elsewhere(table, steps); f != nil {
+			return f
+		}
+	}
+	return nil
+}

@@ -1,0 +1,71 @@
+package sandbox
+
+// Binds of what lies behind a symbolic link. A task may have made the link, to have the next sandbox shown what it leads to
+// (CVE-2024-42472): so a link is an error. An optional bind of the caller's home is a profile's guess at what is there,
+// and people keep such things elsewhere: there a link is followed if no task can have made it.
+
+import (
+	"io/fs"
+	"os"
+
+	"cordon/policy"
+	"cordon/sandbox/ledger"
+)
+
+// bindSource returns what a bind shows, without a symbolic link in its path, and what that is; "" if it is left out.
+func (c *compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
+	src, err := c.hostSource(m.Source)
+	if err != nil {
+		return "", nil, c.tolerate(m, err)
+	}
+	info, err := c.tree.lstat(src)
+	if err != nil {
+		return "", nil, c.tolerate(m, &pathError{src, bare(err)})
+	}
+	w := walker{tree: c.hostTree()}
+	end, err := w.walk(src)
+	switch linked := info.Mode()&fs.ModeSymlink != 0; {
+	case err == nil && end == src, err != nil && !linked:
+		return src, info, nil
+	case m.Optional && notThere(err):
+		return "", nil, c.tolerate(m, &pathError{src, bare(err)})
+	case m.Optional && !m.Write && m.Source[0] == '~':
+		return c.throughLinks(m, src)
+	case err != nil:
+		return "", nil, &pathError{src, errText("is a symbolic link that leads nowhere: " + bare(err).Error())}
+	}
+	return "", nil, &Error{Op: src, Err: errText("lies behind a symbolic link, which a task may have made"),
+		Hint: "if that is meant bind what it leads to: " + end}
+}
+
+// throughLinks follows the links on the way to an optional bind of the home, or leaves the bind out and says why.
+func (c *compilation) throughLinks(m *policy.Mount, src string) (string, fs.FileInfo, error) {
+	err := error(errText("it lies behind a symbolic link"))
+	follower, ok := c.host.Files.(interface {
+		Follow(path string, records []ledger.Place, root bool) (string, error)
+	})
+	if ok {
+		var end string
+		if end, err = follower.Follow(src, c.host.Records, c.host.UID == 0); err == nil {
+			info, err := c.tree.lstat(end)
+			if c.followed == nil {
+				c.followed = make(map[string]string, 4)
+			}
+			c.followed[src] = end
+			return end, info, err
+		}
+	}
+	c.left = append(c.left, Added{m.Place(), bare(err).Error()})
+	c.note(m.Source + " is left out: " + bare(err).Error())
+	return "", nil, nil
+}
+
+// Follow returns where a path leads, without links, if no task can have made one of the links on the way.
+func (osFiles) Follow(path string, records []ledger.Place, root bool) (string, error) {
+	if records == nil { // a Host that the caller made
+		records = ledger.Places(os.Getenv)
+	}
+	g := ledger.Guard{Places: func() []ledger.Place { return records }, Root: root}
+	defer g.Close()
+	return g.Way(path)
+}
