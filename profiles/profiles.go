@@ -178,16 +178,30 @@ func (s Search) unknown(name string) error {
 		e.Hint = "did you mean the file? write ./" + name
 		return e
 	}
-	var names []string
-	for _, i := range s.List() {
-		names = append(names, i.Name)
-	}
+	names := s.names()
 	if near := policy.Suggest(name, names); near != "" {
 		e.Hint = "did you mean " + policy.Quote(near) + "?"
 	} else {
 		e.Hint = "there is " + strings.Join(names, ", ")
 	}
 	return e
+}
+
+// names are those of the directories' entries and of the shipped profiles. None is read: one that leads nowhere is unknown.
+func (s Search) names() (list []string) {
+	for _, dir := range s.Dirs {
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			if name, ok := strings.CutSuffix(e.Name(), ".yaml"); ok {
+				list = append(list, name)
+			}
+		}
+	}
+	for i := range shipped {
+		list = append(list, shipped[i].name)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // Info is a profile that can be named.

@@ -392,6 +392,30 @@ func TestList(t *testing.T) {
 	}
 }
 
+// A link that leads nowhere is a name that means no profile, and List ends.
+func TestDanglingLink(t *testing.T) {
+	s := dirs(t, map[string]string{"user/mine.yaml": "about: mine\n"})
+	for _, l := range [][2]string{{"/nonexistent", "x.yaml"}, {"self.yaml", "self.yaml"}} {
+		if err := os.Symlink(l[0], s.Dirs[0]+"/"+l[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bad := 0
+	for _, i := range s.List() {
+		if i.Err != nil {
+			bad++
+		}
+	}
+	if bad != 2 {
+		t.Errorf("%d profiles cannot be read, want 2", bad)
+	}
+	for _, name := range []string{"x", "y"} {
+		if _, err := s.Find(name); err == nil || !strings.Contains(err.Error(), "unknown profile") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // The schema accepts what Parse accepts, and refuses the common mistakes.
 func TestSchema(t *testing.T) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(policy.Schema()))

@@ -175,8 +175,8 @@ func (c *compilation) searchable(dir string) bool {
 }
 
 // coverThing hides one path of the picture. fixed says that the rule names the path, not a pattern at any depth: then
-// the directories above it are pinned. Above the matches of a pattern they stay as they are, since a pin breaks rename
-// and rm -r there; the next run finds what has been moved.
+// the directories above it are pinned. Above the matches of a pattern they stay as they are, but for those that the pattern
+// names, since a pin breaks rename and rm -r there; the next run finds what has been moved.
 //
 // What does not exist cannot be covered without making it, and nothing is made on the host. The launcher covers the
 // names of rules when they appear during the run (guards.go).

@@ -35,6 +35,9 @@ func (c *compilation) git() error {
 	g := &gitGuard{c: c, h: c.hider(), from: c.scalar("git"), rule: c.profile.Source("git"),
 		done: map[string]bool{}, near: map[string]bool{}}
 	g.h.from, g.h.rule = g.from, g.rule
+	if err := g.outsideGit(); err != nil {
+		return err
+	}
 	f := c.search()
 	if f.names > maxNames {
 		err := errText("more than " + itoa(maxNames) + " names to look through for repositories")
@@ -79,7 +82,7 @@ func (g *gitGuard) repository(path string) error {
 	host := g.c.tree.hostPath(path)
 	end, err := g.c.tree.resolve(path)
 	if err == nil {
-		g.protect(end, false)
+		g.protect(end)
 	}
 	if host == "" {
 		return nil
@@ -88,12 +91,12 @@ func (g *gitGuard) repository(path string) error {
 	return g.workTree(dir)
 }
 
-// protect makes something read-only, unless the profile makes that very thing writable.
-func (g *gitGuard) protect(inside string, fixed bool) {
+// protect makes something read-only and immovable, unless the profile makes that very thing writable.
+func (g *gitGuard) protect(inside string) {
 	if p := g.c.tree.at(inside); p != nil && p.target == inside && p.write && p.guard == 0 {
 		return
 	}
-	g.c.protectThing(g.from, inside, g.rule, fixed)
+	g.c.protectThing(g.from, inside, g.rule, true)
 }
 
 // protectOnHost is protect for a path of the host without links, wherever the task may write to it.
@@ -103,7 +106,7 @@ func (g *gitGuard) protectOnHost(host string) error {
 		return err
 	}
 	for _, place := range places {
-		g.protect(place, true)
+		g.protect(place)
 	}
 	return nil
 }

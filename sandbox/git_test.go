@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestGit(t *testing.T) {
 	if got, want := c.guarded(guardProtect), []string{"/.git", "/deep/er/.git", "/empty", "/hooks", "/lib/.git", "/more", "/tools/x", "/wt/.git"}; !slices.Equal(got, want) {
 		t.Errorf("protected: %q, want %q", got, want)
 	}
-	if got, want := c.guarded(guardPin), []string{"/empty", "/lib", "/tools"}; !slices.Equal(got, want) {
+	if got, want := c.guarded(guardPin), []string{"/deep", "/deep/er", "/empty", "/lib", "/tools", "/wt"}; !slices.Equal(got, want) {
 		t.Errorf("pinned: %q, want %q", got, want)
 	}
 	if got, want := c.guarded(guardHide), []string{"/.git/config", "/.git/modules/lib/config"}; !slices.Equal(got, want) {
@@ -127,5 +128,43 @@ func TestGitErrors(t *testing.T) {
 		if _, err := compileGit(t, h, nil); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
+	}
+}
+
+// git runs what its own directories say, whatever they are called.
+func TestGitWithin(t *testing.T) {
+	for _, dir := range []string{"/.git", "/.git/hooks", "/bare", "/bare/hooks", "/linked"} {
+		h, files := gitTree()
+		files.dir(h.Cwd+"/.git/hooks", h.Cwd+"/bare/objects", h.Cwd+"/bare/refs", h.Cwd+"/bare/hooks")
+		files.put(h.Cwd+"/bare/HEAD", fakeFile{text: "ref: refs/heads/x"})
+		files.put(h.Cwd+"/linked/HEAD", fakeFile{})
+		files.put(h.Cwd+"/linked/commondir", fakeFile{text: "../evil"})
+		c, err := compileGit(t, h, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.guarded(guardProtect); !slices.Contains(got, "/bare") || !slices.Contains(got, "/linked") {
+			t.Errorf("protected: %q", got)
+		}
+		h.Cwd += dir
+		if _, err := compileGit(t, h, nil); err == nil || !strings.Contains(err.Error(), "the working directory is, or lies in, ") {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
+// A repository that has taken the place of another one is reported.
+func TestGitSwapped(t *testing.T) {
+	h, files := gitTree()
+	c, err := compileGit(t, h, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := h.Cwd + "/deep/er/.git"
+	files.put(at, fakeFile{mode: fs.ModeDir | 0o755, ino: 7})
+	files.put(h.Cwd+"/b/HEAD", fakeFile{})
+	files.dir(h.Cwd+"/b/objects", h.Cwd+"/b/refs")
+	if got, _ := c.gitSeen.appeared(); !slices.Equal(got, []string{h.Cwd + "/b", at}) {
+		t.Errorf("appeared: %q", got)
 	}
 }

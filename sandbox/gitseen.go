@@ -6,7 +6,7 @@ import "io/fs"
 type gitSeen struct {
 	files Files
 	dirs  []string // of the host, that the task may write to
-	seen  map[string]bool
+	seen  map[string]fileID
 	names int
 	found []string
 	late  []string // what the configuration of a repository names, and was not there
@@ -15,12 +15,12 @@ type gitSeen struct {
 
 // newGitSeen remembers the repositories that a search has found.
 func newGitSeen(c *compilation, f *finder, windows []window) *gitSeen {
-	s := &gitSeen{files: c.host.Files, seen: map[string]bool{}}
+	s := &gitSeen{files: c.host.Files, seen: map[string]fileID{}}
 	for _, path := range f.gits {
 		if host := c.tree.hostPath(path); host != "" {
-			s.seen[host] = true
+			s.seen[host] = fileOf(c.tree.lstat(host))
 		} else if p := c.tree.at(path); p != nil && p.behind != "" {
-			s.seen[p.behind] = true
+			s.seen[p.behind] = fileOf(c.tree.lstat(p.behind))
 		}
 	}
 	for _, w := range windows {
@@ -31,7 +31,7 @@ func newGitSeen(c *compilation, f *finder, windows []window) *gitSeen {
 	return s
 }
 
-// appeared lists what is named .git now and was not there before. The task is gone, so nothing moves any more.
+// appeared lists the repositories that are there now and were not before, or were another one. The task is gone, so nothing moves any more.
 func (s *gitSeen) appeared() (found []string, complete bool) {
 	for _, dir := range s.dirs {
 		s.look(dir)
@@ -51,17 +51,27 @@ func (s *gitSeen) look(dir string) {
 		s.blind = s.blind || !notThere(err)
 		return
 	}
+	var parts gitParts
 	for _, e := range entries {
 		path := joinPath(dir, e.Name())
-		switch {
-		case e.Name() != ".git":
-			if e.Type()&fs.ModeType == fs.ModeDir {
-				s.look(path)
-			}
-		case !s.seen[path]:
-			s.seen[path] = true
-			s.found = append(s.found, path)
+		parts.see(e.Name())
+		if e.Name() == ".git" {
+			s.compare(path)
+		} else if e.Type()&fs.ModeType == fs.ModeDir {
+			s.look(path)
 		}
+	}
+	if parts.whole() {
+		s.compare(dir)
+	}
+}
+
+// compare notes a repository that was not there, or that has taken the place of another one.
+func (s *gitSeen) compare(path string) {
+	now := fileOf(s.files.Lstat(path))
+	if was, ok := s.seen[path]; !ok || was != now {
+		s.seen[path] = now
+		s.found = append(s.found, path)
 	}
 }
 
@@ -72,8 +82,8 @@ func (p *process) lookForRepositories() {
 		return
 	}
 	found, complete := s.appeared()
-	p.report.Appeared = found
 	if !complete {
-		p.report.Appeared = append(p.report.Appeared, "(there may be more: a directory cannot be looked through)")
+		found = append(found, "there may be more repositories than before: a directory cannot be looked through")
 	}
+	p.report.Appeared = found
 }

@@ -8,6 +8,7 @@ package sandbox
 // every path at which the sandbox shows it: see places.go.
 
 import (
+	"errors"
 	"strings"
 
 	"cordon/policy"
@@ -25,7 +26,8 @@ type hider struct {
 	several map[fileID]*several // hidden files with more than one name
 	from    plan.From           // the rule
 	rule    policy.Pos
-	matched bool // the rule led to something
+	last    string // the thing that the rule led to last
+	matched bool   // the rule led to something
 	awaited map[string]bool
 }
 
@@ -63,7 +65,7 @@ func hideError(i int, rule *policy.Hide, err error) error {
 }
 
 func (h *hider) begin(i int, rule *policy.Hide) {
-	h.from, h.rule, h.matched = at("hide", i, rule.Pos), rule.Pos, false
+	h.from, h.rule, h.matched, h.last = at("hide", i, rule.Pos), rule.Pos, false, ""
 }
 
 // end says that a rule of the command line has led to nothing: whoever typed it meant something that is there.
@@ -87,24 +89,48 @@ func (h *hider) anchored(pattern string) error {
 			}
 			continue
 		}
-		inside, err := h.expand(&h.c.tree, path)
-		if err != nil {
+		if err := h.glob(path); err != nil {
 			return err
 		}
-		outside, err := h.expand(h.c.hostTree(), path)
-		if err != nil {
+	}
+	return nil
+}
+
+// glob hides what a pattern that begins at the root matches, inside and on the host.
+func (h *hider) glob(pattern string) error {
+	inside, err := h.expand(&h.c.tree, pattern)
+	if err != nil {
+		return err
+	}
+	outside, err := h.expand(h.c.hostTree(), pattern)
+	if err != nil {
+		return err
+	}
+	for _, x := range inside {
+		h.holdAll(x.links)
+		if err := h.skipMagic(x.path, h.inside(x.path, true)); err != nil {
 			return err
 		}
-		for _, p := range inside {
-			if err := h.inside(p, true); err != nil {
-				return err
-			}
+	}
+	for _, x := range outside {
+		for _, p := range x.links {
+			h.holdOnHost(p)
 		}
-		for _, p := range outside {
-			if err := h.onHost(p, true); err != nil {
-				return err
-			}
+		if err := h.skipMagic(x.path, h.onHost(x.path, true)); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// skipMagic passes over a match of a pattern that is a link through /proc, and says so. Such a link holds nothing: it
+// leads to what each process has of its own.
+func (h *hider) skipMagic(match string, err error) error {
+	if !errors.Is(err, errMagicLink) {
+		return err
+	}
+	if h.rule.Flag != "" {
+		h.c.note(h.rule.Flag + " passes over " + match + ": it " + errMagicLink.Error())
 	}
 	return nil
 }
@@ -117,7 +143,7 @@ func (h *hider) path(path string) error {
 	return h.onHost(path, true)
 }
 
-// inside covers what a path of the sandbox leads to. A directory that the launcher may not search is covered whole.
+// inside covers what a path of the sandbox leads to, and the same thing wherever else it is shown. A directory that the launcher may not search is covered whole.
 func (h *hider) inside(path string, fixed bool) error {
 	var passed []string
 	w := walker{tree: &h.c.tree}
@@ -132,12 +158,16 @@ func (h *hider) inside(path string, fixed bool) error {
 		return err
 	}
 	h.matched = true
+	host := h.c.tree.hostPath(end)
 	for _, p := range passed {
 		if p != end { // which is covered
 			h.hold(p)
 		}
 	}
-	return h.c.coverThing(h.from, end, h.rule, fixed)
+	if err := h.c.coverThing(h.from, end, h.rule, fixed); err != nil || host == "" {
+		return err
+	}
+	return h.thing(host, fixed)
 }
 
 // onHost covers a thing of the host wherever the sandbox shows it, and keeps in their places the names that lead to it.
@@ -197,6 +227,10 @@ func (h *hider) awaitOnHost(host string) {
 
 // thing covers a thing of the host, whose path contains no link.
 func (h *hider) thing(host string, fixed bool) error {
+	if host == h.last {
+		return nil
+	}
+	h.last = host
 	h.countNames(host)
 	places, err := h.c.places(h.windows, host)
 	if err != nil {
@@ -254,6 +288,20 @@ func (h *hider) holdOnHost(host string) {
 		}
 		if view := clean(w.target + "/" + host[len(w.source):]); h.c.tree.hostPath(view) == host {
 			h.hold(view)
+		}
+	}
+}
+
+// holdAll is hold for what is on the way to a match, wherever it is shown.
+func (h *hider) holdAll(inside []string) {
+	if !h.writes {
+		return
+	}
+	for _, p := range inside {
+		host := h.c.tree.hostPath(p)
+		h.hold(p)
+		if host != "" {
+			h.holdOnHost(host)
 		}
 	}
 }

@@ -103,6 +103,39 @@ var hideCases = []hideCase{
 		mounts: []policy.Mount{rw(".")},
 		rules:  []string{"**/.env"}, covers: []string{"/home/ann/src/demo/a/.env", "/opt/prod.env"},
 		pins: []string{"/home/ann/src/demo/b", "/home/ann/src/demo/b/.env"}},
+	{name: "names before the last one, at any depth",
+		host: func(h *Host, t fakeFiles) {
+			t.file("/home/ann/src/demo/a/config/prod.key", "/home/ann/src/demo/real/prod.key")
+			t.link("/home/ann/src/demo/b/config", "../real")
+		},
+		mounts: []policy.Mount{rw(".")}, rules: []string{"**/config/prod.key"},
+		covers: []string{"/home/ann/src/demo/a/config/prod.key", "/home/ann/src/demo/real/prod.key"},
+		pins:   []string{"/home/ann/src/demo/a/config", "/home/ann/src/demo/b", "/home/ann/src/demo/b/config", "/home/ann/src/demo/real"}},
+	{name: "a link on the way to a glob's match",
+		host: func(h *Host, t fakeFiles) {
+			t.file("/home/ann/src/demo/v/key")
+			t.link("/home/ann/src/demo/keys/x", "../v")
+		},
+		mounts: []policy.Mount{rw(".")}, rules: []string{"~/src/demo/keys/*/key"}, covers: []string{"/home/ann/src/demo/v/key"},
+		pins: []string{"/home/ann/src/demo/keys", "/home/ann/src/demo/keys/x", "/home/ann/src/demo/v"}},
+	{name: "a rule that names an alias",
+		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/k") },
+		mounts: []policy.Mount{tmpfs("/mnt"), as(ro("."), "/mnt/a"), as(ro("."), "/mnt/b")}, rules: []string{"/mnt/a/k"},
+		covers: []string{"/home/ann/src/demo/k", "/mnt/a/k", "/mnt/b/k"}},
+	{name: "a hard link, by a rule that names an alias",
+		host: func(h *Host, t fakeFiles) {
+			t.put("/home/ann/src/demo/k", fakeFile{mode: 0o600, ino: 9, names: 2})
+			t.put("/home/ann/src/demo/n", fakeFile{mode: 0o600, ino: 9, names: 2})
+		},
+		mounts: []policy.Mount{tmpfs("/home"), tmpfs("/mnt"), as(ro("."), "/mnt/a")}, rules: []string{"/mnt/a/k*"},
+		covers: []string{"/mnt/a/k", "/mnt/a/n"}},
+	{name: "a link through /proc, passed over by a glob",
+		host: func(h *Host, t fakeFiles) {
+			t.file("/etc/k")
+			t.link("/etc/klink", "../proc/self/mounts")
+			t.link("/proc/self", "1")
+		},
+		rules: []string{"/etc/k*"}, covers: []string{"/etc/k"}},
 	{name: "a link that would hide the working directory",
 		host:   func(h *Host, t fakeFiles) { t.link("/home/ann/src/demo/.env", "..") },
 		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.env"},

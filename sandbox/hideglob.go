@@ -3,7 +3,9 @@ package sandbox
 // Patterns of hide rules: glob(7), without braces and collating elements.
 
 import (
+	"errors"
 	"path"
+	"slices"
 	"strings"
 
 	"cordon/policy"
@@ -18,16 +20,37 @@ const maxPath = 3800
 
 // expand lists the paths of a tree that a pattern matches. A directory that cannot be listed, where a name was to be
 // matched, is in the list itself.
-func (h *hider) expand(t *tree, pattern string) ([]string, error) {
+func (h *hider) expand(t *tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
+	if e.processes && t == &h.c.tree {
+		h.matched = true
+		h.c.missing = append(h.c.missing, Missing{Layer: policy.LayerHide,
+			Why: pattern + ": the processes in the sandbox's /proc come and go, and nothing can be mounted in their directories"})
+	}
 	return e.found, err
+}
+
+// isDigits reports whether a name of /proc is the number of a process.
+func isDigits(name string) bool { return name != "" && strings.Trim(name, "0123456789") == "" }
+
+// expanded is a path that a pattern matches.
+type expanded struct {
+	path  string
+	links []string // on the way to it: the links, and the directories that they lead through
 }
 
 type expander struct {
 	tree  *tree
 	extra extras
-	found []string
+	links []string // on the way to where the expander is
+	found []expanded
+
+	processes bool // the pattern matches directories of processes
+}
+
+func (e *expander) add(path string) {
+	e.found = append(e.found, expanded{path, slices.Clone(e.links)})
 }
 
 func (e *expander) below(dir string, names []string) error {
@@ -35,7 +58,7 @@ func (e *expander) below(dir string, names []string) error {
 		return errText("more than " + itoa(maxHidden) + " matches")
 	}
 	if len(names) == 0 {
-		e.found = append(e.found, dir)
+		e.add(dir)
 		return nil
 	}
 	name := names[0]
@@ -47,12 +70,15 @@ func (e *expander) below(dir string, names []string) error {
 		return nil
 	}
 	if err != nil {
-		e.found = append(e.found, dir)
+		e.add(dir)
 		return nil //nolint:nilerr // it is hidden whole
 	}
+	proc := e.tree.at(dir).what == "proc"
 	for _, entry := range list {
 		if ok, err := path.Match(name, entry); err != nil {
 			return err
+		} else if ok && proc && isDigits(entry) {
+			e.processes = true
 		} else if ok {
 			if err := e.next(joinPath(dir, entry), names[1:]); err != nil {
 				return err
@@ -67,15 +93,22 @@ func (e *expander) next(at string, names []string) error {
 	if len(names) == 0 {
 		return e.below(at, nil)
 	}
-	w := walker{tree: e.tree}
+	var passed []string
+	w := walker{tree: e.tree, visit: func(p string) { passed = append(passed, p) }}
 	end, err := w.walk(at)
 	switch {
 	case err == nil && w.last.dir:
-		return e.below(end, names)
-	case err == nil, notThere(err):
+		before := len(e.links)
+		if end != at {
+			e.links = append(e.links, passed...)
+		}
+		err := e.below(end, names)
+		e.links = e.links[:before]
+		return err
+	case err == nil, notThere(err), errors.Is(err, errMagicLink):
 		return nil
 	}
-	e.found = append(e.found, at) // which leads to the directory that cannot be searched, or to the error
+	e.add(at) // which leads to the directory that cannot be searched, or to the error
 	return nil
 }
 
@@ -106,6 +139,7 @@ type match struct {
 	rule *anywhere
 	path string
 	link bool
+	way  []string // what has matched the names before the last one, and the links that lead on
 }
 
 // anywhere covers what the rules for names at any depth have found.
@@ -147,13 +181,15 @@ func (c *compilation) search() *finder {
 	return f
 }
 
-// match covers what a rule has found. A link is held in its place, and what it leads to is covered.
+// match covers what a rule has found. A link is held in its place, and what it leads to is covered. Held are also the
+// directories that have matched the names before the last one: under another name the next run would not find them.
 func (h *hider) match(m *match) error {
 	if m.link {
 		if err := h.leadsAway(m.path); err != nil {
 			return err
 		}
 	}
+	h.holdAll(m.way)
 	host := h.c.tree.hostPath(m.path)
 	if err := h.inside(m.path, m.link); err != nil || host == "" {
 		return err
@@ -197,6 +233,7 @@ const maxNames = 2_000_000
 type state struct {
 	rule  *anywhere
 	names []string
+	way   []string // what has matched
 }
 
 // bind walks what is bound. What is bound by a name of its own can match by that name, or by the host's.
@@ -252,8 +289,13 @@ func (f *finder) dir(dir string, carried []state) {
 	if f.names += len(entries); f.git && f.names > maxNames {
 		return
 	}
+	var parts gitParts
 	for i := range entries {
+		parts.see(entries[i].name)
 		f.entry(dir, &entries[i], carried)
+	}
+	if f.git && f.inside == 0 && parts.whole() {
+		f.gits = append(f.gits, dir)
 	}
 }
 
@@ -265,14 +307,14 @@ func (f *finder) entry(dir string, e *listed, carried []state) {
 			return false
 		}
 		if len(s.names) > 1 {
-			deeper = append(deeper, state{s.rule, s.names[1:]})
+			deeper = append(deeper, state{s.rule, s.names[1:], append(slices.Clone(s.way), next)})
 			return false
 		}
-		f.found = append(f.found, match{rule: s.rule, path: next, link: e.link != ""})
+		f.found = append(f.found, match{rule: s.rule, path: next, link: e.link != "", way: s.way})
 		return true
 	}
 	for i := range f.rules {
-		if try(state{&f.rules[i], f.rules[i].names}) {
+		if try(state{rule: &f.rules[i], names: f.rules[i].names}) {
 			return
 		}
 	}
@@ -312,8 +354,8 @@ func (f *finder) behind(link string, states []state) {
 		if err := e.next(link, s.names); err != nil {
 			continue // too many matches; the plan's own bound says so
 		}
-		for _, p := range e.found {
-			f.found = append(f.found, match{rule: s.rule, path: p, link: true})
+		for _, x := range e.found {
+			f.found = append(f.found, match{rule: s.rule, path: x.path, link: true, way: slices.Concat(s.way, x.links)})
 		}
 	}
 }

@@ -10,6 +10,9 @@ import (
 	"cordon/policy"
 )
 
+// errMagicLink is the error of a path that leads through a link of /proc: its text says nothing (proc_pid_exe(5)).
+const errMagicLink = errText("lies behind a link of /proc, which can lead out of the sandbox")
+
 // A tree is the compiler's picture of what the sandbox will see: which place of the host stands behind a path, and
 // what the launcher has made on its own file systems. Nothing is created on the host's tree, so the picture decides
 // whether a target can exist.
@@ -204,8 +207,8 @@ func (w *walker) walk(path string) (string, error) {
 			done, w.last = next, n
 			continue
 		}
-		if p := w.tree.at(next); p.what == "proc" { // a magic link: its text says nothing (proc_pid_exe(5))
-			return "", &fs.PathError{Op: "resolve", Path: path, Err: errText("lies behind a link of " + p.target + ", which can lead out of the sandbox")}
+		if p := w.tree.at(next); p.what == "proc" {
+			return "", &fs.PathError{Op: "resolve", Path: path, Err: errMagicLink}
 		}
 		if links++; links > 40 { // as the kernel: path_resolution(7)
 			return "", &fs.PathError{Op: "resolve", Path: path, Err: errText("too many symbolic links")}

@@ -109,6 +109,17 @@ func readDescriptor(fd int, max int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, max))
 }
 
+// maxProfile is one byte more than a profile may have.
+const maxProfile = 1<<20 + 1
+
+// readOwn reads a profile that is to be written back, which makes its text the user's: what a task may have written is
+// refused.
+func readOwn(file string, max int64) ([]byte, error) {
+	g := newGuard(false)
+	defer g.Close()
+	return guardedSearch(g).Read(file, max)
+}
+
 // advised is an error with its hint, as package profiles takes it.
 type advised struct {
 	error

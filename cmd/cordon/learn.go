@@ -42,7 +42,8 @@ func newLearn(u *ui) *cobra.Command {
 			"never granted without --grant, nor a system call that the profile default denies without --grant-call.\n\n" +
 			"Then the recordings are played against the profile as it was written: the exit code is 1 if it would deny something\n" +
 			"of them, and each such thing is listed.\n\n" +
-			"Where OUT is a profile already, what is missing is added to it: everything else in it stays, comments too.",
+			"Where OUT is a profile already, what is missing is added to it: everything else in it stays, comments too. One\n" +
+			"that a program in a sandbox may have written is refused: cordon profile trust.",
 		Example: "  cordon record -o nginx.rec --net host -- nginx -g 'daemon off;'\n" +
 			"  cordon learn nginx.rec -o ./nginx.yaml\n" +
 			"  cordon run -p ./nginx.yaml -- nginx -g 'daemon off;'",
@@ -125,12 +126,12 @@ func (f *learnFlags) existing() ([]byte, error) {
 	if f.out == "-" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(f.out)
+	text, err := readOwn(f.out, maxProfile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, &cliError{err: errors.New("learn: " + strconv.Quote(f.out) + ": " + cause(err).Error())}
+		return nil, &cliError{err: errors.New("learn: " + strconv.Quote(f.out) + ": " + cause(err).Error()), hint: hint(err)}
 	case len(strings.TrimSpace(string(text))) == 0:
 		return nil, nil
 	}

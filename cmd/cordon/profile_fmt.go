@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"os"
 	"strconv"
 	"strings"
 
@@ -18,7 +17,8 @@ func newProfileFmt(u *ui) *cobra.Command {
 		Use:   "fmt [-w] [-d] FILE...",
 		Short: "Print profiles in the one format",
 		Long: "Print profiles in the one format: keys in the language's order, uniform spacing, comments kept.\n\n" +
-			"With -w the files are rewritten, with -d the difference is printed and the exit code is 1 if there is one.",
+			"With -w the files are rewritten, with -d the difference is printed and the exit code is 1 if there is one.\n" +
+			"With -w a file that a program in a sandbox may have written is refused: rewritten it would pass for yours.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the file"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -35,9 +35,13 @@ func newProfileFmt(u *ui) *cobra.Command {
 }
 
 func (u *ui) format(path string, write, diff bool) error {
-	old, err := os.ReadFile(path)
+	read := search().Read
+	if write {
+		read = readOwn
+	}
+	old, err := read(path, maxProfile)
 	if err != nil {
-		return fmtError(path, err)
+		return &cliError{err: errors.New("profile fmt: " + strconv.Quote(path) + ": " + cause(err).Error()), hint: hint(err)}
 	}
 	text, err := policy.Format(path, old)
 	if err != nil {
@@ -56,10 +60,6 @@ func (u *ui) format(path string, write, diff bool) error {
 		return nil
 	}
 	return u.write(string(text))
-}
-
-func fmtError(path string, err error) error {
-	return &cliError{err: errors.New("profile fmt: " + strconv.Quote(path) + ": " + cause(err).Error())}
 }
 
 // lineDiff marks the lines that go with - and those that come with +, between lines that stay.

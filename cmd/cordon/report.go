@@ -37,7 +37,10 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 		u.showLimit(r, &r.Limits[i])
 	}
 	for _, path := range r.Appeared {
-		u.line("appeared", path+": git takes programs to run from it, and it was not there before; look at it before you use git there")
+		if strings.HasPrefix(path, "/") {
+			path += ": git takes programs to run from it, and it was not there before, or was another one; look at it before you use git there"
+		}
+		u.line("appeared", path)
 	}
 	u.showDenials(r.Denials)
 	for _, h := range r.Hints {

@@ -191,10 +191,13 @@ func hint(err error) string {
 		x *sandbox.UnsupportedError
 		e *sandbox.Error
 		n *sandbox.NotFoundError
+		a *advised
 	)
 	switch {
 	case errors.As(err, &c) && c.hint != "":
 		return c.hint
+	case errors.As(err, &a):
+		return a.hint
 	case errors.As(err, &l):
 		return l.Hint
 	case errors.As(err, &s):

@@ -1,0 +1,68 @@
+package sandbox
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+// gitParts are the names by which git knows a directory of its own: gitrepository-layout(5).
+type gitParts struct{ head, objects, refs, common bool }
+
+func (p *gitParts) see(name string) {
+	switch name {
+	case "HEAD":
+		p.head = true
+	case "objects":
+		p.objects = true
+	case "refs":
+		p.refs = true
+	case "commondir":
+		p.common = true
+	}
+}
+
+// whole reports whether git takes a directory with these names for a repository, a bare one among them.
+func (p *gitParts) whole() bool { return p.head && (p.common || p.objects && p.refs) }
+
+// outsideGit refuses a working directory that is, or lies in, a directory of git's own: everything there decides what
+// git runs.
+func (g *gitGuard) outsideGit() error {
+	for i := range g.c.tree.parts {
+		p := &g.c.tree.parts[i]
+		if !p.cwd || !p.write || p.source == "" {
+			continue
+		}
+		for dir := p.source; dir != "/"; dir, _ = splitPath(dir) {
+			if g.isGitDir(dir) {
+				return g.fail(p.source, errText("the working directory is, or lies in, "+dir+
+					", from which git takes what it runs"), "start it in the working tree")
+			}
+		}
+	}
+	return nil
+}
+
+// isGitDir reports whether a directory of the host is one of git's own, by its name or by what is in it.
+func (g *gitGuard) isGitDir(dir string) bool {
+	if _, name := splitPath(dir); name == ".git" {
+		return true
+	}
+	var parts gitParts
+	for _, name := range [...]string{"HEAD", "objects", "refs", "commondir"} {
+		if _, err := g.c.tree.lstat(joinPath(dir, name)); err == nil {
+			parts.see(name)
+		}
+	}
+	return parts.whole()
+}
+
+// fileOf returns which thing of the host an answer is about; the zero value for none.
+func fileOf(info fs.FileInfo, err error) fileID {
+	if err != nil {
+		return fileID{}
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return fileID{uint64(st.Dev), st.Ino} //nolint:unconvert // their widths differ by architecture
+	}
+	return fileID{}
+}
