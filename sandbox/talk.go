@@ -3,6 +3,8 @@ package sandbox
 // The talk between launcher and child, from clone until the program has been exec'd. pidfd_open(2), Linux 5.3.
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
@@ -26,6 +28,7 @@ func (p *process) converse() error {
 		init, task = init || m.Byte == msgInit, task || m.Byte == msgTask
 		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
 			p.writes.Go()
+			p.at(time.Now().Add(initStep), p.continueStart)
 			err = p.send(nil)
 		}
 		if err != nil && p.dying() { // and cannot be read back any more
