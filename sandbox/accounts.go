@@ -49,8 +49,15 @@ func accountOf(text string, uid int) Account {
 }
 
 func parseAccount(line string) (a Account, ok bool) {
-	f := strings.Split(strings.TrimRight(line, "\n"), ":")
-	if len(f) < 6 || f[0] == "" {
+	var f [6]string
+	rest, more := strings.TrimRight(line, "\n"), true
+	for i := range f {
+		if !more {
+			return a, false
+		}
+		f[i], rest, more = strings.Cut(rest, ":")
+	}
+	if f[0] == "" {
 		return a, false
 	}
 	uid, err1 := strconv.Atoi(f[2])

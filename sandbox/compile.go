@@ -164,6 +164,7 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd, handOver func(*compilation) e
 	}
 	c := &compilation{profile: p, host: h, cmd: cmd, nonce: cmd.nonce, tree: tree{files: h.Files}, handOver: handOver, into: cmd.Into}
 	c.plan.Steps = make([]plan.Step, 0, 512)
+	c.tree.parts = make([]part, 0, 64)
 	c.plan.Files = append(c.plan.Files, fileZero, fileLauncher, fileSync, fileGate, fileBeneath)
 	// A child that held the launcher's end would wait for ever for a launcher that was killed.
 	c.do(own("launcher"), plan.CloseStep(plan.F(fileLauncher)))

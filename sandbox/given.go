@@ -6,6 +6,7 @@ package sandbox
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -36,22 +37,25 @@ func (c *Cmd) check() error {
 
 // nulIn returns the key of a text with a NUL in a profile that no file can have said; "" if there is none.
 func nulIn(p *policy.Profile) (key string) {
+	has := func(texts ...string) bool {
+		return slices.ContainsFunc(texts, func(s string) bool { return strings.IndexByte(s, 0) >= 0 })
+	}
 	look := func(name string, texts ...string) {
-		for _, s := range texts {
-			if strings.IndexByte(s, 0) >= 0 {
-				key = name
-			}
+		if has(texts...) {
+			key = name
 		}
 	}
 	look("root", p.Root.Dir, p.Root.Overlay)
 	for i := range p.Mounts {
 		m := &p.Mounts[i]
-		look("mounts["+itoa(i)+"]", m.Source, m.Target, m.Upper)
-		look("mounts["+itoa(i)+"]", m.Mask.V...)
-		look("mounts["+itoa(i)+"]", m.ReadOnly.V...)
+		if has(m.Source, m.Target, m.Upper) || has(m.Mask.V...) || has(m.ReadOnly.V...) {
+			key = "mounts[" + itoa(i) + "]"
+		}
 	}
 	for i := range p.Hide {
-		look("hide["+itoa(i)+"]", p.Hide[i].Pattern)
+		if has(p.Hide[i].Pattern) {
+			key = "hide[" + itoa(i) + "]"
+		}
 	}
 	for i := range p.Env.Set {
 		look("env.set", p.Env.Set[i].Name, p.Env.Set[i].Value)

@@ -77,6 +77,9 @@ func (t *tree) exposed() []watchedMount {
 
 // await notes that a hidden name does not exist yet.
 func (t *tree) await(target string, rule policy.Pos) {
+	if t.awaited == nil {
+		t.awaited = make([]part, 0, 16)
+	}
 	t.awaited = append(t.awaited, part{target: target, opaque: true, guard: guardHide, what: "hidden", rule: rule})
 }
 
@@ -136,13 +139,21 @@ func (p *process) guardMounts() {
 		return
 	}
 	p.watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
-	p.guards.names, _ = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) // -1: the user has too many
-	p.at(time.Now().Add(namesDelay), func() {
-		if !p.gone {
-			p.watchNames()
-			p.lookAtAll()
-		}
-	})
+	p.at(time.Now().Add(namesDelay), func() { p.firstLook(readable(p.taskfd)) })
+}
+
+// firstLook begins to watch the names of the guards. Where the task is gone already init ends in a moment, mostly, and the
+// watches are not worth their price until that moment has passed.
+func (p *process) firstLook(ending bool) {
+	switch {
+	case p.gone || p.exited():
+	case ending:
+		p.at(time.Now().Add(namesDelay), func() { p.firstLook(false) })
+	default:
+		p.guards.names, _ = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) // -1: the user has too many
+		p.watchNames()
+		p.lookAtAll()
+	}
 }
 
 // watchNames watches the directories of the guards. Where no inotify instance can be had (fs.inotify.max_user_instances),

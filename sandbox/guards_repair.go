@@ -147,7 +147,7 @@ func (p *process) checkRestored(g *watchedMount) error {
 			continue
 		}
 		if hasOption(m.options, "rw") && !g.part.write || !hasOption(m.options, "nosuid") {
-			return errText("the mount table shows " + string(m.options))
+			return errText("the mount table shows " + m.options)
 		}
 		g.mount = m.id
 		g.count++

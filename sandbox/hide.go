@@ -149,12 +149,7 @@ func (h *hider) path(path string) error {
 
 // inside covers what a path of the sandbox leads to, and the same thing wherever else it is shown. A directory that the launcher may not search is covered whole.
 func (h *hider) inside(path string, fixed bool) error {
-	var passed []string
-	w := walker{tree: &h.c.tree}
-	if fixed && h.writes {
-		w.visit = func(p string) { passed = append(passed, p) }
-	}
-	end, err := w.walk(path)
+	end, passed, err := h.walk(&h.c.tree, path, fixed)
 	if fixed && notThere(err) {
 		h.await(path)
 	}
@@ -174,17 +169,22 @@ func (h *hider) inside(path string, fixed bool) error {
 	return h.thing(host, fixed)
 }
 
+// walk follows a path of a tree, and lists the names on the way that may have to be held.
+func (h *hider) walk(t *tree, path string, fixed bool) (end string, passed []string, err error) {
+	w := walker{tree: t}
+	if !fixed || !h.writes {
+		end, err = w.walk(path)
+		return end, nil, err
+	}
+	return w.through(path)
+}
+
 // onHost covers a thing of the host wherever the sandbox shows it, and keeps in their places the names that lead to it.
 func (h *hider) onHost(path string, fixed bool) error {
 	if below(path, "/proc") {
 		return nil // inside it is another one
 	}
-	var passed []string
-	w := walker{tree: h.c.hostTree()}
-	if fixed && h.writes {
-		w.visit = func(p string) { passed = append(passed, p) }
-	}
-	end, err := w.walk(path)
+	end, passed, err := h.walk(h.c.hostTree(), path, fixed)
 	if fixed && notThere(err) {
 		h.awaitOnHost(path)
 	}
@@ -223,7 +223,7 @@ func (h *hider) awaitOnHost(host string) {
 		if !below(host, w.source) {
 			continue
 		}
-		if view := clean(w.target + "/" + host[len(w.source):]); h.c.tree.hostPath(view) == host {
+		if view := moved(host, w.source, w.target); h.c.tree.hostPath(view) == host {
 			h.await(view)
 		}
 	}
@@ -292,7 +292,7 @@ func (h *hider) holdOnHost(host string) {
 		if !w.write || !below(host, w.source) {
 			continue
 		}
-		if view := clean(w.target + "/" + host[len(w.source):]); h.c.tree.hostPath(view) == host {
+		if view := moved(host, w.source, w.target); h.c.tree.hostPath(view) == host {
 			h.hold(view)
 		}
 	}

@@ -166,7 +166,7 @@ func (c *compilation) search() *finder {
 	if c.searched != nil {
 		return c.searched
 	}
-	f := &finder{tree: &c.tree, extra: c.tree.extras(), git: c.profile.Git == policy.GitProtect}
+	f := &finder{tree: &c.tree, git: c.profile.Git == policy.GitProtect}
 	for i := range c.profile.Hide {
 		if rest, ok := strings.CutPrefix(c.profile.Hide[i].Pattern, "**/"); ok {
 			f.rules = append(f.rules, newAnywhere(i, rest, &c.profile.Hide[i]))
@@ -174,6 +174,7 @@ func (c *compilation) search() *finder {
 	}
 	c.searched = f
 	if f.git || len(f.rules) > 0 {
+		f.extra = c.tree.extras()
 		for _, b := range c.bound() {
 			f.bind(b)
 		}

@@ -97,7 +97,7 @@ func (c *compilation) views(host string) (paths []string) {
 		if p.source == "" || p.opaque || p.file || !below(host, p.source) {
 			continue
 		}
-		view := clean(p.target + "/" + host[len(p.source):])
+		view := moved(host, p.source, p.target)
 		if c.tree.hostPath(view) == host {
 			paths = append(paths, view)
 		}

@@ -41,6 +41,8 @@ type Host struct {
 	NoOpenat2   bool   `json:"no_openat2,omitempty"` // openat2(2) is refused: paths are opened name by name
 	Files       Files  `json:"-"`
 
+	passwd []byte // the password database, where Probe has read it
+
 	Records []ledger.Place `json:"-"` // where it is recorded what sandboxes can write, which no sandbox may see
 }
 
@@ -104,6 +106,7 @@ func Probe() (*Host, error) {
 	h.NoOpenat2 = walk.Refused()
 	h.State = StatePath(os.Getenv)
 	if text, err := proc.Read(passwdFile, maxPasswd); err == nil {
+		h.passwd = text
 		account := accountOf(string(text), h.UID)
 		h.Name, h.PasswdHome = account.Name, homePath(account.Home)
 	}
@@ -167,24 +170,8 @@ func ownCaps() (effective, permitted uint64, err error) {
 
 // readSome reads the first n bytes of a file at most, without what os.File brings along.
 func readSome(path string, n int) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // a fifo or a device must not block
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer unix.Close(fd)
-	buf := make([]byte, min(n, 16<<10))
-	for got := 0; ; {
-		more, err := unix.Read(fd, buf[got:])
-		if err != nil {
-			return nil, &fs.PathError{Op: "read", Path: path, Err: err}
-		}
-		if got += more; more == 0 || got == n {
-			return buf[:got], nil
-		}
-		if got == len(buf) {
-			buf = append(buf, make([]byte, min(n-got, got))...)
-		}
-	}
+	b, _, err := proc.Head(path, n)
+	return b, err
 }
 
 type osFiles struct{}

@@ -32,7 +32,10 @@ func (c *compilation) hostTree() *tree {
 		if c.tree.known == nil {
 			c.tree.known = make(map[string]known, 128)
 		}
-		c.outdoors = tree{files: c.host.Files, known: c.tree.known}
+		if c.tree.links == nil {
+			c.tree.links = map[string]string{}
+		}
+		c.outdoors = tree{files: c.host.Files, known: c.tree.known, links: c.tree.links}
 		c.outdoors.add(part{target: "/", source: "/"})
 		c.outdoors.add(part{target: "/proc", source: "/proc", what: "proc"}) // whose links mean another process inside
 	}
@@ -51,7 +54,7 @@ func (c *compilation) places(windows []window, host string) ([]string, error) {
 		for i := range windows {
 			w := &windows[i]
 			if below(name, w.source) {
-				if view := clean(w.target + "/" + name[len(w.source):]); c.tree.hostPath(view) == name {
+				if view := moved(name, w.source, w.target); c.tree.hostPath(view) == name {
 					list = append(list, view)
 				}
 			} else if below(w.source, name) && c.tree.hostPath(w.target) == w.source {
@@ -78,19 +81,19 @@ func (c *compilation) hostNames(host string) ([]string, error) {
 	}
 	names := []string{host}
 	m := t.find(host)
-	if m == nil || t.devices[string(m.device)] < 2 {
+	if m == nil || t.devices[m.device] < 2 {
 		return names, nil
 	}
-	inside := clean(unescape(string(m.root)) + "/" + host[len(m.point):]) // on the file system
+	inside := clean(unescape(m.root) + "/" + host[len(m.point):]) // on the file system
 	for i := range t.list {
 		other := &t.list[i]
-		if other == m || string(other.device) != string(m.device) {
+		if other == m || other.device != m.device {
 			continue
 		}
-		root := unescape(string(other.root))
+		root := unescape(other.root)
 		switch {
 		case below(inside, root):
-			if name := clean(other.point + "/" + inside[len(root):]); name != host && c.sameThing(host, name) {
+			if name := moved(inside, root, other.point); name != host && c.sameThing(host, name) {
 				names = append(names, name)
 			}
 		case below(root, inside) && t.find(other.point) == other:
@@ -140,7 +143,7 @@ func (c *compilation) mountsOfHost() (*hostMounts, error) {
 	for i := range table.list {
 		m := &table.list[i]
 		t.at[m.point] = i
-		t.devices[string(m.device)]++
+		t.devices[m.device]++
 	}
 	c.table = t
 	return t, nil

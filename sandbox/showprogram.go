@@ -40,6 +40,9 @@ func (c *compilation) bindProgram(name, path string, by namedBy) error {
 		notFound.Why = "no such file in the sandbox"
 		return notFound
 	}
+	if c.hostTree().absent(path) {
+		return notFound
+	}
 	info, err := c.host.Files.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
 		return notFound

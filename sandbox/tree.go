@@ -23,6 +23,7 @@ type tree struct {
 
 	awaited []part // hidden names that nothing has yet
 	known   map[string]known
+	links   map[string]string // the texts of the host's symbolic links
 }
 
 // part is one mounted thing.
@@ -73,13 +74,43 @@ type known struct {
 func (t *tree) lstat(host string) (fs.FileInfo, error) {
 	k, ok := t.known[host]
 	if !ok {
-		k.info, k.err = t.files.Lstat(host)
+		k.info, k.err = t.ask(host)
 		if t.known == nil {
-			t.known = make(map[string]known, 64)
+			t.known = make(map[string]known, 128)
 		}
 		t.known[host] = k
 	}
 	return k.info, k.err
+}
+
+// absent reports whether the host has said already that a path leads to nothing.
+func (t *tree) absent(host string) bool {
+	k, ok := t.known[host]
+	return ok && notThere(k.err)
+}
+
+// ask asks the host, unless it has said already that there is no directory in which the name could be.
+func (t *tree) ask(host string) (fs.FileInfo, error) {
+	dir, _ := splitPath(host)
+	if above, ok := t.known[dir]; ok && errors.Is(above.err, unix.ENOENT) {
+		return nil, &fs.PathError{Op: "lstat", Path: host, Err: unix.ENOENT}
+	}
+	return t.files.Lstat(host)
+}
+
+// readlink reads a symbolic link of the host, once.
+func (t *tree) readlink(host string) (string, error) {
+	if text, ok := t.links[host]; ok {
+		return text, nil
+	}
+	text, err := t.files.Readlink(host)
+	if err == nil {
+		if t.links == nil {
+			t.links = map[string]string{}
+		}
+		t.links[host] = text
+	}
+	return text, err
 }
 
 // at is the part that a path belongs to: of those at and above it the last that was mounted. It is nil before there is
@@ -111,17 +142,38 @@ func (t *tree) showsHost() bool {
 // hostPath is the place on the host behind a path, "" if there is none.
 func (t *tree) hostPath(path string) string {
 	p := t.at(path)
-	if p == nil || p.source == "" || p.opaque {
+	if p == nil {
 		return ""
+	}
+	return t.behind(p, path)
+}
+
+// behind is hostPath for a path that belongs to a part.
+func (t *tree) behind(p *part, path string) string {
+	if p.source == "" || p.opaque {
+		return ""
+	}
+	if p.upper == "" {
+		return moved(path, p.target, p.source)
 	}
 	rest := strings.TrimPrefix(path[len(p.target):], "/")
 	if rest == "" {
 		return p.source
 	}
-	if p.upper != "" {
-		return t.layered(p, rest)
+	return t.layered(p, rest)
+}
+
+// moved is a path that is dir or below it, with another directory in the place of dir. All are clean.
+func moved(path, dir, to string) string {
+	switch {
+	case dir == to:
+		return path
+	case path == dir:
+		return to
+	case dir == "/":
+		return joinPath(to, path[1:])
 	}
-	return joinPath(p.source, rest)
+	return joinPath(to, path[len(dir)+1:])
 }
 
 // entry returns what the sandbox will see at a path whose directories resolve returned. The error is the host's, or
@@ -140,7 +192,7 @@ func (t *tree) entry(path string) (node, error) {
 	if p.source == "" {
 		return node{}, unix.ENOENT
 	}
-	host := t.hostPath(path)
+	host := t.behind(p, path)
 	if host == "" {
 		return node{}, unix.ENOENT
 	}
@@ -148,7 +200,7 @@ func (t *tree) entry(path string) (node, error) {
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		return node{dir: err == nil && info.IsDir()}, err
 	}
-	text, err := t.files.Readlink(host)
+	text, err := t.readlink(host)
 	if p.what == "proc" && errors.Is(err, fs.ErrPermission) { // a magic link that the caller may not follow is one all the same
 		return node{link: path}, nil
 	}
@@ -183,19 +235,27 @@ type walker struct {
 // path of that name, and the error.
 func (w *walker) walk(path string) (string, error) {
 	done, rest := "", path[1:]
+	straight := true // path begins with what is done
 	w.last = node{dir: true}
 	for links := 0; rest != ""; {
 		var name string
 		name, rest, _ = strings.Cut(rest, "/")
 		switch name {
 		case "", ".":
+			straight = false
 			continue
 		case "..":
+			straight = false
 			done = done[:max(0, strings.LastIndexByte(done, '/'))]
 			w.last = node{dir: true}
 			continue
 		}
-		next := done + "/" + name
+		var next string
+		if straight {
+			next = path[:len(done)+1+len(name)]
+		} else {
+			next = done + "/" + name
+		}
 		n, err := w.tree.entry(next)
 		if err != nil && !w.blind {
 			return next, err
@@ -216,7 +276,7 @@ func (w *walker) walk(path string) (string, error) {
 		if strings.HasPrefix(n.link, "/") {
 			done = ""
 		}
-		rest = n.link + "/" + rest
+		straight, rest = false, n.link+"/"+rest
 	}
 	if done == "" {
 		done = "/"
@@ -224,12 +284,19 @@ func (w *walker) walk(path string) (string, error) {
 	return done, nil
 }
 
+// through is walk, and lists the names on the way that are there, links among them.
+func (w *walker) through(path string) (end string, passed []string, err error) {
+	w.visit = func(p string) { passed = append(passed, p) }
+	end, err = w.walk(path)
+	return end, passed, err
+}
+
 // clean is path.Clean for the absolute paths that validation has let through.
 func clean(p string) string {
 	for len(p) > 1 && strings.HasSuffix(p, "/") {
 		p = p[:len(p)-1]
 	}
-	if !strings.Contains(p, "//") && !strings.Contains(p, "/.") {
+	if isClean(p) {
 		return p
 	}
 	var out []string
@@ -243,6 +310,23 @@ func clean(p string) string {
 		}
 	}
 	return "/" + strings.Join(out, "/")
+}
+
+// isClean reports whether an absolute path has no empty name and none that is "." or "..".
+func isClean(p string) bool {
+	for i := 0; i+1 < len(p); i++ {
+		if p[i] != '/' {
+			continue
+		}
+		if p[i+1] == '/' {
+			return false
+		}
+		rest := p[i+1:]
+		if rest[0] == '.' && (len(rest) == 1 || rest[1] == '/' || rest[1] == '.' && (len(rest) == 2 || rest[2] == '/')) {
+			return false
+		}
+	}
+	return true
 }
 
 func joinPath(dir, name string) string {

@@ -30,6 +30,23 @@ func TestClean(t *testing.T) {
 	}
 }
 
+func TestMoved(t *testing.T) {
+	for _, tt := range []struct{ path, dir, to, want string }{
+		{"/a/b", "/a", "/c", "/c/b"},
+		{"/a", "/a", "/c", "/c"},
+		{"/a", "/a", "/", "/"},
+		{"/a/b", "/a", "/", "/b"},
+		{"/a/b", "/", "/c", "/c/a/b"},
+		{"/", "/", "/c", "/c"},
+		{"/a/b", "/", "/", "/a/b"},
+		{"/a/b", "/a", "/a", "/a/b"},
+	} {
+		if got := moved(tt.path, tt.dir, tt.to); got != tt.want {
+			t.Errorf("moved(%q, %q, %q) = %q, want %q", tt.path, tt.dir, tt.to, got, tt.want)
+		}
+	}
+}
+
 // FuzzClean is path.Clean for absolute paths.
 func FuzzClean(f *testing.F) {
 	f.Add("a/./../b//")

@@ -105,9 +105,12 @@ func numbered(info fs.FileInfo) bool {
 
 // peoplesHomes are the homes of those who log in; a service's home is where it works.
 func (c *compilation) peoplesHomes() (list []string) {
-	text, err := c.host.Files.Read(passwdFile, maxPasswd)
-	if err != nil {
-		return nil
+	text := c.host.passwd
+	if _, own := c.host.Files.(osFiles); text == nil || !own {
+		var err error
+		if text, err = c.host.Files.Read(passwdFile, maxPasswd); err != nil {
+			return nil
+		}
 	}
 	const firstUser, lastUser = 1000, 60000 // login.defs(5)
 	for line := range strings.Lines(string(text)) {

@@ -51,15 +51,8 @@ func (p *process) enforced(layer policy.Layer, found, where string) {
 // checkNamespaces compares the task's namespaces with the launcher's, or with those that it was to join.
 func (p *process) checkNamespaces() error {
 	dir := "/proc/" + itoa(p.task)
-	for i := range nsKinds {
-		k := &nsKinds[i]
-		ns := p.comp.nsMode(k)
-		if ns.Mode == policy.NSHost {
-			continue
-		}
-		if err := p.checkNamespace(dir, k.name, k.layer); err != nil {
-			return err
-		}
+	if err := p.compareNamespaces(dir); err != nil {
+		return err
 	}
 	if p.comp.ids.newUser { // otherwise they change later
 		if err := p.checkIDs(); err != nil {
@@ -69,18 +62,43 @@ func (p *process) checkNamespaces() error {
 	if p.comp.ownNet {
 		p.netstat, _ = unix.Open(dir+"/net/snmp", unix.O_RDONLY|unix.O_CLOEXEC, 0) // -1: no hint about the network
 	}
+	return nil
+}
+
+// compareNamespaces looks at each kind in the two directories of proc_pid_ns(5), which are looked up once.
+func (p *process) compareNamespaces(dir string) error {
+	var at [2]int
+	for i, path := range [...]string{dir + "/ns", "/proc/self/ns"} {
+		fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &Error{Op: "read back the namespaces", Err: &os.PathError{Op: "open", Path: path, Err: err}}
+		}
+		defer unix.Close(fd)
+		at[i] = fd
+	}
+	for i := range nsKinds {
+		k := &nsKinds[i]
+		ns := p.comp.nsMode(k)
+		if ns.Mode == policy.NSHost {
+			continue
+		}
+		if err := p.checkNamespace(at, k.name, k.layer); err != nil {
+			return err
+		}
+	}
 	if p.comp.newTime || p.comp.joinedAs("time") != nil {
-		return p.checkNamespace(dir, "time", policy.LayerTime)
+		return p.checkNamespace(at, "time", policy.LayerTime)
 	}
 	return nil
 }
 
-func (p *process) checkNamespace(dir, name string, layer policy.Layer) error {
-	its, err := readlink(dir + "/ns/" + name)
+// checkNamespace compares one kind: at are the task's directory of namespaces and the launcher's.
+func (p *process) checkNamespace(at [2]int, name string, layer policy.Layer) error {
+	its, err := readlinkAt(at[0], name)
 	if err != nil {
 		return &Error{Op: "read back the namespaces", Err: err}
 	}
-	own, err := readlink("/proc/self/ns/" + name)
+	own, err := readlinkAt(at[1], name)
 	if err != nil {
 		return &Error{Op: "read back the namespaces", Err: err}
 	}
@@ -100,9 +118,11 @@ func (p *process) checkNamespace(dir, name string, layer policy.Layer) error {
 	return nil
 }
 
-func readlink(path string) (string, error) {
+func readlink(path string) (string, error) { return readlinkAt(unix.AT_FDCWD, path) }
+
+func readlinkAt(dir int, path string) (string, error) {
 	var buf [64]byte
-	n, err := unix.Readlink(path, buf[:])
+	n, err := unix.Readlinkat(dir, path, buf[:])
 	if err != nil {
 		return "", &os.PathError{Op: "readlink", Path: path, Err: err}
 	}
@@ -164,9 +184,9 @@ func checkMounts(t *tree, text []byte) (visible map[string]string, err error) {
 type mountEntry struct {
 	id, parent string
 	point      string
-	device     []byte // of the file system: major:minor
-	root       []byte // the place of the file system that is mounted, escaped as in the table
-	options    []byte // of the mount itself
+	device     string // of the file system: major:minor
+	root       string // the place of the file system that is mounted, escaped as in the table
+	options    string // of the mount itself
 	fstype     string
 	source     string
 }
@@ -229,16 +249,17 @@ func (t *mountTable) between(m, parent *mountEntry) bool {
 
 // mountLine takes what matters out of a line: ID parent major:minor root point options …
 func mountLine(line []byte) (m mountEntry, ok bool) {
-	var f [6][]byte
+	var f [6]string
+	rest := string(line)
 	for i := range f {
-		if f[i], line, ok = bytes.Cut(line, []byte{' '}); !ok {
+		if f[i], rest, ok = strings.Cut(rest, " "); !ok {
 			return m, false
 		}
 	}
-	_, rest, _ := bytes.Cut(line, []byte("- ")) // behind optional fields, which have no dash
-	fstype, rest, _ := bytes.Cut(rest, []byte{' '})
-	source, _, _ := bytes.Cut(rest, []byte{' '})
-	m = mountEntry{string(f[0]), string(f[1]), unescape(string(f[4])), f[2], f[3], f[5], string(fstype), string(source)}
+	_, rest, _ = strings.Cut(rest, "- ") // behind optional fields, which have no dash
+	fstype, rest, _ := strings.Cut(rest, " ")
+	source, _, _ := strings.Cut(rest, " ")
+	m = mountEntry{f[0], f[1], unescape(f[4]), f[2], f[3], f[5], fstype, source}
 	return m, strings.HasPrefix(m.point, "/")
 }
 
@@ -261,9 +282,9 @@ func unescape(s string) string {
 	return b.String()
 }
 
-func hasOption(options []byte, name string) bool {
-	for option := range bytes.SplitSeq(options, []byte{','}) {
-		if string(option) == name {
+func hasOption(options, name string) bool {
+	for option := range strings.SplitSeq(options, ",") {
+		if option == name {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"bytes"
 	"io/fs"
 
 	"golang.org/x/sys/unix"
@@ -39,8 +40,9 @@ func Head(path string, most int) (b []byte, whole bool, err error) {
 	return head(fd, path, most)
 }
 
-func head(fd int, path string, most int) (b []byte, whole bool, err error) {
-	b = make([]byte, 0, min(most+1, firstRead))
+func head(fd int, path string, most int) ([]byte, bool, error) {
+	var first [firstRead]byte // on the stack: most files are short, and only what they hold is kept
+	b := first[:0:min(most+1, firstRead)]
 	for {
 		n, err := unix.Read(fd, b[len(b):cap(b)])
 		switch {
@@ -49,17 +51,19 @@ func head(fd int, path string, most int) (b []byte, whole bool, err error) {
 		case err != nil:
 			return nil, false, &fs.PathError{Op: "read", Path: path, Err: err}
 		case n == 0:
-			return b, true, nil
+			return bytes.Clone(b), true, nil
 		}
 		b = b[:len(b)+n]
 		if len(b) > most {
-			return b[:most], false, nil
+			return bytes.Clone(b[:most]), false, nil
 		}
-		if len(b) == cap(b) {
-			b = append(make([]byte, 0, min(most+1, 2*cap(b))), b...)
+		if cap(b)-len(b) < aLine && cap(b) <= most {
+			b = append(make([]byte, 0, min(most+1, 4*cap(b))), b...)
 		}
 	}
 }
 
-// firstRead is the room for a file before it is known to be longer.
-const firstRead = 16 << 10
+const (
+	firstRead = 4 << 10 // the room for a file before it is known to be longer
+	aLine     = 512     // the kernel returns no part of a line that does not fit, mostly
+)
