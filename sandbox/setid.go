@@ -39,11 +39,31 @@ func (c *compilation) settleSetID() error {
 		if err != nil {
 			return nil //nolint:nilerr // said where the directory is mounted
 		}
-		if err := c.host.Files.Private(dir); err != nil {
+		if err := c.privateEverywhere(dir); err != nil {
 			c.withholdBits(dir, err)
 			return nil
 		}
 		c.private = append(c.private, dir)
+	}
+	return nil
+}
+
+// privateEverywhere is Private for each path of the host that leads to a directory or to a part of it: other mounts may show
+// the same place of its file system where others can go.
+func (c *compilation) privateEverywhere(dir string) error {
+	names, err := c.hostNames(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		err := c.host.Files.Private(name)
+		switch {
+		case err == nil:
+		case name == dir:
+			return err
+		default:
+			return errText("it is mounted at " + name + " too: " + bare(err).Error())
+		}
 	}
 	return nil
 }

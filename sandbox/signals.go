@@ -246,8 +246,19 @@ func (p *process) keepInitGoing() {
 		p.unwatch(p.taskfd)
 		p.taskEnded = true
 		p.letInitEnd()
-		p.at(time.Now().Add(200*time.Millisecond), p.continueInit)
+		p.at(time.Now().Add(initStep), p.continueInit)
 	})
+}
+
+// initStep is the time between two signals to an init that may have been stopped.
+const initStep = 200 * time.Millisecond
+
+// continueStart continues init until it has said that the program runs. No limit holds before, and the program runs already.
+func (p *process) continueStart() {
+	if p.pidfd >= 0 && !p.gone && !p.isRunning() {
+		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0)
+		p.at(time.Now().Add(initStep), p.continueStart)
+	}
 }
 
 // letInitEnd lets init end, and the task's terminal with it, when the task has ended and init may reap.
@@ -262,6 +273,6 @@ func (p *process) letInitEnd() {
 func (p *process) continueInit() {
 	if p.pidfd >= 0 && !p.gone {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0) // it may be gone meanwhile
-		p.at(time.Now().Add(200*time.Millisecond), p.continueInit)
+		p.at(time.Now().Add(initStep), p.continueInit)
 	}
 }

@@ -102,7 +102,7 @@ func (c *compilation) coverSocket(windows []window, host string) error {
 }
 
 // namedSockets are the absolute paths of /proc/net/unix. It knows the sockets of the launcher's network namespace by the
-// names that they were bound by.
+// names that they were bound by, whose links are followed as they are now.
 func (c *compilation) namedSockets() ([]string, error) {
 	text, err := c.launcherFiles().Read("/proc/net/unix", maxSocketTable)
 	if err != nil {
@@ -114,8 +114,9 @@ func (c *compilation) namedSockets() ([]string, error) {
 		if i < 0 {
 			continue
 		}
-		name := string(bytes.TrimSuffix(line[i+1:], []byte{'\n'}))
-		if name = clean(name); c.tree.showsBelow(name) {
+		w := walker{tree: c.hostTree()}
+		name, err := w.walk(string(bytes.TrimSuffix(line[i+1:], []byte{'\n'})))
+		if err == nil && c.tree.showsBelow(name) { // otherwise it is gone, or where the task cannot go either
 			names = append(names, name)
 		}
 	}

@@ -106,7 +106,7 @@ func (u *ui) learn(f *learnFlags, files []string) error {
 func readRecording(facts *learn.Facts, file string) error {
 	in, name := io.Reader(os.Stdin), "stdin"
 	if file != "-" {
-		r, err := os.Open(file)
+		r, err := openInput(file)
 		if err != nil {
 			return &cliError{err: errors.New("learn: " + strconv.Quote(file) + ": " + cause(err).Error())}
 		}

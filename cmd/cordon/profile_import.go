@@ -103,7 +103,7 @@ func (u *ui) importProfile(file string, t convert.Target, opts convert.ImportOpt
 	if file == "-" {
 		name = "stdin"
 	} else {
-		r, err := os.Open(file)
+		r, err := openInput(file)
 		if err != nil {
 			return convertError("import", file, err)
 		}

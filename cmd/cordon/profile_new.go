@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 	"cordon/profiles"
@@ -55,23 +56,31 @@ func newProfileFile(name string, extends []string) (string, error) {
 			return "", newError(path, err)
 		}
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	g := newGuard(false)
+	defer g.Close()
+	out, err := g.Output(path, false)
 	if err != nil {
 		return "", newError(path, err)
 	}
+	defer unix.Close(out.Dir)
+	fd, err := unix.Openat(out.Dir, out.Name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return "", newError(path, err)
+	}
+	f := os.NewFile(uintptr(fd), path)
 	_, err = f.WriteString(text)
 	if e := f.Close(); err == nil {
 		err = e
 	}
 	if err != nil {
-		os.Remove(path)
+		_ = unix.Unlinkat(out.Dir, out.Name, 0)
 		return "", newError(path, err)
 	}
 	return path, nil
 }
 
 func newError(path string, err error) error {
-	e := &cliError{err: errors.New("profile new: " + strconv.Quote(path) + ": " + cause(err).Error())}
+	e := &cliError{err: errors.New("profile new: " + strconv.Quote(path) + ": " + cause(err).Error()), hint: plantedHint(err)}
 	if errors.Is(err, fs.ErrExist) {
 		e.hint = "choose another name; a profile is never overwritten"
 	}

@@ -134,7 +134,7 @@ func (f *recordFlags) before() (*recording.Recording, error) {
 	if !f.add {
 		return nil, nil
 	}
-	file, err := os.Open(f.out)
+	file, err := openInput(f.out)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}

@@ -54,10 +54,10 @@ func newRun(u *ui) *cobra.Command {
 // run runs the command and leaves the exit code in u. A run that does not start has a report, too.
 func (u *ui) run(f *runFlags, args []string) error {
 	out, err := openFiles(f)
-	if err != nil {
-		return err
+	if err == nil {
+		err = u.runWith(f, args, out)
 	}
-	if err = u.runWith(f, args, out); err != nil {
+	if err != nil {
 		out.failed(args, err)
 	}
 	return err
@@ -105,19 +105,20 @@ type outFiles struct {
 func openFiles(f *runFlags) (out *outFiles, err error) {
 	out = &outFiles{}
 	if out.report, err = wantReport(f.report, &f.verbose); err != nil {
-		return nil, err
+		return out, err
+	}
+	if err = out.report.removeOld(); err != nil {
+		return out, err
 	}
 	if f.sumFile != "" {
 		if out.summary, err = openSummary(f.sumFile); err != nil {
-			return nil, err
+			return out, err
 		}
 	}
 	if f.recordTTY != "" {
-		if out.recording, err = openRecording(f.recordTTY); err != nil {
-			return nil, err
-		}
+		out.recording, err = openRecording(f.recordTTY)
 	}
-	return out, out.report.removeOld()
+	return out, err
 }
 
 func (o *outFiles) write(rep *sandbox.Report, code int) error {

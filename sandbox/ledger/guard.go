@@ -80,6 +80,8 @@ func (g *Guard) Read(name string, max int64) ([]byte, error) {
 		return nil, err
 	} else if err != nil {
 		text.Doubtful = true
+	} else if err := g.renew(text); err != nil {
+		return nil, err
 	}
 	g.Texts = append(g.Texts, text)
 	return data, nil
@@ -145,6 +147,26 @@ func (g *Guard) judge(name string, text Text, steps []Step) error {
 		return nil
 	}
 	return &Refused{Name: name, Text: text, Old: old, Finding: found}
+}
+
+// renew puts a text that its author wrote in the place of another that is kept: what was trusted or used before is so no
+// more, and a task that writes it again is found out.
+func (g *Guard) renew(t Text) error {
+	for _, fd := range g.dirs {
+		old := known(fd, t.Path)
+		if old == nil || bytes.Equal(old.Data, t.Data) {
+			continue
+		}
+		unlock, err := exclusive(fd)
+		if err == nil {
+			err = keep(fd, t)
+			unlock()
+		}
+		if err != nil {
+			return &Error{"forget the former text of " + strconv.Quote(t.Path) + ", in " + Where(fd), bare(err), remedy}
+		}
+	}
+	return nil
 }
 
 // known is the latest text that is kept for a path.

@@ -186,6 +186,12 @@ func TestGuard(t *testing.T) {
 	want(false)
 	run(func() { write("three") })
 	want(true)
+	for range 2 { // the author writes another text and uses it; then a task writes the trusted one again
+		write("one")
+		want(false)
+		run(func() { write("two") })
+		want(true)
+	}
 	write("four") // by its author
 	want(false)
 	// A launcher that is killed leaves no end; the next one to look makes it.

@@ -35,6 +35,7 @@ func bitsAttacks() []attack {
 		{41, "all of it with FSETID in the sandbox", "caps", withCap("FSETID", bits("modes")), writing, noControl("the row above shows it")},
 		{41, "a directory that becomes a file during the call", "launcher", bits("races"), writing, anyone},
 		{41, "a root that is private for a start", "launcher", notPrivate, []string{"container"}, noControl("the scenario shows it")},
+		{41, "a private root that another mount shows to all", "launcher", shownElsewhere, []string{"container"}, noControl("the row above shows it")},
 	}
 }
 
@@ -157,6 +158,33 @@ func notPrivate(b *box) outcome {
 		return broken("%v", err)
 	}
 	return blocked("only while it is private")
+}
+
+// shownElsewhere starts a task in a private root file system that a mount shows at a path where everybody can go: the root
+// itself, what is above it, or a part of it.
+func shownElsewhere(b *box) outcome {
+	if b.who.uid != 0 {
+		return absent("an ordinary user mounts nothing")
+	}
+	above := b.scratch("above")
+	root := above + "/root"
+	if err := errors.Join(os.Mkdir(root, 0o755), os.Chmod(above, 0o700)); err != nil {
+		return broken("%v", err)
+	}
+	box, dir, inside := b.bitsBox(root)
+	public := b.scratch("public")
+	for _, shown := range []string{root, root + "/tmp"} {
+		mount := `mount --bind "$1" "$2" && shift 2 && exec "$@"`
+		box := box.wrapped("unshare", "-m", "sh", "-c", mount, "sh", shown, public)
+		for range 2 {
+			for _, kind := range []string{"modes", "new", "caps"} {
+				if o := box.leaveBits(kind, dir, inside); o.state != "blocked" {
+					return outcome{o.state, shown + ": " + o.detail}
+				}
+			}
+		}
+	}
+	return blocked("not where another mount shows it")
 }
 
 func clearDir(dir string) error {

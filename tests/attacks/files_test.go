@@ -423,12 +423,16 @@ func (b *box) remains() string {
 		}
 		return nil
 	})
-	return string(m) + l.String() + listing(b.site.home) + fmt.Sprint(groups)
+	home := slices.DeleteFunc(strings.Split(listing(b.site.home), "\n"), func(line string) bool {
+		return strings.HasPrefix(line, b.site.home+"/.local/state/cordon") // the record of what sandboxes could write
+	})
+	return string(m) + l.String() + strings.Join(home, "\n") + fmt.Sprint(groups)
 }
 
 // killedLauncher kills the launcher at moments of its life, spread over 20 ms of a usual machine.
 func killedLauncher(b *box) outcome {
 	mark := fmt.Sprintf("KILLED%d%s%s", os.Getpid(), b.profile, b.who.name)
+	b.run(b.program(), "fds", "3") // the first launch makes the record of what sandboxes could write
 	before := b.remains()
 	started := 0
 	step := 20 * time.Millisecond * time.Duration(slow) / time.Duration(moments)

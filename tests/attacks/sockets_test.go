@@ -21,6 +21,7 @@ func socketAttacks() []attack {
 		{45, "a socket in /tmp, with /tmp as working directory", "mount", socketIn("/tmp", "t"), withNet, anyone},
 		{45, "a socket of a service below /var/lib", "mount", socketIn("/var/lib", "."), withNet, anyone},
 		{45, "a socket that is made in the working directory later", "mount", socketLater, []string{"default", "net-client"}, anyone},
+		{45, "a socket that was bound through a link", "mount", socketLinked, withNet, anyone},
 		{45, "a tmux server runs a command", "mount", tmuxServer, withNet, anyone},
 		{45, "a working directory that is /run, or a session's part of it", "launcher", inRun, withNet, noControl("it is a check, not an attack")},
 		{45, "a socket that an earlier run left can be removed", "mount", socketLeft, []string{"build", "agent"}, noControl("it is a check, not an attack")},
@@ -101,6 +102,17 @@ func socketRenamed(b *box) outcome {
 		return broken("%v", err)
 	}
 	return twice(func() outcome { return outcomeOf(b.in(dir).run(b.site.work+"/probe", "connect", dir+"/b")) })
+}
+
+// socketLinked connects, by its own path, to a socket that was bound by a name with a link on the way.
+func socketLinked(b *box) outcome {
+	dir := b.outside().dir
+	link := b.scratch("link") + "/l"
+	if err := os.Symlink(dir, link); err != nil {
+		return broken("%v", err)
+	}
+	b.listen(link + "/s")
+	return twice(func() outcome { return outcomeOf(b.run(b.site.work+"/probe", "connect", dir+"/s")) })
 }
 
 // socketLater makes the socket while the task waits.
