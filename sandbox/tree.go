@@ -91,6 +91,9 @@ func (t *tree) absent(host string) bool {
 
 // ask asks the host, unless it has said already that there is no directory in which the name could be.
 func (t *tree) ask(host string) (fs.FileInfo, error) {
+	if host == "" { // what is hidden is nothing of the host's
+		return nil, &fs.PathError{Op: "lstat", Path: host, Err: unix.ENOENT}
+	}
 	dir, _ := splitPath(host)
 	if above, ok := t.known[dir]; ok && errors.Is(above.err, unix.ENOENT) {
 		return nil, &fs.PathError{Op: "lstat", Path: host, Err: unix.ENOENT}

@@ -1,9 +1,13 @@
 package sandbox
 
 import (
+	"errors"
+	"os"
 	"path"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestClean(t *testing.T) {
@@ -44,6 +48,26 @@ func TestMoved(t *testing.T) {
 		if got := moved(tt.path, tt.dir, tt.to); got != tt.want {
 			t.Errorf("moved(%q, %q, %q) = %q, want %q", tt.path, tt.dir, tt.to, got, tt.want)
 		}
+	}
+}
+
+// TestAsksOnce does not ask the host for what cannot be there: a name below a directory that is missing, and no name.
+func TestAsksOnce(t *testing.T) {
+	dir := t.TempDir()
+	pic := tree{files: osFiles{}}
+	for _, path := range []string{"", dir + "/none", dir + "/none/below"} {
+		if _, err := pic.lstat(path); !errors.Is(err, unix.ENOENT) {
+			t.Errorf("lstat %q: %v", path, err)
+		}
+	}
+	if err := os.MkdirAll(dir+"/none/below", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pic.lstat(dir + "/none/below/deeper"); err == nil {
+		t.Error("a picture has changed with the host")
+	}
+	if !pic.absent(dir+"/none") || pic.absent(dir) {
+		t.Error("absent")
 	}
 }
 
