@@ -244,10 +244,15 @@ func (c *compilation) devices() (list []cgroup.Device, guarded bool) {
 	}
 	for i := range c.tree.parts {
 		p := &c.tree.parts[i]
-		switch info, err := c.tree.lstat(p.source); {
-		case p.what == ownDev:
+		if p.what == ownDev {
 			list = add(add(list, cgroup.Device{Major: 5, Minor: 2}), cgroup.Device{Major: 136, AnyMinor: true}) // ptmx, pts
-		case p.source == "" || err != nil:
+			continue
+		}
+		if p.source == "" {
+			continue
+		}
+		switch info, err := c.tree.lstat(p.source); {
+		case err != nil:
 		case p.file:
 			list = addNode(list, info)
 		case below(p.source, "/dev"):
