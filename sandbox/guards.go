@@ -139,6 +139,10 @@ func (p *process) guardMounts() {
 		return
 	}
 	p.watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
+	if !p.cmd.Exclusive { // a caller of the library has every descriptor open when Start returns
+		p.beginNames()
+		return
+	}
 	p.at(time.Now().Add(namesDelay), func() { p.firstLook(readable(p.taskfd)) })
 }
 
@@ -150,10 +154,15 @@ func (p *process) firstLook(ending bool) {
 	case ending:
 		p.at(time.Now().Add(namesDelay), func() { p.firstLook(false) })
 	default:
-		p.guards.names, _ = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) // -1: the user has too many
-		p.watchNames()
-		p.lookAtAll()
+		p.beginNames()
 	}
+}
+
+// beginNames watches the names, and looks at each guard once.
+func (p *process) beginNames() {
+	p.guards.names, _ = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) // -1: the user has too many
+	p.watchNames()
+	p.lookAtAll()
 }
 
 // watchNames watches the directories of the guards. Where no inotify instance can be had (fs.inotify.max_user_instances),
