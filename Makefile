@@ -34,10 +34,10 @@ test: build
 	$(MAKE) -s test-system
 	@.ci/reference test
 
-# The part of it that depends on who runs it, and on which machine.
+# The part of it that depends on who runs it, and on which machine. The limit is for a machine that does other work too.
 test-system: build
-	CGO_ENABLED=0 $(GOTEST) -p 1 ./cmd/... ./sandbox/...
-	CGO_ENABLED=0 $(GOTEST) -p 1 -count=1 ./tests/...
+	CGO_ENABLED=0 $(GOTEST) -p 1 -timeout 25m ./cmd/... ./sandbox/...
+	CGO_ENABLED=0 $(GOTEST) -p 1 -timeout 25m -count=1 ./tests/...
 
 # What has no threads of its own is left out. -short: a failure at every seventh step of a plan is enough here.
 race: build
