@@ -41,7 +41,7 @@ test-system: build
 
 # What has no threads of its own is left out. -short: a failure at every seventh step of a plan is enough here.
 race: build
-	CGO_ENABLED=1 $(GOTEST) -race -short ./cmd/cordon ./sandbox/...
+	CGO_ENABLED=1 $(GOTEST) -race -short -timeout 25m ./cmd/cordon ./sandbox/...
 
 lint:
 	CGO_ENABLED=0 go run $(GOLANGCI) run
