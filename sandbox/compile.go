@@ -39,6 +39,7 @@ type compilation struct {
 	layers   []keptLayer
 	covered  []string          // sockets of the host
 	hidden   int               // matches of hide rules
+	spared   map[string]bool   // links to what is hidden that were not followed
 	outdoors tree              // the host's own tree: see hostTree
 	table    *hostMounts       // see mountsOfHost
 	homeList []string          // see homes
