@@ -14,6 +14,7 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -135,7 +136,7 @@ const namesDelay = 2 * time.Millisecond
 
 // guardMounts begins to watch the guards. The first look finds a change that came before the directories were watched.
 func (p *process) guardMounts() {
-	if len(p.guards.list) == 0 {
+	if p.guards.ended() {
 		return
 	}
 	p.watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
@@ -150,7 +151,7 @@ func (p *process) guardMounts() {
 // watches are not worth their price until that moment has passed.
 func (p *process) firstLook(ending bool) {
 	switch {
-	case p.gone || p.exited():
+	case p.gone || p.guards.ended() || p.exited():
 	case ending:
 		p.at(time.Now().Add(namesDelay), func() { p.firstLook(false) })
 	default:
@@ -204,7 +205,7 @@ const guardStep = 100 * time.Millisecond
 
 // lookByClock looks at all guards now and then.
 func (p *process) lookByClock() {
-	if p.gone || p.guardErr != nil {
+	if p.gone || p.guards.ended() || p.guardErr != nil {
 		return
 	}
 	p.lookAtAll()
@@ -296,7 +297,7 @@ func (g *guards) named(wd int32, name string) (list []int) {
 
 // look finds out which of the guards do not hold, and mounts them again, or ends the run.
 func (p *process) look(suspects []int) {
-	for try := 0; len(suspects) > 0 && p.guardErr == nil && !p.gone; try++ {
+	for try := 0; len(suspects) > 0 && p.guardErr == nil && !p.gone && !p.guards.ended(); try++ {
 		var lost []int
 		for _, i := range suspects {
 			if !p.holds(&p.guards.list[i]) {
@@ -367,6 +368,29 @@ func (p *part) guards() string {
 	}
 	return "mounted"
 }
+
+// endGuards closes the guards' descriptors after the task's end, if no process is left that the guards confine. The
+// descriptors hold the sandbox's mounts, and whoever closes the last one waits until the kernel has undone them: it is
+// the kernel's own thread if init's end is the last.
+//
+// Every process of the sandbox descends from init, since the pid namespace is its own and nobody can join it. The task
+// has handed its children to init by the time that its end is told. So nobody is left if init has no other child.
+func (p *process) endGuards() {
+	if p.guards.ended() || p.cmd.attachable() || !p.comp.ownsPID() {
+		return
+	}
+	pid := itoa(p.pid)
+	text, err := readAll("/proc/" + pid + "/task/" + pid + "/children") // CONFIG_PROC_CHILDREN, proc_pid_task(5)
+	if err != nil {
+		return
+	}
+	if left := strings.TrimSpace(string(text)); left == "" || left == itoa(p.task) {
+		p.closeGuards()
+	}
+}
+
+// ended reports whether the guards are not looked after any more, or not yet.
+func (g *guards) ended() bool { return len(g.fds) == 0 }
 
 // closeGuards ends the watches and closes the descriptors.
 func (p *process) closeGuards() {

@@ -246,11 +246,14 @@ func (c *compilation) seal() error {
 // together until then (mount_namespaces(7)).
 func (c *compilation) enterRoot() error {
 	from := own("root")
-	c.do(from, plan.FchdirStep(c.rootFD))
 	if c.profile.Root.Enter == policy.EnterChroot {
+		c.do(from, plan.FchdirStep(c.rootFD))
 		c.do(c.scalar("root.enter"), plan.ChrootStep("."))
 	} else {
-		c.do(from, plan.Pivot(".", "."), plan.Umount(".", unix.MNT_DETACH))
+		if !c.scratch.attached { // below the old root, whose end is its own: it would cost the task another wait for RCU
+			c.do(own("scratch"), plan.Move(plan.R(plan.Scratch), plan.CWD, "/proc", fromFD))
+		}
+		c.do(from, plan.FchdirStep(c.rootFD), plan.Pivot(".", "."), plan.Umount(".", unix.MNT_DETACH))
 		if c.scratch.attached { // the old root lies on top of the new one now, and scratch on top of that; "." is the topmost
 			c.do(from, plan.Umount(".", unix.MNT_DETACH))
 		}

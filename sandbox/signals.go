@@ -245,6 +245,7 @@ func (p *process) keepInitGoing() {
 	p.watch(p.taskfd, unix.POLLIN, func(int16) {
 		p.unwatch(p.taskfd)
 		p.taskEnded = true
+		p.endGuards()
 		p.letInitEnd()
 		p.at(time.Now().Add(initStep), p.continueInit)
 	})
