@@ -14,6 +14,8 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"errors"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -53,7 +55,7 @@ func (p *process) keepGuards(visible map[string]string) error {
 		g.list[i].mount = visible[g.list[i].part.target]
 	}
 	g.fds = map[string]int{}
-	dir := "/proc/" + itoa(p.task)
+	dir := "/proc/" + strconv.Itoa(p.task)
 	for _, f := range [...]struct {
 		name, path string
 		flags      int
@@ -119,7 +121,7 @@ func (p *process) watchNames() {
 		dir, _ := splitPath(g.list[i].part.target)
 		wd, known := byDir[dir]
 		if !known {
-			n, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+itoa(g.fds[fileRoot])+dir, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
+			n, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+strconv.Itoa(g.fds[fileRoot])+dir, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
 			if err != nil {
 				complete = complete && (err == unix.ENOENT || err == unix.ENOTDIR)
 				n = -1
@@ -258,7 +260,7 @@ const maxRestores = 8
 func (p *process) unguarded(lost *part, err error) {
 	what := lost.target + ": it was replaced on the host during the run"
 	if err == nil {
-		err = errText("it is replaced faster than it can be covered")
+		err = errors.New("it is replaced faster than it can be covered")
 	}
 	p.guardErr = &Error{Op: what, Err: err, From: lost.rule.Short(),
 		Hint: "nothing that the sandbox hides or protects may be replaced by a symbolic link while it runs"}
@@ -283,7 +285,7 @@ func (p *process) holds(g *watchedMount) bool {
 		return false
 	}
 	g.isDir = st.Mode&unix.S_IFMT == unix.S_IFDIR
-	return itoa(int(st.Mnt_id)) == g.mount
+	return strconv.Itoa(int(st.Mnt_id)) == g.mount
 }
 
 // reportGuards puts the guards that were mounted again into the report.
