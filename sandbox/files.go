@@ -92,11 +92,6 @@ func (p *process) openResources() error {
 	return nil
 }
 
-// givesPipes reports whether root starts the task, and it is another id.
-func (c *compilation) givesPipes() bool {
-	return c.ids.own || c.host.Privileged && c.ids.outUID >= 0 && (c.into != nil || c.joined(unix.CLONE_NEWUSER) != nil)
-}
-
 // openStdio is the file itself, /dev/null for none, and for a terminal that is withheld /dev/null to read from or a
 // pipe that the launcher copies. What is counted is a pipe, too.
 func (p *process) openStdio(i int, f *os.File) error {

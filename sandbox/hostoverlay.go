@@ -18,10 +18,6 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// diskTypes are file systems whose directories are overlaid; besides, that at "/" is, whatever it is. What the kernel
-// makes up, and what lies in memory or on a network, stays read-only.
-var diskTypes = [...]string{"bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "overlay", "reiserfs", "squashfs", "xfs", "zfs"}
-
 const (
 	maxOverlays  = 500 // of one root
 	overlayDepth = 3   // names in the path of a directory that is looked for: /home/ann, /srv/www/site; below, only home and the working directory
@@ -174,24 +170,4 @@ func (c *compilation) hostMounts() (*mountTable, error) {
 			return nil, errText(name + " is too long")
 		}
 	}
-}
-
-// mountsBelow reports whether anything is mounted below a directory, covered or not.
-func (t *mountTable) mountsBelow(dir string) bool {
-	return slices.ContainsFunc(t.list, func(m mountEntry) bool { return m.point != dir && below(m.point, dir) })
-}
-
-// onDisk reports whether a directory lies on a file system that is overlaid.
-func (t *mountTable) onDisk(dir string) bool {
-	var found *mountEntry
-	for i := range t.list {
-		m := &t.list[i]
-		if !below(dir, m.point) || !t.reachable(m) {
-			continue
-		}
-		if found == nil || len(m.point) > len(found.point) {
-			found = m
-		}
-	}
-	return found != nil && (found.point == "/" || slices.Contains(diskTypes[:], found.fstype))
 }

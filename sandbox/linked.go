@@ -6,7 +6,6 @@ package sandbox
 
 import (
 	"io/fs"
-	"os"
 
 	"cordon/policy"
 	"cordon/sandbox/ledger"
@@ -58,14 +57,4 @@ func (c *compilation) throughLinks(m *policy.Mount, src string) (string, fs.File
 	c.left = append(c.left, Added{m.Place(), bare(err).Error()})
 	c.note(m.Source + " is left out: " + bare(err).Error())
 	return "", nil, nil
-}
-
-// Follow returns where a path leads, without links, if no task can have made one of the links on the way.
-func (osFiles) Follow(path string, records []ledger.Place, root bool) (string, error) {
-	if records == nil { // a Host that the caller made
-		records = ledger.Places(os.Getenv)
-	}
-	g := ledger.Guard{Places: func() []ledger.Place { return records }, Root: root}
-	defer g.Close()
-	return g.Way(path)
 }

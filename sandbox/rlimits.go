@@ -66,26 +66,6 @@ func (c *compilation) setRlimit(from plan.From, resource, value uint64) {
 	c.do(from, plan.SetRlimit(resource, value, value).OrElse(plan.EPERM))
 }
 
-// clipped reports the rlimits of the profile that are above the launcher's own hard limits. Only CAP_SYS_RESOURCE in the
-// first user namespace raises those; otherwise the lower limit holds in the task.
-func (c *compilation) clipped(task int) {
-	for _, r := range c.profile.Limits.Rlimits {
-		n, _ := rlimitNumber(r.Name)
-		var own, its unix.Rlimit
-		if unix.Getrlimit(int(n), &own) != nil || r.Value <= own.Max {
-			continue
-		}
-		if err := unix.Prlimit(task, int(n), nil, &its); err != nil {
-			its = own
-		}
-		if its.Max < r.Value {
-			holds := policy.Rlimit{Name: r.Name, Value: its.Cur}
-			c.missing = append(c.missing, Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
-				" is above the hard limit that the launcher was started with", Instead: holds.Text()})
-		}
-	}
-}
-
 func rlimitNumber(name string) (uint64, bool) {
 	for _, r := range rlimitNumbers {
 		if r.name == name {

@@ -6,7 +6,6 @@ package sandbox
 // so absolute paths still mean the host, and descriptors below the root's mean the sandbox, until the root is entered.
 
 import (
-	"errors"
 	"io/fs"
 	"strings"
 
@@ -298,28 +297,6 @@ func (c *compilation) hostSource(p string) (string, error) {
 	}
 	return clean("/" + strings.TrimPrefix(text, "/") + "/" + rest), nil
 }
-
-// bare is an error without the path that the caller says itself.
-func bare(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
-}
-
-// pathError is what is wrong with a path, without the name of an operation.
-type pathError struct {
-	path string
-	err  error
-}
-
-func (e *pathError) Error() string { return e.path + ": " + e.err.Error() }
-func (e *pathError) Unwrap() error { return e.err }
-
-type errText string
-
-func (e errText) Error() string { return string(e) }
 
 // where is the position of a scalar, for errors.
 func (c *compilation) where(path string) string { return c.profile.Source(path).Short() }

@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"cordon/policy"
 	"cordon/sandbox/plan"
 )
@@ -60,22 +58,6 @@ func (c *compilation) landlockResolves() bool {
 func (c *compilation) listens(path string) bool {
 	l, ok := c.host.Files.(interface{ Listens(path string) bool })
 	return !ok || l.Listens(path)
-}
-
-// Listens tries to connect. Only ECONNREFUSED says that nobody listens: a socket of another type is EPROTOTYPE, a queue
-// that is full EAGAIN.
-func (osFiles) Listens(path string) bool {
-	file, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err != unix.ENOENT
-	}
-	defer unix.Close(file)
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return true
-	}
-	defer unix.Close(fd)
-	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + itoa(file)}) != unix.ECONNREFUSED
 }
 
 // coverSocket covers a socket of the host at every place where the sandbox shows it.
