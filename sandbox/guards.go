@@ -14,6 +14,8 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,7 +56,7 @@ func (p *process) keepGuards(visible map[string]string) error {
 		g.list[i].mount = visible[g.list[i].part.target]
 	}
 	g.fds = map[string]int{}
-	dir := "/proc/" + itoa(p.task)
+	dir := "/proc/" + strconv.Itoa(p.task)
 	for _, f := range [...]struct {
 		name, path string
 		flags      int
@@ -120,7 +122,7 @@ func (p *process) watchNames() {
 		dir, _ := splitPath(g.list[i].part.target)
 		wd, known := byDir[dir]
 		if !known {
-			n, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+itoa(g.fds[fileRoot])+dir, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
+			n, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+strconv.Itoa(g.fds[fileRoot])+dir, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
 			if err != nil {
 				complete = complete && (err == unix.ENOENT || err == unix.ENOTDIR)
 				n = -1
@@ -259,7 +261,7 @@ const maxRestores = 8
 func (p *process) unguarded(lost *part, err error) {
 	what := lost.target + ": it was replaced on the host during the run"
 	if err == nil {
-		err = errText("it is replaced faster than it can be covered")
+		err = errors.New("it is replaced faster than it can be covered")
 	}
 	p.guardErr = &Error{Op: what, Err: err, From: lost.rule.Short(),
 		Hint: "nothing that the sandbox hides or protects may be replaced by a symbolic link while it runs"}
@@ -284,7 +286,7 @@ func (p *process) holds(g *watchedMount) bool {
 		return false
 	}
 	g.isDir = st.Mode&unix.S_IFMT == unix.S_IFDIR
-	return itoa(int(st.Mnt_id)) == g.mount
+	return strconv.Itoa(int(st.Mnt_id)) == g.mount
 }
 
 // reportGuards puts the guards that were mounted again into the report.
@@ -306,12 +308,12 @@ func (p *process) endGuards() {
 	if p.guards.ended() || p.cmd.attachable() || !p.comp.ownsPID() {
 		return
 	}
-	pid := itoa(p.pid)
+	pid := strconv.Itoa(p.pid)
 	text, err := readAll("/proc/" + pid + "/task/" + pid + "/children") // CONFIG_PROC_CHILDREN, proc_pid_task(5)
 	if err != nil {
 		return
 	}
-	if left := strings.TrimSpace(string(text)); left == "" || left == itoa(p.task) {
+	if left := strings.TrimSpace(string(text)); left == "" || left == strconv.Itoa(p.task) {
 		p.closeGuards()
 	}
 }

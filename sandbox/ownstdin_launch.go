@@ -3,7 +3,9 @@ package sandbox
 // The launcher's part of a regular file on standard input: see ownstdin.go.
 
 import (
+	"errors"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +19,7 @@ func (p *process) keepStdin(fd int) error {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
-		return &Error{Op: "stdin", Err: errText("the task sent none")}
+		return &Error{Op: "stdin", Err: errors.New("the task sent none")}
 	}
 	p.stdin = fd
 	own := int(p.cmd.Stdin.Fd())
@@ -31,7 +33,7 @@ func (p *process) keepStdin(fd int) error {
 		err = unix.Fstatfs(fd, &mount)
 	}
 	if err == nil && mount.Flags&unix.ST_RDONLY == 0 {
-		err = errText("it is not read-only")
+		err = errors.New("it is not read-only")
 	}
 	if err == nil {
 		err = sameOffset(own, fd)
@@ -67,19 +69,19 @@ func sameAs(fd int, st *unix.Stat_t) error {
 		return err
 	}
 	if got.Dev != st.Dev || got.Ino != st.Ino {
-		return errText("the path leads to another file")
+		return errors.New("the path leads to another file")
 	}
 	return nil
 }
 
 // pathOf is the path by which a descriptor's file can be opened.
 func pathOf(fd int, st *unix.Stat_t) (string, error) {
-	path, err := os.Readlink("/proc/self/fd/" + itoa(fd))
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
 		return "", bare(err)
 	}
 	if !strings.HasPrefix(path, "/") {
-		return path, errText("it has no path")
+		return path, errors.New("it has no path")
 	}
 	again, err := walk.NoLinks(path, openAny)
 	if err != nil {

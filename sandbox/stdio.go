@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -37,7 +38,7 @@ func (c *compilation) descriptors() error {
 	return nil
 }
 
-func extraName(i int) string { return "extra" + itoa(i) }
+func extraName(i int) string { return "extra" + strconv.Itoa(i) }
 
 // firstFD is the lowest number that the task does not get.
 func (c *compilation) firstFD() uint64 { return uint64(3 + len(c.cmd.ExtraFiles)) }
@@ -66,7 +67,7 @@ func (c *compilation) consolePath() string {
 	if c.profile.TTY != policy.TTYInherit || !isTerminal(c.cmd.Stdin) {
 		return ""
 	}
-	path, err := os.Readlink("/proc/self/fd/" + itoa(int(c.cmd.Stdin.Fd())))
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(c.cmd.Stdin.Fd())))
 	if err != nil || !below(path, "/dev") {
 		return ""
 	}
