@@ -6,8 +6,10 @@ package sandbox
 // directories is therefore made a mount point of itself.
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -190,10 +192,10 @@ func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos,
 		return nil
 	}
 	if target == "/" {
-		return errText("the root cannot be hidden")
+		return errors.New("the root cannot be hidden")
 	}
 	if c.hidden++; c.hidden > maxHidden {
-		return errText("more than " + itoa(maxHidden) + " matches")
+		return errors.New("more than " + strconv.Itoa(maxHidden) + " matches")
 	}
 	if fixed {
 		c.pinAbove(from, target)
@@ -331,7 +333,7 @@ const newFile = unix.O_CREAT | unix.O_EXCL | unix.O_WRONLY | unix.O_CLOEXEC
 
 // copyOnto makes the file of a part that has a text, and mounts it.
 func (c *compilation) copyOnto(from plan.From, p *part) {
-	name := "file" + itoa(c.scratch.files)
+	name := "file" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
 	c.do(from,
 		plan.OpenStep(plan.R(plan.Scratch), name, newFile, 0o644).Into(plan.File),

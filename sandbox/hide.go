@@ -9,6 +9,7 @@ package sandbox
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 
 	"cordon/policy"
@@ -72,7 +73,7 @@ func (c *compilation) hider() *hider {
 }
 
 func hideError(i int, rule *policy.Hide, err error) error {
-	return &Error{Op: "hide[" + itoa(i) + "] " + rule.Pattern, Err: err, From: rule.Pos.Short()}
+	return &Error{Op: "hide[" + strconv.Itoa(i) + "] " + rule.Pattern, Err: err, From: rule.Pos.Short()}
 }
 
 func (h *hider) begin(i int, rule *policy.Hide) {

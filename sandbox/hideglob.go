@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cordon/policy"
@@ -55,7 +56,7 @@ func (e *expander) add(path string) {
 
 func (e *expander) below(dir string, names []string) error {
 	if len(e.found) > maxHidden {
-		return errText("more than " + itoa(maxHidden) + " matches")
+		return errors.New("more than " + strconv.Itoa(maxHidden) + " matches")
 	}
 	if len(names) == 0 {
 		e.add(dir)

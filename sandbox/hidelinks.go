@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 
 	"cordon/policy"
 	"cordon/sandbox/ledger"
@@ -176,7 +177,7 @@ func (h *hider) notFollowed(link, why string) {
 // listUnfollowed says how many links are not listed.
 func (c *compilation) listUnfollowed() {
 	if more := len(c.spared) - maxNotFollowed; more > 0 {
-		c.missing = append(c.missing, Missing{Layer: policy.LayerHide, Why: itoa(more) + " more links were not followed"})
+		c.missing = append(c.missing, Missing{Layer: policy.LayerHide, Why: strconv.Itoa(more) + " more links were not followed"})
 	}
 }
 
