@@ -118,7 +118,7 @@ func (c *Cmd) host() (*Host, error) {
 // *policy.Error, filter.Errors or *Error.
 func (c *Cmd) Start() error {
 	if c.proc != nil {
-		return &Error{Op: "start", Err: errText("already started")}
+		return &Error{Op: "start", Err: errors.New("already started")}
 	}
 	proc := newProcess(c)
 	host, err := c.host()
@@ -163,13 +163,13 @@ func (c *Cmd) started(err error) error {
 func (c *Cmd) Wait() (*Report, error) {
 	switch {
 	case c.proc == nil:
-		return nil, &Error{Op: "wait", Err: errText("not started")}
+		return nil, &Error{Op: "wait", Err: errors.New("not started")}
 	case c.Exclusive:
 		return c.proc.wait()
 	}
 	w, ok := <-c.done
 	if !ok {
-		return nil, &Error{Op: "wait", Err: errText("already waited for")}
+		return nil, &Error{Op: "wait", Err: errors.New("already waited for")}
 	}
 	close(c.done)
 	return w.report, w.err
@@ -201,7 +201,7 @@ func (c *Cmd) Run() (*Report, error) {
 // Signal sends a signal to the task. os.ErrProcessDone says that it is gone.
 func (c *Cmd) Signal(sig syscall.Signal) error {
 	if c.proc == nil {
-		return &Error{Op: "signal", Err: errText("not started")}
+		return &Error{Op: "signal", Err: errors.New("not started")}
 	}
 	err := c.proc.signal(sig)
 	if errors.Is(err, syscall.ESRCH) {
@@ -209,3 +209,36 @@ func (c *Cmd) Signal(sig syscall.Signal) error {
 	}
 	return err
 }
+
+// attachable reports whether the sandbox can be joined: where other commands find it, it can.
+func (c *Cmd) attachable() bool { return c.Attachable || c.State != nil }
+
+// Attach gives what it takes to start another program in the sandbox, for Cmd.Into. The sandbox must have been started with
+// Attachable. What it gives is to be closed.
+func (c *Cmd) Attach() (*Attached, error) {
+	if c.proc == nil {
+		return nil, &Error{Op: "attach", Err: errors.New("not started")}
+	}
+	c.proc.mu.Lock()
+	defer c.proc.mu.Unlock()
+	if c.proc.pidfd < 0 {
+		return nil, errSandboxEnded
+	}
+	shared, err := c.proc.attach()
+	if err != nil {
+		return nil, err
+	}
+	a := *shared
+	a.fds = make(map[string]int, len(shared.fds))
+	for name, fd := range shared.fds {
+		if a.fds[name], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+			delete(a.fds, name)
+			a.Close()
+			return nil, &Error{Op: "attach: duplicate " + name, Err: err}
+		}
+	}
+	return &a, nil
+}
+
+// stdio are the command's standard files, in the order of their numbers.
+func (c *Cmd) stdio() [3]*os.File { return [3]*os.File{c.Stdin, c.Stdout, c.Stderr} }

@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"errors"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -39,6 +41,7 @@ type compilation struct {
 	layers   []keptLayer
 	covered  []string          // sockets of the host
 	hidden   int               // matches of hide rules
+	spared   map[string]bool   // links to what is hidden that were not followed
 	outdoors tree              // the host's own tree: see hostTree
 	table    *hostMounts       // see mountsOfHost
 	homeList []string          // see homes
@@ -157,7 +160,7 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd, handOver func(*compilation) e
 		p = &policy.Profile{}
 	}
 	if len(cmd.Args) == 0 {
-		return nil, &Error{Op: "command", Err: errText("none given"), Hint: "cordon run -- CMD [ARG…]"}
+		return nil, &Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
 	}
 	if err := cmd.check(); err != nil {
 		return nil, err
@@ -374,7 +377,7 @@ func (c *compilation) adjust() error {
 		c.do(c.scalar("process.nice"), plan.Nice(p.Nice.V))
 	}
 	if p.OOMScoreAdj.Set {
-		c.writeFile(c.scalar("process.oom-score-adj"), "self/oom_score_adj", itoa(p.OOMScoreAdj.V))
+		c.writeFile(c.scalar("process.oom-score-adj"), "self/oom_score_adj", strconv.Itoa(p.OOMScoreAdj.V))
 	}
 	return nil
 }

@@ -5,8 +5,10 @@ package sandbox
 // mount, so that only what cannot lead further is handed over.
 
 import (
+	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +20,7 @@ import (
 func (c *Cmd) check() error {
 	for i, arg := range c.Args {
 		if strings.IndexByte(arg, 0) >= 0 {
-			return &Error{Op: "argument " + itoa(i), Err: errNUL}
+			return &Error{Op: "argument " + strconv.Itoa(i), Err: errNUL}
 		}
 	}
 	if strings.IndexByte(c.Dir, 0) >= 0 {
@@ -49,12 +51,12 @@ func nulIn(p *policy.Profile) (key string) {
 	for i := range p.Mounts {
 		m := &p.Mounts[i]
 		if has(m.Source, m.Target, m.Upper) || has(m.Mask.V...) || has(m.ReadOnly.V...) {
-			key = "mounts[" + itoa(i) + "]"
+			key = "mounts[" + strconv.Itoa(i) + "]"
 		}
 	}
 	for i := range p.Hide {
 		if has(p.Hide[i].Pattern) {
-			key = "hide[" + itoa(i) + "]"
+			key = "hide[" + strconv.Itoa(i) + "]"
 		}
 	}
 	for i := range p.Env.Set {
@@ -72,7 +74,7 @@ func nulIn(p *policy.Profile) (key string) {
 	return key
 }
 
-const errNUL = errText("a NUL in a text")
+var errNUL = errors.New("a NUL in a text")
 
 func quoted(name string) string {
 	name, _, _ = strings.Cut(name, "\x00")
@@ -110,7 +112,7 @@ func (c *Cmd) checkFiles() error {
 			kind = "a terminal of the host, which tty: inherit alone gives to the task"
 		}
 		if kind != "" {
-			return fileError("extra file "+itoa(i), kind)
+			return fileError("extra file "+strconv.Itoa(i), kind)
 		}
 	}
 	return nil
@@ -122,7 +124,7 @@ func (c *Cmd) hidesTerminal() bool {
 }
 
 func fileError(name, kind string) error {
-	e := &Error{Op: name, Err: errText("is " + kind)}
+	e := &Error{Op: name, Err: errors.New("is " + kind)}
 	if kind == kindDirectory {
 		e.Hint = "bind the directory with --ro DIR instead"
 	} else {
@@ -172,7 +174,7 @@ func refusedDevice(fd int, dev uint64) string {
 	if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
 		return ""
 	}
-	return "the device " + itoa(int(unix.Major(dev))) + ":" + itoa(int(unix.Minor(dev)))
+	return "the device " + strconv.Itoa(int(unix.Major(dev))) + ":" + strconv.Itoa(int(unix.Minor(dev)))
 }
 
 // refusedRegular is for what is a regular file by its type alone. Who writes to a file of proc or of a cgroup acts with the
@@ -199,13 +201,13 @@ func refusedRegular(fd, flags int) string {
 
 // isMemory reports whether a file of proc is /proc/PID/mem: proc_pid_mem(5).
 func isMemory(fd int) bool {
-	path, err := os.Readlink("/proc/self/fd/" + itoa(fd))
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	return err != nil || strings.HasSuffix(path, "/mem") || path == "/proc/kcore"
 }
 
 // anonymous names what has no path, as the kernel calls it: pidfd, anon_inode:[io_uring], mnt:[4026531832].
 func anonymous(fd int) string {
-	path, err := os.Readlink("/proc/self/fd/" + itoa(fd))
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
 		return "of no kind that can be handed over"
 	}

@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -12,9 +13,6 @@ import (
 )
 
 var stdioNames = [...]string{"stdin", "stdout", "stderr"}
-
-// stdio are the command's standard files, in the order of their numbers.
-func (c *Cmd) stdio() [3]*os.File { return [3]*os.File{c.Stdin, c.Stdout, c.Stderr} }
 
 // descriptors puts the task's descriptors at their numbers and marks every other one to be closed by execve:
 // close_range(2), CLOSE_RANGE_CLOEXEC since Linux 5.11.
@@ -40,7 +38,7 @@ func (c *compilation) descriptors() error {
 	return nil
 }
 
-func extraName(i int) string { return "extra" + itoa(i) }
+func extraName(i int) string { return "extra" + strconv.Itoa(i) }
 
 // firstFD is the lowest number that the task does not get.
 func (c *compilation) firstFD() uint64 { return uint64(3 + len(c.cmd.ExtraFiles)) }
@@ -69,7 +67,7 @@ func (c *compilation) consolePath() string {
 	if c.profile.TTY != policy.TTYInherit || !isTerminal(c.cmd.Stdin) {
 		return ""
 	}
-	path, err := os.Readlink("/proc/self/fd/" + itoa(int(c.cmd.Stdin.Fd())))
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(int(c.cmd.Stdin.Fd())))
 	if err != nil || !below(path, "/dev") {
 		return ""
 	}
@@ -80,4 +78,31 @@ func (c *compilation) consolePath() string {
 func isPipe(f *os.File) bool {
 	var st unix.Stat_t
 	return f != nil && unix.Fstat(int(f.Fd()), &st) == nil && (st.Mode&unix.S_IFMT == unix.S_IFIFO || st.Mode&unix.S_IFMT == unix.S_IFSOCK)
+}
+
+// givesPipes reports whether root starts the task, and it is another id.
+func (c *compilation) givesPipes() bool {
+	return c.ids.own || c.host.Privileged && c.ids.outUID >= 0 && (c.into != nil || c.joined(unix.CLONE_NEWUSER) != nil)
+}
+
+// lent reports whether the task gets a pipe of its own in the place of a standard file that it reads.
+func (c *compilation) lent(f *os.File, number int) bool {
+	return number == 0 && isAnonymousPipe(f) && !c.brokered(f) && !c.asItIs()
+}
+
+// isAnonymousPipe reports whether f is a pipe without a name, of which no mount and no rule keeps a task.
+func isAnonymousPipe(f *os.File) bool {
+	var fs unix.Statfs_t
+	return f != nil && unix.Fstatfs(int(f.Fd()), &fs) == nil && fs.Type == unix.PIPEFS_MAGIC
+}
+
+// copied reports whether the task gets a pipe of its own in the place of a standard file that it writes: for the sake of
+// limits.output, or because the caller's is a pipe. The owner of a pipe can also read it, by /proc/PID/fd, and would take what
+// others have written to it and nobody has read yet; a task of another id could not open /dev/stdout. What goes through the
+// terminal broker is counted there.
+func (c *compilation) copied(f *os.File, number int) bool {
+	if number == 0 || f == nil || c.brokered(f) {
+		return false
+	}
+	return c.profile.Limits.Output.Set || isAnonymousPipe(f) && !c.asItIs()
 }
