@@ -198,7 +198,7 @@ func (d *differ) landlock() {
 	scope := func(s Opt[[]string]) []named {
 		list := s.V
 		if !s.Set {
-			list = scopeWords
+			list = []string{"signal", "abstract-unix-socket"}
 		}
 		return nameAll(list, func(s string) named { return named{name: s} })
 	}
@@ -263,18 +263,14 @@ func (d *differ) order(section, from, to string, x, y int) {
 
 // namespaces: a new one is the narrowest. Another one to join gives what is in that, and takes what was in the other.
 func (d *differ) namespaces() {
-	for _, k := range namespaceKeys {
-		name := join("namespaces", k.name)
-		a, aok := k.at(d.a).(*Namespace)
-		b, bok := k.at(d.b).(*Namespace)
+	for k := range Scalars {
+		name := k.Path
+		a, aok := k.At(d.a).(*Namespace)
+		b, bok := k.At(d.b).(*Namespace)
 		if !aok || !bok || *a == *b {
 			continue
 		}
-		text := func(n *Namespace) string {
-			s, _ := k.value(n)
-			return s
-		}
-		c := Change{Section: name, From: text(a), To: text(b), Old: d.a.Source(name), New: d.b.Source(name)}
+		c := Change{Section: name, From: k.Text(d.a), To: k.Text(d.b), Old: d.a.Source(name), New: d.b.Source(name)}
 		if b.Mode != NSNew {
 			c.Effect = Widens
 			d.add(c)

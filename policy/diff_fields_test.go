@@ -12,7 +12,7 @@ var silentFields = []string{"Version", "Name", "About", "Extends", "Sources", "R
 
 // Every field of a profile makes a difference once it has another value: a field that is new and not compared fails here.
 func TestDiffKnowsEveryField(t *testing.T) {
-	base := profileOf(t, `version: 1
+	base := read(t, `version: 1
 root: {dir: /srv/rootfs, mode: rw, enter: chroot}
 mounts: [{tmpfs: /a}]
 hide: [/h]
@@ -120,12 +120,11 @@ func another(v reflect.Value, name string) {
 // Every key of every mount makes a difference, and every field of a mount belongs to a key.
 func TestDiffKnowsEveryKeyOfAMount(t *testing.T) {
 	fields := map[string]bool{"Kind": true, "Pos": true}
-	for i := range mountForms {
-		f := &mountForms[i]
-		for _, k := range f.keys {
-			old := Mount{Kind: MountKind(f.kind), Target: "/t", Source: "/s"}
+	for kind, keys := range MountKeys {
+		for _, k := range keys {
+			old := Mount{Kind: kind, Target: "/t", Source: "/s"}
 			now := old
-			ptr := k.at(&now)
+			ptr := k.At(&now)
 			for j := range reflect.TypeFor[Mount]().NumField() {
 				if v := reflect.ValueOf(&now).Elem().Field(j); v.Addr().Pointer() == reflect.ValueOf(ptr).Pointer() {
 					fields[reflect.TypeFor[Mount]().Field(j).Name] = true
@@ -133,9 +132,9 @@ func TestDiffKnowsEveryKeyOfAMount(t *testing.T) {
 			}
 			v := reflect.ValueOf(ptr).Elem()
 			switch {
-			case k.name == "hidepid":
+			case k.Name == "hidepid":
 				v.SetString("invisible")
-			case k.name == "unfit":
+			case k.Name == "unfit":
 				v.SetString("refuse")
 			case strings.HasPrefix(v.Type().Name(), "Opt[uint32"):
 				v.Set(reflect.ValueOf(Opt[uint32]{true, 0o700}))
@@ -148,7 +147,7 @@ func TestDiffKnowsEveryKeyOfAMount(t *testing.T) {
 			}
 			got, err := Diff(&Profile{Mounts: []Mount{old}}, &Profile{Mounts: []Mount{now}}, "amd64")
 			if err != nil || len(got) == 0 {
-				t.Errorf("%s: %s makes no difference: %v", f.kind, k.name, err)
+				t.Errorf("%s: %s makes no difference: %v", kind, k.Name, err)
 			}
 		}
 	}

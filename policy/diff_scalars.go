@@ -2,45 +2,40 @@ package policy
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // scalars compares all the rest of the table of keys, so that no key is forgotten.
 func (d *differ) scalars() {
-	eachScalar(func(section string, k *key[Profile]) {
-		name := join(section, k.name)
-		if slices.Contains([]string{"version", "name", "about", "syscalls.default", "syscalls.unknown"}, name) || k.name == "root" {
-			return
+	for k := range Scalars {
+		if slices.Contains([]string{"version", "name", "about", "syscalls.default", "syscalls.unknown"}, k.Path) || k.Path == "root" {
+			continue
 		}
-		ptr := k.at(d.a)
-		if _, ok := ptr.(*Namespace); ok {
-			return
+		if _, ok := k.At(d.a).(*Namespace); ok {
+			continue
 		}
 		from, to := scalarText(k, d.a), scalarText(k, d.b)
 		if from == to {
-			return
+			continue
 		}
-		x, y := weigh(name, k, d.a), weigh(name, k, d.b)
-		if name == "limits.cgroup" { // the limits of the places above it are not known here
-			d.order(name, from, to, 0, 1)
-			d.order(name, from, to, 1, 0)
-			return
+		x, y := weigh(k, d.a), weigh(k, d.b)
+		if k.Path == "limits.cgroup" { // the limits of the places above it are not known here
+			d.order(k.Path, from, to, 0, 1)
+			d.order(k.Path, from, to, 1, 0)
+			continue
 		}
-		d.order(name, from, to, x, y)
-	})
+		d.order(k.Path, from, to, x, y)
+	}
 }
 
 // scalarText is the value, or what holds where there is none.
-func scalarText(k *key[Profile], p *Profile) string {
-	ptr := k.at(p)
-	if t, ok := ptr.(*TimeNamespace); ok {
+func scalarText(k Scalar, p *Profile) string {
+	if t, ok := k.At(p).(*TimeNamespace); ok {
 		return timeText(t)
 	}
-	if text, none := k.value(ptr); !none {
-		return text
-	}
-	return k.def
+	return k.Text(p)
 }
 
 func timeText(t *TimeNamespace) string {
@@ -61,8 +56,8 @@ func prefixOffset(what string, d time.Duration) string {
 }
 
 // weigh orders the values of a key by how much they give: 0 of both for those that have no order.
-func weigh(name string, k *key[Profile], p *Profile) int {
-	switch name {
+func weigh(k Scalar, p *Profile) int {
+	switch k.Path {
 	case "tty":
 		return slices.Index([]TTY{TTYNone, TTYBroker, TTYInherit}, p.TTY)
 	case "git":
@@ -95,10 +90,10 @@ func weigh(name string, k *key[Profile], p *Profile) int {
 	case "limits.oom-group", "limits.cgroup":
 		return 0
 	}
-	if !strings.HasPrefix(name, "limits.") {
+	if !strings.HasPrefix(k.Path, "limits.") {
 		return 0
 	}
-	switch v := k.at(p).(type) {
+	switch v := k.At(p).(type) {
 	case *Opt[int64]:
 		if v.Set {
 			return int(v.V)
@@ -141,12 +136,12 @@ func processors(list string) (n int) {
 	}
 	for part := range strings.SplitSeq(list, ",") {
 		first, last, _ := strings.Cut(part, "-")
-		from, _ := decimal(first)
-		to, ok := decimal(last)
-		if !ok {
+		from, _ := strconv.Atoi(first)
+		to, err := strconv.Atoi(last)
+		if err != nil {
 			to = from
 		}
-		n += int(to - from + 1)
+		n += to - from + 1
 	}
 	return n
 }
@@ -155,12 +150,12 @@ func (d *differ) rlimits() {
 	value := func(p *Profile, name string) (uint64, string, Pos) {
 		for _, r := range p.Limits.Rlimits {
 			if r.Name == name {
-				return r.Value, formatRlimit(r), r.Pos
+				return r.Value, r.Text(), r.Pos
 			}
 		}
 		return Unlimited, "not set", Pos{}
 	}
-	for _, name := range rlimitNames {
+	for _, name := range RlimitNames() {
 		x, from, old := value(d.a, name)
 		y, to, now := value(d.b, name)
 		d.limit(Change{Section: "limits.rlimits", What: name, From: from, To: to, Old: old, New: now}, x, y)
@@ -198,12 +193,22 @@ func (d *differ) ioMax() {
 	slices.Sort(paths)
 	for _, path := range slices.Compact(paths) {
 		a, b := of(d.a, path), of(d.b, path)
-		for i, name := range ioKeys {
-			x, y := uint64(*a.fields()[i]-1), uint64(*b.fields()[i]-1) // 0 becomes the largest
+		for _, bound := range ioBounds {
+			x, y := uint64(bound.of(&a)-1), uint64(bound.of(&b)-1) // 0 becomes the largest
 			from, to := ioText(x), ioText(y)
-			d.limit(Change{Section: "limits.io", What: path + " " + name, From: from, To: to, Old: a.Pos, New: b.Pos}, x, y)
+			d.limit(Change{Section: "limits.io", What: path + " " + bound.name, From: from, To: to, Old: a.Pos, New: b.Pos}, x, y)
 		}
 	}
+}
+
+var ioBounds = [...]struct {
+	name string
+	of   func(*IOMax) int64
+}{
+	{"rbps", func(m *IOMax) int64 { return m.ReadBytes }},
+	{"wbps", func(m *IOMax) int64 { return m.WriteBytes }},
+	{"riops", func(m *IOMax) int64 { return m.Reads }},
+	{"wiops", func(m *IOMax) int64 { return m.Writes }},
 }
 
 func ioText(less uint64) string {

@@ -14,7 +14,7 @@ import (
 func (d *differ) syscalls(name string) error {
 	arch, ok := filter.ParseArch(name)
 	if !ok {
-		return bad(quote(name)+" is not an architecture", "").error()
+		return &Error{Msg: quote(name) + " is not an architecture"}
 	}
 	a, err := d.a.Filter()
 	if err != nil {
@@ -53,8 +53,6 @@ func (d *differ) syscalls(name string) error {
 	d.set("syscalls.arches", Widens, arches(a.Foreign), arches(b.Foreign))
 	return nil
 }
-
-func (f *fault) error() error { return &Error{Msg: f.msg, Hint: f.hint} }
 
 func (d *differ) unknown(a, b filter.Action) {
 	enosys := filter.Action{Kind: filter.Errno, Errno: 38}
@@ -111,7 +109,7 @@ func (d *differ) call(arch filter.Arch, a, b *filter.Decision) {
 			what = oneOfClass(arch, a.Call, examples[k])
 		}
 		c := Change{Effect: effectOf(k.from, k.to), Section: "syscalls", What: what, From: k.from.String(), To: k.to.String(),
-			Old: d.a.callPos(a.Call), New: d.b.callPos(a.Call)}
+			Old: callPos(d.a, a.Call), New: callPos(d.b, a.Call)}
 		if why := cmp.Or(b.Narrowed, a.Narrowed); why != "" {
 			c.What += " (" + why + ": compared as the strictest case)"
 		}
@@ -158,7 +156,7 @@ func oneOfClass(arch filter.Arch, call string, args [6]filter.Masked) string {
 }
 
 // callPos is where a profile says something about a call by its name.
-func (p *Profile) callPos(call string) Pos {
+func callPos(p *Profile, call string) Pos {
 	for _, x := range p.Syscalls.Deny {
 		if names(x.Name, call) {
 			return x.Pos

@@ -9,15 +9,6 @@ import (
 	"cordon/policy/filter"
 )
 
-func profileOf(t *testing.T, text string) *Profile {
-	t.Helper()
-	p, err := Parse("p.yaml", []byte(text))
-	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
-	}
-	return p
-}
-
 // Every kind of change, in the direction given; the other way round it is the opposite.
 func TestDiff(t *testing.T) {
 	for _, c := range []struct{ name, a, b, want string }{
@@ -41,7 +32,7 @@ func TestDiff(t *testing.T) {
 		{"order", "mounts: [{bind: /a}, {tmpfs: /a/b}]", "mounts: [{tmpfs: /a/b}, {bind: /a}]", "widens: mounts: /a/b: an empty tmpfs → the host's /a/b"},
 		{"tmpfs", "mounts: [{tmpfs: /a}]", "mounts: [{tmpfs: /a, size: 1MiB}]", "narrows: mounts: /a: an empty tmpfs → an empty tmpfs of 1MiB"},
 		{"proc", "version: 1", "mounts: [{proc: /proc}]", "widens: mounts: /proc: nothing → proc"},
-		{"masks", "mounts: [{proc: /proc}]", "mounts: [{proc: /proc, mask: []}]", "widens: mounts: /proc: proc → proc without nothing the usual read-only paths"},
+		{"masks", "mounts: [{proc: /proc}]", "mounts: [{proc: /proc, mask: []}]", "widens: mounts: /proc: proc → proc with the usual read-only paths and no more"},
 		{"hidepid", "mounts: [{proc: /proc}]", "mounts: [{proc: /proc, hidepid: invisible}]", "narrows: mounts: /proc: proc → proc with hidepid invisible"},
 		{"root", "version: 1", "root: {host: ro}", "widens: root: /: nothing → the host's /"},
 		{"root dir", "root: {dir: /a}", "root: {dir: /a, mode: rw}", "widens: root: /: the host's /a → the host's /a, writable"},
@@ -97,7 +88,7 @@ func TestDiff(t *testing.T) {
 		{"time", "version: 1", "namespaces: {time: new}", "alters: namespaces.time: host → new"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a, b := profileOf(t, c.a), profileOf(t, c.b)
+			a, b := read(t, c.a), read(t, c.b)
 			there, back := changes(t, a, b), changes(t, b, a)
 			if !slices.ContainsFunc(there, func(x Change) bool { return x.String() == c.want }) {
 				t.Errorf("no %q in %v", c.want, lines(there))
@@ -148,7 +139,7 @@ func TestDiffEqual(t *testing.T) {
 		{"pattern", `env: {keep: ["LC_*"]}`, `env: {keep: ["LC_*", LC_ALL]}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := changes(t, profileOf(t, c.a), profileOf(t, c.b)); len(got) > 0 {
+			if got := changes(t, read(t, c.a), read(t, c.b)); len(got) > 0 {
 				t.Errorf("%v", lines(got))
 			}
 		})
@@ -157,7 +148,7 @@ func TestDiffEqual(t *testing.T) {
 
 // Every key of the language makes a difference, but for those that are only names.
 func TestDiffKnowsEveryKey(t *testing.T) {
-	empty := profileOf(t, "version: 1")
+	empty := read(t, "version: 1")
 	for _, k := range Language() {
 		if k.Example == "" || slices.Contains([]string{"version", "name", "about", "extends"}, k.Path) {
 			continue
@@ -191,7 +182,7 @@ func TestDiffSimulated(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, pair := range pairs {
-		a, b := profileOf(t, pair[0]), profileOf(t, pair[1])
+		a, b := read(t, pair[0]), read(t, pair[1])
 		changed := map[string]bool{}
 		for _, c := range changes(t, a, b) {
 			call, _, _ := strings.Cut(c.What, "(")
@@ -239,3 +230,13 @@ func compiled(t *testing.T, p *Profile) *filter.Program {
 	}
 	return program
 }
+
+func read(t *testing.T, text string) *Profile {
+	t.Helper()
+	p, err := Parse("p.yaml", []byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return p
+}
+

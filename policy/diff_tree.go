@@ -19,7 +19,7 @@ type scene struct {
 	write   bool
 	noexec  bool
 	live    bool
-	unfit   int    // what happens where the place is unfit, as unfitWords has it
+	unfit   int    // what happens where the place is unfit, as UnfitWords has it
 	spare   bool   // the mount may be left out
 	changes string // of an overlay: tmp, or the directory of the host that keeps what is written
 	size    int64  // of a tmpfs; 0 is half of memory
@@ -42,13 +42,13 @@ func (s *scene) String() string {
 		text += " of " + FormatSize(s.size)
 	}
 	if s.perm != s.usual {
-		text += " with mode " + formatPerm(s.perm)
+		text += " with mode " + FormatPerm(s.perm)
 	}
 	if s.hidepid > 0 {
-		text += " with hidepid " + hidepidWords[s.hidepid]
+		text += " with hidepid " + HidepidWords[s.hidepid]
 	}
 	if len(s.masked) > 0 && s.masked[0] != usualMasks {
-		text += " without " + strings.Join(s.masked, " ")
+		text += maskText(s.masked[1:])
 	}
 	if text == "" {
 		return "nothing"
@@ -60,7 +60,7 @@ func (s *scene) String() string {
 		text += ", not executable"
 	}
 	if s.unfit > 0 {
-		text += ", but not where nobody works (" + unfitWords[s.unfit] + ")"
+		text += ", but not where nobody works (" + UnfitWords[s.unfit] + ")"
 	}
 	if s.spare {
 		text += ", or nothing if that cannot be had"
@@ -78,15 +78,18 @@ func (d *differ) tree() {
 	}
 	slices.Sort(paths)
 	for _, p := range slices.Compact(paths) {
-		a, b := d.a.sceneAt(p), d.b.sceneAt(p)
+		a, b := sceneAt(d.a, p), sceneAt(d.b, p)
 		d.scenes(p, &a, &b)
 	}
 	// What chroot(2) shuts in can get out with the right capability, what pivot_root(2) does cannot.
-	d.order("root.enter", enterText(d.a), enterText(d.b), slices.Index(enterWords, enterText(d.a)), slices.Index(enterWords, enterText(d.b)))
+	d.order("root.enter", enterText(d.a), enterText(d.b), slices.Index(enters[:], enterText(d.a)), slices.Index(enters[:], enterText(d.b)))
 	d.orders()
 }
 
-func enterText(p *Profile) string { return cmp.Or(string(p.Root.Enter), enterWords[0]) }
+// enters are the ways to enter a root, the narrower first.
+var enters = [...]string{"pivot", "chroot"}
+
+func enterText(p *Profile) string { return cmp.Or(string(p.Root.Enter), enters[0]) }
 
 // orders finds mounts that both profiles have in another order, if one may lie on the other and it is not known which: where
 // the home and the working directory are.
@@ -94,8 +97,8 @@ func (d *differ) orders() {
 	for i := range d.b.Mounts {
 		for j := range d.b.Mounts[i+1:] {
 			x, y := &d.b.Mounts[i], &d.b.Mounts[i+1+j]
-			was, is := d.a.lastMount(y.Place()), d.a.lastMount(x.Place())
-			if !mayOverlap(x.Place(), y.Place()) || was < 0 || is < was || d.b.lastMount(x.Place()) != i {
+			was, is := lastMount(d.a, y.Place()), lastMount(d.a, x.Place())
+			if !mayOverlap(x.Place(), y.Place()) || was < 0 || is < was || lastMount(d.b, x.Place()) != i {
 				continue
 			}
 			c := Change{Section: "mounts", What: "order", From: y.Place() + ", then " + x.Place(), To: x.Place() + ", then " + y.Place(),
@@ -109,7 +112,7 @@ func (d *differ) orders() {
 }
 
 // lastMount returns the index of the last mount at a place, -1 if there is none.
-func (p *Profile) lastMount(place string) int {
+func lastMount(p *Profile, place string) int {
 	for i := len(p.Mounts) - 1; i >= 0; i-- {
 		if p.Mounts[i].Place() == place {
 			return i
@@ -124,7 +127,7 @@ var apart = []string{"/proc", "/sys", "/dev", "/usr", "/etc", "/bin", "/sbin", "
 // mayOverlap reports whether of two paths one may be above the other though it is not written so.
 func mayOverlap(x, y string) bool {
 	away := func(p string) bool {
-		return slices.ContainsFunc(apart, func(dir string) bool { _, in := beneath(dir, p); return in })
+		return slices.ContainsFunc(apart, func(dir string) bool { _, in := Beneath(dir, p); return in })
 	}
 	return x[:1] != y[:1] && !away(x) && !away(y)
 }
@@ -185,14 +188,14 @@ func (s *scene) room() int64 {
 }
 
 // sceneAt is what the last mount on a path, or above it, shows there.
-func (p *Profile) sceneAt(at string) scene {
+func sceneAt(p *Profile, at string) scene {
 	for i := len(p.Mounts) - 1; i >= 0; i-- {
 		m := &p.Mounts[i]
-		rest, ok := beneath(m.Place(), at)
+		rest, ok := Beneath(m.Place(), at)
 		if !ok {
 			continue
 		}
-		return p.sceneOf(m, rest)
+		return sceneOf(m, rest)
 	}
 	s := scene{at: p.Source("root")}
 	switch p.Root.Kind {
@@ -208,8 +211,8 @@ func (p *Profile) sceneAt(at string) scene {
 	return s
 }
 
-func (p *Profile) sceneOf(m *Mount, rest string) scene {
-	s := scene{noexec: m.NoExec, unfit: max(0, slices.Index(unfitWords, m.Unfit)), live: m.Live && !m.Write, spare: m.Optional, at: m.Pos}
+func sceneOf(m *Mount, rest string) scene {
+	s := scene{noexec: m.NoExec, unfit: max(0, slices.Index(UnfitWords, m.Unfit)), live: m.Live && !m.Write, spare: m.Optional, at: m.Pos}
 	switch m.Kind {
 	case MountBind:
 		s.host, s.write = m.Source+rest, m.Write
@@ -225,7 +228,7 @@ func (p *Profile) sceneOf(m *Mount, rest string) scene {
 	case MountSymlink:
 		s.private = "a link to " + m.Source
 	case MountProc:
-		s.kernel, s.hidepid, s.masked = "proc", max(0, slices.Index(hidepidWords, m.Hidepid)), masksOf(m)
+		s.kernel, s.hidepid, s.masked = "proc", max(0, slices.Index(HidepidWords, m.Hidepid)), masksOf(m)
 	case MountSysfs, MountDev, MountMqueue:
 		s.kernel = string(m.Kind)
 	case MountDir:
@@ -261,12 +264,20 @@ func contentText(s string) string {
 // usualMasks stands for what is masked in proc where nothing is said.
 const usualMasks = "the usual masks"
 
+// maskText says what is masked where a profile has said it.
+func maskText(list []string) string {
+	if len(list) == 0 {
+		return " with nothing masked or read-only"
+	}
+	return " with " + strings.Join(list, ", ") + " and no more"
+}
+
 // masksOf is what of a proc is empty or read-only; never an empty list.
 func masksOf(m *Mount) []string {
 	if !m.Mask.Set && !m.ReadOnly.Set {
 		return []string{usualMasks}
 	}
-	list := []string{"nothing"}
+	list := []string{"what it says"}
 	if !m.Mask.Set {
 		list = append(list, "the usual masked paths")
 	}
@@ -287,13 +298,4 @@ func prefixed(before, s string) string {
 		return ""
 	}
 	return before + s
-}
-
-// beneath is what of a path comes after dir; ok is false where it is elsewhere.
-func beneath(dir, p string) (rest string, ok bool) {
-	if dir == "/" {
-		return strings.TrimSuffix(p, "/"), strings.HasPrefix(p, "/")
-	}
-	rest, ok = strings.CutPrefix(p, dir)
-	return rest, ok && (rest == "" || rest[0] == '/')
 }

@@ -96,3 +96,49 @@ func CapabilityNames() []string { return append([]string(nil), capNames[:]...) }
 
 // RlimitNames lists the rlimits, sorted.
 func RlimitNames() []string { return append([]string(nil), rlimitNames[:]...) }
+
+// Scalar is a key that holds one value of a profile.
+type Scalar struct {
+	Path string // "limits.memory"
+	key  *key[Profile]
+}
+
+// Scalars yields every such key, in the canonical order.
+func Scalars(yield func(Scalar) bool) {
+	more := true
+	eachScalar(func(section string, k *key[Profile]) {
+		more = more && yield(Scalar{join(section, k.name), k})
+	})
+}
+
+// At returns a pointer to the field of p.
+func (s Scalar) At(p *Profile) any { return s.key.at(p) }
+
+// Text is the value in p as a file has it; where there is none, what then holds.
+func (s Scalar) Text(p *Profile) string {
+	text, unset := s.key.value(s.key.at(p))
+	if unset && s.key.typ != tNamespace {
+		return s.key.def
+	}
+	return text
+}
+
+// MountKey is a key of a mount.
+type MountKey struct {
+	Name string
+	At   func(*Mount) any // a pointer to its field
+}
+
+// MountKeys yields the keys of every kind of mount.
+func MountKeys(yield func(MountKind, []MountKey) bool) {
+	for i := range mountForms {
+		f := &mountForms[i]
+		keys := make([]MountKey, len(f.keys))
+		for j := range f.keys {
+			keys[j] = MountKey{f.keys[j].name, f.keys[j].at}
+		}
+		if !yield(MountKind(f.kind), keys) {
+			return
+		}
+	}
+}

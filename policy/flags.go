@@ -16,8 +16,8 @@ type Flag struct {
 	For   string // the flag for which it is another tool's word; such a flag is in no help text
 }
 
-// commandLine is the File of a position that is a flag.
-const commandLine = "command line"
+// CommandLine is the File of a position that is a flag.
+const CommandLine = "command line"
 
 // setter reads the value of a flag into a profile.
 type setter struct {
@@ -126,7 +126,7 @@ func FromFlag(over *Profile, name, value string) error {
 	if f.Name == "" {
 		return &Error{Msg: "unknown flag --" + printable(name), Hint: didYouMean(name, flagNames())}
 	}
-	at := Pos{File: commandLine, Flag: "--" + name}
+	at := Pos{File: CommandLine, Flag: "--" + name}
 	if f.Arg != "" {
 		at.Flag += " " + printable(value)
 	} else if value == "" {
@@ -352,7 +352,7 @@ func mountFlag(p *Profile, v string, at Pos) *fault {
 
 // flow reads a mapping in braces.
 func flow(v string) (*decoder, *fault) {
-	doc, err := readYAML(commandLine, []byte(v))
+	doc, err := readYAML(CommandLine, []byte(v))
 	if err != nil {
 		return nil, bad(err.Msg, err.Hint)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cordon/policy/filter"
@@ -58,7 +59,7 @@ func Lint(p *Profile, opts LintOptions) ([]Finding, error) {
 	l := &linter{p: p, opts: opts, files: map[string]*remarks{}}
 	var ok bool
 	if l.arch, ok = filter.ParseArch(opts.Arch); !ok {
-		return nil, bad(quote(opts.Arch)+" is not an architecture", "").error()
+		return nil, &Error{Msg: quote(opts.Arch) + " is not an architecture"}
 	}
 	var err error
 	if l.spec, err = p.Filter(); err != nil {
@@ -118,7 +119,7 @@ func (l *linter) of(file string) *remarks {
 	if !ok {
 		r = &remarks{}
 		l.files[file] = r
-		if l.opts.Text != nil && file != "" && file != commandLine {
+		if l.opts.Text != nil && file != "" && file != CommandLine {
 			r.list = readRemarks(string(l.opts.Text(file)))
 		}
 	}
@@ -191,7 +192,7 @@ func (l *linter) passes(call string) (at Pos, yes bool) {
 		return Pos{}, false
 	}
 	for _, o := range found {
-		if o.Action.Kind == filter.Allow || o.Action.Kind == filter.Log {
+		if o.Action.Passes() {
 			return l.placeOf(o.From), true
 		}
 	}
@@ -201,7 +202,7 @@ func (l *linter) passes(call string) (at Pos, yes bool) {
 // placeOf is the position that a verdict names; without it, that of syscalls.default.
 func (l *linter) placeOf(from []string) Pos {
 	if len(from) > 0 {
-		for _, at := range l.p.callPositions() {
+		for _, at := range callPositions(l.p) {
 			if at.Short() == from[0] {
 				return at
 			}
@@ -211,7 +212,7 @@ func (l *linter) placeOf(from []string) Pos {
 }
 
 // callPositions are those of everything that says something about a call.
-func (p *Profile) callPositions() (list []Pos) {
+func callPositions(p *Profile) (list []Pos) {
 	for _, x := range p.Syscalls.Allow {
 		list = append(list, x.Pos)
 	}
@@ -252,7 +253,7 @@ func (l *linter) reaches(host string, write bool) (rule string, at Pos, yes bool
 		if place != nil {
 			inside = append(slices.Clone(place), target[len(source):]...)
 		}
-		return !l.p.covered(target, inside, later, l.opts.RuntimeDir)
+		return !covered(l.p, target, inside, later, l.opts.RuntimeDir)
 	}
 	if l.p.Root.Kind == RootHost && !write && show([]string{}, nil, 0) {
 		return "root", l.p.Source("root"), true
@@ -267,7 +268,7 @@ func (l *linter) reaches(host string, write bool) (rule string, at Pos, yes bool
 			source = append([]string{"home", "*"}, source[1:]...)
 		}
 		if show(source, hostNames(m.Place(), l.opts.RuntimeDir), i+1) {
-			return index("mounts", i), m.Pos, true
+			return mountAt(i), m.Pos, true
 		}
 	}
 	return "", Pos{}, false
@@ -299,10 +300,12 @@ func (l *linter) coveredMounts() {
 		m := &l.p.Mounts[i]
 		for j := i + 1; j < len(l.p.Mounts); j++ {
 			o := &l.p.Mounts[j]
-			if _, under := beneath(o.Place(), m.Place()); under && !o.Optional && o.Kind != MountSymlink && o.Kind != MountDir && path.IsAbs(o.Place()) == path.IsAbs(m.Place()) {
-				l.say(m.Pos, index("mounts", i)+": "+m.Place()+" is covered by "+index("mounts", j)+", "+o.Place())
+			if _, under := Beneath(o.Place(), m.Place()); under && !o.Optional && o.Kind != MountSymlink && o.Kind != MountDir && path.IsAbs(o.Place()) == path.IsAbs(m.Place()) {
+				l.say(m.Pos, mountAt(i)+": "+m.Place()+" is covered by "+mountAt(j)+", "+o.Place())
 				break
 			}
 		}
 	}
 }
+
+func mountAt(i int) string { return "mounts[" + strconv.Itoa(i) + "]" }

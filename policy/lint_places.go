@@ -156,9 +156,9 @@ func (l *linter) writings() (out []writing) {
 	for i := range l.p.Mounts {
 		switch m := &l.p.Mounts[i]; {
 		case m.Kind == MountBind && m.Write:
-			add(index("mounts", i), m.Pos, m.Source, m.Place(), i+1)
+			add(mountAt(i), m.Pos, m.Source, m.Place(), i+1)
 		case m.Kind == MountOverlay && m.Upper != "tmp" && m.Upper != "":
-			add(index("mounts", i)+".upper", m.Pos, m.Upper, "", len(l.p.Mounts))
+			add(mountAt(i)+".upper", m.Pos, m.Upper, "", len(l.p.Mounts))
 		}
 	}
 	return out
@@ -179,7 +179,7 @@ func (l *linter) hits(w *writing, host string) bool {
 		return true
 	}
 	inside := append(slices.Clone(w.place), target[len(w.source):]...)
-	return !l.p.covered(target, inside, w.later, l.opts.RuntimeDir)
+	return !covered(l.p, target, inside, w.later, l.opts.RuntimeDir)
 }
 
 // writablePlaces finds what is written of the host and run outside, once for each rule that shows it.
@@ -226,7 +226,7 @@ func (l *linter) hostDevices() {
 			if !l.hits(&w, device) {
 				continue
 			}
-			rule := index("mounts", i)
+			rule := mountAt(i)
 			if found[rule] == nil {
 				rules = append(rules, rule)
 			}
@@ -252,7 +252,7 @@ func (l *linter) projectPrograms() {
 			}
 		}
 		if open != nil {
-			l.say(m.Pos, index("mounts", i)+": "+m.Source+" can be written, and in it "+few(open, 8))
+			l.say(m.Pos, mountAt(i)+": "+m.Source+" can be written, and in it "+few(open, 8))
 		}
 	}
 }
@@ -272,7 +272,7 @@ func (l *linter) ownProfile() {
 	for i := len(l.p.Mounts) - 1; i >= 0; i-- {
 		m := &l.p.Mounts[i]
 		if m.Kind == MountBind && m.Write && slices.ContainsFunc(l.opts.Names, func(name string) bool { return holds(m.Source, name) }) {
-			l.say(m.Pos, index("mounts", i)+": "+m.Source+" can be written, and the profile "+l.opts.File+" is in it")
+			l.say(m.Pos, mountAt(i)+": "+m.Source+" can be written, and the profile "+l.opts.File+" is in it")
 			break
 		}
 	}
@@ -284,6 +284,6 @@ func holds(source, name string) bool {
 	if source == "." {
 		return strings.HasPrefix(name, "./")
 	}
-	_, yes := beneath(source, name)
+	_, yes := Beneath(source, name)
 	return yes
 }

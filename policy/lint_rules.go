@@ -4,8 +4,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-
-	"cordon/policy/filter"
 )
 
 // lintRules are in the order of their codes; the first is about the comments that ignore others.
@@ -208,16 +206,14 @@ var lintRules = [...]LintRule{
 		find:  func(l *linter) { l.coreDumps() }},
 }
 
-func passing(a filter.Action) bool { return a.Kind == filter.Allow || a.Kind == filter.Log }
-
 func (l *linter) defaultAllow() {
-	if passing(l.spec.Default) {
+	if l.spec.Default.Passes() {
 		l.say(l.p.Source("syscalls.default"), "syscalls.default: every call that is not denied can be called")
 	}
 }
 
 func (l *linter) unknownAllow() {
-	if passing(l.spec.Unknown) {
+	if l.spec.Unknown.Passes() {
 		l.say(l.p.Source("syscalls.unknown"), "syscalls.unknown: calls that no table knows can be called")
 	}
 }
@@ -392,7 +388,7 @@ func (l *linter) missing() {
 }
 
 func (l *linter) hostSockets() {
-	for _, e := range l.p.Exposures(l.opts.RuntimeDir) {
+	for _, e := range Exposures(l.p, l.opts.RuntimeDir) {
 		l.say(e.Pos, e.String())
 	}
 }
@@ -416,7 +412,7 @@ func (l *linter) gitHooks() {
 			})
 		}
 		if !hidden("hooks") {
-			l.say(m.Pos, index("mounts", i)+": "+m.Source+" can be written, and .git/hooks in it")
+			l.say(m.Pos, mountAt(i)+": "+m.Source+" can be written, and .git/hooks in it")
 		}
 	}
 }
@@ -447,7 +443,7 @@ func (l *linter) idleHides() {
 func (l *linter) noEffect() {
 	for _, w := range l.warnings {
 		// What is inherited is not this file's to mend, and narrowing it is the use of inheriting.
-		if at := l.placeOf(w.From); at.File == l.opts.File || at.File == "" || at.File == commandLine {
+		if at := l.placeOf(w.From); at.File == l.opts.File || at.File == "" || at.File == CommandLine {
 			l.say(at, "syscalls: "+w.Msg)
 		}
 	}
@@ -467,10 +463,10 @@ func (l *linter) proc() {
 			continue
 		}
 		if m.Mask.Set && len(m.Mask.V) == 0 || m.ReadOnly.Set && len(m.ReadOnly.V) == 0 {
-			l.say(m.Pos, index("mounts", i)+": proc has no masks")
+			l.say(m.Pos, mountAt(i)+": proc has no masks")
 		}
 		if l.p.Namespaces.PID.Mode == NSHost && m.Hidepid != "invisible" && m.Hidepid != "ptraceable" {
-			l.say(m.Pos, index("mounts", i)+": proc shows the host's processes")
+			l.say(m.Pos, mountAt(i)+": proc shows the host's processes")
 		}
 	}
 }

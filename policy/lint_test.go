@@ -202,3 +202,22 @@ func TestLintCodes(t *testing.T) {
 		}
 	}
 }
+
+// What a profile lifts is found, whoever wrote the rule.
+func TestLintLifted(t *testing.T) {
+	p := Merge(profileOf(t, "hide: [~/.netrc]\n"), profileOf(t, "hide: [{remove: ~/.netrc}]\n"))
+	found, err := Lint(p, LintOptions{File: "p.yaml", Arch: "amd64", Text: func(string) []byte { return nil }})
+	if err != nil || !slices.Contains(codes(found), "CL032") {
+		t.Errorf("%v, %v", codes(found), err)
+	}
+}
+
+func profileOf(t *testing.T, text string) *Profile {
+	t.Helper()
+	p, err := Parse("p.yaml", []byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return p
+}
+

@@ -8,7 +8,7 @@ import (
 
 // docs/lint.md has every rule as it is.
 func TestLintDocumented(t *testing.T) {
-	text, err := os.ReadFile("../docs/lint.md")
+	text, err := os.ReadFile("../../docs/lint.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -201,3 +201,13 @@ func TestExtendBounded(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func profileOf(t *testing.T, text string) *Profile {
+	t.Helper()
+	p, err := Parse("p.yaml", []byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return p
+}
+

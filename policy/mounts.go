@@ -86,7 +86,7 @@ func (m *Mount) checkPerm() *fault {
 	if idle == 0 {
 		return nil
 	}
-	return bad("mode "+quote(formatPerm(m.Perm.V))+": the bits "+quote(formatPerm(idle))+" have no effect on a "+string(m.Kind), "write "+quote(formatPerm(m.Perm.V&^idle)))
+	return bad("mode "+quote(FormatPerm(m.Perm.V))+": the bits "+quote(FormatPerm(idle))+" have no effect on a "+string(m.Kind), "write "+quote(FormatPerm(m.Perm.V&^idle)))
 }
 
 // pickForm finds the form that a mapping is written in, by its leading key.

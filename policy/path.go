@@ -126,3 +126,12 @@ func checkMeaning(s string) *fault {
 	}
 	return nil
 }
+
+// Beneath is what of a path comes after dir; ok is false where it is elsewhere.
+func Beneath(dir, p string) (rest string, ok bool) {
+	if dir == "/" {
+		return strings.TrimSuffix(p, "/"), strings.HasPrefix(p, "/")
+	}
+	rest, ok = strings.CutPrefix(p, dir)
+	return rest, ok && (rest == "" || rest[0] == '/')
+}

@@ -416,7 +416,7 @@ func (k *spec) optValue(ptr any) (text string, unset bool) {
 	switch p := ptr.(type) {
 	case *Opt[uint32]:
 		if k.typ == tPerm {
-			return formatPerm(p.V), !p.Set
+			return FormatPerm(p.V), !p.Set
 		}
 		if !p.Set {
 			return "keep", true

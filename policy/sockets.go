@@ -52,14 +52,14 @@ func (e Exposure) String() string {
 // Exposures lists the well-known sockets that an effective profile shows, each once for each rule that does. What a
 // later mount or a hide rule covers is not shown. runtimeDir is the caller's XDG_RUNTIME_DIR; "" if it has none. It
 // judges by names: whether the host has such a socket is not asked.
-func (p *Profile) Exposures(runtimeDir string) []Exposure {
+func Exposures(p *Profile, runtimeDir string) []Exposure {
 	var list []Exposure
 	if p.Root.Kind == RootHost {
-		list = p.exposedBy(list, &Mount{Kind: MountBind, Source: "/", Pos: p.Source("root")}, "root", 0, runtimeDir)
+		list = exposedBy(p, list, &Mount{Kind: MountBind, Source: "/", Pos: p.Source("root")}, "root", 0, runtimeDir)
 	}
 	for i := range p.Mounts {
 		if m := &p.Mounts[i]; m.Kind == MountBind || m.Kind == MountOverlay {
-			list = p.exposedBy(list, m, index("mounts", i), i+1, runtimeDir)
+			list = exposedBy(p, list, m, mountAt(i), i+1, runtimeDir)
 		}
 	}
 	if l := &p.Landlock; p.Network.Mode == NetworkHost && (l.Off || l.Scope.Set && !slices.Contains(l.Scope.V, "abstract-unix-socket")) {
@@ -69,7 +69,7 @@ func (p *Profile) Exposures(runtimeDir string) []Exposure {
 }
 
 // exposedBy adds what one mount shows; later is the index of the first mount that may cover it.
-func (p *Profile) exposedBy(list []Exposure, m *Mount, rule string, later int, runtimeDir string) []Exposure {
+func exposedBy(p *Profile, list []Exposure, m *Mount, rule string, later int, runtimeDir string) []Exposure {
 	source := hostNames(m.Source, runtimeDir)
 	if source == nil {
 		return list // relative to the working directory, which is not known here
@@ -88,7 +88,7 @@ func (p *Profile) exposedBy(list []Exposure, m *Mount, rule string, later int, r
 			if target := hostNames(m.Place(), runtimeDir); target != nil {
 				inside = append(slices.Clone(target), host[len(source):]...)
 			}
-			if !p.covered(host, inside, later, runtimeDir) {
+			if !covered(p, host, inside, later, runtimeDir) {
 				list = append(list, Exposure{s.name, text, s.gives, rule, m.Pos})
 				break // one is enough to say it
 			}
@@ -98,7 +98,7 @@ func (p *Profile) exposedBy(list []Exposure, m *Mount, rule string, later int, r
 }
 
 // covered reports whether a later mount or a hide rule lies over a path.
-func (p *Profile) covered(host, inside []string, later int, runtimeDir string) bool {
+func covered(p *Profile, host, inside []string, later int, runtimeDir string) bool {
 	for i := later; i < len(p.Mounts); i++ {
 		m := &p.Mounts[i]
 		if place := hostNames(m.Place(), runtimeDir); m.Kind != MountDir && m.Kind != MountSymlink && place != nil && above(place, inside) {

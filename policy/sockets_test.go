@@ -52,7 +52,7 @@ func TestExposures(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, e := range parse(t, "f", c.profile).Exposures("/xdg/ann") {
+			for _, e := range Exposures(profileOf(t, c.profile), "/xdg/ann") {
 				_, line, _ := strings.Cut(e.Pos.Short(), ":")
 				got = append(got, line+" "+e.Rule+" "+e.Socket)
 				if e.Gives == "" || e.Path == "" {
@@ -71,7 +71,7 @@ func TestSocketTable(t *testing.T) {
 	for _, s := range sockets {
 		for _, path := range s.paths {
 			p := &Profile{Mounts: []Mount{{Kind: MountBind, Source: path}}}
-			if !slices.ContainsFunc(p.Exposures(""), func(e Exposure) bool { return e.Socket == s.name }) {
+			if !slices.ContainsFunc(Exposures(p, ""), func(e Exposure) bool { return e.Socket == s.name }) {
 				t.Errorf("%s: %s is not found", s.name, path)
 			}
 			if names := hostNames(path, ""); path[0] == '/' && "/"+strings.Join(names, "/") != path {

@@ -221,7 +221,7 @@ func whenPasses(spec *filter.Spec, call string) (p passes, from string) {
 			return never, x.From
 		}
 	}
-	if passing(spec.Default) ||
+	if spec.Default.Passes() ||
 		slices.ContainsFunc(spec.Allow, func(x filter.Item) bool { return filter.Names(x.Name, call) }) {
 		p = always
 	}
@@ -233,7 +233,7 @@ func whenPasses(spec *filter.Spec, call string) (p passes, from string) {
 		switch {
 		case err != nil: // a condition
 			p, from = sometimes, r.From
-		case !passing(a):
+		case !a.Passes():
 			return never, r.From
 		case p == never:
 			p = always

@@ -210,7 +210,7 @@ func parsePerm(s string) (uint32, *fault) {
 	return uint32(n), nil
 }
 
-func formatPerm(n uint32) string {
+func FormatPerm(n uint32) string {
 	s := strconv.FormatUint(uint64(n), 8)
 	for len(s) < 4 {
 		s = "0" + s

@@ -109,7 +109,7 @@ func (v *validator) scalars() {
 		v.fail(v.from("namespaces.time"), "namespaces.time", "offsets need a new namespace", "")
 	}
 	if m := v.p.Process.Umask; m.Set && m.V > 0o777 {
-		v.fail(v.from("process.umask"), "process.umask", quote(formatPerm(m.V))+" is not a umask", `such as "0022"`)
+		v.fail(v.from("process.umask"), "process.umask", quote(FormatPerm(m.V))+" is not a umask", `such as "0022"`)
 	}
 }
 

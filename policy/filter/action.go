@@ -61,8 +61,8 @@ func ActionOf(ret uint32) Action {
 	return Action{Kind: Kill} // as the kernel does with values that it does not know
 }
 
-// passes reports whether the call is carried out.
-func (a Action) passes() bool { return a.Kind == Allow || a.Kind == Log }
+// Passes reports whether the call is carried out.
+func (a Action) Passes() bool { return a.Kind == Allow || a.Kind == Log }
 
 // valid reports whether the action can be compiled.
 func (a Action) valid() bool {

@@ -27,7 +27,7 @@ func audited(insns []Insn, deflt Action) {
 	noCall := Action{Errno, enosys}
 	for i := range insns {
 		if in := &insns[i]; in.Code == opRet {
-			if a := ActionOf(in.K); !a.passes() && (a != noCall || deflt == noCall) {
+			if a := ActionOf(in.K); !a.Passes() && (a != noCall || deflt == noCall) {
 				in.K = retNotify
 			}
 		}
@@ -243,7 +243,7 @@ func (c *compiler) closed(call uint16) bool {
 	}
 	for i := range multiplexed {
 		m := &multiplexed[i]
-		if m.call == call && (c.deny.has(m.other) || c.ruled.has(m.other) || !c.allow.has(m.other) && !c.deflt.passes()) {
+		if m.call == call && (c.deny.has(m.other) || c.ruled.has(m.other) || !c.allow.has(m.other) && !c.deflt.Passes()) {
 			c.warnClosed(m)
 			return true
 		}

@@ -56,7 +56,7 @@ func (c *compiler) explainCall(id uint16, d *Data) Verdict {
 	case c.deny.has(id):
 		from := c.naming(c.spec.Deny, id, true)
 		return Verdict{Action: c.denied, From: froms(from), Why: "denied by " + names(from), By: ByDeny}
-	case (c.ruled.has(id) || c.allow.has(id) || c.deflt.passes()) && c.closed(id):
+	case (c.ruled.has(id) || c.allow.has(id) || c.deflt.Passes()) && c.closed(id):
 		return Verdict{Action: c.denied, From: froms(allow), Why: "would be a way round the decision on the calls that it stands for", By: ByMultiplexer}
 	case c.ruled.has(id):
 		return c.explainRules(id, d)

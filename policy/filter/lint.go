@@ -174,10 +174,10 @@ func (c *compiler) mayPass(id uint16) bool {
 	case c.deny.has(id):
 		return false
 	case !c.ruled.has(id):
-		return c.allow.has(id) || c.deflt.passes()
+		return c.allow.has(id) || c.deflt.Passes()
 	}
 	for _, p := range c.parts(id) {
-		if !p.other.passes() && !c.possible(p.cond) {
+		if !p.other.Passes() && !c.possible(p.cond) {
 			return false
 		}
 	}

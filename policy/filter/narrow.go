@@ -14,7 +14,7 @@ func (s *Spec) Narrow(rules []Rule) {
 	out := make([]Rule, len(s.Rules), len(s.Rules)+len(rules))
 	copy(out, s.Rules)
 	for i := range rules {
-		if id := callID(rules[i].Call); s.Default.passes() || id != noCall && allow.has(id) {
+		if id := callID(rules[i].Call); s.Default.Passes() || id != noCall && allow.has(id) {
 			out = append(out, rules[i])
 		}
 	}

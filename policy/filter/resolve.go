@@ -43,7 +43,7 @@ func (c *compiler) settle() {
 		c.errs = append(c.errs, &Error{Msg: "impossible action for unknown calls " + c.unknown.String()})
 	}
 	c.denied = c.deflt
-	if c.denied.passes() {
+	if c.denied.Passes() {
 		c.denied = Action{Errno, eperm}
 	}
 }
