@@ -144,8 +144,8 @@ func printable(s string) string {
 	return b.String()
 }
 
-// quote is s in double quotes, shortened if it is long.
-func quote(s string) string {
+// Quote is s in double quotes, shortened if it is long.
+func Quote(s string) string {
 	const most = 80
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"

@@ -84,5 +84,5 @@ func (e *extender) wrap(p *Profile, name string, err error) error {
 		}
 		return e.fail(p, "extends: "+one.Msg, one.Hint)
 	}
-	return e.fail(p, "extends: "+quote(name)+": "+err.Error(), hint)
+	return e.fail(p, "extends: "+Quote(name)+": "+err.Error(), hint)
 }

@@ -303,7 +303,7 @@ func bindFlag(p *Profile, v string, at Pos, write bool) *fault {
 	if given {
 		var more bool
 		if target, _, more = cutColon(target); more {
-			return bad("a second ':' in "+quote(v),
+			return bad("a second ':' in "+Quote(v),
 				"--ro and --rw say the mode, --mount '{bind: …, noexec: true}' all else; a ':' in a path is written \\:")
 		}
 		if f := setPath(&m.Target, fromCommandLine(target)); f != nil {
@@ -399,7 +399,7 @@ func netFlag(p *Profile, v string, at Pos) *fault {
 		if hint == "" {
 			hint = "it is none, host or an absolute path to join"
 		}
-		return bad(quote(v)+" is not a network", hint)
+		return bad(Quote(v)+" is not a network", hint)
 	}
 	p.Network, p.Namespaces.Net = Network{Mode: net}, ns
 	p.mark("network", at)
@@ -411,7 +411,7 @@ func nsFlag(p *Profile, v string, at Pos) *fault {
 	kind, mode, ok := strings.Cut(v, "=")
 	k := findKey("namespaces." + kind)
 	if !ok || k == nil {
-		return bad(quote(kind)+" is not a namespace",
+		return bad(Quote(kind)+" is not a namespace",
 			"KIND=new, KIND=host or KIND=PATH; kinds are "+strings.Join(keyNames(namespaceKeys), ", "))
 	}
 	if kind == "time" && strings.HasPrefix(mode, "{") {
@@ -455,7 +455,7 @@ func ruleFlag(p *Profile, v string, at Pos) *fault {
 	call, expr, ok := strings.Cut(v, ":")
 	r := SyscallRule{Call: strings.TrimSpace(call), Expr: strings.TrimSpace(expr), Pos: at}
 	if !ok {
-		return bad(quote(v)+" is not a rule", `such as "socket: family == AF_UNIX"`)
+		return bad(Quote(v)+" is not a rule", `such as "socket: family == AF_UNIX"`)
 	}
 	p.Syscalls.Rules = append(p.Syscalls.Rules, r)
 	return r.check()
@@ -463,7 +463,7 @@ func ruleFlag(p *Profile, v string, at Pos) *fault {
 
 func landlockFlag(p *Profile, v string, at Pos) *fault {
 	if v != "off" && v != "true" {
-		return bad(quote(v)+" is not known here", "it is off")
+		return bad(Quote(v)+" is not known here", "it is off")
 	}
 	p.Landlock = Landlock{Off: true}
 	p.mark("landlock", at)
@@ -477,12 +477,12 @@ func rlimitFlag(p *Profile, v string, at Pos) *fault {
 		return f
 	}
 	if !ok {
-		return bad(quote(name)+" has no value", "NAME=VALUE")
+		return bad(Quote(name)+" has no value", "NAME=VALUE")
 	}
 	if soft, hard, two := strings.Cut(value, ":"); two && soft == hard {
 		value = soft
 	} else if two {
-		return bad(quote(value)+": soft and hard limit are one here", "such as "+name+"="+hard)
+		return bad(Quote(value)+": soft and hard limit are one here", "such as "+name+"="+hard)
 	}
 	if bytes, _ := rlimitIn(name); bytes {
 		value = typedSize(value)
@@ -501,7 +501,7 @@ func ioFlag(p *Profile, v string, at Pos) *fault {
 		return f
 	}
 	if !ok {
-		return bad(quote(path)+" has no limits", "such as /dev/sda:rbps=10MiB,wiops=200")
+		return bad(Quote(path)+" has no limits", "such as /dev/sda:rbps=10MiB,wiops=200")
 	}
 	m, f := parseIOMax(path, typedBounds(text))
 	if f == nil {
@@ -518,7 +518,7 @@ func hugetlbFlag(p *Profile, v string, at Pos) *fault {
 		return f
 	}
 	if !ok {
-		return bad(quote(page)+" has no limit", "such as 2MiB=64MiB")
+		return bad(Quote(page)+" has no limit", "such as 2MiB=64MiB")
 	}
 	n, f := parseSize(typedSize(most))
 	if f == nil {
@@ -530,7 +530,7 @@ func hugetlbFlag(p *Profile, v string, at Pos) *fault {
 func removeFlag(p *Profile, v string, at Pos) *fault {
 	section, value, ok := strings.Cut(v, "=")
 	if !ok || value == "" || !removable(section) && section != "mounts" && section != "missing" {
-		return bad(quote(v)+" is not SECTION=VALUE",
+		return bad(Quote(v)+" is not SECTION=VALUE",
 			"sections are mounts, env, capabilities, syscalls, landlock, limits, missing")
 	}
 	r := Removal{Section: section, Value: value, Pos: at}

@@ -34,7 +34,7 @@ func (d *document) sameAs(file string, out []byte) *Error {
 	}
 	if n := quotedAnew(d.root, again.root); n != nil {
 		return d.errorAt(n.line, n.col, "formatted, this value would be in quotes, and without them a blank or a comma in it is an error",
-			"write "+quote(n.text)+" if it belongs to it")
+			"write "+Quote(n.text)+" if it belongs to it")
 	}
 	return nil
 }

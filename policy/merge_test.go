@@ -152,7 +152,7 @@ func TestExtend(t *testing.T) {
 		loaded = append(loaded, name)
 		text, ok := files[name]
 		if !ok {
-			return nil, &Error{Msg: "unknown profile " + quote(name), Hint: "look"}
+			return nil, &Error{Msg: "unknown profile " + Quote(name), Hint: "look"}
 		}
 		return Parse(name, []byte(text))
 	}
@@ -210,4 +210,3 @@ func profileOf(t *testing.T, text string) *Profile {
 	}
 	return p
 }
-

@@ -73,7 +73,7 @@ func (m *Mount) complete() *fault {
 	for _, paths := range [...]Opt[[]string]{m.Mask, m.ReadOnly} {
 		for _, p := range paths.V {
 			if !strings.HasPrefix(p, strings.TrimSuffix(m.Target, "/")+"/") {
-				return bad(quote(p)+" is not in "+m.Target, "")
+				return bad(Quote(p)+" is not in "+m.Target, "")
 			}
 		}
 	}
@@ -86,7 +86,7 @@ func (m *Mount) checkPerm() *fault {
 	if idle == 0 {
 		return nil
 	}
-	return bad("mode "+quote(FormatPerm(m.Perm.V))+": the bits "+quote(FormatPerm(idle))+" have no effect on a "+string(m.Kind), "write "+quote(FormatPerm(m.Perm.V&^idle)))
+	return bad("mode "+Quote(FormatPerm(m.Perm.V))+": the bits "+Quote(FormatPerm(idle))+" have no effect on a "+string(m.Kind), "write "+Quote(FormatPerm(m.Perm.V&^idle)))
 }
 
 // pickForm finds the form that a mapping is written in, by its leading key.
@@ -97,7 +97,7 @@ func pickForm[T any](d *decoder, n *node, forms []form[T], path string) *form[T]
 		switch {
 		case i < 0 || found == &forms[i]:
 		case found != nil:
-			d.fail(it.key, path, quote(it.key.text)+" and "+quote(found.keys[0].name)+" together", "one of them")
+			d.fail(it.key, path, Quote(it.key.text)+" and "+Quote(found.keys[0].name)+" together", "one of them")
 			return nil
 		default:
 			found = &forms[i]
@@ -112,7 +112,7 @@ func pickForm[T any](d *decoder, n *node, forms []form[T], path string) *form[T]
 func (d *decoder) noForm(n *node, path string, names []string) {
 	for _, it := range n.items {
 		if hint := didYouMean(it.key.text, names); hint != "" {
-			d.fail(it.key, path, "unknown key "+quote(it.key.text), hint)
+			d.fail(it.key, path, "unknown key "+Quote(it.key.text), hint)
 			return
 		}
 	}

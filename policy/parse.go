@@ -123,7 +123,7 @@ func (d *decoder) eachEntry(n *node, path string, f func(*item)) {
 			continue
 		}
 		if line, twice := seen[it.key.text]; twice {
-			d.fail(it.key, path, "duplicate key "+quote(it.key.text), "it is also in line "+strconv.Itoa(line))
+			d.fail(it.key, path, "duplicate key "+Quote(it.key.text), "it is also in line "+strconv.Itoa(line))
 			continue
 		}
 		seen[it.key.text] = it.key.line
@@ -141,18 +141,18 @@ func (d *decoder) unknownKey(n *node, path string, names []string) {
 	if hint == "" && len(names) <= 8 {
 		hint = "there is " + strings.Join(names, ", ")
 	}
-	d.fail(n, path, "unknown key "+quote(n.text), hint)
+	d.fail(n, path, "unknown key "+Quote(n.text), hint)
 }
 
 // elsewhere is a hint for a key that belongs to another section.
 func elsewhere(name, path string) string {
 	for _, k := range language {
 		if k.name == name {
-			return quote(name) + " belongs at the top of the file"
+			return Quote(name) + " belongs at the top of the file"
 		}
 		for _, sub := range k.keys {
 			if sub.name == name && k.name != path {
-				return quote(name) + " belongs under " + k.name + ":"
+				return Quote(name) + " belongs under " + k.name + ":"
 			}
 		}
 	}
@@ -308,7 +308,7 @@ func (d *decoder) single(n *node, k *spec, path string) (string, bool) {
 	case tCPUSet:
 		return n.text, d.oneOf(n, path, "a list of numbers", "such as \"0-3,6\"", intScalar, strScalar)
 	case tPerm:
-		return n.text, d.oneOf(n, path, "an octal mode in quotes", "write "+quote(n.text), strScalar)
+		return n.text, d.oneOf(n, path, "an octal mode in quotes", "write "+Quote(n.text), strScalar)
 	case tWord:
 		if k.words[0] == "true" || k.words[0] == "false" {
 			return n.text, d.oneOf(n, path, "true or false", "", boolScalar)
@@ -345,7 +345,7 @@ func (d *decoder) str(n *node, path string) (string, bool) {
 		d.odd(n, path)
 		return "", false
 	case n.scalar != strScalar:
-		d.fail(n, path, "want a string, not "+n.what(), "write "+quote(n.text))
+		d.fail(n, path, "want a string, not "+n.what(), "write "+Quote(n.text))
 		return "", false
 	}
 	return n.text, true

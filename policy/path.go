@@ -18,9 +18,9 @@ func checkPath(s string) *fault {
 	case first == "" || first == "." || first == "~":
 		return nil
 	case first[0] == '~':
-		return bad(quote(s)+": only one's own ~ is known", "write the absolute path")
+		return bad(Quote(s)+": only one's own ~ is known", "write the absolute path")
 	}
-	return bad(quote(s)+" is not absolute", "did you mean "+quote("./"+s)+"? a path begins with /, ./ or ~/")
+	return bad(Quote(s)+" is not absolute", "did you mean "+Quote("./"+s)+"? a path begins with /, ./ or ~/")
 }
 
 // checkPathText accepts any text that is safe in a path.
@@ -33,13 +33,13 @@ func checkPathText(s string) *fault {
 	}
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {
-			return bad(quote(s)+": a control character in a path", "")
+			return bad(Quote(s)+": a control character in a path", "")
 		}
 	}
 	for rest, part, more := s, "", true; more; {
 		part, rest, more = strings.Cut(rest, "/")
 		if part == ".." {
-			return bad(quote(s)+`: ".." in a path`, "write the path that is meant")
+			return bad(Quote(s)+`: ".." in a path`, "write the path that is meant")
 		}
 		if len(part) > 255 {
 			return bad("a path with a name of more than 255 bytes", "")
@@ -80,20 +80,20 @@ func checkPattern(s string) *fault {
 	rest, anywhere := strings.CutPrefix(s, "**/")
 	switch {
 	case anywhere && (rest == "" || strings.Trim(rest, "/") == ""):
-		return bad(quote(s)+" would hide everything", "name what follows **/")
+		return bad(Quote(s)+" would hide everything", "name what follows **/")
 	case anywhere, strings.HasPrefix(s, "/"), strings.HasPrefix(s, "~/"):
 	case s == "~":
 	default:
 		return notAbsolute(s)
 	}
 	if strings.Trim(s, "/") == "" {
-		return bad(quote(s)+" would hide everything", "")
+		return bad(Quote(s)+" would hide everything", "")
 	}
 	if strings.Contains(rest, "**") {
-		return bad(quote(s)+": ** stands only in front", "")
+		return bad(Quote(s)+": ** stands only in front", "")
 	}
 	if _, err := path.Match(rest, ""); err != nil {
-		return bad(quote(s)+" is not a pattern", "a [ must be closed, or written \\[")
+		return bad(Quote(s)+" is not a pattern", "a [ must be closed, or written \\[")
 	}
 	return checkMeaning(s)
 }
@@ -102,7 +102,7 @@ func checkPattern(s string) *fault {
 func checkMeaning(s string) *fault {
 	for name := range strings.SplitSeq(s, "/") {
 		if strings.TrimRight(name, " ") != name {
-			return bad(quote(s)+": a blank at the end of a name", "leave it out, or write [ ] if it is meant")
+			return bad(Quote(s)+": a blank at the end of a name", "leave it out, or write [ ] if it is meant")
 		}
 	}
 	depth := -1 // where a brace was opened
@@ -120,7 +120,7 @@ func checkMeaning(s string) *fault {
 			depth = i
 		case '}':
 			if depth >= 0 && (strings.Contains(s[depth:i], ",") || strings.Contains(s[depth:i], "..")) {
-				return bad(quote(s)+": braces stand for themselves", "write a rule for each, or \\{ if a brace is meant")
+				return bad(Quote(s)+": braces stand for themselves", "write a rule for each, or \\{ if a brace is meant")
 			}
 		}
 	}

@@ -13,19 +13,19 @@ func notAbsolute(s string) *fault {
 	first, rest, _ := strings.Cut(s, "/")
 	switch {
 	case s == "**":
-		return bad(quote(s)+" would hide everything", "name what is hidden: **/NAME, wherever it is")
+		return bad(Quote(s)+" would hide everything", "name what is hidden: **/NAME, wherever it is")
 	case first == "$HOME", first == "${HOME}":
-		return bad(quote(s)+": variables are not expanded", "write "+quote(strings.TrimSuffix("~/"+rest, "/")))
+		return bad(Quote(s)+": variables are not expanded", "write "+Quote(strings.TrimSuffix("~/"+rest, "/")))
 	case strings.HasPrefix(s, "$"):
-		return bad(quote(s)+": variables are not expanded", "write the path that is meant; "+begin)
+		return bad(Quote(s)+": variables are not expanded", "write the path that is meant; "+begin)
 	case strings.HasPrefix(s, "~"):
-		return bad(quote(s)+": only one's own ~ is known", "write the absolute path of that home, such as "+quote("/home/"+s[1:]))
+		return bad(Quote(s)+": only one's own ~ is known", "write the absolute path of that home, such as "+Quote("/home/"+s[1:]))
 	}
 	guess := "**/" + strings.TrimPrefix(s, "./")
 	if checkPattern(guess) != nil {
-		return bad(quote(s)+" is not absolute", begin)
+		return bad(Quote(s)+" is not absolute", begin)
 	}
-	return bad(quote(s)+" is not absolute", "did you mean "+quote(guess)+"? "+begin)
+	return bad(Quote(s)+" is not absolute", "did you mean "+Quote(guess)+"? "+begin)
 }
 
 // classes are POSIX's names for sets of characters, as a pattern writes them here.
@@ -37,7 +37,7 @@ var classes = map[string]string{
 // the class ends. That path.Match knows the pattern was seen before.
 func checkClass(s string, i int) (end int, f *fault) {
 	if strings.HasPrefix(s[i:], "[!") {
-		return 0, bad(quote(s)+": [!…] is not known", "write [^…]")
+		return 0, bad(Quote(s)+": [!…] is not known", "write [^…]")
 	}
 	i++
 	if strings.HasPrefix(s[i:], "^") {
@@ -54,7 +54,7 @@ func checkClass(s string, i int) (end int, f *fault) {
 			high, i = classRune(s, i+1)
 		}
 		if low > high {
-			return 0, bad(quote(s)+": the range "+s[at:i]+" holds nothing", "write the lower end first: "+string(high)+"-"+string(low))
+			return 0, bad(Quote(s)+": the range "+s[at:i]+" holds nothing", "write the lower end first: "+string(high)+"-"+string(low))
 		}
 	}
 	return i, nil
@@ -71,7 +71,7 @@ func checkPosix(s string, i int) *fault {
 	if set, ok := classes[name]; ok && mark == ":" {
 		hint = "write [" + set + "]"
 	}
-	return bad(quote(s)+": [["+mark+"…"+mark+"]] is not known", hint)
+	return bad(Quote(s)+": [["+mark+"…"+mark+"]] is not known", hint)
 }
 
 // classRune reads a character of a class, which a backslash may stand before.

@@ -12,7 +12,7 @@ func (d *decoder) odd(n *node, path string) {
 		return
 	}
 	d.fail(n, path, n.text+" is a number, a date or a truth value to some readers of YAML",
-		"write "+quote(n.text)+" if it is text; a number in plain decimal, true or false")
+		"write "+Quote(n.text)+" if it is text; a number in plain decimal, true or false")
 }
 
 // wholly refuses a scalar without quotes that may be more or less than its writer thinks: a blank or a comma in a path
@@ -24,10 +24,10 @@ func (d *decoder) wholly(n *node, t typ, path string) bool {
 	}
 	switch {
 	case long:
-		d.fail(n, path, "a value of several lines", "a ':' or a quote may be missing; otherwise write "+quote(n.text))
+		d.fail(n, path, "a value of several lines", "a ':' or a quote may be missing; otherwise write "+Quote(n.text))
 	case strings.ContainsAny(n.text, " ,"):
 		d.fail(n, path, "a blank or a comma in a value without quotes",
-			"write "+quote(n.text)+" if it belongs to it; otherwise a ':', a bracket or a new line is missing")
+			"write "+Quote(n.text)+" if it belongs to it; otherwise a ':', a bracket or a new line is missing")
 	case n.glued:
 		d.fail(n, path, "a comment directly behind the value",
 			"write '# ' with a blank behind it, or quotes around what holds ' #'")

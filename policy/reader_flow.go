@@ -79,7 +79,7 @@ func (r *reader) flowItem() *node {
 // pair reads the ':' and the value behind a key in brackets that began at a byte of this line.
 func (r *reader) pair(n, key *node, begin int) {
 	if r.peek() != ':' || key.style == 0 && !blankAt(r.text(), r.at+1) {
-		r.failAt(key.line, key.col, "not YAML: "+quote(key.text)+" has no value",
+		r.failAt(key.line, key.col, "not YAML: "+Quote(key.text)+" has no value",
 			"write KEY: VALUE, with a blank behind the ':'; a text that holds ',' must be quoted")
 		return
 	}

@@ -28,7 +28,7 @@ func (d *decoder) listRemovals(n *node) {
 		at := "remove." + it.key.text
 		switch {
 		case removable(it.key.text):
-			d.fail(it.key, "remove", quote(it.key.text)+" takes away by itself", "write "+it.key.text+": {remove: [...]}")
+			d.fail(it.key, "remove", Quote(it.key.text)+" takes away by itself", "write "+it.key.text+": {remove: [...]}")
 		case !slices.Contains(removableLists[:], it.key.text):
 			d.unknownKey(it.key, "remove", removableLists[:])
 		case d.wants(it.val, seqNode, at):

@@ -14,7 +14,7 @@ func (k *spec) set(ptr any, s string) *fault {
 		return k.word(new(string), s)
 	case *int:
 		if s != "1" {
-			return bad("version "+quote(s)+" is not known", "this is version 1")
+			return bad("version "+Quote(s)+" is not known", "this is version 1")
 		}
 		*p = 1
 	case *string:
@@ -80,7 +80,7 @@ func (k *spec) setOpt(ptr any, s string) *fault {
 func (k *spec) size(s string) (int64, *fault) {
 	n, f := parseSize(s)
 	if f == nil && n < k.min {
-		return 0, bad(quote(s)+" is too little", "at least "+FormatSize(k.min))
+		return 0, bad(Quote(s)+" is too little", "at least "+FormatSize(k.min))
 	}
 	return n, f
 }
@@ -127,7 +127,7 @@ func (k *spec) word(p *string, s string) *fault {
 		if hint == "" {
 			hint = "it is " + oneOf(k.words)
 		}
-		return bad(quote(s)+" is not known here", hint)
+		return bad(Quote(s)+" is not known here", hint)
 	}
 	*p = s
 	if i == 0 {
@@ -251,7 +251,7 @@ func checkName(s string) *fault {
 		ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 	}
 	if !ok {
-		return bad(quote(s)+" is not a profile's name", "lower-case letters, digits, '.', '_' and '-', at most 64")
+		return bad(Quote(s)+" is not a profile's name", "lower-case letters, digits, '.', '_' and '-', at most 64")
 	}
 	return nil
 }
@@ -270,7 +270,7 @@ func checkLink(s string) *fault {
 	}
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {
-			return bad(quote(s)+": a control character in a path", "")
+			return bad(Quote(s)+": a control character in a path", "")
 		}
 	}
 	return nil
@@ -284,7 +284,7 @@ func checkHostname(s string) *fault {
 		ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
 	}
 	if !ok {
-		return bad(quote(s)+" is not a host name", "letters, digits, '.', '_' and '-'")
+		return bad(Quote(s)+" is not a host name", "letters, digits, '.', '_' and '-'")
 	}
 	if len(s) > 64 {
 		return bad("a host name of "+strconv.Itoa(len(s))+" bytes", "at most 64")
@@ -298,7 +298,7 @@ func checkEnvName(s string) *fault {
 		ok = s[i] > ' ' && s[i] < 0x7f && s[i] != '=' && s[i] != '*'
 	}
 	if !ok {
-		return bad(quote(s)+" is not a variable's name", "")
+		return bad(Quote(s)+" is not a variable's name", "")
 	}
 	return nil
 }
@@ -309,7 +309,7 @@ func checkEnvPattern(s string) *fault {
 		return nil
 	}
 	if checkEnvName(prefix) != nil || strings.ContainsAny(prefix, "?[]{}|,;$\\'\"`") {
-		return bad(quote(s)+" is not a variable's name", "a name, or a prefix and *: no other sign is a pattern")
+		return bad(Quote(s)+" is not a variable's name", "a name, or a prefix and *: no other sign is a pattern")
 	}
 	return nil
 }
@@ -318,15 +318,15 @@ func checkEnvPattern(s string) *fault {
 func checkEndpoint(s string) *fault {
 	i := strings.LastIndexByte(s, ':')
 	if i < 1 {
-		return bad(quote(s)+" has no port", "such as proxy.example.org:443")
+		return bad(Quote(s)+" has no port", "such as proxy.example.org:443")
 	}
 	host, port := s[:i], s[i+1:]
 	if _, f := parseInt(port, 1, 65535); f != nil {
-		return bad(quote(port)+" is not a port", "1 to 65535")
+		return bad(Quote(port)+" is not a port", "1 to 65535")
 	}
 	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
 		if strings.Trim(host[1:len(host)-1], "0123456789abcdefABCDEF:.") != "" || len(host) < 4 {
-			return bad(quote(host)+" is not an address", "")
+			return bad(Quote(host)+" is not an address", "")
 		}
 		return nil
 	}
@@ -355,7 +355,7 @@ func badNamespace(s string) *fault {
 	if hint == "" {
 		hint = "it is new, host or an absolute path to join"
 	}
-	return bad(quote(s)+" is not a namespace", hint)
+	return bad(Quote(s)+" is not a namespace", hint)
 }
 
 func setTime(p *TimeNamespace, s string) *fault {

@@ -21,7 +21,7 @@ func suggest(name string, candidates []string) string {
 // didYouMean is the hint for suggest, or "".
 func didYouMean(name string, candidates []string) string {
 	if s := suggest(name, candidates); s != "" {
-		return "did you mean " + quote(s) + "?"
+		return "did you mean " + Quote(s) + "?"
 	}
 	return ""
 }
@@ -58,6 +58,3 @@ func lower(c byte) byte {
 	}
 	return c
 }
-
-// Quote is s in double quotes with everything escaped that a terminal would obey, shortened if it is long.
-func Quote(s string) string { return quote(s) }

@@ -36,7 +36,7 @@ func (d *decoder) rule(n *node, path string) (SyscallRule, bool) {
 			r.Else = s
 			d.fault(it.val, join(path, "else"), checkAction(s))
 		case r.Call != "":
-			d.fail(it.key, path, quote(it.key.text)+" and "+quote(r.Call)+" in one rule", "each call is an item of its own")
+			d.fail(it.key, path, Quote(it.key.text)+" and "+Quote(r.Call)+" in one rule", "each call is an item of its own")
 		default:
 			r.Call, r.Expr = it.key.text, s
 			d.fault(it.key, path, checkCall(r.Call))
@@ -69,14 +69,14 @@ func checkCall(s string) *fault {
 	if group := strings.HasPrefix(s, "@"); group && filter.About(s) != "" || !group && filter.Known(s) {
 		return nil
 	} else if group {
-		return bad(quote(s)+" is not a group of system calls", meant(s))
+		return bad(Quote(s)+" is not a group of system calls", meant(s))
 	}
-	return bad(quote(s)+" is not a system call", meant(s))
+	return bad(Quote(s)+" is not a system call", meant(s))
 }
 
 func meant(name string) string {
 	if near := filter.Suggest(name); near != "" {
-		return "did you mean " + quote(near) + "?"
+		return "did you mean " + Quote(near) + "?"
 	}
 	return ""
 }
@@ -89,10 +89,10 @@ func checkAction(s string) *fault {
 		return f
 	}
 	if a.Kind == filter.Notify || a.Kind == filter.Trace {
-		return bad(quote(s)+" is not supported yet", "use allow, errno(NAME), kill or log")
+		return bad(Quote(s)+" is not supported yet", "use allow, errno(NAME), kill or log")
 	}
 	if a.Kind == filter.Errno && (a.Errno == 0 || a.Errno >= kernelErrno) {
-		return bad(quote(s)+" does not make the call fail",
+		return bad(Quote(s)+" does not make the call fail",
 			"0 tells the program that it was done, numbers from 512 make the kernel repeat it; such as errno(EPERM)")
 	}
 	return nil
@@ -134,7 +134,7 @@ func checkArch(s string) *fault {
 	if hint == "" {
 		hint = "it is " + oneOf(known)
 	}
-	return bad(quote(s)+" is not an architecture", hint)
+	return bad(Quote(s)+" is not an architecture", hint)
 }
 
 // FilterOnce is Filter and what exec: once adds, for a launcher that passes the nonce: execve is denied, and so is

@@ -41,7 +41,7 @@ func Update(file string, old []byte, p *Profile, head []string, comments map[str
 	}
 	out := was.print()
 	if lost := lostComment(file, out, before); lost != "" {
-		return nil, Errors{was.errorAt(0, 0, "the comment "+quote(lost)+" would be lost", "put it on a line of its own above a key")}
+		return nil, Errors{was.errorAt(0, 0, "the comment "+Quote(lost)+" would be lost", "put it on a line of its own above a key")}
 	}
 	return out, nil
 }

@@ -1,4 +1,4 @@
-package policy
+package diff
 
 import (
 	"cmp"
@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cordon/policy"
 	"cordon/policy/filter"
 )
 
@@ -14,7 +15,7 @@ import (
 func (d *differ) syscalls(name string) error {
 	arch, ok := filter.ParseArch(name)
 	if !ok {
-		return &Error{Msg: quote(name) + " is not an architecture"}
+		return &policy.Error{Msg: policy.Quote(name) + " is not an architecture"}
 	}
 	a, err := d.a.Filter()
 	if err != nil {
@@ -156,7 +157,7 @@ func oneOfClass(arch filter.Arch, call string, args [6]filter.Masked) string {
 }
 
 // callPos is where a profile says something about a call by its name.
-func callPos(p *Profile, call string) Pos {
+func callPos(p *policy.Profile, call string) policy.Pos {
 	for _, x := range p.Syscalls.Deny {
 		if names(x.Name, call) {
 			return x.Pos

@@ -1,15 +1,17 @@
-package policy
+package lint
 
 import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cordon/policy"
 )
 
 func linted(t *testing.T, text string) []Finding {
 	t.Helper()
-	p := profileOf(t, text)
-	found, err := Lint(p, LintOptions{File: "p.yaml", Names: []string{"./p.yaml"}, Arch: "amd64", Text: func(file string) []byte {
+	p := read(t, text)
+	found, err := Check(p, Options{File: "p.yaml", Names: []string{"./p.yaml"}, Arch: "amd64", Text: func(file string) []byte {
 		if file != "p.yaml" {
 			t.Errorf("asked for %q", file)
 		}
@@ -144,7 +146,7 @@ func TestLint(t *testing.T) {
 			}
 		})
 	}
-	for _, r := range LintRules() {
+	for _, r := range Rules() {
 		if r.Code == "CL032" { // it takes two profiles: see TestLiftedHide
 			continue
 		}
@@ -193,7 +195,7 @@ func TestLintIgnore(t *testing.T) {
 
 // Codes are in order and never missing, so that nobody takes one twice.
 func TestLintCodes(t *testing.T) {
-	for i, r := range LintRules() {
+	for i, r := range Rules() {
 		if want := "CL0" + string(rune('0'+i/10)) + string(rune('0'+i%10)); r.Code != want {
 			t.Errorf("rule %d is %s", i, r.Code)
 		}
@@ -205,19 +207,18 @@ func TestLintCodes(t *testing.T) {
 
 // What a profile lifts is found, whoever wrote the rule.
 func TestLintLifted(t *testing.T) {
-	p := Merge(profileOf(t, "hide: [~/.netrc]\n"), profileOf(t, "hide: [{remove: ~/.netrc}]\n"))
-	found, err := Lint(p, LintOptions{File: "p.yaml", Arch: "amd64", Text: func(string) []byte { return nil }})
+	p := policy.Merge(read(t, "hide: [~/.netrc]\n"), read(t, "hide: [{remove: ~/.netrc}]\n"))
+	found, err := Check(p, Options{File: "p.yaml", Arch: "amd64", Text: func(string) []byte { return nil }})
 	if err != nil || !slices.Contains(codes(found), "CL032") {
 		t.Errorf("%v, %v", codes(found), err)
 	}
 }
 
-func profileOf(t *testing.T, text string) *Profile {
+func read(t *testing.T, text string) *policy.Profile {
 	t.Helper()
-	p, err := Parse("p.yaml", []byte(text))
+	p, err := policy.Parse("p.yaml", []byte(text))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	return p
 }
-

@@ -1,9 +1,12 @@
-package policy
+package diff
 
 import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"cordon/policy"
+	"cordon/policy/lint"
 )
 
 // Effect is what a change does to what a program may do.
@@ -19,12 +22,12 @@ const (
 // A Change is one difference between two effective profiles, from the first to the second.
 type Change struct {
 	Effect  Effect
-	Section string // the key: "syscalls", "mounts", "limits.memory"
-	What    string // what it is about: a call, a path, a variable
-	From    string // what the first says
-	To      string // what the second says
-	Old     Pos    // where the first says it; zero if it does not
-	New     Pos    // where the second does
+	Section string     // the key: "syscalls", "mounts", "limits.memory"
+	What    string     // what it is about: a call, a path, a variable
+	From    string     // what the first says
+	To      string     // what the second says
+	Old     policy.Pos // where the first says it; zero if it does not
+	New     policy.Pos // where the second does
 }
 
 // String is the change on one line: "widens: syscalls: ptrace: errno(EPERM) → allow".
@@ -45,14 +48,14 @@ func (c *Change) String() string {
 	return s
 }
 
-// Diff lists what differs between two effective profiles in what they mean: filters by what they decide for every call and
+// Compare lists what differs between two effective profiles in what they mean: filters by what they decide for every call and
 // class of arguments on arch ("amd64"), mounts by what is seen at every path that either names. What only differs in how it
 // is said is no change. Names, comments and the order of lists mean nothing, but for mounts of which one may lie on the
 // other. The error is about a filter.
 //
 // Paths are compared as they are written. Where ~ and . are is not known here: of mounts below them and others another order
 // is a change both ways.
-func Diff(a, b *Profile, arch string) ([]Change, error) {
+func Compare(a, b *policy.Profile, arch string) ([]Change, error) {
 	d := &differ{a: a, b: b}
 	if err := d.syscalls(arch); err != nil {
 		return nil, err
@@ -75,7 +78,7 @@ func Diff(a, b *Profile, arch string) ([]Change, error) {
 func rankOf(e Effect) int { return slices.Index([]Effect{Widens, Narrows, Alters}, e) }
 
 type differ struct {
-	a, b    *Profile
+	a, b    *policy.Profile
 	changes []Change
 }
 
@@ -108,7 +111,7 @@ func (d *differ) set(section string, gives Effect, a, b []named) {
 // named is an item of a list with its place.
 type named struct {
 	name string
-	at   Pos
+	at   policy.Pos
 }
 
 func nameAll[T any](list []T, f func(T) named) []named {
@@ -120,24 +123,24 @@ func nameAll[T any](list []T, f func(T) named) []named {
 }
 
 func (d *differ) lists() {
-	keep := func(p *Profile) []named {
-		return nameAll(p.Env.Keep, func(k EnvKeep) named { return named{k.Pattern, k.Pos} })
+	keep := func(p *policy.Profile) []named {
+		return nameAll(p.Env.Keep, func(k policy.EnvKeep) named { return named{k.Pattern, k.Pos} })
 	}
-	caps := func(list []Capability) []named {
-		return nameAll(list, func(c Capability) named { return named{c.Name, c.Pos} })
+	caps := func(list []policy.Capability) []named {
+		return nameAll(list, func(c policy.Capability) named { return named{c.Name, c.Pos} })
 	}
-	hide := func(p *Profile) []named {
-		return nameAll(p.Hide, func(h Hide) named { return named{h.Pattern, h.Pos} })
+	hide := func(p *policy.Profile) []named {
+		return nameAll(p.Hide, func(h policy.Hide) named { return named{h.Pattern, h.Pos} })
 	}
-	missing := func(p *Profile) []named {
-		return nameAll(p.Missing, func(m MissingLayer) named { return named{string(m.Layer), m.Pos} })
+	missing := func(p *policy.Profile) []named {
+		return nameAll(p.Missing, func(m policy.MissingLayer) named { return named{string(m.Layer), m.Pos} })
 	}
-	vars := func(p *Profile) []named {
-		return nameAll(p.Env.Set, func(v EnvVar) named { return named{v.Name + "=" + v.Value, v.Pos} })
+	vars := func(p *policy.Profile) []named {
+		return nameAll(p.Env.Set, func(v policy.EnvVar) named { return named{v.Name + "=" + v.Value, v.Pos} })
 	}
 	d.set("hide", Narrows, hide(d.a), hide(d.b))
-	lifted := func(p *Profile) []named {
-		return nameAll(p.Lifted, func(h Hide) named { return named{"remove " + h.Pattern, h.Pos} })
+	lifted := func(p *policy.Profile) []named {
+		return nameAll(p.Lifted, func(h policy.Hide) named { return named{"remove " + h.Pattern, h.Pos} })
 	}
 	d.set("hide", Widens, lifted(d.a), lifted(d.b))
 	d.set("env.keep", Widens, withoutCovered(keep(d.a), keep(d.b)), withoutCovered(keep(d.b), keep(d.a)))
@@ -158,7 +161,7 @@ func withNames(list []named, code bool) []named {
 
 // choosesCode reports whether a variable decides which code is run.
 func choosesCode(name string) bool {
-	return slices.Contains(loaderVariables, name) || slices.Contains(commandVariables, name) ||
+	return slices.Contains(lint.LoaderVariables, name) || slices.Contains(lint.CommandVariables, name) ||
 		strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "GIT_CONFIG")
 }
 
@@ -189,13 +192,13 @@ func (d *differ) landlock() {
 	if a.Off {
 		return
 	}
-	paths := func(list Opt[[]PathItem]) []named {
-		return nameAll(list.V, func(i PathItem) named { return named{i.Path, i.Pos} })
+	paths := func(list policy.Opt[[]policy.PathItem]) []named {
+		return nameAll(list.V, func(i policy.PathItem) named { return named{i.Path, i.Pos} })
 	}
 	d.narrowing("landlock.read", a.Read.Set, b.Read.Set, paths(a.Read), paths(b.Read))
 	d.narrowing("landlock.write", a.Write.Set, b.Write.Set, paths(a.Write), paths(b.Write))
 	d.narrowing("landlock.execute", a.Execute.Set, b.Execute.Set, paths(a.Execute), paths(b.Execute))
-	scope := func(s Opt[[]string]) []named {
+	scope := func(s policy.Opt[[]string]) []named {
 		list := s.V
 		if !s.Set {
 			list = []string{"signal", "abstract-unix-socket"}
@@ -229,11 +232,11 @@ func join0(list []named) string {
 }
 
 func (d *differ) network() {
-	mode := func(p *Profile) (string, int) {
+	mode := func(p *policy.Profile) (string, int) {
 		switch p.Network.Mode {
-		case NetworkHost:
+		case policy.NetworkHost:
 			return "host", 2
-		case NetworkAllow:
+		case policy.NetworkAllow:
 			return "a list", 1
 		}
 		return "none", 0
@@ -242,8 +245,8 @@ func (d *differ) network() {
 	to, y := mode(d.b)
 	d.order("network", from, to, x, y)
 	if x == 1 && y == 1 {
-		endpoints := func(p *Profile) []named {
-			return nameAll(p.Network.Allow, func(a NetworkAllowItem) named { return named{a.Endpoint, a.Pos} })
+		endpoints := func(p *policy.Profile) []named {
+			return nameAll(p.Network.Allow, func(a policy.NetworkAllowItem) named { return named{a.Endpoint, a.Pos} })
 		}
 		d.set("network.allow", Widens, endpoints(d.a), endpoints(d.b))
 	}
@@ -263,19 +266,19 @@ func (d *differ) order(section, from, to string, x, y int) {
 
 // namespaces: a new one is the narrowest. Another one to join gives what is in that, and takes what was in the other.
 func (d *differ) namespaces() {
-	for k := range Scalars {
+	for k := range policy.Scalars {
 		name := k.Path
-		a, aok := k.At(d.a).(*Namespace)
-		b, bok := k.At(d.b).(*Namespace)
+		a, aok := k.At(d.a).(*policy.Namespace)
+		b, bok := k.At(d.b).(*policy.Namespace)
 		if !aok || !bok || *a == *b {
 			continue
 		}
 		c := Change{Section: name, From: k.Text(d.a), To: k.Text(d.b), Old: d.a.Source(name), New: d.b.Source(name)}
-		if b.Mode != NSNew {
+		if b.Mode != policy.NSNew {
 			c.Effect = Widens
 			d.add(c)
 		}
-		if a.Mode != NSNew {
+		if a.Mode != policy.NSNew {
 			c.Effect = Narrows
 			d.add(c)
 		}

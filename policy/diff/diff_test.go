@@ -1,4 +1,4 @@
-package policy
+package diff
 
 import (
 	"math/rand/v2"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"cordon/policy"
 	"cordon/policy/filter"
 )
 
@@ -106,9 +107,9 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-func changes(t *testing.T, a, b *Profile) []Change {
+func changes(t *testing.T, a, b *policy.Profile) []Change {
 	t.Helper()
-	list, err := Diff(a, b, "amd64")
+	list, err := Compare(a, b, "amd64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +150,7 @@ func TestDiffEqual(t *testing.T) {
 // Every key of the language makes a difference, but for those that are only names.
 func TestDiffKnowsEveryKey(t *testing.T) {
 	empty := read(t, "version: 1")
-	for _, k := range Language() {
+	for _, k := range policy.Language() {
 		if k.Example == "" || slices.Contains([]string{"version", "name", "about", "extends"}, k.Path) {
 			continue
 		}
@@ -158,12 +159,12 @@ func TestDiffKnowsEveryKey(t *testing.T) {
 		if nested {
 			text = section + ": {" + name + ": " + k.Example + "}"
 		}
-		p, err := Parse("p.yaml", []byte(text))
+		p, err := policy.Parse("p.yaml", []byte(text))
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if slices.Equal(Show(p), Show(empty)) || k.Example == k.Default || strings.Contains(k.Default, k.Example) {
+		if slices.Equal(policy.Show(p), policy.Show(empty)) || k.Example == k.Default || strings.Contains(k.Default, k.Example) {
 			continue
 		}
 		if len(changes(t, empty, p)) == 0 {
@@ -218,7 +219,7 @@ func TestDiffSimulated(t *testing.T) {
 	}
 }
 
-func compiled(t *testing.T, p *Profile) *filter.Program {
+func compiled(t *testing.T, p *policy.Profile) *filter.Program {
 	t.Helper()
 	spec, err := p.Filter()
 	if err != nil {
@@ -231,12 +232,11 @@ func compiled(t *testing.T, p *Profile) *filter.Program {
 	return program
 }
 
-func read(t *testing.T, text string) *Profile {
+func read(t *testing.T, text string) *policy.Profile {
 	t.Helper()
-	p, err := Parse("p.yaml", []byte(text))
+	p, err := policy.Parse("p.yaml", []byte(text))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	return p
 }
-

@@ -1,19 +1,21 @@
-package policy
+package diff
 
 import (
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"cordon/policy"
 )
 
 // scalars compares all the rest of the table of keys, so that no key is forgotten.
 func (d *differ) scalars() {
-	for k := range Scalars {
+	for k := range policy.Scalars {
 		if slices.Contains([]string{"version", "name", "about", "syscalls.default", "syscalls.unknown"}, k.Path) || k.Path == "root" {
 			continue
 		}
-		if _, ok := k.At(d.a).(*Namespace); ok {
+		if _, ok := k.At(d.a).(*policy.Namespace); ok {
 			continue
 		}
 		from, to := scalarText(k, d.a), scalarText(k, d.b)
@@ -31,14 +33,14 @@ func (d *differ) scalars() {
 }
 
 // scalarText is the value, or what holds where there is none.
-func scalarText(k Scalar, p *Profile) string {
-	if t, ok := k.At(p).(*TimeNamespace); ok {
+func scalarText(k policy.Scalar, p *policy.Profile) string {
+	if t, ok := k.At(p).(*policy.TimeNamespace); ok {
 		return timeText(t)
 	}
 	return k.Text(p)
 }
 
-func timeText(t *TimeNamespace) string {
+func timeText(t *policy.TimeNamespace) string {
 	switch {
 	case t.Path != "":
 		return t.Path
@@ -56,16 +58,16 @@ func prefixOffset(what string, d time.Duration) string {
 }
 
 // weigh orders the values of a key by how much they give: 0 of both for those that have no order.
-func weigh(k Scalar, p *Profile) int {
+func weigh(k policy.Scalar, p *policy.Profile) int {
 	switch k.Path {
 	case "tty":
-		return slices.Index([]TTY{TTYNone, TTYBroker, TTYInherit}, p.TTY)
+		return slices.Index([]policy.TTY{policy.TTYNone, policy.TTYBroker, policy.TTYInherit}, p.TTY)
 	case "git":
-		return slices.Index([]Git{GitProtect, GitFree}, p.Git)
+		return slices.Index([]policy.Git{policy.GitProtect, policy.GitFree}, p.Git)
 	case "syscalls.exec":
-		return slices.Index([]Exec{ExecOnce, ExecAny}, p.Syscalls.Exec)
+		return slices.Index([]policy.Exec{policy.ExecOnce, policy.ExecAny}, p.Syscalls.Exec)
 	case "user.host":
-		return slices.Index([]HostUser{HostAuto, HostCaller}, p.User.Host)
+		return slices.Index([]policy.HostUser{policy.HostAuto, policy.HostCaller}, p.User.Host)
 	case "user.ranges":
 		if p.User.Ranges {
 			return 1
@@ -94,15 +96,15 @@ func weigh(k Scalar, p *Profile) int {
 		return 0
 	}
 	switch v := k.At(p).(type) {
-	case *Opt[int64]:
+	case *policy.Opt[int64]:
 		if v.Set {
 			return int(v.V)
 		}
-	case *Opt[float64]:
+	case *policy.Opt[float64]:
 		if v.Set {
 			return int(min(v.V, 1e9) * 1e6)
 		}
-	case *Opt[time.Duration]:
+	case *policy.Opt[time.Duration]:
 		if v.Set {
 			return int(v.V)
 		}
@@ -114,7 +116,7 @@ func weigh(k Scalar, p *Profile) int {
 
 const unlimited = 1<<63 - 1
 
-func isRoot(id Opt[uint32]) int {
+func isRoot(id policy.Opt[uint32]) int {
 	if id.Set && id.V == 0 {
 		return 1
 	}
@@ -122,7 +124,7 @@ func isRoot(id Opt[uint32]) int {
 }
 
 // weightOf returns a share against others; the kernel's own is 100.
-func weightOf(w Opt[int64]) int {
+func weightOf(w policy.Opt[int64]) int {
 	if w.Set {
 		return int(w.V)
 	}
@@ -147,15 +149,15 @@ func processors(list string) (n int) {
 }
 
 func (d *differ) rlimits() {
-	value := func(p *Profile, name string) (uint64, string, Pos) {
+	value := func(p *policy.Profile, name string) (uint64, string, policy.Pos) {
 		for _, r := range p.Limits.Rlimits {
 			if r.Name == name {
 				return r.Value, r.Text(), r.Pos
 			}
 		}
-		return Unlimited, "not set", Pos{}
+		return policy.Unlimited, "not set", policy.Pos{}
 	}
-	for _, name := range RlimitNames() {
+	for _, name := range policy.RlimitNames() {
 		x, from, old := value(d.a, name)
 		y, to, now := value(d.b, name)
 		d.limit(Change{Section: "limits.rlimits", What: name, From: from, To: to, Old: old, New: now}, x, y)
@@ -179,10 +181,10 @@ func (d *differ) limit(c Change, x, y uint64) {
 
 // ioMax compares what may be read and written of each device; 0 is no bound.
 func (d *differ) ioMax() {
-	of := func(p *Profile, path string) IOMax {
-		i := slices.IndexFunc(p.Limits.IO, func(m IOMax) bool { return m.Path == path })
+	of := func(p *policy.Profile, path string) policy.IOMax {
+		i := slices.IndexFunc(p.Limits.IO, func(m policy.IOMax) bool { return m.Path == path })
 		if i < 0 {
-			return IOMax{}
+			return policy.IOMax{}
 		}
 		return p.Limits.IO[i]
 	}
@@ -203,29 +205,29 @@ func (d *differ) ioMax() {
 
 var ioBounds = [...]struct {
 	name string
-	of   func(*IOMax) int64
+	of   func(*policy.IOMax) int64
 }{
-	{"rbps", func(m *IOMax) int64 { return m.ReadBytes }},
-	{"wbps", func(m *IOMax) int64 { return m.WriteBytes }},
-	{"riops", func(m *IOMax) int64 { return m.Reads }},
-	{"wiops", func(m *IOMax) int64 { return m.Writes }},
+	{"rbps", func(m *policy.IOMax) int64 { return m.ReadBytes }},
+	{"wbps", func(m *policy.IOMax) int64 { return m.WriteBytes }},
+	{"riops", func(m *policy.IOMax) int64 { return m.Reads }},
+	{"wiops", func(m *policy.IOMax) int64 { return m.Writes }},
 }
 
 func ioText(less uint64) string {
-	if less == Unlimited {
+	if less == policy.Unlimited {
 		return "not set"
 	}
-	return FormatSize(int64(less) + 1)
+	return policy.FormatSize(int64(less) + 1)
 }
 
 func (d *differ) hugetlb() {
-	of := func(p *Profile, size int64) (uint64, string, Pos) {
+	of := func(p *policy.Profile, size int64) (uint64, string, policy.Pos) {
 		for _, h := range p.Limits.Hugetlb {
 			if h.PageSize == size {
-				return uint64(h.Max), FormatSize(h.Max), h.Pos
+				return uint64(h.Max), policy.FormatSize(h.Max), h.Pos
 			}
 		}
-		return Unlimited, "not set", Pos{}
+		return policy.Unlimited, "not set", policy.Pos{}
 	}
 	var sizes []int64
 	for _, h := range append(slices.Clone(d.a.Limits.Hugetlb), d.b.Limits.Hugetlb...) {
@@ -235,6 +237,6 @@ func (d *differ) hugetlb() {
 	for _, size := range slices.Compact(sizes) {
 		x, from, old := of(d.a, size)
 		y, to, now := of(d.b, size)
-		d.limit(Change{Section: "limits.hugetlb", What: FormatSize(size), From: from, To: to, Old: old, New: now}, x, y)
+		d.limit(Change{Section: "limits.hugetlb", What: policy.FormatSize(size), From: from, To: to, Old: old, New: now}, x, y)
 	}
 }

@@ -1,4 +1,4 @@
-package policy
+package diff
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"cordon/policy"
 )
 
 // A scene is what is seen at a path of a profile.
@@ -25,7 +27,7 @@ type scene struct {
 	size    int64  // of a tmpfs; 0 is half of memory
 	perm    uint32 // of what is the sandbox's own; usual if nothing is said
 	usual   uint32
-	at      Pos
+	at      policy.Pos
 }
 
 func (s *scene) String() string {
@@ -39,13 +41,13 @@ func (s *scene) String() string {
 	}
 	text += prefixed(", its changes in ", s.changes)
 	if s.size > 0 {
-		text += " of " + FormatSize(s.size)
+		text += " of " + policy.FormatSize(s.size)
 	}
 	if s.perm != s.usual {
-		text += " with mode " + FormatPerm(s.perm)
+		text += " with mode " + policy.FormatPerm(s.perm)
 	}
 	if s.hidepid > 0 {
-		text += " with hidepid " + HidepidWords[s.hidepid]
+		text += " with hidepid " + policy.HidepidWords[s.hidepid]
 	}
 	if len(s.masked) > 0 && s.masked[0] != usualMasks {
 		text += maskText(s.masked[1:])
@@ -60,7 +62,7 @@ func (s *scene) String() string {
 		text += ", not executable"
 	}
 	if s.unfit > 0 {
-		text += ", but not where nobody works (" + UnfitWords[s.unfit] + ")"
+		text += ", but not where nobody works (" + policy.UnfitWords[s.unfit] + ")"
 	}
 	if s.spare {
 		text += ", or nothing if that cannot be had"
@@ -71,7 +73,7 @@ func (s *scene) String() string {
 // tree compares what is seen at the root and at every mount of either profile: in between nothing changes.
 func (d *differ) tree() {
 	paths := []string{"/"}
-	for _, p := range []*Profile{d.a, d.b} {
+	for _, p := range []*policy.Profile{d.a, d.b} {
 		for i := range p.Mounts {
 			paths = append(paths, p.Mounts[i].Place())
 		}
@@ -89,7 +91,7 @@ func (d *differ) tree() {
 // enters are the ways to enter a root, the narrower first.
 var enters = [...]string{"pivot", "chroot"}
 
-func enterText(p *Profile) string { return cmp.Or(string(p.Root.Enter), enters[0]) }
+func enterText(p *policy.Profile) string { return cmp.Or(string(p.Root.Enter), enters[0]) }
 
 // orders finds mounts that both profiles have in another order, if one may lie on the other and it is not known which: where
 // the home and the working directory are.
@@ -112,7 +114,7 @@ func (d *differ) orders() {
 }
 
 // lastMount returns the index of the last mount at a place, -1 if there is none.
-func lastMount(p *Profile, place string) int {
+func lastMount(p *policy.Profile, place string) int {
 	for i := len(p.Mounts) - 1; i >= 0; i-- {
 		if p.Mounts[i].Place() == place {
 			return i
@@ -127,7 +129,7 @@ var apart = []string{"/proc", "/sys", "/dev", "/usr", "/etc", "/bin", "/sbin", "
 // mayOverlap reports whether of two paths one may be above the other though it is not written so.
 func mayOverlap(x, y string) bool {
 	away := func(p string) bool {
-		return slices.ContainsFunc(apart, func(dir string) bool { _, in := Beneath(dir, p); return in })
+		return slices.ContainsFunc(apart, func(dir string) bool { _, in := policy.Beneath(dir, p); return in })
 	}
 	return x[:1] != y[:1] && !away(x) && !away(y)
 }
@@ -188,10 +190,10 @@ func (s *scene) room() int64 {
 }
 
 // sceneAt is what the last mount on a path, or above it, shows there.
-func sceneAt(p *Profile, at string) scene {
+func sceneAt(p *policy.Profile, at string) scene {
 	for i := len(p.Mounts) - 1; i >= 0; i-- {
 		m := &p.Mounts[i]
-		rest, ok := Beneath(m.Place(), at)
+		rest, ok := policy.Beneath(m.Place(), at)
 		if !ok {
 			continue
 		}
@@ -199,9 +201,9 @@ func sceneAt(p *Profile, at string) scene {
 	}
 	s := scene{at: p.Source("root")}
 	switch p.Root.Kind {
-	case RootHost:
+	case policy.RootHost:
 		s.host = at
-	case RootDir:
+	case policy.RootDir:
 		s.host, s.write = path.Join(p.Root.Dir, at), p.Root.Write
 	}
 	if p.Root.Overlay != "" && s.host != "" {
@@ -211,30 +213,30 @@ func sceneAt(p *Profile, at string) scene {
 	return s
 }
 
-func sceneOf(m *Mount, rest string) scene {
-	s := scene{noexec: m.NoExec, unfit: max(0, slices.Index(UnfitWords, m.Unfit)), live: m.Live && !m.Write, spare: m.Optional, at: m.Pos}
+func sceneOf(m *policy.Mount, rest string) scene {
+	s := scene{noexec: m.NoExec, unfit: max(0, slices.Index(policy.UnfitWords, m.Unfit)), live: m.Live && !m.Write, spare: m.Optional, at: m.Pos}
 	switch m.Kind {
-	case MountBind:
+	case policy.MountBind:
 		s.host, s.write = m.Source+rest, m.Write
 		if m.Source == "/" && rest != "" {
 			s.host = rest
 		}
-	case MountOverlay:
+	case policy.MountOverlay:
 		s.host, s.write = cmp.Or(m.Source, m.Target)+rest, m.Upper != "tmp" && m.Upper != ""
 		s.changes = cmp.Or(m.Upper, "tmp")
-	case MountTmpfs:
+	case policy.MountTmpfs:
 		s.private, s.size = "an empty tmpfs", m.Size
 		s.perm, s.usual = permOf(m, 0o755)
-	case MountSymlink:
+	case policy.MountSymlink:
 		s.private = "a link to " + m.Source
-	case MountProc:
-		s.kernel, s.hidepid, s.masked = "proc", max(0, slices.Index(HidepidWords, m.Hidepid)), masksOf(m)
-	case MountSysfs, MountDev, MountMqueue:
+	case policy.MountProc:
+		s.kernel, s.hidepid, s.masked = "proc", max(0, slices.Index(policy.HidepidWords, m.Hidepid)), masksOf(m)
+	case policy.MountSysfs, policy.MountDev, policy.MountMqueue:
 		s.kernel = string(m.Kind)
-	case MountDir:
+	case policy.MountDir:
 		s.private = "an empty directory"
 		s.perm, s.usual = permOf(m, 0o755)
-	case MountFile:
+	case policy.MountFile:
 		s.private = "a file that says " + contentText(m.Content)
 		s.perm, s.usual = permOf(m, 0o644)
 	default:
@@ -244,7 +246,7 @@ func sceneOf(m *Mount, rest string) scene {
 }
 
 // permOf returns the permission bits of a mount and those that it has if nothing is said.
-func permOf(m *Mount, usual uint32) (perm, same uint32) {
+func permOf(m *policy.Mount, usual uint32) (perm, same uint32) {
 	if m.Perm.Set {
 		return m.Perm.V, usual
 	}
@@ -254,7 +256,7 @@ func permOf(m *Mount, usual uint32) (perm, same uint32) {
 // contentText is a text as it is if that is short, otherwise its length and a checksum.
 func contentText(s string) string {
 	if len(s) <= 40 {
-		return quote(s)
+		return policy.Quote(s)
 	}
 	sum := fnv.New64a()
 	sum.Write([]byte(s))
@@ -273,7 +275,7 @@ func maskText(list []string) string {
 }
 
 // masksOf is what of a proc is empty or read-only; never an empty list.
-func masksOf(m *Mount) []string {
+func masksOf(m *policy.Mount) []string {
 	if !m.Mask.Set && !m.ReadOnly.Set {
 		return []string{usualMasks}
 	}

@@ -1,9 +1,11 @@
-package policy
+package lint
 
 import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cordon/policy"
 )
 
 // TestExposures: which sockets a rule shows, by line.
@@ -52,7 +54,7 @@ func TestExposures(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, e := range Exposures(profileOf(t, c.profile), "/xdg/ann") {
+			for _, e := range Exposures(read(t, c.profile), "/xdg/ann") {
 				_, line, _ := strings.Cut(e.Pos.Short(), ":")
 				got = append(got, line+" "+e.Rule+" "+e.Socket)
 				if e.Gives == "" || e.Path == "" {
@@ -70,7 +72,7 @@ func TestExposures(t *testing.T) {
 func TestSocketTable(t *testing.T) {
 	for _, s := range sockets {
 		for _, path := range s.paths {
-			p := &Profile{Mounts: []Mount{{Kind: MountBind, Source: path}}}
+			p := &policy.Profile{Mounts: []policy.Mount{{Kind: policy.MountBind, Source: path}}}
 			if !slices.ContainsFunc(Exposures(p, ""), func(e Exposure) bool { return e.Socket == s.name }) {
 				t.Errorf("%s: %s is not found", s.name, path)
 			}

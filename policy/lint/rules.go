@@ -1,13 +1,16 @@
-package policy
+package lint
 
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+
+	"cordon/policy"
 )
 
-// lintRules are in the order of their codes; the first is about the comments that ignore others.
-var lintRules = [...]LintRule{
+// rules are in the order of their codes; the first is about the comments that ignore others.
+var rules = [...]Rule{
 	{Code: "CL000", Name: "bad-ignore", Level: LevelWarning,
 		About: "a lint:ignore comment that ignores nothing",
 		Why:   "It has no reason, or names a code that is none: what it was meant for is reported all the same, or will be unexplained.",
@@ -99,7 +102,7 @@ var lintRules = [...]LintRule{
 		About: "variables that load code are kept or set",
 		Why:   "LD_PRELOAD and its kin choose what runs in every program of the sandbox: who sets the caller's environment decides it, or who can write the file that the profile names.",
 		Fix:   "env: {keep: [...]} by names, without them, and none of them in env.set",
-		find:  func(l *linter) { l.variables(loaderVariables, "chooses code that is loaded") }},
+		find:  func(l *linter) { l.variables(LoaderVariables, "chooses code that is loaded") }},
 	{Code: "CL016", Name: "secret-variables", Level: LevelWarning,
 		About: "variables that hold secrets are kept or set",
 		Why:   "A token in the environment is in the reach of the program and of everything that it starts.",
@@ -228,7 +231,7 @@ func (l *linter) arches() {
 
 func (l *linter) families() {
 	var open []string
-	var at Pos
+	var at policy.Pos
 	for _, family := range []string{"AF_ALG", "AF_PACKET", "AF_VSOCK", "AF_KEY", "AF_TIPC", "AF_CAN"} {
 		if place, yes := l.passes("socket(" + family + ")"); yes {
 			open, at = append(open, family), place
@@ -240,7 +243,7 @@ func (l *linter) families() {
 }
 
 func (l *linter) networkCapabilities() {
-	if l.p.Network.Mode != NetworkHost && l.p.Namespaces.Net.Mode != NSHost {
+	if l.p.Network.Mode != policy.NetworkHost && l.p.Namespaces.Net.Mode != policy.NSHost {
 		return
 	}
 	for _, c := range l.p.Capabilities.Keep {
@@ -251,7 +254,7 @@ func (l *linter) networkCapabilities() {
 }
 
 func (l *linter) hostNetwork() {
-	if l.p.Network.Mode == NetworkHost {
+	if l.p.Network.Mode == policy.NetworkHost {
 		l.say(l.p.Source("network"), "network: it is the host's")
 	}
 }
@@ -272,16 +275,16 @@ func (l *linter) hostNamespaces() {
 	n := &l.p.Namespaces
 	for _, x := range [...]struct {
 		name string
-		ns   *Namespace
+		ns   *policy.Namespace
 	}{{"user", &n.User}, {"mount", &n.Mount}, {"pid", &n.PID}, {"ipc", &n.IPC}, {"uts", &n.UTS}, {"cgroup", &n.Cgroup}, {"net", &n.Net}} {
-		if x.ns.Mode == NSHost {
+		if x.ns.Mode == policy.NSHost {
 			l.say(l.p.Source("namespaces."+x.name), "namespaces."+x.name+": it is the host's")
 		}
 	}
 }
 
-// loaderVariables choose code: ld.so(8), and the interpreters that are everywhere.
-var loaderVariables = []string{
+// LoaderVariables choose code: ld.so(8), and the interpreters that are everywhere.
+var LoaderVariables = []string{
 	"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_ORIGIN_PATH", "GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH", "NLSPATH", "BASH_ENV", "ENV",
 	"PROMPT_COMMAND", "ZDOTDIR", "NODE_OPTIONS", "NODE_PATH", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME", "PYTHONBREAKPOINT", "PERL5OPT",
 	"PERL5LIB", "PERL5DB", "RUBYOPT", "RUBYLIB", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH", "LUA_INIT",
@@ -289,8 +292,8 @@ var loaderVariables = []string{
 	"GIT_EXEC_PATH", "GIT_TEMPLATE_DIR", "SSH_ASKPASS", "SUDO_ASKPASS",
 }
 
-// commandVariables choose which program is run; that they are kept is usual.
-var commandVariables = []string{"PATH", "HOME", "SHELL", "PAGER", "EDITOR", "VISUAL", "BROWSER", "GIT_PAGER", "GIT_EDITOR", "MANPAGER", "LESSOPEN", "MAKEFLAGS", "XDG_CONFIG_HOME"}
+// CommandVariables choose which program is run; that they are kept is usual.
+var CommandVariables = []string{"PATH", "HOME", "SHELL", "PAGER", "EDITOR", "VISUAL", "BROWSER", "GIT_PAGER", "GIT_EDITOR", "MANPAGER", "LESSOPEN", "MAKEFLAGS", "XDG_CONFIG_HOME"}
 
 // variables finds what of a list is kept.
 func (l *linter) variables(list []string, does string) {
@@ -298,7 +301,7 @@ func (l *linter) variables(list []string, does string) {
 		for _, name := range list {
 			prefix, star := strings.CutSuffix(k.Pattern, "*")
 			if k.Pattern == name || star && strings.HasPrefix(name, prefix) {
-				l.say(k.Pos, "env.keep: "+quote(k.Pattern)+": "+name+" "+does)
+				l.say(k.Pos, "env.keep: "+policy.Quote(k.Pattern)+": "+name+" "+does)
 				break
 			}
 		}
@@ -349,7 +352,7 @@ func (l *linter) secretVariables() {
 		prefix, star := strings.CutSuffix(k.Pattern, "*")
 		wide := star && slices.ContainsFunc(secretPrefixes, func(p string) bool { return strings.HasPrefix(p, prefix) || strings.HasPrefix(prefix, p) })
 		if holdsSecret(k.Pattern) || wide {
-			l.say(k.Pos, "env.keep: "+quote(k.Pattern)+" lets secrets in")
+			l.say(k.Pos, "env.keep: "+policy.Quote(k.Pattern)+" lets secrets in")
 		}
 	}
 	for _, v := range l.p.Env.Set {
@@ -361,16 +364,16 @@ func (l *linter) secretVariables() {
 
 func (l *linter) noLimits() {
 	m := &l.p.Limits
-	if m.Memory.Set || m.PIDs.Set || m.Wall.Set || m.CPUTime.Set || slices.ContainsFunc(m.Rlimits, func(r Rlimit) bool {
-		return slices.Contains([]string{"as", "data", "nproc", "cpu"}, r.Name) && r.Value != Unlimited
+	if m.Memory.Set || m.PIDs.Set || m.Wall.Set || m.CPUTime.Set || slices.ContainsFunc(m.Rlimits, func(r policy.Rlimit) bool {
+		return slices.Contains([]string{"as", "data", "nproc", "cpu"}, r.Name) && r.Value != policy.Unlimited
 	}) {
 		return
 	}
-	l.say(Pos{}, "limits: there is none on memory, processes or time")
+	l.say(policy.Pos{}, "limits: there is none on memory, processes or time")
 }
 
 func (l *linter) terminal() {
-	if l.p.TTY == TTYInherit {
+	if l.p.TTY == policy.TTYInherit {
 		l.say(l.p.Source("tty"), "tty: the caller's terminal is passed through")
 	}
 }
@@ -398,16 +401,16 @@ var keyPaths = []string{"~/.ssh", "~/.gnupg", "~/.aws", "~/.azure", "~/.kube", "
 	"~/.password-store", "~/.config/gh", "~/.config/gcloud", "~/.local/share/keyrings", "~/.cargo/credentials.toml", "/etc/shadow", "/etc/gshadow"}
 
 func (l *linter) gitHooks() {
-	if l.p.Git == GitProtect {
+	if l.p.Git == policy.GitProtect {
 		return
 	}
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]
-		if m.Kind != MountBind || !m.Write || m.Source != "." && m.Source != "~" {
+		if m.Kind != policy.MountBind || !m.Write || m.Source != "." && m.Source != "~" {
 			continue
 		}
 		hidden := func(name string) bool {
-			return slices.ContainsFunc(l.p.Hide, func(h Hide) bool {
+			return slices.ContainsFunc(l.p.Hide, func(h policy.Hide) bool {
 				return h.Pattern == "**/.git" || h.Pattern == "**/.git/"+name || h.Pattern == "**/"+name
 			})
 		}
@@ -419,23 +422,23 @@ func (l *linter) gitHooks() {
 
 // idleHides finds hide rules on paths that nothing shows.
 func (l *linter) idleHides() {
-	if l.p.Root.Kind != RootEmpty {
+	if l.p.Root.Kind != policy.RootEmpty {
 		return // there may be something
 	}
-	relative := slices.ContainsFunc(l.p.Mounts, func(m Mount) bool {
-		return (m.Kind == MountBind || m.Kind == MountOverlay) && !strings.HasPrefix(m.Source, "/")
+	relative := slices.ContainsFunc(l.p.Mounts, func(m policy.Mount) bool {
+		return (m.Kind == policy.MountBind || m.Kind == policy.MountOverlay) && !strings.HasPrefix(m.Source, "/")
 	})
 	for i, h := range l.p.Hide {
 		hidden := hostNames(h.Pattern, l.opts.RuntimeDir)
 		if relative || hidden == nil {
 			continue
 		}
-		shown := slices.ContainsFunc(l.p.Mounts, func(m Mount) bool {
+		shown := slices.ContainsFunc(l.p.Mounts, func(m policy.Mount) bool {
 			place := hostNames(m.Place(), l.opts.RuntimeDir)
-			return place != nil && m.Kind != MountTmpfs && m.Kind != MountDir && (above(place, hidden) || above(hidden, place))
+			return place != nil && m.Kind != policy.MountTmpfs && m.Kind != policy.MountDir && (above(place, hidden) || above(hidden, place))
 		})
 		if !shown {
-			l.say(h.Pos, index("hide", i)+": nothing shows "+h.Pattern)
+			l.say(h.Pos, "hide["+strconv.Itoa(i)+"]: nothing shows "+h.Pattern)
 		}
 	}
 }
@@ -443,7 +446,7 @@ func (l *linter) idleHides() {
 func (l *linter) noEffect() {
 	for _, w := range l.warnings {
 		// What is inherited is not this file's to mend, and narrowing it is the use of inheriting.
-		if at := l.placeOf(w.From); at.File == l.opts.File || at.File == "" || at.File == CommandLine {
+		if at := l.placeOf(w.From); at.File == l.opts.File || at.File == "" || at.File == policy.CommandLine {
 			l.say(at, "syscalls: "+w.Msg)
 		}
 	}
@@ -451,7 +454,7 @@ func (l *linter) noEffect() {
 }
 
 func (l *linter) callerUser() {
-	if l.p.User.Host == HostCaller {
+	if l.p.User.Host == policy.HostCaller {
 		l.say(l.p.Source("user.host"), "user.host: the task has the caller's id outside")
 	}
 }
@@ -459,13 +462,13 @@ func (l *linter) callerUser() {
 func (l *linter) proc() {
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]
-		if m.Kind != MountProc {
+		if m.Kind != policy.MountProc {
 			continue
 		}
 		if m.Mask.Set && len(m.Mask.V) == 0 || m.ReadOnly.Set && len(m.ReadOnly.V) == 0 {
 			l.say(m.Pos, mountAt(i)+": proc has no masks")
 		}
-		if l.p.Namespaces.PID.Mode == NSHost && m.Hidepid != "invisible" && m.Hidepid != "ptraceable" {
+		if l.p.Namespaces.PID.Mode == policy.NSHost && m.Hidepid != "invisible" && m.Hidepid != "ptraceable" {
 			l.say(m.Pos, mountAt(i)+": proc shows the host's processes")
 		}
 	}

@@ -1,4 +1,4 @@
-package policy
+package lint
 
 import (
 	"cmp"
@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cordon/policy"
 	"cordon/policy/filter"
 )
 
@@ -20,8 +21,8 @@ const (
 	LevelNote    Level = "note"    // meant by many, and worth knowing
 )
 
-// LintRule is one thing that Lint looks for. Codes are never used again for another.
-type LintRule struct {
+// Rule is one thing that Check looks for. Codes are never used again for another.
+type Rule struct {
 	Code  string // "CL001"
 	Name  string // "default-allow"
 	Level Level
@@ -33,14 +34,14 @@ type LintRule struct {
 
 // A Finding is what a rule found in a profile.
 type Finding struct {
-	Rule    *LintRule
-	Text    string // "syscalls: io_uring_setup is allowed"
-	Pos     Pos    // the line that is responsible; where a thing is missing, only the file
-	Ignored string // the reason, where a comment says that it is meant
+	Rule    *Rule
+	Text    string     // "syscalls: io_uring_setup is allowed"
+	Pos     policy.Pos // the line that is responsible; where a thing is missing, only the file
+	Ignored string     // the reason, where a comment says that it is meant
 }
 
-// LintOptions are what a profile itself does not say.
-type LintOptions struct {
+// Options are what a profile itself does not say.
+type Options struct {
 	File       string                   // that is looked at: where a finding has no line, it is in this
 	Arch       string                   // "amd64"
 	RuntimeDir string                   // the caller's XDG_RUNTIME_DIR; "" if it has none
@@ -48,18 +49,18 @@ type LintOptions struct {
 	Text       func(file string) []byte // a file's text, for the comments in it; nil if there is none
 }
 
-// Lint looks for what is allowed in an effective profile and should not be, what has no effect, and what is missing. A
+// Check looks for what is allowed in an effective profile and should not be, what has no effect, and what is missing. A
 // finding is Ignored by a comment on its line or on the one above, with a reason:
 //
 //	tty: inherit # lint:ignore CL018 it is run from a shell
 //
 // and, where it has no line, by one anywhere in the file that is looked at: # lint:ignore-file CL017 REASON. The error is
 // about the filter.
-func Lint(p *Profile, opts LintOptions) ([]Finding, error) {
+func Check(p *policy.Profile, opts Options) ([]Finding, error) {
 	l := &linter{p: p, opts: opts, files: map[string]*remarks{}}
 	var ok bool
 	if l.arch, ok = filter.ParseArch(opts.Arch); !ok {
-		return nil, &Error{Msg: quote(opts.Arch) + " is not an architecture"}
+		return nil, &policy.Error{Msg: policy.Quote(opts.Arch) + " is not an architecture"}
 	}
 	var err error
 	if l.spec, err = p.Filter(); err != nil {
@@ -68,8 +69,8 @@ func Lint(p *Profile, opts LintOptions) ([]Finding, error) {
 	if l.warnings, err = filter.Lint(l.spec, l.arch); err != nil {
 		return nil, err
 	}
-	for i := range lintRules {
-		l.rule = &lintRules[i]
+	for i := range rules {
+		l.rule = &rules[i]
 		l.rule.find(l)
 	}
 	l.remarks()
@@ -77,21 +78,21 @@ func Lint(p *Profile, opts LintOptions) ([]Finding, error) {
 	return l.found, nil
 }
 
-// LintRules lists every rule, in the order of the codes.
-func LintRules() []LintRule { return slices.Clone(lintRules[:]) }
+// Rules lists every rule, in the order of the codes.
+func Rules() []Rule { return slices.Clone(rules[:]) }
 
 type linter struct {
-	p        *Profile
-	opts     LintOptions
+	p        *policy.Profile
+	opts     Options
 	arch     filter.Arch
 	spec     filter.Spec
 	warnings []filter.Warning
-	rule     *LintRule
+	rule     *Rule
 	found    []Finding
 	files    map[string]*remarks
 }
 
-func (l *linter) say(at Pos, text string) {
+func (l *linter) say(at policy.Pos, text string) {
 	f := Finding{Rule: l.rule, Text: text, Pos: at}
 	if f.Pos.File == "" {
 		f.Pos.File = l.opts.File
@@ -119,7 +120,7 @@ func (l *linter) of(file string) *remarks {
 	if !ok {
 		r = &remarks{}
 		l.files[file] = r
-		if l.opts.Text != nil && file != "" && file != CommandLine {
+		if l.opts.Text != nil && file != "" && file != policy.CommandLine {
 			r.list = readRemarks(string(l.opts.Text(file)))
 		}
 	}
@@ -167,40 +168,40 @@ func (l *linter) ignored(f *Finding) string {
 
 // remarks looks at the comments themselves: one without a reason, or with a code that is none, ignores nothing.
 func (l *linter) remarks() {
-	l.rule = &lintRules[0]
+	l.rule = &rules[0]
 	for _, m := range l.of(l.opts.File).list {
-		at := Pos{File: l.opts.File, Line: m.line}
+		at := policy.Pos{File: l.opts.File, Line: m.line}
 		if len(m.codes) == 0 || m.reason == "" {
 			l.say(at, "lint:ignore ignores nothing: it has a code and a reason")
 		}
 		for _, code := range m.codes {
-			if !slices.ContainsFunc(lintRules[:], func(r LintRule) bool { return r.Code == code }) {
-				l.say(at, "lint:ignore: "+quote(code)+" is no rule")
+			if !slices.ContainsFunc(rules[:], func(r Rule) bool { return r.Code == code }) {
+				l.say(at, "lint:ignore: "+policy.Quote(code)+" is no rule")
 			}
 		}
 	}
 }
 
 // passes reports whether a call is carried out with some of the arguments that are left open: "socket(AF_ALG)".
-func (l *linter) passes(call string) (at Pos, yes bool) {
+func (l *linter) passes(call string) (at policy.Pos, yes bool) {
 	q, err := filter.ParseQuery(call, l.arch)
 	if err != nil {
-		return Pos{}, false // the architecture does not have it
+		return policy.Pos{}, false // the architecture does not have it
 	}
 	found, err := filter.Ask(l.spec, l.arch, q)
 	if err != nil {
-		return Pos{}, false
+		return policy.Pos{}, false
 	}
 	for _, o := range found {
 		if o.Action.Passes() {
 			return l.placeOf(o.From), true
 		}
 	}
-	return Pos{}, false
+	return policy.Pos{}, false
 }
 
 // placeOf is the position that a verdict names; without it, that of syscalls.default.
-func (l *linter) placeOf(from []string) Pos {
+func (l *linter) placeOf(from []string) policy.Pos {
 	if len(from) > 0 {
 		for _, at := range callPositions(l.p) {
 			if at.Short() == from[0] {
@@ -212,7 +213,7 @@ func (l *linter) placeOf(from []string) Pos {
 }
 
 // callPositions are those of everything that says something about a call.
-func callPositions(p *Profile) (list []Pos) {
+func callPositions(p *policy.Profile) (list []policy.Pos) {
 	for _, x := range p.Syscalls.Allow {
 		list = append(list, x.Pos)
 	}
@@ -227,8 +228,8 @@ func callPositions(p *Profile) (list []Pos) {
 
 // calls finds which of the calls named pass, and says it once for each line that is responsible.
 func (l *linter) calls(list string) {
-	var places []Pos
-	byPlace := map[Pos][]string{}
+	var places []policy.Pos
+	byPlace := map[policy.Pos][]string{}
 	for call := range strings.FieldsSeq(list) {
 		if at, yes := l.passes(call); yes {
 			if byPlace[at] == nil {
@@ -243,7 +244,7 @@ func (l *linter) calls(list string) {
 }
 
 // reaches reports whether the host's path can be reached, and by which rule. It may have wildcards, as hostNames knows them.
-func (l *linter) reaches(host string, write bool) (rule string, at Pos, yes bool) {
+func (l *linter) reaches(host string, write bool) (rule string, at policy.Pos, yes bool) {
 	target := hostNames(host, "")
 	show := func(source []string, place []string, later int) bool {
 		if source == nil || !above(source, target) {
@@ -255,12 +256,12 @@ func (l *linter) reaches(host string, write bool) (rule string, at Pos, yes bool
 		}
 		return !covered(l.p, target, inside, later, l.opts.RuntimeDir)
 	}
-	if l.p.Root.Kind == RootHost && !write && show([]string{}, nil, 0) {
+	if l.p.Root.Kind == policy.RootHost && !write && show([]string{}, nil, 0) {
 		return "root", l.p.Source("root"), true
 	}
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]
-		if m.Kind != MountBind || write && !m.Write {
+		if m.Kind != policy.MountBind || write && !m.Write {
 			continue
 		}
 		source := hostNames(m.Source, l.opts.RuntimeDir)
@@ -271,14 +272,14 @@ func (l *linter) reaches(host string, write bool) (rule string, at Pos, yes bool
 			return mountAt(i), m.Pos, true
 		}
 	}
-	return "", Pos{}, false
+	return "", policy.Pos{}, false
 }
 
 // paths finds which of the host's paths can be reached, and says it once for each rule that shows them.
 func (l *linter) paths(list []string, write bool, how string) {
 	var rules []string
 	byRule := map[string][]string{}
-	where := map[string]Pos{}
+	where := map[string]policy.Pos{}
 	for _, p := range list {
 		rule, at, yes := l.reaches(p, write)
 		if !yes {
@@ -300,7 +301,7 @@ func (l *linter) coveredMounts() {
 		m := &l.p.Mounts[i]
 		for j := i + 1; j < len(l.p.Mounts); j++ {
 			o := &l.p.Mounts[j]
-			if _, under := Beneath(o.Place(), m.Place()); under && !o.Optional && o.Kind != MountSymlink && o.Kind != MountDir && path.IsAbs(o.Place()) == path.IsAbs(m.Place()) {
+			if _, under := policy.Beneath(o.Place(), m.Place()); under && !o.Optional && o.Kind != policy.MountSymlink && o.Kind != policy.MountDir && path.IsAbs(o.Place()) == path.IsAbs(m.Place()) {
 				l.say(m.Pos, mountAt(i)+": "+m.Place()+" is covered by "+mountAt(j)+", "+o.Place())
 				break
 			}

@@ -1,4 +1,4 @@
-package policy
+package lint
 
 import (
 	"os"
@@ -12,7 +12,7 @@ func TestLintDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range LintRules() {
+	for _, r := range Rules() {
 		row := "| " + r.Code + " | `" + r.Name + "` | " + string(r.Level) + " | " + r.About + " | " + r.Why + " | " + strings.ReplaceAll(r.Fix, "|", "\\|") + " |\n"
 		if !strings.Contains(string(text), row) {
 			t.Errorf("no row\n%s", row)

@@ -1,8 +1,10 @@
-package policy
+package lint
 
 import (
 	"slices"
 	"strings"
+
+	"cordon/policy"
 )
 
 // places are those of the host from which somebody outside runs something, or which are the host itself. In a path "~" is
@@ -130,7 +132,7 @@ var projectPlaces = []string{
 // A writing is a path of the host that can be written, as a rule shows it.
 type writing struct {
 	rule   string
-	at     Pos
+	at     policy.Pos
 	source []string // as hostNames has it; nil if it is relative
 	place  []string // inside
 	later  int      // the first mount that may cover it
@@ -139,7 +141,7 @@ type writing struct {
 
 // writings lists what of the host can be written: binds, and the directories that keep what is written to overlays.
 func (l *linter) writings() (out []writing) {
-	add := func(rule string, at Pos, source, place string, later int) {
+	add := func(rule string, at policy.Pos, source, place string, later int) {
 		names := hostNames(source, l.opts.RuntimeDir)
 		if len(names) > 0 && names[0] == "root" { // root's home is one like the others
 			names = append([]string{"home", "*"}, names[1:]...)
@@ -148,16 +150,16 @@ func (l *linter) writings() (out []writing) {
 	}
 	r := &l.p.Root
 	switch {
-	case r.Kind == RootDir && r.Write:
+	case r.Kind == policy.RootDir && r.Write:
 		add("root", l.p.Source("root.mode"), r.Dir, "/", 0)
-	case r.Kind != RootEmpty && r.Overlay != "" && r.Overlay != "tmp":
+	case r.Kind != policy.RootEmpty && r.Overlay != "" && r.Overlay != "tmp":
 		add("root.overlay", l.p.Source("root.overlay"), r.Overlay, "", len(l.p.Mounts))
 	}
 	for i := range l.p.Mounts {
 		switch m := &l.p.Mounts[i]; {
-		case m.Kind == MountBind && m.Write:
+		case m.Kind == policy.MountBind && m.Write:
 			add(mountAt(i), m.Pos, m.Source, m.Place(), i+1)
-		case m.Kind == MountOverlay && m.Upper != "tmp" && m.Upper != "":
+		case m.Kind == policy.MountOverlay && m.Upper != "tmp" && m.Upper != "":
 			add(mountAt(i)+".upper", m.Pos, m.Upper, "", len(l.p.Mounts))
 		}
 	}
@@ -214,11 +216,11 @@ func few(list []string, n int) string {
 // hostDevices finds devices of the host in what is bound, writable or not.
 func (l *linter) hostDevices() {
 	var rules []string
-	found, at := map[string][]string{}, map[string]Pos{}
+	found, at := map[string][]string{}, map[string]policy.Pos{}
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]
 		source := hostNames(m.Source, "")
-		if m.Kind != MountBind || source == nil {
+		if m.Kind != policy.MountBind || source == nil {
 			continue
 		}
 		w := writing{source: source, place: hostNames(m.Place(), l.opts.RuntimeDir), later: i + 1, text: m.Source}
@@ -242,7 +244,7 @@ func (l *linter) hostDevices() {
 func (l *linter) projectPrograms() {
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]
-		if m.Kind != MountBind || !m.Write || m.Source != "." {
+		if m.Kind != policy.MountBind || !m.Write || m.Source != "." {
 			continue
 		}
 		var open []string
@@ -260,18 +262,18 @@ func (l *linter) projectPrograms() {
 // guarded reports whether a name in the working directory is hidden, or a later mount lies on it that cannot be written.
 func (l *linter) guarded(name string, later int) bool {
 	for _, m := range l.p.Mounts[later:] {
-		if m.Place() == "./"+name && !(m.Kind == MountBind && m.Write) {
+		if m.Place() == "./"+name && !(m.Kind == policy.MountBind && m.Write) {
 			return true
 		}
 	}
-	return slices.ContainsFunc(l.p.Hide, func(h Hide) bool { return h.Pattern == "**/"+name })
+	return slices.ContainsFunc(l.p.Hide, func(h policy.Hide) bool { return h.Pattern == "**/"+name })
 }
 
 // ownProfile finds the writable bind that holds the profile itself, or those that are looked up by name.
 func (l *linter) ownProfile() {
 	for i := len(l.p.Mounts) - 1; i >= 0; i-- {
 		m := &l.p.Mounts[i]
-		if m.Kind == MountBind && m.Write && slices.ContainsFunc(l.opts.Names, func(name string) bool { return holds(m.Source, name) }) {
+		if m.Kind == policy.MountBind && m.Write && slices.ContainsFunc(l.opts.Names, func(name string) bool { return holds(m.Source, name) }) {
 			l.say(m.Pos, mountAt(i)+": "+m.Source+" can be written, and the profile "+l.opts.File+" is in it")
 			break
 		}
@@ -284,6 +286,6 @@ func holds(source, name string) bool {
 	if source == "." {
 		return strings.HasPrefix(name, "./")
 	}
-	_, yes := Beneath(source, name)
+	_, yes := policy.Beneath(source, name)
 	return yes
 }

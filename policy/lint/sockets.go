@@ -1,9 +1,11 @@
-package policy
+package lint
 
 import (
 	"path"
 	"slices"
 	"strings"
+
+	"cordon/policy"
 )
 
 // sockets are the host's sockets whose other end does more for a program than the sandbox lets it do itself. A read-only
@@ -42,7 +44,7 @@ type Exposure struct {
 	Path   string // where such a one is on the host; * stands for one name
 	Gives  string // what a program gains by it
 	Rule   string // what shows it: "mounts[2]", "root", "network"
-	Pos    Pos
+	Pos    policy.Pos
 }
 
 func (e Exposure) String() string {
@@ -52,24 +54,24 @@ func (e Exposure) String() string {
 // Exposures lists the well-known sockets that an effective profile shows, each once for each rule that does. What a
 // later mount or a hide rule covers is not shown. runtimeDir is the caller's XDG_RUNTIME_DIR; "" if it has none. It
 // judges by names: whether the host has such a socket is not asked.
-func Exposures(p *Profile, runtimeDir string) []Exposure {
+func Exposures(p *policy.Profile, runtimeDir string) []Exposure {
 	var list []Exposure
-	if p.Root.Kind == RootHost {
-		list = exposedBy(p, list, &Mount{Kind: MountBind, Source: "/", Pos: p.Source("root")}, "root", 0, runtimeDir)
+	if p.Root.Kind == policy.RootHost {
+		list = exposedBy(p, list, &policy.Mount{Kind: policy.MountBind, Source: "/", Pos: p.Source("root")}, "root", 0, runtimeDir)
 	}
 	for i := range p.Mounts {
-		if m := &p.Mounts[i]; m.Kind == MountBind || m.Kind == MountOverlay {
+		if m := &p.Mounts[i]; m.Kind == policy.MountBind || m.Kind == policy.MountOverlay {
 			list = exposedBy(p, list, m, mountAt(i), i+1, runtimeDir)
 		}
 	}
-	if l := &p.Landlock; p.Network.Mode == NetworkHost && (l.Off || l.Scope.Set && !slices.Contains(l.Scope.V, "abstract-unix-socket")) {
+	if l := &p.Landlock; p.Network.Mode == policy.NetworkHost && (l.Off || l.Scope.Set && !slices.Contains(l.Scope.V, "abstract-unix-socket")) {
 		list = append(list, Exposure{"the host's abstract sockets", "X11's and D-Bus's among them", "what those do, since landlock.scope does not hold them back", "network", p.Source("network")})
 	}
 	return list
 }
 
 // exposedBy adds what one mount shows; later is the index of the first mount that may cover it.
-func exposedBy(p *Profile, list []Exposure, m *Mount, rule string, later int, runtimeDir string) []Exposure {
+func exposedBy(p *policy.Profile, list []Exposure, m *policy.Mount, rule string, later int, runtimeDir string) []Exposure {
 	source := hostNames(m.Source, runtimeDir)
 	if source == nil {
 		return list // relative to the working directory, which is not known here
@@ -98,10 +100,10 @@ func exposedBy(p *Profile, list []Exposure, m *Mount, rule string, later int, ru
 }
 
 // covered reports whether a later mount or a hide rule lies over a path.
-func covered(p *Profile, host, inside []string, later int, runtimeDir string) bool {
+func covered(p *policy.Profile, host, inside []string, later int, runtimeDir string) bool {
 	for i := later; i < len(p.Mounts); i++ {
 		m := &p.Mounts[i]
-		if place := hostNames(m.Place(), runtimeDir); m.Kind != MountDir && m.Kind != MountSymlink && place != nil && above(place, inside) {
+		if place := hostNames(m.Place(), runtimeDir); m.Kind != policy.MountDir && m.Kind != policy.MountSymlink && place != nil && above(place, inside) {
 			return true
 		}
 	}
