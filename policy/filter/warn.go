@@ -3,6 +3,8 @@ package filter
 import (
 	"math/bits"
 	"slices"
+
+	"cordon/policy/filter/tables"
 )
 
 func (c *compiler) warn(msg string, from ...string) {
@@ -17,7 +19,7 @@ func (c *compiler) warn(msg string, from ...string) {
 // warnBoth is for calls that Allow and Deny both name.
 func (c *compiler) warnBoth(word int, both uint64) {
 	for ; both != 0; both &= both - 1 {
-		name := callNames[word*64+bits.TrailingZeros64(both)]
+		name := tables.CallNames[word*64+bits.TrailingZeros64(both)]
 		c.warn(name+" is allowed and denied: it is denied", fromOf(c.spec.Allow, name), fromOf(c.spec.Deny, name))
 	}
 }
@@ -38,7 +40,7 @@ func (c *compiler) warnRules() {
 		src := &c.spec.Rules[r.index]
 		switch {
 		case src.Call[0] == '@':
-		case c.deny.has(r.call):
+		case c.deny.Has(r.call):
 			c.warn("the rule for "+src.Call+" has no effect: the call is denied", src.From)
 		case !r.action && r.cond == refTrue:
 			c.warn("the condition on "+src.Call+" always holds", src.From)
@@ -55,22 +57,22 @@ func (c *compiler) warnActions(i int) {
 	for j := range i {
 		o := &c.rules[j]
 		if o.call == r.call && o.action && o.other != r.other {
-			c.warn("two actions for "+callNames[r.call]+": "+o.other.String()+" and "+r.other.String(),
+			c.warn("two actions for "+tables.CallNames[r.call]+": "+o.other.String()+" and "+r.other.String(),
 				c.spec.Rules[o.index].From, c.spec.Rules[r.index].From)
 		}
 	}
 }
 
 // warnClosed is for a multiplexer that Allow names while what it does is not allowed.
-func (c *compiler) warnClosed(m *pair) {
+func (c *compiler) warnClosed(m *tables.Pair) {
 	from, named := "", false
 	for i := range c.spec.Allow {
-		if c.spec.Allow[i].Name == callNames[m.call] {
+		if c.spec.Allow[i].Name == tables.CallNames[m.Call] {
 			from, named = c.spec.Allow[i].From, true
 		}
 	}
 	if named {
-		c.warn("on "+c.abi.String()+" "+callNames[m.call]+" is denied: it would be a way round the decision on "+callNames[m.other], from)
+		c.warn("on "+c.abi.String()+" "+tables.CallNames[m.Call]+" is denied: it would be a way round the decision on "+tables.CallNames[m.Other], from)
 	}
 }
 
@@ -84,7 +86,7 @@ func (c *compiler) warnDetours() {
 		call, by := callID(d.call), callID(d.by)
 		for i := range c.rules {
 			r := &c.rules[i]
-			if r.call == call && !r.action && r.cond != refTrue && !c.deny.has(call) && c.allow.has(by) && !c.ruled.has(by) && !c.deny.has(by) {
+			if r.call == call && !r.action && r.cond != refTrue && !c.deny.Has(call) && c.allow.Has(by) && !c.ruled.Has(by) && !c.deny.Has(by) {
 				c.warn(d.by+" leads round the rule for "+d.call+": its arguments stand behind a pointer", c.spec.Rules[r.index].From)
 			}
 		}

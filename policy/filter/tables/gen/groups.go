@@ -80,15 +80,15 @@ func writeGroups(b *bytes.Buffer, groups []*group, calls []call) {
 			log.Fatalf("groups.txt: %s is in no group", c.name)
 		}
 	}
-	fmt.Fprintf(b, "const numGroups = %d\n\n// groupNames is sorted; groupAbout and groupSets follow it.\nvar groupNames = [numGroups]string{\n", len(groups))
+	fmt.Fprintf(b, "const NumGroups = %d\n\n// GroupNames is sorted; GroupAbout and GroupSets follow it.\nvar GroupNames = [NumGroups]string{\n", len(groups))
 	for _, g := range groups {
 		fmt.Fprintf(b, "%q,\n", g.name)
 	}
-	b.WriteString("}\n\nvar groupAbout = [numGroups]string{\n")
+	b.WriteString("}\n\nvar GroupAbout = [NumGroups]string{\n")
 	for _, g := range groups {
 		fmt.Fprintf(b, "%q,\n", g.about)
 	}
-	b.WriteString("}\n\nvar groupSets = [numGroups]callSet{\n")
+	b.WriteString("}\n\nvar GroupSets = [NumGroups]CallSet{\n")
 	for i := range groups {
 		b.WriteByte('{')
 		for _, w := range sets[i] {
