@@ -1,5 +1,13 @@
 package policy
 
+import _ "embed"
+
+//go:embed schema.json
+var schema string
+
+// Schema is the JSON Schema of the language, for editors.
+func Schema() []byte { return []byte(schema) }
+
 // Key describes a key of the language, for the reference, the JSON Schema and completion.
 type Key struct {
 	Path    string // "limits.memory"; "mounts[bind].mode" for the keys of a form

@@ -92,3 +92,66 @@ func (c *compiler) warnDetours() {
 		}
 	}
 }
+
+// natives are the ABIs for which there are filters.
+var natives = [...]Arch{AMD64, ARM64, RISCV64}
+
+// CheckRule reports what is wrong with a rule on every architecture: its call, its expression (an *Error with the
+// column) or its action. A rule that only some can have, such as one about PROT_MTE, is wrong where it is compiled for
+// another.
+func CheckRule(r Rule) error {
+	var first *Error
+	for _, arch := range natives {
+		c := &compiler{spec: &Spec{Rules: []Rule{r}}, arch: arch, abi: arch}
+		c.settle()
+		e := c.readRule(0)
+		if e == nil {
+			return nil
+		}
+		if first == nil {
+			first = e
+		}
+	}
+	first.From = r.From
+	return first
+}
+
+// ParseExpr checks an expression over the arguments of call, as CheckRule does; the error is an *Error with the column.
+func ParseExpr(call, expr string) error {
+	id := callID(call)
+	if id == noCall {
+		return unknownCall(call, "")
+	}
+	var first *Error
+	for _, arch := range natives {
+		_, err := parseExpr(&conds{}, expr, id, arch)
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// Narrow adds rules about calls that the Spec lets pass in some way. A rule about a call that the Spec denies would allow
+// it where its condition holds, so Narrow leaves such a rule out.
+func (s *Spec) Narrow(rules []Rule) {
+	var allow, named tables.CallSet
+	c := &compiler{spec: s} // for its look-up of names; what is wrong with one is said when the Spec is compiled
+	for i := range s.Allow {
+		c.item(&s.Allow[i], &allow, &named)
+	}
+	for i := range s.Rules {
+		c.item(&Item{Name: s.Rules[i].Call}, &allow, &named)
+	}
+	out := make([]Rule, len(s.Rules), len(s.Rules)+len(rules))
+	copy(out, s.Rules)
+	for i := range rules {
+		if id := callID(rules[i].Call); s.Default.Passes() || id != noCall && allow.Has(id) {
+			out = append(out, rules[i])
+		}
+	}
+	s.Rules = out
+}

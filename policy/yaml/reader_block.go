@@ -1,10 +1,10 @@
-package policy
+package yaml
 
 import "strings"
 
 // block reads the value that begins here. What belongs to it is indented more than parent. A mapping or a list may begin
 // here without brackets if begins is set: at the beginning of a line or behind "- ", not behind "key: ".
-func (r *reader) block(parent int, begins bool) *node {
+func (r *reader) block(parent int, begins bool) *Node {
 	switch c := r.peek(); {
 	case c == '-' && blankAt(r.text(), r.at+1):
 		if !begins {
@@ -27,7 +27,7 @@ func (r *reader) block(parent int, begins bool) *node {
 		r.endOfLine("text behind a value in quotes")
 		return n
 	}
-	if !begins || n.folded {
+	if !begins || n.Folded {
 		r.fail("a second ':' in one entry", "a string that holds ': ' must be quoted")
 		return n
 	}
@@ -35,19 +35,19 @@ func (r *reader) block(parent int, begins bool) *node {
 }
 
 // mapping reads a mapping whose first key was read; its ':' is next.
-func (r *reader) mapping(key *node) *node {
-	n := r.node(mapNode)
-	n.line, n.col = key.line, key.col
-	indent := key.col - 1
+func (r *reader) mapping(key *Node) *Node {
+	n := r.node(MapNode)
+	n.Line, n.Col = key.Line, key.Col
+	indent := key.Col - 1
 	r.enter()
 	for r.err == nil {
-		if len(key.text) > maxKeys {
-			r.failAt(key.line, key.col, "a key of more than 1024 bytes", "")
+		if len(key.Text) > maxKeys {
+			r.failAt(key.Line, key.Col, "a key of more than 1024 bytes", "")
 		}
 		r.at++ // the ':'
-		n.items = append(n.items, &item{key: key, val: r.valueOf(indent), line: key.line, col: key.col})
-		if len(n.items) > maxKeys {
-			r.failAt(key.line, key.col, "more than 1024 keys in one mapping", "")
+		n.Items = append(n.Items, &Item{Key: key, Val: r.valueOf(indent), line: key.Line, col: key.Col})
+		if len(n.Items) > maxKeys {
+			r.failAt(key.Line, key.Col, "more than 1024 keys in one mapping", "")
 		}
 		if !r.skip() || r.at < indent {
 			break
@@ -72,7 +72,7 @@ func (r *reader) aligned(indent int) {
 func (r *reader) dash() bool { return r.peek() == '-' && blankAt(r.text(), r.at+1) }
 
 // key reads a further key of a mapping up to its ':'.
-func (r *reader) key() *node {
+func (r *reader) key() *Node {
 	if r.err != nil {
 		return nil
 	}
@@ -85,17 +85,17 @@ func (r *reader) key() *node {
 	case r.line != begin:
 		r.fail("not YAML: a key of several lines", "")
 	case r.peek() != ':' || !blankAt(r.text(), r.at+1):
-		r.failAt(key.line, key.col, "not YAML: a key without a ':'", "write KEY: VALUE, with a blank behind the ':'")
-	case strings.ContainsAny(key.text, "\n"):
-		r.failAt(key.line, key.col, "not YAML: a key of several lines", "")
+		r.failAt(key.Line, key.Col, "not YAML: a key without a ':'", "write KEY: VALUE, with a blank behind the ':'")
+	case strings.ContainsAny(key.Text, "\n"):
+		r.failAt(key.Line, key.Col, "not YAML: a key of several lines", "")
 	}
 	return key
 }
 
 // valueOf reads the value behind a key of a mapping at indent.
-func (r *reader) valueOf(indent int) *node {
-	none := r.node(scalarNode)
-	none.scalar = nullScalar
+func (r *reader) valueOf(indent int) *Node {
+	none := r.node(ScalarNode)
+	none.Scalar = NullScalar
 	if !r.blanks() {
 		return none
 	}
@@ -115,19 +115,19 @@ func (r *reader) valueOf(indent int) *node {
 }
 
 // sequence reads a list of which each item has a dash in this column.
-func (r *reader) sequence() *node {
-	n := r.node(seqNode)
+func (r *reader) sequence() *Node {
+	n := r.node(SeqNode)
 	indent := r.at
 	if strings.Trim(r.text()[:indent], " -") != "" {
 		r.fail("not YAML: a list begins within a line", "")
 	}
 	r.enter()
 	for r.err == nil {
-		it := &item{}
+		it := &Item{}
 		it.line, it.col = r.place()
 		r.at++ // the '-'
-		it.val = r.itemOf(indent)
-		n.items = append(n.items, it)
+		it.Val = r.itemOf(indent)
+		n.Items = append(n.Items, it)
 		if !r.skip() || r.at < indent {
 			break
 		}
@@ -141,9 +141,9 @@ func (r *reader) sequence() *node {
 }
 
 // itemOf reads what stands behind the dash of a list at indent.
-func (r *reader) itemOf(indent int) *node {
-	none := r.node(scalarNode)
-	none.scalar = nullScalar
+func (r *reader) itemOf(indent int) *Node {
+	none := r.node(ScalarNode)
+	none.Scalar = NullScalar
 	if !r.blanks() {
 		return none
 	}

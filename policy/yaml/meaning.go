@@ -1,35 +1,35 @@
-package policy
+package yaml
 
 import "strings"
 
 // scalarOf returns what a scalar without quotes is. Spellings that YAML 1.1 and 1.2 read differently are odd: nobody can
 // tell what their writer means.
-func scalarOf(s string) scalarType {
+func scalarOf(s string) ScalarType {
 	switch s {
 	case "", "~", "null":
-		return nullScalar
+		return NullScalar
 	case "true", "false":
-		return boolScalar
+		return BoolScalar
 	case "=":
-		return oddScalar // YAML 1.1's mark of a default value
+		return OddScalar // YAML 1.1's mark of a default value
 	}
 	switch strings.ToLower(s) {
 	case "null", "true", "false", "yes", "no", "on", "off":
-		return oddScalar
+		return OddScalar
 	}
 	abs := strings.TrimPrefix(s, "-")
 	whole, fraction, point := strings.Cut(abs, ".")
 	switch {
 	case len(s) > 18 && digitsOf(abs, "") == "":
-		return oddScalar // more than an integer holds
+		return OddScalar // more than an integer holds
 	case canonical(whole) && !point:
-		return intScalar
+		return IntScalar
 	case canonical(whole) && fraction != "" && digitsOf(fraction, "") == "":
-		return floatScalar
+		return FloatScalar
 	case oddNumber(abs), oddNumber(strings.TrimPrefix(s, "+")), isDate(s):
-		return oddScalar
+		return OddScalar
 	}
-	return strScalar
+	return StrScalar
 }
 
 // canonical reports whether s is a whole number in decimal without leading zeros.

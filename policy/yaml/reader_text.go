@@ -1,11 +1,11 @@
-package policy
+package yaml
 
 import "strings"
 
 // blockText reads a text behind | or >, whose lines are indented more than parent.
-func (r *reader) blockText(parent int) *node {
-	n := r.node(scalarNode)
-	n.style = '|'
+func (r *reader) blockText(parent int) *Node {
+	n := r.node(ScalarNode)
+	n.Style = '|'
 	fold := r.peek() == '>'
 	chomp, indent := byte(0), 0
 	for r.at++; r.at < len(r.text()) && !blankAt(r.text(), r.at); r.at++ {
@@ -24,7 +24,7 @@ func (r *reader) blockText(parent int) *node {
 		r.comment()
 	}
 	if r.err == nil {
-		n.text = r.textLines(parent, indent, fold).join(fold, chomp)
+		n.Text = r.textLines(parent, indent, fold).join(fold, chomp)
 	}
 	return n
 }

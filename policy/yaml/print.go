@@ -1,4 +1,4 @@
-package policy
+package yaml
 
 import (
 	"strings"
@@ -14,20 +14,20 @@ type printer struct {
 	b strings.Builder
 }
 
-func (d *document) print() []byte {
+func (d *Document) Print() []byte {
 	p := &printer{}
-	p.comments(d.head, 0)
-	if len(d.head) > 0 && d.root != nil {
+	p.comments(d.Head, 0)
+	if len(d.Head) > 0 && d.Root != nil {
 		p.b.WriteByte('\n')
 	}
 	switch {
-	case d.root == nil:
-	case len(d.root.items) == 0:
+	case d.Root == nil:
+	case len(d.Root.Items) == 0:
 		p.b.WriteString("{}\n")
 	default:
-		p.block(d.root, 0)
+		p.block(d.Root, 0)
 	}
-	if d.root != nil && len(d.foot) > 0 && d.foot[0] != "" {
+	if d.Root != nil && len(d.foot) > 0 && d.foot[0] != "" {
 		p.b.WriteByte('\n')
 	}
 	p.comments(d.foot, 0)
@@ -60,16 +60,16 @@ func (p *printer) blank() {
 }
 
 // block writes the entries of a map or a seq, each on lines of its own.
-func (p *printer) block(n *node, indent int) {
-	for i, it := range n.items {
-		head := it.head
+func (p *printer) block(n *Node, indent int) {
+	for i, it := range n.Items {
+		head := it.Head
 		if i == 0 {
 			for len(head) > 0 && head[0] == "" {
 				head = head[1:]
 			}
 		}
-		if it.key == nil && it.tail != "" && !oneLine(it.val) {
-			head = append(head[:len(head):len(head)], it.tail)
+		if it.Key == nil && it.Tail != "" && !oneLine(it.Val) {
+			head = append(head[:len(head):len(head)], it.Tail)
 		}
 		p.comments(head, indent)
 		p.indent(indent)
@@ -78,17 +78,17 @@ func (p *printer) block(n *node, indent int) {
 	}
 }
 
-func (p *printer) entry(n *node, it *item, indent int) {
-	if n.kind == seqNode {
+func (p *printer) entry(n *Node, it *Item, indent int) {
+	if n.Kind == SeqNode {
 		p.b.WriteByte('-')
-		if !oneLine(it.val) && len(it.val.items) > 0 {
+		if !oneLine(it.Val) && len(it.Val.Items) > 0 {
 			p.nested(it, indent)
 			return
 		}
 		p.value(it, indent, indent+2)
 		return
 	}
-	key := scalarSource(it.key, true)
+	key := scalarSource(it.Key, true)
 	p.b.WriteString(key)
 	p.b.WriteByte(':')
 	p.value(it, indent, indent+len([]rune(key))+2)
@@ -96,15 +96,15 @@ func (p *printer) entry(n *node, it *item, indent int) {
 
 // nested writes a block as the value of a sequence entry: behind the dash, its first line too, unless a comment is due
 // before that.
-func (p *printer) nested(it *item, indent int) {
-	first := it.val.items[0]
-	if hasComment(first.head) || it.val.kind == seqNode {
+func (p *printer) nested(it *Item, indent int) {
+	first := it.Val.Items[0]
+	if hasComment(first.Head) || it.Val.Kind == SeqNode {
 		p.b.WriteByte('\n')
-		p.block(it.val, indent+2)
+		p.block(it.Val, indent+2)
 		return
 	}
 	sub := &printer{}
-	sub.block(it.val, indent+2)
+	sub.block(it.Val, indent+2)
 	p.b.WriteByte(' ')
 	p.b.WriteString(strings.TrimLeft(sub.b.String(), " \n"))
 }
@@ -112,13 +112,13 @@ func (p *printer) nested(it *item, indent int) {
 func hasComment(lines []string) bool { return strings.Join(lines, "") != "" }
 
 // oneLine says whether a value is written behind its key: a scalar, or brackets without a comment inside.
-func oneLine(n *node) bool {
-	return n.kind == scalarNode || len(n.items) == 0 || n.flow && !commented(n)
+func oneLine(n *Node) bool {
+	return n.Kind == ScalarNode || len(n.Items) == 0 || n.Flow && !commented(n)
 }
 
-func commented(n *node) bool {
-	for _, it := range n.items {
-		if hasComment(it.head) || it.tail != "" || len(it.foot) > 0 || commented(it.val) {
+func commented(n *Node) bool {
+	for _, it := range n.Items {
+		if hasComment(it.Head) || it.Tail != "" || len(it.foot) > 0 || commented(it.Val) {
 			return true
 		}
 	}
@@ -126,15 +126,15 @@ func commented(n *node) bool {
 }
 
 // value writes what stands behind a key or a dash; col is where it would begin.
-func (p *printer) value(it *item, indent, col int) {
-	n := it.val
+func (p *printer) value(it *Item, indent, col int) {
+	n := it.Val
 	if !oneLine(n) {
 		p.tail(it)
 		p.b.WriteByte('\n')
 		p.block(n, indent+2)
 		return
 	}
-	if n.kind == scalarNode {
+	if n.Kind == ScalarNode {
 		p.scalar(it, indent, col)
 		return
 	}
@@ -142,20 +142,20 @@ func (p *printer) value(it *item, indent, col int) {
 	if col+len([]rune(text)) <= lineWidth {
 		p.b.WriteString(" " + text)
 	} else {
-		p.fill(n, it.key != nil, indent)
+		p.fill(n, it.Key != nil, indent)
 	}
 	p.tail(it)
 	p.b.WriteByte('\n')
 }
 
-func (p *printer) tail(it *item) {
-	if it.tail != "" && (it.key != nil || oneLine(it.val)) {
-		p.b.WriteString(" " + it.tail)
+func (p *printer) tail(it *Item) {
+	if it.Tail != "" && (it.Key != nil || oneLine(it.Val)) {
+		p.b.WriteString(" " + it.Tail)
 	}
 }
 
 // fill writes brackets over several lines.
-func (p *printer) fill(n *node, below bool, indent int) {
+func (p *printer) fill(n *Node, below bool, indent int) {
 	if below {
 		p.b.WriteByte('\n')
 		p.indent(indent + 2)
@@ -165,9 +165,9 @@ func (p *printer) fill(n *node, below bool, indent int) {
 	first, last := brackets(n)
 	p.b.WriteString(first)
 	col := indent + 3
-	for i, it := range n.items {
+	for i, it := range n.Items {
 		text := itemSource(it)
-		if i < len(n.items)-1 {
+		if i < len(n.Items)-1 {
 			text += ","
 		} else {
 			text += last
@@ -188,35 +188,35 @@ func (p *printer) fill(n *node, below bool, indent int) {
 	}
 }
 
-func brackets(n *node) (first, last string) {
-	if n.kind == mapNode {
+func brackets(n *Node) (first, last string) {
+	if n.Kind == MapNode {
 		return "{", "}"
 	}
 	return "[", "]"
 }
 
-func flowSource(n *node) string {
-	if n.kind == scalarNode {
+func flowSource(n *Node) string {
+	if n.Kind == ScalarNode {
 		return scalarSource(n, true)
 	}
 	first, last := brackets(n)
-	parts := make([]string, len(n.items))
-	for i, it := range n.items {
+	parts := make([]string, len(n.Items))
+	for i, it := range n.Items {
 		parts[i] = itemSource(it)
 	}
 	return first + strings.Join(parts, ", ") + last
 }
 
-func itemSource(it *item) string {
-	if it.key != nil {
-		return scalarSource(it.key, true) + ": " + flowSource(it.val)
+func itemSource(it *Item) string {
+	if it.Key != nil {
+		return scalarSource(it.Key, true) + ": " + flowSource(it.Val)
 	}
-	return flowSource(it.val)
+	return flowSource(it.Val)
 }
 
 // scalar writes a scalar in a block, long or many-lined text in a block of its own.
-func (p *printer) scalar(it *item, indent, col int) {
-	n := it.val
+func (p *printer) scalar(it *Item, indent, col int) {
+	n := it.Val
 	lines, header := literal(n)
 	if lines == nil {
 		lines, header = folded(n, indent+2, col)
@@ -239,9 +239,9 @@ func (p *printer) scalar(it *item, indent, col int) {
 }
 
 // literal is the lines of a text that is written with |, nil if n is none.
-func literal(n *node) (lines []string, header string) {
-	body, newline := strings.CutSuffix(n.text, "\n")
-	if n.style != '|' || !strings.Contains(n.text, "\n") || body == "" || strings.HasPrefix(body, " ") ||
+func literal(n *Node) (lines []string, header string) {
+	body, newline := strings.CutSuffix(n.Text, "\n")
+	if n.Style != '|' || !strings.Contains(n.Text, "\n") || body == "" || strings.HasPrefix(body, " ") ||
 		strings.HasPrefix(body, "\n") || strings.HasSuffix(body, "\n") || !plainText(strings.ReplaceAll(body, "\n", "")) {
 		return nil, ""
 	}
@@ -258,12 +258,12 @@ func literal(n *node) (lines []string, header string) {
 }
 
 // folded is the lines of a long text without quotes, written with >-; nil if it fits or cannot be.
-func folded(n *node, indent, col int) (lines []string, header string) {
-	quoted := n.style == '"' || n.style == '\''
-	if quoted || n.scalar != strScalar || col+len([]rune(n.text)) <= lineWidth || !plainText(n.text) {
+func folded(n *Node, indent, col int) (lines []string, header string) {
+	quoted := n.Style == '"' || n.Style == '\''
+	if quoted || n.Scalar != StrScalar || col+len([]rune(n.Text)) <= lineWidth || !plainText(n.Text) {
 		return nil, ""
 	}
-	words := strings.Split(n.text, " ")
+	words := strings.Split(n.Text, " ")
 	line := words[0]
 	for _, w := range words {
 		if w == "" {
@@ -293,19 +293,19 @@ func plainText(s string) bool {
 }
 
 // scalarSource is a scalar on one line: plain where YAML takes it for what it is, in double quotes otherwise.
-func scalarSource(n *node, inFlow bool) string {
-	if n.scalar != strScalar {
-		return n.text
+func scalarSource(n *Node, inFlow bool) string {
+	if n.Scalar != StrScalar {
+		return n.Text
 	}
-	if n.style != '"' && n.style != '\'' && safePlain(n.text, inFlow) && (n.style == 0 || !opaqueText(n.text)) {
-		return n.text
+	if n.Style != '"' && n.Style != '\'' && safePlain(n.Text, inFlow) && (n.Style == 0 || !OpaqueText(n.Text)) {
+		return n.Text
 	}
-	return quoteYAML(n.text)
+	return quoteYAML(n.Text)
 }
 
 // opaqueText reports whether a text that this program wrote needs quotes because it may be a path or a name, which the
 // decoder refuses with a blank or a comma. What a person wrote without quotes stays as it is, and stays an error.
-func opaqueText(s string) bool {
+func OpaqueText(s string) bool {
 	return strings.IndexByte("/~.", s[0]) >= 0 && strings.ContainsAny(s, " ,") ||
 		strings.Contains(s, ",") && !strings.Contains(s, " ") && s[0] > '9'
 }

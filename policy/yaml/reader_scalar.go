@@ -1,4 +1,4 @@
-package policy
+package yaml
 
 import (
 	"strings"
@@ -6,23 +6,23 @@ import (
 )
 
 // scalar reads a scalar in quotes or without. In a block it may go on in lines that are indented more than parent.
-func (r *reader) scalar(parent int) *node {
+func (r *reader) scalar(parent int) *Node {
 	if c := r.peek(); c == '"' || c == '\'' {
 		return r.quoted(parent)
 	}
-	n := r.node(scalarNode)
+	n := r.node(ScalarNode)
 	if what, hint := r.refused(); what != "" {
 		r.fail(what, hint)
 		return n
 	}
-	n.text = r.plainLine(n)
-	if n.text == "<<" && r.err == nil {
-		r.failAt(n.line, n.col, "merge keys are not allowed", "use extends")
+	n.Text = r.plainLine(n)
+	if n.Text == "<<" && r.err == nil {
+		r.failAt(n.Line, n.Col, "merge keys are not allowed", "use extends")
 	}
 	if r.flow == 0 {
 		r.fold(n, parent)
 	}
-	n.scalar = scalarOf(n.text)
+	n.Scalar = scalarOf(n.Text)
 	return n
 }
 
@@ -57,7 +57,7 @@ func (r *reader) refused() (what, hint string) {
 
 // plainLine reads what is left of a scalar without quotes in this line, up to a comment, the ':' of a key or, inside
 // brackets, what separates entries.
-func (r *reader) plainLine(n *node) string {
+func (r *reader) plainLine(n *Node) string {
 	s, end, i := r.rest(), 0, 0
 scan:
 	for ; i < len(s); i++ {
@@ -79,14 +79,14 @@ scan:
 		}
 	}
 	comment := strings.TrimLeft(s[i:], "#")
-	n.glued = strings.HasPrefix(s[i:], "#") && end < i && !blankAt(comment, 0)
+	n.Glued = strings.HasPrefix(s[i:], "#") && end < i && !blankAt(comment, 0)
 	r.at += end
 	return s[:end]
 }
 
 // fold reads the further lines of a scalar without quotes: those that are indented more than parent. A line break is a
 // blank; an empty line is a line break.
-func (r *reader) fold(n *node, parent int) {
+func (r *reader) fold(n *Node, parent int) {
 	for r.err == nil && strings.Trim(r.rest(), " \t") == "" {
 		line := r.line + 1
 		for line < len(r.d.lines) && strings.Trim(r.d.lines[line], " ") == "" {
@@ -100,13 +100,13 @@ func (r *reader) fold(n *node, parent int) {
 		if indent <= parent || s[indent] == '#' || isMarker(s) {
 			return
 		}
-		n.text += breaks(line - r.line)
-		r.line, r.at, n.folded = line, indent, true
+		n.Text += breaks(line - r.line)
+		r.line, r.at, n.Folded = line, indent, true
 		if s[indent] == '\t' || r.dash() {
 			r.fail("not YAML: a list or a tab inside a text", "a ':' may be missing above, or quotes")
 			return
 		}
-		n.text += r.plainLine(n)
+		n.Text += r.plainLine(n)
 		if r.blanks() && r.peek() == ':' && blankAt(r.text(), r.at+1) {
 			r.fail("a second ':' in one entry",
 				"a string that holds ': ' must be quoted; a key stands in the column of the key above")
@@ -123,9 +123,9 @@ func breaks(n int) string {
 }
 
 // quoted reads a scalar in quotes.
-func (r *reader) quoted(parent int) *node {
-	n := r.node(scalarNode)
-	n.style = r.peek()
+func (r *reader) quoted(parent int) *Node {
+	n := r.node(ScalarNode)
+	n.Style = r.peek()
 	var b []byte
 	kept := 0 // what of b a line break does not trim
 	for r.at++; r.err == nil; {
@@ -134,13 +134,13 @@ func (r *reader) quoted(parent int) *node {
 		case r.at >= len(r.text()):
 			b = append(b[:kept], r.quotedBreak(n, parent)...)
 			kept = len(b)
-		case c == n.style && c == '\'' && r.next(1) == '\'':
+		case c == n.Style && c == '\'' && r.next(1) == '\'':
 			b, r.at, kept = append(b, c), r.at+2, len(b)+1
-		case c == n.style:
+		case c == n.Style:
 			r.at++
-			n.text = string(b)
+			n.Text = string(b)
 			return n
-		case c == '\\' && n.style == '"':
+		case c == '\\' && n.Style == '"':
 			b = r.escape(b)
 			kept = len(b)
 		default:
@@ -154,9 +154,9 @@ func (r *reader) quoted(parent int) *node {
 }
 
 // quotedBreak moves to the next line of a scalar in quotes that is not empty, and returns what the line breaks mean.
-func (r *reader) quotedBreak(n *node, parent int) string {
+func (r *reader) quotedBreak(n *Node, parent int) string {
 	from := r.line
-	n.folded = true
+	n.Folded = true
 	for r.line+1 < len(r.d.lines) {
 		r.line, r.at = r.line+1, 0
 		s := r.text()
@@ -174,7 +174,7 @@ func (r *reader) quotedBreak(n *node, parent int) string {
 		}
 		return breaks(r.line - from)
 	}
-	r.failAt(n.line, n.col, "not YAML: the "+string(n.style)+" is missing that closes this", "")
+	r.failAt(n.Line, n.Col, "not YAML: the "+string(n.Style)+" is missing that closes this", "")
 	return ""
 }
 

@@ -1,4 +1,4 @@
-package policy
+package yaml
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 
 // A reader reads YAML by recursive descent. The first error stays; after it every method returns at once.
 type reader struct {
-	d     *document
+	d     *Document
 	line  int // the line of the next character, from 0
 	at    int // its byte in that line
 	flow  int // brackets that are open
@@ -51,14 +51,14 @@ func (r *reader) fail(msg, hint string) {
 
 func (r *reader) failAt(line, col int, msg, hint string) {
 	if r.err == nil {
-		r.err = r.d.errorAt(line, col, msg, hint)
+		r.err = r.d.ErrorAt(line, col, msg, hint)
 	}
 }
 
 // node begins a value here.
-func (r *reader) node(kind nodeKind) *node {
-	n := &node{kind: kind}
-	n.line, n.col = r.place()
+func (r *reader) node(kind NodeKind) *Node {
+	n := &Node{Kind: kind}
+	n.Line, n.Col = r.place()
 	if r.nodes++; r.nodes > maxNodes {
 		r.failAt(0, 0, "more than 200000 values", "")
 	}
@@ -138,7 +138,7 @@ func (r *reader) comment() {
 }
 
 // document reads the whole file; nil is an empty one.
-func (r *reader) document() *node {
+func (r *reader) document() *Node {
 	more := r.skip()
 	if !more && r.err == nil && r.marker() && r.peek() == '-' {
 		r.at = len("---")
@@ -146,7 +146,7 @@ func (r *reader) document() *node {
 			more = r.skip()
 		}
 	}
-	var root *node
+	var root *Node
 	if more {
 		root = r.block(-1, true)
 	}
@@ -155,7 +155,7 @@ func (r *reader) document() *node {
 }
 
 // end expects nothing more than the mark of the document's end.
-func (r *reader) end(root *node) {
+func (r *reader) end(root *Node) {
 	if r.skip() {
 		r.fail("not YAML: this belongs to nothing above", "what belongs together begins in one column")
 	}

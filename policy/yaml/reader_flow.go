@@ -1,13 +1,15 @@
-package policy
+package yaml
+
+import "strconv"
 
 // brackets reads a collection in brackets.
-func (r *reader) brackets() *node {
-	kind, last := seqNode, byte(']')
+func (r *reader) brackets() *Node {
+	kind, last := SeqNode, byte(']')
 	if r.peek() == '{' {
-		kind, last = mapNode, '}'
+		kind, last = MapNode, '}'
 	}
 	n := r.node(kind)
-	n.flow = true
+	n.Flow = true
 	r.enter()
 	r.at++
 	r.flow++
@@ -35,19 +37,19 @@ func (r *reader) brackets() *node {
 }
 
 // peekOver moves to the next thing, in whatever line, inside the brackets of n.
-func (r *reader) peekOver(n *node, last byte) byte {
+func (r *reader) peekOver(n *Node, last byte) byte {
 	if r.skip() {
 		return r.peek()
 	}
-	r.failAt(n.line, n.col, "not YAML: the '"+string(last)+"' is missing that closes this", "")
+	r.failAt(n.Line, n.Col, "not YAML: the '"+string(last)+"' is missing that closes this", "")
 	return 0
 }
 
 // entry reads an entry of a collection in brackets.
-func (r *reader) entry(n *node) {
-	if n.kind == seqNode {
+func (r *reader) entry(n *Node) {
+	if n.Kind == SeqNode {
 		if val := r.flowItem(); val != nil {
-			n.items = append(n.items, &item{val: val, line: val.line, col: val.col, flow: true})
+			n.Items = append(n.Items, &Item{Val: val, line: val.Line, col: val.Col, Flow: true})
 		}
 		return
 	}
@@ -61,7 +63,7 @@ func (r *reader) entry(n *node) {
 }
 
 // flowItem reads an item of a list in brackets; a pair without braces is a mapping of its own: [a: b].
-func (r *reader) flowItem() *node {
+func (r *reader) flowItem() *Node {
 	if c := r.peek(); c == '[' || c == '{' {
 		return r.brackets()
 	}
@@ -70,33 +72,33 @@ func (r *reader) flowItem() *node {
 	if r.err != nil || !r.blanks() || r.peek() != ':' {
 		return val
 	}
-	n := r.node(mapNode)
-	n.line, n.col, n.flow = val.line, val.col, true
+	n := r.node(MapNode)
+	n.Line, n.Col, n.Flow = val.Line, val.Col, true
 	r.pair(n, val, begin)
 	return n
 }
 
 // pair reads the ':' and the value behind a key in brackets that began at a byte of this line.
-func (r *reader) pair(n, key *node, begin int) {
-	if r.peek() != ':' || key.style == 0 && !blankAt(r.text(), r.at+1) {
-		r.failAt(key.line, key.col, "not YAML: "+Quote(key.text)+" has no value",
+func (r *reader) pair(n, key *Node, begin int) {
+	if r.peek() != ':' || key.Style == 0 && !blankAt(r.text(), r.at+1) {
+		r.failAt(key.Line, key.Col, "not YAML: "+strconv.Quote(key.Text)+" has no value",
 			"write KEY: VALUE, with a blank behind the ':'; a text that holds ',' must be quoted")
 		return
 	}
-	if key.folded || r.at-begin > maxKeys {
-		r.failAt(key.line, key.col, "not YAML: a key of several lines, or of more than 1024 bytes", "")
+	if key.Folded || r.at-begin > maxKeys {
+		r.failAt(key.Line, key.Col, "not YAML: a key of several lines, or of more than 1024 bytes", "")
 	}
 	r.at++
-	if n.items = append(n.items, &item{key: key, line: key.line, col: key.col, flow: true}); len(n.items) > maxKeys {
-		r.failAt(key.line, key.col, "more than 1024 keys in one mapping", "")
+	if n.Items = append(n.Items, &Item{Key: key, line: key.Line, col: key.Col, Flow: true}); len(n.Items) > maxKeys {
+		r.failAt(key.Line, key.Col, "more than 1024 keys in one mapping", "")
 	}
-	n.items[len(n.items)-1].val = r.flowValueOf()
+	n.Items[len(n.Items)-1].Val = r.flowValueOf()
 }
 
 // flowValueOf reads what stands behind the ':' of a key in braces.
-func (r *reader) flowValueOf() *node {
-	none := r.node(scalarNode)
-	none.scalar = nullScalar
+func (r *reader) flowValueOf() *Node {
+	none := r.node(ScalarNode)
+	none.Scalar = NullScalar
 	if !r.skip() {
 		return none
 	}
@@ -106,7 +108,7 @@ func (r *reader) flowValueOf() *node {
 	return r.flowValue()
 }
 
-func (r *reader) flowValue() *node {
+func (r *reader) flowValue() *Node {
 	if c := r.peek(); c == '[' || c == '{' {
 		return r.brackets()
 	}

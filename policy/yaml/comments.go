@@ -1,6 +1,9 @@
-package policy
+package yaml
 
-import "strings"
+import (
+	"sort"
+	"strings"
+)
 
 // comment is a comment of the file and what stands around it.
 type comment struct {
@@ -13,12 +16,12 @@ type comment struct {
 
 // attachComments hangs every comment on the item that it belongs to: on the one that follows, if it has a line of its
 // own; on the one before, if it stands behind something or is indented deeper than what follows.
-func (d *document) attachComments(comments []comment) {
-	d.comments = len(comments)
-	var all []*item
-	walkItems(d.root, func(it *item) {
+func (d *Document) attachComments(comments []comment) {
+	d.Comments = len(comments)
+	var all []*Item
+	walkItems(d.Root, func(it *Item) {
 		all = append(all, it)
-		for _, sub := range it.val.items {
+		for _, sub := range it.Val.Items {
 			sub.parent = it
 		}
 	})
@@ -34,8 +37,8 @@ func (d *document) attachComments(comments []comment) {
 		}
 	}
 	for i, it := range all {
-		if i > 0 && !it.flow && d.blankBefore(it.line) {
-			it.head = append(it.head, "")
+		if i > 0 && !it.Flow && d.blankBefore(it.line) {
+			it.Head = append(it.Head, "")
 		}
 	}
 	d.splitHead(all)
@@ -43,28 +46,28 @@ func (d *document) attachComments(comments []comment) {
 
 func before(line, col, line2, col2 int) bool { return line < line2 || line == line2 && col < col2 }
 
-func walkItems(n *node, f func(*item)) {
+func walkItems(n *Node, f func(*Item)) {
 	if n == nil {
 		return
 	}
-	for _, it := range n.items {
+	for _, it := range n.Items {
 		f(it)
-		walkItems(it.val, f)
+		walkItems(it.Val, f)
 	}
 }
 
-func (d *document) blankBefore(line int) bool {
+func (d *Document) blankBefore(line int) bool {
 	return line >= 2 && line-2 < len(d.lines) && strings.TrimSpace(d.lines[line-2]) == ""
 }
 
-func (d *document) withBlank(to []string, c comment) []string {
+func (d *Document) withBlank(to []string, c comment) []string {
 	if d.blankBefore(c.line) {
 		to = append(to, "")
 	}
 	return append(to, c.text)
 }
 
-func (d *document) attachOwn(c comment, all []*item, next int) {
+func (d *Document) attachOwn(c comment, all []*Item, next int) {
 	limit := 1
 	if next < len(all) {
 		limit = all[next].col
@@ -79,32 +82,32 @@ func (d *document) attachOwn(c comment, all []*item, next int) {
 		d.foot = d.withBlank(d.foot, c)
 		return
 	}
-	all[next].head = d.withBlank(all[next].head, c)
+	all[next].Head = d.withBlank(all[next].Head, c)
 }
 
 // deeper finds the item that a comment at col continues: the last one, or what it is in, whichever is the innermost
 // that is indented more than limit and no more than col.
-func deeper(last *item, col, limit int) *item {
+func deeper(last *Item, col, limit int) *Item {
 	for it := last; it != nil; it = it.parent {
-		if !it.flow && it.col <= col && it.col > limit {
+		if !it.Flow && it.col <= col && it.col > limit {
 			return it
 		}
 	}
 	return nil
 }
 
-func (d *document) attachTail(c comment, all []*item, next int) {
+func (d *Document) attachTail(c comment, all []*Item, next int) {
 	for i := next - 1; i >= 0; i-- {
 		it := all[i]
-		if it.flow && c.depth == 0 {
+		if it.Flow && c.depth == 0 {
 			continue
 		}
 		if c.own {
 			it.foot = append(it.foot, c.text)
-		} else if it.tail == "" {
-			it.tail = c.text
+		} else if it.Tail == "" {
+			it.Tail = c.text
 		} else {
-			it.head = append(it.head, c.text)
+			it.Head = append(it.Head, c.text)
 		}
 		return
 	}
@@ -112,19 +115,40 @@ func (d *document) attachTail(c comment, all []*item, next int) {
 }
 
 // splitHead takes the file's own comment, which an empty line ends, off the first item, so that it stays on top.
-func (d *document) splitHead(all []*item) {
+func (d *Document) splitHead(all []*Item) {
 	if len(all) == 0 {
 		return
 	}
 	first := all[0]
-	if d.blankBefore(first.line) && len(first.head) > 0 {
-		first.head = append(first.head, "")
+	if d.blankBefore(first.line) && len(first.Head) > 0 {
+		first.Head = append(first.Head, "")
 	}
-	for i := len(first.head) - 1; i >= 0; i-- {
-		if first.head[i] == "" {
-			d.head = append(d.head, first.head[:i]...)
-			first.head = first.head[i+1:]
+	for i := len(first.Head) - 1; i >= 0; i-- {
+		if first.Head[i] == "" {
+			d.Head = append(d.Head, first.Head[:i]...)
+			first.Head = first.Head[i+1:]
 			return
 		}
 	}
+}
+
+// sortedComments are all comments of the file, sorted.
+func (d *Document) SortedComments() []string {
+	var all []string
+	add := func(lines ...string) {
+		for _, l := range lines {
+			if l != "" {
+				all = append(all, l)
+			}
+		}
+	}
+	add(d.Head...)
+	add(d.foot...)
+	walkItems(d.Root, func(it *Item) {
+		add(it.Head...)
+		add(it.Tail)
+		add(it.foot...)
+	})
+	sort.Strings(all)
+	return all
 }
