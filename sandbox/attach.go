@@ -10,6 +10,7 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -174,7 +175,7 @@ func resourceLimits(text []byte) ([]ResourceLimit, error) {
 			f = strings.Fields(string(line[name:]))
 		}
 		if len(f) < 2 {
-			return nil, errText("unexpected line " + strconv.Quote(string(line)))
+			return nil, errors.New("unexpected line " + strconv.Quote(string(line)))
 		}
 		l := ResourceLimit{Resource: len(list)}
 		for i, to := range [...]*uint64{&l.Soft, &l.Hard} {
@@ -182,13 +183,13 @@ func resourceLimits(text []byte) ([]ResourceLimit, error) {
 			if *to, err = strconv.ParseUint(f[i], 10, 64); f[i] == "unlimited" {
 				*to = policy.Unlimited
 			} else if err != nil {
-				return nil, errText("unexpected limit " + strconv.Quote(f[i]))
+				return nil, errors.New("unexpected limit " + strconv.Quote(f[i]))
 			}
 		}
 		list = append(list, l)
 	}
 	if len(list) != count {
-		return nil, errText("a table of " + itoa(len(list)) + " limits, not of " + itoa(count))
+		return nil, errors.New("a table of " + strconv.Itoa(len(list)) + " limits, not of " + strconv.Itoa(count))
 	}
 	return list, nil
 }
@@ -240,9 +241,9 @@ func (a *Attached) send() ([]int, error) {
 // of it.
 func receiveAttached(fds []int) (*Attached, error) {
 	if len(fds) == 0 {
-		return nil, &Error{Op: "attach", Err: errText("no descriptor arrived")}
+		return nil, &Error{Op: "attach", Err: errors.New("no descriptor arrived")}
 	}
-	text, err := readAll("/proc/self/fd/" + itoa(fds[0]))
+	text, err := readAll("/proc/self/fd/" + strconv.Itoa(fds[0]))
 	unix.Close(fds[0])
 	if err != nil {
 		text = nil
@@ -255,15 +256,15 @@ func newAttached(text []byte, fds []int) (*Attached, error) {
 	a := &Attached{fds: map[string]int{}}
 	err := unpack(text, a)
 	if err == nil && len(a.Files) != len(fds) {
-		err = errText(strconv.Itoa(len(fds)) + " descriptors arrived for " + strconv.Itoa(len(a.Files)) + " files")
+		err = errors.New(strconv.Itoa(len(fds)) + " descriptors arrived for " + strconv.Itoa(len(a.Files)) + " files")
 	}
 	for i, fd := range fds {
-		name := "unknown" + itoa(i)
+		name := "unknown" + strconv.Itoa(i)
 		if err == nil {
 			name = a.Files[i]
 		}
 		if _, twice := a.fds[name]; twice {
-			err = errText(name + " arrived twice")
+			err = errors.New(name + " arrived twice")
 			unix.Close(fd)
 			continue
 		}
@@ -282,7 +283,7 @@ func newAttached(text []byte, fds []int) (*Attached, error) {
 // check holds the descriptors against what they are said to be.
 func (a *Attached) check() error {
 	if a.Profile == nil {
-		return errText("there is no profile")
+		return errors.New("there is no profile")
 	}
 	for i := range spaceKinds {
 		k := &spaceKinds[i]
@@ -292,7 +293,7 @@ func (a *Attached) check() error {
 		}
 		fd, ok := a.fds[fileSpace+k.name]
 		if s == nil || !ok {
-			return errText("there is no " + k.name + " namespace")
+			return errors.New("there is no " + k.name + " namespace")
 		}
 		kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
 		var st unix.Stat_t
@@ -300,15 +301,15 @@ func (a *Attached) check() error {
 			err = unix.Fstat(fd, &st)
 		}
 		if err != nil || kind != k.flag || s.ID != k.name+":["+strconv.FormatUint(st.Ino, 10)+"]" {
-			return errText("what arrived as the " + k.name + " namespace is another thing")
+			return errors.New("what arrived as the " + k.name + " namespace is another thing")
 		}
 	}
 	var st unix.Stat_t
 	if fd, ok := a.fds[fileRoot]; !ok || unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return errText("the root is no directory")
+		return errors.New("the root is no directory")
 	}
 	if fd, ok := a.fds[fileInit]; !ok || unix.PidfdSendSignal(fd, 0, nil, 0) == unix.EBADF {
-		return errText("there is no pidfd of init")
+		return errors.New("there is no pidfd of init")
 	}
 	return nil
 }
@@ -329,7 +330,7 @@ func (a *Attached) ended() bool {
 	return ok && readable(fd)
 }
 
-var errSandboxEnded = &Error{Op: "exec", Err: errText("the sandbox has ended")}
+var errSandboxEnded = &Error{Op: "exec", Err: errors.New("the sandbox has ended")}
 
 func (a *Attached) hasGroup(g string) bool {
 	return slices.Contains(strings.Fields(a.Groups), g) || slices.Contains(strings.Fields(a.GIDs), g)
@@ -346,7 +347,7 @@ func (a *Attached) checkRoot(path string) error {
 		return &Error{Op: "read back the root", Err: err}
 	}
 	if want.Ino != got.Ino || want.Mnt_id != got.Mnt_id || want.Dev_major != got.Dev_major || want.Dev_minor != got.Dev_minor {
-		return &Error{Op: "read back the root", Err: errText("it is not the sandbox's")}
+		return &Error{Op: "read back the root", Err: errors.New("it is not the sandbox's")}
 	}
 	return nil
 }
@@ -355,16 +356,16 @@ func (a *Attached) checkRoot(path string) error {
 func (a *Attached) checkAround(status []byte, dir string) error {
 	for _, x := range [...]struct{ key, want string }{{"Uid", a.UIDs}, {"Gid", a.GIDs}} {
 		if got := statusField(status, x.key); got != x.want {
-			return &Error{Op: "read back the ids", Err: errText(x.key + " is " + got + ", and the sandbox's task has " + x.want)}
+			return &Error{Op: "read back the ids", Err: errors.New(x.key + " is " + got + ", and the sandbox's task has " + x.want)}
 		}
 	}
 	for _, g := range strings.Fields(statusField(status, "Groups")) {
 		if !a.hasGroup(g) {
-			return &Error{Op: "read back the ids", Err: errText("group " + g + " is none of the sandbox's")}
+			return &Error{Op: "read back the ids", Err: errors.New("group " + g + " is none of the sandbox's")}
 		}
 	}
 	if got := statusField(status, "Seccomp_filters"); number(got) < number(a.Filters) {
-		return &Error{Op: "exec", Err: errText("the sandbox was started under " + a.Filters + " filters, and this is run under " + got),
+		return &Error{Op: "exec", Err: errors.New("the sandbox was started under " + a.Filters + " filters, and this is run under " + got),
 			Hint: "run cordon exec where the sandbox was started"}
 	}
 	groups, err := readAll(dir + "/cgroup")
@@ -373,11 +374,11 @@ func (a *Attached) checkAround(status []byte, dir string) error {
 	}
 	for line := range strings.Lines(a.Cgroups) {
 		if !strings.Contains("\n"+string(groups), "\n"+line) {
-			return &Error{Op: "read back the cgroups", Err: errText("it is not in " + strings.TrimSpace(line)), Hint: "run cordon exec where the sandbox was started"}
+			return &Error{Op: "read back the cgroups", Err: errors.New("it is not in " + strings.TrimSpace(line)), Hint: "run cordon exec where the sandbox was started"}
 		}
 	}
 	if label := line(dir + "/attr/current"); label != a.Label {
-		return &Error{Op: "exec", Err: errText("the sandbox's task has the label " + a.Label + " of the kernel's security module, and this has " + label),
+		return &Error{Op: "exec", Err: errors.New("the sandbox's task has the label " + a.Label + " of the kernel's security module, and this has " + label),
 			Hint: "run cordon exec where the sandbox was started"}
 	}
 	return nil

@@ -2,7 +2,9 @@ package sandbox
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +20,7 @@ func (p *process) keep() error {
 		a = &Attached{fds: map[string]int{}}
 		p.kept = a
 	}
-	if err := a.open("/proc/" + itoa(p.task)); err != nil {
+	if err := a.open("/proc/" + strconv.Itoa(p.task)); err != nil {
 		return &Error{Op: "keep the sandbox for exec", Err: err}
 	}
 	if err := p.keepGroupFiles(a); err != nil {
@@ -57,7 +59,7 @@ func (p *process) keepGroupFiles(a *Attached) error {
 // keepFile takes over a descriptor that the child has sent.
 func (p *process) keepFile(name string, fd int) error {
 	if fd < 0 {
-		return &Error{Op: "keep the sandbox for exec", Err: errText("the " + name + " did not arrive")}
+		return &Error{Op: "keep the sandbox for exec", Err: errors.New("the " + name + " did not arrive")}
 	}
 	if p.kept == nil {
 		p.kept = &Attached{fds: map[string]int{}}
@@ -69,7 +71,7 @@ func (p *process) keepFile(name string, fd int) error {
 // attach completes what was kept. What it returns shares the launcher's descriptors.
 func (p *process) attach() (*Attached, error) {
 	if p.kept == nil {
-		return nil, &Error{Op: "attach", Err: errText("the sandbox was not started to be joined"), Hint: "give it a name, as with cordon run --name"}
+		return nil, &Error{Op: "attach", Err: errors.New("the sandbox was not started to be joined"), Hint: "give it a name, as with cordon run --name"}
 	}
 	if p.exited() {
 		return nil, errSandboxEnded
@@ -97,7 +99,7 @@ func (p *process) attach() (*Attached, error) {
 // attachAsked is Attach for another process.
 func (p *process) attachAsked(json.RawMessage) (any, []int, error) {
 	if p.frozen() {
-		return nil, nil, &Error{Op: "exec", Err: errText("the sandbox is paused"), Hint: "cordon resume lets it go on"}
+		return nil, nil, &Error{Op: "exec", Err: errors.New("the sandbox is paused"), Hint: "cordon resume lets it go on"}
 	}
 	if p.exited() {
 		return nil, nil, errSandboxEnded
@@ -124,7 +126,7 @@ func (p *process) frozen() bool {
 			return true
 		}
 	}
-	text, err := readSome("/proc/"+itoa(p.task)+"/stat", 512)
+	text, err := readSome("/proc/"+strconv.Itoa(p.task)+"/stat", 512)
 	_, state, found := strings.Cut(string(text), ") ")
 	return err == nil && found && strings.HasPrefix(state, "T")
 }

@@ -5,6 +5,7 @@ package sandbox
 // 5.7. On v1 it joins as the first thing it does. Either way nothing that the launcher has used is charged to it.
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
 	"strings"
@@ -246,17 +247,17 @@ func (c *compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return cgroup.IOMax{}, errText("its device is not known")
+		return cgroup.IOMax{}, errors.New("its device is not known")
 	}
 	dev := uint64(st.Dev) //nolint:unconvert // 32 bits on some architectures
 	switch mode := info.Mode(); {
 	case mode&fs.ModeCharDevice != 0:
-		return cgroup.IOMax{}, errText("a character device, not a disk")
+		return cgroup.IOMax{}, errors.New("a character device, not a disk")
 	case mode&fs.ModeDevice != 0:
 		dev = deviceOf(info)
 	}
 	if unix.Major(dev) == 0 {
-		return cgroup.IOMax{}, errText("it is on no disk")
+		return cgroup.IOMax{}, errors.New("it is on no disk")
 	}
 	return cgroup.IOMax{Name: m.Path, Major: unix.Major(dev), Minor: unix.Minor(dev),
 		Values: [4]int64{m.ReadBytes, m.WriteBytes, m.Reads, m.Writes}}, nil

@@ -3,6 +3,8 @@ package sandbox
 // The launcher makes the sandbox's groups, reads them back and takes them away.
 
 import (
+	"strconv"
+
 	"cordon/policy"
 	"cordon/sandbox/internal/cgroup"
 )
@@ -85,7 +87,7 @@ func (p *process) checkGroups() error {
 	if !p.comp.groups.on() {
 		return nil
 	}
-	text, err := readAll("/proc/" + itoa(p.task) + "/cgroup")
+	text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/cgroup")
 	if err != nil {
 		return &Error{Op: "read back the cgroups", Err: err}
 	}

@@ -129,7 +129,7 @@ func (c *Cmd) host() (*Host, error) {
 // *policy.Error, filter.Errors or *Error.
 func (c *Cmd) Start() error {
 	if c.proc != nil {
-		return &Error{Op: "start", Err: errText("already started")}
+		return &Error{Op: "start", Err: errors.New("already started")}
 	}
 	proc := newProcess()
 	host, err := c.host()
@@ -169,13 +169,13 @@ func (c *Cmd) started(err error) error {
 func (c *Cmd) Wait() (*Report, error) {
 	switch {
 	case c.proc == nil:
-		return nil, &Error{Op: "wait", Err: errText("not started")}
+		return nil, &Error{Op: "wait", Err: errors.New("not started")}
 	case c.Exclusive:
 		return c.proc.wait()
 	}
 	w, ok := <-c.done
 	if !ok {
-		return nil, &Error{Op: "wait", Err: errText("already waited for")}
+		return nil, &Error{Op: "wait", Err: errors.New("already waited for")}
 	}
 	close(c.done)
 	return w.report, w.err
@@ -192,7 +192,7 @@ func (c *Cmd) Run() (*Report, error) {
 // Signal sends a signal to the task. os.ErrProcessDone says that it is gone.
 func (c *Cmd) Signal(sig syscall.Signal) error {
 	if c.proc == nil {
-		return &Error{Op: "signal", Err: errText("not started")}
+		return &Error{Op: "signal", Err: errors.New("not started")}
 	}
 	err := c.proc.signal(sig)
 	if errors.Is(err, syscall.ESRCH) {
@@ -205,7 +205,7 @@ func (c *Cmd) Signal(sig syscall.Signal) error {
 // Attachable. What it gives is to be closed.
 func (c *Cmd) Attach() (*Attached, error) {
 	if c.proc == nil {
-		return nil, &Error{Op: "attach", Err: errText("not started")}
+		return nil, &Error{Op: "attach", Err: errors.New("not started")}
 	}
 	return c.proc.share()
 }

@@ -1,8 +1,10 @@
 package sandbox
 
 import (
+	"errors"
 	"iter"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -40,6 +42,7 @@ type compilation struct {
 	layers   []keptLayer
 	covered  []string          // sockets of the host
 	hidden   int               // matches of hide rules
+	spared   map[string]bool   // links to what is hidden that were not followed
 	outdoors tree              // the host's own tree: see hostTree
 	table    *hostMounts       // see mountsOfHost
 	homeList []string          // see homes
@@ -88,7 +91,7 @@ func Parts(p *policy.Profile, h *Host, r *Request) iter.Seq2[*compilation, error
 }
 
 // errStopped ends a compilation of which no further part is asked for.
-const errStopped = errText("nobody asks for more")
+var errStopped = errors.New("nobody asks for more")
 
 // order is the life of the child. Each line that must stand where it stands says why.
 var order = [...]func(*compilation) error{
@@ -171,7 +174,7 @@ var order = [...]func(*compilation) error{
 
 func compile(p *policy.Profile, h *Host, r *Request, handOver func(*compilation) bool) (*compilation, error) {
 	if len(r.Args) == 0 {
-		return nil, &Error{Op: "command", Err: errText("none given"), Hint: "cordon run -- CMD [ARG…]"}
+		return nil, &Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
 	}
 	if err := r.check(p); err != nil {
 		return nil, err
@@ -389,7 +392,7 @@ func (c *compilation) adjust() error {
 		c.do(c.scalar("process.nice"), plan.Nice(p.Nice.V))
 	}
 	if p.OOMScoreAdj.Set {
-		c.writeFile(c.scalar("process.oom-score-adj"), "self/oom_score_adj", itoa(p.OOMScoreAdj.V))
+		c.writeFile(c.scalar("process.oom-score-adj"), "self/oom_score_adj", strconv.Itoa(p.OOMScoreAdj.V))
 	}
 	return nil
 }

@@ -175,7 +175,7 @@ func TestAnswer(t *testing.T) {
 		}
 		unix.Close(fd)
 	}
-	if !answer(pair[0], proof, nil, []int{0}, &Error{Op: "x", Err: errText("no"), Hint: "h"}) {
+	if !answer(pair[0], proof, nil, []int{0}, &Error{Op: "x", Err: errors.New("no"), Hint: "h"}) {
 		t.Fatal("not sent")
 	}
 	fds, err = receiveReply(pair[1], nil)

@@ -23,8 +23,10 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -74,8 +76,8 @@ var execOrder = [...]func(*compilation) error{
 func (c *compilation) checkJoin() error {
 	a := c.into
 	if a.Caller != c.host.UID {
-		return &Error{Op: "exec", Err: errText("the sandbox was started by user " + itoa(a.Caller) + ", and can be joined by that user alone"),
-			Hint: "as root: setpriv --reuid " + itoa(a.Caller) + " --clear-groups cordon exec …"}
+		return &Error{Op: "exec", Err: errors.New("the sandbox was started by user " + strconv.Itoa(a.Caller) + ", and can be joined by that user alone"),
+			Hint: "as root: setpriv --reuid " + strconv.Itoa(a.Caller) + " --clear-groups cordon exec …"}
 	}
 	if a.ended() {
 		return errSandboxEnded
@@ -83,7 +85,7 @@ func (c *compilation) checkJoin() error {
 	c.ids = identity{newUser: a.NewUser, inUID: a.UID, inGID: a.GID, outUID: first(a.UIDs), outGID: first(a.GIDs)}
 	for i := range a.Spaces {
 		if s := &a.Spaces[i]; s.Host && !c.host.Privileged && c.apart(s) {
-			return &Error{Op: "exec", Err: errText("the sandbox shares the " + s.Kind + " namespace of where it was started, which is another one than here"),
+			return &Error{Op: "exec", Err: errors.New("the sandbox shares the " + s.Kind + " namespace of where it was started, which is another one than here"),
 				Hint: "run cordon exec where the sandbox was started"}
 		}
 	}
@@ -96,7 +98,7 @@ func (c *compilation) checkJoin() error {
 		return err
 	}
 	if !bytes.Equal(prog, a.Filter) {
-		return &Error{Op: "exec", Err: errText("the filter is not the sandbox's"), Hint: "join it with the version of cordon that started it"}
+		return &Error{Op: "exec", Err: errors.New("the filter is not the sandbox's"), Hint: "join it with the version of cordon that started it"}
 	}
 	return c.checkGroups()
 }
@@ -125,7 +127,7 @@ func (c *compilation) checkGroups() error {
 	}
 	for _, g := range strings.Fields(statusField(text, "Groups")) {
 		if !c.into.hasGroup(g) {
-			return &Error{Op: "exec", Err: errText("the caller has the group " + g + ", which the sandbox's task does not have, and it cannot be left"),
+			return &Error{Op: "exec", Err: errors.New("the caller has the group " + g + ", which the sandbox's task does not have, and it cannot be left"),
 				Hint: "run cordon exec with the groups that the sandbox was started with"}
 		}
 	}
@@ -214,7 +216,7 @@ func (c *compilation) conceal(from plan.From) {
 func (c *compilation) lookupInside() error {
 	a := c.into
 	inside := *c.host
-	inside.Files = c.host.Files.At("/proc/self/fd/" + itoa(a.fds[fileRoot]))
+	inside.Files = c.host.Files.At("/proc/self/fd/" + strconv.Itoa(a.fds[fileRoot]))
 	c.outside = c.host.Files
 	c.host, c.tree.files = &inside, inside.Files
 	c.tree.add(part{target: "/", source: "/", what: "the sandbox", rule: c.profile.Source("root")})
@@ -268,7 +270,7 @@ func (c *compilation) findDirInside() error {
 	dir, err := c.tree.resolve(c.workdir)
 	if err == nil {
 		if isDir, _ := c.tree.stat(dir); !isDir {
-			err = errText("no such directory inside")
+			err = errors.New("no such directory inside")
 		}
 	}
 	switch {

@@ -3,6 +3,8 @@ package sandbox
 // The launcher's part where a program joins a sandbox that runs already: see exec.go.
 
 import (
+	"errors"
+	"strconv"
 	"strings"
 	"time"
 
@@ -83,7 +85,7 @@ func (p *process) entered() error {
 	if m != msgEntered {
 		return p.ended()
 	}
-	if err := p.checkEntered("/proc/" + itoa(p.pid)); err != nil {
+	if err := p.checkEntered("/proc/" + strconv.Itoa(p.pid)); err != nil {
 		return err
 	}
 	return p.send(nil)
@@ -103,7 +105,7 @@ func (p *process) checkEntered(dir string) error {
 			return &Error{Op: "read back the namespaces", Err: err}
 		}
 		if _, id, _ := strings.Cut(s.ID, ":"); !strings.HasSuffix(its, ":"+id) {
-			return &Error{Op: "read back the namespaces", Err: errText(k.name + " is " + its + ", and the sandbox's is " + s.ID)}
+			return &Error{Op: "read back the namespaces", Err: errors.New(k.name + " is " + its + ", and the sandbox's is " + s.ID)}
 		}
 		if !s.Host {
 			p.enforced(k.layer, s.ID, "/proc/PID/ns/"+k.children)
@@ -138,7 +140,7 @@ func (p *process) checkConfined() error {
 	if p.cmd.Hold != nil {
 		p.cmd.Hold()
 	}
-	text, err := readAll("/proc/" + itoa(p.task) + "/status")
+	text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/status")
 	if err != nil {
 		return &Error{Op: "read back the task's status", Err: err}
 	}
@@ -148,7 +150,7 @@ func (p *process) checkConfined() error {
 		{"CapInh", hex16(c.ambient)}, {"CapAmb", hex16(c.ambient)}, {"NoNewPrivs", "1"},
 	} {
 		if got := statusField(text, x.key); got != x.want {
-			return &Error{Op: "read back the task's status", Err: errText(x.key + " is " + got + ", not " + x.want)}
+			return &Error{Op: "read back the task's status", Err: errors.New(x.key + " is " + got + ", not " + x.want)}
 		}
 	}
 	p.around = number(statusField(text, "Seccomp_filters"))
@@ -162,7 +164,7 @@ func (p *process) checkFilters(status []byte) error {
 		return nil
 	}
 	if number(got) < p.around+1 {
-		return &Error{Op: "read back the task's status", Err: errText("Seccomp_filters is " + got + ", not " + itoa(p.around+1))}
+		return &Error{Op: "read back the task's status", Err: errors.New("Seccomp_filters is " + got + ", not " + strconv.Itoa(p.around+1))}
 	}
 	p.enforced(policy.LayerSeccomp, "Seccomp_filters="+got, "/proc/PID/status")
 	return nil

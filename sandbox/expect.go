@@ -3,7 +3,9 @@ package sandbox
 // What the launcher has to find when it reads back.
 
 import (
+	"errors"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -39,7 +41,7 @@ func (c *compilation) heldCaps() uint64 {
 func (c *compilation) checkIDs(status []byte) error {
 	groups := strings.Fields(statusField(status, "Groups"))
 	if c.rootForbidden() && slices.Contains(groups, "0") || c.ids.own && len(groups) > 0 {
-		return &Error{Op: "read back the ids", Err: errText("the task would have root's groups on the host: " + strings.Join(groups, " ")), Hint: callerHint}
+		return &Error{Op: "read back the ids", Err: errors.New("the task would have root's groups on the host: " + strings.Join(groups, " ")), Hint: callerHint}
 	}
 	for _, x := range [...]struct {
 		key  string
@@ -48,9 +50,9 @@ func (c *compilation) checkIDs(status []byte) error {
 		for _, id := range strings.Fields(statusField(status, x.key)) {
 			switch {
 			case id == "0" && c.rootForbidden():
-				return &Error{Op: "read back the ids", Err: errText("the task would be root on the host: " + x.key + " is 0"), Hint: callerHint}
-			case x.want >= 0 && id != itoa(x.want):
-				return &Error{Op: "read back the ids", Err: errText(x.key + " is " + id + ", not " + itoa(x.want))}
+				return &Error{Op: "read back the ids", Err: errors.New("the task would be root on the host: " + x.key + " is 0"), Hint: callerHint}
+			case x.want >= 0 && id != strconv.Itoa(x.want):
+				return &Error{Op: "read back the ids", Err: errors.New(x.key + " is " + id + ", not " + strconv.Itoa(x.want))}
 			}
 		}
 	}

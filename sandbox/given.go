@@ -5,7 +5,9 @@ package sandbox
 // mount, so that only what cannot lead further is handed over.
 
 import (
+	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cordon/policy"
@@ -15,7 +17,7 @@ import (
 func (r *Request) check(p *policy.Profile) error {
 	for i, arg := range r.Args {
 		if strings.IndexByte(arg, 0) >= 0 {
-			return &Error{Op: "argument " + itoa(i), Err: errNUL}
+			return &Error{Op: "argument " + strconv.Itoa(i), Err: errNUL}
 		}
 	}
 	if strings.IndexByte(r.Dir, 0) >= 0 {
@@ -44,12 +46,12 @@ func nulIn(p *policy.Profile) (key string) {
 	for i := range p.Mounts {
 		m := &p.Mounts[i]
 		if has(m.Source, m.Target, m.Upper) || has(m.Mask.V...) || has(m.ReadOnly.V...) {
-			key = "mounts[" + itoa(i) + "]"
+			key = "mounts[" + strconv.Itoa(i) + "]"
 		}
 	}
 	for i := range p.Hide {
 		if has(p.Hide[i].Pattern) {
-			key = "hide[" + itoa(i) + "]"
+			key = "hide[" + strconv.Itoa(i) + "]"
 		}
 	}
 	for i := range p.Env.Set {
@@ -67,7 +69,7 @@ func nulIn(p *policy.Profile) (key string) {
 	return key
 }
 
-const errNUL = errText("a NUL in a text")
+var errNUL = errors.New("a NUL in a text")
 
 func quoted(name string) string {
 	name, _, _ = strings.Cut(name, "\x00")
@@ -98,14 +100,14 @@ func (r *Request) checkFiles(hidesTerminal bool) error {
 			kind = "a terminal of the host, which tty: inherit alone gives to the task"
 		}
 		if kind != "" {
-			return fileError("extra file "+itoa(i), kind)
+			return fileError("extra file "+strconv.Itoa(i), kind)
 		}
 	}
 	return nil
 }
 
 func fileError(name, kind string) error {
-	e := &Error{Op: name, Err: errText("is " + kind)}
+	e := &Error{Op: name, Err: errors.New("is " + kind)}
 	if kind == kindDirectory {
 		e.Hint = "bind the directory with --ro DIR instead"
 	} else {

@@ -4,6 +4,8 @@ package sandbox
 // helper is never in the sandbox's pid namespace, so that no task can see, signal or trace it.
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
@@ -67,7 +69,7 @@ func runRepair(p *plan.Plan, files map[string]int) error {
 		return &StepError{Index: int(f.Step) - 1, Step: s.String(), From: s.From.String(), Errno: unix.Errno(f.Errno)}
 	}
 	if !status.Exited() || status.ExitStatus() != 0 {
-		return errText("the helper process was killed")
+		return errors.New("the helper process was killed")
 	}
 	return nil
 }
@@ -84,11 +86,11 @@ func (p *process) checkRestored(g *watchedMount) error {
 			continue
 		}
 		if hasOption(m.options, "rw") && !g.part.write || !hasOption(m.options, "nosuid") {
-			return errText("the mount table shows " + m.options)
+			return errors.New("the mount table shows " + m.options)
 		}
 		g.mount = m.id
 		g.count++
 		return nil
 	}
-	return errText("the mount table does not show it")
+	return errors.New("the mount table does not show it")
 }

@@ -5,6 +5,7 @@ package sandbox
 // none yet, or move away the directory that it is in and put its own in the place.
 
 import (
+	"errors"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +37,7 @@ func (c *compilation) hideStateDir(dir string) error {
 	for parent, _ := splitPath(dir); parent != "/"; parent, _ = splitPath(parent) {
 		above, _ := splitPath(parent)
 		if c.writable(above) && !c.mountPoint(parent, above) {
-			return fail(errText("the sandbox may write "+above+", and could put another directory in the place of "+parent),
+			return fail(errors.New("the sandbox may write "+above+", and could put another directory in the place of "+parent),
 				"let it write less than "+above+", or keep the state elsewhere: "+runtimeDirRemedy)
 		}
 	}

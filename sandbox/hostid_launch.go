@@ -4,6 +4,8 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"errors"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -33,7 +35,7 @@ func (p *process) drawTaskID() (int, error) {
 			return id, nil
 		}
 	}
-	return 0, &Error{Op: "draw the task's id", Err: errText("64 were in use, or the locks of " + joinPath(h.State, taskIDs) + " do not work"),
+	return 0, &Error{Op: "draw the task's id", Err: errors.New("64 were in use, or the locks of " + joinPath(h.State, taskIDs) + " do not work"),
 		Hint: "--host-user caller runs the task as root"}
 }
 
@@ -64,7 +66,7 @@ func randomTaskID() (int, error) {
 
 // checkIDs holds the task's ids against what the profile says: proc_pid_status(5) has them as they are outside.
 func (p *process) checkIDs() error {
-	text, err := readAll("/proc/" + itoa(p.task) + "/status")
+	text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/status")
 	if err != nil {
 		return &Error{Op: "read back the ids", Err: err}
 	}
@@ -72,7 +74,7 @@ func (p *process) checkIDs() error {
 		return err
 	}
 	uid, gid := first(statusField(text, "Uid")), first(statusField(text, "Gid"))
-	p.enforced(policy.LayerUser, "uid "+itoa(uid)+", gid "+itoa(gid)+" on the host", "/proc/PID/status")
+	p.enforced(policy.LayerUser, "uid "+strconv.Itoa(uid)+", gid "+strconv.Itoa(gid)+" on the host", "/proc/PID/status")
 	return nil
 }
 
@@ -95,8 +97,8 @@ func (c *credentials) mixed() string {
 		ids [4]int
 	}{{"user", c.uid}, {"group", c.gid}} {
 		if x.ids != [4]int{x.ids[0], x.ids[0], x.ids[0], x.ids[0]} {
-			return "the launcher's " + x.key + " ids differ: real " + itoa(x.ids[0]) + ", effective " + itoa(x.ids[1]) + ", saved " + itoa(x.ids[2]) +
-				", of the file system " + itoa(x.ids[3])
+			return "the launcher's " + x.key + " ids differ: real " + strconv.Itoa(x.ids[0]) + ", effective " + strconv.Itoa(x.ids[1]) + ", saved " + strconv.Itoa(x.ids[2]) +
+				", of the file system " + strconv.Itoa(x.ids[3])
 		}
 	}
 	return ""
@@ -110,11 +112,11 @@ func (p *process) checkThread() error {
 	switch {
 	case why != "":
 	case own != caller:
-		why = "the calling thread is user " + itoa(caller.uid[1]) + ", and the sandbox would start as user " + itoa(own.uid[1])
+		why = "the calling thread is user " + strconv.Itoa(caller.uid[1]) + ", and the sandbox would start as user " + strconv.Itoa(own.uid[1])
 	case own.uid[0] != p.cmd.Host.UID || own.gid[0] != p.cmd.Host.GID:
-		why = "Host was probed as user " + itoa(p.cmd.Host.UID) + ", group " + itoa(p.cmd.Host.GID) + ", and this is user " + itoa(own.uid[0]) + ", group " + itoa(own.gid[0])
+		why = "Host was probed as user " + strconv.Itoa(p.cmd.Host.UID) + ", group " + strconv.Itoa(p.cmd.Host.GID) + ", and this is user " + strconv.Itoa(own.uid[0]) + ", group " + strconv.Itoa(own.gid[0])
 	default:
 		return nil
 	}
-	return &Error{Op: "start", Err: errText(why), Hint: "change the ids of the whole process (syscall.Setresuid, setpriv --reuid), not those of a thread"}
+	return &Error{Op: "start", Err: errors.New(why), Hint: "change the ids of the whole process (syscall.Setresuid, setpriv --reuid), not those of a thread"}
 }

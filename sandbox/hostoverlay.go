@@ -8,8 +8,10 @@ package sandbox
 // not write to anyhow.
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -37,9 +39,9 @@ func (c *compilation) overlayHost(from plan.From) error {
 	slices.Sort(f.found)
 	switch {
 	case len(f.found) == 0:
-		err = errText("the task may write to no directory of the host that has nothing mounted in it")
+		err = errors.New("the task may write to no directory of the host that has nothing mounted in it")
 	case len(f.found) > maxOverlays:
-		err = errText("more than " + itoa(maxOverlays) + " directories beside what is mounted in them")
+		err = errors.New("more than " + strconv.Itoa(maxOverlays) + " directories beside what is mounted in them")
 	}
 	if err != nil {
 		return &Error{Op: "root: overlay", Err: err, From: c.where("root"), Hint: "overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"}
@@ -167,7 +169,7 @@ func (c *compilation) hostMounts() (*mountTable, error) {
 		case len(text) < n:
 			return parseMounts(text)
 		case n > maxMountinfo:
-			return nil, errText(name + " is too long")
+			return nil, errors.New(name + " is too long")
 		}
 	}
 }

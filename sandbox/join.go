@@ -8,6 +8,7 @@ package sandbox
 // before it clones.
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -176,8 +177,8 @@ func (c *compilation) joinedIdentity(j *join) error {
 		}
 		if !c.host.Privileged && maps != nil && *x.out != x.own {
 			own, _ := maps.inside(x.own)
-			return &Error{Op: x.key, Err: errText("an ordinary user's task keeps the caller's id in a user namespace that it joins: as another, it could not be read back"),
-				From: c.where(x.key), Hint: "keep, which is " + itoa(own) + " in " + j.path + "; or run as root"}
+			return &Error{Op: x.key, Err: errors.New("an ordinary user's task keeps the caller's id in a user namespace that it joins: as another, it could not be read back"),
+				From: c.where(x.key), Hint: "keep, which is " + strconv.Itoa(own) + " in " + j.path + "; or run as root"}
 		}
 		if *x.out == 0 && c.rootForbidden() {
 			return c.rootInside(j)
@@ -194,7 +195,7 @@ func (c *compilation) rootForbidden() bool {
 }
 
 func (c *compilation) rootInside(j *join) error {
-	return &Error{Op: j.key + " " + j.path, Err: errText("the task would be root on the host"), From: c.where(j.key),
+	return &Error{Op: j.key + " " + j.path, Err: errors.New("the task would be root on the host"), From: c.where(j.key),
 		Hint: "name user.uid and user.gid, ids inside that are not root outside; or " + callerHint}
 }
 
@@ -279,9 +280,9 @@ func (maps idMaps) inside(out int) (in int, ok bool) {
 func (maps idMaps) String() string {
 	var list []string
 	for _, m := range maps {
-		text := itoa(m[0])
+		text := strconv.Itoa(m[0])
 		if m[2] > 1 {
-			text += " to " + itoa(m[0]+m[2]-1)
+			text += " to " + strconv.Itoa(m[0]+m[2]-1)
 		}
 		list = append(list, text)
 	}
@@ -291,9 +292,9 @@ func (maps idMaps) String() string {
 func noID(maps idMaps, key string, own int, wanted policy.Opt[uint32]) error {
 	switch {
 	case wanted.Set:
-		return errText(key + " " + itoa(int(wanted.V)) + " is not mapped in it")
+		return errors.New(key + " " + strconv.Itoa(int(wanted.V)) + " is not mapped in it")
 	case maps == nil:
-		return errText("which ids it maps cannot be told from the path")
+		return errors.New("which ids it maps cannot be told from the path")
 	}
-	return errText("the caller's id, " + itoa(own) + ", is not mapped in it")
+	return errors.New("the caller's id, " + strconv.Itoa(own) + ", is not mapped in it")
 }

@@ -3,6 +3,7 @@ package sandbox
 // What is kept of a sandbox, so that another program can be started in it: the ruleset, and the filter without its listener.
 
 import (
+	"errors"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -51,7 +52,7 @@ func (c *compilation) letExec(spec filter.Spec) (filter.Spec, error) {
 			spec.Rules = append(slices.Clip(spec.Rules), own)
 			continue
 		}
-		return spec, &Error{Op: "exec", Err: errText("the profile denies execveat, by which a program is run in a sandbox that runs already"),
+		return spec, &Error{Op: "exec", Err: errors.New("the profile denies execveat, by which a program is run in a sandbox that runs already"),
 			Hint: "a profile that has no rule about execveat and does not deny it"}
 	}
 }

@@ -3,6 +3,7 @@ package sandbox
 // The limits that end a run: their place in the profile.
 
 import (
+	"strconv"
 	"time"
 
 	"cordon/policy"
@@ -59,7 +60,7 @@ func (c *compilation) limitRule(limit string) (rule, flag string) {
 		}
 	case LimitCPUTime:
 		if r := c.rlimit("cpu"); r != nil {
-			rule, flag = said("limits.rlimits.cpu "+itoa(int(r.Value))+"s", r.Pos.Short()), "--rlimit cpu=SECONDS"
+			rule, flag = said("limits.rlimits.cpu "+strconv.Itoa(int(r.Value))+"s", r.Pos.Short()), "--rlimit cpu=SECONDS"
 		}
 	}
 	return rule, flag
@@ -77,7 +78,7 @@ func limitValue(l *policy.Limits, limit string) string {
 	case limit == LimitOutput && l.Output.Set:
 		return policy.FormatSize(l.Output.V)
 	case limit == LimitPIDs && l.PIDs.Set:
-		return itoa(int(l.PIDs.V))
+		return strconv.Itoa(int(l.PIDs.V))
 	}
 	return ""
 }

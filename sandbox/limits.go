@@ -7,6 +7,7 @@ package sandbox
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -168,7 +169,7 @@ func (p *process) watchOOM(dir string) {
 		return
 	}
 	defer unix.Close(control)
-	if writeText(dir+"/cgroup.event_control", itoa(event)+" "+itoa(control)) != nil {
+	if writeText(dir+"/cgroup.event_control", strconv.Itoa(event)+" "+strconv.Itoa(control)) != nil {
 		return
 	}
 	p.watch(event, unix.POLLIN, func(int16) {

@@ -44,7 +44,7 @@ func (c *compilation) findWorkdir() error {
 		}
 		if err == nil {
 			if isDir, _ := c.tree.stat(dir); !isDir {
-				err = errText("no such directory inside")
+				err = errors.New("no such directory inside")
 			}
 		}
 		if err != nil {

@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,7 +36,7 @@ func parseMounts(text []byte) (*mountTable, error) {
 	for line := range bytes.Lines(text) {
 		m, ok := mountLine(line)
 		if !ok {
-			return nil, errText("unexpected line " + strconv.Quote(string(line)))
+			return nil, errors.New("unexpected line " + strconv.Quote(string(line)))
 		}
 		t.on[mountKey{m.parent, m.point}] = len(t.list)
 		t.byID[m.id] = len(t.list)

@@ -15,6 +15,7 @@ package sandbox
 
 import (
 	"cmp"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -53,7 +54,7 @@ func (c *compilation) noListener() string {
 	}
 	for _, r := range c.profile.Limits.Rlimits {
 		if r.Name == "nofile" && r.Value <= c.firstFD() {
-			return said("limits.rlimits.nofile "+itoa(int(r.Value)), r.Pos.Short()) + " leaves no descriptor for the listener"
+			return said("limits.rlimits.nofile "+strconv.Itoa(int(r.Value)), r.Pos.Short()) + " leaves no descriptor for the listener"
 		}
 	}
 	return ""

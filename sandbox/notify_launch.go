@@ -3,6 +3,7 @@ package sandbox
 // The launcher's part of the listener: it answers.
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +32,7 @@ func (p *process) checkListener() error {
 		if p.dying() {
 			return errEnded
 		}
-		return &Error{Op: "on-denial", Err: errText("the listener did not arrive"), From: p.comp.where("on-denial"), Hint: "--on-denial silent does without"}
+		return &Error{Op: "on-denial", Err: errors.New("the listener did not arrive"), From: p.comp.where("on-denial"), Hint: "--on-denial silent does without"}
 	}
 	return nil
 }

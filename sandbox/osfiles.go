@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -23,7 +24,7 @@ func (osFiles) Listens(path string) bool {
 		return true
 	}
 	defer unix.Close(fd)
-	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + itoa(file)}) != unix.ECONNREFUSED
+	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(file)}) != unix.ECONNREFUSED
 }
 
 // Follow returns where a path leads, without links, if no task can have made one of the links on the way.

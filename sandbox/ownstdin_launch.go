@@ -3,6 +3,8 @@ package sandbox
 // The launcher's part of a regular file on standard input: see ownstdin.go.
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -12,7 +14,7 @@ func (p *process) keepStdin(fd int) error {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
-		return &Error{Op: "stdin", Err: errText("the task sent none")}
+		return &Error{Op: "stdin", Err: errors.New("the task sent none")}
 	}
 	p.stdin = fd
 	own := int(p.cmd.Stdio[0].Fd())
@@ -26,7 +28,7 @@ func (p *process) keepStdin(fd int) error {
 		err = unix.Fstatfs(fd, &mount)
 	}
 	if err == nil && mount.Flags&unix.ST_RDONLY == 0 {
-		err = errText("it is not read-only")
+		err = errors.New("it is not read-only")
 	}
 	if err == nil {
 		err = sameOffset(own, fd)

@@ -3,6 +3,9 @@ package sandbox
 // Who can reach a directory.
 
 import (
+	"errors"
+	"strconv"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/walk"
@@ -40,7 +43,7 @@ func privateAbove(fd int) error {
 			return err
 		}
 		if st.Dev == below.Dev && st.Ino == below.Ino {
-			return errText("every directory above it can be searched by others")
+			return errors.New("every directory above it can be searched by others")
 		}
 		if int(st.Uid) == unix.Geteuid() && st.Mode&0o011 == 0 && !hasACL(at) {
 			return nil
@@ -51,6 +54,6 @@ func privateAbove(fd int) error {
 
 // hasACL reports whether a directory has a POSIX access list (acl(5)), or whether that cannot be told.
 func hasACL(fd int) bool {
-	_, err := unix.Getxattr("/proc/self/fd/"+itoa(fd), "system.posix_acl_access", nil)
+	_, err := unix.Getxattr("/proc/self/fd/"+strconv.Itoa(fd), "system.posix_acl_access", nil)
 	return err != unix.ENODATA && err != unix.EOPNOTSUPP
 }

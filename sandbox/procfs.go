@@ -61,7 +61,7 @@ func hex16(v uint64) string {
 
 // whoIs is the name of a thread's process and its number in the innermost pid namespace: proc_pid_status(5).
 func whoIs(tid int) (comm string, pid int) {
-	text, err := readAll("/proc/" + itoa(tid) + "/status")
+	text, err := readAll("/proc/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
 		return "", 0
 	}
@@ -88,5 +88,5 @@ func rootOutside(uid int) bool {
 	}
 	text, err := readSome("/proc/self/uid_map", 64)
 	f := strings.Fields(string(text))
-	return err == nil && len(f) > 1 && f[0] == itoa(overflow) && f[1] == "0"
+	return err == nil && len(f) > 1 && f[0] == strconv.Itoa(overflow) && f[1] == "0"
 }

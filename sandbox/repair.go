@@ -3,6 +3,8 @@ package sandbox
 // The plan that mounts a guard again.
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/plan"
@@ -44,7 +46,7 @@ func (c *compilation) repair(p *part, isDir bool) error {
 		c.cloneOnto(from, &again, p.attrs())
 		return nil
 	}
-	return errText(p.what + " was mounted there")
+	return errors.New(p.what + " was mounted there")
 }
 
 // repairScratch makes the file system of the covers. Before Linux 6.15 nothing can be cloned that is not attached: each

@@ -3,6 +3,7 @@ package sandbox
 // getrlimit(2). A hard limit that is already lower stays: it is stricter than what was asked for, and the report says so.
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +33,7 @@ func (c *compilation) rlimits() error {
 		r := &c.profile.Limits.Rlimits[i]
 		n, ok := rlimitNumber(r.Name)
 		if !ok {
-			return &Error{Op: "limits.rlimits", Err: errText("unknown resource " + r.Name), From: r.Pos.Short()}
+			return &Error{Op: "limits.rlimits", Err: errors.New("unknown resource " + r.Name), From: r.Pos.Short()}
 		}
 		nofile = nofile || r.Name == "nofile"
 		value := r.Value

@@ -5,6 +5,7 @@ package sandbox
 // host that the task may write. So a task may make such files only where nobody but the caller can reach them.
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -59,7 +60,7 @@ func (c *compilation) privateEverywhere(dir string) error {
 		case name == dir:
 			return err
 		default:
-			return errText("it is mounted at " + name + " too: " + bare(err).Error())
+			return errors.New("it is mounted at " + name + " too: " + bare(err).Error())
 		}
 	}
 	return nil

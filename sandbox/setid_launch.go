@@ -3,7 +3,9 @@ package sandbox
 // The launcher reads back that a directory is private.
 
 import (
+	"errors"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -16,7 +18,7 @@ func (p *process) checkPrivate() error {
 	if p.comp.private == nil {
 		return nil
 	}
-	root, err := unix.Open("/proc/"+itoa(p.task)+"/root", openDir, 0)
+	root, err := unix.Open("/proc/"+strconv.Itoa(p.task)+"/root", openDir, 0)
 	if err != nil {
 		return &Error{Op: "read back the mounts", Err: err}
 	}
@@ -54,7 +56,7 @@ func samePrivate(root int, part *part) error {
 		return err
 	}
 	if a.Dev != b.Dev || a.Ino != b.Ino {
-		return errText("has been replaced meanwhile")
+		return errors.New("has been replaced meanwhile")
 	}
 	return privateAbove(outside)
 }

@@ -8,8 +8,10 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cordon/policy"
@@ -150,7 +152,7 @@ func (c *compilation) socketsText() string {
 	if c.asItIs() || c.landlockResolves() || !c.tree.showsHost() {
 		return ""
 	}
-	text := itoa(len(c.covered)) + " sockets of the host covered"
+	text := strconv.Itoa(len(c.covered)) + " sockets of the host covered"
 	if len(c.covered) > 0 {
 		text += " (" + strings.Join(c.covered[:min(len(c.covered), 5)], " ") + ")"
 	}
@@ -186,7 +188,7 @@ func (c *compilation) undone() error {
 			continue
 		}
 		if runtimeDir(p.source) {
-			return &Error{Op: "working directory " + p.source, Err: errText("it holds the sockets of the session, and the profile would show it"),
+			return &Error{Op: "working directory " + p.source, Err: errors.New("it holds the sockets of the session, and the profile would show it"),
 				From: p.rule.Short(), Hint: "change to a directory of the project; --ro . or --rw . insists"}
 		}
 		if list := c.uncovers(i); list != nil {

@@ -1,6 +1,10 @@
 package sandbox
 
-import "golang.org/x/sys/unix"
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
 
 // makeStateDirs makes the state directories before a task could. If one cannot be made, no task of this user can make it
 // either, or hideState refuses.
@@ -15,7 +19,7 @@ func makeStateDirs(h *Host) {
 func (h *Host) stateDirs() []string {
 	usual := "/run/cordon"
 	if h.UID != 0 {
-		usual = "/run/user/" + itoa(h.UID) + "/cordon"
+		usual = "/run/user/" + strconv.Itoa(h.UID) + "/cordon"
 	}
 	if h.State == "" || h.State == usual {
 		return []string{usual}

@@ -4,7 +4,9 @@ package sandbox
 // descriptor is a way past every mount, so that only what cannot lead further is handed over.
 
 import (
+	"errors"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -73,7 +75,7 @@ func describeStdin(f *os.File, owner int) Stdio {
 		return s
 	}
 	if s.Terminal {
-		s.TTY, _ = os.Readlink("/proc/self/fd/" + itoa(s.Number)) // "": the device is not known
+		s.TTY, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(s.Number)) // "": the device is not known
 		return s
 	}
 	var st unix.Stat_t
@@ -90,12 +92,12 @@ func describeStdin(f *os.File, owner int) Stdio {
 
 // pathOf is the path by which a descriptor's file can be opened.
 func pathOf(fd int, st *unix.Stat_t) (string, error) {
-	path, err := os.Readlink("/proc/self/fd/" + itoa(fd))
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
 		return "", bare(err)
 	}
 	if !strings.HasPrefix(path, "/") {
-		return path, errText("it has no path")
+		return path, errors.New("it has no path")
 	}
 	again, err := walk.NoLinks(path, openAny)
 	if err != nil {
@@ -112,7 +114,7 @@ func sameAs(fd int, st *unix.Stat_t) error {
 		return err
 	}
 	if got.Dev != st.Dev || got.Ino != st.Ino {
-		return errText("the path leads to another file")
+		return errors.New("the path leads to another file")
 	}
 	return nil
 }
@@ -132,7 +134,7 @@ func describeDevice(fd int, dev uint64) (terminal bool, refused string) {
 	if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
 		return true, ""
 	}
-	return false, "the device " + itoa(int(unix.Major(dev))) + ":" + itoa(int(unix.Minor(dev)))
+	return false, "the device " + strconv.Itoa(int(unix.Major(dev))) + ":" + strconv.Itoa(int(unix.Minor(dev)))
 }
 
 // refusedRegular is for what is a regular file by its type alone. Who writes to a file of proc or of a cgroup acts with the
@@ -159,13 +161,13 @@ func refusedRegular(fd, flags int) string {
 
 // isMemory reports whether a file of proc is /proc/PID/mem: proc_pid_mem(5).
 func isMemory(fd int) bool {
-	path, err := os.Readlink("/proc/self/fd/" + itoa(fd))
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	return err != nil || strings.HasSuffix(path, "/mem") || path == "/proc/kcore"
 }
 
 // anonymous names what has no path, as the kernel calls it: pidfd, anon_inode:[io_uring], mnt:[4026531832].
 func anonymous(fd int) string {
-	path, err := os.Readlink("/proc/self/fd/" + itoa(fd))
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
 		return "of no kind that can be handed over"
 	}

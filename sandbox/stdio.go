@@ -3,6 +3,8 @@ package sandbox
 // Descriptors: the task gets 0, 1 and 2 and what the caller names, and nothing else (CVE-2024-21626).
 
 import (
+	"strconv"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
@@ -35,7 +37,7 @@ func (c *compilation) descriptors() error {
 	return nil
 }
 
-func extraName(i int) string { return "extra" + itoa(i) }
+func extraName(i int) string { return "extra" + strconv.Itoa(i) }
 
 // firstFD is the lowest number that the task does not get.
 func (c *compilation) firstFD() uint64 { return uint64(3 + len(c.req.Extra)) }

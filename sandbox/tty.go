@@ -10,6 +10,8 @@ package sandbox
 // group would be an orphaned one, whose processes SIGTSTP does not stop: Ctrl-Z would do nothing to an editor.
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
@@ -33,7 +35,7 @@ func (c *compilation) findTerminal() error {
 		c.ownTTY = c.ownTTY || c.brokered(i)
 	}
 	if c.req.Recorded && !c.ownTTY {
-		return &Error{Op: "record the terminal", Err: errText("the program has none of its own"),
+		return &Error{Op: "record the terminal", Err: errors.New("the program has none of its own"),
 			Hint: "--tty broker gives it one where stdin, stdout or stderr is a terminal, -t in any case"}
 	}
 	for i := range c.profile.Mounts {

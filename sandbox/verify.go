@@ -4,6 +4,7 @@ package sandbox
 // exec, so that a mismatch refuses to run; credentials and seccomp from /proc/PID/status behind exec.
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"time"
@@ -17,7 +18,7 @@ import (
 // checkMounts compares the mounts with what was asked for, while the child goes on: it mounts nothing any more, and
 // the task waits for the answer before exec.
 func (p *process) checkMounts() error {
-	path := "/proc/" + itoa(p.task) + "/mountinfo"
+	path := "/proc/" + strconv.Itoa(p.task) + "/mountinfo"
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &Error{Op: "read back the mounts", Err: &os.PathError{Op: "open", Path: path, Err: err}}
@@ -35,7 +36,7 @@ func (p *process) checkMounts() error {
 	if err := p.checkPrivate(); err != nil {
 		return err
 	}
-	p.enforced(policy.LayerMount, itoa(len(visible))+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
+	p.enforced(policy.LayerMount, strconv.Itoa(len(visible))+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
 	if found := p.comp.socketsText(); found != "" {
 		p.enforced(policy.LayerMount, found, "/proc/net/unix")
 	}
@@ -48,7 +49,7 @@ func (p *process) enforced(layer policy.Layer, found, where string) {
 
 // checkNamespaces compares the task's namespaces with the launcher's, or with those that it was to join.
 func (p *process) checkNamespaces() error {
-	dir := "/proc/" + itoa(p.task)
+	dir := "/proc/" + strconv.Itoa(p.task)
 	if err := p.compareNamespaces(dir); err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (p *process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 		}
 	}
 	if wrong {
-		return &Error{Op: "read back the namespaces", Err: errText(name + " is " + its + ", which was not asked for")}
+		return &Error{Op: "read back the namespaces", Err: errors.New(name + " is " + its + ", which was not asked for")}
 	}
 	p.enforced(layer, its, "/proc/PID/ns/"+name)
 	return nil
@@ -141,7 +142,7 @@ func checkMounts(t *tree, text []byte) (visible map[string]string, err error) {
 			wrong = " honours set-user-ID"
 		}
 		if wrong != "" {
-			e := &Error{Op: "read back the mounts", Err: errText(m.point + wrong)}
+			e := &Error{Op: "read back the mounts", Err: errors.New(m.point + wrong)}
 			if part != nil {
 				e.From = part.rule.Short()
 			}
@@ -155,7 +156,7 @@ func checkMounts(t *tree, text []byte) (visible map[string]string, err error) {
 	for i := range t.parts {
 		p := &t.parts[i]
 		if t.at(p.target) == p && !p.absent && visible[p.target] == "" {
-			return nil, &Error{Op: "read back the mounts", Err: errText(p.target + " is not mounted"), From: p.rule.Short()}
+			return nil, &Error{Op: "read back the mounts", Err: errors.New(p.target + " is not mounted"), From: p.rule.Short()}
 		}
 	}
 	return visible, nil
@@ -178,7 +179,7 @@ func (p *process) confirm() error {
 		return err
 	}
 	if p.comp.land.on {
-		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+itoa(p.comp.host.LandlockABI), "tried before exec")
+		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+strconv.Itoa(p.comp.host.LandlockABI), "tried before exec")
 	}
 	p.report.Version, p.report.Profile, p.report.Args = 1, p.comp.profile.Name, p.cmd.Args
 	p.comp.clipped(p.task)
@@ -205,7 +206,7 @@ const execTakes = time.Second
 // kernel has let go of its old memory (execve(2) releases robust futexes with it), a moment before it has them.
 func (p *process) statusBehindExec() ([]byte, error) {
 	for began := time.Now(); ; time.Sleep(100 * time.Microsecond) {
-		text, err := readAll("/proc/" + itoa(p.task) + "/status")
+		text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/status")
 		if err != nil || !p.comp.amidExec(text) || time.Since(began) > execTakes {
 			return text, err
 		}
@@ -240,7 +241,7 @@ func (p *process) checkStatus(text []byte) error {
 			got = f.want
 		}
 		if got != f.want {
-			return &Error{Op: "read back the task's status", Err: errText(f.key + " is " + got + ", not " + f.want)}
+			return &Error{Op: "read back the task's status", Err: errors.New(f.key + " is " + got + ", not " + f.want)}
 		}
 		p.enforced(f.layer, f.key+"="+got, "/proc/PID/status")
 	}

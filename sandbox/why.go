@@ -391,7 +391,7 @@ func ownerText(info fs.FileInfo) string {
 	if !ok {
 		return ""
 	}
-	return ", owner " + itoa(int(st.Uid)) + ":" + itoa(int(st.Gid))
+	return ", owner " + strconv.Itoa(int(st.Uid)) + ":" + strconv.Itoa(int(st.Gid))
 }
 
 func (a Access) mode() (bits uint32) {
