@@ -249,9 +249,8 @@ var terminalVariables = [...]string{"TERM", "COLORTERM", "NO_COLOR"}
 
 // Terminal is what of an environment is about the terminal and is kept by the sandbox's profile, for Cmd.Env.
 func (a *Attached) Terminal(getenv func(string) string) (env []string) {
-	c := &compilation{profile: a.Profile}
 	for _, name := range terminalVariables {
-		if value := getenv(name); value != "" && c.keeps(name) && !c.sets(name) {
+		if value := getenv(name); value != "" && a.Profile.Env.Keeps(name) {
 			env = append(env, name+"="+value)
 		}
 	}
