@@ -21,7 +21,8 @@ type tree struct {
 	parts []part         // in the order of mounting: a later one covers earlier ones at and below its target
 	last  map[string]int // the last part mounted at a target
 
-	awaited []part // hidden names that nothing has yet
+	awaited []part        // hidden names that nothing has yet
+	globs   []awaitedGlob // and what patterns hide in a directory
 	known   map[string]known
 	links   map[string]string // the texts of the host's symbolic links
 }
