@@ -250,7 +250,7 @@ func TestHide(t *testing.T) {
 					p.Hide = append(p.Hide, policy.Hide{Pattern: r})
 				}
 			})
-			comp, err := compile(p, h, &Cmd{Args: []string{"/usr/bin/true"}}, nil)
+			comp, err := compile(p, h, &Request{Args: []string{"/usr/bin/true"}}, nil)
 			if err != nil || tt.errs != "" {
 				if err == nil || !strings.HasPrefix(err.Error(), tt.errs) {
 					t.Fatalf("error %v, want %q", err, tt.errs)
@@ -327,7 +327,7 @@ func TestHideSaid(t *testing.T) {
 		p.Hide = []policy.Hide{{Pattern: "/none"}, {Pattern: "/nothing", Pos: policy.Pos{Flag: "--hide /nothing"}}, {Pattern: "**/x", Pos: policy.Pos{Flag: "--hide **/x"}},
 			{Pattern: "~/.ssh"}, {Pattern: "~/.aws"}}
 	})
-	comp, err := compile(p, h, &Cmd{Args: []string{"/usr/bin/true"}}, nil)
+	comp, err := compile(p, h, &Request{Args: []string{"/usr/bin/true"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
