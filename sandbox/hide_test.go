@@ -298,7 +298,7 @@ func TestHideLater(t *testing.T) {
 			p.Hide = append(p.Hide, policy.Hide{Pattern: pattern, Pos: policy.Pos{Flag: "--hide " + pattern}})
 		}
 	})
-	comp, err := compile(p, fakeUser(), &Cmd{Args: []string{"/usr/bin/true"}}, nil)
+	comp, err := compile(p, fakeUser(), &Request{Args: []string{"/usr/bin/true"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
