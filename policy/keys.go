@@ -175,6 +175,11 @@ var mountForms = []form[Mount]{
 		{spec: spec{name: "noexec", typ: tWord, words: boolWords, doc: "Nothing in it can be executed.", def: "false", example: "true"}, at: mountNoExec},
 		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is mounted where the target does not exist and cannot be made.", def: "false", example: "true"}, at: mountOptional},
 	}},
+	{kind: string(MountEmpty), doc: "an empty directory, read-only", keys: []key[Mount]{
+		{spec: spec{name: "empty", typ: tPath, doc: "Where it is mounted. What later mounts put below it is there.", example: "/mnt"}, at: mountTarget},
+		{spec: spec{name: "mode", typ: tPerm, doc: "Permission bits.", def: `"0755"`, example: `"0700"`}, at: mountPerm},
+		{spec: spec{name: "optional", typ: tWord, words: boolWords, doc: "Nothing is mounted where the target does not exist and cannot be made.", def: "false", example: "true"}, at: mountOptional},
+	}},
 	{kind: string(MountProc), doc: "proc of the sandbox's own processes", keys: []key[Mount]{
 		{spec: spec{name: "proc", typ: tPath, doc: "Where it is mounted.", example: "/proc"}, at: mountTarget},
 		{spec: spec{name: "hidepid", typ: tWord, words: hidepidWords, doc: "hidepid= of proc(5); the names need Linux 5.8.", def: "off", example: "invisible"}, at: func(m *Mount) any { return &m.Hidepid }},
