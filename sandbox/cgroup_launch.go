@@ -9,14 +9,22 @@ import (
 	"cordon/sandbox/internal/cgroup"
 )
 
-// makeGroup makes the groups that were chosen.
-func (p *process) makeGroup(ch *cgroup.Choice) (*cgroup.Group, error) {
-	name, err := cgroup.NewName()
-	if err != nil {
-		return nil, err
+// makeGroups chooses the groups and makes them.
+func (p *process) makeGroups() *Groups {
+	g := ChooseGroups(p.cmd.Profile, p.cmd.Host)
+	if g.Choice == nil {
+		return g
 	}
-	p.cgroup, err = ch.Make(name)
-	return p.cgroup, err
+	name, err := cgroup.NewName()
+	if err == nil {
+		p.cgroup, err = g.Choice.Make(name)
+	}
+	if err != nil {
+		g.Fail(err)
+		return g
+	}
+	g.Lacking = append(g.Lacking, p.cgroup.Lacking...)
+	return g
 }
 
 // openGroup opens what the child enters its groups by.

@@ -200,7 +200,7 @@ func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	if fixed {
 		c.pinAbove(from, target)
 	}
-	p := part{target: target, file: !isDir, opaque: true, absent: !c.reachable(target),
+	p := part{target: target, file: !isDir, opaque: true, absent: !c.reachable(target) || c.closedInStill(target),
 		guard: guardHide, behind: c.tree.hostPath(target),
 		what: "hidden", rule: rule}
 	if info, err := c.tree.lstat(p.behind); err == nil && info.Mode()&fs.ModeSocket != 0 && !p.absent {
@@ -217,6 +217,18 @@ func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos,
 		c.showLifted(l, target+l.host[len(p.behind):])
 	}
 	return nil
+}
+
+// closedInStill reports whether a path may be out of the child's reach because a read-only overlay shows it. To look up
+// a directory in the topmost one, overlayfs reads its attributes with the child's rights, and reports EACCES to everybody
+// if those do not suffice. The task has no right that the child lacks, so that it needs no cover then.
+func (c *compilation) closedInStill(target string) bool {
+	if p := c.tree.at(target); !p.still {
+		return false
+	}
+	host := c.tree.hostPath(target)
+	info, err := c.tree.lstat(host)
+	return err == nil && !c.mayDo(unix.R_OK, host, info)
 }
 
 // coverOnto mounts a cover at a part's target.

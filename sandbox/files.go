@@ -74,11 +74,11 @@ func (p *process) openResources() error {
 	if err := p.keepOutputLimit(); err != nil {
 		return err
 	}
-	for i, f := range p.cmd.stdio() {
-		if p.comp.brokered(f) {
+	for i, f := range p.cmd.Stdio {
+		if p.comp.brokered(i) {
 			continue
 		}
-		if p.comp.passes(f, i) || p.comp.reopened(i) {
+		if p.comp.passes(i) || p.comp.reopened(i) {
 			continue
 		}
 		if err := p.openStdio(i, f); err != nil {
@@ -98,15 +98,15 @@ func (p *process) openResources() error {
 func (p *process) openStdio(i int, f *os.File) error {
 	name := stdioNames[i]
 	switch {
-	case p.comp.lent(f, i):
+	case p.comp.lent(i):
 		return p.lendStdin(f)
-	case f == nil || i == 0 && p.comp.withheld(f):
+	case f == nil || i == 0 && p.comp.withheld(i):
 		fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return &Error{Op: os.DevNull, Err: err}
 		}
 		return p.files.add(name, fd)
-	case p.comp.withheld(f), p.comp.copied(f, i):
+	case p.comp.withheld(i), p.comp.copied(i):
 		return p.relayStdio(i, f)
 	}
 	return p.files.dup(name, int(f.Fd()))

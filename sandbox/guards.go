@@ -305,7 +305,7 @@ func (p *process) reportGuards() {
 // Every process of the sandbox descends from init, since the pid namespace is its own and nobody can join it. The task
 // has handed its children to init by the time that its end is told. So nobody is left if init has no other child.
 func (p *process) endGuards() {
-	if p.guards.ended() || p.cmd.attachable() || !p.comp.ownsPID() {
+	if p.guards.ended() || p.cmd.Keep || !p.comp.ownsPID() {
 		return
 	}
 	pid := strconv.Itoa(p.pid)

@@ -12,7 +12,7 @@ import (
 
 // repairs begins a plan that enters the sandbox's namespaces with the task's ids and all capabilities there.
 func (c *compilation) repairs() *compilation {
-	r := &compilation{profile: c.profile, host: c.host, cmd: c.cmd, tree: c.tree, ids: c.ids, keep: c.keep, rootFD: plan.F(fileRoot)}
+	r := &compilation{profile: c.profile, host: c.host, req: c.req, tree: c.tree, ids: c.ids, keep: c.keep, rootFD: plan.F(fileRoot)}
 	from := own("guard")
 	r.plan.Files = []string{fileRoot, fileMountNS, fileUserNS}
 	if c.ids.newUser {

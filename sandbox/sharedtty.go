@@ -25,9 +25,9 @@ import (
 // share finds out with whom the caller's terminal is shared.
 func (t *terminal) share() {
 	cmd := t.p.cmd
-	t.linesOnly = isPipe(cmd.Stdout) || t.in >= 0 && ofAnotherSession(t.in)
+	t.linesOnly = isPipe(cmd.Stdio[1]) || t.in >= 0 && ofAnotherSession(t.in)
 	t.shared = !t.typist || t.linesOnly
-	t.deaf = !t.typist && !holdsData(cmd.Stdin)
+	t.deaf = !t.typist && !holdsData(cmd.Stdio[0])
 }
 
 // holdsData reports whether f is a pipe, a socket or a regular file.
