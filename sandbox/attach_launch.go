@@ -6,11 +6,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // keep opens what a later program needs, while the task waits before its execve.
 func (p *process) keep() error {
-	if !p.cmd.attachable() {
+	if !p.cmd.Keep {
 		return nil
 	}
 	a := p.kept
@@ -33,7 +35,7 @@ func (p *process) keep() error {
 
 // keepGroupFiles opens what the sandbox's groups are entered by: see openGroup.
 func (p *process) keepGroupFiles(a *Attached) error {
-	ch := p.comp.groups.choice
+	ch := p.choice()
 	if ch == nil {
 		return nil
 	}
@@ -127,4 +129,27 @@ func (p *process) frozen() bool {
 	text, err := readSome("/proc/"+strconv.Itoa(p.task)+"/stat", 512)
 	_, state, found := strings.Cut(string(text), ") ")
 	return err == nil && found && strings.HasPrefix(state, "T")
+}
+
+// share duplicates what is kept, for a caller of the library.
+func (p *process) share() (*Attached, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pidfd < 0 {
+		return nil, errSandboxEnded
+	}
+	shared, err := p.attach()
+	if err != nil {
+		return nil, err
+	}
+	a := *shared
+	a.fds = make(map[string]int, len(shared.fds))
+	for name, fd := range shared.fds {
+		if a.fds[name], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+			delete(a.fds, name)
+			a.Close()
+			return nil, &Error{Op: "attach: duplicate " + name, Err: err}
+		}
+	}
+	return &a, nil
 }

@@ -132,7 +132,7 @@ func (t *terminal) choose() {
 	cmd := t.p.cmd
 	t.in, t.out = -1, -1
 	for _, i := range [...]int{1, 2, 0} {
-		f := cmd.stdio()[i]
+		f := cmd.Stdio[i]
 		if !isTerminal(f) {
 			continue
 		}
@@ -145,10 +145,10 @@ func (t *terminal) choose() {
 			t.in, t.typist = fd, i == 0
 		}
 	}
-	if cmd.Terminal && !isTerminal(cmd.Stdout) {
+	if cmd.Terminal && !isTerminal(cmd.Stdio[1]) {
 		t.out = -1
-		if cmd.Stdout != nil {
-			t.out = int(cmd.Stdout.Fd())
+		if cmd.Stdio[1] != nil {
+			t.out = int(cmd.Stdio[1].Fd())
 		}
 	}
 	t.share()

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -32,41 +31,86 @@ type groups struct {
 // on reports whether there are any.
 func (g *groups) on() bool { return g.choice != nil }
 
-// cgroup decides where the sandbox's groups go; the launcher makes them here, so that what cannot be had is known while
-// there is still time for rlimits.
-func (c *compilation) cgroup() error {
+// Groups says where a sandbox's groups go. The launcher makes them before the plan is compiled, so that what cannot be had
+// is known while there is still time for rlimits.
+type Groups struct {
+	Choice  *cgroup.Choice // nil if no group is wanted, or none can be had
+	Lacking []cgroup.Lack  // what the groups cannot hold
+	why     string         // why there is none; "" if one is there or none is wanted
+	remedy  string
+	err     error
+}
+
+// Fail says that the groups cannot be made.
+func (g *Groups) Fail(err error) { g.why, g.remedy, g.Choice = err.Error(), cgroup.Hint(err), nil }
+
+func without(why, remedy string) *Groups { return &Groups{why: why, remedy: remedy} }
+
+// ChooseGroups decides where the groups of a profile's limits go.
+func ChooseGroups(p *policy.Profile, h *Host) *Groups {
+	c := &compilation{profile: p, host: h}
 	want, err := c.wantedLimits()
 	if err != nil || want == nil {
-		return err
+		return &Groups{err: err}
 	}
-	layout, err := cgroup.Read(c.host.Files)
+	layout, err := cgroup.Read(h.Files)
 	if err != nil {
-		return c.lackAll("the cgroups cannot be looked at: "+err.Error(), "mount -t proc proc /proc")
+		return without("the cgroups cannot be looked at: "+err.Error(), "mount -t proc proc /proc")
 	}
 	if layout.Kind() == "" {
-		return c.lackAll("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
+		return without("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 	}
-	who := cgroup.Caller{UID: c.host.UID, PID: c.host.PID}
-	ch := cgroup.Choose(c.host.Files, layout, want, c.profile.Limits.Cgroup, who)
-	lacking := ch.Lacking
-	switch {
-	case ch.V2() && !c.host.since(5, 7):
-		return c.lackAll("being born in a cgroup needs Linux 5.7", "upgrade the kernel")
-	case c.cmd.makeGroup != nil && !ch.Empty():
-		g, err := c.cmd.makeGroup(ch)
-		if err != nil {
-			return c.lackAll(err.Error(), cgroup.Hint(err))
-		}
-		lacking = append(lacking, g.Lacking...)
+	ch := cgroup.Choose(h.Files, layout, want, p.Limits.Cgroup, cgroup.Caller{UID: h.UID, PID: h.PID})
+	if ch.V2() && !h.since(5, 7) {
+		return without("being born in a cgroup needs Linux 5.7", "upgrade the kernel")
 	}
+	g := &Groups{Lacking: ch.Lacking}
+	if !ch.Empty() {
+		g.Choice = ch
+	}
+	return g
+}
+
+// cgroup takes the groups that were made, or were chosen for a plan that is not run.
+func (c *compilation) cgroup() error {
+	g := c.req.Groups
+	if g == nil {
+		g = ChooseGroups(c.profile, c.host)
+	}
+	if g.err != nil {
+		return g.err
+	}
+	if g.why != "" {
+		return c.lackAll(g.why, g.remedy)
+	}
+	lacking := slices.Clone(g.Lacking)
 	slices.SortStableFunc(lacking, func(a, b cgroup.Lack) int { return limitIndex(a.Limit) - limitIndex(b.Limit) })
 	for _, l := range lacking {
 		if err := c.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
 			return err
 		}
 	}
-	if !ch.Empty() {
-		c.join(ch)
+	if g.Choice != nil {
+		c.join(g.Choice)
+	}
+	return nil
+}
+
+// settleGroups looks again at what the launcher has said of the groups: systemd has put the child into its own by now, or
+// has not.
+func (c *compilation) settleGroups() error {
+	g := c.req.Groups
+	switch {
+	case g == nil || !c.groups.on():
+		return nil
+	case g.why != "":
+		c.groups.choice = nil
+		return c.lackAll(g.why, g.remedy)
+	}
+	for _, l := range g.Lacking {
+		if err := c.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -219,7 +263,7 @@ func (c *compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 	if err != nil {
 		return cgroup.IOMax{}, err
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
+	st, ok := statOf(info)
 	if !ok {
 		return cgroup.IOMax{}, errors.New("its device is not known")
 	}

@@ -16,7 +16,7 @@ import (
 // reporting is a compilation of which only the filter matters.
 func reporting(t *testing.T, p *policy.Profile) *compilation {
 	t.Helper()
-	c := &compilation{profile: p, host: fakeUser(), cmd: &Cmd{Args: []string{"true"}}, arch: filter.AMD64}
+	c := &compilation{profile: p, host: fakeUser(), req: &Request{Args: []string{"true"}}, arch: filter.AMD64}
 	if err := c.planReports(); err != nil || c.reports != (p.OnDenial == policy.DenialReport) {
 		t.Fatalf("reports %v, %v", c.reports, err)
 	}
@@ -87,7 +87,7 @@ func TestNoListener(t *testing.T) {
 	}{{0, 0, false}, {3, 0, false}, {4, 0, true}, {4, 1, false}, {5, 1, true}} {
 		p := &policy.Profile{OnDenial: policy.DenialReport}
 		p.Limits.Rlimits = []policy.Rlimit{{Name: "core", Value: 0}, {Name: "nofile", Value: tt.nofile, Pos: policy.Pos{File: "p.yaml", Line: 4}}}
-		c := &compilation{profile: p, host: fakeUser(), cmd: &Cmd{Args: []string{"true"}, ExtraFiles: make([]*os.File, tt.extra)}, arch: filter.AMD64}
+		c := &compilation{profile: p, host: fakeUser(), req: &Request{Args: []string{"true"}, Extra: make([]Stdio, tt.extra)}, arch: filter.AMD64}
 		if err := c.planReports(); err != nil || c.reports != tt.reports {
 			t.Errorf("nofile %d, %d extra: reports %v, %v", tt.nofile, tt.extra, c.reports, err)
 		}
@@ -118,8 +118,7 @@ func TestBlame(t *testing.T) {
 		{"execve", nil, `syscalls.exec once (p.yaml:9)`, "--exec any"},
 	}
 	for _, tt := range tests {
-		d := &Denial{Call: tt.call, data: *deniedCall(t, tt.call, tt.args...)}
-		if rule, remedy := c.blame(d); rule != tt.rule || remedy != tt.remedy {
+		if rule, remedy := blame(c, tt.call, deniedCall(t, tt.call, tt.args...)); rule != tt.rule || remedy != tt.remedy {
 			t.Errorf("%s:\n got %s; %s\nwant %s; %s", tt.call, rule, remedy, tt.rule, tt.remedy)
 		}
 	}
@@ -172,11 +171,8 @@ func TestListenerGone(t *testing.T) {
 	c.Stdout, c.Stderr = w, w
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	p := newProcess(c)
-	if p.host, err = Probe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.start(); err != nil {
+	p := processOf(t, c)
+	if err := p.launchAll(); err != nil {
 		t.Fatal(err)
 	}
 	unix.Close(p.listener)

@@ -187,7 +187,7 @@ func (c *compilation) enterSpaces(from plan.From) {
 			k := &spaceKinds[i]
 			if s := c.into.space(k.name); s != nil && (k.flag == unix.CLONE_NEWUSER) == user && c.apart(s) {
 				c.plan.Files = append(c.plan.Files, fileSpace+k.name)
-				c.do(from, plan.SetnsStep(plan.F(fileSpace+k.name), uint64(k.flag)))
+				c.do(from, plan.SetnsStep(plan.F(fileSpace+k.name), k.flag))
 			}
 		}
 	}
@@ -207,7 +207,7 @@ func (c *compilation) bornInside() error {
 
 // conceal keeps everybody out who has no capability over the launcher's user namespace.
 func (c *compilation) conceal(from plan.From) {
-	if !c.cmd.exposed {
+	if !c.req.Exposed {
 		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 0))
 	}
 }
@@ -225,7 +225,7 @@ func (c *compilation) lookupInside() error {
 			c.tree.add(part{target: clean(m.Target), source: clean(m.Target), what: "proc", rule: m.Pos})
 		}
 	}
-	c.program.env = overlayEnv(a.Env, variables(c.cmd.Env))
+	c.program.env = overlayEnv(a.Env, variables(c.req.Env))
 	if err := c.findDirInside(); err != nil {
 		return err
 	}
@@ -244,24 +244,10 @@ func overlayEnv(env, over []string) []string {
 	return append(out, over...)
 }
 
-// terminalVariables are about where a program's output is shown, which is the caller's place and not the sandbox's.
-var terminalVariables = [...]string{"TERM", "COLORTERM", "NO_COLOR"}
-
-// Terminal is what of an environment is about the terminal and is kept by the sandbox's profile, for Cmd.Env.
-func (a *Attached) Terminal(getenv func(string) string) (env []string) {
-	c := &compilation{profile: a.Profile}
-	for _, name := range terminalVariables {
-		if value := getenv(name); value != "" && c.keeps(name) && !c.sets(name) {
-			env = append(env, name+"="+value)
-		}
-	}
-	return env
-}
-
 func (c *compilation) findDirInside() error {
 	c.workdir = c.into.Workdir
-	if c.cmd.Dir != "" {
-		c.workdir = c.cmd.Dir
+	if c.req.Dir != "" {
+		c.workdir = c.req.Dir
 		if !strings.HasPrefix(c.workdir, "/") {
 			c.workdir = joinPath(c.into.Workdir, c.workdir)
 		}
@@ -276,27 +262,27 @@ func (c *compilation) findDirInside() error {
 	switch {
 	case err == nil:
 		return nil
-	case c.cmd.Dir == "":
+	case c.req.Dir == "":
 		c.workdir = "/"
 		return nil
 	}
-	return &Error{Op: "working directory " + c.cmd.Dir, Err: bare(err), Hint: "name one that exists inside"}
+	return &Error{Op: "working directory " + c.req.Dir, Err: bare(err), Hint: "name one that exists inside"}
 }
 
 // findInside finds the program, and in the place of a script what interprets it: execve(2), "Interpreter scripts".
 func (c *compilation) findInside() error {
-	path, err := c.find(c.cmd.Args[0])
+	path, err := c.find(c.req.Args[0])
 	if err != nil {
 		return err
 	}
-	args := c.cmd.Args
+	args := c.req.Args
 	for depth := 0; ; depth++ {
 		interpreter, arg, ok := c.scriptOf(path)
 		if !ok {
 			break
 		}
 		if depth == maxInterpreters {
-			return &LookupError{Name: c.cmd.Args[0], Why: "too many scripts interpret each other", Code: 126}
+			return &LookupError{Name: c.req.Args[0], Why: "too many scripts interpret each other", Code: 126}
 		}
 		if err := c.reach(interpreter, interpreter, byScript); err != nil {
 			return interpreterError(path, interpreter, err)
@@ -343,7 +329,7 @@ func (c *compilation) changeDirInside() error {
 		return nil
 	}
 	dir, from := plan.R(plan.Dir), own("process.workdir")
-	if c.cmd.Dir != "" || c.host.NoOpenat2 {
+	if c.req.Dir != "" || c.host.NoOpenat2 {
 		c.openWithLinks(from, c.workdir, openDir, plan.Dir)
 		c.do(from, plan.FchdirStep(dir))
 		return nil
@@ -369,7 +355,7 @@ func (c *compilation) keptRlimits() error {
 }
 
 func (c *compilation) execProgram() error {
-	if c.cmd.exposed {
+	if c.req.Exposed {
 		c.do(own("command"), plan.ExecOnce(c.program.path, join0(c.program.args), join0(c.program.env), c.nonce))
 		return nil
 	}

@@ -137,8 +137,8 @@ func (p *process) checkConfined() error {
 	if c.into == nil {
 		return p.checkIDs()
 	}
-	if p.cmd.hold != nil {
-		p.cmd.hold()
+	if p.cmd.Hold != nil {
+		p.cmd.Hold()
 	}
 	text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/status")
 	if err != nil {

@@ -6,20 +6,19 @@ import "cordon/policy"
 
 // exposed lists the guards of a tree: the visible parts that are mounted on the host's own directories, and the hidden
 // names that did not exist when the plan was made.
-func (t *tree) exposed() []watchedMount {
-	var list []watchedMount
+func (t *tree) exposed() (list []*part) {
 	for i := range t.parts {
 		p := &t.parts[i]
 		if p.target == "/" || p.absent && !p.fleeting || t.at(p.target) != p {
 			continue
 		}
 		if t.onHost(p.target) {
-			list = append(list, watchedMount{part: *p})
+			list = append(list, p)
 		}
 	}
 	for i := range t.awaited {
 		if p := &t.awaited[i]; t.onHost(p.target) {
-			list = append(list, watchedMount{part: *p})
+			list = append(list, p)
 		}
 	}
 	return list
@@ -31,6 +30,22 @@ func (t *tree) await(target string, rule policy.Pos) {
 		t.awaited = make([]part, 0, 16)
 	}
 	t.awaited = append(t.awaited, part{target: target, opaque: true, guard: guardHide, what: "hidden", rule: rule})
+}
+
+// awaitGlob notes that what appears in a directory under a name that a pattern matches is to be hidden, and reports
+// whether the launcher can do that.
+func (t *tree) awaitGlob(dir, pattern string, rule policy.Pos) bool {
+	for i := range t.globs {
+		if x := &t.globs[i]; x.dir == dir && x.pattern == pattern {
+			return true
+		}
+	}
+	if !t.onHost(joinPath(dir, "x")) {
+		return false
+	}
+	p := part{opaque: true, guard: guardHide, what: "hidden", rule: rule}
+	t.globs = append(t.globs, awaitedGlob{dir, pattern, p})
+	return true
 }
 
 // onHost reports whether the directory that holds a path is the host's own, so that a change there reaches the sandbox.

@@ -74,11 +74,11 @@ func (p *process) openResources() error {
 	if err := p.keepOutputLimit(); err != nil {
 		return err
 	}
-	for i, f := range p.cmd.stdio() {
-		if p.comp.brokered(f) {
+	for i, f := range p.cmd.Stdio {
+		if p.comp.brokered(i) {
 			continue
 		}
-		if p.comp.passes(f, i) || p.comp.reopened(i) {
+		if p.comp.passes(i) || p.comp.reopened(i) {
 			continue
 		}
 		if err := p.openStdio(i, f); err != nil {
@@ -98,15 +98,15 @@ func (p *process) openResources() error {
 func (p *process) openStdio(i int, f *os.File) error {
 	name := stdioNames[i]
 	switch {
-	case p.comp.lent(f, i):
+	case p.comp.lent(i):
 		return p.lendStdin(f)
-	case f == nil || i == 0 && p.comp.withheld(f):
+	case f == nil || i == 0 && p.comp.withheld(i):
 		fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return &Error{Op: os.DevNull, Err: err}
 		}
 		return p.files.add(name, fd)
-	case p.comp.withheld(f), p.comp.copied(f, i):
+	case p.comp.withheld(i), p.comp.copied(i):
 		return p.relayStdio(i, f)
 	}
 	return p.files.dup(name, int(f.Fd()))
@@ -230,10 +230,10 @@ func (p *process) holderMapping() (fd int, release func(), err error) {
 		_, _ = unix.Wait4(pid, nil, 0, nil)
 	}()
 	dir := "/proc/" + strconv.Itoa(pid)
-	if err := p.comp.writeMap(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {
+	if err := p.writeMap(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {
 		return -1, nil, err
 	}
-	if err := p.comp.writeMap(dir+"/gid_map", idMap(p.comp.host.GID, id.outGID, 1)); err != nil {
+	if err := p.writeMap(dir+"/gid_map", idMap(p.comp.host.GID, id.outGID, 1)); err != nil {
 		return -1, nil, err
 	}
 	return openUserNS(dir)
@@ -259,10 +259,10 @@ func (p *process) writeMaps() error {
 			return helperMaps("newgidmap", p.pid, gids)
 		}
 	}
-	if err := p.comp.writeMap(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
+	if err := p.writeMap(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
 		return err
 	}
-	return p.comp.writeMap(dir+"/gid_map", strings.Join(gids, "\n"))
+	return p.writeMap(dir+"/gid_map", strings.Join(gids, "\n"))
 }
 
 // helperMaps runs newuidmap(1) or newgidmap(1), which are setuid.
@@ -275,10 +275,10 @@ func helperMaps(name string, pid int, maps []string) error {
 	return nil
 }
 
-func (c *compilation) writeMap(path, text string) error {
+func (p *process) writeMap(path, text string) error {
 	err := writeText(path, text)
 	if e, ok := err.(*Error); ok {
-		e.Hint = c.mapHint(e.Err)
+		e.Hint = p.comp.mapHint(e.Err)
 	}
 	return err
 }

@@ -31,8 +31,8 @@ func (c *compilation) ownHostID() error {
 			Remedy: "give the launcher these two (and SYS_ADMIN for what the profile writes: docker run --cap-add); or, in as many words, " + c.orRoot()}
 	}
 	id := firstTaskID
-	if c.cmd.taskID != 0 { // otherwise the plan is only printed
-		id = c.cmd.taskID
+	if c.req.TaskID != 0 { // otherwise the plan is only printed
+		id = c.req.TaskID
 	}
 	c.ids.outUID, c.ids.outGID, c.ids.own, c.ids.idmapped = id, id, true, c.host.Privileged
 	if j := c.joined(unix.CLONE_NEWNS); j != nil && c.ids.idmapped {

@@ -19,23 +19,23 @@ const taskIDs = "ids"
 // drawTaskID draws the task's id outside. Two sandboxes that share an id could trace and kill each other's processes
 // and write each other's files, and launchers in different pid namespaces can have the same number, so the id is random.
 // Launchers that share a state directory lock the id there besides; others have no place in common.
-func (p *process) drawTaskID() error {
-	if !p.cmd.needsTaskID(p.host) {
-		return nil
+func (p *process) drawTaskID() (int, error) {
+	h := p.cmd.Host
+	if p.cmd.Into != nil || !h.HostRoot || !h.mapsIDs() { // otherwise root starts the task, and can give it an id of its own
+		return 0, nil
 	}
-	p.ids = openTaskIDs(p.host.State)
+	p.ids = openTaskIDs(h.State)
 	for range 64 {
 		id, err := randomTaskID()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		lock := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(id), Len: 1}
 		if p.ids < 0 || unix.FcntlFlock(uintptr(p.ids), unix.F_OFD_SETLK, &lock) == nil {
-			p.cmd.taskID = id
-			return nil
+			return id, nil
 		}
 	}
-	return &Error{Op: "draw the task's id", Err: errors.New("64 were in use, or the locks of " + joinPath(p.host.State, taskIDs) + " do not work"),
+	return 0, &Error{Op: "draw the task's id", Err: errors.New("64 were in use, or the locks of " + joinPath(h.State, taskIDs) + " do not work"),
 		Hint: "--host-user caller runs the task as root"}
 }
 
@@ -113,13 +113,10 @@ func (p *process) checkThread() error {
 	case why != "":
 	case own != caller:
 		why = "the calling thread is user " + strconv.Itoa(caller.uid[1]) + ", and the sandbox would start as user " + strconv.Itoa(own.uid[1])
-	case own.uid[0] != p.host.UID || own.gid[0] != p.host.GID:
-		why = "Host was probed as user " + strconv.Itoa(p.host.UID) + ", group " + strconv.Itoa(p.host.GID) + ", and this is user " + strconv.Itoa(own.uid[0]) + ", group " + strconv.Itoa(own.gid[0])
+	case own.uid[0] != p.cmd.Host.UID || own.gid[0] != p.cmd.Host.GID:
+		why = "Host was probed as user " + strconv.Itoa(p.cmd.Host.UID) + ", group " + strconv.Itoa(p.cmd.Host.GID) + ", and this is user " + strconv.Itoa(own.uid[0]) + ", group " + strconv.Itoa(own.gid[0])
 	default:
 		return nil
 	}
 	return &Error{Op: "start", Err: errors.New(why), Hint: "change the ids of the whole process (syscall.Setresuid, setpriv --reuid), not those of a thread"}
 }
-
-// needsTaskID reports whether root starts the task and can give it an id of its own.
-func (c *Cmd) needsTaskID(h *Host) bool { return c.Into == nil && h.HostRoot && h.mapsIDs() }

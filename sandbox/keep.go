@@ -15,7 +15,7 @@ import (
 
 // keepRuleset hands Landlock's ruleset to the launcher, where it is to be kept.
 func (c *compilation) keepRuleset() {
-	if !c.cmd.attachable() {
+	if !c.req.Keep {
 		return
 	}
 	c.do(c.scalar("landlock"),

@@ -11,10 +11,10 @@ import (
 )
 
 // watched reports whether the task gets an observer's filter.
-func (c *compilation) watched() bool { return c.observed() && c.cmd.Observer.Filter() != nil }
+func (c *compilation) watched() bool { return c.req.Watch != nil }
 
 // observed reports whether somebody watches in the profile's place.
-func (c *compilation) observed() bool { return c.cmd.Observer != nil }
+func (c *compilation) observed() bool { return c.req.Observed }
 
 // asItIs reports whether the task gets the host's tree with all that the caller may do in it. No profile can say that: it
 // is for a program that is watched.
@@ -25,7 +25,7 @@ func (c *compilation) asItIs() bool {
 // watch installs the observer's filter. The launcher's own call is an execveat with a number in it that nobody knows:
 // every other execve can then be notified of.
 func (c *compilation) watch() error {
-	spec := c.cmd.Observer.Filter()
+	spec := c.req.Watch
 	if spec == nil {
 		return nil
 	}

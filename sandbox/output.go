@@ -191,7 +191,7 @@ func (p *process) relayTo(name string, f *os.File) (*relay, error) {
 // relayStdio gives the task one pipe for both where stdout and stderr are the same, so that what it writes to them stays
 // in order.
 func (p *process) relayStdio(i int, f *os.File) error {
-	if i == 2 && sameFile(p.cmd.Stdout, f) && p.copying != nil && len(p.copying.relays) > 0 {
+	if i == 2 && sameFile(p.cmd.Stdio[1], f) && p.copying != nil && len(p.copying.relays) > 0 {
 		return p.files.dup(stdioNames[i], p.copying.relays[0].in)
 	}
 	r, err := p.relayTo(stdioNames[i], f)

@@ -22,7 +22,7 @@ func (c *compilation) makeOwn() error {
 	if !h.writes {
 		return nil
 	}
-	for _, dir := range c.cmd.Search {
+	for _, dir := range c.req.Search {
 		if err := h.makeMissing(dir, "profile directory"); err != nil {
 			return err
 		}
@@ -47,12 +47,12 @@ func (h *hider) makeMissing(dir, what string) error {
 	}
 	above, _ := splitPath(missing)
 	writes, err := h.couldMake(above)
-	if err != nil || !writes || h.c.cmd.makeDir == nil {
+	if err != nil || !writes || h.c.req.MakeDir == nil {
 		return err
 	}
 	full, err := h.c.hostTree().resolve(clean(dir))
 	if err == nil {
-		err = h.c.cmd.makeDir(full)
+		err = h.c.req.MakeDir(full)
 	}
 	if err != nil {
 		return &Error{Op: "make the " + what + " " + dir, Err: bare(err),
@@ -106,12 +106,12 @@ func (c *compilation) guardOwn() error {
 		return nil
 	}
 	h.from = own("profiles")
-	for i := range c.cmd.Profiles {
-		if err := h.protect(c.cmd.Profiles[i].Path); err != nil {
+	for i := range c.req.Profiles {
+		if err := h.protect(c.req.Profiles[i].Path); err != nil {
 			return err
 		}
 	}
-	for _, dir := range c.cmd.Search {
+	for _, dir := range c.req.Search {
 		if err := h.protect(dir); err != nil {
 			return err
 		}

@@ -18,36 +18,17 @@ const msgStdin = 'S'
 
 // settleStdin decides whether the task opens its standard input again.
 func (c *compilation) settleStdin() error {
-	f := c.cmd.Stdin
+	f := c.req.Stdio[0].Regular
 	if f == nil || c.into != nil || c.observed() || c.joined(unix.CLONE_NEWNS) != nil {
 		return nil
 	}
-	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink == 0 {
-		return nil
-	}
-	if int(st.Uid) != c.callersID() {
-		return nil
-	}
-	if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0); err != nil || flags&(unix.O_ACCMODE|unix.O_PATH) != unix.O_RDONLY {
-		return nil // what the task may write it may change
-	}
-	path, err := pathOf(int(f.Fd()), &st)
-	if err != nil {
+	if f.Err != nil {
 		c.missing = append(c.missing, Missing{Layer: policy.LayerMount,
-			Why: "stdin: " + path + ": " + err.Error() + ": the task can change the file's mode, times and attributes"})
+			Why: "stdin: " + f.Path + ": " + f.Err.Error() + ": the task can change the file's mode, times and attributes"})
 		return nil
 	}
-	c.stdin = path
+	c.stdin = f.Path
 	return nil
-}
-
-// callersID is the task's user id on the host if it is the caller's; -1 if it is another.
-func (c *compilation) callersID() int {
-	if c.host.UID == 0 && c.profile.User.Host != policy.HostCaller {
-		return -1
-	}
-	return c.host.UID
 }
 
 // openStdinAgain comes while "/" is still the host's.

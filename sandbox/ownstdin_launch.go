@@ -4,13 +4,8 @@ package sandbox
 
 import (
 	"errors"
-	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"cordon/sandbox/internal/walk"
 )
 
 // keepStdin makes sure that the task has opened the caller's file, read-only, and lets it read on where the caller was.
@@ -22,7 +17,7 @@ func (p *process) keepStdin(fd int) error {
 		return &Error{Op: "stdin", Err: errors.New("the task sent none")}
 	}
 	p.stdin = fd
-	own := int(p.cmd.Stdin.Fd())
+	own := int(p.cmd.Stdio[0].Fd())
 	var st unix.Stat_t
 	var mount unix.Statfs_t
 	err := unix.Fstat(own, &st)
@@ -56,37 +51,8 @@ func sameOffset(from, to int) error {
 // leaveStdin moves the caller's descriptor to where the task has come to.
 func (p *process) leaveStdin() {
 	if p.stdin >= 0 {
-		_ = sameOffset(p.stdin, int(p.cmd.Stdin.Fd())) // a caller that has closed it does not read on
+		_ = sameOffset(p.stdin, int(p.cmd.Stdio[0].Fd())) // a caller that has closed it does not read on
 		unix.Close(p.stdin)
 		p.stdin = -1
 	}
-}
-
-// sameAs is an error if a descriptor is of another file.
-func sameAs(fd int, st *unix.Stat_t) error {
-	var got unix.Stat_t
-	if err := unix.Fstat(fd, &got); err != nil {
-		return err
-	}
-	if got.Dev != st.Dev || got.Ino != st.Ino {
-		return errors.New("the path leads to another file")
-	}
-	return nil
-}
-
-// pathOf is the path by which a descriptor's file can be opened.
-func pathOf(fd int, st *unix.Stat_t) (string, error) {
-	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-	if err != nil {
-		return "", bare(err)
-	}
-	if !strings.HasPrefix(path, "/") {
-		return path, errors.New("it has no path")
-	}
-	again, err := walk.NoLinks(path, openAny)
-	if err != nil {
-		return path, err
-	}
-	defer unix.Close(again)
-	return path, sameAs(again, st)
 }

@@ -12,7 +12,7 @@ import (
 
 // repairs begins a plan that enters the sandbox's namespaces with the task's ids and all capabilities there.
 func (c *compilation) repairs() *compilation {
-	r := &compilation{profile: c.profile, host: c.host, cmd: c.cmd, tree: c.tree, ids: c.ids, keep: c.keep, rootFD: plan.F(fileRoot)}
+	r := &compilation{profile: c.profile, host: c.host, req: c.req, tree: c.tree, ids: c.ids, keep: c.keep, rootFD: plan.F(fileRoot)}
 	from := own("guard")
 	r.plan.Files = []string{fileRoot, fileMountNS, fileUserNS}
 	if c.ids.newUser {
@@ -24,6 +24,23 @@ func (c *compilation) repairs() *compilation {
 	}
 	r.do(from, plan.UmaskStep(0), plan.FchdirStep(plan.F(fileRoot)), plan.ChrootStep("."))
 	return r
+}
+
+// Lost is a guard that is to be mounted again.
+type Lost struct {
+	Part  *part
+	IsDir bool // what has its name now
+}
+
+// Repair compiles the plan that mounts guards again.
+func (c *compilation) Repair(lost []Lost) (*plan.Plan, error) {
+	r := c.repairs()
+	for _, l := range lost {
+		if err := r.repair(l.Part, l.IsDir); err != nil {
+			return nil, err
+		}
+	}
+	return &r.plan, nil
 }
 
 // repair adds the steps that mount one guard again.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/proc"
 )
 
 const stateVersion = 1
@@ -263,7 +264,7 @@ func (p *process) keepState() error {
 		return &Error{Op: "keep the state", Err: err}
 	}
 	// A launcher that may live for long is small: half of what it holds is the plan, which has been carried out.
-	p.comp.plan.Steps, p.comp.plan.Init, p.comp.tree.known = nil, nil, nil
+	p.comp.forget()
 	return p.serveControl(e.root)
 }
 
@@ -306,6 +307,6 @@ func identify(pid int) (ProcessID, error) {
 	if err != nil {
 		return ProcessID{}, err
 	}
-	st, err := parseStat(b)
-	return ProcessID{pid, st.start}, err
+	st, err := proc.ParseStat(b)
+	return ProcessID{pid, st.Start}, err
 }

@@ -14,8 +14,6 @@ func prefixed(prefix, s string) string {
 	return prefix + s
 }
 
-type errText string
-
 // pathError is what is wrong with a path, without the name of an operation.
 type pathError struct {
 	path string
@@ -34,8 +32,6 @@ func bare(err error) error {
 	}
 	return err
 }
-
-func (e errText) Error() string { return string(e) }
 
 func said(what, where string) string {
 	if where == "" {

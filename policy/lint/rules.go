@@ -435,7 +435,8 @@ func (l *linter) idleHides() {
 		}
 		shown := slices.ContainsFunc(l.p.Mounts, func(m policy.Mount) bool {
 			place := hostNames(m.Place(), l.opts.RuntimeDir)
-			return place != nil && m.Kind != policy.MountTmpfs && m.Kind != policy.MountDir && (above(place, hidden) || above(hidden, place))
+			empty := m.Kind == policy.MountTmpfs || m.Kind == policy.MountEmpty || m.Kind == policy.MountDir
+			return place != nil && !empty && (above(place, hidden) || above(hidden, place))
 		})
 		if !shown {
 			l.say(h.Pos, "hide["+strconv.Itoa(i)+"]: nothing shows "+h.Pattern)
