@@ -5,13 +5,18 @@ import (
 	"strings"
 )
 
-// environment picks what the profile keeps, in the caller's order, and then sets what it sets.
-func (c *compilation) environment() []string {
+// callersEnv is the caller's environment, of which only variables are left.
+func (c *compilation) callersEnv() []string {
 	env := c.cmd.Env
 	if env == nil {
 		env = os.Environ()
 	}
-	env = variables(env)
+	return variables(env)
+}
+
+// environment picks what the profile keeps, in the caller's order, and then sets what it sets.
+func (c *compilation) environment() []string {
+	env := c.callersEnv()
 	out := make([]string, 0, len(env))
 	for _, v := range env {
 		if name, _ := variable(v); c.keeps(name) && !c.sets(name) {
