@@ -144,7 +144,7 @@ func isShell(path string, text []byte) bool {
 func (c *compilation) variable(name string) string {
 	if c.callers == nil {
 		c.callers = map[string]string{}
-		for _, v := range c.callersEnv() {
+		for _, v := range variables(c.req.Env) {
 			name, value, _ := strings.Cut(v, "=")
 			c.callers[name] = value
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cordon/policy"
@@ -23,6 +24,10 @@ const maxPath = 3800
 func (h *hider) expand(t *tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
+	_, last := splitPath(pattern)
+	for _, dir := range e.listed {
+		h.awaitGlob(t, dir, last)
+	}
 	if e.processes && t == &h.c.tree {
 		h.matched = true
 		h.c.missing = append(h.c.missing, Missing{Layer: policy.LayerHide,
@@ -46,7 +51,8 @@ type expander struct {
 	links []string // on the way to where the expander is
 	found []expanded
 
-	processes bool // the pattern matches directories of processes
+	listed    []string // directories in which the last name was looked for
+	processes bool     // the pattern matches directories of processes
 }
 
 func (e *expander) add(path string) {
@@ -55,7 +61,7 @@ func (e *expander) add(path string) {
 
 func (e *expander) below(dir string, names []string) error {
 	if len(e.found) > maxHidden {
-		return errText("more than " + itoa(maxHidden) + " matches")
+		return errors.New("more than " + strconv.Itoa(maxHidden) + " matches")
 	}
 	if len(names) == 0 {
 		e.add(dir)
@@ -66,6 +72,9 @@ func (e *expander) below(dir string, names []string) error {
 		return e.next(joinPath(dir, name), names[1:])
 	}
 	list, err := e.list(dir)
+	if len(names) == 1 && (err == nil || notThere(err)) {
+		e.listed = append(e.listed, dir)
+	}
 	if notThere(err) {
 		return nil
 	}
@@ -105,11 +114,22 @@ func (e *expander) next(at string, names []string) error {
 		err := e.below(end, names)
 		e.links = e.links[:before]
 		return err
-	case err == nil, notThere(err), errors.Is(err, errMagicLink):
+	case notThere(err):
+		e.missing(at, names)
+		return nil
+	case err == nil, errors.Is(err, errMagicLink):
 		return nil
 	}
 	e.add(at) // which leads to the directory that cannot be searched, or to the error
 	return nil
+}
+
+// missing notes a directory that is not there, in which only the last name would have to be matched.
+func (e *expander) missing(dir string, names []string) {
+	last := len(names) - 1
+	if isGlob(names[last]) && !slices.ContainsFunc(names[:last], isGlob) {
+		e.listed = append(e.listed, strings.Join(append([]string{dir}, names[:last]...), "/"))
+	}
 }
 
 // list returns the names in a directory of the tree.
@@ -139,6 +159,7 @@ type match struct {
 	rule *anywhere
 	path string
 	link bool
+	from string   // the link that led out of the walk, if that is not path; else ""
 	way  []string // what has matched the names before the last one, and the links that lead on
 }
 
@@ -176,8 +197,9 @@ func (c *compilation) search() *finder {
 	if f.git || len(f.rules) > 0 {
 		f.extra = c.tree.extras()
 		for _, b := range c.bound() {
-			f.bind(b)
+			f.bind(b, c.namesOf(b))
 		}
+		f.mounts(c)
 	}
 	return f
 }
@@ -185,10 +207,9 @@ func (c *compilation) search() *finder {
 // match covers what a rule has found. A link is held in its place, and what it leads to is covered. Held are also the
 // directories that have matched the names before the last one: under another name the next run would not find them.
 func (h *hider) match(m *match) error {
-	if m.link {
-		if err := h.leadsAway(m.path); err != nil {
-			return err
-		}
+	if !h.follows(m) {
+		h.matched = true // and is reported
+		return nil
 	}
 	h.holdAll(m.way)
 	host := h.c.tree.hostPath(m.path)
@@ -196,20 +217,6 @@ func (h *hider) match(m *match) error {
 		return err
 	}
 	return h.onHost(host, m.link)
-}
-
-// leadsAway refuses a link that would hide the working directory or a bind: a task can make one.
-func (h *hider) leadsAway(link string) error {
-	end, err := h.c.tree.resolve(link)
-	if err != nil {
-		return err
-	}
-	for _, b := range h.c.bound() {
-		if below(b.target, end) {
-			return errText(link + " matches, and is a link to " + end + ", which holds " + b.target + "; remove the link")
-		}
-	}
-	return nil
 }
 
 // finder looks for the names of rules in the picture.
@@ -235,29 +242,6 @@ type state struct {
 	rule  *anywhere
 	names []string
 	way   []string // what has matched
-}
-
-// bind walks what is bound. What is bound by a name of its own can match by that name, or by the host's.
-func (f *finder) bind(b bound) {
-	for i := range f.rules {
-		r := &f.rules[i]
-		if !b.here && (endsIn(b.target, r.names) || endsIn(b.source, r.names)) {
-			f.found = append(f.found, match{rule: r, path: b.target})
-			return
-		}
-	}
-	if !b.nested {
-		f.dir(b.target, nil)
-	}
-}
-
-// endsIn reports whether the last names of a path match.
-func endsIn(p string, names []string) bool {
-	have := strings.Split(p[1:], "/")
-	if len(have) < len(names) {
-		return false
-	}
-	return eachMatches(names, have[len(have)-len(names):])
 }
 
 // eachMatches reports whether each name matches the pattern at its place.
@@ -356,7 +340,8 @@ func (f *finder) behind(link string, states []state) {
 			continue // too many matches; the plan's own bound says so
 		}
 		for _, x := range e.found {
-			f.found = append(f.found, match{rule: s.rule, path: x.path, link: true, way: slices.Concat(s.way, x.links)})
+			f.found = append(f.found, match{rule: s.rule, path: x.path, link: true, from: link,
+				way: slices.Concat(s.way, x.links)})
 		}
 	}
 }

@@ -31,7 +31,7 @@ func mountError(i int, m *policy.Mount, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	e := &Error{Op: "mounts[" + itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short(), Hint: hintOf(err)}
+	e := &Error{Op: "mounts[" + strconv.Itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short(), Hint: hintOf(err)}
 	if errors.As(err, &missing) {
 		e.Hint = "name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"
 	}
@@ -59,8 +59,8 @@ func (c *compilation) mount(i int, m *policy.Mount) error {
 
 func (c *compilation) mountAt(from plan.From, m *policy.Mount, target string) error {
 	switch m.Kind {
-	case policy.MountTmpfs:
-		c.mountTmpfs(from, m, target)
+	case policy.MountTmpfs, policy.MountEmpty:
+		c.mountEmpty(from, m, target)
 		return c.emptied(from, m)
 	case policy.MountProc:
 		return c.proc(from, m, target)
@@ -87,7 +87,7 @@ func (c *compilation) mountAt(from plan.From, m *policy.Mount, target string) er
 		c.content(from, target, text, 0o644, m.Pos)
 		return nil
 	}
-	return errText("unknown kind of mount")
+	return errors.New("unknown kind of mount")
 }
 
 // tolerate drops err if the mount is optional and its source or target is missing, and keeps that for the report. Any other
@@ -139,7 +139,7 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 		return nil // it is there already, read-only
 	}
 	if target == "/" {
-		return errText("the root cannot be a bind's target; use root: {dir: " + src + "}")
+		return errors.New("the root cannot be a bind's target; use root: {dir: " + src + "}")
 	}
 	if target, err = c.place(from, target, info.IsDir()); err != nil {
 		return c.tolerate(m, err)
@@ -179,10 +179,10 @@ func (c *compilation) device(m *policy.Mount, src string) error {
 		c.left = append(c.left, Added{m.Place(), why})
 		return nil
 	}
-	return &Error{Op: src, Err: errText(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
+	return &Error{Op: src, Err: errors.New(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
 }
 
-// emptied mounts the tmpfs of a profile also where the host's tree shows the same directory by another path: the home
+// emptied mounts the tmpfs or empty directory of a profile also where the host's tree shows the same directory by another path: the home
 // under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile stays: it shows what
 // it was asked to show.
 func (c *compilation) emptied(from plan.From, m *policy.Mount) error {
@@ -201,7 +201,7 @@ func (c *compilation) emptied(from plan.From, m *policy.Mount) error {
 				continue
 			}
 			if isDir, _ := c.tree.stat(name); isDir {
-				c.mountTmpfs(from, m, name)
+				c.mountEmpty(from, m, name)
 			} else if err := c.coverThing(from, name, m.Pos, false); err != nil {
 				return err
 			}
@@ -217,6 +217,23 @@ func (c *compilation) bindTarget(m *policy.Mount) (string, error) {
 	}
 	return c.expand(m.Source)
 }
+
+// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start: what later mounts
+// need in it is made by the descriptor of that file system. The directory costs a tenth of a file system of its own.
+func (c *compilation) mountEmpty(from plan.From, m *policy.Mount, target string) {
+	if m.Kind == policy.MountTmpfs {
+		c.mountTmpfs(from, m, target)
+		return
+	}
+	name := "empty" + strconv.Itoa(c.scratch.files)
+	c.scratch.files++
+	c.do(from, plan.MkdirStep(plan.R(plan.Scratch), name, uint64(permOr(m.Perm, 0o755))))
+	c.fromScratch(from, name, target)
+	c.tree.add(part{target: target, noexec: true, dir: name, made: map[string]node{}, what: emptyDir, rule: m.Pos})
+}
+
+// emptyDir is what the part of a mount of the kind empty is.
+const emptyDir = "an empty directory"
 
 func (c *compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {
 	attrs := attrBase
@@ -259,7 +276,7 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 		case exists && m.Kind == policy.MountDir && !m.Perm.Set:
 			return nil
 		case exists:
-			return errText("target " + target + " exists already")
+			return errors.New("target " + target + " exists already")
 		}
 		return &noTargetError{target, p}
 	}
@@ -267,27 +284,27 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 		if n.link == m.Source {
 			return nil // an earlier run of the same overlay made it
 		}
-		return errText("target " + target + " exists already")
+		return errors.New("target " + target + " exists already")
 	}
 	if m.Kind == policy.MountDir && m.Perm.Set && exists && p.upper == "" {
-		return errText("target " + target + " exists already, and its mode would stay")
+		return errors.New("target " + target + " exists already, and its mode would stay")
 	}
-	c.openInside(from, parent, openDir, plan.Dir)
+	dir, name := c.openParent(from, p, target)
 	if m.Kind == policy.MountDir {
-		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, uint64(permOr(m.Perm, 0o755))).OrElse(plan.EEXIST))
+		c.do(from, plan.MkdirStep(dir, name, uint64(permOr(m.Perm, 0o755))).OrElse(plan.EEXIST))
 		p.made[target] = node{dir: true}
 	} else {
-		c.do(from, plan.SymlinkStep(m.Source, plan.R(plan.Dir), name))
+		c.do(from, plan.SymlinkStep(m.Source, dir, name))
 		p.made[target] = node{link: m.Source}
 	}
-	c.do(from, plan.CloseStep(plan.R(plan.Dir)))
+	c.closeParent(from, p)
 	return nil
 }
 
 // content mounts a read-only file with a text, made on the scratch file system (threat: the launcher never writes on
 // the host's tree).
 func (c *compilation) content(from plan.From, target, text string, mode uint32, rule policy.Pos) {
-	name := "file" + itoa(c.scratch.files)
+	name := "file" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
 	c.do(from, plan.OpenStep(plan.R(plan.Scratch), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, uint64(mode)).Into(plan.File))
 	if text != "" {
@@ -346,5 +363,3 @@ func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 }
 
 func octal(mode uint32) string { return strconv.FormatUint(uint64(mode), 8) }
-
-func itoa64(n int64) string { return strconv.FormatInt(n, 10) }

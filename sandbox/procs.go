@@ -4,12 +4,13 @@ package sandbox
 // proc_pid_status(5).
 
 import (
-	"bytes"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"cordon/sandbox/internal/proc"
 )
 
 // Process is one process of a sandbox, seen from outside.
@@ -32,9 +33,6 @@ type Process struct {
 // ProcTable is every process of this moment, by number.
 type ProcTable map[int]*Process
 
-// tick is the unit of times in proc_pid_stat(5): USER_HZ is 100 on every architecture here.
-const tick = time.Second / 100
-
 // Processes reads the table.
 func Processes() (ProcTable, error) {
 	all, err := os.ReadDir("/proc")
@@ -56,24 +54,24 @@ func Processes() (ProcTable, error) {
 
 // readProcess is nil for one that has gone meanwhile.
 func readProcess(pid int) *Process {
-	dir := "/proc/" + itoa(pid)
+	dir := "/proc/" + strconv.Itoa(pid)
 	b, err := readSome(dir+"/stat", 1024)
 	if err != nil {
 		return nil
 	}
-	st, err := parseStat(b)
+	st, err := proc.ParseStat(b)
 	if err != nil {
 		return nil
 	}
-	p := &Process{PID: pid, PPID: st.ppid, State: st.state, Comm: st.comm, Threads: st.threads, User: st.user, System: st.system,
-		RSS: st.rss * int64(os.Getpagesize()), Start: st.start}
+	p := &Process{PID: pid, PPID: st.PPID, State: st.State, Comm: st.Comm, Threads: st.Threads, User: st.User, System: st.System,
+		RSS: st.RSS * int64(os.Getpagesize()), Start: st.Start}
 	p.space, _ = readlink(dir + "/ns/pid") // it takes more rights than the rest
 	return p
 }
 
 // describe reads what takes more calls: the arguments, and the number inside.
 func (p *Process) describe() {
-	dir := "/proc/" + itoa(p.PID)
+	dir := "/proc/" + strconv.Itoa(p.PID)
 	if b, err := readSome(dir+"/cmdline", 4096); err == nil && len(b) > 0 {
 		p.Args = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 	}
@@ -157,37 +155,4 @@ func (t ProcTable) children(in map[int]bool, of int) []int {
 	}
 	slices.Sort(list)
 	return list
-}
-
-// procStat is what is used of proc_pid_stat(5).
-type procStat struct {
-	comm, state  string
-	ppid         int
-	user, system time.Duration
-	threads      int
-	start        uint64
-	rss          int64 // in pages
-}
-
-// parseStat reads /proc/PID/stat. The name, in parentheses, is the process's own choice and may hold any of them.
-func parseStat(b []byte) (st procStat, err error) {
-	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
-	if open < 0 || end < open {
-		return st, errText("/proc/PID/stat: no name")
-	}
-	st.comm = string(b[open+1 : end])
-	f := strings.Fields(string(b[end+1:])) // from field 3
-	if len(f) < 22 {
-		return st, errText("/proc/PID/stat: too short")
-	}
-	number := func(field int) (n uint64) {
-		if err == nil {
-			n, err = strconv.ParseUint(f[field-3], 10, 64)
-		}
-		return n
-	}
-	st.state, st.ppid = f[0], int(number(4))
-	st.user, st.system = time.Duration(number(14))*tick, time.Duration(number(15))*tick
-	st.threads, st.start, st.rss = int(number(20)), number(22), int64(number(24))
-	return st, err
 }

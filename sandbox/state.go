@@ -9,12 +9,14 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/proc"
 )
 
 const stateVersion = 1
@@ -301,10 +303,10 @@ func bootID() (string, error) {
 
 // identify tells a process from one that has its number later. The caller keeps the number from being used again.
 func identify(pid int) (ProcessID, error) {
-	b, err := readSome("/proc/"+itoa(pid)+"/stat", 1024)
+	b, err := readSome("/proc/"+strconv.Itoa(pid)+"/stat", 1024)
 	if err != nil {
 		return ProcessID{}, err
 	}
-	st, err := parseStat(b)
-	return ProcessID{pid, st.start}, err
+	st, err := proc.ParseStat(b)
+	return ProcessID{pid, st.Start}, err
 }

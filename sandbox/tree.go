@@ -11,7 +11,7 @@ import (
 )
 
 // errMagicLink is the error of a path that leads through a link of /proc: its text says nothing (proc_pid_exe(5)).
-const errMagicLink = errText("lies behind a link of /proc, which can lead out of the sandbox")
+var errMagicLink = errors.New("lies behind a link of /proc, which can lead out of the sandbox")
 
 // A tree is the compiler's picture of what the sandbox will see: which place of the host stands behind a path, and
 // what the launcher has made on its own file systems. Nothing is created on the host's tree, so the picture decides
@@ -21,7 +21,8 @@ type tree struct {
 	parts []part         // in the order of mounting: a later one covers earlier ones at and below its target
 	last  map[string]int // the last part mounted at a target
 
-	awaited []part // hidden names that nothing has yet
+	awaited []part        // hidden names that nothing has yet
+	globs   []awaitedGlob // and what patterns hide in a directory
 	known   map[string]known
 	links   map[string]string // the texts of the host's symbolic links
 }
@@ -34,6 +35,7 @@ type part struct {
 	file     bool   // a file, not a directory
 	write    bool   // what the kernel must say of it: rw
 	noexec   bool
+	dir      string          // of a read-only directory of the launcher's: its name on the scratch file system; else ""
 	made     map[string]node // own file systems and overlays: what was made on it, by absolute path; else nil
 	layer    bool            // an overlay: what is written does not get to source
 	opaque   bool            // hidden: nothing below is visible
@@ -275,7 +277,7 @@ func (w *walker) walk(path string) (string, error) {
 			return "", &fs.PathError{Op: "resolve", Path: path, Err: errMagicLink}
 		}
 		if links++; links > 40 { // as the kernel: path_resolution(7)
-			return "", &fs.PathError{Op: "resolve", Path: path, Err: errText("too many symbolic links")}
+			return "", &fs.PathError{Op: "resolve", Path: path, Err: errors.New("too many symbolic links")}
 		}
 		if strings.HasPrefix(n.link, "/") {
 			done = ""
