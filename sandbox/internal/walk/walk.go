@@ -54,3 +54,9 @@ func NoLinks(path string, flags int) (int, error) {
 func openat2(dir int, path string, flags int, resolve uint64) (int, error) {
 	return unix.Openat2(dir, path, &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: resolve})
 }
+
+const (
+	OpenAny       = unix.O_PATH | unix.O_CLOEXEC
+	OpenDir       = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
+	ResolveInRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
+)
