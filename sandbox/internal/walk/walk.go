@@ -42,7 +42,7 @@ func NoLinks(path string, flags int) (int, error) {
 	if !Refused() {
 		return openat2(unix.AT_FDCWD, path, flags, unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
 	}
-	root, err := unix.Open("/", openDir, 0)
+	root, err := unix.Open("/", OpenDir, 0)
 	if err != nil {
 		return -1, err
 	}
@@ -54,9 +54,3 @@ func NoLinks(path string, flags int) (int, error) {
 func openat2(dir int, path string, flags int, resolve uint64) (int, error) {
 	return unix.Openat2(dir, path, &unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: resolve})
 }
-
-const (
-	OpenAny       = unix.O_PATH | unix.O_CLOEXEC
-	OpenDir       = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
-	ResolveInRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
-)

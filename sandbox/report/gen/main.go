@@ -1,5 +1,5 @@
 // Command gen writes the JSON Schema of the report, from its Go types and what their comments say. It runs in the
-// directory sandbox.
+// directory sandbox/report/report.
 package main
 
 import (
@@ -23,7 +23,7 @@ const file = "report.schema.json"
 
 func main() {
 	log.SetFlags(0)
-	data, err := Schema(".", "../policy")
+	data, err := Schema(".", "../../policy")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -37,7 +37,7 @@ type schema = jsonschema.Schema
 // generator knows what the fields of types are for: by "Type.Field".
 type generator map[string]string
 
-// Schema is the JSON Schema of sandbox.Report, given the directories with the source of it.
+// Schema is the JSON Schema of report.Report, given the directories with the source of it.
 func Schema(dirs ...string) ([]byte, error) {
 	g := generator{}
 	for _, dir := range dirs {
@@ -137,7 +137,7 @@ func (g generator) add(s *schema, t reflect.Type) {
 		case f.Anonymous:
 			g.add(s, f.Type)
 			continue
-		case !f.IsExported():
+		case !f.IsExported(), key == "-":
 			continue
 		case key == "":
 			log.Fatalf("%s.%s has no json tag", t.Name(), f.Name)
