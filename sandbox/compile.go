@@ -41,6 +41,7 @@ type compilation struct {
 	scratch  scratch
 	layers   []keptLayer
 	covered  []string          // sockets of the host
+	lost     []boundSocket     // bound sockets whose files were not found
 	hidden   int               // matches of hide rules
 	spared   map[string]bool   // links to what is hidden that were not followed
 	outdoors tree              // the host's own tree: see hostTree

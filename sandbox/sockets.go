@@ -1,6 +1,6 @@
 package sandbox
 
-// Sockets of the host that have a name in the file system: unix(7), proc_net(5) (/proc/net/unix). To connect to one takes
+// Sockets of the host that have a name in the file system: unix(7), sock_diag(7), proc_net(5) (/proc/net/unix). To connect to one takes
 // no more than the permission to write to it, on a read-only mount too, and whoever listens sees the caller's id.
 //
 // Landlock refuses to connect to what no rule allows since ABI 9 (Linux 7.1, LANDLOCK_ACCESS_FS_RESOLVE_UNIX). Before, the
@@ -13,6 +13,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 	"cordon/sandbox/plan"
@@ -20,6 +23,7 @@ import (
 
 const (
 	maxSocketTable = 4 << 20 // bytes of /proc/net/unix that are read
+	maxSearched    = 10_000  // names that are looked at for a socket without its name
 	socketLooks    = 2000    // entries of a writable directory of the host that are looked at
 )
 
@@ -85,26 +89,148 @@ func (c *compilation) coverSocket(windows []window, host string) error {
 	return nil
 }
 
-// namedSockets are the absolute paths of /proc/net/unix. It knows the sockets of the launcher's network namespace by the
-// names that they were bound by, whose links are followed as they are now.
-func (c *compilation) namedSockets() ([]string, error) {
+// boundSockets lists the sockets of the launcher's network namespace that have a file.
+func (c *compilation) boundSockets() ([]boundSocket, error) {
+	if diag, ok := c.launcherFiles().(interface{ Sockets() ([]boundSocket, error) }); ok {
+		if list, err := diag.Sockets(); err == nil {
+			return list, nil
+		}
+	}
 	text, err := c.launcherFiles().Read("/proc/net/unix", maxSocketTable)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	var list []boundSocket
 	for line := range bytes.Lines(text) {
-		i := bytes.Index(line, []byte(" /"))
-		if i < 0 {
-			continue
-		}
-		w := walker{tree: c.hostTree()}
-		name, err := w.walk(string(bytes.TrimSuffix(line[i+1:], []byte{'\n'})))
-		if err == nil && c.tree.showsBelow(name) { // otherwise it is gone, or where the task cannot go either
-			names = append(names, name)
+		if i := bytes.Index(line, []byte(" /")); i >= 0 {
+			list = append(list, boundSocket{name: string(bytes.TrimSuffix(line[i+1:], []byte{'\n'}))})
 		}
 	}
+	return list, nil
+}
+
+// namedSockets lists the paths of the bound sockets that the sandbox may show. The links in the names that they were bound
+// by are followed as they are now. A socket that does not have its name is looked for by its inode.
+func (c *compilation) namedSockets() ([]string, error) {
+	list, err := c.boundSockets()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, s := range list {
+		if strings.HasPrefix(s.name, "/") {
+			w := walker{tree: c.hostTree()}
+			name, err := w.walk(s.name)
+			if err == nil && c.tree.showsBelow(name) { // otherwise the task cannot go there either
+				names = append(names, name)
+			}
+			if err == nil && (s.ino == 0 || c.hasInode(name, s.ino)) {
+				continue
+			}
+		}
+		if s.ino != 0 && !c.ownControl(s) {
+			c.lost = append(c.lost, s)
+		}
+	}
+	if c.lost != nil {
+		shown, err := c.shownDevices()
+		if err != nil {
+			return nil, err
+		}
+		c.lost = slices.DeleteFunc(c.lost, func(s boundSocket) bool { return !shown[deviceText(s.dev)] })
+		names = append(names, c.searchSockets()...)
+	}
 	return names, nil
+}
+
+// hasInode compares the low half of an inode's number.
+func (c *compilation) hasInode(host string, ino uint32) bool {
+	info, err := c.tree.lstat(host)
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && uint32(st.Ino) == ino
+}
+
+// shownDevices lists the file systems of which the sandbox shows a part.
+func (c *compilation) shownDevices() (map[string]bool, error) {
+	table, err := c.mountsOfHost()
+	if err != nil {
+		return nil, err
+	}
+	shown := map[string]bool{}
+	for _, w := range c.windows() {
+		if m := table.find(w.source); m != nil {
+			shown[m.device] = true
+		}
+		for i := range table.list {
+			m := &table.list[i]
+			if !shown[m.device] && below(m.point, w.source) && c.tree.hostPath(moved(m.point, w.source, w.target)) == m.point {
+				shown[m.device] = true
+			}
+		}
+	}
+	return shown, nil
+}
+
+// deviceText is a device in the form of a mount table.
+func deviceText(dev uint32) string {
+	return strconv.FormatUint(uint64(dev>>20), 10) + ":" + strconv.FormatUint(uint64(dev&(1<<20-1)), 10)
+}
+
+// ownControl reports whether a socket is that of another sandbox's launcher, in the state directory, which is covered.
+func (c *compilation) ownControl(s boundSocket) bool {
+	if !strings.HasPrefix(s.name, "/proc/self/fd/") || !strings.HasSuffix(s.name, "/"+controlFile) {
+		return false
+	}
+	return slices.ContainsFunc(append(c.host.stateDirs(), "/run/cordon"), func(dir string) bool {
+		info, err := c.tree.lstat(dir)
+		if err != nil {
+			return false
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		return ok && kernelDev(uint64(st.Dev)) == s.dev //nolint:unconvert // its width differs by architecture
+	})
+}
+
+// kernelDev is the kernel's own form of a device number.
+func kernelDev(dev uint64) uint32 { return unix.Major(dev)<<20 | unix.Minor(dev) }
+
+// searchSockets looks for the files of sockets in what the sandbox shows of the host. It ends after maxSearched names, and
+// what it has not found stays in c.lost.
+func (c *compilation) searchSockets() (found []string) {
+	var dirs []string // inside
+	for _, w := range c.windows() {
+		dirs = append(dirs, w.target)
+	}
+	for looks := 0; len(dirs) > 0 && len(c.lost) > 0 && looks < maxSearched; dirs = dirs[1:] {
+		host := c.tree.hostPath(dirs[0])
+		if host == "" || slices.Contains(quietDirs[:], host) {
+			continue
+		}
+		entries, err := c.host.Files.ReadDir(host)
+		if err != nil {
+			continue // nor can the task list it
+		}
+		looks += len(entries)
+		for _, e := range entries {
+			switch path := joinPath(host, e.Name()); {
+			case e.IsDir():
+				dirs = append(dirs, joinPath(dirs[0], e.Name()))
+			case e.Type()&fs.ModeSocket != 0 && c.isLost(path):
+				found = append(found, path)
+			}
+		}
+	}
+	return found
+}
+
+// isLost reports whether a file is that of a socket in c.lost, and takes the socket out of it.
+func (c *compilation) isLost(host string) bool {
+	n := len(c.lost)
+	c.lost = slices.DeleteFunc(c.lost, func(s boundSocket) bool { return c.hasInode(host, s.ino) })
+	return len(c.lost) < n
 }
 
 // showsBelow reports quickly whether the sandbox may show a path of the host: some part has it, or what it is in.
@@ -155,6 +281,12 @@ func (c *compilation) socketsText() string {
 	text := strconv.Itoa(len(c.covered)) + " sockets of the host covered"
 	if len(c.covered) > 0 {
 		text += " (" + strings.Join(c.covered[:min(len(c.covered), 5)], " ") + ")"
+	}
+	for i, s := range c.lost[:min(len(c.lost), 5)] {
+		if i == 0 {
+			text += "; " + strconv.Itoa(len(c.lost)) + " not found, bound as"
+		}
+		text += " " + strconv.Quote(s.name)
 	}
 	var later []string
 	for i := range c.tree.parts {
