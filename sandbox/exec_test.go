@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +16,10 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // joinable is a sandbox that can be joined. It ends with the test.
@@ -65,7 +70,7 @@ func idle(t testing.TB, c *Cmd) (in, out *os.File) {
 }
 
 // inside runs a script in a sandbox that runs.
-func inside(t testing.TB, a *Attached, script string) (string, *Report) {
+func inside(t testing.TB, a *Attached, script string) (string, *report.Report) {
 	t.Helper()
 	return output(t, &Cmd{Into: a, Args: []string{"sh", "-c", script}})
 }
@@ -193,8 +198,8 @@ func same(t *testing.T, task, newcomer int) {
 	dirs := [2]string{fmt.Sprint("/proc/", task), fmt.Sprint("/proc/", newcomer)}
 	var got [2][]string
 	for i, dir := range dirs {
-		for _, k := range spaceKinds {
-			its, err := os.Readlink(dir + "/ns/" + k.name)
+		for _, k := range host.Kinds {
+			its, err := os.Readlink(dir + "/ns/" + k.Name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -205,7 +210,7 @@ func same(t *testing.T, task, newcomer int) {
 			t.Fatal(err)
 		}
 		for _, key := range []string{"Uid", "Gid", "Groups", "CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters", "Umask", "SigBlk", "SigIgn"} {
-			got[i] = append(got[i], key+" "+statusField(status, key))
+			got[i] = append(got[i], key+" "+proc.StatusField(status, key))
 		}
 		var root unix.Statx_t
 		if err := unix.Statx(unix.AT_FDCWD, dir+"/root", 0, unix.STATX_INO|unix.STATX_MNT_ID, &root); err != nil {
@@ -483,8 +488,8 @@ func TestExecOutputLimit(t *testing.T) {
 		limit  string
 	}{
 		{"head -c 100000 /dev/zero", 100000, ""},
-		{"head -c 100001 /dev/zero; exec sleep 1000", 100000, LimitOutput},
-		{"yes >&2", 100000, LimitOutput},
+		{"head -c 100001 /dev/zero; exec sleep 1000", 100000, report.LimitOutput},
+		{"yes >&2", 100000, report.LimitOutput},
 	} {
 		text, report := inside(t, a, tt.script)
 		if len(text) != tt.bytes || report.Limit != tt.limit || report.Ended {
@@ -586,19 +591,33 @@ func TestExecFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range comp.Steps {
-		c := &Cmd{Into: a, Args: []string{"true"}, failStep: i + 1}
-		if _, err := c.Run(); err == nil {
-			t.Errorf("step %d, %s: no error", i, comp.Steps[i])
-		}
+	var group sync.WaitGroup
+	turn := make(chan struct{}, 16) // each waits a second for the sandbox's end, which would be another cause
+	for i := range len(comp.Steps) + len(comp.Init) {
+		turn <- struct{}{}
+		group.Go(func() {
+			failExec(t, a, comp, i)
+			<-turn
+		})
 	}
-	for i := range comp.Init {
-		c := &Cmd{Into: a, Args: []string{"true"}, failInit: i + 1}
-		// The last come when the program runs, and end it.
-		if report, err := c.Run(); err == nil && report.Exit == 0 && comp.Init[i].Or == 0 {
-			t.Errorf("init's step %d, %s: no error", i, comp.Init[i])
-		}
-	}
+	group.Wait()
 	unchanged(t, before)
 	asUserToo(t)
+}
+
+// failExec launches a program into a sandbox with a step that fails: one of the child's or, behind those, of init's.
+func failExec(t *testing.T, a *Attached, pl *plan.Plan, i int) {
+	c := &Cmd{Into: a, Args: []string{"true"}, failStep: i + 1}
+	if i < len(pl.Steps) {
+		if _, err := c.Run(); err == nil {
+			t.Errorf("step %d, %s: no error", i, pl.Steps[i])
+		}
+		return
+	}
+	i -= len(pl.Steps)
+	c.failStep, c.failInit = 0, i+1
+	// The last come when the program runs, and end it.
+	if report, err := c.Run(); err == nil && report.Exit == 0 && pl.Init[i].Or == 0 {
+		t.Errorf("init's step %d, %s: no error", i, pl.Init[i])
+	}
 }
