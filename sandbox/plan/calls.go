@@ -332,4 +332,3 @@ func ControlTTY(fd Arg) Step { return step(IoctlCall, fd, num(Ioctl, 0x540e), nu
 
 // Foreground is ioctl(2), TIOCSPGRP: the task's process group comes to the foreground of the terminal. See WithSelf.
 func Foreground(fd Arg) Step { return step(IoctlCall, fd, num(Ioctl, 0x5410), Arg{Kind: Self}) }
-
