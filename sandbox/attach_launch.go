@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/proc"
 )
 
 // keep opens what a later program needs, while the task waits before its execve.
@@ -35,7 +37,7 @@ func (p *process) keep() error {
 
 // keepGroupFiles opens what the sandbox's groups are entered by: see openGroup.
 func (p *process) keepGroupFiles(a *Attached) error {
-	ch := p.comp.groups.choice
+	ch := p.choice()
 	if ch == nil {
 		return nil
 	}
@@ -126,7 +128,7 @@ func (p *process) frozen() bool {
 			return true
 		}
 	}
-	text, err := readSome("/proc/"+strconv.Itoa(p.task)+"/stat", 512)
+	text, err := proc.ReadSome("/proc/"+strconv.Itoa(p.task)+"/stat", 512)
 	_, state, found := strings.Cut(string(text), ") ")
 	return err == nil && found && strings.HasPrefix(state, "T")
 }

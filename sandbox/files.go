@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/helper"
 	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
@@ -151,7 +152,7 @@ func (p *process) openDetached(s *source, userns int) (int, error) {
 }
 
 func openDetached(s *source, userns int) (int, error) {
-	path, err := walk.NoLinks(s.path, openAny)
+	path, err := walk.NoLinks(s.path, walk.OpenAny)
 	if err != nil {
 		return -1, &Error{Op: s.path, Err: err, From: s.where, Hint: linkHint(err)}
 	}
@@ -230,10 +231,10 @@ func (p *process) holderMapping() (fd int, release func(), err error) {
 		_, _ = unix.Wait4(pid, nil, 0, nil)
 	}()
 	dir := "/proc/" + strconv.Itoa(pid)
-	if err := p.comp.writeMap(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {
+	if err := p.writeMap(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {
 		return -1, nil, err
 	}
-	if err := p.comp.writeMap(dir+"/gid_map", idMap(p.comp.host.GID, id.outGID, 1)); err != nil {
+	if err := p.writeMap(dir+"/gid_map", idMap(p.comp.host.GID, id.outGID, 1)); err != nil {
 		return -1, nil, err
 	}
 	return openUserNS(dir)
@@ -252,22 +253,22 @@ func (p *process) writeMaps() error {
 		if gids, err = p.withRanges(gids, "/etc/subgid", id.inGID); err != nil {
 			return err
 		}
-		if !p.comp.host.mapsIDs() {
+		if !p.comp.host.GivesIDs() {
 			if err := helperMaps("newuidmap", p.pid, uids); err != nil {
 				return err
 			}
 			return helperMaps("newgidmap", p.pid, gids)
 		}
 	}
-	if err := p.comp.writeMap(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
+	if err := p.writeMap(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
 		return err
 	}
-	return p.comp.writeMap(dir+"/gid_map", strings.Join(gids, "\n"))
+	return p.writeMap(dir+"/gid_map", strings.Join(gids, "\n"))
 }
 
 // helperMaps runs newuidmap(1) or newgidmap(1), which are setuid.
 func helperMaps(name string, pid int, maps []string) error {
-	out, err := runHelper(name, append([]string{strconv.Itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...)
+	out, err := helper.Run(name, append([]string{strconv.Itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...)
 	if err != nil {
 		return &UnsupportedError{Layer: "userns", Why: strings.TrimSpace(fmt.Sprintf("%s: %v %s", name, err, out)),
 			Remedy: "install uidmap and give the user ranges in /etc/subuid and /etc/subgid, or leave out user.ranges"}
@@ -275,10 +276,10 @@ func helperMaps(name string, pid int, maps []string) error {
 	return nil
 }
 
-func (c *compilation) writeMap(path, text string) error {
+func (p *process) writeMap(path, text string) error {
 	err := writeText(path, text)
 	if e, ok := err.(*Error); ok {
-		e.Hint = c.mapHint(e.Err)
+		e.Hint = p.comp.mapHint(e.Err)
 	}
 	return err
 }

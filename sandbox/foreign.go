@@ -5,7 +5,9 @@ package sandbox
 
 import (
 	"strconv"
-	"syscall"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/paths"
 )
 
 // foreignLooks bounds how many entries of a lower directory are looked at before the start.
@@ -33,8 +35,8 @@ func (c *compilation) noteForeign(lower string) {
 			if err != nil {
 				continue
 			}
-			path := joinPath(dir, e.Name())
-			if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) == c.host.UID && int(st.Gid) != c.host.GID {
+			path := paths.Join(dir, e.Name())
+			if st, ok := host.StatOf(info); ok && int(st.Uid) == c.host.UID && int(st.Gid) != c.host.GID {
 				c.note("the overlay of " + lower + " cannot change files of other groups, such as " + path + " (group " + strconv.Itoa(int(st.Gid)) +
 					"): the sandbox has no id for the group, and to open one for writing fails")
 				return

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/plan"
 )
 
@@ -16,13 +17,15 @@ import (
 func (p *process) restore(lost []int) error {
 	thaw := p.freeze()
 	defer thaw()
-	c := p.comp.repairs()
+	var again []Lost
 	for _, i := range lost {
-		if err := c.repair(&p.guards.list[i].part, p.guards.list[i].isDir); err != nil {
-			return err
-		}
+		again = append(again, Lost{&p.guards.list[i].part, p.guards.list[i].isDir})
 	}
-	if err := runRepair(&c.plan, p.guards.fds); err != nil {
+	repair, err := p.comp.Repair(again)
+	if err == nil {
+		err = runRepair(repair, p.guards.fds)
+	}
+	if err != nil {
 		return err
 	}
 	for _, i := range lost {
@@ -80,15 +83,15 @@ func (p *process) checkRestored(g *watchedMount) error {
 	if err != nil {
 		return err
 	}
-	for i := range table.list {
-		m := &table.list[i]
-		if m.point != g.part.target || !table.reachable(m) {
+	for i := range table.List {
+		m := &table.List[i]
+		if m.Point != g.part.target || !table.Reachable(m) {
 			continue
 		}
-		if hasOption(m.options, "rw") && !g.part.write || !hasOption(m.options, "nosuid") {
-			return errors.New("the mount table shows " + m.options)
+		if proc.HasOption(m.Options, "rw") && !g.part.write || !proc.HasOption(m.Options, "nosuid") {
+			return errors.New("the mount table shows " + m.Options)
 		}
-		g.mount = m.id
+		g.mount = m.ID
 		g.count++
 		return nil
 	}

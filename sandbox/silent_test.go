@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // What takes the place of scopes that the kernel lacks is said by the namespaces that there are.
@@ -30,7 +31,7 @@ func TestWhatHoldsWithoutScopes(t *testing.T) {
 		p := hostRoot()
 		p.Missing = []policy.MissingLayer{{Layer: policy.LayerLandlock}}
 		c.change(p)
-		comp, err := compile(p, onHost(func(h *Host) { h.LandlockABI = c.abi }), &Request{Args: []string{"/usr/bin/true"}}, nil)
+		comp, err := compile(p, onHost(func(h *host.Host) { h.LandlockABI = c.abi }), &Request{Args: []string{"/usr/bin/true"}}, nil)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -51,7 +52,7 @@ func TestNothingInSilence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	comp.clipped(unix.Getpid())
+	comp.missing = append(comp.missing, clipped(unix.Getpid(), p.Limits.Rlimits)...)
 	if len(comp.left) != 2 || comp.left[0].Path != "/nothing" || comp.left[1].Why != "its target does not exist, and cannot be made" {
 		t.Errorf("left out: %+v", comp.left)
 	}
