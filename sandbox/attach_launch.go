@@ -20,7 +20,7 @@ func (p *process) keep() error {
 	}
 	a := p.kept
 	if a == nil { // there is a ruleset otherwise
-		a = &Attached{fds: map[string]int{}}
+		a = &Attached{}
 		p.kept = a
 	}
 	if err := a.open("/proc/" + strconv.Itoa(p.task)); err != nil {
