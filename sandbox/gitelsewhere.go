@@ -12,6 +12,8 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/internal/git"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/report"
 )
 
 // gitElsewhere binds the repository of the working directory where that lies outside of it.
@@ -33,7 +35,7 @@ func (c *compilation) gitElsewhere(g *gitGuard) error {
 // ofTree returns git's directory of a working tree whose .git is a file, and the one that it shares with others; "" for
 // none that names the tree in turn.
 func (g *gitGuard) ofTree(top string) (dir, common string) {
-	info, err := g.c.tree.lstat(joinPath(top, ".git"))
+	info, err := g.c.tree.lstat(paths.Join(top, ".git"))
 	if err != nil || !info.Mode().IsRegular() {
 		return "", ""
 	}
@@ -41,15 +43,15 @@ func (g *gitGuard) ofTree(top string) (dir, common string) {
 	if dir == "" || !g.isWhole(dir) || !g.callers(dir) {
 		return "", ""
 	}
-	common = g.follow(dir, g.line(joinPath(dir, "commondir")))
+	common = g.follow(dir, g.line(paths.Join(dir, "commondir")))
 	if common == "" {
 		if g.workTreeOf(dir) != top {
 			return "", ""
 		}
 		return dir, dir
 	}
-	above, _ := splitPath(dir)
-	if above != joinPath(common, "worktrees") || g.follow(dir, g.line(joinPath(dir, "gitdir"))) != joinPath(top, ".git") ||
+	above, _ := paths.Split(dir)
+	if above != paths.Join(common, "worktrees") || g.follow(dir, g.line(paths.Join(dir, "gitdir"))) != paths.Join(top, ".git") ||
 		!g.isWhole(common) || !g.callers(common) {
 		return "", ""
 	}
@@ -67,7 +69,7 @@ func (g *gitGuard) callers(dir string) bool {
 
 // workTreeOf returns the working tree that a repository's configuration names.
 func (g *gitGuard) workTreeOf(dir string) (tree string) {
-	text, err := g.c.host.Files.Read(joinPath(dir, "config"), maxConfig)
+	text, err := g.c.host.Files.Read(paths.Join(dir, "config"), maxConfig)
 	if err != nil {
 		return ""
 	}
@@ -102,7 +104,7 @@ func (g *gitGuard) bindRepository(p *part, dir, common string) error {
 	if writes {
 		how = "for commits"
 		if dir != common {
-			for _, path := range [...]string{joinPath(common, "objects"), joinPath(common, "refs"), joinPath(common, "logs"), dir} {
+			for _, path := range [...]string{paths.Join(common, "objects"), paths.Join(common, "refs"), paths.Join(common, "logs"), dir} {
 				if info, err := g.c.tree.lstat(path); err != nil || !info.IsDir() {
 					continue
 				}
@@ -112,16 +114,16 @@ func (g *gitGuard) bindRepository(p *part, dir, common string) error {
 			}
 		}
 		for _, name := range [...]string{"config", "config.worktree", "hooks", "info", "modules", "commondir", "gitdir"} {
-			g.c.protectThing(from, joinPath(dir, name), p.rule, false)
+			g.c.protectThing(from, paths.Join(dir, name), p.rule, false)
 		}
 		for _, name := range [...]string{"commondir", "config.worktree"} { // which nothing can be mounted on where they are not
-			if _, err := g.c.tree.lstat(joinPath(dir, name)); err != nil {
-				g.late = append(g.late, joinPath(dir, name))
+			if _, err := g.c.tree.lstat(paths.Join(dir, name)); err != nil {
+				g.late = append(g.late, paths.Join(dir, name))
 			}
 		}
 		g.c.gitSeen = &gitSeen{files: g.c.host.Files, late: g.late}
 	}
-	g.c.added = append(g.c.added, Added{common, "the repository of the working directory, " + how})
+	g.c.added = append(g.c.added, report.Added{Path: common, Why: "the repository of the working directory, " + how})
 	g.h = g.c.hider()
 	g.h.from, g.h.rule = from, p.rule
 	configs, err := g.configsBelow(common, nil)
@@ -140,12 +142,12 @@ func (g *gitGuard) commits(dir, common string) bool {
 		_, err := g.c.tree.lstat(path)
 		return err == nil
 	}
-	if dir == common && !there(joinPath(common, "hooks")) {
+	if dir == common && !there(paths.Join(common, "hooks")) {
 		g.c.note("git: " + common + " is read-only, since the program could make its hooks: mkdir " + common + "/hooks")
 		return false
 	}
-	text, err := g.c.host.Files.Read(joinPath(common, "config"), maxConfig)
-	return err == nil && (!strings.Contains(strings.ToLower(string(text)), "worktreeconfig") || there(joinPath(dir, "config.worktree")))
+	text, err := g.c.host.Files.Read(paths.Join(common, "config"), maxConfig)
+	return err == nil && (!strings.Contains(strings.ToLower(string(text)), "worktreeconfig") || there(paths.Join(dir, "config.worktree")))
 }
 
 // maxConfigs bounds how many names are looked at for configurations of a repository.
@@ -161,7 +163,7 @@ func (g *gitGuard) configsBelow(dir string, list []string) ([]string, error) {
 		return list, g.fail(dir, errors.New("too many names to look through for configurations"), "start it in another directory")
 	}
 	for _, e := range entries {
-		path := joinPath(dir, e.Name())
+		path := paths.Join(dir, e.Name())
 		switch {
 		case e.Type()&fs.ModeType == fs.ModeDir:
 			switch e.Name() {

@@ -7,10 +7,12 @@ import (
 	"testing"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/report"
 )
 
 // worktree is a machine whose working directory is a linked worktree of a repository in the same home.
-func worktree() (*Host, fakeFiles, string) {
+func worktree() (*host.Host, fakeFiles, string) {
 	h := fakeUser()
 	t := h.Files.(fakeFiles)
 	common := "/home/ann/main/.git"
@@ -29,7 +31,7 @@ func worktree() (*Host, fakeFiles, string) {
 	return h, t, common
 }
 
-func compileFree(h *Host) (*compilation, error) {
+func compileFree(h *host.Host) (*compilation, error) {
 	return compile(with(func(p *policy.Profile) {
 		p.Root = policy.Root{Kind: policy.RootHost}
 		p.Mounts = []policy.Mount{tmpfs("~"), rw(".")}
@@ -51,28 +53,28 @@ func TestGitElsewhere(t *testing.T) {
 	if p := c.tree.at(common + "/config"); p.text == nil || strings.Contains(*p.text, "a:b") {
 		t.Errorf("%+v", p)
 	}
-	if !slices.ContainsFunc(c.added, func(a Added) bool { return a.Path == common }) {
+	if !slices.ContainsFunc(c.added, func(a report.Added) bool { return a.Path == common }) {
 		t.Errorf("%+v", c.added)
 	}
 }
 
 // What does not name the working tree in turn, or is not the caller's, is not shown.
 func TestGitElsewhereForged(t *testing.T) {
-	for name, change := range map[string]func(h *Host, t fakeFiles, common string){
-		"another tree": func(h *Host, t fakeFiles, common string) {
+	for name, change := range map[string]func(h *host.Host, t fakeFiles, common string){
+		"another tree": func(h *host.Host, t fakeFiles, common string) {
 			t.put(common+"/worktrees/demo/gitdir", fakeFile{text: "/home/ann/other/.git\n"})
 		},
-		"no pointer": func(h *Host, t fakeFiles, common string) { delete(t, common+"/worktrees/demo/gitdir") },
-		"the main directory": func(h *Host, t fakeFiles, common string) {
+		"no pointer": func(h *host.Host, t fakeFiles, common string) { delete(t, common+"/worktrees/demo/gitdir") },
+		"the main directory": func(h *host.Host, t fakeFiles, common string) {
 			t.put(h.Cwd+"/.git", fakeFile{text: "gitdir: " + common + "\n"})
 		},
-		"a common directory that is not above": func(h *Host, t fakeFiles, common string) {
+		"a common directory that is not above": func(h *host.Host, t fakeFiles, common string) {
 			t.put(common+"/worktrees/demo/commondir", fakeFile{text: "/home/ann/private/.git\n"})
 			t.dir("/home/ann/private/.git/objects", "/home/ann/private/.git/refs")
 			t.file("/home/ann/private/.git/HEAD")
 		},
-		"no repository": func(h *Host, t fakeFiles, common string) { delete(t, common+"/HEAD") },
-		"somebody else's": func(h *Host, t fakeFiles, common string) {
+		"no repository": func(h *host.Host, t fakeFiles, common string) { delete(t, common+"/HEAD") },
+		"somebody else's": func(h *host.Host, t fakeFiles, common string) {
 			t.put(common, fakeFile{mode: fs.ModeDir | 0o755, owner: h.UID + 1})
 		},
 	} {

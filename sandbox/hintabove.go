@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/report"
 )
 
 // tops are what tools look for in the directories above, by the word of a command that names the tool.
@@ -22,16 +24,16 @@ var tops = [...]struct {
 
 // hintAbove says that the working directory lies in a repository or a module whose top is not shown, or is a working tree
 // whose repository is not, where the command names a tool that needs it.
-func (c *compilation) hintAbove(args []string) (Hint, bool) {
+func (c *compilation) hintAbove(args []string) (report.Hint, bool) {
 	p := c.tree.at(c.host.Cwd)
 	if p == nil || c.tree.hostPath(c.host.Cwd) != c.host.Cwd {
-		return Hint{}, false
+		return report.Hint{}, false
 	}
 	for _, t := range tops {
 		if !slices.ContainsFunc(args, func(arg string) bool { return namesTool(arg, t.tools) }) {
 			continue
 		}
-		for dir := c.host.Cwd; dir != "/"; dir, _ = splitPath(dir) {
+		for dir := c.host.Cwd; dir != "/"; dir, _ = paths.Split(dir) {
 			info, ok := c.firstOf(dir, t.names)
 			if !ok {
 				continue
@@ -39,34 +41,34 @@ func (c *compilation) hintAbove(args []string) (Hint, bool) {
 			if c.tree.hostPath(dir) == dir {
 				return c.hintGitFile(dir, info, p)
 			}
-			h := Hint{Text: "the working directory lies in the " + t.what + " " + dir + ", whose top the sandbox does not show; start it there", Rule: p.rule}
+			h := report.Hint{Text: "the working directory lies in the " + t.what + " " + dir + ", whose top the sandbox does not show; start it there", Rule: p.rule}
 			if why, err := c.unfit(dir); err == nil && why == "" {
 				h.Flag = bindFlag(p) + dir
 			}
 			return h, true
 		}
 	}
-	return Hint{}, false
+	return report.Hint{}, false
 }
 
 // hintGitFile is for a working tree whose .git names a directory that is not shown.
-func (c *compilation) hintGitFile(top string, info fs.FileInfo, p *part) (Hint, bool) {
+func (c *compilation) hintGitFile(top string, info fs.FileInfo, p *part) (report.Hint, bool) {
 	g := &gitGuard{c: c}
 	if info.Name() != ".git" || !info.Mode().IsRegular() {
-		return Hint{}, false
+		return report.Hint{}, false
 	}
 	dir := g.gitDir(top)
 	if dir == "" || c.tree.hostPath(dir) == dir || !g.isGitDir(dir) {
-		return Hint{}, false
+		return report.Hint{}, false
 	}
-	if common := g.follow(dir, g.line(joinPath(dir, "commondir"))); common != "" {
+	if common := g.follow(dir, g.line(paths.Join(dir, "commondir"))); common != "" {
 		dir = common
 	}
 	flag := bindFlag(p) + dir
 	if c.profile.Git == policy.GitProtect {
 		flag = "--ro " + dir
 	}
-	return Hint{Text: "the repository of " + top + " is " + dir + ", which does not name this working tree; if you know it, show it",
+	return report.Hint{Text: "the repository of " + top + " is " + dir + ", which does not name this working tree; if you know it, show it",
 		Rule: p.rule, Flag: flag}, true
 }
 
@@ -79,7 +81,7 @@ func bindFlag(p *part) string {
 
 func (c *compilation) firstOf(dir string, names []string) (fs.FileInfo, bool) {
 	for _, name := range names {
-		if info, err := c.host.Files.Lstat(joinPath(dir, name)); err == nil {
+		if info, err := c.host.Files.Lstat(paths.Join(dir, name)); err == nil {
 			return info, true
 		}
 	}
