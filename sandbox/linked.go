@@ -55,7 +55,10 @@ func (c *compilation) keepLink(m *policy.Mount, link string) {
 	if p := c.tree.at(link); err == nil && n.link != "" && p.write && p.source != "" && p.target != link {
 		c.pinLink(from, link, n.link)
 	}
-	_, exists := c.tree.stat(end)
+	exists := false
+	if err2 == nil {
+		_, exists = c.tree.stat(end)
+	}
 	switch {
 	case err2 != nil:
 	case !exists:
