@@ -85,6 +85,9 @@ type Access struct{ Read, Write, Execute, Create bool }
 // Open answers for a file or directory, by its path inside; a relative one starts at the working directory.
 func (q *Query) Open(path string, a Access) *Reason {
 	r := &Reason{}
+	if q.ofProcess(r, path, a) {
+		return r
+	}
 	inside, ok := q.resolve(r, path)
 	if ok && q.present(r, inside, a) && q.openCall(r, path, a) && q.mountAllows(r, inside, a) && q.landlockAllows(r, inside, a) && q.permitted(r, inside, a) {
 		r.Allowed = true
@@ -329,6 +332,9 @@ func neededRights(a Access, isDir, exists bool) (all []need) {
 	}
 	if a.Execute {
 		all = append(all, need{landExec, "execute"})
+		if !isDir && !a.Read { // execve(2) opens the file for reading
+			all = append(all, need{landReadFile, "read"})
+		}
 	}
 	return all
 }
