@@ -14,19 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
-)
-
-// guard says what a part is there for. The launcher watches such parts: the kernel detaches a mount if somebody
-// outside renames another file over its mount point.
-type guard uint8
-
-// The kinds of guards. The zero value is a part that guards nothing.
-const (
-	_            guard = iota
-	guardHide          // it covers what nobody may see
-	guardProtect       // it shows the same thing read-only
-	guardPin           // it keeps a directory above one of these in its place
 )
 
 // pin makes a directory of the picture a mount point of itself, so that the task can neither rename nor remove it. What
@@ -95,7 +85,7 @@ func (c *compilation) protectThing(from plan.From, path string, rule policy.Pos,
 	p.guard, p.absent, p.what = guardProtect, !c.reachable(path), "a protected part of "+p.what
 	c.cloneOnto(from, &p, attrRO)
 	for j := range c.tree.parts {
-		if below(c.tree.parts[j].target, path) {
+		if paths.Below(c.tree.parts[j].target, path) {
 			c.tree.parts[j].write = false
 		}
 	}
@@ -118,7 +108,7 @@ func (c *compilation) cloneOnto(from plan.From, p *part, attrs uint64) {
 // there meanwhile. If the launcher saw that the task may not search a directory on the way, the child may not either,
 // and the guard may be absent. It may also be absent if it covers what others can remove at any time.
 func (c *compilation) openTarget(from plan.From, p *part) {
-	flags, path := uint64(openAny), p.target
+	flags, path := uint64(walk.OpenAny), p.target
 	if p.link != "" {
 		flags |= unix.O_NOFOLLOW
 	}
@@ -130,7 +120,7 @@ func (c *compilation) openTarget(from plan.From, p *part) {
 		}
 		c.openSteps(from, c.rootFD, path, flags, plan.Target, closed)
 	default:
-		open := plan.Open2(c.rootFD, path, flags, inRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
+		open := plan.Open2(c.rootFD, path, flags, walk.ResolveInRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
 		switch {
 		case p.fleeting:
 			open = open.OrElse(plan.ENOENT)
@@ -158,7 +148,7 @@ func (p *part) gone() plan.Errno {
 
 // reachable reports whether the task may search every directory of the host above a path of the picture.
 func (c *compilation) reachable(path string) bool {
-	for dir, _ := splitPath(path); dir != "/"; dir, _ = splitPath(dir) {
+	for dir, _ := paths.Split(path); dir != "/"; dir, _ = paths.Split(dir) {
 		if !c.searchable(dir) {
 			return false
 		}
@@ -285,7 +275,7 @@ func (c *compilation) emptyNodes() {
 // index is the place in the picture of the part that a path belongs to, -1 before there is a root.
 func (t *tree) index(path string) int {
 	found := -1
-	for dir := path; ; dir, _ = splitPath(dir) {
+	for dir := path; ; dir, _ = paths.Split(dir) {
 		if i, ok := t.last[dir]; ok && i > found {
 			found = i
 		}
@@ -312,7 +302,7 @@ func (t *tree) writableBelow(path string) bool {
 		return true
 	}
 	for i := range t.parts {
-		if p := &t.parts[i]; p.write && below(p.target, path) && t.at(p.target) == p {
+		if p := &t.parts[i]; p.write && paths.Below(p.target, path) && t.at(p.target) == p {
 			return true
 		}
 	}

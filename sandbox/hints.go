@@ -10,6 +10,8 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/report"
 )
 
 // execHint says that the filter forbids the launcher's own execve, whatever the errno, and by which rule; "" where
@@ -39,7 +41,7 @@ func (c *compilation) execHint() string {
 
 // killHints are for a program that SIGSYS has ended. What the filter kills is told to nobody, but a call of an architecture
 // that is not listed is killed whatever the profile says of calls, and often that is all that it kills.
-func (c *compilation) killHints() []Hint {
+func (c *compilation) killHints() []report.Hint {
 	kills := func(a filter.Action) bool {
 		return a.Kind == filter.Kill || a.Kind == filter.KillThread || a.Kind == filter.Trap
 	}
@@ -49,13 +51,13 @@ func (c *compilation) killHints() []Hint {
 			return kills(r.Else) || strings.HasPrefix(r.Expr, "kill") || r.Expr == "trap"
 		})
 	}
-	foreign := Hint{Text: "a call of an architecture that the profile does not list ended it: a 32-bit program, int 0x80, or x32",
+	foreign := report.Hint{Text: "a call of an architecture that the profile does not list ended it: a 32-bit program, int 0x80, or x32",
 		Rule: c.profile.Source("syscalls.arches"), Flag: "--arch " + foreignArches(c.arch)}
 	if !byRule {
-		return []Hint{foreign}
+		return []report.Hint{foreign}
 	}
 	foreign.Text = "if it is a 32-bit program, or calls by int 0x80 or as x32, its architecture is not listed"
-	return []Hint{{Text: "a system call that the profile does not allow ended it, and what is killed names no call",
+	return []report.Hint{{Text: "a system call that the profile does not allow ended it, and what is killed names no call",
 		Rule: c.profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names it"}, foreign}
 }
 
@@ -72,46 +74,46 @@ func foreignArches(native filter.Arch) string {
 
 // hintFor looks at an argument that names a path: one that the host has and the sandbox does not, or a new file in a
 // directory that is read-only inside.
-func (c *compilation) hintFor(args []string, i int) (Hint, bool) {
+func (c *compilation) hintFor(args []string, i int) (report.Hint, bool) {
 	arg := args[i]
 	if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
 		arg = value
 	}
 	if arg == "" || strings.HasPrefix(arg, "-") || c.profile.Root.Kind == policy.RootDir || strings.ContainsAny(arg, "\x00\n\t ;|&$<>()") {
-		return Hint{}, false
+		return report.Hint{}, false
 	}
 	path := arg
 	if path[0] != '/' {
-		path = joinPath(c.workdir, path)
+		path = paths.Join(c.workdir, path)
 	}
-	path, err := c.tree.resolve(clean(path))
+	path, err := c.tree.resolve(paths.Clean(path))
 	if err != nil {
-		return Hint{}, false
+		return report.Hint{}, false
 	}
 	part := c.tree.at(path)
 	if part == nil || part.opaque || path == "/" {
-		return Hint{}, false
+		return report.Hint{}, false
 	}
 	_, inside := c.tree.stat(path)
 	_, err = c.host.Files.Lstat(path)
-	dir, _ := splitPath(path)
+	dir, _ := paths.Split(path)
 	switch {
 	case !inside && err == nil && makes(args):
-		return Hint{}, false // a name of the host's in the way is not what it wants to see
+		return report.Hint{}, false // a name of the host's in the way is not what it wants to see
 	case !inside && err == nil:
-		return Hint{Text: path + " is not visible in the sandbox", Rule: part.rule, Flag: "--ro " + path}, true
+		return report.Hint{Text: path + " is not visible in the sandbox", Rule: part.rule, Flag: "--ro " + path}, true
 	case inside || err == nil || part.write || !writes(args, i):
-		return Hint{}, false
+		return report.Hint{}, false
 	}
 	if isDir, ok := c.tree.stat(dir); ok && isDir && dir != "/" && c.host.Files.Access(dir, unix.W_OK) == nil {
-		return Hint{Text: dir + " is read-only in the sandbox", Rule: part.rule, Flag: "--rw " + dir}, true
+		return report.Hint{Text: dir + " is read-only in the sandbox", Rule: part.rule, Flag: "--rw " + dir}, true
 	}
-	return Hint{}, false
+	return report.Hint{}, false
 }
 
 // makes reports whether a program makes every path that it is told.
 func makes(args []string) bool {
-	switch _, name := splitPath("/" + args[0]); name {
+	switch _, name := paths.Split("/" + args[0]); name {
 	case "mkdir", "mkfifo", "mknod", "mktemp":
 		return true
 	}
@@ -125,7 +127,7 @@ func writes(args []string, i int) bool {
 	case "-o", "--output":
 		return true
 	}
-	_, name := splitPath("/" + args[0])
+	_, name := paths.Split("/" + args[0])
 	switch name {
 	case "cp", "dd", "install", "ln", "mkdir", "mktemp", "mv", "tee", "touch", "truncate":
 		return true

@@ -60,7 +60,7 @@ func (c *compilation) repair(p *part, isDir bool) error {
 		c.copyOnto(from, &again)
 		return nil
 	case p.guard != 0 || c.tree.isItself(p):
-		c.cloneOnto(from, &again, p.attrs())
+		c.cloneOnto(from, &again, attrsOf(p))
 		return nil
 	}
 	return errors.New(p.what + " was mounted there")
@@ -70,7 +70,7 @@ func (c *compilation) repair(p *part, isDir bool) error {
 // cover then has a file system of its own, which is attached for the moment of cloning only (mountFromScratch), so that a
 // repair that fails leaves nothing.
 func (c *compilation) repairScratch() {
-	lend := !c.host.since(6, 15)
+	lend := !c.host.Since(6, 15)
 	if !lend && c.scratch.made {
 		return
 	}
@@ -78,8 +78,8 @@ func (c *compilation) repairScratch() {
 	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, attrBase|attrNoExec)
 }
 
-// attrs are a part's attributes beyond those of what it shows.
-func (p *part) attrs() uint64 {
+// attrsOf returns a part's attributes beyond those of what it shows.
+func attrsOf(p *part) uint64 {
 	attrs := attrBase
 	if !p.write {
 		attrs |= attrRO

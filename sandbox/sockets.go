@@ -1,7 +1,7 @@
 package sandbox
 
-// Sockets of the host that have a name in the file system: unix(7), proc_net(5) (/proc/net/unix). To connect to one takes
-// no more than the permission to write to it, on a read-only mount too, and whoever listens sees the caller's id.
+// Sockets of the host that have a name in the file system: unix(7), sock_diag(7), proc_net(5) (/proc/net/unix). To connect
+// to one takes no more than the permission to write to it, on a read-only mount too, and whoever listens sees the caller's id.
 //
 // Landlock refuses to connect to what no rule allows since ABI 9 (Linux 7.1, LANDLOCK_ACCESS_FS_RESOLVE_UNIX). Before, the
 // launcher covers those that it finds when it starts. A bind that names the socket itself is meant, and stays.
@@ -13,13 +13,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
 )
 
 const (
 	maxSocketTable = 4 << 20 // bytes of /proc/net/unix that are read
+	maxSearched    = 10_000  // names that are looked at for a socket without its name
 	socketLooks    = 2000    // entries of a writable directory of the host that are looked at
 )
 
@@ -33,7 +40,7 @@ func (c *compilation) sockets() error {
 	}
 	names, err := c.namedSockets()
 	if err != nil { // a proc file system without it: subset=pid
-		c.note("the host's sockets cannot be listed, and are not covered unless they lie in a writable directory: /proc/net/unix: " + bare(err).Error())
+		c.note("the host's sockets cannot be listed, and are not covered unless they lie in a writable directory: /proc/net/unix: " + fail.Bare(err).Error())
 	}
 	for _, name := range c.walkForSockets() {
 		if slices.Contains(names, name) || c.listens(name) {
@@ -85,32 +92,156 @@ func (c *compilation) coverSocket(windows []window, host string) error {
 	return nil
 }
 
-// namedSockets are the absolute paths of /proc/net/unix. It knows the sockets of the launcher's network namespace by the
-// names that they were bound by, whose links are followed as they are now.
-func (c *compilation) namedSockets() ([]string, error) {
+// boundSockets lists the sockets of the launcher's network namespace that have a file.
+func (c *compilation) boundSockets() ([]host.BoundSocket, error) {
+	if diag, ok := c.launcherFiles().(interface {
+		Sockets() ([]host.BoundSocket, error)
+	}); ok {
+		if list, err := diag.Sockets(); err == nil {
+			return list, nil
+		}
+	}
 	text, err := c.launcherFiles().Read("/proc/net/unix", maxSocketTable)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	var list []host.BoundSocket
 	for line := range bytes.Lines(text) {
-		i := bytes.Index(line, []byte(" /"))
-		if i < 0 {
-			continue
-		}
-		w := walker{tree: c.hostTree()}
-		name, err := w.walk(string(bytes.TrimSuffix(line[i+1:], []byte{'\n'})))
-		if err == nil && c.tree.showsBelow(name) { // otherwise it is gone, or where the task cannot go either
-			names = append(names, name)
+		if i := bytes.Index(line, []byte(" /")); i >= 0 {
+			list = append(list, host.BoundSocket{Name: string(bytes.TrimSuffix(line[i+1:], []byte{'\n'}))})
 		}
 	}
+	return list, nil
+}
+
+// namedSockets lists the paths of the bound sockets that the sandbox may show. The links in the names that they were bound
+// by are followed as they are now. A socket that does not have its name is looked for by its inode.
+func (c *compilation) namedSockets() ([]string, error) {
+	list, err := c.boundSockets()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, s := range list {
+		if strings.HasPrefix(s.Name, "/") {
+			w := walker{tree: c.hostTree()}
+			name, err := w.walk(s.Name)
+			if err == nil && c.tree.showsBelow(name) { // otherwise the task cannot go there either
+				names = append(names, name)
+			}
+			if err == nil && (s.Ino == 0 || c.hasInode(name, s.Ino)) {
+				continue
+			}
+		}
+		if s.Ino != 0 && !c.ownControl(s) {
+			c.lost = append(c.lost, s)
+		}
+	}
+	if c.lost != nil {
+		shown, err := c.shownDevices()
+		if err != nil {
+			return nil, err
+		}
+		c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return !shown[deviceText(s.Dev)] })
+		names = append(names, c.searchSockets()...)
+	}
 	return names, nil
+}
+
+// hasInode compares the low half of an inode's number.
+func (c *compilation) hasInode(host string, ino uint32) bool {
+	info, err := c.tree.lstat(host)
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && uint32(st.Ino) == ino
+}
+
+// shownDevices lists the file systems of which the sandbox shows a part.
+func (c *compilation) shownDevices() (map[string]bool, error) {
+	table, err := c.mountsOfHost()
+	if err != nil {
+		return nil, err
+	}
+	shown := map[string]bool{}
+	for _, w := range c.windows() {
+		if m := table.find(w.source); m != nil {
+			shown[m.Device] = true
+		}
+		for i := range table.List {
+			m := &table.List[i]
+			if !shown[m.Device] && paths.Below(m.Point, w.source) && c.tree.hostPath(paths.Moved(m.Point, w.source, w.target)) == m.Point {
+				shown[m.Device] = true
+			}
+		}
+	}
+	return shown, nil
+}
+
+// deviceText is a device in the form of a mount table.
+func deviceText(dev uint32) string {
+	return strconv.FormatUint(uint64(dev>>20), 10) + ":" + strconv.FormatUint(uint64(dev&(1<<20-1)), 10)
+}
+
+// ownControl reports whether a socket is that of another sandbox's launcher, in the state directory, which is covered.
+func (c *compilation) ownControl(s host.BoundSocket) bool {
+	if !strings.HasPrefix(s.Name, "/proc/self/fd/") || !strings.HasSuffix(s.Name, "/"+controlFile) {
+		return false
+	}
+	return slices.ContainsFunc(append(c.host.StateDirs(), "/run/cordon"), func(dir string) bool {
+		info, err := c.tree.lstat(dir)
+		if err != nil {
+			return false
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		return ok && kernelDev(uint64(st.Dev)) == s.Dev //nolint:unconvert // its width differs by architecture
+	})
+}
+
+// kernelDev is the kernel's own form of a device number.
+func kernelDev(dev uint64) uint32 { return unix.Major(dev)<<20 | unix.Minor(dev) }
+
+// searchSockets looks for the files of sockets in what the sandbox shows of the host. It ends after maxSearched names, and
+// what it has not found stays in c.lost.
+func (c *compilation) searchSockets() (found []string) {
+	var dirs []string // inside
+	for _, w := range c.windows() {
+		dirs = append(dirs, w.target)
+	}
+	for looks := 0; len(dirs) > 0 && len(c.lost) > 0 && looks < maxSearched; dirs = dirs[1:] {
+		dir := c.tree.hostPath(dirs[0])
+		if dir == "" || slices.Contains(quietDirs[:], dir) {
+			continue
+		}
+		entries, err := c.host.Files.ReadDir(dir)
+		if err != nil {
+			continue // nor can the task list it
+		}
+		looks += len(entries)
+		for _, e := range entries {
+			switch path := paths.Join(dir, e.Name()); {
+			case e.IsDir():
+				dirs = append(dirs, paths.Join(dirs[0], e.Name()))
+			case e.Type()&fs.ModeSocket != 0 && c.isLost(path):
+				found = append(found, path)
+			}
+		}
+	}
+	return found
+}
+
+// isLost reports whether a file is that of a socket in c.lost, and takes the socket out of it.
+func (c *compilation) isLost(path string) bool {
+	n := len(c.lost)
+	c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return c.hasInode(path, s.Ino) })
+	return len(c.lost) < n
 }
 
 // showsBelow reports quickly whether the sandbox may show a path of the host: some part has it, or what it is in.
 func (t *tree) showsBelow(host string) bool {
 	for i := range t.parts {
-		if p := &t.parts[i]; p.source != "" && !p.file && below(host, p.source) {
+		if p := &t.parts[i]; p.source != "" && !p.file && paths.Below(host, p.source) {
 			return true
 		}
 	}
@@ -137,9 +268,9 @@ func (c *compilation) walkForSockets() (found []string) {
 			for _, e := range entries {
 				switch {
 				case e.Type()&fs.ModeSocket != 0:
-					found = append(found, joinPath(dir, e.Name()))
+					found = append(found, paths.Join(dir, e.Name()))
 				case e.IsDir():
-					dirs = append(dirs, joinPath(dir, e.Name()))
+					dirs = append(dirs, paths.Join(dir, e.Name()))
 				}
 			}
 		}
@@ -156,6 +287,12 @@ func (c *compilation) socketsText() string {
 	if len(c.covered) > 0 {
 		text += " (" + strings.Join(c.covered[:min(len(c.covered), 5)], " ") + ")"
 	}
+	for i, s := range c.lost[:min(len(c.lost), 5)] {
+		if i == 0 {
+			text += "; " + strconv.Itoa(len(c.lost)) + " not found, bound as"
+		}
+		text += " " + strconv.Quote(s.Name)
+	}
 	var later []string
 	for i := range c.tree.parts {
 		if p := &c.tree.parts[i]; p.showsLater() && c.tree.at(p.target) == p {
@@ -171,12 +308,12 @@ func (c *compilation) socketsText() string {
 // showsLater reports whether the task could connect to a socket that somebody makes later in a directory of the host.
 func (p *part) showsLater() bool {
 	return p.source != "" && !p.file && !p.opaque && !p.layer && !p.still && p.guard == 0 &&
-		!slices.ContainsFunc(quietDirs[:], func(dir string) bool { return below(p.source, dir) })
+		!slices.ContainsFunc(quietDirs[:], func(dir string) bool { return paths.Below(p.source, dir) })
 }
 
 // hostsWrites reports whether a part is a directory of the host that the task may write to.
 func (p *part) hostsWrites() bool {
-	return p.write && p.source != "" && !p.file && !p.opaque && !p.layer && p.guard == 0 && !below(p.source, "/proc")
+	return p.write && p.source != "" && !p.file && !p.opaque && !p.layer && p.guard == 0 && !paths.Below(p.source, "/proc")
 }
 
 // undone says that the working directory puts the host's tree back over an empty directory of the profile, and refuses
@@ -203,7 +340,7 @@ func (c *compilation) uncovers(later int) (list []string) {
 	p := &c.tree.parts[later]
 	for i := range later {
 		q := &c.tree.parts[i]
-		if (q.what == "a tmpfs" || q.what == emptyDir) && below(q.target, p.target) && c.tree.at(q.target) == p &&
+		if (q.what == "a tmpfs" || q.what == emptyDir) && paths.Below(q.target, p.target) && c.tree.at(q.target) == p &&
 			!slices.Contains(list, q.target) {
 			list = append(list, q.target)
 		}
@@ -248,5 +385,5 @@ func (c *compilation) namedSocket(p *part) bool {
 
 // hostBelow reports whether something of the host is mounted below a path.
 func (t *tree) hostBelow(path string) bool {
-	return slices.ContainsFunc(t.parts, func(p part) bool { return p.source != "" && p.target != path && below(p.target, path) })
+	return slices.ContainsFunc(t.parts, func(p part) bool { return p.source != "" && p.target != path && paths.Below(p.target, path) })
 }

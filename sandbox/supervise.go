@@ -4,19 +4,17 @@ package sandbox
 // waits for the end. clone3(2) Linux 5.3.
 
 import (
-	"cmp"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"cordon/policy"
 	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/loop"
 	"cordon/sandbox/ledger"
-	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // process is a sandbox from clone to the end. Its methods run on one thread, signal and kill on any.
@@ -50,7 +48,7 @@ type process struct {
 	killed  bool             // because of that
 	waiting []syscall.Signal // for the program to run
 
-	events
+	loop.Loop
 	began    time.Time
 	limit    string    // the limit that has ended the run, or is about to; "" for none
 	wallEnds time.Time // when limits.wall is reached
@@ -92,259 +90,14 @@ type process struct {
 
 	writes *ledger.Run // nil where the task can write nothing of the host
 
-	missing []Missing         // what is known to be missing only since the plan was compiled
+	missing []report.Missing  // what is known to be missing only since the plan was compiled
 	found   map[string]uint64 // the numbers of the namespaces that are joined, by kind
-	report  Report
+	report  report.Report
 }
 
 func newProcess() *process {
 	return &process{caller: threadCredentials(), began: time.Now(), ids: -1, link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, stdin: -1, sandbox: -1,
 		guards: guards{table: -1, names: -1}, found: map[string]uint64{}}
-}
-
-// Start launches a command. On an error nothing is left.
-func (p *process) Start(cmd *Command) error {
-	p.cmd = cmd
-	makeStateDirs(cmd.Host)
-	return p.launchAll()
-}
-
-// launchAll launches; on an error everything is undone.
-func (p *process) launchAll() error {
-	err := p.launch()
-	if err != nil {
-		p.abort()
-		err = cmp.Or(p.interrupted(), p.sandboxGone(err), p.fault(), err) // each says more than what it led to
-		p.image.Release()
-		return err
-	}
-	if p.comp.into == nil {
-		p.keepLimits()
-		p.guardMounts()
-	} else {
-		p.joined()
-	}
-	p.lender.begin()
-	if p.terminal != nil {
-		p.terminal.begin()
-	}
-	return nil
-}
-
-func (p *process) launch() error {
-	if err := p.checkThread(); err != nil {
-		return err
-	}
-	if err := p.compile(); err != nil {
-		return err
-	}
-	if p.cmd.Note != nil {
-		for _, text := range p.comp.notes {
-			p.cmd.Note(text)
-		}
-	}
-	if p.cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
-		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
-	}
-	p.mu.Lock()
-	p.last = len(p.comp.plan.Steps)
-	p.mu.Unlock()
-	if err := p.recordWrites(); err != nil { // before the task is let go
-		return err
-	}
-	if err := p.converse(); err != nil {
-		return err
-	}
-	if err := p.identify(); err != nil {
-		return err
-	}
-	if err := p.confirm(); err != nil {
-		return err
-	}
-	if err := p.keepState(); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.running = true
-	if p.killed {
-		return &SignalError{p.early}
-	}
-	for _, sig := range p.waiting {
-		_ = unix.PidfdSendSignal(p.taskfd, sig, nil, 0) // a task that is gone has no use for it
-	}
-	return nil
-}
-
-// compile compiles the plan, and hands it over part by part.
-func (p *process) compile() (err error) {
-	r := p.cmd.Request()
-	if r.TaskID, err = p.drawTaskID(); err != nil {
-		return err
-	}
-	if r.Nonce, err = p.cmd.nonce(); err != nil {
-		return err
-	}
-	if r.MakeDir = makeOwnDir; r.Into == nil {
-		p.groups = p.makeGroups()
-		r.Groups = p.groups
-	}
-	for c, err := range Parts(p.cmd.Profile, p.cmd.Host, r) {
-		if err == nil {
-			err = p.handOver(c)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// handOver takes what is compiled so far. The first time the child is cloned; then it is told that there is more.
-func (p *process) handOver(c *compilation) error {
-	var err error
-	if p.comp == nil {
-		p.comp = c
-		err = p.begin()
-	} else if err = p.add(); err == nil {
-		err = p.send(nil)
-	}
-	if err != nil {
-		return err
-	}
-	return p.sendSources()
-}
-
-// begin clones the child with its first steps, and maps its ids.
-func (p *process) begin() error {
-	defer p.files.closeAll()
-	if err := p.open(); err != nil {
-		return err
-	}
-	if err := p.keepGroup(); err != nil {
-		return err
-	}
-	if err := p.add(); err != nil {
-		return err
-	}
-	if err := p.clone(); err != nil {
-		return err
-	}
-	if err := p.adoptChild(); err != nil {
-		return err
-	}
-	if err := p.born(); err != nil {
-		return err
-	}
-	if !p.comp.ids.launcherMaps {
-		return nil
-	}
-	if err := p.writeMaps(); err != nil {
-		return err
-	}
-	return p.send(nil)
-}
-
-// add links what was compiled since the last time.
-func (p *process) add() error {
-	steps, init := p.comp.plan.Steps, p.comp.plan.Init
-	err := p.image.AddInit(init[p.addedInit:], p.files.fds)
-	if err == nil {
-		err = p.image.Add(steps[p.added:], p.files.fds)
-	}
-	if err != nil {
-		return &Error{Op: "link the plan", Err: err}
-	}
-	p.added, p.addedInit = len(steps), len(init)
-	return nil
-}
-
-// open makes what the plan's files stand for, and links the plan to their numbers.
-func (p *process) open() error {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return &Error{Op: "socketpair", Err: err}
-	}
-	p.link = pair[0]
-	p.files.base = int(p.comp.firstFD())
-	if p.comp.reports {
-		p.files.base++ // the number itself is the listener's
-	}
-	p.files.borrow(fileLauncher, p.link)
-	if err := p.files.add(fileSync, pair[1]); err != nil {
-		return err
-	}
-	if err := unix.SetsockoptInt(p.link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
-		return &Error{Op: "setsockopt SO_PASSCRED", Err: err}
-	}
-	if p.gate, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_SEMAPHORE); err != nil {
-		return &Error{Op: "eventfd", Err: err}
-	}
-	if err := p.files.dup(fileGate, p.gate); err != nil {
-		return err
-	}
-	if err := p.files.dup(fileBeneath, p.gate); err != nil {
-		return err
-	}
-	zero, err := unix.Open("/dev/zero", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &Error{Op: "/dev/zero", Err: err}
-	}
-	if err := p.files.add(fileZero, zero); err != nil {
-		return err
-	}
-	if err := p.openResources(); err != nil {
-		return err
-	}
-	if p.image, err = child.New(p.comp.plan.Clone); err != nil {
-		return &Error{Op: "link the plan", Err: err}
-	}
-	p.image.Cgroup(p.files.fds[fileCgroup])
-	p.image.Fail(p.cmd.FailStep - 1)
-	p.image.FailInit(p.cmd.FailInit - 1)
-	return nil
-}
-
-// clone enters the namespaces that are joined, and makes the child.
-func (p *process) clone() error {
-	if len(p.comp.joins) > 0 { // the thread that joins is not like the others any more
-		runtime.LockOSThread()
-	}
-	if err := p.enterJoined(); err != nil {
-		return err
-	}
-	if err := p.catchSignals(); err != nil {
-		return err
-	}
-	if err := p.adoptOrphans(); err != nil {
-		return err
-	}
-	pid, pidfd, err := p.image.Start()
-	if err != nil {
-		return p.cloneError(err)
-	}
-	p.mu.Lock()
-	p.pid, p.pidfd = pid, pidfd
-	p.mu.Unlock()
-	return nil
-}
-
-func (p *process) cloneError(err error) error {
-	e := &UnsupportedError{Layer: "namespaces", Why: "clone3: " + err.Error(), Remedy: "cordon doctor says what this host lacks"}
-	if p.cmd.Into != nil && p.comp.plan.Clone&unix.CLONE_INTO_CGROUP != 0 && (err == unix.EACCES || err == unix.ENODEV || err == unix.EBUSY) {
-		return &Error{Op: "enter the sandbox's cgroup", Err: err, Hint: "run cordon exec where the sandbox was started: both must be below a group that is the caller's; under systemd: systemd-run --user --scope cordon exec …"}
-	}
-	switch err {
-	case unix.EMFILE, unix.ENFILE:
-		return &Error{Op: "clone3", Err: err, Hint: "the limit of open files is too low: ulimit -n"}
-	case unix.ENOSYS:
-		e.Why = "clone3: not implemented: a sandbox of cordon or a container runtime's filter around this, or an old kernel (5.3 has it)"
-	case unix.EPERM:
-		e.Why = "clone3: operation not permitted: user namespaces are not allowed to this user here"
-	case unix.ENOSPC:
-		e.Why = "clone3: no space left: user.max_user_namespaces or another limit on namespaces is reached, or 32 levels of nesting"
-	}
-	return e
 }
 
 // kill ends the sandbox at once.
@@ -359,71 +112,8 @@ func (p *process) kill() {
 	}
 }
 
-// fault is the step at which the child ended: one that failed, or one that its filter ended it for.
-func (p *process) fault() error {
-	if p.image == nil {
-		return nil
-	}
-	page := p.image.Page()
-	switch init, task := page.Init, page.Task; { // init first: without it the task has nobody to talk to
-	case init.Errno != 0:
-		return p.stepError(int(init.Step)-1, syscall.Errno(init.Errno), 0)
-	case init.Step != 0 && p.reaped && p.status.Signal() == unix.SIGSYS:
-		return p.stepError(int(init.Step)-1, 0, unix.SIGSYS)
-	case task.Errno != 0:
-		return p.stepError(int(task.Step)-1, syscall.Errno(task.Errno), 0)
-	}
-	return nil
-}
-
-func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) error {
-	steps, n := p.comp.plan.Steps, i
-	if i >= child.InitBase {
-		steps, n = p.comp.plan.Init, i-child.InitBase
-		i = len(p.comp.plan.Steps) + n
-	}
-	s := &steps[n]
-	if s.Call == plan.Execve || s.Call == plan.Execveat || s.To == plan.Program {
-		e := &LookupError{Name: p.cmd.Args[0], Why: errno.Error(), Code: execCode(errno), Hint: stepHint("execve", errno)}
-		if text := p.comp.execHint(); text != "" {
-			e.Hint = text
-			return e
-		}
-		if text := p.comp.execDenial(p.cmd.Args[0]); errno == unix.EACCES && text != "" {
-			e.Hint = text
-		}
-		if p.comp.profile.Root.Kind == policy.RootEmpty && !p.comp.tree.showsHost() {
-			e.Hint = "the root is empty, and no directory of the host is bound; name a root file system with --root DIR"
-		}
-		return e
-	}
-	hint := stepHint(s.Call.String(), errno)
-	if errno == unix.EACCES && p.comp.ids.own && !p.comp.ids.idmapped {
-		hint = "root without CAP_SYS_ADMIN gives the task an id of its own, which may not go there; " + p.comp.orRoot()
-	}
-	if errno == unix.EPERM && s.Call == plan.Write && !p.comp.mayMapRoot() && p.comp.ids.newUser {
-		hint = p.comp.mapHint(unix.EPERM)
-	}
-	return &StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: hint}
-}
-
-// execCode is the exit code of env(1): 127 for what is not there, 126 for what cannot be executed.
-func execCode(errno syscall.Errno) int {
-	if errno == unix.ENOENT {
-		return 127
-	}
-	return 126
-}
-
 // exited reports whether init is gone.
-func (p *process) exited() bool { return readable(p.pidfd) }
-
-// readable reports whether a descriptor has something to read: of a pidfd, that the process is gone.
-func readable(fd int) bool {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n == 1
-}
+func (p *process) exited() bool { return loop.Readable(p.pidfd) }
 
 // abort ends a sandbox that will not run, and waits until nothing is left of it.
 func (p *process) abort() {
@@ -460,9 +150,9 @@ func (p *process) release() {
 	p.stopCopying()
 	p.stopWatching()
 	p.closeGuards()
-	p.unwatch(p.listener)
-	p.unwatch(p.taskfd)
-	p.unwatch(p.sandbox)
+	p.Unwatch(p.listener)
+	p.Unwatch(p.taskfd)
+	p.Unwatch(p.sandbox)
 	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener, p.sandbox, p.ids} {
 		if fd >= 0 {
 			unix.Close(fd)
@@ -486,7 +176,7 @@ func (p *process) release() {
 }
 
 // wait waits for the end and completes the report.
-func (p *process) wait() (*Report, error) {
+func (p *process) wait() (*report.Report, error) {
 	defer p.terminal.restore() // also in a panic
 	if err := p.await(p.pidfd, -1); err != nil {
 		p.abort()
@@ -540,6 +230,6 @@ func (p *process) reportEnd(init unix.WaitStatus) {
 	}
 }
 
-func setSignal(r *Report, sig syscall.Signal, core bool) {
+func setSignal(r *report.Report, sig syscall.Signal, core bool) {
 	r.Signal, r.CoreDump = unix.SignalName(sig), core
 }

@@ -9,12 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
 )
 
 // ptraced are the entries of a process that only a process may open which could trace it.
 var ptraced = [...]string{
-	"auxv", "clear_refs", "cwd", "environ", "exe", "fd", "fdinfo", "io", "map_files", "maps", "mem", "ns", "numa_maps", "pagemap",
-	"personality", "root", "smaps", "smaps_rollup", "stack", "syscall",
+	"auxv", "clear_refs", "cwd", "environ", "exe", "fd", "fdinfo", "io", "map_files", "maps", "mem", "ns", "numa_maps",
+	"pagemap", "personality", "root", "smaps", "smaps_rollup", "stack", "syscall",
 }
 
 // links are the entries of a process that lead to something else.
@@ -23,7 +24,7 @@ var links = [...]string{"cwd", "exe", "fd", "map_files", "ns", "root"}
 // ofProcess answers for an entry of the program itself or of pid 1 in a proc mount. It returns false for other paths.
 func (q *Query) ofProcess(r *Reason, path string, a Access) bool {
 	c := q.comp
-	path = clean(path)
+	path = paths.Clean(path)
 	part := c.tree.at(path)
 	if part == nil || part.what != "proc" {
 		return false
@@ -63,10 +64,12 @@ func (q *Query) ofInit(r *Reason, path, entry string, a Access) bool {
 	switch {
 	case slices.Contains(ptraced[:], entry):
 		r.NoFlag = "no flag opens it: the init is the launcher's, and outlives the program"
-		r.deny(string(policy.LayerPID), unix.EACCES, "pid 1 is the sandbox's init, and the program may not look into it: ptrace(2)", policy.Pos{})
+		r.deny(string(policy.LayerPID), unix.EACCES, "pid 1 is the sandbox's init, and the program may not look into it: ptrace(2)",
+			policy.Pos{})
 	case a.Write:
 		r.NoFlag = "no flag opens it: the init is the launcher's, and outlives the program"
-		r.deny(string(policy.LayerPID), unix.EACCES, "pid 1 is the sandbox's init, and "+path+" is not the program's to write", policy.Pos{})
+		r.deny(string(policy.LayerPID), unix.EACCES, "pid 1 is the sandbox's init, and "+path+" is not the program's to write",
+			policy.Pos{})
 	default:
 		return false
 	}
@@ -83,7 +86,8 @@ func (q *Query) SignalInside(pid int) *Reason {
 		r.Notes = append(r.Notes, "which process has that number is known when the program runs")
 	case c.land.on && c.land.scoped&scopeSignal != 0:
 		r.NoFlag = "landlock: {scope: [abstract-unix-socket]} in a profile lets signals out; the init ignores them"
-		r.deny(string(policy.LayerLandlock), unix.EPERM, "pid 1 is the sandbox's init, outside of the program's Landlock domain", c.profile.Source("landlock.scope"))
+		r.deny(string(policy.LayerLandlock), unix.EPERM, "pid 1 is the sandbox's init, outside of the program's Landlock domain",
+			c.profile.Source("landlock.scope"))
 	default:
 		r.Allowed = true
 		r.Notes = append(r.Notes, "pid 1 is the sandbox's init, which ignores signals from inside: pid_namespaces(7)")
