@@ -63,7 +63,7 @@ var survey = [...]func(*compilation) error{
 	(*compilation).mounts,
 	(*compilation).hide,
 	(*compilation).hideLayers,
-	(*compilation).sockets,
+	(*compilation).coverSockets,
 	(*compilation).findWorkdir,
 	(*compilation).landlockRules,
 }
