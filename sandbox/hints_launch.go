@@ -27,8 +27,7 @@ func (p *process) hints() {
 			r.Hints = append(r.Hints, report.Hint{Text: text})
 			return
 		}
-		r.Hints = append(r.Hints, report.Hint{Text: "a system call that the profile does not allow ended it", Rule: p.comp.profile.Source("syscalls.default"),
-			Flag: "--allow-syscall NAME"})
+		r.Hints = append(r.Hints, p.comp.killHints()...)
 		if p.comp.profile.Syscalls.Exec == policy.ExecOnce {
 			r.Hints = append(r.Hints, report.Hint{Text: "to execute another program would end it, too", Rule: p.comp.profile.Source("syscalls.exec"), Flag: "--exec any"})
 		}
