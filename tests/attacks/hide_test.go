@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -61,6 +62,9 @@ var secrets = []secret{
 		then: "cat $D/5/k"},
 	{name: "a link of the caller's to a secret, found beside links that a task has left", flags: []string{"--rw", ".", "--hide", "**/.env"},
 		make: "echo $M >prod; ln -s $D/prod home/proj/.env", first: "mkdir -p a b c; ln -sf /usr/bin a/.env; ln -sfn ../.. b/.env; ln -sf .env c/.env", then: "cat $D/prod .env"},
+	{name: "names with a line break, foreign bytes and 255 bytes, by every path of /proc", flags: []string{"--rw", ".", "--hide", "**/*.pem"},
+		make: `for n in "$(printf 'x\ny')" "$(printf 'b\377')" "$(printf 'a%.0s' $(seq 251))" .h; do echo $M >"home/proj/$n.pem"; done`,
+		then: "cat *.pem .*.pem /proc/self/cwd/*.pem /proc/self/root$D/home/proj/*.pem /proc/1/root$D/home/proj/*.pem /proc/1/cwd$D/home/proj/*.pem"},
 	{name: "a hidden file with DAC_OVERRIDE", on: []string{"default", "build"}, flags: []string{"--cap", "DAC_OVERRIDE", "--hide", "$D/home/proj/f"}, make: "echo $M >home/proj/f",
 		then: "cat f && echo $M"},
 }
@@ -79,12 +83,19 @@ func hideAttacks() []attack {
 		attack{43, "links that a task left for the next run hide nothing else", "launcher", leftLinks, []string{"build", "agent"}, check},
 		attack{43, "a directory of somebody else's in a read-only one does not stop the start", "mount", foreignDir, []string{"default"}, check})
 	for _, g := range slices.Concat(gitTricks, gitCommands) {
-		list = append(list, attack{44, g.name, "mount", g.attack, []string{"agent"}, shows(g.attack)})
+		list = append(list, attack{44, g.name, "mount", g.attack, orAgent(g.on), shows(g.attack)})
 	}
 	for _, g := range gitSecrets {
-		list = append(list, attack{44, g.name, "mount", g.attack, []string{"agent"}, shows(g.attack)})
+		list = append(list, attack{44, g.name, "mount", g.attack, orAgent(g.on), shows(g.attack)})
 	}
 	return list
+}
+
+func orAgent(on []string) []string {
+	if on == nil {
+		return []string{"agent"}
+	}
+	return on
 }
 
 func (s secret) attack(b *box) outcome {
@@ -216,6 +227,8 @@ type gitTrick struct {
 	env  []string // of the one who runs the sandbox, and of git outside
 	task string   // in the repository
 	use  string   // outside
+	dir  string   // where the sandbox works, in $D; "outer" if it is left out
+	on   []string // "agent" if it is left out
 
 	refused bool // the sandbox may refuse to start, since nothing can be mounted on what is not there
 }
@@ -257,7 +270,7 @@ func (g gitTrick) attack(b *box) outcome {
 	if !b.bare() {
 		task = *b.insisting()
 	}
-	task.dir, task.env = dir+"/outer", append(b.env, "HOME="+dir, "D="+dir)
+	task.dir, task.env = dir+"/"+cmp.Or(g.dir, "outer"), append(b.env, "HOME="+dir, "D="+dir)
 	for _, v := range g.env {
 		task.env = append(task.env, strings.ReplaceAll(v, "$D", dir))
 	}
