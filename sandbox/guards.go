@@ -306,7 +306,7 @@ func (p *process) look(suspects []int) {
 		if len(lost) == 0 {
 			return
 		}
-		if err := p.restore(lost); err != nil && try == maxRestores || try > maxRestores {
+		if err := p.restore(lost); err != nil && (try == maxRestores || err == errHelperHeld) || try > maxRestores {
 			p.unguarded(&p.guards.list[lost[0]].part, err)
 		}
 		suspects = lost
