@@ -35,5 +35,8 @@ func checkCapability(s string) *fault {
 		return nil
 	}
 	short := strings.TrimPrefix(strings.ToUpper(s), "CAP_")
+	if short == "ALL" {
+		return bad(quote(s)+" is not a capability", "each is named: there is no word for all of them")
+	}
 	return bad(quote(s)+" is not a capability", didYouMean(short, capNames[:]))
 }

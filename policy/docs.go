@@ -13,7 +13,8 @@ type Key struct {
 	Doc     string
 	Default string
 	Example string
-	Flag    string
+	Flag    string // the twin for all of it; "" for none
+	Apart   string // why it has no twin
 	Keys    []Key  // of a section
 	Forms   []Form // of a value that is one of several mappings
 	Other   string // pattern of the text that may stand in place of the mapping
@@ -79,7 +80,10 @@ func describe[T any](k *key[T], section string) Key {
 	path := join(section, k.name)
 	out := Key{
 		Path: path, Name: k.name, Type: typeNames[k.typ], List: k.list, Dict: k.dict != 0, Words: k.words, Min: k.min,
-		Max: k.max, Doc: k.doc, Default: k.def, Example: k.example, Flag: k.flag,
+		Max: k.max, Doc: k.doc, Default: k.def, Example: k.example, Flag: k.twin, Apart: k.apart,
+	}
+	if n := len(k.flags); n > 0 {
+		out.Flag = k.flags[n-1].name
 	}
 	if k.keys != nil {
 		out.Keys = describeAll(k.keys, path)

@@ -8,100 +8,124 @@ import (
 
 // Flag is the twin on the command line of something that a profile can say.
 type Flag struct {
-	Name string // without --
-	Arg  string // "PATH[:TARGET]"; "" for a flag without a value
-	Doc  string
-	Key  string // the key that it sets: "limits.memory"; "" for part of one
-}
-
-// flag is a Flag and how it is applied; set nil means that Key and its type say it all.
-type flag struct {
-	Flag
-	set func(p *Profile, value string, at Pos) *fault
+	Name  string // without --
+	Arg   string // "PATH[:TARGET]"; "" for a flag without a value
+	Doc   string
+	Key   string // the key that it sets: "limits.memory"; "" for a part of one, or of several
+	Short string // its letter; "" for none
+	For   string // the flag for which it is another tool's word; such a flag is in no help text
 }
 
 // commandLine is the File of a position that is a flag.
 const commandLine = "command line"
 
-var flags = []flag{
-	{Flag{"rw", "PATH[:TARGET]", "bind PATH, writable", "mounts"}, func(p *Profile, v string, at Pos) *fault { return bindFlag(p, v, at, true) }},
-	{Flag{"ro", "PATH[:TARGET]", "bind PATH, read-only", "mounts"}, func(p *Profile, v string, at Pos) *fault { return bindFlag(p, v, at, false) }},
-	{Flag{"tmpfs", "PATH[:SIZE]", "an empty tmpfs", "mounts"}, tmpfsFlag},
-	{Flag{"mount", "{...}", "any item of mounts:, as in a file", "mounts"}, mountFlag},
-	{Flag{"hide", "PATTERN", "a path or glob that cannot be read or written", "hide"}, nil},
-	{Flag{"root", "DIR|host|empty", "the tree that the mounts are put on", "root"}, rootFlag},
-	{Flag{"root-mode", "ro|rw", "whether the root directory is writable", "root.mode"}, nil},
-	{Flag{"overlay", "tmp|DIR", "where writes to the root go", "root.overlay"}, nil},
-	{Flag{"enter", "pivot|chroot", "how the root is entered", "root.enter"}, nil},
-	{Flag{"hostname", "NAME", "host name inside", "hostname"}, nil},
-	{Flag{"net", "none|host|PATH", "no network, the host's, or a namespace to join", "network"}, netFlag},
-	{Flag{"net-allow", "HOST:PORT", "not supported yet", "network.allow"}, nil},
-	{Flag{"ns", "KIND=new|host|PATH", "where a namespace comes from", "namespaces"}, nsFlag},
-	{Flag{"uid", "N|keep", "user id inside", "user.uid"}, nil},
-	{Flag{"gid", "N|keep", "group id inside", "user.gid"}, nil},
-	{Flag{"host-user", "auto|caller", "id outside", "user.host"}, nil},
-	{Flag{"ranges", "", "map the caller's /etc/subuid and /etc/subgid too", "user.ranges"}, nil},
-	{Flag{"env", "NAME=VALUE", "set a variable", "env.set"}, envFlag},
-	{Flag{"keep-env", "NAME|PREFIX*", "pass a variable on", "env.keep"}, nil},
-	{Flag{"cap", "NAME", "keep a capability", "capabilities.keep"}, nil},
-	{Flag{"ambient-cap", "NAME", "hand a kept capability to a task that is not root", "capabilities.ambient"}, nil},
-	{Flag{"allow-syscall", "NAME|@GROUP", "allow a system call", "syscalls.allow"}, nil},
-	{Flag{"deny-syscall", "NAME|@GROUP", "deny a system call", "syscalls.deny"}, nil},
-	{Flag{"rule", "CALL: EXPR", "allow a call where its arguments are right", "syscalls.rules"}, ruleFlag},
-	{Flag{"syscall-default", "ACTION", "what happens to a call that is not allowed", "syscalls.default"}, nil},
-	{Flag{"syscall-unknown", "ACTION", "what happens to a number newer than the table", "syscalls.unknown"}, nil},
-	{Flag{"arch", "NAME", "a further architecture for system calls", "syscalls.arches"}, nil},
-	{Flag{"exec", "any|once", "whether the program may execute another", "syscalls.exec"}, nil},
-	{Flag{"landlock", "off", "switch Landlock off", "landlock"}, landlockFlag},
-	{Flag{"no-landlock", "", "the same as --landlock off", "landlock"}, landlockFlag},
-	{Flag{"landlock-read", "PATH", "narrow reading to PATH", "landlock.read"}, nil},
-	{Flag{"landlock-write", "PATH", "narrow writing to PATH", "landlock.write"}, nil},
-	{Flag{"landlock-execute", "PATH", "narrow executing to PATH", "landlock.execute"}, nil},
-	{Flag{"landlock-scope", "signal|abstract-unix-socket", "what may not reach out", "landlock.scope"}, nil},
-	{Flag{"memory", "SIZE", "memory of the whole sandbox", "limits.memory"}, nil},
-	{Flag{"memory-high", "SIZE", "memory above which it is slowed down", "limits.memory-high"}, nil},
-	{Flag{"swap", "SIZE", "swap of the whole sandbox", "limits.swap"}, nil},
-	{Flag{"oom-group", "", "kill all processes together where memory runs out", "limits.oom-group"}, nil},
-	{Flag{"cpus", "N", "processors", "limits.cpus"}, nil},
-	{Flag{"cpu-weight", "N", "share of the processors against others, 1 to 10000", "limits.cpu-weight"}, nil},
-	{Flag{"cpuset", "LIST", "numbers of the processors that may be used", "limits.cpuset"}, nil},
-	{Flag{"pids", "N", "processes and threads", "limits.pids"}, nil},
-	{Flag{"io", "PATH:KEY=N[,…]", "rbps, wbps, riops and wiops of the disk of PATH", "limits.io"}, ioFlag},
-	{Flag{"io-weight", "N", "share of the disks against others, 1 to 10000", "limits.io-weight"}, nil},
-	{Flag{"hugetlb", "SIZE=MAX", "huge pages of SIZE", "limits.hugetlb"}, hugetlbFlag},
-	{Flag{"cgroup-parent", "PATH|auto|systemd|NAME.slice", "where the sandbox's cgroup is made", "limits.cgroup"}, nil},
-	{Flag{"timeout", "TIME", "end it after this time", "limits.wall"}, nil},
-	{Flag{"cpu-time", "TIME", "end it after this much processor time", "limits.cpu-time"}, nil},
-	{Flag{"output", "SIZE", "not supported yet", "limits.output"}, nil},
-	{Flag{"rlimit", "NAME=VALUE", "a limit of getrlimit(2)", "limits.rlimits"}, rlimitFlag},
-	{Flag{"workdir", "PATH", "working directory inside", "process.workdir"}, nil},
-	{Flag{"umask", "MODE", "umask(2)", "process.umask"}, nil},
-	{Flag{"nice", "N", "nice value, -20 to 19", "process.nice"}, nil},
-	{Flag{"oom-score-adj", "N", "-1000 to 1000", "process.oom-score-adj"}, nil},
-	{Flag{"tty", "none|inherit|broker", "a terminal on stdin, stdout or stderr", "tty"}, nil},
-	{Flag{"git", "free|protect", "git repositories in what may be written", "git"}, nil},
-	{Flag{"on-denial", "silent|report", "denied system calls are reported at the end", "on-denial"}, nil},
-	{Flag{"missing", "LAYER", "a layer that this host may lack", "missing"}, nil},
-	{Flag{"remove", "SECTION=VALUE", "take away what a profile lists", ""}, removeFlag},
+// setter reads the value of a flag into a profile.
+type setter struct {
+	name string
+	set  func(p *Profile, value string, at Pos) *fault
 }
 
-// Flags lists the flags in the order of the language.
-func Flags() []Flag {
-	out := make([]Flag, len(flags))
-	for i := range flags {
-		out[i] = flags[i].Flag
+// setters are the flags whose key and its type do not say it all.
+var setters = [...]setter{
+	{"rw", func(p *Profile, v string, at Pos) *fault { return bindFlag(p, v, at, true) }},
+	{"ro", func(p *Profile, v string, at Pos) *fault { return bindFlag(p, v, at, false) }},
+	{"tmpfs", tmpfsFlag}, {"mount", mountFlag}, {"root", rootFlag}, {"net", netFlag}, {"ns", nsFlag}, {"env", envFlag},
+	{"rule", ruleFlag}, {"landlock", landlockFlag}, {"no-landlock", landlockFlag}, {"io", ioFlag},
+	{"hugetlb", hugetlbFlag}, {"rlimit", rlimitFlag}, {"remove", removeFlag}, {"volume", volumeFlag}, {"user", userFlag},
+	{"cap-drop", capDropFlag},
+}
+
+// more are the flags that are no twin of one key.
+var more = [...]Flag{
+	{Name: "remove", Arg: "SECTION=VALUE", Doc: "take away what a profile lists"},
+
+	// Words of other tools, where they mean the same.
+	{Name: "network", Arg: "none|host|PATH", Key: "network", For: "net"},
+	{Name: "volume", Arg: "SOURCE:TARGET[:ro]", Key: "mounts", For: "rw"},
+	{Name: "cap-add", Arg: "NAME", Key: "capabilities.keep", For: "cap"},
+	{Name: "cap-drop", Arg: "NAME|ALL", Key: "capabilities.keep", For: "remove"},
+	{Name: "user", Arg: "UID[:GID]", Key: "user", Short: "u", For: "uid"},
+	{Name: "pids-limit", Arg: "N", Key: "limits.pids", For: "pids"},
+	{Name: "cpuset-cpus", Arg: "LIST", Key: "limits.cpuset", For: "cpuset"},
+	{Name: "ulimit", Arg: "NAME=VALUE", Key: "limits.rlimits", For: "rlimit"},
+	{Name: "setenv", Arg: "NAME=VALUE", Key: "env.set", For: "env"},
+	{Name: "chdir", Arg: "PATH", Key: "process.workdir", For: "workdir"},
+}
+
+// shortOf is the letter of a flag, as other tools have it; "" for none.
+func shortOf(name string) string {
+	switch name {
+	case "env":
+		return "e"
+	case "workdir":
+		return "w"
 	}
+	return ""
+}
+
+// AllFlags yields the flags in the order of the language, and after them those that are no key's.
+func AllFlags(yield func(Flag) bool) {
+	if flagsOf(language, "", yield) {
+		for i := range more {
+			if !yield(more[i]) {
+				return
+			}
+		}
+	}
+}
+
+// flagsOf yields the flags of keys; path is the section that they are in. It returns false if yield did.
+func flagsOf[T any](keys []key[T], path string, yield func(Flag) bool) bool {
+	for i := range keys {
+		k := &keys[i]
+		if k.flags == nil && k.keys == nil {
+			continue
+		}
+		at := join(path, k.name)
+		for _, f := range k.flags {
+			if !yield(Flag{Name: f.name, Arg: f.arg, Doc: f.doc, Key: at, Short: shortOf(f.name)}) {
+				return false
+			}
+		}
+		if k.name == "root" && path == "" {
+			for _, form := range rootForms {
+				if !flagsOf(form.keys, "root", yield) {
+					return false
+				}
+			}
+		}
+		if !flagsOf(k.keys, at, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+// Flags lists what AllFlags yields, but for other tools' words.
+func Flags() []Flag {
+	out := make([]Flag, 0, 64)
+	AllFlags(func(f Flag) bool {
+		if f.For == "" {
+			out = append(out, f)
+		}
+		return true
+	})
 	return out
 }
 
 // FromFlag adds to a profile what a flag says; such a profile is merged over the others as the last. The value of a
 // flag without one is "" or "true". The error is an *Error.
 func FromFlag(over *Profile, name, value string) error {
-	i := slices.IndexFunc(flags, func(f flag) bool { return f.Name == name })
-	if i < 0 {
+	var f Flag
+	AllFlags(func(x Flag) bool {
+		if x.Name == name {
+			f = x
+		}
+		return f.Name == ""
+	})
+	if f.Name == "" {
 		return &Error{Msg: "unknown flag --" + printable(name), Hint: didYouMean(name, flagNames())}
 	}
-	f := &flags[i]
 	at := Pos{File: commandLine, Flag: "--" + name}
 	if f.Arg != "" {
 		at.Flag += " " + printable(value)
@@ -109,26 +133,34 @@ func FromFlag(over *Profile, name, value string) error {
 		value = "true"
 	}
 	if bad := f.apply(over, value, at); bad != nil {
+		if strings.HasPrefix(value, "--") && f.Arg != "" {
+			bad.hint = "--" + name + " takes a value: " + f.Arg
+		}
 		return &Error{Pos: at, Msg: bad.msg, Hint: bad.hint}
 	}
 	return nil
 }
 
-func (f *flag) apply(over *Profile, value string, at Pos) *fault {
-	switch {
-	case !utf8.ValidString(value):
+func (f *Flag) apply(over *Profile, value string, at Pos) *fault {
+	if !utf8.ValidString(value) {
 		return bad("invalid UTF-8", "a profile could not say this")
-	case f.set != nil:
-		return f.set(over, value, at)
+	}
+	name := f.Name
+	for range 2 { // by its own name, or by that of the flag for which it is another word
+		if i := slices.IndexFunc(setters[:], func(s setter) bool { return s.name == name }); i >= 0 {
+			return setters[i].set(over, value, at)
+		}
+		name = f.For
 	}
 	return setKey(over, f.Key, value, at)
 }
 
 func flagNames() []string {
-	names := make([]string, len(flags))
-	for i := range flags {
-		names[i] = flags[i].Name
-	}
+	var names []string
+	AllFlags(func(f Flag) bool {
+		names = append(names, f.Name)
+		return true
+	})
 	return names
 }
 
@@ -138,11 +170,9 @@ func setKey(p *Profile, path, value string, at Pos) *fault {
 		return setRootKey(p, name, value, at)
 	}
 	k := findKey(path)
+	value = typed(k.typ, value)
 	if k.list {
 		return p.addTo(k, path, value, at)
-	}
-	if k.typ == tPath {
-		value = fromCommandLine(value)
 	}
 	if f := k.set(k.at(p), value); f != nil {
 		return f
@@ -196,10 +226,7 @@ func setRootKey(p *Profile, name, value string, at Pos) *fault {
 		}
 		for i := range f.keys {
 			if k := &f.keys[i]; k.name == name {
-				if k.typ == tUpper && value != "tmp" && value != "none" {
-					value = fromCommandLine(value)
-				}
-				if bad := k.set(k.at(&p.Root), value); bad != nil {
+				if bad := k.set(k.at(&p.Root), typed(k.typ, value)); bad != nil {
 					return bad
 				}
 			}
@@ -221,9 +248,6 @@ func (p *Profile) mark(path string, at Pos) {
 
 // add appends an item to the list that ptr points to.
 func (k *spec) add(ptr any, s string, at Pos) *fault {
-	if k.typ == tPath {
-		s = fromCommandLine(s)
-	}
 	if f := k.check(s); f != nil {
 		return f
 	}
@@ -253,14 +277,6 @@ func (k *spec) add(ptr any, s string, at Pos) *fault {
 	return nil
 }
 
-// fromCommandLine makes a relative path, as one types it, one that a profile may hold.
-func fromCommandLine(s string) string {
-	if s == "" || s[0] == '/' || s[0] == '~' || s == "." || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "..") {
-		return s
-	}
-	return "./" + s
-}
-
 // cutColon splits PATH:REST; a colon within the path is written \:.
 func cutColon(s string) (path, rest string, found bool) {
 	var b strings.Builder
@@ -287,7 +303,8 @@ func bindFlag(p *Profile, v string, at Pos, write bool) *fault {
 	if given {
 		var more bool
 		if target, _, more = cutColon(target); more {
-			return bad("a second ':' in "+quote(v), "--ro and --rw say the mode, --mount '{bind: …, noexec: true}' all else; a ':' in a path is written \\:")
+			return bad("a second ':' in "+quote(v),
+				"--ro and --rw say the mode, --mount '{bind: …, noexec: true}' all else; a ':' in a path is written \\:")
 		}
 		if f := setPath(&m.Target, fromCommandLine(target)); f != nil {
 			return f
@@ -311,7 +328,7 @@ func tmpfsFlag(p *Profile, v string, at Pos) *fault {
 		return f
 	}
 	if given {
-		if f := into(&m.Size, size, (&spec{min: minMemory}).size); f != nil {
+		if f := into(&m.Size, typedSize(size), (&spec{min: minMemory}).size); f != nil {
 			return f
 		}
 	}
@@ -375,7 +392,10 @@ func netFlag(p *Profile, v string, at Pos) *fault {
 			return f
 		}
 	default:
-		hint := didYouMean(v, networkWords)
+		hint := otherNetwork(v)
+		if hint == "" {
+			hint = didYouMean(v, networkWords)
+		}
 		if hint == "" {
 			hint = "it is none, host or an absolute path to join"
 		}
@@ -391,7 +411,8 @@ func nsFlag(p *Profile, v string, at Pos) *fault {
 	kind, mode, ok := strings.Cut(v, "=")
 	k := findKey("namespaces." + kind)
 	if !ok || k == nil {
-		return bad(quote(kind)+" is not a namespace", "KIND=new, KIND=host or KIND=PATH; kinds are "+strings.Join(keyNames(namespaceKeys), ", "))
+		return bad(quote(kind)+" is not a namespace",
+			"KIND=new, KIND=host or KIND=PATH; kinds are "+strings.Join(keyNames(namespaceKeys), ", "))
 	}
 	if kind == "time" && strings.HasPrefix(mode, "{") {
 		return timeFlag(p, mode, at)
@@ -420,7 +441,11 @@ func envFlag(p *Profile, v string, at Pos) *fault {
 		return f
 	}
 	if !ok {
-		return bad(quote(name)+" has no value", "NAME=VALUE sets it; --keep-env "+name+" passes it on")
+		if f := checkEnvPattern(name); f != nil {
+			return f
+		}
+		p.Env.Keep = append(p.Env.Keep, EnvKeep{name, at})
+		return nil
 	}
 	p.Env.Set = setVar(p.Env.Set, EnvVar{Name: name, Value: value, Pos: at})
 	return checkText(value)
@@ -447,11 +472,20 @@ func landlockFlag(p *Profile, v string, at Pos) *fault {
 
 func rlimitFlag(p *Profile, v string, at Pos) *fault {
 	name, value, ok := strings.Cut(v, "=")
+	name = strings.TrimPrefix(strings.ToLower(name), "rlimit_")
 	if f := checkRlimitName(name); f != nil {
 		return f
 	}
 	if !ok {
 		return bad(quote(name)+" has no value", "NAME=VALUE")
+	}
+	if soft, hard, two := strings.Cut(value, ":"); two && soft == hard {
+		value = soft
+	} else if two {
+		return bad(quote(value)+": soft and hard limit are one here", "such as "+name+"="+hard)
+	}
+	if bytes, _ := rlimitIn(name); bytes {
+		value = typedSize(value)
 	}
 	n, f := parseRlimit(name, value)
 	if f == nil {
@@ -469,7 +503,7 @@ func ioFlag(p *Profile, v string, at Pos) *fault {
 	if !ok {
 		return bad(quote(path)+" has no limits", "such as /dev/sda:rbps=10MiB,wiops=200")
 	}
-	m, f := parseIOMax(path, text)
+	m, f := parseIOMax(path, typedBounds(text))
 	if f == nil {
 		m.Pos = at
 		p.Limits.IO = setIOMax(p.Limits.IO, m)
@@ -479,14 +513,14 @@ func ioFlag(p *Profile, v string, at Pos) *fault {
 
 func hugetlbFlag(p *Profile, v string, at Pos) *fault {
 	page, most, ok := strings.Cut(v, "=")
-	size, f := parsePageSize(page)
+	size, f := parsePageSize(typedSize(page))
 	if f != nil {
 		return f
 	}
 	if !ok {
 		return bad(quote(page)+" has no limit", "such as 2MiB=64MiB")
 	}
-	n, f := parseSize(most)
+	n, f := parseSize(typedSize(most))
 	if f == nil {
 		p.Limits.Hugetlb = setHugetlb(p.Limits.Hugetlb, Hugetlb{PageSize: size, Max: n, Pos: at})
 	}
@@ -496,11 +530,15 @@ func hugetlbFlag(p *Profile, v string, at Pos) *fault {
 func removeFlag(p *Profile, v string, at Pos) *fault {
 	section, value, ok := strings.Cut(v, "=")
 	if !ok || value == "" || !removable(section) && section != "mounts" && section != "missing" {
-		return bad(quote(v)+" is not SECTION=VALUE", "sections are mounts, env, capabilities, syscalls, landlock, limits, missing")
+		return bad(quote(v)+" is not SECTION=VALUE",
+			"sections are mounts, env, capabilities, syscalls, landlock, limits, missing")
 	}
 	r := Removal{Section: section, Value: value, Pos: at}
 	if section == "mounts" && checkPath(value) == nil {
 		r.Value = cleanPath(value)
+	}
+	if section == "capabilities" {
+		r.Value = typed(tCapability, value)
 	}
 	if call, expr, rule := strings.Cut(value, ":"); rule && section == "syscalls" {
 		r.Value, r.Expr = strings.TrimSpace(call), strings.TrimSpace(expr)

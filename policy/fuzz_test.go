@@ -83,8 +83,8 @@ func FuzzFormat(f *testing.F) {
 }
 
 func FuzzFromFlag(f *testing.F) {
-	for _, flag := range flags {
-		f.Add(flag.Name, "/a:b=c")
+	for _, name := range flagNames() {
+		f.Add(name, "/a:b=c")
 	}
 	f.Add("mount", "{bind: /a}")
 	f.Add("keep-env", "A,B")

@@ -71,32 +71,37 @@ func TestEveryMountFieldHasAKey(t *testing.T) {
 	})
 }
 
-// Every key has its flag, and every flag a key; scalars can be copied and compared.
+// Every key has a text, an example and a flag, or a word on why it has none; every flag that is no part of the table sets
+// a key. Scalars can be copied and compared.
 func TestEveryKeyHasAFlag(t *testing.T) {
-	withoutFlag := []string{"version", "name", "about", "extends"}
-	var visit func(keys []Key)
-	visit = func(keys []Key) {
-		for _, k := range keys {
-			section := k.Keys != nil && k.Other == ""
-			if k.Flag == "" && !section && !slices.Contains(withoutFlag, k.Path) {
-				t.Errorf("%s has no flag", k.Path)
-			}
-			if k.Flag != "" && !slices.Contains(flagNames(), k.Flag) {
-				t.Errorf("%s: no flag --%s", k.Path, k.Flag)
-			}
-			if k.Doc == "" || k.Example == "" && !section {
-				t.Errorf("%s has no words or no example", k.Path)
-			}
-			if k.Name != "time" {
-				visit(k.Keys)
-			}
+	for _, k := range allKeys() {
+		section := k.Keys != nil && k.Other == ""
+		form := strings.Contains(k.Path, "[") // --root and --mount have all of them
+		switch {
+		case k.Doc == "" || k.Example == "" && !section:
+			t.Errorf("%s has no words or no example", k.Path)
+		case k.Flag == "" && k.Apart == "" && !section && !form:
+			t.Errorf("%s has no flag, and nothing says why", k.Path)
+		case k.Flag != "" && k.Apart != "":
+			t.Errorf("%s has --%s, and yet a reason to have none", k.Path, k.Flag)
+		case k.Flag != "" && !slices.Contains(flagNames(), k.Flag):
+			t.Errorf("%s: no flag --%s", k.Path, k.Flag)
 		}
 	}
-	visit(Language())
-	for _, f := range flags {
-		if f.set == nil && !strings.HasPrefix(f.Key, "root.") && findKey(f.Key) == nil {
+	seen := map[string]bool{}
+	for f := range AllFlags {
+		special := slices.ContainsFunc(setters[:], func(s setter) bool { return s.name == f.Name || s.name == f.For })
+		switch {
+		case seen[f.Name]:
+			t.Errorf("--%s is there twice", f.Name)
+		case f.For == "" && f.Doc == "":
+			t.Errorf("--%s has no words", f.Name)
+		case f.For != "" && !seen[f.For]:
+			t.Errorf("--%s is another word for --%s, which is no flag", f.Name, f.For)
+		case !special && !strings.HasPrefix(f.Key, "root.") && findKey(f.Key) == nil:
 			t.Errorf("--%s sets no key %q", f.Name, f.Key)
 		}
+		seen[f.Name] = true
 	}
 	eachScalar(func(section string, k *key[Profile]) {
 		a, b := &Profile{}, &Profile{}
@@ -114,6 +119,53 @@ func TestEveryKeyHasAFlag(t *testing.T) {
 			t.Errorf("%s is not copied", join(section, k.name))
 		}
 	})
+}
+
+// allKeys are the keys of the sections and of all forms.
+func allKeys() []Key {
+	var all []Key
+	var visit func([]Key)
+	visit = func(keys []Key) {
+		for _, k := range keys {
+			all = append(all, k)
+			visit(k.Keys)
+			for _, f := range k.Forms {
+				visit(f.Keys)
+			}
+		}
+	}
+	visit(Language())
+	return all
+}
+
+// A text says that something is not supported if, and only if, a profile with its example is refused for that reason.
+func TestNoTextIsStale(t *testing.T) {
+	refused := func(path, example string) bool {
+		section, name, nested := strings.Cut(path, ".")
+		text := section + ": " + example
+		if nested {
+			text = section + ": {" + name + ": " + example + "}"
+		}
+		p, err := Parse("f", []byte("version: 1\nname: x\n"+text+"\n"))
+		if err == nil {
+			err = Validate(p)
+		}
+		return err != nil && strings.Contains(err.Error(), "not supported")
+	}
+	for _, k := range allKeys() {
+		if k.Keys != nil || strings.Contains(k.Path, "[") || strings.HasPrefix(k.Path, "namespaces.time.") {
+			continue
+		}
+		texts := k.Doc
+		for f := range AllFlags {
+			if f.Key == k.Path {
+				texts += " " + f.Doc
+			}
+		}
+		if said, so := strings.Contains(strings.ToLower(texts), "not supported"), refused(k.Path, k.Example); said != so {
+			t.Errorf("%s: the texts say that it is not supported: %v; it is refused: %v", k.Path, said, so)
+		}
+	}
 }
 
 // The examples of the table are examples.

@@ -10,6 +10,8 @@ func scalarOf(s string) scalarType {
 		return nullScalar
 	case "true", "false":
 		return boolScalar
+	case "=":
+		return oddScalar // YAML 1.1's mark of a default value
 	}
 	switch strings.ToLower(s) {
 	case "null", "true", "false", "yes", "no", "on", "off":

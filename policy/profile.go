@@ -39,7 +39,7 @@ type Profile struct {
 // reports it.
 type Removal struct {
 	Section string // "mounts", "env", "capabilities", "syscalls", "landlock", "limits" or "missing"
-	Value   string // the exact value: a mount's target, a name, a path; for a rule its call
+	Value   string // the exact value: a mount's target, a name, a path; for a rule its call; ALL for every capability
 	Expr    string // syscalls: the expression of a rule; "" takes from allow and arches
 	Pos     Pos
 }

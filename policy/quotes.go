@@ -7,6 +7,10 @@ import (
 
 // odd refuses a word that readers of YAML take for different things.
 func (d *decoder) odd(n *node, path string) {
+	if n.text == "=" {
+		d.fail(n, path, "= is no text to some readers of YAML", `write "="`)
+		return
+	}
 	d.fail(n, path, n.text+" is a number, a date or a truth value to some readers of YAML",
 		"write "+quote(n.text)+" if it is text; a number in plain decimal, true or false")
 }

@@ -58,7 +58,7 @@ func (d *decoder) removals(n *node, section string) {
 	for i, it := range n.items {
 		if section == "syscalls" && it.val.kind == mapNode {
 			if r, ok := d.rule(it.val, index(at, i)); ok {
-				d.p.Remove = append(d.p.Remove, Removal{section, r.Call, r.Expr, r.Pos})
+				d.p.Remove = append(d.p.Remove, Removal{Section: section, Value: r.Call, Expr: r.Expr, Pos: r.Pos})
 			}
 			continue
 		}
@@ -101,8 +101,9 @@ func (p *Profile) remove(r *Removal) bool {
 		kept := drop(&p.Env.Keep, func(k EnvKeep) bool { return k.Pattern == v })
 		return drop(&p.Env.Set, func(e EnvVar) bool { return e.Name == v }) || kept
 	case "capabilities":
-		ambient := drop(&p.Capabilities.Ambient, func(c Capability) bool { return c.Name == v })
-		return drop(&p.Capabilities.Keep, func(c Capability) bool { return c.Name == v }) || ambient
+		is := func(c Capability) bool { return c.Name == v || v == "ALL" }
+		ambient := drop(&p.Capabilities.Ambient, is)
+		return drop(&p.Capabilities.Keep, is) || ambient || v == "ALL" || strings.HasPrefix(r.Pos.Flag, capDrop)
 	case "syscalls":
 		if r.Expr != "" {
 			return drop(&p.Syscalls.Rules, func(x SyscallRule) bool { return x.Call == v && x.Expr == r.Expr })

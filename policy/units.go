@@ -38,14 +38,23 @@ func (f *fault) err() error {
 }
 
 func parseSize(s string) (int64, *fault) {
-	digits := strings.TrimRight(s, "BKMGTPEikmgtpe")
+	digits := strings.TrimRight(s, "BKMGTPEikmgtpeb")
 	name := s[len(digits):]
 	for _, u := range sizeUnits {
 		if u.name == name {
 			return scaled(s, digits, u)
 		}
 	}
-	return 0, bad("unknown unit "+quote(name), "units are KiB MiB GiB TiB and kB MB GB TB")
+	return 0, bad("unknown unit "+quote(name), unitHint(digits, name))
+}
+
+// unitHint says how the unit that was probably meant is written.
+func unitHint(digits, name string) string {
+	if _, ok := decimal(digits); ok && strings.IndexByte("kKmMgGtT", name[0]) >= 0 {
+		letter := strings.ToUpper(name[:1])
+		return "did you mean " + digits + letter + "iB, or " + digits + strings.Replace(letter, "K", "k", 1) + "B (powers of 1000)?"
+	}
+	return "units are KiB MiB GiB TiB and kB MB GB TB"
 }
 
 // scaled multiplies a decimal number exactly.
@@ -150,9 +159,9 @@ func parseDuration(s string) (time.Duration, *fault) {
 // parseOffset reads a time span that may be negative or zero.
 func parseOffset(s string) (time.Duration, *fault) {
 	if _, ok := decimal(s); ok && s != "0" {
-		return 0, bad(quote(s)+" has no unit", "such as "+s+"s; units are h, m, s, ms")
+		return 0, bad(quote(s)+" has no unit", "such as "+s+"s; units are d, h, m, s, ms")
 	}
-	d, err := time.ParseDuration(s)
+	d, err := spanOf(s)
 	if err != nil || s == "0" || strings.HasPrefix(s, "+") {
 		return 0, bad(quote(s)+" is not a time span", "such as 90s, 30m or 1h30m")
 	}
@@ -160,6 +169,21 @@ func parseOffset(s string) (time.Duration, *fault) {
 		return 0, bad(quote(s)+" is out of range", "the most is ten years")
 	}
 	return d, nil
+}
+
+// spanOf is time.ParseDuration with whole days before everything else: 2d, 1d12h.
+func spanOf(s string) (time.Duration, error) {
+	abs, minus := strings.CutPrefix(s, "-")
+	first, rest, found := strings.Cut(abs, "d")
+	days, ok := decimal(first)
+	if !found || !ok || days > 3650 || rest != "" && strings.IndexByte("+-", rest[0]) >= 0 {
+		return time.ParseDuration(s)
+	}
+	d, err := time.ParseDuration("0s" + rest)
+	if d += time.Duration(days) * 24 * time.Hour; minus {
+		d = -d
+	}
+	return d, err
 }
 
 // FormatDuration is a time span as a profile may write it: 30m, 1h30m, 200ms.

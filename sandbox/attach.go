@@ -10,7 +10,7 @@ package sandbox
 
 import (
 	"bytes"
-	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,8 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/policy/filter"
-	"cordon/sandbox/plan"
 )
 
 // Attached is a running sandbox that another program can be started in: see Cmd.Into. It holds descriptors of the
@@ -90,74 +88,6 @@ var spaceKinds = [...]struct {
 	{"cgroup", unix.CLONE_NEWCGROUP, "cgroup", policy.LayerCgroupNS},
 	{"net", unix.CLONE_NEWNET, "net", policy.LayerNet},
 	{"time", unix.CLONE_NEWTIME, "time_for_children", policy.LayerTime}, // since Linux 5.6
-}
-
-// keepRuleset hands Landlock's ruleset to the launcher, where it is to be kept.
-func (c *compilation) keepRuleset() {
-	if !c.cmd.attachable() {
-		return
-	}
-	c.do(c.scalar("landlock"),
-		plan.Dup(plan.R(plan.Ruleset), plan.F(fileBeneath), unix.O_CLOEXEC),
-		plan.SendNamedFile(plan.F(fileSync), msgRules, fileBeneath))
-}
-
-// keep opens what a later program needs, while the task waits before its execve.
-func (p *process) keep() error {
-	if !p.cmd.attachable() {
-		return nil
-	}
-	a := p.kept
-	if a == nil { // there is a ruleset otherwise
-		a = &Attached{fds: map[string]int{}}
-		p.kept = a
-	}
-	if err := a.open("/proc/" + itoa(p.task)); err != nil {
-		return &Error{Op: "keep the sandbox for exec", Err: err}
-	}
-	if err := p.keepGroupFiles(a); err != nil {
-		return err
-	}
-	c := p.comp
-	a.Caller, a.Profile, a.Cwd, a.Home = c.host.UID, c.profile, c.host.Cwd, c.host.Home
-	a.Workdir, a.Env = c.workdir, c.program.env
-	a.NewUser, a.UID, a.GID = c.ids.newUser, c.ids.inUID, c.ids.inGID
-	return nil
-}
-
-// keepGroupFiles opens what the sandbox's groups are entered by: see openGroup.
-func (p *process) keepGroupFiles(a *Attached) error {
-	ch := p.comp.groups.choice
-	if ch == nil {
-		return nil
-	}
-	if ch.V2() || ch.Unit() {
-		fd, err := p.cgroup.Open()
-		if err != nil {
-			return err
-		}
-		a.fds[fileCgroup] = fd
-	}
-	for _, controller := range ch.V1() {
-		fd, err := p.cgroup.OpenTasks(controller)
-		if err != nil {
-			return err
-		}
-		a.fds[fileTasks+controller] = fd
-	}
-	return nil
-}
-
-// keepFile takes over a descriptor that the child has sent.
-func (p *process) keepFile(name string, fd int) error {
-	if fd < 0 {
-		return &Error{Op: "keep the sandbox for exec", Err: errText("the " + name + " did not arrive")}
-	}
-	if p.kept == nil {
-		p.kept = &Attached{fds: map[string]int{}}
-	}
-	p.kept.fds[name] = fd
-	return nil
 }
 
 // open opens what is below /proc/PID.
@@ -245,7 +175,7 @@ func resourceLimits(text []byte) ([]ResourceLimit, error) {
 			f = strings.Fields(string(line[name:]))
 		}
 		if len(f) < 2 {
-			return nil, errText("unexpected line " + strconv.Quote(string(line)))
+			return nil, errors.New("unexpected line " + strconv.Quote(string(line)))
 		}
 		l := ResourceLimit{Resource: len(list)}
 		for i, to := range [...]*uint64{&l.Soft, &l.Hard} {
@@ -253,19 +183,16 @@ func resourceLimits(text []byte) ([]ResourceLimit, error) {
 			if *to, err = strconv.ParseUint(f[i], 10, 64); f[i] == "unlimited" {
 				*to = policy.Unlimited
 			} else if err != nil {
-				return nil, errText("unexpected limit " + strconv.Quote(f[i]))
+				return nil, errors.New("unexpected limit " + strconv.Quote(f[i]))
 			}
 		}
 		list = append(list, l)
 	}
 	if len(list) != count {
-		return nil, errText("a table of " + itoa(len(list)) + " limits, not of " + itoa(count))
+		return nil, errors.New("a table of " + strconv.Itoa(len(list)) + " limits, not of " + strconv.Itoa(count))
 	}
 	return list, nil
 }
-
-// attachable reports whether the sandbox can be joined: where other commands find it, it can.
-func (c *Cmd) attachable() bool { return c.Attachable || c.State != nil }
 
 // line is the text of a file of one line; "" where there is none.
 func line(path string) string {
@@ -274,121 +201,6 @@ func line(path string) string {
 		return ""
 	}
 	return strings.TrimRight(string(text), "\x00\n")
-}
-
-// attach completes what was kept. What it returns shares the launcher's descriptors.
-func (p *process) attach() (*Attached, error) {
-	if p.kept == nil {
-		return nil, &Error{Op: "attach", Err: errText("the sandbox was not started to be joined"), Hint: "give it a name, as with cordon run --name"}
-	}
-	if p.exited() {
-		return nil, errSandboxEnded
-	}
-	a := *p.kept
-	a.fds = make(map[string]int, len(p.kept.fds)+1)
-	for name, fd := range p.kept.fds {
-		if name != fileText {
-			a.fds[name] = fd
-		}
-	}
-	a.fds[fileInit] = p.pidfd
-	for name := range a.fds {
-		a.Files = append(a.Files, name)
-	}
-	slices.Sort(a.Files)
-	prog, err := p.comp.plainFilter()
-	if err != nil {
-		return nil, err
-	}
-	a.Filter = prog
-	return &a, nil
-}
-
-// plainFilter is the profile's filter without what is of one launch: reports, and a nonce.
-func (c *compilation) plainFilter() ([]byte, error) {
-	spec, err := c.profile.FilterOnce(0)
-	if err != nil {
-		return nil, err
-	}
-	prog, err := filter.Compile(spec, c.arch)
-	if err != nil {
-		return nil, err
-	}
-	return []byte(encode(prog.Insns)), nil
-}
-
-// Attach gives what it takes to start another program in the sandbox, for Cmd.Into. The sandbox must have been started with
-// Attachable. What it gives is to be closed.
-func (c *Cmd) Attach() (*Attached, error) {
-	if c.proc == nil {
-		return nil, &Error{Op: "attach", Err: errText("not started")}
-	}
-	c.proc.mu.Lock()
-	defer c.proc.mu.Unlock()
-	if c.proc.pidfd < 0 {
-		return nil, errSandboxEnded
-	}
-	shared, err := c.proc.attach()
-	if err != nil {
-		return nil, err
-	}
-	a := *shared
-	a.fds = make(map[string]int, len(shared.fds))
-	for name, fd := range shared.fds {
-		if a.fds[name], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
-			delete(a.fds, name)
-			a.Close()
-			return nil, &Error{Op: "attach: duplicate " + name, Err: err}
-		}
-	}
-	return &a, nil
-}
-
-// attachAsked is Attach for another process.
-func (p *process) attachAsked(json.RawMessage) (any, []int, error) {
-	if p.frozen() {
-		return nil, nil, &Error{Op: "exec", Err: errText("the sandbox is paused"), Hint: "cordon resume lets it go on"}
-	}
-	if p.exited() {
-		return nil, nil, errSandboxEnded
-	}
-	if p.answer != nil { // it is the same for all who ask
-		return nil, p.answer, nil
-	}
-	a, err := p.attach()
-	if err != nil {
-		return nil, nil, err
-	}
-	fds, err := a.send()
-	if err != nil {
-		return nil, nil, err
-	}
-	p.kept.fds[fileText], p.answer = fds[0], fds
-	return nil, fds, nil
-}
-
-// frozen reports whether the task is stopped, by its cgroup or by a signal.
-func (p *process) frozen() bool {
-	if p.cgroup != nil {
-		if frozen, err := p.cgroup.Frozen(); err == nil && frozen {
-			return true
-		}
-	}
-	text, err := readSome("/proc/"+itoa(p.task)+"/stat", 512)
-	_, state, found := strings.Cut(string(text), ") ")
-	return err == nil && found && strings.HasPrefix(state, "T")
-}
-
-// Attach asks a sandbox's launcher for what it takes to start another program in it: see Cmd.Into. It is to be closed.
-func (e *Entry) Attach() (*Attached, error) {
-	if err := e.running(); err != nil {
-		return nil, err
-	}
-	fds, err := e.Call("attach", nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	return receiveAttached(fds)
 }
 
 // Close closes the descriptors.
@@ -429,9 +241,9 @@ func (a *Attached) send() ([]int, error) {
 // of it.
 func receiveAttached(fds []int) (*Attached, error) {
 	if len(fds) == 0 {
-		return nil, &Error{Op: "attach", Err: errText("no descriptor arrived")}
+		return nil, &Error{Op: "attach", Err: errors.New("no descriptor arrived")}
 	}
-	text, err := readAll("/proc/self/fd/" + itoa(fds[0]))
+	text, err := readAll("/proc/self/fd/" + strconv.Itoa(fds[0]))
 	unix.Close(fds[0])
 	if err != nil {
 		text = nil
@@ -444,15 +256,15 @@ func newAttached(text []byte, fds []int) (*Attached, error) {
 	a := &Attached{fds: map[string]int{}}
 	err := unpack(text, a)
 	if err == nil && len(a.Files) != len(fds) {
-		err = errText(strconv.Itoa(len(fds)) + " descriptors arrived for " + strconv.Itoa(len(a.Files)) + " files")
+		err = errors.New(strconv.Itoa(len(fds)) + " descriptors arrived for " + strconv.Itoa(len(a.Files)) + " files")
 	}
 	for i, fd := range fds {
-		name := "unknown" + itoa(i)
+		name := "unknown" + strconv.Itoa(i)
 		if err == nil {
 			name = a.Files[i]
 		}
 		if _, twice := a.fds[name]; twice {
-			err = errText(name + " arrived twice")
+			err = errors.New(name + " arrived twice")
 			unix.Close(fd)
 			continue
 		}
@@ -471,7 +283,7 @@ func newAttached(text []byte, fds []int) (*Attached, error) {
 // check holds the descriptors against what they are said to be.
 func (a *Attached) check() error {
 	if a.Profile == nil {
-		return errText("there is no profile")
+		return errors.New("there is no profile")
 	}
 	for i := range spaceKinds {
 		k := &spaceKinds[i]
@@ -481,7 +293,7 @@ func (a *Attached) check() error {
 		}
 		fd, ok := a.fds[fileSpace+k.name]
 		if s == nil || !ok {
-			return errText("there is no " + k.name + " namespace")
+			return errors.New("there is no " + k.name + " namespace")
 		}
 		kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
 		var st unix.Stat_t
@@ -489,15 +301,15 @@ func (a *Attached) check() error {
 			err = unix.Fstat(fd, &st)
 		}
 		if err != nil || kind != k.flag || s.ID != k.name+":["+strconv.FormatUint(st.Ino, 10)+"]" {
-			return errText("what arrived as the " + k.name + " namespace is another thing")
+			return errors.New("what arrived as the " + k.name + " namespace is another thing")
 		}
 	}
 	var st unix.Stat_t
 	if fd, ok := a.fds[fileRoot]; !ok || unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return errText("the root is no directory")
+		return errors.New("the root is no directory")
 	}
 	if fd, ok := a.fds[fileInit]; !ok || unix.PidfdSendSignal(fd, 0, nil, 0) == unix.EBADF {
-		return errText("there is no pidfd of init")
+		return errors.New("there is no pidfd of init")
 	}
 	return nil
 }
@@ -518,4 +330,56 @@ func (a *Attached) ended() bool {
 	return ok && readable(fd)
 }
 
-var errSandboxEnded = &Error{Op: "exec", Err: errText("the sandbox has ended")}
+var errSandboxEnded = &Error{Op: "exec", Err: errors.New("the sandbox has ended")}
+
+func (a *Attached) hasGroup(g string) bool {
+	return slices.Contains(strings.Fields(a.Groups), g) || slices.Contains(strings.Fields(a.GIDs), g)
+}
+
+// checkRoot compares a root directory with the sandbox's: the mount and the directory on it.
+func (a *Attached) checkRoot(path string) error {
+	var want, got unix.Statx_t
+	const mask = unix.STATX_INO | unix.STATX_MNT_ID
+	if err := unix.Statx(a.fds[fileRoot], "", unix.AT_EMPTY_PATH, mask, &want); err != nil {
+		return &Error{Op: "statx of the sandbox's root", Err: err}
+	}
+	if err := unix.Statx(unix.AT_FDCWD, path, 0, mask, &got); err != nil {
+		return &Error{Op: "read back the root", Err: err}
+	}
+	if want.Ino != got.Ino || want.Mnt_id != got.Mnt_id || want.Dev_major != got.Dev_major || want.Dev_minor != got.Dev_minor {
+		return &Error{Op: "read back the root", Err: errors.New("it is not the sandbox's")}
+	}
+	return nil
+}
+
+// checkAround compares what the child, whose status is given, has from its launcher with what the sandbox's task had.
+func (a *Attached) checkAround(status []byte, dir string) error {
+	for _, x := range [...]struct{ key, want string }{{"Uid", a.UIDs}, {"Gid", a.GIDs}} {
+		if got := statusField(status, x.key); got != x.want {
+			return &Error{Op: "read back the ids", Err: errors.New(x.key + " is " + got + ", and the sandbox's task has " + x.want)}
+		}
+	}
+	for _, g := range strings.Fields(statusField(status, "Groups")) {
+		if !a.hasGroup(g) {
+			return &Error{Op: "read back the ids", Err: errors.New("group " + g + " is none of the sandbox's")}
+		}
+	}
+	if got := statusField(status, "Seccomp_filters"); number(got) < number(a.Filters) {
+		return &Error{Op: "exec", Err: errors.New("the sandbox was started under " + a.Filters + " filters, and this is run under " + got),
+			Hint: "run cordon exec where the sandbox was started"}
+	}
+	groups, err := readAll(dir + "/cgroup")
+	if err != nil {
+		return &Error{Op: "read back the cgroups", Err: err}
+	}
+	for line := range strings.Lines(a.Cgroups) {
+		if !strings.Contains("\n"+string(groups), "\n"+line) {
+			return &Error{Op: "read back the cgroups", Err: errors.New("it is not in " + strings.TrimSpace(line)), Hint: "run cordon exec where the sandbox was started"}
+		}
+	}
+	if label := line(dir + "/attr/current"); label != a.Label {
+		return &Error{Op: "exec", Err: errors.New("the sandbox's task has the label " + a.Label + " of the kernel's security module, and this has " + label),
+			Hint: "run cordon exec where the sandbox was started"}
+	}
+	return nil
+}

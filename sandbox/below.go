@@ -3,8 +3,10 @@ package sandbox
 // The tree of another mount namespace, as /proc/PID/root shows it: openat2(2), RESOLVE_IN_ROOT, Linux 5.6.
 
 import (
+	"errors"
 	"io/fs"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -51,7 +53,7 @@ func (root filesBelow) stat(path string, flags int) (fs.FileInfo, error) {
 }
 
 // Private is asked about the launcher's own tree only.
-func (filesBelow) Private(string) error { return errText("lies in another mount namespace") }
+func (filesBelow) Private(string) error { return errors.New("lies in another mount namespace") }
 
 func (root filesBelow) Lstat(path string) (fs.FileInfo, error) {
 	return root.stat(path, unix.O_NOFOLLOW)
@@ -78,7 +80,7 @@ func (root filesBelow) ReadDir(path string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), "/proc/self/fd/"+itoa(fd)) // what os looks up below it is then in this tree
+	f := os.NewFile(uintptr(fd), "/proc/self/fd/"+strconv.Itoa(fd)) // what os looks up below it is then in this tree
 	defer f.Close()
 	return f.ReadDir(-1)
 }
@@ -105,9 +107,9 @@ func readRegular(fd int, path string, n int) ([]byte, error) {
 	case unix.S_IFDIR:
 		return nil, &fs.PathError{Op: "read", Path: path, Err: unix.EISDIR}
 	default:
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errText("not a regular file")}
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 	}
-	text, err := readSome("/proc/self/fd/"+itoa(fd), n)
+	text, err := readSome("/proc/self/fd/"+strconv.Itoa(fd), n)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: bare(err)}
 	}

@@ -14,6 +14,8 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -130,7 +132,7 @@ func (t *terminal) choose() {
 	cmd := t.p.cmd
 	t.in, t.out = -1, -1
 	for _, i := range [...]int{1, 2, 0} {
-		f := cmd.stdio()[i]
+		f := cmd.Stdio[i]
 		if !isTerminal(f) {
 			continue
 		}
@@ -143,10 +145,10 @@ func (t *terminal) choose() {
 			t.in, t.typist = fd, i == 0
 		}
 	}
-	if cmd.Terminal && !isTerminal(cmd.Stdout) {
+	if cmd.Terminal && !isTerminal(cmd.Stdio[1]) {
 		t.out = -1
-		if cmd.Stdout != nil {
-			t.out = int(cmd.Stdout.Fd())
+		if cmd.Stdio[1] != nil {
+			t.out = int(cmd.Stdio[1].Fd())
 		}
 	}
 	t.share()
@@ -171,7 +173,7 @@ func (t *terminal) keep() error {
 // take takes the master of the task's terminal, which gets the mode and the size of the caller's.
 func (t *terminal) take(master int) error {
 	if master < 0 || t.master >= 0 {
-		return &Error{Op: "receive the terminal", Err: errText("it did not come")}
+		return &Error{Op: "receive the terminal", Err: errors.New("it did not come")}
 	}
 	t.master = master
 	var err error
@@ -247,14 +249,14 @@ func (p *process) checkTerminal() error {
 		return nil
 	}
 	if p.terminal.master < 0 {
-		return &Error{Op: "read back the terminal", Err: errText("it did not come")}
+		return &Error{Op: "read back the terminal", Err: errors.New("it did not come")}
 	}
 	group, err := unix.IoctlGetInt(p.terminal.master, unix.TIOCGPGRP)
 	if err != nil {
 		return &Error{Op: "read back the terminal", Err: err}
 	}
 	if group != p.task && group != 0 { // 0: in a pid namespace that is not below the launcher's
-		return &Error{Op: "read back the terminal", Err: errText("process group " + itoa(group) + " is in its foreground, not the task's")}
+		return &Error{Op: "read back the terminal", Err: errors.New("process group " + strconv.Itoa(group) + " is in its foreground, not the task's")}
 	}
 	p.enforced("tty", "a terminal of the task's own", "TIOCGPGRP")
 	return nil

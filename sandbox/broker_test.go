@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -49,7 +50,7 @@ func checkTerminalText(t *testing.T, text, want string, report *Report, limit st
 		t.Fatal(err)
 	}
 	f := strings.Fields(text)
-	if len(f) != 4 || f[1] != f[2] || f[1] == itoa(int(host.Dev)) || f[0] != f[3] {
+	if len(f) != 4 || f[1] != f[2] || f[1] == strconv.Itoa(int(host.Dev)) || f[0] != f[3] {
 		t.Errorf("the terminal is not the sandbox's: %q; the host's devpts is %d", text, host.Dev)
 	}
 }

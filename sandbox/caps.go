@@ -3,6 +3,8 @@ package sandbox
 // capabilities(7): bounding set, securebits, ambient set (Linux 4.3), no_new_privs (3.5).
 
 import (
+	"strconv"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
@@ -62,7 +64,7 @@ func (c *compilation) capNumber(k *policy.Capability) (int, error) {
 	n, ok := policy.CapabilityNumber(k.Name)
 	if !ok || n > c.host.LastCap {
 		return 0, &UnsupportedError{Layer: policy.LayerCaps, Why: "this kernel has no capability " + k.Name, From: k.Pos.Short(),
-			Remedy: "leave it out; the last one here is number " + itoa(c.host.LastCap)}
+			Remedy: "leave it out; the last one here is number " + strconv.Itoa(c.host.LastCap)}
 	}
 	return n, nil
 }

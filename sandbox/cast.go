@@ -69,7 +69,7 @@ func (c *cast) resize(size unix.Winsize) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.event('r', []byte(itoa(int(size.Col))+"x"+itoa(int(size.Row))))
+	c.event('r', []byte(strconv.Itoa(int(size.Col))+"x"+strconv.Itoa(int(size.Row))))
 }
 
 // close records what is left of a character that did not come to its end, and nothing more.

@@ -5,6 +5,7 @@ package sandbox
 // 5.7. On v1 it joins as the first thing it does. Either way nothing that the launcher has used is charged to it.
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
 	"strings"
@@ -31,41 +32,67 @@ type groups struct {
 // on reports whether there are any.
 func (g *groups) on() bool { return g.choice != nil }
 
-// cgroup decides where the sandbox's groups go; the launcher makes them here, so that what cannot be had is known while
-// there is still time for rlimits.
-func (c *compilation) cgroup() error {
+// Groups says where a sandbox's groups go. The launcher makes them before the plan is compiled, so that what cannot be had
+// is known while there is still time for rlimits.
+type Groups struct {
+	Choice  *cgroup.Choice // nil if no group is wanted, or none can be had
+	Lacking []cgroup.Lack  // what the groups cannot hold
+	why     string         // why there is none; "" if one is there or none is wanted
+	remedy  string
+	err     error
+}
+
+// Fail says that the groups cannot be made.
+func (g *Groups) Fail(err error) { g.why, g.remedy, g.Choice = err.Error(), cgroup.Hint(err), nil }
+
+func without(why, remedy string) *Groups { return &Groups{why: why, remedy: remedy} }
+
+// ChooseGroups decides where the groups of a profile's limits go.
+func ChooseGroups(p *policy.Profile, h *Host) *Groups {
+	c := &compilation{profile: p, host: h}
 	want, err := c.wantedLimits()
 	if err != nil || want == nil {
-		return err
+		return &Groups{err: err}
 	}
-	layout, err := cgroup.Read(c.host.Files)
+	layout, err := cgroup.Read(h.Files)
 	if err != nil {
-		return c.lackAll("the cgroups cannot be looked at: "+err.Error(), "mount -t proc proc /proc")
+		return without("the cgroups cannot be looked at: "+err.Error(), "mount -t proc proc /proc")
 	}
 	if layout.Kind() == "" {
-		return c.lackAll("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
+		return without("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 	}
-	who := cgroup.Caller{UID: c.host.UID, PID: c.host.PID}
-	ch := cgroup.Choose(c.host.Files, layout, want, c.profile.Limits.Cgroup, who)
-	lacking := ch.Lacking
-	switch {
-	case ch.V2() && !c.host.since(5, 7):
-		return c.lackAll("being born in a cgroup needs Linux 5.7", "upgrade the kernel")
-	case c.cmd.makeGroup != nil && !ch.Empty():
-		g, err := c.cmd.makeGroup(ch)
-		if err != nil {
-			return c.lackAll(err.Error(), cgroup.Hint(err))
-		}
-		lacking = append(lacking, g.Lacking...)
+	ch := cgroup.Choose(h.Files, layout, want, p.Limits.Cgroup, cgroup.Caller{UID: h.UID, PID: h.PID})
+	if ch.V2() && !h.since(5, 7) {
+		return without("being born in a cgroup needs Linux 5.7", "upgrade the kernel")
 	}
+	g := &Groups{Lacking: ch.Lacking}
+	if !ch.Empty() {
+		g.Choice = ch
+	}
+	return g
+}
+
+// cgroup takes the groups that were made, or were chosen for a plan that is not run.
+func (c *compilation) cgroup() error {
+	g := c.req.Groups
+	if g == nil {
+		g = ChooseGroups(c.profile, c.host)
+	}
+	if g.err != nil {
+		return g.err
+	}
+	if g.why != "" {
+		return c.lackAll(g.why, g.remedy)
+	}
+	lacking := slices.Clone(g.Lacking)
 	slices.SortStableFunc(lacking, func(a, b cgroup.Lack) int { return limitIndex(a.Limit) - limitIndex(b.Limit) })
 	for _, l := range lacking {
 		if err := c.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
 			return err
 		}
 	}
-	if !ch.Empty() {
-		c.join(ch)
+	if g.Choice != nil {
+		c.join(g.Choice)
 	}
 	return nil
 }
@@ -220,17 +247,17 @@ func (c *compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return cgroup.IOMax{}, errText("its device is not known")
+		return cgroup.IOMax{}, errors.New("its device is not known")
 	}
 	dev := uint64(st.Dev) //nolint:unconvert // 32 bits on some architectures
 	switch mode := info.Mode(); {
 	case mode&fs.ModeCharDevice != 0:
-		return cgroup.IOMax{}, errText("a character device, not a disk")
+		return cgroup.IOMax{}, errors.New("a character device, not a disk")
 	case mode&fs.ModeDevice != 0:
 		dev = deviceOf(info)
 	}
 	if unix.Major(dev) == 0 {
-		return cgroup.IOMax{}, errText("it is on no disk")
+		return cgroup.IOMax{}, errors.New("it is on no disk")
 	}
 	return cgroup.IOMax{Name: m.Path, Major: unix.Major(dev), Minor: unix.Minor(dev),
 		Values: [4]int64{m.ReadBytes, m.WriteBytes, m.Reads, m.Writes}}, nil
@@ -291,126 +318,4 @@ func add(list []cgroup.Device, d cgroup.Device) []cgroup.Device {
 		}
 	}
 	return append(list, d)
-}
-
-// makeGroup makes the groups that were chosen.
-func (p *process) makeGroup(ch *cgroup.Choice) (*cgroup.Group, error) {
-	name, err := cgroup.NewName()
-	if err != nil {
-		return nil, err
-	}
-	p.cgroup, err = ch.Make(name)
-	return p.cgroup, err
-}
-
-// openGroup opens what the child enters its groups by.
-func (p *process) openGroup() error {
-	ch := p.comp.groups.choice
-	if ch == nil {
-		return nil
-	}
-	if ch.V2() {
-		fd, err := p.cgroup.Open()
-		if err != nil {
-			return err
-		}
-		if err := p.files.add(fileCgroup, fd); err != nil {
-			return err
-		}
-	}
-	for _, controller := range ch.V1() {
-		fd, err := p.cgroup.OpenTasks(controller)
-		if err != nil {
-			return err
-		}
-		if err := p.files.add(fileTasks+controller, fd); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// adoptChild lets systemd put the child into its group, and the child go on.
-func (p *process) adoptChild() error {
-	if ch := p.comp.groups.choice; ch == nil || !ch.Unit() {
-		return nil
-	}
-	if err := p.cgroup.Adopt(p.pid); err != nil {
-		return p.goWithout(err)
-	}
-	for _, l := range p.cgroup.Lacking {
-		if err := p.comp.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
-			return err
-		}
-	}
-	return p.send(nil)
-}
-
-// goWithout lets the child go on without a group, where the profile allows that. What stands in for one is not compiled yet.
-func (p *process) goWithout(why error) error {
-	if err := p.comp.lackAll(why.Error(), cgroup.Hint(why)); err != nil {
-		return err
-	}
-	p.comp.groups.choice = nil
-	if len(p.cgroup.Dirs) == 0 { // else there is a scope, without its limits, which goes with the child
-		p.cgroup = nil
-	}
-	return p.send(nil)
-}
-
-// checkGroups reads every limit back, and that the task is in its groups.
-func (p *process) checkGroups() error {
-	if !p.comp.groups.on() {
-		return nil
-	}
-	text, err := readAll("/proc/" + itoa(p.task) + "/cgroup")
-	if err != nil {
-		return &Error{Op: "read back the cgroups", Err: err}
-	}
-	found, err := p.cgroup.Confirm(string(text))
-	if err != nil {
-		return err
-	}
-	for _, f := range found {
-		p.enforced(policy.LayerCgroup, f.Text, f.File)
-	}
-	return nil
-}
-
-// guardDevices bars the sandbox from every device that its /dev does not show. By now the tree is there, and the child
-// opens none any more.
-func (p *process) guardDevices() error {
-	ch := p.comp.groups.choice
-	if ch == nil || !ch.Guards() {
-		return nil
-	}
-	list, guarded := p.comp.devices()
-	if !guarded {
-		return nil
-	}
-	f, err := p.cgroup.Guard(list)
-	if err != nil {
-		return p.comp.lacking(policy.LayerCgroup, "devices are not guarded: "+err.Error(), "", "", orMissing(cgroup.Hint(err)))
-	}
-	p.enforced(policy.LayerCgroup, f.Text, f.File)
-	return nil
-}
-
-// removeGroups ends what is left in the groups, and takes them away, with those that killed launchers have left beside.
-func (p *process) removeGroups() {
-	g := p.cgroup
-	if g == nil {
-		return
-	}
-	p.mu.Lock()
-	p.cgroup = nil
-	p.mu.Unlock()
-	if p.comp == nil || !p.comp.ownsPID() { // else init has taken everything along
-		_ = g.Kill() // what it leaves, the next line says
-	}
-	if err := g.Remove(); err != nil {
-		p.report.Hints = append(p.report.Hints, Hint{Text: "the sandbox's cgroup is left: " + err.Error()})
-	}
-	_ = g.Sweep() // of others: the next one tries again
-	g.Close()
 }

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -9,10 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"cordon/policy"
-	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
 )
@@ -70,18 +66,11 @@ type Cmd struct {
 
 	failStep, failInit int // for tests: the step of the child and task, or of init, that fails, from 1
 
-	makeDir func(path string) error // nil where nothing is run
-
-	makeGroup func(*cgroup.Choice) (*cgroup.Group, error) // nil where nothing is run
-
 	exposed bool   // for tests: one that joins a sandbox is not concealed from who is inside, and runs its program by the path
 	hold    func() // for tests: called while it waits before its filter is in place
 
-	nonce uint64 // of execveat, with syscalls.exec: once
-
-	taskID int // the task's uid and gid on the host, where root starts it; 0 in a plan that is only printed
-	proc   *process
-	done   chan waited // from the goroutine that owns the thread, unless Exclusive
+	proc *process
+	done chan waited // from the goroutine that owns the thread, unless Exclusive
 }
 
 type waited struct {
@@ -96,6 +85,28 @@ func (c *Cmd) Plan() (*plan.Plan, error) {
 		return nil, err
 	}
 	return Compile(c.profile(), host, c)
+}
+
+// Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
+// machine is in h. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
+func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
+	return compilePlan(p, h, c.command(p, h).Request())
+}
+
+// NewQuery compiles as far as questions need it. c may be without Args. The errors are those of Compile.
+func NewQuery(p *policy.Profile, h *Host, c *Cmd) (*Query, error) {
+	return newQuery(p, h, c.command(p, h).Request())
+}
+
+// command is what the launcher starts.
+func (c *Cmd) command(p *policy.Profile, h *Host) *Command {
+	if p == nil {
+		p = &policy.Profile{}
+	}
+	return &Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: [3]*os.File{c.Stdin, c.Stdout, c.Stderr}, ExtraFiles: c.ExtraFiles,
+		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
+		KillAfter: c.KillAfter, State: c.State, Profiles: c.Profiles, Search: c.Search, Exclusive: c.Exclusive, Note: c.Note,
+		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold}
 }
 
 // profile is the sandbox's.
@@ -118,22 +129,17 @@ func (c *Cmd) host() (*Host, error) {
 // *policy.Error, filter.Errors or *Error.
 func (c *Cmd) Start() error {
 	if c.proc != nil {
-		return &Error{Op: "start", Err: errText("already started")}
+		return &Error{Op: "start", Err: errors.New("already started")}
 	}
-	proc := newProcess(c)
+	proc := newProcess()
 	host, err := c.host()
 	if err != nil {
 		return &Error{Op: "probe", Err: err}
 	}
-	if err := c.drawNonce(); err != nil {
-		return err
-	}
-	makeStateDirs(host)
-	proc.host = host
-	c.makeGroup, c.makeDir = proc.makeGroup, makeOwnDir
+	command := c.command(c.profile(), host)
 	c.proc = proc
 	if c.Exclusive {
-		return c.started(proc.start())
+		return c.started(proc.Start(command))
 	}
 	// The child dies with the thread that made it (prctl(2), PR_SET_PDEATHSIG), so one goroutine keeps that thread
 	// until the sandbox is gone. It never gives it back: where namespaces were joined, it is not like the others.
@@ -141,7 +147,7 @@ func (c *Cmd) Start() error {
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		err := proc.start()
+		err := proc.Start(command)
 		started <- err
 		if err == nil {
 			report, err := proc.wait()
@@ -163,31 +169,16 @@ func (c *Cmd) started(err error) error {
 func (c *Cmd) Wait() (*Report, error) {
 	switch {
 	case c.proc == nil:
-		return nil, &Error{Op: "wait", Err: errText("not started")}
+		return nil, &Error{Op: "wait", Err: errors.New("not started")}
 	case c.Exclusive:
 		return c.proc.wait()
 	}
 	w, ok := <-c.done
 	if !ok {
-		return nil, &Error{Op: "wait", Err: errText("already waited for")}
+		return nil, &Error{Op: "wait", Err: errors.New("already waited for")}
 	}
 	close(c.done)
 	return w.report, w.err
-}
-
-// drawNonce takes a new nonce where the profile needs one; 0 is the one that stands in printed plans.
-func (c *Cmd) drawNonce() error {
-	if p := c.profile(); c.Into == nil && c.Observer == nil && (p == nil || p.Syscalls.Exec != policy.ExecOnce) {
-		return nil
-	}
-	var b [8]byte
-	for c.nonce == 0 {
-		if _, err := unix.Getrandom(b[:], 0); err != nil {
-			return &Error{Op: "getrandom", Err: err}
-		}
-		c.nonce = binary.NativeEndian.Uint64(b[:])
-	}
-	return nil
 }
 
 // Run is Start and Wait.
@@ -201,11 +192,20 @@ func (c *Cmd) Run() (*Report, error) {
 // Signal sends a signal to the task. os.ErrProcessDone says that it is gone.
 func (c *Cmd) Signal(sig syscall.Signal) error {
 	if c.proc == nil {
-		return &Error{Op: "signal", Err: errText("not started")}
+		return &Error{Op: "signal", Err: errors.New("not started")}
 	}
 	err := c.proc.signal(sig)
 	if errors.Is(err, syscall.ESRCH) {
 		return os.ErrProcessDone
 	}
 	return err
+}
+
+// Attach gives what it takes to start another program in the sandbox, for Cmd.Into. The sandbox must have been started with
+// Attachable. What it gives is to be closed.
+func (c *Cmd) Attach() (*Attached, error) {
+	if c.proc == nil {
+		return nil, &Error{Op: "attach", Err: errors.New("not started")}
+	}
+	return c.proc.share()
 }

@@ -18,6 +18,27 @@ import (
 	"cordon/policy"
 )
 
+// described is a command as data.
+func described(c *Cmd) *Request {
+	p := c.profile()
+	if p == nil {
+		p = &policy.Profile{}
+	}
+	return c.command(p, fakeUser()).Request()
+}
+
+// processOf is a launcher's process of which nothing is started.
+func processOf(t testing.TB, c *Cmd) *process {
+	t.Helper()
+	h, err := Probe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProcess()
+	p.cmd = c.command(c.profile(), h)
+	return p
+}
+
 // shell is a command of the shell in the default profile, but for its working directory, which a test of an ordinary
 // user may not have.
 func shell(t testing.TB, script string) *Cmd {
@@ -198,11 +219,7 @@ func endAtEveryMoment(t *testing.T, step time.Duration, end func(p *process, aft
 		if i > 0 && i%50 == 0 && programs == 0 { // a launch takes longer here
 			step *= 2
 		}
-		p := newProcess(shell(t, "exec sleep 100"))
-		var err error
-		if p.host, err = Probe(); err != nil {
-			t.Fatal(err)
-		}
+		p := processOf(t, shell(t, "exec sleep 100"))
 		if end(p, time.Duration(i%50)*step) {
 			launches++
 		} else {

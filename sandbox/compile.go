@@ -1,7 +1,10 @@
 package sandbox
 
 import (
+	"errors"
+	"iter"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -14,7 +17,7 @@ import (
 type compilation struct {
 	profile *policy.Profile
 	host    *Host
-	cmd     *Cmd
+	req     *Request
 
 	plan     plan.Plan
 	arch     filter.Arch
@@ -22,13 +25,13 @@ type compilation struct {
 	nonce    uint64 // of the launcher's execveat with syscalls.exec: once; 0 in a plan that is only printed
 	ids      identity
 	tree     tree
-	made     uint64                   // CLONE_* flags of the namespaces that are new
-	newTime  bool                     // the task gets a time namespace
-	into     *Attached                // the running sandbox that is joined; nil where one is made
-	joins    []join                   // namespaces that exist and are entered
-	outside  Files                    // the launcher's tree, where host.Files is that of a joined mount namespace; else nil
-	sources  []source                 // detached mounts that the launcher makes, because the child may not
-	handOver func(*compilation) error // gives the launcher what is compiled so far; nil where nothing is run
+	made     uint64                  // CLONE_* flags of the namespaces that are new
+	newTime  bool                    // the task gets a time namespace
+	into     *Attached               // the running sandbox that is joined; nil where one is made
+	joins    []join                  // namespaces that exist and are entered
+	outside  Files                   // the launcher's tree, where host.Files is that of a joined mount namespace; else nil
+	sources  []source                // detached mounts that the launcher makes, because the child may not
+	handOver func(*compilation) bool // gives the launcher what is compiled so far, and asks for more; nil where nothing is run
 	program  program
 	workdir  string
 	ownNet   bool   // the network namespace is new
@@ -39,6 +42,7 @@ type compilation struct {
 	layers   []keptLayer
 	covered  []string          // sockets of the host
 	hidden   int               // matches of hide rules
+	spared   map[string]bool   // links to what is hidden that were not followed
 	outdoors tree              // the host's own tree: see hostTree
 	table    *hostMounts       // see mountsOfHost
 	homeList []string          // see homes
@@ -63,15 +67,31 @@ type compilation struct {
 	left    []Added  // for Report.LeftOut
 }
 
-// Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
-// machine is in h. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
-func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
-	comp, err := compile(p, h, c, nil)
+// compilePlan compiles everything at once. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
+func compilePlan(p *policy.Profile, h *Host, r *Request) (*plan.Plan, error) {
+	c, err := compile(p, h, r, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &comp.plan, nil
+	return &c.plan, nil
 }
+
+// Parts compiles, and stops at each place where the launcher can do something with what is compiled so far: the child
+// makes its namespaces while the launcher compiles the mounts. Each part is the same compilation, which has grown.
+func Parts(p *policy.Profile, h *Host, r *Request) iter.Seq2[*compilation, error] {
+	return func(yield func(*compilation, error) bool) {
+		_, err := compile(p, h, r, func(c *compilation) bool { return yield(c, nil) })
+		if err == errStopped {
+			return
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// errStopped ends a compilation of which no further part is asked for.
+var errStopped = errors.New("nobody asks for more")
 
 // order is the life of the child. Each line that must stand where it stands says why.
 var order = [...]func(*compilation) error{
@@ -152,17 +172,14 @@ var order = [...]func(*compilation) error{
 	(*compilation).exec,
 }
 
-func compile(p *policy.Profile, h *Host, cmd *Cmd, handOver func(*compilation) error) (*compilation, error) {
-	if p == nil {
-		p = &policy.Profile{}
+func compile(p *policy.Profile, h *Host, r *Request, handOver func(*compilation) bool) (*compilation, error) {
+	if len(r.Args) == 0 {
+		return nil, &Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
 	}
-	if len(cmd.Args) == 0 {
-		return nil, &Error{Op: "command", Err: errText("none given"), Hint: "cordon run -- CMD [ARG…]"}
-	}
-	if err := cmd.check(); err != nil {
+	if err := r.check(p); err != nil {
 		return nil, err
 	}
-	c := &compilation{profile: p, host: h, cmd: cmd, nonce: cmd.nonce, tree: tree{files: h.Files}, handOver: handOver, into: cmd.Into}
+	c := &compilation{profile: p, host: h, req: r, nonce: r.Nonce, tree: tree{files: h.Files}, handOver: handOver, into: r.Into}
 	c.plan.Steps = make([]plan.Step, 0, 512)
 	c.tree.parts = make([]part, 0, 64)
 	c.plan.Files = append(c.plan.Files, fileZero, fileLauncher, fileSync, fileGate, fileBeneath)
@@ -177,19 +194,20 @@ func compile(p *policy.Profile, h *Host, cmd *Cmd, handOver func(*compilation) e
 			return nil, err
 		}
 	}
-	if handOver != nil {
-		return c, handOver(c)
-	}
-	return c, nil
+	return c, c.give()
 }
 
 // publish makes the child wait for what follows, and the launcher hand over what there is.
 func (c *compilation) publish() error {
 	c.do(own("launcher"), plan.RecvByte(plan.F(fileSync)))
-	if c.handOver == nil {
-		return nil
+	return c.give()
+}
+
+func (c *compilation) give() error {
+	if c.handOver != nil && !c.handOver(c) {
+		return errStopped
 	}
-	return c.handOver(c)
+	return nil
 }
 
 // taskBegins tells the launcher the task's number.
@@ -374,7 +392,7 @@ func (c *compilation) adjust() error {
 		c.do(c.scalar("process.nice"), plan.Nice(p.Nice.V))
 	}
 	if p.OOMScoreAdj.Set {
-		c.writeFile(c.scalar("process.oom-score-adj"), "self/oom_score_adj", itoa(p.OOMScoreAdj.V))
+		c.writeFile(c.scalar("process.oom-score-adj"), "self/oom_score_adj", strconv.Itoa(p.OOMScoreAdj.V))
 	}
 	return nil
 }
@@ -397,7 +415,7 @@ func (c *compilation) execCall() plan.Call {
 }
 
 func (c *compilation) exec() error {
-	args, env := join0(c.cmd.Args), join0(c.program.env)
+	args, env := join0(c.req.Args), join0(c.program.env)
 	if c.execCall() == plan.Execveat {
 		c.do(own("command"), plan.ExecOnce(c.program.path, args, env, c.nonce))
 		return nil

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -94,7 +95,7 @@ func controlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err err
 	if err != nil {
 		return nil, nil, cause(err)
 	}
-	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + itoa(int(f.Fd())) + "/" + controlFile}, func() { f.Close() }, nil
+	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) + "/" + controlFile}, func() { f.Close() }, nil
 }
 
 // closeControl ends it all.
@@ -161,7 +162,7 @@ func (p *process) serveClient(c *controlClient) {
 	var value any
 	var fds []int
 	if flags&unix.MSG_TRUNC != 0 {
-		err = errText("the request is too long")
+		err = errors.New("the request is too long")
 	} else {
 		value, fds, err = p.do(buf[:n])
 	}
@@ -174,14 +175,14 @@ func (p *process) serveClient(c *controlClient) {
 func (p *process) do(packet []byte) (value any, fds []int, err error) {
 	var r request
 	if err := json.Unmarshal(packet, &r); err != nil {
-		return nil, nil, errText("the request is not understood")
+		return nil, nil, errors.New("the request is not understood")
 	}
 	for i := range operations {
 		if operations[i].op == r.Op {
 			return operations[i].do(p, r.Args)
 		}
 	}
-	return nil, nil, &Error{Op: "request " + r.Op, Err: errText("not known to this launcher"), Hint: "was the sandbox started by another version of cordon?"}
+	return nil, nil, &Error{Op: "request " + r.Op, Err: errors.New("not known to this launcher"), Hint: "was the sandbox started by another version of cordon?"}
 }
 
 // answer sends a reply, whole and at once, with the proof before its descriptors, or says that it could not.
@@ -213,7 +214,7 @@ type signalRequest struct {
 func (p *process) signalAsked(args json.RawMessage) (any, []int, error) {
 	var r signalRequest
 	if err := json.Unmarshal(args, &r); err != nil || r.Signal < 0 || r.Signal > 64 {
-		return nil, nil, errText("not a signal")
+		return nil, nil, errors.New("not a signal")
 	}
 	sig := syscall.Signal(r.Signal)
 	if ends(sig) {
@@ -259,17 +260,17 @@ func (e *Entry) Call(op string, args, value any) ([]int, error) {
 		return nil, err
 	}
 	if err == unix.ECONNREFUSED || err == unix.ENOENT || err == unix.ECONNRESET || err == unix.EPIPE || err == errEnd {
-		return nil, &Error{Op: "sandbox " + e.State.ID, Err: errText("has ended, or is just about to"), Hint: "cordon ps -a shows how; if it still runs, ask outside of other sandboxes, with the user and the groups that started it"}
+		return nil, &Error{Op: "sandbox " + e.State.ID, Err: errors.New("has ended, or is just about to"), Hint: "cordon ps -a shows how; if it still runs, ask outside of other sandboxes, with the user and the groups that started it"}
 	}
 	if err == errNotLauncher {
 		return nil, &Error{Op: "sandbox " + e.State.ID, Err: err, Hint: "a task may have made this entry: see who can write " + e.dir.path + "; or was the sandbox started by another version of cordon?"}
 	}
-	return nil, &Error{Op: "sandbox " + e.State.ID + ": " + op, Err: err, Hint: "is its launcher, pid " + itoa(e.State.Launcher.PID) + ", stopped?"}
+	return nil, &Error{Op: "sandbox " + e.State.ID + ": " + op, Err: err, Hint: "is its launcher, pid " + strconv.Itoa(e.State.Launcher.PID) + ", stopped?"}
 }
 
-const (
-	errEnd         = errText("no answer: the launcher is gone")
-	errNotLauncher = errText("who answers is not a launcher of this user namespace")
+var (
+	errEnd         = errors.New("no answer: the launcher is gone")
+	errNotLauncher = errors.New("who answers is not a launcher of this user namespace")
 )
 
 func (e *Entry) call(op string, args, value any) ([]int, error) {
@@ -312,7 +313,7 @@ func (e *Entry) dial() (int, error) {
 	if err == nil { // whoever listens there now must be whose directory this is
 		var peer *unix.Ucred
 		if peer, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && peer.Uid != uint32(os.Getuid()) {
-			err = errText("the socket is not the launcher's")
+			err = errors.New("the socket is not the launcher's")
 		}
 	}
 	if err != nil {
@@ -345,7 +346,7 @@ func receiveReply(fd int, value any) ([]int, error) {
 		err = json.Unmarshal(buf[:n], &r)
 	}
 	if err == nil && r.Error != "" {
-		err = &Error{Op: "the launcher", Err: errText(r.Error), Hint: r.Hint}
+		err = &Error{Op: "the launcher", Err: errors.New(r.Error), Hint: r.Hint}
 	}
 	if err == nil && value != nil {
 		err = json.Unmarshal(r.Value, value)

@@ -17,7 +17,7 @@ func served(t *testing.T) (*Entry, *process) {
 	t.Helper()
 	d := stateDir(t)
 	e := newEntry(t, d, "")
-	p := newProcess(&Cmd{State: e})
+	p := processOf(t, &Cmd{State: e})
 	if err := p.serveControl(e.root); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestAnswer(t *testing.T) {
 		}
 		unix.Close(fd)
 	}
-	if !answer(pair[0], proof, nil, []int{0}, &Error{Op: "x", Err: errText("no"), Hint: "h"}) {
+	if !answer(pair[0], proof, nil, []int{0}, &Error{Op: "x", Err: errors.New("no"), Hint: "h"}) {
 		t.Fatal("not sent")
 	}
 	fds, err = receiveReply(pair[1], nil)
@@ -193,7 +193,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add([]byte(`{"op":"signal","args":{"signal":15}}`))
 	f.Add([]byte(`{"op":"log"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p := newProcess(&Cmd{State: &Entry{}})
+		p := processOf(t, &Cmd{State: &Entry{}})
 		_, fds, err := p.do(b)
 		var r request
 		known := json.Unmarshal(b, &r) == nil && slices.ContainsFunc(operations[:], func(o operation) bool { return o.op == r.Op })

@@ -6,8 +6,10 @@ package sandbox
 // directories is therefore made a mount point of itself.
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -190,15 +192,15 @@ func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos,
 		return nil
 	}
 	if target == "/" {
-		return errText("the root cannot be hidden")
+		return errors.New("the root cannot be hidden")
 	}
 	if c.hidden++; c.hidden > maxHidden {
-		return errText("more than " + itoa(maxHidden) + " matches")
+		return errors.New("more than " + strconv.Itoa(maxHidden) + " matches")
 	}
 	if fixed {
 		c.pinAbove(from, target)
 	}
-	p := part{target: target, file: !isDir, opaque: true, absent: !c.reachable(target),
+	p := part{target: target, file: !isDir, opaque: true, absent: !c.reachable(target) || c.closedInStill(target),
 		guard: guardHide, behind: c.tree.hostPath(target),
 		what: "hidden", rule: rule}
 	if info, err := c.tree.lstat(p.behind); err == nil && info.Mode()&fs.ModeSocket != 0 && !p.absent {
@@ -215,6 +217,18 @@ func (c *compilation) coverThing(from plan.From, target string, rule policy.Pos,
 		c.showLifted(l, target+l.host[len(p.behind):])
 	}
 	return nil
+}
+
+// closedInStill reports whether a path may be out of the child's reach because a read-only overlay shows it. To look up
+// a directory in the topmost one, overlayfs reads its attributes with the child's rights, and reports EACCES to everybody
+// if those do not suffice. The task has no right that the child lacks, so that it needs no cover then.
+func (c *compilation) closedInStill(target string) bool {
+	if p := c.tree.at(target); !p.still {
+		return false
+	}
+	host := c.tree.hostPath(target)
+	info, err := c.tree.lstat(host)
+	return err == nil && !c.mayDo(unix.R_OK, host, info)
 }
 
 // coverOnto mounts a cover at a part's target.
@@ -319,7 +333,7 @@ const newFile = unix.O_CREAT | unix.O_EXCL | unix.O_WRONLY | unix.O_CLOEXEC
 
 // copyOnto makes the file of a part that has a text, and mounts it.
 func (c *compilation) copyOnto(from plan.From, p *part) {
-	name := "file" + itoa(c.scratch.files)
+	name := "file" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
 	c.do(from,
 		plan.OpenStep(plan.R(plan.Scratch), name, newFile, 0o644).Into(plan.File),

@@ -16,7 +16,7 @@ import (
 // reporting is a compilation of which only the filter matters.
 func reporting(t *testing.T, p *policy.Profile) *compilation {
 	t.Helper()
-	c := &compilation{profile: p, host: fakeUser(), cmd: &Cmd{Args: []string{"true"}}, arch: filter.AMD64}
+	c := &compilation{profile: p, host: fakeUser(), req: &Request{Args: []string{"true"}}, arch: filter.AMD64}
 	if err := c.planReports(); err != nil || c.reports != (p.OnDenial == policy.DenialReport) {
 		t.Fatalf("reports %v, %v", c.reports, err)
 	}
@@ -87,7 +87,7 @@ func TestNoListener(t *testing.T) {
 	}{{0, 0, false}, {3, 0, false}, {4, 0, true}, {4, 1, false}, {5, 1, true}} {
 		p := &policy.Profile{OnDenial: policy.DenialReport}
 		p.Limits.Rlimits = []policy.Rlimit{{Name: "core", Value: 0}, {Name: "nofile", Value: tt.nofile, Pos: policy.Pos{File: "p.yaml", Line: 4}}}
-		c := &compilation{profile: p, host: fakeUser(), cmd: &Cmd{Args: []string{"true"}, ExtraFiles: make([]*os.File, tt.extra)}, arch: filter.AMD64}
+		c := &compilation{profile: p, host: fakeUser(), req: &Request{Args: []string{"true"}, Extra: make([]Stdio, tt.extra)}, arch: filter.AMD64}
 		if err := c.planReports(); err != nil || c.reports != tt.reports {
 			t.Errorf("nofile %d, %d extra: reports %v, %v", tt.nofile, tt.extra, c.reports, err)
 		}
@@ -172,10 +172,7 @@ func TestListenerGone(t *testing.T) {
 	c.Stdout, c.Stderr = w, w
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	p := newProcess(c)
-	if p.host, err = Probe(); err != nil {
-		t.Fatal(err)
-	}
+	p := processOf(t, c)
 	if err := p.start(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,9 @@ package sandbox
 // devpts: the instance is the sandbox's own (Linux 4.7).
 
 import (
+	"errors"
 	"io/fs"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -61,10 +63,10 @@ func (c *compilation) dev(from plan.From, m *policy.Mount, target string) error 
 func (c *compilation) devNode(from plan.From, target, name, source string, major, minor uint32, rule policy.Pos) error {
 	info, err := c.host.Files.Lstat(source)
 	if err != nil {
-		return errText(source + ": " + bare(err).Error())
+		return errors.New(source + ": " + bare(err).Error())
 	}
 	if info.Mode()&fs.ModeCharDevice == 0 || major != 0 && deviceOf(info) != unix.Mkdev(major, minor) {
-		return errText(source + " is not the device it should be")
+		return errors.New(source + " is not the device it should be")
 	}
 	c.do(from,
 		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
@@ -97,7 +99,7 @@ func (c *compilation) newDevpts(from plan.From, to plan.Reg) {
 	c.do(from, plan.FsopenStep("devpts").Into(plan.FS), plan.FsFlag(fsfd, "newinstance"),
 		plan.FsString(fsfd, "ptmxmode", "0666"), plan.FsString(fsfd, "mode", "0620"))
 	if c.ownTTY && !c.ids.newUser {
-		c.do(from, plan.FsString(fsfd, "uid", itoa(c.ids.inUID)), plan.FsString(fsfd, "gid", itoa(c.ids.inGID)))
+		c.do(from, plan.FsString(fsfd, "uid", strconv.Itoa(c.ids.inUID)), plan.FsString(fsfd, "gid", strconv.Itoa(c.ids.inGID)))
 	}
 	c.fsmount(from, to, uint64(unix.MOUNT_ATTR_NOSUID)|attrNoExec)
 }

@@ -150,7 +150,7 @@
 //	                foreign.go: what an overlay cannot change
 //	sockets.go      the host's sockets; still.go: read-only directories through an overlay
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
-//	places.go home.go hideglob.go listing.go hardlinks.go hidelinks.go   what a rule means, and where the sandbox shows that
+//	places.go home.go hideglob.go hidenames.go listing.go hardlinks.go hidelinks.go   what a rule means, and where the sandbox shows that
 //	git.go gitrepo.go gitseen.go   repositories in what the task may write; internal/git reads git's files
 //	cover.go        mounts that hide and protect: covers, read-only binds of a thing on itself, pins of what is above
 //	lookup.go       the program; interpreter.go: what execve loads for it; showprogram.go: how it is bound where it is hidden

@@ -220,7 +220,7 @@ func TestDiagnoseCauses(t *testing.T) {
 			OutcomePartial, "6 scopes", "newer kernel"},
 		{"newer landlock than known", "landlock", func(f *fakeMachine) { f.abi = 99 }, OutcomeOK, "", ""},
 		{"no newuidmap", "idmap-ranges", func(f *fakeMachine) {
-			f.Helper = func(string) error { return errText("newuidmap: in none of /usr/bin") }
+			f.Helper = func(string) error { return errors.New("newuidmap: in none of /usr/bin") }
 		},
 			OutcomeMissing, "newuidmap: in none of", "apt install uidmap"},
 		{"no subuid", "idmap-ranges", func(f *fakeMachine) { f.files["/etc/subuid"] = "bob:1:1\n" },

@@ -1,17 +1,10 @@
 package sandbox
 
-import (
-	"os"
-	"strings"
-)
+import "strings"
 
 // environment picks what the profile keeps, in the caller's order, and then sets what it sets.
 func (c *compilation) environment() []string {
-	env := c.cmd.Env
-	if env == nil {
-		env = os.Environ()
-	}
-	env = variables(env)
+	env := variables(c.req.Env)
 	out := make([]string, 0, len(env))
 	for _, v := range env {
 		if name, _ := variable(v); c.keeps(name) && !c.sets(name) {

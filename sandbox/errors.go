@@ -21,7 +21,7 @@ type StepError struct {
 func (e *StepError) Error() string {
 	var why error = e.Errno
 	if e.Errno == 0 {
-		why = errText("ended by " + e.Signal.String())
+		why = errors.New("ended by " + e.Signal.String())
 	}
 	s := fmt.Sprintf("step %d: %s: %v", e.Index, e.Step, why)
 	if e.From != "" {

@@ -23,17 +23,15 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/policy/filter"
-	"cordon/sandbox/internal/child"
 	"cordon/sandbox/plan"
 )
 
@@ -78,8 +76,8 @@ var execOrder = [...]func(*compilation) error{
 func (c *compilation) checkJoin() error {
 	a := c.into
 	if a.Caller != c.host.UID {
-		return &Error{Op: "exec", Err: errText("the sandbox was started by user " + itoa(a.Caller) + ", and can be joined by that user alone"),
-			Hint: "as root: setpriv --reuid " + itoa(a.Caller) + " --clear-groups cordon exec …"}
+		return &Error{Op: "exec", Err: errors.New("the sandbox was started by user " + strconv.Itoa(a.Caller) + ", and can be joined by that user alone"),
+			Hint: "as root: setpriv --reuid " + strconv.Itoa(a.Caller) + " --clear-groups cordon exec …"}
 	}
 	if a.ended() {
 		return errSandboxEnded
@@ -87,7 +85,7 @@ func (c *compilation) checkJoin() error {
 	c.ids = identity{newUser: a.NewUser, inUID: a.UID, inGID: a.GID, outUID: first(a.UIDs), outGID: first(a.GIDs)}
 	for i := range a.Spaces {
 		if s := &a.Spaces[i]; s.Host && !c.host.Privileged && c.apart(s) {
-			return &Error{Op: "exec", Err: errText("the sandbox shares the " + s.Kind + " namespace of where it was started, which is another one than here"),
+			return &Error{Op: "exec", Err: errors.New("the sandbox shares the " + s.Kind + " namespace of where it was started, which is another one than here"),
 				Hint: "run cordon exec where the sandbox was started"}
 		}
 	}
@@ -100,7 +98,7 @@ func (c *compilation) checkJoin() error {
 		return err
 	}
 	if !bytes.Equal(prog, a.Filter) {
-		return &Error{Op: "exec", Err: errText("the filter is not the sandbox's"), Hint: "join it with the version of cordon that started it"}
+		return &Error{Op: "exec", Err: errors.New("the filter is not the sandbox's"), Hint: "join it with the version of cordon that started it"}
 	}
 	return c.checkGroups()
 }
@@ -129,15 +127,11 @@ func (c *compilation) checkGroups() error {
 	}
 	for _, g := range strings.Fields(statusField(text, "Groups")) {
 		if !c.into.hasGroup(g) {
-			return &Error{Op: "exec", Err: errText("the caller has the group " + g + ", which the sandbox's task does not have, and it cannot be left"),
+			return &Error{Op: "exec", Err: errors.New("the caller has the group " + g + ", which the sandbox's task does not have, and it cannot be left"),
 				Hint: "run cordon exec with the groups that the sandbox was started with"}
 		}
 	}
 	return nil
-}
-
-func (a *Attached) hasGroup(g string) bool {
-	return slices.Contains(strings.Fields(a.Groups), g) || slices.Contains(strings.Fields(a.GIDs), g)
 }
 
 // apart reports whether the launcher is in another namespace than the sandbox.
@@ -213,7 +207,7 @@ func (c *compilation) bornInside() error {
 
 // conceal keeps everybody out who has no capability over the launcher's user namespace.
 func (c *compilation) conceal(from plan.From) {
-	if !c.cmd.exposed {
+	if !c.req.Exposed {
 		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 0))
 	}
 }
@@ -222,7 +216,7 @@ func (c *compilation) conceal(from plan.From) {
 func (c *compilation) lookupInside() error {
 	a := c.into
 	inside := *c.host
-	inside.Files = c.host.Files.At("/proc/self/fd/" + itoa(a.fds[fileRoot]))
+	inside.Files = c.host.Files.At("/proc/self/fd/" + strconv.Itoa(a.fds[fileRoot]))
 	c.outside = c.host.Files
 	c.host, c.tree.files = &inside, inside.Files
 	c.tree.add(part{target: "/", source: "/", what: "the sandbox", rule: c.profile.Source("root")})
@@ -231,7 +225,7 @@ func (c *compilation) lookupInside() error {
 			c.tree.add(part{target: clean(m.Target), source: clean(m.Target), what: "proc", rule: m.Pos})
 		}
 	}
-	c.program.env = overlayEnv(a.Env, variables(c.cmd.Env))
+	c.program.env = overlayEnv(a.Env, variables(c.req.Env))
 	if err := c.findDirInside(); err != nil {
 		return err
 	}
@@ -266,8 +260,8 @@ func (a *Attached) Terminal(getenv func(string) string) (env []string) {
 
 func (c *compilation) findDirInside() error {
 	c.workdir = c.into.Workdir
-	if c.cmd.Dir != "" {
-		c.workdir = c.cmd.Dir
+	if c.req.Dir != "" {
+		c.workdir = c.req.Dir
 		if !strings.HasPrefix(c.workdir, "/") {
 			c.workdir = joinPath(c.into.Workdir, c.workdir)
 		}
@@ -276,33 +270,33 @@ func (c *compilation) findDirInside() error {
 	dir, err := c.tree.resolve(c.workdir)
 	if err == nil {
 		if isDir, _ := c.tree.stat(dir); !isDir {
-			err = errText("no such directory inside")
+			err = errors.New("no such directory inside")
 		}
 	}
 	switch {
 	case err == nil:
 		return nil
-	case c.cmd.Dir == "":
+	case c.req.Dir == "":
 		c.workdir = "/"
 		return nil
 	}
-	return &Error{Op: "working directory " + c.cmd.Dir, Err: bare(err), Hint: "name one that exists inside"}
+	return &Error{Op: "working directory " + c.req.Dir, Err: bare(err), Hint: "name one that exists inside"}
 }
 
 // findInside finds the program, and in the place of a script what interprets it: execve(2), "Interpreter scripts".
 func (c *compilation) findInside() error {
-	path, err := c.find(c.cmd.Args[0])
+	path, err := c.find(c.req.Args[0])
 	if err != nil {
 		return err
 	}
-	args := c.cmd.Args
+	args := c.req.Args
 	for depth := 0; ; depth++ {
 		interpreter, arg, ok := c.scriptOf(path)
 		if !ok {
 			break
 		}
 		if depth == maxInterpreters {
-			return &LookupError{Name: c.cmd.Args[0], Why: "too many scripts interpret each other", Code: 126}
+			return &LookupError{Name: c.req.Args[0], Why: "too many scripts interpret each other", Code: 126}
 		}
 		if err := c.reach(interpreter, interpreter, byScript); err != nil {
 			return interpreterError(path, interpreter, err)
@@ -349,7 +343,7 @@ func (c *compilation) changeDirInside() error {
 		return nil
 	}
 	dir, from := plan.R(plan.Dir), own("process.workdir")
-	if c.cmd.Dir != "" || c.host.NoOpenat2 {
+	if c.req.Dir != "" || c.host.NoOpenat2 {
 		c.openWithLinks(from, c.workdir, openDir, plan.Dir)
 		c.do(from, plan.FchdirStep(dir))
 		return nil
@@ -375,7 +369,7 @@ func (c *compilation) keptRlimits() error {
 }
 
 func (c *compilation) execProgram() error {
-	if c.cmd.exposed {
+	if c.req.Exposed {
 		c.do(own("command"), plan.ExecOnce(c.program.path, join0(c.program.args), join0(c.program.env), c.nonce))
 		return nil
 	}
@@ -383,243 +377,4 @@ func (c *compilation) execProgram() error {
 	return nil
 }
 
-// letExec makes a spec let the launcher's own execveat pass. A profile that allows execve alone cannot mean to forbid to be
-// joined; what the program gets out of it is a call that passes with a number that it cannot know.
-func (c *compilation) letExec(spec filter.Spec) (filter.Spec, error) {
-	for {
-		prog, err := filter.Compile(spec, c.arch)
-		if err != nil {
-			return spec, err
-		}
-		call := filter.Data{Nr: unix.SYS_EXECVEAT, Arch: c.arch.Audit(), Args: [6]uint64{3, 0, 0, 0, unix.AT_EMPTY_PATH, c.nonce}}
-		if a := prog.Action(&call); a.Kind == filter.Allow || a.Kind == filter.Log {
-			return spec, nil
-		}
-		if own := policy.OwnExec(c.nonce); !slices.Contains(spec.Rules, own) {
-			spec.Rules = append(slices.Clip(spec.Rules), own)
-			continue
-		}
-		return spec, &Error{Op: "exec", Err: errText("the profile denies execveat, by which a program is run in a sandbox that runs already"),
-			Hint: "a profile that has no rule about execveat and does not deny it"}
-	}
-}
-
 // --- the launcher's part
-
-// openAttached duplicates what is entered, and watches the sandbox.
-func (p *process) openAttached() (err error) {
-	if p.comp.into == nil {
-		return nil
-	}
-	for name, fd := range p.comp.into.fds {
-		if err := p.files.dup(name, fd); err != nil {
-			return err
-		}
-	}
-	if p.sandbox, err = unix.FcntlInt(uintptr(p.comp.into.fds[fileInit]), unix.F_DUPFD_CLOEXEC, 3); err != nil {
-		return &Error{Op: "duplicate the pidfd of init", Err: err}
-	}
-	p.watch(p.sandbox, unix.POLLIN, func(int16) {
-		p.unwatch(p.sandbox)
-		p.kill() // where the sandbox has a pid namespace the kernel does that, too
-	})
-	return nil
-}
-
-// joined is called when the program runs. A limit on time is the sandbox's, and does not begin anew; what this launcher
-// passes on of its output, nobody else counts.
-//
-// init's end waits for every process in its pid namespace to be reaped, and what this launcher has put there is its own
-// child: stopped, as by Ctrl-Z, it would hold up the sandbox's end. So the kernel reaps it.
-func (p *process) joined() {
-	p.watchOutput()
-	if p.cmd.Exclusive {
-		child.ReapNothing()
-	}
-}
-
-// sandboxEnds reports whether the sandbox is gone, or about to be: its init ends behind its processes.
-func (p *process) sandboxEnds() bool {
-	if p.sandbox < 0 {
-		return false
-	}
-	return endsWithin(100*time.Millisecond, p.sandbox)
-}
-
-// sandboxGone is the error of a launch into a sandbox that has ended; nil where it has not. Where the child was lost
-// it may be just ending: its init ends behind that child.
-func (p *process) sandboxGone(err error) error {
-	if p.cmd.Into == nil {
-		return nil
-	}
-	var patience time.Duration
-	switch {
-	case err == errEnded:
-		patience = time.Second // on a busy machine
-	case p.fault() != nil:
-		patience = 100 * time.Millisecond
-	}
-	if endsWithin(patience, p.cmd.Into.fds[fileInit]) {
-		return errSandboxEnded
-	}
-	return nil
-}
-
-// entered waits until the child has entered the sandbox, looks whether it is there, and lets it go on.
-func (p *process) entered() error {
-	if p.comp.into == nil {
-		return nil
-	}
-	m, err := p.word()
-	if err != nil {
-		return err
-	}
-	if m != msgEntered {
-		return p.ended()
-	}
-	if err := p.checkEntered("/proc/" + itoa(p.pid)); err != nil {
-		return err
-	}
-	return p.send(nil)
-}
-
-// checkEntered holds what the child has entered against what the sandbox's task has.
-func (p *process) checkEntered(dir string) error {
-	a := p.comp.into
-	for i := range spaceKinds {
-		k := &spaceKinds[i]
-		s := a.space(k.name)
-		if s == nil {
-			continue
-		}
-		its, err := readlink(dir + "/ns/" + k.children)
-		if err != nil {
-			return &Error{Op: "read back the namespaces", Err: err}
-		}
-		if _, id, _ := strings.Cut(s.ID, ":"); !strings.HasSuffix(its, ":"+id) {
-			return &Error{Op: "read back the namespaces", Err: errText(k.name + " is " + its + ", and the sandbox's is " + s.ID)}
-		}
-		if !s.Host {
-			p.enforced(k.layer, s.ID, "/proc/PID/ns/"+k.children)
-		}
-	}
-	if err := a.checkRoot(dir + "/root"); err != nil {
-		return err
-	}
-	p.enforced(policy.LayerMount, "the sandbox's root", "/proc/PID/root")
-	text, err := readAll(dir + "/status")
-	if err != nil {
-		return &Error{Op: "read back the ids", Err: err}
-	}
-	if err := a.checkAround(text, dir); err != nil {
-		return err
-	}
-	for line := range strings.Lines(a.Cgroups) {
-		p.enforced(policy.LayerCgroup, "the sandbox's: "+strings.TrimSpace(line), "/proc/PID/cgroup")
-	}
-	return nil
-}
-
-// checkRoot compares a root directory with the sandbox's: the mount and the directory on it.
-func (a *Attached) checkRoot(path string) error {
-	var want, got unix.Statx_t
-	const mask = unix.STATX_INO | unix.STATX_MNT_ID
-	if err := unix.Statx(a.fds[fileRoot], "", unix.AT_EMPTY_PATH, mask, &want); err != nil {
-		return &Error{Op: "statx of the sandbox's root", Err: err}
-	}
-	if err := unix.Statx(unix.AT_FDCWD, path, 0, mask, &got); err != nil {
-		return &Error{Op: "read back the root", Err: err}
-	}
-	if want.Ino != got.Ino || want.Mnt_id != got.Mnt_id || want.Dev_major != got.Dev_major || want.Dev_minor != got.Dev_minor {
-		return &Error{Op: "read back the root", Err: errText("it is not the sandbox's")}
-	}
-	return nil
-}
-
-// checkAround compares what the child, whose status is given, has from its launcher with what the sandbox's task had.
-func (a *Attached) checkAround(status []byte, dir string) error {
-	for _, x := range [...]struct{ key, want string }{{"Uid", a.UIDs}, {"Gid", a.GIDs}} {
-		if got := statusField(status, x.key); got != x.want {
-			return &Error{Op: "read back the ids", Err: errText(x.key + " is " + got + ", and the sandbox's task has " + x.want)}
-		}
-	}
-	for _, g := range strings.Fields(statusField(status, "Groups")) {
-		if !a.hasGroup(g) {
-			return &Error{Op: "read back the ids", Err: errText("group " + g + " is none of the sandbox's")}
-		}
-	}
-	if got := statusField(status, "Seccomp_filters"); number(got) < number(a.Filters) {
-		return &Error{Op: "exec", Err: errText("the sandbox was started under " + a.Filters + " filters, and this is run under " + got),
-			Hint: "run cordon exec where the sandbox was started"}
-	}
-	groups, err := readAll(dir + "/cgroup")
-	if err != nil {
-		return &Error{Op: "read back the cgroups", Err: err}
-	}
-	for line := range strings.Lines(a.Cgroups) {
-		if !strings.Contains("\n"+string(groups), "\n"+line) {
-			return &Error{Op: "read back the cgroups", Err: errText("it is not in " + strings.TrimSpace(line)), Hint: "run cordon exec where the sandbox was started"}
-		}
-	}
-	if label := line(dir + "/attr/current"); label != a.Label {
-		return &Error{Op: "exec", Err: errText("the sandbox's task has the label " + a.Label + " of the kernel's security module, and this has " + label),
-			Hint: "run cordon exec where the sandbox was started"}
-	}
-	return nil
-}
-
-// checkConfined looks at the waiting task before its filter is in place, which then is the last thing that it lacks.
-func (p *process) checkConfined() error {
-	c := p.comp
-	if c.into == nil && c.ids.newUser {
-		return nil
-	}
-	if c.into == nil {
-		return p.checkIDs()
-	}
-	if p.cmd.hold != nil {
-		p.cmd.hold()
-	}
-	text, err := readAll("/proc/" + itoa(p.task) + "/status")
-	if err != nil {
-		return &Error{Op: "read back the task's status", Err: err}
-	}
-	for _, x := range [...]struct{ key, want string }{
-		{"Uid", c.into.UIDs}, {"Gid", c.into.GIDs},
-		{"CapBnd", hex16(c.keep)}, {"CapPrm", hex16(c.keep)}, {"CapEff", hex16(c.keep)},
-		{"CapInh", hex16(c.ambient)}, {"CapAmb", hex16(c.ambient)}, {"NoNewPrivs", "1"},
-	} {
-		if got := statusField(text, x.key); got != x.want {
-			return &Error{Op: "read back the task's status", Err: errText(x.key + " is " + got + ", not " + x.want)}
-		}
-	}
-	p.around = number(statusField(text, "Seccomp_filters"))
-	return nil
-}
-
-// checkFilters makes sure that the program runs under one filter more than its launcher: Linux 5.9 counts them.
-func (p *process) checkFilters(status []byte) error {
-	got := statusField(status, "Seccomp_filters")
-	if p.comp.into == nil || got == "absent" {
-		return nil
-	}
-	if number(got) < p.around+1 {
-		return &Error{Op: "read back the task's status", Err: errText("Seccomp_filters is " + got + ", not " + itoa(p.around+1))}
-	}
-	p.enforced(policy.LayerSeccomp, "Seccomp_filters="+got, "/proc/PID/status")
-	return nil
-}
-
-// first is the first number of a field of proc; -1 for none.
-func first(field string) int {
-	for _, f := range strings.Fields(field) {
-		return number(f)
-	}
-	return -1
-}
-
-// number is what a field of proc says; 0 for none, as before the field was there.
-func number(field string) int {
-	n, _ := strconv.Atoi(field)
-	return n
-}

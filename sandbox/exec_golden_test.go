@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"cordon/policy"
@@ -20,7 +21,7 @@ func fakeSandbox(t *testing.T, h *Host, p *policy.Profile) (*Host, *Attached) {
 	files.dir(root)
 	files.put("/proc/self/status", fakeFile{text: "Groups:\t\n"})
 	a := &Attached{Caller: h.UID, Profile: p, Cwd: h.Cwd, Home: h.Home, Workdir: "/tmp", Env: []string{"PATH=/usr/bin:/bin", "LANG=C"}, NewUser: true, Umask: 0o22,
-		UID: h.UID, GID: h.GID, SetGroups: "deny", Limits: []ResourceLimit{{4, 0, 0}, {7, 1024, 4096}}, UIDs: itoa(h.UID), GIDs: itoa(h.GID)}
+		UID: h.UID, GID: h.GID, SetGroups: "deny", Limits: []ResourceLimit{{4, 0, 0}, {7, 1024, 4096}}, UIDs: strconv.Itoa(h.UID), GIDs: strconv.Itoa(h.GID)}
 	if h.Privileged {
 		a.SetGroups = "allow"
 	}

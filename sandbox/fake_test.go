@@ -154,7 +154,7 @@ func (t fakeFiles) Private(dir string) error {
 			return nil
 		}
 	}
-	return errText("every directory above it can be searched by others")
+	return errors.New("every directory above it can be searched by others")
 }
 
 func (t fakeFiles) Stat(p string) (fs.FileInfo, error) {

@@ -140,7 +140,7 @@ func TestFaultOfInit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer image.Release()
-	p := newProcess(&Cmd{})
+	p := processOf(t, &Cmd{})
 	p.image, p.reaped, p.status = image, true, unix.WaitStatus(unix.SIGSYS)
 	p.comp = &compilation{plan: plan.Plan{Steps: []plan.Step{say(msgAlive)}, Init: []plan.Step{say(msgInit)}}}
 	page := image.Page()

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -73,11 +74,11 @@ func (p *process) openResources() error {
 	if err := p.keepOutputLimit(); err != nil {
 		return err
 	}
-	for i, f := range p.cmd.stdio() {
-		if p.comp.brokered(f) {
+	for i, f := range p.cmd.Stdio {
+		if p.comp.brokered(i) {
 			continue
 		}
-		if p.comp.passes(f, i) || p.comp.reopened(i) {
+		if p.comp.passes(i) || p.comp.reopened(i) {
 			continue
 		}
 		if err := p.openStdio(i, f); err != nil {
@@ -92,25 +93,20 @@ func (p *process) openResources() error {
 	return nil
 }
 
-// givesPipes reports whether root starts the task, and it is another id.
-func (c *compilation) givesPipes() bool {
-	return c.ids.own || c.host.Privileged && c.ids.outUID >= 0 && (c.into != nil || c.joined(unix.CLONE_NEWUSER) != nil)
-}
-
 // openStdio is the file itself, /dev/null for none, and for a terminal that is withheld /dev/null to read from or a
 // pipe that the launcher copies. What is counted is a pipe, too.
 func (p *process) openStdio(i int, f *os.File) error {
 	name := stdioNames[i]
 	switch {
-	case p.comp.lent(f, i):
+	case p.comp.lent(i):
 		return p.lendStdin(f)
-	case f == nil || i == 0 && p.comp.withheld(f):
+	case f == nil || i == 0 && p.comp.withheld(i):
 		fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return &Error{Op: os.DevNull, Err: err}
 		}
 		return p.files.add(name, fd)
-	case p.comp.withheld(f), p.comp.copied(f, i):
+	case p.comp.withheld(i), p.comp.copied(i):
 		return p.relayStdio(i, f)
 	}
 	return p.files.dup(name, int(f.Fd()))
@@ -146,7 +142,7 @@ func (p *process) openDetached(s *source, userns int) (int, error) {
 	if !s.whole {
 		return openDetached(s, userns)
 	}
-	userns, release, err := openUserNS("/proc/" + itoa(p.pid))
+	userns, release, err := openUserNS("/proc/" + strconv.Itoa(p.pid))
 	if err != nil {
 		return -1, err
 	}
@@ -193,7 +189,7 @@ func linkHint(err error) string {
 func (p *process) mapping() (fd int, release func(), err error) {
 	id := &p.comp.ids
 	if id.inUID == p.comp.host.UID && id.inGID == p.comp.host.GID && !id.ranges {
-		return openUserNS("/proc/" + itoa(p.pid))
+		return openUserNS("/proc/" + strconv.Itoa(p.pid))
 	}
 	return p.holderMapping()
 }
@@ -233,7 +229,7 @@ func (p *process) holderMapping() (fd int, release func(), err error) {
 		_ = reapChild(pid, pidfd, nil)
 		unix.Close(pidfd)
 	}()
-	dir := "/proc/" + itoa(pid)
+	dir := "/proc/" + strconv.Itoa(pid)
 	if err := p.comp.writeMap(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {
 		return -1, nil, err
 	}
@@ -246,7 +242,7 @@ func (p *process) holderMapping() (fd int, release func(), err error) {
 // writeMaps maps the child's ids from outside, by newuidmap(1) where the caller has no right of its own.
 func (p *process) writeMaps() error {
 	id := &p.comp.ids
-	dir := "/proc/" + itoa(p.pid)
+	dir := "/proc/" + strconv.Itoa(p.pid)
 	uids, gids := []string{idMap(id.inUID, id.outUID, 1)}, []string{idMap(id.inGID, id.outGID, 1)}
 	if id.ranges {
 		var err error
@@ -271,7 +267,7 @@ func (p *process) writeMaps() error {
 
 // helperMaps runs newuidmap(1) or newgidmap(1), which are setuid.
 func helperMaps(name string, pid int, maps []string) error {
-	out, err := runHelper(name, append([]string{itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...)
+	out, err := runHelper(name, append([]string{strconv.Itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...)
 	if err != nil {
 		return &UnsupportedError{Layer: "userns", Why: strings.TrimSpace(fmt.Sprintf("%s: %v %s", name, err, out)),
 			Remedy: "install uidmap and give the user ranges in /etc/subuid and /etc/subgid, or leave out user.ranges"}

@@ -54,7 +54,7 @@ func TestSendHearsSignals(t *testing.T) {
 	}
 	defer r.Close()
 	defer w.Close()
-	p := newProcess(&Cmd{})
+	p := processOf(t, &Cmd{})
 	p.link, p.signals = pair[0], int(r.Fd())
 	p.watch(p.signals, unix.POLLIN, func(int16) { p.forward() })
 	sent := make(chan error, 1)
@@ -83,10 +83,10 @@ func TestSendHearsSignals(t *testing.T) {
 // TestCloneError does not blame the host for a limit of the caller's.
 func TestCloneError(t *testing.T) {
 	var unsupported *UnsupportedError
-	if err := newProcess(&Cmd{}).cloneError(unix.EMFILE); errors.As(err, &unsupported) || !errors.Is(err, unix.EMFILE) {
+	if err := (&process{cmd: &Command{}}).cloneError(unix.EMFILE); errors.As(err, &unsupported) || !errors.Is(err, unix.EMFILE) {
 		t.Errorf("%T %v", err, err)
 	}
-	if err := newProcess(&Cmd{}).cloneError(unix.EPERM); !errors.As(err, &unsupported) {
+	if err := (&process{cmd: &Command{}}).cloneError(unix.EPERM); !errors.As(err, &unsupported) {
 		t.Errorf("%T %v", err, err)
 	}
 }

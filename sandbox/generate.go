@@ -3,6 +3,8 @@ package sandbox
 // Files that programs expect in /etc, made for the sandbox's own ids, name and network.
 
 import (
+	"errors"
+	"strconv"
 	"strings"
 )
 
@@ -15,7 +17,7 @@ func (c *compilation) generate(target string) (string, error) {
 	case "group":
 		text := "root:x:0:\n"
 		if c.ids.inGID != 0 {
-			text += c.userName() + ":x:" + itoa(c.ids.inGID) + ":\n"
+			text += c.userName() + ":x:" + strconv.Itoa(c.ids.inGID) + ":\n"
 		}
 		return text + "nogroup:x:65534:\n", nil
 	case "hosts":
@@ -27,7 +29,7 @@ func (c *compilation) generate(target string) (string, error) {
 	case "resolv.conf":
 		return c.resolvConf()
 	}
-	return "", errText("generate knows passwd, group, hosts, hostname, nsswitch.conf and resolv.conf, not " + name)
+	return "", errors.New("generate knows passwd, group, hosts, hostname, nsswitch.conf and resolv.conf, not " + name)
 }
 
 func (c *compilation) passwd() string {
@@ -39,7 +41,7 @@ func (c *compilation) passwd() string {
 	if c.ids.inUID != 0 {
 		text = "root:x:0:0:root:/:/bin/sh\n"
 	}
-	text += c.userName() + ":x:" + itoa(c.ids.inUID) + ":" + itoa(c.ids.inGID) + "::" + strings.NewReplacer(":", "_", "\n", "_").Replace(home) + ":/bin/sh\n"
+	text += c.userName() + ":x:" + strconv.Itoa(c.ids.inUID) + ":" + strconv.Itoa(c.ids.inGID) + "::" + strings.NewReplacer(":", "_", "\n", "_").Replace(home) + ":/bin/sh\n"
 	return text + "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
 }
 
@@ -62,7 +64,7 @@ func (c *compilation) resolvConf() (string, error) {
 	}
 	text, err := c.host.Files.Read("/etc/resolv.conf", 64<<10)
 	if err != nil {
-		return "", errText("/etc/resolv.conf: " + bare(err).Error())
+		return "", errors.New("/etc/resolv.conf: " + bare(err).Error())
 	}
 	return string(text), nil
 }

@@ -7,7 +7,9 @@ package sandbox
 // directory that an index names as a submodule, and what the configuration names, is read-only and keeps its place.
 
 import (
+	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cordon/policy"
@@ -41,7 +43,7 @@ func (c *compilation) git() error {
 	}
 	f := c.search()
 	if f.names > maxNames {
-		err := errText("more than " + itoa(maxNames) + " names to look through for repositories")
+		err := errors.New("more than " + strconv.Itoa(maxNames) + " names to look through for repositories")
 		return g.fail("what is bound", err, "bind less")
 	}
 	for _, dir := range f.closed {
@@ -187,7 +189,7 @@ func (g *gitGuard) submodule(top, link string) error {
 		end, err := walk.walk(view)
 		if notThere(err) {
 			return g.fail(host,
-				errText("a submodule that the index names is not there, and whoever makes it decides what git runs"),
+				errors.New("a submodule that the index names is not there, and whoever makes it decides what git runs"),
 				"git submodule update --init "+link+", or mkdir "+link)
 		}
 		if err != nil {

@@ -50,7 +50,7 @@ func compileGit(t *testing.T, h *Host, change func(*policy.Profile)) (*compilati
 		if change != nil {
 			change(p)
 		}
-	}), h, &Cmd{Args: []string{"/usr/bin/true"}}, nil)
+	}), h, &Request{Args: []string{"/usr/bin/true"}}, nil)
 }
 
 func (c *compilation) guarded(kind guard) (list []string) {

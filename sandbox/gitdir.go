@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"errors"
 	"io/fs"
 	"syscall"
 )
@@ -34,7 +35,7 @@ func (g *gitGuard) outsideGit() error {
 		}
 		for dir := p.source; dir != "/"; dir, _ = splitPath(dir) {
 			if g.isGitDir(dir) {
-				return g.fail(p.source, errText("the working directory is, or lies in, "+dir+
+				return g.fail(p.source, errors.New("the working directory is, or lies in, "+dir+
 					", from which git takes what it runs"), "start it in the working tree")
 			}
 		}

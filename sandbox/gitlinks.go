@@ -1,6 +1,9 @@
 package sandbox
 
-import "io/fs"
+import (
+	"errors"
+	"io/fs"
+)
 
 // leads protects what the links in directories of git's lead to, and remembers its files that have more than one name.
 func (g *gitGuard) leads(top string, dirs ...string) error {
@@ -35,7 +38,7 @@ func (g *gitGuard) otherNames() error {
 	}
 	for _, l := range w.found {
 		if p := g.c.tree.at(l.path); p.write {
-			return g.fail(l.path, errText("is a hard link to "+l.of.path+", from which git takes what it runs"),
+			return g.fail(l.path, errors.New("is a hard link to "+l.of.path+", from which git takes what it runs"),
 				"replace one of the two by a copy")
 		}
 	}

@@ -3,6 +3,7 @@ package sandbox
 // The repository of a working tree, as its files say: gitrepository-layout(5), git-worktree(1).
 
 import (
+	"errors"
 	"io/fs"
 	"strings"
 
@@ -120,7 +121,7 @@ func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxIndex {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errText("not a file of a usual size")}
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a file of a usual size")}
 	}
 	data, err := g.c.host.Files.Read(path, int(info.Size()))
 	if err != nil {

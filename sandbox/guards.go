@@ -14,22 +14,16 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"cordon/policy"
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/walk"
 )
-
-// Restored is a guard that was mounted again during the run, because the host had replaced what it was mounted on.
-type Restored struct {
-	Path  string     `json:"path"`          // inside
-	Count int        `json:"count"`         // how often
-	What  string     `json:"what"`          // "hidden", or "read-only"
-	Rule  policy.Pos `json:"rule,omitzero"` // the line that asks for it
-}
 
 // watchedMount is a mount that hides or protects, or a hidden name that does not exist yet.
 type watchedMount struct {
@@ -48,59 +42,6 @@ type guards struct {
 	at    map[int32][]int // indices of list, by the watch descriptor of their directory
 }
 
-// The files of a repair's plan, besides fileRoot.
-const (
-	fileUserNS  = fileSpace + "user"
-	fileMountNS = fileSpace + "mnt"
-)
-
-// exposed lists the guards of a tree: the visible parts that are mounted on the host's own directories, and the hidden
-// names that did not exist when the plan was made.
-func (t *tree) exposed() []watchedMount {
-	var list []watchedMount
-	for i := range t.parts {
-		p := &t.parts[i]
-		if p.target == "/" || p.absent && !p.fleeting || t.at(p.target) != p {
-			continue
-		}
-		if t.onHost(p.target) {
-			list = append(list, watchedMount{part: *p})
-		}
-	}
-	for i := range t.awaited {
-		if p := &t.awaited[i]; t.onHost(p.target) {
-			list = append(list, watchedMount{part: *p})
-		}
-	}
-	return list
-}
-
-// await notes that a hidden name does not exist yet.
-func (t *tree) await(target string, rule policy.Pos) {
-	if t.awaited == nil {
-		t.awaited = make([]part, 0, 16)
-	}
-	t.awaited = append(t.awaited, part{target: target, opaque: true, guard: guardHide, what: "hidden", rule: rule})
-}
-
-// onHost reports whether the directory that holds a path is the host's own, so that a change there reaches the sandbox.
-// An overlay has directories of its own, and the kernel's file systems cannot be renamed.
-func (t *tree) onHost(target string) bool {
-	dir, _ := splitPath(target)
-	p := t.at(dir)
-	return p != nil && p.source != "" && !p.layer && !p.opaque && !below(p.source, "/proc") && !below(p.source, "/sys")
-}
-
-// isItself reports whether a part is mounted on the very thing that it shows.
-func (t *tree) isItself(p *part) bool {
-	if p.source == "" || p.opaque {
-		return false
-	}
-	dir, name := splitPath(p.target)
-	host := t.hostPath(dir)
-	return host != "" && joinPath(host, name) == p.source
-}
-
 // keepGuards opens what guarding takes. The mount table has just been compared with the plan; visible has the ids of its
 // mounts. The task has not run the program yet, so that /proc shows the namespaces and the root of the sandbox.
 func (p *process) keepGuards(visible map[string]string) error {
@@ -115,7 +56,7 @@ func (p *process) keepGuards(visible map[string]string) error {
 		g.list[i].mount = visible[g.list[i].part.target]
 	}
 	g.fds = map[string]int{}
-	dir := "/proc/" + itoa(p.task)
+	dir := "/proc/" + strconv.Itoa(p.task)
 	for _, f := range [...]struct {
 		name, path string
 		flags      int
@@ -135,7 +76,7 @@ const namesDelay = 2 * time.Millisecond
 
 // guardMounts begins to watch the guards. The first look finds a change that came before the directories were watched.
 func (p *process) guardMounts() {
-	if len(p.guards.list) == 0 {
+	if p.guards.ended() {
 		return
 	}
 	p.watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
@@ -150,7 +91,7 @@ func (p *process) guardMounts() {
 // watches are not worth their price until that moment has passed.
 func (p *process) firstLook(ending bool) {
 	switch {
-	case p.gone || p.exited():
+	case p.gone || p.guards.ended() || p.exited():
 	case ending:
 		p.at(time.Now().Add(namesDelay), func() { p.firstLook(false) })
 	default:
@@ -181,7 +122,7 @@ func (p *process) watchNames() {
 		dir, _ := splitPath(g.list[i].part.target)
 		wd, known := byDir[dir]
 		if !known {
-			n, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+itoa(g.fds[fileRoot])+dir, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
+			n, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+strconv.Itoa(g.fds[fileRoot])+dir, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
 			if err != nil {
 				complete = complete && (err == unix.ENOENT || err == unix.ENOTDIR)
 				n = -1
@@ -204,7 +145,7 @@ const guardStep = 100 * time.Millisecond
 
 // lookByClock looks at all guards now and then.
 func (p *process) lookByClock() {
-	if p.gone || p.guardErr != nil {
+	if p.gone || p.guards.ended() || p.guardErr != nil {
 		return
 	}
 	p.lookAtAll()
@@ -296,7 +237,7 @@ func (g *guards) named(wd int32, name string) (list []int) {
 
 // look finds out which of the guards do not hold, and mounts them again, or ends the run.
 func (p *process) look(suspects []int) {
-	for try := 0; len(suspects) > 0 && p.guardErr == nil && !p.gone; try++ {
+	for try := 0; len(suspects) > 0 && p.guardErr == nil && !p.gone && !p.guards.ended(); try++ {
 		var lost []int
 		for _, i := range suspects {
 			if !p.holds(&p.guards.list[i]) {
@@ -320,7 +261,7 @@ const maxRestores = 8
 func (p *process) unguarded(lost *part, err error) {
 	what := lost.target + ": it was replaced on the host during the run"
 	if err == nil {
-		err = errText("it is replaced faster than it can be covered")
+		err = errors.New("it is replaced faster than it can be covered")
 	}
 	p.guardErr = &Error{Op: what, Err: err, From: lost.rule.Short(),
 		Hint: "nothing that the sandbox hides or protects may be replaced by a symbolic link while it runs"}
@@ -345,7 +286,7 @@ func (p *process) holds(g *watchedMount) bool {
 		return false
 	}
 	g.isDir = st.Mode&unix.S_IFMT == unix.S_IFDIR
-	return itoa(int(st.Mnt_id)) == g.mount
+	return strconv.Itoa(int(st.Mnt_id)) == g.mount
 }
 
 // reportGuards puts the guards that were mounted again into the report.
@@ -357,16 +298,28 @@ func (p *process) reportGuards() {
 	}
 }
 
-// guards says what a part does as a guard.
-func (p *part) guards() string {
-	switch {
-	case p.opaque:
-		return "hidden"
-	case !p.write:
-		return "read-only"
+// endGuards closes the guards' descriptors after the task's end, if no process is left that the guards confine. The
+// descriptors hold the sandbox's mounts, and whoever closes the last one waits until the kernel has undone them: it is
+// the kernel's own thread if init's end is the last.
+//
+// Every process of the sandbox descends from init, since the pid namespace is its own and nobody can join it. The task
+// has handed its children to init by the time that its end is told. So nobody is left if init has no other child.
+func (p *process) endGuards() {
+	if p.guards.ended() || p.cmd.Keep || !p.comp.ownsPID() {
+		return
 	}
-	return "mounted"
+	pid := strconv.Itoa(p.pid)
+	text, err := readAll("/proc/" + pid + "/task/" + pid + "/children") // CONFIG_PROC_CHILDREN, proc_pid_task(5)
+	if err != nil {
+		return
+	}
+	if left := strings.TrimSpace(string(text)); left == "" || left == strconv.Itoa(p.task) {
+		p.closeGuards()
+	}
 }
+
+// ended reports whether the guards are not looked after any more, or not yet.
+func (g *guards) ended() bool { return len(g.fds) == 0 }
 
 // closeGuards ends the watches and closes the descriptors.
 func (p *process) closeGuards() {

@@ -4,6 +4,8 @@ package sandbox
 // helper is never in the sandbox's pid namespace, so that no task can see, signal or trace it.
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
@@ -44,69 +46,6 @@ func (p *process) freeze() (thaw func()) {
 	return func() { _ = place.Thaw() }
 }
 
-// repairs begins a plan that enters the sandbox's namespaces with the task's ids and all capabilities there.
-func (c *compilation) repairs() *compilation {
-	r := &compilation{profile: c.profile, host: c.host, cmd: c.cmd, tree: c.tree, ids: c.ids, keep: c.keep, rootFD: plan.F(fileRoot)}
-	from := own("guard")
-	r.plan.Files = []string{fileRoot, fileMountNS, fileUserNS}
-	if c.ids.newUser {
-		r.do(from, plan.SetnsStep(plan.F(fileUserNS), unix.CLONE_NEWUSER))
-	}
-	r.do(from, plan.SetnsStep(plan.F(fileMountNS), unix.CLONE_NEWNS))
-	if c.ids.newUser { // what the helper makes belongs to the task's ids, or cannot be made
-		r.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.ids.inGID)), plan.SetUID(uint64(c.ids.inUID)))
-	}
-	r.do(from, plan.UmaskStep(0), plan.FchdirStep(plan.F(fileRoot)), plan.ChrootStep("."))
-	return r
-}
-
-// repair adds the steps that mount one guard again.
-func (c *compilation) repair(p *part, isDir bool) error {
-	again := *p
-	again.absent, again.fleeting, again.file = false, false, !isDir
-	from := at("guard", -1, p.rule)
-	if p.opaque || p.text != nil {
-		c.repairScratch()
-	}
-	switch {
-	case p.opaque:
-		c.coverOnto(from, &again)
-		return nil
-	case p.text != nil:
-		again.file = true
-		c.copyOnto(from, &again)
-		return nil
-	case p.guard != 0 || c.tree.isItself(p):
-		c.cloneOnto(from, &again, p.attrs())
-		return nil
-	}
-	return errText(p.what + " was mounted there")
-}
-
-// repairScratch makes the file system of the covers. Before Linux 6.15 nothing can be cloned that is not attached: each
-// cover then has a file system of its own, which is attached for the moment of cloning only (mountFromScratch), so that a
-// repair that fails leaves nothing.
-func (c *compilation) repairScratch() {
-	lend := !c.host.since(6, 15)
-	if !lend && c.scratch.made {
-		return
-	}
-	c.scratch = scratch{made: true, lent: lend}
-	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, attrBase|attrNoExec)
-}
-
-// attrs are a part's attributes beyond those of what it shows.
-func (p *part) attrs() uint64 {
-	attrs := attrBase
-	if !p.write {
-		attrs |= attrRO
-	}
-	if p.noexec {
-		attrs |= attrNoExec
-	}
-	return attrs
-}
-
 // runRepair runs a plan in a process of its own and waits for its end.
 func runRepair(p *plan.Plan, files map[string]int) error {
 	im, err := child.Link(p, files)
@@ -128,7 +67,7 @@ func runRepair(p *plan.Plan, files map[string]int) error {
 		return &StepError{Index: int(f.Step) - 1, Step: s.String(), From: s.From.String(), Errno: unix.Errno(f.Errno)}
 	}
 	if !status.Exited() || status.ExitStatus() != 0 {
-		return errText("the helper process was killed")
+		return errors.New("the helper process was killed")
 	}
 	return nil
 }
@@ -145,11 +84,11 @@ func (p *process) checkRestored(g *watchedMount) error {
 			continue
 		}
 		if hasOption(m.options, "rw") && !g.part.write || !hasOption(m.options, "nosuid") {
-			return errText("the mount table shows " + m.options)
+			return errors.New("the mount table shows " + m.options)
 		}
 		g.mount = m.id
 		g.count++
 		return nil
 	}
-	return errText("the mount table does not show it")
+	return errors.New("the mount table does not show it")
 }

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"errors"
 	"os/exec"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +29,7 @@ func runHelper(name string, args ...string) (string, error) {
 	defer unix.Close(fd)
 	var out bytes.Buffer
 	// Between fork and execve the descriptor still has this number: execve closes it when it has the program.
-	c := exec.Cmd{Path: "/proc/self/fd/" + itoa(fd), Args: append([]string{path}, args...), Env: helperEnv, Dir: "/", Stdout: &out, Stderr: &out}
+	c := exec.Cmd{Path: "/proc/self/fd/" + strconv.Itoa(fd), Args: append([]string{path}, args...), Env: helperEnv, Dir: "/", Stdout: &out, Stderr: &out}
 	err = c.Run()
 	return strings.TrimSpace(out.String()), err
 }
@@ -59,7 +60,7 @@ func openHelper(name string) (path string, fd int, err error) {
 	if refused != nil {
 		return "", -1, refused
 	}
-	return "", -1, &Error{Op: name, Err: errText("in none of " + strings.Join(helperDirs[:], ", "))}
+	return "", -1, &Error{Op: name, Err: errors.New("in none of " + strings.Join(helperDirs[:], ", "))}
 }
 
 // maxHelperLinks is how many symbolic links the kernel itself would follow: path_resolution(7).
@@ -77,7 +78,7 @@ func openRootOnly(path string) (int, error) {
 		err = w.enter(w.at, name)
 	}
 	if err == nil && w.kind != unix.S_IFREG {
-		err = errText("is no regular file")
+		err = errors.New("is no regular file")
 	}
 	if err != nil {
 		return -1, &Error{Op: path, Err: err}
@@ -152,9 +153,9 @@ func pathNames(path string) []string {
 func rootAlone(name string, st *unix.Stat_t) error {
 	switch {
 	case st.Uid != 0:
-		return errText(name + " belongs to the user " + itoa(int(st.Uid)) + ", not to root")
+		return errors.New(name + " belongs to the user " + strconv.Itoa(int(st.Uid)) + ", not to root")
 	case st.Mode&unix.S_IFMT != unix.S_IFLNK && st.Mode&0o022 != 0:
-		return errText(name + " can be written to by others than root")
+		return errors.New(name + " can be written to by others than root")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ package sandbox
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 
 	"cordon/policy"
@@ -26,8 +27,9 @@ type hider struct {
 	several map[fileID]*several // hidden files with more than one name
 	from    plan.From           // the rule
 	rule    policy.Pos
-	last    string // the thing that the rule led to last
-	deep    int    // how many hidden directories, each found by a link of the one before, are looked at
+	last    string                 // the thing that the rule led to last
+	left    func(path string) bool // a task may have left a link on the way to it; nil before somebody asks
+	visited map[string]bool        // hidden directories of the host whose links were followed
 
 	inspected int  // names in the directories that the rule hides
 	matched   bool // the rule led to something
@@ -52,7 +54,14 @@ func (c *compilation) hide() error {
 	if err := h.anywhere(); err != nil {
 		return err
 	}
-	return h.hardLinks()
+	if p := c.tree.at(c.host.Cwd); p != nil && p.opaque && p.guard == guardHide {
+		c.note("the working directory is hidden: " + p.rule.Short())
+	}
+	if err := h.hardLinks(); err != nil {
+		return err
+	}
+	c.listUnfollowed()
+	return nil
 }
 
 func (c *compilation) hider() *hider {
@@ -64,7 +73,7 @@ func (c *compilation) hider() *hider {
 }
 
 func hideError(i int, rule *policy.Hide, err error) error {
-	return &Error{Op: "hide[" + itoa(i) + "] " + rule.Pattern, Err: err, From: rule.Pos.Short()}
+	return &Error{Op: "hide[" + strconv.Itoa(i) + "] " + rule.Pattern, Err: err, From: rule.Pos.Short()}
 }
 
 func (h *hider) begin(i int, rule *policy.Hide) {
@@ -196,6 +205,9 @@ func (h *hider) onHost(path string, fixed bool) error {
 		if p != end {
 			h.holdOnHost(p)
 		}
+	}
+	if h.leftByTask(path, end) {
+		return nil
 	}
 	return h.thing(end, fixed)
 }

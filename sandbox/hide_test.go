@@ -22,6 +22,7 @@ type hideCase struct {
 	pins   []string
 	tmpfs  []string // mounted by the launcher beside those of the profile
 	errs   string
+	misses string // begins a line of what is missing
 }
 
 func ro(source string) policy.Mount { return policy.Mount{Kind: policy.MountBind, Source: source} }
@@ -143,11 +144,72 @@ var hideCases = []hideCase{
 			t.link("/home/ann/.ssh/all", "../src")
 		},
 		mounts: []policy.Mount{tmpfs("~"), rw(".")}, rules: []string{"~/.ssh"}, covers: []string{"/home/ann/src/demo/ssh/id"},
-		pins: []string{"/home/ann/src/demo/ssh"}},
+		pins:   []string{"/home/ann/src/demo/ssh"},
+		misses: "/home/ann/.ssh/all leads to /home/ann/src, which is too much to hide"},
 	{name: "a link that would hide the working directory",
 		host:   func(h *Host, t fakeFiles) { t.link("/home/ann/src/demo/.env", "..") },
 		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.env"},
-		errs: "hide[0] **/.env: /home/ann/src/demo/.env matches, and is a link to /home/ann/src, which holds /home/ann/src/demo; remove the link"},
+		misses: "/home/ann/src/demo/.env matches, and leads to /home/ann/src, which holds /home/ann/src/demo: that can be read"},
+	{name: "a link to a directory of the system",
+		host:   func(h *Host, t fakeFiles) { t.link("/home/ann/src/demo/s/.env", "/usr/bin") },
+		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.env"},
+		misses: "/home/ann/src/demo/s/.env matches, and leads to /usr/bin, which everybody may read"},
+	{name: "a directory of the system by a link before the last name",
+		host:   func(h *Host, t fakeFiles) { t.link("/home/ann/src/demo/secrets", "/usr") },
+		mounts: []policy.Mount{rw(".")}, rules: []string{"**/secrets/*"},
+		misses: "/home/ann/src/demo/secrets matches, and leads to /usr/bin, which everybody may read"},
+	{name: "links without end that a pattern finds",
+		host: func(h *Host, t fakeFiles) {
+			t.link("/home/ann/src/demo/.env", ".env")
+			t.link("/home/ann/src/demo/a/config", "config")
+		},
+		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.env", "**/config/key"}},
+	{name: "a link through /proc that a pattern finds",
+		host: func(h *Host, t fakeFiles) {
+			t.link("/home/ann/src/demo/.env", "/proc/self/environ")
+			t.link("/proc/self", "1")
+		},
+		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.env"}, misses: "/home/ann/src/demo/.env lies behind a link of /proc"},
+	{name: "the name of the working directory itself",
+		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/key") },
+		mounts: []policy.Mount{rw(".")}, rules: []string{"**/demo/key"}, covers: []string{"/home/ann/src/demo/key"}},
+	{name: "names above the working directory, inside and on the host",
+		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/a/key", "/home/ann/src/demo/b/key") },
+		mounts: []policy.Mount{tmpfs("/mnt"), as(ro("."), "/mnt/x")}, rules: []string{"**/src/demo/a/key", "**/mnt/*/b/key"},
+		covers: []string{"/home/ann/src/demo/a/key", "/home/ann/src/demo/b/key", "/mnt/x/a/key", "/mnt/x/b/key"}},
+	{name: "the working directory by its name",
+		mounts: []policy.Mount{rw(".")}, rules: []string{"**/demo"}, covers: []string{"/home/ann/src/demo"}},
+	{name: "the working directory by a name above it",
+		mounts: []policy.Mount{rw(".")}, rules: []string{"**/src"}, covers: []string{"/home/ann/src/demo"}},
+	{name: "the working directory by the name that was typed",
+		host: func(h *Host, t fakeFiles) {
+			h.typed = "/home/ann/.x"
+			t.link("/home/ann/.x", "src/demo")
+			t.file("/home/ann/src/demo/key")
+		},
+		mounts: []policy.Mount{tmpfs("~"), rw(".")}, rules: []string{"**/.x/key"}, covers: []string{"/home/ann/src/demo/key"}},
+	{name: "a mount of the host in a bind, by its other name",
+		host: func(h *Host, t fakeFiles) {
+			t.put("/home/ann/src/demo/m", fakeFile{mode: fs.ModeDir | 0o755, ino: 7})
+			t.put("/srv/.aws", fakeFile{mode: fs.ModeDir | 0o755, ino: 7})
+			t.put("/srv/.aws/credentials", fakeFile{mode: 0o600, ino: 8})
+			t.put("/home/ann/src/demo/m/credentials", fakeFile{mode: 0o600, ino: 8})
+			t.put("/proc/self/mountinfo", fakeFile{text: "1 0 8:1 / / rw - ext4 a rw\n" +
+				"2 1 8:1 /srv/.aws /home/ann/src/demo/m rw - ext4 a rw\n"})
+		},
+		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.aws/credentials"},
+		covers: []string{"/home/ann/src/demo/m/credentials", "/srv/.aws/credentials"}},
+	{name: "a chain of links between hidden directories, and a loop",
+		host: func(h *Host, t fakeFiles) {
+			for _, x := range [][2]string{{"/home/ann/.ssh", "1"}, {"/opt/1", "2"}, {"/opt/2", "3"}, {"/opt/3", "4"}, {"/opt/4", "5"}, {"/opt/5", "6"}} {
+				t.dir(x[0])
+				t.link(x[0]+"/l", "/opt/"+x[1])
+			}
+			t.file("/opt/6")
+			t.link("/opt/4/back", "/opt/1")
+		},
+		rules: []string{"~/.ssh"}, mounts: []policy.Mount{tmpfs("/home")},
+		covers: []string{"/opt/1", "/opt/2", "/opt/3", "/opt/4", "/opt/5", "/opt/6"}},
 	{name: "a trailing slash",
 		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/keys/k") },
 		mounts: []policy.Mount{ro(".")}, rules: []string{"**/keys/"}, covers: []string{"/home/ann/src/demo/keys"}},
@@ -188,7 +250,7 @@ func TestHide(t *testing.T) {
 					p.Hide = append(p.Hide, policy.Hide{Pattern: r})
 				}
 			})
-			comp, err := compile(p, h, &Cmd{Args: []string{"/usr/bin/true"}}, nil)
+			comp, err := compile(p, h, &Request{Args: []string{"/usr/bin/true"}}, nil)
 			if err != nil || tt.errs != "" {
 				if err == nil || !strings.HasPrefix(err.Error(), tt.errs) {
 					t.Fatalf("error %v, want %q", err, tt.errs)
@@ -212,6 +274,10 @@ func (tt *hideCase) compare(t *testing.T, comp *compilation) {
 			more = append(more, p.target)
 		}
 	}
+	if len(comp.missing) > 0 != (tt.misses != "") ||
+		tt.misses != "" && !slices.ContainsFunc(comp.missing, func(m Missing) bool { return strings.HasPrefix(m.Why, tt.misses) }) {
+		t.Errorf("missing: %q, want %q", comp.missing, tt.misses)
+	}
 	for _, x := range []struct {
 		what      string
 		got, want []string
@@ -232,7 +298,7 @@ func TestHideSaid(t *testing.T) {
 		p.Hide = []policy.Hide{{Pattern: "/none"}, {Pattern: "/nothing", Pos: policy.Pos{Flag: "--hide /nothing"}}, {Pattern: "**/x", Pos: policy.Pos{Flag: "--hide **/x"}},
 			{Pattern: "~/.ssh"}, {Pattern: "~/.aws"}}
 	})
-	comp, err := compile(p, h, &Cmd{Args: []string{"/usr/bin/true"}}, nil)
+	comp, err := compile(p, h, &Request{Args: []string{"/usr/bin/true"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

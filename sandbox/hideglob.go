@@ -6,6 +6,7 @@ import (
 	"errors"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cordon/policy"
@@ -55,7 +56,7 @@ func (e *expander) add(path string) {
 
 func (e *expander) below(dir string, names []string) error {
 	if len(e.found) > maxHidden {
-		return errText("more than " + itoa(maxHidden) + " matches")
+		return errors.New("more than " + strconv.Itoa(maxHidden) + " matches")
 	}
 	if len(names) == 0 {
 		e.add(dir)
@@ -139,6 +140,7 @@ type match struct {
 	rule *anywhere
 	path string
 	link bool
+	from string   // the link that led out of the walk, if that is not path; else ""
 	way  []string // what has matched the names before the last one, and the links that lead on
 }
 
@@ -176,8 +178,9 @@ func (c *compilation) search() *finder {
 	if f.git || len(f.rules) > 0 {
 		f.extra = c.tree.extras()
 		for _, b := range c.bound() {
-			f.bind(b)
+			f.bind(b, c.namesOf(b))
 		}
+		f.mounts(c)
 	}
 	return f
 }
@@ -185,10 +188,9 @@ func (c *compilation) search() *finder {
 // match covers what a rule has found. A link is held in its place, and what it leads to is covered. Held are also the
 // directories that have matched the names before the last one: under another name the next run would not find them.
 func (h *hider) match(m *match) error {
-	if m.link {
-		if err := h.leadsAway(m.path); err != nil {
-			return err
-		}
+	if !h.follows(m) {
+		h.matched = true // and is reported
+		return nil
 	}
 	h.holdAll(m.way)
 	host := h.c.tree.hostPath(m.path)
@@ -196,20 +198,6 @@ func (h *hider) match(m *match) error {
 		return err
 	}
 	return h.onHost(host, m.link)
-}
-
-// leadsAway refuses a link that would hide the working directory or a bind: a task can make one.
-func (h *hider) leadsAway(link string) error {
-	end, err := h.c.tree.resolve(link)
-	if err != nil {
-		return err
-	}
-	for _, b := range h.c.bound() {
-		if below(b.target, end) {
-			return errText(link + " matches, and is a link to " + end + ", which holds " + b.target + "; remove the link")
-		}
-	}
-	return nil
 }
 
 // finder looks for the names of rules in the picture.
@@ -235,29 +223,6 @@ type state struct {
 	rule  *anywhere
 	names []string
 	way   []string // what has matched
-}
-
-// bind walks what is bound. What is bound by a name of its own can match by that name, or by the host's.
-func (f *finder) bind(b bound) {
-	for i := range f.rules {
-		r := &f.rules[i]
-		if !b.here && (endsIn(b.target, r.names) || endsIn(b.source, r.names)) {
-			f.found = append(f.found, match{rule: r, path: b.target})
-			return
-		}
-	}
-	if !b.nested {
-		f.dir(b.target, nil)
-	}
-}
-
-// endsIn reports whether the last names of a path match.
-func endsIn(p string, names []string) bool {
-	have := strings.Split(p[1:], "/")
-	if len(have) < len(names) {
-		return false
-	}
-	return eachMatches(names, have[len(have)-len(names):])
 }
 
 // eachMatches reports whether each name matches the pattern at its place.
@@ -356,7 +321,8 @@ func (f *finder) behind(link string, states []state) {
 			continue // too many matches; the plan's own bound says so
 		}
 		for _, x := range e.found {
-			f.found = append(f.found, match{rule: s.rule, path: x.path, link: true, way: slices.Concat(s.way, x.links)})
+			f.found = append(f.found, match{rule: s.rule, path: x.path, link: true, from: link,
+				way: slices.Concat(s.way, x.links)})
 		}
 	}
 }

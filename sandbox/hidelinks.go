@@ -1,31 +1,41 @@
 package sandbox
 
-// Links in a hidden directory, as stow and the like make them: the secret is what they lead to.
+// Links to what is hidden. In a hidden directory, as stow and the like make them, the secret is what they lead to. A link
+// that a pattern finds may be a task's.
 
 import (
+	"errors"
+	"os"
 	"slices"
+	"strconv"
 
 	"cordon/policy"
+	"cordon/sandbox/ledger"
 )
 
 // maxNamesInside bounds how many names of the directories that one rule hides are looked at for links.
-const maxNamesInside = 2000
+const maxNamesInside = 10_000
 
-// linksIn covers what the links in a hidden directory of the host lead to.
+// linksIn covers what the links in a hidden directory of the host lead to, and the links in that, wherever they lead.
 func (h *hider) linksIn(root string) {
 	info, err := h.c.tree.lstat(root)
-	if err != nil || !info.IsDir() {
+	if err != nil || !info.IsDir() || h.visited[root] {
 		return
 	}
-	h.deep++
-	defer func() { h.deep-- }()
-	for queue := []string{root}; len(queue) > 0 && h.deep < 4; queue = queue[1:] {
+	if h.visited == nil {
+		h.visited = map[string]bool{}
+	}
+	for queue := []string{root}; len(queue) > 0; queue = queue[1:] {
+		if h.visited[queue[0]] {
+			continue
+		}
+		h.visited[queue[0]] = true
 		list, err := h.c.hostTree().list(queue[0], nil)
 		if err != nil {
 			continue // the task cannot read it either
 		}
 		if h.inspected += len(list); h.inspected > maxNamesInside {
-			h.notFollowed(root + " holds too many names: what links in it lead to")
+			h.notFollowed(root, "holds too many names: what links in it lead to")
 			return
 		}
 		for i := range list {
@@ -45,22 +55,130 @@ func (h *hider) linkIn(root, link string) {
 	if err != nil || below(end, root) || h.c.isLifted(end) {
 		return
 	}
-	info, err := h.c.tree.lstat(end)
-	if err == nil && info.Mode()&0o004 != 0 && slices.ContainsFunc(quietDirs[:], func(dir string) bool { return below(end, dir) }) {
+	if h.c.everybodys(end) {
 		return
 	}
 	holds := func(b bound) bool { return below(b.source, end) }
 	if below(root, end) || slices.ContainsFunc(h.c.bound(), holds) {
-		h.notFollowed(link + " leads to " + end + ", which is too much to hide: that")
+		h.notFollowed(link, "leads to "+end+", which is too much to hide: that")
 		return
 	}
 	if err := h.onHost(link, true); err != nil {
-		h.notFollowed(link + " (" + err.Error() + "): what it leads to")
+		h.notFollowed(link, "("+err.Error()+"): what it leads to")
 	}
 }
 
-func (h *hider) notFollowed(why string) {
-	h.c.missing = append(h.c.missing, Missing{Layer: policy.LayerHide, Why: why + " can be read where it is shown"})
+// everybodys reports whether a path of the host belongs to the system, and everybody may read it.
+func (c *compilation) everybodys(host string) bool {
+	info, err := c.tree.lstat(host)
+	return err == nil && info.Mode()&0o004 != 0 &&
+		slices.ContainsFunc(quietDirs[:], func(dir string) bool { return below(host, dir) })
+}
+
+// follows decides whether what a pattern has found is covered, if a link leads to it. A task can leave such a link for the
+// next run, so that it must not decide what that run cannot see. What is not covered for that reason is reported.
+func (h *hider) follows(m *match) bool {
+	if !m.link {
+		return true
+	}
+	end, err := h.c.tree.resolve(m.path)
+	switch {
+	case errors.Is(err, errMagicLink):
+		h.notFollowed(m.path, errMagicLink.Error()+": that")
+		return false
+	case err != nil:
+		return false // links without end lead to nothing
+	}
+	from, host := m.path, h.c.tree.hostPath(end)
+	if m.from != "" {
+		from = m.from
+	}
+	for _, b := range h.c.bound() {
+		if below(b.target, end) {
+			h.notFollowed(from, "matches, and leads to "+end+", which holds "+b.target+": that")
+			return false
+		}
+	}
+	switch inside := h.c.boundAt(from); {
+	case inside != "" && inside == h.c.boundAt(end):
+		return true
+	case host == "":
+		return false // a file system of the launcher's, on which nothing is secret
+	case h.c.everybodys(host):
+		h.notFollowed(from, "matches, and leads to "+end+", which everybody may read: that")
+	case h.leftByTask(h.c.tree.hostPath(from), host), h.leftByTask(h.c.tree.hostPath(m.path), host):
+	default:
+		return true
+	}
+	return false
+}
+
+// boundAt returns where the innermost bind that holds a path is mounted; "" for none.
+func (c *compilation) boundAt(path string) (target string) {
+	for _, b := range c.bound() {
+		if below(path, b.target) && len(b.target) > len(target) {
+			target = b.target
+		}
+	}
+	return target
+}
+
+// linksOfSystem hold links that every system has, and of which no record need be asked.
+var linksOfSystem = [...]string{"/var/run", "/var/spool", "/var/mail", "/etc", "/usr"}
+
+// leftByTask reports whether a task may have left one of the links on the way from a path of the host to its end, and lists
+// the end as not hidden then.
+func (h *hider) leftByTask(path, end string) bool {
+	if path == "" || path == end || slices.ContainsFunc(linksOfSystem[:], func(dir string) bool { return below(path, dir) }) {
+		return false
+	}
+	if h.left == nil {
+		h.left = func(string) bool { return false }
+		if files, ok := h.c.host.Files.(interface {
+			Left(records []ledger.Place) func(path string) bool
+		}); ok {
+			h.left = files.Left(h.c.host.Records)
+		}
+	}
+	if !h.left(path) {
+		return false
+	}
+	h.notFollowed(path, "leads to "+end+" by a link that an earlier run may have left: that")
+	return true
+}
+
+// Left returns what reports whether a task may have made a link on the way to a path.
+func (osFiles) Left(records []ledger.Place) func(path string) bool {
+	if records == nil { // a Host that the caller made
+		records = ledger.Places(os.Getenv)
+	}
+	g := &ledger.Guard{Places: func() []ledger.Place { return records }}
+	return g.Left
+}
+
+// maxNotFollowed bounds how many links are listed as not followed; a task can leave any number of them.
+const maxNotFollowed = 20
+
+// notFollowed lists what is not hidden although a link leads to it, once for each link.
+func (h *hider) notFollowed(link, why string) {
+	if h.c.spared[link] {
+		return
+	}
+	if h.c.spared == nil {
+		h.c.spared = map[string]bool{}
+	}
+	h.c.spared[link] = true
+	if len(h.c.spared) <= maxNotFollowed {
+		h.c.missing = append(h.c.missing,
+			Missing{Layer: policy.LayerHide, Why: link + " " + why + " can be read where it is shown"})
+	}
+}
+
+// listUnfollowed says how many links are not listed.
+func (c *compilation) listUnfollowed() {
+	if more := len(c.spared) - maxNotFollowed; more > 0 {
+		c.missing = append(c.missing, Missing{Layer: policy.LayerHide, Why: strconv.Itoa(more) + " more links were not followed"})
+	}
 }
 
 // isLifted reports whether a rule that was taken away shows a thing of the host, or one below it.

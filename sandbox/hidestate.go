@@ -5,31 +5,11 @@ package sandbox
 // none yet, or move away the directory that it is in and put its own in the place.
 
 import (
+	"errors"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
-
-// makeStateDirs makes the state directories before a task could. If one cannot be made, no task of this user can make it
-// either, or hideState refuses.
-func makeStateDirs(h *Host) {
-	for _, path := range h.stateDirs() {
-		_ = unix.Mkdir(path, 0o700) // it is there already, mostly
-	}
-}
-
-// stateDirs returns the directories that cordon takes for the user's state: the one in XDG_RUNTIME_DIR now, and the one that
-// a command takes if that is not set.
-func (h *Host) stateDirs() []string {
-	usual := "/run/cordon"
-	if h.UID != 0 {
-		usual = "/run/user/" + itoa(h.UID) + "/cordon"
-	}
-	if h.State == "" || h.State == usual {
-		return []string{usual}
-	}
-	return []string{h.State, usual}
-}
 
 // hideState covers the state directories wherever the sandbox would show them.
 func (c *compilation) hideState() error {
@@ -57,7 +37,7 @@ func (c *compilation) hideStateDir(dir string) error {
 	for parent, _ := splitPath(dir); parent != "/"; parent, _ = splitPath(parent) {
 		above, _ := splitPath(parent)
 		if c.writable(above) && !c.mountPoint(parent, above) {
-			return fail(errText("the sandbox may write "+above+", and could put another directory in the place of "+parent),
+			return fail(errors.New("the sandbox may write "+above+", and could put another directory in the place of "+parent),
 				"let it write less than "+above+", or keep the state elsewhere: "+runtimeDirRemedy)
 		}
 	}

@@ -3,9 +3,7 @@ package sandbox
 // Advice after a run that failed, from evidence only: what the kernel counted, and what the command named.
 
 import (
-	"bytes"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,40 +11,6 @@ import (
 	"cordon/policy"
 	"cordon/policy/filter"
 )
-
-// hints completes the report of a failed run.
-func (p *process) hints() {
-	r := &p.report
-	if r.Exit == 0 || r.Limit != "" {
-		return
-	}
-	if r.Signal != "" && r.Signal != "SIGSYS" {
-		return
-	}
-	if r.Signal == "SIGSYS" {
-		if text := p.comp.execHint(); text != "" {
-			r.Hints = append(r.Hints, Hint{Text: text})
-			return
-		}
-		r.Hints = append(r.Hints, Hint{Text: "a system call that the profile does not allow ended it", Rule: p.comp.profile.Source("syscalls.default"),
-			Flag: "--allow-syscall NAME"})
-		if p.comp.profile.Syscalls.Exec == policy.ExecOnce {
-			r.Hints = append(r.Hints, Hint{Text: "to execute another program would end it, too", Rule: p.comp.profile.Source("syscalls.exec"), Flag: "--exec any"})
-		}
-		return
-	}
-	if p.unrouted() > 0 {
-		r.Hints = append(r.Hints, Hint{Text: "it tried to reach a network, and the profile gives it none", Rule: p.comp.profile.Source("network"), Flag: "--net host"})
-	}
-	if p.comp.into != nil { // what it sees and may write was decided when the sandbox was made
-		return
-	}
-	for i := range p.cmd.Args[1:] {
-		if h, ok := p.comp.hintFor(p.cmd.Args, i+1); ok {
-			r.Hints = append(r.Hints, h)
-		}
-	}
-}
 
 // execHint says that the filter forbids the launcher's own execve, whatever the errno, and by which rule; "" where
 // execve may pass.
@@ -71,43 +35,6 @@ func (c *compilation) execHint() string {
 		text += "; allow it with --allow-syscall execve"
 	}
 	return text
-}
-
-// unrouted is how many packets or connections had no route in the sandbox's network namespace: RFC 4293's
-// ipIfStatsOutNoRoutes, as /proc/net/snmp has it; and datagrams to a closed port, which is what a name lookup at a
-// resolver that is not there comes to.
-func (p *process) unrouted() int {
-	if p.netstat < 0 {
-		return 0
-	}
-	buf := make([]byte, 8192)
-	n, err := unix.Pread(p.netstat, buf, 0)
-	if err != nil {
-		return 0
-	}
-	return snmp(buf[:n], "Ip:", "OutNoRoutes") + snmp(buf[:n], "Udp:", "NoPorts")
-}
-
-// snmp is a counter of /proc/net/snmp: a line of names, a line of values.
-func snmp(text []byte, proto, name string) int {
-	var names [][]byte
-	for line := range bytes.Lines(text) {
-		fields := bytes.Fields(line)
-		if len(fields) == 0 || string(fields[0]) != proto {
-			continue
-		}
-		if names == nil {
-			names = fields
-			continue
-		}
-		for i := range min(len(names), len(fields)) {
-			if string(names[i]) == name {
-				v, _ := strconv.Atoi(string(fields[i])) // not a number: 0
-				return v
-			}
-		}
-	}
-	return 0
 }
 
 // hintFor looks at an argument that names a path: one that the host has and the sandbox does not, or a new file in a
@@ -160,35 +87,4 @@ func writes(args []string, i int) bool {
 		return true
 	}
 	return false
-}
-
-// stepHint is advice for a step that failed.
-func stepHint(call string, errno unix.Errno) string {
-	switch {
-	case errno == unix.ELOOP:
-		return "a symbolic link is on the way; name the place itself"
-	case call == "setns" && errno == unix.EPERM:
-		return "it takes CAP_SYS_ADMIN over the namespace: join the user namespace that it belongs to as well, or run as root"
-	case call == "setns" && errno == unix.EINVAL:
-		return "the path is no namespace of that kind, or the user namespace that the launcher is in already: host is that one"
-	case call == "pivot_root" && errno == unix.EINVAL:
-		return "the machine's root is an initramfs, which cannot be left by pivot_root(2): --enter chroot"
-	case call == "execve" && errno == unix.ENOENT:
-		return "its interpreter or dynamic loader is not visible in the sandbox; show it with --ro"
-	case call == "execve" && errno == unix.EACCES:
-		return "the task's user may not execute it, or it lies on a noexec mount"
-	case call == "landlock_restrict_self" || call == "read" && errno == unix.EISDIR:
-		return "Landlock was asked for and is not in force; --no-landlock does without"
-	case call == "setpriority" && errno == unix.EACCES:
-		return "a lower value than the caller's takes CAP_SYS_NICE outside, or RLIMIT_NICE"
-	case call == "write" && errno == unix.EACCES:
-		return "a lower oom-score-adj than the caller's takes CAP_SYS_RESOURCE outside"
-	case call == "keyctl" && errno == unix.EDQUOT:
-		return "the user has as many keys as kernel.keys.maxkeys allows; those of sandboxes that have ended go within seconds"
-	case errno == unix.ENOSYS:
-		return "the kernel, or a container runtime's filter, does not have this call; cordon doctor says more"
-	case errno == unix.EPERM && strings.HasPrefix(call, "mount"), errno == unix.EPERM && strings.HasPrefix(call, "move_mount"), errno == unix.EPERM && call == "open_tree":
-		return "a mount of the host, or a container runtime, does not allow it; cordon doctor says more"
-	}
-	return ""
 }

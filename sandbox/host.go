@@ -41,6 +41,7 @@ type Host struct {
 	NoOpenat2   bool   `json:"no_openat2,omitempty"` // openat2(2) is refused: paths are opened name by name
 	Files       Files  `json:"-"`
 
+	typed  string // the working directory by the name in PWD, which may hold symbolic links; "" for none
 	passwd []byte // the password database, where Probe has read it
 
 	Records []ledger.Place `json:"-"` // where it is recorded what sandboxes can write, which no sandbox may see
@@ -83,6 +84,9 @@ func Probe() (*Host, error) {
 	}
 	if h.Cwd, err = getcwd(); err != nil {
 		return nil, err
+	}
+	if h.typed = homePath(os.Getenv("PWD")); h.typed == h.Cwd {
+		h.typed = ""
 	}
 	effective, permitted, err := ownCaps()
 	if err != nil {

@@ -44,7 +44,7 @@ func TestRootIsNobodyOutside(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := compile(tt.p, tt.h, &Cmd{Args: []string{"true"}, Env: []string{"PATH=/usr/bin"}}, nil)
+			c, err := compile(tt.p, tt.h, &Request{Args: []string{"true"}, Env: []string{"PATH=/usr/bin"}}, nil)
 			switch {
 			case tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.want)):
 				t.Errorf("%v, not %q", err, tt.want)
@@ -77,11 +77,11 @@ func TestReadBackIDs(t *testing.T) {
 func TestTaskIDs(t *testing.T) {
 	dir, seen := t.TempDir(), map[int]bool{}
 	for range 200 {
-		p := &process{cmd: &Cmd{}, host: &Host{HostRoot: true, MapsIDs: true, State: dir}}
-		if err := p.drawTaskID(); err != nil {
+		p := &process{cmd: &Command{Host: &Host{HostRoot: true, MapsIDs: true, State: dir}}}
+		id, err := p.drawTaskID()
+		if err != nil {
 			t.Fatal(err)
 		}
-		id := p.cmd.taskID
 		if id < firstTaskID || id > lastTaskID || seen[id] {
 			t.Errorf("%d, drawn before: %v", id, seen[id])
 		}

@@ -8,8 +8,10 @@ package sandbox
 // not write to anyhow.
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -17,10 +19,6 @@ import (
 
 	"cordon/sandbox/plan"
 )
-
-// diskTypes are file systems whose directories are overlaid; besides, that at "/" is, whatever it is. What the kernel
-// makes up, and what lies in memory or on a network, stays read-only.
-var diskTypes = [...]string{"bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "overlay", "reiserfs", "squashfs", "xfs", "zfs"}
 
 const (
 	maxOverlays  = 500 // of one root
@@ -41,9 +39,9 @@ func (c *compilation) overlayHost(from plan.From) error {
 	slices.Sort(f.found)
 	switch {
 	case len(f.found) == 0:
-		err = errText("the task may write to no directory of the host that has nothing mounted in it")
+		err = errors.New("the task may write to no directory of the host that has nothing mounted in it")
 	case len(f.found) > maxOverlays:
-		err = errText("more than " + itoa(maxOverlays) + " directories beside what is mounted in them")
+		err = errors.New("more than " + strconv.Itoa(maxOverlays) + " directories beside what is mounted in them")
 	}
 	if err != nil {
 		return &Error{Op: "root: overlay", Err: err, From: c.where("root"), Hint: "overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"}
@@ -171,27 +169,7 @@ func (c *compilation) hostMounts() (*mountTable, error) {
 		case len(text) < n:
 			return parseMounts(text)
 		case n > maxMountinfo:
-			return nil, errText(name + " is too long")
+			return nil, errors.New(name + " is too long")
 		}
 	}
-}
-
-// mountsBelow reports whether anything is mounted below a directory, covered or not.
-func (t *mountTable) mountsBelow(dir string) bool {
-	return slices.ContainsFunc(t.list, func(m mountEntry) bool { return m.point != dir && below(m.point, dir) })
-}
-
-// onDisk reports whether a directory lies on a file system that is overlaid.
-func (t *mountTable) onDisk(dir string) bool {
-	var found *mountEntry
-	for i := range t.list {
-		m := &t.list[i]
-		if !below(dir, m.point) || !t.reachable(m) {
-			continue
-		}
-		if found == nil || len(m.point) > len(found.point) {
-			found = m
-		}
-	}
-	return found != nil && (found.point == "/" || slices.Contains(diskTypes[:], found.fstype))
 }

@@ -145,7 +145,7 @@ func TestOverlayDirs(t *testing.T) {
 			if tt.change != nil {
 				tt.change(tt.host)
 			}
-			c, err := compile(overHost("tmp"), tt.host, &Cmd{Args: []string{"/usr/bin/true"}}, nil)
+			c, err := compile(overHost("tmp"), tt.host, &Request{Args: []string{"/usr/bin/true"}}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

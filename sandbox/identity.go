@@ -3,6 +3,7 @@ package sandbox
 // Ids: user_namespaces(7), newuidmap(1), subuid(5).
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -82,11 +83,11 @@ func (c *compilation) hostIdentity() error {
 			From: c.where("namespaces.user"), Remedy: "leave out namespaces.user: new is the default; or run as root"}
 	}
 	if u.Host != policy.HostCaller && (id.inUID == 0 || id.inGID == 0) {
-		return &Error{Op: "namespaces.user", Err: errText("host: the task would be root on the host, or in root's group"), From: c.where("namespaces.user"),
+		return &Error{Op: "namespaces.user", Err: errors.New("host: the task would be root on the host, or in root's group"), From: c.where("namespaces.user"),
 			Hint: "name user.uid and user.gid that are not 0; or " + callerHint}
 	}
 	if u.Ranges {
-		return &Error{Op: "user.ranges", Err: errText("id ranges need a user namespace"), From: c.where("user.ranges")}
+		return &Error{Op: "user.ranges", Err: errors.New("id ranges need a user namespace"), From: c.where("user.ranges")}
 	}
 	id.outUID, id.outGID = id.inUID, id.inGID
 	c.timeOffsets()
@@ -105,7 +106,5 @@ func (c *compilation) leaveRoot() bool {
 }
 
 func idMap(inside, outside, count int) string {
-	return itoa(inside) + " " + itoa(outside) + " " + itoa(count)
+	return strconv.Itoa(inside) + " " + strconv.Itoa(outside) + " " + strconv.Itoa(count)
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }

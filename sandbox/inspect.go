@@ -4,10 +4,12 @@ package sandbox
 // proc_pid_mountinfo(5), proc_pid_limits(5), namespaces(7).
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -52,9 +54,9 @@ func (e *Entry) Kernel() (*Kernel, error) {
 	}
 	k := &Kernel{Init: askKernel(e.State.Init), Task: askKernel(e.State.Task)}
 	if k.Init == nil || k.Task == nil {
-		return nil, &Error{Op: "sandbox " + e.State.ID, Err: errText("is just ending")}
+		return nil, &Error{Op: "sandbox " + e.State.ID, Err: errors.New("is just ending")}
 	}
-	if b, err := readAll("/proc/" + itoa(k.Task.PID) + "/mountinfo"); err == nil {
+	if b, err := readAll("/proc/" + strconv.Itoa(k.Task.PID) + "/mountinfo"); err == nil {
 		k.Mounts = lines(b)
 	} else {
 		k.Task.Unread = append(k.Task.Unread, "mountinfo: "+cause(err).Error())
@@ -65,7 +67,7 @@ func (e *Entry) Kernel() (*Kernel, error) {
 		}
 	}
 	if now := askKernel(e.State.Task); now == nil { // what was read could be another's
-		return nil, &Error{Op: "sandbox " + e.State.ID, Err: errText("is just ending")}
+		return nil, &Error{Op: "sandbox " + e.State.ID, Err: errors.New("is just ending")}
 	}
 	return k, nil
 }
@@ -77,7 +79,7 @@ func askKernel(id *ProcessID) *KernelProcess {
 		return nil
 	}
 	k := &KernelProcess{PID: id.PID, Status: map[string]string{}}
-	dir := "/proc/" + itoa(id.PID)
+	dir := "/proc/" + strconv.Itoa(id.PID)
 	read := func(name string) []byte {
 		b, err := readAll(dir + "/" + name)
 		if err != nil {

@@ -164,13 +164,13 @@ func TestPlanted(t *testing.T) {
 		if tt.want == "hidden by" {
 			p.Hide = []policy.Hide{{Pattern: "~/keys", Pos: pos(5)}}
 		}
-		c, err := compile(p, onHost(plant), &Cmd{Args: []string{tt.typed}, Env: []string{"PATH=" + tt.path}}, nil)
+		c, err := compile(p, onHost(plant), &Request{Args: []string{tt.typed}, Env: []string{"PATH=" + tt.path}}, nil)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q; added %v", tt.typed, err, tt.want, c)
 		}
 	}
 	p := mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/home"}, policy.Mount{Kind: policy.MountBind, Source: "/home/ann/src/demo", Write: true})
-	c, err := compile(p, onHost(plant), &Cmd{Args: []string{"./envs"}, Env: []string{"PATH=/home/ann/keys"}}, nil)
+	c, err := compile(p, onHost(plant), &Request{Args: []string{"./envs"}, Env: []string{"PATH=/home/ann/keys"}}, nil)
 	if err != nil || len(c.added) != 0 {
 		t.Errorf("an env that is not the system's: %v, added %v", err, c.added)
 	}

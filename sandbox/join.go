@@ -8,13 +8,13 @@ package sandbox
 // before it clones.
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/sandbox/internal/child"
 	"cordon/sandbox/plan"
 )
 
@@ -177,8 +177,8 @@ func (c *compilation) joinedIdentity(j *join) error {
 		}
 		if !c.host.Privileged && maps != nil && *x.out != x.own {
 			own, _ := maps.inside(x.own)
-			return &Error{Op: x.key, Err: errText("an ordinary user's task keeps the caller's id in a user namespace that it joins: as another, it could not be read back"),
-				From: c.where(x.key), Hint: "keep, which is " + itoa(own) + " in " + j.path + "; or run as root"}
+			return &Error{Op: x.key, Err: errors.New("an ordinary user's task keeps the caller's id in a user namespace that it joins: as another, it could not be read back"),
+				From: c.where(x.key), Hint: "keep, which is " + strconv.Itoa(own) + " in " + j.path + "; or run as root"}
 		}
 		if *x.out == 0 && c.rootForbidden() {
 			return c.rootInside(j)
@@ -195,7 +195,7 @@ func (c *compilation) rootForbidden() bool {
 }
 
 func (c *compilation) rootInside(j *join) error {
-	return &Error{Op: j.key + " " + j.path, Err: errText("the task would be root on the host"), From: c.where(j.key),
+	return &Error{Op: j.key + " " + j.path, Err: errors.New("the task would be root on the host"), From: c.where(j.key),
 		Hint: "name user.uid and user.gid, ids inside that are not root outside; or " + callerHint}
 }
 
@@ -280,9 +280,9 @@ func (maps idMaps) inside(out int) (in int, ok bool) {
 func (maps idMaps) String() string {
 	var list []string
 	for _, m := range maps {
-		text := itoa(m[0])
+		text := strconv.Itoa(m[0])
 		if m[2] > 1 {
-			text += " to " + itoa(m[0]+m[2]-1)
+			text += " to " + strconv.Itoa(m[0]+m[2]-1)
 		}
 		list = append(list, text)
 	}
@@ -292,120 +292,9 @@ func (maps idMaps) String() string {
 func noID(maps idMaps, key string, own int, wanted policy.Opt[uint32]) error {
 	switch {
 	case wanted.Set:
-		return errText(key + " " + itoa(int(wanted.V)) + " is not mapped in it")
+		return errors.New(key + " " + strconv.Itoa(int(wanted.V)) + " is not mapped in it")
 	case maps == nil:
-		return errText("which ids it maps cannot be told from the path")
+		return errors.New("which ids it maps cannot be told from the path")
 	}
-	return errText("the caller's id, " + itoa(own) + ", is not mapped in it")
-}
-
-func prefixed(prefix, s string) string {
-	if s == "" {
-		return ""
-	}
-	return prefix + s
-}
-
-// openJoins opens the namespaces that are joined.
-func (p *process) openJoins() error {
-	for i := range p.comp.joins {
-		j := &p.comp.joins[i]
-		fd, err := unix.Open(j.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return &Error{Op: "namespace " + j.path, Err: err, From: p.comp.where(j.key), Hint: "ip netns add makes one below /run/netns"}
-		}
-		if err := p.files.add(j.kind, fd); err != nil {
-			return err
-		}
-		var st unix.Stat_t
-		if err := unix.Fstat(p.files.fds[j.kind], &st); err != nil {
-			return &Error{Op: "namespace " + j.path, Err: err, From: p.comp.where(j.key)}
-		}
-		j.found = st.Ino
-	}
-	return nil
-}
-
-// enterJoined takes the launcher's thread into the namespaces that the child does not enter itself.
-func (p *process) enterJoined() error {
-	if p.comp.staged() {
-		return nil
-	}
-	for _, j := range p.comp.joins {
-		if err := unix.Setns(p.files.fds[j.kind], j.flag); err != nil {
-			return &Error{Op: "setns " + j.path, Err: err, From: p.comp.where(j.key)}
-		}
-	}
-	return nil
-}
-
-// adopt takes the process that the first child has left in its place: it is init from here on.
-func (p *process) adopt() error {
-	next := int(p.image.Page().Next)
-	if next == 0 || next == p.pid {
-		return nil
-	}
-	fd, err := unix.PidfdOpen(next, 0)
-	if err != nil {
-		fd = -1
-		_ = unix.Kill(next, unix.SIGKILL) // not waited for yet, so the number is still its own
-		err = &Error{Op: "pidfd_open of init", Err: err}
-	}
-	for again := true; again; { // it ends right behind the clone
-		_, waited := unix.Wait4(p.pid, nil, 0, nil)
-		again = waited == unix.EINTR
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	unix.Close(p.pidfd)
-	p.pid, p.pidfd = next, fd
-	if p.killed && fd >= 0 {
-		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // gone already is as good
-	}
-	return err
-}
-
-// born waits until the child is the process that it stays, where it enters namespaces.
-func (p *process) born() error {
-	if !p.comp.staged() {
-		return nil
-	}
-	p.files.closeAll() // with the child's end of the socket in it a child that is gone would not be heard
-	if err := p.entered(); err != nil {
-		return err
-	}
-	m, err := p.word()
-	if err != nil {
-		return err
-	}
-	if m != msgBorn {
-		return p.ended()
-	}
-	return p.adopt()
-}
-
-// word waits for a message of a child that is no other's parent yet; 0 is the end of it.
-func (p *process) word() (byte, error) {
-	if err := p.await(p.link, -1); err != nil {
-		return 0, err
-	}
-	m, errno := child.Receive(p.link)
-	if errno != 0 {
-		return 0, &Error{Op: "receive from the child", Err: errno}
-	}
-	return m.Byte, nil
-}
-
-// awaitWord waits for a message. Where init is not pid 1 of the sandbox its end does not close the task's end of the socket.
-func (p *process) awaitWord() error {
-	if p.comp.ownsPID() {
-		return p.await(p.link, -1)
-	}
-	if err := p.await(p.link, p.pidfd); err != nil {
-		return err
-	}
-	if !readable(p.link) {
-		return p.ended()
-	}
-	return nil
+	return errors.New("the caller's id, " + strconv.Itoa(own) + ", is not mapped in it")
 }

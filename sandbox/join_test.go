@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -199,7 +200,7 @@ func TestJoinedIdentity(t *testing.T) {
 					t.Fatal(err)
 				}
 				checkInit(t, before)
-				status, err := os.ReadFile("/proc/" + itoa(c.proc.task) + "/status")
+				status, err := os.ReadFile("/proc/" + strconv.Itoa(c.proc.task) + "/status")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -253,7 +254,7 @@ func TestJoinedNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range []string{"mnt", "pid", "ipc", "uts", "cgroup", "net"} {
-		fd, err := unix.Open("/proc/"+itoa(c.proc.task)+"/ns/"+kind, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open("/proc/"+strconv.Itoa(c.proc.task)+"/ns/"+kind, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -519,7 +520,7 @@ func TestSharedPID(t *testing.T) {
 		t.Errorf("%+v, %v", report, err)
 	}
 	for deadline := time.Now().Add(slow(3 * time.Second)); ; time.Sleep(time.Millisecond) {
-		status, err := os.ReadFile("/proc/" + itoa(task) + "/status")
+		status, err := os.ReadFile("/proc/" + strconv.Itoa(task) + "/status")
 		if err != nil || strings.HasPrefix(statusField(status, "State"), "Z") {
 			break
 		}

@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"slices"
+	"strconv"
 
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
@@ -84,7 +85,7 @@ func (c *compilation) landlockRules() error {
 	c.land.on = true
 	c.land.handled = downgrade(landRead|landExec|landWrite|landUnix, c.host.LandlockABI) // without landUnix see sockets
 	if lost := (landRead | landExec | landWrite) &^ c.land.handled; lost != 0 {
-		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+itoa(c.host.LandlockABI)+" does not know every right (5 does)",
+		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+strconv.Itoa(c.host.LandlockABI)+" does not know every right (5 does)",
 			"the mounts, which are read-only where they were asked to be", where, "Linux 6.10; or list landlock under missing"); err != nil {
 			return err
 		}
@@ -121,7 +122,7 @@ func (c *compilation) landlockScopes(where string) error {
 	}
 	if c.land.scoped != 0 && c.host.LandlockABI < 6 {
 		c.land.scoped = 0
-		why, instead := c.unscoped("landlock.scope: ABI " + itoa(c.host.LandlockABI) + " has no scopes (6 has)")
+		why, instead := c.unscoped("landlock.scope: ABI " + strconv.Itoa(c.host.LandlockABI) + " has no scopes (6 has)")
 		return c.lacking(policy.LayerLandlock, why, instead, where, "Linux 6.12; landlock: {scope: []}; or list landlock under missing")
 	}
 	return nil

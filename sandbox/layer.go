@@ -8,6 +8,7 @@ package sandbox
 // sees it.
 
 import (
+	"errors"
 	"io/fs"
 	"strings"
 
@@ -83,7 +84,7 @@ func (c *compilation) checkLayer(path, sub string) error {
 		return err
 	}
 	if info, err := c.tree.lstat(path); err == nil && info.Mode().Perm()&0o002 != 0 {
-		return &Error{Op: "overlay directory " + path, Err: errText("everybody may write to it"), Hint: "chmod o-w " + path + ", or name another directory"}
+		return &Error{Op: "overlay directory " + path, Err: errors.New("everybody may write to it"), Hint: "chmod o-w " + path + ", or name another directory"}
 	}
 	if sub != "" {
 		path += "/" + sub
@@ -113,13 +114,13 @@ func (c *compilation) checkOwn(path string) error {
 	case !info.IsDir():
 		return fail(unix.ENOTDIR, "remove it, or name another directory")
 	case ownerOf(info) >= 0 && ownerOf(info) != c.host.UID:
-		return fail(errText("belongs to another user"), "make a directory of your own, and name that")
+		return fail(errors.New("belongs to another user"), "make a directory of your own, and name that")
 	}
 	return nil
 }
 
 func linkError(path string) error {
-	return &Error{Op: "overlay directory " + path, Err: errText("is a symbolic link, which an earlier run may have put there"),
+	return &Error{Op: "overlay directory " + path, Err: errors.New("is a symbolic link, which an earlier run may have put there"),
 		Hint: "remove the link, or name the place that it leads to if that is meant"}
 }
 

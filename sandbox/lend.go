@@ -34,17 +34,6 @@ type lender struct {
 // bulk is what a pipe holds, in bytes, unless somebody has changed that.
 const bulk = 64 << 10
 
-// lent reports whether the task gets a pipe of its own in the place of a standard file that it reads.
-func (c *compilation) lent(f *os.File, number int) bool {
-	return number == 0 && isAnonymousPipe(f) && !c.brokered(f) && !c.asItIs()
-}
-
-// isAnonymousPipe reports whether f is a pipe without a name, of which no mount and no rule keeps a task.
-func isAnonymousPipe(f *os.File) bool {
-	var fs unix.Statfs_t
-	return f != nil && unix.Fstatfs(int(f.Fd()), &fs) == nil && fs.Type == unix.PIPEFS_MAGIC
-}
-
 // lendStdin makes the task's pipe.
 func (p *process) lendStdin(f *os.File) error {
 	l := &lender{p: p, from: -1, in: -1, to: -1, null: -1}

@@ -4,6 +4,7 @@ package sandbox
 // the launcher's in which only the way to that path exists, and the path is bound there, read-only.
 
 import (
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -48,7 +49,7 @@ func (c *compilation) liftedBelow(p *part) (list []lifted) {
 
 // coverAround covers a directory by one in which the ways to some paths exist.
 func (c *compilation) coverAround(from plan.From, p *part, shown []lifted) {
-	name := "shown" + itoa(c.scratch.files)
+	name := "shown" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
 	scratch := plan.R(plan.Scratch)
 	c.do(from, plan.MkdirStep(scratch, name, 0o755))

@@ -5,8 +5,8 @@ package sandbox
 // and people keep such things elsewhere: there a link is followed if no task can have made it.
 
 import (
+	"errors"
 	"io/fs"
-	"os"
 
 	"cordon/policy"
 	"cordon/sandbox/ledger"
@@ -32,15 +32,15 @@ func (c *compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 	case m.Optional && !m.Write && m.Source[0] == '~':
 		return c.throughLinks(m, src)
 	case err != nil:
-		return "", nil, &pathError{src, errText("is a symbolic link that leads nowhere: " + bare(err).Error())}
+		return "", nil, &pathError{src, errors.New("is a symbolic link that leads nowhere: " + bare(err).Error())}
 	}
-	return "", nil, &Error{Op: src, Err: errText("lies behind a symbolic link, which a task may have made"),
+	return "", nil, &Error{Op: src, Err: errors.New("lies behind a symbolic link, which a task may have made"),
 		Hint: "if that is meant bind what it leads to: " + end}
 }
 
 // throughLinks follows the links on the way to an optional bind of the home, or leaves the bind out and says why.
 func (c *compilation) throughLinks(m *policy.Mount, src string) (string, fs.FileInfo, error) {
-	err := error(errText("it lies behind a symbolic link"))
+	err := error(errors.New("it lies behind a symbolic link"))
 	follower, ok := c.host.Files.(interface {
 		Follow(path string, records []ledger.Place, root bool) (string, error)
 	})
@@ -58,14 +58,4 @@ func (c *compilation) throughLinks(m *policy.Mount, src string) (string, fs.File
 	c.left = append(c.left, Added{m.Place(), bare(err).Error()})
 	c.note(m.Source + " is left out: " + bare(err).Error())
 	return "", nil, nil
-}
-
-// Follow returns where a path leads, without links, if no task can have made one of the links on the way.
-func (osFiles) Follow(path string, records []ledger.Place, root bool) (string, error) {
-	if records == nil { // a Host that the caller made
-		records = ledger.Places(os.Getenv)
-	}
-	g := ledger.Guard{Places: func() []ledger.Place { return records }, Root: root}
-	defer g.Close()
-	return g.Way(path)
 }

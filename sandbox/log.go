@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -242,7 +243,7 @@ func (l *Log) tellLost() {
 	if l.lost == l.told {
 		return
 	}
-	if l.append("cordon", []byte("lost "+itoa64(l.lost-l.told)+" bytes of output that could not be logged: "+l.why+"\n")) == nil {
+	if l.append("cordon", []byte("lost "+strconv.FormatInt(l.lost-l.told, 10)+" bytes of output that could not be logged: "+l.why+"\n")) == nil {
 		l.told = l.lost
 	}
 }
@@ -297,5 +298,5 @@ func logName(i int) string {
 	if i == 0 {
 		return logFile
 	}
-	return logFile + "." + itoa(i)
+	return logFile + "." + strconv.Itoa(i)
 }

@@ -28,7 +28,7 @@ func (c *compilation) lookup() error {
 	if err := c.findWorkdir(); err != nil {
 		return err
 	}
-	path, err := c.find(c.cmd.Args[0])
+	path, err := c.find(c.req.Args[0])
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (c *compilation) findWorkdir() error {
 		}
 		if err == nil {
 			if isDir, _ := c.tree.stat(dir); !isDir {
-				err = errText("no such directory inside")
+				err = errors.New("no such directory inside")
 			}
 		}
 		if err != nil {

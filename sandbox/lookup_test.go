@@ -57,7 +57,7 @@ func TestLookup(t *testing.T) {
 			if tt.p.Root.Kind == policy.RootDir {
 				host.Cwd = "/opt/nowhere"
 			}
-			c, err := compile(tt.p, host, &Cmd{Args: []string{tt.typed, "-x"}, Env: []string{"PATH=.::bin:/usr/local/bin:/usr/bin/:/home/ann/bin"}}, nil)
+			c, err := compile(tt.p, host, &Request{Args: []string{tt.typed, "-x"}, Env: []string{"PATH=.::bin:/usr/local/bin:/usr/bin/:/home/ann/bin"}}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +80,7 @@ func TestEnvironmentOrder(t *testing.T) {
 		p.Env.Keep = []policy.EnvKeep{{Pattern: "B"}, {Pattern: "A"}, {Pattern: "LC_*"}, {Pattern: "SET"}}
 		p.Env.Set = []policy.EnvVar{{Name: "SET", Value: "profile"}, {Name: "NEW", Value: "a=b"}}
 	})
-	c, err := compile(p, fakeUser(), &Cmd{Args: []string{"true"}, Env: []string{"A=1", "LC_X=", "SET=caller", "AB=2", "b=3", "B=x=y", "=odd", "LC", "B", "broken"}}, nil)
+	c, err := compile(p, fakeUser(), &Request{Args: []string{"true"}, Env: []string{"A=1", "LC_X=", "SET=caller", "AB=2", "b=3", "B=x=y", "=odd", "LC", "B", "broken"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestEnvironmentOrder(t *testing.T) {
 		t.Errorf("the program gets %s", got)
 	}
 	if p.Env.Keep = []policy.EnvKeep{{Pattern: "*"}}; true {
-		c, err = compile(p, fakeUser(), &Cmd{Args: []string{"true"}, Env: []string{"ANY=1"}}, nil)
+		c, err = compile(p, fakeUser(), &Request{Args: []string{"true"}, Env: []string{"ANY=1"}}, nil)
 		if err != nil || strings.Join(c.program.env, " ") != "ANY=1 SET=profile NEW=a=b" {
 			t.Errorf("* keeps %q, %v", c.program.env, err)
 		}
@@ -110,7 +110,7 @@ func TestWorkdir(t *testing.T) {
 		{"relative", in("."), "/home/ann/src/demo"},
 	}
 	for _, tt := range tests {
-		c, err := compile(tt.p, fakeUser(), &Cmd{Args: []string{"true"}, Env: []string{}}, nil)
+		c, err := compile(tt.p, fakeUser(), &Request{Args: []string{"true"}, Env: []string{}}, nil)
 		if err != nil || c.workdir != tt.want {
 			t.Errorf("%s: %v, %v", tt.name, c, err)
 		}
@@ -129,7 +129,7 @@ func TestHints(t *testing.T) {
 		f["/home/ann/src/demo"] = mine
 		f.file("/tmp/made-on-the-host")
 	})
-	c, err := compile(p, host, &Cmd{Args: []string{"true"}, Env: []string{}}, nil)
+	c, err := compile(p, host, &Request{Args: []string{"true"}, Env: []string{}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestSubordinate(t *testing.T) {
 func TestGenerate(t *testing.T) {
 	in := func(host *Host, change func(*policy.Profile)) *compilation {
 		t.Helper()
-		c, err := compile(with(change), host, &Cmd{Args: []string{"true"}, Env: []string{}}, nil)
+		c, err := compile(with(change), host, &Request{Args: []string{"true"}, Env: []string{}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -157,7 +157,7 @@ func (f *taskFiles) close() {
 
 // open reads the path and opens where it begins. The flags are those that fchmodat2 knows.
 func (m *modeCall) open(f *taskFiles) (path string, errno syscall.Errno) {
-	dir := "/proc/" + itoa(m.tid)
+	dir := "/proc/" + strconv.Itoa(m.tid)
 	if m.flags&^(unix.AT_SYMLINK_NOFOLLOW|unix.AT_EMPTY_PATH) != 0 {
 		return "", unix.EINVAL
 	}
@@ -168,7 +168,7 @@ func (m *modeCall) open(f *taskFiles) (path string, errno syscall.Errno) {
 	}
 	start := dir + "/cwd"
 	if m.dir != unix.AT_FDCWD {
-		start = dir + "/fd/" + itoa(int(m.dir))
+		start = dir + "/fd/" + strconv.Itoa(int(m.dir))
 	}
 	fd, own := ownDescriptor(path)
 	switch {
@@ -253,7 +253,7 @@ func (m *modeCall) change(f *taskFiles, path string) changed {
 	}
 	err := unix.Fchmodat(f.file, "", mode, unix.AT_EMPTY_PATH)
 	if err == unix.EOPNOTSUPP || err == unix.EINVAL || err == unix.ENOSYS { // before Linux 6.6
-		err = unix.Chmod("/proc/self/fd/"+itoa(f.file), mode)
+		err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(f.file), mode)
 	}
 	return changed{errno: errnoIn(err), without: err == nil && without}
 }
@@ -266,7 +266,7 @@ type fileIDs struct {
 
 // fileIDsOf returns those of a thread: proc_pid_status(5), the numbers as the launcher's user namespace has them.
 func fileIDsOf(tid int) (fileIDs, error) {
-	text, err := readAll("/proc/" + itoa(tid) + "/status")
+	text, err := readAll("/proc/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
 		return fileIDs{}, err
 	}

@@ -31,7 +31,7 @@ func mountError(i int, m *policy.Mount, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	e := &Error{Op: "mounts[" + itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short(), Hint: hintOf(err)}
+	e := &Error{Op: "mounts[" + strconv.Itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short(), Hint: hintOf(err)}
 	if errors.As(err, &missing) {
 		e.Hint = "name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"
 	}
@@ -87,7 +87,7 @@ func (c *compilation) mountAt(from plan.From, m *policy.Mount, target string) er
 		c.content(from, target, text, 0o644, m.Pos)
 		return nil
 	}
-	return errText("unknown kind of mount")
+	return errors.New("unknown kind of mount")
 }
 
 // tolerate drops err if the mount is optional and its source or target is missing, and keeps that for the report. Any other
@@ -139,7 +139,7 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 		return nil // it is there already, read-only
 	}
 	if target == "/" {
-		return errText("the root cannot be a bind's target; use root: {dir: " + src + "}")
+		return errors.New("the root cannot be a bind's target; use root: {dir: " + src + "}")
 	}
 	if target, err = c.place(from, target, info.IsDir()); err != nil {
 		return c.tolerate(m, err)
@@ -179,7 +179,7 @@ func (c *compilation) device(m *policy.Mount, src string) error {
 		c.left = append(c.left, Added{m.Place(), why})
 		return nil
 	}
-	return &Error{Op: src, Err: errText(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
+	return &Error{Op: src, Err: errors.New(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
 }
 
 // emptied mounts the tmpfs of a profile also where the host's tree shows the same directory by another path: the home
@@ -259,7 +259,7 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 		case exists && m.Kind == policy.MountDir && !m.Perm.Set:
 			return nil
 		case exists:
-			return errText("target " + target + " exists already")
+			return errors.New("target " + target + " exists already")
 		}
 		return &noTargetError{target, p}
 	}
@@ -267,10 +267,10 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 		if n.link == m.Source {
 			return nil // an earlier run of the same overlay made it
 		}
-		return errText("target " + target + " exists already")
+		return errors.New("target " + target + " exists already")
 	}
 	if m.Kind == policy.MountDir && m.Perm.Set && exists && p.upper == "" {
-		return errText("target " + target + " exists already, and its mode would stay")
+		return errors.New("target " + target + " exists already, and its mode would stay")
 	}
 	c.openInside(from, parent, openDir, plan.Dir)
 	if m.Kind == policy.MountDir {
@@ -287,7 +287,7 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 // content mounts a read-only file with a text, made on the scratch file system (threat: the launcher never writes on
 // the host's tree).
 func (c *compilation) content(from plan.From, target, text string, mode uint32, rule policy.Pos) {
-	name := "file" + itoa(c.scratch.files)
+	name := "file" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
 	c.do(from, plan.OpenStep(plan.R(plan.Scratch), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, uint64(mode)).Into(plan.File))
 	if text != "" {
@@ -346,5 +346,3 @@ func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 }
 
 func octal(mode uint32) string { return strconv.FormatUint(uint64(mode), 8) }
-
-func itoa64(n int64) string { return strconv.FormatInt(n, 10) }

@@ -3,6 +3,7 @@ package sandbox
 // Namespaces: namespaces(7), clone(2), setns(2), time_namespaces(7). Minimum kernel 5.6 for clone3 with what is used.
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -63,7 +64,7 @@ func (c *compilation) namespaces() error {
 		c.made |= unix.CLONE_NEWNS // a copy of it, so that nothing that is mounted here appears there
 	}
 	if c.made&unix.CLONE_NEWNS == 0 {
-		return &Error{Op: "namespaces.mount", Err: errText("a root and mounts need a new mount namespace"),
+		return &Error{Op: "namespaces.mount", Err: errors.New("a root and mounts need a new mount namespace"),
 			From: c.where("namespaces.mount"), Hint: "leave out namespaces.mount: new is the default"}
 	}
 	c.plan.Clone = c.made &^ unix.CLONE_NEWNET // see network

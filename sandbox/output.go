@@ -65,17 +65,6 @@ func (m *meter) giveBack(n int) {
 // tell makes an eventfd readable.
 func tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN: it is, and no more can be added
 
-// copied reports whether the task gets a pipe of its own in the place of a standard file that it writes: for the sake of
-// limits.output, or because the caller's is a pipe. The owner of a pipe can also read it, by /proc/PID/fd, and would take what
-// others have written to it and nobody has read yet; a task of another id could not open /dev/stdout. What goes through the
-// terminal broker is counted there.
-func (c *compilation) copied(f *os.File, number int) bool {
-	if number == 0 || f == nil || c.brokered(f) {
-		return false
-	}
-	return c.profile.Limits.Output.Set || isAnonymousPipe(f) && !c.asItIs()
-}
-
 // keepOutputLimit prepares to count. It comes before anything is copied. Until the launch is over nothing is ended for the
 // limit: a program may have reached it before the launcher has read back what is enforced.
 func (p *process) keepOutputLimit() error {
@@ -202,7 +191,7 @@ func (p *process) relayTo(name string, f *os.File) (*relay, error) {
 // relayStdio gives the task one pipe for both where stdout and stderr are the same, so that what it writes to them stays
 // in order.
 func (p *process) relayStdio(i int, f *os.File) error {
-	if i == 2 && sameFile(p.cmd.Stdout, f) && p.copying != nil && len(p.copying.relays) > 0 {
+	if i == 2 && sameFile(p.cmd.Stdio[1], f) && p.copying != nil && len(p.copying.relays) > 0 {
 		return p.files.dup(stdioNames[i], p.copying.relays[0].in)
 	}
 	r, err := p.relayTo(stdioNames[i], f)

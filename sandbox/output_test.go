@@ -277,7 +277,7 @@ func TestDrainWaitsForNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := descriptors(t) - 2
-	p := newProcess(&Cmd{})
+	p := processOf(t, &Cmd{})
 	relay, err := p.relayTo("stdout", w)
 	if err != nil {
 		t.Fatal(err)

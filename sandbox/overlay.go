@@ -4,7 +4,9 @@ package sandbox
 // so that no path of a profile is ever resolved by the mount, or has to be escaped.
 
 import (
+	"errors"
 	"io/fs"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -29,9 +31,9 @@ func (c *compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 		err = unix.ENOTDIR
 	}
 	if err != nil {
-		return "", errText(o.lower + ": " + bare(err).Error())
+		return "", errors.New(o.lower + ": " + bare(err).Error())
 	}
-	dir := "overlay" + itoa(c.scratch.files)
+	dir := "overlay" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
 	scratchfd := plan.R(plan.Scratch)
 	c.do(from, plan.MkdirStep(scratchfd, dir, 0o755), plan.MkdirStep(scratchfd, dir+"/lower", 0o755))

@@ -22,7 +22,7 @@ func (c *compilation) makeOwn() error {
 	if !h.writes {
 		return nil
 	}
-	for _, dir := range c.cmd.Search {
+	for _, dir := range c.req.Search {
 		if err := h.makeMissing(dir, "profile directory"); err != nil {
 			return err
 		}
@@ -47,12 +47,12 @@ func (h *hider) makeMissing(dir, what string) error {
 	}
 	above, _ := splitPath(missing)
 	writes, err := h.couldMake(above)
-	if err != nil || !writes || h.c.cmd.makeDir == nil {
+	if err != nil || !writes || h.c.req.MakeDir == nil {
 		return err
 	}
 	full, err := h.c.hostTree().resolve(clean(dir))
 	if err == nil {
-		err = h.c.cmd.makeDir(full)
+		err = h.c.req.MakeDir(full)
 	}
 	if err != nil {
 		return &Error{Op: "make the " + what + " " + dir, Err: bare(err),
@@ -87,36 +87,6 @@ func (h *hider) couldMake(host string) (bool, error) {
 	return false, err
 }
 
-// makeOwnDir makes a directory and those above it that are missing, each for the caller alone and none through a link. In
-// /etc everybody may look into it: where profiles are searched, a directory that cannot be read is an error for all users.
-func makeOwnDir(path string) error {
-	mode := uint32(0o700)
-	if strings.HasPrefix(path, "/etc/") {
-		mode = 0o755
-	}
-	dir, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	for _, name := range strings.Split(path[1:], "/") {
-		if err != nil {
-			return err
-		}
-		var next int
-		if next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == unix.ENOENT {
-			if err = unix.Mkdirat(dir, name, mode); err == nil && mode == 0o755 {
-				err = unix.Fchmodat(dir, name, mode, 0) // whatever the umask
-			}
-			if err == nil || err == unix.EEXIST {
-				next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-			}
-		}
-		unix.Close(dir)
-		dir = next
-	}
-	if err == nil {
-		unix.Close(dir)
-	}
-	return err
-}
-
 // guardOwn makes what decides on the next run read-only, and covers the records.
 func (c *compilation) guardOwn() error {
 	if c.asItIs() {
@@ -136,12 +106,12 @@ func (c *compilation) guardOwn() error {
 		return nil
 	}
 	h.from = own("profiles")
-	for i := range c.cmd.Profiles {
-		if err := h.protect(c.cmd.Profiles[i].Path); err != nil {
+	for i := range c.req.Profiles {
+		if err := h.protect(c.req.Profiles[i].Path); err != nil {
 			return err
 		}
 	}
-	for _, dir := range c.cmd.Search {
+	for _, dir := range c.req.Search {
 		if err := h.protect(dir); err != nil {
 			return err
 		}

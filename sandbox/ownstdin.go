@@ -7,13 +7,9 @@ package sandbox
 // the task has come to, as it would be had both shared it.
 
 import (
-	"os"
-	"strings"
-
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
 
@@ -22,64 +18,16 @@ const msgStdin = 'S'
 
 // settleStdin decides whether the task opens its standard input again.
 func (c *compilation) settleStdin() error {
-	f := c.cmd.Stdin
+	f := c.req.Stdio[0].Regular
 	if f == nil || c.into != nil || c.observed() || c.joined(unix.CLONE_NEWNS) != nil {
 		return nil
 	}
-	var st unix.Stat_t
-	if unix.Fstat(int(f.Fd()), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink == 0 {
-		return nil
-	}
-	if int(st.Uid) != c.callersID() {
-		return nil
-	}
-	if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0); err != nil || flags&(unix.O_ACCMODE|unix.O_PATH) != unix.O_RDONLY {
-		return nil // what the task may write it may change
-	}
-	path, err := pathOf(int(f.Fd()), &st)
-	if err != nil {
+	if f.Err != nil {
 		c.missing = append(c.missing, Missing{Layer: policy.LayerMount,
-			Why: "stdin: " + path + ": " + err.Error() + ": the task can change the file's mode, times and attributes"})
+			Why: "stdin: " + f.Path + ": " + f.Err.Error() + ": the task can change the file's mode, times and attributes"})
 		return nil
 	}
-	c.stdin = path
-	return nil
-}
-
-// callersID is the task's user id on the host if it is the caller's; -1 if it is another.
-func (c *compilation) callersID() int {
-	if c.host.UID == 0 && c.profile.User.Host != policy.HostCaller {
-		return -1
-	}
-	return c.host.UID
-}
-
-// pathOf is the path by which a descriptor's file can be opened.
-func pathOf(fd int, st *unix.Stat_t) (string, error) {
-	path, err := os.Readlink("/proc/self/fd/" + itoa(fd))
-	if err != nil {
-		return "", bare(err)
-	}
-	if !strings.HasPrefix(path, "/") {
-		return path, errText("it has no path")
-	}
-	again, err := walk.NoLinks(path, openAny)
-	if err != nil {
-		return path, err
-	}
-	defer unix.Close(again)
-	return path, sameAs(again, st)
-}
-
-// sameAs is an error if a descriptor is of another file.
-func sameAs(fd int, st *unix.Stat_t) error {
-	var got unix.Stat_t
-	if err := unix.Fstat(fd, &got); err != nil {
-		return err
-	}
-	if got.Dev != st.Dev || got.Ino != st.Ino {
-		return errText("the path leads to another file")
-	}
+	c.stdin = f.Path
 	return nil
 }
 
@@ -119,52 +67,3 @@ func (c *compilation) takeStdin() {
 
 // reopened reports whether the task opens a standard file itself.
 func (c *compilation) reopened(number int) bool { return number == 0 && c.stdin != "" }
-
-// keepStdin makes sure that the task has opened the caller's file, read-only, and lets it read on where the caller was.
-func (p *process) keepStdin(fd int) error {
-	if fd < 0 || p.stdin >= 0 || p.comp.stdin == "" {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-		return &Error{Op: "stdin", Err: errText("the task sent none")}
-	}
-	p.stdin = fd
-	own := int(p.cmd.Stdin.Fd())
-	var st unix.Stat_t
-	var mount unix.Statfs_t
-	err := unix.Fstat(own, &st)
-	if err == nil {
-		err = sameAs(fd, &st)
-	}
-	if err == nil {
-		err = unix.Fstatfs(fd, &mount)
-	}
-	if err == nil && mount.Flags&unix.ST_RDONLY == 0 {
-		err = errText("it is not read-only")
-	}
-	if err == nil {
-		err = sameOffset(own, fd)
-	}
-	if err != nil {
-		return &Error{Op: "stdin " + p.comp.stdin, Err: err}
-	}
-	return nil
-}
-
-// sameOffset moves a descriptor to where another is.
-func sameOffset(from, to int) error {
-	at, err := unix.Seek(from, 0, unix.SEEK_CUR)
-	if err == nil {
-		_, err = unix.Seek(to, at, unix.SEEK_SET)
-	}
-	return err
-}
-
-// leaveStdin moves the caller's descriptor to where the task has come to.
-func (p *process) leaveStdin() {
-	if p.stdin >= 0 {
-		_ = sameOffset(p.stdin, int(p.cmd.Stdin.Fd())) // a caller that has closed it does not read on
-		unix.Close(p.stdin)
-		p.stdin = -1
-	}
-}

@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -66,7 +67,7 @@ func (e *Entry) Resume() error {
 // running says why a sandbox cannot be paused or asked; nil if it can.
 func (e *Entry) running() error {
 	fail := func(why, hint string) error {
-		return &Error{Op: "sandbox " + e.State.ID, Err: errText(why), Hint: hint}
+		return &Error{Op: "sandbox " + e.State.ID, Err: errors.New(why), Hint: hint}
 	}
 	switch e.Status() {
 	case StatusRunning:
@@ -112,7 +113,7 @@ func (e *Entry) stopAll() error {
 		time.Sleep(time.Millisecond)
 	}
 	_ = e.Resume()
-	return &Error{Op: "pause sandbox " + e.State.ID, Err: errText("its processes do not stop"), Hint: "a cgroup can stop them at once: give it a limit, such as --pids 512"}
+	return &Error{Op: "pause sandbox " + e.State.ID, Err: errors.New("its processes do not stop"), Hint: "a cgroup can stop them at once: give it a limit, such as --pids 512"}
 }
 
 // signalOne sends a signal to a process of the table, unless another has its number by now.
@@ -123,7 +124,7 @@ func (e *Entry) signalOne(p *Process, sig unix.Signal) error {
 	}
 	defer unix.Close(fd)
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && err != unix.ESRCH {
-		return &Error{Op: "signal pid " + itoa(p.PID) + " of sandbox " + e.State.ID, Err: err}
+		return &Error{Op: "signal pid " + strconv.Itoa(p.PID) + " of sandbox " + e.State.ID, Err: err}
 	}
 	return nil
 }

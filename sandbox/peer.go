@@ -11,7 +11,9 @@ package sandbox
 //     and ioctls lead only to its own namespace and to those below. The client takes no reply without it.
 
 import (
+	"errors"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +22,7 @@ import (
 // pidfdGetUserNamespace is PIDFD_GET_USER_NAMESPACE, since Linux 6.11.
 const pidfdGetUserNamespace = 0xff09
 
-const errForeignPeer = errText("asked from another user namespace, as from inside a sandbox")
+var errForeignPeer = errors.New("asked from another user namespace, as from inside a sandbox")
 
 // admit returns nil if the process that connected is of the launcher's own user, or root, and in its user namespace.
 func admit(fd int) error {
@@ -47,7 +49,7 @@ func admit(fd int) error {
 func sharesUserNamespace(pidfd, pid int) error {
 	its, err := unix.IoctlRetInt(pidfd, pidfdGetUserNamespace)
 	if err != nil && pid > 0 {
-		its, err = unix.Open("/proc/"+itoa(pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		its, err = unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
 	switch err {
 	case unix.EACCES, unix.EPERM: // not dumpable, or of another group: only its map can be read
@@ -67,7 +69,7 @@ func sharesUserNamespace(pidfd, pid int) error {
 // unmapped returns nil if the caller and a process both see all ids as they are. Then both are in the initial namespace: the
 // map of no other has all ids, unless root has written it so.
 func unmapped(pid int) error {
-	for _, of := range [...]string{"self", itoa(pid)} {
+	for _, of := range [...]string{"self", strconv.Itoa(pid)} {
 		text, err := readSome("/proc/"+of+"/uid_map", 64)
 		if err != nil {
 			return err

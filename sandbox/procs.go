@@ -5,6 +5,7 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"slices"
 	"strconv"
@@ -56,7 +57,7 @@ func Processes() (ProcTable, error) {
 
 // readProcess is nil for one that has gone meanwhile.
 func readProcess(pid int) *Process {
-	dir := "/proc/" + itoa(pid)
+	dir := "/proc/" + strconv.Itoa(pid)
 	b, err := readSome(dir+"/stat", 1024)
 	if err != nil {
 		return nil
@@ -73,7 +74,7 @@ func readProcess(pid int) *Process {
 
 // describe reads what takes more calls: the arguments, and the number inside.
 func (p *Process) describe() {
-	dir := "/proc/" + itoa(p.PID)
+	dir := "/proc/" + strconv.Itoa(p.PID)
 	if b, err := readSome(dir+"/cmdline", 4096); err == nil && len(b) > 0 {
 		p.Args = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 	}
@@ -173,12 +174,12 @@ type procStat struct {
 func parseStat(b []byte) (st procStat, err error) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || end < open {
-		return st, errText("/proc/PID/stat: no name")
+		return st, errors.New("/proc/PID/stat: no name")
 	}
 	st.comm = string(b[open+1 : end])
 	f := strings.Fields(string(b[end+1:])) // from field 3
 	if len(f) < 22 {
-		return st, errText("/proc/PID/stat: too short")
+		return st, errors.New("/proc/PID/stat: too short")
 	}
 	number := func(field int) (n uint64) {
 		if err == nil {

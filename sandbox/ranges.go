@@ -45,7 +45,7 @@ func (p *process) withRanges(maps []string, file string, own int) ([]string, err
 func subordinate(text, name string, uid int) (ranges [][2]int) {
 	for line := range strings.Lines(text) {
 		f := strings.Split(strings.TrimSpace(line), ":")
-		if len(f) != 3 || f[0] == "" || f[0] != name && f[0] != itoa(uid) {
+		if len(f) != 3 || f[0] == "" || f[0] != name && f[0] != strconv.Itoa(uid) {
 			continue
 		}
 		first, err1 := strconv.Atoi(f[1])

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"cordon/policy"
+	"cordon/policy/filter"
 )
 
 // Report says what happened: how the task ended, what it used, and which layers the kernel confirmed.
@@ -64,4 +65,55 @@ type Hint struct {
 	Text string     `json:"text"`
 	Rule policy.Pos `json:"rule"`           // the line that decides
 	Flag string     `json:"flag,omitempty"` // what to add to the command line
+}
+
+// Denials are the calls that the filter denied with an errno, by kind.
+type Denials struct {
+	Total   uint64   `json:"total"`
+	Dropped uint64   `json:"dropped"` // of these, calls of kinds that came after the first 256
+	List    []Denial `json:"list"`
+}
+
+// Denial is one kind of denied call: those with the same number, constants among the arguments, and errno. What else
+// it says is about the first.
+type Denial struct {
+	Call   string `json:"call"`
+	Text   string `json:"text"`           // with its arguments: "keyctl(KEYCTL_GET_KEYRING_ID, …)"
+	Arch   string `json:"arch,omitempty"` // of the call, where it is not the launcher's
+	Errno  string `json:"errno"`          // what it failed with: "EPERM"; "" if it was done in part
+	Count  uint64 `json:"count"`
+	Comm   string `json:"comm,omitempty"` // of the process; it may have chosen any
+	PID    int    `json:"pid,omitempty"`  // inside the sandbox
+	Rule   string `json:"rule"`           // what of the profile decides: `syscalls.deny "@keyring" (base.yaml:18)`
+	Remedy string `json:"remedy"`         // how to allow it: "--allow-syscall keyctl"
+
+	Instead string `json:"instead,omitempty"` // what was done in its place
+
+	data filter.Data
+}
+
+// LimitMet is a limit that was reached.
+type LimitMet struct {
+	Limit string `json:"limit"`
+	Count uint64 `json:"count,omitempty"` // how often: processes killed (oom), forks refused (pids); 0 where nobody counts
+	Rule  string `json:"rule,omitempty"`  // what of the profile decides: "limits.memory 64MiB (mine.yaml:5)"
+	Flag  string `json:"flag,omitempty"`  // what sets it on the command line: "--memory"
+}
+
+// What Report.Limit and LimitMet.Limit say.
+const (
+	LimitOOM      = "oom"       // the kernel killed a process of the sandbox for memory
+	LimitTimeout  = "timeout"   // limits.wall
+	LimitCPUTime  = "cpu-time"  // limits.cpu-time, or RLIMIT_CPU
+	LimitOutput   = "output"    // limits.output
+	LimitPIDs     = "pids"      // limits.pids: a fork was refused
+	LimitFileSize = "file-size" // RLIMIT_FSIZE: SIGXFSZ
+)
+
+// Restored is a guard that was mounted again during the run, because the host had replaced what it was mounted on.
+type Restored struct {
+	Path  string     `json:"path"`          // inside
+	Count int        `json:"count"`         // how often
+	What  string     `json:"what"`          // "hidden", or "read-only"
+	Rule  policy.Pos `json:"rule,omitzero"` // the line that asks for it
 }

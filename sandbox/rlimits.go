@@ -3,6 +3,7 @@ package sandbox
 // getrlimit(2). A hard limit that is already lower stays: it is stricter than what was asked for, and the report says so.
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +33,7 @@ func (c *compilation) rlimits() error {
 		r := &c.profile.Limits.Rlimits[i]
 		n, ok := rlimitNumber(r.Name)
 		if !ok {
-			return &Error{Op: "limits.rlimits", Err: errText("unknown resource " + r.Name), From: r.Pos.Short()}
+			return &Error{Op: "limits.rlimits", Err: errors.New("unknown resource " + r.Name), From: r.Pos.Short()}
 		}
 		nofile = nofile || r.Name == "nofile"
 		value := r.Value
@@ -64,26 +65,6 @@ func (c *compilation) checkCore() {
 
 func (c *compilation) setRlimit(from plan.From, resource, value uint64) {
 	c.do(from, plan.SetRlimit(resource, value, value).OrElse(plan.EPERM))
-}
-
-// clipped reports the rlimits of the profile that are above the launcher's own hard limits. Only CAP_SYS_RESOURCE in the
-// first user namespace raises those; otherwise the lower limit holds in the task.
-func (c *compilation) clipped(task int) {
-	for _, r := range c.profile.Limits.Rlimits {
-		n, _ := rlimitNumber(r.Name)
-		var own, its unix.Rlimit
-		if unix.Getrlimit(int(n), &own) != nil || r.Value <= own.Max {
-			continue
-		}
-		if err := unix.Prlimit(task, int(n), nil, &its); err != nil {
-			its = own
-		}
-		if its.Max < r.Value {
-			holds := policy.Rlimit{Name: r.Name, Value: its.Cur}
-			c.missing = append(c.missing, Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
-				" is above the hard limit that the launcher was started with", Instead: holds.Text()})
-		}
-	}
 }
 
 func rlimitNumber(name string) (uint64, bool) {

@@ -8,6 +8,7 @@ package sandbox
 import (
 	"errors"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -137,10 +138,10 @@ func (c *compilation) tmpfs(from plan.From, to plan.Reg, mode string, size int64
 	fsfd := plan.R(plan.FS)
 	c.do(from, plan.FsopenStep("tmpfs").Into(plan.FS), plan.FsString(fsfd, "mode", mode))
 	if size != 0 {
-		c.do(from, plan.FsString(fsfd, "size", itoa64(size)))
+		c.do(from, plan.FsString(fsfd, "size", strconv.FormatInt(size, 10)))
 	}
 	if !c.ids.newUser && c.ids.inUID != c.host.UID {
-		c.do(from, plan.FsString(fsfd, "uid", itoa(c.ids.inUID)), plan.FsString(fsfd, "gid", itoa(c.ids.inGID)))
+		c.do(from, plan.FsString(fsfd, "uid", strconv.Itoa(c.ids.inUID)), plan.FsString(fsfd, "gid", strconv.Itoa(c.ids.inGID)))
 	}
 	c.fsmount(from, to, attrs)
 }
@@ -172,7 +173,7 @@ func (c *compilation) place(from plan.From, target string, dir bool) (string, er
 	}
 	if isDir, ok := c.tree.stat(target); ok {
 		if isDir != dir {
-			return "", errText(target + " is " + kindOf(isDir) + " inside, the source is " + kindOf(dir))
+			return "", errors.New(target + " is " + kindOf(isDir) + " inside, the source is " + kindOf(dir))
 		}
 		return target, c.remake(from, target, dir)
 	}
@@ -191,7 +192,7 @@ func (c *compilation) make(from plan.From, p *part, target string, dir bool) err
 			return err
 		}
 	} else if !isDir {
-		return errText(parent + " is a file inside")
+		return errors.New(parent + " is a file inside")
 	}
 	exists := plan.Errno(0)
 	if p.upper != "" { // an earlier run may have made it
@@ -246,11 +247,14 @@ func (c *compilation) seal() error {
 // together until then (mount_namespaces(7)).
 func (c *compilation) enterRoot() error {
 	from := own("root")
-	c.do(from, plan.FchdirStep(c.rootFD))
 	if c.profile.Root.Enter == policy.EnterChroot {
+		c.do(from, plan.FchdirStep(c.rootFD))
 		c.do(c.scalar("root.enter"), plan.ChrootStep("."))
 	} else {
-		c.do(from, plan.Pivot(".", "."), plan.Umount(".", unix.MNT_DETACH))
+		if !c.scratch.attached { // below the old root, whose end is its own: it would cost the task another wait for RCU
+			c.do(own("scratch"), plan.Move(plan.R(plan.Scratch), plan.CWD, "/proc", fromFD))
+		}
+		c.do(from, plan.FchdirStep(c.rootFD), plan.Pivot(".", "."), plan.Umount(".", unix.MNT_DETACH))
 		if c.scratch.attached { // the old root lies on top of the new one now, and scratch on top of that; "." is the topmost
 			c.do(from, plan.Umount(".", unix.MNT_DETACH))
 		}
@@ -274,7 +278,7 @@ func (c *compilation) expand(p string) (string, error) {
 	return clean(p), nil
 }
 
-const errNoHome = errText("no home: HOME is not set, not absolute, or /, and the password database has none")
+var errNoHome = errors.New("no home: HOME is not set, not absolute, or /, and the password database has none")
 
 // hostSource is expand for a path that is opened on the host. A symbolic link right below "/", as distributions have
 // them (/bin, /lib64, /home), is followed here, since it is nobody's but the system's.
@@ -298,28 +302,6 @@ func (c *compilation) hostSource(p string) (string, error) {
 	}
 	return clean("/" + strings.TrimPrefix(text, "/") + "/" + rest), nil
 }
-
-// bare is an error without the path that the caller says itself.
-func bare(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
-}
-
-// pathError is what is wrong with a path, without the name of an operation.
-type pathError struct {
-	path string
-	err  error
-}
-
-func (e *pathError) Error() string { return e.path + ": " + e.err.Error() }
-func (e *pathError) Unwrap() error { return e.err }
-
-type errText string
-
-func (e errText) Error() string { return string(e) }
 
 // where is the position of a scalar, for errors.
 func (c *compilation) where(path string) string { return c.profile.Source(path).Short() }

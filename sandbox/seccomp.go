@@ -59,15 +59,6 @@ func (c *compilation) findArch() error {
 	return nil
 }
 
-// encode lays instructions out as struct sock_filter.
-func encode(insns []filter.Insn) string {
-	b := make([]byte, 0, 8*len(insns))
-	for _, in := range insns {
-		b = append(b, byte(in.Code), byte(in.Code>>8), in.Jt, in.Jf, byte(in.K), byte(in.K>>8), byte(in.K>>16), byte(in.K>>24))
-	}
-	return string(b)
-}
-
 // initCalls are the calls of Plan.Init behind its filter, and of the loop.
 var initCalls = [...]uint32{unix.SYS_WAIT4, unix.SYS_READ, unix.SYS_SENDTO, unix.SYS_CLOSE, unix.SYS_EXIT_GROUP, unix.SYS_RT_SIGRETURN}
 

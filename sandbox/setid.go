@@ -5,13 +5,11 @@ package sandbox
 // host that the task may write. So a task may make such files only where nobody but the caller can reach them.
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"cordon/policy"
-	"cordon/sandbox/internal/walk"
 )
 
 // bitCapabilities are what a task needs to make such files, or to keep the bits of files that it writes to. Capabilities
@@ -62,7 +60,7 @@ func (c *compilation) privateEverywhere(dir string) error {
 		case name == dir:
 			return err
 		default:
-			return errText("it is mounted at " + name + " too: " + bare(err).Error())
+			return errors.New("it is mounted at " + name + " too: " + bare(err).Error())
 		}
 	}
 	return nil
@@ -115,100 +113,4 @@ func (c *compilation) withholdBits(dir string, why error) {
 	c.missing = append(c.missing, Missing{Layer: policy.LayerCaps,
 		Why:     strings.Join(gone, ", ") + ": other users could run what the task makes: " + dir + ": " + why.Error(),
 		Instead: "files get no set-id bits; put it below a directory of yours with mode 0700"})
-}
-
-// checkPrivate looks again at what the task may write, now that it is mounted: that it is the directory that was looked at,
-// and still private.
-func (p *process) checkPrivate() error {
-	if p.comp.private == nil {
-		return nil
-	}
-	root, err := unix.Open("/proc/"+itoa(p.task)+"/root", openDir, 0)
-	if err != nil {
-		return &Error{Op: "read back the mounts", Err: err}
-	}
-	defer unix.Close(root)
-	for i := range p.comp.tree.parts {
-		part := &p.comp.tree.parts[i]
-		in := func(dir string) bool { return below(part.source, dir) }
-		if !part.write || part.layer || part.opaque || !slices.ContainsFunc(p.comp.private, in) || p.comp.tree.at(part.target) != part {
-			continue
-		}
-		if err := samePrivate(root, part); err != nil {
-			return &Error{Op: part.source, Err: err, From: part.rule.Short(),
-				Hint: "set-id bits are allowed there, so the directory must stay below one that is only yours"}
-		}
-	}
-	return nil
-}
-
-func samePrivate(root int, part *part) error {
-	inside, err := walk.InRoot(root, part.target, openDir)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(inside)
-	outside, err := walk.NoLinks(part.source, openDir)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(outside)
-	var a, b unix.Stat_t
-	if err := unix.Fstat(inside, &a); err != nil {
-		return err
-	}
-	if err := unix.Fstat(outside, &b); err != nil {
-		return err
-	}
-	if a.Dev != b.Dev || a.Ino != b.Ino {
-		return errText("has been replaced meanwhile")
-	}
-	return privateAbove(outside)
-}
-
-// Private reports whether nobody but the caller can reach what is in a directory, whatever becomes of its own mode: one of
-// the directories above it is the caller's, nobody else may search it, and it has no access list.
-func (osFiles) Private(dir string) error {
-	fd, err := walk.NoLinks(dir, openDir)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return privateAbove(fd)
-}
-
-func privateAbove(fd int) error {
-	at, err := unix.Dup(fd)
-	if err != nil {
-		return err
-	}
-	defer func() { unix.Close(at) }()
-	var below, st unix.Stat_t
-	if err := unix.Fstat(at, &below); err != nil {
-		return err
-	}
-	for {
-		up, err := unix.Openat(at, "..", openDir, 0)
-		if err != nil {
-			return err
-		}
-		unix.Close(at)
-		at = up
-		if err := unix.Fstat(at, &st); err != nil {
-			return err
-		}
-		if st.Dev == below.Dev && st.Ino == below.Ino {
-			return errText("every directory above it can be searched by others")
-		}
-		if int(st.Uid) == unix.Geteuid() && st.Mode&0o011 == 0 && !hasACL(at) {
-			return nil
-		}
-		below = st
-	}
-}
-
-// hasACL reports whether a directory has a POSIX access list (acl(5)), or whether that cannot be told.
-func hasACL(fd int) bool {
-	_, err := unix.Getxattr("/proc/self/fd/"+itoa(fd), "system.posix_acl_access", nil)
-	return err != unix.ENODATA && err != unix.EOPNOTSUPP
 }

@@ -25,9 +25,9 @@ import (
 // share finds out with whom the caller's terminal is shared.
 func (t *terminal) share() {
 	cmd := t.p.cmd
-	t.linesOnly = isPipe(cmd.Stdout) || t.in >= 0 && ofAnotherSession(t.in)
+	t.linesOnly = isPipe(cmd.Stdio[1]) || t.in >= 0 && ofAnotherSession(t.in)
 	t.shared = !t.typist || t.linesOnly
-	t.deaf = !t.typist && !holdsData(cmd.Stdin)
+	t.deaf = !t.typist && !holdsData(cmd.Stdio[0])
 }
 
 // holdsData reports whether f is a pipe, a socket or a regular file.
@@ -49,7 +49,7 @@ func ofAnotherSession(fd int) bool {
 		}
 		stat, err := readSome("/proc/"+e.Name()+"/stat", 1024)
 		f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if err == nil && len(f) > 4 && f[4] == itoa(int(unix.Major(st.Rdev)<<8|unix.Minor(st.Rdev)&0xff|unix.Minor(st.Rdev)&^0xff<<12)) {
+		if err == nil && len(f) > 4 && f[4] == strconv.Itoa(int(unix.Major(st.Rdev)<<8|unix.Minor(st.Rdev)&0xff|unix.Minor(st.Rdev)&^0xff<<12)) {
 			return true
 		}
 	}
@@ -113,7 +113,7 @@ func (t *terminal) opened() bool {
 		return t.hasOpened
 	}
 	t.looked, t.hasOpened = time.Now(), false
-	todo := childrenOf("/proc/" + itoa(t.p.pid)) // not init, which has no terminal
+	todo := childrenOf("/proc/" + strconv.Itoa(t.p.pid)) // not init, which has no terminal
 	for i := 0; i < len(todo) && i < 256 && !t.hasOpened; i++ {
 		dir := "/proc/" + todo[i]
 		t.hasOpened = holdsTerminal(dir)

@@ -7,6 +7,8 @@ package sandbox
 // group, or the foreground group of its own terminal; what is sent to one process (SIGTERM, SIGHUP, SIGUSR1, SIGUSR2) the task.
 
 import (
+	"strconv"
+	"errors"
 	"strings"
 	"syscall"
 	"time"
@@ -137,7 +139,7 @@ func (p *process) followStop() {
 
 // taskStopped reads the state of the task: proc_pid_status(5). While its pidfd says that it lives, its number is nobody else's.
 func (p *process) taskStopped() bool {
-	text, err := readAll("/proc/" + itoa(p.task) + "/status")
+	text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/status")
 	return err == nil && strings.HasPrefix(statusField(text, "State"), "T") && !readable(p.taskfd)
 }
 
@@ -245,6 +247,7 @@ func (p *process) keepInitGoing() {
 	p.watch(p.taskfd, unix.POLLIN, func(int16) {
 		p.unwatch(p.taskfd)
 		p.taskEnded = true
+		p.endGuards()
 		p.letInitEnd()
 		p.at(time.Now().Add(initStep), p.continueInit)
 	})
@@ -282,7 +285,7 @@ func (p *process) initLate() bool {
 		}
 	}
 	if p.image.Page().Done == 0 {
-		p.guardErr = &Error{Op: "init", Err: errText("it has not gone on for " + (initSteps * initStep).String() + ", and how the program ended is not known"),
+		p.guardErr = &Error{Op: "init", Err: errors.New("it has not gone on for " + (initSteps * initStep).String() + ", and how the program ended is not known"),
 			Hint: "does a tracer (ptrace, gdb) outside hold the sandbox's processes?"}
 	}
 	p.kill()

@@ -30,7 +30,7 @@ func TestWhatHoldsWithoutScopes(t *testing.T) {
 		p := hostRoot()
 		p.Missing = []policy.MissingLayer{{Layer: policy.LayerLandlock}}
 		c.change(p)
-		comp, err := compile(p, onHost(func(h *Host) { h.LandlockABI = c.abi }), &Cmd{Args: []string{"true"}}, nil)
+		comp, err := compile(p, onHost(func(h *Host) { h.LandlockABI = c.abi }), &Request{Args: []string{"/usr/bin/true"}}, nil)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -47,7 +47,7 @@ func TestNothingInSilence(t *testing.T) {
 	p.Landlock.Write = policy.Opt[[]policy.PathItem]{Set: true, V: []policy.PathItem{{Path: "/nothing"}}}
 	p.Mounts = []policy.Mount{{Kind: policy.MountBind, Source: "/nothing", Optional: true}, {Kind: policy.MountTmpfs, Target: "/nothing/x", Optional: true}}
 	p.Limits.Rlimits = []policy.Rlimit{{Name: "nofile", Value: policy.Unlimited - 1}}
-	comp, err := compile(p, fakeUser(), &Cmd{Args: []string{"true"}}, nil)
+	comp, err := compile(p, fakeUser(), &Request{Args: []string{"/usr/bin/true"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,11 +8,11 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 	"cordon/sandbox/plan"
@@ -60,22 +60,6 @@ func (c *compilation) landlockResolves() bool {
 func (c *compilation) listens(path string) bool {
 	l, ok := c.host.Files.(interface{ Listens(path string) bool })
 	return !ok || l.Listens(path)
-}
-
-// Listens tries to connect. Only ECONNREFUSED says that nobody listens: a socket of another type is EPROTOTYPE, a queue
-// that is full EAGAIN.
-func (osFiles) Listens(path string) bool {
-	file, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err != unix.ENOENT
-	}
-	defer unix.Close(file)
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return true
-	}
-	defer unix.Close(fd)
-	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + itoa(file)}) != unix.ECONNREFUSED
 }
 
 // coverSocket covers a socket of the host at every place where the sandbox shows it.
@@ -168,7 +152,7 @@ func (c *compilation) socketsText() string {
 	if c.asItIs() || c.landlockResolves() || !c.tree.showsHost() {
 		return ""
 	}
-	text := itoa(len(c.covered)) + " sockets of the host covered"
+	text := strconv.Itoa(len(c.covered)) + " sockets of the host covered"
 	if len(c.covered) > 0 {
 		text += " (" + strings.Join(c.covered[:min(len(c.covered), 5)], " ") + ")"
 	}
@@ -204,7 +188,7 @@ func (c *compilation) undone() error {
 			continue
 		}
 		if runtimeDir(p.source) {
-			return &Error{Op: "working directory " + p.source, Err: errText("it holds the sockets of the session, and the profile would show it"),
+			return &Error{Op: "working directory " + p.source, Err: errors.New("it holds the sockets of the session, and the profile would show it"),
 				From: p.rule.Short(), Hint: "change to a directory of the project; --ro . or --rw . insists"}
 		}
 		if list := c.uncovers(i); list != nil {

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -301,7 +302,7 @@ func bootID() (string, error) {
 
 // identify tells a process from one that has its number later. The caller keeps the number from being used again.
 func identify(pid int) (ProcessID, error) {
-	b, err := readSome("/proc/"+itoa(pid)+"/stat", 1024)
+	b, err := readSome("/proc/"+strconv.Itoa(pid)+"/stat", 1024)
 	if err != nil {
 		return ProcessID{}, err
 	}

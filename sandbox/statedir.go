@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,7 +41,7 @@ func StatePath(getenv func(string) string) string {
 		}
 		return joinPath(clean(dir), "cordon")
 	}
-	dir := "/run/user/" + itoa(uid)
+	dir := "/run/user/" + strconv.Itoa(uid)
 	if i, err := os.Lstat(dir); err != nil || !i.IsDir() {
 		return ""
 	}
@@ -52,7 +53,7 @@ const runtimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of yours, mode 0700
 // OpenStateDir opens the state directory, and makes it where it is missing. Nobody else may be able to write there.
 func OpenStateDir(path string) (*StateDir, error) {
 	if path == "" {
-		return nil, &Error{Op: "state directory", Err: errText("XDG_RUNTIME_DIR is not set to an absolute path, and there is no /run/user/" + itoa(os.Getuid())), Hint: runtimeDirRemedy}
+		return nil, &Error{Op: "state directory", Err: errors.New("XDG_RUNTIME_DIR is not set to an absolute path, and there is no /run/user/" + strconv.Itoa(os.Getuid())), Hint: runtimeDirRemedy}
 	}
 	fail := func(err error, hint string) (*StateDir, error) {
 		return nil, &Error{Op: "state directory " + strconv.Quote(path), Err: err, Hint: hint}
@@ -62,13 +63,13 @@ func OpenStateDir(path string) (*StateDir, error) {
 		return fail(cause(err), runtimeDirRemedy)
 	}
 	if why := unsafeDir(parent, 0o022); why != "" {
-		return fail(errText("the directory it is in "+why), runtimeDirRemedy)
+		return fail(errors.New("the directory it is in "+why), runtimeDirRemedy)
 	}
 	if err := unix.Mkdir(path, 0o700); err != nil && err != unix.EEXIST {
 		return fail(err, runtimeDirRemedy)
 	}
 	if i, err := os.Lstat(path); err == nil && !i.IsDir() {
-		return fail(errText("is not a directory, or a symbolic link"), "remove it")
+		return fail(errors.New("is not a directory, or a symbolic link"), "remove it")
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
@@ -76,7 +77,7 @@ func OpenStateDir(path string) (*StateDir, error) {
 	}
 	i, err := root.Stat(".")
 	if err == nil && unsafeDir(i, 0o077) != "" {
-		err = errText(unsafeDir(i, 0o077))
+		err = errors.New(unsafeDir(i, 0o077))
 	}
 	if err != nil {
 		root.Close()
@@ -92,7 +93,7 @@ func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
 	case !ok:
 		return "has no owner"
 	case int(st.Uid) != uid && (st.Uid != 0 || forbidden&0o044 != 0):
-		return "belongs to user " + strconv.FormatUint(uint64(st.Uid), 10) + ", not to " + itoa(uid)
+		return "belongs to user " + strconv.FormatUint(uint64(st.Uid), 10) + ", not to " + strconv.Itoa(uid)
 	case i.Mode().Perm()&forbidden != 0:
 		return "has mode " + strconv.FormatUint(uint64(i.Mode().Perm()), 8) + ": others may use it"
 	}
@@ -107,7 +108,7 @@ func (d *StateDir) Path() string { return d.path }
 
 // nameError is a name that cannot be given to a sandbox.
 func nameError(name, why, hint string) *Error {
-	return &Error{Op: "name " + strconv.Quote(name), Err: errText(why), Hint: hint}
+	return &Error{Op: "name " + strconv.Quote(name), Err: errors.New(why), Hint: hint}
 }
 
 // maxName is the longest name, in bytes.
@@ -123,7 +124,7 @@ func checkName(name string) error {
 	if ok {
 		return nil
 	}
-	return nameError(name, "not a name", "a name has up to "+itoa(maxName)+" letters, digits, and behind the first of them - _ .")
+	return nameError(name, "not a name", "a name has up to "+strconv.Itoa(maxName)+" letters, digits, and behind the first of them - _ .")
 }
 
 // Create makes the entry of a sandbox of this process, which is its launcher, and locks it. s has what its caller knows;
@@ -301,10 +302,10 @@ func (e *Entry) load() error {
 		return err
 	}
 	if e.State.Version != stateVersion {
-		return errText("state.json has version " + itoa(e.State.Version) + ", and this is version " + itoa(stateVersion))
+		return errors.New("state.json has version " + strconv.Itoa(e.State.Version) + ", and this is version " + strconv.Itoa(stateVersion))
 	}
 	if e.State.base() != e.base {
-		return errText("state.json is that of " + strconv.Quote(e.State.base()))
+		return errors.New("state.json is that of " + strconv.Quote(e.State.base()))
 	}
 	return nil
 }

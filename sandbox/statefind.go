@@ -110,7 +110,7 @@ func (e *Entry) Remove() error {
 	}
 	defer unlock()
 	if e.alive() {
-		return &Error{Op: "remove sandbox " + e.State.ID, Err: errText("it is running"), Hint: "cordon rm -f ends it first"}
+		return &Error{Op: "remove sandbox " + e.State.ID, Err: errors.New("it is running"), Hint: "cordon rm -f ends it first"}
 	}
 	return e.remove()
 }
@@ -218,7 +218,7 @@ func (e *Entry) killRest() error {
 		}
 	}
 	if init >= 0 && !endsWithin(5*time.Second, init) {
-		return fail(errText("pid " + itoa(e.State.Init.PID) + " does not end"))
+		return fail(errors.New("pid " + strconv.Itoa(e.State.Init.PID) + " does not end"))
 	}
 	if c := e.State.Cgroup; c != nil && e.sameBoot() {
 		if err := c.Remove(); err != nil {
@@ -280,7 +280,7 @@ func (e *Entry) Signal(sig unix.Signal) error {
 // killInit ends a sandbox by its pid 1, paused or not.
 func (e *Entry) killInit() error {
 	if e.State.Init == nil || !e.sameSpace() {
-		return &Error{Op: "kill sandbox " + e.State.ID, Err: errText("its processes are not known here")}
+		return &Error{Op: "kill sandbox " + e.State.ID, Err: errors.New("its processes are not known here")}
 	}
 	fd, err := e.State.Init.open()
 	if err != nil {

@@ -3,7 +3,7 @@ package sandbox
 // Descriptors: the task gets 0, 1 and 2 and what the caller names, and nothing else (CVE-2024-21626).
 
 import (
-	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -13,25 +13,22 @@ import (
 
 var stdioNames = [...]string{"stdin", "stdout", "stderr"}
 
-// stdio are the command's standard files, in the order of their numbers.
-func (c *Cmd) stdio() [3]*os.File { return [3]*os.File{c.Stdin, c.Stdout, c.Stderr} }
-
 // descriptors puts the task's descriptors at their numbers and marks every other one to be closed by execve:
 // close_range(2), CLOSE_RANGE_CLOEXEC since Linux 5.11.
 func (c *compilation) descriptors() error {
 	from := own("stdio")
-	for i, f := range c.cmd.stdio() {
+	for i := range c.req.Stdio {
 		if c.reopened(i) {
 			c.takeStdin()
 			continue
 		}
-		if c.brokered(f) || c.passes(f, i) {
+		if c.brokered(i) || c.passes(i) {
 			continue
 		}
 		c.plan.Files = append(c.plan.Files, stdioNames[i])
 		c.do(from, plan.Dup(plan.F(stdioNames[i]), plan.Number(uint64(i)), 0))
 	}
-	for i := range c.cmd.ExtraFiles {
+	for i := range c.req.Extra {
 		name := extraName(i)
 		c.plan.Files = append(c.plan.Files, name)
 		c.do(from, plan.Dup(plan.F(name), plan.Number(uint64(3+i)), 0))
@@ -40,44 +37,50 @@ func (c *compilation) descriptors() error {
 	return nil
 }
 
-func extraName(i int) string { return "extra" + itoa(i) }
+func extraName(i int) string { return "extra" + strconv.Itoa(i) }
 
 // firstFD is the lowest number that the task does not get.
-func (c *compilation) firstFD() uint64 { return uint64(3 + len(c.cmd.ExtraFiles)) }
+func (c *compilation) firstFD() uint64 { return uint64(3 + len(c.req.Extra)) }
 
 // passes reports whether a standard file is the launcher's own at the same number, and may stay.
-func (c *compilation) passes(f *os.File, number int) bool {
-	return f != nil && int(f.Fd()) == number && !c.withheld(f) && !c.copied(f, number) && !c.lent(f, number)
+func (c *compilation) passes(number int) bool {
+	f := &c.req.Stdio[number]
+	return f.Given && f.Number == number && !c.withheld(number) && !c.copied(number) && !c.lent(number)
 }
 
 // withheld reports whether a standard file is a terminal that the profile keeps from the task.
-func (c *compilation) withheld(f *os.File) bool {
-	return c.profile.TTY == policy.TTYNone && isTerminal(f)
-}
-
-func isTerminal(f *os.File) bool {
-	if f == nil {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
+func (c *compilation) withheld(number int) bool {
+	return c.profile.TTY == policy.TTYNone && c.req.Stdio[number].Terminal
 }
 
 // consolePath is the host's device behind a terminal on standard input that is passed through; it becomes
 // /dev/console, so that ttyname(3) finds it.
 func (c *compilation) consolePath() string {
-	if c.profile.TTY != policy.TTYInherit || !isTerminal(c.cmd.Stdin) {
+	in := &c.req.Stdio[0]
+	if c.profile.TTY != policy.TTYInherit || !in.Terminal || in.TTY == "" || !below(in.TTY, "/dev") {
 		return ""
 	}
-	path, err := os.Readlink("/proc/self/fd/" + itoa(int(c.cmd.Stdin.Fd())))
-	if err != nil || !below(path, "/dev") {
-		return ""
-	}
-	return path
+	return in.TTY
 }
 
-// isPipe reports whether f is a pipe or a socket.
-func isPipe(f *os.File) bool {
-	var st unix.Stat_t
-	return f != nil && unix.Fstat(int(f.Fd()), &st) == nil && (st.Mode&unix.S_IFMT == unix.S_IFIFO || st.Mode&unix.S_IFMT == unix.S_IFSOCK)
+// givesPipes reports whether root starts the task, and it is another id.
+func (c *compilation) givesPipes() bool {
+	return c.ids.own || c.host.Privileged && c.ids.outUID >= 0 && (c.into != nil || c.joined(unix.CLONE_NEWUSER) != nil)
+}
+
+// lent reports whether the task gets a pipe of its own in the place of a standard file that it reads.
+func (c *compilation) lent(number int) bool {
+	return number == 0 && c.req.Stdio[0].Pipe && !c.brokered(0) && !c.asItIs()
+}
+
+// copied reports whether the task gets a pipe of its own in the place of a standard file that it writes: for the sake of
+// limits.output, or because the caller's is a pipe. The owner of a pipe can also read it, by /proc/PID/fd, and would take what
+// others have written to it and nobody has read yet; a task of another id could not open /dev/stdout. What goes through the
+// terminal broker is counted there.
+func (c *compilation) copied(number int) bool {
+	f := &c.req.Stdio[number]
+	if number == 0 || !f.Given || c.brokered(number) {
+		return false
+	}
+	return c.profile.Limits.Output.Set || f.Pipe && !c.asItIs()
 }

@@ -13,6 +13,7 @@ package sandbox
 import (
 	"io/fs"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -83,7 +84,7 @@ func (c *compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 			plan.FsFD(fsfd, "lowerdir+", plan.R(plan.File)),
 			plan.CloseStep(plan.R(plan.File)))
 	} else {
-		name := "still" + itoa(c.scratch.files)
+		name := "still" + strconv.Itoa(c.scratch.files)
 		c.scratch.files++
 		scratchfd := plan.R(plan.Scratch)
 		c.do(from,

@@ -21,8 +21,7 @@ import (
 
 // process is a sandbox from clone to the end. Its methods run on one thread, signal and kill on any.
 type process struct {
-	cmd   *Cmd
-	host  *Host
+	cmd   *Command
 	comp  *compilation // nil until the first steps are compiled
 	files fileSet
 	image *child.Image
@@ -97,9 +96,16 @@ type process struct {
 	report Report
 }
 
-func newProcess(cmd *Cmd) *process {
-	return &process{cmd: cmd, caller: threadCredentials(), began: time.Now(), ids: -1, link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, stdin: -1, sandbox: -1,
+func newProcess() *process {
+	return &process{caller: threadCredentials(), began: time.Now(), ids: -1, link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, stdin: -1, sandbox: -1,
 		guards: guards{table: -1, names: -1}}
+}
+
+// Start launches a command. On an error nothing is left.
+func (p *process) Start(cmd *Command) error {
+	p.cmd = cmd
+	makeStateDirs(cmd.Host)
+	return p.start()
 }
 
 // start launches; on an error everything is undone.
@@ -128,10 +134,7 @@ func (p *process) launch() error {
 	if err := p.checkThread(); err != nil {
 		return err
 	}
-	if err := p.drawTaskID(); err != nil {
-		return err
-	}
-	if _, err := compile(p.cmd.profile(), p.host, p.cmd, p.handOver); err != nil {
+	if err := p.compile(); err != nil {
 		return err
 	}
 	if p.cmd.Note != nil {
@@ -168,6 +171,29 @@ func (p *process) launch() error {
 	}
 	for _, sig := range p.waiting {
 		_ = unix.PidfdSendSignal(p.taskfd, sig, nil, 0) // a task that is gone has no use for it
+	}
+	return nil
+}
+
+// compile compiles the plan, and hands it over part by part.
+func (p *process) compile() (err error) {
+	r := p.cmd.Request()
+	if r.TaskID, err = p.drawTaskID(); err != nil {
+		return err
+	}
+	if r.Nonce, err = p.cmd.nonce(); err != nil {
+		return err
+	}
+	if r.MakeDir = makeOwnDir; r.Into == nil {
+		r.Groups = p.makeGroups()
+	}
+	for c, err := range Parts(p.cmd.Profile, p.cmd.Host, r) {
+		if err == nil {
+			err = p.handOver(c)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -272,8 +298,8 @@ func (p *process) open() error {
 		return &Error{Op: "link the plan", Err: err}
 	}
 	p.image.Cgroup(p.files.fds[fileCgroup])
-	p.image.Fail(p.cmd.failStep - 1)
-	p.image.FailInit(p.cmd.failInit - 1)
+	p.image.Fail(p.cmd.FailStep - 1)
+	p.image.FailInit(p.cmd.FailInit - 1)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package sandbox
 // The talk between launcher and child, from clone until the program has been exec'd. pidfd_open(2), Linux 5.3.
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -121,5 +122,5 @@ func (p *process) dying() bool {
 	return endsWithin(100*time.Millisecond, p.pidfd, p.taskfd)
 }
 
-var errEnded = &Error{Op: "launch", Err: errText("the child ended before the program was run"),
+var errEnded = &Error{Op: "launch", Err: errors.New("the child ended before the program was run"),
 	Hint: "was it killed? a memory limit or the kernel's log may say by whom"}

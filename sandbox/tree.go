@@ -11,7 +11,7 @@ import (
 )
 
 // errMagicLink is the error of a path that leads through a link of /proc: its text says nothing (proc_pid_exe(5)).
-const errMagicLink = errText("lies behind a link of /proc, which can lead out of the sandbox")
+var errMagicLink = errors.New("lies behind a link of /proc, which can lead out of the sandbox")
 
 // A tree is the compiler's picture of what the sandbox will see: which place of the host stands behind a path, and
 // what the launcher has made on its own file systems. Nothing is created on the host's tree, so the picture decides
@@ -275,7 +275,7 @@ func (w *walker) walk(path string) (string, error) {
 			return "", &fs.PathError{Op: "resolve", Path: path, Err: errMagicLink}
 		}
 		if links++; links > 40 { // as the kernel: path_resolution(7)
-			return "", &fs.PathError{Op: "resolve", Path: path, Err: errText("too many symbolic links")}
+			return "", &fs.PathError{Op: "resolve", Path: path, Err: errors.New("too many symbolic links")}
 		}
 		if strings.HasPrefix(n.link, "/") {
 			done = ""

@@ -10,7 +10,7 @@ package sandbox
 // group would be an orphaned one, whose processes SIGTSTP does not stop: Ctrl-Z would do nothing to an editor.
 
 import (
-	"os"
+	"errors"
 
 	"golang.org/x/sys/unix"
 
@@ -25,17 +25,17 @@ const fileSlave = "terminal"
 const msgTerminal = 'Y'
 
 // brokered reports whether the task gets its own terminal in the place of a standard file.
-func (c *compilation) brokered(f *os.File) bool {
-	return c.cmd.Terminal || c.profile.TTY == policy.TTYBroker && isTerminal(f)
+func (c *compilation) brokered(number int) bool {
+	return c.req.Terminal || c.profile.TTY == policy.TTYBroker && c.req.Stdio[number].Terminal
 }
 
 // findTerminal decides whether the task gets a terminal, and from where.
 func (c *compilation) findTerminal() error {
-	for _, f := range c.cmd.stdio() {
-		c.ownTTY = c.ownTTY || c.brokered(f)
+	for i := range c.req.Stdio {
+		c.ownTTY = c.ownTTY || c.brokered(i)
 	}
-	if c.cmd.RecordTTY != nil && !c.ownTTY {
-		return &Error{Op: "record the terminal", Err: errText("the program has none of its own"),
+	if c.req.Recorded && !c.ownTTY {
+		return &Error{Op: "record the terminal", Err: errors.New("the program has none of its own"),
 			Hint: "--tty broker gives it one where stdin, stdout or stderr is a terminal, -t in any case"}
 	}
 	for i := range c.profile.Mounts {
@@ -61,8 +61,8 @@ func (c *compilation) terminal() error {
 		c.plan.Files = append(c.plan.Files, fileSlave)
 	}
 	c.do(from, plan.ControlTTY(slave))
-	for i, f := range c.cmd.stdio() {
-		if c.brokered(f) {
+	for i := range c.req.Stdio {
+		if c.brokered(i) {
 			c.do(from, plan.Dup(slave, plan.Number(uint64(i)), 0))
 		}
 	}
@@ -91,8 +91,8 @@ func (c *compilation) openTerminal(from plan.From) {
 
 // terminalFD is the first standard file that is the task's terminal.
 func (c *compilation) terminalFD() uint64 {
-	for i, f := range c.cmd.stdio() {
-		if c.brokered(f) {
+	for i := range c.req.Stdio {
+		if c.brokered(i) {
 			return uint64(i)
 		}
 	}

@@ -4,6 +4,7 @@ package sandbox
 // PATH), and what it reads there is everybody's secrets. For root so are the directories of the system.
 
 import (
+	"errors"
 	"io/fs"
 	"slices"
 	"strings"
@@ -38,7 +39,7 @@ func (c *compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error
 		if src == "/" {
 			hint = "work in another directory"
 		}
-		return true, &Error{Op: m.Source, Err: errText(src + " " + why), Hint: hint}
+		return true, &Error{Op: m.Source, Err: errors.New(src + " " + why), Hint: hint}
 	}
 	if c.tree.hostPath(src) != src {
 		c.note(src + " is not shown: it " + why + "; --ro " + m.Source + " shows it")

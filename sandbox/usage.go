@@ -139,7 +139,7 @@ type treeUse struct {
 
 // treeUsage looks at a process and its descendants, so many at most: proc_pid_stat(5), proc_pid_status(5), proc_tid_children(5).
 func treeUsage(root, most int) (sum treeUse) {
-	todo := []string{itoa(root)}
+	todo := []string{strconv.Itoa(root)}
 	for i := 0; i < len(todo) && i < most; i++ {
 		dir := "/proc/" + todo[i]
 		stat, err := readSome(dir+"/stat", 4096)

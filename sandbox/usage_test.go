@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +65,7 @@ func TestGroupsHoldDisksBack(t *testing.T) {
 	if err := unix.Stat(dir, &st); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat("/sys/dev/block/" + itoa(int(unix.Major(st.Dev))) + ":" + itoa(int(unix.Minor(st.Dev)))); err != nil {
+	if _, err := os.Stat("/sys/dev/block/" + strconv.Itoa(int(unix.Major(st.Dev))) + ":" + strconv.Itoa(int(unix.Minor(st.Dev)))); err != nil {
 		t.Skip(err)
 	}
 	free, held := write(1<<30), write(1<<20)
@@ -113,7 +114,7 @@ func TestGroupsBoundHugePages(t *testing.T) {
 	}{{2 << 20, "2 MiB\n"}, {0, ""}, {4 << 20, "2 MiB\n4 MiB\n"}} {
 		c := grouped(t, "", func(p *policy.Profile) { p.Limits.Hugetlb = []policy.Hugetlb{{PageSize: 2 << 20, Max: tt.max}} })
 		c.Args = []string{"perl", "-e", // mmap(2): read and write; private, anonymous, huge
-			`for (2, 4) { my $at = syscall(` + itoa(unix.SYS_MMAP) + `, 0, $_ << 20, 3, 0x40022, -1, 0); print "$_ MiB\n" if $at != -1; syscall(` + itoa(unix.SYS_MUNMAP) + `, $at, $_ << 20) }`}
+			`for (2, 4) { my $at = syscall(` + strconv.Itoa(unix.SYS_MMAP) + `, 0, $_ << 20, 3, 0x40022, -1, 0); print "$_ MiB\n" if $at != -1; syscall(` + strconv.Itoa(unix.SYS_MUNMAP) + `, $at, $_ << 20) }`}
 		if text, r := output(t, c); text != tt.want || r.Exit > 1 {
 			t.Errorf("%d bytes: %q, exit %d", tt.max, text, r.Exit)
 		}
@@ -125,5 +126,5 @@ func show(n *uint64) string {
 	if n == nil {
 		return "nil"
 	}
-	return itoa(int(*n))
+	return strconv.Itoa(int(*n))
 }

@@ -40,7 +40,7 @@ func (c *compilation) userLimits() error {
 		dir, path := c.ownProc("sys/user/" + name)
 		c.do(own("user limits"),
 			plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EROFS),
-			plan.WriteStep(plan.R(plan.File), itoa(limit/shareOfUser)).OrElse(plan.EBADF),
+			plan.WriteStep(plan.R(plan.File), strconv.Itoa(limit/shareOfUser)).OrElse(plan.EBADF),
 			plan.CloseStep(plan.R(plan.File)).OrElse(plan.EBADF))
 	}
 	return nil

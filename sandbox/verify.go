@@ -4,10 +4,9 @@ package sandbox
 // exec, so that a mismatch refuses to run; credentials and seccomp from /proc/PID/status behind exec.
 
 import (
-	"bytes"
+	"errors"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +18,7 @@ import (
 // checkMounts compares the mounts with what was asked for, while the child goes on: it mounts nothing any more, and
 // the task waits for the answer before exec.
 func (p *process) checkMounts() error {
-	path := "/proc/" + itoa(p.task) + "/mountinfo"
+	path := "/proc/" + strconv.Itoa(p.task) + "/mountinfo"
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &Error{Op: "read back the mounts", Err: &os.PathError{Op: "open", Path: path, Err: err}}
@@ -37,7 +36,7 @@ func (p *process) checkMounts() error {
 	if err := p.checkPrivate(); err != nil {
 		return err
 	}
-	p.enforced(policy.LayerMount, itoa(len(visible))+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
+	p.enforced(policy.LayerMount, strconv.Itoa(len(visible))+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
 	if found := p.comp.socketsText(); found != "" {
 		p.enforced(policy.LayerMount, found, "/proc/net/unix")
 	}
@@ -50,7 +49,7 @@ func (p *process) enforced(layer policy.Layer, found, where string) {
 
 // checkNamespaces compares the task's namespaces with the launcher's, or with those that it was to join.
 func (p *process) checkNamespaces() error {
-	dir := "/proc/" + itoa(p.task)
+	dir := "/proc/" + strconv.Itoa(p.task)
 	if err := p.compareNamespaces(dir); err != nil {
 		return err
 	}
@@ -112,28 +111,11 @@ func (p *process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 		}
 	}
 	if wrong {
-		return &Error{Op: "read back the namespaces", Err: errText(name + " is " + its + ", which was not asked for")}
+		return &Error{Op: "read back the namespaces", Err: errors.New(name + " is " + its + ", which was not asked for")}
 	}
 	p.enforced(layer, its, "/proc/PID/ns/"+name)
 	return nil
 }
-
-func readlink(path string) (string, error) { return readlinkAt(unix.AT_FDCWD, path) }
-
-func readlinkAt(dir int, path string) (string, error) {
-	var buf [64]byte
-	n, err := unix.Readlinkat(dir, path, buf[:])
-	if err != nil {
-		return "", &os.PathError{Op: "readlink", Path: path, Err: err}
-	}
-	return string(buf[:n]), nil
-}
-
-// maxProc is how much of a file of proc the launcher reads. The longest is the mount table: about 300,000 mounts.
-const maxProc = 64 << 20
-
-// readAll reads a file of proc, whose size is not known before.
-func readAll(path string) ([]byte, error) { return proc.Read(path, maxProc) }
 
 // checkMounts holds a mount table (proc_pid_mountinfo(5)) against the tree: every part is there, nosuid, and writable
 // only where that was asked for; nothing else is writable. It returns the ids of the mounts that a path can reach, by the
@@ -160,7 +142,7 @@ func checkMounts(t *tree, text []byte) (visible map[string]string, err error) {
 			wrong = " honours set-user-ID"
 		}
 		if wrong != "" {
-			e := &Error{Op: "read back the mounts", Err: errText(m.point + wrong)}
+			e := &Error{Op: "read back the mounts", Err: errors.New(m.point + wrong)}
 			if part != nil {
 				e.From = part.rule.Short()
 			}
@@ -174,136 +156,10 @@ func checkMounts(t *tree, text []byte) (visible map[string]string, err error) {
 	for i := range t.parts {
 		p := &t.parts[i]
 		if t.at(p.target) == p && !p.absent && visible[p.target] == "" {
-			return nil, &Error{Op: "read back the mounts", Err: errText(p.target + " is not mounted"), From: p.rule.Short()}
+			return nil, &Error{Op: "read back the mounts", Err: errors.New(p.target + " is not mounted"), From: p.rule.Short()}
 		}
 	}
 	return visible, nil
-}
-
-// mountEntry is a line of the table.
-type mountEntry struct {
-	id, parent string
-	point      string
-	device     string // of the file system: major:minor
-	root       string // the place of the file system that is mounted, escaped as in the table
-	options    string // of the mount itself
-	fstype     string
-	source     string
-}
-
-// mountTable finds a mount by what it is mounted on.
-type mountTable struct {
-	list []mountEntry
-	on   map[mountKey]int // the index of the mount at a point of a parent
-	byID map[string]int
-}
-
-type mountKey struct{ parent, point string }
-
-func parseMounts(text []byte) (*mountTable, error) {
-	n := bytes.Count(text, []byte{'\n'})
-	t := &mountTable{list: make([]mountEntry, 0, n), on: make(map[mountKey]int, n), byID: make(map[string]int, n)}
-	for line := range bytes.Lines(text) {
-		m, ok := mountLine(line)
-		if !ok {
-			return nil, errText("unexpected line " + strconv.Quote(string(line)))
-		}
-		t.on[mountKey{m.parent, m.point}] = len(t.list)
-		t.byID[m.id] = len(t.list)
-		t.list = append(t.list, m)
-	}
-	return t, nil
-}
-
-// reachable reports whether a path leads to a mount: nothing is stacked on it, and on the way from the root to it
-// nothing else is mounted. The way is that of its parents.
-func (t *mountTable) reachable(m *mountEntry) bool {
-	if _, covered := t.on[mountKey{m.id, m.point}]; covered {
-		return false
-	}
-	for depth := 0; depth <= len(t.list); depth++ {
-		up, ok := t.byID[m.parent]
-		if !ok {
-			return true // the root: its parent is not in the table
-		}
-		parent := &t.list[up]
-		if m.point != parent.point && t.between(m, parent) {
-			return false
-		}
-		m = parent
-	}
-	return false
-}
-
-// between reports whether the parent has another mount at or above m's point, which leads away from m.
-func (t *mountTable) between(m, parent *mountEntry) bool {
-	for dir, _ := splitPath(m.point); ; dir, _ = splitPath(dir) {
-		if _, ok := t.on[mountKey{parent.id, dir}]; ok {
-			return true
-		}
-		if dir == parent.point || dir == "/" {
-			return false
-		}
-	}
-}
-
-// mountLine takes what matters out of a line: ID parent major:minor root point options …
-func mountLine(line []byte) (m mountEntry, ok bool) {
-	var f [6]string
-	rest := string(line)
-	for i := range f {
-		if f[i], rest, ok = strings.Cut(rest, " "); !ok {
-			return m, false
-		}
-	}
-	_, rest, _ = strings.Cut(rest, "- ") // behind optional fields, which have no dash
-	fstype, rest, _ := strings.Cut(rest, " ")
-	source, _, _ := strings.Cut(rest, " ")
-	m = mountEntry{f[0], f[1], unescape(f[4]), f[2], f[3], f[5], fstype, source}
-	return m, strings.HasPrefix(m.point, "/")
-}
-
-// unescape undoes the octal escapes of space, tab, newline and backslash.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if v, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(v))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
-func hasOption(options, name string) bool {
-	for option := range strings.SplitSeq(options, ",") {
-		if option == name {
-			return true
-		}
-	}
-	return false
-}
-
-// writable names what the task may write to, for the report.
-func (t *tree) writable() string {
-	var list []string
-	for i := range t.parts {
-		p := &t.parts[i]
-		if p.write && p.what != "a device" && p.guard == 0 && t.at(p.target) == p {
-			list = append(list, p.target)
-		}
-	}
-	if list == nil {
-		return "nothing"
-	}
-	return strings.Join(list, " ")
 }
 
 // confirm reads back what the kernel says of the task now that the program has been exec'd, and lets init reap. Until
@@ -323,7 +179,7 @@ func (p *process) confirm() error {
 		return err
 	}
 	if p.comp.land.on {
-		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+itoa(p.comp.host.LandlockABI), "tried before exec")
+		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+strconv.Itoa(p.comp.host.LandlockABI), "tried before exec")
 	}
 	p.report.Version, p.report.Profile, p.report.Args = 1, p.comp.profile.Name, p.cmd.Args
 	p.comp.clipped(p.task)
@@ -350,16 +206,11 @@ const execTakes = time.Second
 // kernel has let go of its old memory (execve(2) releases robust futexes with it), a moment before it has them.
 func (p *process) statusBehindExec() ([]byte, error) {
 	for began := time.Now(); ; time.Sleep(100 * time.Microsecond) {
-		text, err := readAll("/proc/" + itoa(p.task) + "/status")
+		text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/status")
 		if err != nil || !p.comp.amidExec(text) || time.Since(began) > execTakes {
 			return text, err
 		}
 	}
-}
-
-// amidExec reports whether a status is of a task that still has the capabilities which execve is about to take.
-func (c *compilation) amidExec(status []byte) bool {
-	return c.keep != c.heldCaps() && statusField(status, "CapPrm") == hex16(c.keep)
 }
 
 // seccompDead is the mode of a task that its filter has killed: SECCOMP_MODE_DEAD, Linux 5.17.
@@ -390,33 +241,9 @@ func (p *process) checkStatus(text []byte) error {
 			got = f.want
 		}
 		if got != f.want {
-			return &Error{Op: "read back the task's status", Err: errText(f.key + " is " + got + ", not " + f.want)}
+			return &Error{Op: "read back the task's status", Err: errors.New(f.key + " is " + got + ", not " + f.want)}
 		}
 		p.enforced(f.layer, f.key+"="+got, "/proc/PID/status")
 	}
 	return nil
-}
-
-// heldCaps are the permitted capabilities behind execve, by the rules of capabilities(7): root inside keeps what the
-// bounding set allows, anybody else the ambient ones.
-func (c *compilation) heldCaps() uint64 {
-	if c.ids.inUID == 0 {
-		return c.keep
-	}
-	return c.ambient
-}
-
-func hex16(v uint64) string {
-	s := strconv.FormatUint(v, 16)
-	return "0000000000000000"[len(s):] + s
-}
-
-// statusField is the value of a line "Key:\tvalue".
-func statusField(text []byte, key string) string {
-	for line := range bytes.Lines(text) {
-		if rest, ok := bytes.CutPrefix(line, []byte(key)); ok && len(rest) > 0 && rest[0] == ':' {
-			return string(bytes.TrimSpace(rest[1:]))
-		}
-	}
-	return "absent"
 }

@@ -65,9 +65,9 @@ var survey = [...]func(*compilation) error{
 	(*compilation).landlockRules,
 }
 
-// NewQuery compiles as far as questions need it. c may be without Args. The errors are those of Compile.
-func NewQuery(p *policy.Profile, h *Host, c *Cmd) (*Query, error) {
-	q := &Query{comp: &compilation{profile: p, host: h, cmd: c, tree: tree{files: h.Files}}}
+// newQuery compiles as far as questions need it. r may be without Args. The errors are those of Compile.
+func newQuery(p *policy.Profile, h *Host, r *Request) (*Query, error) {
+	q := &Query{comp: &compilation{profile: p, host: h, req: r, tree: tree{files: h.Files}}}
 	for _, phase := range survey {
 		if err := phase(q.comp); err != nil {
 			return nil, err
@@ -391,7 +391,7 @@ func ownerText(info fs.FileInfo) string {
 	if !ok {
 		return ""
 	}
-	return ", owner " + itoa(int(st.Uid)) + ":" + itoa(int(st.Gid))
+	return ", owner " + strconv.Itoa(int(st.Uid)) + ":" + strconv.Itoa(int(st.Gid))
 }
 
 func (a Access) mode() (bits uint32) {

@@ -132,7 +132,7 @@ func (q *Query) Capability(name string) (*Reason, error) {
 	name = strings.TrimPrefix(strings.ToUpper(name), "CAP_")
 	n, ok := policy.CapabilityNumber(name)
 	if !ok {
-		return nil, &Error{Op: "capability " + name, Err: errText("no such capability"), Hint: "capabilities(7) lists them: NET_ADMIN"}
+		return nil, &Error{Op: "capability " + name, Err: errors.New("no such capability"), Hint: "capabilities(7) lists them: NET_ADMIN"}
 	}
 	bit := uint64(1) << n
 	over := "the sandbox's own user namespace and what belongs to it"
@@ -149,7 +149,7 @@ func (q *Query) Capability(name string) (*Reason, error) {
 	}
 	if c.ids.inUID != 0 && c.ambient&bit == 0 {
 		r.Try, r.Grants = []Change{{"ambient-cap", name}}, name+" over "+over
-		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is kept in the bounding set, but a task with uid "+itoa(c.ids.inUID)+" has only ambient capabilities in effect",
+		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is kept in the bounding set, but a task with uid "+strconv.Itoa(c.ids.inUID)+" has only ambient capabilities in effect",
 			c.capsPos("ambient", c.profile.Capabilities.Ambient))
 		return r, nil
 	}
@@ -239,7 +239,7 @@ func (q *Query) socketPath(r *Reason, path string) {
 }
 
 func endpoint(to string) (host, port string, err error) {
-	bad := &Error{Op: "connect:" + to, Err: errText("not an address"), Hint: "connect:HOST:PORT, connect:[V6]:PORT, connect:/path/of/socket, or connect:@abstract"}
+	bad := &Error{Op: "connect:" + to, Err: errors.New("not an address"), Hint: "connect:HOST:PORT, connect:[V6]:PORT, connect:/path/of/socket, or connect:@abstract"}
 	i := strings.LastIndexByte(to, ':')
 	if i < 0 {
 		return "", "", bad
@@ -303,7 +303,7 @@ func (q *Query) Signal(pid int) *Reason {
 	case !q.call(r, "kill"):
 	case c.ownsPID() || c.joined(unix.CLONE_NEWPID) != nil:
 		r.NoFlag = "a profile with namespaces: {pid: host}, and no proc mount, shares all of the host's"
-		r.deny(string(policy.LayerPID), unix.ESRCH, "the pid namespace is the sandbox's own: "+itoa(pid)+" of the host has no number in it", c.profile.Source("namespaces.pid"))
+		r.deny(string(policy.LayerPID), unix.ESRCH, "the pid namespace is the sandbox's own: "+strconv.Itoa(pid)+" of the host has no number in it", c.profile.Source("namespaces.pid"))
 	case c.land.on && c.land.scoped&scopeSignal != 0:
 		r.NoFlag = "landlock: {scope: [abstract-unix-socket]} in a profile lets them out"
 		r.deny(string(policy.LayerLandlock), unix.EPERM, "Landlock's scope keeps signals inside", c.profile.Source("landlock.scope"))

@@ -6,6 +6,7 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/fnv"
 	"math"
 	"reflect"
@@ -22,12 +23,12 @@ func pack(v any) []byte {
 func unpack(b []byte, v any) error {
 	value := reflect.ValueOf(v).Elem()
 	if len(b) < 8 || binary.LittleEndian.Uint64(b) != shape(value.Type()) {
-		return errText("it is of another version of cordon")
+		return errors.New("it is of another version of cordon")
 	}
 	u := unpacker{rest: b[8:]}
 	u.value(value)
 	if u.bad || len(u.rest) != 0 {
-		return errText("it is damaged")
+		return errors.New("it is damaged")
 	}
 	return nil
 }

@@ -2,35 +2,7 @@ package sandbox
 
 // What the task can write of the host's files is recorded for as long as it can: package ledger says why.
 
-import (
-	"errors"
-	"os"
-	"slices"
-
-	"cordon/sandbox/ledger"
-)
-
-// recordWrites puts on record what the task can write. A sandbox that writes nothing of the host leaves no record; one
-// that joins another is within the other's.
-func (p *process) recordWrites() (err error) {
-	if p.comp.into != nil {
-		return nil
-	}
-	paths := p.comp.writes()
-	if len(paths) == 0 {
-		return nil
-	}
-	places := p.comp.host.Records
-	if places == nil { // a Host that the caller made
-		places = ledger.Places(os.Getenv)
-	}
-	p.writes, err = ledger.Begin(places, paths, p.cmd.Profiles)
-	var known *ledger.Error
-	if errors.As(err, &known) {
-		return &Error{Op: known.Op, Err: known.Err, Hint: known.Hint}
-	}
-	return err
-}
+import "slices"
 
 // writes are the files and directories of the host that the task can write, below every mount point.
 func (c *compilation) writes() []string {

@@ -64,7 +64,7 @@ func (f *keepFlags) kept() bool { return f.detach || f.name != "" }
 // checkKept refuses what makes no sense together.
 func (f *runFlags) checkKept(c *cobra.Command) error {
 	changed := c.Flags().Changed
-	switch size, err := policy.ParseSize(f.keep.logSize); {
+	switch size, err := policy.TypedSize(f.keep.logSize); {
 	case err != nil:
 		return &cliError{err: errors.New("--log-max-size: " + err.Error())}
 	case size < sandbox.MinLogSize:
@@ -200,7 +200,7 @@ func (u *ui) newEntry(f *runFlags, c *sandbox.Cmd) (*sandbox.Entry, error) {
 
 // redirect makes the program write to the log, and read nothing unless it was asked for.
 func redirect(f *runFlags, c *sandbox.Cmd, e *sandbox.Entry) error {
-	size, err := policy.ParseSize(f.keep.logSize)
+	size, err := policy.TypedSize(f.keep.logSize)
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ type runFlags struct {
 	summary  bool
 	sumFile  string
 	verbose  bool
+	quiet    bool
 	dryRun   bool
 	json     bool
 
@@ -65,11 +66,10 @@ func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
 	if !u.lean || occurs("--trust", u.args) {
 		fs.BoolVar(&f.trust, "trust", false, "use profiles that a program in a sandbox may have written; else see cordon profile trust")
 	}
-	for _, d := range policy.Flags() {
-		if u.lean && !occurs("--"+d.Name, u.args) {
-			continue
+	for d := range policy.AllFlags {
+		if !u.lean || occurs("--"+d.Name, u.args) || d.Short != "" && occursShort(d.Short, u.args) {
+			addField(c, f, &d)
 		}
-		addField(c, f, &d)
 	}
 	if completing() {
 		completeRun(c)
@@ -95,10 +95,21 @@ func addQueryFlags(c *cobra.Command, f *runFlags, section string) {
 
 // addField adds the flag for a field of the profile.
 func addField(c *cobra.Command, f *runFlags, d *policy.Flag) {
-	v := c.Flags().VarPF(&field{d.Name, d.Arg, &f.fields}, d.Name, "", d.Doc)
+	v := c.Flags().VarPF(&field{d.Name, d.Arg, &f.fields}, d.Name, d.Short, d.Doc)
 	if d.Arg == "" {
 		v.NoOptDefVal = "true"
 	}
+	v.Hidden = d.For != ""
+}
+
+// occursShort says whether a flag's letter is among the arguments, or what looks like it.
+func occursShort(letter string, args []string) bool {
+	for _, a := range args {
+		if strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && strings.Contains(a, letter) {
+			return true
+		}
+	}
+	return false
 }
 
 // occurs says whether a flag is among the arguments, or what looks like it.

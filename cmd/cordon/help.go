@@ -72,7 +72,11 @@ func flagError(c *cobra.Command, err error) error {
 	}
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
-		if near := nearestFlag(c, unknown.GetSpecifiedName()); near != "" {
+		name := unknown.GetSpecifiedName()
+		if text := guessedFlag(name); text != "" {
+			return &cliError{err: err, hint: text}
+		}
+		if near := nearestFlag(c, name); len(name) > 1 && near != "" {
 			return &cliError{err: err, hint: "did you mean --" + near + "?"}
 		}
 	}
@@ -85,7 +89,7 @@ func nearestFlag(c *cobra.Command, name string) string {
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 	if c.Flags().Lookup("profile") != nil {
-		for _, f := range policy.Flags() {
+		for f := range policy.AllFlags {
 			names = append(names, f.Name)
 		}
 	}
@@ -106,8 +110,12 @@ func noArgs(c *cobra.Command, args []string) error {
 	for _, s := range c.Commands() {
 		names = append(names, s.Name())
 	}
-	if near := policy.Suggest(args[0], names); near != "" {
+	if text := guessedCommand(c, args); text != "" {
+		e.hint = text
+	} else if near := policy.Suggest(args[0], names); near != "" {
 		e.hint = "did you mean " + c.CommandPath() + " " + near + "?"
+	} else if text := guessedProgram(c, args); text != "" {
+		e.hint = text
 	}
 	return e
 }

@@ -20,6 +20,10 @@ func loadGuarded(names []string, fields []fieldValue, trust bool) (*policy.Profi
 	if len(names) == 0 {
 		names = []string{profiles.DefaultName}
 	}
+	names, err := splitProfiles(names)
+	if err != nil {
+		return nil, nil, err
+	}
 	over, err := overlay(fields)
 	if err != nil {
 		return nil, nil, err
@@ -39,7 +43,7 @@ func overlay(fields []fieldValue) (*policy.Profile, error) {
 	var all policy.Errors
 	for _, f := range fields {
 		var one *policy.Error
-		if err := policy.FromFlag(&over, f.name, f.value); errors.As(err, &one) {
+		if err := policy.FromFlag(&over, f.name, rising(f.name, f.value)); errors.As(err, &one) {
 			all = append(all, one)
 		} else if err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cordon/policy"
 	"cordon/sandbox"
 )
 
@@ -58,7 +59,7 @@ func (f *logsFlags) parse(now time.Time) (err error) {
 	if f.sinceText == "" {
 		return nil
 	}
-	if d, err := time.ParseDuration(f.sinceText); err == nil {
+	if d, err := policy.TypedDuration(f.sinceText); err == nil {
 		f.since = now.Add(-d)
 		return nil
 	}

@@ -66,6 +66,7 @@ func (u *ui) main(args []string) int {
 	if len(args) == 1 && args[0] == "--version" {
 		args = []string{"version"}
 	}
+	args = ownWords(args)
 	u.args, u.lean = args, lean(args)
 	root := newRoot(u, args)
 	if err := root.Execute(); err != nil {

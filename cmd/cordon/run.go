@@ -24,9 +24,10 @@ func newRun(u *ui) *cobra.Command {
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the command"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if err := f.checkKept(c); err != nil {
+			if err := errors.Join(f.checkKept(c), volumeMeant(f.verbose, args)); err != nil {
 				return err
 			}
+			u.quiet = f.quiet
 			switch {
 			case f.dryRun:
 				return u.plan(&f, args)
@@ -43,10 +44,11 @@ func newRun(u *ui) *cobra.Command {
 	fs.BoolVar(&f.summary, "summary", false, "say on stderr at the end what the run came to, in few lines")
 	fs.StringVar(&f.sumFile, "summary-file", "", "the same as Markdown, added to `FILE`, for a CI job's summary")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")
-	fs.BoolVarP(&f.interactive, "interactive", "i", false, "keep stdin, which only --detach does not: for who is used to docker run -it")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "say nothing on stderr of denied calls and of what was added; the report has it")
+	fs.BoolVarP(&f.interactive, "interactive", "i", false, "keep stdin open with --detach (otherwise it always is)")
 	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even where stdin, stdout and stderr are none")
 	fs.StringVar(&f.recordTTY, "record-tty", "", "record the program's terminal in `FILE`, as asciicast v2; what is typed is not recorded")
-	fs.DurationVar(&f.killAfter, "kill-after", 0, "kill the program `TIME` after a SIGTERM, passed on or at --timeout; without it 2s after --timeout's")
+	fs.Var(timeValue{&f.killAfter}, "kill-after", "kill the program this long after a SIGTERM, passed on or at --timeout; without it 2s after --timeout's")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan and run nothing, as cordon plan does")
 	return c
 }
@@ -164,9 +166,6 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 
 // checkTerminal refuses what cannot be meant.
 func (f *runFlags) checkTerminal() error {
-	if f.killAfter < 0 {
-		return &cliError{err: errors.New("--kill-after " + f.killAfter.String() + ": less than nothing"), hint: "such as 10s"}
-	}
 	return checkTerminal(f.interactive, f.terminal)
 }
 

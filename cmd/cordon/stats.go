@@ -37,7 +37,8 @@ func newStats(u *ui) *cobra.Command {
 	fs := c.Flags()
 	fs.SortFlags = false
 	fs.BoolVar(&f.once, "no-stream", false, "print one table, and end")
-	fs.DurationVar(&f.interval, "interval", time.Second, "`TIME` between two looks, over which processor time is counted")
+	f.interval = time.Second
+	fs.Var(timeValue{&f.interval}, "interval", "the time between two looks, over which processor time is counted")
 	fs.BoolVar(&f.json, "json", false, "print JSON, one value on a line for every look")
 	return c
 }

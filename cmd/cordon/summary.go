@@ -22,7 +22,8 @@ func facts(r *sandbox.Report) []fact {
 		{"time", joined("wall "+short(&r.Wall), "user "+short(&r.User), "system "+short(&r.System), span("held back ", r.Throttled),
 			span("waited for a processor ", r.CPUStall), span("for memory ", r.MemoryStall), span("for disks ", r.IOStall))},
 		{"memory", joined(bytesText("peak ", r.PeakMemory), bytesText("largest process ", rss(r)), bytesText("swap ", r.PeakSwap), number(r.OOMKills, "process", "processes", " killed for it"))},
-		{"processes", joined(number(r.PeakPIDs, "process or thread", "processes and threads", " at most"), switches(r), number(r.MajorFaults, "page fault", "page faults", " that read from a disk"))},
+		{"processes", number(r.PeakPIDs, "process or thread", "processes and threads", " at most")},
+		{"waits", joined(switches(r), number(r.MajorFaults, "page fault", "page faults", " that read from a disk"))},
 		{"i/o", joined(bytesText("read ", r.ReadBytes), bytesText("written ", r.WriteBytes), bytesText("output ", r.OutputBytes))},
 	}
 	for i := range r.Limits {

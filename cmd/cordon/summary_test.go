@@ -33,7 +33,8 @@ func TestSummary(t *testing.T) {
 	want := `cordon: summary: ended: by the limit oom (SIGKILL, core dumped)
 cordon: summary: time: wall 12.3s, user 1.235ms, system 20ms, held back 1.5s
 cordon: summary: memory: peak 64.0 MiB, largest process 3.0 MiB, 2 processes killed for it
-cordon: summary: processes: 1 process or thread at most, 1 context switch
+cordon: summary: processes: 1 process or thread at most
+cordon: summary: waits: 1 context switch
 cordon: summary: i/o: read 1023 B, written 0 B, output 1.0 TiB
 cordon: summary: limit: oom: limits.memory 64MiB (judge.yaml:3)
 cordon: summary: denied: 3 calls of 1 kind
@@ -51,7 +52,8 @@ cordon: summary: missing: landlock: not there
 | ended | by the limit oom (SIGKILL, core dumped) |
 | time | wall 12.3s, user 1.235ms, system 20ms, held back 1.5s |
 | memory | peak 64.0 MiB, largest process 3.0 MiB, 2 processes killed for it |
-| processes | 1 process or thread at most, 1 context switch |
+| processes | 1 process or thread at most |
+| waits | 1 context switch |
 | i/o | read 1023 B, written 0 B, output 1.0 TiB |
 | limit | oom&#58; limits.memory 64MiB (judge.yaml&#58;3) |
 | denied | 3 calls of 1 kind |

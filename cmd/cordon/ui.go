@@ -48,7 +48,7 @@ import (
 //	cordon: trusted: FILE: WHY        and it is used from now on
 //
 // A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
-// A successful run prints nothing but note:, added:, missing: and denied:. There is no color, no progress, and no question
+// A successful run prints nothing but note:, added:, missing: and denied:; with --quiet nothing but missing:. There is no color, no progress, and no question
 // but that of `profile trust`.
 //
 // Data that others chose (paths, names, values of a profile) may hold anything; control characters, and bytes that are
@@ -83,6 +83,7 @@ type ui struct {
 	code     int // the exit code where a command returns no error
 	args     []string
 	lean     bool // build only the flags that occur in args
+	quiet    bool // run --quiet: leave out note, added and denied
 }
 
 const (
@@ -214,6 +215,9 @@ func hint(err error) string {
 
 // line writes one message of cordon's own.
 func (u *ui) line(kind, text string) {
+	if u.quiet && (kind == "note" || kind == "added" || kind == "denied") {
+		return
+	}
 	u.raw("cordon: " + kind + ": " + clean(text))
 }
 

@@ -36,7 +36,7 @@ type answer struct {
 	Layer    string    `json:"layer"`
 	Verdict  string    `json:"verdict"` // allow, deny, or depends
 	Outcomes []outcome `json:"outcomes"`
-	RuledOut []string  `json:"ruled_out,omitempty"` // what was looked at and allows it
+	RuledOut []string  `json:"ruled_out,omitempty"` // what was looked at and does not deny it
 	Call     *callInfo `json:"call,omitempty"`      // of a system call
 	Path     []step    `json:"path,omitempty"`      // through the filter
 	Notes    []string  `json:"notes,omitempty"`
@@ -113,6 +113,7 @@ func newWhy(u *ui) *cobra.Command {
 }
 
 func (u *ui) why(f *whyFlags, what string) error {
+	what = bareQuestion(what)
 	q := questionOf(what)
 	p, err := load(f.profiles, f.fields)
 	if err != nil {
@@ -162,8 +163,12 @@ func (a *answer) text() string {
 	for i := range a.Outcomes {
 		a.Outcomes[i].text(&b, len(a.Outcomes) > 1)
 	}
+	label := "  ruled out: "
+	if a.Verdict == verdictAllow {
+		label = "  looked at: "
+	}
 	for _, r := range a.RuledOut {
-		b.WriteString("  ruled out: " + clean(r) + "\n")
+		b.WriteString(label + clean(r) + "\n")
 	}
 	for _, n := range a.Notes {
 		b.WriteString("  note: " + clean(n) + "\n")

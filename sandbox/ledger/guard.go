@@ -20,6 +20,7 @@ type Guard struct {
 	opened bool
 	dirs   []int // the places that exist
 	runs   []*runs
+	table  []mount // see aliased
 }
 
 // Refused is the error for a profile that a task may have written.
@@ -114,7 +115,7 @@ func (g *Guard) open() (err error) {
 // Close forgets what was read of the records.
 func (g *Guard) Close() {
 	closeAll(g.dirs)
-	g.dirs, g.runs, g.opened = nil, nil, false
+	g.dirs, g.runs, g.table, g.opened = nil, nil, nil, false
 }
 
 func (g *Guard) judge(name string, text Text, steps []Step) error {

@@ -37,14 +37,36 @@ func (g *Guard) Way(name string) (string, error) {
 	return end, nil
 }
 
+// Left reports whether a task may have made one of the links on the way to a path, as far as the way can be gone. Records
+// that cannot be read say nothing. Left keeps what it has read, and no descriptor.
+func (g *Guard) Left(name string) bool {
+	if g.open() != nil {
+		return false
+	}
+	closeAll(g.dirs)
+	g.dirs = nil
+	w := &walk{}
+	defer w.close()
+	if fd, err := w.to(name); err == nil {
+		unix.Close(fd)
+	}
+	links := w.steps
+	if last := len(links) - 1; last >= 0 && links[last].Mode&unix.S_IFMT != unix.S_IFLNK {
+		links = links[:last] // a file that a task wrote is no link
+	}
+	return g.planted(name, links) != nil || g.aliased(links) != nil
+}
+
 // aliased finds a run that could write what the way passes by another mount of the same file system.
 func (g *Guard) aliased(steps []Step) *Finding {
 	if len(g.runs) == 0 {
 		return nil
 	}
-	table := mountTable()
+	if g.table == nil {
+		g.table = mountTable()
+	}
 	for _, r := range g.runs {
-		if f := r.elsewhere(table, steps); f != nil {
+		if f := r.elsewhere(g.table, steps); f != nil {
 			return f
 		}
 	}

@@ -52,6 +52,14 @@ var secrets = []secret{
 		first: "rm -f .env; mv .env x", then: "cat $D/prod .env"},
 	{name: "another hard link in the working directory", make: "echo $M >home/.netrc; ln home/.netrc home/proj/n", then: "cat n"},
 	{name: "a directory that nobody may list", flags: []string{"--hide", "**/.env"}, make: "mkdir home/proj/s; echo $M >home/proj/s/.env; chmod 711 home/proj/s", then: "cat s/.env"},
+	{name: "a pattern that begins with the working directory's name", flags: []string{"--hide", "**/proj/a.pem"}, make: "echo $M >home/proj/a.pem", then: "cat a.pem"},
+	{name: "a pattern that begins with a name above the working directory", flags: []string{"--ro", ".:/mnt", "--hide", "**/home/*/k/a"},
+		make: "mkdir home/proj/k; echo $M >home/proj/k/a", then: "cat k/a /mnt/k/a"},
+	{name: "a pattern that is the working directory's name", flags: []string{"--hide", "**/proj"}, make: "echo $M >home/proj/a", then: "cat a $D/home/proj/a"},
+	{name: "a chain of links between hidden directories", make: "mkdir home/.ssh 1 2 3 4 5; ln -s $D/1 home/.ssh/l; for i in 1 2 3 4; do ln -s ../$((i+1)) $i/l; done; ln -s ../1 5/l; echo $M >5/k",
+		then: "cat $D/5/k"},
+	{name: "a link of the caller's to a secret, found beside links that a task has left", flags: []string{"--rw", ".", "--hide", "**/.env"},
+		make: "echo $M >prod; ln -s $D/prod home/proj/.env", first: "mkdir -p a b c; ln -sf /usr/bin a/.env; ln -sfn ../.. b/.env; ln -sf .env c/.env", then: "cat $D/prod .env"},
 	{name: "a hidden file with DAC_OVERRIDE", on: []string{"default", "build"}, flags: []string{"--cap", "DAC_OVERRIDE", "--hide", "$D/home/proj/f"}, make: "echo $M >home/proj/f",
 		then: "cat f && echo $M"},
 }
@@ -65,6 +73,10 @@ func hideAttacks() []attack {
 		}
 		list = append(list, attack{43, s.name, "mount", s.attack, on, shows(s.attack)})
 	}
+	check := noControl("it is a check, not an attack")
+	list = append(list,
+		attack{43, "links that a task left for the next run hide nothing else", "launcher", leftLinks, []string{"build", "agent"}, check},
+		attack{43, "a directory of somebody else's in a read-only one does not stop the start", "mount", foreignDir, []string{"default"}, check})
 	for _, g := range gitTricks {
 		list = append(list, attack{44, g.name, "mount", g.attack, []string{"agent"}, shows(g.attack)})
 	}
@@ -104,6 +116,58 @@ func (s secret) attack(b *box) outcome {
 		}
 	}
 	return blocked("EACCES")
+}
+
+// leftLinks lets a task leave links that match a rule of the next run. They must neither stop that run, nor hide from it
+// what the task could not write.
+func leftLinks(b *box) outcome {
+	dir, err := visible(b, "mkdir -p home/proj own; echo x >own/f; chmod 755 home own")
+	if err != nil {
+		return absent("%v", err)
+	}
+	c := *b.insisting()
+	c.dir, c.env = dir+"/home/proj", append(b.env, "HOME="+dir+"/home")
+	task := c.with("--hide", "**/.env", "--hide", "**/keys/*")
+	const plant = "mkdir -p a b c d e; ln -sf /usr/bin a/.env; ln -sfn ../.. b/.env; ln -sf .env c/.env; ln -sf /proc/self/fd d/.env; "
+	for range 2 {
+		if r := task.run("sh", "-c", plant+"ln -sfn "+dir+"/own e/.env; ln -sfn / a/keys; ln -sfn "+dir+" b/keys"); r.code != 0 {
+			return broken("the links cannot be made: exit %d %s", r.code, r.err)
+		}
+		r := task.run("sh", "-c", "cat "+dir+"/own/f && ls a b")
+		switch {
+		case r.code != 0:
+			return escaped("the next run: exit %d %s", r.code, firstLines(r.err, 2))
+		case !strings.Contains(r.err, "e/.env leads to "+dir+"/own by a link that an earlier run may have left"):
+			return escaped("it is not said: %s", r.err)
+		}
+	}
+	return blocked("the next run starts, sees everything, and says so")
+}
+
+// foreignDir starts in a directory that holds one which the task cannot read.
+func foreignDir(b *box) outcome {
+	dir := b.scratch("cwd")
+	if err := os.Mkdir(dir+"/closed", 0o700); err != nil {
+		return broken("%v", err)
+	}
+	if os.Getuid() == 0 {
+		if err := os.Chown(dir+"/closed", 12345, 12345); err != nil {
+			return broken("%v", err)
+		}
+	}
+	if err := os.WriteFile(dir+"/closed/.env", []byte(b.site.mark), 0o644); err != nil {
+		return broken("%v", err)
+	}
+	return twice(func() outcome {
+		r := b.in(dir).with("--hide", "**/.env").run("sh", "-c", "ls -a closed; cat closed/.env; echo started")
+		switch {
+		case r.code != 0 || !strings.Contains(r.out, "started"):
+			return broken("exit %d %s", r.code, firstLines(r.err, 2))
+		case strings.Contains(r.out, b.site.mark) || strings.Contains(r.out, ".env"):
+			return escaped("%s", r.out)
+		}
+		return blocked("it cannot be read, and the program starts")
+	})
 }
 
 // insisting is the box for root, who has to insist on a working directory outside of homes.

@@ -165,8 +165,11 @@ func doBomb(kind string) error {
 	return fmt.Errorf("unknown bomb %q", kind)
 }
 
-// takeFiles takes descriptors until there are no more, over and over.
+// takeFiles takes descriptors until there are no more, over and over. Go's runtime makes its poller, with a descriptor of
+// its own, when a timer is set for the first time, which its scavenger may do at any moment, and ends the process if that
+// fails; so a timer is set before.
 func takeFiles(span time.Duration) error {
+	time.Sleep(time.Nanosecond)
 	for began := time.Now(); ; {
 		var held []int
 		for len(held) < 5000 {

@@ -32,9 +32,9 @@ func look(dir string) (t traces, err error) {
 	t.cgroups = walk("/sys/fs/cgroup", func(path string, d fs.DirEntry) bool {
 		return d.IsDir() && strings.Contains(d.Name(), "cordon")
 	})
-	t.files = walk(dir, func(path string, d fs.DirEntry) bool {
-		return !d.IsDir() && path != filepath.Join(dir, "run/cordon/last.json") // the last run that failed: one file, kept for cordon why
-	})
+	for _, place := range [...]string{dir, recordsOfRoot} {
+		t.files = append(t.files, files(place)...)
+	}
 	pty, err := os.ReadFile("/proc/sys/kernel/pty/nr")
 	if err != nil {
 		return t, err
@@ -45,6 +45,33 @@ func look(dir string) (t traces, err error) {
 	fds, err := os.ReadDir("/proc/self/fd")
 	t.fds = len(fds)
 	return t, err
+}
+
+// recordsOfRoot is where root's records are, whatever the environment says.
+const recordsOfRoot = "/var/lib/cordon"
+
+// kept are the files below a user's directory that the launcher keeps on purpose, and their greatest size in bytes. It merges
+// the text of the records when it is longer than 512 KiB; the lines of the runs that begin and end then come on top.
+var kept = map[string]int64{
+	"run/cordon/last.json":     64 << 10,  // the last run that failed, for `cordon why`
+	".local/state/cordon/lock": 0,         // only its bytes are locked: nothing is written there
+	".local/state/cordon/runs": 576 << 10, // which directories sandboxes could write, and when
+}
+
+// files are those below a directory that are not kept on purpose, or are longer than they may be.
+func files(dir string) []string {
+	return walk(dir, func(path string, d fs.DirEntry) bool {
+		name := strings.TrimPrefix(path, dir+"/")
+		if dir == recordsOfRoot {
+			name = ".local/state/cordon/" + name
+		}
+		most, ok := kept[name]
+		if !ok || !d.Type().IsRegular() {
+			return !d.IsDir()
+		}
+		info, err := d.Info()
+		return err == nil && info.Size() > most
+	})
 }
 
 // walk lists what is wanted below a directory. What vanishes meanwhile is not there.
@@ -84,10 +111,19 @@ func (t traces) left(dir string) (list []string) {
 func added(what string, before, now []string) (list []string) {
 	for _, x := range now {
 		if !slices.Contains(before, x) {
-			list = append(list, "left behind: "+what+" "+x)
+			list = append(list, "left behind: "+what+" "+x+sizeOf(what, x))
 		}
 	}
 	return list
+}
+
+// sizeOf says how long a file is, for one that may be there but not be so long.
+func sizeOf(what, path string) string {
+	info, err := os.Lstat(path)
+	if what != "file" || err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (%d bytes)", info.Size())
 }
 
 // processes are those that run the binary under test, or a program that it was given.

@@ -152,6 +152,9 @@ func enum(words []string) []any {
 	return out
 }
 
+// timeSpan is a time span: 90s, 1h30m, 2d.
+const timeSpan = `([0-9]+d|[0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))*`
+
 func pattern(p string) *schema { return &schema{Type: "string", Pattern: p} }
 
 // definitions are the types of single values.
@@ -175,8 +178,8 @@ func definitions() map[string]*schema {
 		"name": name, "profile": anyOf(name, path), "version": {Type: "integer", Enum: []any{1}},
 		"number": {Type: "number", ExclusiveMinimum: number(0)},
 		"size":   anyOf(&schema{Type: "integer", Minimum: number(0)}, pattern(`^(0|[1-9][0-9]*)(\.[0-9]{1,6})?([KMGT]iB|[kMGT]B|B)?$`)),
-		"time":   pattern(`^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`),
-		"offset": pattern(`^-?([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h))+$`),
+		"time":   pattern(`^` + timeSpan + `$`),
+		"offset": pattern(`^-?` + timeSpan + `$`),
 		"mode":   pattern(`^[0-7]{3,5}$`),
 		"id":     anyOf(&schema{Type: "integer", Minimum: number(0), Maximum: number(4294967294)}, &schema{Enum: []any{"keep"}}),
 		"path":   path, "host-path": path, "upper": anyOf(&schema{Enum: []any{"tmp", "none"}}, path),

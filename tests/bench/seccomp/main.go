@@ -140,17 +140,34 @@ func (r *rules) rows() ([]row, error) {
 
 // same compares two programs on every number and the arguments that matter, but for calls that libseccomp does not know.
 func (r *rules) same(a, b []filter.Insn) error {
+	args := samples()
 	for nr := range int32(400) {
 		call, ok := filter.Name(native, uint32(nr))
 		if !ok || slices.Contains(r.unknown, call) {
 			continue
 		}
-		for _, x := range []uint64{0, 1, 2, 8, 10, 16, 17, 40, 0x11, 0x20000, 0x5411, 0x5412, 0x5413, 0x541c, 0x541d, 0x10000000, 0x7e020000, 0xffffffff} {
-			d := filter.Data{Nr: nr, Arch: native.Audit(), Args: [6]uint64{x, x, 0, x}}
+		for _, x := range args {
+			d := filter.Data{Nr: nr, Arch: native.Audit(), Args: x}
 			if x, y := filter.ActionOf(filter.Run(a, &d, nil)), filter.ActionOf(filter.Run(b, &d, nil)); x != y {
 				return fmt.Errorf("%s%#x: %s and %s", call, d.Args, x, y)
 			}
 		}
 	}
 	return nil
+}
+
+// samples are arguments at the edges of the conditions: one value everywhere, and families, types and protocols of sockets.
+func samples() (list [][6]uint64) {
+	for _, x := range [...]uint64{0, 1, 2, 8, 10, 16, 17, 40, 0x3ff, 0x400, 0x401, 0x402, 0x403, 0x40f, 0x410, 0x411, 0x20000,
+		0x5411, 0x5412, 0x5413, 0x541b, 0x541c, 0x541d, 0x5422, 0x5423, 0x5424, 0x10000000, 0x7e020000, 0xffffffff} {
+		list = append(list, [6]uint64{x, x, 0, x})
+	}
+	for family := range uint64(20) {
+		for _, kind := range [...]uint64{0, 1, 2, 3, 4, 5, 10, 0x80001, 0x80802, 0x80805} {
+			for _, protocol := range [...]uint64{0, 1, 2, 6, 16, 17, 33, 58, 132, 262} {
+				list = append(list, [6]uint64{family, kind, protocol})
+			}
+		}
+	}
+	return list
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/profiles/seccomp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	libseccomp "github.com/seccomp/libseccomp-golang"
+	"golang.org/x/sys/unix"
 )
 
 // rules are the same rules for both compilers.
@@ -160,7 +161,8 @@ func operator(a specs.LinuxSeccompArg) (condition, string, error) {
 }
 
 // shipped is our profile default. Its conditions are written for libseccomp by hand, in the fewest rules; numbers that
-// have no name get the default there.
+// have no name get the default there. What a rule refuses is refused with EPERM here: for the errors that the profile has
+// libseccomp takes a rule for each value that is refused, 150 for socket alone.
 func shipped() (*rules, error) {
 	p, err := profiles.Search{}.Load([]string{profiles.DefaultName}, nil)
 	if err != nil {
@@ -170,25 +172,14 @@ func shipped() (*rules, error) {
 	if r.spec, err = p.Syscalls.Filter(); err != nil {
 		return nil, err
 	}
-	equal := func(arg uint, v uint64) condition { return condition{arg, libseccomp.CompareEqual, []uint64{v}} }
-	one := func(call string, conds ...condition) {
-		r.theirs = append(r.theirs, theirRule{call, allow, conds})
+	for i := range r.spec.Rules {
+		r.spec.Rules[i].Else = filter.Action{}
 	}
-	for _, family := range []uint64{1, 2, 10} {
-		one("socket", equal(0, family), condition{2, libseccomp.CompareNotEqual, []uint64{262}})
+	r.conditions()
+	ruled := map[string]bool{}
+	for _, x := range r.theirs {
+		ruled[x.call] = true
 	}
-	one("socket", equal(0, 16), equal(2, 0))
-	one("ioctl", condition{1, libseccomp.CompareLess, []uint64{0x5412}})
-	for cmd := uint64(0x5413); cmd < 0x541c; cmd++ {
-		one("ioctl", equal(1, cmd))
-	}
-	one("ioctl", condition{1, libseccomp.CompareGreater, []uint64{0x541c}})
-	one("clone", condition{0, libseccomp.CompareMaskedEqual, []uint64{0x7e020080, 0}})
-	for _, persona := range []uint64{0, 8, 0x20000, 0x20008, 0xffffffff} {
-		one("personality", equal(0, persona))
-	}
-	r.theirs = append(r.theirs, theirRule{call: "clone3", action: enosys})
-	ruled := map[string]bool{"socket": true, "ioctl": true, "clone": true, "personality": true, "clone3": true}
 	for _, x := range r.spec.Rules {
 		if !ruled[x.Call] {
 			return nil, fmt.Errorf("the profile has a rule for %s, and the comparison none", x.Call)
@@ -204,8 +195,57 @@ func shipped() (*rules, error) {
 			return nil, err
 		}
 		if v.Action == allow {
-			one(call)
+			r.theirs = append(r.theirs, theirRule{call, allow, nil})
 		}
 	}
 	return r, nil
+}
+
+// conditions are those of profiles/base.yaml, from which default inherits them. What they refuse of socket, ioctl and fcntl
+// is a few values, and a rule of libseccomp's is one comparison for each argument.
+func (r *rules) conditions() {
+	one := func(call string, conds ...condition) {
+		r.theirs = append(r.theirs, theirRule{call, allow, conds})
+	}
+	protocols := [...]uint64{unix.IPPROTO_IP, unix.IPPROTO_ICMP, unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMPV6}
+	one("socket", equal(0, unix.AF_UNIX))
+	one("socket", equal(0, unix.AF_NETLINK), equal(2, unix.NETLINK_ROUTE))
+	for _, family := range [...]uint64{unix.AF_INET, unix.AF_INET6} {
+		for _, kind := range [...]uint64{unix.SOCK_STREAM, unix.SOCK_DGRAM, unix.SOCK_RAW} {
+			for _, protocol := range protocols {
+				one("socket", equal(0, family), masked(1, 0xf, kind), equal(2, protocol))
+			}
+		}
+	}
+	one("socketpair", equal(0, unix.AF_UNIX))
+	r.allBut("ioctl", 1, unix.TIOCSTI, unix.TIOCLINUX, unix.TIOCSETD)
+	r.allBut("fcntl", 1, unix.F_SETLEASE, unix.F_NOTIFY, 0x410) // F_SETDELEG
+	one("prlimit64", condition{0, libseccomp.CompareNotEqual, []uint64{1}})
+	one("clone", masked(0, 0x7e020080, 0))
+	for _, persona := range [...]uint64{0, 8, 0x20000, 0x20008, 0xffffffff} {
+		one("personality", equal(0, persona))
+	}
+	r.theirs = append(r.theirs, theirRule{call: "clone3", action: enosys})
+}
+
+func equal(arg uint, v uint64) condition {
+	return condition{arg, libseccomp.CompareEqual, []uint64{v}}
+}
+
+func masked(arg uint, mask, v uint64) condition {
+	return condition{arg, libseccomp.CompareMaskedEqual, []uint64{mask, v}}
+}
+
+// allBut allows a call unless an argument has one of the values, which are in order.
+func (r *rules) allBut(call string, arg uint, values ...uint64) {
+	add := func(op libseccomp.ScmpCompareOp, v uint64) {
+		r.theirs = append(r.theirs, theirRule{call, allow, []condition{{arg, op, []uint64{v}}}})
+	}
+	add(libseccomp.CompareLess, values[0])
+	for i, v := range values[1:] {
+		for between := values[i] + 1; between < v; between++ {
+			add(libseccomp.CompareEqual, between)
+		}
+	}
+	add(libseccomp.CompareGreater, values[len(values)-1])
 }

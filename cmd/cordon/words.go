@@ -1,0 +1,216 @@
+package main
+
+// Words that people guess, because another tool has them. Where a word means the same here it is accepted: those of
+// flags are in the table of package policy, those of commands below. Every other one is an error that names the right
+// word.
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cordon/policy"
+)
+
+// ownWords puts this command's word in the place of another one that means the same.
+func ownWords(args []string) []string {
+	if len(args) > 0 && lookUp(sameCommand[:], args[0]) != "" {
+		return append([]string{lookUp(sameCommand[:], args[0])}, args[1:]...)
+	}
+	if len(args) > 1 && args[0] == "profile" && lookUp(sameProfileCommand[:], args[1]) != "" {
+		return append([]string{args[0], lookUp(sameProfileCommand[:], args[1])}, args[2:]...)
+	}
+	return args
+}
+
+// guessedFlag is what to type instead of a flag that there is not; "" where nothing is known.
+func guessedFlag(name string) string {
+	return lookUp(guessedFlags[:], name)
+}
+
+// lookUp finds a word in a table, or the beginning of one that ends with *.
+func lookUp(table []guess, word string) string {
+	for _, g := range table {
+		prefix, open := strings.CutSuffix(g.word, "*")
+		if g.word == word || open && strings.HasPrefix(word, prefix) {
+			return g.text
+		}
+	}
+	return ""
+}
+
+// guessedCommand is the hint for a command that there is not; "" where nothing is known.
+func guessedCommand(c *cobra.Command, args []string) string {
+	if text := lookUp(guessedCommands[:], c.CommandPath()+" "+args[0]); text != "" {
+		return text
+	}
+	if c.CommandPath() == "cordon profile" {
+		return guessedProfileCommand(args)
+	}
+	return ""
+}
+
+// guessedProgram is the hint for a program in the place of a command.
+func guessedProgram(c *cobra.Command, args []string) string {
+	if c.HasParent() {
+		return ""
+	}
+	if _, err := exec.LookPath(args[0]); err != nil && !strings.Contains(args[0], "/") {
+		return ""
+	}
+	return "to run a program: cordon run -- " + shellWords(args)
+}
+
+// guessedProfileCommand names the file that a person edits or removes by the usual means.
+func guessedProfileCommand(args []string) string {
+	verb := args[0]
+	switch verb {
+	case "edit":
+		verb = "${EDITOR:-vi} "
+	case "rm", "remove", "delete":
+		verb = "rm "
+	default:
+		return ""
+	}
+	if len(args) < 2 {
+		return "a profile is a file, which cordon profile ls names"
+	}
+	for _, p := range search().List() {
+		switch {
+		case p.Name != args[1]:
+		case !strings.HasPrefix(p.File, "/"):
+			return "it is built in; cordon profile new NAME --extends " + p.Name + " begins one of your own over it"
+		default:
+			return "it is a file: " + verb + shellWords([]string{p.File})
+		}
+	}
+	return "there is no such profile; cordon profile ls lists them"
+}
+
+// splitProfiles takes "-p a,b" apart. A file's name may hold a comma, and has a slash.
+func splitProfiles(names []string) ([]string, error) {
+	var out []string
+	for _, name := range names {
+		switch {
+		case !strings.Contains(name, ",") || strings.Contains(name, "/") && exists(name):
+			out = append(out, name)
+		default:
+			out = append(out, strings.Split(name, ",")...)
+		}
+		if host, inside, two := strings.Cut(name, ":"); two && isNumber(host) && isNumber(inside) {
+			return nil, &cliError{err: errors.New("-p " + name + ": -p names a profile"), hint: guessedFlag("publish")}
+		}
+	}
+	return out, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// bareQuestion gives a question to why its kind, where it can be of one kind only: a path, an address with a port, or a
+// capability by its whole name.
+func bareQuestion(what string) string {
+	i := strings.LastIndexByte(what, ':')
+	host, port := what[:max(i, 0)], what[i+1:]
+	switch {
+	case strings.HasPrefix(what, "/") || strings.HasPrefix(what, "~") || strings.HasPrefix(what, "./") || strings.HasPrefix(what, "../"):
+		return "open:" + what
+	case i > 0 && isNumber(port) && host != "limit" && host != "signal":
+		return "connect:" + what
+	case strings.HasPrefix(strings.ToUpper(what), "CAP_"):
+		return "cap:" + what
+	}
+	return what
+}
+
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+// volumeMeant finds "-v SOURCE:TARGET", which is --verbose and a command here.
+func volumeMeant(verbose bool, args []string) error {
+	if !verbose || len(args) == 0 {
+		return nil
+	}
+	source, target, two := strings.Cut(args[0], ":")
+	if !two || source == "" || !strings.HasPrefix(target, "/") {
+		return nil
+	}
+	if exists(args[0]) {
+		return nil
+	}
+	target, mode, _ := strings.Cut(target, ":")
+	flag := "--rw "
+	if mode == "ro" {
+		flag = "--ro "
+	}
+	return &cliError{err: errors.New("-v " + args[0] + ": -v is --verbose, and takes no value"),
+		hint: "to bind: " + flag + shellWords([]string{source + ":" + target}) + ", or --volume " + shellWords(args[:1])}
+}
+
+// rising makes a path that begins with .. absolute: a profile holds none such, and the shell's directory is known here.
+// Only what is at the beginning can be: what is above a link within a path the kernel alone knows.
+func rising(name, value string) string {
+	if !upwards(value) || !takesPath(name) {
+		return value
+	}
+	dir, err := os.Getwd()
+	if pwd, e := filepath.EvalSymlinks(dir); e == nil {
+		dir = pwd
+	}
+	rest := value
+	for err == nil && upwards(rest) {
+		dir, rest = filepath.Dir(dir), rest[2:]
+		for strings.HasPrefix(rest, "/") {
+			rest = rest[1:]
+		}
+	}
+	if err != nil || strings.ContainsAny(dir, `:*?[\`) {
+		return value
+	}
+	if rest == "" || rest[0] == ':' {
+		return dir + rest
+	}
+	return strings.TrimSuffix(dir, "/") + "/" + rest
+}
+
+// upwards reports whether a path begins with the name "..".
+func upwards(s string) bool {
+	return s == ".." || strings.HasPrefix(s, "../") || strings.HasPrefix(s, "..:")
+}
+
+// takesPath reports whether a flag's value begins with a path of the host.
+func takesPath(name string) bool {
+	for f := range policy.AllFlags {
+		if f.Name == name {
+			return strings.HasPrefix(f.Arg, "PATH") || strings.HasPrefix(f.Arg, "SOURCE") || strings.HasPrefix(f.Arg, "DIR") ||
+				strings.HasSuffix(f.Arg, "|DIR") || f.Name == "hide"
+		}
+	}
+	return false
+}
+
+// timeValue is a flag for a time span, spelled as --timeout's is.
+type timeValue struct{ d *time.Duration }
+
+func (v timeValue) String() string {
+	if v.d == nil || *v.d == 0 {
+		return ""
+	}
+	return policy.FormatDuration(*v.d)
+}
+
+func (v timeValue) Type() string { return "TIME" }
+
+func (v timeValue) Set(s string) error {
+	d, err := policy.TypedDuration(s)
+	if err == nil {
+		*v.d = d
+	}
+	return err
+}

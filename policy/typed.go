@@ -1,0 +1,142 @@
+package policy
+
+import (
+	"strings"
+	"time"
+)
+
+// What people type. A value on the command line may be spelled as other tools have it, where only one thing can be
+// meant. A file is stricter: whoever reads it does not know which tool its writer thought of.
+
+// typed is a value from the command line as a file would have it.
+func typed(t typ, s string) string {
+	switch t {
+	case tPath, tSource:
+		return fromCommandLine(s)
+	case tUpper:
+		if s != "tmp" && s != "none" {
+			return fromCommandLine(s)
+		}
+	case tSize:
+		return typedSize(s)
+	case tDuration:
+		if _, ok := decimal(s); ok && s != "0" {
+			return s + "s" // as timeout(1) has it
+		}
+	case tCapability:
+		return strings.TrimPrefix(strings.ToUpper(s), "CAP_")
+	}
+	return s
+}
+
+// fromCommandLine makes a relative path, as one types it, one that a profile may hold.
+func fromCommandLine(s string) string {
+	if s == "" || s[0] == '/' || s[0] == '~' || s == "." || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "..") {
+		return s
+	}
+	return "./" + s
+}
+
+// typedSize turns 4G, 4g, 4Gi and 4gib into 4GiB, as docker, podman, systemd and ulimit read the letter. What has a B
+// and no i, such as 4gb, stays: MB is a million bytes here and a MiB there.
+func typedSize(s string) string {
+	digits := strings.TrimRight(s, "KMGTIBkmgtib")
+	switch unit := strings.ToLower(s[len(digits):]); {
+	case digits == "" || unit == "" || unit == "b" || strings.IndexByte("kmgt", unit[0]) < 0:
+		return s
+	case unit[1:] == "" || unit[1:] == "i" || unit[1:] == "ib":
+		return digits + strings.ToUpper(unit[:1]) + "iB"
+	}
+	return s
+}
+
+// typedBounds is typedSize for each bound of "rbps=10M,wiops=200".
+func typedBounds(s string) string {
+	parts := strings.Split(s, ",")
+	for i, part := range parts {
+		if key, value, ok := strings.Cut(part, "="); ok {
+			parts[i] = key + "=" + typedSize(value)
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+// TypedSize reads a number of bytes as the command line has it: ParseSize's spelling, and 4G or 4Gi.
+func TypedSize(s string) (int64, error) {
+	n, f := parseSize(typedSize(s))
+	return n, f.err()
+}
+
+// TypedDuration reads a time span as the command line has it: 90s, 1h30m, 2d, and 10 for 10s. It is more than 0.
+func TypedDuration(s string) (time.Duration, error) {
+	d, f := parseDuration(typed(tDuration, s))
+	return d, f.err()
+}
+
+// otherNetwork is a hint for the network of another tool.
+func otherNetwork(v string) string {
+	switch {
+	case v == "bridge" || v == "default" || v == "slirp4netns" || v == "pasta" || v == "private":
+		return "there is no network between the two: none is a loopback alone, host is the host's"
+	case strings.HasPrefix(v, "container:") || strings.HasPrefix(v, "ns:"):
+		return "a namespace is joined by its path, such as /run/netns/NAME or /proc/PID/ns/net"
+	}
+	return ""
+}
+
+// volumeFlag reads SOURCE:TARGET[:OPTIONS], writable without an option, as docker and podman do.
+func volumeFlag(p *Profile, v string, at Pos) *fault {
+	source, rest, given := cutColon(v)
+	target, options, _ := cutColon(rest)
+	write := true
+	for o := range strings.SplitSeq(options, ",") {
+		switch o {
+		case "", "rw", "rbind", "rprivate", "private":
+		case "ro", "readonly":
+			write = false
+		default:
+			return bad(quote(o)+" is no option of a bind", "ro and rw are; --mount '{bind: …, noexec: true}' says all else")
+		}
+	}
+	switch {
+	case !given:
+		return bad(quote(v)+" names no source", "--volume SOURCE:TARGET; --tmpfs "+v+" is an empty directory")
+	case source == "" || strings.IndexByte("/.~", source[0]) < 0:
+		return bad(quote(source)+" is not a path: there are no named volumes", "such as ./"+source+":"+target)
+	case source == target:
+		return bindFlag(p, escapeColon(source), at, write)
+	}
+	return bindFlag(p, escapeColon(source)+":"+escapeColon(target), at, write)
+}
+
+func escapeColon(s string) string { return strings.ReplaceAll(s, ":", `\:`) }
+
+// userFlag reads UID or UID:GID, the ids inside.
+func userFlag(p *Profile, v string, at Pos) *fault {
+	uid, gid, both := strings.Cut(v, ":")
+	if uid == "root" {
+		uid = "0"
+	}
+	if f := setKey(p, "user.uid", uid, at); f != nil {
+		return bad(quote(uid)+" is not an id", "a number: names are looked up on the host by `id -u "+uid+"`")
+	}
+	if !both {
+		return nil
+	}
+	return setKey(p, "user.gid", gid, at)
+}
+
+// capDrop begins the position of a flag that takes a capability away whether it is kept or not.
+const capDrop = "--cap-drop "
+
+// capDropFlag takes capabilities away. One that the profile does not keep is dropped already.
+func capDropFlag(p *Profile, v string, at Pos) *fault {
+	name := typed(tCapability, v)
+	if name != "ALL" {
+		if f := checkCapability(name); f != nil {
+			return f
+		}
+	}
+	p.Remove = append(p.Remove, Removal{Section: "capabilities", Value: name, Pos: at})
+	return nil
+}

@@ -1,0 +1,166 @@
+package sandbox
+
+// Which part of a profile denies a call, and what would allow it.
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+)
+
+// blame is the part of the profile that denies a call, and what would allow it.
+func (c *compilation) blame(d *Denial) (rule, remedy string) {
+	b := c.decider(d)
+	if b.rule == "" {
+		return "", ""
+	}
+	return said(b.rule, b.where()), cmp.Or(shellWords(b.flags), b.noFlag)
+}
+
+// blamed is what of a profile decides a call.
+type blamed struct {
+	rule   string // `syscalls.deny "@keyring"`
+	at     policy.Pos
+	from   string   // the place, where it is none of one rule
+	flags  []string // that allow it
+	noFlag string   // why there are none
+}
+
+func (b *blamed) where() string { return cmp.Or(b.at.Short(), b.from) }
+
+func (c *compilation) decider(d *Denial) (b blamed) {
+	s := &c.profile.Syscalls
+	if s.Exec == policy.ExecOnce && (d.Call == "execve" || d.Call == "execveat") {
+		return blamed{rule: "syscalls.exec once", at: c.profile.Source("syscalls.exec"), flags: []string{"--exec", "any"}}
+	}
+	spec, err := c.spec()
+	if err != nil {
+		return b
+	}
+	v, err := filter.Explain(spec, c.arch, d.data)
+	if err != nil {
+		return b
+	}
+	if slices.Contains(v.From, policy.SetIDPlace) {
+		return blamed{rule: policy.SetIDPlace, noFlag: policy.SetIDRemedy}
+	}
+	if item := c.denier(d.Call); item != nil {
+		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name), at: item.Pos, noFlag: denyRemedy(item)}
+	}
+	if d.Call == "prctl" && d.data.Args[0] == unix.PR_SET_SECCOMP && c.ruleAt("prctl", v.From) == nil {
+		return c.selfDecider(d)
+	}
+	var allowed bool
+	if b.flags, allowed = c.remedy(d); !allowed {
+		b.noFlag = "another profile: no flag allows it"
+	}
+	if r := c.ruleAt(d.Call, v.From); r != nil {
+		b.rule, b.at = "syscalls.rules "+r.Call, r.Pos
+		return b
+	}
+	if len(v.From) > 0 { // on a 32-bit ABI, for the sake of another call
+		b.rule, b.from = v.Why, strings.Join(v.From, ", ")
+		return b
+	}
+	b.rule, b.at = "syscalls.default "+cmp.Or(s.Default, "errno(EPERM)"), c.profile.Source("syscalls.default")
+	return b
+}
+
+// selfDecider is what decides prctl(PR_SET_SECCOMP) where no rule names prctl: it counts as seccomp(2).
+func (c *compilation) selfDecider(d *Denial) (b blamed) {
+	b.rule, b.at = "syscalls.default: it counts as seccomp", c.profile.Source("syscalls.default")
+	if item := c.denier("seccomp"); item != nil {
+		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name) + ": it counts as seccomp", at: item.Pos, noFlag: denyRemedy(item)}
+	}
+	if r := c.ruleAt("seccomp", nil); r != nil {
+		b.rule, b.at = "syscalls.rules seccomp: it counts as that", r.Pos
+	}
+	if allow := []string{"--allow-syscall", "seccomp"}; c.allows(d, allow) {
+		b.flags = allow
+	} else {
+		b.noFlag = "another profile: no flag allows it"
+	}
+	return b
+}
+
+// denier is the item of syscalls.deny that names a call, itself or by a group; it beats everything else.
+func (c *compilation) denier(call string) *policy.SyscallItem {
+	for i := range c.profile.Syscalls.Deny {
+		if x := &c.profile.Syscalls.Deny[i]; filter.Names(x.Name, call) {
+			return x
+		}
+	}
+	return nil
+}
+
+// ruleAt is the rule about a call at one of the places that decide; the first about it where rules have no place.
+func (c *compilation) ruleAt(call string, from []string) *policy.SyscallRule {
+	for i := range c.profile.Syscalls.Rules {
+		r := &c.profile.Syscalls.Rules[i]
+		if filter.Names(r.Call, call) && (len(from) == 0 || slices.Contains(from, r.Pos.Short())) {
+			return r
+		}
+	}
+	return nil
+}
+
+// denyRemedy is about a list that only grows.
+func denyRemedy(x *policy.SyscallItem) string {
+	if x.Pos.Flag != "" {
+		return "leave out " + x.Pos.Flag
+	}
+	return "a profile that does not extend " + strings.TrimPrefix(x.Pos.File, "embedded:") + ", because deny only grows"
+}
+
+// remedy finds the flags with which the profile would allow a call, by trying them: to name the call, to take the rules
+// for it away, or both.
+func (c *compilation) remedy(d *Denial) (flags []string, ok bool) {
+	allow := []string{"--allow-syscall", d.Call}
+	var remove []string
+	tries := [][]string{allow}
+	for i := range c.profile.Syscalls.Rules {
+		if r := &c.profile.Syscalls.Rules[i]; r.Call == d.Call {
+			one := []string{"--remove", "syscalls=" + r.Call + ": " + r.Expr}
+			tries, remove = append(tries, one), append(remove, one...)
+		}
+	}
+	for _, try := range append(tries, remove, slices.Concat(remove, allow)) {
+		if len(try) > 0 && c.allows(d, try) {
+			return try, true
+		}
+	}
+	return nil, false
+}
+
+func (c *compilation) allows(d *Denial, flags []string) bool {
+	over := &policy.Profile{}
+	for i := 0; i < len(flags); i += 2 {
+		if policy.FromFlag(over, strings.TrimPrefix(flags[i], "--"), flags[i+1]) != nil {
+			return false
+		}
+	}
+	spec, err := policy.Merge(c.profile, over).FilterOnce(c.nonce)
+	if err != nil {
+		return false
+	}
+	v, err := filter.Explain(spec, c.arch, d.data)
+	return err == nil && v.Action.Kind == filter.Allow
+}
+
+// shellWords quotes for sh(1) what needs it.
+func shellWords(words []string) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		if strings.ContainsAny(w, " \t\n'\"\\$`&|<>()*?[]#~;!{}") {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		out[i] = w
+	}
+	return strings.Join(out, " ")
+}

@@ -1,0 +1,27 @@
+package sandbox
+
+import (
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+)
+
+// clipped reports the rlimits of the profile that are above the launcher's own hard limits. Only CAP_SYS_RESOURCE in the
+// first user namespace raises those; otherwise the lower limit holds in the task.
+func (c *compilation) clipped(task int) {
+	for _, r := range c.profile.Limits.Rlimits {
+		n, _ := rlimitNumber(r.Name)
+		var own, its unix.Rlimit
+		if unix.Getrlimit(int(n), &own) != nil || r.Value <= own.Max {
+			continue
+		}
+		if err := unix.Prlimit(task, int(n), nil, &its); err != nil {
+			its = own
+		}
+		if its.Max < r.Value {
+			holds := policy.Rlimit{Name: r.Name, Value: its.Cur}
+			c.missing = append(c.missing, Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
+				" is above the hard limit that the launcher was started with", Instead: holds.Text()})
+		}
+	}
+}
