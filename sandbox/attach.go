@@ -73,23 +73,6 @@ const (
 	fileText    = "text"    // an Attached, packed
 )
 
-// spaceKinds are the kinds of namespaces that a task is in.
-var spaceKinds = [...]struct {
-	name     string
-	flag     int
-	children string // the link that says what a process has entered for its children
-	layer    policy.Layer
-}{
-	{"user", unix.CLONE_NEWUSER, "user", policy.LayerUser},
-	{"mnt", unix.CLONE_NEWNS, "mnt", policy.LayerMount},
-	{"pid", unix.CLONE_NEWPID, "pid_for_children", policy.LayerPID},
-	{"ipc", unix.CLONE_NEWIPC, "ipc", policy.LayerIPC},
-	{"uts", unix.CLONE_NEWUTS, "uts", policy.LayerUTS},
-	{"cgroup", unix.CLONE_NEWCGROUP, "cgroup", policy.LayerCgroupNS},
-	{"net", unix.CLONE_NEWNET, "net", policy.LayerNet},
-	{"time", unix.CLONE_NEWTIME, "time_for_children", policy.LayerTime}, // since Linux 5.6
-}
-
 // open opens what is below /proc/PID.
 func (a *Attached) open(dir string) error {
 	for i := range spaceKinds {
@@ -300,7 +283,7 @@ func (a *Attached) check() error {
 		if err == nil {
 			err = unix.Fstat(fd, &st)
 		}
-		if err != nil || kind != k.flag || s.ID != k.name+":["+strconv.FormatUint(st.Ino, 10)+"]" {
+		if err != nil || uint64(kind) != k.flag || s.ID != k.name+":["+strconv.FormatUint(st.Ino, 10)+"]" {
 			return errors.New("what arrived as the " + k.name + " namespace is another thing")
 		}
 	}

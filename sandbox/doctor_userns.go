@@ -8,57 +8,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// doctorKind is a kind of namespace for the doctor: its name in /proc/PID/ns and in user.max_*_namespaces.
-type doctorKind struct {
-	name, sysctl, config string
-	flag                 uintptr
-}
-
-var doctorKinds = [...]doctorKind{
-	{"user", "user.max_user_namespaces", "CONFIG_USER_NS", 0},
-	{"mnt", "user.max_mnt_namespaces", "CONFIG_NAMESPACES", unix.CLONE_NEWNS},
-	{"pid", "user.max_pid_namespaces", "CONFIG_PID_NS", unix.CLONE_NEWPID},
-	{"ipc", "user.max_ipc_namespaces", "CONFIG_IPC_NS", unix.CLONE_NEWIPC},
-	{"uts", "user.max_uts_namespaces", "CONFIG_UTS_NS", unix.CLONE_NEWUTS},
-	{"net", "user.max_net_namespaces", "CONFIG_NET_NS", unix.CLONE_NEWNET},
-	{"cgroup", "user.max_cgroup_namespaces", "CONFIG_CGROUPS", unix.CLONE_NEWCGROUP},
-	{"time", "user.max_time_namespaces", "CONFIG_TIME_NS", unix.CLONE_NEWTIME},
-}
-
 func probeNamespace(m *Machine, name string) Finding {
-	for _, k := range doctorKinds {
+	for i := range spaceKinds {
+		k := &spaceKinds[i]
 		if k.name != name {
 			continue
 		}
-		err := m.Namespaces(k.flag)
-		if err == nil {
-			return fine(k.made())
+		flag := uintptr(k.flag) &^ unix.CLONE_NEWUSER // a user namespace is made for each
+		err := m.Namespaces(flag)
+		if err == nil && flag == 0 {
+			return fine("made one, mapped an id, used a capability in it")
 		}
-		if k.flag != 0 && m.Namespaces(0) != nil {
+		if err == nil {
+			return fine("made one")
+		}
+		if flag != 0 && m.Namespaces(0) != nil {
 			return Finding{State: OutcomeUnknown, Found: "not tried", Cause: "there is no user namespace to make it in", Remedy: "see userns"}
 		}
-		return k.refused(m, err)
+		return m.refused(k, err)
 	}
 	return Finding{State: OutcomeUnknown, Found: "no such kind"}
 }
 
-func (k doctorKind) made() string {
-	if k.flag == 0 {
-		return "made one, mapped an id, used a capability in it"
-	}
-	return "made one"
-}
-
 // refused finds the cause of a namespace that could not be made, from the most certain to the least.
-func (k doctorKind) refused(m *Machine, err error) Finding {
+func (m *Machine) refused(k *nsKind, err error) Finding {
 	found := "clone: " + errnoText(err)
 	e := errnoIn(err)
-	limit := "/proc/sys/" + strings.Replace(k.sysctl, ".", "/", 1)
+	sysctl := "user.max_" + k.name + "_namespaces"
+	limit := "/proc/sys/" + strings.Replace(sysctl, ".", "/", 1)
 	switch {
 	case m.read(limit) == "0":
-		return lacking(found, k.sysctl+"=0", "sysctl -w "+k.sysctl+"=15000")
+		return lacking(found, sysctl+"=0", "sysctl -w "+sysctl+"=15000")
 	case e == syscall.ENOSPC:
-		return lacking(found, k.sysctl+"="+orAbsent(m.read(limit))+" is used up, or 32 namespaces are nested already", "sysctl -w "+k.sysctl+"=63359")
+		return lacking(found, sysctl+"="+orAbsent(m.read(limit))+" is used up, or 32 namespaces are nested already", "sysctl -w "+sysctl+"=63359")
 	case e == syscall.EINVAL || e == syscall.ENOSYS && !m.filtered():
 		return lacking(found, "the kernel was built without "+k.config, "run a kernel built with "+k.config+"=y")
 	}

@@ -187,7 +187,7 @@ func (c *compilation) enterSpaces(from plan.From) {
 			k := &spaceKinds[i]
 			if s := c.into.space(k.name); s != nil && (k.flag == unix.CLONE_NEWUSER) == user && c.apart(s) {
 				c.plan.Files = append(c.plan.Files, fileSpace+k.name)
-				c.do(from, plan.SetnsStep(plan.F(fileSpace+k.name), uint64(k.flag)))
+				c.do(from, plan.SetnsStep(plan.F(fileSpace+k.name), k.flag))
 			}
 		}
 	}

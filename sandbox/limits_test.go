@@ -137,20 +137,7 @@ func TestGroupLimits(t *testing.T) {
 	}
 }
 
-func TestStatUsage(t *testing.T) {
-	for _, tt := range []struct {
-		stat    string
-		used    time.Duration
-		threads int64
-	}{
-		{"1 (a) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 1 2", 260 * time.Millisecond, 9},
-		{"1 (a) ) (1 2) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 1 2", 260 * time.Millisecond, 9},
-		{"1 (a", 0, 0}, {"", 0, 0}, {"1 (a) S 0", 0, 0},
-	} {
-		if u := statUsage([]byte(tt.stat)); u.user+u.system != tt.used || u.threads != tt.threads {
-			t.Errorf("%q: %+v", tt.stat, u)
-		}
-	}
+func TestTreeUsage(t *testing.T) {
 	if u := treeUsage(os.Getpid(), 1); u.threads < 1 {
 		t.Errorf("this process: %+v", u)
 	}
@@ -168,11 +155,6 @@ func TestProcessors(t *testing.T) {
 	if _, ok := lastInRange("x"); ok || processors() < 1 {
 		t.Error(processors())
 	}
-}
-
-func FuzzStatUsage(f *testing.F) {
-	f.Add([]byte("1 (a) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 1 2"))
-	f.Fuzz(func(_ *testing.T, stat []byte) { statUsage(stat) })
 }
 
 // TestLimitsAround tells a limit of a group around the sandbox's from its own, by what the kernel has counted.

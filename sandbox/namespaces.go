@@ -13,39 +13,28 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// nsKind is one kind of namespace.
-type nsKind struct {
-	name  string // as in the profile and in /proc/PID/ns
-	flag  uint64
-	layer policy.Layer
-	get   func(*policy.Namespaces) policy.Namespace
-}
-
-var nsKinds = [...]nsKind{
-	{"user", unix.CLONE_NEWUSER, policy.LayerUser, func(n *policy.Namespaces) policy.Namespace { return n.User }},
-	{"mnt", unix.CLONE_NEWNS, policy.LayerMount, func(n *policy.Namespaces) policy.Namespace { return n.Mount }},
-	{"pid", unix.CLONE_NEWPID, policy.LayerPID, func(n *policy.Namespaces) policy.Namespace { return n.PID }},
-	{"ipc", unix.CLONE_NEWIPC, policy.LayerIPC, func(n *policy.Namespaces) policy.Namespace { return n.IPC }},
-	{"uts", unix.CLONE_NEWUTS, policy.LayerUTS, func(n *policy.Namespaces) policy.Namespace { return n.UTS }},
-	{"cgroup", unix.CLONE_NEWCGROUP, policy.LayerCgroupNS, func(n *policy.Namespaces) policy.Namespace { return n.Cgroup }},
-	{"net", unix.CLONE_NEWNET, policy.LayerNet, func(n *policy.Namespaces) policy.Namespace { return n.Net }},
-}
-
-// profileName is the kind's key in the profile.
-func (k *nsKind) profileName() string {
-	if k.name == "mnt" {
-		return "mount"
-	}
-	return k.name
-}
-
-// network folds the network section into the namespace: network: host is the host's namespace.
+// nsMode returns what the profile says of a kind of nsKinds. The network section counts too: network: host is the host's
+// namespace.
 func (c *compilation) nsMode(k *nsKind) policy.Namespace {
-	ns := k.get(&c.profile.Namespaces)
-	if k.flag == unix.CLONE_NEWNET && c.profile.Network.Mode == policy.NetworkHost {
+	n := &c.profile.Namespaces
+	switch k.flag {
+	case unix.CLONE_NEWUSER:
+		return n.User
+	case unix.CLONE_NEWNS:
+		return n.Mount
+	case unix.CLONE_NEWPID:
+		return n.PID
+	case unix.CLONE_NEWIPC:
+		return n.IPC
+	case unix.CLONE_NEWUTS:
+		return n.UTS
+	case unix.CLONE_NEWCGROUP:
+		return n.Cgroup
+	}
+	if c.profile.Network.Mode == policy.NetworkHost {
 		return policy.Namespace{Mode: policy.NSHost}
 	}
-	return ns
+	return n.Net
 }
 
 // namespaces decides which are made and which are joined. A joined namespace belongs to somebody else's user

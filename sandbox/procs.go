@@ -4,13 +4,13 @@ package sandbox
 // proc_pid_status(5).
 
 import (
-	"bytes"
-	"errors"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"cordon/sandbox/internal/proc"
 )
 
 // Process is one process of a sandbox, seen from outside.
@@ -32,9 +32,6 @@ type Process struct {
 
 // ProcTable is every process of this moment, by number.
 type ProcTable map[int]*Process
-
-// tick is the unit of times in proc_pid_stat(5): USER_HZ is 100 on every architecture here.
-const tick = time.Second / 100
 
 // Processes reads the table.
 func Processes() (ProcTable, error) {
@@ -62,12 +59,12 @@ func readProcess(pid int) *Process {
 	if err != nil {
 		return nil
 	}
-	st, err := parseStat(b)
+	st, err := proc.ParseStat(b)
 	if err != nil {
 		return nil
 	}
-	p := &Process{PID: pid, PPID: st.ppid, State: st.state, Comm: st.comm, Threads: st.threads, User: st.user, System: st.system,
-		RSS: st.rss * int64(os.Getpagesize()), Start: st.start}
+	p := &Process{PID: pid, PPID: st.PPID, State: st.State, Comm: st.Comm, Threads: st.Threads, User: st.User, System: st.System,
+		RSS: st.RSS * int64(os.Getpagesize()), Start: st.Start}
 	p.space, _ = readlink(dir + "/ns/pid") // it takes more rights than the rest
 	return p
 }
@@ -158,37 +155,4 @@ func (t ProcTable) children(in map[int]bool, of int) []int {
 	}
 	slices.Sort(list)
 	return list
-}
-
-// procStat is what is used of proc_pid_stat(5).
-type procStat struct {
-	comm, state  string
-	ppid         int
-	user, system time.Duration
-	threads      int
-	start        uint64
-	rss          int64 // in pages
-}
-
-// parseStat reads /proc/PID/stat. The name, in parentheses, is the process's own choice and may hold any of them.
-func parseStat(b []byte) (st procStat, err error) {
-	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
-	if open < 0 || end < open {
-		return st, errors.New("/proc/PID/stat: no name")
-	}
-	st.comm = string(b[open+1 : end])
-	f := strings.Fields(string(b[end+1:])) // from field 3
-	if len(f) < 22 {
-		return st, errors.New("/proc/PID/stat: too short")
-	}
-	number := func(field int) (n uint64) {
-		if err == nil {
-			n, err = strconv.ParseUint(f[field-3], 10, 64)
-		}
-		return n
-	}
-	st.state, st.ppid = f[0], int(number(4))
-	st.user, st.system = time.Duration(number(14))*tick, time.Duration(number(15))*tick
-	st.threads, st.start, st.rss = int(number(20)), number(22), int64(number(24))
-	return st, err
 }

@@ -16,8 +16,9 @@ import (
 	"bytes"
 	"os"
 	"strconv"
-	"strings"
 	"time"
+
+	"cordon/sandbox/internal/proc"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,12 +49,19 @@ func ofAnotherSession(fd int) bool {
 			continue
 		}
 		stat, err := readSome("/proc/"+e.Name()+"/stat", 1024)
-		f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if err == nil && len(f) > 4 && f[4] == strconv.Itoa(int(unix.Major(st.Rdev)<<8|unix.Minor(st.Rdev)&0xff|unix.Minor(st.Rdev)&^0xff<<12)) {
+		if err != nil {
+			continue
+		}
+		if s, err := proc.ParseStat(stat); err == nil && uint32(s.Terminal) == ttyNumber(st.Rdev) {
 			return true
 		}
 	}
 	return false
+}
+
+// ttyNumber returns the number that proc_pid_stat(5) has for a terminal's device, in field 7.
+func ttyNumber(dev uint64) uint32 {
+	return unix.Major(dev)<<8 | unix.Minor(dev)&0xff | unix.Minor(dev)&^0xff<<12
 }
 
 // lineMode are the flags of a terminal at which lines are typed.

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/proc"
 )
 
 const stateVersion = 1
@@ -306,6 +307,6 @@ func identify(pid int) (ProcessID, error) {
 	if err != nil {
 		return ProcessID{}, err
 	}
-	st, err := parseStat(b)
-	return ProcessID{pid, st.start}, err
+	st, err := proc.ParseStat(b)
+	return ProcessID{pid, st.Start}, err
 }

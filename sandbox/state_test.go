@@ -363,43 +363,6 @@ func TestLockHeldElsewhere(t *testing.T) {
 	}
 }
 
-func TestParseStat(t *testing.T) {
-	const rest = " S 1 1 1 0 -1 4194560 100 0 0 0 7 3 0 0 20 0 2 0 1234567 8192 25 18446744073709551615 1 1 0"
-	for _, tt := range []struct {
-		text, comm string
-		ok         bool
-	}{
-		{"42 (sh)" + rest, "sh", true},
-		{"42 (a) R 1 (b)" + rest, "a) R 1 (b", true},
-		{"42 ()" + rest, "", true},
-		{"42 sh" + rest, "", false},
-		{"42 (sh) S 1", "", false},
-		{"42 )sh(" + rest, "", false},
-		{"42 (sh)" + strings.Replace(rest, "1234567", "x", 1), "", false},
-		{"", "", false},
-	} {
-		st, err := parseStat([]byte(tt.text))
-		if (err == nil) != tt.ok {
-			t.Errorf("%q: %v", tt.text, err)
-		}
-		if tt.ok && (st.comm != tt.comm || st.state != "S" || st.ppid != 1 || st.user != 70*time.Millisecond || st.system != 30*time.Millisecond || st.threads != 2 || st.start != 1234567 || st.rss != 25) {
-			t.Errorf("%q: %+v", tt.text, st)
-		}
-	}
-	if id, err := identify(os.Getpid()); err != nil || id.Start == 0 {
-		t.Errorf("%+v %v", id, err)
-	}
-}
-
-func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("42 (a) b) S 1 1 1 0 -1 4194560 100 0 0 0 7 3 0 0 20 0 2 0 1234567 8192 25 1 1 1 0"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if st, err := parseStat(b); err == nil && !strings.Contains(string(b), "("+st.comm+")") {
-			t.Errorf("%q: %+v", b, st)
-		}
-	})
-}
-
 // TestStatePath is a place only where it can be this user's.
 func TestStatePath(t *testing.T) {
 	if os.Getuid() == 0 {

@@ -515,14 +515,14 @@ func (p *process) reportEnd(init unix.WaitStatus) {
 	r.Exit = -1
 	switch ws := unix.WaitStatus(page.Status); {
 	case page.Done == 0: // init was killed, and with it the task
-		r.setSignal(init.Signal(), false)
+		setSignal(r, init.Signal(), false)
 	case ws.Signaled():
-		r.setSignal(ws.Signal(), ws.CoreDump())
+		setSignal(r, ws.Signal(), ws.CoreDump())
 	default:
 		r.Exit = ws.ExitStatus()
 	}
 }
 
-func (r *Report) setSignal(sig syscall.Signal, core bool) {
+func setSignal(r *Report, sig syscall.Signal, core bool) {
 	r.Signal, r.CoreDump = unix.SignalName(sig), core
 }

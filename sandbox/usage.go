@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/internal/proc"
 )
 
 // Usage is what the sandbox has used, besides the times and the peak in Report. What the kernel does not tell is nil.
@@ -58,12 +59,12 @@ func (p *process) reportUsage(use *unix.Rusage, stats *cgroup.Stats) {
 		r.OutputBytes = count(p.output.passed.Load())
 	}
 	if stats != nil {
-		r.addGroups(stats)
+		addGroups(r, stats)
 	}
 }
 
 // addGroups takes what the groups have counted, which is all of the sandbox.
-func (r *Report) addGroups(s *cgroup.Stats) {
+func addGroups(r *Report, s *cgroup.Stats) {
 	if m := s.Memory; m != nil {
 		r.PeakMemory, r.PeakSwap, r.OOMKills = m.Peak, m.SwapPeak, m.OOMKills
 		if m.Pressure != nil {
@@ -146,8 +147,12 @@ func treeUsage(root, most int) (sum treeUse) {
 		if err != nil {
 			continue // gone, and counted by who has waited for it
 		}
-		u := statUsage(stat)
-		sum.user, sum.system, sum.threads = sum.user+u.user, sum.system+u.system, sum.threads+u.threads
+		st, err := proc.ParseStat(stat)
+		if err != nil {
+			continue
+		}
+		sum.user, sum.system = sum.user+st.User+st.WaitedUser, sum.system+st.System+st.WaitedSystem
+		sum.threads += int64(st.Threads)
 		if i > 0 { // not init, which has the launcher's
 			sum.peakRSS = max(sum.peakRSS, peakRSS(dir))
 		}
@@ -185,23 +190,6 @@ func childrenOf(dir string) (list []string) {
 		}
 	}
 	return list
-}
-
-// statUsage reads a stat file: utime, stime, cutime and cstime, which are fields 14 to 17, and num_threads, 20. They are
-// counted behind the name, which is in parentheses and may hold anything.
-func statUsage(stat []byte) (u treeUse) {
-	const tick = 10 * time.Millisecond // USER_HZ is 100 everywhere
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(fields) < 18 {
-		return u
-	}
-	number := func(i int) int64 {
-		n, _ := strconv.ParseInt(string(fields[i-3]), 10, 64) // of the kernel's making
-		return n
-	}
-	u.user, u.system = time.Duration(number(14)+number(16))*tick, time.Duration(number(15)+number(17))*tick
-	u.threads = number(20)
-	return u
 }
 
 // processors is how many there may be, whatever the launcher's own affinity: a task can widen its.

@@ -16,8 +16,8 @@ import (
 var shipped = []string{"default", "strict", "build"}
 
 var (
-	// host and profile are what a process that launches often keeps.
-	host    = sync.OnceValues(sandbox.Probe)
+	// probe and profile are what a process that launches often keeps.
+	probe   = sync.OnceValues(sandbox.Probe)
 	profile = sync.OnceValues(func() (*policy.Profile, error) { return loadProfile(profiles.DefaultName) })
 )
 
@@ -31,7 +31,7 @@ func launch() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	h, err := host()
+	h, err := probe()
 	if err != nil {
 		return 0, err
 	}
@@ -50,7 +50,7 @@ func loadAndCompile(name string) error {
 	if err != nil {
 		return err
 	}
-	h, err := host()
+	h, err := probe()
 	if err != nil {
 		return err
 	}

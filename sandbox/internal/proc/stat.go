@@ -2,9 +2,11 @@
 package proc
 
 import (
+	"bytes"
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,15 +30,50 @@ func StartTime(stat string) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return startTime(string(text[:n]))
+	st, err := ParseStat(text[:n])
+	return st.Start, err
 }
 
-// startTime takes it from the text. The name before it may hold anything, closing parentheses as well.
-func startTime(text string) (uint64, error) {
-	const field, behind = 22, 3 // the first behind the name is the third
-	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	if len(fields) <= field-behind {
-		return 0, errors.New("/proc/PID/stat is too short")
+// Tick is the unit of times in proc_pid_stat(5): USER_HZ is 100 on every architecture here.
+const Tick = time.Second / 100
+
+// Stat is what the sandbox's packages use of proc_pid_stat(5).
+type Stat struct {
+	Comm, State string
+	PPID        int
+	Terminal    int // the device number of the controlling terminal, 0 for none
+
+	User, System time.Duration // of the process itself, in steps of Tick
+
+	WaitedUser, WaitedSystem time.Duration // of the children that it has waited for
+
+	Threads int
+	Start   uint64 // in ticks since boot
+	RSS     int64  // in pages
+}
+
+// ParseStat reads the text of /proc/PID/stat. The name, in parentheses, is the process's own choice and may hold any of
+// them.
+func ParseStat(b []byte) (st Stat, err error) {
+	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if open < 0 || end < open {
+		return st, errors.New("/proc/PID/stat: no name")
 	}
-	return strconv.ParseUint(fields[field-behind], 10, 64)
+	st.Comm = string(b[open+1 : end])
+	f := strings.Fields(string(b[end+1:])) // from field 3
+	if len(f) < 22 {
+		return st, errors.New("/proc/PID/stat: too short")
+	}
+	number := func(field int) (n uint64) {
+		if err == nil {
+			n, err = strconv.ParseUint(f[field-3], 10, 64)
+		}
+		return n
+	}
+	ticks := func(field int) time.Duration { return time.Duration(number(field)) * Tick }
+	st.State, st.PPID = f[0], int(number(4))
+	st.Terminal, _ = strconv.Atoi(f[7-3])
+	st.User, st.System, st.WaitedUser, st.WaitedSystem = ticks(14), ticks(15), ticks(16), ticks(17)
+	st.Threads, st.Start, st.RSS = int(number(20)), number(22), int64(number(24))
+	return st, err
 }
