@@ -7,8 +7,8 @@ package sandbox
 // group, or the foreground group of its own terminal; what is sent to one process (SIGTERM, SIGHUP, SIGUSR1, SIGUSR2) the task.
 
 import (
-	"strconv"
 	"errors"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
