@@ -176,6 +176,12 @@ func (s *scene) gives(o *scene) bool {
 	return false
 }
 
+// emptyDir is what a mount of the kind empty shows, which holds nothing.
+const (
+	emptyDir = "an empty directory, read-only"
+	nothing  = -1
+)
+
 // room returns how much a tmpfs may hold.
 func (s *scene) room() int64 {
 	if s.size == 0 {
@@ -221,6 +227,9 @@ func (p *Profile) sceneOf(m *Mount, rest string) scene {
 		s.changes = cmp.Or(m.Upper, "tmp")
 	case MountTmpfs:
 		s.private, s.size = "an empty tmpfs", m.Size
+		s.perm, s.usual = permOf(m, 0o755)
+	case MountEmpty:
+		s.private, s.size = emptyDir, nothing
 		s.perm, s.usual = permOf(m, 0o755)
 	case MountSymlink:
 		s.private = "a link to " + m.Source

@@ -91,6 +91,17 @@ var mountForms = []form[Mount]{
 			doc: "Nothing is mounted where the target does not exist and cannot be made."},
 			at: mountOptional},
 	}},
+	{kind: string(MountEmpty), doc: "an empty directory, read-only", keys: []key[Mount]{
+		{spec: spec{name: "empty", typ: tPath, example: "/mnt",
+			doc: "Where it is mounted. What later mounts put below it is there."},
+			at: mountTarget},
+		{spec: spec{name: "mode", typ: tPerm, def: `"0755"`, example: `"0700"`,
+			doc: "Permission bits."},
+			at: mountPerm},
+		{spec: spec{name: "optional", typ: tWord, words: boolWords, def: "false", example: "true",
+			doc: "Nothing is mounted where the target does not exist and cannot be made."},
+			at: mountOptional},
+	}},
 	{kind: string(MountProc), doc: "proc of the sandbox's own processes", keys: []key[Mount]{
 		{spec: spec{name: "proc", typ: tPath, example: "/proc",
 			doc: "Where it is mounted."},

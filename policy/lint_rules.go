@@ -436,7 +436,7 @@ func (l *linter) idleHides() {
 		}
 		shown := slices.ContainsFunc(l.p.Mounts, func(m Mount) bool {
 			place := hostNames(m.Place(), l.opts.RuntimeDir)
-			return place != nil && m.Kind != MountTmpfs && m.Kind != MountDir && (above(place, hidden) || above(hidden, place))
+			return place != nil && m.Kind != MountTmpfs && m.Kind != MountEmpty && m.Kind != MountDir && (above(place, hidden) || above(hidden, place))
 		})
 		if !shown {
 			l.say(h.Pos, index("hide", i)+": nothing shows "+h.Pattern)

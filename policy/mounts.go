@@ -82,7 +82,7 @@ func (m *Mount) complete() *fault {
 
 // checkPerm refuses bits that would have no effect: every mount is nosuid, and mkdir(2) drops set-id bits.
 func (m *Mount) checkPerm() *fault {
-	idle := map[MountKind]uint32{MountFile: 0o7000, MountDir: 0o6000, MountTmpfs: 0o4000}[m.Kind] & m.Perm.V
+	idle := map[MountKind]uint32{MountFile: 0o7000, MountDir: 0o6000, MountEmpty: 0o7000, MountTmpfs: 0o4000}[m.Kind] & m.Perm.V
 	if idle == 0 {
 		return nil
 	}

@@ -225,7 +225,7 @@ func TestParseErrors(t *testing.T) {
 		{"invalid UTF-8", "name: a\xff\n", `f:1:8: invalid UTF-8`},
 		{"mount over all", "mounts: [{tmpfs: /}]\n", `f:1:10: mounts[0]: a mount over the whole tree; use root:`},
 		{"two mounts in one", "mounts: [{tmpfs: /a, bind: /b}]\n", `f:1:22: mounts[0]: "bind" and "tmpfs" together; one of them`},
-		{"no mount", "mounts: [{target: /a}]\n", `f:1:10: mounts[0]: it does not say what it is; one of bind, tmpfs, proc, dev, mqueue, sysfs, overlay, symlink, dir, file, generate`},
+		{"no mount", "mounts: [{target: /a}]\n", `f:1:10: mounts[0]: it does not say what it is; one of bind, tmpfs, empty, proc, dev, mqueue, sysfs, overlay, symlink, dir, file, generate`},
 		{"key of another mount", "mounts: [{tmpfs: /a, hidepid: off}]\n", `f:1:22: mounts[0]: unknown key "hidepid"; there is tmpfs, size, mode, noexec, optional`},
 		{"symlink without text", "mounts: [{symlink: /a}]\n", `f:1:10: mounts[0]: a symlink needs its text; such as {symlink: /bin, to: usr/bin}`},
 		{"generated file", "mounts: [{generate: /etc/shadow}]\n", `f:1:21: mounts[0].generate: "/etc/shadow" is not known here; it is /etc/passwd, /etc/group, /etc/hosts, /etc/hostname, /etc/nsswitch.conf or /etc/resolv.conf`},

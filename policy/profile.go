@@ -97,6 +97,7 @@ type MountKind string
 const (
 	MountBind     MountKind = "bind"     // a file or directory of the host
 	MountTmpfs    MountKind = "tmpfs"    // an empty tmpfs
+	MountEmpty    MountKind = "empty"    // an empty directory, read-only, of the sandbox's own
 	MountProc     MountKind = "proc"     // proc of the sandbox's own pid namespace, masked as the OCI runtime spec lists
 	MountDev      MountKind = "dev"      // a minimal /dev
 	MountMqueue   MountKind = "mqueue"   // POSIX message queues of the own ipc namespace
@@ -117,9 +118,9 @@ type Mount struct {
 	NoExec   bool          // bind, tmpfs
 	Unfit    string        // bind: "", "skip" or "refuse" a source that is no place to work in
 	Live     bool          // bind: a read-only directory that is not shown through an overlay
-	Optional bool          // bind: a missing source is tolerated; tmpfs, sysfs, generate: a missing target that cannot be made
+	Optional bool          // bind: a missing source is tolerated; tmpfs, empty, sysfs, generate: a missing target that cannot be made
 	Size     int64         // tmpfs: bytes; 0 means the kernel's default, half of memory
-	Perm     Opt[uint32]   // tmpfs, dir, file: permission bits
+	Perm     Opt[uint32]   // tmpfs, empty, dir, file: permission bits
 	Content  string        // file
 	Upper    string        // overlay: "tmp" or a directory
 	Hidepid  string        // proc: "", "noaccess", "invisible", "ptraceable" (proc(5); the names need Linux 5.8)

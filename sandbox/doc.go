@@ -163,7 +163,7 @@
 //	supervise.go    clone and the end; talk.go: the talk; events.go: the loop; signals.go: signals and the wall clock
 //	orphans.go      what is left where the task had no pid namespace of its own
 //	verify.go       what is read back
-//	guards.go       mounts that fall off when the host replaces what is under them, and guards_repair.go: how they come back
+//	guards.go       mounts that fall off when the host replaces what is under them, and guards_repair.go: how they come back; guards_watch.go: names that appear
 //	state.go        what other commands know of a sandbox; statedir.go: the directory that it is in; statefind.go: how they
 //	                find it, and what becomes of what others left
 //	own.go          what decides on the next run, which no task can write; writes.go, ledger/: what a task could write, recorded

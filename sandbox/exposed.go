@@ -33,6 +33,22 @@ func (t *tree) await(target string, rule policy.Pos) {
 	t.awaited = append(t.awaited, part{target: target, opaque: true, guard: guardHide, what: "hidden", rule: rule})
 }
 
+// awaitGlob notes that what appears in a directory under a name that a pattern matches is to be hidden, and reports
+// whether the launcher can do that.
+func (t *tree) awaitGlob(dir, pattern string, rule policy.Pos) bool {
+	for i := range t.globs {
+		if x := &t.globs[i]; x.dir == dir && x.pattern == pattern {
+			return true
+		}
+	}
+	if !t.onHost(joinPath(dir, "x")) {
+		return false
+	}
+	p := part{opaque: true, guard: guardHide, what: "hidden", rule: rule}
+	t.globs = append(t.globs, awaitedGlob{dir, pattern, p})
+	return true
+}
+
 // onHost reports whether the directory that holds a path is the host's own, so that a change there reaches the sandbox.
 // An overlay has directories of its own, and the kernel's file systems cannot be renamed.
 func (t *tree) onHost(target string) bool {

@@ -13,7 +13,6 @@ package sandbox
 // task is frozen for most of it if it has a cgroup.
 
 import (
-	"encoding/binary"
 	"errors"
 	"strconv"
 	"strings"
@@ -36,10 +35,14 @@ type watchedMount struct {
 // guards is what the launcher needs to see that a guard is gone, and to mount it again.
 type guards struct {
 	list  []watchedMount
-	table int             // the task's mountinfo; -1 for none
-	fds   map[string]int  // the sandbox's root and namespaces, by the names of plan files
-	names int             // the inotify instance; -1 for none
-	at    map[int32][]int // indices of list, by the watch descriptor of their directory
+	table int            // the task's mountinfo; -1 for none
+	fds   map[string]int // the sandbox's root and namespaces, by the names of plan files
+	names int            // the inotify instance; -1 for none
+
+	globs []awaitedGlob
+	late  map[string]bool      // paths that have matched one of the globs since the start
+	at    map[int32]*nameWatch // by watch descriptor
+	clock bool                 // the guards are looked at by the clock
 }
 
 // keepGuards opens what guarding takes. The mount table has just been compared with the plan; visible has the ids of its
@@ -49,7 +52,8 @@ func (p *process) keepGuards(visible map[string]string) error {
 	if p.comp.into != nil || p.comp.asItIs() || p.comp.keep&(1<<unix.CAP_SYS_ADMIN) != 0 { // such a task mounts itself
 		return nil
 	}
-	if g.list = p.comp.tree.exposed(); len(g.list) == 0 {
+	g.list, g.globs = p.comp.tree.exposed(), p.comp.tree.globs
+	if len(g.list) == 0 && len(g.globs) == 0 {
 		return nil
 	}
 	for i := range g.list {
@@ -106,44 +110,17 @@ func (p *process) beginNames() {
 	p.lookAtAll()
 }
 
-// watchNames watches the directories of the guards. Where no inotify instance can be had (fs.inotify.max_user_instances),
-// or a directory cannot be watched, the launcher looks at the guards by the clock.
-func (p *process) watchNames() {
-	g := &p.guards
-	if g.names < 0 {
-		p.lookByClock()
-		return
-	}
-	fd := g.names
-	g.at = map[int32][]int{}
-	complete := true
-	byDir := map[string]int32{}
-	for i := range g.list {
-		dir, _ := splitPath(g.list[i].part.target)
-		wd, known := byDir[dir]
-		if !known {
-			n, err := unix.InotifyAddWatch(fd, "/proc/self/fd/"+strconv.Itoa(g.fds[fileRoot])+dir, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
-			if err != nil {
-				complete = complete && (err == unix.ENOENT || err == unix.ENOTDIR)
-				n = -1
-			}
-			wd = int32(n)
-			byDir[dir] = wd
-		}
-		if wd >= 0 {
-			g.at[wd] = append(g.at[wd], i)
-		}
-	}
-	p.watch(fd, unix.POLLIN, func(int16) { p.namesChanged() })
-	if !complete {
+// guardStep is the time between two looks where the kernel does not tell of a change.
+const guardStep = 100 * time.Millisecond
+
+// byClock begins to look at all guards now and then.
+func (p *process) byClock() {
+	if !p.guards.clock {
+		p.guards.clock = true
 		p.lookByClock()
 	}
 }
 
-// guardStep is the time between two looks where the kernel does not tell of a change.
-const guardStep = 100 * time.Millisecond
-
-// lookByClock looks at all guards now and then.
 func (p *process) lookByClock() {
 	if p.gone || p.guards.ended() || p.guardErr != nil {
 		return
@@ -152,7 +129,9 @@ func (p *process) lookByClock() {
 	p.at(time.Now().Add(guardStep), p.lookByClock)
 }
 
+// lookAtAll looks at every guard, and at every name that a glob hides.
 func (p *process) lookAtAll() {
+	p.listGlobs()
 	all := make([]int, len(p.guards.list))
 	for i := range all {
 		all[i] = i
@@ -175,6 +154,11 @@ func (p *process) mountsChanged() {
 			lost = append(lost, i)
 		}
 	}
+	if lost != nil && p.guards.names >= 0 {
+		p.watchNames() // a directory may be another one
+		p.lookAtAll()
+		return
+	}
 	p.look(lost)
 }
 
@@ -188,51 +172,6 @@ func (p *process) readTable() (*mountTable, error) {
 		return nil, err
 	}
 	return parseMounts(text)
-}
-
-// namesRest is how long the launcher ignores a directory in which much happens, so that a task that makes files in a
-// loop does not keep the launcher busy.
-const namesRest = time.Millisecond
-
-// namesChanged looks at the guards whose names were given to something else.
-func (p *process) namesChanged() {
-	g := &p.guards
-	var buf [16 << 10]byte
-	n, err := unix.Read(g.names, buf[:])
-	if err != nil || n <= 0 {
-		return
-	}
-	var suspects []int
-	for rest := buf[:n]; len(rest) >= unix.SizeofInotifyEvent; {
-		wd := int32(binary.NativeEndian.Uint32(rest))
-		mask := binary.NativeEndian.Uint32(rest[4:])
-		size := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(rest[12:]))
-		if mask&unix.IN_Q_OVERFLOW != 0 {
-			p.lookAtAll()
-			return
-		}
-		suspects = append(suspects, g.named(wd, unix.ByteSliceToString(rest[unix.SizeofInotifyEvent:size]))...)
-		rest = rest[size:]
-	}
-	p.look(suspects)
-	if n > len(buf)/2 {
-		p.unwatch(g.names)
-		p.at(time.Now().Add(namesRest), func() {
-			if g.names >= 0 {
-				p.watch(g.names, unix.POLLIN, func(int16) { p.namesChanged() })
-			}
-		})
-	}
-}
-
-// named lists the guards of a watched directory that have the name.
-func (g *guards) named(wd int32, name string) (list []int) {
-	for _, i := range g.at[wd] {
-		if _, base := splitPath(g.list[i].part.target); base == name {
-			list = append(list, i)
-		}
-	}
-	return list
 }
 
 // look finds out which of the guards do not hold, and mounts them again, or ends the run.
@@ -256,6 +195,8 @@ func (p *process) look(suspects []int) {
 
 // maxRestores bounds how often a guard is mounted again in a row, for a host that replaces the file meanwhile.
 const maxRestores = 8
+
+var errTooMany = errors.New("more than " + strconv.Itoa(maxHidden) + " names that a pattern hides have appeared during the run")
 
 // unguarded ends the run, because the task could reach what it must not.
 func (p *process) unguarded(lost *part, err error) {

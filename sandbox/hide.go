@@ -33,6 +33,7 @@ type hider struct {
 
 	inspected int  // names in the directories that the rule hides
 	matched   bool // the rule led to something
+	waits     bool // what appears under its name is covered
 	awaited   map[string]bool
 }
 
@@ -78,13 +79,22 @@ func hideError(i int, rule *policy.Hide, err error) error {
 
 func (h *hider) begin(i int, rule *policy.Hide) {
 	h.from, h.rule, h.matched, h.last = at("hide", i, rule.Pos), rule.Pos, false, ""
-	h.inspected = 0
+	h.inspected, h.waits = 0, false
 }
 
 // end says that a rule of the command line has led to nothing: whoever typed it meant something that is there.
 func (h *hider) end(rule *policy.Hide) {
-	if !h.matched && rule.Pos.Flag != "" {
-		h.c.note("--hide " + rule.Pattern + " hides nothing: neither the sandbox nor the host has such a path")
+	if h.matched || rule.Pos.Flag == "" {
+		return
+	}
+	what := "--hide " + rule.Pattern + " hides nothing"
+	switch {
+	case h.waits:
+		h.c.note(what + " yet: the sandbox shows nothing of that name; what appears under it during the run is hidden")
+	case strings.HasPrefix(rule.Pattern, "**/"):
+		h.c.note(what + ": nothing that is bound has such a name; what appears under it during the run can be read")
+	default:
+		h.c.note(what + ": neither the sandbox nor the host has such a path, or a directory where it could appear")
 	}
 }
 
@@ -222,6 +232,7 @@ func (h *hider) await(inside string) {
 		h.awaited = map[string]bool{}
 	}
 	h.awaited[inside] = true
+	h.waits = h.waits || h.c.tree.onHost(inside)
 	h.c.tree.await(inside, h.rule)
 }
 
@@ -237,6 +248,21 @@ func (h *hider) awaitOnHost(host string) {
 		}
 		if view := moved(host, w.source, w.target); h.c.tree.hostPath(view) == host {
 			h.await(view)
+		}
+	}
+}
+
+// awaitGlob notes a directory in which a pattern hides what appears, wherever the sandbox shows it.
+func (h *hider) awaitGlob(t *tree, dir, pattern string) {
+	if t == &h.c.tree {
+		h.waits = t.awaitGlob(dir, pattern, h.rule) || h.waits
+		return
+	}
+	for _, w := range h.windows {
+		if below(dir, w.source) {
+			if view := moved(dir, w.source, w.target); h.c.tree.hostPath(view) == dir {
+				h.awaitGlob(&h.c.tree, view, pattern)
+			}
 		}
 	}
 }

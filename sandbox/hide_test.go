@@ -289,6 +289,35 @@ func (tt *hideCase) compare(t *testing.T, comp *compilation) {
 	}
 }
 
+// What a pattern with one last glob hides is awaited in its directory, wherever that is shown, also if it is not there yet.
+func TestHideLater(t *testing.T) {
+	p := with(func(p *policy.Profile) {
+		p.Root = policy.Root{Kind: policy.RootHost}
+		p.Mounts = []policy.Mount{tmpfs("/home"), rw("."), tmpfs("/mnt"), as(ro("."), "/mnt/x")}
+		for _, pattern := range []string{"~/src/demo/*.pem", "~/src/demo/none/deep/k?", "~/src/demo/n*e/k", "/tmp/*.x"} {
+			p.Hide = append(p.Hide, policy.Hide{Pattern: pattern, Pos: policy.Pos{Flag: "--hide " + pattern}})
+		}
+	})
+	comp, err := compile(p, fakeUser(), &Request{Args: []string{"/usr/bin/true"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, x := range comp.tree.globs {
+		got = append(got, x.dir+" "+x.pattern)
+	}
+	want := []string{"/home/ann/src/demo *.pem", "/mnt/x *.pem", "/home/ann/src/demo/none/deep k?", "/mnt/x/none/deep k?", "/tmp *.x"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for i, yet := range []bool{true, true, false, true} {
+		if i >= len(comp.notes) || strings.Contains(comp.notes[i], "hides nothing yet") != yet {
+			t.Errorf("notes %q", comp.notes)
+			break
+		}
+	}
+}
+
 // A rule of the command line that leads to nothing is said; so is a home that nobody knows.
 func TestHideSaid(t *testing.T) {
 	h := fakeUser()

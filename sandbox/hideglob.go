@@ -24,6 +24,10 @@ const maxPath = 3800
 func (h *hider) expand(t *tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
+	_, last := splitPath(pattern)
+	for _, dir := range e.listed {
+		h.awaitGlob(t, dir, last)
+	}
 	if e.processes && t == &h.c.tree {
 		h.matched = true
 		h.c.missing = append(h.c.missing, Missing{Layer: policy.LayerHide,
@@ -47,7 +51,8 @@ type expander struct {
 	links []string // on the way to where the expander is
 	found []expanded
 
-	processes bool // the pattern matches directories of processes
+	listed    []string // directories in which the last name was looked for
+	processes bool     // the pattern matches directories of processes
 }
 
 func (e *expander) add(path string) {
@@ -67,6 +72,9 @@ func (e *expander) below(dir string, names []string) error {
 		return e.next(joinPath(dir, name), names[1:])
 	}
 	list, err := e.list(dir)
+	if len(names) == 1 && (err == nil || notThere(err)) {
+		e.listed = append(e.listed, dir)
+	}
 	if notThere(err) {
 		return nil
 	}
@@ -106,11 +114,22 @@ func (e *expander) next(at string, names []string) error {
 		err := e.below(end, names)
 		e.links = e.links[:before]
 		return err
-	case err == nil, notThere(err), errors.Is(err, errMagicLink):
+	case notThere(err):
+		e.missing(at, names)
+		return nil
+	case err == nil, errors.Is(err, errMagicLink):
 		return nil
 	}
 	e.add(at) // which leads to the directory that cannot be searched, or to the error
 	return nil
+}
+
+// missing notes a directory that is not there, in which only the last name would have to be matched.
+func (e *expander) missing(dir string, names []string) {
+	last := len(names) - 1
+	if isGlob(names[last]) && !slices.ContainsFunc(names[:last], isGlob) {
+		e.listed = append(e.listed, strings.Join(append([]string{dir}, names[:last]...), "/"))
+	}
 }
 
 // list returns the names in a directory of the tree.

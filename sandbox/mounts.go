@@ -59,8 +59,8 @@ func (c *compilation) mount(i int, m *policy.Mount) error {
 
 func (c *compilation) mountAt(from plan.From, m *policy.Mount, target string) error {
 	switch m.Kind {
-	case policy.MountTmpfs:
-		c.mountTmpfs(from, m, target)
+	case policy.MountTmpfs, policy.MountEmpty:
+		c.mountEmpty(from, m, target)
 		return c.emptied(from, m)
 	case policy.MountProc:
 		return c.proc(from, m, target)
@@ -182,7 +182,7 @@ func (c *compilation) device(m *policy.Mount, src string) error {
 	return &Error{Op: src, Err: errors.New(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
 }
 
-// emptied mounts the tmpfs of a profile also where the host's tree shows the same directory by another path: the home
+// emptied mounts the tmpfs or empty directory of a profile also where the host's tree shows the same directory by another path: the home
 // under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile stays: it shows what
 // it was asked to show.
 func (c *compilation) emptied(from plan.From, m *policy.Mount) error {
@@ -201,7 +201,7 @@ func (c *compilation) emptied(from plan.From, m *policy.Mount) error {
 				continue
 			}
 			if isDir, _ := c.tree.stat(name); isDir {
-				c.mountTmpfs(from, m, name)
+				c.mountEmpty(from, m, name)
 			} else if err := c.coverThing(from, name, m.Pos, false); err != nil {
 				return err
 			}
@@ -217,6 +217,23 @@ func (c *compilation) bindTarget(m *policy.Mount) (string, error) {
 	}
 	return c.expand(m.Source)
 }
+
+// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start: what later mounts
+// need in it is made by the descriptor of that file system. The directory costs a tenth of a file system of its own.
+func (c *compilation) mountEmpty(from plan.From, m *policy.Mount, target string) {
+	if m.Kind == policy.MountTmpfs {
+		c.mountTmpfs(from, m, target)
+		return
+	}
+	name := "empty" + strconv.Itoa(c.scratch.files)
+	c.scratch.files++
+	c.do(from, plan.MkdirStep(plan.R(plan.Scratch), name, uint64(permOr(m.Perm, 0o755))))
+	c.fromScratch(from, name, target)
+	c.tree.add(part{target: target, noexec: true, dir: name, made: map[string]node{}, what: emptyDir, rule: m.Pos})
+}
+
+// emptyDir is what the part of a mount of the kind empty is.
+const emptyDir = "an empty directory"
 
 func (c *compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {
 	attrs := attrBase
@@ -272,15 +289,15 @@ func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 	if m.Kind == policy.MountDir && m.Perm.Set && exists && p.upper == "" {
 		return errors.New("target " + target + " exists already, and its mode would stay")
 	}
-	c.openInside(from, parent, openDir, plan.Dir)
+	dir, name := c.openParent(from, p, target)
 	if m.Kind == policy.MountDir {
-		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, uint64(permOr(m.Perm, 0o755))).OrElse(plan.EEXIST))
+		c.do(from, plan.MkdirStep(dir, name, uint64(permOr(m.Perm, 0o755))).OrElse(plan.EEXIST))
 		p.made[target] = node{dir: true}
 	} else {
-		c.do(from, plan.SymlinkStep(m.Source, plan.R(plan.Dir), name))
+		c.do(from, plan.SymlinkStep(m.Source, dir, name))
 		p.made[target] = node{link: m.Source}
 	}
-	c.do(from, plan.CloseStep(plan.R(plan.Dir)))
+	c.closeParent(from, p)
 	return nil
 }
 

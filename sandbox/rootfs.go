@@ -186,7 +186,7 @@ func (c *compilation) place(from plan.From, target string, dir bool) (string, er
 
 // make creates target, and the directories above it that are missing.
 func (c *compilation) make(from plan.From, p *part, target string, dir bool) error {
-	parent, name := splitPath(target)
+	parent, _ := splitPath(target)
 	if isDir, ok := c.tree.stat(parent); !ok {
 		if err := c.make(from, p, parent, true); err != nil {
 			return err
@@ -198,16 +198,33 @@ func (c *compilation) make(from plan.From, p *part, target string, dir bool) err
 	if p.upper != "" { // an earlier run may have made it
 		exists = plan.EEXIST
 	}
-	c.openInside(from, parent, openDir, plan.Dir)
+	in, name := c.openParent(from, p, target)
 	if dir {
-		c.do(from, plan.MkdirStep(plan.R(plan.Dir), name, 0o755).OrElse(exists))
+		c.do(from, plan.MkdirStep(in, name, 0o755).OrElse(exists))
 		p.made[target] = node{dir: true}
 	} else {
-		c.do(from, plan.MkfileStep(plan.R(plan.Dir), name, 0o444).OrElse(exists))
+		c.do(from, plan.MkfileStep(in, name, 0o444).OrElse(exists))
 		p.made[target] = node{}
 	}
-	c.do(from, plan.CloseStep(plan.R(plan.Dir)))
+	c.closeParent(from, p)
 	return nil
+}
+
+// openParent opens the directory in which the launcher makes a path of a part, and returns it and the name in it. A part
+// that is read-only is made by its place on the scratch file system; no link is on the way, since resolve followed them.
+func (c *compilation) openParent(from plan.From, p *part, path string) (dir plan.Arg, name string) {
+	if p.dir != "" {
+		return plan.R(plan.Scratch), p.dir + path[len(p.target):]
+	}
+	parent, name := splitPath(path)
+	c.openInside(from, parent, openDir, plan.Dir)
+	return plan.R(plan.Dir), name
+}
+
+func (c *compilation) closeParent(from plan.From, p *part) {
+	if p.dir == "" {
+		c.do(from, plan.CloseStep(plan.R(plan.Dir)))
+	}
 }
 
 func kindOf(dir bool) string {

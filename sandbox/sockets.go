@@ -203,7 +203,7 @@ func (c *compilation) uncovers(later int) (list []string) {
 	p := &c.tree.parts[later]
 	for i := range later {
 		q := &c.tree.parts[i]
-		if q.what == "a tmpfs" && below(q.target, p.target) && c.tree.at(q.target) == p &&
+		if (q.what == "a tmpfs" || q.what == emptyDir) && below(q.target, p.target) && c.tree.at(q.target) == p &&
 			!slices.Contains(list, q.target) {
 			list = append(list, q.target)
 		}

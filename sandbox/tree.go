@@ -21,7 +21,8 @@ type tree struct {
 	parts []part         // in the order of mounting: a later one covers earlier ones at and below its target
 	last  map[string]int // the last part mounted at a target
 
-	awaited []part // hidden names that nothing has yet
+	awaited []part        // hidden names that nothing has yet
+	globs   []awaitedGlob // and what patterns hide in a directory
 	known   map[string]known
 	links   map[string]string // the texts of the host's symbolic links
 }
@@ -34,6 +35,7 @@ type part struct {
 	file     bool   // a file, not a directory
 	write    bool   // what the kernel must say of it: rw
 	noexec   bool
+	dir      string          // of a read-only directory of the launcher's: its name on the scratch file system; else ""
 	made     map[string]node // own file systems and overlays: what was made on it, by absolute path; else nil
 	layer    bool            // an overlay: what is written does not get to source
 	opaque   bool            // hidden: nothing below is visible

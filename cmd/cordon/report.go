@@ -25,7 +25,7 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 		u.line("missing", string(m.Layer)+": "+m.Why+prefixed("; instead: ", m.Instead))
 	}
 	for _, g := range r.Restored {
-		u.line("restored", g.Path+": it was replaced outside during the run; it is "+g.What+" again")
+		u.line("restored", g.Path+": it appeared or was replaced during the run; it is "+g.What)
 	}
 	if verbose {
 		for _, l := range r.LeftOut {

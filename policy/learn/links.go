@@ -27,13 +27,16 @@ func (f *files) symlinks() {
 		if via == l.Path || made[via] != "" || shown.spine[via] || shown.targets[via] > 0 || !plainPath(via) || !plainPath(l.Path) {
 			continue
 		}
-		if i := shown.mount(via); i >= 0 && shown.p.Mounts[i].Kind != policy.MountTmpfs && shown.p.Mounts[i].Kind != policy.MountDir {
+		if i := shown.mount(via); i >= 0 && !slices.Contains(emptyKinds, shown.p.Mounts[i].Kind) {
 			continue // the mount has the link
 		}
 		made[via] = l.Path
 		f.own.Mounts = append(f.own.Mounts, policy.Mount{Kind: policy.MountSymlink, Target: f.w.shorten(via), Source: l.Path, Pos: l.At})
 	}
 }
+
+// emptyKinds are the mounts that show nothing of the host.
+var emptyKinds = []policy.MountKind{policy.MountTmpfs, policy.MountEmpty, policy.MountDir}
 
 // aliases are the links, shortest first. Where many lead from one directory to another, that is the link; so it is where
 // all of /lib is /usr/lib, though only one was seen.

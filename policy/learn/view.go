@@ -164,7 +164,7 @@ func (v *view) inMount(m *policy.Mount, p string, access recording.Access, kind 
 			return refusal{policy.LayerMount, "sysfs is read-only", m.Pos}
 		}
 		return refusal{}
-	case policy.MountDir, policy.MountFile, policy.MountGenerate:
+	case policy.MountEmpty, policy.MountDir, policy.MountFile, policy.MountGenerate:
 		if p == target && !writes || v.spine[p] {
 			return refusal{}
 		}

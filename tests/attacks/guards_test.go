@@ -16,6 +16,9 @@ func guardAttacks() []attack {
 		{42, "a hidden file replaced from another sandbox", "launcher", replaced(hidden, mv), hostRoot, noControl(control)},
 		{42, "a hidden file moved away, another in its place", "launcher", replaced(hidden, []string{"sh", "-c", "mv thing away; cp new thing"}), hostRoot, noControl(control)},
 		{42, "a hidden file removed, another in its place", "launcher", replaced(hidden, []string{"sh", "-c", "rm thing; cp new thing"}), hostRoot, noControl(control)},
+		{42, "the directory of a hidden file moved away, another in its place", "launcher", replaced(hiddenBelow, []string{"sh", "-c", "mv s t; mkdir s; sleep 0.05; cp new s/thing"}), hostRoot, noControl(control)},
+		{43, "a file that a glob hides and another sandbox makes later", "launcher", replaced(hiddenGlob, []string{"sh", "-c", "cp new a.pem; mv new b.pem"}), hostRoot, noControl(control)},
+		{43, "a file that a rule hides, in a directory that is made later", "launcher", replaced(hiddenLater, []string{"sh", "-c", "mkdir a; sleep 0.05; mkdir a/b; sleep 0.05; cp new a/b/k.pem; cp new a/thing"}), hostRoot, noControl(control)},
 		{42, "a protected file replaced from another sandbox", "launcher", replaced(protected, mv), hostRoot, noControl(control)},
 	}
 }
@@ -27,9 +30,20 @@ type guardedThing struct {
 }
 
 var (
-	hidden    = guardedThing{func(path string) []string { return []string{"--hide", path} }, "if cat thing >/dev/null 2>&1; then echo open; else echo closed; fi"}
+	hidden      = guardedThing{func(path string) []string { return []string{"--hide", path} }, "if cat thing >/dev/null 2>&1; then echo open; else echo closed; fi"}
+	hiddenBelow = guardedThing{func(path string) []string { return []string{"--hide", strings.TrimSuffix(path, "thing") + "s/thing"} }, openIf("s/thing")}
+	hiddenGlob  = guardedThing{func(path string) []string { return []string{"--hide", strings.TrimSuffix(path, "thing") + "*.pem"} }, openIf("*.pem")}
+	hiddenLater = guardedThing{func(path string) []string {
+		dir := strings.TrimSuffix(path, "thing")
+		return []string{"--hide", dir + "a/b/k*", "--hide", dir + "a/thing"}
+	}, openIf("a/thing a/b/*")}
 	protected = guardedThing{func(path string) []string { return []string{"--ro", path} }, "if (: >>thing) 2>/dev/null; then echo open; else echo closed; fi"}
 )
+
+// openIf is the command that looks whether one of some files can be read.
+func openIf(names string) string {
+	return "at=closed; for f in " + names + "; do if cat $f >/dev/null 2>&1; then at=open; fi; done; echo $at"
+}
 
 // replaced guards a file in a directory that the task may write, and lets a second sandbox replace the file. The guard must
 // come back within the test's patience, and stay.
@@ -37,7 +51,8 @@ func replaced(g guardedThing, change []string) func(*box) outcome {
 	return func(b *box) outcome {
 		dir := b.scratch("guarded")
 		thing := dir + "/thing"
-		err := errors.Join(os.WriteFile(thing, []byte("first\n"), 0o644), os.WriteFile(dir+"/new", []byte("second\n"), 0o644), give(dir, b.who))
+		err := errors.Join(os.WriteFile(thing, []byte("first\n"), 0o644), os.WriteFile(dir+"/new", []byte("second\n"), 0o644),
+			os.Mkdir(dir+"/s", 0o755), os.WriteFile(dir+"/s/thing", []byte("first\n"), 0o644), give(dir, b.who))
 		if err != nil {
 			return broken("%v", err)
 		}
