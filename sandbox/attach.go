@@ -366,3 +366,16 @@ func (a *Attached) checkAround(status []byte, dir string) error {
 	}
 	return nil
 }
+
+// Terminal is what of an environment is about the terminal and is kept by the sandbox's profile, for Cmd.Env.
+func (a *Attached) Terminal(getenv func(string) string) (env []string) {
+	for _, name := range terminalVariables {
+		if value := getenv(name); value != "" && a.Profile.Env.Keeps(name) {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// terminalVariables are about where a program's output is shown, which is the caller's place and not the sandbox's.
+var terminalVariables = [...]string{"TERM", "COLORTERM", "NO_COLOR"}

@@ -35,7 +35,7 @@ func (p *process) keep() error {
 
 // keepGroupFiles opens what the sandbox's groups are entered by: see openGroup.
 func (p *process) keepGroupFiles(a *Attached) error {
-	ch := p.comp.groups.choice
+	ch := p.choice()
 	if ch == nil {
 		return nil
 	}

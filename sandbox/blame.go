@@ -15,8 +15,8 @@ import (
 )
 
 // blame is the part of the profile that denies a call, and what would allow it.
-func (c *compilation) blame(d *Denial) (rule, remedy string) {
-	b := c.decider(d)
+func blame(c *compilation, name string, call *filter.Data) (rule, remedy string) {
+	b := decider(c, name, call)
 	if b.rule == "" {
 		return "", ""
 	}
@@ -34,33 +34,33 @@ type blamed struct {
 
 func (b *blamed) where() string { return cmp.Or(b.at.Short(), b.from) }
 
-func (c *compilation) decider(d *Denial) (b blamed) {
+func decider(c *compilation, name string, call *filter.Data) (b blamed) {
 	s := &c.profile.Syscalls
-	if s.Exec == policy.ExecOnce && (d.Call == "execve" || d.Call == "execveat") {
+	if s.Exec == policy.ExecOnce && (name == "execve" || name == "execveat") {
 		return blamed{rule: "syscalls.exec once", at: c.profile.Source("syscalls.exec"), flags: []string{"--exec", "any"}}
 	}
 	spec, err := c.spec()
 	if err != nil {
 		return b
 	}
-	v, err := filter.Explain(spec, c.arch, d.data)
+	v, err := filter.Explain(spec, c.arch, *call)
 	if err != nil {
 		return b
 	}
 	if slices.Contains(v.From, policy.SetIDPlace) {
 		return blamed{rule: policy.SetIDPlace, noFlag: policy.SetIDRemedy}
 	}
-	if item := c.denier(d.Call); item != nil {
+	if item := denier(c.profile, name); item != nil {
 		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name), at: item.Pos, noFlag: denyRemedy(item)}
 	}
-	if d.Call == "prctl" && d.data.Args[0] == unix.PR_SET_SECCOMP && c.ruleAt("prctl", v.From) == nil {
-		return c.selfDecider(d)
+	if name == "prctl" && call.Args[0] == unix.PR_SET_SECCOMP && ruleAt(c.profile, "prctl", v.From) == nil {
+		return selfDecider(c, call)
 	}
 	var allowed bool
-	if b.flags, allowed = c.remedy(d); !allowed {
+	if b.flags, allowed = remedy(c, name, call); !allowed {
 		b.noFlag = "another profile: no flag allows it"
 	}
-	if r := c.ruleAt(d.Call, v.From); r != nil {
+	if r := ruleAt(c.profile, name, v.From); r != nil {
 		b.rule, b.at = "syscalls.rules "+r.Call, r.Pos
 		return b
 	}
@@ -73,15 +73,15 @@ func (c *compilation) decider(d *Denial) (b blamed) {
 }
 
 // selfDecider is what decides prctl(PR_SET_SECCOMP) where no rule names prctl: it counts as seccomp(2).
-func (c *compilation) selfDecider(d *Denial) (b blamed) {
+func selfDecider(c *compilation, call *filter.Data) (b blamed) {
 	b.rule, b.at = "syscalls.default: it counts as seccomp", c.profile.Source("syscalls.default")
-	if item := c.denier("seccomp"); item != nil {
+	if item := denier(c.profile, "seccomp"); item != nil {
 		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name) + ": it counts as seccomp", at: item.Pos, noFlag: denyRemedy(item)}
 	}
-	if r := c.ruleAt("seccomp", nil); r != nil {
+	if r := ruleAt(c.profile, "seccomp", nil); r != nil {
 		b.rule, b.at = "syscalls.rules seccomp: it counts as that", r.Pos
 	}
-	if allow := []string{"--allow-syscall", "seccomp"}; c.allows(d, allow) {
+	if allow := []string{"--allow-syscall", "seccomp"}; allows(c, call, allow) {
 		b.flags = allow
 	} else {
 		b.noFlag = "another profile: no flag allows it"
@@ -90,9 +90,9 @@ func (c *compilation) selfDecider(d *Denial) (b blamed) {
 }
 
 // denier is the item of syscalls.deny that names a call, itself or by a group; it beats everything else.
-func (c *compilation) denier(call string) *policy.SyscallItem {
-	for i := range c.profile.Syscalls.Deny {
-		if x := &c.profile.Syscalls.Deny[i]; filter.Names(x.Name, call) {
+func denier(p *policy.Profile, call string) *policy.SyscallItem {
+	for i := range p.Syscalls.Deny {
+		if x := &p.Syscalls.Deny[i]; filter.Names(x.Name, call) {
 			return x
 		}
 	}
@@ -100,9 +100,9 @@ func (c *compilation) denier(call string) *policy.SyscallItem {
 }
 
 // ruleAt is the rule about a call at one of the places that decide; the first about it where rules have no place.
-func (c *compilation) ruleAt(call string, from []string) *policy.SyscallRule {
-	for i := range c.profile.Syscalls.Rules {
-		r := &c.profile.Syscalls.Rules[i]
+func ruleAt(p *policy.Profile, call string, from []string) *policy.SyscallRule {
+	for i := range p.Syscalls.Rules {
+		r := &p.Syscalls.Rules[i]
 		if filter.Names(r.Call, call) && (len(from) == 0 || slices.Contains(from, r.Pos.Short())) {
 			return r
 		}
@@ -120,25 +120,25 @@ func denyRemedy(x *policy.SyscallItem) string {
 
 // remedy finds the flags with which the profile would allow a call, by trying them: to name the call, to take the rules
 // for it away, or both.
-func (c *compilation) remedy(d *Denial) (flags []string, ok bool) {
-	allow := []string{"--allow-syscall", d.Call}
+func remedy(c *compilation, name string, call *filter.Data) (flags []string, ok bool) {
+	allow := []string{"--allow-syscall", name}
 	var remove []string
 	tries := [][]string{allow}
 	for i := range c.profile.Syscalls.Rules {
-		if r := &c.profile.Syscalls.Rules[i]; r.Call == d.Call {
+		if r := &c.profile.Syscalls.Rules[i]; r.Call == name {
 			one := []string{"--remove", "syscalls=" + r.Call + ": " + r.Expr}
 			tries, remove = append(tries, one), append(remove, one...)
 		}
 	}
 	for _, try := range append(tries, remove, slices.Concat(remove, allow)) {
-		if len(try) > 0 && c.allows(d, try) {
+		if len(try) > 0 && allows(c, call, try) {
 			return try, true
 		}
 	}
 	return nil, false
 }
 
-func (c *compilation) allows(d *Denial, flags []string) bool {
+func allows(c *compilation, call *filter.Data, flags []string) bool {
 	over := &policy.Profile{}
 	for i := 0; i < len(flags); i += 2 {
 		if policy.FromFlag(over, strings.TrimPrefix(flags[i], "--"), flags[i+1]) != nil {
@@ -149,7 +149,7 @@ func (c *compilation) allows(d *Denial, flags []string) bool {
 	if err != nil {
 		return false
 	}
-	v, err := filter.Explain(spec, c.arch, d.data)
+	v, err := filter.Explain(spec, c.arch, *call)
 	return err == nil && v.Action.Kind == filter.Allow
 }
 

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -93,6 +92,25 @@ func (c *compilation) cgroup() error {
 	}
 	if g.Choice != nil {
 		c.join(g.Choice)
+	}
+	return nil
+}
+
+// settleGroups looks again at what the launcher has said of the groups: systemd has put the child into its own by now, or
+// has not.
+func (c *compilation) settleGroups() error {
+	g := c.req.Groups
+	switch {
+	case g == nil || !c.groups.on():
+		return nil
+	case g.why != "":
+		c.groups.choice = nil
+		return c.lackAll(g.why, g.remedy)
+	}
+	for _, l := range g.Lacking {
+		if err := c.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -245,7 +263,7 @@ func (c *compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 	if err != nil {
 		return cgroup.IOMax{}, err
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
+	st, ok := statOf(info)
 	if !ok {
 		return cgroup.IOMax{}, errors.New("its device is not known")
 	}

@@ -29,7 +29,7 @@ func (p *process) makeGroups() *Groups {
 
 // openGroup opens what the child enters its groups by.
 func (p *process) openGroup() error {
-	ch := p.comp.groups.choice
+	ch := p.choice()
 	if ch == nil {
 		return nil
 	}
@@ -54,37 +54,34 @@ func (p *process) openGroup() error {
 	return nil
 }
 
-// adoptChild lets systemd put the child into its group, and the child go on.
+// adoptChild lets systemd put the child into its group, and the child go on. Without a group it goes on as well: what
+// stands in for one is not compiled yet, and is the compilation's to refuse.
 func (p *process) adoptChild() error {
-	if ch := p.comp.groups.choice; ch == nil || !ch.Unit() {
+	if ch := p.choice(); ch == nil || !ch.Unit() {
 		return nil
 	}
 	if err := p.cgroup.Adopt(p.pid); err != nil {
-		return p.goWithout(err)
-	}
-	for _, l := range p.cgroup.Lacking {
-		if err := p.comp.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
-			return err
+		p.groups.Fail(err)
+		if len(p.cgroup.Dirs) == 0 { // else there is a scope, without its limits, which goes with the child
+			p.cgroup = nil
 		}
+	} else {
+		p.groups.Lacking = append(p.groups.Lacking, p.cgroup.Lacking...)
 	}
 	return p.send(nil)
 }
 
-// goWithout lets the child go on without a group, where the profile allows that. What stands in for one is not compiled yet.
-func (p *process) goWithout(why error) error {
-	if err := p.comp.lackAll(why.Error(), cgroup.Hint(why)); err != nil {
-		return err
+// choice is where the sandbox's groups are; nil for none.
+func (p *process) choice() *cgroup.Choice {
+	if p.groups == nil {
+		return nil
 	}
-	p.comp.groups.choice = nil
-	if len(p.cgroup.Dirs) == 0 { // else there is a scope, without its limits, which goes with the child
-		p.cgroup = nil
-	}
-	return p.send(nil)
+	return p.groups.Choice
 }
 
 // checkGroups reads every limit back, and that the task is in its groups.
 func (p *process) checkGroups() error {
-	if !p.comp.groups.on() {
+	if p.choice() == nil {
 		return nil
 	}
 	text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/cgroup")
@@ -104,7 +101,7 @@ func (p *process) checkGroups() error {
 // guardDevices bars the sandbox from every device that its /dev does not show. By now the tree is there, and the child
 // opens none any more.
 func (p *process) guardDevices() error {
-	ch := p.comp.groups.choice
+	ch := p.choice()
 	if ch == nil || !ch.Guards() {
 		return nil
 	}
@@ -114,7 +111,9 @@ func (p *process) guardDevices() error {
 	}
 	f, err := p.cgroup.Guard(list)
 	if err != nil {
-		return p.comp.lacking(policy.LayerCgroup, "devices are not guarded: "+err.Error(), "", "", orMissing(cgroup.Hint(err)))
+		missing, err := p.comp.without(policy.LayerCgroup, "devices are not guarded: "+err.Error(), "", "", orMissing(cgroup.Hint(err)))
+		p.missing = append(p.missing, missing...)
+		return err
 	}
 	p.enforced(policy.LayerCgroup, f.Text, f.File)
 	return nil

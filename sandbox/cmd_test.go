@@ -242,7 +242,7 @@ func TestSignalDuringLaunch(t *testing.T) {
 				time.Sleep(time.Microsecond)
 			}
 		}()
-		err := p.start()
+		err := p.launchAll()
 		var ended *SignalError
 		switch {
 		case errors.As(err, &ended) && ended.Signal == syscall.SIGTERM:
@@ -272,7 +272,7 @@ func TestKilledDuringLaunch(t *testing.T) {
 			time.Sleep(after)
 			p.kill()
 		}()
-		switch err := p.start(); {
+		switch err := p.launchAll(); {
 		case err == errEnded:
 			return true
 		case err != nil:

@@ -119,6 +119,7 @@ var order = [...]func(*compilation) error{
 	// The launcher clones here: what follows is compiled while the child does what is compiled so far. Each further part is
 	// handed over as soon as it is there.
 	(*compilation).publish,
+	(*compilation).settleGroups,
 	// The user's limits while the child has every capability in its user namespace, and sees the host's /proc.
 	(*compilation).userLimits,
 	// The bounding set while CAP_SETPCAP is still there; before the fork, so that init has none either.
@@ -209,6 +210,9 @@ func (c *compilation) give() error {
 	}
 	return nil
 }
+
+// forget drops what nobody needs once the plan has been carried out.
+func (c *compilation) forget() { c.plan.Steps, c.plan.Init, c.tree.known = nil, nil, nil }
 
 // taskBegins tells the launcher the task's number.
 func (c *compilation) taskBegins() error {

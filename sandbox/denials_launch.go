@@ -19,12 +19,18 @@ type denials struct {
 	free  *filter.Program // plain without the rules about set-id bits; nil if the profile has none
 	modes map[callKey]string
 	masks map[callKey][6]uint64
-	kinds map[kindKey]*Denial
-	order []*Denial
+	kinds map[kindKey]*denied
+	order []*denied
 	total uint64
 	lost  uint64
 
 	throttle throttle
+}
+
+// denied is a kind of denied call, with the first of them.
+type denied struct {
+	Denial
+	call filter.Data
 }
 
 type callKey struct {
@@ -38,14 +44,14 @@ type kindKey struct {
 	constants [6]uint64
 }
 
-// count counts a call, and says what it fails with. A Denial that is returned is new and has to be described.
-func (d *denials) count(call *filter.Data) (errno syscall.Errno, fresh *Denial) {
+// count counts a call, and says what it fails with. What is returned is new and has to be described.
+func (d *denials) count(call *filter.Data) (errno syscall.Errno, fresh *denied) {
 	errno = d.errno(call)
 	return errno, d.add(call, errno)
 }
 
-// add counts a call that got errno: 0 if the launcher has made it, without set-id bits. A Denial that is returned is new.
-func (d *denials) add(call *filter.Data, errno syscall.Errno) (fresh *Denial) {
+// add counts a call that got errno: 0 if the launcher has made it, without set-id bits. What is returned is new.
+func (d *denials) add(call *filter.Data, errno syscall.Errno) (fresh *denied) {
 	d.total++
 	key := kindKey{callKey: callKey{call.Arch, call.Nr}, errno: uint16(errno)}
 	for i, m := range d.mask(key.callKey) {
@@ -59,7 +65,7 @@ func (d *denials) add(call *filter.Data, errno syscall.Errno) (fresh *Denial) {
 		d.lost++
 		return nil
 	}
-	fresh = &Denial{Count: 1, data: *call}
+	fresh = &denied{Denial: Denial{Count: 1}, call: *call}
 	if errno == 0 {
 		fresh.Instead = "done without the bits"
 	}
@@ -81,7 +87,7 @@ func (d *denials) errno(call *filter.Data) syscall.Errno {
 
 // prepare makes what the first denial needs.
 func (d *denials) prepare() {
-	d.masks, d.kinds, d.modes = map[callKey][6]uint64{}, map[kindKey]*Denial{}, map[callKey]string{}
+	d.masks, d.kinds, d.modes = map[callKey][6]uint64{}, map[kindKey]*denied{}, map[callKey]string{}
 	d.plain = &filter.Program{}
 	spec, err := d.comp.spec()
 	if err != nil {
@@ -118,10 +124,10 @@ func (p *process) reportDenials() {
 	out := &Denials{Total: d.total, Dropped: d.lost, List: make([]Denial, 0, len(d.order))}
 	for _, x := range d.order {
 		if x.Instead == "" {
-			x.Errno = strings.TrimSuffix(strings.TrimPrefix(d.plain.Action(&x.data).String(), "errno("), ")")
+			x.Errno = strings.TrimSuffix(strings.TrimPrefix(d.plain.Action(&x.call).String(), "errno("), ")")
 		}
-		x.Rule, x.Remedy = p.comp.blame(x)
-		out.List = append(out.List, *x)
+		x.Rule, x.Remedy = blame(p.comp, x.Call, &x.call)
+		out.List = append(out.List, x.Denial)
 	}
 	p.report.Denials = out
 }

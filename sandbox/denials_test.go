@@ -118,8 +118,7 @@ func TestBlame(t *testing.T) {
 		{"execve", nil, `syscalls.exec once (p.yaml:9)`, "--exec any"},
 	}
 	for _, tt := range tests {
-		d := &Denial{Call: tt.call, data: *deniedCall(t, tt.call, tt.args...)}
-		if rule, remedy := c.blame(d); rule != tt.rule || remedy != tt.remedy {
+		if rule, remedy := blame(c, tt.call, deniedCall(t, tt.call, tt.args...)); rule != tt.rule || remedy != tt.remedy {
 			t.Errorf("%s:\n got %s; %s\nwant %s; %s", tt.call, rule, remedy, tt.rule, tt.remedy)
 		}
 	}
@@ -173,7 +172,7 @@ func TestListenerGone(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	p := processOf(t, c)
-	if err := p.start(); err != nil {
+	if err := p.launchAll(); err != nil {
 		t.Fatal(err)
 	}
 	unix.Close(p.listener)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"strconv"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -106,7 +105,7 @@ func (c *compilation) newDevpts(from plan.From, to plan.Reg) {
 
 // deviceOf is the device number of a node; 0 for what is none.
 func deviceOf(info fs.FileInfo) uint64 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+	if st, ok := statOf(info); ok {
 		return uint64(st.Rdev) //nolint:unconvert // 32 bits on some architectures
 	}
 	return 0

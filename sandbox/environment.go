@@ -7,7 +7,7 @@ func (c *compilation) environment() []string {
 	env := variables(c.req.Env)
 	out := make([]string, 0, len(env))
 	for _, v := range env {
-		if name, _ := variable(v); c.keeps(name) && !c.sets(name) {
+		if name, _ := variable(v); c.profile.Env.Keeps(name) {
 			out = append(out, v)
 		}
 	}
@@ -15,25 +15,6 @@ func (c *compilation) environment() []string {
 		out = append(out, v.Name+"="+v.Value)
 	}
 	return out
-}
-
-func (c *compilation) keeps(name string) bool {
-	for i := range c.profile.Env.Keep {
-		pattern := c.profile.Env.Keep[i].Pattern
-		if prefix, ok := strings.CutSuffix(pattern, "*"); ok && strings.HasPrefix(name, prefix) || pattern == name {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *compilation) sets(name string) bool {
-	for i := range c.profile.Env.Set {
-		if c.profile.Env.Set[i].Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 // variable is the name of an entry NAME=VALUE, as env.keep says it. Callers inherit others from programs that made them by

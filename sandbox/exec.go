@@ -244,20 +244,6 @@ func overlayEnv(env, over []string) []string {
 	return append(out, over...)
 }
 
-// terminalVariables are about where a program's output is shown, which is the caller's place and not the sandbox's.
-var terminalVariables = [...]string{"TERM", "COLORTERM", "NO_COLOR"}
-
-// Terminal is what of an environment is about the terminal and is kept by the sandbox's profile, for Cmd.Env.
-func (a *Attached) Terminal(getenv func(string) string) (env []string) {
-	c := &compilation{profile: a.Profile}
-	for _, name := range terminalVariables {
-		if value := getenv(name); value != "" && c.keeps(name) && !c.sets(name) {
-			env = append(env, name+"="+value)
-		}
-	}
-	return env
-}
-
 func (c *compilation) findDirInside() error {
 	c.workdir = c.into.Workdir
 	if c.req.Dir != "" {

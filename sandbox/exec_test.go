@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/plan"
 )
 
 // joinable is a sandbox that can be joined. It ends with the test.
@@ -586,19 +588,33 @@ func TestExecFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range comp.Steps {
-		c := &Cmd{Into: a, Args: []string{"true"}, failStep: i + 1}
-		if _, err := c.Run(); err == nil {
-			t.Errorf("step %d, %s: no error", i, comp.Steps[i])
-		}
+	var group sync.WaitGroup
+	turn := make(chan struct{}, 16) // each waits a second for the sandbox's end, which would be another cause
+	for i := range len(comp.Steps) + len(comp.Init) {
+		turn <- struct{}{}
+		group.Go(func() {
+			failExec(t, a, comp, i)
+			<-turn
+		})
 	}
-	for i := range comp.Init {
-		c := &Cmd{Into: a, Args: []string{"true"}, failInit: i + 1}
-		// The last come when the program runs, and end it.
-		if report, err := c.Run(); err == nil && report.Exit == 0 && comp.Init[i].Or == 0 {
-			t.Errorf("init's step %d, %s: no error", i, comp.Init[i])
-		}
-	}
+	group.Wait()
 	unchanged(t, before)
 	asUserToo(t)
+}
+
+// failExec launches a program into a sandbox with a step that fails: one of the child's or, behind those, of init's.
+func failExec(t *testing.T, a *Attached, pl *plan.Plan, i int) {
+	c := &Cmd{Into: a, Args: []string{"true"}, failStep: i + 1}
+	if i < len(pl.Steps) {
+		if _, err := c.Run(); err == nil {
+			t.Errorf("step %d, %s: no error", i, pl.Steps[i])
+		}
+		return
+	}
+	i -= len(pl.Steps)
+	c.failStep, c.failInit = 0, i+1
+	// The last come when the program runs, and end it.
+	if report, err := c.Run(); err == nil && report.Exit == 0 && pl.Init[i].Or == 0 {
+		t.Errorf("init's step %d, %s: no error", i, pl.Init[i])
+	}
 }

@@ -6,20 +6,19 @@ import "cordon/policy"
 
 // exposed lists the guards of a tree: the visible parts that are mounted on the host's own directories, and the hidden
 // names that did not exist when the plan was made.
-func (t *tree) exposed() []watchedMount {
-	var list []watchedMount
+func (t *tree) exposed() (list []*part) {
 	for i := range t.parts {
 		p := &t.parts[i]
 		if p.target == "/" || p.absent && !p.fleeting || t.at(p.target) != p {
 			continue
 		}
 		if t.onHost(p.target) {
-			list = append(list, watchedMount{part: *p})
+			list = append(list, p)
 		}
 	}
 	for i := range t.awaited {
 		if p := &t.awaited[i]; t.onHost(p.target) {
-			list = append(list, watchedMount{part: *p})
+			list = append(list, p)
 		}
 	}
 	return list

@@ -230,10 +230,10 @@ func (p *process) holderMapping() (fd int, release func(), err error) {
 		unix.Close(pidfd)
 	}()
 	dir := "/proc/" + strconv.Itoa(pid)
-	if err := p.comp.writeMap(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {
+	if err := p.writeMap(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {
 		return -1, nil, err
 	}
-	if err := p.comp.writeMap(dir+"/gid_map", idMap(p.comp.host.GID, id.outGID, 1)); err != nil {
+	if err := p.writeMap(dir+"/gid_map", idMap(p.comp.host.GID, id.outGID, 1)); err != nil {
 		return -1, nil, err
 	}
 	return openUserNS(dir)
@@ -259,10 +259,10 @@ func (p *process) writeMaps() error {
 			return helperMaps("newgidmap", p.pid, gids)
 		}
 	}
-	if err := p.comp.writeMap(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
+	if err := p.writeMap(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
 		return err
 	}
-	return p.comp.writeMap(dir+"/gid_map", strings.Join(gids, "\n"))
+	return p.writeMap(dir+"/gid_map", strings.Join(gids, "\n"))
 }
 
 // helperMaps runs newuidmap(1) or newgidmap(1), which are setuid.
@@ -275,10 +275,10 @@ func helperMaps(name string, pid int, maps []string) error {
 	return nil
 }
 
-func (c *compilation) writeMap(path, text string) error {
+func (p *process) writeMap(path, text string) error {
 	err := writeText(path, text)
 	if e, ok := err.(*Error); ok {
-		e.Hint = c.mapHint(e.Err)
+		e.Hint = p.comp.mapHint(e.Err)
 	}
 	return err
 }

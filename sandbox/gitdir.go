@@ -3,7 +3,6 @@ package sandbox
 import (
 	"errors"
 	"io/fs"
-	"syscall"
 )
 
 // gitParts are the names by which git knows a directory of its own: gitrepository-layout(5).
@@ -62,7 +61,7 @@ func fileOf(info fs.FileInfo, err error) fileID {
 	if err != nil {
 		return fileID{}
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+	if st, ok := statOf(info); ok {
 		return fileID{uint64(st.Dev), st.Ino} //nolint:unconvert // their widths differ by architecture
 	}
 	return fileID{}

@@ -52,12 +52,11 @@ func (p *process) keepGuards(visible map[string]string) error {
 	if p.comp.into != nil || p.comp.asItIs() || p.comp.keep&(1<<unix.CAP_SYS_ADMIN) != 0 { // such a task mounts itself
 		return nil
 	}
-	g.list, g.globs = p.comp.tree.exposed(), p.comp.tree.globs
-	if len(g.list) == 0 && len(g.globs) == 0 {
-		return nil
+	for _, part := range p.comp.tree.exposed() {
+		g.list = append(g.list, watchedMount{part: *part, mount: visible[part.target]})
 	}
-	for i := range g.list {
-		g.list[i].mount = visible[g.list[i].part.target]
+	if g.globs = p.comp.tree.globs; len(g.list) == 0 && len(g.globs) == 0 {
+		return nil
 	}
 	g.fds = map[string]int{}
 	dir := "/proc/" + strconv.Itoa(p.task)

@@ -16,13 +16,15 @@ import (
 func (p *process) restore(lost []int) error {
 	thaw := p.freeze()
 	defer thaw()
-	c := p.comp.repairs()
+	var again []Lost
 	for _, i := range lost {
-		if err := c.repair(&p.guards.list[i].part, p.guards.list[i].isDir); err != nil {
-			return err
-		}
+		again = append(again, Lost{&p.guards.list[i].part, p.guards.list[i].isDir})
 	}
-	if err := runRepair(&c.plan, p.guards.fds); err != nil {
+	repair, err := p.comp.Repair(again)
+	if err == nil {
+		err = runRepair(repair, p.guards.fds)
+	}
+	if err != nil {
 		return err
 	}
 	for _, i := range lost {

@@ -4,7 +4,6 @@ package sandbox
 
 import (
 	"strconv"
-	"syscall"
 
 	"cordon/policy"
 	"cordon/sandbox/plan"
@@ -30,7 +29,7 @@ func (c *compilation) identify(host string) (id fileID, names uint64) {
 	if err != nil || info.IsDir() {
 		return id, 0
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
+	st, ok := statOf(info)
 	if !ok {
 		return id, 0
 	}

@@ -6,7 +6,6 @@ package sandbox
 
 import (
 	"errors"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,8 +63,8 @@ func (c *compilation) mountPoint(dir, above string) bool {
 	if err != nil {
 		return false
 	}
-	a, ok := its.Sys().(*syscall.Stat_t)
-	b, okAbove := other.Sys().(*syscall.Stat_t)
+	a, ok := statOf(its)
+	b, okAbove := statOf(other)
 	return ok && okAbove && a.Dev != b.Dev
 }
 

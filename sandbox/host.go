@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	llsys "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
@@ -65,6 +66,12 @@ type Files interface {
 	Access(path string, mode uint32) error   // access(2), of the caller
 	Private(dir string) error                // nil if nobody but the caller can reach what is in it
 	At(root string) Files                    // the tree below root: ".." and absolute links end there
+}
+
+// statOf returns what stat(2) says of a file, if the tree that it is of has that.
+func statOf(info fs.FileInfo) (st *syscall.Stat_t, ok bool) {
+	st, ok = info.Sys().(*syscall.Stat_t)
+	return st, ok
 }
 
 // Probe asks the kernel what a compilation needs to know. It takes a few microseconds and changes nothing.

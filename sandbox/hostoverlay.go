@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -146,7 +145,7 @@ func (c *compilation) mayDo(what uint32, path string, info fs.FileInfo) bool {
 
 // ownerOf is a file's user; -1 where that cannot be told.
 func ownerOf(info fs.FileInfo) int {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+	if st, ok := statOf(info); ok {
 		return int(st.Uid)
 	}
 	return -1

@@ -25,7 +25,6 @@ type join struct {
 	path  string
 	flag  int
 	layer policy.Layer
-	found uint64 // the inode of what was opened
 }
 
 func (c *compilation) addJoin(kind, key, path string, flag uint64, layer policy.Layer) {

@@ -23,7 +23,7 @@ func (p *process) openJoins() error {
 		if err := unix.Fstat(p.files.fds[j.kind], &st); err != nil {
 			return &Error{Op: "namespace " + j.path, Err: err, From: p.comp.where(j.key)}
 		}
-		j.found = st.Ino
+		p.found[j.kind] = st.Ino
 	}
 	return nil
 }

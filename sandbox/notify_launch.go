@@ -68,13 +68,13 @@ func (p *process) handleNotification(revents int16) {
 
 // describe adds to a denial what is known only while its task waits: who it is, and the text of paths. What was read is
 // believed if the task still waits behind it; a number that belongs to another process meanwhile is not its.
-func (p *process) describe(d *Denial, n *child.Notification) {
+func (p *process) describe(d *denied, n *child.Notification) {
 	tid := int(n.PID)
 	read := func(addr uint64) (string, bool) { return readText(tid, addr) }
-	decoded := filter.Decode(&d.data, read)
+	decoded := filter.Decode(&d.call, read)
 	comm, pid := whoIs(tid)
 	if !child.Waits(p.listener, n.ID) {
-		decoded, comm, pid = filter.Decode(&d.data, nil), "", 0
+		decoded, comm, pid = filter.Decode(&d.call, nil), "", 0
 	}
 	d.Call, d.Text, d.Comm, d.PID = decoded.Call, decoded.String(), comm, pid
 	if native := p.comp.arch; decoded.Arch != native {

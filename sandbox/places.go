@@ -3,8 +3,6 @@ package sandbox
 // Where the sandbox shows a thing of the host. A thing has one place on its file system and as many paths on the host
 // as mounts show that place (proc_pid_mountinfo(5)); each of them is shown at as many paths inside as binds contain it.
 
-import "syscall"
-
 // A window is a part of the picture that shows the host's tree.
 type window struct {
 	target, source string
@@ -110,8 +108,8 @@ func (c *compilation) sameThing(a, b string) bool {
 	if err != nil || err2 != nil {
 		return !notThere(err2)
 	}
-	x, ok := one.Sys().(*syscall.Stat_t)
-	y, ok2 := other.Sys().(*syscall.Stat_t)
+	x, ok := statOf(one)
+	y, ok2 := statOf(other)
 	return ok && ok2 && x.Dev == y.Dev && x.Ino == y.Ino
 }
 

@@ -26,6 +26,23 @@ func (c *compilation) repairs() *compilation {
 	return r
 }
 
+// Lost is a guard that is to be mounted again.
+type Lost struct {
+	Part  *part
+	IsDir bool // what has its name now
+}
+
+// Repair compiles the plan that mounts guards again.
+func (c *compilation) Repair(lost []Lost) (*plan.Plan, error) {
+	r := c.repairs()
+	for _, l := range lost {
+		if err := r.repair(l.Part, l.IsDir); err != nil {
+			return nil, err
+		}
+	}
+	return &r.plan, nil
+}
+
 // repair adds the steps that mount one guard again.
 func (c *compilation) repair(p *part, isDir bool) error {
 	again := *p

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"cordon/policy"
-	"cordon/policy/filter"
 )
 
 // Report says what happened: how the task ended, what it used, and which layers the kernel confirmed.
@@ -89,8 +88,6 @@ type Denial struct {
 	Remedy string `json:"remedy"`         // how to allow it: "--allow-syscall keyctl"
 
 	Instead string `json:"instead,omitempty"` // what was done in its place
-
-	data filter.Data
 }
 
 // LimitMet is a limit that was reached.

@@ -95,13 +95,19 @@ func (c *compilation) checkSupport() error {
 
 // lacking records a layer that is missing where the profile allows that, and is an error where it does not.
 func (c *compilation) lacking(layer policy.Layer, why, instead, where, remedy string) error {
+	missing, err := c.without(layer, why, instead, where, remedy)
+	c.missing = append(c.missing, missing...)
+	return err
+}
+
+// without returns what the report says of a layer that is missing, if the profile allows that.
+func (c *compilation) without(layer policy.Layer, why, instead, where, remedy string) ([]Missing, error) {
 	for _, m := range c.profile.Missing {
 		if m.Layer == layer {
-			c.missing = append(c.missing, Missing{Layer: layer, Why: why, Instead: instead})
-			return nil
+			return []Missing{{Layer: layer, Why: why, Instead: instead}}, nil
 		}
 	}
-	return &UnsupportedError{Layer: layer, Why: why, From: where, Remedy: remedy}
+	return nil, &UnsupportedError{Layer: layer, Why: why, From: where, Remedy: remedy}
 }
 
 // standIns are the rlimits in the place of cgroup limits.

@@ -6,10 +6,10 @@ import (
 	"cordon/policy"
 )
 
-// clipped reports the rlimits of the profile that are above the launcher's own hard limits. Only CAP_SYS_RESOURCE in the
+// clipped returns what the report says of the rlimits of the profile that are above the launcher's own hard limits. Only CAP_SYS_RESOURCE in the
 // first user namespace raises those; otherwise the lower limit holds in the task.
-func (c *compilation) clipped(task int) {
-	for _, r := range c.profile.Limits.Rlimits {
+func clipped(task int, limits []policy.Rlimit) (missing []Missing) {
+	for _, r := range limits {
 		n, _ := rlimitNumber(r.Name)
 		var own, its unix.Rlimit
 		if unix.Getrlimit(int(n), &own) != nil || r.Value <= own.Max {
@@ -20,8 +20,9 @@ func (c *compilation) clipped(task int) {
 		}
 		if its.Max < r.Value {
 			holds := policy.Rlimit{Name: r.Name, Value: its.Cur}
-			c.missing = append(c.missing, Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
+			missing = append(missing, Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
 				" is above the hard limit that the launcher was started with", Instead: holds.Text()})
 		}
 	}
+	return missing
 }

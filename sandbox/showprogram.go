@@ -13,7 +13,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -160,7 +159,7 @@ func (c *compilation) ofSystem(dir string) bool {
 
 // belongsToSystem reports whether a file is root's. In a user namespace without root it is somebody's whom the caller cannot be.
 func (c *compilation) belongsToSystem(host string, info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
+	st, ok := statOf(info)
 	return ok && (st.Uid == 0 || int(st.Uid) != c.host.UID && c.host.Files.Access(host, unix.W_OK) != nil)
 }
 

@@ -51,7 +51,7 @@ func TestNothingInSilence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	comp.clipped(unix.Getpid())
+	comp.missing = append(comp.missing, clipped(unix.Getpid(), p.Limits.Rlimits)...)
 	if len(comp.left) != 2 || comp.left[0].Path != "/nothing" || comp.left[1].Why != "its target does not exist, and cannot be made" {
 		t.Errorf("left out: %+v", comp.left)
 	}

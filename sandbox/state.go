@@ -264,7 +264,7 @@ func (p *process) keepState() error {
 		return &Error{Op: "keep the state", Err: err}
 	}
 	// A launcher that may live for long is small: half of what it holds is the plan, which has been carried out.
-	p.comp.plan.Steps, p.comp.plan.Init, p.comp.tree.known = nil, nil, nil
+	p.comp.forget()
 	return p.serveControl(e.root)
 }
 

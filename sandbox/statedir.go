@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -88,7 +87,7 @@ func OpenStateDir(path string) (*StateDir, error) {
 
 // unsafeDir says why a directory is not the caller's alone, "" if it is. Root's own is as good where others may read it.
 func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
-	st, ok := i.Sys().(*syscall.Stat_t)
+	st, ok := statOf(i)
 	switch uid := os.Getuid(); {
 	case !ok:
 		return "has no owner"

@@ -34,17 +34,17 @@ func (c *compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 		return 0, false
 	}
 	if !c.host.since(5, 11) {
-		c.notStill(src)
+		c.missing = append(c.missing, notStill([]string{src})...)
 		return 0, false
 	}
 	table, err := c.mountsOfHost()
 	if err != nil {
-		c.notStill(src)
+		c.missing = append(c.missing, notStill([]string{src})...)
 		return 0, false
 	}
 	on := table.find(src)
 	if on == nil || table.mountsBelow(src) {
-		c.notStill(src)
+		c.missing = append(c.missing, notStill([]string{src})...)
 		return 0, false
 	}
 	attrs = attrRO | attrBase
@@ -111,17 +111,11 @@ func (c *compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 		plan.CloseStep(plan.R(plan.File)).OrElse(plan.EBADF))
 }
 
-// notStill lists a read-only directory that stays a bind.
-func (c *compilation) notStill(src string) {
-	c.missing = append(c.missing, Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can be put over it, so that a socket that is made in it later can be connected to",
-		Instead: "the sockets that are there are covered"})
-}
-
-// listBare lists the overlays that the kernel did not make.
-func (c *compilation) listBare() {
-	for i := range c.tree.parts {
-		if p := &c.tree.parts[i]; p.bare {
-			c.notStill(p.source)
-		}
+// notStill returns what the report says of read-only directories that stay binds.
+func notStill(dirs []string) (missing []Missing) {
+	for _, src := range dirs {
+		missing = append(missing, Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can be put over it, so that a socket that is made in it later can be connected to",
+			Instead: "the sockets that are there are covered"})
 	}
+	return missing
 }

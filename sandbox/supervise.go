@@ -70,6 +70,7 @@ type process struct {
 	listener int         // of the task's filter; -1 before and after, and where nothing is reported
 	denials  denials
 
+	groups  *Groups       // where they are; nil in a sandbox that is joined
 	cgroup  *cgroup.Group // nil before and after, and where none was asked for
 	control *control      // nil unless Cmd.State
 
@@ -93,23 +94,25 @@ type process struct {
 
 	writes *ledger.Run // nil where the task can write nothing of the host
 
-	report Report
+	missing []Missing         // what is known to be missing only since the plan was compiled
+	found   map[string]uint64 // the numbers of the namespaces that are joined, by kind
+	report  Report
 }
 
 func newProcess() *process {
 	return &process{caller: threadCredentials(), began: time.Now(), ids: -1, link: -1, gate: -1, pidfd: -1, taskfd: -1, signals: -1, netstat: -1, listener: -1, stdin: -1, sandbox: -1,
-		guards: guards{table: -1, names: -1}}
+		guards: guards{table: -1, names: -1}, found: map[string]uint64{}}
 }
 
 // Start launches a command. On an error nothing is left.
 func (p *process) Start(cmd *Command) error {
 	p.cmd = cmd
 	makeStateDirs(cmd.Host)
-	return p.start()
+	return p.launchAll()
 }
 
-// start launches; on an error everything is undone.
-func (p *process) start() error {
+// launchAll launches; on an error everything is undone.
+func (p *process) launchAll() error {
 	err := p.launch()
 	if err != nil {
 		p.abort()
@@ -185,7 +188,8 @@ func (p *process) compile() (err error) {
 		return err
 	}
 	if r.MakeDir = makeOwnDir; r.Into == nil {
-		r.Groups = p.makeGroups()
+		p.groups = p.makeGroups()
+		r.Groups = p.groups
 	}
 	for c, err := range Parts(p.cmd.Profile, p.cmd.Host, r) {
 		if err == nil {

@@ -42,7 +42,6 @@ type part struct {
 	cwd      bool            // the bind of the working directory
 	still    bool            // an overlay over a read-only bind: nobody listens at its sockets
 	plain    bool            // not idmapped: the task is there whoever it is on the host
-	bare     bool            // the kernel did not make that overlay
 	absent   bool            // the kernel may not have it
 	fleeting bool            // what it is mounted on may be gone when it is mounted: a socket
 	link     string          // the text of a symbolic link that is mounted on itself; else ""

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"syscall"
 
 	"cordon/policy"
 )
@@ -100,7 +99,7 @@ func (c *compilation) atHome(dir, home string) string {
 
 // numbered reports whether an inode has a number, by which it is known under another name.
 func numbered(info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
+	st, ok := statOf(info)
 	return ok && st.Ino != 0
 }
 

@@ -6,6 +6,7 @@ package sandbox
 import (
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,11 +29,11 @@ func (p *process) checkMounts() error {
 	if err != nil {
 		return &Error{Op: "read back the mounts", Err: err}
 	}
-	visible, err := checkMounts(&p.comp.tree, text)
+	visible, bare, err := checkMounts(&p.comp.tree, text)
 	if err != nil {
 		return err
 	}
-	p.comp.listBare()
+	p.missing = append(p.missing, notStill(bare)...)
 	if err := p.checkPrivate(); err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (p *process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 	}
 	wrong := own == its
 	if j := p.comp.joinedAs(name); j != nil {
-		joined := its == name+":["+strconv.FormatUint(j.found, 10)+"]"
+		joined := its == name+":["+strconv.FormatUint(p.found[j.kind], 10)+"]"
 		if name == "mnt" { // a copy of it
 			wrong = wrong || joined
 		} else {
@@ -120,10 +121,10 @@ func (p *process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 // checkMounts holds a mount table (proc_pid_mountinfo(5)) against the tree: every part is there, nosuid, and writable
 // only where that was asked for; nothing else is writable. It returns the ids of the mounts that a path can reach, by the
 // places that they are mounted on.
-func checkMounts(t *tree, text []byte) (visible map[string]string, err error) {
+func checkMounts(t *tree, text []byte) (visible map[string]string, bare []string, err error) {
 	table, err := parseMounts(text)
 	if err != nil {
-		return nil, &Error{Op: "read back the mounts", Err: err}
+		return nil, nil, &Error{Op: "read back the mounts", Err: err}
 	}
 	visible = make(map[string]string, len(table.list))
 	for i := range table.list {
@@ -146,20 +147,20 @@ func checkMounts(t *tree, text []byte) (visible map[string]string, err error) {
 			if part != nil {
 				e.From = part.rule.Short()
 			}
-			return nil, e
+			return nil, nil, e
 		}
 		visible[m.point] = m.id
 		if part.still && part.target == m.point && m.source != stillSource {
-			part.bare = true
+			bare = append(bare, part.source)
 		}
 	}
 	for i := range t.parts {
 		p := &t.parts[i]
 		if t.at(p.target) == p && !p.absent && visible[p.target] == "" {
-			return nil, &Error{Op: "read back the mounts", Err: errors.New(p.target + " is not mounted"), From: p.rule.Short()}
+			return nil, nil, &Error{Op: "read back the mounts", Err: errors.New(p.target + " is not mounted"), From: p.rule.Short()}
 		}
 	}
-	return visible, nil
+	return visible, bare, nil
 }
 
 // confirm reads back what the kernel says of the task now that the program has been exec'd, and lets init reap. Until
@@ -182,8 +183,9 @@ func (p *process) confirm() error {
 		p.enforced(policy.LayerLandlock, "opening what no rule allows: EACCES; ABI "+strconv.Itoa(p.comp.host.LandlockABI), "tried before exec")
 	}
 	p.report.Version, p.report.Profile, p.report.Args = 1, p.comp.profile.Name, p.cmd.Args
-	p.comp.clipped(p.task)
-	p.report.Missing, p.report.Added, p.report.Notes = p.comp.missing, p.comp.added, p.comp.notes
+	missing := append(slices.Clip(p.comp.missing), p.missing...)
+	p.report.Missing = append(missing, clipped(p.task, p.comp.profile.Limits.Rlimits)...)
+	p.report.Added, p.report.Notes = p.comp.added, p.comp.notes
 	p.report.LeftOut = p.comp.left
 	if p.exited() {
 		return p.ended() // init is gone before it could reap

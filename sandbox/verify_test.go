@@ -60,7 +60,7 @@ func TestCheckMounts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			n, err := checkMounts(mountsTree(), []byte(tt.table))
+			n, _, err := checkMounts(mountsTree(), []byte(tt.table))
 			got := ""
 			if err != nil {
 				got = err.Error()
@@ -77,7 +77,7 @@ func TestCheckMounts(t *testing.T) {
 func TestCheckMountsCycle(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
-		_, err := checkMounts(mountsTree(), []byte(table("10 11 / ro,nosuid", "11 10 / ro,nosuid", "12 12 /x rw")))
+		_, _, err := checkMounts(mountsTree(), []byte(table("10 11 / ro,nosuid", "11 10 / ro,nosuid", "12 12 /x rw")))
 		done <- err
 	}()
 	select {
@@ -102,7 +102,7 @@ func TestCheckMountsMany(t *testing.T) {
 	}
 	text := []byte(table(lines...))
 	began := time.Now()
-	n, err := checkMounts(tree, text)
+	n, _, err := checkMounts(tree, text)
 	if len(n) != 5001 || err != nil {
 		t.Errorf("reached %d, %v", len(n), err)
 	}
@@ -114,7 +114,7 @@ func TestCheckMountsMany(t *testing.T) {
 func FuzzCheckMounts(f *testing.F) {
 	f.Add("10 1 0:1 / / ro,nosuid - tmpfs none rw\n11 10 0:2 / /tmp rw,nosuid - tmpfs none rw\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		n, err := checkMounts(mountsTree(), []byte(text))
+		n, _, err := checkMounts(mountsTree(), []byte(text))
 		if err == nil && len(n) < 3 {
 			t.Errorf("%q: %d mounts are as good as three", text, len(n))
 		}

@@ -115,7 +115,7 @@ func (q *Query) Same(path string, isDir bool, a Access) bool {
 		return false
 	}
 	if c.land.on {
-		granted := c.granted(path)
+		granted := grantedAt(c, path)
 		for _, need := range neededRights(a, isDir, true) {
 			if c.land.handled&need.right&^granted != 0 {
 				return false
@@ -123,7 +123,7 @@ func (q *Query) Same(path string, isDir bool, a Access) bool {
 		}
 	}
 	clear(c.tree.known)
-	return c.closedAbove(path) == "" && !c.deniedByMode(path, path, a)
+	return closedAbove(c, path) == "" && !deniedByMode(c, path, path, a)
 }
 
 // deny fills in a denial.
@@ -160,7 +160,7 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	t := &q.comp.tree
 	part := t.at(inside)
 	if part.opaque && part.what == "masked" {
-		r.NoFlag = "a proc mount with a mask of its own shows it: --mount '{proc: " + q.comp.procTarget() + ", mask: [...]}'"
+		r.NoFlag = "a proc mount with a mask of its own shows it: --mount '{proc: " + procTarget(q.comp) + ", mask: [...]}'"
 		return r.deny(string(policy.LayerMount), 0, inside+" is masked: it reads as if it were empty", part.rule)
 	}
 	if part.opaque && part.what == coveredSocket {
@@ -186,13 +186,13 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	if err != nil { // nor has the host
 		return q.absentOnHost(r, inside, a)
 	}
-	r.Try, r.Grants = q.comp.showing(inside, a.Write), grants(inside, info.IsDir(), a.Write)
+	r.Try, r.Grants = showing(q.comp, inside, a.Write), grants(inside, info.IsDir(), a.Write)
 	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.what+" is mounted at "+part.target, part.rule)
 }
 
 // showing is the bind that shows a path of the host. Where links lead to it, they are none of the sandbox's: what they lead
 // to is put in their place.
-func (c *compilation) showing(path string, write bool) []Change {
+func showing(c *compilation, path string, write bool) []Change {
 	flag := "ro"
 	if write {
 		flag = "rw"
@@ -205,8 +205,8 @@ func (c *compilation) showing(path string, write bool) []Change {
 	return []Change{{flag, path}}
 }
 
-// writing is what makes a path writable that is there. Below a root in a directory a flag would put the host's in its place.
-func (c *compilation) writing(path string) []Change {
+// makingWritable is what makes a path writable that is there. Below a root in a directory a flag would put the host's in its place.
+func makingWritable(c *compilation, path string) []Change {
 	host := c.tree.hostPath(path)
 	switch {
 	case c.profile.Root.Kind != policy.RootDir || host == "" || host == path:
@@ -225,7 +225,7 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	part := t.at(inside)
 	if a.Write && !exists && q.comp.profile.Root.Kind != policy.RootDir {
 		if info, err := q.comp.host.Files.Stat(dir); err == nil && info.IsDir() {
-			r.Try, r.Grants = q.comp.showing(dir, true), grants(dir, true, true)
+			r.Try, r.Grants = showing(q.comp, dir, true), grants(dir, true, true)
 			return r.deny(string(policy.LayerMount), unix.ENOENT, dir+" of the host is not shown: "+part.what+" is mounted at "+part.target, part.rule)
 		}
 	}
@@ -243,7 +243,7 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	if part.write {
 		return r.pass("mount: " + inside + " can be made, in " + part.what)
 	}
-	r.Try, r.Grants = q.comp.writing(dir), grants(dir, true, true)
+	r.Try, r.Grants = makingWritable(q.comp, dir), grants(dir, true, true)
 	if part.source == "" {
 		r.Try, r.Grants = []Change{{"tmpfs", dir}}, "an empty "+dir+" in memory, in the place of the one that is there"
 	}
@@ -254,12 +254,12 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 	part := q.comp.tree.at(inside)
 	switch {
-	case part.what != "a device" && q.comp.isDevice(inside):
+	case part.what != "a device" && isDevice(q.comp, inside):
 		r.NoFlag = "of devices a sandbox has null, zero, full, random, urandom and tty, by {dev: /dev}"
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is a device, and every mount is nodev: "+part.what, part.rule)
 	case a.Write && !part.write && part.what != "a device":
 		isDir, _ := q.comp.tree.stat(inside)
-		r.Try, r.Grants = q.comp.writing(inside), grants(inside, isDir, true)
+		r.Try, r.Grants = makingWritable(q.comp, inside), grants(inside, isDir, true)
 		if part.source == "" || part.what == "proc" || strings.Contains(part.what, "proc") || part.what == "sysfs" {
 			r.Try, r.Grants, r.NoFlag = nil, "", "it is the launcher's own, or the kernel's, and stays read-only"
 		}
@@ -272,7 +272,7 @@ func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 }
 
 // isDevice reports whether a path inside shows a device of the host.
-func (c *compilation) isDevice(inside string) bool {
+func isDevice(c *compilation, inside string) bool {
 	host := c.tree.hostPath(inside)
 	if host == "" {
 		return false
@@ -289,19 +289,19 @@ func (q *Query) landlockAllows(r *Reason, inside string, a Access) bool {
 	}
 	isDir, exists := c.tree.stat(inside)
 	for _, need := range neededRights(a, isDir, exists) {
-		if c.granted(inside)&need.right != 0 || c.land.handled&need.right == 0 {
+		if grantedAt(c, inside)&need.right != 0 || c.land.handled&need.right == 0 {
 			continue
 		}
 		key := "landlock." + need.list
 		r.Try = []Change{{"landlock-" + need.list, inside}}
 		r.Grants = grants(inside, isDir, a.Write)
-		return r.deny(string(policy.LayerLandlock), unix.EACCES, "no rule of "+key+" reaches "+inside, c.landlockPos(need.list))
+		return r.deny(string(policy.LayerLandlock), unix.EACCES, "no rule of "+key+" reaches "+inside, landlockPos(c, need.list))
 	}
 	return r.pass("landlock: a rule allows it")
 }
 
-// granted are the rights that the rules give below a path.
-func (c *compilation) granted(path string) (rights uint64) {
+// grantedAt returns the rights that the rules give below a path.
+func grantedAt(c *compilation, path string) (rights uint64) {
 	for i := range c.land.rules {
 		if below(path, c.land.rules[i].path) {
 			rights |= c.land.rules[i].access
@@ -334,7 +334,7 @@ func neededRights(a Access, isDir, exists bool) (all []need) {
 }
 
 // landlockPos is where the list that decides begins.
-func (c *compilation) landlockPos(list string) policy.Pos {
+func landlockPos(c *compilation, list string) policy.Pos {
 	l := &c.profile.Landlock
 	items := map[string]policy.Opt[[]policy.PathItem]{"read": l.Read, "write": l.Write, "execute": l.Execute}[list]
 	if len(items.V) > 0 {
@@ -351,7 +351,7 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	if host == "" || c.tree.at(inside).what == "proc" {
 		return r.pass("file: " + inside + " is the sandbox's own")
 	}
-	if at := c.closedAbove(inside); at != "" {
+	if at := closedAbove(c, inside); at != "" {
 		info, _ := c.tree.lstat(at)
 		r.NoFlag = "the directory's owner decides: chmod(1), setfacl(1)"
 		return r.deny(layerFile, unix.EACCES, "the permissions of "+at+" ("+info.Mode().String()+ownerText(info)+") do not let the task through", policy.Pos{})
@@ -360,7 +360,7 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	if _, exists := c.tree.stat(inside); !exists {
 		checked, _ = splitPath(host)
 	}
-	if c.deniedByMode(inside, checked, a) {
+	if deniedByMode(c, inside, checked, a) {
 		info, _ := c.tree.lstat(checked)
 		r.NoFlag = "the file's owner decides: chmod(1), setfacl(1); a profile gives nothing that the caller does not have"
 		if c.ids.idmapped {
@@ -372,9 +372,9 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 }
 
 // closedAbove is the nearest directory of the host above a path inside that does not let the task through; "" for none.
-func (c *compilation) closedAbove(inside string) string {
+func closedAbove(c *compilation, inside string) string {
 	for dir, _ := splitPath(inside); dir != "/"; dir, _ = splitPath(dir) {
-		if at := c.tree.hostPath(dir); at != "" && c.unsearchable(dir, at) {
+		if at := c.tree.hostPath(dir); at != "" && unsearchable(c, dir, at) {
 			return at
 		}
 	}
@@ -382,12 +382,12 @@ func (c *compilation) closedAbove(inside string) string {
 }
 
 // unsearchable reports whether a directory of the host does not let the task through; a capability may.
-func (c *compilation) unsearchable(inside, host string) bool {
-	return c.deniedByMode(inside, host, Access{Execute: true}) && !c.effective("DAC_READ_SEARCH") && !c.effective("DAC_OVERRIDE")
+func unsearchable(c *compilation, inside, host string) bool {
+	return deniedByMode(c, inside, host, Access{Execute: true}) && !hasInEffect(c, "DAC_READ_SEARCH") && !hasInEffect(c, "DAC_OVERRIDE")
 }
 
 func ownerText(info fs.FileInfo) string {
-	st, ok := info.Sys().(*syscall.Stat_t)
+	st, ok := statOf(info)
 	if !ok {
 		return ""
 	}
@@ -409,7 +409,7 @@ func (a Access) mode() (bits uint32) {
 
 // deniedByMode: the task has the caller's rights where it has the caller's id, or through an idmapped bind; else those of
 // anybody.
-func (c *compilation) deniedByMode(inside, host string, a Access) bool {
+func deniedByMode(c *compilation, inside, host string, a Access) bool {
 	part := c.tree.at(inside)
 	if !c.ids.idmapped && c.ids.outUID == c.host.UID && c.host.UID != 0 {
 		return c.host.Files.Access(host, a.mode()) != nil
@@ -418,7 +418,7 @@ func (c *compilation) deniedByMode(inside, host string, a Access) bool {
 	if err != nil {
 		return false
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
+	st, ok := statOf(info)
 	if !ok {
 		return false
 	}
@@ -426,7 +426,7 @@ func (c *compilation) deniedByMode(inside, host string, a Access) bool {
 	switch caller := uint32(c.host.UID); { //nolint:gosec // ids are not negative
 	case c.ids.idmapped && own && st.Uid == caller, !c.ids.idmapped && int(st.Uid) == c.ids.outUID:
 		shift = 6
-		if c.effective("DAC_OVERRIDE") && !a.Execute {
+		if hasInEffect(c, "DAC_OVERRIDE") && !a.Execute {
 			return false
 		}
 	case c.ids.idmapped && own && int(st.Gid) == c.host.GID, !c.ids.idmapped && int(st.Gid) == c.ids.outGID:
@@ -435,8 +435,8 @@ func (c *compilation) deniedByMode(inside, host string, a Access) bool {
 	return uint32(info.Mode().Perm())>>shift&a.mode() != a.mode()
 }
 
-// effective reports whether the task has a capability in effect, over its own user namespace.
-func (c *compilation) effective(name string) bool {
+// hasInEffect reports whether the task has a capability in effect, over its own user namespace.
+func hasInEffect(c *compilation, name string) bool {
 	n, _ := policy.CapabilityNumber(name)
 	return c.keep&(1<<n) != 0 && (c.ids.inUID == 0 || c.ambient&(1<<n) != 0)
 }
@@ -514,7 +514,7 @@ func grants(path string, dir, write bool) string {
 	return s + path + " and nothing else"
 }
 
-func (c *compilation) procTarget() string {
+func procTarget(c *compilation) string {
 	for i := range c.tree.parts {
 		if c.tree.parts[i].what == "proc" {
 			return c.tree.parts[i].target

@@ -34,7 +34,7 @@ func (q *Query) Exec(name string) *Reason {
 	}
 	if missing := q.missingLoader(path); missing != "" {
 		r.Allowed = false
-		r.Try, r.Grants = c.showing(missing, false), grants(missing, false, false)
+		r.Try, r.Grants = showing(c, missing, false), grants(missing, false, false)
 		r.deny(string(policy.LayerMount), unix.ENOENT, "its interpreter "+missing+" is not shown", c.tree.at(missing).rule)
 		return r
 	}
@@ -93,14 +93,14 @@ func (q *Query) missingLoader(path string) string {
 
 // setuid notes that no_new_privs takes the effect of set-user-ID and file capabilities away: execve(2).
 func (q *Query) setuid(r *Reason, inside string) {
-	if why := q.comp.setID(inside); why != "" {
+	if why := setIDOf(q.comp, inside); why != "" {
 		r.Layer = string(policy.LayerNoNewPriv)
 		r.Notes = append(r.Notes, why)
 	}
 }
 
-// setID is what becomes of a program that is set-user-ID or set-group-ID; "" of one that is not.
-func (c *compilation) setID(inside string) string {
+// setIDOf is what becomes of a program that is set-user-ID or set-group-ID; "" of one that is not.
+func setIDOf(c *compilation, inside string) string {
 	host := c.tree.hostPath(inside)
 	if host == "" {
 		return ""
@@ -119,7 +119,7 @@ func (q *Query) SetID(path string) *Reason {
 	if !ok {
 		return r
 	}
-	if why := q.comp.setID(inside); why != "" {
+	if why := setIDOf(q.comp, inside); why != "" {
 		r.Allowed, r.NoFlag = false, "no flag gives it: a sandbox that could be left by set-user-ID would be none"
 		r.deny(string(policy.LayerNoNewPriv), unix.EPERM, why, policy.Pos{})
 	}
@@ -144,13 +144,13 @@ func (q *Query) Capability(name string) (*Reason, error) {
 		if c.ids.inUID != 0 {
 			r.Try = append(r.Try, Change{"ambient-cap", name})
 		}
-		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is not kept; the bounding set is without it", c.capsPos("keep", c.profile.Capabilities.Keep))
+		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is not kept; the bounding set is without it", capsPos(c, "keep", c.profile.Capabilities.Keep))
 		return r, nil
 	}
 	if c.ids.inUID != 0 && c.ambient&bit == 0 {
 		r.Try, r.Grants = []Change{{"ambient-cap", name}}, name+" over "+over
 		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is kept in the bounding set, but a task with uid "+strconv.Itoa(c.ids.inUID)+" has only ambient capabilities in effect",
-			c.capsPos("ambient", c.profile.Capabilities.Ambient))
+			capsPos(c, "ambient", c.profile.Capabilities.Ambient))
 		return r, nil
 	}
 	r.Allowed = true
@@ -159,7 +159,7 @@ func (q *Query) Capability(name string) (*Reason, error) {
 }
 
 // capsPos is where the list that a capability is missing from begins.
-func (c *compilation) capsPos(list string, items []policy.Capability) policy.Pos {
+func capsPos(c *compilation, list string, items []policy.Capability) policy.Pos {
 	if len(items) > 0 {
 		return items[0].Pos
 	}
@@ -263,7 +263,7 @@ func (q *Query) routed(r *Reason, host, port string) bool {
 	case !c.ownNet:
 		return r.pass("net: the host's network")
 	}
-	r.Try = c.sharingNet()
+	r.Try = sharingNet(c)
 	r.Grants = "every address that the host reaches, its services on localhost, and its abstract unix sockets where Landlock does not hold them back"
 	if loop {
 		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "the network namespace has a loopback of its own: port "+port+
@@ -273,7 +273,7 @@ func (q *Query) routed(r *Reason, host, port string) bool {
 }
 
 // sharingNet are the changes that give the host's network. A sysfs needs a network namespace of the sandbox's own.
-func (c *compilation) sharingNet() (try []Change) {
+func sharingNet(c *compilation) (try []Change) {
 	for i := range c.profile.Mounts {
 		if m := &c.profile.Mounts[i]; m.Kind == policy.MountSysfs {
 			try = append(try, Change{"remove", "mounts=" + m.Target})
@@ -286,7 +286,7 @@ func (c *compilation) sharingNet() (try []Change) {
 func (q *Query) abstract(r *Reason) bool {
 	c := q.comp
 	if c.ownNet {
-		r.Try, r.Grants = c.sharingNet(), "the whole network of the host"
+		r.Try, r.Grants = sharingNet(c), "the whole network of the host"
 		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "abstract sockets belong to the network namespace, and it is the sandbox's own", c.profile.Source("network"))
 	}
 	if c.land.on && c.land.scoped&scopeAbstract != 0 {

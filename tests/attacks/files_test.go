@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -400,71 +399,6 @@ func badPaths(b *box) outcome {
 		}
 	}
 	return blocked("load errors")
-}
-
-// Rows 12, 13: nothing is left on the host.
-
-// remains is the state of the host that a launch could change.
-func (b *box) remains() string {
-	m, _ := os.ReadFile("/proc/self/mountinfo")
-	var l strings.Builder
-	for _, dir := range []string{b.site.dir, "/tmp", "/run", "/dev/shm", "/var/tmp"} {
-		names, _ := filepath.Glob(dir + "/*")
-		names = slices.DeleteFunc(names, func(n string) bool { return strings.HasPrefix(n, "/tmp/go-") || strings.HasPrefix(n, "/tmp/bash") })
-		if strings.HasPrefix(dir, "/var") || dir == "/tmp" {
-			names = slices.DeleteFunc(names, func(n string) bool { return !strings.Contains(n, "cordon") || strings.Contains(n, "cordon-") })
-		}
-		fmt.Fprintln(&l, names)
-	}
-	groups := 0
-	filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
-		if strings.Contains(filepath.Base(path), "cordon") {
-			groups++
-		}
-		return nil
-	})
-	home := slices.DeleteFunc(strings.Split(listing(b.site.home), "\n"), func(line string) bool {
-		return strings.HasPrefix(line, b.site.home+"/.local/state/cordon") // the record of what sandboxes could write
-	})
-	return string(m) + l.String() + strings.Join(home, "\n") + fmt.Sprint(groups)
-}
-
-// killedLauncher kills the launcher at moments of its life, spread over 20 ms of a usual machine.
-func killedLauncher(b *box) outcome {
-	mark := fmt.Sprintf("KILLED%d%s%s", os.Getpid(), b.profile, b.who.name)
-	b.run(b.program(), "fds", "3") // the first launch makes the record of what sandboxes could write
-	before := b.remains()
-	started := 0
-	step := 20 * time.Millisecond * time.Duration(slow) / time.Duration(moments)
-	for i := range moments {
-		c := exec.Command(b.argv(nil)[0], b.argv([]string{b.program(), "wait", mark})[1:]...)
-		c.Dir, c.Env = b.site.work, b.environ()
-		c.SysProcAttr = &syscall.SysProcAttr{Credential: credential(b.who)}
-		hold, err := c.StdinPipe()
-		if err != nil {
-			return broken("%v", err)
-		}
-		out := newLines("ready")
-		c.Stdout = out
-		if err := c.Start(); err != nil {
-			return broken("%v", err)
-		}
-		time.Sleep(time.Duration(i) * step)
-		c.Process.Kill()
-		left := gone(mark)
-		hold.Close()
-		c.Wait()
-		if strings.Contains(out.String(), "ready") {
-			started++
-		}
-		if left != nil {
-			return escaped("killed after %v: %q is left", time.Duration(i)*step, left)
-		}
-	}
-	if after := b.remains(); after != before {
-		return escaped("the host has changed: %s", difference(before, after))
-	}
-	return blocked("nothing left; %d of %d had started", started, moments)
 }
 
 func difference(before, after string) string {

@@ -220,10 +220,22 @@ func (s *Stats) add1(g counters, controller string) {
 		s.cpu().Throttled, s.cpu().ThrottledPeriods = times(Count(stat, "throttled_time"), 1), Count(stat, "nr_throttled")
 	case "cpuacct":
 		s.cpu().Usage = times(g.number("cpuacct.usage"), 1)
-		s.cpu().User, s.cpu().System = times(g.number("cpuacct.usage_user"), 1), times(g.number("cpuacct.usage_sys"), 1)
+		s.cpu().User, s.cpu().System = share(s.cpu().Usage, g.number("cpuacct.usage_user"), g.number("cpuacct.usage_sys"))
 	case "blkio":
 		s.io1(g)
 	}
+}
+
+// share divides the time that a v1 group has used, which is exact, as its user and system times are to one another: those
+// are counted in ticks, and their sum may be less, or more. v2 and /proc/PID/stat do the same in the kernel. Where that
+// cannot be done they are as they were counted.
+func share(usage *time.Duration, user, system *uint64) (u, s *time.Duration) {
+	if usage == nil || user == nil || system == nil || *user+*system == 0 {
+		return times(user, 1), times(system, 1)
+	}
+	part := time.Duration(float64(*usage) * (float64(*user) / float64(*user+*system)))
+	rest := *usage - part
+	return &part, &rest
 }
 
 func (s *Stats) cpu() *CPU {
