@@ -51,6 +51,7 @@ type compilation struct {
 	searched *finder           // see search
 	lifted   []lifted          // see findLifted
 	gitSeen  *gitSeen          // see git
+	callers  map[string]string // see variable
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts

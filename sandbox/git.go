@@ -8,7 +8,6 @@ package sandbox
 
 import (
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -28,6 +27,8 @@ type gitGuard struct {
 	late  []string        // what the configuration of another one names, and is not there
 	shown []string        // configurations outside of repositories
 	user  []git.Var       // the configuration of the user and of the machine
+
+	scripts int // that have been read
 }
 
 // git protects the repositories in what the task may write, if the profile asks for it.
@@ -49,7 +50,10 @@ func (c *compilation) git() error {
 	for _, dir := range f.closed {
 		c.protectThing(g.from, dir, g.rule, true)
 	}
-	g.user = g.userConfig()
+	var err error
+	if g.user, err = g.userConfig(); err != nil {
+		return err
+	}
 	for _, file := range g.shown {
 		if err := g.withoutSecrets(file); err != nil {
 			return err
@@ -98,8 +102,10 @@ func (g *gitGuard) repository(path string) error {
 	if host == "" {
 		return nil
 	}
-	dir, _ := splitPath(host)
-	return g.workTree(dir)
+	if dir, name := splitPath(host); name == ".git" {
+		return g.workTree(dir)
+	}
+	return g.workTree(host) // a bare one
 }
 
 // protect makes something read-only and immovable, unless the profile makes that very thing writable.
@@ -162,6 +168,11 @@ func (g *gitGuard) workTree(top string) error {
 			return err
 		}
 	}
+	for _, dir := range [...]string{r.dir, r.common} {
+		if err := g.hooks(top, g.follow(dir, "hooks")); err != nil {
+			return err
+		}
+	}
 	for _, link := range r.links {
 		if err := g.submodule(top, link); err != nil {
 			return err
@@ -205,14 +216,11 @@ func (g *gitGuard) submodule(top, link string) error {
 	return nil
 }
 
-// inert are the sections whose values git does not run.
-var inert = [...]string{"branch", "remote", "submodule", "url", "user"}
-
-// isBreak reports whether a character ends a word of a command.
-func isBreak(r rune) bool { return strings.ContainsRune(" \t\n!;|&'\"=()<>`", r) }
-
 // named protects the files and directories that a configuration names.
 func (g *gitGuard) named(top string, vars []git.Var) error {
+	if err := g.secretFiles(top, vars); err != nil {
+		return err
+	}
 	for i := range vars {
 		v := &vars[i]
 		switch {
@@ -224,32 +232,20 @@ func (g *gitGuard) named(top string, vars []git.Var) error {
 			if err := g.leads(top, g.follow("/", dir)); err != nil {
 				return err
 			}
+			if err := g.hooks(top, dir); err != nil {
+				return err
+			}
+		case v.Name() == "init.templatedir":
+			if err := g.must(top, g.absolute(top, v.Value), "init.templateDir"); err != nil {
+				return err
+			}
 		case v.Key == "path" && (v.Section == "include" || v.Section == "includeif"):
 			if err := g.must(top, g.absolute(v.Dir, v.Value), v.Section+".path"); err != nil {
 				return err
 			}
-		case slices.Contains(inert[:], v.Section):
+		case isInert(v):
 		default:
-			if err := g.words(top, v.Value); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// words protects the files that a command of the configuration names. One that begins with a path to a file which is
-// not there could be made by the task.
-func (g *gitGuard) words(top, command string) error {
-	for i, word := range strings.FieldsFunc(command, isBreak) {
-		path := g.absolute(top, word)
-		switch {
-		case i == 0 && (strings.HasPrefix(word, "./") || strings.HasPrefix(word, "../")):
-			if err := g.must(top, path, "a command of the configuration"); err != nil {
-				return err
-			}
-		case strings.Contains(word, "/") || i > 0 && word[0] != '-':
-			if err := g.may(path, strings.Contains(word, "/")); err != nil {
+			if err := g.command(top, v); err != nil {
 				return err
 			}
 		}
@@ -352,10 +348,9 @@ func (g *gitGuard) withoutSecrets(host string) error {
 	if err != nil {
 		return nil //nolint:nilerr // the task cannot read it either
 	}
-	vars, err := git.ParseConfig(text)
+	safe, cut, err := git.Filter(text)
 	broken := err != nil || len(text) > maxConfig
-	safe, found := git.WithoutSecrets(vars)
-	if !broken && !found {
+	if !broken && cut == git.Nothing {
 		return nil
 	}
 	places, err := g.c.places(g.h.windows, host)
@@ -369,12 +364,22 @@ func (g *gitGuard) withoutSecrets(host string) error {
 		if broken {
 			err = g.c.coverThing(g.from, place, g.rule, false)
 		} else {
-			g.c.note("git: " + place + " is shown without the tokens and passwords in it")
-			g.c.replace(g.from, place, git.FormatConfig(safe), g.rule)
+			g.c.cutNote(place, cut)
+			g.c.replace(g.from, place, safe, g.rule)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// cutNote says that a configuration is shown without what opens something. Sections that name a helper for credentials
+// are usual, and are said in the report alone.
+func (c *compilation) cutNote(place string, cut git.Cut) {
+	if cut == git.Credentials {
+		c.left = append(c.left, Added{place, "it is shown without its credential sections"})
+		return
+	}
+	c.note("git: " + place + " is shown without the tokens and passwords in it")
 }

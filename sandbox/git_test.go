@@ -120,7 +120,7 @@ func TestGitErrors(t *testing.T) {
 		{"a submodule that is not there", "a submodule that the index names is not there", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/empty") }},
 		{"hooks that are not there", "core.hooksPath: /home/ann/src/demo/hooks: no such file", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/hooks") }},
 		{"an include that is not there", "include.path: /home/ann/src/demo/more: no such file", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/more") }},
-		{"a command that is not there", "configuration: /home/ann/src/demo/gone: no such file", func(h *Host, t fakeFiles) {
+		{"a command that is not there", "a command of the configuration, core.fsmonitor: /home/ann/src/demo/gone: no such file", func(h *Host, t fakeFiles) {
 			t.put(h.Cwd+"/more", fakeFile{text: "[core]\n\tfsmonitor = ./gone/x\n"})
 		}},
 		{"a link to nothing", "/home/ann/src/demo/x: no such file", func(h *Host, t fakeFiles) { t.link(h.Cwd+"/.git/hooks/y", "../../x") }},

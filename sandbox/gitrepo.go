@@ -21,12 +21,15 @@ type repo struct {
 // open reads the repository of a working tree; nil if what is named .git leads to none.
 func (g *gitGuard) open(top string) (*repo, error) {
 	dir := g.gitDir(top)
+	if dir == "" && g.isGitDir(top) {
+		dir = top
+	}
 	if dir == "" {
 		return nil, nil
 	}
 	r := &repo{dir: dir, common: dir}
-	if text := g.line(joinPath(dir, "commondir")); text != "" {
-		r.common = g.follow(dir, text)
+	if common := g.follow(dir, g.line(joinPath(dir, "commondir"))); common != "" {
+		r.common = common
 	}
 	for _, path := range [...]string{joinPath(r.common, "config"), joinPath(dir, "config.worktree")} {
 		text, err := g.c.host.Files.Read(path, maxConfig)
@@ -130,26 +133,34 @@ func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	return git.ParseIndex(data, hash)
 }
 
-// userConfig reads the configuration of the machine and of the user.
-func (g *gitGuard) userConfig() []git.Var {
-	var vars []git.Var
-	for _, path := range [...]string{"/etc/gitconfig", "~/.config/git/config", "~/.gitconfig"} {
-		if path = g.absolute("/", path); path == "" {
+// userConfig reads the configuration of the machine, of the user and of the environment, and protects its files.
+func (g *gitGuard) userConfig() ([]git.Var, error) {
+	vars := g.environmentConfig()
+	for _, f := range g.userFiles() {
+		path := g.absolute(g.c.host.Cwd, f.path)
+		if path == "" {
 			continue
+		}
+		if err := g.protectUserFile(f, path); err != nil {
+			return nil, err
 		}
 		text, err := g.c.host.Files.Read(path, maxConfig)
 		if err != nil {
 			continue
 		}
+		g.shown = append(g.shown, path)
 		if more, err := git.ParseConfig(text); err == nil {
 			dir, _ := splitPath(path)
 			within(dir, more)
 			deep, files := g.included(more, 0)
 			vars = append(append(vars, deep...), more...)
-			g.shown = append(append(g.shown, path), files...)
+			g.shown = append(g.shown, files...)
 		}
 	}
-	return vars
+	for i := range vars {
+		vars[i].User = true
+	}
+	return vars, nil
 }
 
 // within notes the directory of the file that variables are from.

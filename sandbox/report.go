@@ -31,7 +31,7 @@ type Report struct {
 	Enforced []Enforced `json:"enforced"`
 	Missing  []Missing  `json:"missing,omitempty"`
 	Added    []Added    `json:"added,omitempty"`
-	LeftOut  []Added    `json:"left_out,omitempty"` // optional mounts that were not made
+	LeftOut  []Added    `json:"left_out,omitempty"` // optional mounts that were not made, and what a file is shown without
 	Restored []Restored `json:"restored,omitempty"` // hidden and protected paths that the host replaced during the run
 	Notes    []string   `json:"notes,omitempty"`    // what the caller should know of this sandbox before anything surprises: see Cmd.Note
 	Appeared []string   `json:"appeared,omitempty"` // with git: protect, repositories that the run has left where there were none
