@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/policy"
 )
 
 // TestInitHeld lets a tracer outside hold init while the task ends. No signal but SIGKILL gets past it, and the launcher
@@ -101,4 +103,46 @@ func hold(t *testing.T, pid int) {
 	}
 	_, _ = os.Stdout.WriteString("held\n")
 	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// TestReplacedDuringLaunch replaces a hidden file again and again while sandboxes start. A rename over a mount point takes the
+// mount along, also between the mount and its reading back.
+func TestReplacedDuringLaunch(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put := func() {
+		_ = os.WriteFile(dir+"/.new", []byte("secret\n"), 0o644)
+		_ = os.Rename(dir+"/.new", dir+"/key")
+	}
+	put()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(500 * time.Microsecond):
+				put()
+			}
+		}
+	}()
+	restored := 0
+	for range 40 {
+		c := shell(t, "true")
+		c.Profile.Mounts = append(c.Profile.Mounts, policy.Mount{Kind: policy.MountBind, Source: dir, Target: "/mnt", Live: true})
+		c.Profile.Hide = append(c.Profile.Hide, policy.Hide{Pattern: "/mnt/key"})
+		report, err := c.Run()
+		switch {
+		case err != nil && !strings.Contains(err.Error(), "replaced"):
+			t.Errorf("%v", err)
+		case err == nil:
+			restored += len(report.Restored)
+		}
+	}
+	close(stop)
+	<-stopped
+	t.Logf("mounted again: %d", restored)
 }
