@@ -12,8 +12,11 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/git"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // gitGuard protects the repositories of a picture.
@@ -102,7 +105,7 @@ func (g *gitGuard) repository(path string) error {
 	if host == "" {
 		return nil
 	}
-	if dir, name := splitPath(host); name == ".git" {
+	if dir, name := paths.Split(host); name == ".git" {
 		return g.workTree(dir)
 	}
 	return g.workTree(host) // a bare one
@@ -134,8 +137,8 @@ func (g *gitGuard) around(host string) error {
 	if host == "" || host == "/" {
 		return nil
 	}
-	for dir := host; ; dir, _ = splitPath(dir) {
-		if _, err := g.c.tree.lstat(joinPath(dir, ".git")); err == nil {
+	for dir := host; ; dir, _ = paths.Split(dir) {
+		if _, err := g.c.tree.lstat(paths.Join(dir, ".git")); err == nil {
 			g.near[dir] = true
 			return g.workTree(dir)
 		}
@@ -156,7 +159,7 @@ func (g *gitGuard) workTree(top string) error {
 		return err
 	}
 	for _, dir := range [...]string{r.dir, r.common} {
-		if dir == joinPath(top, ".git") {
+		if dir == paths.Join(top, ".git") {
 			continue // which is protected without what is above it
 		}
 		if err := g.protectOnHost(dir); err != nil {
@@ -189,27 +192,27 @@ func (g *gitGuard) workTree(top string) error {
 // submodule protects a submodule of an index. One that has been checked out has a .git, which is protected; another
 // could get one, and is read-only.
 func (g *gitGuard) submodule(top, link string) error {
-	host := joinPath(top, link)
+	host := paths.Join(top, link)
 	for _, w := range g.h.windows {
-		if !w.write || !below(host, w.source) || host == w.source {
+		if !w.write || !paths.Below(host, w.source) || host == w.source {
 			continue
 		}
-		view := clean(w.target + "/" + host[len(w.source):])
+		view := paths.Clean(w.target + "/" + host[len(w.source):])
 		var passed []string
 		walk := walker{tree: &g.c.tree, visit: func(p string) { passed = append(passed, p) }}
 		end, err := walk.walk(view)
-		if notThere(err) {
+		if fail.NotThere(err) {
 			return g.fail(host,
 				errors.New("a submodule that the index names is not there, and whoever makes it decides what git runs"),
 				"git submodule update --init "+link+", or mkdir "+link)
 		}
 		if err != nil {
-			return g.fail(host, bare(err), "make it readable")
+			return g.fail(host, fail.Bare(err), "make it readable")
 		}
 		for _, p := range passed {
 			g.h.hold(p)
 		}
-		if _, err := g.c.tree.entry(joinPath(end, ".git")); err != nil {
+		if _, err := g.c.tree.entry(paths.Join(end, ".git")); err != nil {
 			g.c.protectThing(g.from, end, g.rule, true)
 		}
 	}
@@ -259,11 +262,11 @@ func (g *gitGuard) absolute(base, path string) string {
 	case path == "":
 		return ""
 	case strings.HasPrefix(path, "~/"):
-		return clean(g.c.host.Home + path[1:])
+		return paths.Clean(g.c.host.Home + path[1:])
 	case path[0] == '~' || path[0] == '%':
 		return ""
 	case path[0] == '/':
-		return clean(path)
+		return paths.Clean(path)
 	}
 	return base + "/" + path // the kernel follows links before it takes ".."
 }
@@ -281,10 +284,10 @@ func (g *gitGuard) must(top, host, key string) error {
 		return g.holding(host, end)
 	}
 	for _, win := range g.h.windows {
-		if !win.write || !below(end, win.source) {
+		if !win.write || !paths.Below(end, win.source) {
 			continue
 		}
-		view := clean(win.target + "/" + end[len(win.source):])
+		view := paths.Clean(win.target + "/" + end[len(win.source):])
 		p := g.c.tree.at(view)
 		switch {
 		case !p.write || g.c.tree.hostPath(view) != end:
@@ -292,7 +295,7 @@ func (g *gitGuard) must(top, host, key string) error {
 			g.late = append(g.late, host)
 			return nil
 		default:
-			return g.fail(key, &pathError{end, bare(err)},
+			return g.fail(key, &fail.PathError{Path: end, Err: fail.Bare(err)},
 				"make "+end+", so that the task cannot, or take it out of git's configuration")
 		}
 	}
@@ -310,7 +313,7 @@ func (g *gitGuard) may(host string, late bool) error {
 	switch {
 	case err == nil && !w.last.dir:
 		return g.holding(host, end)
-	case notThere(err) && late:
+	case fail.NotThere(err) && late:
 		g.late = append(g.late, host)
 	}
 	return nil
@@ -378,7 +381,7 @@ func (g *gitGuard) withoutSecrets(host string) error {
 // are usual, and are said in the report alone.
 func (c *compilation) cutNote(place string, cut git.Cut) {
 	if cut == git.Credentials {
-		c.left = append(c.left, Added{place, "it is shown without its credential sections"})
+		c.left = append(c.left, report.Added{Path: place, Why: "it is shown without its credential sections"})
 		return
 	}
 	c.note("git: " + place + " is shown without the tokens and passwords in it")

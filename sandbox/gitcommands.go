@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"cordon/sandbox/internal/git"
+	"cordon/sandbox/internal/paths"
 )
 
 // isInert reports whether git takes no program from a variable.
@@ -95,7 +96,7 @@ func (g *gitGuard) hooks(top, dir string) error {
 		if strings.HasSuffix(e.Name(), ".sample") {
 			continue
 		}
-		if err := g.script(top, joinPath(dir, e.Name())); err != nil {
+		if err := g.script(top, paths.Join(dir, e.Name())); err != nil {
 			return err
 		}
 	}
@@ -114,7 +115,7 @@ func (g *gitGuard) script(top, path string) error {
 		return nil //nolint:nilerr // git cannot run it either
 	}
 	g.scripts++
-	dir, _ := splitPath(path)
+	dir, _ := paths.Split(path)
 	for _, w := range git.Words(string(text)) {
 		if !w.Program || w.Started && !strings.Contains(w.Text, "/") {
 			continue
@@ -136,7 +137,7 @@ func isShell(path string, text []byte) bool {
 	if strings.HasPrefix(first, "#!") {
 		return strings.Contains(first, "sh")
 	}
-	_, name := splitPath(path)
+	_, name := paths.Split(path)
 	return strings.IndexByte(string(text), 0) < 0 && (!strings.Contains(name, ".") || strings.HasSuffix(name, "sh"))
 }
 
@@ -194,7 +195,7 @@ func (g *gitGuard) userFiles() []userFile {
 		}
 	}
 	if dir := g.c.variable("XDG_CONFIG_HOME"); strings.HasPrefix(dir, "/") {
-		list = append(list, userFile{clean(dir + "/git/config"), "XDG_CONFIG_HOME"})
+		list = append(list, userFile{paths.Clean(dir + "/git/config"), "XDG_CONFIG_HOME"})
 	}
 	return list
 }
@@ -202,7 +203,7 @@ func (g *gitGuard) userFiles() []userFile {
 // protectUserFile keeps a configuration outside of repositories as it is, and the directory that git has to itself.
 func (g *gitGuard) protectUserFile(f userFile, path string) error {
 	if strings.HasSuffix(f.path, "/git/config") && !strings.HasPrefix(f.set, "GIT_") {
-		dir, _ := splitPath(path)
+		dir, _ := paths.Split(path)
 		path = dir
 		if err := g.hideStore(dir); err != nil {
 			return err

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"strings"
 
+	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/git"
+	"cordon/sandbox/internal/paths"
 )
 
 // A repo is what a working tree belongs to, on the host.
@@ -28,10 +30,10 @@ func (g *gitGuard) open(top string) (*repo, error) {
 		return nil, nil
 	}
 	r := &repo{dir: dir, common: dir}
-	if common := g.follow(dir, g.line(joinPath(dir, "commondir"))); common != "" {
+	if common := g.follow(dir, g.line(paths.Join(dir, "commondir"))); common != "" {
 		r.common = common
 	}
-	for _, path := range [...]string{joinPath(r.common, "config"), joinPath(dir, "config.worktree")} {
+	for _, path := range [...]string{paths.Join(r.common, "config"), paths.Join(dir, "config.worktree")} {
 		text, err := g.c.host.Files.Read(path, maxConfig)
 		if err != nil {
 			continue
@@ -40,7 +42,7 @@ func (g *gitGuard) open(top string) (*repo, error) {
 		if err != nil {
 			return nil, g.fail(path, err, "mend it")
 		}
-		base, _ := splitPath(path)
+		base, _ := paths.Split(path)
 		r.files = append(r.files, path)
 		r.vars = append(r.vars, within(base, vars)...)
 	}
@@ -101,13 +103,13 @@ func (g *gitGuard) index(r *repo) error {
 	}
 	name := "index"
 	for depth := 0; name != "" && depth < 2; depth++ {
-		path := joinPath(r.dir, name)
+		path := paths.Join(r.dir, name)
 		ix, err := g.parseIndex(path, hash)
-		if notThere(err) {
+		if fail.NotThere(err) {
 			return nil
 		}
 		if err != nil {
-			return g.fail(path, bare(err), "mend it")
+			return g.fail(path, fail.Bare(err), "mend it")
 		}
 		r.links = append(r.links, ix.Gitlinks...)
 		name = ix.Shared
@@ -150,7 +152,7 @@ func (g *gitGuard) userConfig() ([]git.Var, error) {
 		}
 		g.shown = append(g.shown, path)
 		if more, err := git.ParseConfig(text); err == nil {
-			dir, _ := splitPath(path)
+			dir, _ := paths.Split(path)
 			within(dir, more)
 			deep, files := g.included(more, 0)
 			vars = append(append(vars, deep...), more...)
@@ -188,7 +190,7 @@ func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []s
 		}
 		files = append(files, path)
 		if more, err := git.ParseConfig(text); err == nil {
-			dir, _ := splitPath(path)
+			dir, _ := paths.Split(path)
 			deep, below := g.included(within(dir, more), depth+1)
 			out, files = append(append(out, more...), deep...), append(files, below...)
 		}

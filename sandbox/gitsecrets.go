@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cordon/sandbox/internal/git"
+	"cordon/sandbox/internal/paths"
 )
 
 // fileOptions match options whose value is a file with a secret.
@@ -49,5 +50,5 @@ func (g *gitGuard) hideStore(dir string) error {
 	if g.follow(dir, "credentials") == "" {
 		return nil
 	}
-	return g.h.onHost(joinPath(dir, "credentials"), true)
+	return g.h.onHost(paths.Join(dir, "credentials"), true)
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/plan"
 )
 
@@ -60,7 +61,7 @@ func runRepair(p *plan.Plan, files map[string]int) error {
 		return err
 	}
 	defer unix.Close(pidfd)
-	status, err := awaitHelper(pid, pidfd)
+	status, err := child.AwaitHelper(pid, pidfd)
 	if err != nil {
 		return err
 	}
@@ -80,15 +81,15 @@ func (p *process) checkRestored(g *watchedMount) error {
 	if err != nil {
 		return err
 	}
-	for i := range table.list {
-		m := &table.list[i]
-		if m.point != g.part.target || !table.reachable(m) {
+	for i := range table.List {
+		m := &table.List[i]
+		if m.Point != g.part.target || !table.Reachable(m) {
 			continue
 		}
-		if hasOption(m.options, "rw") && !g.part.write || !hasOption(m.options, "nosuid") {
-			return errors.New("the mount table shows " + m.options)
+		if proc.HasOption(m.Options, "rw") && !g.part.write || !proc.HasOption(m.Options, "nosuid") {
+			return errors.New("the mount table shows " + m.Options)
 		}
-		g.mount = m.id
+		g.mount = m.ID
 		g.count++
 		return nil
 	}

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/proc"
 )
 
 // adoptOrphans makes the launcher the parent of what the task leaves behind. A library's process has children of its own,
@@ -32,7 +35,7 @@ func (p *process) killOrphans() {
 	if p.comp == nil || p.comp.ownsPID() || !p.cmd.Exclusive {
 		return
 	}
-	for last := time.Now(); time.Since(last) < reapTime; {
+	for last := time.Now(); time.Since(last) < child.ReapTime; {
 		for _, pid := range childrenOfSelf() {
 			_ = unix.Kill(pid, unix.SIGKILL) // a child that was not waited for: its number is nobody else's
 		}
@@ -50,7 +53,7 @@ func (p *process) killOrphans() {
 func childrenOfSelf() (pids []int) {
 	threads, _ := os.ReadDir("/proc/self/task") // without /proc nothing was launched
 	for _, thread := range threads {
-		text, _ := readAll("/proc/self/task/" + thread.Name() + "/children") // a thread that has ended
+		text, _ := proc.ReadAll("/proc/self/task/" + thread.Name() + "/children") // a thread that has ended
 		for _, word := range strings.Fields(string(text)) {
 			if pid, err := strconv.Atoi(word); err == nil {
 				pids = append(pids, pid)

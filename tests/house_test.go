@@ -74,7 +74,17 @@ var directions = []struct {
 	{"cordon/sandbox/internal/child", []string{"cordon/sandbox/plan"}, []string{"log", "github.com/seccomp/libseccomp-golang"}},
 	// The library of cgroups has one user, which knows nothing of profiles and plans.
 	{"cordon/sandbox/internal/cgroup", []string{"cordon/sandbox/internal/child", "cordon/sandbox/internal/proc"}, []string{"unsafe", "log"}},
-	{"cordon/sandbox/internal/proc", nil, []string{"unsafe", "log"}},
+	{"cordon/sandbox/internal/paths", nil, []string{"os", "syscall", "unsafe", "log", "golang.org/x/sys"}},
+	{"cordon/sandbox/internal/walk", nil, []string{"unsafe", "log"}},
+	{"cordon/sandbox/internal/proc", []string{"cordon/sandbox/internal/paths"}, []string{"unsafe", "log"}},
+	{"cordon/sandbox/internal/fail", []string{"cordon/policy"}, []string{"os", "unsafe", "log"}},
+	{"cordon/sandbox/internal/loop", nil, []string{"unsafe", "log"}},
+	{"cordon/sandbox/internal/helper", []string{"cordon/sandbox/internal/fail"}, []string{"unsafe", "log"}},
+	{"cordon/sandbox/report", []string{"cordon/policy"}, []string{"os", "syscall", "unsafe", "log", "golang.org/x/sys"}},
+	{"cordon/sandbox/host", []string{"cordon/policy", "cordon/sandbox/plan", "cordon/sandbox/ledger", "cordon/sandbox/internal/child",
+		"cordon/sandbox/internal/fail", "cordon/sandbox/internal/paths", "cordon/sandbox/internal/proc",
+		"cordon/sandbox/internal/walk"}, []string{"unsafe", "log", "os/exec"}},
+	{"cordon/sandbox/doctor", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log"}},
 	{"cordon/sandbox", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log", "github.com/seccomp/libseccomp-golang",
 		"github.com/opencontainers"}},
 	// The helper that links libseccomp is a program of its own, and all that it knows of us is the filter.
