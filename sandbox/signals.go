@@ -57,8 +57,11 @@ func (p *process) pass(sig syscall.Signal) {
 		p.told, p.hurry = true, p.gone
 	}
 	switch {
-	case !p.isRunning() || p.draining:
+	case p.draining:
 		_ = p.signal(sig)
+	case !p.isRunning(): // or it is, and the launcher has not seen that yet
+		_ = p.signal(sig)
+		p.escalate(sig)
 	case sig == unix.SIGWINCH && p.terminal != nil:
 		p.terminal.resize()
 	case sig == unix.SIGHUP && p.terminal != nil && p.terminal.isGone():
@@ -69,9 +72,17 @@ func (p *process) pass(sig syscall.Signal) {
 		_ = p.signalJob(sig)
 	default:
 		_ = p.signal(sig)
-		if sig == unix.SIGTERM {
-			p.killLater()
-		}
+		p.escalate(sig)
+	}
+}
+
+// escalate ends a task that the signal, or a second one, does not end.
+func (p *process) escalate(sig syscall.Signal) {
+	switch sig {
+	case unix.SIGTERM:
+		p.killLater()
+	case unix.SIGINT:
+		p.countInterrupt()
 	}
 }
 
@@ -96,6 +107,11 @@ func isSecond(last, now time.Time) bool {
 
 // interrupt passes SIGINT on; a second one ends a task that has not ended.
 func (p *process) interrupt() {
+	p.countInterrupt()
+	_ = p.signalJob(unix.SIGINT)
+}
+
+func (p *process) countInterrupt() {
 	now := time.Now()
 	if isSecond(p.lastInt, now) {
 		p.endNow()
@@ -103,7 +119,6 @@ func (p *process) interrupt() {
 	if now.Sub(p.lastInt) >= soonest {
 		p.lastInt = now
 	}
-	_ = p.signalJob(unix.SIGINT)
 }
 
 // stop stops the task and then the launcher, so that its shell sees it. A task with a terminal of its own stops as it would
