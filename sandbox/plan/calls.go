@@ -437,7 +437,8 @@ const (
 // sets the bit all the same.
 func MarkOwner() Step {
 	const orShifted, oneBit = 10 << 28, 31 << 12 // FUTEX_OP_OR with FUTEX_OP_OPARG_SHIFT, and its argument
-	return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexWakeOp), num(Int, 0), num(Int, 0), Arg{Kind: Owner}, num(Hex, orShifted|oneBit))
+	word := Arg{Kind: Owner}
+	return step(Futex, word, num(FutexOp, futexWakeOp), num(Int, 0), num(Int, 0), word, num(Hex, orShifted|oneBit))
 }
 
 // SleepForOwner is futex(2), FUTEX_WAIT: it waits like AwaitOwner, but asleep. EAGAIN says that the word is not that of a
