@@ -1,5 +1,13 @@
 package policy
 
+import _ "embed"
+
+//go:embed schema.json
+var schema string
+
+// Schema is the JSON Schema of the language, for editors.
+func Schema() []byte { return []byte(schema) }
+
 // Key describes a key of the language, for the reference, the JSON Schema and completion.
 type Key struct {
 	Path    string // "limits.memory"; "mounts[bind].mode" for the keys of a form
@@ -96,3 +104,29 @@ func CapabilityNames() []string { return append([]string(nil), capNames[:]...) }
 
 // RlimitNames lists the rlimits, sorted.
 func RlimitNames() []string { return append([]string(nil), rlimitNames[:]...) }
+
+// Scalar is a key that holds one value of a profile.
+type Scalar struct {
+	Path string // "limits.memory"
+	key  *key[Profile]
+}
+
+// Scalars yields every such key, in the canonical order.
+func Scalars(yield func(Scalar) bool) {
+	more := true
+	eachScalar(func(section string, k *key[Profile]) {
+		more = more && yield(Scalar{join(section, k.name), k})
+	})
+}
+
+// At returns a pointer to the field of p.
+func (s Scalar) At(p *Profile) any { return s.key.at(p) }
+
+// Text is the value in p as a file has it; where there is none, what then holds.
+func (s Scalar) Text(p *Profile) string {
+	text, unset := s.key.value(s.key.at(p))
+	if unset && s.key.typ != tNamespace {
+		return s.key.def
+	}
+	return text
+}

@@ -90,8 +90,8 @@ var (
 	boolWords     = []string{"false", "true"}
 	modeWords     = []string{"ro", "rw"}
 	enterWords    = []string{"pivot", "chroot"}
-	hidepidWords  = []string{"off", "noaccess", "invisible", "ptraceable"}
-	unfitWords    = []string{"bind", "skip", "refuse"}
+	HidepidWords  = []string{"off", "noaccess", "invisible", "ptraceable"}
+	UnfitWords    = []string{"bind", "skip", "refuse"}
 	hostUserWords = []string{"auto", "caller"}
 	networkWords  = []string{"none", "host"}
 	ttyWords      = []string{"none", "inherit", "broker"}

@@ -62,7 +62,7 @@ var mountForms = []form[Mount]{
 		{spec: spec{name: "noexec", typ: tWord, words: boolWords, def: "false", example: "true",
 			doc: "Nothing in it can be executed."},
 			at: mountNoExec},
-		{spec: spec{name: "unfit", typ: tWord, words: unfitWords, def: "bind", example: "refuse",
+		{spec: spec{name: "unfit", typ: tWord, words: UnfitWords, def: "bind", example: "refuse",
 			doc: "Where the path is no place to work in (a home, what is above one; for root, a directory of the " +
 				"system): `bind` it all the same, `skip` the mount, or `refuse` to start. A later bind of the same " +
 				"path insists."},
@@ -106,7 +106,7 @@ var mountForms = []form[Mount]{
 		{spec: spec{name: "proc", typ: tPath, example: "/proc",
 			doc: "Where it is mounted."},
 			at: mountTarget},
-		{spec: spec{name: "hidepid", typ: tWord, words: hidepidWords, def: "off", example: "invisible",
+		{spec: spec{name: "hidepid", typ: tWord, words: HidepidWords, def: "off", example: "invisible",
 			doc: "hidepid= of proc(5); the names need Linux 5.8."},
 			at: func(m *Mount) any { return &m.Hidepid }},
 		{spec: spec{name: "mask", typ: tPath, list: true, def: ociLists, example: "[/proc/kcore]",

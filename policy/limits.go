@@ -17,7 +17,7 @@ func checkRlimitName(s string) *fault {
 	if slices.Contains(rlimitNames[:], s) {
 		return nil
 	}
-	return bad(quote(s)+" is not an rlimit", didYouMean(s, rlimitNames[:]))
+	return bad(Quote(s)+" is not an rlimit", didYouMean(s, rlimitNames[:]))
 }
 
 // checkRlimit refuses what the kernel takes and does not do.
@@ -68,11 +68,11 @@ func rlimitOf(name, s string) (uint64, *fault) {
 		return uint64(n), nil
 	}
 	if clock == 0 {
-		return 0, bad(quote(s)+" is not a number", "a number, or unlimited")
+		return 0, bad(Quote(s)+" is not a number", "a number, or unlimited")
 	}
 	d, f := parseDuration(s)
 	if f == nil && d%clock != 0 {
-		f = bad(quote(s)+" is not a whole number of "+clock.String()[1:], "")
+		f = bad(Quote(s)+" is not a whole number of "+clock.String()[1:], "")
 	}
 	return uint64(d / clock), f
 }
@@ -115,9 +115,9 @@ func checkCPUSet(s string) *fault {
 		}
 		switch {
 		case !ok:
-			return bad(quote(s)+" is not a list of processors", `numbers and ranges, such as "0-3,6"`)
+			return bad(Quote(s)+" is not a list of processors", `numbers and ranges, such as "0-3,6"`)
 		case from > to:
-			return bad(quote(part)+" is backwards", "")
+			return bad(Quote(part)+" is backwards", "")
 		case to > most:
 			return bad(strconv.FormatInt(to, 10)+" is out of range", "processors have numbers from 0 to "+strconv.Itoa(most))
 		}
@@ -138,7 +138,7 @@ func checkCgroup(s string) *fault {
 		if hint == "" {
 			hint = "it is auto, systemd, a slice such as ci.slice, or a path such as /ci"
 		}
-		return bad(quote(s)+" is not a cgroup", hint)
+		return bad(Quote(s)+" is not a cgroup", hint)
 	}
 	return checkPath(s)
 }
@@ -151,7 +151,7 @@ func checkSlice(s, name string) *fault {
 		ok = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.:@\\", c) >= 0
 	}
 	if !ok {
-		return bad(quote(s)+" is not the name of a slice", "such as ci.slice or ci-jobs.slice")
+		return bad(Quote(s)+" is not the name of a slice", "such as ci.slice or ci-jobs.slice")
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func checkSlice(s, name string) *fault {
 func parsePageSize(s string) (int64, *fault) {
 	n, f := parseSize(s)
 	if f == nil && (n < 4096 || n&(n-1) != 0) {
-		return 0, bad(quote(s)+" is not the size of a page", "such as 2MiB or 1GiB")
+		return 0, bad(Quote(s)+" is not the size of a page", "such as 2MiB or 1GiB")
 	}
 	return n, f
 }
@@ -204,7 +204,7 @@ func parseIOMax(path, s string) (IOMax, *fault) {
 			if hint == "" {
 				hint = "it is rbps, wbps, riops or wiops, such as rbps=10MiB"
 			}
-			return m, bad(quote(key)+" is not known here", hint)
+			return m, bad(Quote(key)+" is not known here", hint)
 		}
 		n, f := parseSize(value)
 		if i >= 2 { // operations are only counted
@@ -249,67 +249,4 @@ func compare(a, b string) int {
 		return 1
 	}
 	return 0
-}
-
-func (d *decoder) rlimits(n *node, out *[]Rlimit, path string) {
-	if !d.wants(n, mapNode, path) {
-		return
-	}
-	d.eachEntry(n, path, func(it *item) {
-		at := join(path, it.key.text)
-		if f := checkRlimitName(it.key.text); f != nil {
-			d.fault(it.key, path, f)
-			return
-		}
-		if !d.oneOf(it.val, at, "a number, a size or unlimited", "", intScalar, strScalar) {
-			return
-		}
-		v, f := parseRlimit(it.key.text, it.val.text)
-		d.fault(it.val, at, f)
-		*out = setRlimit(*out, Rlimit{Name: it.key.text, Value: v, Pos: d.pos(it.val)})
-	})
-}
-
-func (d *decoder) ioMax(n *node, out *[]IOMax, path string) {
-	if !d.wants(n, mapNode, path) {
-		return
-	}
-	d.eachEntry(n, path, func(it *item) {
-		at := join(path, it.key.text)
-		if f := checkPath(it.key.text); f != nil {
-			d.fault(it.key, path, f)
-			return
-		}
-		s, ok := d.str(it.val, at)
-		if !ok {
-			return
-		}
-		m, f := parseIOMax(it.key.text, s)
-		if f != nil {
-			d.fault(it.val, at, f)
-			return
-		}
-		m.Pos = d.pos(it.val)
-		*out = setIOMax(*out, m)
-	})
-}
-
-func (d *decoder) hugetlb(n *node, out *[]Hugetlb, path string) {
-	if !d.wants(n, mapNode, path) {
-		return
-	}
-	d.eachEntry(n, path, func(it *item) {
-		at := join(path, it.key.text)
-		size, f := parsePageSize(it.key.text)
-		if f != nil {
-			d.fault(it.key, path, f)
-			return
-		}
-		if !d.oneOf(it.val, at, "a size", "such as 64MiB", intScalar, strScalar) {
-			return
-		}
-		most, f := parseSize(it.val.text)
-		d.fault(it.val, at, f)
-		*out = setHugetlb(*out, Hugetlb{PageSize: size, Max: most, Pos: d.pos(it.val)})
-	})
 }

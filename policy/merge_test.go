@@ -152,7 +152,7 @@ func TestExtend(t *testing.T) {
 		loaded = append(loaded, name)
 		text, ok := files[name]
 		if !ok {
-			return nil, &Error{Msg: "unknown profile " + quote(name), Hint: "look"}
+			return nil, &Error{Msg: "unknown profile " + Quote(name), Hint: "look"}
 		}
 		return Parse(name, []byte(text))
 	}
@@ -200,4 +200,13 @@ func TestExtendBounded(t *testing.T) {
 	if got := first(err); len(got) != 1 || got[0] != `extends: "p": no such file` {
 		t.Errorf("%q", got)
 	}
+}
+
+func profileOf(t *testing.T, text string) *Profile {
+	t.Helper()
+	p, err := Parse("p.yaml", []byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return p
 }

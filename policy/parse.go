@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"cordon/policy/yaml"
 )
 
 // Parse reads one profile. Its errors are an Errors that holds everything wrong with the file; the profile is nil then.
@@ -35,71 +37,71 @@ const maxErrors = 50
 
 // decoder reads a tree into p by the table of keys.
 type decoder struct {
-	doc  *document
+	doc  *yaml.Document
 	p    *Profile
 	errs Errors
 }
 
-func (d *decoder) pos(n *node) Pos { return Pos{File: d.doc.file, Line: n.line, Col: n.col} }
+func (d *decoder) pos(n *yaml.Node) Pos { return Pos{File: d.doc.File, Line: n.Line, Col: n.Col} }
 
-func (d *decoder) fail(n *node, path, msg, hint string) {
+func (d *decoder) fail(n *yaml.Node, path, msg, hint string) {
 	if len(d.errs) == maxErrors {
 		return
 	}
 	if path != "" {
 		msg = path + ": " + msg
 	}
-	d.errs = append(d.errs, d.doc.errorAt(n.line, n.col, msg, hint))
+	d.errs = append(d.errs, errorAt(d.doc, n.Line, n.Col, msg, hint))
 }
 
-func (d *decoder) fault(n *node, path string, f *fault) {
+func (d *decoder) fault(n *yaml.Node, path string, f *fault) {
 	if f != nil {
 		d.fail(n, path, f.msg, f.hint)
 	}
 }
 
 // set records where the scalar at path was set.
-func (d *decoder) set(path string, n *node) {
+func (d *decoder) set(path string, n *yaml.Node) {
 	d.p.Sources = append(d.p.Sources, Source{Path: path, Pos: d.pos(n)})
 }
 
 func (d *decoder) profile() {
-	root := d.doc.root
+	root := d.doc.Root
 	switch {
 	case root == nil:
-		d.errs = append(d.errs, d.doc.errorAt(1, 0, "an empty file", "a profile begins with version: 1"))
-	case root.kind != mapNode:
-		d.fail(root, "", "a profile is a mapping, not "+root.what(), "it begins with version: 1")
+		d.errs = append(d.errs, errorAt(d.doc, 1, 0, "an empty file", "a profile begins with version: 1"))
+	case root.Kind != yaml.MapNode:
+		d.fail(root, "", "a profile is a mapping, not "+root.What(), "it begins with version: 1")
 	default:
 		decodeKeys(d, root, language, d.p, "")
 	}
 }
 
 // decodeKeys reads the entries of a mapping; path is where it stands, "" for the top.
-func decodeKeys[T any](d *decoder, n *node, keys []key[T], t *T, path string) {
-	d.eachEntry(n, path, func(it *item) {
-		name := it.key.text
+func decodeKeys[T any](d *decoder, n *yaml.Node, keys []key[T], t *T, path string) {
+	d.eachEntry(n, path, func(it *yaml.Item) {
+		name := it.Key.Text
 		if name == "remove" && removable(path) {
-			d.removals(it.val, path)
+			d.removals(it.Val, path)
 			return
 		}
 		if name == "remove" && path == "" {
-			d.listRemovals(it.val)
+			d.listRemovals(it.Val)
 			return
 		}
 		i := slices.IndexFunc(keys, func(k key[T]) bool { return k.name == name })
 		if i < 0 {
-			d.unknownKey(it.key, path, keyNames(keys))
+			d.unknownKey(it.Key, path, keyNames(keys))
 			return
 		}
 		decodeKey(d, it, &keys[i], t, join(path, name))
 	})
 }
 
-func decodeKey[T any](d *decoder, it *item, k *key[T], t *T, path string) {
+func decodeKey[T any](d *decoder, it *yaml.Item, k *key[T], t *T, path string) {
 	if k.at == nil && k.keys != nil {
-		if d.wants(it.val, mapNode, path) {
-			decodeKeys(d, it.val, k.keys, t, path)
+		if d.wants(it.Val, yaml.MapNode, path) {
+			decodeKeys(d, it.Val, k.keys, t, path)
 		}
 		return
 	}
@@ -107,52 +109,52 @@ func decodeKey[T any](d *decoder, it *item, k *key[T], t *T, path string) {
 	if k.at != nil {
 		ptr = k.at(t)
 	}
-	d.value(it.val, &k.spec, ptr, path)
+	d.value(it.Val, &k.spec, ptr, path)
 }
 
 // eachEntry calls f for every entry of a mapping whose key is new.
-func (d *decoder) eachEntry(n *node, path string, f func(*item)) {
-	seen := make(map[string]int, len(n.items))
-	for _, it := range n.items {
-		if it.key.scalar == nullScalar {
-			d.fail(it.key, path, "a key is missing", "")
+func (d *decoder) eachEntry(n *yaml.Node, path string, f func(*yaml.Item)) {
+	seen := make(map[string]int, len(n.Items))
+	for _, it := range n.Items {
+		if it.Key.Scalar == yaml.NullScalar {
+			d.fail(it.Key, path, "a key is missing", "")
 			continue
 		}
-		if it.key.scalar == oddScalar && it.key.style == 0 {
-			d.odd(it.key, path)
+		if it.Key.Scalar == yaml.OddScalar && it.Key.Style == 0 {
+			d.odd(it.Key, path)
 			continue
 		}
-		if line, twice := seen[it.key.text]; twice {
-			d.fail(it.key, path, "duplicate key "+quote(it.key.text), "it is also in line "+strconv.Itoa(line))
+		if line, twice := seen[it.Key.Text]; twice {
+			d.fail(it.Key, path, "duplicate key "+Quote(it.Key.Text), "it is also in line "+strconv.Itoa(line))
 			continue
 		}
-		seen[it.key.text] = it.key.line
-		if d.wholly(it.key, tPath, path) {
+		seen[it.Key.Text] = it.Key.Line
+		if d.wholly(it.Key, tPath, path) {
 			f(it)
 		}
 	}
 }
 
-func (d *decoder) unknownKey(n *node, path string, names []string) {
-	hint := didYouMean(n.text, names)
+func (d *decoder) unknownKey(n *yaml.Node, path string, names []string) {
+	hint := didYouMean(n.Text, names)
 	if hint == "" {
-		hint = elsewhere(n.text, path)
+		hint = elsewhere(n.Text, path)
 	}
 	if hint == "" && len(names) <= 8 {
 		hint = "there is " + strings.Join(names, ", ")
 	}
-	d.fail(n, path, "unknown key "+quote(n.text), hint)
+	d.fail(n, path, "unknown key "+Quote(n.Text), hint)
 }
 
 // elsewhere is a hint for a key that belongs to another section.
 func elsewhere(name, path string) string {
 	for _, k := range language {
 		if k.name == name {
-			return quote(name) + " belongs at the top of the file"
+			return Quote(name) + " belongs at the top of the file"
 		}
 		for _, sub := range k.keys {
 			if sub.name == name && k.name != path {
-				return quote(name) + " belongs under " + k.name + ":"
+				return Quote(name) + " belongs under " + k.name + ":"
 			}
 		}
 	}
@@ -177,17 +179,17 @@ func join(path, name string) string {
 func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 // wants complains about a value of another kind.
-func (d *decoder) wants(n *node, kind nodeKind, path string) bool {
-	if n.kind == kind {
+func (d *decoder) wants(n *yaml.Node, kind yaml.NodeKind, path string) bool {
+	if n.Kind == kind {
 		return true
 	}
-	want := node{kind: kind}
-	d.fail(n, path, "want "+want.what()+", not "+n.what(), "")
+	want := yaml.Node{Kind: kind}
+	d.fail(n, path, "want "+want.What()+", not "+n.What(), "")
 	return false
 }
 
 // value reads a key's value into the field that ptr points to.
-func (d *decoder) value(n *node, k *spec, ptr any, path string) {
+func (d *decoder) value(n *yaml.Node, k *spec, ptr any, path string) {
 	switch p := ptr.(type) {
 	case *Root:
 		d.root(n, p, path)
@@ -219,7 +221,7 @@ func (d *decoder) value(n *node, k *spec, ptr any, path string) {
 }
 
 // list reads a list whose items are text.
-func (d *decoder) list(n *node, k *spec, ptr any, path string) {
+func (d *decoder) list(n *yaml.Node, k *spec, ptr any, path string) {
 	switch p := ptr.(type) {
 	case *[]string:
 		d.set(path, n)
@@ -246,32 +248,32 @@ func (d *decoder) list(n *node, k *spec, ptr any, path string) {
 }
 
 // items reads the texts of a list.
-func items[T any](d *decoder, n *node, k *spec, path string, make func(string, Pos) T) []T {
-	if !d.wants(n, seqNode, path) {
+func items[T any](d *decoder, n *yaml.Node, k *spec, path string, make func(string, Pos) T) []T {
+	if !d.wants(n, yaml.SeqNode, path) {
 		return nil
 	}
 	var out []T
-	for i, it := range n.items {
+	for i, it := range n.Items {
 		at := index(path, i)
-		if it.val.kind == mapNode && d.removal(it.val, path) {
+		if it.Val.Kind == yaml.MapNode && d.removal(it.Val, path) {
 			continue
 		}
-		if !d.wholly(it.val, k.typ, at) {
+		if !d.wholly(it.Val, k.typ, at) {
 			continue
 		}
-		if s, ok := d.str(it.val, at); ok {
+		if s, ok := d.str(it.Val, at); ok {
 			if f := k.check(s); f != nil {
-				d.fault(it.val, at, f)
+				d.fault(it.Val, at, f)
 				continue
 			}
-			out = append(out, make(s, d.pos(it.val)))
+			out = append(out, make(s, d.pos(it.Val)))
 		}
 	}
 	return out
 }
 
 // scalar reads a single value and records where it was set.
-func (d *decoder) scalar(n *node, k *spec, ptr any, path string) {
+func (d *decoder) scalar(n *yaml.Node, k *spec, ptr any, path string) {
 	s, ok := d.single(n, k, path)
 	if !ok {
 		return
@@ -284,125 +286,71 @@ func (d *decoder) scalar(n *node, k *spec, ptr any, path string) {
 }
 
 // single is the text of a scalar that YAML takes for what the key wants.
-func (d *decoder) single(n *node, k *spec, path string) (string, bool) {
-	if n.kind != scalarNode {
-		return "", d.wants(n, scalarNode, path)
+func (d *decoder) single(n *yaml.Node, k *spec, path string) (string, bool) {
+	if n.Kind != yaml.ScalarNode {
+		return "", d.wants(n, yaml.ScalarNode, path)
 	}
 	if !d.wholly(n, k.typ, path) {
 		return "", false
 	}
-	if n.scalar == oddScalar && n.style == 0 && slices.Contains(k.words, n.text) {
-		return n.text, true // off, where it is one of the key's words
+	if n.Scalar == yaml.OddScalar && n.Style == 0 && slices.Contains(k.words, n.Text) {
+		return n.Text, true // off, where it is one of the key's words
 	}
 	switch k.typ {
 	case tVersion, tInt:
-		return n.text, d.oneOf(n, path, "a whole number", "", intScalar)
+		return n.Text, d.oneOf(n, path, "a whole number", "", yaml.IntScalar)
 	case tNumber:
-		return n.text, d.oneOf(n, path, "a number", "", intScalar, floatScalar)
+		return n.Text, d.oneOf(n, path, "a number", "", yaml.IntScalar, yaml.FloatScalar)
 	case tSize:
-		return n.text, d.oneOf(n, path, "a size", "such as 512MiB", intScalar, strScalar)
+		return n.Text, d.oneOf(n, path, "a size", "such as 512MiB", yaml.IntScalar, yaml.StrScalar)
 	case tID:
-		return n.text, d.oneOf(n, path, "a number or keep", "", intScalar, strScalar)
+		return n.Text, d.oneOf(n, path, "a number or keep", "", yaml.IntScalar, yaml.StrScalar)
 	case tDuration, tOffset:
-		return n.text, d.oneOf(n, path, "a time span", "such as 90s, 30m or 1h30m", intScalar, strScalar)
+		return n.Text, d.oneOf(n, path, "a time span", "such as 90s, 30m or 1h30m", yaml.IntScalar, yaml.StrScalar)
 	case tCPUSet:
-		return n.text, d.oneOf(n, path, "a list of numbers", "such as \"0-3,6\"", intScalar, strScalar)
+		return n.Text, d.oneOf(n, path, "a list of numbers", "such as \"0-3,6\"", yaml.IntScalar, yaml.StrScalar)
 	case tPerm:
-		return n.text, d.oneOf(n, path, "an octal mode in quotes", "write "+quote(n.text), strScalar)
+		return n.Text, d.oneOf(n, path, "an octal mode in quotes", "write "+Quote(n.Text), yaml.StrScalar)
 	case tWord:
 		if k.words[0] == "true" || k.words[0] == "false" {
-			return n.text, d.oneOf(n, path, "true or false", "", boolScalar)
+			return n.Text, d.oneOf(n, path, "true or false", "", yaml.BoolScalar)
 		}
 	}
 	return d.str(n, path)
 }
 
-func (d *decoder) oneOf(n *node, path, want, hint string, types ...scalarType) bool {
-	if n.kind == scalarNode && slices.Contains(types, n.scalar) && (n.style == 0 || slices.Contains(types, strScalar)) {
+func (d *decoder) oneOf(n *yaml.Node, path, want, hint string, types ...yaml.ScalarType) bool {
+	if n.Kind == yaml.ScalarNode && slices.Contains(types, n.Scalar) && (n.Style == 0 || slices.Contains(types, yaml.StrScalar)) {
 		return true
 	}
-	if n.kind == scalarNode && n.scalar == oddScalar {
+	if n.Kind == yaml.ScalarNode && n.Scalar == yaml.OddScalar {
 		d.odd(n, path)
 		return false
 	}
-	d.fail(n, path, "want "+want+", not "+n.what(), hint)
+	d.fail(n, path, "want "+want+", not "+n.What(), hint)
 	return false
 }
 
 // str is the text of a string; a number or a word that YAML takes for something else must be quoted.
-func (d *decoder) str(n *node, path string) (string, bool) {
+func (d *decoder) str(n *yaml.Node, path string) (string, bool) {
 	switch {
-	case n.kind != scalarNode:
-		return "", d.wants(n, scalarNode, path)
-	case n.scalar == nullScalar:
+	case n.Kind != yaml.ScalarNode:
+		return "", d.wants(n, yaml.ScalarNode, path)
+	case n.Scalar == yaml.NullScalar:
 		hint := ""
-		if n.text == "~" {
+		if n.Text == "~" {
 			hint = `a lone ~ is nothing in YAML; write "~"`
 		}
 		d.fail(n, path, "a value is missing", hint)
 		return "", false
-	case n.scalar == oddScalar:
+	case n.Scalar == yaml.OddScalar:
 		d.odd(n, path)
 		return "", false
-	case n.scalar != strScalar:
-		d.fail(n, path, "want a string, not "+n.what(), "write "+quote(n.text))
+	case n.Scalar != yaml.StrScalar:
+		d.fail(n, path, "want a string, not "+n.What(), "write "+Quote(n.Text))
 		return "", false
 	}
-	return n.text, true
-}
-
-func (d *decoder) landlock(n *node, path string) {
-	l := &d.p.Landlock
-	d.set(path, n)
-	switch {
-	case n.kind == mapNode:
-		decodeKeys(d, n, landlockKeys, d.p, path)
-	case n.kind == scalarNode && n.text == "off":
-		l.Off = true
-	default:
-		d.fail(n, path, "want off or a mapping, not "+n.what(), "")
-	}
-}
-
-func (d *decoder) network(n *node, k *spec, path string) {
-	net := &d.p.Network
-	d.set(path, n)
-	if n.kind == mapNode {
-		net.Mode = NetworkAllow
-		decodeKeys(d, n, networkKeys, d.p, path)
-		return
-	}
-	if s, ok := d.str(n, path); ok {
-		d.fault(n, path, setWord(k, &net.Mode, s))
-	}
-}
-
-func (d *decoder) time(n *node, k *spec, t *TimeNamespace, path string) {
-	d.set(path, n)
-	if n.kind == mapNode {
-		t.New = true
-		sub := &decoder{doc: d.doc, p: &Profile{}} // the offsets have no place of their own
-		decodeKeys(sub, n, timeKeys, t, path)
-		d.errs = append(d.errs, sub.errs...)
-		return
-	}
-	if s, ok := d.str(n, path); ok {
-		d.fault(n, path, setTime(t, s))
-	}
-}
-
-func (d *decoder) envVars(n *node, k *spec, out *[]EnvVar, path string) {
-	if !d.wants(n, mapNode, path) {
-		return
-	}
-	d.eachEntry(n, path, func(it *item) {
-		at := join(path, it.key.text)
-		d.fault(it.key, path, checkEnvName(it.key.text))
-		if s, ok := d.str(it.val, at); ok {
-			d.fault(it.val, at, checkText(s))
-			*out = append(*out, EnvVar{Name: it.key.text, Value: s, Pos: d.pos(it.val)})
-		}
-	})
+	return n.Text, true
 }
 
 func (p *Profile) sortSources() {
@@ -422,3 +370,41 @@ func (p *Profile) source(path string) (Pos, bool) {
 	}
 	return p.Sources[i].Pos, true
 }
+
+// odd refuses a word that readers of YAML take for different things.
+func (d *decoder) odd(n *yaml.Node, path string) {
+	if n.Text == "=" {
+		d.fail(n, path, "= is no text to some readers of YAML", `write "="`)
+		return
+	}
+	d.fail(n, path, n.Text+" is a number, a date or a truth value to some readers of YAML",
+		"write "+Quote(n.Text)+" if it is text; a number in plain decimal, true or false")
+}
+
+// wholly refuses a scalar without quotes that may be more or less than its writer thinks: a blank or a comma in a path
+// belongs to what follows if a ':' or a bracket was forgotten, and behind it " #x" may belong to it.
+func (d *decoder) wholly(n *yaml.Node, t typ, path string) bool {
+	long := n.Folded && !slices.Contains(wordy[:], t)
+	if n.Kind != yaml.ScalarNode || n.Style != 0 || !long && !slices.Contains(opaque[:], t) {
+		return true
+	}
+	switch {
+	case long:
+		d.fail(n, path, "a value of several lines", "a ':' or a quote may be missing; otherwise write "+Quote(n.Text))
+	case strings.ContainsAny(n.Text, " ,"):
+		d.fail(n, path, "a blank or a comma in a value without quotes",
+			"write "+Quote(n.Text)+" if it belongs to it; otherwise a ':', a bracket or a new line is missing")
+	case n.Glued:
+		d.fail(n, path, "a comment directly behind the value",
+			"write '# ' with a blank behind it, or quotes around what holds ' #'")
+	default:
+		return true
+	}
+	return false
+}
+
+// wordy are the types whose values may hold blanks.
+var wordy = [...]typ{tText, tContent, tRule, tAction, tIOMax}
+
+// opaque are the types of which almost any text is a value, so that a mistake is one, too.
+var opaque = [...]typ{tPath, tSource, tUpper, tLink, tPattern, tExtends, tEnvPattern, tEnvName}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cordon/policy/yaml"
 )
 
 // example uses every key that has a layer.
@@ -328,7 +330,7 @@ func TestParseIsBounded(t *testing.T) {
 		return b.String()
 	}
 	for name, in := range map[string]string{
-		"too large":        r("#", maxFile+1),
+		"too large":        r("#", yaml.MaxFile+1),
 		"brackets":         r("[", 1<<19),
 		"closed brackets":  r("[", 1<<18) + r("]", 1<<18),
 		"braces":           r("{a: ", 1<<18),

@@ -3,6 +3,7 @@ package policy
 import (
 	"path"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxPath is PATH_MAX without the NUL that ends a path, in bytes.
@@ -18,9 +19,9 @@ func checkPath(s string) *fault {
 	case first == "" || first == "." || first == "~":
 		return nil
 	case first[0] == '~':
-		return bad(quote(s)+": only one's own ~ is known", "write the absolute path")
+		return bad(Quote(s)+": only one's own ~ is known", "write the absolute path")
 	}
-	return bad(quote(s)+" is not absolute", "did you mean "+quote("./"+s)+"? a path begins with /, ./ or ~/")
+	return bad(Quote(s)+" is not absolute", "did you mean "+Quote("./"+s)+"? a path begins with /, ./ or ~/")
 }
 
 // checkPathText accepts any text that is safe in a path.
@@ -33,13 +34,13 @@ func checkPathText(s string) *fault {
 	}
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] == 0x7f {
-			return bad(quote(s)+": a control character in a path", "")
+			return bad(Quote(s)+": a control character in a path", "")
 		}
 	}
 	for rest, part, more := s, "", true; more; {
 		part, rest, more = strings.Cut(rest, "/")
 		if part == ".." {
-			return bad(quote(s)+`: ".." in a path`, "write the path that is meant")
+			return bad(Quote(s)+`: ".." in a path`, "write the path that is meant")
 		}
 		if len(part) > 255 {
 			return bad("a path with a name of more than 255 bytes", "")
@@ -80,20 +81,20 @@ func checkPattern(s string) *fault {
 	rest, anywhere := strings.CutPrefix(s, "**/")
 	switch {
 	case anywhere && (rest == "" || strings.Trim(rest, "/") == ""):
-		return bad(quote(s)+" would hide everything", "name what follows **/")
+		return bad(Quote(s)+" would hide everything", "name what follows **/")
 	case anywhere, strings.HasPrefix(s, "/"), strings.HasPrefix(s, "~/"):
 	case s == "~":
 	default:
 		return notAbsolute(s)
 	}
 	if strings.Trim(s, "/") == "" {
-		return bad(quote(s)+" would hide everything", "")
+		return bad(Quote(s)+" would hide everything", "")
 	}
 	if strings.Contains(rest, "**") {
-		return bad(quote(s)+": ** stands only in front", "")
+		return bad(Quote(s)+": ** stands only in front", "")
 	}
 	if _, err := path.Match(rest, ""); err != nil {
-		return bad(quote(s)+" is not a pattern", "a [ must be closed, or written \\[")
+		return bad(Quote(s)+" is not a pattern", "a [ must be closed, or written \\[")
 	}
 	return checkMeaning(s)
 }
@@ -102,7 +103,7 @@ func checkPattern(s string) *fault {
 func checkMeaning(s string) *fault {
 	for name := range strings.SplitSeq(s, "/") {
 		if strings.TrimRight(name, " ") != name {
-			return bad(quote(s)+": a blank at the end of a name", "leave it out, or write [ ] if it is meant")
+			return bad(Quote(s)+": a blank at the end of a name", "leave it out, or write [ ] if it is meant")
 		}
 	}
 	depth := -1 // where a brace was opened
@@ -120,9 +121,96 @@ func checkMeaning(s string) *fault {
 			depth = i
 		case '}':
 			if depth >= 0 && (strings.Contains(s[depth:i], ",") || strings.Contains(s[depth:i], "..")) {
-				return bad(quote(s)+": braces stand for themselves", "write a rule for each, or \\{ if a brace is meant")
+				return bad(Quote(s)+": braces stand for themselves", "write a rule for each, or \\{ if a brace is meant")
 			}
 		}
 	}
 	return nil
+}
+
+// Beneath is what of a path comes after dir; ok is false where it is elsewhere.
+func Beneath(dir, p string) (rest string, ok bool) {
+	if dir == "/" {
+		return strings.TrimSuffix(p, "/"), strings.HasPrefix(p, "/")
+	}
+	rest, ok = strings.CutPrefix(p, dir)
+	return rest, ok && (rest == "" || rest[0] == '/')
+}
+
+// Patterns that mean something elsewhere, in a shell or in POSIX, and nothing here.
+
+// notAbsolute refuses a pattern that has no place to begin at, and says what may have been meant.
+func notAbsolute(s string) *fault {
+	const begin = "a pattern begins with /, ~/ or **/"
+	first, rest, _ := strings.Cut(s, "/")
+	switch {
+	case s == "**":
+		return bad(Quote(s)+" would hide everything", "name what is hidden: **/NAME, wherever it is")
+	case first == "$HOME", first == "${HOME}":
+		return bad(Quote(s)+": variables are not expanded", "write "+Quote(strings.TrimSuffix("~/"+rest, "/")))
+	case strings.HasPrefix(s, "$"):
+		return bad(Quote(s)+": variables are not expanded", "write the path that is meant; "+begin)
+	case strings.HasPrefix(s, "~"):
+		return bad(Quote(s)+": only one's own ~ is known", "write the absolute path of that home, such as "+Quote("/home/"+s[1:]))
+	}
+	guess := "**/" + strings.TrimPrefix(s, "./")
+	if checkPattern(guess) != nil {
+		return bad(Quote(s)+" is not absolute", begin)
+	}
+	return bad(Quote(s)+" is not absolute", "did you mean "+Quote(guess)+"? "+begin)
+}
+
+// classes are POSIX's names for sets of characters, as a pattern writes them here.
+var classes = map[string]string{
+	"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": " ", "digit": "0-9", "lower": "a-z", "space": " ", "upper": "A-Z", "xdigit": "0-9A-Fa-f",
+}
+
+// checkClass refuses a class, which begins at i, that matches something else than it seems to, or nothing. It returns where
+// the class ends. That path.Match knows the pattern was seen before.
+func checkClass(s string, i int) (end int, f *fault) {
+	if strings.HasPrefix(s[i:], "[!") {
+		return 0, bad(Quote(s)+": [!…] is not known", "write [^…]")
+	}
+	i++
+	if strings.HasPrefix(s[i:], "^") {
+		i++
+	}
+	for first := true; i < len(s) && (first || s[i] != ']'); first = false {
+		if f := checkPosix(s, i); f != nil {
+			return 0, f
+		}
+		at := i
+		low, high := rune(0), rune(0)
+		low, i = classRune(s, i)
+		if high = low; i < len(s) && s[i] == '-' {
+			high, i = classRune(s, i+1)
+		}
+		if low > high {
+			return 0, bad(Quote(s)+": the range "+s[at:i]+" holds nothing", "write the lower end first: "+string(high)+"-"+string(low))
+		}
+	}
+	return i, nil
+}
+
+// checkPosix refuses [:digit:], [.x.] and [=x=] within a class.
+func checkPosix(s string, i int) *fault {
+	if len(s) < i+2 || s[i] != '[' || !strings.Contains(":.=", s[i+1:i+2]) {
+		return nil
+	}
+	mark := s[i+1 : i+2]
+	name, _, _ := strings.Cut(s[i+2:], mark)
+	hint := "write the characters that are meant, and \\[ for a bracket"
+	if set, ok := classes[name]; ok && mark == ":" {
+		hint = "write [" + set + "]"
+	}
+	return bad(Quote(s)+": [["+mark+"…"+mark+"]] is not known", hint)
+}
+
+// classRune reads a character of a class, which a backslash may stand before.
+func classRune(s string, i int) (r rune, end int) {
+	if i < len(s) && s[i] == '\\' {
+		i++
+	}
+	r, n := utf8.DecodeRuneInString(s[min(i, len(s)):])
+	return r, i + n
 }

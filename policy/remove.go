@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"cordon/policy/yaml"
 )
 
 // removable says whether a section can take away with a remove: key. Those that are lists do it with an item
@@ -20,27 +22,27 @@ func removable(path string) bool {
 var removableLists = [...]string{"mounts", "hide", "missing"}
 
 // listRemovals reads that place.
-func (d *decoder) listRemovals(n *node) {
-	if !d.wants(n, mapNode, "remove") {
+func (d *decoder) listRemovals(n *yaml.Node) {
+	if !d.wants(n, yaml.MapNode, "remove") {
 		return
 	}
-	d.eachEntry(n, "remove", func(it *item) {
-		at := "remove." + it.key.text
+	d.eachEntry(n, "remove", func(it *yaml.Item) {
+		at := "remove." + it.Key.Text
 		switch {
-		case removable(it.key.text):
-			d.fail(it.key, "remove", quote(it.key.text)+" takes away by itself", "write "+it.key.text+": {remove: [...]}")
-		case !slices.Contains(removableLists[:], it.key.text):
-			d.unknownKey(it.key, "remove", removableLists[:])
-		case d.wants(it.val, seqNode, at):
-			for i, x := range it.val.items {
-				d.removeItem(x.val, it.key.text, index(at, i))
+		case removable(it.Key.Text):
+			d.fail(it.Key, "remove", Quote(it.Key.Text)+" takes away by itself", "write "+it.Key.Text+": {remove: [...]}")
+		case !slices.Contains(removableLists[:], it.Key.Text):
+			d.unknownKey(it.Key, "remove", removableLists[:])
+		case d.wants(it.Val, yaml.SeqNode, at):
+			for i, x := range it.Val.Items {
+				d.removeItem(x.Val, it.Key.Text, index(at, i))
 			}
 		}
 	})
 }
 
 // removeItem reads what is taken away from a section that is a list.
-func (d *decoder) removeItem(n *node, section, path string) {
+func (d *decoder) removeItem(n *yaml.Node, section, path string) {
 	if s, ok := d.str(n, path); ok {
 		if section == "mounts" && checkPath(s) == nil {
 			s = cleanPath(s)
@@ -50,32 +52,32 @@ func (d *decoder) removeItem(n *node, section, path string) {
 }
 
 // removals reads the list of a remove: key.
-func (d *decoder) removals(n *node, section string) {
+func (d *decoder) removals(n *yaml.Node, section string) {
 	at := section + ".remove"
-	if !d.wants(n, seqNode, at) {
+	if !d.wants(n, yaml.SeqNode, at) {
 		return
 	}
-	for i, it := range n.items {
-		if section == "syscalls" && it.val.kind == mapNode {
-			if r, ok := d.rule(it.val, index(at, i)); ok {
+	for i, it := range n.Items {
+		if section == "syscalls" && it.Val.Kind == yaml.MapNode {
+			if r, ok := d.rule(it.Val, index(at, i)); ok {
 				d.p.Remove = append(d.p.Remove, Removal{Section: section, Value: r.Call, Expr: r.Expr, Pos: r.Pos})
 			}
 			continue
 		}
-		if s, ok := d.str(it.val, index(at, i)); ok {
-			d.p.Remove = append(d.p.Remove, Removal{Section: section, Value: s, Pos: d.pos(it.val)})
+		if s, ok := d.str(it.Val, index(at, i)); ok {
+			d.p.Remove = append(d.p.Remove, Removal{Section: section, Value: s, Pos: d.pos(it.Val)})
 		}
 	}
 }
 
 // removal reads an item {remove: VALUE} of a list; false if n is none.
-func (d *decoder) removal(n *node, section string) bool {
-	if len(n.items) == 0 || !slices.ContainsFunc(n.items, func(it *item) bool { return it.key.text == "remove" }) {
+func (d *decoder) removal(n *yaml.Node, section string) bool {
+	if len(n.Items) == 0 || !slices.ContainsFunc(n.Items, func(it *yaml.Item) bool { return it.Key.Text == "remove" }) {
 		return false
 	}
-	val := n.items[0].val
+	val := n.Items[0].Val
 	switch {
-	case len(n.items) > 1:
+	case len(n.Items) > 1:
 		d.fail(n, section, "remove stands alone in its item", "")
 	case section == "syscalls.deny":
 		d.fail(n, section, "it only grows: nothing can be removed", "do not extend the profile that denies it")

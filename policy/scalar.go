@@ -14,7 +14,7 @@ func (k *spec) set(ptr any, s string) *fault {
 		return k.word(new(string), s)
 	case *int:
 		if s != "1" {
-			return bad("version "+quote(s)+" is not known", "this is version 1")
+			return bad("version "+Quote(s)+" is not known", "this is version 1")
 		}
 		*p = 1
 	case *string:
@@ -80,7 +80,7 @@ func (k *spec) setOpt(ptr any, s string) *fault {
 func (k *spec) size(s string) (int64, *fault) {
 	n, f := parseSize(s)
 	if f == nil && n < k.min {
-		return 0, bad(quote(s)+" is too little", "at least "+FormatSize(k.min))
+		return 0, bad(Quote(s)+" is too little", "at least "+FormatSize(k.min))
 	}
 	return n, f
 }
@@ -127,7 +127,7 @@ func (k *spec) word(p *string, s string) *fault {
 		if hint == "" {
 			hint = "it is " + oneOf(k.words)
 		}
-		return bad(quote(s)+" is not known here", hint)
+		return bad(Quote(s)+" is not known here", hint)
 	}
 	*p = s
 	if i == 0 {
@@ -229,110 +229,6 @@ func (k *spec) check(s string) *fault {
 	return nil
 }
 
-func checkText(s string) *fault {
-	if strings.ContainsRune(s, 0) {
-		return bad("a NUL in a text", "")
-	}
-	return nil
-}
-
-func checkContent(s string) *fault {
-	if len(s) > 64<<10 {
-		return bad("a file of more than 64 KiB", "bind one instead")
-	}
-	return checkText(s)
-}
-
-// checkName accepts what can be a file's name in a profile directory and nothing else.
-func checkName(s string) *fault {
-	ok := s != "" && len(s) <= 64 && s[0] != '.' && s[0] != '-'
-	for i := 0; ok && i < len(s); i++ {
-		c := s[i]
-		ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
-	}
-	if !ok {
-		return bad(quote(s)+" is not a profile's name", "lower-case letters, digits, '.', '_' and '-', at most 64")
-	}
-	return nil
-}
-
-func checkExtends(s string) *fault {
-	if strings.Contains(s, "/") {
-		return checkPath(s)
-	}
-	return checkName(s)
-}
-
-// checkLink accepts the text of a symbolic link; it is followed inside the sandbox, so ".." does no harm.
-func checkLink(s string) *fault {
-	if s == "" || len(s) > maxPath {
-		return bad("a symbolic link needs a text of at most 4095 bytes", "")
-	}
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] == 0x7f {
-			return bad(quote(s)+": a control character in a path", "")
-		}
-	}
-	return nil
-}
-
-// checkHostname accepts a host name of at most HOST_NAME_MAX (64) bytes; it also goes into /etc/hosts.
-func checkHostname(s string) *fault {
-	ok := s != "" && s[0] != '-' && s[0] != '.'
-	for i := 0; ok && i < len(s); i++ {
-		c := lower(s[i])
-		ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
-	}
-	if !ok {
-		return bad(quote(s)+" is not a host name", "letters, digits, '.', '_' and '-'")
-	}
-	if len(s) > 64 {
-		return bad("a host name of "+strconv.Itoa(len(s))+" bytes", "at most 64")
-	}
-	return nil
-}
-
-func checkEnvName(s string) *fault {
-	ok := s != "" && len(s) <= 256
-	for i := 0; ok && i < len(s); i++ {
-		ok = s[i] > ' ' && s[i] < 0x7f && s[i] != '=' && s[i] != '*'
-	}
-	if !ok {
-		return bad(quote(s)+" is not a variable's name", "")
-	}
-	return nil
-}
-
-func checkEnvPattern(s string) *fault {
-	prefix, star := strings.CutSuffix(s, "*")
-	if star && prefix == "" {
-		return nil
-	}
-	if checkEnvName(prefix) != nil || strings.ContainsAny(prefix, "?[]{}|,;$\\'\"`") {
-		return bad(quote(s)+" is not a variable's name", "a name, or a prefix and *: no other sign is a pattern")
-	}
-	return nil
-}
-
-// checkEndpoint accepts host:port; a name, or an address with IPv6 in brackets.
-func checkEndpoint(s string) *fault {
-	i := strings.LastIndexByte(s, ':')
-	if i < 1 {
-		return bad(quote(s)+" has no port", "such as proxy.example.org:443")
-	}
-	host, port := s[:i], s[i+1:]
-	if _, f := parseInt(port, 1, 65535); f != nil {
-		return bad(quote(port)+" is not a port", "1 to 65535")
-	}
-	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
-		if strings.Trim(host[1:len(host)-1], "0123456789abcdefABCDEF:.") != "" || len(host) < 4 {
-			return bad(quote(host)+" is not an address", "")
-		}
-		return nil
-	}
-	return checkHostname(host)
-}
-
 func setNamespace(p *Namespace, s string) *fault {
 	switch {
 	case s == "new":
@@ -355,7 +251,7 @@ func badNamespace(s string) *fault {
 	if hint == "" {
 		hint = "it is new, host or an absolute path to join"
 	}
-	return bad(quote(s)+" is not a namespace", hint)
+	return bad(Quote(s)+" is not a namespace", hint)
 }
 
 func setTime(p *TimeNamespace, s string) *fault {
@@ -416,7 +312,7 @@ func (k *spec) optValue(ptr any) (text string, unset bool) {
 	switch p := ptr.(type) {
 	case *Opt[uint32]:
 		if k.typ == tPerm {
-			return formatPerm(p.V), !p.Set
+			return FormatPerm(p.V), !p.Set
 		}
 		if !p.Set {
 			return "keep", true

@@ -7,40 +7,41 @@ import (
 	"strings"
 
 	"cordon/policy/filter"
+	"cordon/policy/yaml"
 )
 
 // rules reads the list of rules: {CALL: EXPR} with an optional else.
-func (d *decoder) rules(n *node, out *[]SyscallRule, path string) {
-	if !d.wants(n, seqNode, path) {
+func (d *decoder) rules(n *yaml.Node, out *[]SyscallRule, path string) {
+	if !d.wants(n, yaml.SeqNode, path) {
 		return
 	}
-	for i, it := range n.items {
+	for i, it := range n.Items {
 		at := index(path, i)
-		if !d.wants(it.val, mapNode, at) {
+		if !d.wants(it.Val, yaml.MapNode, at) {
 			continue
 		}
-		if r, ok := d.rule(it.val, at); ok {
+		if r, ok := d.rule(it.Val, at); ok {
 			*out = append(*out, r)
 		}
 	}
 }
 
-func (d *decoder) rule(n *node, path string) (SyscallRule, bool) {
+func (d *decoder) rule(n *yaml.Node, path string) (SyscallRule, bool) {
 	r := SyscallRule{Pos: d.pos(n)}
 	had := len(d.errs)
-	d.eachEntry(n, path, func(it *item) {
-		s, ok := d.str(it.val, join(path, it.key.text))
+	d.eachEntry(n, path, func(it *yaml.Item) {
+		s, ok := d.str(it.Val, join(path, it.Key.Text))
 		switch {
 		case !ok:
-		case it.key.text == "else":
+		case it.Key.Text == "else":
 			r.Else = s
-			d.fault(it.val, join(path, "else"), checkAction(s))
+			d.fault(it.Val, join(path, "else"), checkAction(s))
 		case r.Call != "":
-			d.fail(it.key, path, quote(it.key.text)+" and "+quote(r.Call)+" in one rule", "each call is an item of its own")
+			d.fail(it.Key, path, Quote(it.Key.Text)+" and "+Quote(r.Call)+" in one rule", "each call is an item of its own")
 		default:
-			r.Call, r.Expr = it.key.text, s
-			d.fault(it.key, path, checkCall(r.Call))
-			d.expr(it.val, join(path, r.Call), r)
+			r.Call, r.Expr = it.Key.Text, s
+			d.fault(it.Key, path, checkCall(r.Call))
+			d.expr(it.Val, join(path, r.Call), r)
 		}
 	})
 	if r.Call == "" && len(d.errs) == had {
@@ -50,16 +51,16 @@ func (d *decoder) rule(n *node, path string) (SyscallRule, bool) {
 }
 
 // expr checks a rule's expression; the error points into it where it stands on one line as it is.
-func (d *decoder) expr(n *node, path string, r SyscallRule) {
+func (d *decoder) expr(n *yaml.Node, path string, r SyscallRule) {
 	f, col := checkExpr(r.Call, r.Expr)
 	if f == nil {
 		return
 	}
 	at := *n
-	if col > 0 && n.style != '|' && !n.folded {
-		at.col += col - 1
-		if n.style != 0 {
-			at.col++
+	if col > 0 && n.Style != '|' && !n.Folded {
+		at.Col += col - 1
+		if n.Style != 0 {
+			at.Col++
 		}
 	}
 	d.fault(&at, path, f)
@@ -69,14 +70,14 @@ func checkCall(s string) *fault {
 	if group := strings.HasPrefix(s, "@"); group && filter.About(s) != "" || !group && filter.Known(s) {
 		return nil
 	} else if group {
-		return bad(quote(s)+" is not a group of system calls", meant(s))
+		return bad(Quote(s)+" is not a group of system calls", meant(s))
 	}
-	return bad(quote(s)+" is not a system call", meant(s))
+	return bad(Quote(s)+" is not a system call", meant(s))
 }
 
 func meant(name string) string {
 	if near := filter.Suggest(name); near != "" {
-		return "did you mean " + quote(near) + "?"
+		return "did you mean " + Quote(near) + "?"
 	}
 	return ""
 }
@@ -89,10 +90,10 @@ func checkAction(s string) *fault {
 		return f
 	}
 	if a.Kind == filter.Notify || a.Kind == filter.Trace {
-		return bad(quote(s)+" is not supported yet", "use allow, errno(NAME), kill or log")
+		return bad(Quote(s)+" is not supported yet", "use allow, errno(NAME), kill or log")
 	}
 	if a.Kind == filter.Errno && (a.Errno == 0 || a.Errno >= kernelErrno) {
-		return bad(quote(s)+" does not make the call fail",
+		return bad(Quote(s)+" does not make the call fail",
 			"0 tells the program that it was done, numbers from 512 make the kernel repeat it; such as errno(EPERM)")
 	}
 	return nil
@@ -134,7 +135,7 @@ func checkArch(s string) *fault {
 	if hint == "" {
 		hint = "it is " + oneOf(known)
 	}
-	return bad(quote(s)+" is not an architecture", hint)
+	return bad(Quote(s)+" is not an architecture", hint)
 }
 
 // FilterOnce is Filter and what exec: once adds, for a launcher that passes the nonce: execve is denied, and so is
@@ -221,7 +222,7 @@ func whenPasses(spec *filter.Spec, call string) (p passes, from string) {
 			return never, x.From
 		}
 	}
-	if passing(spec.Default) ||
+	if spec.Default.Passes() ||
 		slices.ContainsFunc(spec.Allow, func(x filter.Item) bool { return filter.Names(x.Name, call) }) {
 		p = always
 	}
@@ -233,7 +234,7 @@ func whenPasses(spec *filter.Spec, call string) (p passes, from string) {
 		switch {
 		case err != nil: // a condition
 			p, from = sometimes, r.From
-		case !passing(a):
+		case !a.Passes():
 			return never, r.From
 		case p == never:
 			p = always
@@ -278,4 +279,51 @@ func (r *SyscallRule) check() *fault {
 	}
 	f, _ := checkExpr(r.Call, r.Expr)
 	return f
+}
+
+// SetIDPlace is where the rules about set-id bits come from, in the place of a line of a profile.
+const SetIDPlace = "set-id bits"
+
+// SetIDRemedy says how a task may make such files all the same.
+const SetIDRemedy = "no flag: files with set-id bits are made where nobody else can reach them, " +
+	"in a root file system (--root DIR) below a directory of yours with mode 0700"
+
+// SetIDCapability stands for the permission to make files with set-user-ID and set-group-ID bits. A profile that does not
+// keep the capability has the rules about set-id bits.
+const SetIDCapability = "FSETID"
+
+// setIDRules keep a task from making a file that gives somebody else's rights to whoever runs it: outside, where the
+// sandbox's mounts, which ignore the bits, are not in the way. mkdir needs no rule, because the kernel drops the bits.
+// The number is __O_TMPFILE, the part of O_TMPFILE that O_DIRECTORY is not.
+var setIDRules = [...]filter.Rule{
+	{Call: "chmod", Expr: noSetID, From: SetIDPlace},
+	{Call: "fchmod", Expr: noSetID, From: SetIDPlace},
+	{Call: "fchmodat", Expr: noSetID, From: SetIDPlace},
+	{Call: "fchmodat2", Expr: noSetID, From: SetIDPlace},
+	{Call: "creat", Expr: noSetID, From: SetIDPlace},
+	{Call: "mknod", Expr: noSetID, From: SetIDPlace},
+	{Call: "mknodat", Expr: noSetID, From: SetIDPlace},
+	{Call: "open", Expr: noNewSetID, From: SetIDPlace},
+	{Call: "openat", Expr: noNewSetID, From: SetIDPlace},
+	// Its mode is behind a pointer; programs go on with openat.
+	{Call: "openat2", Expr: "errno(ENOSYS)", From: SetIDPlace},
+}
+
+const (
+	noSetID    = "mode & 06000 == 0"
+	noNewSetID = "flags & (O_CREAT | 0x400000) == 0 || mode & 06000 == 0"
+)
+
+// MaySetID reports whether the profile lets the task make files with set-id bits.
+func (p *Profile) MaySetID() bool {
+	return slices.ContainsFunc(p.Capabilities.Keep, func(c Capability) bool { return c.Name == SetIDCapability })
+}
+
+// Filter is the profile's system calls as package filter takes them: the section, and the rules about set-id bits.
+func (p *Profile) Filter() (filter.Spec, error) {
+	spec, err := p.Syscalls.Filter()
+	if err == nil && !p.MaySetID() {
+		spec.Narrow(setIDRules[:])
+	}
+	return spec, err
 }

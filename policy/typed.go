@@ -95,14 +95,14 @@ func volumeFlag(p *Profile, v string, at Pos) *fault {
 		case "ro", "readonly":
 			write = false
 		default:
-			return bad(quote(o)+" is no option of a bind", "ro and rw are; --mount '{bind: …, noexec: true}' says all else")
+			return bad(Quote(o)+" is no option of a bind", "ro and rw are; --mount '{bind: …, noexec: true}' says all else")
 		}
 	}
 	switch {
 	case !given:
-		return bad(quote(v)+" names no source", "--volume SOURCE:TARGET; --tmpfs "+v+" is an empty directory")
+		return bad(Quote(v)+" names no source", "--volume SOURCE:TARGET; --tmpfs "+v+" is an empty directory")
 	case source == "" || strings.IndexByte("/.~", source[0]) < 0:
-		return bad(quote(source)+" is not a path: there are no named volumes", "such as ./"+source+":"+target)
+		return bad(Quote(source)+" is not a path: there are no named volumes", "such as ./"+source+":"+target)
 	case source == target:
 		return bindFlag(p, escapeColon(source), at, write)
 	}
@@ -118,7 +118,7 @@ func userFlag(p *Profile, v string, at Pos) *fault {
 		uid = "0"
 	}
 	if f := setKey(p, "user.uid", uid, at); f != nil {
-		return bad(quote(uid)+" is not an id", "a number: names are looked up on the host by `id -u "+uid+"`")
+		return bad(Quote(uid)+" is not an id", "a number: names are looked up on the host by `id -u "+uid+"`")
 	}
 	if !both {
 		return nil

@@ -45,7 +45,7 @@ func parseSize(s string) (int64, *fault) {
 			return scaled(s, digits, u)
 		}
 	}
-	return 0, bad("unknown unit "+quote(name), unitHint(digits, name))
+	return 0, bad("unknown unit "+Quote(name), unitHint(digits, name))
 }
 
 // unitHint says how the unit that was probably meant is written.
@@ -62,10 +62,10 @@ func scaled(s, digits string, u unit) (int64, *fault) {
 	whole, fraction, point := strings.Cut(digits, ".")
 	n, ok := decimal(whole)
 	if !ok || point && (fraction == "" || len(fraction) > 6 || u.factor == 1) {
-		return 0, bad(quote(s)+" is not a size", `a size is a number and a unit, such as 512MiB`)
+		return 0, bad(Quote(s)+" is not a size", `a size is a number and a unit, such as 512MiB`)
 	}
 	if n > math.MaxInt64/u.factor {
-		return 0, bad(quote(s)+" is too large", "")
+		return 0, bad(Quote(s)+" is too large", "")
 	}
 	n *= u.factor
 	if !point {
@@ -73,11 +73,11 @@ func scaled(s, digits string, u unit) (int64, *fault) {
 	}
 	part, ok := decimal(strings.TrimLeft(fraction[:len(fraction)-1], "0") + fraction[len(fraction)-1:])
 	if !ok {
-		return 0, bad(quote(s)+" is not a size", `a size is a number and a unit, such as 512MiB`)
+		return 0, bad(Quote(s)+" is not a size", `a size is a number and a unit, such as 512MiB`)
 	}
 	part = part * u.factor / pow10(len(fraction))
 	if n > math.MaxInt64-part {
-		return 0, bad(quote(s)+" is too large", "")
+		return 0, bad(Quote(s)+" is too large", "")
 	}
 	return n + part, nil
 }
@@ -119,7 +119,7 @@ func parseInt(s string, least, most int64) (int64, *fault) {
 	minus := strings.HasPrefix(s, "-")
 	n, ok := decimal(strings.TrimPrefix(s, "-"))
 	if !ok {
-		return 0, bad(quote(s)+" is not a whole number", "write it in decimal, without separators")
+		return 0, bad(Quote(s)+" is not a whole number", "write it in decimal, without separators")
 	}
 	if minus {
 		n = -n
@@ -140,7 +140,7 @@ func parseNumber(s string) (float64, *fault) {
 	}
 	n, err := strconv.ParseFloat(s, 64)
 	if !ok || err != nil || n <= 0 || n > 1e6 {
-		return 0, bad(quote(s)+" is not a positive number", "such as 2 or 1.5")
+		return 0, bad(Quote(s)+" is not a positive number", "such as 2 or 1.5")
 	}
 	return n, nil
 }
@@ -151,7 +151,7 @@ const longest = 10 * 365 * 24 * time.Hour
 func parseDuration(s string) (time.Duration, *fault) {
 	d, f := parseOffset(s)
 	if f == nil && d <= 0 {
-		return 0, bad(quote(s)+" is out of range", "a time span is longer than 0")
+		return 0, bad(Quote(s)+" is out of range", "a time span is longer than 0")
 	}
 	return d, f
 }
@@ -159,14 +159,14 @@ func parseDuration(s string) (time.Duration, *fault) {
 // parseOffset reads a time span that may be negative or zero.
 func parseOffset(s string) (time.Duration, *fault) {
 	if _, ok := decimal(s); ok && s != "0" {
-		return 0, bad(quote(s)+" has no unit", "such as "+s+"s; units are d, h, m, s, ms")
+		return 0, bad(Quote(s)+" has no unit", "such as "+s+"s; units are d, h, m, s, ms")
 	}
 	d, err := spanOf(s)
 	if err != nil || s == "0" || strings.HasPrefix(s, "+") {
-		return 0, bad(quote(s)+" is not a time span", "such as 90s, 30m or 1h30m")
+		return 0, bad(Quote(s)+" is not a time span", "such as 90s, 30m or 1h30m")
 	}
 	if d > longest || d < -longest {
-		return 0, bad(quote(s)+" is out of range", "the most is ten years")
+		return 0, bad(Quote(s)+" is out of range", "the most is ten years")
 	}
 	return d, nil
 }
@@ -205,12 +205,12 @@ func formatDuration(d time.Duration) string {
 func parsePerm(s string) (uint32, *fault) {
 	n, err := strconv.ParseUint(s, 8, 32)
 	if err != nil || len(s) < 3 || len(s) > 5 || strings.ContainsAny(s, "+-_") || n > 0o7777 {
-		return 0, bad(quote(s)+" is not an octal mode", `such as "0755" or "1777"`)
+		return 0, bad(Quote(s)+" is not an octal mode", `such as "0755" or "1777"`)
 	}
 	return uint32(n), nil
 }
 
-func formatPerm(n uint32) string {
+func FormatPerm(n uint32) string {
 	s := strconv.FormatUint(uint64(n), 8)
 	for len(s) < 4 {
 		s = "0" + s
@@ -224,7 +224,7 @@ const maxID = math.MaxUint32 - 1
 func parseID(s string) (uint32, *fault) {
 	n, f := parseInt(s, 0, maxID)
 	if f != nil && f.hint != "" && !strings.HasPrefix(f.hint, "the range") {
-		f = bad(quote(s)+" is not an id", "a number, or keep")
+		f = bad(Quote(s)+" is not an id", "a number, or keep")
 	}
 	return uint32(n), f
 }

@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"cordon/policy/yaml"
 )
 
 // Update lays what a profile says on the text of an existing one, as its reader would by hand: list items and keys that are
@@ -16,32 +18,32 @@ func Update(file string, old []byte, p *Profile, head []string, comments map[str
 	if err != nil {
 		return nil, Errors{err}
 	}
-	if was.root != nil && was.root.kind != mapNode {
-		return nil, Errors{was.errorAt(was.root.line, was.root.col, "a profile is a mapping, not "+was.root.what(), "")}
+	if was.Root != nil && was.Root.Kind != yaml.MapNode {
+		return nil, Errors{errorAt(was, was.Root.Line, was.Root.Col, "a profile is a mapping, not "+was.Root.What(), "")}
 	}
-	if was.root == nil {
-		was.root = &node{kind: mapNode}
+	if was.Root == nil {
+		was.Root = &yaml.Node{Kind: yaml.MapNode}
 	}
 	now, err := readYAML(file, Annotate(p, nil, comments))
 	if err != nil {
 		return nil, Errors{err}
 	}
-	unflow(was.root)
-	before := was.sortedComments()
+	unflow(was.Root)
+	before := was.SortedComments()
 	u := &updater{}
-	u.top(was.root, now.root)
+	u.top(was.Root, now.Root)
 	if !u.changed {
 		return old, nil
 	}
-	sortTop(was.root)
+	sortTop(was.Root)
 	for _, line := range commentLines(head) {
-		if line != "" && !slices.Contains(was.head, line) {
-			was.head = append(was.head, line)
+		if line != "" && !slices.Contains(was.Head, line) {
+			was.Head = append(was.Head, line)
 		}
 	}
-	out := was.print()
+	out := was.Print()
 	if lost := lostComment(file, out, before); lost != "" {
-		return nil, Errors{was.errorAt(0, 0, "the comment "+quote(lost)+" would be lost", "put it on a line of its own above a key")}
+		return nil, Errors{errorAt(was, 0, 0, "the comment "+Quote(lost)+" would be lost", "put it on a line of its own above a key")}
 	}
 	return out, nil
 }
@@ -52,9 +54,9 @@ func lostComment(file string, out []byte, comments []string) string {
 	if err != nil {
 		return "" // the text is checked by whoever reads it
 	}
-	left := again.sortedComments()
+	left := again.SortedComments()
 	for _, c := range comments {
-		learned := generated(&item{tail: c}) || c == "# "+onceComment || strings.Contains(c, shutComment)
+		learned := generated(&yaml.Item{Tail: c}) || c == "# "+onceComment || strings.Contains(c, shutComment)
 		if !learned && !slices.Contains(left, c) {
 			return c
 		}
@@ -70,8 +72,8 @@ type updater struct {
 }
 
 // generated reports whether an item has the place of a record behind it: FILE:LINE.
-func generated(it *item) bool {
-	text, ok := strings.CutPrefix(it.tail, "# ")
+func generated(it *yaml.Item) bool {
+	text, ok := strings.CutPrefix(it.Tail, "# ")
 	i := strings.LastIndexByte(text, ':')
 	if !ok || i < 1 || strings.Contains(text, " ") {
 		return false
@@ -80,100 +82,100 @@ func generated(it *item) bool {
 	return number
 }
 
-func find(n *node, key string) *item {
-	for _, it := range n.items {
-		if it.key != nil && it.key.text == key {
+func find(n *yaml.Node, key string) *yaml.Item {
+	for _, it := range n.Items {
+		if it.Key != nil && it.Key.Text == key {
 			return it
 		}
 	}
 	return nil
 }
 
-func (u *updater) add(to *node, it *item) {
-	if to.flow {
+func (u *updater) add(to *yaml.Node, it *yaml.Item) {
+	if to.Flow {
 		flowOff(to)
 	}
-	it.flow = false
-	to.items = append(to.items, it)
+	it.Flow = false
+	to.Items = append(to.Items, it)
 	u.changed = true
 }
 
 // flowOff takes the brackets away, so that an item can have a comment behind it.
-func flowOff(n *node) {
-	n.flow = false
-	for _, it := range n.items {
-		it.flow = false
+func flowOff(n *yaml.Node) {
+	n.Flow = false
+	for _, it := range n.Items {
+		it.Flow = false
 	}
 }
 
 // top merges the keys of a profile.
-func (u *updater) top(was, now *node) {
-	for _, it := range now.items {
-		name := it.key.text
+func (u *updater) top(was, now *yaml.Node) {
+	for _, it := range now.Items {
+		name := it.Key.Text
 		old := find(was, name)
 		switch {
 		case old == nil:
 			u.add(was, it)
 		case slices.Contains([]string{"version", "name", "about", "extends", "root", "network", "tty", "git", "on-denial"}, name):
-		case old.val.kind == seqNode && it.val.kind == seqNode:
-			u.list(name, old.val, it.val)
-		case old.val.kind == mapNode && it.val.kind == mapNode:
-			u.section(name, old.val, it.val)
+		case old.Val.Kind == yaml.SeqNode && it.Val.Kind == yaml.SeqNode:
+			u.list(name, old.Val, it.Val)
+		case old.Val.Kind == yaml.MapNode && it.Val.Kind == yaml.MapNode:
+			u.section(name, old.Val, it.Val)
 		}
 	}
 	section, fresh := find(was, "syscalls"), find(now, "syscalls")
-	if section == nil || fresh == nil || section.val.kind != mapNode {
+	if section == nil || fresh == nil || section.Val.Kind != yaml.MapNode {
 		return
 	}
-	u.openRules(section.val, fresh.val)
-	if find(fresh.val, "exec") != nil {
+	u.openRules(section.Val, fresh.Val)
+	if find(fresh.Val, "exec") != nil {
 		return
 	}
 	// One run without other programs says nothing of the others.
-	i := slices.IndexFunc(section.val.items, func(it *item) bool { return it.key != nil && it.key.text == "exec" })
-	if i >= 0 && slices.Contains(section.val.items[i].head, "# "+onceComment) {
-		section.val.items = slices.Delete(section.val.items, i, i+1)
+	i := slices.IndexFunc(section.Val.Items, func(it *yaml.Item) bool { return it.Key != nil && it.Key.Text == "exec" })
+	if i >= 0 && slices.Contains(section.Val.Items[i].Head, "# "+onceComment) {
+		section.Val.Items = slices.Delete(section.Val.Items, i, i+1)
 		u.changed = true
 	}
 }
 
 // openRules drops the conditions that learning put on a call which was seen now and needs none.
-func (u *updater) openRules(was, now *node) {
+func (u *updater) openRules(was, now *yaml.Node) {
 	rules, allow, fresh := find(was, "rules"), find(now, "allow"), find(now, "rules")
 	if rules == nil || allow == nil {
 		return
 	}
-	n := len(rules.val.items)
-	rules.val.items = slices.DeleteFunc(rules.val.items, func(old *item) bool {
-		call := subject(old.val)
-		seen := slices.ContainsFunc(allow.val.items, func(it *item) bool { return it.val.text == call && generated(it) })
-		limited := fresh != nil && slices.ContainsFunc(fresh.val.items, func(it *item) bool { return subject(it.val) == call })
+	n := len(rules.Val.Items)
+	rules.Val.Items = slices.DeleteFunc(rules.Val.Items, func(old *yaml.Item) bool {
+		call := subject(old.Val)
+		seen := slices.ContainsFunc(allow.Val.Items, func(it *yaml.Item) bool { return it.Val.Text == call && generated(it) })
+		limited := fresh != nil && slices.ContainsFunc(fresh.Val.Items, func(it *yaml.Item) bool { return subject(it.Val) == call })
 		return generated(old) && seen && !limited
 	})
-	u.changed = u.changed || len(rules.val.items) < n
-	if len(rules.val.items) == 0 {
-		was.items = slices.DeleteFunc(was.items, func(it *item) bool { return it == rules })
+	u.changed = u.changed || len(rules.Val.Items) < n
+	if len(rules.Val.Items) == 0 {
+		was.Items = slices.DeleteFunc(was.Items, func(it *yaml.Item) bool { return it == rules })
 	}
 }
 
 // onceComment is above syscalls.exec where learning put it there.
 const onceComment = "No other program was executed."
 
-func (u *updater) section(name string, was, now *node) {
-	for _, it := range now.items {
-		key := it.key.text
+func (u *updater) section(name string, was, now *yaml.Node) {
+	for _, it := range now.Items {
+		key := it.Key.Text
 		old := find(was, key)
 		switch {
 		case old == nil && name == "syscalls" && key == "exec":
 			// the profile lets other programs run already
 		case old == nil:
 			u.add(was, it)
-		case old.val.kind == seqNode && it.val.kind == seqNode:
-			u.list(name+"."+key, old.val, it.val)
-		case old.val.kind == mapNode && it.val.kind == mapNode:
-			u.section(name+"."+key, old.val, it.val)
-		case old.val.kind == scalarNode && it.val.kind == scalarNode && generated(old) && larger(it.val.text, old.val.text):
-			old.val, old.tail = it.val, it.tail
+		case old.Val.Kind == yaml.SeqNode && it.Val.Kind == yaml.SeqNode:
+			u.list(name+"."+key, old.Val, it.Val)
+		case old.Val.Kind == yaml.MapNode && it.Val.Kind == yaml.MapNode:
+			u.section(name+"."+key, old.Val, it.Val)
+		case old.Val.Kind == yaml.ScalarNode && it.Val.Kind == yaml.ScalarNode && generated(old) && larger(it.Val.Text, old.Val.Text):
+			old.Val, old.Tail = it.Val, it.Tail
 			u.changed = true
 		}
 	}
@@ -186,15 +188,15 @@ func larger(a, b string) bool {
 	return f == nil && g == nil && x > y
 }
 
-func (u *updater) list(name string, was, now *node) {
-	for _, it := range now.items {
-		if slices.ContainsFunc(was.items, func(o *item) bool { return equalNodes(o.val, it.val) }) {
+func (u *updater) list(name string, was, now *yaml.Node) {
+	for _, it := range now.Items {
+		if slices.ContainsFunc(was.Items, func(o *yaml.Item) bool { return yaml.Equal(o.Val, it.Val) }) {
 			continue
 		}
-		var same *item
-		if it.val.kind == mapNode && len(it.val.items) > 0 {
-			if i := slices.IndexFunc(was.items, func(o *item) bool { return subject(o.val) == subject(it.val) }); i >= 0 {
-				same = was.items[i]
+		var same *yaml.Item
+		if it.Val.Kind == yaml.MapNode && len(it.Val.Items) > 0 {
+			if i := slices.IndexFunc(was.Items, func(o *yaml.Item) bool { return subject(o.Val) == subject(it.Val) }); i >= 0 {
+				same = was.Items[i]
 			}
 		}
 		switch {
@@ -209,56 +211,56 @@ func (u *updater) list(name string, was, now *node) {
 }
 
 // subject is what an item of a list is about: its first key and, of a mount, where it is.
-func subject(n *node) string {
-	if n.kind != mapNode || len(n.items) == 0 || n.items[0].key == nil {
+func subject(n *yaml.Node) string {
+	if n.Kind != yaml.MapNode || len(n.Items) == 0 || n.Items[0].Key == nil {
 		return ""
 	}
-	first := n.items[0]
+	first := n.Items[0]
 	for _, form := range mountForms {
-		if form.kind == first.key.text {
-			return "mount " + first.val.text
+		if form.kind == first.Key.Text {
+			return "mount " + first.Val.Text
 		}
 	}
-	return first.key.text
+	return first.Key.Text
 }
 
 // mount makes a mount writable that learning made read-only before.
-func (u *updater) mount(old, it *item) {
-	mode := find(it.val, "mode")
-	if !generated(old) || it.val.items[0].key.text == "bind" && (mode == nil || mode.val.text != "rw") || it.val.items[0].key.text == "dir" {
+func (u *updater) mount(old, it *yaml.Item) {
+	mode := find(it.Val, "mode")
+	if !generated(old) || it.Val.Items[0].Key.Text == "bind" && (mode == nil || mode.Val.Text != "rw") || it.Val.Items[0].Key.Text == "dir" {
 		return
 	}
-	old.val, old.tail = it.val, it.tail
+	old.Val, old.Tail = it.Val, it.Tail
 	u.changed = true
 }
 
 // rule lets either condition hold.
-func (u *updater) rule(old, it *item) {
-	was, now := old.val.items[0].val, it.val.items[0].val
-	switch action := strings.HasPrefix(now.text, "errno("); {
+func (u *updater) rule(old, it *yaml.Item) {
+	was, now := old.Val.Items[0].Val, it.Val.Items[0].Val
+	switch action := strings.HasPrefix(now.Text, "errno("); {
 	case !generated(old) && !learnedAction(old) || action:
 		return
 	case learnedAction(old):
-		old.val, old.tail, old.head = it.val, it.tail, it.head
-	case strings.Contains(was.text, "("+now.text+")"):
+		old.Val, old.Tail, old.Head = it.Val, it.Tail, it.Head
+	case strings.Contains(was.Text, "("+now.Text+")"):
 		return
 	default:
-		text := "(" + now.text + ")"
-		if strings.HasPrefix(was.text, "(") && strings.Contains(was.text, ") || (") {
-			text = was.text + " || " + text
+		text := "(" + now.Text + ")"
+		if strings.HasPrefix(was.Text, "(") && strings.Contains(was.Text, ") || (") {
+			text = was.Text + " || " + text
 		} else {
-			text = "(" + was.text + ") || " + text
+			text = "(" + was.Text + ") || " + text
 		}
-		old.val.items[0].val = &node{text: text, style: '|'}
-		old.tail = it.tail
+		old.Val.Items[0].Val = &yaml.Node{Text: text, Style: '|'}
+		old.Tail = it.Tail
 	}
 	u.changed = true
 }
 
 // learnedAction reports whether a rule shuts a call because it was not seen.
-func learnedAction(it *item) bool {
-	return len(it.val.items) == 1 && strings.HasPrefix(it.val.items[0].val.text, "errno(") &&
-		slices.ContainsFunc(it.head, func(line string) bool {
+func learnedAction(it *yaml.Item) bool {
+	return len(it.Val.Items) == 1 && strings.HasPrefix(it.Val.Items[0].Val.Text, "errno(") &&
+		slices.ContainsFunc(it.Head, func(line string) bool {
 			return strings.Contains(line, shutComment)
 		})
 }

@@ -52,9 +52,9 @@ func (v *validator) from(paths ...string) Pos {
 
 func (v *validator) removals() {
 	for _, r := range v.p.Remove {
-		what := quote(r.Value)
+		what := Quote(r.Value)
 		if r.Expr != "" {
-			what = "the rule " + quote(r.Value+": "+r.Expr)
+			what = "the rule " + Quote(r.Value+": "+r.Expr)
 		}
 		v.fail(r.Pos, r.Section, "remove: "+what+" is not inherited", didYouMean(r.Value, v.p.held(r.Section)))
 	}
@@ -109,7 +109,7 @@ func (v *validator) scalars() {
 		v.fail(v.from("namespaces.time"), "namespaces.time", "offsets need a new namespace", "")
 	}
 	if m := v.p.Process.Umask; m.Set && m.V > 0o777 {
-		v.fail(v.from("process.umask"), "process.umask", quote(formatPerm(m.V))+" is not a umask", `such as "0022"`)
+		v.fail(v.from("process.umask"), "process.umask", Quote(FormatPerm(m.V))+" is not a umask", `such as "0022"`)
 	}
 }
 
@@ -124,7 +124,7 @@ func (v *validator) root() {
 	case RootDir:
 		v.fault(at, "root.dir", checkPath(r.Dir))
 	default:
-		v.fail(at, "root", quote(string(r.Kind))+" is not a tree", "host, dir or empty")
+		v.fail(at, "root", Quote(string(r.Kind))+" is not a tree", "host, dir or empty")
 	}
 	if r.Write && r.Kind != RootDir {
 		v.fail(v.from("root.mode", "root"), "root", "only a dir can be writable", "bind or overlay what is to be written: mounts: [{overlay: DIR}]")
@@ -143,7 +143,7 @@ func (v *validator) mounts() {
 		path := index("mounts", i)
 		f := mountForm(m.Kind)
 		if f == nil {
-			v.fail(m.Pos, path, quote(string(m.Kind))+" is not a mount", "")
+			v.fail(m.Pos, path, Quote(string(m.Kind))+" is not a mount", "")
 			continue
 		}
 		if m.Kind != MountBind || m.Target != "" {
@@ -253,7 +253,7 @@ func (v *validator) network() {
 	switch v.p.Network.Mode {
 	case NetworkHost:
 		if net.Mode == NSJoin || net.Mode == NSNew && said {
-			v.fail(v.from("network"), "network", "host, but namespaces.net is not the host's", "drop one of them; the other is in "+quote(at.Short()))
+			v.fail(v.from("network"), "network", "host, but namespaces.net is not the host's", "drop one of them; the other is in "+Quote(at.Short()))
 		}
 	case NetworkNone:
 		if net.Mode == NSHost {
@@ -262,7 +262,7 @@ func (v *validator) network() {
 	case NetworkAllow:
 		v.fail(v.from("network"), "network", "an allow-list is not supported yet", "use none or host")
 	default:
-		v.fail(v.from("network"), "network", quote(string(v.p.Network.Mode))+" is not known here", "none or host")
+		v.fail(v.from("network"), "network", Quote(string(v.p.Network.Mode))+" is not known here", "none or host")
 	}
 }
 
@@ -316,7 +316,7 @@ func (v *validator) limits() {
 func (v *validator) missing() {
 	for i, m := range v.p.Missing {
 		if !slices.Contains(missingWords, string(m.Layer)) {
-			v.fail(m.Pos, index("missing", i), quote(string(m.Layer))+" cannot be missing", "it is "+strings.Join(missingWords, ", "))
+			v.fail(m.Pos, index("missing", i), Quote(string(m.Layer))+" cannot be missing", "it is "+strings.Join(missingWords, ", "))
 		}
 	}
 }

@@ -62,7 +62,7 @@ func TestValidateBuilt(t *testing.T) {
 		{"kind", Profile{Mounts: []Mount{{Kind: "ramfs", Target: "/a"}}}, `mounts[0]: "ramfs" is not a mount`},
 		{"generated", Profile{Mounts: []Mount{{Kind: MountGenerate, Target: "/etc/shadow"}}}, `mounts[0]: "/etc/shadow" is not known here; it is ` + oneOf(generateWords)},
 		{"symlink", Profile{Mounts: []Mount{{Kind: MountSymlink, Target: "/a"}}}, `mounts[0]: a symlink needs its text; such as {symlink: /bin, to: usr/bin}`},
-		{"hidepid", Profile{Mounts: []Mount{{Kind: MountProc, Target: "/proc", Hidepid: "2"}}}, `mounts[0]: "2" is not known here; it is ` + oneOf(hidepidWords)},
+		{"hidepid", Profile{Mounts: []Mount{{Kind: MountProc, Target: "/proc", Hidepid: "2"}}}, `mounts[0]: "2" is not known here; it is ` + oneOf(HidepidWords)},
 		{"size", Profile{Mounts: []Mount{{Kind: MountTmpfs, Target: "/a", Size: -1}}}, `mounts[0]: "-1" is not a size; a size is a number and a unit, such as 512MiB`},
 		{"perm", Profile{Mounts: []Mount{{Kind: MountDir, Target: "/a", Perm: Opt[uint32]{true, 0o10000}}}}, `mounts[0]: "10000" is not an octal mode; such as "0755" or "1777"`},
 		{"hide", Profile{Hide: []Hide{{Pattern: "x"}}}, `hide[0]: "x" is not absolute; did you mean "**/x"? a pattern begins with /, ~/ or **/`},

@@ -15,6 +15,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/policy/lint"
 	"cordon/profiles/internal/gen"
 )
 
@@ -50,7 +51,7 @@ func TestShippedLint(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, arch := range []string{"amd64", "arm64", "riscv64"} {
-			found, err := policy.Lint(p, policy.LintOptions{File: "embedded:" + name + ".yaml", Arch: arch, Text: func(file string) []byte {
+			found, err := lint.Check(p, lint.Options{File: "embedded:" + name + ".yaml", Arch: arch, Text: func(file string) []byte {
 				text, err := Text(strings.TrimSuffix(strings.TrimPrefix(file, "embedded:"), ".yaml"))
 				if err != nil {
 					t.Errorf("%s: %v", file, err)

@@ -18,6 +18,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/loop"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
 )
 
 // Attached is a running sandbox that another program can be started in: see Cmd.Into. It holds descriptors of the
@@ -75,45 +80,45 @@ const (
 
 // open opens what is below /proc/PID.
 func (a *Attached) open(dir string) error {
-	for i := range spaceKinds {
-		name := spaceKinds[i].name
-		id, err := readlink(dir + "/ns/" + name)
+	for i := range host.Kinds {
+		name := host.Kinds[i].Name
+		id, err := proc.Readlink(dir + "/ns/" + name)
 		if err != nil && name == "time" {
 			continue // before Linux 5.6
 		}
 		if err != nil {
 			return err
 		}
-		own, err := readlink("/proc/self/ns/" + name)
+		own, err := proc.Readlink("/proc/self/ns/" + name)
 		if err != nil {
 			return err
 		}
 		fd, err := unix.Open(dir+"/ns/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return &pathError{dir + "/ns/" + name, err}
+			return &fail.PathError{Path: dir + "/ns/" + name, Err: err}
 		}
 		a.fds[fileSpace+name] = fd
 		a.Spaces = append(a.Spaces, Space{name, id, id == own})
 	}
-	root, err := unix.Open(dir+"/root", openDir, 0)
+	root, err := unix.Open(dir+"/root", walk.OpenDir, 0)
 	if err != nil {
-		return &pathError{dir + "/root", err}
+		return &fail.PathError{Path: dir + "/root", Err: err}
 	}
 	a.fds[fileRoot] = root
-	limits, err := readAll(dir + "/limits") // prlimit(2) takes a capability where the task is another user
+	limits, err := proc.ReadAll(dir + "/limits") // prlimit(2) takes a capability where the task is another user
 	if err != nil {
 		return err
 	}
 	if a.Limits, err = resourceLimits(limits); err != nil {
 		return err
 	}
-	status, err := readAll(dir + "/status")
+	status, err := proc.ReadAll(dir + "/status")
 	if err != nil {
 		return err
 	}
-	a.UIDs, a.GIDs, a.Groups = statusField(status, "Uid"), statusField(status, "Gid"), statusField(status, "Groups")
-	a.Filters = statusField(status, "Seccomp_filters")
-	umask, err := strconv.ParseUint(statusField(status, "Umask"), 8, 32) // since Linux 4.7
+	a.UIDs, a.GIDs, a.Groups = proc.StatusField(status, "Uid"), proc.StatusField(status, "Gid"), proc.StatusField(status, "Groups")
+	a.Filters = proc.StatusField(status, "Seccomp_filters")
+	umask, err := strconv.ParseUint(proc.StatusField(status, "Umask"), 8, 32) // since Linux 4.7
 	if err != nil {
 		return err
 	}
@@ -127,11 +132,11 @@ func (a *Attached) open(dir string) error {
 
 // distinctGroups are the lines of /proc/PID/cgroup in which a process differs from the launcher.
 func distinctGroups(path string) (string, error) {
-	its, err := readAll(path)
+	its, err := proc.ReadAll(path)
 	if err != nil {
 		return "", err
 	}
-	launchers, err := readAll("/proc/self/cgroup")
+	launchers, err := proc.ReadAll("/proc/self/cgroup")
 	if err != nil {
 		return "", err
 	}
@@ -179,7 +184,7 @@ func resourceLimits(text []byte) ([]ResourceLimit, error) {
 
 // line is the text of a file of one line; "" where there is none.
 func line(path string) string {
-	text, err := readSome(path, 4096)
+	text, err := proc.ReadSome(path, 4096)
 	if err != nil {
 		return ""
 	}
@@ -226,7 +231,7 @@ func receiveAttached(fds []int) (*Attached, error) {
 	if len(fds) == 0 {
 		return nil, &Error{Op: "attach", Err: errors.New("no descriptor arrived")}
 	}
-	text, err := readAll("/proc/self/fd/" + strconv.Itoa(fds[0]))
+	text, err := proc.ReadAll("/proc/self/fd/" + strconv.Itoa(fds[0]))
 	unix.Close(fds[0])
 	if err != nil {
 		text = nil
@@ -268,23 +273,23 @@ func (a *Attached) check() error {
 	if a.Profile == nil {
 		return errors.New("there is no profile")
 	}
-	for i := range spaceKinds {
-		k := &spaceKinds[i]
-		s := a.space(k.name)
-		if s == nil && k.name == "time" {
+	for i := range host.Kinds {
+		k := &host.Kinds[i]
+		s := a.space(k.Name)
+		if s == nil && k.Name == "time" {
 			continue
 		}
-		fd, ok := a.fds[fileSpace+k.name]
+		fd, ok := a.fds[fileSpace+k.Name]
 		if s == nil || !ok {
-			return errors.New("there is no " + k.name + " namespace")
+			return errors.New("there is no " + k.Name + " namespace")
 		}
 		kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
 		var st unix.Stat_t
 		if err == nil {
 			err = unix.Fstat(fd, &st)
 		}
-		if err != nil || uint64(kind) != k.flag || s.ID != k.name+":["+strconv.FormatUint(st.Ino, 10)+"]" {
-			return errors.New("what arrived as the " + k.name + " namespace is another thing")
+		if err != nil || uint64(kind) != k.Flag || s.ID != k.Name+":["+strconv.FormatUint(st.Ino, 10)+"]" {
+			return errors.New("what arrived as the " + k.Name + " namespace is another thing")
 		}
 	}
 	var st unix.Stat_t
@@ -310,7 +315,7 @@ func (a *Attached) space(kind string) *Space {
 // ended reports whether init is gone, and the sandbox with it.
 func (a *Attached) ended() bool {
 	fd, ok := a.fds[fileInit]
-	return ok && readable(fd)
+	return ok && loop.Readable(fd)
 }
 
 var errSandboxEnded = &Error{Op: "exec", Err: errors.New("the sandbox has ended")}
@@ -338,20 +343,20 @@ func (a *Attached) checkRoot(path string) error {
 // checkAround compares what the child, whose status is given, has from its launcher with what the sandbox's task had.
 func (a *Attached) checkAround(status []byte, dir string) error {
 	for _, x := range [...]struct{ key, want string }{{"Uid", a.UIDs}, {"Gid", a.GIDs}} {
-		if got := statusField(status, x.key); got != x.want {
+		if got := proc.StatusField(status, x.key); got != x.want {
 			return &Error{Op: "read back the ids", Err: errors.New(x.key + " is " + got + ", and the sandbox's task has " + x.want)}
 		}
 	}
-	for _, g := range strings.Fields(statusField(status, "Groups")) {
+	for _, g := range strings.Fields(proc.StatusField(status, "Groups")) {
 		if !a.hasGroup(g) {
 			return &Error{Op: "read back the ids", Err: errors.New("group " + g + " is none of the sandbox's")}
 		}
 	}
-	if got := statusField(status, "Seccomp_filters"); number(got) < number(a.Filters) {
+	if got := proc.StatusField(status, "Seccomp_filters"); proc.Number(got) < proc.Number(a.Filters) {
 		return &Error{Op: "exec", Err: errors.New("the sandbox was started under " + a.Filters + " filters, and this is run under " + got),
 			Hint: "run cordon exec where the sandbox was started"}
 	}
-	groups, err := readAll(dir + "/cgroup")
+	groups, err := proc.ReadAll(dir + "/cgroup")
 	if err != nil {
 		return &Error{Op: "read back the cgroups", Err: err}
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/proc"
 )
 
 // keep opens what a later program needs, while the task waits before its execve.
@@ -126,7 +128,7 @@ func (p *process) frozen() bool {
 			return true
 		}
 	}
-	text, err := readSome("/proc/"+strconv.Itoa(p.task)+"/stat", 512)
+	text, err := proc.ReadSome("/proc/"+strconv.Itoa(p.task)+"/stat", 512)
 	_, state, found := strings.Cut(string(text), ") ")
 	return err == nil && found && strings.HasPrefix(state, "T")
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
 )
 
 // TestReadRegular: nothing but a regular file is opened, in the host's tree and in another one.
@@ -23,8 +25,8 @@ func TestReadRegular(t *testing.T) {
 		}
 	}
 	for name, read := range map[string]func(string) ([]byte, error){
-		"host":  func(p string) ([]byte, error) { return osFiles{}.Read(dir+p, 4) },
-		"below": func(p string) ([]byte, error) { return filesBelow(dir).Read(p, 4) },
+		"host":  func(p string) ([]byte, error) { return host.OSFiles{}.Read(dir+p, 4) },
+		"below": func(p string) ([]byte, error) { return host.FilesBelow(dir).Read(p, 4) },
 	} {
 		for _, p := range []string{"/file", "/link"} {
 			if text, err := read(p); err != nil || string(text) != "some" {

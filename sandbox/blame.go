@@ -12,6 +12,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/internal/fail"
 )
 
 // blame is the part of the profile that denies a call, and what would allow it.
@@ -20,7 +21,7 @@ func blame(c *compilation, name string, call *filter.Data) (rule, remedy string)
 	if b.rule == "" {
 		return "", ""
 	}
-	return said(b.rule, b.where()), cmp.Or(shellWords(b.flags), b.noFlag)
+	return fail.Said(b.rule, b.where()), cmp.Or(shellWords(b.flags), b.noFlag)
 }
 
 // blamed is what of a profile decides a call.

@@ -22,6 +22,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/loop"
 )
 
 // terminal is the launcher's side of the task's terminal. What is copied out is copied by a goroutine, copier; everything else
@@ -133,7 +136,7 @@ func (t *terminal) choose() {
 	t.in, t.out = -1, -1
 	for _, i := range [...]int{1, 2, 0} {
 		f := cmd.Stdio[i]
-		if !isTerminal(f) {
+		if !host.IsTerminal(f) {
 			continue
 		}
 		fd := int(f.Fd())
@@ -145,7 +148,7 @@ func (t *terminal) choose() {
 			t.in, t.typist = fd, i == 0
 		}
 	}
-	if cmd.Terminal && !isTerminal(cmd.Stdio[1]) {
+	if cmd.Terminal && !host.IsTerminal(cmd.Stdio[1]) {
 		t.out = -1
 		if cmd.Stdio[1] != nil {
 			t.out = int(cmd.Stdio[1].Fd())
@@ -267,7 +270,7 @@ func (t *terminal) attend() {
 	if t.in < 0 || t.vanished || t.ending.Load() {
 		return
 	}
-	t.p.unwatch(t.in)
+	t.p.Unwatch(t.in)
 	if !t.foreground() {
 		t.again(250 * time.Millisecond) // a shell's fg says nothing to a job that runs
 		return
@@ -275,7 +278,7 @@ func (t *terminal) attend() {
 	t.copyMode()
 	switch {
 	case t.deaf:
-		t.p.watch(t.in, 0, t.typed) // it may be hung up
+		t.p.Watch(t.in, 0, t.typed) // it may be hung up
 		return
 	case t.shared:
 		t.follow()
@@ -283,7 +286,7 @@ func (t *terminal) attend() {
 		t.setRaw()
 	}
 	if len(t.pending) == 0 {
-		t.p.watch(t.in, unix.POLLIN, t.typed)
+		t.p.Watch(t.in, unix.POLLIN, t.typed)
 	}
 }
 
@@ -292,7 +295,7 @@ func (t *terminal) again(d time.Duration) {
 		return
 	}
 	t.later = true
-	t.p.at(time.Now().Add(d), func() {
+	t.p.At(time.Now().Add(d), func() {
 		t.later = false
 		t.attend()
 	})
@@ -365,7 +368,7 @@ func (t *terminal) typed(revents int16) {
 		return
 	}
 	if !t.foreground() || t.shared && !t.mine() {
-		t.p.unwatch(t.in)
+		t.p.Unwatch(t.in)
 		t.again(100 * time.Millisecond)
 		return
 	}
@@ -395,7 +398,7 @@ func (t *terminal) look(d time.Duration) {
 		return
 	}
 	t.looking = true
-	t.p.at(time.Now().Add(d), func() {
+	t.p.At(time.Now().Add(d), func() {
 		t.looking = false
 		t.p.followStop()
 		if t.shared {
@@ -420,10 +423,10 @@ func (t *terminal) feed() {
 		n, err := unix.Write(t.master, t.pending)
 		switch {
 		case err == unix.EAGAIN || err == nil && n == 0:
-			t.p.unwatch(t.in)
-			t.p.unwatch(t.master)
-			t.p.watch(t.master, unix.POLLOUT, func(int16) {
-				t.p.unwatch(t.master)
+			t.p.Unwatch(t.in)
+			t.p.Unwatch(t.master)
+			t.p.Watch(t.master, unix.POLLOUT, func(int16) {
+				t.p.Unwatch(t.master)
 				t.feed()
 				t.attend()
 			})
@@ -452,11 +455,11 @@ func (t *terminal) resize() {
 // hangUp ends the task when the caller's terminal is gone: as the kernel does it, and after a grace period for certain. The
 // session's leader, init, takes no signal.
 func (t *terminal) hangUp() {
-	t.p.unwatch(t.in)
+	t.p.Unwatch(t.in)
 	t.vanished, t.p.told = true, true
 	_ = t.p.signalGroup(unix.SIGHUP) // a task that is gone has ended already
 	_ = t.p.signalGroup(unix.SIGCONT)
-	t.p.at(time.Now().Add(t.p.grace()), t.p.endNow)
+	t.p.At(time.Now().Add(t.p.grace()), t.p.endNow)
 }
 
 // isGone reports whether the caller's terminal has been hung up.
@@ -490,7 +493,7 @@ func (t *terminal) countInterrupts(b []byte) {
 // copier copies what the task writes until the sandbox is gone and nothing is left. It waits as long as who reads wants it to,
 // and then so does the task.
 func (t *terminal) copier() {
-	defer func() { _, _ = unix.Write(t.done, one[:]) }()
+	defer func() { _, _ = unix.Write(t.done, loop.One[:]) }()
 	ended := false
 	defer func() {
 		if !ended { // a panic
@@ -518,7 +521,7 @@ func (t *terminal) copier() {
 			if t.shared && !t.ending.Load() {
 				t.follow() // before the prompt that the mode is for
 			}
-			if !writeAll(out, t.withoutEcho(buf[:n])) {
+			if !loop.WriteAll(out, t.withoutEcho(buf[:n])) {
 				out = -1
 				_ = t.p.signalGroup(unix.SIGHUP)
 			}
@@ -532,8 +535,6 @@ func (t *terminal) copier() {
 		}
 	}
 }
-
-var one = [8]byte{1}
 
 // gather waits for what the task writes, so many milliseconds or, with -1, as long as it takes, and takes what there is; a
 // read of a terminal gives 4 KiB at most. more is false where nothing will come any more.
@@ -563,23 +564,6 @@ func (t *terminal) gather(buf []byte, wait int) (n int, more bool) {
 	return n, true
 }
 
-// writeAll reports whether there is anybody to write for.
-func writeAll(fd int, b []byte) bool {
-	for fd >= 0 && len(b) > 0 {
-		n, err := unix.Write(fd, b)
-		switch {
-		case err == unix.EAGAIN: // somebody has made the terminal's description non-blocking
-			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
-		case err == unix.EINTR:
-		case err != nil:
-			return false
-		default:
-			b = b[n:]
-		}
-	}
-	return true
-}
-
 // patience is how long one who does not read is waited for, where the run was told to end. Else it takes a signal.
 const patience = time.Second
 
@@ -589,16 +573,16 @@ func (t *terminal) finish() {
 		return
 	}
 	t.ending.Store(true)
-	t.p.unwatch(t.in)
-	t.p.unwatch(t.master)
+	t.p.Unwatch(t.in)
+	t.p.Unwatch(t.master)
 	if t.copying {
-		_, _ = unix.Write(t.wake, one[:])
+		_, _ = unix.Write(t.wake, loop.One[:])
 		if t.p.told {
-			t.p.at(time.Now().Add(patience), func() { t.p.hurry = true })
+			t.p.At(time.Now().Add(patience), func() { t.p.hurry = true })
 		}
 		fds := [...]unix.PollFd{{Fd: int32(t.done), Events: unix.POLLIN}}
 		for fds[0].Revents == 0 && !t.p.hurry {
-			if t.p.poll(fds[:]) != nil {
+			if t.p.Poll(fds[:]) != nil {
 				break
 			}
 		}
@@ -607,7 +591,7 @@ func (t *terminal) finish() {
 			t.restore()
 			return // the copier still has the descriptors
 		}
-		_, _ = unix.Read(t.done, make([]byte, len(one))) // and what the copier did comes before what follows: a race detector knows
+		_, _ = unix.Read(t.done, make([]byte, len(loop.One))) // and what the copier did comes before what follows: a race detector knows
 	}
 	t.giveBack()
 	t.restore()

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/report"
 )
 
 // TestOwnTerminal gives a program a terminal that nobody types at: of the sandbox's own devpts, also for one that joins.
@@ -19,7 +21,7 @@ func TestOwnTerminal(t *testing.T) {
 		limit        string
 	}{
 		{"tty; stat -c %d /dev/pts; stat -Lc %d /proc/self/fd/0; tty >&2", "/dev/pts/0\r\n", 1 << 20, ""},
-		{"yes", strings.Repeat("y\r\n", 50), 150, LimitOutput},
+		{"yes", strings.Repeat("y\r\n", 50), 150, report.LimitOutput},
 	} {
 		c := chatty(t, tt.script, tt.bytes)
 		c.Terminal = true
@@ -29,15 +31,15 @@ func TestOwnTerminal(t *testing.T) {
 	unchanged(t, before)
 
 	_, a := joinable(t, chatty(t, linger, 150))
-	text, report := output(t, &Cmd{Into: a, Args: []string{"sh", "-c", "tty; stat -c %d /dev/pts; stat -Lc %d /proc/self/fd/0; tty >&2"}, Terminal: true})
-	checkTerminalText(t, text, "/dev/pts/0\r\n", report, "")
-	text, report = output(t, &Cmd{Into: a, Args: []string{"yes"}, Terminal: true})
-	checkTerminalText(t, text, strings.Repeat("y\r\n", 50), report, LimitOutput)
+	text, rep := output(t, &Cmd{Into: a, Args: []string{"sh", "-c", "tty; stat -c %d /dev/pts; stat -Lc %d /proc/self/fd/0; tty >&2"}, Terminal: true})
+	checkTerminalText(t, text, "/dev/pts/0\r\n", rep, "")
+	text, rep = output(t, &Cmd{Into: a, Args: []string{"yes"}, Terminal: true})
+	checkTerminalText(t, text, strings.Repeat("y\r\n", 50), rep, report.LimitOutput)
 	asUserToo(t)
 }
 
 // checkTerminalText looks at what a program said of its terminal.
-func checkTerminalText(t *testing.T, text, want string, report *Report, limit string) {
+func checkTerminalText(t *testing.T, text, want string, report *report.Report, limit string) {
 	t.Helper()
 	if !strings.HasPrefix(text, want) || report.Limit != limit {
 		t.Errorf("%q, %+v", text, report)

@@ -13,7 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
 )
 
@@ -47,7 +50,7 @@ func (g *Groups) Fail(err error) { g.why, g.remedy, g.Choice = err.Error(), cgro
 func without(why, remedy string) *Groups { return &Groups{why: why, remedy: remedy} }
 
 // ChooseGroups decides where the groups of a profile's limits go.
-func ChooseGroups(p *policy.Profile, h *Host) *Groups {
+func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	c := &compilation{profile: p, host: h}
 	want, err := c.wantedLimits()
 	if err != nil || want == nil {
@@ -61,7 +64,7 @@ func ChooseGroups(p *policy.Profile, h *Host) *Groups {
 		return without("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 	}
 	ch := cgroup.Choose(h.Files, layout, want, p.Limits.Cgroup, cgroup.Caller{UID: h.UID, PID: h.PID})
-	if ch.V2() && !h.since(5, 7) {
+	if ch.V2() && !h.Since(5, 7) {
 		return without("being born in a cgroup needs Linux 5.7", "upgrade the kernel")
 	}
 	g := &Groups{Lacking: ch.Lacking}
@@ -238,7 +241,7 @@ func (c *compilation) wantedLimits() (*cgroup.Limits, error) {
 	for i := range l.IO {
 		m, err := c.ioMax(&l.IO[i])
 		if err != nil {
-			return nil, &Error{Op: "limits.io " + l.IO[i].Path, Err: bare(err), From: l.IO[i].Pos.Short(), Hint: "name a disk, or a file on one"}
+			return nil, &Error{Op: "limits.io " + l.IO[i].Path, Err: fail.Bare(err), From: l.IO[i].Pos.Short(), Hint: "name a disk, or a file on one"}
 		}
 		want.IO = append(want.IO, m)
 	}
@@ -263,7 +266,7 @@ func (c *compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 	if err != nil {
 		return cgroup.IOMax{}, err
 	}
-	st, ok := statOf(info)
+	st, ok := host.StatOf(info)
 	if !ok {
 		return cgroup.IOMax{}, errors.New("its device is not known")
 	}
@@ -300,7 +303,7 @@ func (c *compilation) devices() (list []cgroup.Device, guarded bool) {
 		case err != nil:
 		case p.file:
 			list = addNode(list, info)
-		case below(p.source, "/dev"):
+		case paths.Below(p.source, "/dev"):
 			list = c.addNodes(list, p.source)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/report"
 )
 
 // makeGroups chooses the groups and makes them.
@@ -84,7 +86,7 @@ func (p *process) checkGroups() error {
 	if p.choice() == nil {
 		return nil
 	}
-	text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/cgroup")
+	text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.task) + "/cgroup")
 	if err != nil {
 		return &Error{Op: "read back the cgroups", Err: err}
 	}
@@ -132,7 +134,7 @@ func (p *process) removeGroups() {
 		_ = g.Kill() // what it leaves, the next line says
 	}
 	if err := g.Remove(); err != nil {
-		p.report.Hints = append(p.report.Hints, Hint{Text: "the sandbox's cgroup is left: " + err.Error()})
+		p.report.Hints = append(p.report.Hints, report.Hint{Text: "the sandbox's cgroup is left: " + err.Error()})
 	}
 	_ = g.Sweep() // of others: the next one tries again
 	g.Close()

@@ -16,7 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/report"
 )
 
 func set(n int64) policy.Opt[int64] { return policy.Opt[int64]{Set: true, V: n} }
@@ -48,7 +50,7 @@ func mayBeGrouped(t testing.TB, script string, change ...func(*policy.Profile)) 
 }
 
 // running starts a command that reads its standard input, and gives what ends it.
-func running(t testing.TB, c *Cmd) (end func() *Report) {
+func running(t testing.TB, c *Cmd) (end func() *report.Report) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -61,7 +63,7 @@ func running(t testing.TB, c *Cmd) (end func() *Report) {
 		w.Close()
 		t.Fatal(err)
 	}
-	return func() *Report {
+	return func() *report.Report {
 		t.Helper()
 		w.Close()
 		report, err := c.Wait()
@@ -154,7 +156,7 @@ func TestGroups(t *testing.T) {
 	if err != nil || stats.Memory == nil || *stats.Memory.Current == 0 || stats.PIDs == nil || *stats.PIDs.Current < 2 {
 		t.Errorf("%+v, %v", stats, err)
 	}
-	report := end()
+	rep := end()
 	inside, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)
@@ -168,13 +170,13 @@ func TestGroups(t *testing.T) {
 		}
 	}
 	found := 0
-	for _, e := range report.Enforced {
+	for _, e := range rep.Enforced {
 		if e.Layer == policy.LayerCgroup {
 			found++
 		}
 	}
-	if found < 5 || slices.ContainsFunc(report.Missing, func(m Missing) bool { return m.Layer == policy.LayerCgroup }) || len(report.Hints) != 0 {
-		t.Errorf("%d limits enforced, missing %v, hints %v", found, report.Missing, report.Hints)
+	if found < 5 || slices.ContainsFunc(rep.Missing, func(m report.Missing) bool { return m.Layer == policy.LayerCgroup }) || len(rep.Hints) != 0 {
+		t.Errorf("%d limits enforced, missing %v, hints %v", found, rep.Missing, rep.Hints)
 	}
 	asUserToo(t)
 }
@@ -228,7 +230,7 @@ func TestSmallestMemory(t *testing.T) {
 
 func layout(t testing.TB) string {
 	t.Helper()
-	l, err := cgroup.Read(osFiles{})
+	l, err := cgroup.Read(host.OSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +364,7 @@ func TestDevicesAreGuarded(t *testing.T) {
 	if os.Getuid() != 0 {
 		return // an ordinary user makes no device
 	}
-	attack := func(node string, limits bool) (opened bool, text string, r *Report) {
+	attack := func(node string, limits bool) (opened bool, text string, r *report.Report) {
 		script := "mount -t tmpfs none /mnt && mknod /mnt/d " + node + " && : </mnt/d && echo opened"
 		c := shell(t, script)
 		if limits {
@@ -467,11 +469,11 @@ func TestGroupsThatCannotBe(t *testing.T) {
 // TestGroupsOfOneName: the second of a name is refused, and the first stays.
 func TestGroupsOfOneName(t *testing.T) {
 	grouped(t, "exit 0")
-	l, err := cgroup.Read(osFiles{})
+	l, err := cgroup.Read(host.OSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ch := cgroup.Choose(osFiles{}, l, &cgroup.Limits{PIDs: 5}, "", cgroup.Caller{UID: os.Getuid(), PID: os.Getpid()})
+	ch := cgroup.Choose(host.OSFiles{}, l, &cgroup.Limits{PIDs: 5}, "", cgroup.Caller{UID: os.Getuid(), PID: os.Getpid()})
 	name, err := cgroup.NewName()
 	if err != nil {
 		t.Fatal(err)

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // Cmd is a program to be run in a sandbox. Like an os/exec.Cmd it is used once.
@@ -40,7 +42,7 @@ type Cmd struct {
 	Into *Attached
 	Dir  string // with Into: the working directory, inside; "" is the sandbox's own
 
-	Host      *Host         // nil means Probe()
+	Host      *host.Host    // nil means Probe()
 	KillAfter time.Duration // from SIGTERM to SIGKILL; 0 means 2 s at the wall-clock limit, and never where it was passed on
 
 	// State is the entry of the state directory where other commands find the sandbox; nil means nowhere. It must be this
@@ -74,7 +76,7 @@ type Cmd struct {
 }
 
 type waited struct {
-	report *Report
+	report *report.Report
 	err    error
 }
 
@@ -89,17 +91,17 @@ func (c *Cmd) Plan() (*plan.Plan, error) {
 
 // Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
 // machine is in h. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
-func Compile(p *policy.Profile, h *Host, c *Cmd) (*plan.Plan, error) {
+func Compile(p *policy.Profile, h *host.Host, c *Cmd) (*plan.Plan, error) {
 	return compilePlan(p, h, c.command(p, h).Request())
 }
 
 // NewQuery compiles as far as questions need it. c may be without Args. The errors are those of Compile.
-func NewQuery(p *policy.Profile, h *Host, c *Cmd) (*Query, error) {
+func NewQuery(p *policy.Profile, h *host.Host, c *Cmd) (*Query, error) {
 	return newQuery(p, h, c.command(p, h).Request())
 }
 
 // command is what the launcher starts.
-func (c *Cmd) command(p *policy.Profile, h *Host) *Command {
+func (c *Cmd) command(p *policy.Profile, h *host.Host) *Command {
 	if p == nil {
 		p = &policy.Profile{}
 	}
@@ -117,11 +119,11 @@ func (c *Cmd) profile() *policy.Profile {
 	return c.Profile
 }
 
-func (c *Cmd) host() (*Host, error) {
+func (c *Cmd) host() (*host.Host, error) {
 	if c.Host != nil {
 		return c.Host, nil
 	}
-	return Probe()
+	return host.Probe()
 }
 
 // Start launches the sandbox and returns once the program has been exec'd and what is enforced has been read back.
@@ -166,7 +168,7 @@ func (c *Cmd) started(err error) error {
 }
 
 // Wait waits until the sandbox is gone and reports. The program's own exit status is in the report and is no error.
-func (c *Cmd) Wait() (*Report, error) {
+func (c *Cmd) Wait() (*report.Report, error) {
 	switch {
 	case c.proc == nil:
 		return nil, &Error{Op: "wait", Err: errors.New("not started")}
@@ -182,7 +184,7 @@ func (c *Cmd) Wait() (*Report, error) {
 }
 
 // Run is Start and Wait.
-func (c *Cmd) Run() (*Report, error) {
+func (c *Cmd) Run() (*report.Report, error) {
 	if err := c.Start(); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/report"
 )
 
 // described is a command as data.
@@ -30,7 +33,7 @@ func described(c *Cmd) *Request {
 // processOf is a launcher's process of which nothing is started.
 func processOf(t testing.TB, c *Cmd) *process {
 	t.Helper()
-	h, err := Probe()
+	h, err := host.Probe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +50,7 @@ func shell(t testing.TB, script string) *Cmd {
 }
 
 // output runs a command and returns what it wrote to stdout and stderr together.
-func output(t testing.TB, c *Cmd) (string, *Report) {
+func output(t testing.TB, c *Cmd) (string, *report.Report) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -194,7 +197,7 @@ func TestOtherGoroutines(t *testing.T) {
 		t.Error(err)
 	}
 	type result struct {
-		report *Report
+		report *report.Report
 		err    error
 	}
 	ended := make(chan result)
@@ -503,7 +506,7 @@ func TestSignalMask(t *testing.T) {
 	blocked, ignored, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	mask, err := strconv.ParseUint(ignored, 16, 64)
 	own, readErr := os.ReadFile("/proc/self/status")
-	inherited, parseErr := strconv.ParseUint(statusField(own, "SigIgn"), 16, 64)
+	inherited, parseErr := strconv.ParseUint(proc.StatusField(own, "SigIgn"), 16, 64)
 	const libc = 1<<(32-1) | 1<<(33-1) // libc's own: Go leaves them as they were inherited
 	if err := errors.Join(err, readErr, parseErr); blocked != "0000000000000000" || err != nil || mask&^libc != inherited&^libc {
 		t.Errorf("blocked %s, ignored %s, inherited %x, %v", blocked, ignored, inherited, err)

@@ -11,13 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 	"cordon/sandbox/ledger"
 )
 
 // Command is a program to be run in a sandbox, as the launcher needs it. The fields are those of Cmd.
 type Command struct {
 	Profile *policy.Profile
-	Host    *Host
+	Host    *host.Host
 	Args    []string
 	Env     []string
 
@@ -52,12 +53,12 @@ func (c *Command) Request() *Request {
 	}
 	r := &Request{Args: c.Args, Env: c.Env, Terminal: c.Terminal, Recorded: c.RecordTTY != nil, Keep: c.Keep, Into: c.Into, Dir: c.Dir,
 		Profiles: c.Profiles, Search: c.Search, Observed: c.Observer != nil, Exposed: c.Exposed,
-		Stdio: [3]Stdio{describeStdin(c.Stdio[0], owner), describeFile(c.Stdio[1]), describeFile(c.Stdio[2])}}
+		Stdio: [3]host.Stdio{host.DescribeStdin(c.Stdio[0], owner), host.DescribeFile(c.Stdio[1]), host.DescribeFile(c.Stdio[2])}}
 	if r.Env == nil && c.Into == nil {
 		r.Env = os.Environ()
 	}
 	for _, f := range c.ExtraFiles {
-		r.Extra = append(r.Extra, describeFile(f))
+		r.Extra = append(r.Extra, host.DescribeFile(f))
 	}
 	if c.Observer != nil {
 		r.Watch = c.Observer.Filter()

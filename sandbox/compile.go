@@ -10,13 +10,15 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/host"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // compilation is what a profile becomes on a host: the plan, and what the launcher has to open, to do and to expect.
 type compilation struct {
 	profile *policy.Profile
-	host    *Host
+	host    *host.Host
 	req     *Request
 
 	plan     plan.Plan
@@ -29,7 +31,7 @@ type compilation struct {
 	newTime  bool                    // the task gets a time namespace
 	into     *Attached               // the running sandbox that is joined; nil where one is made
 	joins    []join                  // namespaces that exist and are entered
-	outside  Files                   // the launcher's tree, where host.Files is that of a joined mount namespace; else nil
+	outside  host.Files              // the launcher's tree, where host.Files is that of a joined mount namespace; else nil
 	sources  []source                // detached mounts that the launcher makes, because the child may not
 	handOver func(*compilation) bool // gives the launcher what is compiled so far, and asks for more; nil where nothing is run
 	program  program
@@ -51,6 +53,7 @@ type compilation struct {
 	searched *finder           // see search
 	lifted   []lifted          // see findLifted
 	gitSeen  *gitSeen          // see git
+	callers  map[string]string // see variable
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts
@@ -61,14 +64,14 @@ type compilation struct {
 
 	stdin   string   // the path of standard input, where the task opens it again; ""
 	private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
-	missing []Missing
-	added   []Added
-	notes   []string // for Report.Notes
-	left    []Added  // for Report.LeftOut
+	missing []report.Missing
+	added   []report.Added
+	notes   []string       // for Report.Notes
+	left    []report.Added // for Report.LeftOut
 }
 
 // compilePlan compiles everything at once. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
-func compilePlan(p *policy.Profile, h *Host, r *Request) (*plan.Plan, error) {
+func compilePlan(p *policy.Profile, h *host.Host, r *Request) (*plan.Plan, error) {
 	c, err := compile(p, h, r, nil)
 	if err != nil {
 		return nil, err
@@ -78,7 +81,7 @@ func compilePlan(p *policy.Profile, h *Host, r *Request) (*plan.Plan, error) {
 
 // Parts compiles, and stops at each place where the launcher can do something with what is compiled so far: the child
 // makes its namespaces while the launcher compiles the mounts. Each part is the same compilation, which has grown.
-func Parts(p *policy.Profile, h *Host, r *Request) iter.Seq2[*compilation, error] {
+func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*compilation, error] {
 	return func(yield func(*compilation, error) bool) {
 		_, err := compile(p, h, r, func(c *compilation) bool { return yield(c, nil) })
 		if err == errStopped {
@@ -173,7 +176,7 @@ var order = [...]func(*compilation) error{
 	(*compilation).exec,
 }
 
-func compile(p *policy.Profile, h *Host, r *Request, handOver func(*compilation) bool) (*compilation, error) {
+func compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*compilation) bool) (*compilation, error) {
 	if len(r.Args) == 0 {
 		return nil, &Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
 	}

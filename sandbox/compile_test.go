@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // describe writes every part of an error, with its type, on a line each.
@@ -60,7 +61,7 @@ func mounted(m ...policy.Mount) *policy.Profile {
 	})
 }
 
-func onHost(change func(h *Host)) *Host {
+func onHost(change func(h *host.Host)) *host.Host {
 	h := fakeUser()
 	change(h)
 	return h
@@ -71,7 +72,7 @@ func TestCompileErrors(t *testing.T) {
 	tests := []struct {
 		name string
 		p    *policy.Profile
-		host *Host // nil is fakeUser
+		host *host.Host // nil is fakeUser
 		args string
 		want string
 	}{
@@ -83,7 +84,7 @@ func TestCompileErrors(t *testing.T) {
 		}), nil, "true",
 			"unsupported cgroup: limits.memory: the cgroups cannot be looked at: open /proc/self/mountinfo: no such file or directory\nfrom: p.yaml:1\n" +
 				"remedy: mount -t proc proc /proc; or list cgroup under missing (--missing cgroup)"},
-		{"no cgroup tree", limited(), func() *Host {
+		{"no cgroup tree", limited(), func() *host.Host {
 			h := tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
 			h.Files.(fakeFiles).put("/proc/self/cgroup", fakeFile{})
 			return h
@@ -105,7 +106,7 @@ func TestCompileErrors(t *testing.T) {
 		{"systemd that does not run", limited(func(p *policy.Profile) { p.Limits.Cgroup = "ci.slice" }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
 			"unsupported cgroup: limits.memory: systemd does not run here\nfrom: p.yaml:1\n" +
 				"remedy: leave limits.cgroup (--cgroup-parent) out, or name a path in the cgroup tree; or list cgroup under missing (--missing cgroup)"},
-		{"being born on 5.6", limited(), func() *Host { h := cgroupHost(fakeRoot(), "0::/\n", 2); h.Kernel = [2]int{5, 6}; return h }(), "true",
+		{"being born on 5.6", limited(), func() *host.Host { h := cgroupHost(fakeRoot(), "0::/\n", 2); h.Kernel = [2]int{5, 6}; return h }(), "true",
 			"unsupported cgroup: limits.memory: being born in a cgroup needs Linux 5.7\nfrom: p.yaml:1\nremedy: upgrade the kernel; or list cgroup under missing (--missing cgroup)"},
 		{"io of no disk", limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/tmp", Reads: 1}} }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
 			"error: limits.io /tmp: it is on no disk\nfrom: \nhint: name a disk, or a file on one"},
@@ -180,7 +181,7 @@ func TestCompileErrors(t *testing.T) {
 		{"time namespace on 5.5", with(func(p *policy.Profile) {
 			p.Namespaces.Time = policy.TimeNamespace{New: true, Boottime: time.Hour}
 			p.Sources = sourced("namespaces.time")
-		}), onHost(func(h *Host) { h.Kernel = [2]int{5, 5} }), "true",
+		}), onHost(func(h *host.Host) { h.Kernel = [2]int{5, 5} }), "true",
 			"unsupported time: time namespaces need Linux 5.6\nfrom: p.yaml:1\nremedy: upgrade the kernel"},
 
 		{"host user namespace as a user", with(func(p *policy.Profile) {
@@ -237,7 +238,7 @@ func TestCompileErrors(t *testing.T) {
 			"error: mounts[0]: bind: /etc/passwd is a file inside, the source is a directory\nfrom: p.yaml:10\nhint: "},
 		{"file on a directory", mounted(policy.Mount{Kind: policy.MountBind, Source: "/etc/passwd", Target: "/srv"}), nil, "true",
 			"error: mounts[0]: bind: /srv is a directory inside, the source is a file\nfrom: p.yaml:10\nhint: "},
-		{"home without a home", mounted(policy.Mount{Kind: policy.MountBind, Source: "~/src"}), onHost(func(h *Host) { h.Home = "" }), "true",
+		{"home without a home", mounted(policy.Mount{Kind: policy.MountBind, Source: "~/src"}), onHost(func(h *host.Host) { h.Home = "" }), "true",
 			"error: mounts[0]: bind: ~/src: no home: HOME is not set, not absolute, or /, and the password database has none\nfrom: p.yaml:10\nhint: "},
 		{"directory where nothing is made", mounted(policy.Mount{Kind: policy.MountDir, Target: "/opt"}), nil, "true",
 			"error: mounts[0]: dir: target /opt does not exist, and nothing is ever made on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
@@ -253,25 +254,25 @@ func TestCompileErrors(t *testing.T) {
 			p.Mounts = []policy.Mount{{Kind: policy.MountSysfs, Target: "/sys", Pos: pos(3)}}
 		}), nil, "true",
 			"unsupported mount: sysfs shows devices of the network namespace and needs one of the sandbox's own\nfrom: p.yaml:3\nremedy: network: none, or bind /sys read-only"},
-		{"device that is none", mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), onHost(func(h *Host) { h.Files.(fakeFiles).file("/dev/null") }), "true",
+		{"device that is none", mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), onHost(func(h *host.Host) { h.Files.(fakeFiles).file("/dev/null") }), "true",
 			"error: mounts[0]: dev: /dev/null is not the device it should be\nfrom: p.yaml:10\nhint: "},
-		{"device that is another", mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), onHost(func(h *Host) {
+		{"device that is another", mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), onHost(func(h *host.Host) {
 			t := h.Files.(fakeFiles)
 			t["/dev/zero"] = t["/dev/null"]
 		}), "true",
 			"error: mounts[0]: dev: /dev/zero is not the device it should be\nfrom: p.yaml:10\nhint: "},
 		{"overlay directory missing", mounted(policy.Mount{Kind: policy.MountOverlay, Source: "/srv", Target: "/srv", Upper: "/var/none"}), nil, "true",
 			"error: mounts[0]: overlay: overlay directory /var/none: no such file or directory\nfrom: p.yaml:10\nhint: make it, or name one that exists"},
-		{"loop of links in a target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x"}), onHost(func(h *Host) { h.Files.(fakeFiles).link("/loop", "loop") }), "true",
+		{"loop of links in a target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x"}), onHost(func(h *host.Host) { h.Files.(fakeFiles).link("/loop", "loop") }), "true",
 			"error: mounts[0]: tmpfs: resolve /loop/x: too many symbolic links\nfrom: p.yaml:10\nhint: "},
 
 		{"optional: missing source", mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none", Optional: true}), nil, "true", "none"},
 		{"optional: missing target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none", Optional: true}), nil, "true", "none"},
-		{"optional: no home", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "~", Optional: true}), onHost(func(h *Host) { h.Home = "" }), "true", "none"},
+		{"optional: no home", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "~", Optional: true}), onHost(func(h *host.Host) { h.Home = "" }), "true", "none"},
 		// Whatever else is wrong, what an optional mount is there to cover would stay visible.
 		{"optional: a file in the place of the directory", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/etc/passwd", Optional: true}), nil, "true",
 			"error: mounts[0]: tmpfs: /etc/passwd is a file inside, the source is a directory\nfrom: p.yaml:10\nhint: "},
-		{"optional: a loop of links", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x", Optional: true}), onHost(func(h *Host) { h.Files.(fakeFiles).link("/loop", "loop") }), "true",
+		{"optional: a loop of links", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x", Optional: true}), onHost(func(h *host.Host) { h.Files.(fakeFiles).link("/loop", "loop") }), "true",
 			"error: mounts[0]: tmpfs: resolve /loop/x: too many symbolic links\nfrom: p.yaml:10\nhint: "},
 
 		{"hide the root", with(func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/", Pos: pos(7)}} }), nil, "true",
@@ -279,18 +280,18 @@ func TestCompileErrors(t *testing.T) {
 		{"hidden program", with(func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/usr/bin/true", Pos: pos(7)}} }), nil, "true",
 			"lookup 126: true: hidden by p.yaml:7\nhint: the profile hides it on purpose; use another profile to run it"},
 
-		{"no Landlock", hostRoot(), onHost(func(h *Host) { h.LandlockABI = 0 }), "true",
+		{"no Landlock", hostRoot(), onHost(func(h *host.Host) { h.LandlockABI = 0 }), "true",
 			"unsupported landlock: landlock: this kernel has no Landlock, or it is not enabled\nfrom: \nremedy: Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing"},
-		{"no scopes", hostRoot(), onHost(func(h *Host) { h.LandlockABI = 5 }), "true",
+		{"no scopes", hostRoot(), onHost(func(h *host.Host) { h.LandlockABI = 5 }), "true",
 			"unsupported landlock: landlock.scope: ABI 5 has no scopes (6 has)\nfrom: \nremedy: Linux 6.12; landlock: {scope: []}; or list landlock under missing"},
 		{"an ABI without every right", with(func(p *policy.Profile) {
 			p.Landlock.Scope = policy.Opt[[]string]{Set: true}
 			p.Sources = sourced("landlock")
-		}), onHost(func(h *Host) { h.LandlockABI = 2 }), "true",
+		}), onHost(func(h *host.Host) { h.LandlockABI = 2 }), "true",
 			"unsupported landlock: landlock: ABI 2 does not know every right (5 does)\nfrom: p.yaml:1\nremedy: Linux 6.10; or list landlock under missing"},
 		{"a capability of the future", with(func(p *policy.Profile) {
 			p.Capabilities.Keep = []policy.Capability{{Name: "CHECKPOINT_RESTORE", Pos: pos(4)}}
-		}), onHost(func(h *Host) { h.LastCap = 37 }), "true",
+		}), onHost(func(h *host.Host) { h.LastCap = 37 }), "true",
 			"unsupported caps: this kernel has no capability CHECKPOINT_RESTORE\nfrom: p.yaml:4\nremedy: leave it out; the last one here is number 37"},
 		{"an unknown resource", with(func(p *policy.Profile) { p.Limits.Rlimits = []policy.Rlimit{{Name: "cows", Pos: pos(4)}} }), nil, "true",
 			"error: limits.rlimits: unknown resource cows\nfrom: p.yaml:4\nhint: "},
@@ -310,19 +311,19 @@ func TestCompileErrors(t *testing.T) {
 			"lookup 126: /usr/bin: is a directory\nhint: "},
 		{"not executable", hostRoot(), nil, "./main.c",
 			"lookup 126: ./main.c: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
-		{"not executable in PATH", hostRoot(), onHost(func(h *Host) { h.Files.(fakeFiles).file("/usr/bin/data") }), "data",
+		{"not executable in PATH", hostRoot(), onHost(func(h *host.Host) { h.Files.(fakeFiles).file("/usr/bin/data") }), "data",
 			"lookup 126: data: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
-		{"script without its interpreter", hostRoot(), onHost(func(h *Host) { h.Files.(fakeFiles).program("/usr/bin/old", "#!/usr/bin/perl4\n") }), "old",
+		{"script without its interpreter", hostRoot(), onHost(func(h *host.Host) { h.Files.(fakeFiles).program("/usr/bin/old", "#!/usr/bin/perl4\n") }), "old",
 			"lookup 127: /usr/bin/old: its interpreter /usr/bin/perl4: no such file\nhint: "},
-		{"env without its program", hostRoot(), onHost(func(h *Host) { h.Files.(fakeFiles).program("/usr/bin/old", "#!/usr/bin/env perl4\n") }), "old",
+		{"env without its program", hostRoot(), onHost(func(h *host.Host) { h.Files.(fakeFiles).program("/usr/bin/old", "#!/usr/bin/env perl4\n") }), "old",
 			"lookup 127: /usr/bin/old: its interpreter perl4: not found in PATH inside the sandbox\nhint: name it by its path, or keep PATH with env: {keep: [PATH]}"},
-		{"interpreter without permission", hostRoot(), onHost(func(h *Host) {
+		{"interpreter without permission", hostRoot(), onHost(func(h *host.Host) {
 			h.Files.(fakeFiles).program("/usr/bin/old", "#!/etc/passwd\n")
 		}), "old",
 			"lookup 126: /usr/bin/old: its interpreter /etc/passwd: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
-		{"program behind a dangling link", hostRoot(), onHost(func(h *Host) { h.Files.(fakeFiles).link("/usr/bin/gone", "elsewhere") }), "/usr/bin/gone",
+		{"program behind a dangling link", hostRoot(), onHost(func(h *host.Host) { h.Files.(fakeFiles).link("/usr/bin/gone", "elsewhere") }), "/usr/bin/gone",
 			"lookup 127: /usr/bin/gone: no such file\nhint: "},
-		{"program behind a loop", hostRoot(), onHost(func(h *Host) { h.Files.(fakeFiles).link("/usr/bin/loop", "loop") }), "/usr/bin/loop",
+		{"program behind a loop", hostRoot(), onHost(func(h *host.Host) { h.Files.(fakeFiles).link("/usr/bin/loop", "loop") }), "/usr/bin/loop",
 			"lookup 126: /usr/bin/loop: too many symbolic links\nhint: "},
 	}
 	for _, tt := range tests {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/fail"
 )
 
 const (
@@ -86,14 +88,14 @@ func (p *process) serveControl(dir *os.Root) error {
 		return fail(err)
 	}
 	p.control = &control{listener: fd, proof: proof}
-	p.watch(fd, unix.POLLIN, func(int16) { p.acceptClient() })
+	p.Watch(fd, unix.POLLIN, func(int16) { p.acceptClient() })
 	return nil
 }
 
 func controlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err error) {
 	f, err := dir.Open(".")
 	if err != nil {
-		return nil, nil, cause(err)
+		return nil, nil, fail.Cause(err)
 	}
 	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) + "/" + controlFile}, func() { f.Close() }, nil
 }
@@ -106,7 +108,7 @@ func (p *process) closeControl() {
 	for _, c := range slices.Clone(p.control.clients) {
 		p.dropClient(c)
 	}
-	p.unwatch(p.control.listener)
+	p.Unwatch(p.control.listener)
 	unix.Close(p.control.listener)
 	unix.Close(p.control.proof)
 	_ = p.cmd.State.root.Remove(controlFile) // the directory may have gone
@@ -125,8 +127,8 @@ func (p *process) acceptClient() {
 	}
 	c := &controlClient{fd: fd, last: time.Now()}
 	p.control.clients = append(p.control.clients, c)
-	p.watch(fd, unix.POLLIN, func(int16) { p.serveClient(c) })
-	p.at(c.last.Add(clientIdle), func() { p.dropIdle(c) })
+	p.Watch(fd, unix.POLLIN, func(int16) { p.serveClient(c) })
+	p.At(c.last.Add(clientIdle), func() { p.dropIdle(c) })
 }
 
 // dropIdle drops a client that has said nothing for a while.
@@ -135,14 +137,14 @@ func (p *process) dropIdle(c *controlClient) {
 		return
 	}
 	if due := c.last.Add(clientIdle); time.Now().Before(due) {
-		p.at(due, func() { p.dropIdle(c) })
+		p.At(due, func() { p.dropIdle(c) })
 		return
 	}
 	p.dropClient(c)
 }
 
 func (p *process) dropClient(c *controlClient) {
-	p.unwatch(c.fd)
+	p.Unwatch(c.fd)
 	unix.Close(c.fd)
 	p.control.clients = slices.DeleteFunc(p.control.clients, func(other *controlClient) bool { return other == c })
 }

@@ -26,8 +26,8 @@ func served(t *testing.T) (*Entry, *process) {
 	go func() {
 		defer close(done)
 		for !stop.Load() {
-			p.at(time.Now().Add(10*time.Millisecond), func() {})
-			if err := p.poll(nil); err != nil {
+			p.At(time.Now().Add(10*time.Millisecond), func() {})
+			if err := p.Poll(nil); err != nil {
 				t.Error(err)
 				return
 			}

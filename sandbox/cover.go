@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
 
@@ -95,7 +97,7 @@ func (c *compilation) protectThing(from plan.From, path string, rule policy.Pos,
 	p.guard, p.absent, p.what = guardProtect, !c.reachable(path), "a protected part of "+p.what
 	c.cloneOnto(from, &p, attrRO)
 	for j := range c.tree.parts {
-		if below(c.tree.parts[j].target, path) {
+		if paths.Below(c.tree.parts[j].target, path) {
 			c.tree.parts[j].write = false
 		}
 	}
@@ -118,7 +120,7 @@ func (c *compilation) cloneOnto(from plan.From, p *part, attrs uint64) {
 // there meanwhile. If the launcher saw that the task may not search a directory on the way, the child may not either,
 // and the guard may be absent. It may also be absent if it covers what others can remove at any time.
 func (c *compilation) openTarget(from plan.From, p *part) {
-	flags, path := uint64(openAny), p.target
+	flags, path := uint64(walk.OpenAny), p.target
 	if p.link != "" {
 		flags |= unix.O_NOFOLLOW
 	}
@@ -130,7 +132,7 @@ func (c *compilation) openTarget(from plan.From, p *part) {
 		}
 		c.openSteps(from, c.rootFD, path, flags, plan.Target, closed)
 	default:
-		open := plan.Open2(c.rootFD, path, flags, inRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
+		open := plan.Open2(c.rootFD, path, flags, walk.ResolveInRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
 		switch {
 		case p.fleeting:
 			open = open.OrElse(plan.ENOENT)
@@ -158,7 +160,7 @@ func (p *part) gone() plan.Errno {
 
 // reachable reports whether the task may search every directory of the host above a path of the picture.
 func (c *compilation) reachable(path string) bool {
-	for dir, _ := splitPath(path); dir != "/"; dir, _ = splitPath(dir) {
+	for dir, _ := paths.Split(path); dir != "/"; dir, _ = paths.Split(dir) {
 		if !c.searchable(dir) {
 			return false
 		}
@@ -285,7 +287,7 @@ func (c *compilation) emptyNodes() {
 // index is the place in the picture of the part that a path belongs to, -1 before there is a root.
 func (t *tree) index(path string) int {
 	found := -1
-	for dir := path; ; dir, _ = splitPath(dir) {
+	for dir := path; ; dir, _ = paths.Split(dir) {
 		if i, ok := t.last[dir]; ok && i > found {
 			found = i
 		}
@@ -312,7 +314,7 @@ func (t *tree) writableBelow(path string) bool {
 		return true
 	}
 	for i := range t.parts {
-		if p := &t.parts[i]; p.write && below(p.target, path) && t.at(p.target) == p {
+		if p := &t.parts[i]; p.write && paths.Below(p.target, path) && t.at(p.target) == p {
 			return true
 		}
 	}

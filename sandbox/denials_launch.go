@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"cordon/policy/filter"
+	"cordon/sandbox/report"
 )
 
 // maxDenials bounds the kinds that are remembered, and so the memory that a task can make the launcher use.
@@ -29,7 +30,7 @@ type denials struct {
 
 // denied is a kind of denied call, with the first of them.
 type denied struct {
-	Denial
+	report.Denial
 	call filter.Data
 }
 
@@ -65,7 +66,7 @@ func (d *denials) add(call *filter.Data, errno syscall.Errno) (fresh *denied) {
 		d.lost++
 		return nil
 	}
-	fresh = &denied{Denial: Denial{Count: 1}, call: *call}
+	fresh = &denied{Denial: report.Denial{Count: 1}, call: *call}
 	if errno == 0 {
 		fresh.Instead = "done without the bits"
 	}
@@ -121,7 +122,7 @@ func (p *process) reportDenials() {
 		return
 	}
 	d := &p.denials
-	out := &Denials{Total: d.total, Dropped: d.lost, List: make([]Denial, 0, len(d.order))}
+	out := &report.Denials{Total: d.total, Dropped: d.lost, List: make([]report.Denial, 0, len(d.order))}
 	for _, x := range d.order {
 		if x.Instead == "" {
 			x.Errno = strings.TrimSuffix(strings.TrimPrefix(d.plain.Action(&x.call).String(), "errno("), ")")

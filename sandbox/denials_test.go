@@ -11,6 +11,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/host"
 )
 
 // reporting is a compilation of which only the filter matters.
@@ -87,7 +88,7 @@ func TestNoListener(t *testing.T) {
 	}{{0, 0, false}, {3, 0, false}, {4, 0, true}, {4, 1, false}, {5, 1, true}} {
 		p := &policy.Profile{OnDenial: policy.DenialReport}
 		p.Limits.Rlimits = []policy.Rlimit{{Name: "core", Value: 0}, {Name: "nofile", Value: tt.nofile, Pos: policy.Pos{File: "p.yaml", Line: 4}}}
-		c := &compilation{profile: p, host: fakeUser(), req: &Request{Args: []string{"true"}, Extra: make([]Stdio, tt.extra)}, arch: filter.AMD64}
+		c := &compilation{profile: p, host: fakeUser(), req: &Request{Args: []string{"true"}, Extra: make([]host.Stdio, tt.extra)}, arch: filter.AMD64}
 		if err := c.planReports(); err != nil || c.reports != tt.reports {
 			t.Errorf("nofile %d, %d extra: reports %v, %v", tt.nofile, tt.extra, c.reports, err)
 		}
@@ -200,11 +201,11 @@ func TestDenialsEnd(t *testing.T) {
 
 // TestProbeListener finds one here, unless this test runs in a sandbox itself.
 func TestProbeListener(t *testing.T) {
-	flags, why := probeListener()
+	flags, why := host.ProbeListener()
 	if flags == 0 && !strings.Contains(why, "already") {
 		t.Error(why)
 	}
-	if err := tryListener(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | 1<<31); err != unix.EINVAL {
+	if err := host.TryListener(unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | 1<<31); err != unix.EINVAL {
 		t.Errorf("a flag that does not exist: %v", err)
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
 )
 
@@ -36,7 +39,7 @@ func (c *compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	p := part{target: target, made: map[string]node{}, what: ownDev, rule: m.Pos}
 	for _, l := range devLinks {
 		c.do(from, plan.SymlinkStep(l.text, devfd, l.name))
-		p.made[joinPath(target, l.name)] = node{link: l.text}
+		p.made[paths.Join(target, l.name)] = node{link: l.text}
 	}
 	c.do(from, plan.MkdirStep(devfd, "pts", 0o755), plan.MkdirStep(devfd, "shm", 0o755))
 	c.tree.add(p)
@@ -53,7 +56,7 @@ func (c *compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	c.devpts(from, target, m.Pos)
 	c.tmpfs(from, plan.Tree, "1777", 0, attrBase|attrNoExec)
 	c.do(from, plan.Move(plan.R(plan.Tree), devfd, "shm", fromFD), plan.CloseStep(plan.R(plan.Tree)))
-	c.tree.add(part{target: joinPath(target, "shm"), write: true, noexec: true, made: map[string]node{}, what: "a tmpfs", rule: m.Pos})
+	c.tree.add(part{target: paths.Join(target, "shm"), write: true, noexec: true, made: map[string]node{}, what: "a tmpfs", rule: m.Pos})
 	c.do(from, plan.CloseStep(devfd))
 	return nil
 }
@@ -62,7 +65,7 @@ func (c *compilation) dev(from plan.From, m *policy.Mount, target string) error 
 func (c *compilation) devNode(from plan.From, target, name, source string, major, minor uint32, rule policy.Pos) error {
 	info, err := c.host.Files.Lstat(source)
 	if err != nil {
-		return errors.New(source + ": " + bare(err).Error())
+		return errors.New(source + ": " + fail.Bare(err).Error())
 	}
 	if info.Mode()&fs.ModeCharDevice == 0 || major != 0 && deviceOf(info) != unix.Mkdev(major, minor) {
 		return errors.New(source + " is not the device it should be")
@@ -73,7 +76,7 @@ func (c *compilation) devNode(from plan.From, target, name, source string, major
 		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, uint64(unix.MOUNT_ATTR_NOSUID)|attrNoExec, 0, unix.MS_PRIVATE),
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD),
 		plan.CloseStep(plan.R(plan.Tree)))
-	c.tree.add(part{target: joinPath(target, name), source: source, file: true, write: true, what: "a device", rule: rule})
+	c.tree.add(part{target: paths.Join(target, name), source: source, file: true, write: true, what: "a device", rule: rule})
 	return nil
 }
 
@@ -86,7 +89,7 @@ func (c *compilation) devpts(from plan.From, dev string, rule policy.Pos) {
 		c.newDevpts(from, pts)
 	}
 	c.do(from, plan.Move(plan.R(pts), plan.R(plan.Dev), "pts", fromFD), plan.CloseStep(plan.R(pts)))
-	c.tree.add(part{target: joinPath(dev, "pts"), write: true, what: "devpts", rule: rule})
+	c.tree.add(part{target: paths.Join(dev, "pts"), write: true, what: "devpts", rule: rule})
 	if first {
 		c.console(from, dev, rule)
 	}
@@ -105,7 +108,7 @@ func (c *compilation) newDevpts(from plan.From, to plan.Reg) {
 
 // deviceOf is the device number of a node; 0 for what is none.
 func deviceOf(info fs.FileInfo) uint64 {
-	if st, ok := statOf(info); ok {
+	if st, ok := host.StatOf(info); ok {
 		return uint64(st.Rdev) //nolint:unconvert // 32 bits on some architectures
 	}
 	return 0

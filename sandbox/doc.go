@@ -13,7 +13,7 @@
 // memory that both share, and Start does not wait for the end of it: it clones when the first steps are compiled, and
 // compiles the rest while the child makes its namespaces. A profile that turns out wrong then ends the child.
 //
-// Cmd.Wait waits for the end and completes the [Report]: how the program ended, what it used, which layers the kernel
+// Cmd.Wait waits for the end and completes the [report.Report]: how the program ended, what it used, which layers the kernel
 // confirmed and which are missing.
 //
 // # Who runs what
@@ -136,7 +136,7 @@
 // # The files
 //
 //	cmd.go          Cmd: Start, Wait, Run, Signal
-//	host.go         Host, Probe, and Files: the machine as an argument
+//	host/           Host, Probe, and Files: the machine as an argument; report/: what a run came to; doctor/: what this host can do
 //	compile.go      the order; the steps that belong to no layer
 //	join.go         how a namespace that exists is entered; below.go: the tree of another mount namespace
 //	namespaces.go   which are new, joined or the host's; hostname, loopback, time offsets
@@ -160,7 +160,7 @@
 //	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
 //	tty.go          a terminal of the task's own; broker.go: the launcher between it and the caller's;
 //	                sharedtty.go: whom else that one is for; typeahead.go: what was not read; suspend.go: Ctrl-Z; cast.go: a recording
-//	supervise.go    clone and the end; talk.go: the talk; events.go: the loop; signals.go: signals and the wall clock
+//	supervise.go    clone and the end; talk.go: the talk; internal/loop/: the loop; signals.go: signals and the wall clock
 //	orphans.go      what is left where the task had no pid namespace of its own
 //	verify.go       what is read back
 //	guards.go       mounts that fall off when the host replaces what is under them, and guards_repair.go: how they come back; guards_watch.go: names that appear
@@ -171,8 +171,7 @@
 //	log.go logread.go   the log of what runs detached; pause.go inspect.go procs.go   what is done from outside
 //	limits.go       the limits that end a run; output.go: the task's output, where it is copied; lend.go: a pipe on stdin;
 //	                usage.go: what was used
-//	report.go errors.go hints.go   what is said, and advice from evidence; schema.go: the report's JSON Schema
-//	doctor*.go      what this host can do, and the remedy for what it cannot
+//	internal/fail/  the errors; hints.go: advice from evidence
 //	plan/           steps and how they are printed, in the syntax of strace(1)
 //	internal/child/ linking, and the loop in the child: the only unsafe code
 //

@@ -4,96 +4,7 @@ package sandbox
 // told of something adds a watch or a timer, and what it is told with must not block. ppoll(2) on so few descriptors is
 // one call where epoll(7) is three.
 
-import (
-	"slices"
-	"time"
-
-	"golang.org/x/sys/unix"
-)
-
-// events are what the loop waits for, for as long as the sandbox lives.
-type events struct {
-	watches []watch
-	timers  []timer // a few, in no order
-	fds     []unix.PollFd
-}
-
-// watch is a descriptor and what to do when poll(2) reports events of it.
-type watch struct {
-	fd     int
-	events int16
-	do     func(revents int16)
-}
-
-// timer is done once, when its time has come.
-type timer struct {
-	at time.Time
-	do func()
-}
-
-// watch begins to call do when poll(2) reports one of the events of fd, or that its other end is gone. do may watch and
-// unwatch.
-func (e *events) watch(fd int, events int16, do func(revents int16)) {
-	e.watches = append(e.watches, watch{fd, events, do})
-}
-
-// unwatch ends that; to be called before the descriptor is closed. A descriptor that nobody watches is no mistake.
-func (e *events) unwatch(fd int) {
-	e.watches = slices.DeleteFunc(e.watches, func(w watch) bool { return w.fd == fd })
-}
-
-// at does something at a time, in the loop: not before, and not while nobody waits.
-func (e *events) at(t time.Time, do func()) {
-	e.timers = append(e.timers, timer{t, do})
-}
-
-// next is the time to the next timer; nil if there is none.
-func (e *events) next(now time.Time) *unix.Timespec {
-	if len(e.timers) == 0 {
-		return nil
-	}
-	first := slices.MinFunc(e.timers, func(a, b timer) int { return a.at.Compare(b.at) })
-	ts := unix.NsecToTimespec(int64(max(0, first.at.Sub(now))))
-	return &ts
-}
-
-// expire does what is due. It may add timers.
-func (e *events) expire(now time.Time) {
-	for i := 0; i < len(e.timers); i++ {
-		if t := e.timers[i]; !now.Before(t.at) {
-			e.timers = slices.Delete(e.timers, i, i+1)
-			i--
-			t.do()
-		}
-	}
-}
-
-// poll waits for the given descriptors, the watches and the timers, and serves the latter two. The given are left with
-// what was reported of them.
-func (e *events) poll(fds []unix.PollFd) error {
-	given := len(fds)
-	e.fds = append(e.fds[:0], fds...)
-	for _, w := range e.watches {
-		e.fds = append(e.fds, unix.PollFd{Fd: int32(w.fd), Events: w.events})
-	}
-	if _, err := unix.Ppoll(e.fds, e.next(time.Now()), nil); err != nil {
-		if err == unix.EINTR {
-			err = nil
-		}
-		return err
-	}
-	copy(fds, e.fds)
-	for _, f := range e.fds[given:] {
-		if f.Revents == 0 {
-			continue
-		}
-		if i := slices.IndexFunc(e.watches, func(w watch) bool { return w.fd == int(f.Fd) && w.events == f.Events }); i >= 0 { // not unwatched since
-			e.watches[i].do(f.Revents)
-		}
-	}
-	e.expire(time.Now())
-	return nil
-}
+import "golang.org/x/sys/unix"
 
 // await waits until fd is readable or its other end is closed, or the same of other. Meanwhile the watches and timers are
 // served.
@@ -105,7 +16,7 @@ func (p *process) await(fd, other int) error {
 func (p *process) awaitEvent(fd unix.PollFd, other int) error {
 	fds := [...]unix.PollFd{fd, {Fd: int32(other), Events: unix.POLLIN}}
 	for fds[0].Revents == 0 && fds[1].Revents == 0 {
-		if err := p.poll(fds[:]); err != nil {
+		if err := p.Poll(fds[:]); err != nil {
 			return &Error{Op: "ppoll", Err: err}
 		}
 	}

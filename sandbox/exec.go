@@ -32,6 +32,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
 
@@ -82,7 +87,7 @@ func (c *compilation) checkJoin() error {
 	if a.ended() {
 		return errSandboxEnded
 	}
-	c.ids = identity{newUser: a.NewUser, inUID: a.UID, inGID: a.GID, outUID: first(a.UIDs), outGID: first(a.GIDs)}
+	c.ids = identity{newUser: a.NewUser, inUID: a.UID, inGID: a.GID, outUID: proc.First(a.UIDs), outGID: proc.First(a.GIDs)}
 	for i := range a.Spaces {
 		if s := &a.Spaces[i]; s.Host && !c.host.Privileged && c.apart(s) {
 			return &Error{Op: "exec", Err: errors.New("the sandbox shares the " + s.Kind + " namespace of where it was started, which is another one than here"),
@@ -123,9 +128,9 @@ func (c *compilation) checkGroups() error {
 	}
 	text, err := c.launcherFiles().Read("/proc/self/status", 64<<10)
 	if err != nil {
-		return &Error{Op: "/proc/self/status", Err: bare(err)}
+		return &Error{Op: "/proc/self/status", Err: fail.Bare(err)}
 	}
-	for _, g := range strings.Fields(statusField(text, "Groups")) {
+	for _, g := range strings.Fields(proc.StatusField(text, "Groups")) {
 		if !c.into.hasGroup(g) {
 			return &Error{Op: "exec", Err: errors.New("the caller has the group " + g + ", which the sandbox's task does not have, and it cannot be left"),
 				Hint: "run cordon exec with the groups that the sandbox was started with"}
@@ -183,11 +188,11 @@ func (c *compilation) joinSandbox() error {
 // them: see enterInOrder.
 func (c *compilation) enterSpaces(from plan.From) {
 	enter := func(user bool) {
-		for i := range spaceKinds {
-			k := &spaceKinds[i]
-			if s := c.into.space(k.name); s != nil && (k.flag == unix.CLONE_NEWUSER) == user && c.apart(s) {
-				c.plan.Files = append(c.plan.Files, fileSpace+k.name)
-				c.do(from, plan.SetnsStep(plan.F(fileSpace+k.name), k.flag))
+		for i := range host.Kinds {
+			k := &host.Kinds[i]
+			if s := c.into.space(k.Name); s != nil && (k.Flag == unix.CLONE_NEWUSER) == user && c.apart(s) {
+				c.plan.Files = append(c.plan.Files, fileSpace+k.Name)
+				c.do(from, plan.SetnsStep(plan.F(fileSpace+k.Name), k.Flag))
 			}
 		}
 	}
@@ -222,7 +227,7 @@ func (c *compilation) lookupInside() error {
 	c.tree.add(part{target: "/", source: "/", what: "the sandbox", rule: c.profile.Source("root")})
 	for i := range c.profile.Mounts {
 		if m := &c.profile.Mounts[i]; m.Kind == policy.MountProc { // through whose links nothing is run
-			c.tree.add(part{target: clean(m.Target), source: clean(m.Target), what: "proc", rule: m.Pos})
+			c.tree.add(part{target: paths.Clean(m.Target), source: paths.Clean(m.Target), what: "proc", rule: m.Pos})
 		}
 	}
 	c.program.env = overlayEnv(a.Env, variables(c.req.Env))
@@ -249,10 +254,10 @@ func (c *compilation) findDirInside() error {
 	if c.req.Dir != "" {
 		c.workdir = c.req.Dir
 		if !strings.HasPrefix(c.workdir, "/") {
-			c.workdir = joinPath(c.into.Workdir, c.workdir)
+			c.workdir = paths.Join(c.into.Workdir, c.workdir)
 		}
 	}
-	c.workdir = clean(c.workdir)
+	c.workdir = paths.Clean(c.workdir)
 	dir, err := c.tree.resolve(c.workdir)
 	if err == nil {
 		if isDir, _ := c.tree.stat(dir); !isDir {
@@ -266,7 +271,7 @@ func (c *compilation) findDirInside() error {
 		c.workdir = "/"
 		return nil
 	}
-	return &Error{Op: "working directory " + c.req.Dir, Err: bare(err), Hint: "name one that exists inside"}
+	return &Error{Op: "working directory " + c.req.Dir, Err: fail.Bare(err), Hint: "name one that exists inside"}
 }
 
 // findInside finds the program, and in the place of a script what interprets it: execve(2), "Interpreter scripts".
@@ -309,7 +314,7 @@ func (c *compilation) scriptOf(path string) (interpreter, arg string, ok bool) {
 		return "", "", false // what cannot be read is run as it is, or not at all
 	}
 	interpreter, arg, ok = shebang(head)
-	return clean(interpreter), arg, ok && strings.HasPrefix(interpreter, "/")
+	return paths.Clean(interpreter), arg, ok && strings.HasPrefix(interpreter, "/")
 }
 
 // keptRuleset takes the place of landlockRules.
@@ -330,18 +335,18 @@ func (c *compilation) changeDirInside() error {
 	}
 	dir, from := plan.R(plan.Dir), own("process.workdir")
 	if c.req.Dir != "" || c.host.NoOpenat2 {
-		c.openWithLinks(from, c.workdir, openDir, plan.Dir)
+		c.openWithLinks(from, c.workdir, walk.OpenDir, plan.Dir)
 		c.do(from, plan.FchdirStep(dir))
 		return nil
 	}
-	open := plan.Open2(plan.CWD, c.workdir, openDir, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Dir)
+	open := plan.Open2(plan.CWD, c.workdir, walk.OpenDir, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Dir)
 	c.do(from, open.OrElse(plan.EACCES), plan.FchdirStep(dir).OrElse(plan.EBADF))
 	return nil
 }
 
 // openProgram opens the program with no more rights than the task has.
 func (c *compilation) openProgram() error {
-	c.openWithLinks(own("command"), c.program.path, openAny, plan.Program)
+	c.openWithLinks(own("command"), c.program.path, walk.OpenAny, plan.Program)
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/proc"
 )
 
 // TestMain's program is the attacker, too, when it is run inside with this variable.
@@ -105,7 +106,7 @@ func attackProcess(pid int, dir string) {
 		exe, _ := os.Readlink(dir + "/exe") // before and after: what was got is of the one program or of the other
 		if try() {
 			status, _ := os.ReadFile(dir + "/status")
-			fmt.Println("got", pid, what, "of", exe, statusField(status, "Seccomp"))
+			fmt.Println("got", pid, what, "of", exe, proc.StatusField(status, "Seccomp"))
 		}
 	}
 }

@@ -6,10 +6,11 @@ import (
 	"testing"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // fakeSandbox is a running sandbox on a described machine, whose tree is that of the machine, and the machine.
-func fakeSandbox(t *testing.T, h *Host, p *policy.Profile) (*Host, *Attached) {
+func fakeSandbox(t *testing.T, h *host.Host, p *policy.Profile) (*host.Host, *Attached) {
 	t.Helper()
 	files := h.Files.(fakeFiles)
 	const root = "/proc/self/fd/90"
@@ -26,15 +27,15 @@ func fakeSandbox(t *testing.T, h *Host, p *policy.Profile) (*Host, *Attached) {
 		a.SetGroups = "allow"
 	}
 	a.fds = map[string]int{fileRoot: 90, fileRuleset: 91, fileCgroup: 92, fileTasks + "pids": 93}
-	for i, k := range spaceKinds {
-		own := k.name + ":[1]"
-		files.link("/proc/self/ns/"+k.name, own)
-		s := Space{Kind: k.name, ID: k.name + ":[2]"}
-		if k.name == "time" {
+	for i, k := range host.Kinds {
+		own := k.Name + ":[1]"
+		files.link("/proc/self/ns/"+k.Name, own)
+		s := Space{Kind: k.Name, ID: k.Name + ":[2]"}
+		if k.Name == "time" {
 			s.ID, s.Host = own, true
 		}
 		a.Spaces = append(a.Spaces, s)
-		a.fds[fileSpace+k.name] = 80 + i
+		a.fds[fileSpace+k.Name] = 80 + i
 	}
 	var err error
 	c := &compilation{profile: p}
@@ -46,11 +47,11 @@ func fakeSandbox(t *testing.T, h *Host, p *policy.Profile) (*Host, *Attached) {
 
 // execPlans are plans of programs that join a sandbox.
 func execPlans() map[string]struct {
-	host    *Host
+	host    *host.Host
 	profile string
 } {
 	return map[string]struct {
-		host    *Host
+		host    *host.Host
 		profile string
 	}{
 		"exec-user":        {fakeUser(), "default"},
@@ -76,20 +77,20 @@ func TestGoldenExec(t *testing.T) {
 func TestExecRefusesBefore(t *testing.T) {
 	tests := []struct {
 		name   string
-		change func(*Host, *Attached)
+		change func(*host.Host, *Attached)
 		want   string
 	}{
-		{"another user", func(_ *Host, a *Attached) { a.Caller = 1001 }, "exec: the sandbox was started by user 1001, and can be joined by that user alone"},
-		{"a group", func(h *Host, _ *Attached) {
+		{"another user", func(_ *host.Host, a *Attached) { a.Caller = 1001 }, "exec: the sandbox was started by user 1001, and can be joined by that user alone"},
+		{"a group", func(h *host.Host, _ *Attached) {
 			h.Files.(fakeFiles).put("/proc/self/status", fakeFile{text: "Groups:\t27 1000\n"})
 		}, "exec: the caller has the group 27, which the sandbox's task does not have, and it cannot be left"},
-		{"another net", func(_ *Host, a *Attached) { a.space("net").Host = true },
+		{"another net", func(_ *host.Host, a *Attached) { a.space("net").Host = true },
 			"exec: the sandbox shares the net namespace of where it was started, which is another one than here"},
-		{"all processes", func(_ *Host, a *Attached) {
+		{"all processes", func(_ *host.Host, a *Attached) {
 			a.space("pid").ID = "pid:[1]"
 			a.Profile.Capabilities.Keep = capabilities("SYS_PTRACE")
 		}, "pid: exec: the sandbox sees the caller's processes and keeps SYS_PTRACE: it could take the newcomer over"},
-		{"another filter", func(_ *Host, a *Attached) { a.Filter = nil }, "exec: the filter is not the sandbox's"},
+		{"another filter", func(_ *host.Host, a *Attached) { a.Filter = nil }, "exec: the filter is not the sandbox's"},
 	}
 	for _, tt := range tests {
 		h, a := fakeSandbox(t, fakeUser(), shipped(t, "default"))

@@ -11,7 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/proc"
 )
 
 // openAttached duplicates what is entered, and watches the sandbox.
@@ -27,8 +29,8 @@ func (p *process) openAttached() (err error) {
 	if p.sandbox, err = unix.FcntlInt(uintptr(p.comp.into.fds[fileInit]), unix.F_DUPFD_CLOEXEC, 3); err != nil {
 		return &Error{Op: "duplicate the pidfd of init", Err: err}
 	}
-	p.watch(p.sandbox, unix.POLLIN, func(int16) {
-		p.unwatch(p.sandbox)
+	p.Watch(p.sandbox, unix.POLLIN, func(int16) {
+		p.Unwatch(p.sandbox)
 		p.kill() // where the sandbox has a pid namespace the kernel does that, too
 	})
 	return nil
@@ -94,28 +96,28 @@ func (p *process) entered() error {
 // checkEntered holds what the child has entered against what the sandbox's task has.
 func (p *process) checkEntered(dir string) error {
 	a := p.comp.into
-	for i := range spaceKinds {
-		k := &spaceKinds[i]
-		s := a.space(k.name)
+	for i := range host.Kinds {
+		k := &host.Kinds[i]
+		s := a.space(k.Name)
 		if s == nil {
 			continue
 		}
-		its, err := readlink(dir + "/ns/" + k.children)
+		its, err := proc.Readlink(dir + "/ns/" + k.Children)
 		if err != nil {
 			return &Error{Op: "read back the namespaces", Err: err}
 		}
 		if _, id, _ := strings.Cut(s.ID, ":"); !strings.HasSuffix(its, ":"+id) {
-			return &Error{Op: "read back the namespaces", Err: errors.New(k.name + " is " + its + ", and the sandbox's is " + s.ID)}
+			return &Error{Op: "read back the namespaces", Err: errors.New(k.Name + " is " + its + ", and the sandbox's is " + s.ID)}
 		}
 		if !s.Host {
-			p.enforced(k.layer, s.ID, "/proc/PID/ns/"+k.children)
+			p.enforced(k.Layer, s.ID, "/proc/PID/ns/"+k.Children)
 		}
 	}
 	if err := a.checkRoot(dir + "/root"); err != nil {
 		return err
 	}
 	p.enforced(policy.LayerMount, "the sandbox's root", "/proc/PID/root")
-	text, err := readAll(dir + "/status")
+	text, err := proc.ReadAll(dir + "/status")
 	if err != nil {
 		return &Error{Op: "read back the ids", Err: err}
 	}
@@ -140,30 +142,30 @@ func (p *process) checkConfined() error {
 	if p.cmd.Hold != nil {
 		p.cmd.Hold()
 	}
-	text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/status")
+	text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.task) + "/status")
 	if err != nil {
 		return &Error{Op: "read back the task's status", Err: err}
 	}
 	for _, x := range [...]struct{ key, want string }{
 		{"Uid", c.into.UIDs}, {"Gid", c.into.GIDs},
-		{"CapBnd", hex16(c.keep)}, {"CapPrm", hex16(c.keep)}, {"CapEff", hex16(c.keep)},
-		{"CapInh", hex16(c.ambient)}, {"CapAmb", hex16(c.ambient)}, {"NoNewPrivs", "1"},
+		{"CapBnd", proc.Hex16(c.keep)}, {"CapPrm", proc.Hex16(c.keep)}, {"CapEff", proc.Hex16(c.keep)},
+		{"CapInh", proc.Hex16(c.ambient)}, {"CapAmb", proc.Hex16(c.ambient)}, {"NoNewPrivs", "1"},
 	} {
-		if got := statusField(text, x.key); got != x.want {
+		if got := proc.StatusField(text, x.key); got != x.want {
 			return &Error{Op: "read back the task's status", Err: errors.New(x.key + " is " + got + ", not " + x.want)}
 		}
 	}
-	p.around = number(statusField(text, "Seccomp_filters"))
+	p.around = proc.Number(proc.StatusField(text, "Seccomp_filters"))
 	return nil
 }
 
 // checkFilters makes sure that the program runs under one filter more than its launcher: Linux 5.9 counts them.
 func (p *process) checkFilters(status []byte) error {
-	got := statusField(status, "Seccomp_filters")
+	got := proc.StatusField(status, "Seccomp_filters")
 	if p.comp.into == nil || got == "absent" {
 		return nil
 	}
-	if number(got) < p.around+1 {
+	if proc.Number(got) < p.around+1 {
 		return &Error{Op: "read back the task's status", Err: errors.New("Seccomp_filters is " + got + ", not " + strconv.Itoa(p.around+1))}
 	}
 	p.enforced(policy.LayerSeccomp, "Seccomp_filters="+got, "/proc/PID/status")

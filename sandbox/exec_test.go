@@ -16,7 +16,10 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // joinable is a sandbox that can be joined. It ends with the test.
@@ -67,7 +70,7 @@ func idle(t testing.TB, c *Cmd) (in, out *os.File) {
 }
 
 // inside runs a script in a sandbox that runs.
-func inside(t testing.TB, a *Attached, script string) (string, *Report) {
+func inside(t testing.TB, a *Attached, script string) (string, *report.Report) {
 	t.Helper()
 	return output(t, &Cmd{Into: a, Args: []string{"sh", "-c", script}})
 }
@@ -195,8 +198,8 @@ func same(t *testing.T, task, newcomer int) {
 	dirs := [2]string{fmt.Sprint("/proc/", task), fmt.Sprint("/proc/", newcomer)}
 	var got [2][]string
 	for i, dir := range dirs {
-		for _, k := range spaceKinds {
-			its, err := os.Readlink(dir + "/ns/" + k.name)
+		for _, k := range host.Kinds {
+			its, err := os.Readlink(dir + "/ns/" + k.Name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,7 +210,7 @@ func same(t *testing.T, task, newcomer int) {
 			t.Fatal(err)
 		}
 		for _, key := range []string{"Uid", "Gid", "Groups", "CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters", "Umask", "SigBlk", "SigIgn"} {
-			got[i] = append(got[i], key+" "+statusField(status, key))
+			got[i] = append(got[i], key+" "+proc.StatusField(status, key))
 		}
 		var root unix.Statx_t
 		if err := unix.Statx(unix.AT_FDCWD, dir+"/root", 0, unix.STATX_INO|unix.STATX_MNT_ID, &root); err != nil {
@@ -485,8 +488,8 @@ func TestExecOutputLimit(t *testing.T) {
 		limit  string
 	}{
 		{"head -c 100000 /dev/zero", 100000, ""},
-		{"head -c 100001 /dev/zero; exec sleep 1000", 100000, LimitOutput},
-		{"yes >&2", 100000, LimitOutput},
+		{"head -c 100001 /dev/zero; exec sleep 1000", 100000, report.LimitOutput},
+		{"yes >&2", 100000, report.LimitOutput},
 	} {
 		text, report := inside(t, a, tt.script)
 		if len(text) != tt.bytes || report.Limit != tt.limit || report.Ended {

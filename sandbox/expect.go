@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"cordon/sandbox/internal/proc"
 )
 
 // writable names what the task may write to, for the report.
@@ -26,7 +28,7 @@ func (t *tree) writable() string {
 
 // amidExec reports whether a status is of a task that still has the capabilities which execve is about to take.
 func (c *compilation) amidExec(status []byte) bool {
-	return c.keep != c.heldCaps() && statusField(status, "CapPrm") == hex16(c.keep)
+	return c.keep != c.heldCaps() && proc.StatusField(status, "CapPrm") == proc.Hex16(c.keep)
 }
 
 // heldCaps are the permitted capabilities behind execve, by the rules of capabilities(7): root inside keeps what the
@@ -39,7 +41,7 @@ func (c *compilation) heldCaps() uint64 {
 }
 
 func (c *compilation) checkIDs(status []byte) error {
-	groups := strings.Fields(statusField(status, "Groups"))
+	groups := strings.Fields(proc.StatusField(status, "Groups"))
 	if c.rootForbidden() && slices.Contains(groups, "0") || c.ids.own && len(groups) > 0 {
 		return &Error{Op: "read back the ids", Err: errors.New("the task would have root's groups on the host: " + strings.Join(groups, " ")), Hint: callerHint}
 	}
@@ -47,7 +49,7 @@ func (c *compilation) checkIDs(status []byte) error {
 		key  string
 		want int
 	}{{"Uid", c.ids.outUID}, {"Gid", c.ids.outGID}} {
-		for _, id := range strings.Fields(statusField(status, x.key)) {
+		for _, id := range strings.Fields(proc.StatusField(status, x.key)) {
 			switch {
 			case id == "0" && c.rootForbidden():
 				return &Error{Op: "read back the ids", Err: errors.New("the task would be root on the host: " + x.key + " is 0"), Hint: callerHint}

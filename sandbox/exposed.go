@@ -2,7 +2,10 @@ package sandbox
 
 // Which mounts the host can take away: see guards.go.
 
-import "cordon/policy"
+import (
+	"cordon/policy"
+	"cordon/sandbox/internal/paths"
+)
 
 // exposed lists the guards of a tree: the visible parts that are mounted on the host's own directories, and the hidden
 // names that did not exist when the plan was made.
@@ -40,7 +43,7 @@ func (t *tree) awaitGlob(dir, pattern string, rule policy.Pos) bool {
 			return true
 		}
 	}
-	if !t.onHost(joinPath(dir, "x")) {
+	if !t.onHost(paths.Join(dir, "x")) {
 		return false
 	}
 	p := part{opaque: true, guard: guardHide, what: "hidden", rule: rule}
@@ -51,9 +54,9 @@ func (t *tree) awaitGlob(dir, pattern string, rule policy.Pos) bool {
 // onHost reports whether the directory that holds a path is the host's own, so that a change there reaches the sandbox.
 // An overlay has directories of its own, and the kernel's file systems cannot be renamed.
 func (t *tree) onHost(target string) bool {
-	dir, _ := splitPath(target)
+	dir, _ := paths.Split(target)
 	p := t.at(dir)
-	return p != nil && p.source != "" && !p.layer && !p.opaque && !below(p.source, "/proc") && !below(p.source, "/sys")
+	return p != nil && p.source != "" && !p.layer && !p.opaque && !paths.Below(p.source, "/proc") && !paths.Below(p.source, "/sys")
 }
 
 // isItself reports whether a part is mounted on the very thing that it shows.
@@ -61,9 +64,9 @@ func (t *tree) isItself(p *part) bool {
 	if p.source == "" || p.opaque {
 		return false
 	}
-	dir, name := splitPath(p.target)
+	dir, name := paths.Split(p.target)
 	host := t.hostPath(dir)
-	return host != "" && joinPath(host, name) == p.source
+	return host != "" && paths.Join(host, name) == p.source
 }
 
 // guards says what a part does as a guard.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // fakeFiles is a host's tree in a map, so that what is compiled from it is the same on every machine.
@@ -28,12 +29,18 @@ type fakeFile struct {
 	fails syscall.Errno // of looking at what is in the directory
 }
 
-func (f fakeFile) Name() string       { return f.name }
-func (f fakeFile) Size() int64        { return int64(len(f.text)) }
-func (f fakeFile) Mode() fs.FileMode  { return f.mode }
+func (f fakeFile) Name() string { return f.name }
+
+func (f fakeFile) Size() int64 { return int64(len(f.text)) }
+
+func (f fakeFile) Mode() fs.FileMode { return f.mode }
+
 func (f fakeFile) ModTime() time.Time { return time.Time{} }
-func (f fakeFile) IsDir() bool        { return f.mode.IsDir() }
-func (f fakeFile) Type() fs.FileMode  { return f.mode.Type() }
+
+func (f fakeFile) IsDir() bool { return f.mode.IsDir() }
+
+func (f fakeFile) Type() fs.FileMode { return f.mode.Type() }
+
 func (f fakeFile) Sys() any {
 	st := &syscall.Stat_t{Rdev: f.rdev, Uid: uint32(f.owner), Ino: f.ino}
 	setNumber(&st.Nlink, f.names)
@@ -133,7 +140,7 @@ func (t fakeFiles) Lstat(p string) (fs.FileInfo, error) {
 }
 
 // At is the part of the tree below a directory.
-func (t fakeFiles) At(root string) Files {
+func (t fakeFiles) At(root string) host.Files {
 	sub := fakeFiles{}
 	for name, f := range t {
 		if name == root {
@@ -249,14 +256,14 @@ func fakeTree() fakeFiles {
 }
 
 // fakeUser is an ordinary user on a current kernel; a test changes what it is about.
-func fakeUser() *Host {
-	return &Host{Kernel: [2]int{6, 18}, LandlockABI: 7, LastCap: 40, UID: 1000, GID: 1000, NofileMax: 524288, NotifyFlags: 0x28,
+func fakeUser() *host.Host {
+	return &host.Host{Kernel: [2]int{6, 18}, LandlockABI: 7, LastCap: 40, UID: 1000, GID: 1000, NofileMax: 524288, NotifyFlags: 0x28,
 		Name: "ann", Home: "/home/ann", Cwd: "/home/ann/src/demo", PID: 4321, Files: fakeTree()}
 }
 
 // cgroupHost gives a machine cgroups of a version, where the launcher is in the group that a text like that of
 // /proc/self/cgroup names. Whoever is not root may write to none of them.
-func cgroupHost(h *Host, own string, version int) *Host {
+func cgroupHost(h *host.Host, own string, version int) *host.Host {
 	t := h.Files.(fakeFiles)
 	t.put("/proc/self/cgroup", fakeFile{text: own})
 	if version == 2 {
@@ -310,7 +317,7 @@ func limited(change ...func(*policy.Profile)) *policy.Profile {
 
 // joinHost gives a machine the process 77, in a user namespace with these id maps and in a mount namespace whose tree
 // is that of the machine.
-func joinHost(h *Host, maps string) *Host {
+func joinHost(h *host.Host, maps string) *host.Host {
 	t := h.Files.(fakeFiles)
 	inside := fakeTree()
 	for name, f := range inside {
@@ -326,14 +333,14 @@ func joinHost(h *Host, maps string) *Host {
 }
 
 // tableHost is an ordinary user's machine with a table of mounts.
-func tableHost(mounts string) *Host {
+func tableHost(mounts string) *host.Host {
 	h := fakeUser()
 	h.Files.(fakeFiles).put("/proc/self/mountinfo", fakeFile{text: mounts})
 	return h
 }
 
 // fakeRoot is root on the same machine.
-func fakeRoot() *Host {
+func fakeRoot() *host.Host {
 	h := fakeUser()
 	h.UID, h.GID, h.Name, h.Home, h.Privileged, h.HostRoot, h.Permitted = 0, 0, "root", "/root", true, true, 1<<41-1
 	return h

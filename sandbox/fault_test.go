@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 	"cordon/sandbox/internal/child"
 	"cordon/sandbox/plan"
 )
@@ -71,8 +72,8 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 }
 
 // withoutSockets is this host without the sockets of other programs, which come and go: each is covered by steps of its own.
-func withoutSockets(t *testing.T) *Host {
-	h, err := Probe()
+func withoutSockets(t *testing.T) *host.Host {
+	h, err := host.Probe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,13 +81,13 @@ func withoutSockets(t *testing.T) *Host {
 	return h
 }
 
-type noSockets struct{ osFiles }
+type noSockets struct{ host.OSFiles }
 
 func (noSockets) Read(path string, n int) ([]byte, error) {
 	if path == "/proc/net/unix" {
 		return nil, nil
 	}
-	return osFiles{}.Read(path, n)
+	return host.OSFiles{}.Read(path, n)
 }
 
 // TestFaults makes every step of a plan fail in turn: the error names the step, and nothing is left behind.

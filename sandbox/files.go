@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/helper"
 	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
@@ -151,7 +152,7 @@ func (p *process) openDetached(s *source, userns int) (int, error) {
 }
 
 func openDetached(s *source, userns int) (int, error) {
-	path, err := walk.NoLinks(s.path, openAny)
+	path, err := walk.NoLinks(s.path, walk.OpenAny)
 	if err != nil {
 		return -1, &Error{Op: s.path, Err: err, From: s.where, Hint: linkHint(err)}
 	}
@@ -252,7 +253,7 @@ func (p *process) writeMaps() error {
 		if gids, err = p.withRanges(gids, "/etc/subgid", id.inGID); err != nil {
 			return err
 		}
-		if !p.comp.host.mapsIDs() {
+		if !p.comp.host.GivesIDs() {
 			if err := helperMaps("newuidmap", p.pid, uids); err != nil {
 				return err
 			}
@@ -267,7 +268,7 @@ func (p *process) writeMaps() error {
 
 // helperMaps runs newuidmap(1) or newgidmap(1), which are setuid.
 func helperMaps(name string, pid int, maps []string) error {
-	out, err := runHelper(name, append([]string{strconv.Itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...)
+	out, err := helper.Run(name, append([]string{strconv.Itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...)
 	if err != nil {
 		return &UnsupportedError{Layer: "userns", Why: strings.TrimSpace(fmt.Sprintf("%s: %v %s", name, err, out)),
 			Remedy: "install uidmap and give the user ranges in /etc/subuid and /etc/subgid, or leave out user.ranges"}

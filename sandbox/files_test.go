@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/loop"
 )
 
 // TestFileSet: a descriptor is put above those that the task gets, or that is an error; nothing stays open behind one.
@@ -56,13 +58,13 @@ func TestSendHearsSignals(t *testing.T) {
 	defer w.Close()
 	p := processOf(t, &Cmd{})
 	p.link, p.signals = pair[0], int(r.Fd())
-	p.watch(p.signals, unix.POLLIN, func(int16) { p.forward() })
+	p.Watch(p.signals, unix.POLLIN, func(int16) { p.forward() })
 	sent := make(chan error, 1)
 	go func() { sent <- p.send(nil) }()
 	if _, err := w.Write([]byte{byte(unix.SIGTERM)}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(slow(3 * time.Second)); readable(p.signals); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(slow(3 * time.Second)); loop.Readable(p.signals); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the signal is not heard")
 		}
@@ -71,7 +73,7 @@ func TestSendHearsSignals(t *testing.T) {
 		if _, err := unix.Read(pair[1], make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
-		if !readable(pair[1]) {
+		if !loop.Readable(pair[1]) {
 			break
 		}
 	}

@@ -3,7 +3,12 @@ package sandbox
 // Files of an overlay's lower directory that no task can change: overlayfs copies a file with its owner and its group,
 // and refuses with EOVERFLOW if the user namespace has no id for one of them (user_namespaces(7)).
 
-import "strconv"
+import (
+	"strconv"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/paths"
+)
 
 // foreignLooks bounds how many entries of a lower directory are looked at before the start.
 const foreignLooks = 2000
@@ -30,8 +35,8 @@ func (c *compilation) noteForeign(lower string) {
 			if err != nil {
 				continue
 			}
-			path := joinPath(dir, e.Name())
-			if st, ok := statOf(info); ok && int(st.Uid) == c.host.UID && int(st.Gid) != c.host.GID {
+			path := paths.Join(dir, e.Name())
+			if st, ok := host.StatOf(info); ok && int(st.Uid) == c.host.UID && int(st.Gid) != c.host.GID {
 				c.note("the overlay of " + lower + " cannot change files of other groups, such as " + path + " (group " + strconv.Itoa(int(st.Gid)) +
 					"): the sandbox has no id for the group, and to open one for writing fails")
 				return

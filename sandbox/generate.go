@@ -6,11 +6,14 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 )
 
 // generate is the text of a file by its name.
 func (c *compilation) generate(target string) (string, error) {
-	_, name := splitPath(target)
+	_, name := paths.Split(target)
 	switch name {
 	case "passwd":
 		return c.passwd(), nil
@@ -64,7 +67,7 @@ func (c *compilation) resolvConf() (string, error) {
 	}
 	text, err := c.host.Files.Read("/etc/resolv.conf", 64<<10)
 	if err != nil {
-		return "", errors.New("/etc/resolv.conf: " + bare(err).Error())
+		return "", errors.New("/etc/resolv.conf: " + fail.Bare(err).Error())
 	}
 	return string(text), nil
 }

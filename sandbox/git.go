@@ -8,13 +8,15 @@ package sandbox
 
 import (
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/git"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // gitGuard protects the repositories of a picture.
@@ -28,6 +30,8 @@ type gitGuard struct {
 	late  []string        // what the configuration of another one names, and is not there
 	shown []string        // configurations outside of repositories
 	user  []git.Var       // the configuration of the user and of the machine
+
+	scripts int // that have been read
 }
 
 // git protects the repositories in what the task may write, if the profile asks for it.
@@ -49,7 +53,10 @@ func (c *compilation) git() error {
 	for _, dir := range f.closed {
 		c.protectThing(g.from, dir, g.rule, true)
 	}
-	g.user = g.userConfig()
+	var err error
+	if g.user, err = g.userConfig(); err != nil {
+		return err
+	}
 	for _, file := range g.shown {
 		if err := g.withoutSecrets(file); err != nil {
 			return err
@@ -98,8 +105,10 @@ func (g *gitGuard) repository(path string) error {
 	if host == "" {
 		return nil
 	}
-	dir, _ := splitPath(host)
-	return g.workTree(dir)
+	if dir, name := paths.Split(host); name == ".git" {
+		return g.workTree(dir)
+	}
+	return g.workTree(host) // a bare one
 }
 
 // protect makes something read-only and immovable, unless the profile makes that very thing writable.
@@ -128,8 +137,8 @@ func (g *gitGuard) around(host string) error {
 	if host == "" || host == "/" {
 		return nil
 	}
-	for dir := host; ; dir, _ = splitPath(dir) {
-		if _, err := g.c.tree.lstat(joinPath(dir, ".git")); err == nil {
+	for dir := host; ; dir, _ = paths.Split(dir) {
+		if _, err := g.c.tree.lstat(paths.Join(dir, ".git")); err == nil {
 			g.near[dir] = true
 			return g.workTree(dir)
 		}
@@ -150,7 +159,7 @@ func (g *gitGuard) workTree(top string) error {
 		return err
 	}
 	for _, dir := range [...]string{r.dir, r.common} {
-		if dir == joinPath(top, ".git") {
+		if dir == paths.Join(top, ".git") {
 			continue // which is protected without what is above it
 		}
 		if err := g.protectOnHost(dir); err != nil {
@@ -159,6 +168,11 @@ func (g *gitGuard) workTree(top string) error {
 	}
 	for _, dir := range [...]string{r.dir, r.common} {
 		if err := g.leads(top, dir, g.follow(dir, "hooks"), g.follow(dir, "info")); err != nil {
+			return err
+		}
+	}
+	for _, dir := range [...]string{r.dir, r.common} {
+		if err := g.hooks(top, g.follow(dir, "hooks")); err != nil {
 			return err
 		}
 	}
@@ -178,41 +192,38 @@ func (g *gitGuard) workTree(top string) error {
 // submodule protects a submodule of an index. One that has been checked out has a .git, which is protected; another
 // could get one, and is read-only.
 func (g *gitGuard) submodule(top, link string) error {
-	host := joinPath(top, link)
+	host := paths.Join(top, link)
 	for _, w := range g.h.windows {
-		if !w.write || !below(host, w.source) || host == w.source {
+		if !w.write || !paths.Below(host, w.source) || host == w.source {
 			continue
 		}
-		view := clean(w.target + "/" + host[len(w.source):])
+		view := paths.Clean(w.target + "/" + host[len(w.source):])
 		var passed []string
 		walk := walker{tree: &g.c.tree, visit: func(p string) { passed = append(passed, p) }}
 		end, err := walk.walk(view)
-		if notThere(err) {
+		if fail.NotThere(err) {
 			return g.fail(host,
 				errors.New("a submodule that the index names is not there, and whoever makes it decides what git runs"),
 				"git submodule update --init "+link+", or mkdir "+link)
 		}
 		if err != nil {
-			return g.fail(host, bare(err), "make it readable")
+			return g.fail(host, fail.Bare(err), "make it readable")
 		}
 		for _, p := range passed {
 			g.h.hold(p)
 		}
-		if _, err := g.c.tree.entry(joinPath(end, ".git")); err != nil {
+		if _, err := g.c.tree.entry(paths.Join(end, ".git")); err != nil {
 			g.c.protectThing(g.from, end, g.rule, true)
 		}
 	}
 	return nil
 }
 
-// inert are the sections whose values git does not run.
-var inert = [...]string{"branch", "remote", "submodule", "url", "user"}
-
-// isBreak reports whether a character ends a word of a command.
-func isBreak(r rune) bool { return strings.ContainsRune(" \t\n!;|&'\"=()<>`", r) }
-
 // named protects the files and directories that a configuration names.
 func (g *gitGuard) named(top string, vars []git.Var) error {
+	if err := g.secretFiles(top, vars); err != nil {
+		return err
+	}
 	for i := range vars {
 		v := &vars[i]
 		switch {
@@ -224,32 +235,20 @@ func (g *gitGuard) named(top string, vars []git.Var) error {
 			if err := g.leads(top, g.follow("/", dir)); err != nil {
 				return err
 			}
+			if err := g.hooks(top, dir); err != nil {
+				return err
+			}
+		case v.Name() == "init.templatedir":
+			if err := g.must(top, g.absolute(top, v.Value), "init.templateDir"); err != nil {
+				return err
+			}
 		case v.Key == "path" && (v.Section == "include" || v.Section == "includeif"):
 			if err := g.must(top, g.absolute(v.Dir, v.Value), v.Section+".path"); err != nil {
 				return err
 			}
-		case slices.Contains(inert[:], v.Section):
+		case isInert(v):
 		default:
-			if err := g.words(top, v.Value); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// words protects the files that a command of the configuration names. One that begins with a path to a file which is
-// not there could be made by the task.
-func (g *gitGuard) words(top, command string) error {
-	for i, word := range strings.FieldsFunc(command, isBreak) {
-		path := g.absolute(top, word)
-		switch {
-		case i == 0 && (strings.HasPrefix(word, "./") || strings.HasPrefix(word, "../")):
-			if err := g.must(top, path, "a command of the configuration"); err != nil {
-				return err
-			}
-		case strings.Contains(word, "/") || i > 0 && word[0] != '-':
-			if err := g.may(path, strings.Contains(word, "/")); err != nil {
+			if err := g.command(top, v); err != nil {
 				return err
 			}
 		}
@@ -263,11 +262,11 @@ func (g *gitGuard) absolute(base, path string) string {
 	case path == "":
 		return ""
 	case strings.HasPrefix(path, "~/"):
-		return clean(g.c.host.Home + path[1:])
+		return paths.Clean(g.c.host.Home + path[1:])
 	case path[0] == '~' || path[0] == '%':
 		return ""
 	case path[0] == '/':
-		return clean(path)
+		return paths.Clean(path)
 	}
 	return base + "/" + path // the kernel follows links before it takes ".."
 }
@@ -285,10 +284,10 @@ func (g *gitGuard) must(top, host, key string) error {
 		return g.holding(host, end)
 	}
 	for _, win := range g.h.windows {
-		if !win.write || !below(end, win.source) {
+		if !win.write || !paths.Below(end, win.source) {
 			continue
 		}
-		view := clean(win.target + "/" + end[len(win.source):])
+		view := paths.Clean(win.target + "/" + end[len(win.source):])
 		p := g.c.tree.at(view)
 		switch {
 		case !p.write || g.c.tree.hostPath(view) != end:
@@ -296,7 +295,7 @@ func (g *gitGuard) must(top, host, key string) error {
 			g.late = append(g.late, host)
 			return nil
 		default:
-			return g.fail(key, &pathError{end, bare(err)},
+			return g.fail(key, &fail.PathError{Path: end, Err: fail.Bare(err)},
 				"make "+end+", so that the task cannot, or take it out of git's configuration")
 		}
 	}
@@ -314,7 +313,7 @@ func (g *gitGuard) may(host string, late bool) error {
 	switch {
 	case err == nil && !w.last.dir:
 		return g.holding(host, end)
-	case notThere(err) && late:
+	case fail.NotThere(err) && late:
 		g.late = append(g.late, host)
 	}
 	return nil
@@ -352,10 +351,9 @@ func (g *gitGuard) withoutSecrets(host string) error {
 	if err != nil {
 		return nil //nolint:nilerr // the task cannot read it either
 	}
-	vars, err := git.ParseConfig(text)
+	safe, cut, err := git.Filter(text)
 	broken := err != nil || len(text) > maxConfig
-	safe, found := git.WithoutSecrets(vars)
-	if !broken && !found {
+	if !broken && cut == git.Nothing {
 		return nil
 	}
 	places, err := g.c.places(g.h.windows, host)
@@ -369,12 +367,22 @@ func (g *gitGuard) withoutSecrets(host string) error {
 		if broken {
 			err = g.c.coverThing(g.from, place, g.rule, false)
 		} else {
-			g.c.note("git: " + place + " is shown without the tokens and passwords in it")
-			g.c.replace(g.from, place, git.FormatConfig(safe), g.rule)
+			g.c.cutNote(place, cut)
+			g.c.replace(g.from, place, safe, g.rule)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// cutNote says that a configuration is shown without what opens something. Sections that name a helper for credentials
+// are usual, and are said in the report alone.
+func (c *compilation) cutNote(place string, cut git.Cut) {
+	if cut == git.Credentials {
+		c.left = append(c.left, report.Added{Path: place, Why: "it is shown without its credential sections"})
+		return
+	}
+	c.note("git: " + place + " is shown without the tokens and passwords in it")
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // gitIndex is an index of version 2 that names submodules.
@@ -24,7 +25,7 @@ func gitIndex(links ...string) string {
 }
 
 // gitTree is a machine on which the working directory is a repository with submodules, a worktree and a nested repository.
-func gitTree() (*Host, fakeFiles) {
+func gitTree() (*host.Host, fakeFiles) {
 	h := fakeUser()
 	t := h.Files.(fakeFiles)
 	top := h.Cwd
@@ -42,7 +43,7 @@ func gitTree() (*Host, fakeFiles) {
 	return h, t
 }
 
-func compileGit(t *testing.T, h *Host, change func(*policy.Profile)) (*compilation, error) {
+func compileGit(t *testing.T, h *host.Host, change func(*policy.Profile)) (*compilation, error) {
 	t.Helper()
 	return compile(with(func(p *policy.Profile) {
 		p.Root, p.Git = policy.Root{Kind: policy.RootHost}, policy.GitProtect
@@ -115,21 +116,21 @@ func TestGitBelow(t *testing.T) {
 func TestGitErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name, want string
-		change     func(*Host, fakeFiles)
+		change     func(*host.Host, fakeFiles)
 	}{
-		{"a submodule that is not there", "a submodule that the index names is not there", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/empty") }},
-		{"hooks that are not there", "core.hooksPath: /home/ann/src/demo/hooks: no such file", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/hooks") }},
-		{"an include that is not there", "include.path: /home/ann/src/demo/more: no such file", func(h *Host, t fakeFiles) { delete(t, h.Cwd+"/more") }},
-		{"a command that is not there", "configuration: /home/ann/src/demo/gone: no such file", func(h *Host, t fakeFiles) {
+		{"a submodule that is not there", "a submodule that the index names is not there", func(h *host.Host, t fakeFiles) { delete(t, h.Cwd+"/empty") }},
+		{"hooks that are not there", "core.hooksPath: /home/ann/src/demo/hooks: no such file", func(h *host.Host, t fakeFiles) { delete(t, h.Cwd+"/hooks") }},
+		{"an include that is not there", "include.path: /home/ann/src/demo/more: no such file", func(h *host.Host, t fakeFiles) { delete(t, h.Cwd+"/more") }},
+		{"a command that is not there", "a command of the configuration, core.fsmonitor: /home/ann/src/demo/gone: no such file", func(h *host.Host, t fakeFiles) {
 			t.put(h.Cwd+"/more", fakeFile{text: "[core]\n\tfsmonitor = ./gone/x\n"})
 		}},
-		{"a link to nothing", "/home/ann/src/demo/x: no such file", func(h *Host, t fakeFiles) { t.link(h.Cwd+"/.git/hooks/y", "../../x") }},
-		{"a hard link", "/home/ann/src/demo/n: is a hard link to /home/ann/src/demo/.git/config", func(h *Host, t fakeFiles) {
+		{"a link to nothing", "/home/ann/src/demo/x: no such file", func(h *host.Host, t fakeFiles) { t.link(h.Cwd+"/.git/hooks/y", "../../x") }},
+		{"a hard link", "/home/ann/src/demo/n: is a hard link to /home/ann/src/demo/.git/config", func(h *host.Host, t fakeFiles) {
 			t.put(h.Cwd+"/.git/config", fakeFile{ino: 9, names: 2})
 			t.put(h.Cwd+"/n", fakeFile{ino: 9, names: 2})
 		}},
-		{"a broken index", "/.git/index: not an index", func(h *Host, t fakeFiles) { t.put(h.Cwd+"/.git/index", fakeFile{text: "x"}) }},
-		{"a broken configuration", "/.git/config: a line is neither", func(h *Host, t fakeFiles) { t.put(h.Cwd+"/.git/config", fakeFile{text: "x"}) }},
+		{"a broken index", "/.git/index: not an index", func(h *host.Host, t fakeFiles) { t.put(h.Cwd+"/.git/index", fakeFile{text: "x"}) }},
+		{"a broken configuration", "/.git/config: a line is neither", func(h *host.Host, t fakeFiles) { t.put(h.Cwd+"/.git/config", fakeFile{text: "x"}) }},
 	} {
 		h, files := gitTree()
 		tt.change(h, files)

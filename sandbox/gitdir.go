@@ -3,6 +3,9 @@ package sandbox
 import (
 	"errors"
 	"io/fs"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/paths"
 )
 
 // gitParts are the names by which git knows a directory of its own: gitrepository-layout(5).
@@ -32,7 +35,7 @@ func (g *gitGuard) outsideGit() error {
 		if !p.cwd || !p.write || p.source == "" {
 			continue
 		}
-		for dir := p.source; dir != "/"; dir, _ = splitPath(dir) {
+		for dir := p.source; dir != "/"; dir, _ = paths.Split(dir) {
 			if g.isGitDir(dir) {
 				return g.fail(p.source, errors.New("the working directory is, or lies in, "+dir+
 					", from which git takes what it runs"), "start it in the working tree")
@@ -44,12 +47,12 @@ func (g *gitGuard) outsideGit() error {
 
 // isGitDir reports whether a directory of the host is one of git's own, by its name or by what is in it.
 func (g *gitGuard) isGitDir(dir string) bool {
-	if _, name := splitPath(dir); name == ".git" {
+	if _, name := paths.Split(dir); name == ".git" {
 		return true
 	}
 	var parts gitParts
 	for _, name := range [...]string{"HEAD", "objects", "refs", "commondir"} {
-		if _, err := g.c.tree.lstat(joinPath(dir, name)); err == nil {
+		if _, err := g.c.tree.lstat(paths.Join(dir, name)); err == nil {
 			parts.see(name)
 		}
 	}
@@ -61,7 +64,7 @@ func fileOf(info fs.FileInfo, err error) fileID {
 	if err != nil {
 		return fileID{}
 	}
-	if st, ok := statOf(info); ok {
+	if st, ok := host.StatOf(info); ok {
 		return fileID{uint64(st.Dev), st.Ino} //nolint:unconvert // their widths differ by architecture
 	}
 	return fileID{}

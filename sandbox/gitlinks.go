@@ -3,6 +3,8 @@ package sandbox
 import (
 	"errors"
 	"io/fs"
+
+	"cordon/sandbox/internal/paths"
 )
 
 // leads protects what the links in directories of git's lead to, and remembers its files that have more than one name.
@@ -14,7 +16,7 @@ func (g *gitGuard) leads(top string, dirs ...string) error {
 		}
 		g.done["in "+dir] = true
 		for _, e := range entries {
-			path := joinPath(dir, e.Name())
+			path := paths.Join(dir, e.Name())
 			if e.Type()&fs.ModeSymlink == 0 {
 				g.h.countNames(path)
 			} else if err := g.must(top, path, "link in git's directory"); err != nil {

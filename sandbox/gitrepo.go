@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"strings"
 
+	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/git"
+	"cordon/sandbox/internal/paths"
 )
 
 // A repo is what a working tree belongs to, on the host.
@@ -21,14 +23,17 @@ type repo struct {
 // open reads the repository of a working tree; nil if what is named .git leads to none.
 func (g *gitGuard) open(top string) (*repo, error) {
 	dir := g.gitDir(top)
+	if dir == "" && g.isGitDir(top) {
+		dir = top
+	}
 	if dir == "" {
 		return nil, nil
 	}
 	r := &repo{dir: dir, common: dir}
-	if text := g.line(joinPath(dir, "commondir")); text != "" {
-		r.common = g.follow(dir, text)
+	if common := g.follow(dir, g.line(paths.Join(dir, "commondir"))); common != "" {
+		r.common = common
 	}
-	for _, path := range [...]string{joinPath(r.common, "config"), joinPath(dir, "config.worktree")} {
+	for _, path := range [...]string{paths.Join(r.common, "config"), paths.Join(dir, "config.worktree")} {
 		text, err := g.c.host.Files.Read(path, maxConfig)
 		if err != nil {
 			continue
@@ -37,7 +42,7 @@ func (g *gitGuard) open(top string) (*repo, error) {
 		if err != nil {
 			return nil, g.fail(path, err, "mend it")
 		}
-		base, _ := splitPath(path)
+		base, _ := paths.Split(path)
 		r.files = append(r.files, path)
 		r.vars = append(r.vars, within(base, vars)...)
 	}
@@ -98,13 +103,13 @@ func (g *gitGuard) index(r *repo) error {
 	}
 	name := "index"
 	for depth := 0; name != "" && depth < 2; depth++ {
-		path := joinPath(r.dir, name)
+		path := paths.Join(r.dir, name)
 		ix, err := g.parseIndex(path, hash)
-		if notThere(err) {
+		if fail.NotThere(err) {
 			return nil
 		}
 		if err != nil {
-			return g.fail(path, bare(err), "mend it")
+			return g.fail(path, fail.Bare(err), "mend it")
 		}
 		r.links = append(r.links, ix.Gitlinks...)
 		name = ix.Shared
@@ -130,26 +135,34 @@ func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	return git.ParseIndex(data, hash)
 }
 
-// userConfig reads the configuration of the machine and of the user.
-func (g *gitGuard) userConfig() []git.Var {
-	var vars []git.Var
-	for _, path := range [...]string{"/etc/gitconfig", "~/.config/git/config", "~/.gitconfig"} {
-		if path = g.absolute("/", path); path == "" {
+// userConfig reads the configuration of the machine, of the user and of the environment, and protects its files.
+func (g *gitGuard) userConfig() ([]git.Var, error) {
+	vars := g.environmentConfig()
+	for _, f := range g.userFiles() {
+		path := g.absolute(g.c.host.Cwd, f.path)
+		if path == "" {
 			continue
+		}
+		if err := g.protectUserFile(f, path); err != nil {
+			return nil, err
 		}
 		text, err := g.c.host.Files.Read(path, maxConfig)
 		if err != nil {
 			continue
 		}
+		g.shown = append(g.shown, path)
 		if more, err := git.ParseConfig(text); err == nil {
-			dir, _ := splitPath(path)
+			dir, _ := paths.Split(path)
 			within(dir, more)
 			deep, files := g.included(more, 0)
 			vars = append(append(vars, deep...), more...)
-			g.shown = append(append(g.shown, path), files...)
+			g.shown = append(g.shown, files...)
 		}
 	}
-	return vars
+	for i := range vars {
+		vars[i].User = true
+	}
+	return vars, nil
 }
 
 // within notes the directory of the file that variables are from.
@@ -177,7 +190,7 @@ func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []s
 		}
 		files = append(files, path)
 		if more, err := git.ParseConfig(text); err == nil {
-			dir, _ := splitPath(path)
+			dir, _ := paths.Split(path)
 			deep, below := g.included(within(dir, more), depth+1)
 			out, files = append(append(out, more...), deep...), append(files, below...)
 		}

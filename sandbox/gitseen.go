@@ -1,10 +1,16 @@
 package sandbox
 
-import "io/fs"
+import (
+	"io/fs"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+)
 
 // gitSeen is where repositories were when the sandbox started, to find those that appear.
 type gitSeen struct {
-	files Files
+	files host.Files
 	dirs  []string // of the host, that the task may write to
 	seen  map[string]fileID
 	names int
@@ -48,12 +54,12 @@ func (s *gitSeen) look(dir string) {
 	entries, err := s.files.ReadDir(dir)
 	s.names += len(entries)
 	if err != nil || s.names > maxNames || len(dir) > maxPath {
-		s.blind = s.blind || !notThere(err)
+		s.blind = s.blind || !fail.NotThere(err)
 		return
 	}
 	var parts gitParts
 	for _, e := range entries {
-		path := joinPath(dir, e.Name())
+		path := paths.Join(dir, e.Name())
 		parts.see(e.Name())
 		if e.Name() == ".git" {
 			s.compare(path)

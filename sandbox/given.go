@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // check refuses what does not mean what it seems to.
@@ -108,7 +109,7 @@ func (r *Request) checkFiles(hidesTerminal bool) error {
 
 func fileError(name, kind string) error {
 	e := &Error{Op: name, Err: errors.New("is " + kind)}
-	if kind == kindDirectory {
+	if kind == host.KindDirectory {
 		e.Hint = "bind the directory with --ro DIR instead"
 	} else {
 		e.Hint = "regular files, pipes, sockets, terminals and /dev/null and its like can be handed over"

@@ -10,17 +10,18 @@ import (
 
 	"cordon/policy"
 	"cordon/profiles"
+	"cordon/sandbox/host"
 	"cordon/sandbox/plan"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/golden")
 
 // goldenHosts are the machines that plans are kept for.
-func goldenHosts() map[string]*Host {
+func goldenHosts() map[string]*host.Host {
 	old, bare := fakeUser(), fakeUser()
 	old.Kernel, old.LandlockABI, old.NotifyFlags = [2]int{5, 15}, 1, 8
 	bare.LandlockABI = 0
-	return map[string]*Host{"user": fakeUser(), "root": fakeRoot(), "old-kernel": old, "no-landlock": bare}
+	return map[string]*host.Host{"user": fakeUser(), "root": fakeRoot(), "old-kernel": old, "no-landlock": bare}
 }
 
 // TestGolden holds the plan of every shipped profile on every stated host. What a filter compiles to is not the
@@ -54,12 +55,12 @@ func golden(t *testing.T, file, got string) {
 
 // morePlans are what no shipped profile asks for.
 func morePlans() map[string]struct {
-	host   *Host
+	host   *host.Host
 	change func(*policy.Profile)
 } {
 	const pid = 77
 	return map[string]struct {
-		host   *Host
+		host   *host.Host
 		change func(*policy.Profile)
 	}{
 		"joined-user":       {joinHost(fakeUser(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, everyKind...) }},
@@ -76,21 +77,21 @@ func morePlans() map[string]struct {
 		"cgroup-missing":    {cgroupHost(fakeUser(), "0::/session\n", 2), limitAll},
 		"cgroup-joined":     {cgroupHost(joinHost(fakeRoot(), "0 1000 1"), "0::/\n", 2), func(p *policy.Profile) { limitAll(p); joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
 		"still":             {stillHost(nil), func(*policy.Profile) {}},
-		"still-before-6.13": {stillHost(func(h *Host) { h.Kernel, h.LandlockABI = [2]int{6, 1}, 2 }), func(p *policy.Profile) { p.Landlock.Scope.Set = true }},
-		"still-landlock-9":  {stillHost(func(h *Host) { h.Kernel, h.LandlockABI = [2]int{7, 1}, 9 }), func(*policy.Profile) {}},
+		"still-before-6.13": {stillHost(func(h *host.Host) { h.Kernel, h.LandlockABI = [2]int{6, 1}, 2 }), func(p *policy.Profile) { p.Landlock.Scope.Set = true }},
+		"still-landlock-9":  {stillHost(func(h *host.Host) { h.Kernel, h.LandlockABI = [2]int{7, 1}, 9 }), func(*policy.Profile) {}},
 		"overlay-host":      {tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "~/layer" }},
 	}
 }
 
 // noOpenat2 is a machine whose filter refuses openat2(2), which paths are then opened without.
-func noOpenat2() *Host {
+func noOpenat2() *host.Host {
 	h := fakeUser()
 	h.NoOpenat2 = true
 	return h
 }
 
 // stillHost is a host whose working directory is the user's own, with a socket in it that somebody has bound.
-func stillHost(change func(*Host)) *Host {
+func stillHost(change func(*host.Host)) *host.Host {
 	h := tableHost("20 1 8:1 / / rw,noatime - ext4 /dev/sda1 rw\n")
 	t := h.Files.(fakeFiles)
 	t.put("/home/ann/src/demo/sock", fakeFile{mode: fs.ModeSocket | 0o700, owner: 1000})
@@ -108,7 +109,7 @@ func limitAll(p *policy.Profile) {
 }
 
 // systemdHost is an ordinary user's machine whose session is not delegated, and whose manager makes scopes.
-func systemdHost() *Host {
+func systemdHost() *host.Host {
 	h := cgroupHost(fakeUser(), "0::/user.slice/session-1.scope\n", 2)
 	h.Files.(fakeFiles).dir("/run/systemd/system")
 	h.Files.(fakeFiles).file("/run/user/1000/bus")
@@ -151,7 +152,7 @@ func TestGoldenFiles(t *testing.T) {
 	}
 }
 
-func goldenText(t *testing.T, name string, host *Host) string {
+func goldenText(t *testing.T, name string, host *host.Host) string {
 	t.Helper()
 	p := shipped(t, name)
 	if name == "container" {
@@ -160,7 +161,7 @@ func goldenText(t *testing.T, name string, host *Host) string {
 	return goldenOf(t, p, host)
 }
 
-func goldenOf(t *testing.T, p *policy.Profile, host *Host) string {
+func goldenOf(t *testing.T, p *policy.Profile, host *host.Host) string {
 	t.Helper()
 	pl, err := Compile(p, host, command(host))
 	if err != nil {
@@ -169,7 +170,7 @@ func goldenOf(t *testing.T, p *policy.Profile, host *Host) string {
 	return planText(t, pl)
 }
 
-func command(host *Host) *Cmd {
+func command(host *host.Host) *Cmd {
 	return &Cmd{Args: []string{"true"}, Env: []string{"PATH=/usr/bin:/bin", "HOME=" + host.Home, "LD_PRELOAD=/tmp/x.so", "LC_ALL=C"}}
 }
 

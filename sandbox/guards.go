@@ -20,8 +20,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/sandbox/internal/loop"
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/report"
 )
 
 // watchedMount is a mount that hides or protects, or a hidden name that does not exist yet.
@@ -63,7 +65,7 @@ func (p *process) keepGuards(visible map[string]string) error {
 	for _, f := range [...]struct {
 		name, path string
 		flags      int
-	}{{fileRoot, "/root", openDir}, {fileMountNS, "/ns/mnt", unix.O_RDONLY | unix.O_CLOEXEC}, {fileUserNS, "/ns/user", unix.O_RDONLY | unix.O_CLOEXEC}} {
+	}{{fileRoot, "/root", walk.OpenDir}, {fileMountNS, "/ns/mnt", unix.O_RDONLY | unix.O_CLOEXEC}, {fileUserNS, "/ns/user", unix.O_RDONLY | unix.O_CLOEXEC}} {
 		fd, err := unix.Open(dir+f.path, f.flags, 0)
 		if err != nil {
 			return &Error{Op: "guard the mounts: " + dir + f.path, Err: err}
@@ -82,12 +84,12 @@ func (p *process) guardMounts() {
 	if p.guards.ended() {
 		return
 	}
-	p.watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
+	p.Watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
 	if !p.cmd.Exclusive { // a caller of the library has every descriptor open when Start returns
 		p.beginNames()
 		return
 	}
-	p.at(time.Now().Add(namesDelay), func() { p.firstLook(readable(p.taskfd)) })
+	p.At(time.Now().Add(namesDelay), func() { p.firstLook(loop.Readable(p.taskfd)) })
 }
 
 // firstLook begins to watch the names of the guards. Where the task is gone already init ends in a moment, mostly, and the
@@ -96,7 +98,7 @@ func (p *process) firstLook(ending bool) {
 	switch {
 	case p.gone || p.guards.ended() || p.exited():
 	case ending:
-		p.at(time.Now().Add(namesDelay), func() { p.firstLook(false) })
+		p.At(time.Now().Add(namesDelay), func() { p.firstLook(false) })
 	default:
 		p.beginNames()
 	}
@@ -125,7 +127,7 @@ func (p *process) lookByClock() {
 		return
 	}
 	p.lookAtAll()
-	p.at(time.Now().Add(guardStep), p.lookByClock)
+	p.At(time.Now().Add(guardStep), p.lookByClock)
 }
 
 // lookAtAll looks at every guard, and at every name that a glob hides.
@@ -142,14 +144,14 @@ func (p *process) lookAtAll() {
 func (p *process) mountsChanged() {
 	table, err := p.readTable()
 	if err != nil { // the task is gone
-		p.unwatch(p.guards.table)
+		p.Unwatch(p.guards.table)
 		return
 	}
 	var lost []int
 	for i := range p.guards.list {
 		g := &p.guards.list[i]
-		at, there := table.byID[g.mount] // the kernel gives the id of a mount that is gone to the next one
-		if g.mount != "" && (!there || table.list[at].point != g.part.target) {
+		at, there := table.ByID[g.mount] // the kernel gives the id of a mount that is gone to the next one
+		if g.mount != "" && (!there || table.List[at].Point != g.part.target) {
 			lost = append(lost, i)
 		}
 	}
@@ -162,15 +164,15 @@ func (p *process) mountsChanged() {
 }
 
 // readTable reads the task's mount table anew by the descriptor that is kept.
-func (p *process) readTable() (*mountTable, error) {
+func (p *process) readTable() (*proc.MountTable, error) {
 	if _, err := unix.Seek(p.guards.table, 0, 0); err != nil {
 		return nil, err
 	}
-	text, err := proc.ReadFD(p.guards.table, "mountinfo", maxProc)
+	text, err := proc.ReadFD(p.guards.table, "mountinfo", proc.MaxProc)
 	if err != nil {
 		return nil, err
 	}
-	return parseMounts(text)
+	return proc.ParseMounts(text)
 }
 
 // look finds out which of the guards do not hold, and mounts them again, or ends the run.
@@ -233,7 +235,7 @@ func (p *process) holds(g *watchedMount) bool {
 func (p *process) reportGuards() {
 	for i := range p.guards.list {
 		if g := &p.guards.list[i]; g.count > 0 {
-			p.report.Restored = append(p.report.Restored, Restored{g.part.target, g.count, g.part.guards(), g.part.rule})
+			p.report.Restored = append(p.report.Restored, report.Restored{Path: g.part.target, Count: g.count, What: g.part.guards(), Rule: g.part.rule})
 		}
 	}
 }
@@ -249,7 +251,7 @@ func (p *process) endGuards() {
 		return
 	}
 	pid := strconv.Itoa(p.pid)
-	text, err := readAll("/proc/" + pid + "/task/" + pid + "/children") // CONFIG_PROC_CHILDREN, proc_pid_task(5)
+	text, err := proc.ReadAll("/proc/" + pid + "/task/" + pid + "/children") // CONFIG_PROC_CHILDREN, proc_pid_task(5)
 	if err != nil {
 		return
 	}
@@ -266,7 +268,7 @@ func (p *process) closeGuards() {
 	g := &p.guards
 	for _, fd := range [...]*int{&g.table, &g.names} {
 		if *fd >= 0 {
-			p.unwatch(*fd)
+			p.Unwatch(*fd)
 			unix.Close(*fd)
 		}
 		*fd = -1

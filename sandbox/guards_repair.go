@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/plan"
 )
 
@@ -82,15 +83,15 @@ func (p *process) checkRestored(g *watchedMount) error {
 	if err != nil {
 		return err
 	}
-	for i := range table.list {
-		m := &table.list[i]
-		if m.point != g.part.target || !table.reachable(m) {
+	for i := range table.List {
+		m := &table.List[i]
+		if m.Point != g.part.target || !table.Reachable(m) {
 			continue
 		}
-		if hasOption(m.options, "rw") && !g.part.write || !hasOption(m.options, "nosuid") {
-			return errors.New("the mount table shows " + m.options)
+		if proc.HasOption(m.Options, "rw") && !g.part.write || !proc.HasOption(m.Options, "nosuid") {
+			return errors.New("the mount table shows " + m.Options)
 		}
-		g.mount = m.id
+		g.mount = m.ID
 		g.count++
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
 )
 
 // guardedShell is a running shell that answers each line with what it can do in a directory that the host changes meanwhile.
@@ -57,7 +58,7 @@ func writeFiles(t *testing.T, dir string, pairs ...string) {
 	t.Helper()
 	for i := 0; i < len(pairs); i += 2 {
 		path := dir + "/" + pairs[i]
-		parent, _ := splitPath(path)
+		parent, _ := paths.Split(path)
 		if err := errors.Join(os.MkdirAll(parent, 0o755), os.WriteFile(path, []byte(pairs[i+1]+"\n"), 0o644)); err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +102,7 @@ func (g *guardedShell) change(steps ...func(dir string) error) {
 
 func write(name, text string) func(string) error {
 	return func(dir string) error {
-		parent, _ := splitPath(dir + "/" + name)
+		parent, _ := paths.Split(dir + "/" + name)
 		return errors.Join(os.MkdirAll(parent, 0o755), os.WriteFile(dir+"/"+name, []byte(text+"\n"), 0o644))
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/walk"
 )
 
@@ -46,7 +47,7 @@ func (p *process) watchNames() {
 	g.at = map[int32]*nameWatch{}
 	w := nameWatcher{p: p, dirs: map[string]*nameWatch{}, complete: true}
 	for i := range g.list {
-		dir, _ := splitPath(g.list[i].part.target)
+		dir, _ := paths.Split(g.list[i].part.target)
 		if n := w.dir(dir, true); n != nil {
 			n.guards = append(n.guards, i)
 		}
@@ -62,7 +63,7 @@ func (p *process) watchNames() {
 		}
 	}
 	if before == nil {
-		p.watch(g.names, unix.POLLIN, func(int16) { p.namesChanged() })
+		p.Watch(g.names, unix.POLLIN, func(int16) { p.namesChanged() })
 	}
 	if !w.complete {
 		p.byClock()
@@ -79,7 +80,7 @@ func (w *nameWatcher) dir(dir string, needed bool) *nameWatch {
 		return nil
 	}
 	if dir != part.target {
-		above, name := splitPath(dir)
+		above, name := paths.Split(dir)
 		if n := w.dir(above, false); n != nil && !slices.Contains(n.next, name) {
 			n.next = append(n.next, name)
 		}
@@ -133,10 +134,10 @@ func (p *process) namesChanged() {
 		p.look(suspects)
 	}
 	if (all || n > len(buf)/2) && g.names >= 0 {
-		p.unwatch(g.names)
-		p.at(time.Now().Add(namesRest), func() {
+		p.Unwatch(g.names)
+		p.At(time.Now().Add(namesRest), func() {
 			if g.names >= 0 {
-				p.watch(g.names, unix.POLLIN, func(int16) { p.namesChanged() })
+				p.Watch(g.names, unix.POLLIN, func(int16) { p.namesChanged() })
 			}
 		})
 	}
@@ -154,7 +155,7 @@ func (p *process) named(wd int32, name string) (list []int, again bool) {
 		p.appeared(i, name)
 	}
 	for _, i := range n.guards {
-		if _, base := splitPath(g.list[i].part.target); base == name {
+		if _, base := paths.Split(g.list[i].part.target); base == name {
 			list = append(list, i)
 		}
 	}
@@ -175,7 +176,7 @@ type awaitedGlob struct {
 func (p *process) appeared(glob int, name string) {
 	g := &p.guards
 	x := &g.globs[glob]
-	target := joinPath(x.dir, name)
+	target := paths.Join(x.dir, name)
 	_, known := p.comp.tree.last[target]
 	if ok, err := path.Match(x.pattern, name); !ok || err != nil || known || g.late[target] {
 		return

@@ -6,7 +6,10 @@ import (
 	"strconv"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // maxLookedAt bounds how many files are looked at for the other names of hidden files.
@@ -24,12 +27,12 @@ type several struct {
 }
 
 // identify returns a file's identity and how many names it has; 0 for a directory, and for what is not known.
-func (c *compilation) identify(host string) (id fileID, names uint64) {
-	info, err := c.tree.lstat(host)
+func (c *compilation) identify(hostPath string) (id fileID, names uint64) {
+	info, err := c.tree.lstat(hostPath)
 	if err != nil || info.IsDir() {
 		return id, 0
 	}
-	st, ok := statOf(info)
+	st, ok := host.StatOf(info)
 	if !ok {
 		return id, 0
 	}
@@ -71,7 +74,7 @@ func (h *hider) hardLinks() error {
 	}
 	for _, s := range h.several {
 		if more := s.names - min(s.names, uint64(len(s.found))); more > 0 && h.c.tree.showsHost() {
-			h.c.missing = append(h.c.missing, Missing{Layer: policy.LayerHide,
+			h.c.missing = append(h.c.missing, report.Missing{Layer: policy.LayerHide,
 				Why: s.path + " has hard links that were not found in what is bound (" + strconv.FormatUint(more, 10) +
 					"): under such a name it can be read"})
 		}
@@ -95,7 +98,7 @@ type foundLink struct {
 func (w *linkFinder) dir(dir string) {
 	t := &w.h.c.tree
 	p := t.at(dir)
-	if p == nil || p.opaque || below(p.source, "/proc") || below(p.source, "/sys") || len(dir) > maxPath {
+	if p == nil || p.opaque || paths.Below(p.source, "/proc") || paths.Below(p.source, "/sys") || len(dir) > maxPath {
 		return
 	}
 	entries, err := t.list(dir, w.extra)
@@ -104,7 +107,7 @@ func (w *linkFinder) dir(dir string) {
 		return
 	}
 	for i := range entries {
-		next := joinPath(dir, entries[i].name)
+		next := paths.Join(dir, entries[i].name)
 		if entries[i].dir {
 			w.dir(next)
 		} else if w.left > 0 {

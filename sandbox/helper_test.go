@@ -9,12 +9,15 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/helper"
 )
 
 // TestRootOnly opens programs that root alone can have put where they are, and no other.
 func TestRootOnly(t *testing.T) {
 	for _, path := range []string{"/usr/bin/env", "/bin/sh"} {
-		fd, err := openRootOnly(path)
+		fd, err := helper.OpenRootOnly(path)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
@@ -30,12 +33,12 @@ func TestRootOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{filepath.Join(dir, "link"), "/usr/bin", "/dev/null", "/usr/bin/env/x"} {
-		if fd, err := openRootOnly(path); err == nil {
+		if fd, err := helper.OpenRootOnly(path); err == nil {
 			unix.Close(fd)
 			t.Errorf("%s was opened", path)
 		}
 	}
-	if _, err := openRootOnly("/usr/bin/cordon-none"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := helper.OpenRootOnly("/usr/bin/cordon-none"); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 	asUserToo(t)
@@ -56,7 +59,7 @@ func TestRootAlone(t *testing.T) {
 		{7, unix.S_IFREG | 0o755, "belongs to the user 7"},
 		{7, unix.S_IFLNK | 0o777, "belongs to the user 7"},
 	} {
-		err := rootAlone("x", &unix.Stat_t{Uid: tt.uid, Mode: tt.mode})
+		err := helper.RootAlone("x", &unix.Stat_t{Uid: tt.uid, Mode: tt.mode})
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%d %o: %v, not %q", tt.uid, tt.mode, err, tt.want)
 		}
@@ -67,11 +70,11 @@ func TestRootAlone(t *testing.T) {
 func TestHelperEnvironment(t *testing.T) {
 	t.Setenv("PATH", publicDir(t))
 	t.Setenv("LD_PRELOAD", "/none.so")
-	out, err := runHelper("env")
-	if want := strings.Join(helperEnv, "\n"); err != nil || out != want {
+	out, err := helper.Run("env")
+	if want := strings.Join(helper.HelperEnv, "\n"); err != nil || out != want {
 		t.Errorf("%q, not %q, %v", out, want, err)
 	}
-	if _, err := runHelper("cordon-none"); err == nil || !strings.Contains(err.Error(), "in none of /usr/bin, /bin") {
+	if _, err := helper.Run("cordon-none"); err == nil || !strings.Contains(err.Error(), "in none of /usr/bin, /bin") {
 		t.Error(err)
 	}
 	asUserToo(t)
@@ -79,14 +82,14 @@ func TestHelperEnvironment(t *testing.T) {
 
 func TestAccountOf(t *testing.T) {
 	const text = "root:x:0:0:root:/root:/bin/bash\nbad\n:x:5:5::/x:\nann:x:1000:100:Ann,,:/home//ann/:/bin/sh\ntoor:x:0:0::/toor:\nrel:x:7:7::home:\nneg:x:-1:0::/:\n"
-	for uid, want := range map[int]Account{
-		0: {"root", 0, 0, "/root"}, 1000: {"ann", 1000, 100, "/home/ann"}, 7: {"rel", 7, 7, ""}, 5: {}, 99: {}, -1: {},
+	for uid, want := range map[int]host.Account{
+		0: {Name: "root", UID: 0, GID: 0, Home: "/root"}, 1000: {Name: "ann", UID: 1000, GID: 100, Home: "/home/ann"}, 7: {Name: "rel", UID: 7, GID: 7, Home: ""}, 5: {}, 99: {}, -1: {},
 	} {
-		if got := accountOf(text, uid); got != want {
+		if got := host.AccountOf(text, uid); got != want {
 			t.Errorf("%d: %+v, not %+v", uid, got, want)
 		}
 	}
-	all, err := Accounts()
+	all, err := host.Accounts()
 	if err != nil || len(all) == 0 || all[0].Name != "root" {
 		t.Errorf("%+v, %v", all, err)
 	}

@@ -13,7 +13,10 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // maxHidden bounds what one profile's globs may match; each match is a mount.
@@ -169,7 +172,7 @@ func (h *hider) path(path string) error {
 // inside covers what a path of the sandbox leads to, and the same thing wherever else it is shown. A directory that the launcher may not search is covered whole.
 func (h *hider) inside(path string, fixed bool) error {
 	end, passed, err := h.walk(&h.c.tree, path, fixed)
-	if fixed && notThere(err) {
+	if fixed && fail.NotThere(err) {
 		h.await(path)
 	}
 	if err = h.unsearchable(&end, err); err != nil || end == "" {
@@ -200,11 +203,11 @@ func (h *hider) walk(t *tree, path string, fixed bool) (end string, passed []str
 
 // onHost covers a thing of the host wherever the sandbox shows it, and keeps in their places the names that lead to it.
 func (h *hider) onHost(path string, fixed bool) error {
-	if below(path, "/proc") {
+	if paths.Below(path, "/proc") {
 		return nil // inside it is another one
 	}
 	end, passed, err := h.walk(h.c.hostTree(), path, fixed)
-	if fixed && notThere(err) {
+	if fixed && fail.NotThere(err) {
 		h.awaitOnHost(path)
 	}
 	if err = h.unsearchable(&end, err); err != nil || end == "" {
@@ -243,10 +246,10 @@ func (h *hider) awaitOnHost(host string) {
 		return
 	}
 	for _, w := range h.windows {
-		if !below(host, w.source) {
+		if !paths.Below(host, w.source) {
 			continue
 		}
-		if view := moved(host, w.source, w.target); h.c.tree.hostPath(view) == host {
+		if view := paths.Moved(host, w.source, w.target); h.c.tree.hostPath(view) == host {
 			h.await(view)
 		}
 	}
@@ -259,8 +262,8 @@ func (h *hider) awaitGlob(t *tree, dir, pattern string) {
 		return
 	}
 	for _, w := range h.windows {
-		if below(dir, w.source) {
-			if view := moved(dir, w.source, w.target); h.c.tree.hostPath(view) == dir {
+		if paths.Below(dir, w.source) {
+			if view := paths.Moved(dir, w.source, w.target); h.c.tree.hostPath(view) == dir {
 				h.awaitGlob(&h.c.tree, view, pattern)
 			}
 		}
@@ -294,15 +297,15 @@ func (h *hider) unsearchable(end *string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case notThere(err):
+	case fail.NotThere(err):
 		*end = ""
 		return nil
 	case *end == "":
 		return err // links without end
 	}
-	dir, _ := splitPath(*end)
+	dir, _ := paths.Split(*end)
 	if dir == "/" {
-		return &pathError{*end, bare(err)}
+		return &fail.PathError{Path: *end, Err: fail.Bare(err)}
 	}
 	*end = dir
 	return nil
@@ -327,10 +330,10 @@ func (h *hider) hold(inside string) {
 // holdOnHost is hold for a name of the host, wherever the task may write to the directory that it is in.
 func (h *hider) holdOnHost(host string) {
 	for _, w := range h.windows {
-		if !w.write || !below(host, w.source) {
+		if !w.write || !paths.Below(host, w.source) {
 			continue
 		}
-		if view := moved(host, w.source, w.target); h.c.tree.hostPath(view) == host {
+		if view := paths.Moved(host, w.source, w.target); h.c.tree.hostPath(view) == host {
 			h.hold(view)
 		}
 	}
@@ -357,6 +360,6 @@ func (c *compilation) noHome() {
 			return
 		}
 	}
-	c.missing = append(c.missing, Missing{Layer: policy.LayerHide,
+	c.missing = append(c.missing, report.Missing{Layer: policy.LayerHide,
 		Why: "rules that begin with ~: neither HOME nor the password database names a home"})
 }

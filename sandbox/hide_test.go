@@ -9,12 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/report"
 )
 
 // hideCase is a machine, what the profile shows of it, and what its rules cover.
 type hideCase struct {
 	name   string
-	host   func(*Host, fakeFiles)
+	host   func(*host.Host, fakeFiles)
 	mounts []policy.Mount
 	root   policy.Root
 	rules  []string
@@ -26,20 +28,23 @@ type hideCase struct {
 }
 
 func ro(source string) policy.Mount { return policy.Mount{Kind: policy.MountBind, Source: source} }
+
 func rw(source string) policy.Mount { m := ro(source); m.Write = true; return m }
+
 func as(m policy.Mount, target string) policy.Mount {
 	m.Target = target
 	return m
 }
+
 func tmpfs(target string) policy.Mount { return policy.Mount{Kind: policy.MountTmpfs, Target: target} }
 
 var hideCases = []hideCase{
 	{name: "a glob below a tmpfs",
-		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/a.pem") },
+		host:   func(h *host.Host, t fakeFiles) { t.file("/home/ann/src/demo/a.pem") },
 		mounts: []policy.Mount{tmpfs("/home"), ro(".")},
 		rules:  []string{"~/src/demo/*.pem"}, covers: []string{"/home/ann/src/demo/a.pem"}},
 	{name: "a glob below an empty root",
-		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/a.pem") },
+		host:   func(h *host.Host, t fakeFiles) { t.file("/home/ann/src/demo/a.pem") },
 		root:   policy.Root{Kind: policy.RootEmpty},
 		mounts: []policy.Mount{ro(".")},
 		rules:  []string{"/home/*/src/demo/*.pem"}, covers: []string{"/home/ann/src/demo/a.pem"}},
@@ -47,11 +52,11 @@ var hideCases = []hideCase{
 		mounts: []policy.Mount{tmpfs("/mnt"), as(ro("/home/ann"), "/mnt/h")},
 		rules:  []string{"~/.s*"}, covers: []string{"/home/ann/.ssh", "/mnt/h/.ssh"}},
 	{name: "a rule through a link",
-		host:   func(h *Host, t fakeFiles) { t.file("/run/x.sock") },
+		host:   func(h *host.Host, t fakeFiles) { t.file("/run/x.sock") },
 		mounts: []policy.Mount{tmpfs("/mnt"), as(ro("/run"), "/mnt/r")},
 		rules:  []string{"/var/run/x.sock"}, covers: []string{"/mnt/r/x.sock", "/run/x.sock"}},
 	{name: "a home that is a link",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.file("/data/ann/.ssh/id")
 			delete(t, "/home/ann")
 			t.link("/home/ann", "/data/ann")
@@ -59,7 +64,7 @@ var hideCases = []hideCase{
 		mounts: []policy.Mount{tmpfs("~")},
 		rules:  []string{"~/.ssh"}, tmpfs: []string{"/data/ann"}},
 	{name: "a home that is a link, bound",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.file("/data/ann/.ssh/id")
 			delete(t, "/home/ann")
 			t.link("/home/ann", "/data/ann")
@@ -67,19 +72,19 @@ var hideCases = []hideCase{
 		mounts: []policy.Mount{tmpfs("/home"), ro("~")},
 		rules:  []string{"~/.ssh"}, covers: []string{"/data/ann/.ssh", "/home/ann/.ssh"}},
 	{name: "a secret that is a link into a visible tree",
-		host:  func(h *Host, t fakeFiles) { t.file("/opt/keys/k"); t.link("/home/ann/.azure", "/opt/keys") },
+		host:  func(h *host.Host, t fakeFiles) { t.file("/opt/keys/k"); t.link("/home/ann/.azure", "/opt/keys") },
 		rules: []string{"~/.azure"}, covers: []string{"/opt/keys"}, mounts: []policy.Mount{tmpfs("~")}},
 	{name: "the other home of a false HOME",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			h.Home, h.PasswdHome = "/tmp/none", "/home/ann"
 			t.own("/home/ann")
 		},
 		rules: []string{"~/.ssh"}, covers: []string{"/home/ann/.ssh"}},
 	{name: "a home of the system counts only for its owner",
-		host:  func(h *Host, t fakeFiles) { h.PasswdHome = "/usr/sbin"; t.file("/usr/sbin/.ssh") },
+		host:  func(h *host.Host, t fakeFiles) { h.PasswdHome = "/usr/sbin"; t.file("/usr/sbin/.ssh") },
 		rules: []string{"~/.ssh"}, covers: []string{"/home/ann/.ssh"}},
 	{name: "the home mounted twice on the host",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.put("/home/ann/.ssh", fakeFile{mode: fs.ModeDir | 0o700, ino: 7})
 			t.put("/export/ann/.ssh", fakeFile{mode: fs.ModeDir | 0o700, ino: 7})
 			t.put("/proc/self/mountinfo", fakeFile{text: "1 0 8:1 / / rw - ext4 a rw\n2 1 8:2 / /home rw - ext4 b rw\n" +
@@ -88,16 +93,16 @@ var hideCases = []hideCase{
 		},
 		rules: []string{"~/.ssh"}, covers: []string{"/export/ann/.ssh", "/home/ann/.ssh", "/opt/part"}},
 	{name: "a directory that cannot be listed",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.put("/home/ann/src/demo/closed", fakeFile{mode: fs.ModeDir | 0o311, fails: unix.EIO})
 		},
 		mounts: []policy.Mount{ro(".")},
 		rules:  []string{"**/.env"}, covers: []string{"/home/ann/src/demo/closed"}},
 	{name: "a directory that cannot be searched",
-		host:  func(h *Host, t fakeFiles) { t.put("/opt/x", fakeFile{mode: fs.ModeDir, fails: unix.EACCES}) },
+		host:  func(h *host.Host, t fakeFiles) { t.put("/opt/x", fakeFile{mode: fs.ModeDir, fails: unix.EACCES}) },
 		rules: []string{"/opt/x/key"}, covers: []string{"/opt/x"}},
 	{name: "a name at any depth, by a link",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.file("/opt/prod.env", "/home/ann/src/demo/a/.env")
 			t.link("/home/ann/src/demo/b/.env", "/opt/prod.env")
 		},
@@ -105,7 +110,7 @@ var hideCases = []hideCase{
 		rules:  []string{"**/.env"}, covers: []string{"/home/ann/src/demo/a/.env", "/opt/prod.env"},
 		pins: []string{"/home/ann/src/demo/b", "/home/ann/src/demo/b/.env"}},
 	{name: "names before the last one, at any depth",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.file("/home/ann/src/demo/a/config/prod.key", "/home/ann/src/demo/real/prod.key")
 			t.link("/home/ann/src/demo/b/config", "../real")
 		},
@@ -113,32 +118,32 @@ var hideCases = []hideCase{
 		covers: []string{"/home/ann/src/demo/a/config/prod.key", "/home/ann/src/demo/real/prod.key"},
 		pins:   []string{"/home/ann/src/demo/a/config", "/home/ann/src/demo/b", "/home/ann/src/demo/b/config", "/home/ann/src/demo/real"}},
 	{name: "a link on the way to a glob's match",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.file("/home/ann/src/demo/v/key")
 			t.link("/home/ann/src/demo/keys/x", "../v")
 		},
 		mounts: []policy.Mount{rw(".")}, rules: []string{"~/src/demo/keys/*/key"}, covers: []string{"/home/ann/src/demo/v/key"},
 		pins: []string{"/home/ann/src/demo/keys", "/home/ann/src/demo/keys/x", "/home/ann/src/demo/v"}},
 	{name: "a rule that names an alias",
-		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/k") },
+		host:   func(h *host.Host, t fakeFiles) { t.file("/home/ann/src/demo/k") },
 		mounts: []policy.Mount{tmpfs("/mnt"), as(ro("."), "/mnt/a"), as(ro("."), "/mnt/b")}, rules: []string{"/mnt/a/k"},
 		covers: []string{"/home/ann/src/demo/k", "/mnt/a/k", "/mnt/b/k"}},
 	{name: "a hard link, by a rule that names an alias",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.put("/home/ann/src/demo/k", fakeFile{mode: 0o600, ino: 9, names: 2})
 			t.put("/home/ann/src/demo/n", fakeFile{mode: 0o600, ino: 9, names: 2})
 		},
 		mounts: []policy.Mount{tmpfs("/home"), tmpfs("/mnt"), as(ro("."), "/mnt/a")}, rules: []string{"/mnt/a/k*"},
 		covers: []string{"/mnt/a/k", "/mnt/a/n"}},
 	{name: "a link through /proc, passed over by a glob",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.file("/etc/k")
 			t.link("/etc/klink", "../proc/self/mounts")
 			t.link("/proc/self", "1")
 		},
 		rules: []string{"/etc/k*"}, covers: []string{"/etc/k"}},
 	{name: "links in a hidden directory",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.file("/home/ann/src/demo/ssh/id")
 			t.link("/home/ann/.ssh/keys/id", "../../src/demo/ssh/id")
 			t.link("/home/ann/.ssh/all", "../src")
@@ -147,34 +152,34 @@ var hideCases = []hideCase{
 		pins:   []string{"/home/ann/src/demo/ssh"},
 		misses: "/home/ann/.ssh/all leads to /home/ann/src, which is too much to hide"},
 	{name: "a link that would hide the working directory",
-		host:   func(h *Host, t fakeFiles) { t.link("/home/ann/src/demo/.env", "..") },
+		host:   func(h *host.Host, t fakeFiles) { t.link("/home/ann/src/demo/.env", "..") },
 		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.env"},
 		misses: "/home/ann/src/demo/.env matches, and leads to /home/ann/src, which holds /home/ann/src/demo: that can be read"},
 	{name: "a link to a directory of the system",
-		host:   func(h *Host, t fakeFiles) { t.link("/home/ann/src/demo/s/.env", "/usr/bin") },
+		host:   func(h *host.Host, t fakeFiles) { t.link("/home/ann/src/demo/s/.env", "/usr/bin") },
 		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.env"},
 		misses: "/home/ann/src/demo/s/.env matches, and leads to /usr/bin, which everybody may read"},
 	{name: "a directory of the system by a link before the last name",
-		host:   func(h *Host, t fakeFiles) { t.link("/home/ann/src/demo/secrets", "/usr") },
+		host:   func(h *host.Host, t fakeFiles) { t.link("/home/ann/src/demo/secrets", "/usr") },
 		mounts: []policy.Mount{rw(".")}, rules: []string{"**/secrets/*"},
 		misses: "/home/ann/src/demo/secrets matches, and leads to /usr/bin, which everybody may read"},
 	{name: "links without end that a pattern finds",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.link("/home/ann/src/demo/.env", ".env")
 			t.link("/home/ann/src/demo/a/config", "config")
 		},
 		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.env", "**/config/key"}},
 	{name: "a link through /proc that a pattern finds",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.link("/home/ann/src/demo/.env", "/proc/self/environ")
 			t.link("/proc/self", "1")
 		},
 		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.env"}, misses: "/home/ann/src/demo/.env lies behind a link of /proc"},
 	{name: "the name of the working directory itself",
-		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/key") },
+		host:   func(h *host.Host, t fakeFiles) { t.file("/home/ann/src/demo/key") },
 		mounts: []policy.Mount{rw(".")}, rules: []string{"**/demo/key"}, covers: []string{"/home/ann/src/demo/key"}},
 	{name: "names above the working directory, inside and on the host",
-		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/a/key", "/home/ann/src/demo/b/key") },
+		host:   func(h *host.Host, t fakeFiles) { t.file("/home/ann/src/demo/a/key", "/home/ann/src/demo/b/key") },
 		mounts: []policy.Mount{tmpfs("/mnt"), as(ro("."), "/mnt/x")}, rules: []string{"**/src/demo/a/key", "**/mnt/*/b/key"},
 		covers: []string{"/home/ann/src/demo/a/key", "/home/ann/src/demo/b/key", "/mnt/x/a/key", "/mnt/x/b/key"}},
 	{name: "the working directory by its name",
@@ -182,14 +187,14 @@ var hideCases = []hideCase{
 	{name: "the working directory by a name above it",
 		mounts: []policy.Mount{rw(".")}, rules: []string{"**/src"}, covers: []string{"/home/ann/src/demo"}},
 	{name: "the working directory by the name that was typed",
-		host: func(h *Host, t fakeFiles) {
-			h.typed = "/home/ann/.x"
+		host: func(h *host.Host, t fakeFiles) {
+			h.Typed = "/home/ann/.x"
 			t.link("/home/ann/.x", "src/demo")
 			t.file("/home/ann/src/demo/key")
 		},
 		mounts: []policy.Mount{tmpfs("~"), rw(".")}, rules: []string{"**/.x/key"}, covers: []string{"/home/ann/src/demo/key"}},
 	{name: "a mount of the host in a bind, by its other name",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.put("/home/ann/src/demo/m", fakeFile{mode: fs.ModeDir | 0o755, ino: 7})
 			t.put("/srv/.aws", fakeFile{mode: fs.ModeDir | 0o755, ino: 7})
 			t.put("/srv/.aws/credentials", fakeFile{mode: 0o600, ino: 8})
@@ -200,7 +205,7 @@ var hideCases = []hideCase{
 		mounts: []policy.Mount{rw(".")}, rules: []string{"**/.aws/credentials"},
 		covers: []string{"/home/ann/src/demo/m/credentials", "/srv/.aws/credentials"}},
 	{name: "a chain of links between hidden directories, and a loop",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			for _, x := range [][2]string{{"/home/ann/.ssh", "1"}, {"/opt/1", "2"}, {"/opt/2", "3"}, {"/opt/3", "4"}, {"/opt/4", "5"}, {"/opt/5", "6"}} {
 				t.dir(x[0])
 				t.link(x[0]+"/l", "/opt/"+x[1])
@@ -211,26 +216,26 @@ var hideCases = []hideCase{
 		rules: []string{"~/.ssh"}, mounts: []policy.Mount{tmpfs("/home")},
 		covers: []string{"/opt/1", "/opt/2", "/opt/3", "/opt/4", "/opt/5", "/opt/6"}},
 	{name: "a trailing slash",
-		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/src/demo/keys/k") },
+		host:   func(h *host.Host, t fakeFiles) { t.file("/home/ann/src/demo/keys/k") },
 		mounts: []policy.Mount{ro(".")}, rules: []string{"**/keys/"}, covers: []string{"/home/ann/src/demo/keys"}},
 	{name: "a bind by the name itself",
-		host:   func(h *Host, t fakeFiles) { t.file("/opt/.env") },
+		host:   func(h *host.Host, t fakeFiles) { t.file("/opt/.env") },
 		mounts: []policy.Mount{tmpfs("/mnt"), as(ro("/opt/.env"), "/mnt/x")}, rules: []string{"**/.env"}, covers: []string{"/mnt/x", "/opt/.env"}},
 	{name: "parents in a writable home",
 		mounts: []policy.Mount{rw("~")}, rules: []string{"~/.config/gh"}, covers: []string{"/home/ann/.config/gh"},
 		pins: []string{"/home/ann/.config"}},
 	{name: "a link in a writable home",
-		host:   func(h *Host, t fakeFiles) { t.file("/home/ann/dot/k"); t.link("/home/ann/.netrc", "dot/k") },
+		host:   func(h *host.Host, t fakeFiles) { t.file("/home/ann/dot/k"); t.link("/home/ann/.netrc", "dot/k") },
 		mounts: []policy.Mount{rw("~")}, rules: []string{"~/.netrc"}, covers: []string{"/home/ann/dot/k"},
 		pins: []string{"/home/ann/.netrc", "/home/ann/dot"}},
 	{name: "hard links",
-		host: func(h *Host, t fakeFiles) {
+		host: func(h *host.Host, t fakeFiles) {
 			t.put("/home/ann/.netrc", fakeFile{mode: 0o600, ino: 9, names: 2})
 			t.put("/home/ann/src/demo/n", fakeFile{mode: 0o600, ino: 9, names: 2})
 		},
 		mounts: []policy.Mount{tmpfs("~"), rw(".")}, rules: []string{"~/.netrc"}, covers: []string{"/home/ann/src/demo/n"}},
 	{name: "links without end",
-		host:  func(h *Host, t fakeFiles) { t.link("/home/ann/.ssh2", ".ssh2") },
+		host:  func(h *host.Host, t fakeFiles) { t.link("/home/ann/.ssh2", ".ssh2") },
 		rules: []string{"~/.ssh2"}, errs: "hide[0] ~/.ssh2: resolve /home/ann/.ssh2: too many symbolic links"},
 }
 
@@ -275,7 +280,7 @@ func (tt *hideCase) compare(t *testing.T, comp *compilation) {
 		}
 	}
 	if len(comp.missing) > 0 != (tt.misses != "") ||
-		tt.misses != "" && !slices.ContainsFunc(comp.missing, func(m Missing) bool { return strings.HasPrefix(m.Why, tt.misses) }) {
+		tt.misses != "" && !slices.ContainsFunc(comp.missing, func(m report.Missing) bool { return strings.HasPrefix(m.Why, tt.misses) }) {
 		t.Errorf("missing: %q, want %q", comp.missing, tt.misses)
 	}
 	for _, x := range []struct {

@@ -10,6 +10,9 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/report"
 )
 
 // isGlob reports whether a text has to be matched, and is not a path by itself.
@@ -24,13 +27,13 @@ const maxPath = 3800
 func (h *hider) expand(t *tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
-	_, last := splitPath(pattern)
+	_, last := paths.Split(pattern)
 	for _, dir := range e.listed {
 		h.awaitGlob(t, dir, last)
 	}
 	if e.processes && t == &h.c.tree {
 		h.matched = true
-		h.c.missing = append(h.c.missing, Missing{Layer: policy.LayerHide,
+		h.c.missing = append(h.c.missing, report.Missing{Layer: policy.LayerHide,
 			Why: pattern + ": the processes in the sandbox's /proc come and go, and nothing can be mounted in their directories"})
 	}
 	return e.found, err
@@ -69,13 +72,13 @@ func (e *expander) below(dir string, names []string) error {
 	}
 	name := names[0]
 	if !isGlob(name) {
-		return e.next(joinPath(dir, name), names[1:])
+		return e.next(paths.Join(dir, name), names[1:])
 	}
 	list, err := e.list(dir)
-	if len(names) == 1 && (err == nil || notThere(err)) {
+	if len(names) == 1 && (err == nil || fail.NotThere(err)) {
 		e.listed = append(e.listed, dir)
 	}
-	if notThere(err) {
+	if fail.NotThere(err) {
 		return nil
 	}
 	if err != nil {
@@ -89,7 +92,7 @@ func (e *expander) below(dir string, names []string) error {
 		} else if ok && proc && isDigits(entry) {
 			e.processes = true
 		} else if ok {
-			if err := e.next(joinPath(dir, entry), names[1:]); err != nil {
+			if err := e.next(paths.Join(dir, entry), names[1:]); err != nil {
 				return err
 			}
 		}
@@ -114,7 +117,7 @@ func (e *expander) next(at string, names []string) error {
 		err := e.below(end, names)
 		e.links = e.links[:before]
 		return err
-	case notThere(err):
+	case fail.NotThere(err):
 		e.missing(at, names)
 		return nil
 	case err == nil, errors.Is(err, errMagicLink):
@@ -151,7 +154,7 @@ type anywhere struct {
 }
 
 func newAnywhere(i int, pattern string, rule *policy.Hide) anywhere {
-	return anywhere{i: i, rule: rule, names: strings.Split(strings.Trim(clean("/"+pattern), "/"), "/")}
+	return anywhere{i: i, rule: rule, names: strings.Split(strings.Trim(paths.Clean("/"+pattern), "/"), "/")}
 }
 
 // A match is a path inside that a rule has found.
@@ -257,12 +260,12 @@ func eachMatches(patterns, names []string) bool {
 // dir looks at what is in a directory, and below it.
 func (f *finder) dir(dir string, carried []state) {
 	p := f.tree.at(dir)
-	if below(p.source, "/proc") || below(p.source, "/sys") || p.what == ownDev {
+	if paths.Below(p.source, "/proc") || paths.Below(p.source, "/sys") || p.what == ownDev {
 		return
 	}
 	entries, err := f.tree.list(dir, f.extra)
 	switch {
-	case notThere(err):
+	case fail.NotThere(err):
 		return
 	case err != nil, len(dir) > maxPath, len(f.tree.hostPath(dir)) > maxPath:
 		f.closed = append(f.closed, dir)
@@ -285,7 +288,7 @@ func (f *finder) dir(dir string, carried []state) {
 }
 
 func (f *finder) entry(dir string, e *listed, carried []state) {
-	next := joinPath(dir, e.name)
+	next := paths.Join(dir, e.name)
 	var deeper []state
 	try := func(s state) (whole bool) {
 		if ok, err := path.Match(s.names[0], e.name); !ok || err != nil {

@@ -5,12 +5,13 @@ package sandbox
 
 import (
 	"errors"
-	"os"
 	"slices"
 	"strconv"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/ledger"
+	"cordon/sandbox/report"
 )
 
 // maxNamesInside bounds how many names of the directories that one rule hides are looked at for links.
@@ -39,7 +40,7 @@ func (h *hider) linksIn(root string) {
 			return
 		}
 		for i := range list {
-			switch path := joinPath(queue[0], list[i].name); {
+			switch path := paths.Join(queue[0], list[i].name); {
 			case list[i].link != "":
 				h.linkIn(root, path)
 			case list[i].dir:
@@ -52,14 +53,14 @@ func (h *hider) linksIn(root string) {
 // linkIn covers what one link leads to. What belongs to the system is no secret, if everybody may read it.
 func (h *hider) linkIn(root, link string) {
 	end, err := h.c.hostTree().resolve(link)
-	if err != nil || below(end, root) || h.c.isLifted(end) {
+	if err != nil || paths.Below(end, root) || h.c.isLifted(end) {
 		return
 	}
 	if h.c.everybodys(end) {
 		return
 	}
-	holds := func(b bound) bool { return below(b.source, end) }
-	if below(root, end) || slices.ContainsFunc(h.c.bound(), holds) {
+	holds := func(b bound) bool { return paths.Below(b.source, end) }
+	if paths.Below(root, end) || slices.ContainsFunc(h.c.bound(), holds) {
 		h.notFollowed(link, "leads to "+end+", which is too much to hide: that")
 		return
 	}
@@ -72,7 +73,7 @@ func (h *hider) linkIn(root, link string) {
 func (c *compilation) everybodys(host string) bool {
 	info, err := c.tree.lstat(host)
 	return err == nil && info.Mode()&0o004 != 0 &&
-		slices.ContainsFunc(quietDirs[:], func(dir string) bool { return below(host, dir) })
+		slices.ContainsFunc(quietDirs[:], func(dir string) bool { return paths.Below(host, dir) })
 }
 
 // follows decides whether what a pattern has found is covered, if a link leads to it. A task can leave such a link for the
@@ -94,7 +95,7 @@ func (h *hider) follows(m *match) bool {
 		from = m.from
 	}
 	for _, b := range h.c.bound() {
-		if below(b.target, end) {
+		if paths.Below(b.target, end) {
 			h.notFollowed(from, "matches, and leads to "+end+", which holds "+b.target+": that")
 			return false
 		}
@@ -116,7 +117,7 @@ func (h *hider) follows(m *match) bool {
 // boundAt returns where the innermost bind that holds a path is mounted; "" for none.
 func (c *compilation) boundAt(path string) (target string) {
 	for _, b := range c.bound() {
-		if below(path, b.target) && len(b.target) > len(target) {
+		if paths.Below(path, b.target) && len(b.target) > len(target) {
 			target = b.target
 		}
 	}
@@ -129,7 +130,7 @@ var linksOfSystem = [...]string{"/var/run", "/var/spool", "/var/mail", "/etc", "
 // leftByTask reports whether a task may have left one of the links on the way from a path of the host to its end, and lists
 // the end as not hidden then.
 func (h *hider) leftByTask(path, end string) bool {
-	if path == "" || path == end || slices.ContainsFunc(linksOfSystem[:], func(dir string) bool { return below(path, dir) }) {
+	if path == "" || path == end || slices.ContainsFunc(linksOfSystem[:], func(dir string) bool { return paths.Below(path, dir) }) {
 		return false
 	}
 	if h.left == nil {
@@ -147,15 +148,6 @@ func (h *hider) leftByTask(path, end string) bool {
 	return true
 }
 
-// Left returns what reports whether a task may have made a link on the way to a path.
-func (osFiles) Left(records []ledger.Place) func(path string) bool {
-	if records == nil { // a Host that the caller made
-		records = ledger.Places(os.Getenv)
-	}
-	g := &ledger.Guard{Places: func() []ledger.Place { return records }}
-	return g.Left
-}
-
 // maxNotFollowed bounds how many links are listed as not followed; a task can leave any number of them.
 const maxNotFollowed = 20
 
@@ -170,18 +162,18 @@ func (h *hider) notFollowed(link, why string) {
 	h.c.spared[link] = true
 	if len(h.c.spared) <= maxNotFollowed {
 		h.c.missing = append(h.c.missing,
-			Missing{Layer: policy.LayerHide, Why: link + " " + why + " can be read where it is shown"})
+			report.Missing{Layer: policy.LayerHide, Why: link + " " + why + " can be read where it is shown"})
 	}
 }
 
 // listUnfollowed says how many links are not listed.
 func (c *compilation) listUnfollowed() {
 	if more := len(c.spared) - maxNotFollowed; more > 0 {
-		c.missing = append(c.missing, Missing{Layer: policy.LayerHide, Why: strconv.Itoa(more) + " more links were not followed"})
+		c.missing = append(c.missing, report.Missing{Layer: policy.LayerHide, Why: strconv.Itoa(more) + " more links were not followed"})
 	}
 }
 
 // isLifted reports whether a rule that was taken away shows a thing of the host, or one below it.
 func (c *compilation) isLifted(host string) bool {
-	return slices.ContainsFunc(c.lifted, func(l lifted) bool { return below(l.host, host) })
+	return slices.ContainsFunc(c.lifted, func(l lifted) bool { return paths.Below(l.host, host) })
 }

@@ -6,6 +6,8 @@ package sandbox
 import (
 	"slices"
 	"strings"
+
+	"cordon/sandbox/internal/paths"
 )
 
 // namesOf lists the paths that lead to what is bound: inside, and on the host by each mount that shows it.
@@ -19,9 +21,9 @@ func (c *compilation) namesOf(b bound) []string {
 			}
 		}
 	}
-	if b.source == c.host.Cwd && c.host.typed != "" {
-		if end, err := c.hostTree().resolve(c.host.typed); err == nil && end == b.source {
-			names = append(names, c.host.typed)
+	if b.source == c.host.Cwd && c.host.Typed != "" {
+		if end, err := c.hostTree().resolve(c.host.Typed); err == nil && end == b.source {
+			names = append(names, c.host.Typed)
 		}
 	}
 	slices.Sort(names)
@@ -80,17 +82,17 @@ func (f *finder) mounts(c *compilation) {
 	if err != nil || len(f.rules) == 0 {
 		return // the rules report the error
 	}
-	for i := range t.list {
-		m := &t.list[i]
-		if t.devices[m.device] < 2 || t.find(m.point) != m {
+	for i := range t.List {
+		m := &t.List[i]
+		if t.devices[m.Device] < 2 || t.find(m.Point) != m {
 			continue
 		}
 		for _, b := range c.bound() {
-			if m.point == b.source || !below(m.point, b.source) {
+			if m.Point == b.source || !paths.Below(m.Point, b.source) {
 				continue
 			}
-			at := bound{target: moved(m.point, b.source, b.target), source: m.point, nested: true}
-			if c.tree.hostPath(at.target) == m.point {
+			at := bound{target: paths.Moved(m.Point, b.source, b.target), source: m.Point, nested: true}
+			if c.tree.hostPath(at.target) == m.Point {
 				f.bind(at, c.namesOf(at))
 			}
 		}

@@ -8,6 +8,9 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/paths"
 )
 
 // hideState covers the state directories wherever the sandbox would show them.
@@ -15,7 +18,7 @@ func (c *compilation) hideState() error {
 	if c.asItIs() {
 		return nil // nothing is kept from the caller's own program
 	}
-	for _, dir := range c.host.stateDirs() {
+	for _, dir := range c.host.StateDirs() {
 		if err := c.hideStateDir(dir); err != nil {
 			return err
 		}
@@ -33,11 +36,11 @@ func (c *compilation) hideStateDir(dir string) error {
 		return fail(err, "")
 	}
 	// The directory it is in may be written to: what is covered cannot be moved or removed (EBUSY). Those above may not.
-	for parent, _ := splitPath(dir); parent != "/"; parent, _ = splitPath(parent) {
-		above, _ := splitPath(parent)
+	for parent, _ := paths.Split(dir); parent != "/"; parent, _ = paths.Split(parent) {
+		above, _ := paths.Split(parent)
 		if c.writable(above) && !c.mountPoint(parent, above) {
 			return fail(errors.New("the sandbox may write "+above+", and could put another directory in the place of "+parent),
-				"let it write less than "+above+", or keep the state elsewhere: "+runtimeDirRemedy)
+				"let it write less than "+above+", or keep the state elsewhere: "+host.RuntimeDirRemedy)
 		}
 	}
 	return nil
@@ -63,23 +66,23 @@ func (c *compilation) mountPoint(dir, above string) bool {
 	if err != nil {
 		return false
 	}
-	a, ok := statOf(its)
-	b, okAbove := statOf(other)
+	a, ok := host.StatOf(its)
+	b, okAbove := host.StatOf(other)
 	return ok && okAbove && a.Dev != b.Dev
 }
 
 // views are the paths at which the sandbox shows a directory of the host: the part that holds it, and every bind of it or
 // of what it is in.
-func (c *compilation) views(host string) (paths []string) {
+func (c *compilation) views(host string) (list []string) {
 	for i := range c.tree.parts {
 		p := &c.tree.parts[i]
-		if p.source == "" || p.opaque || p.file || !below(host, p.source) {
+		if p.source == "" || p.opaque || p.file || !paths.Below(host, p.source) {
 			continue
 		}
-		view := moved(host, p.source, p.target)
+		view := paths.Moved(host, p.source, p.target)
 		if c.tree.hostPath(view) == host {
-			paths = append(paths, view)
+			list = append(list, view)
 		}
 	}
-	return paths
+	return list
 }

@@ -10,6 +10,8 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/report"
 )
 
 // execHint says that the filter forbids the launcher's own execve, whatever the errno, and by which rule; "" where
@@ -39,39 +41,39 @@ func (c *compilation) execHint() string {
 
 // hintFor looks at an argument that names a path: one that the host has and the sandbox does not, or a new file in a
 // directory that is read-only inside.
-func (c *compilation) hintFor(args []string, i int) (Hint, bool) {
+func (c *compilation) hintFor(args []string, i int) (report.Hint, bool) {
 	arg := args[i]
 	if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
 		arg = value
 	}
 	if arg == "" || strings.HasPrefix(arg, "-") || c.profile.Root.Kind == policy.RootDir || strings.ContainsAny(arg, "\x00\n\t ;|&$<>()") {
-		return Hint{}, false
+		return report.Hint{}, false
 	}
 	path := arg
 	if path[0] != '/' {
-		path = joinPath(c.workdir, path)
+		path = paths.Join(c.workdir, path)
 	}
-	path, err := c.tree.resolve(clean(path))
+	path, err := c.tree.resolve(paths.Clean(path))
 	if err != nil {
-		return Hint{}, false
+		return report.Hint{}, false
 	}
 	part := c.tree.at(path)
 	if part == nil || part.opaque || path == "/" {
-		return Hint{}, false
+		return report.Hint{}, false
 	}
 	_, inside := c.tree.stat(path)
 	_, err = c.host.Files.Lstat(path)
-	dir, _ := splitPath(path)
+	dir, _ := paths.Split(path)
 	switch {
 	case !inside && err == nil:
-		return Hint{Text: path + " is not visible in the sandbox", Rule: part.rule, Flag: "--ro " + path}, true
+		return report.Hint{Text: path + " is not visible in the sandbox", Rule: part.rule, Flag: "--ro " + path}, true
 	case inside || err == nil || part.write || !writes(args, i):
-		return Hint{}, false
+		return report.Hint{}, false
 	}
 	if isDir, ok := c.tree.stat(dir); ok && isDir && dir != "/" && c.host.Files.Access(dir, unix.W_OK) == nil {
-		return Hint{Text: dir + " is read-only in the sandbox", Rule: part.rule, Flag: "--rw " + dir}, true
+		return report.Hint{Text: dir + " is read-only in the sandbox", Rule: part.rule, Flag: "--rw " + dir}, true
 	}
-	return Hint{}, false
+	return report.Hint{}, false
 }
 
 // writes reports whether an argument is likely to name a file to be written: it follows -o, or belongs to a program that
@@ -81,7 +83,7 @@ func writes(args []string, i int) bool {
 	case "-o", "--output":
 		return true
 	}
-	_, name := splitPath("/" + args[0])
+	_, name := paths.Split("/" + args[0])
 	switch name {
 	case "cp", "dd", "install", "ln", "mkdir", "mktemp", "mv", "tee", "touch", "truncate":
 		return true

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/report"
 )
 
 // hints completes the report of a failed run.
@@ -23,18 +24,18 @@ func (p *process) hints() {
 	}
 	if r.Signal == "SIGSYS" {
 		if text := p.comp.execHint(); text != "" {
-			r.Hints = append(r.Hints, Hint{Text: text})
+			r.Hints = append(r.Hints, report.Hint{Text: text})
 			return
 		}
-		r.Hints = append(r.Hints, Hint{Text: "a system call that the profile does not allow ended it", Rule: p.comp.profile.Source("syscalls.default"),
+		r.Hints = append(r.Hints, report.Hint{Text: "a system call that the profile does not allow ended it", Rule: p.comp.profile.Source("syscalls.default"),
 			Flag: "--allow-syscall NAME"})
 		if p.comp.profile.Syscalls.Exec == policy.ExecOnce {
-			r.Hints = append(r.Hints, Hint{Text: "to execute another program would end it, too", Rule: p.comp.profile.Source("syscalls.exec"), Flag: "--exec any"})
+			r.Hints = append(r.Hints, report.Hint{Text: "to execute another program would end it, too", Rule: p.comp.profile.Source("syscalls.exec"), Flag: "--exec any"})
 		}
 		return
 	}
 	if p.unrouted() > 0 {
-		r.Hints = append(r.Hints, Hint{Text: "it tried to reach a network, and the profile gives it none", Rule: p.comp.profile.Source("network"), Flag: "--net host"})
+		r.Hints = append(r.Hints, report.Hint{Text: "it tried to reach a network, and the profile gives it none", Rule: p.comp.profile.Source("network"), Flag: "--net host"})
 	}
 	if p.comp.into != nil { // what it sees and may write was decided when the sandbox was made
 		return

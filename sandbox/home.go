@@ -1,17 +1,6 @@
 package sandbox
 
-// The caller's homes: passwd(5), environ(7).
-
-// homePath returns a home directory made clean, "" for a text that cannot be one.
-func homePath(home string) string {
-	if len(home) == 0 || home[0] != '/' {
-		return ""
-	}
-	if home = clean(home); home == "/" {
-		return ""
-	}
-	return home
-}
+import "cordon/sandbox/internal/paths"
 
 // homes lists the directories that "~" means in a rule that hides: HOME, and the home of the password database, so
 // that a false HOME uncovers nothing. A database names directories of the system as homes, such as /usr/sbin: they
@@ -40,13 +29,13 @@ func (c *compilation) meanings(path string) []string {
 	case path == "~" || len(path) > 1 && path[:2] == "~/":
 		var list []string
 		for _, home := range c.homes() {
-			list = append(list, clean(home+path[1:]))
+			list = append(list, paths.Clean(home+path[1:]))
 		}
 		return list
 	case path[0] == '/':
-		return []string{clean(path)}
+		return []string{paths.Clean(path)}
 	}
-	return []string{clean(joinPath(c.host.Cwd, path))}
+	return []string{paths.Clean(paths.Join(c.host.Cwd, path))}
 }
 
 // sourceHome returns the home directory that binds begin at: HOME without symbolic links. A link in HOME is the

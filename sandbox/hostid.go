@@ -25,7 +25,7 @@ func (c *compilation) ownHostID() error {
 	if !c.rootForbidden() {
 		return nil
 	}
-	if !c.host.mapsIDs() {
+	if !c.host.GivesIDs() {
 		return &UnsupportedError{Layer: policy.LayerUser, From: c.where("user.host"),
 			Why:    "the task would be root on the host: root without the capabilities SETUID and SETGID cannot give it an id of its own",
 			Remedy: "give the launcher these two (and SYS_ADMIN for what the profile writes: docker run --cap-add); or, in as many words, " + c.orRoot()}

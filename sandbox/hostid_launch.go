@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
 )
 
 // taskIDs is the file of the state directory in which each id in use is a locked byte. The kernel drops a lock with the last
@@ -21,7 +23,7 @@ const taskIDs = "ids"
 // Launchers that share a state directory lock the id there besides; others have no place in common.
 func (p *process) drawTaskID() (int, error) {
 	h := p.cmd.Host
-	if p.cmd.Into != nil || !h.HostRoot || !h.mapsIDs() { // otherwise root starts the task, and can give it an id of its own
+	if p.cmd.Into != nil || !h.HostRoot || !h.GivesIDs() { // otherwise root starts the task, and can give it an id of its own
 		return 0, nil
 	}
 	p.ids = openTaskIDs(h.State)
@@ -35,7 +37,7 @@ func (p *process) drawTaskID() (int, error) {
 			return id, nil
 		}
 	}
-	return 0, &Error{Op: "draw the task's id", Err: errors.New("64 were in use, or the locks of " + joinPath(h.State, taskIDs) + " do not work"),
+	return 0, &Error{Op: "draw the task's id", Err: errors.New("64 were in use, or the locks of " + paths.Join(h.State, taskIDs) + " do not work"),
 		Hint: "--host-user caller runs the task as root"}
 }
 
@@ -44,7 +46,7 @@ func openTaskIDs(state string) int {
 	if state == "" {
 		return -1
 	}
-	fd, err := unix.Open(joinPath(state, taskIDs), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	fd, err := unix.Open(paths.Join(state, taskIDs), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return -1
 	}
@@ -66,14 +68,14 @@ func randomTaskID() (int, error) {
 
 // checkIDs holds the task's ids against what the profile says: proc_pid_status(5) has them as they are outside.
 func (p *process) checkIDs() error {
-	text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/status")
+	text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.task) + "/status")
 	if err != nil {
 		return &Error{Op: "read back the ids", Err: err}
 	}
 	if err := p.comp.checkIDs(text); err != nil {
 		return err
 	}
-	uid, gid := first(statusField(text, "Uid")), first(statusField(text, "Gid"))
+	uid, gid := proc.First(proc.StatusField(text, "Uid")), proc.First(proc.StatusField(text, "Gid"))
 	p.enforced(policy.LayerUser, "uid "+strconv.Itoa(uid)+", gid "+strconv.Itoa(gid)+" on the host", "/proc/PID/status")
 	return nil
 }

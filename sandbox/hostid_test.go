@@ -10,10 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // plainRoot is root without some capabilities.
-func plainRoot(maps bool) *Host {
+func plainRoot(maps bool) *host.Host {
 	h := fakeRoot()
 	h.Privileged, h.HostRoot, h.MapsIDs = false, true, maps
 	return h
@@ -32,7 +33,7 @@ func TestRootIsNobodyOutside(t *testing.T) {
 	tests := []struct {
 		name string
 		p    *policy.Profile
-		h    *Host
+		h    *host.Host
 		want string // of the error; "" for none
 	}{
 		{"all capabilities", hostRoot(), fakeRoot(), ""},
@@ -77,7 +78,7 @@ func TestReadBackIDs(t *testing.T) {
 func TestTaskIDs(t *testing.T) {
 	dir, seen := t.TempDir(), map[int]bool{}
 	for range 200 {
-		p := &process{cmd: &Command{Host: &Host{HostRoot: true, MapsIDs: true, State: dir}}}
+		p := &process{cmd: &Command{Host: &host.Host{HostRoot: true, MapsIDs: true, State: dir}}}
 		id, err := p.drawTaskID()
 		if err != nil {
 			t.Fatal(err)
@@ -125,11 +126,11 @@ func TestThreadIsSomebodyElse(t *testing.T) {
 	}
 	for _, ids := range [][3]int{{-1, testUser, -1}, {testUser, testUser, -1}, {testUser, -1, -1}} {
 		for _, exclusive := range []bool{false, true} {
-			for _, host := range []bool{false, true} {
+			for _, hostPath := range []bool{false, true} {
 				c := shell(t, "cat /proc/self/uid_map")
 				c.Exclusive = exclusive
-				if host {
-					c.Host, _ = Probe()
+				if hostPath {
+					c.Host, _ = host.Probe()
 				}
 				started := make(chan error)
 				go func() {

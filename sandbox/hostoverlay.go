@@ -16,6 +16,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/plan"
 )
 
@@ -50,7 +54,7 @@ func (c *compilation) overlayHost(from plan.From) error {
 		o := layers{lower: dir, upper: c.profile.Root.Overlay, sub: layerName(dir), plain: true}
 		upper, err := c.overlay(from, plan.Tree, o, c.where("root"))
 		if err != nil {
-			return &Error{Op: "root: overlay", Err: err, From: c.where("root"), Hint: hintOf(err)}
+			return &Error{Op: "root: overlay", Err: err, From: c.where("root"), Hint: fail.HintOf(err)}
 		}
 		c.attach(from, plan.R(plan.Tree), dir, false)
 		c.tree.add(part{target: dir, source: dir, upper: upper, write: true, layer: true, what: "an overlay of the host's " + dir, rule: c.profile.Source("root")})
@@ -77,7 +81,7 @@ func layerName(dir string) string {
 // overlayFinder looks for the directories that are covered.
 type overlayFinder struct {
 	c     *compilation
-	table *mountTable
+	table *proc.MountTable
 	found []string
 }
 
@@ -89,7 +93,7 @@ func (f *overlayFinder) below(dir string, depth int) {
 	}
 	for _, e := range entries {
 		if e.IsDir() {
-			f.look(joinPath(dir, e.Name()), depth)
+			f.look(paths.Join(dir, e.Name()), depth)
 		}
 	}
 }
@@ -99,8 +103,8 @@ func (f *overlayFinder) look(path string, depth int) {
 	if err != nil || !f.c.mayDo(unix.X_OK, path, info) || len(f.found) > maxOverlays {
 		return
 	}
-	if mounts := f.table.mountsBelow(path); !mounts && f.c.mayDo(unix.W_OK, path, info) {
-		if f.table.onDisk(path) {
+	if mounts := f.table.MountsBelow(path); !mounts && f.c.mayDo(unix.W_OK, path, info) {
+		if f.table.OnDisk(path) {
 			f.found = append(f.found, path)
 		}
 	} else if mounts || depth < overlayDepth {
@@ -125,7 +129,7 @@ func (f *overlayFinder) above(path string) {
 		case slices.Contains(f.found, dir):
 			covered = true
 		case covered && ownerOf(info) == f.c.ids.outUID:
-		case !f.table.mountsBelow(dir) && f.c.mayDo(unix.W_OK, dir, info) && f.table.onDisk(dir):
+		case !f.table.MountsBelow(dir) && f.c.mayDo(unix.W_OK, dir, info) && f.table.OnDisk(dir):
 			f.found = append(f.found, dir)
 			covered = true
 		default:
@@ -145,7 +149,7 @@ func (c *compilation) mayDo(what uint32, path string, info fs.FileInfo) bool {
 
 // ownerOf is a file's user; -1 where that cannot be told.
 func ownerOf(info fs.FileInfo) int {
-	if st, ok := statOf(info); ok {
+	if st, ok := host.StatOf(info); ok {
 		return int(st.Uid)
 	}
 	return -1
@@ -155,7 +159,7 @@ func ownerOf(info fs.FileInfo) int {
 const maxMountinfo = 16 << 20
 
 // hostMounts is the mount table of the tree that is shown.
-func (c *compilation) hostMounts() (*mountTable, error) {
+func (c *compilation) hostMounts() (*proc.MountTable, error) {
 	name := "/proc/self/mountinfo"
 	if j := c.joined(unix.CLONE_NEWNS); j != nil {
 		name = strings.TrimSuffix(j.path, "/ns/mnt") + "/mountinfo"
@@ -166,7 +170,7 @@ func (c *compilation) hostMounts() (*mountTable, error) {
 		case err != nil:
 			return nil, err
 		case len(text) < n:
-			return parseMounts(text)
+			return proc.ParseMounts(text)
 		case n > maxMountinfo:
 			return nil, errors.New(name + " is too long")
 		}

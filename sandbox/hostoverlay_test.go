@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/paths"
 )
 
 // overHost is the host's tree with an overlay, for a task that has the caller's id.
@@ -108,25 +110,25 @@ func TestOverlayDirs(t *testing.T) {
 	const disk = "20 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
 	for _, tt := range []struct {
 		name, mounts string
-		host         *Host
-		change       func(*Host)
+		host         *host.Host
+		change       func(*host.Host)
 		want         string
 	}{
 		{"one file system", disk, fakeUser(), nil, "/home/ann /tmp"},
-		{"root of the machine", disk, fakeRoot(), func(h *Host) { h.HostRoot = false }, "/dev /etc /home /media /mnt /proc /root /run /srv /sys /tmp /usr /var"},
+		{"root of the machine", disk, fakeRoot(), func(h *host.Host) { h.HostRoot = false }, "/dev /etc /home /media /mnt /proc /root /run /srv /sys /tmp /usr /var"},
 		{"home of its own", disk + "21 20 8:2 / /home rw - xfs /dev/sda2 rw\n", fakeUser(), nil, "/home/ann /tmp"},
 		{"home on a network", disk + "21 20 0:40 / /home rw - nfs4 server:/home rw\n", fakeUser(), nil, "/tmp"},
 		{"tmp in memory", disk + "21 20 0:40 / /tmp rw - tmpfs tmpfs rw\n", fakeUser(), nil, "/home/ann"},
 		{"mounted in home", disk + "21 20 0:40 / /home/ann/bin rw - fuse.sshfs x rw\n", fakeUser(), nil, "/home/ann/.aws /home/ann/.config /home/ann/.ssh /home/ann/src /tmp"},
 		{"mounted deep in home", disk + "21 20 0:40 / /home/ann/src/demo/.git rw - tmpfs x rw\n", fakeUser(), nil, "/home/ann/.aws /home/ann/.config /home/ann/.ssh /home/ann/bin /tmp"},
 		{"a root in memory", "20 1 0:2 / / rw - rootfs rootfs rw\n", fakeUser(), nil, "/home/ann /tmp"},
-		{"a working directory far down", disk, fakeUser(), func(h *Host) {
+		{"a working directory far down", disk, fakeUser(), func(h *host.Host) {
 			h.Cwd = "/srv/a/b/c/d/mine/e"
 			h.Files.(fakeFiles).dir("/srv/a/b/c/d")
 			h.Files.(fakeFiles).dir("/srv/a/b/c/d/mine/e")
 			h.Files.(fakeFiles).own("/srv/a/b/c/d/mine", "/srv/a/b/c/d/mine/e")
 		}, "/home/ann /srv/a/b/c/d/mine /tmp"},
-		{"a working directory below somebody else's in tmp", disk, fakeUser(), func(h *Host) {
+		{"a working directory below somebody else's in tmp", disk, fakeUser(), func(h *host.Host) {
 			h.Cwd = "/tmp/theirs/mine/e"
 			h.Files.(fakeFiles).dir("/tmp/theirs/mine/e")
 			h.Files.(fakeFiles).own("/tmp/theirs/mine", "/tmp/theirs/mine/e")
@@ -138,7 +140,7 @@ func TestOverlayDirs(t *testing.T) {
 			files.put("/proc/self/mountinfo", fakeFile{text: tt.mounts})
 			files.open("/tmp")
 			for name, f := range files {
-				if below(name, "/home/ann") && f.IsDir() {
+				if paths.Below(name, "/home/ann") && f.IsDir() {
 					files.own(name)
 				}
 			}

@@ -11,6 +11,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/proc"
 )
 
 // Kernel is what the kernel says of a sandbox.
@@ -56,10 +60,10 @@ func (e *Entry) Kernel() (*Kernel, error) {
 	if k.Init == nil || k.Task == nil {
 		return nil, &Error{Op: "sandbox " + e.State.ID, Err: errors.New("is just ending")}
 	}
-	if b, err := readAll("/proc/" + strconv.Itoa(k.Task.PID) + "/mountinfo"); err == nil {
+	if b, err := proc.ReadAll("/proc/" + strconv.Itoa(k.Task.PID) + "/mountinfo"); err == nil {
 		k.Mounts = lines(b)
 	} else {
-		k.Task.Unread = append(k.Task.Unread, "mountinfo: "+cause(err).Error())
+		k.Task.Unread = append(k.Task.Unread, "mountinfo: "+fail.Cause(err).Error())
 	}
 	if c := e.State.Cgroup; c != nil {
 		for i := range c.Dirs {
@@ -81,9 +85,9 @@ func askKernel(id *ProcessID) *KernelProcess {
 	k := &KernelProcess{PID: id.PID, Status: map[string]string{}}
 	dir := "/proc/" + strconv.Itoa(id.PID)
 	read := func(name string) []byte {
-		b, err := readAll(dir + "/" + name)
+		b, err := proc.ReadAll(dir + "/" + name)
 		if err != nil {
-			k.Unread = append(k.Unread, name+": "+cause(err).Error())
+			k.Unread = append(k.Unread, name+": "+fail.Cause(err).Error())
 		}
 		return b
 	}
@@ -98,14 +102,14 @@ func askKernel(id *ProcessID) *KernelProcess {
 }
 
 func (k *KernelProcess) namespaces(dir string) {
-	for i := range nsKinds {
-		name := nsKinds[i].name
-		its, err := readlink(dir + "/ns/" + name)
+	for i := range host.CloneKinds {
+		name := host.CloneKinds[i].Name
+		its, err := proc.Readlink(dir + "/ns/" + name)
 		if err != nil {
-			k.Unread = append(k.Unread, "ns/"+name+": "+cause(err).Error())
+			k.Unread = append(k.Unread, "ns/"+name+": "+fail.Cause(err).Error())
 			continue
 		}
-		own, _ := readlink("/proc/self/ns/" + name) // "" is no namespace's name
+		own, _ := proc.Readlink("/proc/self/ns/" + name) // "" is no namespace's name
 		k.Namespaces = append(k.Namespaces, KernelNamespace{name, its, its != own})
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 )
 
 // maxInterpreters is how many scripts may interpret each other: the kernel's own limit, exec_binprm.
@@ -23,7 +25,7 @@ const maxInterpreters = 5
 func (c *compilation) interpreter(path string, depth int) error {
 	inside, err := c.tree.resolve(path)
 	if err != nil {
-		return &LookupError{Name: path, Why: bare(err).Error(), Code: 126}
+		return &LookupError{Name: path, Why: fail.Bare(err).Error(), Code: 126}
 	}
 	host := c.tree.hostPath(inside)
 	if host == "" {
@@ -35,7 +37,7 @@ func (c *compilation) interpreter(path string, depth int) error {
 	}
 	if loader := elfInterpreter(head); loader != "" {
 		if _, err := c.tree.resolve(c.absolute(loader)); err != nil {
-			return &LookupError{Name: path, Why: "its interpreter " + loader + ": " + bare(err).Error(), Code: 126}
+			return &LookupError{Name: path, Why: "its interpreter " + loader + ": " + fail.Bare(err).Error(), Code: 126}
 		}
 		return nil
 	}
@@ -96,9 +98,9 @@ func (c *compilation) isEnv(path string) bool {
 // absolute is a path as execve(2) takes it: relative to the task's working directory.
 func (c *compilation) absolute(path string) string {
 	if strings.HasPrefix(path, "/") {
-		return clean(path)
+		return paths.Clean(path)
 	}
-	return clean(joinPath(c.workdir, path))
+	return paths.Clean(paths.Join(c.workdir, path))
 }
 
 // scriptHead is how much of a script the kernel reads: BINPRM_BUF_SIZE, since Linux 5.1.

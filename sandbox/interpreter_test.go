@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // firstLines are lines that a wider or a narrower reading of "#!" takes for something else than the kernel does. DIR/e is
@@ -126,7 +127,7 @@ func FuzzShebang(f *testing.F) {
 
 // TestPlanted: what a task could have left does not choose what is bound.
 func TestPlanted(t *testing.T) {
-	plant := func(h *Host) {
+	plant := func(h *host.Host) {
 		f := h.Files.(fakeFiles)
 		f.own("/home/ann", "/home/ann/bin", "/home/ann/src/demo")
 		f.program("/home/ann/keys/elf", "\x7fELF")

@@ -15,6 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
 
@@ -123,18 +127,18 @@ func (c *compilation) lookThrough() error {
 		return nil
 	}
 	dir, ok := strings.CutSuffix(j.path, "/ns/mnt")
-	if !ok || !below(j.path, "/proc") {
+	if !ok || !paths.Below(j.path, "/proc") {
 		return &UnsupportedError{Layer: j.layer, Why: j.key + ": the tree of " + j.path + " cannot be looked at before it is entered", From: c.where(j.key),
 			Remedy: "name a process that is in it: /proc/PID/ns/mnt"}
 	}
 	inside := *c.host
 	inside.Files = c.host.Files.At(dir + "/root")
 	if _, err := inside.Files.Lstat("/"); err != nil {
-		return &Error{Op: j.key + ": " + dir + "/root", Err: bare(err), From: c.where(j.key), Hint: "the process is gone, or belongs to somebody else"}
+		return &Error{Op: j.key + ": " + dir + "/root", Err: fail.Bare(err), From: c.where(j.key), Hint: "the process is gone, or belongs to somebody else"}
 	}
 	c.outside = c.host.Files
 	c.host, c.tree.files = &inside, inside.Files
-	c.do(c.scalar(j.key), plan.OpenStep(plan.CWD, "/proc", openDir, 0).Into(plan.HostProc))
+	c.do(c.scalar(j.key), plan.OpenStep(plan.CWD, "/proc", walk.OpenDir, 0).Into(plan.HostProc))
 	return nil
 }
 
@@ -172,7 +176,7 @@ func (c *compilation) joinedIdentity(j *join) error {
 		}
 		if !ok {
 			return &Error{Op: j.key + " " + j.path, Err: noID(maps, x.key, x.own, x.wanted), From: c.where(j.key),
-				Hint: "name " + x.key + ", a number inside that it maps" + prefixed(": ", maps.String())}
+				Hint: "name " + x.key + ", a number inside that it maps" + fail.Prefixed(": ", maps.String())}
 		}
 		if !c.host.Privileged && maps != nil && *x.out != x.own {
 			own, _ := maps.inside(x.own)
@@ -225,7 +229,7 @@ func (c *compilation) mapped(j *join, name string) string {
 }
 
 // launcherFiles is the tree that the launcher sees itself.
-func (c *compilation) launcherFiles() Files {
+func (c *compilation) launcherFiles() host.Files {
 	if c.outside != nil {
 		return c.outside
 	}

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/loop"
 )
 
 // openJoins opens the namespaces that are joined.
@@ -106,7 +107,7 @@ func (p *process) awaitWord() error {
 	if err := p.await(p.link, p.pidfd); err != nil {
 		return err
 	}
-	if !readable(p.link) {
+	if !loop.Readable(p.link) {
 		return p.ended()
 	}
 	return nil

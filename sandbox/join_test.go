@@ -16,6 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/report"
 )
 
 // everyKind are the kinds of namespaces, as /proc/PID/ns names them.
@@ -156,7 +159,7 @@ func TestJoin(t *testing.T) {
 }
 
 // checkReported requires that the report names each namespace as the task has read it.
-func checkReported(t *testing.T, r *Report, lines []string) {
+func checkReported(t *testing.T, r *report.Report, lines []string) {
 	t.Helper()
 	found := map[string]bool{}
 	for _, e := range r.Enforced {
@@ -204,14 +207,14 @@ func TestJoinedIdentity(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				want := map[string]string{"CapBnd": hex16(0), "CapPrm": hex16(0), "CapEff": hex16(0), "CapInh": hex16(0), "CapAmb": hex16(0),
+				want := map[string]string{"CapBnd": proc.Hex16(0), "CapPrm": proc.Hex16(0), "CapEff": proc.Hex16(0), "CapInh": proc.Hex16(0), "CapAmb": proc.Hex16(0),
 					"NoNewPrivs": "1", "Seccomp": "2",
 					"Uid": fmt.Sprintf("%[1]d\t%[1]d\t%[1]d\t%[1]d", owner), "Gid": fmt.Sprintf("%[1]d\t%[1]d\t%[1]d\t%[1]d", owner)}
 				if os.Getuid() == 0 {
 					want["Groups"] = ""
 				}
 				for key, value := range want {
-					if got := statusField(status, key); got != value {
+					if got := proc.StatusField(status, key); got != value {
 						t.Errorf("%s is %q, want %q", key, got, value)
 					}
 				}
@@ -474,7 +477,7 @@ func TestFilesBelow(t *testing.T) {
 		os.Symlink(outside+"/secret", dir+"/out"), os.Symlink("/proc/self/root", dir+"/magic"), unix.Mkfifo(dir+"/fifo", 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	f := osFiles{}.At(dir)
+	f := host.OSFiles{}.At(dir)
 	for _, path := range []string{"/etc/file", "/absolute", "/up", "/../../etc/file"} {
 		if text, err := f.Read(path, 100); err != nil || string(text) != "inside" {
 			t.Errorf("%s: %q, %v", path, text, err)
@@ -521,12 +524,12 @@ func TestSharedPID(t *testing.T) {
 	}
 	for deadline := time.Now().Add(slow(3 * time.Second)); ; time.Sleep(time.Millisecond) {
 		status, err := os.ReadFile("/proc/" + strconv.Itoa(task) + "/status")
-		if err != nil || strings.HasPrefix(statusField(status, "State"), "Z") {
+		if err != nil || strings.HasPrefix(proc.StatusField(status, "State"), "Z") {
 			break
 		}
 		if time.Now().After(deadline) {
 			_ = unix.Kill(task, unix.SIGKILL)
-			t.Fatalf("the task lives on: %s", statusField(status, "State"))
+			t.Fatalf("the task lives on: %s", proc.StatusField(status, "State"))
 		}
 	}
 	asUserToo(t)

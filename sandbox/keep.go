@@ -10,6 +10,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/host"
 	"cordon/sandbox/plan"
 )
 
@@ -33,7 +34,7 @@ func (c *compilation) plainFilter() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []byte(encode(prog.Insns)), nil
+	return []byte(host.EncodeFilter(prog.Insns)), nil
 }
 
 // letExec makes a spec let the launcher's own execveat pass. A profile that allows execve alone cannot mean to forbid to be

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/proc"
 )
 
 // ids gives the task an id inside.
@@ -59,7 +60,7 @@ func TestKernelState(t *testing.T) {
 					held = tt.bnd
 				}
 				want := []struct{ key, value string }{
-					{"CapBnd", hex16(tt.bnd)}, {"CapPrm", hex16(held)}, {"CapEff", hex16(held)}, {"CapInh", hex16(tt.amb)}, {"CapAmb", hex16(tt.amb)},
+					{"CapBnd", proc.Hex16(tt.bnd)}, {"CapPrm", proc.Hex16(held)}, {"CapEff", proc.Hex16(held)}, {"CapInh", proc.Hex16(tt.amb)}, {"CapAmb", proc.Hex16(tt.amb)},
 					{"NoNewPrivs", "1"}, {"Seccomp", "2"}, {"Groups", ""}, {"Threads", "1"},
 					{"Uid", fmt.Sprintf("%[1]d\t%[1]d\t%[1]d\t%[1]d", id)}, {"Gid", fmt.Sprintf("%[1]d\t%[1]d\t%[1]d\t%[1]d", id)},
 				}
@@ -67,7 +68,7 @@ func TestKernelState(t *testing.T) {
 					if w.key == "Groups" && os.Getuid() != 0 {
 						continue // an ordinary user cannot give its groups up
 					}
-					if got := statusField([]byte(text), w.key); got != w.value {
+					if got := proc.StatusField([]byte(text), w.key); got != w.value {
 						t.Errorf("%s is %q, want %q", w.key, got, w.value)
 					}
 				}
@@ -207,13 +208,13 @@ func checkInit(t *testing.T, before []string) {
 		t.Fatal(err)
 	}
 	for key, want := range map[string]string{
-		"Threads": "1", "CapBnd": hex16(0), "CapPrm": hex16(0), "CapEff": hex16(0), "CapInh": hex16(0), "CapAmb": hex16(0), "NoNewPrivs": "1", "Seccomp": "2", "Name": "cordon-init",
+		"Threads": "1", "CapBnd": proc.Hex16(0), "CapPrm": proc.Hex16(0), "CapEff": proc.Hex16(0), "CapInh": proc.Hex16(0), "CapAmb": proc.Hex16(0), "NoNewPrivs": "1", "Seccomp": "2", "Name": "cordon-init",
 	} {
-		if got := statusField(status, key); got != want {
+		if got := proc.StatusField(status, key); got != want {
 			t.Errorf("init: %s is %q, want %q", key, got, want)
 		}
 	}
-	if pids := strings.Fields(statusField(status, "NSpid")); len(pids) < 2 || pids[len(pids)-1] != "1" {
+	if pids := strings.Fields(proc.StatusField(status, "NSpid")); len(pids) < 2 || pids[len(pids)-1] != "1" {
 		t.Errorf("init: NSpid is %q", pids)
 	}
 	if os.Getuid() != 0 {
@@ -329,7 +330,7 @@ func TestReportIsRead(t *testing.T) {
 			}
 			delete(layers, e.Layer)
 		}
-		if key, value, ok := strings.Cut(e.Found, "="); ok && e.Where == "/proc/PID/status" && statusField([]byte(text), key) != value {
+		if key, value, ok := strings.Cut(e.Found, "="); ok && e.Where == "/proc/PID/status" && proc.StatusField([]byte(text), key) != value {
 			t.Errorf("%s: %q is not what the task reads", e.Layer, e.Found)
 		}
 	}
@@ -353,9 +354,9 @@ func TestHostIDs(t *testing.T) {
 		t.Errorf("the task's id map is not the host's: %q, %v", text, err)
 	}
 	for key, want := range map[string]string{
-		"Uid": "12345\t12345\t12345\t12345", "Gid": "12345\t12345\t12345\t12345", "Groups": "", "CapBnd": hex16(0), "CapPrm": hex16(0), "CapEff": hex16(0), "NoNewPrivs": "1",
+		"Uid": "12345\t12345\t12345\t12345", "Gid": "12345\t12345\t12345\t12345", "Groups": "", "CapBnd": proc.Hex16(0), "CapPrm": proc.Hex16(0), "CapEff": proc.Hex16(0), "NoNewPrivs": "1",
 	} {
-		if got := statusField([]byte(text), key); got != want {
+		if got := proc.StatusField([]byte(text), key); got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}
 	}

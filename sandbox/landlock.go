@@ -11,7 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // landlock is what the ruleset handles and allows.
@@ -76,7 +79,7 @@ func (c *compilation) landlockRules() error {
 	where := c.where("landlock")
 	if c.host.LandlockABI == 0 {
 		why, instead := c.unscoped("landlock: this kernel has no Landlock, or it is not enabled")
-		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only where they were asked to be"+prefixed(", ", instead), where,
+		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only where they were asked to be"+fail.Prefixed(", ", instead), where,
 			"Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing")
 	}
 	if err := c.landlockScopes(where); err != nil {
@@ -200,12 +203,12 @@ func (c *compilation) pathRules(section string, items []policy.PathItem, access 
 			path, err = c.tree.resolve(path)
 		}
 		if err != nil { // "~" without a home, or a circle of links: nothing is allowed
-			c.missing = append(c.missing, Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": " + err.Error()})
+			c.missing = append(c.missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": " + err.Error()})
 			continue
 		}
 		isDir, exists := c.tree.stat(path)
 		if !exists {
-			c.missing = append(c.missing, Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, and allows nothing"})
+			c.missing = append(c.missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, and allows nothing"})
 			continue
 		}
 		c.land.rules = append(c.land.rules, landRule{path: path, access: access, file: !isDir, from: at(section, i, items[i].Pos)})
@@ -221,7 +224,7 @@ func (c *compilation) allowBeneath(r *landRule) {
 	if access == 0 {
 		return
 	}
-	c.openInside(r.from, r.path, openAny, plan.Target)
+	c.openInside(r.from, r.path, walk.OpenAny, plan.Target)
 	c.do(r.from,
 		plan.Dup(plan.R(plan.Target), plan.F(fileBeneath), unix.O_CLOEXEC),
 		plan.CloseStep(plan.R(plan.Target)),

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
 )
 
@@ -27,7 +29,7 @@ func (c *compilation) layer(from plan.From, place string, o layers, where string
 	if err != nil {
 		return "", "", err
 	}
-	if !c.host.since(5, 14) {
+	if !c.host.Since(5, 14) {
 		return "", "", &UnsupportedError{Layer: policy.LayerMount, Why: "overlay directory " + path + ": this kernel cannot be told to follow no link in it", From: where,
 			Remedy: "Linux 5.14; or throw the changes away: upper: tmp, --overlay tmp"}
 	}
@@ -103,18 +105,18 @@ func (c *compilation) checkLayer(path, sub string) error {
 // checkOwn refuses what is not a directory of the caller's own.
 func (c *compilation) checkOwn(path string) error {
 	info, err := c.tree.lstat(path)
-	fail := func(why error, hint string) error {
+	failed := func(why error, hint string) error {
 		return &Error{Op: "overlay directory " + path, Err: why, Hint: hint}
 	}
 	switch {
 	case err != nil:
-		return fail(bare(err), "make it, or name one that exists")
+		return failed(fail.Bare(err), "make it, or name one that exists")
 	case info.Mode()&fs.ModeSymlink != 0:
 		return linkError(path)
 	case !info.IsDir():
-		return fail(unix.ENOTDIR, "remove it, or name another directory")
+		return failed(unix.ENOTDIR, "remove it, or name another directory")
 	case ownerOf(info) >= 0 && ownerOf(info) != c.host.UID:
-		return fail(errors.New("belongs to another user"), "make a directory of your own, and name that")
+		return failed(errors.New("belongs to another user"), "make a directory of your own, and name that")
 	}
 	return nil
 }
@@ -173,7 +175,7 @@ func (c *compilation) remake(from plan.From, target string, dir bool) error {
 	if p.upper == "" || target == p.target {
 		return nil
 	}
-	parent, _ := splitPath(target)
+	parent, _ := paths.Split(target)
 	if err := c.remake(from, parent, true); err != nil {
 		return err
 	}
@@ -188,11 +190,11 @@ func (t *tree) layered(p *part, rest string) string {
 	for more := true; more; {
 		var name string
 		name, rest, more = strings.Cut(rest, "/")
-		upper, lower = joinPath(upper, name), joinPath(lower, name)
+		upper, lower = paths.Join(upper, name), paths.Join(lower, name)
 		info, err := t.lstat(upper)
 		switch {
 		case err != nil && more:
-			return joinPath(lower, rest)
+			return paths.Join(lower, rest)
 		case err != nil:
 			return lower
 		case info.Mode()&fs.ModeCharDevice != 0:

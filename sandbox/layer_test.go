@@ -6,10 +6,12 @@ import (
 	"testing"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
 )
 
 // kept is a host with a directory for changes, and a profile with an overlay that keeps them in it.
-func kept(change func(fakeFiles)) (*Host, *policy.Profile) {
+func kept(change func(fakeFiles)) (*host.Host, *policy.Profile) {
 	h := fakeUser()
 	t := h.Files.(fakeFiles)
 	t.dir("/home/ann/layer", "/home/ann/.m2")
@@ -46,7 +48,7 @@ func TestLayerRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 			t.Errorf("%s: %v, want %s", name, err, tt.want)
-		case tt.want != "" && hintOf(err) == "":
+		case tt.want != "" && fail.HintOf(err) == "":
 			t.Errorf("%s: no hint", name)
 		}
 	}

@@ -67,7 +67,7 @@ func (p *process) ownPipe(fd int) {
 // begin starts to lend, when the program runs.
 func (l *lender) begin() {
 	if l != nil {
-		l.p.watch(l.from, unix.POLLIN, func(int16) { l.lend() })
+		l.p.Watch(l.from, unix.POLLIN, func(int16) { l.lend() })
 	}
 }
 
@@ -95,10 +95,10 @@ func (l *lender) lend() {
 	case err == unix.EAGAIN || err == unix.EINTR: // another reader has taken it
 	case n > 0:
 		l.lent, l.wait = int(n), firstWait
-		l.p.unwatch(l.from)
-		l.p.watch(l.to, unix.POLLOUT, func(int16) { l.settle() })
+		l.p.Unwatch(l.from)
+		l.p.Watch(l.to, unix.POLLOUT, func(int16) { l.settle() })
 	default: // the writers are gone
-		l.p.unwatch(l.from)
+		l.p.Unwatch(l.from)
 		unix.Close(l.to)
 		l.to = -1
 	}
@@ -109,14 +109,14 @@ const firstWait = 20 * time.Microsecond
 
 // settle takes out of the caller's pipe what the task has read, and lends again if that is all.
 func (l *lender) settle() {
-	l.p.unwatch(l.to)
+	l.p.Unwatch(l.to)
 	l.takeRead()
 	switch {
 	case l.from < 0: // it is over
 	case l.lent == 0:
-		l.p.watch(l.from, unix.POLLIN, func(int16) { l.lend() })
+		l.p.Watch(l.from, unix.POLLIN, func(int16) { l.lend() })
 	default:
-		l.p.at(time.Now().Add(l.wait), l.settle)
+		l.p.At(time.Now().Add(l.wait), l.settle)
 		l.wait = min(2*l.wait, 100*time.Millisecond)
 	}
 }
@@ -148,7 +148,7 @@ func (l *lender) finish() {
 	l.takeRead()
 	for _, fd := range [...]*int{&l.from, &l.in, &l.to, &l.null} {
 		if *fd >= 0 {
-			l.p.unwatch(*fd)
+			l.p.Unwatch(*fd)
 			unix.Close(*fd)
 			*fd = -1
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
 )
 
@@ -40,7 +41,7 @@ func (c *compilation) findLifted() {
 // liftedBelow lists what is shown below a directory that is about to be covered.
 func (c *compilation) liftedBelow(p *part) (list []lifted) {
 	for _, l := range c.lifted {
-		if !p.file && p.behind != "" && below(l.host, p.behind) && l.host != p.behind {
+		if !p.file && p.behind != "" && paths.Below(l.host, p.behind) && l.host != p.behind {
 			list = append(list, l)
 		}
 	}

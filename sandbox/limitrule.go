@@ -7,16 +7,18 @@ import (
 	"time"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/report"
 )
 
 // endings say what of the profile sets a limit that ends a run.
 var endings = [...]struct{ limit, key, flag string }{
-	{LimitOOM, "limits.memory", "--memory"},
-	{LimitTimeout, "limits.wall", "--timeout"},
-	{LimitCPUTime, "limits.cpu-time", "--cpu-time"},
-	{LimitOutput, "limits.output", "--output"},
-	{LimitPIDs, "limits.pids", "--pids"},
-	{LimitFileSize, "limits.rlimits.fsize", "--rlimit fsize=SIZE"},
+	{report.LimitOOM, "limits.memory", "--memory"},
+	{report.LimitTimeout, "limits.wall", "--timeout"},
+	{report.LimitCPUTime, "limits.cpu-time", "--cpu-time"},
+	{report.LimitOutput, "limits.output", "--output"},
+	{report.LimitPIDs, "limits.pids", "--pids"},
+	{report.LimitFileSize, "limits.rlimits.fsize", "--rlimit fsize=SIZE"},
 }
 
 // cpuRlimit is the least RLIMIT_CPU that the plan sets.
@@ -49,18 +51,18 @@ func (c *compilation) limitRule(limit string) (rule, flag string) {
 			continue
 		}
 		if value := limitValue(l, limit); value != "" {
-			return said(k.key+" "+value, c.where(k.key)), k.flag
+			return fail.Said(k.key+" "+value, c.where(k.key)), k.flag
 		}
 		flag = k.flag
 	}
 	switch limit {
-	case LimitFileSize:
+	case report.LimitFileSize:
 		if r := c.rlimit("fsize"); r != nil {
-			rule = said("limits.rlimits.fsize "+policy.FormatSize(int64(r.Value)), r.Pos.Short())
+			rule = fail.Said("limits.rlimits.fsize "+policy.FormatSize(int64(r.Value)), r.Pos.Short())
 		}
-	case LimitCPUTime:
+	case report.LimitCPUTime:
 		if r := c.rlimit("cpu"); r != nil {
-			rule, flag = said("limits.rlimits.cpu "+strconv.Itoa(int(r.Value))+"s", r.Pos.Short()), "--rlimit cpu=SECONDS"
+			rule, flag = fail.Said("limits.rlimits.cpu "+strconv.Itoa(int(r.Value))+"s", r.Pos.Short()), "--rlimit cpu=SECONDS"
 		}
 	}
 	return rule, flag
@@ -69,15 +71,15 @@ func (c *compilation) limitRule(limit string) (rule, flag string) {
 // limitValue is a limit as the profile may write it; "" where it does not.
 func limitValue(l *policy.Limits, limit string) string {
 	switch {
-	case limit == LimitOOM && l.Memory.Set:
+	case limit == report.LimitOOM && l.Memory.Set:
 		return policy.FormatSize(l.Memory.V)
-	case limit == LimitTimeout && l.Wall.Set:
+	case limit == report.LimitTimeout && l.Wall.Set:
 		return policy.FormatDuration(l.Wall.V)
-	case limit == LimitCPUTime && l.CPUTime.Set:
+	case limit == report.LimitCPUTime && l.CPUTime.Set:
 		return policy.FormatDuration(l.CPUTime.V)
-	case limit == LimitOutput && l.Output.Set:
+	case limit == report.LimitOutput && l.Output.Set:
 		return policy.FormatSize(l.Output.V)
-	case limit == LimitPIDs && l.PIDs.Set:
+	case limit == report.LimitPIDs && l.PIDs.Set:
 		return strconv.Itoa(int(l.PIDs.V))
 	}
 	return ""

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/report"
 )
 
 // exceeded ends the sandbox for a limit. The first limit is the one that is named.
@@ -40,7 +41,7 @@ func (p *process) keepLimits() {
 	now, wall := time.Now(), p.comp.profile.Limits.Wall
 	if wall.Set {
 		p.wallEnds = now.Add(wall.V)
-		p.at(p.wallEnds, p.wallOver)
+		p.At(p.wallEnds, p.wallOver)
 	}
 	if p.comp.profile.Limits.CPUTime.Set {
 		p.checkCPU()
@@ -71,17 +72,17 @@ func (p *process) checkCrowd() {
 		p.crowded = true
 		return
 	}
-	p.at(time.Now().Add(crowdStep), p.checkCrowd)
+	p.At(time.Now().Add(crowdStep), p.checkCrowd)
 }
 
 // wallOver ends the sandbox at the wall-clock limit: SIGTERM, and after a grace period SIGKILL.
 func (p *process) wallOver() {
 	if p.limit == "" {
-		p.limit = LimitTimeout
+		p.limit = report.LimitTimeout
 	}
 	p.told, p.hurry = true, p.gone
 	_ = p.signal(unix.SIGTERM) // a task that is gone has ended in time
-	p.at(time.Now().Add(p.grace()), p.endNow)
+	p.At(time.Now().Add(p.grace()), p.endNow)
 }
 
 // cpuStep is the least time between two looks at the processor time that was used. A run is longer than it was allowed to
@@ -96,10 +97,10 @@ func (p *process) checkCPU() {
 	}
 	left := p.comp.profile.Limits.CPUTime.V - p.cpuUsed()
 	if left <= 0 {
-		p.exceeded(LimitCPUTime)
+		p.exceeded(report.LimitCPUTime)
 		return
 	}
-	p.at(time.Now().Add(max(cpuStep, left/time.Duration(processors()))), p.checkCPU)
+	p.At(time.Now().Add(max(cpuStep, left/time.Duration(processors()))), p.checkCPU)
 }
 
 // watchGroups watches for memory that ran out and for forks that were refused.
@@ -113,11 +114,11 @@ func (p *process) watchGroups() {
 		for _, c := range d.Controllers {
 			switch {
 			case c == "pids" && d.Version == 2:
-				p.watchEvents(d.Path+"/pids.events", cgroup.KeyRefused, LimitPIDs)
+				p.watchEvents(d.Path+"/pids.events", cgroup.KeyRefused, report.LimitPIDs)
 			case c == "pids":
 				p.lookAgain()
 			case c == "memory" && d.Version == 2:
-				p.watchEvents(d.Path+"/"+d.MemoryEvents(), cgroup.KeyKills, LimitOOM)
+				p.watchEvents(d.Path+"/"+d.MemoryEvents(), cgroup.KeyKills, report.LimitOOM)
 			case c == "memory":
 				p.watchOOM(d.Path)
 			}
@@ -138,12 +139,12 @@ func (p *process) watchEvents(path, key, limit string) {
 		n, err := unix.Pread(fd, buf[:], 0)
 		switch {
 		case n <= 0 || err != nil: // the group is gone
-			p.unwatch(fd)
-		case p.limit == "" && positive(cgroup.Count(string(buf[:n]), key)) && (limit != LimitPIDs || !p.outside(limit, p.stats())):
+			p.Unwatch(fd)
+		case p.limit == "" && positive(cgroup.Count(string(buf[:n]), key)) && (limit != report.LimitPIDs || !p.outside(limit, p.stats())):
 			p.exceeded(limit)
 		}
 	}
-	p.watch(fd, unix.POLLPRI, look)
+	p.Watch(fd, unix.POLLPRI, look)
 	look(0) // what is there already is no event
 }
 
@@ -153,7 +154,7 @@ const lookStep = 250 * time.Millisecond
 func (p *process) lookAgain() {
 	p.checkEvents()
 	if p.limit == "" {
-		p.at(time.Now().Add(lookStep), p.lookAgain)
+		p.At(time.Now().Add(lookStep), p.lookAgain)
 	}
 }
 
@@ -172,7 +173,7 @@ func (p *process) watchOOM(dir string) {
 	if writeText(dir+"/cgroup.event_control", strconv.Itoa(event)+" "+strconv.Itoa(control)) != nil {
 		return
 	}
-	p.watch(event, unix.POLLIN, func(int16) {
+	p.Watch(event, unix.POLLIN, func(int16) {
 		_, _ = unix.Read(event, make([]byte, 8))
 		p.awaitKill(oomTries)
 	})
@@ -186,7 +187,7 @@ const oomTries = 50
 func (p *process) awaitKill(tries int) {
 	p.checkEvents()
 	if p.limit == "" && tries > 0 {
-		p.at(time.Now().Add(20*time.Millisecond), func() { p.awaitKill(tries - 1) })
+		p.At(time.Now().Add(20*time.Millisecond), func() { p.awaitKill(tries - 1) })
 	}
 }
 
@@ -202,9 +203,9 @@ func (p *process) checkEvents() {
 	kills, refused := place.Events()
 	switch {
 	case positive(kills):
-		p.exceeded(LimitOOM)
-	case positive(refused) && !p.outside(LimitPIDs, p.stats()):
-		p.exceeded(LimitPIDs)
+		p.exceeded(report.LimitOOM)
+	case positive(refused) && !p.outside(report.LimitPIDs, p.stats()):
+		p.exceeded(report.LimitPIDs)
 	}
 }
 
@@ -214,14 +215,14 @@ func (p *process) checkEvents() {
 func (p *process) outside(limit string, s *cgroup.Stats) bool {
 	switch {
 	case s == nil:
-	case limit == LimitOOM && s.Memory != nil && positive(s.Memory.OOMKills):
+	case limit == report.LimitOOM && s.Memory != nil && positive(s.Memory.OOMKills):
 		if s.Memory.OOMs != nil { // how often nothing could be reclaimed at its own limit
 			return *s.Memory.OOMs == 0
 		}
 		// v1 counts that nowhere (memory.failcnt stays 0 on Linux 6.18): was there ever nearly as much in use?
 		most := p.comp.profile.Limits.Memory
 		return s.Memory.Peak != nil && (!most.Set || *s.Memory.Peak < uint64(most.V)/8*7)
-	case limit == LimitPIDs && s.PIDs != nil && positive(s.PIDs.MaxEvents):
+	case limit == report.LimitPIDs && s.PIDs != nil && positive(s.PIDs.MaxEvents):
 		most := p.comp.profile.Limits.PIDs
 		return s.PIDs.Peak != nil && (!most.Set || *s.PIDs.Peak < uint64(most.V+1)) // and init
 	}
@@ -233,7 +234,7 @@ func positive(n *uint64) bool { return n != nil && *n > 0 }
 // stopWatching ends what keepLimits has begun.
 func (p *process) stopWatching() {
 	for _, fd := range p.watched {
-		p.unwatch(fd)
+		p.Unwatch(fd)
 		unix.Close(fd)
 	}
 	p.watched = nil
@@ -245,33 +246,33 @@ func (p *process) reportLimits(stats *cgroup.Stats) {
 	r := &p.report
 	counts := map[string]uint64{}
 	if stats != nil && stats.Memory != nil && positive(stats.Memory.OOMKills) {
-		counts[LimitOOM] = *stats.Memory.OOMKills
+		counts[report.LimitOOM] = *stats.Memory.OOMKills
 	}
-	if p.outside(LimitPIDs, stats) {
-		r.Hints = append(r.Hints, Hint{Text: "a group around the sandbox's refused it a process: its pids.max is reached"})
+	if p.outside(report.LimitPIDs, stats) {
+		r.Hints = append(r.Hints, report.Hint{Text: "a group around the sandbox's refused it a process: its pids.max is reached"})
 	} else if stats != nil && stats.PIDs != nil && positive(stats.PIDs.MaxEvents) {
-		counts[LimitPIDs] = *stats.PIDs.MaxEvents
+		counts[report.LimitPIDs] = *stats.PIDs.MaxEvents
 	}
 	found := map[string]bool{
-		LimitOOM: counts[LimitOOM] > 0, LimitPIDs: counts[LimitPIDs] > 0 || p.crowded,
-		LimitCPUTime: p.outOfCPU(), LimitFileSize: p.fileTooLarge(), p.limit: true,
+		report.LimitOOM: counts[report.LimitOOM] > 0, report.LimitPIDs: counts[report.LimitPIDs] > 0 || p.crowded,
+		report.LimitCPUTime: p.outOfCPU(), report.LimitFileSize: p.fileTooLarge(), p.limit: true,
 	}
 	for _, k := range endings {
 		if !found[k.limit] {
 			continue
 		}
-		if p.limit == "" && !(k.limit == LimitPIDs && p.crowded) {
+		if p.limit == "" && !(k.limit == report.LimitPIDs && p.crowded) {
 			p.limit = k.limit
 		}
 		rule, flag := p.comp.limitRule(k.limit)
 		if p.outside(k.limit, stats) {
 			rule, flag = "", ""
-			r.Hints = append(r.Hints, Hint{Text: "a group around the sandbox's ran out of memory, or the machine: not the sandbox's own limit"})
+			r.Hints = append(r.Hints, report.Hint{Text: "a group around the sandbox's ran out of memory, or the machine: not the sandbox's own limit"})
 		}
-		r.Limits = append(r.Limits, LimitMet{Limit: k.limit, Count: counts[k.limit], Rule: rule, Flag: flag})
+		r.Limits = append(r.Limits, report.LimitMet{Limit: k.limit, Count: counts[k.limit], Rule: rule, Flag: flag})
 	}
 	r.Limit = p.limit
-	r.Timeout = r.Limit == LimitTimeout
+	r.Timeout = r.Limit == report.LimitTimeout
 }
 
 // fileTooLarge reports whether the task was ended for a file that grew too large, or is a shell that says so of its child:

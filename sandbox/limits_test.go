@@ -10,7 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/report"
 )
 
 func rlimited(c *Cmd, name string, value uint64) *Cmd {
@@ -31,9 +33,9 @@ func TestFileSize(t *testing.T) {
 		size                  uint64
 		exit                  int
 	}{
-		{"exec head -c 5000 /dev/zero >/tmp/f", LimitFileSize, "SIGXFSZ", 4096, -1},
-		{"head -c 5000 /dev/zero >/tmp/f; exit $?", LimitFileSize, "", 4096, 153},
-		{"exec truncate -s 100G /tmp/f", LimitFileSize, "SIGXFSZ", 1 << 30, -1},
+		{"exec head -c 5000 /dev/zero >/tmp/f", report.LimitFileSize, "SIGXFSZ", 4096, -1},
+		{"head -c 5000 /dev/zero >/tmp/f; exit $?", report.LimitFileSize, "", 4096, 153},
+		{"exec truncate -s 100G /tmp/f", report.LimitFileSize, "SIGXFSZ", 1 << 30, -1},
 		{"head -c 4096 /dev/zero >/tmp/f", "", "", 4096, 0},
 		{"exit 153", "", "", policy.Unlimited, 153},
 	} {
@@ -62,17 +64,17 @@ func TestCPUTimeWithoutGroup(t *testing.T) {
 	} {
 		c := ungrouped(shell(t, tt.script))
 		c.Profile.Limits.CPUTime = policy.Opt[time.Duration]{Set: true, V: tt.limit}
-		report, err := c.Run()
+		rep, err := c.Run()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if used := report.User + report.System; report.Limit != LimitCPUTime || used < tt.limit/2 || used > slow(tt.most) || report.PeakRSS == 0 || report.Wall > slow(30*time.Second) {
-			t.Errorf("%s: %q, used %v in %v", tt.script, report.Limit, used, report.Wall)
+		if used := rep.User + rep.System; rep.Limit != report.LimitCPUTime || used < tt.limit/2 || used > slow(tt.most) || rep.PeakRSS == 0 || rep.Wall > slow(30*time.Second) {
+			t.Errorf("%s: %q, used %v in %v", tt.script, rep.Limit, used, rep.Wall)
 		}
 	}
-	report, err := rlimited(shell(t, "while :; do :; done"), "cpu", 1).Run()
-	if err != nil || report.Limit != LimitCPUTime || report.Limits[0].Flag != "--rlimit cpu=SECONDS" {
-		t.Errorf("RLIMIT_CPU: %+v, %v", report, err)
+	rep, err := rlimited(shell(t, "while :; do :; done"), "cpu", 1).Run()
+	if err != nil || rep.Limit != report.LimitCPUTime || rep.Limits[0].Flag != "--rlimit cpu=SECONDS" {
+		t.Errorf("RLIMIT_CPU: %+v, %v", rep, err)
 	}
 	c := ungrouped(shell(t, "sleep 0.5"))
 	c.Profile.Limits.CPUTime = policy.Opt[time.Duration]{Set: true, V: slow(200 * time.Millisecond)} // the launch takes some, too
@@ -85,9 +87,9 @@ func TestCPUTimeWithoutGroup(t *testing.T) {
 func TestCrowd(t *testing.T) {
 	c := ungrouped(shell(t, "for i in 1 2 3 4 5 6; do sleep 1.2 & done; wait"))
 	c.Profile.Limits.PIDs = policy.Opt[int64]{Set: true, V: 8}
-	report, err := c.Run()
-	if err != nil || report.Limit != "" || len(report.Limits) != 1 || report.Limits[0].Limit != LimitPIDs {
-		t.Errorf("%+v, %v", report, err)
+	rep, err := c.Run()
+	if err != nil || rep.Limit != "" || len(rep.Limits) != 1 || rep.Limits[0].Limit != report.LimitPIDs {
+		t.Errorf("%+v, %v", rep, err)
 	}
 }
 
@@ -97,12 +99,12 @@ func TestGroupLimits(t *testing.T) {
 		name, script, limit string
 		set                 func(*policy.Limits)
 	}{
-		{"memory of the task", "exec tail /dev/zero", LimitOOM, func(l *policy.Limits) { l.Memory = policy.Opt[int64]{Set: true, V: 24 << 20} }},
-		{"memory of a child", "tail /dev/zero; exec sleep 1000", LimitOOM, func(l *policy.Limits) { l.Memory = policy.Opt[int64]{Set: true, V: 24 << 20} }},
-		{"memory of a tmpfs", "head -c 100M /dev/zero >/tmp/f; sleep 1000", LimitOOM, func(l *policy.Limits) { l.Memory = policy.Opt[int64]{Set: true, V: 24 << 20} }},
-		{"forks that nobody minds", "while :; do (sleep 1000 &); done 2>/dev/null & sleep 1000", LimitPIDs, func(l *policy.Limits) { l.PIDs = policy.Opt[int64]{Set: true, V: 12} }},
-		{"forks that end the task", "while :; do sleep 1000 & done", LimitPIDs, func(l *policy.Limits) { l.PIDs = policy.Opt[int64]{Set: true, V: 12} }},
-		{"processor time", "for i in 1 2 3; do (while :; do :; done) & done; wait", LimitCPUTime, func(l *policy.Limits) { l.CPUTime = policy.Opt[time.Duration]{Set: true, V: 200 * time.Millisecond} }},
+		{"memory of the task", "exec tail /dev/zero", report.LimitOOM, func(l *policy.Limits) { l.Memory = policy.Opt[int64]{Set: true, V: 24 << 20} }},
+		{"memory of a child", "tail /dev/zero; exec sleep 1000", report.LimitOOM, func(l *policy.Limits) { l.Memory = policy.Opt[int64]{Set: true, V: 24 << 20} }},
+		{"memory of a tmpfs", "head -c 100M /dev/zero >/tmp/f; sleep 1000", report.LimitOOM, func(l *policy.Limits) { l.Memory = policy.Opt[int64]{Set: true, V: 24 << 20} }},
+		{"forks that nobody minds", "while :; do (sleep 1000 &); done 2>/dev/null & sleep 1000", report.LimitPIDs, func(l *policy.Limits) { l.PIDs = policy.Opt[int64]{Set: true, V: 12} }},
+		{"forks that end the task", "while :; do sleep 1000 & done", report.LimitPIDs, func(l *policy.Limits) { l.PIDs = policy.Opt[int64]{Set: true, V: 12} }},
+		{"processor time", "for i in 1 2 3; do (while :; do :; done) & done; wait", report.LimitCPUTime, func(l *policy.Limits) { l.CPUTime = policy.Opt[time.Duration]{Set: true, V: 200 * time.Millisecond} }},
 		{"nothing", "exit 0", "", func(l *policy.Limits) {
 			l.Memory, l.PIDs = policy.Opt[int64]{Set: true, V: 24 << 20}, policy.Opt[int64]{Set: true, V: 12}
 			l.CPUTime = policy.Opt[time.Duration]{Set: true, V: 10 * time.Second}
@@ -113,25 +115,25 @@ func TestGroupLimits(t *testing.T) {
 		c.Profile.Landlock.Off = true
 		c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 30 * time.Second}
 		tt.set(&c.Profile.Limits)
-		report, err := c.Run()
+		rep, err := c.Run()
 		var lacks *UnsupportedError
 		if errors.As(err, &lacks) && lacks.Layer == policy.LayerCgroup {
 			t.Skip(err)
 		}
-		if err != nil || report.Limit != tt.limit || report.Wall > 20*time.Second {
-			t.Errorf("%s: %+v, %v", tt.name, report, err)
+		if err != nil || rep.Limit != tt.limit || rep.Wall > 20*time.Second {
+			t.Errorf("%s: %+v, %v", tt.name, rep, err)
 			continue
 		}
 		if tt.limit == "" {
-			if len(report.Limits) > 0 || report.PeakMemory == nil || *report.PeakMemory == 0 || report.OOMKills == nil || *report.OOMKills != 0 {
-				t.Errorf("%s: %+v", tt.name, report)
+			if len(rep.Limits) > 0 || rep.PeakMemory == nil || *rep.PeakMemory == 0 || rep.OOMKills == nil || *rep.OOMKills != 0 {
+				t.Errorf("%s: %+v", tt.name, rep)
 			}
 			continue
 		}
-		if m := report.Limits[0]; m.Limit != tt.limit || m.Rule == "" || tt.limit != LimitCPUTime && m.Count == 0 {
-			t.Errorf("%s: %+v", tt.name, report.Limits)
+		if m := rep.Limits[0]; m.Limit != tt.limit || m.Rule == "" || tt.limit != report.LimitCPUTime && m.Count == 0 {
+			t.Errorf("%s: %+v", tt.name, rep.Limits)
 		}
-		if used := report.User + report.System; tt.limit == LimitCPUTime && (used < 200*time.Millisecond || used > slow(400*time.Millisecond)) {
+		if used := rep.User + rep.System; tt.limit == report.LimitCPUTime && (used < 200*time.Millisecond || used > slow(400*time.Millisecond)) {
 			t.Errorf("%s: used %v", tt.name, used)
 		}
 	}
@@ -172,15 +174,15 @@ func TestLimitsAround(t *testing.T) {
 		stats *cgroup.Stats
 		want  bool
 	}{
-		"nothing is counted":            {LimitOOM, nil, false},
-		"its own memory":                {LimitOOM, memory(n(1), n(1)), false},
-		"that of a group around it":     {LimitOOM, memory(n(0), n(1)), true},
-		"nobody was killed":             {LimitOOM, memory(n(0), n(0)), false},
-		"v1, its own memory":            {LimitOOM, &cgroup.Stats{Memory: &cgroup.Memory{Peak: n(790), OOMKills: n(1)}}, false},
-		"v1, that of a group around it": {LimitOOM, &cgroup.Stats{Memory: &cgroup.Memory{Peak: n(600), OOMKills: n(1)}}, true},
-		"its own processes":             {LimitPIDs, pids(n(11), n(1)), false},
-		"those of a group around it":    {LimitPIDs, pids(n(5), n(1)), true},
-		"a kernel without a peak":       {LimitPIDs, pids(nil, n(1)), false},
+		"nothing is counted":            {report.LimitOOM, nil, false},
+		"its own memory":                {report.LimitOOM, memory(n(1), n(1)), false},
+		"that of a group around it":     {report.LimitOOM, memory(n(0), n(1)), true},
+		"nobody was killed":             {report.LimitOOM, memory(n(0), n(0)), false},
+		"v1, its own memory":            {report.LimitOOM, &cgroup.Stats{Memory: &cgroup.Memory{Peak: n(790), OOMKills: n(1)}}, false},
+		"v1, that of a group around it": {report.LimitOOM, &cgroup.Stats{Memory: &cgroup.Memory{Peak: n(600), OOMKills: n(1)}}, true},
+		"its own processes":             {report.LimitPIDs, pids(n(11), n(1)), false},
+		"those of a group around it":    {report.LimitPIDs, pids(n(5), n(1)), true},
+		"a kernel without a peak":       {report.LimitPIDs, pids(nil, n(1)), false},
 	} {
 		if got := p.outside(c.limit, c.stats); got != c.want {
 			t.Errorf("%s: %v", name, got)
@@ -203,14 +205,14 @@ func TestGroupsAround(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	run := func(script string, limits policy.Limits) *Report {
+	run := func(script string, limits policy.Limits) *report.Report {
 		t.Helper()
 		limits.Cgroup = "/around"
 		_, r := output(t, grouped(t, script, func(p *policy.Profile) { p.Limits = limits }))
 		return r
 	}
 	r := run("exec tail /dev/zero", policy.Limits{Memory: set(1 << 30)})
-	if r.Limit != LimitOOM || len(r.Limits) != 1 || r.Limits[0].Rule != "" || len(r.Hints) != 1 {
+	if r.Limit != report.LimitOOM || len(r.Limits) != 1 || r.Limits[0].Rule != "" || len(r.Hints) != 1 {
 		t.Errorf("memory: %+v", r)
 	}
 	if r = run("exec tail /dev/zero", policy.Limits{Memory: set(16 << 20)}); len(r.Limits) != 1 || r.Limits[0].Rule == "" || len(r.Hints) != 0 {
@@ -221,11 +223,11 @@ func TestGroupsAround(t *testing.T) {
 	if err := unix.Uname(&uts); err != nil {
 		t.Fatal(err)
 	}
-	counted := !kernelAtLeast(unix.ByteSliceToString(uts.Release[:]), 6, 10) // a newer one counts it in the group around alone
+	counted := !host.KernelAtLeast(unix.ByteSliceToString(uts.Release[:]), 6, 10) // a newer one counts it in the group around alone
 	if r = run(many, policy.Limits{PIDs: set(100)}); r.Limit != "" || counted && len(r.Hints) == 0 {
 		t.Errorf("processes: %+v", r)
 	}
-	if r = run(many, policy.Limits{PIDs: set(4)}); r.Limit != LimitPIDs {
+	if r = run(many, policy.Limits{PIDs: set(4)}); r.Limit != report.LimitPIDs {
 		t.Errorf("its own processes: %+v", r)
 	}
 }

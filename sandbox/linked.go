@@ -9,7 +9,9 @@ import (
 	"io/fs"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/ledger"
+	"cordon/sandbox/report"
 )
 
 // bindSource returns what a bind shows, without a symbolic link in its path, and what that is; "" if it is left out.
@@ -20,19 +22,19 @@ func (c *compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 	}
 	info, err := c.tree.lstat(src)
 	if err != nil {
-		return "", nil, c.tolerate(m, &pathError{src, bare(err)})
+		return "", nil, c.tolerate(m, &fail.PathError{Path: src, Err: fail.Bare(err)})
 	}
 	w := walker{tree: c.hostTree()}
 	end, err := w.walk(src)
 	switch linked := info.Mode()&fs.ModeSymlink != 0; {
 	case err == nil && end == src, err != nil && !linked:
 		return src, info, nil
-	case m.Optional && notThere(err):
-		return "", nil, c.tolerate(m, &pathError{src, bare(err)})
+	case m.Optional && fail.NotThere(err):
+		return "", nil, c.tolerate(m, &fail.PathError{Path: src, Err: fail.Bare(err)})
 	case m.Optional && !m.Write && m.Source[0] == '~':
 		return c.throughLinks(m, src)
 	case err != nil:
-		return "", nil, &pathError{src, errors.New("is a symbolic link that leads nowhere: " + bare(err).Error())}
+		return "", nil, &fail.PathError{Path: src, Err: errors.New("is a symbolic link that leads nowhere: " + fail.Bare(err).Error())}
 	}
 	return "", nil, &Error{Op: src, Err: errors.New("lies behind a symbolic link, which a task may have made"),
 		Hint: "if that is meant bind what it leads to: " + end}
@@ -55,7 +57,7 @@ func (c *compilation) throughLinks(m *policy.Mount, src string) (string, fs.File
 			return end, info, err
 		}
 	}
-	c.left = append(c.left, Added{m.Place(), bare(err).Error()})
-	c.note(m.Source + " is left out: " + bare(err).Error())
+	c.left = append(c.left, report.Added{Path: m.Place(), Why: fail.Bare(err).Error()})
+	c.note(m.Source + " is left out: " + fail.Bare(err).Error())
 	return "", nil, nil
 }

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 )
 
 // listed is a name in a directory.
@@ -38,7 +40,7 @@ func (x extras) add(path string, n node) {
 	if path == "/" {
 		return
 	}
-	dir, name := splitPath(path)
+	dir, name := paths.Split(path)
 	x[dir] = append(x[dir], listed{name, n})
 }
 
@@ -52,7 +54,7 @@ func (t *tree) list(dir string, x extras) ([]listed, error) {
 	if host := t.hostPath(dir); host != "" {
 		entries, err := t.files.ReadDir(host)
 		if err != nil {
-			return nil, bare(err)
+			return nil, fail.Bare(err)
 		}
 		out = make([]listed, 0, len(entries))
 		for _, e := range entries {
@@ -122,7 +124,7 @@ func (c *compilation) bound() []bound {
 	}
 	for i := range list {
 		for j := range list {
-			if i != j && below(list[i].target, list[j].target) && (list[i].target != list[j].target || i > j) {
+			if i != j && paths.Below(list[i].target, list[j].target) && (list[i].target != list[j].target || i > j) {
 				list[i].nested = true
 			}
 		}

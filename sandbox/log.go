@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/fail"
 )
 
 // LogRecord is one line of the log: what was read at once, as JSON.
@@ -85,7 +87,7 @@ func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
 	}
 	if err != nil {
 		l.close()
-		return nil, &Error{Op: "log", Err: cause(err)}
+		return nil, &Error{Op: "log", Err: fail.Cause(err)}
 	}
 	e.log = l
 	go l.copy()
@@ -234,7 +236,7 @@ func (l *Log) record(stream string, data []byte) {
 	l.tellLost()
 	if err := l.append(stream, data); err != nil {
 		l.lost += int64(len(data))
-		l.why = cause(err).Error()
+		l.why = fail.Cause(err).Error()
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 )
 
 // program is what is exec'd.
@@ -48,7 +50,7 @@ func (c *compilation) findWorkdir() error {
 			}
 		}
 		if err != nil {
-			return &Error{Op: "process.workdir " + w, Err: bare(err), From: c.where("process.workdir"), Hint: "bind it, or name one that exists"}
+			return &Error{Op: "process.workdir " + w, Err: fail.Bare(err), From: c.where("process.workdir"), Hint: "bind it, or name one that exists"}
 		}
 		c.workdir = dir
 		return nil
@@ -70,9 +72,9 @@ func (c *compilation) findFor(name string, by namedBy) (string, error) {
 		return "", &LookupError{Name: `""`, Why: "an empty name is no program", Code: 127}
 	}
 	if strings.Contains(name, "/") {
-		path := clean(name)
+		path := paths.Clean(name)
 		if name[0] != '/' {
-			path = clean(joinPath(c.typedFrom(), name))
+			path = paths.Clean(paths.Join(c.typedFrom(), name))
 		}
 		return path, c.reach(name, path, by)
 	}
@@ -81,7 +83,7 @@ func (c *compilation) findFor(name string, by namedBy) (string, error) {
 		if !strings.HasPrefix(dir, "/") {
 			continue // a relative directory in PATH finds what the caller did not name
 		}
-		path := joinPath(clean(dir), name)
+		path := paths.Join(paths.Clean(dir), name)
 		err := c.reach(name, path, by)
 		var lookup *LookupError
 		if !errors.As(err, &lookup) {
@@ -119,7 +121,7 @@ func (c *compilation) searchPath() string {
 func (c *compilation) reach(name, path string, by namedBy) error {
 	inside, err := c.tree.resolve(path)
 	if err != nil {
-		return &LookupError{Name: name, Why: bare(err).Error(), Code: 126}
+		return &LookupError{Name: name, Why: fail.Bare(err).Error(), Code: 126}
 	}
 	if isDir, ok := c.tree.stat(inside); ok {
 		return c.executable(name, inside, isDir)
@@ -145,7 +147,7 @@ func (c *compilation) executable(name, inside string, isDir bool) error {
 
 func (c *compilation) accessible(name, host string) error {
 	if err := c.host.Files.Access(host, unix.X_OK); err != nil {
-		return &LookupError{Name: name, Why: "not executable: " + bare(err).Error(), Code: 126, Hint: "chmod +x, or name its interpreter"}
+		return &LookupError{Name: name, Why: "not executable: " + fail.Bare(err).Error(), Code: 126, Hint: "chmod +x, or name its interpreter"}
 	}
 	return nil
 }

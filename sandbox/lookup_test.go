@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // TestLookup finds programs as a shell would, and shows what is only hidden.
 func TestLookup(t *testing.T) {
-	scripts := func(h *Host) {
+	scripts := func(h *host.Host) {
 		f := h.Files.(fakeFiles)
 		f.program("/home/ann/bin/script", "#! /home/ann/bin/elf -x\n")
 		f.program("/home/ann/bin/elf", "\x7fELF")
@@ -122,7 +123,7 @@ func TestHints(t *testing.T) {
 		policy.Mount{Kind: policy.MountBind, Source: "/home/ann/src/demo"})
 	p.Hide = []policy.Hide{{Pattern: "/etc/shadow", Pos: pos(20)}}
 	p.Sources = []policy.Source{{Path: "root", Pos: pos(1)}}
-	host := onHost(func(h *Host) {
+	host := onHost(func(h *host.Host) {
 		f := h.Files.(fakeFiles)
 		mine := f["/home/ann/src/demo"]
 		mine.mode |= 0o022
@@ -190,7 +191,7 @@ func TestSubordinate(t *testing.T) {
 }
 
 func TestGenerate(t *testing.T) {
-	in := func(host *Host, change func(*policy.Profile)) *compilation {
+	in := func(host *host.Host, change func(*policy.Profile)) *compilation {
 		t.Helper()
 		c, err := compile(with(change), host, &Request{Args: []string{"true"}, Env: []string{}}, nil)
 		if err != nil {
@@ -213,9 +214,9 @@ func TestGenerate(t *testing.T) {
 		{"user", in(fakeUser(), none), "/etc/group", "root:x:0:\nann:x:1000:\nnogroup:x:65534:\n"},
 		{"root inside", in(fakeUser(), asRoot), "/etc/passwd", "root:x:0:0::/home/ann:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"},
 		{"root inside", in(fakeUser(), asRoot), "/etc/group", "root:x:0:\nnogroup:x:65534:\n"},
-		{"a name with a colon", in(onHost(func(h *Host) { h.Name = "a:0:0" }), none), "/etc/group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n"},
-		{"a name with a line", in(onHost(func(h *Host) { h.Name = "a\nroot" }), none), "/etc/group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n"},
-		{"a home with both", in(onHost(func(h *Host) { h.Home = "/h:x\ny" }), none), "/etc/passwd",
+		{"a name with a colon", in(onHost(func(h *host.Host) { h.Name = "a:0:0" }), none), "/etc/group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n"},
+		{"a name with a line", in(onHost(func(h *host.Host) { h.Name = "a\nroot" }), none), "/etc/group", "root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n"},
+		{"a home with both", in(onHost(func(h *host.Host) { h.Home = "/h:x\ny" }), none), "/etc/passwd",
 			"root:x:0:0:root:/:/bin/sh\nann:x:1000:1000::/h_x_y:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"},
 		{"named", in(fakeUser(), asRoot), "/etc/hostname", "box\n"},
 		{"named", in(fakeUser(), asRoot), "/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 box\n"},
@@ -232,7 +233,7 @@ func TestGenerate(t *testing.T) {
 
 func TestKernelRelease(t *testing.T) {
 	for text, want := range map[string][2]int{"6.18.44-fc-v669": {6, 18}, "5.15.0": {5, 15}, "6.1": {6, 1}, "7": {7, 0}, "": {0, 0}, "x.y": {0, 0}} {
-		if got := release(text); got != want {
+		if got := host.Release(text); got != want {
 			t.Errorf("%q: %v", text, got)
 		}
 	}

@@ -21,6 +21,8 @@ import (
 
 	"cordon/policy/filter"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/walk"
 )
 
@@ -235,13 +237,13 @@ func (m *modeCall) change(f *taskFiles, path string) changed {
 		}
 		fd, err := walk.From(f.root, f.start, path, flags)
 		if err != nil {
-			return changed{errno: errnoIn(err)}
+			return changed{errno: fail.Errno(err)}
 		}
 		f.file = fd
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(f.file, &st); err != nil {
-		return changed{errno: errnoIn(err)}
+		return changed{errno: fail.Errno(err)}
 	}
 	mode, without := m.mode&^unix.S_ISUID, false
 	switch st.Mode & unix.S_IFMT {
@@ -255,7 +257,7 @@ func (m *modeCall) change(f *taskFiles, path string) changed {
 	if err == unix.EOPNOTSUPP || err == unix.EINVAL || err == unix.ENOSYS { // before Linux 6.6
 		err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(f.file), mode)
 	}
-	return changed{errno: errnoIn(err), without: err == nil && without}
+	return changed{errno: fail.Errno(err), without: err == nil && without}
 }
 
 // fileIDs are what a thread is to the file system.
@@ -266,14 +268,14 @@ type fileIDs struct {
 
 // fileIDsOf returns those of a thread: proc_pid_status(5), the numbers as the launcher's user namespace has them.
 func fileIDsOf(tid int) (fileIDs, error) {
-	text, err := readAll("/proc/" + strconv.Itoa(tid) + "/status")
+	text, err := proc.ReadAll("/proc/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
 		return fileIDs{}, err
 	}
-	uid, errUID := lastID(statusField(text, "Uid"))
-	gid, errGID := lastID(statusField(text, "Gid"))
+	uid, errUID := lastID(proc.StatusField(text, "Uid"))
+	gid, errGID := lastID(proc.StatusField(text, "Gid"))
 	c := fileIDs{uid: uid, gid: gid}
-	for _, g := range strings.Fields(statusField(text, "Groups")) {
+	for _, g := range strings.Fields(proc.StatusField(text, "Groups")) {
 		n, err := strconv.ParseUint(g, 10, 32)
 		if err != nil {
 			return c, err

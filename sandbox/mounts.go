@@ -11,7 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // mounts puts the profile's mounts into the tree, in its order.
@@ -31,7 +34,7 @@ func mountError(i int, m *policy.Mount, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	e := &Error{Op: "mounts[" + strconv.Itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short(), Hint: hintOf(err)}
+	e := &Error{Op: "mounts[" + strconv.Itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short(), Hint: fail.HintOf(err)}
 	if errors.As(err, &missing) {
 		e.Hint = "name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"
 	}
@@ -107,14 +110,14 @@ func (c *compilation) tolerate(m *policy.Mount, err error) error {
 	if why == "" {
 		return err
 	}
-	c.left = append(c.left, Added{m.Place(), why})
+	c.left = append(c.left, report.Added{Path: m.Place(), Why: why})
 	return nil
 }
 
 // expandTarget is a target's absolute path inside.
 func (c *compilation) expandTarget(t string) (string, error) {
 	if strings.HasPrefix(t, "/") {
-		return clean(t), nil
+		return paths.Clean(t), nil
 	}
 	return c.expand(t)
 }
@@ -176,7 +179,7 @@ func (c *compilation) bind(from plan.From, i int, m *policy.Mount) error {
 func (c *compilation) device(m *policy.Mount, src string) error {
 	why := "a device of the host cannot be opened inside, because every bind is nodev"
 	if m.Optional {
-		c.left = append(c.left, Added{m.Place(), why})
+		c.left = append(c.left, report.Added{Path: m.Place(), Why: why})
 		return nil
 	}
 	return &Error{Op: src, Err: errors.New(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
@@ -263,12 +266,12 @@ func (c *compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 
 // makeNode makes a directory or a symbolic link on one of the launcher's own file systems.
 func (c *compilation) makeNode(from plan.From, m *policy.Mount, target string) error {
-	parent, name := splitPath(target)
+	parent, name := paths.Split(target)
 	parent, err := c.place(from, parent, true)
 	if err != nil {
 		return err
 	}
-	target = joinPath(parent, name)
+	target = paths.Join(parent, name)
 	p := c.tree.at(target)
 	_, exists := c.tree.stat(target)
 	if p == nil || p.made == nil {
@@ -329,7 +332,7 @@ type scratch struct {
 func (c *compilation) openScratch() {
 	from := own("scratch")
 	c.tmpfs(from, plan.Scratch, "700", 0, attrBase|attrNoExec)
-	if c.scratch.attached = !c.host.since(6, 15) || c.overlays(); c.scratch.attached {
+	if c.scratch.attached = !c.host.Since(6, 15) || c.overlays(); c.scratch.attached {
 		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
 	}
 }

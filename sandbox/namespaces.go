@@ -10,14 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 	"cordon/sandbox/plan"
 )
 
-// nsMode returns what the profile says of a kind of nsKinds. The network section counts too: network: host is the host's
+// nsMode returns what the profile says of a kind of CloneKinds. The network section counts too: network: host is the host's
 // namespace.
-func (c *compilation) nsMode(k *nsKind) policy.Namespace {
+func (c *compilation) nsMode(k *host.Kind) policy.Namespace {
 	n := &c.profile.Namespaces
-	switch k.flag {
+	switch k.Flag {
 	case unix.CLONE_NEWUSER:
 		return n.User
 	case unix.CLONE_NEWNS:
@@ -40,13 +41,13 @@ func (c *compilation) nsMode(k *nsKind) policy.Namespace {
 // namespaces decides which are made and which are joined. A joined namespace belongs to somebody else's user
 // namespace, so it is entered before the sandbox's own is made: inside, the child has no rights over it any more.
 func (c *compilation) namespaces() error {
-	for i := range nsKinds {
-		k := &nsKinds[i]
+	for i := range host.CloneKinds {
+		k := &host.CloneKinds[i]
 		switch ns := c.nsMode(k); ns.Mode {
 		case policy.NSNew:
-			c.made |= k.flag
+			c.made |= k.Flag
 		case policy.NSJoin:
-			c.addJoin(k.name, "namespaces."+k.profileName(), ns.Path, k.flag, k.layer)
+			c.addJoin(k.Name, "namespaces."+k.ProfileName(), ns.Path, k.Flag, k.Layer)
 		}
 	}
 	if c.joined(unix.CLONE_NEWNS) != nil {
@@ -70,7 +71,7 @@ func (c *compilation) timeNamespace() error {
 	if !t.New && t.Path == "" {
 		return nil
 	}
-	if !c.host.since(5, 6) {
+	if !c.host.Since(5, 6) {
 		return c.lacking(policy.LayerTime, "time namespaces need Linux 5.6", "", c.where("namespaces.time"), "upgrade the kernel")
 	}
 	c.newTime = t.New

@@ -20,7 +20,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // planReports decides whether the filter asks a listener. Where none can be had denied calls fail as without it, and the
@@ -33,7 +35,7 @@ func (c *compilation) planReports() error {
 		return nil
 	}
 	if why := c.noListener(); why != "" {
-		c.missing = append(c.missing, Missing{Layer: policy.LayerDenials, Why: why, Instead: "they fail with their error numbers, unreported"})
+		c.missing = append(c.missing, report.Missing{Layer: policy.LayerDenials, Why: why, Instead: "they fail with their error numbers, unreported"})
 		return nil
 	}
 	c.reserveListener(c.scalar("on-denial"))
@@ -54,7 +56,7 @@ func (c *compilation) noListener() string {
 	}
 	for _, r := range c.profile.Limits.Rlimits {
 		if r.Name == "nofile" && r.Value <= c.firstFD() {
-			return said("limits.rlimits.nofile "+strconv.Itoa(int(r.Value)), r.Pos.Short()) + " leaves no descriptor for the listener"
+			return fail.Said("limits.rlimits.nofile "+strconv.Itoa(int(r.Value)), r.Pos.Short()) + " leaves no descriptor for the listener"
 		}
 	}
 	return ""

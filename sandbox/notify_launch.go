@@ -10,6 +10,7 @@ import (
 
 	"cordon/policy/filter"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/proc"
 )
 
 // listen takes the listener that init sent.
@@ -22,7 +23,7 @@ func (p *process) listen(fd int) {
 	}
 	child.SyncWakeUp(fd)
 	p.listener = fd
-	p.watch(fd, unix.POLLIN, p.handleNotification)
+	p.Watch(fd, unix.POLLIN, p.handleNotification)
 	p.denials.comp = p.comp
 }
 
@@ -40,7 +41,7 @@ func (p *process) checkListener() error {
 // handleNotification answers one denied call, if there is one, given what poll(2) says of the listener. It never blocks.
 func (p *process) handleNotification(revents int16) {
 	if revents&unix.POLLIN == 0 { // the last process under the filter is gone
-		p.unwatch(p.listener)
+		p.Unwatch(p.listener)
 		unix.Close(p.listener)
 		p.listener = -1
 		return
@@ -72,7 +73,7 @@ func (p *process) describe(d *denied, n *child.Notification) {
 	tid := int(n.PID)
 	read := func(addr uint64) (string, bool) { return readText(tid, addr) }
 	decoded := filter.Decode(&d.call, read)
-	comm, pid := whoIs(tid)
+	comm, pid := proc.WhoIs(tid)
 	if !child.Waits(p.listener, n.ID) {
 		decoded, comm, pid = filter.Decode(&d.call, nil), "", 0
 	}

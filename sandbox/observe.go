@@ -8,6 +8,7 @@ package sandbox
 import (
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/internal/proc"
 )
 
 // watched reports whether the task gets an observer's filter.
@@ -31,7 +32,7 @@ func (c *compilation) watch() error {
 	}
 	watching := *spec
 	watching.Rules = append(watching.Rules[:len(watching.Rules):len(watching.Rules)],
-		filter.Rule{Call: "execveat", Expr: "nonce == 0x" + hex16(c.nonce), Else: filter.Action{Kind: filter.Notify}})
+		filter.Rule{Call: "execveat", Expr: "nonce == 0x" + proc.Hex16(c.nonce), Else: filter.Action{Kind: filter.Notify}})
 	prog, err := filter.Compile(watching, c.arch)
 	if err != nil {
 		return err

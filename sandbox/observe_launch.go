@@ -7,6 +7,7 @@ import (
 
 	"cordon/policy/filter"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/proc"
 )
 
 // Observer watches a task. Its methods are called on the thread that waits for the task, and hold it up.
@@ -34,7 +35,7 @@ type Call struct {
 func (c *Call) Waits() bool { return child.Waits(c.listener, c.id) }
 
 // Who is the name of the thread's process, which may have chosen any, and its number in the innermost pid namespace.
-func (c *Call) Who() (comm string, pid int) { return whoIs(c.TID) }
+func (c *Call) Who() (comm string, pid int) { return proc.WhoIs(c.TID) }
 
 // Decode names the call and its arguments, and reads the paths among them.
 func (c *Call) Decode() filter.Decoded {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
 
@@ -16,7 +17,7 @@ import (
 // the picture has resolved them, and one that was put there since is an error.
 func (c *compilation) openInside(from plan.From, path string, flags uint64, to plan.Reg) {
 	if !c.host.NoOpenat2 {
-		c.do(from, plan.Open2(c.rootFD, path, flags, inRoot).Into(to))
+		c.do(from, plan.Open2(c.rootFD, path, flags, walk.ResolveInRoot).Into(to))
 		return
 	}
 	c.openSteps(from, c.rootFD, c.resolved(path), flags, to, 0)
@@ -52,7 +53,7 @@ func (c *compilation) openWithLinks(from plan.From, path string, flags uint64, t
 
 // openFromTop opens an absolute path of the child's own root name by name.
 func (c *compilation) openFromTop(from plan.From, path string, flags uint64, to plan.Reg) {
-	c.do(from, plan.OpenStep(plan.CWD, "/", openDir, 0).Into(plan.Top))
+	c.do(from, plan.OpenStep(plan.CWD, "/", walk.OpenDir, 0).Into(plan.Top))
 	c.openSteps(from, plan.R(plan.Top), path, flags, to, 0)
 	c.do(from, plan.CloseStep(plan.R(plan.Top)))
 }
@@ -67,7 +68,7 @@ func (c *compilation) openSteps(from plan.From, dir plan.Arg, path string, flags
 	}
 	names := strings.Split(path[1:], "/")
 	for i, name := range names {
-		next, how := to, uint64(openDir)
+		next, how := to, uint64(walk.OpenDir)
 		if left := len(names) - 1 - i; left == 0 {
 			how = flags
 		} else if left%2 == 1 {

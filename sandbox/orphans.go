@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/proc"
 )
 
 // adoptOrphans makes the launcher the parent of what the task leaves behind. A library's process has children of its own,
@@ -44,7 +46,7 @@ func (p *process) killOrphans() {
 func childrenOfSelf() (pids []int) {
 	threads, _ := os.ReadDir("/proc/self/task") // without /proc nothing was launched
 	for _, thread := range threads {
-		text, _ := readAll("/proc/self/task/" + thread.Name() + "/children") // a thread that has ended
+		text, _ := proc.ReadAll("/proc/self/task/" + thread.Name() + "/children") // a thread that has ended
 		for _, word := range strings.Fields(string(text)) {
 			if pid, err := strconv.Atoi(word); err == nil {
 				pids = append(pids, pid)

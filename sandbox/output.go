@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/loop"
+	"cordon/sandbox/report"
 )
 
 // meter counts what the sandbox says on stdout and stderr, together, against limits.output. It is used on any goroutine;
@@ -48,7 +51,7 @@ func (m *meter) take(n int) int {
 		}
 		m.passed.Add(k)
 		if k < int64(n) {
-			tell(m.over)
+			loop.Tell(m.over)
 		}
 		return int(k)
 	}
@@ -61,9 +64,6 @@ func (m *meter) giveBack(n int) {
 		m.left.Add(int64(n))
 	}
 }
-
-// tell makes an eventfd readable.
-func tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN: it is, and no more can be added
 
 // keepOutputLimit prepares to count. It comes before anything is copied. Until the launch is over nothing is ended for the
 // limit: a program may have reached it before the launcher has read back what is enforced.
@@ -88,9 +88,9 @@ func (p *process) watchOutput() {
 	if p.output == nil {
 		return
 	}
-	p.watch(p.output.over, unix.POLLIN, func(int16) {
-		p.unwatch(p.output.over)
-		p.exceeded(LimitOutput)
+	p.Watch(p.output.over, unix.POLLIN, func(int16) {
+		p.Unwatch(p.output.over)
+		p.exceeded(report.LimitOutput)
 	})
 }
 
@@ -225,11 +225,11 @@ func (r *relay) run(c *copying) {
 	for r.step(c) {
 	}
 	if r.over { // the sandbox is being killed for it, and is not to end by SIGPIPE instead
-		await(c.ended)
+		loop.Await(c.ended)
 	}
 	unix.Close(r.out) // the task's next write fails with EPIPE, as it would without the relay
 	unix.Close(r.to)
-	tell(c.done)
+	loop.Tell(c.done)
 	c.leave()
 }
 
@@ -239,16 +239,6 @@ func (r *relay) step(c *copying) bool {
 	k := r.meter.take(n)
 	r.over = k < n
 	return r.pass(c, k) && !r.over && !last
-}
-
-// await waits until a descriptor is readable.
-func await(fd int) {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for {
-		if _, err := unix.Poll(fds, -1); err != unix.EINTR {
-			return
-		}
-	}
 }
 
 // wait waits for bytes and says how many there are. They are the last where the sandbox has ended: a process that has
@@ -342,20 +332,20 @@ func (p *process) drain() {
 	p.draining = true
 	p.mu.Unlock()
 	c.closeIn()
-	tell(c.ended)
+	loop.Tell(c.ended)
 	if p.limit != "" || p.status.Signal() == unix.SIGKILL {
-		p.at(time.Now().Add(p.grace()), func() { tell(c.quit) })
+		p.At(time.Now().Add(p.grace()), func() { loop.Tell(c.quit) })
 	}
 	for range c.relays {
-		if err := p.await(c.done, c.quit); err != nil || readable(c.quit) {
-			p.report.Hints = append(p.report.Hints, Hint{Text: "nobody took the last of what it wrote, and that is lost"})
+		if err := p.await(c.done, c.quit); err != nil || loop.Readable(c.quit) {
+			p.report.Hints = append(p.report.Hints, report.Hint{Text: "nobody took the last of what it wrote, and that is lost"})
 			return
 		}
 		_, _ = unix.Read(c.done, make([]byte, 8)) // takes one
 	}
 	for _, r := range c.relays {
 		if r.err != nil && r.err != unix.EPIPE {
-			p.report.Hints = append(p.report.Hints, Hint{Text: r.name + ": " + r.err.Error() + ": what it wrote behind that is lost"})
+			p.report.Hints = append(p.report.Hints, report.Hint{Text: r.name + ": " + r.err.Error() + ": what it wrote behind that is lost"})
 		}
 	}
 }
@@ -373,15 +363,15 @@ func (c *copying) closeIn() {
 // stopCopying ends the relays, whatever they have left.
 func (p *process) stopCopying() {
 	if p.output != nil {
-		p.unwatch(p.output.over)
+		p.Unwatch(p.output.over)
 	}
 	if c := p.copying; c != nil {
 		p.mu.Lock()
 		p.copying = nil
 		p.mu.Unlock()
 		c.closeIn()
-		tell(c.ended)
-		tell(c.quit)
+		loop.Tell(c.ended)
+		loop.Tell(c.quit)
 		c.leave()
 	}
 }
@@ -389,6 +379,6 @@ func (p *process) stopCopying() {
 // giveUp ends the wait for readers where a signal is meant to end the program. p.mu is held.
 func (p *process) giveUp(sig syscall.Signal) {
 	if p.copying != nil && ends(sig) {
-		tell(p.copying.quit)
+		loop.Tell(p.copying.quit)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/report"
 )
 
 func chatty(t testing.TB, script string, bytes int64) *Cmd {
@@ -79,20 +80,20 @@ func TestOutputLimit(t *testing.T) {
 			c := chatty(t, tt.script, tt.limit)
 			w, read := sink()
 			c.Stdout, c.Stderr = w, w
-			report, err := c.Run()
+			rep, err := c.Run()
 			if err != nil {
 				t.Fatal(err)
 			}
 			text := read()
 			want := ""
 			if tt.ended {
-				want = LimitOutput
+				want = report.LimitOutput
 			}
-			if (tt.ended || tt.exit == 3) && int64(len(text)) != tt.limit || report.Exit != tt.exit || report.Limit != want || *report.OutputBytes != uint64(len(text)) {
-				t.Errorf("to a %s: %s: %d bytes, %+v", name, tt.script, len(text), report)
+			if (tt.ended || tt.exit == 3) && int64(len(text)) != tt.limit || rep.Exit != tt.exit || rep.Limit != want || *rep.OutputBytes != uint64(len(text)) {
+				t.Errorf("to a %s: %s: %d bytes, %+v", name, tt.script, len(text), rep)
 			}
-			if tt.ended && (len(report.Limits) != 1 || !strings.HasPrefix(report.Limits[0].Rule, "limits.output ")) {
-				t.Errorf("%+v", report.Limits)
+			if tt.ended && (len(rep.Limits) != 1 || !strings.HasPrefix(rep.Limits[0].Rule, "limits.output ")) {
+				t.Errorf("%+v", rep.Limits)
 			}
 		}
 	}
@@ -187,7 +188,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 		}
 		return r, w
 	}
-	lost := func(r *Report) bool { return len(r.Hints) == 1 && strings.Contains(r.Hints[0].Text, "lost") }
+	lost := func(r *report.Report) bool { return len(r.Hints) == 1 && strings.Contains(r.Hints[0].Text, "lost") }
 
 	t.Run("the wall-clock limit", func(t *testing.T) {
 		for _, script := range []string{"exec yes", "echo short"} { // the program waits, and the launcher does
@@ -195,8 +196,8 @@ func TestOutputReaderNeverReads(t *testing.T) {
 			c := chatty(t, script, 1<<30)
 			c.Stdout, c.KillAfter = w, 50*time.Millisecond
 			c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: slow(200 * time.Millisecond)}
-			if report, err := c.Run(); err != nil || report.Limit != LimitTimeout || !lost(report) || report.Wall > slow(10*time.Second) {
-				t.Errorf("%s: %+v, %v", script, report, err)
+			if rep, err := c.Run(); err != nil || rep.Limit != report.LimitTimeout || !lost(rep) || rep.Wall > slow(10*time.Second) {
+				t.Errorf("%s: %+v, %v", script, rep, err)
 			}
 			r.Close()
 			w.Close()

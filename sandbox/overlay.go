@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/plan"
 )
 
@@ -31,7 +32,7 @@ func (c *compilation) overlay(from plan.From, to plan.Reg, o layers, where strin
 		err = unix.ENOTDIR
 	}
 	if err != nil {
-		return "", errors.New(o.lower + ": " + bare(err).Error())
+		return "", errors.New(o.lower + ": " + fail.Bare(err).Error())
 	}
 	dir := "overlay" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 )
 
 // makeOwn makes the directories that are not there and that the task could make. Nothing can be mounted on what does not
@@ -41,21 +43,21 @@ func (h *hider) makeMissing(dir, what string) error {
 		return nil
 	}
 	w := walker{tree: h.c.hostTree()}
-	missing, err := w.walk(clean(dir))
-	if !notThere(err) {
+	missing, err := w.walk(paths.Clean(dir))
+	if !fail.NotThere(err) {
 		return nil // it is there, or nobody can look
 	}
-	above, _ := splitPath(missing)
+	above, _ := paths.Split(missing)
 	writes, err := h.couldMake(above)
 	if err != nil || !writes || h.c.req.MakeDir == nil {
 		return err
 	}
-	full, err := h.c.hostTree().resolve(clean(dir))
+	full, err := h.c.hostTree().resolve(paths.Clean(dir))
 	if err == nil {
 		err = h.c.req.MakeDir(full)
 	}
 	if err != nil {
-		return &Error{Op: "make the " + what + " " + dir, Err: bare(err),
+		return &Error{Op: "make the " + what + " " + dir, Err: fail.Bare(err),
 			Hint: "the program could make it, and so decide on later runs: make it yourself, or let the sandbox write less than " + above}
 	}
 	for at := missing; ; at = full[:len(at)+1+len(firstName(full[len(at)+1:]))] {
@@ -122,12 +124,12 @@ func (c *compilation) guardOwn() error {
 // protect makes a thing of the host read-only wherever the sandbox shows it, and keeps in their places the names that lead
 // to it.
 func (h *hider) protect(path string) error {
-	if !strings.HasPrefix(path, "/") || below(path, "/proc") {
+	if !strings.HasPrefix(path, "/") || paths.Below(path, "/proc") {
 		return nil
 	}
 	var passed []string
 	w := walker{tree: h.c.hostTree(), visit: func(p string) { passed = append(passed, p) }}
-	end, err := w.walk(clean(path))
+	end, err := w.walk(paths.Clean(path))
 	if err = h.unsearchable(&end, err); err == nil && end != "" {
 		for _, p := range passed {
 			if p != end {

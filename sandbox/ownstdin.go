@@ -10,7 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // msgStdin brings the launcher the task's standard input.
@@ -23,7 +26,7 @@ func (c *compilation) settleStdin() error {
 		return nil
 	}
 	if f.Err != nil {
-		c.missing = append(c.missing, Missing{Layer: policy.LayerMount,
+		c.missing = append(c.missing, report.Missing{Layer: policy.LayerMount,
 			Why: "stdin: " + f.Path + ": " + f.Err.Error() + ": the task can change the file's mode, times and attributes"})
 		return nil
 	}
@@ -37,8 +40,8 @@ func (c *compilation) openStdinAgain() {
 		return
 	}
 	from, tree := own("stdin"), plan.R(plan.Tree)
-	dir, name := splitPath(c.stdin)
-	c.openOutside(from, dir, openDir, plan.Source)
+	dir, name := paths.Split(c.stdin)
+	c.openOutside(from, dir, walk.OpenDir, plan.Source)
 	c.do(from,
 		plan.Clone(plan.R(plan.Source), "", cloneTree|unix.AT_EMPTY_PATH).Into(plan.Tree),
 		plan.CloseStep(plan.R(plan.Source)),

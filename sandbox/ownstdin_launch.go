@@ -6,6 +6,8 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
 )
 
 // keepStdin makes sure that the task has opened the caller's file, read-only, and lets it read on where the caller was.
@@ -22,7 +24,7 @@ func (p *process) keepStdin(fd int) error {
 	var mount unix.Statfs_t
 	err := unix.Fstat(own, &st)
 	if err == nil {
-		err = sameAs(fd, &st)
+		err = host.SameAs(fd, &st)
 	}
 	if err == nil {
 		err = unix.Fstatfs(fd, &mount)

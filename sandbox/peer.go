@@ -17,6 +17,9 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/loop"
+	"cordon/sandbox/internal/proc"
 )
 
 // pidfdGetUserNamespace is PIDFD_GET_USER_NAMESPACE, since Linux 6.11.
@@ -60,7 +63,7 @@ func sharesUserNamespace(pidfd, pid int) error {
 			err = errForeignPeer
 		}
 	}
-	if err == nil && readable(pidfd) { // its number may have become another's while it was looked at
+	if err == nil && loop.Readable(pidfd) { // its number may have become another's while it was looked at
 		err = unix.ESRCH
 	}
 	return err
@@ -70,7 +73,7 @@ func sharesUserNamespace(pidfd, pid int) error {
 // map of no other has all ids, unless root has written it so.
 func unmapped(pid int) error {
 	for _, of := range [...]string{"self", strconv.Itoa(pid)} {
-		text, err := readSome("/proc/"+of+"/uid_map", 64)
+		text, err := proc.ReadSome("/proc/"+of+"/uid_map", 64)
 		if err != nil {
 			return err
 		}

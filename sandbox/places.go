@@ -1,5 +1,12 @@
 package sandbox
 
+import (
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
+)
+
 // Where the sandbox shows a thing of the host. A thing has one place on its file system and as many paths on the host
 // as mounts show that place (proc_pid_mountinfo(5)); each of them is shown at as many paths inside as binds contain it.
 
@@ -16,7 +23,7 @@ func (c *compilation) windows() []window {
 		p := &c.tree.parts[i]
 		switch {
 		case p.source == "" || p.opaque || p.guard != 0 || p.what == "a device":
-		case below(p.source, "/proc") || below(p.source, "/sys") || below(p.target, "/proc"):
+		case paths.Below(p.source, "/proc") || paths.Below(p.source, "/sys") || paths.Below(p.target, "/proc"):
 		default:
 			list = append(list, window{p.target, p.source, p.write})
 		}
@@ -51,11 +58,11 @@ func (c *compilation) places(windows []window, host string) ([]string, error) {
 	for _, name := range names {
 		for i := range windows {
 			w := &windows[i]
-			if below(name, w.source) {
-				if view := moved(name, w.source, w.target); c.tree.hostPath(view) == name {
+			if paths.Below(name, w.source) {
+				if view := paths.Moved(name, w.source, w.target); c.tree.hostPath(view) == name {
 					list = append(list, view)
 				}
-			} else if below(w.source, name) && c.tree.hostPath(w.target) == w.source {
+			} else if paths.Below(w.source, name) && c.tree.hostPath(w.target) == w.source {
 				list = append(list, w.target)
 			}
 		}
@@ -65,7 +72,7 @@ func (c *compilation) places(windows []window, host string) ([]string, error) {
 
 // hostMounts is the host's mount table, by what the mounts show.
 type hostMounts struct {
-	*mountTable
+	*proc.MountTable
 	at      map[string]int // the last mount at a point
 	devices map[string]int // how many mounts show a file system
 }
@@ -79,23 +86,23 @@ func (c *compilation) hostNames(host string) ([]string, error) {
 	}
 	names := []string{host}
 	m := t.find(host)
-	if m == nil || t.devices[m.device] < 2 {
+	if m == nil || t.devices[m.Device] < 2 {
 		return names, nil
 	}
-	inside := clean(unescape(m.root) + "/" + host[len(m.point):]) // on the file system
-	for i := range t.list {
-		other := &t.list[i]
-		if other == m || other.device != m.device {
+	inside := paths.Clean(proc.Unescape(m.Root) + "/" + host[len(m.Point):]) // on the file system
+	for i := range t.List {
+		other := &t.List[i]
+		if other == m || other.Device != m.Device {
 			continue
 		}
-		root := unescape(other.root)
+		root := proc.Unescape(other.Root)
 		switch {
-		case below(inside, root):
-			if name := moved(inside, root, other.point); name != host && c.sameThing(host, name) {
+		case paths.Below(inside, root):
+			if name := paths.Moved(inside, root, other.Point); name != host && c.sameThing(host, name) {
 				names = append(names, name)
 			}
-		case below(root, inside) && t.find(other.point) == other:
-			names = append(names, other.point)
+		case paths.Below(root, inside) && t.find(other.Point) == other:
+			names = append(names, other.Point)
 		}
 	}
 	return names, nil
@@ -106,18 +113,18 @@ func (c *compilation) sameThing(a, b string) bool {
 	one, err := c.tree.lstat(a)
 	other, err2 := c.tree.lstat(b)
 	if err != nil || err2 != nil {
-		return !notThere(err2)
+		return !fail.NotThere(err2)
 	}
-	x, ok := statOf(one)
-	y, ok2 := statOf(other)
+	x, ok := host.StatOf(one)
+	y, ok2 := host.StatOf(other)
 	return ok && ok2 && x.Dev == y.Dev && x.Ino == y.Ino
 }
 
 // find returns the mount that a path of the host lies on.
-func (t *hostMounts) find(path string) *mountEntry {
-	for dir := path; ; dir, _ = splitPath(dir) {
-		if i, ok := t.at[dir]; ok && t.reachable(&t.list[i]) {
-			return &t.list[i]
+func (t *hostMounts) find(path string) *proc.MountEntry {
+	for dir := path; ; dir, _ = paths.Split(dir) {
+		if i, ok := t.at[dir]; ok && t.Reachable(&t.List[i]) {
+			return &t.List[i]
 		}
 		if dir == "/" {
 			return nil
@@ -131,17 +138,17 @@ func (c *compilation) mountsOfHost() (*hostMounts, error) {
 		return c.table, nil
 	}
 	table, err := c.hostMounts()
-	if err != nil && !notThere(err) {
+	if err != nil && !fail.NotThere(err) {
 		return nil, &Error{Op: "mount table of the host", Err: err}
 	}
 	if table == nil {
-		table = &mountTable{}
+		table = &proc.MountTable{}
 	}
-	t := &hostMounts{mountTable: table, at: make(map[string]int, len(table.list)), devices: make(map[string]int, 16)}
-	for i := range table.list {
-		m := &table.list[i]
-		t.at[m.point] = i
-		t.devices[m.device]++
+	t := &hostMounts{MountTable: table, at: make(map[string]int, len(table.List)), devices: make(map[string]int, 16)}
+	for i := range table.List {
+		m := &table.List[i]
+		t.at[m.Point] = i
+		t.devices[m.Device]++
 	}
 	c.table = t
 	return t, nil

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
 )
 
@@ -63,7 +65,7 @@ func (c *compilation) proc(from plan.From, m *policy.Mount, target string) error
 func (c *compilation) present(target string, list []string) (names []string) {
 	names = make([]string, 0, len(list))
 	for _, name := range list {
-		if below(name, target) && name != target {
+		if paths.Below(name, target) && name != target {
 			name = name[len(target)+1:]
 		}
 		info, err := c.tree.lstat("/proc/" + name)
@@ -88,7 +90,7 @@ func (c *compilation) unknownMasks(m *policy.Mount, target string) error {
 		name := strings.TrimPrefix(path, target+"/")
 		known := slices.Contains(maskedPaths[:], name) || slices.Contains(readOnlyPaths[:], name) || slices.Contains(sometimes[:], name)
 		if _, err := c.tree.lstat("/proc/" + name); err != nil && !known {
-			return &Error{Op: path, Err: bare(err), Hint: "correct the name: what is not there cannot be masked, and what is meant would stay open"}
+			return &Error{Op: path, Err: fail.Bare(err), Hint: "correct the name: what is not there cannot be masked, and what is meant would stay open"}
 		}
 	}
 	return nil
@@ -101,7 +103,7 @@ func (c *compilation) procReadOnly(from plan.From, target, name string, rule pol
 		plan.Setattr(tree, "", unix.AT_EMPTY_PATH, attrRO, 0, 0).OrElse(plan.EBADF),
 		plan.Move(tree, plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
 		plan.CloseStep(tree).OrElse(plan.EBADF))
-	c.tree.add(part{target: joinPath(target, name), source: "/proc/" + name, absent: true, what: "read-only part of proc", rule: rule})
+	c.tree.add(part{target: paths.Join(target, name), source: "/proc/" + name, absent: true, what: "read-only part of proc", rule: rule})
 }
 
 // mask covers a file by the host's /dev/null, opened without following a link, and a directory by an empty one
@@ -118,5 +120,5 @@ func (c *compilation) mask(from plan.From, target, name string, rule policy.Pos)
 		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, attrRO|attrNoExec|uint64(unix.MOUNT_ATTR_NOSUID), 0, 0),
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
 		plan.CloseStep(plan.R(plan.Tree)))
-	c.tree.add(part{target: joinPath(target, name), file: !dir, opaque: true, absent: true, what: "masked", rule: rule})
+	c.tree.add(part{target: paths.Join(target, name), file: !dir, opaque: true, absent: true, what: "masked", rule: rule})
 }

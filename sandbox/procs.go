@@ -55,7 +55,7 @@ func Processes() (ProcTable, error) {
 // readProcess is nil for one that has gone meanwhile.
 func readProcess(pid int) *Process {
 	dir := "/proc/" + strconv.Itoa(pid)
-	b, err := readSome(dir+"/stat", 1024)
+	b, err := proc.ReadSome(dir+"/stat", 1024)
 	if err != nil {
 		return nil
 	}
@@ -65,17 +65,17 @@ func readProcess(pid int) *Process {
 	}
 	p := &Process{PID: pid, PPID: st.PPID, State: st.State, Comm: st.Comm, Threads: st.Threads, User: st.User, System: st.System,
 		RSS: st.RSS * int64(os.Getpagesize()), Start: st.Start}
-	p.space, _ = readlink(dir + "/ns/pid") // it takes more rights than the rest
+	p.space, _ = proc.Readlink(dir + "/ns/pid") // it takes more rights than the rest
 	return p
 }
 
 // describe reads what takes more calls: the arguments, and the number inside.
 func (p *Process) describe() {
 	dir := "/proc/" + strconv.Itoa(p.PID)
-	if b, err := readSome(dir+"/cmdline", 4096); err == nil && len(b) > 0 {
+	if b, err := proc.ReadSome(dir+"/cmdline", 4096); err == nil && len(b) > 0 {
 		p.Args = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 	}
-	b, _ := readSome(dir+"/status", 4096)
+	b, _ := proc.ReadSome(dir+"/status", 4096)
 	for line := range strings.Lines(string(b)) {
 		if list, found := strings.CutPrefix(line, "NSpid:"); found {
 			if f := strings.Fields(list); len(f) > 1 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/proc"
 )
 
 // maxRangeID is the last inside id that ranges fill: the ids of a usual root file system.
@@ -14,7 +15,7 @@ const maxRangeID = 65535
 
 // withRanges adds the caller's subordinate ids: inside they are all numbers from 0 but the task's own, in order.
 func (p *process) withRanges(maps []string, file string, own int) ([]string, error) {
-	text, err := readAll(file)
+	text, err := proc.ReadAll(file)
 	if err != nil {
 		return nil, &UnsupportedError{Layer: policy.LayerUser, Why: "user.ranges: " + err.Error(), From: p.comp.where("user.ranges"),
 			Remedy: "install uidmap and give the user a range with usermod --add-subuids and --add-subgids"}

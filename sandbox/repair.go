@@ -70,7 +70,7 @@ func (c *compilation) repair(p *part, isDir bool) error {
 // cover then has a file system of its own, which is attached for the moment of cloning only (mountFromScratch), so that a
 // repair that fails leaves nothing.
 func (c *compilation) repairScratch() {
-	lend := !c.host.since(6, 15)
+	lend := !c.host.Since(6, 15)
 	if !lend && c.scratch.made {
 		return
 	}

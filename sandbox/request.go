@@ -6,18 +6,19 @@ package sandbox
 import (
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/host"
 	"cordon/sandbox/ledger"
 )
 
 // Request is the command.
 type Request struct {
 	Args     []string
-	Env      []string // NAME=VALUE; with Into: what is set over the sandbox's own
-	Stdio    [3]Stdio // standard input, output and error
-	Extra    []Stdio  // entry i becomes descriptor 3+i
-	Terminal bool     // the task gets a terminal of its own, whatever Stdio and the profile say
-	Recorded bool     // what is shown there is recorded
-	Keep     bool     // the launcher keeps what it takes to start other programs in the sandbox
+	Env      []string      // NAME=VALUE; with Into: what is set over the sandbox's own
+	Stdio    [3]host.Stdio // standard input, output and error
+	Extra    []host.Stdio  // entry i becomes descriptor 3+i
+	Terminal bool          // the task gets a terminal of its own, whatever Stdio and the profile say
+	Recorded bool          // what is shown there is recorded
+	Keep     bool          // the launcher keeps what it takes to start other programs in the sandbox
 	Into     *Attached
 	Dir      string // with Into: the working directory, inside; "" is the sandbox's own
 
@@ -36,7 +37,7 @@ type Request struct {
 }
 
 // stdinOwner is the user whose regular file on standard input the task opens again; -1 for none.
-func stdinOwner(p *policy.Profile, h *Host) int {
+func stdinOwner(p *policy.Profile, h *host.Host) int {
 	if h.UID == 0 && p.User.Host != policy.HostCaller {
 		return -1
 	}

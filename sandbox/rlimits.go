@@ -10,6 +10,7 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 var rlimitNumbers = [...]struct {
@@ -59,7 +60,7 @@ func (c *compilation) checkCore() {
 		return
 	}
 	if text, err := c.host.Files.Read("/proc/sys/kernel/core_pattern", 1); err == nil && string(text) == "|" {
-		c.missing = append(c.missing, Missing{Layer: policy.LayerRlimits, Why: "core: 0: the caller's hard limit is 0, which the program in core_pattern does not heed, and cannot be raised to 1, which it does"})
+		c.missing = append(c.missing, report.Missing{Layer: policy.LayerRlimits, Why: "core: 0: the caller's hard limit is 0, which the program in core_pattern does not heed, and cannot be raised to 1, which it does"})
 	}
 }
 
@@ -101,10 +102,10 @@ func (c *compilation) lacking(layer policy.Layer, why, instead, where, remedy st
 }
 
 // without returns what the report says of a layer that is missing, if the profile allows that.
-func (c *compilation) without(layer policy.Layer, why, instead, where, remedy string) ([]Missing, error) {
+func (c *compilation) without(layer policy.Layer, why, instead, where, remedy string) ([]report.Missing, error) {
 	for _, m := range c.profile.Missing {
 		if m.Layer == layer {
-			return []Missing{{Layer: layer, Why: why, Instead: instead}}, nil
+			return []report.Missing{{Layer: layer, Why: why, Instead: instead}}, nil
 		}
 	}
 	return nil, &UnsupportedError{Layer: layer, Why: why, From: where, Remedy: remedy}

@@ -4,11 +4,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/report"
 )
 
 // clipped returns what the report says of the rlimits of the profile that are above the launcher's own hard limits. Only CAP_SYS_RESOURCE in the
 // first user namespace raises those; otherwise the lower limit holds in the task.
-func clipped(task int, limits []policy.Rlimit) (missing []Missing) {
+func clipped(task int, limits []policy.Rlimit) (missing []report.Missing) {
 	for _, r := range limits {
 		n, _ := rlimitNumber(r.Name)
 		var own, its unix.Rlimit
@@ -20,7 +21,7 @@ func clipped(task int, limits []policy.Rlimit) (missing []Missing) {
 		}
 		if its.Max < r.Value {
 			holds := policy.Rlimit{Name: r.Name, Value: its.Cur}
-			missing = append(missing, Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
+			missing = append(missing, report.Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
 				" is above the hard limit that the launcher was started with", Instead: holds.Text()})
 		}
 	}

@@ -14,6 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
 )
 
@@ -21,11 +24,7 @@ const (
 	attrRO     = uint64(unix.MOUNT_ATTR_RDONLY)
 	attrBase   = uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
 	attrNoExec = uint64(unix.MOUNT_ATTR_NOEXEC)
-
-	openAny = unix.O_PATH | unix.O_CLOEXEC
-	openDir = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
-	inRoot  = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS
-	noLinks = unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
+	noLinks    = unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
 	cloneOne   = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
 	cloneTree  = cloneOne | unix.AT_RECURSIVE
@@ -90,7 +89,7 @@ func (c *compilation) rootDir(from plan.From) error {
 		err = unix.ENOTDIR
 	}
 	if err != nil {
-		return &Error{Op: "root.dir " + dir, Err: bare(err), From: c.where("root.dir"), Hint: "name a directory that holds a root file system"}
+		return &Error{Op: "root.dir " + dir, Err: fail.Bare(err), From: c.where("root.dir"), Hint: "name a directory that holds a root file system"}
 	}
 	c.openScratch()
 	p := part{target: "/", source: dir, write: r.Write, what: "the root directory", rule: c.profile.Source("root")}
@@ -125,7 +124,7 @@ func (c *compilation) openSource(from plan.From, to plan.Reg, path string, attrs
 
 // clonePath is openSource by the child, with the rights that it has.
 func (c *compilation) clonePath(from plan.From, to plan.Reg, path string, attrs uint64) plan.Arg {
-	c.openOutside(from, path, openAny, plan.Source)
+	c.openOutside(from, path, walk.OpenAny, plan.Source)
 	c.do(from,
 		plan.Clone(plan.R(plan.Source), "", cloneTree|unix.AT_EMPTY_PATH).Into(to),
 		plan.CloseStep(plan.R(plan.Source)),
@@ -155,7 +154,7 @@ func (c *compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
 // attach puts a detached mount at a target inside the root. The target is resolved once, by the kernel, inside the
 // root (CVE-2026-87766), and is the descriptor from then on. A mount of which keep is true stays open.
 func (c *compilation) attach(from plan.From, mount plan.Arg, target string, keep bool) {
-	c.openInside(from, target, openAny, plan.Target)
+	c.openInside(from, target, walk.OpenAny, plan.Target)
 	c.do(from,
 		plan.Move(mount, plan.R(plan.Target), "", ontoFD),
 		plan.CloseStep(plan.R(plan.Target)))
@@ -186,7 +185,7 @@ func (c *compilation) place(from plan.From, target string, dir bool) (string, er
 
 // make creates target, and the directories above it that are missing.
 func (c *compilation) make(from plan.From, p *part, target string, dir bool) error {
-	parent, _ := splitPath(target)
+	parent, _ := paths.Split(target)
 	if isDir, ok := c.tree.stat(parent); !ok {
 		if err := c.make(from, p, parent, true); err != nil {
 			return err
@@ -216,8 +215,8 @@ func (c *compilation) openParent(from plan.From, p *part, path string) (dir plan
 	if p.dir != "" {
 		return plan.R(plan.Scratch), p.dir + path[len(p.target):]
 	}
-	parent, name := splitPath(path)
-	c.openInside(from, parent, openDir, plan.Dir)
+	parent, name := paths.Split(path)
+	c.openInside(from, parent, walk.OpenDir, plan.Dir)
 	return plan.R(plan.Dir), name
 }
 
@@ -251,7 +250,7 @@ func (c *compilation) seal() error {
 	}
 	for i := range c.tree.parts {
 		if p := &c.tree.parts[i]; p.what == ownDev {
-			c.openInside(own("dev"), p.target, openDir, plan.Target)
+			c.openInside(own("dev"), p.target, walk.OpenDir, plan.Target)
 			c.do(own("dev"),
 				plan.Setattr(plan.R(plan.Target), "", unix.AT_EMPTY_PATH, attrRO, 0, 0),
 				plan.CloseStep(plan.R(plan.Target)))
@@ -286,13 +285,13 @@ func (c *compilation) expand(p string) (string, error) {
 	switch {
 	case p == "~" || strings.HasPrefix(p, "~/"):
 		if c.host.Home == "" {
-			return "", &pathError{p, errNoHome}
+			return "", &fail.PathError{Path: p, Err: errNoHome}
 		}
 		p = c.host.Home + p[1:]
 	case !strings.HasPrefix(p, "/"):
-		p = joinPath(c.host.Cwd, p)
+		p = paths.Join(c.host.Cwd, p)
 	}
-	return clean(p), nil
+	return paths.Clean(p), nil
 }
 
 var errNoHome = errors.New("no home: HOME is not set, not absolute, or /, and the password database has none")
@@ -306,7 +305,7 @@ func (c *compilation) hostSource(p string) (string, error) {
 		return p, err
 	}
 	if ofHome {
-		p = clean(c.sourceHome() + p[len(c.host.Home):])
+		p = paths.Clean(c.sourceHome() + p[len(c.host.Home):])
 	}
 	first, rest, _ := strings.Cut(p[1:], "/")
 	info, err := c.tree.lstat("/" + first)
@@ -317,7 +316,7 @@ func (c *compilation) hostSource(p string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return clean("/" + strings.TrimPrefix(text, "/") + "/" + rest), nil
+	return paths.Clean("/" + strings.TrimPrefix(text, "/") + "/" + rest), nil
 }
 
 // where is the position of a scalar, for errors.

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
 )
 
 // The remedies for a map that is refused never name what the launcher cannot do.
@@ -24,7 +26,7 @@ func TestMapHint(t *testing.T) {
 		{"an id of its own, unmapped, without SETFCAP", all &^ (1 << unix.CAP_SETFCAP), false, true, firstTaskID, "takes CAP_SETFCAP", "keeps the caller's id"},
 		{"an old kernel", 0, true, false, 0, "not mapped", "CAP_SETFCAP"},
 	} {
-		h := &Host{Kernel: [2]int{6, 1}, HostRoot: true, MapsIDs: tt.maps, Permitted: tt.permitted}
+		h := &host.Host{Kernel: [2]int{6, 1}, HostRoot: true, MapsIDs: tt.maps, Permitted: tt.permitted}
 		if tt.old {
 			h.Kernel = [2]int{5, 10}
 		}

@@ -1,6 +1,10 @@
 package sandbox
 
-import "slices"
+import (
+	"slices"
+
+	"cordon/sandbox/internal/paths"
+)
 
 // ownDirs hold what root keeps for itself beside what is everybody's: keys, passwords, logs, databases.
 var ownDirs = [...]string{"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot", "/efi", "/var", "/run"}
@@ -14,7 +18,7 @@ var workDirs = [...]string{"/var/tmp", "/var/home", "/var/www", "/usr/src", "/us
 // gives what anybody has. A file that is named itself, or a writable directory, is asked for in as many words.
 func (c *compilation) rootsOwn(dir string) bool {
 	in := func(list []string) bool {
-		return slices.ContainsFunc(list, func(d string) bool { return below(dir, d) })
+		return slices.ContainsFunc(list, func(d string) bool { return paths.Below(dir, d) })
 	}
-	return dir == "/" || in(ownDirs[:]) && !in(workDirs[:]) && !(len(c.host.Home) > len("/var/") && below(c.host.Home, "/var") && below(dir, c.host.Home))
+	return dir == "/" || in(ownDirs[:]) && !in(workDirs[:]) && !(len(c.host.Home) > len("/var/") && paths.Below(c.host.Home, "/var") && paths.Below(dir, c.host.Home))
 }

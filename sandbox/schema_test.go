@@ -8,12 +8,13 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"cordon/policy"
+	"cordon/sandbox/report"
 )
 
 // strictSchema is the report's schema with no key allowed that it does not name.
 func strictSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(ReportSchema()))
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(report.ReportSchema()))
 	if err != nil {
 		t.Fatal(err)
 	}

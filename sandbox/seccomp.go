@@ -9,6 +9,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/host"
 	"cordon/sandbox/plan"
 )
 
@@ -31,7 +32,7 @@ func (c *compilation) seccomp() error {
 		c.listenWith(c.scalar("on-denial"), from, prog)
 		return nil
 	}
-	c.do(from, plan.SetFilter(0, encode(prog.Insns)))
+	c.do(from, plan.SetFilter(0, host.EncodeFilter(prog.Insns)))
 	return nil
 }
 
@@ -47,7 +48,7 @@ func (c *compilation) spec() (filter.Spec, error) {
 // listenWith installs a filter that has a listener, at the number that is free for it.
 func (c *compilation) listenWith(why, from plan.From, prog *filter.Program) {
 	c.do(why, plan.CloseStep(plan.Number(c.firstFD()))) // the lowest free number now: the listener's
-	c.do(from, plan.SetFilter(uint64(c.host.NotifyFlags), encode(prog.Insns)))
+	c.do(from, plan.SetFilter(uint64(c.host.NotifyFlags), host.EncodeFilter(prog.Insns)))
 }
 
 // findArch decides for which architecture the filters are.
@@ -80,5 +81,5 @@ func initFilter(arch filter.Arch, calls []uint32) string {
 	for i, nr := range calls {
 		insns = append(insns, filter.Insn{Code: equal, Jt: uint8(len(calls) - i), K: nr})
 	}
-	return encode(append(insns, kill, allow))
+	return host.EncodeFilter(append(insns, kill, allow))
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/report"
 )
 
 // bitCapabilities are what a task needs to make such files, or to keep the bits of files that it writes to. Capabilities
@@ -60,7 +62,7 @@ func (c *compilation) privateEverywhere(dir string) error {
 		case name == dir:
 			return err
 		default:
-			return errors.New("it is mounted at " + name + " too: " + bare(err).Error())
+			return errors.New("it is mounted at " + name + " too: " + fail.Bare(err).Error())
 		}
 	}
 	return nil
@@ -110,7 +112,7 @@ func (c *compilation) withholdBits(dir string, why error) {
 		p.OnDenial = policy.DenialReport
 	}
 	c.profile, c.private = &p, nil
-	c.missing = append(c.missing, Missing{Layer: policy.LayerCaps,
+	c.missing = append(c.missing, report.Missing{Layer: policy.LayerCaps,
 		Why:     strings.Join(gone, ", ") + ": other users could run what the task makes: " + dir + ": " + why.Error(),
 		Instead: "files get no set-id bits; put it below a directory of yours with mode 0700"})
 }

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/walk"
 )
 
@@ -18,14 +20,14 @@ func (p *process) checkPrivate() error {
 	if p.comp.private == nil {
 		return nil
 	}
-	root, err := unix.Open("/proc/"+strconv.Itoa(p.task)+"/root", openDir, 0)
+	root, err := unix.Open("/proc/"+strconv.Itoa(p.task)+"/root", walk.OpenDir, 0)
 	if err != nil {
 		return &Error{Op: "read back the mounts", Err: err}
 	}
 	defer unix.Close(root)
 	for i := range p.comp.tree.parts {
 		part := &p.comp.tree.parts[i]
-		in := func(dir string) bool { return below(part.source, dir) }
+		in := func(dir string) bool { return paths.Below(part.source, dir) }
 		if !part.write || part.layer || part.opaque || !slices.ContainsFunc(p.comp.private, in) || p.comp.tree.at(part.target) != part {
 			continue
 		}
@@ -38,12 +40,12 @@ func (p *process) checkPrivate() error {
 }
 
 func samePrivate(root int, part *part) error {
-	inside, err := walk.InRoot(root, part.target, openDir)
+	inside, err := walk.InRoot(root, part.target, walk.OpenDir)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(inside)
-	outside, err := walk.NoLinks(part.source, openDir)
+	outside, err := walk.NoLinks(part.source, walk.OpenDir)
 	if err != nil {
 		return err
 	}
@@ -58,5 +60,5 @@ func samePrivate(root int, part *part) error {
 	if a.Dev != b.Dev || a.Ino != b.Ino {
 		return errors.New("has been replaced meanwhile")
 	}
-	return privateAbove(outside)
+	return host.PrivateAbove(outside)
 }

@@ -18,15 +18,17 @@ import (
 	"strconv"
 	"time"
 
-	"cordon/sandbox/internal/proc"
-
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/loop"
+	"cordon/sandbox/internal/proc"
 )
 
 // share finds out with whom the caller's terminal is shared.
 func (t *terminal) share() {
 	cmd := t.p.cmd
-	t.linesOnly = isPipe(cmd.Stdio[1]) || t.in >= 0 && ofAnotherSession(t.in)
+	t.linesOnly = host.IsPipe(cmd.Stdio[1]) || t.in >= 0 && ofAnotherSession(t.in)
 	t.shared = !t.typist || t.linesOnly
 	t.deaf = !t.typist && !holdsData(cmd.Stdio[0])
 }
@@ -34,7 +36,7 @@ func (t *terminal) share() {
 // holdsData reports whether f is a pipe, a socket or a regular file.
 func holdsData(f *os.File) bool {
 	var st unix.Stat_t
-	return isPipe(f) || f != nil && unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
+	return host.IsPipe(f) || f != nil && unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
 }
 
 // ofAnotherSession reports whether a terminal controls another session than the launcher's, as after setsid(1).
@@ -48,7 +50,7 @@ func ofAnotherSession(fd int) bool {
 		if name := e.Name(); name[0] < '1' || name[0] > '9' {
 			continue
 		}
-		stat, err := readSome("/proc/"+e.Name()+"/stat", 1024)
+		stat, err := proc.ReadSome("/proc/"+e.Name()+"/stat", 1024)
 		if err != nil {
 			continue
 		}
@@ -110,7 +112,7 @@ func (t *terminal) mine() bool {
 	case t.isRaw():
 		return true
 	}
-	return readable(t.in) && (t.typist || t.opened())
+	return loop.Readable(t.in) && (t.typist || t.opened())
 }
 
 // opened reports whether a process inside has opened its terminal by itself: /dev/tty, or for reading alone, or as its stdin.
@@ -121,11 +123,11 @@ func (t *terminal) opened() bool {
 		return t.hasOpened
 	}
 	t.looked, t.hasOpened = time.Now(), false
-	todo := childrenOf("/proc/" + strconv.Itoa(t.p.pid)) // not init, which has no terminal
+	todo := proc.ChildrenOf("/proc/" + strconv.Itoa(t.p.pid)) // not init, which has no terminal
 	for i := 0; i < len(todo) && i < 256 && !t.hasOpened; i++ {
 		dir := "/proc/" + todo[i]
 		t.hasOpened = holdsTerminal(dir)
-		todo = append(todo, childrenOf(dir)...)
+		todo = append(todo, proc.ChildrenOf(dir)...)
 	}
 	return t.hasOpened
 }
@@ -152,8 +154,8 @@ func holdsTerminal(dir string) bool {
 
 // opensForReading reports whether a descriptor is O_RDONLY: proc_pid_fdinfo(5).
 func opensForReading(info string) bool {
-	text, err := readSome(info, 512)
-	flags, bad := strconv.ParseUint(statusField(text, "flags"), 8, 32)
+	text, err := proc.ReadSome(info, 512)
+	flags, bad := strconv.ParseUint(proc.StatusField(text, "flags"), 8, 32)
 	return err == nil && bad == nil && flags&unix.O_ACCMODE == unix.O_RDONLY
 }
 

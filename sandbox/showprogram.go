@@ -17,7 +17,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // namedBy says who names a program.
@@ -61,7 +65,7 @@ func (c *compilation) bindProgram(name, path string, by namedBy) error {
 	mnt := c.openSource(from, plan.Tree, real, attrRO|attrBase, "command")
 	c.attach(from, mnt, target, false)
 	c.tree.add(part{target: target, source: real, file: true, what: "the program"})
-	c.added = append(c.added, Added{Path: real, Why: "the profile hides its directory"})
+	c.added = append(c.added, report.Added{Path: real, Why: "the profile hides its directory"})
 	return nil
 }
 
@@ -110,9 +114,9 @@ func (c *compilation) withoutPlanted(name, path string) (string, error) {
 			err = unix.ELOOP
 		}
 		if err != nil {
-			return "", &LookupError{Name: name, Why: bare(err).Error(), Code: 126}
+			return "", &LookupError{Name: name, Why: fail.Bare(err).Error(), Code: 126}
 		}
-		if !c.ofSystem(clean(done + "/")) {
+		if !c.ofSystem(paths.Clean(done + "/")) {
 			return "", plantedError(name, path, next)
 		}
 		if strings.HasPrefix(text, "/") {
@@ -126,7 +130,7 @@ func (c *compilation) withoutPlanted(name, path string) (string, error) {
 func plantedError(name, path, link string) error {
 	e := &LookupError{Name: name, Why: "the profile hides what the link " + link + " leads to, and a task could have made that link", Code: 126,
 		Hint: "name the file without the link, or show its directory with --ro"}
-	if below(link, "/proc") {
+	if paths.Below(link, "/proc") {
 		e.Why, e.Hint = path+" lies behind a link of /proc, which can lead out of the sandbox", ""
 	}
 	return e
@@ -141,12 +145,12 @@ var systemDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"
 func (c *compilation) ofSystem(dir string) bool {
 	known := dir == "/" || dir == "/home"
 	for _, s := range systemDirs {
-		known = known || below(dir, s)
+		known = known || paths.Below(dir, s)
 	}
 	if !known || c.writable(dir) {
 		return false
 	}
-	for ; ; dir, _ = splitPath(dir) {
+	for ; ; dir, _ = paths.Split(dir) {
 		info, err := c.tree.lstat(dir)
 		if err != nil || info.Mode().Perm()&0o022 != 0 || !c.belongsToSystem(dir, info) {
 			return false
@@ -158,16 +162,16 @@ func (c *compilation) ofSystem(dir string) bool {
 }
 
 // belongsToSystem reports whether a file is root's. In a user namespace without root it is somebody's whom the caller cannot be.
-func (c *compilation) belongsToSystem(host string, info fs.FileInfo) bool {
-	st, ok := statOf(info)
-	return ok && (st.Uid == 0 || int(st.Uid) != c.host.UID && c.host.Files.Access(host, unix.W_OK) != nil)
+func (c *compilation) belongsToSystem(hostPath string, info fs.FileInfo) bool {
+	st, ok := host.StatOf(info)
+	return ok && (st.Uid == 0 || int(st.Uid) != c.host.UID && c.host.Files.Access(hostPath, unix.W_OK) != nil)
 }
 
 // hiding returns the rule that hides a place of the host, or a directory above it, whether or not the sandbox shows that
 // place; "" for none.
 func (c *compilation) hiding(real string) string {
-	for _, dir := range c.host.stateDirs() {
-		if below(real, dir) {
+	for _, dir := range c.host.StateDirs() {
+		if paths.Below(real, dir) {
 			return "cordon: it is state of its own"
 		}
 	}
@@ -225,11 +229,11 @@ func matches(names, parts []string) bool {
 
 // isOrIsBelow reports whether a place of the host is what a path means, or is below that.
 func (c *compilation) isOrIsBelow(real, path string) bool {
-	if below(real, path) {
+	if paths.Below(real, path) {
 		return true
 	}
 	host := tree{files: c.host.Files}
 	host.add(part{target: "/", source: "/"})
 	meant, err := host.resolve(path)
-	return err == nil && below(real, meant)
+	return err == nil && paths.Below(real, meant)
 }

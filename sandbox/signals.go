@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/loop"
+	"cordon/sandbox/internal/proc"
 )
 
 // forwarded are the signals that the task gets in the launcher's place.
@@ -29,7 +31,7 @@ func (p *process) catchSignals() (err error) {
 	if p.signals, err = child.CatchSignals(forwarded[:]...); err != nil {
 		return &Error{Op: "catch signals", Err: err}
 	}
-	p.watch(p.signals, unix.POLLIN, func(int16) { p.forward() })
+	p.Watch(p.signals, unix.POLLIN, func(int16) { p.forward() })
 	return nil
 }
 
@@ -75,7 +77,7 @@ func (p *process) pass(sig syscall.Signal) {
 // killLater kills a task that a SIGTERM does not end, where that was asked for.
 func (p *process) killLater() {
 	if p.cmd.KillAfter != 0 {
-		p.at(time.Now().Add(p.cmd.KillAfter), p.endNow)
+		p.At(time.Now().Add(p.cmd.KillAfter), p.endNow)
 	}
 }
 
@@ -117,7 +119,7 @@ func (p *process) stop() {
 		p.terminal.lastKey = time.Now()
 		p.terminal.look(20 * time.Millisecond)
 		p.mustStop = true
-		p.at(time.Now().Add(200*time.Millisecond), func() {
+		p.At(time.Now().Add(200*time.Millisecond), func() {
 			if p.mustStop { // it did not stop
 				_ = p.signalGroup(unix.SIGSTOP)
 				p.terminal.suspend(false)
@@ -138,8 +140,8 @@ func (p *process) followStop() {
 
 // taskStopped reads the state of the task: proc_pid_status(5). While its pidfd says that it lives, its number is nobody else's.
 func (p *process) taskStopped() bool {
-	text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/status")
-	return err == nil && strings.HasPrefix(statusField(text, "State"), "T") && !readable(p.taskfd)
+	text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.task) + "/status")
+	return err == nil && strings.HasPrefix(proc.StatusField(text, "State"), "T") && !loop.Readable(p.taskfd)
 }
 
 // resume continues the task, when the launcher has been.
@@ -184,7 +186,7 @@ func (p *process) reached() bool {
 // sendGroup is signalGroup for who holds the lock.
 func (p *process) sendGroup(sig syscall.Signal) error {
 	err := unix.PidfdSendSignal(p.taskfd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
-	if err == unix.EINVAL && !readable(p.taskfd) {
+	if err == unix.EINVAL && !loop.Readable(p.taskfd) {
 		err = unix.Kill(-p.task, sig)
 	}
 	return err
@@ -237,18 +239,18 @@ func (p *process) interrupted() error {
 	if p.early == 0 {
 		return nil
 	}
-	return &SignalError{p.early}
+	return &SignalError{Signal: p.early}
 }
 
 // keepInitGoing lets the end of the task be the end of the run: init, which must do its part, may have been stopped from
 // outside.
 func (p *process) keepInitGoing() {
-	p.watch(p.taskfd, unix.POLLIN, func(int16) {
-		p.unwatch(p.taskfd)
+	p.Watch(p.taskfd, unix.POLLIN, func(int16) {
+		p.Unwatch(p.taskfd)
 		p.taskEnded = true
 		p.endGuards()
 		p.letInitEnd()
-		p.at(time.Now().Add(initStep), p.continueInit)
+		p.At(time.Now().Add(initStep), p.continueInit)
 	})
 }
 
@@ -259,7 +261,7 @@ const initStep = 200 * time.Millisecond
 func (p *process) continueStart() {
 	if p.pidfd >= 0 && !p.gone && !p.isRunning() {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0)
-		p.at(time.Now().Add(initStep), p.continueStart)
+		p.At(time.Now().Add(initStep), p.continueStart)
 	}
 }
 
@@ -269,12 +271,12 @@ func (p *process) letInitEnd() {
 		return
 	}
 	p.terminal.keepUnread()
-	tell(p.gate)
+	loop.Tell(p.gate)
 }
 
 func (p *process) continueInit() {
 	if p.pidfd >= 0 && !p.gone {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0) // it may be gone meanwhile
-		p.at(time.Now().Add(initStep), p.continueInit)
+		p.At(time.Now().Add(initStep), p.continueInit)
 	}
 }

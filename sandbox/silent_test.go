@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // What takes the place of scopes that the kernel lacks is said by the namespaces that there are.
@@ -30,7 +31,7 @@ func TestWhatHoldsWithoutScopes(t *testing.T) {
 		p := hostRoot()
 		p.Missing = []policy.MissingLayer{{Layer: policy.LayerLandlock}}
 		c.change(p)
-		comp, err := compile(p, onHost(func(h *Host) { h.LandlockABI = c.abi }), &Request{Args: []string{"/usr/bin/true"}}, nil)
+		comp, err := compile(p, onHost(func(h *host.Host) { h.LandlockABI = c.abi }), &Request{Args: []string{"/usr/bin/true"}}, nil)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
 )
 
@@ -33,7 +35,7 @@ func (c *compilation) sockets() error {
 	}
 	names, err := c.namedSockets()
 	if err != nil { // a proc file system without it: subset=pid
-		c.note("the host's sockets cannot be listed, and are not covered unless they lie in a writable directory: /proc/net/unix: " + bare(err).Error())
+		c.note("the host's sockets cannot be listed, and are not covered unless they lie in a writable directory: /proc/net/unix: " + fail.Bare(err).Error())
 	}
 	for _, name := range c.walkForSockets() {
 		if slices.Contains(names, name) || c.listens(name) {
@@ -110,7 +112,7 @@ func (c *compilation) namedSockets() ([]string, error) {
 // showsBelow reports quickly whether the sandbox may show a path of the host: some part has it, or what it is in.
 func (t *tree) showsBelow(host string) bool {
 	for i := range t.parts {
-		if p := &t.parts[i]; p.source != "" && !p.file && below(host, p.source) {
+		if p := &t.parts[i]; p.source != "" && !p.file && paths.Below(host, p.source) {
 			return true
 		}
 	}
@@ -137,9 +139,9 @@ func (c *compilation) walkForSockets() (found []string) {
 			for _, e := range entries {
 				switch {
 				case e.Type()&fs.ModeSocket != 0:
-					found = append(found, joinPath(dir, e.Name()))
+					found = append(found, paths.Join(dir, e.Name()))
 				case e.IsDir():
-					dirs = append(dirs, joinPath(dir, e.Name()))
+					dirs = append(dirs, paths.Join(dir, e.Name()))
 				}
 			}
 		}
@@ -171,12 +173,12 @@ func (c *compilation) socketsText() string {
 // showsLater reports whether the task could connect to a socket that somebody makes later in a directory of the host.
 func (p *part) showsLater() bool {
 	return p.source != "" && !p.file && !p.opaque && !p.layer && !p.still && p.guard == 0 &&
-		!slices.ContainsFunc(quietDirs[:], func(dir string) bool { return below(p.source, dir) })
+		!slices.ContainsFunc(quietDirs[:], func(dir string) bool { return paths.Below(p.source, dir) })
 }
 
 // hostsWrites reports whether a part is a directory of the host that the task may write to.
 func (p *part) hostsWrites() bool {
-	return p.write && p.source != "" && !p.file && !p.opaque && !p.layer && p.guard == 0 && !below(p.source, "/proc")
+	return p.write && p.source != "" && !p.file && !p.opaque && !p.layer && p.guard == 0 && !paths.Below(p.source, "/proc")
 }
 
 // undone says that the working directory puts the host's tree back over an empty directory of the profile, and refuses
@@ -203,7 +205,7 @@ func (c *compilation) uncovers(later int) (list []string) {
 	p := &c.tree.parts[later]
 	for i := range later {
 		q := &c.tree.parts[i]
-		if (q.what == "a tmpfs" || q.what == emptyDir) && below(q.target, p.target) && c.tree.at(q.target) == p &&
+		if (q.what == "a tmpfs" || q.what == emptyDir) && paths.Below(q.target, p.target) && c.tree.at(q.target) == p &&
 			!slices.Contains(list, q.target) {
 			list = append(list, q.target)
 		}
@@ -248,5 +250,5 @@ func (c *compilation) namedSocket(p *part) bool {
 
 // hostBelow reports whether something of the host is mounted below a path.
 func (t *tree) hostBelow(path string) bool {
-	return slices.ContainsFunc(t.parts, func(p part) bool { return p.source != "" && p.target != path && below(p.target, path) })
+	return slices.ContainsFunc(t.parts, func(p part) bool { return p.source != "" && p.target != path && paths.Below(p.target, path) })
 }

@@ -16,7 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/report"
 )
 
 const stateVersion = 1
@@ -187,7 +189,7 @@ func (e *Entry) Wait() (*Ending, error) {
 }
 
 // End keeps how the sandbox ended, and its report, which may be nil. To be called by the launcher, which ends then.
-func (e *Entry) End(end Ending, r *Report) error {
+func (e *Entry) End(end Ending, r *report.Report) error {
 	end.At = time.Now()
 	if e.log != nil {
 		end.LogLost, end.LogError = e.log.Lost()
@@ -199,7 +201,7 @@ func (e *Entry) End(end Ending, r *Report) error {
 			err = e.write(reportFile, append(b, '\n'))
 		}
 		if err != nil {
-			failed = &Error{Op: "keep the report", Err: cause(err)}
+			failed = &Error{Op: "keep the report", Err: fail.Cause(err)}
 			end.Error = strings.TrimPrefix(end.Error+"; "+failed.Error(), "; ")
 		}
 	}
@@ -210,7 +212,7 @@ func (e *Entry) End(end Ending, r *Report) error {
 		_, err = e.lock.WriteAt(b, 0)
 	}
 	if err != nil {
-		return &Error{Op: "keep the end of sandbox " + e.State.ID, Err: cause(err)}
+		return &Error{Op: "keep the end of sandbox " + e.State.ID, Err: fail.Cause(err)}
 	}
 	return failed
 }
@@ -223,11 +225,11 @@ func (p *process) identify() error {
 	}
 	init, err := identify(p.pid)
 	if err != nil {
-		return &Error{Op: "identify pid 1", Err: cause(err)}
+		return &Error{Op: "identify pid 1", Err: fail.Cause(err)}
 	}
 	task, err := identify(p.task)
 	if err != nil {
-		return &Error{Op: "identify the task", Err: cause(err)}
+		return &Error{Op: "identify the task", Err: fail.Cause(err)}
 	}
 	e.State.Init, e.State.Task = &init, &task
 	return nil
@@ -242,7 +244,7 @@ func (p *process) keepGroup() error {
 	place := p.cgroup.Place
 	e.State.Cgroup = &place
 	if err := e.save(); err != nil {
-		return &Error{Op: "keep the state", Err: cause(err)}
+		return &Error{Op: "keep the state", Err: fail.Cause(err)}
 	}
 	return nil
 }
@@ -285,25 +287,14 @@ func (e *Entry) Plan() ([]byte, error) { return e.root.ReadFile(planFile) }
 // Report is the report in JSON; fs.ErrNotExist before the sandbox has ended.
 func (e *Entry) Report() ([]byte, error) { return e.root.ReadFile(reportFile) }
 
-// cause strips what package os wraps around an error.
-func cause(err error) error {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			return err
-		}
-		err = next
-	}
-}
-
 func bootID() (string, error) {
-	b, err := readSome("/proc/sys/kernel/random/boot_id", 64)
+	b, err := proc.ReadSome("/proc/sys/kernel/random/boot_id", 64)
 	return strings.TrimSpace(string(b)), err
 }
 
 // identify tells a process from one that has its number later. The caller keeps the number from being used again.
 func identify(pid int) (ProcessID, error) {
-	b, err := readSome("/proc/"+strconv.Itoa(pid)+"/stat", 1024)
+	b, err := proc.ReadSome("/proc/"+strconv.Itoa(pid)+"/stat", 1024)
 	if err != nil {
 		return ProcessID{}, err
 	}

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/report"
 )
 
 // stateDir is a state directory of the test's own.
@@ -190,7 +193,7 @@ func TestStatus(t *testing.T) {
 		t.Fatal("it waits for nothing")
 	case <-time.After(50 * time.Millisecond):
 	}
-	if err := ended.End(Ending{Code: 3, Error: strings.Repeat("\x00", 10_000)}, &Report{Exit: 3}); err != nil {
+	if err := ended.End(Ending{Code: 3, Error: strings.Repeat("\x00", 10_000)}, &report.Report{Exit: 3}); err != nil {
 		t.Fatal(err)
 	}
 	ended.Close()
@@ -228,7 +231,7 @@ func TestEndOnFullDisk(t *testing.T) {
 	defer d.Close()
 	e := newEntry(t, d, "full")
 	fill(t, dir)
-	if err := e.End(Ending{Code: 7}, &Report{Args: []string{strings.Repeat("x", 10_000)}}); err == nil {
+	if err := e.End(Ending{Code: 7}, &report.Report{Args: []string{strings.Repeat("x", 10_000)}}); err == nil {
 		t.Error("the report fits")
 	}
 	e.Close()
@@ -366,13 +369,13 @@ func TestLockHeldElsewhere(t *testing.T) {
 // TestStatePath is a place only where it can be this user's.
 func TestStatePath(t *testing.T) {
 	if os.Getuid() == 0 {
-		if p := StatePath(func(string) string { return "/elsewhere" }); p != "/run/cordon" {
+		if p := host.StatePath(func(string) string { return "/elsewhere" }); p != "/run/cordon" {
 			t.Error(p)
 		}
 		return
 	}
 	for dir, want := range map[string]string{"/x/y/": "/x/y/cordon", "relative": ""} {
-		if p := StatePath(func(string) string { return dir }); p != want {
+		if p := host.StatePath(func(string) string { return dir }); p != want {
 			t.Errorf("%s: %s", dir, p)
 		}
 	}

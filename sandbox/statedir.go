@@ -16,6 +16,11 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
 )
 
 // StateDir is an open state directory.
@@ -24,55 +29,30 @@ type StateDir struct {
 	root *os.Root
 }
 
-// StatePath is where this user's state belongs: /run/cordon for root, and else cordon in XDG_RUNTIME_DIR or in the
-// directory that stands for it where that is not set, /run/user/UID. It is "" where there is no such directory.
-func StatePath(getenv func(string) string) string {
-	uid := os.Getuid()
-	if uid == 0 {
-		return "/run/cordon"
-	}
-	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
-		if !strings.HasPrefix(dir, "/") {
-			return ""
-		}
-		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			dir = real
-		}
-		return joinPath(clean(dir), "cordon")
-	}
-	dir := "/run/user/" + strconv.Itoa(uid)
-	if i, err := os.Lstat(dir); err != nil || !i.IsDir() {
-		return ""
-	}
-	return dir + "/cordon"
-}
-
-const runtimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of yours, mode 0700, on a file system of this machine, the same for every command"
-
 // OpenStateDir opens the state directory, and makes it where it is missing. Nobody else may be able to write there.
 func OpenStateDir(path string) (*StateDir, error) {
 	if path == "" {
-		return nil, &Error{Op: "state directory", Err: errors.New("XDG_RUNTIME_DIR is not set to an absolute path, and there is no /run/user/" + strconv.Itoa(os.Getuid())), Hint: runtimeDirRemedy}
+		return nil, &Error{Op: "state directory", Err: errors.New("XDG_RUNTIME_DIR is not set to an absolute path, and there is no /run/user/" + strconv.Itoa(os.Getuid())), Hint: host.RuntimeDirRemedy}
 	}
-	fail := func(err error, hint string) (*StateDir, error) {
+	failed := func(err error, hint string) (*StateDir, error) {
 		return nil, &Error{Op: "state directory " + strconv.Quote(path), Err: err, Hint: hint}
 	}
 	parent, err := os.Stat(filepath.Dir(path))
 	if err != nil {
-		return fail(cause(err), runtimeDirRemedy)
+		return failed(fail.Cause(err), host.RuntimeDirRemedy)
 	}
 	if why := unsafeDir(parent, 0o022); why != "" {
-		return fail(errors.New("the directory it is in "+why), runtimeDirRemedy)
+		return failed(errors.New("the directory it is in "+why), host.RuntimeDirRemedy)
 	}
 	if err := unix.Mkdir(path, 0o700); err != nil && err != unix.EEXIST {
-		return fail(err, runtimeDirRemedy)
+		return failed(err, host.RuntimeDirRemedy)
 	}
 	if i, err := os.Lstat(path); err == nil && !i.IsDir() {
-		return fail(errors.New("is not a directory, or a symbolic link"), "remove it")
+		return failed(errors.New("is not a directory, or a symbolic link"), "remove it")
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return fail(cause(err), runtimeDirRemedy)
+		return failed(fail.Cause(err), host.RuntimeDirRemedy)
 	}
 	i, err := root.Stat(".")
 	if err == nil && unsafeDir(i, 0o077) != "" {
@@ -80,14 +60,14 @@ func OpenStateDir(path string) (*StateDir, error) {
 	}
 	if err != nil {
 		root.Close()
-		return fail(cause(err), "cordon keeps its state where nobody else may look: remove that directory, or chmod 700 it if it is yours")
+		return failed(fail.Cause(err), "cordon keeps its state where nobody else may look: remove that directory, or chmod 700 it if it is yours")
 	}
 	return &StateDir{path, root}, nil
 }
 
 // unsafeDir says why a directory is not the caller's alone, "" if it is. Root's own is as good where others may read it.
 func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
-	st, ok := statOf(i)
+	st, ok := host.StatOf(i)
 	switch uid := os.Getuid(); {
 	case !ok:
 		return "has no owner"
@@ -156,7 +136,7 @@ func (d *StateDir) Create(s State) (*Entry, error) {
 	if err := e.make(); err != nil {
 		e.close()
 		_ = d.root.RemoveAll("." + e.base)
-		return nil, &Error{Op: "state directory " + strconv.Quote(d.path), Err: cause(err)}
+		return nil, &Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
 	}
 	return e, nil
 }
@@ -167,7 +147,7 @@ func (s *State) identify() (err error) {
 	if s.Boot, err = bootID(); err != nil {
 		return err
 	}
-	if s.PIDSpace, err = readlink("/proc/self/ns/pid"); err != nil {
+	if s.PIDSpace, err = proc.Readlink("/proc/self/ns/pid"); err != nil {
 		return err
 	}
 	s.Launcher, err = identify(os.Getpid())
@@ -245,7 +225,7 @@ func (e *Entry) make() error {
 func (d *StateDir) exclusive() (unlock func(), err error) {
 	f, err := d.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, &Error{Op: "state directory " + strconv.Quote(d.path), Err: cause(err)}
+		return nil, &Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
 	}
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -254,7 +234,7 @@ func (d *StateDir) exclusive() (unlock func(), err error) {
 		}
 		if err != unix.EWOULDBLOCK && err != unix.EINTR || time.Now().After(deadline) {
 			f.Close()
-			return nil, &Error{Op: "lock " + strconv.Quote(joinPath(d.path, lockFile)), Err: err, Hint: "another cordon has held it for 5 s: is one stopped?"}
+			return nil, &Error{Op: "lock " + strconv.Quote(paths.Join(d.path, lockFile)), Err: err, Hint: "another cordon has held it for 5 s: is one stopped?"}
 		}
 	}
 }
@@ -263,7 +243,7 @@ func (d *StateDir) exclusive() (unlock func(), err error) {
 func (d *StateDir) names() ([]string, error) {
 	all, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
-		return nil, &Error{Op: "state directory " + strconv.Quote(d.path), Err: cause(err)}
+		return nil, &Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
 	}
 	var names []string
 	for _, i := range all {

@@ -13,6 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
 )
 
 // NotFoundError is a sandbox that is not there, or not the only one of which that could be said.
@@ -36,7 +39,7 @@ func (d *StateDir) Entries() ([]*Entry, error) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // it has gone meanwhile, or is not whole: Sweep removes it
 		case err != nil:
-			return nil, &Error{Op: "state of sandbox " + n, Err: err, Hint: "was it made by another version of cordon? end it with that one, or remove " + joinPath(d.path, n)}
+			return nil, &Error{Op: "state of sandbox " + n, Err: err, Hint: "was it made by another version of cordon? end it with that one, or remove " + paths.Join(d.path, n)}
 		default:
 			all = append(all, e)
 		}
@@ -74,7 +77,7 @@ func (d *StateDir) Find(ref string) (*Entry, error) {
 		return nil, notFound(ref, nil)
 	}
 	if err != nil {
-		return nil, &Error{Op: "state of sandbox " + found[0], Err: cause(err)}
+		return nil, &Error{Op: "state of sandbox " + found[0], Err: fail.Cause(err)}
 	}
 	return e, nil
 }
@@ -134,7 +137,7 @@ func (e *Entry) remove() error {
 
 func (e *Entry) unlink() error {
 	if err := e.dir.root.RemoveAll(e.base); err != nil {
-		return &Error{Op: "remove " + strconv.Quote(joinPath(e.dir.path, e.base)), Err: cause(err)}
+		return &Error{Op: "remove " + strconv.Quote(paths.Join(e.dir.path, e.base)), Err: fail.Cause(err)}
 	}
 	return nil
 }
@@ -144,7 +147,7 @@ func (e *Entry) unlink() error {
 func (d *StateDir) Sweep() (swept []State, err error) {
 	all, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
-		return nil, &Error{Op: "state directory " + strconv.Quote(d.path), Err: cause(err)}
+		return nil, &Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
 	}
 	for _, i := range all {
 		if !i.IsDir() || i.Name()[0] != '.' && !d.lost(i.Name()) {
@@ -163,7 +166,7 @@ func (d *StateDir) Sweep() (swept []State, err error) {
 
 // lost reports whether the launcher of an entry was killed.
 func (d *StateDir) lost(base string) bool {
-	fd, err := d.root.OpenFile(joinPath(base, lockFile), unix.O_RDWR, 0)
+	fd, err := d.root.OpenFile(paths.Join(base, lockFile), unix.O_RDWR, 0)
 	if err != nil {
 		return errors.Is(err, fs.ErrNotExist) // or it has gone meanwhile: sweep looks again
 	}
@@ -244,7 +247,7 @@ func endsWithin(d time.Duration, pidfds ...int) bool {
 
 // sameSpace reports whether the numbers of processes in the state mean those that this process knows by them.
 func (e *Entry) sameSpace() bool {
-	space, err := readlink("/proc/self/ns/pid")
+	space, err := proc.Readlink("/proc/self/ns/pid")
 	return err == nil && space == e.State.PIDSpace && e.sameBoot()
 }
 

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
 )
 
@@ -57,7 +58,7 @@ func (c *compilation) withheld(number int) bool {
 // /dev/console, so that ttyname(3) finds it.
 func (c *compilation) consolePath() string {
 	in := &c.req.Stdio[0]
-	if c.profile.TTY != policy.TTYInherit || !in.Terminal || in.TTY == "" || !below(in.TTY, "/dev") {
+	if c.profile.TTY != policy.TTYInherit || !in.Terminal || in.TTY == "" || !paths.Below(in.TTY, "/dev") {
 		return ""
 	}
 	return in.TTY

@@ -18,7 +18,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // stillSource is what the mount table names as the source of such an overlay.
@@ -33,7 +37,7 @@ func (c *compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 	if m.Write || m.Live || !info.IsDir() || c.asItIs() || c.landlockResolves() || !c.othersWrite(src, info) || c.tree.writesAbove(src) {
 		return 0, false
 	}
-	if !c.host.since(5, 11) {
+	if !c.host.Since(5, 11) {
 		c.missing = append(c.missing, notStill([]string{src})...)
 		return 0, false
 	}
@@ -43,13 +47,13 @@ func (c *compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 		return 0, false
 	}
 	on := table.find(src)
-	if on == nil || table.mountsBelow(src) {
+	if on == nil || table.MountsBelow(src) {
 		c.missing = append(c.missing, notStill([]string{src})...)
 		return 0, false
 	}
 	attrs = attrRO | attrBase
 	for name, attr := range map[string]uint64{"noexec": attrNoExec, "nosymfollow": attrNoLinks, "noatime": unix.MOUNT_ATTR_NOATIME} {
-		if hasOption(on.options, name) {
+		if proc.HasOption(on.Options, name) {
 			attrs |= attr
 		}
 	}
@@ -58,7 +62,7 @@ func (c *compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 
 // othersWrite reports whether somebody but root may write to a directory of the host, or the task is the one who owns it.
 func (c *compilation) othersWrite(src string, info fs.FileInfo) bool {
-	if slices.ContainsFunc(quietDirs[:], func(dir string) bool { return below(src, dir) }) {
+	if slices.ContainsFunc(quietDirs[:], func(dir string) bool { return paths.Below(src, dir) }) {
 		return false
 	}
 	return ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 || c.host.UID == 0
@@ -67,7 +71,7 @@ func (c *compilation) othersWrite(src string, info fs.FileInfo) bool {
 // writesAbove reports whether a directory of the host is part of one that is writable inside. An overlay of it would keep
 // nobody away, since a socket may as well lie beside it.
 func (t *tree) writesAbove(src string) bool {
-	return slices.ContainsFunc(t.parts, func(p part) bool { return p.hostsWrites() && below(src, p.source) })
+	return slices.ContainsFunc(t.parts, func(p part) bool { return p.hostsWrites() && paths.Below(src, p.source) })
 }
 
 // still mounts the overlay over the bind at target, which it has as its lower directory. If the kernel stacks no file system
@@ -76,11 +80,11 @@ func (t *tree) writesAbove(src string) bool {
 func (c *compilation) still(from plan.From, bind plan.Arg, target string, attrs uint64) {
 	c.emptyNodes()
 	fsfd := plan.R(plan.FS)
-	if c.host.since(6, 13) {
+	if c.host.Since(6, 13) {
 		c.do(from,
 			plan.FsopenStep("overlay").Into(plan.FS),
 			plan.FsFD(fsfd, "lowerdir+", bind),
-			plan.OpenStep(plan.R(plan.Scratch), "dir", openDir, 0).Into(plan.File),
+			plan.OpenStep(plan.R(plan.Scratch), "dir", walk.OpenDir, 0).Into(plan.File),
 			plan.FsFD(fsfd, "lowerdir+", plan.R(plan.File)),
 			plan.CloseStep(plan.R(plan.File)))
 	} else {
@@ -104,7 +108,7 @@ func (c *compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 		plan.FsCreate(fsfd).OrElse(plan.EINVAL),
 		plan.FsmountStep(fsfd, attrs).Into(plan.File).OrElse(plan.EINVAL),
 		plan.CloseStep(fsfd))
-	c.openInside(from, target, openAny, plan.Target)
+	c.openInside(from, target, walk.OpenAny, plan.Target)
 	c.do(from,
 		plan.Move(plan.R(plan.File), plan.R(plan.Target), "", ontoFD).OrElse(plan.EBADF),
 		plan.CloseStep(plan.R(plan.Target)),
@@ -112,9 +116,9 @@ func (c *compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 }
 
 // notStill returns what the report says of read-only directories that stay binds.
-func notStill(dirs []string) (missing []Missing) {
+func notStill(dirs []string) (missing []report.Missing) {
 	for _, src := range dirs {
-		missing = append(missing, Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can be put over it, so that a socket that is made in it later can be connected to",
+		missing = append(missing, report.Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can be put over it, so that a socket that is made in it later can be connected to",
 			Instead: "the sockets that are there are covered"})
 	}
 	return missing

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // TestStill shows a read-only directory through an overlay, and plainly where the profile says live or the kernel cannot
@@ -24,12 +25,12 @@ func TestStill(t *testing.T) {
 	}
 	for _, kernel := range [][2]int{{6, 18}, {6, 1}} {
 		for _, live := range []bool{false, true} {
-			h, err := Probe()
+			h, err := host.Probe()
 			if err != nil {
 				t.Fatal(err)
 			}
 			h.Cwd = dir
-			if !h.since(kernel[0], kernel[1]) {
+			if !h.Since(kernel[0], kernel[1]) {
 				continue
 			}
 			h.Kernel = kernel

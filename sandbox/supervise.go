@@ -13,10 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/loop"
 	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // process is a sandbox from clone to the end. Its methods run on one thread, signal and kill on any.
@@ -50,7 +53,7 @@ type process struct {
 	killed  bool             // because of that
 	waiting []syscall.Signal // for the program to run
 
-	events
+	loop.Loop
 	began    time.Time
 	limit    string    // the limit that has ended the run, or is about to; "" for none
 	wallEnds time.Time // when limits.wall is reached
@@ -92,9 +95,9 @@ type process struct {
 
 	writes *ledger.Run // nil where the task can write nothing of the host
 
-	missing []Missing         // what is known to be missing only since the plan was compiled
+	missing []report.Missing  // what is known to be missing only since the plan was compiled
 	found   map[string]uint64 // the numbers of the namespaces that are joined, by kind
-	report  Report
+	report  report.Report
 }
 
 func newProcess() *process {
@@ -105,7 +108,7 @@ func newProcess() *process {
 // Start launches a command. On an error nothing is left.
 func (p *process) Start(cmd *Command) error {
 	p.cmd = cmd
-	makeStateDirs(cmd.Host)
+	host.MakeStateDirs(cmd.Host)
 	return p.launchAll()
 }
 
@@ -168,7 +171,7 @@ func (p *process) launch() error {
 	defer p.mu.Unlock()
 	p.running = true
 	if p.killed {
-		return &SignalError{p.early}
+		return &SignalError{Signal: p.early}
 	}
 	for _, sig := range p.waiting {
 		_ = unix.PidfdSendSignal(p.taskfd, sig, nil, 0) // a task that is gone has no use for it
@@ -413,14 +416,7 @@ func execCode(errno syscall.Errno) int {
 }
 
 // exited reports whether init is gone.
-func (p *process) exited() bool { return readable(p.pidfd) }
-
-// readable reports whether a descriptor has something to read: of a pidfd, that the process is gone.
-func readable(fd int) bool {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n == 1
-}
+func (p *process) exited() bool { return loop.Readable(p.pidfd) }
 
 // abort ends a sandbox that will not run, and waits until nothing is left of it.
 func (p *process) abort() {
@@ -457,9 +453,9 @@ func (p *process) release() {
 	p.stopCopying()
 	p.stopWatching()
 	p.closeGuards()
-	p.unwatch(p.listener)
-	p.unwatch(p.taskfd)
-	p.unwatch(p.sandbox)
+	p.Unwatch(p.listener)
+	p.Unwatch(p.taskfd)
+	p.Unwatch(p.sandbox)
 	for _, fd := range []int{p.link, p.gate, p.netstat, p.listener, p.sandbox, p.ids} {
 		if fd >= 0 {
 			unix.Close(fd)
@@ -483,7 +479,7 @@ func (p *process) release() {
 }
 
 // wait waits for the end and completes the report.
-func (p *process) wait() (*Report, error) {
+func (p *process) wait() (*report.Report, error) {
 	defer p.terminal.restore() // also in a panic
 	if err := p.await(p.pidfd, -1); err != nil {
 		p.abort()
@@ -537,6 +533,6 @@ func (p *process) reportEnd(init unix.WaitStatus) {
 	}
 }
 
-func setSignal(r *Report, sig syscall.Signal, core bool) {
+func setSignal(r *report.Report, sig syscall.Signal, core bool) {
 	r.Signal, r.CoreDump = unix.SignalName(sig), core
 }

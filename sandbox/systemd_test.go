@@ -17,6 +17,7 @@ import (
 	"github.com/godbus/dbus/v5"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 )
 
 // fakeSystemd is a manager of units behind a socket: as much of D-Bus and of org.freedesktop.systemd1(5) as it takes to
@@ -142,13 +143,13 @@ func (s *fakeSystemd) start(unit string) error {
 }
 
 // systemdFiles is this machine's tree, but that systemd runs.
-type systemdFiles struct{ osFiles }
+type systemdFiles struct{ host.OSFiles }
 
 func (f systemdFiles) Stat(path string) (fs.FileInfo, error) {
 	if path == "/run/systemd/system" {
 		path = "/"
 	}
-	return f.osFiles.Stat(path)
+	return f.OSFiles.Stat(path)
 }
 
 // TestScope has a manager of units make the sandbox's group around the child, and end it.
@@ -181,7 +182,7 @@ func TestScope(t *testing.T) {
 	c := shell(t, "cat /proc/self/cgroup; read x; exit 0")
 	c.Profile.Missing = []policy.MissingLayer{{Layer: policy.LayerLandlock}}
 	c.Profile.Limits = policy.Limits{Memory: set(64 << 20), PIDs: set(40), Cgroup: "ci.slice", CPUs: policy.Opt[float64]{Set: true, V: 1.5}}
-	if c.Host, err = Probe(); err != nil {
+	if c.Host, err = host.Probe(); err != nil {
 		t.Fatal(err)
 	}
 	c.Host.Files = systemdFiles{}

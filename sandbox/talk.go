@@ -29,7 +29,7 @@ func (p *process) converse() error {
 		init, task = init || m.Byte == msgInit, task || m.Byte == msgTask
 		if err == nil && init && task && (m.Byte == msgInit || m.Byte == msgTask) {
 			p.writes.Go()
-			p.at(time.Now().Add(initStep), p.continueStart)
+			p.At(time.Now().Add(initStep), p.continueStart)
 			err = p.send(nil)
 		}
 		if err != nil && p.dying() { // and cannot be read back any more

@@ -37,10 +37,10 @@ func (t *throttle) spend(now func() time.Time) (last bool) {
 
 // rest leaves the listener alone for a moment.
 func (p *process) rest() {
-	p.unwatch(p.listener)
-	p.at(time.Now().Add(denialPause), func() {
+	p.Unwatch(p.listener)
+	p.At(time.Now().Add(denialPause), func() {
 		if p.listener >= 0 {
-			p.watch(p.listener, unix.POLLIN, p.handleNotification)
+			p.Watch(p.listener, unix.POLLIN, p.handleNotification)
 		}
 	})
 }

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 )
 
 // errMagicLink is the error of a path that leads through a link of /proc: its text says nothing (proc_pid_exe(5)).
@@ -17,7 +20,7 @@ var errMagicLink = errors.New("lies behind a link of /proc, which can lead out o
 // what the launcher has made on its own file systems. Nothing is created on the host's tree, so the picture decides
 // whether a target can exist.
 type tree struct {
-	files Files
+	files host.Files
 	parts []part         // in the order of mounting: a later one covers earlier ones at and below its target
 	last  map[string]int // the last part mounted at a target
 
@@ -87,14 +90,14 @@ func (t *tree) lstat(host string) (fs.FileInfo, error) {
 // absent reports whether the host has said already that a path leads to nothing.
 func (t *tree) absent(host string) bool {
 	k, ok := t.known[host]
-	return ok && notThere(k.err)
+	return ok && fail.NotThere(k.err)
 }
 
 // ask asks the host, unless it has said already that there is no directory in which the name could be.
 func (t *tree) ask(host string) (fs.FileInfo, error) {
 	above := known{}
 	if host != "" { // the host has nothing behind what the launcher has made
-		dir, _ := splitPath(host)
+		dir, _ := paths.Split(host)
 		above = t.known[dir]
 	}
 	if host == "" || errors.Is(above.err, unix.ENOENT) {
@@ -128,16 +131,11 @@ func (t *tree) at(path string) *part {
 	return &t.parts[found]
 }
 
-// below reports whether path is dir or lies under it.
-func below(path, dir string) bool {
-	return dir == "/" || path == dir || strings.HasPrefix(path, dir) && path[len(dir)] == '/'
-}
-
 // showsHost reports whether a directory of the host can be seen, the kernel's own aside.
 func (t *tree) showsHost() bool {
 	for i := range t.parts {
 		p := &t.parts[i]
-		if p.source != "" && !p.file && !p.opaque && !below(p.source, "/proc") && !below(p.source, "/sys") {
+		if p.source != "" && !p.file && !p.opaque && !paths.Below(p.source, "/proc") && !paths.Below(p.source, "/sys") {
 			return true
 		}
 	}
@@ -159,26 +157,13 @@ func (t *tree) behind(p *part, path string) string {
 		return ""
 	}
 	if p.upper == "" {
-		return moved(path, p.target, p.source)
+		return paths.Moved(path, p.target, p.source)
 	}
 	rest := strings.TrimPrefix(path[len(p.target):], "/")
 	if rest == "" {
 		return p.source
 	}
 	return t.layered(p, rest)
-}
-
-// moved is a path that is dir or below it, with another directory in the place of dir. All are clean.
-func moved(path, dir, to string) string {
-	switch {
-	case dir == to:
-		return path
-	case path == dir:
-		return to
-	case dir == "/":
-		return joinPath(to, path[1:])
-	}
-	return joinPath(to, path[len(dir)+1:])
 }
 
 // entry returns what the sandbox will see at a path whose directories resolve returned. The error is the host's, or
@@ -211,9 +196,6 @@ func (t *tree) entry(path string) (node, error) {
 	}
 	return node{link: text}, err
 }
-
-// notThere reports whether an error says that a path leads to nothing. Any other error says that nobody knows.
-func notThere(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }
 
 // stat says what the sandbox will see at a path that resolve returned: the kind, and whether it exists.
 func (t *tree) stat(path string) (isDir, exists bool) {
@@ -294,57 +276,4 @@ func (w *walker) through(path string) (end string, passed []string, err error) {
 	w.visit = func(p string) { passed = append(passed, p) }
 	end, err = w.walk(path)
 	return end, passed, err
-}
-
-// clean is path.Clean for the absolute paths that validation has let through.
-func clean(p string) string {
-	for len(p) > 1 && strings.HasSuffix(p, "/") {
-		p = p[:len(p)-1]
-	}
-	if isClean(p) {
-		return p
-	}
-	var out []string
-	for name := range strings.SplitSeq(p, "/") {
-		switch name {
-		case "", ".":
-		case "..":
-			out = out[:max(0, len(out)-1)]
-		default:
-			out = append(out, name)
-		}
-	}
-	return "/" + strings.Join(out, "/")
-}
-
-// isClean reports whether an absolute path has no empty name and none that is "." or "..".
-func isClean(p string) bool {
-	for i := 0; i+1 < len(p); i++ {
-		if p[i] != '/' {
-			continue
-		}
-		if p[i+1] == '/' {
-			return false
-		}
-		rest := p[i+1:]
-		if rest[0] == '.' && (len(rest) == 1 || rest[1] == '/' || rest[1] == '.' && (len(rest) == 2 || rest[2] == '/')) {
-			return false
-		}
-	}
-	return true
-}
-
-func joinPath(dir, name string) string {
-	if dir == "/" {
-		return "/" + name
-	}
-	return dir + "/" + name
-}
-
-func splitPath(p string) (dir, name string) {
-	i := strings.LastIndexByte(p, '/')
-	if i == 0 {
-		return "/", p[1:]
-	}
-	return p[:i], p[i+1:]
 }

@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/paths"
 )
 
 func TestClean(t *testing.T) {
@@ -28,7 +31,7 @@ func TestClean(t *testing.T) {
 		{"/a/.", "/a"},
 	}
 	for _, tt := range tests {
-		if got := clean(tt.in); got != tt.want {
+		if got := paths.Clean(tt.in); got != tt.want {
 			t.Errorf("clean(%q) = %q, want %q", tt.in, got, tt.want)
 		}
 	}
@@ -45,7 +48,7 @@ func TestMoved(t *testing.T) {
 		{"/a/b", "/", "/", "/a/b"},
 		{"/a/b", "/a", "/a", "/a/b"},
 	} {
-		if got := moved(tt.path, tt.dir, tt.to); got != tt.want {
+		if got := paths.Moved(tt.path, tt.dir, tt.to); got != tt.want {
 			t.Errorf("moved(%q, %q, %q) = %q, want %q", tt.path, tt.dir, tt.to, got, tt.want)
 		}
 	}
@@ -54,7 +57,7 @@ func TestMoved(t *testing.T) {
 // TestAsksOnce does not ask the host for what cannot be there: a name below a directory that is missing, and no name.
 func TestAsksOnce(t *testing.T) {
 	dir := t.TempDir()
-	pic := tree{files: osFiles{}}
+	pic := tree{files: host.OSFiles{}}
 	for _, path := range []string{"", dir + "/none", dir + "/none/below"} {
 		if _, err := pic.lstat(path); !errors.Is(err, unix.ENOENT) {
 			t.Errorf("lstat %q: %v", path, err)
@@ -75,8 +78,8 @@ func TestAsksOnce(t *testing.T) {
 func FuzzClean(f *testing.F) {
 	f.Add("a/./../b//")
 	f.Fuzz(func(t *testing.T, s string) {
-		if p := "/" + s; clean(p) != path.Clean(p) {
-			t.Errorf("clean(%q) = %q, path.Clean says %q", p, clean(p), path.Clean(p))
+		if p := "/" + s; paths.Clean(p) != path.Clean(p) {
+			t.Errorf("clean(%q) = %q, path.Clean says %q", p, paths.Clean(p), path.Clean(p))
 		}
 	})
 }
@@ -95,7 +98,7 @@ func TestBelow(t *testing.T) {
 		{"/", "/a", false},
 	}
 	for _, tt := range tests {
-		if got := below(tt.path, tt.dir); got != tt.want {
+		if got := paths.Below(tt.path, tt.dir); got != tt.want {
 			t.Errorf("below(%q, %q) = %v", tt.path, tt.dir, got)
 		}
 	}
@@ -203,10 +206,10 @@ func TestTreeStat(t *testing.T) {
 
 func TestSplitJoin(t *testing.T) {
 	for _, tt := range []struct{ path, dir, name string }{{"/a", "/", "a"}, {"/a/b", "/a", "b"}, {"/a/b/c", "/a/b", "c"}} {
-		if dir, name := splitPath(tt.path); dir != tt.dir || name != tt.name {
+		if dir, name := paths.Split(tt.path); dir != tt.dir || name != tt.name {
 			t.Errorf("splitPath(%q) = %q, %q", tt.path, dir, name)
 		}
-		if got := joinPath(tt.dir, tt.name); got != tt.path {
+		if got := paths.Join(tt.dir, tt.name); got != tt.path {
 			t.Errorf("joinPath(%q, %q) = %q", tt.dir, tt.name, got)
 		}
 	}

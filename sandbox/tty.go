@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
 )
 
@@ -40,7 +41,7 @@ func (c *compilation) findTerminal() error {
 	}
 	for i := range c.profile.Mounts {
 		if m := &c.profile.Mounts[i]; c.ownTTY && m.Kind == policy.MountDev {
-			c.ownPts, c.devTarget = true, clean(m.Target)
+			c.ownPts, c.devTarget = true, paths.Clean(m.Target)
 		}
 	}
 	return nil
@@ -76,7 +77,7 @@ func (c *compilation) openTerminal(from plan.From) {
 	master, number := plan.R(plan.Master), c.terminalFD()
 	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
 	if c.into != nil { // the sandbox's devpts is there; what is no terminal fails at the next step
-		c.openOutside(from, joinPath(c.devTarget, "pts/ptmx"), flags, plan.Master)
+		c.openOutside(from, paths.Join(c.devTarget, "pts/ptmx"), flags, plan.Master)
 	} else {
 		c.newDevpts(from, plan.Pts)
 		c.do(from, plan.OpenStep(plan.R(plan.Pts), "ptmx", flags, 0).Into(plan.Master))
@@ -112,5 +113,5 @@ func (c *compilation) console(from plan.From, target string, rule policy.Pos) {
 		plan.Clone(plan.R(plan.Dev), "pts/0", cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree),
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), "console", fromFD),
 		plan.CloseStep(plan.R(plan.Tree)))
-	c.tree.add(part{target: joinPath(target, "console"), file: true, write: true, what: "a device", rule: rule})
+	c.tree.add(part{target: paths.Join(target, "console"), file: true, write: true, what: "a device", rule: rule})
 }

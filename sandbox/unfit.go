@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/paths"
 )
 
 // elsewhere reports whether a bind needs no mount of its own here: its source is unfit and may be left out, or another bind
@@ -88,7 +90,7 @@ func (c *compilation) atHome(dir, home string) string {
 	if end != home {
 		what += " " + home
 	}
-	for at := end; at != "/"; at, _ = splitPath(at) {
+	for at := end; at != "/"; at, _ = paths.Split(at) {
 		if info, err := c.tree.lstat(at); err == nil && (at == dir || numbered(info) && c.sameThing(dir, at)) {
 			return what
 		}
@@ -99,23 +101,23 @@ func (c *compilation) atHome(dir, home string) string {
 
 // numbered reports whether an inode has a number, by which it is known under another name.
 func numbered(info fs.FileInfo) bool {
-	st, ok := statOf(info)
+	st, ok := host.StatOf(info)
 	return ok && st.Ino != 0
 }
 
 // peoplesHomes are the homes of those who log in; a service's home is where it works.
 func (c *compilation) peoplesHomes() (list []string) {
-	text := c.host.passwd
-	if _, own := c.host.Files.(osFiles); text == nil || !own {
+	text := c.host.Passwd
+	if _, own := c.host.Files.(host.OSFiles); text == nil || !own {
 		var err error
-		if text, err = c.host.Files.Read(passwdFile, maxPasswd); err != nil {
+		if text, err = c.host.Files.Read(host.PasswdFile, host.MaxPasswd); err != nil {
 			return nil
 		}
 	}
 	const firstUser, lastUser = 1000, 60000 // login.defs(5)
 	for line := range strings.Lines(string(text)) {
-		a, ok := parseAccount(line)
-		if ok && homePath(a.Home) != "" && (a.UID == 0 || a.UID >= firstUser && a.UID <= lastUser) {
+		a, ok := host.ParseAccount(line)
+		if ok && paths.Home(a.Home) != "" && (a.UID == 0 || a.UID >= firstUser && a.UID <= lastUser) {
 			list = append(list, a.Home)
 		}
 	}
@@ -134,7 +136,7 @@ var (
 // ofSystem reports whether a directory is one of the system's.
 func ofSystem(dir string) bool {
 	holds := func(list []string) bool {
-		return slices.ContainsFunc(list, func(d string) bool { return below(dir, d) })
+		return slices.ContainsFunc(list, func(d string) bool { return paths.Below(dir, d) })
 	}
 	return slices.Contains(dirsOfOthers, dir) || holds(dirsOfSystem) && !holds(dirsOfWork)
 }

@@ -5,7 +5,6 @@ package sandbox
 
 import (
 	"bytes"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -14,49 +13,23 @@ import (
 
 	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/report"
 )
-
-// Usage is what the sandbox has used, besides the times and the peak in Report. What the kernel does not tell is nil.
-type Usage struct {
-	PeakMemory  *uint64 `json:"peak_memory_bytes,omitempty"` // of the whole sandbox, files that it cached included; v2: Linux 5.19
-	PeakSwap    *uint64 `json:"peak_swap_bytes,omitempty"`   // v2: Linux 6.5
-	PeakPIDs    *uint64 `json:"peak_pids,omitempty"`         // processes and threads; Linux 6.1
-	ReadBytes   *uint64 `json:"read_bytes,omitempty"`        // from block devices
-	WriteBytes  *uint64 `json:"write_bytes,omitempty"`       // to block devices
-	OutputBytes *uint64 `json:"output_bytes,omitempty"`      // stdout and stderr; only with limits.output
-
-	MinorFaults         *uint64 `json:"minor_faults,omitempty"`         // page faults that needed no device
-	MajorFaults         *uint64 `json:"major_faults,omitempty"`         // and that did
-	VoluntarySwitches   *uint64 `json:"voluntary_switches,omitempty"`   // context switches: it waited
-	InvoluntarySwitches *uint64 `json:"involuntary_switches,omitempty"` // and: another was let run
-
-	Throttled        *time.Duration `json:"throttled_ns,omitempty"`      // held back by limits.cpus
-	ThrottledPeriods *uint64        `json:"throttled_periods,omitempty"` // of 100 ms, in which it was
-
-	// Stalls: how long some, or all, of the tasks waited for a resource; v2, and only where the kernel counts (PSI).
-	CPUStall        *time.Duration `json:"cpu_stall_ns,omitempty"`
-	MemoryStall     *time.Duration `json:"memory_stall_ns,omitempty"`
-	MemoryStallFull *time.Duration `json:"memory_stall_full_ns,omitempty"`
-	IOStall         *time.Duration `json:"io_stall_ns,omitempty"`
-	IOStallFull     *time.Duration `json:"io_stall_full_ns,omitempty"`
-
-	OOMKills *uint64 `json:"oom_kills,omitempty"` // processes that the kernel killed for memory
-}
 
 // reportUsage completes the report with what was used: by init and all that it has reaped, and by the groups.
 func (p *process) reportUsage(use *unix.Rusage, stats *cgroup.Stats) {
 	r := &p.report
 	r.User, r.System = time.Duration(use.Utime.Nano()), time.Duration(use.Stime.Nano())
 	r.PeakRSS = max(p.image.Page().Usage.Maxrss, 0) << 10
-	r.MinorFaults, r.MajorFaults = count(use.Minflt), count(use.Majflt)
-	r.VoluntarySwitches, r.InvoluntarySwitches = count(use.Nvcsw), count(use.Nivcsw)
-	r.ReadBytes, r.WriteBytes = count(use.Inblock<<9), count(use.Oublock<<9) // in blocks of 512 bytes
+	r.MinorFaults, r.MajorFaults = report.Count(use.Minflt), report.Count(use.Majflt)
+	r.VoluntarySwitches, r.InvoluntarySwitches = report.Count(use.Nvcsw), report.Count(use.Nivcsw)
+	r.ReadBytes, r.WriteBytes = report.Count(use.Inblock<<9), report.Count(use.Oublock<<9) // in blocks of 512 bytes
 	if p.used.user+p.used.system > r.User+r.System {
 		r.User, r.System = p.used.user, p.used.system
 	}
 	r.PeakRSS = max(r.PeakRSS, p.used.peakRSS)
 	if p.output != nil {
-		r.OutputBytes = count(p.output.passed.Load())
+		r.OutputBytes = report.Count(p.output.passed.Load())
 	}
 	if stats != nil {
 		addGroups(r, stats)
@@ -64,7 +37,7 @@ func (p *process) reportUsage(use *unix.Rusage, stats *cgroup.Stats) {
 }
 
 // addGroups takes what the groups have counted, which is all of the sandbox.
-func addGroups(r *Report, s *cgroup.Stats) {
+func addGroups(r *report.Report, s *cgroup.Stats) {
 	if m := s.Memory; m != nil {
 		r.PeakMemory, r.PeakSwap, r.OOMKills = m.Peak, m.SwapPeak, m.OOMKills
 		if m.Pressure != nil {
@@ -89,11 +62,6 @@ func addGroups(r *Report, s *cgroup.Stats) {
 			r.IOStall, r.IOStallFull = io.Pressure.Some, io.Pressure.Full
 		}
 	}
-}
-
-func count(n int64) *uint64 {
-	u := uint64(max(n, 0))
-	return &u
 }
 
 // stats are what the sandbox's groups have counted so far; nil for none.
@@ -143,7 +111,7 @@ func treeUsage(root, most int) (sum treeUse) {
 	todo := []string{strconv.Itoa(root)}
 	for i := 0; i < len(todo) && i < most; i++ {
 		dir := "/proc/" + todo[i]
-		stat, err := readSome(dir+"/stat", 4096)
+		stat, err := proc.ReadSome(dir+"/stat", 4096)
 		if err != nil {
 			continue // gone, and counted by who has waited for it
 		}
@@ -156,18 +124,18 @@ func treeUsage(root, most int) (sum treeUse) {
 		if i > 0 { // not init, which has the launcher's
 			sum.peakRSS = max(sum.peakRSS, peakRSS(dir))
 		}
-		todo = append(todo, childrenOf(dir)...)
+		todo = append(todo, proc.ChildrenOf(dir)...)
 	}
 	return sum
 }
 
 // peakRSS is VmHWM of a process, which is in kibibytes; 0 for one that is gone.
 func peakRSS(dir string) int64 {
-	text, err := readAll(dir + "/status")
+	text, err := proc.ReadAll(dir + "/status")
 	if err != nil {
 		return 0
 	}
-	n, _ := strconv.ParseInt(strings.TrimSuffix(statusField(text, "VmHWM"), " kB"), 10, 64) // absent: 0
+	n, _ := strconv.ParseInt(strings.TrimSuffix(proc.StatusField(text, "VmHWM"), " kB"), 10, 64) // absent: 0
 	return n << 10
 }
 
@@ -180,21 +148,9 @@ func (p *process) endNow() {
 	p.kill()
 }
 
-// childrenOf are the numbers of a process's children, which belong to its threads.
-func childrenOf(dir string) (list []string) {
-	tasks, _ := os.ReadDir(dir + "/task") // gone meanwhile: none
-	for _, t := range tasks {
-		text, err := readAll(dir + "/task/" + t.Name() + "/children")
-		if err == nil {
-			list = append(list, strings.Fields(string(text))...)
-		}
-	}
-	return list
-}
-
 // processors is how many there may be, whatever the launcher's own affinity: a task can widen its.
 func processors() int {
-	text, err := readSome("/sys/devices/system/cpu/possible", 64)
+	text, err := proc.ReadSome("/sys/devices/system/cpu/possible", 64)
 	if n, ok := lastInRange(string(bytes.TrimSpace(text))); err == nil && ok {
 		return n + 1
 	}

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/report"
 )
 
 // roomy leaves a grouped sandbox room for what a test takes in it.
@@ -36,7 +38,7 @@ func TestUsageOfGroups(t *testing.T) {
 			p.Limits.CPUs, p.Limits.CPUTime = policy.Opt[float64]{Set: true, V: 0.2}, policy.Opt[time.Duration]{Set: true, V: 400 * time.Millisecond}
 		}))
 		used := r.User + r.System
-		if r.Limit != LimitCPUTime || r.Wall < used*3 || r.Throttled == nil || *r.Throttled == 0 || r.ThrottledPeriods == nil || *r.ThrottledPeriods == 0 {
+		if r.Limit != report.LimitCPUTime || r.Wall < used*3 || r.Throttled == nil || *r.Throttled == 0 || r.ThrottledPeriods == nil || *r.ThrottledPeriods == 0 {
 			t.Errorf("%s: %v of %v, held back for %v in %s periods", r.Limit, used, r.Wall, r.Throttled, show(r.ThrottledPeriods))
 		}
 		if _, err := os.Stat("/proc/pressure/cpu"); v2 && err == nil && (r.CPUStall == nil || *r.CPUStall == 0 || r.MemoryStall == nil || r.IOStall == nil) {
@@ -49,7 +51,7 @@ func TestUsageOfGroups(t *testing.T) {
 func TestGroupsHoldDisksBack(t *testing.T) {
 	const size = 6 << 20
 	dir := publicDir(t)
-	write := func(perSecond int64) *Report {
+	write := func(perSecond int64) *report.Report {
 		t.Helper()
 		c := grouped(t, "dd if=/dev/zero of="+dir+"/f bs=256K count=24 oflag=direct 2>&1", roomy, func(p *policy.Profile) {
 			p.Mounts = append(p.Mounts, policy.Mount{Kind: policy.MountBind, Source: dir, Write: true})
@@ -80,24 +82,24 @@ func TestGroupsBoundSwap(t *testing.T) {
 	if text := file(t, "/proc/swaps"); strings.Count(text, "\n") == 0 {
 		t.Skip("this machine has no swap")
 	}
-	take := func(swap policy.Opt[int64]) *Report {
+	take := func(swap policy.Opt[int64]) *report.Report {
 		t.Helper()
 		_, r := output(t, grouped(t, "exec dd if=/dev/zero of=/dev/null bs=96M count=1 2>&1", func(p *policy.Profile) {
 			p.Limits.Memory, p.Limits.Swap = set(64<<20), swap
 		}))
 		return r
 	}
-	if r := take(policy.Opt[int64]{}); r.Limit != LimitOOM {
+	if r := take(policy.Opt[int64]{}); r.Limit != report.LimitOOM {
 		t.Errorf("with nothing said of swap: %+v", r)
 	}
-	if r := take(set(0)); r.Limit != LimitOOM || r.OOMKills == nil || *r.OOMKills == 0 {
+	if r := take(set(0)); r.Limit != report.LimitOOM || r.OOMKills == nil || *r.OOMKills == 0 {
 		t.Errorf("without swap: %+v", r)
 	}
 	r := take(set(128 << 20))
 	if r.Limit != "" || r.Exit != 0 {
 		t.Errorf("with swap: %+v", r)
 	}
-	if kernelAtLeast(file(t, "/proc/sys/kernel/osrelease"), 6, 5) && (r.PeakSwap == nil || *r.PeakSwap < 16<<20) {
+	if host.KernelAtLeast(file(t, "/proc/sys/kernel/osrelease"), 6, 5) && (r.PeakSwap == nil || *r.PeakSwap < 16<<20) {
 		t.Errorf("peak of swap %s", show(r.PeakSwap))
 	}
 	asUserToo(t)

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cordon/sandbox/internal/proc"
 )
 
 // testUser is the ordinary user that tests started by root run as a second time. It has no entry in /etc/passwd and
@@ -202,7 +204,7 @@ func threads(t testing.TB) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := strconv.Atoi(statusField(text, "Threads"))
+	n, err := strconv.Atoi(proc.StatusField(text, "Threads"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/loop"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/report"
 )
 
 // checkMounts compares the mounts with what was asked for, while the child goes on: it mounts nothing any more, and
@@ -25,7 +28,7 @@ func (p *process) checkMounts() error {
 		return &Error{Op: "read back the mounts", Err: &os.PathError{Op: "open", Path: path, Err: err}}
 	}
 	p.guards.table = fd // from here on poll(2) says that the table has changed
-	text, err := proc.ReadFD(fd, path, maxProc)
+	text, err := proc.ReadFD(fd, path, proc.MaxProc)
 	if err != nil {
 		return &Error{Op: "read back the mounts", Err: err}
 	}
@@ -45,7 +48,7 @@ func (p *process) checkMounts() error {
 }
 
 func (p *process) enforced(layer policy.Layer, found, where string) {
-	p.report.Enforced = append(p.report.Enforced, Enforced{layer, found, where})
+	p.report.Enforced = append(p.report.Enforced, report.Enforced{Layer: layer, Found: found, Where: where})
 }
 
 // checkNamespaces compares the task's namespaces with the launcher's, or with those that it was to join.
@@ -76,13 +79,13 @@ func (p *process) compareNamespaces(dir string) error {
 		defer unix.Close(fd)
 		at[i] = fd
 	}
-	for i := range nsKinds {
-		k := &nsKinds[i]
+	for i := range host.CloneKinds {
+		k := &host.CloneKinds[i]
 		ns := p.comp.nsMode(k)
 		if ns.Mode == policy.NSHost {
 			continue
 		}
-		if err := p.checkNamespace(at, k.name, k.layer); err != nil {
+		if err := p.checkNamespace(at, k.Name, k.Layer); err != nil {
 			return err
 		}
 	}
@@ -94,11 +97,11 @@ func (p *process) compareNamespaces(dir string) error {
 
 // checkNamespace compares one kind: at are the task's directory of namespaces and the launcher's.
 func (p *process) checkNamespace(at [2]int, name string, layer policy.Layer) error {
-	its, err := readlinkAt(at[0], name)
+	its, err := proc.ReadlinkAt(at[0], name)
 	if err != nil {
 		return &Error{Op: "read back the namespaces", Err: err}
 	}
-	own, err := readlinkAt(at[1], name)
+	own, err := proc.ReadlinkAt(at[1], name)
 	if err != nil {
 		return &Error{Op: "read back the namespaces", Err: err}
 	}
@@ -122,35 +125,35 @@ func (p *process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 // only where that was asked for; nothing else is writable. It returns the ids of the mounts that a path can reach, by the
 // places that they are mounted on.
 func checkMounts(t *tree, text []byte) (visible map[string]string, bare []string, err error) {
-	table, err := parseMounts(text)
+	table, err := proc.ParseMounts(text)
 	if err != nil {
 		return nil, nil, &Error{Op: "read back the mounts", Err: err}
 	}
-	visible = make(map[string]string, len(table.list))
-	for i := range table.list {
-		m := &table.list[i]
-		if !table.reachable(m) {
+	visible = make(map[string]string, len(table.List))
+	for i := range table.List {
+		m := &table.List[i]
+		if !table.Reachable(m) {
 			continue
 		}
-		part := t.at(m.point)
+		part := t.at(m.Point)
 		var wrong string
 		switch {
 		case part == nil:
 			wrong = " was not asked for"
-		case hasOption(m.options, "rw") && !part.write:
+		case proc.HasOption(m.Options, "rw") && !part.write:
 			wrong = " is writable, and was asked for read-only"
-		case !hasOption(m.options, "nosuid"):
+		case !proc.HasOption(m.Options, "nosuid"):
 			wrong = " honours set-user-ID"
 		}
 		if wrong != "" {
-			e := &Error{Op: "read back the mounts", Err: errors.New(m.point + wrong)}
+			e := &Error{Op: "read back the mounts", Err: errors.New(m.Point + wrong)}
 			if part != nil {
 				e.From = part.rule.Short()
 			}
 			return nil, nil, e
 		}
-		visible[m.point] = m.id
-		if part.still && part.target == m.point && m.source != stillSource {
+		visible[m.Point] = m.ID
+		if part.still && part.target == m.Point && m.Source != stillSource {
 			bare = append(bare, part.source)
 		}
 	}
@@ -193,7 +196,7 @@ func (p *process) confirm() error {
 	if p.terminal != nil {
 		p.image.Page().Linger = 1
 	}
-	if _, err := unix.Write(p.gate, one[:]); err != nil {
+	if _, err := unix.Write(p.gate, loop.One[:]); err != nil {
 		return &Error{Op: "eventfd", Err: err}
 	}
 	p.reaping = true
@@ -208,7 +211,7 @@ const execTakes = time.Second
 // kernel has let go of its old memory (execve(2) releases robust futexes with it), a moment before it has them.
 func (p *process) statusBehindExec() ([]byte, error) {
 	for began := time.Now(); ; time.Sleep(100 * time.Microsecond) {
-		text, err := readAll("/proc/" + strconv.Itoa(p.task) + "/status")
+		text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.task) + "/status")
 		if err != nil || !p.comp.amidExec(text) || time.Since(began) > execTakes {
 			return text, err
 		}
@@ -226,16 +229,16 @@ func (p *process) checkStatus(text []byte) error {
 		layer     policy.Layer
 	}
 	fields := [...]field{
-		{"CapBnd", hex16(c.keep), policy.LayerCaps},
-		{"CapPrm", hex16(c.heldCaps()), policy.LayerCaps},
-		{"CapEff", hex16(c.heldCaps()), policy.LayerCaps},
-		{"CapInh", hex16(c.ambient), policy.LayerCaps},
-		{"CapAmb", hex16(c.ambient), policy.LayerCaps},
+		{"CapBnd", proc.Hex16(c.keep), policy.LayerCaps},
+		{"CapPrm", proc.Hex16(c.heldCaps()), policy.LayerCaps},
+		{"CapEff", proc.Hex16(c.heldCaps()), policy.LayerCaps},
+		{"CapInh", proc.Hex16(c.ambient), policy.LayerCaps},
+		{"CapAmb", proc.Hex16(c.ambient), policy.LayerCaps},
 		{"NoNewPrivs", "1", policy.LayerNoNewPriv},
 		{"Seccomp", "2", policy.LayerSeccomp},
 	}
 	for _, f := range fields {
-		got := statusField(text, f.key)
+		got := proc.StatusField(text, f.key)
 		if f.layer == policy.LayerSeccomp && c.observed() {
 			continue // nothing is enforced by it
 		}

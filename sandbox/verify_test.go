@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/proc"
 )
 
 // mountsTree is what the tables below should show: a read-only root, a writable /tmp, a read-only file, a device.
@@ -125,7 +126,7 @@ func TestUnescape(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"/plain", "/plain"}, {`/a\040b`, "/a b"}, {`\011\012\134`, "\t\n\\"}, {`/x\04`, `/x\04`}, {`/x\`, `/x\`}, {`\400`, `\400`}, {`\0401`, " 1"},
 	} {
-		if got := unescape(tt.in); got != tt.want {
+		if got := proc.Unescape(tt.in); got != tt.want {
 			t.Errorf("%q: %q, want %q", tt.in, got, tt.want)
 		}
 	}
@@ -134,11 +135,11 @@ func TestUnescape(t *testing.T) {
 func TestStatusField(t *testing.T) {
 	text := []byte("Name:\tCapBnd:\t7\nCapBnd:\t000001ffffffffff\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t3\nEmpty:\n")
 	for key, want := range map[string]string{"CapBnd": "000001ffffffffff", "NoNewPrivs": "1", "Seccomp": "2", "Seccomp_filters": "3", "Empty": "", "Cap": "absent", "CapAmb": "absent"} {
-		if got := statusField(text, key); got != want {
+		if got := proc.StatusField(text, key); got != want {
 			t.Errorf("%s: %q, want %q", key, got, want)
 		}
 	}
-	if got := hex16(1<<40 | 0x21); got != "0000010000000021" {
+	if got := proc.Hex16(1<<40 | 0x21); got != "0000010000000021" {
 		t.Error(got)
 	}
 }
@@ -163,7 +164,7 @@ func TestAmidExec(t *testing.T) {
 		{"ambient ones, which stay", &raised, admin, false},
 		{"none", &none, 0, false},
 	} {
-		if got := tt.c.amidExec([]byte("Name:\ttrue\nCapPrm:\t" + hex16(tt.held) + "\n")); got != tt.want {
+		if got := tt.c.amidExec([]byte("Name:\ttrue\nCapPrm:\t" + proc.Hex16(tt.held) + "\n")); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 	}

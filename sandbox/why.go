@@ -15,6 +15,9 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 )
 
 // Reason is the answer to a question about what a program may do. The first layer that denies decides; the kernel asks
@@ -66,7 +69,7 @@ var survey = [...]func(*compilation) error{
 }
 
 // newQuery compiles as far as questions need it. r may be without Args. The errors are those of Compile.
-func newQuery(p *policy.Profile, h *Host, r *Request) (*Query, error) {
+func newQuery(p *policy.Profile, h *host.Host, r *Request) (*Query, error) {
 	q := &Query{comp: &compilation{profile: p, host: h, req: r, tree: tree{files: h.Files}}}
 	for _, phase := range survey {
 		if err := phase(q.comp); err != nil {
@@ -146,11 +149,11 @@ func (q *Query) resolve(r *Reason, path string) (string, bool) {
 		path = c.host.Home + path[1:]
 	}
 	if !strings.HasPrefix(path, "/") {
-		path = joinPath(c.workdir, path)
+		path = paths.Join(c.workdir, path)
 	}
-	inside, err := c.tree.resolve(clean(path))
+	inside, err := c.tree.resolve(paths.Clean(path))
 	if err != nil {
-		return "", r.deny(layerFile, unix.ELOOP, bare(err).Error(), policy.Pos{})
+		return "", r.deny(layerFile, unix.ELOOP, fail.Bare(err).Error(), policy.Pos{})
 	}
 	return inside, true
 }
@@ -174,7 +177,7 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	if _, ok := t.stat(inside); ok {
 		return r.pass("mount: " + inside + " is there, by " + part.what)
 	}
-	if dir, _ := splitPath(inside); a.Create && part.write && part.what != "a device" {
+	if dir, _ := paths.Split(inside); a.Create && part.write && part.what != "a device" {
 		if isDir, exists := t.stat(dir); exists && isDir {
 			return r.pass("mount: " + inside + " can be made, in " + part.what)
 		}
@@ -220,7 +223,7 @@ func makingWritable(c *compilation, path string) []Change {
 // absentOnHost is for a path that no mount could show: a file can still be made where its directory is writable.
 func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	t := &q.comp.tree
-	dir, _ := splitPath(inside)
+	dir, _ := paths.Split(inside)
 	isDir, exists := t.stat(dir)
 	part := t.at(inside)
 	if a.Write && !exists && q.comp.profile.Root.Kind != policy.RootDir {
@@ -303,7 +306,7 @@ func (q *Query) landlockAllows(r *Reason, inside string, a Access) bool {
 // grantedAt returns the rights that the rules give below a path.
 func grantedAt(c *compilation, path string) (rights uint64) {
 	for i := range c.land.rules {
-		if below(path, c.land.rules[i].path) {
+		if paths.Below(path, c.land.rules[i].path) {
 			rights |= c.land.rules[i].access
 		}
 	}
@@ -358,7 +361,7 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	}
 	checked := host
 	if _, exists := c.tree.stat(inside); !exists {
-		checked, _ = splitPath(host)
+		checked, _ = paths.Split(host)
 	}
 	if deniedByMode(c, inside, checked, a) {
 		info, _ := c.tree.lstat(checked)
@@ -373,7 +376,7 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 
 // closedAbove is the nearest directory of the host above a path inside that does not let the task through; "" for none.
 func closedAbove(c *compilation, inside string) string {
-	for dir, _ := splitPath(inside); dir != "/"; dir, _ = splitPath(dir) {
+	for dir, _ := paths.Split(inside); dir != "/"; dir, _ = paths.Split(dir) {
 		if at := c.tree.hostPath(dir); at != "" && unsearchable(c, dir, at) {
 			return at
 		}
@@ -387,7 +390,7 @@ func unsearchable(c *compilation, inside, host string) bool {
 }
 
 func ownerText(info fs.FileInfo) string {
-	st, ok := statOf(info)
+	st, ok := host.StatOf(info)
 	if !ok {
 		return ""
 	}
@@ -409,16 +412,16 @@ func (a Access) mode() (bits uint32) {
 
 // deniedByMode: the task has the caller's rights where it has the caller's id, or through an idmapped bind; else those of
 // anybody.
-func deniedByMode(c *compilation, inside, host string, a Access) bool {
+func deniedByMode(c *compilation, inside, hostPath string, a Access) bool {
 	part := c.tree.at(inside)
 	if !c.ids.idmapped && c.ids.outUID == c.host.UID && c.host.UID != 0 {
-		return c.host.Files.Access(host, a.mode()) != nil
+		return c.host.Files.Access(hostPath, a.mode()) != nil
 	}
-	info, err := c.tree.lstat(host)
+	info, err := c.tree.lstat(hostPath)
 	if err != nil {
 		return false
 	}
-	st, ok := statOf(info)
+	st, ok := host.StatOf(info)
 	if !ok {
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/internal/fail"
 )
 
 // Filter is what the profile says of system calls as the program meets it: with syscalls.exec: once every execve of its
@@ -31,7 +32,7 @@ func (q *Query) Denied(d *filter.Data, a filter.Action) *Reason {
 		r.Try = append(r.Try, Change{strings.TrimPrefix(b.flags[i], "--"), b.flags[i+1]})
 	}
 	if b.at == (policy.Pos{}) && b.from != "" {
-		r.Why = said(b.rule, b.from)
+		r.Why = fail.Said(b.rule, b.from)
 	}
 	return r
 }

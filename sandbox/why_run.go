@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 )
 
 // Exec answers for a program by its name or path: whether it is found, may be executed, has its interpreter, and whether
@@ -28,7 +30,7 @@ func (q *Query) Exec(name string) *Reason {
 	}
 	if err := c.interpreter(path, 0); err != nil {
 		r.Allowed = false
-		r.deny(layerFile, unix.ENOENT, bare(err).Error(), policy.Pos{})
+		r.deny(layerFile, unix.ENOENT, fail.Bare(err).Error(), policy.Pos{})
 		r.NoFlag = "show the interpreter: --ro, or install it in the root"
 		return r
 	}
@@ -51,7 +53,7 @@ func (q *Query) notFound(r *Reason, name string, err error) *Reason {
 		}
 	}
 	r.Allowed = false
-	r.deny(layerFile, unix.ENOENT, bare(err).Error(), policy.Pos{})
+	r.deny(layerFile, unix.ENOENT, fail.Bare(err).Error(), policy.Pos{})
 	var lookup *LookupError
 	if errors.As(err, &lookup) {
 		r.NoFlag = lookup.Hint
@@ -81,7 +83,7 @@ func (q *Query) missingLoader(path string) string {
 	if loader == "" {
 		return ""
 	}
-	at, err := c.tree.resolve(clean(loader))
+	at, err := c.tree.resolve(paths.Clean(loader))
 	if err != nil {
 		return loader
 	}

@@ -2,7 +2,11 @@ package sandbox
 
 // What the task can write of the host's files is recorded for as long as it can: package ledger says why.
 
-import "slices"
+import (
+	"slices"
+
+	"cordon/sandbox/internal/paths"
+)
 
 // writes are the files and directories of the host that the task can write, below every mount point.
 func (c *compilation) writes() []string {
@@ -26,8 +30,8 @@ func (c *compilation) writes() []string {
 // ofKernel reports whether a path is a device or of the kernel's own file systems: nobody keeps a profile there.
 func ofKernel(path string) bool {
 	for _, dir := range [...]string{"/proc", "/sys", "/dev"} {
-		if below(path, dir) {
-			return !below(path, "/dev/shm")
+		if paths.Below(path, dir) {
+			return !paths.Below(path, "/dev/shm")
 		}
 	}
 	return false

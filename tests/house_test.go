@@ -62,17 +62,50 @@ var directions = []struct {
 	not  []string // what it may not import of others
 }{
 	{"cordon/policy", []string{"cordon/policy"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys", "github.com/seccomp/libseccomp-golang"}},
+	// Within policy: tables and YAML know nobody, the filter knows the tables, the language the filter and YAML, and the rest
+	// the language.
+	{"cordon/policy/filter/tables", nil, []string{"os", "syscall", "unsafe"}},
+	{"cordon/policy/filter", []string{"cordon/policy/filter/tables"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
+	{"cordon/policy/yaml", nil, []string{"os", "syscall", "unsafe"}},
+	{"cordon/policy/lint", []string{"cordon/policy", "cordon/policy/filter"}, []string{"os", "syscall", "unsafe"}},
+	{"cordon/policy/diff", []string{"cordon/policy", "cordon/policy/filter", "cordon/policy/lint"}, []string{"os", "syscall", "unsafe"}},
 	{"cordon/profiles", []string{"cordon/policy", "cordon/profiles"}, []string{"unsafe", "golang.org/x/sys"}},
 	{"cordon/sandbox/plan", nil, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
 	{"cordon/sandbox/internal/child", []string{"cordon/sandbox/plan"}, []string{"log", "github.com/seccomp/libseccomp-golang"}},
 	// The library of cgroups has one user, which knows nothing of profiles and plans.
 	{"cordon/sandbox/internal/cgroup", []string{"cordon/sandbox/internal/child", "cordon/sandbox/internal/proc"}, []string{"unsafe", "log"}},
-	{"cordon/sandbox/internal/proc", nil, []string{"unsafe", "log"}},
+	{"cordon/sandbox/internal/paths", nil, []string{"os", "syscall", "unsafe", "log", "golang.org/x/sys"}},
+	{"cordon/sandbox/internal/walk", nil, []string{"unsafe", "log"}},
+	{"cordon/sandbox/internal/proc", []string{"cordon/sandbox/internal/paths"}, []string{"unsafe", "log"}},
+	{"cordon/sandbox/internal/fail", []string{"cordon/policy"}, []string{"os", "unsafe", "log"}},
+	{"cordon/sandbox/internal/loop", nil, []string{"unsafe", "log"}},
+	{"cordon/sandbox/internal/helper", []string{"cordon/sandbox/internal/fail"}, []string{"unsafe", "log"}},
+	{"cordon/sandbox/report", []string{"cordon/policy"}, []string{"os", "syscall", "unsafe", "log", "golang.org/x/sys"}},
+	{"cordon/sandbox/host", []string{"cordon/policy", "cordon/sandbox/plan", "cordon/sandbox/ledger", "cordon/sandbox/internal/child",
+		"cordon/sandbox/internal/fail", "cordon/sandbox/internal/paths", "cordon/sandbox/internal/proc",
+		"cordon/sandbox/internal/walk"}, []string{"unsafe", "log", "os/exec"}},
+	{"cordon/sandbox/doctor", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log"}},
 	{"cordon/sandbox", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log", "github.com/seccomp/libseccomp-golang",
 		"github.com/opencontainers"}},
 	// The helper that links libseccomp is a program of its own, and all that it knows of us is the filter.
 	{"cordon/cmd/cordon-reference", []string{"cordon/policy/filter", "cordon/cmd/cordon-reference"}, []string{"unsafe", "log", "net/http"}},
 	{"cordon/cmd", []string{"cordon/policy", "cordon/profiles", "cordon/sandbox"}, []string{"unsafe", "log", "net/http", "github.com/seccomp/libseccomp-golang"}},
+}
+
+// most is how many files outside tests a package of a tree may have: a listing that is read at a glance.
+var most = []struct {
+	tree  string
+	files int
+}{{"cordon/policy", 25}}
+
+func TestPackagesAreSmall(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		for _, m := range most {
+			if within(p.ImportPath, m.tree) && len(p.GoFiles) > m.files {
+				t.Errorf("%s has %d files, at most %d", p.ImportPath, len(p.GoFiles), m.files)
+			}
+		}
+	}
 }
 
 // generator says whether a package is only run by go generate: it may read and write files.

@@ -16,6 +16,8 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox"
+	"cordon/sandbox/host"
+	"cordon/sandbox/report"
 )
 
 // keepFlags are the flags of a run that other commands can find.
@@ -166,7 +168,7 @@ func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *outFiles) error {
 }
 
 // end keeps how the run ended for those who wait, and for as long as it is to be kept.
-func (u *ui) end(f *runFlags, e *sandbox.Entry, rep *sandbox.Report, failed error) error {
+func (u *ui) end(f *runFlags, e *sandbox.Entry, rep *report.Report, failed error) error {
 	end := sandbox.Ending{Code: u.code}
 	if rep != nil {
 		end.Signal, end.Limit = rep.Signal, rep.Limit
@@ -251,7 +253,7 @@ func leave() error {
 
 // openState opens the state directory, and removes what launchers that were killed have left there.
 func (u *ui) openState() (*sandbox.StateDir, error) {
-	d, err := sandbox.OpenStateDir(sandbox.StatePath(os.Getenv))
+	d, err := sandbox.OpenStateDir(host.StatePath(os.Getenv))
 	if err != nil {
 		return nil, err
 	}

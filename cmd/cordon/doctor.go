@@ -10,7 +10,7 @@ import (
 	"cordon/policy"
 	"cordon/policy/filter"
 	"cordon/profiles"
-	"cordon/sandbox"
+	"cordon/sandbox/doctor"
 	"cordon/sandbox/record"
 )
 
@@ -31,9 +31,9 @@ func newDoctor(u *ui) *cobra.Command {
 
 // diagnosis is the doctor's whole answer.
 type diagnosis struct {
-	Version  int               `json:"version"`
-	Checks   []sandbox.Finding `json:"checks"`
-	Profiles []started         `json:"profiles"`
+	Version  int              `json:"version"`
+	Checks   []doctor.Finding `json:"checks"`
+	Profiles []started        `json:"profiles"`
 }
 
 // started says whether a shipped profile starts here.
@@ -45,7 +45,7 @@ type started struct {
 }
 
 func (u *ui) doctor(asJSON bool) error {
-	d := diagnosis{Version: 1, Checks: append(sandbox.Diagnose(sandbox.ThisMachine()), record.Probe()...)}
+	d := diagnosis{Version: 1, Checks: append(doctor.Diagnose(doctor.ThisMachine()), record.Probe()...)}
 	for _, p := range (profiles.Search{}).List() {
 		d.Profiles = append(d.Profiles, tryProfile(p.Name))
 	}
@@ -78,9 +78,9 @@ func tryProfile(name string) started {
 		return s
 	case p.Root.Kind == policy.RootEmpty:
 		p.Mounts = append(slices.Clip(p.Mounts), policy.Mount{Kind: policy.MountBind, Source: executable(), Target: "/cordon"})
-		err = sandbox.Try(p, "/cordon", "version")
+		err = doctor.Try(p, "/cordon", "version")
 	default:
-		err = sandbox.Try(p, "/bin/true")
+		err = doctor.Try(p, "/bin/true")
 	}
 	if err != nil {
 		first := each(err)[0]
@@ -110,7 +110,7 @@ func (d diagnosis) text() string {
 	var b strings.Builder
 	for _, f := range d.Checks {
 		row(&b, string(f.State), f.Name, f.Found)
-		if f.State != sandbox.OutcomeOK {
+		if f.State != doctor.OutcomeOK {
 			detail(&b, "for", f.For)
 		}
 		detail(&b, "cause", f.Cause)

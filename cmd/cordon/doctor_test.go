@@ -5,14 +5,14 @@ import (
 	"testing"
 
 	"cordon/policy"
-	"cordon/sandbox"
+	"cordon/sandbox/doctor"
 )
 
 func TestDiagnosisText(t *testing.T) {
 	d := diagnosis{
-		Checks: []sandbox.Finding{
-			{Name: "kernel", State: sandbox.OutcomeOK, Found: "6.18.1", For: "everything"},
-			{Name: "userns", State: sandbox.OutcomeMissing, Found: "clone: EPERM", For: "every sandbox", Cause: "a\x1bb", Remedy: "sysctl -w x=1"},
+		Checks: []doctor.Finding{
+			{Name: "kernel", State: doctor.OutcomeOK, Found: "6.18.1", For: "everything"},
+			{Name: "userns", State: doctor.OutcomeMissing, Found: "clone: EPERM", For: "every sandbox", Cause: "a\x1bb", Remedy: "sysctl -w x=1"},
 		},
 		Profiles: []started{{Name: "default", Why: "userns: EPERM", Remedy: "see above"}, {Name: "strict", Starts: true}},
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/sandbox"
+	"cordon/sandbox/host"
 )
 
 // execFlags are the flags of `exec`.
@@ -100,7 +101,7 @@ func (u *ui) exec(f *execFlags, args []string) error {
 
 // joining is a command in a sandbox.
 func joining(a *sandbox.Attached, args []string) (*sandbox.Cmd, error) {
-	h, err := sandbox.Probe()
+	h, err := host.Probe()
 	if err != nil {
 		return nil, err
 	}

@@ -6,14 +6,14 @@ import (
 	"slices"
 	"strings"
 
-	"cordon/sandbox"
+	"cordon/sandbox/host"
 )
 
 // homesHere are the home directories of this host's users, and the caller's own HOME: what a recording says that HOME was is
 // what the recorded program made of it.
 func homesHere() []string {
 	homes := []string{}
-	accounts, _ := sandbox.Accounts() // without them the names of secrets remain, and /home and /root
+	accounts, _ := host.Accounts() // without them the names of secrets remain, and /home and /root
 	for _, a := range accounts {
 		homes = append(homes, a.Home)
 	}

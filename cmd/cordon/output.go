@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cordon/sandbox"
 	"cordon/sandbox/ledger"
+	"cordon/sandbox/report"
 )
 
 // place goes to the directory of the file. With follow set a link of that name, which no task can have made, is followed.
@@ -92,9 +92,9 @@ func (o *outFiles) failed(args []string, failure error) {
 	if o.report == nil || o.written {
 		return
 	}
-	rep := &sandbox.Report{Version: 1, Args: args, Exit: exitCode(failure), Error: failure.Error(), Enforced: []sandbox.Enforced{}}
+	rep := &report.Report{Version: 1, Args: args, Exit: exitCode(failure), Error: failure.Error(), Enforced: []report.Enforced{}}
 	if h := hint(failure); h != "" {
-		rep.Hints = []sandbox.Hint{{Text: h}}
+		rep.Hints = []report.Hint{{Text: h}}
 	}
 	_ = o.report.write(rep) // the failure itself is what counts
 }

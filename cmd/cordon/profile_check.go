@@ -11,6 +11,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/policy/lint"
 )
 
 type checkFlags struct {
@@ -193,7 +194,7 @@ func warnings(ref string, p *policy.Profile) ([]found, error) {
 // socketWarnings are which of the host's sockets a profile shows, and what each gives away; but for what a shipped profile
 // shows, which is as it should be.
 func socketWarnings(p *policy.Profile) (out []found) {
-	for _, e := range p.Exposures(os.Getenv("XDG_RUNTIME_DIR")) {
+	for _, e := range lint.Exposures(p, os.Getenv("XDG_RUNTIME_DIR")) {
 		if at := e.Pos.Short(); !strings.HasPrefix(at, "embedded:") {
 			out = append(out, found{places(at), e.String(), ""})
 		}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cordon/policy"
+	"cordon/policy/diff"
 	"cordon/policy/filter"
 )
 
@@ -44,12 +44,12 @@ func newProfileDiff(u *ui) *cobra.Command {
 }
 
 // failing says whether a change is one that --fail-on names.
-func (f *diffFlags) failing(e policy.Effect) bool {
+func (f *diffFlags) failing(e diff.Effect) bool {
 	switch f.failOn {
 	case "widen":
-		return e == policy.Widens
+		return e == diff.Widens
 	case "narrow":
-		return e == policy.Narrows
+		return e == diff.Narrows
 	}
 	return f.failOn == "any"
 }
@@ -70,11 +70,11 @@ func (u *ui) diff(f *diffFlags, old, new string) error {
 	if err != nil {
 		return err
 	}
-	changes, err := policy.Diff(a, b, f.arch)
+	changes, err := diff.Compare(a, b, f.arch)
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(changes, func(c policy.Change) bool { return f.failing(c.Effect) }) {
+	if slices.ContainsFunc(changes, func(c diff.Change) bool { return f.failing(c.Effect) }) {
 		u.code = exitNo
 	}
 	if f.json {
@@ -125,13 +125,13 @@ type changeJSON struct {
 	NewAt   string `json:"new_at,omitempty"`
 }
 
-func listedChanges(old, new string, changes []policy.Change) diffJSON {
+func listedChanges(old, new string, changes []diff.Change) diffJSON {
 	out := diffJSON{Version: 1, Old: old, New: new, Changes: []changeJSON{}}
 	for _, c := range changes {
 		switch c.Effect {
-		case policy.Widens:
+		case diff.Widens:
 			out.Widens++
-		case policy.Narrows:
+		case diff.Narrows:
 			out.Narrows++
 		default:
 			out.Alters++

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cordon/policy"
+	"cordon/policy/lint"
 	"cordon/profiles"
 )
 
@@ -57,13 +57,13 @@ func newProfileLint(u *ui) *cobra.Command {
 }
 
 // levels are in the order of their weight.
-var levels = []policy.Level{policy.LevelError, policy.LevelWarning, policy.LevelNote}
+var levels = []lint.Level{lint.LevelError, lint.LevelWarning, lint.LevelNote}
 
 func (f *lintFlags) check() error {
 	if !slices.Contains([]string{"text", "json", "sarif"}, f.format) {
 		return &cliError{err: errors.New("profile lint: --format " + f.format + " is no format"), hint: "it is text, json or sarif"}
 	}
-	if f.failOn != "never" && !slices.Contains(levels, policy.Level(f.failOn)) {
+	if f.failOn != "never" && !slices.Contains(levels, lint.Level(f.failOn)) {
 		return &cliError{err: errors.New("profile lint: --fail-on " + f.failOn + " is no level"), hint: "it is error, warning, note or never"}
 	}
 	return nil
@@ -76,7 +76,7 @@ func (u *ui) lint(f *lintFlags, refs []string) error {
 	if f.rules {
 		return u.listRules(f)
 	}
-	var all []policy.Finding
+	var all []lint.Finding
 	for _, ref := range refs {
 		found, err := f.one(ref)
 		if err != nil {
@@ -85,7 +85,7 @@ func (u *ui) lint(f *lintFlags, refs []string) error {
 		all = append(all, found...)
 	}
 	for _, x := range all {
-		if x.Ignored == "" && f.failOn != "never" && slices.Index(levels, x.Rule.Level) <= slices.Index(levels, policy.Level(f.failOn)) {
+		if x.Ignored == "" && f.failOn != "never" && slices.Index(levels, x.Rule.Level) <= slices.Index(levels, lint.Level(f.failOn)) {
 			u.code = exitNo
 		}
 	}
@@ -99,7 +99,7 @@ func (u *ui) lint(f *lintFlags, refs []string) error {
 }
 
 // one looks at a profile.
-func (f *lintFlags) one(ref string) ([]policy.Finding, error) {
+func (f *lintFlags) one(ref string) ([]lint.Finding, error) {
 	search := search()
 	p, err := search.Load([]string{ref}, nil)
 	if err != nil {
@@ -109,7 +109,7 @@ func (f *lintFlags) one(ref string) ([]policy.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return policy.Lint(p, policy.LintOptions{
+	return lint.Check(p, lint.Options{
 		File: src.File, Arch: f.arch, RuntimeDir: os.Getenv("XDG_RUNTIME_DIR"), Names: namesOf(src.File),
 		Text: func(file string) []byte { return lintText(search, src, file) },
 	})
@@ -160,7 +160,7 @@ func (u *ui) listRules(f *lintFlags) error {
 	if f.format != "text" {
 		return u.json(lintRulesSARIF())
 	}
-	for _, r := range policy.LintRules() {
+	for _, r := range lint.Rules() {
 		if err := u.write(r.Code + " " + r.Name + " (" + string(r.Level) + "): " + r.About + "\n    " + r.Why + "\n    fix: " + r.Fix + "\n"); err != nil {
 			return err
 		}
@@ -169,7 +169,7 @@ func (u *ui) listRules(f *lintFlags) error {
 }
 
 // tellFindings prints a line for each finding, with what comes of it and what to do.
-func (u *ui) tellFindings(all []policy.Finding) error {
+func (u *ui) tellFindings(all []lint.Finding) error {
 	for _, x := range all {
 		if x.Ignored != "" {
 			continue
@@ -197,7 +197,7 @@ type findingJSON struct {
 	Ignored string `json:"ignored,omitempty"`
 }
 
-func listedFindings(all []policy.Finding) any {
+func listedFindings(all []lint.Finding) any {
 	out := struct {
 		Version  int           `json:"version"`
 		Findings []findingJSON `json:"findings"`
@@ -210,14 +210,14 @@ func listedFindings(all []policy.Finding) any {
 
 func lintRulesSARIF() []sarifRule {
 	var out []sarifRule
-	for _, r := range policy.LintRules() {
+	for _, r := range lint.Rules() {
 		out = append(out, sarifRule{ID: r.Code, Name: r.Name, Short: sarifText{r.About}, Full: sarifText{r.Why}, Help: sarifText{"Fix: " + r.Fix},
 			Configuration: sarifLevel{string(r.Level)}})
 	}
 	return out
 }
 
-func findingsSARIF(all []policy.Finding) []sarifResult {
+func findingsSARIF(all []lint.Finding) []sarifResult {
 	out := []sarifResult{}
 	for _, x := range all {
 		r := sarifResult{RuleID: x.Rule.Code, Level: string(x.Rule.Level), Message: sarifText{x.Text + ". " + x.Rule.Why + " Fix: " + x.Rule.Fix}, Locations: sarifAt(x.Pos)}

@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/sandbox"
+	"cordon/sandbox/report"
 )
 
 // showRun prints what a run has to say for itself: see THE USER INTERFACE.
-func (u *ui) showRun(r *sandbox.Report, verbose bool) {
+func (u *ui) showRun(r *report.Report, verbose bool) {
 	for _, a := range r.Added {
 		u.line("added", a.Path+": "+a.Why)
 	}
@@ -52,7 +52,7 @@ func (u *ui) showRun(r *sandbox.Report, verbose bool) {
 func (u *ui) note(text string) { u.line("note", text) }
 
 // showLimit says which limit ended the run, or was reached besides, and what sets it.
-func (u *ui) showLimit(r *sandbox.Report, l *sandbox.LimitMet) {
+func (u *ui) showLimit(r *report.Report, l *report.LimitMet) {
 	text := limitText(r, l)
 	if l.Limit != r.Limit {
 		text = "reached, and not what ended the program"
@@ -68,19 +68,19 @@ func (u *ui) showLimit(r *sandbox.Report, l *sandbox.LimitMet) {
 }
 
 // limitText is what a limit did that ended the run.
-func limitText(r *sandbox.Report, l *sandbox.LimitMet) string {
+func limitText(r *report.Report, l *report.LimitMet) string {
 	switch l.Limit {
-	case sandbox.LimitOOM:
+	case report.LimitOOM:
 		return "the sandbox was killed, out of memory" + inParens(l.Count, " killed by the kernel", "process", "processes")
-	case sandbox.LimitTimeout:
+	case report.LimitTimeout:
 		return "the program was ended after " + r.Wall.Round(time.Millisecond).String() + ", at the wall-clock limit"
-	case sandbox.LimitCPUTime:
+	case report.LimitCPUTime:
 		return "the sandbox was killed after " + atLeast(r) + (r.User + r.System).Round(time.Millisecond).String() + " of processor time"
-	case sandbox.LimitOutput:
+	case report.LimitOutput:
 		return "what the program wrote was cut off, and it was killed"
-	case sandbox.LimitPIDs:
+	case report.LimitPIDs:
 		return "the sandbox was killed, with as many processes and threads as it may have" + inParens(l.Count, " refused", "fork", "forks")
-	case sandbox.LimitFileSize:
+	case report.LimitFileSize:
 		return "a process was ended by SIGXFSZ, for a file that grew too large"
 	}
 	return "it ended the program"
@@ -104,7 +104,7 @@ func plural(n uint64, one, more string) string {
 const shownDenials = 20
 
 // showDenials says what was denied, a line for each kind of call, and by what it would be allowed.
-func (u *ui) showDenials(d *sandbox.Denials) {
+func (u *ui) showDenials(d *report.Denials) {
 	if d == nil {
 		return
 	}
@@ -118,7 +118,7 @@ func (u *ui) showDenials(d *sandbox.Denials) {
 	}
 }
 
-func denialLine(d *sandbox.Denial) string {
+func denialLine(d *report.Denial) string {
 	s := d.Text
 	if d.Arch != "" {
 		s += " on " + d.Arch
@@ -133,7 +133,7 @@ func denialLine(d *sandbox.Denial) string {
 }
 
 // showEnforced lists every layer as it was read back, and what the run used.
-func (u *ui) showEnforced(r *sandbox.Report) {
+func (u *ui) showEnforced(r *report.Report) {
 	for _, e := range r.Enforced {
 		u.line("enforced", string(e.Layer)+": "+e.Found+prefixed(" (", closed(e.Where)))
 	}
@@ -156,11 +156,11 @@ func closed(s string) string {
 }
 
 // runCode is the exit code that stands for how the task ended.
-func runCode(r *sandbox.Report) int {
+func runCode(r *report.Report) int {
 	switch {
-	case r.Limit == sandbox.LimitTimeout, r.Limit == sandbox.LimitCPUTime:
+	case r.Limit == report.LimitTimeout, r.Limit == report.LimitCPUTime:
 		return exitTimeout
-	case r.Limit == sandbox.LimitOOM, r.Limit == sandbox.LimitPIDs, r.Limit == sandbox.LimitOutput:
+	case r.Limit == report.LimitOOM, r.Limit == report.LimitPIDs, r.Limit == report.LimitOutput:
 		return exitSignal + int(unix.SIGKILL)
 	case r.Signal != "":
 		return exitSignal + signalNumber(r.Signal)
@@ -310,7 +310,7 @@ func (r *reportFile) create() (int, error) {
 }
 
 // write puts the report in place, whole or not at all.
-func (r *reportFile) write(rep *sandbox.Report) error {
+func (r *reportFile) write(rep *report.Report) error {
 	b, err := json.MarshalIndent(rep, "", "  ")
 	if err != nil {
 		return err
@@ -356,7 +356,7 @@ func (r *reportFile) replace(write func(io.Writer) error) error {
 
 // atLeast returns the words for processor time that may not be all: without a cgroup nobody counts that of children whose
 // parent ignores SIGCHLD.
-func atLeast(r *sandbox.Report) string {
+func atLeast(r *report.Report) string {
 	for i := range r.Missing {
 		if m := &r.Missing[i]; m.Layer == policy.LayerCgroup && strings.Contains(m.Instead, "RLIMIT_CPU") {
 			return "at least "

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"cordon/sandbox"
+	"cordon/sandbox/report"
 )
 
 func newReport(u *ui) *cobra.Command {
@@ -18,7 +18,7 @@ func newReport(u *ui) *cobra.Command {
 		Use:   "schema",
 		Short: "Print the JSON Schema of a report",
 		Args:  noArgs,
-		RunE:  func(*cobra.Command, []string) error { return u.write(string(sandbox.ReportSchema())) },
+		RunE:  func(*cobra.Command, []string) error { return u.write(string(report.ReportSchema())) },
 	})
 	return c
 }

@@ -10,16 +10,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cordon/sandbox"
+	"cordon/sandbox/report"
 )
 
-func readReport(t *testing.T, path string) sandbox.Report {
+func readReport(t *testing.T, path string) report.Report {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r sandbox.Report
+	var r report.Report
 	if err := json.Unmarshal(b, &r); err != nil || !strings.HasSuffix(string(b), "}\n") {
 		t.Fatalf("%v in %q", err, b)
 	}
@@ -32,7 +32,7 @@ func writeReport(t *testing.T, path string, exit int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.write(&sandbox.Report{Version: 1, Exit: exit}); err != nil {
+	if err := r.write(&report.Report{Version: 1, Exit: exit}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -92,7 +92,7 @@ func TestReportFollowsNoLinkMadeMeanwhile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := r.write(&sandbox.Report{Exit: 5}); err != nil {
+	if err := r.write(&report.Report{Exit: 5}); err != nil {
 		t.Fatal(err)
 	}
 	if b, _ := os.ReadFile(secret); string(b) != "keep" {
@@ -137,7 +137,7 @@ func TestReportToDescriptor(t *testing.T) {
 	defer r.Close()
 	writeReport(t, "/dev/fd/"+strconv.Itoa(int(w.Fd())), 6)
 	w.Close()
-	var rep sandbox.Report
+	var rep report.Report
 	if err := json.NewDecoder(r).Decode(&rep); err != nil || rep.Exit != 6 {
 		t.Errorf("%+v, %v", rep, err)
 	}

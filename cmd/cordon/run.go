@@ -8,6 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox"
+	"cordon/sandbox/host"
+	"cordon/sandbox/report"
 )
 
 func newRun(u *ui) *cobra.Command {
@@ -86,7 +88,7 @@ func (u *ui) runWith(f *runFlags, args []string, out *outFiles) error {
 }
 
 // finish says what there is to say of a run and writes its files. The exit code is left in u.
-func (u *ui) finish(f *runFlags, rep *sandbox.Report, out *outFiles) error {
+func (u *ui) finish(f *runFlags, rep *report.Report, out *outFiles) error {
 	u.showRun(rep, f.verbose)
 	u.code = runCode(rep)
 	if f.summary {
@@ -123,7 +125,7 @@ func openFiles(f *runFlags) (out *outFiles, err error) {
 	return out, err
 }
 
-func (o *outFiles) write(rep *sandbox.Report, code int) error {
+func (o *outFiles) write(rep *report.Report, code int) error {
 	o.written = true
 	err := o.recording.finish()
 	if o.report != nil {
@@ -140,7 +142,7 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	if err := f.checkTerminal(); err != nil {
 		return nil, err
 	}
-	h, err := sandbox.Probe()
+	h, err := host.Probe()
 	if err != nil {
 		return nil, err
 	}

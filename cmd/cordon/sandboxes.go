@@ -14,6 +14,7 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox"
+	"cordon/sandbox/host"
 )
 
 // What the commands about running sandboxes have in common.
@@ -46,7 +47,7 @@ func (u *ui) oneSandbox(ref string, do func(*sandbox.Entry) error) error {
 // completeSandboxes offers the names and numbers of the sandboxes that are wanted.
 func completeSandboxes(wanted ...sandbox.Status) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		d, err := sandbox.OpenStateDir(sandbox.StatePath(os.Getenv))
+		d, err := sandbox.OpenStateDir(host.StatePath(os.Getenv))
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox"
+	"cordon/sandbox/host"
 )
 
 func TestParseSignal(t *testing.T) {
@@ -94,14 +95,14 @@ func TestScreenFits(t *testing.T) {
 
 // TestCompleteSandboxes offers names and numbers, and not those that were typed already.
 func TestCompleteSandboxes(t *testing.T) {
-	path := sandbox.StatePath(os.Getenv)
+	path := host.StatePath(os.Getenv)
 	if os.Getuid() != 0 {
 		dir := t.TempDir()
 		if err := os.Chmod(dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
 		t.Setenv("XDG_RUNTIME_DIR", dir)
-		path = sandbox.StatePath(os.Getenv)
+		path = host.StatePath(os.Getenv)
 	}
 	d, err := sandbox.OpenStateDir(path)
 	if err != nil {

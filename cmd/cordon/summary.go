@@ -9,14 +9,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cordon/sandbox"
+	"cordon/sandbox/report"
 )
 
 // fact is a line of a summary.
 type fact struct{ name, text string }
 
 // facts are what a run came to, in few words. What was not counted is left out.
-func facts(r *sandbox.Report) []fact {
+func facts(r *report.Report) []fact {
 	list := []fact{
 		{"ended", ending(r)},
 		{"time", joined("wall "+short(&r.Wall), "user "+short(&r.User), "system "+short(&r.System), span("held back ", r.Throttled),
@@ -47,7 +47,7 @@ func facts(r *sandbox.Report) []fact {
 }
 
 // ending is how the task ended, and the launcher with it.
-func ending(r *sandbox.Report) string {
+func ending(r *report.Report) string {
 	how := "exit status " + strconv.Itoa(r.Exit)
 	if r.Signal != "" {
 		how = r.Signal
@@ -61,7 +61,7 @@ func ending(r *sandbox.Report) string {
 	return how
 }
 
-func rss(r *sandbox.Report) *uint64 {
+func rss(r *report.Report) *uint64 {
 	if r.PeakRSS == 0 {
 		return nil
 	}
@@ -69,7 +69,7 @@ func rss(r *sandbox.Report) *uint64 {
 	return &n
 }
 
-func switches(r *sandbox.Report) string {
+func switches(r *report.Report) string {
 	if r.VoluntarySwitches == nil || r.InvoluntarySwitches == nil {
 		return ""
 	}
@@ -133,14 +133,14 @@ func bytesText(what string, n *uint64) string {
 }
 
 // showSummary is --summary.
-func (u *ui) showSummary(r *sandbox.Report) {
+func (u *ui) showSummary(r *report.Report) {
 	for _, f := range facts(r) {
 		u.line("summary", f.name+": "+f.text)
 	}
 }
 
 // markdown is --summary-file: what GitHub's and GitLab's job summaries show.
-func markdown(r *sandbox.Report, code int) string {
+func markdown(r *report.Report, code int) string {
 	var b strings.Builder
 	b.WriteString("### cordon: " + escape(strings.Join(r.Args[:min(1, len(r.Args))], "")) + ": exit code " + strconv.Itoa(code) + "\n\n")
 	b.WriteString("| | |\n|---|---|\n")

@@ -11,22 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/sandbox"
+	"cordon/sandbox/report"
 )
 
 func counter(n uint64) *uint64 { return &n }
 
 func TestSummary(t *testing.T) {
 	throttled := 1500 * time.Millisecond
-	full := sandbox.Report{
-		Profile: "judge", Args: []string{"./a b", "x|y"}, Exit: -1, Signal: "SIGKILL", CoreDump: true, Limit: sandbox.LimitOOM,
-		Limits: []sandbox.LimitMet{{Limit: sandbox.LimitOOM, Count: 2, Rule: "limits.memory 64MiB (judge.yaml:3)"}},
+	full := report.Report{
+		Profile: "judge", Args: []string{"./a b", "x|y"}, Exit: -1, Signal: "SIGKILL", CoreDump: true, Limit: report.LimitOOM,
+		Limits: []report.LimitMet{{Limit: report.LimitOOM, Count: 2, Rule: "limits.memory 64MiB (judge.yaml:3)"}},
 		Wall:   12345678901, User: 1234567, System: 20 * time.Millisecond, PeakRSS: 3 << 20,
-		Usage: sandbox.Usage{PeakMemory: counter(64 << 20), PeakPIDs: counter(1), ReadBytes: counter(1023), WriteBytes: counter(0), OutputBytes: counter(1 << 40),
+		Usage: report.Usage{PeakMemory: counter(64 << 20), PeakPIDs: counter(1), ReadBytes: counter(1023), WriteBytes: counter(0), OutputBytes: counter(1 << 40),
 			MajorFaults: counter(0), VoluntarySwitches: counter(1), InvoluntarySwitches: counter(0), Throttled: &throttled, OOMKills: counter(2)},
-		Denials: &sandbox.Denials{Total: 3, List: []sandbox.Denial{{Text: "keyctl(0)", Count: 3, Comm: "a`|<b>", Rule: "deny", Remedy: "--allow-syscall keyctl"}}},
-		Missing: []sandbox.Missing{{Layer: policy.LayerLandlock, Why: "not there"}},
-		Hints:   []sandbox.Hint{{Text: "[x](y)", Flag: "--rw"}},
+		Denials: &report.Denials{Total: 3, List: []report.Denial{{Text: "keyctl(0)", Count: 3, Comm: "a`|<b>", Rule: "deny", Remedy: "--allow-syscall keyctl"}}},
+		Missing: []report.Missing{{Layer: policy.LayerLandlock, Why: "not there"}},
+		Hints:   []report.Hint{{Text: "[x](y)", Flag: "--rw"}},
 	}
 	u, _, text := newTestUI()
 	u.showSummary(&full)
@@ -69,7 +69,7 @@ Hint&#58; &#91;x&#93;(y); try --rw
 	if got := markdown(&full, 137); got != strings.Replace(want, "Hint&#58;", "Hint:", 1) {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
-	few := facts(&sandbox.Report{Exit: 3}) // nothing was counted
+	few := facts(&report.Report{Exit: 3}) // nothing was counted
 	if len(few) != 2 || few[0].text != "exit status 3" || few[1].text != "wall 0s, user 0s, system 0s" {
 		t.Errorf("%q", few)
 	}

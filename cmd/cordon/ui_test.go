@@ -11,6 +11,7 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox"
+	"cordon/sandbox/report"
 )
 
 // newTestUI is a ui whose streams can be read.
@@ -84,22 +85,22 @@ cordon: error: --net x: network: x
 }
 
 func TestShowRun(t *testing.T) {
-	full := sandbox.Report{
+	full := report.Report{
 		Wall: 1500 * time.Millisecond, User: time.Millisecond, System: 2 * time.Millisecond, PeakRSS: 1 << 20,
-		Added:    []sandbox.Added{{Path: "/home/u/bin/tool", Why: "bound read-only: the profile hides its directory"}},
-		Missing:  []sandbox.Missing{{Layer: policy.LayerCgroup, Why: "not delegated", Instead: "RLIMIT_DATA"}},
-		Enforced: []sandbox.Enforced{{Layer: policy.LayerCaps, Found: "CapBnd=0", Where: "/proc/7/status"}},
-		Hints:    []sandbox.Hint{{Text: "network: none", Rule: policy.Pos{File: "default.yaml", Line: 9, Col: 2}, Flag: "--net host"}},
+		Added:    []report.Added{{Path: "/home/u/bin/tool", Why: "bound read-only: the profile hides its directory"}},
+		Missing:  []report.Missing{{Layer: policy.LayerCgroup, Why: "not delegated", Instead: "RLIMIT_DATA"}},
+		Enforced: []report.Enforced{{Layer: policy.LayerCaps, Found: "CapBnd=0", Where: "/proc/7/status"}},
+		Hints:    []report.Hint{{Text: "network: none", Rule: policy.Pos{File: "default.yaml", Line: 9, Col: 2}, Flag: "--net host"}},
 	}
 	timeout := full
-	timeout.Timeout, timeout.Signal, timeout.Limit = true, "SIGKILL", sandbox.LimitTimeout
-	timeout.Limits = []sandbox.LimitMet{
-		{Limit: sandbox.LimitTimeout, Rule: "limits.wall 1s (--timeout 1s)", Flag: "--timeout"},
-		{Limit: sandbox.LimitPIDs, Rule: "limits.pids 9 (mine.yaml:3)", Flag: "--pids"},
+	timeout.Timeout, timeout.Signal, timeout.Limit = true, "SIGKILL", report.LimitTimeout
+	timeout.Limits = []report.LimitMet{
+		{Limit: report.LimitTimeout, Rule: "limits.wall 1s (--timeout 1s)", Flag: "--timeout"},
+		{Limit: report.LimitPIDs, Rule: "limits.pids 9 (mine.yaml:3)", Flag: "--pids"},
 	}
 	var ended strings.Builder
-	for _, l := range []string{sandbox.LimitOOM, sandbox.LimitCPUTime, sandbox.LimitOutput, sandbox.LimitPIDs, sandbox.LimitFileSize} {
-		r := sandbox.Report{User: time.Second, Limit: l, Limits: []sandbox.LimitMet{{Limit: l, Count: 1}}}
+	for _, l := range []string{report.LimitOOM, report.LimitCPUTime, report.LimitOutput, report.LimitPIDs, report.LimitFileSize} {
+		r := report.Report{User: time.Second, Limit: l, Limits: []report.LimitMet{{Limit: l, Count: 1}}}
 		u, _, text := newTestUI()
 		u.showRun(&r, false)
 		ended.WriteString(text.String())
@@ -114,11 +115,11 @@ func TestShowRun(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		title   string
-		rep     sandbox.Report
+		rep     report.Report
 		verbose bool
 		text    string
 	}{
-		{"nothing to say", sandbox.Report{Enforced: full.Enforced}, false, ""},
+		{"nothing to say", report.Report{Enforced: full.Enforced}, false, ""},
 		{"all of it", full, true, `cordon: added: /home/u/bin/tool: bound read-only: the profile hides its directory
 cordon: missing: cgroup: not delegated; instead: RLIMIT_DATA
 cordon: enforced: caps: CapBnd=0 (/proc/7/status)
@@ -144,22 +145,22 @@ cordon: hint: network: none (default.yaml:9); try --net host
 
 func TestRunCode(t *testing.T) {
 	for _, tt := range []struct {
-		rep  sandbox.Report
+		rep  report.Report
 		code int
 	}{
-		{sandbox.Report{Exit: 0}, 0},
-		{sandbox.Report{Exit: 42}, 42},
-		{sandbox.Report{Exit: -1, Signal: "SIGKILL"}, 137},
-		{sandbox.Report{Exit: -1, Signal: "SIGSYS"}, 159},
-		{sandbox.Report{Exit: -1, Signal: "SIGRTMIN+3"}, 128 + 37},
-		{sandbox.Report{Exit: -1, Signal: "SIGKILL", Limit: sandbox.LimitTimeout}, 124},
-		{sandbox.Report{Exit: 0, Limit: sandbox.LimitTimeout}, 124},
-		{sandbox.Report{Exit: -1, Signal: "SIGXCPU", Limit: sandbox.LimitCPUTime}, 124},
-		{sandbox.Report{Exit: 1, Limit: sandbox.LimitOOM}, 137},
-		{sandbox.Report{Exit: 0, Limit: sandbox.LimitOutput}, 137},
-		{sandbox.Report{Exit: -1, Signal: "SIGKILL", Limit: sandbox.LimitPIDs}, 137},
-		{sandbox.Report{Exit: -1, Signal: "SIGXFSZ", Limit: sandbox.LimitFileSize}, 153},
-		{sandbox.Report{Exit: 153, Limit: sandbox.LimitFileSize}, 153},
+		{report.Report{Exit: 0}, 0},
+		{report.Report{Exit: 42}, 42},
+		{report.Report{Exit: -1, Signal: "SIGKILL"}, 137},
+		{report.Report{Exit: -1, Signal: "SIGSYS"}, 159},
+		{report.Report{Exit: -1, Signal: "SIGRTMIN+3"}, 128 + 37},
+		{report.Report{Exit: -1, Signal: "SIGKILL", Limit: report.LimitTimeout}, 124},
+		{report.Report{Exit: 0, Limit: report.LimitTimeout}, 124},
+		{report.Report{Exit: -1, Signal: "SIGXCPU", Limit: report.LimitCPUTime}, 124},
+		{report.Report{Exit: 1, Limit: report.LimitOOM}, 137},
+		{report.Report{Exit: 0, Limit: report.LimitOutput}, 137},
+		{report.Report{Exit: -1, Signal: "SIGKILL", Limit: report.LimitPIDs}, 137},
+		{report.Report{Exit: -1, Signal: "SIGXFSZ", Limit: report.LimitFileSize}, 153},
+		{report.Report{Exit: 153, Limit: report.LimitFileSize}, 153},
 	} {
 		if got := runCode(&tt.rep); got != tt.code {
 			t.Errorf("%+v: %d, want %d", tt.rep, got, tt.code)

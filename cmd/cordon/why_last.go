@@ -13,25 +13,27 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox"
+	"cordon/sandbox/host"
+	"cordon/sandbox/report"
 )
 
 // lastRun is what is kept of a run that failed.
 type lastRun struct {
-	Version  int             `json:"version"` // of this format: 1
-	At       time.Time       `json:"at"`
-	Cwd      string          `json:"cwd"`
-	Profiles []string        `json:"profiles"`
-	Fields   [][2]string     `json:"fields"` // flags for fields of the profile
-	Args     []string        `json:"args"`
-	Code     int             `json:"code"`
-	Error    string          `json:"error,omitempty"` // of a launch that failed
-	Hint     string          `json:"hint,omitempty"`
-	Lookup   bool            `json:"lookup,omitempty"` // it was about the program
-	Report   *sandbox.Report `json:"report,omitempty"`
+	Version  int            `json:"version"` // of this format: 1
+	At       time.Time      `json:"at"`
+	Cwd      string         `json:"cwd"`
+	Profiles []string       `json:"profiles"`
+	Fields   [][2]string    `json:"fields"` // flags for fields of the profile
+	Args     []string       `json:"args"`
+	Code     int            `json:"code"`
+	Error    string         `json:"error,omitempty"` // of a launch that failed
+	Hint     string         `json:"hint,omitempty"`
+	Lookup   bool           `json:"lookup,omitempty"` // it was about the program
+	Report   *report.Report `json:"report,omitempty"`
 }
 
 // keepLast keeps a run that failed for `why --last`. That it cannot be kept is said by `why --last`, and is no error here.
-func (u *ui) keepLast(f *runFlags, args []string, rep *sandbox.Report, failed error) {
+func (u *ui) keepLast(f *runFlags, args []string, rep *report.Report, failed error) {
 	code := u.code
 	if failed != nil {
 		code = exitCode(failed)
@@ -52,7 +54,7 @@ func (u *ui) keepLast(f *runFlags, args []string, rep *sandbox.Report, failed er
 	if l.Cwd, err = os.Getwd(); err != nil {
 		return
 	}
-	d, err := sandbox.OpenStateDir(sandbox.StatePath(os.Getenv))
+	d, err := sandbox.OpenStateDir(host.StatePath(os.Getenv))
 	if err != nil {
 		return
 	}
@@ -64,7 +66,7 @@ func (u *ui) keepLast(f *runFlags, args []string, rep *sandbox.Report, failed er
 
 // readLast reads it, and goes to where the run was started: what "." and relative names mean.
 func readLast() (*lastRun, error) {
-	d, err := sandbox.OpenStateDir(sandbox.StatePath(os.Getenv))
+	d, err := sandbox.OpenStateDir(host.StatePath(os.Getenv))
 	if err != nil {
 		return nil, err
 	}

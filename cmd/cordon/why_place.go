@@ -8,6 +8,7 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox"
+	"cordon/sandbox/host"
 )
 
 // asker puts one question to a profile; it is asked again of each change that is tried.
@@ -69,7 +70,7 @@ func (u *ui) whyLimit(_ *whyFlags, p *policy.Profile, what string) (*answer, err
 
 // whyPlace answers from the picture of the sandbox.
 func whyPlace(p *policy.Profile, ask asker) (*answer, error) {
-	h, err := sandbox.Probe()
+	h, err := host.Probe()
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func whyPlace(p *policy.Profile, ask asker) (*answer, error) {
 	return a, nil
 }
 
-func askOf(p *policy.Profile, h *sandbox.Host, ask asker) (*sandbox.Reason, error) {
+func askOf(p *policy.Profile, h *host.Host, ask asker) (*sandbox.Reason, error) {
 	q, err := sandbox.NewQuery(p, h, &sandbox.Cmd{Env: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr})
 	if err != nil {
 		return nil, err
@@ -102,7 +103,7 @@ func askOf(p *policy.Profile, h *sandbox.Host, ask asker) (*sandbox.Reason, erro
 }
 
 // fixFor tries the changes that the reasons name, one layer after the other, until it is allowed.
-func fixFor(p *policy.Profile, h *sandbox.Host, r *sandbox.Reason, ask asker) *fix {
+func fixFor(p *policy.Profile, h *host.Host, r *sandbox.Reason, ask asker) *fix {
 	var fields []fieldValue
 	var also []string
 	for range maxFixes {

@@ -3,6 +3,8 @@ package filter
 import (
 	"strconv"
 	"strings"
+
+	"cordon/policy/filter/tables"
 )
 
 // SECCOMP_RET_* of linux/seccomp.h; the low 16 bits are data.
@@ -61,8 +63,8 @@ func ActionOf(ret uint32) Action {
 	return Action{Kind: Kill} // as the kernel does with values that it does not know
 }
 
-// passes reports whether the call is carried out.
-func (a Action) passes() bool { return a.Kind == Allow || a.Kind == Log }
+// Passes reports whether the call is carried out.
+func (a Action) Passes() bool { return a.Kind == Allow || a.Kind == Log }
 
 // valid reports whether the action can be compiled.
 func (a Action) valid() bool {
@@ -121,11 +123,11 @@ func actionData(k Kind, arg string) (Action, error) {
 		}
 		return Action{k, uint16(n)}, nil
 	}
-	if v, ok := constant(arg, AMD64); ok && k == Errno && strings.HasPrefix(arg, "E") && v.bits <= maxErrno {
-		return Action{k, uint16(v.bits)}, nil
+	if v, ok := constant(arg, AMD64); ok && k == Errno && strings.HasPrefix(arg, "E") && v.Bits <= maxErrno {
+		return Action{k, uint16(v.Bits)}, nil
 	}
 	e := &Error{Msg: "unknown error number " + quote(arg)}
-	if n := closest(strings.ToUpper(arg), errnoNames[1:]); n != "" {
+	if n := closest(strings.ToUpper(arg), tables.ErrnoNames[1:]); n != "" {
 		e.Hint = "did you mean " + n + "?"
 	}
 	return Action{}, e
@@ -146,8 +148,8 @@ func (a Action) String() string {
 	}
 	name := kinds[a.Kind].name
 	switch {
-	case a.Kind == Errno && int(a.Errno) < len(errnoNames) && errnoNames[a.Errno] != "":
-		return name + "(" + errnoNames[a.Errno] + ")"
+	case a.Kind == Errno && int(a.Errno) < len(tables.ErrnoNames) && tables.ErrnoNames[a.Errno] != "":
+		return name + "(" + tables.ErrnoNames[a.Errno] + ")"
 	case a.Kind == Errno, a.Errno != 0:
 		return name + "(" + strconv.Itoa(int(a.Errno)) + ")"
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"cordon/policy/filter/tables"
 )
 
 // Outcome is one of the answers to a Query, and where it is the answer.
@@ -67,7 +69,7 @@ func (c *compiler) verdictOf(id uint16, parts []part, i int) Verdict {
 	} else {
 		v = c.held(id)
 	}
-	v.Call = callNames[id]
+	v.Call = tables.CallNames[id]
 	return v
 }
 
@@ -226,7 +228,7 @@ func (q *Query) Spell(value uint64, exprs ...string) string {
 			break // too many have it
 		}
 		for _, name := range strings.FieldsFunc(e, func(r rune) bool { return r > 127 || !isLetter(byte(r)) && !isDigit(byte(r)) }) {
-			if v, ok := constant(name, q.ABI); ok && v.bits == value {
+			if v, ok := constant(name, q.ABI); ok && v.Bits == value {
 				return name
 			}
 		}

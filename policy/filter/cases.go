@@ -1,6 +1,10 @@
 package filter
 
-import "slices"
+import (
+	"slices"
+
+	"cordon/policy/filter/tables"
+)
 
 // Masked is a test of one argument: arg & Mask == Value. The zero Masked holds always.
 type Masked struct{ Mask, Value uint64 }
@@ -38,7 +42,7 @@ func Decisions(spec Spec, arch Arch) ([]Decision, error) {
 	}
 	slices.SortStableFunc(abis, func(a, b Arch) int { return order(a == arch) - order(b == arch) })
 	var all []Decision
-	for id := range uint16(numCalls) {
+	for id := range uint16(tables.NumCalls) {
 		if d, ok := c.decision(id, abis); ok {
 			all = append(all, d)
 		}
@@ -58,7 +62,7 @@ func order(first bool) int {
 
 // decision joins what is decided for a call on each ABI that has it; the first is the native one.
 func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
-	d.Call = callNames[id]
+	d.Call = tables.CallNames[id]
 	bits := newBitDiagrams()
 	var all bit
 	for _, abi := range abis {
@@ -96,16 +100,16 @@ func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 // diagram is what is decided for a call on the current ABI; it follows Explain.
 func (c *compiler) diagram(bits *bitDiagrams, id uint16, exact *bool) bit {
 	switch {
-	case c.deny.has(id), c.closed(id):
+	case c.deny.Has(id), c.closed(id):
 		return bits.leaf(c.denied)
-	case c.ruled.has(id):
+	case c.ruled.Has(id):
 		out := bits.leaf(Action{Kind: Allow})
 		parts := c.parts(id)
 		for i := len(parts) - 1; i >= 0; i-- {
 			out = bits.choose(bits.ofCond(&c.conds, parts[i].cond, exact), out, bits.leaf(parts[i].other))
 		}
 		return out
-	case c.allow.has(id):
+	case c.allow.Has(id):
 		return bits.leaf(Action{Kind: Allow})
 	}
 	return bits.leaf(c.deflt)

@@ -1,6 +1,10 @@
 package filter
 
-import "strconv"
+import (
+	"strconv"
+
+	"cordon/policy/filter/tables"
+)
 
 // Compile makes the filter for a kernel of the given architecture. The error is an Errors.
 func Compile(spec Spec, arch Arch) (*Program, error) {
@@ -27,7 +31,7 @@ func audited(insns []Insn, deflt Action) {
 	noCall := Action{Errno, enosys}
 	for i := range insns {
 		if in := &insns[i]; in.Code == opRet {
-			if a := ActionOf(in.K); !a.passes() && (a != noCall || deflt == noCall) {
+			if a := ActionOf(in.K); !a.Passes() && (a != noCall || deflt == noCall) {
 				in.K = retNotify
 			}
 		}
@@ -44,7 +48,7 @@ type compiler struct {
 
 	deflt, unknown, denied Action
 	x32                    bool
-	allow, deny, ruled     callSet
+	allow, deny, ruled     tables.CallSet
 	rules                  []rule // in the order of the Spec
 
 	checks  []check
@@ -157,11 +161,11 @@ func (c *compiler) numbers(abi Arch, bit uint32) {
 	unknown := c.actionLabel(c.unknown)
 	next := bit
 	for _, n := range table(abi) {
-		nr := n.nr | bit
+		nr := n.Nr | bit
 		if nr != next {
 			c.segment(next, unknown)
 		}
-		c.segment(nr, c.leaf(n.call))
+		c.segment(nr, c.leaf(n.Call))
 		next = nr + 1
 	}
 	c.segment(next, unknown)
@@ -178,13 +182,13 @@ func (c *compiler) segment(lo uint32, to label) {
 // leaf is where a call of the current ABI leads.
 func (c *compiler) leaf(call uint16) label {
 	switch {
-	case c.deny.has(call):
+	case c.deny.Has(call):
 		return c.answer(call, c.denied)
-	case c.ruled.has(call):
+	case c.ruled.Has(call):
 		return c.ruleLeaf(call)
 	case c.closed(call):
 		return c.answer(call, c.denied)
-	case !c.allow.has(call):
+	case !c.allow.Has(call):
 		return c.answer(call, c.deflt)
 	}
 	return c.actionLabel(Action{Kind: Allow})
@@ -192,7 +196,7 @@ func (c *compiler) leaf(call uint16) label {
 
 // answer is the label of what happens to a known call; see Spec.Report.
 func (c *compiler) answer(call uint16, a Action) label {
-	if c.spec.Report && callNames[call] != c.spec.Own && a.Kind == Errno && (a.Errno != enosys || c.deflt == a) {
+	if c.spec.Report && tables.CallNames[call] != c.spec.Own && a.Kind == Errno && (a.Errno != enosys || c.deflt == a) {
 		a = Action{Kind: Notify}
 	}
 	return c.actionLabel(a)
@@ -238,12 +242,12 @@ func (c *compiler) resolve(l label) label {
 // where each of them is allowed without conditions (open in runc and crun with Docker's default profile, which rules
 // socket and allows socketcall).
 func (c *compiler) closed(call uint16) bool {
-	if call != multiplexed[0].call && call != multiplexed[len(multiplexed)-1].call { // there are just two
+	if call != tables.Multiplexed[0].Call && call != tables.Multiplexed[len(tables.Multiplexed)-1].Call { // there are just two
 		return false
 	}
-	for i := range multiplexed {
-		m := &multiplexed[i]
-		if m.call == call && (c.deny.has(m.other) || c.ruled.has(m.other) || !c.allow.has(m.other) && !c.deflt.passes()) {
+	for i := range tables.Multiplexed {
+		m := &tables.Multiplexed[i]
+		if m.Call == call && (c.deny.Has(m.Other) || c.ruled.Has(m.Other) || !c.allow.Has(m.Other) && !c.deflt.Passes()) {
 			c.warnClosed(m)
 			return true
 		}
@@ -272,7 +276,7 @@ func (c *compiler) tooLong() *Error {
 	if worst >= 0 {
 		r := &c.rules[c.checks[worst].from]
 		e.From = c.spec.Rules[r.index].From
-		e.Hint = strconv.Itoa(size) + " of them are the rules for " + callNames[r.call]
+		e.Hint = strconv.Itoa(size) + " of them are the rules for " + tables.CallNames[r.call]
 	}
 	return e
 }

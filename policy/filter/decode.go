@@ -4,6 +4,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"cordon/policy/filter/tables"
 )
 
 // Decoded is a call as a reader would write it.
@@ -24,9 +26,9 @@ func Decode(d *Data, text func(addr uint64) (string, bool)) Decoded {
 	if id == noCall {
 		return Decoded{Arch: abi, Call: "syscall_" + strconv.Itoa(int(int32(nr))), Args: []string{"…"}}
 	}
-	out := Decoded{Arch: abi, Call: callNames[id]}
+	out := Decoded{Arch: abi, Call: tables.CallNames[id]}
 	i := 0
-	for f := range strings.FieldsSeq(callArgs[id]) {
+	for f := range strings.FieldsSeq(tables.CallArgs[id]) {
 		if i == len(d.Args) {
 			break
 		}
@@ -49,8 +51,8 @@ func Constants(audit uint32, nr int32) (mask [6]uint64) {
 		return mask
 	}
 	i := 0
-	for f := range strings.FieldsSeq(callArgs[id]) {
-		if i < len(mask) && familyOf(callNames[id], f[:len(f)-2]) != nil {
+	for f := range strings.FieldsSeq(tables.CallArgs[id]) {
+		if i < len(mask) && familyOf(tables.CallNames[id], f[:len(f)-2]) != nil {
 			mask[i] = widthMask(f[len(f)-1], abi)
 		}
 		i++
@@ -142,7 +144,7 @@ func modeText(v uint64, withType bool) string {
 		return "0" + strconv.FormatUint(v, 8)
 	}
 	for _, name := range [...]string{"S_IFIFO", "S_IFCHR", "S_IFBLK", "S_IFREG", "S_IFSOCK"} {
-		if c, _ := constant(name, AMD64); c.bits == v&0o170000 {
+		if c, _ := constant(name, AMD64); c.Bits == v&0o170000 {
 			return name + "|0" + strconv.FormatUint(v&0o7777, 8)
 		}
 	}
@@ -245,7 +247,7 @@ func (f *family) text(v uint64, abi Arch) string {
 			break
 		}
 		c, _ := constant(name, abi)
-		rest &^= c.bits & f.flags
+		rest &^= c.Bits & f.flags
 		found = append(found, name)
 	}
 	rest |= value
@@ -277,16 +279,16 @@ func (f *family) find(abi Arch, wanted func(uint64) bool) string {
 			continue
 		}
 		prefix, exact := strings.CutSuffix(w, "$")
-		for i := sort.SearchStrings(constNames[:], prefix); i < numConsts && strings.HasPrefix(constNames[i], prefix); i++ {
-			name := constNames[i]
+		for i := sort.SearchStrings(tables.ConstNames[:], prefix); i < tables.NumConsts && strings.HasPrefix(tables.ConstNames[i], prefix); i++ {
+			name := tables.ConstNames[i]
 			if exact && name != prefix || !exact && excluded(words, name) {
 				continue
 			}
 			c, ok := constant(name, abi)
-			if c.flags&2 != 0 {
-				c.bits &= 1<<32 - 1
+			if c.Flags&2 != 0 {
+				c.Bits &= 1<<32 - 1
 			}
-			if ok && wanted(c.bits) {
+			if ok && wanted(c.Bits) {
 				return name
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"cordon/policy/filter/tables"
 )
 
 func TestDecode(t *testing.T) {
@@ -78,7 +80,7 @@ func TestFamilies(t *testing.T) {
 		for _, w := range strings.Fields(f.names) {
 			prefix := strings.Trim(w, "-$")
 			some := false
-			for _, n := range constNames {
+			for _, n := range tables.ConstNames {
 				some = some || strings.HasPrefix(n, prefix)
 			}
 			if !some {
@@ -125,13 +127,13 @@ func TestDecodeAny(t *testing.T) {
 	g := gen{rand.New(rand.NewPCG(1, 2))}
 	for a := AMD64; a <= X32; a++ {
 		for _, c := range table(a) {
-			d := Data{Nr: int32(c.nr), Arch: a.Audit(), Args: g.args()}
+			d := Data{Nr: int32(c.Nr), Arch: a.Audit(), Args: g.args()}
 			if a == X32 {
 				d.Nr |= X32Bit
 			}
 			s := Decode(&d, func(uint64) (string, bool) { return "\n\x00", true })
-			if text := s.String(); strings.ContainsAny(text, "\n\x00") || !strings.HasPrefix(text, callNames[c.call]+"(") {
-				t.Errorf("%s: %q", callNames[c.call], text)
+			if text := s.String(); strings.ContainsAny(text, "\n\x00") || !strings.HasPrefix(text, tables.CallNames[c.Call]+"(") {
+				t.Errorf("%s: %q", tables.CallNames[c.Call], text)
 			}
 		}
 	}

@@ -1,6 +1,10 @@
 package filter
 
-import "strconv"
+import (
+	"strconv"
+
+	"cordon/policy/filter/tables"
+)
 
 // Explain says what the Spec decides for one call, and by which of its items or rules. The error is an Errors.
 func Explain(spec Spec, arch Arch, d Data) (Verdict, error) {
@@ -33,7 +37,7 @@ func (c *compiler) explain(d *Data) Verdict {
 	}
 	c.abi = abi
 	v := c.explainCall(id, d)
-	v.Call = callNames[id]
+	v.Call = tables.CallNames[id]
 	return v
 }
 
@@ -53,14 +57,14 @@ func (c *compiler) abiOf(audit uint32) Arch {
 func (c *compiler) explainCall(id uint16, d *Data) Verdict {
 	allow := c.naming(c.spec.Allow, id, false)
 	switch {
-	case c.deny.has(id):
+	case c.deny.Has(id):
 		from := c.naming(c.spec.Deny, id, true)
 		return Verdict{Action: c.denied, From: froms(from), Why: "denied by " + names(from), By: ByDeny}
-	case (c.ruled.has(id) || c.allow.has(id) || c.deflt.passes()) && c.closed(id):
+	case (c.ruled.Has(id) || c.allow.Has(id) || c.deflt.Passes()) && c.closed(id):
 		return Verdict{Action: c.denied, From: froms(allow), Why: "would be a way round the decision on the calls that it stands for", By: ByMultiplexer}
-	case c.ruled.has(id):
+	case c.ruled.Has(id):
 		return c.explainRules(id, d)
-	case c.allow.has(id):
+	case c.allow.Has(id):
 		return Verdict{Action: Action{Kind: Allow}, From: froms(allow), Why: "allowed by " + names(allow), By: ByAllow}
 	}
 	return Verdict{Action: c.deflt, Why: "not allowed", By: ByDefault}
@@ -114,8 +118,8 @@ func (c *compiler) naming(items []Item, id uint16, withVariants bool) (found []I
 			found = append(found, it)
 			continue
 		}
-		for i := range variants {
-			if withVariants && variants[i].other == id && c.names(it.Name, variants[i].call) {
+		for i := range tables.Variants {
+			if withVariants && tables.Variants[i].Other == id && c.names(it.Name, tables.Variants[i].Call) {
 				found = append(found, it)
 			}
 		}
@@ -125,7 +129,7 @@ func (c *compiler) naming(items []Item, id uint16, withVariants bool) (found []I
 
 func (c *compiler) names(name string, id uint16) bool {
 	if g := groupIndex(name); g >= 0 {
-		return groupSets[g].has(id)
+		return tables.GroupSets[g].Has(id)
 	}
 	return callID(name) == id
 }

@@ -3,6 +3,8 @@ package filter
 import (
 	"strconv"
 	"strings"
+
+	"cordon/policy/filter/tables"
 )
 
 // Bytes is the program as an array of struct sock_filter, which seccomp(2) takes behind a struct sock_fprog,
@@ -77,9 +79,9 @@ func (c *compiler) pfc(b *strings.Builder) {
 	b.WriteString("# filter for arch " + c.abi.String() + " (" + strconv.FormatUint(uint64(c.abi.Audit()), 10) + ")\n" +
 		"if ($arch == " + strconv.FormatUint(uint64(c.abi.Audit()), 10) + ")\n")
 	for _, n := range table(c.abi) {
-		b.WriteString("  # filter for syscall \"" + callNames[n.call] + "\" (" + strconv.Itoa(int(n.nr)) + ")\n" +
-			"  if ($syscall == " + strconv.FormatUint(uint64(n.nr|bit), 10) + ")\n")
-		c.pfcCall(b, n.call)
+		b.WriteString("  # filter for syscall \"" + tables.CallNames[n.Call] + "\" (" + strconv.Itoa(int(n.Nr)) + ")\n" +
+			"  if ($syscall == " + strconv.FormatUint(uint64(n.Nr|bit), 10) + ")\n")
+		c.pfcCall(b, n.Call)
 	}
 	if c.abi == AMD64 && !c.x32 {
 		b.WriteString("  # x32's numbers\n  if ($syscall >= " + strconv.Itoa(X32Bit) + " && $syscall != 4294967295)\n    action " + pfcAction(Action{Kind: Kill}) + ";\n")

@@ -4,6 +4,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"cordon/policy/filter/tables"
 )
 
 // Conditions are written in Go's expression syntax, over a call's arguments:
@@ -237,24 +239,24 @@ func (p *parser) named(at int, name string) operand {
 		return p.argOperand(at, name, t, width)
 	}
 	if v, ok := constant(name, p.arch); ok {
-		return operand{kind: isConst, col: at, value: number{v.bits, v.flags&2 != 0}}
+		return operand{kind: isConst, col: at, value: number{v.Bits, v.Flags&2 != 0}}
 	}
 	return p.unknownName(at, name)
 }
 
 func (p *parser) unknownName(at int, name string) operand {
-	call := callNames[p.call]
+	call := tables.CallNames[p.call]
 	args := Args(call)
 	hint := call + " has no arguments"
 	if len(args) > 0 {
 		hint = call + " has " + strings.Join(args, ", ")
 	}
-	if i := sort.SearchStrings(constNames[:], name); i < numConsts && constNames[i] == name {
+	if i := sort.SearchStrings(tables.ConstNames[:], name); i < tables.NumConsts && tables.ConstNames[i] == name {
 		return p.fail(at, p.arch.String()+" has no constant "+name)
 	}
 	if n := closest(name, args); n != "" {
 		hint = "did you mean " + n + "?"
-	} else if n := closest(name, constNames[:]); n != "" {
+	} else if n := closest(name, tables.ConstNames[:]); n != "" {
 		hint = "did you mean " + n + "?"
 	}
 	return p.failHint(at, "unknown name "+quote(name), hint)
@@ -265,7 +267,7 @@ func (p *parser) argument(name string) (index int, width byte) {
 	if len(name) == 4 && name[:3] == "reg" && '0' <= name[3] && name[3] <= '5' {
 		return int(name[3] - '0'), 'r'
 	}
-	for f := range strings.FieldsSeq(callArgs[p.call]) {
+	for f := range strings.FieldsSeq(tables.CallArgs[p.call]) {
 		n := len(f) - 2
 		if f[:n] == name {
 			return index, f[n+1]
@@ -279,10 +281,10 @@ func (p *parser) argOperand(at int, name string, index int, width byte) operand 
 	t := term{arg: uint8(index), width: 64, raw: width == 'r'}
 	switch {
 	case width == 'p':
-		return p.failHint(at, "argument "+name+" of "+callNames[p.call]+" is a pointer: what it points to can change after the check",
+		return p.failHint(at, "argument "+name+" of "+tables.CallNames[p.call]+" is a pointer: what it points to can change after the check",
 			"reg"+strconv.Itoa(index)+" is the address itself")
 	case width != 'r' && p.split(index):
-		return p.fail(at, "argument "+name+" of "+callNames[p.call]+" is not in a register of its own on "+p.arch.String())
+		return p.fail(at, "argument "+name+" of "+tables.CallNames[p.call]+" is not in a register of its own on "+p.arch.String())
 	case width == 'i', width == 'u', width == 'o':
 		t.width = 32
 	case width == 'h':
@@ -305,8 +307,8 @@ func narrow(abi Arch, call uint16) bool {
 	if abi != X32 {
 		return abi.is32()
 	}
-	for i := len(callsX32) - 1; callsX32[i].nr >= 512; i-- {
-		if callsX32[i].call == call {
+	for i := len(tables.CallsX32) - 1; tables.CallsX32[i].Nr >= 512; i-- {
+		if tables.CallsX32[i].Call == call {
 			return true
 		}
 	}
@@ -319,10 +321,10 @@ func (p *parser) split(index int) bool {
 		return false
 	}
 	if p.arch == X32 { // compat_sys_preadv64v2 and its like take the position in one register, and all else moves
-		return index >= 3 && strings.HasPrefix(callArgs[p.call], "fd:u iov:p iovcnt:L pos_l:L")
+		return index >= 3 && strings.HasPrefix(tables.CallArgs[p.call], "fd:u iov:p iovcnt:L pos_l:L")
 	}
 	i := 0
-	for f := range strings.FieldsSeq(callArgs[p.call]) {
+	for f := range strings.FieldsSeq(tables.CallArgs[p.call]) {
 		if i > index {
 			break
 		}

@@ -1,6 +1,10 @@
 package filter
 
-import "slices"
+import (
+	"slices"
+
+	"cordon/policy/filter/tables"
+)
 
 // Lint is what Compile warns of, and what takes longer to find out than a launch has time for: rules that contradict
 // each other, conditions that always or never hold, and a filter under which nothing can start. The error is an Errors.
@@ -23,7 +27,7 @@ func Lint(spec Spec, arch Arch) ([]Warning, error) {
 func (c *compiler) lintConditions() {
 	for i := range c.rules {
 		r := &c.rules[i]
-		if r.action || c.deny.has(r.call) || r.cond < refNodes {
+		if r.action || c.deny.Has(r.call) || r.cond < refNodes {
 			continue
 		}
 		src := &c.spec.Rules[r.index]
@@ -44,7 +48,7 @@ func (c *compiler) lintConditions() {
 
 // lintPair is for an action or a condition o that stands before the condition r on the same call.
 func (c *compiler) lintPair(o, r *rule) {
-	call := callNames[r.call]
+	call := tables.CallNames[r.call]
 	from := []string{c.spec.Rules[o.index].From, c.spec.Rules[r.index].From}
 	switch {
 	case o.action && o.cond == refFalse:
@@ -59,7 +63,7 @@ func (c *compiler) lintAfter(i int) {
 	r := &c.rules[i]
 	for j := i + 1; j < len(c.rules); j++ {
 		if o := &c.rules[j]; o.call == r.call && o.action && o.cond == refFalse {
-			c.warn("the condition on "+callNames[r.call]+" has no effect: its action is always "+o.other.String(),
+			c.warn("the condition on "+tables.CallNames[r.call]+" has no effect: its action is always "+o.other.String(),
 				c.spec.Rules[r.index].From, c.spec.Rules[o.index].From)
 		}
 	}
@@ -171,13 +175,13 @@ func cutName(s string) (first, second string) {
 // mayPass reports whether a call may be carried out with some arguments.
 func (c *compiler) mayPass(id uint16) bool {
 	switch {
-	case c.deny.has(id):
+	case c.deny.Has(id):
 		return false
-	case !c.ruled.has(id):
-		return c.allow.has(id) || c.deflt.passes()
+	case !c.ruled.Has(id):
+		return c.allow.Has(id) || c.deflt.Passes()
 	}
 	for _, p := range c.parts(id) {
-		if !p.other.passes() && !c.possible(p.cond) {
+		if !p.other.Passes() && !c.possible(p.cond) {
 			return false
 		}
 	}

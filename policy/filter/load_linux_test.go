@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/policy/filter/tables"
 )
 
 // loadEnv makes the test binary a child that loads the filter named by it and tries calls.
@@ -28,8 +30,8 @@ func loadable() map[string]Spec {
 	big := dockerSpec()
 	big.Rules = append(big.Rules, Rule{Call: "mremap", Expr: "old_size <= new_size && old_size ^ 1 != flags"})
 	for i := range 60 {
-		call := callNames[(i*7)%numCalls]
-		if groupSets[groupIndex("@default")].has(uint16((i*7)%numCalls)) || groupSets[groupIndex("@signal")].has(uint16((i*7)%numCalls)) {
+		call := tables.CallNames[(i*7)%tables.NumCalls]
+		if tables.GroupSets[groupIndex("@default")].Has(uint16((i*7)%tables.NumCalls)) || tables.GroupSets[groupIndex("@signal")].Has(uint16((i*7)%tables.NumCalls)) {
 			continue
 		}
 		big.Rules = append(big.Rules, Rule{Call: call, Expr: bigExpr(40)})

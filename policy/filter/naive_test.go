@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"cordon/policy/filter/tables"
 )
 
 // This file decides calls and conditions the slow way, straight from the documentation of Spec and of the expression
@@ -82,9 +84,9 @@ func (n naiveSpec) allows(call string) bool { return n.names(n.Allow, call) }
 
 // bases are the calls that call is another form of on a 32-bit ABI.
 func bases(call string) (b []string) {
-	for _, v := range variants {
-		if callNames[v.other] == call {
-			b = append(b, callNames[v.call])
+	for _, v := range tables.Variants {
+		if tables.CallNames[v.Other] == call {
+			b = append(b, tables.CallNames[v.Call])
 		}
 	}
 	return b
@@ -113,8 +115,8 @@ func (n naiveSpec) ruled(call string) string {
 
 // bypass reports whether call does the work of another that is not freely allowed.
 func (n naiveSpec) bypass(call string) bool {
-	for _, m := range multiplexed {
-		if other := callNames[m.other]; callNames[m.call] == call && (n.denies(other) || n.ruled(other) != "" || !n.allows(other) && !n.open) {
+	for _, m := range tables.Multiplexed {
+		if other := tables.CallNames[m.Other]; tables.CallNames[m.Call] == call && (n.denies(other) || n.ruled(other) != "" || !n.allows(other) && !n.open) {
 			return true
 		}
 	}
@@ -236,7 +238,7 @@ func (n naiveCall) ident(name string) naiveValue {
 	if name == "true" || name == "false" {
 		return naiveValue{isBool: true, b: name == "true"}
 	}
-	for i, f := range strings.Fields(callArgs[callID(n.call)]) {
+	for i, f := range strings.Fields(tables.CallArgs[callID(n.call)]) {
 		if f[:len(f)-2] == name {
 			return n.arg(i, f[len(f)-1])
 		}
@@ -246,9 +248,9 @@ func (n naiveCall) ident(name string) naiveValue {
 	}
 	v, ok := constant(name, n.abi)
 	need(ok)
-	x := new(big.Int).SetUint64(v.bits)
-	if v.flags&2 != 0 {
-		x = big.NewInt(int64(v.bits))
+	x := new(big.Int).SetUint64(v.Bits)
+	if v.Flags&2 != 0 {
+		x = big.NewInt(int64(v.Bits))
 	}
 	return naiveValue{v: x}
 }
@@ -269,7 +271,7 @@ func (n naiveCall) arg(i int, width byte) naiveValue {
 			r.width = 16
 		}
 	}
-	for _, f := range strings.Fields(callArgs[callID(n.call)])[:min(i+1, len(strings.Fields(callArgs[callID(n.call)])))] {
+	for _, f := range strings.Fields(tables.CallArgs[callID(n.call)])[:min(i+1, len(strings.Fields(tables.CallArgs[callID(n.call)])))] {
 		need(!(old && strings.HasSuffix(f, ":q") && width != 'r'))
 	}
 	need(!(n.abi == X32 && width != 'r' && i >= 3 && strings.Contains("preadv preadv2 pwritev pwritev2", n.call) && n.call != "read" && n.call != "write"))

@@ -4,6 +4,8 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+
+	"cordon/policy/filter/tables"
 )
 
 // noCall is no call's id.
@@ -21,11 +23,11 @@ func nameHash(s string) uint32 {
 // callID finds a call by name; noCall if there is none.
 func callID(name string) uint16 {
 	for h := nameHash(name); ; h++ {
-		v := callHash[h%uint32(len(callHash))]
+		v := tables.CallHash[h%uint32(len(tables.CallHash))]
 		if v == 0 {
 			break
 		}
-		if callNames[v-1] == name {
+		if tables.CallNames[v-1] == name {
 			return v - 1
 		}
 	}
@@ -36,28 +38,28 @@ func callID(name string) uint16 {
 }
 
 func groupIndex(name string) int {
-	i := sort.SearchStrings(groupNames[:], name)
-	if i < numGroups && groupNames[i] == name {
+	i := sort.SearchStrings(tables.GroupNames[:], name)
+	if i < tables.NumGroups && tables.GroupNames[i] == name {
 		return i
 	}
 	return -1
 }
 
 // table is an architecture's calls, sorted by number.
-func table(a Arch) []numbered {
+func table(a Arch) []tables.Numbered {
 	switch a {
 	case AMD64:
-		return callsAMD64[:]
+		return tables.CallsAMD64[:]
 	case ARM64:
-		return callsARM64[:]
+		return tables.CallsARM64[:]
 	case RISCV64:
-		return callsRISCV64[:]
+		return tables.CallsRISCV64[:]
 	case I386:
-		return callsI386[:]
+		return tables.CallsI386[:]
 	case ARM:
-		return callsARM[:]
+		return tables.CallsARM[:]
 	case X32:
-		return callsX32[:]
+		return tables.CallsX32[:]
 	}
 	return nil
 }
@@ -69,8 +71,8 @@ func Known(call string) bool { return callID(call) != noCall }
 func Number(arch Arch, call string) (nr uint32, ok bool) {
 	id := callID(call)
 	for _, c := range table(arch) {
-		if c.call == id {
-			return c.nr, true
+		if c.Call == id {
+			return c.Nr, true
 		}
 	}
 	return 0, false
@@ -79,30 +81,30 @@ func Number(arch Arch, call string) (nr uint32, ok bool) {
 // Name is the call with that number on arch; for X32 without X32Bit.
 func Name(arch Arch, nr uint32) (call string, ok bool) {
 	if id := numberID(arch, nr); id != noCall {
-		return callNames[id], true
+		return tables.CallNames[id], true
 	}
 	return "", false
 }
 
 func numberID(arch Arch, nr uint32) uint16 {
 	t := table(arch)
-	i := sort.Search(len(t), func(i int) bool { return t[i].nr >= nr })
-	if i < len(t) && t[i].nr == nr {
-		return t[i].call
+	i := sort.Search(len(t), func(i int) bool { return t[i].Nr >= nr })
+	if i < len(t) && t[i].Nr == nr {
+		return t[i].Call
 	}
 	return noCall
 }
 
 // Calls lists every call in the tables, sorted.
-func Calls() []string { return append([]string(nil), callNames[:]...) }
+func Calls() []string { return append([]string(nil), tables.CallNames[:]...) }
 
 // Since is the kernel release that introduced the call, "5.6"; "" for those older than 2.6.6.
 func Since(call string) string {
 	id := callID(call)
-	if id == noCall || callSince[id] == 0 {
+	if id == noCall || tables.CallSince[id] == 0 {
 		return ""
 	}
-	v := callSince[id]
+	v := tables.CallSince[id]
 	if v>>8 == 2 {
 		return "2.6." + strconv.Itoa(int(v&0xff))
 	}
@@ -112,9 +114,9 @@ func Since(call string) string {
 // Suggest is the call or group (with @) whose name is closest to name, "" if none is close.
 func Suggest(name string) string {
 	if strings.HasPrefix(name, "@") {
-		return closest(name, groupNames[:])
+		return closest(name, tables.GroupNames[:])
 	}
-	return closest(name, callNames[:])
+	return closest(name, tables.CallNames[:])
 }
 
 // closest is the name with the fewest edits from s, at most a third of its length.
@@ -163,7 +165,7 @@ func edits(a, b string, limit int) int {
 }
 
 // Groups lists the groups' names, with @, sorted.
-func Groups() []string { return append([]string(nil), groupNames[:]...) }
+func Groups() []string { return append([]string(nil), tables.GroupNames[:]...) }
 
 // Members lists the calls of a group, sorted; nil if there is no such group.
 func Members(group string) (calls []string) {
@@ -171,9 +173,9 @@ func Members(group string) (calls []string) {
 	if i < 0 {
 		return nil
 	}
-	for id := range uint16(numCalls) {
-		if groupSets[i].has(id) {
-			calls = append(calls, callNames[id])
+	for id := range uint16(tables.NumCalls) {
+		if tables.GroupSets[i].Has(id) {
+			calls = append(calls, tables.CallNames[id])
 		}
 	}
 	return calls
@@ -185,13 +187,13 @@ func Names(item, call string) bool {
 		return true
 	}
 	g, id := groupIndex(item), callID(call)
-	return g >= 0 && id != noCall && groupSets[g].has(id)
+	return g >= 0 && id != noCall && tables.GroupSets[g].Has(id)
 }
 
 // About says in one line what a group is for; "" if there is no such group.
 func About(group string) string {
 	if i := groupIndex(group); i >= 0 {
-		return groupAbout[i]
+		return tables.GroupAbout[i]
 	}
 	return ""
 }
@@ -202,24 +204,24 @@ func Args(call string) (names []string) {
 	if id == noCall {
 		return nil
 	}
-	for f := range strings.FieldsSeq(callArgs[id]) {
+	for f := range strings.FieldsSeq(tables.CallArgs[id]) {
 		names = append(names, f[:len(f)-2])
 	}
 	return names
 }
 
 // constant finds a named constant on arch; ok is false if there is none.
-func constant(name string, arch Arch) (v constValue, ok bool) {
-	i := sort.SearchStrings(constNames[:], name)
-	if i == numConsts || constNames[i] != name {
-		return constValue{}, false
+func constant(name string, arch Arch) (v tables.ConstValue, ok bool) {
+	i := sort.SearchStrings(tables.ConstNames[:], name)
+	if i == tables.NumConsts || tables.ConstNames[i] != name {
+		return tables.ConstValue{}, false
 	}
-	if v = constValues[i]; v.flags != 0 {
+	if v = tables.ConstValues[i]; v.Flags != 0 {
 		return v, true
 	}
-	j := sort.Search(len(constByArch), func(j int) bool { return int(constByArch[j].index) >= i })
-	v = constByArch[j].values[constColumn(arch)]
-	return v, v.flags != 0
+	j := sort.Search(len(tables.ConstByArch), func(j int) bool { return int(tables.ConstByArch[j].Index) >= i })
+	v = tables.ConstByArch[j].Values[constColumn(arch)]
+	return v, v.Flags != 0
 }
 
 // constColumn is the index of arch in archConst.values.
@@ -242,16 +244,16 @@ func constColumn(arch Arch) int {
 func Extended(spec Spec) (calls []string) {
 	c := &compiler{spec: &spec, arch: AMD64, abi: AMD64, buf: new(buffers)}
 	c.settle()
-	var ignored callSet
+	var ignored tables.CallSet
 	for i := range spec.Deny {
 		c.item(&spec.Deny[i], &c.deny, &ignored)
 	}
 	c.readRules()
-	for i := range variants {
-		v := &variants[i]
-		own := c.ownRule(v.other)
-		if c.deny.has(v.call) || c.ruled.has(v.call) && !own {
-			calls = append(calls, callNames[v.other])
+	for i := range tables.Variants {
+		v := &tables.Variants[i]
+		own := c.ownRule(v.Other)
+		if c.deny.Has(v.Call) || c.ruled.Has(v.Call) && !own {
+			calls = append(calls, tables.CallNames[v.Other])
 		}
 	}
 	sort.Strings(calls)
@@ -261,7 +263,7 @@ func Extended(spec Spec) (calls []string) {
 // Constant is the value of a named constant on arch, in two's complement; ok is false if there is none.
 func Constant(name string, arch Arch) (bits uint64, negative, ok bool) {
 	v, ok := constant(name, arch)
-	return v.bits, v.flags&2 != 0, ok
+	return v.Bits, v.Flags&2 != 0, ok
 }
 
 // Param is an argument of a call.
@@ -273,7 +275,7 @@ type Param struct {
 // Params lists the call's arguments in order; nil if the call is unknown or has none.
 func Params(call string) (params []Param) {
 	if id := callID(call); id != noCall {
-		for f := range strings.FieldsSeq(callArgs[id]) {
+		for f := range strings.FieldsSeq(tables.CallArgs[id]) {
 			params = append(params, Param{f[:len(f)-2], f[len(f)-1]})
 		}
 	}
@@ -283,9 +285,9 @@ func Params(call string) (params []Param) {
 // VariantOf lists the calls whose denials and rules extend to call: setuid for setuid32.
 func VariantOf(call string) (bases []string) {
 	id := callID(call)
-	for i := range variants {
-		if variants[i].other == id {
-			bases = append(bases, callNames[variants[i].call])
+	for i := range tables.Variants {
+		if tables.Variants[i].Other == id {
+			bases = append(bases, tables.CallNames[tables.Variants[i].Call])
 		}
 	}
 	return bases
@@ -294,9 +296,9 @@ func VariantOf(call string) (bases []string) {
 // Multiplexes lists the calls that a multiplexer (socketcall, ipc) stands for; nil for any other call.
 func Multiplexes(call string) (others []string) {
 	id := callID(call)
-	for i := range multiplexed {
-		if multiplexed[i].call == id {
-			others = append(others, callNames[multiplexed[i].other])
+	for i := range tables.Multiplexed {
+		if tables.Multiplexed[i].Call == id {
+			others = append(others, tables.CallNames[tables.Multiplexed[i].Other])
 		}
 	}
 	return others

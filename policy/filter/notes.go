@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"cordon/policy/filter/tables"
 )
 
 // Notes says of each instruction of a Program that was compiled from spec what it is about: the call whose number it
@@ -52,8 +54,8 @@ type walker struct {
 	abis  [][X32 + 1]bool // whose numbers pass through each instruction before that
 }
 
-func (w *walker) walk(abi Arch, n numbered) {
-	d := Data{Nr: int32(n.nr), Arch: abi.Audit()}
+func (w *walker) walk(abi Arch, n tables.Numbered) {
+	d := Data{Nr: int32(n.Nr), Arch: abi.Audit()}
 	if abi == X32 {
 		d.Nr |= X32Bit
 	}
@@ -64,7 +66,7 @@ func (w *walker) walk(abi Arch, n numbered) {
 		switch {
 		case in.Code == opLoad && in.K >= offArgs:
 			clear(w.seen)
-			w.check(pc, user{abi, n.call})
+			w.check(pc, user{abi, n.Call})
 			return
 		case in.Code == opRet:
 			return
@@ -145,7 +147,7 @@ func (c *compiler) numberNote(in *Insn, abis *[X32 + 1]bool) string {
 func argName(users []user, arg int) (name string) {
 	for i, u := range users {
 		p := parser{arch: u.abi, call: u.call}
-		names := Args(callNames[u.call])
+		names := Args(tables.CallNames[u.call])
 		if arg >= len(names) || p.split(arg) || i > 0 && names[arg] != name {
 			return ""
 		}
@@ -158,7 +160,7 @@ func argName(users []user, arg int) (name string) {
 func (c *compiler) rulesOf(users []user) string {
 	var calls, from []string
 	for _, u := range users {
-		name := callNames[u.call]
+		name := tables.CallNames[u.call]
 		if u.abi != c.arch {
 			name += " on " + u.abi.String()
 		}

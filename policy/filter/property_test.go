@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"cordon/policy/filter/tables"
 )
 
 // gen makes random Specs.
@@ -18,12 +20,12 @@ var someCalls = strings.Fields(`openat open socket socketcall ioctl clone clone3
 
 func (g gen) item() Item {
 	if g.IntN(3) == 0 {
-		return Item{Name: pick(g, groupNames[:])}
+		return Item{Name: pick(g, tables.GroupNames[:])}
 	}
 	if g.IntN(2) == 0 {
 		return Item{Name: pick(g, someCalls)}
 	}
-	return Item{Name: pick(g, callNames[:])}
+	return Item{Name: pick(g, tables.CallNames[:])}
 }
 
 func (g gen) action() Action {
@@ -46,7 +48,7 @@ func (g gen) spec(native Arch) Spec {
 	for range g.IntN(6) {
 		r := Rule{Call: pick(g, someCalls)}
 		if g.IntN(5) == 0 {
-			r.Call = pick(g, callNames[:])
+			r.Call = pick(g, tables.CallNames[:])
 		}
 		if g.IntN(4) == 0 {
 			r.Expr = pick(g, []string{"allow", "errno(ENOSYS)", "errno(7)", "kill", "log", "trap", "notify"})
@@ -226,7 +228,7 @@ func containsAudit(as []Arch, audit uint32) bool {
 func (c *compiler) interesting(audit, nr uint32) bool {
 	for a := AMD64; a <= X32; a++ {
 		if a.Audit() == audit {
-			if id := numberID(a, nr&^X32Bit); id != noCall && c.ruled.has(id) {
+			if id := numberID(a, nr&^X32Bit); id != noCall && c.ruled.Has(id) {
 				return true
 			}
 		}

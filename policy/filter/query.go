@@ -3,6 +3,8 @@ package filter
 import (
 	"strconv"
 	"strings"
+
+	"cordon/policy/filter/tables"
 )
 
 // Query is one call to ask about, written as in C or as strace prints it: socket(AF_INET, SOCK_STREAM, 0).
@@ -92,7 +94,7 @@ func (q *Query) byName(name string) error {
 	if !ok {
 		return &Error{Col: 1, Msg: q.ABI.String() + " has no system call " + name, Hint: name + " is a call of " + strings.Join(abisWith(name), ", ")}
 	}
-	q.Call, q.Nr = callNames[callID(name)], nr
+	q.Call, q.Nr = tables.CallNames[callID(name)], nr
 	if q.ABI == X32 {
 		q.Nr |= X32Bit
 	}
@@ -117,7 +119,7 @@ func (q *Query) name() {
 		return
 	}
 	p := parser{arch: q.ABI, call: callID(q.Call)}
-	for i, f := range strings.Fields(callArgs[p.call]) {
+	for i, f := range strings.Fields(tables.CallArgs[p.call]) {
 		if !p.split(i) { // else it is not in a register of its own there
 			q.Args[i].Name, q.Args[i].Pointer = f[:len(f)-2], f[len(f)-1] == 'p'
 		}

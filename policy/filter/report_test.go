@@ -107,7 +107,7 @@ func TestAudited(t *testing.T) {
 				for _, arg := range []uint64{0, 1, 2} {
 					d := Data{Nr: nr, Arch: abi.Audit(), Args: [6]uint64{arg}}
 					want := plain.Action(&d)
-					if !want.passes() && (want != Action{Errno, enosys} || spec.Default == want) {
+					if !want.Passes() && (want != Action{Errno, enosys} || spec.Default == want) {
 						want = Action{Kind: Notify}
 					}
 					if got := audit.Action(&d); got != want {

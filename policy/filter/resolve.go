@@ -1,5 +1,7 @@
 package filter
 
+import "cordon/policy/filter/tables"
+
 // newCompiler reads the Spec: every name is looked up, every condition parsed for the native ABI.
 func newCompiler(spec *Spec, arch Arch) (*compiler, error) {
 	w := new(struct {
@@ -15,7 +17,7 @@ func newCompiler(spec *Spec, arch Arch) (*compiler, error) {
 	c.out = c.buf.out[:0]
 	c.settle()
 	c.foreign()
-	var named callSet
+	var named tables.CallSet
 	for i := range spec.Allow {
 		c.item(&spec.Allow[i], &c.allow, &named)
 	}
@@ -43,7 +45,7 @@ func (c *compiler) settle() {
 		c.errs = append(c.errs, &Error{Msg: "impossible action for unknown calls " + c.unknown.String()})
 	}
 	c.denied = c.deflt
-	if c.denied.passes() {
+	if c.denied.Passes() {
 		c.denied = Action{Errno, eperm}
 	}
 }
@@ -61,15 +63,15 @@ func (c *compiler) foreign() {
 }
 
 // item adds a call or a group to set; named collects calls that were named as such.
-func (c *compiler) item(it *Item, set, named *callSet) {
+func (c *compiler) item(it *Item, set, named *tables.CallSet) {
 	if len(it.Name) > 0 && it.Name[0] == '@' {
 		if g := groupIndex(it.Name); g >= 0 {
-			set.union(&groupSets[g])
+			set.Union(&tables.GroupSets[g])
 			return
 		}
 	} else if id := callID(it.Name); id != noCall {
-		set.add(id)
-		named.add(id)
+		set.Add(id)
+		named.Add(id)
 		return
 	}
 	c.errs = append(c.errs, unknownCall(it.Name, it.From))
@@ -90,8 +92,8 @@ func unknownCall(name, from string) *Error {
 }
 
 // denials reads Deny. A denial of a call extends to its variants on 32-bit ABIs.
-func (c *compiler) denials(allowed *callSet) {
-	var named callSet
+func (c *compiler) denials(allowed *tables.CallSet) {
+	var named tables.CallSet
 	for i := range c.spec.Deny {
 		c.item(&c.spec.Deny[i], &c.deny, &named)
 	}
@@ -103,9 +105,9 @@ func (c *compiler) denials(allowed *callSet) {
 			c.warnBoth(i, both)
 		}
 	}
-	for i := range variants {
-		if c.deny.has(variants[i].call) {
-			c.deny.add(variants[i].other)
+	for i := range tables.Variants {
+		if c.deny.Has(tables.Variants[i].Call) {
+			c.deny.Add(tables.Variants[i].Other)
 		}
 	}
 }
@@ -123,9 +125,9 @@ func (c *compiler) readRules() {
 			c.errs = append(c.errs, e)
 		}
 	}
-	for i := range variants {
-		if v := &variants[i]; c.ruled.has(v.call) {
-			c.ruled.add(v.other)
+	for i := range tables.Variants {
+		if v := &tables.Variants[i]; c.ruled.Has(v.Call) {
+			c.ruled.Add(v.Other)
 		}
 	}
 	c.warnRules()
@@ -172,8 +174,8 @@ func (c *compiler) readAction(i int) *Error {
 		nr.cond = refTrue
 	}
 	if g := groupIndex(r.Call); g >= 0 {
-		for id := range uint16(numCalls) {
-			if groupSets[g].has(id) {
+		for id := range uint16(tables.NumCalls) {
+			if tables.GroupSets[g].Has(id) {
 				nr.call = id
 				c.addRule(nr)
 			}
@@ -189,7 +191,7 @@ func (c *compiler) readAction(i int) *Error {
 
 func (c *compiler) addRule(r rule) {
 	c.rules = append(c.rules, r)
-	c.ruled.add(r.call)
+	c.ruled.Add(r.call)
 }
 
 // parts are the rules of a call on the current ABI, the most severe first, so that the first that fails decides.
@@ -231,9 +233,9 @@ func (c *compiler) ruleOwner(call uint16) uint16 {
 	if c.ownRule(call) {
 		return call
 	}
-	for i := range variants {
-		if variants[i].other == call && c.ruled.has(variants[i].call) {
-			return variants[i].call
+	for i := range tables.Variants {
+		if tables.Variants[i].Other == call && c.ruled.Has(tables.Variants[i].Call) {
+			return tables.Variants[i].Call
 		}
 	}
 	return call
@@ -255,7 +257,7 @@ func (c *compiler) condOn(r *rule, call uint16) ref {
 	case r.action:
 		return r.cond
 	case c.abi == I386 && hasStruct(call):
-		c.warn("on i386 "+callNames[call]+" is denied: its arguments stand behind a pointer", c.spec.Rules[r.index].From)
+		c.warn("on i386 "+tables.CallNames[call]+" is denied: its arguments stand behind a pointer", c.spec.Rules[r.index].From)
 		return refFalse
 	case r.call == call && (c.abi == c.arch || c.abi == X32 && !narrow(X32, call)):
 		return r.cond
@@ -265,7 +267,7 @@ func (c *compiler) condOn(r *rule, call uint16) ref {
 	case err == nil:
 		return cond
 	case call != r.call: // the variant has other arguments: no way round the rule
-		c.warn("on "+c.abi.String()+" "+callNames[call]+" is denied: the rule for "+callNames[r.call]+" cannot be applied to it", c.spec.Rules[r.index].From)
+		c.warn("on "+c.abi.String()+" "+tables.CallNames[call]+" is denied: the rule for "+tables.CallNames[r.call]+" cannot be applied to it", c.spec.Rules[r.index].From)
 		return refFalse
 	}
 	err.From = c.spec.Rules[r.index].From
@@ -276,5 +278,5 @@ func (c *compiler) condOn(r *rule, call uint16) ref {
 
 // hasStruct reports whether the call is on i386 an old one that takes a pointer to its arguments.
 func hasStruct(call uint16) bool {
-	return callNames[call] == "mmap" || callNames[call] == "select"
+	return tables.CallNames[call] == "mmap" || tables.CallNames[call] == "select"
 }

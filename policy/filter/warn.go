@@ -3,6 +3,8 @@ package filter
 import (
 	"math/bits"
 	"slices"
+
+	"cordon/policy/filter/tables"
 )
 
 func (c *compiler) warn(msg string, from ...string) {
@@ -17,7 +19,7 @@ func (c *compiler) warn(msg string, from ...string) {
 // warnBoth is for calls that Allow and Deny both name.
 func (c *compiler) warnBoth(word int, both uint64) {
 	for ; both != 0; both &= both - 1 {
-		name := callNames[word*64+bits.TrailingZeros64(both)]
+		name := tables.CallNames[word*64+bits.TrailingZeros64(both)]
 		c.warn(name+" is allowed and denied: it is denied", fromOf(c.spec.Allow, name), fromOf(c.spec.Deny, name))
 	}
 }
@@ -38,7 +40,7 @@ func (c *compiler) warnRules() {
 		src := &c.spec.Rules[r.index]
 		switch {
 		case src.Call[0] == '@':
-		case c.deny.has(r.call):
+		case c.deny.Has(r.call):
 			c.warn("the rule for "+src.Call+" has no effect: the call is denied", src.From)
 		case !r.action && r.cond == refTrue:
 			c.warn("the condition on "+src.Call+" always holds", src.From)
@@ -55,22 +57,22 @@ func (c *compiler) warnActions(i int) {
 	for j := range i {
 		o := &c.rules[j]
 		if o.call == r.call && o.action && o.other != r.other {
-			c.warn("two actions for "+callNames[r.call]+": "+o.other.String()+" and "+r.other.String(),
+			c.warn("two actions for "+tables.CallNames[r.call]+": "+o.other.String()+" and "+r.other.String(),
 				c.spec.Rules[o.index].From, c.spec.Rules[r.index].From)
 		}
 	}
 }
 
 // warnClosed is for a multiplexer that Allow names while what it does is not allowed.
-func (c *compiler) warnClosed(m *pair) {
+func (c *compiler) warnClosed(m *tables.Pair) {
 	from, named := "", false
 	for i := range c.spec.Allow {
-		if c.spec.Allow[i].Name == callNames[m.call] {
+		if c.spec.Allow[i].Name == tables.CallNames[m.Call] {
 			from, named = c.spec.Allow[i].From, true
 		}
 	}
 	if named {
-		c.warn("on "+c.abi.String()+" "+callNames[m.call]+" is denied: it would be a way round the decision on "+callNames[m.other], from)
+		c.warn("on "+c.abi.String()+" "+tables.CallNames[m.Call]+" is denied: it would be a way round the decision on "+tables.CallNames[m.Other], from)
 	}
 }
 
@@ -84,9 +86,72 @@ func (c *compiler) warnDetours() {
 		call, by := callID(d.call), callID(d.by)
 		for i := range c.rules {
 			r := &c.rules[i]
-			if r.call == call && !r.action && r.cond != refTrue && !c.deny.has(call) && c.allow.has(by) && !c.ruled.has(by) && !c.deny.has(by) {
+			if r.call == call && !r.action && r.cond != refTrue && !c.deny.Has(call) && c.allow.Has(by) && !c.ruled.Has(by) && !c.deny.Has(by) {
 				c.warn(d.by+" leads round the rule for "+d.call+": its arguments stand behind a pointer", c.spec.Rules[r.index].From)
 			}
 		}
 	}
+}
+
+// natives are the ABIs for which there are filters.
+var natives = [...]Arch{AMD64, ARM64, RISCV64}
+
+// CheckRule reports what is wrong with a rule on every architecture: its call, its expression (an *Error with the
+// column) or its action. A rule that only some can have, such as one about PROT_MTE, is wrong where it is compiled for
+// another.
+func CheckRule(r Rule) error {
+	var first *Error
+	for _, arch := range natives {
+		c := &compiler{spec: &Spec{Rules: []Rule{r}}, arch: arch, abi: arch}
+		c.settle()
+		e := c.readRule(0)
+		if e == nil {
+			return nil
+		}
+		if first == nil {
+			first = e
+		}
+	}
+	first.From = r.From
+	return first
+}
+
+// ParseExpr checks an expression over the arguments of call, as CheckRule does; the error is an *Error with the column.
+func ParseExpr(call, expr string) error {
+	id := callID(call)
+	if id == noCall {
+		return unknownCall(call, "")
+	}
+	var first *Error
+	for _, arch := range natives {
+		_, err := parseExpr(&conds{}, expr, id, arch)
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// Narrow adds rules about calls that the Spec lets pass in some way. A rule about a call that the Spec denies would allow
+// it where its condition holds, so Narrow leaves such a rule out.
+func (s *Spec) Narrow(rules []Rule) {
+	var allow, named tables.CallSet
+	c := &compiler{spec: s} // for its look-up of names; what is wrong with one is said when the Spec is compiled
+	for i := range s.Allow {
+		c.item(&s.Allow[i], &allow, &named)
+	}
+	for i := range s.Rules {
+		c.item(&Item{Name: s.Rules[i].Call}, &allow, &named)
+	}
+	out := make([]Rule, len(s.Rules), len(s.Rules)+len(rules))
+	copy(out, s.Rules)
+	for i := range rules {
+		if id := callID(rules[i].Call); s.Default.Passes() || id != noCall && allow.Has(id) {
+			out = append(out, rules[i])
+		}
+	}
+	s.Rules = out
 }

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/policy/lint"
 	"cordon/policy/recording"
 )
 
@@ -119,7 +119,7 @@ func (s *secrets) tilde(rest string) (is, holds bool) {
 // refuse says why a path is not granted by itself; "" if it may be.
 func (f *files) refuse(p *Path) string {
 	socket := p.Access&recording.Connect != 0 || p.Type == recording.TypeSocket
-	name, gives := policy.SocketAt(p.Path)
+	name, gives := lint.SocketAt(p.Path)
 	switch {
 	case f.secrets.has(p.Path) && (p.itself || f.secrets.names[p.Path] != nil):
 		return "it is a secret" + suffixed(", by the name ", strings.Join(f.secrets.names[p.Path], ", "))

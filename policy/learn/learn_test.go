@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cordon/policy"
+	"cordon/policy/lint"
 	"cordon/policy/recording"
 )
 
@@ -421,7 +422,7 @@ func FuzzLearn(f *testing.F) {
 		if _, err := Replay(p, &facts); err != nil {
 			t.Fatal(err)
 		}
-		for _, e := range p.Exposures("") {
+		for _, e := range lint.Exposures(p, "") {
 			if e.Rule != "network" {
 				t.Fatalf("%s\n%s", e, r.YAML())
 			}

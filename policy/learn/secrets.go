@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/policy/lint"
 )
 
 // secrets are what is never granted by itself, and never within what is: the patterns of hide rules.
@@ -124,7 +125,7 @@ func (s *secrets) holds(dir string) bool {
 // exposes says what a socket gives away; "" if it is none of the well-known ones.
 func exposes(p string) string {
 	probe := policy.Profile{Mounts: []policy.Mount{{Kind: policy.MountBind, Source: p}}}
-	for _, e := range probe.Exposures("") {
+	for _, e := range lint.Exposures(&probe, "") {
 		return e.Socket + ", which gives " + e.Gives
 	}
 	return ""

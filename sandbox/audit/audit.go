@@ -22,6 +22,7 @@ import (
 	"cordon/policy/filter"
 	"cordon/policy/recording"
 	"cordon/sandbox"
+	"cordon/sandbox/host"
 	"cordon/sandbox/record"
 )
 
@@ -62,7 +63,7 @@ type Auditor struct {
 	*record.Recorder
 	profile *policy.Profile
 	query   *sandbox.Query
-	files   sandbox.Files
+	files   host.Files
 	spec    *filter.Spec
 	plain   *filter.Program // the profile's own
 
@@ -104,7 +105,7 @@ type aspects struct {
 
 // New makes an auditor of a profile on a host, and the profile to run the program in. With callsOnly nothing is asked
 // about files, which makes the audit cheap. c is the command that will be run. The errors are those of sandbox.Compile.
-func New(p *policy.Profile, h *sandbox.Host, c *sandbox.Cmd, callsOnly bool) (*Auditor, *policy.Profile, error) {
+func New(p *policy.Profile, h *host.Host, c *sandbox.Cmd, callsOnly bool) (*Auditor, *policy.Profile, error) {
 	query, err := sandbox.NewQuery(p, h, c)
 	if err != nil {
 		return nil, nil, err
@@ -130,7 +131,7 @@ func New(p *policy.Profile, h *sandbox.Host, c *sandbox.Cmd, callsOnly bool) (*A
 }
 
 // keepRights lets root be root.
-func keepRights(out *policy.Profile, h *sandbox.Host) {
+func keepRights(out *policy.Profile, h *host.Host) {
 	if !h.Privileged {
 		return
 	}
@@ -146,7 +147,7 @@ func keepRights(out *policy.Profile, h *sandbox.Host) {
 // openRoot is the profile that a program is audited in where its root is a directory: that root and the mounts, all of
 // them writable and nothing of them hidden, the namespaces of p, and the host's network. An ordinary user's program has the
 // ids of p.
-func openRoot(p *policy.Profile, h *sandbox.Host) *policy.Profile {
+func openRoot(p *policy.Profile, h *host.Host) *policy.Profile {
 	out := record.Permissive(p)
 	out.Limits, out.Hide, out.Missing = policy.Limits{}, nil, nil
 	out.Root.Write = true
@@ -196,7 +197,7 @@ func (a *Auditor) Stop() {
 // open is the profile that a program is audited in: the host's tree, network, processes and ids, and of p the
 // environment, the working directory and the terminal. An ordinary user can mount nothing without a
 // user namespace, in which the task has its own id and no capability.
-func open(p *policy.Profile, h *sandbox.Host) *policy.Profile {
+func open(p *policy.Profile, h *host.Host) *policy.Profile {
 	host := policy.Namespace{Mode: policy.NSHost}
 	out := &policy.Profile{
 		Version: p.Version, Name: p.Name, Sources: p.Sources,

@@ -12,6 +12,7 @@ import (
 	"cordon/policy/recording"
 	"cordon/profiles"
 	"cordon/sandbox"
+	"cordon/sandbox/host"
 	"cordon/sandbox/record"
 )
 
@@ -28,7 +29,7 @@ func native(t *testing.T) filter.Arch {
 func auditor(t *testing.T, name string, callsOnly bool) *Auditor {
 	t.Helper()
 	native(t)
-	h, err := sandbox.Probe()
+	h, err := host.Probe()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"cordon/sandbox"
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/record"
+	"cordon/sandbox/report"
 )
 
 // fdCalls make descriptors, and forkCalls processes or threads.
@@ -176,7 +177,7 @@ func (a *Auditor) exceeds(limit string, value int64) {
 }
 
 // Used compares what the run used with the limits; call it with the report of the run.
-func (a *Auditor) Used(rep *sandbox.Report) {
+func (a *Auditor) Used(rep *report.Report) {
 	a.Recorder.Used(rep)
 	a.call = nil
 	l := &a.profile.Limits
@@ -220,13 +221,13 @@ func (a *Auditor) completeLimit(name string, x *excess) {
 		flag, value = name, strconv.FormatInt(2*x.most, 10)
 		used += " tasks"
 	case "memory":
-		asked.Memory, errno = policy.Opt[int64]{V: x.most, Set: true}, sandbox.LimitOOM
+		asked.Memory, errno = policy.Opt[int64]{V: x.most, Set: true}, report.LimitOOM
 		flag, value, used = name, mib(2*x.most), mib(x.most)+" of one process"
 	case "cpu-time":
-		asked.CPUTime, errno = policy.Opt[time.Duration]{V: time.Duration(x.most), Set: true}, sandbox.LimitCPUTime
+		asked.CPUTime, errno = policy.Opt[time.Duration]{V: time.Duration(x.most), Set: true}, report.LimitCPUTime
 		flag, value, used = name, long(2*x.most), time.Duration(x.most).Round(time.Millisecond).String()+" of processor time"
 	case "timeout":
-		asked.Wall, errno = policy.Opt[time.Duration]{V: time.Duration(x.most), Set: true}, sandbox.LimitTimeout
+		asked.Wall, errno = policy.Opt[time.Duration]{V: time.Duration(x.most), Set: true}, report.LimitTimeout
 		flag, value, used = name, long(2*x.most), time.Duration(x.most).Round(time.Millisecond).String()
 	}
 	d.Reason = a.query.Limit(&asked)

@@ -22,6 +22,7 @@ import (
 	"cordon/profiles"
 	"cordon/sandbox"
 	"cordon/sandbox/record"
+	"cordon/sandbox/report"
 )
 
 // A workload is a program that is deterministic enough to be run twice: recorded, and under strace.
@@ -222,7 +223,7 @@ func environment(home string) []string {
 
 // run is in the host's tree, with the working directory writable, a network of its own, and nothing denied. Both are run in it:
 // the program that is recorded, and strace.
-func (b *bench) run(t *testing.T, args []string, r sandbox.Observer) *sandbox.Report {
+func (b *bench) run(t *testing.T, args []string, r sandbox.Observer) *report.Report {
 	t.Helper()
 	b.prepare(t)
 	p, err := profiles.Search{}.Load([]string{"build"}, &policy.Profile{Mounts: []policy.Mount{

@@ -22,6 +22,8 @@ import (
 	"cordon/policy/filter"
 	"cordon/policy/recording"
 	"cordon/sandbox"
+	"cordon/sandbox/doctor"
+	"cordon/sandbox/host"
 )
 
 // The back ends.
@@ -198,22 +200,22 @@ func allCapabilities() (all []policy.Capability) {
 }
 
 // Probe says of each back end whether it works here, and why not. It loads the programs of bpf and takes them out again.
-func Probe() []sandbox.Finding {
-	notify := sandbox.Finding{Name: "record-notify", For: "cordon record, for everybody", State: sandbox.OutcomeOK, Found: "system calls wait for the recorder"}
-	if h, err := sandbox.Probe(); err != nil || h.NotifyFlags == 0 {
-		notify.State, notify.Found = sandbox.OutcomeMissing, "no listener for a filter"
+func Probe() []doctor.Finding {
+	notify := doctor.Finding{Name: "record-notify", For: "cordon record, for everybody", State: doctor.OutcomeOK, Found: "system calls wait for the recorder"}
+	if h, err := host.Probe(); err != nil || h.NotifyFlags == 0 {
+		notify.State, notify.Found = doctor.OutcomeMissing, "no listener for a filter"
 		if err == nil {
 			notify.Cause = h.NotifyWhy
 		}
 	}
-	bpf := sandbox.Finding{Name: "record-bpf", For: "cordon record by root: every call seen, nobody held up, and capabilities", State: sandbox.OutcomeOK, Found: "the programs are loaded"}
+	bpf := doctor.Finding{Name: "record-bpf", For: "cordon record by root: every call seen, nobody held up, and capabilities", State: doctor.OutcomeOK, Found: "the programs are loaded"}
 	native, _ := filter.ParseArch(runtime.GOARCH)
 	b, err := newBPF(native)
 	if err != nil {
-		bpf.State, bpf.Found, bpf.Cause = sandbox.OutcomeMissing, "not to be had", err.Error()
+		bpf.State, bpf.Found, bpf.Cause = doctor.OutcomeMissing, "not to be had", err.Error()
 		bpf.Remedy = "run cordon record as root on the host, on Linux 5.15 or newer with CONFIG_DEBUG_INFO_BTF; until then it takes notify"
 	} else {
 		b.stop()
 	}
-	return []sandbox.Finding{notify, bpf}
+	return []doctor.Finding{notify, bpf}
 }

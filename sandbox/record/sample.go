@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy/recording"
-	"cordon/sandbox"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/report"
 )
 
 // Looking takes a fiftieth of the time at most.
@@ -162,7 +162,7 @@ func below(pids []int) []int {
 }
 
 // Used takes from the report what the sandbox used at most. What its groups have counted is more than what was looked at.
-func (r *Recorder) Used(rep *sandbox.Report) {
+func (r *Recorder) Used(rep *report.Report) {
 	g := r.facts()
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -3,6 +3,7 @@ package attacks
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -77,7 +78,10 @@ func hideAttacks() []attack {
 	list = append(list,
 		attack{43, "links that a task left for the next run hide nothing else", "launcher", leftLinks, []string{"build", "agent"}, check},
 		attack{43, "a directory of somebody else's in a read-only one does not stop the start", "mount", foreignDir, []string{"default"}, check})
-	for _, g := range gitTricks {
+	for _, g := range slices.Concat(gitTricks, gitCommands) {
+		list = append(list, attack{44, g.name, "mount", g.attack, []string{"agent"}, shows(g.attack)})
+	}
+	for _, g := range gitSecrets {
 		list = append(list, attack{44, g.name, "mount", g.attack, []string{"agent"}, shows(g.attack)})
 	}
 	return list
@@ -208,22 +212,29 @@ func (b *box) plainIn(dir, script string) result {
 // A gitTrick makes git, used outside in the repository of the working directory, run a program of the task's.
 type gitTrick struct {
 	name string
-	task string // in the repository
-	use  string // outside
+	make string   // what is in the repository beforehand
+	env  []string // of the one who runs the sandbox, and of git outside
+	task string   // in the repository
+	use  string   // outside
+
+	refused bool // the sandbox may refuse to start, since nothing can be mounted on what is not there
 }
 
 // evil makes a repository in . whose configuration runs $D/pwn.
 const evil = `{ mkdir -p .git/objects .git/refs; echo ref: refs/heads/x >.git/HEAD; printf '[core]\n\trepositoryformatversion=0\n\tfsmonitor=%s/pwn\n' $D >.git/config; }`
 
+// plantEvil makes a program that says that it ran.
+const plantEvil = `printf '#!/bin/sh\necho x >>$D/pwned\n' >evil; chmod 755 evil; `
+
 var gitTricks = []gitTrick{
-	{"the .git of a submodule, replaced", "rm -f pop/.git; mv pop pop2; mkdir -p pop; cd pop && " + evil, "git status; git diff"},
-	{"a submodule that is not checked out gets a .git", "cd empty && " + evil, "git status; git add -n ."},
-	{"the same after it was moved away", "mv empty e2; mkdir empty; cd empty && " + evil, "git status"},
-	{"the .git of a repository below, replaced", "cd nested && mv .git g2; " + evil, "cd nested; git status"},
-	{"the configuration of a repository below", `printf '[core]\n\tfsmonitor=%s/pwn\n' $D >>nested/.git/config`, "cd nested; git status"},
-	{"a repository below, replaced with its directory", "mkdir ev && cd ev && " + evil + " && cd .. && mv nested n2; mv ev nested", "cd nested; git status"},
-	{"hooks in the tree that the configuration names", "mv hooks h2; mkdir hooks; cp $D/pwn hooks/pre-commit; cp $D/pwn hooks/post-index-change", "git -c user.name=a -c user.email=a@b.c commit --allow-empty -m x"},
-	{"a configuration in the tree that .git/config includes", `printf '[core]\n\tfsmonitor=%s/pwn\n' $D >>more; mv more m; printf '[core]\n\tfsmonitor=%s/pwn\n' $D >more`, "git status"},
+	{name: "the .git of a submodule, replaced", task: "rm -f pop/.git; mv pop pop2; mkdir -p pop; cd pop && " + evil, use: "git status; git diff"},
+	{name: "a submodule that is not checked out gets a .git", task: "cd empty && " + evil, use: "git status; git add -n ."},
+	{name: "the same after it was moved away", task: "mv empty e2; mkdir empty; cd empty && " + evil, use: "git status"},
+	{name: "the .git of a repository below, replaced", task: "cd nested && mv .git g2; " + evil, use: "cd nested; git status"},
+	{name: "the configuration of a repository below", task: `printf '[core]\n\tfsmonitor=%s/pwn\n' $D >>nested/.git/config`, use: "cd nested; git status"},
+	{name: "a repository below, replaced with its directory", task: "mkdir ev && cd ev && " + evil + " && cd .. && mv nested n2; mv ev nested", use: "cd nested; git status"},
+	{name: "hooks in the tree that the configuration names", task: "mv hooks h2; mkdir hooks; cp evil hooks/pre-commit; cp evil hooks/post-index-change", use: "git -c user.name=a -c user.email=a@b.c commit --allow-empty -m x"},
+	{name: "a configuration in the tree that .git/config includes", task: `printf '[core]\n\tfsmonitor=%s/pwn\n' $D >>more; mv more m; printf '[core]\n\tfsmonitor=%s/pwn\n' $D >more`, use: "git status"},
 }
 
 const gitSetup = `export HOME=$D GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a; touch pwned; chmod 666 pwned
@@ -238,7 +249,7 @@ func (g gitTrick) attack(b *box) outcome {
 	if os.Getuid() != 0 {
 		return absent("only root can make a tree that every profile shows")
 	}
-	dir, err := visible(b, gitSetup)
+	dir, err := visible(b, gitSetup+"\n"+g.make)
 	if err != nil {
 		return broken("%v", err)
 	}
@@ -246,11 +257,18 @@ func (g gitTrick) attack(b *box) outcome {
 	if !b.bare() {
 		task = *b.insisting()
 	}
-	task.dir, task.env = dir+"/outer", append(b.env, "HOME="+dir)
+	task.dir, task.env = dir+"/outer", append(b.env, "HOME="+dir, "D="+dir)
+	for _, v := range g.env {
+		task.env = append(task.env, strings.ReplaceAll(v, "$D", dir))
+	}
 	outside := task
 	outside.profile, outside.flags = "", nil
 	for range 2 {
-		if r := task.run("sh", "-c", strings.ReplaceAll(g.task, "$D", dir)); r.code == 125 {
+		r := task.run("sh", "-c", strings.ReplaceAll(plantEvil+g.task, "$D", dir))
+		switch {
+		case r.code == 125 && g.refused && strings.Contains(r.err, "cordon: hint: make "):
+			return blocked("125")
+		case r.code == 125:
 			return broken("it does not start: %s", firstLines(r.err, 2))
 		}
 		outside.run("sh", "-c", g.use)

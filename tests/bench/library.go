@@ -10,6 +10,7 @@ import (
 	"cordon/policy"
 	"cordon/profiles"
 	"cordon/sandbox"
+	"cordon/sandbox/host"
 )
 
 // shipped are the profiles that can be compiled without being told more.
@@ -17,7 +18,7 @@ var shipped = []string{"default", "strict", "build"}
 
 var (
 	// probe and profile are what a process that launches often keeps.
-	probe   = sync.OnceValues(sandbox.Probe)
+	probe   = sync.OnceValues(host.Probe)
 	profile = sync.OnceValues(func() (*policy.Profile, error) { return loadProfile(profiles.DefaultName) })
 )
 

@@ -13,6 +13,7 @@ type Var struct {
 	Key        string // lower case
 	Value      string
 	Dir        string // of the file, for includes; the caller sets it
+	User       bool   // it is from no repository; the caller sets it
 	None       bool   // there is no "=": the value is true
 }
 
@@ -21,7 +22,14 @@ func (v *Var) Name() string { return v.Section + "." + v.Key }
 
 // ParseConfig reads a configuration file as git does.
 func ParseConfig(text []byte) ([]Var, error) {
-	p := parser{text: bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))}
+	return newParser(text).variables()
+}
+
+func newParser(text []byte) *parser {
+	return &parser{text: bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))}
+}
+
+func (p *parser) variables() ([]Var, error) {
 	var vars []Var
 	var section, sub string
 	for {
@@ -48,8 +56,9 @@ func ParseConfig(text []byte) ([]Var, error) {
 }
 
 type parser struct {
-	text []byte
-	at   int
+	text     []byte
+	at       int
+	comments strings.Builder // what git passes over, a line each
 }
 
 func (p *parser) peek() byte {
@@ -76,11 +85,7 @@ func (p *parser) skip() {
 		case c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f':
 			p.at++
 		case c == '#' || c == ';':
-			end := bytes.IndexByte(p.text[p.at:], '\n')
-			if end < 0 {
-				end = len(p.text) - p.at
-			}
-			p.at += end
+			p.skipLine()
 		default:
 			return
 		}
@@ -197,9 +202,12 @@ func (p *parser) value() (string, error) {
 }
 
 func (p *parser) skipLine() {
+	start := p.at
 	for p.at < len(p.text) && p.text[p.at] != '\n' {
 		p.at++
 	}
+	p.comments.Write(p.text[start:p.at])
+	p.comments.WriteByte('\n')
 }
 
 func (p *parser) escape() (string, bool) {

@@ -151,9 +151,9 @@ func TestConfig(t *testing.T) {
 	if again, err := ParseConfig([]byte(FormatConfig(vars))); err != nil || !slices.Equal(again, vars) {
 		t.Errorf("%+v, %v", again, err)
 	}
-	safe, found := WithoutSecrets(vars)
+	safe, cut := WithoutSecrets(vars)
 	text := FormatConfig(safe)
-	if !found {
+	if cut != Secrets {
 		t.Error("no secret found")
 	}
 	for _, secret := range []string{"pw", "xyz", "tok", "store", "ann"} {
@@ -166,7 +166,7 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%s is not in\n%s", kept, text)
 		}
 	}
-	if _, found := WithoutSecrets(safe); found {
+	if _, cut := WithoutSecrets(safe); cut != Nothing {
 		t.Error("a secret is left")
 	}
 	for _, bad := range []string{"x", "[a", "[a \"b", "[a]\nx = \"y", "[a]\nx = \\q", "[]\nx=1", "[a]\n=1"} {

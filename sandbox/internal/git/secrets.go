@@ -1,45 +1,122 @@
 package git
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
 
 // telling are parts of the names of variables whose values open something.
-var telling = [...]string{"extraheader", "password", "passwd", "smtppass", "token",
-	"secret", "apikey", "cookie", "sslkey", "sslcert", "authorization"}
+var telling = [...]string{"extraheader", "password", "passwd", "passphrase", "smtppass", "token",
+	"secret", "apikey", "api-key", "cookie", "sslkey", "sslcert", "authorization", "privatekey", "private-key"}
 
-// WithoutSecrets returns the variables without those that hold a secret, and with the users taken out of addresses.
-// found says whether there was any.
-func WithoutSecrets(vars []Var) (out []Var, found bool) {
+// tells matches a text that gives somebody a secret: "Authorization: …", "TOKEN=…", "sshpass -p …", "curl -u name:word".
+// The names are those of HTTP headers, of variables and of options.
+var tells = regexp.MustCompile(`(?i)extraheader|sshpass|authorization|\bcookie\b|` +
+	`(token|secret|passw(or)?d|passphrase|api[-_]?key|private[-_]?key|access[-_]?key|credentials?|\bpass|[-_]pass|\bauth)` +
+	`["']?\s*[:=]\s*\S|` +
+	`--(password|token|secret|pass)\s+\S|` +
+	`\b(bearer|basic)\s+[a-z0-9+/=_.~-]{8}|` +
+	`\b(curl|wget)\b.*\s(-u|--user|--proxy-user)[= ]?\s*\S+:`)
+
+// formats match tokens by the form that their issuers give them, so that those in the path of an address are found as
+// well: of GitHub, GitLab, Slack, AWS, Bitbucket, Atlassian, npm, PyPI, Hugging Face, DigitalOcean, and a JWT (RFC 7519).
+var formats = regexp.MustCompile(`\bgh[pousr]_[A-Za-z0-9]{16}|\bgithub_pat_[A-Za-z0-9_]{16}|\bgl[a-z]{2,6}-[A-Za-z0-9_-]{16}|` +
+	`\bxox[a-z]-[A-Za-z0-9-]{10}|\b(AKIA|ASIA)[A-Z0-9]{16}|\bATBB[A-Za-z0-9]{16}|\bATATT[A-Za-z0-9_=-]{16}|` +
+	`\bnpm_[A-Za-z0-9]{16}|\bpypi-[A-Za-z0-9_-]{16}|\bhf_[A-Za-z0-9]{16}|\bdop_v1_[a-f0-9]{16}|\beyJ[A-Za-z0-9_-]{8,}\.eyJ`)
+
+// Cut says what of a configuration is left out.
+type Cut int
+
+// The kinds, of which a larger one contains the smaller.
+const (
+	Nothing     Cut = iota
+	Credentials     // credential sections, which name programs and users, mostly
+	Secrets         // variables with secrets, or parts of addresses
+)
+
+// Filter returns a configuration as text without what opens something. Comments are left out with it.
+func Filter(text []byte) (safe string, cut Cut, err error) {
+	p := newParser(text)
+	vars, err := p.variables()
+	if err != nil {
+		return "", Nothing, err
+	}
+	if suspicious(p.comments.String()) {
+		cut = Secrets
+	}
+	left, more := WithoutSecrets(vars)
+	return FormatConfig(left), max(cut, more), nil
+}
+
+// suspicious reports whether a text that git does not read holds what would be cut if git read it.
+func suspicious(comments string) bool {
+	for line := range strings.Lines(comments) {
+		if tells.MatchString(line) || formats.MatchString(line) || WithoutUser(line) != line {
+			return true
+		}
+		if key, _, ok := strings.Cut(strings.ToLower(line), "="); ok && named(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// WithoutSecrets returns the variables without those that hold a secret, and with the users and the queries taken out of
+// addresses.
+func WithoutSecrets(vars []Var) (out []Var, cut Cut) {
 	for _, v := range vars {
+		if v.Section == "credential" {
+			cut = max(cut, Credentials)
+			if secret(&v) || WithoutUser(v.Subsection) != v.Subsection {
+				cut = Secrets
+			}
+			continue
+		}
 		if secret(&v) {
-			found = true
+			cut = Secrets
 			continue
 		}
 		sub, value := WithoutUser(v.Subsection), WithoutUser(v.Value)
+		if strings.HasSuffix(v.Key, "proxy") {
+			value = value[strings.LastIndexByte(value, '@')+1:] // "u:p@host:3128" needs no scheme: git-config(1), http.proxy
+		}
 		if sub != v.Subsection || value != v.Value {
-			found = true
+			cut = Secrets
 			v.Subsection, v.Value = sub, value
 		}
 		out = append(out, v)
 	}
-	return out, found
+	return out, cut
 }
 
-func secret(v *Var) bool {
-	if v.Section == "credential" || v.Key == "pass" {
-		return true
-	}
+func named(key string) bool {
 	for _, word := range telling {
-		if strings.Contains(v.Key, word) {
+		if strings.Contains(key, word) {
 			return true
 		}
 	}
-	value := strings.ToLower(v.Value)
-	return strings.Contains(value, "authorization:") || strings.Contains(value, "sshpass")
+	return false
 }
 
-// WithoutUser takes the user and the password out of every address of a scheme that would send them:
-// "https://u:p@host/". The user of ssh is no secret, and is part of the address.
+func secret(v *Var) bool {
+	if v.Key == "pass" || named(v.Key) {
+		return true
+	}
+	for _, text := range [...]string{v.Value, v.Subsection} {
+		if formats.MatchString(text) || tells.MatchString(queries.ReplaceAllString(text, "")) {
+			return true
+		}
+	}
+	return false
+}
+
+// queries match what comes after the path of an address: RFC 3986, 3.4 and 3.5. A fragment counts if it assigns something.
+var queries = regexp.MustCompile(`(://[^\s"'?#]*)(\?[^\s"']*|#[^\s"']*=[^\s"']*)`)
+
+// WithoutUser takes the user and the password, and the query, out of every address of a scheme that would send them:
+// "https://u:p@host/?token=x". The user of ssh is no secret, and is part of the address; its password is one.
 func WithoutUser(s string) string {
+	s = queries.ReplaceAllString(s, "$1")
 	var b strings.Builder
 	for {
 		i := strings.Index(s, "://")
@@ -51,21 +128,38 @@ func WithoutUser(s string) string {
 		b.WriteString(s[:i])
 		scheme := strings.ToLower(s[:i])
 		s = s[i:]
-		end := strings.IndexAny(s, "/?# \t\n\"'")
-		if end < 0 {
-			end = len(s)
-		}
-		at := strings.LastIndexByte(s[:end], '@')
-		if at < 0 {
-			continue
-		}
+		user, rest := userOf(s)
 		if strings.HasSuffix(scheme, "ssh://") || strings.HasSuffix(scheme, "git://") {
-			if user, _, ok := strings.Cut(s[:at], ":"); ok {
-				b.WriteString(user + "@")
-				s = s[at+1:]
+			if name, _, ok := strings.Cut(user, ":"); ok {
+				user = name + "@"
 			}
-			continue
+			b.WriteString(user)
 		}
-		s = s[at+1:]
+		s = rest
 	}
+}
+
+// userOf splits the user with "@" from the rest of an address after its scheme. A password may hold a slash that nobody has
+// escaped: then what looks like a port is no number, and "@" comes later.
+func userOf(s string) (user, rest string) {
+	end := strings.IndexAny(s, " \t\n\"'")
+	if end < 0 {
+		end = len(s)
+	}
+	host := strings.IndexAny(s[:end], "/?#")
+	if host < 0 {
+		host = end
+	}
+	if at := strings.LastIndexByte(s[:host], '@'); at >= 0 {
+		return s[:at+1], s[at+1:]
+	}
+	colon := strings.LastIndexByte(s[:host], ':')
+	if colon < 0 || strings.Trim(s[colon+1:host], "0123456789") == "" || strings.HasPrefix(s, "[") && strings.Contains(s[colon:host], "]") {
+		return "", s
+	}
+	at := strings.LastIndexByte(s[:end], '@')
+	if at < 0 {
+		return "", s[host:] // "https://user:word/": no host that could be kept
+	}
+	return s[:at+1], s[at+1:]
 }

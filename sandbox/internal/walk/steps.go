@@ -7,8 +7,12 @@ import (
 )
 
 const (
-	openAny = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	openDir = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC
+	OpenAny = unix.O_PATH | unix.O_CLOEXEC                    // a place in the tree, whatever it is
+	OpenDir = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC // a directory
+
+	ResolveInRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS // of openat2(2): the directory is "/"
+
+	openName = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC // a link itself
 
 	maxLinks = 40 // as the kernel: path_resolution(7)
 )
@@ -112,7 +116,7 @@ func (w *walker) up() error {
 	if same, err := sameFile(w.start, w.root); err != nil || same {
 		return err
 	}
-	fd, err := unix.Openat(w.start, "..", openDir, 0)
+	fd, err := unix.Openat(w.start, "..", OpenDir, 0)
 	if err == nil {
 		w.begin(fd)
 		w.above = fd
@@ -132,7 +136,7 @@ func (w *walker) begin(dir int) {
 // look opens a name, a directory if dir is set, without following it. If it is a link, look returns its text and no
 // descriptor.
 func (w *walker) look(name string, dir bool) (fd int, link string, err error) {
-	if fd, err = unix.Openat(w.at(), name, openAny, 0); err != nil {
+	if fd, err = unix.Openat(w.at(), name, openName, 0); err != nil {
 		return -1, "", err
 	}
 	var st unix.Stat_t

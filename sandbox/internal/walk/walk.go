@@ -42,7 +42,7 @@ func NoLinks(path string, flags int) (int, error) {
 	if !Refused() {
 		return openat2(unix.AT_FDCWD, path, flags, unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
 	}
-	root, err := unix.Open("/", openDir, 0)
+	root, err := unix.Open("/", OpenDir, 0)
 	if err != nil {
 		return -1, err
 	}

@@ -30,7 +30,7 @@ func plant(t *testing.T) (root string) {
 
 func openRoot(t *testing.T, path string) int {
 	t.Helper()
-	fd, err := unix.Open(path, openDir, 0)
+	fd, err := unix.Open(path, OpenDir, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,151 @@
+package policy
+
+import (
+	"strconv"
+	"strings"
+)
+
+// What the values of a type may be.
+
+func checkText(s string) *fault {
+	if strings.ContainsRune(s, 0) {
+		return bad("a NUL in a text", "")
+	}
+	return nil
+}
+
+func checkContent(s string) *fault {
+	if len(s) > 64<<10 {
+		return bad("a file of more than 64 KiB", "bind one instead")
+	}
+	return checkText(s)
+}
+
+// checkName accepts what can be a file's name in a profile directory and nothing else.
+func checkName(s string) *fault {
+	ok := s != "" && len(s) <= 64 && s[0] != '.' && s[0] != '-'
+	for i := 0; ok && i < len(s); i++ {
+		c := s[i]
+		ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
+	}
+	if !ok {
+		return bad(Quote(s)+" is not a profile's name", "lower-case letters, digits, '.', '_' and '-', at most 64")
+	}
+	return nil
+}
+
+func checkExtends(s string) *fault {
+	if strings.Contains(s, "/") {
+		return checkPath(s)
+	}
+	return checkName(s)
+}
+
+// checkLink accepts the text of a symbolic link; it is followed inside the sandbox, so ".." does no harm.
+func checkLink(s string) *fault {
+	if s == "" || len(s) > maxPath {
+		return bad("a symbolic link needs a text of at most 4095 bytes", "")
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return bad(Quote(s)+": a control character in a path", "")
+		}
+	}
+	return nil
+}
+
+// checkHostname accepts a host name of at most HOST_NAME_MAX (64) bytes; it also goes into /etc/hosts.
+func checkHostname(s string) *fault {
+	ok := s != "" && s[0] != '-' && s[0] != '.'
+	for i := 0; ok && i < len(s); i++ {
+		c := lower(s[i])
+		ok = 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.'
+	}
+	if !ok {
+		return bad(Quote(s)+" is not a host name", "letters, digits, '.', '_' and '-'")
+	}
+	if len(s) > 64 {
+		return bad("a host name of "+strconv.Itoa(len(s))+" bytes", "at most 64")
+	}
+	return nil
+}
+
+func checkEnvName(s string) *fault {
+	ok := s != "" && len(s) <= 256
+	for i := 0; ok && i < len(s); i++ {
+		ok = s[i] > ' ' && s[i] < 0x7f && s[i] != '=' && s[i] != '*'
+	}
+	if !ok {
+		return bad(Quote(s)+" is not a variable's name", "")
+	}
+	return nil
+}
+
+func checkEnvPattern(s string) *fault {
+	prefix, star := strings.CutSuffix(s, "*")
+	if star && prefix == "" {
+		return nil
+	}
+	if checkEnvName(prefix) != nil || strings.ContainsAny(prefix, "?[]{}|,;$\\'\"`") {
+		return bad(Quote(s)+" is not a variable's name", "a name, or a prefix and *: no other sign is a pattern")
+	}
+	return nil
+}
+
+// checkEndpoint accepts host:port; a name, or an address with IPv6 in brackets.
+func checkEndpoint(s string) *fault {
+	i := strings.LastIndexByte(s, ':')
+	if i < 1 {
+		return bad(Quote(s)+" has no port", "such as proxy.example.org:443")
+	}
+	host, port := s[:i], s[i+1:]
+	if _, f := parseInt(port, 1, 65535); f != nil {
+		return bad(Quote(port)+" is not a port", "1 to 65535")
+	}
+	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		if strings.Trim(host[1:len(host)-1], "0123456789abcdefABCDEF:.") != "" || len(host) < 4 {
+			return bad(Quote(host)+" is not an address", "")
+		}
+		return nil
+	}
+	return checkHostname(host)
+}
+
+// capNames are the capabilities(7) by number, without CAP_; 40 is the last as of Linux 5.9.
+var capNames = [...]string{
+	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
+	"LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
+	"SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
+	"SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
+	"MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
+	"CHECKPOINT_RESTORE",
+}
+
+// CapabilityNumber returns the number of a capability by its name without CAP_, upper case.
+func CapabilityNumber(name string) (int, bool) {
+	for i, n := range capNames {
+		if n == name {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// CapabilityName returns the name of a capability, "" for a number that has none.
+func CapabilityName(number int) string {
+	if number < 0 || number >= len(capNames) {
+		return ""
+	}
+	return capNames[number]
+}
+
+func checkCapability(s string) *fault {
+	if _, ok := CapabilityNumber(s); ok {
+		return nil
+	}
+	short := strings.TrimPrefix(strings.ToUpper(s), "CAP_")
+	if short == "ALL" {
+		return bad(Quote(s)+" is not a capability", "each is named: there is no word for all of them")
+	}
+	return bad(Quote(s)+" is not a capability", didYouMean(short, capNames[:]))
+}

@@ -1,0 +1,286 @@
+package diff
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/lint"
+)
+
+// Effect is what a change does to what a program may do.
+type Effect string
+
+// The effects of a change.
+const (
+	Widens  Effect = "widens"  // something is possible that was not
+	Narrows Effect = "narrows" // something is no longer possible
+	Alters  Effect = "alters"  // neither: another name, another value, another errno
+)
+
+// A Change is one difference between two effective profiles, from the first to the second.
+type Change struct {
+	Effect  Effect
+	Section string     // the key: "syscalls", "mounts", "limits.memory"
+	What    string     // what it is about: a call, a path, a variable
+	From    string     // what the first says
+	To      string     // what the second says
+	Old     policy.Pos // where the first says it; zero if it does not
+	New     policy.Pos // where the second does
+}
+
+// String is the change on one line: "widens: syscalls: ptrace: errno(EPERM) → allow".
+func (c *Change) String() string {
+	s := string(c.Effect) + ": " + c.Section
+	if c.What != "" {
+		s += ": " + c.What
+	}
+	switch {
+	case c.From == "" && c.To == "":
+	case c.From == "":
+		s += ": " + c.To
+	case c.To == "":
+		s += ": not any more: " + c.From
+	default:
+		s += ": " + c.From + " → " + c.To
+	}
+	return s
+}
+
+// Compare lists what differs between two effective profiles in what they mean: filters by what they decide for every call and
+// class of arguments on arch ("amd64"), mounts by what is seen at every path that either names. What only differs in how it
+// is said is no change. Names, comments and the order of lists mean nothing, but for mounts of which one may lie on the
+// other. The error is about a filter.
+//
+// Paths are compared as they are written. Where ~ and . are is not known here: of mounts below them and others another order
+// is a change both ways.
+func Compare(a, b *policy.Profile, arch string) ([]Change, error) {
+	d := &differ{a: a, b: b}
+	if err := d.syscalls(arch); err != nil {
+		return nil, err
+	}
+	d.tree()
+	d.lists()
+	d.landlock()
+	d.network()
+	d.namespaces()
+	d.scalars()
+	d.rlimits()
+	d.ioMax()
+	d.hugetlb()
+	slices.SortStableFunc(d.changes, func(x, y Change) int {
+		return cmp.Or(rankOf(x.Effect)-rankOf(y.Effect), cmp.Compare(x.Section, y.Section))
+	})
+	return d.changes, nil
+}
+
+func rankOf(e Effect) int { return slices.Index([]Effect{Widens, Narrows, Alters}, e) }
+
+type differ struct {
+	a, b    *policy.Profile
+	changes []Change
+}
+
+func (d *differ) add(c Change) { d.changes = append(d.changes, c) }
+
+// set compares lists of which each item gives something (or, where it takes away, the other way round).
+func (d *differ) set(section string, gives Effect, a, b []named) {
+	takes := Narrows
+	if gives == Narrows {
+		takes = Widens
+	}
+	if gives == Alters {
+		takes = Alters
+	}
+	has := func(list []named, name string) bool {
+		return slices.ContainsFunc(list, func(n named) bool { return n.name == name })
+	}
+	for i, x := range a {
+		if !has(b, x.name) && !has(a[:i], x.name) {
+			d.add(Change{Effect: takes, Section: section, From: x.name, Old: x.at})
+		}
+	}
+	for i, x := range b {
+		if !has(a, x.name) && !has(b[:i], x.name) {
+			d.add(Change{Effect: gives, Section: section, To: x.name, New: x.at})
+		}
+	}
+}
+
+// named is an item of a list with its place.
+type named struct {
+	name string
+	at   policy.Pos
+}
+
+func nameAll[T any](list []T, f func(T) named) []named {
+	out := make([]named, len(list))
+	for i, x := range list {
+		out[i] = f(x)
+	}
+	return out
+}
+
+func (d *differ) lists() {
+	keep := func(p *policy.Profile) []named {
+		return nameAll(p.Env.Keep, func(k policy.EnvKeep) named { return named{k.Pattern, k.Pos} })
+	}
+	caps := func(list []policy.Capability) []named {
+		return nameAll(list, func(c policy.Capability) named { return named{c.Name, c.Pos} })
+	}
+	hide := func(p *policy.Profile) []named {
+		return nameAll(p.Hide, func(h policy.Hide) named { return named{h.Pattern, h.Pos} })
+	}
+	missing := func(p *policy.Profile) []named {
+		return nameAll(p.Missing, func(m policy.MissingLayer) named { return named{string(m.Layer), m.Pos} })
+	}
+	vars := func(p *policy.Profile) []named {
+		return nameAll(p.Env.Set, func(v policy.EnvVar) named { return named{v.Name + "=" + v.Value, v.Pos} })
+	}
+	d.set("hide", Narrows, hide(d.a), hide(d.b))
+	lifted := func(p *policy.Profile) []named {
+		return nameAll(p.Lifted, func(h policy.Hide) named { return named{"remove " + h.Pattern, h.Pos} })
+	}
+	d.set("hide", Widens, lifted(d.a), lifted(d.b))
+	d.set("env.keep", Widens, withoutCovered(keep(d.a), keep(d.b)), withoutCovered(keep(d.b), keep(d.a)))
+	d.set("env.set", Alters, withNames(vars(d.a), false), withNames(vars(d.b), false))
+	d.set("env.set", Widens, withNames(vars(d.a), true), withNames(vars(d.b), true))
+	d.set("capabilities.keep", Widens, caps(d.a.Capabilities.Keep), caps(d.b.Capabilities.Keep))
+	d.set("capabilities.ambient", Widens, caps(d.a.Capabilities.Ambient), caps(d.b.Capabilities.Ambient))
+	d.set("missing", Widens, missing(d.a), missing(d.b))
+}
+
+// withNames returns the variables that choose code, or the others.
+func withNames(list []named, code bool) []named {
+	return slices.DeleteFunc(slices.Clone(list), func(n named) bool {
+		name, _, _ := strings.Cut(n.name, "=")
+		return choosesCode(name) != code
+	})
+}
+
+// choosesCode reports whether a variable decides which code is run.
+func choosesCode(name string) bool {
+	return slices.Contains(lint.LoaderVariables, name) || slices.Contains(lint.CommandVariables, name) ||
+		strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "GIT_CONFIG")
+}
+
+// withoutCovered leaves out the variables that a pattern of both lists covers.
+func withoutCovered(list, other []named) []named {
+	return slices.DeleteFunc(slices.Clone(list), func(n named) bool {
+		in := func(list []named) bool {
+			return slices.ContainsFunc(list, func(p named) bool {
+				prefix, star := strings.CutSuffix(p.name, "*")
+				return star && p.name != n.name && strings.HasPrefix(n.name, prefix)
+			})
+		}
+		return in(list) && in(other)
+	})
+}
+
+// landlock: fewer paths and more scopes narrow; a list where there was none does, too.
+func (d *differ) landlock() {
+	a, b := &d.a.Landlock, &d.b.Landlock
+	if a.Off != b.Off {
+		c := Change{Effect: Widens, Section: "landlock", From: "on", To: "off", Old: d.a.Source("landlock"), New: d.b.Source("landlock")}
+		if a.Off {
+			c.Effect, c.From, c.To = Narrows, "off", "on"
+		}
+		d.add(c)
+		return
+	}
+	if a.Off {
+		return
+	}
+	paths := func(list policy.Opt[[]policy.PathItem]) []named {
+		return nameAll(list.V, func(i policy.PathItem) named { return named{i.Path, i.Pos} })
+	}
+	d.narrowing("landlock.read", a.Read.Set, b.Read.Set, paths(a.Read), paths(b.Read))
+	d.narrowing("landlock.write", a.Write.Set, b.Write.Set, paths(a.Write), paths(b.Write))
+	d.narrowing("landlock.execute", a.Execute.Set, b.Execute.Set, paths(a.Execute), paths(b.Execute))
+	scope := func(s policy.Opt[[]string]) []named {
+		list := s.V
+		if !s.Set {
+			list = []string{"signal", "abstract-unix-socket"}
+		}
+		return nameAll(list, func(s string) named { return named{name: s} })
+	}
+	d.set("landlock.scope", Narrows, scope(a.Scope), scope(b.Scope))
+}
+
+// narrowing is for a list that allows what is in it, and all where it is not set.
+func (d *differ) narrowing(section string, hadList, hasList bool, a, b []named) {
+	switch {
+	case hadList && hasList:
+		d.set(section, Widens, a, b)
+	case hasList:
+		d.add(Change{Effect: Narrows, Section: section, From: "all that the mounts show", To: join0(b)})
+	case hadList:
+		d.add(Change{Effect: Widens, Section: section, From: join0(a), To: "all that the mounts show"})
+	}
+}
+
+func join0(list []named) string {
+	names := make([]string, len(list))
+	for i, n := range list {
+		names[i] = n.name
+	}
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, ", ")
+}
+
+func (d *differ) network() {
+	mode := func(p *policy.Profile) (string, int) {
+		switch p.Network.Mode {
+		case policy.NetworkHost:
+			return "host", 2
+		case policy.NetworkAllow:
+			return "a list", 1
+		}
+		return "none", 0
+	}
+	from, x := mode(d.a)
+	to, y := mode(d.b)
+	d.order("network", from, to, x, y)
+	if x == 1 && y == 1 {
+		endpoints := func(p *policy.Profile) []named {
+			return nameAll(p.Network.Allow, func(a policy.NetworkAllowItem) named { return named{a.Endpoint, a.Pos} })
+		}
+		d.set("network.allow", Widens, endpoints(d.a), endpoints(d.b))
+	}
+}
+
+// order is for values of which a later one gives more.
+func (d *differ) order(section, from, to string, x, y int) {
+	switch {
+	case x < y:
+		d.add(Change{Effect: Widens, Section: section, From: from, To: to, Old: d.a.Source(section), New: d.b.Source(section)})
+	case x > y:
+		d.add(Change{Effect: Narrows, Section: section, From: from, To: to, Old: d.a.Source(section), New: d.b.Source(section)})
+	case from != to:
+		d.add(Change{Effect: Alters, Section: section, From: from, To: to, Old: d.a.Source(section), New: d.b.Source(section)})
+	}
+}
+
+// namespaces: a new one is the narrowest. Another one to join gives what is in that, and takes what was in the other.
+func (d *differ) namespaces() {
+	for k := range policy.Scalars {
+		name := k.Path
+		a, aok := k.At(d.a).(*policy.Namespace)
+		b, bok := k.At(d.b).(*policy.Namespace)
+		if !aok || !bok || *a == *b {
+			continue
+		}
+		c := Change{Section: name, From: k.Text(d.a), To: k.Text(d.b), Old: d.a.Source(name), New: d.b.Source(name)}
+		if b.Mode != policy.NSNew {
+			c.Effect = Widens
+			d.add(c)
+		}
+		if a.Mode != policy.NSNew {
+			c.Effect = Narrows
+			d.add(c)
+		}
+	}
+}

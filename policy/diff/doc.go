@@ -1,0 +1,2 @@
+// Package diff compares what two effective profiles mean: which change gives a program more, and which takes something.
+package diff

@@ -1,0 +1,312 @@
+package lint
+
+import (
+	"cmp"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+)
+
+// Level says how much a finding matters.
+type Level string
+
+// The levels, as SARIF has them.
+const (
+	LevelError   Level = "error"   // the sandbox holds nothing back from who knows how
+	LevelWarning Level = "warning" // a way out, or a loss, that is probably not meant
+	LevelNote    Level = "note"    // meant by many, and worth knowing
+)
+
+// Rule is one thing that Check looks for. Codes are never used again for another.
+type Rule struct {
+	Code  string // "CL001"
+	Name  string // "default-allow"
+	Level Level
+	About string // what it looks for
+	Why   string // what comes of it
+	Fix   string // what to do about it
+	find  func(l *linter)
+}
+
+// A Finding is what a rule found in a profile.
+type Finding struct {
+	Rule    *Rule
+	Text    string     // "syscalls: io_uring_setup is allowed"
+	Pos     policy.Pos // the line that is responsible; where a thing is missing, only the file
+	Ignored string     // the reason, where a comment says that it is meant
+}
+
+// Options are what a profile itself does not say.
+type Options struct {
+	File       string                   // that is looked at: where a finding has no line, it is in this
+	Arch       string                   // "amd64"
+	RuntimeDir string                   // the caller's XDG_RUNTIME_DIR; "" if it has none
+	Names      []string                 // the names of File for which a bind of the profile can stand: absolute, and ./… in the working directory
+	Text       func(file string) []byte // a file's text, for the comments in it; nil if there is none
+}
+
+// Check looks for what is allowed in an effective profile and should not be, what has no effect, and what is missing. A
+// finding is Ignored by a comment on its line or on the one above, with a reason:
+//
+//	tty: inherit # lint:ignore CL018 it is run from a shell
+//
+// and, where it has no line, by one anywhere in the file that is looked at: # lint:ignore-file CL017 REASON. The error is
+// about the filter.
+func Check(p *policy.Profile, opts Options) ([]Finding, error) {
+	l := &linter{p: p, opts: opts, files: map[string]*remarks{}}
+	var ok bool
+	if l.arch, ok = filter.ParseArch(opts.Arch); !ok {
+		return nil, &policy.Error{Msg: policy.Quote(opts.Arch) + " is not an architecture"}
+	}
+	var err error
+	if l.spec, err = p.Filter(); err != nil {
+		return nil, err
+	}
+	if l.warnings, err = filter.Lint(l.spec, l.arch); err != nil {
+		return nil, err
+	}
+	for i := range rules {
+		l.rule = &rules[i]
+		l.rule.find(l)
+	}
+	l.remarks()
+	slices.SortStableFunc(l.found, func(a, b Finding) int { return cmp.Compare(a.Rule.Code, b.Rule.Code) })
+	return l.found, nil
+}
+
+// Rules lists every rule, in the order of the codes.
+func Rules() []Rule { return slices.Clone(rules[:]) }
+
+type linter struct {
+	p        *policy.Profile
+	opts     Options
+	arch     filter.Arch
+	spec     filter.Spec
+	warnings []filter.Warning
+	rule     *Rule
+	found    []Finding
+	files    map[string]*remarks
+}
+
+func (l *linter) say(at policy.Pos, text string) {
+	f := Finding{Rule: l.rule, Text: text, Pos: at}
+	if f.Pos.File == "" {
+		f.Pos.File = l.opts.File
+	}
+	f.Ignored = l.ignored(&f)
+	l.found = append(l.found, f)
+}
+
+// remark is a comment that says that a finding is meant.
+type remark struct {
+	line   int
+	own    bool // nothing else is on its line: it is about the next one
+	file   bool // it is about what has no line
+	codes  []string
+	reason string
+}
+
+type remarks struct{ list []remark }
+
+const ignoreMark = "# lint:ignore"
+
+// of reads the remarks of a file, once.
+func (l *linter) of(file string) *remarks {
+	r, ok := l.files[file]
+	if !ok {
+		r = &remarks{}
+		l.files[file] = r
+		if l.opts.Text != nil && file != "" && file != policy.CommandLine {
+			r.list = readRemarks(string(l.opts.Text(file)))
+		}
+	}
+	return r
+}
+
+func readRemarks(text string) (list []remark) {
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		i := strings.Index(line, ignoreMark)
+		if i < 0 {
+			continue
+		}
+		rest := line[i+len(ignoreMark):]
+		m := remark{line: n, own: strings.TrimSpace(line[:i]) == ""}
+		rest, m.file = strings.CutPrefix(rest, "-file")
+		if rest != "" && rest[0] != ' ' && rest[0] != '\n' && rest[0] != '\r' {
+			continue
+		}
+		words := strings.Fields(rest)
+		for len(words) > 0 && strings.HasPrefix(words[0], "CL") {
+			m.codes = append(m.codes, strings.TrimSuffix(words[0], ","))
+			words = words[1:]
+		}
+		m.reason = strings.Join(words, " ")
+		list = append(list, m)
+	}
+	return list
+}
+
+// ignored is the reason why a finding is meant; "" if nobody says so.
+func (l *linter) ignored(f *Finding) string {
+	for _, m := range l.of(f.Pos.File).list {
+		here := m.line == f.Pos.Line || m.own && m.line == f.Pos.Line-1
+		if m.file {
+			here = f.Pos.Line == 0 && f.Pos.File == l.opts.File
+		}
+		if here && m.reason != "" && slices.Contains(m.codes, f.Rule.Code) {
+			return m.reason
+		}
+	}
+	return ""
+}
+
+// remarks looks at the comments themselves: one without a reason, or with a code that is none, ignores nothing.
+func (l *linter) remarks() {
+	l.rule = &rules[0]
+	for _, m := range l.of(l.opts.File).list {
+		at := policy.Pos{File: l.opts.File, Line: m.line}
+		if len(m.codes) == 0 || m.reason == "" {
+			l.say(at, "lint:ignore ignores nothing: it has a code and a reason")
+		}
+		for _, code := range m.codes {
+			if !slices.ContainsFunc(rules[:], func(r Rule) bool { return r.Code == code }) {
+				l.say(at, "lint:ignore: "+policy.Quote(code)+" is no rule")
+			}
+		}
+	}
+}
+
+// passes reports whether a call is carried out with some of the arguments that are left open: "socket(AF_ALG)".
+func (l *linter) passes(call string) (at policy.Pos, yes bool) {
+	q, err := filter.ParseQuery(call, l.arch)
+	if err != nil {
+		return policy.Pos{}, false // the architecture does not have it
+	}
+	found, err := filter.Ask(l.spec, l.arch, q)
+	if err != nil {
+		return policy.Pos{}, false
+	}
+	for _, o := range found {
+		if o.Action.Passes() {
+			return l.placeOf(o.From), true
+		}
+	}
+	return policy.Pos{}, false
+}
+
+// placeOf is the position that a verdict names; without it, that of syscalls.default.
+func (l *linter) placeOf(from []string) policy.Pos {
+	if len(from) > 0 {
+		for _, at := range callPositions(l.p) {
+			if at.Short() == from[0] {
+				return at
+			}
+		}
+	}
+	return l.p.Source("syscalls.default")
+}
+
+// callPositions are those of everything that says something about a call.
+func callPositions(p *policy.Profile) (list []policy.Pos) {
+	for _, x := range p.Syscalls.Allow {
+		list = append(list, x.Pos)
+	}
+	for _, x := range p.Syscalls.Deny {
+		list = append(list, x.Pos)
+	}
+	for _, r := range p.Syscalls.Rules {
+		list = append(list, r.Pos)
+	}
+	return list
+}
+
+// calls finds which of the calls named pass, and says it once for each line that is responsible.
+func (l *linter) calls(list string) {
+	var places []policy.Pos
+	byPlace := map[policy.Pos][]string{}
+	for call := range strings.FieldsSeq(list) {
+		if at, yes := l.passes(call); yes {
+			if byPlace[at] == nil {
+				places = append(places, at)
+			}
+			byPlace[at] = append(byPlace[at], call)
+		}
+	}
+	for _, at := range places {
+		l.say(at, "syscalls: "+strings.Join(byPlace[at], ", ")+" can be called")
+	}
+}
+
+// reaches reports whether the host's path can be reached, and by which rule. It may have wildcards, as hostNames knows them.
+func (l *linter) reaches(host string, write bool) (rule string, at policy.Pos, yes bool) {
+	target := hostNames(host, "")
+	show := func(source []string, place []string, later int) bool {
+		if source == nil || !above(source, target) {
+			return false
+		}
+		inside := target
+		if place != nil {
+			inside = append(slices.Clone(place), target[len(source):]...)
+		}
+		return !covered(l.p, target, inside, later, l.opts.RuntimeDir)
+	}
+	if l.p.Root.Kind == policy.RootHost && !write && show([]string{}, nil, 0) {
+		return "root", l.p.Source("root"), true
+	}
+	for i := range l.p.Mounts {
+		m := &l.p.Mounts[i]
+		if m.Kind != policy.MountBind || write && !m.Write {
+			continue
+		}
+		source := hostNames(m.Source, l.opts.RuntimeDir)
+		if len(source) > 0 && source[0] == "root" { // root's home is one like the others
+			source = append([]string{"home", "*"}, source[1:]...)
+		}
+		if show(source, hostNames(m.Place(), l.opts.RuntimeDir), i+1) {
+			return mountAt(i), m.Pos, true
+		}
+	}
+	return "", policy.Pos{}, false
+}
+
+// paths finds which of the host's paths can be reached, and says it once for each rule that shows them.
+func (l *linter) paths(list []string, write bool, how string) {
+	var rules []string
+	byRule := map[string][]string{}
+	where := map[string]policy.Pos{}
+	for _, p := range list {
+		rule, at, yes := l.reaches(p, write)
+		if !yes {
+			continue
+		}
+		if byRule[rule] == nil {
+			rules = append(rules, rule)
+		}
+		byRule[rule], where[rule] = append(byRule[rule], p), at
+	}
+	for _, rule := range rules {
+		l.say(where[rule], rule+": "+strings.Join(byRule[rule], ", ")+" "+how)
+	}
+}
+
+// coveredMounts finds mounts of which nothing is seen, because a later one lies over them.
+func (l *linter) coveredMounts() {
+	for i := range l.p.Mounts {
+		m := &l.p.Mounts[i]
+		for j := i + 1; j < len(l.p.Mounts); j++ {
+			o := &l.p.Mounts[j]
+			if _, under := policy.Beneath(o.Place(), m.Place()); under && !o.Optional && o.Kind != policy.MountSymlink && o.Kind != policy.MountDir && path.IsAbs(o.Place()) == path.IsAbs(m.Place()) {
+				l.say(m.Pos, mountAt(i)+": "+m.Place()+" is covered by "+mountAt(j)+", "+o.Place())
+				break
+			}
+		}
+	}
+}
+
+func mountAt(i int) string { return "mounts[" + strconv.Itoa(i) + "]" }

@@ -1,0 +1,255 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"cordon/policy/yaml"
+)
+
+// root reads the root section: one of its forms.
+func (d *decoder) root(n *yaml.Node, r *Root, path string) {
+	if !d.wants(n, yaml.MapNode, path) {
+		return
+	}
+	f := pickForm(d, n, rootForms, path)
+	if f == nil {
+		return
+	}
+	r.Kind = RootKind(f.kind)
+	d.set(path, n)
+	decodeKeys(d, n, f.keys, r, path)
+}
+
+// mounts reads the list of mounts; an item {remove: TARGET} takes an inherited one away.
+func (d *decoder) mounts(n *yaml.Node, out *[]Mount, path string) {
+	if !d.wants(n, yaml.SeqNode, path) {
+		return
+	}
+	for i, it := range n.Items {
+		at := index(path, i)
+		if !d.wants(it.Val, yaml.MapNode, at) || d.removal(it.Val, path) {
+			continue
+		}
+		if m, ok := d.mount(it.Val, at); ok {
+			*out = append(*out, m)
+		}
+	}
+}
+
+func (d *decoder) mount(n *yaml.Node, path string) (Mount, bool) {
+	f := pickForm(d, n, mountForms, path)
+	if f == nil {
+		return Mount{}, false
+	}
+	m := Mount{Kind: MountKind(f.kind), Pos: d.pos(n)}
+	sub := &decoder{doc: d.doc, p: &Profile{}} // a mount has one place, that of the item
+	decodeKeys(sub, n, f.keys, &m, path)
+	d.errs = append(d.errs, sub.errs...)
+	if len(sub.errs) == 0 {
+		d.fault(n, path, m.complete())
+	}
+	return m, true
+}
+
+// complete fills in what follows from the rest and complains about what is left out.
+func (m *Mount) complete() *fault {
+	switch {
+	case m.Kind == MountSymlink && m.Source == "":
+		return bad("a symlink needs its text", `such as {symlink: /bin, to: usr/bin}`)
+	case m.Kind == MountOverlay && m.Upper == "":
+		m.Upper = "tmp"
+	}
+	if m.Kind == MountOverlay && m.Source == "" {
+		m.Source = m.Target
+	}
+	if m.Target == "/" {
+		return bad("a mount over the whole tree", "use root:")
+	}
+	if m.Kind == MountBind && m.Target == m.Source {
+		m.Target = ""
+	}
+	if f := m.checkPerm(); f != nil {
+		return f
+	}
+	for _, paths := range [...]Opt[[]string]{m.Mask, m.ReadOnly} {
+		for _, p := range paths.V {
+			if !strings.HasPrefix(p, strings.TrimSuffix(m.Target, "/")+"/") {
+				return bad(Quote(p)+" is not in "+m.Target, "")
+			}
+		}
+	}
+	return nil
+}
+
+// checkPerm refuses bits that would have no effect: every mount is nosuid, and mkdir(2) drops set-id bits.
+func (m *Mount) checkPerm() *fault {
+	idle := map[MountKind]uint32{MountFile: 0o7000, MountDir: 0o6000, MountEmpty: 0o7000, MountTmpfs: 0o4000}[m.Kind] & m.Perm.V
+	if idle == 0 {
+		return nil
+	}
+	return bad("mode "+Quote(FormatPerm(m.Perm.V))+": the bits "+Quote(FormatPerm(idle))+" have no effect on a "+string(m.Kind), "write "+Quote(FormatPerm(m.Perm.V&^idle)))
+}
+
+// pickForm finds the form that a mapping is written in, by its leading key.
+func pickForm[T any](d *decoder, n *yaml.Node, forms []form[T], path string) *form[T] {
+	var found *form[T]
+	for _, it := range n.Items {
+		i := slices.IndexFunc(forms, func(f form[T]) bool { return f.keys[0].name == it.Key.Text })
+		switch {
+		case i < 0 || found == &forms[i]:
+		case found != nil:
+			d.fail(it.Key, path, Quote(it.Key.Text)+" and "+Quote(found.keys[0].name)+" together", "one of them")
+			return nil
+		default:
+			found = &forms[i]
+		}
+	}
+	if found == nil {
+		d.noForm(n, path, leads(forms))
+	}
+	return found
+}
+
+func (d *decoder) noForm(n *yaml.Node, path string, names []string) {
+	for _, it := range n.Items {
+		if hint := didYouMean(it.Key.Text, names); hint != "" {
+			d.fail(it.Key, path, "unknown key "+Quote(it.Key.Text), hint)
+			return
+		}
+	}
+	d.fail(n, path, "it does not say what it is", "one of "+strings.Join(names, ", "))
+}
+
+func leads[T any](forms []form[T]) []string {
+	names := make([]string, len(forms))
+	for i := range forms {
+		names[i] = forms[i].keys[0].name
+	}
+	return names
+}
+
+// Place is where the mount appears: its target, or its source where that is the same.
+func (m *Mount) Place() string {
+	if m.Target == "" {
+		return m.Source
+	}
+	return m.Target
+}
+
+func (d *decoder) landlock(n *yaml.Node, path string) {
+	l := &d.p.Landlock
+	d.set(path, n)
+	switch {
+	case n.Kind == yaml.MapNode:
+		decodeKeys(d, n, landlockKeys, d.p, path)
+	case n.Kind == yaml.ScalarNode && n.Text == "off":
+		l.Off = true
+	default:
+		d.fail(n, path, "want off or a mapping, not "+n.What(), "")
+	}
+}
+
+func (d *decoder) network(n *yaml.Node, k *spec, path string) {
+	net := &d.p.Network
+	d.set(path, n)
+	if n.Kind == yaml.MapNode {
+		net.Mode = NetworkAllow
+		decodeKeys(d, n, networkKeys, d.p, path)
+		return
+	}
+	if s, ok := d.str(n, path); ok {
+		d.fault(n, path, setWord(k, &net.Mode, s))
+	}
+}
+
+func (d *decoder) time(n *yaml.Node, k *spec, t *TimeNamespace, path string) {
+	d.set(path, n)
+	if n.Kind == yaml.MapNode {
+		t.New = true
+		sub := &decoder{doc: d.doc, p: &Profile{}} // the offsets have no place of their own
+		decodeKeys(sub, n, timeKeys, t, path)
+		d.errs = append(d.errs, sub.errs...)
+		return
+	}
+	if s, ok := d.str(n, path); ok {
+		d.fault(n, path, setTime(t, s))
+	}
+}
+
+func (d *decoder) envVars(n *yaml.Node, k *spec, out *[]EnvVar, path string) {
+	if !d.wants(n, yaml.MapNode, path) {
+		return
+	}
+	d.eachEntry(n, path, func(it *yaml.Item) {
+		at := join(path, it.Key.Text)
+		d.fault(it.Key, path, checkEnvName(it.Key.Text))
+		if s, ok := d.str(it.Val, at); ok {
+			d.fault(it.Val, at, checkText(s))
+			*out = append(*out, EnvVar{Name: it.Key.Text, Value: s, Pos: d.pos(it.Val)})
+		}
+	})
+}
+
+func (d *decoder) rlimits(n *yaml.Node, out *[]Rlimit, path string) {
+	if !d.wants(n, yaml.MapNode, path) {
+		return
+	}
+	d.eachEntry(n, path, func(it *yaml.Item) {
+		at := join(path, it.Key.Text)
+		if f := checkRlimitName(it.Key.Text); f != nil {
+			d.fault(it.Key, path, f)
+			return
+		}
+		if !d.oneOf(it.Val, at, "a number, a size or unlimited", "", yaml.IntScalar, yaml.StrScalar) {
+			return
+		}
+		v, f := parseRlimit(it.Key.Text, it.Val.Text)
+		d.fault(it.Val, at, f)
+		*out = setRlimit(*out, Rlimit{Name: it.Key.Text, Value: v, Pos: d.pos(it.Val)})
+	})
+}
+
+func (d *decoder) ioMax(n *yaml.Node, out *[]IOMax, path string) {
+	if !d.wants(n, yaml.MapNode, path) {
+		return
+	}
+	d.eachEntry(n, path, func(it *yaml.Item) {
+		at := join(path, it.Key.Text)
+		if f := checkPath(it.Key.Text); f != nil {
+			d.fault(it.Key, path, f)
+			return
+		}
+		s, ok := d.str(it.Val, at)
+		if !ok {
+			return
+		}
+		m, f := parseIOMax(it.Key.Text, s)
+		if f != nil {
+			d.fault(it.Val, at, f)
+			return
+		}
+		m.Pos = d.pos(it.Val)
+		*out = setIOMax(*out, m)
+	})
+}
+
+func (d *decoder) hugetlb(n *yaml.Node, out *[]Hugetlb, path string) {
+	if !d.wants(n, yaml.MapNode, path) {
+		return
+	}
+	d.eachEntry(n, path, func(it *yaml.Item) {
+		at := join(path, it.Key.Text)
+		size, f := parsePageSize(it.Key.Text)
+		if f != nil {
+			d.fault(it.Key, path, f)
+			return
+		}
+		if !d.oneOf(it.Val, at, "a size", "such as 64MiB", yaml.IntScalar, yaml.StrScalar) {
+			return
+		}
+		most, f := parseSize(it.Val.Text)
+		d.fault(it.Val, at, f)
+		*out = setHugetlb(*out, Hugetlb{PageSize: size, Max: most, Pos: d.pos(it.Val)})
+	})
+}

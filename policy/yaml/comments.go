@@ -1,0 +1,154 @@
+package yaml
+
+import (
+	"sort"
+	"strings"
+)
+
+// comment is a comment of the file and what stands around it.
+type comment struct {
+	text      string
+	line, col int
+	own       bool // nothing stands before it on its line
+	depth     int  // brackets open around it
+	closing   bool // the next thing is a closing bracket
+}
+
+// attachComments hangs every comment on the item that it belongs to: on the one that follows, if it has a line of its
+// own; on the one before, if it stands behind something or is indented deeper than what follows.
+func (d *Document) attachComments(comments []comment) {
+	d.Comments = len(comments)
+	var all []*Item
+	walkItems(d.Root, func(it *Item) {
+		all = append(all, it)
+		for _, sub := range it.Val.Items {
+			sub.parent = it
+		}
+	})
+	next := 0 // the first item that begins after the comment
+	for _, c := range comments {
+		for next < len(all) && before(all[next].line, all[next].col, c.line, c.col) {
+			next++
+		}
+		if c.own && !c.closing {
+			d.attachOwn(c, all, next)
+		} else {
+			d.attachTail(c, all, next)
+		}
+	}
+	for i, it := range all {
+		if i > 0 && !it.Flow && d.blankBefore(it.line) {
+			it.Head = append(it.Head, "")
+		}
+	}
+	d.splitHead(all)
+}
+
+func before(line, col, line2, col2 int) bool { return line < line2 || line == line2 && col < col2 }
+
+func walkItems(n *Node, f func(*Item)) {
+	if n == nil {
+		return
+	}
+	for _, it := range n.Items {
+		f(it)
+		walkItems(it.Val, f)
+	}
+}
+
+func (d *Document) blankBefore(line int) bool {
+	return line >= 2 && line-2 < len(d.lines) && strings.TrimSpace(d.lines[line-2]) == ""
+}
+
+func (d *Document) withBlank(to []string, c comment) []string {
+	if d.blankBefore(c.line) {
+		to = append(to, "")
+	}
+	return append(to, c.text)
+}
+
+func (d *Document) attachOwn(c comment, all []*Item, next int) {
+	limit := 1
+	if next < len(all) {
+		limit = all[next].col
+	}
+	if c.depth == 0 && c.col > limit && next > 0 {
+		if it := deeper(all[next-1], c.col, limit); it != nil {
+			it.foot = d.withBlank(it.foot, c)
+			return
+		}
+	}
+	if next == len(all) {
+		d.foot = d.withBlank(d.foot, c)
+		return
+	}
+	all[next].Head = d.withBlank(all[next].Head, c)
+}
+
+// deeper finds the item that a comment at col continues: the last one, or what it is in, whichever is the innermost
+// that is indented more than limit and no more than col.
+func deeper(last *Item, col, limit int) *Item {
+	for it := last; it != nil; it = it.parent {
+		if !it.Flow && it.col <= col && it.col > limit {
+			return it
+		}
+	}
+	return nil
+}
+
+func (d *Document) attachTail(c comment, all []*Item, next int) {
+	for i := next - 1; i >= 0; i-- {
+		it := all[i]
+		if it.Flow && c.depth == 0 {
+			continue
+		}
+		if c.own {
+			it.foot = append(it.foot, c.text)
+		} else if it.Tail == "" {
+			it.Tail = c.text
+		} else {
+			it.Head = append(it.Head, c.text)
+		}
+		return
+	}
+	d.foot = d.withBlank(d.foot, c)
+}
+
+// splitHead takes the file's own comment, which an empty line ends, off the first item, so that it stays on top.
+func (d *Document) splitHead(all []*Item) {
+	if len(all) == 0 {
+		return
+	}
+	first := all[0]
+	if d.blankBefore(first.line) && len(first.Head) > 0 {
+		first.Head = append(first.Head, "")
+	}
+	for i := len(first.Head) - 1; i >= 0; i-- {
+		if first.Head[i] == "" {
+			d.Head = append(d.Head, first.Head[:i]...)
+			first.Head = first.Head[i+1:]
+			return
+		}
+	}
+}
+
+// sortedComments are all comments of the file, sorted.
+func (d *Document) SortedComments() []string {
+	var all []string
+	add := func(lines ...string) {
+		for _, l := range lines {
+			if l != "" {
+				all = append(all, l)
+			}
+		}
+	}
+	add(d.Head...)
+	add(d.foot...)
+	walkItems(d.Root, func(it *Item) {
+		add(it.Head...)
+		add(it.Tail)
+		add(it.foot...)
+	})
+	sort.Strings(all)
+	return all
+}

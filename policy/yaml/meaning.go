@@ -1,0 +1,73 @@
+package yaml
+
+import "strings"
+
+// scalarOf returns what a scalar without quotes is. Spellings that YAML 1.1 and 1.2 read differently are odd: nobody can
+// tell what their writer means.
+func scalarOf(s string) ScalarType {
+	switch s {
+	case "", "~", "null":
+		return NullScalar
+	case "true", "false":
+		return BoolScalar
+	case "=":
+		return OddScalar // YAML 1.1's mark of a default value
+	}
+	switch strings.ToLower(s) {
+	case "null", "true", "false", "yes", "no", "on", "off":
+		return OddScalar
+	}
+	abs := strings.TrimPrefix(s, "-")
+	whole, fraction, point := strings.Cut(abs, ".")
+	switch {
+	case len(s) > 18 && digitsOf(abs, "") == "":
+		return OddScalar // more than an integer holds
+	case canonical(whole) && !point:
+		return IntScalar
+	case canonical(whole) && fraction != "" && digitsOf(fraction, "") == "":
+		return FloatScalar
+	case oddNumber(abs), oddNumber(strings.TrimPrefix(s, "+")), isDate(s):
+		return OddScalar
+	}
+	return StrScalar
+}
+
+// canonical reports whether s is a whole number in decimal without leading zeros.
+func canonical(s string) bool {
+	return s != "" && digitsOf(s, "") == "" && (s == "0" || s[0] != '0')
+}
+
+// digitsOf returns what follows the leading digits of s, which may hold the characters of also.
+func digitsOf(s, also string) string { return strings.TrimLeft(s, "0123456789"+also) }
+
+// oddNumber reports whether some reader of YAML takes s for a number: octal, hexadecimal, binary, in parts of 60, with
+// separators, with an exponent, infinity.
+func oddNumber(s string) bool {
+	low := strings.ToLower(s)
+	if low == ".inf" || low == ".nan" {
+		return true
+	}
+	for prefix, digits := range map[string]string{"0x": "abcdef_", "0o": "_", "0b": "_"} {
+		if rest, ok := strings.CutPrefix(low, prefix); ok && digitsOf(rest, digits) == "" {
+			return true
+		}
+	}
+	if s == "" || strings.Trim(s, "._:") == "" || s[0] == ':' || s[0] == '_' {
+		return false
+	}
+	mantissa, exponent, scientific := strings.Cut(low, "e")
+	if scientific {
+		return digitsOf(mantissa, "._") == "" && strings.Trim(mantissa, "._") != "" && strings.Count(mantissa, ".") <= 1 &&
+			digitsOf(strings.TrimLeft(exponent, "+-"), "") == "" && exponent != ""
+	}
+	return digitsOf(s, "._:") == "" && strings.Count(s, ".") <= 1
+}
+
+// isDate reports whether s begins like a date: 2026-01-31.
+func isDate(s string) bool {
+	if len(s) < 8 || digitsOf(s[:4], "") != "" || s[4] != '-' {
+		return false
+	}
+	month, day, two := strings.Cut(s[5:], "-")
+	return two && month != "" && len(month) <= 2 && digitsOf(month, "") == "" && day != "" && '0' <= day[0] && day[0] <= '9'
+}

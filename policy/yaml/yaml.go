@@ -1,0 +1,177 @@
+// Package yaml reads and writes the YAML that a profile may be: one document of mappings, lists and scalars, with its
+// comments. What another reader of YAML could take for something else is an error.
+package yaml
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A profile may come from anyone, so the reader bounds what it can cost.
+const (
+	MaxFile  = 1 << 20 // bytes
+	maxNodes = 200_000
+	maxDepth = 24
+	maxKeys  = 1024 // keys of one mapping, and characters of one key
+)
+
+type NodeKind uint8
+
+const (
+	ScalarNode NodeKind = iota
+	MapNode
+	SeqNode
+)
+
+// scalarType is what YAML takes a plain scalar for.
+type ScalarType uint8
+
+const (
+	StrScalar ScalarType = iota
+	IntScalar
+	FloatScalar
+	BoolScalar
+	NullScalar
+	OddScalar // a number, a date or a truth value to some readers and text to others
+)
+
+func (t ScalarType) String() string {
+	return [...]string{"a string", "a number", "a number", "true or false", "nothing", "a word of two meanings"}[t]
+}
+
+// node is a YAML value: what this package keeps of the parser's tree.
+type Node struct {
+	Kind      NodeKind
+	Scalar    ScalarType
+	Text      string // of a scalar, unquoted
+	Style     byte   // of a scalar: 0 plain, '\'', '"', '|', '>'
+	Flow      bool   // of a map or seq: written with brackets
+	Folded    bool   // of a scalar: it stands on several lines, and is not a block
+	Glued     bool   // of a plain scalar: what follows is a comment that does not look like one: " #x"
+	Line, Col int
+	Items     []*Item
+}
+
+// item is an entry of a map or a seq, with the comments around it.
+type Item struct {
+	Key       *Node // nil in a seq
+	Val       *Node
+	line, col int
+	parent    *Item    // that this one is in the value of; nil at the top
+	Flow      bool     // inside brackets
+	Head      []string // comment lines before it; "" is an empty line
+	Tail      string   // comment after it on its line
+	foot      []string // comment lines after it, before something less indented
+}
+
+func (n *Node) What() string {
+	switch n.Kind {
+	case MapNode:
+		return "a mapping"
+	case SeqNode:
+		return "a list"
+	}
+	return n.Scalar.String()
+}
+
+// document is a file of one YAML document.
+type Document struct {
+	File  string
+	lines []string
+	Root  *Node // nil if there is none
+	Head  []string
+	foot  []string
+
+	Comments int // in the file, wherever they were attached
+}
+
+// Error is what is wrong at a place of a file.
+type Error struct {
+	File      string
+	Line, Col int // from 1; 0 where it is no place's
+	Msg, Hint string
+	Text      string // the line
+}
+
+func (e *Error) Error() string { return e.Msg }
+
+// errorAt is an error at a place of the file.
+func (d *Document) ErrorAt(line, col int, msg, hint string) *Error {
+	e := &Error{File: d.File, Line: line, Col: col, Msg: msg, Hint: hint}
+	if line >= 1 && line <= len(d.lines) {
+		e.Text = d.lines[line-1]
+	}
+	return e
+}
+
+// add puts an entry at the end of a mapping, with a comment behind it.
+func (n *Node) Add(key string, val *Node, tail string) {
+	n.Items = append(n.Items, &Item{Key: Text(key), Val: val, Tail: tail})
+}
+
+// push puts an entry at the end of a list, with a comment behind it.
+func (n *Node) Push(val *Node, tail string) {
+	n.Items = append(n.Items, &Item{Val: val, Tail: tail})
+}
+
+// textNode is a text, written without quotes where it can be.
+func Text(s string) *Node { return &Node{Text: s, Style: '|'} }
+
+// readText reads one document of plain YAML: no anchors, aliases, merge keys, tags or directives. Whatever another reader
+// of YAML could take for something else is an error: a test compares the two.
+func Read(file string, data []byte) (*Document, *Error) {
+	d := &Document{File: file}
+	if len(data) > MaxFile {
+		return d, d.ErrorAt(0, 0, fmt.Sprintf("the file has %d bytes; a profile may have %d", len(data), MaxFile), "")
+	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	d.lines = strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
+	if err := d.checkBytes(); err != nil {
+		return d, err
+	}
+	r := &reader{d: d, col: 1}
+	d.Root = r.document()
+	if r.err != nil {
+		return d, r.err
+	}
+	d.attachComments(r.comments)
+	return d, nil
+}
+
+func (d *Document) checkBytes() *Error {
+	for i, line := range d.lines {
+		col := 0
+		for j, r := range line {
+			col++
+			if r == utf8.RuneError {
+				if _, n := utf8.DecodeRuneInString(line[j:]); n == 1 {
+					return d.ErrorAt(i+1, col, "invalid UTF-8", "")
+				}
+			}
+			if r != '\t' && unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == '\ufeff' {
+				return d.ErrorAt(i+1, col, fmt.Sprintf("control character U+%04X", r), `write it as an escape in double quotes`)
+			}
+		}
+	}
+	return nil
+}
+
+// equal compares what two trees say, not how.
+func Equal(a, b *Node) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	if a.Kind != b.Kind || a.Scalar != b.Scalar || a.Kind == ScalarNode && a.Text != b.Text || len(a.Items) != len(b.Items) {
+		return false
+	}
+	for i := range a.Items {
+		x, y := a.Items[i], b.Items[i]
+		if (x.Key == nil) != (y.Key == nil) || x.Key != nil && !Equal(x.Key, y.Key) || !Equal(x.Val, y.Val) {
+			return false
+		}
+	}
+	return true
+}

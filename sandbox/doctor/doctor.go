@@ -1,0 +1,215 @@
+package doctor
+
+import (
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"cordon/sandbox/host"
+)
+
+// Finding is the outcome of one check of what this machine can do for a sandbox.
+type Finding struct {
+	Name   string  `json:"name"`
+	State  Outcome `json:"state"`
+	Found  string  `json:"found"`            // what was seen, and where it is not obvious, how
+	For    string  `json:"for"`              // what needs it
+	Cause  string  `json:"cause,omitempty"`  // why it is missing
+	Remedy string  `json:"remedy,omitempty"` // the exact command or setting
+}
+
+// Outcome is what a check came to, in a word.
+type Outcome string
+
+const (
+	OutcomeOK      Outcome = "ok"
+	OutcomeMissing Outcome = "missing"
+	OutcomePartial Outcome = "partial" // there, with a restriction that Found names
+	OutcomeUnknown Outcome = "unknown" // could not be tried
+)
+
+// Machine is what the doctorChecks ask: files, and things tried for real. ThisMachine is the real one; a test states its own.
+type Machine struct {
+	UID, GID int
+	PID      int
+	User     string // login name, "" if unknown
+	Exe      string // path of this program, for remedies that name it
+
+	ReadFile func(path string) (string, error)
+	Stat     func(path string) (fs.FileMode, error)
+	Writable func(path string) bool // access(2), W_OK
+	HasCap   func(bit uint) bool    // in the effective set
+
+	Release    func() string                                            // uname(2), e.g. "6.1.0-18-amd64 x86_64"
+	Namespaces func(flags uintptr) error                                // create them, below a new user namespace, and use them
+	Call       func(nr, a, b, c, d, e uintptr) (uintptr, syscall.Errno) // a system call that changes nothing
+	IDMap      func() error                                             // make an idmapped mount of the working directory
+	Overlay    func() error                                             // mount an overlay in a user namespace
+	Rlimit     func(resource int) (soft, hard uint64)                   // getrlimit(2)
+	FileSystem func() string                                            // the working directory's type
+	Helper     func(name string) error                                  // find newuidmap(1) or newgidmap(1) as a launch does
+}
+
+// check is a row of the doctor's table.
+type doctorCheck struct {
+	name  string
+	why   string // Finding.For
+	probe func(*Machine) Finding
+}
+
+// doctorChecks are in the order in which a launch needs them.
+var doctorChecks = [...]doctorCheck{
+	{"kernel", "everything; 5.12 is the first with mount_setattr(2), which makes read-only recursive", probeKernel},
+	{"userns", "every sandbox", func(m *Machine) Finding { return probeNamespace(m, "user") }},
+	{"mount", "a root of its own", func(m *Machine) Finding { return probeNamespace(m, "mnt") }},
+	{"proc", "a /proc of its own processes", probeProc},
+	{"pid", "seeing and signalling only its own processes", func(m *Machine) Finding { return probeNamespace(m, "pid") }},
+	{"ipc", "System V IPC and message queues of its own", func(m *Machine) Finding { return probeNamespace(m, "ipc") }},
+	{"uts", "a host name of its own", func(m *Machine) Finding { return probeNamespace(m, "uts") }},
+	{"net", "network: none", func(m *Machine) Finding { return probeNamespace(m, "net") }},
+	{"cgroupns", "hiding the host's cgroup paths", func(m *Machine) Finding { return probeNamespace(m, "cgroup") }},
+	{"time", "namespaces: {time: …}, clock offsets", func(m *Machine) Finding { return probeNamespace(m, "time") }},
+	{"mount-api", "mounts by descriptor, safe from symbolic links that are swapped meanwhile", probeMountAPI},
+	{"process-api", "starting and watching the task without races", probeProcessAPI},
+	{"idmap", "writable binds when started by root: what the task writes belongs to the caller", probeIDMap},
+	{"overlay", "root: {overlay: …}, mounts: {overlay: …}", probeOverlay},
+	{"seccomp", "syscalls: …", probeSeccomp},
+	{"seccomp-notify", "on-denial: report, and network: {allow: …}", probeNotify},
+	{"landlock", "landlock: …", probeLandlock},
+	{"idmap-ranges", "user: ranges through newuidmap(1)", probeRanges},
+	{"cgroup", "limits of the sandbox as a whole: limits: {memory, swap, cpus, pids, io, …}", probeCgroup},
+	{"sys-resource", "raising a hard rlimit, lowering oom_score_adj", probeSysResource},
+	{"rlimits", "limits: {rlimits: …}: a profile can lower these, not raise them", probeRlimits},
+	{"bpf", "nothing in a sandbox; a host that lets users load BPF programs gives the kernel more surface", probeBPF},
+}
+
+// Diagnose runs every check.
+func Diagnose(m *Machine) []Finding {
+	out := make([]Finding, 0, len(doctorChecks))
+	for _, c := range doctorChecks {
+		f := c.probe(m)
+		f.Name, f.For = c.name, c.why
+		out = append(out, f)
+	}
+	return out
+}
+
+func fine(found string) Finding { return Finding{State: OutcomeOK, Found: found} }
+
+func lacking(found, cause, remedy string) Finding {
+	return Finding{State: OutcomeMissing, Found: found, Cause: cause, Remedy: remedy}
+}
+
+func probeKernel(m *Machine) Finding {
+	r := m.Release()
+	if host.KernelAtLeast(r, 5, 12) {
+		return fine(r)
+	}
+	return lacking(r, "older than 5.12", "run a newer kernel; every distribution released since 2021 has one")
+}
+
+// read is a file's first line, "" if there is no such file.
+func (m *Machine) read(path string) string {
+	s, err := m.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	s, _, _ = strings.Cut(s, "\n")
+	return strings.TrimRight(s, " \x00")
+}
+
+// status is a field of /proc/self/status.
+func (m *Machine) status(field string) string {
+	s, _ := m.ReadFile("/proc/self/status")
+	for line := range strings.Lines(s) {
+		if v, ok := strings.CutPrefix(line, field+":"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
+// filtered says whether a seccomp filter is on this process already: a container runtime's, or systemd's.
+func (m *Machine) filtered() bool { return m.status("Seccomp") == "2" }
+
+// confinement is the name of the AppArmor profile in force, "" for none.
+func (m *Machine) confinement() string {
+	s := m.read("/proc/self/attr/apparmor/current")
+	if s == "" {
+		s = m.read("/proc/self/attr/current")
+	}
+	name, _, isAppArmor := strings.Cut(s, " (")
+	if !isAppArmor || name == "unconfined" {
+		return ""
+	}
+	return name
+}
+
+// doctorCalls is a group of system calls that are needed together, each with its first kernel.
+type doctorCalls []struct {
+	name  string
+	nr    uintptr
+	since string
+}
+
+// probeCalls finds which of the calls the kernel does not know. Every one is made with arguments that it must refuse.
+func probeCalls(m *Machine, set doctorCalls) Finding {
+	var have, lack []string
+	since := ""
+	for _, c := range set {
+		if _, e := m.Call(c.nr, ^uintptr(0), 0, 0, 0, 0); e == syscall.ENOSYS {
+			lack = append(lack, c.name)
+			since = c.since
+			continue
+		}
+		have = append(have, c.name)
+	}
+	if len(lack) == 0 {
+		return fine(strings.Join(have, " "))
+	}
+	f := lacking("no "+strings.Join(lack, ", no "), "the kernel answers ENOSYS; it is there since Linux "+since, "run a newer kernel")
+	if m.filtered() {
+		f.Cause = "ENOSYS, which the seccomp filter on this process answers (Seccomp: 2 in /proc/self/status) or a kernel before " + since
+		f.Remedy = remedySeccomp
+	}
+	return f
+}
+
+// remedySeccomp is what to do where a container runtime's filter is in the way.
+const remedySeccomp = "start the container with --security-opt seccomp=unconfined (docker, podman), " +
+	"or securityContext.seccompProfile.type: Unconfined (kubernetes); cordon filters the task by itself"
+
+func probeSysResource(m *Machine) Finding {
+	const capSysResource = 24
+	if m.HasCap(capSysResource) {
+		return fine("CAP_SYS_RESOURCE is effective")
+	}
+	return Finding{State: OutcomePartial, Found: "no CAP_SYS_RESOURCE: hard limits can only be lowered, oom_score_adj only raised",
+		Cause: "it is not in the effective set", Remedy: "none needed, unless a profile asks for more than the limits below"}
+}
+
+func probeBPF(m *Machine) Finding {
+	found := "kernel.unprivileged_bpf_disabled=" + orAbsent(m.read("/proc/sys/kernel/unprivileged_bpf_disabled")) +
+		", lockdown: " + orAbsent(bracketed(m.read("/sys/kernel/security/lockdown")))
+	if m.read("/proc/sys/kernel/unprivileged_bpf_disabled") == "0" {
+		return Finding{State: OutcomePartial, Found: found, Cause: "any user may load BPF programs", Remedy: "sysctl -w kernel.unprivileged_bpf_disabled=2"}
+	}
+	return fine(found)
+}
+
+// chosen is the word in brackets of a kernel file such as "none [integrity] confidentiality".
+func bracketed(s string) string {
+	_, s, found := strings.Cut(s, "[")
+	if !found {
+		return ""
+	}
+	s, _, _ = strings.Cut(s, "]")
+	return s
+}
+
+func orAbsent(s string) string {
+	if s == "" {
+		return "not there"
+	}
+	return s
+}

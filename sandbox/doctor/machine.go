@@ -1,0 +1,215 @@
+package doctor
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/helper"
+)
+
+// ThisMachine is the machine that the caller runs on. Its probes leave nothing behind.
+func ThisMachine() *Machine {
+	m := &Machine{
+		UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid(),
+		ReadFile: func(path string) (string, error) {
+			b, err := os.ReadFile(path)
+			return string(b), err
+		},
+		Stat: func(path string) (fs.FileMode, error) {
+			i, err := os.Stat(path)
+			if err != nil {
+				return 0, err
+			}
+			return i.Mode(), nil
+		},
+		Writable:   func(path string) bool { return unix.Access(path, unix.W_OK) == nil },
+		Release:    unameText,
+		Namespaces: tryNamespaces,
+		Call: func(nr, a, b, c, d, e uintptr) (uintptr, syscall.Errno) {
+			r, _, errno := syscall.Syscall6(nr, a, b, c, d, e, 0)
+			return r, errno
+		},
+		IDMap:      tryIDMap,
+		Overlay:    tryOverlay,
+		Rlimit:     doctorRlimit,
+		FileSystem: doctorFileSystem,
+		Helper:     helper.Find,
+	}
+	m.HasCap = func(bit uint) bool {
+		eff, _ := strconv.ParseUint(m.status("CapEff"), 16, 64)
+		return eff>>bit&1 == 1
+	}
+	m.Exe, _ = os.Executable()
+	passwd, _ := m.ReadFile(host.PasswdFile)
+	m.User = host.AccountOf(passwd, m.UID).Name
+	return m
+}
+
+func unameText() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:])
+}
+
+func doctorRlimit(resource int) (soft, hard uint64) {
+	var r unix.Rlimit
+	if unix.Getrlimit(resource, &r) != nil {
+		return 0, 0
+	}
+	return r.Cur, r.Max
+}
+
+// doctorNowhere is a program that does not exist: a child that gets as far as ENOENT has passed everything before it.
+const doctorNowhere = "/proc/self/doctorNowhere"
+
+// tryNamespaces makes a user namespace and those in flags, maps the caller's id, and uses a capability inside: chroot
+// to where it is, and, with a mount namespace, a change of propagation. Then the child fails to execute a program that
+// does not exist, so nothing ever runs.
+func tryNamespaces(flags uintptr) error {
+	attr := userNamespaceAttr()
+	attr.Sys.Cloneflags |= flags &^ (unix.CLONE_NEWNS | unix.CLONE_NEWTIME)
+	attr.Sys.Unshareflags = flags & (unix.CLONE_NEWNS | unix.CLONE_NEWTIME)
+	attr.Sys.Chroot = "/"
+	attr.Dir = "/"
+	pid, err := syscall.ForkExec(doctorNowhere, []string{doctorNowhere}, attr)
+	if err == nil {
+		doctorWait(pid)
+	}
+	if errors.Is(err, syscall.ENOENT) {
+		return nil
+	}
+	return err
+}
+
+// doctorWait waits for a change of a child: its stop, or its end.
+func doctorWait(pid int) {
+	for {
+		if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.EINTR {
+			return
+		}
+	}
+}
+
+func userNamespaceAttr() *syscall.ProcAttr {
+	return &syscall.ProcAttr{Sys: &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}},
+	}}
+}
+
+// tryIDMap makes an idmapped mount of the working directory and drops it: it is never attached to the tree.
+func tryIDMap() error {
+	tree, err := unix.OpenTree(unix.AT_FDCWD, ".", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("open_tree", err)
+	}
+	defer unix.Close(tree)
+	ns, err := userNamespaceFD()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(ns)
+	a := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns)}
+	return os.NewSyscallError("mount_setattr", unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &a))
+}
+
+// userNamespaceFD is a user namespace that outlives its only process: a child that ptrace(2) stops in execve(2), before
+// the first instruction of the program, and that is killed there.
+func userNamespaceFD() (int, error) {
+	runtime.LockOSThread() // the tracer is a thread
+	defer runtime.UnlockOSThread()
+	attr := userNamespaceAttr()
+	attr.Sys.Ptrace = true
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"cordon"}, attr)
+	if err != nil {
+		return -1, errNotTried
+	}
+	doctorWait(pid)
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	doctorWait(pid)
+	return fd, err
+}
+
+// tryOverlay starts a sandbox whose root is an overlay.
+func tryOverlay() error {
+	return Try(&policy.Profile{
+		Version:  1,
+		Name:     "doctor",
+		Root:     policy.Root{Kind: policy.RootHost, Overlay: "tmp"},
+		Syscalls: policy.Syscalls{Default: "allow"},
+		Landlock: policy.Landlock{Off: true},
+	}, "/bin/true")
+}
+
+// tryTime is how long a start may take before it is given up.
+const tryTime = 5 * time.Second
+
+// Try starts a program in a sandbox, with its descriptors on /dev/null, and waits for it: nil means that the profile can
+// start on this machine. How the program then ends is not asked; a strict profile may well kill it. What has not started
+// after five seconds is left to die with this process.
+func Try(p *policy.Profile, args ...string) error {
+	h, err := host.Probe()
+	if err != nil {
+		return err
+	}
+	if h.Cwd == "/" {
+		h.Cwd = "/usr" // a bind of the working directory must not be one of the root
+	}
+	c := &sandbox.Cmd{Profile: p, Args: args, Host: h}
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Run()
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(tryTime):
+		return errors.New("start: no answer from the child after " + tryTime.String())
+	}
+}
+
+// fsNames are the magic numbers of statfs(2) that a working directory is likely to have.
+var fsNames = [...]struct {
+	magic int64
+	name  string
+}{
+	{unix.EXT4_SUPER_MAGIC, "ext4"},
+	{unix.XFS_SUPER_MAGIC, "xfs"},
+	{unix.BTRFS_SUPER_MAGIC, "btrfs"},
+	{unix.TMPFS_MAGIC, "tmpfs"},
+	{unix.OVERLAYFS_SUPER_MAGIC, "overlayfs"},
+	{unix.NFS_SUPER_MAGIC, "nfs"},
+	{unix.FUSE_SUPER_MAGIC, "fuse"},
+	{unix.V9FS_MAGIC, "9p"},
+	{unix.F2FS_SUPER_MAGIC, "f2fs"},
+	{unix.SQUASHFS_MAGIC, "squashfs"},
+}
+
+func doctorFileSystem() string {
+	var s unix.Statfs_t
+	if err := unix.Statfs(".", &s); err != nil {
+		return strings.ToLower(errnoText(err))
+	}
+	for _, f := range fsNames {
+		if f.magic == s.Type {
+			return f.name
+		}
+	}
+	return "type 0x" + strconv.FormatInt(s.Type, 16)
+}

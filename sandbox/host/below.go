@@ -1,0 +1,128 @@
+package host
+
+// The tree of another mount namespace, as /proc/PID/root shows it: openat2(2), RESOLVE_IN_ROOT, Linux 5.6.
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
+)
+
+// FilesBelow is a tree whose root is a directory: a link in it leads nowhere outside. The directory is opened each time,
+// so that there is nothing to close.
+type FilesBelow string
+
+func (OSFiles) At(root string) Files { return FilesBelow(root) }
+
+func (root FilesBelow) At(sub string) Files { return FilesBelow(string(root) + sub) }
+
+// open opens a path in the tree.
+func (root FilesBelow) open(op, path string, flags int) (*os.File, error) {
+	fd, err := root.openFD(op, path, flags)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+func (root FilesBelow) openFD(op, path string, flags int) (int, error) {
+	dir, err := unix.Open(string(root), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: string(root), Err: err}
+	}
+	defer unix.Close(dir)
+	fd, err := walk.InRoot(dir, path, flags)
+	if err != nil {
+		return -1, &fs.PathError{Op: op, Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+func (root FilesBelow) stat(path string, flags int) (fs.FileInfo, error) {
+	f, err := root.open("stat", path, unix.O_PATH|flags)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
+}
+
+// Private is asked about the launcher's own tree only.
+func (FilesBelow) Private(string) error { return errors.New("lies in another mount namespace") }
+
+func (root FilesBelow) Lstat(path string) (fs.FileInfo, error) {
+	return root.stat(path, unix.O_NOFOLLOW)
+}
+
+func (root FilesBelow) Stat(path string) (fs.FileInfo, error) { return root.stat(path, 0) }
+
+func (root FilesBelow) Readlink(path string) (string, error) {
+	f, err := root.open("readlink", path, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	var buf [unix.PathMax]byte
+	n, err := unix.Readlinkat(int(f.Fd()), "", buf[:])
+	if err != nil {
+		return "", &fs.PathError{Op: "readlink", Path: path, Err: err}
+	}
+	return string(buf[:n]), nil
+}
+
+func (root FilesBelow) ReadDir(path string) ([]fs.DirEntry, error) {
+	fd, err := root.openFD("open", path, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "/proc/self/fd/"+strconv.Itoa(fd)) // what os looks up below it is then in this tree
+	defer f.Close()
+	return f.ReadDir(-1)
+}
+
+func (root FilesBelow) Read(path string, n int) ([]byte, error) {
+	fd, err := root.openFD("open", path, unix.O_PATH)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	return readRegular(fd, path, n)
+}
+
+// readRegular reads the first bytes of a file that fd names (O_PATH). Only a regular file is opened: to open a device can
+// do something, to open a FIFO can block or wake somebody, and a tree that others have made may hold both. What is opened
+// is the file that was looked at, whatever has its name by now: proc_pid_fd(5).
+func readRegular(fd int, path string, n int) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+	case unix.S_IFDIR:
+		return nil, &fs.PathError{Op: "read", Path: path, Err: unix.EISDIR}
+	default:
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	text, err := proc.ReadSome("/proc/self/fd/"+strconv.Itoa(fd), n)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fail.Bare(err)}
+	}
+	return text, nil
+}
+
+func (root FilesBelow) Access(path string, mode uint32) error {
+	f, err := root.open("access", path, unix.O_PATH)
+	if err != nil {
+		return fail.Bare(err)
+	}
+	defer f.Close()
+	return unix.Faccessat2(int(f.Fd()), "", mode, unix.AT_EMPTY_PATH)
+}

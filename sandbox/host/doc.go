@@ -1,0 +1,2 @@
+// Package host describes the machine that a sandbox is compiled for: the kernel, the caller, and a view of the files.
+package host

@@ -1,0 +1,16 @@
+package host
+
+import (
+	"os"
+
+	"cordon/sandbox/ledger"
+)
+
+// Left returns what reports whether a task may have made a link on the way to a path.
+func (OSFiles) Left(records []ledger.Place) func(path string) bool {
+	if records == nil { // a Host that the caller made
+		records = ledger.Places(os.Getenv)
+	}
+	g := &ledger.Guard{Places: func() []ledger.Place { return records }}
+	return g.Left
+}

@@ -1,0 +1,217 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	llsys "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/ledger"
+)
+
+// atLeast compares the start of a release with major.minor.
+func KernelAtLeast(release string, major, minor int) bool {
+	a, rest, _ := strings.Cut(release, ".")
+	end := 0
+	for end < len(rest) && rest[end] >= '0' && rest[end] <= '9' {
+		end++
+	}
+	x, _ := strconv.Atoi(a)
+	y, _ := strconv.Atoi(rest[:end])
+	return x > major || x == major && y >= minor
+}
+
+// Host is what a compilation may know of the machine: the kernel, the caller, and a view of the files. It is an
+// argument, never a global, so that a test can state the kernel it means.
+type Host struct {
+	Kernel      [2]int `json:"kernel"`       // uname(2) release, e.g. 6, 18
+	LandlockABI int    `json:"landlock_abi"` // 0: no Landlock
+	LastCap     int    `json:"last_cap"`     // /proc/sys/kernel/cap_last_cap
+	UID         int    `json:"uid"`
+	GID         int    `json:"gid"`
+	Privileged  bool   `json:"privileged"`   // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in effect
+	HostRoot    bool   `json:"host_root"`    // the caller is root on the host, whatever its number in the caller's user namespace
+	MapsIDs     bool   `json:"maps_ids"`     // and has CAP_SETUID and CAP_SETGID in effect, which give the task another id
+	Permitted   uint64 `json:"permitted"`    // capabilities of the launcher
+	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
+	CoreZero    bool   `json:"core_zero"`    // the hard RLIMIT_CORE is 0
+	Name        string `json:"name"`         // of the caller, in the password database by UID; "" if it has none
+	Home        string `json:"home"`         // of the caller: HOME, made clean, or the password database's if it is not absolute or is "/"
+	PasswdHome  string `json:"passwd_home"`  // of the caller, in the password database; "" if it has none
+	Cwd         string `json:"cwd"`          // getcwd(2): without symbolic links
+	State       string `json:"state"`        // the state directory, which no sandbox may see; "" for none: see StatePath
+	PID         int    `json:"pid"`          // of the launcher
+	NotifyFlags uint32 `json:"notify_flags"` // of seccomp(2), for a filter that asks a listener; 0: no listener can be had
+	NotifyWhy   string `json:"notify_why,omitempty"`
+	NoOpenat2   bool   `json:"no_openat2,omitempty"` // openat2(2) is refused: paths are opened name by name
+	Files       Files  `json:"-"`
+
+	Typed  string `json:"-"` // the working directory by the name in PWD, which may hold symbolic links; "" for none
+	Passwd []byte `json:"-"` // the password database, where Probe has read it
+
+	Records []ledger.Place `json:"-"` // where it is recorded what sandboxes can write, which no sandbox may see
+}
+
+// Since reports whether the kernel is that release or a later one.
+func (h *Host) Since(major, minor int) bool {
+	return h.Kernel[0] > major || h.Kernel[0] == major && h.Kernel[1] >= minor
+}
+
+// GivesIDs reports whether the caller is root and can give a task another id than its own.
+func (h *Host) GivesIDs() bool { return h.Privileged || h.MapsIDs }
+
+// Files is the host's tree as a compilation sees it. Paths are absolute.
+type Files interface {
+	Lstat(path string) (fs.FileInfo, error)
+	Stat(path string) (fs.FileInfo, error)
+	Readlink(path string) (string, error)
+	ReadDir(path string) ([]fs.DirEntry, error)
+	Read(path string, n int) ([]byte, error) // the first n bytes at most
+	Access(path string, mode uint32) error   // access(2), of the caller
+	Private(dir string) error                // nil if nobody but the caller can reach what is in it
+	At(root string) Files                    // the tree below root: ".." and absolute links end there
+}
+
+// StatOf returns what stat(2) says of a file, if the tree that it is of has that.
+func StatOf(info fs.FileInfo) (st *syscall.Stat_t, ok bool) {
+	st, ok = info.Sys().(*syscall.Stat_t)
+	return st, ok
+}
+
+// Probe asks the kernel what a compilation needs to know. It takes a few microseconds and changes nothing.
+func Probe() (*Host, error) {
+	h := &Host{UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid(), Files: OSFiles{}}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return nil, fmt.Errorf("uname: %w", err)
+	}
+	h.Kernel = Release(unix.ByteSliceToString(uts.Release[:]))
+	if abi, err := llsys.LandlockGetABIVersion(); err == nil {
+		h.LandlockABI = abi
+	}
+	var err error
+	if h.LastCap, err = lastCap(); err != nil {
+		return nil, err
+	}
+	if h.Cwd, err = getcwd(); err != nil {
+		return nil, err
+	}
+	if h.Typed = paths.Home(os.Getenv("PWD")); h.Typed == h.Cwd {
+		h.Typed = ""
+	}
+	effective, permitted, err := ownCaps()
+	if err != nil {
+		return nil, err
+	}
+	const ids = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
+	const needed = 1<<unix.CAP_SYS_ADMIN | ids
+	h.Privileged, h.Permitted = h.UID == 0 && effective&needed == needed, permitted
+	h.HostRoot = proc.RootOutside(h.UID)
+	h.MapsIDs = h.HostRoot && effective&ids == ids
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return nil, fmt.Errorf("getrlimit: %w", err)
+	}
+	h.NofileMax = lim.Max
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &lim); err != nil {
+		return nil, fmt.Errorf("getrlimit: %w", err)
+	}
+	h.CoreZero = lim.Max == 0
+	h.NotifyFlags, h.NotifyWhy = ProbeListener()
+	h.NoOpenat2 = walk.Refused()
+	h.State = StatePath(os.Getenv)
+	if text, err := proc.Read(PasswdFile, MaxPasswd); err == nil {
+		h.Passwd = text
+		account := AccountOf(string(text), h.UID)
+		h.Name, h.PasswdHome = account.Name, paths.Home(account.Home)
+	}
+	h.Records = ledger.PlacesOf(h.UID, h.PasswdHome, os.Getenv)
+	if h.Home = paths.Home(os.Getenv("HOME")); h.Home == "" {
+		h.Home = h.PasswdHome
+	}
+	return h, nil
+}
+
+// getcwd is the kernel's answer; os.Getwd would believe PWD, which may hold symbolic links.
+func getcwd() (string, error) {
+	var buf [unix.PathMax]byte
+	n, err := unix.Getcwd(buf[:])
+	if err != nil {
+		return "", fmt.Errorf("getcwd: %w", err)
+	}
+	dir := string(buf[:n-1])
+	if !strings.HasPrefix(dir, "/") { // "(unreachable)": outside the caller's root
+		return "", errors.New("getcwd: the working directory is not below the root")
+	}
+	return dir, nil
+}
+
+func Release(s string) (v [2]int) {
+	for i := range v {
+		n := 0
+		for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+			n++
+		}
+		v[i], _ = strconv.Atoi(s[:n]) // no digits: 0
+		if n == len(s) {
+			break
+		}
+		s = s[n+1:]
+	}
+	return v
+}
+
+func lastCap() (int, error) {
+	b, err := proc.ReadSome("/proc/sys/kernel/cap_last_cap", 16)
+	if err != nil {
+		return 0, fmt.Errorf("last capability: %w", err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || n < 0 || n > 63 {
+		return 0, fmt.Errorf("/proc/sys/kernel/cap_last_cap: %q is not a capability", b)
+	}
+	return n, nil
+}
+
+// ownCaps are the launcher's effective and permitted sets.
+func ownCaps() (effective, permitted uint64, err error) {
+	var d [2]unix.CapUserData
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if err := unix.Capget(&hdr, &d[0]); err != nil {
+		return 0, 0, fmt.Errorf("capget: %w", err)
+	}
+	return uint64(d[0].Effective) | uint64(d[1].Effective)<<32, uint64(d[0].Permitted) | uint64(d[1].Permitted)<<32, nil
+}
+
+type OSFiles struct{}
+
+func (OSFiles) Lstat(p string) (fs.FileInfo, error) { return os.Lstat(p) }
+
+func (OSFiles) Stat(p string) (fs.FileInfo, error) { return os.Stat(p) }
+
+func (OSFiles) Readlink(p string) (string, error) { return os.Readlink(p) }
+
+func (OSFiles) ReadDir(p string) ([]fs.DirEntry, error) { return os.ReadDir(p) }
+
+func (OSFiles) Access(p string, mode uint32) error { return unix.Access(p, mode) }
+
+func (OSFiles) Read(p string, n int) ([]byte, error) {
+	if strings.HasPrefix(p, "/proc/") {
+		return proc.ReadSome(p, n) // the kernel's own, and only regular files
+	}
+	fd, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: p, Err: err}
+	}
+	defer unix.Close(fd)
+	return readRegular(fd, p, n)
+}

@@ -1,0 +1,79 @@
+package host
+
+// Whether a filter can have a listener.
+
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy/filter"
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/plan"
+)
+
+// ProbeListener finds out whether a filter can have a listener, and the flags for it. There can be one in a chain of
+// filters, and only a child can try: where there is no filter yet there is no need.
+func ProbeListener() (flags uint32, why string) {
+	flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+	if !child.FilterFlags(uint(flags)) {
+		flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
+		if !child.FilterFlags(uint(flags)) {
+			return 0, "seccomp listeners are not to be had: they are there since Linux 5.0, and a container runtime's filter may forbid them"
+		}
+	}
+	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err == nil && mode == 0 {
+		return flags, ""
+	}
+	switch err := TryListener(flags); err {
+	case nil:
+		return flags, ""
+	case unix.EBUSY:
+		return 0, "a filter around the launcher has a listener already, and there can be one: a sandbox in a sandbox"
+	default:
+		return 0, "seccomp listener: " + err.Error()
+	}
+}
+
+// TryListener lets a child install a filter that allows everything.
+func TryListener(flags uint32) error {
+	allow := EncodeFilter([]filter.Insn{{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW}})
+	image, err := child.Link(&plan.Plan{Steps: []plan.Step{
+		plan.PrctlStep(unix.PR_SET_NO_NEW_PRIVS, 1),
+		plan.SetFilter(uint64(flags), allow),
+	}}, nil)
+	if err != nil {
+		return err
+	}
+	defer image.Release()
+	pid, pidfd, err := image.Start()
+	if err != nil {
+		return err
+	}
+	unix.Close(pidfd)
+	var status unix.WaitStatus
+	for {
+		if _, err = unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
+			break
+		}
+	}
+	switch errno := syscall.Errno(image.Page().Init.Errno); {
+	case err != nil:
+		return err
+	case errno != 0:
+		return errno
+	case status != 0:
+		return errors.New("the child that tried it was ended")
+	}
+	return nil
+}
+
+// EncodeFilter lays instructions out as struct sock_filter.
+func EncodeFilter(insns []filter.Insn) string {
+	b := make([]byte, 0, 8*len(insns))
+	for _, in := range insns {
+		b = append(b, byte(in.Code), byte(in.Code>>8), in.Jt, in.Jf, byte(in.K), byte(in.K>>8), byte(in.K>>16), byte(in.K>>24))
+	}
+	return string(b)
+}

@@ -1,0 +1,59 @@
+package host
+
+// Who can reach a directory.
+
+import (
+	"errors"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/walk"
+)
+
+// Private reports whether nobody but the caller can reach what is in a directory, whatever becomes of its own mode: one of
+// the directories above it is the caller's, nobody else may search it, and it has no access list.
+func (OSFiles) Private(dir string) error {
+	fd, err := walk.NoLinks(dir, walk.OpenDir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return PrivateAbove(fd)
+}
+
+func PrivateAbove(fd int) error {
+	at, err := unix.Dup(fd)
+	if err != nil {
+		return err
+	}
+	defer func() { unix.Close(at) }()
+	var below, st unix.Stat_t
+	if err := unix.Fstat(at, &below); err != nil {
+		return err
+	}
+	for {
+		up, err := unix.Openat(at, "..", walk.OpenDir, 0)
+		if err != nil {
+			return err
+		}
+		unix.Close(at)
+		at = up
+		if err := unix.Fstat(at, &st); err != nil {
+			return err
+		}
+		if st.Dev == below.Dev && st.Ino == below.Ino {
+			return errors.New("every directory above it can be searched by others")
+		}
+		if int(st.Uid) == unix.Geteuid() && st.Mode&0o011 == 0 && !hasACL(at) {
+			return nil
+		}
+		below = st
+	}
+}
+
+// hasACL reports whether a directory has a POSIX access list (acl(5)), or whether that cannot be told.
+func hasACL(fd int) bool {
+	_, err := unix.Getxattr("/proc/self/fd/"+strconv.Itoa(fd), "system.posix_acl_access", nil)
+	return err != unix.ENODATA && err != unix.EOPNOTSUPP
+}

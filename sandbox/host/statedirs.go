@@ -1,0 +1,58 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/paths"
+)
+
+// StatePath is where this user's state belongs: /run/cordon for root, and else cordon in XDG_RUNTIME_DIR or in the
+// directory that stands for it where that is not set, /run/user/UID. It is "" where there is no such directory.
+func StatePath(getenv func(string) string) string {
+	uid := os.Getuid()
+	if uid == 0 {
+		return "/run/cordon"
+	}
+	if dir := getenv("XDG_RUNTIME_DIR"); dir != "" {
+		if !strings.HasPrefix(dir, "/") {
+			return ""
+		}
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real
+		}
+		return paths.Join(paths.Clean(dir), "cordon")
+	}
+	dir := "/run/user/" + strconv.Itoa(uid)
+	if i, err := os.Lstat(dir); err != nil || !i.IsDir() {
+		return ""
+	}
+	return dir + "/cordon"
+}
+
+const RuntimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of yours, mode 0700, on a file system of this machine, the same for every command"
+
+// MakeStateDirs makes the state directories before a task could. If one cannot be made, no task of this user can make it
+// either, or hideState refuses.
+func MakeStateDirs(h *Host) {
+	for _, path := range h.StateDirs() {
+		_ = unix.Mkdir(path, 0o700) // it is there already, mostly
+	}
+}
+
+// StateDirs returns the directories that cordon takes for the user's state: the one in XDG_RUNTIME_DIR now, and the one that
+// a command takes if that is not set.
+func (h *Host) StateDirs() []string {
+	usual := "/run/cordon"
+	if h.UID != 0 {
+		usual = "/run/user/" + strconv.Itoa(h.UID) + "/cordon"
+	}
+	if h.State == "" || h.State == usual {
+		return []string{usual}
+	}
+	return []string{h.State, usual}
+}

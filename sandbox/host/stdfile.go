@@ -1,0 +1,181 @@
+package host
+
+// What a descriptor of the caller's is: a file described as data, so that a plan can be compiled for it without it. A
+// descriptor is a way past every mount, so that only what cannot lead further is handed over.
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/walk"
+)
+
+// Stdio describes a file that the caller hands over. The zero value is none: /dev/null.
+type Stdio struct {
+	Given    bool
+	Number   int    // its descriptor in the launcher
+	Terminal bool   // a terminal of the host
+	TTY      string // of a terminal on standard input: its device; "" if that is not known
+	Pipe     bool   // a pipe without a name, of which no mount and no rule keeps a task
+	Refused  string // what it is, if no task may have it; "" if one may
+	Regular  *RegularFile
+}
+
+// RegularFile describes a regular file on standard input that is open for reading alone.
+type RegularFile struct {
+	Owner int    // its user
+	Path  string // by which it can be opened again
+	Err   error  // why it cannot
+}
+
+// DescribeFile looks at one file.
+func DescribeFile(f *os.File) (s Stdio) {
+	if f == nil {
+		return s
+	}
+	fd := int(f.Fd())
+	s.Given, s.Number = true, fd
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Fstat(fd, &st)
+	}
+	if err != nil {
+		return s // closed: duplicating it fails with the same error
+	}
+	switch kind := st.Mode & unix.S_IFMT; {
+	case kind == unix.S_IFDIR:
+		s.Refused = KindDirectory
+	case flags&unix.O_PATH != 0:
+		s.Refused = "a place in the host's tree (O_PATH)"
+	case kind == unix.S_IFREG:
+		s.Refused = refusedRegular(fd, flags)
+	case kind == unix.S_IFIFO:
+		s.Pipe = isAnonymousPipe(fd)
+	case kind == unix.S_IFSOCK:
+	case kind == unix.S_IFCHR:
+		s.Terminal, s.Refused = describeDevice(fd, st.Rdev)
+	case kind == unix.S_IFBLK:
+		s.Refused = "a block device"
+	default:
+		s.Refused = anonymous(fd)
+	}
+	return s
+}
+
+// DescribeStdin looks at standard input. A regular file that the task's user owns can be opened again; owner is that user,
+// or -1.
+func DescribeStdin(f *os.File, owner int) Stdio {
+	s := DescribeFile(f)
+	if !s.Given || s.Refused != "" {
+		return s
+	}
+	if s.Terminal {
+		s.TTY, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(s.Number)) // "": the device is not known
+		return s
+	}
+	var st unix.Stat_t
+	if unix.Fstat(s.Number, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink == 0 || int(st.Uid) != owner {
+		return s
+	}
+	if flags, err := unix.FcntlInt(uintptr(s.Number), unix.F_GETFL, 0); err != nil || flags&(unix.O_ACCMODE|unix.O_PATH) != unix.O_RDONLY {
+		return s // what the task may write it may change
+	}
+	s.Regular = &RegularFile{Owner: owner}
+	s.Regular.Path, s.Regular.Err = pathOf(s.Number, &st)
+	return s
+}
+
+// pathOf is the path by which a descriptor's file can be opened.
+func pathOf(fd int, st *unix.Stat_t) (string, error) {
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return "", fail.Bare(err)
+	}
+	if !strings.HasPrefix(path, "/") {
+		return path, errors.New("it has no path")
+	}
+	again, err := walk.NoLinks(path, walk.OpenAny)
+	if err != nil {
+		return path, err
+	}
+	defer unix.Close(again)
+	return path, SameAs(again, st)
+}
+
+// SameAs is an error if a descriptor is of another file.
+func SameAs(fd int, st *unix.Stat_t) error {
+	var got unix.Stat_t
+	if err := unix.Fstat(fd, &got); err != nil {
+		return err
+	}
+	if got.Dev != st.Dev || got.Ino != st.Ino {
+		return errors.New("the path leads to another file")
+	}
+	return nil
+}
+
+const KindDirectory = "a directory of the host"
+
+// The devices that hold nothing of anybody's: null(4), full(4), random(4).
+var harmless = [...]uint64{unix.Mkdev(1, 3), unix.Mkdev(1, 5), unix.Mkdev(1, 7), unix.Mkdev(1, 8), unix.Mkdev(1, 9)}
+
+// describeDevice reports whether a character device is a terminal, and names any other one that a task may not have.
+func describeDevice(fd int, dev uint64) (terminal bool, refused string) {
+	for _, d := range harmless {
+		if d == dev {
+			return false, ""
+		}
+	}
+	if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
+		return true, ""
+	}
+	return false, "the device " + strconv.Itoa(int(unix.Major(dev))) + ":" + strconv.Itoa(int(unix.Minor(dev)))
+}
+
+// refusedRegular is for what is a regular file by its type alone. Who writes to a file of proc or of a cgroup acts with the
+// rights of who opened it.
+func refusedRegular(fd, flags int) string {
+	var fs unix.Statfs_t
+	if unix.Fstatfs(fd, &fs) != nil {
+		return ""
+	}
+	switch fs.Type {
+	case unix.NSFS_MAGIC, unix.PID_FS_MAGIC, unix.ANON_INODE_FS_MAGIC:
+		return anonymous(fd)
+	case unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC,
+		unix.SECURITYFS_MAGIC, unix.BPF_FS_MAGIC, unix.EFIVARFS_MAGIC, unix.SELINUX_MAGIC, unix.BINFMTFS_MAGIC:
+		if flags&unix.O_ACCMODE != unix.O_RDONLY {
+			return "a file of the kernel's, open for writing"
+		}
+		if isMemory(fd) {
+			return "the memory of a process"
+		}
+	}
+	return ""
+}
+
+// isMemory reports whether a file of proc is /proc/PID/mem: proc_pid_mem(5).
+func isMemory(fd int) bool {
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	return err != nil || strings.HasSuffix(path, "/mem") || path == "/proc/kcore"
+}
+
+// anonymous names what has no path, as the kernel calls it: pidfd, anon_inode:[io_uring], mnt:[4026531832].
+func anonymous(fd int) string {
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return "of no kind that can be handed over"
+	}
+	return path + ", which is no file"
+}
+
+func isAnonymousPipe(fd int) bool {
+	var fs unix.Statfs_t
+	return unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.PIPEFS_MAGIC
+}

@@ -1,0 +1,64 @@
+package fail
+
+// Errors as texts, and the causes that lie in them.
+
+import (
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func Errno(err error) syscall.Errno {
+	var e syscall.Errno
+	errors.As(err, &e)
+	return e
+}
+
+// Cause strips what package os wraps around an error.
+func Cause(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}
+
+func Prefixed(prefix, s string) string {
+	if s == "" {
+		return ""
+	}
+	return prefix + s
+}
+
+// PathError is what is wrong with a path, without the name of an operation.
+type PathError struct {
+	Path string
+	Err  error
+}
+
+func (e *PathError) Error() string { return e.Path + ": " + e.Err.Error() }
+
+func (e *PathError) Unwrap() error { return e.Err }
+
+// Bare is an error without the path that the caller says itself.
+func Bare(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+func Said(what, where string) string {
+	if where == "" {
+		return what
+	}
+	return what + " (" + where + ")"
+}
+
+// NotThere reports whether an error says that a path leads to nothing. Any other error says that nobody knows.
+func NotThere(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }

@@ -1,0 +1,142 @@
+package git
+
+import (
+	"regexp"
+	"strings"
+)
+
+// A Word is a word of a command, as the shell splits it, quotes aside.
+type Word struct {
+	Text    string
+	Dir     string // that a "cd" before it names; "" for none
+	Program bool   // it is run, or read by an interpreter
+	Started bool   // it begins a command
+}
+
+// Here stands in a word for the directory of the script that it is from.
+const Here = "\x01"
+
+// The ways in which scripts name the directory that they are in, and the top of the working tree.
+var (
+	ofScript = regexp.MustCompile("(?:\\$\\(|`)\\s*dirname\\s+(?:--\\s+)?\"?\\$(?:0|\\{0\\}|BASH_SOURCE|\\{BASH_SOURCE(?:\\[0\\])?\\})\"?\\s*(?:\\)|`)|" +
+		`\$\{(?:0|BASH_SOURCE(?:\[0\])?)%/\*\}`)
+	inScript = regexp.MustCompile("\\$\\(\\s*cd\\s+(?:--\\s+)?\"?" + Here + "([^\\s\")]*)\"?\\s*(?:>\\S+\\s*)?(?:&&|;)\\s*pwd(?:\\s+-P)?\\s*\\)")
+	ofTree   = regexp.MustCompile("(?:\\$\\(|`)\\s*(?:git\\s+rev-parse\\s+--show-toplevel|pwd)\\s*(?:\\)|`)|\\$PWD\\b|\\$\\{PWD\\}|\\$GIT_WORK_TREE\\b|\\$\\{GIT_WORK_TREE\\}")
+	ofGit    = regexp.MustCompile("(?:\\$\\(|`)\\s*git\\s+rev-parse\\s+--(?:absolute-)?git-(?:common-)?dir\\s*(?:\\)|`)|\\$GIT_DIR\\b|\\$\\{GIT_DIR\\}")
+	ofHome   = regexp.MustCompile(`\$HOME\b|\$\{HOME\}`)
+	assigned = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+// prefixes are words after which another command begins.
+var prefixes = words("if then else elif while until do exec env command nohup time nice sudo eval xargs setsid timeout builtin flock ionice")
+
+// interpreters run the file that is their first argument.
+var interpreters = words("sh bash dash zsh ksh mksh ash fish python perl ruby node nodejs deno bun php lua tclsh Rscript pwsh . source")
+
+func words(list string) map[string]bool {
+	m := map[string]bool{}
+	for w := range strings.FieldsSeq(list) {
+		m[w] = true
+	}
+	return m
+}
+
+// Words splits a command, or a script.
+func Words(text string) []Word {
+	text = ofScript.ReplaceAllLiteralString(text, Here)
+	text = inScript.ReplaceAllString(text, Here+"$1")
+	text = ofTree.ReplaceAllLiteralString(text, ".")
+	text = ofGit.ReplaceAllLiteralString(text, ".git")
+	text = ofHome.ReplaceAllLiteralString(text, "~")
+	s := splitter{start: true}
+	for i, end := 0, 0; i < len(text); i = end + 1 {
+		end = i
+		for end < len(text) && !strings.ContainsRune(" \t\r\n!;|&'\"=()<>`{}", rune(text[end])) {
+			end++
+		}
+		if text[i] == '#' && (i == 0 || text[i-1] == ' ' || text[i-1] == '\n' || text[i-1] == '\t') { // a comment
+			for end < len(text) && text[end] != '\n' {
+				end++
+			}
+			s.breaks('\n')
+			continue
+		}
+		var by byte
+		if end < len(text) {
+			by = text[end]
+		}
+		if end > i {
+			s.word(text[i:end], by)
+		}
+		s.breaks(by)
+	}
+	return s.words
+}
+
+// A splitter knows what the next word is.
+type splitter struct {
+	words  []Word
+	dir    string
+	start  bool // the next word begins a command
+	script bool // the next word that is no option is a script
+	moves  bool // the next word is where cd goes
+	value  bool // the next word is what a variable is set to, and a command may follow
+}
+
+func (s *splitter) word(text string, by byte) {
+	w := Word{Text: text, Dir: s.dir}
+	switch {
+	case s.value:
+		s.value, s.start = false, true
+		s.words = append(s.words, w)
+		return
+	case s.start && by == '=' && assigned.MatchString(text):
+		s.value = true
+		return
+	case s.moves:
+		s.moves = text[0] == '-' && text != "-"
+		if !s.moves {
+			s.dir = under(s.dir, text)
+		}
+		return
+	case s.start:
+		w.Program, w.Started = true, true
+		s.begun(text)
+	case s.script && text[0] == '-':
+		switch last := text[len(text)-1]; {
+		case strings.HasPrefix(text, "--") || last != 'c' && last != 'e' && last != 'm':
+		default:
+			s.script, s.start = false, last == 'c' // what comes is the program itself
+		}
+	case s.script:
+		w.Program, s.script = true, false
+	}
+	s.words = append(s.words, w)
+}
+
+// begun notes what follows a word that begins a command.
+func (s *splitter) begun(text string) {
+	name := text[strings.LastIndexByte(text, '/')+1:]
+	s.start = prefixes[name]
+	s.script = interpreters[strings.TrimRight(name, "0123456789.")] || interpreters[name]
+	s.moves = name == "cd" || name == "pushd"
+}
+
+func (s *splitter) breaks(by byte) {
+	switch by {
+	case '\n', ';', '|', '&', '(', ')', '`', '!', '{', '}':
+		s.start, s.script, s.moves, s.value = true, false, false, false
+	case ' ', '\t':
+		if s.value { // a variable is set to nothing
+			s.value, s.start = false, true
+		}
+	}
+}
+
+// under is a directory below another one, unless it is absolute.
+func under(dir, name string) string {
+	if dir == "" || name[0] == '/' || name[0] == '~' || strings.HasPrefix(name, Here) {
+		return name
+	}
+	return dir + "/" + name
+}

@@ -1,0 +1,57 @@
+package git
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Programs are marked with *, and have the directory of a cd before a colon.
+func TestWords(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{"./f now", "./f* now"},
+		{"sh f.sh x", "sh* f.sh* x"},
+		{"!cd t && ./f", "cd* t:./f*"},
+		{"!cd t; cd u && sh f", "cd* t:cd* t/u:sh* t/u:f*"},
+		{`!"$(git rev-parse --show-toplevel)/t/f" x`, "./t/f* x"},
+		{"!exec ${PWD}/t/f", "exec* ./t/f*"},
+		{"!A=b ./f", "b ./f*"},
+		{"!f() { ./g \"$@\"; }; f", "f* ./g* $@ f*"},
+		{"python3.11 -u tools/x.py -c y", "python3.11* -u tools/x.py* -c y"},
+		{"python3 -m tool x", "python3* -m tool x"},
+		{"sh -c './f x'", "sh* -c ./f* x"},
+		{"env A=b ./f", "env* b ./f*"},
+		{"# ./x\nif ./f; then . ./g; fi", "if* ./f* then* .* ./g* fi*"},
+		{`. "$(dirname "$0")/../h"`, ".* \x01/../h*"},
+		{`. "$(dirname -- "${BASH_SOURCE[0]}")/h"`, ".* \x01/h*"},
+		{`"$(cd "$(dirname "$0")/.." && pwd)/t/f"`, "\x01/../t/f*"},
+		{"git-lfs clean -- %f", "git-lfs* clean -- %f"},
+		{"$GIT_DIR/../x", ".git/../x*"},
+	} {
+		var got []string
+		for _, w := range Words(tt.text) {
+			s := w.Text
+			if w.Program {
+				s += "*"
+			}
+			if w.Dir != "" {
+				s = w.Dir + ":" + s
+			}
+			got = append(got, s)
+		}
+		if !slices.Equal(got, strings.Fields(tt.want)) {
+			t.Errorf("%s: %q, want %q", tt.text, got, tt.want)
+		}
+	}
+}
+
+func FuzzWords(f *testing.F) {
+	f.Add("!cd t && A= exec sh -c './f' # x")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, w := range Words(text) {
+			if w.Text == "" {
+				t.Error("an empty word")
+			}
+		}
+	})
+}

@@ -1,0 +1,131 @@
+package loop
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var One = [8]byte{1}
+
+// WriteAll reports whether there is anybody to write for.
+func WriteAll(fd int, b []byte) bool {
+	for fd >= 0 && len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		switch {
+		case err == unix.EAGAIN: // somebody has made the terminal's description non-blocking
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
+		case err == unix.EINTR:
+		case err != nil:
+			return false
+		default:
+			b = b[n:]
+		}
+	}
+	return true
+}
+
+// Loop are what the loop waits for, for as long as the sandbox lives.
+type Loop struct {
+	watches []watch
+	timers  []timer // a few, in no order
+	fds     []unix.PollFd
+}
+
+// watch is a descriptor and what to do when poll(2) reports events of it.
+type watch struct {
+	fd     int
+	events int16
+	do     func(revents int16)
+}
+
+// timer is done once, when its time has come.
+type timer struct {
+	at time.Time
+	do func()
+}
+
+// Watch begins to call do when poll(2) reports one of the events of fd, or that its other end is gone. do may watch and
+// unwatch.
+func (e *Loop) Watch(fd int, events int16, do func(revents int16)) {
+	e.watches = append(e.watches, watch{fd, events, do})
+}
+
+// Unwatch ends that; to be called before the descriptor is closed. A descriptor that nobody watches is no mistake.
+func (e *Loop) Unwatch(fd int) {
+	e.watches = slices.DeleteFunc(e.watches, func(w watch) bool { return w.fd == fd })
+}
+
+// At does something at a time, in the loop: not before, and not while nobody waits.
+func (e *Loop) At(t time.Time, do func()) {
+	e.timers = append(e.timers, timer{t, do})
+}
+
+// next is the time to the next timer; nil if there is none.
+func (e *Loop) next(now time.Time) *unix.Timespec {
+	if len(e.timers) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(e.timers, func(a, b timer) int { return a.at.Compare(b.at) })
+	ts := unix.NsecToTimespec(int64(max(0, first.at.Sub(now))))
+	return &ts
+}
+
+// expire does what is due. It may add timers.
+func (e *Loop) expire(now time.Time) {
+	for i := 0; i < len(e.timers); i++ {
+		if t := e.timers[i]; !now.Before(t.at) {
+			e.timers = slices.Delete(e.timers, i, i+1)
+			i--
+			t.do()
+		}
+	}
+}
+
+// Poll waits for the given descriptors, the watches and the timers, and serves the latter two. The given are left with
+// what was reported of them.
+func (e *Loop) Poll(fds []unix.PollFd) error {
+	given := len(fds)
+	e.fds = append(e.fds[:0], fds...)
+	for _, w := range e.watches {
+		e.fds = append(e.fds, unix.PollFd{Fd: int32(w.fd), Events: w.events})
+	}
+	if _, err := unix.Ppoll(e.fds, e.next(time.Now()), nil); err != nil {
+		if err == unix.EINTR {
+			err = nil
+		}
+		return err
+	}
+	copy(fds, e.fds)
+	for _, f := range e.fds[given:] {
+		if f.Revents == 0 {
+			continue
+		}
+		if i := slices.IndexFunc(e.watches, func(w watch) bool { return w.fd == int(f.Fd) && w.events == f.Events }); i >= 0 { // not unwatched since
+			e.watches[i].do(f.Revents)
+		}
+	}
+	e.expire(time.Now())
+	return nil
+}
+
+// Tell makes an eventfd readable.
+func Tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN: it is, and no more can be added
+
+// Await waits until a descriptor is readable.
+func Await(fd int) {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, -1); err != unix.EINTR {
+			return
+		}
+	}
+}
+
+// Readable reports whether a descriptor has something to read: of a pidfd, that the process is gone.
+func Readable(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n == 1
+}

@@ -1,0 +1,87 @@
+package paths
+
+import "strings"
+
+// The caller's homes: passwd(5), environ(7).
+
+// Home returns a home directory made clean, "" for a text that cannot be one.
+func Home(home string) string {
+	if len(home) == 0 || home[0] != '/' {
+		return ""
+	}
+	if home = Clean(home); home == "/" {
+		return ""
+	}
+	return home
+}
+
+// Below reports whether path is dir or lies under it.
+func Below(path, dir string) bool {
+	return dir == "/" || path == dir || strings.HasPrefix(path, dir) && path[len(dir)] == '/'
+}
+
+// Moved is a path that is dir or below it, with another directory in the place of dir. All are clean.
+func Moved(path, dir, to string) string {
+	switch {
+	case dir == to:
+		return path
+	case path == dir:
+		return to
+	case dir == "/":
+		return Join(to, path[1:])
+	}
+	return Join(to, path[len(dir)+1:])
+}
+
+// Clean is path.Clean for the absolute paths that validation has let through.
+func Clean(p string) string {
+	for len(p) > 1 && strings.HasSuffix(p, "/") {
+		p = p[:len(p)-1]
+	}
+	if isClean(p) {
+		return p
+	}
+	var out []string
+	for name := range strings.SplitSeq(p, "/") {
+		switch name {
+		case "", ".":
+		case "..":
+			out = out[:max(0, len(out)-1)]
+		default:
+			out = append(out, name)
+		}
+	}
+	return "/" + strings.Join(out, "/")
+}
+
+// isClean reports whether an absolute path has no empty name and none that is "." or "..".
+func isClean(p string) bool {
+	for i := 0; i+1 < len(p); i++ {
+		if p[i] != '/' {
+			continue
+		}
+		if p[i+1] == '/' {
+			return false
+		}
+		rest := p[i+1:]
+		if rest[0] == '.' && (len(rest) == 1 || rest[1] == '/' || rest[1] == '.' && (len(rest) == 2 || rest[2] == '/')) {
+			return false
+		}
+	}
+	return true
+}
+
+func Join(dir, name string) string {
+	if dir == "/" {
+		return "/" + name
+	}
+	return dir + "/" + name
+}
+
+func Split(p string) (dir, name string) {
+	i := strings.LastIndexByte(p, '/')
+	if i == 0 {
+		return "/", p[1:]
+	}
+	return p[:i], p[i+1:]
+}

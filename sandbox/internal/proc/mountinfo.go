@@ -1,0 +1,148 @@
+package proc
+
+// The table of mounts: proc_pid_mountinfo(5).
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/sandbox/internal/paths"
+)
+
+// MountEntry is a line of the table.
+type MountEntry struct {
+	ID, parent string
+	Point      string
+	Device     string // of the file system: major:minor
+	Root       string // the place of the file system that is mounted, escaped as in the table
+	Options    string // of the mount itself
+	fstype     string
+	Source     string
+}
+
+// MountTable finds a mount by what it is mounted on.
+type MountTable struct {
+	List []MountEntry
+	on   map[mountKey]int // the index of the mount at a point of a parent
+	ByID map[string]int
+}
+
+type mountKey struct{ parent, point string }
+
+func ParseMounts(text []byte) (*MountTable, error) {
+	n := bytes.Count(text, []byte{'\n'})
+	t := &MountTable{List: make([]MountEntry, 0, n), on: make(map[mountKey]int, n), ByID: make(map[string]int, n)}
+	for line := range bytes.Lines(text) {
+		m, ok := mountLine(line)
+		if !ok {
+			return nil, errors.New("unexpected line " + strconv.Quote(string(line)))
+		}
+		t.on[mountKey{m.parent, m.Point}] = len(t.List)
+		t.ByID[m.ID] = len(t.List)
+		t.List = append(t.List, m)
+	}
+	return t, nil
+}
+
+// Reachable reports whether a path leads to a mount: nothing is stacked on it, and on the way from the root to it
+// nothing else is mounted. The way is that of its parents.
+func (t *MountTable) Reachable(m *MountEntry) bool {
+	if _, covered := t.on[mountKey{m.ID, m.Point}]; covered {
+		return false
+	}
+	for depth := 0; depth <= len(t.List); depth++ {
+		up, ok := t.ByID[m.parent]
+		if !ok {
+			return true // the root: its parent is not in the table
+		}
+		parent := &t.List[up]
+		if m.Point != parent.Point && t.between(m, parent) {
+			return false
+		}
+		m = parent
+	}
+	return false
+}
+
+// between reports whether the parent has another mount at or above m's point, which leads away from m.
+func (t *MountTable) between(m, parent *MountEntry) bool {
+	for dir, _ := paths.Split(m.Point); ; dir, _ = paths.Split(dir) {
+		if _, ok := t.on[mountKey{parent.ID, dir}]; ok {
+			return true
+		}
+		if dir == parent.Point || dir == "/" {
+			return false
+		}
+	}
+}
+
+// mountLine takes what matters out of a line: ID parent major:minor root point options …
+func mountLine(line []byte) (m MountEntry, ok bool) {
+	var f [6]string
+	rest := string(line)
+	for i := range f {
+		if f[i], rest, ok = strings.Cut(rest, " "); !ok {
+			return m, false
+		}
+	}
+	_, rest, _ = strings.Cut(rest, "- ") // behind optional fields, which have no dash
+	fstype, rest, _ := strings.Cut(rest, " ")
+	source, _, _ := strings.Cut(rest, " ")
+	m = MountEntry{f[0], f[1], Unescape(f[4]), f[2], f[3], f[5], fstype, source}
+	return m, strings.HasPrefix(m.Point, "/")
+}
+
+// Unescape undoes the octal escapes of space, tab, newline and backslash.
+func Unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if v, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(v))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+func HasOption(options, name string) bool {
+	for option := range strings.SplitSeq(options, ",") {
+		if option == name {
+			return true
+		}
+	}
+	return false
+}
+
+// MountsBelow reports whether anything is mounted below a directory, covered or not.
+func (t *MountTable) MountsBelow(dir string) bool {
+	return slices.ContainsFunc(t.List, func(m MountEntry) bool { return m.Point != dir && paths.Below(m.Point, dir) })
+}
+
+// diskTypes are file systems whose directories are overlaid; besides, that at "/" is, whatever it is. What the kernel
+// makes up, and what lies in memory or on a network, stays read-only.
+var diskTypes = [...]string{"bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "overlay", "reiserfs", "squashfs", "xfs", "zfs"}
+
+// OnDisk reports whether a directory lies on a file system that is overlaid.
+func (t *MountTable) OnDisk(dir string) bool {
+	var found *MountEntry
+	for i := range t.List {
+		m := &t.List[i]
+		if !paths.Below(dir, m.Point) || !t.Reachable(m) {
+			continue
+		}
+		if found == nil || len(m.Point) > len(found.Point) {
+			found = m
+		}
+	}
+	return found != nil && (found.Point == "/" || slices.Contains(diskTypes[:], found.fstype))
+}

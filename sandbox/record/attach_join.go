@@ -1,0 +1,215 @@
+package record
+
+// How the processes of a running program are taken in.
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy/recording"
+	"cordon/sandbox"
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/proc"
+)
+
+// maxRounds bounds how often processes are listed, for those that fork meanwhile.
+const maxRounds = 100
+
+// welcome takes in what enters a sandbox, and what its groups count, until stop.
+func (b *bpf) welcome(to *Running) {
+	defer b.drained.Done()
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		b.groupsCount(to.entry)
+		select {
+		case <-b.done:
+			b.groupsCount(to.entry)
+			return
+		case <-t.C:
+			_, _ = b.joinAll(to) // an error is looked at again in a moment
+		}
+	}
+}
+
+// groupsCount takes what a sandbox's groups have counted since it began, if it has any.
+func (b *bpf) groupsCount(e *sandbox.Entry) {
+	if e.State.Cgroup == nil {
+		return
+	}
+	c, err := e.State.Cgroup.Stats()
+	if err != nil {
+		return // it has ended
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.Memory != nil {
+		b.counted(c.Memory.Peak, nil)
+	}
+	if c.PIDs != nil {
+		b.counted(nil, c.PIDs.Peak)
+	}
+}
+
+// joinAll tells the programs of all threads that they do not know, and says of how many.
+func (b *bpf) joinAll(to *Running) (added int, err error) {
+	list, err := to.list()
+	for _, p := range list {
+		added += b.join(p)
+	}
+	return added, err
+}
+
+// join tells the programs of a process's threads. What was said of a thread that has gone meanwhile is taken back: its
+// number may be another's soon.
+func (b *bpf) join(p *sandbox.Process) (added int) {
+	threads, all := namesIn(procPath(p.PID, "task"), maxTasks)
+	_, n, ok := b.running(p.PID)
+	if !ok {
+		return 0
+	}
+	if !all {
+		b.lose("tasks")
+	}
+	var keys [][]byte
+	for _, name := range threads {
+		tid, _ := strconv.ParseUint(name, 10, 32) // of the kernel's making
+		key := binary.LittleEndian.AppendUint32(nil, uint32(tid))
+		if b.placed(uint32(tid)) {
+			continue
+		}
+		switch err := child.AddMap(b.m.tasks, key, taskValue(uint32(tid), n)); err {
+		case nil:
+			keys = append(keys, key)
+		case unix.EEXIST:
+		default:
+			b.lose("tasks")
+		}
+	}
+	if len(keys) == 0 {
+		return 0
+	}
+	now, later, ok := b.running(p.PID)
+	for _, key := range keys {
+		id := binary.LittleEndian.Uint32(key)
+		tid := strconv.FormatUint(uint64(id), 10)
+		switch value := make([]byte, taskSize); {
+		case b.placed(id) || !ok || startOf(procPath(p.PID, "stat")) != p.Start || startOf(procPath(p.PID, "task/"+tid+"/stat")) == 0:
+			_ = child.DeleteMap(b.m.tasks, key) // ENOENT: the programs have seen its end, too
+		case later != n && child.GetMap(b.m.tasks, key, value) == nil && binary.LittleEndian.Uint32(value[taskExe:]) == n:
+			_ = child.SetMap(b.m.tasks, key, taskValue(id, later)) // it ran another program before the programs knew it
+		}
+	}
+	if ok {
+		b.had(p.PID, now)
+		b.sampler.add(p.PID)
+	}
+	return len(keys)
+}
+
+// lose counts what the recording lacks.
+func (b *bpf) lose(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost[what]++
+}
+
+// running is the program that a process runs now, and the programs' number of it.
+func (b *bpf) running(pid int) (x recording.Executable, number uint32, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if x, ok = b.program(pid); ok {
+		number = b.number(x)
+	}
+	return x, number, ok
+}
+
+// placed reports whether the programs have a place of their own for a thread: they have seen how it was made.
+func (b *bpf) placed(tid uint32) bool {
+	value := make([]byte, taskSize)
+	return child.GetMap(b.m.slots, binary.LittleEndian.AppendUint32(nil, tid&(maxTasks-1)), value) == nil &&
+		binary.LittleEndian.Uint64(value[taskTID:]) == uint64(tid)
+}
+
+// taskValue is that of a thread that is on, by its executable.
+func taskValue(tid, exe uint32) []byte {
+	v := make([]byte, taskSize)
+	binary.LittleEndian.PutUint64(v[taskTID:], uint64(tid))
+	binary.LittleEndian.PutUint32(v[taskExe:], exe)
+	binary.LittleEndian.PutUint32(v[taskState:], taskOn)
+	return v
+}
+
+// lateExe is where the numbers of executables begin that were met when the programs counted already.
+const lateExe = 1 << 30
+
+// number is the programs' number of an executable that ran before they did.
+func (b *bpf) number(x recording.Executable) uint32 {
+	i := b.executable(x)
+	n, ok := b.numbers[i]
+	if !ok {
+		n = uint32(len(b.numbers))
+		if b.begun {
+			n += lateExe
+		}
+		if b.numbers == nil {
+			b.numbers = map[int]uint32{}
+		}
+		b.numbers[i], b.exeOf[n] = n, i
+	}
+	return n
+}
+
+// had records what a process has already: its program, what that is made of, and the files that it has open.
+func (b *bpf) had(pid int, x recording.Executable) {
+	maps, allMaps, err := proc.Head(procPath(pid, "maps"), maxMaps) // gone, or not to be read: then there is none of it
+	files, allFiles := namesIn(procPath(pid, "fd"), maxOpenFiles)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !allFiles || err == nil && !allMaps {
+		b.lost["what a program had"]++
+	}
+	exe := b.executable(x)
+	if b.events[fact{exe: -1, kind: recording.KindExec, text: x.Path}] == nil {
+		b.begins(b.root, x.Path)
+	}
+	for line := range bytes.Lines(maps) {
+		f := bytes.SplitN(bytes.TrimSpace(line), []byte{' '}, 6)
+		if name := strings.TrimSpace(string(f[len(f)-1])); len(f) == 6 && bytes.HasPrefix(f[1], []byte("r-x")) && strings.HasPrefix(name, "/") && !strings.HasSuffix(name, " (deleted)") {
+			b.mapped(exe, name)
+		}
+	}
+	for _, name := range files {
+		if n, err := strconv.Atoi(name); err == nil && n > 2 { // those were given to it
+			b.hadOpen(pid, n, exe)
+		}
+	}
+}
+
+// hadOpen records a file that a process has open.
+func (b *bpf) hadOpen(pid, fd, exe int) {
+	name, ok := link(procPath(pid, "fd/"+strconv.Itoa(fd)))
+	if !ok || !strings.HasPrefix(name, "/") || strings.HasSuffix(name, " (deleted)") {
+		return
+	}
+	info, _, _ := proc.Head(procPath(pid, "fdinfo/"+strconv.Itoa(fd)), 1024) // of an epoll instance it goes on for all that it watches
+	_, rest, _ := strings.Cut(string(info), "flags:")
+	line, _, _ := strings.Cut(rest, "\n")
+	flags, err := strconv.ParseUint(strings.TrimSpace(line), 8, 32)
+	if err != nil {
+		return // closed since
+	}
+	want, found := opens(flags&^(oCreat|oTrunc)), look(b.root, name)
+	if found.kind == recording.TypeDir && want == recording.Read {
+		want = recording.List
+	}
+	f := fact{exe, recording.KindPath, name, uint32(want) << 1}
+	if b.events[f] == nil {
+		b.add(f, found.event(name, want))
+	}
+}

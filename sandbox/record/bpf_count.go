@@ -1,0 +1,217 @@
+package record
+
+// What the program in the kernel counts.
+
+import (
+	"cmp"
+	"encoding/binary"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/policy/recording"
+	"cordon/sandbox/internal/child"
+)
+
+// calledAt is what is known of a number as the programs write it.
+func (b *bpf) calledAt(nr uint32) *call {
+	if nr&compatBit != 0 && nr < filter.X32Bit {
+		return b.call(compatArch(b.native).Audit(), int32(nr&^compatBit))
+	}
+	return b.call(b.native.Audit(), int32(nr))
+}
+
+// errno names a result that is an error.
+func errno(ret int64) string {
+	if ret >= 0 || ret < -4095 {
+		return ""
+	}
+	return unix.ErrnoName(unix.Errno(-ret))
+}
+
+// readCalls takes in the maps of calls.
+func (b *bpf) readCalls() {
+	u32, u64 := binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
+	each(b.m.calls, 32, 24, maxCalls, func(k, v []byte) {
+		nr, arch := u32(k[4:]), b.native
+		if nr&compatBit != 0 && nr < filter.X32Bit {
+			nr, arch = nr&^compatBit, compatArch(b.native)
+		}
+		b.called(u32(k), callFact{arch: arch.Audit(), nr: int32(nr), args: [3]uint64{u64(k[8:]), u64(k[16:]), u64(k[24:])}}, v)
+	})
+	key, value := make([]byte, 4), make([]byte, 24)
+	for exe := range min(uint32(len(b.exeOf)), plainExes) {
+		for nr := range uint32(tableSize) {
+			binary.LittleEndian.PutUint32(key, exe*tableSize+nr)
+			if child.GetMap(b.m.plain, key, value) == nil && u64(value) > 0 {
+				b.called(exe, callFact{arch: b.native.Audit(), nr: int32(nr)}, value)
+			}
+		}
+	}
+}
+
+// called adds a kind of call with what the programs counted: see tally.
+func (b *bpf) called(exe uint32, f callFact, value []byte) {
+	u64 := binary.LittleEndian.Uint64
+	known := false
+	if f.exe, known = b.exeOf[exe]; !known {
+		f.exe = -1
+		b.lost["executables"]++
+	}
+	if b.call(f.arch, f.nr) == nil {
+		return
+	}
+	_, again := b.calls[f]
+	b.countCall(f, u64(value))
+	failed := ""
+	if u64(value[8:]) == 0 {
+		failed = errno(int64(u64(value[16:])))
+	}
+	if old := b.failed[f]; again && old != failed {
+		failed = ""
+	}
+	b.failed[f] = failed
+}
+
+// readCounts takes in how often things were done.
+func (b *bpf) readCounts() {
+	value := make([]byte, 8)
+	for f, hashes := range b.hashes {
+		n := uint64(0)
+		for _, h := range hashes {
+			if child.GetMap(b.m.seen, h[:], value) == nil {
+				n += binary.LittleEndian.Uint64(value)
+			}
+		}
+		if e := b.events[f]; e != nil {
+			e.Count = max(e.Count, n)
+		}
+	}
+}
+
+// readCaps takes in the capabilities, each with the function of the kernel that asked.
+func (b *bpf) readCaps() {
+	u32 := binary.LittleEndian.Uint32
+	symbols := kernelSymbols()
+	stack := make([]byte, 8*maxFrames)
+	each(b.m.caps, 16, 8, maxCaps, func(k, v []byte) {
+		exe, known := b.exeOf[u32(k)]
+		if !known {
+			exe = -1
+		}
+		by := ""
+		if int32(u32(k[12:])) >= 0 && child.GetMap(b.m.stacks, k[12:16], stack) == nil {
+			by = symbols.asker(stack)
+		}
+		name := policy.CapabilityName(int(u32(k[4:])))
+		if name == "" {
+			name = strconv.Itoa(int(u32(k[4:])))
+		}
+		f := fact{exe, recording.KindCap, name + "\x00" + by, 0}
+		e := recording.Event{Cap: name, By: by, Count: binary.LittleEndian.Uint64(v), Errno: errno(int64(int32(u32(k[8:]))))}
+		if old := b.events[f]; old != nil {
+			old.Count += e.Count
+			if old.Errno != e.Errno {
+				old.Errno = ""
+			}
+			return
+		}
+		b.add(f, e)
+	})
+}
+
+// readCounters takes in what was lost.
+func (b *bpf) readCounters() {
+	value := make([]byte, 8)
+	read := func(n uint32) uint64 {
+		if child.GetMap(b.m.counters, binary.LittleEndian.AppendUint32(nil, n), value) != nil {
+			return 0
+		}
+		return binary.LittleEndian.Uint64(value)
+	}
+	for n, what := range map[uint32]string{lostTasks: "tasks", lostCalls: "calls", lostSeen: "paths", lostRecords: "records", lostCaps: "capabilities", cutPaths: "long paths"} {
+		if v := read(n); v > 0 {
+			b.lost[what] += v
+		}
+	}
+	b.peak(-1, recording.PeakPIDs, read(mostAlive))
+}
+
+// each goes through a hash map of so many elements at most. Where elements are deleted meanwhile, some come twice.
+func each(fd int, key, value uint32, most int, do func(k, v []byte)) {
+	k, next, v := []byte(nil), make([]byte, key), make([]byte, value)
+	for n := 0; n < most && child.NextKey(fd, k, next) == nil; n++ {
+		if child.GetMap(fd, next, v) == nil {
+			do(next, v)
+		}
+		k = append(k[:0], next...)
+	}
+}
+
+// symbols are the kernel's functions by address.
+type symbols []symbol
+
+type symbol struct {
+	at   uint64
+	name string
+}
+
+// kernelSymbols reads /proc/kallsyms; nothing where it hides the addresses (kernel.kptr_restrict).
+func kernelSymbols() (s symbols) {
+	text, err := os.ReadFile("/proc/kallsyms")
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) < 3 || f[1] != "t" && f[1] != "T" && f[1] != "w" && f[1] != "W" {
+			continue
+		}
+		if at, err := strconv.ParseUint(f[0], 16, 64); err == nil && at != 0 {
+			s = append(s, symbol{at, f[2]})
+		}
+	}
+	slices.SortFunc(s, func(a, b symbol) int { return cmp.Compare(a.at, b.at) })
+	return s
+}
+
+// asker is what of a stack asked for the capability: the first function, from the inside, that is no part of the question.
+func (s symbols) asker(stack []byte) string {
+	for ; len(stack) >= 8; stack = stack[8:] {
+		at := binary.LittleEndian.Uint64(stack)
+		i, _ := slices.BinarySearchFunc(s, at, func(x symbol, at uint64) int { return cmp.Compare(x.at, at+1) })
+		if at == 0 || i == 0 {
+			return ""
+		}
+		name, _, _ := strings.Cut(s[i-1].name, ".")
+		if name = strings.ToLower(name); !asks(name) {
+			return callOf(name)
+		}
+	}
+	return ""
+}
+
+// callOf is the call whose entry a function of the kernel is, or the function.
+func callOf(name string) string {
+	for _, prefix := range [...]string{"__x64_sys_", "__arm64_sys_", "__ia32_sys_", "__do_sys_", "__se_sys_"} {
+		if call, ok := strings.CutPrefix(name, prefix); ok {
+			return call
+		}
+	}
+	return name
+}
+
+// asks reports whether a function of the kernel passes the question for a capability on.
+func asks(name string) bool {
+	for _, prefix := range [...]string{"bpf_", "__bpf_", "__traceiter_", "trace_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return strings.Contains(name, "capable")
+}

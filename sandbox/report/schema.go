@@ -1,0 +1,11 @@
+package report
+
+import _ "embed"
+
+//go:generate go run ./gen
+
+//go:embed report.schema.json
+var reportSchema string
+
+// ReportSchema is the JSON Schema of a report.
+func ReportSchema() []byte { return []byte(reportSchema) }

@@ -1,0 +1,35 @@
+package report
+
+import "time"
+
+// Usage is what the sandbox has used, besides the times and the peak in Report. What the kernel does not tell is nil.
+type Usage struct {
+	PeakMemory  *uint64 `json:"peak_memory_bytes,omitempty"` // of the whole sandbox, files that it cached included; v2: Linux 5.19
+	PeakSwap    *uint64 `json:"peak_swap_bytes,omitempty"`   // v2: Linux 6.5
+	PeakPIDs    *uint64 `json:"peak_pids,omitempty"`         // processes and threads; Linux 6.1
+	ReadBytes   *uint64 `json:"read_bytes,omitempty"`        // from block devices
+	WriteBytes  *uint64 `json:"write_bytes,omitempty"`       // to block devices
+	OutputBytes *uint64 `json:"output_bytes,omitempty"`      // stdout and stderr; only with limits.output
+
+	MinorFaults         *uint64 `json:"minor_faults,omitempty"`         // page faults that needed no device
+	MajorFaults         *uint64 `json:"major_faults,omitempty"`         // and that did
+	VoluntarySwitches   *uint64 `json:"voluntary_switches,omitempty"`   // context switches: it waited
+	InvoluntarySwitches *uint64 `json:"involuntary_switches,omitempty"` // and: another was let run
+
+	Throttled        *time.Duration `json:"throttled_ns,omitempty"`      // held back by limits.cpus
+	ThrottledPeriods *uint64        `json:"throttled_periods,omitempty"` // of 100 ms, in which it was
+
+	// Stalls: how long some, or all, of the tasks waited for a resource; v2, and only where the kernel counts (PSI).
+	CPUStall        *time.Duration `json:"cpu_stall_ns,omitempty"`
+	MemoryStall     *time.Duration `json:"memory_stall_ns,omitempty"`
+	MemoryStallFull *time.Duration `json:"memory_stall_full_ns,omitempty"`
+	IOStall         *time.Duration `json:"io_stall_ns,omitempty"`
+	IOStallFull     *time.Duration `json:"io_stall_full_ns,omitempty"`
+
+	OOMKills *uint64 `json:"oom_kills,omitempty"` // processes that the kernel killed for memory
+}
+
+func Count(n int64) *uint64 {
+	u := uint64(max(n, 0))
+	return &u
+}

@@ -1,0 +1,128 @@
+package attacks
+
+import (
+	"os"
+	"strings"
+)
+
+// Row 44: commands and further files that git's configuration names, and the secrets in it.
+
+// swap is what a task does to a program x of the tree.
+func swap(x string) string {
+	return "rm -f " + x + "; mv " + x + " gone; mkdir -p $(dirname " + x + "); cp evil " + x + "; chmod 755 " + x + "; ls " + x
+}
+
+// fsmonitor writes a configuration that runs $D/pwn.
+const fsmonitor = `printf '[core]\n\tfsmonitor=%s/pwn\n' $D `
+
+var gitCommands = []gitTrick{
+	{name: "a configuration that GIT_CONFIG_GLOBAL puts in the tree", make: "mkdir conf; echo >conf/git", env: []string{"GIT_CONFIG_GLOBAL=$D/outer/conf/git"},
+		task: fsmonitor + ">>conf/git; mv conf c; mkdir conf; " + fsmonitor + ">conf/git", use: "git status"},
+	{name: "one that GIT_CONFIG_SYSTEM puts there", make: "mkdir conf; echo >conf/git", env: []string{"GIT_CONFIG_SYSTEM=$D/outer/conf/git"},
+		task: fsmonitor + ">>conf/git; mv conf c; mkdir conf; " + fsmonitor + ">conf/git", use: "git status"},
+	{name: "one that XDG_CONFIG_HOME puts there", make: "mkdir -p conf/git conf/cordon; echo >conf/git/config", env: []string{"XDG_CONFIG_HOME=$D/outer/conf"},
+		task: fsmonitor + ">>conf/git/config; mv conf c; mkdir -p conf/git; " + fsmonitor + ">conf/git/config", use: "git status"},
+	{name: "the same, where none is there yet", make: "mkdir -p conf/git conf/cordon", env: []string{"XDG_CONFIG_HOME=$D/outer/conf"},
+		task: fsmonitor + ">conf/git/config; mv conf/git conf/g; mv conf c; mkdir -p conf/git; " + fsmonitor + ">conf/git/config", use: "git status", refused: true},
+	{name: "what that one includes", make: "echo >inc; printf '[include]\\n\\tpath=outer/inc\\n' >../.gitconfig",
+		task: fsmonitor + ">>inc; mv inc i; " + fsmonitor + ">inc", use: "git status"},
+	{name: "what an includeIf of it includes", make: "mkdir d; echo >d/inc; printf '[includeIf \"gitdir:%s/\"]\\n\\tpath=%s/outer/d/inc\\n' $D $D >../.gitconfig",
+		task: fsmonitor + ">>d/inc; mv d i; mkdir d; " + fsmonitor + ">d/inc", use: "git status"},
+	{name: "a program of core.fsmonitor", make: "echo : >f; chmod 755 f; git config core.fsmonitor ./f", task: swap("f"), use: "git status"},
+	{name: "an argument of its interpreter", make: "echo : >f.sh; git config core.fsmonitor 'sh f.sh'", task: swap("f.sh"), use: "git status"},
+	{name: "a program of an alias", make: "mkdir t; echo : >t/f; chmod 755 t/f; git config alias.x '!t/f now'", task: swap("t/f"), use: "git x"},
+	{name: "a program that an alias names after cd", make: "mkdir t; echo : >t/f; chmod 755 t/f; git config alias.x '!cd t && ./f now'", task: swap("t/f"), use: "git x"},
+	{name: "a program that an alias names by a variable", make: "mkdir t; echo : >t/f; chmod 755 t/f; git config alias.x '!\"$(git rev-parse --show-toplevel)/t/f\"'", task: swap("t/f"), use: "git x"},
+	{name: "a program that an alias names by $PWD", make: "mkdir t; echo : >t/f; chmod 755 t/f; git config alias.x '!exec ${PWD}/t/f'", task: swap("t/f"), use: "git x"},
+	{name: "a filter's smudge", make: "mkdir t; echo cat >t/f; chmod 755 t/f; git config filter.x.smudge ./t/f; git config filter.x.clean cat",
+		task: swap("t/f") + "; echo 'a filter=x' >.gitattributes; rm a", use: "git checkout -f a"},
+	{name: "a filter's process", make: "mkdir t; echo cat >t/f; chmod 755 t/f; git config filter.x.process 'sh ./t/f'", task: swap("t/f") + "; echo 'a filter=x' >.gitattributes; rm a", use: "git checkout -f a"},
+	{name: "a textconv", make: "mkdir t; echo cat >t/f; chmod 755 t/f; git config diff.x.textconv t/f", task: swap("t/f") + "; echo 'a diff=x' >.gitattributes; echo >a", use: "git diff"},
+	{name: "a diff command", make: "mkdir t; echo cat >t/f; chmod 755 t/f; git config diff.x.command t/f", task: swap("t/f") + "; echo 'a diff=x' >.gitattributes; echo >a", use: "git diff"},
+	{name: "diff.external", make: "mkdir t; echo : >t/f; chmod 755 t/f; git config diff.external t/f", task: swap("t/f") + "; echo >a", use: "git diff"},
+	{name: "a merge driver", make: "mkdir t; echo : >t/f; chmod 755 t/f; git config merge.x.driver 't/f %A'; git checkout -q -b o; echo o >a; git commit -qam o; git checkout -q -; echo m >a; git commit -qam m",
+		task: swap("t/f") + "; echo 'a merge=x' >.gitattributes", use: "git -c user.name=a -c user.email=b merge -m x o"},
+	{name: "core.sshCommand", make: "mkdir t; echo : >t/f; chmod 755 t/f; git config core.sshCommand 'python3 t/f -x'; git config core.sshCommand 't/f'; git remote add r ssh://x/y",
+		task: swap("t/f"), use: "git fetch r"},
+	{name: "a remote's uploadpack", make: "mkdir t; echo : >t/f; chmod 755 t/f; git remote add r $D/lib; git config remote.r.uploadpack $D/outer/t/f", task: swap("t/f"), use: "git fetch r"},
+	{name: "a submodule's update command", make: "mkdir t; echo : >t/f; chmod 755 t/f; git config submodule.pop.update '!../t/f'", task: swap("t/f") + "; cd pop; git checkout -q HEAD~0; echo >>x", use: "git config submodule.pop.active true; cd pop; git -c user.name=a -c user.email=b commit -qam y; cd ..; git submodule update pop"},
+	{name: "the editor", make: "mkdir t; echo : >t/f; chmod 755 t/f; git config core.editor t/f", task: swap("t/f"), use: "git -c user.name=a -c user.email=b commit --allow-empty"},
+	{name: "the editor of GIT_EDITOR", make: "mkdir t; echo : >t/f; chmod 755 t/f", env: []string{"GIT_EDITOR=$D/outer/t/f"}, task: swap("t/f"), use: "git -c user.name=a -c user.email=b commit --allow-empty"},
+	{name: "a helper for credentials", make: "mkdir t; echo : >t/f; chmod 755 t/f; git config credential.helper $D/outer/t/f", task: swap("t/f"), use: `printf 'protocol=https\nhost=x\n\n' | git credential fill`},
+	{name: "the program that signs", make: "mkdir t; echo : >t/f; chmod 755 t/f; git config gpg.program t/f", task: swap("t/f"), use: "git -c user.name=a -c user.email=b commit -S --allow-empty -m x"},
+	{name: "a program that is not there yet", make: "git config alias.x '!sh gone.sh'", task: "cp evil gone.sh", use: "git x", refused: true},
+	{name: "a program in a directory that is not there yet", make: "git config core.fsmonitor ./gone/f", task: "mkdir gone; cp evil gone/f", use: "git status", refused: true},
+	{name: "what a hook calls", make: "git config --unset core.hooksPath; mkdir t; echo : >t/f; chmod 755 t/f; printf '#!/bin/sh\\n./t/f || exit 1\\n' >.git/hooks/pre-commit; chmod 755 .git/hooks/pre-commit",
+		task: swap("t/f"), use: "git -c user.name=a -c user.email=b commit --allow-empty -m x"},
+	{name: "what a hook reads with a dot", make: "mkdir t; echo : >t/f; printf '#!/bin/sh\\n. \"$(dirname \"$0\")/../t/f\"\\n' >hooks/pre-commit; chmod 755 hooks/pre-commit",
+		task: swap("t/f"), use: "git -c user.name=a -c user.email=b commit --allow-empty -m x"},
+	{name: "what a hook's program calls", make: "mkdir t; echo : >t/g; chmod 755 t/g; printf '#!/bin/sh\\nexec t/g\\n' >t/f; chmod 755 t/f; printf '#!/bin/sh\\nbash t/f\\n' >hooks/pre-commit; chmod 755 hooks/pre-commit",
+		task: swap("t/g"), use: "git -c user.name=a -c user.email=b commit --allow-empty -m x"},
+	{name: "a template of repositories in the tree", make: "mkdir -p tm/hooks; echo : >tm/hooks/post-checkout; chmod 755 tm/hooks/*; git config init.templateDir tm",
+		task: "cp evil tm/hooks/post-checkout; mv tm t2; mkdir -p tm/hooks; cp evil tm/hooks/post-checkout", use: "git -c init.templateDir=$D/outer/tm clone -q $D/lib new"},
+	{name: "a bare repository in the tree", make: "git init -q --bare b; mkdir t; echo : >t/f; chmod 755 t/f; git -C b config core.fsmonitor $D/outer/t/f; git -C b config alias.x '!../t/f'",
+		task: swap("t/f"), use: "cd b; git x"},
+}
+
+// A gitSecret is something in git's files that opens something.
+type gitSecret struct {
+	name string
+	make string // in the repository
+	env  []string
+	then string // what reads it
+}
+
+const readAll = "cat .git/config .git/modules/*/config .git/worktrees/*/config* .gitconfig more inc conf/git/config conf/git/credentials .git-credentials .netrc key c/.git/config ../.gitconfig b.git/config; git config -l --show-origin; git remote -v"
+
+var gitSecrets = []gitSecret{
+	{name: "a token in a header", make: "git config http.https://x.org/.EXTRAHEADER \"X: $M\""},
+	{name: "a password in an address", make: "git remote add r https://u:$M@x.org/"},
+	{name: "a password with a slash in an address", make: "git remote add r https://u%40b:p/$M@x.org/"},
+	{name: "a token in the query of an address", make: "git remote add r \"https://x.org/a?private_token=$M\""},
+	{name: "a token in the path of an address", make: "git remote add r https://x.org/ghp_AAAAAAAAAAAAAAAAAA$M/a"},
+	{name: "a password in a proxy without a scheme", make: "git config http.proxy u:$M@x.org:3128"},
+	{name: "a header in an alias", make: "git config alias.f \"-c http.extraHeader=Authorization:$M fetch\""},
+	{name: "a variable in an alias", make: "git config alias.f \"!GH_TOKEN=$M gh x\""},
+	{name: "passwords for mail", make: "git config sendemail.work.smtpPass $M; git config imap.pass $M"},
+	{name: "a helper that answers itself", make: "git config credential.helper \"!echo password=$M\""},
+	{name: "a comment in a configuration", make: "echo \"# url = https://u:$M@x.org\" >>.git/config"},
+	{name: "the file of a helper", make: "echo https://u:$M@x.org >key; git config credential.helper 'store --file=key'"},
+	{name: "the file of a helper of the user's", make: "echo https://u:$M@x.org >key; printf '[credential]\\n\\thelper = store --file %s/outer/key\\n' $D >../.gitconfig"},
+	{name: "the key of an ssh command", make: "echo $M >key; git config core.sshCommand 'ssh -i key'"},
+	{name: "a file of credentials in the tree", make: "echo https://u:$M@x.org >.git-credentials; echo $M >.netrc"},
+	{name: "those of XDG_CONFIG_HOME in the tree", make: "mkdir -p conf/git conf/cordon; echo https://u:$M@x.org >conf/git/credentials; git config -f conf/git/config remote.r.url https://u:$M@x.org", env: []string{"XDG_CONFIG_HOME=$D/outer/conf"}},
+	{name: "a configuration that is included", make: "git config -f more remote.r.url https://u:$M@x.org"},
+	{name: "a configuration that the user's includes", make: "git config -f inc github.token $M; printf '[include]\\n\\tpath=outer/inc\\n' >../.gitconfig"},
+	{name: "the user's", make: "git config -f ../.gitconfig github.token $M"},
+	{name: "the configuration of a submodule", make: "git -C pop remote set-url origin https://u:$M@x.org"},
+	{name: "the configuration of a worktree", make: "git config core.repositoryFormatVersion 1; git config extensions.worktreeConfig true; git worktree add -q wt; git -C wt config --worktree x.token $M"},
+	{name: "a password in a repository below", make: "git init -q c; git -C c remote add r https://u:$M@x.org"},
+	{name: "a password in a bare one", make: "git init -q --bare b.git; git -C b.git remote add r https://u:$M@x.org"},
+}
+
+func (g gitSecret) attack(b *box) outcome {
+	if os.Getuid() != 0 {
+		return absent("only root can make a tree that every profile shows")
+	}
+	dir, err := visible(b, gitSetup+"\n"+g.make)
+	if err != nil {
+		return broken("%v", err)
+	}
+	task := *b
+	if !b.bare() {
+		task = *b.insisting()
+	}
+	task.dir, task.env = dir+"/outer", append(b.env, "HOME="+dir, "D="+dir)
+	for _, v := range g.env {
+		task.env = append(task.env, strings.ReplaceAll(v, "$D", dir))
+	}
+	for range 2 {
+		switch r := task.run("sh", "-c", readAll+"; git log -1 --format=format:read"); {
+		case strings.Contains(r.out+r.err, b.site.mark):
+			return escaped("it is readable")
+		case r.code != 0 || !strings.Contains(r.out, "read"):
+			return broken("exit %d: %s", r.code, firstLines(r.err, 3))
+		}
+	}
+	return blocked("EACCES")
+}
