@@ -42,18 +42,19 @@ type compilation struct {
 	rootFD   plan.Arg // the new root
 	scratch  scratch
 	layers   []keptLayer
-	covered  []string          // sockets of the host
-	hidden   int               // matches of hide rules
-	spared   map[string]bool   // links to what is hidden that were not followed
-	outdoors tree              // the host's own tree: see hostTree
-	table    *hostMounts       // see mountsOfHost
-	homeList []string          // see homes
-	bounds   []bound           // see bound
-	followed map[string]string // what links in the home lead to: see bindSource
-	searched *finder           // see search
-	lifted   []lifted          // see findLifted
-	gitSeen  *gitSeen          // see git
-	callers  map[string]string // see variable
+	covered  []string           // sockets of the host
+	lost     []host.BoundSocket // bound sockets whose files were not found
+	hidden   int                // matches of hide rules
+	spared   map[string]bool    // links to what is hidden that were not followed
+	outdoors tree               // the host's own tree: see hostTree
+	table    *hostMounts        // see mountsOfHost
+	homeList []string           // see homes
+	bounds   []bound            // see bound
+	followed map[string]string  // what links in the home lead to: see bindSource
+	searched *finder            // see search
+	lifted   []lifted           // see findLifted
+	gitSeen  *gitSeen           // see git
+	callers  map[string]string  // see variable
 	land     landlock
 	ownTTY   bool // the task has a terminal of its own
 	ownPts   bool // and it is of the sandbox's devpts

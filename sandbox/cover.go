@@ -19,18 +19,6 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// guard says what a part is there for. The launcher watches such parts: the kernel detaches a mount if somebody
-// outside renames another file over its mount point.
-type guard uint8
-
-// The kinds of guards. The zero value is a part that guards nothing.
-const (
-	_            guard = iota
-	guardHide          // it covers what nobody may see
-	guardProtect       // it shows the same thing read-only
-	guardPin           // it keeps a directory above one of these in its place
-)
-
 // pin makes a directory of the picture a mount point of itself, so that the task can neither rename nor remove it. What
 // is mounted below the directory stays visible. A directory that is a mount point already stays as it is.
 func (c *compilation) pin(from plan.From, dir string) {

@@ -148,7 +148,7 @@
 //	attach.go       what is kept of a sandbox; exec.go: a program that joins it; wire.go: between two launchers
 //	hostoverlay.go  which directories of the host an overlay covers; layer.go: the directory that keeps the changes;
 //	                foreign.go: what an overlay cannot change
-//	sockets.go      the host's sockets; still.go: read-only directories through an overlay
+//	sockets.go      the host's sockets, which sockdiag.go lists; still.go: read-only directories through an overlay
 //	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
 //	places.go home.go hideglob.go hidenames.go listing.go hardlinks.go hidelinks.go   what a rule means, and where the sandbox shows that
 //	git.go gitrepo.go gitseen.go   repositories in what the task may write; internal/git reads git's files

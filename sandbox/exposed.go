@@ -79,3 +79,9 @@ func (p *part) guards() string {
 	}
 	return "mounted"
 }
+
+// awaitedGlob is the last name of a pattern, in a directory of the sandbox.
+type awaitedGlob struct {
+	dir, pattern string
+	part         part // for what appears; its target is not set
+}

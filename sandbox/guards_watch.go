@@ -166,12 +166,6 @@ func (p *process) named(wd int32, name string) (list []int, again bool) {
 	return list, again
 }
 
-// awaitedGlob is the last name of a pattern, in a directory of the sandbox.
-type awaitedGlob struct {
-	dir, pattern string
-	part         part // for what appears; its target is not set
-}
-
 // appeared makes a guard of a name that a glob matches, unless it has one.
 func (p *process) appeared(glob int, name string) {
 	g := &p.guards

@@ -60,7 +60,7 @@ func (c *compilation) repair(p *part, isDir bool) error {
 		c.copyOnto(from, &again)
 		return nil
 	case p.guard != 0 || c.tree.isItself(p):
-		c.cloneOnto(from, &again, p.attrs())
+		c.cloneOnto(from, &again, attrsOf(p))
 		return nil
 	}
 	return errors.New(p.what + " was mounted there")
@@ -78,8 +78,8 @@ func (c *compilation) repairScratch() {
 	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, attrBase|attrNoExec)
 }
 
-// attrs are a part's attributes beyond those of what it shows.
-func (p *part) attrs() uint64 {
+// attrsOf returns a part's attributes beyond those of what it shows.
+func attrsOf(p *part) uint64 {
 	attrs := attrBase
 	if !p.write {
 		attrs |= attrRO

@@ -1,7 +1,7 @@
 package sandbox
 
-// Sockets of the host that have a name in the file system: unix(7), proc_net(5) (/proc/net/unix). To connect to one takes
-// no more than the permission to write to it, on a read-only mount too, and whoever listens sees the caller's id.
+// Sockets of the host that have a name in the file system: unix(7), sock_diag(7), proc_net(5) (/proc/net/unix). To connect
+// to one takes no more than the permission to write to it, on a read-only mount too, and whoever listens sees the caller's id.
 //
 // Landlock refuses to connect to what no rule allows since ABI 9 (Linux 7.1, LANDLOCK_ACCESS_FS_RESOLVE_UNIX). Before, the
 // launcher covers those that it finds when it starts. A bind that names the socket itself is meant, and stays.
@@ -13,8 +13,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/plan"
@@ -22,6 +26,7 @@ import (
 
 const (
 	maxSocketTable = 4 << 20 // bytes of /proc/net/unix that are read
+	maxSearched    = 10_000  // names that are looked at for a socket without its name
 	socketLooks    = 2000    // entries of a writable directory of the host that are looked at
 )
 
@@ -87,26 +92,150 @@ func (c *compilation) coverSocket(windows []window, host string) error {
 	return nil
 }
 
-// namedSockets are the absolute paths of /proc/net/unix. It knows the sockets of the launcher's network namespace by the
-// names that they were bound by, whose links are followed as they are now.
-func (c *compilation) namedSockets() ([]string, error) {
+// boundSockets lists the sockets of the launcher's network namespace that have a file.
+func (c *compilation) boundSockets() ([]host.BoundSocket, error) {
+	if diag, ok := c.launcherFiles().(interface {
+		Sockets() ([]host.BoundSocket, error)
+	}); ok {
+		if list, err := diag.Sockets(); err == nil {
+			return list, nil
+		}
+	}
 	text, err := c.launcherFiles().Read("/proc/net/unix", maxSocketTable)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	var list []host.BoundSocket
 	for line := range bytes.Lines(text) {
-		i := bytes.Index(line, []byte(" /"))
-		if i < 0 {
-			continue
-		}
-		w := walker{tree: c.hostTree()}
-		name, err := w.walk(string(bytes.TrimSuffix(line[i+1:], []byte{'\n'})))
-		if err == nil && c.tree.showsBelow(name) { // otherwise it is gone, or where the task cannot go either
-			names = append(names, name)
+		if i := bytes.Index(line, []byte(" /")); i >= 0 {
+			list = append(list, host.BoundSocket{Name: string(bytes.TrimSuffix(line[i+1:], []byte{'\n'}))})
 		}
 	}
+	return list, nil
+}
+
+// namedSockets lists the paths of the bound sockets that the sandbox may show. The links in the names that they were bound
+// by are followed as they are now. A socket that does not have its name is looked for by its inode.
+func (c *compilation) namedSockets() ([]string, error) {
+	list, err := c.boundSockets()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, s := range list {
+		if strings.HasPrefix(s.Name, "/") {
+			w := walker{tree: c.hostTree()}
+			name, err := w.walk(s.Name)
+			if err == nil && c.tree.showsBelow(name) { // otherwise the task cannot go there either
+				names = append(names, name)
+			}
+			if err == nil && (s.Ino == 0 || c.hasInode(name, s.Ino)) {
+				continue
+			}
+		}
+		if s.Ino != 0 && !c.ownControl(s) {
+			c.lost = append(c.lost, s)
+		}
+	}
+	if c.lost != nil {
+		shown, err := c.shownDevices()
+		if err != nil {
+			return nil, err
+		}
+		c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return !shown[deviceText(s.Dev)] })
+		names = append(names, c.searchSockets()...)
+	}
 	return names, nil
+}
+
+// hasInode compares the low half of an inode's number.
+func (c *compilation) hasInode(host string, ino uint32) bool {
+	info, err := c.tree.lstat(host)
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && uint32(st.Ino) == ino
+}
+
+// shownDevices lists the file systems of which the sandbox shows a part.
+func (c *compilation) shownDevices() (map[string]bool, error) {
+	table, err := c.mountsOfHost()
+	if err != nil {
+		return nil, err
+	}
+	shown := map[string]bool{}
+	for _, w := range c.windows() {
+		if m := table.find(w.source); m != nil {
+			shown[m.Device] = true
+		}
+		for i := range table.List {
+			m := &table.List[i]
+			if !shown[m.Device] && paths.Below(m.Point, w.source) && c.tree.hostPath(paths.Moved(m.Point, w.source, w.target)) == m.Point {
+				shown[m.Device] = true
+			}
+		}
+	}
+	return shown, nil
+}
+
+// deviceText is a device in the form of a mount table.
+func deviceText(dev uint32) string {
+	return strconv.FormatUint(uint64(dev>>20), 10) + ":" + strconv.FormatUint(uint64(dev&(1<<20-1)), 10)
+}
+
+// ownControl reports whether a socket is that of another sandbox's launcher, in the state directory, which is covered.
+func (c *compilation) ownControl(s host.BoundSocket) bool {
+	if !strings.HasPrefix(s.Name, "/proc/self/fd/") || !strings.HasSuffix(s.Name, "/"+controlFile) {
+		return false
+	}
+	return slices.ContainsFunc(append(c.host.StateDirs(), "/run/cordon"), func(dir string) bool {
+		info, err := c.tree.lstat(dir)
+		if err != nil {
+			return false
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		return ok && kernelDev(uint64(st.Dev)) == s.Dev //nolint:unconvert // its width differs by architecture
+	})
+}
+
+// kernelDev is the kernel's own form of a device number.
+func kernelDev(dev uint64) uint32 { return unix.Major(dev)<<20 | unix.Minor(dev) }
+
+// searchSockets looks for the files of sockets in what the sandbox shows of the host. It ends after maxSearched names, and
+// what it has not found stays in c.lost.
+func (c *compilation) searchSockets() (found []string) {
+	var dirs []string // inside
+	for _, w := range c.windows() {
+		dirs = append(dirs, w.target)
+	}
+	for looks := 0; len(dirs) > 0 && len(c.lost) > 0 && looks < maxSearched; dirs = dirs[1:] {
+		dir := c.tree.hostPath(dirs[0])
+		if dir == "" || slices.Contains(quietDirs[:], dir) {
+			continue
+		}
+		entries, err := c.host.Files.ReadDir(dir)
+		if err != nil {
+			continue // nor can the task list it
+		}
+		looks += len(entries)
+		for _, e := range entries {
+			switch path := paths.Join(dir, e.Name()); {
+			case e.IsDir():
+				dirs = append(dirs, paths.Join(dirs[0], e.Name()))
+			case e.Type()&fs.ModeSocket != 0 && c.isLost(path):
+				found = append(found, path)
+			}
+		}
+	}
+	return found
+}
+
+// isLost reports whether a file is that of a socket in c.lost, and takes the socket out of it.
+func (c *compilation) isLost(path string) bool {
+	n := len(c.lost)
+	c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return c.hasInode(path, s.Ino) })
+	return len(c.lost) < n
 }
 
 // showsBelow reports quickly whether the sandbox may show a path of the host: some part has it, or what it is in.
@@ -157,6 +286,12 @@ func (c *compilation) socketsText() string {
 	text := strconv.Itoa(len(c.covered)) + " sockets of the host covered"
 	if len(c.covered) > 0 {
 		text += " (" + strings.Join(c.covered[:min(len(c.covered), 5)], " ") + ")"
+	}
+	for i, s := range c.lost[:min(len(c.lost), 5)] {
+		if i == 0 {
+			text += "; " + strconv.Itoa(len(c.lost)) + " not found, bound as"
+		}
+		text += " " + strconv.Quote(s.Name)
 	}
 	var later []string
 	for i := range c.tree.parts {

@@ -28,9 +28,6 @@ import (
 // stillSource is what the mount table names as the source of such an overlay.
 const stillSource = "still"
 
-// quietDirs belong to root alone on any host. A bind of one shows no socket, and is left as it is.
-var quietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/etc", "/boot", "/sys", "/proc", "/dev"}
-
 // keepsStill reports whether a read-only directory is shown through an overlay, and with which attributes: those of the
 // host's mount, which the overlay does not inherit.
 func (c *compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) (attrs uint64, ok bool) {

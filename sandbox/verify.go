@@ -42,7 +42,7 @@ func (p *process) checkMounts() error {
 	}
 	p.enforced(policy.LayerMount, strconv.Itoa(len(visible))+" mounts, read-only but for "+p.comp.tree.writable(), "/proc/PID/mountinfo")
 	if found := p.comp.socketsText(); found != "" {
-		p.enforced(policy.LayerMount, found, "/proc/net/unix")
+		p.enforced(policy.LayerMount, found, "sock_diag, /proc/net/unix")
 	}
 	return p.keepGuards(visible)
 }

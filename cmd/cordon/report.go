@@ -16,6 +16,18 @@ import (
 	"cordon/sandbox/report"
 )
 
+// restoredLines bounds how many guards are named: a task makes any number of names that a pattern hides.
+const restoredLines = 20
+
+func (u *ui) showRestored(r *report.Report) {
+	for _, g := range r.Restored[:min(len(r.Restored), restoredLines)] {
+		u.line("restored", g.Path+": it appeared or was replaced during the run; it is "+g.What)
+	}
+	if more := len(r.Restored) - restoredLines; more > 0 {
+		u.line("restored", strconv.Itoa(more)+" more; the report names them")
+	}
+}
+
 // showRun prints what a run has to say for itself: see THE USER INTERFACE.
 func (u *ui) showRun(r *report.Report, verbose bool) {
 	for _, a := range r.Added {
@@ -24,9 +36,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 	for _, m := range r.Missing {
 		u.line("missing", string(m.Layer)+": "+m.Why+prefixed("; instead: ", m.Instead))
 	}
-	for _, g := range r.Restored {
-		u.line("restored", g.Path+": it appeared or was replaced during the run; it is "+g.What)
-	}
+	u.showRestored(r)
 	if verbose {
 		for _, l := range r.LeftOut {
 			u.line("left out", l.Path+": "+l.Why)

@@ -11,15 +11,15 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// Listens tries to connect. Only ECONNREFUSED says that nobody listens: a socket of another type is EPROTOTYPE, a queue
-// that is full EAGAIN.
+// Listens tries to connect as a socket for datagrams, which nobody who listens notices: if there is somebody it is
+// EPROTOTYPE. Only ECONNREFUSED says that nobody is there.
 func (OSFiles) Listens(path string) bool {
 	file, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err != unix.ENOENT
 	}
 	defer unix.Close(file)
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return true
 	}

@@ -61,6 +61,9 @@ var secrets = []secret{
 		then: "cat $D/5/k"},
 	{name: "a link of the caller's to a secret, found beside links that a task has left", flags: []string{"--rw", ".", "--hide", "**/.env"},
 		make: "echo $M >prod; ln -s $D/prod home/proj/.env", first: "mkdir -p a b c; ln -sf /usr/bin a/.env; ln -sfn ../.. b/.env; ln -sf .env c/.env", then: "cat $D/prod .env"},
+	{name: "names with a line break, foreign bytes and 255 bytes, by every path of /proc", flags: []string{"--rw", ".", "--hide", "**/*.pem"},
+		make: `for n in "$(printf 'x\ny')" "$(printf 'b\377')" "$(printf 'a%.0s' $(seq 251))" .h; do echo $M >"home/proj/$n.pem"; done`,
+		then: "cat *.pem .*.pem /proc/self/cwd/*.pem /proc/self/root$D/home/proj/*.pem /proc/1/root$D/home/proj/*.pem /proc/1/cwd$D/home/proj/*.pem"},
 	{name: "a hidden file with DAC_OVERRIDE", on: []string{"default", "build"}, flags: []string{"--cap", "DAC_OVERRIDE", "--hide", "$D/home/proj/f"}, make: "echo $M >home/proj/f",
 		then: "cat f && echo $M"},
 }

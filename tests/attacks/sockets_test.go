@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -20,6 +21,9 @@ func socketAttacks() []attack {
 		{45, "a socket that was renamed after it was bound", "mount", socketRenamed, withNet, anyone},
 		{45, "a socket in /tmp, with /tmp as working directory", "mount", socketIn("/tmp", "t"), withNet, anyone},
 		{45, "a socket of a service below /var/lib", "mount", socketIn("/var/lib", "."), withNet, anyone},
+		{45, "a socket that was bound by a relative name, in a directory of root's", "mount", socketRelative(false), withNet, shows(socketRelative(false))},
+		{45, "a socket that was renamed, in a directory of root's", "mount", socketRelative(true), withNet, shows(socketRelative(true))},
+		{45, "a program that listens for one connection still has it after a launch", "launcher", socketOnce, []string{"build"}, noControl("it is a check, not an attack")},
 		{45, "a socket that is made in the working directory later", "mount", socketLater, []string{"default", "net-client"}, anyone},
 		{45, "a socket that was bound through a link", "mount", socketLinked, withNet, anyone},
 		{45, "a tmux server runs a command", "mount", tmuxServer, withNet, anyone},
@@ -102,6 +106,78 @@ func socketRenamed(b *box) outcome {
 		return broken("%v", err)
 	}
 	return twice(func() outcome { return outcomeOf(b.in(dir).run(b.site.work+"/probe", "connect", dir+"/b")) })
+}
+
+// socketRelative connects to a socket below /var/lib of which the kernel has no path.
+func socketRelative(rename bool) func(*box) outcome {
+	return func(b *box) outcome {
+		if os.Getuid() != 0 {
+			return absent("only root can make a socket there")
+		}
+		dir, err := os.MkdirTemp("/var/lib", "cordon-attacks-")
+		if err != nil {
+			return broken("%v", err)
+		}
+		b.t.Cleanup(func() { os.RemoveAll(dir) })
+		here, err := os.Getwd()
+		if err != nil {
+			return broken("%v", err)
+		}
+		if err := errors.Join(os.Chmod(dir, 0o755), os.Chdir(dir)); err != nil {
+			return broken("%v", err)
+		}
+		l, err := net.Listen("unix", "s")
+		if err = errors.Join(err, os.Chdir(here)); err != nil {
+			return broken("%v", err)
+		}
+		b.t.Cleanup(func() { l.Close() })
+		sock := dir + "/s"
+		if rename {
+			sock = dir + "/t"
+			err = os.Rename(dir+"/s", sock)
+		}
+		if err := errors.Join(err, os.Chmod(sock, 0o777)); err != nil {
+			return broken("%v", err)
+		}
+		return twice(func() outcome { return outcomeOf(b.run(b.site.work+"/probe", "connect", sock)) })
+	}
+}
+
+// socketOnce listens in another network namespace, where the launcher cannot ask the kernel for the socket. The launch must
+// not take the connection.
+func socketOnce(b *box) outcome {
+	if os.Getuid() != 0 {
+		return absent("only root can make the network namespace")
+	}
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		return absent("no python3")
+	}
+	dir := b.scratch("cwd")
+	const once = `import socket,sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(1); s.settimeout(1.5)
+print("ready", flush=True)
+try: s.accept(); print("taken")
+except TimeoutError: print("waiting")`
+	return twice(func() outcome {
+		os.Remove(dir + "/s")
+		server := exec.Command("unshare", "-n", python, "-c", once, dir+"/s")
+		out, err := server.StdoutPipe()
+		if err = errors.Join(err, server.Start()); err != nil {
+			return broken("%v", err)
+		}
+		defer server.Wait()
+		line := make([]byte, 6)
+		if _, err := io.ReadFull(out, line); err != nil {
+			return broken("%v", err)
+		}
+		r := b.in(dir).run("ls")
+		rest, _ := io.ReadAll(out)
+		if r.code != 0 || strings.TrimSpace(string(rest)) != "waiting" {
+			return escaped("exit %d, the server says %s %s", r.code, rest, r.err)
+		}
+		return blocked("the program still waits")
+	})
 }
 
 // socketLinked connects, by its own path, to a socket that was bound by a name with a link on the way.
