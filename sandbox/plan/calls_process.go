@@ -116,7 +116,9 @@ func SleepForOwner(pid uint64) Step {
 
 // AwaitOwner is futex(2), FUTEX_LOCK_PI on the owner word: it waits until the memory of the task is gone. The operation
 // reads no value; what is printed third is the timeout, as strace has it.
-func AwaitOwner() Step { return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexLockPI), Arg{Kind: Null}) }
+func AwaitOwner() Step {
+	return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexLockPI), Arg{Kind: Null})
+}
 
 // SendFile sends one byte, and with it the descriptor whose number is n: unix(7), SCM_RIGHTS.
 func SendFile(fd Arg, b string, n uint64) Step {
