@@ -23,6 +23,8 @@ func typed(t typ, s string) string {
 		if _, ok := decimal(s); ok && s != "0" {
 			return s + "s" // as timeout(1) has it
 		}
+	case tPerm:
+		return typedMode(s)
 	case tCapability:
 		return strings.TrimPrefix(strings.ToUpper(s), "CAP_")
 	}
@@ -35,6 +37,15 @@ func fromCommandLine(s string) string {
 		return s
 	}
 	return "./" + s
+}
+
+// typedMode turns 0, 22 and 0o22, as umask(1) takes them, into 0000, 0022 and 0022.
+func typedMode(s string) string {
+	digits := strings.TrimPrefix(s, "0o")
+	if digits == "" || len(digits) > 4 || strings.Trim(digits, "01234567") != "" {
+		return s
+	}
+	return "0000"[len(digits):] + digits
 }
 
 // typedSize turns 4G, 4g, 4Gi and 4gib into 4GiB, as docker, podman, systemd and ulimit read the letter. What has a B

@@ -178,7 +178,14 @@ func (s Search) unknown(name string) error {
 		e.Hint = "did you mean the file? write ./" + name
 		return e
 	}
-	names := s.names()
+	for _, dir := range s.Dirs {
+		file := filepath.Join(dir, name+".yaml")
+		if to, err := os.Readlink(file); err == nil {
+			e.Hint = file + " is a link that leads nowhere, to " + policy.Quote(to)
+			return e
+		}
+	}
+	names := slices.DeleteFunc(s.names(), func(n string) bool { return n == name })
 	if near := policy.Suggest(name, names); near != "" {
 		e.Hint = "did you mean " + policy.Quote(near) + "?"
 	} else {

@@ -284,11 +284,16 @@ func TestLoadErrors(t *testing.T) {
 		"dir/x.yaml":       "extends: [./gone.yaml]\n",
 	})
 	user := s.Dirs[0]
+	if err := os.Symlink("/nowhere/at/all", user+"/dangles.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(user + "/dangles.yaml")
 	for _, c := range []struct{ ref, want string }{
+		{"dangles", `unknown profile "dangles"; ` + user + `/dangles.yaml is a link that leads nowhere, to "/nowhere/at/all"`},
 		{"defaul", `unknown profile "defaul"; did you mean "default"?`},
-		{"", `unknown profile ""; there is agent, base, build, circle, clash, container, default, judge, lost, net-client, round, self, strict, wrong`},
+		{"", `unknown profile ""; there is agent, base, build, circle, clash, container, dangles, default, judge, lost, net-client, round, self, strict, wrong`},
 		{"profiles.go", `unknown profile "profiles.go"; did you mean the file? write ./profiles.go`},
-		{"a\x1b[2Jb", `unknown profile "a\x1b[2Jb"; there is agent, base, build, circle, clash, container, default, judge, lost, net-client, round, self, strict, wrong`},
+		{"a\x1b[2Jb", `unknown profile "a\x1b[2Jb"; there is agent, base, build, circle, clash, container, dangles, default, judge, lost, net-client, round, self, strict, wrong`},
 		{"./gone.yaml", `profile "./gone.yaml": no such file or directory`},
 		{s.Home + "/dir", `profile "` + s.Home + `/dir": is a directory`},
 		{s.Home + "/dir/x.yaml", s.Home + `/dir/x.yaml:1:10: extends: profile "` + s.Home + `/dir/gone.yaml": no such file or directory`},
@@ -296,7 +301,7 @@ func TestLoadErrors(t *testing.T) {
 			user + "/wrong.yaml:2:11: hostname: want a string, not a number; write \"1\"\n    hostname: 1\n              ^"},
 		{"circle", user + `/round.yaml:1:10: extends: circle -> round -> circle goes in a circle`},
 		{"lost", user + `/lost.yaml:1:10: extends: unknown profile "gone"; there is`},
-		{"self", user + `/self.yaml:1:10: extends: unknown profile "self"; did you mean`},
+		{"self", user + `/self.yaml:1:10: extends: unknown profile "self"; there is`},
 		{"clash", user + "/clash.yaml:1:11: hostname: it needs a new uts namespace; drop it, or namespaces.uts\n    hostname: a\n              ^"},
 	} {
 		_, err := s.Load([]string{c.ref}, nil)

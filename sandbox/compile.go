@@ -151,7 +151,7 @@ var order = [...]func(*compilation) error{
 	// Behind the hide rules: what is hidden needs no protection.
 	(*compilation).guardOwn,
 	(*compilation).undone,
-	(*compilation).sockets,
+	(*compilation).coverSockets,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.

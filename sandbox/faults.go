@@ -60,6 +60,9 @@ func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 			e.Hint = text
 			return e
 		}
+		if text := p.comp.execDenial(p.cmd.Args[0]); errno == unix.EACCES && text != "" {
+			e.Hint = text
+		}
 		if p.comp.profile.Root.Kind == policy.RootEmpty && !p.comp.tree.showsHost() {
 			e.Hint = "the root is empty, and no directory of the host is bound; name a root file system with --root DIR"
 		}

@@ -240,8 +240,8 @@ type finder struct {
 // maxNames bounds a walk that must be complete.
 const maxNames = 2_000_000
 
-// state is a rule of which the first names have matched.
-type state struct {
+// matching is a rule of which the first names have matched.
+type matching struct {
 	rule  *anywhere
 	names []string
 	way   []string // what has matched
@@ -258,7 +258,7 @@ func eachMatches(patterns, names []string) bool {
 }
 
 // dir looks at what is in a directory, and below it.
-func (f *finder) dir(dir string, carried []state) {
+func (f *finder) dir(dir string, carried []matching) {
 	p := f.tree.at(dir)
 	if paths.Below(p.source, "/proc") || paths.Below(p.source, "/sys") || p.what == ownDev {
 		return
@@ -287,22 +287,22 @@ func (f *finder) dir(dir string, carried []state) {
 	}
 }
 
-func (f *finder) entry(dir string, e *listed, carried []state) {
+func (f *finder) entry(dir string, e *listed, carried []matching) {
 	next := paths.Join(dir, e.name)
-	var deeper []state
-	try := func(s state) (whole bool) {
+	var deeper []matching
+	try := func(s matching) (whole bool) {
 		if ok, err := path.Match(s.names[0], e.name); !ok || err != nil {
 			return false
 		}
 		if len(s.names) > 1 {
-			deeper = append(deeper, state{s.rule, s.names[1:], append(slices.Clone(s.way), next)})
+			deeper = append(deeper, matching{s.rule, s.names[1:], append(slices.Clone(s.way), next)})
 			return false
 		}
 		f.found = append(f.found, match{rule: s.rule, path: next, link: e.link != "", way: s.way})
 		return true
 	}
 	for i := range f.rules {
-		if try(state{rule: &f.rules[i], names: f.rules[i].names}) {
+		if try(matching{rule: &f.rules[i], names: f.rules[i].names}) {
 			return
 		}
 	}
@@ -336,7 +336,7 @@ func (f *finder) ofGit(path string, e *listed) {
 }
 
 // behind matches the rest of rules in the directory that a link leads to.
-func (f *finder) behind(link string, states []state) {
+func (f *finder) behind(link string, states []matching) {
 	for _, s := range states {
 		e := expander{tree: f.tree, extra: f.extra}
 		if err := e.next(link, s.names); err != nil {

@@ -32,7 +32,7 @@ func (c *compilation) namesOf(b bound) []string {
 
 // bind walks what is bound, and has the names given.
 func (f *finder) bind(b bound, names []string) {
-	var carried []state
+	var carried []matching
 	for i := range f.rules {
 		r := &f.rules[i]
 		for _, name := range names {
@@ -42,7 +42,7 @@ func (f *finder) bind(b bound, names []string) {
 				return
 			}
 			for _, n := range begun {
-				carried = append(carried, state{rule: r, names: r.names[n:]})
+				carried = append(carried, matching{rule: r, names: r.names[n:]})
 			}
 		}
 	}

@@ -39,6 +39,39 @@ func (c *compilation) execHint() string {
 	return text
 }
 
+// killHints are for a program that SIGSYS has ended. What the filter kills is told to nobody, but a call of an architecture
+// that is not listed is killed whatever the profile says of calls, and often that is all that it kills.
+func (c *compilation) killHints() []report.Hint {
+	kills := func(a filter.Action) bool {
+		return a.Kind == filter.Kill || a.Kind == filter.KillThread || a.Kind == filter.Trap
+	}
+	byRule := false
+	if spec, err := c.spec(); err == nil {
+		byRule = kills(spec.Default) || kills(spec.Unknown) || slices.ContainsFunc(spec.Rules, func(r filter.Rule) bool {
+			return kills(r.Else) || strings.HasPrefix(r.Expr, "kill") || r.Expr == "trap"
+		})
+	}
+	foreign := report.Hint{Text: "a call of an architecture that the profile does not list ended it: a 32-bit program, int 0x80, or x32",
+		Rule: c.profile.Source("syscalls.arches"), Flag: "--arch " + foreignArches(c.arch)}
+	if !byRule {
+		return []report.Hint{foreign}
+	}
+	foreign.Text = "if it is a 32-bit program, or calls by int 0x80 or as x32, its architecture is not listed"
+	return []report.Hint{{Text: "a system call that the profile does not allow ended it, and what is killed names no call",
+		Rule: c.profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names it"}, foreign}
+}
+
+// foreignArches are the architectures whose programs a machine runs besides its own.
+func foreignArches(native filter.Arch) string {
+	switch native {
+	case filter.AMD64:
+		return "i386, or --arch x32"
+	case filter.ARM64:
+		return "arm"
+	}
+	return "NAME"
+}
+
 // hintFor looks at an argument that names a path: one that the host has and the sandbox does not, or a new file in a
 // directory that is read-only inside.
 func (c *compilation) hintFor(args []string, i int) (report.Hint, bool) {
@@ -65,6 +98,8 @@ func (c *compilation) hintFor(args []string, i int) (report.Hint, bool) {
 	_, err = c.host.Files.Lstat(path)
 	dir, _ := paths.Split(path)
 	switch {
+	case !inside && err == nil && makes(args):
+		return report.Hint{}, false // a name of the host's in the way is not what it wants to see
 	case !inside && err == nil:
 		return report.Hint{Text: path + " is not visible in the sandbox", Rule: part.rule, Flag: "--ro " + path}, true
 	case inside || err == nil || part.write || !writes(args, i):
@@ -74,6 +109,15 @@ func (c *compilation) hintFor(args []string, i int) (report.Hint, bool) {
 		return report.Hint{Text: dir + " is read-only in the sandbox", Rule: part.rule, Flag: "--rw " + dir}, true
 	}
 	return report.Hint{}, false
+}
+
+// makes reports whether a program makes every path that it is told.
+func makes(args []string) bool {
+	switch _, name := paths.Split("/" + args[0]); name {
+	case "mkdir", "mkfifo", "mknod", "mktemp":
+		return true
+	}
+	return false
 }
 
 // writes reports whether an argument is likely to name a file to be written: it follows -o, or belongs to a program that

@@ -27,8 +27,7 @@ func (p *process) hints() {
 			r.Hints = append(r.Hints, report.Hint{Text: text})
 			return
 		}
-		r.Hints = append(r.Hints, report.Hint{Text: "a system call that the profile does not allow ended it", Rule: p.comp.profile.Source("syscalls.default"),
-			Flag: "--allow-syscall NAME"})
+		r.Hints = append(r.Hints, p.comp.killHints()...)
 		if p.comp.profile.Syscalls.Exec == policy.ExecOnce {
 			r.Hints = append(r.Hints, report.Hint{Text: "to execute another program would end it, too", Rule: p.comp.profile.Source("syscalls.exec"), Flag: "--exec any"})
 		}
@@ -39,6 +38,9 @@ func (p *process) hints() {
 	}
 	if p.comp.into != nil { // what it sees and may write was decided when the sandbox was made
 		return
+	}
+	if h, ok := p.comp.hintAbove(p.cmd.Args); ok {
+		r.Hints = append(r.Hints, h)
 	}
 	for i := range p.cmd.Args[1:] {
 		if h, ok := p.comp.hintFor(p.cmd.Args, i+1); ok {

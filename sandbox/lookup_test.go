@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"cordon/policy"
+	"cordon/policy/filter"
 	"cordon/sandbox/host"
 )
 
@@ -161,6 +162,40 @@ func TestHints(t *testing.T) {
 	}
 	if h, ok := c.hintFor([]string{"echo", "new.o"}, 1); ok {
 		t.Errorf("a word that need not be a file: %+v", h)
+	}
+}
+
+// What a program makes is not shown to it; a call that was killed names the architecture, and no call where it cannot.
+func TestHintsOfMakersAndKills(t *testing.T) {
+	for _, tt := range []struct {
+		args  []string
+		shown bool
+	}{
+		{[]string{"mknod", "/home/ann/bin/tool", "p"}, false}, {[]string{"mkdir", "/home/ann/bin/tool"}, false},
+		{[]string{"/bin/mkfifo", "/home/ann/bin/tool"}, false}, {[]string{"cat", "/home/ann/bin/tool"}, true},
+	} {
+		if makes(tt.args) == tt.shown {
+			t.Errorf("%v: shown %v", tt.args, tt.shown)
+		}
+	}
+	for text, want := range map[string][]string{
+		"syscalls: {default: errno(EPERM)}":                                 {"--arch i386, or --arch x32"},
+		"syscalls: {default: kill}":                                         {"--syscall-default", "--arch i386, or --arch x32"},
+		"syscalls: {allow: [read], rules: [{read: fd == 0, else: kill}]}":   {"--syscall-default", "--arch i386, or --arch x32"},
+		"syscalls: {allow: [\"@system-service\"], rules: [{keyctl: kill}]}": {"--syscall-default", "--arch i386, or --arch x32"},
+	} {
+		p, err := policy.Parse("p.yaml", []byte("version: 1\nname: p\n"+text+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &compilation{profile: p, arch: filter.AMD64}
+		got := c.killHints()
+		for i, flag := range want {
+			if len(got) != len(want) || !strings.HasPrefix(got[i].Flag, flag) {
+				t.Errorf("%s: %+v", text, got)
+				break
+			}
+		}
 	}
 }
 

@@ -33,8 +33,8 @@ const (
 // coveredSocket is what a part is that covers a socket.
 const coveredSocket = "a socket of the host that no bind names, and covered"
 
-// sockets covers the host's sockets that the sandbox would show.
-func (c *compilation) sockets() error {
+// coverSockets covers the host's sockets that the sandbox would show.
+func (c *compilation) coverSockets() error {
 	if c.asItIs() || c.landlockResolves() || !c.tree.showsHost() {
 		return nil
 	}

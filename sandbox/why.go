@@ -63,7 +63,7 @@ var survey = [...]func(*compilation) error{
 	(*compilation).mounts,
 	(*compilation).hide,
 	(*compilation).hideLayers,
-	(*compilation).sockets,
+	(*compilation).coverSockets,
 	(*compilation).findWorkdir,
 	(*compilation).landlockRules,
 }
@@ -88,6 +88,9 @@ type Access struct{ Read, Write, Execute, Create bool }
 // Open answers for a file or directory, by its path inside; a relative one starts at the working directory.
 func (q *Query) Open(path string, a Access) *Reason {
 	r := &Reason{}
+	if q.ofProcess(r, path, a) {
+		return r
+	}
 	inside, ok := q.resolve(r, path)
 	if ok && q.present(r, inside, a) && q.openCall(r, path, a) && q.mountAllows(r, inside, a) && q.landlockAllows(r, inside, a) && q.permitted(r, inside, a) {
 		r.Allowed = true

@@ -60,6 +60,9 @@ func neededRights(a Access, isDir, exists bool) (all []need) {
 	}
 	if a.Execute {
 		all = append(all, need{landExec, "execute"})
+		if !isDir && !a.Read { // execve(2) opens the file for reading
+			all = append(all, need{landReadFile, "read"})
+		}
 	}
 	return all
 }

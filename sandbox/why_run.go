@@ -28,6 +28,16 @@ func (q *Query) Exec(name string) *Reason {
 	if r = q.Open(path, Access{Execute: true}); !r.Allowed {
 		return r
 	}
+	if at, err := c.tree.resolve(path); err == nil {
+		if host := c.tree.hostPath(at); host != "" {
+			if info, err := c.tree.lstat(host); err == nil && !info.Mode().IsRegular() {
+				r.Allowed = false
+				r.deny(layerFile, unix.EACCES, path+" is no regular file: "+info.Mode().Type().String(), policy.Pos{})
+				r.NoFlag = "nothing but a regular file can be executed: execve(2)"
+				return r
+			}
+		}
+	}
 	if err := c.interpreter(path, 0); err != nil {
 		r.Allowed = false
 		r.deny(layerFile, unix.ENOENT, fail.Bare(err).Error(), policy.Pos{})

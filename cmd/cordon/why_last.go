@@ -169,7 +169,9 @@ func (l *lastRun) known(p *policy.Profile) (all []*answer) {
 		}
 	}
 	if l.Report.Signal == "SIGSYS" {
-		all = append(all, denied(l.Args[0], string(policy.LayerSeccomp), "a system call that the profile does not allow ended it", "cordon run --syscall-default 'errno(EPERM)' --on-denial report names it"))
+		for _, h := range l.Report.Hints {
+			all = append(all, denied(l.Args[0], string(policy.LayerSeccomp), h.Text, prefixed("try ", h.Flag)))
+		}
 	}
 	return all
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -80,6 +79,9 @@ func (u *ui) whySyscall(f *whyFlags, p *policy.Profile, what string) (*answer, e
 	}
 	a.Verdict = verdict(a.Outcomes)
 	a.Notes = w.notes()
+	if err := w.beyond(a); err != nil {
+		return nil, err
+	}
 	a.Path, err = w.path(found)
 	return a, err
 }
@@ -223,11 +225,6 @@ func (w *syscallWhy) example(o *filter.Outcome) string {
 		}
 	}
 	return w.q.Call + "(" + strings.Join(args, ", ") + ")"
-}
-
-// setsMode reports whether the launcher makes a call in the task's place.
-func setsMode(call string) bool {
-	return slices.Contains([]string{"chmod", "fchmod", "fchmodat", "fchmodat2"}, call)
 }
 
 // notes says what the filter cannot see.

@@ -228,7 +228,7 @@ var narrowings = [...]struct {
 	make func(l *learner, all []*Call) string
 }{
 	{"socket", nil, sockets},
-	{"socketpair", nil, func(l *learner, all []*Call) string { return l.oneOf("family", "", all, "family") }},
+	{"socketpair", nil, sockets},
 	{"ioctl", nil, func(l *learner, all []*Call) string {
 		return l.oneOf("cmd", "uint32(cmd)", all, "cmd", "TCGETS", "TCGETS2", "TIOCGWINSZ")
 	}},

@@ -131,6 +131,8 @@ func TestLearn(t *testing.T) {
 		{name: "clone3", events: []recording.Event{call("clone3", arg("flags", 0x11))}, want: []string{"- clone\n"}},
 		{name: "sockets", events: []recording.Event{socket(1, 1, 0), socket(2, 1, 6), socket(2, 2, 0), socket(16, 3, 0)},
 			want: []string{"family == AF_INET && in(type & 0xf, SOCK_DGRAM, SOCK_STREAM) || family == AF_NETLINK && protocol == NETLINK_ROUTE || family == AF_UNIX && type & 0xf == SOCK_STREAM"}},
+		{name: "pairs of sockets", events: []recording.Event{call("socketpair", arg("family", 1), arg("type", 1), arg("protocol", 0))},
+			want: []string{"{socketpair: family == AF_UNIX && type & 0xf == SOCK_STREAM}"}},
 		{name: "raw sockets", events: []recording.Event{socket(2, 3, 1)}, want: []string{"{socket: family == AF_INET && type & 0xf == SOCK_RAW && protocol == 0x1}"}},
 		{name: "no sockets", events: []recording.Event{call("read")}, want: []string{"# socket was not called", "{socket: errno(EPERM)}"}},
 		{name: "ioctl", events: []recording.Event{call("ioctl", arg("cmd", 0x5401)), call("ioctl", arg("cmd", 0x5451))},
