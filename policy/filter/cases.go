@@ -149,13 +149,3 @@ func (d *bitDiagrams) worst() (a Action) {
 	}
 	return a
 }
-
-// Holds reports whether the case is the one for the arguments.
-func (k *Case) Holds(args *[6]uint64) bool {
-	for i := range args {
-		if args[i]&k.Args[i].Mask != k.Args[i].Value {
-			return false
-		}
-	}
-	return true
-}
