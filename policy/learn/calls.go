@@ -219,3 +219,22 @@ func (l *learner) rule(call, expr string, all []*Call) {
 	}
 	l.own.Syscalls.Rules = append(l.own.Syscalls.Rules, policy.SyscallRule{Call: call, Expr: expr, Pos: at})
 }
+
+// architectures adds those of calls that were made by another.
+func (l *learner) architectures() {
+	s := &l.own.Syscalls
+	for i := range l.f.Calls {
+		c := &l.f.Calls[i]
+		abi := l.f.abi(c)
+		if c.Arch == "" || refused(c.Errno) || abi == l.f.arch() || !l.f.arch().Hosts(abi) {
+			continue
+		}
+		name := abi.String()
+		if !slices.Contains(s.Arches, name) && !slices.Contains(l.parent.Syscalls.Arches, name) {
+			if s.Arches = append(s.Arches, name); len(s.Arches) == 1 {
+				s.Arches = []string{"native", name}
+			}
+			l.note(Note{Kind: Widened, What: "the architecture " + name, Why: "calls of it were made: the same names are allowed there", At: c.At})
+		}
+	}
+}

@@ -1,5 +1,7 @@
 package learn
 
+// Rules that allow a call with the arguments that it was seen with.
+
 import (
 	"cmp"
 	"slices"
@@ -10,8 +12,6 @@ import (
 	"cordon/policy/filter"
 	"cordon/policy/recording"
 )
-
-// Which conditions on arguments are worth having.
 
 // narrowings are the rules that are worth having, with calls that do the same and get the same rule.
 var narrowings = [...]struct {
@@ -251,23 +251,4 @@ func mprotectProt(l *learner, all []*Call) string {
 		return ""
 	}
 	return "prot & PROT_EXEC == 0"
-}
-
-// architectures adds those of calls that were made by another.
-func (l *learner) architectures() {
-	s := &l.own.Syscalls
-	for i := range l.f.Calls {
-		c := &l.f.Calls[i]
-		abi := l.f.abi(c)
-		if c.Arch == "" || refused(c.Errno) || abi == l.f.arch() || !l.f.arch().Hosts(abi) {
-			continue
-		}
-		name := abi.String()
-		if !slices.Contains(s.Arches, name) && !slices.Contains(l.parent.Syscalls.Arches, name) {
-			if s.Arches = append(s.Arches, name); len(s.Arches) == 1 {
-				s.Arches = []string{"native", name}
-			}
-			l.note(Note{Kind: Widened, What: "the architecture " + name, Why: "calls of it were made: the same names are allowed there", At: c.At})
-		}
-	}
 }

@@ -1,5 +1,13 @@
 package lint
 
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+)
+
 // rules are in the order of their codes; the first is about the comments that ignore others.
 var rules = [...]Rule{
 	{Code: "CL000", Name: "bad-ignore", Level: LevelWarning,
@@ -198,4 +206,212 @@ var rules = [...]Rule{
 		Why:   "The kernel gives a dump to the host's handler, which runs outside, often as root; what the program held in memory is kept there.",
 		Fix:   "limits: {rlimits: {core: 0}}",
 		find:  func(l *linter) { l.coreDumps() }},
+}
+
+func (l *linter) defaultAllow() {
+	if l.spec.Default.Passes() {
+		l.say(l.p.Source("syscalls.default"), "syscalls.default: every call that is not denied can be called")
+	}
+}
+
+func (l *linter) unknownAllow() {
+	if l.spec.Unknown.Passes() {
+		l.say(l.p.Source("syscalls.unknown"), "syscalls.unknown: calls that no table knows can be called")
+	}
+}
+
+func (l *linter) arches() {
+	for _, a := range l.spec.Foreign {
+		if a != l.arch {
+			l.say(l.p.Source("syscalls.arches"), "syscalls.arches: calls of "+a.String()+" are possible")
+		}
+	}
+}
+
+func (l *linter) families() {
+	var open []string
+	var at policy.Pos
+	for _, family := range []string{"AF_ALG", "AF_PACKET", "AF_VSOCK", "AF_KEY", "AF_TIPC", "AF_CAN"} {
+		if place, yes := l.passes("socket(" + family + ")"); yes {
+			open, at = append(open, family), place
+		}
+	}
+	if open != nil {
+		l.say(at, "syscalls: socket can be called with "+strings.Join(open, ", "))
+	}
+}
+
+func (l *linter) networkCapabilities() {
+	if l.p.Network.Mode != policy.NetworkHost && l.p.Namespaces.Net.Mode != policy.NSHost {
+		return
+	}
+	for _, c := range l.p.Capabilities.Keep {
+		if c.Name == "NET_ADMIN" || c.Name == "NET_RAW" {
+			l.say(c.Pos, "capabilities: "+c.Name+" is kept in the host's network")
+		}
+	}
+}
+
+func (l *linter) hostNetwork() {
+	if l.p.Network.Mode == policy.NetworkHost {
+		l.say(l.p.Source("network"), "network: it is the host's")
+	}
+}
+
+// asRoot are capabilities that lead to all others, by capabilities(7): mounts and most of the kernel, modules, memory of other
+// processes, every file, devices, tracing, the kernel's log and clock.
+var asRoot = []string{"SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF", "PERFMON", "SYS_BOOT", "SYS_TIME", "MKNOD", "MAC_ADMIN", "MAC_OVERRIDE", "CHECKPOINT_RESTORE", "SYSLOG"}
+
+func (l *linter) capabilities() {
+	for _, c := range l.p.Capabilities.Keep {
+		if slices.Contains(asRoot, c.Name) {
+			l.say(c.Pos, "capabilities: "+c.Name+" is kept")
+		}
+	}
+}
+
+func (l *linter) hostNamespaces() {
+	n := &l.p.Namespaces
+	for _, x := range [...]struct {
+		name string
+		ns   *policy.Namespace
+	}{{"user", &n.User}, {"mount", &n.Mount}, {"pid", &n.PID}, {"ipc", &n.IPC}, {"uts", &n.UTS}, {"cgroup", &n.Cgroup}, {"net", &n.Net}} {
+		if x.ns.Mode == policy.NSHost {
+			l.say(l.p.Source("namespaces."+x.name), "namespaces."+x.name+": it is the host's")
+		}
+	}
+}
+
+// datagramPairs finds a filter under which no local socket can be made, but a pair of them that reaches all others.
+func (l *linter) datagramPairs() {
+	if _, yes := l.passes("socket(AF_UNIX)"); yes {
+		return
+	}
+	for _, typ := range []string{"SOCK_DGRAM", "SOCK_RAW", "SOCK_DGRAM|SOCK_CLOEXEC", "SOCK_RAW|SOCK_CLOEXEC"} {
+		if at, yes := l.passes("socketpair(AF_UNIX, " + typ + ")"); yes {
+			l.say(at, "syscalls: socketpair can be called with AF_UNIX and "+typ+", and socket not with AF_UNIX")
+			return
+		}
+	}
+}
+
+func (l *linter) coreDumps() {
+	for _, r := range l.p.Limits.Rlimits {
+		if r.Name == "core" && r.Value > 1 {
+			l.say(r.Pos, "limits.rlimits.core: it is not 0")
+		}
+	}
+}
+
+func (l *linter) noLimits() {
+	m := &l.p.Limits
+	if m.Memory.Set || m.PIDs.Set || m.Wall.Set || m.CPUTime.Set || slices.ContainsFunc(m.Rlimits, func(r policy.Rlimit) bool {
+		return slices.Contains([]string{"as", "data", "nproc", "cpu"}, r.Name) && r.Value != policy.Unlimited
+	}) {
+		return
+	}
+	l.say(policy.Pos{}, "limits: there is none on memory, processes or time")
+}
+
+func (l *linter) terminal() {
+	if l.p.TTY == policy.TTYInherit {
+		l.say(l.p.Source("tty"), "tty: the caller's terminal is passed through")
+	}
+}
+
+func (l *linter) landlockOff() {
+	if l.p.Landlock.Off {
+		l.say(l.p.Source("landlock"), "landlock: it is off")
+	}
+}
+
+func (l *linter) missing() {
+	for _, m := range l.p.Missing {
+		l.say(m.Pos, "missing: the layer "+string(m.Layer)+" may be missing")
+	}
+}
+
+func (l *linter) hostSockets() {
+	for _, e := range Exposures(l.p, l.opts.RuntimeDir) {
+		l.say(e.Pos, e.String())
+	}
+}
+
+// keyPaths are where keys and credentials are.
+var keyPaths = []string{"~/.ssh", "~/.gnupg", "~/.aws", "~/.azure", "~/.kube", "~/.docker", "~/.netrc", "~/.npmrc", "~/.pypirc", "~/.git-credentials",
+	"~/.password-store", "~/.config/gh", "~/.config/gcloud", "~/.local/share/keyrings", "~/.cargo/credentials.toml", "/etc/shadow", "/etc/gshadow"}
+
+func (l *linter) gitHooks() {
+	if l.p.Git == policy.GitProtect {
+		return
+	}
+	for i := range l.p.Mounts {
+		m := &l.p.Mounts[i]
+		if m.Kind != policy.MountBind || !m.Write || m.Source != "." && m.Source != "~" {
+			continue
+		}
+		hidden := func(name string) bool {
+			return slices.ContainsFunc(l.p.Hide, func(h policy.Hide) bool {
+				return h.Pattern == "**/.git" || h.Pattern == "**/.git/"+name || h.Pattern == "**/"+name
+			})
+		}
+		if !hidden("hooks") {
+			l.say(m.Pos, mountAt(i)+": "+m.Source+" can be written, and .git/hooks in it")
+		}
+	}
+}
+
+// idleHides finds hide rules on paths that nothing shows.
+func (l *linter) idleHides() {
+	if l.p.Root.Kind != policy.RootEmpty {
+		return // there may be something
+	}
+	relative := slices.ContainsFunc(l.p.Mounts, func(m policy.Mount) bool {
+		return (m.Kind == policy.MountBind || m.Kind == policy.MountOverlay) && !strings.HasPrefix(m.Source, "/")
+	})
+	for i, h := range l.p.Hide {
+		hidden := hostNames(h.Pattern, l.opts.RuntimeDir)
+		if relative || hidden == nil {
+			continue
+		}
+		shown := slices.ContainsFunc(l.p.Mounts, func(m policy.Mount) bool {
+			place := hostNames(m.Place(), l.opts.RuntimeDir)
+			empty := m.Kind == policy.MountTmpfs || m.Kind == policy.MountEmpty || m.Kind == policy.MountDir
+			return place != nil && !empty && (above(place, hidden) || above(hidden, place))
+		})
+		if !shown {
+			l.say(h.Pos, "hide["+strconv.Itoa(i)+"]: nothing shows "+h.Pattern)
+		}
+	}
+}
+
+func (l *linter) noEffect() {
+	for _, w := range l.warnings {
+		// What is inherited is not this file's to mend, and narrowing it is the use of inheriting.
+		if at := l.placeOf(w.From); at.File == l.opts.File || at.File == "" || at.File == policy.CommandLine {
+			l.say(at, "syscalls: "+w.Msg)
+		}
+	}
+	l.coveredMounts()
+}
+
+func (l *linter) callerUser() {
+	if l.p.User.Host == policy.HostCaller {
+		l.say(l.p.Source("user.host"), "user.host: the task has the caller's id outside")
+	}
+}
+
+func (l *linter) proc() {
+	for i := range l.p.Mounts {
+		m := &l.p.Mounts[i]
+		if m.Kind != policy.MountProc {
+			continue
+		}
+		if m.Mask.Set && len(m.Mask.V) == 0 || m.ReadOnly.Set && len(m.ReadOnly.V) == 0 {
+			l.say(m.Pos, mountAt(i)+": proc has no masks")
+		}
+		if l.p.Namespaces.PID.Mode == policy.NSHost && m.Hidepid != "invisible" && m.Hidepid != "ptraceable" {
+			l.say(m.Pos, mountAt(i)+": proc shows the host's processes")
+		}
+	}
 }

@@ -1,8 +1,6 @@
 package recording
 
-import (
-	"strconv"
-)
+import "strconv"
 
 // decoder reads the JSON of one line: an object of strings, numbers, true and false, one list of strings and one object of
 // numbers. encoding/json takes fifteen times as long, and a recording may have millions of lines.

@@ -1,5 +1,7 @@
 package recording
 
+// Texts of JSON: RFC 8259.
+
 import (
 	"strconv"
 	"unicode/utf16"

@@ -412,7 +412,9 @@ func (b *jobs) ended(ts *testscript.TestScript, neg bool, args []string) {
 	j := b.get(ts, args[0])
 	timer := time.AfterFunc(20*time.Second*slow, func() { j.cmd.Process.Kill() })
 	j.cmd.Wait()
-	timer.Stop()
+	if !timer.Stop() {
+		ts.Fatalf("%s has not ended: %s%s", args[0], j.out.String(), j.err.String())
+	}
 	dir := ts.Getenv("WORK")
 	ts.Check(errors.Join(os.WriteFile(dir+"/"+args[0]+".out", []byte(j.out.String()), 0o644), os.WriteFile(dir+"/"+args[0]+".err", []byte(j.err.String()), 0o644)))
 	if got := exitCode(j.cmd.ProcessState); strconv.Itoa(got) != args[1] {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -400,6 +401,13 @@ func (im *Image) sendRights(text string, fd int32) ([]byte, error) {
 
 // owner is the address of the owner word.
 func (im *Image) owner() uintptr { return uintptr(unsafe.Pointer(&im.page.owner)) }
+
+// Released reports whether the kernel has let go of the memory in which the task ran the plan: the task runs the program, or
+// has ended. It is always false where the plan has no plan.HoldOwner.
+func (p *Page) Released() bool {
+	const ownerDied = 0x40000000 // FUTEX_OWNER_DIED: get_robust_list(2)
+	return atomic.LoadUint32(&p.owner)&ownerDied != 0
+}
 
 // self is the address of the word for the task's own pid.
 func (im *Image) self() uintptr { return uintptr(unsafe.Pointer(&im.page.self)) }
