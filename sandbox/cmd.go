@@ -148,6 +148,7 @@ func (c *Cmd) Start() error {
 	c.done = make(chan waited, 1)
 	started := make(chan error, 1)
 	go func() {
+		defer close(started)
 		runtime.LockOSThread()
 		err := proc.Start(command)
 		started <- err
@@ -156,7 +157,11 @@ func (c *Cmd) Start() error {
 			c.done <- waited{report, err}
 		}
 	}()
-	return c.started(<-started)
+	err, ok := <-started
+	if !ok { // runtime.Goexit, in what the launch calls; the child dies with the thread
+		err = &Error{Op: "start", Err: errors.New("the launcher's thread has ended")}
+	}
+	return c.started(err)
 }
 
 // started forgets a process that did not start.

@@ -31,17 +31,31 @@ type gitGuard struct {
 	shown []string        // configurations outside of repositories
 	user  []git.Var       // the configuration of the user and of the machine
 
-	scripts int // that have been read
+	scripts     int // that have been read
+	configNames int // that have been looked at for configurations
 }
 
-// git protects the repositories in what the task may write, if the profile asks for it.
+// git shows the repository of the working directory and the user's configuration, and protects the repositories in what
+// the task may write, if the profile asks for it.
 func (c *compilation) git() error {
-	if c.profile.Git != policy.GitProtect || c.asItIs() {
+	if c.asItIs() {
 		return nil
 	}
 	g := &gitGuard{c: c, h: c.hider(), from: c.scalar("git"), rule: c.profile.Source("git"),
 		done: map[string]bool{}, near: map[string]bool{}}
 	g.h.from, g.h.rule = g.from, g.rule
+	if err := c.gitElsewhere(g); err != nil {
+		return err
+	}
+	if err := g.ofUser(); err != nil || c.profile.Git != policy.GitProtect {
+		return err
+	}
+	return g.protectAll()
+}
+
+// protectAll protects every repository that the task could write to, and what belongs to it.
+func (g *gitGuard) protectAll() error {
+	c := g.c
 	if err := g.outsideGit(); err != nil {
 		return err
 	}

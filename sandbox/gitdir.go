@@ -50,6 +50,11 @@ func (g *gitGuard) isGitDir(dir string) bool {
 	if _, name := paths.Split(dir); name == ".git" {
 		return true
 	}
+	return g.isWhole(dir)
+}
+
+// isWhole reports whether a directory of the host has what git looks for in one of its own.
+func (g *gitGuard) isWhole(dir string) bool {
 	var parts gitParts
 	for _, name := range [...]string{"HEAD", "objects", "refs", "commondir"} {
 		if _, err := g.c.tree.lstat(paths.Join(dir, name)); err == nil {

@@ -39,6 +39,9 @@ func (p *process) hints() {
 	if p.comp.into != nil { // what it sees and may write was decided when the sandbox was made
 		return
 	}
+	if h, ok := p.comp.hintAbove(p.cmd.Args); ok {
+		r.Hints = append(r.Hints, h)
+	}
 	for i := range p.cmd.Args[1:] {
 		if h, ok := p.comp.hintFor(p.cmd.Args, i+1); ok {
 			r.Hints = append(r.Hints, h)

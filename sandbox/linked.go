@@ -10,6 +10,7 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/ledger"
 	"cordon/sandbox/report"
 )
@@ -26,6 +27,10 @@ func (c *compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 	}
 	w := walker{tree: c.hostTree()}
 	end, err := w.walk(src)
+	if m.Optional && !m.Write && m.Target == "" && m.Source[0] == '.' && info.Mode()&fs.ModeSymlink != 0 {
+		c.keepLink(m, src)
+		return "", nil, nil
+	}
 	switch linked := info.Mode()&fs.ModeSymlink != 0; {
 	case err == nil && end == src, err != nil && !linked:
 		return src, info, nil
@@ -38,6 +43,33 @@ func (c *compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 	}
 	return "", nil, &Error{Op: src, Err: errors.New("lies behind a symbolic link, which a task may have made"),
 		Hint: "if that is meant bind what it leads to: " + end}
+}
+
+// keepLink is for an optional bind of the working directory that is there to protect a name, and the name is a link, which
+// an earlier task may have left. Nothing is bound: the link keeps its place, and what it leads to is read-only where the
+// task could write it.
+func (c *compilation) keepLink(m *policy.Mount, link string) {
+	from, why := own("link"), "it is a symbolic link, which keeps its place"
+	n, err := c.tree.entry(link)
+	end, err2 := c.tree.resolve(link)
+	if p := c.tree.at(link); err == nil && n.link != "" && p.write && p.source != "" && p.target != link {
+		c.pinLink(from, link, n.link)
+	}
+	exists := false
+	if err2 == nil {
+		_, exists = c.tree.stat(end)
+	}
+	switch {
+	case err2 != nil:
+	case !exists:
+		why += "; what appears where it leads to counts for whoever follows it"
+	case paths.Below(c.host.Cwd, end) || !c.tree.at(end).write:
+	default:
+		c.protectThing(from, end, m.Pos, true)
+		why += ", and leads to " + end + ", which is read-only"
+	}
+	c.left = append(c.left, report.Added{Path: m.Place(), Why: why})
+	c.note(m.Source + " is not bound: " + why)
 }
 
 // throughLinks follows the links on the way to an optional bind of the home, or leaves the bind out and says why.

@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"cmp"
 	"os"
 	"strings"
 )
@@ -62,6 +63,15 @@ var gitCommands = []gitTrick{
 		task: "cp evil tm/hooks/post-checkout; mv tm t2; mkdir -p tm/hooks; cp evil tm/hooks/post-checkout", use: "git -c init.templateDir=$D/outer/tm clone -q $D/lib new"},
 	{name: "a bare repository in the tree", make: "git init -q --bare b; mkdir t; echo : >t/f; chmod 755 t/f; git -C b config core.fsmonitor $D/outer/t/f; git -C b config alias.x '!../t/f'",
 		task: swap("t/f"), use: "cd b; git x"},
+	{name: "the repository that a worktree belongs to", dir: "wt", on: []string{"build", "agent"}, make: "git worktree add -q ../wt; git config --unset core.hooksPath",
+		task: "cd $D/outer/.git; mv hooks h; mkdir -p hooks; cd $D/wt; cp evil $D/outer/.git/hooks/pre-commit; cp evil $D/outer/.git/hooks/post-index-change; git config core.fsmonitor $D/pwn; " +
+			fsmonitor + ">>$D/outer/.git/config; mkdir -p e/objects e/refs; cp $D/outer/.git/HEAD e; " + fsmonitor + ">e/config; echo $D/wt/e >$D/outer/.git/commondir; " +
+			"for w in $D/outer/.git/worktrees/*; do echo $D/wt/e >$w/commondir; mv $w/commondir $w/c; done",
+		use: "git status; cd ../outer; git status; git -c user.name=a -c user.email=b commit --allow-empty -m x"},
+	{name: "the repository of a submodule", dir: "outer/pop", on: []string{"build", "agent"},
+		task: "G=$D/outer/.git/modules/pop; mv $G/hooks $G/h; mkdir -p $G/hooks; cp evil $G/hooks/pre-commit; cp evil $G/hooks/post-index-change; " +
+			"git config core.fsmonitor $D/pwn; mv $G/config $G/c; cp $G/c $G/config; " + fsmonitor + ">>$G/config",
+		use: "git status; cd ..; git status; cd pop; git -c user.name=a -c user.email=b commit --allow-empty -m x"},
 }
 
 // A gitSecret is something in git's files that opens something.
@@ -69,10 +79,12 @@ type gitSecret struct {
 	name string
 	make string // in the repository
 	env  []string
-	then string // what reads it
+	dir  string // as in a gitTrick
+	on   []string
+	task string // of an earlier run
 }
 
-const readAll = "cat .git/config .git/modules/*/config .git/worktrees/*/config* .gitconfig more inc conf/git/config conf/git/credentials .git-credentials .netrc key c/.git/config ../.gitconfig b.git/config; git config -l --show-origin; git remote -v"
+const readAll = "cat .git/config .git/modules/*/config .git/worktrees/*/config* .gitconfig more inc conf/git/config conf/git/credentials .git-credentials .netrc key c/.git/config ../.gitconfig b.git/config $D/outer/.git/config $D/outer/.git/modules/*/config $D/priv/.git/config; git config -l --show-origin; git remote -v"
 
 var gitSecrets = []gitSecret{
 	{name: "a token in a header", make: "git config http.https://x.org/.EXTRAHEADER \"X: $M\""},
@@ -97,6 +109,13 @@ var gitSecrets = []gitSecret{
 	{name: "the configuration of a submodule", make: "git -C pop remote set-url origin https://u:$M@x.org"},
 	{name: "the configuration of a worktree", make: "git config core.repositoryFormatVersion 1; git config extensions.worktreeConfig true; git worktree add -q wt; git -C wt config --worktree x.token $M"},
 	{name: "a password in a repository below", make: "git init -q c; git -C c remote add r https://u:$M@x.org"},
+	{name: "the user's, in build", on: []string{"build"}, make: "git config -f ../.gitconfig github.token $M; git config -f ../.gitconfig credential.helper \"!echo $M\""},
+	{name: "the repository that a worktree belongs to has a token", dir: "wt", on: []string{"build", "agent"}, make: "git config --unset core.hooksPath; git worktree add -q ../wt; git remote add r https://u:$M@x.org; git -C pop config x.token $M"},
+	{name: "the repository of a submodule has a token", dir: "outer/pop", on: []string{"build", "agent"}, make: "git -C pop remote add r https://u:$M@x.org"},
+	{name: "a .git that names another repository", dir: "p", on: usual, make: "git init -q ../p; git init -q ../priv; git -C ../priv config x.y $M; git -C ../p commit -q --allow-empty -m x",
+		task: "mv .git g; echo gitdir: ../priv/.git >.git; cp .git h; mkdir -p w/worktrees/a; cp g/HEAD w/worktrees/a; echo $D/priv/.git >w/worktrees/a/commondir; echo $D/p/.git >w/worktrees/a/gitdir"},
+	{name: "a .git that names a worktree of the task's", dir: "p", on: []string{"build"}, make: "git init -q ../p; git init -q ../priv; git -C ../priv config x.y $M; git -C ../p commit -q --allow-empty -m x",
+		task: "mv .git g; mkdir -p w/worktrees/a; cp g/HEAD w/worktrees/a; echo $D/priv/.git >w/worktrees/a/commondir; echo $D/p/.git >w/worktrees/a/gitdir; echo gitdir: w/worktrees/a >.git"},
 	{name: "a password in a bare one", make: "git init -q --bare b.git; git -C b.git remote add r https://u:$M@x.org"},
 }
 
@@ -112,15 +131,18 @@ func (g gitSecret) attack(b *box) outcome {
 	if !b.bare() {
 		task = *b.insisting()
 	}
-	task.dir, task.env = dir+"/outer", append(b.env, "HOME="+dir, "D="+dir)
+	task.dir, task.env = dir+"/"+cmp.Or(g.dir, "outer"), append(b.env, "HOME="+dir, "D="+dir)
 	for _, v := range g.env {
 		task.env = append(task.env, strings.ReplaceAll(v, "$D", dir))
 	}
 	for range 2 {
-		switch r := task.run("sh", "-c", readAll+"; git log -1 --format=format:read"); {
+		if g.task != "" {
+			task.run("sh", "-c", strings.ReplaceAll(g.task, "$D", dir))
+		}
+		switch r := task.run("sh", "-c", strings.ReplaceAll(readAll, "$D", dir)+"; git log -1 --format=format:read"); {
 		case strings.Contains(r.out+r.err, b.site.mark):
 			return escaped("it is readable")
-		case r.code != 0 || !strings.Contains(r.out, "read"):
+		case g.task == "" && r.code != 0 || g.task == "" && !strings.Contains(r.out, "read"):
 			return broken("exit %d: %s", r.code, firstLines(r.err, 3))
 		}
 	}

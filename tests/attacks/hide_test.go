@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -82,12 +83,19 @@ func hideAttacks() []attack {
 		attack{43, "links that a task left for the next run hide nothing else", "launcher", leftLinks, []string{"build", "agent"}, check},
 		attack{43, "a directory of somebody else's in a read-only one does not stop the start", "mount", foreignDir, []string{"default"}, check})
 	for _, g := range slices.Concat(gitTricks, gitCommands) {
-		list = append(list, attack{44, g.name, "mount", g.attack, []string{"agent"}, shows(g.attack)})
+		list = append(list, attack{44, g.name, "mount", g.attack, orAgent(g.on), shows(g.attack)})
 	}
 	for _, g := range gitSecrets {
-		list = append(list, attack{44, g.name, "mount", g.attack, []string{"agent"}, shows(g.attack)})
+		list = append(list, attack{44, g.name, "mount", g.attack, orAgent(g.on), shows(g.attack)})
 	}
 	return list
+}
+
+func orAgent(on []string) []string {
+	if on == nil {
+		return []string{"agent"}
+	}
+	return on
 }
 
 func (s secret) attack(b *box) outcome {
@@ -219,6 +227,8 @@ type gitTrick struct {
 	env  []string // of the one who runs the sandbox, and of git outside
 	task string   // in the repository
 	use  string   // outside
+	dir  string   // where the sandbox works, in $D; "outer" if it is left out
+	on   []string // "agent" if it is left out
 
 	refused bool // the sandbox may refuse to start, since nothing can be mounted on what is not there
 }
@@ -260,7 +270,7 @@ func (g gitTrick) attack(b *box) outcome {
 	if !b.bare() {
 		task = *b.insisting()
 	}
-	task.dir, task.env = dir+"/outer", append(b.env, "HOME="+dir, "D="+dir)
+	task.dir, task.env = dir+"/"+cmp.Or(g.dir, "outer"), append(b.env, "HOME="+dir, "D="+dir)
 	for _, v := range g.env {
 		task.env = append(task.env, strings.ReplaceAll(v, "$D", dir))
 	}
