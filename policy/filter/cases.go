@@ -150,16 +150,6 @@ func (d *bitDiagrams) worst() (a Action) {
 	return a
 }
 
-// Holds reports whether the case is the one for the arguments.
-func (k *Case) Holds(args *[6]uint64) bool {
-	for i := range args {
-		if args[i]&k.Args[i].Mask != k.Args[i].Value {
-			return false
-		}
-	}
-	return true
-}
-
 // between is lo <= t <= hi, or where lo > hi, t <= hi || lo <= t.
 func (p *parser) between(t term, lo, hi uint64) ref {
 	max := t.reach()

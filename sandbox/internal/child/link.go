@@ -101,7 +101,7 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Sethostname: unix.SYS_SETHOSTNAME, plan.Setns: unix.SYS_SETNS, plan.Setpriority: unix.SYS_SETPRIORITY,
 	plan.Setresgid: unix.SYS_SETRESGID, plan.Setresuid: unix.SYS_SETRESUID, plan.Setsid: unix.SYS_SETSID, plan.SocketCall: unix.SYS_SOCKET,
 	plan.Symlinkat: unix.SYS_SYMLINKAT, plan.Umask: unix.SYS_UMASK, plan.Umount2: unix.SYS_UMOUNT2, plan.Unshare: unix.SYS_UNSHARE,
-	plan.Write: unix.SYS_WRITE, plan.Fchmod: unix.SYS_FCHMOD, plan.Execveat: unix.SYS_EXECVEAT, plan.Futex: unix.SYS_FUTEX,
+	plan.Write: unix.SYS_WRITE, plan.Execveat: unix.SYS_EXECVEAT, plan.Futex: unix.SYS_FUTEX,
 	plan.Sendmsg: unix.SYS_SENDMSG, plan.SetRobustList: unix.SYS_SET_ROBUST_LIST, plan.Recvmsg: unix.SYS_RECVMSG,
 	plan.Setpgid: unix.SYS_SETPGID,
 }
