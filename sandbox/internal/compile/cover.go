@@ -131,10 +131,15 @@ func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
 	}
 }
 
+// moveToTarget mounts a guard. Nothing can be mounted on what the host has replaced since it was opened (ENOENT): the
+// launcher, which reads the mounts back, then mounts the guard on what has the name now (checkMounts).
 func (c *Compilation) moveToTarget(from plan.From, p *picture.Part) {
-	target := plan.R(plan.Target)
+	target, replaced := plan.R(plan.Target), p.Gone()
+	if replaced == 0 && p.Guard != 0 {
+		replaced = plan.ENOENT
+	}
 	c.do(from,
-		plan.Move(plan.R(plan.Tree), target, "", ontoFD).OrElse(p.Gone()),
+		plan.Move(plan.R(plan.Tree), target, "", ontoFD).OrElse(replaced),
 		plan.CloseStep(target).OrElse(p.Gone()))
 }
 
