@@ -225,14 +225,14 @@ func TestSizes(t *testing.T) {
 		{"1kB", 1000, "1000"}, {"1.5GiB", 3 << 29, "1536MiB"}, {"0.000001MB", 1, "1"}, {"1.05MB", 1050000, "1050000"},
 		{"2TiB", 2 << 40, "2TiB"}, {"8388607TiB", 8388607 << 40, "8388607TiB"},
 	} {
-		n, err := ParseSize(c.in)
-		if err != nil || n != c.want || FormatSize(n) != c.back {
-			t.Errorf("%s = %d (%s), %v", c.in, n, FormatSize(n), err)
+		n, f := parseSize(c.in)
+		if f != nil || n != c.want || FormatSize(n) != c.back {
+			t.Errorf("%s = %d (%s), %v", c.in, n, FormatSize(n), f)
 		}
 	}
 	for _, in := range []string{"", "-1", "+1", "1 MiB", "1K", "1KIB", "1mb", "1_000", "0x10", "01", "1.5", "1.MiB", ".5MiB",
 		"1.0000001MiB", "8388608TiB", "9223372036854775808", "1e3", "١MiB", "MiB", "1.5B"} {
-		if n, err := ParseSize(in); err == nil {
+		if n, f := parseSize(in); f == nil {
 			t.Errorf("%q accepted as %d", in, n)
 		}
 	}

@@ -72,7 +72,7 @@ func typedBounds(s string) string {
 	return strings.Join(parts, ",")
 }
 
-// TypedSize reads a number of bytes as the command line has it: ParseSize's spelling, and 4G or 4Gi.
+// TypedSize reads a number of bytes as the command line has it: 4096, 64MiB, 1.5GiB, 2GB, and 4G or 4Gi for 4GiB.
 func TypedSize(s string) (int64, error) {
 	n, f := parseSize(typedSize(s))
 	return n, f.err()

@@ -23,13 +23,6 @@ var sizeUnits = [...]unit{
 	{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1}, {"", 1},
 }
 
-// ParseSize reads a number of bytes: 4096, 64MiB, 1.5GiB, 2GB. Units are KiB MiB GiB TiB (powers of 1024) and
-// kB MB GB TB (powers of 1000).
-func ParseSize(s string) (int64, error) {
-	n, f := parseSize(s)
-	return n, f.err()
-}
-
 func (f *fault) err() error {
 	if f == nil {
 		return nil
@@ -105,7 +98,7 @@ func decimal(s string) (int64, bool) {
 	return n, true
 }
 
-// FormatSize is the shortest exact spelling of n bytes that ParseSize reads.
+// FormatSize is the shortest exact spelling of n bytes that a profile may have.
 func FormatSize(n int64) string {
 	for _, i := range [...]int{3, 2, 1, 0, 7, 6, 5} {
 		if u := sizeUnits[i]; n >= u.factor && n%u.factor == 0 {

@@ -195,6 +195,32 @@ func TestPromises(t *testing.T) {
 	}
 }
 
+// TestNoTCPProtocols asks the filter of each shipped profile about setsockopt(2) with TCP_ULP (31), and with TCP_NODELAY (1).
+func TestNoTCPProtocols(t *testing.T) {
+	arch, _ := filter.ParseArch("amd64")
+	for _, c := range shipped {
+		p, err := Search{}.Load([]string{c.name}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, err := p.ProgramFilter()
+		if err != nil {
+			t.Fatal(err)
+		}
+		prog, err := filter.Compile(spec, arch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		action := func(option uint64) string {
+			a := prog.Action(&filter.Data{Nr: 54, Arch: arch.Audit(), Args: [6]uint64{3, 6, option, 0, 4}})
+			return a.String()
+		}
+		if got, other := action(31), action(1); got != "errno(ENOENT)" && (got != other || got == "allow") {
+			t.Errorf("%s: TCP_ULP: %s, TCP_NODELAY: %s", c.name, got, other)
+		}
+	}
+}
+
 func hasCall(list []policy.SyscallItem, name string) bool {
 	for _, x := range list {
 		if x.Name == name {

@@ -313,6 +313,9 @@ func (c *compilation) fork() error {
 	c.do(from, fork)
 	if c.reports {
 		c.do(c.scalar("on-denial"), plan.HoldOwner())
+		if c.ownsPID() {
+			c.do(c.scalar("on-denial"), plan.MarkOwner().OrElse(plan.EINVAL))
+		}
 	} else {
 		c.doInit(from, plan.UnshareStep(unix.CLONE_FILES))
 	}

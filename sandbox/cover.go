@@ -131,10 +131,15 @@ func (c *compilation) openTarget(from plan.From, p *part) {
 	}
 }
 
+// moveToTarget mounts a guard. Nothing can be mounted on what the host has replaced since it was opened (ENOENT): the
+// launcher, which reads the mounts back, then mounts the guard on what has the name now (checkMounts).
 func (c *compilation) moveToTarget(from plan.From, p *part) {
-	target := plan.R(plan.Target)
+	target, replaced := plan.R(plan.Target), p.gone()
+	if replaced == 0 && p.guard != 0 {
+		replaced = plan.ENOENT
+	}
 	c.do(from,
-		plan.Move(plan.R(plan.Tree), target, "", ontoFD).OrElse(p.gone()),
+		plan.Move(plan.R(plan.Tree), target, "", ontoFD).OrElse(replaced),
 		plan.CloseStep(target).OrElse(p.gone()))
 }
 

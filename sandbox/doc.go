@@ -81,8 +81,8 @@
 //
 // With on-denial: report the filter has a listener, and the launcher must get it although no call is made under the filter
 // but execve. init therefore keeps the table of descriptors that it shares with the task until the task's memory is gone,
-// which the kernel tells it by a futex that the task holds (plan.HoldOwner, plan.AwaitOwner); by then execve has given the
-// task a table of its own, without the listener. init sends what is at the number that was kept for it, closes everything,
+// which the kernel tells it by a futex that the task holds (plan.HoldOwner, plan.SleepForOwner, plan.AwaitOwner); by then
+// execve has given the task a table of its own, without the listener. init sends what is at the number that was kept for it, closes everything,
 // and puts the filter of its loop on top of the one that allowed that. The launcher answers in the loop that also passes
 // on signals (events.go): one call at a time, and never by letting it through. A chmod with set-id bits the launcher makes
 // itself, with the task's ids (modecall.go).

@@ -227,8 +227,8 @@ func (p *process) holderMapping() (fd int, release func(), err error) {
 	}
 	defer func() {
 		_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) // it may have ended by itself
+		_ = child.Reap(pid, pidfd, nil)
 		unix.Close(pidfd)
-		_, _ = unix.Wait4(pid, nil, 0, nil)
 	}()
 	dir := "/proc/" + strconv.Itoa(pid)
 	if err := p.writeMap(dir+"/uid_map", idMap(p.comp.host.UID, id.outUID, 1)); err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/sandbox/internal/child"
 	"cordon/sandbox/internal/loop"
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/walk"
@@ -187,7 +188,7 @@ func (p *process) look(suspects []int) {
 		if len(lost) == 0 {
 			return
 		}
-		if err := p.restore(lost); err != nil && try == maxRestores || try > maxRestores {
+		if err := p.restore(lost); err != nil && (try == maxRestores || err == child.ErrHeld) || try > maxRestores {
 			p.unguarded(&p.guards.list[lost[0]].part, err)
 		}
 		suspects = lost

@@ -61,11 +61,9 @@ func runRepair(p *plan.Plan, files map[string]int) error {
 		return err
 	}
 	defer unix.Close(pidfd)
-	var status unix.WaitStatus
-	for {
-		if _, err := unix.Wait4(pid, &status, unix.WALL, nil); err != unix.EINTR {
-			break
-		}
+	status, err := child.AwaitHelper(pid, pidfd)
+	if err != nil {
+		return err
 	}
 	if f := im.Page().Init; f.Errno != 0 {
 		s := &p.Steps[f.Step-1]

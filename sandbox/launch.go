@@ -24,7 +24,7 @@ func (p *process) launchAll() error {
 	err := p.launch()
 	if err != nil {
 		p.abort()
-		err = cmp.Or(p.interrupted(), p.sandboxGone(err), p.fault(), err) // each says more than what it led to
+		err = cmp.Or(p.interrupted(), p.guardErr, p.sandboxGone(err), p.fault(), err) // each says more than what it led to
 		p.image.Release()
 		return err
 	}

@@ -62,12 +62,18 @@ func (c *compilation) noListener() string {
 	return ""
 }
 
+// firstTask is the pid of the first process that a new pid namespace's init makes.
+const firstTask = 2
+
 // sendListener is init's part. It is confined before the program can run; the filter of its loop follows when the listener
 // is gone.
 func (c *compilation) sendListener() {
 	c.doInit(own("init"),
 		plan.SetFilter(0, initFilter(c.arch, initCallsBefore[:])),
 		plan.SendByte(plan.F(fileSync), string(rune(msgInit))))
+	if c.ownsPID() { // asleep: AwaitOwner spins on a processor while the task runs on another
+		c.doInit(c.scalar("on-denial"), plan.SleepForOwner(firstTask).OrElse(plan.EAGAIN))
+	}
 	c.doInit(c.scalar("on-denial"),
 		plan.AwaitOwner().OrElse(plan.ESRCH),                                                    // gone before it could say that it holds the word
 		plan.SendFile(plan.F(fileSync), string(rune(msgReady)), c.firstFD()).OrElse(plan.EBADF)) // gone before it had a listener

@@ -10,9 +10,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"cordon/sandbox/internal/child"
 	"cordon/sandbox/internal/proc"
 )
 
@@ -33,12 +35,17 @@ func (p *process) killOrphans() {
 	if p.comp == nil || p.comp.ownsPID() || !p.cmd.Exclusive {
 		return
 	}
-	for {
+	for last := time.Now(); time.Since(last) < child.ReapTime; {
 		for _, pid := range childrenOfSelf() {
 			_ = unix.Kill(pid, unix.SIGKILL) // a child that was not waited for: its number is nobody else's
 		}
-		if _, err := unix.Wait4(-1, nil, unix.WALL, nil); err != nil && err != unix.EINTR {
+		switch pid, err := unix.Wait4(-1, nil, unix.WALL|unix.WNOHANG, nil); {
+		case err != nil && err != unix.EINTR:
 			return // ECHILD: there is none
+		case pid > 0:
+			last = time.Now()
+		default: // they are about to end, or a tracer outside keeps their ends to itself
+			time.Sleep(time.Millisecond)
 		}
 	}
 }

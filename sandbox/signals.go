@@ -7,6 +7,7 @@ package sandbox
 // group, or the foreground group of its own terminal; what is sent to one process (SIGTERM, SIGHUP, SIGUSR1, SIGUSR2) the task.
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"syscall"
@@ -272,12 +273,40 @@ func (p *process) keepInitGoing() {
 // initStep is the time between two signals to an init that may have been stopped.
 const initStep = 200 * time.Millisecond
 
+// initSteps is how many of these init has for its part: 10 s while the launcher runs. A launcher that is stopped, as by Ctrl-Z,
+// counts none, and neither does one whose sandbox is paused.
+const initSteps = 50
+
 // continueStart continues init until it has said that the program runs. No limit holds before, and the program runs already.
+// Init waits for the kernel to let go of the task's old memory, and for nothing after that.
 func (p *process) continueStart() {
 	if p.pidfd >= 0 && !p.gone && !p.isRunning() {
+		if p.image.Page().Released() && p.initLate() {
+			return
+		}
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0)
 		p.At(time.Now().Add(initStep), p.continueStart)
 	}
+}
+
+// initLate ends an init that does not go on although the task has done its part: a tracer outside may hold it, which no
+// SIGCONT undoes. It reports whether init has had its time.
+func (p *process) initLate() bool {
+	if p.initWaits++; p.initWaits < initSteps {
+		return false
+	}
+	if place := p.place(); place != nil {
+		if frozen, err := place.Frozen(); err == nil && frozen {
+			p.initWaits = 0
+			return false
+		}
+	}
+	if p.image.Page().Done == 0 {
+		p.guardErr = &Error{Op: "init", Err: errors.New("it has not gone on for " + (initSteps * initStep).String() + ", and how the program ended is not known"),
+			Hint: "does a tracer (ptrace, gdb) outside hold the sandbox's processes?"}
+	}
+	p.kill()
+	return true
 }
 
 // letInitEnd lets init end, and the task's terminal with it, when the task has ended and init may reap.
@@ -290,7 +319,7 @@ func (p *process) letInitEnd() {
 }
 
 func (p *process) continueInit() {
-	if p.pidfd >= 0 && !p.gone {
+	if p.pidfd >= 0 && !p.gone && !p.initLate() {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0) // it may be gone meanwhile
 		p.At(time.Now().Add(initStep), p.continueInit)
 	}

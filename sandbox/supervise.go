@@ -78,7 +78,9 @@ type process struct {
 	around  int       // filters of the task, its own not yet among them
 
 	guards   guards
-	guardErr error // why the run has ended: a guard is gone and cannot be mounted again
+	guardErr error // why the run has ended: a guard is gone and cannot be mounted again, or init does not go on
+
+	initWaits int // how often init was continued while it alone had something to do
 
 	lender   *lender  // nil unless stdin is a pipe
 	output   *meter   // of stdout and stderr; nil without a limit
@@ -128,18 +130,6 @@ func (p *process) abort() {
 		p.killOrphans()
 	}
 	p.release()
-}
-
-// reap waits for init, and with it for every process of the pid namespace.
-func (p *process) reap(usage *unix.Rusage) unix.WaitStatus {
-	for !p.reaped {
-		_, err := unix.Wait4(p.pid, &p.status, 0, usage)
-		p.reaped = err != unix.EINTR
-		if err == unix.ECHILD { // see child.ReapNothing
-			p.status = unix.WaitStatus(unix.SIGKILL)
-		}
-	}
-	return p.status
 }
 
 // release closes what is left, all but the page that the child has written.

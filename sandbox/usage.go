@@ -34,6 +34,7 @@ func (p *process) reportUsage(use *unix.Rusage, stats *cgroup.Stats) {
 	if stats != nil {
 		addGroups(r, stats)
 	}
+	r.AtLeast = stats == nil || stats.CPU == nil || stats.CPU.User == nil || stats.CPU.System == nil
 }
 
 // addGroups takes what the groups have counted, which is all of the sandbox.

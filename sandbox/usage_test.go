@@ -27,6 +27,14 @@ func TestUsageOfGroups(t *testing.T) {
 			t.Errorf("peak %v of 40 MiB: %s", text, show(r.PeakMemory))
 		}
 	})
+	t.Run("times", func(t *testing.T) {
+		if _, r := output(t, grouped(t, "exit 0", roomy, func(p *policy.Profile) { p.Limits.CPUTime = policy.Opt[time.Duration]{Set: true, V: time.Minute} })); r.AtLeast {
+			t.Error("a group counts, and the times are said to be the least")
+		}
+		if _, r := output(t, shell(t, "exit 0")); !r.AtLeast {
+			t.Error("no group counts, and the times are said to be all")
+		}
+	})
 	t.Run("pids", func(t *testing.T) {
 		_, r := output(t, grouped(t, "for i in 1 2 3 4 5 6 7 8 9; do sleep 2 & done; wait", roomy))
 		if r.PeakPIDs == nil || *r.PeakPIDs != 11 { // init and the shell

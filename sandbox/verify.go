@@ -33,6 +33,15 @@ func (p *process) checkMounts() error {
 		return &Error{Op: "read back the mounts", Err: err}
 	}
 	visible, bare, err := checkMounts(&p.comp.tree, text)
+	for try := 0; errors.As(err, new(notMounted)) && try < maxRestores; try++ {
+		if text, err = p.coverAgain(visible, err); err != nil {
+			break
+		}
+		visible, bare, err = checkMounts(&p.comp.tree, text)
+	}
+	if lost := (notMounted{}); errors.As(err, &lost) {
+		err = lost.err
+	}
 	if err != nil {
 		return err
 	}
@@ -44,7 +53,48 @@ func (p *process) checkMounts() error {
 	if found := p.comp.socketsText(); found != "" {
 		p.enforced(policy.LayerMount, found, "sock_diag, /proc/net/unix")
 	}
+	if p.guards.fds != nil { // by coverAgain
+		return nil
+	}
 	return p.keepGuards(visible)
+}
+
+// notMounted is the error for a part that no path reaches. The host may have replaced what it was mounted on meanwhile.
+type notMounted struct{ err *Error }
+
+func (e notMounted) Error() string { return e.err.Error() }
+func (e notMounted) Unwrap() error { return e.err }
+
+// coverAgain mounts the guards again that the host has taken away since the child mounted them, and returns the mount table
+// then; or else the error that it was given. The program does not run yet.
+func (p *process) coverAgain(visible map[string]string, lost error) ([]byte, error) {
+	if p.guards.fds == nil {
+		if err := p.keepGuards(visible); err != nil {
+			return nil, err
+		}
+	}
+	before := p.guards.restored()
+	if p.guards.fds != nil {
+		p.lookAtAll()
+	}
+	if p.guardErr != nil {
+		return nil, p.guardErr
+	}
+	if p.guards.restored() == before {
+		return nil, lost
+	}
+	if _, err := unix.Seek(p.guards.table, 0, 0); err != nil {
+		return nil, &Error{Op: "read back the mounts", Err: err}
+	}
+	return proc.ReadFD(p.guards.table, "mountinfo", proc.MaxProc)
+}
+
+// restored is how often guards were mounted again.
+func (g *guards) restored() (n int) {
+	for i := range g.list {
+		n += g.list[i].count
+	}
+	return n
 }
 
 func (p *process) enforced(layer policy.Layer, found, where string) {
@@ -160,7 +210,7 @@ func checkMounts(t *tree, text []byte) (visible map[string]string, bare []string
 	for i := range t.parts {
 		p := &t.parts[i]
 		if t.at(p.target) == p && !p.absent && visible[p.target] == "" {
-			return nil, nil, &Error{Op: "read back the mounts", Err: errors.New(p.target + " is not mounted"), From: p.rule.Short()}
+			return visible, nil, notMounted{&Error{Op: "read back the mounts", Err: errors.New(p.target + " is not mounted"), From: p.rule.Short()}}
 		}
 	}
 	return visible, bare, nil

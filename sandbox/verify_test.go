@@ -67,7 +67,7 @@ func TestCheckMounts(t *testing.T) {
 				got = err.Error()
 			}
 			var typed *Error
-			if len(n) != tt.reached || got != tt.want || err != nil && !errors.As(err, &typed) {
+			if err == nil && len(n) != tt.reached || got != tt.want || err != nil && !errors.As(err, &typed) {
 				t.Errorf("reached %d, %q; want %d, %q", len(n), got, tt.reached, tt.want)
 			}
 		})

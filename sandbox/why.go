@@ -147,6 +147,15 @@ func (r *Reason) pass(what string) bool {
 }
 
 func (q *Query) resolve(r *Reason, path string) (string, bool) {
+	inside, err := q.comp.tree.resolve(q.absolute(path))
+	if err != nil {
+		return "", r.deny(layerFile, unix.ELOOP, fail.Bare(err).Error(), policy.Pos{})
+	}
+	return inside, true
+}
+
+// absolute is the path from the root, without . and .. in it.
+func (q *Query) absolute(path string) string {
 	c := q.comp
 	if strings.HasPrefix(path, "~") && c.host.Home != "" {
 		path = c.host.Home + path[1:]
@@ -154,11 +163,7 @@ func (q *Query) resolve(r *Reason, path string) (string, bool) {
 	if !strings.HasPrefix(path, "/") {
 		path = paths.Join(c.workdir, path)
 	}
-	inside, err := c.tree.resolve(paths.Clean(path))
-	if err != nil {
-		return "", r.deny(layerFile, unix.ELOOP, fail.Bare(err).Error(), policy.Pos{})
-	}
-	return inside, true
+	return paths.Clean(path)
 }
 
 // present asks the mounts whether the path is there at all.

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/sandbox/internal/paths"
 )
 
 // ptraced are the entries of a process that only a process may open which could trace it.
@@ -24,7 +23,7 @@ var links = [...]string{"cwd", "exe", "fd", "map_files", "ns", "root"}
 // ofProcess answers for an entry of the program itself or of pid 1 in a proc mount. It returns false for other paths.
 func (q *Query) ofProcess(r *Reason, path string, a Access) bool {
 	c := q.comp
-	path = paths.Clean(path)
+	path = q.absolute(path)
 	part := c.tree.at(path)
 	if part == nil || part.what != "proc" {
 		return false

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const root = ".."
@@ -241,6 +242,28 @@ func TestWords(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Documents are read in a terminal too: outside of tables and of what is shown as typed, lines have at most 121 columns.
+func TestDocumentsAreNarrow(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "docs/*.md"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no documents", err)
+	}
+	for _, file := range append(files, filepath.Join(root, "README.md"), filepath.Join(root, "SECURITY.md")) {
+		code, n := false, 0
+		for line := range strings.Lines(string(read(t, file))) {
+			n++
+			text := strings.TrimSpace(line)
+			if strings.HasPrefix(text, "```") {
+				code = !code
+			}
+			shown := code || strings.HasPrefix(text, "|") || strings.HasPrefix(line, "    ") || strings.HasPrefix(text, "<!--")
+			if width := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); width > 121 && !shown {
+				t.Errorf("%s:%d: %d columns", file, n, width)
+			}
+		}
 	}
 }
 

@@ -109,6 +109,7 @@ func (u *ui) detach(f *runFlags) error {
 	if f.interactive {
 		stdin = os.Stdin
 	}
+	u.opened = true // by the process that is started here
 	args := slices.Concat([]string{"cordon", u.args[0], "--handover=3"}, u.args[1:])
 	p, err := os.StartProcess("/proc/self/exe", args, &os.ProcAttr{
 		Files: []*os.File{stdin, null, os.Stderr, w},

@@ -109,6 +109,7 @@ func joining(a *sandbox.Attached, args []string) (*sandbox.Cmd, error) {
 }
 
 func (u *ui) runJoined(f *execFlags, c *sandbox.Cmd) error {
+	u.opened = true
 	out := &outFiles{}
 	var err error
 	if out.report, err = wantReport(f.report, &f.verbose); err == nil {

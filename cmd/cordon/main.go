@@ -70,6 +70,7 @@ func (u *ui) main(args []string) int {
 	u.args, u.lean = args, lean(args)
 	root := newRoot(u, args)
 	if err := root.Execute(); err != nil {
+		u.failedEarly(root, err)
 		return u.fail(err)
 	}
 	return u.code

@@ -89,12 +89,18 @@ func (r *reportFile) removeOld() error {
 
 // failed writes the report of a run that did not start, or could not be finished.
 func (o *outFiles) failed(args []string, failure error) {
-	if o.report == nil || o.written {
+	if o.report == nil && o.summary == nil || o.written {
 		return
 	}
+	o.written = true
 	rep := &report.Report{Version: 1, Args: args, Exit: exitCode(failure), Error: failure.Error(), Enforced: []report.Enforced{}}
 	if h := hint(failure); h != "" {
 		rep.Hints = []report.Hint{{Text: h}}
 	}
-	_ = o.report.write(rep) // the failure itself is what counts
+	if o.report != nil {
+		_ = o.report.write(rep) // the failure itself is what counts
+	}
+	if o.summary != nil {
+		_ = o.summary.add(failureMarkdown(rep))
+	}
 }

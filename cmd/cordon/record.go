@@ -129,6 +129,11 @@ func (f *recordFlags) session(r *record.Recorder) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !f.add {
+		if err := out.removeOld(); err != nil {
+			return nil, err
+		}
+	}
 	return &session{recorder: r, before: before, out: out}, nil
 }
 

@@ -352,6 +352,10 @@ func (r *reportFile) replace(write func(io.Writer) error) error {
 	}
 	f := os.NewFile(uintptr(fd), r.path)
 	err = write(f)
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Fstat(fd, &st)
+	}
 	if e := f.Close(); err == nil {
 		err = e
 	}
@@ -360,8 +364,24 @@ func (r *reportFile) replace(write func(io.Writer) error) error {
 	}
 	if err != nil {
 		r.discard()
+		return err
 	}
-	return err
+	return r.arrived(&st)
+}
+
+// arrived finds out whether the path as it was given leads to the file that was written. A task that owns the directory above
+// may have moved the directory and put a file of its own where the reader looks.
+func (r *reportFile) arrived(written *unix.Stat_t) error {
+	var st unix.Stat_t
+	if err := unix.Stat(r.path, &st); err == nil && st.Dev == written.Dev && st.Ino == written.Ino {
+		return nil
+	}
+	where, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(r.dir))
+	if err != nil {
+		where = "a directory that is gone"
+	}
+	return errors.New("its directory was moved or replaced during the run: what is at this path is not the launcher's, which is in " +
+		strconv.Quote(where))
 }
 
 // atLeast returns the words for processor time that may not be all: without a cgroup nobody counts that of children whose

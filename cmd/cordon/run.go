@@ -57,6 +57,7 @@ func newRun(u *ui) *cobra.Command {
 
 // run runs the command and leaves the exit code in u. A run that does not start has a report, too.
 func (u *ui) run(f *runFlags, args []string) error {
+	u.opened = true
 	out, err := openFiles(f)
 	if err == nil {
 		err = u.runWith(f, args, out)

@@ -166,6 +166,16 @@ func markdown(r *report.Report, code int) string {
 	return b.String() + "\n"
 }
 
+// failureMarkdown is what --summary-file says of a run that did not start, or could not be finished.
+func failureMarkdown(r *report.Report) string {
+	text := "### cordon: " + escape(strings.Join(r.Args[:min(1, len(r.Args))], "")) + ": exit code " + strconv.Itoa(r.Exit) + "\n\n" +
+		"Error: " + escape(r.Error) + "\n"
+	for _, h := range r.Hints {
+		text += "\nHint: " + escape(h.Text) + "\n"
+	}
+	return text + "\n"
+}
+
 // shellWords quotes what is not plain, so that the words can be told apart.
 func shellWords(args []string) string {
 	out := make([]string, len(args))
@@ -248,7 +258,9 @@ func (r *reportFile) appendTo(text string) error {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink != 1:
 		err = errors.New("it is no regular file with that name alone")
 	default:
-		_, err = f.WriteString(text)
+		if _, err = f.WriteString(text); err == nil {
+			err = r.arrived(&st)
+		}
 	}
 	return errors.Join(err, f.Close())
 }

@@ -82,6 +82,7 @@ type ui struct {
 	out, err io.Writer
 	code     int // the exit code where a command returns no error
 	args     []string
+	opened   bool // the files of run were opened, or are another process's to write
 	lean     bool // build only the flags that occur in args
 	quiet    bool // run --quiet: leave out note, added and denied
 }

@@ -150,12 +150,123 @@ func (d *bitDiagrams) worst() (a Action) {
 	return a
 }
 
-// Holds reports whether the case is the one for the arguments.
-func (k *Case) Holds(args *[6]uint64) bool {
-	for i := range args {
-		if args[i]&k.Args[i].Mask != k.Args[i].Value {
-			return false
+// between is lo <= t <= hi, or where lo > hi, t <= hi || lo <= t.
+func (p *parser) between(t term, lo, hi uint64) ref {
+	max := t.reach()
+	if t.add != 0 {
+		if hi-lo == max || (hi-lo)&max == max {
+			return refTrue
+		}
+		lo, hi = (lo-t.add)&max, (hi-t.add)&max
+	}
+	if lo > hi {
+		return p.join(nodeOr, p.inOrder(t, 0, hi), p.inOrder(t, lo, max))
+	}
+	return p.inOrder(t, lo, hi)
+}
+
+// inOrder is lo <= t <= hi without regard to t.add, for lo <= hi.
+func (p *parser) inOrder(t term, lo, hi uint64) ref {
+	max := t.reach()
+	switch {
+	case t.shift > 0:
+		if lo > t.room>>t.shift {
+			return refFalse
+		}
+		lo, hi = lo<<t.shift, min(hi, t.room>>t.shift)<<t.shift|(1<<t.shift-1)
+	case t.shift < 0:
+		n := -t.shift
+		t.and &= max >> n
+		t.xor &= max >> n
+		if lo != 0 {
+			lo = (lo-1)>>n + 1
+		}
+		hi >>= n
+		if lo > hi {
+			return refFalse
 		}
 	}
-	return true
+	return p.wide(t, lo, hi)
+}
+
+// wide is lo <= (arg & and) ^ xor <= hi, by halves.
+func (p *parser) wide(t term, lo, hi uint64) ref {
+	high, low := t.high(t.xor), t.low(t.xor)
+	lh, hh := uint32(lo>>32), uint32(hi>>32)
+	if lh == hh {
+		in := p.newRange(low, uint32(lo), uint32(hi), refTrue, refFalse)
+		return p.newRange(high, lh, lh, in, refFalse)
+	}
+	first := p.newRange(low, uint32(lo), 1<<32-1, refTrue, refFalse)
+	last := p.newRange(low, 0, uint32(hi), refTrue, refFalse)
+	var buf [5]onCase
+	cases := buf[:0]
+	if lh > 0 {
+		cases = append(cases, onCase{0, refFalse})
+	}
+	cases = append(cases, onCase{lh, first})
+	if hh > lh+1 {
+		cases = append(cases, onCase{lh + 1, refTrue})
+	}
+	cases = append(cases, onCase{hh, last})
+	if hh < 1<<32-1 {
+		cases = append(cases, onCase{hh + 1, refFalse})
+	}
+	return p.newCase(high, cases)
+}
+
+// oneOf is in(x, values…).
+func (p *parser) oneOf(at int, x operand, values []number) operand {
+	if x.kind == isCond {
+		return p.fail(at, "in needs a number")
+	}
+	r := operand{kind: isCond, col: at}
+	if x.kind == isConst {
+		if slices.Contains(values, x.value) {
+			r.r = refTrue
+		}
+		return r
+	}
+	t := x.t
+	keys := make([]uint64, 0, len(values))
+	for _, k := range values {
+		if !p.checkEqual(at, &x.t, k) {
+			return operand{}
+		}
+		u := x.t
+		if v, ok := p.solve(&u, k); ok {
+			keys = append(keys, v)
+			t.and = u.and // the same for every key: it depends on the shift alone
+		}
+	}
+	slices.Sort(keys)
+	r.r = p.oneOfKeys(t, slices.Compact(keys))
+	return r
+}
+
+// oneOfKeys is arg & t.and == one of keys, which are sorted: a decision on the high half, then one on the low.
+func (p *parser) oneOfKeys(t term, keys []uint64) ref {
+	high := []onCase{{0, refFalse}}
+	for i := 0; i < len(keys); {
+		h := uint32(keys[i] >> 32)
+		low := []onCase{{0, refFalse}}
+		for ; i < len(keys) && uint32(keys[i]>>32) == h; i++ {
+			low = follow(low, uint32(keys[i]), refTrue)
+		}
+		high = follow(high, h, p.newCase(t.low(0), low))
+	}
+	return p.newCase(t.high(0), high)
+}
+
+// follow appends that v leads to r and what comes after it to false.
+func follow(cases []onCase, v uint32, r ref) []onCase {
+	if n := len(cases) - 1; cases[n].lo == v {
+		cases[n].to = r
+	} else {
+		cases = append(cases, onCase{v, r})
+	}
+	if v < 1<<32-1 {
+		cases = append(cases, onCase{v + 1, refFalse})
+	}
+	return cases
 }

@@ -268,24 +268,3 @@ func (q *Query) known() (k [6]bool) {
 	}
 	return k
 }
-
-// String is the call with every argument that was given or that has a name.
-func (q *Query) String() string {
-	s := q.title() + "("
-	n := len(Args(q.Call))
-	for i := range q.Args {
-		a := &q.Args[i]
-		if i >= n && a.Text == "" {
-			continue
-		}
-		if s[len(s)-1] != '(' {
-			s += ", "
-		}
-		if a.Text == "" {
-			s += a.Name
-		} else {
-			s += a.Text
-		}
-	}
-	return s + ")"
-}

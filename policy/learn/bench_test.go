@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"cordon/policy"
 	"cordon/policy/recording"
 )
 
@@ -74,7 +75,7 @@ func BenchmarkMillion(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := Replay(r.Effective(), &f); err != nil {
+		if _, err := Replay(policy.Merge(parent, r.Profile), &f); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(f.Records), "records/op")

@@ -53,11 +53,7 @@ type Result struct {
 	Notes    []Note              // in the order of their kinds
 	Head     []string            // comment on top
 	Comments map[string][]string // by the path of a key or item ("network", "syscalls.allow[12]")
-	parent   *policy.Profile
 }
-
-// Effective is the profile merged with what it extends.
-func (r *Result) Effective() *policy.Profile { return policy.Merge(r.parent, r.Profile) }
 
 // YAML is the profile as a file, each rule with its evidence.
 func (r *Result) YAML() []byte { return policy.Annotate(r.Profile, r.Head, r.Comments) }
@@ -116,7 +112,7 @@ func Learn(f *Facts, opts Options) (*Result, error) {
 	l.leftOut(without)
 	slices.SortStableFunc(l.notes, func(a, b Note) int { return order(a.Kind) - order(b.Kind) })
 	slices.SortFunc(l.own.Sources, func(a, b policy.Source) int { return strings.Compare(a.Path, b.Path) })
-	return &Result{Profile: l.own, Notes: l.notes, Head: l.top(), Comments: l.comments, parent: l.parent}, nil
+	return &Result{Profile: l.own, Notes: l.notes, Head: l.top(), Comments: l.comments}, nil
 }
 
 func order(k NoteKind) int { return slices.Index([]NoteKind{Secret, Left, Widened, Granted}, k) }

@@ -151,7 +151,7 @@ func (d *Document) checkBytes() *Error {
 					return d.ErrorAt(i+1, col, "invalid UTF-8", "")
 				}
 			}
-			if r != '\t' && unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || r == '\ufeff' {
+			if r != '\t' && unicode.IsControl(r) || strings.ContainsRune("\u2028\u2029\ufeff\ufffe\uffff", r) {
 				return d.ErrorAt(i+1, col, fmt.Sprintf("control character U+%04X", r), `write it as an escape in double quotes`)
 			}
 		}

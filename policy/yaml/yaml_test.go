@@ -98,6 +98,8 @@ var broken = []string{
 	"mounts:\n  - {bind: ./.git, mode: ro, optional: true",
 	"mounts:\n  - {bind: ./.git, mode: ro, optional: true]",
 	"mounts: [{bind: /a}",
+	"name: a\ufffe",
+	"# \uffff\nname: a",
 	"mounts: [{bind: /a}]]",
 	"mounts: [{bind: /a}}",
 	"mounts: [{bind: /a}] {bind: /b}",

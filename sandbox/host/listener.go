@@ -51,13 +51,8 @@ func TryListener(flags uint32) error {
 	if err != nil {
 		return err
 	}
+	status, err := child.AwaitHelper(pid, pidfd)
 	unix.Close(pidfd)
-	var status unix.WaitStatus
-	for {
-		if _, err = unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
-			break
-		}
-	}
 	switch errno := syscall.Errno(image.Page().Init.Errno); {
 	case err != nil:
 		return err

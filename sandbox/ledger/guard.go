@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"strconv"
@@ -70,6 +72,9 @@ func clock(ns int64) string {
 // Read is the text of a profile, the first max bytes at most.
 func (g *Guard) Read(name string, max int64) ([]byte, error) {
 	data, steps, err := Read(name, max)
+	if errors.Is(err, fs.ErrNotExist) {
+		g.gone(name)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +91,28 @@ func (g *Guard) Read(name string, max int64) ([]byte, error) {
 	}
 	g.Texts = append(g.Texts, text)
 	return data, nil
+}
+
+// gone ends the user's trust in a text whose file is not there any more: a file that comes back is another one, whatever is in
+// it. A record that cannot be changed is changed at the next look.
+func (g *Guard) gone(name string) {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(name))
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	if err != nil || g.open() != nil {
+		return
+	}
+	path := filepath.Join(dir, filepath.Base(name))
+	for _, fd := range g.dirs {
+		if old := known(fd, path); old == nil || !old.Trusted {
+			continue
+		}
+		if unlock, err := exclusive(fd); err == nil {
+			_ = distrust(fd, path)
+			unlock()
+		}
+	}
 }
 
 // open reads the records, once.

@@ -102,6 +102,21 @@ func keep(place int, t Text) error {
 	return nil
 }
 
+// distrust keeps a trusted text as one that was used.
+func distrust(place int, path string) error {
+	old := known(place, path)
+	if old == nil || !old.Trusted {
+		return nil
+	}
+	dir, err := openTexts(place, false)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dir)
+	head := "used " + strconv.FormatInt(old.At, 10) + " " + strconv.Quote(path) + "\n"
+	return replace(dir, textName(path), append([]byte(head), old.Data...))
+}
+
 // prune removes the oldest texts of more than there may be.
 func prune(dir int) {
 	fd, err := unix.Openat(dir, ".", openDir, 0)

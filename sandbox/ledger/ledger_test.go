@@ -186,6 +186,28 @@ func TestGuard(t *testing.T) {
 	want(false)
 	run(func() { write("three") })
 	want(true)
+	for range 2 { // the file is gone when somebody looks; then a task writes the trusted text again
+		run(func() { write("two") })
+		if err := Trust(places, Text{Path: file, Data: []byte("two")}); err != nil {
+			t.Fatal(err)
+		}
+		want(false)
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		if err := guardOf(places, file); !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		r, err := Begin(places, []string{dir}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Go()
+		write("two")
+		r.Stop()
+		r.End()
+		want(true)
+	}
 	for range 2 { // the author writes another text and uses it; then a task writes the trusted one again
 		write("one")
 		want(false)

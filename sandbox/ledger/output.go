@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -48,7 +49,26 @@ func (g *Guard) Output(name string, follow bool) (*Output, error) {
 		unix.Close(out.Dir)
 		return nil, e
 	}
+	if s := othersLink(w.steps); s != nil && g.Root {
+		unix.Close(out.Dir)
+		return nil, errors.New("root follows no link where somebody else can write, and others can write " + strconv.Quote(s.Path))
+	}
 	return out, nil
+}
+
+// othersLink finds what somebody else than root can write or replace on the way to a link, or the link itself; nil if no
+// link was followed, or every one is root's word.
+func othersLink(steps []Step) *Step {
+	for i := len(steps) - 1; i >= 0; i-- {
+		if steps[i].Mode&unix.S_IFMT != unix.S_IFLNK {
+			continue
+		}
+		if f := notRoots(steps[:i+1]); f != nil {
+			return &f.Step
+		}
+		return nil
+	}
+	return nil
 }
 
 // output goes on to the directory that holds the last name.

@@ -54,7 +54,6 @@ const (
 	Umount2
 	Unshare
 	Write
-	Fchmod
 	Recvmsg
 	Execveat
 	Futex
@@ -73,7 +72,7 @@ var callNames = [NumCalls]string{
 	Prlimit: "prlimit64", Read: "read", Recvfrom: "recvfrom", RtSigprocmask: "rt_sigprocmask", Seccomp: "seccomp", Sendto: "sendto",
 	Setdomainname: "setdomainname", Setgroups: "setgroups", Sethostname: "sethostname", Setns: "setns", Setpriority: "setpriority",
 	Setresgid: "setresgid", Setresuid: "setresuid", Setsid: "setsid", SocketCall: "socket", Symlinkat: "symlinkat", Umask: "umask",
-	Umount2: "umount2", Unshare: "unshare", Write: "write", Fchmod: "fchmod",
+	Umount2: "umount2", Unshare: "unshare", Write: "write",
 	Recvmsg: "recvmsg", Execveat: "execveat", Futex: "futex", Sendmsg: "sendmsg", SetRobustList: "set_robust_list",
 	Setpgid: "setpgid",
 }
@@ -209,9 +208,6 @@ func MkcharStep(dir Arg, p string, device uint64) Step {
 func SymlinkStep(text string, dir Arg, p string) Step {
 	return step(Symlinkat, path(text), dir, path(p))
 }
-
-// FchmodStep is fchmod(2).
-func FchmodStep(fd Arg, mode uint64) Step { return step(Fchmod, fd, num(Octal, mode)) }
 
 // ChdirStep is chdir(2).
 func ChdirStep(p string) Step { return step(Chdir, path(p)) }

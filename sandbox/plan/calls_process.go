@@ -88,13 +88,37 @@ func SetFilter(flags uint64, prog string) Step {
 	return step(Seccomp, num(SeccompOp, 1), num(SeccompFlags, flags), mem(Fprog, prog))
 }
 
-// HoldOwner is set_robust_list(2) with a list of one: the kernel marks the owner word, a priority-inheriting futex, and
-// wakes who waits for it when the task's memory goes, which is at execve or at its end.
+// HoldOwner is set_robust_list(2) with a list of one: the kernel marks the owner word, a futex, and wakes whoever waits
+// for it when the task's memory goes, which is at execve or at its end.
 func HoldOwner() Step { return step(SetRobustList, Arg{Kind: RobustList}, num(Int, 24)) }
+
+// The operations of futex(2), and what it calls FUTEX_WAITERS.
+const (
+	futexWait, futexWakeOp, futexLockPI = 0, 5, 6
+
+	futexWaiters = 1 << 31
+)
+
+// MarkOwner is futex(2), FUTEX_WAKE_OP, which wakes nobody here: it sets FUTEX_WAITERS in the owner word, by an OR with
+// 1 << 31. It follows HoldOwner, so that the mark also says that the list is there. With a waiter of AwaitOwner it is
+// EINVAL, and sets the bit all the same.
+func MarkOwner() Step {
+	const orShifted, oneBit = 10 << 28, 31 << 12 // FUTEX_OP_OR with FUTEX_OP_OPARG_SHIFT, and its argument
+	word := Arg{Kind: Owner}
+	return step(Futex, word, num(FutexOp, futexWakeOp), num(Int, 0), num(Int, 0), word, num(Hex, orShifted|oneBit))
+}
+
+// SleepForOwner is futex(2), FUTEX_WAIT: it waits like AwaitOwner, but asleep. EAGAIN says that the word is not that of a
+// task with the pid given that has done MarkOwner.
+func SleepForOwner(pid uint64) Step {
+	return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexWait), num(Hex, pid|futexWaiters), Arg{Kind: Null})
+}
 
 // AwaitOwner is futex(2), FUTEX_LOCK_PI on the owner word: it waits until the memory of the task is gone. The operation
 // reads no value; what is printed third is the timeout, as strace has it.
-func AwaitOwner() Step { return step(Futex, Arg{Kind: Owner}, num(FutexOp, 6), Arg{Kind: Null}) }
+func AwaitOwner() Step {
+	return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexLockPI), Arg{Kind: Null})
+}
 
 // SendFile sends one byte, and with it the descriptor whose number is n: unix(7), SCM_RIGHTS.
 func SendFile(fd Arg, b string, n uint64) Step {

@@ -64,6 +64,8 @@ func flagSetOf(k Kind) (flagSet, bool) {
 		return flagSet{resources[:], true}, true
 	case SeccompOp:
 		return flagSet{seccompOps[:], true}, true
+	case FutexOp:
+		return flagSet{futexOps[:], true}, true
 	case SeccompFlags:
 		return flagSet{seccompFlags[:], false}, true
 	case Signal:
@@ -106,6 +108,7 @@ var (
 	fsopenFlags    = [...]flag{{1, "FSOPEN_CLOEXEC"}}
 	fsmountFlags   = [...]flag{{1, "FSMOUNT_CLOEXEC"}}
 	ioctls         = [...]flag{{0x8914, "SIOCSIFFLAGS"}, {0x40045431, "TIOCSPTLCK"}, {0x5441, "TIOCGPTPEER"}, {0x540e, "TIOCSCTTY"}, {0x5410, "TIOCSPGRP"}}
+	futexOps       = [...]flag{{futexWait, "FUTEX_WAIT"}, {futexWakeOp, "FUTEX_WAKE_OP"}, {futexLockPI, "FUTEX_LOCK_PI"}}
 	keyctls        = [...]flag{{1, "KEYCTL_JOIN_SESSION_KEYRING"}}
 	moveMountFlags = [...]flag{{4, "MOVE_MOUNT_F_EMPTY_PATH"}, {0x40, "MOVE_MOUNT_T_EMPTY_PATH"}}
 	msgFlags       = [...]flag{{0x4000, "MSG_NOSIGNAL"}, {0x40000000, "MSG_CMSG_CLOEXEC"}}
@@ -137,7 +140,7 @@ var (
 		{1 << 15, "LANDLOCK_ACCESS_FS_IOCTL_DEV"}, {1 << 16, "LANDLOCK_ACCESS_FS_RESOLVE_UNIX"}}
 	accessNet = [...]flag{{1, "LANDLOCK_ACCESS_NET_BIND_TCP"}, {2, "LANDLOCK_ACCESS_NET_CONNECT_TCP"}}
 	scopes    = [...]flag{{1, "LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET"}, {2, "LANDLOCK_SCOPE_SIGNAL"}}
-	errnos    = [...]flag{{1, "EPERM"}, {2, "ENOENT"}, {3, "ESRCH"}, {9, "EBADF"}, {12, "ENOMEM"}, {13, "EACCES"}, {17, "EEXIST"}, {22, "EINVAL"}, {30, "EROFS"}, {38, "ENOSYS"}, {95, "EOPNOTSUPP"}}
+	errnos    = [...]flag{{1, "EPERM"}, {2, "ENOENT"}, {3, "ESRCH"}, {9, "EBADF"}, {11, "EAGAIN"}, {12, "ENOMEM"}, {13, "EACCES"}, {17, "EEXIST"}, {22, "EINVAL"}, {30, "EROFS"}, {38, "ENOSYS"}, {95, "EOPNOTSUPP"}}
 	capNames  = [...]string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
 		"CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
 		"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT",

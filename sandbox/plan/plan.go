@@ -94,7 +94,7 @@ const (
 	Resource
 	SeccompOp
 	SeccompFlags
-	FutexOp // the only one: FUTEX_LOCK_PI
+	FutexOp
 	Signal
 	SigHow
 	SocketDomain
@@ -155,6 +155,7 @@ const (
 	ENOMEM     Errno = 12
 	EACCES     Errno = 13
 	EEXIST     Errno = 17
+	EAGAIN     Errno = 11
 	EINVAL     Errno = 22
 	EROFS      Errno = 30
 	ENOSYS     Errno = 38

@@ -78,6 +78,8 @@ func TestString(t *testing.T) {
 		{ControlTTY(F("terminal")), "ioctl({terminal}, TIOCSCTTY, 0)"},
 		{Foreground(Number(0)), "ioctl(0, TIOCSPGRP, self)"},
 		{AwaitOwner(), `futex(owner, FUTEX_LOCK_PI, NULL)`},
+		{MarkOwner(), `futex(owner, FUTEX_WAKE_OP, 0, 0, owner, 0xa001f000)`},
+		{SleepForOwner(2), `futex(owner, FUTEX_WAIT, 0x80000002, NULL)`},
 		{SendFile(F("sync"), "L", 3), `sendmsg({sync}, {msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base="L", iov_len=1}], msg_iovlen=1, ` +
 			`msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[3]}], msg_controllen=24, msg_flags=0}, MSG_NOSIGNAL)`},
 		{ExecOnce("/bin/sh", "sh\x00", "", 1<<63), `execveat(AT_FDCWD, "/bin/sh", ["sh"], [], 0, %nonce)`},

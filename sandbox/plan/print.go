@@ -42,7 +42,7 @@ func (s Step) String() string {
 }
 
 // words are what arguments without a value of their own are called.
-var words = [...]string{Null: "NULL", Argv: "argv", ArgvLen: "sizeof(argv)", Owner: "owner", Self: "self", RobustList: "{owner}", Nonce: "%nonce", FutexOp: "FUTEX_LOCK_PI"}
+var words = [...]string{Null: "NULL", Argv: "argv", ArgvLen: "sizeof(argv)", Owner: "owner", Self: "self", RobustList: "{owner}", Nonce: "%nonce"}
 
 func (a Arg) append(b []byte) []byte {
 	if int(a.Kind) < len(words) && words[a.Kind] != "" {

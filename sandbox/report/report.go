@@ -24,6 +24,7 @@ type Report struct {
 	Wall    time.Duration `json:"wall_ns"`
 	User    time.Duration `json:"user_ns"`
 	System  time.Duration `json:"system_ns"`
+	AtLeast bool          `json:"times_at_least,omitempty"` // user_ns and system_ns may be too low: no cgroup counts, and nobody counts a child whose parent ignores SIGCHLD
 	PeakRSS int64         `json:"peak_rss_bytes,omitempty"` // of the largest process: getrusage(2), ru_maxrss; 0, and absent, where it is not known
 	Usage
 

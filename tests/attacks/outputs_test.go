@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -16,6 +17,8 @@ func outputAttacks() []attack {
 		{42, "what the launcher writes, by another name of a file", "launcher", plantedOutput("", "hard"), writers, noControl("the row above shows it")},
 		{42, "a report that is a fifo, at which nobody reads", "launcher", plantedFifo, writers, noControl("it is a check, not an attack")},
 		{42, "the report of a run before the one that fails", "launcher", staleReport, writers, noControl("it is a check, not an attack")},
+		{42, "a report forged where its directory was moved away", "launcher", movedReport, writers, noControl("it is a check, not an attack")},
+		{42, "what root writes, through a link of another user's", "launcher", othersLink, writers, noControl("the first row shows it")},
 	}
 }
 
@@ -100,11 +103,70 @@ func staleReport(b *box) outcome {
 	if text, code := box.launcher("run --report r.json -- true"); code != 0 {
 		return broken("exit %d %s", code, text)
 	}
-	for _, fails := range []string{"run --report r.json -- ./none", "run --report r.json -p none -- true", "run --report r.json --ro /none/x -- true"} {
+	for _, fails := range []string{"run --report r.json -- ./none", "run --report r.json -p none -- true", "run --report r.json --ro /none/x -- true",
+		"run --report r.json --no-such-flag -- true", "run --report=r.json", "run --ro /usr --report r.json --rlimit x=y -- true",
+		"exec --report r.json no-such-sandbox -- true"} {
+		if err := os.WriteFile(box.dir+"/r.json", []byte("{}"), 0o644); err != nil {
+			b.t.Fatal(err)
+		}
 		_, code := box.launcher(fails)
 		if text, _ := os.ReadFile(box.dir + "/r.json"); code < 125 || !strings.Contains(string(text), `"error": `) {
 			return escaped("after %q, exit %d: %s", fails, code, text)
 		}
 	}
+	if err := os.WriteFile(box.dir+"/old.rec", []byte("old"), 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+	if _, code := box.launcher("record -o old.rec -- ./none"); code != 127 || exists(box.dir+"/old.rec") {
+		return escaped("exit %d, and the recording of an earlier run is there", code)
+	}
 	return blocked("its own report")
+}
+
+// movedReport lets a task move the directory of a report and forge one at its path.
+func movedReport(b *box) outcome {
+	box := *b
+	box.dir = b.scratch("project")
+	for _, command := range []string{"run --report d/f", "run --summary-file d/f", "record -o d/f"} {
+		for range 2 {
+			err := errors.Join(os.RemoveAll(box.dir+"/d"), os.RemoveAll(box.dir+"/away"), os.Mkdir(box.dir+"/d", 0o755), give(box.dir+"/d", b.who),
+				os.WriteFile(box.dir+"/forge", []byte("mv d away; mkdir d; echo forged >d/f\n"), 0o755))
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			text, code := box.launcher(command + " --rw . -- sh ./forge")
+			if forged, _ := os.ReadFile(box.dir + "/d/f"); string(forged) != "forged\n" {
+				return broken("%s: exit %d %s", command, code, text)
+			}
+			if code != 125 || !strings.Contains(text, "moved or replaced during the run") {
+				return escaped("%s: exit %d %s", command, code, text)
+			}
+		}
+	}
+	return blocked("an error")
+}
+
+// othersLink has root write below a link that another user has made.
+func othersLink(b *box) outcome {
+	if b.who.uid != 0 {
+		return absent("only root is asked")
+	}
+	dir, out := b.scratch("project"), b.outside()
+	if err := errors.Join(os.Symlink(out.dir, dir+"/dir"), give(dir, ordinary)); err != nil {
+		b.t.Fatal(err)
+	}
+	box := *b
+	box.dir = dir
+	out.before = listing(out.dir)
+	for range 2 {
+		for _, command := range outputCommands {
+			if strings.Contains(command, "import") {
+				continue // its input is not there
+			}
+			if text, code := box.launcher(strings.ReplaceAll(command, "FILE", "dir/file")); out.changed() || code == 0 {
+				return escaped("%s: exit %d\n%s", command, code, text)
+			}
+		}
+	}
+	return blocked("refused")
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,12 +49,33 @@ func TestMain(m *testing.M) {
 	if isInject() {
 		os.Exit(inject())
 	}
-	code, err := setUp(m)
+	err := ownState()
+	code := 1
+	if err == nil {
+		code, err = setUp(m)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// ownState gives root's sandboxes, which are in /run/cordon whatever the environment says, a directory apart from those of
+// all others that root runs: this program is run anew in a mount namespace of its own. An ordinary user's are where
+// XDG_RUNTIME_DIR says.
+func ownState() error {
+	const done = "CORDON_E2E_OWN_STATE"
+	if os.Getuid() != 0 || os.Getenv(done) != "" {
+		return nil
+	}
+	runtime.LockOSThread() // the namespace is this thread's until execve(2) ends the others
+	err := errors.Join(unix.Unshare(unix.CLONE_NEWNS), unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+		os.MkdirAll("/run/cordon", 0o700), unix.Mount("state", "/run/cordon", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700"))
+	if err != nil {
+		return fmt.Errorf("a state directory of its own: %w", err)
+	}
+	return unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), done+"=1"))
 }
 
 func setUp(m *testing.M) (int, error) {
@@ -174,6 +196,7 @@ func scriptEnv(t *testing.T, env *testscript.Env) error {
 	home := env.WorkDir + ".home" // not below the working directory, which every profile shows
 	env.Setenv("PATH", toolPath())
 	env.Setenv("HOME", home)
+	env.Setenv("XDG_RUNTIME_DIR", home+"/.run") // an ordinary user's sandboxes, apart from those of other runs
 	env.Setenv("LANG", "C.UTF-8")
 	env.Setenv("UID", strconv.Itoa(os.Getuid()))
 	env.Setenv("BASE", base)
@@ -186,7 +209,7 @@ func scriptEnv(t *testing.T, env *testscript.Env) error {
 		removeAll(env.WorkDir)
 		removeAll(home)
 	})
-	return errors.Join(os.MkdirAll(home+"/.ssh", 0o700), os.WriteFile(home+"/.ssh/id_ed25519", []byte("SECRET\n"), 0o600))
+	return errors.Join(os.MkdirAll(home+"/.run", 0o700), os.MkdirAll(home+"/.ssh", 0o700), os.WriteFile(home+"/.ssh/id_ed25519", []byte("SECRET\n"), 0o600))
 }
 
 // leftBehind are processes and mounts of a script that is over.
@@ -362,7 +385,7 @@ func (b *jobs) start(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	j := &job{cmd: exec.Command(path, args[2:]...), out: output{first: make(chan struct{})}, err: output{first: make(chan struct{})}}
 	j.cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "LANG", "TMPDIR"} {
+	for _, name := range []string{"PATH", "HOME", "LANG", "TMPDIR", "XDG_RUNTIME_DIR"} {
 		j.cmd.Env = append(j.cmd.Env, name+"="+ts.Getenv(name))
 	}
 	j.cmd.Stdout, j.cmd.Stderr = &j.out, &j.err

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -449,12 +450,18 @@ func TestHandOver(t *testing.T) {
 	tests := []struct {
 		name   string
 		late   bool
+		asleep bool // init is pid 1 and sleeps for the task
 		script string
 		out    string
 	}{
-		{"init waits", false, "sleep 0.2; uname -s || echo $?; ls /proc/self/fd | wc -l", "1\n4\n"},
-		{"init is late", true, "uname -s || echo $?; ls /proc/self/fd | wc -l; sleep 0.3", "1\n4\n"},
-		{"the task is gone", true, "", ""},
+		{"init waits", false, false, "sleep 0.2; uname -s || echo $?; ls /proc/self/fd | wc -l", "1\n4\n"},
+		{"init is late", true, false, "uname -s || echo $?; ls /proc/self/fd | wc -l; sleep 0.3", "1\n4\n"},
+		{"the task is gone", true, false, "", ""},
+		{"init sleeps", false, true, "sleep 0.2; uname -s || echo $?; ls /proc/self/fd | wc -l", "1\n4\n"},
+		{"init comes late to sleep", true, true, "uname -s || echo $?; ls /proc/self/fd | wc -l; sleep 0.3", "1\n4\n"},
+		{"the task is gone before init sleeps", true, true, "", ""},
+		{"the task goes while init sleeps", false, true, "", ""},
+		{"the task goes before it holds the word", false, true, "nothing", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -472,10 +479,20 @@ func TestHandOver(t *testing.T) {
 			}
 			p := &plan.Plan{Init: []plan.Step{plan.AwaitOwner().OrElse(plan.ESRCH), plan.SendFile(plan.F("other"), "L", number).OrElse(plan.EBADF),
 				plan.CloseFrom(3, 0)}}
+			if tt.asleep {
+				p.Clone = unix.CLONE_NEWUSER | unix.CLONE_NEWPID
+				p.Init = append([]plan.Step{plan.SleepForOwner(2).OrElse(plan.EAGAIN)}, p.Init...)
+			}
 			if tt.late {
 				p.Init = append([]plan.Step{plan.RecvByte(plan.F("other"))}, p.Init...)
 			}
 			p.Steps = []plan.Step{plan.CloseStep(plan.F("pair")), plan.OwnedFork(), plan.HoldOwner(), plan.PrctlStep(unix.PR_SET_NO_NEW_PRIVS, 1), plan.Dup(plan.F("out"), plan.Number(1), 0)}
+			if tt.asleep {
+				p.Steps = slices.Insert(p.Steps, 3, plan.MarkOwner().OrElse(plan.EINVAL))
+			}
+			if tt.script == "nothing" {
+				p.Steps, tt.script = p.Steps[:2], ""
+			}
 			for i := uint64(3); i < number; i++ { // the lowest free number is the listener's
 				p.Steps = append(p.Steps, plan.Dup(plan.F("out"), plan.Number(i), unix.O_CLOEXEC))
 			}

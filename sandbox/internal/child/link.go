@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -100,7 +101,7 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Sethostname: unix.SYS_SETHOSTNAME, plan.Setns: unix.SYS_SETNS, plan.Setpriority: unix.SYS_SETPRIORITY,
 	plan.Setresgid: unix.SYS_SETRESGID, plan.Setresuid: unix.SYS_SETRESUID, plan.Setsid: unix.SYS_SETSID, plan.SocketCall: unix.SYS_SOCKET,
 	plan.Symlinkat: unix.SYS_SYMLINKAT, plan.Umask: unix.SYS_UMASK, plan.Umount2: unix.SYS_UMOUNT2, plan.Unshare: unix.SYS_UNSHARE,
-	plan.Write: unix.SYS_WRITE, plan.Fchmod: unix.SYS_FCHMOD, plan.Execveat: unix.SYS_EXECVEAT, plan.Futex: unix.SYS_FUTEX,
+	plan.Write: unix.SYS_WRITE, plan.Execveat: unix.SYS_EXECVEAT, plan.Futex: unix.SYS_FUTEX,
 	plan.Sendmsg: unix.SYS_SENDMSG, plan.SetRobustList: unix.SYS_SET_ROBUST_LIST, plan.Recvmsg: unix.SYS_RECVMSG,
 	plan.Setpgid: unix.SYS_SETPGID,
 }
@@ -401,18 +402,26 @@ func (im *Image) sendRights(text string, fd int32) ([]byte, error) {
 // owner is the address of the owner word.
 func (im *Image) owner() uintptr { return uintptr(unsafe.Pointer(&im.page.owner)) }
 
+// Released reports whether the kernel has let go of the memory in which the task ran the plan: the task runs the program, or
+// has ended. It is always false where the plan has no plan.HoldOwner.
+func (p *Page) Released() bool {
+	const ownerDied = 0x40000000 // FUTEX_OWNER_DIED: get_robust_list(2)
+	return atomic.LoadUint32(&p.owner)&ownerDied != 0
+}
+
 // self is the address of the word for the task's own pid.
 func (im *Image) self() uintptr { return uintptr(unsafe.Pointer(&im.page.self)) }
 
 // robustList builds struct robust_list_head with one entry, whose lock is the owner word. The lowest bit of the entry's
-// address says that the lock is one with priority inheritance: kernel/futex/core.c, fetch_robust_entry.
+// address is clear: set, it says that only waiters with priority inheritance are to be woken (kernel/futex/core.c,
+// fetch_robust_entry), and those the kernel finds without the list.
 func (im *Image) robustList() ([]byte, error) {
 	b, err := im.alloc(32)
 	if err != nil {
 		return nil, err
 	}
 	head, entry := addr(b), addr(b[24:])
-	*(*uintptr)(unsafe.Pointer(&b[0])) = entry | 1
+	*(*uintptr)(unsafe.Pointer(&b[0])) = entry
 	*(*uintptr)(unsafe.Pointer(&b[8])) = im.owner() - entry // futex_offset, from the entry to its lock
 	*(*uintptr)(unsafe.Pointer(&b[24])) = head              // the end of the list
 	return b, nil

@@ -2,21 +2,28 @@ package git
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // telling are parts of the names of variables whose values open something.
 var telling = [...]string{"extraheader", "password", "passwd", "passphrase", "smtppass", "token",
-	"secret", "apikey", "api-key", "cookie", "sslkey", "sslcert", "authorization", "privatekey", "private-key"}
+	"secret", "apikey", "api-key", "cookie", "sslkey", "sslcert", "authorization", "privatekey", "private-key",
+	"accesskey", "access-key", "bearer"}
+
+// short are whole names of such variables.
+var short = [...]string{"auth", "pass", "pat", "pw", "pwd"}
 
 // tells matches a text that gives somebody a secret: "Authorization: …", "TOKEN=…", "sshpass -p …", "curl -u name:word".
 // The names are those of HTTP headers, of variables and of options.
 var tells = regexp.MustCompile(`(?i)extraheader|sshpass|authorization|\bcookie\b|` +
 	`(token|secret|passw(or)?d|passphrase|api[-_]?key|private[-_]?key|access[-_]?key|credentials?|\bpass|[-_]pass|\bauth)` +
 	`["']?\s*[:=]\s*\S|` +
-	`--(password|token|secret|pass)\s+\S|` +
+	`--(\w+-)*(password|passphrase|passwd|token|secret|pass)\s+\S|` +
+	`\bopenssl\b.*\s-k\s+\S|` +
 	`\b(bearer|basic)\s+[a-z0-9+/=_.~-]{8}|` +
-	`\b(curl|wget)\b.*\s(-u|--user|--proxy-user)[= ]?\s*\S+:`)
+	`\b(curl|wget)\b.*\s(-[a-z#]*u|--user|--proxy-user)[= ]?\s*\S+:|` +
+	`\b(curl|wget)\b.*\s(-[a-z#]*h|--header)[= ]?\s*["']*x-\S+:\s*\S`)
 
 // formats match tokens by the form that their issuers give them, so that those in the path of an address are found as
 // well: of GitHub, GitLab, Slack, AWS, Bitbucket, Atlassian, npm, PyPI, Hugging Face, DigitalOcean, and a JWT (RFC 7519).
@@ -80,6 +87,9 @@ func WithoutSecrets(vars []Var) (out []Var, cut Cut) {
 		if strings.HasSuffix(v.Key, "proxy") {
 			value = value[strings.LastIndexByte(value, '@')+1:] // "u:p@host:3128" needs no scheme: git-config(1), http.proxy
 		}
+		if v.Key == "url" || v.Key == "pushurl" {
+			value = withoutOddUser(value)
+		}
 		if sub != v.Subsection || value != v.Value {
 			cut = Secrets
 			v.Subsection, v.Value = sub, value
@@ -87,6 +97,16 @@ func WithoutSecrets(vars []Var) (out []Var, cut Cut) {
 		out = append(out, v)
 	}
 	return out, cut
+}
+
+// withoutOddUser takes out of one address a user or a password that has blanks or quotes in it, as git allows.
+func withoutOddUser(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	at := strings.LastIndexByte(rest, '@')
+	if !ok || strings.Contains(scheme, "::") || at < 0 || !strings.ContainsAny(rest[:at], " \t\n\"'") {
+		return address
+	}
+	return scheme + "://" + rest[at+1:]
 }
 
 func named(key string) bool {
@@ -99,7 +119,7 @@ func named(key string) bool {
 }
 
 func secret(v *Var) bool {
-	if v.Key == "pass" || named(v.Key) {
+	if slices.Contains(short[:], v.Key) || named(v.Key) || named(v.Section) {
 		return true
 	}
 	for _, text := range [...]string{v.Value, v.Subsection} {
@@ -129,7 +149,7 @@ func WithoutUser(s string) string {
 		scheme := strings.ToLower(s[:i])
 		s = s[i:]
 		user, rest := userOf(s)
-		if strings.HasSuffix(scheme, "ssh://") || strings.HasSuffix(scheme, "git://") {
+		if keepsUser.MatchString(scheme) {
 			if name, _, ok := strings.Cut(user, ":"); ok {
 				user = name + "@"
 			}
@@ -138,6 +158,9 @@ func WithoutUser(s string) string {
 		s = rest
 	}
 }
+
+// keepsUser matches the schemes that need the user, and send no secret with it: git-clone(1), GIT URLS.
+var keepsUser = regexp.MustCompile(`(^|[^a-z0-9+.-])(git\+ssh|ssh\+git|ssh|git)://$`)
 
 // userOf splits the user with "@" from the rest of an address after its scheme. A password may hold a slash that nobody has
 // escaped: then what looks like a port is no number, and "@" comes later.

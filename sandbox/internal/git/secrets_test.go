@@ -61,6 +61,19 @@ var withSecret = []string{
 	"; extraheader = Authorization: Basic S3CRET\n[a]\n x = KEPT",
 	"[a]\n password = \\\n  S3CRET\n x = KEPT",
 	"[a \"https://u:S3CRET@KEPT.org\"] y",
+	"[remote \"o\"]\n url = https://u:a S3CRET@KEPT.org/x.git",
+	"[remote \"o\"]\n pushurl = \"https://u:a\\tS3CRET@KEPT.org/x.git\"",
+	"[remote \"o\"]\n url = https+git://S3CRET@KEPT.org/x.git",
+	"[alias]\n x = !echo http://x.org http+ssh://S3CRET@KEPT.org/x.git",
+	"[filter \"x\"]\n smudge = openssl enc -d -base64 -aes-256-ecb -k S3CRET",
+	"[filter \"x\"]\n clean = x --vault-pass S3CRET",
+	"[gpg]\n program = gpg --batch --passphrase S3CRET",
+	"[alias]\n x = !curl -sSLu me:S3CRET x",
+	"[alias]\n x = \"!curl -sH 'X-Vault: S3CRET' x\"",
+	"[alias]\n x = !curl --header X-Vault:S3CRET x",
+	"[svn]\n pwd = S3CRET",
+	"[s3]\n accessKeyId = S3CRET",
+	"[github-token]\n value = S3CRET",
 }
 
 func TestFilter(t *testing.T) {
