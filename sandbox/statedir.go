@@ -21,6 +21,7 @@ import (
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/ledger"
 )
 
 // StateDir is an open state directory.
@@ -62,7 +63,21 @@ func OpenStateDir(path string) (*StateDir, error) {
 		root.Close()
 		return failed(fail.Cause(err), "cordon keeps its state where nobody else may look: remove that directory, or chmod 700 it if it is yours")
 	}
+	if err := trustedState(path); err != nil {
+		root.Close()
+		return failed(err, "what is in it may be forged: "+host.RuntimeDirRemedy+", and that no sandbox can write")
+	}
 	return &StateDir{path, root}, nil
+}
+
+// trustedState refuses a state directory of the caller's choice that a sandbox could write: its entries say which processes
+// and groups are killed. The usual directories are out of reach in every sandbox.
+func trustedState(path string) error {
+	uid := os.Getuid()
+	if uid == 0 || path == "/run/user/"+strconv.Itoa(uid)+"/cordon" {
+		return nil
+	}
+	return ledger.Reached(ledger.Places(os.Getenv), path)
 }
 
 // unsafeDir says why a directory is not the caller's alone, "" if it is. Root's own is as good where others may read it.
@@ -261,6 +276,10 @@ func (d *StateDir) open(base string) (*Entry, error) {
 		return nil, err
 	}
 	e := &Entry{dir: d, base: base, root: root}
+	if err := e.own(); err != nil {
+		e.close()
+		return nil, err
+	}
 	if e.lock, err = root.OpenFile(lockFile, os.O_RDWR, 0); err == nil {
 		err = e.load()
 	}
@@ -269,6 +288,15 @@ func (d *StateDir) open(base string) (*Entry, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// own refuses a directory that is not the caller's alone: the launcher makes each with mode 0700.
+func (e *Entry) own() error {
+	i, err := e.root.Stat(".")
+	if err == nil && unsafeDir(i, 0o077) != "" {
+		err = errors.New("its directory " + unsafeDir(i, 0o077))
+	}
+	return err
 }
 
 // load reads state.json.

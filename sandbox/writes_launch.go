@@ -23,7 +23,11 @@ func (p *process) recordWrites() (err error) {
 	if places == nil { // a Host that the caller made
 		places = ledger.Places(os.Getenv)
 	}
-	p.writes, err = ledger.Begin(places, paths, p.cmd.Profiles)
+	var hidden []string
+	if dirs := p.comp.host.StateDirs(); len(dirs) > 1 { // the usual one is out of reach in every run
+		hidden = dirs[:1]
+	}
+	p.writes, err = ledger.Begin(places, paths, p.cmd.Profiles, hidden...)
 	var known *ledger.Error
 	if errors.As(err, &known) {
 		return &Error{Op: known.Op, Err: known.Err, Hint: known.Hint}
