@@ -78,6 +78,21 @@ const (
 	fileText    = "text"    // an Attached, packed
 )
 
+// descriptors returns the descriptors by what they are. The map is a's own.
+func (a *Attached) descriptors() map[string]int {
+	if a.fds == nil {
+		a.fds = map[string]int{}
+	}
+	return a.fds
+}
+
+// with returns a copy of a that has other descriptors.
+func (a *Attached) with(fds map[string]int) *Attached {
+	b := *a
+	b.fds = fds
+	return &b
+}
+
 // open opens what is below /proc/PID.
 func (a *Attached) open(dir string) error {
 	for i := range host.Kinds {
@@ -97,14 +112,14 @@ func (a *Attached) open(dir string) error {
 		if err != nil {
 			return &fail.PathError{Path: dir + "/ns/" + name, Err: err}
 		}
-		a.fds[fileSpace+name] = fd
+		a.descriptors()[fileSpace+name] = fd
 		a.Spaces = append(a.Spaces, Space{name, id, id == own})
 	}
 	root, err := unix.Open(dir+"/root", walk.OpenDir, 0)
 	if err != nil {
 		return &fail.PathError{Path: dir + "/root", Err: err}
 	}
-	a.fds[fileRoot] = root
+	a.descriptors()[fileRoot] = root
 	limits, err := proc.ReadAll(dir + "/limits") // prlimit(2) takes a capability where the task is another user
 	if err != nil {
 		return err

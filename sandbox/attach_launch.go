@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ func (p *process) keep() error {
 	}
 	a := p.kept
 	if a == nil { // there is a ruleset otherwise
-		a = &Attached{fds: map[string]int{}}
+		a = &Attached{}
 		p.kept = a
 	}
 	if err := a.open("/proc/" + strconv.Itoa(p.task)); err != nil {
@@ -46,14 +47,14 @@ func (p *process) keepGroupFiles(a *Attached) error {
 		if err != nil {
 			return err
 		}
-		a.fds[fileCgroup] = fd
+		a.descriptors()[fileCgroup] = fd
 	}
 	for _, controller := range ch.V1() {
 		fd, err := p.cgroup.OpenTasks(controller)
 		if err != nil {
 			return err
 		}
-		a.fds[fileTasks+controller] = fd
+		a.descriptors()[fileTasks+controller] = fd
 	}
 	return nil
 }
@@ -64,9 +65,9 @@ func (p *process) keepFile(name string, fd int) error {
 		return &Error{Op: "keep the sandbox for exec", Err: errors.New("the " + name + " did not arrive")}
 	}
 	if p.kept == nil {
-		p.kept = &Attached{fds: map[string]int{}}
+		p.kept = &Attached{}
 	}
-	p.kept.fds[name] = fd
+	p.kept.descriptors()[name] = fd
 	return nil
 }
 
@@ -78,15 +79,11 @@ func (p *process) attach() (*Attached, error) {
 	if p.exited() {
 		return nil, errSandboxEnded
 	}
-	a := *p.kept
-	a.fds = make(map[string]int, len(p.kept.fds)+1)
-	for name, fd := range p.kept.fds {
-		if name != fileText {
-			a.fds[name] = fd
-		}
-	}
-	a.fds[fileInit] = p.pidfd
-	for name := range a.fds {
+	fds := maps.Clone(p.kept.descriptors())
+	delete(fds, fileText)
+	fds[fileInit] = p.pidfd
+	a := p.kept.with(fds)
+	for name := range fds {
 		a.Files = append(a.Files, name)
 	}
 	slices.Sort(a.Files)
@@ -95,7 +92,7 @@ func (p *process) attach() (*Attached, error) {
 		return nil, err
 	}
 	a.Filter = prog
-	return &a, nil
+	return a, nil
 }
 
 // attachAsked is Attach for another process.
@@ -117,7 +114,7 @@ func (p *process) attachAsked(json.RawMessage) (any, []int, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p.kept.fds[fileText], p.answer = fds[0], fds
+	p.kept.descriptors()[fileText], p.answer = fds[0], fds
 	return nil, fds, nil
 }
 
@@ -144,14 +141,14 @@ func (p *process) share() (*Attached, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := *shared
-	a.fds = make(map[string]int, len(shared.fds))
-	for name, fd := range shared.fds {
-		if a.fds[name], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); err != nil {
-			delete(a.fds, name)
+	a := shared.with(nil)
+	for name, fd := range shared.descriptors() {
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
 			a.Close()
 			return nil, &Error{Op: "attach: duplicate " + name, Err: err}
 		}
+		a.descriptors()[name] = own
 	}
-	return &a, nil
+	return a, nil
 }

@@ -15,7 +15,8 @@ package sandbox
 import (
 	"bytes"
 	"errors"
-	"strconv"
+	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,10 +28,26 @@ import (
 	"cordon/sandbox/internal/loop"
 )
 
+// sandboxed is what a terminal needs of the launcher of the sandbox that it belongs to. Its methods are called in the loop,
+// but for signalGroup, which the copier calls too.
+type sandboxed interface {
+	signalGroup(sig syscall.Signal) error // signals the task's process group
+	followStop()                          // stops the launcher if the task has stopped
+	stopWith(group bool)                  // stops the launcher, and with group the others of its job; then continues the task
+	hungUp()                              // ends the task, because the caller's terminal is gone
+	endNow()                              // kills the sandbox
+	isTold() bool                         // reports whether the run was told to end
+	isHurried() bool                      // reports whether nothing is to be waited for any more
+	hurryUp()                             // makes isHurried true
+}
+
 // terminal is the launcher's side of the task's terminal. What is copied out is copied by a goroutine, copier; everything else
 // is done in the loop.
 type terminal struct {
-	p      *process
+	sandbox sandboxed
+	loop    *loop.Loop
+	init    int // the pid of the sandbox's init, once the program runs
+
 	master int // does not block; -1 before it is there
 	slave  int // the launcher's own, so that a task that closes its terminal can open it again; -1 before
 
@@ -73,38 +90,22 @@ type terminal struct {
 	meter   *meter      // nil without limits.output
 }
 
-// openTerminal prepares the launcher's side, and makes the terminal where the sandbox shows no devpts of its own.
-func (p *process) openTerminal() error {
-	if !p.comp.ownTTY {
-		return nil
-	}
-	t := &terminal{p: p, master: -1, slave: -1, wake: -1, done: -1}
-	p.terminal = t
-	t.choose()
+// newTerminal makes the launcher's side: stdio are the caller's files, and with always the task's stdout is the terminal
+// although the caller's is none.
+func newTerminal(of sandboxed, l *loop.Loop, stdio [3]*os.File, always bool) (*terminal, error) {
+	t := &terminal{sandbox: of, loop: l, master: -1, slave: -1, wake: -1, done: -1}
+	t.choose(stdio, always)
 	if err := t.keep(); err != nil {
-		return err
+		return t, err
 	}
 	for _, fd := range [...]*int{&t.wake, &t.done} {
 		var err error
 		if *fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 			*fd = -1
-			return &Error{Op: "eventfd", Err: err}
+			return t, &Error{Op: "eventfd", Err: err}
 		}
 	}
-	if p.comp.ownPts {
-		return nil
-	}
-	master, slave, err := openPTY()
-	if err != nil {
-		return &Error{Op: "open a terminal", Err: err, From: p.comp.where("tty"),
-			Hint: "mounts: [{dev: /dev}] gives the sandbox terminals of its own; --tty none does without one"}
-	}
-	if err := t.take(master); err != nil {
-		unix.Close(slave)
-		return err
-	}
-	_ = unix.Fchown(slave, p.comp.ids.outUID, p.comp.ids.outGID) // without it only /dev/pts/N fails, and only where it is shown
-	return p.files.add(fileSlave, slave)
+	return t, nil
 }
 
 // openPTY opens a terminal of the launcher's devpts.
@@ -131,11 +132,10 @@ func openSlave(master int) (int, error) {
 }
 
 // choose finds the caller's terminal among the standard files.
-func (t *terminal) choose() {
-	cmd := t.p.cmd
+func (t *terminal) choose(stdio [3]*os.File, always bool) {
 	t.in, t.out = -1, -1
 	for _, i := range [...]int{1, 2, 0} {
-		f := cmd.Stdio[i]
+		f := stdio[i]
 		if !host.IsTerminal(f) {
 			continue
 		}
@@ -148,13 +148,13 @@ func (t *terminal) choose() {
 			t.in, t.typist = fd, i == 0
 		}
 	}
-	if cmd.Terminal && !host.IsTerminal(cmd.Stdio[1]) {
+	if always && !host.IsTerminal(stdio[1]) {
 		t.out = -1
-		if cmd.Stdio[1] != nil {
-			t.out = int(cmd.Stdio[1].Fd())
+		if stdio[1] != nil {
+			t.out = int(stdio[1].Fd())
 		}
 	}
-	t.share()
+	t.share(stdio)
 }
 
 // keep duplicates what was chosen: the caller may close its own when the program runs.
@@ -227,42 +227,19 @@ func (t *terminal) outerSize() unix.Winsize {
 	return unix.Winsize{Row: 24, Col: 80}
 }
 
-// begin starts to copy, when the program runs.
-func (t *terminal) begin() {
-	if t.p.cmd.RecordTTY != nil {
-		t.cast = newCast(t.p.cmd.RecordTTY, t.size, t.p.comp.program.env)
-	}
-	t.copying, t.meter = true, t.p.output
-	if c := t.p.copying; c != nil { // whose descriptors the meter has
-		c.users.Add(1)
-		go func() {
-			t.copier()
-			c.leave()
-		}()
-	} else {
-		go t.copier()
-	}
-	t.attend()
-}
+// record writes what the task shows to w, as a recording; env is the task's.
+func (t *terminal) record(w io.Writer, env []string) { t.cast = newCast(w, t.size, env) }
 
-// checkTerminal makes sure, before the task is let go, that it is in the foreground of its own terminal, which only its session
-// can be.
-func (p *process) checkTerminal() error {
-	if p.terminal == nil {
-		return nil
-	}
-	if p.terminal.master < 0 {
-		return &Error{Op: "read back the terminal", Err: errors.New("it did not come")}
-	}
-	group, err := unix.IoctlGetInt(p.terminal.master, unix.TIOCGPGRP)
-	if err != nil {
-		return &Error{Op: "read back the terminal", Err: err}
-	}
-	if group != p.task && group != 0 { // 0: in a pid namespace that is not below the launcher's
-		return &Error{Op: "read back the terminal", Err: errors.New("process group " + strconv.Itoa(group) + " is in its foreground, not the task's")}
-	}
-	p.enforced("tty", "a terminal of the task's own", "TIOCGPGRP")
-	return nil
+// begin starts to copy, when the program runs: init is the pid of the sandbox's. What passes is counted by the meter, whose
+// descriptors c has.
+func (t *terminal) begin(init int, m *meter, c *copying) {
+	t.init, t.copying, t.meter = init, true, m
+	c.use()
+	go func() {
+		t.copier()
+		c.leave()
+	}()
+	t.attend()
 }
 
 // attend decides whether the launcher reads what is typed now, and in which mode.
@@ -270,7 +247,7 @@ func (t *terminal) attend() {
 	if t.in < 0 || t.vanished || t.ending.Load() {
 		return
 	}
-	t.p.Unwatch(t.in)
+	t.loop.Unwatch(t.in)
 	if !t.foreground() {
 		t.again(250 * time.Millisecond) // a shell's fg says nothing to a job that runs
 		return
@@ -278,7 +255,7 @@ func (t *terminal) attend() {
 	t.copyMode()
 	switch {
 	case t.deaf:
-		t.p.Watch(t.in, 0, t.typed) // it may be hung up
+		t.loop.Watch(t.in, 0, t.typed) // it may be hung up
 		return
 	case t.shared:
 		t.follow()
@@ -286,7 +263,7 @@ func (t *terminal) attend() {
 		t.setRaw()
 	}
 	if len(t.pending) == 0 {
-		t.p.Watch(t.in, unix.POLLIN, t.typed)
+		t.loop.Watch(t.in, unix.POLLIN, t.typed)
 	}
 }
 
@@ -295,7 +272,7 @@ func (t *terminal) again(d time.Duration) {
 		return
 	}
 	t.later = true
-	t.p.At(time.Now().Add(d), func() {
+	t.loop.At(time.Now().Add(d), func() {
 		t.later = false
 		t.attend()
 	})
@@ -368,7 +345,7 @@ func (t *terminal) typed(revents int16) {
 		return
 	}
 	if !t.foreground() || t.shared && !t.mine() {
-		t.p.Unwatch(t.in)
+		t.loop.Unwatch(t.in)
 		t.again(100 * time.Millisecond)
 		return
 	}
@@ -398,9 +375,9 @@ func (t *terminal) look(d time.Duration) {
 		return
 	}
 	t.looking = true
-	t.p.At(time.Now().Add(d), func() {
+	t.loop.At(time.Now().Add(d), func() {
 		t.looking = false
-		t.p.followStop()
+		t.sandbox.followStop()
 		if t.shared {
 			t.follow()
 		}
@@ -423,10 +400,10 @@ func (t *terminal) feed() {
 		n, err := unix.Write(t.master, t.pending)
 		switch {
 		case err == unix.EAGAIN || err == nil && n == 0:
-			t.p.Unwatch(t.in)
-			t.p.Unwatch(t.master)
-			t.p.Watch(t.master, unix.POLLOUT, func(int16) {
-				t.p.Unwatch(t.master)
+			t.loop.Unwatch(t.in)
+			t.loop.Unwatch(t.master)
+			t.loop.Watch(t.master, unix.POLLOUT, func(int16) {
+				t.loop.Unwatch(t.master)
 				t.feed()
 				t.attend()
 			})
@@ -452,14 +429,11 @@ func (t *terminal) resize() {
 	t.cast.resize(size)
 }
 
-// hangUp ends the task when the caller's terminal is gone: as the kernel does it, and after a grace period for certain. The
-// session's leader, init, takes no signal.
+// hangUp ends the task when the caller's terminal is gone.
 func (t *terminal) hangUp() {
-	t.p.Unwatch(t.in)
-	t.vanished, t.p.told = true, true
-	_ = t.p.signalGroup(unix.SIGHUP) // a task that is gone has ended already
-	_ = t.p.signalGroup(unix.SIGCONT)
-	t.p.At(time.Now().Add(t.p.grace()), t.p.endNow)
+	t.loop.Unwatch(t.in)
+	t.vanished = true
+	t.sandbox.hungUp()
 }
 
 // isGone reports whether the caller's terminal has been hung up.
@@ -484,7 +458,7 @@ func (t *terminal) countInterrupts(b []byte) {
 	const echo = int64(len("^C\r\n"))
 	now := time.Now()
 	if isSecond(t.interrupted, now) && t.written.Load() <= echo {
-		t.p.endNow()
+		t.sandbox.endNow()
 	}
 	t.interrupted = now
 	t.written.Store(0)
@@ -523,7 +497,7 @@ func (t *terminal) copier() {
 			}
 			if !loop.WriteAll(out, t.withoutEcho(buf[:n])) {
 				out = -1
-				_ = t.p.signalGroup(unix.SIGHUP)
+				_ = t.sandbox.signalGroup(unix.SIGHUP)
 			}
 		}
 		if over {
@@ -573,16 +547,16 @@ func (t *terminal) finish() {
 		return
 	}
 	t.ending.Store(true)
-	t.p.Unwatch(t.in)
-	t.p.Unwatch(t.master)
+	t.loop.Unwatch(t.in)
+	t.loop.Unwatch(t.master)
 	if t.copying {
 		_, _ = unix.Write(t.wake, loop.One[:])
-		if t.p.told {
-			t.p.At(time.Now().Add(patience), func() { t.p.hurry = true })
+		if t.sandbox.isTold() {
+			t.loop.At(time.Now().Add(patience), t.sandbox.hurryUp)
 		}
 		fds := [...]unix.PollFd{{Fd: int32(t.done), Events: unix.POLLIN}}
-		for fds[0].Revents == 0 && !t.p.hurry {
-			if t.p.Poll(fds[:]) != nil {
+		for fds[0].Revents == 0 && !t.sandbox.isHurried() {
+			if t.loop.Poll(fds[:]) != nil {
 				break
 			}
 		}
@@ -612,13 +586,8 @@ func (t *terminal) resumed() {
 	t.resize()
 }
 
-// suspend stops the launcher as the task has been stopped, with the terminal as it was found. It goes on with the launcher. A
-// library's process is not stopped: its task goes on.
+// suspend stops the launcher as the task has been stopped, with the terminal as it was found.
 func (t *terminal) suspend(group bool) {
 	t.restore()
-	if t.p.cmd.Exclusive {
-		t.p.stopSelf(group)
-		t.p.ownStop = time.Now()
-	}
-	t.p.resume()
+	t.sandbox.stopWith(group)
 }

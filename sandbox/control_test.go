@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -12,11 +13,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// entryOf is an entry in a state directory of its own.
+func entryOf(t *testing.T) *Entry {
+	t.Helper()
+	parent := t.TempDir()
+	if err := os.Chmod(parent, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d, err := OpenStateDir(parent + "/cordon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	e, err := d.Create(State{Args: []string{"true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
 // served is a launcher's loop with a control socket, and nothing else.
 func served(t *testing.T) (*Entry, *process) {
 	t.Helper()
-	d := stateDir(t)
-	e := newEntry(t, d, "")
+	e := entryOf(t)
 	p := processOf(t, &Cmd{State: e})
 	if err := p.serveControl(e.root); err != nil {
 		t.Fatal(err)

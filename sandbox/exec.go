@@ -147,7 +147,7 @@ func (c *compilation) apart(s *Space) bool {
 
 // joinGroups puts the child into the sandbox's cgroups before it does anything else: see join.
 func (c *compilation) joinGroups() error {
-	for _, name := range slices.Sorted(maps.Keys(c.into.fds)) {
+	for _, name := range slices.Sorted(maps.Keys(c.into.descriptors())) {
 		switch {
 		case name == fileCgroup:
 			c.plan.Files = append(c.plan.Files, name)
@@ -221,7 +221,7 @@ func (c *compilation) conceal(from plan.From) {
 func (c *compilation) lookupInside() error {
 	a := c.into
 	inside := *c.host
-	inside.Files = c.host.Files.At("/proc/self/fd/" + strconv.Itoa(a.fds[fileRoot]))
+	inside.Files = c.host.Files.At("/proc/self/fd/" + strconv.Itoa(a.descriptors()[fileRoot]))
 	c.outside = c.host.Files
 	c.host, c.tree.files = &inside, inside.Files
 	c.tree.add(part{target: "/", source: "/", what: "the sandbox", rule: c.profile.Source("root")})
@@ -319,7 +319,7 @@ func (c *compilation) scriptOf(path string) (interpreter, arg string, ok bool) {
 
 // keptRuleset takes the place of landlockRules.
 func (c *compilation) keptRuleset() error {
-	if _, ok := c.into.fds[fileRuleset]; !ok {
+	if _, ok := c.into.descriptors()[fileRuleset]; !ok {
 		return nil
 	}
 	c.land.on, c.land.ruleset = true, plan.F(fileRuleset)

@@ -26,7 +26,7 @@ func fakeSandbox(t *testing.T, h *host.Host, p *policy.Profile) (*host.Host, *At
 	if h.Privileged {
 		a.SetGroups = "allow"
 	}
-	a.fds = map[string]int{fileRoot: 90, fileRuleset: 91, fileCgroup: 92, fileTasks + "pids": 93}
+	a = a.with(map[string]int{fileRoot: 90, fileRuleset: 91, fileCgroup: 92, fileTasks + "pids": 93})
 	for i, k := range host.Kinds {
 		own := k.Name + ":[1]"
 		files.link("/proc/self/ns/"+k.Name, own)
@@ -35,7 +35,7 @@ func fakeSandbox(t *testing.T, h *host.Host, p *policy.Profile) (*host.Host, *At
 			s.ID, s.Host = own, true
 		}
 		a.Spaces = append(a.Spaces, s)
-		a.fds[fileSpace+k.Name] = 80 + i
+		a.descriptors()[fileSpace+k.Name] = 80 + i
 	}
 	var err error
 	c := &compilation{profile: p}

@@ -21,12 +21,12 @@ func (p *process) openAttached() (err error) {
 	if p.comp.into == nil {
 		return nil
 	}
-	for name, fd := range p.comp.into.fds {
+	for name, fd := range p.comp.into.descriptors() {
 		if err := p.files.dup(name, fd); err != nil {
 			return err
 		}
 	}
-	if p.sandbox, err = unix.FcntlInt(uintptr(p.comp.into.fds[fileInit]), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+	if p.sandbox, err = unix.FcntlInt(uintptr(p.comp.into.descriptors()[fileInit]), unix.F_DUPFD_CLOEXEC, 3); err != nil {
 		return &Error{Op: "duplicate the pidfd of init", Err: err}
 	}
 	p.Watch(p.sandbox, unix.POLLIN, func(int16) {
@@ -69,7 +69,7 @@ func (p *process) sandboxGone(err error) error {
 	case p.fault() != nil:
 		patience = 100 * time.Millisecond
 	}
-	if endsWithin(patience, p.cmd.Into.fds[fileInit]) {
+	if endsWithin(patience, p.cmd.Into.descriptors()[fileInit]) {
 		return errSandboxEnded
 	}
 	return nil

@@ -277,7 +277,8 @@ func TestAttachedIsChecked(t *testing.T) {
 		if swap[0] == swap[1] { // left out
 			shared.Files = slices.DeleteFunc(shared.Files, func(f string) bool { return f == swap[0] })
 		}
-		shared.fds[swap[0]], shared.fds[swap[1]] = shared.fds[swap[1]], shared.fds[swap[0]]
+		held := shared.descriptors()
+		held[swap[0]], held[swap[1]] = held[swap[1]], held[swap[0]]
 		fds, err := shared.send()
 		if err != nil {
 			t.Fatal(err)

@@ -60,7 +60,7 @@ func (p *process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 			e.Hint = text
 			return e
 		}
-		if text := p.comp.execDenial(p.cmd.Args[0]); errno == unix.EACCES && text != "" {
+		if text := execDenial(p.comp, p.cmd.Args[0]); errno == unix.EACCES && text != "" {
 			e.Hint = text
 		}
 		if p.comp.profile.Root.Kind == policy.RootEmpty && !p.comp.tree.showsHost() {

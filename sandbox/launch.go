@@ -35,9 +35,7 @@ func (p *process) launchAll() error {
 		p.joined()
 	}
 	p.lender.begin()
-	if p.terminal != nil {
-		p.terminal.begin()
-	}
+	p.beginTerminal()
 	return nil
 }
 

@@ -42,7 +42,7 @@ func TestLayerRefused(t *testing.T) {
 	}
 	for name, tt := range tests {
 		h, p := kept(tt.change)
-		_, err := Compile(p, h, &Cmd{Args: []string{"true"}})
+		_, err := compilePlan(p, h, &Request{Args: []string{"true"}, Env: []string{}})
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
@@ -54,7 +54,7 @@ func TestLayerRefused(t *testing.T) {
 	}
 	h, p := kept(nil)
 	h.Kernel = [2]int{5, 13}
-	if _, err := Compile(p, h, &Cmd{Args: []string{"true"}}); err == nil || !strings.Contains(err.Error(), "follow no link") {
+	if _, err := compilePlan(p, h, &Request{Args: []string{"true"}, Env: []string{}}); err == nil || !strings.Contains(err.Error(), "follow no link") {
 		t.Errorf("on 5.13: %v", err)
 	}
 }

@@ -126,10 +126,17 @@ func (p *process) beginCopying() error {
 	return nil
 }
 
+// use adds a user of the descriptors; nil has none.
+func (c *copying) use() {
+	if c != nil {
+		c.users.Add(1)
+	}
+}
+
 // leave closes the descriptors behind the last who uses them: a relay may still wait for its reader when the launcher has
 // given up.
 func (c *copying) leave() {
-	if c.users.Add(-1) > 0 {
+	if c == nil || c.users.Add(-1) > 0 {
 		return
 	}
 	for _, fd := range [...]int{c.ended, c.quit, c.done} {

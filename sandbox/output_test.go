@@ -238,7 +238,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 			r, w := full()
 			c := chatty(t, script, 1<<30)
 			c.Stdout, c.KillAfter = w, 50*time.Millisecond
-			c.State = newEntry(t, stateDir(t), "")
+			c.State = entryOf(t)
 			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}

@@ -26,11 +26,10 @@ import (
 )
 
 // share finds out with whom the caller's terminal is shared.
-func (t *terminal) share() {
-	cmd := t.p.cmd
-	t.linesOnly = host.IsPipe(cmd.Stdio[1]) || t.in >= 0 && ofAnotherSession(t.in)
+func (t *terminal) share(stdio [3]*os.File) {
+	t.linesOnly = host.IsPipe(stdio[1]) || t.in >= 0 && ofAnotherSession(t.in)
 	t.shared = !t.typist || t.linesOnly
-	t.deaf = !t.typist && !holdsData(cmd.Stdio[0])
+	t.deaf = !t.typist && !holdsData(stdio[0])
 }
 
 // holdsData reports whether f is a pipe, a socket or a regular file.
@@ -123,7 +122,7 @@ func (t *terminal) opened() bool {
 		return t.hasOpened
 	}
 	t.looked, t.hasOpened = time.Now(), false
-	todo := proc.ChildrenOf("/proc/" + strconv.Itoa(t.p.pid)) // not init, which has no terminal
+	todo := proc.ChildrenOf("/proc/" + strconv.Itoa(t.init)) // not init, which has no terminal
 	for i := 0; i < len(todo) && i < 256 && !t.hasOpened; i++ {
 		dir := "/proc/" + todo[i]
 		t.hasOpened = holdsTerminal(dir)

@@ -30,6 +30,18 @@ type tree struct {
 	links   map[string]string // the texts of the host's symbolic links
 }
 
+// guard says what a part is there for. The launcher watches such parts: the kernel detaches a mount if somebody
+// outside renames another file over its mount point.
+type guard uint8
+
+// The kinds of guards. The zero value is a part that guards nothing.
+const (
+	_            guard = iota
+	guardHide          // it covers what nobody may see
+	guardProtect       // it shows the same thing read-only
+	guardPin           // it keeps a directory above one of these in its place
+)
+
 // part is one mounted thing.
 type part struct {
 	target   string // clean, absolute
@@ -277,18 +289,6 @@ func (w *walker) through(path string) (end string, passed []string, err error) {
 	end, err = w.walk(path)
 	return end, passed, err
 }
-
-// guard says what a part is there for. The launcher watches such parts: the kernel detaches a mount if somebody
-// outside renames another file over its mount point.
-type guard uint8
-
-// The kinds of guards. The zero value is a part that guards nothing.
-const (
-	_            guard = iota
-	guardHide          // it covers what nobody may see
-	guardProtect       // it shows the same thing read-only
-	guardPin           // it keeps a directory above one of these in its place
-)
 
 // quietDirs belong to root alone on any host. A bind of one shows no socket, and is left as it is.
 var quietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/etc", "/boot", "/sys", "/proc", "/dev"}

@@ -94,8 +94,8 @@ func (q *Query) SignalInside(pid int) *Reason {
 	return r
 }
 
-// denial is one layer's answer for the hint of a program that could not be executed; "" where no layer denies it.
-func (c *compilation) execDenial(name string) string {
+// execDenial is one layer's answer for the hint of a program that could not be executed; "" where no layer denies it.
+func execDenial(c *compilation, name string) string {
 	spec, err := c.spec()
 	if err != nil {
 		return ""

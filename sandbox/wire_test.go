@@ -74,7 +74,7 @@ func TestWire(t *testing.T) {
 			t.Errorf("%s: a byte more is taken", p)
 		}
 	}
-	b := pack(&State{})
+	b := pack(&Space{})
 	if err := unpack(b, &Attached{}); err == nil || err.Error() != "it is of another version of cordon" {
 		t.Error(err)
 	}
