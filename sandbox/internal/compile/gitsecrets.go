@@ -7,13 +7,16 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"cordon/sandbox/internal/git"
 	"cordon/sandbox/internal/paths"
 )
 
 // fileOptions match options whose value is a file with a secret.
-var fileOptions = regexp.MustCompile(`(?:--file[= ]|\s-i\s*|(?i:identityfile)[= ]|\bsshpass\s+-f\s*)["']?([^\s"']+)`)
+var fileOptions = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:--file[= ]|\s-i\s*|(?i:identityfile)[= ]|\bsshpass\s+-f\s*)["']?([^\s"']+)`)
+})
 
 // secretKeys are variables whose value is a file with a secret.
 var secretKeys = [...]string{"http.cookiefile", "http.sslkey", "http.proxysslkey", "user.signingkey"}
@@ -27,7 +30,7 @@ func (g *gitGuard) secretFiles(top string, vars []git.Var) error {
 		case slices.Contains(secretKeys[:], v.Name()):
 			names = []string{v.Value}
 		case v.Name() == "credential.helper", v.Name() == "core.sshcommand", v.Section == "alias":
-			for _, m := range fileOptions.FindAllStringSubmatch(v.Value, -1) {
+			for _, m := range fileOptions().FindAllStringSubmatch(v.Value, -1) {
 				names = append(names, m[1])
 			}
 		}
