@@ -419,34 +419,3 @@ func (c *Compilation) writeFile(from plan.From, name, text string) {
 		plan.WriteStep(plan.R(plan.File), text),
 		plan.CloseStep(plan.R(plan.File)))
 }
-
-// execCall is the call that runs the program.
-func (c *Compilation) execCall() plan.Call {
-	if c.Profile.Syscalls.Exec == policy.ExecOnce || c.Into != nil || c.watched() {
-		return plan.Execveat
-	}
-	return plan.Execve
-}
-
-func (c *Compilation) exec() error {
-	args, env := join0(c.Req.Args), join0(c.Program.Env)
-	if c.execCall() == plan.Execveat {
-		c.do(own("command"), plan.ExecOnce(c.Program.path, args, env, c.Nonce))
-		return nil
-	}
-	c.do(own("command"), plan.Exec(c.Program.path, args, env))
-	return nil
-}
-
-// join0 is the strings one after the other, each ended by a NUL.
-func join0(list []string) string {
-	n := 0
-	for _, s := range list {
-		n += len(s) + 1
-	}
-	b := make([]byte, 0, n)
-	for _, s := range list {
-		b = append(append(b, s...), 0)
-	}
-	return string(b)
-}

@@ -5,8 +5,12 @@ package compile
 import (
 	"errors"
 	"io/fs"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 
+	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/git"
 	"cordon/sandbox/internal/paths"
@@ -197,4 +201,190 @@ func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []s
 		}
 	}
 	return out, files
+}
+
+// gitParts are the names by which git knows a directory of its own: gitrepository-layout(5).
+type gitParts struct{ head, objects, refs, common bool }
+
+func (p *gitParts) see(name string) {
+	switch name {
+	case "HEAD":
+		p.head = true
+	case "objects":
+		p.objects = true
+	case "refs":
+		p.refs = true
+	case "commondir":
+		p.common = true
+	}
+}
+
+// whole reports whether git takes a directory with these names for a repository, a bare one among them.
+func (p *gitParts) whole() bool { return p.head && (p.common || p.objects && p.refs) }
+
+// outsideGit refuses a working directory that is, or lies in, a directory of git's own: everything there decides what
+// git runs.
+func (g *gitGuard) outsideGit() error {
+	for i := range g.c.Tree.Parts {
+		p := &g.c.Tree.Parts[i]
+		if !p.Cwd || !p.Write || p.Source == "" {
+			continue
+		}
+		for dir := p.Source; dir != "/"; dir, _ = paths.Split(dir) {
+			if g.isGitDir(dir) {
+				return g.fail(p.Source, errors.New("the working directory is, or lies in, "+dir+
+					", from which git takes what it runs"), "start it in the working tree")
+			}
+		}
+	}
+	return nil
+}
+
+// isGitDir reports whether a directory of the host is one of git's own, by its name or by what is in it.
+func (g *gitGuard) isGitDir(dir string) bool {
+	if _, name := paths.Split(dir); name == ".git" {
+		return true
+	}
+	return g.isWhole(dir)
+}
+
+// isWhole reports whether a directory of the host has what git looks for in one of its own.
+func (g *gitGuard) isWhole(dir string) bool {
+	var parts gitParts
+	for _, name := range [...]string{"HEAD", "objects", "refs", "commondir"} {
+		if _, err := g.c.Tree.Lstat(paths.Join(dir, name)); err == nil {
+			parts.see(name)
+		}
+	}
+	return parts.whole()
+}
+
+// fileOf returns which thing of the host an answer is about; the zero value for none.
+func fileOf(info fs.FileInfo, err error) fileID {
+	if err != nil {
+		return fileID{}
+	}
+	if st, ok := host.StatOf(info); ok {
+		return fileID{uint64(st.Dev), st.Ino} //nolint:unconvert // their widths differ by architecture
+	}
+	return fileID{}
+}
+
+// gitSeen is where repositories were when the sandbox started, to find those that appear.
+type gitSeen struct {
+	files host.Files
+	dirs  []string // of the host, that the task may write to
+	seen  map[string]fileID
+	names int
+	found []string
+	late  []string // what the configuration of a repository names, and was not there
+	blind bool     // something could not be looked through
+}
+
+// newGitSeen remembers the repositories that a search has found.
+func newGitSeen(c *Compilation, f *finder, windows []window) *gitSeen {
+	s := &gitSeen{files: c.Host.Files, seen: map[string]fileID{}}
+	for _, path := range f.gits {
+		if host := c.Tree.HostPath(path); host != "" {
+			s.seen[host] = fileOf(c.Tree.Lstat(host))
+		} else if p := c.Tree.At(path); p != nil && p.Behind != "" {
+			s.seen[p.Behind] = fileOf(c.Tree.Lstat(p.Behind))
+		}
+	}
+	for _, w := range windows {
+		if p := c.Tree.At(w.target); w.write && p != nil && !p.Layer && !p.File {
+			s.dirs = append(s.dirs, w.source)
+		}
+	}
+	return s
+}
+
+// Appeared lists the repositories that are there now and were not before, or were another one. The task is gone, so nothing moves any more.
+func (s *gitSeen) Appeared() (found []string, complete bool) {
+	for _, dir := range s.dirs {
+		s.look(dir)
+	}
+	for _, path := range s.late {
+		if _, err := s.files.Lstat(path); err == nil {
+			s.found = append(s.found, path)
+		}
+	}
+	return s.found, !s.blind
+}
+
+func (s *gitSeen) look(dir string) {
+	entries, err := s.files.ReadDir(dir)
+	s.names += len(entries)
+	if err != nil || s.names > maxNames || len(dir) > maxPath {
+		s.blind = s.blind || !fail.NotThere(err)
+		return
+	}
+	var parts gitParts
+	for _, e := range entries {
+		path := paths.Join(dir, e.Name())
+		parts.see(e.Name())
+		if e.Name() == ".git" {
+			s.compare(path)
+		} else if e.Type()&fs.ModeType == fs.ModeDir {
+			s.look(path)
+		}
+	}
+	if parts.whole() {
+		s.compare(dir)
+	}
+}
+
+// compare notes a repository that was not there, or that has taken the place of another one.
+func (s *gitSeen) compare(path string) {
+	now := fileOf(s.files.Lstat(path))
+	if was, ok := s.seen[path]; !ok || was != now {
+		s.seen[path] = now
+		s.found = append(s.found, path)
+	}
+}
+
+// Files with secrets that git's configuration names: git-credential-store(1), http.cookieFile and http.sslKey in
+// git-config(1), ssh(1).
+
+// fileOptions match options whose value is a file with a secret.
+var fileOptions = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:--file[= ]|\s-i\s*|(?i:identityfile)[= ]|\bsshpass\s+-f\s*)["']?([^\s"']+)`)
+})
+
+// secretKeys are variables whose value is a file with a secret.
+var secretKeys = [...]string{"http.cookiefile", "http.sslkey", "http.proxysslkey", "user.signingkey"}
+
+// secretFiles hides the files with secrets that a configuration names, wherever the sandbox shows them.
+func (g *gitGuard) secretFiles(top string, vars []git.Var) error {
+	for i := range vars {
+		v := &vars[i]
+		var names []string
+		switch {
+		case slices.Contains(secretKeys[:], v.Name()):
+			names = []string{v.Value}
+		case v.Name() == "credential.helper", v.Name() == "core.sshcommand", v.Section == "alias":
+			for _, m := range fileOptions().FindAllStringSubmatch(v.Value, -1) {
+				names = append(names, m[1])
+			}
+		}
+		for _, name := range names {
+			path := g.follow("/", g.absolute(top, name))
+			info, err := g.c.Tree.Lstat(path)
+			if path == "" || err != nil || !info.Mode().IsRegular() || strings.HasSuffix(path, ".pub") {
+				continue
+			}
+			if err := g.h.onHost(path, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hideStore hides the file of git-credential-store(1) in a directory of git's configuration.
+func (g *gitGuard) hideStore(dir string) error {
+	if g.follow(dir, "credentials") == "" {
+		return nil
+	}
+	return g.h.onHost(paths.Join(dir, "credentials"), true)
 }

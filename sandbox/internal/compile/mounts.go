@@ -5,6 +5,7 @@ package compile
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -367,3 +368,57 @@ func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 }
 
 func octal(mode uint32) string { return strconv.FormatUint(uint64(mode), 8) }
+
+// What it takes to map ids: user_namespaces(7), "Defining user and group ID mappings".
+
+// MayMapRoot reports whether the launcher may map the id 0 that it sees: since Linux 5.12 that takes CAP_SETFCAP, as a file's
+// capabilities hold for the root of the namespace that set them.
+func (c *Compilation) MayMapRoot() bool {
+	return c.IDs.OutUID != 0 || c.hasSetFCap()
+}
+
+func (c *Compilation) hasSetFCap() bool {
+	return !c.Host.Since(5, 12) || c.Host.Permitted&(1<<unix.CAP_SETFCAP) != 0
+}
+
+// MapHint says why the kernel refused a map.
+func (c *Compilation) MapHint(err error) string {
+	switch {
+	case err != unix.EPERM:
+		return ""
+	case c.MayMapRoot() && c.Host.HostRoot && !c.hasSetFCap():
+		return "the id is not mapped where this process runs, as in a container; " + c.OrRoot()
+	case c.MayMapRoot():
+		return "the id is not mapped where this process runs, as in a container; --host-user caller keeps the caller's id"
+	case c.Host.GivesIDs():
+		return "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it: give it that, or leave out " +
+			"user: {host: caller} and --host-user caller, and the task gets an id of its own"
+	}
+	return "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it: give it that; or SETUID and SETGID, " +
+		"and without user: {host: caller} the task gets an id of its own"
+}
+
+// OrRoot is the remedy to run the task as root, with what it takes.
+func (c *Compilation) OrRoot() string {
+	if !c.hasSetFCap() {
+		return "--host-user caller runs the task as root, and takes CAP_SETFCAP, which the launcher does not have"
+	}
+	return "--host-user caller runs the task as root"
+}
+
+// ownDirs hold what root keeps for itself beside what is everybody's: keys, passwords, logs, databases.
+var ownDirs = [...]string{"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot", "/efi", "/var", "/run"}
+
+// workDirs are below them, and people work there.
+var workDirs = [...]string{"/var/tmp", "/var/home", "/var/www", "/usr/src", "/usr/local/src"}
+
+// rootsOwn reports whether a directory of the host is the system's, and nobody's home or work. In an idmapped bind the task is
+// the owner of root's files, so that it can use what root has made in its own project. In the system's directories it would
+// read what root alone may: cd /etc, and the profile that shows the working directory shows sudoers. There a read-only bind
+// gives what anybody has. A file that is named itself, or a writable directory, is asked for in as many words.
+func (c *Compilation) rootsOwn(dir string) bool {
+	in := func(list []string) bool {
+		return slices.ContainsFunc(list, func(d string) bool { return paths.Below(dir, d) })
+	}
+	return dir == "/" || in(ownDirs[:]) && !in(workDirs[:]) && !(len(c.Host.Home) > len("/var/") && paths.Below(c.Host.Home, "/var") && paths.Below(dir, c.Host.Home))
+}

@@ -1,11 +1,19 @@
 package compile
 
 import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"cordon/policy"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/ledger"
+	"cordon/sandbox/report"
 )
 
 // Where the sandbox shows a thing of the host. A thing has one place on its file system and as many paths on the host
@@ -153,4 +161,263 @@ func (c *Compilation) mountsOfHost() (*hostMounts, error) {
 	}
 	c.table = t
 	return t, nil
+}
+
+// homes lists the directories that "~" means in a rule that hides: HOME, and the home of the password database, so
+// that a false HOME uncovers nothing. A database names directories of the system as homes, such as /usr/sbin: they
+// count only if they are the caller's own.
+func (c *Compilation) homes() []string {
+	if c.homeList != nil {
+		return c.homeList
+	}
+	c.homeList = []string{}
+	if c.Host.Home != "" {
+		c.homeList = append(c.homeList, c.Host.Home)
+	}
+	home := c.Host.PasswdHome
+	if home == "" || home == c.Host.Home {
+		return c.homeList
+	}
+	if info, err := c.Host.Files.Stat(home); err == nil && ownerOf(info) == c.Host.UID {
+		c.homeList = append(c.homeList, home)
+	}
+	return c.homeList
+}
+
+// meanings lists the absolute paths that a path of the profile means: one for each home if it begins with "~".
+func (c *Compilation) meanings(path string) []string {
+	switch {
+	case path == "~" || len(path) > 1 && path[:2] == "~/":
+		var list []string
+		for _, home := range c.homes() {
+			list = append(list, paths.Clean(home+path[1:]))
+		}
+		return list
+	case path[0] == '/':
+		return []string{paths.Clean(path)}
+	}
+	return []string{paths.Clean(paths.Join(c.Host.Cwd, path))}
+}
+
+// sourceHome returns the home directory that binds begin at: HOME without symbolic links. A link in HOME is the
+// caller's own word, unlike a link below it, which a task may have made.
+func (c *Compilation) sourceHome() string {
+	w := picture.Walker{Tree: c.hostTree()}
+	if home, err := w.Walk(c.Host.Home); err == nil {
+		return home
+	}
+	return c.Host.Home
+}
+
+// Places that are unfit to work in: what a program writes in a home runs outside later (shell start-up files, programs in
+// PATH), and what it reads there is everybody's secrets. For root so are the directories of the system.
+
+// elsewhere reports whether a bind needs no mount of its own here: its source is unfit and may be left out, or another bind
+// of the profile shows the same. A source that is unfit and may not be left out is an error.
+func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error) {
+	if m.Unfit == "" {
+		return slices.ContainsFunc(c.Profile.Mounts[:i], func(o policy.Mount) bool {
+			return o.Unfit != "" && c.sameBind(m, &o) && o.Write == m.Write && o.NoExec == m.NoExec
+		}), nil
+	}
+	for j := i + 1; j < len(c.Profile.Mounts); j++ {
+		if o := &c.Profile.Mounts[j]; o.Unfit == "" && c.sameBind(m, o) {
+			return o.Write != m.Write || o.NoExec != m.NoExec, nil // it is insisted on
+		}
+	}
+	why, err := c.unfit(src)
+	if why == "" || err != nil {
+		return false, err
+	}
+	if m.Unfit == "refuse" {
+		flag := "--ro "
+		if m.Write {
+			flag = "--rw "
+		}
+		hint := "work in another directory; " + flag + m.Source + " insists"
+		if src == "/" {
+			hint = "work in another directory"
+		}
+		return true, &fail.Error{Op: m.Source, Err: errors.New(src + " " + why), Hint: hint}
+	}
+	if c.Tree.HostPath(src) != src {
+		c.note(src + " is not shown: it " + why + "; --ro " + m.Source + " shows it")
+	}
+	return true, nil
+}
+
+func (c *Compilation) sameBind(a, b *policy.Mount) bool {
+	return a.Kind == policy.MountBind && b.Kind == policy.MountBind && slices.Equal(c.meanings(a.Source), c.meanings(b.Source)) && a.Target == b.Target
+}
+
+// unfit says why a directory of the host is no place to work in; "" if it is one.
+func (c *Compilation) unfit(dir string) (string, error) {
+	dir, err := c.hostTree().Resolve(dir)
+	if err != nil {
+		return "", err
+	}
+	if dir == "/" {
+		return "is the root of the system", nil
+	}
+	for _, home := range c.homes() {
+		if why := c.atHome(dir, home); why != "" {
+			return why, nil
+		}
+	}
+	if c.Host.UID != 0 {
+		return "", nil
+	}
+	for _, home := range c.peoplesHomes() {
+		if why := c.atHome(dir, home); why != "" {
+			return why, nil
+		}
+	}
+	if ofSystem(dir) {
+		return "is a directory of the system, and the launcher is root's", nil
+	}
+	return "", nil
+}
+
+// atHome says that a directory is a home, or is above it, by whatever name.
+func (c *Compilation) atHome(dir, home string) string {
+	end, err := c.hostTree().Resolve(home)
+	if err != nil {
+		return "" // links without end: no home
+	}
+	what := "is the home directory"
+	if end != home {
+		what += " " + home
+	}
+	for at := end; at != "/"; at, _ = paths.Split(at) {
+		if info, err := c.Tree.Lstat(at); err == nil && (at == dir || numbered(info) && c.sameThing(dir, at)) {
+			return what
+		}
+		what = "is above the home directory " + home
+	}
+	return ""
+}
+
+// numbered reports whether an inode has a number, by which it is known under another name.
+func numbered(info fs.FileInfo) bool {
+	st, ok := host.StatOf(info)
+	return ok && st.Ino != 0
+}
+
+// peoplesHomes are the homes of those who log in; a service's home is where it works.
+func (c *Compilation) peoplesHomes() (list []string) {
+	text := c.Host.Passwd
+	if _, own := c.Host.Files.(host.OSFiles); text == nil || !own {
+		var err error
+		if text, err = c.Host.Files.Read(host.PasswdFile, host.MaxPasswd); err != nil {
+			return nil
+		}
+	}
+	const firstUser, lastUser = 1000, 60000 // login.defs(5)
+	for line := range strings.Lines(string(text)) {
+		a, ok := host.ParseAccount(line)
+		if ok && paths.Home(a.Home) != "" && (a.UID == 0 || a.UID >= firstUser && a.UID <= lastUser) {
+			list = append(list, a.Home)
+		}
+	}
+	return list
+}
+
+// Directories of the system, and those below them where people and services work.
+var (
+	dirsOfSystem = []string{"/bin", "/boot", "/dev", "/efi", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/snap", "/sys", "/usr",
+		"/var/adm", "/var/backups", "/var/cache", "/var/db", "/var/lib", "/var/lock", "/var/log", "/var/mail", "/var/run", "/var/snap", "/var/spool"}
+	dirsOfWork = []string{"/dev/shm", "/usr/src", "/usr/local/src", "/var/lib/buildkite-agent", "/var/lib/gitlab-runner", "/var/lib/go-agent",
+		"/var/lib/jenkins", "/var/cache/jenkins"}
+	dirsOfOthers = []string{"/opt", "/usr/local", "/var"} // where each directory is somebody's
+)
+
+// ofSystem reports whether a directory is one of the system's.
+func ofSystem(dir string) bool {
+	holds := func(list []string) bool {
+		return slices.ContainsFunc(list, func(d string) bool { return paths.Below(dir, d) })
+	}
+	return slices.Contains(dirsOfOthers, dir) || holds(dirsOfSystem) && !holds(dirsOfWork)
+}
+
+// Binds of what lies behind a symbolic link. A task may have made the link, to have the next sandbox shown what it leads to
+// (CVE-2024-42472): so a link is an error. An optional bind of the caller's home is a profile's guess at what is there,
+// and people keep such things elsewhere: there a link is followed if no task can have made it.
+
+// bindSource returns what a bind shows, without a symbolic link in its path, and what that is; "" if it is left out.
+func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
+	src, err := c.hostSource(m.Source)
+	if err != nil {
+		return "", nil, c.tolerate(m, err)
+	}
+	info, err := c.Tree.Lstat(src)
+	if err != nil {
+		return "", nil, c.tolerate(m, &fail.PathError{Path: src, Err: fail.Bare(err)})
+	}
+	w := picture.Walker{Tree: c.hostTree()}
+	end, err := w.Walk(src)
+	if m.Optional && !m.Write && m.Target == "" && m.Source[0] == '.' && info.Mode()&fs.ModeSymlink != 0 {
+		c.keepLink(m, src)
+		return "", nil, nil
+	}
+	switch linked := info.Mode()&fs.ModeSymlink != 0; {
+	case err == nil && end == src, err != nil && !linked:
+		return src, info, nil
+	case m.Optional && fail.NotThere(err):
+		return "", nil, c.tolerate(m, &fail.PathError{Path: src, Err: fail.Bare(err)})
+	case m.Optional && !m.Write && m.Source[0] == '~':
+		return c.throughLinks(m, src)
+	case err != nil:
+		return "", nil, &fail.PathError{Path: src, Err: errors.New("is a symbolic link that leads nowhere: " + fail.Bare(err).Error())}
+	}
+	return "", nil, &fail.Error{Op: src, Err: errors.New("lies behind a symbolic link, which a task may have made"),
+		Hint: "if that is meant bind what it leads to: " + end}
+}
+
+// keepLink is for an optional bind of the working directory that is there to protect a name, and the name is a link, which
+// an earlier task may have left. Nothing is bound: the link keeps its place, and what it leads to is read-only where the
+// task could write it.
+func (c *Compilation) keepLink(m *policy.Mount, link string) {
+	from, why := own("link"), "it is a symbolic link, which keeps its place"
+	n, err := c.Tree.Entry(link)
+	end, err2 := c.Tree.Resolve(link)
+	if p := c.Tree.At(link); err == nil && n.Link != "" && p.Write && p.Source != "" && p.Target != link {
+		c.pinLink(from, link, n.Link)
+	}
+	exists := false
+	if err2 == nil {
+		_, exists = c.Tree.Stat(end)
+	}
+	switch {
+	case err2 != nil:
+	case !exists:
+		why += "; what appears where it leads to counts for whoever follows it"
+	case paths.Below(c.Host.Cwd, end) || !c.Tree.At(end).Write:
+	default:
+		c.protectThing(from, end, m.Pos, true)
+		why += ", and leads to " + end + ", which is read-only"
+	}
+	c.Left = append(c.Left, report.Added{Path: m.Place(), Why: why})
+	c.note(m.Source + " is not bound: " + why)
+}
+
+// throughLinks follows the links on the way to an optional bind of the home, or leaves the bind out and says why.
+func (c *Compilation) throughLinks(m *policy.Mount, src string) (string, fs.FileInfo, error) {
+	err := error(errors.New("it lies behind a symbolic link"))
+	follower, ok := c.Host.Files.(interface {
+		Follow(path string, records []ledger.Place, root bool) (string, error)
+	})
+	if ok {
+		var end string
+		if end, err = follower.Follow(src, c.Host.Records, c.Host.UID == 0); err == nil {
+			info, err := c.Tree.Lstat(end)
+			if c.followed == nil {
+				c.followed = make(map[string]string, 4)
+			}
+			c.followed[src] = end
+			return end, info, err
+		}
+	}
+	c.Left = append(c.Left, report.Added{Path: m.Place(), Why: fail.Bare(err).Error()})
+	c.note(m.Source + " is left out: " + fail.Bare(err).Error())
+	return "", nil, nil
 }

@@ -4,6 +4,8 @@ package compile
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -127,3 +129,134 @@ func (c *Compilation) standIns() {
 		c.do(c.scalar("limits.cpu-time"), plan.SetRlimit(unix.RLIMIT_CPU, seconds, seconds+1).OrElse(plan.EPERM))
 	}
 }
+
+// Limits of a user that the task shares with its caller: namespaces(7) (/proc/sys/user, Linux 4.9), inotify(7).
+//
+// The kernel counts what a task has for the maker of its user namespace too, whoever the task is: root's sandboxes all count for
+// root. A task that takes all of the caller's inotify instances, of which a user has 128, leaves none to the caller's desktop or
+// to root's services. So the sandbox's own user namespace has a lower limit.
+
+// shareOfUser is what part of the caller's limit a sandbox gets.
+const shareOfUser = 4
+
+// sharedLimits are the files of /proc/sys/user that are lowered. Nobody needs a capability for what they count, and the
+// filters of the shipped profiles allow it.
+var sharedLimits = [...]string{"max_inotify_instances", "max_inotify_watches"}
+
+// userLimits lowers the limits while the child has all capabilities in its user namespace. In a container /proc/sys may be
+// read-only; then the caller's own limit is all there is.
+func (c *Compilation) userLimits() error {
+	if c.made&unix.CLONE_NEWUSER == 0 {
+		return nil
+	}
+	for _, name := range sharedLimits {
+		text, err := c.launcherFiles().Read("/proc/sys/user/"+name, 24)
+		if err != nil {
+			continue // a kernel without it has no such limit
+		}
+		limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil || limit < shareOfUser {
+			continue
+		}
+		dir, path := c.ownProc("sys/user/" + name)
+		c.do(own("user limits"),
+			plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EROFS),
+			plan.WriteStep(plan.R(plan.File), strconv.Itoa(limit/shareOfUser)).OrElse(plan.EBADF),
+			plan.CloseStep(plan.R(plan.File)).OrElse(plan.EBADF))
+	}
+	return nil
+}
+
+// The limits that end a run: their place in the profile.
+
+// Endings say what of the profile sets a limit that ends a run.
+var Endings = [...]struct{ Limit, key, flag string }{
+	{report.LimitOOM, "limits.memory", "--memory"},
+	{report.LimitTimeout, "limits.wall", "--timeout"},
+	{report.LimitCPUTime, "limits.cpu-time", "--cpu-time"},
+	{report.LimitOutput, "limits.output", "--output"},
+	{report.LimitPIDs, "limits.pids", "--pids"},
+	{report.LimitFileSize, "limits.rlimits.fsize", "--rlimit fsize=SIZE"},
+}
+
+// CPURlimit is the least RLIMIT_CPU that the plan sets.
+func (c *Compilation) CPURlimit() (limit time.Duration, ok bool) {
+	if r := c.Rlimit("cpu"); r != nil && r.Value < uint64(time.Duration(1<<62)/time.Second) {
+		limit, ok = time.Duration(r.Value)*time.Second, true
+	}
+	if t := c.Profile.Limits.CPUTime; t.Set && (!ok || t.V < limit) {
+		limit, ok = t.V, true
+	}
+	return limit, ok
+}
+
+// Rlimit is what the profile says of a resource; nil for nothing.
+func (c *Compilation) Rlimit(name string) *policy.Rlimit {
+	for i := range c.Profile.Limits.Rlimits {
+		if r := &c.Profile.Limits.Rlimits[i]; r.Name == name && r.Value != policy.Unlimited {
+			return r
+		}
+	}
+	return nil
+}
+
+// LimitRule is the part of the profile that sets a limit, and the flag for it; "" where the profile does not: then it was
+// inherited from the launcher, or from groups around its own.
+func (c *Compilation) LimitRule(limit string) (rule, flag string) {
+	l := &c.Profile.Limits
+	for _, k := range Endings {
+		if k.Limit != limit {
+			continue
+		}
+		if value := limitValue(l, limit); value != "" {
+			return fail.Said(k.key+" "+value, c.Where(k.key)), k.flag
+		}
+		flag = k.flag
+	}
+	switch limit {
+	case report.LimitFileSize:
+		if r := c.Rlimit("fsize"); r != nil {
+			rule = fail.Said("limits.rlimits.fsize "+policy.FormatSize(int64(r.Value)), r.Pos.Short())
+		}
+	case report.LimitCPUTime:
+		if r := c.Rlimit("cpu"); r != nil {
+			rule, flag = fail.Said("limits.rlimits.cpu "+strconv.Itoa(int(r.Value))+"s", r.Pos.Short()), "--rlimit cpu=SECONDS"
+		}
+	}
+	return rule, flag
+}
+
+// limitValue is a limit as the profile may write it; "" where it does not.
+func limitValue(l *policy.Limits, limit string) string {
+	switch {
+	case limit == report.LimitOOM && l.Memory.Set:
+		return policy.FormatSize(l.Memory.V)
+	case limit == report.LimitTimeout && l.Wall.Set:
+		return policy.FormatDuration(l.Wall.V)
+	case limit == report.LimitCPUTime && l.CPUTime.Set:
+		return policy.FormatDuration(l.CPUTime.V)
+	case limit == report.LimitOutput && l.Output.Set:
+		return policy.FormatSize(l.Output.V)
+	case limit == report.LimitPIDs && l.PIDs.Set:
+		return strconv.Itoa(int(l.PIDs.V))
+	}
+	return ""
+}
+
+// DefaultGrace is the time between SIGTERM and SIGKILL unless Cmd.KillAfter says otherwise.
+const DefaultGrace = 2 * time.Second
+
+// CrowdStep is the time between two counts of the sandbox's processes, where RLIMIT_NPROC stands in for the group's limit.
+const CrowdStep = 500 * time.Millisecond
+
+// CPUStep is the least time between two looks at the processor time that was used. A run is longer than it was allowed to
+// be by no more than this, times the number of processors.
+const CPUStep = 10 * time.Millisecond
+
+// LookStep is the time between two looks at a v1 group of pids, which tells of nothing since Linux 6.10.
+const LookStep = 250 * time.Millisecond
+
+// OomTries bounds how often the launcher looks whether the kernel has killed somebody after it said that memory ran out.
+const OomTries = 50
+
+func Positive(n *uint64) bool { return n != nil && *n > 0 }

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -150,12 +149,12 @@ func (c *Compilation) namedSockets() ([]string, error) {
 }
 
 // hasInode compares the low half of an inode's number.
-func (c *Compilation) hasInode(host string, ino uint32) bool {
-	info, err := c.Tree.Lstat(host)
+func (c *Compilation) hasInode(path string, ino uint32) bool {
+	info, err := c.Tree.Lstat(path)
 	if err != nil {
 		return false
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
+	st, ok := host.StatOf(info)
 	return ok && uint32(st.Ino) == ino
 }
 
@@ -195,7 +194,7 @@ func (c *Compilation) ownControl(s host.BoundSocket) bool {
 		if err != nil {
 			return false
 		}
-		st, ok := info.Sys().(*syscall.Stat_t)
+		st, ok := host.StatOf(info)
 		return ok && kernelDev(uint64(st.Dev)) == s.Dev //nolint:unconvert // its width differs by architecture
 	})
 }

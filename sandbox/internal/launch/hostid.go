@@ -5,15 +5,20 @@ package launch
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/host"
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
 )
 
 // taskIDs is the file of the state directory in which each id in use is a locked byte. The kernel drops a lock with the last
@@ -123,4 +128,105 @@ func (p *Process) checkThread() error {
 		return nil
 	}
 	return &fail.Error{Op: "start", Err: errors.New(why), Hint: "change the ids of the whole process (syscall.Setresuid, setpriv --reuid), not those of a thread"}
+}
+
+// subuid(5), subgid(5): the subordinate ids of the caller.
+
+// maxRangeID is the last inside id that ranges fill: the ids of a usual root file system.
+const maxRangeID = 65535
+
+// withRanges adds the caller's subordinate ids: inside they are all numbers from 0 but the task's own, in order.
+func (p *Process) withRanges(maps []string, file string, own int) ([]string, error) {
+	text, err := proc.ReadAll(file)
+	if err != nil {
+		return nil, &fail.UnsupportedError{Layer: policy.LayerUser, Why: "user.ranges: " + err.Error(), From: p.Comp.Where("user.ranges"),
+			Remedy: "install uidmap and give the user a range with usermod --add-subuids and --add-subgids"}
+	}
+	next := 0
+	for _, r := range subordinate(string(text), p.Comp.Host.Name, p.Comp.Host.UID) {
+		for r[1] > 0 && next <= maxRangeID {
+			if next == own {
+				next++
+				continue
+			}
+			count := min(r[1], maxRangeID+1-next)
+			if next < own {
+				count = min(count, own-next)
+			}
+			maps = append(maps, compile.IDMap(next, r[0], count))
+			next, r[0], r[1] = next+count, r[0]+count, r[1]-count
+		}
+	}
+	if next == 0 {
+		return nil, &fail.UnsupportedError{Layer: policy.LayerUser, Why: "user.ranges: " + file + " has no range for this user", From: p.Comp.Where("user.ranges"),
+			Remedy: "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 NAME"}
+	}
+	return maps, nil
+}
+
+// subordinate are the {first, count} ranges of a user, by name or number.
+func subordinate(text, name string, uid int) (ranges [][2]int) {
+	for line := range strings.Lines(text) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) != 3 || f[0] == "" || f[0] != name && f[0] != strconv.Itoa(uid) {
+			continue
+		}
+		first, err1 := strconv.Atoi(f[1])
+		count, err2 := strconv.Atoi(f[2])
+		if err1 == nil && err2 == nil && first > 0 && count > 0 {
+			ranges = append(ranges, [2]int{first, count})
+		}
+	}
+	return ranges
+}
+
+// The launcher reads back that a directory is private.
+
+// checkPrivate looks again at what the task may write, now that it is mounted: that it is the directory that was looked at,
+// and still private.
+func (p *Process) checkPrivate() error {
+	if p.Comp.Private == nil {
+		return nil
+	}
+	root, err := unix.Open("/proc/"+strconv.Itoa(p.Task)+"/root", walk.OpenDir, 0)
+	if err != nil {
+		return &fail.Error{Op: "read back the mounts", Err: err}
+	}
+	defer unix.Close(root)
+	for i := range p.Comp.Tree.Parts {
+		part := &p.Comp.Tree.Parts[i]
+		in := func(dir string) bool { return paths.Below(part.Source, dir) }
+		if !part.Write || part.Layer || part.Opaque || !slices.ContainsFunc(p.Comp.Private, in) || p.Comp.Tree.At(part.Target) != part {
+			continue
+		}
+		if err := samePrivate(root, part); err != nil {
+			return &fail.Error{Op: part.Source, Err: err, From: part.Rule.Short(),
+				Hint: "set-id bits are allowed there, so the directory must stay below one that is only yours"}
+		}
+	}
+	return nil
+}
+
+func samePrivate(root int, part *picture.Part) error {
+	inside, err := walk.InRoot(root, part.Target, walk.OpenDir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(inside)
+	outside, err := walk.NoLinks(part.Source, walk.OpenDir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(outside)
+	var a, b unix.Stat_t
+	if err := unix.Fstat(inside, &a); err != nil {
+		return err
+	}
+	if err := unix.Fstat(outside, &b); err != nil {
+		return err
+	}
+	if a.Dev != b.Dev || a.Ino != b.Ino {
+		return errors.New("has been replaced meanwhile")
+	}
+	return host.PrivateAbove(outside)
 }

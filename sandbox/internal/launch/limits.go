@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy"
 	"cordon/sandbox/internal/cgroup"
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/report"
@@ -272,4 +273,25 @@ func (p *Process) outOfCPU() bool {
 	}
 	limit, ok := p.Comp.CPURlimit() // the kernel counts in ticks for it, and differs from what it reports by up to a quarter where the machine is busy
 	return ok && p.Report.Signal == "SIGKILL" && p.limit == "" && p.Report.User+p.Report.System >= limit-limit/4
+}
+
+// clipped returns what the report says of the rlimits of the profile that are above the launcher's own hard limits. Only CAP_SYS_RESOURCE in the
+// first user namespace raises those; otherwise the lower limit holds in the task.
+func clipped(task int, limits []policy.Rlimit) (missing []report.Missing) {
+	for _, r := range limits {
+		n, _ := compile.RlimitNumber(r.Name)
+		var own, its unix.Rlimit
+		if unix.Getrlimit(int(n), &own) != nil || r.Value <= own.Max {
+			continue
+		}
+		if err := unix.Prlimit(task, int(n), nil, &its); err != nil {
+			its = own
+		}
+		if its.Max < r.Value {
+			holds := policy.Rlimit{Name: r.Name, Value: its.Cur}
+			missing = append(missing, report.Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
+				" is above the hard limit that the launcher was started with", Instead: holds.Text()})
+		}
+	}
+	return missing
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/loop"
 	"cordon/sandbox/internal/proc"
@@ -313,4 +314,66 @@ func (p *Process) continueInit() {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0) // it may be gone meanwhile
 		p.At(time.Now().Add(InitStep), p.continueInit)
 	}
+}
+
+// A launcher that stops with its task: Ctrl-Z. A stopped launcher measures no time, but processes of the sandbox may go on: the
+// main process can even stop by itself, so that the launcher follows. So before it stops, the launcher has the kernel continue
+// it when a limit of time can be reached.
+
+// stopSelf stops the launcher, and with group the others of its process group, until it is continued or a limit is reached.
+func (p *Process) stopSelf(group bool) {
+	for p.limit == "" {
+		due := p.nextLimit()
+		if due.IsZero() {
+			child.Suspend(group)
+			return
+		}
+		cancel := child.ContinueAfter(time.Until(due))
+		child.Suspend(group)
+		cancel()
+		if time.Now().Before(due) || p.timeOver() || p.terminal != nil && p.terminal.Foreground() {
+			return
+		}
+		group = false
+	}
+}
+
+// nextLimit is when a limit of time can be reached at the earliest; zero for never.
+func (p *Process) nextLimit() (due time.Time) {
+	limits := &p.Comp.Profile.Limits
+	if limits.CPUTime.Set {
+		left := limits.CPUTime.V - p.cpuUsed()
+		due = time.Now().Add(max(compile.CPUStep, left/time.Duration(Processors())))
+	}
+	if limits.Wall.Set && (due.IsZero() || p.wallEnds.Before(due)) {
+		due = p.wallEnds
+	}
+	return due
+}
+
+// timeOver reports whether a limit of time is reached.
+func (p *Process) timeOver() bool {
+	limits := &p.Comp.Profile.Limits
+	return limits.Wall.Set && !time.Now().Before(p.wallEnds) || limits.CPUTime.Set && p.cpuUsed() >= limits.CPUTime.V
+}
+
+// What the launcher waits for besides the child. There is one loop, on the launcher's thread: a layer that wants to be
+// told of something adds a watch or a timer, and what it is told with must not block. ppoll(2) on so few descriptors is
+// one call where epoll(7) is three.
+
+// await waits until fd is readable or its other end is closed, or the same of other. Meanwhile the watches and timers are
+// served.
+func (p *Process) await(fd, other int) error {
+	return p.awaitEvent(unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}, other)
+}
+
+// awaitEvent is await for what poll(2) calls events of a descriptor.
+func (p *Process) awaitEvent(fd unix.PollFd, other int) error {
+	fds := [...]unix.PollFd{fd, {Fd: int32(other), Events: unix.POLLIN}}
+	for fds[0].Revents == 0 && fds[1].Revents == 0 {
+		if err := p.Poll(fds[:]); err != nil {
+			return &fail.Error{Op: "ppoll", Err: err}
+		}
+	}
+	return nil
 }

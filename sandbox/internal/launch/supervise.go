@@ -227,3 +227,12 @@ func (p *Process) reportEnd(init unix.WaitStatus) {
 func setSignal(r *report.Report, sig syscall.Signal, core bool) {
 	r.Signal, r.CoreDump = unix.SignalName(sig), core
 }
+
+// reap waits for init, and with it for every process of the pid namespace.
+func (p *Process) reap(usage *unix.Rusage) unix.WaitStatus {
+	if !p.Reaped {
+		p.Status = child.Reap(p.PID, p.pidfd, usage)
+		p.Reaped = true
+	}
+	return p.Status
+}

@@ -3,8 +3,12 @@ package picture
 // Which mounts the host can take away: see guards.go.
 
 import (
+	"slices"
+	"strings"
+
 	"cordon/policy"
 	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/plan"
 )
 
 // Exposed lists the guards of a tree: the visible parts that are mounted on the host's own directories, and the hidden
@@ -84,4 +88,96 @@ func (p *Part) Guards() string {
 type AwaitedGlob struct {
 	Dir, Pattern string
 	Part         Part // for what appears; its target is not set
+}
+
+// Gone is the error of a step that uses a descriptor which could not be opened; none if the part must be there.
+func (p *Part) Gone() plan.Errno {
+	if p.Absent {
+		return plan.EBADF
+	}
+	return 0
+}
+
+// Index is the place in the picture of the part that a path belongs to, -1 before there is a root.
+func (t *Tree) Index(path string) int {
+	found := -1
+	for dir := path; ; dir, _ = paths.Split(dir) {
+		if i, ok := t.Last[dir]; ok && i > found {
+			found = i
+		}
+		if dir == "/" {
+			return found
+		}
+	}
+}
+
+// Insert puts a part at a place in the order of mounting. What is mounted after it, and lies below it, still covers it.
+func (t *Tree) Insert(at int, p Part) {
+	t.Parts = slices.Insert(t.Parts, at, p)
+	for target, i := range t.Last {
+		if i >= at {
+			t.Last[target] = i + 1
+		}
+	}
+	t.Last[p.Target] = max(at, t.Last[p.Target])
+}
+
+// WritableBelow reports whether a part that shows path, or lies below it, is writable.
+func (t *Tree) WritableBelow(path string) bool {
+	if t.At(path).Write {
+		return true
+	}
+	for i := range t.Parts {
+		if p := &t.Parts[i]; p.Write && paths.Below(p.Target, path) && t.At(p.Target) == p {
+			return true
+		}
+	}
+	return false
+}
+
+// Writable names what the task may write to, for the report.
+func (t *Tree) Writable() string {
+	var list []string
+	for i := range t.Parts {
+		p := &t.Parts[i]
+		if p.Write && p.What != "a device" && p.Guard == 0 && t.At(p.Target) == p {
+			list = append(list, p.Target)
+		}
+	}
+	if list == nil {
+		return "nothing"
+	}
+	return strings.Join(list, " ")
+}
+
+// WritesAbove reports whether a directory of the host is part of one that is writable inside. An overlay of it would keep
+// nobody away, since a socket may as well lie beside it.
+func (t *Tree) WritesAbove(src string) bool {
+	return slices.ContainsFunc(t.Parts, func(p Part) bool { return p.HostsWrites() && paths.Below(src, p.Source) })
+}
+
+// ShowsBelow reports quickly whether the sandbox may show a path of the host: some part has it, or what it is in.
+func (t *Tree) ShowsBelow(host string) bool {
+	for i := range t.Parts {
+		if p := &t.Parts[i]; p.Source != "" && !p.File && paths.Below(host, p.Source) {
+			return true
+		}
+	}
+	return false
+}
+
+// ShowsLater reports whether the task could connect to a socket that somebody makes later in a directory of the host.
+func (p *Part) ShowsLater() bool {
+	return p.Source != "" && !p.File && !p.Opaque && !p.Layer && !p.Still && p.Guard == 0 &&
+		!slices.ContainsFunc(QuietDirs[:], func(dir string) bool { return paths.Below(p.Source, dir) })
+}
+
+// HostsWrites reports whether a part is a directory of the host that the task may write to.
+func (p *Part) HostsWrites() bool {
+	return p.Write && p.Source != "" && !p.File && !p.Opaque && !p.Layer && p.Guard == 0 && !paths.Below(p.Source, "/proc")
+}
+
+// HostBelow reports whether something of the host is mounted below a path.
+func (t *Tree) HostBelow(path string) bool {
+	return slices.ContainsFunc(t.Parts, func(p Part) bool { return p.Source != "" && p.Target != path && paths.Below(p.Target, path) })
 }
