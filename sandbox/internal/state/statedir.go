@@ -21,7 +21,6 @@ import (
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/proc"
-	"cordon/sandbox/ledger"
 )
 
 // StateDir is an open state directory.
@@ -63,21 +62,11 @@ func OpenStateDir(path string) (*StateDir, error) {
 		root.Close()
 		return failed(fail.Cause(err), "cordon keeps its state where nobody else may look: remove that directory, or chmod 700 it if it is yours")
 	}
-	if err := trustedState(path); err != nil {
+	if err := host.TrustedState(path); err != nil {
 		root.Close()
 		return failed(err, "what is in it may be forged: "+host.RuntimeDirRemedy+", and that no sandbox can write")
 	}
 	return &StateDir{path, root}, nil
-}
-
-// trustedState refuses a state directory of the caller's choice that a sandbox could write: its entries say which processes
-// and groups are killed. The usual directories are out of reach in every sandbox.
-func trustedState(path string) error {
-	uid := os.Getuid()
-	if uid == 0 || path == "/run/user/"+strconv.Itoa(uid)+"/cordon" {
-		return nil
-	}
-	return ledger.Reached(ledger.Places(os.Getenv), path)
 }
 
 // unsafeDir says why a directory is not the caller's alone, "" if it is. Root's own is as good where others may read it.
