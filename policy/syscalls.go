@@ -188,7 +188,7 @@ func (s *Syscalls) Filter() (filter.Spec, error) {
 			return filter.Spec{}, err
 		}
 	}
-	spec.Rules = append(spec.Rules, selfFilter(&spec)...)
+	spec.Narrow(selfFilter(&spec))
 	return spec, nil
 }
 

@@ -84,6 +84,9 @@ func (c *compiler) explainRules(id uint16, d *Data) Verdict {
 func (c *compiler) failed(p *part) Verdict {
 	index := c.rules[p.rule].index
 	r := &c.spec.Rules[index]
+	if r.byDefault {
+		return Verdict{Action: p.other, Why: "not allowed", By: ByDefault}
+	}
 	v := Verdict{Action: p.other, Why: "the rule is " + p.other.String(), By: ByRule, Rules: []int{index}}
 	if !c.rules[p.rule].action {
 		v.Why = "not " + r.Expr

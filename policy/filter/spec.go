@@ -73,6 +73,8 @@ type Rule struct {
 	Expr string // the condition under which the call is allowed, or an action such as errno(ENOSYS)
 	Else Action // where the condition is false; unset means Spec.Default, or errno(EPERM) where that would let it pass
 	From string // where it was said; may be empty
+
+	byDefault bool // it stands for the Spec's Default: see Narrow
 }
 
 // Error is one thing wrong with a Spec.

@@ -136,7 +136,8 @@ func ParseExpr(call, expr string) error {
 }
 
 // Narrow adds rules about calls that the Spec lets pass in some way. A rule about a call that the Spec denies would allow
-// it where its condition holds, so Narrow leaves such a rule out.
+// it where its condition holds, so Narrow leaves such a rule out. A call that passes by a Default of log alone is logged
+// where the conditions hold.
 func (s *Spec) Narrow(rules []Rule) {
 	var allow, named tables.CallSet
 	c := &compiler{spec: s} // for its look-up of names; what is wrong with one is said when the Spec is compiled
@@ -149,8 +150,13 @@ func (s *Spec) Narrow(rules []Rule) {
 	out := make([]Rule, len(s.Rules), len(s.Rules)+len(rules))
 	copy(out, s.Rules)
 	for i := range rules {
-		if id := callID(rules[i].Call); s.Default.Passes() || id != noCall && allow.Has(id) {
+		id := callID(rules[i].Call)
+		passes := id != noCall && allow.Has(id)
+		if passes || s.Default.Passes() {
 			out = append(out, rules[i])
+		}
+		if !passes && s.Default.Kind == Log && !isAction(rules[i].Expr) {
+			out = append(out, Rule{Call: rules[i].Call, Expr: "log", byDefault: true})
 		}
 	}
 	s.Rules = out
