@@ -43,7 +43,7 @@ func served(t *testing.T) (*Entry, *launch.Process) {
 	t.Helper()
 	e := entryOf(t)
 	p := processOf(t, &Cmd{State: e})
-	if err := p.ServeControl(e.Root); err != nil {
+	if err := p.ServeControl(state.Root(e)); err != nil {
 		t.Fatal(err)
 	}
 	var stop atomic.Bool
@@ -62,7 +62,7 @@ func served(t *testing.T) (*Entry, *launch.Process) {
 	t.Cleanup(func() {
 		stop.Store(true)
 		<-done
-		if _, err := e.Root.Lstat(host.ControlFile); err == nil {
+		if _, err := state.Root(e).Lstat(host.ControlFile); err == nil {
 			t.Error("the socket is left")
 		}
 	})
@@ -75,7 +75,7 @@ func TestControl(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.LostBytes, l.Why = 5, "because"
+	state.Lose(l, 5, "because")
 	var s LogState
 	if _, err := e.Call("log", nil, &s); err != nil || s.Lost != 5 || s.Error != "because" {
 		t.Errorf("%+v %v", s, err)
@@ -106,7 +106,7 @@ func TestControl(t *testing.T) {
 func TestControlHostileClients(t *testing.T) {
 	e, p := served(t)
 	dial := func() int {
-		fd, err := e.Dial()
+		fd, err := state.Dial(e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +149,7 @@ func TestControlHostileClients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		addr, done, err := state.ControlAddress(e.Root)
+		addr, done, err := state.ControlAddress(state.Root(e))
 		if err != nil {
 			t.Fatal(err)
 		}

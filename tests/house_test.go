@@ -91,7 +91,7 @@ var directions = []struct {
 	{"cordon/sandbox/internal/compile", rooms("policy", "plan", "ledger", "report", "host", "internal/attach", "internal/cgroup", "internal/fail",
 		"internal/git", "internal/paths", "internal/picture", "internal/proc", "internal/walk"), []string{"os", "syscall", "net", "unsafe", "log"}},
 	{"cordon/sandbox/internal/why", rooms("policy", "host", "internal/compile", "internal/fail", "internal/paths", "internal/picture"), []string{"os", "unsafe", "log"}},
-	{"cordon/sandbox/internal/state", rooms("policy", "report", "host", "internal/attach", "internal/cgroup", "internal/compile",
+	{"cordon/sandbox/internal/state", rooms("policy", "report", "host", "internal/attach", "internal/cgroup", "plan",
 		"internal/fail", "internal/loop", "internal/paths", "internal/proc"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/launch", rooms("policy", "plan", "ledger", "report", "host", "internal/attach", "internal/cgroup",
 		"internal/child", "internal/compile", "internal/fail", "internal/helper", "internal/loop",

@@ -40,7 +40,7 @@ var Operations = [...]Operation{
 // control is the launcher's side.
 type control struct {
 	listener int
-	proof    int // of the launcher's user namespace: see peer.go
+	proof    int // of the launcher's user namespace: see internal/state
 	clients  []*controlClient
 }
 
@@ -89,7 +89,7 @@ func (p *Process) CloseControl() {
 	p.Unwatch(p.control.listener)
 	unix.Close(p.control.listener)
 	unix.Close(p.control.proof)
-	_ = p.Cmd.State.Root.Remove(host.ControlFile) // the directory may have gone
+	_ = state.Root(p.Cmd.State).Remove(host.ControlFile) // the directory may have gone
 	p.control = nil
 }
 
@@ -218,7 +218,7 @@ type LogState struct {
 
 func (p *Process) logAsked(json.RawMessage) (any, []int, error) {
 	var s LogState
-	if l := p.Cmd.State.Writer; l != nil {
+	if l := p.Cmd.State.Log(); l != nil {
 		s.Lost, s.Error = l.Lost()
 	}
 	return s, nil, nil

@@ -39,7 +39,7 @@ func (p *Process) keepGroup() error {
 	}
 	place := p.Cgroup.Place
 	e.State.Cgroup = &place
-	if err := e.Save(); err != nil {
+	if err := state.Save(e); err != nil {
 		return &fail.Error{Op: "keep the state", Err: fail.Cause(err)}
 	}
 	return nil
@@ -58,12 +58,12 @@ func (p *Process) keepState() error {
 		place := p.Cgroup.Place
 		e.State.Cgroup = &place
 	}
-	if err := errors.Join(e.Write(state.ProfileFile, policy.Show(p.Comp.Profile)), e.WritePlan(p.Comp), e.Save()); err != nil {
+	if err := state.Keep(e, policy.Show(p.Comp.Profile), &p.Comp.Plan); err != nil {
 		return &fail.Error{Op: "keep the state", Err: err}
 	}
 	// A launcher that may live for long is small: half of what it holds is the plan, which has been carried out.
 	p.Comp.Forget()
-	return p.ServeControl(e.Root)
+	return p.ServeControl(state.Root(e))
 }
 
 // What the task can write of the host's files is put on record: package ledger says why.

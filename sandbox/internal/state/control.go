@@ -32,7 +32,7 @@ func (e *Entry) Call(op string, args, value any) ([]int, error) {
 }
 
 func (e *Entry) call(op string, args, value any) ([]int, error) {
-	fd, err := e.Dial()
+	fd, err := e.dial()
 	if err != nil {
 		return nil, err
 	}
@@ -52,14 +52,17 @@ func (e *Entry) call(op string, args, value any) ([]int, error) {
 	return ReceiveReply(fd, value)
 }
 
-// Dial connects; the launcher's answers have a time limit.
-func (e *Entry) Dial() (int, error) {
+// Dial connects to the launcher's socket and says nothing.
+func Dial(e *Entry) (int, error) { return e.dial() }
+
+// dial connects; the launcher's answers have a time limit.
+func (e *Entry) dial() (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
 	}
 	limit := unix.NsecToTimeval(int64(replyWithin))
-	addr, done, err := ControlAddress(e.Root)
+	addr, done, err := ControlAddress(e.root)
 	if err == nil {
 		err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
 			unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit))

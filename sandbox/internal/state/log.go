@@ -46,12 +46,12 @@ type Log struct {
 	stop  int // eventfd: no more is written
 	ended chan struct{}
 
-	mu        sync.Mutex // guards what follows
-	file      *os.File
-	size      int64
-	LostBytes int64
-	Why       string
-	told      int64 // how much of lost is in the log by now
+	mu   sync.Mutex // guards what follows
+	file *os.File
+	size int64
+	lost int64
+	why  string
+	told int64 // how much of lost is in the log by now
 }
 
 // logPipe is a stream on its way.
@@ -70,7 +70,7 @@ const logChunk = 32 << 10
 // OpenLog begins the entry's log: files of at most max bytes, so many of them. What the task is to write to is Stdout
 // and Stderr.
 func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
-	l := &Log{root: e.Root, max: max, files: files, stop: -1, ended: make(chan struct{})}
+	l := &Log{root: e.root, max: max, files: files, stop: -1, ended: make(chan struct{})}
 	l.pipes[0].read, l.pipes[1].read = -1, -1
 	err := l.open()
 	for i := range l.pipes {
@@ -89,13 +89,13 @@ func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
 		l.close()
 		return nil, &fail.Error{Op: "log", Err: fail.Cause(err)}
 	}
-	e.Writer = l
+	e.log = l
 	go l.copy()
 	return l, nil
 }
 
 // Log is what OpenLog has begun; nil before.
-func (e *Entry) Log() *Log { return e.Writer }
+func (e *Entry) Log() *Log { return e.log }
 
 func (l *Log) open() (err error) {
 	l.file, err = l.root.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -113,7 +113,7 @@ func (l *Log) Stderr() *os.File { return l.pipes[1].write }
 func (l *Log) Lost() (int64, string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.LostBytes, l.Why
+	return l.lost, l.why
 }
 
 // Write puts a line of the launcher's own into the log. What cannot be written is counted: it never fails.
@@ -235,18 +235,21 @@ func (l *Log) record(stream string, data []byte) {
 	defer l.mu.Unlock()
 	l.tellLost()
 	if err := l.append(stream, data); err != nil {
-		l.LostBytes += int64(len(data))
-		l.Why = fail.Cause(err).Error()
+		l.lost += int64(len(data))
+		l.why = fail.Cause(err).Error()
 	}
 }
 
+// Lose counts n bytes as lost, because of why. It is for tests of what tells it.
+func Lose(l *Log, n int64, why string) { l.lost, l.why = n, why }
+
 // tellLost says in the log what was lost before, as soon as there is room.
 func (l *Log) tellLost() {
-	if l.LostBytes == l.told {
+	if l.lost == l.told {
 		return
 	}
-	if l.append("cordon", []byte("lost "+strconv.FormatInt(l.LostBytes-l.told, 10)+" bytes of output that could not be logged: "+l.Why+"\n")) == nil {
-		l.told = l.LostBytes
+	if l.append("cordon", []byte("lost "+strconv.FormatInt(l.lost-l.told, 10)+" bytes of output that could not be logged: "+l.why+"\n")) == nil {
+		l.told = l.lost
 	}
 }
 

@@ -128,7 +128,7 @@ func TestLogRotation(t *testing.T) {
 			t.Errorf("%d files: %d bytes are kept", files, len(all))
 		}
 		for i := range files + 1 {
-			info, err := e.Root.Stat(logName(i))
+			info, err := e.root.Stat(logName(i))
 			if i == files != errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() > MinLogSize {
 				t.Errorf("%d files: %s: %v %v", files, logName(i), info, err)
 			}
@@ -256,7 +256,7 @@ func FuzzReadLog(f *testing.F) {
 		if err := root.WriteFile(logFile, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := (&Entry{Root: root}).ReadLog()
+		r, err := (&Entry{root: root}).ReadLog()
 		if err != nil {
 			t.Fatal(err)
 		}

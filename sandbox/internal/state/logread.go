@@ -21,7 +21,7 @@ type LogReader struct {
 
 // ReadLog begins to read the entry's log; fs.ErrNotExist where it has none.
 func (e *Entry) ReadLog() (*LogReader, error) {
-	l := &LogReader{root: e.Root}
+	l := &LogReader{root: e.root}
 	return l, l.oldest()
 }
 

@@ -7,6 +7,7 @@ package state
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -14,9 +15,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
 )
 
@@ -24,7 +25,7 @@ const stateVersion = 1
 
 const (
 	stateFile   = "state.json"
-	ProfileFile = "profile.yaml" // the effective profile, each value with its source
+	profileFile = "profile.yaml" // the effective profile, each value with its source
 	planFile    = "plan.txt"
 	reportFile  = "report.json" // once it has ended
 	logFile     = "log"         // the newest; then log.1, log.2, …
@@ -85,31 +86,31 @@ const (
 type Entry struct {
 	State State
 
-	dir    *StateDir
-	base   string   // of the directory: ID, or ID@NAME
-	Root   *os.Root // the directory
-	lock   *os.File
-	Writer *Log
+	dir  *StateDir
+	base string   // of the directory: ID, or ID@NAME
+	root *os.Root // the directory
+	lock *os.File
+	log  *Log
 }
 
-// Save writes state.json, whole or not at all.
-func (e *Entry) Save() error {
+// save writes state.json, whole or not at all.
+func (e *Entry) save() error {
 	b, err := json.MarshalIndent(&e.State, "", "  ")
 	if err != nil {
 		return err
 	}
-	return e.Write(stateFile, append(b, '\n'))
+	return e.write(stateFile, append(b, '\n'))
 }
 
-// Write puts a file into the entry, whole or not at all.
-func (e *Entry) Write(name string, data []byte) error {
+// write puts a file into the entry, whole or not at all.
+func (e *Entry) write(name string, data []byte) error {
 	tmp := "." + name
-	err := e.Root.WriteFile(tmp, data, 0o600)
+	err := e.root.WriteFile(tmp, data, 0o600)
 	if err == nil {
-		err = e.Root.Rename(tmp, name)
+		err = e.root.Rename(tmp, name)
 	}
 	if err != nil {
-		_ = e.Root.Remove(tmp)
+		_ = e.root.Remove(tmp)
 	}
 	return err
 }
@@ -121,8 +122,8 @@ func (e *Entry) close() {
 	if e.lock != nil {
 		e.lock.Close()
 	}
-	if e.Root != nil {
-		e.Root.Close()
+	if e.root != nil {
+		e.root.Close()
 	}
 }
 
@@ -188,14 +189,14 @@ func (e *Entry) Wait() (*Ending, error) {
 // End keeps how the sandbox ended, and its report, which may be nil. To be called by the launcher, which ends then.
 func (e *Entry) End(end Ending, r *report.Report) error {
 	end.At = time.Now()
-	if e.Writer != nil {
-		end.LogLost, end.LogError = e.Writer.Lost()
+	if e.log != nil {
+		end.LogLost, end.LogError = e.log.Lost()
 	}
 	var failed error
 	if r != nil {
 		b, err := json.MarshalIndent(r, "", "  ")
 		if err == nil {
-			err = e.Write(reportFile, append(b, '\n'))
+			err = e.write(reportFile, append(b, '\n'))
 		}
 		if err != nil {
 			failed = &fail.Error{Op: "keep the report", Err: fail.Cause(err)}
@@ -214,22 +215,29 @@ func (e *Entry) End(end Ending, r *report.Report) error {
 	return failed
 }
 
-func (e *Entry) WritePlan(c *compile.Compilation) error {
+// Save writes what the launcher knows of the sandbox by now.
+func Save(e *Entry) error { return e.save() }
+
+// Keep writes what the program is started with: the effective profile, the plan and what Save writes.
+func Keep(e *Entry, profile []byte, p *plan.Plan) error {
 	var text bytes.Buffer
-	if err := c.Plan.WriteText(&text); err != nil {
+	if err := p.WriteText(&text); err != nil {
 		return err
 	}
-	return e.Write(planFile, text.Bytes())
+	return errors.Join(e.write(profileFile, profile), e.write(planFile, text.Bytes()), e.save())
 }
 
+// Root returns the entry's directory, in which the launcher's socket is.
+func Root(e *Entry) *os.Root { return e.root }
+
 // Profile is the effective profile in YAML, each value with its source; fs.ErrNotExist before the program runs.
-func (e *Entry) Profile() ([]byte, error) { return e.Root.ReadFile(ProfileFile) }
+func (e *Entry) Profile() ([]byte, error) { return e.root.ReadFile(profileFile) }
 
 // Plan is the plan as it is printed; fs.ErrNotExist before the program runs.
-func (e *Entry) Plan() ([]byte, error) { return e.Root.ReadFile(planFile) }
+func (e *Entry) Plan() ([]byte, error) { return e.root.ReadFile(planFile) }
 
 // Report is the report in JSON; fs.ErrNotExist before the sandbox has ended.
-func (e *Entry) Report() ([]byte, error) { return e.Root.ReadFile(reportFile) }
+func (e *Entry) Report() ([]byte, error) { return e.root.ReadFile(reportFile) }
 
 func bootID() (string, error) {
 	b, err := proc.ReadSome("/proc/sys/kernel/random/boot_id", 64)

@@ -302,7 +302,7 @@ func TestSweep(t *testing.T) {
 			}
 			e.State.Init = &id
 			tt.change(&e.State)
-			if err := e.Save(); err != nil {
+			if err := e.save(); err != nil {
 				t.Fatal(err)
 			}
 			if swept, err := d.Sweep(); err != nil || swept != nil {

@@ -201,10 +201,10 @@ func (e *Entry) make() error {
 		return err
 	}
 	var err error
-	if e.Root, err = e.dir.root.OpenRoot(hidden); err != nil {
+	if e.root, err = e.dir.root.OpenRoot(hidden); err != nil {
 		return err
 	}
-	if e.lock, err = e.Root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+	if e.lock, err = e.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return err
 	}
 	// The place that the end is written to is taken now, so that a file system that is full then does not matter.
@@ -214,7 +214,7 @@ func (e *Entry) make() error {
 	if err := unix.Flock(int(e.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return err
 	}
-	if err := e.Save(); err != nil {
+	if err := e.save(); err != nil {
 		return err
 	}
 	return e.dir.root.Rename(hidden, e.base)
@@ -260,7 +260,7 @@ func (d *StateDir) open(base string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Entry{dir: d, base: base, Root: root}
+	e := &Entry{dir: d, base: base, root: root}
 	if e.lock, err = root.OpenFile(lockFile, os.O_RDWR, 0); err == nil {
 		err = e.load()
 	}
@@ -273,7 +273,7 @@ func (d *StateDir) open(base string) (*Entry, error) {
 
 // load reads state.json.
 func (e *Entry) load() error {
-	b, err := e.Root.ReadFile(stateFile)
+	b, err := e.root.ReadFile(stateFile)
 	if err != nil {
 		return err
 	}
