@@ -59,7 +59,7 @@
 //
 // # The order
 //
-// It stands in one table, order in compile.go, and each constraint is said there. In short:
+// It stands in one table, order in internal/compile/compile.go, and each constraint is said there. In short:
 //
 //   - What takes the child's own files of the host's /proc before the ids: a change of credentials gives them to root.
 //   - Ids before the mounts: what is made on the sandbox's own file systems belongs to them.
@@ -82,15 +82,15 @@
 // With on-denial: report the filter has a listener, and the launcher must get it although no call is made under the filter
 // but execve. init therefore keeps the table of descriptors that it shares with the task until the task's memory is gone,
 // which the kernel tells it by a futex that the task holds (plan.HoldOwner, plan.SleepForOwner, plan.AwaitOwner); by then
-// execve has given the task a table of its own, without the listener. init sends what is at the number that was kept for it, closes everything,
-// and puts the filter of its loop on top of the one that allowed that. The launcher answers in the loop that also passes
-// on signals (events.go): one call at a time, and never by letting it through. A chmod with set-id bits the launcher makes
-// itself, with the task's ids (modecall.go).
+// execve has given the task a table of its own, without the listener. init sends what is at the number that was kept for
+// it, closes everything, and puts the filter of its loop on top of the one that allowed that. The launcher answers in the loop that also passes
+// on signals: one call at a time, and never by letting it through. A chmod with set-id bits the launcher makes
+// itself, with the task's ids (internal/launch/modecall.go).
 //
 // # Joining
 //
-// A sandbox that other commands can find is kept ready to be joined (attach.go): while the task waits, the launcher opens
-// what another program needs, and Landlock's ruleset comes with "K". A launcher that joins (exec.go) has another plan, from
+// A sandbox that other commands can find is kept ready to be joined (internal/attach): while the task waits, the launcher opens
+// what another program needs, and Landlock's ruleset comes with "K". A launcher that joins (internal/compile/exec.go) has another plan, from
 // execOrder, with the same phases where nothing is different: its child enters everything from outside, says "E" and waits
 // until the launcher has looked where it is, conceals itself, and is born again inside, where it makes the task and reaps it
 // as init does in a sandbox of its own.
@@ -101,7 +101,7 @@
 // descriptor of the new root means the sandbox. A target is resolved once, by the kernel, below the root's descriptor
 // (openat2, RESOLVE_IN_ROOT; name by name on a host that refuses it), and is a descriptor from then on; a source is opened
 // without following any link.
-// What Compile resolves itself (tree.go) only decides and explains. Nothing is ever made on the host's tree: a target
+// What Compile resolves itself (internal/picture) only decides and explains. Nothing is ever made on the host's tree: a target
 // exists there or is an error, and files of the launcher's own lie on a tmpfs of its own, the scratch file system.
 //
 // # What is read back

@@ -69,7 +69,7 @@ type ResourceLimit struct {
 	Hard     uint64
 }
 
-// The descriptors, besides those of the sandbox's groups: see cgroup.go.
+// The descriptors, besides those of the sandbox's groups: see internal/compile.
 const (
 	FileSpace   = "ns/"     // a namespace; its kind stands behind
 	FileRoot    = "root"    // the task's root directory, O_PATH

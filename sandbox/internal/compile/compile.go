@@ -237,7 +237,7 @@ const (
 	MsgTask    = 'T' // the task waits for the word to go on
 	MsgRules   = 'K' // Landlock's ruleset, to be kept
 	MsgEntered = 'E' // the child has entered a sandbox that is joined
-	// MsgTerminal, in tty.go
+	// MsgTerminal, in stdio.go
 	MsgReady = 'L' // init: the program runs, or the task is gone; with it comes the listener
 )
 

@@ -169,7 +169,7 @@ func (c *Compilation) searchable(dir string) bool {
 // names, since a pin breaks rename and rm -r there; the next run finds what has been moved.
 //
 // What does not exist cannot be covered without making it, and nothing is made on the host. The launcher covers the
-// names of rules when they appear during the run (guards.go).
+// names of rules when they appear during the run (internal/launch).
 func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos, fixed bool) error {
 	target, err := c.Tree.Resolve(target)
 	if err != nil {

@@ -5,7 +5,7 @@ package compile
 // What the newcomer must not be, at any moment, is weaker than what is inside already, which is hostile, sees it from the
 // moment that it is in the pid namespace, has its user id and knows this source. Therefore:
 //
-//   - Everything is entered by descriptors that the sandbox's launcher opened before the task ran (attach.go), by a child
+//   - Everything is entered by descriptors that the sandbox's launcher opened before the task ran (internal/attach), by a child
 //     that is still outside the pid namespace. The launcher reads from /proc what it has entered before it goes on.
 //   - From before it is seen inside until execve it is not dumpable (proc(5), PR_SET_DUMPABLE): whoever has no capability
 //     over the launcher's own user namespace can neither trace it (CVE-2016-9962) nor look at its memory, its exe

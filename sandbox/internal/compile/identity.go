@@ -246,7 +246,7 @@ func (c *Compilation) writtenTrees() (dirs []string) {
 }
 
 // withholdBits makes the profile one without the capabilities. The calls that would set the bits then have a listener, so
-// that directories get them all the same: see setidcall.go.
+// that directories get them all the same: see modecall.go of internal/launch.
 func (c *Compilation) withholdBits(dir string, why error) {
 	p := *c.Profile
 	var gone []string

@@ -156,7 +156,7 @@ func (c *Compilation) Reopened(number int) bool { return number == 0 && c.Stdin 
 //
 // The task cannot put anything into the caller's terminal (TIOCSTI, TIOCLINUX: CVE-2017-5226, CVE-2023-28100), read what
 // is typed to others, or change its mode, because it does not have it. It has a pseudo-terminal of the sandbox's devpts, and
-// the launcher copies: broker.go.
+// the launcher copies: internal/terminal.
 //
 // init is the leader of the task's session and the task has a process group of its own in it. Were the task the leader, the
 // group would be an orphaned one, whose processes SIGTSTP does not stop: Ctrl-Z would do nothing to an editor.

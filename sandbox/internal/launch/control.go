@@ -40,7 +40,7 @@ var Operations = [...]Operation{
 // control is the launcher's side.
 type control struct {
 	listener int
-	proof    int // of the launcher's user namespace: see peer.go
+	proof    int // of the launcher's user namespace: see internal/state
 	clients  []*controlClient
 }
 

@@ -8,7 +8,7 @@ package launch
 // /proc/PID/mountinfo (poll(2), POLLPRI) and of the second nothing, so that the directories are watched by inotify(7).
 //
 // The launcher looks at each guard that an event is about. If something else has the name, a helper process enters
-// the sandbox's user and mount namespaces and mounts the guard again (guards_repair.go). If that is impossible, the run
+// the sandbox's user and mount namespaces and mounts the guard again. If that is impossible, the run
 // ends. Between the change and the new cover the task can open what lies there: it takes about a millisecond, and the
 // task is frozen for most of it if it has a cgroup.
 

@@ -125,7 +125,7 @@ func (p *Process) awaitWord() error {
 	return nil
 }
 
-// The launcher's part where a program joins a sandbox that runs already: see exec.go.
+// The launcher's part where a program joins a sandbox that runs already: see exec.go of internal/compile.
 
 // openAttached duplicates what is entered, and watches the sandbox.
 func (p *Process) openAttached() (err error) {

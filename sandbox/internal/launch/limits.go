@@ -1,7 +1,7 @@
 package launch
 
-// The limits that end a run, told apart, and what the report says of them. What enforces them is elsewhere: cgroup.go,
-// rlimits.go, output.go; here are the limits of time, and how the launcher learns that one was reached. A group's file of
+// The limits that end a run, told apart, and what the report says of them. What enforces them is elsewhere: in
+// cgroup.go, in rlimits.go of internal/compile, in output.go; here are the limits of time, and how the launcher learns that one was reached. A group's file of
 // events can be polled: cgroup-v2.rst, "memory.events", "pids.events"; v1 tells of memory by an eventfd, memory.rst,
 // "OOM Control".
 

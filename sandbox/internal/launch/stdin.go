@@ -1,6 +1,6 @@
 package launch
 
-// The launcher's part of a regular file on standard input: see ownstdin.go.
+// The launcher's part of a regular file on standard input: see stdio.go of internal/compile.
 
 import (
 	"errors"

@@ -1,6 +1,6 @@
 package picture
 
-// Which mounts the host can take away: see guards.go.
+// Which mounts the host can take away: see internal/launch.
 
 import (
 	"slices"
