@@ -73,6 +73,7 @@ type Cmd struct {
 
 	exposed bool   // for tests: one that joins a sandbox is not concealed from who is inside, and runs its program by the path
 	hold    func() // for tests: called while it waits before its filter is in place
+	ran     func() // for tests: called when the program runs, before it is read back
 
 	proc *launch.Process
 	done chan waited // from the goroutine that owns the thread, unless Exclusive
@@ -111,7 +112,7 @@ func (c *Cmd) command(p *policy.Profile, h *host.Host) *launch.Command {
 	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: [3]*os.File{c.Stdin, c.Stdout, c.Stderr}, ExtraFiles: c.ExtraFiles,
 		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
 		KillAfter: c.KillAfter, State: c.State, Profiles: c.Profiles, Search: c.Search, Exclusive: c.Exclusive, Note: c.Note,
-		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold}
+		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold, Ran: c.ran}
 }
 
 // profile is the sandbox's.

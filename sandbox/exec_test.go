@@ -363,6 +363,40 @@ func TestExecRace(t *testing.T) {
 	asUserToo(t)
 }
 
+// TestExecKilledEarly ends the sandbox when a program that joins it runs, and before the launcher has read it back: the
+// program has written, and SIGKILL is its end.
+func TestExecKilledEarly(t *testing.T) {
+	c, a := joinable(t, shell(t, linger))
+	out, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	defer w.Close()
+	text := [4]byte{}
+	x := &Cmd{Into: a, Args: []string{"sh", "-c", "echo ran; exec sleep 20"}, Stdout: w}
+	x.ran = func() {
+		if _, err := io.ReadFull(out, text[:]); err != nil {
+			t.Error(err)
+		}
+		if err := c.Signal(unix.SIGKILL); err != nil {
+			t.Error(err)
+		}
+		for range 1000 { // until the kernel has reaped the task
+			if unix.Kill(x.proc.Task, 0) == unix.ESRCH {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		t.Error("the task is still there")
+	}
+	report, err := x.Run()
+	if err != nil || report.Signal != "SIGKILL" || !report.Ended || len(report.Missing) < 3 || string(text[:]) != "ran\n" {
+		t.Errorf("%q, %+v, %v", text, report, err)
+	}
+	asUserToo(t)
+}
+
 // TestExecHostPIDs ends with the sandbox where no pid namespace does it.
 func TestExecHostPIDs(t *testing.T) {
 	c, a := joinable(t, execCases(t)["host pids"])

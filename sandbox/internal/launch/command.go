@@ -47,6 +47,7 @@ type Command struct {
 	FailStep, FailInit int    // the step of the child and task, or of init, that fails, from 1
 	Exposed            bool   // a program that joins a sandbox is not concealed from whoever is inside
 	Hold               func() // called while such a program waits before its filter is in place
+	Ran                func() // called when the program runs, before it is read back
 }
 
 // Request describes the command as data. Its files are looked at here.

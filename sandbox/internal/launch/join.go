@@ -19,6 +19,7 @@ import (
 	"cordon/sandbox/internal/loop"
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/state"
+	"cordon/sandbox/report"
 )
 
 // openJoins opens the namespaces that are joined.
@@ -165,6 +166,23 @@ func (p *Process) sandboxEnds() bool {
 		return false
 	}
 	return state.EndsWithin(100*time.Millisecond, p.sandbox)
+}
+
+// killedWithin reports whether a program that joins a sandbox was run, or was about to be, and init was killed then, as by
+// the end of the sandbox. It waits up to a second for that, and reaps init. Nobody can tell whether an execve that SIGKILL
+// met was over; the program may have written already, and the launch did not fail.
+func (p *Process) killedWithin() bool {
+	if p.Comp.Into == nil || !p.atProgram() || !state.EndsWithin(time.Second, p.pidfd) {
+		return false
+	}
+	return p.reap(nil).Signal() == unix.SIGKILL
+}
+
+// unread says what could not be read back because the program was killed before.
+func (p *Process) unread() {
+	for _, layer := range [...]policy.Layer{policy.LayerCaps, policy.LayerNoNewPriv, policy.LayerSeccomp} {
+		p.missing = append(p.missing, report.Missing{Layer: layer, Why: "the program was killed before this could be read back"})
+	}
 }
 
 // sandboxGone is the error of a launch into a sandbox that has ended; nil where it has not. Where the child was lost

@@ -69,6 +69,9 @@ func (p *Process) launch() error {
 	if err := p.converse(); err != nil {
 		return err
 	}
+	if p.Cmd.Ran != nil {
+		p.Cmd.Ran()
+	}
 	if err := p.identify(); err != nil {
 		return err
 	}

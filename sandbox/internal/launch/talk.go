@@ -114,11 +114,15 @@ func (p *Process) taskSeen(pid int) error {
 
 // ended says why the child closed its last end of the socket: nil when the program runs.
 func (p *Process) ended() error {
-	reached := int(p.Image.Page().Task.Step) == len(p.Comp.Plan.Steps) // the last step, which runs the program
-	if p.Task != 0 && reached && !p.exited() && p.Fault() == nil {
+	if p.atProgram() && (!p.exited() || p.killedWithin()) {
 		return p.checkListener()
 	}
 	return ErrEnded
+}
+
+// atProgram reports whether the task runs the program or has begun the execve that does, without an error so far.
+func (p *Process) atProgram() bool {
+	return p.Task != 0 && int(p.Image.Page().Task.Step) == len(p.Comp.Plan.Steps) && p.Fault() == nil
 }
 
 // dying reports whether init or the task has been killed: what a process had goes a moment before its end is told.

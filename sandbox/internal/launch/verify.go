@@ -223,17 +223,7 @@ func checkMounts(t *picture.Tree, text []byte) (visible map[string]string, bare 
 // confirm reads back what the kernel says of the task now that the program has been exec'd, and lets init reap. Until
 // then the task stays readable even if it has ended.
 func (p *Process) confirm() error {
-	text, err := p.statusBehindExec()
-	if err != nil && p.dying() {
-		return ErrEnded
-	}
-	if err != nil {
-		return &fail.Error{Op: "read back the task's status", Err: err}
-	}
-	if err := p.checkStatus(text); err != nil {
-		return err
-	}
-	if err := p.checkFilters(text); err != nil {
+	if err := p.checkTask(); err != nil {
 		return err
 	}
 	if p.Comp.Land.On {
@@ -256,6 +246,25 @@ func (p *Process) confirm() error {
 	p.reaping = true
 	p.letInitEnd()
 	return nil
+}
+
+// checkTask reads back what the program runs with.
+func (p *Process) checkTask() error {
+	text, err := p.statusBehindExec()
+	switch {
+	case err == nil:
+	case p.killedWithin():
+		p.unread()
+		return nil
+	case p.dying():
+		return ErrEnded
+	default:
+		return &fail.Error{Op: "read back the task's status", Err: err}
+	}
+	if err := p.checkStatus(text); err != nil {
+		return err
+	}
+	return p.checkFilters(text)
 }
 
 // execTakes bounds how long the rest of an execve is waited for.
