@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -44,15 +45,36 @@ func newPane(t *testing.T) *pane {
 	}
 	p := &pane{t, filepath.Join(dir, "tmux"), dir}
 	shell := fmt.Sprintf("env -i PATH=%s HOME=%s.home TERM=tmux-256color LANG=C.UTF-8 SHELL=/bin/bash PS1='OUT$ ' bash --norc --noprofile -i", toolPath(), dir)
+	leave := p.endWith()
 	p.tmux("new-session", "-d", "-s", "s", "-x", "80", "-y", "24", "-c", dir, shell)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the screen:\n%s", p.screen())
 		}
 		p.tmux("kill-server")
+		leave()
 	})
 	p.see(prompt + "$")
 	return p
+}
+
+// endWith starts a shell that ends the server and removes the directories when this process is gone, however it ended:
+// the pipe that the shell reads has its other end here alone. What it returns lets it do so now.
+func (p *pane) endWith() (leave func()) {
+	p.t.Helper()
+	c := exec.Command("sh", "-c", `read x; tmux -S "$0/tmux" kill-server; exec rm -rf "$0" "$0.home"`, p.dir)
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C does not reach it
+	in, err := c.StdinPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return func() {
+		in.Close()
+		_ = c.Wait() // kill-server fails where the server is gone
+	}
 }
 
 func (p *pane) tmux(args ...string) string {

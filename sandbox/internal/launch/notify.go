@@ -36,7 +36,10 @@ func (p *Process) listen(fd int) {
 // checkListener makes sure that a program whose calls wait for an answer has somebody who answers.
 func (p *Process) checkListener() error {
 	if p.Comp.Reports && p.denials.Comp == nil { // listen was not reached; a listener may be gone again, with the program
-		if p.dying() {
+		switch {
+		case p.killedWithin():
+			return nil
+		case p.dying():
 			return ErrEnded
 		}
 		return &fail.Error{Op: "on-denial", Err: errors.New("the listener did not arrive"), From: p.Comp.Where("on-denial"), Hint: "--on-denial silent does without"}

@@ -114,8 +114,11 @@ func (p *Process) taskSeen(pid int) error {
 
 // ended says why the child closed its last end of the socket: nil when the program runs.
 func (p *Process) ended() error {
-	if p.atProgram() && (!p.exited() || p.killedWithin()) {
+	switch {
+	case p.atProgram() && !p.exited():
 		return p.checkListener()
+	case p.killedWithin():
+		return nil
 	}
 	return ErrEnded
 }

@@ -248,8 +248,12 @@ func (p *Process) confirm() error {
 	return nil
 }
 
-// checkTask reads back what the program runs with.
+// checkTask reads back what the program runs with, or says that this could not be done: killedWithin.
 func (p *Process) checkTask() error {
+	if p.Reaped { // the kernel has let go of the task's number
+		p.unread()
+		return nil
+	}
 	text, err := p.statusBehindExec()
 	switch {
 	case err == nil:
