@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// atLeast compares the start of a release with major.minor.
+// KernelAtLeast compares the start of a release with major.minor.
 func KernelAtLeast(release string, major, minor int) bool {
 	a, rest, _ := strings.Cut(release, ".")
 	end := 0
@@ -156,6 +156,7 @@ func getcwd() (string, error) {
 	return dir, nil
 }
 
+// Release returns the first two numbers of a kernel release: 6 and 18 of "6.18.3-amd64".
 func Release(s string) (v [2]int) {
 	for i := range v {
 		n := 0
@@ -193,18 +194,25 @@ func ownCaps() (effective, permitted uint64, err error) {
 	return uint64(d[0].Effective) | uint64(d[1].Effective)<<32, uint64(d[0].Permitted) | uint64(d[1].Permitted)<<32, nil
 }
 
+// OSFiles is the launcher's own tree.
 type OSFiles struct{}
 
+// Lstat describes a path without following a link at its end.
 func (OSFiles) Lstat(p string) (fs.FileInfo, error) { return os.Lstat(p) }
 
+// Stat describes what a path leads to.
 func (OSFiles) Stat(p string) (fs.FileInfo, error) { return os.Stat(p) }
 
+// Readlink returns the text of a symbolic link.
 func (OSFiles) Readlink(p string) (string, error) { return os.Readlink(p) }
 
+// ReadDir lists a directory.
 func (OSFiles) ReadDir(p string) ([]fs.DirEntry, error) { return os.ReadDir(p) }
 
+// Access is access(2) for the caller.
 func (OSFiles) Access(p string, mode uint32) error { return unix.Access(p, mode) }
 
+// Read returns the first n bytes of a regular file at most.
 func (OSFiles) Read(p string, n int) ([]byte, error) {
 	if strings.HasPrefix(p, "/proc/") {
 		return proc.ReadSome(p, n) // the kernel's own, and only regular files

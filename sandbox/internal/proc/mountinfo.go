@@ -32,6 +32,7 @@ type MountTable struct {
 
 type mountKey struct{ parent, point string }
 
+// ParseMounts reads a mountinfo file: proc_pid_mountinfo(5).
 func ParseMounts(text []byte) (*MountTable, error) {
 	n := bytes.Count(text, []byte{'\n'})
 	t := &MountTable{List: make([]MountEntry, 0, n), on: make(map[mountKey]int, n), ByID: make(map[string]int, n)}
@@ -114,6 +115,7 @@ func Unescape(s string) string {
 	return b.String()
 }
 
+// HasOption reports whether a mount has an option.
 func HasOption(options, name string) bool {
 	for option := range strings.SplitSeq(options, ",") {
 		if option == name {
