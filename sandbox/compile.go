@@ -185,7 +185,7 @@ func compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*compila
 		return nil, err
 	}
 	c := &compilation{profile: p, host: h, req: r, nonce: r.Nonce, tree: tree{files: h.Files}, handOver: handOver, into: r.Into}
-	c.plan.Steps = make([]plan.Step, 0, 512)
+	c.plan.Steps, c.plan.Init = make([]plan.Step, 0, 512), make([]plan.Step, 0, 16)
 	c.tree.parts = make([]part, 0, 64)
 	c.plan.Files = append(c.plan.Files, fileZero, fileLauncher, fileSync, fileGate, fileBeneath)
 	// A child that held the launcher's end would wait for ever for a launcher that was killed.

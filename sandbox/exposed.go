@@ -9,7 +9,8 @@ import (
 
 // exposed lists the guards of a tree: the visible parts that are mounted on the host's own directories, and the hidden
 // names that did not exist when the plan was made.
-func (t *tree) exposed() (list []*part) {
+func (t *tree) exposed() []*part {
+	list := make([]*part, 0, len(t.parts)+len(t.awaited))
 	for i := range t.parts {
 		p := &t.parts[i]
 		if p.target == "/" || p.absent && !p.fleeting || t.at(p.target) != p {

@@ -55,7 +55,9 @@ func (p *process) keepGuards(visible map[string]string) error {
 	if p.comp.into != nil || p.comp.asItIs() || p.comp.keep&(1<<unix.CAP_SYS_ADMIN) != 0 { // such a task mounts itself
 		return nil
 	}
-	for _, part := range p.comp.tree.exposed() {
+	exposed := p.comp.tree.exposed()
+	g.list = make([]watchedMount, 0, len(exposed))
+	for _, part := range exposed {
 		g.list = append(g.list, watchedMount{part: *part, mount: visible[part.target]})
 	}
 	if g.globs = p.comp.tree.globs; len(g.list) == 0 && len(g.globs) == 0 {
