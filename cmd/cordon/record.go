@@ -81,10 +81,13 @@ func (u *ui) record(f *recordFlags, args []string) error {
 	}
 	s.run = recording.Run{
 		Command: args, Profile: c.Profile.Name, Home: c.Host.Home, Runtime: os.Getenv("XDG_RUNTIME_DIR"),
-		UID: uint32(c.Host.UID), Launcher: version,
+		UID: uint32(c.Host.UID), GID: uint32(c.Host.GID), Launcher: version,
 	}
 	if uid := c.Profile.User.UID; uid.Set {
 		s.run.UID = uid.V
+	}
+	if gid := c.Profile.User.GID; gid.Set {
+		s.run.GID = gid.V
 	}
 	if c.Profile.Network.Mode != policy.NetworkHost && c.Profile.Namespaces.Net.Mode == policy.NSNew {
 		s.run.Network = recording.OwnNetwork

@@ -106,7 +106,7 @@ func (l *learner) related(seen []*Call) {
 			s.Allow = append(s.Allow, policy.SyscallItem{Name: name})
 		}
 	}
-	for name := range strings.FieldsSeq(floor) {
+	for name := range strings.FieldsSeq(floor + " " + troubles) {
 		add(name)
 	}
 	if l.threaded() {

@@ -56,8 +56,9 @@ func noiseOf(c *Cap) string {
 	return ""
 }
 
-// capabilities keeps those that were asked for and had.
-func (l *learner) capabilities() {
+// capabilities keeps those that were asked for and had, and that a call would have failed without. It returns the others, each
+// with the reason.
+func (l *learner) capabilities() (without []string) {
 	var kept []Cap
 	for i := range l.f.Caps {
 		c := &l.f.Caps[i]
@@ -68,8 +69,11 @@ func (l *learner) capabilities() {
 			why = "it is no capability that is known"
 		case c.Errno != "":
 			why = "the program went without: the check ended with " + c.Errno
+		case why == "":
+			why = l.f.unneeded(c)
 		}
 		if why != "" {
+			without = append(without, c.Cap+suffixed(" for ", c.By)+": "+why)
 			l.note(Note{Kind: Left, What: "the capability " + c.Cap + suffixed(" for ", c.By), Why: why, At: c.At})
 			continue
 		}
@@ -86,6 +90,7 @@ func (l *learner) capabilities() {
 		}
 		l.note(Note{Kind: Granted, What: "the capability " + c.Cap, Why: strings.TrimPrefix(suffixed(" it was used by ", c.By), " "), At: c.At})
 	}
+	return without
 }
 
 // user reports whether a run's task was not root inside: then a capability has to be ambient to be of use.

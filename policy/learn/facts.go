@@ -29,6 +29,8 @@ type Facts struct {
 	// environment said. nil believes every recording. It has to be set before Read.
 	Homes []string
 
+	refused uint64 // how often a path ended with EACCES
+
 	mixed bool // a recording has runs in several directories
 	calls map[string]int32
 	paths map[string]int32
@@ -84,6 +86,7 @@ type Net struct {
 type Cap struct {
 	Cap, By string
 	Errno   string
+	Count   uint64 // how often it was asked for
 	At      policy.Pos
 }
 
@@ -216,6 +219,9 @@ func (f *Facts) addPath(e *recording.Event, access recording.Access, from origin
 	}
 	f.last = i
 	p := &f.Paths[i]
+	if e.Errno == "EACCES" {
+		f.refused += e.Count
+	}
 	if e.Errno != "" {
 		p.Failed |= access
 		p.Errno = e.Errno
@@ -285,9 +291,12 @@ func (f *Facts) addNet(e *recording.Event, at policy.Pos) {
 func (f *Facts) addCap(e *recording.Event, at policy.Pos) {
 	i, found := f.once(len(f.Caps), "c", e.Cap, e.By)
 	if !found {
-		f.Caps = append(f.Caps, Cap{e.Cap, e.By, e.Errno, at})
-	} else if f.Caps[i].Errno != e.Errno {
-		f.Caps[i].Errno = ""
+		f.Caps = append(f.Caps, Cap{e.Cap, e.By, e.Errno, e.Count, at})
+		return
+	}
+	c := &f.Caps[i]
+	if c.Count += e.Count; c.Errno != e.Errno {
+		c.Errno = ""
 	}
 }
 

@@ -14,6 +14,15 @@ const floor = `exit exit_group rt_sigreturn sigreturn restart_syscall execve
 	brk arch_prctl set_tid_address set_robust_list rseq prlimit64 getrandom
 	pause rt_sigsuspend sigsuspend`
 
+// troubles are calls by which libc and the runtimes of languages print, report an error, abort and exit: write(2) and stdio
+// under printf and perror (which duplicates the descriptor), exit's flush, raise and abort, the memory of a message. A run
+// that went well has few of them; without them its error is silent or ends by another signal. None opens a file, reaches
+// another process, or gives what a descriptor that is open does not. The back end makes no difference to them.
+const troubles = `write writev read readv lseek _llseek close dup fstat fstat64 newfstatat fcntl fcntl64 ioctl getcwd
+	mmap mmap2 munmap mprotect mremap madvise futex futex_time64 poll ppoll ppoll_time64
+	rt_sigaction rt_sigprocmask sigaction sigprocmask sigaltstack getpid getppid gettid tgkill tkill
+	sched_yield clock_gettime clock_gettime64 gettimeofday time`
+
 // threads are what a program with threads calls or not as they happen to meet: waiting for a lock or for work, preempting one
 // another, giving memory back.
 const threads = `futex futex_time64 sched_yield nanosleep clock_nanosleep clock_nanosleep_time64 tgkill getpid gettid madvise munmap

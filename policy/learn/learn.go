@@ -104,11 +104,12 @@ func Learn(f *Facts, opts Options) (*Result, error) {
 	l.head()
 	l.mounts()
 	l.own.Env.Keep = l.env()
-	l.capabilities()
+	without := l.capabilities()
 	l.syscalls()
 	l.network()
 	l.limits()
 	l.rest()
+	l.leftOut(without)
 	slices.SortStableFunc(l.notes, func(a, b Note) int { return order(a.Kind) - order(b.Kind) })
 	slices.SortFunc(l.own.Sources, func(a, b policy.Source) int { return strings.Compare(a.Path, b.Path) })
 	return &Result{Profile: l.own, Notes: l.notes, Head: l.top(), Comments: l.comments}, nil

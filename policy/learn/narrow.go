@@ -22,7 +22,8 @@ var narrowings = [...]struct {
 	{"socket", nil, sockets},
 	{"socketpair", nil, sockets},
 	{"ioctl", nil, func(l *learner, all []*Call) string {
-		return l.oneOf("cmd", "uint32(cmd)", all, "cmd", "TCGETS", "TCGETS2", "TIOCGWINSZ")
+		return l.oneOf("cmd", "uint32(cmd)", all, "cmd", "TCGETS", "TCGETS2", "TIOCGWINSZ",
+			"FIONBIO", "FIOCLEX", "FIONCLEX")
 	}},
 	{"fcntl", []string{"fcntl64"}, func(l *learner, all []*Call) string {
 		return l.oneOf("cmd", "uint32(cmd)", all, "cmd", "F_DUPFD", "F_DUPFD_CLOEXEC", "F_GETFD", "F_SETFD", "F_GETFL", "F_SETFL")
@@ -69,7 +70,7 @@ func (l *learner) oneOf(arg, spelled string, all []*Call, name string, always ..
 		return ""
 	}
 	for _, w := range always {
-		if _, _, ok := filter.Constant(w, l.f.arch()); ok && !slices.Contains(words, w) {
+		if v, _, ok := filter.Constant(w, l.f.arch()); ok && !slices.Contains(values, v) && !slices.Contains(words, w) {
 			words = append(words, w)
 		}
 	}
@@ -234,7 +235,7 @@ func mmapProt(l *learner, all []*Call) string {
 			return ""
 		}
 	}
-	if len(all) == 0 {
+	if len(all) == 0 && l.notShown("mmap") {
 		return ""
 	}
 	return "prot & (PROT_WRITE | PROT_EXEC) != PROT_WRITE | PROT_EXEC"
@@ -247,8 +248,13 @@ func mprotectProt(l *learner, all []*Call) string {
 			return ""
 		}
 	}
-	if len(all) == 0 {
+	if len(all) == 0 && l.notShown("mprotect") {
 		return ""
 	}
 	return "prot & PROT_EXEC == 0"
+}
+
+// notShown reports whether a back end leaves the call out, so that its absence says nothing.
+func (l *learner) notShown(call string) bool {
+	return slices.ContainsFunc(l.f.Header.Runs, func(r recording.Run) bool { return slices.Contains(r.Unseen(), call) })
 }

@@ -225,7 +225,7 @@ func (r *replay) caps() {
 	for i := range r.f.Caps {
 		c := &r.f.Caps[i]
 		kept := slices.ContainsFunc(r.p.Capabilities.Keep, func(k policy.Capability) bool { return k.Name == c.Cap })
-		if _, known := policy.CapabilityNumber(c.Cap); !known || c.Errno != "" || kept || noiseOf(c) != "" {
+		if _, known := policy.CapabilityNumber(c.Cap); !known || c.Errno != "" || kept || noiseOf(c) != "" || r.f.unneeded(c) != "" {
 			continue
 		}
 		r.deny(Denial{Layer: policy.LayerCaps, What: c.Cap + suffixed(" for ", c.By), Why: "the capability is not kept", At: c.At})

@@ -45,6 +45,7 @@ type Run struct {
 	Workdir  string            `json:"workdir,omitempty"`  // at the start, as paths of events have it
 	Runtime  string            `json:"runtime,omitempty"`  // XDG_RUNTIME_DIR
 	UID      uint32            `json:"uid"`                // the task's, in the sandbox
+	GID      uint32            `json:"gid,omitempty"`      // the task's, in the sandbox
 	Network  string            `json:"network,omitempty"`  // OwnNetwork, or "": the host's, or not known
 	End      string            `json:"end,omitempty"`      // "exit 0", "signal 9", "interrupted"
 	Launcher string            `json:"launcher,omitempty"` // the version that recorded it

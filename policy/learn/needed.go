@@ -1,0 +1,166 @@
+package learn
+
+import (
+	"slices"
+	"strings"
+
+	"cordon/policy/recording"
+)
+
+// A question is a check of a capability that the kernel makes before it looks whether the call needs one. What else is
+// recorded answers whether the call would have failed without it.
+type question struct {
+	cap string
+	by  string // the function of the kernel that asks, or the call
+	// needed reports whether the call would have failed.
+	needed func(f *Facts) bool
+	why    string // why not
+}
+
+const (
+	readSysctl    = "reading there needs none, nor does root's writing"
+	listsSockets  = "a list of sockets needs none; it lacks their marks"
+	refusedAnyway = "the files that it was asked about were refused all the same"
+)
+
+// questions are those checks. From the kernel's sources: net/sysctl_net.c, kernel/pid.c, kernel/ucount.c,
+// ipc/ipc_sysctl.c, kernel/sys.c, security/commoncap.c, net/ipv4/inet_diag.c, fs/namei.c.
+var questions = [...]question{
+	{"NET_ADMIN", "net_ctl_permissions", sysctl("/proc/sys/net"), readSysctl},
+	{"SYS_ADMIN", "pid_table_root_permissions", sysctl("/proc/sys/kernel"), readSysctl},
+	{"CHECKPOINT_RESTORE", "ipc_permissions", sysctl("/proc/sys/kernel"), readSysctl},
+	{"SYS_RESOURCE", "set_permissions", wroteUser, "reading /proc/sys/user needs none"},
+	{"SETGID", "__sys_setgid", setsID("gid"), "setgid to the group that it had needs none"},
+	{"SETGID", "setgid", setsID("gid"), "setgid to the group that it had needs none"},
+	{"SETUID", "__sys_setuid", setsID("uid"), "setuid to the user that it had needs none"},
+	{"SETUID", "setuid", setsID("uid"), "setuid to the user that it had needs none"},
+	{"SETPCAP", "cap_capset", keepsCaps, "capset that inherits nothing new needs none"},
+	{"SETPCAP", "capset", keepsCaps, "capset that inherits nothing new needs none"},
+	{"NET_ADMIN", "tcp_diag_dump", never, listsSockets},
+	{"NET_ADMIN", "udp_diag_dump", never, listsSockets},
+	{"NET_ADMIN", "raw_diag_dump", never, listsSockets},
+	{"NET_ADMIN", "inet_diag_dump_icsk", never, listsSockets},
+	{"DAC_OVERRIDE", "generic_permission", opened, refusedAnyway},
+	{"DAC_READ_SEARCH", "generic_permission", opened, refusedAnyway},
+}
+
+// unneeded says why a capability that was asked for and had is not worth keeping; "" if it is needed.
+func (f *Facts) unneeded(c *Cap) string {
+	for i := range questions {
+		if q := &questions[i]; q.cap == c.Cap && q.by == c.By && !q.needed(f) {
+			return q.why
+		}
+	}
+	return ""
+}
+
+func never(*Facts) bool { return false }
+
+func wroteUser(f *Facts) bool { return f.wrote("/proc/sys/user") }
+
+// PR_SET_KEEPCAPS and PR_SET_SECUREBITS of prctl(2).
+const setKeepCaps, setSecureBits = 8, 28
+
+// keepsCaps reports whether the program changed what becomes of capabilities: in a sandbox without any that is locked.
+func keepsCaps(f *Facts) bool {
+	return slices.ContainsFunc(f.Calls, func(c Call) bool {
+		op, _ := c.arg("op")
+		return c.Name == "prctl" && (op == setKeepCaps || op == setSecureBits) && c.Errno == ""
+	})
+}
+
+// wrote reports whether something below a directory was opened to write, or changed.
+func (f *Facts) wrote(dir string) bool {
+	return slices.ContainsFunc(f.Paths, func(p Path) bool {
+		return p.Access&recording.Writes != 0 && within(dir, p.Path)
+	})
+}
+
+// sysctl is for files that the root of their namespace owns: another user needs the capability to write, and to read the few
+// that are secrets.
+func sysctl(dir string) func(*Facts) bool {
+	return func(f *Facts) bool {
+		return f.user() && (f.wrote(dir) || slices.ContainsFunc(f.Paths, func(p Path) bool {
+			secret := strings.HasSuffix(p.Path, "_key") || strings.HasSuffix(p.Path, "_secret") ||
+				strings.Contains(p.Path, "/bpf_jit_")
+			return p.Access&recording.Read != 0 && within(dir, p.Path) && secret
+		}))
+	}
+}
+
+// setsID reports whether setuid or setgid was called with another number than what the program began with, or with one that
+// was not recorded.
+func setsID(arg string) func(*Facts) bool {
+	return func(f *Facts) bool {
+		asked := false
+		for i := range f.Calls {
+			c := &f.Calls[i]
+			if c.Name != "set"+arg && c.Name != "set"+arg+"32" {
+				continue
+			}
+			asked = true
+			id, known := c.arg(arg)
+			if !known || slices.ContainsFunc(f.Header.Runs, func(r runOf) bool {
+				return arg == "uid" && id != uint64(r.UID) || arg == "gid" && id != uint64(r.GID)
+			}) {
+				return true
+			}
+		}
+		return !asked
+	}
+}
+
+// opened reports whether a file was opened by means of the capability. The kernel asks for DAC_READ_SEARCH and then, where
+// that did not help, for DAC_OVERRIDE; of a file whose owner has no number in the namespace neither helps, and the call
+// ends with EACCES. So where both were asked equally often, and no more often than a path was refused, none helped.
+func opened(f *Facts) bool {
+	var search, override uint64
+	for i := range f.Caps {
+		switch c := &f.Caps[i]; {
+		case c.By != "generic_permission" || c.Errno != "":
+		case c.Cap == "DAC_READ_SEARCH":
+			search += c.Count
+		case c.Cap == "DAC_OVERRIDE":
+			override += c.Count
+		}
+	}
+	return search != override || override > f.refused
+}
+
+// mostListed is how many things a comment lists.
+const mostListed = 8
+
+// listed is a comment of so many lines at most, and how many more there are.
+func listed(lines []string) []string {
+	slices.Sort(lines)
+	lines = slices.Compact(lines)
+	if more := len(lines) - mostListed; more > 0 {
+		lines = append(lines[:mostListed:mostListed], "and "+count(more, "other"))
+	}
+	for i := range lines {
+		lines[i] = "  " + lines[i]
+	}
+	return lines
+}
+
+// leftOut puts what was left out on purpose in comments: capabilities that were asked for and are not needed, and
+// calls that the program does without. The language has no word for a denial that is expected, so that the report may name them.
+func (l *learner) leftOut(caps []string) {
+	var calls []string
+	for _, n := range l.notes {
+		if name, ok := strings.CutPrefix(n.What, "the system call "); ok && n.Kind == Left {
+			calls = append(calls, name+": "+n.Why)
+		}
+	}
+	if len(caps) > 0 {
+		at := "syscalls"
+		if len(l.own.Capabilities.Keep) > 0 {
+			at = "capabilities"
+		}
+		l.comments[at] = append(append(l.comments[at], "", "Not kept, since no call failed without:"), listed(caps)...)
+	}
+	if len(calls) > 0 {
+		text := append(l.comments["syscalls"], "", "Left out on purpose: that they are denied is expected. No rule can be quiet yet:")
+		l.comments["syscalls"] = append(text, listed(calls)...)
+	}
+}
