@@ -242,6 +242,11 @@ func (g *gitGuard) named(top string, vars []git.Var) error {
 	}
 	for i := range vars {
 		v := &vars[i]
+		if e := external(v); e != nil {
+			if err := g.command(top, e); err != nil {
+				return err
+			}
+		}
 		switch {
 		case v.Name() == "core.hookspath":
 			dir := g.absolute(top, v.Value)

@@ -17,6 +17,16 @@ import (
 	"cordon/sandbox/report"
 )
 
+// external returns the command of git-remote-ext(1) that an address names, as a variable of its own; nil for none.
+func external(v *git.Var) *git.Var {
+	for _, address := range [...]string{v.Value, v.Subsection} {
+		if command, ok := strings.CutPrefix(address, "ext::"); ok {
+			return &git.Var{Section: v.Section, Key: v.Key, Value: command, User: v.User}
+		}
+	}
+	return nil
+}
+
 // isInert reports whether git takes no program from a variable.
 func isInert(v *git.Var) bool {
 	switch v.Section {
@@ -55,6 +65,9 @@ func (g *gitGuard) command(top string, v *git.Var) error {
 			}
 		case slash, !w.Started && w.Text[0] != '-':
 			if err := g.may(path, slash); err != nil {
+				return err
+			}
+			if err := g.script(base, path); err != nil { // "env -u A ./f"
 				return err
 			}
 		}
@@ -178,11 +191,11 @@ func (g *gitGuard) environmentConfig() (vars []git.Var) {
 	}
 	n, _ := strconv.Atoi(g.c.variable("GIT_CONFIG_COUNT")) // no number: 0, as git fails
 	for i := range min(n, 1000) {
-		key := strings.ToLower(g.c.variable("GIT_CONFIG_KEY_" + strconv.Itoa(i)))
-		section, rest, _ := strings.Cut(key, ".")
-		name := rest[strings.LastIndexByte(rest, '.')+1:]
-		vars = append(vars, git.Var{Section: section, Key: name, Value: g.c.variable("GIT_CONFIG_VALUE_" + strconv.Itoa(i)), Dir: g.c.Host.Cwd})
+		v := git.Named(g.c.variable("GIT_CONFIG_KEY_"+strconv.Itoa(i)), g.c.variable("GIT_CONFIG_VALUE_"+strconv.Itoa(i)))
+		vars = append(vars, v)
 	}
+	vars = append(vars, git.Parameters(g.c.variable("GIT_CONFIG_PARAMETERS"))...)
+	within(g.c.Host.Cwd, vars)
 	return vars
 }
 

@@ -47,28 +47,38 @@ func Words(text string) []Word {
 	text = ofGit.get().ReplaceAllLiteralString(text, ".git")
 	text = ofHome.get().ReplaceAllLiteralString(text, "~")
 	s := splitter{start: true}
-	for i, end := 0, 0; i < len(text); i = end + 1 {
-		end = i
-		for end < len(text) && !strings.ContainsRune(" \t\r\n!;|&'\"=()<>`{}", rune(text[end])) {
-			end++
-		}
-		if text[i] == '#' && (i == 0 || text[i-1] == ' ' || text[i-1] == '\n' || text[i-1] == '\t') { // a comment
-			for end < len(text) && text[end] != '\n' {
-				end++
-			}
-			s.breaks('\n')
-			continue
-		}
-		var by byte
-		if end < len(text) {
-			by = text[end]
-		}
-		if end > i {
-			s.word(text[i:end], by)
+	var word []byte
+	end := func(by byte) {
+		if len(word) > 0 {
+			s.word(string(word), by)
+			word = word[:0]
 		}
 		s.breaks(by)
 	}
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"' || c == '\'': // "$0"/x is a word
+		case c == '#' && isComment(text, i):
+			for i+1 < len(text) && text[i+1] != '\n' {
+				i++
+			}
+		case strings.IndexByte(" \t\r\n!;|&()<>=`{}", c) >= 0:
+			end(c)
+		default:
+			word = append(word, c)
+		}
+	}
+	end(0)
 	return s.words
+}
+
+// isComment reports whether a comment begins with the # at a place, which does not stand between quotes of its line.
+func isComment(text string, at int) bool {
+	if at > 0 && strings.IndexByte(" \t\n", text[at-1]) < 0 {
+		return false
+	}
+	line := text[strings.LastIndexByte(text[:at], '\n')+1 : at]
+	return strings.Count(line, `"`)%2 == 0 && strings.Count(line, "'")%2 == 0
 }
 
 // A splitter knows what the next word is.
