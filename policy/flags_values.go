@@ -220,7 +220,7 @@ func rlimitFlag(p *Profile, v string, at Pos) *fault {
 	}
 	n, f := parseRlimit(name, value)
 	if f == nil {
-		p.Limits.Rlimits = setRlimit(p.Limits.Rlimits, Rlimit{Name: name, Value: n, Pos: at})
+		p.Limits.Rlimits = setSorted(p.Limits.Rlimits, Rlimit{Name: name, Value: n, Pos: at}, rlimitKey)
 	}
 	return f
 }
@@ -237,7 +237,7 @@ func ioFlag(p *Profile, v string, at Pos) *fault {
 	m, f := parseIOMax(path, typedBounds(text))
 	if f == nil {
 		m.Pos = at
-		p.Limits.IO = setIOMax(p.Limits.IO, m)
+		p.Limits.IO = setSorted(p.Limits.IO, m, ioMaxKey)
 	}
 	return f
 }
@@ -253,7 +253,7 @@ func hugetlbFlag(p *Profile, v string, at Pos) *fault {
 	}
 	n, f := parseSize(typedSize(most))
 	if f == nil {
-		p.Limits.Hugetlb = setHugetlb(p.Limits.Hugetlb, Hugetlb{PageSize: size, Max: n, Pos: at})
+		p.Limits.Hugetlb = setSorted(p.Limits.Hugetlb, Hugetlb{PageSize: size, Max: n, Pos: at}, hugetlbKey)
 	}
 	return f
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,15 +91,19 @@ func formatRlimit(r Rlimit) string {
 	return strconv.FormatUint(r.Value, 10)
 }
 
-// setRlimit replaces or inserts, keeping the list sorted by name.
-func setRlimit(list []Rlimit, r Rlimit) []Rlimit {
-	i, found := slices.BinarySearchFunc(list, r.Name, func(x Rlimit, name string) int { return compare(x.Name, name) })
+// setSorted replaces the item of the same key or inserts x, keeping the list sorted by key.
+func setSorted[T any, K cmp.Ordered](list []T, x T, key func(*T) K) []T {
+	i, found := slices.BinarySearchFunc(list, key(&x), func(y T, k K) int { return cmp.Compare(key(&y), k) })
 	if found {
-		list[i] = r
+		list[i] = x
 		return list
 	}
-	return slices.Insert(list, i, r)
+	return slices.Insert(list, i, x)
 }
+
+func rlimitKey(r *Rlimit) string  { return r.Name }
+func hugetlbKey(h *Hugetlb) int64 { return h.PageSize }
+func ioMaxKey(m *IOMax) string    { return m.Path }
 
 // minMemory is a page: the kernel rounds down to whole ones.
 const minMemory = 4096
@@ -163,26 +168,6 @@ func parsePageSize(s string) (int64, *fault) {
 		return 0, bad(Quote(s)+" is not the size of a page", "such as 2MiB or 1GiB")
 	}
 	return n, f
-}
-
-// setHugetlb replaces or inserts, keeping the list sorted by page size.
-func setHugetlb(list []Hugetlb, h Hugetlb) []Hugetlb {
-	i, found := slices.BinarySearchFunc(list, h.PageSize, func(x Hugetlb, size int64) int { return int(min(max(x.PageSize-size, -1), 1)) })
-	if found {
-		list[i] = h
-		return list
-	}
-	return slices.Insert(list, i, h)
-}
-
-// setIOMax replaces or inserts, keeping the list sorted by path.
-func setIOMax(list []IOMax, m IOMax) []IOMax {
-	i, found := slices.BinarySearchFunc(list, m.Path, func(x IOMax, path string) int { return compare(x.Path, path) })
-	if found {
-		list[i] = m
-		return list
-	}
-	return slices.Insert(list, i, m)
 }
 
 var ioKeys = [...]string{"rbps", "wbps", "riops", "wiops"}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strconv"
@@ -152,19 +153,19 @@ func (p *Profile) mergeMaps(over *Profile) {
 			p.Env.Set = setVar(p.Env.Set, v)
 		}
 	}
-	p.Limits.Rlimits = mergeInto(p.Limits.Rlimits, over.Limits.Rlimits, setRlimit)
-	p.Limits.IO = mergeInto(p.Limits.IO, over.Limits.IO, setIOMax)
-	p.Limits.Hugetlb = mergeInto(p.Limits.Hugetlb, over.Limits.Hugetlb, setHugetlb)
+	p.Limits.Rlimits = mergeInto(p.Limits.Rlimits, over.Limits.Rlimits, rlimitKey)
+	p.Limits.IO = mergeInto(p.Limits.IO, over.Limits.IO, ioMaxKey)
+	p.Limits.Hugetlb = mergeInto(p.Limits.Hugetlb, over.Limits.Hugetlb, hugetlbKey)
 }
 
 // mergeInto sets each of over in a copy of base.
-func mergeInto[T any](base, over []T, set func([]T, T) []T) []T {
+func mergeInto[T any, K cmp.Ordered](base, over []T, key func(*T) K) []T {
 	if len(over) == 0 {
 		return base
 	}
 	base = slices.Clone(base)
 	for _, x := range over {
-		base = set(base, x)
+		base = setSorted(base, x, key)
 	}
 	return base
 }

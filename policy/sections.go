@@ -206,7 +206,7 @@ func (d *decoder) rlimits(n *yaml.Node, out *[]Rlimit, path string) {
 		}
 		v, f := parseRlimit(it.Key.Text, it.Val.Text)
 		d.fault(it.Val, at, f)
-		*out = setRlimit(*out, Rlimit{Name: it.Key.Text, Value: v, Pos: d.pos(it.Val)})
+		*out = setSorted(*out, Rlimit{Name: it.Key.Text, Value: v, Pos: d.pos(it.Val)}, rlimitKey)
 	})
 }
 
@@ -230,7 +230,7 @@ func (d *decoder) ioMax(n *yaml.Node, out *[]IOMax, path string) {
 			return
 		}
 		m.Pos = d.pos(it.Val)
-		*out = setIOMax(*out, m)
+		*out = setSorted(*out, m, ioMaxKey)
 	})
 }
 
@@ -250,6 +250,6 @@ func (d *decoder) hugetlb(n *yaml.Node, out *[]Hugetlb, path string) {
 		}
 		most, f := parseSize(it.Val.Text)
 		d.fault(it.Val, at, f)
-		*out = setHugetlb(*out, Hugetlb{PageSize: size, Max: most, Pos: d.pos(it.Val)})
+		*out = setSorted(*out, Hugetlb{PageSize: size, Max: most, Pos: d.pos(it.Val)}, hugetlbKey)
 	})
 }

@@ -113,9 +113,9 @@ func file(t testing.TB, path string) string {
 
 // groupOf is the group of a sandbox that runs; its end takes the group away.
 func groupOf(c *Cmd) *cgroup.Group {
-	c.proc.mu.Lock()
-	defer c.proc.mu.Unlock()
-	return c.proc.cgroup
+	c.proc.Mu.Lock()
+	defer c.proc.Mu.Unlock()
+	return c.proc.Cgroup
 }
 
 // TestGroups holds the kernel's files against what was asked for, while the sandbox runs and after.
@@ -131,7 +131,7 @@ func TestGroups(t *testing.T) {
 	c.Stdout = w
 	end := running(t, c)
 	w.Close()
-	dirs := groupsOf(t, c.proc.task)
+	dirs := groupsOf(t, c.proc.Task)
 	if len(dirs) == 0 {
 		t.Fatal("the task is in no group of its own")
 	}
@@ -277,7 +277,7 @@ func TestGroupsOfTheDead(t *testing.T) {
 	c := grouped(t, "read x")
 	end := running(t, c)
 	var mine string
-	for controller, dir := range groupsOf(t, c.proc.task) {
+	for controller, dir := range groupsOf(t, c.proc.Task) {
 		if controller == "" || controller == "memory" {
 			mine = dir
 		}
@@ -332,7 +332,7 @@ func TestFreeze(t *testing.T) {
 		t.Fatal(err)
 	}
 	ticks := func() string {
-		f := strings.Fields(file(t, "/proc/"+strconv.Itoa(c.proc.task)+"/stat"))
+		f := strings.Fields(file(t, "/proc/"+strconv.Itoa(c.proc.Task)+"/stat"))
 		return f[13] + " " + f[14]
 	}
 	frozen, err := g.Frozen()
@@ -509,7 +509,7 @@ func TestGroupsBoundDisks(t *testing.T) {
 	number := file(t, "/sys/block/"+disk+"/dev")
 	end := running(t, c)
 	defer end()
-	dirs := groupsOf(t, c.proc.task)
+	dirs := groupsOf(t, c.proc.Task)
 	want := map[string]string{dirs[""] + "/io.max": number + " rbps=1048576 wbps=max riops=max wiops=200"}
 	if dirs["blkio"] != "" {
 		want = map[string]string{dirs["blkio"] + "/blkio.throttle.read_bps_device": number + " 1048576",

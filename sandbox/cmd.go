@@ -10,6 +10,9 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/launch"
+	"cordon/sandbox/internal/why"
 	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
@@ -71,7 +74,7 @@ type Cmd struct {
 	exposed bool   // for tests: one that joins a sandbox is not concealed from who is inside, and runs its program by the path
 	hold    func() // for tests: called while it waits before its filter is in place
 
-	proc *process
+	proc *launch.Process
 	done chan waited // from the goroutine that owns the thread, unless Exclusive
 }
 
@@ -92,20 +95,20 @@ func (c *Cmd) Plan() (*plan.Plan, error) {
 // Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
 // machine is in h. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
 func Compile(p *policy.Profile, h *host.Host, c *Cmd) (*plan.Plan, error) {
-	return compilePlan(p, h, c.command(p, h).Request())
+	return compile.Plan(p, h, c.command(p, h).Request())
 }
 
 // NewQuery compiles as far as questions need it. c may be without Args. The errors are those of Compile.
 func NewQuery(p *policy.Profile, h *host.Host, c *Cmd) (*Query, error) {
-	return newQuery(p, h, c.command(p, h).Request())
+	return why.NewQuery(p, h, c.command(p, h).Request())
 }
 
 // command is what the launcher starts.
-func (c *Cmd) command(p *policy.Profile, h *host.Host) *Command {
+func (c *Cmd) command(p *policy.Profile, h *host.Host) *launch.Command {
 	if p == nil {
 		p = &policy.Profile{}
 	}
-	return &Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: [3]*os.File{c.Stdin, c.Stdout, c.Stderr}, ExtraFiles: c.ExtraFiles,
+	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: [3]*os.File{c.Stdin, c.Stdout, c.Stderr}, ExtraFiles: c.ExtraFiles,
 		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
 		KillAfter: c.KillAfter, State: c.State, Profiles: c.Profiles, Search: c.Search, Exclusive: c.Exclusive, Note: c.Note,
 		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold}
@@ -133,7 +136,7 @@ func (c *Cmd) Start() error {
 	if c.proc != nil {
 		return &Error{Op: "start", Err: errors.New("already started")}
 	}
-	proc := newProcess()
+	proc := launch.New()
 	host, err := c.host()
 	if err != nil {
 		return &Error{Op: "probe", Err: err}
@@ -153,7 +156,7 @@ func (c *Cmd) Start() error {
 		err := proc.Start(command)
 		started <- err
 		if err == nil {
-			report, err := proc.wait()
+			report, err := proc.Wait()
 			c.done <- waited{report, err}
 		}
 	}()
@@ -178,7 +181,7 @@ func (c *Cmd) Wait() (*report.Report, error) {
 	case c.proc == nil:
 		return nil, &Error{Op: "wait", Err: errors.New("not started")}
 	case c.Exclusive:
-		return c.proc.wait()
+		return c.proc.Wait()
 	}
 	w, ok := <-c.done
 	if !ok {
@@ -201,7 +204,7 @@ func (c *Cmd) Signal(sig syscall.Signal) error {
 	if c.proc == nil {
 		return &Error{Op: "signal", Err: errors.New("not started")}
 	}
-	err := c.proc.signal(sig)
+	err := c.proc.Signal(sig)
 	if errors.Is(err, syscall.ESRCH) {
 		return os.ErrProcessDone
 	}
@@ -214,5 +217,5 @@ func (c *Cmd) Attach() (*Attached, error) {
 	if c.proc == nil {
 		return nil, &Error{Op: "attach", Err: errors.New("not started")}
 	}
-	return c.proc.share()
+	return c.proc.Share()
 }

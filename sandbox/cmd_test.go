@@ -17,28 +17,31 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/launch"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/sandboxtest"
 	"cordon/sandbox/report"
 )
 
 // described is a command as data.
-func described(c *Cmd) *Request {
+func described(c *Cmd) *compile.Request {
 	p := c.profile()
 	if p == nil {
 		p = &policy.Profile{}
 	}
-	return c.command(p, fakeUser()).Request()
+	return c.command(p, sandboxtest.FakeUser()).Request()
 }
 
 // processOf is a launcher's process of which nothing is started.
-func processOf(t testing.TB, c *Cmd) *process {
+func processOf(t testing.TB, c *Cmd) *launch.Process {
 	t.Helper()
 	h, err := host.Probe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newProcess()
-	p.cmd = c.command(c.profile(), h)
+	p := launch.New()
+	p.Cmd = c.command(c.profile(), h)
 	return p
 }
 
@@ -46,7 +49,7 @@ func processOf(t testing.TB, c *Cmd) *process {
 // user may not have.
 func shell(t testing.TB, script string) *Cmd {
 	t.Helper()
-	return &Cmd{Profile: shipped(t, "default"), Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}}
+	return &Cmd{Profile: sandboxtest.Shipped(t, "default"), Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}}
 }
 
 // output runs a command and returns what it wrote to stdout and stderr together.
@@ -212,7 +215,7 @@ func TestOtherGoroutines(t *testing.T) {
 
 // endAtEveryMoment launches and ends sandboxes, each a step later than the last, until some were ended during the launch and
 // some behind it. end reports whether the launch was ended, and not the program.
-func endAtEveryMoment(t *testing.T, step time.Duration, end func(p *process, after time.Duration) (launch bool)) {
+func endAtEveryMoment(t *testing.T, step time.Duration, end func(p *launch.Process, after time.Duration) (launch bool)) {
 	t.Helper()
 	before := look(t)
 	runtime.LockOSThread()
@@ -238,14 +241,14 @@ func endAtEveryMoment(t *testing.T, step time.Duration, end func(p *process, aft
 // TestSignalDuringLaunch sends a signal at every moment of a launch: it ends the launch, and that is the error, or the
 // program.
 func TestSignalDuringLaunch(t *testing.T) {
-	endAtEveryMoment(t, 200*time.Microsecond, func(p *process, after time.Duration) (launch bool) {
+	endAtEveryMoment(t, 200*time.Microsecond, func(p *launch.Process, after time.Duration) (launch bool) {
 		go func() {
 			time.Sleep(after)
-			for p.signal(syscall.SIGTERM) == syscall.ESRCH { // until there is a child
+			for p.Signal(syscall.SIGTERM) == syscall.ESRCH { // until there is a child
 				time.Sleep(time.Microsecond)
 			}
 		}()
-		err := p.launchAll()
+		err := p.LaunchAll()
 		var ended *SignalError
 		switch {
 		case errors.As(err, &ended) && ended.Signal == syscall.SIGTERM:
@@ -253,7 +256,7 @@ func TestSignalDuringLaunch(t *testing.T) {
 		case err != nil:
 			t.Errorf("after %v: %v", after, err)
 		default:
-			r, err := p.wait()
+			r, err := p.Wait()
 			if err != nil || r.Signal != "SIGTERM" {
 				t.Errorf("after %v: %+v, %v", after, r, err)
 			}
@@ -265,23 +268,23 @@ func TestSignalDuringLaunch(t *testing.T) {
 // TestKilledDuringLaunch kills init at every moment from the task's first word on. The error says so, and nothing of what
 // that leads to.
 func TestKilledDuringLaunch(t *testing.T) {
-	endAtEveryMoment(t, 100*time.Microsecond, func(p *process, after time.Duration) (launch bool) {
+	endAtEveryMoment(t, 100*time.Microsecond, func(p *launch.Process, after time.Duration) (launchValue bool) {
 		go func() {
 			for begun := false; !begun; time.Sleep(time.Microsecond) {
-				p.mu.Lock()
-				begun = p.taskfd >= 0
-				p.mu.Unlock()
+				p.Mu.Lock()
+				begun = p.Taskfd >= 0
+				p.Mu.Unlock()
 			}
 			time.Sleep(after)
-			p.kill()
+			p.Kill()
 		}()
-		switch err := p.launchAll(); {
-		case err == errEnded:
+		switch err := p.LaunchAll(); {
+		case err == launch.ErrEnded:
 			return true
 		case err != nil:
 			t.Errorf("after %v: %v", after, err)
 		default:
-			r, err := p.wait()
+			r, err := p.Wait()
 			if err != nil || r.Signal != "SIGKILL" {
 				t.Errorf("after %v: %+v, %v", after, r, err)
 			}
@@ -305,7 +308,7 @@ func TestDiesWithWait(t *testing.T) {
 	if report, err := c.Run(); err != nil || report.Exit != 5 {
 		t.Errorf("%+v, %v", report, err)
 	}
-	if took := time.Since(began); took > slow(10*time.Second) {
+	if took := time.Since(began); took > sandboxtest.Slow(10*time.Second) {
 		t.Errorf("took %v", took)
 	}
 	unchanged(t, before)
@@ -313,12 +316,12 @@ func TestDiesWithWait(t *testing.T) {
 
 // TestWallLimit ends a program that ignores SIGTERM.
 func TestWallLimit(t *testing.T) {
-	wall := slow(100 * time.Millisecond) // in which the trap is set
+	wall := sandboxtest.Slow(100 * time.Millisecond) // in which the trap is set
 	c := shell(t, "trap '' TERM; sleep 1000; while :; do :; done")
 	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: wall}
 	c.KillAfter = 100 * time.Millisecond
 	report, err := c.Run()
-	if err != nil || !report.Timeout || report.Signal != "SIGKILL" || report.Exit != -1 || report.Wall < wall || report.Wall > slow(20*time.Second) {
+	if err != nil || !report.Timeout || report.Signal != "SIGKILL" || report.Exit != -1 || report.Wall < wall || report.Wall > sandboxtest.Slow(20*time.Second) {
 		t.Errorf("%+v, %v", report, err)
 	}
 	c = shell(t, "trap 'exit 9' TERM; while :; do sleep 0.01; done")
@@ -474,7 +477,7 @@ func TestManyMounts(t *testing.T) {
 		t.Errorf("wrote %q, exit %d", text, report.Exit)
 	}
 	t.Logf("took %v", took)
-	if limit := slow(5 * time.Second); took > limit {
+	if limit := sandboxtest.Slow(5 * time.Second); took > limit {
 		t.Errorf("took %v; 0.2 s is the aim on an idle machine", took)
 	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/sandboxtest"
 )
 
 // describe writes every part of an error, with its type, on a line each.
@@ -29,308 +31,277 @@ func describe(err error) string {
 	return fmt.Sprintf("%T: %v", err, err)
 }
 
-// pos is line n of the profile that these tests pretend to have read.
-func pos(n int) policy.Pos { return policy.Pos{File: "p.yaml", Line: n, Col: 1} }
-
-// sourced says at which line the scalars of a profile stand: the first at 1.
-func sourced(paths ...string) []policy.Source {
-	var list []policy.Source
-	for i, p := range paths {
-		list = append(list, policy.Source{Path: p, Pos: pos(i + 1)})
-	}
-	return list
-}
-
-// hostRoot is the least profile in which programs of the host run.
-func hostRoot() *policy.Profile {
-	return &policy.Profile{Name: "test", Root: policy.Root{Kind: policy.RootHost}, Syscalls: policy.Syscalls{Default: "allow"}}
-}
-
-func with(change func(p *policy.Profile)) *policy.Profile {
-	p := hostRoot()
-	change(p)
-	return p
-}
-
-func mounted(m ...policy.Mount) *policy.Profile {
-	return with(func(p *policy.Profile) {
-		for i := range m {
-			m[i].Pos = pos(10 + i)
-		}
-		p.Mounts = m
-	})
-}
-
-func onHost(change func(h *host.Host)) *host.Host {
-	h := fakeUser()
-	change(h)
-	return h
-}
-
 // TestCompileErrors holds the whole of what is said where nothing is run.
 func TestCompileErrors(t *testing.T) {
 	tests := []struct {
 		name string
 		p    *policy.Profile
-		host *host.Host // nil is fakeUser
+		host *host.Host // nil is FakeUser
 		args string
 		want string
 	}{
-		{"no command", hostRoot(), nil, "",
+		{"no command", sandboxtest.HostRoot(), nil, "",
 			"error: command: none given\nfrom: \nhint: cordon run -- CMD [ARG…]"},
-		{"memory", with(func(p *policy.Profile) {
+		{"memory", sandboxtest.With(func(p *policy.Profile) {
 			p.Limits.Memory = policy.Opt[int64]{Set: true, V: 1 << 30}
-			p.Sources = sourced("limits.memory")
+			p.Sources = sandboxtest.Sourced("limits.memory")
 		}), nil, "true",
 			"unsupported cgroup: limits.memory: the cgroups cannot be looked at: open /proc/self/mountinfo: no such file or directory\nfrom: p.yaml:1\n" +
 				"remedy: mount -t proc proc /proc; or list cgroup under missing (--missing cgroup)"},
-		{"no cgroup tree", limited(), func() *host.Host {
-			h := tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
-			h.Files.(fakeFiles).put("/proc/self/cgroup", fakeFile{})
+		{"no cgroup tree", sandboxtest.Limited(), func() *host.Host {
+			h := sandboxtest.TableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
+			h.Files.(sandboxtest.FakeFiles).Put("/proc/self/cgroup", sandboxtest.FakeFile{})
 			return h
 		}(), "true",
 			"unsupported cgroup: limits.memory: no cgroup file system is mounted\nfrom: p.yaml:1\n" +
 				"remedy: mount -t cgroup2 none /sys/fs/cgroup; or list cgroup under missing (--missing cgroup)"},
-		{"no delegation", limited(), cgroupHost(fakeUser(), "0::/user.slice/session-1.scope\n", 2), "true",
+		{"no delegation", sandboxtest.Limited(), sandboxtest.CgroupHost(sandboxtest.FakeUser(), "0::/user.slice/session-1.scope\n", 2), "true",
 			"unsupported cgroup: limits.memory: /sys/fs/cgroup/user.slice/session-1.scope is not writable: it is not delegated to this user\nfrom: p.yaml:1\n" +
 				"remedy: systemd-run --user --scope -p Delegate=yes cordon run …; or name a group that this user owns: limits.cgroup (--cgroup-parent); or list cgroup under missing (--missing cgroup)"},
-		{"v1 as a user", limited(), cgroupHost(fakeUser(), "2:memory:/a\n", 1), "true",
+		{"v1 as a user", sandboxtest.Limited(), sandboxtest.CgroupHost(sandboxtest.FakeUser(), "2:memory:/a\n", 1), "true",
 			"unsupported cgroup: limits.memory: /sys/fs/cgroup/memory/a is not writable: cgroup v1 is not delegated to users\nfrom: p.yaml:1\n" +
 				"remedy: start cordon as root, or boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all; or list cgroup under missing (--missing cgroup)"},
-		{"a limit that v1 does not have", limited(func(p *policy.Profile) { p.Limits.OOMGroup = true }), cgroupHost(fakeRoot(), "2:memory:/a\n", 1), "true",
+		{"a limit that v1 does not have", sandboxtest.Limited(func(p *policy.Profile) { p.Limits.OOMGroup = true }), sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "2:memory:/a\n", 1), "true",
 			"unsupported cgroup: limits.oom-group: cgroup v1 has nothing like it\nfrom: \n" +
 				"remedy: boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all; or list cgroup under missing (--missing cgroup)"},
-		{"a group that is not there", limited(func(p *policy.Profile) { p.Limits.Cgroup = "/none" }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
+		{"a group that is not there", sandboxtest.Limited(func(p *policy.Profile) { p.Limits.Cgroup = "/none" }), sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), "true",
 			"unsupported cgroup: limits.memory: /sys/fs/cgroup/none: there is no such cgroup\nfrom: p.yaml:1\n" +
 				"remedy: name one that exists: limits.cgroup (--cgroup-parent), or make it with mkdir /sys/fs/cgroup/none; or list cgroup under missing (--missing cgroup)"},
-		{"systemd that does not run", limited(func(p *policy.Profile) { p.Limits.Cgroup = "ci.slice" }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
+		{"systemd that does not run", sandboxtest.Limited(func(p *policy.Profile) { p.Limits.Cgroup = "ci.slice" }), sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), "true",
 			"unsupported cgroup: limits.memory: systemd does not run here\nfrom: p.yaml:1\n" +
 				"remedy: leave limits.cgroup (--cgroup-parent) out, or name a path in the cgroup tree; or list cgroup under missing (--missing cgroup)"},
-		{"being born on 5.6", limited(), func() *host.Host { h := cgroupHost(fakeRoot(), "0::/\n", 2); h.Kernel = [2]int{5, 6}; return h }(), "true",
+		{"being born on 5.6", sandboxtest.Limited(), func() *host.Host {
+			h := sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2)
+			h.Kernel = [2]int{5, 6}
+			return h
+		}(), "true",
 			"unsupported cgroup: limits.memory: being born in a cgroup needs Linux 5.7\nfrom: p.yaml:1\nremedy: upgrade the kernel; or list cgroup under missing (--missing cgroup)"},
-		{"io of no disk", limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/tmp", Reads: 1}} }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
+		{"io of no disk", sandboxtest.Limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/tmp", Reads: 1}} }), sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), "true",
 			"error: limits.io /tmp: it is on no disk\nfrom: \nhint: name a disk, or a file on one"},
-		{"io of a character device", limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/dev/null", Reads: 1}} }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
+		{"io of a character device", sandboxtest.Limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/dev/null", Reads: 1}} }), sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), "true",
 			"error: limits.io /dev/null: a character device, not a disk\nfrom: \nhint: name a disk, or a file on one"},
-		{"io of nothing", limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/dev/sdz", Reads: 1}} }), cgroupHost(fakeRoot(), "0::/\n", 2), "true",
+		{"io of nothing", sandboxtest.Limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/dev/sdz", Reads: 1}} }), sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), "true",
 			"error: limits.io /dev/sdz: no such file or directory\nfrom: \nhint: name a disk, or a file on one"},
-		{"network allow-list", with(func(p *policy.Profile) { p.Network.Mode = policy.NetworkAllow; p.Sources = sourced("network") }), nil, "true",
+		{"network allow-list", sandboxtest.With(func(p *policy.Profile) {
+			p.Network.Mode = policy.NetworkAllow
+			p.Sources = sandboxtest.Sourced("network")
+		}), nil, "true",
 			"unsupported net: network: an allow-list is not supported yet\nfrom: p.yaml:1\nremedy: use network: none or host"},
 
-		{"mount namespace of the host", with(func(p *policy.Profile) {
+		{"mount namespace of the host", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Mount.Mode = policy.NSHost
-			p.Sources = sourced("namespaces.mount")
+			p.Sources = sandboxtest.Sourced("namespaces.mount")
 		}), nil, "true",
 			"error: namespaces.mount: a root and mounts need a new mount namespace\nfrom: p.yaml:1\nhint: leave out namespaces.mount: new is the default"},
-		{"join as a user", with(func(p *policy.Profile) {
+		{"join as a user", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Net = policy.Namespace{Mode: policy.NSJoin, Path: "/run/netns/x"}
-			p.Sources = sourced("namespaces.net")
+			p.Sources = sandboxtest.Sourced("namespaces.net")
 		}), nil, "true",
 			"unsupported net: namespaces.net: joining /run/netns/x needs CAP_SYS_ADMIN over it\nfrom: p.yaml:1\nremedy: join the user namespace that it belongs to as well (namespaces: {user: /proc/PID/ns/user}), or run as root"},
-		{"join a user namespace", with(func(p *policy.Profile) {
+		{"join a user namespace", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/1/ns/user"}
-			p.Sources = sourced("namespaces.user")
-		}), fakeRoot(), "true",
+			p.Sources = sandboxtest.Sourced("namespaces.user")
+		}), sandboxtest.FakeRoot(), "true",
 			"error: namespaces.user /proc/1/ns/user: which ids it maps cannot be told from the path\nfrom: p.yaml:1\nhint: name user.uid, a number inside that it maps"},
-		{"join a user namespace without the caller's id", with(func(p *policy.Profile) {
+		{"join a user namespace without the caller's id", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/user"}
-			p.Sources = sourced("namespaces.user")
-		}), joinHost(fakeUser(), "0 100000 65536"), "true",
+			p.Sources = sandboxtest.Sourced("namespaces.user")
+		}), sandboxtest.JoinHost(sandboxtest.FakeUser(), "0 100000 65536"), "true",
 			"error: namespaces.user /proc/77/ns/user: the caller's id, 1000, is not mapped in it\nfrom: p.yaml:1\nhint: name user.uid, a number inside that it maps: 0 to 65535"},
-		{"join a user namespace without that id", with(func(p *policy.Profile) {
+		{"join a user namespace without that id", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/user"}
 			p.User = ids(5)
-			p.Sources = sourced("namespaces.user")
-		}), joinHost(fakeUser(), "0 1000 1\n7 100000 1"), "true",
+			p.Sources = sandboxtest.Sourced("namespaces.user")
+		}), sandboxtest.JoinHost(sandboxtest.FakeUser(), "0 1000 1\n7 100000 1"), "true",
 			"error: namespaces.user /proc/77/ns/user: user.uid 5 is not mapped in it\nfrom: p.yaml:1\nhint: name user.uid, a number inside that it maps: 0, 7"},
-		{"join as somebody else", with(func(p *policy.Profile) {
+		{"join as somebody else", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/user"}
 			p.User = ids(5)
-			p.Sources = sourced("user.uid")
-		}), joinHost(fakeUser(), "0 1000 1\n1 100000 65536"), "true",
+			p.Sources = sandboxtest.Sourced("user.uid")
+		}), sandboxtest.JoinHost(sandboxtest.FakeUser(), "0 1000 1\n1 100000 65536"), "true",
 			"error: user.uid: an ordinary user's task keeps the caller's id in a user namespace that it joins: as another, it could not be read back\nfrom: p.yaml:1\n" +
 				"hint: keep, which is 0 in /proc/77/ns/user; or run as root"},
-		{"join as root and stay root", with(func(p *policy.Profile) {
+		{"join as root and stay root", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/user"}
-			p.Sources = sourced("namespaces.user")
-		}), joinHost(fakeRoot(), "0 0 1"), "true",
+			p.Sources = sandboxtest.Sourced("namespaces.user")
+		}), sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 0 1"), "true",
 			"error: namespaces.user /proc/77/ns/user: the task would be root on the host\nfrom: p.yaml:1\n" +
 				"hint: name user.uid and user.gid, ids inside that are not root outside; or say so in as many words with user: {host: caller} or --host-user caller"},
-		{"join a mount namespace by a path that shows no tree", with(func(p *policy.Profile) {
+		{"join a mount namespace by a path that shows no tree", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Mount = policy.Namespace{Mode: policy.NSJoin, Path: "/run/mnt"}
-			p.Sources = sourced("namespaces.mount")
-		}), fakeRoot(), "true",
+			p.Sources = sandboxtest.Sourced("namespaces.mount")
+		}), sandboxtest.FakeRoot(), "true",
 			"unsupported mount: namespaces.mount: the tree of /run/mnt cannot be looked at before it is entered\nfrom: p.yaml:1\nremedy: name a process that is in it: /proc/PID/ns/mnt"},
-		{"join a mount namespace of a process that is gone", with(func(p *policy.Profile) {
+		{"join a mount namespace of a process that is gone", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Mount = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/78/ns/mnt"}
 			p.User.Host = policy.HostCaller
-			p.Sources = sourced("namespaces.mount")
-		}), fakeRoot(), "true",
+			p.Sources = sandboxtest.Sourced("namespaces.mount")
+		}), sandboxtest.FakeRoot(), "true",
 			"error: namespaces.mount: /proc/78/root: no such file or directory\nfrom: p.yaml:1\nhint: the process is gone, or belongs to somebody else"},
-		{"join a mount namespace alone", with(func(p *policy.Profile) {
+		{"join a mount namespace alone", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Mount = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/mnt"}
-			p.Sources = sourced("namespaces.mount")
-		}), joinHost(fakeRoot(), "0 0 1"), "true",
+			p.Sources = sandboxtest.Sourced("namespaces.mount")
+		}), sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 0 1"), "true",
 			"unsupported mount: namespaces.mount: a mount of another mount namespace cannot be idmapped\nfrom: p.yaml:1\n" +
 				"remedy: join the user namespace that it belongs to as well, or keep the caller's id with user: {host: caller} or --host-user caller"},
-		{"join a time namespace", with(func(p *policy.Profile) {
+		{"join a time namespace", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Time.Path = "/proc/1/ns/time"
-			p.Sources = sourced("namespaces.time")
+			p.Sources = sandboxtest.Sourced("namespaces.time")
 		}), nil, "true",
 			"unsupported time: namespaces.time: joining /proc/1/ns/time needs CAP_SYS_ADMIN over it\nfrom: p.yaml:1\nremedy: join the user namespace that it belongs to as well (namespaces: {user: /proc/PID/ns/user}), or run as root"},
-		{"time namespace on 5.5", with(func(p *policy.Profile) {
+		{"time namespace on 5.5", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Time = policy.TimeNamespace{New: true, Boottime: time.Hour}
-			p.Sources = sourced("namespaces.time")
-		}), onHost(func(h *host.Host) { h.Kernel = [2]int{5, 5} }), "true",
+			p.Sources = sandboxtest.Sourced("namespaces.time")
+		}), sandboxtest.OnHost(func(h *host.Host) { h.Kernel = [2]int{5, 5} }), "true",
 			"unsupported time: time namespaces need Linux 5.6\nfrom: p.yaml:1\nremedy: upgrade the kernel"},
 
-		{"host user namespace as a user", with(func(p *policy.Profile) {
+		{"host user namespace as a user", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User.Mode = policy.NSHost
-			p.Sources = sourced("namespaces.user")
+			p.Sources = sandboxtest.Sourced("namespaces.user")
 		}), nil, "true",
 			"unsupported userns: namespaces.user: host: without a user namespace the other namespaces need CAP_SYS_ADMIN\nfrom: p.yaml:1\nremedy: leave out namespaces.user: new is the default; or run as root"},
-		{"root on the host", with(func(p *policy.Profile) {
+		{"root on the host", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User.Mode = policy.NSHost
-			p.Sources = sourced("namespaces.user")
-		}), fakeRoot(), "true",
+			p.Sources = sandboxtest.Sourced("namespaces.user")
+		}), sandboxtest.FakeRoot(), "true",
 			"error: namespaces.user: host: the task would be root on the host, or in root's group\nfrom: p.yaml:1\n" +
-				"hint: name user.uid and user.gid that are not 0; or " + callerHint},
-		{"root's group on the host", with(func(p *policy.Profile) {
+				"hint: name user.uid and user.gid that are not 0; or " + compile.CallerHint},
+		{"root's group on the host", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User.Mode, p.User.UID = policy.NSHost, policy.Opt[uint32]{V: 1000, Set: true}
-			p.Sources = sourced("namespaces.user")
-		}), fakeRoot(), "true",
+			p.Sources = sandboxtest.Sourced("namespaces.user")
+		}), sandboxtest.FakeRoot(), "true",
 			"error: namespaces.user: host: the task would be root on the host, or in root's group\nfrom: p.yaml:1\n" +
-				"hint: name user.uid and user.gid that are not 0; or " + callerHint},
-		{"ranges without a user namespace", with(func(p *policy.Profile) {
+				"hint: name user.uid and user.gid that are not 0; or " + compile.CallerHint},
+		{"ranges without a user namespace", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User.Mode, p.User.Host, p.User.Ranges = policy.NSHost, policy.HostCaller, true
-			p.Sources = sourced("user.ranges")
-		}), fakeRoot(), "true",
+			p.Sources = sandboxtest.Sourced("user.ranges")
+		}), sandboxtest.FakeRoot(), "true",
 			"error: user.ranges: id ranges need a user namespace\nfrom: p.yaml:1\nhint: "},
 
-		{"missing root directory", with(func(p *policy.Profile) {
+		{"missing root directory", sandboxtest.With(func(p *policy.Profile) {
 			p.Root = policy.Root{Kind: policy.RootDir, Dir: "/srv/none"}
-			p.Sources = sourced("root.dir")
+			p.Sources = sandboxtest.Sourced("root.dir")
 		}), nil, "true",
 			"error: root.dir /srv/none: no such file or directory\nfrom: p.yaml:1\nhint: name a directory that holds a root file system"},
-		{"root directory is a file", with(func(p *policy.Profile) {
+		{"root directory is a file", sandboxtest.With(func(p *policy.Profile) {
 			p.Root = policy.Root{Kind: policy.RootDir, Dir: "/etc/passwd"}
-			p.Sources = sourced("root.dir")
+			p.Sources = sandboxtest.Sourced("root.dir")
 		}), nil, "true",
 			"error: root.dir /etc/passwd: not a directory\nfrom: p.yaml:1\nhint: name a directory that holds a root file system"},
-		{"no such program in the root directory", with(func(p *policy.Profile) { p.Root = policy.Root{Kind: policy.RootDir, Dir: "/srv/rootfs"} }), nil, "/usr/bin/nothing",
+		{"no such program in the root directory", sandboxtest.With(func(p *policy.Profile) { p.Root = policy.Root{Kind: policy.RootDir, Dir: "/srv/rootfs"} }), nil, "/usr/bin/nothing",
 			"lookup 127: /usr/bin/nothing: no such file in the root directory\nhint: "},
-		{"an overlay over a host without a table of mounts", with(func(p *policy.Profile) { p.Root.Overlay = "tmp"; p.Sources = sourced("root") }), nil, "true",
+		{"an overlay over a host without a table of mounts", sandboxtest.With(func(p *policy.Profile) { p.Root.Overlay = "tmp"; p.Sources = sandboxtest.Sourced("root") }), nil, "true",
 			"error: root: overlay: open /proc/self/mountinfo: no such file or directory\nfrom: p.yaml:1\nhint: "},
-		{"an overlay over nothing", with(func(p *policy.Profile) { p.Root.Overlay = "tmp"; p.Sources = sourced("root") }), tableHost("20 1 0:2 / /x rw - ext4 x rw\n"), "true",
+		{"an overlay over nothing", sandboxtest.With(func(p *policy.Profile) { p.Root.Overlay = "tmp"; p.Sources = sandboxtest.Sourced("root") }), sandboxtest.TableHost("20 1 0:2 / /x rw - ext4 x rw\n"), "true",
 			"error: root: overlay: the task may write to no directory of the host that has nothing mounted in it\nfrom: p.yaml:1\n" +
 				"hint: overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"},
 
-		{"missing source", mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none"}), nil, "true",
+		{"missing source", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none"}), nil, "true",
 			"error: mounts[0]: bind: /opt/none: no such file or directory\nfrom: p.yaml:10\nhint: "},
-		{"source is a symbolic link", mounted(policy.Mount{Kind: policy.MountBind, Source: "/usr/bin/python3"}), nil, "true",
+		{"source is a symbolic link", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/usr/bin/python3"}), nil, "true",
 			"error: mounts[0]: bind: /usr/bin/python3: lies behind a symbolic link, which a task may have made\nfrom: p.yaml:10\n" +
 				"hint: if that is meant bind what it leads to: /usr/bin/python3.13"},
-		{"missing target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none"}), nil, "true",
+		{"missing target", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none"}), nil, "true",
 			"error: mounts[0]: tmpfs: target /opt/none does not exist, and nothing is ever made on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
-		{"bind on the root", mounted(policy.Mount{Kind: policy.MountBind, Source: "/srv", Target: "/"}), nil, "true",
+		{"bind on the root", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/srv", Target: "/"}), nil, "true",
 			"error: mounts[0]: bind: the root cannot be a bind's target; use root: {dir: /srv}\nfrom: p.yaml:10\nhint: "},
-		{"directory on a file", mounted(policy.Mount{Kind: policy.MountBind, Source: "/srv", Target: "/etc/passwd"}), nil, "true",
+		{"directory on a file", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/srv", Target: "/etc/passwd"}), nil, "true",
 			"error: mounts[0]: bind: /etc/passwd is a file inside, the source is a directory\nfrom: p.yaml:10\nhint: "},
-		{"file on a directory", mounted(policy.Mount{Kind: policy.MountBind, Source: "/etc/passwd", Target: "/srv"}), nil, "true",
+		{"file on a directory", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/etc/passwd", Target: "/srv"}), nil, "true",
 			"error: mounts[0]: bind: /srv is a directory inside, the source is a file\nfrom: p.yaml:10\nhint: "},
-		{"home without a home", mounted(policy.Mount{Kind: policy.MountBind, Source: "~/src"}), onHost(func(h *host.Host) { h.Home = "" }), "true",
+		{"home without a home", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "~/src"}), sandboxtest.OnHost(func(h *host.Host) { h.Home = "" }), "true",
 			"error: mounts[0]: bind: ~/src: no home: HOME is not set, not absolute, or /, and the password database has none\nfrom: p.yaml:10\nhint: "},
-		{"directory where nothing is made", mounted(policy.Mount{Kind: policy.MountDir, Target: "/opt"}), nil, "true",
+		{"directory where nothing is made", sandboxtest.Mounted(policy.Mount{Kind: policy.MountDir, Target: "/opt"}), nil, "true",
 			"error: mounts[0]: dir: target /opt does not exist, and nothing is ever made on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
-		{"unknown file to generate", mounted(policy.Mount{Kind: policy.MountGenerate, Target: "/etc/shadow"}), nil, "true",
+		{"unknown file to generate", sandboxtest.Mounted(policy.Mount{Kind: policy.MountGenerate, Target: "/etc/shadow"}), nil, "true",
 			"error: mounts[0]: generate: generate knows passwd, group, hosts, hostname, nsswitch.conf and resolv.conf, not shadow\nfrom: p.yaml:10\nhint: "},
-		{"proc of the host's processes", with(func(p *policy.Profile) {
+		{"proc of the host's processes", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.PID.Mode = policy.NSHost
-			p.Mounts = []policy.Mount{{Kind: policy.MountProc, Target: "/proc", Pos: pos(3)}}
+			p.Mounts = []policy.Mount{{Kind: policy.MountProc, Target: "/proc", Pos: sandboxtest.Pos(3)}}
 		}), nil, "true",
 			"unsupported mount: proc shows the processes of the pid namespace and needs one of the sandbox's own\nfrom: p.yaml:3\nremedy: leave out namespaces.pid: new is the default"},
-		{"sysfs of the host's network", with(func(p *policy.Profile) {
+		{"sysfs of the host's network", sandboxtest.With(func(p *policy.Profile) {
 			p.Network.Mode = policy.NetworkHost
-			p.Mounts = []policy.Mount{{Kind: policy.MountSysfs, Target: "/sys", Pos: pos(3)}}
+			p.Mounts = []policy.Mount{{Kind: policy.MountSysfs, Target: "/sys", Pos: sandboxtest.Pos(3)}}
 		}), nil, "true",
 			"unsupported mount: sysfs shows devices of the network namespace and needs one of the sandbox's own\nfrom: p.yaml:3\nremedy: network: none, or bind /sys read-only"},
-		{"device that is none", mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), onHost(func(h *host.Host) { h.Files.(fakeFiles).file("/dev/null") }), "true",
+		{"device that is none", sandboxtest.Mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).File("/dev/null") }), "true",
 			"error: mounts[0]: dev: /dev/null is not the device it should be\nfrom: p.yaml:10\nhint: "},
-		{"device that is another", mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), onHost(func(h *host.Host) {
-			t := h.Files.(fakeFiles)
+		{"device that is another", sandboxtest.Mounted(policy.Mount{Kind: policy.MountDev, Target: "/dev"}), sandboxtest.OnHost(func(h *host.Host) {
+			t := h.Files.(sandboxtest.FakeFiles)
 			t["/dev/zero"] = t["/dev/null"]
 		}), "true",
 			"error: mounts[0]: dev: /dev/zero is not the device it should be\nfrom: p.yaml:10\nhint: "},
-		{"overlay directory missing", mounted(policy.Mount{Kind: policy.MountOverlay, Source: "/srv", Target: "/srv", Upper: "/var/none"}), nil, "true",
+		{"overlay directory missing", sandboxtest.Mounted(policy.Mount{Kind: policy.MountOverlay, Source: "/srv", Target: "/srv", Upper: "/var/none"}), nil, "true",
 			"error: mounts[0]: overlay: overlay directory /var/none: no such file or directory\nfrom: p.yaml:10\nhint: make it, or name one that exists"},
-		{"loop of links in a target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x"}), onHost(func(h *host.Host) { h.Files.(fakeFiles).link("/loop", "loop") }), "true",
+		{"loop of links in a target", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x"}), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Link("/loop", "loop") }), "true",
 			"error: mounts[0]: tmpfs: resolve /loop/x: too many symbolic links\nfrom: p.yaml:10\nhint: "},
 
-		{"optional: missing source", mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none", Optional: true}), nil, "true", "none"},
-		{"optional: missing target", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none", Optional: true}), nil, "true", "none"},
-		{"optional: no home", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "~", Optional: true}), onHost(func(h *host.Host) { h.Home = "" }), "true", "none"},
+		{"optional: missing source", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none", Optional: true}), nil, "true", "none"},
+		{"optional: missing target", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none", Optional: true}), nil, "true", "none"},
+		{"optional: no home", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "~", Optional: true}), sandboxtest.OnHost(func(h *host.Host) { h.Home = "" }), "true", "none"},
 		// Whatever else is wrong, what an optional mount is there to cover would stay visible.
-		{"optional: a file in the place of the directory", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/etc/passwd", Optional: true}), nil, "true",
+		{"optional: a file in the place of the directory", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/etc/passwd", Optional: true}), nil, "true",
 			"error: mounts[0]: tmpfs: /etc/passwd is a file inside, the source is a directory\nfrom: p.yaml:10\nhint: "},
-		{"optional: a loop of links", mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x", Optional: true}), onHost(func(h *host.Host) { h.Files.(fakeFiles).link("/loop", "loop") }), "true",
+		{"optional: a loop of links", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/loop/x", Optional: true}), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Link("/loop", "loop") }), "true",
 			"error: mounts[0]: tmpfs: resolve /loop/x: too many symbolic links\nfrom: p.yaml:10\nhint: "},
 
-		{"hide the root", with(func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/", Pos: pos(7)}} }), nil, "true",
+		{"hide the root", sandboxtest.With(func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/", Pos: sandboxtest.Pos(7)}} }), nil, "true",
 			"error: hide[0] /: the root cannot be hidden\nfrom: p.yaml:7\nhint: "},
-		{"hidden program", with(func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/usr/bin/true", Pos: pos(7)}} }), nil, "true",
+		{"hidden program", sandboxtest.With(func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/usr/bin/true", Pos: sandboxtest.Pos(7)}} }), nil, "true",
 			"lookup 126: true: hidden by p.yaml:7\nhint: the profile hides it on purpose; use another profile to run it"},
 
-		{"no Landlock", hostRoot(), onHost(func(h *host.Host) { h.LandlockABI = 0 }), "true",
+		{"no Landlock", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.LandlockABI = 0 }), "true",
 			"unsupported landlock: landlock: this kernel has no Landlock, or it is not enabled\nfrom: \nremedy: Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing"},
-		{"no scopes", hostRoot(), onHost(func(h *host.Host) { h.LandlockABI = 5 }), "true",
+		{"no scopes", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.LandlockABI = 5 }), "true",
 			"unsupported landlock: landlock.scope: ABI 5 has no scopes (6 has)\nfrom: \nremedy: Linux 6.12; landlock: {scope: []}; or list landlock under missing"},
-		{"an ABI without every right", with(func(p *policy.Profile) {
+		{"an ABI without every right", sandboxtest.With(func(p *policy.Profile) {
 			p.Landlock.Scope = policy.Opt[[]string]{Set: true}
-			p.Sources = sourced("landlock")
-		}), onHost(func(h *host.Host) { h.LandlockABI = 2 }), "true",
+			p.Sources = sandboxtest.Sourced("landlock")
+		}), sandboxtest.OnHost(func(h *host.Host) { h.LandlockABI = 2 }), "true",
 			"unsupported landlock: landlock: ABI 2 does not know every right (5 does)\nfrom: p.yaml:1\nremedy: Linux 6.10; or list landlock under missing"},
-		{"a capability of the future", with(func(p *policy.Profile) {
-			p.Capabilities.Keep = []policy.Capability{{Name: "CHECKPOINT_RESTORE", Pos: pos(4)}}
-		}), onHost(func(h *host.Host) { h.LastCap = 37 }), "true",
+		{"a capability of the future", sandboxtest.With(func(p *policy.Profile) {
+			p.Capabilities.Keep = []policy.Capability{{Name: "CHECKPOINT_RESTORE", Pos: sandboxtest.Pos(4)}}
+		}), sandboxtest.OnHost(func(h *host.Host) { h.LastCap = 37 }), "true",
 			"unsupported caps: this kernel has no capability CHECKPOINT_RESTORE\nfrom: p.yaml:4\nremedy: leave it out; the last one here is number 37"},
-		{"an unknown resource", with(func(p *policy.Profile) { p.Limits.Rlimits = []policy.Rlimit{{Name: "cows", Pos: pos(4)}} }), nil, "true",
+		{"an unknown resource", sandboxtest.With(func(p *policy.Profile) { p.Limits.Rlimits = []policy.Rlimit{{Name: "cows", Pos: sandboxtest.Pos(4)}} }), nil, "true",
 			"error: limits.rlimits: unknown resource cows\nfrom: p.yaml:4\nhint: "},
-		{"working directory is a file", with(func(p *policy.Profile) {
+		{"working directory is a file", sandboxtest.With(func(p *policy.Profile) {
 			p.Process.Workdir = "/etc/passwd"
-			p.Sources = sourced("process.workdir")
+			p.Sources = sandboxtest.Sourced("process.workdir")
 		}), nil, "true",
 			"error: process.workdir /etc/passwd: no such directory inside\nfrom: p.yaml:1\nhint: bind it, or name one that exists"},
 
-		{"not in PATH", hostRoot(), nil, "nothing",
+		{"not in PATH", sandboxtest.HostRoot(), nil, "nothing",
 			"lookup 127: nothing: not found in PATH inside the sandbox\nhint: name it by its path, or keep PATH with env: {keep: [PATH]}"},
-		{"an empty name", hostRoot(), nil, "''",
+		{"an empty name", sandboxtest.HostRoot(), nil, "''",
 			"lookup 127: \"\": an empty name is no program\nhint: "},
-		{"no such file", hostRoot(), nil, "./nothing",
+		{"no such file", sandboxtest.HostRoot(), nil, "./nothing",
 			"lookup 127: ./nothing: no such file\nhint: "},
-		{"a directory", hostRoot(), nil, "/usr/bin",
+		{"a directory", sandboxtest.HostRoot(), nil, "/usr/bin",
 			"lookup 126: /usr/bin: is a directory\nhint: "},
-		{"not executable", hostRoot(), nil, "./main.c",
+		{"not executable", sandboxtest.HostRoot(), nil, "./main.c",
 			"lookup 126: ./main.c: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
-		{"not executable in PATH", hostRoot(), onHost(func(h *host.Host) { h.Files.(fakeFiles).file("/usr/bin/data") }), "data",
+		{"not executable in PATH", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).File("/usr/bin/data") }), "data",
 			"lookup 126: data: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
-		{"script without its interpreter", hostRoot(), onHost(func(h *host.Host) { h.Files.(fakeFiles).program("/usr/bin/old", "#!/usr/bin/perl4\n") }), "old",
+		{"script without its interpreter", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Program("/usr/bin/old", "#!/usr/bin/perl4\n") }), "old",
 			"lookup 127: /usr/bin/old: its interpreter /usr/bin/perl4: no such file\nhint: "},
-		{"env without its program", hostRoot(), onHost(func(h *host.Host) { h.Files.(fakeFiles).program("/usr/bin/old", "#!/usr/bin/env perl4\n") }), "old",
+		{"env without its program", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Program("/usr/bin/old", "#!/usr/bin/env perl4\n") }), "old",
 			"lookup 127: /usr/bin/old: its interpreter perl4: not found in PATH inside the sandbox\nhint: name it by its path, or keep PATH with env: {keep: [PATH]}"},
-		{"interpreter without permission", hostRoot(), onHost(func(h *host.Host) {
-			h.Files.(fakeFiles).program("/usr/bin/old", "#!/etc/passwd\n")
+		{"interpreter without permission", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) {
+			h.Files.(sandboxtest.FakeFiles).Program("/usr/bin/old", "#!/etc/passwd\n")
 		}), "old",
 			"lookup 126: /usr/bin/old: its interpreter /etc/passwd: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
-		{"program behind a dangling link", hostRoot(), onHost(func(h *host.Host) { h.Files.(fakeFiles).link("/usr/bin/gone", "elsewhere") }), "/usr/bin/gone",
+		{"program behind a dangling link", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Link("/usr/bin/gone", "elsewhere") }), "/usr/bin/gone",
 			"lookup 127: /usr/bin/gone: no such file\nhint: "},
-		{"program behind a loop", hostRoot(), onHost(func(h *host.Host) { h.Files.(fakeFiles).link("/usr/bin/loop", "loop") }), "/usr/bin/loop",
+		{"program behind a loop", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Link("/usr/bin/loop", "loop") }), "/usr/bin/loop",
 			"lookup 126: /usr/bin/loop: too many symbolic links\nhint: "},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			host, args := tt.host, strings.Fields(tt.args)
 			if host == nil {
-				host = fakeUser()
+				host = sandboxtest.FakeUser()
 			}
 			for i := range args {
 				args[i] = strings.Trim(args[i], "'")
@@ -350,11 +321,11 @@ func TestCompileErrors(t *testing.T) {
 // where none can.
 func TestKeyring(t *testing.T) {
 	for _, denied := range []bool{false, true} {
-		p := hostRoot()
+		p := sandboxtest.HostRoot()
 		if denied {
 			p.Syscalls.Deny = []policy.SyscallItem{{Name: "@keyring"}}
 		}
-		if text := goldenOf(t, p, fakeRoot()); strings.Contains(text, "KEYCTL_JOIN_SESSION_KEYRING") == denied {
+		if text := goldenOf(t, p, sandboxtest.FakeRoot()); strings.Contains(text, "KEYCTL_JOIN_SESSION_KEYRING") == denied {
 			t.Errorf("the calls denied: %v\n%s", denied, text)
 		}
 	}

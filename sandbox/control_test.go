@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -10,15 +11,39 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/launch"
+	"cordon/sandbox/internal/sandboxtest"
+	"cordon/sandbox/internal/state"
 )
 
-// served is a launcher's loop with a control socket, and nothing else.
-func served(t *testing.T) (*Entry, *process) {
+// entryOf is an entry in a state directory of its own.
+func entryOf(t *testing.T) *Entry {
 	t.Helper()
-	d := stateDir(t)
-	e := newEntry(t, d, "")
+	parent := t.TempDir()
+	if err := os.Chmod(parent, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d, err := OpenStateDir(parent + "/cordon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	e, err := d.Create(State{Args: []string{"true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return e
+}
+
+// served is a launcher's loop with a control socket, and nothing else.
+func served(t *testing.T) (*Entry, *launch.Process) {
+	t.Helper()
+	e := entryOf(t)
 	p := processOf(t, &Cmd{State: e})
-	if err := p.serveControl(e.root); err != nil {
+	if err := p.ServeControl(state.Root(e)); err != nil {
 		t.Fatal(err)
 	}
 	var stop atomic.Bool
@@ -32,12 +57,12 @@ func served(t *testing.T) (*Entry, *process) {
 				return
 			}
 		}
-		p.closeControl()
+		p.CloseControl()
 	}()
 	t.Cleanup(func() {
 		stop.Store(true)
 		<-done
-		if _, err := e.root.Lstat(controlFile); err == nil {
+		if _, err := state.Root(e).Lstat(host.ControlFile); err == nil {
 			t.Error("the socket is left")
 		}
 	})
@@ -50,7 +75,7 @@ func TestControl(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.lost, l.why = 5, "because"
+	state.Lose(l, 5, "because")
 	var s LogState
 	if _, err := e.Call("log", nil, &s); err != nil || s.Lost != 5 || s.Error != "because" {
 		t.Errorf("%+v %v", s, err)
@@ -61,12 +86,12 @@ func TestControl(t *testing.T) {
 		args any
 		want string
 	}{
-		{"signal", signalRequest{-1}, "not a signal"},
-		{"signal", signalRequest{65}, "not a signal"},
+		{"signal", state.SignalRequest{Signal: -1}, "not a signal"},
+		{"signal", state.SignalRequest{Signal: 65}, "not a signal"},
 		{"signal", "x", "not a signal"},
-		{"signal", signalRequest{15}, "no such process"}, // nothing runs here
+		{"signal", state.SignalRequest{Signal: 15}, "no such process"}, // nothing runs here
 		{"nonsense", nil, "not known to this launcher"},
-		{"log", strings.Repeat("x", maxPacket), "too long"},
+		{"log", strings.Repeat("x", state.MaxPacket), "too long"},
 	} {
 		_, err := e.Call(tt.op, tt.args, nil)
 		var its *Error
@@ -81,7 +106,7 @@ func TestControl(t *testing.T) {
 func TestControlHostileClients(t *testing.T) {
 	e, p := served(t)
 	dial := func() int {
-		fd, err := e.dial()
+		fd, err := state.Dial(e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,21 +135,21 @@ func TestControlHostileClients(t *testing.T) {
 	}
 	answers("one that never reads")
 	fd = dial() // sends descriptors
-	before := descriptors(t)
+	before := sandboxtest.Descriptors(t)
 	for range 20 {
 		_ = unix.Sendmsg(fd, []byte(`{"op":"log"}`), unix.UnixRights(0, 1, 2), nil, unix.MSG_NOSIGNAL)
 	}
 	answers("one that sends descriptors")
-	if now := descriptors(t); now > before+2 { // an answer's connection may be there still
+	if now := sandboxtest.Descriptors(t); now > before+2 { // an answer's connection may be there still
 		t.Errorf("%d descriptors, %d before", now, before)
 	}
 	var idle []int
-	for range 3 * maxClients {
+	for range 3 * launch.MaxClients {
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		addr, done, err := controlAddress(e.root)
+		addr, done, err := state.ControlAddress(state.Root(e))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,16 +180,16 @@ func TestAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	proof, err := openUserNamespace()
+	proof, err := state.OpenUserNamespace()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(proof)
-	if !answer(pair[0], proof, "yes", []int{0, 1, 2}, nil) {
+	if !launch.Answer(pair[0], proof, "yes", []int{0, 1, 2}, nil) {
 		t.Fatal("not sent")
 	}
 	var value string
-	fds, err := receiveReply(pair[1], &value)
+	fds, err := state.ReceiveReply(pair[1], &value)
 	if err != nil || value != "yes" || len(fds) != 3 {
 		t.Fatalf("%v %q %v", fds, value, err)
 	}
@@ -175,15 +200,15 @@ func TestAnswer(t *testing.T) {
 		}
 		unix.Close(fd)
 	}
-	if !answer(pair[0], proof, nil, []int{0}, &Error{Op: "x", Err: errors.New("no"), Hint: "h"}) {
+	if !launch.Answer(pair[0], proof, nil, []int{0}, &Error{Op: "x", Err: errors.New("no"), Hint: "h"}) {
 		t.Fatal("not sent")
 	}
-	fds, err = receiveReply(pair[1], nil)
+	fds, err = state.ReceiveReply(pair[1], nil)
 	var e *Error
 	if fds != nil || !errors.As(err, &e) || e.Hint != "h" || !strings.Contains(err.Error(), "x: no") {
 		t.Errorf("%v %v", fds, err)
 	}
-	if answer(pair[0], proof, strings.Repeat("x", maxPacket), nil, nil) || answer(pair[0], proof, nil, make([]int, maxRights+1), nil) {
+	if launch.Answer(pair[0], proof, strings.Repeat("x", state.MaxPacket), nil, nil) || launch.Answer(pair[0], proof, nil, make([]int, state.MaxRights+1), nil) {
 		t.Error("too much was sent")
 	}
 }
@@ -194,9 +219,9 @@ func FuzzRequest(f *testing.F) {
 	f.Add([]byte(`{"op":"log"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := processOf(t, &Cmd{State: &Entry{}})
-		_, fds, err := p.do(b)
-		var r request
-		known := json.Unmarshal(b, &r) == nil && slices.ContainsFunc(operations[:], func(o operation) bool { return o.op == r.Op })
+		_, fds, err := p.Do(b)
+		var r state.Request
+		known := json.Unmarshal(b, &r) == nil && slices.ContainsFunc(launch.Operations[:], func(o launch.Operation) bool { return o.Op == r.Op })
 		if fds != nil || !known && err == nil {
 			t.Errorf("%q: %v %v", b, fds, err)
 		}

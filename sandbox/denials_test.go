@@ -12,14 +12,18 @@ import (
 	"cordon/policy"
 	"cordon/policy/filter"
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/launch"
+	"cordon/sandbox/internal/sandboxtest"
+	"cordon/sandbox/internal/why"
 )
 
 // reporting is a compilation of which only the filter matters.
-func reporting(t *testing.T, p *policy.Profile) *compilation {
+func reporting(t *testing.T, p *policy.Profile) *compile.Compilation {
 	t.Helper()
-	c := &compilation{profile: p, host: fakeUser(), req: &Request{Args: []string{"true"}}, arch: filter.AMD64}
-	if err := c.planReports(); err != nil || c.reports != (p.OnDenial == policy.DenialReport) {
-		t.Fatalf("reports %v, %v", c.reports, err)
+	c := &compile.Compilation{Profile: p, Host: sandboxtest.FakeUser(), Req: &compile.Request{Args: []string{"true"}}, Arch: filter.AMD64}
+	if err := c.PlanReports(); err != nil || c.Reports != (p.OnDenial == policy.DenialReport) {
+		t.Fatalf("reports %v, %v", c.Reports, err)
 	}
 	return c
 }
@@ -40,7 +44,7 @@ func deniedCall(t *testing.T, call string, args ...uint64) *filter.Data {
 func TestCount(t *testing.T) {
 	p := &policy.Profile{OnDenial: policy.DenialReport, Syscalls: policy.Syscalls{Default: "errno(EACCES)", Deny: []policy.SyscallItem{{Name: "mount"}},
 		Rules: []policy.SyscallRule{{Call: "socket", Expr: "family == AF_UNIX", Else: "errno(EAFNOSUPPORT)"}, {Call: "ioctl", Expr: "errno(ENOTTY)"}}}}
-	d := denials{comp: reporting(t, p)}
+	d := launch.Denials{Comp: reporting(t, p)}
 	tests := []struct {
 		call  string
 		args  []uint64
@@ -58,24 +62,24 @@ func TestCount(t *testing.T) {
 		{"socket", []uint64{1, 1, 0}, unix.EPERM, true}, // allowed: that it is asked about cannot be, and it stays denied
 	}
 	for _, tt := range tests {
-		errno, fresh := d.count(deniedCall(t, tt.call, tt.args...))
+		errno, fresh := d.Count(deniedCall(t, tt.call, tt.args...))
 		if errno != tt.errno || (fresh != nil) != tt.fresh {
 			t.Errorf("%s %v: %v, new %v", tt.call, tt.args, errno, fresh != nil)
 		}
 	}
-	if d.total != uint64(len(tests)) || d.order[0].Count != 2 {
-		t.Errorf("%d in all, %d of the first kind", d.total, d.order[0].Count)
+	if d.Total != uint64(len(tests)) || d.Order[0].Count != 2 {
+		t.Errorf("%d in all, %d of the first kind", d.Total, d.Order[0].Count)
 	}
 }
 
 // TestCountBound has kinds without end and memory that ends.
 func TestCountBound(t *testing.T) {
-	d := denials{comp: reporting(t, &policy.Profile{OnDenial: policy.DenialReport})}
-	for i := range uint64(3 * maxDenials) {
-		_, _ = d.count(deniedCall(t, "unshare", i))
+	d := launch.Denials{Comp: reporting(t, &policy.Profile{OnDenial: policy.DenialReport})}
+	for i := range uint64(3 * launch.MaxDenials) {
+		_, _ = d.Count(deniedCall(t, "unshare", i))
 	}
-	if len(d.order) != maxDenials || len(d.kinds) != maxDenials || d.lost != 2*maxDenials || d.total != 3*maxDenials || len(d.masks) != 1 {
-		t.Errorf("%d kinds, %d lost of %d", len(d.order), d.lost, d.total)
+	if len(d.Order) != launch.MaxDenials || len(d.Kinds) != launch.MaxDenials || d.Lost != 2*launch.MaxDenials || d.Total != 3*launch.MaxDenials || len(d.Masks) != 1 {
+		t.Errorf("%d kinds, %d lost of %d", len(d.Order), d.Lost, d.Total)
 	}
 }
 
@@ -88,12 +92,12 @@ func TestNoListener(t *testing.T) {
 	}{{0, 0, false}, {3, 0, false}, {4, 0, true}, {4, 1, false}, {5, 1, true}} {
 		p := &policy.Profile{OnDenial: policy.DenialReport}
 		p.Limits.Rlimits = []policy.Rlimit{{Name: "core", Value: 0}, {Name: "nofile", Value: tt.nofile, Pos: policy.Pos{File: "p.yaml", Line: 4}}}
-		c := &compilation{profile: p, host: fakeUser(), req: &Request{Args: []string{"true"}, Extra: make([]host.Stdio, tt.extra)}, arch: filter.AMD64}
-		if err := c.planReports(); err != nil || c.reports != tt.reports {
-			t.Errorf("nofile %d, %d extra: reports %v, %v", tt.nofile, tt.extra, c.reports, err)
+		c := &compile.Compilation{Profile: p, Host: sandboxtest.FakeUser(), Req: &compile.Request{Args: []string{"true"}, Extra: make([]host.Stdio, tt.extra)}, Arch: filter.AMD64}
+		if err := c.PlanReports(); err != nil || c.Reports != tt.reports {
+			t.Errorf("nofile %d, %d extra: reports %v, %v", tt.nofile, tt.extra, c.Reports, err)
 		}
-		if said := len(c.missing) == 1 && strings.Contains(c.missing[0].Why, "(p.yaml:4) leaves no descriptor"); said == tt.reports {
-			t.Errorf("nofile %d, %d extra: missing %+v", tt.nofile, tt.extra, c.missing)
+		if said := len(c.Missing) == 1 && strings.Contains(c.Missing[0].Why, "(p.yaml:4) leaves no descriptor"); said == tt.reports {
+			t.Errorf("nofile %d, %d extra: missing %+v", tt.nofile, tt.extra, c.Missing)
 		}
 	}
 }
@@ -119,7 +123,7 @@ func TestBlame(t *testing.T) {
 		{"execve", nil, `syscalls.exec once (p.yaml:9)`, "--exec any"},
 	}
 	for _, tt := range tests {
-		if rule, remedy := blame(c, tt.call, deniedCall(t, tt.call, tt.args...)); rule != tt.rule || remedy != tt.remedy {
+		if rule, remedy := why.Blame(c, tt.call, deniedCall(t, tt.call, tt.args...)); rule != tt.rule || remedy != tt.remedy {
 			t.Errorf("%s:\n got %s; %s\nwant %s; %s", tt.call, rule, remedy, tt.rule, tt.remedy)
 		}
 	}
@@ -173,12 +177,12 @@ func TestListenerGone(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	p := processOf(t, c)
-	if err := p.launchAll(); err != nil {
+	if err := p.LaunchAll(); err != nil {
 		t.Fatal(err)
 	}
-	unix.Close(p.listener)
-	p.listener = -1
-	report, err := p.wait()
+	unix.Close(p.Listener)
+	p.Listener = -1
+	report, err := p.Wait()
 	w.Close()
 	text := make([]byte, 1000)
 	n, _ := r.Read(text)
@@ -194,7 +198,7 @@ func TestDenialsEnd(t *testing.T) {
 	c.KillAfter = 100 * time.Millisecond
 	began := time.Now()
 	_, r := output(t, c)
-	if !r.Timeout || r.Signal != "SIGKILL" || r.Denials.Total == 0 || time.Since(began) > slow(5*time.Second) {
+	if !r.Timeout || r.Signal != "SIGKILL" || r.Denials.Total == 0 || time.Since(began) > sandboxtest.Slow(5*time.Second) {
 		t.Errorf("%+v after %v", r, time.Since(began))
 	}
 }

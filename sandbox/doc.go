@@ -59,7 +59,7 @@
 //
 // # The order
 //
-// It stands in one table, order in compile.go, and each constraint is said there. In short:
+// It stands in one table, order in internal/compile/compile.go, and each constraint is said there. In short:
 //
 //   - What takes the child's own files of the host's /proc before the ids: a change of credentials gives them to root.
 //   - Ids before the mounts: what is made on the sandbox's own file systems belongs to them.
@@ -82,15 +82,15 @@
 // With on-denial: report the filter has a listener, and the launcher must get it although no call is made under the filter
 // but execve. init therefore keeps the table of descriptors that it shares with the task until the task's memory is gone,
 // which the kernel tells it by a futex that the task holds (plan.HoldOwner, plan.SleepForOwner, plan.AwaitOwner); by then
-// execve has given the task a table of its own, without the listener. init sends what is at the number that was kept for it, closes everything,
-// and puts the filter of its loop on top of the one that allowed that. The launcher answers in the loop that also passes
-// on signals (events.go): one call at a time, and never by letting it through. A chmod with set-id bits the launcher makes
-// itself, with the task's ids (modecall.go).
+// execve has given the task a table of its own, without the listener. init sends what is at the number that was kept for
+// it, closes everything, and puts the filter of its loop on top of the one that allowed that. The launcher answers in the loop that also passes
+// on signals: one call at a time, and never by letting it through. A chmod with set-id bits the launcher makes
+// itself, with the task's ids (internal/launch/modecall.go).
 //
 // # Joining
 //
-// A sandbox that other commands can find is kept ready to be joined (attach.go): while the task waits, the launcher opens
-// what another program needs, and Landlock's ruleset comes with "K". A launcher that joins (exec.go) has another plan, from
+// A sandbox that other commands can find is kept ready to be joined (internal/attach): while the task waits, the launcher opens
+// what another program needs, and Landlock's ruleset comes with "K". A launcher that joins (internal/compile/exec.go) has another plan, from
 // execOrder, with the same phases where nothing is different: its child enters everything from outside, says "E" and waits
 // until the launcher has looked where it is, conceals itself, and is born again inside, where it makes the task and reaps it
 // as init does in a sandbox of its own.
@@ -101,7 +101,7 @@
 // descriptor of the new root means the sandbox. A target is resolved once, by the kernel, below the root's descriptor
 // (openat2, RESOLVE_IN_ROOT; name by name on a host that refuses it), and is a descriptor from then on; a source is opened
 // without following any link.
-// What Compile resolves itself (tree.go) only decides and explains. Nothing is ever made on the host's tree: a target
+// What Compile resolves itself (internal/picture) only decides and explains. Nothing is ever made on the host's tree: a target
 // exists there or is an error, and files of the launcher's own lie on a tmpfs of its own, the scratch file system.
 //
 // # What is read back
@@ -133,48 +133,28 @@
 // holds for a launcher that is killed: the kernel ends the child with the thread that made it, which is why Start keeps
 // one goroutine on that thread for as long as the sandbox lives.
 //
-// # The files
+// # The rooms
 //
-//	cmd.go          Cmd: Start, Wait, Run, Signal
-//	host/           Host, Probe, and Files: the machine as an argument; report/: what a run came to; doctor/: what this host can do
-//	compile.go      the order; the steps that belong to no layer
-//	join.go         how a namespace that exists is entered; below.go: the tree of another mount namespace
-//	namespaces.go   which are new, joined or the host's; hostname, loopback, time offsets
-//	identity.go     who the task is, inside and outside; ranges.go: subordinate ids
-//	tree.go         the compiler's picture of what the sandbox will see
-//	rootfs.go       the root, sources and targets; mounts.go: the profile's mounts
-//	open.go         how a plan opens paths, also where openat2 is refused; internal/walk/: the same for the launcher
-//	setid.go        who may make files with set-id bits; modecall.go: chmod in the task's place; ownstdin.go: a file on stdin
-//	attach.go       what is kept of a sandbox; exec.go: a program that joins it; wire.go: between two launchers
-//	hostoverlay.go  which directories of the host an overlay covers; layer.go: the directory that keeps the changes;
-//	                foreign.go: what an overlay cannot change
-//	sockets.go      the host's sockets, which sockdiag.go lists; still.go: read-only directories through an overlay
-//	proc.go dev.go overlay.go generate.go hide.go   the mounts that take more than a line
-//	places.go home.go hideglob.go hidenames.go listing.go hardlinks.go hidelinks.go   what a rule means, and where the sandbox shows that
-//	git.go gitrepo.go gitseen.go   repositories in what the task may write; internal/git reads git's files
-//	cover.go        mounts that hide and protect: covers, read-only binds of a thing on itself, pins of what is above
-//	lookup.go       the program; interpreter.go: what execve loads for it; showprogram.go: how it is bound where it is hidden
-//	caps.go landlock.go seccomp.go rlimits.go stdio.go   a layer each
-//	files.go        what the launcher opens for the child: Plan.Files
-//	observe.go      a run that is watched in the place of the filter, for sandbox/record
-//	notify.go       the listener, from the plan to the answer; denials.go: what is remembered and said
-//	tty.go          a terminal of the task's own; broker.go: the launcher between it and the caller's;
-//	                sharedtty.go: whom else that one is for; typeahead.go: what was not read; suspend.go: Ctrl-Z; cast.go: a recording
-//	supervise.go    clone and the end; talk.go: the talk; internal/loop/: the loop; signals.go: signals and the wall clock
-//	orphans.go      what is left where the task had no pid namespace of its own
-//	verify.go       what is read back
-//	guards.go       mounts that fall off when the host replaces what is under them, and guards_repair.go: how they come back; guards_watch.go: names that appear
-//	state.go        what other commands know of a sandbox; statedir.go: the directory that it is in; statefind.go: how they
-//	                find it, and what becomes of what others left
-//	own.go          what decides on the next run, which no task can write; writes.go, ledger/: what a task could write, recorded
-//	hidestate.go    that no sandbox sees it; control.go: what the launcher does for them; peer.go: for whom
-//	log.go logread.go   the log of what runs detached; pause.go inspect.go procs.go   what is done from outside
-//	limits.go       the limits that end a run; output.go: the task's output, where it is copied; lend.go: a pipe on stdin;
-//	                usage.go: what was used
-//	internal/fail/  the errors; hints.go: advice from evidence
-//	plan/           steps and how they are printed, in the syntax of strace(1)
-//	internal/child/ linking, and the loop in the child: the only unsafe code
+// Each package below imports only those above it.
 //
-// To add a layer: a file with a method that appends steps with their From, one line in order with the reason for its
-// place, and, where the kernel can be asked, one line in verify.go. The loop in the child stays as it is.
+//	plan/               steps and how they are printed, in the syntax of strace(1)
+//	report/             what a run came to, and the JSON Schema of that
+//	host/               Host, Probe, and Files: the machine as an argument
+//	ledger/             what a task could write, recorded
+//	internal/child/     links a plan to descriptors, clones, and is the loop in the child: the only unsafe code
+//	internal/cgroup/    the groups; internal/git/: git's files; internal/proc/: /proc; internal/walk/: paths that others may change
+//	internal/fail/      the errors; internal/paths/: clean paths as text; internal/helper/: programs of the host
+//	internal/loop/      the launcher's event loop; internal/output/: what the task writes, counted and copied
+//	internal/terminal/  a terminal of the task's own, and the caller's
+//	internal/attach/    what is kept of a sandbox so that a program may join it, and its form between two launchers
+//	internal/picture/   what the sandbox will see, as the compiler pictures it
+//	internal/compile/   profile, host and request become a plan: compile.go is the order, then a file for each facility
+//	internal/why/       questions about a compiled profile: which layer decides, and what would allow it
+//	internal/state/     what other commands know of a sandbox: its directory, log and control socket
+//	internal/launch/    clone, talk, read back, supervise: launch.go begins it, supervise.go ends it
+//	sandbox             Cmd, and names for what callers use of the rest
+//	doctor/             what this machine can do; record/ and audit/ watch programs
+//
+// To add a layer: a file of internal/compile with a method that appends steps with their From, one line in order with the reason for its
+// place, and, where the kernel can be asked, one line in internal/launch/verify.go. The loop in the child stays as it is.
 package sandbox

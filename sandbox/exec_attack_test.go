@@ -19,7 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/launch"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/sandboxtest"
 )
 
 // TestMain's program is the attacker, too, when it is run inside with this variable.
@@ -139,7 +141,7 @@ func opens(path string) bool {
 // until it ends.
 func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, ask io.Writer, lines func() []string) {
 	t.Helper()
-	c := &Cmd{Profile: shipped(t, "default"), Args: []string{testBinary(t), "-test.run=^TestExecAttacker$"}, Attachable: true}
+	c := &Cmd{Profile: sandboxtest.Shipped(t, "default"), Args: []string{testBinary(t), "-test.run=^TestExecAttacker$"}, Attachable: true}
 	p := c.Profile
 	p.OnDenial, p.Landlock.Off = policy.DenialSilent, true
 	p.Env.Set = append(p.Env.Set, policy.EnvVar{Name: attackVariable, Value: "1"})
@@ -324,7 +326,7 @@ func TestExecSwapped(t *testing.T) {
 func TestExecKilled(t *testing.T) {
 	_, a := joinable(t, shell(t, linger))
 	before := look(t)
-	for _, victim := range []func(*process) int{func(p *process) int { return p.task }, func(p *process) int { return p.pid }} {
+	for _, victim := range []func(*launch.Process) int{func(p *launch.Process) int { return p.Task }, func(p *launch.Process) int { return p.PID }} {
 		x := &Cmd{Into: a, Args: []string{"true"}}
 		x.hold = func() { _ = unix.Kill(victim(x.proc), unix.SIGKILL) }
 		if _, err := x.Run(); err == nil {

@@ -7,39 +7,42 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/sandboxtest"
 )
 
 // fakeSandbox is a running sandbox on a described machine, whose tree is that of the machine, and the machine.
 func fakeSandbox(t *testing.T, h *host.Host, p *policy.Profile) (*host.Host, *Attached) {
 	t.Helper()
-	files := h.Files.(fakeFiles)
+	files := h.Files.(sandboxtest.FakeFiles)
 	const root = "/proc/self/fd/90"
-	for name, f := range fakeTree() {
+	for name, f := range sandboxtest.FakeTree() {
 		if name != "/" {
 			files[root+name] = f
 		}
 	}
-	files.dir(root)
-	files.put("/proc/self/status", fakeFile{text: "Groups:\t\n"})
+	files.Dir(root)
+	files.Put("/proc/self/status", sandboxtest.FakeFile{Text: "Groups:\t\n"})
 	a := &Attached{Caller: h.UID, Profile: p, Cwd: h.Cwd, Home: h.Home, Workdir: "/tmp", Env: []string{"PATH=/usr/bin:/bin", "LANG=C"}, NewUser: true, Umask: 0o22,
-		UID: h.UID, GID: h.GID, SetGroups: "deny", Limits: []ResourceLimit{{4, 0, 0}, {7, 1024, 4096}}, UIDs: strconv.Itoa(h.UID), GIDs: strconv.Itoa(h.GID)}
+		UID: h.UID, GID: h.GID, SetGroups: "deny", Limits: []ResourceLimit{{Resource: 4, Soft: 0, Hard: 0}, {Resource: 7, Soft: 1024, Hard: 4096}}, UIDs: strconv.Itoa(h.UID), GIDs: strconv.Itoa(h.GID)}
 	if h.Privileged {
 		a.SetGroups = "allow"
 	}
-	a.fds = map[string]int{fileRoot: 90, fileRuleset: 91, fileCgroup: 92, fileTasks + "pids": 93}
+	a = a.With(map[string]int{attach.FileRoot: 90, attach.FileRuleset: 91, compile.FileCgroup: 92, compile.FileTasks + "pids": 93})
 	for i, k := range host.Kinds {
 		own := k.Name + ":[1]"
-		files.link("/proc/self/ns/"+k.Name, own)
+		files.Link("/proc/self/ns/"+k.Name, own)
 		s := Space{Kind: k.Name, ID: k.Name + ":[2]"}
 		if k.Name == "time" {
 			s.ID, s.Host = own, true
 		}
 		a.Spaces = append(a.Spaces, s)
-		a.fds[fileSpace+k.Name] = 80 + i
+		a.Descriptors()[attach.FileSpace+k.Name] = 80 + i
 	}
 	var err error
-	c := &compilation{profile: p}
-	if a.Filter, err = c.joinFilter(); err != nil {
+	c := &compile.Compilation{Profile: p}
+	if a.Filter, err = c.JoinFilter(); err != nil {
 		t.Fatal(err)
 	}
 	return h, a
@@ -54,16 +57,16 @@ func execPlans() map[string]struct {
 		host    *host.Host
 		profile string
 	}{
-		"exec-user":        {fakeUser(), "default"},
-		"exec-root":        {fakeRoot(), "default"},
-		"exec-user-strict": {fakeUser(), "strict"},
+		"exec-user":        {sandboxtest.FakeUser(), "default"},
+		"exec-root":        {sandboxtest.FakeRoot(), "default"},
+		"exec-user-strict": {sandboxtest.FakeUser(), "strict"},
 	}
 }
 
 func TestGoldenExec(t *testing.T) {
 	for name, tt := range execPlans() {
 		t.Run(name, func(t *testing.T) {
-			h, a := fakeSandbox(t, tt.host, shipped(t, tt.profile))
+			h, a := fakeSandbox(t, tt.host, sandboxtest.Shipped(t, tt.profile))
 			pl, err := Compile(a.Profile, h, &Cmd{Into: a, Args: []string{"/home/ann/src/demo/build.sh", "all"}, Env: []string{"LANG=de"}})
 			if err != nil {
 				t.Fatal(err)
@@ -82,18 +85,18 @@ func TestExecRefusesBefore(t *testing.T) {
 	}{
 		{"another user", func(_ *host.Host, a *Attached) { a.Caller = 1001 }, "exec: the sandbox was started by user 1001, and can be joined by that user alone"},
 		{"a group", func(h *host.Host, _ *Attached) {
-			h.Files.(fakeFiles).put("/proc/self/status", fakeFile{text: "Groups:\t27 1000\n"})
+			h.Files.(sandboxtest.FakeFiles).Put("/proc/self/status", sandboxtest.FakeFile{Text: "Groups:\t27 1000\n"})
 		}, "exec: the caller has the group 27, which the sandbox's task does not have, and it cannot be left"},
-		{"another net", func(_ *host.Host, a *Attached) { a.space("net").Host = true },
+		{"another net", func(_ *host.Host, a *Attached) { a.Space("net").Host = true },
 			"exec: the sandbox shares the net namespace of where it was started, which is another one than here"},
 		{"all processes", func(_ *host.Host, a *Attached) {
-			a.space("pid").ID = "pid:[1]"
+			a.Space("pid").ID = "pid:[1]"
 			a.Profile.Capabilities.Keep = capabilities("SYS_PTRACE")
 		}, "pid: exec: the sandbox sees the caller's processes and keeps SYS_PTRACE: it could take the newcomer over"},
 		{"another filter", func(_ *host.Host, a *Attached) { a.Filter = nil }, "exec: the filter is not the sandbox's"},
 	}
 	for _, tt := range tests {
-		h, a := fakeSandbox(t, fakeUser(), shipped(t, "default"))
+		h, a := fakeSandbox(t, sandboxtest.FakeUser(), sandboxtest.Shipped(t, "default"))
 		tt.change(h, a)
 		_, err := Compile(a.Profile, h, &Cmd{Into: a, Args: []string{"true"}})
 		if err == nil || err.Error() != tt.want {

@@ -17,7 +17,9 @@ import (
 	"cordon/policy"
 	"cordon/policy/filter"
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/attach"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/sandboxtest"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
 )
@@ -127,9 +129,9 @@ func execCases(t *testing.T) map[string]*Cmd {
 			p.Limits.Rlimits = []policy.Rlimit{{Name: "fsize", Value: 1 << 20}, {Name: "nofile", Value: 50}}
 			p.Process.Umask, p.Process.Nice = policy.Opt[uint32]{Set: true, V: 0o27}, policy.Opt[int]{Set: true, V: 10}
 		}),
-		"build":     {Profile: shipped(t, "build"), Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}},
-		"strict":    {Profile: shipped(t, "strict"), Args: []string{"sh", "-c", "echo ready; read x"}, Env: []string{"PATH=/usr/bin:/bin"}},
-		"container": {Profile: shipped(t, "container"), Args: []string{"/bin/sh", "-c", script}},
+		"build":     {Profile: sandboxtest.Shipped(t, "build"), Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}},
+		"strict":    {Profile: sandboxtest.Shipped(t, "strict"), Args: []string{"sh", "-c", "echo ready; read x"}, Env: []string{"PATH=/usr/bin:/bin"}},
+		"container": {Profile: sandboxtest.Shipped(t, "container"), Args: []string{"/bin/sh", "-c", script}},
 	}
 	strict := cases["strict"].Profile
 	strict.Missing = append(strict.Missing, policy.MissingLayer{Layer: policy.LayerLandlock}) // scopes need Linux 6.12
@@ -182,7 +184,7 @@ func TestExecIsTheSame(t *testing.T) {
 			old := unix.Umask(0o111) // the caller's own is not asked for
 			in, _ := idle(t, x)
 			unix.Umask(old)
-			same(t, c.proc.task, x.proc.task)
+			same(t, c.proc.Task, x.proc.Task)
 			in.Close()
 			if report, err := x.Wait(); err != nil || report.Exit != 0 && name != "strict" {
 				t.Errorf("%+v, %v", report, err)
@@ -241,11 +243,11 @@ func same(t *testing.T, task, newcomer int) {
 // TestExecInAnotherProcess is handed over as between processes.
 func TestExecInAnotherProcess(t *testing.T) {
 	c, _ := joinable(t, shell(t, linger))
-	shared, err := c.proc.attach()
+	shared, err := c.proc.Attach()
 	if err != nil {
 		t.Fatal(err)
 	}
-	fds, err := shared.send()
+	fds, err := shared.Send()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +258,7 @@ func TestExecInAnotherProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a, err := receiveAttached(copies)
+	a, err := attach.Receive(copies)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,16 +271,17 @@ func TestExecInAnotherProcess(t *testing.T) {
 // TestAttachedIsChecked refuses descriptors that are other things than they are said to be.
 func TestAttachedIsChecked(t *testing.T) {
 	c, _ := joinable(t, shell(t, linger))
-	for _, swap := range [][2]string{{"ns/net", "ns/ipc"}, {"ns/user", fileRoot}, {fileRoot, "ns/mnt"}, {"ns/mnt", "ns/mnt"}} {
-		shared, err := c.proc.attach()
+	for _, swap := range [][2]string{{"ns/net", "ns/ipc"}, {"ns/user", attach.FileRoot}, {attach.FileRoot, "ns/mnt"}, {"ns/mnt", "ns/mnt"}} {
+		shared, err := c.proc.Attach()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if swap[0] == swap[1] { // left out
 			shared.Files = slices.DeleteFunc(shared.Files, func(f string) bool { return f == swap[0] })
 		}
-		shared.fds[swap[0]], shared.fds[swap[1]] = shared.fds[swap[1]], shared.fds[swap[0]]
-		fds, err := shared.send()
+		held := shared.Descriptors()
+		held[swap[0]], held[swap[1]] = held[swap[1]], held[swap[0]]
+		fds, err := shared.Send()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,11 +294,11 @@ func TestAttachedIsChecked(t *testing.T) {
 			copies = append(copies, n)
 		}
 		unix.Close(fds[0])
-		before := descriptors(t)
-		if _, err := receiveAttached(copies); err == nil {
+		before := sandboxtest.Descriptors(t)
+		if _, err := attach.Receive(copies); err == nil {
 			t.Errorf("%v: taken", swap)
 		}
-		if now := descriptors(t); now != before-len(copies) {
+		if now := sandboxtest.Descriptors(t); now != before-len(copies) {
 			t.Errorf("%v: %d descriptors are left of %d", swap, now-before+len(copies), len(copies))
 		}
 	}
@@ -318,10 +321,10 @@ func TestExecTooLate(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = (&Cmd{Into: a, Args: []string{"true"}}).Run()
-	if !errors.Is(err, errSandboxEnded) {
+	if !errors.Is(err, attach.ErrSandboxEnded) {
 		t.Error(err)
 	}
-	if _, err := c.Attach(); !errors.Is(err, errSandboxEnded) {
+	if _, err := c.Attach(); !errors.Is(err, attach.ErrSandboxEnded) {
 		t.Error(err)
 	}
 	asUserToo(t)
@@ -346,7 +349,7 @@ func TestExecRace(t *testing.T) {
 				_ = c.Signal(unix.SIGKILL)
 			}()
 			_, err = (&Cmd{Into: a, Args: []string{"true"}}).Run()
-			if err != nil && !errors.Is(err, errSandboxEnded) {
+			if err != nil && !errors.Is(err, attach.ErrSandboxEnded) {
 				t.Errorf("%T %v", err, err)
 			}
 			if _, err := c.Wait(); err != nil {

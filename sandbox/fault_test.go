@@ -13,6 +13,8 @@ import (
 	"cordon/policy"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/sandboxtest"
 	"cordon/sandbox/plan"
 )
 
@@ -29,20 +31,20 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 			t.Fatal(err)
 		}
 	}
-	container := shipped(t, "container")
+	container := sandboxtest.Shipped(t, "container")
 	container.Root = policy.Root{Kind: policy.RootDir, Dir: rootfs, Overlay: "tmp"}
 	container.Capabilities.Ambient = []policy.Capability{{Name: "NET_BIND_SERVICE"}}
 	container.Process.Nice = policy.Opt[int]{Set: true, V: 19} // allowed whatever this process has
 	container.Process.OOMScoreAdj = policy.Opt[int]{Set: true, V: 900}
 	container.Namespaces.Time.New = true
 
-	standard, empty := shipped(t, "default"), shipped(t, "strict")
+	standard, empty := sandboxtest.Shipped(t, "default"), sandboxtest.Shipped(t, "strict")
 	empty.Mounts = append(empty.Mounts, policy.Mount{Kind: policy.MountSymlink, Source: "/tmp", Target: "/var/tmp"},
 		policy.Mount{Kind: policy.MountDir, Target: "/srv/empty"}, policy.Mount{Kind: policy.MountFile, Target: "/etc/motd", Content: "hello\n"})
 	run := func(p *policy.Profile, args ...string) func() *Cmd {
 		return func() *Cmd { return &Cmd{Profile: p, Args: args, Host: withoutSockets(t)} }
 	}
-	over := overHost("tmp")
+	over := sandboxtest.OverHost("tmp")
 	over.Mounts, over.Landlock.Off = nil, true // the rest is in the others
 	plans := map[string]func() *Cmd{
 		"over the host": run(over, "/bin/true"),
@@ -51,7 +53,7 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 		}, "container": run(container, "/bin/prog"), "empty root": run(empty, "true"),
 	}
 	if os.Getuid() == 0 { // without a user namespace, in a network namespace that exists already, by chroot
-		joined := shipped(t, "default")
+		joined := sandboxtest.Shipped(t, "default")
 		joined.Namespaces.User.Mode = policy.NSHost
 		joined.Namespaces.Net = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/self/ns/net"}
 		joined.User = ids(12345)
@@ -63,7 +65,7 @@ func faultPlans(t *testing.T) map[string]func() *Cmd {
 	}
 	// In namespaces that exist already, entered by the child.
 	pid := holder(t, holders()[0])
-	entered, partly := shipped(t, "default"), shipped(t, "default")
+	entered, partly := sandboxtest.Shipped(t, "default"), sandboxtest.Shipped(t, "default")
 	entered.User, partly.User = ids(0), ids(0)
 	joining(entered, pid, everyKind...)
 	joining(partly, pid, "user", "net")
@@ -142,16 +144,16 @@ func TestFaultOfInit(t *testing.T) {
 	}
 	defer image.Release()
 	p := processOf(t, &Cmd{})
-	p.image, p.reaped, p.status = image, true, unix.WaitStatus(unix.SIGSYS)
-	p.comp = &compilation{plan: plan.Plan{Steps: []plan.Step{say(msgAlive)}, Init: []plan.Step{say(msgInit)}}}
+	p.Image, p.Reaped, p.Status = image, true, unix.WaitStatus(unix.SIGSYS)
+	p.Comp = &compile.Compilation{Plan: plan.Plan{Steps: []plan.Step{compile.Say(compile.MsgAlive)}, Init: []plan.Step{compile.Say(compile.MsgInit)}}}
 	page := image.Page()
 	page.Init, page.Task = child.Fault{Step: child.InitBase + 1}, child.Fault{Step: 1, Errno: uint32(unix.EPIPE)}
 	var step *StepError
-	if err := p.fault(); !errors.As(err, &step) || step.Index != 1 || step.Signal != unix.SIGSYS {
+	if err := p.Fault(); !errors.As(err, &step) || step.Index != 1 || step.Signal != unix.SIGSYS {
 		t.Errorf("%v", err)
 	}
-	p.status = 0
-	if err := p.fault(); !errors.As(err, &step) || step.Index != 0 || step.Errno != unix.EPIPE {
+	p.Status = 0
+	if err := p.Fault(); !errors.As(err, &step) || step.Index != 0 || step.Errno != unix.EPIPE {
 		t.Errorf("%v", err)
 	}
 }

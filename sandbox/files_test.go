@@ -8,7 +8,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/sandbox/internal/launch"
 	"cordon/sandbox/internal/loop"
+	"cordon/sandbox/internal/sandboxtest"
 )
 
 // TestFileSet: a descriptor is put above those that the task gets, or that is an error; nothing stays open behind one.
@@ -20,20 +22,20 @@ func TestFileSet(t *testing.T) {
 		}
 		return fd
 	}
-	before := descriptors(t)
-	s := fileSet{base: 200, fds: map[string]int{}}
-	if err := s.add("zero", zero()); err != nil || s.fds["zero"] < s.base {
-		t.Errorf("%v, %v", s.fds, err)
+	before := sandboxtest.Descriptors(t)
+	s := launch.FileSet{Base: 200, Fds: map[string]int{}}
+	if err := s.Add("zero", zero()); err != nil || s.Fds["zero"] < s.Base {
+		t.Errorf("%v, %v", s.Fds, err)
 	}
-	s.closeAll()
-	above := fileSet{base: 1 << 30, fds: map[string]int{}} // above every limit
-	if err := above.add("zero", zero()); !errors.Is(err, unix.EINVAL) || len(above.fds) != 0 {
-		t.Errorf("%v, %v", above.fds, err)
+	s.CloseAll()
+	above := launch.FileSet{Base: 1 << 30, Fds: map[string]int{}} // above every limit
+	if err := above.Add("zero", zero()); !errors.Is(err, unix.EINVAL) || len(above.Fds) != 0 {
+		t.Errorf("%v, %v", above.Fds, err)
 	}
-	if err := above.dup("stdin", int(os.Stdin.Fd())); !errors.Is(err, unix.EINVAL) {
+	if err := above.Dup("stdin", int(os.Stdin.Fd())); !errors.Is(err, unix.EINVAL) {
 		t.Error(err)
 	}
-	if n := descriptors(t); n != before {
+	if n := sandboxtest.Descriptors(t); n != before {
 		t.Errorf("%d descriptors are open, there were %d", n, before)
 	}
 }
@@ -57,14 +59,14 @@ func TestSendHearsSignals(t *testing.T) {
 	defer r.Close()
 	defer w.Close()
 	p := processOf(t, &Cmd{})
-	p.link, p.signals = pair[0], int(r.Fd())
-	p.Watch(p.signals, unix.POLLIN, func(int16) { p.forward() })
+	p.Link, p.Signals = pair[0], int(r.Fd())
+	p.Watch(p.Signals, unix.POLLIN, func(int16) { p.Forward() })
 	sent := make(chan error, 1)
-	go func() { sent <- p.send(nil) }()
+	go func() { sent <- p.Send(nil) }()
 	if _, err := w.Write([]byte{byte(unix.SIGTERM)}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(slow(3 * time.Second)); loop.Readable(p.signals); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(sandboxtest.Slow(3 * time.Second)); loop.Readable(p.Signals); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the signal is not heard")
 		}
@@ -85,10 +87,10 @@ func TestSendHearsSignals(t *testing.T) {
 // TestCloneError does not blame the host for a limit of the caller's.
 func TestCloneError(t *testing.T) {
 	var unsupported *UnsupportedError
-	if err := (&process{cmd: &Command{}}).cloneError(unix.EMFILE); errors.As(err, &unsupported) || !errors.Is(err, unix.EMFILE) {
+	if err := (&launch.Process{Cmd: &launch.Command{}}).CloneError(unix.EMFILE); errors.As(err, &unsupported) || !errors.Is(err, unix.EMFILE) {
 		t.Errorf("%T %v", err, err)
 	}
-	if err := (&process{cmd: &Command{}}).cloneError(unix.EPERM); !errors.As(err, &unsupported) {
+	if err := (&launch.Process{Cmd: &launch.Command{}}).CloneError(unix.EPERM); !errors.As(err, &unsupported) {
 		t.Errorf("%T %v", err, err)
 	}
 }

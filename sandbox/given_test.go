@@ -117,7 +117,7 @@ func TestRefusedFiles(t *testing.T) {
 		for _, c := range []*Cmd{
 			{ExtraFiles: []*os.File{nil, f}}, {Stdin: f}, {Stdout: f}, {Stderr: f},
 		} {
-			err := described(c).checkFiles(true)
+			err := described(c).CheckFiles(true)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%s: %v, not %q", tt.name, err, tt.want)
 			}
@@ -136,7 +136,7 @@ func TestRefusedDevices(t *testing.T) {
 			continue
 		}
 		c := &Cmd{ExtraFiles: []*os.File{f}}
-		if err := described(c).checkFiles(true); err == nil || !strings.Contains(err.Error(), "device") {
+		if err := described(c).CheckFiles(true); err == nil || !strings.Contains(err.Error(), "device") {
 			t.Errorf("%s: %v", path, err)
 		}
 		f.Close()
@@ -152,7 +152,7 @@ func TestExtraTerminal(t *testing.T) {
 	defer f.Close()
 	for tty, refused := range map[policy.TTY]bool{policy.TTYBroker: true, policy.TTYNone: true, policy.TTYInherit: false} {
 		c := &Cmd{Profile: &policy.Profile{TTY: tty}, ExtraFiles: []*os.File{f}}
-		if err := described(c).checkFiles(tty != policy.TTYInherit); (err != nil) != refused {
+		if err := described(c).CheckFiles(tty != policy.TTYInherit); (err != nil) != refused {
 			t.Errorf("tty %q: %v", tty, err)
 		}
 	}

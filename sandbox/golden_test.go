@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"cordon/policy"
-	"cordon/profiles"
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/sandboxtest"
 	"cordon/sandbox/plan"
 )
 
@@ -18,10 +18,10 @@ var update = flag.Bool("update", false, "rewrite testdata/golden")
 
 // goldenHosts are the machines that plans are kept for.
 func goldenHosts() map[string]*host.Host {
-	old, bare := fakeUser(), fakeUser()
+	old, bare := sandboxtest.FakeUser(), sandboxtest.FakeUser()
 	old.Kernel, old.LandlockABI, old.NotifyFlags = [2]int{5, 15}, 1, 8
 	bare.LandlockABI = 0
-	return map[string]*host.Host{"user": fakeUser(), "root": fakeRoot(), "old-kernel": old, "no-landlock": bare}
+	return map[string]*host.Host{"user": sandboxtest.FakeUser(), "root": sandboxtest.FakeRoot(), "old-kernel": old, "no-landlock": bare}
 }
 
 // TestGolden holds the plan of every shipped profile on every stated host. What a filter compiles to is not the
@@ -49,7 +49,7 @@ func golden(t *testing.T, file, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s: the plan has changed; if that is meant: go test ./sandbox -run Golden -update\n%s", file, firstDiff(string(want), got))
+		t.Errorf("%s: the plan has changed; if that is meant: go test ./sandbox -run Golden -update\n%s", file, sandboxtest.FirstDiff(string(want), got))
 	}
 }
 
@@ -63,40 +63,40 @@ func morePlans() map[string]struct {
 		host   *host.Host
 		change func(*policy.Profile)
 	}{
-		"joined-user":       {joinHost(fakeUser(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, everyKind...) }},
-		"joined-user-alone": {joinHost(fakeUser(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "user") }},
-		"joined-user-net":   {joinHost(fakeUser(), "0 1000 1\n1 100000 65536"), func(p *policy.Profile) { joining(p, pid, "user", "net") }},
-		"joined-root":       {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, everyKind...); p.User = ids(0) }},
-		"joined-root-time":  {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "time", "net") }},
-		"joined-root-mount": {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
-		"joined-root-net":   {joinHost(fakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "net", "ipc") }},
+		"joined-user":       {sandboxtest.JoinHost(sandboxtest.FakeUser(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, everyKind...) }},
+		"joined-user-alone": {sandboxtest.JoinHost(sandboxtest.FakeUser(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "user") }},
+		"joined-user-net":   {sandboxtest.JoinHost(sandboxtest.FakeUser(), "0 1000 1\n1 100000 65536"), func(p *policy.Profile) { joining(p, pid, "user", "net") }},
+		"joined-root":       {sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, everyKind...); p.User = ids(0) }},
+		"joined-root-time":  {sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "time", "net") }},
+		"joined-root-mount": {sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
+		"joined-root-net":   {sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 1000 1"), func(p *policy.Profile) { joining(p, pid, "net", "ipc") }},
 		"no-openat2":        {noOpenat2(), func(*policy.Profile) {}},
-		"cgroup-v1":         {cgroupHost(fakeRoot(), "2:memory:/a\n", 1), limitAll},
-		"cgroup-v2":         {cgroupHost(fakeRoot(), "0::/\n", 2), limitAll},
+		"cgroup-v1":         {sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "2:memory:/a\n", 1), limitAll},
+		"cgroup-v2":         {sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), limitAll},
 		"cgroup-v2-systemd": {systemdHost(), func(p *policy.Profile) { limitAll(p); p.Missing = nil }},
-		"cgroup-missing":    {cgroupHost(fakeUser(), "0::/session\n", 2), limitAll},
-		"cgroup-joined":     {cgroupHost(joinHost(fakeRoot(), "0 1000 1"), "0::/\n", 2), func(p *policy.Profile) { limitAll(p); joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
+		"cgroup-missing":    {sandboxtest.CgroupHost(sandboxtest.FakeUser(), "0::/session\n", 2), limitAll},
+		"cgroup-joined":     {sandboxtest.CgroupHost(sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 1000 1"), "0::/\n", 2), func(p *policy.Profile) { limitAll(p); joining(p, pid, "mnt"); p.User.Host = policy.HostCaller }},
 		"still":             {stillHost(nil), func(*policy.Profile) {}},
 		"still-before-6.13": {stillHost(func(h *host.Host) { h.Kernel, h.LandlockABI = [2]int{6, 1}, 2 }), func(p *policy.Profile) { p.Landlock.Scope.Set = true }},
 		"still-landlock-9":  {stillHost(func(h *host.Host) { h.Kernel, h.LandlockABI = [2]int{7, 1}, 9 }), func(*policy.Profile) {}},
-		"overlay-host":      {tableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "~/layer" }},
+		"overlay-host":      {sandboxtest.TableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n"), func(p *policy.Profile) { p.Root.Overlay = "~/layer" }},
 	}
 }
 
 // noOpenat2 is a machine whose filter refuses openat2(2), which paths are then opened without.
 func noOpenat2() *host.Host {
-	h := fakeUser()
+	h := sandboxtest.FakeUser()
 	h.NoOpenat2 = true
 	return h
 }
 
 // stillHost is a host whose working directory is the user's own, with a socket in it that somebody has bound.
 func stillHost(change func(*host.Host)) *host.Host {
-	h := tableHost("20 1 8:1 / / rw,noatime - ext4 /dev/sda1 rw\n")
-	t := h.Files.(fakeFiles)
-	t.put("/home/ann/src/demo/sock", fakeFile{mode: fs.ModeSocket | 0o700, owner: 1000})
-	t.own("/home/ann/src/demo")
-	t.put("/proc/net/unix", fakeFile{mode: 0o444, text: "Num RefCount Protocol Flags Type St Inode Path\n0: 2 0 10000 0001 01 17 /home/ann/src/demo/sock\n0: 2 0 10000 0001 01 18 @x\n"})
+	h := sandboxtest.TableHost("20 1 8:1 / / rw,noatime - ext4 /dev/sda1 rw\n")
+	t := h.Files.(sandboxtest.FakeFiles)
+	t.Put("/home/ann/src/demo/sock", sandboxtest.FakeFile{Perm: fs.ModeSocket | 0o700, Owner: 1000})
+	t.Own("/home/ann/src/demo")
+	t.Put("/proc/net/unix", sandboxtest.FakeFile{Perm: 0o444, Text: "Num RefCount Protocol Flags Type St Inode Path\n0: 2 0 10000 0001 01 17 /home/ann/src/demo/sock\n0: 2 0 10000 0001 01 18 @x\n"})
 	if change != nil {
 		change(h)
 	}
@@ -110,9 +110,9 @@ func limitAll(p *policy.Profile) {
 
 // systemdHost is an ordinary user's machine whose session is not delegated, and whose manager makes scopes.
 func systemdHost() *host.Host {
-	h := cgroupHost(fakeUser(), "0::/user.slice/session-1.scope\n", 2)
-	h.Files.(fakeFiles).dir("/run/systemd/system")
-	h.Files.(fakeFiles).file("/run/user/1000/bus")
+	h := sandboxtest.CgroupHost(sandboxtest.FakeUser(), "0::/user.slice/session-1.scope\n", 2)
+	h.Files.(sandboxtest.FakeFiles).Dir("/run/systemd/system")
+	h.Files.(sandboxtest.FakeFiles).File("/run/user/1000/bus")
 	return h
 }
 
@@ -120,10 +120,10 @@ func systemdHost() *host.Host {
 func TestGoldenMore(t *testing.T) {
 	for name, tt := range morePlans() {
 		t.Run(name, func(t *testing.T) {
-			p := shipped(t, "default")
-			tt.host.Files.(fakeFiles).open("/tmp")
-			tt.host.Files.(fakeFiles).dir("/home/ann/layer")
-			tt.host.Files.(fakeFiles).own("/home/ann/layer")
+			p := sandboxtest.Shipped(t, "default")
+			tt.host.Files.(sandboxtest.FakeFiles).Open("/tmp")
+			tt.host.Files.(sandboxtest.FakeFiles).Dir("/home/ann/layer")
+			tt.host.Files.(sandboxtest.FakeFiles).Own("/home/ann/layer")
 			tt.change(p)
 			golden(t, filepath.Join("testdata", "golden", name+".txt"), goldenOf(t, p, tt.host))
 		})
@@ -132,9 +132,9 @@ func TestGoldenMore(t *testing.T) {
 
 // TestGoldenTerminal holds the plan of a task with a terminal of its own.
 func TestGoldenTerminal(t *testing.T) {
-	c := command(fakeUser())
+	c := command(sandboxtest.FakeUser())
 	c.Terminal = true
-	pl, err := Compile(shipped(t, "default"), fakeUser(), c)
+	pl, err := Compile(sandboxtest.Shipped(t, "default"), sandboxtest.FakeUser(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestGoldenFiles(t *testing.T) {
 
 func goldenText(t *testing.T, name string, host *host.Host) string {
 	t.Helper()
-	p := shipped(t, name)
+	p := sandboxtest.Shipped(t, name)
 	if name == "container" {
 		p.Root = policy.Root{Kind: policy.RootDir, Dir: "/srv/rootfs"}
 	}
@@ -193,26 +193,4 @@ func planText(t *testing.T, pl *plan.Plan) string {
 		}
 	}
 	return strings.Join(lines, "") + "files: " + strings.Join(pl.Files, " ") + "\n"
-}
-
-// shipped is a copy of a shipped profile that a test may change.
-func shipped(t testing.TB, name string) *policy.Profile {
-	t.Helper()
-	p, err := profiles.Search{}.Load([]string{name}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := *p
-	c.Mounts = append([]policy.Mount(nil), p.Mounts...)
-	return &c
-}
-
-func firstDiff(want, got string) string {
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for i := range min(len(w), len(g)) {
-		if w[i] != g[i] {
-			return "-" + w[i] + "\n+" + g[i]
-		}
-	}
-	return "one is longer than the other"
 }

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/launch"
+	"cordon/sandbox/internal/sandboxtest"
 )
 
 // TestInitHeld lets a tracer outside hold init while the task ends. No signal but SIGKILL gets past it, and the launcher
@@ -41,7 +43,7 @@ func TestInitHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	in.Close()
-	letGo := holdInit(t, c.proc.pid)
+	letGo := holdInit(t, c.proc.PID)
 	tell.Close()
 	began, ended := time.Now(), make(chan error, 1)
 	go func() {
@@ -54,11 +56,11 @@ func TestInitHeld(t *testing.T) {
 		if !errors.As(err, &e) || e.Op != "init" || !strings.Contains(err.Error(), "has not gone on") {
 			t.Errorf("Wait returned %v", err)
 		}
-		if took := time.Since(began); took < initSteps*initStep/2 {
+		if took := time.Since(began); took < launch.InitSteps*launch.InitStep/2 {
 			t.Errorf("init was given only %v", took)
 		}
 		letGo()
-	case <-time.After(slow(3 * initSteps * initStep)):
+	case <-time.After(sandboxtest.Slow(3 * launch.InitSteps * launch.InitStep)):
 		t.Error("the launcher still waits")
 		letGo()
 		<-ended

@@ -18,6 +18,7 @@ import (
 	"cordon/policy"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/sandboxtest"
 	"cordon/sandbox/report"
 )
 
@@ -203,7 +204,7 @@ func TestJoinedIdentity(t *testing.T) {
 					t.Fatal(err)
 				}
 				checkInit(t, before)
-				status, err := os.ReadFile("/proc/" + strconv.Itoa(c.proc.task) + "/status")
+				status, err := os.ReadFile("/proc/" + strconv.Itoa(c.proc.Task) + "/status")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -257,7 +258,7 @@ func TestJoinedNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range []string{"mnt", "pid", "ipc", "uts", "cgroup", "net"} {
-		fd, err := unix.Open("/proc/"+strconv.Itoa(c.proc.task)+"/ns/"+kind, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open("/proc/"+strconv.Itoa(c.proc.Task)+"/ns/"+kind, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +324,7 @@ func TestJoinedTree(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := joiner(t, owner, "cat /srv/link /srv/mark; echo x 2>/dev/null >/etc/x || echo read-only; echo new >/srv/new; ls /media; hostname")
-		c.Profile = hostRoot()
+		c.Profile = sandboxtest.HostRoot()
 		c.Profile.Missing = []policy.MissingLayer{{Layer: policy.LayerLandlock}} // an old kernel has no scopes
 		c.Profile.User = joiner(t, owner, "").Profile.User
 		c.Profile.Mounts = []policy.Mount{{Kind: policy.MountProc, Target: "/proc"}, {Kind: policy.MountDev, Target: "/dev"},
@@ -336,7 +337,7 @@ func TestJoinedTree(t *testing.T) {
 			t.Errorf("exit %d: %q", report.Exit, text)
 		}
 		if after, err := os.ReadFile(table); err != nil || string(after) != string(before) {
-			t.Errorf("the holder's mounts have changed, %v:\n%s", err, firstDiff(string(before), string(after)))
+			t.Errorf("the holder's mounts have changed, %v:\n%s", err, sandboxtest.FirstDiff(string(before), string(after)))
 		}
 		made, err := os.ReadFile(fmt.Sprintf("/proc/%d/root/srv/new", pid))
 		if err != nil || string(made) != "new\n" {
@@ -518,11 +519,11 @@ func TestSharedPID(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	task := c.proc.task
+	task := c.proc.Task
 	if report, err := c.Wait(); err != nil || !report.Timeout {
 		t.Errorf("%+v, %v", report, err)
 	}
-	for deadline := time.Now().Add(slow(3 * time.Second)); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(sandboxtest.Slow(3 * time.Second)); ; time.Sleep(time.Millisecond) {
 		status, err := os.ReadFile("/proc/" + strconv.Itoa(task) + "/status")
 		if err != nil || strings.HasPrefix(proc.StatusField(status, "State"), "Z") {
 			break

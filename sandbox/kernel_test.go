@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/proc"
 )
 
@@ -375,7 +376,7 @@ func TestRootIsNobody(t *testing.T) {
 	if len(f) != 4 || f[0] != "0" || f[2] != "1" || f[3] != "0" || report.Exit != 0 {
 		t.Fatalf("map and id: %q", text)
 	}
-	if outside, err := strconv.Atoi(f[1]); err != nil || outside < firstTaskID {
+	if outside, err := strconv.Atoi(f[1]); err != nil || outside < compile.FirstTaskID {
 		t.Errorf("on the host the task is %s", f[1])
 	}
 	var st unix.Stat_t

@@ -12,6 +12,9 @@ import (
 	"cordon/policy"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/launch"
+	"cordon/sandbox/internal/sandboxtest"
 	"cordon/sandbox/report"
 )
 
@@ -68,7 +71,7 @@ func TestCPUTimeWithoutGroup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if used := rep.User + rep.System; rep.Limit != report.LimitCPUTime || used < tt.limit/2 || used > slow(tt.most) || rep.PeakRSS == 0 || rep.Wall > slow(30*time.Second) {
+		if used := rep.User + rep.System; rep.Limit != report.LimitCPUTime || used < tt.limit/2 || used > sandboxtest.Slow(tt.most) || rep.PeakRSS == 0 || rep.Wall > sandboxtest.Slow(30*time.Second) {
 			t.Errorf("%s: %q, used %v in %v", tt.script, rep.Limit, used, rep.Wall)
 		}
 	}
@@ -77,7 +80,7 @@ func TestCPUTimeWithoutGroup(t *testing.T) {
 		t.Errorf("RLIMIT_CPU: %+v, %v", rep, err)
 	}
 	c := ungrouped(shell(t, "sleep 0.5"))
-	c.Profile.Limits.CPUTime = policy.Opt[time.Duration]{Set: true, V: slow(200 * time.Millisecond)} // the launch takes some, too
+	c.Profile.Limits.CPUTime = policy.Opt[time.Duration]{Set: true, V: sandboxtest.Slow(200 * time.Millisecond)} // the launch takes some, too
 	if report, err := c.Run(); err != nil || report.Limit != "" || report.Exit != 0 {
 		t.Errorf("one that waits: %+v, %v", report, err)
 	}
@@ -133,36 +136,36 @@ func TestGroupLimits(t *testing.T) {
 		if m := rep.Limits[0]; m.Limit != tt.limit || m.Rule == "" || tt.limit != report.LimitCPUTime && m.Count == 0 {
 			t.Errorf("%s: %+v", tt.name, rep.Limits)
 		}
-		if used := rep.User + rep.System; tt.limit == report.LimitCPUTime && (used < 200*time.Millisecond || used > slow(400*time.Millisecond)) {
+		if used := rep.User + rep.System; tt.limit == report.LimitCPUTime && (used < 200*time.Millisecond || used > sandboxtest.Slow(400*time.Millisecond)) {
 			t.Errorf("%s: used %v", tt.name, used)
 		}
 	}
 }
 
 func TestTreeUsage(t *testing.T) {
-	if u := treeUsage(os.Getpid(), 1); u.threads < 1 {
+	if u := launch.TreeUsage(os.Getpid(), 1); u.Threads < 1 {
 		t.Errorf("this process: %+v", u)
 	}
-	if u := treeUsage(1<<30, 1); u != (treeUse{}) {
+	if u := launch.TreeUsage(1<<30, 1); u != (launch.TreeUse{}) {
 		t.Errorf("no process: %+v", u)
 	}
 }
 
 func TestProcessors(t *testing.T) {
 	for s, want := range map[string]int{"0-3": 3, "0": 0, "0,2-7": 7, "0-1,5": 5} {
-		if n, ok := lastInRange(s); !ok || n != want {
+		if n, ok := launch.LastInRange(s); !ok || n != want {
 			t.Errorf("%q: %d, %v", s, n, ok)
 		}
 	}
-	if _, ok := lastInRange("x"); ok || processors() < 1 {
-		t.Error(processors())
+	if _, ok := launch.LastInRange("x"); ok || launch.Processors() < 1 {
+		t.Error(launch.Processors())
 	}
 }
 
 // TestLimitsAround tells a limit of a group around the sandbox's from its own, by what the kernel has counted.
 func TestLimitsAround(t *testing.T) {
 	n := func(v uint64) *uint64 { return &v }
-	p := &process{comp: &compilation{profile: &policy.Profile{Limits: policy.Limits{PIDs: set(10), Memory: set(800)}}}}
+	p := &launch.Process{Comp: &compile.Compilation{Profile: &policy.Profile{Limits: policy.Limits{PIDs: set(10), Memory: set(800)}}}}
 	memory := func(own, kills *uint64) *cgroup.Stats {
 		return &cgroup.Stats{Memory: &cgroup.Memory{OOMs: own, OOMKills: kills}}
 	}
@@ -184,7 +187,7 @@ func TestLimitsAround(t *testing.T) {
 		"those of a group around it":    {report.LimitPIDs, pids(n(5), n(1)), true},
 		"a kernel without a peak":       {report.LimitPIDs, pids(nil, n(1)), false},
 	} {
-		if got := p.outside(c.limit, c.stats); got != c.want {
+		if got := p.Outside(c.limit, c.stats); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

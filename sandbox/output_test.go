@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/sandbox/internal/launch"
+	"cordon/sandbox/internal/sandboxtest"
 	"cordon/sandbox/report"
 )
 
@@ -144,8 +146,8 @@ func TestSameFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	if sameFile(one, other) || !sameFile(one, same) || sameFile(one, null) || !sameFile(null, null) || sameFile(nil, one) {
-		t.Error("opened twice, duplicated, another, itself:", sameFile(one, other), sameFile(one, same), sameFile(one, null), sameFile(null, null))
+	if launch.SameFile(one, other) || !launch.SameFile(one, same) || launch.SameFile(one, null) || !launch.SameFile(null, null) || launch.SameFile(nil, one) {
+		t.Error("opened twice, duplicated, another, itself:", launch.SameFile(one, other), launch.SameFile(one, same), launch.SameFile(one, null), launch.SameFile(null, null))
 	}
 }
 
@@ -195,8 +197,8 @@ func TestOutputReaderNeverReads(t *testing.T) {
 			r, w := full()
 			c := chatty(t, script, 1<<30)
 			c.Stdout, c.KillAfter = w, 50*time.Millisecond
-			c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: slow(200 * time.Millisecond)}
-			if rep, err := c.Run(); err != nil || rep.Limit != report.LimitTimeout || !lost(rep) || rep.Wall > slow(10*time.Second) {
+			c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: sandboxtest.Slow(200 * time.Millisecond)}
+			if rep, err := c.Run(); err != nil || rep.Limit != report.LimitTimeout || !lost(rep) || rep.Wall > sandboxtest.Slow(10*time.Second) {
 				t.Errorf("%s: %+v, %v", script, rep, err)
 			}
 			r.Close()
@@ -216,7 +218,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 		stopped.Add(1)
 		go func() { // until it has an effect: it reaches the program first
 			defer stopped.Done()
-			time.Sleep(slow(300 * time.Millisecond))
+			time.Sleep(sandboxtest.Slow(300 * time.Millisecond))
 			for {
 				_ = c.Signal(unix.SIGTERM)
 				select {
@@ -238,7 +240,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 			r, w := full()
 			c := chatty(t, script, 1<<30)
 			c.Stdout, c.KillAfter = w, 50*time.Millisecond
-			c.State = newEntry(t, stateDir(t), "")
+			c.State = entryOf(t)
 			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -277,14 +279,14 @@ func TestDrainWaitsForNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := descriptors(t) - 2
+	before := sandboxtest.Descriptors(t) - 2
 	p := processOf(t, &Cmd{})
-	relay, err := p.relayTo("stdout", w)
+	relay, err := p.RelayTo("stdout", w)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.Close()
-	held, err := unix.FcntlInt(uintptr(relay.in), unix.F_DUPFD_CLOEXEC, 0)
+	held, err := unix.FcntlInt(uintptr(relay.In), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,14 +303,14 @@ func TestDrainWaitsForNobody(t *testing.T) {
 	text := make(chan string)
 	go func() { b, _ := io.ReadAll(r); r.Close(); text <- string(b) }()
 	began := time.Now()
-	p.drain()
-	p.stopCopying()
-	if got := <-text; !strings.HasPrefix(got, "before the end\n") || time.Since(began) > 5*time.Second || len(p.report.Hints) > 0 {
-		t.Errorf("after %v: %.40q, %v", time.Since(began), got, p.report.Hints)
+	p.Drain()
+	p.StopCopying()
+	if got := <-text; !strings.HasPrefix(got, "before the end\n") || time.Since(began) > 5*time.Second || len(p.Report.Hints) > 0 {
+		t.Errorf("after %v: %.40q, %v", time.Since(began), got, p.Report.Hints)
 	}
-	for deadline := time.Now().Add(5 * time.Second); descriptors(t) > before; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Second); sandboxtest.Descriptors(t) > before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d descriptors are open, there were %d", descriptors(t), before)
+			t.Fatalf("%d descriptors are open, there were %d", sandboxtest.Descriptors(t), before)
 		}
 	}
 }

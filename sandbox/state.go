@@ -1,303 +1,81 @@
 package sandbox
 
-// The state directory: what other commands know of a sandbox, one sub-directory for each, which its launcher writes and
-// nobody else. It holds a lock for as long as it lives, so that a launcher that was killed is told from one that runs,
-// and processes are known by their start time and the boot besides their number. flock(2), proc_pid_stat(5).
+import "cordon/sandbox/internal/state"
 
-import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"os"
-	"strconv"
-	"strings"
-	"time"
+// Kernel is what the kernel says of a sandbox.
+type Kernel = state.Kernel
 
-	"golang.org/x/sys/unix"
+// KernelProcess is what it says of one process.
+type KernelProcess = state.KernelProcess
 
-	"cordon/policy"
-	"cordon/sandbox/internal/fail"
-	"cordon/sandbox/internal/proc"
-	"cordon/sandbox/report"
-)
+// KernelNamespace is a namespace that a process is in.
+type KernelNamespace = state.KernelNamespace
 
-const stateVersion = 1
+// CgroupFile is a file of the sandbox's groups, with what it holds.
+type CgroupFile = state.CgroupFile
 
-// The files of a sandbox's directory.
-const (
-	stateFile   = "state.json"
-	profileFile = "profile.yaml" // the effective profile, each value with its source
-	planFile    = "plan.txt"
-	reportFile  = "report.json" // once it has ended
-	logFile     = "log"         // the newest; then log.1, log.2, …
-	controlFile = "control"     // the launcher's socket
-	lockFile    = "lock"        // locked while the launcher lives; then it holds the Ending
-)
+// LogRecord is one line of the log: what was read at once, as JSON.
+type LogRecord = state.LogRecord
+
+// Log is the launcher's side.
+type Log = state.Log
+
+// MinLogSize is the smallest file that a log is cut into, in bytes.
+const MinLogSize = state.MinLogSize
+
+// LogReader reads a log from its oldest record on, over all of its files, while the launcher writes it.
+type LogReader = state.LogReader
+
+// Cgroup is where a sandbox's groups are.
+type Cgroup = state.Cgroup
+
+// Counters are what the kernel has counted for the sandbox's groups: see [Sample].
+type Counters = state.Counters
+
+// Sample is what a running sandbox uses at a moment.
+type Sample = state.Sample
+
+// Process is one process of a sandbox, seen from outside.
+type Process = state.Process
+
+// ProcTable is every process of this moment, by number.
+type ProcTable = state.ProcTable
+
+// Processes reads the table.
+func Processes() (ProcTable, error) {
+	return state.Processes()
+}
 
 // State is what a sandbox's directory says of it: state.json.
-type State struct {
-	Version    int        `json:"version"` // of this format: 1
-	ID         string     `json:"id"`
-	Name       string     `json:"name,omitempty"`
-	Profile    string     `json:"profile"`
-	Args       []string   `json:"args"`
-	Cwd        string     `json:"cwd"`
-	Home       string     `json:"home,omitempty"`
-	Memory     int64      `json:"memory_limit_bytes,omitempty"` // limits.memory; 0: none
-	Detached   bool       `json:"detached"`
-	AutoRemove bool       `json:"auto_remove,omitempty"` // nothing is kept of it when it has ended
-	Created    time.Time  `json:"created"`
-	Boot       string     `json:"boot_id"`       // of random(4)
-	PIDSpace   string     `json:"pid_namespace"` // in which the numbers of processes are meant: "pid:[4026531836]"
-	Launcher   ProcessID  `json:"launcher"`
-	Cgroup     *Cgroup    `json:"cgroup,omitempty"` // where its groups are; nil: it has none
-	Init       *ProcessID `json:"init,omitempty"`   // nil until the program runs
-	Task       *ProcessID `json:"task,omitempty"`
-}
+type State = state.State
 
 // ProcessID is a process, and no other one that has the number later.
-type ProcessID struct {
-	PID   int    `json:"pid"`
-	Start uint64 `json:"start"` // in clock ticks since boot: proc_pid_stat(5), field 22
-}
+type ProcessID = state.ProcessID
 
 // Ending is how a sandbox ended.
-type Ending struct {
-	At     time.Time `json:"at"`
-	Code   int       `json:"code"` // the exit code that stands for it
-	Signal string    `json:"signal,omitempty"`
-	Limit  string    `json:"limit,omitempty"` // which limit ended it: "timeout"
-	Error  string    `json:"error,omitempty"` // of the launcher: the run could not be finished, or its report not be kept
-
-	LogLost  int64  `json:"log_lost_bytes,omitempty"` // output that could not be logged
-	LogError string `json:"log_error,omitempty"`
-}
+type Ending = state.Ending
 
 // Status is what a sandbox is doing.
-type Status string
+type Status = state.Status
 
 const (
-	StatusStarting Status = "starting"
-	StatusRunning  Status = "running"
-	StatusPaused   Status = "paused"
-	StatusEnded    Status = "ended"
-	StatusLost     Status = "lost" // its launcher was killed: the next command removes what is left
+	StatusStarting = state.StatusStarting
+	StatusRunning  = state.StatusRunning
+	StatusPaused   = state.StatusPaused
+	StatusEnded    = state.StatusEnded
+	StatusLost     = state.StatusLost // its launcher was killed: the next command removes what is left
 )
 
 // Entry is the directory of one sandbox.
-type Entry struct {
-	State State
+type Entry = state.Entry
 
-	dir  *StateDir
-	base string   // of the directory: ID, or ID@NAME
-	root *os.Root // the directory
-	lock *os.File
-	log  *Log
+// StateDir is an open state directory.
+type StateDir = state.StateDir
+
+// OpenStateDir opens the state directory, and makes it where it is missing. Nobody else may be able to write there.
+func OpenStateDir(path string) (*StateDir, error) {
+	return state.OpenStateDir(path)
 }
 
-// save writes state.json, whole or not at all.
-func (e *Entry) save() error {
-	b, err := json.MarshalIndent(&e.State, "", "  ")
-	if err != nil {
-		return err
-	}
-	return e.write(stateFile, append(b, '\n'))
-}
-
-// write puts a file into the entry, whole or not at all.
-func (e *Entry) write(name string, data []byte) error {
-	tmp := "." + name
-	err := e.root.WriteFile(tmp, data, 0o600)
-	if err == nil {
-		err = e.root.Rename(tmp, name)
-	}
-	if err != nil {
-		_ = e.root.Remove(tmp)
-	}
-	return err
-}
-
-// Close forgets the entry; a launcher's lock goes with it.
-func (e *Entry) Close() { e.close() }
-
-func (e *Entry) close() {
-	if e.lock != nil {
-		e.lock.Close()
-	}
-	if e.root != nil {
-		e.root.Close()
-	}
-}
-
-// alive reports whether the launcher holds its lock.
-func (e *Entry) alive() bool {
-	err := unix.Flock(int(e.lock.Fd()), unix.LOCK_SH|unix.LOCK_NB)
-	if err == nil {
-		_ = unix.Flock(int(e.lock.Fd()), unix.LOCK_UN)
-	}
-	return err != nil
-}
-
-// Ending is how the sandbox ended; nil while its launcher lives, and where it was killed.
-func (e *Entry) Ending() *Ending {
-	if e.alive() {
-		return nil
-	}
-	return e.ended()
-}
-
-// endingSize is the room for an Ending, in bytes.
-const endingSize = 4096
-
-// ended reads the end that the launcher has written, nil if it has not.
-func (e *Entry) ended() *Ending {
-	var buf [endingSize]byte
-	n, _ := e.lock.ReadAt(buf[:], 0)
-	var end Ending
-	if json.Unmarshal(bytes.TrimRight(buf[:n], "\x00"), &end) != nil {
-		return nil
-	}
-	return &end
-}
-
-// Status is what the sandbox is doing, as far as its launcher's lock tells; whether it is paused is [Entry.Paused].
-func (e *Entry) Status() Status {
-	switch {
-	case e.alive() && e.State.Init == nil:
-		return StatusStarting
-	case e.alive():
-		return StatusRunning
-	case e.ended() != nil:
-		return StatusEnded
-	}
-	return StatusLost
-}
-
-// Wait waits until the launcher is gone, and says how the sandbox ended: nil if the launcher was killed. It needs nothing
-// of the directory, which may be removed meanwhile.
-func (e *Entry) Wait() (*Ending, error) {
-	for {
-		switch err := unix.Flock(int(e.lock.Fd()), unix.LOCK_SH); err {
-		case nil:
-			_ = unix.Flock(int(e.lock.Fd()), unix.LOCK_UN)
-			return e.ended(), nil
-		case unix.EINTR:
-		default:
-			return nil, &Error{Op: "lock of sandbox " + e.State.ID, Err: err}
-		}
-	}
-}
-
-// End keeps how the sandbox ended, and its report, which may be nil. To be called by the launcher, which ends then.
-func (e *Entry) End(end Ending, r *report.Report) error {
-	end.At = time.Now()
-	if e.log != nil {
-		end.LogLost, end.LogError = e.log.Lost()
-	}
-	var failed error
-	if r != nil {
-		b, err := json.MarshalIndent(r, "", "  ")
-		if err == nil {
-			err = e.write(reportFile, append(b, '\n'))
-		}
-		if err != nil {
-			failed = &Error{Op: "keep the report", Err: fail.Cause(err)}
-			end.Error = strings.TrimPrefix(end.Error+"; "+failed.Error(), "; ")
-		}
-	}
-	end.Error = end.Error[:min(len(end.Error), endingSize/8)] // a byte is six at most in JSON
-	end.LogError = end.LogError[:min(len(end.LogError), 200)]
-	b, err := json.Marshal(end)
-	if err == nil {
-		_, err = e.lock.WriteAt(b, 0)
-	}
-	if err != nil {
-		return &Error{Op: "keep the end of sandbox " + e.State.ID, Err: fail.Cause(err)}
-	}
-	return failed
-}
-
-// identify keeps who the sandbox's processes are; before init may reap a task that has ended already.
-func (p *process) identify() error {
-	e := p.cmd.State
-	if e == nil {
-		return nil
-	}
-	init, err := identify(p.pid)
-	if err != nil {
-		return &Error{Op: "identify pid 1", Err: fail.Cause(err)}
-	}
-	task, err := identify(p.task)
-	if err != nil {
-		return &Error{Op: "identify the task", Err: fail.Cause(err)}
-	}
-	e.State.Init, e.State.Task = &init, &task
-	return nil
-}
-
-// keepGroup says where the sandbox's groups are, before anything is in them: a launcher that is killed leaves them.
-func (p *process) keepGroup() error {
-	e := p.cmd.State
-	if e == nil || p.cgroup == nil {
-		return nil
-	}
-	place := p.cgroup.Place
-	e.State.Cgroup = &place
-	if err := e.save(); err != nil {
-		return &Error{Op: "keep the state", Err: fail.Cause(err)}
-	}
-	return nil
-}
-
-// keepState writes what the program was started with, and listens to other commands.
-func (p *process) keepState() error {
-	e := p.cmd.State
-	if e == nil {
-		return nil
-	}
-	if m := p.comp.profile.Limits.Memory; m.Set {
-		e.State.Memory = m.V
-	}
-	if p.cgroup != nil { // systemd's is known only now
-		place := p.cgroup.Place
-		e.State.Cgroup = &place
-	}
-	if err := errors.Join(e.write(profileFile, policy.Show(p.comp.profile)), e.writePlan(p.comp), e.save()); err != nil {
-		return &Error{Op: "keep the state", Err: err}
-	}
-	// A launcher that may live for long is small: half of what it holds is the plan, which has been carried out.
-	p.comp.forget()
-	return p.serveControl(e.root)
-}
-
-func (e *Entry) writePlan(c *compilation) error {
-	var text bytes.Buffer
-	if err := c.plan.WriteText(&text); err != nil {
-		return err
-	}
-	return e.write(planFile, text.Bytes())
-}
-
-// Profile is the effective profile in YAML, each value with its source; fs.ErrNotExist before the program runs.
-func (e *Entry) Profile() ([]byte, error) { return e.root.ReadFile(profileFile) }
-
-// Plan is the plan as it is printed; fs.ErrNotExist before the program runs.
-func (e *Entry) Plan() ([]byte, error) { return e.root.ReadFile(planFile) }
-
-// Report is the report in JSON; fs.ErrNotExist before the sandbox has ended.
-func (e *Entry) Report() ([]byte, error) { return e.root.ReadFile(reportFile) }
-
-func bootID() (string, error) {
-	b, err := proc.ReadSome("/proc/sys/kernel/random/boot_id", 64)
-	return strings.TrimSpace(string(b)), err
-}
-
-// identify tells a process from one that has its number later. The caller keeps the number from being used again.
-func identify(pid int) (ProcessID, error) {
-	b, err := proc.ReadSome("/proc/"+strconv.Itoa(pid)+"/stat", 1024)
-	if err != nil {
-		return ProcessID{}, err
-	}
-	st, err := proc.ParseStat(b)
-	return ProcessID{pid, st.Start}, err
-}
+// NotFoundError is a sandbox that is not there, or not the only one of which that could be said.
+type NotFoundError = state.NotFoundError

@@ -9,6 +9,8 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/sandboxtest"
 )
 
 // TestStill shows a read-only directory through an overlay, and plainly where the profile says live or the kernel cannot
@@ -34,10 +36,10 @@ func TestStill(t *testing.T) {
 				continue
 			}
 			h.Kernel = kernel
-			p := hostRoot()
+			p := sandboxtest.HostRoot()
 			p.Mounts = append(p.Mounts, policy.Mount{Kind: policy.MountBind, Source: dir, Target: dir, Live: live})
 			text, report := output(t, &Cmd{Profile: p, Host: h, Args: []string{"sh", "-c", "cd " + dir + " && cat file; cat sock; grep " + dir + " /proc/self/mountinfo"}, Env: []string{"PATH=/usr/bin:/bin"}})
-			if got := strings.Contains(text, " "+stillSource+" "); got == live || !strings.HasPrefix(text, "text\n") {
+			if got := strings.Contains(text, " "+compile.StillSource+" "); got == live || !strings.HasPrefix(text, "text\n") {
 				t.Errorf("kernel %v live %v: %s", kernel, live, text)
 			}
 			if len(report.Missing) > 0 {
@@ -49,15 +51,4 @@ func TestStill(t *testing.T) {
 		}
 	}
 	asUserToo(t)
-}
-
-func TestRuntimeDir(t *testing.T) {
-	for dir, want := range map[string]bool{
-		"/run": true, "/var/run": true, "/run/user": true, "/run/user/1000": true, "/run/user/1000/x": false, "/run/media/ann/disk": false,
-		"/running": false, "/home/run": false, "/": false, "/var": false, "/run/lock": false,
-	} {
-		if got := runtimeDir(dir); got != want {
-			t.Errorf("%s: %v", dir, got)
-		}
-	}
 }

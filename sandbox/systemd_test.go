@@ -161,7 +161,7 @@ func TestScope(t *testing.T) {
 	if os.Getuid() != 0 { // below what this user may write to
 		c := grouped(t, "read x")
 		end := running(t, c)
-		s.root = filepath.Dir(groupsOf(t, c.proc.task)[""])
+		s.root = filepath.Dir(groupsOf(t, c.proc.Task)[""])
 		end()
 	}
 	slice := s.root + "/ci.slice"
@@ -194,7 +194,7 @@ func TestScope(t *testing.T) {
 	c.Stdout = w
 	end := running(t, c)
 	w.Close()
-	dir := groupsOf(t, c.proc.task)[""]
+	dir := groupsOf(t, c.proc.Task)[""]
 	unit := filepath.Base(dir)
 	if filepath.Dir(dir) != slice || !strings.HasSuffix(unit, ".scope") {
 		t.Errorf("the task is in %s", dir)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/sandboxtest"
 )
 
 // testUser is the ordinary user that tests started by root run as a second time. It has no entry in /etc/passwd and
@@ -134,7 +135,7 @@ func look(t testing.TB) traces {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return traces{string(mounts), children(t), descriptors(t), runtime.NumGoroutine()}
+	return traces{string(mounts), children(t), sandboxtest.Descriptors(t), runtime.NumGoroutine()}
 }
 
 // children are the processes that this one made and has not waited for, zombies included.
@@ -151,21 +152,12 @@ func children(t testing.TB) (list []string) {
 	return list
 }
 
-func descriptors(t testing.TB) int {
-	t.Helper()
-	fds, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(fds)
-}
-
 // unchanged requires that nothing was left behind since before. Descriptors that a finalizer closes, and goroutines
 // that are about to return, get some time.
 func unchanged(t testing.TB, before traces) {
 	t.Helper()
 	var now traces
-	for deadline := time.Now().Add(slow(3 * time.Second)); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(sandboxtest.Slow(3 * time.Second)); ; time.Sleep(time.Millisecond) {
 		now = look(t)
 		if now.files <= before.files && now.goroutines <= before.goroutines || time.Now().After(deadline) {
 			break
@@ -182,7 +174,7 @@ func unchanged(t testing.TB, before traces) {
 		t.Errorf("processes %v are left, there were %v", now.children, before.children)
 	}
 	if now.mounts != before.mounts {
-		t.Errorf("the launcher's mounts have changed:\n%s", firstDiff(before.mounts, now.mounts))
+		t.Errorf("the launcher's mounts have changed:\n%s", sandboxtest.FirstDiff(before.mounts, now.mounts))
 	}
 }
 

@@ -82,10 +82,10 @@ func matrixText(cells map[string]string) string {
 	var b strings.Builder
 	b.WriteString("# The attacks\n\n" +
 		"`make attacks` runs each attack of this table as root and as an ordinary user, in a sandbox made from each shipped\n" +
-		"profile that claims to stop it, and writes this page if none succeeds. The attacks are in `tests/attacks`. A cell says what\n" +
-		"the attacker got: an errno, a signal, or `blocked` if the attack ended without one; root's answer first if they differ.\n" +
-		"`absent` means that this kernel lacks what the attack uses, or that only root can prepare it. A dash means that the profile\n" +
-		"makes no such claim.\n\n| | attack | layer |")
+		"profile that claims to stop it, and writes this page if none succeeds. The attacks are in `tests/attacks`. A cell says\n" +
+		"what the attacker got: an errno, a signal, or `blocked` if the attack ended without one; root's answer first if they\n" +
+		"differ. `absent` means that this kernel lacks what the attack uses, or that only root can prepare it. A dash means that\n" +
+		"the profile makes no such claim.\n\n| | attack | layer |")
 	for _, p := range columns {
 		b.WriteString(" " + p + " |")
 	}

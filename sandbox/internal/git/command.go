@@ -1,7 +1,7 @@
 package git
 
 import (
-	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -18,59 +18,67 @@ const Here = "\x01"
 
 // The ways in which scripts name the directory that they are in, and the top of the working tree.
 var (
-	ofScript = regexp.MustCompile("(?:\\$\\(|`)\\s*dirname\\s+(?:--\\s+)?\"?\\$(?:0|\\{0\\}|BASH_SOURCE|\\{BASH_SOURCE(?:\\[0\\])?\\})\"?\\s*(?:\\)|`)|" +
-		`\$\{(?:0|BASH_SOURCE(?:\[0\])?)%/\*\}`)
-	inScript = regexp.MustCompile("\\$\\(\\s*cd\\s+(?:--\\s+)?\"?" + Here + "([^\\s\")]*)\"?\\s*(?:>\\S+\\s*)?(?:&&|;)\\s*pwd(?:\\s+-P)?\\s*\\)")
-	ofTree   = regexp.MustCompile("(?:\\$\\(|`)\\s*(?:git\\s+rev-parse\\s+--show-toplevel|pwd)\\s*(?:\\)|`)|\\$PWD\\b|\\$\\{PWD\\}|\\$GIT_WORK_TREE\\b|\\$\\{GIT_WORK_TREE\\}")
-	ofGit    = regexp.MustCompile("(?:\\$\\(|`)\\s*git\\s+rev-parse\\s+--(?:absolute-)?git-(?:common-)?dir\\s*(?:\\)|`)|\\$GIT_DIR\\b|\\$\\{GIT_DIR\\}")
-	ofHome   = regexp.MustCompile(`\$HOME\b|\$\{HOME\}`)
-	assigned = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	ofScript = pattern{text: "(?:\\$\\(|`)\\s*dirname\\s+(?:--\\s+)?\"?\\$(?:0|\\{0\\}|BASH_SOURCE|\\{BASH_SOURCE(?:\\[0\\])?\\})\"?\\s*(?:\\)|`)|" +
+		`\$\{(?:0|BASH_SOURCE(?:\[0\])?)%/\*\}`}
+	inScript = pattern{text: "\\$\\(\\s*cd\\s+(?:--\\s+)?\"?" + Here + "([^\\s\")]*)\"?\\s*(?:>\\S+\\s*)?(?:&&|;)\\s*pwd(?:\\s+-P)?\\s*\\)"}
+	ofTree   = pattern{text: "(?:\\$\\(|`)\\s*(?:git\\s+rev-parse\\s+--show-toplevel|pwd)\\s*(?:\\)|`)|\\$PWD\\b|\\$\\{PWD\\}|\\$GIT_WORK_TREE\\b|\\$\\{GIT_WORK_TREE\\}"}
+	ofGit    = pattern{text: "(?:\\$\\(|`)\\s*git\\s+rev-parse\\s+--(?:absolute-)?git-(?:common-)?dir\\s*(?:\\)|`)|\\$GIT_DIR\\b|\\$\\{GIT_DIR\\}"}
+	ofHome   = pattern{text: `\$HOME\b|\$\{HOME\}`}
+	assigned = pattern{text: `^[A-Za-z_][A-Za-z0-9_]*$`}
 )
 
 // prefixes are words after which another command begins.
-var prefixes = words("if then else elif while until do exec env command nohup time nice sudo eval xargs setsid timeout builtin flock ionice")
+var prefixes = []string{
+	"if", "then", "else", "elif", "while", "until", "do", "exec", "env", "command", "nohup", "time", "nice",
+	"sudo", "eval", "xargs", "setsid", "timeout", "builtin", "flock", "ionice",
+}
 
 // interpreters run the file that is their first argument.
-var interpreters = words("sh bash dash zsh ksh mksh ash fish python perl ruby node nodejs deno bun php lua tclsh Rscript pwsh . source")
-
-func words(list string) map[string]bool {
-	m := map[string]bool{}
-	for w := range strings.FieldsSeq(list) {
-		m[w] = true
-	}
-	return m
+var interpreters = []string{
+	"sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "fish", "python", "perl", "ruby", "node", "nodejs", "deno",
+	"bun", "php", "lua", "tclsh", "Rscript", "pwsh", ".", "source",
 }
 
 // Words splits a command, or a script.
 func Words(text string) []Word {
-	text = ofScript.ReplaceAllLiteralString(text, Here)
-	text = inScript.ReplaceAllString(text, Here+"$1")
-	text = ofTree.ReplaceAllLiteralString(text, ".")
-	text = ofGit.ReplaceAllLiteralString(text, ".git")
-	text = ofHome.ReplaceAllLiteralString(text, "~")
+	text = ofScript.get().ReplaceAllLiteralString(text, Here)
+	text = inScript.get().ReplaceAllString(text, Here+"$1")
+	text = ofTree.get().ReplaceAllLiteralString(text, ".")
+	text = ofGit.get().ReplaceAllLiteralString(text, ".git")
+	text = ofHome.get().ReplaceAllLiteralString(text, "~")
 	s := splitter{start: true}
-	for i, end := 0, 0; i < len(text); i = end + 1 {
-		end = i
-		for end < len(text) && !strings.ContainsRune(" \t\r\n!;|&'\"=()<>`{}", rune(text[end])) {
-			end++
-		}
-		if text[i] == '#' && (i == 0 || text[i-1] == ' ' || text[i-1] == '\n' || text[i-1] == '\t') { // a comment
-			for end < len(text) && text[end] != '\n' {
-				end++
-			}
-			s.breaks('\n')
-			continue
-		}
-		var by byte
-		if end < len(text) {
-			by = text[end]
-		}
-		if end > i {
-			s.word(text[i:end], by)
+	var word []byte
+	end := func(by byte) {
+		if len(word) > 0 {
+			s.word(string(word), by)
+			word = word[:0]
 		}
 		s.breaks(by)
 	}
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"' || c == '\'': // "$0"/x is a word
+		case c == '#' && isComment(text, i):
+			for i+1 < len(text) && text[i+1] != '\n' {
+				i++
+			}
+		case strings.IndexByte(" \t\r\n!;|&()<>=`{}", c) >= 0:
+			end(c)
+		default:
+			word = append(word, c)
+		}
+	}
+	end(0)
 	return s.words
+}
+
+// isComment reports whether a comment begins with the # at a place, which does not stand between quotes of its line.
+func isComment(text string, at int) bool {
+	if at > 0 && strings.IndexByte(" \t\n", text[at-1]) < 0 {
+		return false
+	}
+	line := text[strings.LastIndexByte(text[:at], '\n')+1 : at]
+	return strings.Count(line, `"`)%2 == 0 && strings.Count(line, "'")%2 == 0
 }
 
 // A splitter knows what the next word is.
@@ -90,7 +98,7 @@ func (s *splitter) word(text string, by byte) {
 		s.value, s.start = false, true
 		s.words = append(s.words, w)
 		return
-	case s.start && by == '=' && assigned.MatchString(text):
+	case s.start && by == '=' && assigned.get().MatchString(text):
 		s.value = true
 		return
 	case s.moves:
@@ -117,8 +125,8 @@ func (s *splitter) word(text string, by byte) {
 // begun notes what follows a word that begins a command.
 func (s *splitter) begun(text string) {
 	name := text[strings.LastIndexByte(text, '/')+1:]
-	s.start = prefixes[name]
-	s.script = interpreters[strings.TrimRight(name, "0123456789.")] || interpreters[name]
+	s.start = slices.Contains(prefixes, name)
+	s.script = slices.Contains(interpreters, strings.TrimRight(name, "0123456789.")) || slices.Contains(interpreters, name)
 	s.moves = name == "cd" || name == "pushd"
 }
 

@@ -25,6 +25,11 @@ func TestWords(t *testing.T) {
 		{`. "$(dirname "$0")/../h"`, ".* \x01/../h*"},
 		{`. "$(dirname -- "${BASH_SOURCE[0]}")/h"`, ".* \x01/h*"},
 		{`"$(cd "$(dirname "$0")/.." && pwd)/t/f"`, "\x01/../t/f*"},
+		{`"$(git rev-parse --show-toplevel)"/t/f x`, "./t/f* x"},
+		{`. "$(dirname "$0")"/_/h`, ".* \x01/_/h*"},
+		{`"$PWD"/t/f; "t"'/'f`, "./t/f* t/f*"},
+		{`echo "a # b"; ./f`, "echo* a # b ./f*"},
+		{"./f # ./g", "./f*"},
 		{"git-lfs clean -- %f", "git-lfs* clean -- %f"},
 		{"$GIT_DIR/../x", ".git/../x*"},
 	} {
@@ -54,4 +59,23 @@ func FuzzWords(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A variable is "section subsection key value", with | between.
+func TestParameters(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{`'core.fsmonitor=t/f'`, "core||fsmonitor|t/f"},
+		{`'Core.FSmonitor'='t/f' 'a.b.C.d=e'`, "core||fsmonitor|t/f a|b.C|d|e"},
+		{`'a.b=it'\''s'\!''  'c.d'`, "a||b|it's! c||d|"},
+		{`'a.b'='x`, "a||b|"},
+		{`a.b=c`, ""},
+	} {
+		var got []string
+		for _, v := range Parameters(tt.text) {
+			got = append(got, v.Section+"|"+v.Subsection+"|"+v.Key+"|"+v.Value)
+		}
+		if !slices.Equal(got, strings.Fields(tt.want)) {
+			t.Errorf("%s: %q, want %q", tt.text, got, tt.want)
+		}
+	}
 }

@@ -231,6 +231,49 @@ func (p *parser) escape() (string, bool) {
 func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
 
+// Named returns a variable that is written as "section.key", or "section.subsection.key": git-config(1).
+func Named(name, value string) Var {
+	section, rest, _ := strings.Cut(name, ".")
+	dot := strings.LastIndexByte(rest, '.')
+	return Var{Section: strings.ToLower(section), Subsection: rest[:max(dot, 0)], Key: strings.ToLower(rest[dot+1:]), Value: value}
+}
+
+// Parameters reads $GIT_CONFIG_PARAMETERS, by which git hands on what -c has set: words in single quotes, 'name=value' or
+// 'name'='value'. It stops at what it does not know, as git does.
+func Parameters(text string) (vars []Var) {
+	for {
+		name, rest, ok := dequote(strings.TrimLeft(text, " \t\n"))
+		if !ok {
+			return vars
+		}
+		value, after, assigned := "", "", strings.HasPrefix(rest, "=")
+		if assigned {
+			value, after, _ = dequote(rest[1:])
+			rest = after
+		} else {
+			name, value, _ = strings.Cut(name, "=")
+		}
+		vars, text = append(vars, Named(name, value)), rest
+	}
+}
+
+// dequote takes a word in single quotes off a text; one that is in the word stands outside of them, after a backslash.
+func dequote(text string) (word, rest string, ok bool) {
+	for strings.HasPrefix(text, "'") {
+		part, after, closed := strings.Cut(text[1:], "'")
+		if !closed {
+			return "", "", false
+		}
+		word, text, ok = word+part, after, true
+		if len(text) > 1 && text[0] == '\\' && (text[1] == '\'' || text[1] == '!') {
+			word, text = word+text[1:2], text[2:]
+			continue
+		}
+		break
+	}
+	return word, text, ok
+}
+
 // FormatConfig writes variables so that git, and ParseConfig, read the same ones.
 func FormatConfig(vars []Var) string {
 	var b strings.Builder

@@ -1,7 +1,6 @@
 package git
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -16,20 +15,20 @@ var short = [...]string{"auth", "pass", "pat", "pw", "pwd"}
 
 // tells matches a text that gives somebody a secret: "Authorization: …", "TOKEN=…", "sshpass -p …", "curl -u name:word".
 // The names are those of HTTP headers, of variables and of options.
-var tells = regexp.MustCompile(`(?i)extraheader|sshpass|authorization|\bcookie\b|` +
+var tells = pattern{text: `(?i)extraheader|sshpass|authorization|\bcookie\b|` +
 	`(token|secret|passw(or)?d|passphrase|api[-_]?key|private[-_]?key|access[-_]?key|credentials?|\bpass|[-_]pass|\bauth)` +
 	`["']?\s*[:=]\s*\S|` +
 	`--(\w+-)*(password|passphrase|passwd|token|secret|pass)\s+\S|` +
 	`\bopenssl\b.*\s-k\s+\S|` +
 	`\b(bearer|basic)\s+[a-z0-9+/=_.~-]{8}|` +
 	`\b(curl|wget)\b.*\s(-[a-z#]*u|--user|--proxy-user)[= ]?\s*\S+:|` +
-	`\b(curl|wget)\b.*\s(-[a-z#]*h|--header)[= ]?\s*["']*x-\S+:\s*\S`)
+	`\b(curl|wget)\b.*\s(-[a-z#]*h|--header)[= ]?\s*["']*x-\S+:\s*\S`}
 
 // formats match tokens by the form that their issuers give them, so that those in the path of an address are found as
 // well: of GitHub, GitLab, Slack, AWS, Bitbucket, Atlassian, npm, PyPI, Hugging Face, DigitalOcean, and a JWT (RFC 7519).
-var formats = regexp.MustCompile(`\bgh[pousr]_[A-Za-z0-9]{16}|\bgithub_pat_[A-Za-z0-9_]{16}|\bgl[a-z]{2,6}-[A-Za-z0-9_-]{16}|` +
+var formats = pattern{text: `\bgh[pousr]_[A-Za-z0-9]{16}|\bgithub_pat_[A-Za-z0-9_]{16}|\bgl[a-z]{2,6}-[A-Za-z0-9_-]{16}|` +
 	`\bxox[a-z]-[A-Za-z0-9-]{10}|\b(AKIA|ASIA)[A-Z0-9]{16}|\bATBB[A-Za-z0-9]{16}|\bATATT[A-Za-z0-9_=-]{16}|` +
-	`\bnpm_[A-Za-z0-9]{16}|\bpypi-[A-Za-z0-9_-]{16}|\bhf_[A-Za-z0-9]{16}|\bdop_v1_[a-f0-9]{16}|\beyJ[A-Za-z0-9_-]{8,}\.eyJ`)
+	`\bnpm_[A-Za-z0-9]{16}|\bpypi-[A-Za-z0-9_-]{16}|\bhf_[A-Za-z0-9]{16}|\bdop_v1_[a-f0-9]{16}|\beyJ[A-Za-z0-9_-]{8,}\.eyJ`}
 
 // Cut says what of a configuration is left out.
 type Cut int
@@ -58,7 +57,7 @@ func Filter(text []byte) (safe string, cut Cut, err error) {
 // suspicious reports whether a text that git does not read holds what would be cut if git read it.
 func suspicious(comments string) bool {
 	for line := range strings.Lines(comments) {
-		if tells.MatchString(line) || formats.MatchString(line) || WithoutUser(line) != line {
+		if tells.get().MatchString(line) || formats.get().MatchString(line) || WithoutUser(line) != line {
 			return true
 		}
 		if key, _, ok := strings.Cut(strings.ToLower(line), "="); ok && named(key) {
@@ -123,7 +122,7 @@ func secret(v *Var) bool {
 		return true
 	}
 	for _, text := range [...]string{v.Value, v.Subsection} {
-		if formats.MatchString(text) || tells.MatchString(queries.ReplaceAllString(text, "")) {
+		if formats.get().MatchString(text) || tells.get().MatchString(queries.get().ReplaceAllString(text, "")) {
 			return true
 		}
 	}
@@ -131,12 +130,12 @@ func secret(v *Var) bool {
 }
 
 // queries match what comes after the path of an address: RFC 3986, 3.4 and 3.5. A fragment counts if it assigns something.
-var queries = regexp.MustCompile(`(://[^\s"'?#]*)(\?[^\s"']*|#[^\s"']*=[^\s"']*)`)
+var queries = pattern{text: `(://[^\s"'?#]*)(\?[^\s"']*|#[^\s"']*=[^\s"']*)`}
 
 // WithoutUser takes the user and the password, and the query, out of every address of a scheme that would send them:
 // "https://u:p@host/?token=x". The user of ssh is no secret, and is part of the address; its password is one.
 func WithoutUser(s string) string {
-	s = queries.ReplaceAllString(s, "$1")
+	s = queries.get().ReplaceAllString(s, "$1")
 	var b strings.Builder
 	for {
 		i := strings.Index(s, "://")
@@ -149,7 +148,7 @@ func WithoutUser(s string) string {
 		scheme := strings.ToLower(s[:i])
 		s = s[i:]
 		user, rest := userOf(s)
-		if keepsUser.MatchString(scheme) {
+		if keepsUser.get().MatchString(scheme) {
 			if name, _, ok := strings.Cut(user, ":"); ok {
 				user = name + "@"
 			}
@@ -160,7 +159,7 @@ func WithoutUser(s string) string {
 }
 
 // keepsUser matches the schemes that need the user, and send no secret with it: git-clone(1), GIT URLS.
-var keepsUser = regexp.MustCompile(`(^|[^a-z0-9+.-])(git\+ssh|ssh\+git|ssh|git)://$`)
+var keepsUser = pattern{text: `(^|[^a-z0-9+.-])(git\+ssh|ssh\+git|ssh|git)://$`}
 
 // userOf splits the user with "@" from the rest of an address after its scheme. A password may hold a slash that nobody has
 // escaped: then what looks like a port is no number, and "@" comes later.

@@ -1,0 +1,5 @@
+package host
+
+const (
+	ControlFile = "control" // the launcher's socket
+)

@@ -1,0 +1,342 @@
+package compile
+
+// Control groups: cgroups(7), cgroup_namespaces(7). Package internal/cgroup decides where they go and makes them; here is
+// what of it concerns the plan and the report. On v2 the child is born in its group: clone3(2), CLONE_INTO_CGROUP, Linux
+// 5.7. On v1 it joins as the first thing it does. Either way nothing that the launcher has used is charged to it.
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/plan"
+)
+
+const (
+	FileCgroup = "cgroup" // the group in the v2 tree
+	FileTasks  = "tasks-" // the file "tasks" of the group in a v1 tree; its controller stands behind
+)
+
+// groups is the sandbox's part in the cgroup trees.
+type groups struct {
+	choice *cgroup.Choice
+	lacks  map[string]bool // keys of limits that are not enforced
+}
+
+// on reports whether there are any.
+func (g *groups) on() bool { return g.choice != nil }
+
+// Groups says where a sandbox's groups go. The launcher makes them before the plan is compiled, so that what cannot be had
+// is known while there is still time for rlimits.
+type Groups struct {
+	Choice  *cgroup.Choice // nil if no group is wanted, or none can be had
+	Lacking []cgroup.Lack  // what the groups cannot hold
+	why     string         // why there is none; "" if one is there or none is wanted
+	remedy  string
+	err     error
+}
+
+// Fail says that the groups cannot be made.
+func (g *Groups) Fail(err error) { g.why, g.remedy, g.Choice = err.Error(), cgroup.Hint(err), nil }
+
+func without(why, remedy string) *Groups { return &Groups{why: why, remedy: remedy} }
+
+// ChooseGroups decides where the groups of a profile's limits go.
+func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
+	c := &Compilation{Profile: p, Host: h}
+	want, err := c.wantedLimits()
+	if err != nil || want == nil {
+		return &Groups{err: err}
+	}
+	layout, err := cgroup.Read(h.Files)
+	if err != nil {
+		return without("the cgroups cannot be looked at: "+err.Error(), "mount -t proc proc /proc")
+	}
+	if layout.Kind() == "" {
+		return without("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
+	}
+	ch := cgroup.Choose(h.Files, layout, want, p.Limits.Cgroup, cgroup.Caller{UID: h.UID, PID: h.PID})
+	if ch.V2() && !h.Since(5, 7) {
+		return without("being born in a cgroup needs Linux 5.7", "upgrade the kernel")
+	}
+	g := &Groups{Lacking: ch.Lacking}
+	if !ch.Empty() {
+		g.Choice = ch
+	}
+	return g
+}
+
+// cgroup takes the groups that were made, or were chosen for a plan that is not run.
+func (c *Compilation) cgroup() error {
+	g := c.Req.Groups
+	if g == nil {
+		g = ChooseGroups(c.Profile, c.Host)
+	}
+	if g.err != nil {
+		return g.err
+	}
+	if g.why != "" {
+		return c.lackAll(g.why, g.remedy)
+	}
+	lacking := slices.Clone(g.Lacking)
+	slices.SortStableFunc(lacking, func(a, b cgroup.Lack) int { return limitIndex(a.Limit) - limitIndex(b.Limit) })
+	for _, l := range lacking {
+		if err := c.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
+			return err
+		}
+	}
+	if g.Choice != nil {
+		c.join(g.Choice)
+	}
+	return nil
+}
+
+// settleGroups looks again at what the launcher has said of the groups: systemd has put the child into its own by now, or
+// has not.
+func (c *Compilation) settleGroups() error {
+	g := c.Req.Groups
+	switch {
+	case g == nil || !c.groups.on():
+		return nil
+	case g.why != "":
+		c.groups.choice = nil
+		return c.lackAll(g.why, g.remedy)
+	}
+	for _, l := range g.Lacking {
+		if err := c.lacksLimit(l.Limit, l.Why, l.Remedy); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join puts the child into the groups.
+func (c *Compilation) join(ch *cgroup.Choice) {
+	c.groups.choice = ch
+	from := own("limits")
+	if ch.V2() {
+		c.Plan.Files = append(c.Plan.Files, FileCgroup)
+	}
+	for _, controller := range ch.V1() {
+		c.Plan.Files = append(c.Plan.Files, FileTasks+controller)
+		c.do(from, plan.WriteStep(plan.F(FileTasks+controller), "0"))
+	}
+	if ch.Unit() { // systemd puts it there
+		c.do(from, plan.RecvByte(plan.F(FileSync)))
+	}
+}
+
+// cgroupNamespace makes the cgroup namespace, whose root is the group that its maker is in: clone3(2) would take the
+// launcher's.
+func (c *Compilation) cgroupNamespace() error {
+	if !c.groups.on() {
+		return nil
+	}
+	if c.groups.choice.V2() {
+		c.Plan.Clone |= unix.CLONE_INTO_CGROUP
+	}
+	if c.Plan.Clone&unix.CLONE_NEWCGROUP != 0 {
+		c.Plan.Clone &^= unix.CLONE_NEWCGROUP
+		c.do(c.scalar("namespaces.cgroup"), plan.UnshareStep(unix.CLONE_NEWCGROUP))
+	}
+	return nil
+}
+
+// limitKeys are the limits that a group holds, and what stands in for them.
+var limitKeys = [...]struct {
+	key     string
+	set     func(*policy.Limits) bool
+	instead string
+}{
+	{"memory", func(l *policy.Limits) bool { return l.Memory.Set }, "RLIMIT_DATA, for each process"},
+	{"memory-high", func(l *policy.Limits) bool { return l.MemoryHigh.Set }, ""},
+	{"swap", func(l *policy.Limits) bool { return l.Swap.Set }, ""},
+	{"oom-group", func(l *policy.Limits) bool { return l.OOMGroup }, ""},
+	{"cpus", func(l *policy.Limits) bool { return l.CPUs.Set }, ""},
+	{"cpu-weight", func(l *policy.Limits) bool { return l.CPUWeight.Set }, ""},
+	{"cpuset", func(l *policy.Limits) bool { return l.CPUSet != "" }, ""},
+	{"cpu-time", func(l *policy.Limits) bool { return l.CPUTime.Set }, "RLIMIT_CPU, for each process, and what /proc tells of all that the launcher finds; not of children that end unawaited (SIGCHLD ignored), so the time reported is the least"},
+	{"pids", func(l *policy.Limits) bool { return l.PIDs.Set }, "RLIMIT_NPROC, for the task's user id in the sandbox"},
+	{"io", func(l *policy.Limits) bool { return len(l.IO) > 0 }, ""},
+	{"io-weight", func(l *policy.Limits) bool { return l.IOWeight.Set }, ""},
+	{"hugetlb", func(l *policy.Limits) bool { return len(l.Hugetlb) > 0 }, ""},
+	{"cgroup", func(l *policy.Limits) bool { return l.Cgroup != "" }, ""},
+}
+
+// limitIndex is the place of a limit in limitKeys. Behind its key may stand the device or the page size.
+func limitIndex(limit string) int {
+	key, _, _ := strings.Cut(limit, " ")
+	for i := range limitKeys {
+		if limitKeys[i].key == key {
+			return i
+		}
+	}
+	return len(limitKeys)
+}
+
+// lackAll is for what concerns every limit.
+func (c *Compilation) lackAll(why, remedy string) error {
+	for i := range limitKeys {
+		if limitKeys[i].set(&c.Profile.Limits) {
+			if err := c.lacksLimit(limitKeys[i].key, why, remedy); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lacksLimit is lacking for one limit, once.
+func (c *Compilation) lacksLimit(limit, why, remedy string) error {
+	if c.groups.lacks[limit] {
+		return nil
+	}
+	if c.groups.lacks == nil {
+		c.groups.lacks = map[string]bool{}
+	}
+	i := limitIndex(limit)
+	key, instead := limitKeys[i].key, limitKeys[i].instead
+	c.groups.lacks[limit], c.groups.lacks[key] = true, true
+	return c.lacking(policy.LayerCgroup, "limits."+limit+": "+why, instead, c.Where("limits."+key), OrMissing(remedy))
+}
+
+// OrMissing adds the remedy that always helps.
+func OrMissing(remedy string) string {
+	const last = "list cgroup under missing (--missing cgroup)"
+	if remedy == "" {
+		return last
+	}
+	return remedy + "; or " + last
+}
+
+// wantedLimits is nil where no group is asked for.
+func (c *Compilation) wantedLimits() (*cgroup.Limits, error) {
+	l := &c.Profile.Limits
+	asked := false
+	for i := range limitKeys {
+		asked = asked || limitKeys[i].set(l)
+	}
+	if !asked {
+		return nil, nil
+	}
+	want := &cgroup.Limits{
+		Memory: value(l.Memory), MemoryHigh: value(l.MemoryHigh), Swap: value(l.Swap), OOMGroup: l.OOMGroup, CPUs: l.CPUs.V,
+		CPUWeight: l.CPUWeight.V, CPUSet: l.CPUSet, IOWeight: l.IOWeight.V, Devices: c.Host.Privileged && c.Host.HostRoot,
+		CPUTime: l.CPUTime.Set,
+	}
+	if l.PIDs.Set {
+		want.PIDs = l.PIDs.V + 1 // init
+	}
+	for _, h := range l.Hugetlb {
+		want.Hugetlb = append(want.Hugetlb, cgroup.Hugetlb{PageSize: h.PageSize, Max: h.Max})
+	}
+	for i := range l.IO {
+		m, err := c.ioMax(&l.IO[i])
+		if err != nil {
+			return nil, &fail.Error{Op: "limits.io " + l.IO[i].Path, Err: fail.Bare(err), From: l.IO[i].Pos.Short(), Hint: "name a disk, or a file on one"}
+		}
+		want.IO = append(want.IO, m)
+	}
+	return want, nil
+}
+
+func value(o policy.Opt[int64]) *int64 {
+	if !o.Set {
+		return nil
+	}
+	return &o.V
+}
+
+// ioMax finds the device: a block device itself, else the one that the file is on. What is on none, as tmpfs or overlayfs,
+// has major number 0 (Documentation/admin-guide/devices.txt).
+func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
+	path, err := c.expand(m.Path)
+	if err != nil {
+		return cgroup.IOMax{}, err
+	}
+	info, err := c.Host.Files.Stat(path)
+	if err != nil {
+		return cgroup.IOMax{}, err
+	}
+	st, ok := host.StatOf(info)
+	if !ok {
+		return cgroup.IOMax{}, errors.New("its device is not known")
+	}
+	dev := uint64(st.Dev) //nolint:unconvert // 32 bits on some architectures
+	switch mode := info.Mode(); {
+	case mode&fs.ModeCharDevice != 0:
+		return cgroup.IOMax{}, errors.New("a character device, not a disk")
+	case mode&fs.ModeDevice != 0:
+		dev = deviceOf(info)
+	}
+	if unix.Major(dev) == 0 {
+		return cgroup.IOMax{}, errors.New("it is on no disk")
+	}
+	return cgroup.IOMax{Name: m.Path, Major: unix.Major(dev), Minor: unix.Minor(dev),
+		Values: [4]int64{m.ReadBytes, m.WriteBytes, m.Reads, m.Writes}}, nil
+}
+
+// Devices lists what the sandbox's /dev shows: its nodes, terminals, and devices that are bound one by one or with a
+// directory. guarded is false where /dev is the host's.
+func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
+	if p := c.Tree.At("/dev"); p != nil && p.Source != "" && p.What != ownDev {
+		return nil, false
+	}
+	for i := range c.Tree.Parts {
+		p := &c.Tree.Parts[i]
+		if p.What == ownDev {
+			list = add(add(list, cgroup.Device{Major: 5, Minor: 2}), cgroup.Device{Major: 136, AnyMinor: true}) // ptmx, pts
+			continue
+		}
+		if p.Source == "" {
+			continue
+		}
+		switch info, err := c.Tree.Lstat(p.Source); {
+		case err != nil:
+		case p.File:
+			list = addNode(list, info)
+		case paths.Below(p.Source, "/dev"):
+			list = c.addNodes(list, p.Source)
+		}
+	}
+	return list, true
+}
+
+// addNodes adds the devices in a directory of the host.
+func (c *Compilation) addNodes(list []cgroup.Device, dir string) []cgroup.Device {
+	entries, err := c.launcherFiles().ReadDir(dir)
+	if err != nil {
+		return list // what cannot be read is not opened either
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			list = addNode(list, info)
+		}
+	}
+	return list
+}
+
+func addNode(list []cgroup.Device, info fs.FileInfo) []cgroup.Device {
+	if info.Mode()&fs.ModeDevice == 0 {
+		return list
+	}
+	dev := deviceOf(info)
+	return add(list, cgroup.Device{Block: info.Mode()&fs.ModeCharDevice == 0, Major: unix.Major(dev), Minor: unix.Minor(dev)})
+}
+
+func add(list []cgroup.Device, d cgroup.Device) []cgroup.Device {
+	for _, x := range list {
+		if x == d || x.AnyMinor && x.Block == d.Block && x.Major == d.Major {
+			return list
+		}
+	}
+	return append(list, d)
+}

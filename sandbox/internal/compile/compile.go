@@ -1,0 +1,421 @@
+package compile
+
+import (
+	"errors"
+	"iter"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+// Compilation is what a profile becomes on a host: the plan, and what the launcher has to open, to do and to expect.
+type Compilation struct {
+	Profile *policy.Profile
+	Host    *host.Host
+	Req     *Request
+
+	Plan     plan.Plan
+	Arch     filter.Arch
+	Reports  bool   // denied calls are reported
+	Nonce    uint64 // of the launcher's execveat with syscalls.exec: once; 0 in a plan that is only printed
+	IDs      identity
+	Tree     picture.Tree
+	made     uint64                  // CLONE_* flags of the namespaces that are new
+	NewTime  bool                    // the task gets a time namespace
+	Into     *attach.Attached        // the running sandbox that is joined; nil where one is made
+	Joins    []join                  // namespaces that exist and are entered
+	Outside  host.Files              // the launcher's tree, where host.Files is that of a joined mount namespace; else nil
+	Sources  []Source                // detached mounts that the launcher makes, because the child may not
+	handOver func(*Compilation) bool // gives the launcher what is compiled so far, and asks for more; nil where nothing is run
+	Program  program
+	Workdir  string
+	OwnNet   bool   // the network namespace is new
+	Keep     uint64 // capabilities of the task
+	Ambient  uint64
+	rootFD   plan.Arg // the new root
+	scratch  scratch
+	layers   []keptLayer
+	covered  []string           // sockets of the host
+	lost     []host.BoundSocket // bound sockets whose files were not found
+	hidden   int                // matches of hide rules
+	spared   map[string]bool    // links to what is hidden that were not followed
+	outdoors picture.Tree       // the host's own tree: see hostTree
+	table    *hostMounts        // see mountsOfHost
+	homeList []string           // see homes
+	bounds   []picture.Bound    // see bound
+	followed map[string]string  // what links in the home lead to: see bindSource
+	searched *finder            // see search
+	lifted   []lifted           // see findLifted
+	GitSeen  *gitSeen           // see git
+	callers  map[string]string  // see variable
+	Land     landlock
+	OwnTTY   bool // the task has a terminal of its own
+	OwnPts   bool // and it is of the sandbox's devpts
+	shownPts bool // which is mounted
+
+	devTarget string // where that is
+	groups    groups
+
+	Stdin   string   // the path of standard input, where the task opens it again; ""
+	Private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
+	Missing []report.Missing
+	Added   []report.Added
+	Notes   []string       // for Report.Notes
+	Left    []report.Added // for Report.LeftOut
+}
+
+// Plan compiles everything at once. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
+func Plan(p *policy.Profile, h *host.Host, r *Request) (*plan.Plan, error) {
+	c, err := Compile(p, h, r, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &c.Plan, nil
+}
+
+// Parts compiles, and stops at each place where the launcher can do something with what is compiled so far: the child
+// makes its namespaces while the launcher compiles the mounts. Each part is the same compilation, which has grown.
+func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*Compilation, error] {
+	return func(yield func(*Compilation, error) bool) {
+		_, err := Compile(p, h, r, func(c *Compilation) bool { return yield(c, nil) })
+		if err == errStopped {
+			return
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// errStopped ends a compilation of which no further part is asked for.
+var errStopped = errors.New("nobody asks for more")
+
+// order is the life of the child. Each line that must stand where it stands says why.
+var order = [...]func(*Compilation) error{
+	(*Compilation).settleSetID,
+	(*Compilation).CheckSupport,
+	(*Compilation).FindArch,
+	(*Compilation).findTerminal,
+	(*Compilation).settleStdin,
+	(*Compilation).PlanReports,
+	// The cgroup before anything that takes memory: the steps that join one come first.
+	(*Compilation).cgroup,
+	(*Compilation).Namespaces,
+	// Its namespace behind that: the root is the group that its maker is in.
+	(*Compilation).cgroupNamespace,
+	// The score before identity: behind a change of credentials /proc/self belongs to root.
+	(*Compilation).adjust,
+	// Identity before the mounts: what is made on the sandbox's own file systems belongs to the task's ids.
+	(*Compilation).Identity,
+	// The parent-death signal after identity, because a change of credentials clears it (prctl(2)).
+	(*Compilation).tieToLauncher,
+	(*Compilation).keyring,
+	// The network namespace before the fork, because the launcher has the rest of the plan to compile meanwhile; and while
+	// the child has the capabilities that it takes.
+	(*Compilation).Network,
+	// The launcher clones here: what follows is compiled while the child does what is compiled so far. Each further part is
+	// handed over as soon as it is there.
+	(*Compilation).publish,
+	(*Compilation).settleGroups,
+	// The user's limits while the child has every capability in its user namespace, and sees the host's /proc.
+	(*Compilation).userLimits,
+	// The bounding set while CAP_SETPCAP is still there; before the fork, so that init has none either.
+	(*Compilation).BoundingSet,
+	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).
+	(*Compilation).noNewPrivs,
+	// The terminal before the fork, because init leads the session; behind the ids, to which it belongs.
+	(*Compilation).terminal,
+	// The fork before the mounts: init confines itself while the task mounts.
+	(*Compilation).fork,
+	// From here on it is the task, and init has all its steps with the next part.
+	(*Compilation).taskBegins,
+	(*Compilation).Root,
+	(*Compilation).publish,
+	(*Compilation).Mounts,
+	(*Compilation).publish,
+	// The launcher's own directories before the hide rules, which cover what is there.
+	(*Compilation).makeOwn,
+	// What git runs before the hide rules, which cover what lies in it.
+	(*Compilation).git,
+	// Hide rules after every mount of the profile, so that no mount uncovers what they hide.
+	(*Compilation).Hide,
+	(*Compilation).hideState,
+	(*Compilation).HideLayers,
+	// Behind the hide rules: what is hidden needs no protection.
+	(*Compilation).guardOwn,
+	(*Compilation).undone,
+	(*Compilation).CoverSockets,
+	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
+	(*Compilation).lookup,
+	// Read-only after the last thing was made on the launcher's own file systems.
+	(*Compilation).seal,
+	(*Compilation).enterRoot,
+	// What follows until the barrier goes on while the launcher reads the mounts back.
+	(*Compilation).LandlockRules,
+	(*Compilation).hostname,
+	(*Compilation).session,
+	(*Compilation).changeDir,
+	(*Compilation).capabilities,
+	// Landlock after the last mount: it forbids mounting.
+	(*Compilation).landlockEnforce,
+	(*Compilation).descriptors,
+	// rlimits behind the last descriptor that is opened: the launcher may hold more than the task is allowed.
+	(*Compilation).rlimits,
+	// The barrier behind everything that does not need it, because the launcher reads the mounts back meanwhile: it can
+	// still refuse, and init is confined before the program can see it. It takes three calls that the filter need not
+	// allow.
+	(*Compilation).barrier,
+	// seccomp last: execve is the only call made under the filter.
+	(*Compilation).seccomp,
+	(*Compilation).exec,
+}
+
+func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compilation) bool) (*Compilation, error) {
+	if len(r.Args) == 0 {
+		return nil, &fail.Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
+	}
+	if err := r.check(p); err != nil {
+		return nil, err
+	}
+	c := &Compilation{Profile: p, Host: h, Req: r, Nonce: r.Nonce, Tree: picture.Tree{Files: h.Files}, handOver: handOver, Into: r.Into}
+	c.Plan.Steps = make([]plan.Step, 0, 512)
+	c.Tree.Parts = make([]picture.Part, 0, 64)
+	c.Plan.Files = append(c.Plan.Files, FileZero, FileLauncher, FileSync, FileGate, FileBeneath)
+	// A child that held the launcher's end would wait for ever for a launcher that was killed.
+	c.do(own("launcher"), plan.CloseStep(plan.F(FileLauncher)))
+	phases := order[:]
+	if c.Into != nil {
+		phases = execOrder[:]
+	}
+	for _, phase := range phases {
+		if err := phase(c); err != nil {
+			return nil, err
+		}
+	}
+	return c, c.give()
+}
+
+// publish makes the child wait for what follows, and the launcher hand over what there is.
+func (c *Compilation) publish() error {
+	c.do(own("launcher"), plan.RecvByte(plan.F(FileSync)))
+	return c.give()
+}
+
+func (c *Compilation) give() error {
+	if c.handOver != nil && !c.handOver(c) {
+		return errStopped
+	}
+	return nil
+}
+
+// Forget drops what nobody needs once the plan has been carried out.
+func (c *Compilation) Forget() { c.Plan.Steps, c.Plan.Init, c.Tree.Known = nil, nil, nil }
+
+// taskBegins tells the launcher the task's number.
+func (c *Compilation) taskBegins() error {
+	c.do(own("launcher"), Say(MsgBegin))
+	return nil
+}
+
+// The messages of the child: a letter each, since a seqpacket socket keeps them apart.
+const (
+	MsgBorn    = 'N' // the child is another process than the one that was cloned
+	MsgBegin   = 'B' // the task has begun
+	MsgAlive   = 'P' // asks only whether the launcher is there
+	MsgRoot    = 'R' // the root is entered: nothing is mounted any more
+	MsgInit    = 'I' // init is confined
+	MsgTask    = 'T' // the task waits for the word to go on
+	MsgRules   = 'K' // Landlock's ruleset, to be kept
+	MsgEntered = 'E' // the child has entered a sandbox that is joined
+	// MsgTerminal, in stdio.go
+	MsgReady = 'L' // init: the program runs, or the task is gone; with it comes the listener
+)
+
+// The files that every plan has.
+const (
+	FileZero     = "zero"     // /dev/zero
+	FileLauncher = "launcher" // the launcher's end of the socket pair; the child's copy is the first thing to go
+	FileSync     = "sync"     // the child's end of a socket pair with the launcher
+	FileGate     = "gate"     // an eventfd that lets init begin to reap
+	FileBeneath  = "beneath"  // a number where descriptors are put that a Landlock rule names
+)
+
+func (c *Compilation) do(from plan.From, steps ...plan.Step) {
+	for _, s := range steps {
+		s.From = from
+		c.Plan.Steps = append(c.Plan.Steps, s)
+	}
+}
+
+// doInit is do for init's own steps.
+func (c *Compilation) doInit(from plan.From, steps ...plan.Step) {
+	for _, s := range steps {
+		s.From = from
+		c.Plan.Init = append(c.Plan.Init, s)
+	}
+}
+
+// own is the From of what no line of the profile asks for.
+func own(what string) plan.From { return plan.From{Section: what, Index: -1} }
+
+// at is the From of a list item.
+func at(section string, i int, pos policy.Pos) plan.From {
+	return plan.From{Section: section, Index: i, File: pos.File, Line: pos.Line, Flag: pos.Flag}
+}
+
+// scalar is the From of the scalar at a path of the profile.
+func (c *Compilation) scalar(path string) plan.From { return at(path, -1, c.Profile.Source(path)) }
+
+// tieToLauncher makes the child die with the launcher. If it is gone already, its end of the socket is closed and the
+// send fails.
+func (c *Compilation) tieToLauncher() error {
+	c.do(own("launcher"),
+		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
+		Say(MsgAlive),
+		plan.UmaskStep(0).Into(plan.Mask))
+	return nil
+}
+
+// keyring leaves the caller's session keyring (threat: keys of the user), unless no call reaches it: each new one is a key
+// of the user's, who has 200 (kernel.keys.maxkeys), and hundreds of sandboxes would leave none for anybody else.
+func (c *Compilation) keyring() error {
+	if slices.ContainsFunc(c.Profile.Syscalls.Deny, func(x policy.SyscallItem) bool { return x.Name == "@keyring" }) {
+		return nil
+	}
+	c.do(own("keyring"), plan.JoinSessionKeyring().OrElse(plan.ENOSYS))
+	return nil
+}
+
+// fork splits init from the task, and confines init: no capability, no descriptor but its two, not dumpable, and a
+// filter for the calls of its loop. Its root is the task's: pivot_root(2) changes it for every process that has the
+// old one.
+func (c *Compilation) fork() error {
+	from := own("init")
+	twoFiles := [...]plan.Step{
+		plan.Dup(plan.F(FileGate), plan.Number(0), 0),
+		plan.Dup(plan.F(FileSync), plan.Number(1), 0),
+		plan.CloseFrom(2, 0),
+	}
+	fork := plan.ForkStep()
+	if c.Reports {
+		fork = plan.OwnedFork()
+	}
+	if c.OwnTTY {
+		fork = fork.WithSelf()
+	}
+	c.do(from, fork)
+	if c.Reports {
+		c.do(c.scalar("on-denial"), plan.HoldOwner())
+		if c.OwnsPID() {
+			c.do(c.scalar("on-denial"), plan.MarkOwner().OrElse(plan.EINVAL))
+		}
+	} else {
+		c.doInit(from, plan.UnshareStep(unix.CLONE_FILES))
+	}
+	c.tieToInit()
+	c.doInit(from,
+		plan.WipeArgs(plan.F(FileZero))) // or /proc/1/cmdline shows paths of the host
+	if !c.Reports {
+		c.doInit(from, twoFiles[:]...)
+	}
+	c.doInit(from,
+		plan.ChdirStep("/"),
+		plan.ThreadName("cordon-init"),
+		plan.PrctlStep(unix.PR_SET_DUMPABLE, 0),
+		plan.CapsetStep(0, 0, 0))
+	if c.Reports {
+		c.sendListener()
+		c.doInit(from, twoFiles[:]...)
+		c.doInit(from, plan.SetFilter(0, initFilter(c.Arch, initCalls[:])))
+	} else {
+		c.doInit(from, plan.SetFilter(0, initFilter(c.Arch, initCalls[:])), plan.SendByte(plan.Number(1), string(rune(MsgInit))))
+	}
+	c.doInit(from,
+		plan.CloseStep(plan.Number(1)),
+		plan.ReadStep(plan.Number(0), 8))
+	return nil
+}
+
+// tieToInit lets the task die with init where that is not pid 1, whose end would end the task. Where init ends before
+// this, so does the launch: the launcher closes its end of the socket, and the task's next word ends the task.
+func (c *Compilation) tieToInit() {
+	if !c.OwnsPID() {
+		c.do(own("init"), plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
+	}
+}
+
+// OwnsPID reports whether init is pid 1 of a pid namespace of the sandbox's own.
+func (c *Compilation) OwnsPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
+
+// barrier tells the launcher that everything is in place and waits for its word. A launcher that died meanwhile has
+// closed its end: the second send then fails, and the program is never run.
+func (c *Compilation) barrier() error {
+	c.do(own("launcher"),
+		Say(MsgTask),
+		plan.RecvByte(plan.F(FileSync)),
+		Say(MsgAlive))
+	return nil
+}
+
+func Say(msg byte) plan.Step { return plan.SendByte(plan.F(FileSync), string(rune(msg))) }
+
+// session puts the task into a session of its own, without a controlling terminal unless it has its own, and undoes an
+// inherited signal mask.
+func (c *Compilation) session() error {
+	if c.OwnTTY {
+		c.jobControl()
+	} else {
+		c.do(own("session"), plan.NewSession())
+	}
+	c.do(own("session"), plan.UnblockSignals())
+	if c.Into != nil {
+		c.do(own("process.umask"), plan.UmaskStep(uint64(c.Into.Umask)))
+	} else if u := c.Profile.Process.Umask; u.Set {
+		c.do(c.scalar("process.umask"), plan.UmaskStep(uint64(u.V)))
+	} else {
+		c.do(own("process.umask"), plan.SetUmask(plan.R(plan.Mask)))
+	}
+	return nil
+}
+
+// changeDir enters the working directory. The caller's own is a wish: where the task may not search it, it stays in /.
+func (c *Compilation) changeDir() error {
+	switch {
+	case c.Profile.Process.Workdir != "":
+		c.do(c.scalar("process.workdir"), plan.ChdirStep(c.Workdir))
+	case c.Workdir != "/":
+		c.do(own("process.workdir"), plan.ChdirStep(c.Workdir).OrElse(plan.EACCES))
+	}
+	return nil
+}
+
+// adjust sets the attributes that take a file of the host's /proc.
+func (c *Compilation) adjust() error {
+	p := &c.Profile.Process
+	if p.Nice.Set {
+		c.do(c.scalar("process.nice"), plan.Nice(p.Nice.V))
+	}
+	if p.OOMScoreAdj.Set {
+		c.writeFile(c.scalar("process.oom-score-adj"), "self/oom_score_adj", strconv.Itoa(p.OOMScoreAdj.V))
+	}
+	return nil
+}
+
+// writeFile writes a short text to a file of the host's /proc that is the child's own.
+func (c *Compilation) writeFile(from plan.From, name, text string) {
+	dir, path := c.ownProc(name)
+	c.do(from,
+		plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File),
+		plan.WriteStep(plan.R(plan.File), text),
+		plan.CloseStep(plan.R(plan.File)))
+}

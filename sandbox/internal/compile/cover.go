@@ -1,0 +1,382 @@
+package compile
+
+// Mounts that hide or protect something: open_tree(2), move_mount(2), mount_setattr(2), rename(2).
+//
+// A mount point can be neither renamed nor removed, but every directory above it can. In a writable part each of these
+// directories is therefore made a mount point of itself.
+
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/plan"
+)
+
+// pin makes a directory of the picture a mount point of itself, so that the task can neither rename nor remove it. What
+// is mounted below the directory stays visible. A directory that is a mount point already stays as it is.
+func (c *Compilation) pin(from plan.From, dir string) {
+	i := c.Tree.Index(dir)
+	if i < 0 || c.Tree.Parts[i].Target == dir {
+		return
+	}
+	p := c.Tree.Parts[i]
+	p.Behind = c.Tree.HostPath(dir)
+	p.Target, p.Source, p.File, p.Guard, p.Absent = dir, p.Behind, false, picture.GuardPin, !c.reachable(dir)
+	c.cloneOnto(from, &p, 0)
+	c.Tree.Insert(i+1, p)
+}
+
+// pinAbove pins each directory above path that the task could move away for good. On a tmpfs nothing outlives the run.
+func (c *Compilation) pinAbove(from plan.From, path string) {
+	for i := 1; i < len(path); i++ {
+		if path[i] != '/' {
+			continue
+		}
+		if p := c.Tree.At(path[:i]); p != nil && p.Write && p.Source != "" && !p.Opaque {
+			c.pin(from, path[:i])
+		}
+	}
+}
+
+// pinLink makes a symbolic link a mount point of itself: it leads where it led, and can be neither renamed nor removed.
+func (c *Compilation) pinLink(from plan.From, link, text string) {
+	i := c.Tree.Index(link)
+	p := c.Tree.Parts[i]
+	p.Behind = c.Tree.HostPath(link)
+	p.Target, p.Source, p.File, p.Link, p.Guard, p.Absent = link, p.Behind, true, text, picture.GuardPin, !c.reachable(link)
+	c.cloneOnto(from, &p, 0)
+	c.Tree.Insert(i+1, p)
+}
+
+// protect makes a path of the picture, and everything below it, read-only and immovable. A path that the sandbox does
+// not show needs no protection.
+func (c *Compilation) protect(from plan.From, path string, rule policy.Pos) error {
+	path, err := c.Tree.Resolve(path)
+	if err != nil {
+		return err
+	}
+	c.protectThing(from, path, rule, true)
+	return nil
+}
+
+// protectThing is protect for a path without links. fixed is that of coverThing.
+func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos, fixed bool) {
+	isDir, exists := c.Tree.Stat(path)
+	if !exists || c.Tree.At(path).Opaque {
+		return
+	}
+	if fixed {
+		c.pinAbove(from, path)
+	}
+	if !c.Tree.WritableBelow(path) {
+		return
+	}
+	i := c.Tree.Index(path)
+	p := c.Tree.Parts[i]
+	p.Behind = c.Tree.HostPath(path)
+	p.Target, p.Source, p.File, p.Write, p.Rule = path, p.Behind, !isDir, false, rule
+	p.Guard, p.Absent, p.What = picture.GuardProtect, !c.reachable(path), "a protected part of "+p.What
+	c.cloneOnto(from, &p, picture.AttrRO)
+	for j := range c.Tree.Parts {
+		if paths.Below(c.Tree.Parts[j].Target, path) {
+			c.Tree.Parts[j].Write = false
+		}
+	}
+	c.Tree.Insert(i+1, p)
+}
+
+// cloneOnto mounts what is at a part's target once more on the same place, with everything that is mounted below it.
+func (c *Compilation) cloneOnto(from plan.From, p *picture.Part, attrs uint64) {
+	tree, gone := plan.R(plan.Tree), p.Gone()
+	c.openTarget(from, p)
+	c.do(from, plan.Clone(plan.R(plan.Target), "", CloneTree|unix.AT_EMPTY_PATH).Into(plan.Tree).OrElse(gone))
+	if attrs != 0 {
+		c.do(from, plan.Setattr(tree, "", WholeMount, attrs, 0, 0).OrElse(gone))
+	}
+	c.moveToTarget(from, p)
+	c.do(from, plan.CloseStep(tree).OrElse(gone))
+}
+
+// openTarget opens the place that a guard is mounted on. The path has no link any more: one that is there now was put
+// there meanwhile. If the launcher saw that the task may not search a directory on the way, the child may not either,
+// and the guard may be absent. It may also be absent if it covers what others can remove at any time.
+func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
+	flags, path := uint64(walk.OpenAny), p.Target
+	if p.Link != "" {
+		flags |= unix.O_NOFOLLOW
+	}
+	switch {
+	case c.Host.NoOpenat2:
+		closed := 0
+		if p.Absent && !p.Fleeting {
+			closed = c.closedDirs(path)
+		}
+		c.openSteps(from, c.rootFD, path, flags, plan.Target, closed)
+	default:
+		open := plan.Open2(c.rootFD, path, flags, walk.ResolveInRoot|unix.RESOLVE_NO_SYMLINKS).Into(plan.Target)
+		switch {
+		case p.Fleeting:
+			open = open.OrElse(plan.ENOENT)
+		case p.Absent:
+			open = open.OrElse(plan.EACCES)
+		}
+		c.do(from, open)
+	}
+}
+
+// moveToTarget mounts a guard. Nothing can be mounted on what the host has replaced since it was opened (ENOENT): the
+// launcher, which reads the mounts back, then mounts the guard on what has the name now (checkMounts).
+func (c *Compilation) moveToTarget(from plan.From, p *picture.Part) {
+	target, replaced := plan.R(plan.Target), p.Gone()
+	if replaced == 0 && p.Guard != 0 {
+		replaced = plan.ENOENT
+	}
+	c.do(from,
+		plan.Move(plan.R(plan.Tree), target, "", ontoFD).OrElse(replaced),
+		plan.CloseStep(target).OrElse(p.Gone()))
+}
+
+// reachable reports whether the task may search every directory of the host above a path of the picture.
+func (c *Compilation) reachable(path string) bool {
+	for dir, _ := paths.Split(path); dir != "/"; dir, _ = paths.Split(dir) {
+		if !c.searchable(dir) {
+			return false
+		}
+	}
+	return true
+}
+
+// searchable reports whether the task may search a directory of the picture.
+func (c *Compilation) searchable(dir string) bool {
+	host := c.Tree.HostPath(dir)
+	if host == "" {
+		return true
+	}
+	info, err := c.Tree.Lstat(host)
+	return err == nil && c.mayDo(unix.X_OK, host, info)
+}
+
+// coverThing hides one path of the picture. fixed says that the rule names the path, not a pattern at any depth: then
+// the directories above it are pinned. Above the matches of a pattern they stay as they are, but for those that the pattern
+// names, since a pin breaks rename and rm -r there; the next run finds what has been moved.
+//
+// What does not exist cannot be covered without making it, and nothing is made on the host. The launcher covers the
+// names of rules when they appear during the run (internal/launch).
+func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos, fixed bool) error {
+	target, err := c.Tree.Resolve(target)
+	if err != nil {
+		return err
+	}
+	isDir, exists := c.Tree.Stat(target)
+	if !exists || c.Tree.At(target).Opaque {
+		return nil
+	}
+	if target == "/" {
+		return errors.New("the root cannot be hidden")
+	}
+	if c.hidden++; c.hidden > MaxHidden {
+		return errors.New("more than " + strconv.Itoa(MaxHidden) + " matches")
+	}
+	if fixed {
+		c.pinAbove(from, target)
+	}
+	p := picture.Part{Target: target, File: !isDir, Opaque: true, Absent: !c.reachable(target) || c.closedInStill(target),
+		Guard: picture.GuardHide, Behind: c.Tree.HostPath(target),
+		What: "hidden", Rule: rule}
+	if info, err := c.Tree.Lstat(p.Behind); err == nil && info.Mode()&fs.ModeSocket != 0 && !p.Absent {
+		p.Absent, p.Fleeting = true, true
+	}
+	shown := c.liftedBelow(&p)
+	if len(shown) > 0 {
+		c.coverAround(from, &p, shown)
+	} else {
+		c.coverOnto(from, &p)
+	}
+	c.Tree.Add(p)
+	for _, l := range shown {
+		c.showLifted(l, target+l.host[len(p.Behind):])
+	}
+	return nil
+}
+
+// closedInStill reports whether a path may be out of the child's reach because a read-only overlay shows it. To look up
+// a directory in the topmost one, overlayfs reads its attributes with the child's rights, and reports EACCES to everybody
+// if those do not suffice. The task has no right that the child lacks, so that it needs no cover then.
+func (c *Compilation) closedInStill(target string) bool {
+	if p := c.Tree.At(target); !p.Still {
+		return false
+	}
+	host := c.Tree.HostPath(target)
+	info, err := c.Tree.Lstat(host)
+	return err == nil && !c.mayDo(unix.R_OK, host, info)
+}
+
+// coverOnto mounts a cover at a part's target.
+func (c *Compilation) coverOnto(from plan.From, p *picture.Part) {
+	c.mountFromScratch(from, c.coverNode(!p.File), p)
+}
+
+func (c *Compilation) mountFromScratch(from plan.From, name string, p *picture.Part) {
+	if c.scratch.lent {
+		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
+	}
+	c.do(from, plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree))
+	if c.scratch.lent {
+		c.do(from, plan.Umount(".", unix.MNT_DETACH), plan.CloseStep(plan.R(plan.Scratch))) // "." is the topmost
+	}
+	c.do(from, plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, picture.AttrRO|picture.AttrBase|picture.AttrNoExec, 0, 0))
+	c.openTarget(from, p)
+	c.moveToTarget(from, p)
+	c.do(from, plan.CloseStep(plan.R(plan.Tree)))
+}
+
+// capsPastModes let a task open a file whatever its mode is.
+const capsPastModes = 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
+
+// coverNode names the file or directory of the scratch file system that covers things, and makes both if they are not
+// there. Without any permission nobody can open the file, unless the task keeps a capability that passes over modes:
+// then the file is a device, which no task can open on a mount that is nodev. Anybody may make the device 0:0 (Linux
+// 5.8).
+func (c *Compilation) coverNode(dir bool) string {
+	c.emptyNodes()
+	switch {
+	case dir:
+		return "dir"
+	case c.Keep&capsPastModes == 0:
+		return "file"
+	case !c.scratch.device:
+		c.scratch.device = true
+		c.do(own("scratch"), plan.MkcharStep(plan.R(plan.Scratch), "device", 0))
+	}
+	return "device"
+}
+
+// emptyNodes makes the file and the directory that cover things, without any permission.
+func (c *Compilation) emptyNodes() {
+	if c.scratch.empty {
+		return
+	}
+	c.scratch.empty = true
+	c.do(own("scratch"),
+		plan.MkfileStep(plan.R(plan.Scratch), "file", 0),
+		plan.MkdirStep(plan.R(plan.Scratch), "dir", 0))
+}
+
+// replace shows a text in the place of a file.
+func (c *Compilation) replace(from plan.From, target, text string, rule policy.Pos) {
+	p := picture.Part{Target: target, File: true, Text: &text, Absent: !c.reachable(target),
+		Guard: picture.GuardHide, Behind: c.Tree.HostPath(target),
+		What: "a copy without secrets", Rule: rule}
+	c.copyOnto(from, &p)
+	c.Tree.Add(p)
+}
+
+// newFile are the flags that make a file and open it.
+const newFile = unix.O_CREAT | unix.O_EXCL | unix.O_WRONLY | unix.O_CLOEXEC
+
+// copyOnto makes the file of a part that has a text, and mounts it.
+func (c *Compilation) copyOnto(from plan.From, p *picture.Part) {
+	name := "file" + strconv.Itoa(c.scratch.files)
+	c.scratch.files++
+	c.do(from,
+		plan.OpenStep(plan.R(plan.Scratch), name, newFile, 0o644).Into(plan.File),
+		plan.WriteStep(plan.R(plan.File), *p.Text),
+		plan.CloseStep(plan.R(plan.File)))
+	c.mountFromScratch(from, name, p)
+}
+
+// The plan that mounts a guard again.
+
+// repairs begins a plan that enters the sandbox's namespaces with the task's ids and all capabilities there.
+func (c *Compilation) repairs() *Compilation {
+	r := &Compilation{Profile: c.Profile, Host: c.Host, Req: c.Req, Tree: c.Tree, IDs: c.IDs, Keep: c.Keep, rootFD: plan.F(attach.FileRoot)}
+	from := own("guard")
+	r.Plan.Files = []string{attach.FileRoot, FileMountNS, FileUserNS}
+	if c.IDs.NewUser {
+		r.do(from, plan.SetnsStep(plan.F(FileUserNS), unix.CLONE_NEWUSER))
+	}
+	r.do(from, plan.SetnsStep(plan.F(FileMountNS), unix.CLONE_NEWNS))
+	if c.IDs.NewUser { // what the helper makes belongs to the task's ids, or cannot be made
+		r.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.IDs.InGID)), plan.SetUID(uint64(c.IDs.InUID)))
+	}
+	r.do(from, plan.UmaskStep(0), plan.FchdirStep(plan.F(attach.FileRoot)), plan.ChrootStep("."))
+	return r
+}
+
+// Lost is a guard that is to be mounted again.
+type Lost struct {
+	Part  *picture.Part
+	IsDir bool // what has its name now
+}
+
+// Repair compiles the plan that mounts guards again.
+func (c *Compilation) Repair(lost []Lost) (*plan.Plan, error) {
+	r := c.repairs()
+	for _, l := range lost {
+		if err := r.repair(l.Part, l.IsDir); err != nil {
+			return nil, err
+		}
+	}
+	return &r.Plan, nil
+}
+
+// repair adds the steps that mount one guard again.
+func (c *Compilation) repair(p *picture.Part, isDir bool) error {
+	again := *p
+	again.Absent, again.Fleeting, again.File = false, false, !isDir
+	from := at("guard", -1, p.Rule)
+	if p.Opaque || p.Text != nil {
+		c.repairScratch()
+	}
+	switch {
+	case p.Opaque:
+		c.coverOnto(from, &again)
+		return nil
+	case p.Text != nil:
+		again.File = true
+		c.copyOnto(from, &again)
+		return nil
+	case p.Guard != 0 || c.Tree.IsItself(p):
+		c.cloneOnto(from, &again, attrsOf(p))
+		return nil
+	}
+	return errors.New(p.What + " was mounted there")
+}
+
+// repairScratch makes the file system of the covers. Before Linux 6.15 nothing can be cloned that is not attached: each
+// cover then has a file system of its own, which is attached for the moment of cloning only (mountFromScratch), so that a
+// repair that fails leaves nothing.
+func (c *Compilation) repairScratch() {
+	lend := !c.Host.Since(6, 15)
+	if !lend && c.scratch.made {
+		return
+	}
+	c.scratch = scratch{made: true, lent: lend}
+	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec)
+}
+
+// attrsOf returns a part's attributes beyond those of what it shows.
+func attrsOf(p *picture.Part) uint64 {
+	attrs := picture.AttrBase
+	if !p.Write {
+		attrs |= picture.AttrRO
+	}
+	if p.Noexec {
+		attrs |= picture.AttrNoExec
+	}
+	return attrs
+}
+
+// The files of a repair's plan, besides FileRoot.
+const (
+	FileUserNS  = attach.FileSpace + "user"
+	FileMountNS = attach.FileSpace + "mnt"
+)

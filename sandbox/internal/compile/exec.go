@@ -1,0 +1,373 @@
+package compile
+
+// A program in a sandbox that runs already: setns(2), execveat(2), Linux 5.8 for statx(2)'s mount ids.
+//
+// What the newcomer must not be, at any moment, is weaker than what is inside already, which is hostile, sees it from the
+// moment that it is in the pid namespace, has its user id and knows this source. Therefore:
+//
+//   - Everything is entered by descriptors that the sandbox's launcher opened before the task ran (internal/attach), by a child
+//     that is still outside the pid namespace. The launcher reads from /proc what it has entered before it goes on.
+//   - From before it is seen inside until execve it is not dumpable (proc(5), PR_SET_DUMPABLE): whoever has no capability
+//     over the launcher's own user namespace can neither trace it (CVE-2016-9962) nor look at its memory, its exe
+//     (CVE-2019-5736), its root, working directory or descriptors (CVE-2024-21626). Its arguments are wiped before.
+//   - No path is followed that leads through one of those links: the working directory and the program are opened with
+//     RESOLVE_NO_MAGICLINKS, and the program is run by its descriptor, which is close-on-exec, so that the kernel refuses
+//     to interpret a script: "#!/proc/self/exe" would run the launcher's own file. What interprets a script is looked up
+//     here and run in its place.
+//   - It is confined by the same steps as the task, behind the same barrier, with Landlock's very ruleset, and the same
+//     limits of resources; where the launcher that joins has less around it than the one that made the sandbox (filters, a
+//     security module's label, groups), it refuses.
+//
+// The child that is born inside makes the task, and waits for it as init does in a sandbox of its own; the task ends with
+// it, and it with the launcher. What the task leaves behind is init's.
+
+import (
+	"bytes"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/plan"
+)
+
+// execOrder is the life of a child that joins a sandbox.
+var execOrder = [...]func(*Compilation) error{
+	(*Compilation).checkJoin,
+	(*Compilation).FindArch,
+	(*Compilation).findTerminal,
+	(*Compilation).PlanReports,
+	// While /proc/self is the caller's.
+	(*Compilation).adjust,
+	// Namespaces, root and ids, while nobody inside can see it; then the launcher looks whether it is there.
+	(*Compilation).joinGroups,
+	(*Compilation).joinSandbox,
+	(*Compilation).bornInside,
+	(*Compilation).tieToLauncher,
+	(*Compilation).keyring,
+	(*Compilation).publish,
+	// As in a sandbox of its own from here on: see order.
+	(*Compilation).BoundingSet,
+	(*Compilation).noNewPrivs,
+	(*Compilation).terminal,
+	(*Compilation).fork,
+	(*Compilation).taskBegins,
+	(*Compilation).lookupInside,
+	(*Compilation).keptRuleset,
+	(*Compilation).session,
+	(*Compilation).capabilities,
+	(*Compilation).landlockEnforce,
+	// Behind the capabilities: what the task may not reach, it is not taken to.
+	(*Compilation).changeDirInside,
+	(*Compilation).descriptors,
+	// Behind the descriptors, which would be put on top of it, and before the limit on them.
+	(*Compilation).openProgram,
+	(*Compilation).keptRlimits,
+	(*Compilation).barrier,
+	(*Compilation).seccomp,
+	(*Compilation).execProgram,
+}
+
+// checkJoin refuses what would be weaker than the sandbox, as far as that can be told before anything is done.
+func (c *Compilation) checkJoin() error {
+	a := c.Into
+	if a.Caller != c.Host.UID {
+		return &fail.Error{Op: "exec", Err: errors.New("the sandbox was started by user " + strconv.Itoa(a.Caller) + ", and can be joined by that user alone"),
+			Hint: "as root: setpriv --reuid " + strconv.Itoa(a.Caller) + " --clear-groups cordon exec …"}
+	}
+	if a.Ended() {
+		return attach.ErrSandboxEnded
+	}
+	c.IDs = identity{NewUser: a.NewUser, InUID: a.UID, InGID: a.GID, OutUID: proc.First(a.UIDs), OutGID: proc.First(a.GIDs)}
+	for i := range a.Spaces {
+		if s := &a.Spaces[i]; s.Host && !c.Host.Privileged && c.apart(s) {
+			return &fail.Error{Op: "exec", Err: errors.New("the sandbox shares the " + s.Kind + " namespace of where it was started, which is another one than here"),
+				Hint: "run cordon exec where the sandbox was started"}
+		}
+	}
+	if pid := a.Space("pid"); !c.Host.Privileged && !c.apart(pid) && c.keepsPtrace() {
+		return &fail.UnsupportedError{Layer: policy.LayerPID, Why: "exec: the sandbox sees the caller's processes and keeps SYS_PTRACE: it could take the newcomer over", From: c.Where("namespaces.pid"),
+			Remedy: "leave out one of the two"}
+	}
+	prog, err := c.JoinFilter()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(prog, a.Filter) {
+		return &fail.Error{Op: "exec", Err: errors.New("the filter is not the sandbox's"), Hint: "join it with the version of cordon that started it"}
+	}
+	return c.checkGroups()
+}
+
+func (c *Compilation) keepsPtrace() bool {
+	return slices.ContainsFunc(c.Profile.Capabilities.Keep, func(k policy.Capability) bool { return k.Name == "SYS_PTRACE" })
+}
+
+// JoinFilter is PlainFilter before the architecture is decided.
+func (c *Compilation) JoinFilter() ([]byte, error) {
+	if err := c.FindArch(); err != nil {
+		return nil, err
+	}
+	return c.PlainFilter()
+}
+
+// checkGroups refuses supplementary groups that the sandbox's task does not have and that cannot be left: where the user
+// namespace has no setgroups(2).
+func (c *Compilation) checkGroups() error {
+	if c.Host.Privileged || c.Into.SetGroups != "deny" {
+		return nil
+	}
+	text, err := c.launcherFiles().Read("/proc/self/status", 64<<10)
+	if err != nil {
+		return &fail.Error{Op: "/proc/self/status", Err: fail.Bare(err)}
+	}
+	for _, g := range strings.Fields(proc.StatusField(text, "Groups")) {
+		if !c.Into.HasGroup(g) {
+			return &fail.Error{Op: "exec", Err: errors.New("the caller has the group " + g + ", which the sandbox's task does not have, and it cannot be left"),
+				Hint: "run cordon exec with the groups that the sandbox was started with"}
+		}
+	}
+	return nil
+}
+
+// apart reports whether the launcher is in another namespace than the sandbox.
+func (c *Compilation) apart(s *attach.Space) bool {
+	own, err := c.launcherFiles().Readlink("/proc/self/ns/" + s.Kind)
+	return err != nil || own != s.ID
+}
+
+// joinGroups puts the child into the sandbox's cgroups before it does anything else: see join.
+func (c *Compilation) joinGroups() error {
+	for _, name := range slices.Sorted(maps.Keys(c.Into.Descriptors())) {
+		switch {
+		case name == FileCgroup:
+			c.Plan.Files = append(c.Plan.Files, name)
+			c.Plan.Clone |= unix.CLONE_INTO_CGROUP
+		case strings.HasPrefix(name, FileTasks):
+			c.Plan.Files = append(c.Plan.Files, name)
+			c.do(own("limits"), plan.WriteStep(plan.F(name), "0"))
+		}
+	}
+	return nil
+}
+
+// joinSandbox enters the namespaces, the root and the ids.
+func (c *Compilation) joinSandbox() error {
+	a, from := c.Into, own("exec")
+	if c.Host.Privileged {
+		if !c.groupsLocked() {
+			c.do(from, plan.NoGroups()) // root's groups, while there is the right to it
+		}
+		c.conceal(from) // root reads it all the same
+	}
+	c.enterSpaces(from)
+	c.Plan.Files = append(c.Plan.Files, attach.FileRoot)
+	c.do(from, plan.FchdirStep(plan.F(attach.FileRoot)), plan.ChrootStep("."))
+	if a.NewUser && a.SetGroups != "deny" {
+		c.do(from, plan.NoGroups())
+	}
+	// The capabilities stay until the task gives them up.
+	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(a.GID)), plan.SetUID(uint64(a.UID)))
+	if c.Host.HostRoot && !c.Host.Privileged { // as in identity; nobody inside can see it yet
+		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
+	}
+	c.do(from, Say(MsgEntered), plan.RecvByte(plan.F(FileSync)))
+	return nil
+}
+
+// enterSpaces enters the user namespace first where it gives the rights over the others, and last where the caller has
+// them: see enterInOrder.
+func (c *Compilation) enterSpaces(from plan.From) {
+	enter := func(user bool) {
+		for i := range host.Kinds {
+			k := &host.Kinds[i]
+			if s := c.Into.Space(k.Name); s != nil && (k.Flag == unix.CLONE_NEWUSER) == user && c.apart(s) {
+				c.Plan.Files = append(c.Plan.Files, attach.FileSpace+k.Name)
+				c.do(from, plan.SetnsStep(plan.F(attach.FileSpace+k.Name), k.Flag))
+			}
+		}
+	}
+	enter(!c.Host.Privileged)
+	enter(c.Host.Privileged)
+}
+
+// bornInside hides the child from who is inside, and then takes it there: a pid namespace is only that of one's children.
+// Behind the ids, whose change could make it dumpable again (fs.suid_dumpable).
+func (c *Compilation) bornInside() error {
+	from := own("exec")
+	c.do(from, plan.WipeArgs(plan.F(FileZero)))
+	c.conceal(from)
+	c.do(from, plan.RespawnStep(), Say(MsgBorn))
+	return nil
+}
+
+// conceal keeps everybody out who has no capability over the launcher's user namespace.
+func (c *Compilation) conceal(from plan.From) {
+	if !c.Req.Exposed {
+		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 0))
+	}
+}
+
+// lookupInside finds the program and the working directory in the sandbox's tree as it is now.
+func (c *Compilation) lookupInside() error {
+	a := c.Into
+	inside := *c.Host
+	inside.Files = c.Host.Files.At("/proc/self/fd/" + strconv.Itoa(a.Descriptors()[attach.FileRoot]))
+	c.Outside = c.Host.Files
+	c.Host, c.Tree.Files = &inside, inside.Files
+	c.Tree.Add(picture.Part{Target: "/", Source: "/", What: "the sandbox", Rule: c.Profile.Source("root")})
+	for i := range c.Profile.Mounts {
+		if m := &c.Profile.Mounts[i]; m.Kind == policy.MountProc { // through whose links nothing is run
+			c.Tree.Add(picture.Part{Target: paths.Clean(m.Target), Source: paths.Clean(m.Target), What: "proc", Rule: m.Pos})
+		}
+	}
+	c.Program.Env = overlayEnv(a.Env, variables(c.Req.Env))
+	if err := c.findDirInside(); err != nil {
+		return err
+	}
+	return c.findInside()
+}
+
+// overlayEnv is an environment with variables set over it.
+func overlayEnv(env, over []string) []string {
+	out := make([]string, 0, len(env)+len(over))
+	for _, v := range env {
+		name, _, _ := strings.Cut(v, "=")
+		if !slices.ContainsFunc(over, func(o string) bool { return strings.HasPrefix(o, name+"=") }) {
+			out = append(out, v)
+		}
+	}
+	return append(out, over...)
+}
+
+func (c *Compilation) findDirInside() error {
+	c.Workdir = c.Into.Workdir
+	if c.Req.Dir != "" {
+		c.Workdir = c.Req.Dir
+		if !strings.HasPrefix(c.Workdir, "/") {
+			c.Workdir = paths.Join(c.Into.Workdir, c.Workdir)
+		}
+	}
+	c.Workdir = paths.Clean(c.Workdir)
+	dir, err := c.Tree.Resolve(c.Workdir)
+	if err == nil {
+		if isDir, _ := c.Tree.Stat(dir); !isDir {
+			err = errors.New("no such directory inside")
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case c.Req.Dir == "":
+		c.Workdir = "/"
+		return nil
+	}
+	return &fail.Error{Op: "working directory " + c.Req.Dir, Err: fail.Bare(err), Hint: "name one that exists inside"}
+}
+
+// findInside finds the program, and in the place of a script what interprets it: execve(2), "Interpreter scripts".
+func (c *Compilation) findInside() error {
+	path, err := c.Find(c.Req.Args[0])
+	if err != nil {
+		return err
+	}
+	args := c.Req.Args
+	for depth := 0; ; depth++ {
+		interpreter, arg, ok := c.scriptOf(path)
+		if !ok {
+			break
+		}
+		if depth == maxInterpreters {
+			return &fail.LookupError{Name: c.Req.Args[0], Why: "too many scripts interpret each other", Code: 126}
+		}
+		if err := c.reach(interpreter, interpreter, byScript); err != nil {
+			return interpreterError(path, interpreter, err)
+		}
+		before := []string{interpreter}
+		if arg != "" {
+			before = append(before, arg)
+		}
+		args = slices.Concat(before, []string{path}, args[1:])
+		path = interpreter
+	}
+	c.Program.path, c.Program.args = path, args
+	return nil
+}
+
+// scriptOf is the first line of a script.
+func (c *Compilation) scriptOf(path string) (interpreter, arg string, ok bool) {
+	inside, err := c.Tree.Resolve(path)
+	if err != nil {
+		return "", "", false
+	}
+	head, err := c.Host.Files.Read(inside, scriptHead)
+	if err != nil {
+		return "", "", false // what cannot be read is run as it is, or not at all
+	}
+	interpreter, arg, ok = shebang(head)
+	return paths.Clean(interpreter), arg, ok && strings.HasPrefix(interpreter, "/")
+}
+
+// keptRuleset takes the place of LandlockRules.
+func (c *Compilation) keptRuleset() error {
+	if _, ok := c.Into.Descriptors()[attach.FileRuleset]; !ok {
+		return nil
+	}
+	c.Land.On, c.Land.ruleset = true, plan.F(attach.FileRuleset)
+	c.Plan.Files = append(c.Plan.Files, attach.FileRuleset)
+	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec) // what no rule allows: see landlockEnforce
+	return nil
+}
+
+// changeDirInside enters the working directory without following a link that leads to a descriptor or root of a process.
+func (c *Compilation) changeDirInside() error {
+	if c.Workdir == "/" {
+		return nil
+	}
+	dir, from := plan.R(plan.Dir), own("process.workdir")
+	if c.Req.Dir != "" || c.Host.NoOpenat2 {
+		c.openWithLinks(from, c.Workdir, walk.OpenDir, plan.Dir)
+		c.do(from, plan.FchdirStep(dir))
+		return nil
+	}
+	open := plan.Open2(plan.CWD, c.Workdir, walk.OpenDir, unix.RESOLVE_NO_MAGICLINKS).Into(plan.Dir)
+	c.do(from, open.OrElse(plan.EACCES), plan.FchdirStep(dir).OrElse(plan.EBADF))
+	return nil
+}
+
+// openProgram opens the program with no more rights than the task has.
+func (c *Compilation) openProgram() error {
+	c.openWithLinks(own("command"), c.Program.path, walk.OpenAny, plan.Program)
+	return nil
+}
+
+// keptRlimits are those of the sandbox's task: what the profile says, and what its launcher was started with. A hard limit
+// that is already lower stays.
+func (c *Compilation) keptRlimits() error {
+	for _, l := range c.Into.Limits {
+		c.do(own("rlimits"), plan.SetRlimit(uint64(l.Resource), l.Soft, l.Hard).OrElse(plan.EPERM))
+	}
+	return nil
+}
+
+func (c *Compilation) execProgram() error {
+	if c.Req.Exposed {
+		c.do(own("command"), plan.ExecOnce(c.Program.path, join0(c.Program.args), join0(c.Program.Env), c.Nonce))
+		return nil
+	}
+	c.do(own("command"), plan.ExecFile(plan.R(plan.Program), join0(c.Program.args), join0(c.Program.Env), c.Nonce))
+	return nil
+}
+
+// --- the launcher's part

@@ -1,0 +1,449 @@
+package compile
+
+// What git runs outside of what a task has left: gitrepository-layout(5), git-config(1), gitsubmodules(7).
+//
+// git status, diff and add look into every submodule that the index names, and run what its configuration says
+// (core.fsmonitor). In a directory below, git takes the nearest .git. So each .git in what the task may write, each
+// directory that an index names as a submodule, and what the configuration names, is read-only and keeps its place.
+
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/git"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+// gitGuard protects the repositories of a picture.
+type gitGuard struct {
+	c     *Compilation
+	h     *hider
+	from  plan.From
+	rule  policy.Pos
+	done  map[string]bool // working trees that have been looked at
+	near  map[string]bool // those in which a bound directory lies, or begins
+	late  []string        // what the configuration of another one names, and is not there
+	shown []string        // configurations outside of repositories
+	user  []git.Var       // the configuration of the user and of the machine
+
+	scripts     int // that have been read
+	configNames int // that have been looked at for configurations
+}
+
+// git shows the repository of the working directory and the user's configuration, and protects the repositories in what
+// the task may write, if the profile asks for it.
+func (c *Compilation) git() error {
+	if c.AsItIs() {
+		return nil
+	}
+	g := &gitGuard{c: c, h: c.hider(), from: c.scalar("git"), rule: c.Profile.Source("git"),
+		done: map[string]bool{}, near: map[string]bool{}}
+	g.h.from, g.h.rule = g.from, g.rule
+	if err := c.gitElsewhere(g); err != nil {
+		return err
+	}
+	if err := g.ofUser(); err != nil || c.Profile.Git != policy.GitProtect {
+		return err
+	}
+	return g.protectAll()
+}
+
+// protectAll protects every repository that the task could write to, and what belongs to it.
+func (g *gitGuard) protectAll() error {
+	c := g.c
+	if err := g.outsideGit(); err != nil {
+		return err
+	}
+	f := c.search()
+	if f.names > maxNames {
+		err := errors.New("more than " + strconv.Itoa(maxNames) + " names to look through for repositories")
+		return g.fail("what is bound", err, "bind less")
+	}
+	for _, dir := range f.closed {
+		c.protectThing(g.from, dir, g.rule, true)
+	}
+	var err error
+	if g.user, err = g.userConfig(); err != nil {
+		return err
+	}
+	for _, file := range g.shown {
+		if err := g.withoutSecrets(file); err != nil {
+			return err
+		}
+	}
+	for _, b := range c.bound() {
+		if err := g.around(c.Tree.HostPath(b.Target)); err != nil {
+			return err
+		}
+	}
+	for _, path := range f.gits {
+		if err := g.repository(path); err != nil {
+			return err
+		}
+	}
+	for _, path := range f.configs {
+		if host := c.Tree.HostPath(path); host != "" {
+			if err := g.withoutSecrets(host); err != nil {
+				return err
+			}
+		}
+	}
+	if err := g.otherNames(); err != nil {
+		return err
+	}
+	c.GitSeen = newGitSeen(c, f, g.h.windows)
+	c.GitSeen.late = g.late
+	return nil
+}
+
+func (g *gitGuard) fail(what string, err error, hint string) error {
+	hint += "; --git free leaves repositories unprotected"
+	return &fail.Error{Op: "git: " + what, Err: err, From: g.rule.Short(), Hint: hint}
+}
+
+// repository protects what is named .git in the picture, and what belongs to it.
+func (g *gitGuard) repository(path string) error {
+	if n, err := g.c.Tree.Entry(path); err == nil && n.Link != "" {
+		g.h.hold(path)
+	}
+	host := g.c.Tree.HostPath(path)
+	end, err := g.c.Tree.Resolve(path)
+	if err == nil {
+		g.protect(end)
+	}
+	if host == "" {
+		return nil
+	}
+	if dir, name := paths.Split(host); name == ".git" {
+		return g.workTree(dir)
+	}
+	return g.workTree(host) // a bare one
+}
+
+// protect makes something read-only and immovable, unless the profile makes that very thing writable.
+func (g *gitGuard) protect(inside string) {
+	if p := g.c.Tree.At(inside); p != nil && p.Target == inside && p.Write && p.Guard == 0 {
+		return
+	}
+	g.c.protectThing(g.from, inside, g.rule, true)
+}
+
+// protectOnHost is protect for a path of the host without links, wherever the task may write to it.
+func (g *gitGuard) protectOnHost(host string) error {
+	places, err := g.c.places(g.h.windows, host)
+	if err != nil {
+		return err
+	}
+	for _, place := range places {
+		g.protect(place)
+	}
+	return nil
+}
+
+// around looks at the repository that a bound directory lies in, or is the top of: its submodules may be below that
+// directory, and whoever works there runs its hooks.
+func (g *gitGuard) around(host string) error {
+	if host == "" || host == "/" {
+		return nil
+	}
+	for dir := host; ; dir, _ = paths.Split(dir) {
+		if _, err := g.c.Tree.Lstat(paths.Join(dir, ".git")); err == nil {
+			g.near[dir] = true
+			return g.workTree(dir)
+		}
+		if dir == "/" {
+			return nil
+		}
+	}
+}
+
+// workTree looks at a working tree of the host, at its index and its configuration.
+func (g *gitGuard) workTree(top string) error {
+	if g.done[top] {
+		return nil
+	}
+	g.done[top] = true
+	r, err := g.open(top)
+	if err != nil || r == nil {
+		return err
+	}
+	for _, dir := range [...]string{r.dir, r.common} {
+		if dir == paths.Join(top, ".git") {
+			continue // which is protected without what is above it
+		}
+		if err := g.protectOnHost(dir); err != nil {
+			return err
+		}
+	}
+	for _, dir := range [...]string{r.dir, r.common} {
+		if err := g.leads(top, dir, g.follow(dir, "hooks"), g.follow(dir, "info")); err != nil {
+			return err
+		}
+	}
+	for _, dir := range [...]string{r.dir, r.common} {
+		if err := g.hooks(top, g.follow(dir, "hooks")); err != nil {
+			return err
+		}
+	}
+	for _, link := range r.links {
+		if err := g.submodule(top, link); err != nil {
+			return err
+		}
+	}
+	for _, file := range r.files {
+		if err := g.withoutSecrets(file); err != nil {
+			return err
+		}
+	}
+	return g.named(top, append(g.user[:len(g.user):len(g.user)], r.vars...))
+}
+
+// submodule protects a submodule of an index. One that has been checked out has a .git, which is protected; another
+// could get one, and is read-only.
+func (g *gitGuard) submodule(top, link string) error {
+	host := paths.Join(top, link)
+	for _, w := range g.h.windows {
+		if !w.write || !paths.Below(host, w.source) || host == w.source {
+			continue
+		}
+		view := paths.Clean(w.target + "/" + host[len(w.source):])
+		var passed []string
+		walk := picture.Walker{Tree: &g.c.Tree, Visit: func(p string) { passed = append(passed, p) }}
+		end, err := walk.Walk(view)
+		if fail.NotThere(err) {
+			return g.fail(host,
+				errors.New("a submodule that the index names is not there, and whoever makes it decides what git runs"),
+				"git submodule update --init "+link+", or mkdir "+link)
+		}
+		if err != nil {
+			return g.fail(host, fail.Bare(err), "make it readable")
+		}
+		for _, p := range passed {
+			g.h.hold(p)
+		}
+		if _, err := g.c.Tree.Entry(paths.Join(end, ".git")); err != nil {
+			g.c.protectThing(g.from, end, g.rule, true)
+		}
+	}
+	return nil
+}
+
+// named protects the files and directories that a configuration names.
+func (g *gitGuard) named(top string, vars []git.Var) error {
+	if err := g.secretFiles(top, vars); err != nil {
+		return err
+	}
+	for i := range vars {
+		v := &vars[i]
+		if e := external(v); e != nil {
+			if err := g.command(top, e); err != nil {
+				return err
+			}
+		}
+		switch {
+		case v.Name() == "core.hookspath":
+			dir := g.absolute(top, v.Value)
+			if err := g.must(top, dir, "core.hooksPath"); err != nil {
+				return err
+			}
+			if err := g.leads(top, g.follow("/", dir)); err != nil {
+				return err
+			}
+			if err := g.hooks(top, dir); err != nil {
+				return err
+			}
+		case v.Name() == "init.templatedir":
+			if err := g.must(top, g.absolute(top, v.Value), "init.templateDir"); err != nil {
+				return err
+			}
+		case v.Key == "path" && (v.Section == "include" || v.Section == "includeif"):
+			if err := g.must(top, g.absolute(v.Dir, v.Value), v.Section+".path"); err != nil {
+				return err
+			}
+		case isInert(v):
+		default:
+			if err := g.command(top, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// absolute returns the path of the host that a configuration means; "" for one that names another user's home.
+func (g *gitGuard) absolute(base, path string) string {
+	switch {
+	case path == "":
+		return ""
+	case strings.HasPrefix(path, "~/"):
+		return paths.Clean(g.c.Host.Home + path[1:])
+	case path[0] == '~' || path[0] == '%':
+		return ""
+	case path[0] == '/':
+		return paths.Clean(path)
+	}
+	return base + "/" + path // the kernel follows links before it takes ".."
+}
+
+// must protects what git takes hooks or more configuration from. If it is not there and the task could make it, the
+// sandbox does not start; in a repository further down, where git has to be used to run it, it is reported if it
+// appears.
+func (g *gitGuard) must(top, host, key string) error {
+	if host == "" {
+		return nil
+	}
+	w := picture.Walker{Tree: g.c.hostTree()}
+	end, err := w.Walk(host)
+	if err == nil {
+		return g.holding(host, end)
+	}
+	for _, win := range g.h.windows {
+		if !win.write || !paths.Below(end, win.source) {
+			continue
+		}
+		view := paths.Clean(win.target + "/" + end[len(win.source):])
+		p := g.c.Tree.At(view)
+		switch {
+		case !p.Write || g.c.Tree.HostPath(view) != end:
+		case !g.near[top]:
+			g.late = append(g.late, host)
+			return nil
+		default:
+			return g.fail(key, &fail.PathError{Path: end, Err: fail.Bare(err)},
+				"make "+end+", so that the task cannot, or take it out of git's configuration")
+		}
+	}
+	return nil
+}
+
+// may protects what a command of the configuration names, if it is a file in what the task may write. What is written
+// as a path and is not there is reported if it appears.
+func (g *gitGuard) may(host string, late bool) error {
+	w := picture.Walker{Tree: g.c.hostTree()}
+	if host == "" {
+		return nil
+	}
+	end, err := w.Walk(host)
+	switch {
+	case err == nil && !w.Last.Dir:
+		return g.holding(host, end)
+	case fail.NotThere(err) && late:
+		g.late = append(g.late, host)
+	}
+	return nil
+}
+
+// holding protects a thing, and keeps the names that lead to it.
+func (g *gitGuard) holding(path, end string) error {
+	w := picture.Walker{Tree: g.c.hostTree(), Visit: func(p string) {
+		if p != end {
+			g.h.holdOnHost(p)
+		}
+	}}
+	if _, err := w.Walk(path); err != nil {
+		return err
+	}
+	g.h.countNames(end)
+	return g.protectOnHost(end)
+}
+
+// maxConfig bounds the size of a configuration.
+const maxConfig = 256 << 10
+
+// withoutSecrets shows a configuration of the host without what opens something, wherever the sandbox shows it. What
+// is no configuration is hidden.
+func (g *gitGuard) withoutSecrets(host string) error {
+	if host = g.follow("/", host); host == "" {
+		return nil
+	}
+	info, err := g.c.Tree.Lstat(host)
+	if err != nil || !info.Mode().IsRegular() || g.done["config "+host] {
+		return nil //nolint:nilerr // it is not there
+	}
+	g.done["config "+host] = true
+	text, err := g.c.Host.Files.Read(host, maxConfig+1)
+	if err != nil {
+		return nil //nolint:nilerr // the task cannot read it either
+	}
+	safe, cut, err := git.Filter(text)
+	broken := err != nil || len(text) > maxConfig
+	if !broken && cut == git.Nothing {
+		return nil
+	}
+	places, err := g.c.places(g.h.windows, host)
+	if err != nil {
+		return err
+	}
+	for _, place := range places {
+		if g.c.Tree.At(place).Text != nil {
+			continue
+		}
+		if broken {
+			err = g.c.coverThing(g.from, place, g.rule, false)
+		} else {
+			g.c.cutNote(place, cut)
+			g.c.replace(g.from, place, safe, g.rule)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutNote says that a configuration is shown without what opens something. Sections that name a helper for credentials
+// are usual, and are said in the report alone.
+func (c *Compilation) cutNote(place string, cut git.Cut) {
+	if cut == git.Credentials {
+		c.Left = append(c.Left, report.Added{Path: place, Why: "it is shown without its credential sections"})
+		return
+	}
+	c.note("git: " + place + " is shown without the tokens and passwords in it")
+}
+
+// leads protects what the links in directories of git's lead to, and remembers its files that have more than one name.
+func (g *gitGuard) leads(top string, dirs ...string) error {
+	for _, dir := range dirs {
+		entries, err := g.c.Host.Files.ReadDir(dir)
+		if dir == "" || err != nil || g.done["in "+dir] {
+			continue // it is not there, or git cannot read it either
+		}
+		g.done["in "+dir] = true
+		for _, e := range entries {
+			path := paths.Join(dir, e.Name())
+			if e.Type()&fs.ModeSymlink == 0 {
+				g.h.countNames(path)
+			} else if err := g.must(top, path, "link in git's directory"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// otherNames refuses files of git's that the task could write or read by another hard link.
+func (g *gitGuard) otherNames() error {
+	if g.h.several == nil {
+		return nil
+	}
+	w := linkFinder{h: g.h, extra: g.c.Tree.Extras(), left: maxNames}
+	for _, b := range g.c.bound() {
+		if !b.Nested {
+			w.dir(b.Target)
+		}
+	}
+	for _, l := range w.found {
+		if p := g.c.Tree.At(l.path); p.Write {
+			return g.fail(l.path, errors.New("is a hard link to "+l.of.path+", from which git takes what it runs"),
+				"replace one of the two by a copy")
+		}
+	}
+	return nil
+}

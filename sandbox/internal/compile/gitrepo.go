@@ -1,0 +1,390 @@
+package compile
+
+// The repository of a working tree, as its files say: gitrepository-layout(5), git-worktree(1).
+
+import (
+	"errors"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/git"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+)
+
+// A repo is what a working tree belongs to, on the host.
+type repo struct {
+	dir, common string
+	links       []string // paths of submodules
+	vars        []git.Var
+	files       []string // of the configuration
+}
+
+// open reads the repository of a working tree; nil if what is named .git leads to none.
+func (g *gitGuard) open(top string) (*repo, error) {
+	dir := g.gitDir(top)
+	if dir == "" && g.isGitDir(top) {
+		dir = top
+	}
+	if dir == "" {
+		return nil, nil
+	}
+	r := &repo{dir: dir, common: dir}
+	if common := g.follow(dir, g.line(paths.Join(dir, "commondir"))); common != "" {
+		r.common = common
+	}
+	for _, path := range [...]string{paths.Join(r.common, "config"), paths.Join(dir, "config.worktree")} {
+		text, err := g.c.Host.Files.Read(path, maxConfig)
+		if err != nil {
+			continue
+		}
+		vars, err := git.ParseConfig(text)
+		if err != nil {
+			return nil, g.fail(path, err, "mend it")
+		}
+		base, _ := paths.Split(path)
+		r.files = append(r.files, path)
+		r.vars = append(r.vars, within(base, vars)...)
+	}
+	more, files := g.included(r.vars, 0)
+	r.vars, r.files = append(r.vars, more...), append(r.files, files...)
+	return r, g.index(r)
+}
+
+// gitDir returns the directory that .git of a working tree leads to; "" for none.
+func (g *gitGuard) gitDir(top string) string {
+	path := g.follow(top, ".git")
+	info, err := g.c.Tree.Lstat(path)
+	switch {
+	case path == "" || err != nil:
+		return ""
+	case info.IsDir():
+		return path
+	}
+	text, ok := strings.CutPrefix(g.line(path), "gitdir: ")
+	if !ok {
+		return ""
+	}
+	return g.follow(top, text)
+}
+
+// line reads a file that holds one line.
+func (g *gitGuard) line(path string) string {
+	text, err := g.c.Host.Files.Read(path, 8<<10)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(string(text), "\r\n")
+}
+
+// follow returns where a path leads to on the host; "" if to nothing.
+func (g *gitGuard) follow(base, path string) string {
+	if path == "" || strings.ContainsRune(path, 0) {
+		return ""
+	}
+	if path[0] != '/' {
+		path = base + "/" + path
+	}
+	w := picture.Walker{Tree: g.c.hostTree()}
+	end, err := w.Walk(path)
+	if err != nil {
+		return ""
+	}
+	return end
+}
+
+// index reads which submodules a repository's index names.
+func (g *gitGuard) index(r *repo) error {
+	hash := 20
+	for i := range r.vars {
+		if v := &r.vars[i]; v.Name() == "extensions.objectformat" && strings.EqualFold(v.Value, "sha256") {
+			hash = 32
+		}
+	}
+	name := "index"
+	for depth := 0; name != "" && depth < 2; depth++ {
+		path := paths.Join(r.dir, name)
+		ix, err := g.parseIndex(path, hash)
+		if fail.NotThere(err) {
+			return nil
+		}
+		if err != nil {
+			return g.fail(path, fail.Bare(err), "mend it")
+		}
+		r.links = append(r.links, ix.Gitlinks...)
+		name = ix.Shared
+	}
+	return nil
+}
+
+// maxIndex bounds the size of an index: about four million files.
+const maxIndex = 512 << 20
+
+func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
+	info, err := g.c.Host.Files.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxIndex {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a file of a usual size")}
+	}
+	data, err := g.c.Host.Files.Read(path, int(info.Size()))
+	if err != nil {
+		return nil, err
+	}
+	return git.ParseIndex(data, hash)
+}
+
+// userConfig reads the configuration of the machine, of the user and of the environment, and protects its files.
+func (g *gitGuard) userConfig() ([]git.Var, error) {
+	vars := g.environmentConfig()
+	for _, f := range g.userFiles() {
+		path := g.absolute(g.c.Host.Cwd, f.path)
+		if path == "" {
+			continue
+		}
+		if err := g.protectUserFile(f, path); err != nil {
+			return nil, err
+		}
+		text, err := g.c.Host.Files.Read(path, maxConfig)
+		if err != nil {
+			continue
+		}
+		g.shown = append(g.shown, path)
+		if more, err := git.ParseConfig(text); err == nil {
+			dir, _ := paths.Split(path)
+			within(dir, more)
+			deep, files := g.included(more, 0)
+			vars = append(append(vars, deep...), more...)
+			g.shown = append(g.shown, files...)
+		}
+	}
+	for i := range vars {
+		vars[i].User = true
+	}
+	return vars, nil
+}
+
+// within notes the directory of the file that variables are from.
+func within(dir string, vars []git.Var) []git.Var {
+	for i := range vars {
+		vars[i].Dir = dir
+	}
+	return vars
+}
+
+// maxIncludes is how deep git follows includes.
+const maxIncludes = 10
+
+// included reads what a configuration includes, and lists the files.
+func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []string) {
+	for i := range vars {
+		v := &vars[i]
+		if v.Key != "path" || v.Section != "include" && v.Section != "includeif" || depth == maxIncludes || len(out) > 1000 {
+			continue
+		}
+		path := g.absolute(v.Dir, v.Value)
+		text, err := g.c.Host.Files.Read(path, maxConfig)
+		if path == "" || err != nil {
+			continue
+		}
+		files = append(files, path)
+		if more, err := git.ParseConfig(text); err == nil {
+			dir, _ := paths.Split(path)
+			deep, below := g.included(within(dir, more), depth+1)
+			out, files = append(append(out, more...), deep...), append(files, below...)
+		}
+	}
+	return out, files
+}
+
+// gitParts are the names by which git knows a directory of its own: gitrepository-layout(5).
+type gitParts struct{ head, objects, refs, common bool }
+
+func (p *gitParts) see(name string) {
+	switch name {
+	case "HEAD":
+		p.head = true
+	case "objects":
+		p.objects = true
+	case "refs":
+		p.refs = true
+	case "commondir":
+		p.common = true
+	}
+}
+
+// whole reports whether git takes a directory with these names for a repository, a bare one among them.
+func (p *gitParts) whole() bool { return p.head && (p.common || p.objects && p.refs) }
+
+// outsideGit refuses a working directory that is, or lies in, a directory of git's own: everything there decides what
+// git runs.
+func (g *gitGuard) outsideGit() error {
+	for i := range g.c.Tree.Parts {
+		p := &g.c.Tree.Parts[i]
+		if !p.Cwd || !p.Write || p.Source == "" {
+			continue
+		}
+		for dir := p.Source; dir != "/"; dir, _ = paths.Split(dir) {
+			if g.isGitDir(dir) {
+				return g.fail(p.Source, errors.New("the working directory is, or lies in, "+dir+
+					", from which git takes what it runs"), "start it in the working tree")
+			}
+		}
+	}
+	return nil
+}
+
+// isGitDir reports whether a directory of the host is one of git's own, by its name or by what is in it.
+func (g *gitGuard) isGitDir(dir string) bool {
+	if _, name := paths.Split(dir); name == ".git" {
+		return true
+	}
+	return g.isWhole(dir)
+}
+
+// isWhole reports whether a directory of the host has what git looks for in one of its own.
+func (g *gitGuard) isWhole(dir string) bool {
+	var parts gitParts
+	for _, name := range [...]string{"HEAD", "objects", "refs", "commondir"} {
+		if _, err := g.c.Tree.Lstat(paths.Join(dir, name)); err == nil {
+			parts.see(name)
+		}
+	}
+	return parts.whole()
+}
+
+// fileOf returns which thing of the host an answer is about; the zero value for none.
+func fileOf(info fs.FileInfo, err error) fileID {
+	if err != nil {
+		return fileID{}
+	}
+	if st, ok := host.StatOf(info); ok {
+		return fileID{uint64(st.Dev), st.Ino} //nolint:unconvert // their widths differ by architecture
+	}
+	return fileID{}
+}
+
+// gitSeen is where repositories were when the sandbox started, to find those that appear.
+type gitSeen struct {
+	files host.Files
+	dirs  []string // of the host, that the task may write to
+	seen  map[string]fileID
+	names int
+	found []string
+	late  []string // what the configuration of a repository names, and was not there
+	blind bool     // something could not be looked through
+}
+
+// newGitSeen remembers the repositories that a search has found.
+func newGitSeen(c *Compilation, f *finder, windows []window) *gitSeen {
+	s := &gitSeen{files: c.Host.Files, seen: map[string]fileID{}}
+	for _, path := range f.gits {
+		if host := c.Tree.HostPath(path); host != "" {
+			s.seen[host] = fileOf(c.Tree.Lstat(host))
+		} else if p := c.Tree.At(path); p != nil && p.Behind != "" {
+			s.seen[p.Behind] = fileOf(c.Tree.Lstat(p.Behind))
+		}
+	}
+	for _, w := range windows {
+		if p := c.Tree.At(w.target); w.write && p != nil && !p.Layer && !p.File {
+			s.dirs = append(s.dirs, w.source)
+		}
+	}
+	return s
+}
+
+// Appeared lists the repositories that are there now and were not before, or were another one. The task is gone, so nothing moves any more.
+func (s *gitSeen) Appeared() (found []string, complete bool) {
+	for _, dir := range s.dirs {
+		s.look(dir)
+	}
+	for _, path := range s.late {
+		if _, err := s.files.Lstat(path); err == nil {
+			s.found = append(s.found, path)
+		}
+	}
+	return s.found, !s.blind
+}
+
+func (s *gitSeen) look(dir string) {
+	entries, err := s.files.ReadDir(dir)
+	s.names += len(entries)
+	if err != nil || s.names > maxNames || len(dir) > maxPath {
+		s.blind = s.blind || !fail.NotThere(err)
+		return
+	}
+	var parts gitParts
+	for _, e := range entries {
+		path := paths.Join(dir, e.Name())
+		parts.see(e.Name())
+		if e.Name() == ".git" {
+			s.compare(path)
+		} else if e.Type()&fs.ModeType == fs.ModeDir {
+			s.look(path)
+		}
+	}
+	if parts.whole() {
+		s.compare(dir)
+	}
+}
+
+// compare notes a repository that was not there, or that has taken the place of another one.
+func (s *gitSeen) compare(path string) {
+	now := fileOf(s.files.Lstat(path))
+	if was, ok := s.seen[path]; !ok || was != now {
+		s.seen[path] = now
+		s.found = append(s.found, path)
+	}
+}
+
+// Files with secrets that git's configuration names: git-credential-store(1), http.cookieFile and http.sslKey in
+// git-config(1), ssh(1).
+
+// fileOptions match options whose value is a file with a secret.
+var fileOptions = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:--file[= ]|\s-i\s*|(?i:identityfile)[= ]|\bsshpass\s+-f\s*)["']?([^\s"']+)`)
+})
+
+// secretKeys are variables whose value is a file with a secret.
+var secretKeys = [...]string{"http.cookiefile", "http.sslkey", "http.proxysslkey", "user.signingkey"}
+
+// secretFiles hides the files with secrets that a configuration names, wherever the sandbox shows them.
+func (g *gitGuard) secretFiles(top string, vars []git.Var) error {
+	for i := range vars {
+		v := &vars[i]
+		var names []string
+		switch {
+		case slices.Contains(secretKeys[:], v.Name()):
+			names = []string{v.Value}
+		case v.Name() == "credential.helper", v.Name() == "core.sshcommand", v.Section == "alias":
+			for _, m := range fileOptions().FindAllStringSubmatch(v.Value, -1) {
+				names = append(names, m[1])
+			}
+		}
+		for _, name := range names {
+			path := g.follow("/", g.absolute(top, name))
+			info, err := g.c.Tree.Lstat(path)
+			if path == "" || err != nil || !info.Mode().IsRegular() || strings.HasSuffix(path, ".pub") {
+				continue
+			}
+			if err := g.h.onHost(path, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hideStore hides the file of git-credential-store(1) in a directory of git's configuration.
+func (g *gitGuard) hideStore(dir string) error {
+	if g.follow(dir, "credentials") == "" {
+		return nil
+	}
+	return g.h.onHost(paths.Join(dir, "credentials"), true)
+}

@@ -1,0 +1,366 @@
+package compile
+
+// Hide rules: an empty file or directory that nobody may open is mounted over what is hidden, so that reading and
+// writing fail and nothing silently vanishes.
+//
+// A rule means a thing, not a name. It is resolved in two trees: inside, where it names a path of the sandbox, and on
+// the host, where it leads to a file or directory, over links as the kernel follows them. That thing is covered at
+// every path at which the sandbox shows it: see places.go.
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+// MaxHidden bounds what one profile's globs may match; each match is a mount.
+const MaxHidden = 10_000
+
+// hider applies the hide rules to a picture that has all its mounts.
+type hider struct {
+	c       *Compilation
+	windows []window
+	writes  bool                // the task may write to one of them
+	several map[fileID]*several // hidden files with more than one name
+	from    plan.From           // the rule
+	rule    policy.Pos
+	last    string                 // the thing that the rule led to last
+	left    func(path string) bool // a task may have left a link on the way to it; nil before somebody asks
+	visited map[string]bool        // hidden directories of the host whose links were followed
+
+	inspected int  // names in the directories that the rule hides
+	matched   bool // the rule led to something
+	waits     bool // what appears under its name is covered
+	awaited   map[string]bool
+}
+
+func (c *Compilation) Hide() error {
+	h := c.hider()
+	c.findLifted()
+	defer func() { c.lifted = nil }() // what hides the launcher's own is not lifted
+	for i := range c.Profile.Hide {
+		rule := &c.Profile.Hide[i]
+		if strings.HasPrefix(rule.Pattern, "**/") {
+			continue
+		}
+		h.begin(i, rule)
+		if err := h.anchored(rule.Pattern); err != nil {
+			return hideError(i, rule, err)
+		}
+		h.end(rule)
+	}
+	if err := h.anywhere(); err != nil {
+		return err
+	}
+	if p := c.Tree.At(c.Host.Cwd); p != nil && p.Opaque && p.Guard == picture.GuardHide {
+		c.note("the working directory is hidden: " + p.Rule.Short())
+	}
+	if err := h.hardLinks(); err != nil {
+		return err
+	}
+	c.listUnfollowed()
+	return nil
+}
+
+func (c *Compilation) hider() *hider {
+	h := &hider{c: c, windows: c.windows()}
+	for _, w := range h.windows {
+		h.writes = h.writes || w.write
+	}
+	return h
+}
+
+func hideError(i int, rule *policy.Hide, err error) error {
+	return &fail.Error{Op: "hide[" + strconv.Itoa(i) + "] " + rule.Pattern, Err: err, From: rule.Pos.Short()}
+}
+
+func (h *hider) begin(i int, rule *policy.Hide) {
+	h.from, h.rule, h.matched, h.last = at("hide", i, rule.Pos), rule.Pos, false, ""
+	h.inspected, h.waits = 0, false
+}
+
+// end says that a rule of the command line has led to nothing: whoever typed it meant something that is there.
+func (h *hider) end(rule *policy.Hide) {
+	if h.matched || rule.Pos.Flag == "" {
+		return
+	}
+	what := "--hide " + rule.Pattern + " hides nothing"
+	switch {
+	case h.waits:
+		h.c.note(what + " yet: the sandbox shows nothing of that name; what appears under it during the run is hidden")
+	case strings.HasPrefix(rule.Pattern, "**/"):
+		h.c.note(what + ": nothing that is bound has such a name; what appears under it during the run can be read")
+	default:
+		h.c.note(what + ": neither the sandbox nor the host has such a path, or a directory where it could appear")
+	}
+}
+
+// anchored applies a rule that begins at the root or at a home.
+func (h *hider) anchored(pattern string) error {
+	paths := h.c.meanings(pattern)
+	if len(paths) == 0 {
+		h.c.noHome()
+		h.matched = true
+	}
+	for _, path := range paths {
+		if !isGlob(path) {
+			if err := h.path(path); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := h.glob(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// glob hides what a pattern that begins at the root matches, inside and on the host.
+func (h *hider) glob(pattern string) error {
+	inside, err := h.expand(&h.c.Tree, pattern)
+	if err != nil {
+		return err
+	}
+	outside, err := h.expand(h.c.hostTree(), pattern)
+	if err != nil {
+		return err
+	}
+	for _, x := range inside {
+		h.holdAll(x.links)
+		if err := h.skipMagic(x.path, h.inside(x.path, true)); err != nil {
+			return err
+		}
+	}
+	for _, x := range outside {
+		for _, p := range x.links {
+			h.holdOnHost(p)
+		}
+		if err := h.skipMagic(x.path, h.onHost(x.path, true)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// skipMagic passes over a match of a pattern that is a link through /proc, and says so. Such a link holds nothing: it
+// leads to what each process has of its own.
+func (h *hider) skipMagic(match string, err error) error {
+	if !errors.Is(err, picture.ErrMagicLink) {
+		return err
+	}
+	if h.rule.Flag != "" {
+		h.c.note(h.rule.Flag + " passes over " + match + ": it " + picture.ErrMagicLink.Error())
+	}
+	return nil
+}
+
+// path hides what one path means.
+func (h *hider) path(path string) error {
+	if err := h.inside(path, true); err != nil {
+		return err
+	}
+	return h.onHost(path, true)
+}
+
+// inside covers what a path of the sandbox leads to, and the same thing wherever else it is shown. A directory that the launcher may not search is covered whole.
+func (h *hider) inside(path string, fixed bool) error {
+	end, passed, err := h.walk(&h.c.Tree, path, fixed)
+	if fixed && fail.NotThere(err) {
+		h.await(path)
+	}
+	if err = h.unsearchable(&end, err); err != nil || end == "" {
+		return err
+	}
+	h.matched = true
+	host := h.c.Tree.HostPath(end)
+	for _, p := range passed {
+		if p != end { // which is covered
+			h.hold(p)
+		}
+	}
+	if err := h.c.coverThing(h.from, end, h.rule, fixed); err != nil || host == "" {
+		return err
+	}
+	return h.thing(host, fixed)
+}
+
+// walk follows a path of a tree, and lists the names on the way that may have to be held.
+func (h *hider) walk(t *picture.Tree, path string, fixed bool) (end string, passed []string, err error) {
+	w := picture.Walker{Tree: t}
+	if !fixed || !h.writes {
+		end, err = w.Walk(path)
+		return end, nil, err
+	}
+	return w.Through(path)
+}
+
+// onHost covers a thing of the host wherever the sandbox shows it, and keeps in their places the names that lead to it.
+func (h *hider) onHost(path string, fixed bool) error {
+	if paths.Below(path, "/proc") {
+		return nil // inside it is another one
+	}
+	end, passed, err := h.walk(h.c.hostTree(), path, fixed)
+	if fixed && fail.NotThere(err) {
+		h.awaitOnHost(path)
+	}
+	if err = h.unsearchable(&end, err); err != nil || end == "" {
+		return err
+	}
+	h.matched = true
+	for _, p := range passed {
+		if p != end {
+			h.holdOnHost(p)
+		}
+	}
+	if h.leftByTask(path, end) {
+		return nil
+	}
+	return h.thing(end, fixed)
+}
+
+// await notes a name of a rule that leads to nothing yet: what appears there during the run is covered then.
+func (h *hider) await(inside string) {
+	inside, err := h.c.Tree.Resolve(inside)
+	if err != nil || h.awaited[inside] {
+		return
+	}
+	if h.awaited == nil {
+		h.awaited = map[string]bool{}
+	}
+	h.awaited[inside] = true
+	h.waits = h.waits || h.c.Tree.OnHost(inside)
+	h.c.Tree.Await(inside, h.rule)
+}
+
+// awaitOnHost is await for a name of the host, wherever the sandbox shows the directory that it would be in.
+func (h *hider) awaitOnHost(host string) {
+	host, err := h.c.hostTree().Resolve(host)
+	if err != nil {
+		return
+	}
+	for _, w := range h.windows {
+		if !paths.Below(host, w.source) {
+			continue
+		}
+		if view := paths.Moved(host, w.source, w.target); h.c.Tree.HostPath(view) == host {
+			h.await(view)
+		}
+	}
+}
+
+// awaitGlob notes a directory in which a pattern hides what appears, wherever the sandbox shows it.
+func (h *hider) awaitGlob(t *picture.Tree, dir, pattern string) {
+	if t == &h.c.Tree {
+		h.waits = t.AwaitGlob(dir, pattern, h.rule) || h.waits
+		return
+	}
+	for _, w := range h.windows {
+		if paths.Below(dir, w.source) {
+			if view := paths.Moved(dir, w.source, w.target); h.c.Tree.HostPath(view) == dir {
+				h.awaitGlob(&h.c.Tree, view, pattern)
+			}
+		}
+	}
+}
+
+// thing covers a thing of the host, whose path contains no link.
+func (h *hider) thing(host string, fixed bool) error {
+	if host == h.last {
+		return nil
+	}
+	h.last = host
+	h.countNames(host)
+	places, err := h.c.places(h.windows, host)
+	if err != nil {
+		return err
+	}
+	for _, place := range places {
+		if err := h.c.coverThing(h.from, place, h.rule, fixed); err != nil {
+			return err
+		}
+	}
+	h.linksIn(host)
+	h.last = host
+	return nil
+}
+
+// unsearchable turns the end of a walk into what is to be covered: nothing if nothing is there, and the directory above
+// the name that could not be looked at. Any other error stays.
+func (h *hider) unsearchable(end *string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case fail.NotThere(err):
+		*end = ""
+		return nil
+	case *end == "":
+		return err // links without end
+	}
+	dir, _ := paths.Split(*end)
+	if dir == "/" {
+		return &fail.PathError{Path: *end, Err: fail.Bare(err)}
+	}
+	*end = dir
+	return nil
+}
+
+// hold keeps a directory or a link in its place, if the task could move it for good: the next run would look for what
+// is hidden below the same name.
+func (h *hider) hold(inside string) {
+	p := h.c.Tree.At(inside)
+	if p == nil || p.Target == inside || !p.Write || p.Source == "" || p.Opaque {
+		return
+	}
+	switch n, err := h.c.Tree.Entry(inside); {
+	case err != nil:
+	case n.Link != "":
+		h.c.pinLink(h.from, inside, n.Link)
+	case n.Dir:
+		h.c.pin(h.from, inside)
+	}
+}
+
+// holdOnHost is hold for a name of the host, wherever the task may write to the directory that it is in.
+func (h *hider) holdOnHost(host string) {
+	for _, w := range h.windows {
+		if !w.write || !paths.Below(host, w.source) {
+			continue
+		}
+		if view := paths.Moved(host, w.source, w.target); h.c.Tree.HostPath(view) == host {
+			h.hold(view)
+		}
+	}
+}
+
+// holdAll is hold for what is on the way to a match, wherever it is shown.
+func (h *hider) holdAll(inside []string) {
+	if !h.writes {
+		return
+	}
+	for _, p := range inside {
+		host := h.c.Tree.HostPath(p)
+		h.hold(p)
+		if host != "" {
+			h.holdOnHost(host)
+		}
+	}
+}
+
+// noHome reports that rules below the home mean nothing.
+func (c *Compilation) noHome() {
+	for i := range c.Missing {
+		if c.Missing[i].Layer == policy.LayerHide {
+			return
+		}
+	}
+	c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerHide,
+		Why: "rules that begin with ~: neither HOME nor the password database names a home"})
+}

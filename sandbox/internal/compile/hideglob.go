@@ -1,0 +1,351 @@
+package compile
+
+// Patterns of hide rules: glob(7), without braces and collating elements.
+
+import (
+	"errors"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/report"
+)
+
+// isGlob reports whether a text has to be matched, and is not a path by itself.
+func isGlob(s string) bool { return strings.ContainsAny(s, `*?[\`) }
+
+// maxPath is the longest path that is walked. The kernel takes 4095 bytes; what lies deeper can be reached only step by
+// step, and is hidden whole.
+const maxPath = 3800
+
+// expand lists the paths of a tree that a pattern matches. A directory that cannot be listed, where a name was to be
+// matched, is in the list itself.
+func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
+	e := expander{tree: t, extra: t.Extras()}
+	err := e.below("/", strings.Split(pattern[1:], "/"))
+	_, last := paths.Split(pattern)
+	for _, dir := range e.listed {
+		h.awaitGlob(t, dir, last)
+	}
+	if e.processes && t == &h.c.Tree {
+		h.matched = true
+		h.c.Missing = append(h.c.Missing, report.Missing{Layer: policy.LayerHide,
+			Why: pattern + ": the processes in the sandbox's /proc come and go, and nothing can be mounted in their directories"})
+	}
+	return e.found, err
+}
+
+// isDigits reports whether a name of /proc is the number of a process.
+func isDigits(name string) bool { return name != "" && strings.Trim(name, "0123456789") == "" }
+
+// expanded is a path that a pattern matches.
+type expanded struct {
+	path  string
+	links []string // on the way to it: the links, and the directories that they lead through
+}
+
+type expander struct {
+	tree  *picture.Tree
+	extra picture.Extras
+	links []string // on the way to where the expander is
+	found []expanded
+
+	listed    []string // directories in which the last name was looked for
+	processes bool     // the pattern matches directories of processes
+}
+
+func (e *expander) add(path string) {
+	e.found = append(e.found, expanded{path, slices.Clone(e.links)})
+}
+
+func (e *expander) below(dir string, names []string) error {
+	if len(e.found) > MaxHidden {
+		return errors.New("more than " + strconv.Itoa(MaxHidden) + " matches")
+	}
+	if len(names) == 0 {
+		e.add(dir)
+		return nil
+	}
+	name := names[0]
+	if !isGlob(name) {
+		return e.next(paths.Join(dir, name), names[1:])
+	}
+	list, err := e.list(dir)
+	if len(names) == 1 && (err == nil || fail.NotThere(err)) {
+		e.listed = append(e.listed, dir)
+	}
+	if fail.NotThere(err) {
+		return nil
+	}
+	if err != nil {
+		e.add(dir)
+		return nil //nolint:nilerr // it is hidden whole
+	}
+	proc := e.tree.At(dir).What == "proc"
+	for _, entry := range list {
+		if ok, err := path.Match(name, entry); err != nil {
+			return err
+		} else if ok && proc && isDigits(entry) {
+			e.processes = true
+		} else if ok {
+			if err := e.next(paths.Join(dir, entry), names[1:]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// next goes on below a name, whose links are followed if more names come.
+func (e *expander) next(at string, names []string) error {
+	if len(names) == 0 {
+		return e.below(at, nil)
+	}
+	var passed []string
+	w := picture.Walker{Tree: e.tree, Visit: func(p string) { passed = append(passed, p) }}
+	end, err := w.Walk(at)
+	switch {
+	case err == nil && w.Last.Dir:
+		before := len(e.links)
+		if end != at {
+			e.links = append(e.links, passed...)
+		}
+		err := e.below(end, names)
+		e.links = e.links[:before]
+		return err
+	case fail.NotThere(err):
+		e.missing(at, names)
+		return nil
+	case err == nil, errors.Is(err, picture.ErrMagicLink):
+		return nil
+	}
+	e.add(at) // which leads to the directory that cannot be searched, or to the error
+	return nil
+}
+
+// missing notes a directory that is not there, in which only the last name would have to be matched.
+func (e *expander) missing(dir string, names []string) {
+	last := len(names) - 1
+	if isGlob(names[last]) && !slices.ContainsFunc(names[:last], isGlob) {
+		e.listed = append(e.listed, strings.Join(append([]string{dir}, names[:last]...), "/"))
+	}
+}
+
+// list returns the names in a directory of the tree.
+func (e *expander) list(dir string) ([]string, error) {
+	entries, err := e.tree.List(dir, e.extra)
+	names := make([]string, len(entries))
+	for i := range entries {
+		names[i] = entries[i].Name
+	}
+	return names, err
+}
+
+// anywhere is a rule for names at any depth below the binds.
+type anywhere struct {
+	i     int
+	rule  *policy.Hide
+	names []string
+	found bool
+}
+
+func newAnywhere(i int, pattern string, rule *policy.Hide) anywhere {
+	return anywhere{i: i, rule: rule, names: strings.Split(strings.Trim(paths.Clean("/"+pattern), "/"), "/")}
+}
+
+// A match is a path inside that a rule has found.
+type match struct {
+	rule *anywhere
+	path string
+	link bool
+	from string   // the link that led out of the walk, if that is not path; else ""
+	way  []string // what has matched the names before the last one, and the links that lead on
+}
+
+// anywhere covers what the rules for names at any depth have found.
+func (h *hider) anywhere() error {
+	w := h.c.search()
+	for i := range w.found {
+		m := &w.found[i]
+		h.begin(m.rule.i, m.rule.rule)
+		if err := h.match(m); err != nil {
+			return hideError(m.rule.i, m.rule.rule, err)
+		}
+		m.rule.found = true
+	}
+	for i := range w.rules {
+		h.matched = w.rules[i].found
+		h.end(w.rules[i].rule)
+	}
+	return nil
+}
+
+// search walks everything that is bound, once for all who want to know: the rules for names at any depth, and those who
+// protect git's repositories.
+func (c *Compilation) search() *finder {
+	if c.searched != nil {
+		return c.searched
+	}
+	f := &finder{tree: &c.Tree, git: c.Profile.Git == policy.GitProtect}
+	for i := range c.Profile.Hide {
+		if rest, ok := strings.CutPrefix(c.Profile.Hide[i].Pattern, "**/"); ok {
+			f.rules = append(f.rules, newAnywhere(i, rest, &c.Profile.Hide[i]))
+		}
+	}
+	c.searched = f
+	if f.git || len(f.rules) > 0 {
+		f.extra = c.Tree.Extras()
+		for _, b := range c.bound() {
+			f.bind(b, c.namesOf(b))
+		}
+		f.mounts(c)
+	}
+	return f
+}
+
+// match covers what a rule has found. A link is held in its place, and what it leads to is covered. Held are also the
+// directories that have matched the names before the last one: under another name the next run would not find them.
+func (h *hider) match(m *match) error {
+	if !h.follows(m) {
+		h.matched = true // and is reported
+		return nil
+	}
+	h.holdAll(m.way)
+	host := h.c.Tree.HostPath(m.path)
+	if err := h.inside(m.path, m.link); err != nil || host == "" {
+		return err
+	}
+	return h.onHost(host, m.link)
+}
+
+// finder looks for the names of rules in the picture.
+type finder struct {
+	tree  *picture.Tree
+	extra picture.Extras
+	rules []anywhere
+	found []match
+
+	git     bool     // look for repositories as well
+	inside  int      // how many directories named .git contain the one that is walked
+	gits    []string // everything that is named .git, but for what lies in one
+	configs []string // what may be a configuration of git
+	closed  []string // directories that cannot be listed, or lie too deep
+	names   int      // how many have been looked at
+}
+
+// maxNames bounds a walk that must be complete.
+const maxNames = 2_000_000
+
+// matching is a rule of which the first names have matched.
+type matching struct {
+	rule  *anywhere
+	names []string
+	way   []string // what has matched
+}
+
+// eachMatches reports whether each name matches the pattern at its place.
+func eachMatches(patterns, names []string) bool {
+	for i, p := range patterns {
+		if ok, err := path.Match(p, names[i]); !ok || err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// dir looks at what is in a directory, and below it.
+func (f *finder) dir(dir string, carried []matching) {
+	p := f.tree.At(dir)
+	if paths.Below(p.Source, "/proc") || paths.Below(p.Source, "/sys") || p.What == ownDev {
+		return
+	}
+	entries, err := f.tree.List(dir, f.extra)
+	switch {
+	case fail.NotThere(err):
+		return
+	case err != nil, len(dir) > maxPath, len(f.tree.HostPath(dir)) > maxPath:
+		f.closed = append(f.closed, dir)
+		if len(f.rules) > 0 {
+			f.found = append(f.found, match{rule: &f.rules[0], path: dir})
+		}
+		return
+	}
+	if f.names += len(entries); f.git && f.names > maxNames {
+		return
+	}
+	var parts gitParts
+	for i := range entries {
+		parts.see(entries[i].Name)
+		f.entry(dir, &entries[i], carried)
+	}
+	if f.git && f.inside == 0 && parts.whole() {
+		f.gits = append(f.gits, dir)
+	}
+}
+
+func (f *finder) entry(dir string, e *picture.Listed, carried []matching) {
+	next := paths.Join(dir, e.Name)
+	var deeper []matching
+	try := func(s matching) (whole bool) {
+		if ok, err := path.Match(s.names[0], e.Name); !ok || err != nil {
+			return false
+		}
+		if len(s.names) > 1 {
+			deeper = append(deeper, matching{s.rule, s.names[1:], append(slices.Clone(s.way), next)})
+			return false
+		}
+		f.found = append(f.found, match{rule: s.rule, path: next, link: e.Link != "", way: s.way})
+		return true
+	}
+	for i := range f.rules {
+		if try(matching{rule: &f.rules[i], names: f.rules[i].names}) {
+			return
+		}
+	}
+	for _, s := range carried {
+		if try(s) {
+			return
+		}
+	}
+	f.ofGit(next, e)
+	switch {
+	case e.Link != "":
+		f.behind(next, deeper)
+	case e.Dir && e.Name == ".git":
+		f.inside++
+		f.dir(next, deeper)
+		f.inside--
+	case e.Dir:
+		f.dir(next, deeper)
+	}
+}
+
+// ofGit remembers repositories and what may be their configurations, those of submodules and old copies among them.
+func (f *finder) ofGit(path string, e *picture.Listed) {
+	switch {
+	case !f.git:
+	case f.inside == 0 && e.Name == ".git":
+		f.gits = append(f.gits, path)
+	case f.inside > 0 && !e.Dir && strings.HasPrefix(e.Name, "config"):
+		f.configs = append(f.configs, path)
+	}
+}
+
+// behind matches the rest of rules in the directory that a link leads to.
+func (f *finder) behind(link string, states []matching) {
+	for _, s := range states {
+		e := expander{tree: f.tree, extra: f.extra}
+		if err := e.next(link, s.names); err != nil {
+			continue // too many matches; the plan's own bound says so
+		}
+		for _, x := range e.found {
+			f.found = append(f.found, match{rule: s.rule, path: x.path, link: true, from: link,
+				way: slices.Concat(s.way, x.links)})
+		}
+	}
+}

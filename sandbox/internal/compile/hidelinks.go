@@ -1,0 +1,262 @@
+package compile
+
+// Links to what is hidden. In a hidden directory, as stow and the like make them, the secret is what they lead to. A link
+// that a pattern finds may be a task's.
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/ledger"
+	"cordon/sandbox/report"
+)
+
+// maxNamesInside bounds how many names of the directories that one rule hides are looked at for links.
+const maxNamesInside = 10_000
+
+// linksIn covers what the links in a hidden directory of the host lead to, and the links in that, wherever they lead.
+func (h *hider) linksIn(root string) {
+	info, err := h.c.Tree.Lstat(root)
+	if err != nil || !info.IsDir() || h.visited[root] {
+		return
+	}
+	if h.visited == nil {
+		h.visited = map[string]bool{}
+	}
+	for queue := []string{root}; len(queue) > 0; queue = queue[1:] {
+		if h.visited[queue[0]] {
+			continue
+		}
+		h.visited[queue[0]] = true
+		list, err := h.c.hostTree().List(queue[0], nil)
+		if err != nil {
+			continue // the task cannot read it either
+		}
+		if h.inspected += len(list); h.inspected > maxNamesInside {
+			h.notFollowed(root, "holds too many names: what links in it lead to")
+			return
+		}
+		for i := range list {
+			switch path := paths.Join(queue[0], list[i].Name); {
+			case list[i].Link != "":
+				h.linkIn(root, path)
+			case list[i].Dir:
+				queue = append(queue, path)
+			}
+		}
+	}
+}
+
+// linkIn covers what one link leads to. What belongs to the system is no secret, if everybody may read it.
+func (h *hider) linkIn(root, link string) {
+	end, err := h.c.hostTree().Resolve(link)
+	if err != nil || paths.Below(end, root) || h.c.isLifted(end) {
+		return
+	}
+	if h.c.everybodys(end) {
+		return
+	}
+	holds := func(b picture.Bound) bool { return paths.Below(b.Source, end) }
+	if paths.Below(root, end) || slices.ContainsFunc(h.c.bound(), holds) {
+		h.notFollowed(link, "leads to "+end+", which is too much to hide: that")
+		return
+	}
+	if err := h.onHost(link, true); err != nil {
+		h.notFollowed(link, "("+err.Error()+"): what it leads to")
+	}
+}
+
+// everybodys reports whether a path of the host belongs to the system, and everybody may read it.
+func (c *Compilation) everybodys(host string) bool {
+	info, err := c.Tree.Lstat(host)
+	return err == nil && info.Mode()&0o004 != 0 &&
+		slices.ContainsFunc(picture.QuietDirs[:], func(dir string) bool { return paths.Below(host, dir) })
+}
+
+// follows decides whether what a pattern has found is covered, if a link leads to it. A task can leave such a link for the
+// next run, so that it must not decide what that run cannot see. What is not covered for that reason is reported.
+func (h *hider) follows(m *match) bool {
+	if !m.link {
+		return true
+	}
+	end, err := h.c.Tree.Resolve(m.path)
+	switch {
+	case errors.Is(err, picture.ErrMagicLink):
+		h.notFollowed(m.path, picture.ErrMagicLink.Error()+": that")
+		return false
+	case err != nil:
+		return false // links without end lead to nothing
+	}
+	from, host := m.path, h.c.Tree.HostPath(end)
+	if m.from != "" {
+		from = m.from
+	}
+	for _, b := range h.c.bound() {
+		if paths.Below(b.Target, end) {
+			h.notFollowed(from, "matches, and leads to "+end+", which holds "+b.Target+": that")
+			return false
+		}
+	}
+	switch inside := h.c.boundAt(from); {
+	case inside != "" && inside == h.c.boundAt(end):
+		return true
+	case host == "":
+		return false // a file system of the launcher's, on which nothing is secret
+	case h.c.everybodys(host):
+		h.notFollowed(from, "matches, and leads to "+end+", which everybody may read: that")
+	case h.leftByTask(h.c.Tree.HostPath(from), host), h.leftByTask(h.c.Tree.HostPath(m.path), host):
+	default:
+		return true
+	}
+	return false
+}
+
+// boundAt returns where the innermost bind that holds a path is mounted; "" for none.
+func (c *Compilation) boundAt(path string) (target string) {
+	for _, b := range c.bound() {
+		if paths.Below(path, b.Target) && len(b.Target) > len(target) {
+			target = b.Target
+		}
+	}
+	return target
+}
+
+// linksOfSystem hold links that every system has, and of which no record need be asked.
+var linksOfSystem = [...]string{"/var/run", "/var/spool", "/var/mail", "/etc", "/usr"}
+
+// leftByTask reports whether a task may have left one of the links on the way from a path of the host to its end, and lists
+// the end as not hidden then.
+func (h *hider) leftByTask(path, end string) bool {
+	if path == "" || path == end || slices.ContainsFunc(linksOfSystem[:], func(dir string) bool { return paths.Below(path, dir) }) {
+		return false
+	}
+	if h.left == nil {
+		h.left = func(string) bool { return false }
+		if files, ok := h.c.Host.Files.(interface {
+			Left(records []ledger.Place) func(path string) bool
+		}); ok {
+			h.left = files.Left(h.c.Host.Records)
+		}
+	}
+	if !h.left(path) {
+		return false
+	}
+	h.notFollowed(path, "leads to "+end+" by a link that an earlier run may have left: that")
+	return true
+}
+
+// maxNotFollowed bounds how many links are listed as not followed; a task can leave any number of them.
+const maxNotFollowed = 20
+
+// notFollowed lists what is not hidden although a link leads to it, once for each link.
+func (h *hider) notFollowed(link, why string) {
+	if h.c.spared[link] {
+		return
+	}
+	if h.c.spared == nil {
+		h.c.spared = map[string]bool{}
+	}
+	h.c.spared[link] = true
+	if len(h.c.spared) <= maxNotFollowed {
+		h.c.Missing = append(h.c.Missing,
+			report.Missing{Layer: policy.LayerHide, Why: link + " " + why + " can be read where it is shown"})
+	}
+}
+
+// listUnfollowed says how many links are not listed.
+func (c *Compilation) listUnfollowed() {
+	if more := len(c.spared) - maxNotFollowed; more > 0 {
+		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerHide, Why: strconv.Itoa(more) + " more links were not followed"})
+	}
+}
+
+// isLifted reports whether a rule that was taken away shows a thing of the host, or one below it.
+func (c *Compilation) isLifted(host string) bool {
+	return slices.ContainsFunc(c.lifted, func(l lifted) bool { return paths.Below(l.host, host) })
+}
+
+// The state directory is out of the task's reach under every profile: it decides which processes other commands signal,
+// and its sockets are the launchers'. Covering it is not all: a task that runs as the user could make one where there is
+// none yet, or move away the directory that it is in and put its own in the place.
+
+// hideState covers the state directories wherever the sandbox would show them.
+func (c *Compilation) hideState() error {
+	if c.AsItIs() {
+		return nil // nothing is kept from the caller's own program
+	}
+	for _, dir := range c.Host.StateDirs() {
+		if err := c.hideStateDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Compilation) hideStateDir(dir string) error {
+	fail := func(err error, hint string) error {
+		return &fail.Error{Op: "hide the state directory " + dir, Err: err, Hint: hint}
+	}
+	h := c.hider()
+	h.from = own("state directory")
+	if err := h.path(dir); err != nil {
+		return fail(err, "")
+	}
+	// The directory it is in may be written to: what is covered cannot be moved or removed (EBUSY). Those above may not.
+	for parent, _ := paths.Split(dir); parent != "/"; parent, _ = paths.Split(parent) {
+		above, _ := paths.Split(parent)
+		if c.writable(above) && !c.mountPoint(parent, above) {
+			return fail(errors.New("the sandbox may write "+above+", and could put another directory in the place of "+parent),
+				"let it write less than "+above+", or keep the state elsewhere: "+host.RuntimeDirRemedy)
+		}
+	}
+	return nil
+}
+
+// writable reports whether the task can make and move things in a directory of the host.
+func (c *Compilation) writable(host string) bool {
+	for _, view := range c.views(host) {
+		if p := c.Tree.At(view); p.Write && !p.Layer && c.Host.Files.Access(host, unix.W_OK) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// mountPoint reports whether something is mounted on a directory, which then cannot be moved.
+func (c *Compilation) mountPoint(dir, above string) bool {
+	its, err := c.Host.Files.Lstat(dir)
+	if err != nil {
+		return false
+	}
+	other, err := c.Host.Files.Lstat(above)
+	if err != nil {
+		return false
+	}
+	a, ok := host.StatOf(its)
+	b, okAbove := host.StatOf(other)
+	return ok && okAbove && a.Dev != b.Dev
+}
+
+// views are the paths at which the sandbox shows a directory of the host: the part that holds it, and every bind of it or
+// of what it is in.
+func (c *Compilation) views(host string) (list []string) {
+	for i := range c.Tree.Parts {
+		p := &c.Tree.Parts[i]
+		if p.Source == "" || p.Opaque || p.File || !paths.Below(host, p.Source) {
+			continue
+		}
+		view := paths.Moved(host, p.Source, p.Target)
+		if c.Tree.HostPath(view) == host {
+			list = append(list, view)
+		}
+	}
+	return list
+}

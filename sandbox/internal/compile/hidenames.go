@@ -1,0 +1,340 @@
+package compile
+
+// The names that a rule for any depth compares: the whole path of a thing, by each name that the host has for it, and
+// not only what lies below a bind. Who works in ~/.aws still hides **/.aws/credentials.
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+// namesOf lists the paths that lead to what is bound: inside, and on the host by each mount that shows it.
+func (c *Compilation) namesOf(b picture.Bound) []string {
+	names := []string{b.Target}
+	if more, err := c.hostNames(b.Source); err == nil {
+		for _, name := range more {
+			// A further mount of a part of the bind leads to that part only.
+			if name == b.Source || c.sameThing(name, b.Source) {
+				names = append(names, name)
+			}
+		}
+	}
+	if b.Source == c.Host.Cwd && c.Host.Typed != "" {
+		if end, err := c.hostTree().Resolve(c.Host.Typed); err == nil && end == b.Source {
+			names = append(names, c.Host.Typed)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// bind walks what is bound, and has the names given.
+func (f *finder) bind(b picture.Bound, names []string) {
+	var carried []matching
+	for i := range f.rules {
+		r := &f.rules[i]
+		for _, name := range names {
+			whole, begun := begins(name, r.names)
+			if whole {
+				f.found = append(f.found, match{rule: r, path: b.Target})
+				return
+			}
+			for _, n := range begun {
+				carried = append(carried, matching{rule: r, names: r.names[n:]})
+			}
+		}
+	}
+	if !b.Nested {
+		f.dir(b.Target, carried)
+	} else if carried != nil { // the outer bind's walk knows other names
+		git := f.git
+		f.git = false
+		f.dir(b.Target, carried)
+		f.git = git
+	}
+}
+
+// begins compares a path with the names of a rule. The rule may match the path, or a directory above it, as a whole;
+// otherwise begun lists with how many of its names the path ends.
+func begins(path string, names []string) (whole bool, begun []int) {
+	if path == "/" {
+		return false, nil
+	}
+	have := strings.Split(path[1:], "/")
+	for at := range have {
+		n := min(len(names), len(have)-at)
+		switch {
+		case !eachMatches(names[:n], have[at:at+n]):
+		case n == len(names):
+			return true, nil
+		default:
+			begun = append(begun, n)
+		}
+	}
+	return false, begun
+}
+
+// mounts looks at what the host has mounted below a bind, and shows elsewhere by another name.
+func (f *finder) mounts(c *Compilation) {
+	t, err := c.mountsOfHost()
+	if err != nil || len(f.rules) == 0 {
+		return // the rules report the error
+	}
+	for i := range t.List {
+		m := &t.List[i]
+		if t.devices[m.Device] < 2 || t.find(m.Point) != m {
+			continue
+		}
+		for _, b := range c.bound() {
+			if m.Point == b.Source || !paths.Below(m.Point, b.Source) {
+				continue
+			}
+			at := picture.Bound{Target: paths.Moved(m.Point, b.Source, b.Target), Source: m.Point, Nested: true}
+			if c.Tree.HostPath(at.Target) == m.Point {
+				f.bind(at, c.namesOf(at))
+			}
+		}
+	}
+}
+
+// bound lists what the profile shows by name: binds, overlays, and a root directory. A bind inside another is marked.
+func (c *Compilation) bound() []picture.Bound {
+	if c.bounds != nil {
+		return c.bounds
+	}
+	list := []picture.Bound{}
+	if c.Profile.Root.Kind == policy.RootDir {
+		list = append(list, picture.Bound{Target: "/", Source: "/", Here: true})
+	}
+	for i := range c.Profile.Mounts {
+		m := &c.Profile.Mounts[i]
+		if m.Kind != policy.MountBind && m.Kind != policy.MountOverlay {
+			continue
+		}
+		target, err := c.bindTarget(m)
+		if err == nil {
+			target, err = c.Tree.Resolve(target)
+		}
+		if err != nil {
+			continue // an optional bind that is not there
+		}
+		if _, exists := c.Tree.Stat(target); !exists {
+			continue
+		}
+		source, err := c.hostSource(m.Source)
+		if err != nil {
+			source = target
+		}
+		if end, ok := c.followed[source]; ok {
+			source = end
+		}
+		list = append(list, picture.Bound{Target: target, Source: source, Here: source == c.Host.Cwd || source == "/"})
+	}
+	for i := range list {
+		for j := range list {
+			if i != j && paths.Below(list[i].Target, list[j].Target) && (list[i].Target != list[j].Target || i > j) {
+				list[i].Nested = true
+			}
+		}
+	}
+	c.bounds = list
+	return list
+}
+
+// What a profile shows of what a rule hides: hide: [{remove: ~/.ssh/known_hosts}]. The directory is covered by one of
+// the launcher's in which only the way to that path exists, and the path is bound there, read-only.
+
+// lifted is a thing of the host that is shown although a rule hides a directory above it.
+type lifted struct {
+	host string
+	file bool
+	rule policy.Pos
+}
+
+// findLifted resolves what the profile shows, and says that it does.
+func (c *Compilation) findLifted() {
+	for i := range c.Profile.Lifted {
+		l := &c.Profile.Lifted[i]
+		c.note("hide: " + l.Pattern + " is shown, by " + l.Pos.Short())
+		if isGlob(l.Pattern) {
+			continue // a rule that is gone
+		}
+		for _, path := range c.meanings(l.Pattern) {
+			w := picture.Walker{Tree: c.hostTree()}
+			if end, err := w.Walk(path); err == nil {
+				c.lifted = append(c.lifted, lifted{host: end, file: !w.Last.Dir, rule: l.Pos})
+			}
+		}
+	}
+}
+
+// liftedBelow lists what is shown below a directory that is about to be covered.
+func (c *Compilation) liftedBelow(p *picture.Part) (list []lifted) {
+	for _, l := range c.lifted {
+		if !p.File && p.Behind != "" && paths.Below(l.host, p.Behind) && l.host != p.Behind {
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// coverAround covers a directory by one in which the ways to some paths exist.
+func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifted) {
+	name := "shown" + strconv.Itoa(c.scratch.files)
+	c.scratch.files++
+	scratch := plan.R(plan.Scratch)
+	c.do(from, plan.MkdirStep(scratch, name, 0o755))
+	for _, l := range shown {
+		dir, rest := name, l.host[len(p.Behind)+1:]
+		for more := true; more; {
+			var next string
+			next, rest, more = strings.Cut(rest, "/")
+			dir += "/" + next
+			if more || !l.file {
+				c.do(from, plan.MkdirStep(scratch, dir, 0o755).OrElse(plan.EEXIST))
+			} else {
+				c.do(from, plan.MkfileStep(scratch, dir, 0o444).OrElse(plan.EEXIST))
+			}
+		}
+	}
+	c.mountFromScratch(from, name, p)
+}
+
+// showLifted binds a thing at its path inside.
+func (c *Compilation) showLifted(l lifted, target string) {
+	from := at("hide", -1, l.rule)
+	mnt := c.openSource(from, plan.Tree, l.host, picture.AttrRO|picture.AttrBase|uint64(unix.MOUNT_ATTR_NOEXEC), l.rule.Short())
+	c.attach(from, mnt, target, false)
+	c.Tree.Add(picture.Part{Target: target, Source: l.host, File: l.file, Noexec: true, What: "a bind of the host's " + l.host,
+		Rule: l.rule})
+}
+
+// Other names of hidden files: link(2). A mount covers a name; the inode stays readable under its others.
+
+// MaxLookedAt bounds how many files are looked at for the other names of hidden files.
+const MaxLookedAt = 300_000
+
+type fileID struct{ dev, ino uint64 }
+
+// several is a hidden file with more than one name.
+type several struct {
+	path  string // one of them
+	names uint64
+	found map[string]bool // the host's paths that have been found
+	from  plan.From
+	rule  policy.Pos
+}
+
+// identify returns a file's identity and how many names it has; 0 for a directory, and for what is not known.
+func (c *Compilation) identify(hostPath string) (id fileID, names uint64) {
+	info, err := c.Tree.Lstat(hostPath)
+	if err != nil || info.IsDir() {
+		return id, 0
+	}
+	st, ok := host.StatOf(info)
+	if !ok {
+		return id, 0
+	}
+	return fileID{uint64(st.Dev), st.Ino}, uint64(st.Nlink) //nolint:unconvert // their widths differ by architecture
+}
+
+// countNames remembers a hidden file of the host that has more than one name.
+func (h *hider) countNames(host string) {
+	id, names := h.c.identify(host)
+	if names < 2 {
+		return
+	}
+	if h.several == nil {
+		h.several = map[fileID]*several{}
+	}
+	if h.several[id] == nil {
+		h.several[id] = &several{path: host, names: names, found: map[string]bool{}, from: h.from, rule: h.rule}
+	}
+	h.several[id].found[host] = true
+}
+
+// hardLinks covers the other names of hidden files in what is bound or writable. What is left is reported as missing,
+// if the sandbox shows more of the host than that.
+func (h *hider) hardLinks() error {
+	if h.several == nil {
+		return nil
+	}
+	w := linkFinder{h: h, extra: h.c.Tree.Extras(), left: MaxLookedAt}
+	for _, b := range h.c.bound() {
+		if !b.Nested {
+			w.dir(b.Target)
+		}
+	}
+	for _, found := range w.found {
+		h.from, h.rule = found.of.from, found.of.rule
+		if err := h.c.coverThing(h.from, found.path, h.rule, false); err != nil {
+			return &fail.Error{Op: "hide " + found.path, Err: err, From: h.rule.Short()}
+		}
+	}
+	for _, s := range h.several {
+		if more := s.names - min(s.names, uint64(len(s.found))); more > 0 && h.c.Tree.ShowsHost() {
+			h.c.Missing = append(h.c.Missing, report.Missing{Layer: policy.LayerHide,
+				Why: s.path + " has hard links that were not found in what is bound (" + strconv.FormatUint(more, 10) +
+					"): under such a name it can be read"})
+		}
+	}
+	return nil
+}
+
+// linkFinder looks for inodes in the picture.
+type linkFinder struct {
+	h     *hider
+	extra picture.Extras
+	left  int
+	found []foundLink
+}
+
+type foundLink struct {
+	of   *several
+	path string
+}
+
+func (w *linkFinder) dir(dir string) {
+	t := &w.h.c.Tree
+	p := t.At(dir)
+	if p == nil || p.Opaque || paths.Below(p.Source, "/proc") || paths.Below(p.Source, "/sys") || len(dir) > maxPath {
+		return
+	}
+	entries, err := t.List(dir, w.extra)
+	if err != nil {
+		w.file(dir)
+		return
+	}
+	for i := range entries {
+		next := paths.Join(dir, entries[i].Name)
+		if entries[i].Dir {
+			w.dir(next)
+		} else if w.left > 0 {
+			w.left--
+			w.file(next)
+		}
+	}
+}
+
+func (w *linkFinder) file(path string) {
+	host := w.h.c.Tree.HostPath(path)
+	if host == "" {
+		return
+	}
+	id, _ := w.h.c.identify(host)
+	if s := w.h.several[id]; s != nil {
+		s.found[host] = true
+		w.found = append(w.found, foundLink{s, path})
+	}
+}

@@ -1,0 +1,395 @@
+package compile
+
+// Ids: user_namespaces(7), newuidmap(1), subuid(5).
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+// identity is who the task is, inside and outside.
+type identity struct {
+	NewUser        bool // in another user namespace than the launcher: a new one, or one that is joined
+	InUID, InGID   int  // inside the user namespace
+	OutUID, OutGID int  // on the host; -1 is not known
+	LauncherMaps   bool
+	Own            bool // root started the task, and it has an id of its own outside
+	Ranges         bool
+	Idmapped       bool // binds get an idmapped mount: on disk the caller's ids, inside the task's
+}
+
+// Identity decides the ids and maps them. An ordinary user's child maps its one id itself; everything else takes
+// rights over the parent namespace, so the launcher writes the maps while the child waits.
+func (c *Compilation) Identity() error {
+	u := &c.Profile.User
+	id := &c.IDs
+	*id = identity{InUID: c.Host.UID, InGID: c.Host.GID, OutUID: c.Host.UID, OutGID: c.Host.GID}
+	if j := c.Joined(unix.CLONE_NEWUSER); j != nil {
+		return c.joinedIdentity(j)
+	}
+	id.NewUser = c.made&unix.CLONE_NEWUSER != 0
+	if u.UID.Set {
+		id.InUID = int(u.UID.V)
+	}
+	if u.GID.Set {
+		id.InGID = int(u.GID.V)
+	}
+	if !id.NewUser {
+		return c.hostIdentity()
+	}
+	if err := c.ownHostID(); err != nil {
+		return err
+	}
+	id.Ranges = u.Ranges
+	id.LauncherMaps = c.Host.Privileged || id.Ranges || id.Own
+	if id.LauncherMaps {
+		from := c.scalar("user")
+		c.do(from, plan.RecvByte(plan.F(FileSync)))
+		c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
+		if !c.groupsLocked() {
+			c.do(from, plan.NoGroups())
+		}
+		c.do(from, plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)))
+		if id.Own && !id.Idmapped { // the change took that away, and a launcher without SYS_PTRACE could not read anything back
+			c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
+		}
+	} else {
+		c.writeFile(own("user"), "self/setgroups", "deny")
+		c.writeFile(c.scalar("user.uid"), "self/uid_map", IDMap(id.InUID, id.OutUID, 1))
+		c.writeFile(c.scalar("user.gid"), "self/gid_map", IDMap(id.InGID, id.OutGID, 1))
+		c.timeOffsets()
+	}
+	return nil
+}
+
+// groupsLocked reports whether the launcher runs in a user namespace that has no setgroups(2): user_namespaces(7).
+func (c *Compilation) groupsLocked() bool {
+	text, err := c.launcherFiles().Read("/proc/self/setgroups", 8)
+	return err == nil && strings.TrimSpace(string(text)) == "deny"
+}
+
+// hostIdentity is for a task that stays in the caller's user namespace.
+func (c *Compilation) hostIdentity() error {
+	u := &c.Profile.User
+	id := &c.IDs
+	if !c.Host.Privileged {
+		return &fail.UnsupportedError{Layer: policy.LayerUser, Why: "namespaces.user: host: without a user namespace the other namespaces need CAP_SYS_ADMIN",
+			From: c.Where("namespaces.user"), Remedy: "leave out namespaces.user: new is the default; or run as root"}
+	}
+	if u.Host != policy.HostCaller && (id.InUID == 0 || id.InGID == 0) {
+		return &fail.Error{Op: "namespaces.user", Err: errors.New("host: the task would be root on the host, or in root's group"), From: c.Where("namespaces.user"),
+			Hint: "name user.uid and user.gid that are not 0; or " + CallerHint}
+	}
+	if u.Ranges {
+		return &fail.Error{Op: "user.ranges", Err: errors.New("id ranges need a user namespace"), From: c.Where("user.ranges")}
+	}
+	id.OutUID, id.OutGID = id.InUID, id.InGID
+	c.timeOffsets()
+	return nil
+}
+
+// leaveRoot gives up root's ids where there is no user namespace; the mounts needed them.
+func (c *Compilation) leaveRoot() bool {
+	id := &c.IDs
+	if c.Into != nil || id.NewUser || id.InUID == c.Host.UID && id.InGID == c.Host.GID {
+		return false
+	}
+	c.do(c.scalar("user.uid"), plan.PrctlStep(unix.PR_SET_KEEPCAPS, 1), plan.NoGroups(), plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)),
+		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
+	return true
+}
+
+func IDMap(inside, outside, count int) string {
+	return strconv.Itoa(inside) + " " + strconv.Itoa(outside) + " " + strconv.Itoa(count)
+}
+
+// Who the task is outside the sandbox: credentials(7), user_namespaces(7), fcntl(2) (open file description locks, Linux 3.15).
+//
+// A task that is uid 0 outside reads and writes what root owns, whatever it is inside. So a task that root starts gets an
+// id of its own outside, or is not started, unless the profile says user: {host: caller} in as many words.
+
+// The ids that tasks of root get outside. They lie above the subordinate ids of shadow's default (SUB_UID_MAX, 600100000)
+// and within systemd's for containers (524288 to 1879048191).
+const (
+	FirstTaskID = 1_000_000_000
+	LastTaskID  = 1_879_048_191
+)
+
+// ownHostID gives the task an id of its own outside, where it would be root there.
+func (c *Compilation) ownHostID() error {
+	if !c.rootForbidden() {
+		return nil
+	}
+	if !c.Host.GivesIDs() {
+		return &fail.UnsupportedError{Layer: policy.LayerUser, From: c.Where("user.host"),
+			Why:    "the task would be root on the host: root without the capabilities SETUID and SETGID cannot give it an id of its own",
+			Remedy: "give the launcher these two (and SYS_ADMIN for what the profile writes: docker run --cap-add); or, in as many words, " + c.OrRoot()}
+	}
+	id := FirstTaskID
+	if c.Req.TaskID != 0 { // otherwise the plan is only printed
+		id = c.Req.TaskID
+	}
+	c.IDs.OutUID, c.IDs.OutGID, c.IDs.Own, c.IDs.Idmapped = id, id, true, c.Host.Privileged
+	if j := c.Joined(unix.CLONE_NEWNS); j != nil && c.IDs.Idmapped {
+		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: j.Key + ": a mount of another mount namespace cannot be idmapped", From: c.Where(j.Key),
+			Remedy: "join the user namespace that it belongs to as well, or keep the caller's id with user: {host: caller} or --host-user caller"}
+	}
+	return nil
+}
+
+// writesAsRoot refuses a part that the task is to write, and could not: it has an id of its own outside, and only an
+// idmapped mount, which takes CAP_SYS_ADMIN, shows it root's files as its own.
+func (c *Compilation) writesAsRoot(path string, info fs.FileInfo, from string) error {
+	if !c.IDs.Own || c.IDs.Idmapped || ownerOf(info) != 0 && info.Mode().Perm()&0o002 != 0 {
+		return nil
+	}
+	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: path + ": the task cannot write it: root without CAP_SYS_ADMIN gives the task an id of its own, and no idmapped mounts",
+		From: from, Remedy: c.OrRoot() + "; or give the launcher CAP_SYS_ADMIN, or the directory to another user who runs cordon"}
+}
+
+const CallerHint = "say so in as many words with user: {host: caller} or --host-user caller"
+
+// Set-user-ID and set-group-ID bits, and file capabilities (capabilities(7)): what a file with them gives to whoever runs
+// it. Inside they are ignored, because every mount is nosuid. On the host they count, once the file is in a tree of the
+// host that the task may write. So a task may make such files only where nobody but the caller can reach them.
+
+// bitCapabilities are what a task needs to make such files, or to keep the bits of files that it writes to. Capabilities
+// that a task gives to a file count for the root of its user namespace only, so they matter if the host's root starts it.
+// A device node counts if the user namespace is the host's.
+func (c *Compilation) bitCapabilities() []string {
+	names := []string{policy.SetIDCapability}
+	if c.Host.HostRoot {
+		names = append(names, "SETFCAP")
+	}
+	if c.Profile.Namespaces.User.Mode == policy.NSHost {
+		names = append(names, "MKNOD")
+	}
+	return names
+}
+
+// settleSetID takes these capabilities away unless every tree of the host that the task may write is private. The rules
+// about set-id bits follow from that: policy.Profile.Filter. It comes first, because all else reads the profile.
+func (c *Compilation) settleSetID() error {
+	if c.Into != nil || c.AsItIs() || !slices.ContainsFunc(c.Profile.Capabilities.Keep, c.carriesBits) {
+		return nil
+	}
+	for _, dir := range c.writtenTrees() {
+		dir, err := c.hostSource(dir)
+		if err != nil {
+			return nil //nolint:nilerr // said where the directory is mounted
+		}
+		if err := c.privateEverywhere(dir); err != nil {
+			c.withholdBits(dir, err)
+			return nil
+		}
+		c.Private = append(c.Private, dir)
+	}
+	return nil
+}
+
+// privateEverywhere is Private for each path of the host that leads to a directory or to a part of it: other mounts may show
+// the same place of its file system where others can go.
+func (c *Compilation) privateEverywhere(dir string) error {
+	names, err := c.hostNames(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		err := c.Host.Files.Private(name)
+		switch {
+		case err == nil:
+		case name == dir:
+			return err
+		default:
+			return errors.New("it is mounted at " + name + " too: " + fail.Bare(err).Error())
+		}
+	}
+	return nil
+}
+
+func (c *Compilation) carriesBits(k policy.Capability) bool {
+	return slices.Contains(c.bitCapabilities(), k.Name)
+}
+
+// writtenTrees are the directories of the host that end up with what the task writes.
+func (c *Compilation) writtenTrees() (dirs []string) {
+	add := func(write bool, dir, layer string) {
+		switch {
+		case layer == "" && write:
+			dirs = append(dirs, dir)
+		case layer != "" && layer != "tmp":
+			dirs = append(dirs, layer)
+		}
+	}
+	r := &c.Profile.Root
+	if add(r.Write, r.Dir, r.Overlay); r.Kind == policy.RootHost && r.Write {
+		dirs = append(dirs, "/")
+	}
+	for i := range c.Profile.Mounts {
+		m := &c.Profile.Mounts[i]
+		if m.Kind == policy.MountBind || m.Kind == policy.MountOverlay {
+			add(m.Write, m.Source, m.Upper)
+		}
+	}
+	return dirs
+}
+
+// withholdBits makes the profile one without the capabilities. The calls that would set the bits then have a listener, so
+// that directories get them all the same: see modecall.go of internal/launch.
+func (c *Compilation) withholdBits(dir string, why error) {
+	p := *c.Profile
+	var gone []string
+	p.Capabilities.Keep = slices.DeleteFunc(slices.Clone(p.Capabilities.Keep), func(k policy.Capability) bool {
+		if !c.carriesBits(k) {
+			return false
+		}
+		gone = append(gone, k.Name)
+		return true
+	})
+	p.Capabilities.Ambient = slices.DeleteFunc(slices.Clone(p.Capabilities.Ambient), c.carriesBits)
+	if p.Source("on-denial") == (policy.Pos{}) {
+		p.OnDenial = policy.DenialReport
+	}
+	c.Profile, c.Private = &p, nil
+	c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerCaps,
+		Why:     strings.Join(gone, ", ") + ": other users could run what the task makes: " + dir + ": " + why.Error(),
+		Instead: "files get no set-id bits; put it below a directory of yours with mode 0700"})
+}
+
+// capabilities(7): bounding set, securebits, ambient set (Linux 4.3), no_new_privs (3.5).
+
+// The secure bits, each with its lock.
+const (
+	secureNoRoot   = 1 << 0
+	secureLocks    = 1<<1 | 1<<3 | 1<<7 // of the other three
+	secureFixup    = 1 << 2             // no change of ids changes capabilities
+	secureKeepLock = 1 << 5             // PR_SET_KEEPCAPS cannot be called
+	secureNoRise   = 1 << 6             // no ambient capability can be raised any more
+)
+
+// secureBits are the task's, for good. Root inside that keeps capabilities is root as on a host: it has them by being uid 0, and
+// a program that becomes another user loses them. With secureFixup that program would keep them all, SETUID too, and be root
+// again whenever it likes. Where SETUID is kept, it may say before that which ones it wants to keep.
+func (c *Compilation) secureBits() uint64 {
+	bits := uint64(secureLocks | secureNoRise)
+	if c.Keep>>unix.CAP_SETUID&1 == 0 {
+		bits |= secureKeepLock
+	}
+	if c.Keep == 0 || c.IDs.InUID != 0 {
+		bits |= secureNoRoot | secureFixup
+	}
+	return bits
+}
+
+// BoundingSet drops everything that the task may never get back.
+func (c *Compilation) BoundingSet() error {
+	caps := &c.Profile.Capabilities
+	for i := range caps.Keep {
+		n, err := c.capNumber(&caps.Keep[i])
+		if err != nil {
+			return err
+		}
+		c.Keep |= 1 << n
+	}
+	for i := range caps.Ambient {
+		n, err := c.capNumber(&caps.Ambient[i])
+		if err != nil {
+			return err
+		}
+		c.Ambient |= 1 << n
+	}
+	from := own("capabilities")
+	for n := 0; n <= c.Host.LastCap; n++ {
+		if c.Keep>>n&1 == 0 {
+			c.do(from, plan.PrctlStep(unix.PR_CAPBSET_DROP, uint64(n)))
+		}
+	}
+	return nil
+}
+
+func (c *Compilation) capNumber(k *policy.Capability) (int, error) {
+	n, ok := policy.CapabilityNumber(k.Name)
+	if !ok || n > c.Host.LastCap {
+		return 0, &fail.UnsupportedError{Layer: policy.LayerCaps, Why: "this kernel has no capability " + k.Name, From: k.Pos.Short(),
+			Remedy: "leave it out; the last one here is number " + strconv.Itoa(c.Host.LastCap)}
+	}
+	return n, nil
+}
+
+func (c *Compilation) noNewPrivs() error {
+	c.do(own("no_new_privs"), plan.PrctlStep(unix.PR_SET_NO_NEW_PRIVS, 1))
+	return nil
+}
+
+// capabilities sets the task's five sets. A change of ids comes first, while there is the right to it.
+func (c *Compilation) capabilities() error {
+	from := c.scalar("capabilities.keep")
+	all := uint64(1)<<(c.Host.LastCap+1) - 1
+	if !c.IDs.NewUser {
+		all = c.Host.Permitted
+	}
+	if c.leaveRoot() { // which left the effective set empty
+		c.do(from, plan.CapsetStep(all, all, 0))
+	}
+	if c.Ambient != 0 {
+		c.do(from, plan.CapsetStep(all, all, c.Ambient))
+		for n := range 64 {
+			if c.Ambient>>n&1 == 1 {
+				c.do(from, plan.PrctlStep(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uint64(n)))
+			}
+		}
+	} else {
+		c.do(from, plan.PrctlStep(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL))
+	}
+	// The secure bits before the last capset, which takes CAP_SETPCAP away.
+	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, c.secureBits()), plan.CapsetStep(c.Keep, c.Keep, c.Ambient))
+	return nil
+}
+
+// What the launcher has to find when it reads back.
+
+// AmidExec reports whether a status is of a task that still has the capabilities which execve is about to take.
+func (c *Compilation) AmidExec(status []byte) bool {
+	return c.Keep != c.HeldCaps() && proc.StatusField(status, "CapPrm") == proc.Hex16(c.Keep)
+}
+
+// HeldCaps are the permitted capabilities behind execve, by the rules of capabilities(7): root inside keeps what the
+// bounding set allows, anybody else the ambient ones.
+func (c *Compilation) HeldCaps() uint64 {
+	if c.IDs.InUID == 0 {
+		return c.Keep
+	}
+	return c.Ambient
+}
+
+func (c *Compilation) CheckIDs(status []byte) error {
+	groups := strings.Fields(proc.StatusField(status, "Groups"))
+	if c.rootForbidden() && slices.Contains(groups, "0") || c.IDs.Own && len(groups) > 0 {
+		return &fail.Error{Op: "read back the ids", Err: errors.New("the task would have root's groups on the host: " + strings.Join(groups, " ")), Hint: CallerHint}
+	}
+	for _, x := range [...]struct {
+		key  string
+		want int
+	}{{"Uid", c.IDs.OutUID}, {"Gid", c.IDs.OutGID}} {
+		for _, id := range strings.Fields(proc.StatusField(status, x.key)) {
+			switch {
+			case id == "0" && c.rootForbidden():
+				return &fail.Error{Op: "read back the ids", Err: errors.New("the task would be root on the host: " + x.key + " is 0"), Hint: CallerHint}
+			case x.want >= 0 && id != strconv.Itoa(x.want):
+				return &fail.Error{Op: "read back the ids", Err: errors.New(x.key + " is " + id + ", not " + strconv.Itoa(x.want))}
+			}
+		}
+	}
+	return nil
+}

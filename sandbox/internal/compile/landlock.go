@@ -1,0 +1,247 @@
+package compile
+
+// landlock(7): ABI 1 Linux 5.13, 2 5.19 (refer), 3 6.2 (truncate), 4 6.7 (TCP), 5 6.10 (ioctl on devices),
+// 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1 (named sockets).
+
+import (
+	"slices"
+	"strconv"
+
+	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+// landlock is what the ruleset handles and allows.
+type landlock struct {
+	On      bool
+	Handled uint64
+	Scoped  uint64
+	Rules   []landRule
+	ruleset plan.Arg
+}
+
+type landRule struct {
+	Path   string
+	Access uint64
+	file   bool
+	from   plan.From
+}
+
+// The rights that go together. What an ABI does not know is taken away in one place, below.
+const (
+	LandReadFile, LandReadDir  = uint64(ll.AccessFSReadFile), uint64(ll.AccessFSReadDir)
+	LandWriteFile, LandMakeReg = uint64(ll.AccessFSWriteFile), uint64(ll.AccessFSMakeReg)
+
+	landRead  = LandReadFile | LandReadDir
+	LandExec  = uint64(ll.AccessFSExecute)
+	landFile  = uint64(ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSIoctlDev)
+	landWrite = landFile | uint64(ll.AccessFSRemoveDir|ll.AccessFSRemoveFile|ll.AccessFSMakeChar|ll.AccessFSMakeDir|ll.AccessFSMakeReg|
+		ll.AccessFSMakeSock|ll.AccessFSMakeFifo|ll.AccessFSMakeBlock|ll.AccessFSMakeSym|ll.AccessFSRefer)
+	landUnix   = uint64(ll.AccessFSResolveUnix)                                       // connect to a socket that another domain has made
+	landOfFile = landFile | landUnix | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule on a file may hold
+
+	ScopeAbstract = 1 // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
+	ScopeSignal   = 2 // LANDLOCK_SCOPE_SIGNAL
+)
+
+// rightsSince are the rights that came after ABI 1.
+var rightsSince = [...]struct {
+	abi    int
+	rights uint64
+}{
+	{2, uint64(ll.AccessFSRefer)}, {3, uint64(ll.AccessFSTruncate)}, {5, uint64(ll.AccessFSIoctlDev)},
+	{resolveUnixABI, landUnix},
+}
+
+const resolveUnixABI = 9
+
+// downgrade takes away what an ABI does not know.
+func downgrade(rights uint64, abi int) uint64 {
+	for _, r := range rightsSince {
+		if abi < r.abi {
+			rights &^= r.rights
+		}
+	}
+	return rights
+}
+
+// LandlockRules derives the rules from the mounts and makes the ruleset.
+func (c *Compilation) LandlockRules() error {
+	if c.Profile.Landlock.Off {
+		return nil
+	}
+	where := c.Where("landlock")
+	if c.Host.LandlockABI == 0 {
+		why, instead := c.unscoped("landlock: this kernel has no Landlock, or it is not enabled")
+		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only where they were asked to be"+fail.Prefixed(", ", instead), where,
+			"Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing")
+	}
+	if err := c.landlockScopes(where); err != nil {
+		return err
+	}
+	c.Land.On = true
+	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI) // without landUnix see sockets
+	if lost := (landRead | LandExec | landWrite) &^ c.Land.Handled; lost != 0 {
+		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+strconv.Itoa(c.Host.LandlockABI)+" does not know every right (5 does)",
+			"the mounts, which are read-only where they were asked to be", where, "Linux 6.10; or list landlock under missing"); err != nil {
+			return err
+		}
+	}
+	c.deriveRules()
+	size := uint64(8)
+	if c.Host.LandlockABI >= 4 {
+		size = 16
+	}
+	if c.Host.LandlockABI >= 6 {
+		size = 24
+	}
+	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, size).Into(plan.Ruleset))
+	c.Land.ruleset = plan.R(plan.Ruleset)
+	for i := range c.Land.Rules {
+		c.allowBeneath(&c.Land.Rules[i])
+	}
+	c.allowStdin()
+	c.keepRuleset()
+	return nil
+}
+
+func (c *Compilation) landlockScopes(where string) error {
+	c.Land.Scoped = ScopeAbstract | ScopeSignal
+	if s := c.Profile.Landlock.Scope; s.Set {
+		c.Land.Scoped = 0
+		for _, name := range s.V {
+			if name == "signal" {
+				c.Land.Scoped |= ScopeSignal
+			} else {
+				c.Land.Scoped |= ScopeAbstract
+			}
+		}
+	}
+	if c.Land.Scoped != 0 && c.Host.LandlockABI < 6 {
+		c.Land.Scoped = 0
+		why, instead := c.unscoped("landlock.scope: ABI " + strconv.Itoa(c.Host.LandlockABI) + " has no scopes (6 has)")
+		return c.lacking(policy.LayerLandlock, why, instead, where, "Linux 6.12; landlock: {scope: []}; or list landlock under missing")
+	}
+	return nil
+}
+
+// unscoped says what holds back signals and abstract sockets without Landlock, and what nothing does.
+func (c *Compilation) unscoped(why string) (all, instead string) {
+	wanted := func(name string) bool {
+		s := c.Profile.Landlock.Scope
+		return !s.Set || slices.Contains(s.V, name)
+	}
+	for _, x := range [...]struct {
+		scope, what, by string
+		own             bool
+	}{
+		{"signal", "signals to processes outside", "the pid namespace", c.ownPID()},
+		{"abstract-unix-socket", "abstract sockets outside", "the network namespace", c.OwnNet},
+	} {
+		switch {
+		case !wanted(x.scope):
+		case !x.own:
+			why += "; nothing holds back " + x.what
+		case instead == "":
+			instead = x.by
+		default:
+			instead += " and " + x.by
+		}
+	}
+	return why, instead
+}
+
+// ownPID reports whether the task sees no process but the sandbox's.
+func (c *Compilation) ownPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
+
+// deriveRules allows what the mounts show: reading and executing everywhere, writing on what is mounted writable. A
+// list of the profile takes the place of its derived one; what the mounts forbid stays forbidden.
+func (c *Compilation) deriveRules() {
+	l := &c.Profile.Landlock
+	derived := own("landlock")
+	read, exec := landRead, LandExec
+	if l.Read.Set {
+		c.pathRules("landlock.read", l.Read.V, landRead)
+		read = 0
+	}
+	if l.Execute.Set {
+		c.pathRules("landlock.execute", l.Execute.V, LandExec)
+		exec = 0
+	}
+	if read|exec != 0 {
+		c.Land.Rules = append(c.Land.Rules, landRule{Path: "/", Access: read | exec, from: derived})
+	}
+	if l.Write.Set {
+		c.pathRules("landlock.write", l.Write.V, landWrite)
+	}
+	for i := range c.Tree.Parts {
+		p := &c.Tree.Parts[i]
+		switch {
+		case c.Tree.At(p.Target) != p || p.Opaque || p.Guard == picture.GuardPin:
+			continue // covered by a later mount, or allowed by the rule for the directory above
+		case p.What == "proc":
+			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
+		case p.Write && (!l.Write.Set || p.What == "a device" || p.What == "devpts"):
+			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landWrite, file: p.File, from: derived})
+		}
+	}
+	if c.LandlockResolves() {
+		c.landSockets(derived)
+	}
+}
+
+func (c *Compilation) pathRules(section string, items []policy.PathItem, access uint64) {
+	for i := range items {
+		path, err := c.expandTarget(items[i].Path)
+		if err == nil {
+			path, err = c.Tree.Resolve(path)
+		}
+		if err != nil { // "~" without a home, or a circle of links: nothing is allowed
+			c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": " + err.Error()})
+			continue
+		}
+		isDir, exists := c.Tree.Stat(path)
+		if !exists {
+			c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, and allows nothing"})
+			continue
+		}
+		c.Land.Rules = append(c.Land.Rules, landRule{Path: path, Access: access, file: !isDir, from: at(section, i, items[i].Pos)})
+	}
+}
+
+// allowBeneath opens what a rule is about below the new root, and puts the descriptor where the rule names it.
+func (c *Compilation) allowBeneath(r *landRule) {
+	access := r.Access & c.Land.Handled
+	if r.file {
+		access &= landOfFile
+	}
+	if access == 0 {
+		return
+	}
+	c.openInside(r.from, r.Path, walk.OpenAny, plan.Target)
+	c.do(r.from,
+		plan.Dup(plan.R(plan.Target), plan.F(FileBeneath), unix.O_CLOEXEC),
+		plan.CloseStep(plan.R(plan.Target)),
+		plan.AllowBeneath(plan.R(plan.Ruleset), FileBeneath, access))
+}
+
+// landlockEnforce restricts the task and then tries what no rule allows: the scratch file system is below no root any
+// more, and belongs to the task. Where Landlock is in force the open fails and the descriptor is none; where it is not,
+// the read fails with EISDIR, and the launch with it.
+func (c *Compilation) landlockEnforce() error {
+	if !c.Land.On {
+		return nil
+	}
+	c.do(c.scalar("landlock"),
+		plan.RestrictSelf(c.Land.ruleset),
+		plan.OpenStep(plan.R(plan.Scratch), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EACCES),
+		plan.ReadStep(plan.R(plan.File), 1).OrElse(plan.EBADF))
+	return nil
+}

@@ -1,0 +1,288 @@
+package compile
+
+// The directory that keeps the changes of an overlay: MOUNT_ATTR_NOSYMFOLLOW (mount_setattr(2)), Linux 5.14.
+//
+// An earlier run may have had it in a part that it could write to, and may have put a link in the place of the
+// directory, or of what is in it, so that the next overlay reads and writes another place of the host. So it is opened
+// without following a link, the kernel follows none on its mount, each directory must be the caller's own, and no task
+// sees it.
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+const attrNoLinks = uint64(unix.MOUNT_ATTR_NOSYMFOLLOW)
+
+// layer puts the directory of o that keeps the changes at place of the scratch file system. It returns where on the
+// scratch file system upper and work are to be, and the upper one on the host.
+func (c *Compilation) layer(from plan.From, place string, o layers, where string) (top, kept string, err error) {
+	path, err := c.hostSource(o.upper)
+	if err != nil {
+		return "", "", err
+	}
+	if !c.Host.Since(5, 14) {
+		return "", "", &fail.UnsupportedError{Layer: policy.LayerMount, Why: "overlay directory " + path + ": this kernel cannot be told to follow no link in it", From: where,
+			Remedy: "Linux 5.14; or throw the changes away: upper: tmp, --overlay tmp"}
+	}
+	if err := c.checkLayer(path, o.sub); err != nil {
+		return "", "", err
+	}
+	info, err := c.Tree.Lstat(path)
+	if err == nil {
+		err = c.writesAsRoot(path, info, where)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	scratchfd := plan.R(plan.Scratch)
+	c.do(from, plan.MkdirStep(scratchfd, place, 0o755))
+	open := c.openSource
+	if o.whole {
+		open = c.openWhole
+	}
+	mnt := open(from, plan.Tree, path, picture.AttrBase|attrNoLinks, where)
+	c.do(from, plan.Move(mnt, scratchfd, place, fromFD), plan.CloseStep(mnt))
+	c.ownDirs(from, place)
+	c.noteLayer(path, from)
+	top, kept = place, path
+	if o.sub != "" {
+		top, kept = top+"/"+o.sub, kept+"/"+o.sub
+		c.do(from, plan.MkdirStep(scratchfd, top, 0o700).OrElse(plan.EEXIST))
+		c.ownDirs(from, top)
+	}
+	return top, kept + "/upper", nil
+}
+
+// ownDirs opens directories of the scratch file system so that only their owner can: open(2), O_NOATIME.
+func (c *Compilation) ownDirs(from plan.From, names ...string) {
+	for _, name := range names {
+		c.do(from,
+			plan.OpenStep(plan.R(plan.Scratch), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NOATIME|unix.O_CLOEXEC, 0).Into(plan.File),
+			plan.CloseStep(plan.R(plan.File)))
+	}
+}
+
+// checkLayer says what is wrong with a directory that keeps changes, before anything is made. The kernel is the judge
+// when it counts.
+func (c *Compilation) checkLayer(path, sub string) error {
+	for i := 1; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		if info, err := c.Tree.Lstat(path[:i]); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return linkError(path[:i])
+		}
+	}
+	if err := c.checkOwn(path); err != nil {
+		return err
+	}
+	if info, err := c.Tree.Lstat(path); err == nil && info.Mode().Perm()&0o002 != 0 {
+		return &fail.Error{Op: "overlay directory " + path, Err: errors.New("everybody may write to it"), Hint: "chmod o-w " + path + ", or name another directory"}
+	}
+	if sub != "" {
+		path += "/" + sub
+		if err := c.checkOwn(path); err != nil {
+			return missingIsFine(err)
+		}
+	}
+	for _, name := range [...]string{"/upper", "/work"} {
+		if err := missingIsFine(c.checkOwn(path + name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkOwn refuses what is not a directory of the caller's own.
+func (c *Compilation) checkOwn(path string) error {
+	info, err := c.Tree.Lstat(path)
+	failed := func(why error, hint string) error {
+		return &fail.Error{Op: "overlay directory " + path, Err: why, Hint: hint}
+	}
+	switch {
+	case err != nil:
+		return failed(fail.Bare(err), "make it, or name one that exists")
+	case info.Mode()&fs.ModeSymlink != 0:
+		return linkError(path)
+	case !info.IsDir():
+		return failed(unix.ENOTDIR, "remove it, or name another directory")
+	case ownerOf(info) >= 0 && ownerOf(info) != c.Host.UID:
+		return failed(errors.New("belongs to another user"), "make a directory of your own, and name that")
+	}
+	return nil
+}
+
+func linkError(path string) error {
+	return &fail.Error{Op: "overlay directory " + path, Err: errors.New("is a symbolic link, which an earlier run may have put there"),
+		Hint: "remove the link, or name the place that it leads to if that is meant"}
+}
+
+// missingIsFine drops the error of a directory that does not exist yet.
+func missingIsFine(err error) error {
+	if e, ok := err.(*fail.Error); ok && e.Err == unix.ENOENT {
+		return nil
+	}
+	return err
+}
+
+// keptLayer is a directory that keeps the changes of an overlay.
+type keptLayer struct {
+	path string
+	from plan.From
+}
+
+func (c *Compilation) noteLayer(path string, from plan.From) {
+	for _, l := range c.layers {
+		if l.path == path {
+			return
+		}
+	}
+	c.layers = append(c.layers, keptLayer{path, from})
+}
+
+// HideLayers covers the directories that keep changes wherever the sandbox would show them: what is in them is read and
+// written through the overlay only.
+func (c *Compilation) HideLayers() error {
+	windows := c.windows()
+	for _, l := range c.layers {
+		views, err := c.places(windows, l.path)
+		if err != nil {
+			return err
+		}
+		for _, view := range views {
+			rule := policy.Pos{File: l.from.File, Line: l.from.Line, Flag: l.from.Flag}
+			if err := c.coverThing(l.from, view, rule, true); err != nil {
+				return &fail.Error{Op: "hide the overlay directory " + l.path, Err: err, From: rule.Short()}
+			}
+		}
+	}
+	return nil
+}
+
+// remake makes a target of an overlay that keeps its changes, and the directories above it, where they are not there: the
+// picture has them from the lower directory, and an earlier run may have put an empty one in the place of one of them.
+func (c *Compilation) remake(from plan.From, target string, dir bool) error {
+	p := c.Tree.At(target)
+	if p.Upper == "" || target == p.Target {
+		return nil
+	}
+	parent, _ := paths.Split(target)
+	if err := c.remake(from, parent, true); err != nil {
+		return err
+	}
+	return c.make(from, p, target, dir)
+}
+
+// Read-only directories of the host through an overlay without an upper directory: overlayfs, Linux 5.11 in a user
+// namespace, 6.13 with descriptors for layers (FSCONFIG_SET_FD).
+//
+// A read-only bind shows the host's own inodes. So the task could connect to whoever listens at a socket in it, lock its
+// files against programs outside, and hold leases on them. The inodes of an overlay are the sandbox's alone: nobody
+// listens there (ECONNREFUSED), and no lock on them reaches another.
+//
+// The price: what the host renames or removes in it after the task has looked may go on to be shown as it was. live: true
+// leaves a bind as it is.
+
+// StillSource is what the mount table names as the source of such an overlay.
+const StillSource = "still"
+
+// keepsStill reports whether a read-only directory is shown through an overlay, and with which attributes: those of the
+// host's mount, which the overlay does not inherit.
+func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) (attrs uint64, ok bool) {
+	if m.Write || m.Live || !info.IsDir() || c.AsItIs() || c.LandlockResolves() || !c.othersWrite(src, info) || c.Tree.WritesAbove(src) {
+		return 0, false
+	}
+	if !c.Host.Since(5, 11) {
+		c.Missing = append(c.Missing, NotStill([]string{src})...)
+		return 0, false
+	}
+	table, err := c.mountsOfHost()
+	if err != nil {
+		c.Missing = append(c.Missing, NotStill([]string{src})...)
+		return 0, false
+	}
+	on := table.find(src)
+	if on == nil || table.MountsBelow(src) {
+		c.Missing = append(c.Missing, NotStill([]string{src})...)
+		return 0, false
+	}
+	attrs = picture.AttrRO | picture.AttrBase
+	for name, attr := range map[string]uint64{"noexec": picture.AttrNoExec, "nosymfollow": attrNoLinks, "noatime": unix.MOUNT_ATTR_NOATIME} {
+		if proc.HasOption(on.Options, name) {
+			attrs |= attr
+		}
+	}
+	return attrs, true
+}
+
+// othersWrite reports whether somebody but root may write to a directory of the host, or the task is the one who owns it.
+func (c *Compilation) othersWrite(src string, info fs.FileInfo) bool {
+	if slices.ContainsFunc(picture.QuietDirs[:], func(dir string) bool { return paths.Below(src, dir) }) {
+		return false
+	}
+	return ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 || c.Host.UID == 0
+}
+
+// still mounts the overlay over the bind at target, which it has as its lower directory. If the kernel stacks no file system
+// on it (EINVAL: its names mean more than their bytes, as in vfat, or it is an overlay of an overlay), the bind stays, and
+// the read-back tells.
+func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs uint64) {
+	c.emptyNodes()
+	fsfd := plan.R(plan.FS)
+	if c.Host.Since(6, 13) {
+		c.do(from,
+			plan.FsopenStep("overlay").Into(plan.FS),
+			plan.FsFD(fsfd, "lowerdir+", bind),
+			plan.OpenStep(plan.R(plan.Scratch), "dir", walk.OpenDir, 0).Into(plan.File),
+			plan.FsFD(fsfd, "lowerdir+", plan.R(plan.File)),
+			plan.CloseStep(plan.R(plan.File)))
+	} else {
+		name := "still" + strconv.Itoa(c.scratch.files)
+		c.scratch.files++
+		scratchfd := plan.R(plan.Scratch)
+		c.do(from,
+			plan.MkdirStep(scratchfd, name, 0o755),
+			plan.Clone(bind, "", CloneTree|unix.AT_EMPTY_PATH).Into(plan.File),
+			plan.Move(plan.R(plan.File), scratchfd, name, fromFD),
+			plan.CloseStep(plan.R(plan.File)),
+			plan.FchdirStep(scratchfd),
+			plan.FsopenStep("overlay").Into(plan.FS),
+			plan.FsString(fsfd, "lowerdir", name+":dir"))
+	}
+	c.do(from, plan.FsString(fsfd, "source", StillSource), plan.FsString(fsfd, "xino", "on"))
+	if c.IDs.NewUser {
+		c.do(from, plan.FsFlag(fsfd, "userxattr"))
+	}
+	c.do(from,
+		plan.FsCreate(fsfd).OrElse(plan.EINVAL),
+		plan.FsmountStep(fsfd, attrs).Into(plan.File).OrElse(plan.EINVAL),
+		plan.CloseStep(fsfd))
+	c.openInside(from, target, walk.OpenAny, plan.Target)
+	c.do(from,
+		plan.Move(plan.R(plan.File), plan.R(plan.Target), "", ontoFD).OrElse(plan.EBADF),
+		plan.CloseStep(plan.R(plan.Target)),
+		plan.CloseStep(plan.R(plan.File)).OrElse(plan.EBADF))
+}
+
+// NotStill returns what the report says of read-only directories that stay binds.
+func NotStill(dirs []string) (missing []report.Missing) {
+	for _, src := range dirs {
+		missing = append(missing, report.Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can be put over it, so that a socket that is made in it later can be connected to",
+			Instead: "the sockets that are there are covered"})
+	}
+	return missing
+}

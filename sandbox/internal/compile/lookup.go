@@ -1,0 +1,390 @@
+package compile
+
+// What was typed works: the program is looked up as a shell would, and where the profile hides its directory, that one
+// file and a script's interpreter are bound read-only, and the report says so.
+
+import (
+	"bytes"
+	bin "encoding/binary"
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/plan"
+)
+
+// program is what is exec'd.
+type program struct {
+	path string   // inside
+	args []string // of a program that joins a sandbox
+	Env  []string
+}
+
+// defaultPath is searched where the task has no PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// lookup finds the program, its interpreter and the working directory.
+func (c *Compilation) lookup() error {
+	c.Program.Env = c.Environment()
+	if err := c.FindWorkdir(); err != nil {
+		return err
+	}
+	path, err := c.Find(c.Req.Args[0])
+	if err != nil {
+		return err
+	}
+	c.Program.path = path
+	return c.Interpreter(path, 0)
+}
+
+func (c *Compilation) FindWorkdir() error {
+	if w := c.Profile.Process.Workdir; w != "" {
+		dir, err := c.expandTarget(w)
+		if err == nil {
+			dir, err = c.Tree.Resolve(dir)
+		}
+		if err == nil {
+			if isDir, _ := c.Tree.Stat(dir); !isDir {
+				err = errors.New("no such directory inside")
+			}
+		}
+		if err != nil {
+			return &fail.Error{Op: "process.workdir " + w, Err: fail.Bare(err), From: c.Where("process.workdir"), Hint: "bind it, or name one that exists"}
+		}
+		c.Workdir = dir
+		return nil
+	}
+	c.Workdir = "/"
+	if dir, err := c.Tree.Resolve(c.Host.Cwd); err == nil {
+		if isDir, ok := c.Tree.Stat(dir); ok && isDir {
+			c.Workdir = c.Host.Cwd
+		}
+	}
+	return nil
+}
+
+// Find is the absolute path, inside, of a program as typed.
+func (c *Compilation) Find(name string) (string, error) { return c.findFor(name, byCaller) }
+
+func (c *Compilation) findFor(name string, by namedBy) (string, error) {
+	if name == "" {
+		return "", &fail.LookupError{Name: `""`, Why: "an empty name is no program", Code: 127}
+	}
+	if strings.Contains(name, "/") {
+		path := paths.Clean(name)
+		if name[0] != '/' {
+			path = paths.Clean(paths.Join(c.typedFrom(), name))
+		}
+		return path, c.reach(name, path, by)
+	}
+	var denied error
+	for dir := range strings.SplitSeq(c.searchPath(), ":") {
+		if !strings.HasPrefix(dir, "/") {
+			continue // a relative directory in PATH finds what the caller did not name
+		}
+		path := paths.Join(paths.Clean(dir), name)
+		err := c.reach(name, path, by)
+		var lookup *fail.LookupError
+		if !errors.As(err, &lookup) {
+			return path, err
+		}
+		if lookup.Code == 126 && denied == nil {
+			denied = err
+		}
+	}
+	if denied != nil {
+		return "", denied
+	}
+	return "", &fail.LookupError{Name: name, Why: "not found in PATH inside the sandbox", Code: 127, Hint: "name it by its path, or keep PATH with env: {keep: [PATH]}"}
+}
+
+// typedFrom is the directory that a relative name starts at: the caller's, except in a root directory, where the
+// names are the root's own.
+func (c *Compilation) typedFrom() string {
+	if c.Profile.Root.Kind == policy.RootDir || c.Into != nil {
+		return c.Workdir
+	}
+	return c.Host.Cwd
+}
+
+func (c *Compilation) searchPath() string {
+	for _, v := range c.Program.Env {
+		if p, ok := strings.CutPrefix(v, "PATH="); ok {
+			return p
+		}
+	}
+	return defaultPath
+}
+
+// reach makes sure that a program can be executed at path, and binds it there where it is only hidden.
+func (c *Compilation) reach(name, path string, by namedBy) error {
+	inside, err := c.Tree.Resolve(path)
+	if err != nil {
+		return &fail.LookupError{Name: name, Why: fail.Bare(err).Error(), Code: 126}
+	}
+	if isDir, ok := c.Tree.Stat(inside); ok {
+		return c.executable(name, inside, isDir)
+	}
+	if p := c.Tree.At(inside); p.Opaque {
+		return &fail.LookupError{Name: name, Why: "hidden by " + p.Rule.Short(), Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
+	}
+	return c.bindProgram(name, path, by)
+}
+
+func (c *Compilation) executable(name, inside string, isDir bool) error {
+	host := c.Tree.HostPath(inside)
+	switch {
+	case isDir:
+		return &fail.LookupError{Name: name, Why: "is a directory", Code: 126}
+	case c.Tree.At(inside).Opaque:
+		return &fail.LookupError{Name: name, Why: "hidden by " + c.Tree.At(inside).Rule.Short(), Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
+	case host == "":
+		return nil
+	}
+	return c.accessible(name, host)
+}
+
+func (c *Compilation) accessible(name, host string) error {
+	if err := c.Host.Files.Access(host, unix.X_OK); err != nil {
+		return &fail.LookupError{Name: name, Why: "not executable: " + fail.Bare(err).Error(), Code: 126, Hint: "chmod +x, or name its interpreter"}
+	}
+	return nil
+}
+
+// Environment picks what the profile keeps, in the caller's order, and then sets what it sets.
+func (c *Compilation) Environment() []string {
+	env := variables(c.Req.Env)
+	out := make([]string, 0, len(env))
+	for _, v := range env {
+		if name, _ := variable(v); c.Profile.Env.Keeps(name) {
+			out = append(out, v)
+		}
+	}
+	for _, v := range c.Profile.Env.Set {
+		out = append(out, v.Name+"="+v.Value)
+	}
+	return out
+}
+
+// variable is the name of an entry NAME=VALUE, as env.keep says it. Callers inherit others from programs that made them by
+// mistake.
+func variable(entry string) (name string, ok bool) {
+	name, _, ok = strings.Cut(entry, "=")
+	return name, ok && name != ""
+}
+
+// variables drops what is no variable, and a variable that another of the same name follows, as os/exec does: programs do
+// not agree on which of the two counts, so that a check of one would say nothing about the other.
+func variables(env []string) []string {
+	last := make(map[string]int, len(env))
+	for i, v := range env {
+		if name, ok := variable(v); ok {
+			last[name] = i
+		}
+	}
+	if len(last) == len(env) {
+		return env
+	}
+	out := make([]string, 0, len(last))
+	for i, v := range env {
+		if name, ok := variable(v); ok && last[name] == i {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// What execve(2) loads for a program: a script's interpreter (fs/binfmt_script.c), an ELF executable's (elf(5)).
+//
+// A script may be the work of an earlier task, so it must not choose what the launcher binds. Its first line is read exactly
+// as the kernel reads it, and an interpreter that the profile hides is bound only if it is an ELF executable that is named
+// without links which a task could have made (showprogram.go). One below /proc is refused: its magic links lead to the
+// launcher's own image (CVE-2019-5736).
+
+// maxInterpreters is how many scripts may interpret each other: the kernel's own limit, exec_binprm.
+const maxInterpreters = 5
+
+// Interpreter makes sure that what execve(2) loads for a program is there.
+func (c *Compilation) Interpreter(path string, depth int) error {
+	inside, err := c.Tree.Resolve(path)
+	if err != nil {
+		return &fail.LookupError{Name: path, Why: fail.Bare(err).Error(), Code: 126}
+	}
+	host := c.Tree.HostPath(inside)
+	if host == "" {
+		return nil
+	}
+	head, err := c.Host.Files.Read(host, 4096)
+	if err != nil {
+		return nil //nolint:nilerr // executable but not readable
+	}
+	if loader := ElfInterpreter(head); loader != "" {
+		if _, err := c.Tree.Resolve(c.absolute(loader)); err != nil {
+			return &fail.LookupError{Name: path, Why: "its interpreter " + loader + ": " + fail.Bare(err).Error(), Code: 126}
+		}
+		return nil
+	}
+	if name, arg, ok := shebang(head); ok {
+		return c.scriptInterpreter(path, name, arg, depth)
+	}
+	return nil
+}
+
+// scriptInterpreter makes sure that the interpreter of a script is there, and what that interprets or executes in turn.
+func (c *Compilation) scriptInterpreter(script, name, arg string, depth int) error {
+	if depth == maxInterpreters {
+		return &fail.LookupError{Name: script, Why: "too many scripts interpret each other", Code: 126}
+	}
+	path := c.absolute(name)
+	err := c.reach(name, path, byScript)
+	if err != nil {
+		return interpreterError(script, name, err)
+	}
+	if c.isEnv(path) {
+		if err := c.throughEnv(script, arg); err != nil {
+			return err
+		}
+	}
+	return interpreterError(script, name, c.Interpreter(path, depth+1))
+}
+
+// throughEnv finds the program that env(1) executes. Arguments with flags or variables are env's own affair.
+func (c *Compilation) throughEnv(script, arg string) error {
+	if c.Profile.Syscalls.Exec == policy.ExecOnce {
+		return &fail.LookupError{Name: script, Why: "its interpreter env executes another program, and " + c.Profile.Source("syscalls.exec").Short() + " allows one", Code: 126,
+			Hint: "name the interpreter itself, as in cordon run … -- python3 " + script + ", or --exec any"}
+	}
+	if arg == "" || strings.ContainsAny(arg, "-=/ \t") {
+		return nil
+	}
+	_, err := c.findFor(arg, byScript)
+	return interpreterError(script, arg, err)
+}
+
+// isEnv reports whether a path is that of the system's env(1). Another file of that name is a program like any other.
+func (c *Compilation) isEnv(path string) bool {
+	if path != "/usr/bin/env" && path != "/bin/env" {
+		return false
+	}
+	inside, err := c.Tree.Resolve(path)
+	if err != nil {
+		return false
+	}
+	host := c.Tree.HostPath(inside)
+	info, err := c.Host.Files.Lstat(host)
+	if host == "" || err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	return c.belongsToSystem(host, info)
+}
+
+// absolute is a path as execve(2) takes it: relative to the task's working directory.
+func (c *Compilation) absolute(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return paths.Clean(path)
+	}
+	return paths.Clean(paths.Join(c.Workdir, path))
+}
+
+// scriptHead is how much of a script the kernel reads: BINPRM_BUF_SIZE, since Linux 5.1.
+const scriptHead = 256
+
+// shebang returns the interpreter that the kernel takes from a file's beginning, and the one argument that it passes; ok is
+// false for what the kernel does not take for a script. Only spaces and tabs separate, and a NUL ends the name. Where no
+// newline is among the bytes that the kernel reads, the name counts if something ends it, and the argument may be cut off.
+func shebang(head []byte) (name, arg string, ok bool) {
+	const blanks = " \t"
+	line := make([]byte, scriptHead) // the kernel's buffer is filled up with NUL
+	copy(line, head)
+	if string(line[:2]) != "#!" {
+		return "", "", false
+	}
+	end := bytes.IndexAny(line, "\n\x00")
+	whole := end >= 0 && line[end] == '\n'
+	if !whole {
+		end = scriptHead - 1
+	}
+	ended := whole || strings.IndexByte(blanks+"\x00", line[end]) >= 0
+	rest := bytes.TrimRight(line[2:end], blanks)
+	ended = ended || len(rest) < end-2
+	rest = bytes.TrimLeft(rest, blanks)
+	cut := bytes.IndexAny(rest, blanks+"\x00")
+	switch {
+	case len(rest) == 0 || cut == 0:
+		return "", "", false
+	case cut < 0:
+		return string(rest), "", ended // else the path may go on behind what the kernel reads
+	case rest[cut] == 0:
+		return string(rest[:cut]), "", true
+	}
+	text, _, _ := bytes.Cut(bytes.TrimLeft(rest[cut:], blanks), []byte{0})
+	return string(rest[:cut]), string(text), true
+}
+
+// ElfInterpreter is the path in PT_INTERP of a 64-bit little-endian ELF file's beginning: elf(5).
+func ElfInterpreter(head []byte) string {
+	if len(head) < 64 || string(head[:6]) != "\x7fELF\x02\x01" {
+		return ""
+	}
+	le := bin.LittleEndian
+	offset, size, count := le.Uint64(head[32:]), uint64(le.Uint16(head[54:])), uint64(le.Uint16(head[56:]))
+	for i := range count {
+		at := offset + i*size
+		if at > uint64(len(head)) || size < 56 || at+56 > uint64(len(head)) {
+			return ""
+		}
+		ph := head[at : at+56]
+		if le.Uint32(ph) != 3 { // PT_INTERP
+			continue
+		}
+		from, n := le.Uint64(ph[8:]), le.Uint64(ph[32:])
+		if from > uint64(len(head)) || n > uint64(len(head))-from || n == 0 {
+			return ""
+		}
+		return strings.TrimRight(string(head[from:from+n]), "\x00")
+	}
+	return ""
+}
+
+func interpreterError(path, name string, err error) error {
+	var lookup *fail.LookupError
+	if err != nil && errors.As(err, &lookup) {
+		return &fail.LookupError{Name: path, Why: "its interpreter " + name + ": " + lookup.Why, Code: lookup.Code, Hint: lookup.Hint}
+	}
+	return err
+}
+
+// execCall is the call that runs the program.
+func (c *Compilation) execCall() plan.Call {
+	if c.Profile.Syscalls.Exec == policy.ExecOnce || c.Into != nil || c.watched() {
+		return plan.Execveat
+	}
+	return plan.Execve
+}
+
+func (c *Compilation) exec() error {
+	args, env := join0(c.Req.Args), join0(c.Program.Env)
+	if c.execCall() == plan.Execveat {
+		c.do(own("command"), plan.ExecOnce(c.Program.path, args, env, c.Nonce))
+		return nil
+	}
+	c.do(own("command"), plan.Exec(c.Program.path, args, env))
+	return nil
+}
+
+// join0 is the strings one after the other, each ended by a NUL.
+func join0(list []string) string {
+	n := 0
+	for _, s := range list {
+		n += len(s) + 1
+	}
+	b := make([]byte, 0, n)
+	for _, s := range list {
+		b = append(append(b, s...), 0)
+	}
+	return string(b)
+}

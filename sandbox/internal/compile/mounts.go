@@ -1,0 +1,424 @@
+package compile
+
+// Mounts: fsopen(2), fsconfig(2), fsmount(2), open_tree(2), mount_setattr(2), move_mount(2), tmpfs(5), overlayfs.
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+// Mounts puts the profile's mounts into the tree, in its order.
+func (c *Compilation) Mounts() error {
+	for i := range c.Profile.Mounts {
+		m := &c.Profile.Mounts[i]
+		if err := c.mount(i, m); err != nil {
+			return mountError(i, m, err)
+		}
+	}
+	return nil
+}
+
+func mountError(i int, m *policy.Mount, err error) error {
+	var missing *noTargetError
+	var known *fail.UnsupportedError
+	if errors.As(err, &known) {
+		return err
+	}
+	e := &fail.Error{Op: "mounts[" + strconv.Itoa(i) + "]: " + string(m.Kind), Err: err, From: m.Pos.Short(), Hint: fail.HintOf(err)}
+	if errors.As(err, &missing) {
+		e.Hint = "name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"
+	}
+	return e
+}
+
+func (c *Compilation) mount(i int, m *policy.Mount) error {
+	from := at("mounts", i, m.Pos)
+	if m.Kind == policy.MountBind {
+		return c.bind(from, i, m)
+	}
+	target, err := c.expandTarget(m.Target)
+	if err != nil {
+		return c.tolerate(m, err)
+	}
+	dir := m.Kind != policy.MountFile && m.Kind != policy.MountGenerate
+	if m.Kind == policy.MountSymlink || m.Kind == policy.MountDir {
+		return c.makeNode(from, m, target)
+	}
+	if target, err = c.place(from, target, dir); err != nil {
+		return c.tolerate(m, err)
+	}
+	return c.mountAt(from, m, target)
+}
+
+func (c *Compilation) mountAt(from plan.From, m *policy.Mount, target string) error {
+	switch m.Kind {
+	case policy.MountTmpfs, policy.MountEmpty:
+		c.mountEmpty(from, m, target)
+		return c.emptied(from, m)
+	case policy.MountProc:
+		return c.proc(from, m, target)
+	case policy.MountDev:
+		return c.dev(from, m, target)
+	case policy.MountMqueue:
+		c.do(from, plan.FsopenStep("mqueue").Into(plan.FS))
+		c.fsmount(from, plan.Tree, picture.AttrBase|picture.AttrNoExec)
+		c.attach(from, plan.R(plan.Tree), target, false)
+		c.Tree.Add(picture.Part{Target: target, Write: true, What: "mqueue", Rule: m.Pos})
+		return nil
+	case policy.MountSysfs:
+		return c.sysfs(from, m, target)
+	case policy.MountOverlay:
+		return c.mountOverlay(from, m, target)
+	case policy.MountFile:
+		c.content(from, target, m.Content, permOr(m.Perm, 0o644), m.Pos)
+		return nil
+	case policy.MountGenerate:
+		text, err := c.generate(target)
+		if err != nil {
+			return err
+		}
+		c.content(from, target, text, 0o644, m.Pos)
+		return nil
+	}
+	return errors.New("unknown kind of mount")
+}
+
+// tolerate drops err if the mount is optional and its source or target is missing, and keeps that for the report. Any other
+// error stays: it would leave visible what the mount is there to cover.
+func (c *Compilation) tolerate(m *policy.Mount, err error) error {
+	var target *noTargetError
+	why := ""
+	switch {
+	case !m.Optional:
+	case errors.As(err, &target):
+		why = "its target does not exist, and cannot be made"
+	case errors.Is(err, fs.ErrNotExist):
+		why = "it does not exist"
+	case errors.Is(err, errNoHome):
+		why = "there is no home directory"
+	}
+	if why == "" {
+		return err
+	}
+	c.Left = append(c.Left, report.Added{Path: m.Place(), Why: why})
+	return nil
+}
+
+// expandTarget is a target's absolute path inside.
+func (c *Compilation) expandTarget(t string) (string, error) {
+	if strings.HasPrefix(t, "/") {
+		return paths.Clean(t), nil
+	}
+	return c.expand(t)
+}
+
+// bind shows a file or directory of the host. Its flags are never weaker than the host's: the copy keeps them.
+func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
+	src, info, err := c.bindSource(m)
+	if err != nil || src == "" {
+		return err
+	}
+	if info.Mode()&fs.ModeDevice != 0 {
+		return c.device(m, src)
+	}
+	target, err := c.bindTarget(m)
+	if err != nil {
+		return err
+	}
+	if done, err := c.elsewhere(i, m, src); done || err != nil {
+		return err
+	}
+	if target == "/" && src == "/" && c.Profile.Root.Kind == policy.RootHost && !m.Write {
+		return nil // it is there already, read-only
+	}
+	if target == "/" {
+		return errors.New("the root cannot be a bind's target; use root: {dir: " + src + "}")
+	}
+	if target, err = c.place(from, target, info.IsDir()); err != nil {
+		return c.tolerate(m, err)
+	}
+	attrs := picture.AttrBase
+	if !m.Write {
+		attrs |= picture.AttrRO
+	} else if err := c.writesAsRoot(src, info, m.Pos.Short()); err != nil {
+		return err
+	}
+	if m.NoExec {
+		attrs |= picture.AttrNoExec
+	}
+	still, ok := c.keepsStill(m, src, info)
+	plain := c.IDs.Idmapped && !m.Write && info.IsDir() && c.rootsOwn(src)
+	mnt := c.openSource(from, plan.Tree, src, attrs, m.Pos.Short())
+	if plain {
+		c.Sources[len(c.Sources)-1].Plain = true
+		if m.Source == "." && info.Mode().Perm()&0o001 == 0 {
+			c.note("the working directory is " + src + ", which is root's alone: the program starts in /")
+		}
+	}
+	c.attach(from, mnt, target, ok)
+	if ok {
+		c.still(from, mnt, target, still|attrs)
+		c.do(from, plan.CloseStep(mnt))
+	}
+	c.Tree.Add(picture.Part{Target: target, Source: src, File: !info.IsDir(), Write: m.Write, Noexec: m.NoExec, Still: ok, Plain: plain, Cwd: m.Source == ".",
+		What: "a bind of the host's " + src, Rule: m.Pos})
+	return nil
+}
+
+// device refuses to bind a device: every mount is nodev, so that nobody could open it.
+func (c *Compilation) device(m *policy.Mount, src string) error {
+	why := "a device of the host cannot be opened inside, because every bind is nodev"
+	if m.Optional {
+		c.Left = append(c.Left, report.Added{Path: m.Place(), Why: why})
+		return nil
+	}
+	return &fail.Error{Op: src, Err: errors.New(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
+}
+
+// emptied mounts the tmpfs or empty directory of a profile also where the host's tree shows the same directory by another path: the home
+// under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile stays: it shows what
+// it was asked to show.
+func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
+	for _, path := range c.meanings(m.Target) {
+		w := picture.Walker{Tree: c.hostTree()}
+		end, err := w.Walk(path)
+		if err != nil {
+			continue // not there, or where the task cannot go either
+		}
+		names, err := c.hostNames(end)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if c.Tree.HostPath(name) != name || name == "/" {
+				continue
+			}
+			if isDir, _ := c.Tree.Stat(name); isDir {
+				c.mountEmpty(from, m, name)
+			} else if err := c.coverThing(from, name, m.Pos, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// bindTarget returns the path inside at which a bind or an overlay is asked for.
+func (c *Compilation) bindTarget(m *policy.Mount) (string, error) {
+	if m.Target != "" {
+		return c.expandTarget(m.Target)
+	}
+	return c.expand(m.Source)
+}
+
+// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start: what later mounts
+// need in it is made by the descriptor of that file system. The directory costs a tenth of a file system of its own.
+func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string) {
+	if m.Kind == policy.MountTmpfs {
+		c.mountTmpfs(from, m, target)
+		return
+	}
+	name := "empty" + strconv.Itoa(c.scratch.files)
+	c.scratch.files++
+	c.do(from, plan.MkdirStep(plan.R(plan.Scratch), name, uint64(permOr(m.Perm, 0o755))))
+	c.fromScratch(from, name, target)
+	c.Tree.Add(picture.Part{Target: target, Noexec: true, Dir: name, Made: map[string]picture.Node{}, What: emptyDir, Rule: m.Pos})
+}
+
+// emptyDir is what the part of a mount of the kind empty is.
+const emptyDir = "an empty directory"
+
+func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {
+	attrs := picture.AttrBase
+	if m.NoExec {
+		attrs |= picture.AttrNoExec
+	}
+	c.tmpfs(from, plan.Tree, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
+	c.attach(from, plan.R(plan.Tree), target, false)
+	c.Tree.Add(picture.Part{Target: target, Write: true, Noexec: m.NoExec, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
+}
+
+func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
+	if !c.OwnNet && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWNET) {
+		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "sysfs shows devices of the network namespace and needs one of the sandbox's own",
+			From: m.Pos.Short(), Remedy: "network: none, or bind /sys read-only"}
+	}
+	c.do(from, plan.FsopenStep("sysfs").Into(plan.FS))
+	c.fsmount(from, plan.Proc, picture.AttrRO|picture.AttrBase|picture.AttrNoExec)
+	c.attach(from, plan.R(plan.Proc), target, true)
+	c.Tree.Add(picture.Part{Target: target, Source: "/sys", What: "sysfs", Rule: m.Pos})
+	for _, name := range maskedSysPaths {
+		c.mask(from, target, name, m.Pos)
+	}
+	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
+	return nil
+}
+
+// makeNode makes a directory or a symbolic link on one of the launcher's own file systems.
+func (c *Compilation) makeNode(from plan.From, m *policy.Mount, target string) error {
+	parent, name := paths.Split(target)
+	parent, err := c.place(from, parent, true)
+	if err != nil {
+		return err
+	}
+	target = paths.Join(parent, name)
+	p := c.Tree.At(target)
+	_, exists := c.Tree.Stat(target)
+	if p == nil || p.Made == nil {
+		switch {
+		case exists && m.Kind == policy.MountDir && !m.Perm.Set:
+			return nil
+		case exists:
+			return errors.New("target " + target + " exists already")
+		}
+		return &noTargetError{target, p}
+	}
+	if n, _ := c.Tree.Entry(target); m.Kind == policy.MountSymlink && p.Upper != "" && exists {
+		if n.Link == m.Source {
+			return nil // an earlier run of the same overlay made it
+		}
+		return errors.New("target " + target + " exists already")
+	}
+	if m.Kind == policy.MountDir && m.Perm.Set && exists && p.Upper == "" {
+		return errors.New("target " + target + " exists already, and its mode would stay")
+	}
+	dir, name := c.openParent(from, p, target)
+	if m.Kind == policy.MountDir {
+		c.do(from, plan.MkdirStep(dir, name, uint64(permOr(m.Perm, 0o755))).OrElse(plan.EEXIST))
+		p.Made[target] = picture.Node{Dir: true}
+	} else {
+		c.do(from, plan.SymlinkStep(m.Source, dir, name))
+		p.Made[target] = picture.Node{Link: m.Source}
+	}
+	c.closeParent(from, p)
+	return nil
+}
+
+// content mounts a read-only file with a text, made on the scratch file system (threat: the launcher never writes on
+// the host's tree).
+func (c *Compilation) content(from plan.From, target, text string, mode uint32, rule policy.Pos) {
+	name := "file" + strconv.Itoa(c.scratch.files)
+	c.scratch.files++
+	c.do(from, plan.OpenStep(plan.R(plan.Scratch), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, uint64(mode)).Into(plan.File))
+	if text != "" {
+		c.do(from, plan.WriteStep(plan.R(plan.File), text))
+	}
+	c.do(from, plan.CloseStep(plan.R(plan.File)))
+	c.fromScratch(from, name, target)
+	c.Tree.Add(picture.Part{Target: target, File: true, What: "a file of the launcher", Rule: rule})
+}
+
+// scratch is a tmpfs for what the launcher makes itself, out of the task's reach. Before Linux 6.15 parts of a mount
+// can only be cloned when it is attached, and the layers of an overlay still can; it is then stacked under the new root.
+type scratch struct {
+	made     bool // in a repair: there is one
+	lent     bool // in a repair: it is attached only while something is cloned
+	attached bool
+	files    int
+	empty    bool // the empty file and directory that hide things are there
+	device   bool // and the device that does where modes do not count
+}
+
+func (c *Compilation) openScratch() {
+	from := own("scratch")
+	c.tmpfs(from, plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec)
+	if c.scratch.attached = !c.Host.Since(6, 15) || c.overlays(); c.scratch.attached {
+		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
+	}
+}
+
+// overlays reports whether the profile has an overlay.
+func (c *Compilation) overlays() bool {
+	if c.Profile.Root.Overlay != "" {
+		return true
+	}
+	for i := range c.Profile.Mounts {
+		if c.Profile.Mounts[i].Kind == policy.MountOverlay {
+			return true
+		}
+	}
+	return false
+}
+
+// fromScratch mounts something of the scratch file system, read-only.
+func (c *Compilation) fromScratch(from plan.From, name, target string) {
+	c.do(from,
+		plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree),
+		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, picture.AttrRO|picture.AttrBase|picture.AttrNoExec, 0, 0))
+	c.attach(from, plan.R(plan.Tree), target, false)
+}
+
+func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
+	if p.Set {
+		return p.V
+	}
+	return otherwise
+}
+
+func octal(mode uint32) string { return strconv.FormatUint(uint64(mode), 8) }
+
+// What it takes to map ids: user_namespaces(7), "Defining user and group ID mappings".
+
+// MayMapRoot reports whether the launcher may map the id 0 that it sees: since Linux 5.12 that takes CAP_SETFCAP, as a file's
+// capabilities hold for the root of the namespace that set them.
+func (c *Compilation) MayMapRoot() bool {
+	return c.IDs.OutUID != 0 || c.hasSetFCap()
+}
+
+func (c *Compilation) hasSetFCap() bool {
+	return !c.Host.Since(5, 12) || c.Host.Permitted&(1<<unix.CAP_SETFCAP) != 0
+}
+
+// MapHint says why the kernel refused a map.
+func (c *Compilation) MapHint(err error) string {
+	switch {
+	case err != unix.EPERM:
+		return ""
+	case c.MayMapRoot() && c.Host.HostRoot && !c.hasSetFCap():
+		return "the id is not mapped where this process runs, as in a container; " + c.OrRoot()
+	case c.MayMapRoot():
+		return "the id is not mapped where this process runs, as in a container; --host-user caller keeps the caller's id"
+	case c.Host.GivesIDs():
+		return "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it: give it that, or leave out " +
+			"user: {host: caller} and --host-user caller, and the task gets an id of its own"
+	}
+	return "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it: give it that; or SETUID and SETGID, " +
+		"and without user: {host: caller} the task gets an id of its own"
+}
+
+// OrRoot is the remedy to run the task as root, with what it takes.
+func (c *Compilation) OrRoot() string {
+	if !c.hasSetFCap() {
+		return "--host-user caller runs the task as root, and takes CAP_SETFCAP, which the launcher does not have"
+	}
+	return "--host-user caller runs the task as root"
+}
+
+// ownDirs hold what root keeps for itself beside what is everybody's: keys, passwords, logs, databases.
+var ownDirs = [...]string{"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot", "/efi", "/var", "/run"}
+
+// workDirs are below them, and people work there.
+var workDirs = [...]string{"/var/tmp", "/var/home", "/var/www", "/usr/src", "/usr/local/src"}
+
+// rootsOwn reports whether a directory of the host is the system's, and nobody's home or work. In an idmapped bind the task is
+// the owner of root's files, so that it can use what root has made in its own project. In the system's directories it would
+// read what root alone may: cd /etc, and the profile that shows the working directory shows sudoers. There a read-only bind
+// gives what anybody has. A file that is named itself, or a writable directory, is asked for in as many words.
+func (c *Compilation) rootsOwn(dir string) bool {
+	in := func(list []string) bool {
+		return slices.ContainsFunc(list, func(d string) bool { return paths.Below(dir, d) })
+	}
+	return dir == "/" || in(ownDirs[:]) && !in(workDirs[:]) && !(len(c.Host.Home) > len("/var/") && paths.Below(c.Host.Home, "/var") && paths.Below(dir, c.Host.Home))
+}

@@ -1,0 +1,434 @@
+package compile
+
+// Namespaces: namespaces(7), clone(2), setns(2), time_namespaces(7). Minimum kernel 5.6 for clone3 with what is used.
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/plan"
+)
+
+// NsMode returns what the profile says of a kind of CloneKinds. The network section counts too: network: host is the host's
+// namespace.
+func (c *Compilation) NsMode(k *host.Kind) policy.Namespace {
+	n := &c.Profile.Namespaces
+	switch k.Flag {
+	case unix.CLONE_NEWUSER:
+		return n.User
+	case unix.CLONE_NEWNS:
+		return n.Mount
+	case unix.CLONE_NEWPID:
+		return n.PID
+	case unix.CLONE_NEWIPC:
+		return n.IPC
+	case unix.CLONE_NEWUTS:
+		return n.UTS
+	case unix.CLONE_NEWCGROUP:
+		return n.Cgroup
+	}
+	if c.Profile.Network.Mode == policy.NetworkHost {
+		return policy.Namespace{Mode: policy.NSHost}
+	}
+	return n.Net
+}
+
+// Namespaces decides which are made and which are joined. A joined namespace belongs to somebody else's user
+// namespace, so it is entered before the sandbox's own is made: inside, the child has no rights over it any more.
+func (c *Compilation) Namespaces() error {
+	for i := range host.CloneKinds {
+		k := &host.CloneKinds[i]
+		switch ns := c.NsMode(k); ns.Mode {
+		case policy.NSNew:
+			c.made |= k.Flag
+		case policy.NSJoin:
+			c.addJoin(k.Name, "namespaces."+k.ProfileName(), ns.Path, k.Flag, k.Layer)
+		}
+	}
+	if c.Joined(unix.CLONE_NEWNS) != nil {
+		c.made |= unix.CLONE_NEWNS // a copy of it, so that nothing that is mounted here appears there
+	}
+	if c.made&unix.CLONE_NEWNS == 0 {
+		return &fail.Error{Op: "namespaces.mount", Err: errors.New("a root and mounts need a new mount namespace"),
+			From: c.Where("namespaces.mount"), Hint: "leave out namespaces.mount: new is the default"}
+	}
+	c.Plan.Clone = c.made &^ unix.CLONE_NEWNET // see network
+	if err := c.timeNamespace(); err != nil {
+		return err
+	}
+	return c.enter()
+}
+
+// timeNamespace makes a time namespace for the task: the offsets can only be written until the first process is in
+// it, so it is unshared here and entered by the fork. One that exists is entered by the child.
+func (c *Compilation) timeNamespace() error {
+	t := &c.Profile.Namespaces.Time
+	if !t.New && t.Path == "" {
+		return nil
+	}
+	if !c.Host.Since(5, 6) {
+		return c.lacking(policy.LayerTime, "time namespaces need Linux 5.6", "", c.Where("namespaces.time"), "upgrade the kernel")
+	}
+	c.NewTime = t.New
+	if t.Path != "" {
+		c.addJoin("time", "namespaces.time", t.Path, unix.CLONE_NEWTIME, policy.LayerTime)
+	}
+	return nil
+}
+
+// offsets is called once the ids are mapped: the file belongs to the user namespace's root.
+func (c *Compilation) timeOffsets() {
+	t := &c.Profile.Namespaces.Time
+	if !c.NewTime {
+		return
+	}
+	from := c.scalar("namespaces.time")
+	c.do(from, plan.UnshareStep(unix.CLONE_NEWTIME))
+	text := ""
+	if t.Monotonic != 0 {
+		text += "monotonic " + seconds(t.Monotonic) + "\n"
+	}
+	if t.Boottime != 0 {
+		text += "boottime " + seconds(t.Boottime) + "\n"
+	}
+	if text != "" {
+		c.writeFile(from, "self/timens_offsets", text)
+	}
+}
+
+// seconds writes a duration as the kernel reads it: seconds, and nanoseconds that are never negative.
+func seconds(d time.Duration) string {
+	s, ns := int64(d/time.Second), int64(d%time.Second)
+	if ns < 0 {
+		s, ns = s-1, ns+int64(time.Second)
+	}
+	return strconv.FormatInt(s, 10) + " " + strconv.FormatInt(ns, 10)
+}
+
+// hostname names the new UTS namespace.
+func (c *Compilation) hostname() error {
+	if c.made&unix.CLONE_NEWUTS == 0 {
+		return nil
+	}
+	c.do(c.scalar("hostname"), plan.Hostname(c.hostnameText()))
+	return nil
+}
+
+func (c *Compilation) hostnameText() string {
+	if c.Profile.Hostname == "" {
+		return "cordon"
+	}
+	return c.Profile.Hostname
+}
+
+// Network makes the network namespace and brings its loopback up: netdevice(7). clone3 could make it too, but takes a
+// quarter of a launch for it, in which the launcher would wait.
+func (c *Compilation) Network() error {
+	if c.made&unix.CLONE_NEWNET == 0 {
+		return nil
+	}
+	c.OwnNet = true
+	socket := plan.R(plan.Socket)
+	c.do(c.scalar("network"),
+		plan.UnshareStep(unix.CLONE_NEWNET),
+		plan.SocketStep(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0).Into(plan.Socket),
+		plan.SetLinkFlags(socket, "lo", unix.IFF_UP),
+		plan.CloseStep(socket))
+	return nil
+}
+
+// Namespaces that exist already: setns(2), nsenter(1), user_namespaces(7). Minimum kernel 5.6 for a time namespace.
+//
+// A process with threads cannot enter a user or a time namespace, and one that shares its root directory no mount
+// namespace. The child has neither, so it enters them itself, makes what is new, and is born again inside: a pid or time
+// namespace is only that of one's children. The other kinds are entered by the launcher's thread where they come alone,
+// before it clones.
+
+// join is a namespace that exists already.
+type join struct {
+	Kind  string // as in /proc/PID/ns
+	Key   string // in the profile
+	Path  string
+	Flag  int
+	layer policy.Layer
+}
+
+func (c *Compilation) addJoin(kind, key, path string, flag uint64, layer policy.Layer) {
+	c.Joins = append(c.Joins, join{Kind: kind, Key: key, Path: path, Flag: int(flag), layer: layer})
+	c.Plan.Files = append(c.Plan.Files, kind)
+}
+
+// Joined is the namespace of a kind that is to be entered; nil for none.
+func (c *Compilation) Joined(flag int) *join {
+	for i := range c.Joins {
+		if c.Joins[i].Flag == flag {
+			return &c.Joins[i]
+		}
+	}
+	return nil
+}
+
+// JoinedAs is joined by the kind's name.
+func (c *Compilation) JoinedAs(kind string) *join {
+	for i := range c.Joins {
+		if c.Joins[i].Kind == kind {
+			return &c.Joins[i]
+		}
+	}
+	return nil
+}
+
+// Staged reports whether the child enters namespaces itself.
+func (c *Compilation) Staged() bool {
+	return c.Into != nil || c.Joined(unix.CLONE_NEWUSER) != nil || c.Joined(unix.CLONE_NEWNS) != nil || c.Joined(unix.CLONE_NEWTIME) != nil
+}
+
+// joinedWithUser reports whether a namespace of that kind is joined and a user namespace with it, which then may have the
+// rights over it.
+func (c *Compilation) joinedWithUser(flag int) bool {
+	return c.Joined(flag) != nil && c.Joined(unix.CLONE_NEWUSER) != nil
+}
+
+// enter plans how namespaces are joined.
+func (c *Compilation) enter() error {
+	if len(c.Joins) == 0 {
+		return nil
+	}
+	if user := c.Joined(unix.CLONE_NEWUSER); user == nil && !c.Host.Privileged {
+		j := &c.Joins[0]
+		return &fail.UnsupportedError{Layer: j.layer, Why: j.Key + ": joining " + j.Path + " needs CAP_SYS_ADMIN over it", From: c.Where(j.Key),
+			Remedy: "join the user namespace that it belongs to as well (namespaces: {user: /proc/PID/ns/user}), or run as root"}
+	}
+	if !c.Staged() {
+		for i := range c.Joins {
+			c.Plan.Join = append(c.Plan.Join, c.setns(&c.Joins[i]))
+		}
+		return nil
+	}
+	if err := c.lookThrough(); err != nil {
+		return err
+	}
+	c.Plan.Clone = 0
+	if c.Host.Privileged && c.Joined(unix.CLONE_NEWUSER) != nil && !c.groupsLocked() {
+		c.do(c.scalar("namespaces.user"), plan.NoGroups()) // root's groups, while there is the right to it
+	}
+	c.enterInOrder()
+	from := own("namespaces")
+	if flags := c.made &^ unix.CLONE_NEWNET; flags != 0 { // see network
+		c.do(from, plan.UnshareStep(flags))
+	}
+	c.do(from, plan.RespawnStep(), Say(MsgBorn))
+	return nil
+}
+
+// enterInOrder enters the user namespace first where it gives the rights over the others, and last where the caller has
+// them: inside it has none over what does not belong to it.
+func (c *Compilation) enterInOrder() {
+	user := c.Joined(unix.CLONE_NEWUSER)
+	first := user != nil && !c.Host.Privileged
+	if first {
+		c.do(c.scalar(user.Key), c.setns(user))
+	}
+	for i := range c.Joins {
+		if j := &c.Joins[i]; j != user {
+			c.do(c.scalar(j.Key), c.setns(j))
+		}
+	}
+	if user != nil && !first {
+		c.do(c.scalar(user.Key), c.setns(user))
+	}
+}
+
+func (c *Compilation) setns(j *join) plan.Step { return plan.SetnsStep(plan.F(j.Kind), uint64(j.Flag)) }
+
+// lookThrough makes the compilation see the tree of a mount namespace that is joined, and keeps the caller's own /proc
+// for the child: the other tree may have none, or one of another pid namespace.
+func (c *Compilation) lookThrough() error {
+	j := c.Joined(unix.CLONE_NEWNS)
+	if j == nil {
+		return nil
+	}
+	dir, ok := strings.CutSuffix(j.Path, "/ns/mnt")
+	if !ok || !paths.Below(j.Path, "/proc") {
+		return &fail.UnsupportedError{Layer: j.layer, Why: j.Key + ": the tree of " + j.Path + " cannot be looked at before it is entered", From: c.Where(j.Key),
+			Remedy: "name a process that is in it: /proc/PID/ns/mnt"}
+	}
+	inside := *c.Host
+	inside.Files = c.Host.Files.At(dir + "/root")
+	if _, err := inside.Files.Lstat("/"); err != nil {
+		return &fail.Error{Op: j.Key + ": " + dir + "/root", Err: fail.Bare(err), From: c.Where(j.Key), Hint: "the process is gone, or belongs to somebody else"}
+	}
+	c.Outside = c.Host.Files
+	c.Host, c.Tree.Files = &inside, inside.Files
+	c.do(c.scalar(j.Key), plan.OpenStep(plan.CWD, "/proc", walk.OpenDir, 0).Into(plan.HostProc))
+	return nil
+}
+
+// ownProc is how the child reaches a file of the caller's /proc.
+func (c *Compilation) ownProc(name string) (dir plan.Arg, path string) {
+	if c.Joined(unix.CLONE_NEWNS) != nil {
+		return plan.R(plan.HostProc), name
+	}
+	return plan.CWD, "/proc/" + name
+}
+
+// joinedIdentity is for a user namespace that exists: nothing is mapped, the task takes an id that the namespace has.
+// Unless the profile says so in as many words, root never gives it an id that is root on the host.
+func (c *Compilation) joinedIdentity(j *join) error {
+	u, id := &c.Profile.User, &c.IDs
+	id.NewUser = true
+	for _, x := range [...]struct {
+		key, file string
+		own       int
+		wanted    policy.Opt[uint32]
+		in, out   *int
+	}{
+		{"user.uid", "uid_map", c.Host.UID, u.UID, &id.InUID, &id.OutUID},
+		{"user.gid", "gid_map", c.Host.GID, u.GID, &id.InGID, &id.OutGID},
+	} {
+		maps := c.mapsOf(j, x.file)
+		var ok bool
+		if x.wanted.Set {
+			*x.in = int(x.wanted.V)
+			*x.out, ok = maps.outside(*x.in)
+			ok = ok || maps == nil
+		} else {
+			*x.in, ok = maps.inside(x.own)
+			*x.out = x.own
+		}
+		if !ok {
+			return &fail.Error{Op: j.Key + " " + j.Path, Err: noID(maps, x.key, x.own, x.wanted), From: c.Where(j.Key),
+				Hint: "name " + x.key + ", a number inside that it maps" + fail.Prefixed(": ", maps.String())}
+		}
+		if !c.Host.Privileged && maps != nil && *x.out != x.own {
+			own, _ := maps.inside(x.own)
+			return &fail.Error{Op: x.key, Err: errors.New("an ordinary user's task keeps the caller's id in a user namespace that it joins: as another, it could not be read back"),
+				From: c.Where(x.key), Hint: "keep, which is " + strconv.Itoa(own) + " in " + j.Path + "; or run as root"}
+		}
+		if *x.out == 0 && c.rootForbidden() {
+			return c.rootInside(j)
+		}
+	}
+	c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
+	c.takeIDs(j)
+	return nil
+}
+
+// rootForbidden reports whether the task may have no id that is root on the host.
+func (c *Compilation) rootForbidden() bool {
+	return c.Host.HostRoot && c.Profile.User.Host != policy.HostCaller
+}
+
+func (c *Compilation) rootInside(j *join) error {
+	return &fail.Error{Op: j.Key + " " + j.Path, Err: errors.New("the task would be root on the host"), From: c.Where(j.Key),
+		Hint: "name user.uid and user.gid, ids inside that are not root outside; or " + CallerHint}
+}
+
+// takeIDs changes to the ids inside. The capabilities stay until the mounts are made.
+func (c *Compilation) takeIDs(j *join) {
+	from := c.scalar("user")
+	if !c.Host.Privileged {
+		if s := plan.NoGroups(); c.mapped(j, "setgroups") == "" {
+			c.do(from, s.OrElse(plan.EPERM)) // an ordinary user may not, where the namespace does not say that it may
+		} else if strings.TrimSpace(c.mapped(j, "setgroups")) != "deny" {
+			c.do(from, s)
+		}
+	}
+	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.IDs.InGID)), plan.SetUID(uint64(c.IDs.InUID)))
+}
+
+// mapped is the text of a file of /proc that stands beside the path of a user namespace; "" where there is none.
+func (c *Compilation) mapped(j *join, name string) string {
+	dir, ok := strings.CutSuffix(j.Path, "/ns/user")
+	if !ok {
+		return ""
+	}
+	text, err := c.launcherFiles().Read(dir+"/"+name, 64<<10)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// launcherFiles is the tree that the launcher sees itself.
+func (c *Compilation) launcherFiles() host.Files {
+	if c.Outside != nil {
+		return c.Outside
+	}
+	return c.Host.Files
+}
+
+// idMaps are the lines of a uid_map or gid_map: first inside, first outside, count. nil is not known.
+type idMaps [][3]int
+
+func (c *Compilation) mapsOf(j *join, file string) idMaps {
+	var maps idMaps
+	for line := range strings.Lines(c.mapped(j, file)) {
+		f := strings.Fields(line)
+		var m [3]int
+		if len(f) != len(m) {
+			return nil
+		}
+		for i := range m {
+			v, err := strconv.Atoi(f[i])
+			if err != nil {
+				return nil
+			}
+			m[i] = v
+		}
+		maps = append(maps, m)
+	}
+	return maps
+}
+
+// unmappedID is what the kernel writes for an id that the reader's user namespace does not have.
+const unmappedID = 1<<32 - 1
+
+func (maps idMaps) outside(in int) (out int, ok bool) {
+	for _, m := range maps {
+		if in >= m[0] && in-m[0] < m[2] && m[1] != unmappedID {
+			return m[1] + in - m[0], true
+		}
+	}
+	return -1, false
+}
+
+func (maps idMaps) inside(out int) (in int, ok bool) {
+	for _, m := range maps {
+		if out >= m[1] && out-m[1] < m[2] && m[1] != unmappedID {
+			return m[0] + out - m[1], true
+		}
+	}
+	return -1, false
+}
+
+func (maps idMaps) String() string {
+	var list []string
+	for _, m := range maps {
+		text := strconv.Itoa(m[0])
+		if m[2] > 1 {
+			text += " to " + strconv.Itoa(m[0]+m[2]-1)
+		}
+		list = append(list, text)
+	}
+	return strings.Join(list, ", ")
+}
+
+func noID(maps idMaps, key string, own int, wanted policy.Opt[uint32]) error {
+	switch {
+	case wanted.Set:
+		return errors.New(key + " " + strconv.Itoa(int(wanted.V)) + " is not mapped in it")
+	case maps == nil:
+		return errors.New("which ids it maps cannot be told from the path")
+	}
+	return errors.New("the caller's id, " + strconv.Itoa(own) + ", is not mapped in it")
+}

@@ -1,0 +1,333 @@
+package compile
+
+// overlayfs in a user namespace: Linux 5.11, with userxattr. The layers are named relative to the scratch file system,
+// so that no path of a profile is ever resolved by the mount, or has to be escaped.
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/plan"
+)
+
+// layers are what an overlay is made of.
+type layers struct {
+	lower string // a host directory
+	upper string // "tmp", or a host directory that keeps the changes
+	sub   string // in upper, the directory of this overlay; "" is upper itself
+	plain bool   // lower is never idmapped
+	whole bool   // a root file system: with ranges, every id of the layers stands for one of the sandbox's
+}
+
+// overlay makes a detached overlay of a host directory. Its root has the mode of the directory beneath. It returns the
+// host directory that the changes go to, "" where they are thrown away.
+func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where string) (string, error) {
+	info, err := c.Host.Files.Stat(o.lower)
+	if err == nil && !info.IsDir() {
+		err = unix.ENOTDIR
+	}
+	if err != nil {
+		return "", errors.New(o.lower + ": " + fail.Bare(err).Error())
+	}
+	dir := "overlay" + strconv.Itoa(c.scratch.files)
+	c.scratch.files++
+	scratchfd := plan.R(plan.Scratch)
+	c.do(from, plan.MkdirStep(scratchfd, dir, 0o755), plan.MkdirStep(scratchfd, dir+"/lower", 0o755))
+	o.whole = o.whole && c.IDs.Ranges && c.IDs.Idmapped && c.IDs.InUID == c.Host.UID && c.IDs.InGID == c.Host.GID
+	var mnt plan.Arg
+	switch {
+	case o.plain:
+		mnt = c.clonePath(from, plan.Tree, o.lower, picture.AttrRO|picture.AttrBase)
+	case o.whole:
+		mnt = c.openWhole(from, plan.Tree, o.lower, picture.AttrRO|picture.AttrBase, where)
+	default:
+		c.noteForeign(o.lower)
+		mnt = c.openSource(from, plan.Tree, o.lower, picture.AttrRO|picture.AttrBase, where)
+	}
+	c.do(from, plan.Move(mnt, scratchfd, dir+"/lower", fromFD), plan.CloseStep(mnt))
+	top, kept := dir, ""
+	if o.upper != "tmp" {
+		if top, kept, err = c.layer(from, dir+"/top", o, where); err != nil {
+			return "", err
+		}
+	}
+	c.do(from,
+		plan.MkdirStep(scratchfd, top+"/upper", dirMode(info.Mode())).OrElse(plan.EEXIST),
+		plan.MkdirStep(scratchfd, top+"/work", 0o700).OrElse(plan.EEXIST))
+	if kept != "" {
+		c.ownDirs(from, top+"/upper", top+"/work")
+	}
+	c.mergeLayers(from, to, dir, top)
+	return kept, nil
+}
+
+// openWhole is openSource with an idmapped mount that has all of the sandbox's ids, not the caller's alone.
+func (c *Compilation) openWhole(from plan.From, to plan.Reg, path string, attrs uint64, where string) plan.Arg {
+	mnt := c.openSource(from, to, path, attrs, where)
+	c.Sources[len(c.Sources)-1].Whole = true
+	return mnt
+}
+
+// mergeLayers mounts an overlay of dir/lower with the changes in top.
+func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) {
+	fsfd := plan.R(plan.FS)
+	c.do(from,
+		plan.FchdirStep(plan.R(plan.Scratch)),
+		plan.FsopenStep("overlay").Into(plan.FS),
+		plan.FsString(fsfd, "lowerdir", dir+"/lower"),
+		plan.FsString(fsfd, "upperdir", top+"/upper"),
+		plan.FsString(fsfd, "workdir", top+"/work"))
+	if top == dir { // it is thrown away: nothing need be on a disk before it goes on
+		c.do(from, plan.FsFlag(fsfd, "volatile"))
+	}
+	if c.IDs.NewUser {
+		c.do(from, plan.FsFlag(fsfd, "userxattr"))
+	}
+	c.fsmount(from, to, picture.AttrBase)
+}
+
+// dirMode is a directory's mode as mkdir(2) takes it.
+func dirMode(m fs.FileMode) uint64 {
+	mode := uint64(m.Perm())
+	if m&fs.ModeSticky != 0 {
+		mode |= 0o1000
+	}
+	return mode
+}
+
+func (c *Compilation) mountOverlay(from plan.From, m *policy.Mount, target string) error {
+	lower, err := c.hostSource(m.Source)
+	if err != nil {
+		return err
+	}
+	upper, err := c.overlay(from, plan.Tree, layers{lower: lower, upper: m.Upper}, m.Pos.Short())
+	if err != nil {
+		return err
+	}
+	c.attach(from, plan.R(plan.Tree), target, false)
+	c.Tree.Add(picture.Part{Target: target, Source: lower, Upper: upper, Write: true, Made: map[string]picture.Node{}, Layer: true, What: "an overlay", Rule: m.Pos})
+	return nil
+}
+
+// An overlay over the host's tree. overlayfs shows one file system without what is mounted on it, and refuses a lower
+// directory in which something is mounted that a user namespace may not uncover (mount_namespaces(7), "locked"). To change
+// a file it copies the directories above it with their owners, and an owner that the user namespace does not have cannot
+// be copied (EOVERFLOW). So the tree stays as it is, read-only, and an overlay of its own covers each directory that the
+// task may write to, has nothing mounted in it, and lies on a file system of disks: what is not covered, the task could
+// not write to anyhow.
+
+const (
+	maxOverlays  = 500 // of one root
+	overlayDepth = 3   // names in the path of a directory that is looked for: /home/ann, /srv/www/site; below, only home and the working directory
+)
+
+// overlayHost covers the host's directories one by one.
+func (c *Compilation) overlayHost(from plan.From) error {
+	table, err := c.hostMounts()
+	if err != nil {
+		return &fail.Error{Op: "root: overlay", Err: err, From: c.Where("root")}
+	}
+	f := overlayFinder{c: c, table: table}
+	f.below("/", 1)
+	for _, dir := range [...]string{c.Host.Home, c.Host.Cwd} {
+		f.above(dir)
+	}
+	slices.Sort(f.found)
+	switch {
+	case len(f.found) == 0:
+		err = errors.New("the task may write to no directory of the host that has nothing mounted in it")
+	case len(f.found) > maxOverlays:
+		err = errors.New("more than " + strconv.Itoa(maxOverlays) + " directories beside what is mounted in them")
+	}
+	if err != nil {
+		return &fail.Error{Op: "root: overlay", Err: err, From: c.Where("root"), Hint: "overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"}
+	}
+	for _, dir := range f.found {
+		// Not idmapped: an overlay decides where writes go, not who may write.
+		o := layers{lower: dir, upper: c.Profile.Root.Overlay, sub: layerName(dir), plain: true}
+		upper, err := c.overlay(from, plan.Tree, o, c.Where("root"))
+		if err != nil {
+			return &fail.Error{Op: "root: overlay", Err: err, From: c.Where("root"), Hint: fail.HintOf(err)}
+		}
+		c.attach(from, plan.R(plan.Tree), dir, false)
+		c.Tree.Add(picture.Part{Target: dir, Source: dir, Upper: upper, Write: true, Layer: true, What: "an overlay of the host's " + dir, Rule: c.Profile.Source("root")})
+	}
+	return nil
+}
+
+// layerName is a directory's name in the directory that keeps the changes: its path, with % and two digits in hexadecimal
+// for what is not a letter, a digit, or one of "._+-". overlayfs takes some other characters for its own.
+func layerName(dir string) string {
+	const digits = "0123456789ABCDEF"
+	var b strings.Builder
+	for _, ch := range []byte(dir[1:]) {
+		switch {
+		case ch >= 'a' && ch <= 'z', ch >= 'A' && ch <= 'Z', ch >= '0' && ch <= '9', ch == '.', ch == '_', ch == '+', ch == '-':
+			b.WriteByte(ch)
+		default:
+			b.Write([]byte{'%', digits[ch>>4], digits[ch&15]})
+		}
+	}
+	return b.String()
+}
+
+// overlayFinder looks for the directories that are covered.
+type overlayFinder struct {
+	c     *Compilation
+	table *proc.MountTable
+	found []string
+}
+
+// below looks at the directories in dir, whose paths have that many names.
+func (f *overlayFinder) below(dir string, depth int) {
+	entries, err := f.c.Host.Files.ReadDir(dir)
+	if err != nil {
+		return // the task cannot read it either
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			f.look(paths.Join(dir, e.Name()), depth)
+		}
+	}
+}
+
+func (f *overlayFinder) look(path string, depth int) {
+	info, err := f.c.Tree.Lstat(path)
+	if err != nil || !f.c.mayDo(unix.X_OK, path, info) || len(f.found) > maxOverlays {
+		return
+	}
+	if mounts := f.table.MountsBelow(path); !mounts && f.c.mayDo(unix.W_OK, path, info) {
+		if f.table.OnDisk(path) {
+			f.found = append(f.found, path)
+		}
+	} else if mounts || depth < overlayDepth {
+		f.below(path, depth+1)
+	}
+}
+
+// above covers what is needed on the way to path: an overlay cannot copy a directory of somebody else's, so below one
+// the task's own needs another overlay.
+func (f *overlayFinder) above(path string) {
+	covered := false
+	for i := 1; i <= len(path) && path != "/"; i++ {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		dir := path[:i]
+		info, err := f.c.Tree.Lstat(dir)
+		if err != nil || !info.IsDir() || !f.c.mayDo(unix.X_OK, dir, info) {
+			return
+		}
+		switch {
+		case slices.Contains(f.found, dir):
+			covered = true
+		case covered && ownerOf(info) == f.c.IDs.OutUID:
+		case !f.table.MountsBelow(dir) && f.c.mayDo(unix.W_OK, dir, info) && f.table.OnDisk(dir):
+			f.found = append(f.found, dir)
+			covered = true
+		default:
+			covered = false
+		}
+	}
+}
+
+// mayDo reports whether the task may write to a directory (W_OK) or enter it (X_OK), by its id outside.
+func (c *Compilation) mayDo(what uint32, path string, info fs.FileInfo) bool {
+	perm := uint32(info.Mode().Perm())
+	if perm&what != 0 || !c.Host.Privileged && c.IDs.OutUID == c.Host.UID && c.Host.Files.Access(path, what) == nil {
+		return true
+	}
+	return perm&(what<<6) != 0 && ownerOf(info) == c.IDs.OutUID
+}
+
+// ownerOf is a file's user; -1 where that cannot be told.
+func ownerOf(info fs.FileInfo) int {
+	if st, ok := host.StatOf(info); ok {
+		return int(st.Uid)
+	}
+	return -1
+}
+
+// maxMountinfo bounds what is read of a mount table.
+const maxMountinfo = 16 << 20
+
+// hostMounts is the mount table of the tree that is shown.
+func (c *Compilation) hostMounts() (*proc.MountTable, error) {
+	name := "/proc/self/mountinfo"
+	if j := c.Joined(unix.CLONE_NEWNS); j != nil {
+		name = strings.TrimSuffix(j.Path, "/ns/mnt") + "/mountinfo"
+	}
+	for n := 64 << 10; ; n *= 16 {
+		text, err := c.launcherFiles().Read(name, n)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(text) < n:
+			return proc.ParseMounts(text)
+		case n > maxMountinfo:
+			return nil, errors.New(name + " is too long")
+		}
+	}
+}
+
+// Files of an overlay's lower directory that no task can change: overlayfs copies a file with its owner and its group,
+// and refuses with EOVERFLOW if the user namespace has no id for one of them (user_namespaces(7)).
+
+// foreignLooks bounds how many entries of a lower directory are looked at before the start.
+const foreignLooks = 2000
+
+// noteForeign says before the start that the lower directory holds a file of the caller's own in a group for which the
+// sandbox has no id. A file of another user is not looked for, since its mode keeps the task from changing it.
+func (c *Compilation) noteForeign(lower string) {
+	if !c.IDs.NewUser {
+		return
+	}
+	looks, dirs := 0, []string{lower}
+	for len(dirs) > 0 && looks < foreignLooks {
+		dir := dirs[0]
+		dirs = dirs[1:]
+		entries, err := c.Host.Files.ReadDir(dir)
+		if err != nil {
+			continue // the task cannot read it either
+		}
+		for _, e := range entries {
+			if looks++; looks > foreignLooks {
+				break
+			}
+			info, err := e.Info()
+			if err != nil {
+				continue
+			}
+			path := paths.Join(dir, e.Name())
+			if st, ok := host.StatOf(info); ok && int(st.Uid) == c.Host.UID && int(st.Gid) != c.Host.GID {
+				c.note("the overlay of " + lower + " cannot change files of other groups, such as " + path + " (group " + strconv.Itoa(int(st.Gid)) +
+					"): the sandbox has no id for the group, and to open one for writing fails")
+				return
+			}
+			if info.IsDir() {
+				dirs = append(dirs, path)
+			}
+		}
+	}
+}
+
+// note keeps a sentence for Report.Notes, once.
+func (c *Compilation) note(text string) {
+	for _, t := range c.Notes {
+		if t == text {
+			return
+		}
+	}
+	c.Notes = append(c.Notes, text)
+}

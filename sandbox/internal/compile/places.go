@@ -1,0 +1,423 @@
+package compile
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/ledger"
+	"cordon/sandbox/report"
+)
+
+// Where the sandbox shows a thing of the host. A thing has one place on its file system and as many paths on the host
+// as mounts show that place (proc_pid_mountinfo(5)); each of them is shown at as many paths inside as binds contain it.
+
+// A window is a part of the picture that shows the host's tree.
+type window struct {
+	target, source string
+	write          bool
+}
+
+// windows lists the parts that show the host's tree, the kernel's own file systems aside.
+func (c *Compilation) windows() []window {
+	var list []window
+	for i := range c.Tree.Parts {
+		p := &c.Tree.Parts[i]
+		switch {
+		case p.Source == "" || p.Opaque || p.Guard != 0 || p.What == "a device":
+		case paths.Below(p.Source, "/proc") || paths.Below(p.Source, "/sys") || paths.Below(p.Target, "/proc"):
+		default:
+			list = append(list, window{p.Target, p.Source, p.Write})
+		}
+	}
+	return list
+}
+
+// hostTree is the host's own tree as a picture, for what a path means there.
+func (c *Compilation) hostTree() *picture.Tree {
+	if c.outdoors.Parts == nil {
+		if c.Tree.Known == nil {
+			c.Tree.Known = make(map[string]picture.Known, 128)
+		}
+		if c.Tree.Links == nil {
+			c.Tree.Links = map[string]string{}
+		}
+		c.outdoors = picture.Tree{Files: c.Host.Files, Known: c.Tree.Known, Links: c.Tree.Links}
+		c.outdoors.Add(picture.Part{Target: "/", Source: "/"})
+		c.outdoors.Add(picture.Part{Target: "/proc", Source: "/proc", What: "proc"}) // whose links mean another process inside
+	}
+	return &c.outdoors
+}
+
+// places lists the paths at which the sandbox shows a thing of the host, or a part of it. The host's path of the thing
+// contains no symbolic link.
+func (c *Compilation) places(windows []window, host string) ([]string, error) {
+	names, err := c.hostNames(host)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, name := range names {
+		for i := range windows {
+			w := &windows[i]
+			if paths.Below(name, w.source) {
+				if view := paths.Moved(name, w.source, w.target); c.Tree.HostPath(view) == name {
+					list = append(list, view)
+				}
+			} else if paths.Below(w.source, name) && c.Tree.HostPath(w.target) == w.source {
+				list = append(list, w.target)
+			}
+		}
+	}
+	return list, nil
+}
+
+// hostMounts is the host's mount table, by what the mounts show.
+type hostMounts struct {
+	*proc.MountTable
+	at      map[string]int // the last mount at a point
+	devices map[string]int // how many mounts show a file system
+}
+
+// hostNames lists the paths of the host that lead to a thing, or to a part of it: the path itself first, then one for
+// each further mount of the same file system.
+func (c *Compilation) hostNames(host string) ([]string, error) {
+	t, err := c.mountsOfHost()
+	if err != nil {
+		return nil, err
+	}
+	names := []string{host}
+	m := t.find(host)
+	if m == nil || t.devices[m.Device] < 2 {
+		return names, nil
+	}
+	inside := paths.Clean(proc.Unescape(m.Root) + "/" + host[len(m.Point):]) // on the file system
+	for i := range t.List {
+		other := &t.List[i]
+		if other == m || other.Device != m.Device {
+			continue
+		}
+		root := proc.Unescape(other.Root)
+		switch {
+		case paths.Below(inside, root):
+			if name := paths.Moved(inside, root, other.Point); name != host && c.sameThing(host, name) {
+				names = append(names, name)
+			}
+		case paths.Below(root, inside) && t.find(other.Point) == other:
+			names = append(names, other.Point)
+		}
+	}
+	return names, nil
+}
+
+// sameThing reports whether two paths of the host lead to one inode. A path that cannot be looked at might.
+func (c *Compilation) sameThing(a, b string) bool {
+	one, err := c.Tree.Lstat(a)
+	other, err2 := c.Tree.Lstat(b)
+	if err != nil || err2 != nil {
+		return !fail.NotThere(err2)
+	}
+	x, ok := host.StatOf(one)
+	y, ok2 := host.StatOf(other)
+	return ok && ok2 && x.Dev == y.Dev && x.Ino == y.Ino
+}
+
+// find returns the mount that a path of the host lies on.
+func (t *hostMounts) find(path string) *proc.MountEntry {
+	for dir := path; ; dir, _ = paths.Split(dir) {
+		if i, ok := t.at[dir]; ok && t.Reachable(&t.List[i]) {
+			return &t.List[i]
+		}
+		if dir == "/" {
+			return nil
+		}
+	}
+}
+
+// mountsOfHost reads the mount table of the tree that is shown, once.
+func (c *Compilation) mountsOfHost() (*hostMounts, error) {
+	if c.table != nil {
+		return c.table, nil
+	}
+	table, err := c.hostMounts()
+	if err != nil && !fail.NotThere(err) {
+		return nil, &fail.Error{Op: "mount table of the host", Err: err}
+	}
+	if table == nil {
+		table = &proc.MountTable{}
+	}
+	t := &hostMounts{MountTable: table, at: make(map[string]int, len(table.List)), devices: make(map[string]int, 16)}
+	for i := range table.List {
+		m := &table.List[i]
+		t.at[m.Point] = i
+		t.devices[m.Device]++
+	}
+	c.table = t
+	return t, nil
+}
+
+// homes lists the directories that "~" means in a rule that hides: HOME, and the home of the password database, so
+// that a false HOME uncovers nothing. A database names directories of the system as homes, such as /usr/sbin: they
+// count only if they are the caller's own.
+func (c *Compilation) homes() []string {
+	if c.homeList != nil {
+		return c.homeList
+	}
+	c.homeList = []string{}
+	if c.Host.Home != "" {
+		c.homeList = append(c.homeList, c.Host.Home)
+	}
+	home := c.Host.PasswdHome
+	if home == "" || home == c.Host.Home {
+		return c.homeList
+	}
+	if info, err := c.Host.Files.Stat(home); err == nil && ownerOf(info) == c.Host.UID {
+		c.homeList = append(c.homeList, home)
+	}
+	return c.homeList
+}
+
+// meanings lists the absolute paths that a path of the profile means: one for each home if it begins with "~".
+func (c *Compilation) meanings(path string) []string {
+	switch {
+	case path == "~" || len(path) > 1 && path[:2] == "~/":
+		var list []string
+		for _, home := range c.homes() {
+			list = append(list, paths.Clean(home+path[1:]))
+		}
+		return list
+	case path[0] == '/':
+		return []string{paths.Clean(path)}
+	}
+	return []string{paths.Clean(paths.Join(c.Host.Cwd, path))}
+}
+
+// sourceHome returns the home directory that binds begin at: HOME without symbolic links. A link in HOME is the
+// caller's own word, unlike a link below it, which a task may have made.
+func (c *Compilation) sourceHome() string {
+	w := picture.Walker{Tree: c.hostTree()}
+	if home, err := w.Walk(c.Host.Home); err == nil {
+		return home
+	}
+	return c.Host.Home
+}
+
+// Places that are unfit to work in: what a program writes in a home runs outside later (shell start-up files, programs in
+// PATH), and what it reads there is everybody's secrets. For root so are the directories of the system.
+
+// elsewhere reports whether a bind needs no mount of its own here: its source is unfit and may be left out, or another bind
+// of the profile shows the same. A source that is unfit and may not be left out is an error.
+func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error) {
+	if m.Unfit == "" {
+		return slices.ContainsFunc(c.Profile.Mounts[:i], func(o policy.Mount) bool {
+			return o.Unfit != "" && c.sameBind(m, &o) && o.Write == m.Write && o.NoExec == m.NoExec
+		}), nil
+	}
+	for j := i + 1; j < len(c.Profile.Mounts); j++ {
+		if o := &c.Profile.Mounts[j]; o.Unfit == "" && c.sameBind(m, o) {
+			return o.Write != m.Write || o.NoExec != m.NoExec, nil // it is insisted on
+		}
+	}
+	why, err := c.unfit(src)
+	if why == "" || err != nil {
+		return false, err
+	}
+	if m.Unfit == "refuse" {
+		flag := "--ro "
+		if m.Write {
+			flag = "--rw "
+		}
+		hint := "work in another directory; " + flag + m.Source + " insists"
+		if src == "/" {
+			hint = "work in another directory"
+		}
+		return true, &fail.Error{Op: m.Source, Err: errors.New(src + " " + why), Hint: hint}
+	}
+	if c.Tree.HostPath(src) != src {
+		c.note(src + " is not shown: it " + why + "; --ro " + m.Source + " shows it")
+	}
+	return true, nil
+}
+
+func (c *Compilation) sameBind(a, b *policy.Mount) bool {
+	return a.Kind == policy.MountBind && b.Kind == policy.MountBind && slices.Equal(c.meanings(a.Source), c.meanings(b.Source)) && a.Target == b.Target
+}
+
+// unfit says why a directory of the host is no place to work in; "" if it is one.
+func (c *Compilation) unfit(dir string) (string, error) {
+	dir, err := c.hostTree().Resolve(dir)
+	if err != nil {
+		return "", err
+	}
+	if dir == "/" {
+		return "is the root of the system", nil
+	}
+	for _, home := range c.homes() {
+		if why := c.atHome(dir, home); why != "" {
+			return why, nil
+		}
+	}
+	if c.Host.UID != 0 {
+		return "", nil
+	}
+	for _, home := range c.peoplesHomes() {
+		if why := c.atHome(dir, home); why != "" {
+			return why, nil
+		}
+	}
+	if ofSystem(dir) {
+		return "is a directory of the system, and the launcher is root's", nil
+	}
+	return "", nil
+}
+
+// atHome says that a directory is a home, or is above it, by whatever name.
+func (c *Compilation) atHome(dir, home string) string {
+	end, err := c.hostTree().Resolve(home)
+	if err != nil {
+		return "" // links without end: no home
+	}
+	what := "is the home directory"
+	if end != home {
+		what += " " + home
+	}
+	for at := end; at != "/"; at, _ = paths.Split(at) {
+		if info, err := c.Tree.Lstat(at); err == nil && (at == dir || numbered(info) && c.sameThing(dir, at)) {
+			return what
+		}
+		what = "is above the home directory " + home
+	}
+	return ""
+}
+
+// numbered reports whether an inode has a number, by which it is known under another name.
+func numbered(info fs.FileInfo) bool {
+	st, ok := host.StatOf(info)
+	return ok && st.Ino != 0
+}
+
+// peoplesHomes are the homes of those who log in; a service's home is where it works.
+func (c *Compilation) peoplesHomes() (list []string) {
+	text := c.Host.Passwd
+	if _, own := c.Host.Files.(host.OSFiles); text == nil || !own {
+		var err error
+		if text, err = c.Host.Files.Read(host.PasswdFile, host.MaxPasswd); err != nil {
+			return nil
+		}
+	}
+	const firstUser, lastUser = 1000, 60000 // login.defs(5)
+	for line := range strings.Lines(string(text)) {
+		a, ok := host.ParseAccount(line)
+		if ok && paths.Home(a.Home) != "" && (a.UID == 0 || a.UID >= firstUser && a.UID <= lastUser) {
+			list = append(list, a.Home)
+		}
+	}
+	return list
+}
+
+// Directories of the system, and those below them where people and services work.
+var (
+	dirsOfSystem = []string{"/bin", "/boot", "/dev", "/efi", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/snap", "/sys", "/usr",
+		"/var/adm", "/var/backups", "/var/cache", "/var/db", "/var/lib", "/var/lock", "/var/log", "/var/mail", "/var/run", "/var/snap", "/var/spool"}
+	dirsOfWork = []string{"/dev/shm", "/usr/src", "/usr/local/src", "/var/lib/buildkite-agent", "/var/lib/gitlab-runner", "/var/lib/go-agent",
+		"/var/lib/jenkins", "/var/cache/jenkins"}
+	dirsOfOthers = []string{"/opt", "/usr/local", "/var"} // where each directory is somebody's
+)
+
+// ofSystem reports whether a directory is one of the system's.
+func ofSystem(dir string) bool {
+	holds := func(list []string) bool {
+		return slices.ContainsFunc(list, func(d string) bool { return paths.Below(dir, d) })
+	}
+	return slices.Contains(dirsOfOthers, dir) || holds(dirsOfSystem) && !holds(dirsOfWork)
+}
+
+// Binds of what lies behind a symbolic link. A task may have made the link, to have the next sandbox shown what it leads to
+// (CVE-2024-42472): so a link is an error. An optional bind of the caller's home is a profile's guess at what is there,
+// and people keep such things elsewhere: there a link is followed if no task can have made it.
+
+// bindSource returns what a bind shows, without a symbolic link in its path, and what that is; "" if it is left out.
+func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
+	src, err := c.hostSource(m.Source)
+	if err != nil {
+		return "", nil, c.tolerate(m, err)
+	}
+	info, err := c.Tree.Lstat(src)
+	if err != nil {
+		return "", nil, c.tolerate(m, &fail.PathError{Path: src, Err: fail.Bare(err)})
+	}
+	w := picture.Walker{Tree: c.hostTree()}
+	end, err := w.Walk(src)
+	if m.Optional && !m.Write && m.Target == "" && m.Source[0] == '.' && info.Mode()&fs.ModeSymlink != 0 {
+		c.keepLink(m, src)
+		return "", nil, nil
+	}
+	switch linked := info.Mode()&fs.ModeSymlink != 0; {
+	case err == nil && end == src, err != nil && !linked:
+		return src, info, nil
+	case m.Optional && fail.NotThere(err):
+		return "", nil, c.tolerate(m, &fail.PathError{Path: src, Err: fail.Bare(err)})
+	case m.Optional && !m.Write && m.Source[0] == '~':
+		return c.throughLinks(m, src)
+	case err != nil:
+		return "", nil, &fail.PathError{Path: src, Err: errors.New("is a symbolic link that leads nowhere: " + fail.Bare(err).Error())}
+	}
+	return "", nil, &fail.Error{Op: src, Err: errors.New("lies behind a symbolic link, which a task may have made"),
+		Hint: "if that is meant bind what it leads to: " + end}
+}
+
+// keepLink is for an optional bind of the working directory that is there to protect a name, and the name is a link, which
+// an earlier task may have left. Nothing is bound: the link keeps its place, and what it leads to is read-only where the
+// task could write it.
+func (c *Compilation) keepLink(m *policy.Mount, link string) {
+	from, why := own("link"), "it is a symbolic link, which keeps its place"
+	n, err := c.Tree.Entry(link)
+	end, err2 := c.Tree.Resolve(link)
+	if p := c.Tree.At(link); err == nil && n.Link != "" && p.Write && p.Source != "" && p.Target != link {
+		c.pinLink(from, link, n.Link)
+	}
+	exists := false
+	if err2 == nil {
+		_, exists = c.Tree.Stat(end)
+	}
+	switch {
+	case err2 != nil:
+	case !exists:
+		why += "; what appears where it leads to counts for whoever follows it"
+	case paths.Below(c.Host.Cwd, end) || !c.Tree.At(end).Write:
+	default:
+		c.protectThing(from, end, m.Pos, true)
+		why += ", and leads to " + end + ", which is read-only"
+	}
+	c.Left = append(c.Left, report.Added{Path: m.Place(), Why: why})
+	c.note(m.Source + " is not bound: " + why)
+}
+
+// throughLinks follows the links on the way to an optional bind of the home, or leaves the bind out and says why.
+func (c *Compilation) throughLinks(m *policy.Mount, src string) (string, fs.FileInfo, error) {
+	err := error(errors.New("it lies behind a symbolic link"))
+	follower, ok := c.Host.Files.(interface {
+		Follow(path string, records []ledger.Place, root bool) (string, error)
+	})
+	if ok {
+		var end string
+		if end, err = follower.Follow(src, c.Host.Records, c.Host.UID == 0); err == nil {
+			info, err := c.Tree.Lstat(end)
+			if c.followed == nil {
+				c.followed = make(map[string]string, 4)
+			}
+			c.followed[src] = end
+			return end, info, err
+		}
+	}
+	c.Left = append(c.Left, report.Added{Path: m.Place(), Why: fail.Bare(err).Error()})
+	c.note(m.Source + " is left out: " + fail.Bare(err).Error())
+	return "", nil, nil
+}

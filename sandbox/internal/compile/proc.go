@@ -1,0 +1,292 @@
+package compile
+
+// proc(5): masked and read-only paths as the OCI runtime specification's defaults have them (runtime-spec,
+// config-linux.md; Docker and runc use the same lists). hidepid by name needs Linux 5.8.
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/plan"
+)
+
+// maskedPaths are covered by /dev/null, or by an empty directory; readOnlyPaths by themselves, read-only. What a kernel
+// does not have is left out.
+var (
+	maskedPaths = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "locks", "sched_debug", "scsi", "timer_list", "timer_stats"}
+
+	readOnlyPaths = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
+
+	maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
+)
+
+// proc mounts the pid namespace's proc. Nothing is written through it, and nothing is looked up by a path of the host.
+func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error {
+	if c.made&unix.CLONE_NEWPID == 0 && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWPID) {
+		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "proc shows the processes of the pid namespace and needs one of the sandbox's own",
+			From: m.Pos.Short(), Remedy: "leave out namespaces.pid: new is the default"}
+	}
+	c.do(from, plan.FsopenStep("proc").Into(plan.FS))
+	if m.Hidepid != "" {
+		c.do(from, plan.FsString(plan.R(plan.FS), "hidepid", m.Hidepid))
+	}
+	c.fsmount(from, plan.Proc, picture.AttrBase|picture.AttrNoExec)
+	c.attach(from, plan.R(plan.Proc), target, true)
+	c.Tree.Add(picture.Part{Target: target, Source: "/proc", Write: true, What: "proc", Rule: m.Pos})
+	readOnly, masked := readOnlyPaths[:], maskedPaths[:]
+	if m.ReadOnly.Set {
+		readOnly = m.ReadOnly.V
+	}
+	if m.Mask.Set {
+		masked = m.Mask.V
+	}
+	readOnly, masked = c.present(target, readOnly), c.present(target, masked)
+	if err := c.unknownMasks(m, target); err != nil {
+		return err
+	}
+	for _, name := range readOnly {
+		c.procReadOnly(from, target, strings.TrimSuffix(name, "/"), m.Pos)
+	}
+	for _, name := range masked {
+		c.mask(from, target, name, m.Pos)
+	}
+	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
+	return nil
+}
+
+// present is a list as names below the mount, those that exist, directories marked by a /. The host's proc is asked,
+// which is the same kernel's: a mount made for nothing costs more than the whole list, since giving it back waits for
+// all processors.
+func (c *Compilation) present(target string, list []string) (names []string) {
+	names = make([]string, 0, len(list))
+	for _, name := range list {
+		if paths.Below(name, target) && name != target {
+			name = name[len(target)+1:]
+		}
+		info, err := c.Tree.Lstat("/proc/" + name)
+		switch {
+		case err != nil:
+		case info.IsDir():
+			names = append(names, name+"/")
+		default:
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// sometimes are names below /proc that a profile may mask though this kernel lacks them: other kernels have them.
+var sometimes = [...]string{"thermal", "kallsyms", "kmsg", "config.gz", "vmcore", "kpagecount", "kpageflags", "kpagecgroup", "mem", "slabinfo", "pagetypeinfo",
+	"vmallocinfo", "modules", "mtrr", "swaps", "tty", "driver", "sysvipc", "pressure"}
+
+// unknownMasks refuses a path that a profile masks and no kernel is known to have: its name is probably mistyped.
+func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
+	for _, path := range append(m.Mask.V[:len(m.Mask.V):len(m.Mask.V)], m.ReadOnly.V...) {
+		name := strings.TrimPrefix(path, target+"/")
+		known := slices.Contains(maskedPaths[:], name) || slices.Contains(readOnlyPaths[:], name) || slices.Contains(sometimes[:], name)
+		if _, err := c.Tree.Lstat("/proc/" + name); err != nil && !known {
+			return &fail.Error{Op: path, Err: fail.Bare(err), Hint: "correct the name: what is not there cannot be masked, and what is meant would stay open"}
+		}
+	}
+	return nil
+}
+
+func (c *Compilation) procReadOnly(from plan.From, target, name string, rule policy.Pos) {
+	tree := plan.R(plan.Tree)
+	c.do(from,
+		plan.Clone(plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree).OrElse(plan.ENOENT),
+		plan.Setattr(tree, "", unix.AT_EMPTY_PATH, picture.AttrRO, 0, 0).OrElse(plan.EBADF),
+		plan.Move(tree, plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
+		plan.CloseStep(tree).OrElse(plan.EBADF))
+	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: "/proc/" + name, Absent: true, What: "read-only part of proc", Rule: rule})
+}
+
+// mask covers a file by the host's /dev/null, opened without following a link, and a directory by an empty one
+// (CVE-2025-31133: a /dev/null of the sandbox's own could be anything).
+func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos) {
+	name, dir := strings.CutSuffix(name, "/")
+	if dir {
+		c.emptyNodes()
+		c.do(from, plan.Clone(plan.R(plan.Scratch), "dir", cloneOne).Into(plan.Tree))
+	} else {
+		c.do(from, plan.Clone(plan.CWD, "/dev/null", cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree))
+	}
+	c.do(from,
+		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, picture.AttrRO|picture.AttrNoExec|uint64(unix.MOUNT_ATTR_NOSUID), 0, 0),
+		plan.Move(plan.R(plan.Tree), plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
+		plan.CloseStep(plan.R(plan.Tree)))
+	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: !dir, Opaque: true, Absent: true, What: "masked", Rule: rule})
+}
+
+// A minimal /dev on a tmpfs: the nodes are binds of the host's, since a user namespace cannot make any (mknod(2)).
+// devpts: the instance is the sandbox's own (Linux 4.7).
+
+// devNodes are the devices that every program may expect, with their numbers (Documentation/admin-guide/devices.txt).
+var devNodes = [...]struct {
+	name         string
+	major, minor uint32
+}{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}}
+
+// ownDev is what the tree calls a /dev that is still to be sealed.
+const ownDev = "the sandbox's /dev"
+
+var devLinks = [...]struct{ name, text string }{
+	{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+	{"ptmx", "pts/ptmx"}, {"core", "/proc/kcore"},
+}
+
+// dev builds /dev. It is made read-only when everything is on it, but for pts and shm.
+func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error {
+	devfd := plan.R(plan.Dev)
+	c.tmpfs(from, plan.Dev, "755", 64<<10, picture.AttrBase&^uint64(unix.MOUNT_ATTR_NODEV)|picture.AttrNoExec)
+	c.attach(from, devfd, target, true)
+	p := picture.Part{Target: target, Made: map[string]picture.Node{}, What: ownDev, Rule: m.Pos}
+	for _, l := range devLinks {
+		c.do(from, plan.SymlinkStep(l.text, devfd, l.name))
+		p.Made[paths.Join(target, l.name)] = picture.Node{Link: l.text}
+	}
+	c.do(from, plan.MkdirStep(devfd, "pts", 0o755), plan.MkdirStep(devfd, "shm", 0o755))
+	c.Tree.Add(p)
+	for _, n := range devNodes {
+		if err := c.devNode(from, target, n.name, "/dev/"+n.name, n.major, n.minor, m.Pos); err != nil {
+			return err
+		}
+	}
+	if tty := c.consolePath(); tty != "" {
+		if err := c.devNode(from, target, "console", tty, 0, 0, m.Pos); err != nil {
+			return err
+		}
+	}
+	c.devpts(from, target, m.Pos)
+	c.tmpfs(from, plan.Tree, "1777", 0, picture.AttrBase|picture.AttrNoExec)
+	c.do(from, plan.Move(plan.R(plan.Tree), devfd, "shm", fromFD), plan.CloseStep(plan.R(plan.Tree)))
+	c.Tree.Add(picture.Part{Target: paths.Join(target, "shm"), Write: true, Noexec: true, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
+	c.do(from, plan.CloseStep(devfd))
+	return nil
+}
+
+// devNode binds one device of the host, which must be the one it claims to be.
+func (c *Compilation) devNode(from plan.From, target, name, source string, major, minor uint32, rule policy.Pos) error {
+	info, err := c.Host.Files.Lstat(source)
+	if err != nil {
+		return errors.New(source + ": " + fail.Bare(err).Error())
+	}
+	if info.Mode()&fs.ModeCharDevice == 0 || major != 0 && deviceOf(info) != unix.Mkdev(major, minor) {
+		return errors.New(source + " is not the device it should be")
+	}
+	c.do(from,
+		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
+		plan.Clone(plan.CWD, source, cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree),
+		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec, 0, unix.MS_PRIVATE),
+		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD),
+		plan.CloseStep(plan.R(plan.Tree)))
+	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: source, File: true, Write: true, What: "a device", Rule: rule})
+	return nil
+}
+
+// devpts mounts the instance that the task's terminal is of, or a new one.
+func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
+	pts, first := plan.Tree, c.OwnPts && !c.shownPts
+	if first {
+		pts, c.shownPts = plan.Pts, true
+	} else {
+		c.newDevpts(from, pts)
+	}
+	c.do(from, plan.Move(plan.R(pts), plan.R(plan.Dev), "pts", fromFD), plan.CloseStep(plan.R(pts)))
+	c.Tree.Add(picture.Part{Target: paths.Join(dev, "pts"), Write: true, What: "devpts", Rule: rule})
+	if first {
+		c.console(from, dev, rule)
+	}
+}
+
+// newDevpts makes an instance. A task that takes other ids later, without a user namespace, must own its terminal.
+func (c *Compilation) newDevpts(from plan.From, to plan.Reg) {
+	fsfd := plan.R(plan.FS)
+	c.do(from, plan.FsopenStep("devpts").Into(plan.FS), plan.FsFlag(fsfd, "newinstance"),
+		plan.FsString(fsfd, "ptmxmode", "0666"), plan.FsString(fsfd, "mode", "0620"))
+	if c.OwnTTY && !c.IDs.NewUser {
+		c.do(from, plan.FsString(fsfd, "uid", strconv.Itoa(c.IDs.InUID)), plan.FsString(fsfd, "gid", strconv.Itoa(c.IDs.InGID)))
+	}
+	c.fsmount(from, to, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec)
+}
+
+// deviceOf is the device number of a node; 0 for what is none.
+func deviceOf(info fs.FileInfo) uint64 {
+	if st, ok := host.StatOf(info); ok {
+		return uint64(st.Rdev) //nolint:unconvert // 32 bits on some architectures
+	}
+	return 0
+}
+
+// Files that programs expect in /etc, made for the sandbox's own ids, name and network.
+
+// generate is the text of a file by its name.
+func (c *Compilation) generate(target string) (string, error) {
+	_, name := paths.Split(target)
+	switch name {
+	case "passwd":
+		return c.passwd(), nil
+	case "group":
+		text := "root:x:0:\n"
+		if c.IDs.InGID != 0 {
+			text += c.userName() + ":x:" + strconv.Itoa(c.IDs.InGID) + ":\n"
+		}
+		return text + "nogroup:x:65534:\n", nil
+	case "hosts":
+		return "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 " + c.hostnameText() + "\n", nil
+	case "hostname":
+		return c.hostnameText() + "\n", nil
+	case "nsswitch.conf":
+		return "passwd: files\ngroup: files\nhosts: files dns\n", nil
+	case "resolv.conf":
+		return c.resolvConf()
+	}
+	return "", errors.New("generate knows passwd, group, hosts, hostname, nsswitch.conf and resolv.conf, not " + name)
+}
+
+func (c *Compilation) passwd() string {
+	home := c.Host.Home
+	if home == "" {
+		home = "/"
+	}
+	text := ""
+	if c.IDs.InUID != 0 {
+		text = "root:x:0:0:root:/:/bin/sh\n"
+	}
+	text += c.userName() + ":x:" + strconv.Itoa(c.IDs.InUID) + ":" + strconv.Itoa(c.IDs.InGID) + "::" + strings.NewReplacer(":", "_", "\n", "_").Replace(home) + ":/bin/sh\n"
+	return text + "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
+}
+
+// userName is the caller's name where it is a usual one: useradd(8).
+func (c *Compilation) userName() string {
+	name := c.Host.Name
+	switch {
+	case c.IDs.InUID == 0:
+		return "root"
+	case name == "" || name == "root" || len(name) > 32 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_-.ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "":
+		return "user"
+	}
+	return name
+}
+
+// resolvConf is the host's where the network is the host's, and names no server where there is none.
+func (c *Compilation) resolvConf() (string, error) {
+	if c.OwnNet {
+		return "# no network\n", nil
+	}
+	text, err := c.Host.Files.Read("/etc/resolv.conf", 64<<10)
+	if err != nil {
+		return "", errors.New("/etc/resolv.conf: " + fail.Bare(err).Error())
+	}
+	return string(text), nil
+}

@@ -1,0 +1,256 @@
+package compile
+
+// What a plan is compiled for: a command as data. Nothing is read of the caller's process: whoever makes a Request has
+// looked at the environment and at the files.
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/ledger"
+	"cordon/sandbox/plan"
+)
+
+// Request is the command.
+type Request struct {
+	Args     []string
+	Env      []string      // NAME=VALUE; with Into: what is set over the sandbox's own
+	Stdio    [3]host.Stdio // standard input, output and error
+	Extra    []host.Stdio  // entry i becomes descriptor 3+i
+	Terminal bool          // the task gets a terminal of its own, whatever Stdio and the profile say
+	Recorded bool          // what is shown there is recorded
+	Keep     bool          // the launcher keeps what it takes to start other programs in the sandbox
+	Into     *attach.Attached
+	Dir      string // with Into: the working directory, inside; "" is the sandbox's own
+
+	Profiles []ledger.Text // the files that the profile was read from: the task cannot write them
+	Search   []string      // where profiles are looked for: the task cannot write or make these directories
+
+	TaskID int    // the task's uid and gid on the host, where root starts it; 0 in a plan that is only printed
+	Nonce  uint64 // of the launcher's execveat; 0 in a plan that is only printed
+
+	Observed bool         // somebody watches the task in the place of the profile's filter
+	Watch    *filter.Spec // the filter that the observer asks for; nil for none
+
+	Groups  *Groups                 // what the launcher has made of the choice; nil where nothing is run
+	MakeDir func(path string) error // makes a directory that the task could make; nil where nothing is run
+	Exposed bool                    // for tests: a program that joins a sandbox is not concealed from whoever is inside
+}
+
+// StdinOwner is the user whose regular file on standard input the task opens again; -1 for none.
+func StdinOwner(p *policy.Profile, h *host.Host) int {
+	if h.UID == 0 && p.User.Host != policy.HostCaller {
+		return -1
+	}
+	return h.UID
+}
+
+// What the caller hands to a sandbox: arguments, variables and descriptors. A NUL ends a string for the kernel: behind
+// one, a variable that the profile keeps would be followed by another that it does not. A descriptor is a way past every
+// mount, so that only what cannot lead further is handed over.
+
+// check refuses what does not mean what it seems to.
+func (r *Request) check(p *policy.Profile) error {
+	for i, arg := range r.Args {
+		if strings.IndexByte(arg, 0) >= 0 {
+			return &fail.Error{Op: "argument " + strconv.Itoa(i), Err: errNUL}
+		}
+	}
+	if strings.IndexByte(r.Dir, 0) >= 0 {
+		return &fail.Error{Op: "working directory", Err: errNUL}
+	}
+	if err := checkEnv(r.Env); err != nil {
+		return err
+	}
+	if at := nulIn(p); at != "" {
+		return &fail.Error{Op: at, Err: errNUL}
+	}
+	return r.CheckFiles(p.TTY != policy.TTYInherit)
+}
+
+// nulIn returns the key of a text with a NUL in a profile that no file can have said; "" if there is none.
+func nulIn(p *policy.Profile) (key string) {
+	has := func(texts ...string) bool {
+		return slices.ContainsFunc(texts, func(s string) bool { return strings.IndexByte(s, 0) >= 0 })
+	}
+	look := func(name string, texts ...string) {
+		if has(texts...) {
+			key = name
+		}
+	}
+	look("root", p.Root.Dir, p.Root.Overlay)
+	for i := range p.Mounts {
+		m := &p.Mounts[i]
+		if has(m.Source, m.Target, m.Upper) || has(m.Mask.V...) || has(m.ReadOnly.V...) {
+			key = "mounts[" + strconv.Itoa(i) + "]"
+		}
+	}
+	for i := range p.Hide {
+		if has(p.Hide[i].Pattern) {
+			key = "hide[" + strconv.Itoa(i) + "]"
+		}
+	}
+	for i := range p.Env.Set {
+		look("env.set", p.Env.Set[i].Name, p.Env.Set[i].Value)
+	}
+	for _, list := range [...][]policy.PathItem{p.Landlock.Read.V, p.Landlock.Write.V, p.Landlock.Execute.V} {
+		for i := range list {
+			look("landlock", list[i].Path)
+		}
+	}
+	n := &p.Namespaces
+	look("namespaces", n.User.Path, n.Mount.Path, n.PID.Path, n.IPC.Path, n.UTS.Path, n.Cgroup.Path, n.Net.Path, n.Time.Path)
+	look("process.workdir", p.Process.Workdir)
+	look("hostname", p.Hostname)
+	return key
+}
+
+var errNUL = errors.New("a NUL in a text")
+
+func quoted(name string) string {
+	name, _, _ = strings.Cut(name, "\x00")
+	return name
+}
+
+// checkEnv refuses a NUL. An entry that is no variable is only left out: a caller inherits what somebody else made.
+func checkEnv(env []string) error {
+	for _, v := range env {
+		if strings.IndexByte(v, 0) >= 0 {
+			name, _, _ := strings.Cut(v, "=")
+			return &fail.Error{Op: "environment " + quoted(name), Err: errNUL}
+		}
+	}
+	return nil
+}
+
+// CheckFiles refuses descriptors that lead to more than what is behind them.
+func (r *Request) CheckFiles(hidesTerminal bool) error {
+	for i := range r.Stdio {
+		if kind := r.Stdio[i].Refused; kind != "" {
+			return fileError(StdioNames[i], kind)
+		}
+	}
+	for i := range r.Extra {
+		kind := r.Extra[i].Refused
+		if r.Extra[i].Terminal && hidesTerminal {
+			kind = "a terminal of the host, which tty: inherit alone gives to the task"
+		}
+		if kind != "" {
+			return fileError("extra file "+strconv.Itoa(i), kind)
+		}
+	}
+	return nil
+}
+
+func fileError(name, kind string) error {
+	e := &fail.Error{Op: name, Err: errors.New("is " + kind)}
+	if kind == host.KindDirectory {
+		e.Hint = "bind the directory with --ro DIR instead"
+	} else {
+		e.Hint = "regular files, pipes, sockets, terminals and /dev/null and its like can be handed over"
+	}
+	return e
+}
+
+// A run that is watched and not confined by seccomp: for a recorder. seccomp_unotify(2): the answer "go on" leaves the
+// call to the kernel, which reads the task's memory once more. Whoever can write that memory, another thread of the
+// task, can change what is behind a pointer between the look and the call. So what an Observer sees is evidence and
+// never a decision, and such a run reports no seccomp layer.
+
+// watched reports whether the task gets an observer's filter.
+func (c *Compilation) watched() bool { return c.Req.Watch != nil }
+
+// Observed reports whether somebody watches in the profile's place.
+func (c *Compilation) Observed() bool { return c.Req.Observed }
+
+// AsItIs reports whether the task gets the host's tree with all that the caller may do in it. No profile can say that: it
+// is for a program that is watched.
+func (c *Compilation) AsItIs() bool {
+	return c.Observed() && c.Profile.Root.Kind == policy.RootHost && c.Profile.Root.Write
+}
+
+// watch installs the observer's filter. The launcher's own call is an execveat with a number in it that nobody knows:
+// every other execve can then be notified of.
+func (c *Compilation) watch() error {
+	spec := c.Req.Watch
+	if spec == nil {
+		return nil
+	}
+	watching := *spec
+	watching.Rules = append(watching.Rules[:len(watching.Rules):len(watching.Rules)],
+		filter.Rule{Call: "execveat", Expr: "nonce == 0x" + proc.Hex16(c.Nonce), Else: filter.Action{Kind: filter.Notify}})
+	prog, err := filter.Compile(watching, c.Arch)
+	if err != nil {
+		return err
+	}
+	c.listenWith(own("observer"), own("observer"), prog)
+	return nil
+}
+
+// planObserver makes room for the listener of an observer's filter, without which nothing would be seen.
+func (c *Compilation) planObserver() error {
+	if !c.watched() {
+		return nil
+	}
+	if why := c.noListener(); why != "" {
+		return &fail.UnsupportedError{Layer: policy.LayerDenials, Why: why, Remedy: "cordon doctor says what this host lacks"}
+	}
+	c.reserveListener(own("observer"))
+	return nil
+}
+
+// What is kept of a sandbox, so that another program can be started in it: the ruleset, and the filter without its listener.
+
+// keepRuleset hands Landlock's ruleset to the launcher, where it is to be kept.
+func (c *Compilation) keepRuleset() {
+	if !c.Req.Keep {
+		return
+	}
+	c.do(c.scalar("landlock"),
+		plan.Dup(plan.R(plan.Ruleset), plan.F(FileBeneath), unix.O_CLOEXEC),
+		plan.SendNamedFile(plan.F(FileSync), MsgRules, FileBeneath))
+}
+
+// PlainFilter is the profile's filter without what is of one launch: reports, and a nonce.
+func (c *Compilation) PlainFilter() ([]byte, error) {
+	spec, err := c.Profile.FilterOnce(0)
+	if err != nil {
+		return nil, err
+	}
+	prog, err := filter.Compile(spec, c.Arch)
+	if err != nil {
+		return nil, err
+	}
+	return []byte(host.EncodeFilter(prog.Insns)), nil
+}
+
+// letExec makes a spec let the launcher's own execveat pass. A profile that allows execve alone cannot mean to forbid to be
+// joined; what the program gets out of it is a call that passes with a number that it cannot know.
+func (c *Compilation) letExec(spec filter.Spec) (filter.Spec, error) {
+	for {
+		prog, err := filter.Compile(spec, c.Arch)
+		if err != nil {
+			return spec, err
+		}
+		call := filter.Data{Nr: unix.SYS_EXECVEAT, Arch: c.Arch.Audit(), Args: [6]uint64{3, 0, 0, 0, unix.AT_EMPTY_PATH, c.Nonce}}
+		if a := prog.Action(&call); a.Kind == filter.Allow || a.Kind == filter.Log {
+			return spec, nil
+		}
+		if own := policy.OwnExec(c.Nonce); !slices.Contains(spec.Rules, own) {
+			spec.Rules = append(slices.Clip(spec.Rules), own)
+			continue
+		}
+		return spec, &fail.Error{Op: "exec", Err: errors.New("the profile denies execveat, by which a program is run in a sandbox that runs already"),
+			Hint: "a profile that has no rule about execveat and does not deny it"}
+	}
+}

@@ -1,0 +1,262 @@
+package compile
+
+// getrlimit(2). A hard limit that is already lower stays: it is stricter than what was asked for, and the report says so.
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+var rlimitNumbers = [...]struct {
+	name string
+	n    uint64
+}{
+	{"as", unix.RLIMIT_AS}, {"core", unix.RLIMIT_CORE}, {"cpu", unix.RLIMIT_CPU}, {"data", unix.RLIMIT_DATA}, {"fsize", unix.RLIMIT_FSIZE},
+	{"locks", unix.RLIMIT_LOCKS}, {"memlock", unix.RLIMIT_MEMLOCK}, {"msgqueue", unix.RLIMIT_MSGQUEUE}, {"nice", unix.RLIMIT_NICE},
+	{"nofile", unix.RLIMIT_NOFILE}, {"nproc", unix.RLIMIT_NPROC}, {"rss", unix.RLIMIT_RSS}, {"rtprio", unix.RLIMIT_RTPRIO},
+	{"rttime", unix.RLIMIT_RTTIME}, {"sigpending", unix.RLIMIT_SIGPENDING}, {"stack", unix.RLIMIT_STACK},
+}
+
+// defaultNofile is the soft limit that the task gets unless the profile says otherwise: the kernel's own initial one
+// (INR_OPEN_CUR). The launcher's, which it inherits, was raised by the Go runtime.
+const defaultNofile = 1024
+
+func (c *Compilation) rlimits() error {
+	c.standIns()
+	nofile := false
+	for i := range c.Profile.Limits.Rlimits {
+		r := &c.Profile.Limits.Rlimits[i]
+		n, ok := RlimitNumber(r.Name)
+		if !ok {
+			return &fail.Error{Op: "limits.rlimits", Err: errors.New("unknown resource " + r.Name), From: r.Pos.Short()}
+		}
+		nofile = nofile || r.Name == "nofile"
+		value := r.Value
+		if r.Name == "core" && value == 0 {
+			value = noCore
+			c.checkCore()
+		}
+		c.setRlimit(at("limits.rlimits."+r.Name, -1, r.Pos), n, value)
+	}
+	if !nofile {
+		c.do(own("rlimits"), plan.SetRlimit(unix.RLIMIT_NOFILE, min(defaultNofile, c.Host.NofileMax), c.Host.NofileMax))
+	}
+	return nil
+}
+
+// noCore is the limit of core dumps for none at all. 0 stops files alone: where core_pattern names a program, the kernel starts
+// it on the host, as root, whatever the limit is, but for 1 (core(5); fs/coredump.c). No file is as small as that either.
+const noCore = 1
+
+// checkCore reports as missing that the caller's own hard limit is 0, which nobody without CAP_SYS_RESOURCE raises to 1.
+func (c *Compilation) checkCore() {
+	if !c.Host.CoreZero {
+		return
+	}
+	if text, err := c.Host.Files.Read("/proc/sys/kernel/core_pattern", 1); err == nil && string(text) == "|" {
+		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerRlimits, Why: "core: 0: the caller's hard limit is 0, which the program in core_pattern does not heed, and cannot be raised to 1, which it does"})
+	}
+}
+
+func (c *Compilation) setRlimit(from plan.From, resource, value uint64) {
+	c.do(from, plan.SetRlimit(resource, value, value).OrElse(plan.EPERM))
+}
+
+func RlimitNumber(name string) (uint64, bool) {
+	for _, r := range rlimitNumbers {
+		if r.name == name {
+			return r.n, true
+		}
+	}
+	return 0, false
+}
+
+// CheckSupport refuses what no layer does yet, and finds stand-ins for what the profile allows to be missing.
+func (c *Compilation) CheckSupport() error {
+	p := c.Profile
+	for _, x := range [...]struct {
+		path, why, remedy string
+		layer             policy.Layer
+		set               bool
+	}{
+		{"network", "an allow-list is not supported yet", "use network: none or host", policy.LayerNet, p.Network.Mode == policy.NetworkAllow},
+	} {
+		if x.set {
+			return &fail.UnsupportedError{Layer: x.layer, Why: x.path + ": " + x.why, From: c.Where(x.path), Remedy: x.remedy}
+		}
+	}
+	return nil
+}
+
+// lacking records a layer that is missing where the profile allows that, and is an error where it does not.
+func (c *Compilation) lacking(layer policy.Layer, why, instead, where, remedy string) error {
+	missing, err := c.Without(layer, why, instead, where, remedy)
+	c.Missing = append(c.Missing, missing...)
+	return err
+}
+
+// Without returns what the report says of a layer that is missing, if the profile allows that.
+func (c *Compilation) Without(layer policy.Layer, why, instead, where, remedy string) ([]report.Missing, error) {
+	for _, m := range c.Profile.Missing {
+		if m.Layer == layer {
+			return []report.Missing{{Layer: layer, Why: why, Instead: instead}}, nil
+		}
+	}
+	return nil, &fail.UnsupportedError{Layer: layer, Why: why, From: where, Remedy: remedy}
+}
+
+// standIns are the rlimits in the place of cgroup limits.
+func (c *Compilation) standIns() {
+	l := &c.Profile.Limits
+	if l.Memory.Set && c.groups.lacks["memory"] {
+		c.setRlimit(c.scalar("limits.memory"), unix.RLIMIT_DATA, uint64(l.Memory.V))
+	}
+	if l.PIDs.Set && c.groups.lacks["pids"] {
+		c.setRlimit(c.scalar("limits.pids"), unix.RLIMIT_NPROC, uint64(l.PIDs.V))
+	}
+	if l.CPUTime.Set && c.groups.lacks["cpu-time"] {
+		seconds := uint64((l.CPUTime.V + time.Second - 1) / time.Second)
+		// SIGXCPU at the limit, by which it is known; SIGKILL a second later.
+		c.do(c.scalar("limits.cpu-time"), plan.SetRlimit(unix.RLIMIT_CPU, seconds, seconds+1).OrElse(plan.EPERM))
+	}
+}
+
+// Limits of a user that the task shares with its caller: namespaces(7) (/proc/sys/user, Linux 4.9), inotify(7).
+//
+// The kernel counts what a task has for the maker of its user namespace too, whoever the task is: root's sandboxes all count for
+// root. A task that takes all of the caller's inotify instances, of which a user has 128, leaves none to the caller's desktop or
+// to root's services. So the sandbox's own user namespace has a lower limit.
+
+// shareOfUser is what part of the caller's limit a sandbox gets.
+const shareOfUser = 4
+
+// sharedLimits are the files of /proc/sys/user that are lowered. Nobody needs a capability for what they count, and the
+// filters of the shipped profiles allow it.
+var sharedLimits = [...]string{"max_inotify_instances", "max_inotify_watches"}
+
+// userLimits lowers the limits while the child has all capabilities in its user namespace. In a container /proc/sys may be
+// read-only; then the caller's own limit is all there is.
+func (c *Compilation) userLimits() error {
+	if c.made&unix.CLONE_NEWUSER == 0 {
+		return nil
+	}
+	for _, name := range sharedLimits {
+		text, err := c.launcherFiles().Read("/proc/sys/user/"+name, 24)
+		if err != nil {
+			continue // a kernel without it has no such limit
+		}
+		limit, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil || limit < shareOfUser {
+			continue
+		}
+		dir, path := c.ownProc("sys/user/" + name)
+		c.do(own("user limits"),
+			plan.OpenStep(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0).Into(plan.File).OrElse(plan.EROFS),
+			plan.WriteStep(plan.R(plan.File), strconv.Itoa(limit/shareOfUser)).OrElse(plan.EBADF),
+			plan.CloseStep(plan.R(plan.File)).OrElse(plan.EBADF))
+	}
+	return nil
+}
+
+// The limits that end a run: their place in the profile.
+
+// Endings say what of the profile sets a limit that ends a run.
+var Endings = [...]struct{ Limit, key, flag string }{
+	{report.LimitOOM, "limits.memory", "--memory"},
+	{report.LimitTimeout, "limits.wall", "--timeout"},
+	{report.LimitCPUTime, "limits.cpu-time", "--cpu-time"},
+	{report.LimitOutput, "limits.output", "--output"},
+	{report.LimitPIDs, "limits.pids", "--pids"},
+	{report.LimitFileSize, "limits.rlimits.fsize", "--rlimit fsize=SIZE"},
+}
+
+// CPURlimit is the least RLIMIT_CPU that the plan sets.
+func (c *Compilation) CPURlimit() (limit time.Duration, ok bool) {
+	if r := c.Rlimit("cpu"); r != nil && r.Value < uint64(time.Duration(1<<62)/time.Second) {
+		limit, ok = time.Duration(r.Value)*time.Second, true
+	}
+	if t := c.Profile.Limits.CPUTime; t.Set && (!ok || t.V < limit) {
+		limit, ok = t.V, true
+	}
+	return limit, ok
+}
+
+// Rlimit is what the profile says of a resource; nil for nothing.
+func (c *Compilation) Rlimit(name string) *policy.Rlimit {
+	for i := range c.Profile.Limits.Rlimits {
+		if r := &c.Profile.Limits.Rlimits[i]; r.Name == name && r.Value != policy.Unlimited {
+			return r
+		}
+	}
+	return nil
+}
+
+// LimitRule is the part of the profile that sets a limit, and the flag for it; "" where the profile does not: then it was
+// inherited from the launcher, or from groups around its own.
+func (c *Compilation) LimitRule(limit string) (rule, flag string) {
+	l := &c.Profile.Limits
+	for _, k := range Endings {
+		if k.Limit != limit {
+			continue
+		}
+		if value := limitValue(l, limit); value != "" {
+			return fail.Said(k.key+" "+value, c.Where(k.key)), k.flag
+		}
+		flag = k.flag
+	}
+	switch limit {
+	case report.LimitFileSize:
+		if r := c.Rlimit("fsize"); r != nil {
+			rule = fail.Said("limits.rlimits.fsize "+policy.FormatSize(int64(r.Value)), r.Pos.Short())
+		}
+	case report.LimitCPUTime:
+		if r := c.Rlimit("cpu"); r != nil {
+			rule, flag = fail.Said("limits.rlimits.cpu "+strconv.Itoa(int(r.Value))+"s", r.Pos.Short()), "--rlimit cpu=SECONDS"
+		}
+	}
+	return rule, flag
+}
+
+// limitValue is a limit as the profile may write it; "" where it does not.
+func limitValue(l *policy.Limits, limit string) string {
+	switch {
+	case limit == report.LimitOOM && l.Memory.Set:
+		return policy.FormatSize(l.Memory.V)
+	case limit == report.LimitTimeout && l.Wall.Set:
+		return policy.FormatDuration(l.Wall.V)
+	case limit == report.LimitCPUTime && l.CPUTime.Set:
+		return policy.FormatDuration(l.CPUTime.V)
+	case limit == report.LimitOutput && l.Output.Set:
+		return policy.FormatSize(l.Output.V)
+	case limit == report.LimitPIDs && l.PIDs.Set:
+		return strconv.Itoa(int(l.PIDs.V))
+	}
+	return ""
+}
+
+// DefaultGrace is the time between SIGTERM and SIGKILL unless Cmd.KillAfter says otherwise.
+const DefaultGrace = 2 * time.Second
+
+// CrowdStep is the time between two counts of the sandbox's processes, where RLIMIT_NPROC stands in for the group's limit.
+const CrowdStep = 500 * time.Millisecond
+
+// CPUStep is the least time between two looks at the processor time that was used. A run is longer than it was allowed to
+// be by no more than this, times the number of processors.
+const CPUStep = 10 * time.Millisecond
+
+// LookStep is the time between two looks at a v1 group of pids, which tells of nothing since Linux 6.10.
+const LookStep = 250 * time.Millisecond
+
+// OomTries bounds how often the launcher looks whether the kernel has killed somebody after it said that memory ran out.
+const OomTries = 50
+
+func Positive(n *uint64) bool { return n != nil && *n > 0 }

@@ -1,0 +1,240 @@
+package compile
+
+// A program's own file is bound where the profile does not show its directory. The file's name may be the work of an earlier
+// task: a link in the working directory, a script's first line. Whatever that names would be readable inside. So the file is
+// bound only if
+//
+//   - no link leads to it but those of the system's own directories;
+//   - no hide rule means it;
+//   - it is a regular file and, if a script names it, an ELF executable, not a text that somebody keeps for himself.
+
+import (
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+// namedBy says who names a program.
+type namedBy int
+
+const (
+	byCaller namedBy = iota
+	byScript         // in its first line
+)
+
+// bindProgram shows one file of the host that the profile's mounts do not.
+func (c *Compilation) bindProgram(name, path string, by namedBy) error {
+	notFound := &fail.LookupError{Name: name, Why: "no such file", Code: 127}
+	if c.Profile.Root.Kind == policy.RootDir {
+		notFound.Why = "no such file in the root directory"
+		return notFound
+	}
+	if c.Into != nil {
+		notFound.Why = "no such file in the sandbox"
+		return notFound
+	}
+	if c.hostTree().Absent(path) {
+		return notFound
+	}
+	info, err := c.Host.Files.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return notFound
+	}
+	if err := c.accessible(name, path); err != nil {
+		return err
+	}
+	real, err := c.mayShow(name, path, by)
+	if err != nil {
+		return err
+	}
+	from := own("command")
+	target, err := c.place(from, path, false)
+	if err != nil {
+		return &fail.LookupError{Name: name, Why: "the profile hides it: " + err.Error(), Code: 126, Hint: "show its directory: --ro " + filepath.Dir(path)}
+	}
+	mnt := c.openSource(from, plan.Tree, real, picture.AttrRO|picture.AttrBase, "command")
+	c.attach(from, mnt, target, false)
+	c.Tree.Add(picture.Part{Target: target, Source: real, File: true, What: "the program"})
+	c.Added = append(c.Added, report.Added{Path: real, Why: "the profile hides its directory"})
+	return nil
+}
+
+// mayShow returns the place of a program on the host, without links, if it may be bound.
+func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
+	real, err := c.withoutPlanted(name, path)
+	if err != nil {
+		return "", err
+	}
+	if rule := c.hiding(real); rule != "" {
+		return "", &fail.LookupError{Name: name, Why: "hidden by " + rule, Code: 126, Hint: "the profile hides it on purpose; use another profile to run it"}
+	}
+	if by == byScript {
+		if head, err := c.Host.Files.Read(real, 4); err != nil || string(head) != "\x7fELF" {
+			return "", &fail.LookupError{Name: name, Why: "the profile hides it, and it is no ELF executable: what a script names could be any text", Code: 126,
+				Hint: "show its directory if that is meant: --ro " + filepath.Dir(real)}
+		}
+	}
+	return real, nil
+}
+
+// withoutPlanted follows a path on the host as the kernel does, through links of the system only.
+func (c *Compilation) withoutPlanted(name, path string) (string, error) {
+	done, rest := "", path[1:]
+	for links := 0; rest != ""; {
+		var part string
+		part, rest, _ = strings.Cut(rest, "/")
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			done = done[:max(0, strings.LastIndexByte(done, '/'))]
+			continue
+		}
+		next := done + "/" + part
+		info, err := c.Tree.Lstat(next)
+		if err == nil && info.Mode()&fs.ModeSymlink == 0 {
+			done = next
+			continue
+		}
+		var text string
+		if err == nil {
+			text, err = c.Host.Files.Readlink(next)
+		}
+		if links++; err == nil && links > 40 {
+			err = unix.ELOOP
+		}
+		if err != nil {
+			return "", &fail.LookupError{Name: name, Why: fail.Bare(err).Error(), Code: 126}
+		}
+		if !c.ofSystem(paths.Clean(done + "/")) {
+			return "", plantedError(name, path, next)
+		}
+		if strings.HasPrefix(text, "/") {
+			done = ""
+		}
+		rest = text + "/" + rest
+	}
+	return done, nil
+}
+
+func plantedError(name, path, link string) error {
+	e := &fail.LookupError{Name: name, Why: "the profile hides what the link " + link + " leads to, and a task could have made that link", Code: 126,
+		Hint: "name the file without the link, or show its directory with --ro"}
+	if paths.Below(link, "/proc") {
+		e.Why, e.Hint = path+" lies behind a link of /proc, which can lead out of the sandbox", ""
+	}
+	return e
+}
+
+// systemDirs are the directories in which a distribution has links. None of them is ever a working directory that a task may
+// write, unless the caller insists.
+var systemDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/nix", "/gnu", "/opt"}
+
+// ofSystem reports whether nobody but the system makes links in a directory: it is "/", /home or one of systemDirs, and only
+// root may write it and the directories above it.
+func (c *Compilation) ofSystem(dir string) bool {
+	known := dir == "/" || dir == "/home"
+	for _, s := range systemDirs {
+		known = known || paths.Below(dir, s)
+	}
+	if !known || c.writable(dir) {
+		return false
+	}
+	for ; ; dir, _ = paths.Split(dir) {
+		info, err := c.Tree.Lstat(dir)
+		if err != nil || info.Mode().Perm()&0o022 != 0 || !c.belongsToSystem(dir, info) {
+			return false
+		}
+		if dir == "/" {
+			return true
+		}
+	}
+}
+
+// belongsToSystem reports whether a file is root's. In a user namespace without root it is somebody's whom the caller cannot be.
+func (c *Compilation) belongsToSystem(hostPath string, info fs.FileInfo) bool {
+	st, ok := host.StatOf(info)
+	return ok && (st.Uid == 0 || int(st.Uid) != c.Host.UID && c.Host.Files.Access(hostPath, unix.W_OK) != nil)
+}
+
+// hiding returns the rule that hides a place of the host, or a directory above it, whether or not the sandbox shows that
+// place; "" for none.
+func (c *Compilation) hiding(real string) string {
+	for _, dir := range c.Host.StateDirs() {
+		if paths.Below(real, dir) {
+			return "cordon: it is state of its own"
+		}
+	}
+	for i := range c.Profile.Hide {
+		if h := &c.Profile.Hide[i]; c.hides(h.Pattern, real) {
+			return h.Pos.Short()
+		}
+	}
+	return ""
+}
+
+// hides reports whether a pattern means a place of the host or a directory above it. A fixed pattern is followed through links.
+func (c *Compilation) hides(pattern, real string) bool {
+	rest, anywhere := strings.CutPrefix(pattern, "**/")
+	if !anywhere {
+		full, err := c.expandTarget(pattern)
+		if err != nil {
+			return false // without a home nothing is below it
+		}
+		if !strings.ContainsAny(full, "*?[") {
+			return c.isOrIsBelow(real, full)
+		}
+		rest = full[1:]
+	}
+	names := strings.Split(rest, "/")
+	parts := strings.Split(real[1:], "/")
+	for from := range parts {
+		if matches(names, parts[from:]) {
+			return true
+		}
+		if !anywhere {
+			break
+		}
+	}
+	return false
+}
+
+// matches reports whether a pattern means a path or a directory above it.
+func matches(names, parts []string) bool {
+	if len(names) == 0 {
+		return true
+	}
+	if names[0] == "**" && matches(names[1:], parts) {
+		return true
+	}
+	if len(parts) == 0 {
+		return false
+	}
+	if names[0] == "**" {
+		return matches(names, parts[1:])
+	}
+	ok, err := path.Match(names[0], parts[0])
+	return ok && err == nil && matches(names[1:], parts[1:])
+}
+
+// isOrIsBelow reports whether a place of the host is what a path means, or is below that.
+func (c *Compilation) isOrIsBelow(real, path string) bool {
+	if paths.Below(real, path) {
+		return true
+	}
+	host := picture.Tree{Files: c.Host.Files}
+	host.Add(picture.Part{Target: "/", Source: "/"})
+	meant, err := host.Resolve(path)
+	return err == nil && paths.Below(real, meant)
+}

@@ -1,0 +1,363 @@
+package compile
+
+// Sockets of the host that have a name in the file system: unix(7), sock_diag(7), proc_net(5) (/proc/net/unix). To connect
+// to one takes no more than the permission to write to it, on a read-only mount too, and whoever listens sees the caller's id.
+//
+// Landlock refuses to connect to what no rule allows since ABI 9 (Linux 7.1, LANDLOCK_ACCESS_FS_RESOLVE_UNIX). Before, the
+// launcher covers those that it finds when it starts. A bind that names the socket itself is meant, and stays.
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/plan"
+)
+
+const (
+	maxSocketTable = 4 << 20 // bytes of /proc/net/unix that are read
+	maxSearched    = 10_000  // names that are looked at for a socket without its name
+	socketLooks    = 2000    // entries of a writable directory of the host that are looked at
+)
+
+// CoveredSocket is what a part is that covers a socket.
+const CoveredSocket = "a socket of the host that no bind names, and covered"
+
+// CoverSockets covers the host's sockets that the sandbox would show.
+func (c *Compilation) CoverSockets() error {
+	if c.AsItIs() || c.LandlockResolves() || !c.Tree.ShowsHost() {
+		return nil
+	}
+	names, err := c.namedSockets()
+	if err != nil { // a proc file system without it: subset=pid
+		c.note("the host's sockets cannot be listed, and are not covered unless they lie in a writable directory: /proc/net/unix: " + fail.Bare(err).Error())
+	}
+	for _, name := range c.walkForSockets() {
+		if slices.Contains(names, name) || c.listens(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	windows := c.windows()
+	for _, name := range slices.Compact(names) {
+		if err := c.coverSocket(windows, name); err != nil {
+			return &fail.Error{Op: "cover the socket " + name, Err: err}
+		}
+	}
+	return nil
+}
+
+// LandlockResolves reports whether Landlock decides which sockets the task may connect to.
+func (c *Compilation) LandlockResolves() bool {
+	return !c.Profile.Landlock.Off && c.Host.LandlockABI >= resolveUnixABI
+}
+
+// listens reports whether somebody may listen at a socket that /proc/net/unix does not name. One that an earlier run left
+// is not covered: a program that uses the name again could not remove it.
+func (c *Compilation) listens(path string) bool {
+	l, ok := c.Host.Files.(interface{ Listens(path string) bool })
+	return !ok || l.Listens(path)
+}
+
+// coverSocket covers a socket of the host at every place where the sandbox shows it.
+func (c *Compilation) coverSocket(windows []window, host string) error {
+	views, err := c.places(windows, host)
+	if err != nil || len(views) == 0 {
+		return err
+	}
+	info, err := c.Tree.Lstat(host)
+	if err != nil || info.Mode()&fs.ModeSocket == 0 {
+		return nil //nolint:nilerr // it is gone, or in a directory that the task cannot search either
+	}
+	for _, view := range views {
+		if p := c.Tree.At(view); p.Target == view {
+			continue // bound by its own name
+		}
+		if err := c.coverThing(own("sockets"), view, policy.Pos{}, false); err != nil {
+			return err
+		}
+		c.Tree.At(view).What = CoveredSocket
+		c.covered = append(c.covered, view)
+	}
+	return nil
+}
+
+// boundSockets lists the sockets of the launcher's network namespace that have a file.
+func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
+	if diag, ok := c.launcherFiles().(interface {
+		Sockets() ([]host.BoundSocket, error)
+	}); ok {
+		if list, err := diag.Sockets(); err == nil {
+			return list, nil
+		}
+	}
+	text, err := c.launcherFiles().Read("/proc/net/unix", maxSocketTable)
+	if err != nil {
+		return nil, err
+	}
+	var list []host.BoundSocket
+	for line := range bytes.Lines(text) {
+		if i := bytes.Index(line, []byte(" /")); i >= 0 {
+			list = append(list, host.BoundSocket{Name: string(bytes.TrimSuffix(line[i+1:], []byte{'\n'}))})
+		}
+	}
+	return list, nil
+}
+
+// namedSockets lists the paths of the bound sockets that the sandbox may show. The links in the names that they were bound
+// by are followed as they are now. A socket that does not have its name is looked for by its inode.
+func (c *Compilation) namedSockets() ([]string, error) {
+	list, err := c.boundSockets()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, s := range list {
+		if strings.HasPrefix(s.Name, "/") {
+			w := picture.Walker{Tree: c.hostTree()}
+			name, err := w.Walk(s.Name)
+			if err == nil && c.Tree.ShowsBelow(name) { // otherwise the task cannot go there either
+				names = append(names, name)
+			}
+			if err == nil && (s.Ino == 0 || c.hasInode(name, s.Ino)) {
+				continue
+			}
+		}
+		if s.Ino != 0 && !c.ownControl(s) {
+			c.lost = append(c.lost, s)
+		}
+	}
+	if c.lost != nil {
+		shown, err := c.shownDevices()
+		if err != nil {
+			return nil, err
+		}
+		c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return !shown[deviceText(s.Dev)] })
+		names = append(names, c.searchSockets()...)
+	}
+	return names, nil
+}
+
+// hasInode compares the low half of an inode's number.
+func (c *Compilation) hasInode(path string, ino uint32) bool {
+	info, err := c.Tree.Lstat(path)
+	if err != nil {
+		return false
+	}
+	st, ok := host.StatOf(info)
+	return ok && uint32(st.Ino) == ino
+}
+
+// shownDevices lists the file systems of which the sandbox shows a part.
+func (c *Compilation) shownDevices() (map[string]bool, error) {
+	table, err := c.mountsOfHost()
+	if err != nil {
+		return nil, err
+	}
+	shown := map[string]bool{}
+	for _, w := range c.windows() {
+		if m := table.find(w.source); m != nil {
+			shown[m.Device] = true
+		}
+		for i := range table.List {
+			m := &table.List[i]
+			if !shown[m.Device] && paths.Below(m.Point, w.source) && c.Tree.HostPath(paths.Moved(m.Point, w.source, w.target)) == m.Point {
+				shown[m.Device] = true
+			}
+		}
+	}
+	return shown, nil
+}
+
+// deviceText is a device in the form of a mount table.
+func deviceText(dev uint32) string {
+	return strconv.FormatUint(uint64(dev>>20), 10) + ":" + strconv.FormatUint(uint64(dev&(1<<20-1)), 10)
+}
+
+// ownControl reports whether a socket is that of another sandbox's launcher, in the state directory, which is covered.
+func (c *Compilation) ownControl(s host.BoundSocket) bool {
+	if !strings.HasPrefix(s.Name, "/proc/self/fd/") || !strings.HasSuffix(s.Name, "/"+host.ControlFile) {
+		return false
+	}
+	return slices.ContainsFunc(append(c.Host.StateDirs(), "/run/cordon"), func(dir string) bool {
+		info, err := c.Tree.Lstat(dir)
+		if err != nil {
+			return false
+		}
+		st, ok := host.StatOf(info)
+		return ok && kernelDev(uint64(st.Dev)) == s.Dev //nolint:unconvert // its width differs by architecture
+	})
+}
+
+// kernelDev is the kernel's own form of a device number.
+func kernelDev(dev uint64) uint32 { return unix.Major(dev)<<20 | unix.Minor(dev) }
+
+// searchSockets looks for the files of sockets in what the sandbox shows of the host. It ends after maxSearched names, and
+// what it has not found stays in c.lost.
+func (c *Compilation) searchSockets() (found []string) {
+	var dirs []string // inside
+	for _, w := range c.windows() {
+		dirs = append(dirs, w.target)
+	}
+	for looks := 0; len(dirs) > 0 && len(c.lost) > 0 && looks < maxSearched; dirs = dirs[1:] {
+		dir := c.Tree.HostPath(dirs[0])
+		if dir == "" || slices.Contains(picture.QuietDirs[:], dir) {
+			continue
+		}
+		entries, err := c.Host.Files.ReadDir(dir)
+		if err != nil {
+			continue // nor can the task list it
+		}
+		looks += len(entries)
+		for _, e := range entries {
+			switch path := paths.Join(dir, e.Name()); {
+			case e.IsDir():
+				dirs = append(dirs, paths.Join(dirs[0], e.Name()))
+			case e.Type()&fs.ModeSocket != 0 && c.isLost(path):
+				found = append(found, path)
+			}
+		}
+	}
+	return found
+}
+
+// isLost reports whether a file is that of a socket in c.lost, and takes the socket out of it.
+func (c *Compilation) isLost(path string) bool {
+	n := len(c.lost)
+	c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return c.hasInode(path, s.Ino) })
+	return len(c.lost) < n
+}
+
+// walkForSockets looks for sockets in the writable binds: those that /proc/net/unix does not name, since they belong to
+// another network namespace, or were bound by a relative name, or renamed. It ends after socketLooks entries of each.
+func (c *Compilation) walkForSockets() (found []string) {
+	for i := range c.Tree.Parts {
+		p := &c.Tree.Parts[i]
+		if !p.HostsWrites() || c.Tree.At(p.Target) != p {
+			continue
+		}
+		looks, dirs := 0, []string{p.Source}
+		for len(dirs) > 0 && looks < socketLooks {
+			dir := dirs[0]
+			dirs = dirs[1:]
+			entries, err := c.Host.Files.ReadDir(dir)
+			if err != nil {
+				continue // the task cannot read it either, and finds no socket in it
+			}
+			looks += len(entries)
+			for _, e := range entries {
+				switch {
+				case e.Type()&fs.ModeSocket != 0:
+					found = append(found, paths.Join(dir, e.Name()))
+				case e.IsDir():
+					dirs = append(dirs, paths.Join(dir, e.Name()))
+				}
+			}
+		}
+	}
+	return found
+}
+
+// SocketsText says for the report what was done about the host's sockets, "" where nothing had to be.
+func (c *Compilation) SocketsText() string {
+	if c.AsItIs() || c.LandlockResolves() || !c.Tree.ShowsHost() {
+		return ""
+	}
+	text := strconv.Itoa(len(c.covered)) + " sockets of the host covered"
+	if len(c.covered) > 0 {
+		text += " (" + strings.Join(c.covered[:min(len(c.covered), 5)], " ") + ")"
+	}
+	for i, s := range c.lost[:min(len(c.lost), 5)] {
+		if i == 0 {
+			text += "; " + strconv.Itoa(len(c.lost)) + " not found, bound as"
+		}
+		text += " " + strconv.Quote(s.Name)
+	}
+	var later []string
+	for i := range c.Tree.Parts {
+		if p := &c.Tree.Parts[i]; p.ShowsLater() && c.Tree.At(p.Target) == p {
+			later = append(later, p.Target)
+		}
+	}
+	if later != nil {
+		text += "; one that is made later is not, in " + strings.Join(later, " ")
+	}
+	return text
+}
+
+// undone says that the working directory puts the host's tree back over an empty directory of the profile, and refuses
+// where that is /run, which holds the sockets of the whole session.
+func (c *Compilation) undone() error {
+	for i := range c.Tree.Parts {
+		p := &c.Tree.Parts[i]
+		if !p.Cwd || p.Rule.Flag != "" {
+			continue
+		}
+		if runtimeDir(p.Source) {
+			return &fail.Error{Op: "working directory " + p.Source, Err: errors.New("it holds the sockets of the session, and the profile would show it"),
+				From: p.Rule.Short(), Hint: "change to a directory of the project; --ro . or --rw . insists"}
+		}
+		if list := c.uncovers(i); list != nil {
+			c.note("the working directory is " + p.Source + ": the program sees the host's " + strings.Join(list, ", ") + ", which the profile would give it empty")
+		}
+	}
+	return nil
+}
+
+// uncovers lists the empty directories of the profile in whose place a part, mounted later, shows the host's.
+func (c *Compilation) uncovers(later int) (list []string) {
+	p := &c.Tree.Parts[later]
+	for i := range later {
+		q := &c.Tree.Parts[i]
+		if (q.What == "a tmpfs" || q.What == emptyDir) && paths.Below(q.Target, p.Target) && c.Tree.At(q.Target) == p &&
+			!slices.Contains(list, q.Target) {
+			list = append(list, q.Target)
+		}
+	}
+	return list
+}
+
+// runtimeDir reports whether a directory is /run, or one of a user's session in it, or is above one.
+func runtimeDir(dir string) bool {
+	dir = strings.TrimPrefix(dir, "/var")
+	rest, ok := strings.CutPrefix(dir, "/run")
+	if !ok || rest != "" && rest[0] != '/' {
+		return false
+	}
+	user, ok := strings.CutPrefix(rest, "/user")
+	return rest == "" || ok && strings.Count(user, "/") <= 1
+}
+
+// landSockets allows connecting to the sockets that are bound by name, and to those on the sandbox's own file systems,
+// which a program that joins the sandbox has not made itself. A rule holds for all that is mounted below, so that a file
+// system with a directory of the host below it has none.
+func (c *Compilation) landSockets(from plan.From) {
+	for i := range c.Tree.Parts {
+		p := &c.Tree.Parts[i]
+		if c.Tree.At(p.Target) != p || p.Opaque {
+			continue
+		}
+		if c.namedSocket(p) || p.Source == "" && p.Write && !p.File && !c.Tree.HostBelow(p.Target) {
+			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landUnix, file: p.File, from: from})
+		}
+	}
+}
+
+// namedSocket reports whether a part is a socket of the host.
+func (c *Compilation) namedSocket(p *picture.Part) bool {
+	if !p.File || p.Source == "" {
+		return false
+	}
+	info, err := c.Tree.Lstat(p.Source)
+	return err == nil && info.Mode()&fs.ModeSocket != 0
+}

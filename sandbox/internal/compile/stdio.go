@@ -1,0 +1,259 @@
+package compile
+
+// Descriptors: the task gets 0, 1 and 2 and what the caller names, and nothing else (CVE-2024-21626).
+
+import (
+	"errors"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+var StdioNames = [...]string{"stdin", "stdout", "stderr"}
+
+// descriptors puts the task's descriptors at their numbers and marks every other one to be closed by execve:
+// close_range(2), CLOSE_RANGE_CLOEXEC since Linux 5.11.
+func (c *Compilation) descriptors() error {
+	from := own("stdio")
+	for i := range c.Req.Stdio {
+		if c.Reopened(i) {
+			c.takeStdin()
+			continue
+		}
+		if c.Brokered(i) || c.Passes(i) {
+			continue
+		}
+		c.Plan.Files = append(c.Plan.Files, StdioNames[i])
+		c.do(from, plan.Dup(plan.F(StdioNames[i]), plan.Number(uint64(i)), 0))
+	}
+	for i := range c.Req.Extra {
+		name := ExtraName(i)
+		c.Plan.Files = append(c.Plan.Files, name)
+		c.do(from, plan.Dup(plan.F(name), plan.Number(uint64(3+i)), 0))
+	}
+	c.do(from, plan.CloseFrom(c.FirstFD(), unix.CLOSE_RANGE_CLOEXEC))
+	return nil
+}
+
+func ExtraName(i int) string { return "extra" + strconv.Itoa(i) }
+
+// FirstFD is the lowest number that the task does not get.
+func (c *Compilation) FirstFD() uint64 { return uint64(3 + len(c.Req.Extra)) }
+
+// Passes reports whether a standard file is the launcher's own at the same number, and may stay.
+func (c *Compilation) Passes(number int) bool {
+	f := &c.Req.Stdio[number]
+	return f.Given && f.Number == number && !c.Withheld(number) && !c.Copied(number) && !c.Lent(number)
+}
+
+// Withheld reports whether a standard file is a terminal that the profile keeps from the task.
+func (c *Compilation) Withheld(number int) bool {
+	return c.Profile.TTY == policy.TTYNone && c.Req.Stdio[number].Terminal
+}
+
+// consolePath is the host's device behind a terminal on standard input that is passed through; it becomes
+// /dev/console, so that ttyname(3) finds it.
+func (c *Compilation) consolePath() string {
+	in := &c.Req.Stdio[0]
+	if c.Profile.TTY != policy.TTYInherit || !in.Terminal || in.TTY == "" || !paths.Below(in.TTY, "/dev") {
+		return ""
+	}
+	return in.TTY
+}
+
+// GivesPipes reports whether root starts the task, and it is another id.
+func (c *Compilation) GivesPipes() bool {
+	return c.IDs.Own || c.Host.Privileged && c.IDs.OutUID >= 0 && (c.Into != nil || c.Joined(unix.CLONE_NEWUSER) != nil)
+}
+
+// Lent reports whether the task gets a pipe of its own in the place of a standard file that it reads.
+func (c *Compilation) Lent(number int) bool {
+	return number == 0 && c.Req.Stdio[0].Pipe && !c.Brokered(0) && !c.AsItIs()
+}
+
+// Copied reports whether the task gets a pipe of its own in the place of a standard file that it writes: for the sake of
+// limits.output, or because the caller's is a pipe. The owner of a pipe can also read it, by /proc/PID/fd, and would take what
+// others have written to it and nobody has read yet; a task of another id could not open /dev/stdout. What goes through the
+// terminal broker is counted there.
+func (c *Compilation) Copied(number int) bool {
+	f := &c.Req.Stdio[number]
+	if number == 0 || !f.Given || c.Brokered(number) {
+		return false
+	}
+	return c.Profile.Limits.Output.Set || f.Pipe && !c.AsItIs()
+}
+
+// A regular file on standard input. The mounts keep a task from writing files of the host, but not from changing the mode,
+// the times and the attributes of one that it has a descriptor of and that is its user's. So the task opens the file
+// again, through a read-only mount that is nowhere attached: open_tree(2), mount_setattr(2). The launcher gets the
+// descriptor as well. With it the launcher sets where the task begins to read, and leaves the caller's own descriptor where
+// the task has come to, as it would be had both shared it.
+
+// MsgStdin brings the launcher the task's standard input.
+const MsgStdin = 'S'
+
+// settleStdin decides whether the task opens its standard input again.
+func (c *Compilation) settleStdin() error {
+	f := c.Req.Stdio[0].Regular
+	if f == nil || c.Into != nil || c.Observed() || c.Joined(unix.CLONE_NEWNS) != nil {
+		return nil
+	}
+	if f.Err != nil {
+		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerMount,
+			Why: "stdin: " + f.Path + ": " + f.Err.Error() + ": the task can change the file's mode, times and attributes"})
+		return nil
+	}
+	c.Stdin = f.Path
+	return nil
+}
+
+// openStdinAgain comes while "/" is still the host's.
+func (c *Compilation) openStdinAgain() {
+	if c.Stdin == "" {
+		return
+	}
+	from, tree := own("stdin"), plan.R(plan.Tree)
+	dir, name := paths.Split(c.Stdin)
+	c.openOutside(from, dir, walk.OpenDir, plan.Source)
+	c.do(from,
+		plan.Clone(plan.R(plan.Source), "", CloneTree|unix.AT_EMPTY_PATH).Into(plan.Tree),
+		plan.CloseStep(plan.R(plan.Source)),
+		plan.Setattr(tree, "", WholeMount, picture.AttrRO|picture.AttrBase, 0, unix.MS_PRIVATE),
+		plan.OpenStep(tree, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0).Into(plan.Input),
+		plan.CloseStep(tree))
+}
+
+// allowStdin lets the task open its standard input by name, as /dev/stdin: no rule of the tree holds for a mount that is
+// nowhere attached.
+func (c *Compilation) allowStdin() {
+	if c.Stdin == "" {
+		return
+	}
+	c.do(own("stdin"),
+		plan.Dup(plan.R(plan.Input), plan.F(FileBeneath), unix.O_CLOEXEC),
+		plan.AllowBeneath(plan.R(plan.Ruleset), FileBeneath, landRead&landOfFile&c.Land.Handled))
+}
+
+// takeStdin puts the file in its place, and gives it to the launcher.
+func (c *Compilation) takeStdin() {
+	c.do(own("stdin"),
+		plan.Dup(plan.R(plan.Input), plan.Number(0), 0),
+		plan.SendFile(plan.F(FileSync), string(rune(MsgStdin)), 0))
+}
+
+// Reopened reports whether the task opens a standard file itself.
+func (c *Compilation) Reopened(number int) bool { return number == 0 && c.Stdin != "" }
+
+// A terminal of the task's own, in the place of the caller's: pts(4), ioctl_tty(2), TIOCGPTPEER since Linux 4.13.
+//
+// The task cannot put anything into the caller's terminal (TIOCSTI, TIOCLINUX: CVE-2017-5226, CVE-2023-28100), read what
+// is typed to others, or change its mode, because it does not have it. It has a pseudo-terminal of the sandbox's devpts, and
+// the launcher copies: internal/terminal.
+//
+// init is the leader of the task's session and the task has a process group of its own in it. Were the task the leader, the
+// group would be an orphaned one, whose processes SIGTSTP does not stop: Ctrl-Z would do nothing to an editor.
+
+// FileSlave is the task's terminal where it is of the host's devpts, because the sandbox shows none of its own.
+const FileSlave = "terminal"
+
+// MsgTerminal brings the launcher the master of a terminal of the sandbox's devpts.
+const MsgTerminal = 'Y'
+
+// Brokered reports whether the task gets its own terminal in the place of a standard file.
+func (c *Compilation) Brokered(number int) bool {
+	return c.Req.Terminal || c.Profile.TTY == policy.TTYBroker && c.Req.Stdio[number].Terminal
+}
+
+// findTerminal decides whether the task gets a terminal, and from where.
+func (c *Compilation) findTerminal() error {
+	for i := range c.Req.Stdio {
+		c.OwnTTY = c.OwnTTY || c.Brokered(i)
+	}
+	if c.Req.Recorded && !c.OwnTTY {
+		return &fail.Error{Op: "record the terminal", Err: errors.New("the program has none of its own"),
+			Hint: "--tty broker gives it one where stdin, stdout or stderr is a terminal, -t in any case"}
+	}
+	for i := range c.Profile.Mounts {
+		if m := &c.Profile.Mounts[i]; c.OwnTTY && m.Kind == policy.MountDev {
+			c.OwnPts, c.devTarget = true, paths.Clean(m.Target)
+		}
+	}
+	return nil
+}
+
+// terminal makes the terminal, before the fork: init leads the session that it controls.
+func (c *Compilation) terminal() error {
+	if !c.OwnTTY {
+		return nil
+	}
+	from := c.scalar("tty")
+	c.do(from, plan.NewSession())
+	slave := plan.F(FileSlave)
+	if c.OwnPts {
+		slave = plan.R(plan.Slave)
+		c.openTerminal(from)
+	} else {
+		c.Plan.Files = append(c.Plan.Files, FileSlave)
+	}
+	c.do(from, plan.ControlTTY(slave))
+	for i := range c.Req.Stdio {
+		if c.Brokered(i) {
+			c.do(from, plan.Dup(slave, plan.Number(uint64(i)), 0))
+		}
+	}
+	c.do(from, plan.CloseStep(slave))
+	return nil
+}
+
+// openTerminal opens a terminal of a new devpts, which stays unattached until /dev is made, or of that of the sandbox that is
+// joined, and sends the launcher its master. That takes a known number: one of those that the terminal is going to have.
+func (c *Compilation) openTerminal(from plan.From) {
+	master, number := plan.R(plan.Master), c.terminalFD()
+	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
+	if c.Into != nil { // the sandbox's devpts is there; what is no terminal fails at the next step
+		c.openOutside(from, paths.Join(c.devTarget, "pts/ptmx"), flags, plan.Master)
+	} else {
+		c.newDevpts(from, plan.Pts)
+		c.do(from, plan.OpenStep(plan.R(plan.Pts), "ptmx", flags, 0).Into(plan.Master))
+	}
+	c.do(from,
+		plan.UnlockPTY(master),
+		plan.OpenSlave(master, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC).Into(plan.Slave),
+		plan.Dup(master, plan.Number(number), 0),
+		plan.SendFile(plan.F(FileSync), string(rune(MsgTerminal)), number),
+		plan.CloseStep(master))
+}
+
+// terminalFD is the first standard file that is the task's terminal.
+func (c *Compilation) terminalFD() uint64 {
+	for i := range c.Req.Stdio {
+		if c.Brokered(i) {
+			return uint64(i)
+		}
+	}
+	return 0
+}
+
+// jobControl gives the task a process group of its own in the foreground of its terminal. SIGTTOU, which a process gets
+// that does so in the background, is blocked like every signal of the child.
+func (c *Compilation) jobControl() {
+	c.do(c.scalar("tty"), plan.NewGroup(), plan.Foreground(plan.Number(c.terminalFD())))
+}
+
+// console binds the terminal, the first of its devpts, to /dev/console.
+func (c *Compilation) console(from plan.From, target string, rule policy.Pos) {
+	c.do(from,
+		plan.MkfileStep(plan.R(plan.Dev), "console", 0o444),
+		plan.Clone(plan.R(plan.Dev), "pts/0", cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree),
+		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), "console", fromFD),
+		plan.CloseStep(plan.R(plan.Tree)))
+	c.Tree.Add(picture.Part{Target: paths.Join(target, "console"), File: true, Write: true, What: "a device", Rule: rule})
+}

@@ -1,0 +1,18 @@
+package git
+
+import (
+	"regexp"
+	"sync"
+)
+
+// A pattern is a regular expression that is compiled when something is first matched with it: most launches match nothing.
+type pattern struct {
+	text string // in the syntax of package regexp; a text that is none panics in get
+	once sync.Once
+	re   *regexp.Regexp
+}
+
+func (p *pattern) get() *regexp.Regexp {
+	p.once.Do(func() { p.re = regexp.MustCompile(p.text) })
+	return p.re
+}

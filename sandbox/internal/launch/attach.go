@@ -1,0 +1,157 @@
+package launch
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/proc"
+)
+
+// keep opens what a later program needs, while the task waits before its execve.
+func (p *Process) keep() error {
+	if !p.Cmd.Keep {
+		return nil
+	}
+	a := p.kept
+	if a == nil { // there is a ruleset otherwise
+		a = &attach.Attached{}
+		p.kept = a
+	}
+	if err := a.Open("/proc/" + strconv.Itoa(p.Task)); err != nil {
+		return &fail.Error{Op: "keep the sandbox for exec", Err: err}
+	}
+	if err := p.keepGroupFiles(a); err != nil {
+		return err
+	}
+	c := p.Comp
+	a.Caller, a.Profile, a.Cwd, a.Home = c.Host.UID, c.Profile, c.Host.Cwd, c.Host.Home
+	a.Workdir, a.Env = c.Workdir, c.Program.Env
+	a.NewUser, a.UID, a.GID = c.IDs.NewUser, c.IDs.InUID, c.IDs.InGID
+	return nil
+}
+
+// keepGroupFiles opens what the sandbox's groups are entered by: see openGroup.
+func (p *Process) keepGroupFiles(a *attach.Attached) error {
+	ch := p.choice()
+	if ch == nil {
+		return nil
+	}
+	if ch.V2() || ch.Unit() {
+		fd, err := p.Cgroup.Open()
+		if err != nil {
+			return err
+		}
+		a.Descriptors()[compile.FileCgroup] = fd
+	}
+	for _, controller := range ch.V1() {
+		fd, err := p.Cgroup.OpenTasks(controller)
+		if err != nil {
+			return err
+		}
+		a.Descriptors()[compile.FileTasks+controller] = fd
+	}
+	return nil
+}
+
+// keepFile takes over a descriptor that the child has sent.
+func (p *Process) keepFile(name string, fd int) error {
+	if fd < 0 {
+		return &fail.Error{Op: "keep the sandbox for exec", Err: errors.New("the " + name + " did not arrive")}
+	}
+	if p.kept == nil {
+		p.kept = &attach.Attached{}
+	}
+	p.kept.Descriptors()[name] = fd
+	return nil
+}
+
+// Attach completes what was kept. What it returns shares the launcher's descriptors.
+func (p *Process) Attach() (*attach.Attached, error) {
+	if p.kept == nil {
+		return nil, &fail.Error{Op: "attach", Err: errors.New("the sandbox was not started to be joined"), Hint: "give it a name, as with cordon run --name"}
+	}
+	if p.exited() {
+		return nil, attach.ErrSandboxEnded
+	}
+	fds := maps.Clone(p.kept.Descriptors())
+	delete(fds, attach.FileText)
+	fds[attach.FileInit] = p.pidfd
+	a := p.kept.With(fds)
+	for name := range fds {
+		a.Files = append(a.Files, name)
+	}
+	slices.Sort(a.Files)
+	prog, err := p.Comp.PlainFilter()
+	if err != nil {
+		return nil, err
+	}
+	a.Filter = prog
+	return a, nil
+}
+
+// attachAsked is Attach for another process.
+func (p *Process) attachAsked(json.RawMessage) (any, []int, error) {
+	if p.frozen() {
+		return nil, nil, &fail.Error{Op: "exec", Err: errors.New("the sandbox is paused"), Hint: "cordon resume lets it go on"}
+	}
+	if p.exited() {
+		return nil, nil, attach.ErrSandboxEnded
+	}
+	if p.answer != nil { // it is the same for all who ask
+		return nil, p.answer, nil
+	}
+	a, err := p.Attach()
+	if err != nil {
+		return nil, nil, err
+	}
+	fds, err := a.Send()
+	if err != nil {
+		return nil, nil, err
+	}
+	p.kept.Descriptors()[attach.FileText], p.answer = fds[0], fds
+	return nil, fds, nil
+}
+
+// frozen reports whether the task is stopped, by its cgroup or by a signal.
+func (p *Process) frozen() bool {
+	if p.Cgroup != nil {
+		if frozen, err := p.Cgroup.Frozen(); err == nil && frozen {
+			return true
+		}
+	}
+	text, err := proc.ReadSome("/proc/"+strconv.Itoa(p.Task)+"/stat", 512)
+	_, state, found := strings.Cut(string(text), ") ")
+	return err == nil && found && strings.HasPrefix(state, "T")
+}
+
+// Share duplicates what is kept, for a caller of the library.
+func (p *Process) Share() (*attach.Attached, error) {
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	if p.pidfd < 0 {
+		return nil, attach.ErrSandboxEnded
+	}
+	shared, err := p.Attach()
+	if err != nil {
+		return nil, err
+	}
+	a := shared.With(nil)
+	for name, fd := range shared.Descriptors() {
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			a.Close()
+			return nil, &fail.Error{Op: "attach: duplicate " + name, Err: err}
+		}
+		a.Descriptors()[name] = own
+	}
+	return a, nil
+}

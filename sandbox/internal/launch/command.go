@@ -1,0 +1,86 @@
+package launch
+
+// What the launcher starts: the command with its files, and how it is looked after.
+
+import (
+	"encoding/binary"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/state"
+	"cordon/sandbox/ledger"
+)
+
+// Command is a program to be run in a sandbox, as the launcher needs it. The fields are those of Cmd.
+type Command struct {
+	Profile *policy.Profile
+	Host    *host.Host
+	Args    []string
+	Env     []string
+
+	Stdio      [3]*os.File // standard input, output and error; nil means /dev/null
+	ExtraFiles []*os.File
+
+	Terminal  bool
+	RecordTTY io.Writer
+	Keep      bool // what it takes to start other programs in the sandbox
+	Into      *attach.Attached
+	Dir       string
+
+	KillAfter time.Duration
+	State     *state.Entry
+	Profiles  []ledger.Text
+	Search    []string
+	Exclusive bool
+	Note      func(text string)
+	Observer  Observer
+
+	// For tests.
+	FailStep, FailInit int    // the step of the child and task, or of init, that fails, from 1
+	Exposed            bool   // a program that joins a sandbox is not concealed from whoever is inside
+	Hold               func() // called while such a program waits before its filter is in place
+}
+
+// Request describes the command as data. Its files are looked at here.
+func (c *Command) Request() *compile.Request {
+	owner := -1
+	if c.Into == nil && c.Observer == nil {
+		owner = compile.StdinOwner(c.Profile, c.Host)
+	}
+	r := &compile.Request{Args: c.Args, Env: c.Env, Terminal: c.Terminal, Recorded: c.RecordTTY != nil, Keep: c.Keep, Into: c.Into, Dir: c.Dir,
+		Profiles: c.Profiles, Search: c.Search, Observed: c.Observer != nil, Exposed: c.Exposed,
+		Stdio: [3]host.Stdio{host.DescribeStdin(c.Stdio[0], owner), host.DescribeFile(c.Stdio[1]), host.DescribeFile(c.Stdio[2])}}
+	if r.Env == nil && c.Into == nil {
+		r.Env = os.Environ()
+	}
+	for _, f := range c.ExtraFiles {
+		r.Extra = append(r.Extra, host.DescribeFile(f))
+	}
+	if c.Observer != nil {
+		r.Watch = c.Observer.Filter()
+	}
+	return r
+}
+
+// nonce draws a new nonce where the plan needs one; 0 is the one that stands in printed plans.
+func (c *Command) nonce() (nonce uint64, err error) {
+	if c.Into == nil && c.Observer == nil && c.Profile.Syscalls.Exec != policy.ExecOnce {
+		return 0, nil
+	}
+	var b [8]byte
+	for nonce == 0 {
+		if _, err := unix.Getrandom(b[:], 0); err != nil {
+			return 0, &fail.Error{Op: "getrandom", Err: err}
+		}
+		nonce = binary.NativeEndian.Uint64(b[:])
+	}
+	return nonce, nil
+}

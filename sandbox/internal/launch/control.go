@@ -1,0 +1,225 @@
+package launch
+
+// The launcher's control socket: what other commands ask of it while the sandbox lives. A request and its reply are one
+// packet each (unix(7), SOCK_SEQPACKET), in JSON. The launcher's loop never waits for a client: what cannot be written
+// at once is a client that is dropped, and a client that says nothing is dropped after a while.
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/state"
+)
+
+const (
+	MaxClients = 32
+	clientIdle = 10 * time.Second
+)
+
+// Operation is something that can be asked: it gets the arguments and gives the reply's value, and descriptors, which stay
+// the launcher's. It must not block.
+type Operation struct {
+	Op string
+	do func(p *Process, args json.RawMessage) (reply any, fds []int, err error)
+}
+
+var Operations = [...]Operation{
+	{"signal", (*Process).signalAsked},
+	{"log", (*Process).logAsked},
+	{"attach", (*Process).attachAsked},
+}
+
+// control is the launcher's side.
+type control struct {
+	listener int
+	proof    int // of the launcher's user namespace: see internal/state
+	clients  []*controlClient
+}
+
+type controlClient struct {
+	fd   int
+	last time.Time // when it was heard last
+}
+
+// ServeControl begins to listen in the entry's directory. The path goes through the directory's descriptor: that of the
+// directory itself may be longer than a socket's name can be.
+func (p *Process) ServeControl(dir *os.Root) error {
+	fail := func(err error) error { return &fail.Error{Op: "control socket", Err: err} }
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return fail(err)
+	}
+	addr, done, err := state.ControlAddress(dir)
+	if err == nil {
+		err = unix.Bind(fd, addr)
+		done()
+	}
+	if err == nil {
+		err = unix.Listen(fd, MaxClients)
+	}
+	proof := -1
+	if err == nil {
+		proof, err = state.OpenUserNamespace()
+	}
+	if err != nil {
+		unix.Close(fd)
+		return fail(err)
+	}
+	p.control = &control{listener: fd, proof: proof}
+	p.Watch(fd, unix.POLLIN, func(int16) { p.acceptClient() })
+	return nil
+}
+
+// CloseControl ends it all.
+func (p *Process) CloseControl() {
+	if p.control == nil {
+		return
+	}
+	for _, c := range slices.Clone(p.control.clients) {
+		p.dropClient(c)
+	}
+	p.Unwatch(p.control.listener)
+	unix.Close(p.control.listener)
+	unix.Close(p.control.proof)
+	_ = state.Root(p.Cmd.State).Remove(host.ControlFile) // the directory may have gone
+	p.control = nil
+}
+
+// acceptClient takes a client in that admit lets pass.
+func (p *Process) acceptClient() {
+	fd, _, err := unix.Accept4(p.control.listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+	if err != nil { // it has gone, or there is no descriptor for it
+		return
+	}
+	if state.Admit(fd) != nil || len(p.control.clients) == MaxClients {
+		unix.Close(fd)
+		return
+	}
+	c := &controlClient{fd: fd, last: time.Now()}
+	p.control.clients = append(p.control.clients, c)
+	p.Watch(fd, unix.POLLIN, func(int16) { p.serveClient(c) })
+	p.At(c.last.Add(clientIdle), func() { p.dropIdle(c) })
+}
+
+// dropIdle drops a client that has said nothing for a while.
+func (p *Process) dropIdle(c *controlClient) {
+	if p.control == nil || !slices.Contains(p.control.clients, c) {
+		return
+	}
+	if due := c.last.Add(clientIdle); time.Now().Before(due) {
+		p.At(due, func() { p.dropIdle(c) })
+		return
+	}
+	p.dropClient(c)
+}
+
+func (p *Process) dropClient(c *controlClient) {
+	p.Unwatch(c.fd)
+	unix.Close(c.fd)
+	p.control.clients = slices.DeleteFunc(p.control.clients, func(other *controlClient) bool { return other == c })
+}
+
+// serveClient answers one request.
+func (p *Process) serveClient(c *controlClient) {
+	buf := make([]byte, state.MaxPacket)
+	n, _, flags, _, err := unix.Recvmsg(c.fd, buf, nil, unix.MSG_DONTWAIT) // descriptors that it sends are closed by the kernel
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return
+	case err != nil || n == 0:
+		p.dropClient(c)
+		return
+	}
+	c.last = time.Now()
+	var value any
+	var fds []int
+	if flags&unix.MSG_TRUNC != 0 {
+		err = errors.New("the request is too long")
+	} else {
+		value, fds, err = p.Do(buf[:n])
+	}
+	if !Answer(c.fd, p.control.proof, value, fds, err) {
+		p.dropClient(c)
+	}
+}
+
+// Do finds the operation that is asked for.
+func (p *Process) Do(packet []byte) (value any, fds []int, err error) {
+	var r state.Request
+	if err := json.Unmarshal(packet, &r); err != nil {
+		return nil, nil, errors.New("the request is not understood")
+	}
+	for i := range Operations {
+		if Operations[i].Op == r.Op {
+			return Operations[i].do(p, r.Args)
+		}
+	}
+	return nil, nil, &fail.Error{Op: "request " + r.Op, Err: errors.New("not known to this launcher"), Hint: "was the sandbox started by another version of cordon?"}
+}
+
+// Answer sends a reply, whole and at once, with the proof before its descriptors, or says that it could not.
+func Answer(fd, proof int, value any, fds []int, err error) bool {
+	var r state.Reply
+	if err != nil {
+		var e *fail.Error
+		r.Error = err.Error()
+		if errors.As(err, &e) {
+			r.Hint = e.Hint
+		}
+		fds = nil
+	} else if r.Value, err = json.Marshal(value); err != nil {
+		return false
+	}
+	b, err := json.Marshal(r)
+	if err != nil || len(b) > state.MaxPacket || len(fds) > state.MaxRights {
+		return false
+	}
+	rights := unix.UnixRights(append([]int{proof}, fds...)...)
+	return unix.Sendmsg(fd, b, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) == nil
+}
+
+// signalAsked sends the task a signal. One that is meant to end it also ends the wait for who reads its output.
+func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
+	var r state.SignalRequest
+	if err := json.Unmarshal(args, &r); err != nil || r.Signal < 0 || r.Signal > 64 {
+		return nil, nil, errors.New("not a signal")
+	}
+	sig := syscall.Signal(r.Signal)
+	if ends(sig) {
+		p.told, p.hurry = true, p.gone
+	}
+	if sig == unix.SIGKILL && !p.gone {
+		p.EndNow()
+		return nil, nil, nil
+	}
+	err := p.Signal(sig)
+	if p.gone && ends(sig) {
+		return nil, nil, nil
+	}
+	if sig == unix.SIGTERM {
+		p.killLater()
+	}
+	return nil, nil, err
+}
+
+// LogState is what could not be logged.
+type LogState struct {
+	Lost  int64  `json:"lost_bytes"`
+	Error string `json:"error,omitempty"`
+}
+
+func (p *Process) logAsked(json.RawMessage) (any, []int, error) {
+	var s LogState
+	if l := p.Cmd.State.Log(); l != nil {
+		s.Lost, s.Error = l.Lost()
+	}
+	return s, nil, nil
+}

@@ -1,0 +1,299 @@
+package launch
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/helper"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/plan"
+)
+
+// FileSet is what the launcher opened for the child, by name. Every number is above those that the task gets, so that
+// putting those in place overwrites nothing.
+type FileSet struct {
+	Base     int
+	Fds      map[string]int
+	borrowed string // the name of what stays the launcher's
+	closed   bool
+}
+
+// borrow names a descriptor that the launcher keeps.
+func (s *FileSet) borrow(name string, fd int) {
+	s.Fds = map[string]int{name: fd}
+	s.borrowed = name
+}
+
+// Add takes a descriptor over, whatever becomes of it.
+func (s *FileSet) Add(name string, fd int) error {
+	if fd < s.Base {
+		defer unix.Close(fd)
+		return s.Dup(name, fd)
+	}
+	s.Fds[name] = fd
+	return nil
+}
+
+func (s *FileSet) Dup(name string, fd int) error {
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, max(s.Base, 3))
+	if err != nil {
+		return &fail.Error{Op: "duplicate " + name, Err: err}
+	}
+	s.Fds[name] = high
+	return nil
+}
+
+// CloseAll closes what the child has by now. The numbers are kept: the plan's further steps name them.
+func (s *FileSet) CloseAll() {
+	for name, fd := range s.Fds {
+		if name != s.borrowed && !s.closed {
+			unix.Close(fd)
+		}
+	}
+	s.closed = true
+}
+
+// openResources opens the namespaces that are joined, the groups and the standard files.
+func (p *Process) openResources() error {
+	if err := p.openJoins(); err != nil {
+		return err
+	}
+	if err := p.openTerminal(); err != nil {
+		return err
+	}
+	if err := p.openGroup(); err != nil {
+		return err
+	}
+	if err := p.openAttached(); err != nil {
+		return err
+	}
+	if err := p.keepOutputLimit(); err != nil {
+		return err
+	}
+	for i, f := range p.Cmd.Stdio {
+		if p.Comp.Brokered(i) {
+			continue
+		}
+		if p.Comp.Passes(i) || p.Comp.Reopened(i) {
+			continue
+		}
+		if err := p.openStdio(i, f); err != nil {
+			return err
+		}
+	}
+	for i, f := range p.Cmd.ExtraFiles {
+		if err := p.files.Dup(compile.ExtraName(i), int(f.Fd())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openStdio is the file itself, /dev/null for none, and for a terminal that is withheld /dev/null to read from or a
+// pipe that the launcher copies. What is counted is a pipe, too.
+func (p *Process) openStdio(i int, f *os.File) error {
+	name := compile.StdioNames[i]
+	switch {
+	case p.Comp.Lent(i):
+		return p.lendStdin(f)
+	case f == nil || i == 0 && p.Comp.Withheld(i):
+		fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &fail.Error{Op: os.DevNull, Err: err}
+		}
+		return p.files.Add(name, fd)
+	case p.Comp.Withheld(i), p.Comp.Copied(i):
+		return p.relayStdio(i, f)
+	}
+	return p.files.Dup(name, int(f.Fd()))
+}
+
+// sendSources makes the detached mounts that the child waits for, and sends them. An idmapped one shows on disk the
+// caller's ids where the task sees its own: mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12.
+func (p *Process) sendSources() error {
+	if p.sent == len(p.Comp.Sources) {
+		return nil
+	}
+	userns, release, err := p.mapping()
+	if err != nil {
+		return err
+	}
+	defer release()
+	for ; p.sent < len(p.Comp.Sources); p.sent++ {
+		fd, err := p.openDetached(&p.Comp.Sources[p.sent], userns)
+		if err != nil {
+			return err
+		}
+		err = p.Send(unix.UnixRights(fd))
+		unix.Close(fd)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openDetached is openDetached with the user namespace that the source asks for.
+func (p *Process) openDetached(s *compile.Source, userns int) (int, error) {
+	if !s.Whole {
+		return openDetached(s, userns)
+	}
+	userns, release, err := openUserNS("/proc/" + strconv.Itoa(p.PID))
+	if err != nil {
+		return -1, err
+	}
+	defer release()
+	return openDetached(s, userns)
+}
+
+func openDetached(s *compile.Source, userns int) (int, error) {
+	path, err := walk.NoLinks(s.Path, walk.OpenAny)
+	if err != nil {
+		return -1, &fail.Error{Op: s.Path, Err: err, From: s.Where, Hint: linkHint(err)}
+	}
+	defer unix.Close(path)
+	fd, err := unix.OpenTree(path, "", compile.CloneTree|unix.AT_EMPTY_PATH)
+	if err != nil {
+		return -1, &fail.Error{Op: "open_tree " + s.Path, Err: err, From: s.Where}
+	}
+	attr := unix.MountAttr{Attr_set: s.Attrs, Propagation: unix.MS_PRIVATE}
+	if err := unix.MountSetattr(fd, "", compile.WholeMount, &attr); err != nil {
+		unix.Close(fd)
+		return -1, &fail.Error{Op: "mount_setattr " + s.Path, Err: err, From: s.Where}
+	}
+	if s.Plain {
+		return fd, nil
+	}
+	attr = unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(userns)}
+	if err := unix.MountSetattr(fd, "", compile.WholeMount, &attr); err != nil {
+		unix.Close(fd)
+		return -1, &fail.Error{Op: "idmapped mount of " + s.Path, Err: err, From: s.Where,
+			Hint: "this file system, or one mounted below it, cannot be idmapped; --host-user caller runs the task with the caller's own id"}
+	}
+	return fd, nil
+}
+
+func linkHint(err error) string {
+	if err == unix.ELOOP {
+		return "a symbolic link is on the way; name the place itself"
+	}
+	return ""
+}
+
+// mapping is a user namespace that maps the caller's ids on disk to the task's outside. The sandbox's own does, unless
+// the task has another number inside, or ranges, which would show other users' files as its own.
+func (p *Process) mapping() (fd int, release func(), err error) {
+	id := &p.Comp.IDs
+	if id.InUID == p.Comp.Host.UID && id.InGID == p.Comp.Host.GID && !id.Ranges {
+		return openUserNS("/proc/" + strconv.Itoa(p.PID))
+	}
+	return p.holderMapping()
+}
+
+func openUserNS(dir string) (fd int, release func(), err error) {
+	fd, err = unix.Open(dir+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, nil, &fail.Error{Op: dir + "/ns/user", Err: err}
+	}
+	return fd, func() { unix.Close(fd) }, nil
+}
+
+// holderMapping is a user namespace whose only use is its id map. A child waits in it until the map is written.
+func (p *Process) holderMapping() (fd int, release func(), err error) {
+	id := &p.Comp.IDs
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, nil, &fail.Error{Op: "socketpair", Err: err}
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	image, err := child.Link(&plan.Plan{Clone: unix.CLONE_NEWUSER, Steps: []plan.Step{
+		plan.CloseStep(plan.F(compile.FileLauncher)),
+		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
+		plan.RecvByte(plan.F(compile.FileSync)),
+	}}, map[string]int{compile.FileLauncher: pair[0], compile.FileSync: pair[1]})
+	if err != nil {
+		return -1, nil, &fail.Error{Op: "link the plan", Err: err}
+	}
+	defer image.Release()
+	pid, pidfd, err := image.Start()
+	if err != nil {
+		return -1, nil, p.CloneError(err)
+	}
+	defer func() {
+		_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0) // it may have ended by itself
+		_ = child.Reap(pid, pidfd, nil)
+		unix.Close(pidfd)
+	}()
+	dir := "/proc/" + strconv.Itoa(pid)
+	if err := p.writeMap(dir+"/uid_map", compile.IDMap(p.Comp.Host.UID, id.OutUID, 1)); err != nil {
+		return -1, nil, err
+	}
+	if err := p.writeMap(dir+"/gid_map", compile.IDMap(p.Comp.Host.GID, id.OutGID, 1)); err != nil {
+		return -1, nil, err
+	}
+	return openUserNS(dir)
+}
+
+// writeMaps maps the child's ids from outside, by newuidmap(1) where the caller has no right of its own.
+func (p *Process) writeMaps() error {
+	id := &p.Comp.IDs
+	dir := "/proc/" + strconv.Itoa(p.PID)
+	uids, gids := []string{compile.IDMap(id.InUID, id.OutUID, 1)}, []string{compile.IDMap(id.InGID, id.OutGID, 1)}
+	if id.Ranges {
+		var err error
+		if uids, err = p.withRanges(uids, "/etc/subuid", id.InUID); err != nil {
+			return err
+		}
+		if gids, err = p.withRanges(gids, "/etc/subgid", id.InGID); err != nil {
+			return err
+		}
+		if !p.Comp.Host.GivesIDs() {
+			if err := helperMaps("newuidmap", p.PID, uids); err != nil {
+				return err
+			}
+			return helperMaps("newgidmap", p.PID, gids)
+		}
+	}
+	if err := p.writeMap(dir+"/uid_map", strings.Join(uids, "\n")); err != nil {
+		return err
+	}
+	return p.writeMap(dir+"/gid_map", strings.Join(gids, "\n"))
+}
+
+// helperMaps runs newuidmap(1) or newgidmap(1), which are setuid.
+func helperMaps(name string, pid int, maps []string) error {
+	out, err := helper.Run(name, append([]string{strconv.Itoa(pid)}, strings.Fields(strings.Join(maps, " "))...)...)
+	if err != nil {
+		return &fail.UnsupportedError{Layer: "userns", Why: strings.TrimSpace(fmt.Sprintf("%s: %v %s", name, err, out)),
+			Remedy: "install uidmap and give the user ranges in /etc/subuid and /etc/subgid, or leave out user.ranges"}
+	}
+	return nil
+}
+
+func (p *Process) writeMap(path, text string) error {
+	err := writeText(path, text)
+	if e, ok := err.(*fail.Error); ok {
+		e.Hint = p.Comp.MapHint(e.Err)
+	}
+	return err
+}
+
+func writeText(path, text string) error {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fail.Error{Op: path, Err: err}
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte(text)); err != nil {
+		return &fail.Error{Op: "write " + path, Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,372 @@
+package launch
+
+// Guards: mounts that hide or protect something of the host's tree, and that the host can take away.
+//
+// A rename over a mount point, or its removal, in any other mount namespace detaches the mount in every namespace
+// (Linux 3.18 and newer): an editor that saves a file, git, passwd(1), a second sandbox. A rename of the mount point to
+// another name takes the mount along, and a new file under the old name is not covered; the kernel reports the first at
+// /proc/PID/mountinfo (poll(2), POLLPRI) and of the second nothing, so that the directories are watched by inotify(7).
+//
+// The launcher looks at each guard that an event is about. If something else has the name, a helper process enters
+// the sandbox's user and mount namespaces and mounts the guard again. If that is impossible, the run
+// ends. Between the change and the new cover the task can open what lies there: it takes about a millisecond, and the
+// task is frozen for most of it if it has a cgroup.
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/loop"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
+)
+
+// watchedMount is a mount that hides or protects, or a hidden name that does not exist yet.
+type watchedMount struct {
+	part  picture.Part
+	mount string // the mount's id, as in mountinfo; "" while nothing has the name
+	isDir bool   // what has the name now
+	count int    // how often it was mounted again
+}
+
+// guards is what the launcher needs to see that a guard is gone, and to mount it again.
+type guards struct {
+	list  []watchedMount
+	table int            // the task's mountinfo; -1 for none
+	fds   map[string]int // the sandbox's root and namespaces, by the names of plan files
+	names int            // the inotify instance; -1 for none
+
+	globs []picture.AwaitedGlob
+	late  map[string]bool      // paths that have matched one of the globs since the start
+	at    map[int32]*nameWatch // by watch descriptor
+	clock bool                 // the guards are looked at by the clock
+}
+
+// keepGuards opens what guarding takes. The mount table has just been compared with the plan; visible has the ids of its
+// mounts. The task has not run the program yet, so that /proc shows the namespaces and the root of the sandbox.
+func (p *Process) keepGuards(visible map[string]string) error {
+	g := &p.guards
+	if p.Comp.Into != nil || p.Comp.AsItIs() || p.Comp.Keep&(1<<unix.CAP_SYS_ADMIN) != 0 { // such a task mounts itself
+		return nil
+	}
+	for _, part := range p.Comp.Tree.Exposed() {
+		g.list = append(g.list, watchedMount{part: *part, mount: visible[part.Target]})
+	}
+	if g.globs = p.Comp.Tree.Globs; len(g.list) == 0 && len(g.globs) == 0 {
+		return nil
+	}
+	g.fds = map[string]int{}
+	dir := "/proc/" + strconv.Itoa(p.Task)
+	for _, f := range [...]struct {
+		name, path string
+		flags      int
+	}{{attach.FileRoot, "/root", walk.OpenDir}, {compile.FileMountNS, "/ns/mnt", unix.O_RDONLY | unix.O_CLOEXEC}, {compile.FileUserNS, "/ns/user", unix.O_RDONLY | unix.O_CLOEXEC}} {
+		fd, err := unix.Open(dir+f.path, f.flags, 0)
+		if err != nil {
+			return &fail.Error{Op: "guard the mounts: " + dir + f.path, Err: err}
+		}
+		g.fds[f.name] = fd
+	}
+	return nil
+}
+
+// namesDelay is how long the launcher waits before it watches the directories of the guards, so that a short program does
+// not pay for the watches.
+const namesDelay = 2 * time.Millisecond
+
+// guardMounts begins to watch the guards. The first look finds a change that came before the directories were watched.
+func (p *Process) guardMounts() {
+	if p.guards.ended() {
+		return
+	}
+	p.Watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
+	if !p.Cmd.Exclusive { // a caller of the library has every descriptor open when Start returns
+		p.beginNames()
+		return
+	}
+	p.At(time.Now().Add(namesDelay), func() { p.firstLook(loop.Readable(p.Taskfd)) })
+}
+
+// firstLook begins to watch the names of the guards. Where the task is gone already init ends in a moment, mostly, and the
+// watches are not worth their price until that moment has passed.
+func (p *Process) firstLook(ending bool) {
+	switch {
+	case p.gone || p.guards.ended() || p.exited():
+	case ending:
+		p.At(time.Now().Add(namesDelay), func() { p.firstLook(false) })
+	default:
+		p.beginNames()
+	}
+}
+
+// beginNames watches the names, and looks at each guard once.
+func (p *Process) beginNames() {
+	p.guards.names, _ = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) // -1: the user has too many
+	p.watchNames()
+	p.lookAtAll()
+}
+
+// guardStep is the time between two looks where the kernel does not tell of a change.
+const guardStep = 100 * time.Millisecond
+
+// byClock begins to look at all guards now and then.
+func (p *Process) byClock() {
+	if !p.guards.clock {
+		p.guards.clock = true
+		p.lookByClock()
+	}
+}
+
+func (p *Process) lookByClock() {
+	if p.gone || p.guards.ended() || p.guardErr != nil {
+		return
+	}
+	p.lookAtAll()
+	p.At(time.Now().Add(guardStep), p.lookByClock)
+}
+
+// lookAtAll looks at every guard, and at every name that a glob hides.
+func (p *Process) lookAtAll() {
+	p.listGlobs()
+	all := make([]int, len(p.guards.list))
+	for i := range all {
+		all[i] = i
+	}
+	p.look(all)
+}
+
+// mountsChanged looks at the guards whose mounts are not in the task's mount table any more.
+func (p *Process) mountsChanged() {
+	table, err := p.readTable()
+	if err != nil { // the task is gone
+		p.Unwatch(p.guards.table)
+		return
+	}
+	var lost []int
+	for i := range p.guards.list {
+		g := &p.guards.list[i]
+		at, there := table.ByID[g.mount] // the kernel gives the id of a mount that is gone to the next one
+		if g.mount != "" && (!there || table.List[at].Point != g.part.Target) {
+			lost = append(lost, i)
+		}
+	}
+	if lost != nil && p.guards.names >= 0 {
+		p.watchNames() // a directory may be another one
+		p.lookAtAll()
+		return
+	}
+	p.look(lost)
+}
+
+// readTable reads the task's mount table anew by the descriptor that is kept.
+func (p *Process) readTable() (*proc.MountTable, error) {
+	if _, err := unix.Seek(p.guards.table, 0, 0); err != nil {
+		return nil, err
+	}
+	text, err := proc.ReadFD(p.guards.table, "mountinfo", proc.MaxProc)
+	if err != nil {
+		return nil, err
+	}
+	return proc.ParseMounts(text)
+}
+
+// look finds out which of the guards do not hold, and mounts them again, or ends the run.
+func (p *Process) look(suspects []int) {
+	for try := 0; len(suspects) > 0 && p.guardErr == nil && !p.gone && !p.guards.ended(); try++ {
+		var lost []int
+		for _, i := range suspects {
+			if !p.holds(&p.guards.list[i]) {
+				lost = append(lost, i)
+			}
+		}
+		if len(lost) == 0 {
+			return
+		}
+		if err := p.restore(lost); err != nil && (try == maxRestores || err == child.ErrHeld) || try > maxRestores {
+			p.unguarded(&p.guards.list[lost[0]].part, err)
+		}
+		suspects = lost
+	}
+}
+
+// maxRestores bounds how often a guard is mounted again in a row, for a host that replaces the file meanwhile.
+const maxRestores = 8
+
+var errTooMany = errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that a pattern hides have appeared during the run")
+
+// unguarded ends the run, because the task could reach what it must not.
+func (p *Process) unguarded(lost *picture.Part, err error) {
+	what := lost.Target + ": it was replaced on the host during the run"
+	if err == nil {
+		err = errors.New("it is replaced faster than it can be covered")
+	}
+	p.guardErr = &fail.Error{Op: what, Err: err, From: lost.Rule.Short(),
+		Hint: "nothing that the sandbox hides or protects may be replaced by a symbolic link while it runs"}
+	p.EndNow()
+}
+
+// holds reports whether a guard is where it belongs, or nothing has its name, and notes what has. What cannot be looked at does not hold.
+func (p *Process) holds(g *watchedMount) bool {
+
+	fd, err := walk.InRootNoLinks(p.guards.fds[attach.FileRoot], g.part.Target, unix.O_PATH|unix.O_NOFOLLOW)
+	switch err {
+	case nil:
+	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP: // a link on the way leads to what has a guard under its own name
+		g.mount = ""
+		return true
+	default:
+		return false
+	}
+	defer unix.Close(fd)
+	var st unix.Statx_t // STATX_MNT_ID: the mount's id as mountinfo has it, Linux 5.8
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID|unix.STATX_TYPE, &st); err != nil {
+		return false
+	}
+	g.isDir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+	return strconv.Itoa(int(st.Mnt_id)) == g.mount
+}
+
+// reportGuards puts the guards that were mounted again into the report.
+func (p *Process) reportGuards() {
+	for i := range p.guards.list {
+		if g := &p.guards.list[i]; g.count > 0 {
+			p.Report.Restored = append(p.Report.Restored, report.Restored{Path: g.part.Target, Count: g.count, What: g.part.Guards(), Rule: g.part.Rule})
+		}
+	}
+}
+
+// endGuards closes the guards' descriptors after the task's end, if no process is left that the guards confine. The
+// descriptors hold the sandbox's mounts, and whoever closes the last one waits until the kernel has undone them: it is
+// the kernel's own thread if init's end is the last.
+//
+// Every process of the sandbox descends from init, since the pid namespace is its own and nobody can join it. The task
+// has handed its children to init by the time that its end is told. So nobody is left if init has no other child.
+func (p *Process) endGuards() {
+	if p.guards.ended() || p.Cmd.Keep || !p.Comp.OwnsPID() {
+		return
+	}
+	pid := strconv.Itoa(p.PID)
+	text, err := proc.ReadAll("/proc/" + pid + "/task/" + pid + "/children") // CONFIG_PROC_CHILDREN, proc_pid_task(5)
+	if err != nil {
+		return
+	}
+	if left := strings.TrimSpace(string(text)); left == "" || left == strconv.Itoa(p.Task) {
+		p.closeGuards()
+	}
+}
+
+// ended reports whether the guards are not looked after any more, or not yet.
+func (g *guards) ended() bool { return len(g.fds) == 0 }
+
+// closeGuards ends the watches and closes the descriptors.
+func (p *Process) closeGuards() {
+	g := &p.guards
+	for _, fd := range [...]*int{&g.table, &g.names} {
+		if *fd >= 0 {
+			p.Unwatch(*fd)
+			unix.Close(*fd)
+		}
+		*fd = -1
+	}
+	for name, fd := range g.fds {
+		unix.Close(fd)
+		delete(g.fds, name)
+	}
+}
+
+// A guard is mounted again by a helper process that runs a plan of its own: setns(2), open_tree(2), move_mount(2). The
+// helper is never in the sandbox's pid namespace, so that no task can see, signal or trace it.
+
+// restore mounts guards again, while the task is frozen if it has a cgroup.
+func (p *Process) restore(lost []int) error {
+	thaw := p.freeze()
+	defer thaw()
+	var again []compile.Lost
+	for _, i := range lost {
+		again = append(again, compile.Lost{Part: &p.guards.list[i].part, IsDir: p.guards.list[i].isDir})
+	}
+	repair, err := p.Comp.Repair(again)
+	if err == nil {
+		err = runRepair(repair, p.guards.fds)
+	}
+	if err != nil {
+		return err
+	}
+	for _, i := range lost {
+		if err := p.checkRestored(&p.guards.list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freeze stops the sandbox's group, unless somebody else has paused it, and returns what lets it go on.
+func (p *Process) freeze() (thaw func()) {
+	place := p.place()
+	if place == nil {
+		return func() {}
+	}
+	if frozen, err := place.Frozen(); err != nil || frozen {
+		return func() {}
+	}
+	_ = place.Freeze() // a group without a freezer goes on: the guard is back a moment later all the same
+	return func() { _ = place.Thaw() }
+}
+
+// runRepair runs a plan in a process of its own and waits for its end.
+func runRepair(p *plan.Plan, files map[string]int) error {
+	im, err := child.Link(p, files)
+	if err != nil {
+		return err
+	}
+	defer im.Release()
+	pid, pidfd, err := im.Start()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pidfd)
+	status, err := child.AwaitHelper(pid, pidfd)
+	if err != nil {
+		return err
+	}
+	if f := im.Page().Init; f.Errno != 0 {
+		s := &p.Steps[f.Step-1]
+		return &fail.StepError{Index: int(f.Step) - 1, Step: s.String(), From: s.From.String(), Errno: unix.Errno(f.Errno)}
+	}
+	if !status.Exited() || status.ExitStatus() != 0 {
+		return errors.New("the helper process was killed")
+	}
+	return nil
+}
+
+// checkRestored reads back that a guard is mounted again, and is no weaker than before.
+func (p *Process) checkRestored(g *watchedMount) error {
+	table, err := p.readTable()
+	if err != nil {
+		return err
+	}
+	for i := range table.List {
+		m := &table.List[i]
+		if m.Point != g.part.Target || !table.Reachable(m) {
+			continue
+		}
+		if proc.HasOption(m.Options, "rw") && !g.part.Write || !proc.HasOption(m.Options, "nosuid") {
+			return errors.New("the mount table shows " + m.Options)
+		}
+		g.mount = m.ID
+		g.count++
+		return nil
+	}
+	return errors.New("the mount table does not show it")
+}

@@ -1,0 +1,214 @@
+package launch
+
+// The names of guards, watched by inotify(7): a new file under a hidden name is covered. Watched are the directories that
+// guards and globs are in, and those above them, in which another directory may take the place of one that is watched.
+//
+// The inodes of a read-only overlay tell of no change below it. There the host's directory is watched, and since the
+// overlay may go on to show nothing under a name that it has looked up, the launcher looks by the clock from then on.
+
+import (
+	"encoding/binary"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/walk"
+)
+
+// nameWatch is a directory that is watched.
+type nameWatch struct {
+	guards []int    // indices of guards.list: their names are in it
+	globs  []int    // indices of guards.globs
+	next   []string // names of directories in it that lead to others
+	still  bool
+}
+
+// nameWatcher puts the watches in place.
+type nameWatcher struct {
+	p        *Process
+	dirs     map[string]*nameWatch // nil for what cannot be watched
+	complete bool
+}
+
+// watchNames watches the directories of the guards, those that are there now. Where no inotify instance can be had
+// (fs.inotify.max_user_instances), or a directory cannot be watched, the launcher looks at the guards by the clock.
+func (p *Process) watchNames() {
+	g := &p.guards
+	if g.names < 0 {
+		p.byClock()
+		return
+	}
+	before := g.at
+	g.at = map[int32]*nameWatch{}
+	w := nameWatcher{p: p, dirs: map[string]*nameWatch{}, complete: true}
+	for i := range g.list {
+		dir, _ := paths.Split(g.list[i].part.Target)
+		if n := w.dir(dir, true); n != nil {
+			n.guards = append(n.guards, i)
+		}
+	}
+	for i := range g.globs {
+		if n := w.dir(g.globs[i].Dir, true); n != nil {
+			n.globs = append(n.globs, i)
+		}
+	}
+	for wd := range before {
+		if g.at[wd] == nil {
+			_, _ = unix.InotifyRmWatch(g.names, uint32(wd)) // it may be gone with its directory
+		}
+	}
+	if before == nil {
+		p.Watch(g.names, unix.POLLIN, func(int16) { p.namesChanged() })
+	}
+	if !w.complete {
+		p.byClock()
+	}
+}
+
+// dir watches a directory of the sandbox, and those above it on the same mount. Of those the names are not needed.
+func (w *nameWatcher) dir(dir string, needed bool) *nameWatch {
+	if n, ok := w.dirs[dir]; ok && (n != nil || !needed) {
+		return n
+	}
+	part := w.p.Comp.Tree.At(dir)
+	if part == nil {
+		return nil
+	}
+	if dir != part.Target {
+		above, name := paths.Split(dir)
+		if n := w.dir(above, false); n != nil && !slices.Contains(n.next, name) {
+			n.next = append(n.next, name)
+		}
+	}
+	at := "/proc/self/fd/" + strconv.Itoa(w.p.guards.fds[attach.FileRoot]) + dir
+	still := part.Still && w.p.Comp.Outside == nil
+	if still {
+		at = w.p.Comp.Tree.HostPath(dir)
+	}
+	wd, err := unix.InotifyAddWatch(w.p.guards.names, at, unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
+	if err != nil {
+		w.complete = w.complete && (!needed || err == unix.ENOENT || err == unix.ENOTDIR)
+		w.dirs[dir] = nil
+		return nil
+	}
+	n := w.p.guards.at[int32(wd)] // one directory that is shown twice
+	if n == nil {
+		n = &nameWatch{still: still}
+		w.p.guards.at[int32(wd)] = n
+	}
+	w.dirs[dir] = n
+	return n
+}
+
+// namesRest is how long the launcher ignores a directory in which much happens, so that a task that makes files in a
+// loop does not keep the launcher busy.
+const namesRest = time.Millisecond
+
+// namesChanged looks at the guards whose names were given to something else.
+func (p *Process) namesChanged() {
+	g := &p.guards
+	var buf [16 << 10]byte
+	n, err := unix.Read(g.names, buf[:])
+	if err != nil || n <= 0 {
+		return
+	}
+	var suspects []int
+	all := false
+	for rest := buf[:n]; len(rest) >= unix.SizeofInotifyEvent; {
+		wd := int32(binary.NativeEndian.Uint32(rest))
+		mask := binary.NativeEndian.Uint32(rest[4:])
+		size := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(rest[12:]))
+		list, again := p.named(wd, unix.ByteSliceToString(rest[unix.SizeofInotifyEvent:size]))
+		suspects, all = append(suspects, list...), all || again || mask&unix.IN_Q_OVERFLOW != 0
+		rest = rest[size:]
+	}
+	if all {
+		p.watchNames()
+		p.lookAtAll()
+	} else {
+		p.look(suspects)
+	}
+	if (all || n > len(buf)/2) && g.names >= 0 {
+		p.Unwatch(g.names)
+		p.At(time.Now().Add(namesRest), func() {
+			if g.names >= 0 {
+				p.Watch(g.names, unix.POLLIN, func(int16) { p.namesChanged() })
+			}
+		})
+	}
+}
+
+// named lists the guards of a watched directory that have the name. It reports again if a directory has it that leads to
+// others.
+func (p *Process) named(wd int32, name string) (list []int, again bool) {
+	g := &p.guards
+	n := g.at[wd]
+	if n == nil {
+		return nil, false
+	}
+	for _, i := range n.globs {
+		p.appeared(i, name)
+	}
+	for _, i := range n.guards {
+		if _, base := paths.Split(g.list[i].part.Target); base == name {
+			list = append(list, i)
+		}
+	}
+	again = slices.Contains(n.next, name)
+	if n.still && (again || list != nil) {
+		p.byClock()
+	}
+	return list, again
+}
+
+// appeared makes a guard of a name that a glob matches, unless it has one.
+func (p *Process) appeared(glob int, name string) {
+	g := &p.guards
+	x := &g.globs[glob]
+	target := paths.Join(x.Dir, name)
+	_, known := p.Comp.Tree.Last[target]
+	if ok, err := path.Match(x.Pattern, name); !ok || err != nil || known || g.late[target] {
+		return
+	}
+	if len(g.late) > compile.MaxHidden {
+		part := x.Part
+		part.Target = target
+		p.unguarded(&part, errTooMany)
+		return
+	}
+	if g.late == nil {
+		g.late = map[string]bool{}
+	}
+	g.late[target] = true
+	w := watchedMount{part: x.Part}
+	w.part.Target = target
+	g.list = append(g.list, w)
+	for _, n := range g.at {
+		if slices.Contains(n.globs, glob) {
+			n.guards = append(n.guards, len(g.list)-1)
+		}
+	}
+}
+
+// listGlobs makes a guard of everything that a glob matches by now.
+func (p *Process) listGlobs() {
+	for i := range p.guards.globs {
+		fd, err := walk.InRootNoLinks(p.guards.fds[attach.FileRoot], p.guards.globs[i].Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
+		if err != nil {
+			continue // the task cannot list it either, or it is gone
+		}
+		dir := os.NewFile(uintptr(fd), "")
+		names, _ := dir.Readdirnames(compile.MaxLookedAt)
+		dir.Close()
+		for _, name := range names {
+			p.appeared(i, name)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package launch
+
+// Advice that the launcher gives at the end of a run.
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/report"
+)
+
+// hints completes the report of a failed run.
+func (p *Process) hints() {
+	r := &p.Report
+	if r.Exit == 0 || r.Limit != "" {
+		return
+	}
+	if r.Signal != "" && r.Signal != "SIGSYS" {
+		return
+	}
+	if r.Signal == "SIGSYS" {
+		if text := p.Comp.ExecHint(); text != "" {
+			r.Hints = append(r.Hints, report.Hint{Text: text})
+			return
+		}
+		r.Hints = append(r.Hints, p.Comp.KillHints()...)
+		if p.Comp.Profile.Syscalls.Exec == policy.ExecOnce {
+			r.Hints = append(r.Hints, report.Hint{Text: "to execute another program would end it, too", Rule: p.Comp.Profile.Source("syscalls.exec"), Flag: "--exec any"})
+		}
+		return
+	}
+	if p.unrouted() > 0 {
+		r.Hints = append(r.Hints, report.Hint{Text: "it tried to reach a network, and the profile gives it none", Rule: p.Comp.Profile.Source("network"), Flag: "--net host"})
+	}
+	if p.Comp.Into != nil { // what it sees and may write was decided when the sandbox was made
+		return
+	}
+	if h, ok := p.Comp.HintAbove(p.Cmd.Args); ok {
+		r.Hints = append(r.Hints, h)
+	}
+	for i := range p.Cmd.Args[1:] {
+		if h, ok := p.Comp.HintFor(p.Cmd.Args, i+1); ok {
+			r.Hints = append(r.Hints, h)
+		}
+	}
+}
+
+// unrouted is how many packets or connections had no route in the sandbox's network namespace: RFC 4293's
+// ipIfStatsOutNoRoutes, as /proc/net/snmp has it; and datagrams to a closed port, which is what a name lookup at a
+// resolver that is not there comes to.
+func (p *Process) unrouted() int {
+	if p.netstat < 0 {
+		return 0
+	}
+	buf := make([]byte, 8192)
+	n, err := unix.Pread(p.netstat, buf, 0)
+	if err != nil {
+		return 0
+	}
+	return snmp(buf[:n], "Ip:", "OutNoRoutes") + snmp(buf[:n], "Udp:", "NoPorts")
+}
+
+// snmp is a counter of /proc/net/snmp: a line of names, a line of values.
+func snmp(text []byte, proto, name string) int {
+	var names [][]byte
+	for line := range bytes.Lines(text) {
+		fields := bytes.Fields(line)
+		if len(fields) == 0 || string(fields[0]) != proto {
+			continue
+		}
+		if names == nil {
+			names = fields
+			continue
+		}
+		for i := range min(len(names), len(fields)) {
+			if string(names[i]) == name {
+				v, _ := strconv.Atoi(string(fields[i])) // not a number: 0
+				return v
+			}
+		}
+	}
+	return 0
+}
+
+// stepHint is advice for a step that failed.
+func stepHint(call string, errno unix.Errno) string {
+	switch {
+	case errno == unix.ELOOP:
+		return "a symbolic link is on the way; name the place itself"
+	case call == "setns" && errno == unix.EPERM:
+		return "it takes CAP_SYS_ADMIN over the namespace: join the user namespace that it belongs to as well, or run as root"
+	case call == "setns" && errno == unix.EINVAL:
+		return "the path is no namespace of that kind, or the user namespace that the launcher is in already: host is that one"
+	case call == "pivot_root" && errno == unix.EINVAL:
+		return "the machine's root is an initramfs, which cannot be left by pivot_root(2): --enter chroot"
+	case call == "execve" && errno == unix.ENOENT:
+		return "its interpreter or dynamic loader is not visible in the sandbox; show it with --ro"
+	case call == "execve" && errno == unix.EACCES:
+		return "the task's user may not execute it, or it lies on a noexec mount"
+	case call == "landlock_restrict_self" || call == "read" && errno == unix.EISDIR:
+		return "Landlock was asked for and is not in force; --no-landlock does without"
+	case call == "setpriority" && errno == unix.EACCES:
+		return "a lower value than the caller's takes CAP_SYS_NICE outside, or RLIMIT_NICE"
+	case call == "write" && errno == unix.EACCES:
+		return "a lower oom-score-adj than the caller's takes CAP_SYS_RESOURCE outside"
+	case call == "keyctl" && errno == unix.EDQUOT:
+		return "the user has as many keys as kernel.keys.maxkeys allows; those of sandboxes that have ended go within seconds"
+	case errno == unix.ENOSYS:
+		return "the kernel, or a container runtime's filter, does not have this call; cordon doctor says more"
+	case errno == unix.EPERM && strings.HasPrefix(call, "mount"), errno == unix.EPERM && strings.HasPrefix(call, "move_mount"), errno == unix.EPERM && call == "open_tree":
+		return "a mount of the host, or a container runtime, does not allow it; cordon doctor says more"
+	}
+	return ""
+}

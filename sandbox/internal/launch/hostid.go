@@ -1,0 +1,232 @@
+package launch
+
+// The ids of the launcher's threads, and the id of the task on the host.
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/walk"
+)
+
+// taskIDs is the file of the state directory in which each id in use is a locked byte. The kernel drops a lock with the last
+// copy of its descriptor, so the file needs no cleaning after a launcher that was killed.
+const taskIDs = "ids"
+
+// drawTaskID draws the task's id outside. Two sandboxes that share an id could trace and kill each other's processes
+// and write each other's files, and launchers in different pid namespaces can have the same number, so the id is random.
+// Launchers that share a state directory lock the id there besides; others have no place in common.
+func (p *Process) drawTaskID() (int, error) {
+	h := p.Cmd.Host
+	if p.Cmd.Into != nil || !h.HostRoot || !h.GivesIDs() { // otherwise root starts the task, and can give it an id of its own
+		return 0, nil
+	}
+	p.ids = openTaskIDs(h.State)
+	for range 64 {
+		id, err := randomTaskID()
+		if err != nil {
+			return 0, err
+		}
+		lock := unix.Flock_t{Type: unix.F_WRLCK, Start: int64(id), Len: 1}
+		if p.ids < 0 || unix.FcntlFlock(uintptr(p.ids), unix.F_OFD_SETLK, &lock) == nil {
+			return id, nil
+		}
+	}
+	return 0, &fail.Error{Op: "draw the task's id", Err: errors.New("64 were in use, or the locks of " + paths.Join(h.State, taskIDs) + " do not work"),
+		Hint: "--host-user caller runs the task as root"}
+}
+
+// openTaskIDs is -1 where there is no state directory: then the draw alone keeps ids apart.
+func openTaskIDs(state string) int {
+	if state == "" {
+		return -1
+	}
+	fd, err := unix.Open(paths.Join(state, taskIDs), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+func randomTaskID() (int, error) {
+	const n = compile.LastTaskID - compile.FirstTaskID + 1
+	for {
+		var b [4]byte
+		if _, err := unix.Getrandom(b[:], 0); err != nil {
+			return 0, &fail.Error{Op: "getrandom", Err: err}
+		}
+		if v := binary.NativeEndian.Uint32(b[:]) >> 1; v < 2*n { // beyond, the first ids would come more often
+			return compile.FirstTaskID + int(v%n), nil
+		}
+	}
+}
+
+// checkIDs holds the task's ids against what the profile says: proc_pid_status(5) has them as they are outside.
+func (p *Process) checkIDs() error {
+	text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.Task) + "/status")
+	if err != nil {
+		return &fail.Error{Op: "read back the ids", Err: err}
+	}
+	if err := p.Comp.CheckIDs(text); err != nil {
+		return err
+	}
+	uid, gid := proc.First(proc.StatusField(text, "Uid")), proc.First(proc.StatusField(text, "Gid"))
+	p.enforced(policy.LayerUser, "uid "+strconv.Itoa(uid)+", gid "+strconv.Itoa(gid)+" on the host", "/proc/PID/status")
+	return nil
+}
+
+// credentials are a thread's ids: real, effective and saved, and that of its file accesses.
+type credentials struct{ uid, gid [4]int }
+
+func threadCredentials() (c credentials) {
+	c.uid[0], c.uid[1], c.uid[2] = unix.Getresuid()
+	c.gid[0], c.gid[1], c.gid[2] = unix.Getresgid()
+	c.uid[3], _ = unix.SetfsuidRetUid(-1) // -1 changes nothing
+	c.gid[3], _ = unix.SetfsgidRetGid(-1)
+	return c
+}
+
+// mixed says what differs among the ids, "" if nothing does. Which of them the task would have outside depends on the
+// call that asks.
+func (c *credentials) mixed() string {
+	for _, x := range [...]struct {
+		key string
+		ids [4]int
+	}{{"user", c.uid}, {"group", c.gid}} {
+		if x.ids != [4]int{x.ids[0], x.ids[0], x.ids[0], x.ids[0]} {
+			return "the launcher's " + x.key + " ids differ: real " + strconv.Itoa(x.ids[0]) + ", effective " + strconv.Itoa(x.ids[1]) + ", saved " + strconv.Itoa(x.ids[2]) +
+				", of the file system " + strconv.Itoa(x.ids[3])
+		}
+	}
+	return ""
+}
+
+// checkThread refuses to start on a thread that is somebody else than the caller, or than the host was probed for: the
+// child is whoever the thread is that clones it.
+func (p *Process) checkThread() error {
+	own, caller := threadCredentials(), p.caller
+	why := own.mixed()
+	switch {
+	case why != "":
+	case own != caller:
+		why = "the calling thread is user " + strconv.Itoa(caller.uid[1]) + ", and the sandbox would start as user " + strconv.Itoa(own.uid[1])
+	case own.uid[0] != p.Cmd.Host.UID || own.gid[0] != p.Cmd.Host.GID:
+		why = "Host was probed as user " + strconv.Itoa(p.Cmd.Host.UID) + ", group " + strconv.Itoa(p.Cmd.Host.GID) + ", and this is user " + strconv.Itoa(own.uid[0]) + ", group " + strconv.Itoa(own.gid[0])
+	default:
+		return nil
+	}
+	return &fail.Error{Op: "start", Err: errors.New(why), Hint: "change the ids of the whole process (syscall.Setresuid, setpriv --reuid), not those of a thread"}
+}
+
+// subuid(5), subgid(5): the subordinate ids of the caller.
+
+// maxRangeID is the last inside id that ranges fill: the ids of a usual root file system.
+const maxRangeID = 65535
+
+// withRanges adds the caller's subordinate ids: inside they are all numbers from 0 but the task's own, in order.
+func (p *Process) withRanges(maps []string, file string, own int) ([]string, error) {
+	text, err := proc.ReadAll(file)
+	if err != nil {
+		return nil, &fail.UnsupportedError{Layer: policy.LayerUser, Why: "user.ranges: " + err.Error(), From: p.Comp.Where("user.ranges"),
+			Remedy: "install uidmap and give the user a range with usermod --add-subuids and --add-subgids"}
+	}
+	next := 0
+	for _, r := range subordinate(string(text), p.Comp.Host.Name, p.Comp.Host.UID) {
+		for r[1] > 0 && next <= maxRangeID {
+			if next == own {
+				next++
+				continue
+			}
+			count := min(r[1], maxRangeID+1-next)
+			if next < own {
+				count = min(count, own-next)
+			}
+			maps = append(maps, compile.IDMap(next, r[0], count))
+			next, r[0], r[1] = next+count, r[0]+count, r[1]-count
+		}
+	}
+	if next == 0 {
+		return nil, &fail.UnsupportedError{Layer: policy.LayerUser, Why: "user.ranges: " + file + " has no range for this user", From: p.Comp.Where("user.ranges"),
+			Remedy: "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 NAME"}
+	}
+	return maps, nil
+}
+
+// subordinate are the {first, count} ranges of a user, by name or number.
+func subordinate(text, name string, uid int) (ranges [][2]int) {
+	for line := range strings.Lines(text) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) != 3 || f[0] == "" || f[0] != name && f[0] != strconv.Itoa(uid) {
+			continue
+		}
+		first, err1 := strconv.Atoi(f[1])
+		count, err2 := strconv.Atoi(f[2])
+		if err1 == nil && err2 == nil && first > 0 && count > 0 {
+			ranges = append(ranges, [2]int{first, count})
+		}
+	}
+	return ranges
+}
+
+// The launcher reads back that a directory is private.
+
+// checkPrivate looks again at what the task may write, now that it is mounted: that it is the directory that was looked at,
+// and still private.
+func (p *Process) checkPrivate() error {
+	if p.Comp.Private == nil {
+		return nil
+	}
+	root, err := unix.Open("/proc/"+strconv.Itoa(p.Task)+"/root", walk.OpenDir, 0)
+	if err != nil {
+		return &fail.Error{Op: "read back the mounts", Err: err}
+	}
+	defer unix.Close(root)
+	for i := range p.Comp.Tree.Parts {
+		part := &p.Comp.Tree.Parts[i]
+		in := func(dir string) bool { return paths.Below(part.Source, dir) }
+		if !part.Write || part.Layer || part.Opaque || !slices.ContainsFunc(p.Comp.Private, in) || p.Comp.Tree.At(part.Target) != part {
+			continue
+		}
+		if err := samePrivate(root, part); err != nil {
+			return &fail.Error{Op: part.Source, Err: err, From: part.Rule.Short(),
+				Hint: "set-id bits are allowed there, so the directory must stay below one that is only yours"}
+		}
+	}
+	return nil
+}
+
+func samePrivate(root int, part *picture.Part) error {
+	inside, err := walk.InRoot(root, part.Target, walk.OpenDir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(inside)
+	outside, err := walk.NoLinks(part.Source, walk.OpenDir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(outside)
+	var a, b unix.Stat_t
+	if err := unix.Fstat(inside, &a); err != nil {
+		return err
+	}
+	if err := unix.Fstat(outside, &b); err != nil {
+		return err
+	}
+	if a.Dev != b.Dev || a.Ino != b.Ino {
+		return errors.New("has been replaced meanwhile")
+	}
+	return host.PrivateAbove(outside)
+}

@@ -1,0 +1,284 @@
+package launch
+
+// The launcher enters namespaces that exist, and takes the child that is born there.
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/loop"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/state"
+)
+
+// openJoins opens the namespaces that are joined.
+func (p *Process) openJoins() error {
+	for i := range p.Comp.Joins {
+		j := &p.Comp.Joins[i]
+		fd, err := unix.Open(j.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &fail.Error{Op: "namespace " + j.Path, Err: err, From: p.Comp.Where(j.Key), Hint: "ip netns add makes one below /run/netns"}
+		}
+		if err := p.files.Add(j.Kind, fd); err != nil {
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(p.files.Fds[j.Kind], &st); err != nil {
+			return &fail.Error{Op: "namespace " + j.Path, Err: err, From: p.Comp.Where(j.Key)}
+		}
+		p.found[j.Kind] = st.Ino
+	}
+	return nil
+}
+
+// enterJoined takes the launcher's thread into the namespaces that the child does not enter itself.
+func (p *Process) enterJoined() error {
+	if p.Comp.Staged() {
+		return nil
+	}
+	for _, j := range p.Comp.Joins {
+		if err := unix.Setns(p.files.Fds[j.Kind], j.Flag); err != nil {
+			return &fail.Error{Op: "setns " + j.Path, Err: err, From: p.Comp.Where(j.Key)}
+		}
+	}
+	return nil
+}
+
+// adopt takes the process that the first child has left in its place: it is init from here on.
+func (p *Process) adopt() error {
+	next := int(p.Image.Page().Next)
+	if next == 0 || next == p.PID {
+		return nil
+	}
+	fd, err := unix.PidfdOpen(next, 0)
+	if err != nil {
+		fd = -1
+		_ = unix.Kill(next, unix.SIGKILL) // not waited for yet, so the number is still its own
+		err = &fail.Error{Op: "pidfd_open of init", Err: err}
+	}
+	for again := true; again; { // it ends right behind the clone
+		_, waited := unix.Wait4(p.PID, nil, 0, nil)
+		again = waited == unix.EINTR
+	}
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	unix.Close(p.pidfd)
+	p.PID, p.pidfd = next, fd
+	if p.killed && fd >= 0 {
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // gone already is as good
+	}
+	return err
+}
+
+// born waits until the child is the process that it stays, where it enters namespaces.
+func (p *Process) born() error {
+	if !p.Comp.Staged() {
+		return nil
+	}
+	p.files.CloseAll() // with the child's end of the socket in it a child that is gone would not be heard
+	if err := p.entered(); err != nil {
+		return err
+	}
+	m, err := p.word()
+	if err != nil {
+		return err
+	}
+	if m != compile.MsgBorn {
+		return p.ended()
+	}
+	return p.adopt()
+}
+
+// word waits for a message of a child that is no other's parent yet; 0 is the end of it.
+func (p *Process) word() (byte, error) {
+	if err := p.await(p.Link, -1); err != nil {
+		return 0, err
+	}
+	m, errno := child.Receive(p.Link)
+	if errno != 0 {
+		return 0, &fail.Error{Op: "receive from the child", Err: errno}
+	}
+	return m.Byte, nil
+}
+
+// awaitWord waits for a message. Where init is not pid 1 of the sandbox its end does not close the task's end of the socket.
+func (p *Process) awaitWord() error {
+	if p.Comp.OwnsPID() {
+		return p.await(p.Link, -1)
+	}
+	if err := p.await(p.Link, p.pidfd); err != nil {
+		return err
+	}
+	if !loop.Readable(p.Link) {
+		return p.ended()
+	}
+	return nil
+}
+
+// The launcher's part where a program joins a sandbox that runs already: see exec.go of internal/compile.
+
+// openAttached duplicates what is entered, and watches the sandbox.
+func (p *Process) openAttached() (err error) {
+	if p.Comp.Into == nil {
+		return nil
+	}
+	for name, fd := range p.Comp.Into.Descriptors() {
+		if err := p.files.Dup(name, fd); err != nil {
+			return err
+		}
+	}
+	if p.sandbox, err = unix.FcntlInt(uintptr(p.Comp.Into.Descriptors()[attach.FileInit]), unix.F_DUPFD_CLOEXEC, 3); err != nil {
+		return &fail.Error{Op: "duplicate the pidfd of init", Err: err}
+	}
+	p.Watch(p.sandbox, unix.POLLIN, func(int16) {
+		p.Unwatch(p.sandbox)
+		p.Kill() // where the sandbox has a pid namespace the kernel does that, too
+	})
+	return nil
+}
+
+// joined is called when the program runs. A limit on time is the sandbox's, and does not begin anew; what this launcher
+// passes on of its output, nobody else counts.
+//
+// init's end waits for every process in its pid namespace to be reaped, and what this launcher has put there is its own
+// child: stopped, as by Ctrl-Z, it would hold up the sandbox's end. So the kernel reaps it.
+func (p *Process) joined() {
+	p.watchOutput()
+	if p.Cmd.Exclusive {
+		child.ReapNothing()
+	}
+}
+
+// sandboxEnds reports whether the sandbox is gone, or about to be: its init ends behind its processes.
+func (p *Process) sandboxEnds() bool {
+	if p.sandbox < 0 {
+		return false
+	}
+	return state.EndsWithin(100*time.Millisecond, p.sandbox)
+}
+
+// sandboxGone is the error of a launch into a sandbox that has ended; nil where it has not. Where the child was lost
+// it may be just ending: its init ends behind that child.
+func (p *Process) sandboxGone(err error) error {
+	if p.Cmd.Into == nil {
+		return nil
+	}
+	var patience time.Duration
+	switch {
+	case err == ErrEnded:
+		patience = time.Second // on a busy machine
+	case p.Fault() != nil:
+		patience = 100 * time.Millisecond
+	}
+	if state.EndsWithin(patience, p.Cmd.Into.Descriptors()[attach.FileInit]) {
+		return attach.ErrSandboxEnded
+	}
+	return nil
+}
+
+// entered waits until the child has entered the sandbox, looks whether it is there, and lets it go on.
+func (p *Process) entered() error {
+	if p.Comp.Into == nil {
+		return nil
+	}
+	m, err := p.word()
+	if err != nil {
+		return err
+	}
+	if m != compile.MsgEntered {
+		return p.ended()
+	}
+	if err := p.checkEntered("/proc/" + strconv.Itoa(p.PID)); err != nil {
+		return err
+	}
+	return p.Send(nil)
+}
+
+// checkEntered holds what the child has entered against what the sandbox's task has.
+func (p *Process) checkEntered(dir string) error {
+	a := p.Comp.Into
+	for i := range host.Kinds {
+		k := &host.Kinds[i]
+		s := a.Space(k.Name)
+		if s == nil {
+			continue
+		}
+		its, err := proc.Readlink(dir + "/ns/" + k.Children)
+		if err != nil {
+			return &fail.Error{Op: "read back the namespaces", Err: err}
+		}
+		if _, id, _ := strings.Cut(s.ID, ":"); !strings.HasSuffix(its, ":"+id) {
+			return &fail.Error{Op: "read back the namespaces", Err: errors.New(k.Name + " is " + its + ", and the sandbox's is " + s.ID)}
+		}
+		if !s.Host {
+			p.enforced(k.Layer, s.ID, "/proc/PID/ns/"+k.Children)
+		}
+	}
+	if err := a.CheckRoot(dir + "/root"); err != nil {
+		return err
+	}
+	p.enforced(policy.LayerMount, "the sandbox's root", "/proc/PID/root")
+	text, err := proc.ReadAll(dir + "/status")
+	if err != nil {
+		return &fail.Error{Op: "read back the ids", Err: err}
+	}
+	if err := a.CheckAround(text, dir); err != nil {
+		return err
+	}
+	for line := range strings.Lines(a.Cgroups) {
+		p.enforced(policy.LayerCgroup, "the sandbox's: "+strings.TrimSpace(line), "/proc/PID/cgroup")
+	}
+	return nil
+}
+
+// checkConfined looks at the waiting task before its filter is in place, which then is the last thing that it lacks.
+func (p *Process) checkConfined() error {
+	c := p.Comp
+	if c.Into == nil && c.IDs.NewUser {
+		return nil
+	}
+	if c.Into == nil {
+		return p.checkIDs()
+	}
+	if p.Cmd.Hold != nil {
+		p.Cmd.Hold()
+	}
+	text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.Task) + "/status")
+	if err != nil {
+		return &fail.Error{Op: "read back the task's status", Err: err}
+	}
+	for _, x := range [...]struct{ key, want string }{
+		{"Uid", c.Into.UIDs}, {"Gid", c.Into.GIDs},
+		{"CapBnd", proc.Hex16(c.Keep)}, {"CapPrm", proc.Hex16(c.Keep)}, {"CapEff", proc.Hex16(c.Keep)},
+		{"CapInh", proc.Hex16(c.Ambient)}, {"CapAmb", proc.Hex16(c.Ambient)}, {"NoNewPrivs", "1"},
+	} {
+		if got := proc.StatusField(text, x.key); got != x.want {
+			return &fail.Error{Op: "read back the task's status", Err: errors.New(x.key + " is " + got + ", not " + x.want)}
+		}
+	}
+	p.around = proc.Number(proc.StatusField(text, "Seccomp_filters"))
+	return nil
+}
+
+// checkFilters makes sure that the program runs under one filter more than its launcher: Linux 5.9 counts them.
+func (p *Process) checkFilters(status []byte) error {
+	got := proc.StatusField(status, "Seccomp_filters")
+	if p.Comp.Into == nil || got == "absent" {
+		return nil
+	}
+	if proc.Number(got) < p.around+1 {
+		return &fail.Error{Op: "read back the task's status", Err: errors.New("Seccomp_filters is " + got + ", not " + strconv.Itoa(p.around+1))}
+	}
+	p.enforced(policy.LayerSeccomp, "Seccomp_filters="+got, "/proc/PID/status")
+	return nil
+}

@@ -1,0 +1,320 @@
+package launch
+
+// The launch: it opens what the plan names, clones, and hands the plan over. clone3(2) Linux 5.3.
+
+import (
+	"cmp"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/why"
+	"cordon/sandbox/plan"
+)
+
+// Start launches a command. On an error nothing is left.
+func (p *Process) Start(cmd *Command) error {
+	p.Cmd = cmd
+	host.MakeStateDirs(cmd.Host)
+	return p.LaunchAll()
+}
+
+// LaunchAll launches; on an error everything is undone.
+func (p *Process) LaunchAll() error {
+	err := p.launch()
+	if err != nil {
+		p.abort()
+		err = cmp.Or(p.interrupted(), p.guardErr, p.sandboxGone(err), p.Fault(), err) // each says more than what it led to
+		p.Image.Release()
+		return err
+	}
+	if p.Comp.Into == nil {
+		p.keepLimits()
+		p.guardMounts()
+	} else {
+		p.joined()
+	}
+	p.lender.begin()
+	p.beginTerminal()
+	return nil
+}
+
+func (p *Process) launch() error {
+	if err := p.checkThread(); err != nil {
+		return err
+	}
+	if err := p.compile(); err != nil {
+		return err
+	}
+	if p.Cmd.Note != nil {
+		for _, text := range p.Comp.Notes {
+			p.Cmd.Note(text)
+		}
+	}
+	if p.Cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
+		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
+	}
+	p.Mu.Lock()
+	p.last = len(p.Comp.Plan.Steps)
+	p.Mu.Unlock()
+	if err := p.recordWrites(); err != nil { // before the task is let go
+		return err
+	}
+	if err := p.converse(); err != nil {
+		return err
+	}
+	if err := p.identify(); err != nil {
+		return err
+	}
+	if err := p.confirm(); err != nil {
+		return err
+	}
+	if err := p.keepState(); err != nil {
+		return err
+	}
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	p.running = true
+	if p.killed {
+		return &fail.SignalError{Signal: p.early}
+	}
+	for _, sig := range p.waiting {
+		_ = unix.PidfdSendSignal(p.Taskfd, sig, nil, 0) // a task that is gone has no use for it
+	}
+	return nil
+}
+
+// compile compiles the plan, and hands it over part by part.
+func (p *Process) compile() (err error) {
+	r := p.Cmd.Request()
+	if r.TaskID, err = p.drawTaskID(); err != nil {
+		return err
+	}
+	if r.Nonce, err = p.Cmd.nonce(); err != nil {
+		return err
+	}
+	if r.MakeDir = makeOwnDir; r.Into == nil {
+		p.groups = p.makeGroups()
+		r.Groups = p.groups
+	}
+	for c, err := range compile.Parts(p.Cmd.Profile, p.Cmd.Host, r) {
+		if err == nil {
+			err = p.handOver(c)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handOver takes what is compiled so far. The first time the child is cloned; then it is told that there is more.
+func (p *Process) handOver(c *compile.Compilation) error {
+	var err error
+	if p.Comp == nil {
+		p.Comp = c
+		err = p.begin()
+	} else if err = p.add(); err == nil {
+		err = p.Send(nil)
+	}
+	if err != nil {
+		return err
+	}
+	return p.sendSources()
+}
+
+// begin clones the child with its first steps, and maps its ids.
+func (p *Process) begin() error {
+	defer p.files.CloseAll()
+	if err := p.open(); err != nil {
+		return err
+	}
+	if err := p.keepGroup(); err != nil {
+		return err
+	}
+	if err := p.add(); err != nil {
+		return err
+	}
+	if err := p.clone(); err != nil {
+		return err
+	}
+	if err := p.adoptChild(); err != nil {
+		return err
+	}
+	if err := p.born(); err != nil {
+		return err
+	}
+	if !p.Comp.IDs.LauncherMaps {
+		return nil
+	}
+	if err := p.writeMaps(); err != nil {
+		return err
+	}
+	return p.Send(nil)
+}
+
+// add links what was compiled since the last time.
+func (p *Process) add() error {
+	steps, init := p.Comp.Plan.Steps, p.Comp.Plan.Init
+	err := p.Image.AddInit(init[p.addedInit:], p.files.Fds)
+	if err == nil {
+		err = p.Image.Add(steps[p.added:], p.files.Fds)
+	}
+	if err != nil {
+		return &fail.Error{Op: "link the plan", Err: err}
+	}
+	p.added, p.addedInit = len(steps), len(init)
+	return nil
+}
+
+// open makes what the plan's files stand for, and links the plan to their numbers.
+func (p *Process) open() error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return &fail.Error{Op: "socketpair", Err: err}
+	}
+	p.Link = pair[0]
+	p.files.Base = int(p.Comp.FirstFD())
+	if p.Comp.Reports {
+		p.files.Base++ // the number itself is the listener's
+	}
+	p.files.borrow(compile.FileLauncher, p.Link)
+	if err := p.files.Add(compile.FileSync, pair[1]); err != nil {
+		return err
+	}
+	if err := unix.SetsockoptInt(p.Link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		return &fail.Error{Op: "setsockopt SO_PASSCRED", Err: err}
+	}
+	if p.gate, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_SEMAPHORE); err != nil {
+		return &fail.Error{Op: "eventfd", Err: err}
+	}
+	if err := p.files.Dup(compile.FileGate, p.gate); err != nil {
+		return err
+	}
+	if err := p.files.Dup(compile.FileBeneath, p.gate); err != nil {
+		return err
+	}
+	zero, err := unix.Open("/dev/zero", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fail.Error{Op: "/dev/zero", Err: err}
+	}
+	if err := p.files.Add(compile.FileZero, zero); err != nil {
+		return err
+	}
+	if err := p.openResources(); err != nil {
+		return err
+	}
+	if p.Image, err = child.New(p.Comp.Plan.Clone); err != nil {
+		return &fail.Error{Op: "link the plan", Err: err}
+	}
+	p.Image.Cgroup(p.files.Fds[compile.FileCgroup])
+	p.Image.Fail(p.Cmd.FailStep - 1)
+	p.Image.FailInit(p.Cmd.FailInit - 1)
+	return nil
+}
+
+// clone enters the namespaces that are joined, and makes the child.
+func (p *Process) clone() error {
+	if len(p.Comp.Joins) > 0 { // the thread that joins is not like the others any more
+		runtime.LockOSThread()
+	}
+	if err := p.enterJoined(); err != nil {
+		return err
+	}
+	if err := p.catchSignals(); err != nil {
+		return err
+	}
+	if err := p.adoptOrphans(); err != nil {
+		return err
+	}
+	pid, pidfd, err := p.Image.Start()
+	if err != nil {
+		return p.CloneError(err)
+	}
+	p.Mu.Lock()
+	p.PID, p.pidfd = pid, pidfd
+	p.Mu.Unlock()
+	return nil
+}
+
+// What went wrong in a launch, by the step at which the child ended.
+
+func (p *Process) CloneError(err error) error {
+	e := &fail.UnsupportedError{Layer: "namespaces", Why: "clone3: " + err.Error(), Remedy: "cordon doctor says what this host lacks"}
+	if p.Cmd.Into != nil && p.Comp.Plan.Clone&unix.CLONE_INTO_CGROUP != 0 && (err == unix.EACCES || err == unix.ENODEV || err == unix.EBUSY) {
+		return &fail.Error{Op: "enter the sandbox's cgroup", Err: err, Hint: "run cordon exec where the sandbox was started: both must be below a group that is the caller's; under systemd: systemd-run --user --scope cordon exec …"}
+	}
+	switch err {
+	case unix.EMFILE, unix.ENFILE:
+		return &fail.Error{Op: "clone3", Err: err, Hint: "the limit of open files is too low: ulimit -n"}
+	case unix.ENOSYS:
+		e.Why = "clone3: not implemented: a sandbox of cordon or a container runtime's filter around this, or an old kernel (5.3 has it)"
+	case unix.EPERM:
+		e.Why = "clone3: operation not permitted: user namespaces are not allowed to this user here"
+	case unix.ENOSPC:
+		e.Why = "clone3: no space left: user.max_user_namespaces or another limit on namespaces is reached, or 32 levels of nesting"
+	}
+	return e
+}
+
+// Fault is the step at which the child ended: one that failed, or one that its filter ended it for.
+func (p *Process) Fault() error {
+	if p.Image == nil {
+		return nil
+	}
+	page := p.Image.Page()
+	switch init, task := page.Init, page.Task; { // init first: without it the task has nobody to talk to
+	case init.Errno != 0:
+		return p.stepError(int(init.Step)-1, syscall.Errno(init.Errno), 0)
+	case init.Step != 0 && p.Reaped && p.Status.Signal() == unix.SIGSYS:
+		return p.stepError(int(init.Step)-1, 0, unix.SIGSYS)
+	case task.Errno != 0:
+		return p.stepError(int(task.Step)-1, syscall.Errno(task.Errno), 0)
+	}
+	return nil
+}
+
+func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) error {
+	steps, n := p.Comp.Plan.Steps, i
+	if i >= child.InitBase {
+		steps, n = p.Comp.Plan.Init, i-child.InitBase
+		i = len(p.Comp.Plan.Steps) + n
+	}
+	s := &steps[n]
+	if s.Call == plan.Execve || s.Call == plan.Execveat || s.To == plan.Program {
+		e := &fail.LookupError{Name: p.Cmd.Args[0], Why: errno.Error(), Code: execCode(errno), Hint: stepHint("execve", errno)}
+		if text := p.Comp.ExecHint(); text != "" {
+			e.Hint = text
+			return e
+		}
+		if text := why.ExecDenial(p.Comp, p.Cmd.Args[0]); errno == unix.EACCES && text != "" {
+			e.Hint = text
+		}
+		if p.Comp.Profile.Root.Kind == policy.RootEmpty && !p.Comp.Tree.ShowsHost() {
+			e.Hint = "the root is empty, and no directory of the host is bound; name a root file system with --root DIR"
+		}
+		return e
+	}
+	hint := stepHint(s.Call.String(), errno)
+	if errno == unix.EACCES && p.Comp.IDs.Own && !p.Comp.IDs.Idmapped {
+		hint = "root without CAP_SYS_ADMIN gives the task an id of its own, which may not go there; " + p.Comp.OrRoot()
+	}
+	if errno == unix.EPERM && s.Call == plan.Write && !p.Comp.MayMapRoot() && p.Comp.IDs.NewUser {
+		hint = p.Comp.MapHint(unix.EPERM)
+	}
+	return &fail.StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: hint}
+}
+
+// execCode is the exit code of env(1): 127 for what is not there, 126 for what cannot be executed.
+func execCode(errno syscall.Errno) int {
+	if errno == unix.ENOENT {
+		return 127
+	}
+	return 126
+}

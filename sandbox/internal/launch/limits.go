@@ -1,0 +1,297 @@
+package launch
+
+// The limits that end a run, told apart, and what the report says of them. What enforces them is elsewhere: in
+// cgroup.go, in rlimits.go of internal/compile, in output.go; here are the limits of time, and how the launcher learns that one was reached. A group's file of
+// events can be polled: cgroup-v2.rst, "memory.events", "pids.events"; v1 tells of memory by an eventfd, memory.rst,
+// "OOM Control".
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/report"
+)
+
+// exceeded ends the sandbox for a limit. The first limit is the one that is named.
+func (p *Process) exceeded(limit string) {
+	if p.limit == "" {
+		p.limit = limit
+	}
+	if !p.gone {
+		p.EndNow()
+	}
+}
+
+func (p *Process) grace() time.Duration {
+	if p.Cmd.KillAfter != 0 {
+		return p.Cmd.KillAfter
+	}
+	return compile.DefaultGrace
+}
+
+// keepLimits begins to watch what a program that runs can exceed.
+func (p *Process) keepLimits() {
+	now, wall := time.Now(), p.Comp.Profile.Limits.Wall
+	if wall.Set {
+		p.wallEnds = now.Add(wall.V)
+		p.At(p.wallEnds, p.wallOver)
+	}
+	if p.Comp.Profile.Limits.CPUTime.Set {
+		p.checkCPU()
+	}
+	p.watchOutput()
+	p.watchGroups()
+	if p.Comp.Profile.Limits.PIDs.Set && !p.counted("pids") {
+		p.checkCrowd()
+	}
+}
+
+// counted reports whether a group of the sandbox has a controller.
+func (p *Process) counted(controller string) bool {
+	place := p.place()
+	return place != nil && slices.ContainsFunc(place.Dirs, func(d cgroup.Dir) bool { return slices.Contains(d.Controllers, controller) })
+}
+
+// checkCrowd finds out whether there are as many processes and threads as there may be. It cannot tell whether one more was
+// refused, and so ends nothing.
+func (p *Process) checkCrowd() {
+	if p.gone { // the number may be another process's by now
+		return
+	}
+	if TreeUsage(p.PID, maxTree).Threads >= p.Comp.Profile.Limits.PIDs.V {
+		p.crowded = true
+		return
+	}
+	p.At(time.Now().Add(compile.CrowdStep), p.checkCrowd)
+}
+
+// wallOver ends the sandbox at the wall-clock limit: SIGTERM, and after a grace period SIGKILL.
+func (p *Process) wallOver() {
+	if p.limit == "" {
+		p.limit = report.LimitTimeout
+	}
+	p.told, p.hurry = true, p.gone
+	_ = p.Signal(unix.SIGTERM) // a task that is gone has ended in time
+	p.At(time.Now().Add(p.grace()), p.EndNow)
+}
+
+// checkCPU ends the sandbox where its processor time is used up. Else it looks again when that could be at the earliest,
+// with every processor busy.
+func (p *Process) checkCPU() {
+	if p.gone { // nobody uses any more, and init's number may be another process's by now
+		return
+	}
+	left := p.Comp.Profile.Limits.CPUTime.V - p.cpuUsed()
+	if left <= 0 {
+		p.exceeded(report.LimitCPUTime)
+		return
+	}
+	p.At(time.Now().Add(max(compile.CPUStep, left/time.Duration(Processors()))), p.checkCPU)
+}
+
+// watchGroups watches for memory that ran out and for forks that were refused.
+func (p *Process) watchGroups() {
+	place := p.place()
+	if place == nil {
+		return
+	}
+	for i := range place.Dirs {
+		d := &place.Dirs[i]
+		for _, c := range d.Controllers {
+			switch {
+			case c == "pids" && d.Version == 2:
+				p.watchEvents(d.Path+"/pids.events", cgroup.KeyRefused, report.LimitPIDs)
+			case c == "pids":
+				p.lookAgain()
+			case c == "memory" && d.Version == 2:
+				p.watchEvents(d.Path+"/"+d.MemoryEvents(), cgroup.KeyKills, report.LimitOOM)
+			case c == "memory":
+				p.watchOOM(d.Path)
+			}
+		}
+	}
+}
+
+// watchEvents looks at a file of counters now, and whenever the kernel says that it has changed: the sandbox ends where one
+// of them has counted what ends it. A file that cannot be polled is read at the end.
+func (p *Process) watchEvents(path, key, limit string) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	p.watched = append(p.watched, fd)
+	look := func(int16) {
+		var buf [512]byte
+		n, err := unix.Pread(fd, buf[:], 0)
+		switch {
+		case n <= 0 || err != nil: // the group is gone
+			p.Unwatch(fd)
+		case p.limit == "" && compile.Positive(cgroup.Count(string(buf[:n]), key)) && (limit != report.LimitPIDs || !p.Outside(limit, p.stats())):
+			p.exceeded(limit)
+		}
+	}
+	p.Watch(fd, unix.POLLPRI, look)
+	look(0) // what is there already is no event
+}
+
+func (p *Process) lookAgain() {
+	p.checkEvents()
+	if p.limit == "" {
+		p.At(time.Now().Add(compile.LookStep), p.lookAgain)
+	}
+}
+
+// watchOOM asks a v1 group to tell when its memory runs out.
+func (p *Process) watchOOM(dir string) {
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return
+	}
+	p.watched = append(p.watched, event)
+	control, err := unix.Open(dir+"/memory.oom_control", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(control)
+	if writeText(dir+"/cgroup.event_control", strconv.Itoa(event)+" "+strconv.Itoa(control)) != nil {
+		return
+	}
+	p.Watch(event, unix.POLLIN, func(int16) {
+		_, _ = unix.Read(event, make([]byte, 8))
+		p.awaitKill(compile.OomTries)
+	})
+	p.checkEvents() // what came before
+}
+
+// awaitKill looks for a process that was killed: that is counted a moment after the event.
+func (p *Process) awaitKill(tries int) {
+	p.checkEvents()
+	if p.limit == "" && tries > 0 {
+		p.At(time.Now().Add(20*time.Millisecond), func() { p.awaitKill(tries - 1) })
+	}
+}
+
+// checkEvents ends the sandbox where its groups have counted what ends it.
+func (p *Process) checkEvents() {
+	if p.limit != "" {
+		return
+	}
+	place := p.place()
+	if place == nil {
+		return
+	}
+	kills, refused := place.Events()
+	switch {
+	case compile.Positive(kills):
+		p.exceeded(report.LimitOOM)
+	case compile.Positive(refused) && !p.Outside(report.LimitPIDs, p.stats()):
+		p.exceeded(report.LimitPIDs)
+	}
+}
+
+// Outside reports whether it was a group around the sandbox's, or the machine, that a process was killed for or a fork was
+// refused for, and not the sandbox's own limit. A kill is counted in the group of the killed, and until Linux 6.10 a refused
+// fork in that of who forked, whoever's limit it was: cgroup-v2.rst, "memory.events", "pids.events".
+func (p *Process) Outside(limit string, s *cgroup.Stats) bool {
+	switch {
+	case s == nil:
+	case limit == report.LimitOOM && s.Memory != nil && compile.Positive(s.Memory.OOMKills):
+		if s.Memory.OOMs != nil { // how often nothing could be reclaimed at its own limit
+			return *s.Memory.OOMs == 0
+		}
+		// v1 counts that nowhere (memory.failcnt stays 0 on Linux 6.18): was there ever nearly as much in use?
+		most := p.Comp.Profile.Limits.Memory
+		return s.Memory.Peak != nil && (!most.Set || *s.Memory.Peak < uint64(most.V)/8*7)
+	case limit == report.LimitPIDs && s.PIDs != nil && compile.Positive(s.PIDs.MaxEvents):
+		most := p.Comp.Profile.Limits.PIDs
+		return s.PIDs.Peak != nil && (!most.Set || *s.PIDs.Peak < uint64(most.V+1)) // and init
+	}
+	return false
+}
+
+// stopWatching ends what keepLimits has begun.
+func (p *Process) stopWatching() {
+	for _, fd := range p.watched {
+		p.Unwatch(fd)
+		unix.Close(fd)
+	}
+	p.watched = nil
+}
+
+// reportLimits completes the report with the limits that were reached. How the task ended and what its groups counted may
+// tell of one that nobody was told of meanwhile.
+func (p *Process) reportLimits(stats *cgroup.Stats) {
+	r := &p.Report
+	counts := map[string]uint64{}
+	if stats != nil && stats.Memory != nil && compile.Positive(stats.Memory.OOMKills) {
+		counts[report.LimitOOM] = *stats.Memory.OOMKills
+	}
+	if p.Outside(report.LimitPIDs, stats) {
+		r.Hints = append(r.Hints, report.Hint{Text: "a group around the sandbox's refused it a process: its pids.max is reached"})
+	} else if stats != nil && stats.PIDs != nil && compile.Positive(stats.PIDs.MaxEvents) {
+		counts[report.LimitPIDs] = *stats.PIDs.MaxEvents
+	}
+	found := map[string]bool{
+		report.LimitOOM: counts[report.LimitOOM] > 0, report.LimitPIDs: counts[report.LimitPIDs] > 0 || p.crowded,
+		report.LimitCPUTime: p.outOfCPU(), report.LimitFileSize: p.fileTooLarge(), p.limit: true,
+	}
+	for _, k := range compile.Endings {
+		if !found[k.Limit] {
+			continue
+		}
+		if p.limit == "" && !(k.Limit == report.LimitPIDs && p.crowded) {
+			p.limit = k.Limit
+		}
+		rule, flag := p.Comp.LimitRule(k.Limit)
+		if p.Outside(k.Limit, stats) {
+			rule, flag = "", ""
+			r.Hints = append(r.Hints, report.Hint{Text: "a group around the sandbox's ran out of memory, or the machine: not the sandbox's own limit"})
+		}
+		r.Limits = append(r.Limits, report.LimitMet{Limit: k.Limit, Count: counts[k.Limit], Rule: rule, Flag: flag})
+	}
+	r.Limit = p.limit
+	r.Timeout = r.Limit == report.LimitTimeout
+}
+
+// fileTooLarge reports whether the task was ended for a file that grew too large, or is a shell that says so of its child:
+// sh(1), 128 and the signal's number.
+func (p *Process) fileTooLarge() bool {
+	return p.Report.Signal == "SIGXFSZ" || p.Report.Exit == 128+int(unix.SIGXFSZ) && p.Comp.Rlimit("fsize") != nil
+}
+
+// outOfCPU reports whether RLIMIT_CPU ended the task: with SIGXCPU, or with SIGKILL, which it can be told from by what was
+// used.
+func (p *Process) outOfCPU() bool {
+	if p.Report.Signal == "SIGXCPU" {
+		return true
+	}
+	limit, ok := p.Comp.CPURlimit() // the kernel counts in ticks for it, and differs from what it reports by up to a quarter where the machine is busy
+	return ok && p.Report.Signal == "SIGKILL" && p.limit == "" && p.Report.User+p.Report.System >= limit-limit/4
+}
+
+// clipped returns what the report says of the rlimits of the profile that are above the launcher's own hard limits. Only CAP_SYS_RESOURCE in the
+// first user namespace raises those; otherwise the lower limit holds in the task.
+func clipped(task int, limits []policy.Rlimit) (missing []report.Missing) {
+	for _, r := range limits {
+		n, _ := compile.RlimitNumber(r.Name)
+		var own, its unix.Rlimit
+		if unix.Getrlimit(int(n), &own) != nil || r.Value <= own.Max {
+			continue
+		}
+		if err := unix.Prlimit(task, int(n), nil, &its); err != nil {
+			its = own
+		}
+		if its.Max < r.Value {
+			holds := policy.Rlimit{Name: r.Name, Value: its.Cur}
+			missing = append(missing, report.Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
+				" is above the hard limit that the launcher was started with", Instead: holds.Text()})
+		}
+	}
+	return missing
+}

@@ -1,0 +1,268 @@
+package launch
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/loop"
+	"cordon/sandbox/internal/output"
+	"cordon/sandbox/internal/terminal"
+	"cordon/sandbox/report"
+)
+
+// keepOutputLimit prepares to count. It comes before anything is copied. Until the launch is over nothing is ended for the
+// limit: a program may have reached it before the launcher has read back what is enforced.
+func (p *Process) keepOutputLimit() error {
+	limit := p.Comp.Profile.Limits.Output
+	if !limit.Set {
+		return nil
+	}
+	err := p.beginCopying()
+	if err == nil {
+		p.output, err = output.NewMeter(limit.V)
+	}
+	if err != nil {
+		return err
+	}
+	p.copying.Meter = p.output
+	return nil
+}
+
+// watchOutput ends the sandbox when the limit is reached, or has been.
+func (p *Process) watchOutput() {
+	if p.output == nil {
+		return
+	}
+	p.Watch(p.output.Over, unix.POLLIN, func(int16) {
+		p.Unwatch(p.output.Over)
+		p.exceeded(report.LimitOutput)
+	})
+}
+
+// beginCopying makes what relays share, the first time.
+func (p *Process) beginCopying() error {
+	if p.copying != nil {
+		return nil
+	}
+	c := &output.Copying{Ended: -1, Quit: -1, Done: -1}
+	c.Users.Store(1)
+	for _, fd := range [...]*int{&c.Ended, &c.Quit, &c.Done} {
+		flags := unix.EFD_CLOEXEC | unix.EFD_NONBLOCK
+		if fd == &c.Done {
+			flags |= unix.EFD_SEMAPHORE
+		}
+		var err error
+		if *fd, err = unix.Eventfd(0, flags); err != nil {
+			c.Leave()
+			return &fail.Error{Op: "eventfd", Err: err}
+		}
+	}
+	p.copying = c
+	return nil
+}
+
+// RelayTo makes a pipe for the task, and begins to copy what is written to it.
+func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
+	if err := p.beginCopying(); err != nil {
+		return nil, err
+	}
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return nil, &fail.Error{Op: "pipe", Err: err}
+	}
+	r := &output.Relay{Name: name, In: ends[1], Out: ends[0], Meter: p.output}
+	_, _ = unix.FcntlInt(uintptr(r.Out), unix.F_SETPIPE_SZ, output.RelayPipe) // EPERM: the user has many large pipes
+	err := unix.SetNonblock(r.Out, true)
+	if err == nil {
+		r.To, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3) // the caller's may be closed while this one still waits
+	}
+	if err != nil {
+		unix.Close(r.In)
+		unix.Close(r.Out)
+		return nil, &fail.Error{Op: name, Err: err}
+	}
+	c := p.copying
+	c.Relays = append(c.Relays, r)
+	c.Users.Add(1)
+	go r.Run(c)
+	return r, nil
+}
+
+// relayStdio gives the task one pipe for both where stdout and stderr are the same, so that what it writes to them stays
+// in order.
+func (p *Process) relayStdio(i int, f *os.File) error {
+	if i == 2 && SameFile(p.Cmd.Stdio[1], f) && p.copying != nil && len(p.copying.Relays) > 0 {
+		return p.files.Dup(compile.StdioNames[i], p.copying.Relays[0].In)
+	}
+	r, err := p.RelayTo(compile.StdioNames[i], f)
+	if err != nil {
+		return err
+	}
+	p.ownPipe(r.In)
+	return p.files.Dup(compile.StdioNames[i], r.In)
+}
+
+// SameFile reports whether two files are one: the same pipe, socket or device, or the same opened file; a regular file
+// that is opened twice is two, each with its position. kcmp(2).
+func SameFile(a, b *os.File) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	var x, y unix.Stat_t
+	if unix.Fstat(int(a.Fd()), &x) != nil || unix.Fstat(int(b.Fd()), &y) != nil || x.Dev != y.Dev || x.Ino != y.Ino {
+		return false
+	}
+	if x.Mode&unix.S_IFMT != unix.S_IFREG {
+		return true
+	}
+	const kcmpFile = 0
+	self := uintptr(os.Getpid())
+	order, _, errno := unix.Syscall6(unix.SYS_KCMP, self, self, kcmpFile, a.Fd(), b.Fd(), 0)
+	return errno == 0 && order == 0
+}
+
+// Drain passes on what the sandbox has left in the pipes, for as long as the readers take: as the task would have waited
+// for them. Where a limit has ended it, or SIGKILL all of it, they get the grace period; a signal that would end the task, or
+// the wall-clock limit, ends the wait.
+func (p *Process) Drain() {
+	c := p.copying
+	if c == nil {
+		return
+	}
+	p.Mu.Lock()
+	p.draining = true
+	p.Mu.Unlock()
+	c.CloseIn()
+	loop.Tell(c.Ended)
+	if p.limit != "" || p.Status.Signal() == unix.SIGKILL {
+		p.At(time.Now().Add(p.grace()), func() { loop.Tell(c.Quit) })
+	}
+	for range c.Relays {
+		if err := p.await(c.Done, c.Quit); err != nil || loop.Readable(c.Quit) {
+			p.Report.Hints = append(p.Report.Hints, report.Hint{Text: "nobody took the last of what it wrote, and that is lost"})
+			return
+		}
+		_, _ = unix.Read(c.Done, make([]byte, 8)) // takes one
+	}
+	for _, r := range c.Relays {
+		if r.Err != nil && r.Err != unix.EPIPE {
+			p.Report.Hints = append(p.Report.Hints, report.Hint{Text: r.Name + ": " + r.Err.Error() + ": what it wrote behind that is lost"})
+		}
+	}
+}
+
+// StopCopying ends the relays, whatever they have left.
+func (p *Process) StopCopying() {
+	if p.output != nil {
+		p.Unwatch(p.output.Over)
+	}
+	if c := p.copying; c != nil {
+		p.Mu.Lock()
+		p.copying = nil
+		p.Mu.Unlock()
+		c.CloseIn()
+		loop.Tell(c.Ended)
+		loop.Tell(c.Quit)
+		c.Leave()
+	}
+}
+
+// giveUp ends the wait for readers where a signal is meant to end the program. p.mu is held.
+func (p *Process) giveUp(sig syscall.Signal) {
+	if p.copying != nil && ends(sig) {
+		loop.Tell(p.copying.Quit)
+	}
+}
+
+// The launcher's part in the task's terminal.
+
+// openTerminal prepares the launcher's side, and makes the terminal where the sandbox shows no devpts of its own.
+func (p *Process) openTerminal() error {
+	if !p.Comp.OwnTTY {
+		return nil
+	}
+	var err error
+	if p.terminal, err = terminal.New(p, &p.Loop, p.Cmd.Stdio, p.Cmd.Terminal); err != nil {
+		return err
+	}
+	if p.Comp.OwnPts {
+		return nil
+	}
+	master, slave, err := terminal.OpenPTY()
+	if err != nil {
+		return &fail.Error{Op: "open a terminal", Err: err, From: p.Comp.Where("tty"),
+			Hint: "mounts: [{dev: /dev}] gives the sandbox terminals of its own; --tty none does without one"}
+	}
+	if err := p.terminal.Take(master); err != nil {
+		unix.Close(slave)
+		return err
+	}
+	_ = unix.Fchown(slave, p.Comp.IDs.OutUID, p.Comp.IDs.OutGID) // without it only /dev/pts/N fails, and only where it is shown
+	return p.files.Add(compile.FileSlave, slave)
+}
+
+// beginTerminal starts to copy, when the program runs.
+func (p *Process) beginTerminal() {
+	if p.terminal == nil {
+		return
+	}
+	if p.Cmd.RecordTTY != nil {
+		p.terminal.Record(p.Cmd.RecordTTY, p.Comp.Program.Env)
+	}
+	p.terminal.Begin(p.PID, p.output, p.copying)
+}
+
+// checkTerminal makes sure, before the task is let go, that it is in the foreground of its own terminal, which only its session
+// can be.
+func (p *Process) checkTerminal() error {
+	if p.terminal == nil {
+		return nil
+	}
+	if p.terminal.Master < 0 {
+		return &fail.Error{Op: "read back the terminal", Err: errors.New("it did not come")}
+	}
+	group, err := unix.IoctlGetInt(p.terminal.Master, unix.TIOCGPGRP)
+	if err != nil {
+		return &fail.Error{Op: "read back the terminal", Err: err}
+	}
+	if group != p.Task && group != 0 { // 0: in a pid namespace that is not below the launcher's
+		return &fail.Error{Op: "read back the terminal", Err: errors.New("process group " + strconv.Itoa(group) + " is in its foreground, not the task's")}
+	}
+	p.enforced("tty", "a terminal of the task's own", "TIOCGPGRP")
+	return nil
+}
+
+// HungUp ends the task as the kernel does when a terminal is hung up, and after a grace period for certain. The session's
+// leader, init, takes no signal.
+func (p *Process) HungUp() {
+	p.told = true
+	_ = p.SignalGroup(unix.SIGHUP) // a task that is gone has ended already
+	_ = p.SignalGroup(unix.SIGCONT)
+	p.At(time.Now().Add(p.grace()), p.EndNow)
+}
+
+// StopWith stops the launcher, with group the others of its process group too, and then continues the task. A library's
+// process is not stopped: its task goes on.
+func (p *Process) StopWith(group bool) {
+	if p.Cmd.Exclusive {
+		p.stopSelf(group)
+		p.ownStop = time.Now()
+	}
+	p.resume()
+}
+
+// IsTold reports whether the run was told to end, by a signal or a limit.
+func (p *Process) IsTold() bool { return p.told }
+
+// IsHurried reports whether nothing is to be waited for any more.
+func (p *Process) IsHurried() bool { return p.hurry }
+
+// HurryUp makes the launcher wait for nothing any more.
+func (p *Process) HurryUp() { p.hurry = true }

@@ -1,0 +1,379 @@
+package launch
+
+// Signals to the launcher are the task's: signal(7), credentials(7), timeout(1). pidfd_send_signal(2), Linux 5.1;
+// PIDFD_SIGNAL_PROCESS_GROUP 6.9.
+//
+// What a terminal sends to a whole job (SIGINT, SIGQUIT, SIGWINCH, and what stops and continues) reaches the task's process
+// group, or the foreground group of its own terminal; what is sent to one process (SIGTERM, SIGHUP, SIGUSR1, SIGUSR2) the task.
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/loop"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/internal/terminal"
+)
+
+// forwarded are the signals that the task gets in the launcher's place.
+var forwarded = [...]syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2,
+	unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT}
+
+// catchSignals begins to keep signals for the task. Until then they do to the launcher what they do to any process.
+func (p *Process) catchSignals() (err error) {
+	if !p.Cmd.Exclusive {
+		return nil
+	}
+	if p.Signals, err = child.CatchSignals(forwarded[:]...); err != nil {
+		return &fail.Error{Op: "catch signals", Err: err}
+	}
+	p.Watch(p.Signals, unix.POLLIN, func(int16) { p.Forward() })
+	return nil
+}
+
+// Forward passes on what has arrived. A task that is gone needs none of it.
+func (p *Process) Forward() {
+	var buf [64]byte
+	n, _ := unix.Read(p.Signals, buf[:]) // there is something, or there will be
+	for _, b := range buf[:max(n, 0)] {
+		p.pass(syscall.Signal(b))
+	}
+}
+
+func (p *Process) pass(sig syscall.Signal) {
+	switch sig {
+	case unix.SIGTSTP:
+		p.stop()
+		return
+	case unix.SIGCONT:
+		p.resume()
+		return
+	case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
+		p.told, p.hurry = true, p.gone
+	}
+	switch {
+	case p.draining:
+		_ = p.Signal(sig)
+	case !p.isRunning(): // or it is, and the launcher has not seen that yet
+		_ = p.Signal(sig)
+		p.escalate(sig)
+	case sig == unix.SIGWINCH && p.terminal != nil:
+		p.terminal.Resize()
+	case sig == unix.SIGHUP && p.terminal != nil && p.terminal.IsGone():
+		p.terminal.HangUp()
+	case sig == unix.SIGINT:
+		p.interrupt()
+	case sig == unix.SIGQUIT || sig == unix.SIGWINCH:
+		_ = p.signalJob(sig)
+	default:
+		_ = p.Signal(sig)
+		p.escalate(sig)
+	}
+}
+
+// escalate ends a task that the signal, or a second one, does not end.
+func (p *Process) escalate(sig syscall.Signal) {
+	switch sig {
+	case unix.SIGTERM:
+		p.killLater()
+	case unix.SIGINT:
+		p.countInterrupt()
+	}
+}
+
+// killLater kills a task that a SIGTERM does not end, where that was asked for.
+func (p *Process) killLater() {
+	if p.Cmd.KillAfter != 0 {
+		p.At(time.Now().Add(p.Cmd.KillAfter), p.EndNow)
+	}
+}
+
+// interrupt passes SIGINT on; a second one ends a task that has not ended.
+func (p *Process) interrupt() {
+	p.countInterrupt()
+	_ = p.signalJob(unix.SIGINT)
+}
+
+func (p *Process) countInterrupt() {
+	now := time.Now()
+	if terminal.IsSecond(p.lastInt, now) {
+		p.EndNow()
+	}
+	if now.Sub(p.lastInt) >= terminal.Soonest {
+		p.lastInt = now
+	}
+}
+
+// stop stops the task and then the launcher, so that its shell sees it. A task with a terminal of its own stops as it would
+// by Ctrl-Z, and has a moment for that.
+func (p *Process) stop() {
+	switch {
+	case time.Since(p.ownStop) < terminal.Soonest: // that of suspend
+	case p.terminal == nil || !p.isRunning():
+		_ = p.SignalGroup(unix.SIGSTOP)
+		p.stopSelf(false)
+		p.resume()
+	default:
+		_ = p.terminal.Raise(unix.SIGTSTP)
+		p.terminal.LastKey = time.Now()
+		p.terminal.Look(20 * time.Millisecond)
+		p.mustStop = true
+		p.At(time.Now().Add(200*time.Millisecond), func() {
+			if p.mustStop { // it did not stop
+				_ = p.SignalGroup(unix.SIGSTOP)
+				p.terminal.Suspend(false)
+			}
+		})
+	}
+}
+
+// FollowStop stops the launcher where the task has been stopped.
+func (p *Process) FollowStop() {
+	if p.gone || !p.taskStopped() {
+		return
+	}
+	fromKey := !p.mustStop
+	p.mustStop = false
+	p.terminal.Suspend(fromKey)
+}
+
+// taskStopped reads the state of the task: proc_pid_status(5). While its pidfd says that it lives, its number is nobody else's.
+func (p *Process) taskStopped() bool {
+	text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.Task) + "/status")
+	return err == nil && strings.HasPrefix(proc.StatusField(text, "State"), "T") && !loop.Readable(p.Taskfd)
+}
+
+// resume continues the task, when the launcher has been.
+func (p *Process) resume() {
+	p.mustStop = false
+	if p.terminal != nil && p.terminal.Copying {
+		p.terminal.Resumed()
+	}
+	_ = p.SignalGroup(unix.SIGCONT)
+}
+
+func (p *Process) isRunning() bool {
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	return p.running
+}
+
+// signalJob is for a signal of the terminal's keys.
+func (p *Process) signalJob(sig syscall.Signal) error {
+	if p.terminal != nil && (sig == unix.SIGINT || sig == unix.SIGQUIT) {
+		return p.terminal.Raise(sig)
+	}
+	return p.SignalGroup(sig)
+}
+
+// SignalGroup reaches the task's process group. The task leads it, so that before Linux 6.9 its number is the group's as long
+// as the task lives.
+func (p *Process) SignalGroup(sig syscall.Signal) error {
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	if !p.reached() {
+		return unix.ESRCH
+	}
+	return p.sendGroup(sig)
+}
+
+// reached reports whether the program runs, or is about to. It is for who holds the lock.
+func (p *Process) reached() bool {
+	return p.Taskfd >= 0 && (p.running || p.last != 0 && int(p.Image.Page().Task.Step) == p.last)
+}
+
+// sendGroup is SignalGroup for who holds the lock.
+func (p *Process) sendGroup(sig syscall.Signal) error {
+	err := unix.PidfdSendSignal(p.Taskfd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	if err == unix.EINVAL && !loop.Readable(p.Taskfd) {
+		err = unix.Kill(-p.Task, sig)
+	}
+	return err
+}
+
+// Signal reaches the task from the step on that runs the program; before that, one that is meant to end it ends the
+// sandbox, and one that a program may have a use for waits for it.
+func (p *Process) Signal(sig syscall.Signal) error {
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	switch {
+	case p.draining:
+		p.giveUp(sig)
+		return unix.ESRCH
+	case p.pidfd < 0:
+		return unix.ESRCH
+	case p.running:
+		return unix.PidfdSendSignal(p.Taskfd, sig, nil, 0)
+	}
+	if ends(sig) {
+		p.early = sig
+	}
+	switch {
+	case p.reached():
+		if sig == unix.SIGTERM || sig == unix.SIGHUP || sig == unix.SIGUSR1 || sig == unix.SIGUSR2 {
+			return unix.PidfdSendSignal(p.Taskfd, sig, nil, 0)
+		}
+		return p.sendGroup(sig)
+	case ends(sig):
+		p.killed = true
+		return unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
+	}
+	p.waiting = append(p.waiting, sig)
+	return nil
+}
+
+// ends reports whether a signal is meant to end a program.
+func ends(sig syscall.Signal) bool {
+	switch sig {
+	case unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGKILL:
+		return true
+	}
+	return false
+}
+
+// interrupted is the error of a launch that a signal has ended; nil if none has.
+func (p *Process) interrupted() error {
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	if p.early == 0 {
+		return nil
+	}
+	return &fail.SignalError{Signal: p.early}
+}
+
+// keepInitGoing lets the end of the task be the end of the run: init, which must do its part, may have been stopped from
+// outside.
+func (p *Process) keepInitGoing() {
+	p.Watch(p.Taskfd, unix.POLLIN, func(int16) {
+		p.Unwatch(p.Taskfd)
+		p.taskEnded = true
+		p.endGuards()
+		p.letInitEnd()
+		p.At(time.Now().Add(InitStep), p.continueInit)
+	})
+}
+
+// InitStep is the time between two signals to an init that may have been stopped.
+const InitStep = 200 * time.Millisecond
+
+// InitSteps is how many of these init has for its part: 10 s while the launcher runs. A launcher that is stopped, as by Ctrl-Z,
+// counts none, and neither does one whose sandbox is paused.
+const InitSteps = 50
+
+// continueStart continues init until it has said that the program runs. No limit holds before, and the program runs already.
+// Init waits for the kernel to let go of the task's old memory, and for nothing after that.
+func (p *Process) continueStart() {
+	if p.pidfd >= 0 && !p.gone && !p.isRunning() {
+		if p.Image.Page().Released() && p.initLate() {
+			return
+		}
+		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0)
+		p.At(time.Now().Add(InitStep), p.continueStart)
+	}
+}
+
+// initLate ends an init that does not go on although the task has done its part: a tracer outside may hold it, which no
+// SIGCONT undoes. It reports whether init has had its time.
+func (p *Process) initLate() bool {
+	if p.initWaits++; p.initWaits < InitSteps {
+		return false
+	}
+	if place := p.place(); place != nil {
+		if frozen, err := place.Frozen(); err == nil && frozen {
+			p.initWaits = 0
+			return false
+		}
+	}
+	if p.Image.Page().Done == 0 {
+		p.guardErr = &fail.Error{Op: "init", Err: errors.New("it has not gone on for " + (InitSteps * InitStep).String() + ", and how the program ended is not known"),
+			Hint: "does a tracer (ptrace, gdb) outside hold the sandbox's processes?"}
+	}
+	p.Kill()
+	return true
+}
+
+// letInitEnd lets init end, and the task's terminal with it, when the task has ended and init may reap.
+func (p *Process) letInitEnd() {
+	if p.terminal == nil || !p.reaping || !p.taskEnded {
+		return
+	}
+	p.terminal.KeepUnread()
+	loop.Tell(p.gate)
+}
+
+func (p *Process) continueInit() {
+	if p.pidfd >= 0 && !p.gone && !p.initLate() {
+		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0) // it may be gone meanwhile
+		p.At(time.Now().Add(InitStep), p.continueInit)
+	}
+}
+
+// A launcher that stops with its task: Ctrl-Z. A stopped launcher measures no time, but processes of the sandbox may go on: the
+// main process can even stop by itself, so that the launcher follows. So before it stops, the launcher has the kernel continue
+// it when a limit of time can be reached.
+
+// stopSelf stops the launcher, and with group the others of its process group, until it is continued or a limit is reached.
+func (p *Process) stopSelf(group bool) {
+	for p.limit == "" {
+		due := p.nextLimit()
+		if due.IsZero() {
+			child.Suspend(group)
+			return
+		}
+		cancel := child.ContinueAfter(time.Until(due))
+		child.Suspend(group)
+		cancel()
+		if time.Now().Before(due) || p.timeOver() || p.terminal != nil && p.terminal.Foreground() {
+			return
+		}
+		group = false
+	}
+}
+
+// nextLimit is when a limit of time can be reached at the earliest; zero for never.
+func (p *Process) nextLimit() (due time.Time) {
+	limits := &p.Comp.Profile.Limits
+	if limits.CPUTime.Set {
+		left := limits.CPUTime.V - p.cpuUsed()
+		due = time.Now().Add(max(compile.CPUStep, left/time.Duration(Processors())))
+	}
+	if limits.Wall.Set && (due.IsZero() || p.wallEnds.Before(due)) {
+		due = p.wallEnds
+	}
+	return due
+}
+
+// timeOver reports whether a limit of time is reached.
+func (p *Process) timeOver() bool {
+	limits := &p.Comp.Profile.Limits
+	return limits.Wall.Set && !time.Now().Before(p.wallEnds) || limits.CPUTime.Set && p.cpuUsed() >= limits.CPUTime.V
+}
+
+// What the launcher waits for besides the child. There is one loop, on the launcher's thread: a layer that wants to be
+// told of something adds a watch or a timer, and what it is told with must not block. ppoll(2) on so few descriptors is
+// one call where epoll(7) is three.
+
+// await waits until fd is readable or its other end is closed, or the same of other. Meanwhile the watches and timers are
+// served.
+func (p *Process) await(fd, other int) error {
+	return p.awaitEvent(unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}, other)
+}
+
+// awaitEvent is await for what poll(2) calls events of a descriptor.
+func (p *Process) awaitEvent(fd unix.PollFd, other int) error {
+	fds := [...]unix.PollFd{fd, {Fd: int32(other), Events: unix.POLLIN}}
+	for fds[0].Revents == 0 && fds[1].Revents == 0 {
+		if err := p.Poll(fds[:]); err != nil {
+			return &fail.Error{Op: "ppoll", Err: err}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+package launch
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/state"
+	"cordon/sandbox/ledger"
+)
+
+// identify keeps who the sandbox's processes are; before init may reap a task that has ended already.
+func (p *Process) identify() error {
+	e := p.Cmd.State
+	if e == nil {
+		return nil
+	}
+	init, err := state.IdentifyProcess(p.PID)
+	if err != nil {
+		return &fail.Error{Op: "identify pid 1", Err: fail.Cause(err)}
+	}
+	task, err := state.IdentifyProcess(p.Task)
+	if err != nil {
+		return &fail.Error{Op: "identify the task", Err: fail.Cause(err)}
+	}
+	e.State.Init, e.State.Task = &init, &task
+	return nil
+}
+
+// keepGroup says where the sandbox's groups are, before anything is in them: a launcher that is killed leaves them.
+func (p *Process) keepGroup() error {
+	e := p.Cmd.State
+	if e == nil || p.Cgroup == nil {
+		return nil
+	}
+	place := p.Cgroup.Place
+	e.State.Cgroup = &place
+	if err := state.Save(e); err != nil {
+		return &fail.Error{Op: "keep the state", Err: fail.Cause(err)}
+	}
+	return nil
+}
+
+// keepState writes what the program was started with, and listens to other commands.
+func (p *Process) keepState() error {
+	e := p.Cmd.State
+	if e == nil {
+		return nil
+	}
+	if m := p.Comp.Profile.Limits.Memory; m.Set {
+		e.State.Memory = m.V
+	}
+	if p.Cgroup != nil { // systemd's is known only now
+		place := p.Cgroup.Place
+		e.State.Cgroup = &place
+	}
+	if err := state.Keep(e, policy.Show(p.Comp.Profile), &p.Comp.Plan); err != nil {
+		return &fail.Error{Op: "keep the state", Err: err}
+	}
+	// A launcher that may live for long is small: half of what it holds is the plan, which has been carried out.
+	p.Comp.Forget()
+	return p.ServeControl(state.Root(e))
+}
+
+// What the task can write of the host's files is put on record: package ledger says why.
+
+// recordWrites puts on record what the task can write. A sandbox that writes nothing of the host leaves no record; one
+// that joins another is within the other's.
+func (p *Process) recordWrites() (err error) {
+	if p.Comp.Into != nil {
+		return nil
+	}
+	paths := p.Comp.Writes()
+	if len(paths) == 0 {
+		return nil
+	}
+	places := p.Comp.Host.Records
+	if places == nil { // a Host that the caller made
+		places = ledger.Places(os.Getenv)
+	}
+	p.writes, err = ledger.Begin(places, paths, p.Cmd.Profiles)
+	var known *ledger.Error
+	if errors.As(err, &known) {
+		return &fail.Error{Op: known.Op, Err: known.Err, Hint: known.Hint}
+	}
+	return err
+}
+
+// Directories that the launcher makes.
+
+// makeOwnDir makes a directory and those above it that are missing, each for the caller alone and none through a link. In
+// /etc everybody may look into it: where profiles are searched, a directory that cannot be read is an error for all users.
+func makeOwnDir(path string) error {
+	mode := uint32(0o700)
+	if strings.HasPrefix(path, "/etc/") {
+		mode = 0o755
+	}
+	dir, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	for _, name := range strings.Split(path[1:], "/") {
+		if err != nil {
+			return err
+		}
+		var next int
+		if next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == unix.ENOENT {
+			if err = unix.Mkdirat(dir, name, mode); err == nil && mode == 0o755 {
+				err = unix.Fchmodat(dir, name, mode, 0) // whatever the umask
+			}
+			if err == nil || err == unix.EEXIST {
+				next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+			}
+		}
+		unix.Close(dir)
+		dir = next
+	}
+	if err == nil {
+		unix.Close(dir)
+	}
+	return err
+}
+
+// lookForRepositories reports repositories that have appeared during the run.
+func (p *Process) lookForRepositories() {
+	s := p.Comp.GitSeen
+	if s == nil {
+		return
+	}
+	found, complete := s.Appeared()
+	if !complete {
+		found = append(found, "there may be more repositories than before: a directory cannot be looked through")
+	}
+	p.Report.Appeared = found
+}

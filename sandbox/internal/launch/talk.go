@@ -1,0 +1,130 @@
+package launch
+
+// The talk between launcher and child, from clone until the program has been exec'd. pidfd_open(2), Linux 5.3.
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/state"
+)
+
+// converse answers the child until execve has closed its last end of the socket.
+func (p *Process) converse() error {
+	var init, task bool
+	for {
+		if err := p.awaitWord(); err != nil {
+			return err
+		}
+		m, errno := child.Receive(p.Link)
+		if errno != 0 {
+			return &fail.Error{Op: "receive from the child", Err: errno}
+		}
+		if m.Byte == 0 { // the other ends are closed: the program runs, or the child is gone
+			return p.ended()
+		}
+		err := p.hear(&m)
+		init, task = init || m.Byte == compile.MsgInit, task || m.Byte == compile.MsgTask
+		if err == nil && init && task && (m.Byte == compile.MsgInit || m.Byte == compile.MsgTask) {
+			p.writes.Go()
+			p.At(time.Now().Add(InitStep), p.continueStart)
+			err = p.Send(nil)
+		}
+		if err != nil && p.dying() { // and cannot be read back any more
+			return ErrEnded
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// hear does what a message asks for.
+func (p *Process) hear(m *child.Message) (err error) {
+	switch m.Byte {
+	case compile.MsgBegin:
+		if err = p.taskSeen(m.Sender); err == nil && p.Comp.Into == nil {
+			err = p.checkNamespaces()
+		}
+		if err == nil {
+			err = p.checkGroups()
+		}
+	case compile.MsgRoot:
+		if err = p.checkMounts(); err == nil {
+			err = p.guardDevices()
+		}
+	case compile.MsgRules:
+		err = p.keepFile(attach.FileRuleset, m.File)
+	case compile.MsgTask:
+		if err = p.checkTerminal(); err == nil {
+			err = p.checkConfined()
+		}
+		if err == nil {
+			err = p.keep()
+		}
+		if err == nil {
+			err = p.ready()
+		}
+	case compile.MsgStdin:
+		err = p.keepStdin(m.File)
+	case compile.MsgTerminal:
+		err = p.terminal.Take(m.File)
+	case compile.MsgReady:
+		p.listen(m.File)
+	}
+	return err
+}
+
+// Send tells the child to go on, with descriptors where it waits for any.
+func (p *Process) Send(rights []byte) error {
+	for {
+		switch err := unix.Sendmsg(p.Link, []byte{1}, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err {
+		case nil, unix.EPIPE, unix.ECONNRESET: // the last two: the child is gone, and the next receive says so
+			return nil
+		case unix.EAGAIN: // hundreds are on the way, and a child that takes none must not keep signals from being heard
+			if err := p.awaitEvent(unix.PollFd{Fd: int32(p.Link), Events: unix.POLLOUT}, -1); err != nil {
+				return err
+			}
+		case unix.EINTR:
+		default:
+			return &fail.Error{Op: "send to the child", Err: err}
+		}
+	}
+}
+
+// taskSeen holds on to the task before it runs the program, so that its number cannot be anybody else's later.
+func (p *Process) taskSeen(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return &fail.Error{Op: "pidfd_open of the task", Err: err}
+	}
+	p.Task = pid
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	p.Taskfd = fd
+	p.keepInitGoing()
+	return nil
+}
+
+// ended says why the child closed its last end of the socket: nil when the program runs.
+func (p *Process) ended() error {
+	reached := int(p.Image.Page().Task.Step) == len(p.Comp.Plan.Steps) // the last step, which runs the program
+	if p.Task != 0 && reached && !p.exited() && p.Fault() == nil {
+		return p.checkListener()
+	}
+	return ErrEnded
+}
+
+// dying reports whether init or the task has been killed: what a process had goes a moment before its end is told.
+func (p *Process) dying() bool {
+	return state.EndsWithin(100*time.Millisecond, p.pidfd, p.Taskfd)
+}
+
+var ErrEnded = &fail.Error{Op: "launch", Err: errors.New("the child ended before the program was run"),
+	Hint: "was it killed? a memory limit or the kernel's log may say by whom"}

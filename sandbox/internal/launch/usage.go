@@ -1,0 +1,219 @@
+package launch
+
+// What a sandbox has used: its groups' counters where it has any, else getrusage(2), which knows of what init and the task
+// have waited for.
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/report"
+)
+
+// reportUsage completes the report with what was used: by init and all that it has reaped, and by the groups.
+func (p *Process) reportUsage(use *unix.Rusage, stats *cgroup.Stats) {
+	r := &p.Report
+	r.User, r.System = time.Duration(use.Utime.Nano()), time.Duration(use.Stime.Nano())
+	r.PeakRSS = max(p.Image.Page().Usage.Maxrss, 0) << 10
+	r.MinorFaults, r.MajorFaults = report.Count(use.Minflt), report.Count(use.Majflt)
+	r.VoluntarySwitches, r.InvoluntarySwitches = report.Count(use.Nvcsw), report.Count(use.Nivcsw)
+	r.ReadBytes, r.WriteBytes = report.Count(use.Inblock<<9), report.Count(use.Oublock<<9) // in blocks of 512 bytes
+	if p.used.user+p.used.system > r.User+r.System {
+		r.User, r.System = p.used.user, p.used.system
+	}
+	r.PeakRSS = max(r.PeakRSS, p.used.peakRSS)
+	if p.output != nil {
+		r.OutputBytes = report.Count(p.output.Passed.Load())
+	}
+	if stats != nil {
+		addGroups(r, stats)
+	}
+	r.AtLeast = stats == nil || stats.CPU == nil || stats.CPU.User == nil || stats.CPU.System == nil
+}
+
+// addGroups takes what the groups have counted, which is all of the sandbox.
+func addGroups(r *report.Report, s *cgroup.Stats) {
+	if m := s.Memory; m != nil {
+		r.PeakMemory, r.PeakSwap, r.OOMKills = m.Peak, m.SwapPeak, m.OOMKills
+		if m.Pressure != nil {
+			r.MemoryStall, r.MemoryStallFull = m.Pressure.Some, m.Pressure.Full
+		}
+	}
+	if c := s.CPU; c != nil {
+		if c.User != nil && c.System != nil && *c.User+*c.System > r.User+r.System { // with those that nobody has waited for
+			r.User, r.System = *c.User, *c.System
+		}
+		r.Throttled, r.ThrottledPeriods = c.Throttled, c.ThrottledPeriods
+		if c.Pressure != nil {
+			r.CPUStall = c.Pressure.Some
+		}
+	}
+	if s.PIDs != nil {
+		r.PeakPIDs = s.PIDs.Peak
+	}
+	if io := s.IO; io != nil {
+		r.ReadBytes, r.WriteBytes = io.ReadBytes, io.WriteBytes
+		if io.Pressure != nil {
+			r.IOStall, r.IOStallFull = io.Pressure.Some, io.Pressure.Full
+		}
+	}
+}
+
+// stats are what the sandbox's groups have counted so far; nil for none.
+func (p *Process) stats() *cgroup.Stats {
+	place := p.place()
+	if place == nil {
+		return nil
+	}
+	s, err := place.Totals()
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
+// place is where the sandbox's groups are; nil for none.
+func (p *Process) place() *cgroup.Place {
+	if p.Cgroup == nil {
+		return nil
+	}
+	return &p.Cgroup.Place
+}
+
+// cpuUsed is the processor time of the whole sandbox: of its group, or else of init and everything below it, as far as they
+// have waited for those that ended. The latter is counted in ticks of 10 ms.
+func (p *Process) cpuUsed() time.Duration {
+	if s := p.stats(); s != nil && s.CPU != nil && s.CPU.Usage != nil {
+		return *s.CPU.Usage
+	}
+	u := TreeUsage(p.PID, maxTree)
+	return u.user + u.system
+}
+
+// maxTree bounds how many processes are looked at, once in a while, for their processor time.
+const maxTree = 1 << 16
+
+// TreeUse is what processes have used: time with that of those they have waited for, the number of threads now, and the peak
+// of the largest.
+type TreeUse struct {
+	user, system time.Duration
+	Threads      int64
+	peakRSS      int64 // bytes
+}
+
+// TreeUsage looks at a process and its descendants, so many at most: proc_pid_stat(5), proc_pid_status(5), proc_tid_children(5).
+func TreeUsage(root, most int) (sum TreeUse) {
+	todo := []string{strconv.Itoa(root)}
+	for i := 0; i < len(todo) && i < most; i++ {
+		dir := "/proc/" + todo[i]
+		stat, err := proc.ReadSome(dir+"/stat", 4096)
+		if err != nil {
+			continue // gone, and counted by who has waited for it
+		}
+		st, err := proc.ParseStat(stat)
+		if err != nil {
+			continue
+		}
+		sum.user, sum.system = sum.user+st.User+st.WaitedUser, sum.system+st.System+st.WaitedSystem
+		sum.Threads += int64(st.Threads)
+		if i > 0 { // not init, which has the launcher's
+			sum.peakRSS = max(sum.peakRSS, peakRSS(dir))
+		}
+		todo = append(todo, proc.ChildrenOf(dir)...)
+	}
+	return sum
+}
+
+// peakRSS is VmHWM of a process, which is in kibibytes; 0 for one that is gone.
+func peakRSS(dir string) int64 {
+	text, err := proc.ReadAll(dir + "/status")
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(strings.TrimSuffix(proc.StatusField(text, "VmHWM"), " kB"), 10, 64) // absent: 0
+	return n << 10
+}
+
+// EndNow kills the sandbox. What it has used is looked at before: of processes that die with init nobody waits for, and
+// getrusage(2) does not know of them.
+func (p *Process) EndNow() {
+	if !p.gone { // else its number may be another process's
+		p.used = TreeUsage(p.PID, 1024) // a bomb of forks is not to live on for that
+	}
+	p.Kill()
+}
+
+// Processors is how many there may be, whatever the launcher's own affinity: a task can widen its.
+func Processors() int {
+	text, err := proc.ReadSome("/sys/devices/system/cpu/possible", 64)
+	if n, ok := LastInRange(string(bytes.TrimSpace(text))); err == nil && ok {
+		return n + 1
+	}
+	return 1024 // more than there are: the clock is only looked at more often
+}
+
+// LastInRange is the last number of a list such as "0-3" or "0,2-3".
+func LastInRange(s string) (int, bool) {
+	n, err := strconv.Atoi(s[strings.LastIndexAny(s, ",-")+1:])
+	return n, err == nil && n >= 0
+}
+
+// What the task has left behind where it had no pid namespace of its own, whose end would end it: prctl(2),
+// PR_SET_CHILD_SUBREAPER; proc_pid_task(5), children (Linux 4.2 wherever it is configured, CONFIG_PROC_CHILDREN).
+//
+// A process whose parent ends becomes a child of the next subreaper among its forebears. That is the launcher, which starts
+// nothing else: what are its children behind the end of init were the task's, whatever sessions and groups they made.
+
+// adoptOrphans makes the launcher the parent of what the task leaves behind. A library's process has children of its own,
+// and who uses it in the pid namespace of the host must know.
+func (p *Process) adoptOrphans() error {
+	if p.Comp.OwnsPID() || !p.Cmd.Exclusive {
+		return nil
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return &fail.Error{Op: "prctl PR_SET_CHILD_SUBREAPER", Err: err}
+	}
+	return nil
+}
+
+// killOrphans ends them, and theirs, which come as orphans next.
+func (p *Process) killOrphans() {
+	if p.Comp == nil || p.Comp.OwnsPID() || !p.Cmd.Exclusive {
+		return
+	}
+	for last := time.Now(); time.Since(last) < child.ReapTime; {
+		for _, pid := range childrenOfSelf() {
+			_ = unix.Kill(pid, unix.SIGKILL) // a child that was not waited for: its number is nobody else's
+		}
+		switch pid, err := unix.Wait4(-1, nil, unix.WALL|unix.WNOHANG, nil); {
+		case err != nil && err != unix.EINTR:
+			return // ECHILD: there is none
+		case pid > 0:
+			last = time.Now()
+		default: // they are about to end, or a tracer outside keeps their ends to itself
+			time.Sleep(time.Millisecond)
+		}
+	}
+}
+
+func childrenOfSelf() (pids []int) {
+	threads, _ := os.ReadDir("/proc/self/task") // without /proc nothing was launched
+	for _, thread := range threads {
+		text, _ := proc.ReadAll("/proc/self/task/" + thread.Name() + "/children") // a thread that has ended
+		for _, word := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(word); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}

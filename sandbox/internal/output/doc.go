@@ -1,0 +1,2 @@
+// Package output copies and counts what a task writes.
+package output

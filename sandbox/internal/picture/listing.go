@@ -1,0 +1,89 @@
+package picture
+
+// What the sandbox will see in a directory.
+
+import (
+	"io/fs"
+
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+)
+
+// Listed is a name in a directory.
+type Listed struct {
+	Name string
+	Node
+}
+
+// Extras are the names that a directory has beside the host's entries, by directory: what the launcher made, and mount
+// points on what it made.
+type Extras map[string][]Listed
+
+func (t *Tree) Extras() Extras {
+	x := Extras{}
+	for i := range t.Parts {
+		p := &t.Parts[i]
+		for path, n := range p.Made {
+			if t.At(path) == p {
+				x.add(path, n)
+			}
+		}
+		if t.At(p.Target) == p {
+			x.add(p.Target, Node{Dir: !p.File, Link: p.Link})
+		}
+	}
+	return x
+}
+
+func (x Extras) add(path string, n Node) {
+	if path == "/" {
+		return
+	}
+	dir, name := paths.Split(path)
+	x[dir] = append(x[dir], Listed{name, n})
+}
+
+// List returns what the sandbox will see in a directory. Of a link of the host only the kind is known.
+func (t *Tree) List(dir string, x Extras) ([]Listed, error) {
+	p := t.At(dir)
+	if p == nil || p.Opaque {
+		return nil, nil
+	}
+	var out []Listed
+	if host := t.HostPath(dir); host != "" {
+		entries, err := t.Files.ReadDir(host)
+		if err != nil {
+			return nil, fail.Bare(err)
+		}
+		out = make([]Listed, 0, len(entries))
+		for _, e := range entries {
+			n := Listed{Name: e.Name(), Node: Node{Dir: e.IsDir()}}
+			if e.Type()&fs.ModeSymlink != 0 {
+				n.Link = "?"
+			}
+			out = append(out, n)
+		}
+	}
+	for _, more := range x[dir] {
+		if !hasName(out, more.Name) {
+			out = append(out, more)
+		}
+	}
+	return out, nil
+}
+
+func hasName(list []Listed, name string) bool {
+	for i := range list {
+		if list[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// A bound is a directory or file of the host that the profile shows by name.
+type Bound struct {
+	Target, Source string
+	Here           bool // it is the working directory, or the whole root
+	Nested         bool // another one contains it
+}

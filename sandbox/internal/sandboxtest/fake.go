@@ -1,0 +1,350 @@
+package sandboxtest
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+)
+
+// FakeFiles is a host's tree in a map, so that what is compiled from it is the same on every machine.
+type FakeFiles map[string]FakeFile
+
+type FakeFile struct {
+	name  string // of the base; set when it is looked up
+	Perm  fs.FileMode
+	Text  string // of a file, or of a symbolic link
+	rdev  uint64
+	Owner int // its user; 0 is root
+	Ino   uint64
+	Names uint64        // how many hard links
+	Fails syscall.Errno // of looking at what is in the directory
+}
+
+func (f FakeFile) Name() string { return f.name }
+
+func (f FakeFile) Size() int64 { return int64(len(f.Text)) }
+
+func (f FakeFile) Mode() fs.FileMode { return f.Perm }
+
+func (f FakeFile) ModTime() time.Time { return time.Time{} }
+
+func (f FakeFile) IsDir() bool { return f.Perm.IsDir() }
+
+func (f FakeFile) Type() fs.FileMode { return f.Perm.Type() }
+
+func (f FakeFile) Sys() any {
+	st := &syscall.Stat_t{Rdev: f.rdev, Uid: uint32(f.Owner), Ino: f.Ino}
+	setNumber(&st.Nlink, f.Names)
+	return st
+}
+
+// setNumber sets a number whose size the architecture decides.
+func setNumber[T uint32 | uint64](to *T, n uint64) { *to = T(n) }
+
+func (f FakeFile) Info() (fs.FileInfo, error) { return f, nil }
+
+// The ways to put something into the tree; the directories above it come with it.
+func (t FakeFiles) Dir(paths ...string) {
+	for _, p := range paths {
+		if _, ok := t[p]; p != "/" && !ok {
+			t.Dir(path.Dir(p))
+		}
+		t[p] = FakeFile{Perm: fs.ModeDir | 0o755}
+	}
+}
+
+func (t FakeFiles) Put(p string, f FakeFile) { t.Dir(path.Dir(p)); t[p] = f }
+
+func (t FakeFiles) Link(p, text string) { t.Put(p, FakeFile{Perm: fs.ModeSymlink | 0o777, Text: text}) }
+
+func (t FakeFiles) File(paths ...string) {
+	for _, p := range paths {
+		t.Put(p, FakeFile{Perm: 0o644})
+	}
+}
+
+// Own gives directories to the ordinary user; open lets everybody write to them.
+func (t FakeFiles) Own(paths ...string) {
+	for _, p := range paths {
+		f := t[p]
+		f.Owner = 1000
+		t[p] = f
+	}
+}
+
+func (t FakeFiles) Open(paths ...string) {
+	for _, p := range paths {
+		t[p] = FakeFile{Perm: fs.ModeDir | fs.ModeSticky | 0o777}
+	}
+}
+
+func (t FakeFiles) Program(p, text string) { t.Put(p, FakeFile{Perm: 0o755, Text: text}) }
+
+// find is path_resolution(7): last says whether a symbolic link at the end is followed.
+func (t FakeFiles) find(op, p string, last bool) (string, FakeFile, error) {
+	fail := func(errno syscall.Errno) (string, FakeFile, error) {
+		return "", FakeFile{}, &fs.PathError{Op: op, Path: p, Err: errno}
+	}
+	if !strings.HasPrefix(p, "/") {
+		return fail(unix.EINVAL) // only absolute paths are ever asked for
+	}
+	at, rest := "/", strings.Split(p, "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		if name == "" || name == "." {
+			continue
+		}
+		if here := t[at]; !here.IsDir() {
+			return fail(unix.ENOTDIR)
+		} else if here.Fails == unix.EACCES {
+			return fail(unix.EACCES)
+		}
+		next := path.Join(at, name)
+		f, ok := t[next]
+		if !ok {
+			return fail(unix.ENOENT)
+		}
+		if f.Perm&fs.ModeSymlink == 0 || len(rest) == 0 && !last {
+			at = next
+			continue
+		}
+		if links++; links > 40 {
+			return fail(unix.ELOOP)
+		}
+		if strings.HasPrefix(f.Text, "/") {
+			at = "/"
+		}
+		rest = append(strings.Split(f.Text, "/"), rest...)
+	}
+	f, ok := t[at]
+	if !ok {
+		return fail(unix.ENOENT)
+	}
+	f.name = path.Base(at)
+	return at, f, nil
+}
+
+func (t FakeFiles) Lstat(p string) (fs.FileInfo, error) {
+	_, f, err := t.find("lstat", p, false)
+	return f, err
+}
+
+// At is the part of the tree below a directory.
+func (t FakeFiles) At(root string) host.Files {
+	sub := FakeFiles{}
+	for name, f := range t {
+		if name == root {
+			sub["/"] = f
+			continue
+		}
+		if strings.HasPrefix(name, root+"/") {
+			sub[name[len(root):]] = f
+		}
+	}
+	return sub
+}
+
+func (t FakeFiles) Private(dir string) error {
+	for dir != "/" {
+		dir = path.Dir(dir)
+		if f, ok := t[dir]; ok && f.Perm.Perm()&0o011 == 0 {
+			return nil
+		}
+	}
+	return errors.New("every directory above it can be searched by others")
+}
+
+func (t FakeFiles) Stat(p string) (fs.FileInfo, error) {
+	_, f, err := t.find("stat", p, true)
+	return f, err
+}
+
+func (t FakeFiles) Readlink(p string) (string, error) {
+	_, f, err := t.find("readlink", p, false)
+	if err == nil && f.Perm&fs.ModeSymlink == 0 {
+		err = &fs.PathError{Op: "readlink", Path: p, Err: unix.EINVAL}
+	}
+	return f.Text, err
+}
+
+func (t FakeFiles) ReadDir(p string) (list []fs.DirEntry, err error) {
+	at, dir, err := t.find("open", p, true)
+	if err == nil && !dir.IsDir() {
+		err = &fs.PathError{Op: "readdirent", Path: p, Err: unix.ENOTDIR}
+	} else if err == nil && dir.Fails != 0 {
+		err = &fs.PathError{Op: "readdirent", Path: p, Err: dir.Fails}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for name, f := range t {
+		if name != "/" && path.Dir(name) == at {
+			f.name = path.Base(name)
+			list = append(list, f)
+		}
+	}
+	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return list, nil
+}
+
+func (t FakeFiles) Read(p string, n int) ([]byte, error) {
+	_, f, err := t.find("open", p, true)
+	if err == nil && f.IsDir() {
+		err = &fs.PathError{Op: "read", Path: p, Err: unix.EISDIR}
+	}
+	return []byte(f.Text[:min(n, len(f.Text))]), err
+}
+
+// Access judges by the permissions of others, and of the owner for an ordinary user's own files.
+func (t FakeFiles) Access(p string, mode uint32) error {
+	_, f, err := t.find("access", p, true)
+	if err != nil {
+		return errors.Unwrap(err)
+	}
+	perm := f.Perm.Perm()
+	if f.Owner == 1000 {
+		perm |= perm >> 6
+	}
+	if uint32(perm)&mode != mode {
+		return unix.EACCES
+	}
+	return nil
+}
+
+// FakeTree is a usual distribution with a merged /usr, and the home of an ordinary user.
+func FakeTree() FakeFiles {
+	t := FakeFiles{}
+	t.Dir("/", "/tmp", "/var/tmp", "/run/user/1000", "/mnt", "/media", "/srv", "/root", "/sys", "/var/mail", "/usr/sbin", "/usr/lib64", "/usr/local/bin")
+	t.Link("/bin", "usr/bin")
+	t.Link("/sbin", "usr/sbin")
+	t.Link("/lib", "usr/lib")
+	t.Link("/lib64", "usr/lib64")
+	t.Link("/var/run", "/run")
+	t.Link("/var/spool/mail", "../mail")
+	t.File("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/hosts", "/etc/hostname", "/etc/ld.so.cache", "/usr/lib/libc.so.6")
+	t.Put("/etc/resolv.conf", FakeFile{Perm: 0o644, Text: "nameserver 192.0.2.53\n"})
+	for _, name := range []string{"sh", "true", "env", "python3.13"} {
+		t.Program("/usr/bin/"+name, "\x7fELF")
+	}
+	t.Link("/usr/bin/python3", "python3.13")
+	for _, n := range [...]struct {
+		name         string
+		major, minor uint32
+	}{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}} {
+		t.Put("/dev/"+n.name, FakeFile{Perm: fs.ModeDevice | fs.ModeCharDevice | 0o666, rdev: unix.Mkdev(n.major, n.minor)})
+	}
+	t.Dir("/proc/acpi", "/proc/scsi", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys")
+	t.Put("/proc/net/unix", FakeFile{Perm: 0o444, Text: "Num       RefCount Protocol Flags    Type St Inode Path\n0: 00000002 00000000 00010000 0001 01 17 /run/x\n"})
+	t.File("/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sysrq-trigger")
+	t.Dir("/home/ann/src/demo/.git", "/home/ann/.ssh", "/home/ann/.aws", "/home/ann/.config/gh")
+	t.File("/home/ann/.netrc", "/home/ann/.bash_history", "/home/ann/src/demo/main.c")
+	t.Program("/home/ann/bin/tool", "\x7fELF")
+	t.Program("/home/ann/src/demo/build.sh", "#!/bin/sh -e\ntrue\n")
+	for _, p := range []string{"/", "/bin", "/etc", "/proc", "/dev", "/sys", "/tmp", "/root", "/usr/bin"} {
+		t.Dir(path.Join("/srv/rootfs", p))
+	}
+	t.File("/srv/rootfs/etc/hosts", "/srv/rootfs/etc/hostname", "/srv/rootfs/etc/resolv.conf")
+	t.Program("/srv/rootfs/bin/true", "\x7fELF")
+	return t
+}
+
+// FakeUser is an ordinary user on a current kernel; a test changes what it is about.
+func FakeUser() *host.Host {
+	return &host.Host{Kernel: [2]int{6, 18}, LandlockABI: 7, LastCap: 40, UID: 1000, GID: 1000, NofileMax: 524288, NotifyFlags: 0x28,
+		Name: "ann", Home: "/home/ann", Cwd: "/home/ann/src/demo", PID: 4321, Files: FakeTree()}
+}
+
+// CgroupHost gives a machine cgroups of a version, where the launcher is in the group that a text like that of
+// /proc/self/cgroup names. Whoever is not root may write to none of them.
+func CgroupHost(h *host.Host, own string, version int) *host.Host {
+	t := h.Files.(FakeFiles)
+	t.Put("/proc/self/cgroup", FakeFile{Text: own})
+	if version == 2 {
+		t.Put("/proc/self/mountinfo", FakeFile{Text: "30 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate\n"})
+		fakeGroup(t, "/sys/fs/cgroup", "", "", h.UID == 0)
+		for dir := strings.TrimSpace(strings.TrimPrefix(own, "0::")); dir != "/"; dir = path.Dir(dir) {
+			fakeGroup(t, "/sys/fs/cgroup"+dir, "domain\n", "1\n4321\n", h.UID == 0)
+		}
+		return h
+	}
+	var mounts strings.Builder
+	for line := range strings.Lines(own + "3:pids:/\n4:freezer:/\n5:devices:/\n") {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		mounts.WriteString("30 1 0:26 / /sys/fs/cgroup/" + f[1] + " rw - cgroup cgroup rw," + f[1] + "\n")
+		t.Put("/proc/self/cgroup", FakeFile{Text: t["/proc/self/cgroup"].Text + line})
+		fakeGroup(t, "/sys/fs/cgroup/"+f[1]+f[2], "", "1\n", h.UID == 0)
+	}
+	t.Put("/proc/self/mountinfo", FakeFile{Text: mounts.String()})
+	return h
+}
+
+// fakeGroup makes the files of one group, with some controllers on for those below it.
+func fakeGroup(t FakeFiles, dir, kind, procs string, writable bool) {
+	dir = strings.TrimSuffix(dir, "/")
+	mode := fs.FileMode(0o644)
+	if writable {
+		mode = 0o666
+	}
+	t.Dir(dir)
+	t.Put(dir+"/cgroup.procs", FakeFile{Perm: mode, Text: procs})
+	t.Put(dir+"/cgroup.controllers", FakeFile{Perm: 0o444, Text: "cpuset cpu io memory hugetlb pids\n"})
+	t.Put(dir+"/cgroup.subtree_control", FakeFile{Perm: mode, Text: "memory pids\n"})
+	if kind != "" {
+		t.Put(dir+"/cgroup.type", FakeFile{Perm: 0o644, Text: kind})
+	}
+	if writable {
+		t[dir] = FakeFile{Perm: fs.ModeDir | 0o777}
+	}
+}
+
+// Limited is a profile with a memory limit.
+func Limited(change ...func(*policy.Profile)) *policy.Profile {
+	return With(func(p *policy.Profile) {
+		p.Limits.Memory = policy.Opt[int64]{Set: true, V: 1 << 30}
+		p.Sources = Sourced("limits.memory")
+		for _, f := range change {
+			f(p)
+		}
+	})
+}
+
+// JoinHost gives a machine the process 77, in a user namespace with these id maps and in a mount namespace whose tree
+// is that of the machine.
+func JoinHost(h *host.Host, maps string) *host.Host {
+	t := h.Files.(FakeFiles)
+	inside := FakeTree()
+	for name, f := range inside {
+		if name != "/" {
+			t["/proc/77/root"+name] = f
+		}
+	}
+	t.Dir("/proc/77/root", "/proc/77/ns")
+	t.Put("/proc/77/uid_map", FakeFile{Perm: 0o444, Text: maps + "\n"})
+	t.Put("/proc/77/gid_map", FakeFile{Perm: 0o444, Text: maps + "\n"})
+	t.Put("/proc/77/setgroups", FakeFile{Perm: 0o644, Text: "deny\n"})
+	return h
+}
+
+// TableHost is an ordinary user's machine with a table of mounts.
+func TableHost(mounts string) *host.Host {
+	h := FakeUser()
+	h.Files.(FakeFiles).Put("/proc/self/mountinfo", FakeFile{Text: mounts})
+	return h
+}
+
+// FakeRoot is root on the same machine.
+func FakeRoot() *host.Host {
+	h := FakeUser()
+	h.UID, h.GID, h.Name, h.Home, h.Privileged, h.HostRoot, h.Permitted = 0, 0, "root", "/root", true, true, 1<<41-1
+	return h
+}

@@ -1,0 +1,36 @@
+package sandboxtest
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+func FirstDiff(want, got string) string {
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range min(len(w), len(g)) {
+		if w[i] != g[i] {
+			return "-" + w[i] + "\n+" + g[i]
+		}
+	}
+	return "one is longer than the other"
+}
+
+// Slow is a time that is enough on a usual machine, for this one: CORDON_SLOW says how many times slower it is.
+func Slow(d time.Duration) time.Duration {
+	if n, err := strconv.Atoi(os.Getenv("CORDON_SLOW")); err == nil && n > 1 {
+		return d * time.Duration(n)
+	}
+	return d
+}
+
+func Descriptors(t testing.TB) int {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(fds)
+}

@@ -1,0 +1,106 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+)
+
+const (
+	MaxPacket   = 64 << 10        // bytes, of a request and of a reply
+	MaxRights   = 32              // descriptors with a reply
+	replyWithin = 5 * time.Second // what a client waits
+)
+
+// Request and reply are the packets.
+type Request struct {
+	Op   string          `json:"op"`
+	Args json.RawMessage `json:"args,omitempty"`
+}
+
+type Reply struct {
+	Error string          `json:"error,omitempty"`
+	Hint  string          `json:"hint,omitempty"`
+	Value json.RawMessage `json:"value,omitempty"`
+}
+
+func ControlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err error) {
+	f, err := dir.Open(".")
+	if err != nil {
+		return nil, nil, fail.Cause(err)
+	}
+	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) + "/" + host.ControlFile}, func() { f.Close() }, nil
+}
+
+type SignalRequest struct {
+	Signal int `json:"signal"`
+}
+
+var (
+	errEnd         = errors.New("no answer: the launcher is gone")
+	errNotLauncher = errors.New("who answers is not a launcher of this user namespace")
+)
+
+func ReceiveReply(fd int, value any) ([]int, error) {
+	buf, oob := make([]byte, MaxPacket), make([]byte, unix.CmsgSpace(4*(MaxRights+1)))
+	n, noob, _, _, err := unix.Recvmsg(fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
+	for err == unix.EINTR {
+		n, noob, _, _, err = unix.Recvmsg(fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
+	}
+	switch {
+	case err == unix.EAGAIN:
+		return nil, unix.ETIMEDOUT
+	case err != nil:
+		return nil, err
+	case n == 0:
+		return nil, errEnd
+	}
+	fds, err := rights(oob[:noob])
+	if err == nil {
+		fds, err = proven(fds)
+	}
+	var r Reply
+	if err == nil {
+		err = json.Unmarshal(buf[:n], &r)
+	}
+	if err == nil && r.Error != "" {
+		err = &fail.Error{Op: "the launcher", Err: errors.New(r.Error), Hint: r.Hint}
+	}
+	if err == nil && value != nil {
+		err = json.Unmarshal(r.Value, value)
+	}
+	if err != nil {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+		return nil, err
+	}
+	return fds, nil
+}
+
+// proven checks and takes off the proof that comes before a reply's descriptors.
+func proven(fds []int) ([]int, error) {
+	if len(fds) == 0 || !isOwnUserNamespace(fds[0]) {
+		return fds, errNotLauncher
+	}
+	unix.Close(fds[0])
+	return fds[1:], nil
+}
+
+// rights are the descriptors of a control message.
+func rights(oob []byte) (fds []int, err error) {
+	all, err := unix.ParseSocketControlMessage(oob)
+	for i := range all {
+		if some, e := unix.ParseUnixRights(&all[i]); e == nil {
+			fds = append(fds, some...)
+		}
+	}
+	return fds, err
+}

@@ -1,0 +1,85 @@
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/fail"
+)
+
+// Call asks the sandbox's launcher for something: value, where it is not nil, gets the reply's value. The descriptors that
+// come with it are the caller's. One that does not answer within seconds is an error.
+func (e *Entry) Call(op string, args, value any) ([]int, error) {
+	fds, err := e.call(op, args, value)
+	if err == nil {
+		return fds, nil
+	}
+	var its *fail.Error
+	if errors.As(err, &its) {
+		return nil, err
+	}
+	if err == unix.ECONNREFUSED || err == unix.ENOENT || err == unix.ECONNRESET || err == unix.EPIPE || err == errEnd {
+		return nil, &fail.Error{Op: "sandbox " + e.State.ID, Err: errors.New("has ended, or is just about to"), Hint: "cordon ps -a shows how; if it still runs, ask outside of other sandboxes, with the user and the groups that started it"}
+	}
+	if err == errNotLauncher {
+		return nil, &fail.Error{Op: "sandbox " + e.State.ID, Err: err, Hint: "a task may have made this entry: see who can write " + e.dir.path + "; or was the sandbox started by another version of cordon?"}
+	}
+	return nil, &fail.Error{Op: "sandbox " + e.State.ID + ": " + op, Err: err, Hint: "is its launcher, pid " + strconv.Itoa(e.State.Launcher.PID) + ", stopped?"}
+}
+
+func (e *Entry) call(op string, args, value any) ([]int, error) {
+	fd, err := e.dial()
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var q Request
+	q.Op = op
+	if q.Args, err = json.Marshal(args); err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Sendmsg(fd, b, nil, nil, unix.MSG_NOSIGNAL); err != nil {
+		return nil, err
+	}
+	return ReceiveReply(fd, value)
+}
+
+// Dial connects to the launcher's socket and says nothing.
+func Dial(e *Entry) (int, error) { return e.dial() }
+
+// dial connects; the launcher's answers have a time limit.
+func (e *Entry) dial() (int, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	limit := unix.NsecToTimeval(int64(replyWithin))
+	addr, done, err := ControlAddress(e.root)
+	if err == nil {
+		err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
+			unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit))
+		if err == nil {
+			err = unix.Connect(fd, addr)
+		}
+		done()
+	}
+	if err == nil { // whoever listens there now must be whose directory this is
+		var peer *unix.Ucred
+		if peer, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && peer.Uid != uint32(os.Getuid()) {
+			err = errors.New("the socket is not the launcher's")
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}

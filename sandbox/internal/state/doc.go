@@ -1,0 +1,2 @@
+// Package state keeps what other commands know of a sandbox: its directory, entry, log and control socket.
+package state

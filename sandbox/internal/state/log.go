@@ -1,0 +1,307 @@
+package state
+
+// The log of a sandbox that runs detached. The launcher copies what the task writes from two pipes into a file outside
+// of the sandbox, bounded in size. The task never waits for a disk: what cannot be written is counted and said.
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/fail"
+)
+
+// LogRecord is one line of the log: what was read at once, as JSON.
+type LogRecord struct {
+	Time   time.Time `json:"time"`
+	Stream string    `json:"stream"`         // "stdout", "stderr", or "cordon" for what the launcher has to say
+	Text   string    `json:"log,omitempty"`  // where it is UTF-8
+	Bytes  []byte    `json:"data,omitempty"` // base64, where it is not
+}
+
+// Data is what was written.
+func (r *LogRecord) Data() []byte {
+	if r.Bytes != nil {
+		return r.Bytes
+	}
+	return []byte(r.Text)
+}
+
+// The streams of a log.
+var logStreams = [...]string{"stdout", "stderr"}
+
+// Log is the launcher's side.
+type Log struct {
+	root  *os.Root
+	max   int64 // bytes of a file
+	files int   // how many are kept, with the newest
+	pipes [2]logPipe
+	stop  int // eventfd: no more is written
+	ended chan struct{}
+
+	mu   sync.Mutex // guards what follows
+	file *os.File
+	size int64
+	lost int64
+	why  string
+	told int64 // how much of lost is in the log by now
+}
+
+// logPipe is a stream on its way.
+type logPipe struct {
+	read  int // -1 when its other end is closed
+	write *os.File
+	rest  []byte // the beginning of a character
+}
+
+// MinLogSize is the smallest file that a log is cut into, in bytes.
+const MinLogSize = 64 << 10
+
+// logChunk is what is read at once.
+const logChunk = 32 << 10
+
+// OpenLog begins the entry's log: files of at most max bytes, so many of them. What the task is to write to is Stdout
+// and Stderr.
+func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
+	l := &Log{root: e.root, max: max, files: files, stop: -1, ended: make(chan struct{})}
+	l.pipes[0].read, l.pipes[1].read = -1, -1
+	err := l.open()
+	for i := range l.pipes {
+		var fds [2]int
+		if err == nil {
+			err = unix.Pipe2(fds[:], unix.O_CLOEXEC)
+		}
+		if err == nil {
+			l.pipes[i].read, l.pipes[i].write = fds[0], os.NewFile(uintptr(fds[1]), logStreams[i])
+		}
+	}
+	if err == nil {
+		l.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC)
+	}
+	if err != nil {
+		l.close()
+		return nil, &fail.Error{Op: "log", Err: fail.Cause(err)}
+	}
+	e.log = l
+	go l.copy()
+	return l, nil
+}
+
+// Log is what OpenLog has begun; nil before.
+func (e *Entry) Log() *Log { return e.log }
+
+func (l *Log) open() (err error) {
+	l.file, err = l.root.OpenFile(logFile, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	l.size = 0
+	return err
+}
+
+// Stdout is the pipe for the task's standard output.
+func (l *Log) Stdout() *os.File { return l.pipes[0].write }
+
+// Stderr is the pipe for the task's standard error.
+func (l *Log) Stderr() *os.File { return l.pipes[1].write }
+
+// Lost is how many bytes could not be written, and why.
+func (l *Log) Lost() (int64, string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost, l.why
+}
+
+// Write puts a line of the launcher's own into the log. What cannot be written is counted: it never fails.
+func (l *Log) Write(line []byte) (int, error) {
+	l.record("cordon", line)
+	return len(line), nil
+}
+
+// Close ends the log when the task is gone. What is in the pipes is written; who else holds an end of one is not waited
+// for.
+func (l *Log) Close() {
+	_, _ = unix.Write(l.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // an eventfd takes it
+	<-l.ended
+	l.mu.Lock()
+	l.tellLost()
+	l.mu.Unlock()
+	l.close()
+}
+
+func (l *Log) close() {
+	for i := range l.pipes {
+		if p := &l.pipes[i]; p.write != nil {
+			p.write.Close()
+			p.closeRead()
+		}
+	}
+	if l.stop >= 0 {
+		unix.Close(l.stop)
+	}
+	if l.file != nil {
+		l.file.Close()
+	}
+}
+
+func (p *logPipe) closeRead() {
+	if p.read >= 0 {
+		unix.Close(p.read)
+		p.read = -1
+	}
+}
+
+// copy runs until the log is closed. A pipe whose writers are all gone stays open, because the launcher is one of them.
+func (l *Log) copy() {
+	defer close(l.ended)
+	buf := make([]byte, logChunk)
+	for {
+		fds := []unix.PollFd{{Fd: int32(l.pipes[0].read), Events: unix.POLLIN}, {Fd: int32(l.pipes[1].read), Events: unix.POLLIN},
+			{Fd: int32(l.stop), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
+			return
+		} else if err != nil {
+			continue
+		}
+		for i := range l.pipes {
+			if fds[i].Revents&unix.POLLIN != 0 {
+				l.copyOne(i, buf)
+			}
+		}
+		if fds[2].Revents != 0 {
+			l.drain(buf)
+			return
+		}
+	}
+}
+
+// maxDrain is what a pipe can hold, at most: pipe(7), /proc/sys/fs/pipe-max-size of root's.
+const maxDrain = 64 << 20
+
+// drain writes what is in the pipes.
+func (l *Log) drain(buf []byte) {
+	for i := range l.pipes {
+		_ = unix.SetNonblock(l.pipes[i].read, true)
+		for n := 0; n < maxDrain; {
+			got := l.copyOne(i, buf)
+			if got <= 0 {
+				break
+			}
+			n += got
+		}
+		if p := &l.pipes[i]; len(p.rest) > 0 {
+			l.record(logStreams[i], p.rest)
+		}
+	}
+}
+
+// copyOne reads once and writes what came, but for the beginning of a character whose end is to come.
+func (l *Log) copyOne(i int, buf []byte) int {
+	p := &l.pipes[i]
+	kept := copy(buf, p.rest)
+	n, err := unix.Read(p.read, buf[kept:])
+	if err != nil || n <= 0 {
+		return -1
+	}
+	data := buf[:kept+n]
+	whole := len(data) - unfinished(data)
+	p.rest = append(p.rest[:0], data[whole:]...)
+	if whole > 0 {
+		l.record(logStreams[i], data[:whole])
+	}
+	return n
+}
+
+// unfinished is how many bytes at the end begin a character without ending it.
+func unfinished(data []byte) int {
+	for n := 1; n < utf8.UTFMax && n <= len(data); n++ {
+		if tail := data[len(data)-n:]; utf8.RuneStart(tail[0]) {
+			if !utf8.FullRune(tail) {
+				return n
+			}
+			return 0
+		}
+	}
+	return 0
+}
+
+// record appends a record.
+func (l *Log) record(stream string, data []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tellLost()
+	if err := l.append(stream, data); err != nil {
+		l.lost += int64(len(data))
+		l.why = fail.Cause(err).Error()
+	}
+}
+
+// Lose counts n bytes as lost, because of why. It is for tests of what tells it.
+func Lose(l *Log, n int64, why string) { l.lost, l.why = n, why }
+
+// tellLost says in the log what was lost before, as soon as there is room.
+func (l *Log) tellLost() {
+	if l.lost == l.told {
+		return
+	}
+	if l.append("cordon", []byte("lost "+strconv.FormatInt(l.lost-l.told, 10)+" bytes of output that could not be logged: "+l.why+"\n")) == nil {
+		l.told = l.lost
+	}
+}
+
+func (l *Log) append(stream string, data []byte) error {
+	r := LogRecord{Time: time.Now(), Stream: stream}
+	if utf8.Valid(data) {
+		r.Text = string(data)
+	} else {
+		r.Bytes = data
+	}
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(&r); err != nil {
+		return err
+	}
+	if l.file == nil || l.size > 0 && l.size+int64(line.Len()) > l.max {
+		if err := l.rotate(); err != nil {
+			return err
+		}
+	}
+	n, err := l.file.Write(line.Bytes())
+	if err != nil {
+		_ = l.file.Truncate(l.size) // half a record is none; where that fails, who reads skips it
+		_, _ = l.file.Seek(l.size, 0)
+		return err
+	}
+	l.size += int64(n)
+	return nil
+}
+
+// rotate gives every file the next number, and begins a new one.
+func (l *Log) rotate() error {
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+	for i := l.files - 1; i > 0; i-- {
+		if err := l.root.Rename(logName(i-1), logName(i)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if l.files == 1 {
+		_ = l.root.Remove(logFile) // a new file, so that who follows it sees the change
+	}
+	return l.open()
+}
+
+// logName is the name of a log file; 0 is the newest.
+func logName(i int) string {
+	if i == 0 {
+		return logFile
+	}
+	return logFile + "." + strconv.Itoa(i)
+}

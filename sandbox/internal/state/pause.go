@@ -1,0 +1,205 @@
+package state
+
+// Pausing, and what a running sandbox uses, asked by other commands than its launcher. By its cgroup where it has one;
+// else process by process. cgroups(7), signal(7).
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/cgroup"
+	"cordon/sandbox/internal/fail"
+)
+
+// Cgroup is where a sandbox's groups are.
+type Cgroup = cgroup.Place
+
+// Counters are what the kernel has counted for the sandbox's groups: see [Sample].
+type Counters = cgroup.Stats
+
+// maxStopping bounds how often processes are stopped one by one, for those that fork meanwhile.
+const maxStopping = 200
+
+// Pause stops every process of the sandbox, and says by what: "cgroup", or "SIGSTOP" where it has no freezer. Then its
+// pid 1 goes on, which does nothing but reap; what sends SIGCONT from outside would let a process go on.
+func (e *Entry) Pause() (by string, err error) {
+	if err := e.running(); err != nil {
+		return "", err
+	}
+	if e.State.Cgroup != nil {
+		err := e.State.Cgroup.Freeze()
+		if err == nil {
+			return "cgroup", nil
+		}
+		if !errors.Is(err, cgroup.ErrNoFreezer) {
+			return "", &fail.Error{Op: "pause sandbox " + e.State.ID, Err: err}
+		}
+	}
+	return "SIGSTOP", e.stopAll()
+}
+
+// Resume lets them go on.
+func (e *Entry) Resume() error {
+	if err := e.running(); err != nil {
+		return err
+	}
+	if e.State.Cgroup != nil {
+		if err := e.State.Cgroup.Thaw(); err != nil && !errors.Is(err, cgroup.ErrNoFreezer) {
+			return &fail.Error{Op: "resume sandbox " + e.State.ID, Err: err}
+		}
+	}
+	t, err := Processes()
+	if err != nil {
+		return err
+	}
+	for _, p := range t.Of(e) {
+		if p.stopped() || p.State == "D" { // see stopAll
+			if err := e.signalOne(p, unix.SIGCONT); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// running says why a sandbox cannot be paused or asked; nil if it can.
+func (e *Entry) running() error {
+	fail := func(why, hint string) error {
+		return &fail.Error{Op: "sandbox " + e.State.ID, Err: errors.New(why), Hint: hint}
+	}
+	switch e.Status() {
+	case StatusRunning:
+	case StatusStarting:
+		return fail("is only starting", "")
+	default:
+		return fail("has ended", "cordon ps -a shows how")
+	}
+	if !e.sameSpace() {
+		return fail("was started in another pid namespace", "its processes have no numbers here; use cordon where it was started")
+	}
+	return nil
+}
+
+// stopAll stops every process but pid 1, until none is left that could make another. One that was told to stop and waits in
+// the kernel, as vfork(2) does for a child that was stopped, makes none either: it stops before it goes on.
+func (e *Entry) stopAll() error {
+	told := map[ProcessID]bool{}
+	for range maxStopping {
+		t, err := Processes()
+		if err != nil {
+			return err
+		}
+		all := t.Of(e)
+		if len(all) == 0 {
+			return e.running()
+		}
+		going := 0
+		for _, p := range all[1:] {
+			id := ProcessID{p.PID, p.Start}
+			if p.stopped() || p.State == "Z" || p.State == "D" && told[id] {
+				continue
+			}
+			going++
+			told[id] = true
+			if err := e.signalOne(p, unix.SIGSTOP); err != nil {
+				return err
+			}
+		}
+		if going == 0 {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+	_ = e.Resume()
+	return &fail.Error{Op: "pause sandbox " + e.State.ID, Err: errors.New("its processes do not stop"), Hint: "a cgroup can stop them at once: give it a limit, such as --pids 512"}
+}
+
+// signalOne sends a signal to a process of the table, unless another has its number by now.
+func (e *Entry) signalOne(p *Process, sig unix.Signal) error {
+	fd, err := ProcessID{p.PID, p.Start}.open()
+	if err != nil {
+		return nil //nolint:nilerr // gone
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && err != unix.ESRCH {
+		return &fail.Error{Op: "signal pid " + strconv.Itoa(p.PID) + " of sandbox " + e.State.ID, Err: err}
+	}
+	return nil
+}
+
+func (p *Process) stopped() bool { return p.State == "T" || p.State == "t" }
+
+// Paused reports whether every process of the sandbox is stopped, as the kernel says.
+func (e *Entry) Paused(t ProcTable) bool {
+	if e.State.Cgroup != nil {
+		if frozen, err := e.State.Cgroup.Frozen(); err == nil && frozen {
+			return true
+		}
+	}
+	stopped := false
+	for i, p := range t.Of(e) {
+		switch {
+		case p.stopped():
+			stopped = true
+		case i > 0 && p.State != "Z" && p.State != "D": // see stopAll
+			return false
+		}
+	}
+	return stopped
+}
+
+// Sample is what a running sandbox uses at a moment.
+type Sample struct {
+	At        time.Time     `json:"at"`
+	Source    string        `json:"source"`                       // "cgroup"; "proc": the processes that are alive, summed up
+	CPU       time.Duration `json:"cpu_ns"`                       // user and system
+	Memory    int64         `json:"memory_bytes"`                 // proc: the sum of resident sets, which counts what is shared several times
+	Limit     int64         `json:"memory_limit_bytes,omitempty"` // 0: none
+	Processes int           `json:"processes"`
+	Read      *int64        `json:"read_bytes,omitempty"` // from block devices; nil where it is not counted
+	Written   *int64        `json:"written_bytes,omitempty"`
+	Counters  *Counters     `json:"cgroup,omitempty"` // everything that its groups count
+}
+
+// Sample is what the sandbox uses at the moment: as its groups count, and where it has none, or they do not count that, as
+// /proc shows its processes.
+func (e *Entry) Sample(t ProcTable) (*Sample, error) {
+	if err := e.running(); err != nil {
+		return nil, err
+	}
+	u := &Sample{At: time.Now(), Source: "proc", Limit: e.State.Memory}
+	for _, p := range t.Of(e) {
+		u.Processes++
+		u.CPU += p.User + p.System
+		u.Memory += p.RSS
+	}
+	if e.State.Cgroup == nil {
+		return u, nil
+	}
+	s, err := e.State.Cgroup.Stats()
+	if err != nil {
+		return nil, &fail.Error{Op: "sandbox " + e.State.ID, Err: err}
+	}
+	u.Source, u.Counters = "cgroup", s
+	if s.CPU != nil && s.CPU.Usage != nil {
+		u.CPU = *s.CPU.Usage
+	}
+	if s.Memory != nil && s.Memory.Current != nil {
+		u.Memory = int64(*s.Memory.Current)
+	}
+	if s.IO != nil {
+		u.Read, u.Written = bytesOf(s.IO.ReadBytes), bytesOf(s.IO.WriteBytes)
+	}
+	return u, nil
+}
+
+func bytesOf(n *uint64) *int64 {
+	if n == nil {
+		return nil
+	}
+	v := int64(*n)
+	return &v
+}

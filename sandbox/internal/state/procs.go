@@ -1,0 +1,158 @@
+package state
+
+// Processes as /proc shows them: whose they are, how they are related, and what they use. proc_pid_stat(5),
+// proc_pid_status(5).
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cordon/sandbox/internal/proc"
+)
+
+// Process is one process of a sandbox, seen from outside.
+type Process struct {
+	PID     int           `json:"pid"`
+	Inside  int           `json:"pid_inside,omitempty"` // its number in the sandbox's own pid namespace
+	PPID    int           `json:"ppid"`
+	State   string        `json:"state"` // one letter: R S D T t Z, …
+	Comm    string        `json:"comm"`
+	Args    []string      `json:"args,omitempty"`
+	Threads int           `json:"threads"`
+	User    time.Duration `json:"user_ns"`
+	System  time.Duration `json:"system_ns"`
+	RSS     int64         `json:"rss_bytes"`
+	Start   uint64        `json:"start"` // in clock ticks since boot
+
+	space string // of its number: "pid:[…]"; "" where that may not be read
+}
+
+// ProcTable is every process of this moment, by number.
+type ProcTable map[int]*Process
+
+// Processes reads the table.
+func Processes() (ProcTable, error) {
+	all, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	t := ProcTable{}
+	for _, i := range all {
+		pid, err := strconv.Atoi(i.Name())
+		if err != nil {
+			continue
+		}
+		if p := readProcess(pid); p != nil {
+			t[pid] = p
+		}
+	}
+	return t, nil
+}
+
+// readProcess is nil for one that has gone meanwhile.
+func readProcess(pid int) *Process {
+	dir := "/proc/" + strconv.Itoa(pid)
+	b, err := proc.ReadSome(dir+"/stat", 1024)
+	if err != nil {
+		return nil
+	}
+	st, err := proc.ParseStat(b)
+	if err != nil {
+		return nil
+	}
+	p := &Process{PID: pid, PPID: st.PPID, State: st.State, Comm: st.Comm, Threads: st.Threads, User: st.User, System: st.System,
+		RSS: st.RSS * int64(os.Getpagesize()), Start: st.Start}
+	p.space, _ = proc.Readlink(dir + "/ns/pid") // it takes more rights than the rest
+	return p
+}
+
+// describe reads what takes more calls: the arguments, and the number inside.
+func (p *Process) describe() {
+	dir := "/proc/" + strconv.Itoa(p.PID)
+	if b, err := proc.ReadSome(dir+"/cmdline", 4096); err == nil && len(b) > 0 {
+		p.Args = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+	}
+	b, _ := proc.ReadSome(dir+"/status", 4096)
+	for line := range strings.Lines(string(b)) {
+		if list, found := strings.CutPrefix(line, "NSpid:"); found {
+			if f := strings.Fields(list); len(f) > 1 {
+				p.Inside, _ = strconv.Atoi(f[len(f)-1]) // digits, from the kernel
+			}
+		}
+	}
+}
+
+// Of are the processes of a sandbox, pid 1 first, parents before children: what descends from its pid 1, and what else
+// is in its pid namespace, unless that is one that the sandbox has joined: there others live, too.
+func (t ProcTable) Of(e *Entry) []*Process {
+	s := &e.State
+	if s.Init == nil || !e.sameSpace() {
+		return nil
+	}
+	init := t[s.Init.PID]
+	if init == nil || init.Start != s.Init.Start {
+		return nil
+	}
+	space := ""
+	if s.Task != nil && t[s.Task.PID] != nil && t[s.Task.PID].Start == s.Task.Start {
+		space = t[s.Task.PID].space
+	}
+	if init.describe(); space == s.PIDSpace || init.Inside != 1 { // it has none of its own
+		space = ""
+	}
+	in := map[int]bool{init.PID: true}
+	for more := true; more; {
+		more = false
+		for pid, p := range t {
+			if !in[pid] && (in[p.PPID] || space != "" && p.space == space) {
+				in[pid], more = true, true
+			}
+		}
+	}
+	return t.inOrder(in, init.PID)
+}
+
+// inOrder lists a set of processes as the tree that they are.
+func (t ProcTable) inOrder(in map[int]bool, first int) []*Process {
+	var list []*Process
+	var walk func(pid int)
+	walk = func(pid int) {
+		t[pid].describe()
+		list = append(list, t[pid])
+		delete(in, pid)
+		for _, child := range t.children(in, pid) {
+			walk(child)
+		}
+	}
+	walk(first)
+	for len(in) > 0 { // those that came from outside, each with its own
+		var roots []int
+		for pid := range in {
+			if !in[t[pid].PPID] {
+				roots = append(roots, pid)
+			}
+		}
+		if roots == nil { // the table changed while it was read
+			return list
+		}
+		slices.Sort(roots)
+		for _, pid := range roots {
+			walk(pid)
+		}
+	}
+	return list
+}
+
+func (t ProcTable) children(in map[int]bool, of int) []int {
+	var list []int
+	for pid := range in {
+		if t[pid].PPID == of {
+			list = append(list, pid)
+		}
+	}
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,290 @@
+package state
+
+// The state directory itself: where it is, whose it is, and how an entry comes into it.
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
+)
+
+// StateDir is an open state directory.
+type StateDir struct {
+	path string
+	root *os.Root
+}
+
+// OpenStateDir opens the state directory, and makes it where it is missing. Nobody else may be able to write there.
+func OpenStateDir(path string) (*StateDir, error) {
+	if path == "" {
+		return nil, &fail.Error{Op: "state directory", Err: errors.New("XDG_RUNTIME_DIR is not set to an absolute path, and there is no /run/user/" + strconv.Itoa(os.Getuid())), Hint: host.RuntimeDirRemedy}
+	}
+	failed := func(err error, hint string) (*StateDir, error) {
+		return nil, &fail.Error{Op: "state directory " + strconv.Quote(path), Err: err, Hint: hint}
+	}
+	parent, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return failed(fail.Cause(err), host.RuntimeDirRemedy)
+	}
+	if why := unsafeDir(parent, 0o022); why != "" {
+		return failed(errors.New("the directory it is in "+why), host.RuntimeDirRemedy)
+	}
+	if err := unix.Mkdir(path, 0o700); err != nil && err != unix.EEXIST {
+		return failed(err, host.RuntimeDirRemedy)
+	}
+	if i, err := os.Lstat(path); err == nil && !i.IsDir() {
+		return failed(errors.New("is not a directory, or a symbolic link"), "remove it")
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return failed(fail.Cause(err), host.RuntimeDirRemedy)
+	}
+	i, err := root.Stat(".")
+	if err == nil && unsafeDir(i, 0o077) != "" {
+		err = errors.New(unsafeDir(i, 0o077))
+	}
+	if err != nil {
+		root.Close()
+		return failed(fail.Cause(err), "cordon keeps its state where nobody else may look: remove that directory, or chmod 700 it if it is yours")
+	}
+	return &StateDir{path, root}, nil
+}
+
+// unsafeDir says why a directory is not the caller's alone, "" if it is. Root's own is as good where others may read it.
+func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
+	st, ok := host.StatOf(i)
+	switch uid := os.Getuid(); {
+	case !ok:
+		return "has no owner"
+	case int(st.Uid) != uid && (st.Uid != 0 || forbidden&0o044 != 0):
+		return "belongs to user " + strconv.FormatUint(uint64(st.Uid), 10) + ", not to " + strconv.Itoa(uid)
+	case i.Mode().Perm()&forbidden != 0:
+		return "has mode " + strconv.FormatUint(uint64(i.Mode().Perm()), 8) + ": others may use it"
+	}
+	return ""
+}
+
+// Close closes the directory, not the entries that were found in it.
+func (d *StateDir) Close() { d.root.Close() }
+
+// Path is where it is.
+func (d *StateDir) Path() string { return d.path }
+
+// nameError is a name that cannot be given to a sandbox.
+func nameError(name, why, hint string) *fail.Error {
+	return &fail.Error{Op: "name " + strconv.Quote(name), Err: errors.New(why), Hint: hint}
+}
+
+// maxName is the longest name, in bytes.
+const maxName = 63
+
+func checkName(name string) error {
+	ok := name != "" && len(name) <= maxName
+	for i := 0; i < len(name) && ok; i++ {
+		c := name[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		ok = letter || i > 0 && (c == '-' || c == '_' || c == '.')
+	}
+	if ok {
+		return nil
+	}
+	return nameError(name, "not a name", "a name has up to "+strconv.Itoa(maxName)+" letters, digits, and behind the first of them - _ .")
+}
+
+// Create makes the entry of a sandbox of this process, which is its launcher, and locks it. s has what its caller knows;
+// the rest is filled in. Of two that want the same name one gets it.
+func (d *StateDir) Create(s State) (*Entry, error) {
+	if s.Name != "" {
+		if err := checkName(s.Name); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.identify(); err != nil {
+		return nil, &fail.Error{Op: "state", Err: err}
+	}
+	unlock, err := d.exclusive()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	names, err := d.names()
+	if err != nil {
+		return nil, err
+	}
+	if err := d.free(names, s.Name); err != nil {
+		return nil, err
+	}
+	if s.ID, err = newID(names); err != nil {
+		return nil, &fail.Error{Op: "state", Err: err}
+	}
+	e := &Entry{State: s, dir: d, base: s.base()}
+	if err := e.make(); err != nil {
+		e.close()
+		_ = d.root.RemoveAll("." + e.base)
+		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
+	}
+	return e, nil
+}
+
+// identify fills in what is known of this process.
+func (s *State) identify() (err error) {
+	s.Version, s.Created = stateVersion, time.Now()
+	if s.Boot, err = bootID(); err != nil {
+		return err
+	}
+	if s.PIDSpace, err = proc.Readlink("/proc/self/ns/pid"); err != nil {
+		return err
+	}
+	s.Launcher, err = IdentifyProcess(os.Getpid())
+	return err
+}
+
+func (s *State) base() string {
+	if s.Name == "" {
+		return s.ID
+	}
+	return s.ID + "@" + s.Name
+}
+
+// free refuses a name that another sandbox has.
+func (d *StateDir) free(names []string, name string) error {
+	for _, n := range names {
+		id, its, _ := strings.Cut(n, "@")
+		if name == "" || its != name {
+			continue
+		}
+		e := nameError(name, "in use by sandbox "+id, "choose another, or end that one: cordon rm -f "+name)
+		if other, err := d.open(n); err == nil {
+			if other.ended() != nil {
+				e = nameError(name, "in use by sandbox "+id+", which has ended and is still kept", "cordon rm "+name+" removes it")
+			}
+			other.Close()
+		}
+		return e
+	}
+	return nil
+}
+
+// newID is a number that none has: 48 random bits.
+func newID(names []string) (string, error) {
+	for {
+		var b [6]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return "", err
+		}
+		id := hex.EncodeToString(b[:])
+		if !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, id) }) {
+			return id, nil
+		}
+	}
+}
+
+// make makes the directory under a name that nobody looks at, and gives it its own when it is locked and whole.
+func (e *Entry) make() error {
+	hidden := "." + e.base
+	if err := e.dir.root.Mkdir(hidden, 0o700); err != nil {
+		return err
+	}
+	var err error
+	if e.root, err = e.dir.root.OpenRoot(hidden); err != nil {
+		return err
+	}
+	if e.lock, err = e.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return err
+	}
+	// The place that the end is written to is taken now, so that a file system that is full then does not matter.
+	if _, err := e.lock.Write(make([]byte, endingSize)); err != nil {
+		return err
+	}
+	if err := unix.Flock(int(e.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return err
+	}
+	if err := e.save(); err != nil {
+		return err
+	}
+	return e.dir.root.Rename(hidden, e.base)
+}
+
+// exclusive locks the directory against others that make or remove entries; a moment's work, so one that takes long is
+// a process that was stopped.
+func (d *StateDir) exclusive() (unlock func(), err error) {
+	f, err := d.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if err != unix.EWOULDBLOCK && err != unix.EINTR || time.Now().After(deadline) {
+			f.Close()
+			return nil, &fail.Error{Op: "lock " + strconv.Quote(paths.Join(d.path, lockFile)), Err: err, Hint: "another cordon has held it for 5 s: is one stopped?"}
+		}
+	}
+}
+
+// names are the entries' directories, in the order of their numbers.
+func (d *StateDir) names() ([]string, error) {
+	all, err := fs.ReadDir(d.root.FS(), ".")
+	if err != nil {
+		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
+	}
+	var names []string
+	for _, i := range all {
+		if i.IsDir() && i.Name()[0] != '.' {
+			names = append(names, i.Name())
+		}
+	}
+	return names, nil
+}
+
+// open opens an entry and reads its state; an error is fs.ErrNotExist where it has gone meanwhile.
+func (d *StateDir) open(base string) (*Entry, error) {
+	root, err := d.root.OpenRoot(base)
+	if err != nil {
+		return nil, err
+	}
+	e := &Entry{dir: d, base: base, root: root}
+	if e.lock, err = root.OpenFile(lockFile, os.O_RDWR, 0); err == nil {
+		err = e.load()
+	}
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// load reads state.json.
+func (e *Entry) load() error {
+	b, err := e.root.ReadFile(stateFile)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, &e.State); err != nil {
+		return err
+	}
+	if e.State.Version != stateVersion {
+		return errors.New("state.json has version " + strconv.Itoa(e.State.Version) + ", and this is version " + strconv.Itoa(stateVersion))
+	}
+	if e.State.base() != e.base {
+		return errors.New("state.json is that of " + strconv.Quote(e.State.base()))
+	}
+	return nil
+}

@@ -1,0 +1,300 @@
+package state
+
+// How an entry of the state directory is found and named, and what becomes of one whose launcher was killed.
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
+)
+
+// NotFoundError is a sandbox that is not there, or not the only one of which that could be said.
+type NotFoundError struct {
+	Ref  string
+	Why  string
+	Hint string
+}
+
+func (e *NotFoundError) Error() string { return "sandbox " + strconv.Quote(e.Ref) + ": " + e.Why }
+
+// Entries are the sandboxes of the directory, the oldest first.
+func (d *StateDir) Entries() ([]*Entry, error) {
+	names, err := d.names()
+	if err != nil {
+		return nil, err
+	}
+	var all []*Entry
+	for _, n := range names {
+		e, err := d.open(n)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it has gone meanwhile, or is not whole: Sweep removes it
+		case err != nil:
+			return nil, &fail.Error{Op: "state of sandbox " + n, Err: err, Hint: "was it made by another version of cordon? end it with that one, or remove " + paths.Join(d.path, n)}
+		default:
+			all = append(all, e)
+		}
+	}
+	sortByAge(all)
+	return all, nil
+}
+
+// Find opens the entry of a name, a number, or the beginning of a number that no other has.
+func (d *StateDir) Find(ref string) (*Entry, error) {
+	names, err := d.names()
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, n := range names {
+		id, name, _ := strings.Cut(n, "@")
+		if ref == name && ref != "" || ref == id {
+			found = []string{n}
+			break
+		}
+		if len(ref) >= minPrefix && strings.HasPrefix(id, ref) {
+			found = append(found, n)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, notFound(ref, names)
+	case 1:
+	default:
+		return nil, &NotFoundError{Ref: ref, Why: "could be any of " + strings.Join(found, ", "), Hint: "type more of it"}
+	}
+	e, err := d.open(found[0])
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, notFound(ref, nil)
+	}
+	if err != nil {
+		return nil, &fail.Error{Op: "state of sandbox " + found[0], Err: fail.Cause(err)}
+	}
+	return e, nil
+}
+
+// minPrefix is how much of a number has to be typed.
+const minPrefix = 2
+
+func notFound(ref string, names []string) error {
+	e := &NotFoundError{Ref: ref, Why: "not there, or gone already", Hint: "cordon ps -a lists those that are"}
+	var words []string
+	for _, n := range names {
+		id, name, named := strings.Cut(n, "@")
+		words = append(words, id)
+		if named {
+			words = append(words, name)
+		}
+	}
+	if near := policy.Suggest(ref, words); near != "" {
+		e.Hint = "did you mean " + near + "? cordon ps -a lists all"
+	}
+	return e
+}
+
+func sortByAge(all []*Entry) {
+	slices.SortStableFunc(all, func(a, b *Entry) int { return a.State.Created.Compare(b.State.Created) })
+}
+
+// Remove removes the entry of a sandbox that has ended, or whose launcher was killed: then with what is left of it.
+func (e *Entry) Remove() error {
+	unlock, err := e.dir.exclusive()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if e.alive() {
+		return &fail.Error{Op: "remove sandbox " + e.State.ID, Err: errors.New("it is running"), Hint: "cordon rm -f ends it first"}
+	}
+	return e.remove()
+}
+
+// Discard removes the entry of the sandbox that this process is the launcher of, and that has ended or never ran.
+func (e *Entry) Discard() error {
+	unlock, err := e.dir.exclusive()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return e.unlink()
+}
+
+func (e *Entry) remove() error {
+	if err := e.killRest(); err != nil {
+		return err
+	}
+	return e.unlink()
+}
+
+func (e *Entry) unlink() error {
+	if err := e.dir.root.RemoveAll(e.base); err != nil {
+		return &fail.Error{Op: "remove " + strconv.Quote(paths.Join(e.dir.path, e.base)), Err: fail.Cause(err)}
+	}
+	return nil
+}
+
+// Sweep removes what launchers that were killed have left: directories, sockets, processes, cgroups. It returns whose
+// they were. It is quick where nothing is left.
+func (d *StateDir) Sweep() (swept []State, err error) {
+	all, err := fs.ReadDir(d.root.FS(), ".")
+	if err != nil {
+		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
+	}
+	for _, i := range all {
+		if !i.IsDir() || i.Name()[0] != '.' && !d.lost(i.Name()) {
+			continue
+		}
+		s, err := d.sweep(i.Name())
+		if err != nil {
+			return swept, err
+		}
+		if s != nil {
+			swept = append(swept, *s)
+		}
+	}
+	return swept, nil
+}
+
+// lost reports whether the launcher of an entry was killed.
+func (d *StateDir) lost(base string) bool {
+	fd, err := d.root.OpenFile(paths.Join(base, lockFile), unix.O_RDWR, 0)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist) // or it has gone meanwhile: sweep looks again
+	}
+	e := Entry{lock: fd}
+	defer fd.Close()
+	return !e.alive() && e.ended() == nil
+}
+
+// sweep removes one entry, unless somebody else has done so by now.
+func (d *StateDir) sweep(base string) (*State, error) {
+	unlock, err := d.exclusive()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if base[0] != '.' && !d.lost(base) {
+		return nil, nil
+	}
+	if _, err := d.root.Lstat(base); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	e, err := d.open(base)
+	if err != nil { // it was being made, or removed, when the process was killed
+		e = &Entry{dir: d, base: base}
+		return nil, e.unlink()
+	}
+	defer e.close()
+	return &e.State, e.remove()
+}
+
+// killRest ends what is left of a sandbox whose launcher is gone: its pid 1, and with that all of it, and its groups. The
+// kernel has ended pid 1 already, unless it is just about to, or a v1 freezer holds it back.
+func (e *Entry) killRest() error {
+	fail := func(err error) error {
+		return &fail.Error{Op: "clean up behind sandbox " + e.State.ID, Err: err}
+	}
+	var init = -1
+	if e.State.Init != nil && e.sameSpace() {
+		if fd, err := e.State.Init.open(); err == nil { // else it is gone
+			init = fd
+			defer unix.Close(fd)
+		}
+	}
+	if init >= 0 {
+		if err := unix.PidfdSendSignal(init, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
+			return fail(err)
+		}
+	}
+	if c := e.State.Cgroup; c != nil && e.sameBoot() && c.Exists() {
+		if err := c.Kill(); err != nil {
+			return fail(err)
+		}
+	}
+	if init >= 0 && !EndsWithin(5*time.Second, init) {
+		return fail(errors.New("pid " + strconv.Itoa(e.State.Init.PID) + " does not end"))
+	}
+	if c := e.State.Cgroup; c != nil && e.sameBoot() {
+		if err := c.Remove(); err != nil {
+			return fail(err)
+		}
+	}
+	return nil
+}
+
+// EndsWithin waits for the end of one of several processes. A descriptor below 0 is nobody.
+func EndsWithin(d time.Duration, pidfds ...int) bool {
+	fds := make([]unix.PollFd, len(pidfds))
+	for i, fd := range pidfds {
+		fds[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} //nolint:gosec // a descriptor
+	}
+	for deadline := time.Now().Add(d); ; {
+		n, err := unix.Poll(fds, int(max(0, time.Until(deadline).Milliseconds())))
+		if err != unix.EINTR {
+			return err == nil && n > 0
+		}
+	}
+}
+
+// sameSpace reports whether the numbers of processes in the state mean those that this process knows by them.
+func (e *Entry) sameSpace() bool {
+	space, err := proc.Readlink("/proc/self/ns/pid")
+	return err == nil && space == e.State.PIDSpace && e.sameBoot()
+}
+
+// sameBoot reports whether the machine has not been started anew since.
+func (e *Entry) sameBoot() bool {
+	boot, err := bootID()
+	return err == nil && boot == e.State.Boot
+}
+
+// open gives a pidfd of the process that is meant, and of no other that has its number by now.
+func (id ProcessID) open() (int, error) {
+	fd, err := unix.PidfdOpen(id.PID, 0)
+	if err != nil {
+		return -1, err
+	}
+	now, err := IdentifyProcess(id.PID) // of this process, or of a later one: then the start is another
+	if err != nil || now.Start != id.Start {
+		unix.Close(fd)
+		return -1, unix.ESRCH
+	}
+	return fd, nil
+}
+
+// Signal sends a signal to the task, through its launcher; one that does not answer cannot keep SIGKILL from it.
+func (e *Entry) Signal(sig unix.Signal) error {
+	_, err := e.Call("signal", SignalRequest{int(sig)}, nil)
+	if err == nil || sig != unix.SIGKILL {
+		return err
+	}
+	return e.killInit()
+}
+
+// killInit ends a sandbox by its pid 1, paused or not.
+func (e *Entry) killInit() error {
+	if e.State.Init == nil || !e.sameSpace() {
+		return &fail.Error{Op: "kill sandbox " + e.State.ID, Err: errors.New("its processes are not known here")}
+	}
+	fd, err := e.State.Init.open()
+	if err != nil {
+		return nil //nolint:nilerr // gone
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
+		return &fail.Error{Op: "kill sandbox " + e.State.ID, Err: err}
+	}
+	if c := e.State.Cgroup; c != nil {
+		_ = c.Thaw() // a v1 freezer holds back even SIGKILL; that there is none is as good
+	}
+	return nil
+}

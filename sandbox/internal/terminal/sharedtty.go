@@ -1,0 +1,177 @@
+package terminal
+
+// The caller's terminal where other programs may read it, too: termios(3), proc_pid_fd(5), proc_pid_stat(5).
+//
+// Everything that the launcher reads there is lost to the others, and a task may ask for it on purpose. So
+//
+//   - stdin is /dev/null, as a shell without job control gives it to a job in the background: nothing is read.
+//   - stdout is a pipe, whose reader may be a pager: lines are read, if stdin is the terminal. The launcher changes nothing but
+//     the echo, for a password.
+//   - stdin is a pipe or a file: lines are read, and the terminal is raw where the task's is, only while a process inside has
+//     opened its terminal by name, as less(1) does.
+//   - Another program has taken the terminal out of line mode or switched the echo off: nothing is read or changed until it
+//     has put the mode back.
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/loop"
+	"cordon/sandbox/internal/proc"
+)
+
+// share finds out with whom the caller's terminal is shared.
+func (t *Terminal) share(stdio [3]*os.File) {
+	t.linesOnly = host.IsPipe(stdio[1]) || t.in >= 0 && ofAnotherSession(t.in)
+	t.shared = !t.typist || t.linesOnly
+	t.deaf = !t.typist && !holdsData(stdio[0])
+}
+
+// holdsData reports whether f is a pipe, a socket or a regular file.
+func holdsData(f *os.File) bool {
+	var st unix.Stat_t
+	return host.IsPipe(f) || f != nil && unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
+}
+
+// ofAnotherSession reports whether a terminal controls another session than the launcher's, as after setsid(1).
+func ofAnotherSession(fd int) bool {
+	var st unix.Stat_t
+	if _, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err == nil || unix.Fstat(fd, &st) != nil {
+		return false
+	}
+	all, _ := os.ReadDir("/proc") // who cannot look sees nobody
+	for _, e := range all {
+		if name := e.Name(); name[0] < '1' || name[0] > '9' {
+			continue
+		}
+		stat, err := proc.ReadSome("/proc/"+e.Name()+"/stat", 1024)
+		if err != nil {
+			continue
+		}
+		if s, err := proc.ParseStat(stat); err == nil && uint32(s.Terminal) == ttyNumber(st.Rdev) {
+			return true
+		}
+	}
+	return false
+}
+
+// ttyNumber returns the number that proc_pid_stat(5) has for a terminal's device, in field 7.
+func ttyNumber(dev uint64) uint32 {
+	return unix.Major(dev)<<8 | unix.Minor(dev)&0xff | unix.Minor(dev)&^0xff<<12
+}
+
+// lineMode are the flags of a terminal at which lines are typed.
+const lineMode = unix.ICANON | unix.ECHO | unix.ISIG
+
+// follow gives a terminal that others may be reading the mode that the task's needs, exactly while the task's is in another
+// mode than at first.
+func (t *Terminal) follow() {
+	if t.deaf || t.over.Load() {
+		return
+	}
+	mode, err := unix.IoctlGetTermios(t.Master, unix.TCGETS)
+	if err != nil {
+		return
+	}
+	t.mu.Lock()
+	same := mode.Lflag&lineMode == t.began.Lflag&lineMode
+	t.mu.Unlock()
+	switch {
+	case same || t.linesOnly && mode.Lflag&unix.ECHO != 0:
+		t.Restore()
+	case t.in < 0 || !t.Foreground() || t.othersMode():
+	case t.linesOnly:
+		t.change(func(mode *unix.Termios) { mode.Lflag &^= unix.ECHO })
+	case t.opened():
+		t.setRaw()
+	}
+}
+
+// othersMode reports whether another program has changed the mode of the caller's terminal.
+func (t *Terminal) othersMode() bool {
+	mode, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
+	if err != nil {
+		return true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return mode.Lflag&lineMode != lineMode && !(t.raw && *mode == t.set)
+}
+
+// mine reports whether what can be read in a terminal that others may be reading is for the task.
+func (t *Terminal) mine() bool {
+	switch {
+	case t.othersMode():
+		return false
+	case t.isRaw():
+		return true
+	}
+	return loop.Readable(t.in) && (t.typist || t.opened())
+}
+
+// opened reports whether a process inside has opened its terminal by itself: /dev/tty, or for reading alone, or as its stdin.
+func (t *Terminal) opened() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.looked) < 50*time.Millisecond {
+		return t.hasOpened
+	}
+	t.looked, t.hasOpened = time.Now(), false
+	todo := proc.ChildrenOf("/proc/" + strconv.Itoa(t.init)) // not init, which has no terminal
+	for i := 0; i < len(todo) && i < 256 && !t.hasOpened; i++ {
+		dir := "/proc/" + todo[i]
+		t.hasOpened = holdsTerminal(dir)
+		todo = append(todo, proc.ChildrenOf(dir)...)
+	}
+	return t.hasOpened
+}
+
+// holdsTerminal reports whether a process has a terminal open that is not one of those which it was started with.
+func holdsTerminal(dir string) bool {
+	fds, _ := os.ReadDir(dir + "/fd") // gone meanwhile: none
+	for _, e := range fds[:min(len(fds), 256)] {
+		var st unix.Stat_t
+		if unix.Stat(dir+"/fd/"+e.Name(), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR {
+			continue
+		}
+		const ttys, firstPTS, lastPTS = 5, 136, 143 // devices.txt
+		major, minor := unix.Major(st.Rdev), unix.Minor(st.Rdev)
+		if major == ttys && minor == 0 {
+			return true
+		}
+		if major >= firstPTS && major <= lastPTS && (e.Name() == "0" || opensForReading(dir+"/fdinfo/"+e.Name())) {
+			return true
+		}
+	}
+	return false
+}
+
+// opensForReading reports whether a descriptor is O_RDONLY: proc_pid_fdinfo(5).
+func opensForReading(info string) bool {
+	text, err := proc.ReadSome(info, 512)
+	flags, bad := strconv.ParseUint(proc.StatusField(text, "flags"), 8, 32)
+	return err == nil && bad == nil && flags&unix.O_ACCMODE == unix.O_RDONLY
+}
+
+// expectEcho remembers a line that the caller's terminal has shown already: the task's shows it once more.
+func (t *Terminal) expectEcho(line []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.echo = nil; t.shared && !t.raw {
+		t.echo = bytes.ReplaceAll(line, []byte("\n"), []byte("\r\n"))
+	}
+}
+
+// withoutEcho takes such a line off what the task's terminal shows, where it comes first.
+func (t *Terminal) withoutEcho(b []byte) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b = bytes.TrimPrefix(b, t.echo)
+	t.echo = nil
+	return b
+}

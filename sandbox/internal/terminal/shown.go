@@ -1,0 +1,124 @@
+package terminal
+
+// What the task shows.
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/loop"
+)
+
+// copier copies what the task writes until the sandbox is gone and nothing is left. It waits as long as who reads wants it to,
+// and then so does the task.
+func (t *Terminal) copier() {
+	defer func() { _, _ = unix.Write(t.done, loop.One[:]) }()
+	ended := false
+	defer func() {
+		if !ended { // a panic
+			t.Restore()
+		}
+	}()
+	buf, out, over := make([]byte, 64<<10), t.out, false
+	looks := 0 // at the mode, behind a prompt: bash switches the echo off after it
+	for {
+		wait := -1
+		if looks > 0 && !t.ending.Load() {
+			looks, wait = looks-1, 20 // ms
+			t.follow()
+		}
+		n, more := t.gather(buf, wait)
+		if n > 0 && t.shared {
+			looks = 10
+		}
+		if k := t.meter.Take(n); k < n { // the sandbox is ended for it
+			n, over = k, true
+		}
+		if n > 0 {
+			t.written.Add(int64(n))
+			t.cast.output(buf[:n])
+			if t.shared && !t.ending.Load() {
+				t.follow() // before the prompt that the mode is for
+			}
+			if !loop.WriteAll(out, t.withoutEcho(buf[:n])) {
+				out = -1
+				_ = t.sandbox.SignalGroup(unix.SIGHUP)
+			}
+		}
+		if over {
+			out = -1
+		}
+		if !more {
+			ended = true // finish restores, behind what it has to give back
+			return
+		}
+	}
+}
+
+// gather waits for what the task writes, so many milliseconds or, with -1, as long as it takes, and takes what there is; a
+// read of a terminal gives 4 KiB at most. more is false where nothing will come any more.
+func (t *Terminal) gather(buf []byte, wait int) (n int, more bool) {
+	ending := t.ending.Load()
+	if !ending {
+		fds := [...]unix.PollFd{{Fd: int32(t.Master), Events: unix.POLLIN}, {Fd: int32(t.wake), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds[:], wait); err != nil && err != unix.EINTR {
+			return 0, false
+		}
+	}
+	for n < len(buf) {
+		got, err := unix.Read(t.Master, buf[n:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
+			return n, !ending
+		case err != nil || got == 0:
+			return n, false
+		}
+		n += got
+		if got < 1024 && !ending { // not in a hurry
+			break
+		}
+	}
+	return n, true
+}
+
+// patience is how long one who does not read is waited for, where the run was told to end. Else it takes a signal.
+const patience = time.Second
+
+// Finish copies what is left when the sandbox is gone, and puts the terminal back.
+func (t *Terminal) Finish() {
+	if t == nil {
+		return
+	}
+	t.ending.Store(true)
+	t.loop.Unwatch(t.in)
+	t.loop.Unwatch(t.Master)
+	if t.Copying {
+		_, _ = unix.Write(t.wake, loop.One[:])
+		if t.sandbox.IsTold() {
+			t.loop.At(time.Now().Add(patience), t.sandbox.HurryUp)
+		}
+		fds := [...]unix.PollFd{{Fd: int32(t.done), Events: unix.POLLIN}}
+		for fds[0].Revents == 0 && !t.sandbox.IsHurried() {
+			if t.loop.Poll(fds[:]) != nil {
+				break
+			}
+		}
+		t.cast.close()
+		if fds[0].Revents == 0 {
+			t.Restore()
+			return // the copier still has the descriptors
+		}
+		_, _ = unix.Read(t.done, make([]byte, len(loop.One))) // and what the copier did comes before what follows: a race detector knows
+	}
+	t.giveBack()
+	t.Restore()
+	for _, fd := range [...]*int{&t.Master, &t.slave, &t.wake, &t.done, &t.in, &t.out} {
+		if *fd >= 0 {
+			unix.Close(*fd)
+			*fd = -1
+		}
+	}
+}

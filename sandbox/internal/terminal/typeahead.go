@@ -1,0 +1,84 @@
+package terminal
+
+// What was typed and the task did not read: ioctl_tty(2) (TIOCSTI), termios(3).
+//
+// In raw mode the launcher takes each key at once, because a key may be Ctrl-C. Without a sandbox the keys that a program
+// does not read are its shell's. So when the task has ended, the launcher takes what is left in the task's terminal and puts
+// it back into the caller's. init waits for that: its end hangs the task's terminal up, and what is in it is gone.
+//
+// Nothing but keys that were typed is ever put back. The task may have put other bytes into its own terminal, and a shell
+// would execute them. So what is left must be the end of what was typed, to the byte; otherwise it is dropped.
+//
+// Where the kernel does not allow TIOCSTI (dev.tty.legacy_tiocsti is 0, since Linux 6.2), the keys are lost.
+
+import (
+	"bytes"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxAhead is how much of what was typed is remembered, in bytes: what a terminal holds.
+const maxAhead = 4096
+
+// remember keeps the end of what was typed.
+func (t *Terminal) remember(typed []byte) {
+	t.ahead = append(t.ahead, typed...)
+	t.ahead = t.ahead[max(0, len(t.ahead)-maxAhead):]
+}
+
+// KeepUnread takes what is left in the task's terminal, when the task has ended and init has not.
+func (t *Terminal) KeepUnread() {
+	t.over.Store(true)
+	if t.slave < 0 || len(t.ahead) == 0 {
+		return
+	}
+	mode, err := unix.IoctlGetTermios(t.slave, unix.TCGETS)
+	if err != nil {
+		return
+	}
+	mode.Lflag &^= unix.ICANON | unix.ECHO | unix.ISIG
+	mode.Cc[unix.VMIN], mode.Cc[unix.VTIME] = 0, 0 // a read waits for nothing
+	if unix.IoctlSetTermios(t.slave, unix.TCSETS, mode) != nil {
+		return
+	}
+	left := make([]byte, 0, 2*maxAhead)
+	for len(left) < cap(left) {
+		n, err := unix.Read(t.slave, left[len(left):cap(left)])
+		if n <= 0 || err != nil {
+			break
+		}
+		left = left[:len(left)+n]
+	}
+	t.unread = typedEnd(t.ahead, append(left, t.pending...))
+	t.pending = nil
+}
+
+// typedEnd returns the end of what was typed that a terminal has made left of; nil if left is anything else.
+func typedEnd(typed, left []byte) []byte {
+	if len(left) > len(typed) {
+		return nil
+	}
+	end := typed[len(typed)-len(left):]
+	enter := func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r"), []byte("\n")) } // ICRNL
+	if !bytes.Equal(enter(end), enter(left)) {
+		return nil
+	}
+	return end
+}
+
+// giveBack puts what the task has not read back into the caller's terminal, if the launcher is in the foreground of it. The
+// mode is still the launcher's, so that nothing is shown twice.
+func (t *Terminal) giveBack() {
+	if t.in < 0 || t.vanished {
+		return
+	}
+	if group, err := unix.IoctlGetInt(t.in, unix.TIOCGPGRP); err != nil || group != unix.Getpgrp() {
+		return
+	}
+	for i := range t.unread {
+		if unix.IoctlSetPointerInt(t.in, unix.TIOCSTI, int(t.unread[i])) != nil {
+			break
+		}
+	}
+	t.unread = nil
+}

@@ -1,0 +1,107 @@
+package terminal
+
+// What is typed at the caller's terminal.
+
+import (
+	"bytes"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// typed takes what was typed, if it is for the task.
+func (t *Terminal) typed(revents int16) {
+	if revents&unix.POLLIN == 0 {
+		t.HangUp()
+		return
+	}
+	if !t.Foreground() || t.shared && !t.mine() {
+		t.loop.Unwatch(t.in)
+		t.again(100 * time.Millisecond)
+		return
+	}
+	var buf [4096]byte
+	n, err := unix.Read(t.in, buf[:])
+	switch {
+	case err == unix.EINTR || err == unix.EAGAIN:
+		return
+	case err != nil || n == 0 && (t.isRaw() || revents&unix.POLLHUP != 0):
+		t.HangUp()
+		return
+	case n == 0: // Ctrl-D in line mode
+		n = copy(buf[:], t.began.Cc[unix.VEOF:unix.VEOF+1])
+	}
+	t.remember(buf[:n])
+	t.countInterrupts(buf[:n])
+	t.expectEcho(buf[:n])
+	t.pending = append(t.pending, buf[:n]...)
+	t.feed()
+	t.LastKey = time.Now()
+	t.Look(20 * time.Millisecond)
+}
+
+// Look follows a stop of the task, for a while behind the last key: that is what stops a task.
+func (t *Terminal) Look(d time.Duration) {
+	if t.looking {
+		return
+	}
+	t.looking = true
+	t.loop.At(time.Now().Add(d), func() {
+		t.looking = false
+		t.sandbox.FollowStop()
+		if t.shared {
+			t.follow()
+		}
+		if time.Since(t.LastKey) < 600*time.Millisecond {
+			t.Look(50 * time.Millisecond)
+		}
+	})
+}
+
+// isRaw reports whether the launcher has made the caller's terminal raw.
+func (t *Terminal) isRaw() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.raw && t.set.Lflag&unix.ICANON == 0
+}
+
+// feed gives the task what was typed. Where it takes no more, nothing more is read.
+func (t *Terminal) feed() {
+	for len(t.pending) > 0 {
+		n, err := unix.Write(t.Master, t.pending)
+		switch {
+		case err == unix.EAGAIN || err == nil && n == 0:
+			t.loop.Unwatch(t.in)
+			t.loop.Unwatch(t.Master)
+			t.loop.Watch(t.Master, unix.POLLOUT, func(int16) {
+				t.loop.Unwatch(t.Master)
+				t.feed()
+				t.attend()
+			})
+			return
+		case err == unix.EINTR:
+		case err != nil:
+			t.pending = nil // nobody has the terminal open
+		default:
+			t.pending = t.pending[n:]
+		}
+	}
+	t.pending = nil
+}
+
+// countInterrupts ends a task that a Ctrl-C did not end: where Ctrl-C is a signal, is typed a second time within the time that
+// a second one counts, and the task has not written more since than its echo. A program that handles it answers, by a prompt at
+// least, and one that takes it as a key has switched the signal off.
+func (t *Terminal) countInterrupts(b []byte) {
+	mode, err := unix.IoctlGetTermios(t.Master, unix.TCGETS)
+	if err != nil || mode.Lflag&unix.ISIG == 0 || bytes.IndexByte(b, mode.Cc[unix.VINTR]) < 0 {
+		return
+	}
+	const echo = int64(len("^C\r\n"))
+	now := time.Now()
+	if IsSecond(t.interrupted, now) && t.written.Load() <= echo {
+		t.sandbox.EndNow()
+	}
+	t.interrupted = now
+	t.written.Store(0)
+}

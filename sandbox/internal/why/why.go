@@ -1,0 +1,344 @@
+package why
+
+// Why: what a program in the sandbox would meet, layer by layer, told from the picture that the compiler has of it.
+// Nothing is run. Package policy/filter answers for system calls; here are files, programs, capabilities, addresses,
+// processes and limits.
+
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/picture"
+)
+
+// Reason is the answer to a question about what a program may do. The first layer that denies decides; the kernel asks
+// them in the same order.
+type Reason struct {
+	Allowed  bool
+	Layer    string     // of the denial: a policy.Layer, or "file" for what the host itself would deny
+	Errno    string     // "EROFS"; "" where there is none
+	Why      string     // in words
+	Rule     policy.Pos // the line that decides; the zero Pos for a built-in default
+	RuledOut []string   // what was looked at and allows it: "seccomp: openat is allowed (base.yaml:30)"
+	Notes    []string
+
+	Try    []Change // what would get past this layer; none where no flag does
+	Grants string   // what that gives besides
+	NoFlag string   // why no flag helps
+}
+
+// Change is a field of the profile as a flag sets it: "rw", "/srv".
+type Change struct{ Flag, Value string }
+
+// Layers of a Reason that no profile has.
+const (
+	layerFile   = "file"   // what is there, and its permissions
+	layerLimits = "limits" // Profile.Limits
+)
+
+// Query is a question about a profile on a host: what a command that is run there could do.
+type Query struct {
+	comp *compile.Compilation
+	spec filter.Spec
+}
+
+// survey are the phases that decide what the sandbox looks like from inside, in the order of a launch.
+var survey = [...]func(*compile.Compilation) error{
+	(*compile.Compilation).CheckSupport,
+	(*compile.Compilation).FindArch,
+	(*compile.Compilation).Namespaces,
+	(*compile.Compilation).Identity,
+	(*compile.Compilation).Network,
+	(*compile.Compilation).BoundingSet,
+	(*compile.Compilation).Root,
+	(*compile.Compilation).Mounts,
+	(*compile.Compilation).Hide,
+	(*compile.Compilation).HideLayers,
+	(*compile.Compilation).CoverSockets,
+	(*compile.Compilation).FindWorkdir,
+	(*compile.Compilation).LandlockRules,
+}
+
+// NewQuery compiles as far as questions need it. r may be without Args. The errors are those of Compile.
+func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, error) {
+	q := &Query{comp: &compile.Compilation{Profile: p, Host: h, Req: r, Tree: picture.Tree{Files: h.Files}}}
+	for _, phase := range survey {
+		if err := phase(q.comp); err != nil {
+			return nil, err
+		}
+	}
+	q.comp.Program.Env = q.comp.Environment()
+	var err error
+	q.spec, err = p.ProgramFilter()
+	return q, err
+}
+
+// Access is what a program wants of a path. Create says that a file is made where none is there.
+type Access struct{ Read, Write, Execute, Create bool }
+
+// Open answers for a file or directory, by its path inside; a relative one starts at the working directory.
+func (q *Query) Open(path string, a Access) *Reason {
+	r := &Reason{}
+	if q.ofProcess(r, path, a) {
+		return r
+	}
+	inside, ok := q.resolve(r, path)
+	if ok && q.present(r, inside, a) && q.openCall(r, path, a) && q.mountAllows(r, inside, a) && q.landlockAllows(r, inside, a) && q.permitted(r, inside, a) {
+		r.Allowed = true
+	}
+	return r
+}
+
+// Path is Open for a program that is known to make a call that the filter allows: the filter is not asked. Without any
+// access it asks whether the name is there. Files are looked at anew each time.
+func (q *Query) Path(path string, a Access) *Reason {
+	clear(q.comp.Tree.Known) // a program that runs changes files
+	r := &Reason{}
+	inside, ok := q.resolve(r, path)
+	r.Allowed = ok && q.present(r, inside, a) && q.mountAllows(r, inside, a) && q.landlockAllows(r, inside, a) && q.permitted(r, inside, a)
+	return r
+}
+
+// Same reports that a path is allowed for sure, for a program as in Path: the sandbox shows the host's file of that name,
+// and the layers allow the access. The path leads over no link of the host, and the file is there. It says false where it
+// does not know: Path does. It is for who asks about thousands of files.
+func (q *Query) Same(path string, isDir bool, a Access) bool {
+	c := q.comp
+	part := c.Tree.At(path)
+	if part == nil || part.Opaque || part.Source == "" || part.Made != nil || c.Tree.HostPath(path) != path {
+		return false
+	}
+	if a.Write || a.Create || a.Execute && part.Noexec {
+		return false
+	}
+	if c.Land.On {
+		granted := grantedAt(c, path)
+		for _, need := range neededRights(a, isDir, true) {
+			if c.Land.Handled&need.right&^granted != 0 {
+				return false
+			}
+		}
+	}
+	clear(c.Tree.Known)
+	return closedAbove(c, path) == "" && !deniedByMode(c, path, path, a)
+}
+
+// deny fills in a denial.
+func (r *Reason) deny(layer string, errno syscall.Errno, why string, rule policy.Pos) bool {
+	r.Layer, r.Why, r.Rule = layer, why, rule
+	if errno != 0 {
+		r.Errno = unix.ErrnoName(errno)
+	}
+	return false
+}
+
+func (r *Reason) pass(what string) bool {
+	r.RuledOut = append(r.RuledOut, what)
+	return true
+}
+
+func (q *Query) resolve(r *Reason, path string) (string, bool) {
+	inside, err := q.comp.Tree.Resolve(q.absolute(path))
+	if err != nil {
+		return "", r.deny(layerFile, unix.ELOOP, fail.Bare(err).Error(), policy.Pos{})
+	}
+	return inside, true
+}
+
+// absolute is the path from the root, without . and .. in it.
+func (q *Query) absolute(path string) string {
+	c := q.comp
+	if strings.HasPrefix(path, "~") && c.Host.Home != "" {
+		path = c.Host.Home + path[1:]
+	}
+	if !strings.HasPrefix(path, "/") {
+		path = paths.Join(c.Workdir, path)
+	}
+	return paths.Clean(path)
+}
+
+// present asks the mounts whether the path is there at all.
+func (q *Query) present(r *Reason, inside string, a Access) bool {
+	t := &q.comp.Tree
+	part := t.At(inside)
+	if part.Opaque && part.What == "masked" {
+		r.NoFlag = "a proc mount with a mask of its own shows it: --mount '{proc: " + procTarget(q.comp) + ", mask: [...]}'"
+		return r.deny(string(policy.LayerMount), 0, inside+" is masked: it reads as if it were empty", part.Rule)
+	}
+	if part.Opaque && part.What == compile.CoveredSocket {
+		r.Try = append(r.Try, Change{"ro", inside})
+		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.What, part.Rule)
+	}
+	if part.Opaque {
+		r.NoFlag = "no flag shows it. " + withoutRule(part.Rule)
+		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.What, part.Rule)
+	}
+	if _, ok := t.Stat(inside); ok {
+		return r.pass("mount: " + inside + " is there, by " + part.What)
+	}
+	if dir, _ := paths.Split(inside); a.Create && part.Write && part.What != "a device" {
+		if isDir, exists := t.Stat(dir); exists && isDir {
+			return r.pass("mount: " + inside + " can be made, in " + part.What)
+		}
+	}
+	if part.What == "a device" || part.Source != "" && part.Made == nil || q.comp.Profile.Root.Kind == policy.RootDir {
+		return q.absentOnHost(r, inside, a)
+	}
+	info, err := q.comp.Host.Files.Stat(inside)
+	if err != nil { // nor has the host
+		return q.absentOnHost(r, inside, a)
+	}
+	r.Try, r.Grants = showing(q.comp, inside, a.Write), grants(inside, info.IsDir(), a.Write)
+	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.What+" is mounted at "+part.Target, part.Rule)
+}
+
+// showing is the bind that shows a path of the host. Where links lead to it, they are none of the sandbox's: what they lead
+// to is put in their place.
+func showing(c *compile.Compilation, path string, write bool) []Change {
+	flag := "ro"
+	if write {
+		flag = "rw"
+	}
+	host := picture.Tree{Files: c.Host.Files}
+	host.Add(picture.Part{Target: "/", Source: "/"})
+	if to, err := host.Resolve(path); err == nil && to != path {
+		return []Change{{"mount", "{bind: " + strconv.Quote(to) + ", target: " + strconv.Quote(path) + ", mode: " + flag + "}"}}
+	}
+	return []Change{{flag, path}}
+}
+
+// makingWritable is what makes a path writable that is there. Below a root in a directory a flag would put the host's in its place.
+func makingWritable(c *compile.Compilation, path string) []Change {
+	host := c.Tree.HostPath(path)
+	switch {
+	case c.Profile.Root.Kind != policy.RootDir || host == "" || host == path:
+		return []Change{{"rw", path}}
+	case path == "/":
+		return []Change{{"root-mode", "rw"}}
+	}
+	return []Change{{"mount", "{bind: " + strconv.Quote(host) + ", target: " + strconv.Quote(path) + ", mode: rw}"}}
+}
+
+// absentOnHost is for a path that no mount could show: a file can still be made where its directory is writable.
+func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
+	t := &q.comp.Tree
+	dir, _ := paths.Split(inside)
+	isDir, exists := t.Stat(dir)
+	part := t.At(inside)
+	if a.Write && !exists && q.comp.Profile.Root.Kind != policy.RootDir {
+		if info, err := q.comp.Host.Files.Stat(dir); err == nil && info.IsDir() {
+			r.Try, r.Grants = showing(q.comp, dir, true), grants(dir, true, true)
+			return r.deny(string(policy.LayerMount), unix.ENOENT, dir+" of the host is not shown: "+part.What+" is mounted at "+part.Target, part.Rule)
+		}
+	}
+	if !a.Write || !exists || !isDir {
+		if a.Execute && part.Noexec {
+			return q.mountAllows(r, inside, a)
+		}
+		if host := t.HostPath(inside); host != "" {
+			if _, err := t.Lstat(host); errors.Is(err, fs.ErrPermission) {
+				return r.deny(layerFile, unix.EACCES, "a directory above "+host+" lets neither the caller nor the task through", policy.Pos{})
+			}
+		}
+		return r.deny(layerFile, unix.ENOENT, inside+" does not exist, on the host neither", policy.Pos{})
+	}
+	if part.Write {
+		return r.pass("mount: " + inside + " can be made, in " + part.What)
+	}
+	r.Try, r.Grants = makingWritable(q.comp, dir), grants(dir, true, true)
+	if part.Source == "" {
+		r.Try, r.Grants = []Change{{"tmpfs", dir}}, "an empty "+dir+" in memory, in the place of the one that is there"
+	}
+	return r.deny(string(policy.LayerMount), unix.EROFS, dir+" is mounted read-only, by "+part.What, part.Rule)
+}
+
+// mountAllows asks the flags of the mount.
+func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
+	part := q.comp.Tree.At(inside)
+	switch {
+	case part.What != "a device" && isDevice(q.comp, inside):
+		r.NoFlag = "of devices a sandbox has null, zero, full, random, urandom and tty, by {dev: /dev}"
+		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is a device, and every mount is nodev: "+part.What, part.Rule)
+	case a.Write && !part.Write && part.What != "a device":
+		isDir, _ := q.comp.Tree.Stat(inside)
+		r.Try, r.Grants = makingWritable(q.comp, inside), grants(inside, isDir, true)
+		if part.Source == "" || part.What == "proc" || strings.Contains(part.What, "proc") || part.What == "sysfs" {
+			r.Try, r.Grants, r.NoFlag = nil, "", "it is the launcher's own, or the kernel's, and stays read-only"
+		}
+		return r.deny(string(policy.LayerMount), unix.EROFS, inside+" is mounted read-only, by "+part.What, part.Rule)
+	case a.Execute && part.Noexec:
+		r.NoFlag = "the mount says noexec; " + withoutRule(part.Rule)
+		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is mounted noexec, by "+part.What, part.Rule)
+	}
+	return r.pass("mount: " + part.What + " at " + part.Target + map[bool]string{true: ", writable", false: ", read-only"}[part.Write])
+}
+
+// isDevice reports whether a path inside shows a device of the host.
+func isDevice(c *compile.Compilation, inside string) bool {
+	host := c.Tree.HostPath(inside)
+	if host == "" {
+		return false
+	}
+	info, err := c.Tree.Lstat(host)
+	return err == nil && info.Mode()&fs.ModeDevice != 0
+}
+
+// openCall asks the filter about the call that a libc makes of it.
+func (q *Query) openCall(r *Reason, path string, a Access) bool {
+	flags := "O_RDONLY"
+	switch {
+	case a.Execute:
+		return q.call(r, "execve")
+	case a.Read && a.Write:
+		flags = "O_RDWR"
+	case a.Write:
+		flags = "O_WRONLY"
+	}
+	return q.call(r, "openat(AT_FDCWD, "+strconv.Quote(path)+", "+flags+")")
+}
+
+// call asks the filter. What it denies under some arguments that are left out counts as allowed: they are not known.
+func (q *Query) call(r *Reason, text string) bool {
+	query, err := filter.ParseQuery(text, q.comp.Arch)
+	if err != nil {
+		return r.pass("seccomp: " + err.Error())
+	}
+	found, err := filter.Ask(q.spec, q.comp.Arch, query)
+	if err != nil || len(found) == 0 {
+		return r.pass("seccomp: no answer for " + text)
+	}
+	for i := range found {
+		if k := found[i].Action.Kind; k == filter.Allow || k == filter.Log {
+			return r.pass("seccomp: " + query.Call + " is allowed" + fromText(found[i].From))
+		}
+	}
+	v := &found[0]
+	r.Rule = q.comp.Profile.Source("syscalls.default")
+	if v.By == filter.ByDefault {
+		r.Try, r.Grants = []Change{{"allow-syscall", query.Call}}, "the call with every argument"
+	} else {
+		r.NoFlag = "cordon why " + strconv.Quote(text) + " says what would allow the call"
+	}
+	r.deny(string(policy.LayerSeccomp), 0, query.Call+" is "+v.Why+fromText(v.From)+": "+v.Action.String(), r.Rule)
+	return false
+}
+
+func procTarget(c *compile.Compilation) string {
+	for i := range c.Tree.Parts {
+		if c.Tree.Parts[i].What == "proc" {
+			return c.Tree.Parts[i].Target
+		}
+	}
+	return "/proc"
+}

@@ -1,0 +1,169 @@
+package why
+
+// What Landlock and the permissions of a file allow.
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/host"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/paths"
+)
+
+// landlockAllows asks the ruleset: a right that is handled is needed from some rule at or above the path.
+func (q *Query) landlockAllows(r *Reason, inside string, a Access) bool {
+	c := q.comp
+	if !c.Land.On {
+		return r.pass("landlock: off")
+	}
+	isDir, exists := c.Tree.Stat(inside)
+	for _, need := range neededRights(a, isDir, exists) {
+		if grantedAt(c, inside)&need.right != 0 || c.Land.Handled&need.right == 0 {
+			continue
+		}
+		key := "landlock." + need.list
+		r.Try = []Change{{"landlock-" + need.list, inside}}
+		r.Grants = grants(inside, isDir, a.Write)
+		return r.deny(string(policy.LayerLandlock), unix.EACCES, "no rule of "+key+" reaches "+inside, landlockPos(c, need.list))
+	}
+	return r.pass("landlock: a rule allows it")
+}
+
+// grantedAt returns the rights that the rules give below a path.
+func grantedAt(c *compile.Compilation, path string) (rights uint64) {
+	for i := range c.Land.Rules {
+		if paths.Below(path, c.Land.Rules[i].Path) {
+			rights |= c.Land.Rules[i].Access
+		}
+	}
+	return rights
+}
+
+// need is a right, and the list of the profile that gives it.
+type need struct {
+	right uint64
+	list  string
+}
+
+func neededRights(a Access, isDir, exists bool) (all []need) {
+	if a.Read && isDir {
+		all = append(all, need{compile.LandReadDir, "read"})
+	} else if a.Read {
+		all = append(all, need{compile.LandReadFile, "read"})
+	}
+	if a.Write && !exists {
+		all = append(all, need{compile.LandMakeReg, "write"})
+	} else if a.Write {
+		all = append(all, need{compile.LandWriteFile, "write"})
+	}
+	if a.Execute {
+		all = append(all, need{compile.LandExec, "execute"})
+		if !isDir && !a.Read { // execve(2) opens the file for reading
+			all = append(all, need{compile.LandReadFile, "read"})
+		}
+	}
+	return all
+}
+
+// landlockPos is where the list that decides begins.
+func landlockPos(c *compile.Compilation, list string) policy.Pos {
+	l := &c.Profile.Landlock
+	items := map[string]policy.Opt[[]policy.PathItem]{"read": l.Read, "write": l.Write, "execute": l.Execute}[list]
+	if len(items.V) > 0 {
+		return items.V[0].Pos
+	}
+	return c.Profile.Source("landlock." + list)
+}
+
+// permitted asks the file's own permissions: path_resolution(7). Access control lists are seen only where the caller's
+// own rights are the task's.
+func (q *Query) permitted(r *Reason, inside string, a Access) bool {
+	c := q.comp
+	host := c.Tree.HostPath(inside)
+	if host == "" || c.Tree.At(inside).What == "proc" {
+		return r.pass("file: " + inside + " is the sandbox's own")
+	}
+	if at := closedAbove(c, inside); at != "" {
+		info, _ := c.Tree.Lstat(at)
+		r.NoFlag = "the directory's owner decides: chmod(1), setfacl(1)"
+		return r.deny(layerFile, unix.EACCES, "the permissions of "+at+" ("+info.Mode().String()+ownerText(info)+") do not let the task through", policy.Pos{})
+	}
+	checked := host
+	if _, exists := c.Tree.Stat(inside); !exists {
+		checked, _ = paths.Split(host)
+	}
+	if deniedByMode(c, inside, checked, a) {
+		info, _ := c.Tree.Lstat(checked)
+		r.NoFlag = "the file's owner decides: chmod(1), setfacl(1); a profile gives nothing that the caller does not have"
+		if c.IDs.Idmapped {
+			r.NoFlag += ". Started by root, the task has an id of its own outside; --host-user caller keeps root's"
+		}
+		return r.deny(layerFile, unix.EACCES, "the permissions of "+checked+" ("+info.Mode().String()+ownerText(info)+") do not give it to the task", policy.Pos{})
+	}
+	return r.pass("file: the permissions of " + checked + " give it to the task")
+}
+
+// closedAbove is the nearest directory of the host above a path inside that does not let the task through; "" for none.
+func closedAbove(c *compile.Compilation, inside string) string {
+	for dir, _ := paths.Split(inside); dir != "/"; dir, _ = paths.Split(dir) {
+		if at := c.Tree.HostPath(dir); at != "" && unsearchable(c, dir, at) {
+			return at
+		}
+	}
+	return ""
+}
+
+// unsearchable reports whether a directory of the host does not let the task through; a capability may.
+func unsearchable(c *compile.Compilation, inside, host string) bool {
+	return deniedByMode(c, inside, host, Access{Execute: true}) && !hasInEffect(c, "DAC_READ_SEARCH") && !hasInEffect(c, "DAC_OVERRIDE")
+}
+
+func (a Access) mode() (bits uint32) {
+	if a.Read {
+		bits |= unix.R_OK
+	}
+	if a.Write {
+		bits |= unix.W_OK
+	}
+	if a.Execute {
+		bits |= unix.X_OK
+	}
+	return bits
+}
+
+// deniedByMode: the task has the caller's rights where it has the caller's id, or through an idmapped bind; else those of
+// anybody.
+func deniedByMode(c *compile.Compilation, inside, hostPath string, a Access) bool {
+	part := c.Tree.At(inside)
+	if !c.IDs.Idmapped && c.IDs.OutUID == c.Host.UID && c.Host.UID != 0 {
+		return c.Host.Files.Access(hostPath, a.mode()) != nil
+	}
+	info, err := c.Tree.Lstat(hostPath)
+	if err != nil {
+		return false
+	}
+	st, ok := host.StatOf(info)
+	if !ok {
+		return false
+	}
+	shift, own := 0, strings.HasPrefix(part.What, "a bind") && !part.Plain || part.Target == "/" && c.Profile.Root.Kind == policy.RootDir
+	switch caller := uint32(c.Host.UID); { //nolint:gosec // ids are not negative
+	case c.IDs.Idmapped && own && st.Uid == caller, !c.IDs.Idmapped && int(st.Uid) == c.IDs.OutUID:
+		shift = 6
+		if hasInEffect(c, "DAC_OVERRIDE") && !a.Execute {
+			return false
+		}
+	case c.IDs.Idmapped && own && int(st.Gid) == c.Host.GID, !c.IDs.Idmapped && int(st.Gid) == c.IDs.OutGID:
+		shift = 3
+	}
+	return uint32(info.Mode().Perm())>>shift&a.mode() != a.mode()
+}
+
+// hasInEffect reports whether the task has a capability in effect, over its own user namespace.
+func hasInEffect(c *compile.Compilation, name string) bool {
+	n, _ := policy.CapabilityNumber(name)
+	return c.Keep&(1<<n) != 0 && (c.IDs.InUID == 0 || c.Ambient&(1<<n) != 0)
+}

@@ -1,0 +1,51 @@
+package why
+
+import (
+	"runtime"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+	"cordon/sandbox/internal/fail"
+)
+
+// Filter is what the profile says of system calls as the program meets it: with syscalls.exec: once every execve of its
+// own is denied.
+func (q *Query) Filter() filter.Spec { return q.spec }
+
+// Denied answers for a call that the filter does not allow, with its arguments as they were.
+func (q *Query) Denied(d *filter.Data, a filter.Action) *Reason {
+	r := &Reason{Layer: string(policy.LayerSeccomp), Errno: strings.TrimSuffix(strings.TrimPrefix(a.String(), "errno("), ")")}
+	call := filter.Decode(d, nil)
+	if call.Call == "" {
+		r.Why, r.Rule = "a number that no table has", q.comp.Profile.Source("syscalls.unknown")
+		r.NoFlag = "--syscall-unknown decides all such numbers"
+		return r
+	}
+	if !q.listed(call.Arch) {
+		r.Why, r.NoFlag = "calls of "+call.Arch.String()+" are not allowed at all", "--arch "+call.Arch.String()+" allows what the rules allow of them"
+		return r
+	}
+	b := decider(q.comp, call.Call, d)
+	r.Why, r.Rule, r.NoFlag = b.rule, b.at, b.noFlag
+	for i := 0; i+1 < len(b.flags); i += 2 {
+		r.Try = append(r.Try, Change{strings.TrimPrefix(b.flags[i], "--"), b.flags[i+1]})
+	}
+	if b.at == (policy.Pos{}) && b.from != "" {
+		r.Why = fail.Said(b.rule, b.from)
+	}
+	return r
+}
+
+// listed reports whether the filter has anything but a kill for an ABI.
+func (q *Query) listed(abi filter.Arch) bool {
+	if abi.String() == runtime.GOARCH {
+		return true
+	}
+	for _, a := range q.spec.Foreign {
+		if a == abi {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,113 @@
+package why
+
+// What a program meets in the /proc of its sandbox, and at its init: proc(5), ptrace(2) (the access mode checks).
+
+import (
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cordon/policy"
+	"cordon/sandbox/internal/compile"
+)
+
+// ptraced are the entries of a process that only a process may open which could trace it.
+var ptraced = [...]string{
+	"auxv", "clear_refs", "cwd", "environ", "exe", "fd", "fdinfo", "io", "map_files", "maps", "mem", "ns", "numa_maps",
+	"pagemap", "personality", "root", "smaps", "smaps_rollup", "stack", "syscall",
+}
+
+// links are the entries of a process that lead to something else.
+var links = [...]string{"cwd", "exe", "fd", "map_files", "ns", "root"}
+
+// ofProcess answers for an entry of the program itself or of pid 1 in a proc mount. It returns false for other paths.
+func (q *Query) ofProcess(r *Reason, path string, a Access) bool {
+	c := q.comp
+	path = q.absolute(path)
+	part := c.Tree.At(path)
+	if part == nil || part.What != "proc" {
+		return false
+	}
+	rest, _ := policy.Beneath(part.Target, path)
+	who, entry, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
+	first, _, _ := strings.Cut(entry, "/")
+	switch {
+	case who == "1" && c.OwnsPID() && entry != "":
+		return q.ofInit(r, path, first, a)
+	case who != "self" && who != "thread-self" || entry == "" || slices.Contains(links[:], first) && !a.plainRead():
+		return false
+	case !q.openCall(r, path, a) || !q.landlockAllows(r, path, a):
+		return true
+	case slices.Contains(links[:], first):
+		r.Notes = append(r.Notes, path+" leads to what the program itself has: its own rights decide")
+		r.Allowed = r.pass("file: " + path + " is the program's own")
+		return true
+	}
+	info, err := c.Host.Files.Lstat("/proc/self/" + entry)
+	switch {
+	case err != nil:
+		r.deny(layerFile, unix.ENOENT, path+" does not exist", policy.Pos{})
+	case a.Write && info.Mode()&0o200 == 0 || a.Execute && !info.IsDir():
+		r.deny(layerFile, unix.EACCES, "the kernel lets nobody do that with "+path, policy.Pos{})
+	default:
+		r.Allowed = r.pass("file: " + path + " is the program's own")
+	}
+	return true
+}
+
+// plainRead reports whether nothing but reading is asked for.
+func (a Access) plainRead() bool { return a.Read && !a.Write && !a.Execute && !a.Create }
+
+// ofInit answers for an entry of pid 1, which is the sandbox's init and not the task's.
+func (q *Query) ofInit(r *Reason, path, entry string, a Access) bool {
+	switch {
+	case slices.Contains(ptraced[:], entry):
+		r.NoFlag = "no flag opens it: the init is the launcher's, and outlives the program"
+		r.deny(string(policy.LayerPID), unix.EACCES, "pid 1 is the sandbox's init, and the program may not look into it: ptrace(2)",
+			policy.Pos{})
+	case a.Write:
+		r.NoFlag = "no flag opens it: the init is the launcher's, and outlives the program"
+		r.deny(string(policy.LayerPID), unix.EACCES, "pid 1 is the sandbox's init, and "+path+" is not the program's to write",
+			policy.Pos{})
+	default:
+		return false
+	}
+	return true
+}
+
+// SignalInside answers for a signal to a process by the number that it has in the sandbox. Only pid 1 is known before a
+// run: the sandbox's init, which no signal from inside ends.
+func (q *Query) SignalInside(pid int) *Reason {
+	c, r := q.comp, &Reason{}
+	switch {
+	case pid != 1 || !c.OwnsPID():
+		r.Allowed = true
+		r.Notes = append(r.Notes, "which process has that number is known when the program runs")
+	case c.Land.On && c.Land.Scoped&compile.ScopeSignal != 0:
+		r.NoFlag = "landlock: {scope: [abstract-unix-socket]} in a profile lets signals out; the init ignores them"
+		r.deny(string(policy.LayerLandlock), unix.EPERM, "pid 1 is the sandbox's init, outside of the program's Landlock domain",
+			c.Profile.Source("landlock.scope"))
+	default:
+		r.Allowed = true
+		r.Notes = append(r.Notes, "pid 1 is the sandbox's init, which ignores signals from inside: pid_namespaces(7)")
+	}
+	return r
+}
+
+// ExecDenial is one layer's answer for the hint of a program that could not be executed; "" where no layer denies it.
+func ExecDenial(c *compile.Compilation, name string) string {
+	spec, err := c.Spec()
+	if err != nil {
+		return ""
+	}
+	r := (&Query{comp: c, spec: spec}).Exec(name)
+	if r.Allowed || r.Why == "" {
+		return ""
+	}
+	text := r.Layer + ": " + r.Why
+	if at := r.Rule.Short(); r.Rule != (policy.Pos{}) {
+		text += " (" + at + ")"
+	}
+	return text
+}
