@@ -13,7 +13,7 @@ func TestImportComments(t *testing.T) {
 	target := Target{Arch: arch, Kernel: Kernel{6, 1}}
 	for text, ok := range map[string]bool{
 		`{"_comment": "x", "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"_comment": ["y"], "names": ["read"], "action": "SCMP_ACT_ALLOW"}]}`: true,
-		`{"remark": "x", "defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}`: false,
+		`{"remark": "x", "defaultAction": "SCMP_ACT_ERRNO", "syscalls": []}`:                                                                     false,
 	} {
 		if _, err := Import("p.json", []byte(text), target, ImportOptions{}); (err == nil) != ok {
 			t.Errorf("%s: %v", text, err)
