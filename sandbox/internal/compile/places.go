@@ -403,7 +403,7 @@ func (c *Compilation) keepLink(m *policy.Mount, link string) {
 
 // throughLinks follows the links on the way to an optional bind of the home, or leaves the bind out and says why.
 func (c *Compilation) throughLinks(m *policy.Mount, src string) (string, fs.FileInfo, error) {
-	err := error(errors.New("it lies behind a symbolic link"))
+	err := errors.New("it lies behind a symbolic link")
 	follower, ok := c.Host.Files.(interface {
 		Follow(path string, records []ledger.Place, root bool) (string, error)
 	})
