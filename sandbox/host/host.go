@@ -12,6 +12,7 @@ import (
 	llsys "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
 
+	"cordon/sandbox/internal/passwd"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/walk"
@@ -129,9 +130,9 @@ func Probe() (*Host, error) {
 	h.NotifyFlags, h.NotifyWhy = ProbeListener()
 	h.NoOpenat2 = walk.Refused()
 	h.State = StatePath(os.Getenv)
-	if text, err := proc.Read(PasswdFile, MaxPasswd); err == nil {
+	if text, err := proc.Read(passwd.File, passwd.MaxSize); err == nil {
 		h.Passwd = text
-		account := AccountOf(string(text), h.UID)
+		account := passwd.Find(string(text), h.UID)
 		h.Name, h.PasswdHome = account.Name, paths.Home(account.Home)
 	}
 	h.Records = ledger.PlacesOf(h.UID, h.PasswdHome, os.Getenv)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/ledger"
 )
 
 // StatePath is where this user's state belongs: /run/cordon for root, and else cordon in XDG_RUNTIME_DIR or in the
@@ -32,6 +33,16 @@ func StatePath(getenv func(string) string) string {
 		return ""
 	}
 	return dir + "/cordon"
+}
+
+// TrustedState refuses a state directory of the caller's choice that a sandbox could write: its entries say which processes
+// and groups are killed. The usual directories are out of reach in every sandbox.
+func TrustedState(path string) error {
+	uid := os.Getuid()
+	if uid == 0 || path == "/run/user/"+strconv.Itoa(uid)+"/cordon" {
+		return nil
+	}
+	return ledger.Reached(ledger.Places(os.Getenv), path)
 }
 
 const RuntimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of yours, mode 0700, on a file system of this machine, the same for every command"

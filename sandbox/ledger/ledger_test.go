@@ -16,7 +16,7 @@ func TestRunsAreReadBack(t *testing.T) {
 	const text = header +
 		"run 7 100 5 1 2 \"/a b\"\n" +
 		"run 7 100 5 1 3 \"/c\\n\"\n" +
-		"run 9 150 5 1 2 \"/a b\"\n" +
+		"run 9 150 5 1 2 \"/a b\"\nhid 9 \"/s\"\nhid 7 \"/t\"\n" +
 		"from 7 110\nend 7 200\n" +
 		"was 10 20 0 0 \"/\"\n" +
 		"run 11 300 5 1 2 \"/lost" // a launcher that was killed while it wrote
@@ -24,7 +24,7 @@ func TestRunsAreReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := header + "was 110 200 1 2 \"/a b\"\nrun 9 150 5 1 2 \"/a b\"\nwas 110 200 1 3 \"/c\\n\"\nwas 10 20 0 0 \"/\"\n"
+	want := header + "was 110 200 1 2 \"/a b\"\nrun 9 150 5 1 2 \"/a b\"\nhid 9 \"/s\"\nwas 110 200 1 3 \"/c\\n\"\nwas 10 20 0 0 \"/\"\n"
 	if got := string(r.text()); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -51,8 +51,8 @@ func gettime(clock int32) int64 {
 // process. When it returns, the record is on the disk.
 //
 // Of the texts of the profiles that the run was started with those are kept that it can write, so that it can be said
-// later what has changed.
-func Begin(places []Place, paths []string, texts []Text) (*Run, error) {
+// later what has changed. hidden is a state directory that it can neither see nor replace: see [Reached].
+func Begin(places []Place, paths []string, texts []Text, hidden ...string) (*Run, error) {
 	if len(paths) == 0 {
 		return nil, nil
 	}
@@ -61,7 +61,7 @@ func Begin(places []Place, paths []string, texts []Text) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{place: place, lock: -1, start: now()}
-	if err := r.begin(paths, texts); err != nil {
+	if err := r.begin(paths, texts, hidden); err != nil {
 		where := Where(place)
 		r.close()
 		return nil, &Error{"record what the sandbox can write, in " + where, err, remedy}
@@ -75,7 +75,7 @@ func Where(fd int) string {
 	return path
 }
 
-func (r *Run) begin(paths []string, texts []Text) error {
+func (r *Run) begin(paths []string, texts []Text, hidden []string) error {
 	unlock, err := exclusive(r.place)
 	if err != nil {
 		return err
@@ -91,6 +91,9 @@ func (r *Run) begin(paths []string, texts []Text) error {
 			return &os.PathError{Op: "look at", Path: p, Err: err}
 		}
 		text = appendRun(text, span{id: r.id, start: r.start.real, boot: r.start.boot}, &dir{path: p, dev: st.Dev, ino: st.Ino})
+	}
+	for _, dir := range hidden {
+		text = appendHid(text, r.id, dir)
 	}
 	if err := add(r.place, text, true); err != nil {
 		return err

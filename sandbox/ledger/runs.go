@@ -13,6 +13,7 @@ import (
 //
 //	run ID START BOOT DEV INO "PATH"   a run that has begun; one line for each directory; BOOT is CLOCK_BOOTTIME then
 //	end ID END                         it has ended
+//	hid ID "PATH"                      it could neither see nor replace that state directory
 //	from ID START                      its task was let go then; earlier than it began where the clock was set back
 //	was START END DEV INO "PATH"       runs that have ended, merged
 const header = "cordon-runs 1\n"
@@ -46,6 +47,7 @@ type key struct {
 type runs struct {
 	dirs []*dir
 	at   map[key]*dir
+	hid  map[int64]string // by run, until it is merged: the state directory that it could not reach
 }
 
 var errText = errors.New("the file is not what cordon wrote")
@@ -53,7 +55,7 @@ var errText = errors.New("the file is not what cordon wrote")
 // parse reads the text. A last line that is not whole is that of a launcher that was killed while it wrote: its task was
 // never let go.
 func parse(text string) (*runs, error) {
-	r := &runs{at: map[key]*dir{}}
+	r := &runs{at: map[key]*dir{}, hid: map[int64]string{}}
 	rest, ok := strings.CutPrefix(text, header)
 	if !ok && text != "" {
 		return nil, errText
@@ -72,7 +74,7 @@ func parse(text string) (*runs, error) {
 
 func (r *runs) line(line string, byID map[int64][]*dir) error {
 	kind, rest, _ := strings.Cut(line, " ")
-	want := map[string]int{"run": 5, "was": 4, "end": 2, "from": 2}[kind]
+	want := map[string]int{"run": 5, "was": 4, "end": 2, "from": 2, "hid": 1}[kind]
 	f := strings.SplitN(rest, " ", want+1)
 	var n [5]int64
 	if want == 0 || len(f) < want {
@@ -86,13 +88,17 @@ func (r *runs) line(line string, byID map[int64][]*dir) error {
 		n[i] = int64(v)
 	}
 	switch kind {
-	case "run", "was":
+	case "run", "was", "hid":
 		if len(f) != want+1 {
 			return errText
 		}
 		path, err := strconv.Unquote(f[want])
 		if err != nil {
 			return errText
+		}
+		if kind == "hid" {
+			r.hid[n[0]] = path
+			return nil
 		}
 		s := span{start: n[0], end: n[1]}
 		if kind == "run" {
@@ -205,7 +211,7 @@ func (d *dir) merge() {
 func (r *runs) fold() {
 	old := slices.Clone(r.dirs)
 	slices.SortStableFunc(old, func(a, b *dir) int { return cmp.Compare(a.last(), b.last()) })
-	folded := &runs{at: map[key]*dir{}}
+	folded := &runs{at: map[key]*dir{}, hid: r.hid}
 	for i, d := range old {
 		k := key{d.path, d.dev, d.ino}
 		if i < len(old)/2 && d.last() != open && d.path != "/" {
@@ -228,6 +234,9 @@ func (r *runs) text() []byte {
 		for _, s := range d.spans {
 			if s.id != 0 && s.end == open {
 				b = appendRun(b, s, d)
+				if hid, ok := r.hid[s.id]; ok {
+					b = appendHid(b, s.id, hid)
+				}
 				continue
 			}
 			b = append(b, "was"...)
@@ -242,6 +251,11 @@ func appendRun(b []byte, s span, d *dir) []byte {
 	b = append(b, "run"...)
 	b = appendNumbers(b, uint64(s.id), uint64(s.start), uint64(s.boot), d.dev, d.ino)
 	return append(strconv.AppendQuote(append(b, ' '), d.path), '\n')
+}
+
+func appendHid(b []byte, id int64, path string) []byte {
+	b = appendNumbers(append(b, "hid"...), uint64(id))
+	return append(strconv.AppendQuote(append(b, ' '), path), '\n')
 }
 
 func appendLine(b []byte, kind string, n ...uint64) []byte {

@@ -98,6 +98,7 @@ func fileAttacks() []attack {
 		{11, "the same under another name, writable", "mount", seizeState("alias"), nil, shows(seizeBare)},
 		{11, "the same by itself under another name", "mount", seizeState("itself"), nil, shows(seizeBare)},
 		{11, "move what the state directory is in", "launcher", moveState, hostRoot, noControl("it is the row above that shows it")},
+		{11, "make a state directory, for another XDG_RUNTIME_DIR", "launcher", forgeState, writers, noControl("the forged entry is a real one's text")},
 		{12, "kill -9 of the launcher at many moments", "pdeathsig", killedLauncher, []string{"default", "build", "container"}, shows(orphans)},
 		{12, "two sandboxes at once leave no mount points", "mount", ghosts, hostRoot, noControl("it is a check, not an attack")},
 		{13, "generated files written into the root", "mount", generated, []string{"container"}, noControl("it is a check, not an attack")},

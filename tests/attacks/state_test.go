@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // Row 11: the state directory, which tells other commands what to signal and whom to talk to.
@@ -136,4 +137,56 @@ func moveState(b *box) outcome {
 		return blocked("refused")
 	}
 	return escaped("it ran: exit %d %s%s", r.code, r.out, r.err)
+}
+
+// forgery is an entry of a state directory in the project: its launcher is gone, and its pid 1 is the caller's process VICTIM.
+const forgery = `mkdir -p -m 700 rt rt/cordon "rt/cordon/0123456789ab" && cd rt/cordon/0123456789ab || exit 9
+(umask 077; : >lock; cat >state.json <<X
+{"version":1,"id":"0123456789ab","profile":"x","args":["x"],"cwd":"/","detached":false,"created":"2026-01-01T00:00:00Z",
+"boot_id":"BOOT","pid_namespace":"SPACE","launcher":{"pid":1,"start":1},"init":{"pid":VICTIM,"start":START}}
+X
+)`
+
+// forgeState has a task make a state directory where a later command, in another environment, looks for its own: what is
+// left of a sandbox whose launcher was killed is killed too.
+func forgeState(b *box) outcome {
+	if b.who.uid == 0 {
+		return blocked("root's is /run/cordon")
+	}
+	dir := b.scratch("project")
+	victim := exec.Command("sleep", "60")
+	victim.SysProcAttr = &syscall.SysProcAttr{Credential: credential(b.who)}
+	if err := victim.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { _ = victim.Wait(); close(ended) }()
+	defer func() { _ = victim.Process.Kill(); <-ended }()
+	pid := strconv.Itoa(victim.Process.Pid)
+	stat, err1 := os.ReadFile("/proc/" + pid + "/stat")
+	boot, err2 := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	space, err3 := os.Readlink("/proc/self/ns/pid")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		b.t.Fatal(err)
+	}
+	start := strings.Fields(string(stat))[21] // proc_pid_stat(5), field 22
+	text := strings.NewReplacer("BOOT", strings.TrimSpace(string(boot)), "SPACE", space, "VICTIM", pid, "START", start).Replace(forgery)
+	in := *b
+	in.dir = dir
+	if r := in.run("sh", "-c", text); r.code != 0 {
+		b.t.Fatalf("exit %d %s", r.code, r.err)
+	}
+	ps := exec.Command(cordonBin, "ps", "-a")
+	ps.Dir, ps.Env = dir, append(b.environ(), "XDG_RUNTIME_DIR="+dir+"/rt")
+	ps.SysProcAttr = &syscall.SysProcAttr{Credential: credential(b.who)}
+	out, err := ps.CombinedOutput()
+	select {
+	case <-ended:
+		return escaped("the caller's process is dead: %s", out)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if err == nil {
+		return escaped("the directory is used: %s", out)
+	}
+	return blocked("refused")
 }

@@ -180,6 +180,8 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).exec,
 }
 
+// Compile makes a plan. handOver gets what is compiled so far at each place where the launcher can do something with it, and
+// returns false if nobody asks for more; it is nil where nothing is run.
 func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compilation) bool) (*Compilation, error) {
 	if len(r.Args) == 0 {
 		return nil, &fail.Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
@@ -367,6 +369,7 @@ func (c *Compilation) barrier() error {
 	return nil
 }
 
+// Say returns the step by which the child sends the launcher a message.
 func Say(msg byte) plan.Step { return plan.SendByte(plan.F(FileSync), string(rune(msg))) }
 
 // session puts the task into a session of its own, without a controlling terminal unless it has its own, and undoes an

@@ -326,25 +326,9 @@ func (g *gitGuard) bindRepository(p *picture.Part, dir, common string) error {
 	}
 	if writes {
 		how = "for commits"
-		if dir != common {
-			for _, path := range [...]string{paths.Join(common, "objects"), paths.Join(common, "refs"), paths.Join(common, "logs"), dir} {
-				if info, err := g.c.Tree.Lstat(path); err != nil || !info.IsDir() {
-					continue
-				}
-				if err := bind(path, true); err != nil {
-					return err
-				}
-			}
+		if err := g.allowCommits(p, dir, common, bind); err != nil {
+			return err
 		}
-		for _, name := range [...]string{"config", "config.worktree", "hooks", "info", "modules", "commondir", "gitdir"} {
-			g.c.protectThing(from, paths.Join(dir, name), p.Rule, false)
-		}
-		for _, name := range [...]string{"commondir", "config.worktree"} { // which nothing can be mounted on where they are not
-			if _, err := g.c.Tree.Lstat(paths.Join(dir, name)); err != nil {
-				g.late = append(g.late, paths.Join(dir, name))
-			}
-		}
-		g.c.GitSeen = &gitSeen{files: g.c.Host.Files, late: g.late}
 	}
 	g.c.Added = append(g.c.Added, report.Added{Path: common, Why: "the repository of the working directory, " + how})
 	g.h = g.c.hider()
@@ -356,6 +340,30 @@ func (g *gitGuard) bindRepository(p *picture.Part, dir, common string) error {
 		}
 	}
 	return err
+}
+
+// allowCommits binds what git writes for a commit, and protects what decides which programs git runs.
+func (g *gitGuard) allowCommits(p *picture.Part, dir, common string, bind func(path string, write bool) error) error {
+	if dir != common {
+		for _, path := range [...]string{paths.Join(common, "objects"), paths.Join(common, "refs"), paths.Join(common, "logs"), dir} {
+			if info, err := g.c.Tree.Lstat(path); err != nil || !info.IsDir() {
+				continue
+			}
+			if err := bind(path, true); err != nil {
+				return err
+			}
+		}
+	}
+	for _, name := range [...]string{"config", "config.worktree", "hooks", "info", "modules", "commondir", "gitdir"} {
+		g.c.protectThing(own("git"), paths.Join(dir, name), p.Rule, false)
+	}
+	for _, name := range [...]string{"commondir", "config.worktree"} { // which nothing can be mounted on where they are not
+		if _, err := g.c.Tree.Lstat(paths.Join(dir, name)); err != nil {
+			g.late = append(g.late, paths.Join(dir, name))
+		}
+	}
+	g.c.GitSeen = &gitSeen{files: g.c.Host.Files, late: g.late}
+	return nil
 }
 
 // commits reports whether a task can be let write to a repository: nothing that names programs may be missing, since the

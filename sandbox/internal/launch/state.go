@@ -82,7 +82,11 @@ func (p *Process) recordWrites() (err error) {
 	if places == nil { // a Host that the caller made
 		places = ledger.Places(os.Getenv)
 	}
-	p.writes, err = ledger.Begin(places, paths, p.Cmd.Profiles)
+	var hidden []string
+	if dirs := p.Comp.Host.StateDirs(); len(dirs) > 1 { // the usual one is out of reach in every run
+		hidden = dirs[:1]
+	}
+	p.writes, err = ledger.Begin(places, paths, p.Cmd.Profiles, hidden...)
 	var known *ledger.Error
 	if errors.As(err, &known) {
 		return &fail.Error{Op: known.Op, Err: known.Err, Hint: known.Hint}

@@ -62,6 +62,10 @@ func OpenStateDir(path string) (*StateDir, error) {
 		root.Close()
 		return failed(fail.Cause(err), "cordon keeps its state where nobody else may look: remove that directory, or chmod 700 it if it is yours")
 	}
+	if err := host.TrustedState(path); err != nil {
+		root.Close()
+		return failed(err, "what is in it may be forged: "+host.RuntimeDirRemedy+", and that no sandbox can write")
+	}
 	return &StateDir{path, root}, nil
 }
 
@@ -261,6 +265,10 @@ func (d *StateDir) open(base string) (*Entry, error) {
 		return nil, err
 	}
 	e := &Entry{dir: d, base: base, root: root}
+	if err := e.own(); err != nil {
+		e.close()
+		return nil, err
+	}
 	if e.lock, err = root.OpenFile(lockFile, os.O_RDWR, 0); err == nil {
 		err = e.load()
 	}
@@ -269,6 +277,15 @@ func (d *StateDir) open(base string) (*Entry, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// own refuses a directory that is not the caller's alone: the launcher makes each with mode 0700.
+func (e *Entry) own() error {
+	i, err := e.root.Stat(".")
+	if err == nil && unsafeDir(i, 0o077) != "" {
+		err = errors.New("its directory " + unsafeDir(i, 0o077))
+	}
+	return err
 }
 
 // load reads state.json.

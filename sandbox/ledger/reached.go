@@ -1,0 +1,67 @@
+package ledger
+
+import (
+	"errors"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Reached is nil for a state directory in which no task can have written, and else says which sandbox could: one that could
+// write a directory on the way to it, the directory itself or a part of it, at any time since it was made, and did not have
+// it hidden. What is in such a directory is the task's word.
+func Reached(places []Place, dir string) error {
+	g := &Guard{Places: func() []Place { return places }}
+	defer g.Close()
+	if err := g.open(); err != nil || len(g.runs) == 0 {
+		return err
+	}
+	w := &walk{}
+	defer w.close()
+	if fd, err := w.to(dir); err == nil {
+		unix.Close(fd)
+		return unix.ENOTDIR
+	} else if !errors.Is(err, unix.EISDIR) {
+		return err
+	}
+	path := w.dirs[len(w.dirs)-1].path
+	table := mountTable()
+	device, inside := place(table, path)
+	for _, r := range g.runs {
+		for _, d := range r.dirs {
+			its, there := place(table, d.path)
+			alias := its == device && (within(inside, there) || within(there, inside))
+			if !alias && !within(d.path, path) && d.on(w.steps) < 0 {
+				continue
+			}
+			if s := r.since(d, &w.steps[len(w.steps)-1]); s != nil {
+				return errors.New("a program in a sandbox could have made what is in it: from " + clock(s.start) + until(s.end) +
+					" a sandbox could write " + strconv.Quote(d.path))
+			}
+		}
+	}
+	return nil
+}
+
+// since is a time in which a directory could be written after the state directory in it was made, by a run that could reach
+// that; nil if there is none.
+func (r *runs) since(d *dir, state *Step) *span {
+	for i := range d.spans {
+		s := &d.spans[i]
+		if hid, ok := r.hid[s.id]; ok && hid == state.Path {
+			continue
+		}
+		if state.Born == 0 || s.end >= state.Born-slack {
+			return s
+		}
+	}
+	return nil
+}
+
+// until is the end of a time as people read it.
+func until(end int64) string {
+	if end == open {
+		return " on"
+	}
+	return " to " + clock(end)
+}
