@@ -143,7 +143,7 @@
 //	ledger/             what a task could write, recorded
 //	internal/child/     links a plan to descriptors, clones, and is the loop in the child: the only unsafe code
 //	internal/cgroup/    the groups; internal/git/: git's files; internal/proc/: /proc; internal/walk/: paths that others may change
-//	internal/fail/      the errors; internal/paths/: clean paths as text; internal/helper/: programs of the host
+//	internal/fail/      the errors; internal/paths/: clean paths as text; internal/helper/: programs of the host; internal/passwd/: accounts
 //	internal/loop/      the launcher's event loop; internal/output/: what the task writes, counted and copied
 //	internal/terminal/  a terminal of the task's own, and the caller's
 //	internal/attach/    what is kept of a sandbox so that a program may join it, and its form between two launchers

@@ -16,6 +16,7 @@ import (
 	"cordon/sandbox"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/helper"
+	"cordon/sandbox/internal/passwd"
 )
 
 // ThisMachine is the machine that the caller runs on. Its probes leave nothing behind.
@@ -51,8 +52,8 @@ func ThisMachine() *Machine {
 		return eff>>bit&1 == 1
 	}
 	m.Exe, _ = os.Executable()
-	passwd, _ := m.ReadFile(host.PasswdFile)
-	m.User = host.AccountOf(passwd, m.UID).Name
+	database, _ := m.ReadFile(passwd.File)
+	m.User = passwd.Find(database, m.UID).Name
 	return m
 }
 

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"cordon/sandbox/internal/passwd"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -36,7 +38,7 @@ func (p Place) Path() string { return filepath.Join(p.Base, p.Below) }
 // Places are the directories of the calling user, in the order in which they are tried. The first does not depend on the
 // environment: a run that is started by cron must find what one from a shell has recorded.
 func Places(getenv func(string) string) []Place {
-	return PlacesOf(os.Getuid(), passwdHome(os.Getuid()), getenv)
+	return PlacesOf(os.Getuid(), passwd.Home(os.Getuid()), getenv)
 }
 
 // PlacesOf is Places for a user whose home directory in the password database is known; "" for none.
@@ -59,21 +61,6 @@ func PlacesOf(uid int, home string, getenv func(string) string) []Place {
 	add(getenv("HOME"), below, false)
 	add("/var/tmp", "cordon-"+strconv.Itoa(uid), false)
 	return list
-}
-
-// passwdHome is the home directory that /etc/passwd has for a user, "" for none: passwd(5).
-func passwdHome(uid int) string {
-	text, err := os.ReadFile("/etc/passwd")
-	if err != nil {
-		return ""
-	}
-	id := strconv.Itoa(uid)
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Split(line, ":"); len(f) > 5 && f[2] == id {
-			return f[5]
-		}
-	}
-	return ""
 }
 
 const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC

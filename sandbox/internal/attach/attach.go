@@ -333,8 +333,10 @@ func (a *Attached) Ended() bool {
 	return ok && loop.Readable(fd)
 }
 
+// ErrSandboxEnded says that nothing can be started in the sandbox any more.
 var ErrSandboxEnded = &fail.Error{Op: "exec", Err: errors.New("the sandbox has ended")}
 
+// HasGroup reports whether the sandbox's task has a group, given as proc_pid_status(5) names it.
 func (a *Attached) HasGroup(g string) bool {
 	return slices.Contains(strings.Fields(a.Groups), g) || slices.Contains(strings.Fields(a.GIDs), g)
 }

@@ -180,6 +180,8 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).exec,
 }
 
+// Compile makes a plan. handOver gets what is compiled so far at each place where the launcher can do something with it, and
+// returns false if nobody asks for more; it is nil where nothing is run.
 func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compilation) bool) (*Compilation, error) {
 	if len(r.Args) == 0 {
 		return nil, &fail.Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
@@ -188,7 +190,7 @@ func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compila
 		return nil, err
 	}
 	c := &Compilation{Profile: p, Host: h, Req: r, Nonce: r.Nonce, Tree: picture.Tree{Files: h.Files}, handOver: handOver, Into: r.Into}
-	c.Plan.Steps = make([]plan.Step, 0, 512)
+	c.Plan.Steps, c.Plan.Init = make([]plan.Step, 0, 512), make([]plan.Step, 0, 16)
 	c.Tree.Parts = make([]picture.Part, 0, 64)
 	c.Plan.Files = append(c.Plan.Files, FileZero, FileLauncher, FileSync, FileGate, FileBeneath)
 	// A child that held the launcher's end would wait for ever for a launcher that was killed.
@@ -367,6 +369,7 @@ func (c *Compilation) barrier() error {
 	return nil
 }
 
+// Say returns the step by which the child sends the launcher a message.
 func Say(msg byte) plan.Step { return plan.SendByte(plan.F(FileSync), string(rune(msg))) }
 
 // session puts the task into a session of its own, without a controlling terminal unless it has its own, and undoes an

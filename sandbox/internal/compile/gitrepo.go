@@ -348,7 +348,7 @@ func (s *gitSeen) compare(path string) {
 
 // fileOptions match options whose value is a file with a secret.
 var fileOptions = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?:--file[= ]|\s-i\s*|(?i:identityfile)[= ]|\bsshpass\s+-f\s*)["']?([^\s"']+)`)
+	return regexp.MustCompile(`(?:--file[= ]|\s-i\s*|(?i:identityfile)[= ]|\bsshpass\s+-f\s*)["']?([^\s"']+)`) //nolint:forbidigo // not at start-up: when it is first asked for
 })
 
 // secretKeys are variables whose value is a file with a secret.

@@ -41,6 +41,7 @@ type hider struct {
 	awaited   map[string]bool
 }
 
+// Hide carries out the profile's hide rules.
 func (c *Compilation) Hide() error {
 	h := c.hider()
 	c.findLifted()

@@ -111,6 +111,7 @@ func (c *Compilation) leaveRoot() bool {
 	return true
 }
 
+// IDMap returns a line of an id map: user_namespaces(7).
 func IDMap(inside, outside, count int) string {
 	return strconv.Itoa(inside) + " " + strconv.Itoa(outside) + " " + strconv.Itoa(count)
 }
@@ -423,6 +424,7 @@ func (c *Compilation) HeldCaps() uint64 {
 	return c.Ambient
 }
 
+// CheckIDs holds the ids of a task, as proc_pid_status(5) tells them, against those that the plan gives it.
 func (c *Compilation) CheckIDs(status []byte) error {
 	groups := strings.Fields(proc.StatusField(status, "Groups"))
 	if c.rootForbidden() && slices.Contains(groups, "0") || c.IDs.Own && len(groups) > 0 {

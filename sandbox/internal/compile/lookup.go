@@ -41,6 +41,7 @@ func (c *Compilation) lookup() error {
 	return c.Interpreter(path, 0)
 }
 
+// FindWorkdir decides on the working directory.
 func (c *Compilation) FindWorkdir() error {
 	if w := c.Profile.Process.Workdir; w != "" {
 		dir, err := c.expandTarget(w)

@@ -9,6 +9,7 @@ import (
 	"cordon/policy"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/passwd"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/internal/proc"
@@ -308,13 +309,13 @@ func (c *Compilation) peoplesHomes() (list []string) {
 	text := c.Host.Passwd
 	if _, own := c.Host.Files.(host.OSFiles); text == nil || !own {
 		var err error
-		if text, err = c.Host.Files.Read(host.PasswdFile, host.MaxPasswd); err != nil {
+		if text, err = c.Host.Files.Read(passwd.File, passwd.MaxSize); err != nil {
 			return nil
 		}
 	}
 	const firstUser, lastUser = 1000, 60000 // login.defs(5)
 	for line := range strings.Lines(string(text)) {
-		a, ok := host.ParseAccount(line)
+		a, ok := passwd.Parse(line)
 		if ok && paths.Home(a.Home) != "" && (a.UID == 0 || a.UID >= firstUser && a.UID <= lastUser) {
 			list = append(list, a.Home)
 		}
@@ -402,7 +403,7 @@ func (c *Compilation) keepLink(m *policy.Mount, link string) {
 
 // throughLinks follows the links on the way to an optional bind of the home, or leaves the bind out and says why.
 func (c *Compilation) throughLinks(m *policy.Mount, src string) (string, fs.FileInfo, error) {
-	err := error(errors.New("it lies behind a symbolic link"))
+	err := errors.New("it lies behind a symbolic link")
 	follower, ok := c.Host.Files.(interface {
 		Follow(path string, records []ledger.Place, root bool) (string, error)
 	})

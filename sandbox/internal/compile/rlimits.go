@@ -71,6 +71,7 @@ func (c *Compilation) setRlimit(from plan.From, resource, value uint64) {
 	c.do(from, plan.SetRlimit(resource, value, value).OrElse(plan.EPERM))
 }
 
+// RlimitNumber returns the number of a limit by its name in a profile: setrlimit(2).
 func RlimitNumber(name string) (uint64, bool) {
 	for _, r := range rlimitNumbers {
 		if r.name == name {
@@ -259,4 +260,5 @@ const LookStep = 250 * time.Millisecond
 // OomTries bounds how often the launcher looks whether the kernel has killed somebody after it said that memory ran out.
 const OomTries = 50
 
+// Positive reports whether a counter is known and above 0.
 func Positive(n *uint64) bool { return n != nil && *n > 0 }

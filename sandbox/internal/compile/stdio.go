@@ -17,6 +17,7 @@ import (
 	"cordon/sandbox/report"
 )
 
+// StdioNames are the names of the standard files among those that a plan names.
 var StdioNames = [...]string{"stdin", "stdout", "stderr"}
 
 // descriptors puts the task's descriptors at their numbers and marks every other one to be closed by execve:
@@ -43,6 +44,7 @@ func (c *Compilation) descriptors() error {
 	return nil
 }
 
+// ExtraName returns the name of an extra file, by its index, among those that a plan names.
 func ExtraName(i int) string { return "extra" + strconv.Itoa(i) }
 
 // FirstFD is the lowest number that the task does not get.

@@ -31,6 +31,7 @@ type Operation struct {
 	do func(p *Process, args json.RawMessage) (reply any, fds []int, err error)
 }
 
+// Operations are what other commands can ask of the launcher.
 var Operations = [...]Operation{
 	{"signal", (*Process).signalAsked},
 	{"log", (*Process).logAsked},

@@ -41,6 +41,7 @@ func (s *FileSet) Add(name string, fd int) error {
 	return nil
 }
 
+// Dup puts a duplicate of a descriptor into the set.
 func (s *FileSet) Dup(name string, fd int) error {
 	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, max(s.Base, 3))
 	if err != nil {

@@ -245,6 +245,7 @@ func (p *Process) clone() error {
 
 // What went wrong in a launch, by the step at which the child ended.
 
+// CloneError returns the error of a clone3(2) that has failed, with what may have caused it.
 func (p *Process) CloneError(err error) error {
 	e := &fail.UnsupportedError{Layer: "namespaces", Why: "clone3: " + err.Error(), Remedy: "cordon doctor says what this host lacks"}
 	if p.Cmd.Into != nil && p.Comp.Plan.Clone&unix.CLONE_INTO_CGROUP != 0 && (err == unix.EACCES || err == unix.ENODEV || err == unix.EBUSY) {

@@ -101,6 +101,7 @@ type Process struct {
 	Report  report.Report
 }
 
+// New returns a process that is not started. It remembers who the calling thread is.
 func New() *Process {
 	return &Process{caller: threadCredentials(), began: time.Now(), ids: -1, Link: -1, gate: -1, pidfd: -1, Taskfd: -1, Signals: -1, netstat: -1, Listener: -1, stdin: -1, sandbox: -1,
 		guards: guards{table: -1, names: -1}, found: map[string]uint64{}}

@@ -126,5 +126,6 @@ func (p *Process) dying() bool {
 	return state.EndsWithin(100*time.Millisecond, p.pidfd, p.Taskfd)
 }
 
+// ErrEnded says that the child has ended, and did not say why.
 var ErrEnded = &fail.Error{Op: "launch", Err: errors.New("the child ended before the program was run"),
 	Hint: "was it killed? a memory limit or the kernel's log may say by whom"}

@@ -19,6 +19,7 @@ type Listed struct {
 // points on what it made.
 type Extras map[string][]Listed
 
+// Extras collects what the launcher itself puts into directories.
 func (t *Tree) Extras() Extras {
 	x := Extras{}
 	for i := range t.Parts {
@@ -81,7 +82,7 @@ func hasName(list []Listed, name string) bool {
 	return false
 }
 
-// A bound is a directory or file of the host that the profile shows by name.
+// Bound is a directory or file of the host that the profile shows by name.
 type Bound struct {
 	Target, Source string
 	Here           bool // it is the working directory, or the whole root

@@ -22,7 +22,7 @@ const (
 // ErrMagicLink is the error of a path that leads through a link of /proc: its text says nothing (proc_pid_exe(5)).
 var ErrMagicLink = errors.New("lies behind a link of /proc, which can lead out of the sandbox")
 
-// A tree is the compiler's picture of what the sandbox will see: which place of the host stands behind a path, and
+// Tree is the compiler's picture of what the sandbox will see: which place of the host stands behind a path, and
 // what the launcher has made on its own file systems. Nothing is created on the host's tree, so the picture decides
 // whether a target can exist.
 type Tree struct {
@@ -79,6 +79,7 @@ type Node struct {
 	Link string
 }
 
+// Add mounts a part over what is there.
 func (t *Tree) Add(p Part) {
 	if t.Last == nil {
 		t.Last = make(map[string]int, 64)
@@ -93,6 +94,7 @@ type Known struct {
 	err  error
 }
 
+// Lstat looks at a path of the host, once.
 func (t *Tree) Lstat(host string) (fs.FileInfo, error) {
 	k, ok := t.Known[host]
 	if !ok {
@@ -228,7 +230,7 @@ func (t *Tree) Resolve(path string) (string, error) {
 	return w.Walk(path)
 }
 
-// A walker follows a path of a picture as the kernel does: path_resolution(7).
+// Walker follows a path of a picture as the kernel does: path_resolution(7).
 type Walker struct {
 	Tree  *Tree
 	blind bool         // names that cannot be looked at are taken for directories
