@@ -36,7 +36,7 @@ func KernelAtLeast(release string, major, minor int) bool {
 type Host struct {
 	Kernel      [2]int `json:"kernel"`       // uname(2) release, e.g. 6, 18
 	LandlockABI int    `json:"landlock_abi"` // 0: no Landlock
-	LastCap     int    `json:"last_cap"`     // /proc/sys/kernel/cap_last_cap
+	LastCap     int    `json:"last_cap"`     // PR_CAPBSET_READ
 	UID         int    `json:"uid"`
 	GID         int    `json:"gid"`
 	Privileged  bool   `json:"privileged"`   // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in effect
@@ -171,14 +171,21 @@ func Release(s string) (v [2]int) {
 	return v
 }
 
+// lastCap is the largest capability that the kernel knows: prctl(2), PR_CAPBSET_READ, fails for one that it does not know.
 func lastCap() (int, error) {
-	b, err := proc.ReadSome("/proc/sys/kernel/cap_last_cap", 16)
-	if err != nil {
-		return 0, fmt.Errorf("last capability: %w", err)
+	has := func(n int) bool {
+		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
+		return err == nil
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || n < 0 || n > 63 {
-		return 0, fmt.Errorf("/proc/sys/kernel/cap_last_cap: %q is not a capability", b)
+	n := unix.CAP_LAST_CAP
+	for n < 63 && has(n+1) {
+		n++
+	}
+	for n > 0 && !has(n) {
+		n--
+	}
+	if !has(n) {
+		return 0, errors.New("last capability: prctl(2), PR_CAPBSET_READ: the kernel knows none")
 	}
 	return n, nil
 }
@@ -194,8 +201,6 @@ func ownCaps() (effective, permitted uint64, err error) {
 }
 
 type OSFiles struct{}
-
-func (OSFiles) Lstat(p string) (fs.FileInfo, error) { return os.Lstat(p) }
 
 func (OSFiles) Stat(p string) (fs.FileInfo, error) { return os.Stat(p) }
 
