@@ -16,6 +16,7 @@ type fileInfo struct {
 	stat syscall.Stat_t
 }
 
+// Lstat describes a path without following a link at its end.
 func (OSFiles) Lstat(p string) (fs.FileInfo, error) {
 	var st syscall.Stat_t
 	err := syscall.Lstat(p, &st)
