@@ -21,6 +21,7 @@ type MountEntry struct {
 	Options    string // of the mount itself
 	fstype     string
 	Source     string
+	super      string // the file system's options
 }
 
 // MountTable finds a mount by what it is mounted on.
@@ -90,8 +91,8 @@ func mountLine(line []byte) (m MountEntry, ok bool) {
 	}
 	_, rest, _ = strings.Cut(rest, "- ") // behind optional fields, which have no dash
 	fstype, rest, _ := strings.Cut(rest, " ")
-	source, _, _ := strings.Cut(rest, " ")
-	m = MountEntry{f[0], f[1], Unescape(f[4]), f[2], f[3], f[5], fstype, source}
+	source, super, _ := strings.Cut(rest, " ")
+	m = MountEntry{f[0], f[1], Unescape(f[4]), f[2], f[3], f[5], fstype, source, strings.TrimSuffix(super, "\n")}
 	return m, strings.HasPrefix(m.Point, "/")
 }
 
@@ -112,6 +113,26 @@ func Unescape(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
+}
+
+// Layers are the directories that an overlay shows, as it was told them when it was mounted; none for another file system.
+// A name that does not begin with "/" was meant from where the mounting process was.
+func (m *MountEntry) Layers() (dirs []string) {
+	if m.fstype != "overlay" {
+		return nil
+	}
+	for option := range strings.SplitSeq(m.super, ",") {
+		name, list, _ := strings.Cut(option, "=")
+		switch name {
+		case "lowerdir", "lowerdir+", "datadir+", "upperdir":
+			for dir := range strings.SplitSeq(Unescape(list), ":") {
+				if dir != "" { // "::" is before a layer that has data only
+					dirs = append(dirs, dir)
+				}
+			}
+		}
+	}
+	return dirs
 }
 
 func HasOption(options, name string) bool {
