@@ -33,8 +33,9 @@ type gitGuard struct {
 	shown []string        // configurations outside of repositories
 	user  []git.Var       // the configuration of the user and of the machine
 
-	scripts     int // that have been read
-	configNames int // that have been looked at for configurations
+	scripts     int   // that have been read
+	indexes     int64 // bytes of the indexes that have been read
+	configNames int   // that have been looked at for configurations
 }
 
 // git shows the repository of the working directory and the user's configuration, and protects the repositories in what
