@@ -156,5 +156,5 @@ func JSON(file string, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, Errors{err}
 	}
-	return doc.Json()
+	return doc.JSON()
 }

@@ -285,8 +285,14 @@ func (r *SyscallRule) check() *fault {
 const SetIDPlace = "set-id bits"
 
 // SetIDRemedy says how a task may make such files all the same.
-const SetIDRemedy = "no flag: files with set-id bits are made where nobody else can reach them, " +
+const SetIDRemedy = "no flag: " + setIDWhere
+
+const setIDWhere = "files with set-id bits are made where nobody else can reach them, " +
 	"in a root file system (--root DIR) below a directory of yours with mode 0700"
+
+// SetIDMaking is SetIDRemedy for a call that makes a file with the bits.
+const SetIDMaking = "no flag: make the file without the bits and chmod it then, which is done without them (GNU tar and cp do so, " +
+	"busybox tar does not); with the bits, " + setIDWhere
 
 // SetIDCapability stands for the permission to make files with set-user-ID and set-group-ID bits. A profile that does not
 // keep the capability has the rules about set-id bits.

@@ -203,6 +203,7 @@ func parsePerm(s string) (uint32, *fault) {
 	return uint32(n), nil
 }
 
+// FormatPerm writes a file mode as the language does: octal, at least four digits, such as "0755".
 func FormatPerm(n uint32) string {
 	s := strconv.FormatUint(uint64(n), 8)
 	for len(s) < 4 {

@@ -92,6 +92,10 @@ func (noSockets) Read(path string, n int) ([]byte, error) {
 	return host.OSFiles{}.Read(path, n)
 }
 
+func (noSockets) Sockets() ([]host.BoundSocket, error) { return nil, nil }
+
+func (noSockets) Listens(string) bool { return false }
+
 // TestFaults makes every step of a plan fail in turn: the error names the step, and nothing is left behind.
 func TestFaults(t *testing.T) {
 	for name, command := range faultPlans(t) {

@@ -63,7 +63,7 @@ func TestInitHeld(t *testing.T) {
 	case <-time.After(sandboxtest.Slow(3 * launch.InitSteps * launch.InitStep)):
 		t.Error("the launcher still waits")
 		letGo()
-		_ = <-ended // the test has failed already
+		t.Log(<-ended)
 	}
 	unchanged(t, before)
 }

@@ -47,7 +47,7 @@ func newExec(u *ui) *cobra.Command {
 	fs.SortFlags = false
 	fs.StringArrayVarP(&f.env, "env", "e", nil, "set a variable, `NAME=VALUE`, or pass the caller's on: NAME; may be repeated")
 	fs.StringVarP(&f.workdir, "workdir", "w", "", "working directory inside, `PATH`; without it the sandbox's")
-	fs.StringVar(&f.report, "report", "", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
+	fs.Var((*fileName)(&f.report), "report", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")
 	fs.BoolVarP(&f.interactive, "interactive", "i", false, "keep stdin, which is always kept: for who is used to docker exec -it")
 	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even where stdin, stdout and stderr are none")

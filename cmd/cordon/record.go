@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -190,11 +191,20 @@ func (s *session) keep() (stop func()) {
 	return func() { close(end); <-ended }
 }
 
+// stopped reports whether a run ended because somebody ended it, by ^C, a time limit or a signal as kill and timeout send it.
+func stopped(end string) bool {
+	return slices.Contains([]string{"interrupted", "signal 1", "signal 2", "signal 3", "signal 9", "signal 15"}, end)
+}
+
 // write puts what was seen in place, whole or not at all.
 func (s *session) write(last bool) (*recording.Recording, error) {
 	rec := s.recorder.Recording(s.run)
 	if run := &rec.Header.Runs[0]; !last {
 		run.Complete, run.Why = false, append(run.Why, "the program had not ended when this was written")
+	}
+	if run := &rec.Header.Runs[0]; last && stopped(run.End) {
+		run.Complete = false
+		run.Why = append(run.Why, "the program still ran when the recording ended ("+run.End+")")
 	}
 	if s.before != nil {
 		sum := &recording.Recording{}

@@ -218,6 +218,21 @@ func openReport(path string) (*reportFile, error) { return openOutput(path, "rep
 // openOutput is openReport for what another flag names.
 func openOutput(path, what, flag string) (*reportFile, error) { return openAt(path, what, flag, false) }
 
+// A fileName is the value of a flag that names a file to be written. An empty one, mostly of a variable that is not set, would
+// mean that nothing is written.
+type fileName string
+
+func (n *fileName) String() string { return string(*n) }
+func (n *fileName) Type() string   { return "string" }
+
+func (n *fileName) Set(path string) error {
+	if path == "" {
+		return errors.New("it names no file")
+	}
+	*n = fileName(path)
+	return nil
+}
+
 func openAt(path, what, flag string, follow bool) (*reportFile, error) {
 	r := &reportFile{dir: -1, path: path, what: what}
 	if err := r.open(follow); err != nil {

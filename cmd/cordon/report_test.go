@@ -169,3 +169,12 @@ func TestReportOnFullFileSystem(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestOutputsNeedNames(t *testing.T) {
+	for _, flag := range []string{"report", "summary-file", "record-tty"} {
+		cmd := newRun(&ui{})
+		if err := cmd.Flags().Set(flag, ""); err == nil || !strings.Contains(err.Error(), "names no file") {
+			t.Errorf("--%s: %v", flag, err)
+		}
+	}
+}

@@ -240,6 +240,7 @@ func (im *importer) arrange() {
 			im.rules = append(im.rules, rule{call: c.name, expr: c.fixed.String(), from: c.from})
 		}
 	}
+	im.newer()
 	if old(im.abis) {
 		im.denyExactly()
 		im.own()

@@ -54,6 +54,9 @@ func itemsOf(list []policy.SyscallItem) (out []string) {
 // lossyNotes are the notes that are not exact: class, effect and rule.
 func inexact(res *Result) (out []string) {
 	for _, n := range res.Notes {
+		if strings.HasPrefix(n.Rule, newerThan) { // of nearly every file here: TestImportNewer
+			continue
+		}
 		if n.Class != Exact {
 			out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s %s", n.Class, n.Effect, n.Rule)))
 		}

@@ -100,13 +100,14 @@ func (d *decoder) section(root *value) (v *value, path string) {
 	return nil, ""
 }
 
-// keys checks that v is an object with no other keys.
+// keys checks that v is an object with no other keys, but for those that begin with _: people write comments so, and no
+// runtime reads them.
 func (d *decoder) keys(v *value, path string, known ...string) bool {
 	if !d.wants(v, path, kindObject) {
 		return false
 	}
 	for _, m := range v.members {
-		if !slices.Contains(known, m.name.text) {
+		if !slices.Contains(known, m.name.text) && !strings.HasPrefix(m.name.text, "_") {
 			d.fail(m.name, path, "unknown key "+policy.Quote(m.name.text), didYouMean(m.name.text, known))
 		}
 	}

@@ -242,6 +242,12 @@ func TestLearn(t *testing.T) {
 		{name: "threads", events: []recording.Event{call("clone", arg("flags", cloneThread|0x100))}, want: []string{"- futex\n", "- sched_yield\n", "- tgkill\n"}},
 		{name: "no threads", events: []recording.Event{call("clone", arg("flags", 0x100))}, want: []string{"- rt_sigsuspend\n", "- tgkill\n", "- write\n"}, not: []string{"- nanosleep\n", "- epoll_pwait\n"}},
 		{name: "multipath TCP", events: []recording.Event{socket(2, 1, 262), socket(2, 1, 0)}, want: []string{"note: a socket of multipath TCP: the profile below denies it"}},
+		{name: "asks for its limit on files", events: []recording.Event{
+			call("prlimit64", arg("resource", 7)), {Kind: recording.KindPeak, Exe: 0, Peak: recording.PeakFiles, Value: 9}},
+			want: []string{"note: a limit on open files"}, not: []string{"nofile"}},
+		{name: "asks for another", events: []recording.Event{
+			call("prlimit64", arg("resource", 3)), {Kind: recording.KindPeak, Exe: 0, Peak: recording.PeakFiles, Value: 9}},
+			want: []string{"nofile: 64"}},
 		{name: "environment", events: []recording.Event{call("read")}, want: []string{"- PATH", "- LC_*"}, not: []string{"TOKEN"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

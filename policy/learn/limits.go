@@ -1,6 +1,7 @@
 package learn
 
 import (
+	"slices"
 	"strconv"
 
 	"cordon/policy"
@@ -39,7 +40,10 @@ func (l *learner) limits() {
 		l.limit("pids", p, strconv.FormatUint(p.Value, 10))
 		cgroup = true
 	}
-	if p := peak(recording.PeakFiles); p != nil {
+	if p := peak(recording.PeakFiles); p != nil && l.asksForFiles() {
+		l.note(Note{Kind: Left, What: "a limit on open files",
+			Why: "the program asked how many it may open, or set that: with fewer it does less, and does not say so", At: p.At})
+	} else if p != nil {
 		s.Rlimits = append(s.Rlimits, policy.Rlimit{Name: "nofile", Value: max(64, roundUp(double(p.Value), 16)), Pos: p.At})
 		l.comment("limits.rlimits", "A process had at most "+strconv.FormatUint(p.Value, 10)+" files open.")
 	}
@@ -47,6 +51,18 @@ func (l *learner) limits() {
 		s.Rlimits = append([]policy.Rlimit{{Name: "fsize", Value: max(16*mib, roundUp(4*min(p.Value, 1<<60), 16*mib)), Pos: p.At}}, s.Rlimits...)
 	}
 	l.missing(cgroup)
+}
+
+// resourceFiles is RLIMIT_NOFILE of getrlimit(2): 5 on mips alone, for which there are no filters.
+const resourceFiles = 7
+
+// asksForFiles reports whether the program looked at its limit on open files, or set it: redis and nginx serve fewer clients
+// where it is lower.
+func (l *learner) asksForFiles() bool {
+	return slices.ContainsFunc(l.f.Calls, func(c Call) bool {
+		what, known := c.arg("resource")
+		return known && what == resourceFiles
+	})
 }
 
 // limit notes a limit of the whole sandbox.

@@ -34,6 +34,7 @@ var Watched = [...]Gate{
 	{"clone3", "flags", -1, 1<<64 - 1},
 	{"fcntl", "cmd", 1, low},
 	{"fcntl64", "cmd", 1, low},
+	{"getrlimit", "resource", 0, low},
 	{"getsockopt", "level", 1, low},
 	{"getsockopt", "optname", 2, low},
 	{"ioctl", "cmd", 1, low},
@@ -51,10 +52,12 @@ var Watched = [...]Gate{
 	{"personality", "persona", 0, low},
 	{"pkey_mprotect", "prot", 2, mProt},
 	{"prctl", "op", 0, low},
+	{"prlimit64", "resource", 1, low},
 	{"seccomp", "operation", 0, low},
 	{"setgid", "gid", 0, low},
 	{"setgid32", "gid", 0, low},
 	{"setns", "nstype", 1, low},
+	{"setrlimit", "resource", 0, low},
 	{"setsockopt", "level", 1, low},
 	{"setsockopt", "optname", 2, low},
 	{"setuid", "uid", 0, low},
@@ -65,6 +68,7 @@ var Watched = [...]Gate{
 	{"socketpair", "family", 0, low},
 	{"socketpair", "type", 1, low &^ (sockCloexec | sockNonblock)},
 	{"socketpair", "protocol", 2, low},
+	{"ugetrlimit", "resource", 0, low},
 	{"unshare", "flags", 0, low},
 }
 

@@ -132,7 +132,7 @@ func (d *Document) splitHead(all []*Item) {
 	}
 }
 
-// sortedComments are all comments of the file, sorted.
+// SortedComments are all comments of the file, sorted.
 func (d *Document) SortedComments() []string {
 	var all []string
 	add := func(lines ...string) {

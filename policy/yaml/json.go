@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 )
 
-// json writes the document as JSON, its keys in their order.
-func (d *Document) Json() ([]byte, error) {
+// JSON writes the document as JSON, its keys in their order.
+func (d *Document) JSON() ([]byte, error) {
 	var flat, out bytes.Buffer
 	if d.Root == nil {
 		flat.WriteString("null")

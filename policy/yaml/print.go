@@ -14,6 +14,7 @@ type printer struct {
 	b strings.Builder
 }
 
+// Print writes the document as `cordon profile fmt` does, with its comments.
 func (d *Document) Print() []byte {
 	p := &printer{}
 	p.comments(d.Head, 0)
@@ -303,7 +304,7 @@ func scalarSource(n *Node, inFlow bool) string {
 	return quoteYAML(n.Text)
 }
 
-// opaqueText reports whether a text that this program wrote needs quotes because it may be a path or a name, which the
+// OpaqueText reports whether a text that this program wrote needs quotes because it may be a path or a name, which the
 // decoder refuses with a blank or a comma. What a person wrote without quotes stays as it is, and stays an error.
 func OpaqueText(s string) bool {
 	return strings.IndexByte("/~.", s[0]) >= 0 && strings.ContainsAny(s, " ,") ||

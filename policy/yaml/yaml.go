@@ -18,6 +18,7 @@ const (
 	maxKeys  = 1024 // keys of one mapping, and characters of one key
 )
 
+// NodeKind tells scalars, mappings and lists apart.
 type NodeKind uint8
 
 const (
@@ -26,7 +27,7 @@ const (
 	SeqNode
 )
 
-// scalarType is what YAML takes a plain scalar for.
+// ScalarType is what YAML takes a plain scalar for.
 type ScalarType uint8
 
 const (
@@ -42,7 +43,7 @@ func (t ScalarType) String() string {
 	return [...]string{"a string", "a number", "a number", "true or false", "nothing", "a word of two meanings"}[t]
 }
 
-// node is a YAML value: what this package keeps of the parser's tree.
+// Node is a YAML value: what this package keeps of the parser's tree.
 type Node struct {
 	Kind      NodeKind
 	Scalar    ScalarType
@@ -55,7 +56,7 @@ type Node struct {
 	Items     []*Item
 }
 
-// item is an entry of a map or a seq, with the comments around it.
+// Item is an entry of a map or a seq, with the comments around it.
 type Item struct {
 	Key       *Node // nil in a seq
 	Val       *Node
@@ -67,6 +68,7 @@ type Item struct {
 	foot      []string // comment lines after it, before something less indented
 }
 
+// What names the kind of the node in words, for error texts: "a mapping".
 func (n *Node) What() string {
 	switch n.Kind {
 	case MapNode:
@@ -77,7 +79,7 @@ func (n *Node) What() string {
 	return n.Scalar.String()
 }
 
-// document is a file of one YAML document.
+// Document is a file of one YAML document.
 type Document struct {
 	File  string
 	lines []string
@@ -98,7 +100,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Msg }
 
-// errorAt is an error at a place of the file.
+// ErrorAt is an error at a place of the file.
 func (d *Document) ErrorAt(line, col int, msg, hint string) *Error {
 	e := &Error{File: d.File, Line: line, Col: col, Msg: msg, Hint: hint}
 	if line >= 1 && line <= len(d.lines) {
@@ -107,20 +109,20 @@ func (d *Document) ErrorAt(line, col int, msg, hint string) *Error {
 	return e
 }
 
-// add puts an entry at the end of a mapping, with a comment behind it.
+// Add puts an entry at the end of a mapping, with a comment behind it.
 func (n *Node) Add(key string, val *Node, tail string) {
 	n.Items = append(n.Items, &Item{Key: Text(key), Val: val, Tail: tail})
 }
 
-// push puts an entry at the end of a list, with a comment behind it.
+// Push puts an entry at the end of a list, with a comment behind it.
 func (n *Node) Push(val *Node, tail string) {
 	n.Items = append(n.Items, &Item{Val: val, Tail: tail})
 }
 
-// textNode is a text, written without quotes where it can be.
+// Text returns a scalar that is a text, written without quotes where it can be.
 func Text(s string) *Node { return &Node{Text: s, Style: '|'} }
 
-// readText reads one document of plain YAML: no anchors, aliases, merge keys, tags or directives. Whatever another reader
+// Read reads one document of plain YAML: no anchors, aliases, merge keys, tags or directives. Whatever another reader
 // of YAML could take for something else is an error: a test compares the two.
 func Read(file string, data []byte) (*Document, *Error) {
 	d := &Document{File: file}
@@ -159,7 +161,7 @@ func (d *Document) checkBytes() *Error {
 	return nil
 }
 
-// equal compares what two trees say, not how.
+// Equal compares what two trees say, not how.
 func Equal(a, b *Node) bool {
 	if a == nil || b == nil {
 		return a == b

@@ -19,8 +19,10 @@ import (
 // so that there is nothing to close.
 type FilesBelow string
 
+// At returns the tree below root.
 func (OSFiles) At(root string) Files { return FilesBelow(root) }
 
+// At returns the tree below sub.
 func (root FilesBelow) At(sub string) Files { return FilesBelow(string(root) + sub) }
 
 // open opens a path in the tree.
@@ -57,12 +59,15 @@ func (root FilesBelow) stat(path string, flags int) (fs.FileInfo, error) {
 // Private is asked about the launcher's own tree only.
 func (FilesBelow) Private(string) error { return errors.New("lies in another mount namespace") }
 
+// Lstat describes a path without following a link at its end.
 func (root FilesBelow) Lstat(path string) (fs.FileInfo, error) {
 	return root.stat(path, unix.O_NOFOLLOW)
 }
 
+// Stat describes what a path leads to.
 func (root FilesBelow) Stat(path string) (fs.FileInfo, error) { return root.stat(path, 0) }
 
+// Readlink returns the text of a symbolic link.
 func (root FilesBelow) Readlink(path string) (string, error) {
 	f, err := root.open("readlink", path, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
@@ -77,6 +82,7 @@ func (root FilesBelow) Readlink(path string) (string, error) {
 	return string(buf[:n]), nil
 }
 
+// ReadDir lists a directory.
 func (root FilesBelow) ReadDir(path string) ([]fs.DirEntry, error) {
 	fd, err := root.openFD("open", path, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -87,6 +93,7 @@ func (root FilesBelow) ReadDir(path string) ([]fs.DirEntry, error) {
 	return f.ReadDir(-1)
 }
 
+// Read returns the first n bytes of a regular file at most.
 func (root FilesBelow) Read(path string, n int) ([]byte, error) {
 	fd, err := root.openFD("open", path, unix.O_PATH)
 	if err != nil {
@@ -118,6 +125,7 @@ func readRegular(fd int, path string, n int) ([]byte, error) {
 	return text, nil
 }
 
+// Access is access(2) for the caller.
 func (root FilesBelow) Access(path string, mode uint32) error {
 	f, err := root.open("access", path, unix.O_PATH)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// atLeast compares the start of a release with major.minor.
+// KernelAtLeast compares the start of a release with major.minor.
 func KernelAtLeast(release string, major, minor int) bool {
 	a, rest, _ := strings.Cut(release, ".")
 	end := 0
@@ -36,7 +36,7 @@ func KernelAtLeast(release string, major, minor int) bool {
 type Host struct {
 	Kernel      [2]int `json:"kernel"`       // uname(2) release, e.g. 6, 18
 	LandlockABI int    `json:"landlock_abi"` // 0: no Landlock
-	LastCap     int    `json:"last_cap"`     // /proc/sys/kernel/cap_last_cap
+	LastCap     int    `json:"last_cap"`     // PR_CAPBSET_READ
 	UID         int    `json:"uid"`
 	GID         int    `json:"gid"`
 	Privileged  bool   `json:"privileged"`   // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in effect
@@ -156,6 +156,7 @@ func getcwd() (string, error) {
 	return dir, nil
 }
 
+// Release returns the first two numbers of a kernel release: 6 and 18 of "6.18.3-amd64".
 func Release(s string) (v [2]int) {
 	for i := range v {
 		n := 0
@@ -171,14 +172,21 @@ func Release(s string) (v [2]int) {
 	return v
 }
 
+// lastCap is the largest capability that the kernel knows: prctl(2), PR_CAPBSET_READ, fails for one that it does not know.
 func lastCap() (int, error) {
-	b, err := proc.ReadSome("/proc/sys/kernel/cap_last_cap", 16)
-	if err != nil {
-		return 0, fmt.Errorf("last capability: %w", err)
+	has := func(n int) bool {
+		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
+		return err == nil
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || n < 0 || n > 63 {
-		return 0, fmt.Errorf("/proc/sys/kernel/cap_last_cap: %q is not a capability", b)
+	n := unix.CAP_LAST_CAP
+	for n < 63 && has(n+1) {
+		n++
+	}
+	for n > 0 && !has(n) {
+		n--
+	}
+	if !has(n) {
+		return 0, errors.New("last capability: prctl(2), PR_CAPBSET_READ: the kernel knows none")
 	}
 	return n, nil
 }
@@ -193,18 +201,22 @@ func ownCaps() (effective, permitted uint64, err error) {
 	return uint64(d[0].Effective) | uint64(d[1].Effective)<<32, uint64(d[0].Permitted) | uint64(d[1].Permitted)<<32, nil
 }
 
+// OSFiles is the launcher's own tree.
 type OSFiles struct{}
 
-func (OSFiles) Lstat(p string) (fs.FileInfo, error) { return os.Lstat(p) }
-
+// Stat describes what a path leads to.
 func (OSFiles) Stat(p string) (fs.FileInfo, error) { return os.Stat(p) }
 
+// Readlink returns the text of a symbolic link.
 func (OSFiles) Readlink(p string) (string, error) { return os.Readlink(p) }
 
+// ReadDir lists a directory.
 func (OSFiles) ReadDir(p string) ([]fs.DirEntry, error) { return os.ReadDir(p) }
 
+// Access is access(2) for the caller.
 func (OSFiles) Access(p string, mode uint32) error { return unix.Access(p, mode) }
 
+// Read returns the first n bytes of a regular file at most.
 func (OSFiles) Read(p string, n int) ([]byte, error) {
 	if strings.HasPrefix(p, "/proc/") {
 		return proc.ReadSome(p, n) // the kernel's own, and only regular files

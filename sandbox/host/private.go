@@ -22,6 +22,8 @@ func (OSFiles) Private(dir string) error {
 	return PrivateAbove(fd)
 }
 
+// PrivateAbove returns nil if a directory above an open one lets nobody but the caller pass; otherwise the error says
+// why.
 func PrivateAbove(fd int) error {
 	at, err := unix.Dup(fd)
 	if err != nil {

@@ -45,6 +45,7 @@ func TrustedState(path string) error {
 	return ledger.Reached(ledger.Places(os.Getenv), path)
 }
 
+// RuntimeDirRemedy is the remedy for a state directory that cannot be had.
 const RuntimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of yours, mode 0700, on a file system of this machine, the same for every command"
 
 // MakeStateDirs makes the state directories before a task could. If one cannot be made, no task of this user can make it

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -48,6 +49,7 @@ type bpf struct {
 	drained sync.WaitGroup
 	left    []string // why it is not complete
 	sampler sampler
+	killed  uint64 // tasks that SIGKILL ended
 	capsWhy string // why capabilities are not seen; "" where they are
 	stopped bool
 }
@@ -367,6 +369,9 @@ func (b *bpf) facts() *gather { return b.gather }
 
 func (b *bpf) limits() (why []string, blind []recording.Kind) {
 	why = slices.Clone(b.left)
+	if b.killed > 0 {
+		why = append(why, "killed while they ran: "+strconv.FormatUint(b.killed, 10)+" tasks; what they would have done was not seen")
+	}
 	if b.capsWhy != "" {
 		why, blind = append(why, b.capsWhy), append(blind, recording.KindCap)
 	}

@@ -140,6 +140,7 @@ func (b *bpf) readCounters() {
 		}
 	}
 	b.peak(-1, recording.PeakPIDs, read(mostAlive))
+	b.killed = read(killed)
 }
 
 // each goes through a hash map of so many elements at most. Where elements are deleted meanwhile, some come twice.

@@ -124,7 +124,7 @@ const (
 
 // layout is where the kernel has what the programs read.
 type layout struct {
-	pid, fs, files, mm, status             int // task_struct
+	pid, fs, files, mm, status, exitCode   int // task_struct
 	pwd, root                              int // fs_struct
 	fdt, maxFDs, fds                       int // files_struct, fdtable
 	filePath, private                      int // file
@@ -151,6 +151,7 @@ func findLayout(t *btf) (*layout, error) {
 		strukt, member string
 	}{
 		{&l.pid, "task_struct", "pid"}, {&l.fs, "task_struct", "fs"}, {&l.files, "task_struct", "files"}, {&l.mm, "task_struct", "mm"},
+		{&l.exitCode, "task_struct", "exit_code"},
 		{&l.pwd, "fs_struct", "pwd"}, {&l.root, "fs_struct", "root"},
 		{&l.fdt, "files_struct", "fdt"}, {&l.maxFDs, "fdtable", "max_fds"}, {&l.fds, "fdtable", "fd"},
 		{&l.filePath, "file", "f_path"}, {&l.private, "file", "private_data"},
@@ -211,6 +212,7 @@ const (
 	lastExe
 	alive
 	mostAlive
+	killed // tasks that SIGKILL ended
 	inHash // tasks that are in the hash; never 0 while the launcher adds any
 	numCounters
 )

@@ -122,7 +122,8 @@ func (g *generator) fork() {
 	g.end()
 }
 
-// gone is the program at sched_process_exit: a task, whose last call may be the one that ends it.
+// gone is the program at sched_process_exit: a task, whose last call may be the one that ends it. SIGKILL ends what still
+// runs at the end of a sandbox.
 func (g *generator) gone() {
 	g.load(b64, r6, r1, 0)
 	g.watched()
@@ -147,6 +148,10 @@ func (g *generator) gone() {
 	g.store(b32, fp, slotTID, r1)
 	g.drop(leave)
 	g.countUp(alive, -1)
+	g.load(b32, r1, r7, g.l.exitCode) // as wait(2) gives it
+	g.alui(opAnd, r1, 0x7f)
+	g.jumpIfi(jNe, r1, 9, leave)
+	g.countUp(killed, 1)
 	g.end()
 }
 

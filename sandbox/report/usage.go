@@ -29,6 +29,7 @@ type Usage struct {
 	OOMKills *uint64 `json:"oom_kills,omitempty"` // processes that the kernel killed for memory
 }
 
+// Count returns a number that the kernel has counted; one below 0 counts as 0.
 func Count(n int64) *uint64 {
 	u := uint64(max(n, 0))
 	return &u

@@ -173,9 +173,11 @@ func shownElsewhere(b *box) outcome {
 	}
 	box, dir, inside := b.bitsBox(root)
 	public := b.scratch("public")
-	for _, shown := range []string{root, root + "/tmp"} {
-		mount := `mount --bind "$1" "$2" && shift 2 && exec "$@"`
-		box := box.wrapped("unshare", "-m", "sh", "-c", mount, "sh", shown, public)
+	empty := b.scratch("empty")
+	const bind, overlay = `mount --bind "$1" "$2" && shift 3 && exec "$@"`, `mount -t overlay -o "lowerdir=$1:$3" overlay "$2" && shift 3 && exec "$@"`
+	for _, way := range [][2]string{{bind, root}, {bind, root + "/tmp"}, {overlay, root}, {overlay, root + "/tmp"}, {overlay, above}} {
+		shown := way[1]
+		box := box.wrapped("unshare", "-m", "sh", "-c", way[0], "sh", shown, public, empty)
 		for range 2 {
 			for _, kind := range []string{"modes", "new", "caps"} {
 				if o := box.leaveBits(kind, dir, inside); o.state != "blocked" {

@@ -190,7 +190,7 @@ func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compila
 		return nil, err
 	}
 	c := &Compilation{Profile: p, Host: h, Req: r, Nonce: r.Nonce, Tree: picture.Tree{Files: h.Files}, handOver: handOver, Into: r.Into}
-	c.Plan.Steps = make([]plan.Step, 0, 512)
+	c.Plan.Steps, c.Plan.Init = make([]plan.Step, 0, 512), make([]plan.Step, 0, 16)
 	c.Tree.Parts = make([]picture.Part, 0, 64)
 	c.Plan.Files = append(c.Plan.Files, FileZero, FileLauncher, FileSync, FileGate, FileBeneath)
 	// A child that held the launcher's end would wait for ever for a launcher that was killed.

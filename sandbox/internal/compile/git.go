@@ -33,8 +33,9 @@ type gitGuard struct {
 	shown []string        // configurations outside of repositories
 	user  []git.Var       // the configuration of the user and of the machine
 
-	scripts     int // that have been read
-	configNames int // that have been looked at for configurations
+	scripts     int   // that have been read
+	indexes     int64 // bytes of the indexes that have been read
+	configNames int   // that have been looked at for configurations
 }
 
 // git shows the repository of the working directory and the user's configuration, and protects the repositories in what
@@ -247,34 +248,33 @@ func (g *gitGuard) named(top string, vars []git.Var) error {
 				return err
 			}
 		}
-		switch {
-		case v.Name() == "core.hookspath":
-			dir := g.absolute(top, v.Value)
-			if err := g.must(top, dir, "core.hooksPath"); err != nil {
-				return err
-			}
-			if err := g.leads(top, g.follow("/", dir)); err != nil {
-				return err
-			}
-			if err := g.hooks(top, dir); err != nil {
-				return err
-			}
-		case v.Name() == "init.templatedir":
-			if err := g.must(top, g.absolute(top, v.Value), "init.templateDir"); err != nil {
-				return err
-			}
-		case v.Key == "path" && (v.Section == "include" || v.Section == "includeif"):
-			if err := g.must(top, g.absolute(v.Dir, v.Value), v.Section+".path"); err != nil {
-				return err
-			}
-		case isInert(v):
-		default:
-			if err := g.command(top, v); err != nil {
-				return err
-			}
+		if err := g.namedBy(top, v); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// namedBy protects what one variable names.
+func (g *gitGuard) namedBy(top string, v *git.Var) error {
+	switch {
+	case v.Name() == "core.hookspath":
+		dir := g.absolute(top, v.Value)
+		if err := g.must(top, dir, "core.hooksPath"); err != nil {
+			return err
+		}
+		if err := g.leads(top, g.follow("/", dir)); err != nil {
+			return err
+		}
+		return g.hooks(top, dir)
+	case v.Name() == "init.templatedir":
+		return g.must(top, g.absolute(top, v.Value), "init.templateDir")
+	case v.Key == "path" && (v.Section == "include" || v.Section == "includeif"):
+		return g.must(top, g.absolute(v.Dir, v.Value), v.Section+".path")
+	case isInert(v):
+		return nil
+	}
+	return g.command(top, v)
 }
 
 // absolute returns the path of the host that a configuration means; "" for one that names another user's home.

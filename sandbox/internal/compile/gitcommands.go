@@ -44,35 +44,36 @@ func isInert(v *git.Var) bool {
 // task: then the sandbox does not start. An alias of the user's, for repositories that have the program, runs only where
 // somebody types it: there a program that appears is reported.
 func (g *gitGuard) command(top string, v *git.Var) error {
-	alias := v.Section == "alias"
 	if v.Section == "submodule" { // whose name is its path, mostly, and where the command is run
 		top = g.absolute(top, v.Subsection)
 	}
 	for _, w := range git.Words(v.Value) {
 		base, path := g.word(top, top, &w)
-		slash := strings.Contains(w.Text, "/")
-		switch {
+		var err error
+		switch slash := strings.Contains(w.Text, "/"); {
 		case w.Program && (slash || !w.Started):
-			if alias && (v.User || v.Value[0] != '!') {
-				if err := g.may(path, true); err != nil {
-					return err
-				}
-			} else if err := g.must(top, path, "a command of the configuration, "+v.Name()); err != nil {
-				return err
-			}
-			if err := g.script(base, path); err != nil {
-				return err
-			}
+			err = g.program(top, path, v)
 		case slash, !w.Started && w.Text[0] != '-':
-			if err := g.may(path, slash); err != nil {
-				return err
-			}
-			if err := g.script(base, path); err != nil { // "env -u A ./f"
-				return err
-			}
+			err = g.may(path, slash) // "env -u A ./f"
+		default:
+			continue
+		}
+		if err == nil {
+			err = g.script(base, path)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// program protects the program that a command runs.
+func (g *gitGuard) program(top, path string, v *git.Var) error {
+	if v.Section == "alias" && (v.User || v.Value[0] != '!') {
+		return g.may(path, true)
+	}
+	return g.must(top, path, "a command of the configuration, "+v.Name())
 }
 
 // word returns the path of the host that a word of a command means, and the directory that it is relative to.

@@ -114,7 +114,7 @@ func (g *gitGuard) index(r *repo) error {
 			return nil
 		}
 		if err != nil {
-			return g.fail(path, fail.Bare(err), "mend it")
+			return g.fail(path, fail.Bare(err), "mend the repository, or remove it if an earlier run left it")
 		}
 		r.links = append(r.links, ix.Gitlinks...)
 		name = ix.Shared
@@ -122,17 +122,19 @@ func (g *gitGuard) index(r *repo) error {
 	return nil
 }
 
-// maxIndex bounds the size of an index: about four million files.
-const maxIndex = 512 << 20
+// maxIndexes bounds, in bytes, what all indexes of a launch have together: about a million files. A task may leave an index
+// of any size, and each later launch would pay for it.
+const maxIndexes = 128 << 20
 
 func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	info, err := g.c.Host.Files.Lstat(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxIndex {
+	if !info.Mode().IsRegular() || info.Size() > maxIndexes-g.indexes {
 		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a file of a usual size")}
 	}
+	g.indexes += info.Size()
 	data, err := g.c.Host.Files.Read(path, int(info.Size()))
 	if err != nil {
 		return nil, err

@@ -70,3 +70,36 @@ func TestReadBackIDs(t *testing.T) {
 		}
 	}
 }
+
+// TestRootOfContainer: the report says that the task is root of a container, where the caller is and the profile does not say so.
+func TestRootOfContainer(t *testing.T) {
+	caller := sandboxtest.HostRoot()
+	caller.User.Host = policy.HostCaller
+	for _, tt := range []struct {
+		name, uidMap string
+		p            *policy.Profile
+		root         bool // of the host
+		said         bool
+	}{
+		{"a rootless container", "0 1000 1\n1 100000 65536\n", sandboxtest.HostRoot(), false, true},
+		{"a container of root's", "0 100000 65536\n", sandboxtest.HostRoot(), false, true},
+		{"the profile says so", "0 1000 1\n1 100000 65536\n", caller, false, false},
+		{"no other id", "0 1000 1\n", sandboxtest.HostRoot(), false, false},
+		{"the host's root", "0 0 4294967295\n", sandboxtest.HostRoot(), true, false},
+	} {
+		h := sandboxtest.FakeRoot()
+		h.HostRoot = tt.root
+		h.Files.(sandboxtest.FakeFiles).Put("/proc/self/uid_map", sandboxtest.FakeFile{Perm: 0o444, Text: tt.uidMap})
+		c, err := Compile(tt.p, h, &Request{Args: []string{"true"}, Env: []string{"PATH=/usr/bin"}}, nil)
+		if err != nil {
+			t.Fatal(tt.name, err)
+		}
+		said := false
+		for _, m := range c.Missing {
+			said = said || m.Layer == policy.LayerUser && strings.Contains(m.Why, "container")
+		}
+		if said != tt.said {
+			t.Errorf("%s: said %v, want %v: %v", tt.name, said, tt.said, c.Missing)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
@@ -130,6 +131,7 @@ const (
 // ownHostID gives the task an id of its own outside, where it would be root there.
 func (c *Compilation) ownHostID() error {
 	if !c.rootForbidden() {
+		c.rootOfContainer()
 		return nil
 	}
 	if !c.Host.GivesIDs() {
@@ -147,6 +149,21 @@ func (c *Compilation) ownHostID() error {
 			Remedy: "join the user namespace that it belongs to as well, or keep the caller's id with user: {host: caller} or --host-user caller"}
 	}
 	return nil
+}
+
+// rootOfContainer says that a task has the id that owns a container's files: the caller is root of a user namespace that
+// has other ids too (user_namespaces(7)), as in a rootless container.
+func (c *Compilation) rootOfContainer() {
+	if c.Host.UID != 0 || c.Host.HostRoot || c.Profile.User.Host == policy.HostCaller {
+		return
+	}
+	text, err := c.launcherFiles().Read("/proc/self/uid_map", 4096)
+	if f := strings.Fields(string(text)); err != nil || len(f) < 3 || len(f) == 3 && f[2] == "1" {
+		return
+	}
+	c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerUser,
+		Why:     "the task has the id of the container's root, who owns its files: only the host's root gives a task an id of its own",
+		Instead: "the task has no capability outside; start cordon as another user of the container, or say user: {host: caller}"})
 }
 
 // writesAsRoot refuses a part that the task is to write, and could not: it has an id of its own outside, and only an
@@ -216,8 +233,41 @@ func (c *Compilation) privateEverywhere(dir string) error {
 			return errors.New("it is mounted at " + name + " too: " + fail.Bare(err).Error())
 		}
 	}
+	return c.privateInOverlays(names)
+}
+
+// privateInOverlays is Private for each overlay that has a directory, or a part of it, as a layer. The names of the layers
+// are those that the mount table has: in another root directory, or through links, they may mean other directories, and
+// what is not named from "/" may be any.
+func (c *Compilation) privateInOverlays(names []string) error {
+	for i := range c.table.List {
+		m := &c.table.List[i]
+		shows := func(layer string) bool {
+			return layer[0] != '/' || slices.ContainsFunc(names, func(name string) bool { return paths.Below(layer, name) || paths.Below(name, layer) })
+		}
+		if !c.table.Reachable(m) || !slices.ContainsFunc(m.Layers(), shows) {
+			continue
+		}
+		if err := c.Host.Files.Private(m.Point); err != nil {
+			return errors.New("the overlay at " + m.Point + " may show it: " + fail.Bare(err).Error())
+		}
+	}
 	return nil
 }
+
+// StillPrivate looks again, at the mounts that there are now.
+func (c *Compilation) StillPrivate() error {
+	for _, dir := range c.Private {
+		c.table = nil
+		if err := c.privateEverywhere(dir); err != nil {
+			return &fail.Error{Op: dir, Err: err, Hint: PrivateHint}
+		}
+	}
+	return nil
+}
+
+// PrivateHint says why a task is not let go that may make files with set-id bits.
+const PrivateHint = "set-id bits are allowed there, so the directory must stay below one that is only yours"
 
 func (c *Compilation) carriesBits(k policy.Capability) bool {
 	return slices.Contains(c.bitCapabilities(), k.Name)

@@ -18,6 +18,7 @@ type StepError struct {
 	Hint   string
 }
 
+// Error names the step, the cause and the place in the profile.
 func (e *StepError) Error() string {
 	var why error = e.Errno
 	if e.Errno == 0 {
@@ -30,6 +31,7 @@ func (e *StepError) Error() string {
 	return s
 }
 
+// Unwrap returns the errno, if there is one.
 func (e *StepError) Unwrap() error {
 	if e.Errno == 0 {
 		return nil
@@ -45,6 +47,7 @@ type UnsupportedError struct {
 	From   string
 }
 
+// Error names the layer, the cause and the place in the profile.
 func (e *UnsupportedError) Error() string {
 	s := string(e.Layer) + ": " + e.Why
 	if e.From != "" {
@@ -61,6 +64,7 @@ type LookupError struct {
 	Hint string
 }
 
+// Error names the program and the cause.
 func (e *LookupError) Error() string { return e.Name + ": " + e.Why }
 
 // Error is any other reason for which nothing was run.
@@ -71,6 +75,7 @@ type Error struct {
 	Hint string
 }
 
+// Error names the operation, the cause and the place in the profile.
 func (e *Error) Error() string {
 	s := e.Op + ": " + e.Err.Error()
 	if e.From != "" {
@@ -79,6 +84,7 @@ func (e *Error) Error() string {
 	return s
 }
 
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // HintOf returns the hint of an error that becomes the cause of another one.
@@ -93,4 +99,5 @@ func HintOf(err error) string {
 // SignalError is a signal that ended the launch before the program was run.
 type SignalError struct{ Signal syscall.Signal }
 
+// Error names the signal.
 func (e *SignalError) Error() string { return "launch: ended by " + e.Signal.String() }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Errno returns the errno that an error wraps, 0 for none.
 func Errno(err error) syscall.Errno {
 	var e syscall.Errno
 	errors.As(err, &e)
@@ -27,6 +28,7 @@ func Cause(err error) error {
 	}
 }
 
+// Prefixed returns s with a prefix, or nothing if s is empty.
 func Prefixed(prefix, s string) string {
 	if s == "" {
 		return ""
@@ -40,8 +42,10 @@ type PathError struct {
 	Err  error
 }
 
+// Error names the path and the cause.
 func (e *PathError) Error() string { return e.Path + ": " + e.Err.Error() }
 
+// Unwrap returns the cause.
 func (e *PathError) Unwrap() error { return e.Err }
 
 // Bare is an error without the path that the caller says itself.
@@ -53,6 +57,7 @@ func Bare(err error) error {
 	return err
 }
 
+// Said returns a text, and the place in parentheses if there is one.
 func Said(what, where string) string {
 	if where == "" {
 		return what

@@ -60,7 +60,9 @@ func (p *Process) keepGuards(visible map[string]string) error {
 	if p.Comp.Into != nil || p.Comp.AsItIs() || p.Comp.Keep&(1<<unix.CAP_SYS_ADMIN) != 0 { // such a task mounts itself
 		return nil
 	}
-	for _, part := range p.Comp.Tree.Exposed() {
+	exposed := p.Comp.Tree.Exposed()
+	g.list = make([]watchedMount, 0, len(exposed))
+	for _, part := range exposed {
 		g.list = append(g.list, watchedMount{part: *part, mount: visible[part.Target]})
 	}
 	if g.globs = p.Comp.Tree.Globs; len(g.list) == 0 && len(g.globs) == 0 {

@@ -201,10 +201,10 @@ func (p *Process) checkPrivate() error {
 		}
 		if err := samePrivate(root, part); err != nil {
 			return &fail.Error{Op: part.Source, Err: err, From: part.Rule.Short(),
-				Hint: "set-id bits are allowed there, so the directory must stay below one that is only yours"}
+				Hint: compile.PrivateHint}
 		}
 	}
-	return nil
+	return p.Comp.StillPrivate()
 }
 
 func samePrivate(root int, part *picture.Part) error {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// One is what a write to an eventfd adds: 1.
 var One = [8]byte{1}
 
 // WriteAll reports whether there is anybody to write for.

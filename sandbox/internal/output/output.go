@@ -24,6 +24,7 @@ type Meter struct {
 	Over   int // eventfd: readable once a byte was held back
 }
 
+// NewMeter counts against a limit in bytes.
 func NewMeter(limit int64) (*Meter, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
@@ -114,6 +115,7 @@ type Relay struct {
 // take turns less often, which is what others on the machine notice of it. What is in it counts as the task's memory.
 const RelayPipe = 256 << 10
 
+// Run copies until nothing more comes, and closes its ends of the pipes.
 func (r *Relay) Run(c *Copying) {
 	for r.step(c) {
 	}

@@ -71,6 +71,7 @@ func isClean(p string) bool {
 	return true
 }
 
+// Join returns the path of a name in a directory.
 func Join(dir, name string) string {
 	if dir == "/" {
 		return "/" + name
@@ -78,6 +79,7 @@ func Join(dir, name string) string {
 	return dir + "/" + name
 }
 
+// Split returns the directory and the last name of a path; it must not be "/".
 func Split(p string) (dir, name string) {
 	i := strings.LastIndexByte(p, '/')
 	if i == 0 {

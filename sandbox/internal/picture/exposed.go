@@ -13,7 +13,8 @@ import (
 
 // Exposed lists the guards of a tree: the visible parts that are mounted on the host's own directories, and the hidden
 // names that did not exist when the plan was made.
-func (t *Tree) Exposed() (list []*Part) {
+func (t *Tree) Exposed() []*Part {
+	list := make([]*Part, 0, len(t.Parts)+len(t.awaited))
 	for i := range t.Parts {
 		p := &t.Parts[i]
 		if p.Target == "/" || p.Absent && !p.Fleeting || t.At(p.Target) != p {

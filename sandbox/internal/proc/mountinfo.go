@@ -21,6 +21,7 @@ type MountEntry struct {
 	Options    string // of the mount itself
 	fstype     string
 	Source     string
+	super      string // the file system's options
 }
 
 // MountTable finds a mount by what it is mounted on.
@@ -32,6 +33,7 @@ type MountTable struct {
 
 type mountKey struct{ parent, point string }
 
+// ParseMounts reads a mountinfo file: proc_pid_mountinfo(5).
 func ParseMounts(text []byte) (*MountTable, error) {
 	n := bytes.Count(text, []byte{'\n'})
 	t := &MountTable{List: make([]MountEntry, 0, n), on: make(map[mountKey]int, n), ByID: make(map[string]int, n)}
@@ -90,8 +92,8 @@ func mountLine(line []byte) (m MountEntry, ok bool) {
 	}
 	_, rest, _ = strings.Cut(rest, "- ") // behind optional fields, which have no dash
 	fstype, rest, _ := strings.Cut(rest, " ")
-	source, _, _ := strings.Cut(rest, " ")
-	m = MountEntry{f[0], f[1], Unescape(f[4]), f[2], f[3], f[5], fstype, source}
+	source, super, _ := strings.Cut(rest, " ")
+	m = MountEntry{f[0], f[1], Unescape(f[4]), f[2], f[3], f[5], fstype, source, strings.TrimSuffix(super, "\n")}
 	return m, strings.HasPrefix(m.Point, "/")
 }
 
@@ -114,6 +116,27 @@ func Unescape(s string) string {
 	return b.String()
 }
 
+// Layers are the directories that an overlay shows, as it was told them when it was mounted; none for another file system.
+// A name that does not begin with "/" was meant from where the mounting process was.
+func (m *MountEntry) Layers() (dirs []string) {
+	if m.fstype != "overlay" {
+		return nil
+	}
+	for option := range strings.SplitSeq(m.super, ",") {
+		name, list, _ := strings.Cut(option, "=")
+		switch name {
+		case "lowerdir", "lowerdir+", "datadir+", "upperdir":
+			for dir := range strings.SplitSeq(Unescape(list), ":") {
+				if dir != "" { // "::" is before a layer that has data only
+					dirs = append(dirs, dir)
+				}
+			}
+		}
+	}
+	return dirs
+}
+
+// HasOption reports whether a mount has an option.
 func HasOption(options, name string) bool {
 	for option := range strings.SplitSeq(options, ",") {
 		if option == name {

@@ -1,6 +1,9 @@
 package proc
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestUnescape(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
@@ -8,6 +11,21 @@ func TestUnescape(t *testing.T) {
 	} {
 		if got := Unescape(tt.in); got != tt.want {
 			t.Errorf("%q: %q, want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+func TestLayers(t *testing.T) {
+	table, err := ParseMounts([]byte(`21 1 8:1 / / rw - ext4 /dev/sda1 rw,lowerdir=/x
+30 21 0:9 / /mnt rw - overlay o\040v rw,lowerdir=/a:/b\040c::/data,upperdir=/u,workdir=/w,lowerdir+=l/rel,xino=off
+31 21 0:8 / /t rw - tmpfs none rw
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]string{nil, {"/a", "/b c", "/data", "/u", "l/rel"}, nil} {
+		if got := table.List[i].Layers(); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", table.List[i].Point, got, want)
 		}
 	}
 }

@@ -31,8 +31,10 @@ func Number(field string) int {
 	return n
 }
 
+// Readlink returns the text of a short link, such as those in /proc/PID/ns.
 func Readlink(path string) (string, error) { return ReadlinkAt(unix.AT_FDCWD, path) }
 
+// ReadlinkAt is Readlink for a path below an open directory.
 func ReadlinkAt(dir int, path string) (string, error) {
 	var buf [64]byte
 	n, err := unix.Readlinkat(dir, path, buf[:])
@@ -58,6 +60,7 @@ func StatusField(text []byte, key string) string {
 	return "absent"
 }
 
+// Hex16 writes a set of capabilities as /proc/PID/status does.
 func Hex16(v uint64) string {
 	s := strconv.FormatUint(v, 16)
 	return "0000000000000000"[len(s):] + s

@@ -18,6 +18,7 @@ import (
 // FakeFiles is a host's tree in a map, so that what is compiled from it is the same on every machine.
 type FakeFiles map[string]FakeFile
 
+// FakeFile is a file of FakeFiles.
 type FakeFile struct {
 	name  string // of the base; set when it is looked up
 	Perm  fs.FileMode
@@ -29,18 +30,25 @@ type FakeFile struct {
 	Fails syscall.Errno // of looking at what is in the directory
 }
 
+// Name returns the last name of its path.
 func (f FakeFile) Name() string { return f.name }
 
+// Size returns the length of its text.
 func (f FakeFile) Size() int64 { return int64(len(f.Text)) }
 
+// Mode returns its kind and permissions.
 func (f FakeFile) Mode() fs.FileMode { return f.Perm }
 
+// ModTime returns the zero time.
 func (f FakeFile) ModTime() time.Time { return time.Time{} }
 
+// IsDir reports whether it is a directory.
 func (f FakeFile) IsDir() bool { return f.Perm.IsDir() }
 
+// Type returns its kind.
 func (f FakeFile) Type() fs.FileMode { return f.Perm.Type() }
 
+// Sys returns its *syscall.Stat_t.
 func (f FakeFile) Sys() any {
 	st := &syscall.Stat_t{Rdev: f.rdev, Uid: uint32(f.Owner), Ino: f.Ino}
 	setNumber(&st.Nlink, f.Names)
@@ -50,9 +58,10 @@ func (f FakeFile) Sys() any {
 // setNumber sets a number whose size the architecture decides.
 func setNumber[T uint32 | uint64](to *T, n uint64) { *to = T(n) }
 
+// Info returns the file itself.
 func (f FakeFile) Info() (fs.FileInfo, error) { return f, nil }
 
-// The ways to put something into the tree; the directories above it come with it.
+// Dir makes directories, and those above them.
 func (t FakeFiles) Dir(paths ...string) {
 	for _, p := range paths {
 		if _, ok := t[p]; p != "/" && !ok {
@@ -62,17 +71,20 @@ func (t FakeFiles) Dir(paths ...string) {
 	}
 }
 
+// Put makes a file, and the directories above it.
 func (t FakeFiles) Put(p string, f FakeFile) { t.Dir(path.Dir(p)); t[p] = f }
 
+// Link makes a symbolic link.
 func (t FakeFiles) Link(p, text string) { t.Put(p, FakeFile{Perm: fs.ModeSymlink | 0o777, Text: text}) }
 
+// File makes empty files that everybody may read.
 func (t FakeFiles) File(paths ...string) {
 	for _, p := range paths {
 		t.Put(p, FakeFile{Perm: 0o644})
 	}
 }
 
-// Own gives directories to the ordinary user; open lets everybody write to them.
+// Own gives directories to the ordinary user.
 func (t FakeFiles) Own(paths ...string) {
 	for _, p := range paths {
 		f := t[p]
@@ -81,12 +93,14 @@ func (t FakeFiles) Own(paths ...string) {
 	}
 }
 
+// Open lets everybody write to directories.
 func (t FakeFiles) Open(paths ...string) {
 	for _, p := range paths {
 		t[p] = FakeFile{Perm: fs.ModeDir | fs.ModeSticky | 0o777}
 	}
 }
 
+// Program makes an executable file.
 func (t FakeFiles) Program(p, text string) { t.Put(p, FakeFile{Perm: 0o755, Text: text}) }
 
 // find is path_resolution(7): last says whether a symbolic link at the end is followed.
@@ -134,6 +148,7 @@ func (t FakeFiles) find(op, p string, last bool) (string, FakeFile, error) {
 	return at, f, nil
 }
 
+// Lstat describes a path without following a link at its end.
 func (t FakeFiles) Lstat(p string) (fs.FileInfo, error) {
 	_, f, err := t.find("lstat", p, false)
 	return f, err
@@ -154,6 +169,7 @@ func (t FakeFiles) At(root string) host.Files {
 	return sub
 }
 
+// Private returns nil if nobody but the caller can reach what is in dir.
 func (t FakeFiles) Private(dir string) error {
 	for dir != "/" {
 		dir = path.Dir(dir)
@@ -164,11 +180,13 @@ func (t FakeFiles) Private(dir string) error {
 	return errors.New("every directory above it can be searched by others")
 }
 
+// Stat describes what a path leads to.
 func (t FakeFiles) Stat(p string) (fs.FileInfo, error) {
 	_, f, err := t.find("stat", p, true)
 	return f, err
 }
 
+// Readlink returns the text of a symbolic link.
 func (t FakeFiles) Readlink(p string) (string, error) {
 	_, f, err := t.find("readlink", p, false)
 	if err == nil && f.Perm&fs.ModeSymlink == 0 {
@@ -177,6 +195,7 @@ func (t FakeFiles) Readlink(p string) (string, error) {
 	return f.Text, err
 }
 
+// ReadDir lists a directory.
 func (t FakeFiles) ReadDir(p string) (list []fs.DirEntry, err error) {
 	at, dir, err := t.find("open", p, true)
 	if err == nil && !dir.IsDir() {
@@ -197,6 +216,7 @@ func (t FakeFiles) ReadDir(p string) (list []fs.DirEntry, err error) {
 	return list, nil
 }
 
+// Read returns the first n bytes of a file at most.
 func (t FakeFiles) Read(p string, n int) ([]byte, error) {
 	_, f, err := t.find("open", p, true)
 	if err == nil && f.IsDir() {

@@ -8,6 +8,7 @@ import (
 	"time"
 )
 
+// FirstDiff returns the first line in which two texts differ, as a diff.
 func FirstDiff(want, got string) string {
 	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
 	for i := range min(len(w), len(g)) {
@@ -26,6 +27,7 @@ func Slow(d time.Duration) time.Duration {
 	return d
 }
 
+// Descriptors returns how many descriptors this process has open.
 func Descriptors(t testing.TB) int {
 	t.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")

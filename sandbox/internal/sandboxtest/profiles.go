@@ -25,12 +25,14 @@ func HostRoot() *policy.Profile {
 	return &policy.Profile{Name: "test", Root: policy.Root{Kind: policy.RootHost}, Syscalls: policy.Syscalls{Default: "allow"}}
 }
 
+// With returns HostRoot, changed.
 func With(change func(p *policy.Profile)) *policy.Profile {
 	p := HostRoot()
 	change(p)
 	return p
 }
 
+// Mounted returns HostRoot with mounts, which stand at lines 10, 11 and so on.
 func Mounted(m ...policy.Mount) *policy.Profile {
 	return With(func(p *policy.Profile) {
 		for i := range m {
@@ -40,6 +42,7 @@ func Mounted(m ...policy.Mount) *policy.Profile {
 	})
 }
 
+// OnHost returns FakeUser, changed.
 func OnHost(change func(h *host.Host)) *host.Host {
 	h := FakeUser()
 	change(h)

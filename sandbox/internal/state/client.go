@@ -25,12 +25,15 @@ type Request struct {
 	Args json.RawMessage `json:"args,omitempty"`
 }
 
+// Reply is the launcher's packet.
 type Reply struct {
 	Error string          `json:"error,omitempty"`
 	Hint  string          `json:"hint,omitempty"`
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
+// ControlAddress returns the address of the launcher's socket in an entry's directory; done must be called after its
+// use.
 func ControlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err error) {
 	f, err := dir.Open(".")
 	if err != nil {
@@ -39,6 +42,7 @@ func ControlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err err
 	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) + "/" + host.ControlFile}, func() { f.Close() }, nil
 }
 
+// SignalRequest is what a request for a signal says.
 type SignalRequest struct {
 	Signal int `json:"signal"`
 }
@@ -48,6 +52,8 @@ var (
 	errNotLauncher = errors.New("who answers is not a launcher of this user namespace")
 )
 
+// ReceiveReply waits for the reply to a request and decodes its value, unless value is nil. It returns the
+// descriptors of the reply.
 func ReceiveReply(fd int, value any) ([]int, error) {
 	buf, oob := make([]byte, MaxPacket), make([]byte, unix.CmsgSpace(4*(MaxRights+1)))
 	n, noob, _, _, err := unix.Recvmsg(fd, buf, oob, unix.MSG_CMSG_CLOEXEC)

@@ -25,6 +25,7 @@ type NotFoundError struct {
 	Hint string
 }
 
+// Error says which reference matches nothing, and why.
 func (e *NotFoundError) Error() string { return "sandbox " + strconv.Quote(e.Ref) + ": " + e.Why }
 
 // Entries are the sandboxes of the directory, the oldest first.

@@ -50,7 +50,7 @@ func decider(c *compile.Compilation, name string, call *filter.Data) (b blamed) 
 		return b
 	}
 	if slices.Contains(v.From, policy.SetIDPlace) {
-		return blamed{rule: policy.SetIDPlace, noFlag: policy.SetIDRemedy}
+		return blamed{rule: policy.SetIDPlace, noFlag: setIDRemedy(name)}
 	}
 	if item := denier(c.Profile, name); item != nil {
 		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name), at: item.Pos, noFlag: denyRemedy(item)}
@@ -165,4 +165,13 @@ func shellWords(words []string) string {
 		out[i] = w
 	}
 	return strings.Join(out, " ")
+}
+
+// setIDRemedy is what to do where a call was denied for set-id bits.
+func setIDRemedy(call string) string {
+	switch call {
+	case "open", "openat", "creat":
+		return policy.SetIDMaking
+	}
+	return policy.SetIDRemedy
 }
