@@ -34,6 +34,7 @@ type hider struct {
 	last    string                 // the thing that the rule led to last
 	left    func(path string) bool // a task may have left a link on the way to it; nil before somebody asks
 	visited map[string]bool        // hidden directories of the host whose links were followed
+	alone   bool                   // links in what is hidden are not followed
 
 	inspected int  // names in the directories that the rule hides
 	matched   bool // the rule led to something
@@ -288,7 +289,9 @@ func (h *hider) thing(host string, fixed bool) error {
 			return err
 		}
 	}
-	h.linksIn(host)
+	if !h.alone {
+		h.linksIn(host)
+	}
 	h.last = host
 	return nil
 }

@@ -205,7 +205,7 @@ func (c *Compilation) hideStateDir(dir string) error {
 		return &fail.Error{Op: "hide the state directory " + dir, Err: err, Hint: hint}
 	}
 	h := c.hider()
-	h.from = own("state directory")
+	h.from, h.alone = own("state directory"), true // a launcher makes all that is in it
 	if err := h.path(dir); err != nil {
 		return fail(err, "")
 	}
