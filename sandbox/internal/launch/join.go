@@ -168,14 +168,14 @@ func (p *Process) sandboxEnds() bool {
 	return state.EndsWithin(100*time.Millisecond, p.sandbox)
 }
 
-// killedWithin reports whether a program that joins a sandbox was run, or was about to be, and init was killed then, as by
-// the end of the sandbox. It waits up to a second for that, and reaps init. Nobody can tell whether an execve that SIGKILL
+// killedWithin reports whether a program that joins a sandbox was run, or was about to be, and init was killed then with
+// the sandbox. It waits up to a second for each, and reaps init. Nobody can tell whether an execve that SIGKILL
 // met was over; the program may have written already, and the launch did not fail.
 func (p *Process) killedWithin() bool {
 	if p.Comp.Into == nil || !p.atProgram() || !state.EndsWithin(time.Second, p.pidfd) {
 		return false
 	}
-	return p.reap(nil).Signal() == unix.SIGKILL
+	return p.reap(nil).Signal() == unix.SIGKILL && state.EndsWithin(time.Second, p.sandbox)
 }
 
 // unread says what could not be read back because the program was killed before.
