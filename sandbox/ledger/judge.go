@@ -104,7 +104,7 @@ func within(path, dir string) bool {
 // its owner or its number of links since, or has moved it, and it may have been written at any time since it was made: a
 // task could leave a second link to it where a clean-up removes it later.
 func (t *span) touched(s *Step) bool {
-	if s.Changed < t.start {
+	if s.Changed < t.start || s.Sure && !t.mustHave(s) {
 		return false
 	}
 	if t.end == open || s.Changed <= t.end {
@@ -114,6 +114,19 @@ func (t *span) touched(s *Step) bool {
 		return false
 	}
 	return s.Changed != s.Modified && s.Born <= t.end
+}
+
+// mustHave reports whether a link was made, or moved to where it is, within the span and not a moment before it: a stamp may
+// be later than the start by a tick of the kernel's clock although the link was there. Of runs that are merged nobody knows.
+func (t *span) mustHave(s *Step) bool {
+	return t.id != 0 && s.Mode&unix.S_IFMT == unix.S_IFLNK && s.Changed >= t.start+tick()
+}
+
+// tick is the time between two ticks of the kernel's clock, in nanoseconds: 1 to 10 ms.
+func tick() int64 {
+	var t unix.Timespec
+	_ = unix.ClockGetres(unix.CLOCK_REALTIME_COARSE, &t) // cannot fail
+	return t.Nano()
 }
 
 // notRoots looks for a component that somebody else than root can write or replace: what is at the end of the way is then

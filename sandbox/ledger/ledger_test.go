@@ -122,6 +122,10 @@ func TestJudge(t *testing.T) {
 		{"another is in its place", way(Step{Path: "/home/u/proj", Mode: d, Dev: 1, Ino: 9, Changed: 300}, file("/home/u/proj/p", 300, 300, 300)), ""},
 		{"a directory below it moved", way(proj, Step{Path: "/home/u/proj/c", Mode: d, Changed: 150}, file("/home/u/proj/c/p", 20, 20, 20)), "/home/u/proj/c"},
 		{"a link below it made", way(proj, Step{Path: "/home/u/proj/c", Mode: l, Changed: 150, Modified: 150}, Step{Path: "/etc", Mode: d, Changed: 150}, file("/etc/p", 20, 20, 20)), "/home/u/proj/c"},
+		{"only what is sure: a link made in a run", way(proj, Step{Path: "/home/u/proj/c", Mode: l, Changed: 500 + tick(), Sure: true}), "/home/u/proj/c"},
+		{"only what is sure: perhaps made before it", way(proj, Step{Path: "/home/u/proj/c", Mode: l, Changed: 499 + tick(), Sure: true}), ""},
+		{"only what is sure: merged runs", way(proj, Step{Path: "/home/u/proj/c", Mode: l, Changed: 150, Sure: true}), ""},
+		{"only what is sure: a directory written to", way(proj, Step{Path: "/home/u/proj/c", Mode: d, Changed: 500 + tick(), Sure: true}), ""},
 		{"the times prove nothing", way(proj, Step{Path: "/home/u/proj/p", Mode: f, Changed: 20, Modified: 20, Born: 20}), "/home/u/proj/p"},
 	} {
 		got := ""

@@ -22,6 +22,7 @@ type Step struct {
 	Modified int64 // mtime, which the owner can set
 	Born     int64 // btime; 0 where the file system has none
 	Stamped  bool  // the file system is a local one that stamps by this kernel's clock
+	Sure     bool  // only what a run must have done counts, not what it may have done
 }
 
 // A walk goes to a file one component a step, so that every directory and link on the way is seen and none is taken for

@@ -37,8 +37,9 @@ func (g *Guard) Way(name string) (string, error) {
 	return end, nil
 }
 
-// Left reports whether a task may have made one of the links on the way to a path, as far as the way can be gone. Records
-// that cannot be read say nothing. Left keeps what it has read, and no descriptor.
+// Left reports whether one of the links on the way to a path was made while a task could make it, as far as the way can be
+// gone. What is in doubt was not: a link of the caller's own that counted as a task's would lead past a rule that hides its
+// end. Records that cannot be read say nothing. Left keeps what it has read, and no descriptor.
 func (g *Guard) Left(name string) bool {
 	if g.open() != nil {
 		return false
@@ -53,6 +54,9 @@ func (g *Guard) Left(name string) bool {
 	links := w.steps
 	if last := len(links) - 1; last >= 0 && links[last].Mode&unix.S_IFMT != unix.S_IFLNK {
 		links = links[:last] // a file that a task wrote is no link
+	}
+	for i := range links {
+		links[i].Sure = true
 	}
 	return g.planted(name, links) != nil || g.aliased(links) != nil
 }

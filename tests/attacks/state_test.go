@@ -1,6 +1,7 @@
 package attacks
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -40,13 +41,38 @@ func (b *box) keep() (kept, *box) {
 	k.dir = k.runtime + "/cordon"
 	name := "attacks-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatUint(keptBefore.Add(1), 10)
 	id := strings.TrimSpace(in.cordon("run", "-d", "--name", name, "--", "sleep", "60"))
-	b.t.Cleanup(func() { in.cordon("rm", "-f", id) })
 	k.entry = id + "@" + name
+	b.t.Cleanup(func() { in.end(id, k.dir+"/"+k.entry+"/state.json") })
 	var err error
 	if k.before, err = os.Lstat(k.dir); err != nil {
 		b.t.Fatal(err)
 	}
 	return k, &in
+}
+
+// end ends a detached sandbox and removes it: by its init where the launcher does not trust the state directory any more.
+func (b *box) end(id, state string) {
+	b.t.Helper()
+	var s struct{ Init struct{ Pid int } }
+	text, err := os.ReadFile(state)
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	if err != nil || s.Init.Pid <= 1 {
+		b.t.Errorf("%s: %v, init %d", state, err, s.Init.Pid)
+		return
+	}
+	c := exec.Command(cordonBin, "rm", "-f", id)
+	c.Dir, c.Env = b.site.work, b.environ()
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: credential(b.who)}
+	out, err := c.CombinedOutput()
+	switch {
+	case err == nil:
+	case strings.Contains(string(out), "a sandbox could write"):
+		_ = syscall.Kill(s.Init.Pid, syscall.SIGKILL)
+	default:
+		b.t.Errorf("rm -f %s: %v %s", id, err, out)
+	}
 }
 
 // cordon runs the launcher itself, as the account.
