@@ -201,7 +201,7 @@ func shipped() (*rules, error) {
 	return r, nil
 }
 
-// conditions are those of profiles/base.yaml, from which default inherits them. What they refuse of socket, ioctl and fcntl
+// conditions are those of profiles/base.yaml and profiles/default.yaml. What they refuse of socket, ioctl and fcntl
 // is a few values, and a rule of libseccomp's is one comparison for each argument.
 func (r *rules) conditions() {
 	one := func(call string, conds ...condition) {
@@ -220,6 +220,8 @@ func (r *rules) conditions() {
 	one("socketpair", equal(0, unix.AF_UNIX))
 	r.allBut("ioctl", 1, unix.TIOCSTI, unix.TIOCLINUX, unix.TIOCSETD)
 	r.allBut("fcntl", 1, unix.F_SETLEASE, unix.F_NOTIFY, 0x410) // F_SETDELEG
+	one("setsockopt", condition{1, libseccomp.CompareNotEqual, []uint64{unix.IPPROTO_TCP}})
+	one("setsockopt", condition{2, libseccomp.CompareNotEqual, []uint64{unix.TCP_ULP}})
 	one("prlimit64", condition{0, libseccomp.CompareNotEqual, []uint64{1}})
 	one("clone", masked(0, 0x7e020080, 0))
 	for _, persona := range [...]uint64{0, 8, 0x20000, 0x20008, 0xffffffff} {
