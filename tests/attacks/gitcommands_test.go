@@ -1,8 +1,6 @@
 package attacks
 
 import (
-	"cmp"
-	"os"
 	"strings"
 )
 
@@ -130,21 +128,7 @@ var gitSecrets = []gitSecret{
 }
 
 func (g gitSecret) attack(b *box) outcome {
-	if os.Getuid() != 0 {
-		return absent("only root can make a tree that every profile shows")
-	}
-	dir, err := visible(b, gitSetup+"\n"+g.make)
-	if err != nil {
-		return broken("%v", err)
-	}
-	task := *b
-	if !b.bare() {
-		task = *b.insisting()
-	}
-	task.dir, task.env = dir+"/"+cmp.Or(g.dir, "outer"), append(b.env, "HOME="+dir, "D="+dir)
-	for _, v := range g.env {
-		task.env = append(task.env, strings.ReplaceAll(v, "$D", dir))
-	}
+	dir, task := b.gitTask(g.make, g.dir, g.env)
 	for range 2 {
 		if g.task != "" {
 			task.run("sh", "-c", strings.ReplaceAll(g.task, "$D", dir))

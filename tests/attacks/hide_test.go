@@ -259,22 +259,29 @@ git -c protocol.file.allow=always submodule -q add $D/lib pop; git -c protocol.f
 git commit -qm s; git submodule -q deinit -f empty
 git init -q nested; mkdir hooks; echo >more; git config core.hooksPath hooks; git config include.path ../more`
 
-func (g gitTrick) attack(b *box) outcome {
+// gitTask makes a tree with gitSetup's repositories and what a script adds, and returns it with a box in one of its
+// directories, "outer" if none is named. It panics with the outcome if the tree cannot be made.
+func (b *box) gitTask(script, where string, env []string) (dir string, task box) {
 	if os.Getuid() != 0 {
-		return absent("only root can make a tree that every profile shows")
+		panic(absent("only root can make a tree that every profile shows"))
 	}
-	dir, err := visible(b, gitSetup+"\n"+g.make)
+	dir, err := visible(b, gitSetup+"\n"+script)
 	if err != nil {
-		return broken("%v", err)
+		panic(broken("%v", err))
 	}
-	task := *b
+	task = *b
 	if !b.bare() {
 		task = *b.insisting()
 	}
-	task.dir, task.env = dir+"/"+cmp.Or(g.dir, "outer"), append(b.env, "HOME="+dir, "D="+dir)
-	for _, v := range g.env {
+	task.dir, task.env = dir+"/"+cmp.Or(where, "outer"), append(b.env, "HOME="+dir, "D="+dir)
+	for _, v := range env {
 		task.env = append(task.env, strings.ReplaceAll(v, "$D", dir))
 	}
+	return dir, task
+}
+
+func (g gitTrick) attack(b *box) outcome {
+	dir, task := b.gitTask(g.make, g.dir, g.env)
 	outside := task
 	outside.profile, outside.flags = "", nil
 	for range 2 {

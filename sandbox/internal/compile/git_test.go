@@ -134,6 +134,14 @@ func TestGitErrors(t *testing.T) {
 		{"a broken index", "/.git/index: not an index", func(h *host.Host, t sandboxtest.FakeFiles) {
 			t.Put(h.Cwd+"/.git/index", sandboxtest.FakeFile{Text: "x"})
 		}},
+		{"an index that is no file", "/.git/index: not a regular file", func(h *host.Host, t sandboxtest.FakeFiles) {
+			t.Put(h.Cwd+"/.git/index", sandboxtest.FakeFile{Perm: fs.ModeNamedPipe | 0o644})
+		}},
+		{"indexes that are too large together", "/.git/modules/lib/index: with this one the indexes of all repositories have more than", func(h *host.Host, t sandboxtest.FakeFiles) {
+			half := strings.Repeat("\x00", maxIndexes/2)
+			t.Put(h.Cwd+"/.git/index", sandboxtest.FakeFile{Text: gitIndex("empty", "lib") + half})
+			t.Put(h.Cwd+"/.git/modules/lib/index", sandboxtest.FakeFile{Text: gitIndex() + half})
+		}},
 		{"a broken configuration", "/.git/config: a line is neither", func(h *host.Host, t sandboxtest.FakeFiles) {
 			t.Put(h.Cwd+"/.git/config", sandboxtest.FakeFile{Text: "x"})
 		}},

@@ -45,7 +45,7 @@ func (g *gitGuard) open(top string) (*repo, error) {
 		}
 		vars, err := git.ParseConfig(text)
 		if err != nil {
-			return nil, g.fail(path, err, "mend it")
+			return nil, g.fail(path, err, mendRepository)
 		}
 		base, _ := paths.Split(path)
 		r.files = append(r.files, path)
@@ -114,13 +114,16 @@ func (g *gitGuard) index(r *repo) error {
 			return nil
 		}
 		if err != nil {
-			return g.fail(path, fail.Bare(err), "mend the repository, or remove it if an earlier run left it")
+			return g.fail(path, fail.Bare(err), mendRepository)
 		}
 		r.links = append(r.links, ix.Gitlinks...)
 		name = ix.Shared
 	}
 	return nil
 }
+
+// mendRepository is the hint for a file of git's that cannot be read as one: the user's, or one that a task has left.
+const mendRepository = "mend the repository, or remove it if an earlier run left it"
 
 // maxIndexes bounds, in bytes, what all indexes of a launch have together: about a million files. A task may leave an index
 // of any size, and each later launch would pay for it.
@@ -131,8 +134,11 @@ func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxIndexes-g.indexes {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a file of a usual size")}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	if info.Size() > maxIndexes-g.indexes {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("with this one the indexes of all repositories have more than 128 MiB")}
 	}
 	g.indexes += info.Size()
 	data, err := g.c.Host.Files.Read(path, int(info.Size()))
