@@ -16,27 +16,8 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// Sweep removes what launchers that are gone have left where the caller's own groups would go, and ends what still runs
-// in it. It does not look at other users' groups, nor at those of launchers in other pid namespaces, of which nobody here
-// can tell whether they are alive.
-func Sweep(f Files, l *Layout) error {
-	var errs []error
-	for i := range l.Trees {
-		t := &l.Trees[i]
-		d := finder{f: f, l: l}
-		dirs := d.parents(t)
-		if t.Version == 1 {
-			dirs = dirs[:1]
-		}
-		for _, dir := range dirs {
-			if d.writable(dir) == nil {
-				errs = append(errs, sweep(dir, t.Version))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
+// sweep does not look at groups of launchers in other pid namespaces, because nobody here can tell whether these are
+// alive.
 func sweep(parent string, version int) error {
 	names, err := list(parent)
 	if err != nil {
