@@ -40,6 +40,7 @@
 //
 //	   child      waits where its ids are mapped from outside  launcher: maps them, says so
 //	   task       waits where the plan is handed over in parts launcher: hands over, says so
+//	V  task       its status file                            launcher: keeps it; only where one is joined and /proc hides it
 //	E  child      I have entered the sandbox               launcher: reads back where it is, says so; only where one is joined
 //	N  child      I was born again                             launcher: takes it for the child
 //	B  task       I have begun                                 launcher: holds on to it, reads the namespaces back
@@ -141,6 +142,7 @@
 //	report/             what a run came to, and the JSON Schema of that
 //	host/               Host, Probe, and Files: the machine as an argument
 //	ledger/             what a task could write, recorded
+//	internal/cause/     why a host refuses what a sandbox needs, and the remedy
 //	internal/child/     links a plan to descriptors, clones, and is the loop in the child: the only unsafe code
 //	internal/cgroup/    the groups; internal/git/: git's files; internal/proc/: /proc; internal/walk/: paths that others may change
 //	internal/fail/      the errors; internal/paths/: clean paths as text; internal/helper/: programs of the host; internal/passwd/: accounts

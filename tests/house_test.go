@@ -85,6 +85,7 @@ var directions = []struct {
 	{"cordon/sandbox/report", rooms("policy"), []string{"os", "syscall", "unsafe", "log", "golang.org/x/sys"}},
 	{"cordon/sandbox/host", rooms("policy", "plan", "ledger", "internal/child", "internal/fail", "internal/passwd", "internal/paths", "internal/proc",
 		"internal/walk"), []string{"unsafe", "log", "os/exec"}},
+	{"cordon/sandbox/internal/cause", rooms("policy", "host"), []string{"unsafe", "log", "os/exec"}},
 	{"cordon/sandbox/internal/attach", rooms("policy", "host", "internal/fail", "internal/loop", "internal/proc", "internal/walk"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/output", rooms("internal/fail", "internal/loop"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/terminal", rooms("host", "internal/fail", "internal/loop", "internal/output", "internal/proc"), []string{"unsafe", "log"}},
@@ -95,7 +96,7 @@ var directions = []struct {
 	{"cordon/sandbox/internal/state", rooms("policy", "report", "host", "internal/attach", "internal/cgroup", "plan",
 		"internal/fail", "internal/loop", "internal/paths", "internal/proc"), []string{"unsafe", "log"}},
 	{"cordon/sandbox/internal/launch", rooms("policy", "plan", "ledger", "report", "host", "internal/attach", "internal/cgroup",
-		"internal/child", "internal/compile", "internal/fail", "internal/helper", "internal/loop",
+		"internal/cause", "internal/child", "internal/compile", "internal/fail", "internal/helper", "internal/loop",
 		"internal/output", "internal/paths", "internal/picture", "internal/proc", "internal/state",
 		"internal/terminal", "internal/walk", "internal/why"), []string{"unsafe", "log"}},
 	// What tests share is not linked into anything.

@@ -49,7 +49,10 @@ func (p *Process) converse() error {
 func (p *Process) hear(m *child.Message) (err error) {
 	switch m.Byte {
 	case compile.MsgBegin:
-		if err = p.taskSeen(m.Sender); err == nil && p.Comp.Into == nil {
+		if err = p.taskSeen(m.Sender); err == nil {
+			err = p.identifyTask()
+		}
+		if err == nil && p.Comp.Into == nil {
 			err = p.checkNamespaces()
 		}
 		if err == nil {
@@ -61,6 +64,8 @@ func (p *Process) hear(m *child.Message) (err error) {
 		}
 	case compile.MsgRules:
 		err = p.keepFile(attach.FileRuleset, m.File)
+	case compile.MsgStatus:
+		p.statusFD = m.File
 	case compile.MsgTask:
 		if err = p.checkTerminal(); err == nil {
 			err = p.checkConfined()
