@@ -150,7 +150,7 @@ var language = []key[Profile]{
 		at: func(p *Profile) any { return &p.Hostname }},
 	{spec: spec{name: "namespaces",
 		flags: []flag{{"ns", "KIND=new|host|PATH", "use a new namespace, the host's, or join the one at PATH"}},
-		doc: "For each kind of namespace: a new one, the host's, or an existing one to join."},
+		doc:   "For each kind of namespace: a new one, the host's, or an existing one to join."},
 		keys: namespaceKeys},
 	{spec: spec{name: "user",
 		doc: "The task's user and group ids, inside the sandbox and on the host."},
