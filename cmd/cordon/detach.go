@@ -40,19 +40,19 @@ const (
 func addKeepFlags(u *ui, c *cobra.Command, f *keepFlags) {
 	fs := c.Flags()
 	f.logSize, f.logFiles = defaultLogSize, defaultLogFiles
-	fs.BoolVarP(&f.detach, "detach", "d", false, "print the sandbox's ID when the program runs, and leave it running; see cordon ps")
+	fs.BoolVarP(&f.detach, "detach", "d", false, "print the sandbox's ID once the program runs, and leave it running; see cordon ps")
 	wanted := func(name string) bool { return !u.lean || occurs("--"+name, u.args) }
 	if wanted("name") {
-		fs.StringVar(&f.name, "name", "", "the `NAME` by which other commands find the sandbox")
+		fs.StringVar(&f.name, "name", "", "give the sandbox a `NAME`, for use in other commands")
 	}
 	if wanted("rm") {
-		fs.BoolVar(&f.remove, "rm", false, "with --detach: keep nothing of it when it has ended")
+		fs.BoolVar(&f.remove, "rm", false, "with --detach: remove the sandbox's log and report when it ends")
 	}
 	if wanted("log-max-size") {
-		fs.StringVar(&f.logSize, "log-max-size", defaultLogSize, "with --detach: the `SIZE` at which a new log file is begun")
+		fs.StringVar(&f.logSize, "log-max-size", defaultLogSize, "with --detach: begin a new log file at this `SIZE`")
 	}
 	if wanted("log-files") {
-		fs.IntVar(&f.logFiles, "log-files", defaultLogFiles, "with --detach: how many log files are kept, the newest included")
+		fs.IntVar(&f.logFiles, "log-files", defaultLogFiles, "with --detach: keep this many log files, including the newest")
 	}
 	if wanted("handover") {
 		fs.IntVar(&f.handover, "handover", 0, "")

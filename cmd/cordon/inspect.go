@@ -14,9 +14,9 @@ func newInspect(u *ui) *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use:   "inspect [--json] SANDBOX...",
-		Short: "Show all there is to know of a sandbox",
-		Long: "Show all there is to know of a sandbox: its state, what the kernel says of it now, the effective profile with the\n" +
-			"file and line of every value, and the plan it was started by; of one that has ended the report.",
+		Short: "Show everything that is known about a sandbox",
+		Long: "Show everything that is known about a sandbox: its state, what the kernel says about it now, the effective profile\n" +
+			"with the file and line of every value, and the plan that started it. If the sandbox has ended, show its report.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(),
@@ -24,7 +24,7 @@ func newInspect(u *ui) *cobra.Command {
 			return u.eachSandbox(args, func(e *sandbox.Entry) error { return u.inspect(e, asJSON) })
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, a value for each sandbox")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one value for each sandbox")
 	return c
 }
 

@@ -15,9 +15,8 @@ func newKill(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "kill [-s SIGNAL] SANDBOX...",
 		Short: "Send a signal to the program in a sandbox",
-		Long: "Send a signal to the program in a sandbox, SIGTERM if none is named.\n\n" +
-			"KILL ends the sandbox with everything in it, paused or not. Any other signal reaches a program that is paused\n" +
-			"when it is resumed.",
+		Long: "Send a signal to the program in a sandbox, SIGTERM by default.\n\n" +
+			"KILL ends the whole sandbox, even if it is paused. A paused program gets any other signal once it is resumed.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(sandbox.StatusRunning, sandbox.StatusStarting),
@@ -29,7 +28,7 @@ func newKill(u *ui) *cobra.Command {
 			return u.eachSandbox(args, func(e *sandbox.Entry) error { return u.killOne(e, sig) })
 		},
 	}
-	c.Flags().StringVarP(&name, "signal", "s", name, "the `SIGNAL`, by name or number")
+	c.Flags().StringVarP(&name, "signal", "s", name, "send this `SIGNAL`, by name or number")
 	if completing() {
 		_ = c.RegisterFlagCompletionFunc("signal", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return signalNames(), cobra.ShellCompDirectiveNoFileComp

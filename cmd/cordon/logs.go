@@ -17,10 +17,10 @@ func newLogs(u *ui) *cobra.Command {
 	var f logsFlags
 	c := &cobra.Command{
 		Use:   "logs [flags] SANDBOX",
-		Short: "Print what the program in a detached sandbox has written",
-		Long: "Print what the program in a detached sandbox has written: its standard output on stdout, its standard error, and\n" +
-			"what the launcher had to say, on stderr. On a terminal, control characters are shown as text; through a pipe\n" +
-			"the bytes are the program's.",
+		Short: "Print the output of the program in a detached sandbox",
+		Long: "Print the output of the program in a detached sandbox. Its standard output goes to stdout; its standard error and\n" +
+			"the launcher's messages go to stderr. On a terminal, control characters are shown as text. Through a pipe, the bytes\n" +
+			"are exactly the program's.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the sandbox"), atMost(1)),
 		ValidArgsFunction:     completeSandboxes(),
@@ -33,11 +33,11 @@ func newLogs(u *ui) *cobra.Command {
 	}
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.BoolVarP(&f.follow, "follow", "f", false, "go on until the sandbox has ended")
-	fs.StringVarP(&f.tailText, "tail", "n", "all", "begin `N` lines before the end")
-	fs.StringVar(&f.sinceText, "since", "", "begin at a `TIME`: 2006-01-02T15:04:05Z, or a duration before now, such as 10m")
-	fs.BoolVarP(&f.times, "timestamps", "t", false, "put the time before every line")
-	fs.BoolVar(&f.json, "json", false, "print the records as they are kept: JSON, one a line")
+	fs.BoolVarP(&f.follow, "follow", "f", false, "keep printing until the sandbox ends")
+	fs.StringVarP(&f.tailText, "tail", "n", "all", "print only the last `N` lines")
+	fs.StringVar(&f.sinceText, "since", "", "print only lines since `TIME`: 2006-01-02T15:04:05Z, or a duration before now, such as 10m")
+	fs.BoolVarP(&f.times, "timestamps", "t", false, "print the time before every line")
+	fs.BoolVar(&f.json, "json", false, "print the stored records: JSON, one on each line")
 	return c
 }
 

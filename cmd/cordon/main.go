@@ -85,8 +85,8 @@ func newRoot(u *ui, args []string) *cobra.Command {
 		Long: "Run a program in a sandbox that a profile describes.\n\n" +
 			"  cordon run ./tool              run it in the profile \"default\"\n" +
 			"  cordon run -p build -- make    run make in the profile \"build\"\n" +
-			"  cordon plan -p build -- make   show what that would do\n" +
-			"  cordon doctor                  show what this machine can do",
+			"  cordon plan -p build -- make   show the system calls that this would make\n" +
+			"  cordon doctor                  show what this machine supports",
 		SilenceErrors:         true,
 		SilenceUsage:          true,
 		DisableFlagsInUseLine: true,

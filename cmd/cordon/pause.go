@@ -9,9 +9,9 @@ import (
 func newPause(u *ui) *cobra.Command {
 	return &cobra.Command{
 		Use:   "pause SANDBOX...",
-		Short: "Stop every process of a sandbox for a while",
-		Long: "Stop every process of a sandbox for a while: by its cgroup's freezer, or, where it has none, by SIGSTOP to each\n" +
-			"process, which is said. Time limits go on. See cordon resume.",
+		Short: "Stop every process of a sandbox until it is resumed",
+		Long: "Stop every process of a sandbox until it is resumed, with the freezer of its cgroup. A sandbox without a cgroup gets\n" +
+			"SIGSTOP for each process instead, and pause says so. Time limits keep running. See cordon resume.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(sandbox.StatusRunning),
@@ -32,7 +32,7 @@ func (u *ui) pauseOne(e *sandbox.Entry) error {
 func newResume(u *ui) *cobra.Command {
 	return &cobra.Command{
 		Use:                   "resume SANDBOX...",
-		Short:                 "Let a paused sandbox go on",
+		Short:                 "Continue a paused sandbox",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(sandbox.StatusRunning),

@@ -16,16 +16,16 @@ func newPs(u *ui) *cobra.Command {
 		Use:   "ps [flags]",
 		Short: "List the sandboxes that run detached or have a name",
 		Long: "List the sandboxes that run detached or have a name, the oldest first.\n\n" +
-			"What launchers that were killed have left is removed, and said on stderr.",
+			"If a launcher was killed, ps removes what it left behind, and says so on stderr.",
 		DisableFlagsInUseLine: true,
 		Args:                  noArgs,
 		RunE:                  func(*cobra.Command, []string) error { return u.ps(&f) },
 	}
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.BoolVarP(&f.all, "all", "a", false, "those that have ended, too")
-	fs.BoolVarP(&f.quiet, "quiet", "q", false, "their IDs alone")
-	fs.BoolVarP(&f.verbose, "verbose", "v", false, "the processes of each, as the tree that they are")
+	fs.BoolVarP(&f.all, "all", "a", false, "also list sandboxes that have ended")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print only the IDs")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "also print the processes of each sandbox, as a tree")
 	fs.BoolVar(&f.json, "json", false, "print JSON")
 	return c
 }

@@ -14,9 +14,9 @@ func newRm(u *ui) *cobra.Command {
 	force, ended := false, false
 	c := &cobra.Command{
 		Use:   "rm [-f] SANDBOX... | rm --ended",
-		Short: "Remove sandboxes that have ended: log, report and name",
-		Long: "Remove what is kept of sandboxes that have ended: the log, the report, the name.\n\n" +
-			"One that is running is refused, unless --force ends it first.",
+		Short: "Remove the log, report and name of sandboxes that have ended",
+		Long: "Remove the log, report and name of sandboxes that have ended.\n\n" +
+			"rm refuses a running sandbox, unless --force kills it first.",
 		DisableFlagsInUseLine: true,
 		ValidArgsFunction:     completeSandboxes(),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -29,8 +29,8 @@ func newRm(u *ui) *cobra.Command {
 			return u.eachSandbox(args, func(e *sandbox.Entry) error { return remove(e, force) })
 		},
 	}
-	c.Flags().BoolVarP(&force, "force", "f", false, "end it first, with SIGKILL")
-	c.Flags().BoolVar(&ended, "ended", false, "every one that has ended")
+	c.Flags().BoolVarP(&force, "force", "f", false, "kill a running sandbox first, with SIGKILL")
+	c.Flags().BoolVar(&ended, "ended", false, "remove every sandbox that has ended")
 	return c
 }
 

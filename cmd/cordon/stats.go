@@ -20,11 +20,11 @@ func newStats(u *ui) *cobra.Command {
 	var f statsFlags
 	c := &cobra.Command{
 		Use:   "stats [flags] [SANDBOX...]",
-		Short: "Show what running sandboxes use, as a table that is kept up to date",
-		Long: "Show what running sandboxes use: those that are named, or all. On a terminal the table is kept up to date in\n" +
-			"place until Ctrl-C, or until the sandboxes that were named have ended; else a table is printed every interval.\n\n" +
-			"The figures are those of the sandbox's cgroup. Where it has none they are sums over its processes, marked with *:\n" +
-			"memory that they share counts several times, and the time of those that have ended does not count.",
+		Short: "Show what running sandboxes use, in a table that stays up to date",
+		Long: "Show what running sandboxes use: the named ones, or all. On a terminal, stats updates the table in place until you\n" +
+			"press Ctrl-C or the named sandboxes have ended. Otherwise it prints a table at every interval.\n\n" +
+			"The figures come from the sandbox's cgroup. A sandbox without a cgroup is marked with *, and its figures are sums over\n" +
+			"its processes: shared memory counts several times, and the time of processes that have ended does not count.",
 		DisableFlagsInUseLine: true,
 		ValidArgsFunction:     completeSandboxes(sandbox.StatusRunning),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -36,10 +36,10 @@ func newStats(u *ui) *cobra.Command {
 	}
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.BoolVar(&f.once, "no-stream", false, "print one table, and end")
+	fs.BoolVar(&f.once, "no-stream", false, "print one table and exit")
 	f.interval = time.Second
-	fs.Var(timeValue{&f.interval}, "interval", "the time between two looks, over which processor time is counted")
-	fs.BoolVar(&f.json, "json", false, "print JSON, one value on a line for every look")
+	fs.Var(timeValue{&f.interval}, "interval", "the `TIME` between two updates, over which processor time is measured")
+	fs.BoolVar(&f.json, "json", false, "print JSON, one line for every update")
 	return c
 }
 
