@@ -21,7 +21,9 @@ func TestNames(t *testing.T) {
 	}{
 		{"", nil, true, ""},
 		{"no network", func(_ *host.Host, _ sandboxtest.FakeFiles, p *policy.Profile) { p.Network = policy.Network{} }, false, ""},
-		{"a rule hides it", func(_ *host.Host, _ sandboxtest.FakeFiles, p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/run/systemd"}} }, false, ""},
+		{"a rule hides it", func(_ *host.Host, _ sandboxtest.FakeFiles, p *policy.Profile) {
+			p.Hide = []policy.Hide{{Pattern: "/run/systemd"}}
+		}, false, ""},
 		{"it dangles", func(_ *host.Host, f sandboxtest.FakeFiles, _ *policy.Profile) { delete(f, file) }, false, ""},
 		{"a directory", func(_ *host.Host, f sandboxtest.FakeFiles, _ *policy.Profile) { f.Dir(file) }, false, ""},
 		{"somebody's link", func(_ *host.Host, f sandboxtest.FakeFiles, _ *policy.Profile) {
