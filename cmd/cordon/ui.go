@@ -14,6 +14,7 @@ import (
 	"cordon/policy/filter"
 	"cordon/sandbox"
 	"cordon/sandbox/report"
+	"cordon/sandbox/statedir"
 )
 
 // THE USER INTERFACE, all of it.
@@ -200,7 +201,7 @@ func hint(err error) string {
 		s *sandbox.StepError
 		x *sandbox.UnsupportedError
 		e *sandbox.Error
-		n *sandbox.NotFoundError
+		n *statedir.NotFoundError
 		a *advised
 	)
 	switch {
