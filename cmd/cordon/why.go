@@ -18,13 +18,13 @@ type question struct {
 // questions are the kinds, a system call last. It is a function because the help shows them.
 func questions() []question {
 	return []question{
-		{"open:", "open:PATH[:rwx]          a file or directory to be read, written, executed; r without", (*ui).whyOpen},
-		{"exec:", "exec:PROGRAM             a program: whether it is found, may run, has its interpreter, is set-user-ID", (*ui).whyExec},
-		{"cap:", "cap:NET_ADMIN            a capability", (*ui).whyCap},
-		{"connect:", "connect:HOST:PORT        an address; or the path of a unix socket; or @NAME of an abstract one", (*ui).whyConnect},
-		{"signal:", "signal:PID               a process of the host", (*ui).whySignal},
-		{"limit:", "limit:memory=2GiB        an amount: a flag for limits and its value; limit:rlimit=nofile=4096", (*ui).whyLimit},
-		{"", "'socket(AF_INET, …)'     a system call, by name, by number (435), or with arguments", (*ui).whySyscall},
+		{"open:", "open:PATH[:rwx]          may it read, write or execute this file? by default read", (*ui).whyOpen},
+		{"exec:", "exec:PROGRAM             can it run this program? also looks at interpreters and set-user-ID bits", (*ui).whyExec},
+		{"cap:", "cap:NET_ADMIN            does it have this capability?", (*ui).whyCap},
+		{"connect:", "connect:HOST:PORT        may it connect to this address, unix socket (PATH) or abstract socket (@NAME)?", (*ui).whyConnect},
+		{"signal:", "signal:PID               can it send a signal to this process of the host?", (*ui).whySignal},
+		{"limit:", "limit:memory=2GiB        can it use this much? a flag for limits and a value: limit:rlimit=nofile=4096", (*ui).whyLimit},
+		{"", "'socket(AF_INET, …)'     may it make this system call? by name, by number (435), or with arguments", (*ui).whySyscall},
 	}
 }
 

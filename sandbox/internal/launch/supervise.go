@@ -61,12 +61,14 @@ type Process struct {
 	told     bool      // to end, by a signal or a limit
 	hurry    bool      // nothing is to be waited for any more
 
-	terminal *terminal.Terminal // nil where the task has none of its own
-	lastInt  time.Time          // of the last SIGINT
-	ownStop  time.Time          // when the launcher stopped itself last, and its process group
-	mustStop bool               // a SIGTSTP has been passed on, and the launcher is still to stop
-	Signals  int                // where signals arrive as bytes; -1 unless Cmd.Exclusive
-	netstat  int                // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
+	terminal   *terminal.Terminal // nil where the task has none of its own
+	lastInt    time.Time          // of the last SIGINT
+	broken     bool               // there was one
+	brokenLate bool               // when the task had ended
+	ownStop    time.Time          // when the launcher stopped itself last, and its process group
+	mustStop   bool               // a SIGTSTP has been passed on, and the launcher is still to stop
+	Signals    int                // where signals arrive as bytes; -1 unless Cmd.Exclusive
+	netstat    int                // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
 	stdin    int         // the task's standard input, where the task has opened it; -1
 	modes    *modeWorker // makes calls that change modes; nil before the first
@@ -198,6 +200,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.lender.finish()
 	p.Drain()
 	p.terminal.Finish()
+	typed := p.terminal.TypedBreak()
 	p.terminal = nil
 	if p.guardErr != nil {
 		p.abort()
@@ -211,6 +214,7 @@ func (p *Process) Wait() (*report.Report, error) {
 		usage = p.Image.Page().Usage
 	}
 	p.reportEnd(status)
+	p.reportBreak(typed)
 	r.Ended = r.Signal == "SIGKILL" && p.sandboxEnds()
 	stats := p.stats()
 	p.reportUsage(&usage, stats)
@@ -237,6 +241,20 @@ func (p *Process) reportEnd(init unix.WaitStatus) {
 		r.Exit = ws.ExitStatus()
 	}
 }
+
+// reportBreak says that a SIGINT to the launcher or a key ended the task, or came when the task had ended.
+func (p *Process) reportBreak(typed terminal.Break) {
+	died := p.Report.Signal == "SIGINT"
+	switch {
+	case p.broken && died, p.brokenLate:
+		p.Report.Break = report.BreakSent
+	case typed.Typed && died, typed.Late:
+		p.Report.Break = report.BreakUnsent
+	}
+}
+
+// HasEnded reports whether the task has ended.
+func (p *Process) HasEnded() bool { return p.taskEnded || loop.Readable(p.Taskfd) }
 
 func setSignal(r *report.Report, sig syscall.Signal, core bool) {
 	r.Signal, r.CoreDump = signalName(sig), core
