@@ -76,7 +76,7 @@ type Terminal struct {
 	size       unix.Winsize
 	later      bool      // attend is due
 	LastKey    time.Time // when something was typed
-	looking    bool      // a look at whether the task has stopped is due
+	nextLook   time.Time // when a look at whether the task has stopped is due; zero for none
 	modeCopied bool      // the task's terminal has begun with the mode of the caller's
 	vanished   bool      // the caller's terminal is gone
 
