@@ -84,6 +84,7 @@ type Terminal struct {
 	written     atomic.Int64 // bytes that the task has written since
 
 	Copying bool
+	idle    atomic.Bool   // the copier has written all that it has read
 	ending  atomic.Bool   // the sandbox is gone: what is left is copied, and no more
 	wake    int           // eventfd: says so to the copier
 	done    int           // eventfd: the copier has ended
@@ -377,8 +378,10 @@ func (t *Terminal) Resumed() {
 	t.Resize()
 }
 
-// Suspend stops the launcher as the task has been stopped, with the terminal as it was found.
+// Suspend stops the launcher as the task has been stopped, with the terminal as it was found, after what the task has shown
+// before: an editor's last words, such as the switch back to the other screen, are not to come behind the shell's prompt.
 func (t *Terminal) Suspend(group bool) {
+	t.settle()
 	t.Restore()
 	t.sandbox.StopWith(group)
 }
