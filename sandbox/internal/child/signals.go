@@ -76,6 +76,23 @@ func Suspend(group bool) {
 	set(&old)
 }
 
+// DieOf ends the process by a signal whose standard action ends it, as if the process had never caught it. With group the
+// others of its process group get the signal first. It returns where the process was started to ignore the signal.
+func DieOf(sig syscall.Signal, group bool) {
+	runtime.LockOSThread() // a signal to this thread has been taken when tgkill returns
+	defer runtime.UnlockOSThread()
+	var old, standard sigaction
+	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), 0, uintptr(unsafe.Pointer(&old)), unsafe.Sizeof(old.mask), 0, 0)
+	if errno != 0 || old.handler == sigIgnore {
+		return
+	}
+	if group {
+		_ = unix.Kill(0, sig) // cannot fail: to itself, which has a handler
+	}
+	syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&standard)), 0, unsafe.Sizeof(old.mask), 0, 0)
+	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), sig) // cannot fail: to itself
+}
+
 // ReapNothing makes the kernel reap the process's children when they end, whether it runs or is stopped: sigaction(2),
 // SA_NOCLDWAIT. wait4(2) still waits for a child, and then fails with ECHILD.
 func ReapNothing() {

@@ -50,6 +50,22 @@ func Suspend(group bool) {
 	signal.Notify(caught, unix.SIGTSTP)
 }
 
+// DieOf ends the process by a signal whose standard action ends it, as if the process had never caught it. With group the
+// others of its process group get the signal first. It returns where the process was started to ignore the signal.
+func DieOf(sig syscall.Signal, group bool) {
+	if signal.Ignored(sig) {
+		return
+	}
+	if group {
+		signal.Notify(caught, sig)
+		_ = unix.Kill(0, sig)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	signal.Reset(sig)
+	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), sig)
+}
+
 // caught is where signals arrive.
 var caught = make(chan os.Signal, 16)
 

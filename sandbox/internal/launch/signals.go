@@ -59,6 +59,9 @@ func (p *Process) pass(sig syscall.Signal) {
 	case unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT:
 		p.told, p.hurry = true, p.gone
 	}
+	if sig == unix.SIGINT {
+		p.broken, p.brokenLate = true, p.brokenLate || p.isRunning() && p.HasEnded()
+	}
 	switch {
 	case p.draining:
 		_ = p.Signal(sig)

@@ -60,12 +60,14 @@ type Process struct {
 	told     bool      // to end, by a signal or a limit
 	hurry    bool      // nothing is to be waited for any more
 
-	terminal *terminal.Terminal // nil where the task has none of its own
-	lastInt  time.Time          // of the last SIGINT
-	mustStop bool               // a SIGTSTP has been passed on, and the launcher is still to stop
-	lateStop time.Time          // when a task was continued that may still be about to answer an earlier SIGTSTP; zero for none
-	Signals  int                // where signals arrive as bytes; -1 unless Cmd.Exclusive
-	netstat  int                // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
+	terminal   *terminal.Terminal // nil where the task has none of its own
+	lastInt    time.Time          // of the last SIGINT
+	broken     bool               // there was one
+	brokenLate bool               // when the task had ended
+	mustStop   bool               // a SIGTSTP has been passed on, and the launcher is still to stop
+	lateStop   time.Time          // when a task was continued that may still be about to answer an earlier SIGTSTP; zero for none
+	Signals    int                // where signals arrive as bytes; -1 unless Cmd.Exclusive
+	netstat    int                // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
 	stdin    int         // the task's standard input, where the task has opened it; -1
 	modes    *modeWorker // makes calls that change modes; nil before the first
@@ -185,6 +187,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.lender.finish()
 	p.Drain()
 	p.terminal.Finish()
+	typed := p.terminal.TypedBreak()
 	p.terminal = nil
 	if p.guardErr != nil {
 		p.abort()
@@ -198,6 +201,7 @@ func (p *Process) Wait() (*report.Report, error) {
 		usage = p.Image.Page().Usage
 	}
 	p.reportEnd(status)
+	p.reportBreak(typed)
 	r.Ended = r.Signal == "SIGKILL" && p.sandboxEnds()
 	stats := p.stats()
 	p.reportUsage(&usage, stats)
@@ -224,6 +228,20 @@ func (p *Process) reportEnd(init unix.WaitStatus) {
 		r.Exit = ws.ExitStatus()
 	}
 }
+
+// reportBreak says that a SIGINT to the launcher or a key ended the task, or came when the task had ended.
+func (p *Process) reportBreak(typed terminal.Break) {
+	died := p.Report.Signal == "SIGINT"
+	switch {
+	case p.broken && died, p.brokenLate:
+		p.Report.Break = report.BreakSent
+	case typed.Typed && died, typed.Late:
+		p.Report.Break = report.BreakUnsent
+	}
+}
+
+// HasEnded reports whether the task has ended.
+func (p *Process) HasEnded() bool { return p.taskEnded || loop.Readable(p.Taskfd) }
 
 func setSignal(r *report.Report, sig syscall.Signal, core bool) {
 	r.Signal, r.CoreDump = unix.SignalName(sig), core

@@ -40,6 +40,7 @@ type sandboxed interface {
 	IsTold() bool                         // reports whether the run was told to end
 	IsHurried() bool                      // reports whether nothing is to be waited for any more
 	HurryUp()                             // makes IsHurried true
+	HasEnded() bool                       // reports whether the task has ended
 }
 
 // Terminal is the launcher's side of the task's terminal. What is copied out is copied by a goroutine, copier; everything else
@@ -81,6 +82,7 @@ type Terminal struct {
 	vanished   bool      // the caller's terminal is gone
 
 	interrupted time.Time    // when Ctrl-C was typed last
+	late        bool         // it was typed when the task had ended
 	written     atomic.Int64 // bytes that the task has written since
 
 	Copying bool

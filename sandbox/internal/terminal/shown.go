@@ -129,6 +129,7 @@ func (t *Terminal) Finish() {
 		}
 		_, _ = unix.Read(t.done, make([]byte, len(loop.One))) // and what the copier did comes before what follows: a race detector knows
 	}
+	t.lateKeys()
 	t.giveBack()
 	t.Restore()
 	for _, fd := range [...]*int{&t.Master, &t.slave, &t.wake, &t.done, &t.in, &t.out} {
