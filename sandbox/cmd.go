@@ -16,6 +16,7 @@ import (
 	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
+	"cordon/sandbox/statedir"
 )
 
 // Cmd is a program to be run in a sandbox. Like an os/exec.Cmd it is used once.
@@ -49,8 +50,8 @@ type Cmd struct {
 	KillAfter time.Duration // from SIGTERM to SIGKILL; 0 means 2 s at the wall-clock limit, and never where it was passed on
 
 	// State is the entry of the state directory where other commands find the sandbox; nil means nowhere. It must be this
-	// process's own: [StateDir.Create]. Start completes it, and from then on the launcher listens at its control socket.
-	State *Entry
+	// process's own: statedir.Dir.Create. Start completes it, and from then on the launcher listens at its control socket.
+	State *statedir.Entry
 
 	// Profiles are the files that Profile was read from: the sandbox cannot write them, and what it could have written is
 	// told from what was there before.

@@ -2,9 +2,6 @@ package sandbox
 
 import "cordon/sandbox/internal/launch"
 
-// LogState is what could not be logged.
-type LogState = launch.LogState
-
 // Observer watches a task. Its methods are called on the thread that waits for the task, and hold it up.
 type Observer = launch.Observer
 

@@ -18,6 +18,7 @@ import (
 	"cordon/sandbox"
 	"cordon/sandbox/host"
 	"cordon/sandbox/report"
+	"cordon/sandbox/statedir"
 )
 
 // keepFlags are the flags of a run that other commands can find.
@@ -69,8 +70,8 @@ func (f *runFlags) checkKept(c *cobra.Command) error {
 	switch size, err := policy.TypedSize(f.keep.logSize); {
 	case err != nil:
 		return &cliError{err: errors.New("--log-max-size: " + err.Error())}
-	case size < sandbox.MinLogSize:
-		return &cliError{err: errors.New("--log-max-size: " + f.keep.logSize + " is too small"), hint: "it is at least " + policy.FormatSize(sandbox.MinLogSize)}
+	case size < statedir.MinLogSize:
+		return &cliError{err: errors.New("--log-max-size: " + f.keep.logSize + " is too small"), hint: "it is at least " + policy.FormatSize(statedir.MinLogSize)}
 	case f.keep.logFiles < 1 || f.keep.logFiles > maxLogFiles:
 		return &cliError{err: errors.New("--log-files: " + strconv.Itoa(f.keep.logFiles) + " is out of range"), hint: "it is between 1 and " + strconv.Itoa(maxLogFiles)}
 	case !f.keep.detach && (changed("log-max-size") || changed("log-files")):
@@ -169,8 +170,8 @@ func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *outFiles) error {
 }
 
 // end keeps how the run ended for those who wait, and for as long as it is to be kept.
-func (u *ui) end(f *runFlags, e *sandbox.Entry, rep *report.Report, failed error) error {
-	end := sandbox.Ending{Code: u.code}
+func (u *ui) end(f *runFlags, e *statedir.Entry, rep *report.Report, failed error) error {
+	end := statedir.Ending{Code: u.code}
 	if rep != nil {
 		end.Signal, end.Limit = rep.Signal, rep.Limit
 	}
@@ -185,12 +186,12 @@ func (u *ui) end(f *runFlags, e *sandbox.Entry, rep *report.Report, failed error
 }
 
 // newEntry makes the run's entry.
-func (u *ui) newEntry(f *runFlags, c *sandbox.Cmd) (*sandbox.Entry, error) {
+func (u *ui) newEntry(f *runFlags, c *sandbox.Cmd) (*statedir.Entry, error) {
 	d, err := u.openState()
 	if err != nil {
 		return nil, err
 	}
-	return d.Create(sandbox.State{
+	return d.Create(statedir.State{
 		Name:       f.keep.name,
 		Profile:    c.Profile.Name,
 		Args:       c.Args,
@@ -202,7 +203,7 @@ func (u *ui) newEntry(f *runFlags, c *sandbox.Cmd) (*sandbox.Entry, error) {
 }
 
 // redirect makes the program write to the log, and read nothing unless it was asked for.
-func redirect(f *runFlags, c *sandbox.Cmd, e *sandbox.Entry) error {
+func redirect(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	size, err := policy.TypedSize(f.keep.logSize)
 	if err != nil {
 		return err
@@ -220,7 +221,7 @@ func redirect(f *runFlags, c *sandbox.Cmd, e *sandbox.Entry) error {
 
 // handOver tells the caller that the program runs, lets go of what is the caller's, and becomes small. A caller that is
 // gone has nobody who knows of the sandbox, which then ends.
-func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *sandbox.Entry) error {
+func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	_, err := unix.Write(f.keep.handover, []byte(e.State.ID+"\n"))
 	unix.Close(f.keep.handover)
 	if err != nil {
@@ -253,8 +254,8 @@ func leave() error {
 }
 
 // openState opens the state directory, and removes what launchers that were killed have left there.
-func (u *ui) openState() (*sandbox.StateDir, error) {
-	d, err := sandbox.OpenStateDir(host.StatePath(os.Getenv))
+func (u *ui) openState() (*statedir.Dir, error) {
+	d, err := statedir.Open(host.StatePath(os.Getenv))
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +271,7 @@ func (u *ui) openState() (*sandbox.StateDir, error) {
 }
 
 // label is what a sandbox is called in messages.
-func label(s *sandbox.State) string {
+func label(s *statedir.State) string {
 	if s.Name == "" {
 		return s.ID
 	}

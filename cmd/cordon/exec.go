@@ -10,6 +10,7 @@ import (
 
 	"cordon/sandbox"
 	"cordon/sandbox/host"
+	"cordon/sandbox/statedir"
 )
 
 // execFlags are the flags of `exec`.
@@ -62,7 +63,7 @@ func completeExec(c *cobra.Command, args []string, word string) ([]string, cobra
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	return completeSandboxes(sandbox.StatusRunning)(c, args, word)
+	return completeSandboxes(statedir.StatusRunning)(c, args, word)
 }
 
 // exec runs the command in the sandbox, and leaves the exit code in u.
@@ -81,7 +82,7 @@ func (u *ui) exec(f *execFlags, args []string) error {
 	if len(args) == 0 {
 		return &cliError{err: errors.New("exec: the command is missing"), hint: "cordon exec " + ref + " -- CMD [ARG…]"}
 	}
-	return u.oneSandbox(ref, func(e *sandbox.Entry) error {
+	return u.oneSandbox(ref, func(e *statedir.Entry) error {
 		a, err := e.Attach()
 		if err != nil {
 			return err

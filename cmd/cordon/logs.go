@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
-	"cordon/sandbox"
+	"cordon/sandbox/statedir"
 )
 
 func newLogs(u *ui) *cobra.Command {
@@ -28,7 +28,7 @@ func newLogs(u *ui) *cobra.Command {
 			if err := f.parse(time.Now()); err != nil {
 				return err
 			}
-			return u.oneSandbox(args[0], func(e *sandbox.Entry) error { return u.logs(e, &f) })
+			return u.oneSandbox(args[0], func(e *statedir.Entry) error { return u.logs(e, &f) })
 		},
 	}
 	fs := c.Flags()
@@ -70,7 +70,7 @@ func (f *logsFlags) parse(now time.Time) (err error) {
 }
 
 // logs prints a log, and what is added to it.
-func (u *ui) logs(e *sandbox.Entry, f *logsFlags) error {
+func (u *ui) logs(e *statedir.Entry, f *logsFlags) error {
 	r, err := e.ReadLog()
 	if notExist(err) {
 		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has no log"), hint: "only one that was started with --detach has"}
@@ -84,7 +84,7 @@ func (u *ui) logs(e *sandbox.Entry, f *logsFlags) error {
 		return err
 	}
 	for f.follow {
-		over := e.Status() != sandbox.StatusRunning && e.Status() != sandbox.StatusStarting // seen before what is read last
+		over := e.Status() != statedir.StatusRunning && e.Status() != statedir.StatusStarting // seen before what is read last
 		if err := p.rest(r); err != nil {
 			return err
 		}
@@ -108,19 +108,19 @@ type logPrinter struct {
 
 // logLine is a line of one stream, or in JSON a record.
 type logLine struct {
-	rec  *sandbox.LogRecord
+	rec  *statedir.LogRecord
 	data []byte
 }
 
 // head prints what there is: the last lines of it.
-func (p *logPrinter) head(r *sandbox.LogReader) error {
+func (p *logPrinter) head(r *statedir.LogReader) error {
 	if p.flags.tail < 0 {
 		return p.rest(r)
 	}
 	var last []logLine
 	open := map[string]int{} // by stream, the line of last that has no end yet, counted from the first there was
 	dropped := 0
-	err := p.each(r, func(rec *sandbox.LogRecord, line []byte) error {
+	err := p.each(r, func(rec *statedir.LogRecord, line []byte) error {
 		for _, piece := range p.pieces(rec, line) {
 			if at, found := open[rec.Stream]; found && at >= dropped {
 				last[at-dropped].data = append(last[at-dropped].data, piece...)
@@ -144,8 +144,8 @@ func (p *logPrinter) head(r *sandbox.LogReader) error {
 }
 
 // rest prints the records that are there by now.
-func (p *logPrinter) rest(r *sandbox.LogReader) error {
-	return p.each(r, func(rec *sandbox.LogRecord, line []byte) error {
+func (p *logPrinter) rest(r *statedir.LogReader) error {
+	return p.each(r, func(rec *statedir.LogRecord, line []byte) error {
 		for _, piece := range p.pieces(rec, line) {
 			if err := p.print(rec, piece); err != nil {
 				return err
@@ -156,7 +156,7 @@ func (p *logPrinter) rest(r *sandbox.LogReader) error {
 }
 
 // each calls do for every record that is late enough.
-func (p *logPrinter) each(r *sandbox.LogReader, do func(rec *sandbox.LogRecord, line []byte) error) error {
+func (p *logPrinter) each(r *statedir.LogReader, do func(rec *statedir.LogRecord, line []byte) error) error {
 	for {
 		rec, line, err := r.Next()
 		if err == io.EOF {
@@ -172,7 +172,7 @@ func (p *logPrinter) each(r *sandbox.LogReader, do func(rec *sandbox.LogRecord, 
 }
 
 // pieces are the lines of a record; the last may have no end.
-func (p *logPrinter) pieces(rec *sandbox.LogRecord, line []byte) [][]byte {
+func (p *logPrinter) pieces(rec *statedir.LogRecord, line []byte) [][]byte {
 	if p.flags.json {
 		return [][]byte{line}
 	}
@@ -184,7 +184,7 @@ func (p *logPrinter) pieces(rec *sandbox.LogRecord, line []byte) [][]byte {
 }
 
 // print writes a line, or what there is of it, where it belongs.
-func (p *logPrinter) print(rec *sandbox.LogRecord, data []byte) error {
+func (p *logPrinter) print(rec *statedir.LogRecord, data []byte) error {
 	to := p.u.out
 	if rec.Stream != "stdout" && !p.flags.json {
 		to = p.u.err

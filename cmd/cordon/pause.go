@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"cordon/sandbox"
+	"cordon/sandbox/statedir"
 )
 
 func newPause(u *ui) *cobra.Command {
@@ -14,14 +14,14 @@ func newPause(u *ui) *cobra.Command {
 			"SIGSTOP for each process instead, and pause says so. Time limits keep running. See cordon resume.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
-		ValidArgsFunction:     completeSandboxes(sandbox.StatusRunning),
+		ValidArgsFunction:     completeSandboxes(statedir.StatusRunning),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return u.eachSandbox(args, u.pauseOne)
 		},
 	}
 }
 
-func (u *ui) pauseOne(e *sandbox.Entry) error {
+func (u *ui) pauseOne(e *statedir.Entry) error {
 	by, err := e.Pause()
 	if err == nil && by != "cgroup" {
 		u.line("hint", "sandbox "+label(&e.State)+" has no cgroup that can be frozen: its processes were stopped by "+by+", which a program sees when it goes on")
@@ -35,9 +35,9 @@ func newResume(u *ui) *cobra.Command {
 		Short:                 "Continue a paused sandbox",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
-		ValidArgsFunction:     completeSandboxes(sandbox.StatusRunning),
+		ValidArgsFunction:     completeSandboxes(statedir.StatusRunning),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return u.eachSandbox(args, (*sandbox.Entry).Resume)
+			return u.eachSandbox(args, (*statedir.Entry).Resume)
 		},
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"cordon/sandbox"
+	"cordon/sandbox/statedir"
 )
 
 func newRm(u *ui) *cobra.Command {
@@ -26,7 +26,7 @@ func newRm(u *ui) *cobra.Command {
 			if err := needArgs(1, "the sandbox")(c, args); err != nil {
 				return err
 			}
-			return u.eachSandbox(args, func(e *sandbox.Entry) error { return remove(e, force) })
+			return u.eachSandbox(args, func(e *statedir.Entry) error { return remove(e, force) })
 		},
 	}
 	c.Flags().BoolVarP(&force, "force", "f", false, "kill a running sandbox first, with SIGKILL")
@@ -34,8 +34,8 @@ func newRm(u *ui) *cobra.Command {
 	return c
 }
 
-func remove(e *sandbox.Entry, force bool) error {
-	if !force || e.Status() == sandbox.StatusEnded {
+func remove(e *statedir.Entry, force bool) error {
+	if !force || e.Status() == statedir.StatusEnded {
 		return e.Remove()
 	}
 	if err := e.Signal(unix.SIGKILL); err != nil && e.Ending() == nil {
@@ -54,7 +54,7 @@ func remove(e *sandbox.Entry, force bool) error {
 // goneWithin is how long the end of a sandbox that was killed may take.
 const goneWithin = 30 * time.Second
 
-func gone(e *sandbox.Entry) error {
+func gone(e *statedir.Entry) error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := e.Wait()
@@ -83,7 +83,7 @@ func (u *ui) removeEnded(c *cobra.Command, args []string) error {
 	}
 	var errs []error
 	for _, e := range all {
-		if e.Status() == sandbox.StatusEnded {
+		if e.Status() == statedir.StatusEnded {
 			errs = append(errs, e.Remove())
 		}
 		e.Close()

@@ -11,6 +11,7 @@ import (
 	"cordon/policy"
 	"cordon/policy/filter"
 	"cordon/sandbox"
+	"cordon/sandbox/statedir"
 )
 
 // THE USER INTERFACE, all of it.
@@ -192,7 +193,7 @@ func hint(err error) string {
 		s *sandbox.StepError
 		x *sandbox.UnsupportedError
 		e *sandbox.Error
-		n *sandbox.NotFoundError
+		n *statedir.NotFoundError
 		a *advised
 	)
 	switch {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cordon/sandbox"
+	"cordon/sandbox/statedir"
 )
 
 func newWait(u *ui) *cobra.Command {
@@ -24,7 +24,7 @@ func newWait(u *ui) *cobra.Command {
 	}
 }
 
-func (u *ui) waitOne(e *sandbox.Entry) error {
+func (u *ui) waitOne(e *statedir.Entry) error {
 	end, err := e.Wait()
 	if err != nil {
 		return err

@@ -56,8 +56,9 @@ type Missing struct {
 // Added is something the launcher put into the tree although the profile does not name it: the program's own file. As an
 // item of LeftOut it is something that the profile names and that is not there.
 type Added struct {
-	Path string `json:"path"`
-	Why  string `json:"why"`
+	Path  string `json:"path"`
+	Why   string `json:"why"`
+	Usual bool   `json:"-"` // the command shows it only where it is asked for more, or the run failed
 }
 
 // Hint is advice after a run that failed for a reason of the profile.
