@@ -51,11 +51,14 @@ func TestPasted(t *testing.T) {
 	}
 }
 
-// notPasted are the commands, by their beginning, that cannot run here, each with the reason.
-var notPasted = []struct {
+// omitted is a command that the test leaves out.
+type omitted struct {
 	prefix, why string
-	used        bool
-}{
+	used        bool // a document has it
+}
+
+// notPasted are the commands, by their beginning, that cannot run here, each with the reason.
+var notPasted = []omitted{
 	{prefix: "git clone", why: "it would fetch cordon"},
 	{prefix: "make ", why: "it builds or tests cordon, in its own checkout"},
 	{prefix: ".ci/run", why: "it runs this test"},
@@ -107,7 +110,7 @@ func (b block) commands() []string {
 	var out []string
 	for _, l := range b.lines {
 		command, typed := strings.CutPrefix(l, "$ ")
-		if (b.lang == "sh" || typed) && strings.TrimSpace(command) != "" {
+		if text := strings.TrimSpace(command); (b.lang == "sh" || typed) && text != "" && text[0] != '#' {
 			out = append(out, command)
 		}
 	}
@@ -156,12 +159,8 @@ type reader struct {
 
 func (r *reader) paste(t *testing.T, b block) {
 	for _, command := range b.commands() {
-		if left := slices.IndexFunc(notPasted, func(n struct {
-			prefix, why string
-			used        bool
-		}) bool {
-			return strings.HasPrefix(command, n.prefix)
-		}); left >= 0 {
+		left := slices.IndexFunc(notPasted, func(n omitted) bool { return strings.HasPrefix(command, n.prefix) })
+		if left >= 0 {
 			notPasted[left].used = true
 			continue
 		}
@@ -196,6 +195,11 @@ func (r *reader) settle(t *testing.T) {
 	}
 	err = errors.Join(err, os.Chmod(r.dir, 0o755), os.Symlink(base+"/bin/cordon", r.dir+"/work/bin/cordon"))
 	for name, text := range belongings {
+		if of, apart := strings.CutSuffix(name, " "+r.file); apart {
+			name = of
+		} else if strings.Contains(name, " ") {
+			continue
+		}
 		err = errors.Join(err, os.WriteFile(filepath.Join(r.dir, "work", name), []byte(text), 0o755))
 	}
 	if err != nil {
@@ -203,16 +207,18 @@ func (r *reader) settle(t *testing.T) {
 	}
 }
 
-// belongings are the files that examples name.
+// belongings are the files that examples name; "NAME DOCUMENT" is for the examples of one document.
 var belongings = map[string]string{
-	"tool":     "#!/bin/sh\ncat Makefile >/dev/null\n",
-	"parser":   "#!/bin/sh\nread x && echo \"$x\"\n",
-	"server":   "#!/bin/sh\nexec sleep 20\n",
-	"input":    "text\n",
-	"Makefile": "check test all:\n\t@true\n",
-	".env":     "SECRET=1\n",
-	"ci.yaml":  "version: 1\nname: ci\nmounts:\n  - {bind: ., mdoe: rw}\n",
-	"old.yaml": "version: 1\nname: old\nextends: [default]\n",
+	"tool":               "#!/bin/sh\ncat Makefile >/dev/null\n",
+	"parser":             "#!/bin/sh\nread x && echo \"$x\"\n",
+	"server":             "#!/bin/sh\nexec sleep 3\n",
+	"input":              "text\n",
+	"Makefile":           "check test all:\n\t@true\n",
+	".env":               "SECRET=1\n",
+	"ci.yaml profile.md": "version: 1\nname: ci\nmounts:\n  - {bind: ., mdoe: rw}\n",
+	"ci.yaml lint.md":    "version: 1\nname: ci\nextends: [build]\n",
+	"tool.yaml audit.md": "version: 1\nname: tool\nextends: [default]\n",
+	"old.yaml":           "version: 1\nname: old\nextends: [default]\n",
 	"default.json": `{"defaultAction": "SCMP_ACT_ERRNO", "archMap": [{"architecture": "SCMP_ARCH_X86_64"}],
 "syscalls": [{"names": ["read", "write", "execve", "exit_group"], "action": "SCMP_ACT_ALLOW"}]}`,
 }
