@@ -43,7 +43,7 @@
 //	E  child      I have entered the sandbox               launcher: reads back where it is, says so; only where one is joined
 //	N  child      I was born again                             launcher: takes it for the child
 //	B  task       I have begun                                 launcher: holds on to it, reads the namespaces back
-//	R  task       the root is entered                          launcher: reads the mount table back
+//	R  task       the root is entered, and the old one goes    launcher: reads the mount table back, once that is out of it
 //	I  init       I am confined
 //	Y  child      the master of the task's terminal           launcher: takes it; only where the task has its own
 //	K  task       Landlock's ruleset                       launcher: keeps it; only where the sandbox can be joined
