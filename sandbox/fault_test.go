@@ -173,7 +173,7 @@ func failAt(t *testing.T, c *Cmd, pl *plan.Plan, i int) error {
 	if err != nil {
 		return err
 	}
-	report, err := c.Wait()
+	report, err := wait(c)
 	if err != nil {
 		t.Errorf("step %d: %v", i, err)
 		return nil

@@ -142,6 +142,7 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).Root,
 	(*Compilation).publish,
 	(*Compilation).Mounts,
+	(*Compilation).names,
 	(*Compilation).publish,
 	// The launcher's own directories before the hide rules, which cover what is there.
 	(*Compilation).makeOwn,
