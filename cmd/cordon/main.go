@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"cordon/sandbox"
 )
 
 // commands are the subcommands in the order of the help text.
@@ -42,7 +44,9 @@ var commands = [...]struct {
 func main() {
 	_ = roomy(0)
 	u := &ui{out: os.Stdout, err: os.Stderr}
-	os.Exit(u.main(os.Args[1:]))
+	code := u.main(os.Args[1:])
+	sandbox.PassBreak(u.broken)
+	os.Exit(code)
 }
 
 // roomy makes the stack as large as a launch needs it, once and while there is little on it to be moved. Frames that

@@ -30,6 +30,7 @@ func (u *ui) showRestored(r *report.Report) {
 
 // showRun prints what a run has to say for itself: see THE USER INTERFACE.
 func (u *ui) showRun(r *report.Report, verbose bool) {
+	u.broken = r.Break
 	for _, a := range r.Added {
 		if !a.Usual || verbose {
 			u.line("added", a.Path+": "+a.Why)

@@ -80,12 +80,21 @@ func (u *ui) runWith(f *runFlags, args []string, out *outFiles) error {
 	if f.keep.kept() {
 		return u.runKept(f, c, out)
 	}
-	rep, err := c.Run()
+	rep, err := ended(c, c.Run())
 	if err == nil {
 		err = u.finish(f, rep, out)
 	}
 	u.keepLast(f, args, rep, err)
 	return err
+}
+
+// ended returns the report of a command that has run. How the program ended is in the report, and no error.
+func ended(c *sandbox.Cmd, err error) (*report.Report, error) {
+	var exit *sandbox.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return nil, err
+	}
+	return c.Report, nil
 }
 
 // finish says what there is to say of a run and writes its files. The exit code is left in u.

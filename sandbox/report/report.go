@@ -17,6 +17,7 @@ type Report struct {
 	CoreDump bool     `json:"core_dump,omitempty"`
 	Timeout  bool     `json:"timeout,omitempty"`       // the wall-clock limit ended it
 	Ended    bool     `json:"sandbox_ended,omitempty"` // with Cmd.Into: the sandbox's end ended it
+	Break    Break    `json:"-"`                       // Ctrl-C ended it
 
 	Limit  string     `json:"limit,omitempty"`  // the limit that ended it: LimitOOM and the others
 	Limits []LimitMet `json:"limits,omitempty"` // every limit that was reached, that one among them
@@ -38,6 +39,17 @@ type Report struct {
 	Hints    []Hint     `json:"hints,omitempty"`
 	Denials  *Denials   `json:"denials,omitempty"` // nil where denied calls are not reported
 }
+
+// Break says whether Ctrl-C, or another SIGINT to the launcher, ended the task, and who else has got the signal. A shell
+// that runs a loop or a list of commands goes on unless it got the signal and its child died of it.
+type Break uint8
+
+// The kinds of Break. The zero value is a task that SIGINT did not end, or that nobody outside sent one.
+const (
+	_           Break = iota
+	BreakSent         // the launcher got the signal, and so did whoever the sender meant
+	BreakUnsent       // the key was typed at the task's own terminal, and nobody outside got a signal
+)
 
 // Enforced is a layer as the kernel showed it after it was set up.
 type Enforced struct {

@@ -17,6 +17,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"cordon/tests/scratch"
 )
 
 // The ordinary user that root becomes; no entry in /etc/passwd is needed.
@@ -84,7 +86,7 @@ func setUp(m *testing.M) (int, error) {
 	}
 	var err error
 	// Not /tmp: profiles put their own there.
-	if base, err = os.MkdirTemp("/var/tmp", "cordon-e2e-"); err != nil {
+	if base, err = scratch.Dir("/var/tmp", "e2e"); err != nil {
 		return 1, err
 	}
 	defer removeAll(base)
@@ -166,7 +168,7 @@ func TestScriptsAsUser(t *testing.T) {
 	}
 	c := exec.Command(base+"/bin/e2e.test", args...)
 	c.Dir = base
-	c.Env = append(os.Environ(), baseVar+"="+base, "HOME="+dir, "TMPDIR=/tmp")
+	c.Env = append(os.Environ(), baseVar+"="+base, "HOME="+dir, "TMPDIR="+os.TempDir())
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
 	out, err := c.CombinedOutput()
 	t.Logf("%s", out)
