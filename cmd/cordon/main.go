@@ -68,6 +68,13 @@ func (u *ui) main(args []string) int {
 	}
 	args = ownWords(args)
 	u.args, u.lean = args, lean(args)
+	var f runFlags
+	if command, ok := f.direct(args); ok {
+		if err := u.run(&f, command); err != nil {
+			return u.fail(err)
+		}
+		return u.code
+	}
 	root := newRoot(u, args)
 	if err := root.Execute(); err != nil {
 		u.failedEarly(root, err)
