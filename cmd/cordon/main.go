@@ -4,6 +4,8 @@
 // flags of the others. What the user sees is in ui.go.
 package main
 
+//go:debug updatemaxprocs=0
+
 import (
 	"os"
 
