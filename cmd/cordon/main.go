@@ -2,9 +2,9 @@
 //
 // This file is the table of subcommands. Only the one that is asked for is built: a launch should not pay for the
 // flags of the others. What the user sees is in ui.go.
-package main
 
 //go:debug updatemaxprocs=0
+package main
 
 import (
 	"os"
