@@ -231,7 +231,7 @@ func (v *validator) namespaces() {
 		{MountMqueue, ns.IPC, "ipc", true},
 		{MountSysfs, v.net(), "net", true},
 	} {
-		i := slices.IndexFunc(p.Mounts, func(m Mount) bool { return m.Kind == need.kind })
+		i := slices.IndexFunc(p.Mounts, func(m Mount) bool { return m.Kind == need.kind && (m.Kind != MountSysfs || !m.Optional) })
 		if i >= 0 && need.ns.Mode == NSHost {
 			v.fail(p.Mounts[i].Pos, index("mounts", i), string(need.kind)+" needs a "+need.name+" namespace of its own",
 				"--remove mounts="+p.Mounts[i].Place()+" takes it away; {bind: "+p.Mounts[i].Place()+"} is the host's")

@@ -98,6 +98,7 @@ var directions = []struct {
 		"internal/child", "internal/compile", "internal/fail", "internal/helper", "internal/loop",
 		"internal/output", "internal/paths", "internal/picture", "internal/proc", "internal/state",
 		"internal/terminal", "internal/walk", "internal/why"), []string{"unsafe", "log"}},
+	{"cordon/sandbox/statedir", rooms("internal/state"), []string{"os", "syscall", "unsafe", "log"}},
 	// What tests share is not linked into anything.
 	{"cordon/sandbox/internal/sandboxtest", []string{"cordon/policy", "cordon/profiles", "cordon/sandbox/host"}, []string{"log"}},
 	{"cordon/sandbox/doctor", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log"}},
@@ -249,6 +250,9 @@ var words = []struct {
 	{regexp.MustCompile(`(?i)"[^"]*failed` + ` to `), "the operation and the object, then the cause", []string{".go"}},
 	{regexp.MustCompile(`(?i)\bpay` + `load\b`), "task", []string{".go", ".md", ".yaml"}},
 	{regexp.MustCompile(`\bTO` + `DO\b|\bFIX` + `ME\b|not written` + ` yet`), "what is done, or nothing", nil},
+	{regexp.MustCompile(`os\.MkdirTemp\("` + `/`), "scratch.Dir, which the guard of a stopped run cleans up after", []string{".go"}},
+	{regexp.MustCompile(`(?i)\b(deb|security|snapshot|archive|ports|proxy|registry)\.(debian|ubuntu|golang|npmjs)` + `\.(org|com)`),
+		"no host of a package mirror: the machine's own sources say where packages come from", nil},
 	{regexp.MustCompile(`sudo` + ` make`), "an ordinary user's command", []string{".md"}},
 }
 

@@ -30,8 +30,11 @@ func (u *ui) showRestored(r *report.Report) {
 
 // showRun prints what a run has to say for itself: see THE USER INTERFACE.
 func (u *ui) showRun(r *report.Report, verbose bool) {
+	u.broken = r.Break
 	for _, a := range r.Added {
-		u.line("added", a.Path+": "+a.Why)
+		if !a.Usual || verbose {
+			u.line("added", a.Path+": "+a.Why)
+		}
 	}
 	for _, m := range r.Missing {
 		u.line("missing", string(m.Layer)+": "+m.Why+prefixed("; instead: ", m.Instead))

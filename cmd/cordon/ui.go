@@ -8,9 +8,13 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
+
 	"cordon/policy"
 	"cordon/policy/filter"
 	"cordon/sandbox"
+	"cordon/sandbox/report"
+	"cordon/sandbox/statedir"
 )
 
 // THE USER INTERFACE, all of it.
@@ -62,6 +66,7 @@ import (
 //	126    the program was found and cannot be executed
 //	127    the program was not found
 //	128+n  signal n ended it, or the launch; of these
+//	130    SIGINT: by Ctrl-C, or sent to cordon, which then dies of SIGINT itself, so that a shell's loop ends
 //	137    SIGKILL: a limit ended it (oom, output, pids), if a line and the report say so, or somebody killed it
 //	153    SIGXFSZ: a file grew beyond its limit (file-size), or a shell says so of its child
 //
@@ -85,6 +90,7 @@ type ui struct {
 	opened   bool // the files of run were opened, or are another process's to write
 	lean     bool // build only the flags that occur in args
 	quiet    bool // run --quiet: leave out note, added and denied
+	broken   report.Break
 }
 
 const (
@@ -117,6 +123,9 @@ func (u *ui) fail(err error) int {
 	}
 	for _, e := range each(err) {
 		u.one(e)
+	}
+	if s := (*sandbox.SignalError)(nil); errors.As(err, &s) && s.Signal == unix.SIGINT {
+		u.broken = report.BreakSent
 	}
 	return exitCode(err)
 }
@@ -192,7 +201,7 @@ func hint(err error) string {
 		s *sandbox.StepError
 		x *sandbox.UnsupportedError
 		e *sandbox.Error
-		n *sandbox.NotFoundError
+		n *statedir.NotFoundError
 		a *advised
 	)
 	switch {

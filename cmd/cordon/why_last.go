@@ -15,6 +15,7 @@ import (
 	"cordon/sandbox"
 	"cordon/sandbox/host"
 	"cordon/sandbox/report"
+	"cordon/sandbox/statedir"
 )
 
 // lastRun is what is kept of a run that failed.
@@ -54,7 +55,7 @@ func (u *ui) keepLast(f *runFlags, args []string, rep *report.Report, failed err
 	if l.Cwd, err = os.Getwd(); err != nil {
 		return
 	}
-	d, err := sandbox.OpenStateDir(host.StatePath(os.Getenv))
+	d, err := statedir.Open(host.StatePath(os.Getenv))
 	if err != nil {
 		return
 	}
@@ -66,7 +67,7 @@ func (u *ui) keepLast(f *runFlags, args []string, rep *report.Report, failed err
 
 // readLast reads it, and goes to where the run was started: what "." and relative names mean.
 func readLast() (*lastRun, error) {
-	d, err := sandbox.OpenStateDir(host.StatePath(os.Getenv))
+	d, err := statedir.Open(host.StatePath(os.Getenv))
 	if err != nil {
 		return nil, err
 	}

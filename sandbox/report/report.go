@@ -17,6 +17,7 @@ type Report struct {
 	CoreDump bool     `json:"core_dump,omitempty"`
 	Timeout  bool     `json:"timeout,omitempty"`       // the wall-clock limit ended it
 	Ended    bool     `json:"sandbox_ended,omitempty"` // with Cmd.Into: the sandbox's end ended it
+	Break    Break    `json:"-"`                       // Ctrl-C ended it
 
 	Limit  string     `json:"limit,omitempty"`  // the limit that ended it: LimitOOM and the others
 	Limits []LimitMet `json:"limits,omitempty"` // every limit that was reached, that one among them
@@ -39,6 +40,17 @@ type Report struct {
 	Denials  *Denials   `json:"denials,omitempty"` // nil where denied calls are not reported
 }
 
+// Break says whether Ctrl-C, or another SIGINT to the launcher, ended the task, and who else has got the signal. A shell
+// that runs a loop or a list of commands goes on unless it got the signal and its child died of it.
+type Break uint8
+
+// The kinds of Break. The zero value is a task that SIGINT did not end, or that nobody outside sent one.
+const (
+	_           Break = iota
+	BreakSent         // the launcher got the signal, and so did whoever the sender meant
+	BreakUnsent       // the key was typed at the task's own terminal, and nobody outside got a signal
+)
+
 // Enforced is a layer as the kernel showed it after it was set up.
 type Enforced struct {
 	Layer policy.Layer `json:"layer"`
@@ -56,8 +68,9 @@ type Missing struct {
 // Added is something the launcher put into the tree although the profile does not name it: the program's own file. As an
 // item of LeftOut it is something that the profile names and that is not there.
 type Added struct {
-	Path string `json:"path"`
-	Why  string `json:"why"`
+	Path  string `json:"path"`
+	Why   string `json:"why"`
+	Usual bool   `json:"-"` // the command shows it only where it is asked for more, or the run failed
 }
 
 // Hint is advice after a run that failed for a reason of the profile.
