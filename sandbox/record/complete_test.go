@@ -245,7 +245,7 @@ func (b *bench) run(t *testing.T, args []string, r sandbox.Observer) *report.Rep
 	}
 	defer out.Close()
 	c := &sandbox.Cmd{Profile: p, Args: args, Env: b.environment(), Observer: r, Stdout: out, Stderr: out}
-	rep, err := c.Run()
+	rep, err := runToEnd(c)
 	if err != nil {
 		t.Fatal(err)
 	}

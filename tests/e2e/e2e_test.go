@@ -158,11 +158,11 @@ func TestScriptsAsUser(t *testing.T) {
 	}
 	dir := filepath.Join(base, strconv.Itoa(ordinary))
 	err := errors.Join(copySelf(base+"/bin/e2e.test"), os.Mkdir(dir, 0o755), os.Chown(dir, ordinary, ordinary),
-		copyTree("testdata", base+"/testdata"))
+		copyTree("testdata", base+"/testdata"), copyTree("../../docs", base+"/documents/docs"), copyFile("../../README.md", base+"/documents/README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-test.run", "^(TestScripts$|TestTerminal|TestWhy|TestLearn|TestAudit)"}
+	args := []string{"-test.run", "^(TestScripts$|TestTerminal|TestWhy|TestLearn|TestAudit|TestPasted)"}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
 	}
@@ -175,6 +175,14 @@ func TestScriptsAsUser(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+func copyFile(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
 }
 
 func copyTree(from, to string) error { return os.CopyFS(to, os.DirFS(from)) }
