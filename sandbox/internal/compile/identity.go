@@ -293,6 +293,11 @@ func (c *Compilation) writtenTrees() (dirs []string) {
 			add(m.Write, m.Source, m.Upper)
 		}
 	}
+	for i := range c.Req.Stdio {
+		if f := &c.Req.Stdio[i]; c.OutputFile(i) && f.Path != "" {
+			dirs = append(dirs, f.Path)
+		}
+	}
 	return dirs
 }
 
