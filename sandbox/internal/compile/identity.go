@@ -293,12 +293,7 @@ func (c *Compilation) writtenTrees() (dirs []string) {
 			add(m.Write, m.Source, m.Upper)
 		}
 	}
-	for i := range c.Req.Stdio {
-		if f := &c.Req.Stdio[i]; c.OutputFile(i) && f.Path != "" {
-			dirs = append(dirs, f.Path)
-		}
-	}
-	return dirs
+	return append(dirs, c.outputPaths()...)
 }
 
 // withholdBits makes the profile one without the capabilities. The calls that would set the bits then have a listener, so

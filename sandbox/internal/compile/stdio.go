@@ -155,6 +155,16 @@ func (c *Compilation) OutputFile(number int) bool {
 	return number > 0 && c.Req.Stdio[number].Written && !c.Copied(number) && !c.Brokered(number) && !c.Withheld(number)
 }
 
+// outputPaths are the paths of the output files.
+func (c *Compilation) outputPaths() (list []string) {
+	for i := range c.Req.Stdio {
+		if f := &c.Req.Stdio[i]; c.OutputFile(i) && f.Path != "" {
+			list = append(list, f.Path)
+		}
+	}
+	return list
+}
+
 // allowOutput lets the task open its output files again.
 func (c *Compilation) allowOutput() {
 	for i := range c.Req.Stdio {
