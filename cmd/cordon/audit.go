@@ -97,7 +97,7 @@ func (u *ui) audit(f *auditFlags, args []string) error {
 		where = "in " + profile.Root.Dir + " and what is mounted there, which it can write"
 	}
 	u.line("audit", "nothing is blocked: the program runs "+where)
-	rep, err := c.Run()
+	rep, err := ended(c, c.Run())
 	if err == nil {
 		a.Used(rep)
 	}

@@ -156,10 +156,8 @@ func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *outFiles) error {
 			return err
 		}
 	}
-	rep, err := c.Wait()
-	if err == nil {
-		err = u.finish(f, rep, out)
-	}
+	rep, err := ended(c, c.Wait())
+	err = u.finish(f, c.Args, rep, out, err)
 	if f.keep.detach {
 		if err != nil {
 			u.fail(err) // into the log
@@ -225,8 +223,8 @@ func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	_, err := unix.Write(f.keep.handover, []byte(e.State.ID+"\n"))
 	unix.Close(f.keep.handover)
 	if err != nil {
-		_ = c.Signal(unix.SIGKILL) // gone already is as good
-		_, _ = c.Wait()
+		_ = c.Process.Kill() // gone already is as good
+		_ = c.Wait()
 		return errors.Join(errors.New("detach: the caller is gone: "+err.Error()), e.Discard())
 	}
 	u.err = e.Log()

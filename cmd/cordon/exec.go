@@ -120,7 +120,7 @@ func (u *ui) runJoined(f *execFlags, c *sandbox.Cmd) error {
 	if err != nil {
 		return err
 	}
-	rep, err := c.Run()
+	rep, err := ended(c, c.Run())
 	if err != nil {
 		out.failed(c.Args, err)
 		return err

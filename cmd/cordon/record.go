@@ -99,7 +99,7 @@ func (u *ui) record(f *recordFlags, args []string) error {
 		return err
 	}
 	stop := s.keep()
-	rep, err := c.Wait()
+	rep, err := ended(c, c.Wait())
 	stop()
 	r.Stop()
 	if err != nil {

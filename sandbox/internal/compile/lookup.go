@@ -171,6 +171,14 @@ func (c *Compilation) Environment() []string {
 	return out
 }
 
+// Environ returns the environment of the program, without what a layer adds to it. The request needs Env and Into only.
+func Environ(p *policy.Profile, r *Request) []string {
+	if r.Into != nil {
+		return overlayEnv(r.Into.Env, variables(r.Env))
+	}
+	return (&Compilation{Profile: p, Req: r}).Environment()
+}
+
 // variable is the name of an entry NAME=VALUE, as env.keep says it. Callers inherit others from programs that made them by
 // mistake.
 func variable(entry string) (name string, ok bool) {

@@ -216,9 +216,7 @@ func (c *Compilation) keepRuleset() {
 	if !c.Req.Keep {
 		return
 	}
-	c.do(c.scalar("landlock"),
-		plan.Dup(plan.R(plan.Ruleset), plan.F(FileBeneath), unix.O_CLOEXEC),
-		plan.SendNamedFile(plan.F(FileSync), MsgRules, FileBeneath))
+	c.do(c.scalar("landlock"), plan.SendKept(plan.F(FileSync), MsgRules, plan.Ruleset))
 }
 
 // PlainFilter is the profile's filter without what is of one launch: reports, and a nonce.

@@ -140,9 +140,7 @@ func (c *Compilation) allowStdin() {
 	if c.Stdin == "" {
 		return
 	}
-	c.do(own("stdin"),
-		plan.Dup(plan.R(plan.Input), plan.F(FileBeneath), unix.O_CLOEXEC),
-		plan.AllowBeneath(plan.R(plan.Ruleset), FileBeneath, landRead&landOfFile&c.Land.Handled))
+	c.do(own("stdin"), plan.AllowBeneath(plan.R(plan.Ruleset), plan.Input, landRead&landOfFile&c.Land.Handled))
 }
 
 // A file on standard output or standard error that a program opens again, by its name: /dev/stdout, or `error_log

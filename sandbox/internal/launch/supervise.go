@@ -4,6 +4,7 @@ package launch
 // waits for the end. clone3(2) Linux 5.3.
 
 import (
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -64,8 +65,8 @@ type Process struct {
 	lastInt    time.Time          // of the last SIGINT
 	broken     bool               // there was one
 	brokenLate bool               // when the task had ended
-	ownStop    time.Time          // when the launcher stopped itself last, and its process group
 	mustStop   bool               // a SIGTSTP has been passed on, and the launcher is still to stop
+	lateStop   time.Time          // when a task was continued that may still be about to answer an earlier SIGTSTP; zero for none
 	Signals    int                // where signals arrive as bytes; -1 unless Cmd.Exclusive
 	netstat    int                // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
@@ -116,8 +117,20 @@ func (p *Process) Kill() {
 	if p.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // gone already is as good
 	}
+	p.thaw()
+}
+
+// Thaw lets a sandbox that is paused go on. It may be called on any thread.
+func (p *Process) Thaw() {
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	p.thaw()
+}
+
+// thaw lets the processes of the sandbox's group run, because a v1 freezer holds back even SIGKILL. p.Mu must be held.
+func (p *Process) thaw() {
 	if p.Cgroup != nil {
-		_ = p.Cgroup.Thaw() // a v1 freezer holds back even SIGKILL; that there is none is as good
+		_ = p.Cgroup.Thaw() // that there is no freezer is as good
 	}
 }
 
@@ -244,7 +257,22 @@ func (p *Process) reportBreak(typed terminal.Break) {
 func (p *Process) HasEnded() bool { return p.taskEnded || loop.Readable(p.Taskfd) }
 
 func setSignal(r *report.Report, sig syscall.Signal, core bool) {
-	r.Signal, r.CoreDump = unix.SignalName(sig), core
+	r.Signal, r.CoreDump = signalName(sig), core
+}
+
+// signalName returns the name of a signal; that of a real-time signal counts from SIGRTMIN, which is 34: signal(7).
+func signalName(sig syscall.Signal) string {
+	const realTime = 34
+	switch name := unix.SignalName(sig); {
+	case name != "":
+		return name
+	case sig == realTime:
+		return "SIGRTMIN"
+	case sig > realTime:
+		return "SIGRTMIN+" + strconv.Itoa(int(sig)-realTime)
+	default: // two that the C library keeps for itself
+		return "SIGRTMIN" + strconv.Itoa(int(sig)-realTime)
+	}
 }
 
 // reap waits for init, and with it for every process of the pid namespace.
