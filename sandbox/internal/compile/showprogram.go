@@ -293,7 +293,10 @@ func (c *Compilation) ownName() error {
 	case err != nil, slices.Contains(strings.Fields(string(text)), name):
 		return nil
 	case len(text) <= maxHosts:
-		own := strings.TrimRight(string(text), "\n") + "\n127.0.0.1 " + name + "\n"
+		own := "127.0.0.1 " + name + "\n"
+		if len(text) > 0 {
+			own = strings.TrimRight(string(text), "\n") + "\n" + own
+		}
 		c.content(c.scalar("hostname"), inside, own, 0o644, policy.Pos{})
 	case c.OwnNet:
 		text, _ := c.generate(hosts) // which knows it

@@ -174,8 +174,9 @@ func (c *Compilation) allowOutput() {
 			file = plan.Number(uint64(i))
 		}
 		c.do(own("stdio"),
-			plan.Dup(file, plan.F(FileBeneath), unix.O_CLOEXEC),
-			plan.AllowBeneath(plan.R(plan.Ruleset), FileBeneath, landFile&landOfFile&c.Land.Handled))
+			plan.Clone(file, "", unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH).Into(plan.Target), // no copy: O_PATH
+			plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, landFile&landOfFile&c.Land.Handled),
+			plan.CloseStep(plan.R(plan.Target)))
 	}
 }
 
