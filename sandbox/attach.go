@@ -5,9 +5,3 @@ import "cordon/sandbox/internal/attach"
 // Attached is a running sandbox that another program can be started in: see Cmd.Into. It holds descriptors of the
 // sandbox's namespaces and root, which keep these alive until Close.
 type Attached = attach.Attached
-
-// Space is a namespace of the task.
-type Space = attach.Space
-
-// ResourceLimit is a limit of getrlimit(2).
-type ResourceLimit = attach.ResourceLimit

@@ -66,7 +66,7 @@ func running(t testing.TB, c *Cmd) (end func() *report.Report) {
 	return func() *report.Report {
 		t.Helper()
 		w.Close()
-		report, err := c.Wait()
+		report, err := wait(c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +222,7 @@ func TestSmallestMemory(t *testing.T) {
 		t.Skip("the figure is of cgroup v2")
 	}
 	c.Args = []string{"true"}
-	if report, err := c.Run(); err != nil || report.Exit != 0 {
+	if report, err := run(c); err != nil || report.Exit != 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	asUserToo(t)
@@ -304,7 +304,7 @@ func TestGroupsOfTheDead(t *testing.T) {
 		_ = sleep.Wait() // killed, which is the point
 		close(gone)
 	}()
-	if _, err := grouped(t, "exit 0").Run(); err != nil {
+	if _, err := run(grouped(t, "exit 0")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(stale); err == nil {
@@ -455,7 +455,7 @@ func TestGroupsThatCannotBe(t *testing.T) {
 		before := ownGroups(t)
 		c := grouped(t, "exit 0")
 		tt.change(c.Profile)
-		_, err := c.Run()
+		_, err := run(c)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", tt.name, err)
 		}

@@ -1,11 +1,12 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
-	"runtime"
-	"syscall"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"cordon/policy"
@@ -16,67 +17,93 @@ import (
 	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
+	"cordon/sandbox/statedir"
 )
 
-// Cmd is a program to be run in a sandbox. Like an os/exec.Cmd it is used once.
+// Cmd is a program that is run in a sandbox, once. It is made by Command, or as a value. Its fields and methods mean what
+// those of os/exec.Cmd mean; those below Report have no counterpart there.
 type Cmd struct {
-	Profile *policy.Profile // effective: extended, merged, validated; nil is the zero profile
-	Args    []string        // Args[0] is looked up in PATH inside the sandbox unless it has a slash
-	Env     []string        // what Profile.Env picks NAME=VALUE from, the last of a name; nil means os.Environ()
+	// Profile says what the program may do. It is effective: extended, merged and valid, as profiles.Load returns it.
+	// nil is the zero profile, which allows next to nothing.
+	Profile *policy.Profile
+	// Args are the program's arguments, its name first: a name without a slash is looked up in PATH inside the sandbox.
+	Args []string
+	// Env is what Profile.Env picks from, each NAME=VALUE, the last of a name; nil means os.Environ().
+	Env []string
+	// Dir is the working directory, a path inside the sandbox. "" is the profile's, and with Into the sandbox's.
+	Dir string
 
-	Stdin, Stdout, Stderr *os.File   // nil means /dev/null
-	ExtraFiles            []*os.File // entry i becomes descriptor 3+i; everything else is closed
-
-	// A file, standard or extra, is a regular file, a pipe, a socket, a terminal, or /dev/null and its like; anything else
-	// is an error, because the task could reach more through it: the host's tree from a directory, a process from a pidfd.
-	// A socket keeps the network, and a connected peer the rights, that it was made with. A terminal among ExtraFiles takes
+	// Stdin is what the program reads. An *os.File is handed over as it is. Anything else is copied into a pipe by a
+	// goroutine, which Wait waits for. nil is /dev/null.
+	Stdin io.Reader
+	// Stdout and Stderr take what the program writes. An *os.File is handed over as it is. Anything else gets a pipe
+	// and a goroutine, one for both if they are equal. nil is /dev/null.
+	Stdout, Stderr io.Writer
+	// ExtraFiles are further files: entry i becomes descriptor 3+i. All other descriptors are closed. A file, standard or
+	// extra, is a regular file, a pipe, a socket, a terminal, or a device like /dev/null. Anything else is an error,
+	// because the task could reach more through it: the host's tree from a directory, a process from a pidfd.
+	// A socket keeps the network, and a connected peer the rights, that it was made with. A terminal in ExtraFiles needs
 	// a profile with tty: inherit.
+	ExtraFiles []*os.File
+
+	// Cancel is called when the context of CommandContext is done, and should end the program. CommandContext sets it to
+	// Process.Kill. Without a context it must be nil.
+	Cancel func() error
+	// WaitDelay is how long Wait waits for the copying goroutines after the program has ended, and for the program after
+	// Cancel was called. Then the program is killed and the pipes are closed. 0 means without an end.
+	WaitDelay time.Duration
+
+	// Process is the task, once Start has returned without an error.
+	Process *Process
+	// Report says how the program ended and what was enforced, once Wait has returned.
+	Report *report.Report
 
 	// Terminal gives the task a terminal of its own as stdin, stdout and stderr, whatever these are and the profile says.
-	// What it writes there goes to Stdout.
+	// What the task writes there goes to Stdout.
 	Terminal bool
-	// RecordTTY takes a recording of the task's own terminal, in the format asciicast v2. It is an error where there is none.
+	// RecordTTY takes a recording of the task's own terminal, in the format asciicast v2. It is an error if the task has
+	// no terminal of its own.
 	RecordTTY io.Writer
-	// Attachable says that other programs may be started in the sandbox later: the launcher keeps what that takes, for
-	// Attach.
+	// Attachable keeps what Attach needs to start other programs in the sandbox.
 	Attachable bool
-	// Into is a running sandbox that the program is started in: it gets the sandbox's profile and environment, whatever
-	// Profile says, and Env is set over the latter. Into must stay open until Start has returned.
+	// Into is a running sandbox in which the program is started. The program gets the profile and the environment of the
+	// sandbox, whatever Profile says; Env is set over that environment. Into must stay open until Start has returned.
 	Into *Attached
-	Dir  string // with Into: the working directory, inside; "" is the sandbox's own
 
-	Host      *host.Host    // nil means Probe()
-	KillAfter time.Duration // from SIGTERM to SIGKILL; 0 means 2 s at the wall-clock limit, and never where it was passed on
-
-	// State is the entry of the state directory where other commands find the sandbox; nil means nowhere. It must be this
-	// process's own: [StateDir.Create]. Start completes it, and from then on the launcher listens at its control socket.
-	State *Entry
-
-	// Profiles are the files that Profile was read from: the sandbox cannot write them, and what it could have written is
-	// told from what was there before.
+	// Host is the machine as the plan is compiled for it; nil means host.Probe().
+	Host *host.Host
+	// KillAfter is the time from SIGTERM to SIGKILL; 0 means 2 s at the wall-clock limit, and never after a signal that
+	// was passed on.
+	KillAfter time.Duration
+	// State is the entry of the state directory by which other processes find the sandbox; nil means that none does. It
+	// must be this process's own: statedir.Dir.Create. From Start on the launcher listens at its control socket.
+	State *statedir.Entry
+	// Profiles are the files that Profile was read from. The sandbox cannot write them, and a change that an earlier
+	// sandbox could have made in them is told.
 	Profiles []ledger.Text
-	// Search are the directories where profiles are looked for by name: the sandbox cannot write or make them.
+	// Search are the directories where profiles are looked for by name. The sandbox can neither write nor make them.
 	Search []string
-
 	// Exclusive says that the process is a launcher and nothing else. Start and Wait then run on the caller's
 	// goroutine, signals that reach the process are passed on to the task, and the process is made non-dumpable
 	// while it holds more rights than the task.
 	Exclusive bool
-
 	// Note, unless nil, is called with each of Report.Notes before the program runs.
 	Note func(text string)
-
-	// Observer, unless nil, watches the task, which no system call filter of the profile confines then.
+	// Observer, unless nil, watches the task. No system call filter of the profile confines the task then.
 	Observer Observer
 
 	failStep, failInit int // for tests: the step of the child and task, or of init, that fails, from 1
 
-	exposed bool   // for tests: one that joins a sandbox is not concealed from who is inside, and runs its program by the path
-	hold    func() // for tests: called while it waits before its filter is in place
+	exposed bool   // for tests: a program that joins a sandbox is not concealed from who is inside, and is run by its path
+	hold    func() // for tests: called while the program waits before its filter is in place
 	ran     func() // for tests: called when the program runs, before it is read back
 
-	proc *launch.Process
-	done chan waited // from the goroutine that owns the thread, unless Exclusive
+	ctx     context.Context // of CommandContext; nil without
+	streams streams
+	proc    *launch.Process
+	ended   bool         // Wait was called
+	done    chan waited  // from the goroutine that owns the thread, unless Exclusive
+	watched chan watched // from the goroutine that waits for the context; nil without
 }
 
 type waited struct {
@@ -84,7 +111,33 @@ type waited struct {
 	err    error
 }
 
-// Plan compiles the command without running anything.
+// Command returns the command that runs a program in a sandbox that profile describes. It sets Profile and Args only.
+func Command(profile *policy.Profile, name string, args ...string) *Cmd {
+	return &Cmd{Profile: profile, Args: append([]string{name}, args...)}
+}
+
+// CommandContext is Command with a context: when ctx is done, Cancel is called, which kills the program unless the caller
+// has set it to something else. A context that is done already makes Start return its error.
+func CommandContext(ctx context.Context, profile *policy.Profile, name string, args ...string) *Cmd {
+	if ctx == nil {
+		panic("sandbox: CommandContext without a context")
+	}
+	c := Command(profile, name, args...)
+	c.ctx = ctx
+	c.Cancel = func() error { return c.Process.Kill() }
+	return c
+}
+
+// String returns the arguments with a blank between them: it is for people, and quotes nothing.
+func (c *Cmd) String() string { return strings.Join(c.Args, " ") }
+
+// Environ returns the environment that the program gets: what the profile keeps of Env, and what it sets. A profile with
+// git: protect may add variables for git.
+func (c *Cmd) Environ() []string {
+	return compile.Environ(c.profile(), &compile.Request{Env: c.env(), Into: c.Into})
+}
+
+// Plan compiles the command without running anything. The errors are those of Compile.
 func (c *Cmd) Plan() (*plan.Plan, error) {
 	host, err := c.host()
 	if err != nil {
@@ -96,31 +149,83 @@ func (c *Cmd) Plan() (*plan.Plan, error) {
 // Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
 // machine is in h. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
 func Compile(p *policy.Profile, h *host.Host, c *Cmd) (*plan.Plan, error) {
-	return compile.Plan(p, h, c.command(p, h).Request())
+	r, err := c.request(p, h)
+	if err != nil {
+		return nil, err
+	}
+	pl, err := compile.Plan(c.inDir(p), h, r)
+	return pl, found(err)
 }
 
 // NewQuery compiles as far as questions need it. c may be without Args. The errors are those of Compile.
 func NewQuery(p *policy.Profile, h *host.Host, c *Cmd) (*Query, error) {
-	return why.NewQuery(p, h, c.command(p, h).Request())
+	r, err := c.request(p, h)
+	if err != nil {
+		return nil, err
+	}
+	return why.NewQuery(c.inDir(p), h, r)
 }
 
-// command is what the launcher starts.
-func (c *Cmd) command(p *policy.Profile, h *host.Host) *launch.Command {
-	if p == nil {
-		p = &policy.Profile{}
+// request describes the command as data. What would be a pipe is one for a moment.
+func (c *Cmd) request(p *policy.Profile, h *host.Host) (*compile.Request, error) {
+	var s streams
+	defer s.close()
+	files, err := s.open(c)
+	if err != nil {
+		return nil, err
 	}
-	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: [3]*os.File{c.Stdin, c.Stdout, c.Stderr}, ExtraFiles: c.ExtraFiles,
-		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
+	return c.command(c.inDir(p), h, files).Request(), nil
+}
+
+// command is what the launcher starts, with the files that stand for Stdin, Stdout and Stderr.
+func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launch.Command {
+	dir := c.Dir
+	if c.Into == nil {
+		dir = "" // it is the profile's
+	}
+	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: files, ExtraFiles: c.ExtraFiles,
+		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: dir,
 		KillAfter: c.KillAfter, State: c.State, Profiles: c.Profiles, Search: c.Search, Exclusive: c.Exclusive, Note: c.Note,
 		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold, Ran: c.ran}
 }
 
-// profile is the sandbox's.
+// profile returns the sandbox's profile.
 func (c *Cmd) profile() *policy.Profile {
 	if c.Into != nil {
 		return c.Into.Profile
 	}
-	return c.Profile
+	return c.inDir(c.Profile)
+}
+
+// inDir returns p with Dir as its working directory. A relative Dir starts at the caller's, as with os/exec. With Into it
+// is the launcher that goes there.
+func (c *Cmd) inDir(p *policy.Profile) *policy.Profile {
+	p = orZero(p)
+	if c.Dir == "" || c.Into != nil {
+		return p
+	}
+	moved := *p
+	moved.Process.Workdir = c.Dir
+	if wd, err := os.Getwd(); err == nil && !filepath.IsAbs(c.Dir) {
+		moved.Process.Workdir = filepath.Join(wd, c.Dir)
+	}
+	return &moved
+}
+
+// orZero returns the zero profile for nil.
+func orZero(p *policy.Profile) *policy.Profile {
+	if p == nil {
+		return &policy.Profile{}
+	}
+	return p
+}
+
+// env returns the environment that the profile picks from.
+func (c *Cmd) env() []string {
+	if c.Env == nil && c.Into == nil {
+		return os.Environ()
+	}
+	return c.Env
 }
 
 func (c *Cmd) host() (*host.Host, error) {
@@ -130,92 +235,10 @@ func (c *Cmd) host() (*host.Host, error) {
 	return host.Probe()
 }
 
-// Start launches the sandbox and returns once the program has been exec'd and what is enforced has been read back.
-// Where it returns an error nothing is left behind. The error is a *StepError, *UnsupportedError, *LookupError,
-// *policy.Error, filter.Errors or *Error.
-func (c *Cmd) Start() error {
-	if c.proc != nil {
-		return &Error{Op: "start", Err: errors.New("already started")}
-	}
-	proc := launch.New()
-	host, err := c.host()
-	if err != nil {
-		return &Error{Op: "probe", Err: err}
-	}
-	command := c.command(c.profile(), host)
-	c.proc = proc
-	if c.Exclusive {
-		return c.started(proc.Start(command))
-	}
-	// The child dies with the thread that made it (prctl(2), PR_SET_PDEATHSIG), so one goroutine keeps that thread
-	// until the sandbox is gone. It never gives it back: where namespaces were joined, it is not like the others.
-	c.done = make(chan waited, 1)
-	started := make(chan error, 1)
-	go func() {
-		defer close(started)
-		runtime.LockOSThread()
-		err := proc.Start(command)
-		started <- err
-		if err == nil {
-			report, err := proc.Wait()
-			c.done <- waited{report, err}
-		}
-	}()
-	err, ok := <-started
-	if !ok { // runtime.Goexit, in what the launch calls; the child dies with the thread
-		err = &Error{Op: "start", Err: errors.New("the launcher's thread has ended")}
-	}
-	return c.started(err)
-}
-
-// started forgets a process that did not start.
-func (c *Cmd) started(err error) error {
-	if err != nil {
-		c.proc = nil
-	}
-	return err
-}
-
-// Wait waits until the sandbox is gone and reports. The program's own exit status is in the report and is no error.
-func (c *Cmd) Wait() (*report.Report, error) {
-	switch {
-	case c.proc == nil:
-		return nil, &Error{Op: "wait", Err: errors.New("not started")}
-	case c.Exclusive:
-		return c.proc.Wait()
-	}
-	w, ok := <-c.done
-	if !ok {
-		return nil, &Error{Op: "wait", Err: errors.New("already waited for")}
-	}
-	close(c.done)
-	return w.report, w.err
-}
-
-// Run is Start and Wait.
-func (c *Cmd) Run() (*report.Report, error) {
-	if err := c.Start(); err != nil {
-		return nil, err
-	}
-	return c.Wait()
-}
-
-// Signal sends a signal to the task. os.ErrProcessDone says that it is gone.
-func (c *Cmd) Signal(sig syscall.Signal) error {
-	if c.proc == nil {
-		return &Error{Op: "signal", Err: errors.New("not started")}
-	}
-	err := c.proc.Signal(sig)
-	if errors.Is(err, syscall.ESRCH) {
-		return os.ErrProcessDone
-	}
-	return err
-}
-
 // Attach gives what it takes to start another program in the sandbox, for Cmd.Into. The sandbox must have been started with
-// Attachable. What it gives is to be closed.
+// Attachable. The caller must close it.
 func (c *Cmd) Attach() (*Attached, error) {
-	if c.proc == nil {
+	if c.Process == nil {
 		return nil, &Error{Op: "attach", Err: errors.New("not started")}
 	}
 	return c.proc.Share()

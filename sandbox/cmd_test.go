@@ -26,11 +26,11 @@ import (
 
 // described is a command as data.
 func described(c *Cmd) *compile.Request {
-	p := c.profile()
-	if p == nil {
-		p = &policy.Profile{}
+	r, err := c.request(c.profile(), sandboxtest.FakeUser())
+	if err != nil {
+		panic(err)
 	}
-	return c.command(p, sandboxtest.FakeUser()).Request()
+	return r
 }
 
 // processOf is a launcher's process of which nothing is started.
@@ -41,8 +41,28 @@ func processOf(t testing.TB, c *Cmd) *launch.Process {
 		t.Fatal(err)
 	}
 	p := launch.New()
-	p.Cmd = c.command(c.profile(), h)
+	files, err := c.streams.open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Cmd = c.command(c.profile(), h, files)
 	return p
+}
+
+// run runs a command, and wait waits for one. How the program ended is in the report and no error.
+func run(c *Cmd) (*report.Report, error) {
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	return wait(c)
+}
+
+func wait(c *Cmd) (*report.Report, error) {
+	var exit *ExitError
+	if err := c.Wait(); err != nil && !errors.As(err, &exit) {
+		return nil, err
+	}
+	return c.Report, nil
 }
 
 // shell is a command of the shell in the default profile, but for its working directory, which a test of an ordinary
@@ -70,7 +90,7 @@ func output(t testing.TB, c *Cmd) (string, *report.Report) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report, err := c.Wait()
+	report, err := wait(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +122,10 @@ func TestRunReports(t *testing.T) {
 // TestMisuse says so where a Cmd is used in another order than Start, Wait.
 func TestMisuse(t *testing.T) {
 	c := shell(t, "exit 4")
-	if _, err := c.Wait(); err == nil || err.Error() != "wait: not started" {
+	if _, err := wait(c); err == nil || err.Error() != "wait: not started" {
 		t.Errorf("Wait before Start: %v", err)
 	}
-	if err := c.Signal(syscall.SIGTERM); err == nil || err.Error() != "signal: not started" {
+	if err := c.Process.Signal(syscall.SIGTERM); err == nil || err.Error() != "signal: not started" {
 		t.Errorf("Signal before Start: %v", err)
 	}
 	if err := c.Start(); err != nil {
@@ -114,13 +134,13 @@ func TestMisuse(t *testing.T) {
 	if err := c.Start(); err == nil || err.Error() != "start: already started" {
 		t.Errorf("Start twice: %v", err)
 	}
-	if report, err := c.Wait(); err != nil || report.Exit != 4 {
+	if report, err := wait(c); err != nil || report.Exit != 4 {
 		t.Errorf("Wait: %+v, %v", report, err)
 	}
-	if report, err := c.Wait(); report != nil || err == nil || err.Error() != "wait: already waited for" {
+	if report, err := wait(c); report != nil || err == nil || err.Error() != "wait: already waited for" {
 		t.Errorf("Wait twice: %+v, %v", report, err)
 	}
-	if err := c.Signal(syscall.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
+	if err := c.Process.Signal(syscall.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("Signal after the end: %v", err)
 	}
 }
@@ -129,12 +149,12 @@ func TestMisuse(t *testing.T) {
 func TestWaitAfterFailure(t *testing.T) {
 	c := shell(t, "true")
 	c.failStep = 1
-	if _, err := c.Run(); err == nil {
+	if _, err := run(c); err == nil {
 		t.Fatal("no error")
 	}
 	done := make(chan error, 1)
 	go func() {
-		_, err := c.Wait()
+		_, err := wait(c)
 		done <- err
 	}()
 	select {
@@ -145,7 +165,7 @@ func TestWaitAfterFailure(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Error("Wait after a Start that failed never returns")
 	}
-	if err := c.Signal(syscall.SIGKILL); err == nil {
+	if err := c.Process.Signal(syscall.SIGKILL); err == nil {
 		t.Error("Signal after a Start that failed: no error")
 	}
 }
@@ -195,7 +215,7 @@ func TestOtherGoroutines(t *testing.T) {
 	}
 	time.Sleep(50 * time.Millisecond)
 	signalled := make(chan error)
-	go func() { signalled <- c.Signal(syscall.SIGUSR1) }()
+	go func() { signalled <- c.Process.Signal(syscall.SIGUSR1) }()
 	if err := <-signalled; err != nil {
 		t.Error(err)
 	}
@@ -205,7 +225,7 @@ func TestOtherGoroutines(t *testing.T) {
 	}
 	ended := make(chan result)
 	go func() {
-		r, err := c.Wait()
+		r, err := wait(c)
 		ended <- result{r, err}
 	}()
 	if r := <-ended; r.err != nil || r.report.Exit != 7 || r.report.Signal != "" {
@@ -305,7 +325,7 @@ func TestDiesWithWait(t *testing.T) {
 	before := look(t)
 	began := time.Now()
 	c := shell(t, "trap '' TERM HUP; (setsid sleep 1000 &) ; sleep 1000 & exit 5")
-	if report, err := c.Run(); err != nil || report.Exit != 5 {
+	if report, err := run(c); err != nil || report.Exit != 5 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	if took := time.Since(began); took > sandboxtest.Slow(10*time.Second) {
@@ -320,13 +340,13 @@ func TestWallLimit(t *testing.T) {
 	c := shell(t, "trap '' TERM; sleep 1000; while :; do :; done")
 	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: wall}
 	c.KillAfter = 100 * time.Millisecond
-	report, err := c.Run()
+	report, err := run(c)
 	if err != nil || !report.Timeout || report.Signal != "SIGKILL" || report.Exit != -1 || report.Wall < wall || report.Wall > sandboxtest.Slow(20*time.Second) {
 		t.Errorf("%+v, %v", report, err)
 	}
 	c = shell(t, "trap 'exit 9' TERM; while :; do sleep 0.01; done")
 	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: wall}
-	report, err = c.Run()
+	report, err = run(c)
 	if err != nil || !report.Timeout || report.Exit != 9 {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -372,7 +392,7 @@ func TestStdio(t *testing.T) {
 		t.Fatal(err)
 	}
 	null.ExtraFiles = []*os.File{w}
-	if report, err := null.Run(); err != nil || report.Exit != 0 {
+	if report, err := run(null); err != nil || report.Exit != 0 {
 		t.Errorf("no stdio at all: %+v, %v", report, err)
 	}
 	w.Close()
@@ -395,7 +415,7 @@ func TestStdio(t *testing.T) {
 	}
 	defer in.Close()
 	c.Stdin, c.Stdout, c.Stderr = in, out, out
-	if report, err := c.Run(); err != nil || report.Exit != 0 {
+	if report, err := run(c); err != nil || report.Exit != 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	got, _ := os.ReadFile(out.Name())
@@ -414,7 +434,7 @@ func TestStdio(t *testing.T) {
 	before := look(t)
 	if err := c.Start(); err == nil {
 		t.Error("a closed file as stdin: no error")
-		_, _ = c.Wait()
+		_, _ = wait(c)
 	}
 	unchanged(t, before)
 }
@@ -447,7 +467,7 @@ func TestEnvironment(t *testing.T) {
 	long := shell(t, "true")
 	long.Env = []string{"PATH=/usr/bin:/bin", "LC_BIG=" + strings.Repeat("x", 200_000)}
 	before := look(t)
-	_, err := long.Run()
+	_, err := run(long)
 	var lookup *LookupError
 	if !errors.As(err, &lookup) || lookup.Code != 126 || lookup.Why != unix.E2BIG.Error() {
 		t.Errorf("a variable that is too long: %v", err)

@@ -16,21 +16,22 @@ import (
 	"cordon/sandbox/internal/launch"
 	"cordon/sandbox/internal/sandboxtest"
 	"cordon/sandbox/internal/state"
+	"cordon/sandbox/statedir"
 )
 
 // entryOf is an entry in a state directory of its own.
-func entryOf(t *testing.T) *Entry {
+func entryOf(t *testing.T) *statedir.Entry {
 	t.Helper()
 	parent := t.TempDir()
 	if err := os.Chmod(parent, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	d, err := OpenStateDir(parent + "/cordon")
+	d, err := statedir.Open(parent + "/cordon")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
-	e, err := d.Create(State{Args: []string{"true"}})
+	e, err := d.Create(statedir.State{Args: []string{"true"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func entryOf(t *testing.T) *Entry {
 }
 
 // served is a launcher's loop with a control socket, and nothing else.
-func served(t *testing.T) (*Entry, *launch.Process) {
+func served(t *testing.T) (*statedir.Entry, *launch.Process) {
 	t.Helper()
 	e := entryOf(t)
 	p := processOf(t, &Cmd{State: e})
@@ -76,7 +77,7 @@ func TestControl(t *testing.T) {
 		t.Fatal(err)
 	}
 	state.Lose(l, 5, "because")
-	var s LogState
+	var s statedir.LogState
 	if _, err := e.Call("log", nil, &s); err != nil || s.Lost != 5 || s.Error != "because" {
 		t.Errorf("%+v %v", s, err)
 	}
@@ -218,7 +219,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add([]byte(`{"op":"signal","args":{"signal":15}}`))
 	f.Add([]byte(`{"op":"log"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p := processOf(t, &Cmd{State: &Entry{}})
+		p := processOf(t, &Cmd{State: &statedir.Entry{}})
 		_, fds, err := p.Do(b)
 		var r state.Request
 		known := json.Unmarshal(b, &r) == nil && slices.ContainsFunc(launch.Operations[:], func(o launch.Operation) bool { return o.Op == r.Op })

@@ -44,8 +44,7 @@
 //	E  child      I have entered the sandbox               launcher: reads back where it is, says so; only where one is joined
 //	N  child      I was born again                             launcher: takes it for the child
 //	B  task       I have begun                                 launcher: holds on to it, reads the namespaces back
-//	P  child      are you there?                               no answer; the send fails where the launcher is gone
-//	R  task       the root is entered                          launcher: reads the mount table back
+//	R  task       the root is entered, and the old one goes    launcher: reads the mount table back, once that is out of it
 //	I  init       I am confined
 //	Y  child      the master of the task's terminal           launcher: takes it; only where the task has its own
 //	K  task       Landlock's ruleset                       launcher: keeps it; only where the sandbox can be joined
@@ -64,8 +63,8 @@
 //
 //   - What takes the child's own files of the host's /proc before the ids: a change of credentials gives them to root.
 //   - Ids before the mounts: what is made on the sandbox's own file systems belongs to them.
-//   - The parent-death signal behind the ids, because a change of credentials clears it; then "P", because the launcher
-//     may have died before it was set.
+//   - The parent-death signal behind the ids, because a change of credentials clears it. A launcher that died before it was
+//     set has closed its end: whoever waits for its byte gets none, which is an error (plan.RecvByte).
 //   - The bounding set while CAP_SETPCAP is there and before the fork, no_new_privs before Landlock and seccomp, which
 //     an unprivileged process may not use without.
 //   - The network namespace, a quarter of a launch, before the fork: the launcher compiles the mounts meanwhile.

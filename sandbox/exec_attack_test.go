@@ -152,8 +152,8 @@ func attacked(t *testing.T, change func(*policy.Profile)) (a *Attached, ask io.W
 	in, out := idle(t, c)
 	t.Cleanup(func() {
 		in.Close()
-		_ = c.Signal(unix.SIGKILL)
-		_, _ = c.Wait()
+		_ = c.Process.Signal(unix.SIGKILL)
+		_, _ = wait(c)
 	})
 	var mu sync.Mutex
 	var heard []string
@@ -240,7 +240,7 @@ func TestExecNewcomerAttacked(t *testing.T) {
 						}
 					}
 				}
-				_, err := x.Run()
+				_, err := run(x)
 				text := strings.Join(got, "\n")
 				switch {
 				case len(seen) == 0:
@@ -273,7 +273,7 @@ func TestExecRaced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, _, lines := attacked(t, change)
 			for range 100 {
-				_, _ = (&Cmd{Into: a, Args: []string{"true"}}).Run() // it may be stopped, or killed
+				_, _ = run(&Cmd{Into: a, Args: []string{"true"}}) // it may be stopped, or killed
 			}
 			saw := 0
 			for _, line := range lines() {
@@ -303,11 +303,11 @@ func TestExecSwapped(t *testing.T) {
 		x.hold = func() {
 			// Not t.Fatal: this is the launcher's goroutine.
 			writer := &Cmd{Into: a, Args: []string{"sh", "-c", "printf '#!/proc/self/exe\\n' >/tmp/p"}}
-			if report, err := writer.Run(); err != nil || report.Exit != 0 {
+			if report, err := run(writer); err != nil || report.Exit != 0 {
 				t.Errorf("%+v, %v", report, err)
 			}
 		}
-		_, err = x.Run()
+		_, err = run(x)
 		w.Close()
 		text, _ := io.ReadAll(r)
 		r.Close()
@@ -329,7 +329,7 @@ func TestExecKilled(t *testing.T) {
 	for _, victim := range []func(*launch.Process) int{func(p *launch.Process) int { return p.Task }, func(p *launch.Process) int { return p.PID }} {
 		x := &Cmd{Into: a, Args: []string{"true"}}
 		x.hold = func() { _ = unix.Kill(victim(x.proc), unix.SIGKILL) }
-		if _, err := x.Run(); err == nil {
+		if _, err := run(x); err == nil {
 			t.Error("no error")
 		}
 	}

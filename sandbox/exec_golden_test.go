@@ -25,7 +25,7 @@ func fakeSandbox(t *testing.T, h *host.Host, p *policy.Profile) (*host.Host, *At
 	files.Dir(root)
 	files.Put("/proc/self/status", sandboxtest.FakeFile{Text: "Groups:\t\n"})
 	a := &Attached{Caller: h.UID, Profile: p, Cwd: h.Cwd, Home: h.Home, Workdir: "/tmp", Env: []string{"PATH=/usr/bin:/bin", "LANG=C"}, NewUser: true, Umask: 0o22,
-		UID: h.UID, GID: h.GID, SetGroups: "deny", Limits: []ResourceLimit{{Resource: 4, Soft: 0, Hard: 0}, {Resource: 7, Soft: 1024, Hard: 4096}}, UIDs: strconv.Itoa(h.UID), GIDs: strconv.Itoa(h.GID)}
+		UID: h.UID, GID: h.GID, SetGroups: "deny", Limits: []attach.ResourceLimit{{Resource: 4, Soft: 0, Hard: 0}, {Resource: 7, Soft: 1024, Hard: 4096}}, UIDs: strconv.Itoa(h.UID), GIDs: strconv.Itoa(h.GID)}
 	if h.Privileged {
 		a.SetGroups = "allow"
 	}
@@ -33,7 +33,7 @@ func fakeSandbox(t *testing.T, h *host.Host, p *policy.Profile) (*host.Host, *At
 	for i, k := range host.Kinds {
 		own := k.Name + ":[1]"
 		files.Link("/proc/self/ns/"+k.Name, own)
-		s := Space{Kind: k.Name, ID: k.Name + ":[2]"}
+		s := attach.Space{Kind: k.Name, ID: k.Name + ":[2]"}
 		if k.Name == "time" {
 			s.ID, s.Host = own, true
 		}

@@ -31,8 +31,8 @@ func joinable(t testing.TB, c *Cmd) (*Cmd, *Attached) {
 	in, out := idle(t, c)
 	t.Cleanup(func() {
 		in.Close()
-		_ = c.Signal(unix.SIGKILL)
-		_, _ = c.Wait()
+		_ = c.Process.Signal(unix.SIGKILL)
+		_, _ = wait(c)
 	})
 	text := make([]byte, 6)
 	if _, err := io.ReadFull(out, text); err != nil || string(text) != "ready\n" {
@@ -186,7 +186,7 @@ func TestExecIsTheSame(t *testing.T) {
 			unix.Umask(old)
 			same(t, c.proc.Task, x.proc.Task)
 			in.Close()
-			if report, err := x.Wait(); err != nil || report.Exit != 0 && name != "strict" {
+			if report, err := wait(x); err != nil || report.Exit != 0 && name != "strict" {
 				t.Errorf("%+v, %v", report, err)
 			}
 		})
@@ -310,17 +310,17 @@ func TestExecTooLate(t *testing.T) {
 	x := &Cmd{Into: a, Args: []string{"cat"}}
 	in, _ := idle(t, x)
 	defer in.Close()
-	if err := c.Signal(unix.SIGKILL); err != nil {
+	if err := c.Process.Signal(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	report, err := x.Wait()
+	report, err := wait(x)
 	if err != nil || report.Signal != "SIGKILL" || !report.Ended {
 		t.Errorf("%+v, %v", report, err)
 	}
-	if _, err := c.Wait(); err != nil {
+	if _, err := wait(c); err != nil {
 		t.Error(err)
 	}
-	_, err = (&Cmd{Into: a, Args: []string{"true"}}).Run()
+	_, err = run(&Cmd{Into: a, Args: []string{"true"}})
 	if !errors.Is(err, attach.ErrSandboxEnded) {
 		t.Error(err)
 	}
@@ -346,13 +346,13 @@ func TestExecRace(t *testing.T) {
 			defer a.Close()
 			go func() {
 				time.Sleep(time.Duration(i*100) * time.Microsecond)
-				_ = c.Signal(unix.SIGKILL)
+				_ = c.Process.Signal(unix.SIGKILL)
 			}()
-			_, err = (&Cmd{Into: a, Args: []string{"true"}}).Run()
+			_, err = run(&Cmd{Into: a, Args: []string{"true"}})
 			if err != nil && !errors.Is(err, attach.ErrSandboxEnded) {
 				t.Errorf("%T %v", err, err)
 			}
-			if _, err := c.Wait(); err != nil {
+			if _, err := wait(c); err != nil {
 				t.Error(err)
 			}
 		}()
@@ -379,7 +379,7 @@ func TestExecKilledEarly(t *testing.T) {
 		if _, err := io.ReadFull(out, text[:]); err != nil {
 			t.Error(err)
 		}
-		if err := c.Signal(unix.SIGKILL); err != nil {
+		if err := c.Process.Signal(unix.SIGKILL); err != nil {
 			t.Error(err)
 		}
 		for range 1000 { // until the kernel has reaped the task
@@ -390,7 +390,7 @@ func TestExecKilledEarly(t *testing.T) {
 		}
 		t.Error("the task is still there")
 	}
-	report, err := x.Run()
+	report, err := run(x)
 	if err != nil || report.Signal != "SIGKILL" || !report.Ended || len(report.Missing) < 3 || string(text[:]) != "ran\n" {
 		t.Errorf("%q, %+v, %v", text, report, err)
 	}
@@ -403,10 +403,10 @@ func TestExecHostPIDs(t *testing.T) {
 	x := &Cmd{Into: a, Args: []string{"cat"}}
 	in, _ := idle(t, x)
 	defer in.Close()
-	if err := c.Signal(unix.SIGKILL); err != nil {
+	if err := c.Process.Signal(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if report, err := x.Wait(); err != nil || !report.Ended {
+	if report, err := wait(x); err != nil || !report.Ended {
 		t.Errorf("%+v, %v", report, err)
 	}
 	asUserToo(t)
@@ -422,10 +422,10 @@ func TestExecLeaves(t *testing.T) {
 	if text, _ := inside(t, a, "sed -n 's/^PPid:\t//p' /proc/"+strings.TrimSpace(text)+"/status"); text != "1\n" {
 		t.Errorf("its parent is %q", text)
 	}
-	if err := c.Signal(unix.SIGKILL); err != nil {
+	if err := c.Process.Signal(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Wait(); err != nil {
+	if _, err := wait(c); err != nil {
 		t.Fatal(err)
 	}
 	asUserToo(t)
@@ -464,7 +464,7 @@ func TestExecProgram(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := &Cmd{Into: a, Args: tt.args, Stdout: w, Stderr: w}
-		_, err = c.Run()
+		_, err = run(c)
 		w.Close()
 		text, _ := io.ReadAll(r)
 		r.Close()
@@ -489,7 +489,7 @@ func TestExecDir(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = (&Cmd{Into: a, Args: []string{"/bin/pwd"}, Dir: tt.dir, Stdout: w, Stderr: w}).Run()
+		_, err = run(&Cmd{Into: a, Args: []string{"/bin/pwd"}, Dir: tt.dir, Stdout: w, Stderr: w})
 		w.Close()
 		text, _ := io.ReadAll(r)
 		r.Close()
@@ -533,7 +533,7 @@ func TestExecOutputLimit(t *testing.T) {
 			t.Errorf("%s: %d bytes, %+v", tt.script, len(text), report)
 		}
 	}
-	if err := c.Signal(0); err != nil {
+	if err := c.Process.Signal(unix.Signal(0)); err != nil {
 		t.Errorf("the sandbox did not go on: %v", err)
 	}
 }
@@ -575,7 +575,7 @@ func TestExecOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		report, err := (&Cmd{Into: a, Args: []string{"sh", "-c", "echo one; exec /bin/true"}, Stdout: w}).Run()
+		report, err := run(&Cmd{Into: a, Args: []string{"sh", "-c", "echo one; exec /bin/true"}, Stdout: w})
 		w.Close()
 		text, _ := io.ReadAll(r)
 		r.Close()
@@ -609,7 +609,7 @@ func TestExecRefuses(t *testing.T) {
 		changed, profile := *a, *a.Profile
 		changed.Profile = &profile
 		tt.change(&changed)
-		_, err := (&Cmd{Into: &changed, Args: []string{"true"}}).Run()
+		_, err := run(&Cmd{Into: &changed, Args: []string{"true"}})
 		if tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("%s: %v", tt.want, err)
 		}
@@ -646,7 +646,7 @@ func TestExecFails(t *testing.T) {
 func failExec(t *testing.T, a *Attached, pl *plan.Plan, i int) {
 	c := &Cmd{Into: a, Args: []string{"true"}, failStep: i + 1}
 	if i < len(pl.Steps) {
-		if _, err := c.Run(); err == nil {
+		if _, err := run(c); err == nil {
 			t.Errorf("step %d, %s: no error", i, pl.Steps[i])
 		}
 		return
@@ -654,7 +654,7 @@ func failExec(t *testing.T, a *Attached, pl *plan.Plan, i int) {
 	i -= len(pl.Steps)
 	c.failStep, c.failInit = 0, i+1
 	// The last come when the program runs, and end it.
-	if report, err := c.Run(); err == nil && report.Exit == 0 && pl.Init[i].Or == 0 {
+	if report, err := run(c); err == nil && report.Exit == 0 && pl.Init[i].Or == 0 {
 		t.Errorf("init's step %d, %s: no error", i, pl.Init[i])
 	}
 }

@@ -37,7 +37,7 @@ func TestNUL(t *testing.T) {
 		tt.with(c)
 		err := c.Start()
 		if err == nil {
-			_, _ = c.Wait()
+			_, _ = wait(c)
 		}
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, not %q", tt.name, err, tt.want)
@@ -167,7 +167,7 @@ func TestDirectoryAsFile(t *testing.T) {
 	defer f.Close()
 	c := shell(t, "ls /proc/self/fd/3/")
 	c.ExtraFiles = []*os.File{f}
-	if _, err := c.Run(); err == nil || !strings.Contains(err.Error(), "extra file 0: is a directory of the host") {
+	if _, err := run(c); err == nil || !strings.Contains(err.Error(), "extra file 0: is a directory of the host") {
 		t.Errorf("%v", err)
 	}
 	asUserToo(t)

@@ -133,7 +133,7 @@ func TestGuardsHold(t *testing.T) {
 		}
 	}
 	g.in.Close()
-	report, err := g.cmd.Wait()
+	report, err := wait(g.cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestGuardsProtect(t *testing.T) {
 	g.change(write(".git/config", "third"))
 	g.expect("refused third")
 	g.in.Close()
-	if _, err := g.cmd.Wait(); err != nil {
+	if _, err := wait(g.cmd); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(g.dir + "/.git/config"); err != nil || string(text) != "third\n" {
@@ -172,7 +172,7 @@ func TestGuardsAwait(t *testing.T) {
 	g.change(remove("later"), write("new", "second"), rename("new", "later"))
 	g.expect("Permission denied")
 	g.in.Close()
-	if _, err := g.cmd.Wait(); err != nil {
+	if _, err := wait(g.cmd); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -182,7 +182,7 @@ func TestGuardsEnd(t *testing.T) {
 	g := startGuarded(t, "cat secret 2>&1")
 	g.expect("Permission denied")
 	g.change(remove("secret"), write("other", "second"), func(dir string) error { return os.Symlink("other", dir+"/secret") })
-	_, err := g.cmd.Wait()
+	_, err := wait(g.cmd)
 	var e *Error
 	if !errors.As(err, &e) || !strings.Contains(e.Op, g.dir+"/secret") {
 		t.Errorf("the end is %v", err)

@@ -47,7 +47,7 @@ func TestInitHeld(t *testing.T) {
 	tell.Close()
 	began, ended := time.Now(), make(chan error, 1)
 	go func() {
-		_, err := c.Wait()
+		_, err := wait(c)
 		ended <- err
 	}()
 	select {
@@ -136,7 +136,7 @@ func TestReplacedDuringLaunch(t *testing.T) {
 		c := shell(t, "true")
 		c.Profile.Mounts = append(c.Profile.Mounts, policy.Mount{Kind: policy.MountBind, Source: dir, Target: "/mnt", Live: true})
 		c.Profile.Hide = append(c.Profile.Hide, policy.Hide{Pattern: "/mnt/key"})
-		report, err := c.Run()
+		report, err := run(c)
 		switch {
 		case err != nil && !strings.Contains(err.Error(), "replaced"):
 			t.Errorf("%v", err)

@@ -220,7 +220,7 @@ func TestJoinedIdentity(t *testing.T) {
 					}
 				}
 				hold.Close()
-				if _, err := c.Wait(); err != nil {
+				if _, err := wait(c); err != nil {
 					t.Error(err)
 				}
 			})
@@ -249,7 +249,7 @@ func TestJoinedNew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { hold.Close(); r.Close(); _, _ = c.Wait() }()
+	defer func() { hold.Close(); r.Close(); _, _ = wait(c) }()
 	if _, err := r.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestJoinNeverRoot(t *testing.T) {
 		c.Profile.User = tt.user
 		c.Profile.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: tt.path}
 		before := look(t)
-		_, err := c.Run()
+		_, err := run(c)
 		if _, missing := os.Lstat(ran); (missing == nil) != tt.runs {
 			t.Errorf("%s: ran: %v", tt.name, missing == nil)
 		}
@@ -404,7 +404,7 @@ func TestJoinErrors(t *testing.T) {
 			joining(c.Profile, pid, "user")
 			tt.change(c.Profile)
 			before := look(t)
-			if _, err := c.Run(); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := run(c); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 			unchanged(t, before)
@@ -425,7 +425,7 @@ func TestJoinOfOthers(t *testing.T) {
 	pid := holder(t, os.Getuid())
 	joining(c.Profile, pid, "user")
 	var step *StepError
-	if _, err := c.Run(); !errors.As(err, &step) || step.Errno != unix.EPERM || !strings.Contains(step.Hint, "CAP_SYS_ADMIN") {
+	if _, err := run(c); !errors.As(err, &step) || step.Errno != unix.EPERM || !strings.Contains(step.Hint, "CAP_SYS_ADMIN") {
 		t.Errorf("%v", err) // the host's network belongs to the host's root
 	}
 }
@@ -451,16 +451,16 @@ func TestJoinSignals(t *testing.T) {
 	if _, err := r.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Signal(syscall.SIGTERM); err != nil {
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
-	if report, err := c.Wait(); err != nil || report.Exit != 7 {
+	if report, err := wait(c); err != nil || report.Exit != 7 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	c = joiner(t, os.Getuid(), "sleep 60")
 	c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 300 * time.Millisecond}
 	joining(c.Profile, pid, "user")
-	if report, err := c.Run(); err != nil || !report.Timeout {
+	if report, err := run(c); err != nil || !report.Timeout {
 		t.Errorf("%+v, %v", report, err)
 	}
 	r.Close()
@@ -520,7 +520,7 @@ func TestSharedPID(t *testing.T) {
 		t.Fatal(err)
 	}
 	task := c.proc.Task
-	if report, err := c.Wait(); err != nil || !report.Timeout {
+	if report, err := wait(c); err != nil || !report.Timeout {
 		t.Errorf("%+v, %v", report, err)
 	}
 	for deadline := time.Now().Add(sandboxtest.Slow(3 * time.Second)); ; time.Sleep(time.Millisecond) {

@@ -183,7 +183,7 @@ func TestInit(t *testing.T) {
 			}
 			checkInit(t, before)
 			tell.Close()
-			if report, err := c.Wait(); err != nil || report.Exit != 1 || report.Signal != "" {
+			if report, err := wait(c); err != nil || report.Exit != 1 || report.Signal != "" {
 				t.Errorf("%+v, %v", report, err)
 			}
 			want := "cordon-init\n2\nready\n" // init and the shell
@@ -284,7 +284,7 @@ func initForgets(t *testing.T, behind int) {
 	}
 	runtime.KeepAlive(before)
 	tell.Close()
-	if _, err := c.Wait(); err != nil {
+	if _, err := wait(c); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,12 +1,24 @@
 package sandbox
 
-import "cordon/sandbox/internal/launch"
+import (
+	"golang.org/x/sys/unix"
 
-// LogState is what could not be logged.
-type LogState = launch.LogState
+	"cordon/sandbox/internal/child"
+	"cordon/sandbox/internal/launch"
+	"cordon/sandbox/report"
+)
 
 // Observer watches a task. Its methods are called on the thread that waits for the task, and hold it up.
 type Observer = launch.Observer
+
+// PassBreak ends the process by SIGINT where SIGINT ended the task, so that a shell that waits for the process ends its loop or
+// list of commands. Where nobody outside has got the signal, the process's group gets it first. It is the last thing that a
+// process does whose Cmd.Exclusive was true; it returns where there is nothing to pass on, or SIGINT is ignored.
+func PassBreak(b report.Break) {
+	if b != 0 {
+		child.DieOf(unix.SIGINT, b == report.BreakUnsent)
+	}
+}
 
 // Call is a system call that waits.
 type Call = launch.Call

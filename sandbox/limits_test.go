@@ -42,7 +42,7 @@ func TestFileSize(t *testing.T) {
 		{"head -c 4096 /dev/zero >/tmp/f", "", "", 4096, 0},
 		{"exit 153", "", "", policy.Unlimited, 153},
 	} {
-		report, err := rlimited(shell(t, tt.script), "fsize", tt.size).Run()
+		report, err := run(rlimited(shell(t, tt.script), "fsize", tt.size))
 		if err != nil || report.Limit != tt.limit || report.Signal != tt.signal || report.Exit != tt.exit {
 			t.Errorf("%s: %+v, %v", tt.script, report, err)
 		}
@@ -67,7 +67,7 @@ func TestCPUTimeWithoutGroup(t *testing.T) {
 	} {
 		c := ungrouped(shell(t, tt.script))
 		c.Profile.Limits.CPUTime = policy.Opt[time.Duration]{Set: true, V: tt.limit}
-		rep, err := c.Run()
+		rep, err := run(c)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,13 +75,13 @@ func TestCPUTimeWithoutGroup(t *testing.T) {
 			t.Errorf("%s: %q, used %v in %v", tt.script, rep.Limit, used, rep.Wall)
 		}
 	}
-	rep, err := rlimited(shell(t, "while :; do :; done"), "cpu", 1).Run()
+	rep, err := run(rlimited(shell(t, "while :; do :; done"), "cpu", 1))
 	if err != nil || rep.Limit != report.LimitCPUTime || rep.Limits[0].Flag != "--rlimit cpu=SECONDS" {
 		t.Errorf("RLIMIT_CPU: %+v, %v", rep, err)
 	}
 	c := ungrouped(shell(t, "sleep 0.5"))
 	c.Profile.Limits.CPUTime = policy.Opt[time.Duration]{Set: true, V: sandboxtest.Slow(200 * time.Millisecond)} // the launch takes some, too
-	if report, err := c.Run(); err != nil || report.Limit != "" || report.Exit != 0 {
+	if report, err := run(c); err != nil || report.Limit != "" || report.Exit != 0 {
 		t.Errorf("one that waits: %+v, %v", report, err)
 	}
 }
@@ -90,7 +90,7 @@ func TestCPUTimeWithoutGroup(t *testing.T) {
 func TestCrowd(t *testing.T) {
 	c := ungrouped(shell(t, "for i in 1 2 3 4 5 6; do sleep 1.2 & done; wait"))
 	c.Profile.Limits.PIDs = policy.Opt[int64]{Set: true, V: 8}
-	rep, err := c.Run()
+	rep, err := run(c)
 	if err != nil || rep.Limit != "" || len(rep.Limits) != 1 || rep.Limits[0].Limit != report.LimitPIDs {
 		t.Errorf("%+v, %v", rep, err)
 	}
@@ -118,7 +118,7 @@ func TestGroupLimits(t *testing.T) {
 		c.Profile.Landlock.Off = true
 		c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: 30 * time.Second}
 		tt.set(&c.Profile.Limits)
-		rep, err := c.Run()
+		rep, err := run(c)
 		var lacks *UnsupportedError
 		if errors.As(err, &lacks) && lacks.Layer == policy.LayerCgroup {
 			t.Skip(err)

@@ -82,7 +82,7 @@ func TestOutputLimit(t *testing.T) {
 			c := chatty(t, tt.script, tt.limit)
 			w, read := sink()
 			c.Stdout, c.Stderr = w, w
-			rep, err := c.Run()
+			rep, err := run(c)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func TestOutputInOrder(t *testing.T) {
 	errs, readErr := files()
 	c := chatty(t, script, 1<<20)
 	c.Stdout, c.Stderr = out, errs
-	if _, err := c.Run(); err != nil {
+	if _, err := run(c); err != nil {
 		t.Fatal(err)
 	}
 	if o, e := readOut(), readErr(); !strings.HasPrefix(o, "o1\no2\n") || !strings.HasPrefix(e, "e1\ne2\n") || len(o) != 27 || len(e) != 27 {
@@ -168,7 +168,7 @@ func TestOutputReaderGone(t *testing.T) {
 		t.Errorf("%q, %v", buf, err)
 	}
 	r.Close()
-	if report, err := c.Wait(); err != nil || report.Signal != "SIGPIPE" || report.Limit != "" {
+	if report, err := wait(c); err != nil || report.Signal != "SIGPIPE" || report.Limit != "" {
 		t.Errorf("%+v, %v", report, err)
 	}
 }
@@ -198,7 +198,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 			c := chatty(t, script, 1<<30)
 			c.Stdout, c.KillAfter = w, 50*time.Millisecond
 			c.Profile.Limits.Wall = policy.Opt[time.Duration]{Set: true, V: sandboxtest.Slow(200 * time.Millisecond)}
-			if rep, err := c.Run(); err != nil || rep.Limit != report.LimitTimeout || !lost(rep) || rep.Wall > sandboxtest.Slow(10*time.Second) {
+			if rep, err := run(c); err != nil || rep.Limit != report.LimitTimeout || !lost(rep) || rep.Wall > sandboxtest.Slow(10*time.Second) {
 				t.Errorf("%s: %+v, %v", script, rep, err)
 			}
 			r.Close()
@@ -220,7 +220,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 			defer stopped.Done()
 			time.Sleep(sandboxtest.Slow(300 * time.Millisecond))
 			for {
-				_ = c.Signal(unix.SIGTERM)
+				_ = c.Process.Signal(unix.SIGTERM)
 				select {
 				case <-stop:
 					return
@@ -228,7 +228,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 				}
 			}
 		}()
-		report, err := c.Wait()
+		report, err := wait(c)
 		close(stop)
 		stopped.Wait()
 		if err != nil || report.Exit != 0 || !lost(report) {
@@ -248,7 +248,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 			if err := c.State.Signal(sig); err != nil {
 				t.Error(err)
 			}
-			if report, err := c.Wait(); err != nil || !lost(report) || report.Wall > 5*time.Second {
+			if report, err := wait(c); err != nil || !lost(report) || report.Wall > 5*time.Second {
 				t.Errorf("%s: %+v, %v", script, report, err)
 			}
 			r.Close()
@@ -266,7 +266,7 @@ func TestOutputReaderNeverReads(t *testing.T) {
 		time.Sleep(200 * time.Millisecond)
 		text := make(chan []byte)
 		go func() { b, _ := io.ReadAll(r); text <- b }()
-		report, err := c.Wait()
+		report, err := wait(c)
 		if b := <-text; err != nil || report.Exit != 0 || !bytes.HasSuffix(b, []byte("\x00end\n")) || len(b) < 100004+4096 {
 			t.Errorf("%d bytes, %+v, %v", len(b), report, err)
 		}
@@ -324,7 +324,7 @@ func TestOutputDiskFull(t *testing.T) {
 	}
 	defer f.Close()
 	c.Stdout = f
-	report, err := c.Run()
+	report, err := run(c)
 	if err != nil || report.Limit != "" || len(report.Hints) == 0 || !strings.HasPrefix(report.Hints[0].Text, "stdout: no space left on device") {
 		t.Errorf("%+v, %v", report, err)
 	}

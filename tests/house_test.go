@@ -63,10 +63,11 @@ var directions = []struct {
 	not  []string // what it may not import of others
 }{
 	{"cordon/policy", []string{"cordon/policy"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys", "github.com/seccomp/libseccomp-golang"}},
-	// Within policy: tables and YAML know nobody, the filter knows the tables, the language the filter and YAML, and the rest
+	// Within policy: tables, phrases and YAML know nobody, the filter knows the tables, the language the filter and YAML, and the rest
 	// the language.
 	{"cordon/policy/filter/tables", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/filter", []string{"cordon/policy/filter/tables"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
+	{"cordon/policy/phrase", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/yaml", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/lint", []string{"cordon/policy", "cordon/policy/filter"}, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/diff", []string{"cordon/policy", "cordon/policy/filter", "cordon/policy/lint"}, []string{"os", "syscall", "unsafe"}},
@@ -99,6 +100,7 @@ var directions = []struct {
 		"internal/cause", "internal/child", "internal/compile", "internal/fail", "internal/helper", "internal/loop",
 		"internal/output", "internal/paths", "internal/picture", "internal/proc", "internal/state",
 		"internal/terminal", "internal/walk", "internal/why"), []string{"unsafe", "log"}},
+	{"cordon/sandbox/statedir", rooms("internal/state"), []string{"os", "syscall", "unsafe", "log"}},
 	// What tests share is not linked into anything.
 	{"cordon/sandbox/internal/sandboxtest", []string{"cordon/policy", "cordon/profiles", "cordon/sandbox/host"}, []string{"log"}},
 	{"cordon/sandbox/doctor", []string{"cordon/policy", "cordon/sandbox"}, []string{"unsafe", "log"}},
@@ -250,6 +252,9 @@ var words = []struct {
 	{regexp.MustCompile(`(?i)"[^"]*failed` + ` to `), "the operation and the object, then the cause", []string{".go"}},
 	{regexp.MustCompile(`(?i)\bpay` + `load\b`), "task", []string{".go", ".md", ".yaml"}},
 	{regexp.MustCompile(`\bTO` + `DO\b|\bFIX` + `ME\b|not written` + ` yet`), "what is done, or nothing", nil},
+	{regexp.MustCompile(`os\.MkdirTemp\("` + `/`), "scratch.Dir, which the guard of a stopped run cleans up after", []string{".go"}},
+	{regexp.MustCompile(`(?i)\b(deb|security|snapshot|archive|ports|proxy|registry)\.(debian|ubuntu|golang|npmjs)` + `\.(org|com)`),
+		"no host of a package mirror: the machine's own sources say where packages come from", nil},
 	{regexp.MustCompile(`sudo` + ` make`), "an ordinary user's command", []string{".md"}},
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox"
 	"cordon/sandbox/audit"
 )
@@ -30,12 +31,12 @@ func newAudit(u *ui) *cobra.Command {
 	var f auditFlags
 	c := &cobra.Command{
 		Use:   "audit [flags] [--] CMD [ARG...]",
-		Short: "Run a program unconfined and list what a profile would have denied it",
-		Long: "Run a program unconfined and list what a profile would have denied it, by layer: with how often, by which process,\n" +
-			"which line decides, and what would allow it. Nothing is blocked.\n\n" +
-			"The program runs in the host's own tree, network and processes, as you. That a call is looked at does not protect\n" +
-			"either: audit only what you would run without a sandbox.\n\n" +
-			"The exit code is 3 if anything would have been denied, else the program's.",
+		Short: "Run a program without a sandbox, and list what a profile would deny it",
+		Long: "Run a program without a sandbox, and list what a profile would deny it. The list is sorted by layer. It says how\n" +
+			"often each thing happened, in which process, which line of the profile decides, and what would allow it.\n\n" +
+			"The program runs as you, in the host's own file tree, network and processes. Nothing is blocked, and being watched\n" +
+			"does not protect you: audit only programs that you would run without a sandbox.\n\n" +
+			"The exit code is 3 if the profile would deny anything. Otherwise it is the program's.",
 		Example: "  cordon audit -p ./tool.yaml -- ./tool\n" +
 			"  cordon audit -p ./tool.yaml --sarif -o audit.sarif -- make test\n" +
 			"  cordon audit -p strict --calls -- ./server",
@@ -45,11 +46,11 @@ func newAudit(u *ui) *cobra.Command {
 	}
 	addRunFlags(u, c, &f.runFlags)
 	fs := c.Flags()
-	fs.StringVarP(&f.out, "denials", "o", "", "write the list to `FILE`; else text goes to stderr, JSON and SARIF to stdout behind what the program prints")
+	fs.StringVarP(&f.out, "denials", "o", "", "write the list to `FILE`; otherwise text goes to stderr, JSON and SARIF to stdout after the program's output")
 	fs.StringVar(&f.format, "format", "text", "`FORMAT` of the list: text, json or sarif (2.1.0)")
 	fs.BoolVar(&f.json, "json", false, "the same as --format json")
 	fs.BoolVar(&f.sarif, "sarif", false, "the same as --format sarif")
-	fs.BoolVar(&f.callsOnly, "calls", false, "look at system calls, capabilities and addresses only, not at files: cheap")
+	fs.BoolVar(&f.callsOnly, "calls", false, "look only at system calls, capabilities and addresses, not at files; costs almost nothing")
 	_ = c.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{"text", "json", "sarif"}, cobra.ShellCompDirectiveNoFileComp
 	})
@@ -97,7 +98,7 @@ func (u *ui) audit(f *auditFlags, args []string) error {
 		where = "in " + profile.Root.Dir + " and what is mounted there, which it can write"
 	}
 	u.line("audit", "nothing is blocked: the program runs "+where)
-	rep, err := c.Run()
+	rep, err := ended(c, c.Run())
 	if err == nil {
 		a.Used(rep)
 	}
@@ -232,7 +233,7 @@ func (a *audited) text() string {
 		b.WriteString(d.Layer + ": " + d.what() + " would be " + d.Result + ", " + plural(d.Count, "time", "times") + inBraces(d.Comm, d.PID) + "\n")
 		b.WriteString("    " + clean(d.decides()) + "\n")
 		if len(d.Fix) > 0 {
-			b.WriteString("    to allow it: " + clean((&fix{Flags: d.Fix}).line()[1:]) + prefixed(", which gives ", clean(d.Grants)) + "\n")
+			b.WriteString("    to allow it: " + clean((&fix{Flags: d.Fix}).line()[1:]) + phrase.Prefixed(", which gives ", clean(d.Grants)) + "\n")
 		} else if d.Note != "" {
 			b.WriteString("    " + clean(d.Note) + "\n")
 		}

@@ -15,9 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox"
 	"cordon/sandbox/host"
 	"cordon/sandbox/report"
+	"cordon/sandbox/statedir"
 )
 
 // keepFlags are the flags of a run that other commands can find.
@@ -40,19 +42,19 @@ const (
 func addKeepFlags(u *ui, c *cobra.Command, f *keepFlags) {
 	fs := c.Flags()
 	f.logSize, f.logFiles = defaultLogSize, defaultLogFiles
-	fs.BoolVarP(&f.detach, "detach", "d", false, "print the sandbox's ID when the program runs, and leave it running; see cordon ps")
+	fs.BoolVarP(&f.detach, "detach", "d", false, "print the sandbox's ID once the program runs, and leave it running; see cordon ps")
 	wanted := func(name string) bool { return !u.lean || occurs("--"+name, u.args) }
 	if wanted("name") {
-		fs.StringVar(&f.name, "name", "", "the `NAME` by which other commands find the sandbox")
+		fs.StringVar(&f.name, "name", "", "give the sandbox a `NAME`, for use in other commands")
 	}
 	if wanted("rm") {
-		fs.BoolVar(&f.remove, "rm", false, "with --detach: keep nothing of it when it has ended")
+		fs.BoolVar(&f.remove, "rm", false, "with --detach: remove the sandbox's log and report when it ends")
 	}
 	if wanted("log-max-size") {
-		fs.StringVar(&f.logSize, "log-max-size", defaultLogSize, "with --detach: the `SIZE` at which a new log file is begun")
+		fs.StringVar(&f.logSize, "log-max-size", defaultLogSize, "with --detach: begin a new log file at this `SIZE`")
 	}
 	if wanted("log-files") {
-		fs.IntVar(&f.logFiles, "log-files", defaultLogFiles, "with --detach: how many log files are kept, the newest included")
+		fs.IntVar(&f.logFiles, "log-files", defaultLogFiles, "with --detach: keep this many log files, including the newest")
 	}
 	if wanted("handover") {
 		fs.IntVar(&f.handover, "handover", 0, "")
@@ -69,8 +71,8 @@ func (f *runFlags) checkKept(c *cobra.Command) error {
 	switch size, err := policy.TypedSize(f.keep.logSize); {
 	case err != nil:
 		return &cliError{err: errors.New("--log-max-size: " + err.Error())}
-	case size < sandbox.MinLogSize:
-		return &cliError{err: errors.New("--log-max-size: " + f.keep.logSize + " is too small"), hint: "it is at least " + policy.FormatSize(sandbox.MinLogSize)}
+	case size < statedir.MinLogSize:
+		return &cliError{err: errors.New("--log-max-size: " + f.keep.logSize + " is too small"), hint: "it is at least " + policy.FormatSize(statedir.MinLogSize)}
 	case f.keep.logFiles < 1 || f.keep.logFiles > maxLogFiles:
 		return &cliError{err: errors.New("--log-files: " + strconv.Itoa(f.keep.logFiles) + " is out of range"), hint: "it is between 1 and " + strconv.Itoa(maxLogFiles)}
 	case !f.keep.detach && (changed("log-max-size") || changed("log-files")):
@@ -117,7 +119,7 @@ func (u *ui) detach(f *runFlags) error {
 	})
 	w.Close()
 	if err != nil {
-		return &cliError{err: errors.New("detach: " + cause(err).Error())}
+		return &cliError{err: errors.New("detach: " + phrase.Cause(err).Error())}
 	}
 	id, err := io.ReadAll(r)
 	if err == nil && len(id) > 0 {
@@ -155,10 +157,8 @@ func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *outFiles) error {
 			return err
 		}
 	}
-	rep, err := c.Wait()
-	if err == nil {
-		err = u.finish(f, rep, out)
-	}
+	rep, err := ended(c, c.Wait())
+	err = u.finish(f, c.Args, rep, out, err)
 	if f.keep.detach {
 		if err != nil {
 			u.fail(err) // into the log
@@ -169,8 +169,8 @@ func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *outFiles) error {
 }
 
 // end keeps how the run ended for those who wait, and for as long as it is to be kept.
-func (u *ui) end(f *runFlags, e *sandbox.Entry, rep *report.Report, failed error) error {
-	end := sandbox.Ending{Code: u.code}
+func (u *ui) end(f *runFlags, e *statedir.Entry, rep *report.Report, failed error) error {
+	end := statedir.Ending{Code: u.code}
 	if rep != nil {
 		end.Signal, end.Limit = rep.Signal, rep.Limit
 	}
@@ -185,12 +185,12 @@ func (u *ui) end(f *runFlags, e *sandbox.Entry, rep *report.Report, failed error
 }
 
 // newEntry makes the run's entry.
-func (u *ui) newEntry(f *runFlags, c *sandbox.Cmd) (*sandbox.Entry, error) {
+func (u *ui) newEntry(f *runFlags, c *sandbox.Cmd) (*statedir.Entry, error) {
 	d, err := u.openState()
 	if err != nil {
 		return nil, err
 	}
-	return d.Create(sandbox.State{
+	return d.Create(statedir.State{
 		Name:       f.keep.name,
 		Profile:    c.Profile.Name,
 		Args:       c.Args,
@@ -202,7 +202,7 @@ func (u *ui) newEntry(f *runFlags, c *sandbox.Cmd) (*sandbox.Entry, error) {
 }
 
 // redirect makes the program write to the log, and read nothing unless it was asked for.
-func redirect(f *runFlags, c *sandbox.Cmd, e *sandbox.Entry) error {
+func redirect(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	size, err := policy.TypedSize(f.keep.logSize)
 	if err != nil {
 		return err
@@ -220,12 +220,12 @@ func redirect(f *runFlags, c *sandbox.Cmd, e *sandbox.Entry) error {
 
 // handOver tells the caller that the program runs, lets go of what is the caller's, and becomes small. A caller that is
 // gone has nobody who knows of the sandbox, which then ends.
-func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *sandbox.Entry) error {
+func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	_, err := unix.Write(f.keep.handover, []byte(e.State.ID+"\n"))
 	unix.Close(f.keep.handover)
 	if err != nil {
-		_ = c.Signal(unix.SIGKILL) // gone already is as good
-		_, _ = c.Wait()
+		_ = c.Process.Kill() // gone already is as good
+		_ = c.Wait()
 		return errors.Join(errors.New("detach: the caller is gone: "+err.Error()), e.Discard())
 	}
 	u.err = e.Log()
@@ -253,8 +253,8 @@ func leave() error {
 }
 
 // openState opens the state directory, and removes what launchers that were killed have left there.
-func (u *ui) openState() (*sandbox.StateDir, error) {
-	d, err := sandbox.OpenStateDir(host.StatePath(os.Getenv))
+func (u *ui) openState() (*statedir.Dir, error) {
+	d, err := statedir.Open(host.StatePath(os.Getenv))
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +270,7 @@ func (u *ui) openState() (*sandbox.StateDir, error) {
 }
 
 // label is what a sandbox is called in messages.
-func label(s *sandbox.State) string {
+func label(s *statedir.State) string {
 	if s.Name == "" {
 		return s.ID
 	}

@@ -18,10 +18,10 @@ func newDoctor(u *ui) *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Show what this machine can do, what is missing, why, and what to do about it",
-		Long: "Show what this machine can do, what is missing, why, and what to do about it.\n\n" +
-			"Nothing is taken from version numbers where it can be tried. At the end every shipped profile is started\n" +
-			"once. The exit code is 0 when the profile \"default\" starts, 1 otherwise.",
+		Short: "Show what this machine supports, what is missing, and how to get it",
+		Long: "Show what this machine supports, what is missing, why it is missing, and how to get it.\n\n" +
+			"doctor tries each feature if it can, and does not trust version numbers. At the end it starts every shipped profile\n" +
+			"once. The exit code is 0 if the profile \"default\" starts, otherwise 1.",
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return u.doctor(asJSON) },
 	}

@@ -10,6 +10,7 @@ import (
 
 	"cordon/sandbox"
 	"cordon/sandbox/host"
+	"cordon/sandbox/statedir"
 )
 
 // execFlags are the flags of `exec`.
@@ -28,12 +29,13 @@ func newExec(u *ui) *cobra.Command {
 	var f execFlags
 	c := &cobra.Command{
 		Use:   "exec [flags] SANDBOX [--] CMD [ARG...]",
-		Short: "Run a program in a sandbox that runs already",
-		Long: "Run a program in a sandbox that runs already: in all of its namespaces, its root and its cgroup, with its ids,\n" +
-			"capabilities, filter, Landlock rules and limits, and its environment. It ends with this command, and with the\n" +
-			"sandbox; what it leaves behind is the sandbox's. The time limit is the sandbox's; what it writes counts by itself.\n\n" +
-			"The program is looked up inside, and what is on standard input, output and error becomes reachable for the\n" +
-			"sandbox's other programs, as /proc/PID/fd. Only who started a sandbox can join it.",
+		Short: "Run a program in a running sandbox",
+		Long: "Run a program in a running sandbox. The program shares the sandbox's namespaces, root and cgroup. It gets the\n" +
+			"sandbox's ids, capabilities, filter, Landlock rules, limits and environment. It ends when this command or the\n" +
+			"sandbox ends; processes that it leaves in the background belong to the sandbox. The sandbox's time limit holds for\n" +
+			"the program too. Its output is counted separately from the sandbox's.\n\n" +
+			"cordon looks the program up inside the sandbox. Other programs in the sandbox can reach the files on its standard\n" +
+			"input, output and error, through /proc/PID/fd. Only the user who started a sandbox can join it.",
 		Example: "  cordon run --detach --name dev -p build -- sleep 1h\n" +
 			"  cordon exec dev -- make test\n" +
 			"  cordon exec -w /tmp -e DEBUG=1 dev sh",
@@ -45,13 +47,13 @@ func newExec(u *ui) *cobra.Command {
 	fs := c.Flags()
 	fs.SetInterspersed(false)
 	fs.SortFlags = false
-	fs.StringArrayVarP(&f.env, "env", "e", nil, "set a variable, `NAME=VALUE`, or pass the caller's on: NAME; may be repeated")
-	fs.StringVarP(&f.workdir, "workdir", "w", "", "working directory inside, `PATH`; without it the sandbox's")
-	fs.Var((*fileName)(&f.report), "report", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
-	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")
-	fs.BoolVarP(&f.interactive, "interactive", "i", false, "keep stdin, which is always kept: for who is used to docker exec -it")
-	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even where stdin, stdout and stderr are none")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "print the system calls that would be made, and run nothing")
+	fs.StringArrayVarP(&f.env, "env", "e", nil, "set a variable, `NAME=VALUE`, or pass your own on, NAME; may be repeated")
+	fs.StringVarP(&f.workdir, "workdir", "w", "", "set the working directory inside, `PATH`; by default the sandbox's")
+	fs.Var((*fileName)(&f.report), "report", "write a report to `FILE` as JSON; - prints text on stderr, as --verbose does")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print on stderr what was enforced and what was used")
+	fs.BoolVarP(&f.interactive, "interactive", "i", false, "does nothing: stdin always stays open; accepted because docker exec has it")
+	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even if stdin, stdout and stderr are not terminals")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "print the system calls that would start the program, and run nothing")
 	fs.BoolVar(&f.json, "json", false, "with --dry-run: print JSON")
 	return c
 }
@@ -61,7 +63,7 @@ func completeExec(c *cobra.Command, args []string, word string) ([]string, cobra
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	return completeSandboxes(sandbox.StatusRunning)(c, args, word)
+	return completeSandboxes(statedir.StatusRunning)(c, args, word)
 }
 
 // exec runs the command in the sandbox, and leaves the exit code in u.
@@ -80,7 +82,7 @@ func (u *ui) exec(f *execFlags, args []string) error {
 	if len(args) == 0 {
 		return &cliError{err: errors.New("exec: the command is missing"), hint: "cordon exec " + ref + " -- CMD [ARG…]"}
 	}
-	return u.oneSandbox(ref, func(e *sandbox.Entry) error {
+	return u.oneSandbox(ref, func(e *statedir.Entry) error {
 		a, err := e.Attach()
 		if err != nil {
 			return err
@@ -118,7 +120,7 @@ func (u *ui) runJoined(f *execFlags, c *sandbox.Cmd) error {
 	if err != nil {
 		return err
 	}
-	rep, err := c.Run()
+	rep, err := ended(c, c.Run())
 	if err != nil {
 		out.failed(c.Args, err)
 		return err

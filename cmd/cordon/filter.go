@@ -12,7 +12,7 @@ import (
 func newFilter(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:                   "filter COMMAND [ARG...]",
-		Short:                 "Print a profile's seccomp filter, and the groups of system calls",
+		Short:                 "Print a profile's seccomp filter, or the groups of system calls",
 		DisableFlagsInUseLine: true,
 		Args:                  noArgs,
 		RunE:                  u.needCommand,
@@ -25,9 +25,9 @@ func newFilterGroups(u *ui) *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use:   "groups [@GROUP]",
-		Short: "List the groups, or the system calls of one, with the kernel release that introduced each",
-		Long: "List the groups of system calls; with a group's name its calls, each with the kernel release that introduced it.\n" +
-			"Calls without one are older than Linux 2.6.6. @known is every call that has a name here.",
+		Short: "List the groups of system calls, or the calls of one group",
+		Long: "List the groups of system calls. With the name of a group, list its calls, each with the kernel release that\n" +
+			"introduced it. Calls without a release are older than Linux 2.6.6. The group @known holds every call that cordon knows.",
 		DisableFlagsInUseLine: true,
 		Args:                  atMost(1),
 		RunE: func(_ *cobra.Command, args []string) error {

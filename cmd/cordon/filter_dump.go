@@ -23,22 +23,22 @@ var formats = [...]struct {
 	name, about string
 	make        func(*dumped) ([]byte, error)
 }{
-	{"asm", "readable: an instruction a line, with what it is about", (*dumped).asm},
-	{"pfc", "what happens to each call, in the style of libseccomp's pseudo filter code", (*dumped).pfc},
+	{"asm", "text: one instruction on each line, with a comment that says what it checks", (*dumped).asm},
+	{"pfc", "the result for each call, in the style of libseccomp's pseudo filter code", (*dumped).pfc},
 	{"bpf", "an array of struct sock_filter, for seccomp(2) and bwrap --seccomp FD", (*dumped).bpf},
-	{"c", "a C source file with that array", (*dumped).c},
-	{"json", "instructions with their meaning, as JSON", (*dumped).json},
+	{"c", "a C source file that contains the array of bpf", (*dumped).c},
+	{"json", "JSON: each instruction with its meaning", (*dumped).json},
 }
 
 func newFilterDump(u *ui) *cobra.Command {
 	var f dumpFlags
-	long := "Print the filter that a profile comes to. No privilege is needed, and nothing of what the profile names.\n\n"
+	long := "Print the filter that cordon compiles from a profile. This needs no privilege, and none of the files in the profile.\n\n"
 	for _, x := range formats {
 		long += "  " + pad(x.name, 6) + x.about + "\n"
 	}
 	c := &cobra.Command{
 		Use:   "dump [flags]",
-		Short: "Print the filter that a profile comes to",
+		Short: "Print the filter that cordon compiles from a profile",
 		Long: long + "\n  cordon filter dump -p build --format bpf -o build.bpf\n" +
 			"  bwrap --ro-bind / / --seccomp 9 9< build.bpf -- make",
 		DisableFlagsInUseLine: true,
@@ -47,8 +47,8 @@ func newFilterDump(u *ui) *cobra.Command {
 	}
 	addQueryFlags(c, &f.runFlags, "syscalls.")
 	c.Flags().StringVar(&f.format, "format", "asm", "`FORMAT`: asm, pfc, bpf, c or json")
-	c.Flags().StringVar(&f.arch, "arch", "", "the `NAME` of the architecture whose kernel takes it: amd64, arm64 or riscv64")
-	c.Flags().StringVarP(&f.out, "output", "o", "", "write `FILE` instead of stdout")
+	c.Flags().StringVar(&f.arch, "arch", "", "`NAME` of the architecture that the filter is for: amd64, arm64 or riscv64")
+	c.Flags().StringVarP(&f.out, "output", "o", "", "write to `FILE` instead of stdout")
 	if completing() {
 		_ = c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"asm", "pfc", "bpf", "c", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	}

@@ -7,38 +7,39 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cordon/sandbox"
+	"cordon/policy/phrase"
+	"cordon/sandbox/statedir"
 )
 
 func newInspect(u *ui) *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use:   "inspect [--json] SANDBOX...",
-		Short: "Show all there is to know of a sandbox",
-		Long: "Show all there is to know of a sandbox: its state, what the kernel says of it now, the effective profile with the\n" +
-			"file and line of every value, and the plan it was started by; of one that has ended the report.",
+		Short: "Show everything that is known about a sandbox",
+		Long: "Show everything that is known about a sandbox: its state, what the kernel says about it now, the effective profile\n" +
+			"with the file and line of every value, and the plan that started it. If the sandbox has ended, show its report.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return u.eachSandbox(args, func(e *sandbox.Entry) error { return u.inspect(e, asJSON) })
+			return u.eachSandbox(args, func(e *statedir.Entry) error { return u.inspect(e, asJSON) })
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, a value for each sandbox")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON, one value for each sandbox")
 	return c
 }
 
 // inspected is all that is known of a sandbox.
 type inspected struct {
 	shown
-	Log     *sandbox.LogState `json:"log,omitempty"`
-	Kernel  *sandbox.Kernel   `json:"kernel,omitempty"` // nil where it does not run
-	Profile string            `json:"effective_profile,omitempty"`
-	Plan    []string          `json:"plan,omitempty"`
-	Report  json.RawMessage   `json:"report,omitempty"`
+	Log     *statedir.LogState `json:"log,omitempty"`
+	Kernel  *statedir.Kernel   `json:"kernel,omitempty"` // nil where it does not run
+	Profile string             `json:"effective_profile,omitempty"`
+	Plan    []string           `json:"plan,omitempty"`
+	Report  json.RawMessage    `json:"report,omitempty"`
 }
 
-func (u *ui) inspect(e *sandbox.Entry, asJSON bool) error {
+func (u *ui) inspect(e *statedir.Entry, asJSON bool) error {
 	i, err := inspectEntry(e)
 	if err != nil {
 		return err
@@ -49,18 +50,18 @@ func (u *ui) inspect(e *sandbox.Entry, asJSON bool) error {
 	return u.write(i.text())
 }
 
-func inspectEntry(e *sandbox.Entry) (*inspected, error) {
-	t, err := sandbox.Processes()
+func inspectEntry(e *statedir.Entry) (*inspected, error) {
+	t, err := statedir.Processes()
 	if err != nil {
 		return nil, err
 	}
-	i := &inspected{shown: shown{State: e.State, Status: status(e, t), Ending: e.Ending(), Processes: []*sandbox.Process{}}}
-	if i.Status == sandbox.StatusRunning || i.Status == sandbox.StatusPaused {
+	i := &inspected{shown: shown{State: e.State, Status: status(e, t), Ending: e.Ending(), Processes: []*statedir.Process{}}}
+	if i.Status == statedir.StatusRunning || i.Status == statedir.StatusPaused {
 		i.Processes = append(i.Processes, t.Of(e)...)
 		if i.Kernel, err = e.Kernel(); err != nil {
 			return nil, err
 		}
-		var log sandbox.LogState
+		var log statedir.LogState
 		if _, err := e.Call("log", nil, &log); err == nil && e.State.Detached { // a launcher that is stopped keeps nothing else back
 			i.Log = &log
 		}
@@ -122,7 +123,7 @@ func (i *inspected) summary() []string {
 		fact("command", strings.Join(i.Args, " ")), fact("cwd", i.Cwd), fact("created", i.Created.Format(time.RFC3339)), fact("launcher", "pid "+itoa(i.Launcher.PID)),
 	}
 	if e := i.Ending; e != nil {
-		s = append(s, fact("ended", e.At.Format(time.RFC3339)+prefixed(", by ", e.Signal)+prefixed(", at its limit: ", e.Limit)))
+		s = append(s, fact("ended", e.At.Format(time.RFC3339)+phrase.Prefixed(", by ", e.Signal)+phrase.Prefixed(", at its limit: ", e.Limit)))
 		if e.Error != "" {
 			s = append(s, fact("error", e.Error))
 		}
@@ -142,7 +143,7 @@ func lostLine(n int64, why string) []string {
 	return []string{pad("log", 12) + "lacks " + size(n) + ": " + why}
 }
 
-func kernelLines(k *sandbox.KernelProcess) []string {
+func kernelLines(k *statedir.KernelProcess) []string {
 	lines := []string{pad("pid", 20) + itoa(k.PID)}
 	for _, n := range k.Namespaces {
 		whose := "its own"

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"cordon/sandbox"
+	"cordon/sandbox/statedir"
 )
 
 func newKill(u *ui) *cobra.Command {
@@ -15,21 +15,20 @@ func newKill(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "kill [-s SIGNAL] SANDBOX...",
 		Short: "Send a signal to the program in a sandbox",
-		Long: "Send a signal to the program in a sandbox, SIGTERM if none is named.\n\n" +
-			"KILL ends the sandbox with everything in it, paused or not. Any other signal reaches a program that is paused\n" +
-			"when it is resumed.",
+		Long: "Send a signal to the program in a sandbox, SIGTERM by default.\n\n" +
+			"KILL ends the whole sandbox, even if it is paused. A paused program gets any other signal once it is resumed.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
-		ValidArgsFunction:     completeSandboxes(sandbox.StatusRunning, sandbox.StatusStarting),
+		ValidArgsFunction:     completeSandboxes(statedir.StatusRunning, statedir.StatusStarting),
 		RunE: func(_ *cobra.Command, args []string) error {
 			sig, err := parseSignal(name)
 			if err != nil {
 				return err
 			}
-			return u.eachSandbox(args, func(e *sandbox.Entry) error { return u.killOne(e, sig) })
+			return u.eachSandbox(args, func(e *statedir.Entry) error { return u.killOne(e, sig) })
 		},
 	}
-	c.Flags().StringVarP(&name, "signal", "s", name, "the `SIGNAL`, by name or number")
+	c.Flags().StringVarP(&name, "signal", "s", name, "send this `SIGNAL`, by name or number")
 	if completing() {
 		_ = c.RegisterFlagCompletionFunc("signal", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return signalNames(), cobra.ShellCompDirectiveNoFileComp
@@ -38,7 +37,7 @@ func newKill(u *ui) *cobra.Command {
 	return c
 }
 
-func (u *ui) killOne(e *sandbox.Entry, sig unix.Signal) error {
+func (u *ui) killOne(e *statedir.Entry, sig unix.Signal) error {
 	if e.Ending() != nil {
 		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has ended"), hint: "cordon rm removes it"}
 	}
@@ -48,7 +47,7 @@ func (u *ui) killOne(e *sandbox.Entry, sig unix.Signal) error {
 	if sig == unix.SIGKILL || sig == unix.SIGCONT {
 		return nil
 	}
-	t, err := sandbox.Processes()
+	t, err := statedir.Processes()
 	if err == nil && e.Paused(t) {
 		u.line("hint", "sandbox "+label(&e.State)+" is paused: "+unix.SignalName(sig)+" arrives when it is resumed")
 	}

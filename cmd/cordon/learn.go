@@ -14,6 +14,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/learn"
+	"cordon/policy/phrase"
 	"cordon/policy/recording"
 	"cordon/profiles"
 )
@@ -34,16 +35,17 @@ func newLearn(u *ui) *cobra.Command {
 	var f learnFlags
 	c := &cobra.Command{
 		Use:   "learn [flags] RECORDING...",
-		Short: "Make a profile of what a program was seen to do",
-		Long: "Make a profile of what cordon record saw a program do. Several recordings make one profile of all of them.\n\n" +
-			"Every rule has the record that it comes from behind it (# nginx.rec:412). What was generalised, and what that grants\n" +
-			"beyond what was seen, is listed on stderr; so is what was seen and not granted. Secrets, which are what the profile\n" +
-			"default hides and more, in anybody's home and under any name that leads to them, devices and sockets of the host are\n" +
-			"never granted without --grant, nor a system call that the profile default denies without --grant-call.\n\n" +
-			"Then the recordings are played against the profile as it was written: the exit code is 1 if it would deny something\n" +
-			"of them, and each such thing is listed.\n\n" +
-			"Where OUT is a profile already, what is missing is added to it: everything else in it stays, comments too. One\n" +
-			"that a program in a sandbox may have written is refused: cordon profile trust.",
+		Short: "Make a profile that allows what a program was seen to do",
+		Long: "Make a profile that allows what cordon record saw a program do. Several recordings make one profile.\n\n" +
+			"Each rule in the profile ends with a comment that names the record it comes from (# nginx.rec:412). stderr lists\n" +
+			"what was generalised, and what that allows beyond what was seen. It also lists what was seen and not allowed: secrets,\n" +
+			"devices and sockets of the host, which need --grant, and system calls that the profile default denies, which need\n" +
+			"--grant-call. Secrets are the files that the profile default hides, and more; they count in anybody's home and under\n" +
+			"any name that leads to them.\n\n" +
+			"At the end learn plays the recordings against the new profile and lists what it would deny. The exit code is 1 if\n" +
+			"it would deny anything.\n\n" +
+			"If OUT is already a profile, learn adds what is missing and keeps the rest, including comments. It refuses a file\n" +
+			"that a program in a sandbox may have written; see cordon profile trust.",
 		Example: "  cordon record -o nginx.rec --net host -- nginx -g 'daemon off;'\n" +
 			"  cordon learn nginx.rec -o ./nginx.yaml\n" +
 			"  cordon run -p ./nginx.yaml -- nginx -g 'daemon off;'",
@@ -52,15 +54,15 @@ func newLearn(u *ui) *cobra.Command {
 		RunE:                  func(_ *cobra.Command, args []string) error { return u.learn(&f, args) },
 	}
 	fs := c.Flags()
-	fs.StringVarP(&f.out, "output", "o", "-", "write to `OUT` instead of stdout; an existing profile is added to")
-	fs.StringVar(&f.name, "name", "", "`NAME` of the profile; by default that of OUT, or of the first recording")
+	fs.StringVarP(&f.out, "output", "o", "-", "write to `OUT` instead of stdout; if OUT is a profile, add to it")
+	fs.StringVar(&f.name, "name", "", "`NAME` of the profile; by default the name of OUT, or of the first recording")
 	fs.StringArrayVar(&f.extends, "extends", nil, "`PROFILE` to build on, base by default; may be repeated")
-	fs.StringArrayVar(&f.grant, "grant", nil, "grant what was seen of `PATH`, although it is a secret or a socket of the host; may be repeated")
-	fs.StringArrayVar(&f.calls, "grant-call", nil, "allow the system call `CALL` as it was seen, although the profile default denies it; may be repeated")
-	fs.IntVar(&f.files, "files", 6, "grant a directory where so many files in it were read; a large `N` keeps every file by itself")
-	fs.IntVar(&f.names, "names", 3, "grant a directory of which so many files were read that are named alike but for numbers; `N` as for --files")
-	fs.IntVar(&f.dirs, "dirs", 4, "grant a directory where so many directories in it are granted; `N` as for --files")
-	fs.BoolVar(&f.json, "json", false, "print the notes and what would be denied as JSON; needs -o")
+	fs.StringArrayVar(&f.grant, "grant", nil, "allow what was seen below `PATH`, even if it is a secret, a device or a socket of the host; may be repeated")
+	fs.StringArrayVar(&f.calls, "grant-call", nil, "allow the system call `CALL` as it was seen, even if the profile default denies it; may be repeated")
+	fs.IntVar(&f.files, "files", 6, "allow a whole directory once `N` of its files were read; a large N lists every file")
+	fs.IntVar(&f.names, "names", 3, "allow a whole directory once `N` files were read whose names differ only in numbers")
+	fs.IntVar(&f.dirs, "dirs", 4, "allow a whole directory once `N` of its directories are allowed")
+	fs.BoolVar(&f.json, "json", false, "print the notes and the denials as JSON; needs -o")
 	_ = c.RegisterFlagCompletionFunc("extends", completeProfile)
 	return c
 }
@@ -108,7 +110,7 @@ func readRecording(facts *learn.Facts, file string) error {
 	if file != "-" {
 		r, err := openInput(file)
 		if err != nil {
-			return &cliError{err: errors.New("learn: " + strconv.Quote(file) + ": " + cause(err).Error())}
+			return &cliError{err: errors.New("learn: " + strconv.Quote(file) + ": " + phrase.Cause(err).Error())}
 		}
 		defer r.Close()
 		in, name = r, file
@@ -131,7 +133,7 @@ func (f *learnFlags) existing() ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, &cliError{err: errors.New("learn: " + strconv.Quote(f.out) + ": " + cause(err).Error()), hint: hint(err)}
+		return nil, &cliError{err: errors.New("learn: " + strconv.Quote(f.out) + ": " + phrase.Cause(err).Error()), hint: hint(err)}
 	case len(strings.TrimSpace(string(text))) == 0:
 		return nil, nil
 	}
@@ -271,21 +273,21 @@ func (u *ui) tellLearned(f *learnFlags, facts *learn.Facts, result *learn.Result
 	}
 	for i := range facts.Header.Runs {
 		if r := &facts.Header.Runs[i]; !r.Complete {
-			u.line("warning", "a run of "+strings.Join(r.Command, " ")+" is not complete"+prefixed(": ", strings.Join(r.Why, ", "))+"; what was lost is not in the profile")
+			u.line("warning", "a run of "+strings.Join(r.Command, " ")+" is not complete"+phrase.Prefixed(": ", strings.Join(r.Why, ", "))+"; what was lost is not in the profile")
 		}
 	}
 	for _, n := range result.Notes {
-		u.line(string(n.Kind), n.What+": "+n.Why+prefixed(" (", closed(n.At.Short())))
+		u.line(string(n.Kind), n.What+": "+n.Why+phrase.Prefixed(" (", closed(n.At.Short())))
 	}
 	for _, d := range denials {
 		kind := "denied"
 		if d.Maybe {
 			kind = "unsure"
 		}
-		u.line(kind, d.What+": "+string(d.Layer)+": "+d.Why+prefixed(" (", closed(d.At.Short()))+prefixed("; ", d.By.Short()))
+		u.line(kind, d.What+": "+string(d.Layer)+": "+d.Why+phrase.Prefixed(" (", closed(d.At.Short()))+phrase.Prefixed("; ", d.By.Short()))
 	}
 	if failed > 0 {
-		u.line("error", "learn: the profile would deny "+counted(failed, "thing")+" of what was recorded")
+		u.line("error", "learn: the profile would deny "+phrase.Counted(failed, "thing")+" of what was recorded")
 		u.line("hint", "--grant PATH grants a secret, a device or a socket, --grant-call CALL a system call; what the profile below denies needs another --extends")
 	}
 	return nil

@@ -10,17 +10,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
-	"cordon/sandbox"
+	"cordon/policy/phrase"
+	"cordon/sandbox/statedir"
 )
 
 func newLogs(u *ui) *cobra.Command {
 	var f logsFlags
 	c := &cobra.Command{
 		Use:   "logs [flags] SANDBOX",
-		Short: "Print what the program in a detached sandbox has written",
-		Long: "Print what the program in a detached sandbox has written: its standard output on stdout, its standard error, and\n" +
-			"what the launcher had to say, on stderr. On a terminal, control characters are shown as text; through a pipe\n" +
-			"the bytes are the program's.",
+		Short: "Print the output of the program in a detached sandbox",
+		Long: "Print the output of the program in a detached sandbox. Its standard output goes to stdout; its standard error and\n" +
+			"the launcher's messages go to stderr. On a terminal, control characters are shown as text. Through a pipe, the bytes\n" +
+			"are exactly the program's.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the sandbox"), atMost(1)),
 		ValidArgsFunction:     completeSandboxes(),
@@ -28,16 +29,16 @@ func newLogs(u *ui) *cobra.Command {
 			if err := f.parse(time.Now()); err != nil {
 				return err
 			}
-			return u.oneSandbox(args[0], func(e *sandbox.Entry) error { return u.logs(e, &f) })
+			return u.oneSandbox(args[0], func(e *statedir.Entry) error { return u.logs(e, &f) })
 		},
 	}
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.BoolVarP(&f.follow, "follow", "f", false, "go on until the sandbox has ended")
-	fs.StringVarP(&f.tailText, "tail", "n", "all", "begin `N` lines before the end")
-	fs.StringVar(&f.sinceText, "since", "", "begin at a `TIME`: 2006-01-02T15:04:05Z, or a duration before now, such as 10m")
-	fs.BoolVarP(&f.times, "timestamps", "t", false, "put the time before every line")
-	fs.BoolVar(&f.json, "json", false, "print the records as they are kept: JSON, one a line")
+	fs.BoolVarP(&f.follow, "follow", "f", false, "keep printing until the sandbox ends")
+	fs.StringVarP(&f.tailText, "tail", "n", "all", "print only the last `N` lines")
+	fs.StringVar(&f.sinceText, "since", "", "print only lines since `TIME`: 2006-01-02T15:04:05Z, or a duration before now, such as 10m")
+	fs.BoolVarP(&f.times, "timestamps", "t", false, "print the time before every line")
+	fs.BoolVar(&f.json, "json", false, "print the stored records: JSON, one on each line")
 	return c
 }
 
@@ -70,7 +71,7 @@ func (f *logsFlags) parse(now time.Time) (err error) {
 }
 
 // logs prints a log, and what is added to it.
-func (u *ui) logs(e *sandbox.Entry, f *logsFlags) error {
+func (u *ui) logs(e *statedir.Entry, f *logsFlags) error {
 	r, err := e.ReadLog()
 	if notExist(err) {
 		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has no log"), hint: "only one that was started with --detach has"}
@@ -84,7 +85,7 @@ func (u *ui) logs(e *sandbox.Entry, f *logsFlags) error {
 		return err
 	}
 	for f.follow {
-		over := e.Status() != sandbox.StatusRunning && e.Status() != sandbox.StatusStarting // seen before what is read last
+		over := e.Status() != statedir.StatusRunning && e.Status() != statedir.StatusStarting // seen before what is read last
 		if err := p.rest(r); err != nil {
 			return err
 		}
@@ -108,19 +109,19 @@ type logPrinter struct {
 
 // logLine is a line of one stream, or in JSON a record.
 type logLine struct {
-	rec  *sandbox.LogRecord
+	rec  *statedir.LogRecord
 	data []byte
 }
 
 // head prints what there is: the last lines of it.
-func (p *logPrinter) head(r *sandbox.LogReader) error {
+func (p *logPrinter) head(r *statedir.LogReader) error {
 	if p.flags.tail < 0 {
 		return p.rest(r)
 	}
 	var last []logLine
 	open := map[string]int{} // by stream, the line of last that has no end yet, counted from the first there was
 	dropped := 0
-	err := p.each(r, func(rec *sandbox.LogRecord, line []byte) error {
+	err := p.each(r, func(rec *statedir.LogRecord, line []byte) error {
 		for _, piece := range p.pieces(rec, line) {
 			if at, found := open[rec.Stream]; found && at >= dropped {
 				last[at-dropped].data = append(last[at-dropped].data, piece...)
@@ -144,8 +145,8 @@ func (p *logPrinter) head(r *sandbox.LogReader) error {
 }
 
 // rest prints the records that are there by now.
-func (p *logPrinter) rest(r *sandbox.LogReader) error {
-	return p.each(r, func(rec *sandbox.LogRecord, line []byte) error {
+func (p *logPrinter) rest(r *statedir.LogReader) error {
+	return p.each(r, func(rec *statedir.LogRecord, line []byte) error {
 		for _, piece := range p.pieces(rec, line) {
 			if err := p.print(rec, piece); err != nil {
 				return err
@@ -156,7 +157,7 @@ func (p *logPrinter) rest(r *sandbox.LogReader) error {
 }
 
 // each calls do for every record that is late enough.
-func (p *logPrinter) each(r *sandbox.LogReader, do func(rec *sandbox.LogRecord, line []byte) error) error {
+func (p *logPrinter) each(r *statedir.LogReader, do func(rec *statedir.LogRecord, line []byte) error) error {
 	for {
 		rec, line, err := r.Next()
 		if err == io.EOF {
@@ -172,7 +173,7 @@ func (p *logPrinter) each(r *sandbox.LogReader, do func(rec *sandbox.LogRecord, 
 }
 
 // pieces are the lines of a record; the last may have no end.
-func (p *logPrinter) pieces(rec *sandbox.LogRecord, line []byte) [][]byte {
+func (p *logPrinter) pieces(rec *statedir.LogRecord, line []byte) [][]byte {
 	if p.flags.json {
 		return [][]byte{line}
 	}
@@ -184,7 +185,7 @@ func (p *logPrinter) pieces(rec *sandbox.LogRecord, line []byte) [][]byte {
 }
 
 // print writes a line, or what there is of it, where it belongs.
-func (p *logPrinter) print(rec *sandbox.LogRecord, data []byte) error {
+func (p *logPrinter) print(rec *statedir.LogRecord, data []byte) error {
 	to := p.u.out
 	if rec.Stream != "stdout" && !p.flags.json {
 		to = p.u.err
@@ -197,7 +198,7 @@ func (p *logPrinter) print(rec *sandbox.LogRecord, data []byte) error {
 		data = onTerminal(data)
 	}
 	if _, err := to.Write(data); err != nil {
-		return &cliError{err: errors.New("write the log: " + cause(err).Error())}
+		return &cliError{err: errors.New("write the log: " + phrase.Cause(err).Error())}
 	}
 	return nil
 }

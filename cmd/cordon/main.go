@@ -2,12 +2,16 @@
 //
 // This file is the table of subcommands. Only the one that is asked for is built: a launch should not pay for the
 // flags of the others. What the user sees is in ui.go.
+
+//go:debug updatemaxprocs=0
 package main
 
 import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"cordon/sandbox"
 )
 
 // commands are the subcommands in the order of the help text.
@@ -42,7 +46,9 @@ var commands = [...]struct {
 func main() {
 	_ = roomy(0)
 	u := &ui{out: os.Stdout, err: os.Stderr}
-	os.Exit(u.main(os.Args[1:]))
+	code := u.main(os.Args[1:])
+	sandbox.PassBreak(u.broken)
+	os.Exit(code)
 }
 
 // roomy makes the stack as large as a launch needs it, once and while there is little on it to be moved. Frames that
@@ -68,6 +74,13 @@ func (u *ui) main(args []string) int {
 	}
 	args = ownWords(args)
 	u.args, u.lean = args, lean(args)
+	var f runFlags
+	if command, ok := f.direct(args); ok {
+		if err := u.run(&f, command); err != nil {
+			return u.fail(err)
+		}
+		return u.code
+	}
 	root := newRoot(u, args)
 	if err := root.Execute(); err != nil {
 		u.failedEarly(root, err)
@@ -85,8 +98,8 @@ func newRoot(u *ui, args []string) *cobra.Command {
 		Long: "Run a program in a sandbox that a profile describes.\n\n" +
 			"  cordon run ./tool              run it in the profile \"default\"\n" +
 			"  cordon run -p build -- make    run make in the profile \"build\"\n" +
-			"  cordon plan -p build -- make   show what that would do\n" +
-			"  cordon doctor                  show what this machine can do",
+			"  cordon plan -p build -- make   show the system calls that this would make\n" +
+			"  cordon doctor                  show what this machine supports",
 		SilenceErrors:         true,
 		SilenceUsage:          true,
 		DisableFlagsInUseLine: true,

@@ -7,7 +7,7 @@ import (
 func newProfile(u *ui) *cobra.Command {
 	c := &cobra.Command{
 		Use:                   "profile COMMAND [ARG...]",
-		Short:                 "List, show, check, lint, compare, format, begin, convert and trust profiles",
+		Short:                 "List, show, check, lint, compare, format, create, convert and trust profiles",
 		DisableFlagsInUseLine: true,
 		Args:                  noArgs,
 		RunE:                  u.needCommand,

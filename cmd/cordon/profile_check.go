@@ -12,6 +12,7 @@ import (
 	"cordon/policy"
 	"cordon/policy/filter"
 	"cordon/policy/lint"
+	"cordon/policy/phrase"
 )
 
 type checkFlags struct {
@@ -39,21 +40,21 @@ func newProfileCheck(u *ui) *cobra.Command {
 	var f checkFlags
 	c := &cobra.Command{
 		Use:   "check [flags] FILE|NAME...",
-		Short: "Print every error and warning of every profile given",
-		Long: "Print every error of every profile given, each with its line, and warn of what has no effect, of what cannot\n" +
-			"start, and of sockets of the host that give away more than they seem to. A profile is checked as it would be used,\n" +
-			"merged with all that it extends.\n\n" +
-			"With --reference the rules of the filter are given to libseccomp as well, and both filters are run in a simulator on\n" +
-			"every number of every architecture and on arguments at the edges of the rules: they must decide alike. What\n" +
-			"libseccomp does not know is listed. It takes cordon-reference beside cordon.\n\n" +
-			"The exit code is 1 if there is an error or a difference, with --strict also if there is a warning.",
+		Short: "Print every error and warning in the given profiles",
+		Long: "Print every error in the given profiles, each with its line. Also warn of lines that have no effect, of filters under\n" +
+			"which nothing can start, and of sockets of the host that give away more than they seem to. A profile is checked\n" +
+			"together with all the profiles that it extends.\n\n" +
+			"With --reference, libseccomp compiles the same rules too. A simulator then runs both filters with every number of\n" +
+			"every architecture, and with arguments at the edges of the rules; their decisions must be equal. check lists what\n" +
+			"libseccomp does not know. This needs the program cordon-reference in the directory of cordon.\n\n" +
+			"The exit code is 1 if there is an error or a difference. With --strict it is also 1 if there is a warning.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the profile"),
 		ValidArgsFunction:     completeProfile,
 		RunE:                  func(_ *cobra.Command, args []string) error { return u.check(&f, args) },
 	}
-	c.Flags().BoolVar(&f.reference, "reference", false, "compare the filter with the one that libseccomp makes of the same rules")
-	c.Flags().BoolVar(&f.strict, "strict", false, "a warning is an error")
+	c.Flags().BoolVar(&f.reference, "reference", false, "compare the filter with the filter that libseccomp makes from the same rules")
+	c.Flags().BoolVar(&f.strict, "strict", false, "treat warnings as errors")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c
 }
@@ -139,7 +140,7 @@ func (u *ui) tell(c *checked) {
 		}
 	}
 	for _, w := range c.Warnings {
-		u.line("warning", c.Profile+": "+w.Text+prefixed(" (", closed(strings.Join(w.From, ", "))))
+		u.line("warning", c.Profile+": "+w.Text+phrase.Prefixed(" (", closed(strings.Join(w.From, ", "))))
 		if w.Hint != "" {
 			u.line("hint", w.Hint)
 		}

@@ -21,12 +21,12 @@ func newProfileDiff(u *ui) *cobra.Command {
 	var f diffFlags
 	c := &cobra.Command{
 		Use:   "diff [flags] OLD NEW",
-		Short: "Print what a program may do in one profile and not in another",
-		Long: "Print what a program may do in one profile and not in another: each change from OLD to NEW, and whether it widens,\n" +
-			"narrows or only alters what is possible. OLD and NEW are names or files, each merged with all that it extends.\n\n" +
-			"Filters are compared by what they decide for every call and every class of arguments, mounts by what is seen at\n" +
-			"every path that either names. What is only said in another way is no change.\n\n" +
-			"The exit code is 1 if there is a change of the kind that --fail-on names, else 0.",
+		Short: "Compare what a program may do under two profiles",
+		Long: "Compare what a program may do under two profiles. diff prints each change from OLD to NEW, and says whether the change\n" +
+			"widens, narrows or only alters what is possible. OLD and NEW are names or files, each with all that it extends.\n\n" +
+			"Filters are compared by their decision for every call and every class of arguments. Mounts are compared by what is\n" +
+			"visible at every path that either profile names. The same meaning in other words is not a change.\n\n" +
+			"The exit code is 1 if there is a change of the kind that --fail-on names, otherwise 0.",
 		Example:               "  cordon profile diff --fail-on widen ./reviewed.yaml ./learned.yaml",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(2, "a profile"), atMost(2)),
@@ -35,7 +35,7 @@ func newProfileDiff(u *ui) *cobra.Command {
 	}
 	fs := c.Flags()
 	fs.StringVar(&f.failOn, "fail-on", "", "exit with 1 if there is a change of `KIND`: widen, narrow or any")
-	fs.StringVar(&f.arch, "arch", runtime.GOARCH, "`ARCH` whose calls are compared: amd64, arm64 or riscv64")
+	fs.StringVar(&f.arch, "arch", runtime.GOARCH, "compare the calls of this `ARCH`: amd64, arm64 or riscv64")
 	fs.BoolVar(&f.json, "json", false, "print JSON")
 	_ = c.RegisterFlagCompletionFunc("fail-on", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{"widen", "narrow", "any"}, cobra.ShellCompDirectiveNoFileComp

@@ -17,14 +17,15 @@ func newProfileExport(u *ui) *cobra.Command {
 	format := ""
 	c := &cobra.Command{
 		Use:   "export [flags] --format FORMAT NAME|FILE",
-		Short: "Write a profile's system calls for another program",
-		Long: "Write a profile's system calls for another program, merged with all that it extends. The formats:\n\n" +
+		Short: "Write a profile's system calls in the format of another program",
+		Long: "Write a profile's system calls in the format of another program, together with all that the profile extends. The\n" +
+			"formats:\n\n" +
 			"  oci          linux.seccomp of the OCI runtime specification: runc, crun, containerd, Podman\n" +
 			"  docker       for docker run --security-opt seccomp=FILE\n" +
 			"  systemd      lines for the [Service] section of a unit\n" +
 			"  kubernetes   a localhost profile; with -o the securityContext that uses it is printed\n\n" +
-			"Every rule that is not taken over exactly is listed on stderr; where one is dropped or would let more calls\n" +
-			"pass, nothing is written without --lossy, and the exit code is 1.",
+			"stderr lists every rule that cannot be converted exactly. If a rule is lost, or if the result would allow more calls,\n" +
+			"export writes nothing and exits with 1; with --lossy it writes the result all the same.",
 		Example: "  cordon profile export container --format docker -o cordon.json\n" +
 			"  docker run --security-opt seccomp=cordon.json …",
 		DisableFlagsInUseLine: true,

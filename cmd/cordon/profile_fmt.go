@@ -9,16 +9,17 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 )
 
 func newProfileFmt(u *ui) *cobra.Command {
 	write, diff := false, false
 	c := &cobra.Command{
 		Use:   "fmt [-w] [-d] FILE...",
-		Short: "Print profiles in the one format",
-		Long: "Print profiles in the one format: keys in the language's order, uniform spacing, comments kept.\n\n" +
-			"With -w the files are rewritten, with -d the difference is printed and the exit code is 1 if there is one.\n" +
-			"With -w a file that a program in a sandbox may have written is refused: rewritten it would pass for yours.",
+		Short: "Print profiles in the standard format",
+		Long: "Print profiles in the standard format: keys in the order of the reference, uniform spacing, comments kept.\n\n" +
+			"With -w, rewrite the files. With -d, print the differences, and exit with 1 if there are any. -w refuses a file that a\n" +
+			"program in a sandbox may have written, because the rewritten file would count as yours.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the file"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -30,7 +31,7 @@ func newProfileFmt(u *ui) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVarP(&write, "write", "w", false, "rewrite the files")
-	c.Flags().BoolVarP(&diff, "diff", "d", false, "print the difference; exit code 1 if there is one")
+	c.Flags().BoolVarP(&diff, "diff", "d", false, "print the differences; exit with 1 if there are any")
 	return c
 }
 
@@ -41,7 +42,7 @@ func (u *ui) format(path string, write, diff bool) error {
 	}
 	old, err := read(path, maxProfile)
 	if err != nil {
-		return &cliError{err: errors.New("profile fmt: " + strconv.Quote(path) + ": " + cause(err).Error()), hint: hint(err)}
+		return &cliError{err: errors.New("profile fmt: " + strconv.Quote(path) + ": " + phrase.Cause(err).Error()), hint: hint(err)}
 	}
 	text, err := policy.Format(path, old)
 	if err != nil {

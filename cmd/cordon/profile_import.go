@@ -16,6 +16,7 @@ import (
 	"cordon/policy"
 	"cordon/policy/convert"
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 )
 
 // conversion are the flags that import and export have in common.
@@ -29,9 +30,9 @@ type conversion struct {
 func (f *conversion) add(c *cobra.Command) {
 	fs := c.Flags()
 	fs.StringVarP(&f.out, "output", "o", "-", "write to `OUT` instead of stdout")
-	fs.StringVar(&f.arch, "arch", "", "`ARCH` that it is for: amd64, arm64 or riscv64; this machine's by default")
-	fs.BoolVar(&f.lossy, "lossy", false, "write it although rules are dropped, or let more calls pass")
-	fs.BoolVar(&f.json, "json", false, "print what became of every rule as JSON; needs -o")
+	fs.StringVar(&f.arch, "arch", "", "`ARCH` that the profile is for: amd64, arm64 or riscv64; by default this machine's")
+	fs.BoolVar(&f.lossy, "lossy", false, "write the profile even if rules are lost, or if it allows more calls")
+	fs.BoolVar(&f.json, "json", false, "print as JSON what became of every rule; needs -o")
 	_ = c.RegisterFlagCompletionFunc("arch", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{"amd64", "arm64", "riscv64"}, cobra.ShellCompDirectiveNoFileComp
 	})
@@ -60,12 +61,12 @@ func newProfileImport(u *ui) *cobra.Command {
 	kernel := ""
 	c := &cobra.Command{
 		Use:   "import [flags] FILE",
-		Short: "Make a profile of a seccomp profile in JSON",
-		Long: "Make a profile of a seccomp profile in JSON: Docker's, the OCI runtime specification's (a whole config.json, too),\n" +
-			"or Podman's. FILE may be -. Every rule that is not taken over exactly is listed on stderr; where one is dropped\n" +
-			"or would let more calls pass, nothing is written without --lossy, and the exit code is 1.\n\n" +
-			"The profile stands for itself: all but its system calls is as in the profile container. With --bare it is the\n" +
-			"system calls alone, to be merged over another: the other's denials and rules then hold as well.",
+		Short: "Make a profile from a seccomp profile in JSON",
+		Long: "Make a profile from a seccomp profile in JSON: Docker's, Podman's, or the OCI runtime specification's (also a whole\n" +
+			"config.json). FILE may be -. stderr lists every rule that cannot be converted exactly. If a rule is lost, or if the\n" +
+			"result would allow more calls, import writes nothing and exits with 1; with --lossy it writes the result all the same.\n\n" +
+			"The new profile is complete: apart from its system calls it equals the profile container. With --bare it has the\n" +
+			"system calls alone, for use together with another profile, whose denials and rules then hold too.",
 		Example: "  cordon profile import default.json -o docker.yaml\n" +
 			"  cordon run -p ./docker.yaml --root /srv/rootfs -- sh",
 		DisableFlagsInUseLine: true,
@@ -87,11 +88,11 @@ func newProfileImport(u *ui) *cobra.Command {
 	}
 	f.add(c)
 	fs := c.Flags()
-	fs.StringVar(&opts.Name, "name", "", "`NAME` of the profile; the file's by default")
-	fs.StringArrayVar(&caps, "cap", nil, "a `CAP` that is kept beside Docker's fourteen, for includes and excludes; none before it drops those; may be repeated")
-	fs.StringVar(&kernel, "kernel", "", "`X.Y`, for includes and excludes; the running kernel by default")
-	fs.BoolVar(&opts.Bare, "bare", false, "only the section syscalls, for merging over another profile")
-	fs.BoolVar(&opts.Names, "names", false, "name every call, and fold none into groups, which may change with the version of cordon")
+	fs.StringVar(&opts.Name, "name", "", "`NAME` of the profile; by default the file's name")
+	fs.StringArrayVar(&caps, "cap", nil, "assume that the container keeps `CAP` besides Docker's fourteen; put none first to drop those; may be repeated")
+	fs.StringVar(&kernel, "kernel", "", "assume Linux `X.Y`; by default the running kernel")
+	fs.BoolVar(&opts.Bare, "bare", false, "write only the section syscalls, for use with another profile")
+	fs.BoolVar(&opts.Names, "names", false, "list every call by name; do not use groups, which may change with the version of cordon")
 	_ = c.RegisterFlagCompletionFunc("cap", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return append(policy.CapabilityNames(), "none", "all"), cobra.ShellCompDirectiveNoFileComp
 	})
@@ -168,7 +169,7 @@ func kernelOf(given string) (k convert.Kernel, err error) {
 }
 
 func convertError(command, file string, err error) error {
-	return &cliError{err: errors.New("profile " + command + ": " + strconv.Quote(file) + ": " + cause(err).Error())}
+	return &cliError{err: errors.New("profile " + command + ": " + strconv.Quote(file) + ": " + phrase.Cause(err).Error())}
 }
 
 // converted lists what became of the rules, and writes the result unless something is lost that the user has not agreed
@@ -181,7 +182,7 @@ func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error 
 		}
 	}
 	if n := res.Lossy(); n > 0 && !f.lossy {
-		return &cliError{err: fmt.Errorf("%s would be lost or let more calls pass: nothing is written", counted(n, "rule")),
+		return &cliError{err: fmt.Errorf("%s would be lost or let more calls pass: nothing is written", phrase.Counted(n, "rule")),
 			hint: "--lossy writes it all the same", code: exitNo}
 	}
 	if f.out == "-" {
@@ -216,7 +217,7 @@ func (u *ui) listNotes(notes []convert.Note) {
 		}
 		u.line(string(n.Class), at+": "+n.Rule+": "+suffixed(string(n.Effect), ": ")+n.How)
 	}
-	u.line("converted", fmt.Sprintf("%s exact, %d approximated, %d dropped", counted(exact, "rule"), others, dropped))
+	u.line("converted", fmt.Sprintf("%s exact, %d approximated, %d dropped", phrase.Counted(exact, "rule"), others, dropped))
 }
 
 func suffixed(s, suffix string) string {
@@ -224,13 +225,6 @@ func suffixed(s, suffix string) string {
 		return ""
 	}
 	return s + suffix
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
 }
 
 // listedNote is an item of --json.

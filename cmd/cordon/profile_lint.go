@@ -25,13 +25,13 @@ func newProfileLint(u *ui) *cobra.Command {
 	var f lintFlags
 	c := &cobra.Command{
 		Use:   "lint [flags] FILE|NAME...",
-		Short: "Find what a profile allows and should not, lacks, or says in vain",
-		Long: "Find what a profile allows and should not, lacks, or says in vain. A profile is looked at as it would be used, merged\n" +
-			"with all that it extends. Each finding has a code, the line that is responsible, what comes of it and what to do.\n\n" +
-			"A finding that is meant is ignored by a comment on its line or the one above, with a reason; where it has no line, by\n" +
+		Short: "Find what a profile should not allow, what it lacks, and what has no effect",
+		Long: "Find what a profile should not allow, what it lacks, and what has no effect. lint looks at a profile together with all\n" +
+			"that it extends. Each finding has a code, the responsible line, the consequence and the remedy.\n\n" +
+			"To accept a finding, put a comment with a reason on its line, or on the line above. For a finding without a line, put\n" +
 			"lint:ignore-file anywhere in the file:\n\n" +
 			"  tty: inherit # lint:ignore CL018 it is run from a shell\n\n" +
-			"The exit code is 1 if there is a finding of the level that --fail-on names, or a higher one.",
+			"The exit code is 1 if there is a finding of the level that --fail-on names, or of a higher level.",
 		Example:               "  cordon profile lint --format sarif ./ci.yaml > lint.sarif",
 		DisableFlagsInUseLine: true,
 		Args: func(c *cobra.Command, args []string) error {
@@ -45,8 +45,8 @@ func newProfileLint(u *ui) *cobra.Command {
 	}
 	fs := c.Flags()
 	fs.StringVar(&f.format, "format", "text", "`FORMAT` of the output: text, json or sarif (2.1.0)")
-	fs.StringVar(&f.failOn, "fail-on", "warning", "exit with 1 from this `LEVEL` on: error, warning, note or never")
-	fs.StringVar(&f.arch, "arch", runtime.GOARCH, "`ARCH` whose calls are looked at: amd64, arm64 or riscv64")
+	fs.StringVar(&f.failOn, "fail-on", "warning", "exit with 1 if there is a finding of this `LEVEL` or a higher one: error, warning, note or never")
+	fs.StringVar(&f.arch, "arch", runtime.GOARCH, "look at the calls of this `ARCH`: amd64, arm64 or riscv64")
 	fs.BoolVar(&f.rules, "rules", false, "list the rules")
 	for name, words := range map[string][]string{"format": {"text", "json", "sarif"}, "fail-on": {"error", "warning", "note", "never"}} {
 		_ = c.RegisterFlagCompletionFunc(name, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -12,7 +12,7 @@ func newProfileLs(u *ui) *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use:   "ls",
-		Short: "List the profiles that can be named: what they are for, and where they are",
+		Short: "List the profiles that -p finds by name, with their purpose and their file",
 		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			list := listed(search().List())

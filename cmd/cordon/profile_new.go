@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/profiles"
 )
 
@@ -19,10 +20,10 @@ func newProfileNew(u *ui) *cobra.Command {
 	var extends []string
 	c := &cobra.Command{
 		Use:   "new NAME [--extends PROFILE]",
-		Short: "Begin a profile from a commented template",
-		Long: "Begin a profile from a commented template, and print its path.\n\n" +
-			"NAME goes to your profile directory, so that -p NAME finds it; with a slash it is a file. What exists is\n" +
-			"never overwritten.",
+		Short: "Create a profile from a commented template",
+		Long: "Create a profile from a commented template, and print its path.\n\n" +
+			"A plain NAME goes to your profile directory, where -p NAME finds it. A NAME with a slash is a file. new never overwrites\n" +
+			"a file.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the name"), atMost(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -80,7 +81,7 @@ func newProfileFile(name string, extends []string) (string, error) {
 }
 
 func newError(path string, err error) error {
-	e := &cliError{err: errors.New("profile new: " + strconv.Quote(path) + ": " + cause(err).Error()), hint: plantedHint(err)}
+	e := &cliError{err: errors.New("profile new: " + strconv.Quote(path) + ": " + phrase.Cause(err).Error()), hint: plantedHint(err)}
 	if errors.Is(err, fs.ErrExist) {
 		e.hint = "choose another name; a profile is never overwritten"
 	}

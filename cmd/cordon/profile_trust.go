@@ -15,12 +15,12 @@ func newProfileTrust(u *ui) *cobra.Command {
 	yes := false
 	c := &cobra.Command{
 		Use:   "trust [--yes] FILE|NAME",
-		Short: "Show what may have been changed from inside a sandbox, and use it from now on",
-		Long: "Show what changed in a profile while a sandbox could write it, and let it be used.\n\n" +
-			"A profile that changed while a sandbox could write it, or that was moved to its place then, is not used: the program\n" +
-			"in that sandbox may have written it, and would so decide what the next one may do. This command prints what changed\n" +
-			"since the profile was used last, or the whole text, for the profile and for all that it extends, and asks. What is\n" +
-			"answered with yes is used until its content changes. What is changed when no sandbox can write it needs none of this.",
+		Short: "Show how a profile changed while a sandbox could write it, and allow its use",
+		Long: "Show how a profile changed while a sandbox could write it, and allow its use.\n\n" +
+			"cordon refuses a profile that changed, or was moved to its place, while a sandbox could write it. Otherwise the program\n" +
+			"in that sandbox could decide what the next program may do. For the profile and all that it extends, this command\n" +
+			"prints what changed since the last use, or the whole text, and asks. If you answer yes, cordon uses the profile until\n" +
+			"its content changes again. A profile that you edit while no sandbox can write it needs no trust.",
 		DisableFlagsInUseLine: true,
 		Args:                  cobra.MatchAll(needArgs(1, "the profile"), atMost(1)),
 		ValidArgsFunction:     completeProfile,

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cordon/sandbox"
+	"cordon/sandbox/statedir"
 )
 
 func newPs(u *ui) *cobra.Command {
@@ -16,16 +16,16 @@ func newPs(u *ui) *cobra.Command {
 		Use:   "ps [flags]",
 		Short: "List the sandboxes that run detached or have a name",
 		Long: "List the sandboxes that run detached or have a name, the oldest first.\n\n" +
-			"What launchers that were killed have left is removed, and said on stderr.",
+			"If a launcher was killed, ps removes what it left behind, and says so on stderr.",
 		DisableFlagsInUseLine: true,
 		Args:                  noArgs,
 		RunE:                  func(*cobra.Command, []string) error { return u.ps(&f) },
 	}
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.BoolVarP(&f.all, "all", "a", false, "those that have ended, too")
-	fs.BoolVarP(&f.quiet, "quiet", "q", false, "their IDs alone")
-	fs.BoolVarP(&f.verbose, "verbose", "v", false, "the processes of each, as the tree that they are")
+	fs.BoolVarP(&f.all, "all", "a", false, "also list sandboxes that have ended")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print only the IDs")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "also print the processes of each sandbox, as a tree")
 	fs.BoolVar(&f.json, "json", false, "print JSON")
 	return c
 }
@@ -34,10 +34,10 @@ type psFlags struct{ all, quiet, verbose, json bool }
 
 // shown is a sandbox as ps --json has it.
 type shown struct {
-	sandbox.State
-	Status    sandbox.Status     `json:"status"`
-	Ending    *sandbox.Ending    `json:"ending,omitempty"`
-	Processes []*sandbox.Process `json:"processes"` // pid 1 first, parents before children; empty where it has ended
+	statedir.State
+	Status    statedir.Status     `json:"status"`
+	Ending    *statedir.Ending    `json:"ending,omitempty"`
+	Processes []*statedir.Process `json:"processes"` // pid 1 first, parents before children; empty where it has ended
 }
 
 type listing struct {
@@ -72,18 +72,18 @@ func (u *ui) ps(f *psFlags) error {
 	return u.write(psTable(list, f.verbose, time.Now()))
 }
 
-func listSandboxes(all []*sandbox.Entry, f *psFlags) ([]shown, error) {
-	t := sandbox.ProcTable{}
+func listSandboxes(all []*statedir.Entry, f *psFlags) ([]shown, error) {
+	t := statedir.ProcTable{}
 	if !f.quiet {
 		var err error
-		if t, err = sandbox.Processes(); err != nil {
+		if t, err = statedir.Processes(); err != nil {
 			return nil, err
 		}
 	}
 	list := []shown{}
 	for _, e := range all {
-		l := shown{State: e.State, Status: status(e, t), Ending: e.Ending(), Processes: []*sandbox.Process{}}
-		ended := l.Status == sandbox.StatusEnded || l.Status == sandbox.StatusLost
+		l := shown{State: e.State, Status: status(e, t), Ending: e.Ending(), Processes: []*statedir.Process{}}
+		ended := l.Status == statedir.StatusEnded || l.Status == statedir.StatusLost
 		if !ended {
 			l.Processes = append(l.Processes, t.Of(e)...)
 		}
@@ -137,7 +137,7 @@ func orDash(s string) string {
 }
 
 // processTree draws the processes: number, number inside, state, memory, command.
-func processTree(all []*sandbox.Process) string {
+func processTree(all []*statedir.Process) string {
 	depth := map[int]int{}
 	var b strings.Builder
 	for i, p := range all {
@@ -156,7 +156,7 @@ func processTree(all []*sandbox.Process) string {
 }
 
 // commandOf is what a process runs, as far as it may be seen. pid 1 of a sandbox is cordon's, with the launcher's name.
-func commandOf(p *sandbox.Process, first bool) string {
+func commandOf(p *statedir.Process, first bool) string {
 	switch {
 	case first:
 		return "[init]"

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/policy/recording"
 	"cordon/sandbox"
 	"cordon/sandbox/record"
@@ -33,14 +34,14 @@ func newRecord(u *ui) *cobra.Command {
 	var f recordFlags
 	c := &cobra.Command{
 		Use:   "record -o FILE [flags] {--pid PID | --of SANDBOX | [--] CMD [ARG...]}",
-		Short: "Run a program and write down what it does",
-		Long: "Run a program and write down what it does, as a recording: system calls, files, addresses, programs that it\n" +
-			"runs, and, as root, capabilities. cordon learn makes a profile of recordings.\n\n" +
-			"The program gets the root, the mounts and the namespaces of the profile, and nothing else of it: no system\n" +
-			"call is denied, Landlock and limits are off. That a call was looked at does not protect either: the program\n" +
-			"may change what it points to before the kernel reads it. Record only what you would run without a filter.\n\n" +
-			"With --pid and --of what runs already is recorded, by root: a process and its descendants, or a sandbox. Nothing is\n" +
-			"stopped, and what confines it stays. ^C, or its end, ends the recording.",
+		Short: "Run a program and record what it does",
+		Long: "Run a program and record what it does: its system calls, files and addresses, the programs that it runs and, if you\n" +
+			"are root, the capabilities that it uses. cordon learn makes a profile from recordings.\n\n" +
+			"The program gets the root, the mounts and the namespaces of the profile, and nothing else of it: no system call is\n" +
+			"denied, and Landlock and limits are off. Recording a call does not protect you either, because the program can change\n" +
+			"the memory that the call points to before the kernel reads it. Record only programs that you would run without a filter.\n\n" +
+			"With --pid or --of, root can record a running process with its descendants, or a running sandbox. Nothing is\n" +
+			"stopped, and everything that confines it stays in force. The recording ends when you press Ctrl-C, or with the process.",
 		Example: "  cordon record -o tool.rec -- ./tool\n" +
 			"  cordon record -o tool.rec --append --rw . -- ./tool --other-work\n" +
 			"  cordon record -o nginx.rec --net host -- nginx -g 'daemon off;'\n" +
@@ -52,12 +53,12 @@ func newRecord(u *ui) *cobra.Command {
 	}
 	addRunFlags(u, c, &f.runFlags)
 	fs := c.Flags()
-	fs.StringVarP(&f.out, "recording", "o", "", "write the recording to `FILE`, when the program has ended and now and then before")
-	fs.BoolVar(&f.add, "append", false, "add to the recording that is there: what was seen is merged")
-	fs.StringVar(&f.backend, "backend", record.Auto, "`auto|bpf|notify`: bpf takes root and holds nobody up; auto is bpf where it works")
-	fs.IntVar(&f.pid, "pid", 0, "record a process that runs already and its descendants, `PID`; takes root")
-	fs.StringVar(&f.of, "of", "", "record a sandbox that runs already, `SANDBOX` by its ID or name; takes root")
-	fs.BoolVar(&f.all, "all-calls", false, "notify: show every system call, read and write too, which takes several times as long")
+	fs.StringVarP(&f.out, "recording", "o", "", "write the recording to `FILE` when the program ends, and every ten seconds before")
+	fs.BoolVar(&f.add, "append", false, "add to the existing recording instead of replacing it")
+	fs.StringVar(&f.backend, "backend", record.Auto, "`auto|bpf|notify`: bpf needs root and slows no program down; auto means bpf if it works")
+	fs.IntVar(&f.pid, "pid", 0, "record the running process `PID` and its descendants; needs root")
+	fs.StringVar(&f.of, "of", "", "record the running `SANDBOX`, by its ID or name; needs root")
+	fs.BoolVar(&f.all, "all-calls", false, "with notify: also record the most frequent calls, such as read and write; several times slower")
 	return c
 }
 
@@ -99,7 +100,7 @@ func (u *ui) record(f *recordFlags, args []string) error {
 		return err
 	}
 	stop := s.keep()
-	rep, err := c.Wait()
+	rep, err := ended(c, c.Wait())
 	stop()
 	r.Stop()
 	if err != nil {
@@ -214,7 +215,7 @@ func (s *session) write(last bool) (*recording.Recording, error) {
 		rec = sum
 	}
 	if err := s.out.put(func(w io.Writer) error { return rec.Write(w) }, last); err != nil {
-		return nil, &cliError{err: errors.New("recording " + strconv.Quote(s.out.path) + ": " + cause(err).Error()),
+		return nil, &cliError{err: errors.New("recording " + strconv.Quote(s.out.path) + ": " + phrase.Cause(err).Error()),
 			hint: "what was written before, if anything, is still there"}
 	}
 	return rec, nil

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
 
-	"cordon/sandbox"
 	"cordon/sandbox/record"
+	"cordon/sandbox/statedir"
 )
 
 // whileRunning are the flags of record that mean something for what runs already.
@@ -58,7 +58,7 @@ func (u *ui) recordRunning(f *recordFlags) error {
 		}
 		return u.attach(f, to)
 	}
-	return u.oneSandbox(f.of, func(e *sandbox.Entry) error {
+	return u.oneSandbox(f.of, func(e *statedir.Entry) error {
 		to, err := record.Sandbox(e)
 		if err != nil {
 			return err

@@ -7,16 +7,16 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"cordon/sandbox"
+	"cordon/sandbox/statedir"
 )
 
 func newRm(u *ui) *cobra.Command {
 	force, ended := false, false
 	c := &cobra.Command{
 		Use:   "rm [-f] SANDBOX... | rm --ended",
-		Short: "Remove sandboxes that have ended: log, report and name",
-		Long: "Remove what is kept of sandboxes that have ended: the log, the report, the name.\n\n" +
-			"One that is running is refused, unless --force ends it first.",
+		Short: "Remove the log, report and name of sandboxes that have ended",
+		Long: "Remove the log, report and name of sandboxes that have ended.\n\n" +
+			"rm refuses a running sandbox, unless --force kills it first.",
 		DisableFlagsInUseLine: true,
 		ValidArgsFunction:     completeSandboxes(),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -26,16 +26,16 @@ func newRm(u *ui) *cobra.Command {
 			if err := needArgs(1, "the sandbox")(c, args); err != nil {
 				return err
 			}
-			return u.eachSandbox(args, func(e *sandbox.Entry) error { return remove(e, force) })
+			return u.eachSandbox(args, func(e *statedir.Entry) error { return remove(e, force) })
 		},
 	}
-	c.Flags().BoolVarP(&force, "force", "f", false, "end it first, with SIGKILL")
-	c.Flags().BoolVar(&ended, "ended", false, "every one that has ended")
+	c.Flags().BoolVarP(&force, "force", "f", false, "kill a running sandbox first, with SIGKILL")
+	c.Flags().BoolVar(&ended, "ended", false, "remove every sandbox that has ended")
 	return c
 }
 
-func remove(e *sandbox.Entry, force bool) error {
-	if !force || e.Status() == sandbox.StatusEnded {
+func remove(e *statedir.Entry, force bool) error {
+	if !force || e.Status() == statedir.StatusEnded {
 		return e.Remove()
 	}
 	if err := e.Signal(unix.SIGKILL); err != nil && e.Ending() == nil {
@@ -54,7 +54,7 @@ func remove(e *sandbox.Entry, force bool) error {
 // goneWithin is how long the end of a sandbox that was killed may take.
 const goneWithin = 30 * time.Second
 
-func gone(e *sandbox.Entry) error {
+func gone(e *statedir.Entry) error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := e.Wait()
@@ -83,7 +83,7 @@ func (u *ui) removeEnded(c *cobra.Command, args []string) error {
 	}
 	var errs []error
 	for _, e := range all {
-		if e.Status() == sandbox.StatusEnded {
+		if e.Status() == statedir.StatusEnded {
 			errs = append(errs, e.Remove())
 		}
 		e.Close()

@@ -18,8 +18,8 @@ func newRun(u *ui) *cobra.Command {
 		Use:   "run [flags] [--] CMD [ARG...]",
 		Short: "Run a program in a sandbox",
 		Long: "Run a program in a sandbox.\n\n" +
-			"The first word that is no flag, and everything after --, is the command, whatever it looks like.\n" +
-			"Profiles are merged in the order of naming, flags last. Without -p it is the profile \"default\".",
+			"The command begins at the first word that is not a flag, or after --. Every word from there on belongs to the command.\n" +
+			"Profiles are merged in the given order, and flags last. Without -p, the profile is \"default\".",
 		Example: "  cordon run ./tool\n" +
 			"  cordon run --rw . --net host -- npm ci\n" +
 			"  cordon run -p build --timeout 10m --report run.json -- make test",
@@ -42,16 +42,16 @@ func newRun(u *ui) *cobra.Command {
 	addRunFlags(u, c, &f)
 	addKeepFlags(u, c, &f.keep)
 	fs := c.Flags()
-	fs.Var((*fileName)(&f.report), "report", "write what happened to `FILE` as JSON; - is a text on stderr, as --verbose")
-	fs.BoolVar(&f.summary, "summary", false, "say on stderr at the end what the run came to, in few lines")
-	fs.Var((*fileName)(&f.sumFile), "summary-file", "the same as Markdown, added to `FILE`, for a CI job's summary")
-	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr what was enforced and used")
-	fs.BoolVarP(&f.quiet, "quiet", "q", false, "say nothing on stderr of denied calls and of what was added; the report has it")
-	fs.BoolVarP(&f.interactive, "interactive", "i", false, "keep stdin open with --detach (otherwise it always is)")
-	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even where stdin, stdout and stderr are none")
-	fs.Var((*fileName)(&f.recordTTY), "record-tty", "record the program's terminal in `FILE`, as asciicast v2; what is typed is not recorded")
-	fs.Var(timeValue{&f.killAfter}, "kill-after", "kill the program this long after a SIGTERM, passed on or at --timeout; without it 2s after --timeout's")
-	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan and run nothing, as cordon plan does")
+	fs.Var((*fileName)(&f.report), "report", "write a report to `FILE` as JSON; - prints text on stderr, as --verbose does")
+	fs.BoolVar(&f.summary, "summary", false, "print a short summary of the run on stderr at the end")
+	fs.Var((*fileName)(&f.sumFile), "summary-file", "append the summary to `FILE` as Markdown, for a CI job's summary")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print on stderr what was enforced and what was used")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "do not print denied calls, notes and added files on stderr; the report has them")
+	fs.BoolVarP(&f.interactive, "interactive", "i", false, "with --detach: keep stdin open; without --detach it always is")
+	fs.BoolVarP(&f.terminal, "terminal", "t", false, "give the program a terminal of its own, even if stdin, stdout and stderr are not terminals")
+	fs.Var((*fileName)(&f.recordTTY), "record-tty", "record what the program's terminal shows in `FILE`, as asciicast v2, but not what you type")
+	fs.Var(timeValue{&f.killAfter}, "kill-after", "kill the program this `TIME` after SIGTERM; by default 2s after --timeout's SIGTERM, never after yours")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "print the plan, as cordon plan does, and run nothing")
 	return c
 }
 
@@ -80,22 +80,37 @@ func (u *ui) runWith(f *runFlags, args []string, out *outFiles) error {
 	if f.keep.kept() {
 		return u.runKept(f, c, out)
 	}
-	rep, err := c.Run()
-	if err == nil {
-		err = u.finish(f, rep, out)
-	}
-	u.keepLast(f, args, rep, err)
-	return err
+	rep, err := ended(c, c.Run())
+	return u.finish(f, args, rep, out, err)
 }
 
-// finish says what there is to say of a run and writes its files. The exit code is left in u.
-func (u *ui) finish(f *runFlags, rep *report.Report, out *outFiles) error {
-	u.showRun(rep, f.verbose)
+// ended returns the report of a command that has run. How the program ended is in the report, and no error.
+func ended(c *sandbox.Cmd, err error) (*report.Report, error) {
+	var exit *sandbox.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return nil, err
+	}
+	return c.Report, nil
+}
+
+// finish says what there is to say of a run and writes its files, and keeps what why --last needs. The exit code is left in
+// u. failed is why there is no report; it is returned.
+func (u *ui) finish(f *runFlags, args []string, rep *report.Report, out *outFiles, failed error) error {
+	if failed != nil {
+		u.keepLast(f, args, rep, failed)
+		return failed
+	}
 	u.code = runCode(rep)
+	u.keepLast(f, args, rep, nil)
+	u.showRun(rep, f.verbose)
 	if f.summary {
 		u.showSummary(rep)
 	}
-	return out.write(rep, u.code)
+	err := out.write(rep, u.code)
+	if err != nil {
+		u.keepLast(f, args, rep, err)
+	}
+	return err
 }
 
 // outFiles are what is written about a run; nil for what is not asked for.

@@ -13,15 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/sandbox"
 	"cordon/sandbox/host"
+	"cordon/sandbox/statedir"
 )
 
 // What the commands about running sandboxes have in common.
 
 // eachSandbox opens the sandboxes that are named and does something with each. One that is not there does not keep it
 // from being done with the others.
-func (u *ui) eachSandbox(refs []string, do func(*sandbox.Entry) error) error {
+func (u *ui) eachSandbox(refs []string, do func(*statedir.Entry) error) error {
 	d, err := u.openState()
 	if err != nil {
 		return err
@@ -40,14 +40,14 @@ func (u *ui) eachSandbox(refs []string, do func(*sandbox.Entry) error) error {
 }
 
 // oneSandbox opens the one that is named.
-func (u *ui) oneSandbox(ref string, do func(*sandbox.Entry) error) error {
+func (u *ui) oneSandbox(ref string, do func(*statedir.Entry) error) error {
 	return u.eachSandbox([]string{ref}, do)
 }
 
 // completeSandboxes offers the names and numbers of the sandboxes that are wanted.
-func completeSandboxes(wanted ...sandbox.Status) cobra.CompletionFunc {
+func completeSandboxes(wanted ...statedir.Status) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		d, err := sandbox.OpenStateDir(host.StatePath(os.Getenv))
+		d, err := statedir.Open(host.StatePath(os.Getenv))
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -69,10 +69,10 @@ func completeSandboxes(wanted ...sandbox.Status) cobra.CompletionFunc {
 }
 
 // status is what a sandbox does, paused or not as the table of processes shows it.
-func status(e *sandbox.Entry, t sandbox.ProcTable) sandbox.Status {
+func status(e *statedir.Entry, t statedir.ProcTable) statedir.Status {
 	s := e.Status()
-	if s == sandbox.StatusRunning && e.Paused(t) {
-		return sandbox.StatusPaused
+	if s == statedir.StatusRunning && e.Paused(t) {
+		return statedir.StatusPaused
 	}
 	return s
 }

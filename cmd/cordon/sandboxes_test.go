@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cordon/sandbox"
 	"cordon/sandbox/host"
+	"cordon/sandbox/statedir"
 )
 
 func TestParseSignal(t *testing.T) {
@@ -41,8 +41,8 @@ func TestSizeAndAge(t *testing.T) {
 // TestPsTable escapes what a program has chosen, and draws processes below their parents.
 func TestPsTable(t *testing.T) {
 	now := time.Now()
-	l := shown{State: sandbox.State{ID: "0123456789ab", Args: []string{"a", "b\x1b[31m"}, Created: now.Add(-time.Minute), Task: &sandbox.ProcessID{PID: 11}}, Status: sandbox.StatusRunning}
-	l.Processes = []*sandbox.Process{
+	l := shown{State: statedir.State{ID: "0123456789ab", Args: []string{"a", "b\x1b[31m"}, Created: now.Add(-time.Minute), Task: &statedir.ProcessID{PID: 11}}, Status: statedir.StatusRunning}
+	l.Processes = []*statedir.Process{
 		{PID: 10, Inside: 1, PPID: 1, State: "S", Comm: "cordon", RSS: 4096},
 		{PID: 11, Inside: 2, PPID: 10, State: "S", Comm: "sh", Args: []string{"/bin/sh", "-c", "x\ny"}, RSS: 8192},
 		{PID: 13, Inside: 4, PPID: 11, State: "Z", Comm: "gone\n"},
@@ -104,13 +104,13 @@ func TestCompleteSandboxes(t *testing.T) {
 		t.Setenv("XDG_RUNTIME_DIR", dir)
 		path = host.StatePath(os.Getenv)
 	}
-	d, err := sandbox.OpenStateDir(path)
+	d, err := statedir.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
 	name := "complete-" + itoa(os.Getpid())
-	e, err := d.Create(sandbox.State{Name: name, Args: []string{"x", "y"}})
+	e, err := d.Create(statedir.State{Name: name, Args: []string{"x", "y"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,9 +122,9 @@ func TestCompleteSandboxes(t *testing.T) {
 	}()
 	for _, tt := range []struct {
 		typed  []string
-		wanted []sandbox.Status
+		wanted []statedir.Status
 		found  bool
-	}{{nil, nil, true}, {nil, []sandbox.Status{sandbox.StatusStarting}, true}, {nil, []sandbox.Status{sandbox.StatusEnded}, false}, {[]string{name}, nil, false}} {
+	}{{nil, nil, true}, {nil, []statedir.Status{statedir.StatusStarting}, true}, {nil, []statedir.Status{statedir.StatusEnded}, false}, {[]string{name}, nil, false}} {
 		got, _ := completeSandboxes(tt.wanted...)(nil, tt.typed, "")
 		if slices.Contains(got, name+"\tx y") != tt.found || slices.Contains(got, e.State.ID+"\tx y") != tt.found {
 			t.Errorf("%+v: %q", tt, got)

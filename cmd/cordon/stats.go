@@ -13,20 +13,20 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"cordon/sandbox"
+	"cordon/sandbox/statedir"
 )
 
 func newStats(u *ui) *cobra.Command {
 	var f statsFlags
 	c := &cobra.Command{
 		Use:   "stats [flags] [SANDBOX...]",
-		Short: "Show what running sandboxes use, as a table that is kept up to date",
-		Long: "Show what running sandboxes use: those that are named, or all. On a terminal the table is kept up to date in\n" +
-			"place until Ctrl-C, or until the sandboxes that were named have ended; else a table is printed every interval.\n\n" +
-			"The figures are those of the sandbox's cgroup. Where it has none they are sums over its processes, marked with *:\n" +
-			"memory that they share counts several times, and the time of those that have ended does not count.",
+		Short: "Show what running sandboxes use, in a table that stays up to date",
+		Long: "Show what running sandboxes use: the named ones, or all. On a terminal, stats updates the table in place until you\n" +
+			"press Ctrl-C or the named sandboxes have ended. Otherwise it prints a table at every interval.\n\n" +
+			"The figures come from the sandbox's cgroup. A sandbox without a cgroup is marked with *, and its figures are sums over\n" +
+			"its processes: shared memory counts several times, and the time of processes that have ended does not count.",
 		DisableFlagsInUseLine: true,
-		ValidArgsFunction:     completeSandboxes(sandbox.StatusRunning),
+		ValidArgsFunction:     completeSandboxes(statedir.StatusRunning),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if f.interval < 100*time.Millisecond || f.interval > time.Hour {
 				return &cliError{err: errors.New("--interval: " + f.interval.String() + " is out of range"), hint: "it is between 100ms and 1h"}
@@ -36,10 +36,10 @@ func newStats(u *ui) *cobra.Command {
 	}
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.BoolVar(&f.once, "no-stream", false, "print one table, and end")
+	fs.BoolVar(&f.once, "no-stream", false, "print one table and exit")
 	f.interval = time.Second
-	fs.Var(timeValue{&f.interval}, "interval", "the time between two looks, over which processor time is counted")
-	fs.BoolVar(&f.json, "json", false, "print JSON, one value on a line for every look")
+	fs.Var(timeValue{&f.interval}, "interval", "the `TIME` between two updates, over which processor time is measured")
+	fs.BoolVar(&f.json, "json", false, "print JSON, one line for every update")
 	return c
 }
 
@@ -50,11 +50,11 @@ type statsFlags struct {
 
 // used is one row.
 type used struct {
-	ID     string         `json:"id"`
-	Name   string         `json:"name,omitempty"`
-	Status sandbox.Status `json:"status"`
-	CPU    *float64       `json:"cpu_percent,omitempty"` // of one processor, since the last look; absent at the first
-	sandbox.Sample
+	ID     string          `json:"id"`
+	Name   string          `json:"name,omitempty"`
+	Status statedir.Status `json:"status"`
+	CPU    *float64        `json:"cpu_percent,omitempty"` // of one processor, since the last look; absent at the first
+	statedir.Sample
 }
 
 type statistics struct {
@@ -76,7 +76,7 @@ func (u *ui) stats(f *statsFlags, refs []string) error {
 	}
 	s := u.statsScreen(f)
 	defer s.leave()
-	before := map[string]sandbox.Sample{}
+	before := map[string]statedir.Sample{}
 	for look := 0; ; look++ {
 		rows, err := usedNow(d, refs, before)
 		if err != nil {
@@ -99,7 +99,7 @@ func (u *ui) stats(f *statsFlags, refs []string) error {
 	}
 }
 
-func mustRun(e *sandbox.Entry) error {
+func mustRun(e *statedir.Entry) error {
 	if e.Ending() != nil {
 		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has ended"), hint: "cordon inspect shows what it used"}
 	}
@@ -108,12 +108,12 @@ func mustRun(e *sandbox.Entry) error {
 
 // usedNow is a row for each sandbox that runs, of those that are named or of all. before is what they used at the last
 // look.
-func usedNow(d *sandbox.StateDir, refs []string, before map[string]sandbox.Sample) ([]used, error) {
+func usedNow(d *statedir.Dir, refs []string, before map[string]statedir.Sample) ([]used, error) {
 	all, err := entriesOf(d, refs)
 	if err != nil {
 		return nil, err
 	}
-	t, err := sandbox.Processes()
+	t, err := statedir.Processes()
 	if err != nil {
 		return nil, err
 	}
@@ -136,14 +136,14 @@ func usedNow(d *sandbox.StateDir, refs []string, before map[string]sandbox.Sampl
 	return rows, nil
 }
 
-func entriesOf(d *sandbox.StateDir, refs []string) ([]*sandbox.Entry, error) {
+func entriesOf(d *statedir.Dir, refs []string) ([]*statedir.Entry, error) {
 	if len(refs) == 0 {
 		return d.Entries()
 	}
-	var all []*sandbox.Entry
+	var all []*statedir.Entry
 	for _, ref := range refs {
 		e, err := d.Find(ref)
-		var gone *sandbox.NotFoundError
+		var gone *statedir.NotFoundError
 		if errors.As(err, &gone) {
 			continue
 		}

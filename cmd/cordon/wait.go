@@ -5,16 +5,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"cordon/sandbox"
+	"cordon/sandbox/statedir"
 )
 
 func newWait(u *ui) *cobra.Command {
 	return &cobra.Command{
 		Use:   "wait SANDBOX...",
 		Short: "Wait until sandboxes have ended, and print their exit codes",
-		Long: "Wait until sandboxes have ended, and print the exit code of each on a line: that which cordon run would have\n" +
-			"ended with. For one that has ended and is still kept that is at once.\n\n" +
-			"The exit code is that of the last that was named, as wait(1) of a shell has it.",
+		Long: "Wait until sandboxes have ended, and print the exit code of each on its own line: the code with which cordon run\n" +
+			"would have exited. If a sandbox has already ended and is still kept, wait prints its code at once.\n\n" +
+			"The exit code of wait is that of the last named sandbox, as with wait(1) in a shell.",
 		DisableFlagsInUseLine: true,
 		Args:                  needArgs(1, "the sandbox"),
 		ValidArgsFunction:     completeSandboxes(),
@@ -24,7 +24,7 @@ func newWait(u *ui) *cobra.Command {
 	}
 }
 
-func (u *ui) waitOne(e *sandbox.Entry) error {
+func (u *ui) waitOne(e *statedir.Entry) error {
 	end, err := e.Wait()
 	if err != nil {
 		return err

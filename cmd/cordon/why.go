@@ -18,13 +18,13 @@ type question struct {
 // questions are the kinds, a system call last. It is a function because the help shows them.
 func questions() []question {
 	return []question{
-		{"open:", "open:PATH[:rwx]          a file or directory to be read, written, executed; r without", (*ui).whyOpen},
-		{"exec:", "exec:PROGRAM             a program: whether it is found, may run, has its interpreter, is set-user-ID", (*ui).whyExec},
-		{"cap:", "cap:NET_ADMIN            a capability", (*ui).whyCap},
-		{"connect:", "connect:HOST:PORT        an address; or the path of a unix socket; or @NAME of an abstract one", (*ui).whyConnect},
-		{"signal:", "signal:PID               a process of the host", (*ui).whySignal},
-		{"limit:", "limit:memory=2GiB        an amount: a flag for limits and its value; limit:rlimit=nofile=4096", (*ui).whyLimit},
-		{"", "'socket(AF_INET, …)'     a system call, by name, by number (435), or with arguments", (*ui).whySyscall},
+		{"open:", "open:PATH[:rwx]          may it read, write or execute this file? by default read", (*ui).whyOpen},
+		{"exec:", "exec:PROGRAM             can it run this program? also looks at interpreters and set-user-ID bits", (*ui).whyExec},
+		{"cap:", "cap:NET_ADMIN            does it have this capability?", (*ui).whyCap},
+		{"connect:", "connect:HOST:PORT        may it connect to this address, unix socket (PATH) or abstract socket (@NAME)?", (*ui).whyConnect},
+		{"signal:", "signal:PID               can it send a signal to this process of the host?", (*ui).whySignal},
+		{"limit:", "limit:memory=2GiB        can it use this much? a flag for limits and a value: limit:rlimit=nofile=4096", (*ui).whyLimit},
+		{"", "'socket(AF_INET, …)'     may it make this system call? by name, by number (435), or with arguments", (*ui).whySyscall},
 	}
 }
 
@@ -78,18 +78,19 @@ func newWhy(u *ui) *cobra.Command {
 	var f whyFlags
 	c := &cobra.Command{
 		Use:   "why [flags] QUESTION",
-		Short: "Say whether a profile allows something, which layer and line decide, and what would allow it",
-		Long: "Say whether a profile allows something, which layer and which line of which file decide, and what was ruled out.\n" +
-			"A denial comes with the narrowest change that would allow it, which has been tried, and with what that gives besides.\n" +
-			"Nothing is run.\n\n" + aboutQuestions() + "\n" +
-			"  cordon why --last                                    after a run that failed: what denied it\n" +
+		Short: "Say whether a profile allows something, who decides, and what would allow it",
+		Long: "Say whether a profile allows something, which layer and which line decide, and what else was checked. For a denial,\n" +
+			"why also gives the narrowest change that would allow it, and what else that change allows. It has tried the change\n" +
+			"in a simulation. why runs nothing.\n\n" +
+			aboutQuestions() + "\n" +
+			"  cordon why --last                                    explain the last run that failed\n" +
 			"  cordon why -p build open:/etc/shadow\n" +
 			"  cordon why open:~/.ssh/id_rsa:r\n" +
 			"  cordon why -p build 'socket(AF_INET, SOCK_STREAM, 0)'\n" +
-			"  cordon why 'openat(AT_FDCWD, \"/x\", flags=O_RDONLY)'   arguments by place or by name\n" +
-			"  cordon why --arch i386 'socketcall(1)'               by another architecture's call\n\n" +
-			"An argument that is left out, or is _, may be anything; where it matters, every outcome is listed with an example.\n" +
-			"The exit code is 0 if it is allowed, whatever is left out, 1 if not, 125 if there is no answer.",
+			"  cordon why 'openat(AT_FDCWD, \"/x\", flags=O_RDONLY)'   arguments by position or by name\n" +
+			"  cordon why --arch i386 'socketcall(1)'               a call of another architecture\n\n" +
+			"An argument that is missing, or is _, can have any value. If its value matters, why lists every outcome with an example.\n" +
+			"The exit code is 0 if the profile allows it for every value of the missing arguments, 1 if not, 125 without an answer.",
 		DisableFlagsInUseLine: true,
 		Args: cobra.MatchAll(func(c *cobra.Command, args []string) error {
 			if f.last {
@@ -105,9 +106,9 @@ func newWhy(u *ui) *cobra.Command {
 		},
 	}
 	addQueryFlags(c, &f.runFlags, "")
-	c.Flags().StringVar(&f.arch, "arch", "", "the `NAME` of the architecture whose call it is: amd64, i386, x32, arm64, arm or riscv64")
-	c.Flags().BoolVar(&f.last, "last", false, "explain the last cordon run that failed, in the profile and directory that it had")
-	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print nothing: the exit code is the answer")
+	c.Flags().StringVar(&f.arch, "arch", "", "`NAME` of the call's architecture: amd64, i386, x32, arm64, arm or riscv64")
+	c.Flags().BoolVar(&f.last, "last", false, "explain the last cordon run that failed, with its profile and directory")
+	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "print nothing; answer by the exit code alone")
 	c.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return c
 }

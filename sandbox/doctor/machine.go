@@ -189,7 +189,11 @@ func Try(p *policy.Profile, args ...string) error {
 	c := &sandbox.Cmd{Profile: p, Args: args, Host: h}
 	done := make(chan error, 1)
 	go func() {
-		_, err := c.Run()
+		err := c.Run()
+		var exit *sandbox.ExitError
+		if errors.As(err, &exit) { // it ran
+			err = nil
+		}
 		done <- err
 	}()
 	select {

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy/phrase"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/cause"
 	"cordon/sandbox/internal/fail"
@@ -62,7 +63,7 @@ func probeProc(m *Machine) Finding {
 	if len(masks) == 0 {
 		return fine("nothing is mounted on top of /proc")
 	}
-	return because(masks[0]+" and "+countOf(len(masks)-1, "other mount")+" on top of /proc", cause.MaskedProc)
+	return because(masks[0]+" and "+phrase.Counted(len(masks)-1, "other mount")+" on top of /proc", cause.MaskedProc)
 }
 
 func errnoText(err error) string {

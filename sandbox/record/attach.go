@@ -18,25 +18,26 @@ import (
 	"cordon/policy/recording"
 	"cordon/sandbox"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/statedir"
 )
 
 // Running is what is recorded of the programs that run already: a process and its descendants, or a sandbox.
 type Running struct {
 	pid     int // whose root directory names the files, and whose end ends the recording
 	name    string
-	end     int                // its pidfd
-	first   []*sandbox.Process // what was there when it was named
-	list    func() ([]*sandbox.Process, error)
-	entry   *sandbox.Entry // nil for a process
-	entered bool           // processes may come into it that none of its own has made
-	args    string         // those of the process, each ended by a NUL
-	cut     bool           // they are longer than what is read of them
+	end     int                 // its pidfd
+	first   []*statedir.Process // what was there when it was named
+	list    func() ([]*statedir.Process, error)
+	entry   *statedir.Entry // nil for a process
+	entered bool            // processes may come into it that none of its own has made
+	args    string          // those of the process, each ended by a NUL
+	cut     bool            // they are longer than what is read of them
 }
 
 // Tree is a process and those that descend from it. It takes the rights to look into the process.
 func Tree(pid int) (*Running, error) {
 	name := "pid " + strconv.Itoa(pid)
-	t, err := sandbox.Processes()
+	t, err := statedir.Processes()
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +64,8 @@ func Tree(pid int) (*Running, error) {
 		return nil, cannot(name, "is a launcher of sandboxes, or their first process", "cordon record --of SANDBOX records what runs in one; cordon ps lists them")
 	}
 	r := &Running{pid: pid, name: name + " (" + path.Base(exe) + ")", first: descendants(t, pid)}
-	r.list = func() ([]*sandbox.Process, error) {
-		t, err := sandbox.Processes()
+	r.list = func() ([]*statedir.Process, error) {
+		t, err := statedir.Processes()
 		if err != nil || t[pid] == nil || t[pid].Start != p.Start {
 			return nil, err
 		}
@@ -74,8 +75,8 @@ func Tree(pid int) (*Running, error) {
 }
 
 // Sandbox is everything in a sandbox that runs, but its first process, which is the launcher's.
-func Sandbox(e *sandbox.Entry) (*Running, error) {
-	t, err := sandbox.Processes()
+func Sandbox(e *statedir.Entry) (*Running, error) {
+	t, err := statedir.Processes()
 	if err != nil {
 		return nil, err
 	}
@@ -87,15 +88,15 @@ func Sandbox(e *sandbox.Entry) (*Running, error) {
 		return nil, cannot("sandbox "+e.State.ID, "has no program yet", "")
 	}
 	r := &Running{pid: task.PID, name: "sandbox " + e.State.ID, entry: e, entered: true, first: inSandbox(t, e)}
-	r.list = func() ([]*sandbox.Process, error) {
-		t, err := sandbox.Processes()
+	r.list = func() ([]*statedir.Process, error) {
+		t, err := statedir.Processes()
 		return inSandbox(t, e), err
 	}
 	return r, r.hold(task.Start)
 }
 
 // inSandbox are a sandbox's processes but those that run no program yet, or do nothing but reap.
-func inSandbox(t sandbox.ProcTable, e *sandbox.Entry) (in []*sandbox.Process) {
+func inSandbox(t statedir.ProcTable, e *statedir.Entry) (in []*statedir.Process) {
 	for _, p := range t.Of(e) {
 		if p.PID != e.State.Init.PID && !launcher(p.PID) {
 			in = append(in, p)
@@ -210,8 +211,8 @@ func launcher(pid int) bool {
 }
 
 // descendants are a process and all below it.
-func descendants(t sandbox.ProcTable, pid int) (in []*sandbox.Process) {
-	children := map[int][]*sandbox.Process{}
+func descendants(t statedir.ProcTable, pid int) (in []*statedir.Process) {
+	children := map[int][]*statedir.Process{}
 	for _, p := range t {
 		children[p.PPID] = append(children[p.PPID], p)
 	}

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy/recording"
-	"cordon/sandbox"
 	"cordon/sandbox/internal/child"
 	"cordon/sandbox/internal/proc"
+	"cordon/sandbox/statedir"
 )
 
 // maxRounds bounds how often processes are listed, for those that fork meanwhile.
@@ -38,7 +38,7 @@ func (b *bpf) welcome(to *Running) {
 }
 
 // groupsCount takes what a sandbox's groups have counted since it began, if it has any.
-func (b *bpf) groupsCount(e *sandbox.Entry) {
+func (b *bpf) groupsCount(e *statedir.Entry) {
 	if e.State.Cgroup == nil {
 		return
 	}
@@ -67,7 +67,7 @@ func (b *bpf) joinAll(to *Running) (added int, err error) {
 
 // join tells the programs of a process's threads. What was said of a thread that has gone meanwhile is taken back: its
 // number may be another's soon.
-func (b *bpf) join(p *sandbox.Process) (added int) {
+func (b *bpf) join(p *statedir.Process) (added int) {
 	threads, all := namesIn(procPath(p.PID, "task"), maxTasks)
 	_, n, ok := b.running(p.PID)
 	if !ok {

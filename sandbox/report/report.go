@@ -17,6 +17,7 @@ type Report struct {
 	CoreDump bool     `json:"core_dump,omitempty"`
 	Timeout  bool     `json:"timeout,omitempty"`       // the wall-clock limit ended it
 	Ended    bool     `json:"sandbox_ended,omitempty"` // with Cmd.Into: the sandbox's end ended it
+	Break    Break    `json:"-"`                       // Ctrl-C ended it
 
 	Limit  string     `json:"limit,omitempty"`  // the limit that ended it: LimitOOM and the others
 	Limits []LimitMet `json:"limits,omitempty"` // every limit that was reached, that one among them
@@ -39,6 +40,17 @@ type Report struct {
 	Hints    []Hint     `json:"hints,omitempty"`
 	Denials  *Denials   `json:"denials,omitempty"` // nil where denied calls are not reported
 }
+
+// Break says whether Ctrl-C, or another SIGINT to the launcher, ended the task, and who else has got the signal. A shell
+// that runs a loop or a list of commands goes on unless it got the signal and its child died of it.
+type Break uint8
+
+// The kinds of Break. The zero value is a task that SIGINT did not end, or that nobody outside sent one.
+const (
+	_           Break = iota
+	BreakSent         // the launcher got the signal, and so did whoever the sender meant
+	BreakUnsent       // the key was typed at the task's own terminal, and nobody outside got a signal
+)
 
 // Enforced is a layer as the kernel showed it after it was set up.
 type Enforced struct {
@@ -64,8 +76,9 @@ type Way struct {
 // Added is something the launcher put into the tree although the profile does not name it: the program's own file. As an
 // item of LeftOut it is something that the profile names and that is not there.
 type Added struct {
-	Path string `json:"path"`
-	Why  string `json:"why"`
+	Path  string `json:"path"`
+	Why   string `json:"why"`
+	Usual bool   `json:"-"` // the command shows it only where it is asked for more, or the run failed
 }
 
 // Hint is advice after a run that failed for a reason of the profile.
@@ -78,23 +91,26 @@ type Hint struct {
 // Denials are the calls that the filter denied with an errno, by kind.
 type Denials struct {
 	Total   uint64   `json:"total"`
-	Dropped uint64   `json:"dropped"` // of these, calls of kinds that came after the first 256
+	Quiet   uint64   `json:"quiet,omitempty"` // of these, calls that the profile expects to be denied: Denial.Quiet
+	Dropped uint64   `json:"dropped"`         // of these, calls of kinds that came after the first 256
 	List    []Denial `json:"list"`
 }
 
 // Denial is one kind of denied call: those with the same number, constants among the arguments, and errno. What else
 // it says is about the first.
 type Denial struct {
-	Call   string `json:"call"`
-	Text   string `json:"text"`           // with its arguments: "keyctl(KEYCTL_GET_KEYRING_ID, …)"
-	Arch   string `json:"arch,omitempty"` // of the call, where it is not the launcher's
-	Errno  string `json:"errno"`          // what it failed with: "EPERM"; "" if it was done in part
-	Count  uint64 `json:"count"`
-	Comm   string `json:"comm,omitempty"` // of the process; it may have chosen any
-	PID    int    `json:"pid,omitempty"`  // inside the sandbox
-	Rule   string `json:"rule"`           // what of the profile decides: `syscalls.deny "@keyring" (base.yaml:18)`
-	Remedy string `json:"remedy"`         // how to allow it: "--allow-syscall keyctl"
+	Call   string   `json:"call"`
+	Args   []uint64 `json:"args"`           // its six registers
+	Text   string   `json:"text"`           // with its arguments: "keyctl(KEYCTL_GET_KEYRING_ID, …)"
+	Arch   string   `json:"arch,omitempty"` // of the call, where it is not the launcher's
+	Errno  string   `json:"errno"`          // what it failed with: "EPERM"; "" if it was done in part
+	Count  uint64   `json:"count"`
+	Comm   string   `json:"comm,omitempty"` // of the process; it may have chosen any
+	PID    int      `json:"pid,omitempty"`  // inside the sandbox
+	Rule   string   `json:"rule"`           // what of the profile decides: `syscalls.deny "@keyring" (base.yaml:18)`
+	Remedy string   `json:"remedy"`         // how to allow it: "--allow-syscall keyctl"
 
+	Quiet   bool   `json:"quiet,omitempty"`   // a rule with quiet: true denies it, which is expected: a run does not print it
 	Instead string `json:"instead,omitempty"` // what was done in its place
 }
 

@@ -38,10 +38,7 @@ func launch() (time.Duration, error) {
 	}
 	start := time.Now()
 	cmd := &sandbox.Cmd{Profile: p, Args: []string{"/bin/true"}, Host: h}
-	report, err := cmd.Run()
-	if err == nil && report.Exit != 0 {
-		err = fmt.Errorf("/bin/true: exit %d", report.Exit)
-	}
+	err = cmd.Run()
 	return time.Since(start), err
 }
 

@@ -74,6 +74,7 @@ func TestTerminalShared(t *testing.T) {
 			p.see(prompt + "$")
 		}},
 		{"a line of /dev/tty, with a pipe on stdin", func(p *pane) {
+			seesTasks(p.t) // the launcher reads it only while it sees that a process has opened it
 			p.run(`echo piped | cordon run sh -c 'read x </dev/tty; echo "got $x"; cat'`)
 			pause()
 			p.keys("line", "Enter")
@@ -124,6 +125,19 @@ func TestTerminalShared(t *testing.T) {
 			}
 			p.keys("two", "Enter")
 			p.see(`^two\ntwo\n?`)
+			p.keys("C-d")
+			p.sane()
+		}},
+		{"stopped by another, and slow to stop itself", func(p *pane) {
+			p.put("slow", "trap 'sleep 1; trap - TSTP; kill -TSTP $$' TSTP\necho $PPID up\nwhile read -r x; do echo \"got $x\"; done\n")
+			p.run(`cordon run bash ./slow`)
+			p.see(`up$`)
+			p.tmux("run-shell", "-b", "kill -TSTP $(ps -o pid= --ppid #{pane_pid})")
+			p.see(`Stopped .*slow\n+OUT\$ ?$`)
+			p.run("fg")
+			time.Sleep(2 * time.Second) // by now it has answered the first signal
+			p.keys("one", "Enter")
+			p.see(`^got one$`)
 			p.keys("C-d")
 			p.sane()
 		}},

@@ -20,7 +20,6 @@ const (
 	metaPackage = "linux-image-cloud-amd64"
 	keyring     = "/usr/share/keyrings/debian-archive-keyring.gpg"
 	modulesSize = "512M"
-	debian      = "http://deb.debian.org/debian" // where apt names no mirror of Debian's
 )
 
 // A kernel is one that was unpacked: nothing of it is installed.
@@ -79,7 +78,11 @@ func fetch(name, dir string) error {
 	}
 	defer os.RemoveAll(work)
 	apt := private(work)
-	sources := fmt.Sprintf("deb [arch=amd64 signed-by=%s] %s %s main\n", keyring, mirror(), suite)
+	from, err := mirror()
+	if err != nil {
+		return err
+	}
+	sources := fmt.Sprintf("deb [arch=amd64 signed-by=%s] %s %s main\n", keyring, from, suite)
 	if err := errors.Join(os.MkdirAll(work+"/lists/partial", 0o755), os.MkdirAll(work+"/archives/partial", 0o755),
 		os.WriteFile(work+"/sources.list", []byte(sources), 0o644)); err != nil {
 		return err
@@ -121,18 +124,18 @@ func private(dir string) []string {
 	return options
 }
 
-// mirror is where this machine gets Debian from, as its own sources say.
-func mirror() string {
+// mirror returns where this machine gets Debian's packages from, as apt's own sources say.
+func mirror() (string, error) {
 	out, err := exec.Command("apt-get", "indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(RELEASE) $(SITE)", "Created-By: Packages").Output()
 	if err != nil {
-		return debian
+		return "", fmt.Errorf("apt-get indextargets: %w", err)
 	}
 	for line := range strings.Lines(string(out)) {
 		if f := strings.Fields(line); len(f) == 4 && f[0] == "Debian" && f[1] == "main" && !strings.HasSuffix(f[2], "-security") {
-			return f[3]
+			return f[3], nil
 		}
 	}
-	return debian
+	return "", errors.New("apt's sources name no mirror of Debian: add one to /etc/apt/sources.list.d and run apt-get update")
 }
 
 // dependency is the image that the metapackage stands for.

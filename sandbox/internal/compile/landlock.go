@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/sandbox/internal/fail"
+	"cordon/policy/phrase"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
@@ -80,7 +80,7 @@ func (c *Compilation) LandlockRules() error {
 	where := c.Where("landlock")
 	if c.Host.LandlockABI == 0 {
 		why, instead := c.unscoped("landlock: this kernel has no Landlock, or it is not enabled")
-		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only where they were asked to be"+fail.Prefixed(", ", instead), where,
+		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only where they were asked to be"+phrase.Prefixed(", ", instead), where,
 			"Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing")
 	}
 	if err := c.landlockScopes(where); err != nil {
@@ -108,6 +108,7 @@ func (c *Compilation) LandlockRules() error {
 		c.allowBeneath(&c.Land.Rules[i])
 	}
 	c.allowStdin()
+	c.allowOutput()
 	c.keepRuleset()
 	return nil
 }
@@ -216,7 +217,7 @@ func (c *Compilation) pathRules(section string, items []policy.PathItem, access 
 	}
 }
 
-// allowBeneath opens what a rule is about below the new root, and puts the descriptor where the rule names it.
+// allowBeneath opens what a rule is about below the new root, and adds the rule.
 func (c *Compilation) allowBeneath(r *landRule) {
 	access := r.Access & c.Land.Handled
 	if r.file {
@@ -227,9 +228,8 @@ func (c *Compilation) allowBeneath(r *landRule) {
 	}
 	c.openInside(r.from, r.Path, walk.OpenAny, plan.Target)
 	c.do(r.from,
-		plan.Dup(plan.R(plan.Target), plan.F(FileBeneath), unix.O_CLOEXEC),
-		plan.CloseStep(plan.R(plan.Target)),
-		plan.AllowBeneath(plan.R(plan.Ruleset), FileBeneath, access))
+		plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, access),
+		plan.CloseStep(plan.R(plan.Target)))
 }
 
 // landlockEnforce restricts the task and then tries what no rule allows: the scratch file system is below no root any

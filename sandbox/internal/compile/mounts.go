@@ -252,6 +252,10 @@ func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string)
 
 func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
 	if !c.OwnNet && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWNET) {
+		if m.Optional {
+			c.Left = append(c.Left, report.Added{Path: m.Place(), Why: "sysfs shows devices of the network namespace, and the sandbox has none of its own"})
+			return nil
+		}
 		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "sysfs shows devices of the network namespace and needs one of the sandbox's own",
 			From: m.Pos.Short(), Remedy: "network: none, or bind /sys read-only"}
 	}

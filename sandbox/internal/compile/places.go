@@ -13,7 +13,6 @@ import (
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/internal/proc"
-	"cordon/sandbox/ledger"
 	"cordon/sandbox/report"
 )
 
@@ -404,10 +403,7 @@ func (c *Compilation) keepLink(m *policy.Mount, link string) {
 // throughLinks follows the links on the way to an optional bind of the home, or leaves the bind out and says why.
 func (c *Compilation) throughLinks(m *policy.Mount, src string) (string, fs.FileInfo, error) {
 	err := errors.New("it lies behind a symbolic link")
-	follower, ok := c.Host.Files.(interface {
-		Follow(path string, records []ledger.Place, root bool) (string, error)
-	})
-	if ok {
+	if follower, ok := c.Host.Files.(follower); ok {
 		var end string
 		if end, err = follower.Follow(src, c.Host.Records, c.Host.UID == 0); err == nil {
 			info, err := c.Tree.Lstat(end)

@@ -9,9 +9,11 @@ package compile
 //   - it is a regular file and, if a script names it, an ELF executable, not a text that somebody keeps for himself.
 
 import (
+	"errors"
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -21,6 +23,7 @@ import (
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
 )
@@ -237,4 +240,136 @@ func (c *Compilation) isOrIsBelow(real, path string) bool {
 	host.Add(picture.Part{Target: "/", Source: "/"})
 	meant, err := host.Resolve(path)
 	return err == nil && paths.Below(real, meant)
+}
+
+// Names with the host's network. What answers "who is example.org" is read from a few files of /etc, and these are often
+// links to what a service keeps in /run or elsewhere, where a profile shows nothing: systemd-resolved, NetworkManager,
+// resolvconf, netconfig, connman, WSL (/mnt/wsl). Whoever is given the host's network is given those files.
+
+// nameFiles are what a resolver reads: resolv.conf(5), hosts(5), nsswitch.conf(5), host.conf(5), gai.conf(5).
+var nameFiles = [...]string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"}
+
+// Names shows what the links among nameFiles lead to, file by file and read-only, where the network is the host's.
+func (c *Compilation) Names() error {
+	if c.Profile.Root.Kind != policy.RootHost || c.AsItIs() {
+		return nil
+	}
+	if c.Profile.Network.Mode == policy.NetworkHost {
+		for _, name := range nameFiles {
+			info, err := c.Tree.Lstat(name)
+			if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+				continue
+			}
+			if err := c.showLinked(name); err != nil {
+				return &fail.Error{Op: "show what " + name + " leads to", Err: fail.Bare(err)}
+			}
+		}
+	}
+	return nil
+}
+
+// maxHosts bounds the file of the host that is copied at every launch, in bytes.
+const maxHosts = 64 << 10
+
+// ownName puts a copy of the host's /etc/hosts in its place that has the sandbox's name, too: programs look up the name that
+// gethostname(2) gives them (getLocalHost of Java). A file that the profile mounts or hides stays what it is. So does one
+// that is too large, with the host's network; without one it names the sandbox alone.
+func (c *Compilation) ownName() error {
+	const hosts = "/etc/hosts"
+	if c.Profile.Root.Kind != policy.RootHost || c.AsItIs() || c.made&unix.CLONE_NEWUTS == 0 {
+		return nil
+	}
+	inside, err := c.Tree.Resolve(hosts)
+	if err != nil {
+		return nil //nolint:nilerr // a circle of links on the host too
+	}
+	part, file := c.Tree.At(inside), c.Tree.HostPath(inside)
+	if isDir, there := c.Tree.Stat(inside); !there || isDir || file == "" || part.Write || part.Target != "/" && part.Target == inside {
+		return nil
+	}
+	text, err := c.Host.Files.Read(file, maxHosts+1)
+	name := c.hostnameText()
+	switch {
+	case err != nil, slices.Contains(strings.Fields(string(text)), name):
+		return nil
+	case len(text) <= maxHosts:
+		own := "127.0.0.1 " + name + "\n"
+		if len(text) > 0 {
+			own = strings.TrimRight(string(text), "\n") + "\n" + own
+		}
+		c.content(c.scalar("hostname"), inside, own, 0o644, policy.Pos{})
+	case c.OwnNet:
+		text, _ := c.generate(hosts) // which knows it
+		c.content(c.scalar("hostname"), inside, text, 0o644, policy.Pos{})
+	}
+	return nil
+}
+
+// showLinked shows the file that a link of the system leads to, at the first place inside that the link leads to and where
+// nothing is. A file that a rule hides, or whose links a task may have made, is not shown.
+func (c *Compilation) showLinked(name string) error {
+	inside, err := c.Tree.Resolve(name)
+	if err != nil {
+		return nil //nolint:nilerr // a circle of links on the host too
+	}
+	if _, there := c.Tree.Stat(inside); there {
+		return nil
+	}
+	real, err := c.systemLink(name)
+	if fail.NotThere(err) {
+		return nil // it dangles on the host as well
+	}
+	info, err2 := c.Tree.Lstat(real)
+	switch {
+	case err != nil:
+		c.note("names: what " + name + " leads to is not shown: " + fail.Bare(err).Error())
+		return nil
+	case err2 != nil || !info.Mode().IsRegular() || c.hiding(real) != "":
+		return nil
+	}
+	from := own("names")
+	target, err := c.place(from, inside, false)
+	if err != nil {
+		c.note("names: what " + name + " leads to is not shown: " + err.Error())
+		return nil
+	}
+	mnt := c.openSource(from, plan.Tree, real, picture.AttrRO|picture.AttrBase|picture.AttrNoExec, "names")
+	if c.IDs.Idmapped {
+		c.Sources[len(c.Sources)-1].Plain = true
+	}
+	c.attach(from, mnt, target, false)
+	c.Tree.Add(picture.Part{Target: target, Source: real, File: true, Noexec: true, Plain: c.IDs.Idmapped, What: "what " + name + " leads to"})
+	c.Added = append(c.Added, report.Added{Path: real, Why: name + " leads to it, and the network is the host's", Usual: true})
+	return nil
+}
+
+// systemLink returns where a path of the system leads. Every link on the way must be the system's, and the end none that a
+// task may have made. The directory of the end may belong to a service, such as systemd-resolved.
+func (c *Compilation) systemLink(name string) (string, error) {
+	foreign := ""
+	w := picture.Walker{Tree: c.hostTree(), Visit: func(p string) {
+		info, err := c.Tree.Lstat(p)
+		if err != nil || info.Mode()&fs.ModeSymlink == 0 || ownerOf(info) == 0 {
+			return
+		}
+		if dir, _ := paths.Split(p); c.Host.UID == 0 || !c.belongsToSystem(dir, info) {
+			foreign = p
+		}
+	}}
+	end, err := w.Walk(name)
+	switch {
+	case err != nil:
+		return "", err
+	case foreign != "":
+		return "", errors.New("the link " + foreign + " is not the system's")
+	}
+	if follower, ok := c.Host.Files.(follower); ok {
+		return follower.Follow(name, c.Host.Records, false)
+	}
+	return end, nil
+}
+
+// follower is a host that says where a path leads, without links, if no task can have made one of the links on the way.
+type follower interface {
+	Follow(path string, records []ledger.Place, root bool) (string, error)
 }

@@ -66,10 +66,14 @@ type LookupError struct {
 	Why  string
 	Code int
 	Hint string
+	Err  error // what Unwrap returns: exec.ErrNotFound, fs.ErrNotExist for a path, fs.ErrPermission; nil before package sandbox sets it
 }
 
 // Error names the program and the cause.
 func (e *LookupError) Error() string { return e.Name + ": " + e.Why }
+
+// Unwrap returns the kind of the error, as os/exec names it.
+func (e *LookupError) Unwrap() error { return e.Err }
 
 // Error is any other reason for which nothing was run.
 type Error struct {

@@ -211,14 +211,8 @@ func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 	return nil, nil, err
 }
 
-// LogState is what could not be logged.
-type LogState struct {
-	Lost  int64  `json:"lost_bytes"`
-	Error string `json:"error,omitempty"`
-}
-
 func (p *Process) logAsked(json.RawMessage) (any, []int, error) {
-	var s LogState
+	var s state.LogState
 	if l := p.Cmd.State.Log(); l != nil {
 		s.Lost, s.Error = l.Lost()
 	}

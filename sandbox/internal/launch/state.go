@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/state"
 	"cordon/sandbox/ledger"
@@ -31,7 +32,7 @@ func (p *Process) identify(pid int, who string, where func(*state.State) **state
 	}
 	id, err := state.IdentifyProcess(pid)
 	if err != nil {
-		return &fail.Error{Op: "identify " + who, Err: fail.Cause(err)}
+		return &fail.Error{Op: "identify " + who, Err: phrase.Cause(err)}
 	}
 	*where(&e.State) = &id
 	return nil
@@ -46,7 +47,7 @@ func (p *Process) keepGroup() error {
 	place := p.Cgroup.Place
 	e.State.Cgroup = &place
 	if err := state.Save(e); err != nil {
-		return &fail.Error{Op: "keep the state", Err: fail.Cause(err)}
+		return &fail.Error{Op: "keep the state", Err: phrase.Cause(err)}
 	}
 	return nil
 }

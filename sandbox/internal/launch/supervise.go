@@ -4,6 +4,7 @@ package launch
 // waits for the end. clone3(2) Linux 5.3.
 
 import (
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -60,14 +61,16 @@ type Process struct {
 	told     bool      // to end, by a signal or a limit
 	hurry    bool      // nothing is to be waited for any more
 
-	terminal *terminal.Terminal // nil where the task has none of its own
-	lastInt  time.Time          // of the last SIGINT
-	ownStop  time.Time          // when the launcher stopped itself last, and its process group
-	mustStop bool               // a SIGTSTP has been passed on, and the launcher is still to stop
-	Signals  int                // where signals arrive as bytes; -1 unless Cmd.Exclusive
-	userNS   int                // the child's user namespace, where it is held: see holdUserNS; -1
-	statusFD int                // /proc/PID/status of the task, from the first look on; -1 before
-	netstat  int                // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
+	terminal   *terminal.Terminal // nil where the task has none of its own
+	lastInt    time.Time          // of the last SIGINT
+	broken     bool               // there was one
+	brokenLate bool               // when the task had ended
+	mustStop   bool               // a SIGTSTP has been passed on, and the launcher is still to stop
+	lateStop   time.Time          // when a task was continued that may still be about to answer an earlier SIGTSTP; zero for none
+	Signals    int                // where signals arrive as bytes; -1 unless Cmd.Exclusive
+	userNS     int                // the child's user namespace, where it is held: see holdUserNS; -1
+	statusFD   int                // /proc/PID/status of the task, from the first look on; -1 before
+	netstat    int                // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
 	stdin    int         // the task's standard input, where the task has opened it; -1
 	modes    *modeWorker // makes calls that change modes; nil before the first
@@ -117,8 +120,20 @@ func (p *Process) Kill() {
 	if p.pidfd >= 0 {
 		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0) // gone already is as good
 	}
+	p.thaw()
+}
+
+// Thaw lets a sandbox that is paused go on. It may be called on any thread.
+func (p *Process) Thaw() {
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
+	p.thaw()
+}
+
+// thaw lets the processes of the sandbox's group run, because a v1 freezer holds back even SIGKILL. p.Mu must be held.
+func (p *Process) thaw() {
 	if p.Cgroup != nil {
-		_ = p.Cgroup.Thaw() // a v1 freezer holds back even SIGKILL; that there is none is as good
+		_ = p.Cgroup.Thaw() // that there is no freezer is as good
 	}
 }
 
@@ -188,6 +203,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.lender.finish()
 	p.Drain()
 	p.terminal.Finish()
+	typed := p.terminal.TypedBreak()
 	p.terminal = nil
 	if p.guardErr != nil {
 		p.abort()
@@ -201,6 +217,7 @@ func (p *Process) Wait() (*report.Report, error) {
 		usage = p.Image.Page().Usage
 	}
 	p.reportEnd(status)
+	p.reportBreak(typed)
 	r.Ended = r.Signal == "SIGKILL" && p.sandboxEnds()
 	stats := p.stats()
 	p.reportUsage(&usage, stats)
@@ -228,8 +245,37 @@ func (p *Process) reportEnd(init unix.WaitStatus) {
 	}
 }
 
+// reportBreak says that a SIGINT to the launcher or a key ended the task, or came when the task had ended.
+func (p *Process) reportBreak(typed terminal.Break) {
+	died := p.Report.Signal == "SIGINT"
+	switch {
+	case p.broken && died, p.brokenLate:
+		p.Report.Break = report.BreakSent
+	case typed.Typed && died, typed.Late:
+		p.Report.Break = report.BreakUnsent
+	}
+}
+
+// HasEnded reports whether the task has ended.
+func (p *Process) HasEnded() bool { return p.taskEnded || loop.Readable(p.Taskfd) }
+
 func setSignal(r *report.Report, sig syscall.Signal, core bool) {
-	r.Signal, r.CoreDump = unix.SignalName(sig), core
+	r.Signal, r.CoreDump = signalName(sig), core
+}
+
+// signalName returns the name of a signal; that of a real-time signal counts from SIGRTMIN, which is 34: signal(7).
+func signalName(sig syscall.Signal) string {
+	const realTime = 34
+	switch name := unix.SignalName(sig); {
+	case name != "":
+		return name
+	case sig == realTime:
+		return "SIGRTMIN"
+	case sig > realTime:
+		return "SIGRTMIN+" + strconv.Itoa(int(sig)-realTime)
+	default: // two that the C library keeps for itself
+		return "SIGRTMIN" + strconv.Itoa(int(sig)-realTime)
+	}
 }
 
 // reap waits for init, and with it for every process of the pid namespace.

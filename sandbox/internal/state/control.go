@@ -83,3 +83,9 @@ func (e *Entry) dial() (int, error) {
 	}
 	return fd, nil
 }
+
+// LogState says how many bytes could not be logged, and why.
+type LogState struct {
+	Lost  int64  `json:"lost_bytes"`
+	Error string `json:"error,omitempty"`
+}

@@ -40,6 +40,7 @@ type sandboxed interface {
 	IsTold() bool                         // reports whether the run was told to end
 	IsHurried() bool                      // reports whether nothing is to be waited for any more
 	HurryUp()                             // makes IsHurried true
+	HasEnded() bool                       // reports whether the task has ended
 }
 
 // Terminal is the launcher's side of the task's terminal. What is copied out is copied by a goroutine, copier; everything else
@@ -76,14 +77,16 @@ type Terminal struct {
 	size       unix.Winsize
 	later      bool      // attend is due
 	LastKey    time.Time // when something was typed
-	looking    bool      // a look at whether the task has stopped is due
+	nextLook   time.Time // when a look at whether the task has stopped is due; zero for none
 	modeCopied bool      // the task's terminal has begun with the mode of the caller's
 	vanished   bool      // the caller's terminal is gone
 
 	interrupted time.Time    // when Ctrl-C was typed last
+	late        bool         // it was typed when the task had ended
 	written     atomic.Int64 // bytes that the task has written since
 
 	Copying bool
+	idle    atomic.Bool   // the copier has written all that it has read
 	ending  atomic.Bool   // the sandbox is gone: what is left is copied, and no more
 	wake    int           // eventfd: says so to the copier
 	done    int           // eventfd: the copier has ended
@@ -377,8 +380,10 @@ func (t *Terminal) Resumed() {
 	t.Resize()
 }
 
-// Suspend stops the launcher as the task has been stopped, with the terminal as it was found.
+// Suspend stops the launcher as the task has been stopped, with the terminal as it was found, after what the task has shown
+// before: an editor's last words, such as the switch back to the other screen, are not to come behind the shell's prompt.
 func (t *Terminal) Suspend(group bool) {
+	t.settle()
 	t.Restore()
 	t.sandbox.StopWith(group)
 }

@@ -72,7 +72,7 @@ func (t *Terminal) giveBack() {
 	if t.in < 0 || t.vanished {
 		return
 	}
-	if group, err := unix.IoctlGetInt(t.in, unix.TIOCGPGRP); err != nil || group != unix.Getpgrp() {
+	if !t.ownsGroup() {
 		return
 	}
 	for i := range t.unread {

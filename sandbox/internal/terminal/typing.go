@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/proc"
 )
 
 // typed takes what was typed, if it is for the task.
@@ -36,24 +38,43 @@ func (t *Terminal) typed(revents int16) {
 	t.expectEcho(buf[:n])
 	t.pending = append(t.pending, buf[:n]...)
 	t.feed()
-	t.LastKey = time.Now()
-	t.Look(20 * time.Millisecond)
+	if !t.late && t.sandbox.HasEnded() { // meanwhile, so that nobody got the key
+		t.countInterrupts(buf[:n])
+	}
+	t.Expect(time.Now())
 }
 
-// Look follows a stop of the task, for a while behind the last key: that is what stops a task.
-func (t *Terminal) Look(d time.Duration) {
-	if t.looking {
+// Expect begins to look whether the task has stopped, because something has happened at the given time that may stop it.
+func (t *Terminal) Expect(at time.Time) {
+	t.LastKey = at
+	t.look(20 * time.Millisecond)
+}
+
+// A task on a busy machine answers the key that stops it late, so the launcher looks for longer at longer intervals.
+const (
+	lookStep = 50 * time.Millisecond
+	lookMost = 15 * time.Second
+)
+
+// look follows a stop of the task, for a while after the last key, because a key is what stops a task.
+func (t *Terminal) look(d time.Duration) {
+	now := time.Now()
+	if !t.nextLook.IsZero() && t.nextLook.Before(now.Add(lookStep)) {
 		return
 	}
-	t.looking = true
-	t.loop.At(time.Now().Add(d), func() {
-		t.looking = false
+	at := now.Add(d)
+	t.nextLook = at
+	t.loop.At(at, func() {
+		if !t.nextLook.Equal(at) { // a key has made an earlier one since
+			return
+		}
+		t.nextLook = time.Time{}
 		t.sandbox.FollowStop()
 		if t.shared {
 			t.follow()
 		}
-		if time.Since(t.LastKey) < 600*time.Millisecond {
-			t.Look(50 * time.Millisecond)
+		if since := time.Since(t.LastKey); since < lookMost {
+			t.look(max(lookStep, since/4))
 		}
 	})
 }
@@ -89,12 +110,59 @@ func (t *Terminal) feed() {
 	t.pending = nil
 }
 
+// A Break is a Ctrl-C that the launcher has read as a key, and that would have been a signal to the launcher's own process
+// group without a terminal of the task's own.
+type Break struct {
+	Typed bool // there was one
+	Late  bool // when the task had ended, so that it got none of it
+}
+
+// TypedBreak returns what was typed until Finish was called.
+func (t *Terminal) TypedBreak() Break {
+	if t == nil || t.interrupted.IsZero() && !t.late {
+		return Break{}
+	}
+	return Break{true, t.late}
+}
+
+// lateKeys looks for Ctrl-C among what was typed and not read yet, and gives the rest back with what the task has not read.
+// A kernel that lets nothing be given back keeps it: the caller's next program reads it.
+func (t *Terminal) lateKeys() {
+	waiting, err := unix.IoctlGetInt(t.in, unix.TIOCINQ)
+	if err != nil || waiting == 0 || !t.isRaw() || !t.ownsGroup() {
+		return
+	}
+	if allowed, err := proc.ReadSome("/proc/sys/dev/tty/legacy_tiocsti", 8); err == nil && allowed[0] == '0' {
+		return
+	}
+	buf := make([]byte, min(waiting, maxAhead))
+	n, _ := unix.Read(t.in, buf)
+	t.countInterrupts(buf[:max(n, 0)])
+	t.unread = append(t.unread, bytes.ReplaceAll(buf[:max(n, 0)], t.began.Cc[unix.VINTR:unix.VINTR+1], nil)...)
+}
+
+// ownsGroup reports whether the launcher's process group is in the foreground of the caller's terminal, which controls it.
+func (t *Terminal) ownsGroup() bool {
+	group, err := unix.IoctlGetInt(t.in, unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
+}
+
 // countInterrupts ends a task that a Ctrl-C did not end: where Ctrl-C is a signal, is typed a second time within the time that
 // a second one counts, and the task has not written more since than its echo. A program that handles it answers, by a prompt at
 // least, and one that takes it as a key has switched the signal off.
 func (t *Terminal) countInterrupts(b []byte) {
-	mode, err := unix.IoctlGetTermios(t.Master, unix.TCGETS)
-	if err != nil || mode.Lflag&unix.ISIG == 0 || bytes.IndexByte(b, mode.Cc[unix.VINTR]) < 0 {
+	mode, ended := &t.began, t.sandbox.HasEnded()
+	if !ended {
+		var err error
+		if mode, err = unix.IoctlGetTermios(t.Master, unix.TCGETS); err != nil {
+			return
+		}
+	}
+	if mode.Lflag&unix.ISIG == 0 || bytes.IndexByte(b, mode.Cc[unix.VINTR]) < 0 {
+		return
+	}
+	if ended {
+		t.late = t.ownsGroup()
 		return
 	}
 	const echo = int64(len("^C\r\n"))

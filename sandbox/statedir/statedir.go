@@ -1,0 +1,47 @@
+// Package statedir is the state directory: what other processes know of the sandboxes of a user.
+//
+// A launcher makes an [Entry] in a [Dir] and names it in Cmd.State. Another process opens the same directory, finds the
+// entry by name or number, and asks the launcher or the kernel about the sandbox: it can signal, pause, join and remove
+// it. `cordon ps`, `inspect`, `exec`, `kill`, `wait` and `rm` do that. See go doc cordon/sandbox/internal/state for the
+// methods.
+package statedir
+
+import "cordon/sandbox/internal/state"
+
+// Dir is an open state directory: Create makes an entry, Find and Entries open those there are, Sweep removes what
+// launchers that were killed have left.
+type Dir = state.StateDir
+
+// Open opens the state directory, and makes it if it is missing. It is an error if anybody else may write there.
+// host.StatePath returns the directory that the command uses.
+func Open(path string) (*Dir, error) { return state.OpenStateDir(path) }
+
+// NotFoundError reports that a reference matches no sandbox, or more than one.
+type NotFoundError = state.NotFoundError
+
+// Entry is the directory of one sandbox. Its launcher calls End or Discard when the sandbox has ended. Other processes
+// call Attach, Signal, Pause, Resume, Wait, Remove, and read Status, Ending, Profile, Plan, Report, Kernel, Sample and
+// ReadLog. Close must be called after use.
+type Entry = state.Entry
+
+// State is what a sandbox's directory says of it: state.json. A launcher fills in Name, Profile, Args, Cwd, Home,
+// Detached and AutoRemove; Dir.Create the rest.
+type State = state.State
+
+// ProcessID names a process for good: a later process that gets the same number has another start time.
+type ProcessID = state.ProcessID
+
+// Ending says how a sandbox ended.
+type Ending = state.Ending
+
+// Status says what a sandbox is doing.
+type Status = state.Status
+
+// The values of Status.
+const (
+	StatusStarting = state.StatusStarting
+	StatusRunning  = state.StatusRunning
+	StatusPaused   = state.StatusPaused
+	StatusEnded    = state.StatusEnded
+	StatusLost     = state.StatusLost // its launcher was killed: the next command removes what is left
+)

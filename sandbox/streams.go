@@ -1,0 +1,288 @@
+package sandbox
+
+// Standard files that are no files: each gets a pipe, and a goroutine that copies.
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// ErrWaitDelay is returned by Wait if the program ended well, but the copying of its input or output did not end within
+// WaitDelay.
+var ErrWaitDelay = errors.New("WaitDelay has passed before the copying was done")
+
+// streams are the pipes of a command.
+type streams struct {
+	theirs []*os.File     // the program's ends, which it has copies of once it runs
+	ours   []*os.File     // the other ends
+	input  func() error   // copies stdin; nil if nothing is to be copied, or once it is begun
+	output []func() error // copy stdout and stderr
+	read   chan error     // gets the error of input; nil if it was not begun
+	done   chan error     // gets an error for each of output
+	left   int            // of output, those that have not ended
+}
+
+// open returns the files that stand for the three fields of c, and makes the pipes.
+func (s *streams) open(c *Cmd) (files [3]*os.File, err error) {
+	if files[0], err = s.from(c.Stdin); err != nil {
+		return files, err
+	}
+	if files[1], err = s.to(c.Stdout); err != nil {
+		return files, err
+	}
+	if _, ok := c.Stderr.(*os.File); !ok && sameWriter(c.Stdout, c.Stderr) {
+		files[2] = files[1]
+		return files, nil
+	}
+	files[2], err = s.to(c.Stderr)
+	return files, err
+}
+
+// sameWriter reports whether two writers are one. Values that cannot be compared are not.
+func sameWriter(a, b io.Writer) bool {
+	return a != nil && b != nil && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+}
+
+// pipe makes a pipe; the program's end is the one that it reads from, or else the one that it writes to.
+func (s *streams) pipe(reads bool) (its, our *os.File, err error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, nil, &Error{Op: "pipe", Err: err}
+	}
+	its, our = r, w
+	if !reads {
+		its, our = w, r
+	}
+	s.theirs, s.ours = append(s.theirs, its), append(s.ours, our)
+	return its, our, nil
+}
+
+// from returns the file that stands for a reader.
+func (s *streams) from(r io.Reader) (*os.File, error) {
+	if f, ok := r.(*os.File); ok || r == nil {
+		return f, nil
+	}
+	its, our, err := s.pipe(true)
+	if err != nil {
+		return nil, err
+	}
+	s.input = func() error {
+		_, err := io.Copy(our, r)
+		if errors.Is(err, syscall.EPIPE) { // the program need not read everything
+			err = nil
+		}
+		return cmp.Or(err, our.Close())
+	}
+	return its, nil
+}
+
+// to returns the file that stands for a writer.
+func (s *streams) to(w io.Writer) (*os.File, error) {
+	if f, ok := w.(*os.File); ok || w == nil {
+		return f, nil
+	}
+	its, our, err := s.pipe(false)
+	if err != nil {
+		return nil, err
+	}
+	s.output = append(s.output, func() error {
+		_, err := io.Copy(w, our)
+		our.Close() // a writer that takes no more makes the program end with SIGPIPE, instead of waiting for ever
+		return err
+	})
+	return its, nil
+}
+
+// begin starts the goroutines.
+func (s *streams) begin() {
+	if copy := s.input; copy != nil {
+		s.read = make(chan error, 1)
+		go func() { s.read <- copy() }()
+	}
+	if s.left = len(s.output); s.left > 0 {
+		s.done = make(chan error, s.left)
+		for _, copy := range s.output {
+			go func() { s.done <- copy() }()
+		}
+	}
+	s.input, s.output = nil, nil
+}
+
+// finish waits for the goroutines, and returns the first error. When over is readable, it closes the pipes under them. A
+// goroutine that waits for the caller's reader is left alone then; nobody sees what it reads.
+func (s *streams) finish(over <-chan time.Time) (first error) {
+	for s.left > 0 || s.read != nil {
+		err, ended := s.next(over)
+		if !ended {
+			closeFiles(&s.ours)
+			for ; s.left > 0; s.left-- {
+				<-s.done
+			}
+			return ErrWaitDelay
+		}
+		first = cmp.Or(first, err)
+	}
+	return first
+}
+
+// next waits for the end of one goroutine. It returns false if the time is over before.
+func (s *streams) next(over <-chan time.Time) (err error, ended bool) {
+	select { // those that have ended count, even if the time is over
+	case err = <-s.done:
+		s.left--
+		return err, true
+	case err = <-s.read:
+		s.read = nil
+		return err, true
+	default:
+	}
+	select {
+	case err = <-s.done:
+		s.left--
+	case err = <-s.read:
+		s.read = nil
+	case <-over:
+		return nil, false
+	}
+	return err, true
+}
+
+// letGo closes the program's ends, of which it has copies.
+func (s *streams) letGo() { closeFiles(&s.theirs) }
+
+// close closes whatever is open.
+func (s *streams) close() {
+	closeFiles(&s.theirs)
+	closeFiles(&s.ours)
+	s.input, s.output = nil, nil
+}
+
+func closeFiles(files *[]*os.File) {
+	for _, f := range *files {
+		_ = f.Close() // the caller, or the goroutine that copies, may have closed it
+	}
+	*files = nil
+}
+
+// StdinPipe returns a pipe to the program's stdin. Wait closes it; a program that reads to the end needs Close before.
+func (c *Cmd) StdinPipe() (io.WriteCloser, error) {
+	if err := c.mayPipe("Stdin", c.Stdin == nil); err != nil {
+		return nil, err
+	}
+	its, our, err := c.streams.pipe(true)
+	if err != nil {
+		return nil, err
+	}
+	c.Stdin = its
+	return our, nil
+}
+
+// StdoutPipe returns a pipe from the program's stdout. Wait closes it, so that everything must have been read before.
+func (c *Cmd) StdoutPipe() (io.ReadCloser, error) {
+	return c.outputPipe("Stdout", &c.Stdout)
+}
+
+// StderrPipe is StdoutPipe for the program's stderr.
+func (c *Cmd) StderrPipe() (io.ReadCloser, error) {
+	return c.outputPipe("Stderr", &c.Stderr)
+}
+
+func (c *Cmd) outputPipe(name string, field *io.Writer) (io.ReadCloser, error) {
+	if err := c.mayPipe(name, *field == nil); err != nil {
+		return nil, err
+	}
+	its, our, err := c.streams.pipe(false)
+	if err != nil {
+		return nil, err
+	}
+	*field = its
+	return our, nil
+}
+
+// mayPipe is the error of a pipe that comes too late.
+func (c *Cmd) mayPipe(name string, unset bool) error {
+	switch {
+	case !unset:
+		return &Error{Op: name + " pipe", Err: errors.New(name + " is already set")}
+	case c.Process != nil:
+		return &Error{Op: name + " pipe", Err: errors.New("already started")}
+	}
+	return nil
+}
+
+// Output runs the program and returns what it wrote to stdout. If Stderr is nil, an *ExitError has what the program wrote
+// to stderr, of a long text the beginning and the end.
+func (c *Cmd) Output() ([]byte, error) {
+	if c.Stdout != nil {
+		return nil, &Error{Op: "output", Err: errors.New("Stdout is already set")}
+	}
+	var out text
+	var errs excerpt
+	c.Stdout = &out
+	capture := c.Stderr == nil
+	if capture {
+		c.Stderr = &errs
+	}
+	err := c.Run()
+	var exit *ExitError
+	if capture && errors.As(err, &exit) {
+		exit.Stderr = errs.bytes()
+	}
+	return out, err
+}
+
+// CombinedOutput runs the program and returns what it wrote to stdout and stderr.
+func (c *Cmd) CombinedOutput() ([]byte, error) {
+	if c.Stdout != nil || c.Stderr != nil {
+		return nil, &Error{Op: "combined output", Err: errors.New("Stdout or Stderr is already set")}
+	}
+	var out text
+	c.Stdout, c.Stderr = &out, &out
+	err := c.Run()
+	return out, err
+}
+
+// text is what was written.
+type text []byte
+
+// Write keeps everything.
+func (o *text) Write(p []byte) (int, error) {
+	*o = append(*o, p...)
+	return len(p), nil
+}
+
+// excerpt keeps the first and the last 32 KiB that are written to it.
+type excerpt struct {
+	head, tail []byte
+	lost       int64 // bytes between them
+}
+
+const excerptSide = 32 << 10
+
+// Write keeps what is at the beginning, and of the rest what is at the end.
+func (e *excerpt) Write(p []byte) (int, error) {
+	n := len(p)
+	first := min(n, excerptSide-len(e.head))
+	e.head, e.tail = append(e.head, p[:first]...), append(e.tail, p[first:]...)
+	if over := len(e.tail) - excerptSide; over > 0 {
+		e.lost += int64(over)
+		e.tail = append(e.tail[:0], e.tail[over:]...)
+	}
+	return n, nil
+}
+
+// bytes returns what was kept, with a line that stands for what was not.
+func (e *excerpt) bytes() []byte {
+	if e.lost == 0 {
+		return append(e.head, e.tail...)
+	}
+	gap := "\n[" + strconv.FormatInt(e.lost, 10) + " bytes left out]\n"
+	return slices.Concat(e.head, []byte(gap), e.tail)
+}

@@ -1,0 +1,213 @@
+package sandbox
+
+// From Start to Wait, and the end of a context.
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"cordon/sandbox/internal/launch"
+	"cordon/sandbox/report"
+)
+
+// Start launches the sandbox and returns once the program has been exec'd and what is enforced has been read back.
+// Where it returns an error nothing is left behind. The error is a *StepError, *UnsupportedError, *LookupError,
+// *policy.Error, filter.Errors, *SignalError or *Error, or that of the context.
+func (c *Cmd) Start() error {
+	if c.proc != nil {
+		return &Error{Op: "start", Err: errors.New("already started")}
+	}
+	if err := c.start(); err != nil {
+		c.proc = nil
+		c.streams.close()
+		return found(err)
+	}
+	c.Process = &Process{Pid: c.proc.Task, proc: c.proc}
+	if !c.Terminal { // else the launcher itself writes there, and it has no copies
+		c.streams.letGo()
+	}
+	c.streams.begin()
+	if c.ctx != nil && c.ctx.Done() != nil && (c.Cancel != nil || c.WaitDelay != 0) {
+		c.watched = make(chan watched)
+		go c.watch(c.watched)
+	}
+	return nil
+}
+
+// start checks what can be checked before, opens the files and launches.
+func (c *Cmd) start() error {
+	switch {
+	case c.ctx == nil && c.Cancel != nil:
+		return &Error{Op: "start", Err: errors.New("Cancel is set, and there is no context: CommandContext makes one")}
+	case c.ctx != nil && c.ctx.Err() != nil:
+		return c.ctx.Err()
+	}
+	proc := launch.New()
+	host, err := c.host()
+	if err != nil {
+		return &Error{Op: "probe", Err: err}
+	}
+	files, err := c.streams.open(c)
+	if err != nil {
+		return err
+	}
+	command := c.command(c.profile(), host, files)
+	c.proc = proc
+	if c.Exclusive {
+		return proc.Start(command)
+	}
+	return c.startApart(command)
+}
+
+// startApart launches on a thread of its own. The child dies with the thread that made it (prctl(2), PR_SET_PDEATHSIG), so
+// one goroutine keeps that thread until the sandbox is gone. It never gives it back: where namespaces were joined, the
+// thread is not like the others.
+func (c *Cmd) startApart(command *launch.Command) error {
+	proc, done := c.proc, make(chan waited, 1)
+	c.done = done
+	started := make(chan error, 1)
+	go func() {
+		defer close(started)
+		runtime.LockOSThread()
+		err := proc.Start(command)
+		started <- err
+		if err == nil {
+			report, err := proc.Wait()
+			done <- waited{report, err}
+		}
+	}()
+	err, ok := <-started
+	if !ok { // runtime.Goexit, in what the launch calls; the child dies with the thread
+		err = &Error{Op: "start", Err: errors.New("the launcher's thread has ended")}
+	}
+	return err
+}
+
+// found gives a program that cannot be run the cause that os/exec would name.
+func found(err error) error {
+	var e *LookupError
+	if errors.As(err, &e) && e.Err == nil {
+		switch {
+		case e.Code != 127:
+			e.Err = fs.ErrPermission
+		case strings.Contains(e.Name, "/"):
+			e.Err = fs.ErrNotExist
+		default:
+			e.Err = exec.ErrNotFound
+		}
+	}
+	return err
+}
+
+// Run is Start and Wait.
+func (c *Cmd) Run() error {
+	if err := c.Start(); err != nil {
+		return err
+	}
+	return c.Wait()
+}
+
+// Wait waits until the sandbox is gone and its input and output are copied, and sets Report. The error is an *ExitError if
+// the program ended badly. If it ended well, the error is the context's if Cancel was called, or that of the copying. Any
+// other error says that the run could not be supervised to the end; Report is nil then.
+func (c *Cmd) Wait() error {
+	if c.Process == nil {
+		return &Error{Op: "wait", Err: errors.New("not started")}
+	}
+	if c.ended {
+		return &Error{Op: "wait", Err: errors.New("already waited for")}
+	}
+	c.ended = true
+	rep, err := c.end()
+	c.Report = rep
+	c.streams.letGo()
+	if err == nil && endedBadly(rep) {
+		err = &ExitError{Report: rep}
+	}
+	over := c.unwatch(&err)
+	if over == nil && c.WaitDelay > 0 {
+		timer := time.NewTimer(c.WaitDelay)
+		defer timer.Stop()
+		over = timer.C
+	}
+	if e := c.streams.finish(over); err == nil {
+		err = e
+	}
+	c.streams.close()
+	return err
+}
+
+// end waits for the end of the sandbox.
+func (c *Cmd) end() (*report.Report, error) {
+	if c.Exclusive {
+		return c.proc.Wait()
+	}
+	w := <-c.done
+	return w.report, w.err
+}
+
+// watched is what the goroutine that waits for the context has come to.
+type watched struct {
+	err  error            // of the context, or of Cancel
+	over <-chan time.Time // when WaitDelay is over; nil if it has not begun
+}
+
+// unwatch ends the goroutine that waits for the context, and keeps its error unless there is one already.
+func (c *Cmd) unwatch(err *error) <-chan time.Time {
+	if c.watched == nil {
+		return nil
+	}
+	w := <-c.watched
+	if *err == nil {
+		*err = w.err
+	}
+	return w.over
+}
+
+// watch calls Cancel when the context is done, and kills the program that is still there after WaitDelay.
+func (c *Cmd) watch(result chan<- watched) {
+	select {
+	case result <- watched{}:
+		return
+	case <-c.ctx.Done():
+	}
+	w := watched{err: c.cancel()}
+	if c.WaitDelay == 0 {
+		result <- w
+		return
+	}
+	timer := time.NewTimer(c.WaitDelay)
+	w.over = timer.C
+	select {
+	case result <- w:
+		return
+	case <-timer.C:
+	}
+	if err := c.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		w.err = &Error{Op: "kill", Err: err}
+	}
+	passed := make(chan time.Time)
+	close(passed)
+	w.over = passed
+	result <- w
+}
+
+// cancel calls Cancel, and returns the error with which Wait says so. A program that had ended already was not cancelled.
+func (c *Cmd) cancel() error {
+	if c.Cancel == nil {
+		return nil
+	}
+	switch err := c.Cancel(); {
+	case err == nil:
+		return c.ctx.Err()
+	case errors.Is(err, os.ErrProcessDone):
+		return nil
+	default:
+		return &Error{Op: "cancel", Err: err}
+	}
+}
