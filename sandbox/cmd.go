@@ -179,12 +179,8 @@ func (c *Cmd) request(p *policy.Profile, h *host.Host) (*compile.Request, error)
 
 // command is what the launcher starts, with the files that stand for Stdin, Stdout and Stderr.
 func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launch.Command {
-	dir := c.Dir
-	if c.Into == nil {
-		dir = "" // it is the profile's
-	}
 	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: files, ExtraFiles: c.ExtraFiles,
-		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: dir,
+		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
 		KillAfter: c.KillAfter, State: c.State, Profiles: c.Profiles, Search: c.Search, Exclusive: c.Exclusive, Note: c.Note,
 		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold, Ran: c.ran}
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -38,6 +39,25 @@ func TestPicture(t *testing.T) {
 		}
 	default:
 		t.Errorf("%s is not what the imports say: make generate", file)
+	}
+}
+
+// TestMapNamesFiles looks for each file that the map names.
+func TestMapNamesFiles(t *testing.T) {
+	named := regexp.MustCompile("`((?:policy|sandbox|cmd|docs|tests|profiles)/[^` ]*|[A-Z]+\\.md|\\.golangci\\.yml)`")
+	for _, doc := range []string{"docs/architecture.md", "CONTRIBUTING.md"} {
+		found := named.FindAllStringSubmatch(string(read(t, filepath.Join(root, doc))), -1)
+		for _, m := range found {
+			if strings.Contains(m[1], "NAME") {
+				continue
+			}
+			if files, err := filepath.Glob(filepath.Join(root, m[1])); err != nil || len(files) == 0 {
+				t.Errorf("%s names %s, which is not there", doc, m[1])
+			}
+		}
+		if len(found) < 2 {
+			t.Errorf("%s names %d files", doc, len(found))
+		}
 	}
 }
 
