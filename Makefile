@@ -4,12 +4,14 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME := 30s
 GOTEST   ?= go test
+# Without exec a shell would stand between, and make would not wait until the guard has done its part.
+GUARD    := exec bin/guard
 CMD      := sh -c 'id; hostname; ls -A ~; cat /proc/net/dev'
 
 # The binary that the tests are about.
 export CORDON_BIN := $(CURDIR)/bin/cordon
 
-.PHONY: build run test test-system race lint bench soak attacks attacks-peers fuzz generate vm vm-tools clean
+.PHONY: build guard run test test-system race lint bench soak attacks attacks-peers fuzz generate vm vm-tools clean
 
 # One static binary. It is pure Go always: with cgo the dynamic loader and libc cost 0.3 ms at every start. Where
 # libseccomp's headers are, its helper for `profile check --reference` too, a program of its own. The binary is copied, as
@@ -19,11 +21,17 @@ export CORDON_BIN := $(CURDIR)/bin/cordon
 ifdef CORDON_BUILT
 build:
 	@test -x bin/cordon
+guard:
+	@test -x bin/guard
 else
 build:
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cordon.linked ./cmd/cordon
 	@install bin/cordon.linked bin/cordon && rm bin/cordon.linked
 	@.ci/reference build
+
+# What runs tests: when they end, or are stopped, nothing of theirs is left.
+guard:
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/guard ./tests/guard
 endif
 
 # In the embedded default profile; -v prints what was enforced. `make run CMD=id` runs something else.
@@ -34,20 +42,20 @@ run: build
 # Needs no root; as root more is run. One package at a time: some mount on the host for a moment, and others watch that
 # nothing is left. The tests of the binary always run: go test does not see that it has changed. The last line is the
 # comparison with libseccomp, the only use of cgo.
-test: build
+test: build guard
 	@.ci/setup test
-	CGO_ENABLED=0 $(GOTEST) -p 1 ./policy/... ./profiles/...
+	CGO_ENABLED=0 $(GUARD) $(GOTEST) -p 1 ./policy/... ./profiles/...
 	$(MAKE) -s test-system
 	@.ci/reference test
 
 # The part of it that depends on who runs it, and on which machine. The limit is for a machine that does other work too.
-test-system: build
-	CGO_ENABLED=0 $(GOTEST) -p 1 -timeout 25m ./cmd/... ./sandbox/...
-	CGO_ENABLED=0 $(GOTEST) -p 1 -timeout 25m -count=1 ./tests/...
+test-system: build guard
+	CGO_ENABLED=0 $(GUARD) $(GOTEST) -p 1 -timeout 25m ./cmd/... ./sandbox/...
+	CGO_ENABLED=0 $(GUARD) $(GOTEST) -p 1 -timeout 25m -count=1 ./tests/...
 
 # What has no threads of its own is left out. -short: a failure at every seventh step of a plan is enough here.
-race: build
-	CGO_ENABLED=1 $(GOTEST) -race -short -timeout 25m ./cmd/cordon ./sandbox/...
+race: build guard
+	CGO_ENABLED=1 $(GUARD) $(GOTEST) -race -short -timeout 25m ./cmd/cordon ./sandbox/...
 
 lint:
 	CGO_ENABLED=0 go run $(GOLANGCI) run
@@ -61,24 +69,24 @@ bench: build
 	bin/bench $(ARGS)
 
 # Thousands of launches, hundreds of sandboxes alive, launchers killed; then nothing may be left. ARGS=-short does little of each.
-soak: build
+soak: build guard
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/soak ./tests/soak
-	bin/soak $(ARGS)
+	$(GUARD) bin/soak $(ARGS)
 
 # Every attack, tried for real, against every shipped profile that claims to stop it: the matrix, printed and written to docs/attacks.md. RACES=10000 is the long
 # form: so many launches for each attack that is a race; ATTACK=02 takes the rows of that number alone.
-attacks: build
+attacks: build guard
 	@.ci/setup test
 	CORDON_ATTACKS_WRITE=$(if $(ATTACK),,$(CURDIR)/docs/attacks.md) CORDON_ATTACKS_RACES=$(RACES) CGO_ENABLED=0 \
-		go test -count=1 -timeout 2h -v -run 'Matrix/$(ATTACK)' ./tests/attacks
+		$(GUARD) go test -count=1 -timeout 2h -v -run 'Matrix/$(ATTACK)' ./tests/attacks
 
 # The same probes inside bubblewrap, for comparison.
-attacks-peers: build
+attacks-peers: build guard
 	@.ci/setup ci
-	CORDON_ATTACKS_PEER=bwrap CGO_ENABLED=0 go test -count=1 -v -run Matrix ./tests/attacks
+	CORDON_ATTACKS_PEER=bwrap CGO_ENABLED=0 $(GUARD) go test -count=1 -v -run Matrix ./tests/attacks
 
-fuzz:
-	.ci/fuzz $(FUZZTIME)
+fuzz: guard
+	$(GUARD) .ci/fuzz $(FUZZTIME)
 
 # The end-to-end suite on Debian's kernels, emulated, on cgroup v2 with every controller. KERNEL=6.12 takes one of them,
 # RUN=regexp the tests whose names match, BY=root or BY=user one of the two (AS is make's own). Afterwards, and while working:

@@ -149,7 +149,7 @@ func TestFaultOfInit(t *testing.T) {
 	defer image.Release()
 	p := processOf(t, &Cmd{})
 	p.Image, p.Reaped, p.Status = image, true, unix.WaitStatus(unix.SIGSYS)
-	p.Comp = &compile.Compilation{Plan: plan.Plan{Steps: []plan.Step{compile.Say(compile.MsgAlive)}, Init: []plan.Step{compile.Say(compile.MsgInit)}}}
+	p.Comp = &compile.Compilation{Plan: plan.Plan{Steps: []plan.Step{compile.Say(compile.MsgBegin)}, Init: []plan.Step{compile.Say(compile.MsgInit)}}}
 	page := image.Page()
 	page.Init, page.Task = child.Fault{Step: child.InitBase + 1}, child.Fault{Step: 1, Errno: uint32(unix.EPIPE)}
 	var step *StepError

@@ -250,6 +250,7 @@ var words = []struct {
 	{regexp.MustCompile(`(?i)"[^"]*failed` + ` to `), "the operation and the object, then the cause", []string{".go"}},
 	{regexp.MustCompile(`(?i)\bpay` + `load\b`), "task", []string{".go", ".md", ".yaml"}},
 	{regexp.MustCompile(`\bTO` + `DO\b|\bFIX` + `ME\b|not written` + ` yet`), "what is done, or nothing", nil},
+	{regexp.MustCompile(`os\.MkdirTemp\("` + `/`), "scratch.Dir, which the guard of a stopped run cleans up after", []string{".go"}},
 	{regexp.MustCompile(`(?i)\b(deb|security|snapshot|archive|ports|proxy|registry)\.(debian|ubuntu|golang|npmjs)` + `\.(org|com)`),
 		"no host of a package mirror: the machine's own sources say where packages come from", nil},
 	{regexp.MustCompile(`sudo` + ` make`), "an ordinary user's command", []string{".md"}},

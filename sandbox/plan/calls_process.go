@@ -58,7 +58,7 @@ func SendByte(fd Arg, b string) Step {
 	return step(Sendto, fd, mem(Text, b), num(Int, 1), num(MsgFlags, 0x4000), Arg{Kind: Null}, num(Int, 0))
 }
 
-// RecvByte waits for one byte from the launcher.
+// RecvByte waits for one byte from the launcher. That there is none, since the launcher is gone, is EPIPE.
 func RecvByte(fd Arg) Step {
 	return step(Recvfrom, fd, num(Out, 1), num(Int, 1), num(MsgFlags, 0), Arg{Kind: Null}, Arg{Kind: Null})
 }
@@ -75,9 +75,9 @@ func CreateRuleset(fs, net, scoped uint64, size uint64) Step {
 	return step(LandlockCreateRuleset, mem(RulesetAttr, string(attr[:size])), num(Int, size), num(Int, 0))
 }
 
-// AllowBeneath is landlock_add_rule(2) for the hierarchy whose descriptor was put at the launcher's file fd.
-func AllowBeneath(ruleset Arg, fd string, access uint64) Step {
-	return step(LandlockAddRule, ruleset, num(RuleType, 1), Arg{Kind: PathBeneath, Int: access, Data: fd}, num(Int, 0))
+// AllowBeneath is landlock_add_rule(2) for the hierarchy whose descriptor is in a register.
+func AllowBeneath(ruleset Arg, parent Reg, access uint64) Step {
+	return step(LandlockAddRule, ruleset, num(RuleType, 1), Arg{Kind: PathBeneath, Int: access, Reg: parent}, num(Int, 0))
 }
 
 // RestrictSelf is landlock_restrict_self(2).
@@ -125,9 +125,9 @@ func SendFile(fd Arg, b string, n uint64) Step {
 	return step(Sendmsg, fd, Arg{Kind: SendRights, Int: n, Data: b}, num(MsgFlags, 0x4000))
 }
 
-// SendNamedFile is SendFile for the descriptor that was put at the launcher's file name.
-func SendNamedFile(fd Arg, b byte, name string) Step {
-	return step(Sendmsg, fd, Arg{Kind: SendNamed, Int: uint64(b), Data: name}, num(MsgFlags, 0x4000))
+// SendKept is SendFile for the descriptor in a register.
+func SendKept(fd Arg, b byte, file Reg) Step {
+	return step(Sendmsg, fd, Arg{Kind: KeptRights, Int: uint64(b), Reg: file}, num(MsgFlags, 0x4000))
 }
 
 // Exec is execve(2). args and env are strings each ended by a NUL.

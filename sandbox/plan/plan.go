@@ -136,8 +136,8 @@ const (
 	Self        // the address of the word in that page where the task finds its pid
 	RobustList  // struct robust_list_head with the owner word as its only lock
 	SendRights  // struct msghdr with the bytes of Data, and the descriptor number Int as SCM_RIGHTS
-	SendNamed   // SendRights with the letter Int and the descriptor of the launcher's file Data
-	PathBeneath // struct landlock_path_beneath_attr: Int is allowed_access, Data names the file that is parent_fd
+	KeptRights  // SendRights with the letter Int and the descriptor in Reg
+	PathBeneath // struct landlock_path_beneath_attr: Int is allowed_access, and parent_fd the descriptor in Reg
 )
 
 // IsPointer reports whether the argument is passed as a pointer to Data.

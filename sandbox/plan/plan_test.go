@@ -64,7 +64,8 @@ func TestString(t *testing.T) {
 		{CreateRuleset(1|4, 0, 3, 8), `landlock_create_ruleset({handled_access_fs=LANDLOCK_ACCESS_FS_EXECUTE|LANDLOCK_ACCESS_FS_READ_FILE}, 8, 0)`},
 		{CreateRuleset(1, 2, 3, 24), `landlock_create_ruleset({handled_access_fs=LANDLOCK_ACCESS_FS_EXECUTE, handled_access_net=LANDLOCK_ACCESS_NET_CONNECT_TCP, ` +
 			`scoped=LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET|LANDLOCK_SCOPE_SIGNAL}, 24, 0)`},
-		{AllowBeneath(R(Ruleset), "beneath", 8), `landlock_add_rule(%ruleset, LANDLOCK_RULE_PATH_BENEATH, {allowed_access=LANDLOCK_ACCESS_FS_READ_DIR, parent_fd={beneath}}, 0)`},
+		{AllowBeneath(R(Ruleset), Target, 8), `landlock_add_rule(%ruleset, LANDLOCK_RULE_PATH_BENEATH, {allowed_access=LANDLOCK_ACCESS_FS_READ_DIR, parent_fd=%target}, 0)`},
+		{SendKept(F("sync"), 'K', Ruleset), `sendmsg({sync}, {msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base="K", iov_len=1}], msg_iovlen=1, msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[%ruleset]}], msg_controllen=24, msg_flags=0}, MSG_NOSIGNAL)`},
 		{RestrictSelf(R(Ruleset)), `landlock_restrict_self(%ruleset, 0)`},
 		{SetFilter(0, strings.Repeat("\x00", 24)), `seccomp(SECCOMP_SET_MODE_FILTER, 0, {len=3, filter=...})`},
 		{OwnedFork(), "clone(child_stack=NULL, flags=CLONE_FILES|CLONE_PARENT_SETTID|SIGCHLD, parent_tid=owner)"},

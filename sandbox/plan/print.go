@@ -60,10 +60,10 @@ func (a Arg) append(b []byte) []byte {
 		b = strconv.AppendInt(append(b, ", iov_len="...), int64(len(a.Data)), 10)
 		b = append(b, "}], msg_iovlen=1, msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=["...)
 		return append(strconv.AppendInt(b, int64(a.Int), 10), "]}], msg_controllen=24, msg_flags=0}"...)
-	case SendNamed:
+	case KeptRights:
 		b = appendQuoted(append(b, "{msg_name=NULL, msg_namelen=0, msg_iov=[{iov_base="...), string(rune(a.Int)))
-		b = append(b, ", iov_len=1}], msg_iovlen=1, msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=[{"...)
-		return append(append(b, a.Data...), "}]}], msg_controllen=24, msg_flags=0}"...)
+		b = append(b, ", iov_len=1}], msg_iovlen=1, msg_control=[{cmsg_len=20, cmsg_level=SOL_SOCKET, cmsg_type=SCM_RIGHTS, cmsg_data=["...)
+		return append(append(b, a.Reg.String()...), "]}], msg_controllen=24, msg_flags=0}"...)
 	case Out:
 		return append(b, '"', '.', '.', '.', '"')
 	case Rights:
@@ -77,7 +77,7 @@ func (a Arg) append(b []byte) []byte {
 		return append(b, ", filter=...}"...)
 	case PathBeneath:
 		b = appendFlags(append(b, "{allowed_access="...), a.Int, accessFS[:])
-		return append(append(append(b, ", parent_fd={"...), a.Data...), "}}"...)
+		return append(append(append(b, ", parent_fd="...), a.Reg.String()...), '}')
 	case Hex:
 		return appendHex(b, a.Int)
 	case Octal:

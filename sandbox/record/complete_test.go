@@ -23,6 +23,7 @@ import (
 	"cordon/sandbox"
 	"cordon/sandbox/record"
 	"cordon/sandbox/report"
+	"cordon/tests/scratch"
 )
 
 // A workload is a program that is deterministic enough to be run twice: recorded, and under strace.
@@ -162,7 +163,7 @@ type bench struct {
 // workdir is a directory for a sandbox, which has a /tmp of its own.
 func workdir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/tmp", "cordon-record-")
+	dir, err := scratch.Dir("/var/tmp", "record")
 	if err != nil {
 		t.Fatal(err)
 	}

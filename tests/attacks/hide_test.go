@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"cordon/tests/scratch"
 )
 
 // Row 43: hidden means the thing, not its name. Row 42: what a task does to it for the next run.
@@ -196,7 +198,7 @@ func (b *box) insisting() *box {
 
 // visible makes a tree of the account's in a directory that no profile covers.
 func visible(b *box, script string) (string, error) {
-	dir, err := os.MkdirTemp("/var/lib", "cordon-attacks-")
+	dir, err := scratch.Dir("/var/lib", "attacks")
 	if err != nil {
 		return "", err
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"cordon/tests/scratch"
 )
 
 // What all tests share; set once, before any runs.
@@ -47,7 +49,7 @@ func setUp(m *testing.M) (int, error) {
 		races, moments = min(races, 5), 10
 	}
 	// Not /tmp: profiles put their own there.
-	if base, err = os.MkdirTemp("/var/tmp", "cordon-attacks-"); err != nil {
+	if base, err = scratch.Dir("/var/tmp", "attacks"); err != nil {
 		return 1, err
 	}
 	defer os.RemoveAll(base)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"cordon/tests/scratch"
 )
 
 // withNet are the profiles that show the host's tree, with a network or without.
@@ -67,7 +69,7 @@ func socketIn(place, below string) func(*box) outcome {
 			dir = b.scratch("cwd")
 			c = b.in(dir)
 		} else {
-			top, err := os.MkdirTemp(place, "cordon-attacks-")
+			top, err := scratch.Dir(place, "attacks")
 			if err != nil {
 				return absent("%v", err)
 			}
@@ -114,7 +116,7 @@ func socketRelative(rename bool) func(*box) outcome {
 		if os.Getuid() != 0 {
 			return absent("only root can make a socket there")
 		}
-		dir, err := os.MkdirTemp("/var/lib", "cordon-attacks-")
+		dir, err := scratch.Dir("/var/lib", "attacks")
 		if err != nil {
 			return broken("%v", err)
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"cordon/tests/scratch"
 )
 
 // fits is what an audit of calls alone may cost where the profile fits, as a multiple of the sandbox's filter.
@@ -19,7 +21,7 @@ func audits(e effort) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("/var/tmp", "cordon-bench-")
+	dir, err := scratch.Dir("/var/tmp", "bench")
 	if err != nil {
 		return err
 	}

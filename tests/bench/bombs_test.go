@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"cordon/tests/scratch"
 )
 
 // TestBesideBombs lets every bomb go off in every profile, and wants each to end by its limit. How much slower the sandbox
@@ -16,7 +18,7 @@ func TestBesideBombs(t *testing.T) {
 	if from == "" || os.Getuid() != 0 {
 		t.Skip("it takes CORDON_BIN, and cgroups, which are root's")
 	}
-	dir, err := os.MkdirTemp("/var/tmp", "cordon-bombs-") // not /tmp: profiles put their own there
+	dir, err := scratch.Dir("/var/tmp", "bombs") // not /tmp: profiles put their own there
 	if err != nil {
 		t.Fatal(err)
 	}

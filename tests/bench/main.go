@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"cordon/tests/scratch"
 )
 
 // An effort is how long to measure, and whether the ratios are judged.
@@ -129,7 +131,7 @@ func run(e effort, write bool) error {
 // prepare makes a directory that every user can read, outside /tmp, which is empty in the default profile. Each user
 // has a home of its own in it: home-UID, with a working directory.
 func prepare(e effort) (string, error) {
-	dir, err := os.MkdirTemp("/var/tmp", "cordon-bench-")
+	dir, err := scratch.Dir("/var/tmp", "bench")
 	if err != nil {
 		return "", err
 	}

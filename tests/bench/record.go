@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/tests/scratch"
 )
 
 // The first workload: so many getppid, so many times. The shortest time counts: it is too short for another program to be
@@ -82,7 +84,7 @@ func recordings(e effort) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("/var/tmp", "cordon-bench-")
+	dir, err := scratch.Dir("/var/tmp", "bench")
 	if err != nil {
 		return err
 	}

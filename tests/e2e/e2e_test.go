@@ -17,6 +17,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"cordon/tests/scratch"
 )
 
 // The ordinary user that root becomes; no entry in /etc/passwd is needed.
@@ -84,7 +86,7 @@ func setUp(m *testing.M) (int, error) {
 	}
 	var err error
 	// Not /tmp: profiles put their own there.
-	if base, err = os.MkdirTemp("/var/tmp", "cordon-e2e-"); err != nil {
+	if base, err = scratch.Dir("/var/tmp", "e2e"); err != nil {
 		return 1, err
 	}
 	defer removeAll(base)
@@ -156,23 +158,31 @@ func TestScriptsAsUser(t *testing.T) {
 	}
 	dir := filepath.Join(base, strconv.Itoa(ordinary))
 	err := errors.Join(copySelf(base+"/bin/e2e.test"), os.Mkdir(dir, 0o755), os.Chown(dir, ordinary, ordinary),
-		copyTree("testdata", base+"/testdata"))
+		copyTree("testdata", base+"/testdata"), copyTree("../../docs", base+"/documents/docs"), copyFile("../../README.md", base+"/documents/README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-test.run", "^(TestScripts$|TestTerminal|TestWhy|TestLearn|TestAudit)"}
+	args := []string{"-test.run", "^(TestScripts$|TestTerminal|TestWhy|TestLearn|TestAudit|TestPasted)"}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
 	}
 	c := exec.Command(base+"/bin/e2e.test", args...)
 	c.Dir = base
-	c.Env = append(os.Environ(), baseVar+"="+base, "HOME="+dir, "TMPDIR=/tmp")
+	c.Env = append(os.Environ(), baseVar+"="+base, "HOME="+dir, "TMPDIR="+os.TempDir())
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
 	out, err := c.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+func copyFile(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
 }
 
 func copyTree(from, to string) error { return os.CopyFS(to, os.DirFS(from)) }

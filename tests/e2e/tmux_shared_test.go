@@ -127,6 +127,19 @@ func TestTerminalShared(t *testing.T) {
 			p.keys("C-d")
 			p.sane()
 		}},
+		{"stopped by another, and slow to stop itself", func(p *pane) {
+			p.put("slow", "trap 'sleep 1; trap - TSTP; kill -TSTP $$' TSTP\necho $PPID up\nwhile read -r x; do echo \"got $x\"; done\n")
+			p.run(`cordon run bash ./slow`)
+			p.see(`up$`)
+			p.tmux("run-shell", "-b", "kill -TSTP $(ps -o pid= --ppid #{pane_pid})")
+			p.see(`Stopped .*slow\n+OUT\$ ?$`)
+			p.run("fg")
+			time.Sleep(2 * time.Second) // by now it has answered the first signal
+			p.keys("one", "Enter")
+			p.see(`^got one$`)
+			p.keys("C-d")
+			p.sane()
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, need := range []string{"bash", "less"} {

@@ -314,17 +314,18 @@ func TestTerminalPrograms(t *testing.T) {
 			p.sane()
 		}},
 		{"no terminal of its own", "ps", func(p *pane) {
-			p.run("cordon run --tty inherit sh -c 'sleep 7654; true'")
+			long := strconv.Itoa(1e7 + os.Getpid()) // seconds: others on the machine may run this test, too
+			p.run("cordon run --tty inherit sh -c 'sleep " + long + "; true'")
 			pause()
 			p.keys("C-z") // stops what the task has started, too
 			p.see(`Stopped`)
-			p.run("ps axo stat=,args= | grep -c '^T.*[s]leep 7654'")
+			p.run("ps axo stat=,args= | grep -c '^T.*[s]leep " + long + "'")
 			p.see(`^3$`) // the launcher, sh and sleep
 			p.run("fg")
 			pause()
 			p.keys("C-c")
 			p.sane()
-			p.run("sleep 7655 | cordon run sh -c 'cat; true'") // the terminal is that of stdout alone
+			p.run("sleep 1000 | cordon run sh -c 'cat; true'") // the terminal is that of stdout alone
 			pause()
 			p.keys("C-z")
 			p.see(`Stopped`)

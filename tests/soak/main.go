@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"cordon/tests/scratch"
 )
 
 // size is how much of each is done.
@@ -74,7 +76,7 @@ func spawnAll(quick bool, profile string) error {
 }
 
 func spawn(uid int, quick bool, profile string) error {
-	dir, err := os.MkdirTemp("/var/tmp", "cordon-soak.")
+	dir, err := scratch.Dir("/var/tmp", "soak")
 	if err != nil {
 		return err
 	}

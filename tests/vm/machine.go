@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"cordon/tests/scratch"
 )
 
 const (
@@ -36,7 +38,7 @@ type machine struct {
 func (m machine) run(ctx context.Context) (outcome, error) {
 	runtime.LockOSThread() // the parent-death signals are tied to it
 	defer runtime.UnlockOSThread()
-	dir, err := os.MkdirTemp("/var/tmp", "cordon-vm-")
+	dir, err := scratch.Dir("/var/tmp", "vm")
 	if err != nil {
 		return outcome{}, err
 	}

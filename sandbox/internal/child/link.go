@@ -18,10 +18,13 @@ type op struct {
 	nr   uintptr
 	args [6]uintptr
 	load *int32      // where not nil, the result is what the call has left here
+	put  *int32      // where not nil, the value of from is left here before the call
 	regs [6]plan.Reg // where not 0, the argument is this register's value
 	or   uint16      // an errno that counts as success
 	to   plan.Reg
+	from plan.Reg
 	kind uint8
+	some bool // a result of 0 is an error: the other end of the socket is closed
 }
 
 const (
@@ -184,7 +187,7 @@ func (im *Image) pointer(p uintptr) unsafe.Pointer {
 }
 
 func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
-	*o = op{nr: numbers[s.Call], to: s.To, or: uint16(s.Or), kind: opCall}
+	*o = op{nr: numbers[s.Call], to: s.To, or: uint16(s.Or), kind: opCall, some: s.Call == plan.Recvfrom}
 	if s.Call == plan.Fork || s.Call == plan.Respawn {
 		o.nr, o.kind = unix.SYS_CLONE, opFork
 		if s.Call == plan.Respawn {
@@ -218,13 +221,9 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 	case plan.FD:
 		o.args[j], err = opened(files, a.Data)
 	case plan.PathBeneath:
-		fd, missing := opened(files, a.Data)
-		if missing != nil {
-			return missing
-		}
 		if b, err = im.alloc(12); err == nil {
 			*(*uint64)(unsafe.Pointer(&b[0])) = a.Int
-			*(*int32)(unsafe.Pointer(&b[8])) = int32(fd)
+			o.put, o.from = (*int32)(unsafe.Pointer(&b[8])), a.Reg
 		}
 	case plan.Null:
 	case plan.Argv:
@@ -240,13 +239,12 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 	case plan.RobustList:
 		b, err = im.robustList()
 	case plan.SendRights:
-		b, err = im.sendRights(a.Data, int32(a.Int))
-	case plan.SendNamed:
-		fd, missing := opened(files, a.Data)
-		if missing != nil {
-			return missing
+		_, b, err = im.sendRights(a.Data, int32(a.Int))
+	case plan.KeptRights:
+		var m *message
+		if m, b, err = im.sendRights(string(rune(a.Int)), -1); err == nil {
+			o.put, o.from = &m.fd, a.Reg
 		}
-		b, err = im.sendRights(string(rune(a.Int)), int32(fd))
 	case plan.Rights:
 		b, err = im.rights(o)
 	case plan.Strings:
@@ -387,16 +385,16 @@ func (im *Image) rights(o *op) ([]byte, error) {
 }
 
 // sendRights is the text and one descriptor.
-func (im *Image) sendRights(text string, fd int32) ([]byte, error) {
+func (im *Image) sendRights(text string, fd int32) (*message, []byte, error) {
 	m, b, err := im.message(len(text))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	copy(b[len(b)-len(text):], text)
 	m.fd = fd
 	m.control.Level, m.control.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
 	m.control.SetLen(unix.CmsgLen(4))
-	return b, nil
+	return m, b, nil
 }
 
 // owner is the address of the owner word.

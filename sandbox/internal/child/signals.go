@@ -52,22 +52,28 @@ func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 const sigIgnore = 1 // SIG_IGN
 
 // Suspend stops the process as Ctrl-Z does, and with group the others of its process group, unless it ignores that or the group
-// is an orphaned one, which nobody would continue. It returns when the process goes on.
+// is an orphaned one, which nobody would continue. It returns when the process goes on. The signal to the group reaches this
+// process too: the process ignores that copy, because a caught one would arrive as a new request to stop after it goes on.
 func Suspend(group bool) {
 	runtime.LockOSThread() // a signal to this thread has been taken when tgkill returns
 	defer runtime.UnlockOSThread()
 	const tstp = uintptr(unix.SIGTSTP)
 	var old, standard sigaction
+	ignore := sigaction{handler: sigIgnore}
+	set := func(act *sigaction) {
+		syscall.RawSyscall6(unix.SYS_RT_SIGACTION, tstp, uintptr(unsafe.Pointer(act)), 0, unsafe.Sizeof(act.mask), 0, 0)
+	}
 	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, tstp, 0, uintptr(unsafe.Pointer(&old)), unsafe.Sizeof(old.mask), 0, 0)
 	if errno != 0 || old.handler == sigIgnore {
 		return
 	}
 	if group {
+		set(&ignore)
 		_ = unix.Kill(0, unix.SIGTSTP) // cannot fail: to itself
 	}
-	syscall.RawSyscall6(unix.SYS_RT_SIGACTION, tstp, uintptr(unsafe.Pointer(&standard)), 0, unsafe.Sizeof(old.mask), 0, 0)
+	set(&standard)
 	_ = unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP) // cannot fail: to itself
-	syscall.RawSyscall6(unix.SYS_RT_SIGACTION, tstp, uintptr(unsafe.Pointer(&old)), 0, unsafe.Sizeof(old.mask), 0, 0)
+	set(&old)
 }
 
 // DieOf ends the process by a signal whose standard action ends it, as if the process had never caught it. With group the

@@ -33,12 +33,14 @@ func CatchSignals(list ...syscall.Signal) (fd int, err error) {
 }
 
 // Suspend stops the process as Ctrl-Z does, and with group the others of its process group, unless it ignores that or the group
-// is an orphaned one, which nobody would continue. It returns when the process goes on.
+// is an orphaned one, which nobody would continue. It returns when the process goes on. The signal to the group reaches this
+// process too: the process ignores that copy, because a caught one would arrive as a new request to stop after it goes on.
 func Suspend(group bool) {
 	if signal.Ignored(unix.SIGTSTP) {
 		return
 	}
 	if group {
+		signal.Ignore(unix.SIGTSTP)
 		_ = unix.Kill(0, unix.SIGTSTP)
 	}
 	runtime.LockOSThread()

@@ -1,7 +1,10 @@
 package child
 
 import (
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
 	"strconv"
@@ -91,4 +94,63 @@ func caughtSignals(t *testing.T, pid int) uint64 {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// suspendVar makes the test's program a process that stops itself: see TestSuspend.
+const suspendVar = "CORDON_TEST_SUSPEND"
+
+// TestSuspend: a process that stops its process group and goes on is not asked to stop again by the signal that it sent.
+func TestSuspend(t *testing.T) {
+	if os.Getenv(suspendVar) != "" {
+		suspendOnce()
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		// The group is not orphaned: its parent, this process, is in the same session and another group.
+		c := exec.Command(self, "-test.run=^TestSuspend$")
+		c.Env = append(os.Environ(), suspendVar+"=1")
+		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		out, err := c.StdoutPipe()
+		if err == nil {
+			err = c.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(c.Process.Pid, &status, unix.WUNTRACED, nil); err != nil || !status.Stopped() {
+			t.Fatalf("it is to stop: %v, status %#x", err, status)
+		}
+		if err := unix.Kill(-c.Process.Pid, unix.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		said, _ := io.ReadAll(out)
+		if err := c.Wait(); err != nil || string(said) != "18\n" {
+			t.Fatalf("after it went on, these signals were caught: %q, not SIGCONT (18) alone; %v", said, err)
+		}
+	}
+}
+
+// suspendOnce stops the process and, when it goes on, prints the numbers of the signals that it has caught.
+func suspendOnce() {
+	fd, err := CatchSignals(unix.SIGTSTP, unix.SIGCONT)
+	if err != nil {
+		os.Exit(2)
+	}
+	Suspend(true)
+	buf := make([]byte, 100)
+	loop := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for n := 0; n == 0 || loop[0].Revents != 0; {
+		if _, err := unix.Poll(loop, 200); err == nil && loop[0].Revents != 0 {
+			k, _ := unix.Read(fd, buf)
+			for _, b := range buf[:max(k, 0)] {
+				fmt.Println(b)
+			}
+			n += max(k, 0)
+		}
+	}
+	os.Exit(0)
 }

@@ -104,7 +104,13 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 				a[j] = regs[o.regs[j]]
 			}
 		}
+		if o.put != nil {
+			*o.put = int32(regs[o.from])
+		}
 		r, _, e = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
+		if r == 0 && o.some {
+			e = syscall.EPIPE
+		}
 		if e != 0 && uint16(e) != o.or {
 			goto failed
 		}

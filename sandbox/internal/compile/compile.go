@@ -173,7 +173,7 @@ var order = [...]func(*Compilation) error{
 	// rlimits behind the last descriptor that is opened: the launcher may hold more than the task is allowed.
 	(*Compilation).rlimits,
 	// The barrier behind everything that does not need it, because the launcher reads the mounts back meanwhile: it can
-	// still refuse, and init is confined before the program can see it. It takes three calls that the filter need not
+	// still refuse, and init is confined before the program can see it. It takes two calls that the filter need not
 	// allow.
 	(*Compilation).barrier,
 	// seccomp last: execve is the only call made under the filter.
@@ -193,7 +193,7 @@ func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compila
 	c := &Compilation{Profile: p, Host: h, Req: r, Nonce: r.Nonce, Tree: picture.Tree{Files: h.Files}, handOver: handOver, Into: r.Into}
 	c.Plan.Steps, c.Plan.Init = make([]plan.Step, 0, 512), make([]plan.Step, 0, 16)
 	c.Tree.Parts = make([]picture.Part, 0, 64)
-	c.Plan.Files = append(c.Plan.Files, FileZero, FileLauncher, FileSync, FileGate, FileBeneath)
+	c.Plan.Files = append(c.Plan.Files, FileZero, FileLauncher, FileSync, FileGate)
 	// A child that held the launcher's end would wait for ever for a launcher that was killed.
 	c.do(own("launcher"), plan.CloseStep(plan.F(FileLauncher)))
 	phases := order[:]
@@ -234,8 +234,7 @@ func (c *Compilation) taskBegins() error {
 const (
 	MsgBorn    = 'N' // the child is another process than the one that was cloned
 	MsgBegin   = 'B' // the task has begun
-	MsgAlive   = 'P' // asks only whether the launcher is there
-	MsgRoot    = 'R' // the root is entered: nothing is mounted any more
+	MsgRoot    = 'R' // the root is entered: nothing is mounted any more, and the old root is about to go
 	MsgInit    = 'I' // init is confined
 	MsgTask    = 'T' // the task waits for the word to go on
 	MsgRules   = 'K' // Landlock's ruleset, to be kept
@@ -250,7 +249,6 @@ const (
 	FileLauncher = "launcher" // the launcher's end of the socket pair; the child's copy is the first thing to go
 	FileSync     = "sync"     // the child's end of a socket pair with the launcher
 	FileGate     = "gate"     // an eventfd that lets init begin to reap
-	FileBeneath  = "beneath"  // a number where descriptors are put that a Landlock rule names
 )
 
 func (c *Compilation) do(from plan.From, steps ...plan.Step) {
@@ -279,12 +277,11 @@ func at(section string, i int, pos policy.Pos) plan.From {
 // scalar is the From of the scalar at a path of the profile.
 func (c *Compilation) scalar(path string) plan.From { return at(path, -1, c.Profile.Source(path)) }
 
-// tieToLauncher makes the child die with the launcher. If it is gone already, its end of the socket is closed and the
-// send fails.
+// tieToLauncher makes the child die with the launcher. If that is gone already, its end of the socket is closed, and the
+// next byte that the child waits for does not come (publish).
 func (c *Compilation) tieToLauncher() error {
 	c.do(own("launcher"),
 		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
-		Say(MsgAlive),
 		plan.UmaskStep(0).Into(plan.Mask))
 	return nil
 }
@@ -360,13 +357,12 @@ func (c *Compilation) tieToInit() {
 // OwnsPID reports whether init is pid 1 of a pid namespace of the sandbox's own.
 func (c *Compilation) OwnsPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
 
-// barrier tells the launcher that everything is in place and waits for its word. A launcher that died meanwhile has
-// closed its end: the second send then fails, and the program is never run.
+// barrier tells the launcher that everything is in place and waits for its word. Of a launcher that died meanwhile there is
+// none, which is an error (plan.RecvByte), and the program is never run.
 func (c *Compilation) barrier() error {
 	c.do(own("launcher"),
 		Say(MsgTask),
-		plan.RecvByte(plan.F(FileSync)),
-		Say(MsgAlive))
+		plan.RecvByte(plan.F(FileSync)))
 	return nil
 }
 

@@ -8,8 +8,9 @@
 //   - What opens the child's own files of the host's /proc comes before the ids: a change of credentials gives these
 //     files to root.
 //   - Ids come before the mounts, so that what is made on the sandbox's own file systems belongs to them.
-//   - The parent-death signal comes after the ids, because a change of credentials clears it. Then the child asks whether
-//     the launcher lives ("P"), because the launcher may have died before the signal was set.
+//   - The parent-death signal comes after the ids, because a change of credentials clears it. A launcher that died before
+//     the signal was set has closed its end of the socket: a child that waits for a byte gets none, which is an error
+//     (plan.RecvByte).
 //   - The bounding set is dropped while CAP_SETPCAP is there, and before the fork. no_new_privs comes before Landlock and
 //     seccomp, which an unprivileged process may not use without it.
 //   - The network namespace takes a quarter of a launch. It is made before the fork, while the launcher compiles the mounts.

@@ -216,7 +216,7 @@ func (c *Compilation) pathRules(section string, items []policy.PathItem, access 
 	}
 }
 
-// allowBeneath opens what a rule is about below the new root, and puts the descriptor where the rule names it.
+// allowBeneath opens what a rule is about below the new root, and adds the rule.
 func (c *Compilation) allowBeneath(r *landRule) {
 	access := r.Access & c.Land.Handled
 	if r.file {
@@ -227,9 +227,8 @@ func (c *Compilation) allowBeneath(r *landRule) {
 	}
 	c.openInside(r.from, r.Path, walk.OpenAny, plan.Target)
 	c.do(r.from,
-		plan.Dup(plan.R(plan.Target), plan.F(FileBeneath), unix.O_CLOEXEC),
-		plan.CloseStep(plan.R(plan.Target)),
-		plan.AllowBeneath(plan.R(plan.Ruleset), FileBeneath, access))
+		plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, access),
+		plan.CloseStep(plan.R(plan.Target)))
 }
 
 // landlockEnforce restricts the task and then tries what no rule allows: the scratch file system is below no root any

@@ -193,7 +193,7 @@ func (c *Compilation) watch() error {
 	if err != nil {
 		return err
 	}
-	c.listenWith(own("observer"), own("observer"), prog)
+	c.listenWith(own("observer"), own("observer"), filter.Encode(prog.Insns))
 	return nil
 }
 
@@ -216,9 +216,7 @@ func (c *Compilation) keepRuleset() {
 	if !c.Req.Keep {
 		return
 	}
-	c.do(c.scalar("landlock"),
-		plan.Dup(plan.R(plan.Ruleset), plan.F(FileBeneath), unix.O_CLOEXEC),
-		plan.SendNamedFile(plan.F(FileSync), MsgRules, FileBeneath))
+	c.do(c.scalar("landlock"), plan.SendKept(plan.F(FileSync), MsgRules, plan.Ruleset))
 }
 
 // PlainFilter is the profile's filter without what is of one launch: reports, and a nonce.
@@ -231,7 +229,7 @@ func (c *Compilation) PlainFilter() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []byte(host.EncodeFilter(prog.Insns)), nil
+	return []byte(filter.Encode(prog.Insns)), nil
 }
 
 // letExec makes a spec let the launcher's own execveat pass. A profile that allows execve alone cannot mean to forbid to be

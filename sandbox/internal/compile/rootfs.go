@@ -268,10 +268,14 @@ func (c *Compilation) enterRoot() error {
 		if !c.scratch.attached { // below the old root, whose end is its own: it would cost the task another wait for RCU
 			c.do(own("scratch"), plan.Move(plan.R(plan.Scratch), plan.CWD, "/proc", fromFD))
 		}
-		c.do(from, plan.FchdirStep(c.rootFD), plan.Pivot(".", "."), plan.Umount(".", unix.MNT_DETACH))
+		c.do(from, plan.FchdirStep(c.rootFD), plan.Pivot(".", "."))
 		if c.scratch.attached { // the old root lies on top of the new one now, and scratch on top of that; "." is the topmost
 			c.do(from, plan.Umount(".", unix.MNT_DETACH))
 		}
+		// The word before the old root goes: the kernel waits for all processors before it gives the mounts back, and the
+		// launcher, who does not take the table before they are out of it, reads it meanwhile.
+		c.do(from, Say(MsgRoot), plan.Umount(".", unix.MNT_DETACH), plan.ChdirStep("/"))
+		return nil
 	}
 	c.do(from, plan.ChdirStep("/"), Say(MsgRoot))
 	return nil

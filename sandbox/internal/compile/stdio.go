@@ -139,9 +139,7 @@ func (c *Compilation) allowStdin() {
 	if c.Stdin == "" {
 		return
 	}
-	c.do(own("stdin"),
-		plan.Dup(plan.R(plan.Input), plan.F(FileBeneath), unix.O_CLOEXEC),
-		plan.AllowBeneath(plan.R(plan.Ruleset), FileBeneath, landRead&landOfFile&c.Land.Handled))
+	c.do(own("stdin"), plan.AllowBeneath(plan.R(plan.Ruleset), plan.Input, landRead&landOfFile&c.Land.Handled))
 }
 
 // takeStdin puts the file in its place, and gives it to the launcher.

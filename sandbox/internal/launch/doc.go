@@ -11,8 +11,7 @@
 //	E       child  I have entered the sandbox             looks where the child is; only if a sandbox is joined
 //	N       child  I was born again                       takes the second child for the child
 //	B       task   I have begun                           opens a pidfd of the task, reads the namespaces back
-//	P       child  are you there?                         does not answer; the send fails if the launcher is gone
-//	R       task   the root is entered                    reads the mount table back
+//	R       task   the root is entered, the old one goes  reads the mount table back, once the old root is out of it
 //	I       init   I am confined                          waits for T
 //	Y       child  here is the master of the terminal     takes it; only if the task has a terminal of its own
 //	K       task   here is Landlock's ruleset             keeps it; only if the sandbox can be joined

@@ -53,9 +53,9 @@ type guards struct {
 	clock bool                 // the guards are looked at by the clock
 }
 
-// keepGuards opens what guarding takes. The mount table has just been compared with the plan; visible has the ids of its
-// mounts. The task has not run the program yet, so that /proc shows the namespaces and the root of the sandbox.
-func (p *Process) keepGuards(visible map[string]string) error {
+// openGuards opens what guarding takes. The task has not run the program yet, so that /proc shows the namespaces and the root
+// of the sandbox.
+func (p *Process) openGuards() error {
 	g := &p.guards
 	if p.Comp.Into != nil || p.Comp.AsItIs() || p.Comp.Keep&(1<<unix.CAP_SYS_ADMIN) != 0 { // such a task mounts itself
 		return nil
@@ -63,7 +63,7 @@ func (p *Process) keepGuards(visible map[string]string) error {
 	exposed := p.Comp.Tree.Exposed()
 	g.list = make([]watchedMount, 0, len(exposed))
 	for _, part := range exposed {
-		g.list = append(g.list, watchedMount{part: *part, mount: visible[part.Target]})
+		g.list = append(g.list, watchedMount{part: *part})
 	}
 	if g.globs = p.Comp.Tree.Globs; len(g.list) == 0 && len(g.globs) == 0 {
 		return nil
@@ -81,6 +81,14 @@ func (p *Process) keepGuards(visible map[string]string) error {
 		g.fds[f.name] = fd
 	}
 	return nil
+}
+
+// placeGuards notes which mounts the guards are: visible has the ids, by what they are mounted on.
+func (p *Process) placeGuards(visible map[string]string) {
+	for i := range p.guards.list {
+		g := &p.guards.list[i]
+		g.mount = visible[g.part.Target]
+	}
 }
 
 // namesDelay is how long the launcher waits before it watches the directories of the guards, so that a short program does
@@ -205,7 +213,9 @@ func (p *Process) look(suspects []int) {
 // maxRestores bounds how often a guard is mounted again in a row, for a host that replaces the file meanwhile.
 const maxRestores = 8
 
-var errTooMany = errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that a pattern hides have appeared during the run")
+func errTooMany() error {
+	return errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that a pattern hides have appeared during the run")
+}
 
 // unguarded ends the run, because the task could reach what it must not.
 func (p *Process) unguarded(lost *picture.Part, err error) {

@@ -200,9 +200,6 @@ func (p *Process) open() error {
 	if err := p.files.Dup(compile.FileGate, p.gate); err != nil {
 		return err
 	}
-	if err := p.files.Dup(compile.FileBeneath, p.gate); err != nil {
-		return err
-	}
 	zero, err := unix.Open("/dev/zero", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &fail.Error{Op: "/dev/zero", Err: err}

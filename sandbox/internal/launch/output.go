@@ -253,7 +253,6 @@ func (p *Process) HungUp() {
 func (p *Process) StopWith(group bool) {
 	if p.Cmd.Exclusive {
 		p.stopSelf(group)
-		p.ownStop = time.Now()
 	}
 	p.resume()
 }

@@ -118,29 +118,45 @@ func (p *Process) countInterrupt() {
 // stop stops the task and then the launcher, so that its shell sees it. A task with a terminal of its own stops as it would
 // by Ctrl-Z, and has a moment for that.
 func (p *Process) stop() {
-	switch {
-	case time.Since(p.ownStop) < terminal.Soonest: // that of suspend
-	case p.terminal == nil || !p.isRunning():
+	if p.terminal == nil || !p.isRunning() {
 		_ = p.SignalGroup(unix.SIGSTOP)
 		p.stopSelf(false)
 		p.resume()
-	default:
-		_ = p.terminal.Raise(unix.SIGTSTP)
-		p.terminal.LastKey = time.Now()
-		p.terminal.Look(20 * time.Millisecond)
-		p.mustStop = true
-		p.At(time.Now().Add(200*time.Millisecond), func() {
-			if p.mustStop { // it did not stop
-				_ = p.SignalGroup(unix.SIGSTOP)
-				p.terminal.Suspend(false)
-			}
-		})
+		return
 	}
+	_ = p.terminal.Raise(unix.SIGTSTP)
+	p.terminal.Expect(time.Now())
+	p.mustStop = true
+	p.At(time.Now().Add(200*time.Millisecond), p.mustStopNow)
 }
 
-// FollowStop stops the launcher where the task has been stopped.
+// mustStopNow stops a task that has not answered SIGTSTP in time, by SIGSTOP. A program with a handler for SIGTSTP, such as an
+// editor on a busy machine, stops itself at the handler's end: after it is continued, when nobody wants that any more.
+func (p *Process) mustStopNow() {
+	if !p.mustStop {
+		return
+	}
+	_ = p.SignalGroup(unix.SIGSTOP)
+	p.terminal.Suspend(false)
+	p.lateStop = time.Now()
+	p.terminal.Expect(p.lateStop)
+}
+
+// answersLate reports whether the task has stopped for a SIGTSTP that a SIGSTOP has overtaken: since the task was continued,
+// nothing was typed and no SIGTSTP came.
+func (p *Process) answersLate() bool {
+	late := !p.lateStop.IsZero() && p.terminal.LastKey.Equal(p.lateStop)
+	p.lateStop = time.Time{}
+	return late
+}
+
+// FollowStop stops the launcher where the task has been stopped, or continues a task that answers an earlier SIGTSTP late.
 func (p *Process) FollowStop() {
 	if p.gone || !p.taskStopped() {
+		return
+	}
+	if p.answersLate() {
+		_ = p.SignalGroup(unix.SIGCONT)
 		return
 	}
 	fromKey := !p.mustStop

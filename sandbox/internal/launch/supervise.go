@@ -65,8 +65,8 @@ type Process struct {
 	lastInt    time.Time          // of the last SIGINT
 	broken     bool               // there was one
 	brokenLate bool               // when the task had ended
-	ownStop    time.Time          // when the launcher stopped itself last, and its process group
 	mustStop   bool               // a SIGTSTP has been passed on, and the launcher is still to stop
+	lateStop   time.Time          // when a task was continued that may still be about to answer an earlier SIGTSTP; zero for none
 	Signals    int                // where signals arrive as bytes; -1 unless Cmd.Exclusive
 	netstat    int                // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 

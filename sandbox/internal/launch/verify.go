@@ -25,22 +25,20 @@ import (
 // checkMounts compares the mounts with what was asked for, while the child goes on: it mounts nothing any more, and
 // the task waits for the answer before exec.
 func (p *Process) checkMounts() error {
-	path := "/proc/" + strconv.Itoa(p.Task) + "/mountinfo"
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &fail.Error{Op: "read back the mounts", Err: &os.PathError{Op: "open", Path: path, Err: err}}
+	if err := p.openGuards(); err != nil { // first: the old root goes meanwhile
+		return err
 	}
-	p.guards.table = fd // from here on poll(2) says that the table has changed
-	text, err := proc.ReadFD(fd, path, proc.MaxProc)
+	table, err := p.settledTable()
 	if err != nil {
 		return &fail.Error{Op: "read back the mounts", Err: err}
 	}
-	visible, bare, err := checkMounts(&p.Comp.Tree, text)
+	visible, bare, err := checkMounts(&p.Comp.Tree, table)
+	p.placeGuards(visible)
 	for try := 0; errors.As(err, new(notMounted)) && try < maxRestores; try++ {
-		if text, err = p.coverAgain(visible, err); err != nil {
+		if table, err = p.coverAgain(err); err != nil {
 			break
 		}
-		visible, bare, err = checkMounts(&p.Comp.Tree, text)
+		visible, bare, err = checkMounts(&p.Comp.Tree, table)
 	}
 	if lost := (notMounted{}); errors.As(err, &lost) {
 		err = lost.err
@@ -56,10 +54,33 @@ func (p *Process) checkMounts() error {
 	if found := p.Comp.SocketsText(); found != "" {
 		p.enforced(policy.LayerMount, found, "sock_diag, /proc/net/unix")
 	}
-	if p.guards.fds != nil { // by coverAgain
-		return nil
+	return nil
+}
+
+// settledTable is the mount table without the old root, which the task is about to give back when it says that it has
+// entered the new one. Its going is a change of the table, of which poll(2) tells.
+func (p *Process) settledTable() (*proc.MountTable, error) {
+	path := "/proc/" + strconv.Itoa(p.Task) + "/mountinfo"
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return p.keepGuards(visible)
+	p.guards.table = fd
+	text, err := proc.ReadFD(fd, path, proc.MaxProc)
+	if err != nil {
+		return nil, err
+	}
+	table, err := proc.ParseMounts(text)
+	for err == nil && table.Covered() {
+		if err := p.awaitEvent(unix.PollFd{Fd: int32(fd), Events: unix.POLLPRI}, p.Taskfd); err != nil {
+			return nil, err
+		}
+		if loop.Readable(p.Taskfd) {
+			return nil, errors.New("the task has ended")
+		}
+		table, err = p.readTable()
+	}
+	return table, err
 }
 
 // notMounted is the error for a part that no path reaches. The host may have replaced what it was mounted on meanwhile.
@@ -71,12 +92,7 @@ func (e notMounted) Unwrap() error { return e.err }
 
 // coverAgain mounts the guards again that the host has taken away since the child mounted them, and returns the mount table
 // then; or else the error that it was given. The program does not run yet.
-func (p *Process) coverAgain(visible map[string]string, lost error) ([]byte, error) {
-	if p.guards.fds == nil {
-		if err := p.keepGuards(visible); err != nil {
-			return nil, err
-		}
-	}
+func (p *Process) coverAgain(lost error) (*proc.MountTable, error) {
 	before := p.guards.restored()
 	if p.guards.fds != nil {
 		p.lookAtAll()
@@ -87,10 +103,11 @@ func (p *Process) coverAgain(visible map[string]string, lost error) ([]byte, err
 	if p.guards.restored() == before {
 		return nil, lost
 	}
-	if _, err := unix.Seek(p.guards.table, 0, 0); err != nil {
+	table, err := p.readTable()
+	if err != nil {
 		return nil, &fail.Error{Op: "read back the mounts", Err: err}
 	}
-	return proc.ReadFD(p.guards.table, "mountinfo", proc.MaxProc)
+	return table, nil
 }
 
 // restored is how often guards were mounted again.
@@ -133,8 +150,8 @@ func (p *Process) compareNamespaces(dir string) error {
 		defer unix.Close(fd)
 		at[i] = fd
 	}
-	for i := range host.CloneKinds {
-		k := &host.CloneKinds[i]
+	for i := range host.CloneKinds() {
+		k := &host.Kinds[i]
 		ns := p.Comp.NsMode(k)
 		if ns.Mode == policy.NSHost {
 			continue
@@ -178,11 +195,7 @@ func (p *Process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 // checkMounts holds a mount table (proc_pid_mountinfo(5)) against the tree: every part is there, nosuid, and writable
 // only where that was asked for; nothing else is writable. It returns the ids of the mounts that a path can reach, by the
 // places that they are mounted on.
-func checkMounts(t *picture.Tree, text []byte) (visible map[string]string, bare []string, err error) {
-	table, err := proc.ParseMounts(text)
-	if err != nil {
-		return nil, nil, &fail.Error{Op: "read back the mounts", Err: err}
-	}
+func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]string, bare []string, err error) {
 	visible = make(map[string]string, len(table.List))
 	for i := range table.List {
 		m := &table.List[i]

@@ -10,6 +10,7 @@ import (
 	"cordon/policy"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/sandboxtest"
 )
 
@@ -30,6 +31,15 @@ func table(lines ...string) string {
 		fmt.Fprintf(&b, "%s %s 0:%s / %s %s - tmpfs none rw\n", f[0], f[1], f[0], f[2], f[3])
 	}
 	return b.String()
+}
+
+// checkText holds a table against a tree.
+func checkText(tree *picture.Tree, text []byte) (map[string]string, []string, error) {
+	table, err := proc.ParseMounts(text)
+	if err != nil {
+		return nil, nil, &fail.Error{Op: "read back the mounts", Err: err}
+	}
+	return checkMounts(tree, table)
 }
 
 func TestCheckMounts(t *testing.T) {
@@ -63,7 +73,7 @@ func TestCheckMounts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			n, _, err := checkMounts(mountsTree(), []byte(tt.table))
+			n, _, err := checkText(mountsTree(), []byte(tt.table))
 			got := ""
 			if err != nil {
 				got = err.Error()
@@ -80,7 +90,7 @@ func TestCheckMounts(t *testing.T) {
 func TestCheckMountsCycle(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
-		_, _, err := checkMounts(mountsTree(), []byte(table("10 11 / ro,nosuid", "11 10 / ro,nosuid", "12 12 /x rw")))
+		_, _, err := checkText(mountsTree(), []byte(table("10 11 / ro,nosuid", "11 10 / ro,nosuid", "12 12 /x rw")))
 		done <- err
 	}()
 	select {
@@ -105,7 +115,7 @@ func TestCheckMountsMany(t *testing.T) {
 	}
 	text := []byte(table(lines...))
 	began := time.Now()
-	n, _, err := checkMounts(tree, text)
+	n, _, err := checkText(tree, text)
 	if len(n) != 5001 || err != nil {
 		t.Errorf("reached %d, %v", len(n), err)
 	}
@@ -117,7 +127,7 @@ func TestCheckMountsMany(t *testing.T) {
 func FuzzCheckMounts(f *testing.F) {
 	f.Add("10 1 0:1 / / ro,nosuid - tmpfs none rw\n11 10 0:2 / /tmp rw,nosuid - tmpfs none rw\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		n, _, err := checkMounts(mountsTree(), []byte(text))
+		n, _, err := checkText(mountsTree(), []byte(text))
 		if err == nil && len(n) < 3 {
 			t.Errorf("%q: %d mounts are as good as three", text, len(n))
 		}

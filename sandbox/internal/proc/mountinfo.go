@@ -33,6 +33,18 @@ type MountTable struct {
 
 type mountKey struct{ parent, point string }
 
+// Covered reports whether something is mounted over the root, which whoever has it as root does not see.
+func (t *MountTable) Covered() bool {
+	for i := range t.List {
+		m := &t.List[i]
+		if _, above := t.ByID[m.parent]; m.Point == "/" && !above {
+			_, covered := t.on[mountKey{m.ID, "/"}]
+			return covered
+		}
+	}
+	return false
+}
+
 // ParseMounts reads a mountinfo file: proc_pid_mountinfo(5).
 func ParseMounts(text []byte) (*MountTable, error) {
 	n := bytes.Count(text, []byte{'\n'})

@@ -29,3 +29,26 @@ func TestLayers(t *testing.T) {
 		}
 	}
 }
+
+// TestCovered tells a table with the old root over the new one.
+func TestCovered(t *testing.T) {
+	const line = " ro - tmpfs none ro\n"
+	for _, tt := range []struct {
+		name, text string
+		want       bool
+	}{
+		{"the root alone", "10 1 0:1 / /" + line, false},
+		{"below it", "10 1 0:1 / /" + line + "11 10 0:2 / /tmp" + line + "12 11 0:2 / /tmp" + line, false},
+		{"over it", "11 10 0:2 / /tmp" + line + "12 10 0:3 / /" + line + "10 1 0:1 / /" + line, true},
+		{"no root", "11 10 0:2 / /tmp" + line, false},
+		{"empty", "", false},
+	} {
+		table, err := ParseMounts([]byte(tt.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := table.Covered(); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}

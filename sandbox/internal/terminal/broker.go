@@ -77,7 +77,7 @@ type Terminal struct {
 	size       unix.Winsize
 	later      bool      // attend is due
 	LastKey    time.Time // when something was typed
-	looking    bool      // a look at whether the task has stopped is due
+	nextLook   time.Time // when a look at whether the task has stopped is due; zero for none
 	modeCopied bool      // the task's terminal has begun with the mode of the caller's
 	vanished   bool      // the caller's terminal is gone
 
@@ -86,6 +86,7 @@ type Terminal struct {
 	written     atomic.Int64 // bytes that the task has written since
 
 	Copying bool
+	idle    atomic.Bool   // the copier has written all that it has read
 	ending  atomic.Bool   // the sandbox is gone: what is left is copied, and no more
 	wake    int           // eventfd: says so to the copier
 	done    int           // eventfd: the copier has ended
@@ -379,8 +380,10 @@ func (t *Terminal) Resumed() {
 	t.Resize()
 }
 
-// Suspend stops the launcher as the task has been stopped, with the terminal as it was found.
+// Suspend stops the launcher as the task has been stopped, with the terminal as it was found, after what the task has shown
+// before: an editor's last words, such as the switch back to the other screen, are not to come behind the shell's prompt.
 func (t *Terminal) Suspend(group bool) {
+	t.settle()
 	t.Restore()
 	t.sandbox.StopWith(group)
 }

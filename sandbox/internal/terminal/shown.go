@@ -62,7 +62,10 @@ func (t *Terminal) gather(buf []byte, wait int) (n int, more bool) {
 	ending := t.ending.Load()
 	if !ending {
 		fds := [...]unix.PollFd{{Fd: int32(t.Master), Events: unix.POLLIN}, {Fd: int32(t.wake), Events: unix.POLLIN}}
-		if _, err := unix.Poll(fds[:], wait); err != nil && err != unix.EINTR {
+		t.idle.Store(true)
+		_, err := unix.Poll(fds[:], wait)
+		t.idle.Store(false)
+		if err != nil && err != unix.EINTR {
 			return 0, false
 		}
 	}
@@ -82,6 +85,19 @@ func (t *Terminal) gather(buf []byte, wait int) (n int, more bool) {
 		}
 	}
 	return n, true
+}
+
+// settle waits until the copier has written what a stopped task has shown, for half a second at most: the caller's terminal may
+// be stopped, too. The kernel passes on what is written to a terminal a moment later, so one look is not enough.
+func (t *Terminal) settle() {
+	const step, most, enough = 2 * time.Millisecond, 250, 2
+	for i, quiet := 0, 0; t.Copying && i < most && quiet < enough; i++ {
+		time.Sleep(step)
+		// In this order: what is no longer there to be read keeps the copier busy until it is written.
+		if quiet++; loop.Readable(t.Master) || !t.idle.Load() {
+			quiet = 0
+		}
+	}
 }
 
 // patience is how long one who does not read is waited for, where the run was told to end. Else it takes a signal.

@@ -41,24 +41,40 @@ func (t *Terminal) typed(revents int16) {
 	if !t.late && t.sandbox.HasEnded() { // meanwhile, so that nobody got the key
 		t.countInterrupts(buf[:n])
 	}
-	t.LastKey = time.Now()
-	t.Look(20 * time.Millisecond)
+	t.Expect(time.Now())
 }
 
-// Look follows a stop of the task, for a while behind the last key: that is what stops a task.
-func (t *Terminal) Look(d time.Duration) {
-	if t.looking {
+// Expect begins to look whether the task has stopped, because something has happened at the given time that may stop it.
+func (t *Terminal) Expect(at time.Time) {
+	t.LastKey = at
+	t.look(20 * time.Millisecond)
+}
+
+// A task on a busy machine answers the key that stops it late, so the launcher looks for longer at longer intervals.
+const (
+	lookStep = 50 * time.Millisecond
+	lookMost = 15 * time.Second
+)
+
+// look follows a stop of the task, for a while after the last key, because a key is what stops a task.
+func (t *Terminal) look(d time.Duration) {
+	now := time.Now()
+	if !t.nextLook.IsZero() && t.nextLook.Before(now.Add(lookStep)) {
 		return
 	}
-	t.looking = true
-	t.loop.At(time.Now().Add(d), func() {
-		t.looking = false
+	at := now.Add(d)
+	t.nextLook = at
+	t.loop.At(at, func() {
+		if !t.nextLook.Equal(at) { // a key has made an earlier one since
+			return
+		}
+		t.nextLook = time.Time{}
 		t.sandbox.FollowStop()
 		if t.shared {
 			t.follow()
 		}
-		if time.Since(t.LastKey) < 600*time.Millisecond {
-			t.Look(50 * time.Millisecond)
+		if since := time.Since(t.LastKey); since < lookMost {
+			t.look(max(lookStep, since/4))
 		}
 	})
 }
