@@ -50,7 +50,8 @@ type Cmd struct {
 	// Process.Kill. Without a context it must be nil.
 	Cancel func() error
 	// WaitDelay is how long Wait waits for the copying goroutines after the program has ended, and for the program after
-	// Cancel was called. Then the program is killed and the pipes are closed. 0 means without an end.
+	// Cancel was called. Then the program is killed, the pipes are closed, and the error is exec.ErrWaitDelay if the
+	// program ended well. 0 means without an end.
 	WaitDelay time.Duration
 
 	// Process is the task, once Start has returned without an error.
