@@ -1,8 +1,8 @@
 package learn
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"os"
 	"slices"
 	"strconv"
