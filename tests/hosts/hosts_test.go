@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cordon/tests/scratch"
 )
 
 // The ordinary user that root becomes; no entry in /etc/passwd is needed.
@@ -30,7 +32,7 @@ type site struct{ base, cordon, rootfs string }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "cordon-hosts.")
+	dir, err := scratch.Dir("/var/tmp", "hosts")
 	if err != nil {
 		t.Fatal(err)
 	}
