@@ -60,12 +60,18 @@ func (c *Compilation) FindWorkdir() error {
 		return nil
 	}
 	c.Workdir = "/"
-	if dir, err := c.Tree.Resolve(c.Host.Cwd); err == nil {
-		if isDir, ok := c.Tree.Stat(dir); ok && isDir {
-			c.Workdir = c.Host.Cwd
-		}
+	if dir, err := c.Tree.Resolve(c.Host.Cwd); err == nil && c.startsIn(dir) {
+		c.Workdir = c.Host.Cwd
 	}
 	return nil
+}
+
+// startsIn reports whether a program can start in the directory that a path without links means inside. Processes of the host
+// have no directory in the sandbox's /proc.
+func (c *Compilation) startsIn(path string) bool {
+	isDir, ok := c.Tree.Stat(path)
+	p := c.Tree.At(path)
+	return ok && isDir && (p.What != "proc" || path == p.Target)
 }
 
 // Find is the absolute path, inside, of a program as typed.
