@@ -20,7 +20,7 @@ import (
 // program is what is exec'd.
 type program struct {
 	path string   // inside
-	args []string // of a program that joins a sandbox
+	args []string // where they are not those that were asked for: of a script without an interpreter
 	Env  []string
 }
 
@@ -38,7 +38,34 @@ func (c *Compilation) lookup() error {
 		return err
 	}
 	c.Program.path = path
-	return c.Interpreter(path, 0)
+	if err := c.Interpreter(path, 0); err != nil || !c.isPlainText(path) {
+		return err
+	}
+	// As execvp(3) does where execve fails with ENOEXEC.
+	c.Program.args = append([]string{shell, path}, c.Req.Args[1:]...)
+	c.Program.path = shell
+	if err := c.reach(shell, shell, byCaller); err != nil {
+		return interpreterError(path, shell, err)
+	}
+	return interpreterError(path, shell, c.Interpreter(shell, 0))
+}
+
+// shell runs a script that names no interpreter.
+const shell = "/bin/sh"
+
+// isPlainText reports whether a program is a file that the kernel does not know how to execute, and a shell does: its first
+// bytes have no NUL in them, as those of a format have that binfmt_misc may know.
+func (c *Compilation) isPlainText(path string) bool {
+	inside, err := c.Tree.Resolve(path)
+	if err != nil {
+		return false
+	}
+	host := c.Tree.HostPath(inside)
+	if host == "" {
+		return false
+	}
+	head, err := c.Host.Files.Read(host, scriptHead)
+	return err == nil && !bytes.HasPrefix(head, []byte("#!")) && !bytes.HasPrefix(head, []byte("\x7fELF")) && bytes.IndexByte(head, 0) < 0
 }
 
 // FindWorkdir decides on the working directory.
@@ -167,9 +194,14 @@ func (c *Compilation) Environment() []string {
 	env := variables(c.Req.Env)
 	out := make([]string, 0, len(env))
 	for _, v := range env {
-		if name, _ := variable(v); c.Profile.Env.Keeps(name) {
-			out = append(out, v)
+		name, _ := variable(v)
+		if !c.Profile.Env.Keeps(name) {
+			continue
 		}
+		if strings.HasSuffix(name, "MAKEFLAGS") || name == "MFLAGS" {
+			v = c.withoutJobserver(name, v)
+		}
+		out = append(out, v)
 	}
 	for _, v := range c.Profile.Env.Set {
 		out = append(out, v.Name+"="+v.Value)
@@ -382,7 +414,11 @@ func (c *Compilation) execCall() plan.Call {
 }
 
 func (c *Compilation) exec() error {
-	args, env := join0(c.Req.Args), join0(c.Program.Env)
+	list := c.Req.Args
+	if c.Program.args != nil {
+		list = c.Program.args
+	}
+	args, env := join0(list), join0(c.Program.Env)
 	if c.execCall() == plan.Execveat {
 		c.do(own("command"), plan.ExecOnce(c.Program.path, args, env, c.Nonce))
 		return nil
