@@ -336,6 +336,8 @@ type scratch struct {
 	files    int
 	empty    bool // the empty file and directory that hide things are there
 	device   bool // and the device that does where modes do not count
+
+	blankFile, blankDir bool // the empty file and directory that everybody can read are there
 }
 
 func (c *Compilation) openScratch() {
