@@ -265,8 +265,8 @@ func TestParseErrors(t *testing.T) {
 		{"remove in the wrong place", "env: {keep: [{remove: A}]}\n", `f:1:14: env.keep: remove is a key of the section`},
 		{"remove in one place: a section that has its own", "remove: {env: [LANG]}\n", `f:1:10: remove: "env" takes away by itself; write env: {remove: [...]}`},
 		{"remove where nothing is", "process: {remove: [nice]}\n", `f:1:11: process: unknown key "remove"; there is workdir, umask, nice, oom-score-adj`},
-		{"anchor", "name: &a x\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted; to share settings use extends`},
-		{"alias", "name: *a\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted; to share settings use extends`},
+		{"anchor", "name: &a x\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted: "&a"; to share settings use extends`},
+		{"alias", "name: *a\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted: "*a"; to share settings use extends`},
 		{"merge key", "<<: {}\n", `f:1:1: merge keys are not allowed; use extends`},
 		{"tag", "name: !!str x\n", `f:1:7: tags are not allowed; a string that begins with ! must be quoted`},
 		{"directive", "%YAML 1.2\n---\nname: x\n", `f:1:1: directives are not allowed; a string that begins with % must be quoted`},
@@ -281,7 +281,7 @@ func TestParseErrors(t *testing.T) {
 		{"two variables", "env:\n  keep:\n    - A,B\n", `f:3:7: env.keep[0]: a blank or a comma in a value without quotes; write "A,B" if it belongs to it; otherwise a ':', a bracket or a new line is missing`},
 		{"octal mode", "mounts: [{tmpfs: /a, mode: 0755}]\n", `f:1:28: mounts[0].mode: 0755 is a number, a date or a truth value to some readers of YAML; write "0755" if it is text; a number in plain decimal, true or false`},
 		{"truth of another version", "env: {set: {A: no}}\n", `f:1:16: env.set.A: no is a number, a date or a truth value to some readers of YAML; write "no" if it is text; a number in plain decimal, true or false`},
-		{"group without quotes", "syscalls: {deny: [@keyring]}\n", `f:1:19: not YAML: '@' begins nothing; a string that begins with it must be quoted, such as "@system-service"`},
+		{"group without quotes", "syscalls: {deny: [@keyring]}\n", `f:1:19: not YAML: '@' begins nothing; a string that begins with it must be quoted: "@keyring"`},
 		{"tab", "name: a\n\ttty: none\n", `f:2:1: a tab; indent and separate with blanks; in double quotes a tab is \t`},
 		{"unclosed", "hide: [a\n", `f:1:7: not YAML: the ']' is missing that closes this`},
 	} {
@@ -436,7 +436,7 @@ func TestHideAsEmpty(t *testing.T) {
 		"{path: .env, as: empty}":             "hide[0]",
 		"{path: [a], as: empty}":              "hide[0]",
 	} {
-		if _, err := Parse("f", []byte("version: 1\nname: f\nhide: [" + text + "]\n")); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Parse("f", []byte("version: 1\nname: f\nhide: ["+text+"]\n")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

@@ -33,6 +33,8 @@ type Profile struct {
 
 	Remove  []Removal // what a file takes away from those it is merged over; none is left in an effective profile
 	Sources []Source  // sorted by Path
+
+	Prebuilt *Prebuilt // filters of the profile's system calls that were made with the program; nil if there are none
 }
 
 // Removal takes away what an inherited list or map holds. Merge applies it; one that finds nothing stays, and Validate

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 	"cordon/policy/yaml"
 )
 
@@ -16,7 +17,7 @@ func (d *decoder) rules(n *yaml.Node, out *[]SyscallRule, path string) {
 		return
 	}
 	for i, it := range n.Items {
-		at := index(path, i)
+		at := phrase.Index(path, i)
 		if !d.wants(it.Val, yaml.MapNode, at) {
 			continue
 		}
@@ -360,4 +361,39 @@ func (p *Profile) Filter() (filter.Spec, error) {
 		spec.Narrow(setIDRules[:])
 	}
 	return spec, err
+}
+
+// Prebuilt holds the filters of a section of system calls for an architecture, made when the program was built, so that a
+// launch need not compile them. They are what [filter.Compile] makes of [Profile.Filter], encoded by [filter.Encode].
+type Prebuilt struct {
+	Syscalls *Syscalls // the section
+	SetID    bool      // what MaySetID says of the profile
+	Programs []PrebuiltProgram
+}
+
+// PrebuiltProgram is one of them.
+type PrebuiltProgram struct {
+	Arch   filter.Arch
+	Report bool // denied calls ask a listener, and the launcher's own call is execve
+	Insns  string
+}
+
+// Holds reports whether the filters are those of a profile. It compares the whole section.
+func (b *Prebuilt) Holds(p *Profile) bool {
+	s, t := b.Syscalls, &p.Syscalls
+	return s.Default == t.Default && s.Unknown == t.Unknown && s.Exec == t.Exec && b.SetID == p.MaySetID() &&
+		slices.Equal(s.Arches, t.Arches) && slices.Equal(s.Allow, t.Allow) && slices.Equal(s.Deny, t.Deny) && slices.Equal(s.Rules, t.Rules)
+}
+
+// PrebuiltFilter returns the filter of the profile as it is now; "" if none was made.
+func (p *Profile) PrebuiltFilter(arch filter.Arch, report bool) string {
+	if p.Prebuilt == nil || p.Syscalls.Exec == ExecOnce || !p.Prebuilt.Holds(p) {
+		return ""
+	}
+	for i := range p.Prebuilt.Programs {
+		if b := &p.Prebuilt.Programs[i]; b.Arch == arch && b.Report == report {
+			return b.Insns
+		}
+	}
+	return ""
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox"
 	"cordon/sandbox/host"
 	"cordon/sandbox/report"
@@ -118,7 +119,7 @@ func (u *ui) detach(f *runFlags) error {
 	})
 	w.Close()
 	if err != nil {
-		return &cliError{err: errors.New("detach: " + cause(err).Error())}
+		return &cliError{err: errors.New("detach: " + phrase.Cause(err).Error())}
 	}
 	id, err := io.ReadAll(r)
 	if err == nil && len(id) > 0 {

@@ -41,31 +41,7 @@ func (c *Compilation) lookup() error {
 	if err := c.Interpreter(path, 0); err != nil || !c.isPlainText(path) {
 		return err
 	}
-	// As execvp(3) does where execve fails with ENOEXEC.
-	c.Program.args = append([]string{shell, path}, c.Req.Args[1:]...)
-	c.Program.path = shell
-	if err := c.reach(shell, shell, byCaller); err != nil {
-		return interpreterError(path, shell, err)
-	}
-	return interpreterError(path, shell, c.Interpreter(shell, 0))
-}
-
-// shell runs a script that names no interpreter.
-const shell = "/bin/sh"
-
-// isPlainText reports whether a program is a file that the kernel does not know how to execute, and a shell does: its first
-// bytes have no NUL in them, as those of a format have that binfmt_misc may know.
-func (c *Compilation) isPlainText(path string) bool {
-	inside, err := c.Tree.Resolve(path)
-	if err != nil {
-		return false
-	}
-	host := c.Tree.HostPath(inside)
-	if host == "" {
-		return false
-	}
-	head, err := c.Host.Files.Read(host, scriptHead)
-	return err == nil && !bytes.HasPrefix(head, []byte("#!")) && !bytes.HasPrefix(head, []byte("\x7fELF")) && bytes.IndexByte(head, 0) < 0
+	return c.runByShell()
 }
 
 // FindWorkdir decides on the working directory.
@@ -133,7 +109,27 @@ func (c *Compilation) findFor(name string, by namedBy) (string, error) {
 	if denied != nil {
 		return "", denied
 	}
-	return "", &fail.LookupError{Name: name, Why: "not found in PATH inside the sandbox", Code: 127, Hint: "name it by its path, or keep PATH with env: {keep: [PATH]}"}
+	return "", &fail.LookupError{Name: name, Why: "not found in PATH inside the sandbox", Code: 127, Hint: c.notFoundHint(name)}
+}
+
+// notFoundHint says what to do about a program that no directory of the sandbox's PATH has. The caller's own PATH, where the
+// sandbox has another, may have it.
+func (c *Compilation) notFoundHint(name string) string {
+	own := ""
+	for _, v := range c.Req.Env {
+		if p, ok := strings.CutPrefix(v, "PATH="); ok {
+			own = p
+		}
+	}
+	if own == c.searchPath() || own == "" || c.Profile.Root.Kind == policy.RootDir {
+		return "no directory of PATH has it, which is " + c.searchPath() + "; is it installed? Otherwise name it by its path"
+	}
+	for dir := range strings.SplitSeq(own, ":") {
+		if path := paths.Join(paths.Clean(dir), name); strings.HasPrefix(dir, "/") && c.Host.Files.Access(path, unix.X_OK) == nil {
+			return "your own PATH has it: name it " + path
+		}
+	}
+	return "neither the sandbox's PATH, which is " + c.searchPath() + ", nor your own has it; is it installed?"
 }
 
 // typedFrom is the directory that a relative name starts at: the caller's, except in a root directory, where the
@@ -438,4 +434,11 @@ func join0(list []string) string {
 		b = append(append(b, s...), 0)
 	}
 	return string(b)
+}
+
+// missingCap is for a capability that only the launcher could hand down, and that it does not have.
+func missingCap(k *policy.Capability) error {
+	return &fail.UnsupportedError{Layer: policy.LayerCaps, From: k.Pos.Short(),
+		Why:    "the launcher itself is missing CAP_" + k.Name + ": with namespaces.user: host the task can only keep what the launcher has",
+		Remedy: "start cordon with it (docker run --cap-add " + k.Name + "), leave it out, or leave out namespaces.user: host"}
 }
