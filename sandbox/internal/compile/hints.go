@@ -401,12 +401,7 @@ func (c *Compilation) Blind() bool {
 // it either, unless that is the caller's own.
 func (c *Compilation) hidesProcesses() bool {
 	files := c.launcherFiles()
-	info, err := files.Lstat("/proc/1")
-	if err != nil {
-		_, self := files.Lstat("/proc/self")
-		return fail.NotThere(err) && self == nil
-	}
-	if c.Host.UID == 0 || ownerOf(info) != c.Host.UID {
+	if info, err := files.Lstat("/proc/1"); err == nil && (c.Host.UID == 0 || ownerOf(info) != c.Host.UID) {
 		return false
 	}
 	text, err := files.Read("/proc/self/mountinfo", maxMountinfo)
