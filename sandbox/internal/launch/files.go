@@ -89,6 +89,7 @@ func (p *Process) openResources() error {
 			return err
 		}
 	}
+	// Duplicates above all numbers that the task gets: dup3 in the child would otherwise overwrite one that it still needs.
 	for i, f := range p.Cmd.ExtraFiles {
 		if err := p.files.Dup(compile.ExtraName(i), int(f.Fd())); err != nil {
 			return err
