@@ -314,6 +314,10 @@ func (d *decoder) single(n *yaml.Node, k *spec, path string) (string, bool) {
 		if k.words[0] == "true" || k.words[0] == "false" {
 			return n.Text, d.oneOf(n, path, "true or false", "", yaml.BoolScalar)
 		}
+		if n.Scalar != yaml.StrScalar && n.Scalar != yaml.NullScalar && n.Style == 0 {
+			d.fail(n, path, "want a word, not "+n.What(), "it is "+oneOf(k.words))
+			return "", false
+		}
 	}
 	return d.str(n, path)
 }
