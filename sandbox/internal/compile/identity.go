@@ -381,7 +381,6 @@ func (c *Compilation) capNumber(k *policy.Capability) (int, error) {
 	return n, nil
 }
 
-// noNewPrivs makes execve give no rights any more, by set-id bits or file capabilities. It cannot be taken back.
 func (c *Compilation) noNewPrivs() error {
 	c.do(own("no_new_privs"), plan.PrctlStep(unix.PR_SET_NO_NEW_PRIVS, 1))
 	return nil
@@ -397,7 +396,6 @@ func (c *Compilation) capabilities() error {
 	if c.leaveRoot() { // which left the effective set empty
 		c.do(from, plan.CapsetStep(all, all, 0))
 	}
-	// A capability can be ambient only while it is permitted and inheritable, so that the inheritable set comes first.
 	if c.Ambient != 0 {
 		c.do(from, plan.CapsetStep(all, all, c.Ambient))
 		for n := range 64 {
@@ -431,7 +429,6 @@ func (c *Compilation) HeldCaps() uint64 {
 
 // CheckIDs holds the ids of a task, as proc_pid_status(5) tells them, against those that the plan gives it.
 func (c *Compilation) CheckIDs(status []byte) error {
-	// /proc shows ids as the reader's user namespace has them, so that these are the host's: a map that came out wrong shows.
 	groups := strings.Fields(proc.StatusField(status, "Groups"))
 	if c.rootForbidden() && slices.Contains(groups, "0") || c.IDs.Own && len(groups) > 0 {
 		return &fail.Error{Op: "read back the ids", Err: errors.New("the task would have root's groups on the host: " + strings.Join(groups, " ")), Hint: CallerHint}

@@ -130,7 +130,7 @@ func (p *Process) sendSources() error {
 	defer release()
 	for ; p.sent < len(p.Comp.Sources); p.sent++ {
 		s := &p.Comp.Sources[p.sent]
-		fd, err := -1, error(nil)
+		var fd int
 		if s.Output != 0 {
 			fd, err = detachOutput(s, int(p.Cmd.Stdio[s.Output].Fd()), userns)
 		} else {
