@@ -119,8 +119,8 @@ func (s *streams) finish(over <-chan time.Time) (first error) {
 		err, ended := s.next(over)
 		if !ended {
 			closeFiles(&s.ours)
-			for ; s.left > 0; s.left-- {
-				_ = <-s.done // of a pipe that was closed under it
+			for s.left > 0 {
+				_, _ = s.next(nil) // its pipe was closed under it
 			}
 			return exec.ErrWaitDelay
 		}
