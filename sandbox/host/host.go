@@ -142,10 +142,19 @@ func Probe() (*Host, error) {
 	return h, nil
 }
 
+// CwdGone is what Cwd ends with if the working directory has been removed: proc_pid_cwd(5). Nothing has such a path, unless
+// somebody makes it on purpose.
+const CwdGone = " (deleted)"
+
 // getcwd is the kernel's answer; os.Getwd would believe PWD, which may hold symbolic links.
 func getcwd() (string, error) {
 	var buf [unix.PathMax]byte
 	n, err := unix.Getcwd(buf[:])
+	if err == unix.ENOENT {
+		if dir, err := os.Readlink("/proc/self/cwd"); err == nil && strings.HasPrefix(dir, "/") && strings.HasSuffix(dir, CwdGone) {
+			return dir, nil
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("getcwd: %w", err)
 	}
@@ -209,9 +218,6 @@ func (OSFiles) Stat(p string) (fs.FileInfo, error) { return os.Stat(p) }
 
 // Readlink returns the text of a symbolic link.
 func (OSFiles) Readlink(p string) (string, error) { return os.Readlink(p) }
-
-// ReadDir lists a directory.
-func (OSFiles) ReadDir(p string) ([]fs.DirEntry, error) { return os.ReadDir(p) }
 
 // Access is access(2) for the caller.
 func (OSFiles) Access(p string, mode uint32) error { return unix.Access(p, mode) }
