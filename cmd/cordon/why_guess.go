@@ -30,9 +30,9 @@ type patterns struct{ quoted, word, redirection, write *regexp.Regexp }
 
 func newPatterns() *patterns {
 	return &patterns{
-		quoted:      regexp.MustCompile("['\"`]([^'\"`\\s]{1,200})['\"`]"), //nolint:forbidigo // not built at the start
-		word:        regexp.MustCompile(`[^\s;|&<>()'"` + "`" + `]+`), //nolint:forbidigo // not built at the start
-		redirection: regexp.MustCompile(`>>?\s*([^\s;|&<>()'"]+)`), //nolint:forbidigo // not built at the start
+		quoted:      regexp.MustCompile("['\"`]([^'\"`\\s]{1,200})['\"`]"),                                                                            //nolint:forbidigo // not built at the start
+		word:        regexp.MustCompile(`[^\s;|&<>()'"` + "`" + `]+`),                                                                                 //nolint:forbidigo // not built at the start
+		redirection: regexp.MustCompile(`>>?\s*([^\s;|&<>()'"]+)`),                                                                                    //nolint:forbidigo // not built at the start
 		write:       regexp.MustCompile("open\\w*\\(\\s*['\"]([^'\"]{1,200})['\"]\\s*,\\s*['\"][wax+]|writeFile\\w*\\(\\s*['\"]([^'\"]{1,200})['\"]"), //nolint:forbidigo // not built at the start
 	}
 }
