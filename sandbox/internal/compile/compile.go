@@ -143,6 +143,8 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).publish,
 	(*Compilation).Mounts,
 	(*Compilation).Names,
+	// The tools of the home before the hide rules, which cover what lies in them.
+	(*Compilation).tools,
 	(*Compilation).publish,
 	// The launcher's own directories before the hide rules, which cover what is there.
 	(*Compilation).makeOwn,
