@@ -361,7 +361,10 @@ func (c *Compilation) bindNames(from plan.From, inside, host string, rule policy
 // own tree that nothing of the profile is mounted in.
 func (c *Compilation) placeable(from plan.From, target string, m *policy.Mount) error {
 	target, err := c.Tree.Resolve(target)
-	if _, there := c.Tree.Stat(target); err == nil && !there && m.Target != "" && !m.Optional && c.Tree.At(target).Made == nil {
+	if err != nil {
+		return nil //nolint:nilerr // said where it is mounted
+	}
+	if _, there := c.Tree.Stat(target); !there && m.Target != "" && !m.Optional && c.Tree.At(target).Made == nil {
 		return c.remakeAbove(from, target)
 	}
 	return nil

@@ -255,7 +255,10 @@ func (c *Compilation) toolFor(name string, depth int) error {
 		return nil
 	}
 	inside, err := c.Tree.Resolve(path)
-	if _, there := c.Tree.Stat(inside); err == nil && !there {
+	if err != nil {
+		return nil //nolint:nilerr // said where the program is looked up
+	}
+	if _, there := c.Tree.Stat(inside); !there {
 		if shown, err := c.showTool(path); !shown || err != nil {
 			return err
 		}
