@@ -96,6 +96,9 @@ func (c *Compilation) rootDir(from plan.From) error {
 	if err != nil {
 		return &fail.Error{Op: "root.dir " + dir, Err: fail.Bare(err), From: c.Where("root.dir"), Hint: "name a directory that holds a root file system"}
 	}
+	if err := c.notBundle(dir); err != nil {
+		return err
+	}
 	c.openScratch()
 	p := picture.Part{Target: "/", Source: dir, Write: r.Write, What: "the root directory", Rule: c.Profile.Source("root")}
 	if r.Overlay != "" {
