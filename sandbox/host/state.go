@@ -1,5 +1,5 @@
 package host
 
 const (
-	ControlFile = "control" // the launcher's socket
+	ControlFile = "cordon-control" // the launcher's socket; no other program has a socket of this name
 )

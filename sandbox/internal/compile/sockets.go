@@ -14,8 +14,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"cordon/policy"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
@@ -123,6 +121,9 @@ func (c *Compilation) namedSockets() ([]string, error) {
 	}
 	var names []string
 	for _, s := range list {
+		if isControl(s) {
+			continue
+		}
 		if strings.HasPrefix(s.Name, "/") {
 			w := picture.Walker{Tree: c.hostTree()}
 			name, err := w.Walk(s.Name)
@@ -133,7 +134,7 @@ func (c *Compilation) namedSockets() ([]string, error) {
 				continue
 			}
 		}
-		if s.Ino != 0 && !c.ownControl(s) {
+		if s.Ino != 0 {
 			c.lost = append(c.lost, s)
 		}
 	}
@@ -184,23 +185,11 @@ func deviceText(dev uint32) string {
 	return strconv.FormatUint(uint64(dev>>20), 10) + ":" + strconv.FormatUint(uint64(dev&(1<<20-1)), 10)
 }
 
-// ownControl reports whether a socket is that of another sandbox's launcher, in the state directory, which is covered.
-func (c *Compilation) ownControl(s host.BoundSocket) bool {
-	if !strings.HasPrefix(s.Name, "/proc/self/fd/") || !strings.HasSuffix(s.Name, "/"+host.ControlFile) {
-		return false
-	}
-	return slices.ContainsFunc(append(c.Host.StateDirs(), "/run/cordon"), func(dir string) bool {
-		info, err := c.Tree.Lstat(dir)
-		if err != nil {
-			return false
-		}
-		st, ok := host.StatOf(info)
-		return ok && kernelDev(uint64(st.Dev)) == s.Dev //nolint:unconvert // its width differs by architecture
-	})
+// isControl reports whether a socket is that of a sandbox's launcher. Such a socket answers nobody inside a sandbox, and its
+// file is in a state directory, often in one of another user that the launcher cannot look into.
+func isControl(s host.BoundSocket) bool {
+	return strings.HasPrefix(s.Name, "/proc/self/fd/") && strings.HasSuffix(s.Name, "/"+host.ControlFile)
 }
-
-// kernelDev is the kernel's own form of a device number.
-func kernelDev(dev uint64) uint32 { return unix.Major(dev)<<20 | unix.Minor(dev) }
 
 // searchSockets looks for the files of sockets in what the sandbox shows of the host. It ends after maxSearched names, and
 // what it has not found stays in c.lost.
