@@ -216,7 +216,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.reportEnd(status)
 	p.reportBreak(typed)
 	r.Ended = r.Signal == "SIGKILL" && p.sandboxEnds()
-	stats := p.stats()
+	stats := p.endStats()
 	p.reportUsage(&usage, stats)
 	p.reportLimits(stats)
 	p.hints()
