@@ -30,8 +30,8 @@
 // With a terminal of its own the task is in a process group of its own in a session that init leads; else it leads one.
 //
 // init has one thread, no capability, one descriptor, a filter for the few calls of its loop, and is not dumpable. The
-// child never has the launcher's heap: of the arenas around its stack it is given a window (child.Start). The task can
-// neither look into init nor kill it.
+// child never has the launcher's heap and variables: of the arenas around its stack it is given a window (child.Start). The
+// task can neither look into init nor kill it.
 //
 // # The talk
 //

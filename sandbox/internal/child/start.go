@@ -53,9 +53,9 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 	return int(n), int(fd), nil
 }
 
-// run clones; in the child it never returns. It may call nothing but what is inlined or marked nosplit. The child gets none
-// of the launcher's heap but a window around its stack: it needs no more, may hold no secret of it, and nothing of it has
-// to be copied when the launcher goes on.
+// run clones; in the child it never returns. It may call nothing but what is inlined or marked nosplit, and use no variable of
+// a package. The child gets none of the launcher's heap but a window around its stack, and none of its variables: it needs no
+// more, may hold no secret of it, and nothing of it has to be copied when the launcher goes on.
 //
 //go:noinline
 //go:norace
@@ -66,6 +66,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		a    [6]uintptr
 		r    uintptr
 
+		globals  = variables()
 		argSize  = args.size()
 		pageSize = uintptr(os.Getpagesize())
 		window   = max(windowSize, 2*pageSize)
@@ -89,9 +90,11 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	if memory+imageSize > heap && memory < heap+3*arenaSize {
 		syscall.RawSyscall6(unix.SYS_MADVISE, memory, imageSize, unix.MADV_DOFORK, 0, 0, 0)
 	}
+	syscall.RawSyscall6(unix.SYS_MADVISE, globals.next, globals.end-globals.next, unix.MADV_DONTFORK, 0, 0, 0)
 	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), argSize, 0, 0, 0, 0)
 	if pid != 0 || e != 0 {
 		syscall.RawSyscall6(unix.SYS_MADVISE, heap, 3*arenaSize, unix.MADV_DOFORK, 0, 0, 0)
+		syscall.RawSyscall6(unix.SYS_MADVISE, globals.next, globals.end-globals.next, unix.MADV_DOFORK, 0, 0, 0)
 		afterFork()
 		return pid, e
 	}
