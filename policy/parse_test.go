@@ -90,7 +90,7 @@ func TestParseExample(t *testing.T) {
 		{"extends", p.Extends, []string{"default", "./more.yaml"}},
 		{"root", p.Root, Root{Kind: RootDir, Dir: "/srv/rootfs", Overlay: "tmp", Enter: EnterChroot}},
 		{"mounts", p.Mounts, mounts},
-		{"hide", p.Hide, []Hide{{"~/.ssh", at(21, 8)}, {"**/.env", at(21, 16)}, {"/etc/*.key", at(21, 27)}}},
+		{"hide", p.Hide, []Hide{{Pattern: "~/.ssh", Pos: at(21, 8)}, {Pattern: "**/.env", Pos: at(21, 16)}, {Pattern: "/etc/*.key", Pos: at(21, 27)}}},
 		{"hostname", p.Hostname, "box"},
 		{"namespaces", p.Namespaces, Namespaces{PID: Namespace{Mode: NSHost}, Net: Namespace{NSJoin, "/run/netns/x"}, Time: TimeNamespace{New: true, Monotonic: time.Hour, Boottime: -30 * time.Minute}}},
 		{"user", p.User, User{UID: Opt[uint32]{Set: true}, Host: HostCaller, Ranges: true}},
@@ -265,8 +265,8 @@ func TestParseErrors(t *testing.T) {
 		{"remove in the wrong place", "env: {keep: [{remove: A}]}\n", `f:1:14: env.keep: remove is a key of the section`},
 		{"remove in one place: a section that has its own", "remove: {env: [LANG]}\n", `f:1:10: remove: "env" takes away by itself; write env: {remove: [...]}`},
 		{"remove where nothing is", "process: {remove: [nice]}\n", `f:1:11: process: unknown key "remove"; there is workdir, umask, nice, oom-score-adj`},
-		{"anchor", "name: &a x\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted; to share settings use extends`},
-		{"alias", "name: *a\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted; to share settings use extends`},
+		{"anchor", "name: &a x\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted: "&a"; to share settings use extends`},
+		{"alias", "name: *a\n", `f:1:7: anchors and aliases are not allowed; a string that begins with & or * must be quoted: "*a"; to share settings use extends`},
 		{"merge key", "<<: {}\n", `f:1:1: merge keys are not allowed; use extends`},
 		{"tag", "name: !!str x\n", `f:1:7: tags are not allowed; a string that begins with ! must be quoted`},
 		{"directive", "%YAML 1.2\n---\nname: x\n", `f:1:1: directives are not allowed; a string that begins with % must be quoted`},
@@ -281,7 +281,7 @@ func TestParseErrors(t *testing.T) {
 		{"two variables", "env:\n  keep:\n    - A,B\n", `f:3:7: env.keep[0]: a blank or a comma in a value without quotes; write "A,B" if it belongs to it; otherwise a ':', a bracket or a new line is missing`},
 		{"octal mode", "mounts: [{tmpfs: /a, mode: 0755}]\n", `f:1:28: mounts[0].mode: 0755 is a number, a date or a truth value to some readers of YAML; write "0755" if it is text; a number in plain decimal, true or false`},
 		{"truth of another version", "env: {set: {A: no}}\n", `f:1:16: env.set.A: no is a number, a date or a truth value to some readers of YAML; write "no" if it is text; a number in plain decimal, true or false`},
-		{"group without quotes", "syscalls: {deny: [@keyring]}\n", `f:1:19: not YAML: '@' begins nothing; a string that begins with it must be quoted, such as "@system-service"`},
+		{"group without quotes", "syscalls: {deny: [@keyring]}\n", `f:1:19: not YAML: '@' begins nothing; a string that begins with it must be quoted: "@keyring"`},
 		{"tab", "name: a\n\ttty: none\n", `f:2:1: a tab; indent and separate with blanks; in double quotes a tab is \t`},
 		{"unclosed", "hide: [a\n", `f:1:7: not YAML: the ']' is missing that closes this`},
 	} {
@@ -419,5 +419,25 @@ func TestDocumentationExample(t *testing.T) {
 	}
 	if n < 2 {
 		t.Errorf("%d examples", n)
+	}
+}
+
+// A hide rule may say that its matches can be read, and are empty.
+func TestHideAsEmpty(t *testing.T) {
+	p, err := Parse("f", []byte("version: 1\nname: f\nhide:\n  - {path: ~/.env, as: empty}\n  - ~/.ssh\n"))
+	if err != nil || len(p.Hide) != 2 || !p.Hide[0].Empty || p.Hide[1].Empty || p.Hide[0].Pattern != "~/.env" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	for text, want := range map[string]string{
+		"{path: ~/.env}":                      "as is missing",
+		"{as: empty}":                         "path is missing",
+		"{path: ~/.env, as: gone}":            "want empty",
+		"{path: ~/.env, as: empty, mode: rw}": "unknown key",
+		"{path: .env, as: empty}":             "hide[0]",
+		"{path: [a], as: empty}":              "hide[0]",
+	} {
+		if _, err := Parse("f", []byte("version: 1\nname: f\nhide: ["+text+"]\n")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

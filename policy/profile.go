@@ -33,6 +33,8 @@ type Profile struct {
 
 	Remove  []Removal // what a file takes away from those it is merged over; none is left in an effective profile
 	Sources []Source  // sorted by Path
+
+	Prebuilt *Prebuilt // filters of the profile's system calls that were made with the program; nil if there are none
 }
 
 // Removal takes away what an inherited list or map holds. Merge applies it; one that finds nothing stays, and Validate
@@ -132,6 +134,7 @@ type Mount struct {
 // Hide makes a path, or every match of a glob, unreadable and unwritable.
 type Hide struct {
 	Pattern string // absolute, ~/…, or **/… which applies to every writable or named bind
+	Empty   bool   // it can be opened, and is empty
 	Pos     Pos
 }
 
@@ -240,11 +243,13 @@ type SyscallItem struct {
 
 // SyscallRule decides one call: Expr is a condition on the arguments under which it is allowed ("flags & CLONE_NEWUSER
 // == 0"), or an action ("errno(ENOSYS)"). Else is the action where the condition is false; "" means Syscalls.Default.
+// Quiet says that what the rule denies is expected: it is denied and counted, and a run does not print it.
 type SyscallRule struct {
-	Call string
-	Expr string
-	Else string
-	Pos  Pos
+	Call  string
+	Expr  string
+	Else  string
+	Quiet bool
+	Pos   Pos
 }
 
 // Landlock narrows what the mounts allow, by landlock(7). Unset lists are derived from the mounts.

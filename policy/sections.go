@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"cordon/policy/phrase"
 	"cordon/policy/yaml"
 )
 
@@ -27,7 +28,7 @@ func (d *decoder) mounts(n *yaml.Node, out *[]Mount, path string) {
 		return
 	}
 	for i, it := range n.Items {
-		at := index(path, i)
+		at := phrase.Index(path, i)
 		if !d.wants(it.Val, yaml.MapNode, at) || d.removal(it.Val, path) {
 			continue
 		}
@@ -127,6 +128,28 @@ func leads[T any](forms []form[T]) []string {
 		names[i] = forms[i].keys[0].name
 	}
 	return names
+}
+
+// MaskedProc and ReadOnlyProc are names below a mount of proc: what is masked and what is read-only if a profile says nothing,
+// as the OCI runtime specification's defaults have it. What a kernel does not have is left out.
+var (
+	MaskedProc = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "locks", "sched_debug", "scsi",
+		"timer_list", "timer_stats"}
+
+	ReadOnlyProc = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
+)
+
+// ProcParts returns what a mount of proc masks and what it makes read-only: names below the mount, or paths, as the profile
+// has them.
+func (m *Mount) ProcParts() (masked, readOnly []string) {
+	masked, readOnly = MaskedProc[:], ReadOnlyProc[:]
+	if m.Mask.Set {
+		masked = m.Mask.V
+	}
+	if m.ReadOnly.Set {
+		readOnly = m.ReadOnly.V
+	}
+	return masked, readOnly
 }
 
 // Place is where the mount appears: its target, or its source where that is the same.

@@ -3,6 +3,7 @@ package policy
 import (
 	"strings"
 
+	"cordon/policy/phrase"
 	"cordon/policy/yaml"
 )
 
@@ -129,7 +130,7 @@ func (p *Profile) encodeList(ptr any, path string) (*yaml.Node, string) {
 		each(n, list.V, func(x PathItem) (*yaml.Node, Pos) { return yaml.Text(x.Path), x.Pos })
 	case *[]Hide:
 		p.encodeItemRemovals(n, "hide")
-		each(n, *list, func(x Hide) (*yaml.Node, Pos) { return yaml.Text(x.Pattern), x.Pos })
+		each(n, *list, func(x Hide) (*yaml.Node, Pos) { return encodeHide(x), x.Pos })
 	case *[]EnvKeep:
 		each(n, *list, func(x EnvKeep) (*yaml.Node, Pos) { return yaml.Text(x.Pattern), x.Pos })
 	case *[]Capability:
@@ -186,11 +187,24 @@ func words(list []string) *yaml.Node {
 	return n
 }
 
+func encodeHide(h Hide) *yaml.Node {
+	if !h.Empty {
+		return yaml.Text(h.Pattern)
+	}
+	n := &yaml.Node{Kind: yaml.MapNode, Flow: true}
+	n.Add("path", yaml.Text(h.Pattern), "")
+	n.Add("as", yaml.Text("empty"), "")
+	return n
+}
+
 func encodeRule(r SyscallRule) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MapNode, Flow: true}
 	n.Add(r.Call, yaml.Text(r.Expr), "")
 	if r.Else != "" {
 		n.Add("else", yaml.Text(r.Else), "")
+	}
+	if r.Quiet {
+		n.Add("quiet", &yaml.Node{Text: "true", Scalar: yaml.BoolScalar}, "")
 	}
 	return n
 }
@@ -315,7 +329,7 @@ func Annotate(p *Profile, head []string, comments map[string][]string) []byte {
 
 func annotate(n *yaml.Node, at string, comments map[string][]string) {
 	for i, it := range n.Items {
-		path := index(at, i)
+		path := phrase.Index(at, i)
 		if it.Key != nil {
 			path = join(at, it.Key.Text)
 		}

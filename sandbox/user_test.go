@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"cordon/sandbox/internal/child"
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/internal/sandboxtest"
 )
@@ -111,7 +110,6 @@ func testBinary(t testing.TB) string {
 }
 
 func TestMain(m *testing.M) {
-	child.Covered = func() bool { return testing.CoverMode() != "" }
 	if os.Getenv(attackVariable) == attackExe {
 		os.Stdout.WriteString("the launcher's own file\n")
 		return

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox"
 	"cordon/sandbox/host"
 	"cordon/sandbox/report"
@@ -118,7 +119,7 @@ func (u *ui) detach(f *runFlags) error {
 	})
 	w.Close()
 	if err != nil {
-		return &cliError{err: errors.New("detach: " + cause(err).Error())}
+		return &cliError{err: errors.New("detach: " + phrase.Cause(err).Error())}
 	}
 	id, err := io.ReadAll(r)
 	if err == nil && len(id) > 0 {
@@ -157,9 +158,7 @@ func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *outFiles) error {
 		}
 	}
 	rep, err := ended(c, c.Wait())
-	if err == nil {
-		err = u.finish(f, rep, out)
-	}
+	err = u.finish(f, c.Args, rep, out, err)
 	if f.keep.detach {
 		if err != nil {
 			u.fail(err) // into the log

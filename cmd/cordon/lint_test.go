@@ -35,7 +35,7 @@ func TestProfileLint(t *testing.T) {
 		stdout string
 		stderr string
 	}{
-		{"FILE", 1, file + ":2:11: warning: landlock: it is off [CL019 landlock-off]\n    The mounts are", ""},
+		{"FILE", 1, file + ":2:11: warning: landlock: it is off [CL019 landlock-off]\n    Then only the mounts", ""},
 		{"FILE", 1, file + ":3:6: note: tty:", ""},
 		{"FILE", 1, file + ":4: warning: lint:ignore ignores nothing", ""},
 		{"--fail-on error FILE", 0, "CL019", ""},

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox/report"
 )
 
@@ -37,7 +38,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 		}
 	}
 	for _, m := range r.Missing {
-		u.line("missing", string(m.Layer)+": "+m.Why+prefixed("; instead: ", m.Instead))
+		u.line("missing", string(m.Layer)+": "+m.Why+phrase.Prefixed("; instead: ", m.Instead))
 	}
 	u.showRestored(r)
 	if verbose {
@@ -55,9 +56,10 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 		}
 		u.line("appeared", path)
 	}
-	u.showDenials(r.Denials)
+	u.showDenials(r, verbose)
+	u.showUnknown(r)
 	for _, h := range r.Hints {
-		u.line("hint", h.Text+prefixed(" (", closed(h.Rule.Short()))+prefixed("; try ", h.Flag))
+		u.line("hint", h.Text+phrase.Prefixed(" (", closed(h.Rule.Short()))+phrase.Prefixed("; try ", h.Flag))
 	}
 }
 
@@ -77,7 +79,7 @@ func (u *ui) showLimit(r *report.Report, l *report.LimitMet) {
 	if strings.Contains(l.Rule, "(--") { // the command line has it
 		flag = ""
 	}
-	u.line(l.Limit, text+prefixed(": ", l.Rule)+prefixed("; to change it: ", flag))
+	u.line(l.Limit, text+phrase.Prefixed(": ", l.Rule)+phrase.Prefixed("; to change it: ", flag))
 }
 
 // limitText is what a limit did that ended the run.
@@ -113,52 +115,13 @@ func plural(n uint64, one, more string) string {
 	return strconv.FormatUint(n, 10) + " " + more
 }
 
-// shownDenials is how many kinds of denied calls are worth lines on a terminal; the report has them all.
-const shownDenials = 20
-
-// showDenials says what was denied, a line for each kind of call, and by what it would be allowed.
-func (u *ui) showDenials(d *report.Denials) {
-	if d == nil {
-		return
-	}
-	more := d.Total
-	for i := range d.List[:min(len(d.List), shownDenials)] {
-		u.line("denied", denialLine(&d.List[i]))
-		more -= d.List[i].Count
-	}
-	if more > 0 {
-		u.line("denied", strconv.FormatUint(more, 10)+" more calls, of other kinds; --report FILE lists "+strconv.Itoa(len(d.List)))
-	}
-}
-
-func denialLine(d *report.Denial) string {
-	s := d.Text
-	if d.Arch != "" {
-		s += " on " + d.Arch
-	}
-	if d.Count > 1 {
-		s += " ×" + strconv.FormatUint(d.Count, 10)
-	}
-	if d.Comm != "" {
-		s += " by " + d.Comm + "[" + strconv.Itoa(d.PID) + "]"
-	}
-	return s + " — " + d.Rule + prefixed("; ", d.Instead) + prefixed("; to allow: ", d.Remedy)
-}
-
 // showEnforced lists every layer as it was read back, and what the run used.
 func (u *ui) showEnforced(r *report.Report) {
 	for _, e := range r.Enforced {
-		u.line("enforced", string(e.Layer)+": "+e.Found+prefixed(" (", closed(e.Where)))
+		u.line("enforced", string(e.Layer)+": "+e.Found+phrase.Prefixed(" (", closed(e.Where)))
 	}
 	u.line("used", "wall "+r.Wall.Round(time.Microsecond).String()+", "+atLeast(r)+"user "+r.User.String()+", system "+r.System.String()+
 		", peak memory "+strconv.FormatInt(r.PeakRSS>>10, 10)+" KiB")
-}
-
-func prefixed(prefix, s string) string {
-	if s == "" {
-		return ""
-	}
-	return prefix + s
 }
 
 func closed(s string) string {
@@ -298,7 +261,7 @@ func outputHint(flag string) string {
 }
 
 func (r *reportFile) error(err error) *cliError {
-	return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + cause(err).Error())}
+	return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + phrase.Cause(err).Error())}
 }
 
 // tryWrite finds out whether a file can be made and filled in the directory, with one that never has a name; or, where

@@ -12,6 +12,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 	"cordon/sandbox"
 	"cordon/sandbox/report"
 	"cordon/sandbox/statedir"
@@ -37,7 +38,7 @@ import (
 //	cordon: granted: WHAT: WHY        and what is worth a look
 //	cordon: denied: WHAT: LAYER: WHY  learn: the profile would deny this of what was recorded,
 //	cordon: unsure: WHAT: LAYER: WHY  or might, which no recording says
-//	cordon: denied: CALL ×N by NAME[PID] — RULE; to allow: FLAG
+//	cordon: denied: CALL ×N by NAME[PID]; to allow: FLAG
 //	                                  on-denial: report: calls that the profile denied, a line for each kind
 //	cordon: removed: SANDBOX          what a launcher that was killed had left: any command about running sandboxes
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
@@ -89,6 +90,7 @@ type ui struct {
 	args     []string
 	opened   bool // the files of run were opened, or are another process's to write
 	lean     bool // build only the flags that occur in args
+	kept     bool // the run is kept for why --last
 	quiet    bool // run --quiet: leave out note, added and denied
 	broken   report.Break
 }
@@ -237,7 +239,7 @@ func (u *ui) raw(line string) { _, _ = io.WriteString(u.err, line+"\n") }
 // write puts data on stdout; a full disk or a closed pipe is an error like any other.
 func (u *ui) write(data string) error {
 	if _, err := io.WriteString(u.out, data); err != nil {
-		return &cliError{err: errors.New("stdout: " + cause(err).Error())}
+		return &cliError{err: errors.New("stdout: " + phrase.Cause(err).Error())}
 	}
 	return nil
 }
@@ -258,17 +260,6 @@ func (u *ui) jsonLine(v any) error {
 		return err
 	}
 	return u.write(string(b) + "\n")
-}
-
-// cause strips the operation and path that package os wraps around an error.
-func cause(err error) error {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			return err
-		}
-		err = next
-	}
 }
 
 // clean makes text fit to be shown on a terminal, on one line: what is not printable is escaped as Go does.

@@ -7,6 +7,7 @@ import (
 
 	"cordon/policy/filter"
 	"cordon/policy/lint"
+	"cordon/policy/phrase"
 	"cordon/policy/recording"
 )
 
@@ -122,7 +123,7 @@ func (f *files) refuse(p *Path) string {
 	name, gives := lint.SocketAt(p.Path)
 	switch {
 	case f.secrets.has(p.Path) && (p.itself || f.secrets.names[p.Path] != nil):
-		return "it is a secret" + suffixed(", by the name ", strings.Join(f.secrets.names[p.Path], ", "))
+		return "it is a secret" + phrase.Prefixed(", by the name ", strings.Join(f.secrets.names[p.Path], ", "))
 	case f.secrets.isGranted(p.Path):
 		return ""
 	case name != "" && p.Type != recording.TypeDir && p.Type != recording.TypeLink:
@@ -201,7 +202,7 @@ func (l *learner) unusual(c *Call) (unusual, barred bool) {
 	return true, (said || slices.Contains(strings.Fields(reaching), c.Name)) && !slices.Contains(l.opts.Calls, c.Name)
 }
 
-func allowing(o filter.Outcome) bool { return passes(o.Action) }
+func allowing(o filter.Outcome) bool { return o.Action.Passes() }
 
 // outcomes are what a filter may say to a call, whatever its arguments are that were not recorded. A call of another
 // architecture is judged as the same one of the machine's own.

@@ -10,38 +10,38 @@ import (
 // places are those of the host from which somebody outside runs something, or which are the host itself. In a path "~" is
 // every user's home, and * stands for one name. What lies below a place counts as the place does.
 var places = [...]struct {
-	why   string // what comes of writing there
+	why   string // why writing there is dangerous
 	paths []string
 }{
-	{"the machine starts from them", []string{
+	{"the machine starts from these files", []string{
 		"/boot", "/efi", "/lib/modules", "/usr/lib/modules",
 	}},
-	{"the system is made of them", []string{
+	{"the system consists of these files", []string{
 		"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
 	}},
-	{"root runs what is in them", []string{
+	{"root runs programs from these places", []string{
 		"/var/spool/cron", "/var/spool/anacron", "/var/spool/at", "/var/spool/incron", "/var/cron", "/run/systemd",
 		"/run/udev", "/var/lib/systemd", "/var/lib/cloud", "/var/lib/polkit-1", "/var/lib/pam", "/var/lib/sudo",
 		"/var/lib/AccountsService", "/root",
 	}},
-	{"packages are installed by them", []string{
+	{"package managers use these files", []string{
 		"/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt/archives", "/var/lib/rpm", "/var/lib/dnf", "/var/cache/dnf",
 		"/var/lib/pacman", "/var/cache/pacman", "/var/lib/apk", "/lib/apk", "/var/lib/portage", "/var/lib/snapd",
 		"/snap", "/var/lib/flatpak", "/nix", "/gnu",
 	}},
-	{"containers and machines are run from them", []string{
+	{"containers and virtual machines run from these places", []string{
 		"/var/lib/docker", "/var/lib/containerd", "/var/lib/containers", "/var/lib/kubelet", "/var/lib/etcd",
 		"/var/lib/lxc", "/var/lib/lxd", "/var/lib/incus", "/var/lib/libvirt", "/var/lib/machines", "/var/lib/portables",
 		"~/.local/share/containers",
 	}},
-	{"servers serve or run them", []string{
+	{"servers serve or run these files", []string{
 		"/var/www", "/srv/www", "/var/lib/jenkins", "/var/lib/postgresql", "/var/lib/mysql", "/var/spool/mail",
 		"/var/mail",
 	}},
-	{"the kernel does what they say", []string{
+	{"the kernel obeys these files", []string{
 		"/sys", "/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs",
 	}},
-	{"a shell runs them", []string{
+	{"a shell runs these files", []string{
 		"~/.bashrc", "~/.bash_profile", "~/.bash_login", "~/.bash_logout", "~/.bash_aliases", "~/.bashrc.d",
 		"~/.profile", "~/.inputrc", "~/.zshrc", "~/.zshenv", "~/.zprofile", "~/.zlogin", "~/.zlogout", "~/.zsh",
 		"~/.oh-my-zsh", "~/.kshrc", "~/.cshrc", "~/.tcshrc", "~/.login", "~/.shrc", "~/.config/fish", "~/.config/zsh",
@@ -49,7 +49,7 @@ var places = [...]struct {
 		"~/.local/share/bash-completion", "~/.local/share/fish", "~/.aliases", "~/.environment", "~/.pam_environment",
 		"~/.config/environment.d",
 	}},
-	{"the desktop runs them", []string{
+	{"the desktop runs these files", []string{
 		"~/.xprofile", "~/.xsession", "~/.xsessionrc", "~/.xinitrc", "~/.xserverrc", "~/.Xresources",
 		"~/.config/autostart", "~/.config/autostart-scripts", "~/.config/plasma-workspace", "~/.config/systemd",
 		"~/.local/share/systemd", "~/.local/share/applications", "~/.local/share/dbus-1", "~/.local/share/gnome-shell",
@@ -57,23 +57,23 @@ var places = [...]struct {
 		"~/.config/bspwm", "~/.config/sxhkd", "~/.config/polybar", "~/.config/waybar", "~/.config/mimeapps.list",
 		"~/.fvwm", "~/Desktop",
 	}},
-	{"a terminal runs them", []string{
+	{"a terminal runs these files", []string{
 		"~/.tmux.conf", "~/.tmux", "~/.config/tmux", "~/.screenrc", "~/.byobu", "~/.config/byobu", "~/.config/zellij",
 		"~/.config/alacritty", "~/.alacritty.toml", "~/.config/kitty", "~/.config/wezterm", "~/.wezterm.lua",
 		"~/.config/foot", "~/.config/ghostty",
 	}},
-	{"an editor runs them", []string{
+	{"an editor runs these files", []string{
 		"~/.vimrc", "~/.vim", "~/.gvimrc", "~/.exrc", "~/.viminfo", "~/.config/vim", "~/.config/nvim",
 		"~/.local/share/nvim", "~/.local/state/nvim", "~/.emacs", "~/.emacs.el", "~/.emacs.d", "~/.config/emacs",
 		"~/.nanorc", "~/.config/nano", "~/.config/micro", "~/.config/helix", "~/.config/kak", "~/.vscode",
 		"~/.vscode-server", "~/.config/Code", "~/.config/VSCodium", "~/.vscode-oss", "~/.cursor", "~/.config/Cursor",
 		"~/.config/zed", "~/.config/JetBrains", "~/.local/share/JetBrains", "~/.config/sublime-text", "~/.atom",
 	}},
-	{"git and ssh run what they name", []string{
+	{"git and ssh run programs that these files name", []string{
 		"~/.gitconfig", "~/.config/git", "~/.git-templates", "~/.gitattributes", "~/.hgrc", "~/.config/hg",
 		"~/.subversion", "~/.ssh", "~/.gnupg", "~/.config/gh", "~/.config/lazygit", "~/.tigrc",
 	}},
-	{"compilers and package managers run what they name", []string{
+	{"compilers and package managers run programs that these files name", []string{
 		"~/.npmrc", "~/.yarnrc", "~/.yarnrc.yml", "~/.config/pnpm", "~/.config/npm", "~/.npm-global", "~/.bunfig.toml",
 		"~/.pip", "~/.config/pip", "~/.pypirc", "~/.pydistutils.cfg", "~/.config/uv", "~/.config/pypoetry", "~/.condarc",
 		"~/.conda", "~/.local/lib", "~/.cargo/config", "~/.cargo/config.toml", "~/.cargo/env", "~/.rustup",
@@ -83,12 +83,12 @@ var places = [...]struct {
 		"~/.config/nix", "~/.nix-profile", "~/.config/guix", "~/.ccache/ccache.conf", "~/.config/ccache", "~/.bazelrc",
 		"~/.Rprofile", "~/.Renviron", "~/.julia/config",
 	}},
-	{"interpreters and debuggers run them", []string{
+	{"interpreters and debuggers run these files", []string{
 		"~/.pythonrc", "~/.pythonrc.py", "~/.ipython", "~/.jupyter", "~/.irbrc", "~/.pryrc", "~/.rdebugrc", "~/.perldb",
 		"~/.guile", "~/.ghci", "~/.gdbinit", "~/.gdbearlyinit", "~/.config/gdb", "~/.lldbinit", "~/.pdbrc", "~/.psqlrc",
 		"~/.sqliterc", "~/.mysqlrc", "~/.my.cnf", "~/.octaverc",
 	}},
-	{"tools run what they name", []string{
+	{"tools run programs that these files name", []string{
 		"~/.direnvrc", "~/.config/direnv", "~/.local/share/direnv", "~/.envrc", "~/.nvm", "~/.pyenv", "~/.rbenv",
 		"~/.nodenv", "~/.goenv", "~/.jenv", "~/.asdf", "~/.asdfrc", "~/.tool-versions", "~/.config/mise",
 		"~/.local/share/mise", "~/.sdkman", "~/.volta", "~/.fnm", "~/.rvm", "~/.docker", "~/.config/docker",
@@ -100,13 +100,13 @@ var places = [...]struct {
 		"~/.local/share/keyrings", "~/.claude", "~/.codex", "~/.config/opencode", "~/.gemini", "~/.aider.conf.yml",
 		"~/.config/cron",
 	}},
-	{"commands are found in them", []string{
+	{"shells find commands in these places", []string{
 		"~/bin", "~/.bin", "~/.local/bin", "~/.cargo/bin", "~/go/bin", "~/.bun/bin", "~/.deno/bin", "~/.yarn/bin",
 		"~/.npm/bin", "~/.dotnet/tools", "~/.composer/vendor/bin", "~/.config/composer/vendor/bin", "~/.krew/bin",
 		"~/.gem", "~/perl5", "~/.luarocks", "~/.nimble/bin", "~/.ghcup", "~/.cabal/bin", "/usr/local", "/opt/bin",
 		"/opt/*/bin", "/home/linuxbrew/.linuxbrew",
 	}},
-	{"cordon takes profiles, and what it knows of runs, from them", []string{
+	{"cordon reads profiles and its records of runs from these places", []string{
 		"~/.config/cordon", "/etc/cordon", "~/.local/state/cordon", "/var/lib/cordon",
 		"/run/cordon", "/run/user/*/cordon",
 	}},

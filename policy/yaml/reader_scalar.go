@@ -1,6 +1,7 @@
 package yaml
 
 import (
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -26,13 +27,22 @@ func (r *reader) scalar(parent int) *Node {
 	return n
 }
 
+// quotedWord is the word at the reader's place, in quotes.
+func (r *reader) quotedWord() string {
+	word := r.text()[r.at:]
+	if end := strings.IndexAny(word, " \t,[]{}#\"`"); end > 0 {
+		word = word[:end]
+	}
+	return strconv.Quote(word)
+}
+
 // refused says what is wrong with a scalar that begins here without quotes: the parts of YAML that a profile does without.
 func (r *reader) refused() (what, hint string) {
 	blank := blankAt(r.text(), r.at+1)
 	switch c := r.peek(); c {
 	case '&', '*':
 		return "anchors and aliases are not allowed",
-			`a string that begins with & or * must be quoted; to share settings use extends`
+			"a string that begins with & or * must be quoted: " + r.quotedWord() + "; to share settings use extends"
 	case '!':
 		return "tags are not allowed", "a string that begins with ! must be quoted"
 	case '%':
@@ -43,8 +53,7 @@ func (r *reader) refused() (what, hint string) {
 		}
 		return "not YAML: '" + string(c) + "' begins nothing", "a string that begins with it must be quoted"
 	case '@', '`':
-		return "not YAML: '" + string(c) + "' begins nothing",
-			"a string that begins with it must be quoted, such as \"@system-service\""
+		return "not YAML: '" + string(c) + "' begins nothing", "a string that begins with it must be quoted: " + r.quotedWord()
 	case ',', ']', '}', '|', '>', '[', '{':
 		return "not YAML: '" + string(c) + "' is not expected here", "a string that begins with it must be quoted"
 	case '-':
@@ -178,15 +187,18 @@ func (r *reader) quotedBreak(n *Node, parent int) string {
 	return ""
 }
 
-var escapes = map[byte]string{'0': "\x00", 'a': "\a", 'b': "\b", 't': "\t", 'n': "\n", 'v': "\v", 'f': "\f", 'r': "\r",
-	'e': "\x1b", ' ': " ", '"': `"`, '/': "/", '\\': `\`, 'N': "\u0085", '_': "\u00a0", 'L': "\u2028", 'P': "\u2029"}
+// escapeLetters are the letters of escapes; escaped has, at the same place, the text that each stands for.
+const escapeLetters = "0abtnvfre \"/\\N_LP"
+
+var escaped = [len(escapeLetters)]string{"\x00", "\a", "\b", "\t", "\n", "\v", "\f", "\r", "\x1b", " ", `"`, "/", `\`, "\u0085", "\u00a0",
+	"\u2028", "\u2029"}
 
 // escape reads an escape of double quotes.
 func (r *reader) escape(b []byte) []byte {
 	c := r.next(1)
-	if s, ok := escapes[c]; ok {
+	if i := strings.IndexByte(escapeLetters, c); i >= 0 {
 		r.at += 2
-		return append(b, s...)
+		return append(b, escaped[i]...)
 	}
 	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[c]
 	code, ok := rune(0), digits > 0

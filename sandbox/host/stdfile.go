@@ -24,6 +24,8 @@ type Stdio struct {
 	Pipe     bool   // a pipe without a name, of which no mount and no rule keeps a task
 	Refused  string // what it is, if no task may have it; "" if one may
 	Regular  *RegularFile
+	Written  bool   // a regular file or a named pipe, open for writing
+	Path     string // of one that is written: where it was opened; "" if nobody can tell
 }
 
 // RegularFile describes a regular file on standard input that is open for reading alone.
@@ -55,8 +57,11 @@ func DescribeFile(f *os.File) (s Stdio) {
 		s.Refused = "a place in the host's tree (O_PATH)"
 	case kind == unix.S_IFREG:
 		s.Refused = refusedRegular(fd, flags)
+		s.describeWritten(flags, &st)
 	case kind == unix.S_IFIFO:
-		s.Pipe = isAnonymousPipe(fd)
+		if s.Pipe = isAnonymousPipe(fd); !s.Pipe {
+			s.describeWritten(flags, &st)
+		}
 	case kind == unix.S_IFSOCK:
 	case kind == unix.S_IFCHR:
 		s.Terminal, s.Refused = describeDevice(fd, st.Rdev)
@@ -66,6 +71,17 @@ func DescribeFile(f *os.File) (s Stdio) {
 		s.Refused = anonymous(fd)
 	}
 	return s
+}
+
+// describeWritten says of a file with a name whether it is open for writing, and where.
+func (s *Stdio) describeWritten(flags int, st *unix.Stat_t) {
+	if flags&unix.O_ACCMODE == unix.O_RDONLY {
+		return
+	}
+	s.Written = true
+	if st.Nlink > 0 {
+		s.Path, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(s.Number)) // "": nobody can tell
+	}
 }
 
 // DescribeStdin looks at standard input. A regular file that the task's user owns can be opened again; owner is that user,
@@ -123,13 +139,16 @@ func SameAs(fd int, st *unix.Stat_t) error {
 // KindDirectory is what Stdio.Refused says of a directory.
 const KindDirectory = "a directory of the host"
 
-// The devices that hold nothing of anybody's: null(4), full(4), random(4).
-var harmless = [...]uint64{unix.Mkdev(1, 3), unix.Mkdev(1, 5), unix.Mkdev(1, 7), unix.Mkdev(1, 8), unix.Mkdev(1, 9)}
+// harmless are the minor numbers of the devices of memMajor that hold nothing of anybody's: null(4), full(4), random(4).
+var harmless = [...]uint32{3, 5, 7, 8, 9}
+
+// memMajor is the major number of the memory devices: mem(4).
+const memMajor = 1
 
 // describeDevice reports whether a character device is a terminal, and names any other one that a task may not have.
 func describeDevice(fd int, dev uint64) (terminal bool, refused string) {
-	for _, d := range harmless {
-		if d == dev {
+	for _, minor := range harmless {
+		if dev == unix.Mkdev(memMajor, minor) {
 			return false, ""
 		}
 	}

@@ -1,11 +1,15 @@
 package ledger
 
 import (
+	"bytes"
 	"os"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
 )
 
 // mount is a line of the mount table: proc_pid_mountinfo(5).
@@ -17,24 +21,19 @@ func mountTable() (list []mount) {
 	if err != nil {
 		return nil
 	}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 4 {
-			list = append(list, mount{f[2], unescape(f[3]), unescape(f[4])})
+	for line := range bytes.Lines(text) {
+		if m, ok := proc.ParseMount(line); ok {
+			list = append(list, mount{m.Device, proc.Unescape(m.Root), m.Point})
 		}
 	}
 	return list
-}
-
-// unescape undoes the octal escapes of the table.
-func unescape(s string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
 // place is where a path is: on which file system, and where there.
 func place(table []mount, path string) (device, inside string) {
 	best := -1
 	for i := range table {
-		if within(path, table[i].point) && (best < 0 || len(table[i].point) >= len(table[best].point)) {
+		if paths.Below(path, table[i].point) && (best < 0 || len(table[i].point) >= len(table[best].point)) {
 			best = i
 		}
 	}

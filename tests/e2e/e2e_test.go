@@ -158,11 +158,11 @@ func TestScriptsAsUser(t *testing.T) {
 	}
 	dir := filepath.Join(base, strconv.Itoa(ordinary))
 	err := errors.Join(copySelf(base+"/bin/e2e.test"), os.Mkdir(dir, 0o755), os.Chown(dir, ordinary, ordinary),
-		copyTree("testdata", base+"/testdata"))
+		copyTree("testdata", base+"/testdata"), copyTree("../../docs", base+"/documents/docs"), copyFile("../../README.md", base+"/documents/README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-test.run", "^(TestScripts$|TestTerminal|TestWhy|TestLearn|TestAudit)"}
+	args := []string{"-test.run", "^(TestScripts$|TestTerminal|TestWhy|TestLearn|TestAudit|TestPasted)"}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
 	}
@@ -175,6 +175,14 @@ func TestScriptsAsUser(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+func copyFile(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
 }
 
 func copyTree(from, to string) error { return os.CopyFS(to, os.DirFS(from)) }
@@ -253,6 +261,8 @@ func condition(cond string) (bool, error) {
 		return os.Getuid() != 0, nil
 	case "cgroup":
 		return grouped(), nil
+	case "hidden":
+		return hidden(), nil
 	case "record-bpf": // doctor says why not
 		return exec.Command(filepath.Join(base, "bin", "cordon"), "record", "-o", "/dev/null", "--backend", "bpf", "--", "true").Run() == nil, nil
 	}
@@ -276,6 +286,12 @@ func condition(cond string) (bool, error) {
 		return err != nil, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", cond)
+}
+
+// hidden reports whether the host's /proc hides the processes of others, and so those of a sandbox: hidepid, proc(5).
+func hidden() bool {
+	_, err := os.ReadFile("/proc/1/status")
+	return err != nil
 }
 
 // grouped says whether this user can have a sandbox in a cgroup here: root on v1, whoever has a delegated group on v2.

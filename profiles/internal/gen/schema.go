@@ -71,7 +71,11 @@ func removals(section string) *schema {
 func value(k policy.Key) *schema {
 	s := single(k)
 	switch {
-	case k.List && (k.Name == "mounts" || k.Name == "hide" || k.Name == "missing"):
+	case k.List && k.Name == "hide":
+		empty := &schema{Type: "object", Properties: map[string]*schema{"path": s, "as": {Enum: []any{"empty"}}},
+			Required: []string{"path", "as"}, AdditionalProperties: &schema{Not: &schema{}}}
+		s = &schema{Type: "array", Items: anyOf(s, empty, ref("remove"))}
+	case k.List && (k.Name == "mounts" || k.Name == "missing"):
 		s = &schema{Type: "array", Items: anyOf(s, ref("remove"))}
 	case k.List:
 		s = &schema{Type: "array", Items: s}
@@ -169,8 +173,8 @@ func definitions() map[string]*schema {
 	text := &schema{Type: "string"}
 	none := &schema{Not: &schema{}}
 	rule := &schema{
-		Type: "object", Properties: map[string]*schema{"else": ref("action")}, AdditionalProperties: &schema{Type: "string"},
-		PropertyNames: anyOf(&schema{Enum: []any{"else"}}, ref("system-call")), MinProperties: new(int),
+		Type: "object", Properties: map[string]*schema{"else": ref("action"), "quiet": {Type: "boolean"}}, AdditionalProperties: &schema{Type: "string"},
+		PropertyNames: anyOf(&schema{Enum: []any{"else", "quiet"}}, ref("system-call")), MinProperties: new(int),
 	}
 	*rule.MinProperties = 1
 	return map[string]*schema{

@@ -53,9 +53,41 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 	return int(n), int(fd), nil
 }
 
-// run clones; in the child it never returns. It may call nothing but what is inlined or marked nosplit, and use no variable of
-// a package. The child gets none of the launcher's heap but a window around its stack, and none of its variables: it needs no
-// more, may hold no secret of it, and nothing of it has to be copied when the launcher goes on.
+// sysinfoEHDR is AT_SYSINFO_EHDR of getauxval(3): where the vDSO is. vvarPages are more pages than the kernel's own data has,
+// which lies right before it.
+const (
+	sysinfoEHDR = 33
+	vvarPages   = 16
+)
+
+// Alone says that this process is a launcher and nothing else. Then what the kernel mapped before the image is the Go
+// runtime's: the child gets none of that either. Somebody else's mappings may be such as MADV_DOFORK does not give back.
+func (im *Image) Alone() { im.alone = true }
+
+// aboveEnd returns where the mappings end that begin at above and that the child need not have; 0 if there are none. They
+// end below the vDSO, or below the arguments if the kernel put the vDSO above these.
+func (im *Image) aboveEnd(above, pageSize uintptr) uintptr {
+	if !im.alone || len(os.Args) == 0 {
+		return 0
+	}
+	const stackRoom = 16 << 20
+	end := uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))&^(pageSize-1) - stackRoom
+	aux, _ := unix.Auxv()
+	for _, kv := range aux {
+		if kv[0] == sysinfoEHDR {
+			end = min(end, kv[1]-vvarPages*pageSize)
+		}
+	}
+	if end < above {
+		return 0
+	}
+	return end
+}
+
+// run clones; in the child it never returns. It may call nothing but what is inlined or marked nosplit. The child gets none
+// of the launcher's heap but a window around its stack: it needs no more, may hold no secret of it, and nothing of it has
+// to be copied when the launcher goes on. Of a launcher that is alone in its process it does not get the runtime's own
+// memory either.
 //
 //go:noinline
 //go:norace
@@ -66,13 +98,14 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		a    [6]uintptr
 		r    uintptr
 
-		globals  = variables()
 		argSize  = args.size()
 		pageSize = uintptr(os.Getpagesize())
 		window   = max(windowSize, 2*pageSize)
 		heap     uintptr // where the arenas begin
 		keep     uintptr // where the window does
 		memory   = uintptr(unsafe.Pointer(im.page))
+		above    = memory + imageSize // what the kernel mapped before the image
+		kept     = im.aboveEnd(above, pageSize)
 
 		page  = im.page
 		fault = &page.Init
@@ -87,18 +120,30 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	keep = (uintptr(unsafe.Pointer(&a)) - windowSize/2) &^ (pageSize - 1)
 	syscall.RawSyscall6(unix.SYS_MADVISE, heap, keep-heap, unix.MADV_DONTFORK, 0, 0, 0)
 	syscall.RawSyscall6(unix.SYS_MADVISE, keep+window, heap+3*arenaSize-keep-window, unix.MADV_DONTFORK, 0, 0, 0)
+	if keep+window > above && keep < kept { // the kernel chose the heap's place
+		kept = 0
+	}
+	if kept > above {
+		syscall.RawSyscall6(unix.SYS_MADVISE, above, kept-above, unix.MADV_DONTFORK, 0, 0, 0)
+	}
 	if memory+imageSize > heap && memory < heap+3*arenaSize {
 		syscall.RawSyscall6(unix.SYS_MADVISE, memory, imageSize, unix.MADV_DOFORK, 0, 0, 0)
 	}
-	syscall.RawSyscall6(unix.SYS_MADVISE, globals.next, globals.end-globals.next, unix.MADV_DONTFORK, 0, 0, 0)
+	// Without CLONE_VM: the child has copies of the pages that are not shared, so that its writes reach nothing of the
+	// launcher's but the image.
 	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), argSize, 0, 0, 0, 0)
 	if pid != 0 || e != 0 {
 		syscall.RawSyscall6(unix.SYS_MADVISE, heap, 3*arenaSize, unix.MADV_DOFORK, 0, 0, 0)
-		syscall.RawSyscall6(unix.SYS_MADVISE, globals.next, globals.end-globals.next, unix.MADV_DOFORK, 0, 0, 0)
+		if kept > above {
+			syscall.RawSyscall6(unix.SYS_MADVISE, above, kept-above, unix.MADV_DOFORK, 0, 0, 0)
+		}
 		afterFork()
 		return pid, e
 	}
+	// The child. An operation that nobody has written yet is zero, which is opEnd. The child never comes to one too early,
+	// because the step before it waits for the launcher's byte.
 	for o.kind != opEnd {
+		// The number is written before the call: if the filter kills the process in it, the launcher finds the step here.
 		n++
 		fault.Step = n
 		for j = 0; j < 6; j++ {
@@ -110,6 +155,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		if o.put != nil {
 			*o.put = int32(regs[o.from])
 		}
+		// Not Syscall: that one tells the scheduler, of which the child has none.
 		r, _, e = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
 		if r == 0 && o.some {
 			e = syscall.EPIPE
@@ -117,6 +163,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		if e != 0 && uint16(e) != o.or {
 			goto failed
 		}
+		// The new process is the task: it goes on with the plan, and its faults stand apart from init's, because both run at
+		// the same time. The old one is init from here on.
 		if o.kind == opFork && r == 0 {
 			fault = &page.Task
 		} else if o.kind == opFork {
@@ -133,6 +181,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		regs[o.to] = r
 		o = (*op)(unsafe.Add(unsafe.Pointer(o), unsafe.Sizeof(*o)))
 	}
+	// Only init and a child without a fork come here: the task's last step is execve, which does not return.
 	fault.Step = 0
 	for pid != 0 { // init: reap until the task is gone; what is left dies with us
 		r, _, e = syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&page.scratch)), unix.WALL,
@@ -154,6 +203,8 @@ done:
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
 	}
 failed:
+	// The error goes into the shared memory. A message could be refused by the filter, and the launcher finds this even if
+	// the child is killed right after.
 	fault.Step = n
 	fault.Errno = uint32(e)
 	syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 125, 0, 0, 0, 0, 0)

@@ -293,7 +293,7 @@ func (c *Compilation) writtenTrees() (dirs []string) {
 			add(m.Write, m.Source, m.Upper)
 		}
 	}
-	return dirs
+	return append(dirs, c.outputPaths()...)
 }
 
 // withholdBits makes the profile one without the capabilities. The calls that would set the bits then have a listener, so
@@ -350,6 +350,9 @@ func (c *Compilation) BoundingSet() error {
 		n, err := c.capNumber(&caps.Keep[i])
 		if err != nil {
 			return err
+		}
+		if c.Profile.Namespaces.User.Mode == policy.NSHost && c.Into == nil && c.Host.Permitted>>n&1 == 0 {
+			return missingCap(&caps.Keep[i])
 		}
 		c.Keep |= 1 << n
 	}

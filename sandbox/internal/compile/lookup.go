@@ -20,7 +20,7 @@ import (
 // program is what is exec'd.
 type program struct {
 	path string   // inside
-	args []string // of a program that joins a sandbox
+	args []string // where they are not those that were asked for: of a script without an interpreter
 	Env  []string
 }
 
@@ -38,7 +38,10 @@ func (c *Compilation) lookup() error {
 		return err
 	}
 	c.Program.path = path
-	return c.Interpreter(path, 0)
+	if err := c.Interpreter(path, 0); err != nil || !c.isPlainText(path) {
+		return err
+	}
+	return c.runByShell()
 }
 
 // FindWorkdir decides on the working directory.
@@ -60,12 +63,18 @@ func (c *Compilation) FindWorkdir() error {
 		return nil
 	}
 	c.Workdir = "/"
-	if dir, err := c.Tree.Resolve(c.Host.Cwd); err == nil {
-		if isDir, ok := c.Tree.Stat(dir); ok && isDir {
-			c.Workdir = c.Host.Cwd
-		}
+	if dir, err := c.Tree.Resolve(c.Host.Cwd); err == nil && c.startsIn(dir) {
+		c.Workdir = c.Host.Cwd
 	}
 	return nil
+}
+
+// startsIn reports whether a program can start in the directory that a path without links means inside. Processes of the host
+// have no directory in the sandbox's /proc.
+func (c *Compilation) startsIn(path string) bool {
+	isDir, ok := c.Tree.Stat(path)
+	p := c.Tree.At(path)
+	return ok && isDir && (p.What != "proc" || path == p.Target)
 }
 
 // Find is the absolute path, inside, of a program as typed.
@@ -100,7 +109,27 @@ func (c *Compilation) findFor(name string, by namedBy) (string, error) {
 	if denied != nil {
 		return "", denied
 	}
-	return "", &fail.LookupError{Name: name, Why: "not found in PATH inside the sandbox", Code: 127, Hint: "name it by its path, or keep PATH with env: {keep: [PATH]}"}
+	return "", &fail.LookupError{Name: name, Why: "not found in PATH inside the sandbox", Code: 127, Hint: c.notFoundHint(name)}
+}
+
+// notFoundHint says what to do about a program that no directory of the sandbox's PATH has. The caller's own PATH, where the
+// sandbox has another, may have it.
+func (c *Compilation) notFoundHint(name string) string {
+	own := ""
+	for _, v := range c.Req.Env {
+		if p, ok := strings.CutPrefix(v, "PATH="); ok {
+			own = p
+		}
+	}
+	if own == c.searchPath() || own == "" || c.Profile.Root.Kind == policy.RootDir {
+		return "no directory of PATH has it, which is " + c.searchPath() + "; is it installed? Otherwise name it by its path"
+	}
+	for dir := range strings.SplitSeq(own, ":") {
+		if path := paths.Join(paths.Clean(dir), name); strings.HasPrefix(dir, "/") && c.Host.Files.Access(path, unix.X_OK) == nil {
+			return "your own PATH has it: name it " + path
+		}
+	}
+	return "neither the sandbox's PATH, which is " + c.searchPath() + ", nor your own has it; is it installed?"
 }
 
 // typedFrom is the directory that a relative name starts at: the caller's, except in a root directory, where the
@@ -161,9 +190,14 @@ func (c *Compilation) Environment() []string {
 	env := variables(c.Req.Env)
 	out := make([]string, 0, len(env))
 	for _, v := range env {
-		if name, _ := variable(v); c.Profile.Env.Keeps(name) {
-			out = append(out, v)
+		name, _ := variable(v)
+		if !c.Profile.Env.Keeps(name) {
+			continue
 		}
+		if strings.HasSuffix(name, "MAKEFLAGS") || name == "MFLAGS" {
+			v = c.withoutJobserver(name, v)
+		}
+		out = append(out, v)
 	}
 	for _, v := range c.Profile.Env.Set {
 		out = append(out, v.Name+"="+v.Value)
@@ -376,7 +410,11 @@ func (c *Compilation) execCall() plan.Call {
 }
 
 func (c *Compilation) exec() error {
-	args, env := join0(c.Req.Args), join0(c.Program.Env)
+	list := c.Req.Args
+	if c.Program.args != nil {
+		list = c.Program.args
+	}
+	args, env := join0(list), join0(c.Program.Env)
 	if c.execCall() == plan.Execveat {
 		c.do(own("command"), plan.ExecOnce(c.Program.path, args, env, c.Nonce))
 		return nil
@@ -396,4 +434,11 @@ func join0(list []string) string {
 		b = append(append(b, s...), 0)
 	}
 	return string(b)
+}
+
+// missingCap is for a capability that only the launcher could hand down, and that it does not have.
+func missingCap(k *policy.Capability) error {
+	return &fail.UnsupportedError{Layer: policy.LayerCaps, From: k.Pos.Short(),
+		Why:    "the launcher itself is missing CAP_" + k.Name + ": with namespaces.user: host the task can only keep what the launcher has",
+		Remedy: "start cordon with it (docker run --cap-add " + k.Name + "), leave it out, or leave out namespaces.user: host"}
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
@@ -45,8 +46,8 @@ func (c *Compilation) NsMode(k *host.Kind) policy.Namespace {
 // Namespaces decides which are made and which are joined. A joined namespace belongs to somebody else's user
 // namespace, so it is entered before the sandbox's own is made: inside, the child has no rights over it any more.
 func (c *Compilation) Namespaces() error {
-	for i := range host.CloneKinds {
-		k := &host.CloneKinds[i]
+	for i := range host.CloneKinds() {
+		k := &host.Kinds[i]
 		switch ns := c.NsMode(k); ns.Mode {
 		case policy.NSNew:
 			c.made |= k.Flag
@@ -307,7 +308,7 @@ func (c *Compilation) joinedIdentity(j *join) error {
 		}
 		if !ok {
 			return &fail.Error{Op: j.Key + " " + j.Path, Err: noID(maps, x.key, x.own, x.wanted), From: c.Where(j.Key),
-				Hint: "name " + x.key + ", a number inside that it maps" + fail.Prefixed(": ", maps.String())}
+				Hint: "name " + x.key + ", a number inside that it maps" + phrase.Prefixed(": ", maps.String())}
 		}
 		if !c.Host.Privileged && maps != nil && *x.out != x.own {
 			own, _ := maps.inside(x.own)

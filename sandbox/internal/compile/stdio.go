@@ -4,7 +4,9 @@ package compile
 
 import (
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -141,6 +143,60 @@ func (c *Compilation) allowStdin() {
 	c.do(own("stdin"), plan.AllowBeneath(plan.R(plan.Ruleset), plan.Input, landRead&landOfFile&c.Land.Handled))
 }
 
+// A file on standard output or standard error that a program opens again, by its name: /dev/stdout, or `error_log
+// /dev/stderr` of nginx. The name is a link of /proc to the caller's file, which no mount of the sandbox shows, so that
+// Landlock needs a rule of its own for it. A task of another id than the caller's could not open the file: it gets a bind of
+// it at the name, idmapped.
+
+// OutputFile reports whether a standard file is a file with a name that the task writes, and gets as it is.
+func (c *Compilation) OutputFile(number int) bool {
+	return number > 0 && c.Req.Stdio[number].Written && !c.Copied(number) && !c.Brokered(number) && !c.Withheld(number)
+}
+
+// outputPaths are the paths of the output files.
+func (c *Compilation) outputPaths() (list []string) {
+	for i := range c.Req.Stdio {
+		if f := &c.Req.Stdio[i]; c.OutputFile(i) && f.Path != "" {
+			list = append(list, f.Path)
+		}
+	}
+	return list
+}
+
+// allowOutput lets the task open its output files again.
+func (c *Compilation) allowOutput() {
+	for i := range c.Req.Stdio {
+		if !c.OutputFile(i) {
+			continue
+		}
+		file := plan.F(StdioNames[i])
+		if c.Passes(i) {
+			file = plan.Number(uint64(i))
+		}
+		c.do(own("stdio"),
+			plan.Clone(file, "", unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH).Into(plan.Target), // no copy: O_PATH
+			plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, landFile&landOfFile&c.Land.Handled),
+			plan.CloseStep(plan.R(plan.Target)))
+	}
+}
+
+// bindsOutput reports whether the name of a standard file in the sandbox's /dev is a bind of the file.
+func (c *Compilation) bindsOutput(name string) (number int, ok bool) {
+	number = slices.Index(StdioNames[:], name)
+	return number, number > 0 && c.IDs.Idmapped && c.GivesPipes() && c.OutputFile(number) && c.Req.Stdio[number].Path != ""
+}
+
+// bindOutput puts an output file at its name in the sandbox's /dev.
+func (c *Compilation) bindOutput(from plan.From, target, name string, number int) {
+	c.Sources = append(c.Sources, Source{Path: name, Attrs: picture.AttrBase | picture.AttrNoExec, Output: number})
+	c.do(from,
+		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
+		plan.RecvFD(plan.F(FileSync)).Into(plan.Tree),
+		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD).OrElse(plan.ENOENT), // it may be removed meanwhile
+		plan.CloseStep(plan.R(plan.Tree)))
+	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: true, Write: true, Noexec: true, Absent: true, What: "the caller's " + name})
+}
+
 // takeStdin puts the file in its place, and gives it to the launcher.
 func (c *Compilation) takeStdin() {
 	c.do(own("stdin"),
@@ -150,6 +206,54 @@ func (c *Compilation) takeStdin() {
 
 // Reopened reports whether the task opens a standard file itself.
 func (c *Compilation) Reopened(number int) bool { return number == 0 && c.Stdin != "" }
+
+// The jobserver of make: descriptors, or a named pipe, that a variable names.
+
+// withoutJobserver takes out of a variable of make what names the jobserver of a make outside, by descriptors that the task does
+// not get or by a named pipe that it does not see. The number of jobs stays, and a make inside has a jobserver of its own.
+// What follows "--" are variables of the makefile.
+func (c *Compilation) withoutJobserver(name, entry string) string {
+	flags, vars, _ := strings.Cut(entry, " -- ")
+	cut := false
+	for _, flag := range [...]string{" --jobserver-auth=", " --jobserver-fds=", " --sync-mutex="} {
+		for at := strings.Index(flags, flag); at >= 0; at = strings.Index(flags, flag) {
+			value, rest, more := strings.Cut(flags[at+len(flag):], " ")
+			if c.hasJobserver(value) {
+				return entry
+			}
+			flags, cut = flags[:at], true
+			if more {
+				flags += " " + rest
+			}
+		}
+	}
+	if !cut {
+		return entry
+	}
+	// A -j without a number, as make had it before 4.2, means any number where there is no jobserver.
+	flags = strings.TrimSuffix(strings.ReplaceAll(flags+" ", " -j ", " "), " ")
+	c.Left = append(c.Left, report.Added{Path: "$" + name, Why: "the jobserver of the make outside is not the sandbox's; a make inside has one of its own"})
+	if vars != "" {
+		flags += " -- " + vars
+	}
+	return flags
+}
+
+// hasJobserver reports whether the task has the descriptors or the named pipe of a jobserver.
+func (c *Compilation) hasJobserver(value string) bool {
+	if file, ok := strings.CutPrefix(value, "fifo:"); ok {
+		inside, err := c.Tree.Resolve(paths.Clean(file))
+		if err != nil || !strings.HasPrefix(file, "/") {
+			return false
+		}
+		_, there := c.Tree.Stat(inside)
+		return there && c.Tree.At(inside).Write
+	}
+	r, w, ok := strings.Cut(value, ",")
+	from, err := strconv.Atoi(r)
+	to, err2 := strconv.Atoi(w)
+	return ok && err == nil && err2 == nil && min(from, to) > 2 && max(from, to) < 3+len(c.Req.Extra)
+}
 
 // A terminal of the task's own, in the place of the caller's: pts(4), ioctl_tty(2), TIOCGPTPEER since Linux 4.13.
 //

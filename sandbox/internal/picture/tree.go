@@ -60,6 +60,7 @@ type Part struct {
 	Made     map[string]Node // own file systems and overlays: what was made on it, by absolute path; else nil
 	Layer    bool            // an overlay: what is written does not get to source
 	Opaque   bool            // hidden: nothing below is visible
+	Empty    bool            // and it can be opened, and is empty
 	Cwd      bool            // the bind of the working directory
 	Still    bool            // an overlay over a read-only bind: nobody listens at its sockets
 	Plain    bool            // not idmapped: the task is there whoever it is on the host
