@@ -43,7 +43,7 @@ func (c *Cmd) Start() error {
 func (c *Cmd) start() error {
 	switch {
 	case c.ctx == nil && c.Cancel != nil:
-		return &Error{Op: "start", Err: errors.New("Cancel is set, and there is no context: CommandContext makes one")}
+		return &Error{Op: "start", Err: errors.New("the field Cancel is set, and there is no context: CommandContext makes one")}
 	case c.ctx != nil && c.ctx.Err() != nil:
 		return c.ctx.Err()
 	}
@@ -68,7 +68,7 @@ func (c *Cmd) start() error {
 // one goroutine keeps that thread until the sandbox is gone. It never gives it back: where namespaces were joined, the
 // thread is not like the others.
 func (c *Cmd) startApart(command *launch.Command) error {
-	proc, done := c.proc, make(chan waited, 1)
+	proc, done, late := c.proc, make(chan waited, 1), c.Terminal
 	c.done = done
 	started := make(chan error, 1)
 	go func() {
@@ -78,6 +78,9 @@ func (c *Cmd) startApart(command *launch.Command) error {
 		started <- err
 		if err == nil {
 			report, err := proc.Wait()
+			if late { // whoever reads the other end to its end waits for that
+				c.streams.letGo()
+			}
 			done <- waited{report, err}
 		}
 	}()

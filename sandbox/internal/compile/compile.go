@@ -39,6 +39,7 @@ type Compilation struct {
 	handOver func(*Compilation) bool // gives the launcher what is compiled so far, and asks for more; nil where nothing is run
 	Program  program
 	Workdir  string
+	byNames  bool   // the root is the launcher's, and shows what is in the host's: see rootByNames
 	OwnNet   bool   // the network namespace is new
 	Keep     uint64 // capabilities of the task
 	Ambient  uint64
@@ -143,6 +144,8 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).publish,
 	(*Compilation).Mounts,
 	(*Compilation).Names,
+	// The tools of the home before the hide rules, which cover what lies in them.
+	(*Compilation).tools,
 	(*Compilation).publish,
 	// The launcher's own directories before the hide rules, which cover what is there.
 	(*Compilation).makeOwn,
@@ -254,18 +257,22 @@ const (
 )
 
 func (c *Compilation) do(from plan.From, steps ...plan.Step) {
-	for _, s := range steps {
-		s.From = from
-		c.Plan.Steps = append(c.Plan.Steps, s)
-	}
+	c.Plan.Steps = appendSteps(c.Plan.Steps, from, steps)
 }
 
 // doInit is do for init's own steps.
 func (c *Compilation) doInit(from plan.From, steps ...plan.Step) {
-	for _, s := range steps {
-		s.From = from
-		c.Plan.Init = append(c.Plan.Init, s)
+	c.Plan.Init = appendSteps(c.Plan.Init, from, steps)
+}
+
+// appendSteps adds steps that have a From in common. A step is large: it is copied once.
+func appendSteps(list []plan.Step, from plan.From, steps []plan.Step) []plan.Step {
+	n := len(list)
+	list = append(list, steps...)
+	for i := n; i < len(list); i++ {
+		list[i].From = from
 	}
+	return list
 }
 
 // own is the From of what no line of the profile asks for.

@@ -45,6 +45,8 @@ type Source struct {
 
 // Root puts the tree that everything else is mounted on.
 func (c *Compilation) Root() error {
+	// Private before the first mount. A new mount namespace has copies of shared mounts, so that without this what the child
+	// mounts would appear on the host, and what the host mounts later would appear in the sandbox.
 	c.do(own("mounts"), plan.Setattr(plan.CWD, "/", unix.AT_RECURSIVE, 0, 0, unix.MS_PRIVATE))
 	c.openStdinAgain()
 	r := &c.Profile.Root
@@ -52,13 +54,16 @@ func (c *Compilation) Root() error {
 	c.rootFD = plan.R(plan.Root)
 	switch r.Kind {
 	case policy.RootHost:
+		if c.namesNew() {
+			return c.rootByNames(from)
+		}
 		attrs, write := picture.AttrRO|picture.AttrBase, c.AsItIs()
 		if write {
 			attrs = uint64(unix.MOUNT_ATTR_NOSUID)
 		}
 		c.copyMounts(from, plan.Root, plan.CWD, "/", CloneTree, attrs, unix.MS_PRIVATE, 0)
 		c.openScratch() // behind the copy of "/", which would hold it, and before the root is put on top of it
-		c.Tree.Add(picture.Part{Target: "/", Source: "/", Write: write, What: "the host's tree", Rule: c.Profile.Source("root")})
+		c.Tree.Add(picture.Part{Target: "/", Source: "/", Write: write, What: hostsTree, Rule: c.Profile.Source("root")})
 	case policy.RootDir:
 		if err := c.rootDir(from); err != nil {
 			return err
@@ -88,6 +93,9 @@ func (c *Compilation) rootDir(from plan.From) error {
 	}
 	if err != nil {
 		return &fail.Error{Op: "root.dir " + dir, Err: fail.Bare(err), From: c.Where("root.dir"), Hint: "name a directory that holds a root file system"}
+	}
+	if err := c.notBundle(dir); err != nil {
+		return err
 	}
 	c.openScratch()
 	p := picture.Part{Target: "/", Source: dir, Write: r.Write, What: "the root directory", Rule: c.Profile.Source("root")}
@@ -149,6 +157,8 @@ func (c *Compilation) tmpfs(from plan.From, to plan.Reg, mode string, size int64
 	if size != 0 {
 		c.do(from, plan.FsString(fsfd, "size", strconv.FormatInt(size, 10)))
 	}
+	// The root directory belongs to whoever mounts. Without a user namespace that is the launcher's user still, because the
+	// task's ids are taken after the mounts.
 	if !c.IDs.NewUser && c.IDs.InUID != c.Host.UID {
 		c.do(from, plan.FsString(fsfd, "uid", strconv.Itoa(c.IDs.InUID)), plan.FsString(fsfd, "gid", strconv.Itoa(c.IDs.InGID)))
 	}
@@ -260,7 +270,7 @@ func (e *noTargetError) Error() string {
 
 // seal makes the launcher's own file systems read-only now that everything is on them.
 func (c *Compilation) seal() error {
-	if c.Profile.Root.Kind == policy.RootEmpty {
+	if c.Profile.Root.Kind == policy.RootEmpty || c.byNames {
 		c.do(c.scalar("root"), plan.Setattr(c.rootFD, "", unix.AT_EMPTY_PATH, picture.AttrRO, 0, 0))
 	}
 	for i := range c.Tree.Parts {

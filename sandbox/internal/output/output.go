@@ -1,11 +1,11 @@
 package output
 
-// The task's stdout and stderr where the launcher has to be in between: with limits.output, to count and to cut; to keep a
-// terminal from the task, which then sees a pipe; and to keep the caller's pipe from it. A file is the task's own, and nothing
-// is copied. splice(2), pipe(7), eventfd(2).
+// The task's stdout and stderr where the launcher has to be in between: with limits.output, to count and to cut; to
+// keep a terminal from the task, which then sees a pipe; and to keep the caller's pipe from it. A file is the task's
+// own, and nothing is copied. splice(2), pipe(7), eventfd(2).
 //
-// The copying is done on goroutines, because a reader that is slow blocks whoever writes to it. The loop only hears of the
-// end: signals and limits work whatever the reader does.
+// The copying is done on goroutines, because a reader that is slow blocks whoever writes to it. The loop only hears of
+// the end: signals and limits work whatever the reader does.
 
 import (
 	"sync/atomic"
@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/internal/loop"
 )
 
-// Meter counts what the sandbox says on stdout and stderr, together, against limits.output. It is used on any goroutine;
-// nil counts nothing and lets everything pass.
+// Meter counts what the sandbox says on stdout and stderr, together, against limits.output. It is used on any
+// goroutine; nil counts nothing and lets everything pass.
 type Meter struct {
 	left   atomic.Int64 // bytes that may still pass
 	Passed atomic.Int64
@@ -35,8 +35,8 @@ func NewMeter(limit int64) (*Meter, error) {
 	return m, nil
 }
 
-// Take says how many of n bytes that are there may be passed on. Fewer than n means that the limit is reached: the sandbox
-// is then ended for it.
+// Take says how many of n bytes that are there may be passed on. Fewer than n means that the limit is reached: the
+// sandbox is then ended for it.
 func (m *Meter) Take(n int) int {
 	if m == nil {
 		return n
@@ -80,8 +80,8 @@ func (c *Copying) Use() {
 	}
 }
 
-// Leave closes the descriptors behind the last who uses them: a relay may still wait for its reader when the launcher has
-// given up.
+// Leave closes the descriptors behind the last who uses them: a relay may still wait for its reader when the launcher
+// has given up.
 func (c *Copying) Leave() {
 	if c == nil || c.Users.Add(-1) > 0 {
 		return
@@ -111,8 +111,9 @@ type Relay struct {
 	Err    error  // why the copy ended early; to be read when it is done
 }
 
-// RelayPipe is how much the pipe holds, in bytes. More than pipe(7)'s 64 KiB lets a task that writes much, and the launcher,
-// take turns less often, which is what others on the machine notice of it. What is in it counts as the task's memory.
+// RelayPipe is how much the pipe holds, in bytes. More than pipe(7)'s 64 KiB lets a task that writes much, and the
+// launcher, take turns less often, which is what others on the machine notice of it. What is in it counts as the task's
+// memory.
 const RelayPipe = 256 << 10
 
 // Run copies until nothing more comes, and closes its ends of the pipes.

@@ -212,7 +212,8 @@ func (t *Tree) Entry(path string) (Node, error) {
 		return Node{Dir: err == nil && info.IsDir()}, err
 	}
 	text, err := t.readlink(host)
-	if p.What == "proc" && errors.Is(err, fs.ErrPermission) { // a magic link that the caller may not follow is one all the same
+	// a magic link that the caller may not follow is one all the same
+	if p.What == "proc" && errors.Is(err, fs.ErrPermission) {
 		return Node{Link: path}, nil
 	}
 	return Node{Link: text}, err
@@ -300,7 +301,8 @@ func (w *Walker) Through(path string) (end string, passed []string, err error) {
 }
 
 // QuietDirs belong to root alone on any host. A bind of one shows no socket, and is left as it is.
-var QuietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/etc", "/boot", "/sys", "/proc", "/dev"}
+var QuietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
+	"/etc", "/boot", "/sys", "/proc", "/dev"}
 
 // layered is the place on the host behind a path of an overlay that keeps its changes: in the upper directory where
 // something is there, otherwise in the lower. It is "" where a whiteout says that the path is gone. What an opaque
