@@ -58,7 +58,10 @@ func (c *Compilation) Identity() error {
 		from := c.scalar("user")
 		c.do(from, plan.RecvByte(plan.F(FileSync)))
 		c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
-		if !c.groupsLocked() {
+		switch {        // with an id of its own the task has no group of root's, whatever the call says: see CheckIDs
+		case id.Own:
+			c.do(from, plan.NoGroups().OrElse(plan.EPERM))
+		case !c.groupsLocked():
 			c.do(from, plan.NoGroups())
 		}
 		c.do(from, plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)))

@@ -295,13 +295,29 @@ func (c *Compilation) atHome(dir, home string) string {
 	if end != home {
 		what += " " + home
 	}
+	one := c.oneName(dir)
 	for at := end; at != "/"; at, _ = paths.Split(at) {
+		if one && at != dir {
+			what = "is above the home directory " + home
+			continue
+		}
 		if info, err := c.Tree.Lstat(at); err == nil && (at == dir || numbered(info) && c.sameThing(dir, at)) {
 			return what
 		}
 		what = "is above the home directory " + home
 	}
 	return ""
+}
+
+// oneName reports whether a directory of the host, by a path without links, has no other name: its file system is mounted
+// once.
+func (c *Compilation) oneName(dir string) bool {
+	t, err := c.mountsOfHost()
+	if err != nil {
+		return false
+	}
+	m := t.find(dir)
+	return m != nil && t.devices[m.Device] < 2
 }
 
 // numbered reports whether an inode has a number, by which it is known under another name.
