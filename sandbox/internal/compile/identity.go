@@ -58,12 +58,7 @@ func (c *Compilation) Identity() error {
 		from := c.scalar("user")
 		c.do(from, plan.RecvByte(plan.F(FileSync)))
 		c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
-		switch {        // with an id of its own the task has no group of root's, whatever the call says: see CheckIDs
-		case id.Own:
-			c.do(from, plan.NoGroups().OrElse(plan.EPERM))
-		case !c.groupsLocked():
-			c.do(from, plan.NoGroups())
-		}
+		c.leaveGroups(from)
 		c.do(from, plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)))
 		if id.Own && !id.Idmapped { // the change took that away, and a launcher without SYS_PTRACE could not read anything back
 			c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
@@ -75,12 +70,6 @@ func (c *Compilation) Identity() error {
 		c.timeOffsets()
 	}
 	return nil
-}
-
-// groupsLocked reports whether the launcher runs in a user namespace that has no setgroups(2): user_namespaces(7).
-func (c *Compilation) groupsLocked() bool {
-	text, err := c.launcherFiles().Read("/proc/self/setgroups", 8)
-	return err == nil && strings.TrimSpace(string(text)) == "deny"
 }
 
 // hostIdentity is for a task that stays in the caller's user namespace.

@@ -309,17 +309,6 @@ func (c *Compilation) atHome(dir, home string) string {
 	return ""
 }
 
-// oneName reports whether a directory of the host, by a path without links, has no other name: its file system is mounted
-// once.
-func (c *Compilation) oneName(dir string) bool {
-	t, err := c.mountsOfHost()
-	if err != nil {
-		return false
-	}
-	m := t.find(dir)
-	return m != nil && t.devices[m.Device] < 2
-}
-
 // numbered reports whether an inode has a number, by which it is known under another name.
 func numbered(info fs.FileInfo) bool {
 	st, ok := host.StatOf(info)
