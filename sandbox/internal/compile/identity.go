@@ -60,9 +60,7 @@ func (c *Compilation) Identity() error {
 		c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
 		c.leaveGroups(from)
 		c.do(from, plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)))
-		if id.Own && !id.Idmapped { // the change took that away, and a launcher without SYS_PTRACE could not read anything back
-			c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
-		}
+		c.staysReadable(from)
 	} else {
 		c.writeFile(own("user"), "self/setgroups", "deny")
 		c.writeFile(c.scalar("user.uid"), "self/uid_map", IDMap(id.InUID, id.OutUID, 1))
