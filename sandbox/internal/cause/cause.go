@@ -94,7 +94,7 @@ func (h *Host) Confinement() string {
 // RemedySeccomp is what to do if a filter is in the way that somebody else has installed, and nothing tells who.
 const RemedySeccomp = "start the container with --security-opt seccomp=unconfined (docker, podman), " +
 	"or securityContext.seccompProfile.type: Unconfined (kubernetes), the unit without RestrictNamespaces= and SystemCallFilter=, " +
-	"or the sandbox of cordon around this with nest: true; cordon filters the task by itself"
+	"or leave the sandbox of cordon that is around this; cordon filters the task by itself"
 
 // byFilter is the cause of a call that a filter refuses, with the remedy of who has installed it, as far as that is known.
 func (h *Host) byFilter() Cause {
