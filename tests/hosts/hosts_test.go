@@ -36,7 +36,10 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		endPause(dir)
+		_ = os.RemoveAll(dir)
+	})
 	bin, err := filepath.Abs(os.Getenv("CORDON_BIN"))
 	if err != nil || os.Getenv("CORDON_BIN") == "" {
 		bin = "../../bin/cordon"
@@ -64,6 +67,17 @@ func newSite(t *testing.T) *site {
 		}
 	}
 	return s
+}
+
+// endPause ends the process that rootless podman leaves behind to hold its namespaces.
+func endPause(dir string) {
+	files, _ := filepath.Glob(dir + "/home*/libpod/tmp/pause.pid")
+	for _, name := range files {
+		text, _ := os.ReadFile(name)
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && pid > 1 {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // start tries a row as a user.
