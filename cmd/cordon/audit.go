@@ -64,7 +64,7 @@ func (f *auditFlags) check() error {
 		f.format = "sarif"
 	}
 	if f.json && f.sarif || !slices.Contains([]string{"text", "json", "sarif"}, f.format) {
-		return &cliError{err: errors.New("audit: --format " + f.format + " is no format, or two are asked for"), hint: "it is text, json or sarif"}
+		return &cliError{err: errors.New("audit: --format " + f.format + " is not a format, or you gave two"), hint: "use text, json or sarif"}
 	}
 	return nil
 }

@@ -71,20 +71,20 @@ func (f *runFlags) checkKept(c *cobra.Command) error {
 	case err != nil:
 		return &cliError{err: errors.New("--log-max-size: " + err.Error())}
 	case size < statedir.MinLogSize:
-		return &cliError{err: errors.New("--log-max-size: " + f.keep.logSize + " is too small"), hint: "it is at least " + policy.FormatSize(statedir.MinLogSize)}
+		return &cliError{err: errors.New("--log-max-size: " + f.keep.logSize + " is too small"), hint: "use at least " + policy.FormatSize(statedir.MinLogSize)}
 	case f.keep.logFiles < 1 || f.keep.logFiles > maxLogFiles:
-		return &cliError{err: errors.New("--log-files: " + strconv.Itoa(f.keep.logFiles) + " is out of range"), hint: "it is between 1 and " + strconv.Itoa(maxLogFiles)}
+		return &cliError{err: errors.New("--log-files: " + strconv.Itoa(f.keep.logFiles) + " is out of range"), hint: "use a number from 1 to " + strconv.Itoa(maxLogFiles)}
 	case !f.keep.detach && (changed("log-max-size") || changed("log-files")):
-		return &cliError{err: errors.New("--log-max-size and --log-files are for --detach"), hint: "without it the output is the caller's"}
+		return &cliError{err: errors.New("--log-max-size and --log-files need --detach"), hint: "without --detach there is no log: the output goes to your terminal or file"}
 	}
 	if !f.keep.detach {
 		return nil
 	}
 	if _, fd := descriptor(f.report); fd || f.report == "-" {
-		return &cliError{err: errors.New("--report " + f.report + " cannot be with --detach"), hint: "name a file; cordon inspect ID shows the report, too"}
+		return &cliError{err: errors.New("--report " + f.report + " cannot be used with --detach"), hint: "name a file; cordon inspect ID also shows the report"}
 	}
 	if changed("terminal") || changed("record-tty") || f.interactive && f.keep.handover == 0 && terminal(os.Stdin) {
-		return &cliError{err: errors.New("--detach and a terminal cannot be together"), hint: "without --detach the program has one; with --interactive a detached one reads a file or a pipe"}
+		return &cliError{err: errors.New("a detached program cannot use your terminal"), hint: "leave --detach out to use the terminal; with --interactive a detached program reads a file or a pipe"}
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (u *ui) detach(f *runFlags) error {
 	defer null.Close()
 	// What the caller has open besides the standard files must not stay open for as long as the sandbox lives.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return &cliError{err: errors.New("close_range: " + err.Error()), hint: "it takes Linux 5.11"}
+		return &cliError{err: errors.New("close_range: " + err.Error()), hint: "this needs Linux 5.11"}
 	}
 	stdin := null
 	if f.interactive {

@@ -135,9 +135,9 @@ func guarded(data []byte, err error) ([]byte, error) {
 	var failed *ledger.Error
 	switch {
 	case errors.As(err, &refused):
-		hint := "to see what changed, and to have it used: cordon profile trust " + shellWords([]string{refused.Text.Path})
+		hint := "to see what changed, and to allow its use: cordon profile trust " + shellWords([]string{refused.Text.Path})
 		if refused.Others {
-			hint = "make it root's alone (chown root, chmod go-w, its directories too); or look at it and have this content used: cordon profile trust " +
+			hint = "let only root write the file and its directories (chown root, chmod go-w); or read its content and allow its use: cordon profile trust " +
 				shellWords([]string{refused.Text.Path})
 		}
 		err = &advised{err, hint}

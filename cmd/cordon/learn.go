@@ -68,10 +68,10 @@ func newLearn(u *ui) *cobra.Command {
 
 func (u *ui) learn(f *learnFlags, files []string) error {
 	if f.json && f.out == "-" {
-		return &cliError{err: errors.New("learn: --json puts the listing on stdout"), hint: "name a file for the profile with -o"}
+		return &cliError{err: errors.New("learn: --json prints its list on stdout"), hint: "name a file for the profile with -o"}
 	}
 	if f.files < 1 || f.names < 1 || f.dirs < 1 {
-		return &cliError{err: errors.New("learn: --files, --names and --dirs count from 1"), hint: "1 grants the directory of every file"}
+		return &cliError{err: errors.New("learn: --files, --names and --dirs must be at least 1"), hint: "with 1, learn allows the whole directory of every file"}
 	}
 	facts := &learn.Facts{Homes: homesHere()}
 	for _, file := range files {
@@ -155,7 +155,7 @@ func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (
 			return nil, err
 		}
 		if f.extends != nil {
-			return nil, &cliError{err: errors.New("learn: --extends: " + f.out + " says itself what it extends"), hint: "edit it there, or write a new file"}
+			return nil, &cliError{err: errors.New("learn: --extends: " + f.out + " already says what it extends"), hint: "edit extends: there, or write a new file"}
 		}
 		opts.Extends = p.Extends
 	} else if opts.Extends == nil {
@@ -287,7 +287,7 @@ func (u *ui) tellLearned(f *learnFlags, facts *learn.Facts, result *learn.Result
 	}
 	if failed > 0 {
 		u.line("error", "learn: the profile would deny "+counted(failed, "thing")+" of what was recorded")
-		u.line("hint", "--grant PATH grants a secret, a device or a socket, --grant-call CALL a system call; what the profile below denies needs another --extends")
+		u.line("hint", "to allow a secret, a device or a socket: --grant PATH; to allow a system call: --grant-call CALL; to allow what the parent profile denies, use another --extends")
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func (f *logsFlags) parse(now time.Time) (err error) {
 	f.tail = -1
 	if f.tailText != "all" {
 		if f.tail, err = strconv.Atoi(f.tailText); err != nil || f.tail < 0 {
-			return &cliError{err: errors.New("--tail: " + strconv.Quote(f.tailText) + " is not a number of lines"), hint: "a number, or all"}
+			return &cliError{err: errors.New("--tail: " + strconv.Quote(f.tailText) + " is not a number of lines"), hint: "use a number, or all"}
 		}
 	}
 	if f.sinceText == "" {
@@ -64,7 +64,7 @@ func (f *logsFlags) parse(now time.Time) (err error) {
 		return nil
 	}
 	if f.since, err = time.Parse(time.RFC3339, f.sinceText); err != nil {
-		return &cliError{err: errors.New("--since: " + strconv.Quote(f.sinceText) + " is not a time"), hint: "such as 2006-01-02T15:04:05Z, or 10m for ten minutes ago"}
+		return &cliError{err: errors.New("--since: " + strconv.Quote(f.sinceText) + " is not a time"), hint: "for example 2006-01-02T15:04:05Z, or 10m for ten minutes ago"}
 	}
 	return nil
 }
@@ -73,7 +73,7 @@ func (f *logsFlags) parse(now time.Time) (err error) {
 func (u *ui) logs(e *statedir.Entry, f *logsFlags) error {
 	r, err := e.ReadLog()
 	if notExist(err) {
-		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has no log"), hint: "only one that was started with --detach has"}
+		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has no log"), hint: "only a sandbox that was started with --detach has a log"}
 	}
 	if err != nil {
 		return err

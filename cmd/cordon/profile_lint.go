@@ -61,10 +61,10 @@ var levels = []lint.Level{lint.LevelError, lint.LevelWarning, lint.LevelNote}
 
 func (f *lintFlags) check() error {
 	if !slices.Contains([]string{"text", "json", "sarif"}, f.format) {
-		return &cliError{err: errors.New("profile lint: --format " + f.format + " is no format"), hint: "it is text, json or sarif"}
+		return &cliError{err: errors.New("profile lint: --format " + f.format + " is not a format"), hint: "use text, json or sarif"}
 	}
 	if f.failOn != "never" && !slices.Contains(levels, lint.Level(f.failOn)) {
-		return &cliError{err: errors.New("profile lint: --fail-on " + f.failOn + " is no level"), hint: "it is error, warning, note or never"}
+		return &cliError{err: errors.New("profile lint: --fail-on " + f.failOn + " is not a level"), hint: "use error, warning, note or never"}
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func newProfileFile(name string, extends []string) (string, error) {
 	if !strings.Contains(name, "/") {
 		dirs := search().Dirs
 		if dirs[0] == profiles.SystemDir {
-			return "", &cliError{err: errors.New("profile new: no home directory: HOME is not set"), hint: "name a file, with a slash: ./" + name + ".yaml"}
+			return "", &cliError{err: errors.New("profile new: no home directory: HOME is not set"), hint: "name a file with a slash: ./" + name + ".yaml"}
 		}
 		path = filepath.Join(dirs[0], name+".yaml")
 	}

@@ -92,7 +92,7 @@ func changedText(r *ledger.Refused) string {
 // ask asks whether a profile is to be used; anything but yes is an error.
 func (u *ui) ask(path string) error {
 	refuse := func(text string) error {
-		return &cliError{err: errors.New("profile trust: " + text), hint: "cordon profile trust --yes does not ask"}
+		return &cliError{err: errors.New("profile trust: " + text), hint: "use cordon profile trust --yes, which does not ask"}
 	}
 	if !terminal(os.Stdin) || !terminal(os.Stderr) {
 		return refuse("nobody can be asked: stdin and stderr are no terminal")

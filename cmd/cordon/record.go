@@ -63,7 +63,7 @@ func newRecord(u *ui) *cobra.Command {
 
 func (u *ui) record(f *recordFlags, args []string) error {
 	if f.out == "" {
-		return &cliError{err: errors.New("record: no file for the recording"), hint: "cordon record -o FILE -- CMD"}
+		return &cliError{err: errors.New("record: no file for the recording"), hint: "usage: cordon record -o FILE -- CMD"}
 	}
 	if f.running {
 		return u.recordRunning(f)
@@ -74,7 +74,7 @@ func (u *ui) record(f *recordFlags, args []string) error {
 	}
 	r, err := record.New(record.Options{Backend: f.backend, AllCalls: f.all})
 	if err != nil {
-		return &cliError{err: errors.New("record: " + err.Error()), hint: "cordon doctor says which back ends work here; --backend notify works for everybody"}
+		return &cliError{err: errors.New("record: " + err.Error()), hint: "cordon doctor says which back ends work here; --backend notify works for every user"}
 	}
 	s, err := f.session(r)
 	if err != nil {
@@ -153,7 +153,7 @@ func (f *recordFlags) before() (*recording.Recording, error) {
 	defer file.Close()
 	rec, err := recording.ReadAll(f.out, file)
 	if err != nil {
-		return nil, &cliError{err: err, hint: "--append adds to a recording that is whole; nothing was run"}
+		return nil, &cliError{err: err, hint: "--append needs a complete recording; nothing was run"}
 	}
 	return rec, nil
 }
@@ -215,7 +215,7 @@ func (s *session) write(last bool) (*recording.Recording, error) {
 	}
 	if err := s.out.put(func(w io.Writer) error { return rec.Write(w) }, last); err != nil {
 		return nil, &cliError{err: errors.New("recording " + strconv.Quote(s.out.path) + ": " + cause(err).Error()),
-			hint: "what was written before, if anything, is still there"}
+			hint: "an earlier recording, if there was one, is unchanged"}
 	}
 	return rec, nil
 }

@@ -61,7 +61,7 @@ func referencePath() (string, error) {
 	path := filepath.Join(filepath.Dir(self), referenceName)
 	if err := ownProgram(path); err != nil {
 		return "", &cliError{err: errors.New("reference: " + path + ": " + cause(err).Error()),
-			hint: "make build builds it where gcc, pkg-config and libseccomp's headers are (apt-get install gcc pkg-config libseccomp-dev); put it beside cordon"}
+			hint: "install gcc, pkg-config and libseccomp's headers (apt-get install gcc pkg-config libseccomp-dev), run make build, and put cordon-reference in the directory of cordon"}
 	}
 	return path, nil
 }
@@ -105,7 +105,7 @@ func compareWithReference(p *policy.Profile) ([]*referenceReport, error) {
 	}
 	var reports []*referenceReport
 	if err := json.Unmarshal(out.Bytes(), &reports); err != nil {
-		return nil, &cliError{err: errors.New("reference: " + referenceName + ": " + err.Error()), hint: "it is of another version: make build"}
+		return nil, &cliError{err: errors.New("reference: " + referenceName + ": " + err.Error()), hint: "it has another version than cordon; run make build"}
 	}
 	return reports, nil
 }

@@ -188,7 +188,7 @@ func checkTerminal(interactive, wanted bool) error {
 	}
 	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil {
 		return &cliError{err: errors.New("-i -t: stdin is not a terminal"),
-			hint: "-i keeps stdin as it is; -t alone gives the program a terminal at which nobody types"}
+			hint: "use -i alone to keep stdin as it is, or -t alone for a terminal without input"}
 	}
 	return nil
 }

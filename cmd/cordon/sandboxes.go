@@ -151,7 +151,7 @@ func parseSignal(s string) (unix.Signal, error) {
 	if n > 0 && n <= maxSignal {
 		return unix.Signal(n), nil
 	}
-	e := &cliError{err: errors.New("no signal is called " + strconv.Quote(s)), hint: "such as TERM, SIGKILL or 9: signal(7)"}
+	e := &cliError{err: errors.New("no signal is called " + strconv.Quote(s)), hint: "for example TERM, SIGKILL or 9; see signal(7)"}
 	if near := policy.Suggest(name, signalNames()); near != "" {
 		e.hint = "did you mean " + near + "?"
 	}

@@ -29,7 +29,7 @@ func newStats(u *ui) *cobra.Command {
 		ValidArgsFunction:     completeSandboxes(statedir.StatusRunning),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if f.interval < 100*time.Millisecond || f.interval > time.Hour {
-				return &cliError{err: errors.New("--interval: " + f.interval.String() + " is out of range"), hint: "it is between 100ms and 1h"}
+				return &cliError{err: errors.New("--interval: " + f.interval.String() + " is out of range"), hint: "use a time from 100ms to 1h"}
 			}
 			return u.stats(&f, args)
 		},

@@ -74,7 +74,7 @@ func readLast() (*lastRun, error) {
 	defer d.Close()
 	b, err := d.Last()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &cliError{err: errors.New("why --last: no run has failed"), hint: "they are kept in " + d.Path() + " until the machine is restarted"}
+		return nil, &cliError{err: errors.New("why --last: no run has failed"), hint: "cordon keeps failed runs in " + d.Path() + " until the machine restarts"}
 	}
 	var l lastRun
 	if err == nil {

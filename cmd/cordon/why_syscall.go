@@ -93,7 +93,7 @@ func archesOf(name string) (native, abi filter.Arch, err error) {
 	}
 	abi, ok := filter.ParseArch(name)
 	if !ok {
-		return 0, 0, &cliError{err: errors.New("no system call table for " + policy.Quote(name)), hint: "--arch amd64, i386, x32, arm64, arm or riscv64"}
+		return 0, 0, &cliError{err: errors.New("no system call table for " + policy.Quote(name)), hint: "use --arch amd64, i386, x32, arm64, arm or riscv64"}
 	}
 	switch abi {
 	case filter.I386, filter.X32:

@@ -234,7 +234,7 @@ func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error
 		if m.Write {
 			flag = "--rw "
 		}
-		hint := "work in another directory; " + flag + m.Source + " insists"
+		hint := "work in another directory, or use " + flag + m.Source
 		if src == "/" {
 			hint = "work in another directory"
 		}

@@ -304,7 +304,7 @@ func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 	}
 	hint := stepHint(s.Call.String(), errno)
 	if errno == unix.EACCES && p.Comp.IDs.Own && !p.Comp.IDs.Idmapped {
-		hint = "root without CAP_SYS_ADMIN gives the task an id of its own, which may not go there; " + p.Comp.OrRoot()
+		hint = "without CAP_SYS_ADMIN, root gives the task an unprivileged id, which may not enter that directory; " + p.Comp.OrRoot()
 	}
 	if errno == unix.EPERM && s.Call == plan.Write && !p.Comp.MayMapRoot() && p.Comp.IDs.NewUser {
 		hint = p.Comp.MapHint(unix.EPERM)
