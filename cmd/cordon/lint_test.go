@@ -158,7 +158,7 @@ func TestProfileDiff(t *testing.T) {
 		{"A", 125, "", "a profile is missing"},
 		{"A B A", 125, "", "one argument too many"},
 		{"--fail-on x A B", 125, "", "--fail-on x is not a kind of change"},
-		{"--arch i386 A B", 125, "", "no architecture that filters are made for"},
+		{"--arch i386 A B", 125, "", "is not an architecture"},
 		{"A nonesuch", 125, "", "unknown profile"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
