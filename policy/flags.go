@@ -101,7 +101,7 @@ func flagsOf[T any](keys []key[T], path string, yield func(Flag) bool) bool {
 	return true
 }
 
-// Flags lists what AllFlags yields, but for other tools' words.
+// Flags lists the flags that AllFlags yields, without the words of other tools.
 func Flags() []Flag {
 	out := make([]Flag, 0, 64)
 	AllFlags(func(f Flag) bool {

@@ -357,7 +357,8 @@ func (p *Profile) sortSources() {
 	slices.SortStableFunc(p.Sources, func(a, b Source) int { return cmp.Compare(a.Path, b.Path) })
 }
 
-// Source returns where the scalar at path ("hostname", "limits.wall") was set; the zero Pos if it was not.
+// Source returns the position at which the scalar at path ("hostname", "limits.wall") was set, or the zero Pos if it
+// was not set.
 func (p *Profile) Source(path string) Pos {
 	at, _ := p.source(path)
 	return at

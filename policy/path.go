@@ -128,7 +128,7 @@ func checkMeaning(s string) *fault {
 	return nil
 }
 
-// Beneath is what of a path comes after dir; ok is false where it is elsewhere.
+// Beneath returns the part of a path below dir; ok is false if the path is not below dir.
 func Beneath(dir, p string) (rest string, ok bool) {
 	if dir == "/" {
 		return strings.TrimSuffix(p, "/"), strings.HasPrefix(p, "/")

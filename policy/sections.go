@@ -129,7 +129,7 @@ func leads[T any](forms []form[T]) []string {
 	return names
 }
 
-// Place is where the mount appears: its target, or its source where that is the same.
+// Place returns the mount's path in the sandbox: its target, or its source if it has no target of its own.
 func (m *Mount) Place() string {
 	if m.Target == "" {
 		return m.Source

@@ -149,8 +149,8 @@ func (p *Profile) FilterOnce(nonce uint64) (filter.Spec, error) {
 	return spec, err
 }
 
-// ProgramFilter is the filter as the program meets it: with exec: once no execve or execveat of its own passes, because it
-// has not the launcher's nonce.
+// ProgramFilter returns the filter as the program meets it. With exec: once the program cannot make execve or execveat
+// calls, because it does not have the launcher's nonce.
 func (p *Profile) ProgramFilter() (filter.Spec, error) {
 	spec, err := p.Filter()
 	if err == nil && p.Syscalls.Exec == ExecOnce {
@@ -281,7 +281,7 @@ func (r *SyscallRule) check() *fault {
 	return f
 }
 
-// SetIDPlace is where the rules about set-id bits come from, in the place of a line of a profile.
+// SetIDPlace is the source that is shown for the rules about set-id bits, which come from no line of a profile.
 const SetIDPlace = "set-id bits"
 
 // SetIDRemedy says how a task may make such files all the same.

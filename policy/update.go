@@ -7,12 +7,13 @@ import (
 	"cordon/policy/yaml"
 )
 
-// Update lays what a profile says on the text of an existing one, as its reader would by hand: list items and keys that are
-// missing are added, each with the place that it comes from in a comment; everything else stays as it is written, comments
-// too. Head and comments are as for Annotate.
+// Update adds the content of a profile to the text of an existing one, as a person would by hand. It adds missing list
+// items and keys, each with its source in a comment. Everything else stays as it is written, including comments. Head
+// and comments are as for Annotate.
 //
-// What an earlier Update or Annotate wrote, which the place behind it tells, follows the new profile where it would deny it:
-// a mount becomes writable, a limit grows, of two rules for a call either may hold. What a person wrote is never changed.
+// An earlier Update or Annotate left comments with sources, by which Update recognizes its own text. It changes that
+// text if it would deny what the new profile allows: a mount becomes writable, a limit grows, and either of two rules
+// for a call may hold. It never changes text that a person wrote.
 func Update(file string, old []byte, p *Profile, head []string, comments map[string][]string) ([]byte, error) {
 	was, err := readYAML(file, old)
 	if err != nil {

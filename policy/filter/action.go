@@ -141,7 +141,7 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// String is what ParseAction reads; "" for an unset action.
+// String returns the text that ParseAction reads, or "" for an unset action.
 func (a Action) String() string {
 	if int(a.Kind) >= len(kinds) {
 		return "kind(" + strconv.Itoa(int(a.Kind)) + ")"

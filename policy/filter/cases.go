@@ -9,14 +9,15 @@ import (
 // Masked is a test of one argument: arg & Mask == Value. The zero Masked holds always.
 type Masked struct{ Mask, Value uint64 }
 
-// A Case is what is decided where Args[i] holds for each of the six arguments.
+// A Case is the decision for calls whose six arguments all match Args.
 type Case struct {
 	Args   [6]Masked
 	Action Action
 }
 
-// Decision is all that a Spec decides for one call, without regard to how it says so. Its cases exclude each other and
-// together cover every call; of two that test the same argument first, those tests are the same or exclude each other.
+// Decision holds everything that a Spec decides for one call, however the Spec expresses it. Its cases exclude each
+// other and together cover every call. If two cases test the same argument first, these tests are equal or exclude each
+// other.
 type Decision struct {
 	Call     string
 	Cases    []Case
@@ -26,9 +27,9 @@ type Decision struct {
 // maxCases bounds the cases of one call.
 const maxCases = 1024
 
-// Decisions lists what the Spec decides for every call, sorted by name, that the architecture or a foreign one of the
-// Spec has. A call has one name and one decision on all of them; where they differ it is the most severe. The error is
-// an Errors.
+// Decisions lists the Spec's decisions for every call of the architecture and of the Spec's foreign architectures,
+// sorted by name. A call has one name and one decision on all of them: the most severe, if they differ. The error is an
+// Errors.
 func Decisions(spec Spec, arch Arch) ([]Decision, error) {
 	c, err := newCompiler(&spec, arch)
 	if err != nil {

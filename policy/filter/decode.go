@@ -18,8 +18,8 @@ type Decoded struct {
 // String is the call with its arguments; a number stands for a call without a name.
 func (d *Decoded) String() string { return d.Call + "(" + strings.Join(d.Args, ", ") + ")" }
 
-// Decode names a call and its arguments: constants by their names, what is behind a pointer as "…", and for a path what
-// text returns; text may be nil, and says false where it knows nothing. What text returns is shown in Go's quotes.
+// Decode names a call and its arguments. Constants appear by name, and memory behind a pointer as "…". For a path it
+// shows what text returns, in Go's quotes. text may be nil, and returns false if it does not know the path.
 func Decode(d *Data, text func(addr uint64) (string, bool)) Decoded {
 	abi, nr := abiNumber(d)
 	id := numberID(abi, nr)

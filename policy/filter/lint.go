@@ -6,8 +6,8 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Lint is what Compile warns of, and what takes longer to find out than a launch has time for: rules that contradict
-// each other, conditions that always or never hold, and a filter under which nothing can start. The error is an Errors.
+// Lint returns the warnings of Compile, and those that take too long to find at a launch: rules that contradict each
+// other, conditions that always or never hold, and a filter under which nothing can start. The error is an Errors.
 func Lint(spec Spec, arch Arch) ([]Warning, error) {
 	p, err := Compile(spec, arch)
 	if err != nil {

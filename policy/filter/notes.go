@@ -188,7 +188,7 @@ type Step struct {
 	Note  string // what it is about
 }
 
-// Trace runs the program for one call and tells each instruction executed. notes are those of Notes.
+// Trace runs the program for one call, and reports each instruction that it executes. notes are the result of Notes.
 func (p *Program) Trace(d *Data, notes []string) []Step {
 	var path []int
 	p.Run(d, &path)

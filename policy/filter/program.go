@@ -84,7 +84,7 @@ const (
 )
 
 // Asm prints the program in the syntax of the kernel's BPF assembler (Documentation/networking/filter.rst), one
-// instruction a line, with what it means as a comment: notes are those of Notes, or nil.
+// instruction on each line with its meaning as a comment. notes are the result of Notes, or nil.
 func (p *Program) Asm(notes []string) string {
 	var b strings.Builder
 	targets := p.targets()

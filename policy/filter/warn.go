@@ -96,9 +96,9 @@ func (c *compiler) warnDetours() {
 // natives are the ABIs for which there are filters.
 var natives = [...]Arch{AMD64, ARM64, RISCV64}
 
-// CheckRule reports what is wrong with a rule on every architecture: its call, its expression (an *Error with the
-// column) or its action. A rule that only some can have, such as one about PROT_MTE, is wrong where it is compiled for
-// another.
+// CheckRule reports the errors in a rule that hold on every architecture: in its call, its expression (an *Error with
+// the column) or its action. A rule that is valid only on some architectures, such as one about PROT_MTE, is an error
+// when it is compiled for another architecture.
 func CheckRule(r Rule) error {
 	var first *Error
 	for _, arch := range natives {
@@ -135,9 +135,9 @@ func ParseExpr(call, expr string) error {
 	return first
 }
 
-// Narrow adds rules about calls that the Spec lets pass in some way. A rule about a call that the Spec denies would allow
-// it where its condition holds, so Narrow leaves such a rule out. A call that passes by a Default of log alone is logged
-// where the conditions hold.
+// Narrow adds rules about calls that the Spec allows at least in some cases. It leaves out rules about denied calls,
+// because such a rule would allow the call when its condition holds. A call that is allowed only by a Default of log is
+// logged when the conditions hold.
 func (s *Spec) Narrow(rules []Rule) {
 	var allow, named tables.CallSet
 	c := &compiler{spec: s} // for its look-up of names; what is wrong with one is said when the Spec is compiled

@@ -13,7 +13,8 @@ import (
 	"cordon/policy/recording"
 )
 
-// Facts is what one or several recordings say, without who did it. The zero Facts is empty and ready for use.
+// Facts holds the content of one or several recordings, without the processes. The zero Facts is empty and ready for
+// use.
 type Facts struct {
 	Header    recording.Header
 	Calls     []Call
@@ -56,7 +57,7 @@ type Call struct {
 	barred bool // it is not granted
 }
 
-// Path is a file and all that was done with it.
+// Path is a file and everything that was done with it.
 type Path struct {
 	Path   string
 	Access recording.Access // of what succeeded, or may have
@@ -75,7 +76,7 @@ type Link struct {
 	At        policy.Pos
 }
 
-// Net is an address and what was done with it.
+// Net is an address and everything that was done with it.
 type Net struct {
 	recording.Net
 	Errno string

@@ -23,7 +23,7 @@ var besides = [...]string{
 	"~/.local/share/kwalletd", "~/.pki", "~/.thunderbird", "~/.config/BraveSoftware", "~/.config/hub", "~/.m2/settings.xml", "~/.gradle/gradle.properties",
 }
 
-// Besides are patterns of what is a secret for Learn in addition to Options.Secrets.
+// Besides lists patterns of files that Learn treats as secrets in addition to Options.Secrets.
 func Besides() []string { return slices.Clone(besides[:]) }
 
 // guardHomes makes secrets of what is one in any home, and of what such a name leads to.
