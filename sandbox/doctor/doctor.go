@@ -8,7 +8,7 @@ import (
 	"cordon/sandbox/host"
 )
 
-// Finding is the outcome of one check of what this machine can do for a sandbox.
+// Finding is the result of one check of what this machine can do for a sandbox.
 type Finding struct {
 	Name   string  `json:"name"`
 	State  Outcome `json:"state"`
@@ -18,7 +18,7 @@ type Finding struct {
 	Remedy string  `json:"remedy,omitempty"` // the exact command or setting
 }
 
-// Outcome is what a check came to, in a word.
+// Outcome is the result of a check, in a word.
 type Outcome string
 
 const (
@@ -28,7 +28,8 @@ const (
 	OutcomeUnknown Outcome = "unknown" // could not be tried
 )
 
-// Machine is what the doctorChecks ask: files, and things tried for real. ThisMachine is the real one; a test states its own.
+// Machine answers the questions of the checks: it reads files, and tries features. ThisMachine is the real one; a test
+// describes its own.
 type Machine struct {
 	UID, GID int
 	PID      int

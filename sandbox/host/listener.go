@@ -13,8 +13,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// ProbeListener finds out whether a filter can have a listener, and the flags for it. There can be one in a chain of
-// filters, and only a child can try: where there is no filter yet there is no need.
+// ProbeListener finds out whether a filter can have a listener, and with which flags. The kernel permits one listener
+// in a chain of filters, and only a child process can try. If the caller has no filter yet, nothing needs to be tried.
 func ProbeListener() (flags uint32, why string) {
 	flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 	if !child.FilterFlags(uint(flags)) {

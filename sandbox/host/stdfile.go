@@ -120,7 +120,7 @@ func SameAs(fd int, st *unix.Stat_t) error {
 	return nil
 }
 
-// KindDirectory is what Stdio.Refused says of a directory.
+// KindDirectory is the word with which Stdio.Refused names a directory.
 const KindDirectory = "a directory of the host"
 
 // The devices that hold nothing of anybody's: null(4), full(4), random(4).

@@ -139,7 +139,7 @@ func (g *Guard) open() (err error) {
 	return nil
 }
 
-// Close forgets what was read of the records.
+// Close drops the records that were read.
 func (g *Guard) Close() {
 	closeAll(g.dirs)
 	g.dirs, g.runs, g.table, g.opened = nil, nil, nil, false

@@ -135,7 +135,7 @@ func prune(dir int) {
 	}
 }
 
-// Trust keeps a text as one that the user trusts, in the first place that can be had.
+// Trust records a text that the user trusts, in the first place that is available.
 func Trust(places []Place, t Text) error {
 	fd, err := openFirst(places)
 	if err != nil {

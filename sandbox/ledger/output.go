@@ -8,15 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Output is where a file of the launcher's goes: a name in a directory that stays the same one, whatever is put in the
-// place of its path meanwhile.
+// Output is the destination of a file that the launcher writes: a name in an open directory. It stays the same
+// directory, even if something else is put at its path meanwhile.
 type Output struct {
 	Dir  int // descriptor
 	Name string
 	Mode uint32 // S_IF… and permissions of what has the name; 0: nothing has it
 }
 
-// Planted is the error for a link or a fifo that a task may have left where the launcher is to write.
+// Planted is the error for a link or a fifo at the launcher's destination that a task may have left there.
 type Planted struct{ *Refused }
 
 func (e *Planted) Error() string {
@@ -27,8 +27,8 @@ func (e *Planted) Error() string {
 	return e.Step.Path + ", which is " + what + ": " + e.Refused.Error()
 }
 
-// Output goes to the directory of a file that is to be written. A link on the way that a task may have made is an error. With
-// follow set that holds for the last name, too; otherwise what has it is not followed.
+// Output opens the directory of a file that is to be written. A link on the way that a task may have made is an error.
+// With follow set, this also holds for the last name; without it, a link with the last name is not followed.
 func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	if name == "" || strings.HasSuffix(name, "/") {
 		return nil, errors.New("not the name of a file")

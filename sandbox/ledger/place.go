@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Error is an operation of the ledger that failed, with what to do about it.
+// Error is a failed operation of the ledger, with advice.
 type Error struct {
 	Op   string
 	Err  error
@@ -26,7 +26,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 const remedy = "cordon keeps there which directories a sandbox could write: give it such a directory, or set XDG_STATE_HOME to one of yours, mode 0700"
 
-// Place is a directory where records may be kept: Base exists or is made by somebody else, Below is made by the launcher.
+// Place is a directory that may hold records. Base must exist already; the launcher makes Below in it.
 type Place struct {
 	Base, Below string
 	Fixed       bool // the environment does not decide on it

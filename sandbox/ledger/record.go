@@ -47,11 +47,11 @@ func gettime(clock int32) int64 {
 	return t.Nano()
 }
 
-// Begin records that a sandbox can write these files and directories of the host from now on, until End or the end of this
-// process. When it returns, the record is on the disk.
+// Begin records that a sandbox can write these files and directories of the host from now on, until End or the end of
+// this process. When it returns, the record is on the disk.
 //
-// Of the texts of the profiles that the run was started with those are kept that it can write, so that it can be said
-// later what has changed. hidden is a state directory that it can neither see nor replace: see [Reached].
+// Begin also keeps the texts of the run's profiles that the sandbox can write, so that a later command can show what
+// has changed. hidden is a state directory that the sandbox can neither see nor replace: see [Reached].
 func Begin(places []Place, paths []string, texts []Text, hidden ...string) (*Run, error) {
 	if len(paths) == 0 {
 		return nil, nil

@@ -44,7 +44,8 @@ const (
 	openPath = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
 )
 
-// ErrNotRegular is the error for what is no regular file: it is not opened, since that may block or have an effect.
+// ErrNotRegular is the error for a file that is not regular. The ledger does not open it, because opening may block or
+// have an effect.
 var ErrNotRegular = errors.New("it is no regular file")
 
 // Read goes to a regular file and reads the first max bytes of it, at most. The last step is the file, as it was after the
@@ -73,8 +74,8 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	return text, w.steps, nil
 }
 
-// OthersWrite says who else than root can write a directory or put another in its place; "" for nobody. Of one that is not
-// there what is above it counts.
+// OthersWrite says who besides root can write a directory or replace it, or "" if nobody can. For a directory that does
+// not exist, it looks at the directories above.
 func OthersWrite(dir string) string {
 	w := &walk{}
 	defer w.close()

@@ -21,7 +21,7 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// Running is what is recorded of the programs that run already: a process and its descendants, or a sandbox.
+// Running says which running programs are recorded: a process and its descendants, or a sandbox.
 type Running struct {
 	pid     int // whose root directory names the files, and whose end ends the recording
 	name    string
@@ -152,7 +152,7 @@ func (r *Running) Wait(stop <-chan struct{}) bool {
 // Close lets go of it. It goes on running.
 func (r *Running) Close() { unix.Close(r.end) }
 
-// Run is what a recording's header says of it: command, profile, home directory, user.
+// Run returns what the header of a recording says about the programs: command, profile, home directory, user.
 func (r *Running) Run() recording.Run {
 	env, _, _ := proc.Head(procPath(r.pid, "environ"), maxEnviron)
 	run := recording.Run{

@@ -244,7 +244,7 @@ func (b *bpf) layoutRegs() [2][6]int {
 	return [2][6]int{l.regs, l.compat}
 }
 
-// Filter is part of sandbox.Observer: there is none.
+// Filter implements sandbox.Observer. This back end has no filter.
 func (b *bpf) Filter() *filter.Spec { return nil }
 
 // Call is part of sandbox.Observer, and never called.

@@ -161,7 +161,8 @@ func below(pids []int) []int {
 	return pids
 }
 
-// Used takes from the report what the sandbox used at most. What its groups have counted is more than what was looked at.
+// Used takes the sandbox's highest use from the report. The counters of the sandbox's groups cover more than the
+// samples.
 func (r *Recorder) Used(rep *report.Report) {
 	g := r.facts()
 	g.mu.Lock()

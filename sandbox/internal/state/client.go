@@ -42,7 +42,7 @@ func ControlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err err
 	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) + "/" + host.ControlFile}, func() { f.Close() }, nil
 }
 
-// SignalRequest is what a request for a signal says.
+// SignalRequest is the content of a request for a signal.
 type SignalRequest struct {
 	Signal int `json:"signal"`
 }

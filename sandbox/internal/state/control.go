@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Call asks the sandbox's launcher for something: value, where it is not nil, gets the reply's value. The descriptors that
-// come with it are the caller's. One that does not answer within seconds is an error.
+// Call sends a request to the sandbox's launcher. If value is not nil, Call stores the value of the reply in it. The
+// caller owns the descriptors that come with the reply. A launcher that does not answer within seconds is an error.
 func (e *Entry) Call(op string, args, value any) ([]int, error) {
 	fds, err := e.call(op, args, value)
 	if err == nil {

@@ -17,7 +17,7 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// Kernel is what the kernel says of a sandbox.
+// Kernel holds what the kernel says of a sandbox.
 type Kernel struct {
 	Init   *KernelProcess `json:"init"`
 	Task   *KernelProcess `json:"task"`
@@ -25,7 +25,7 @@ type Kernel struct {
 	Cgroup []CgroupFile   `json:"cgroup,omitempty"`
 }
 
-// KernelProcess is what it says of one process.
+// KernelProcess holds what the kernel says of one process.
 type KernelProcess struct {
 	PID        int               `json:"pid"`
 	Namespaces []KernelNamespace `json:"namespaces,omitempty"`
@@ -42,7 +42,7 @@ type KernelNamespace struct {
 	Own  bool   `json:"own"`  // it is another one than the caller's
 }
 
-// CgroupFile is a file of the sandbox's groups, with what it holds.
+// CgroupFile is a file of the sandbox's groups, with its content.
 type CgroupFile struct {
 	Path  string `json:"path"`
 	Value string `json:"value"`

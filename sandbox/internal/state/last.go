@@ -4,7 +4,7 @@ package state
 
 const lastFile = "last.json"
 
-// KeepLast puts data in the place of what was kept of the last run that failed.
+// KeepLast stores data about the last run that failed, in place of the earlier data.
 func (d *StateDir) KeepLast(data []byte) error {
 	const fresh = ".last"
 	err := d.root.WriteFile(fresh, data, 0o600)
@@ -17,5 +17,5 @@ func (d *StateDir) KeepLast(data []byte) error {
 	return err
 }
 
-// Last is what was kept; fs.ErrNotExist where no run has failed since the machine started.
+// Last returns the data of KeepLast, or fs.ErrNotExist if no run has failed since the machine started.
 func (d *StateDir) Last() ([]byte, error) { return d.root.ReadFile(lastFile) }

@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// LogRecord is one line of the log: what was read at once, as JSON.
+// LogRecord is one line of the log: the bytes of one read, as JSON.
 type LogRecord struct {
 	Time   time.Time `json:"time"`
 	Stream string    `json:"stream"`         // "stdout", "stderr", or "cordon" for what the launcher has to say
@@ -26,7 +26,7 @@ type LogRecord struct {
 	Bytes  []byte    `json:"data,omitempty"` // base64, where it is not
 }
 
-// Data is what was written.
+// Data returns the bytes that the program wrote.
 func (r *LogRecord) Data() []byte {
 	if r.Bytes != nil {
 		return r.Bytes
@@ -94,7 +94,7 @@ func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
 	return l, nil
 }
 
-// Log is what OpenLog has begun; nil before.
+// Log returns the log that OpenLog began, or nil before that.
 func (e *Entry) Log() *Log { return e.log }
 
 func (l *Log) open() (err error) {
@@ -122,8 +122,8 @@ func (l *Log) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Close ends the log when the task is gone. What is in the pipes is written; who else holds an end of one is not waited
-// for.
+// Close ends the log after the task has ended. It still writes the content of the pipes. It does not wait for other
+// processes that hold an end of a pipe.
 func (l *Log) Close() {
 	_, _ = unix.Write(l.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // an eventfd takes it
 	<-l.ended
@@ -240,7 +240,7 @@ func (l *Log) record(stream string, data []byte) {
 	}
 }
 
-// Lose counts n bytes as lost, because of why. It is for tests of what tells it.
+// Lose counts n bytes as lost, for the reason why. Tests use it.
 func Lose(l *Log, n int64, why string) { l.lost, l.why = n, why }
 
 // tellLost says in the log what was lost before, as soon as there is room.

@@ -32,7 +32,7 @@ const (
 	lockFile    = "lock"        // locked while the launcher lives; then it holds the Ending
 )
 
-// State is what a sandbox's directory says of it: state.json.
+// State is the content of state.json in a sandbox's directory.
 type State struct {
 	Version    int        `json:"version"` // of this format: 1
 	ID         string     `json:"id"`
@@ -53,7 +53,7 @@ type State struct {
 	Task       *ProcessID `json:"task,omitempty"`
 }
 
-// ProcessID is a process, and no other one that has the number later.
+// ProcessID identifies a process, and no later process with the same number.
 type ProcessID struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"` // in clock ticks since boot: proc_pid_stat(5), field 22
@@ -71,7 +71,7 @@ type Ending struct {
 	LogError string `json:"log_error,omitempty"`
 }
 
-// Status is what a sandbox is doing.
+// Status says what a sandbox is doing.
 type Status string
 
 const (
@@ -158,7 +158,8 @@ func (e *Entry) ended() *Ending {
 	return &end
 }
 
-// Status is what the sandbox is doing, as far as its launcher's lock tells; whether it is paused is [Entry.Paused].
+// Status returns what the sandbox is doing, as far as its launcher's lock shows it. [Entry.Paused] says whether it is
+// paused.
 func (e *Entry) Status() Status {
 	switch {
 	case e.alive() && e.State.Init == nil:
@@ -244,7 +245,8 @@ func bootID() (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// IdentifyProcess tells a process from one that has its number later. The caller keeps the number from being used again.
+// IdentifyProcess returns an identity that no later process with the same number has. The caller must make sure that
+// the number is not reused during the call.
 func IdentifyProcess(pid int) (ProcessID, error) {
 	b, err := proc.ReadSome("/proc/"+strconv.Itoa(pid)+"/stat", 1024)
 	if err != nil {

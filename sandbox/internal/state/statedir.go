@@ -29,7 +29,8 @@ type StateDir struct {
 	root *os.Root
 }
 
-// OpenStateDir opens the state directory, and makes it where it is missing. Nobody else may be able to write there.
+// OpenStateDir opens the state directory, and makes it if it does not exist. It is an error if anybody else can write
+// there.
 func OpenStateDir(path string) (*StateDir, error) {
 	if path == "" {
 		return nil, &fail.Error{Op: "state directory", Err: errors.New("XDG_RUNTIME_DIR is not set to an absolute path, and there is no /run/user/" + strconv.Itoa(os.Getuid())), Hint: host.RuntimeDirRemedy}
@@ -86,7 +87,7 @@ func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
 // Close closes the directory, not the entries that were found in it.
 func (d *StateDir) Close() { d.root.Close() }
 
-// Path is where it is.
+// Path returns the directory's path.
 func (d *StateDir) Path() string { return d.path }
 
 // nameError is a name that cannot be given to a sandbox.

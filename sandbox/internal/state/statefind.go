@@ -106,7 +106,8 @@ func sortByAge(all []*Entry) {
 	slices.SortStableFunc(all, func(a, b *Entry) int { return a.State.Created.Compare(b.State.Created) })
 }
 
-// Remove removes the entry of a sandbox that has ended, or whose launcher was killed: then with what is left of it.
+// Remove removes the entry of a sandbox that has ended. If the launcher was killed, it also removes what the launcher
+// left behind.
 func (e *Entry) Remove() error {
 	unlock, err := e.dir.exclusive()
 	if err != nil {
@@ -143,8 +144,8 @@ func (e *Entry) unlink() error {
 	return nil
 }
 
-// Sweep removes what launchers that were killed have left: directories, sockets, processes, cgroups. It returns whose
-// they were. It is quick where nothing is left.
+// Sweep removes what killed launchers have left: directories, sockets, processes, cgroups. It returns their sandboxes.
+// It is quick if nothing is left.
 func (d *StateDir) Sweep() (swept []State, err error) {
 	all, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
@@ -232,7 +233,7 @@ func (e *Entry) killRest() error {
 	return nil
 }
 
-// EndsWithin waits for the end of one of several processes. A descriptor below 0 is nobody.
+// EndsWithin waits until one of several processes ends. A descriptor below 0 stands for no process.
 func EndsWithin(d time.Duration, pidfds ...int) bool {
 	fds := make([]unix.PollFd, len(pidfds))
 	for i, fd := range pidfds {
@@ -272,7 +273,7 @@ func (id ProcessID) open() (int, error) {
 	return fd, nil
 }
 
-// Signal sends a signal to the task, through its launcher; one that does not answer cannot keep SIGKILL from it.
+// Signal sends a signal to the task, through its launcher. SIGKILL also works if the launcher does not answer.
 func (e *Entry) Signal(sig unix.Signal) error {
 	_, err := e.Call("signal", SignalRequest{int(sig)}, nil)
 	if err == nil || sig != unix.SIGKILL {

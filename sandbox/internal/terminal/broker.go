@@ -43,8 +43,8 @@ type sandboxed interface {
 	HasEnded() bool                       // reports whether the task has ended
 }
 
-// Terminal is the launcher's side of the task's terminal. What is copied out is copied by a goroutine, copier; everything else
-// is done in the loop.
+// Terminal is the launcher's side of the task's terminal. A goroutine, copier, copies the output; everything else is
+// done in the loop.
 type Terminal struct {
 	sandbox sandboxed
 	loop    *loop.Loop
@@ -323,8 +323,8 @@ func (t *Terminal) change(what func(*unix.Termios)) {
 	}
 }
 
-// Restore puts the caller's terminal back into the mode it was found in. In the background it is somebody else's, and so is a
-// mode that another program of the pipeline has set meanwhile.
+// Restore sets the caller's terminal back to its initial mode. It changes nothing in the background, when the terminal
+// belongs to somebody else, or if another program of the pipeline has set the mode meanwhile.
 func (t *Terminal) Restore() {
 	if t == nil {
 		return
@@ -371,7 +371,7 @@ func (t *Terminal) Raise(sig syscall.Signal) error {
 	return unix.IoctlSetInt(t.Master, unix.TIOCSIG, int(sig))
 }
 
-// Resumed takes the caller's terminal again, which a shell has had meanwhile.
+// Resumed takes over the caller's terminal again, which a shell has used meanwhile.
 func (t *Terminal) Resumed() {
 	t.mu.Lock()
 	t.raw = false
@@ -380,8 +380,9 @@ func (t *Terminal) Resumed() {
 	t.Resize()
 }
 
-// Suspend stops the launcher as the task has been stopped, with the terminal as it was found, after what the task has shown
-// before: an editor's last words, such as the switch back to the other screen, are not to come behind the shell's prompt.
+// Suspend stops the launcher after the task has been stopped, with the terminal in its initial mode. First it copies
+// what the task has still written, such as an editor's switch back to the other screen, so that this does not appear
+// after the shell's prompt.
 func (t *Terminal) Suspend(group bool) {
 	t.settle()
 	t.Restore()

@@ -103,7 +103,7 @@ func (t *Terminal) settle() {
 // patience is how long one who does not read is waited for, where the run was told to end. Else it takes a signal.
 const patience = time.Second
 
-// Finish copies what is left when the sandbox is gone, and puts the terminal back.
+// Finish copies the remaining output after the sandbox has ended, and restores the caller's terminal.
 func (t *Terminal) Finish() {
 	if t == nil {
 		return

@@ -26,7 +26,7 @@ func (t *Terminal) remember(typed []byte) {
 	t.ahead = t.ahead[max(0, len(t.ahead)-maxAhead):]
 }
 
-// KeepUnread takes what is left in the task's terminal, when the task has ended and init has not.
+// KeepUnread takes the unread input out of the task's terminal. The task must have ended, and init must still run.
 func (t *Terminal) KeepUnread() {
 	t.over.Store(true)
 	if t.slave < 0 || len(t.ahead) == 0 {

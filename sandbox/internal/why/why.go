@@ -70,7 +70,7 @@ var survey = [...]func(*compile.Compilation) error{
 	(*compile.Compilation).LandlockRules,
 }
 
-// NewQuery compiles as far as questions need it. r may be without Args. The errors are those of Compile.
+// NewQuery compiles as far as the questions need it. r may lack Args. The errors are those of Compile.
 func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, error) {
 	q := &Query{comp: &compile.Compilation{Profile: p, Host: h, Req: r, Tree: picture.Tree{Files: h.Files}}}
 	for _, phase := range survey {
@@ -84,7 +84,7 @@ func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, erro
 	return q, err
 }
 
-// Access is what a program wants of a path. Create says that a file is made where none is there.
+// Access says how a program wants to use a path. Create means that it makes the file if the file does not exist.
 type Access struct{ Read, Write, Execute, Create bool }
 
 // Open answers for a file or directory, by its path inside; a relative one starts at the working directory.
@@ -100,8 +100,8 @@ func (q *Query) Open(path string, a Access) *Reason {
 	return r
 }
 
-// Path is Open for a program that is known to make a call that the filter allows: the filter is not asked. Without any
-// access it asks whether the name is there. Files are looked at anew each time.
+// Path is Open for a call that the filter is known to allow: Path does not ask the filter. Without any access it asks
+// whether the name exists. It looks at files anew each time.
 func (q *Query) Path(path string, a Access) *Reason {
 	clear(q.comp.Tree.Known) // a program that runs changes files
 	r := &Reason{}
@@ -110,9 +110,9 @@ func (q *Query) Path(path string, a Access) *Reason {
 	return r
 }
 
-// Same reports that a path is allowed for sure, for a program as in Path: the sandbox shows the host's file of that name,
-// and the layers allow the access. The path leads over no link of the host, and the file is there. It says false where it
-// does not know: Path does. It is for who asks about thousands of files.
+// Same is a fast positive check for callers with thousands of paths; false means unknown, and the caller must use Path.
+// True means that the sandbox shows the host's file of that name, that the file exists, that the path leads over no
+// link of the host, and that the layers allow the access, for a program as in Path.
 func (q *Query) Same(path string, isDir bool, a Access) bool {
 	c := q.comp
 	part := c.Tree.At(path)

@@ -95,7 +95,7 @@ func (q *Query) SignalInside(pid int) *Reason {
 	return r
 }
 
-// ExecDenial is one layer's answer for the hint of a program that could not be executed; "" where no layer denies it.
+// ExecDenial returns the reason of the layer that prevents a program's execution, for a hint, or "" if no layer does.
 func ExecDenial(c *compile.Compilation, name string) string {
 	spec, err := c.Spec()
 	if err != nil {
