@@ -86,7 +86,7 @@ func sortTop(root *yaml.Node) {
 	}
 }
 
-// sortRules puts the call of a rule before its else.
+// sortRules puts the call of a rule before its else, and quiet last.
 func sortRules(section *yaml.Node) {
 	for _, it := range section.Items {
 		if it.Key == nil || it.Key.Text != "rules" {
@@ -95,11 +95,14 @@ func sortRules(section *yaml.Node) {
 		for _, r := range it.Val.Items {
 			sort.SliceStable(r.Val.Items, func(i, j int) bool {
 				k, l := r.Val.Items[i].Key, r.Val.Items[j].Key
-				return k != nil && l != nil && k.Text != "else" && l.Text == "else"
+				return k != nil && l != nil && rulePlace(k.Text) < rulePlace(l.Text)
 			})
 		}
 	}
 }
+
+// rulePlace is where a key of a rule stands: its call first.
+func rulePlace(key string) int { return slices.Index([]string{"else", "quiet"}, key) }
 
 // sortForm puts the keys of a mapping in the order of the form that it is written in.
 func sortForm[T any](n *yaml.Node, forms []form[T]) {

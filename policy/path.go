@@ -161,8 +161,19 @@ func notAbsolute(s string) *fault {
 }
 
 // classes are POSIX's names for sets of characters, as a pattern writes them here.
-var classes = map[string]string{
-	"alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": " ", "digit": "0-9", "lower": "a-z", "space": " ", "upper": "A-Z", "xdigit": "0-9A-Fa-f",
+var classes = [...]struct{ name, set string }{
+	{"alnum", "0-9A-Za-z"}, {"alpha", "A-Za-z"}, {"blank", " "}, {"digit", "0-9"}, {"lower", "a-z"}, {"space", " "}, {"upper", "A-Z"},
+	{"xdigit", "0-9A-Fa-f"},
+}
+
+// classSet returns the set that a name stands for; "" if it is none of POSIX's.
+func classSet(name string) string {
+	for _, c := range classes {
+		if c.name == name {
+			return c.set
+		}
+	}
+	return ""
 }
 
 // checkClass refuses a class, which begins at i, that matches something else than it seems to, or nothing. It returns where
@@ -200,7 +211,7 @@ func checkPosix(s string, i int) *fault {
 	mark := s[i+1 : i+2]
 	name, _, _ := strings.Cut(s[i+2:], mark)
 	hint := "write the characters that are meant, and \\[ for a bracket"
-	if set, ok := classes[name]; ok && mark == ":" {
+	if set := classSet(name); set != "" && mark == ":" {
 		hint = "write [" + set + "]"
 	}
 	return bad(Quote(s)+": [["+mark+"…"+mark+"]] is not known", hint)

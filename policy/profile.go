@@ -33,6 +33,8 @@ type Profile struct {
 
 	Remove  []Removal // what a file takes away from those it is merged over; none is left in an effective profile
 	Sources []Source  // sorted by Path
+
+	Prebuilt *Prebuilt // filters of the profile's system calls that were made with the program; nil if there are none
 }
 
 // Removal takes away an entry of an inherited list or map. Merge applies it. A removal that matches nothing stays, and
@@ -241,11 +243,13 @@ type SyscallItem struct {
 // SyscallRule decides one call. Expr is a condition on the arguments under which the call is allowed ("flags &
 // CLONE_NEWUSER == 0"), or an action ("errno(ENOSYS)"). Else is the action if the condition is false; "" means
 // Syscalls.Default.
+// Quiet says that the denials of this rule are expected: they are counted, and a run does not print them.
 type SyscallRule struct {
-	Call string
-	Expr string
-	Else string
-	Pos  Pos
+	Call  string
+	Expr  string
+	Else  string
+	Quiet bool
+	Pos   Pos
 }
 
 // Landlock narrows what the mounts allow, by landlock(7). Unset lists are derived from the mounts.

@@ -192,6 +192,9 @@ func encodeRule(r SyscallRule) *yaml.Node {
 	if r.Else != "" {
 		n.Add("else", yaml.Text(r.Else), "")
 	}
+	if r.Quiet {
+		n.Add("quiet", &yaml.Node{Text: "true", Scalar: yaml.BoolScalar}, "")
+	}
 	return n
 }
 

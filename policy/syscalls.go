@@ -10,7 +10,7 @@ import (
 	"cordon/policy/yaml"
 )
 
-// rules reads the list of rules: {CALL: EXPR} with an optional else.
+// rules reads the list of rules: {CALL: EXPR} with an optional else and quiet.
 func (d *decoder) rules(n *yaml.Node, out *[]SyscallRule, path string) {
 	if !d.wants(n, yaml.SeqNode, path) {
 		return
@@ -30,6 +30,10 @@ func (d *decoder) rule(n *yaml.Node, path string) (SyscallRule, bool) {
 	r := SyscallRule{Pos: d.pos(n)}
 	had := len(d.errs)
 	d.eachEntry(n, path, func(it *yaml.Item) {
+		if it.Key.Text == "quiet" {
+			r.Quiet = d.oneOf(it.Val, join(path, "quiet"), "true or false", "", yaml.BoolScalar) && it.Val.Text == "true"
+			return
+		}
 		s, ok := d.str(it.Val, join(path, it.Key.Text))
 		switch {
 		case !ok:
@@ -46,6 +50,9 @@ func (d *decoder) rule(n *yaml.Node, path string) (SyscallRule, bool) {
 	})
 	if r.Call == "" && len(d.errs) == had {
 		d.fail(n, path, "a rule names a call", `such as {socket: "family == AF_UNIX"}`)
+	}
+	if len(d.errs) == had {
+		d.fault(n, path, r.checkQuiet())
 	}
 	return r, len(d.errs) == had
 }
@@ -183,7 +190,7 @@ func (s *Syscalls) Filter() (filter.Spec, error) {
 	}
 	spec.Rules = make([]filter.Rule, len(s.Rules))
 	for i, r := range s.Rules {
-		spec.Rules[i] = filter.Rule{Call: r.Call, Expr: r.Expr, From: r.Pos.Short()}
+		spec.Rules[i] = filter.Rule{Call: r.Call, Expr: r.Expr, Quiet: r.Quiet, From: r.Pos.Short()}
 		if spec.Rules[i].Else, err = action(r.Else); err != nil {
 			return filter.Spec{}, err
 		}
@@ -277,8 +284,29 @@ func (r *SyscallRule) check() *fault {
 			return f
 		}
 	}
-	f, _ := checkExpr(r.Call, r.Expr)
-	return f
+	if f, _ := checkExpr(r.Call, r.Expr); f != nil {
+		return f
+	}
+	return r.checkQuiet()
+}
+
+// checkQuiet refuses quiet where it would do nothing: a run lists only the calls that fail.
+func (r *SyscallRule) checkQuiet() *fault {
+	if !r.Quiet {
+		return nil
+	}
+	denies := r.Else
+	if _, err := filter.ParseAction(r.Expr); err == nil {
+		denies = r.Expr
+	}
+	a, err := action(denies)
+	switch {
+	case err != nil || a.Kind == filter.Unset || a.Kind == filter.Errno:
+		return nil
+	case a.Passes():
+		return bad("quiet: true does nothing here: "+denies+" denies no call", "leave it out, or write errno(NAME)")
+	}
+	return bad("quiet: true does nothing here: a run cannot name what "+denies+" ends", "leave it out, or write errno(NAME)")
 }
 
 // SetIDPlace is the source that is shown for the rules about set-id bits, which come from no line of a profile.
@@ -332,4 +360,39 @@ func (p *Profile) Filter() (filter.Spec, error) {
 		spec.Narrow(setIDRules[:])
 	}
 	return spec, err
+}
+
+// Prebuilt holds the filters of a section of system calls for an architecture, made when the program was built, so that a
+// launch need not compile them. They are what [filter.Compile] makes of [Profile.Filter], encoded by [filter.Encode].
+type Prebuilt struct {
+	Syscalls *Syscalls // the section
+	SetID    bool      // what MaySetID says of the profile
+	Programs []PrebuiltProgram
+}
+
+// PrebuiltProgram is one of them.
+type PrebuiltProgram struct {
+	Arch   filter.Arch
+	Report bool // denied calls ask a listener, and the launcher's own call is execve
+	Insns  string
+}
+
+// Holds reports whether the filters are those of a profile. It compares the whole section.
+func (b *Prebuilt) Holds(p *Profile) bool {
+	s, t := b.Syscalls, &p.Syscalls
+	return s.Default == t.Default && s.Unknown == t.Unknown && s.Exec == t.Exec && b.SetID == p.MaySetID() &&
+		slices.Equal(s.Arches, t.Arches) && slices.Equal(s.Allow, t.Allow) && slices.Equal(s.Deny, t.Deny) && slices.Equal(s.Rules, t.Rules)
+}
+
+// PrebuiltFilter returns the filter of the profile as it is now; "" if none was made.
+func (p *Profile) PrebuiltFilter(arch filter.Arch, report bool) string {
+	if p.Prebuilt == nil || p.Syscalls.Exec == ExecOnce || !p.Prebuilt.Holds(p) {
+		return ""
+	}
+	for i := range p.Prebuilt.Programs {
+		if b := &p.Prebuilt.Programs[i]; b.Arch == arch && b.Report == report {
+			return b.Insns
+		}
+	}
+	return ""
 }

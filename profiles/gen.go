@@ -13,6 +13,7 @@ import (
 func main() {
 	log.SetFlags(0)
 	write("compiled.go", func([]byte) ([]byte, error) { return gen.Compiled(".") })
+	write("filters.go", func([]byte) ([]byte, error) { return gen.Filters(".") })
 	write("../policy/schema.json", func([]byte) ([]byte, error) { return gen.Schema() })
 	write("../docs/profile.md", gen.Reference)
 }

@@ -14,6 +14,26 @@ import (
 // holds the command line's flags or is nil. It is extended, merged and valid; the memory behind its slices may be
 // shared, so that it is for reading.
 func (s Search) Load(refs []string, over *policy.Profile) (*policy.Profile, error) {
+	p, err := s.load(refs, over)
+	if err == nil {
+		p.Prebuilt = prebuilt(p)
+	}
+	return p, err
+}
+
+// prebuilt finds the filters that hold for a profile: its own, or those of the shipped one that it extends and whose
+// section of system calls it leaves as it is.
+func prebuilt(p *policy.Profile) *policy.Prebuilt {
+	for i := range filters {
+		if filters[i].Holds(p) {
+			return &filters[i]
+		}
+	}
+	return nil
+}
+
+// load is Load without the filters.
+func (s Search) load(refs []string, over *policy.Profile) (*policy.Profile, error) {
 	p := s.ready(refs)
 	if p == nil {
 		var err error

@@ -76,6 +76,7 @@ func TestGeneratedFiles(t *testing.T) {
 		make func(old []byte) ([]byte, error)
 	}{
 		{"compiled.go", func([]byte) ([]byte, error) { return gen.Compiled(".") }},
+		{"filters.go", func([]byte) ([]byte, error) { return gen.Filters(".") }},
 		{"../policy/schema.json", func([]byte) ([]byte, error) { return gen.Schema() }},
 		{"../docs/profile.md", gen.Reference},
 	} {
@@ -99,6 +100,7 @@ func TestShipped(t *testing.T) {
 				t.Fatal(err)
 			}
 			q, err := s.assemble([]string{c.name})
+			q.Prebuilt = p.Prebuilt
 			if err != nil || !reflect.DeepEqual(p, q) {
 				t.Errorf("ready and assembled differ: %v\n%s\n%s", err, policy.Show(p), policy.Show(q))
 			}
@@ -125,6 +127,73 @@ func TestShipped(t *testing.T) {
 				t.Errorf("not in canonical form: %v\n%s", err, out)
 			}
 		})
+	}
+}
+
+// TestPrebuiltFilters: the filters that are made with the program are what the compiler makes, with every flag that leaves the
+// system calls alone, and none is taken for a profile whose system calls differ.
+func TestPrebuiltFilters(t *testing.T) {
+	flags := func(pairs ...string) *policy.Profile {
+		var over policy.Profile
+		for i := 0; i < len(pairs); i += 2 {
+			if err := policy.FromFlag(&over, pairs[i], pairs[i+1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return &over
+	}
+	for _, c := range shipped {
+		for _, tt := range []struct {
+			over  *policy.Profile
+			built bool
+		}{
+			{nil, true},
+			{flags("rw", "/srv", "on-denial", "silent", "timeout", "1m"), true},
+			{flags("allow-syscall", "keyctl"), false},
+			{flags("deny-syscall", "getppid"), false},
+			{flags("rule", "personality: persona == 0"), false},
+			{flags("arch", "i386"), false},
+			{flags("exec", "once"), false},
+			{flags("cap", "FSETID"), c.name == "container"},
+		} {
+			p, err := Search{}.Load([]string{c.name}, tt.over)
+			if err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			spec, err := p.Filter()
+			if err != nil {
+				t.Fatal(err)
+			}
+			built := tt.built && p.Syscalls.Exec != policy.ExecOnce
+			for _, arch := range []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64} {
+				for _, report := range []bool{false, true} {
+					got := p.PrebuiltFilter(arch, report)
+					spec.Report, spec.Own = report, "execve"
+					prog, err := filter.Compile(spec, arch)
+					if err != nil && built {
+						t.Fatal(err)
+					}
+					if (got != "") != built || got != "" && got != filter.Encode(prog.Insns) {
+						t.Errorf("%s %+v, %v, report %v: %d bytes, prebuilt %v", c.name, tt.over, arch, report, len(got), built)
+					}
+				}
+			}
+		}
+	}
+	p, err := Search{}.Load([]string{"default"}, nil)
+	if err != nil || p.PrebuiltFilter(filter.I386, false) != "" {
+		t.Errorf("a filter for an architecture that no launcher has; %v", err)
+	}
+	p.Syscalls.Allow = append([]policy.SyscallItem{{Name: "keyctl"}}, p.Syscalls.Allow...)
+	if p.PrebuiltFilter(filter.AMD64, false) != "" {
+		t.Error("a filter of other system calls than the profile's")
+	}
+	own := filepath.Join(t.TempDir(), "own.yaml")
+	if err := os.WriteFile(own, []byte("version: 1\nname: own\nextends: [default]\nmounts:\n  - bind: /srv\n    optional: true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = (Search{}).Load([]string{own}, nil); err != nil || p.PrebuiltFilter(filter.AMD64, true) == "" {
+		t.Errorf("a profile that extends default has no filter; %v", err)
 	}
 }
 

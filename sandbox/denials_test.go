@@ -116,11 +116,11 @@ func TestBlame(t *testing.T) {
 		rule, remedy string
 	}{
 		{"ptrace", nil, `syscalls.default errno(EACCES) (p.yaml:1)`, "--allow-syscall ptrace"},
-		{"keyctl", nil, `syscalls.deny "@keyring" (p.yaml:2)`, "a profile that does not extend p.yaml, because deny only grows"},
-		{"mount", nil, `syscalls.deny "mount" (--deny-syscall mount)`, "leave out --deny-syscall mount"},
-		{"socket", []uint64{2}, `syscalls.rules socket (p.yaml:4)`, "--remove 'syscalls=socket: family == AF_UNIX'"},
-		{"clone", []uint64{1 << 28}, `syscalls.rules clone (p.yaml:5)`, "--remove 'syscalls=clone: flags & CLONE_NEW_ANY == 0' --allow-syscall clone"},
-		{"execve", nil, `syscalls.exec once (p.yaml:9)`, "--exec any"},
+		{"keyctl", nil, `syscalls.deny "@keyring" (p.yaml:2)`, "no flag allows it: a denial holds wherever it was inherited from, and only grows. It can be taken out at p.yaml:2."},
+		{"mount", nil, `syscalls.deny "mount" (--deny-syscall mount)`, "no flag allows it: a denial holds wherever it was inherited from, and only grows. Leave out --deny-syscall mount."},
+		{"socket", []uint64{2}, `syscalls.rules socket (p.yaml:4)`, "--remove 'syscalls=socket: family == AF_UNIX' --rule 'socket: (family == AF_UNIX) || family == AF_INET'"},
+		{"clone", []uint64{1 << 28}, `syscalls.rules clone (p.yaml:5)`, "--remove 'syscalls=clone: flags & CLONE_NEW_ANY == 0' --rule 'clone: (flags & CLONE_NEW_ANY == 0) || flags == CLONE_NEWUSER'"},
+		{"execve", nil, `syscalls.exec once (p.yaml:9)`, "--exec any --allow-syscall execve"},
 	}
 	for _, tt := range tests {
 		if rule, remedy := why.Blame(c, tt.call, deniedCall(t, tt.call, tt.args...)); rule != tt.rule || remedy != tt.remedy {

@@ -157,9 +157,7 @@ func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *outFiles) error {
 		}
 	}
 	rep, err := ended(c, c.Wait())
-	if err == nil {
-		err = u.finish(f, rep, out)
-	}
+	err = u.finish(f, c.Args, rep, out, err)
 	if f.keep.detach {
 		if err != nil {
 			u.fail(err) // into the log

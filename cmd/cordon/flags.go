@@ -62,7 +62,7 @@ func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
 	fs := c.Flags()
 	fs.SetInterspersed(false)
 	fs.SortFlags = false
-	fs.StringArrayVarP(&f.profiles, "profile", "p", nil, "profile by `NAME`, or a file if it has a slash; may be repeated")
+	fs.StringArrayVarP(&f.profiles, flagProfile, shortProfile, nil, "profile by `NAME`, or a file if it has a slash; may be repeated")
 	if !u.lean || occurs("--trust", u.args) {
 		fs.BoolVar(&f.trust, "trust", false, "use profiles even if a program in a sandbox may have written them; see cordon profile trust")
 	}
@@ -81,7 +81,7 @@ func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
 func addQueryFlags(c *cobra.Command, f *runFlags, section string) {
 	fs := c.Flags()
 	fs.SortFlags = false
-	fs.StringArrayVarP(&f.profiles, "profile", "p", nil, "profile by `NAME`, or a file if it has a slash; may be repeated")
+	fs.StringArrayVarP(&f.profiles, flagProfile, shortProfile, nil, "profile by `NAME`, or a file if it has a slash; may be repeated")
 	for _, d := range policy.Flags() {
 		if d.Name == "arch" || !strings.HasPrefix(d.Key, section) && d.Name != "remove" {
 			continue

@@ -43,9 +43,18 @@ func newGuard(accept bool) *ledger.Guard {
 
 // searched are the directories where profiles are looked for. Root may have the HOME of somebody else (sudo -E), whose
 // profiles are not root's: they are left out, and that is said where there are any.
-func searched() []string { return searchedOnce() }
+func searched() []string {
+	searchDirs.once.Do(func() { searchDirs.dirs = trustedDirs() })
+	return searchDirs.dirs
+}
 
-var searchedOnce = sync.OnceValue(func() []string {
+// searchDirs is what searched returns.
+var searchDirs struct {
+	once sync.Once
+	dirs []string
+}
+
+func trustedDirs() []string {
 	dirs := profiles.DefaultSearch(os.Getenv).Dirs
 	if os.Getuid() != 0 {
 		return dirs
@@ -61,7 +70,7 @@ var searchedOnce = sync.OnceValue(func() []string {
 		}
 		return who != ""
 	})
-})
+}
 
 func rootsOwn(dir string) bool {
 	var st unix.Stat_t

@@ -2,6 +2,8 @@
 //
 // This file is the table of subcommands. Only the one that is asked for is built: a launch should not pay for the
 // flags of the others. What the user sees is in ui.go.
+
+//go:debug updatemaxprocs=0
 package main
 
 import (
@@ -72,6 +74,13 @@ func (u *ui) main(args []string) int {
 	}
 	args = ownWords(args)
 	u.args, u.lean = args, lean(args)
+	var f runFlags
+	if command, ok := f.direct(args); ok {
+		if err := u.run(&f, command); err != nil {
+			return u.fail(err)
+		}
+		return u.code
+	}
 	root := newRoot(u, args)
 	if err := root.Execute(); err != nil {
 		u.failedEarly(root, err)

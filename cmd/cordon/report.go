@@ -55,7 +55,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 		}
 		u.line("appeared", path)
 	}
-	u.showDenials(r.Denials)
+	u.showDenials(r, verbose)
 	for _, h := range r.Hints {
 		u.line("hint", h.Text+prefixed(" (", closed(h.Rule.Short()))+prefixed("; try ", h.Flag))
 	}
@@ -111,38 +111,6 @@ func plural(n uint64, one, more string) string {
 		return "1 " + one
 	}
 	return strconv.FormatUint(n, 10) + " " + more
-}
-
-// shownDenials is how many kinds of denied calls are worth lines on a terminal; the report has them all.
-const shownDenials = 20
-
-// showDenials says what was denied, a line for each kind of call, and by what it would be allowed.
-func (u *ui) showDenials(d *report.Denials) {
-	if d == nil {
-		return
-	}
-	more := d.Total
-	for i := range d.List[:min(len(d.List), shownDenials)] {
-		u.line("denied", denialLine(&d.List[i]))
-		more -= d.List[i].Count
-	}
-	if more > 0 {
-		u.line("denied", strconv.FormatUint(more, 10)+" more calls, of other kinds; --report FILE lists "+strconv.Itoa(len(d.List)))
-	}
-}
-
-func denialLine(d *report.Denial) string {
-	s := d.Text
-	if d.Arch != "" {
-		s += " on " + d.Arch
-	}
-	if d.Count > 1 {
-		s += " ×" + strconv.FormatUint(d.Count, 10)
-	}
-	if d.Comm != "" {
-		s += " by " + d.Comm + "[" + strconv.Itoa(d.PID) + "]"
-	}
-	return s + " — " + d.Rule + prefixed("; ", d.Instead) + prefixed("; to allow: ", d.Remedy)
 }
 
 // showEnforced lists every layer as it was read back, and what the run used.

@@ -81,11 +81,7 @@ func (u *ui) runWith(f *runFlags, args []string, out *outFiles) error {
 		return u.runKept(f, c, out)
 	}
 	rep, err := ended(c, c.Run())
-	if err == nil {
-		err = u.finish(f, rep, out)
-	}
-	u.keepLast(f, args, rep, err)
-	return err
+	return u.finish(f, args, rep, out, err)
 }
 
 // ended returns the report of a command that has run. How the program ended is in the report, and no error.
@@ -97,14 +93,24 @@ func ended(c *sandbox.Cmd, err error) (*report.Report, error) {
 	return c.Report, nil
 }
 
-// finish says what there is to say of a run and writes its files. The exit code is left in u.
-func (u *ui) finish(f *runFlags, rep *report.Report, out *outFiles) error {
-	u.showRun(rep, f.verbose)
+// finish says what there is to say of a run and writes its files, and keeps what why --last needs. The exit code is left in
+// u. failed is why there is no report; it is returned.
+func (u *ui) finish(f *runFlags, args []string, rep *report.Report, out *outFiles, failed error) error {
+	if failed != nil {
+		u.keepLast(f, args, rep, failed)
+		return failed
+	}
 	u.code = runCode(rep)
+	u.keepLast(f, args, rep, nil)
+	u.showRun(rep, f.verbose)
 	if f.summary {
 		u.showSummary(rep)
 	}
-	return out.write(rep, u.code)
+	err := out.write(rep, u.code)
+	if err != nil {
+		u.keepLast(f, args, rep, err)
+	}
+	return err
 }
 
 // outFiles are what is written about a run; nil for what is not asked for.

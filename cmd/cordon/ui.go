@@ -37,7 +37,7 @@ import (
 //	cordon: granted: WHAT: WHY        and what is worth a look
 //	cordon: denied: WHAT: LAYER: WHY  learn: the profile would deny this of what was recorded,
 //	cordon: unsure: WHAT: LAYER: WHY  or might, which no recording says
-//	cordon: denied: CALL ×N by NAME[PID] — RULE; to allow: FLAG
+//	cordon: denied: CALL ×N by NAME[PID]; to allow: FLAG
 //	                                  on-denial: report: calls that the profile denied, a line for each kind
 //	cordon: removed: SANDBOX          what a launcher that was killed had left: any command about running sandboxes
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
@@ -89,6 +89,7 @@ type ui struct {
 	args     []string
 	opened   bool // the files of run were opened, or are another process's to write
 	lean     bool // build only the flags that occur in args
+	kept     bool // the run is kept for why --last
 	quiet    bool // run --quiet: leave out note, added and denied
 	broken   report.Break
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"cordon/policy"
+	"cordon/policy/filter"
 	"cordon/sandbox"
 	"cordon/sandbox/host"
 	"cordon/sandbox/report"
@@ -39,7 +41,7 @@ func (u *ui) keepLast(f *runFlags, args []string, rep *report.Report, failed err
 	if failed != nil {
 		code = exitCode(failed)
 	}
-	if code == 0 && (rep == nil || rep.Denials == nil || rep.Denials.Total == 0) {
+	if code == 0 && (rep == nil || rep.Denials == nil || rep.Denials.Total == rep.Denials.Quiet) {
 		return
 	}
 	l := lastRun{Version: 1, At: time.Now(), Profiles: f.profiles, Args: args, Code: code, Report: rep}
@@ -61,7 +63,7 @@ func (u *ui) keepLast(f *runFlags, args []string, rep *report.Report, failed err
 	}
 	defer d.Close()
 	if b, err := json.Marshal(l); err == nil {
-		_ = d.KeepLast(b)
+		u.kept = d.KeepLast(b) == nil
 	}
 }
 
@@ -117,7 +119,8 @@ func (u *ui) whyLast(f *whyFlags) error {
 	if err != nil {
 		return err
 	}
-	a := &lastAnswer{Version: 1, At: l.At, Args: l.Args, Profile: p.Name, Code: l.Code, Reasons: append(append([]*answer{}, l.known(p)...), l.likely(p)...)}
+	a := &lastAnswer{Version: 1, At: l.At, Args: l.Args, Profile: p.Name, Code: l.Code,
+		Reasons: slices.Concat([]*answer{}, l.known(p), l.likely(p), l.calls(p))}
 	if len(a.Reasons) > 0 {
 		u.code = exitNo
 	} else {
@@ -144,7 +147,7 @@ func (a *lastAnswer) text() string {
 	return b.String()
 }
 
-// known are the reasons that the launcher has seen: why there was no program, limits, and denied calls.
+// known are the reasons that the launcher has seen and that are no denied calls: why there was no program, and limits.
 func (l *lastRun) known(p *policy.Profile) (all []*answer) {
 	if l.Error != "" && l.Lookup {
 		all = append(all, l.asked(p, "exec:"+l.Args[0])...)
@@ -162,19 +165,59 @@ func (l *lastRun) known(p *policy.Profile) (all []*answer) {
 		}
 		all = append(all, denied("limit:"+m.Limit, "limits", why, prefixed("raise it with ", m.Flag)))
 	}
-	if d := l.Report.Denials; d != nil {
-		for i := range d.List[:min(len(d.List), shownDenials)] {
-			x := &d.List[i]
-			why := x.Rule + ": " + x.Errno + ", " + strconv.FormatUint(x.Count, 10) + " times" + prefixed(" by ", x.Comm)
-			all = append(all, denied(x.Text, string(policy.LayerSeccomp), why, prefixed("to allow it: ", x.Remedy)))
-		}
-	}
 	if l.Report.Signal == "SIGSYS" {
 		for _, h := range l.Report.Hints {
 			all = append(all, denied(l.Args[0], string(policy.LayerSeccomp), h.Text, prefixed("try ", h.Flag)))
 		}
 	}
 	return all
+}
+
+// calls are the denied calls, those first that the profile does not expect to be denied, with what would allow each and what
+// that opens besides. A program that was denied a call mostly goes on; a file that is not there ends it.
+func (l *lastRun) calls(p *policy.Profile) (all []*answer) {
+	if l.Report == nil || l.Report.Denials == nil {
+		return nil
+	}
+	list := slices.Clone(l.Report.Denials.List)
+	slices.SortStableFunc(list, func(a, b report.Denial) int { return order(a.Quiet) - order(b.Quiet) })
+	for i := range list[:min(len(list), shownDenials)] {
+		x := &list[i]
+		why := x.Rule + ": " + cmp.Or(x.Errno, x.Instead) + ", " + plural(x.Count, "time", "times") + prefixed(" by ", x.Comm)
+		if x.Quiet {
+			all = append(all, denied(x.Text, string(policy.LayerSeccomp), why+"; the profile expects it", ""))
+			continue
+		}
+		a := denied(x.Text, string(policy.LayerSeccomp), why, x.Remedy)
+		if f := l.fix(p, x); f != nil {
+			a.Outcomes[0].Fix = f
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+func order(last bool) int {
+	if last {
+		return 1
+	}
+	return 0
+}
+
+// fix is the advice about a denied call; nil where the report does not say which call it was.
+func (l *lastRun) fix(p *policy.Profile, x *report.Denial) *fix {
+	native, abi, err := archesOf(x.Arch)
+	if err != nil || len(x.Args) != 6 {
+		return nil
+	}
+	nr, ok := filter.Number(abi, x.Call)
+	if !ok {
+		return nil
+	}
+	if abi == filter.X32 {
+		nr |= filter.X32Bit
+	}
+	return fixOf(p, native, filter.QueryOf(&filter.Data{Nr: int32(nr), Arch: abi.Audit(), Args: [6]uint64(x.Args)})) //nolint:gosec // numbers of calls are small
 }
 
 // denied is an answer that is not asked for, but was seen.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/policy/advice"
 	"cordon/policy/filter"
 )
 
@@ -70,7 +71,7 @@ func (u *ui) whySyscall(f *whyFlags, p *policy.Profile, what string) (*answer, e
 	for i := range found {
 		o := w.outcome(&found[i])
 		if len(found) == 1 && !o.Allowed {
-			o.Fix = w.fix(&found[i].Verdict)
+			o.Fix = w.fix()
 		}
 		if len(found) > 1 && found[i].Found {
 			o.Example = w.example(&found[i])
@@ -153,7 +154,7 @@ func (w *syscallWhy) call() *callInfo {
 	read := map[string]bool{}
 	for _, r := range w.spec.Rules {
 		if r.Call == w.q.Call {
-			for _, name := range identifiers(r.Expr) {
+			for _, name := range advice.Identifiers(r.Expr) {
 				read[name] = true
 			}
 		}
@@ -172,13 +173,6 @@ func (w *syscallWhy) call() *callInfo {
 		c.Args = append(c.Args, x)
 	}
 	return c
-}
-
-// identifiers are the names in an expression.
-func identifiers(expr string) []string {
-	return strings.FieldsFunc(expr, func(r rune) bool {
-		return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	})
 }
 
 func (w *syscallWhy) outcome(o *filter.Outcome) outcome {

@@ -10,7 +10,7 @@ import (
 )
 
 // silentFields are those of a profile that say nothing of what a program may do.
-var silentFields = []string{"Version", "Name", "About", "Extends", "Sources", "Remove"}
+var silentFields = []string{"Version", "Name", "About", "Extends", "Sources", "Remove", "Prebuilt"}
 
 // Every field of a profile makes a difference once it has another value: a field that is new and not compared fails here.
 func TestDiffKnowsEveryField(t *testing.T) {

@@ -52,7 +52,18 @@ func (d *differ) syscalls(name string) error {
 		return out
 	}
 	d.set("syscalls.arches", Widens, arches(a.Foreign), arches(b.Foreign))
+	d.set("syscalls.rules quiet", Alters, quiet(d.a), quiet(d.b))
 	return nil
+}
+
+// quiet lists the rules whose denials are expected. They decide what a run prints, and no call.
+func quiet(p *policy.Profile) (out []named) {
+	for _, r := range p.Syscalls.Rules {
+		if r.Quiet {
+			out = append(out, named{r.Call + ": " + r.Expr, r.Pos})
+		}
+	}
+	return out
 }
 
 func (d *differ) unknown(a, b filter.Action) {

@@ -70,7 +70,7 @@ type buffers struct {
 	out     [320]Insn
 	segs    [256]segment
 	units   [96]unit
-	rules   [32]rule
+	rules   [40]rule
 	checks  [16]check
 	entries [32]entry
 	tests   [64]madeTest

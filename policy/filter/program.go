@@ -44,6 +44,15 @@ type Program struct {
 	Warnings []Warning
 }
 
+// Encode lays instructions out as an array of struct sock_filter, as a little-endian machine has it.
+func Encode(insns []Insn) string {
+	b := make([]byte, 0, 8*len(insns))
+	for _, in := range insns {
+		b = append(b, byte(in.Code), byte(in.Code>>8), in.Jt, in.Jf, byte(in.K), byte(in.K>>8), byte(in.K>>16), byte(in.K>>24))
+	}
+	return string(b)
+}
+
 // Warning is something in a Spec that has no effect, or not the one it seems to have.
 type Warning struct {
 	From []string // the places concerned, in order

@@ -76,6 +76,9 @@ type Rule struct {
 	Else Action // where the condition is false; unset means Spec.Default, or errno(EPERM) where that would let it pass
 	From string // where it was said; may be empty
 
+	// Quiet says that what the rule denies is expected; see Expected. It changes no decision.
+	Quiet bool
+
 	byDefault bool // it stands for the Spec's Default: see Narrow
 }
 

@@ -40,7 +40,7 @@ func (c *compiler) warnRules() {
 		src := &c.spec.Rules[r.index]
 		switch {
 		case src.Call[0] == '@':
-		case c.deny.Has(r.call):
+		case c.deny.Has(r.call) && !src.Quiet:
 			c.warn("the rule for "+src.Call+" has no effect: the call is denied", src.From)
 		case !r.action && r.cond == refTrue:
 			c.warn("the condition on "+src.Call+" always holds", src.From)

@@ -12,8 +12,9 @@ import (
 type question struct {
 	cap string
 	by  string // the function of the kernel that asks, or the call
-	// needed reports whether the call would have failed.
-	needed func(f *Facts) bool
+	// needed reports whether the call would have failed; it gets about.
+	needed func(f *Facts, about string) bool
+	about  string
 	why    string // why not
 }
 
@@ -26,43 +27,43 @@ const (
 // questions are those checks. From the kernel's sources: net/sysctl_net.c, kernel/pid.c, kernel/ucount.c,
 // ipc/ipc_sysctl.c, kernel/sys.c, security/commoncap.c, net/ipv4/inet_diag.c, fs/namei.c.
 var questions = [...]question{
-	{"NET_ADMIN", "net_ctl_permissions", sysctl("/proc/sys/net"), readSysctl},
-	{"SYS_ADMIN", "pid_table_root_permissions", sysctl("/proc/sys/kernel"), readSysctl},
-	{"CHECKPOINT_RESTORE", "ipc_permissions", sysctl("/proc/sys/kernel"), readSysctl},
-	{"SYS_RESOURCE", "set_permissions", wroteUser, "reading /proc/sys/user needs none"},
-	{"SETGID", "__sys_setgid", setsID("gid"), "setgid to the group that it had needs none"},
-	{"SETGID", "setgid", setsID("gid"), "setgid to the group that it had needs none"},
-	{"SETUID", "__sys_setuid", setsID("uid"), "setuid to the user that it had needs none"},
-	{"SETUID", "setuid", setsID("uid"), "setuid to the user that it had needs none"},
-	{"SETPCAP", "cap_capset", keepsCaps, "capset that inherits nothing new needs none"},
-	{"SETPCAP", "capset", keepsCaps, "capset that inherits nothing new needs none"},
-	{"NET_ADMIN", "tcp_diag_dump", never, listsSockets},
-	{"NET_ADMIN", "udp_diag_dump", never, listsSockets},
-	{"NET_ADMIN", "raw_diag_dump", never, listsSockets},
-	{"NET_ADMIN", "inet_diag_dump_icsk", never, listsSockets},
-	{"DAC_OVERRIDE", "generic_permission", opened, refusedAnyway},
-	{"DAC_READ_SEARCH", "generic_permission", opened, refusedAnyway},
+	{"NET_ADMIN", "net_ctl_permissions", sysctl, "/proc/sys/net", readSysctl},
+	{"SYS_ADMIN", "pid_table_root_permissions", sysctl, "/proc/sys/kernel", readSysctl},
+	{"CHECKPOINT_RESTORE", "ipc_permissions", sysctl, "/proc/sys/kernel", readSysctl},
+	{"SYS_RESOURCE", "set_permissions", wrote, "/proc/sys/user", "reading /proc/sys/user needs none"},
+	{"SETGID", "__sys_setgid", setsID, "gid", "setgid to the group that it had needs none"},
+	{"SETGID", "setgid", setsID, "gid", "setgid to the group that it had needs none"},
+	{"SETUID", "__sys_setuid", setsID, "uid", "setuid to the user that it had needs none"},
+	{"SETUID", "setuid", setsID, "uid", "setuid to the user that it had needs none"},
+	{"SETPCAP", "cap_capset", keepsCaps, "", "capset that inherits nothing new needs none"},
+	{"SETPCAP", "capset", keepsCaps, "", "capset that inherits nothing new needs none"},
+	{"NET_ADMIN", "tcp_diag_dump", never, "", listsSockets},
+	{"NET_ADMIN", "udp_diag_dump", never, "", listsSockets},
+	{"NET_ADMIN", "raw_diag_dump", never, "", listsSockets},
+	{"NET_ADMIN", "inet_diag_dump_icsk", never, "", listsSockets},
+	{"DAC_OVERRIDE", "generic_permission", opened, "", refusedAnyway},
+	{"DAC_READ_SEARCH", "generic_permission", opened, "", refusedAnyway},
 }
 
 // unneeded says why a capability that was asked for and had is not worth keeping; "" if it is needed.
 func (f *Facts) unneeded(c *Cap) string {
 	for i := range questions {
-		if q := &questions[i]; q.cap == c.Cap && q.by == c.By && !q.needed(f) {
+		if q := &questions[i]; q.cap == c.Cap && q.by == c.By && !q.needed(f, q.about) {
 			return q.why
 		}
 	}
 	return ""
 }
 
-func never(*Facts) bool { return false }
+func never(*Facts, string) bool { return false }
 
-func wroteUser(f *Facts) bool { return f.wrote("/proc/sys/user") }
+func wrote(f *Facts, dir string) bool { return f.wrote(dir) }
 
 // PR_SET_KEEPCAPS and PR_SET_SECUREBITS of prctl(2).
 const setKeepCaps, setSecureBits = 8, 28
 
 // keepsCaps reports whether the program changed what becomes of capabilities: in a sandbox without any that is locked.
-func keepsCaps(f *Facts) bool {
+func keepsCaps(f *Facts, _ string) bool {
 	return slices.ContainsFunc(f.Calls, func(c Call) bool {
 		op, _ := c.arg("op")
 		return c.Name == "prctl" && (op == setKeepCaps || op == setSecureBits) && c.Errno == ""
@@ -78,42 +79,38 @@ func (f *Facts) wrote(dir string) bool {
 
 // sysctl is for files that the root of their namespace owns: another user needs the capability to write, and to read the few
 // that are secrets.
-func sysctl(dir string) func(*Facts) bool {
-	return func(f *Facts) bool {
-		return f.user() && (f.wrote(dir) || slices.ContainsFunc(f.Paths, func(p Path) bool {
-			secret := strings.HasSuffix(p.Path, "_key") || strings.HasSuffix(p.Path, "_secret") ||
-				strings.Contains(p.Path, "/bpf_jit_")
-			return p.Access&recording.Read != 0 && within(dir, p.Path) && secret
-		}))
-	}
+func sysctl(f *Facts, dir string) bool {
+	return f.user() && (f.wrote(dir) || slices.ContainsFunc(f.Paths, func(p Path) bool {
+		secret := strings.HasSuffix(p.Path, "_key") || strings.HasSuffix(p.Path, "_secret") ||
+			strings.Contains(p.Path, "/bpf_jit_")
+		return p.Access&recording.Read != 0 && within(dir, p.Path) && secret
+	}))
 }
 
 // setsID reports whether setuid or setgid was called with another number than what the program began with, or with one that
 // was not recorded.
-func setsID(arg string) func(*Facts) bool {
-	return func(f *Facts) bool {
-		asked := false
-		for i := range f.Calls {
-			c := &f.Calls[i]
-			if c.Name != "set"+arg && c.Name != "set"+arg+"32" {
-				continue
-			}
-			asked = true
-			id, known := c.arg(arg)
-			if !known || slices.ContainsFunc(f.Header.Runs, func(r runOf) bool {
-				return arg == "uid" && id != uint64(r.UID) || arg == "gid" && id != uint64(r.GID)
-			}) {
-				return true
-			}
+func setsID(f *Facts, arg string) bool {
+	asked := false
+	for i := range f.Calls {
+		c := &f.Calls[i]
+		if c.Name != "set"+arg && c.Name != "set"+arg+"32" {
+			continue
 		}
-		return !asked
+		asked = true
+		id, known := c.arg(arg)
+		if !known || slices.ContainsFunc(f.Header.Runs, func(r runOf) bool {
+			return arg == "uid" && id != uint64(r.UID) || arg == "gid" && id != uint64(r.GID)
+		}) {
+			return true
+		}
 	}
+	return !asked
 }
 
 // opened reports whether a file was opened by means of the capability. The kernel asks for DAC_READ_SEARCH and then, where
 // that did not help, for DAC_OVERRIDE; of a file whose owner has no number in the namespace neither helps, and the call
 // ends with EACCES. So where both were asked equally often, and no more often than a path was refused, none helped.
-func opened(f *Facts) bool {
+func opened(f *Facts, _ string) bool {
 	var search, override uint64
 	for i := range f.Caps {
 		switch c := &f.Caps[i]; {

@@ -178,15 +178,18 @@ func (r *reader) quotedBreak(n *Node, parent int) string {
 	return ""
 }
 
-var escapes = map[byte]string{'0': "\x00", 'a': "\a", 'b': "\b", 't': "\t", 'n': "\n", 'v': "\v", 'f': "\f", 'r': "\r",
-	'e': "\x1b", ' ': " ", '"': `"`, '/': "/", '\\': `\`, 'N': "\u0085", '_': "\u00a0", 'L': "\u2028", 'P': "\u2029"}
+// escapeLetters are the letters of escapes; escaped has, at the same place, the text that each stands for.
+const escapeLetters = "0abtnvfre \"/\\N_LP"
+
+var escaped = [len(escapeLetters)]string{"\x00", "\a", "\b", "\t", "\n", "\v", "\f", "\r", "\x1b", " ", `"`, "/", `\`, "\u0085", "\u00a0",
+	"\u2028", "\u2029"}
 
 // escape reads an escape of double quotes.
 func (r *reader) escape(b []byte) []byte {
 	c := r.next(1)
-	if s, ok := escapes[c]; ok {
+	if i := strings.IndexByte(escapeLetters, c); i >= 0 {
 		r.at += 2
-		return append(b, s...)
+		return append(b, escaped[i]...)
 	}
 	digits := map[byte]int{'x': 2, 'u': 4, 'U': 8}[c]
 	code, ok := rune(0), digits > 0

@@ -27,8 +27,8 @@ var Kinds = [...]Kind{
 	{"time", unix.CLONE_NEWTIME, "time_for_children", policy.LayerTime, "CONFIG_TIME_NS"},
 }
 
-// CloneKinds are the kinds that clone3(2) makes.
-var CloneKinds = Kinds[:len(Kinds)-1]
+// CloneKinds returns the kinds that clone3(2) makes.
+func CloneKinds() []Kind { return Kinds[:len(Kinds)-1] }
 
 // ProfileName returns the kind's key in a profile's namespaces.
 func (k *Kind) ProfileName() string {

@@ -38,7 +38,7 @@ func ProbeListener() (flags uint32, why string) {
 
 // TryListener lets a child install a filter that allows everything.
 func TryListener(flags uint32) error {
-	allow := EncodeFilter([]filter.Insn{{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW}})
+	allow := filter.Encode([]filter.Insn{{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW}})
 	image, err := child.Link(&plan.Plan{Steps: []plan.Step{
 		plan.PrctlStep(unix.PR_SET_NO_NEW_PRIVS, 1),
 		plan.SetFilter(uint64(flags), allow),
@@ -62,13 +62,4 @@ func TryListener(flags uint32) error {
 		return errors.New("the child that tried it was ended")
 	}
 	return nil
-}
-
-// EncodeFilter lays instructions out as struct sock_filter.
-func EncodeFilter(insns []filter.Insn) string {
-	b := make([]byte, 0, 8*len(insns))
-	for _, in := range insns {
-		b = append(b, byte(in.Code), byte(in.Code>>8), in.Jt, in.Jf, byte(in.K), byte(in.K>>8), byte(in.K>>16), byte(in.K>>24))
-	}
-	return string(b)
 }

@@ -123,13 +123,16 @@ func SameAs(fd int, st *unix.Stat_t) error {
 // KindDirectory is the word with which Stdio.Refused names a directory.
 const KindDirectory = "a directory of the host"
 
-// The devices that hold nothing of anybody's: null(4), full(4), random(4).
-var harmless = [...]uint64{unix.Mkdev(1, 3), unix.Mkdev(1, 5), unix.Mkdev(1, 7), unix.Mkdev(1, 8), unix.Mkdev(1, 9)}
+// harmless are the minor numbers of the devices of memMajor that hold nothing of anybody's: null(4), full(4), random(4).
+var harmless = [...]uint32{3, 5, 7, 8, 9}
+
+// memMajor is the major number of the memory devices: mem(4).
+const memMajor = 1
 
 // describeDevice reports whether a character device is a terminal, and names any other one that a task may not have.
 func describeDevice(fd int, dev uint64) (terminal bool, refused string) {
-	for _, d := range harmless {
-		if d == dev {
+	for _, minor := range harmless {
+		if dev == unix.Mkdev(memMajor, minor) {
 			return false, ""
 		}
 	}

@@ -255,7 +255,7 @@ func look(fd int, path string) (Step, error) {
 	if err := unix.Fstatfs(fd, &fs); err != nil {
 		return Step{}, err
 	}
-	s.Stamped = stamped[fs.Type]
+	s.Stamped = stamped(fs.Type)
 	return s, nil
 }
 
@@ -263,12 +263,16 @@ func nano(t unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// stamped are the file systems that stamp each change by this kernel's clock, and whose ctime nothing but that clock sets.
-// Those of a server have its clock, and vfat and exfat keep no ctime: there it is the mtime, which a task can set.
-var stamped = map[int64]bool{
-	unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true, unix.TMPFS_MAGIC: true, unix.RAMFS_MAGIC: true,
-	unix.OVERLAYFS_SUPER_MAGIC: true, unix.F2FS_SUPER_MAGIC: true, unix.SQUASHFS_MAGIC: true, unix.ISOFS_SUPER_MAGIC: true,
-	0x2fc12fc1: true, // zfs
-	0xca451a4e: true, // bcachefs
-	0xe0f5e1e2: true, // erofs
+// stamped reports whether a file system stamps each change by this kernel's clock, and nothing but that clock sets its ctime.
+// The files of a server have the server's clock, and vfat and exfat keep no ctime: there it is the mtime, which a task can set.
+func stamped(fs int64) bool {
+	switch fs {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.RAMFS_MAGIC,
+		unix.OVERLAYFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC, unix.SQUASHFS_MAGIC, unix.ISOFS_SUPER_MAGIC,
+		0x2fc12fc1, // zfs
+		0xca451a4e, // bcachefs
+		0xe0f5e1e2: // erofs
+		return true
+	}
+	return false
 }

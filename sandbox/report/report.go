@@ -83,23 +83,26 @@ type Hint struct {
 // Denials are the calls that the filter denied with an errno, by kind.
 type Denials struct {
 	Total   uint64   `json:"total"`
-	Dropped uint64   `json:"dropped"` // of these, calls of kinds that came after the first 256
+	Quiet   uint64   `json:"quiet,omitempty"` // of these, calls that the profile expects to be denied: Denial.Quiet
+	Dropped uint64   `json:"dropped"`         // of these, calls of kinds that came after the first 256
 	List    []Denial `json:"list"`
 }
 
 // Denial is one kind of denied call: all calls with the same number, constants among the arguments, and errno. The
 // other fields describe the first of these calls.
 type Denial struct {
-	Call   string `json:"call"`
-	Text   string `json:"text"`           // with its arguments: "keyctl(KEYCTL_GET_KEYRING_ID, …)"
-	Arch   string `json:"arch,omitempty"` // of the call, where it is not the launcher's
-	Errno  string `json:"errno"`          // what it failed with: "EPERM"; "" if it was done in part
-	Count  uint64 `json:"count"`
-	Comm   string `json:"comm,omitempty"` // of the process; it may have chosen any
-	PID    int    `json:"pid,omitempty"`  // inside the sandbox
-	Rule   string `json:"rule"`           // what of the profile decides: `syscalls.deny "@keyring" (base.yaml:18)`
-	Remedy string `json:"remedy"`         // how to allow it: "--allow-syscall keyctl"
+	Call   string   `json:"call"`
+	Args   []uint64 `json:"args"`           // its six registers
+	Text   string   `json:"text"`           // with its arguments: "keyctl(KEYCTL_GET_KEYRING_ID, …)"
+	Arch   string   `json:"arch,omitempty"` // of the call, where it is not the launcher's
+	Errno  string   `json:"errno"`          // what it failed with: "EPERM"; "" if it was done in part
+	Count  uint64   `json:"count"`
+	Comm   string   `json:"comm,omitempty"` // of the process; it may have chosen any
+	PID    int      `json:"pid,omitempty"`  // inside the sandbox
+	Rule   string   `json:"rule"`           // what of the profile decides: `syscalls.deny "@keyring" (base.yaml:18)`
+	Remedy string   `json:"remedy"`         // how to allow it: "--allow-syscall keyctl"
 
+	Quiet   bool   `json:"quiet,omitempty"`   // a rule with quiet: true denies it, which is expected: a run does not print it
 	Instead string `json:"instead,omitempty"` // what was done in its place
 }
 

@@ -169,8 +169,8 @@ func definitions() map[string]*schema {
 	text := &schema{Type: "string"}
 	none := &schema{Not: &schema{}}
 	rule := &schema{
-		Type: "object", Properties: map[string]*schema{"else": ref("action")}, AdditionalProperties: &schema{Type: "string"},
-		PropertyNames: anyOf(&schema{Enum: []any{"else"}}, ref("system-call")), MinProperties: new(int),
+		Type: "object", Properties: map[string]*schema{"else": ref("action"), "quiet": {Type: "boolean"}}, AdditionalProperties: &schema{Type: "string"},
+		PropertyNames: anyOf(&schema{Enum: []any{"else", "quiet"}}, ref("system-call")), MinProperties: new(int),
 	}
 	*rule.MinProperties = 1
 	return map[string]*schema{

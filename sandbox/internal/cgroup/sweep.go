@@ -77,14 +77,24 @@ func (l launcher) dead() bool {
 	return errors.Is(err, fs.ErrNotExist) || err == nil && start != l.start
 }
 
-// pidNamespace is the inode of the own one: "pid:[4026531836]".
-var pidNamespace = sync.OnceValues(func() (uint64, error) {
-	text, err := os.Readlink("/proc/self/ns/pid")
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(text, "pid:["), "]"), 10, 64)
-})
+// ownPID is what pidNamespace returns.
+var ownPID struct {
+	asked sync.Once
+	inode uint64
+	err   error
+}
+
+// pidNamespace returns the inode of this process's own pid namespace: "pid:[4026531836]".
+func pidNamespace() (uint64, error) {
+	ownPID.asked.Do(func() {
+		var text string
+		if text, ownPID.err = os.Readlink("/proc/self/ns/pid"); ownPID.err == nil {
+			number := strings.TrimSuffix(strings.TrimPrefix(text, "pid:["), "]")
+			ownPID.inode, ownPID.err = strconv.ParseUint(number, 10, 64)
+		}
+	})
+	return ownPID.inode, ownPID.err
+}
 
 var made atomic.Int32 // groups of this process
 

@@ -58,10 +58,10 @@ func reapLater(pid int) {
 }
 
 // helperTime is how long a helper process may take for its few system calls.
-const helperTime = 10 * time.Second
+const helperTime = 10 * time.Second // as ErrHeld says
 
 // ErrHeld is the error for a helper process that did not end by itself.
-var ErrHeld = errors.New("the helper process did not end within " + helperTime.String() + ": does a tracer (ptrace, gdb) outside hold it?")
+var ErrHeld = errors.New("the helper process did not end within 10s: does a tracer (ptrace, gdb) outside hold it?")
 
 // AwaitHelper waits for a helper process, and kills one that takes too long.
 func AwaitHelper(pid, pidfd int) (unix.WaitStatus, error) {

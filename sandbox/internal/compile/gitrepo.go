@@ -354,10 +354,23 @@ func (s *gitSeen) compare(path string) {
 // Files with secrets that git's configuration names: git-credential-store(1), http.cookieFile and http.sslKey in
 // git-config(1), ssh(1).
 
-// fileOptions match options whose value is a file with a secret.
-var fileOptions = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?:--file[= ]|\s-i\s*|(?i:identityfile)[= ]|\bsshpass\s+-f\s*)["']?([^\s"']+)`) //nolint:forbidigo // not at start-up: when it is first asked for
-})
+// fileOptions match options whose value is a file with a secret. They are compiled when a configuration first has such an
+// option.
+var fileOptions struct {
+	made sync.Once
+	re   *regexp.Regexp
+}
+
+// secretOptions returns the files with secrets that the options of a command name.
+func secretOptions(command string) (files []string) {
+	fileOptions.made.Do(func() {
+		fileOptions.re = regexp.MustCompile(`(?:--file[= ]|\s-i\s*|(?i:identityfile)[= ]|\bsshpass\s+-f\s*)["']?([^\s"']+)`) //nolint:forbidigo // not at start-up: when it is first asked for
+	})
+	for _, m := range fileOptions.re.FindAllStringSubmatch(command, -1) {
+		files = append(files, m[1])
+	}
+	return files
+}
 
 // secretKeys are variables whose value is a file with a secret.
 var secretKeys = [...]string{"http.cookiefile", "http.sslkey", "http.proxysslkey", "user.signingkey"}
@@ -371,9 +384,7 @@ func (g *gitGuard) secretFiles(top string, vars []git.Var) error {
 		case slices.Contains(secretKeys[:], v.Name()):
 			names = []string{v.Value}
 		case v.Name() == "credential.helper", v.Name() == "core.sshcommand", v.Section == "alias":
-			for _, m := range fileOptions().FindAllStringSubmatch(v.Value, -1) {
-				names = append(names, m[1])
-			}
+			names = secretOptions(v.Value)
 		}
 		for _, name := range names {
 			path := g.follow("/", g.absolute(top, name))

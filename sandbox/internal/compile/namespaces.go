@@ -45,8 +45,8 @@ func (c *Compilation) NsMode(k *host.Kind) policy.Namespace {
 // Namespaces decides which are made and which are joined. A joined namespace belongs to somebody else's user
 // namespace, so it is entered before the sandbox's own is made: inside, the child has no rights over it any more.
 func (c *Compilation) Namespaces() error {
-	for i := range host.CloneKinds {
-		k := &host.CloneKinds[i]
+	for i := range host.CloneKinds() {
+		k := &host.Kinds[i]
 		switch ns := c.NsMode(k); ns.Mode {
 		case policy.NSNew:
 			c.made |= k.Flag

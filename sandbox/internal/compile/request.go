@@ -193,7 +193,7 @@ func (c *Compilation) watch() error {
 	if err != nil {
 		return err
 	}
-	c.listenWith(own("observer"), own("observer"), prog)
+	c.listenWith(own("observer"), own("observer"), filter.Encode(prog.Insns))
 	return nil
 }
 
@@ -229,7 +229,7 @@ func (c *Compilation) PlainFilter() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []byte(host.EncodeFilter(prog.Insns)), nil
+	return []byte(filter.Encode(prog.Insns)), nil
 }
 
 // letExec makes a spec let the launcher's own execveat pass. A profile that allows execve alone cannot mean to forbid to be

@@ -11,7 +11,6 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
-	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
@@ -22,22 +21,37 @@ func (c *Compilation) seccomp() error {
 	if c.Observed() {
 		return c.watch()
 	}
-	spec, err := c.Spec()
-	if err != nil {
-		return err
-	}
-	spec.Report, spec.Own = c.Reports, c.execCall().String()
-	prog, err := filter.Compile(spec, c.Arch)
+	insns, err := c.taskFilter()
 	if err != nil {
 		return err
 	}
 	from := c.scalar("syscalls.default")
 	if c.Reports {
-		c.listenWith(c.scalar("on-denial"), from, prog)
+		c.listenWith(c.scalar("on-denial"), from, insns)
 		return nil
 	}
-	c.do(from, plan.SetFilter(0, host.EncodeFilter(prog.Insns)))
+	c.do(from, plan.SetFilter(0, insns))
 	return nil
+}
+
+// taskFilter returns the task's filter, encoded: the one that was made with the program, if there is one, or a new one.
+func (c *Compilation) taskFilter() (string, error) {
+	own := c.execCall()
+	if own == plan.Execve { // otherwise the filter has a number that is this launch's alone
+		if insns := c.Profile.PrebuiltFilter(c.Arch, c.Reports); insns != "" {
+			return insns, nil
+		}
+	}
+	spec, err := c.Spec()
+	if err != nil {
+		return "", err
+	}
+	spec.Report, spec.Own = c.Reports, own.String()
+	prog, err := filter.Compile(spec, c.Arch)
+	if err != nil {
+		return "", err
+	}
+	return filter.Encode(prog.Insns), nil
 }
 
 // Spec is what the profile says of system calls, and of the launcher's own.
@@ -50,9 +64,9 @@ func (c *Compilation) Spec() (filter.Spec, error) {
 }
 
 // listenWith installs a filter that has a listener, at the number that is free for it.
-func (c *Compilation) listenWith(why, from plan.From, prog *filter.Program) {
+func (c *Compilation) listenWith(why, from plan.From, insns string) {
 	c.do(why, plan.CloseStep(plan.Number(c.FirstFD()))) // the lowest free number now: the listener's
-	c.do(from, plan.SetFilter(uint64(c.Host.NotifyFlags), host.EncodeFilter(prog.Insns)))
+	c.do(from, plan.SetFilter(uint64(c.Host.NotifyFlags), insns))
 }
 
 // FindArch decides for which architecture the filters are.
@@ -85,7 +99,7 @@ func initFilter(arch filter.Arch, calls []uint32) string {
 	for i, nr := range calls {
 		insns = append(insns, filter.Insn{Code: equal, Jt: uint8(len(calls) - i), K: nr})
 	}
-	return host.EncodeFilter(append(insns, kill, allow))
+	return filter.Encode(append(insns, kill, allow))
 }
 
 // The listener of the task's filter: seccomp_unotify(2), Linux 5.0; SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV 5.19.

@@ -213,7 +213,9 @@ func (p *Process) look(suspects []int) {
 // maxRestores bounds how often a guard is mounted again in a row, for a host that replaces the file meanwhile.
 const maxRestores = 8
 
-var errTooMany = errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that a pattern hides have appeared during the run")
+func errTooMany() error {
+	return errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that a pattern hides have appeared during the run")
+}
 
 // unguarded ends the run, because the task could reach what it must not.
 func (p *Process) unguarded(lost *picture.Part, err error) {

@@ -180,7 +180,7 @@ func (p *Process) appeared(glob int, name string) {
 	if len(g.late) > compile.MaxHidden {
 		part := x.Part
 		part.Target = target
-		p.unguarded(&part, errTooMany)
+		p.unguarded(&part, errTooMany())
 		return
 	}
 	if g.late == nil {

@@ -86,7 +86,7 @@ func (p *Process) describe(d *denied, n *child.Notification) {
 	if !child.Waits(p.Listener, n.ID) {
 		decoded, comm, pid = filter.Decode(&d.call, nil), "", 0
 	}
-	d.Call, d.Text, d.Comm, d.PID = decoded.Call, decoded.String(), comm, pid
+	d.Call, d.Args, d.Text, d.Comm, d.PID = decoded.Call, d.call.Args[:], decoded.String(), comm, pid
 	if native := p.Comp.Arch; decoded.Arch != native {
 		d.Arch = decoded.Arch.String()
 	}
@@ -363,6 +363,9 @@ func (p *Process) reportDenials() {
 			x.Errno = strings.TrimSuffix(strings.TrimPrefix(d.plain.Action(&x.call).String(), "errno("), ")")
 		}
 		x.Rule, x.Remedy = why.Blame(p.Comp, x.Call, &x.call)
+		if x.Quiet = why.Expected(p.Comp, &x.call); x.Quiet {
+			out.Quiet += x.Count
+		}
 		out.List = append(out.List, x.Denial)
 	}
 	p.Report.Denials = out

@@ -150,8 +150,8 @@ func (p *Process) compareNamespaces(dir string) error {
 		defer unix.Close(fd)
 		at[i] = fd
 	}
-	for i := range host.CloneKinds {
-		k := &host.CloneKinds[i]
+	for i := range host.CloneKinds() {
+		k := &host.Kinds[i]
 		ns := p.Comp.NsMode(k)
 		if ns.Mode == policy.NSHost {
 			continue

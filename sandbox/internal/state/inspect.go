@@ -102,8 +102,8 @@ func askKernel(id *ProcessID) *KernelProcess {
 }
 
 func (k *KernelProcess) namespaces(dir string) {
-	for i := range host.CloneKinds {
-		name := host.CloneKinds[i].Name
+	for i := range host.CloneKinds() {
+		name := host.Kinds[i].Name
 		its, err := proc.Readlink(dir + "/ns/" + name)
 		if err != nil {
 			k.Unread = append(k.Unread, "ns/"+name+": "+fail.Cause(err).Error())

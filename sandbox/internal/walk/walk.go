@@ -6,14 +6,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// refused is the kernel's answer to the question of Refused.
+var refused struct {
+	asked sync.Once
+	yes   bool
+}
+
 // Refused reports whether this host refuses openat2(2). The kernel is asked once.
-var Refused = sync.OnceValue(func() bool {
-	fd, err := unix.Openat2(-1, ".", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC})
-	if err == nil { // not possible: -1 is no descriptor
-		unix.Close(fd)
-	}
-	return err == unix.ENOSYS || err == unix.EPERM
-})
+func Refused() bool {
+	refused.asked.Do(func() {
+		fd, err := unix.Openat2(-1, ".", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC})
+		if err == nil { // not possible: -1 is no descriptor
+			unix.Close(fd)
+		}
+		refused.yes = err == unix.ENOSYS || err == unix.EPERM
+	})
+	return refused.yes
+}
 
 // InRoot opens a path below the directory root as if that were "/": absolute links and ".." end there. It follows no
 // link of /proc to something that a process has.

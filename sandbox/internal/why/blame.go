@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/advice"
 	"cordon/policy/filter"
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
@@ -18,28 +19,51 @@ import (
 
 // Blame is the part of the profile that denies a call, and what would allow it.
 func Blame(c *compile.Compilation, name string, call *filter.Data) (rule, remedy string) {
-	b := decider(c, name, call)
+	b := decider(c, name, call, false)
 	if b.rule == "" {
 		return "", ""
 	}
-	return fail.Said(b.rule, b.where()), cmp.Or(shellWords(b.flags), b.noFlag)
+	return fail.Said(b.rule, b.where()), cmp.Or(shellWords(advice.Words(b.flags)), b.noFlag)
+}
+
+// Expected reports whether a rule with quiet: true denies a call.
+func Expected(c *compile.Compilation, call *filter.Data) bool {
+	spec, err := c.Spec()
+	return err == nil && filter.Expected(spec, c.Arch, *call)
 }
 
 // blamed is what of a profile decides a call.
 type blamed struct {
 	rule   string // `syscalls.deny "@keyring"`
 	at     policy.Pos
-	from   string   // the place, where it is none of one rule
-	flags  []string // that allow it
-	noFlag string   // why there are none
+	from   string        // the place, where it is none of one rule
+	flags  []advice.Flag // that allow it
+	noFlag string        // why there are none
+	opens  string        // what else they let pass
 }
 
 func (b *blamed) where() string { return cmp.Or(b.at.Short(), b.from) }
 
-func decider(c *compile.Compilation, name string, call *filter.Data) (b blamed) {
+// decider finds what decides a call, and with opens what else the flags against it would let pass.
+func decider(c *compile.Compilation, name string, call *filter.Data, opens bool) (b blamed) {
+	b = decidedBy(c, name, call)
+	if b.rule == "" {
+		return b
+	}
+	ask := advice.Find
+	if opens {
+		ask = advice.For
+	}
+	found := ask(c.Profile, c.Arch, filter.QueryOf(call))
+	b.flags, b.noFlag, b.opens = found.Flags, found.Note, found.Opens
+	return b
+}
+
+// decidedBy is decider without the remedy.
+func decidedBy(c *compile.Compilation, name string, call *filter.Data) (b blamed) {
 	s := &c.Profile.Syscalls
 	if s.Exec == policy.ExecOnce && (name == "execve" || name == "execveat") {
-		return blamed{rule: "syscalls.exec once", at: c.Profile.Source("syscalls.exec"), flags: []string{"--exec", "any"}}
+		return blamed{rule: "syscalls.exec once", at: c.Profile.Source("syscalls.exec")}
 	}
 	spec, err := c.Spec()
 	if err != nil {
@@ -50,17 +74,13 @@ func decider(c *compile.Compilation, name string, call *filter.Data) (b blamed) 
 		return b
 	}
 	if slices.Contains(v.From, policy.SetIDPlace) {
-		return blamed{rule: policy.SetIDPlace, noFlag: setIDRemedy(name)}
+		return blamed{rule: policy.SetIDPlace}
 	}
 	if item := denier(c.Profile, name); item != nil {
-		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name), at: item.Pos, noFlag: denyRemedy(item)}
+		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name), at: item.Pos}
 	}
 	if name == "prctl" && call.Args[0] == unix.PR_SET_SECCOMP && ruleAt(c.Profile, "prctl", v.From) == nil {
-		return selfDecider(c, call)
-	}
-	var allowed bool
-	if b.flags, allowed = remedy(c, name, call); !allowed {
-		b.noFlag = "another profile: no flag allows it"
+		return selfDecider(c)
 	}
 	if r := ruleAt(c.Profile, name, v.From); r != nil {
 		b.rule, b.at = "syscalls.rules "+r.Call, r.Pos
@@ -75,18 +95,13 @@ func decider(c *compile.Compilation, name string, call *filter.Data) (b blamed) 
 }
 
 // selfDecider is what decides prctl(PR_SET_SECCOMP) where no rule names prctl: it counts as seccomp(2).
-func selfDecider(c *compile.Compilation, call *filter.Data) (b blamed) {
+func selfDecider(c *compile.Compilation) (b blamed) {
 	b.rule, b.at = "syscalls.default: it counts as seccomp", c.Profile.Source("syscalls.default")
 	if item := denier(c.Profile, "seccomp"); item != nil {
-		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name) + ": it counts as seccomp", at: item.Pos, noFlag: denyRemedy(item)}
+		return blamed{rule: "syscalls.deny " + strconv.Quote(item.Name) + ": it counts as seccomp", at: item.Pos}
 	}
 	if r := ruleAt(c.Profile, "seccomp", nil); r != nil {
 		b.rule, b.at = "syscalls.rules seccomp: it counts as that", r.Pos
-	}
-	if allow := []string{"--allow-syscall", "seccomp"}; allows(c, call, allow) {
-		b.flags = allow
-	} else {
-		b.noFlag = "another profile: no flag allows it"
 	}
 	return b
 }
@@ -112,49 +127,6 @@ func ruleAt(p *policy.Profile, call string, from []string) *policy.SyscallRule {
 	return nil
 }
 
-// denyRemedy is about a list that only grows.
-func denyRemedy(x *policy.SyscallItem) string {
-	if x.Pos.Flag != "" {
-		return "leave out " + x.Pos.Flag
-	}
-	return "a profile that does not extend " + strings.TrimPrefix(x.Pos.File, "embedded:") + ", because deny only grows"
-}
-
-// remedy finds the flags with which the profile would allow a call, by trying them: to name the call, to take the rules
-// for it away, or both.
-func remedy(c *compile.Compilation, name string, call *filter.Data) (flags []string, ok bool) {
-	allow := []string{"--allow-syscall", name}
-	var remove []string
-	tries := [][]string{allow}
-	for i := range c.Profile.Syscalls.Rules {
-		if r := &c.Profile.Syscalls.Rules[i]; r.Call == name {
-			one := []string{"--remove", "syscalls=" + r.Call + ": " + r.Expr}
-			tries, remove = append(tries, one), append(remove, one...)
-		}
-	}
-	for _, try := range append(tries, remove, slices.Concat(remove, allow)) {
-		if len(try) > 0 && allows(c, call, try) {
-			return try, true
-		}
-	}
-	return nil, false
-}
-
-func allows(c *compile.Compilation, call *filter.Data, flags []string) bool {
-	over := &policy.Profile{}
-	for i := 0; i < len(flags); i += 2 {
-		if policy.FromFlag(over, strings.TrimPrefix(flags[i], "--"), flags[i+1]) != nil {
-			return false
-		}
-	}
-	spec, err := policy.Merge(c.Profile, over).FilterOnce(c.Nonce)
-	if err != nil {
-		return false
-	}
-	v, err := filter.Explain(spec, c.Arch, *call)
-	return err == nil && v.Action.Kind == filter.Allow
-}
-
 // shellWords quotes for sh(1) what needs it.
 func shellWords(words []string) string {
 	out := make([]string, len(words))
@@ -165,13 +137,4 @@ func shellWords(words []string) string {
 		out[i] = w
 	}
 	return strings.Join(out, " ")
-}
-
-// setIDRemedy is what to do where a call was denied for set-id bits.
-func setIDRemedy(call string) string {
-	switch call {
-	case "open", "openat", "creat":
-		return policy.SetIDMaking
-	}
-	return policy.SetIDRemedy
 }

@@ -26,10 +26,10 @@ func (q *Query) Denied(d *filter.Data, a filter.Action) *Reason {
 		r.Why, r.NoFlag = "calls of "+call.Arch.String()+" are not allowed at all", "--arch "+call.Arch.String()+" allows what the rules allow of them"
 		return r
 	}
-	b := decider(q.comp, call.Call, d)
-	r.Why, r.Rule, r.NoFlag = b.rule, b.at, b.noFlag
-	for i := 0; i+1 < len(b.flags); i += 2 {
-		r.Try = append(r.Try, Change{strings.TrimPrefix(b.flags[i], "--"), b.flags[i+1]})
+	b := decider(q.comp, call.Call, d, true)
+	r.Why, r.Rule, r.NoFlag, r.Grants = b.rule, b.at, b.noFlag, b.opens
+	for _, f := range b.flags {
+		r.Try = append(r.Try, Change{f.Name, f.Value})
 	}
 	if b.at == (policy.Pos{}) && b.from != "" {
 		r.Why = fail.Said(b.rule, b.from)

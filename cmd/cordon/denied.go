@@ -1,0 +1,136 @@
+package main
+
+// What a run says of denied calls: one short line for each kind, and the rest by cordon why --last.
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"cordon/sandbox/report"
+)
+
+const (
+	shownDenials = 20  // how many kinds of denied calls are worth lines where they are asked for; the report has them all
+	briefDenials = 5   // the same where nobody has asked
+	briefColumns = 100 // the width of such a line
+)
+
+// showDenials says what was denied. A run that ended well has got on without: it is one line with a count. Calls that the
+// profile expects to be denied are named only with --verbose.
+func (u *ui) showDenials(r *report.Report, verbose bool) {
+	d := r.Denials
+	if d == nil {
+		return
+	}
+	if verbose {
+		u.showAllDenials(d)
+		return
+	}
+	left := d.Total - d.Quiet
+	if left == 0 {
+		return
+	}
+	if endedWell(r) {
+		u.line("denied", plural(left, "call", "calls")+", and it ended with 0; "+u.whereMore("names them"))
+		return
+	}
+	var shown []*report.Denial
+	for i := range d.List {
+		if x := &d.List[i]; !x.Quiet && len(shown) < briefDenials {
+			shown = append(shown, x)
+			left -= x.Count
+		}
+	}
+	more := ""
+	if left == 0 {
+		more = u.whereMore("")
+	}
+	for _, x := range shown {
+		line, all := briefDenial(x, more)
+		if u.line("denied", line); !all {
+			more = "" // it is said once
+		}
+	}
+	if left > 0 {
+		u.line("denied", strconv.FormatUint(left, 10)+" more calls, of other kinds; "+u.whereMore("names them"))
+	}
+}
+
+// endedWell reports whether a run came to what a program says is success.
+func endedWell(r *report.Report) bool { return r.Exit == 0 && r.Signal == "" && r.Limit == "" }
+
+// whereMore names what tells the rest of the run.
+func (u *ui) whereMore(does string) string {
+	if !u.kept {
+		return "--report FILE" + prefixed(" ", does)
+	}
+	return "cordon why --last" + prefixed(" ", does)
+}
+
+// briefDenial is a denial on one line. What would allow it is on it where that takes no expression; otherwise more stands
+// there, and all is false.
+func briefDenial(d *report.Denial, more string) (line string, all bool) {
+	room := briefColumns - len("cordon: denied: ")
+	who := who(d) + prefixed("; ", d.Instead)
+	if strings.HasPrefix(d.Remedy, "--") && !strings.Contains(d.Remedy, "'") {
+		if line := callText(d) + who + "; to allow: " + d.Remedy; width(line) <= room {
+			return line, true
+		}
+	}
+	tail := who + prefixed("; ", more)
+	return cut(callText(d), room-width(tail)) + tail, false
+}
+
+// fullDenial is a denial with the rule that decides and what would allow it.
+func fullDenial(d *report.Denial) string {
+	s := callText(d) + who(d) + " — " + d.Rule + prefixed("; ", d.Instead)
+	if d.Quiet {
+		s += "; expected"
+	}
+	if !strings.HasPrefix(d.Remedy, "--") {
+		return s + prefixed("; ", d.Remedy)
+	}
+	return s + "; to allow: " + d.Remedy
+}
+
+// callText is the call with its arguments, and its architecture where that is not the machine's.
+func callText(d *report.Denial) string {
+	if d.Arch != "" {
+		return clean(d.Text) + " on " + d.Arch
+	}
+	return clean(d.Text)
+}
+
+// who says how often, and which process was the first.
+func who(d *report.Denial) (s string) {
+	if d.Count > 1 {
+		s = " ×" + strconv.FormatUint(d.Count, 10)
+	}
+	if d.Comm != "" {
+		s += " by " + clean(d.Comm) + "[" + strconv.Itoa(d.PID) + "]"
+	}
+	return s
+}
+
+func width(s string) int { return utf8.RuneCountInString(s) }
+
+// cut shortens a text to at most n characters, of which the last is … then.
+func cut(s string, n int) string {
+	if width(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:max(0, n-1)]) + "…"
+}
+
+// showAllDenials says everything about the first kinds of denied calls.
+func (u *ui) showAllDenials(d *report.Denials) {
+	more := d.Total
+	for i := range d.List[:min(len(d.List), shownDenials)] {
+		u.line("denied", fullDenial(&d.List[i]))
+		more -= d.List[i].Count
+	}
+	if more > 0 {
+		u.line("denied", strconv.FormatUint(more, 10)+" more calls, of other kinds; --report FILE lists "+strconv.Itoa(len(d.List)))
+	}
+}

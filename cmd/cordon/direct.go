@@ -1,0 +1,66 @@
+package main
+
+// The short way of `cordon run`. Most launches name a profile, a few fields of it and a command: building the tree of
+// commands and its flags for them costs more than reading them. What direct does not read, it leaves to the tree: each
+// flag that is not of the profile language, each other spelling, and every mistake.
+
+import (
+	"strings"
+
+	"cordon/policy"
+)
+
+// flagProfile is the name of the flag that names a profile; shortProfile is its letter.
+const flagProfile, shortProfile = "profile", "p"
+
+// direct reads the arguments of a run whose only flags are -p and those for fields of the profile. It returns the
+// command; ok is false if the tree must read the arguments.
+func (f *runFlags) direct(args []string) (command []string, ok bool) {
+	if len(args) == 0 || args[0] != "run" {
+		return nil, false
+	}
+	for args = args[1:]; len(args) > 0; {
+		arg := args[0]
+		if len(arg) < 2 || arg[0] != '-' {
+			return args, true
+		}
+		args = args[1:]
+		if arg == "--" {
+			return args, len(args) > 0
+		}
+		name, value, joined := strings.Cut(arg, "=")
+		flag, known := directFlag(name)
+		switch {
+		case !known, joined && arg[1] != '-': // -p=NAME is a matter of pflag's
+			return nil, false
+		case joined:
+		case flag.Arg == "":
+			value = "true"
+		case len(args) == 0:
+			return nil, false
+		default:
+			value, args = args[0], args[1:]
+		}
+		if flag.Name == flagProfile {
+			f.profiles = append(f.profiles, value)
+		} else {
+			f.fields = append(f.fields, fieldValue{flag.Name, value})
+		}
+	}
+	return nil, false
+}
+
+// directFlag finds the flag that a word stands for: --NAME, or - and its letter.
+func directFlag(word string) (policy.Flag, bool) {
+	name, long := strings.CutPrefix(word, "--")
+	letter := word[1:]
+	if name == flagProfile && long || letter == shortProfile {
+		return policy.Flag{Name: flagProfile, Arg: "NAME"}, true
+	}
+	for d := range policy.AllFlags {
+		if long && d.Name == name || !long && d.Short != "" && d.Short == letter {
+			return d, true
+		}
+	}
+	return policy.Flag{}, false
+}

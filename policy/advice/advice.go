@@ -1,0 +1,281 @@
+// Package advice finds the flags that allow one system call which a profile denies, applies them to the profile, and says
+// what else they let pass. Everything that tells a user how to allow a call asks this package, so that all of it says the same.
+package advice
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+)
+
+// Advice is what allows a call.
+type Advice struct {
+	Flags []Flag // to be added to the command line; none where Note says why
+	Opens string // what passes with them: "socket with family AF_VSOCK, whatever the rest"
+	Note  string // why no flag is advised
+}
+
+// Flag is a flag with its value: "allow-syscall", "keyctl".
+type Flag struct{ Name, Value string }
+
+// maxRounds bounds how many deciders of one call are taken out of the way.
+const maxRounds = 8
+
+// nothing is the note where no flag does what was asked and only that.
+const nothing = "no flag was found that allows this call and no other"
+
+// For returns the flags with which p would allow the call that q asks about on a machine of the native architecture, and
+// what else they open. The flags are advised only if the filter of the profile with them allows the call.
+func For(p *policy.Profile, native filter.Arch, q *filter.Query) Advice {
+	a := &adviser{start: p, native: native, q: q}
+	with, note := a.find()
+	if with == nil {
+		return Advice{Note: note}
+	}
+	return a.checked(with)
+}
+
+// Find is For without Opens, which takes a hundred times as long.
+func Find(p *policy.Profile, native filter.Arch, q *filter.Query) Advice {
+	a := &adviser{start: p, native: native, q: q}
+	with, note := a.find()
+	if with == nil {
+		return Advice{Note: note}
+	}
+	return Advice{Flags: a.flags}
+}
+
+// find collects the flags and returns the profile with them, or nil and why there are none.
+func (a *adviser) find() (with *policy.Profile, note string) {
+	with = a.start
+	for range maxRounds {
+		v, ok := a.ask(with)
+		switch {
+		case !ok:
+			return nil, nothing
+		case v.Action.Kind == filter.Allow && len(a.flags) > 0:
+			return with, ""
+		}
+		if note := a.next(with, v); note != "" {
+			return nil, note
+		}
+		over, err := Overlay(a.flags)
+		if err != nil {
+			return nil, nothing
+		}
+		with = policy.Merge(a.start, over)
+	}
+	return nil, nothing
+}
+
+// Overlay is what the flags make of an empty profile.
+func Overlay(flags []Flag) (*policy.Profile, error) {
+	over := &policy.Profile{}
+	for _, f := range flags {
+		if err := policy.FromFlag(over, f.Name, f.Value); err != nil {
+			return nil, err
+		}
+	}
+	return over, nil
+}
+
+// Words are the flags as words of a command line.
+func Words(flags []Flag) (words []string) {
+	for _, f := range flags {
+		words = append(words, "--"+f.Name, f.Value)
+	}
+	return words
+}
+
+// adviser answers one question.
+type adviser struct {
+	start  *policy.Profile
+	native filter.Arch
+	q      *filter.Query
+	flags  []Flag
+	looked []int // the arguments that the widened rules look at
+}
+
+// ask is the filter's answer under a profile; ok is false where it has none, or several.
+func (a *adviser) ask(p *policy.Profile) (v filter.Verdict, ok bool) {
+	spec, err := p.ProgramFilter()
+	if err != nil || p != a.start && policy.Validate(p) != nil {
+		return v, false
+	}
+	found, err := filter.Ask(spec, a.native, a.q)
+	if err != nil || len(found) != 1 {
+		return v, false
+	}
+	return found[0].Verdict, true
+}
+
+// once reports whether exec: once of a profile decides the call.
+func (a *adviser) once(p *policy.Profile) bool {
+	return p.Syscalls.Exec == policy.ExecOnce && (a.q.Call == "execve" || a.q.Call == "execveat")
+}
+
+// next adds the flags against what decides now, or says why nothing helps.
+func (a *adviser) next(p *policy.Profile, v filter.Verdict) (note string) {
+	if a.once(p) {
+		a.flags = append(a.flags, Flag{"exec", "any"})
+		return ""
+	}
+	switch v.By {
+	case filter.ByDefault:
+		a.flags = append(a.flags, Flag{"allow-syscall", a.q.Call})
+		return ""
+	case filter.ByArch:
+		a.flags = append(a.flags, Flag{"arch", a.q.ABI.String()})
+		return ""
+	case filter.ByRule:
+		return a.widen(p, v)
+	case filter.ByDeny:
+		return "no flag allows it: a denial holds wherever it was inherited from, and only grows. " + remover(v.From)
+	case filter.ByMultiplexer:
+		return "it is open only where every call that it stands for is allowed without conditions"
+	}
+	return "a number that no table has cannot be allowed alone; --syscall-unknown decides all of them"
+}
+
+// remover says where a denial would have to be taken out, given where it was said.
+func remover(from []string) string {
+	var inherited []string
+	for _, at := range from {
+		file, _, _ := strings.Cut(strings.TrimPrefix(at, "embedded:"), ":")
+		switch {
+		case strings.HasPrefix(at, "--"):
+			return "Leave out " + at + "."
+		case !strings.HasPrefix(at, "embedded:"):
+			return "It can be taken out at " + at + "."
+		case !slices.Contains(inherited, strings.TrimSuffix(file, ".yaml")):
+			inherited = append(inherited, strings.TrimSuffix(file, ".yaml"))
+		}
+	}
+	return "Write a profile that does not extend " + strings.Join(inherited, ", ") + "."
+}
+
+// widen replaces every rule that denies the call by one that also allows this very call. All are replaced at once, because
+// each of them then looks at what any of them looks at, and the call passes with no other values there.
+func (a *adviser) widen(p *policy.Profile, v filter.Verdict) (note string) {
+	if slices.Contains(v.From, policy.SetIDPlace) {
+		return setID(a.q.Call)
+	}
+	var failing []policy.SyscallRule
+	for _, r := range p.Syscalls.Rules {
+		if filter.Fails(filter.Rule{Call: r.Call, Expr: r.Expr}, a.native, a.q) {
+			failing = append(failing, r)
+		}
+	}
+	if len(failing) == 0 {
+		return a.itself(p, v)
+	}
+	also := a.exactly(failing)
+	for _, r := range failing {
+		if note := a.replace(p, r, also); note != "" {
+			return note
+		}
+	}
+	return ""
+}
+
+// itself is for a call that a rule denies which the profile does not have: prctl(PR_SET_SECCOMP) counts as seccomp, see
+// policy.Syscalls.Filter.
+func (a *adviser) itself(p *policy.Profile, v filter.Verdict) (note string) {
+	if a.q.Call != "prctl" {
+		return nothing
+	}
+	for _, x := range p.Syscalls.Deny {
+		if filter.Names(x.Name, "seccomp") {
+			return "prctl(PR_SET_SECCOMP) counts as seccomp, and a denial only grows. " + remover(v.From)
+		}
+	}
+	a.flags = append(a.flags, Flag{"allow-syscall", "seccomp"})
+	return ""
+}
+
+// replace takes a rule out and puts a wider one in its place, unless that would always hold.
+func (a *adviser) replace(p *policy.Profile, r policy.SyscallRule, also string) (note string) {
+	if strings.HasPrefix(r.Call, "@") {
+		return "a rule for the whole group " + r.Call + " decides it"
+	}
+	a.flags = append(a.flags, Flag{"remove", "syscalls=" + r.Call + ": " + r.Expr})
+	if _, err := filter.ParseAction(r.Expr); err == nil {
+		return ""
+	}
+	wider := "(" + r.Expr + ") || " + also
+	switch {
+	case also == "":
+		return "the arguments that the rule is about are not all known"
+	case strings.Contains(r.Expr, also):
+		return "the rule for " + r.Call + " cannot be widened for this call"
+	case filter.Always(r.Call, wider, a.native):
+		return ""
+	case r.Else != "" && !onlyErrno(r.Else, p.Syscalls.Default):
+		return "a flag cannot say else: " + r.Else + "; in a file the rule would be " + r.Call + ": " + wider
+	}
+	a.flags = append(a.flags, Flag{"rule", r.Call + ": " + wider})
+	return ""
+}
+
+// onlyErrno reports whether a rule without its other action would differ from it in the error number alone.
+func onlyErrno(other, deflt string) bool {
+	x, err := filter.ParseAction(other)
+	y, errDefault := filter.ParseAction(cmp.Or(deflt, "errno(EPERM)"))
+	return err == nil && errDefault == nil && x.Kind == filter.Errno && y.Kind == filter.Errno
+}
+
+// exactly is the condition that holds for the call's arguments, as far as any of the rules looks at them; "" where one of
+// those is not known.
+func (a *adviser) exactly(rules []policy.SyscallRule) string {
+	var terms []string
+	for i := range a.q.Args {
+		arg := &a.q.Args[i]
+		for _, name := range slices.Compact([]string{arg.Name, "reg" + strconv.Itoa(i)}) {
+			if !slices.ContainsFunc(rules, func(r policy.SyscallRule) bool { return reads(r.Expr, name) }) {
+				continue
+			}
+			if !arg.Known {
+				return ""
+			}
+			a.looked = append(a.looked, i)
+			terms = append(terms, name+" == "+spelled(a.q.Call, arg))
+		}
+	}
+	return strings.Join(terms, " && ")
+}
+
+// reads reports whether an expression has a name in it.
+func reads(expr, name string) bool {
+	if _, err := filter.ParseAction(expr); err == nil {
+		return false
+	}
+	return slices.Contains(Identifiers(expr), name)
+}
+
+// Identifiers are the names in an expression.
+func Identifiers(expr string) []string {
+	return strings.FieldsFunc(expr, func(r rune) bool {
+		return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
+}
+
+// spelled is the argument as it was asked about, where a rule may say the same.
+func spelled(call string, arg *filter.QueryArg) string {
+	if arg.Text != "" && arg.Text != "NULL" && filter.ParseExpr(call, arg.Name+" == "+arg.Text) == nil {
+		return arg.Text
+	}
+	return "0x" + strconv.FormatUint(arg.Value, 16)
+}
+
+// setID is what to do where a call was denied for set-id bits.
+func setID(call string) string {
+	switch call {
+	case "open", "openat", "creat":
+		return policy.SetIDMaking
+	}
+	return policy.SetIDRemedy
+}

@@ -1,0 +1,114 @@
+package advice
+
+// What the flags let pass besides the call that was asked about.
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"cordon/policy"
+	"cordon/policy/filter"
+)
+
+// maxNamed is how many other calls the text names.
+const maxNamed = 5
+
+// checked compares what the filter decides without and with the flags, for every call and class of arguments, and says
+// what passes that did not.
+func (a *adviser) checked(p *policy.Profile) Advice {
+	before, err := a.start.ProgramFilter()
+	if err != nil {
+		return Advice{Note: nothing}
+	}
+	after, err := p.ProgramFilter()
+	if err != nil {
+		return Advice{Note: nothing}
+	}
+	out := Advice{Flags: a.flags}
+	if slices.ContainsFunc(a.flags, func(f Flag) bool { return f.Name == "arch" }) {
+		out.Opens = "every call of " + a.q.ABI.String() + " that the rules allow"
+		return out
+	}
+	opened, err := filter.Opened(before, after, a.native)
+	if err != nil {
+		return Advice{Note: nothing}
+	}
+	var others []string
+	for i := range opened {
+		if o := &opened[i]; o.Call == a.q.Call {
+			out.Opens = a.about(o)
+		} else {
+			others = append(others, o.Call)
+		}
+	}
+	if len(others) > 0 {
+		out.Opens += "; also " + list(others)
+	}
+	for _, w := range a.warned(before, after) {
+		out.Opens += "; " + w
+	}
+	return out
+}
+
+// warned are the warnings about the filter that the flags cause: that the call leads round a rule for another.
+func (a *adviser) warned(before, after filter.Spec) (texts []string) {
+	old, err := filter.Compile(before, a.native)
+	if err != nil {
+		return nil
+	}
+	fresh, err := filter.Compile(after, a.native)
+	if err != nil {
+		return nil
+	}
+	for _, w := range fresh.Warnings {
+		known := func(o filter.Warning) bool { return o.Msg == w.Msg }
+		if !slices.ContainsFunc(old.Warnings, known) && !slices.Contains(texts, w.Msg) {
+			texts = append(texts, w.Msg)
+		}
+	}
+	return texts
+}
+
+// about describes what of the call itself passes now: with which values of the arguments that the rules look at.
+func (a *adviser) about(o *filter.Opening) string {
+	var with []string
+	for _, i := range slices.Compact(a.looked) {
+		if a.pinned(o, i) {
+			with = append(with, a.q.Args[i].Name+" "+spelled(a.q.Call, &a.q.Args[i]))
+		}
+	}
+	switch {
+	case o.Narrowed != "":
+		return o.Call + " with further arguments (" + o.Narrowed + ")"
+	case len(with) == 0 && slices.ContainsFunc(o.Cases, func(c filter.Case) bool { return c.Args == [6]filter.Masked{} }):
+		return o.Call + " with any arguments"
+	case len(with) == 0:
+		return o.Call + " with other arguments, too"
+	case len(with) == len(filter.Args(o.Call)):
+		return o.Call + " with " + strings.Join(with, ", ") + ", and nothing else"
+	}
+	return o.Call + " with " + strings.Join(with, ", ") + ", whatever the rest"
+}
+
+// pinned reports whether everything of the call that passes now has argument i as it was asked about.
+func (a *adviser) pinned(o *filter.Opening, i int) bool {
+	width := a.q.Width(i)
+	return !slices.ContainsFunc(o.Cases, func(c filter.Case) bool {
+		return c.Args[i].Mask&width != width || (c.Args[i].Value^a.q.Args[i].Value)&width != 0
+	})
+}
+
+func list(names []string) string {
+	if more := len(names) - maxNamed; more > 0 {
+		return strings.Join(names[:maxNamed], ", ") + " and " + strconv.Itoa(more) + " more"
+	}
+	return strings.Join(names, ", ")
+}
+
+// Simple reports whether flags are short words that need no expression.
+func Simple(flags []Flag) bool {
+	return !slices.ContainsFunc(flags, func(f Flag) bool {
+		return f.Name == "rule" || f.Name == "remove" && strings.Contains(f.Value, ":")
+	})
+}

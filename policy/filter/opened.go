@@ -1,0 +1,125 @@
+package filter
+
+import (
+	"strings"
+
+	"cordon/policy/filter/tables"
+)
+
+// QueryOf returns the query about a call with all its arguments as they were.
+func QueryOf(d *Data) *Query {
+	abi, nr := abiNumber(d)
+	q := &Query{ABI: abi, Nr: uint32(d.Nr)}
+	q.Call, _ = Name(abi, nr)
+	q.name()
+	decoded := Decode(d, nil)
+	for i := range q.Args {
+		a := &q.Args[i]
+		a.Value, a.Known = d.Args[i], true
+		if i < len(decoded.Args) && decoded.Args[i] != "…" {
+			a.Text = decoded.Args[i]
+		}
+	}
+	return q
+}
+
+// Opening is what a change of a Spec lets pass of one call: every class of arguments that was denied and passes now.
+type Opening struct {
+	Call     string
+	Cases    []Case // those that pass now; their tests may be wider than what was denied, where Cases were split otherwise
+	Narrowed string // why the cases are not exact; "" where they are
+}
+
+// Opened lists what passes under after and did not under before, sorted by the calls' names, for an architecture and the
+// foreign ones of each Spec. The error is an Errors.
+func Opened(before, after Spec, arch Arch) ([]Opening, error) {
+	was, err := Decisions(before, arch)
+	if err != nil {
+		return nil, err
+	}
+	is, err := Decisions(after, arch)
+	if err != nil {
+		return nil, err
+	}
+	old := make(map[string]*Decision, len(was))
+	for i := range was {
+		old[was[i].Call] = &was[i]
+	}
+	var out []Opening
+	for i := range is {
+		o := Opening{Call: is[i].Call, Narrowed: is[i].Narrowed}
+		o.Cases = passesNow(old[o.Call], &is[i])
+		if d := old[o.Call]; d != nil && d.Narrowed != "" {
+			o.Narrowed = d.Narrowed
+		}
+		if len(o.Cases) > 0 {
+			out = append(out, o)
+		}
+	}
+	return out, nil
+}
+
+// passesNow returns the classes of arguments that a denied and b lets pass. a is nil for a call that before does not know.
+func passesNow(a, b *Decision) (out []Case) {
+	if a == nil {
+		a = &Decision{Cases: []Case{{Action: Action{Kind: Kill}}}}
+	}
+	for i := range a.Cases {
+		for j := range b.Cases {
+			if x, y := &a.Cases[i], &b.Cases[j]; !x.Action.Passes() && y.Action.Passes() {
+				if both, ok := overlap(&x.Args, &y.Args); ok {
+					out = append(out, Case{Args: both, Action: y.Action})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// overlap is where both tests hold; ok is false if that is nowhere.
+func overlap(a, b *[6]Masked) (both [6]Masked, ok bool) {
+	for i := range a {
+		if common := a[i].Mask & b[i].Mask; a[i].Value&common != b[i].Value&common {
+			return both, false
+		}
+		both[i] = Masked{Mask: a[i].Mask | b[i].Mask, Value: a[i].Value | b[i].Value}
+	}
+	return both, true
+}
+
+// Always reports that a condition on a call holds for all arguments, for certain.
+func Always(call, expr string, arch Arch) bool {
+	id := callID(call)
+	if id == noCall {
+		return false
+	}
+	c := &conds{}
+	r, err := parseExpr(c, expr, id, arch)
+	return err == nil && !c.possible(c.not(r))
+}
+
+// Fails reports whether a rule alone denies a call with these arguments; known says which of them count.
+func Fails(r Rule, arch Arch, q *Query) bool {
+	if !Names(r.Call, q.Call) {
+		return false
+	}
+	r.Quiet = false
+	found, err := Ask(Spec{Default: Action{Kind: Allow}, Unknown: Action{Kind: Allow}, Foreign: []Arch{q.ABI}, Rules: []Rule{r}}, arch, q)
+	return err == nil && len(found) == 1 && !found[0].Action.Passes()
+}
+
+// Width returns the bits that the kernel reads of argument i of the query's call.
+func (q *Query) Width(i int) uint64 {
+	id := callID(q.Call)
+	if id == noCall {
+		return ^uint64(0)
+	}
+	n := 0
+	for f := range strings.FieldsSeq(tables.CallArgs[id]) {
+		if n == i {
+			return widthMask(f[len(f)-1], q.ABI)
+		}
+		n++
+	}
+	return ^uint64(0)
+}
