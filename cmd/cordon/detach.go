@@ -89,8 +89,8 @@ func (f *runFlags) checkKept(c *cobra.Command) error {
 	return nil
 }
 
-// detach runs this command again in a session of its own, and waits until the program runs there, or does not. What goes
-// wrong until then is said on the caller's stderr.
+// detach runs this command again in a new session, and waits until the program runs there or has failed to start. Until
+// then, errors appear on the caller's stderr.
 func (u *ui) detach(f *runFlags) error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -102,7 +102,7 @@ func (u *ui) detach(f *runFlags) error {
 		return err
 	}
 	defer null.Close()
-	// What the caller has open besides the standard files must not stay open for as long as the sandbox lives.
+	// Descriptors of the caller other than the standard files must not stay open as long as the sandbox lives.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return &cliError{err: errors.New("close_range: " + err.Error()), hint: "this needs Linux 5.11"}
 	}
@@ -217,8 +217,8 @@ func redirect(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	return nil
 }
 
-// handOver tells the caller that the program runs, lets go of what is the caller's, and becomes small. A caller that is
-// gone has nobody who knows of the sandbox, which then ends.
+// handOver tells the caller that the program runs, closes what belongs to the caller, and frees memory. If the caller
+// is gone, nobody knows of the sandbox, and the sandbox ends.
 func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	_, err := unix.Write(f.keep.handover, []byte(e.State.ID+"\n"))
 	unix.Close(f.keep.handover)
@@ -268,7 +268,7 @@ func (u *ui) openState() (*statedir.Dir, error) {
 	return d, nil
 }
 
-// label is what a sandbox is called in messages.
+// label returns the name of a sandbox for messages.
 func label(s *statedir.State) string {
 	if s.Name == "" {
 		return s.ID

@@ -58,7 +58,7 @@ func newExec(u *ui) *cobra.Command {
 	return c
 }
 
-// completeExec offers the sandboxes that run, and behind one what the shell knows.
+// completeExec offers the running sandboxes. After the name of a sandbox it offers the shell's own completion.
 func completeExec(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault

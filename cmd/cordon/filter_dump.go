@@ -18,7 +18,7 @@ type dumpFlags struct {
 	format, arch, out string
 }
 
-// formats are what a filter can be printed as.
+// formats lists the output formats of a filter.
 var formats = [...]struct {
 	name, about string
 	make        func(*dumped) ([]byte, error)

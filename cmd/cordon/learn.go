@@ -122,7 +122,7 @@ func readRecording(facts *learn.Facts, file string) error {
 	return err
 }
 
-// existing is the text of the profile that is added to; nil if there is none.
+// existing returns the text of the profile to which learn adds, or nil if there is none.
 func (f *learnFlags) existing() ([]byte, error) {
 	if f.out == "-" {
 		return nil, nil
@@ -139,7 +139,7 @@ func (f *learnFlags) existing() ([]byte, error) {
 	return text, nil
 }
 
-// learned makes the profile, on top of what an old one extends.
+// learned makes the profile, on top of the profiles that an existing one extends.
 func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (*learn.Result, error) {
 	search := search()
 	opts := learn.Options{Name: f.name, Extends: f.extends, Granted: absolutes(f.grant), Calls: f.calls, Files: f.files, Names: f.names, Dirs: f.dirs}
@@ -178,7 +178,7 @@ func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (
 	return learn.Learn(facts, opts)
 }
 
-// beside makes names that are relative to the profile's file relative to here.
+// beside converts names that are relative to the profile's file into names that are relative to the working directory.
 func (f *learnFlags) beside(refs []string) []string {
 	out := slices.Clone(refs)
 	for i, ref := range out {
@@ -204,7 +204,7 @@ func absolutes(list []string) []string {
 	return out
 }
 
-// profileName is a file's name as a profile may have it; "" where nothing is left.
+// profileName turns a file's name into a valid name of a profile. It returns "" if nothing valid remains.
 func profileName(file string) string {
 	base := filepath.Base(file)
 	base, _, _ = strings.Cut(base, ".")
@@ -292,7 +292,7 @@ func (u *ui) tellLearned(f *learnFlags, facts *learn.Facts, result *learn.Result
 	return nil
 }
 
-// learnedJSON is what --json prints.
+// learnedJSON is the output of --json.
 type learnedJSON struct {
 	Version   int           `json:"version"`
 	OK        bool          `json:"ok"`

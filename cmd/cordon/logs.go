@@ -69,7 +69,7 @@ func (f *logsFlags) parse(now time.Time) (err error) {
 	return nil
 }
 
-// logs prints a log, and what is added to it.
+// logs prints a log, and follows it.
 func (u *ui) logs(e *statedir.Entry, f *logsFlags) error {
 	r, err := e.ReadLog()
 	if notExist(err) {
@@ -143,7 +143,7 @@ func (p *logPrinter) head(r *statedir.LogReader) error {
 	return err
 }
 
-// rest prints the records that are there by now.
+// rest prints the records that have arrived so far.
 func (p *logPrinter) rest(r *statedir.LogReader) error {
 	return p.each(r, func(rec *statedir.LogRecord, line []byte) error {
 		for _, piece := range p.pieces(rec, line) {
@@ -183,7 +183,7 @@ func (p *logPrinter) pieces(rec *statedir.LogRecord, line []byte) [][]byte {
 	return all
 }
 
-// print writes a line, or what there is of it, where it belongs.
+// print writes a line, or the available part of one, to the stream that it belongs to.
 func (p *logPrinter) print(rec *statedir.LogRecord, data []byte) error {
 	to := p.u.out
 	if rec.Stream != "stdout" && !p.flags.json {

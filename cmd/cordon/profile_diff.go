@@ -43,7 +43,7 @@ func newProfileDiff(u *ui) *cobra.Command {
 	return c
 }
 
-// failing says whether a change is one that --fail-on names.
+// failing reports whether --fail-on names this kind of change.
 func (f *diffFlags) failing(e diff.Effect) bool {
 	switch f.failOn {
 	case "widen":
@@ -104,7 +104,7 @@ func fromTo(a, b string) string {
 	return a + " → " + b
 }
 
-// diffJSON is what --json prints.
+// diffJSON is the output of --json.
 type diffJSON struct {
 	Version int          `json:"version"`
 	Old     string       `json:"old"`

@@ -171,8 +171,8 @@ func convertError(command, file string, err error) error {
 	return &cliError{err: errors.New("profile " + command + ": " + strconv.Quote(file) + ": " + cause(err).Error())}
 }
 
-// converted lists what became of the rules, and writes the result unless something is lost that the user has not agreed
-// to. Beside a file, what else is for the user goes to stdout.
+// converted lists what became of the rules. It writes the result, unless something is lost without --lossy. If the
+// result goes to a file, the messages go to stdout.
 func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error {
 	u.listNotes(res.Notes)
 	if f.json {

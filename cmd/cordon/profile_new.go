@@ -87,7 +87,7 @@ func newError(path string, err error) error {
 	return e
 }
 
-// template is a profile that does what those it extends do, and shows in comments what else it could.
+// template returns a profile that does the same as the profiles it extends, with comments that show more keys.
 func template(name string, extends []string) string {
 	quoted := make([]string, len(extends))
 	for i, e := range extends {

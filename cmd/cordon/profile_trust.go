@@ -76,7 +76,7 @@ func refusedFiles(ref string) (list []*ledger.Refused, err error) {
 	return list, err
 }
 
-// changedText is what changed, or the whole text where what was there before is not known.
+// changedText returns the differences, or the whole text if the earlier text is unknown.
 func changedText(r *ledger.Refused) string {
 	if r.Old != nil && string(r.Old.Data) != string(r.Text.Data) {
 		return lineDiff(r.Text.Path+" used last", r.Text.Path+" now", string(r.Old.Data), string(r.Text.Data))

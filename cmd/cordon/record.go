@@ -17,7 +17,7 @@ import (
 	"cordon/sandbox/record"
 )
 
-// recordFlags are the flags of record besides those of run.
+// recordFlags holds the flags of record besides those of run.
 type recordFlags struct {
 	runFlags
 	out     string
@@ -138,7 +138,7 @@ func (f *recordFlags) session(r *record.Recorder) (*session, error) {
 	return &session{recorder: r, before: before, out: out}, nil
 }
 
-// before is the recording that is added to; nil if there is none.
+// before returns the recording to which record adds, or nil if there is none.
 func (f *recordFlags) before() (*recording.Recording, error) {
 	if !f.add {
 		return nil, nil
@@ -166,7 +166,8 @@ type session struct {
 	out      *reportFile
 }
 
-// keepEvery is how often what was seen so far is written, so that it is not lost with a launcher that is killed.
+// keepEvery is the time between two writes of an unfinished recording, so that it is not lost if the launcher is
+// killed.
 const keepEvery = 10 * time.Second
 
 // keep begins to do that; stop ends it. A write that fails is tried again, and told at the end.
@@ -196,7 +197,7 @@ func stopped(end string) bool {
 	return slices.Contains([]string{"interrupted", "signal 1", "signal 2", "signal 3", "signal 9", "signal 15"}, end)
 }
 
-// write puts what was seen in place, whole or not at all.
+// write puts the recording in place, the whole file or nothing.
 func (s *session) write(last bool) (*recording.Recording, error) {
 	rec := s.recorder.Recording(s.run)
 	if run := &rec.Header.Runs[0]; !last {
@@ -220,7 +221,7 @@ func (s *session) write(last bool) (*recording.Recording, error) {
 	return rec, nil
 }
 
-// showRecording says what is in the file, and what is not.
+// showRecording prints what the file contains, and what it lacks.
 func (u *ui) showRecording(file string, rec *recording.Recording) {
 	run := &rec.Header.Runs[len(rec.Header.Runs)-1]
 	var n [6]int

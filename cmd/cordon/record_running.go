@@ -17,7 +17,7 @@ import (
 // whileRunning are the flags of record that mean something for what runs already.
 var whileRunning = [...]string{"recording", "append", "backend", "pid", "of"}
 
-// arguments takes a command, or what runs already and then nothing that a launch is about.
+// arguments accepts either a command, or a running process without any flag of a launch.
 func (f *recordFlags) arguments(c *cobra.Command, args []string) error {
 	pid, of, other := c.Flags().Changed("pid"), c.Flags().Changed("of"), ""
 	if !pid && !of {

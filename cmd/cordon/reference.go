@@ -14,11 +14,11 @@ import (
 	"cordon/policy"
 )
 
-// The comparison with libseccomp is made by a program of its own, because this one links no C: cordon-reference gets
-// the rules on stdin and answers with reports.
+// A separate program compares filters with libseccomp's, because this program links no C. cordon-reference gets the
+// rules on stdin and answers with reports.
 
-// referenceName is looked for in the directory of the running program and nowhere else: not in PATH, where a project
-// could put its own.
+// referenceName is the name of that program. cordon looks for it only in its own directory, and not in PATH, where a
+// project could put a program of its own.
 const referenceName = "cordon-reference"
 
 // referenceReport is one of its reports, as far as it is used here.

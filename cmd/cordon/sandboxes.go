@@ -39,7 +39,7 @@ func (u *ui) eachSandbox(refs []string, do func(*statedir.Entry) error) error {
 	return errors.Join(errs...)
 }
 
-// oneSandbox opens the one that is named.
+// oneSandbox opens the named sandbox.
 func (u *ui) oneSandbox(ref string, do func(*statedir.Entry) error) error {
 	return u.eachSandbox([]string{ref}, do)
 }
@@ -68,7 +68,7 @@ func completeSandboxes(wanted ...statedir.Status) cobra.CompletionFunc {
 	}
 }
 
-// status is what a sandbox does, paused or not as the table of processes shows it.
+// status says what a sandbox does. The table of processes shows whether it is paused.
 func status(e *statedir.Entry, t statedir.ProcTable) statedir.Status {
 	s := e.Status()
 	if s == statedir.StatusRunning && e.Paused(t) {
