@@ -24,6 +24,8 @@ type Stdio struct {
 	Pipe     bool   // a pipe without a name, of which no mount and no rule keeps a task
 	Refused  string // what it is, if no task may have it; "" if one may
 	Regular  *RegularFile
+	Written  bool   // a regular file or a named pipe, open for writing
+	Path     string // of one that is written: where it was opened; "" if nobody can tell
 }
 
 // RegularFile describes a regular file on standard input that is open for reading alone.
@@ -55,8 +57,11 @@ func DescribeFile(f *os.File) (s Stdio) {
 		s.Refused = "a place in the host's tree (O_PATH)"
 	case kind == unix.S_IFREG:
 		s.Refused = refusedRegular(fd, flags)
+		s.describeWritten(flags, &st)
 	case kind == unix.S_IFIFO:
-		s.Pipe = isAnonymousPipe(fd)
+		if s.Pipe = isAnonymousPipe(fd); !s.Pipe {
+			s.describeWritten(flags, &st)
+		}
 	case kind == unix.S_IFSOCK:
 	case kind == unix.S_IFCHR:
 		s.Terminal, s.Refused = describeDevice(fd, st.Rdev)
@@ -66,6 +71,17 @@ func DescribeFile(f *os.File) (s Stdio) {
 		s.Refused = anonymous(fd)
 	}
 	return s
+}
+
+// describeWritten says of a file with a name whether it is open for writing, and where.
+func (s *Stdio) describeWritten(flags int, st *unix.Stat_t) {
+	if flags&unix.O_ACCMODE == unix.O_RDONLY {
+		return
+	}
+	s.Written = true
+	if st.Nlink > 0 {
+		s.Path, _ = os.Readlink("/proc/self/fd/" + strconv.Itoa(s.Number)) // "": nobody can tell
+	}
 }
 
 // DescribeStdin looks at standard input. A regular file that the task's user owns can be opened again; owner is that user,

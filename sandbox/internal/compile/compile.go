@@ -142,7 +142,7 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).Root,
 	(*Compilation).publish,
 	(*Compilation).Mounts,
-	(*Compilation).names,
+	(*Compilation).Names,
 	(*Compilation).publish,
 	// The launcher's own directories before the hide rules, which cover what is there.
 	(*Compilation).makeOwn,
@@ -156,6 +156,8 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).guardOwn,
 	(*Compilation).undone,
 	(*Compilation).CoverSockets,
+	// Behind the hide rules: a file that is hidden stays so.
+	(*Compilation).ownName,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*Compilation).lookup,
 	// Read-only after the last thing was made on the launcher's own file systems.

@@ -293,7 +293,7 @@ func (c *Compilation) writtenTrees() (dirs []string) {
 			add(m.Write, m.Source, m.Upper)
 		}
 	}
-	return dirs
+	return append(dirs, c.outputPaths()...)
 }
 
 // withholdBits makes the profile one without the capabilities. The calls that would set the bits then have a listener, so

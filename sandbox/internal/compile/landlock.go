@@ -108,6 +108,7 @@ func (c *Compilation) LandlockRules() error {
 		c.allowBeneath(&c.Land.Rules[i])
 	}
 	c.allowStdin()
+	c.allowOutput()
 	c.keepRuleset()
 	return nil
 }

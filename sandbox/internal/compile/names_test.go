@@ -8,6 +8,7 @@ import (
 	"cordon/policy"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/sandboxtest"
+	"cordon/sandbox/plan"
 )
 
 // With the host's network, and only with it, the file that a link of the system leads to is shown.
@@ -56,6 +57,50 @@ func TestNames(t *testing.T) {
 			if got := strings.Join(c.Notes, "\n"); !strings.Contains(got, x.note) || x.note == "" && strings.Contains(got, "names:") {
 				t.Errorf("%s: notes: %s", x.name, got)
 			}
+		}
+	}
+}
+
+// The sandbox's name is in its /etc/hosts, unless the profile has another one, or none.
+func TestOwnName(t *testing.T) {
+	long := strings.Repeat("192.0.2.1 ads.example\n", 4000)
+	for _, x := range []struct {
+		name, text string
+		change     func(*policy.Profile)
+		want       string // what is written; "" for no file
+	}{
+		{"the host's", "127.0.0.1 localhost\n\n", nil, "127.0.0.1 localhost\n127.0.0.1 cordon\n"},
+		{"empty", "", nil, "127.0.0.1 cordon\n"},
+		{"known", "192.0.2.7 a cordon b\n", nil, ""},
+		{"another name", "", func(p *policy.Profile) { p.Hostname = "box" }, "127.0.0.1 box\n"},
+		{"hidden", "", func(p *policy.Profile) { p.Hide = []policy.Hide{{Pattern: "/etc/hosts"}} }, ""},
+		{"bound", "", func(p *policy.Profile) { p.Mounts = append(p.Mounts, as(ro("/etc/passwd"), "/etc/hosts")) }, ""},
+		{"no name of its own", "", func(p *policy.Profile) { p.Namespaces.UTS.Mode = policy.NSHost }, ""},
+		{"large", long, nil, "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 cordon\n"},
+		{"large, with a network", long, func(p *policy.Profile) { p.Network.Mode = policy.NetworkHost }, ""},
+	} {
+		h := sandboxtest.FakeUser()
+		files := h.Files.(sandboxtest.FakeFiles)
+		files.File("/etc/passwd")
+		files.Put("/etc/hosts", sandboxtest.FakeFile{Perm: 0o644, Text: x.text})
+		c, err := Compile(sandboxtest.With(func(p *policy.Profile) {
+			p.Root = policy.Root{Kind: policy.RootHost}
+			if x.change != nil {
+				x.change(p)
+			}
+		}), h, &Request{Args: []string{"/usr/bin/true"}}, nil)
+		if err != nil {
+			t.Errorf("%s: %v", x.name, err)
+			continue
+		}
+		got := ""
+		for i := range c.Plan.Steps {
+			if s := &c.Plan.Steps[i]; s.From.Section == "hostname" && s.Call == plan.Write {
+				got = s.Args[1].Data
+			}
+		}
+		if got != x.want {
+			t.Errorf("%s: %q, not %q", x.name, got, x.want)
 		}
 	}
 }

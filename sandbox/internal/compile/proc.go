@@ -151,12 +151,22 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	c.tmpfs(from, plan.Dev, "755", 64<<10, picture.AttrBase&^uint64(unix.MOUNT_ATTR_NODEV)|picture.AttrNoExec)
 	c.attach(from, devfd, target, true)
 	p := picture.Part{Target: target, Made: map[string]picture.Node{}, What: ownDev, Rule: m.Pos}
+	outputs := [3]bool{}
 	for _, l := range devLinks {
+		if n, ok := c.bindsOutput(l.name); ok {
+			outputs[n] = true
+			continue
+		}
 		c.do(from, plan.SymlinkStep(l.text, devfd, l.name))
 		p.Made[paths.Join(target, l.name)] = picture.Node{Link: l.text}
 	}
 	c.do(from, plan.MkdirStep(devfd, "pts", 0o755), plan.MkdirStep(devfd, "shm", 0o755))
 	c.Tree.Add(p)
+	for n, bound := range outputs {
+		if bound {
+			c.bindOutput(from, target, StdioNames[n], n)
+		}
+	}
 	for _, n := range devNodes {
 		if err := c.devNode(from, target, n.name, "/dev/"+n.name, n.major, n.minor, m.Pos); err != nil {
 			return err

@@ -39,6 +39,8 @@ type Source struct {
 	Where string
 	Whole bool // idmapped with all of the sandbox's ids, not the caller's alone
 	Plain bool // not idmapped: the task is there whoever it is on the host
+
+	Output int // the number of the caller's output file that is shown, idmapped where its file system can be; 0 for what Path leads to
 }
 
 // Root puts the tree that everything else is mounted on.

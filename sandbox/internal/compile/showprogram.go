@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -248,19 +249,58 @@ func (c *Compilation) isOrIsBelow(real, path string) bool {
 // nameFiles are what a resolver reads: resolv.conf(5), hosts(5), nsswitch.conf(5), host.conf(5), gai.conf(5).
 var nameFiles = [...]string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"}
 
-// names shows what the links among nameFiles lead to, file by file and read-only, where the network is the host's.
-func (c *Compilation) names() error {
-	if c.Profile.Network.Mode != policy.NetworkHost || c.Profile.Root.Kind != policy.RootHost || c.AsItIs() {
+// Names shows what the links among nameFiles lead to, file by file and read-only, where the network is the host's.
+func (c *Compilation) Names() error {
+	if c.Profile.Root.Kind != policy.RootHost || c.AsItIs() {
 		return nil
 	}
-	for _, name := range nameFiles {
-		info, err := c.Tree.Lstat(name)
-		if err != nil || info.Mode()&fs.ModeSymlink == 0 {
-			continue
+	if c.Profile.Network.Mode == policy.NetworkHost {
+		for _, name := range nameFiles {
+			info, err := c.Tree.Lstat(name)
+			if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+				continue
+			}
+			if err := c.showLinked(name); err != nil {
+				return &fail.Error{Op: "show what " + name + " leads to", Err: fail.Bare(err)}
+			}
 		}
-		if err := c.showLinked(name); err != nil {
-			return &fail.Error{Op: "show what " + name + " leads to", Err: fail.Bare(err)}
+	}
+	return nil
+}
+
+// maxHosts bounds the file of the host that is copied at every launch, in bytes.
+const maxHosts = 64 << 10
+
+// ownName puts a copy of the host's /etc/hosts in its place that has the sandbox's name, too: programs look up the name that
+// gethostname(2) gives them (getLocalHost of Java). A file that the profile mounts or hides stays what it is. So does one
+// that is too large, with the host's network; without one it names the sandbox alone.
+func (c *Compilation) ownName() error {
+	const hosts = "/etc/hosts"
+	if c.Profile.Root.Kind != policy.RootHost || c.AsItIs() || c.made&unix.CLONE_NEWUTS == 0 {
+		return nil
+	}
+	inside, err := c.Tree.Resolve(hosts)
+	if err != nil {
+		return nil //nolint:nilerr // a circle of links on the host too
+	}
+	part, file := c.Tree.At(inside), c.Tree.HostPath(inside)
+	if isDir, there := c.Tree.Stat(inside); !there || isDir || file == "" || part.Write || part.Target != "/" && part.Target == inside {
+		return nil
+	}
+	text, err := c.Host.Files.Read(file, maxHosts+1)
+	name := c.hostnameText()
+	switch {
+	case err != nil, slices.Contains(strings.Fields(string(text)), name):
+		return nil
+	case len(text) <= maxHosts:
+		own := "127.0.0.1 " + name + "\n"
+		if len(text) > 0 {
+			own = strings.TrimRight(string(text), "\n") + "\n" + own
 		}
+		c.content(c.scalar("hostname"), inside, own, 0o644, policy.Pos{})
+	case c.OwnNet:
+		text, _ := c.generate(hosts) // which knows it
+		c.content(c.scalar("hostname"), inside, text, 0o644, policy.Pos{})
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package compile
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -140,6 +141,60 @@ func (c *Compilation) allowStdin() {
 		return
 	}
 	c.do(own("stdin"), plan.AllowBeneath(plan.R(plan.Ruleset), plan.Input, landRead&landOfFile&c.Land.Handled))
+}
+
+// A file on standard output or standard error that a program opens again, by its name: /dev/stdout, or `error_log
+// /dev/stderr` of nginx. The name is a link of /proc to the caller's file, which no mount of the sandbox shows, so that
+// Landlock needs a rule of its own for it. A task of another id than the caller's could not open the file: it gets a bind of
+// it at the name, idmapped.
+
+// OutputFile reports whether a standard file is a file with a name that the task writes, and gets as it is.
+func (c *Compilation) OutputFile(number int) bool {
+	return number > 0 && c.Req.Stdio[number].Written && !c.Copied(number) && !c.Brokered(number) && !c.Withheld(number)
+}
+
+// outputPaths are the paths of the output files.
+func (c *Compilation) outputPaths() (list []string) {
+	for i := range c.Req.Stdio {
+		if f := &c.Req.Stdio[i]; c.OutputFile(i) && f.Path != "" {
+			list = append(list, f.Path)
+		}
+	}
+	return list
+}
+
+// allowOutput lets the task open its output files again.
+func (c *Compilation) allowOutput() {
+	for i := range c.Req.Stdio {
+		if !c.OutputFile(i) {
+			continue
+		}
+		file := plan.F(StdioNames[i])
+		if c.Passes(i) {
+			file = plan.Number(uint64(i))
+		}
+		c.do(own("stdio"),
+			plan.Clone(file, "", unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH).Into(plan.Target), // no copy: O_PATH
+			plan.AllowBeneath(plan.R(plan.Ruleset), plan.Target, landFile&landOfFile&c.Land.Handled),
+			plan.CloseStep(plan.R(plan.Target)))
+	}
+}
+
+// bindsOutput reports whether the name of a standard file in the sandbox's /dev is a bind of the file.
+func (c *Compilation) bindsOutput(name string) (number int, ok bool) {
+	number = slices.Index(StdioNames[:], name)
+	return number, number > 0 && c.IDs.Idmapped && c.GivesPipes() && c.OutputFile(number) && c.Req.Stdio[number].Path != ""
+}
+
+// bindOutput puts an output file at its name in the sandbox's /dev.
+func (c *Compilation) bindOutput(from plan.From, target, name string, number int) {
+	c.Sources = append(c.Sources, Source{Path: name, Attrs: picture.AttrBase | picture.AttrNoExec, Output: number})
+	c.do(from,
+		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
+		plan.RecvFD(plan.F(FileSync)).Into(plan.Tree),
+		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD).OrElse(plan.ENOENT), // it may be removed meanwhile
+		plan.CloseStep(plan.R(plan.Tree)))
+	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: true, Write: true, Noexec: true, Absent: true, What: "the caller's " + name})
 }
 
 // takeStdin puts the file in its place, and gives it to the launcher.

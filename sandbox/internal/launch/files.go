@@ -128,7 +128,13 @@ func (p *Process) sendSources() error {
 	}
 	defer release()
 	for ; p.sent < len(p.Comp.Sources); p.sent++ {
-		fd, err := p.openDetached(&p.Comp.Sources[p.sent], userns)
+		s := &p.Comp.Sources[p.sent]
+		fd, err := -1, error(nil)
+		if s.Output != 0 {
+			fd, err = detachOutput(s, int(p.Cmd.Stdio[s.Output].Fd()), userns)
+		} else {
+			fd, err = p.openDetached(s, userns)
+		}
 		if err != nil {
 			return err
 		}
@@ -154,12 +160,29 @@ func (p *Process) openDetached(s *compile.Source, userns int) (int, error) {
 	return openDetached(s, userns)
 }
 
+// detachOutput makes a mount of an output file, by the descriptor that the caller has. Where its file system cannot be
+// idmapped the task has the descriptor, and no name.
+func detachOutput(s *compile.Source, file, userns int) (int, error) {
+	fd, err := detach(s, file, userns)
+	if err != nil {
+		plain := *s
+		plain.Plain = true
+		fd, err = detach(&plain, file, userns)
+	}
+	return fd, err
+}
+
 func openDetached(s *compile.Source, userns int) (int, error) {
 	path, err := walk.NoLinks(s.Path, walk.OpenAny)
 	if err != nil {
 		return -1, &fail.Error{Op: s.Path, Err: err, From: s.Where, Hint: linkHint(err)}
 	}
 	defer unix.Close(path)
+	return detach(s, path, userns)
+}
+
+// detach makes a detached mount of what a descriptor is of.
+func detach(s *compile.Source, path, userns int) (int, error) {
 	fd, err := unix.OpenTree(path, "", compile.CloneTree|unix.AT_EMPTY_PATH)
 	if err != nil {
 		return -1, &fail.Error{Op: "open_tree " + s.Path, Err: err, From: s.Where}

@@ -63,6 +63,7 @@ var survey = [...]func(*compile.Compilation) error{
 	(*compile.Compilation).BoundingSet,
 	(*compile.Compilation).Root,
 	(*compile.Compilation).Mounts,
+	(*compile.Compilation).Names,
 	(*compile.Compilation).Hide,
 	(*compile.Compilation).HideLayers,
 	(*compile.Compilation).CoverSockets,

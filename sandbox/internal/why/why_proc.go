@@ -10,6 +10,7 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/paths"
 )
 
 // ptraced are the entries of a process that only a process may open which could trace it.
@@ -24,7 +25,7 @@ var links = [...]string{"cwd", "exe", "fd", "map_files", "ns", "root"}
 // ofProcess answers for an entry of the program itself or of pid 1 in a proc mount. It returns false for other paths.
 func (q *Query) ofProcess(r *Reason, path string, a Access) bool {
 	c := q.comp
-	path = q.absolute(path)
+	path = q.throughDev(q.absolute(path))
 	part := c.Tree.At(path)
 	if part == nil || part.What != "proc" {
 		return false
@@ -35,6 +36,8 @@ func (q *Query) ofProcess(r *Reason, path string, a Access) bool {
 	switch {
 	case who == "1" && c.OwnsPID() && entry != "":
 		return q.ofInit(r, path, first, a)
+	case who == "self" && q.ofStdio(r, path, entry, a):
+		return true
 	case who != "self" && who != "thread-self" || entry == "" || slices.Contains(links[:], first) && !a.plainRead():
 		return false
 	case !q.openCall(r, path, a) || !q.landlockAllows(r, path, a):
@@ -51,6 +54,34 @@ func (q *Query) ofProcess(r *Reason, path string, a Access) bool {
 	case a.Write && info.Mode()&0o200 == 0 || a.Execute && !info.IsDir():
 		r.deny(layerFile, unix.EACCES, "the kernel lets nobody do that with "+path, policy.Pos{})
 	default:
+		r.Allowed = r.pass("file: " + path + " is the program's own")
+	}
+	return true
+}
+
+// throughDev follows the links that the sandbox's /dev has into /proc: stdin, stdout, stderr and fd.
+func (q *Query) throughDev(path string) string {
+	dir, name := paths.Split(path)
+	for _, x := range [...]struct{ link, rest string }{{path, ""}, {dir, "/" + name}} {
+		if n, err := q.comp.Tree.Entry(x.link); err == nil && strings.HasPrefix(n.Link, "/proc/self/fd") {
+			return n.Link + x.rest
+		}
+	}
+	return path
+}
+
+// ofStdio answers for a standard file by its name below /proc/self/fd. Which file that is, is known when the program runs:
+// the task gets a terminal or a pipe of its own, or the caller's file.
+func (q *Query) ofStdio(r *Reason, path, entry string, a Access) bool {
+	number := slices.Index([]string{"fd/0", "fd/1", "fd/2"}, entry)
+	if number < 0 || a.Execute || number == 0 && a.Write {
+		return false
+	}
+	if q.openCall(r, path, a) {
+		r.Notes = append(r.Notes, path+" leads to the program's own "+compile.StdioNames[number]+": a terminal or a pipe of its own, or a file that you redirect it to")
+		if c := q.comp; c.IDs.Own && number > 0 {
+			r.Notes = append(r.Notes, "for root's program, a file opens as /dev/"+compile.StdioNames[number]+" alone")
+		}
 		r.Allowed = r.pass("file: " + path + " is the program's own")
 	}
 	return true
