@@ -21,7 +21,7 @@ func checkContent(s string) *fault {
 	return checkText(s)
 }
 
-// checkName accepts what can be a file's name in a profile directory and nothing else.
+// checkName accepts only names that a file in a profile directory can have.
 func checkName(s string) *fault {
 	ok := s != "" && len(s) <= 64 && s[0] != '.' && s[0] != '-'
 	for i := 0; ok && i < len(s); i++ {

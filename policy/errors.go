@@ -56,7 +56,7 @@ func (e Errors) Unwrap() []error {
 	return all
 }
 
-// err is e as an error: nil where e is empty.
+// err returns e as an error, or nil if e is empty.
 func (e Errors) err() error {
 	if len(e) == 0 {
 		return nil

@@ -28,7 +28,7 @@ func Format(file string, data []byte) ([]byte, error) {
 	return out, nil
 }
 
-// sameAs makes sure that what was printed says the same; a formatter must never change a policy.
+// sameAs checks that the printed text means the same, because a formatter must never change a policy.
 func sameAs(d *yaml.Document, file string, out []byte) *Error {
 	again, err := readYAML(file, out)
 	if err != nil || len(d.SortedComments()) != d.Comments || again.Comments != d.Comments || !yaml.Equal(d.Root, again.Root) || !slices.Equal(d.SortedComments(), again.SortedComments()) {
@@ -101,7 +101,7 @@ func sortRules(section *yaml.Node) {
 	}
 }
 
-// rulePlace is where a key of a rule stands: its call first.
+// rulePlace returns the position of a key in a rule: the call comes first.
 func rulePlace(key string) int { return slices.Index([]string{"else", "quiet"}, key) }
 
 // sortForm puts the keys of a mapping in the order of the form that it is written in.

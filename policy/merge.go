@@ -179,7 +179,7 @@ func setVar(list []EnvVar, v EnvVar) []EnvVar {
 	return append(list, v)
 }
 
-// concat is a and then b, in memory of its own unless one is empty.
+// concat returns a followed by b, in new memory unless one of them is empty.
 func concat[T any](a, b []T) []T {
 	switch {
 	case len(b) == 0:

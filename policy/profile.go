@@ -308,8 +308,8 @@ type Limits struct {
 	Rlimits    []Rlimit   // sorted by name
 }
 
-// What Limits.Cgroup may be besides a path in the cgroup tree, or the name of a slice of systemd. With any of them a
-// cgroup is made even where nothing is limited.
+// Values of Limits.Cgroup besides a path in the cgroup tree and the name of a systemd slice. With any value, cordon
+// makes a cgroup even without any limit.
 const (
 	CgroupAuto    = "auto"    // beside or below the launcher's own, wherever that can be
 	CgroupSystemd = "systemd" // a transient scope of systemd

@@ -65,14 +65,14 @@ func lostComment(file string, out []byte, comments []string) string {
 	return ""
 }
 
-// shutComment is in what stands above a rule that learning made for a call that was not seen.
+// shutComment is part of the comment above a rule that learn made for a call that was not seen.
 const shutComment = "was not called; the rule for it that is inherited"
 
 type updater struct {
 	changed bool // something was added or replaced
 }
 
-// generated reports whether an item has the place of a record behind it: FILE:LINE.
+// generated reports whether the comment after an item is the place of a record: FILE:LINE.
 func generated(it *yaml.Item) bool {
 	text, ok := strings.CutPrefix(it.Tail, "# ")
 	i := strings.LastIndexByte(text, ':')
@@ -101,7 +101,7 @@ func (u *updater) add(to *yaml.Node, it *yaml.Item) {
 	u.changed = true
 }
 
-// flowOff takes the brackets away, so that an item can have a comment behind it.
+// flowOff removes the brackets of a list, so that each item can have a comment.
 func flowOff(n *yaml.Node) {
 	n.Flow = false
 	for _, it := range n.Items {
@@ -159,7 +159,7 @@ func (u *updater) openRules(was, now *yaml.Node) {
 	}
 }
 
-// onceComment is above syscalls.exec where learning put it there.
+// onceComment is the comment above a syscalls.exec that learn wrote.
 const onceComment = "No other program was executed."
 
 func (u *updater) section(name string, was, now *yaml.Node) {
@@ -211,7 +211,7 @@ func (u *updater) list(name string, was, now *yaml.Node) {
 	}
 }
 
-// subject is what an item of a list is about: its first key and, of a mount, where it is.
+// subject returns what identifies an item of a list: its first key and, for a mount, its target.
 func subject(n *yaml.Node) string {
 	if n.Kind != yaml.MapNode || len(n.Items) == 0 || n.Items[0].Key == nil {
 		return ""

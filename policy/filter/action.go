@@ -28,7 +28,7 @@ const (
 	enosys = 38
 )
 
-// kinds has what is spelled without data.
+// kinds holds the actions that are spelled without data.
 var kinds = [...]struct {
 	name string
 	kind Kind
@@ -133,7 +133,7 @@ func actionData(k Kind, arg string) (Action, error) {
 	return Action{}, e
 }
 
-// quote is strconv.Quote, cut where the text is long.
+// quote is strconv.Quote, and shortens a long text.
 func quote(s string) string {
 	if len(s) > 60 {
 		return strconv.Quote(s[:60]) + "…"

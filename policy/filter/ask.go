@@ -61,7 +61,7 @@ func Ask(spec Spec, arch Arch, q *Query) ([]Outcome, error) {
 	return outcomes, nil
 }
 
-// verdictOf is the verdict where part i is the first that fails; len(parts) stands for none.
+// verdictOf returns the verdict if part i is the first that fails; len(parts) means that none fails.
 func (c *compiler) verdictOf(id uint16, parts []part, i int) Verdict {
 	var v Verdict
 	if i < len(parts) {
@@ -88,7 +88,7 @@ func triOf(b bool) tri {
 	return no
 }
 
-// eval3 decides r where only some registers are known.
+// eval3 decides r when only some registers are known.
 func (c *conds) eval3(r ref, d *Data, known [6]bool) tri {
 	if r < refNodes {
 		return triOf(r == refTrue)

@@ -61,7 +61,7 @@ func order(first bool) int {
 	return 1
 }
 
-// decision joins what is decided for a call on each ABI that has it; the first is the native one.
+// decision joins the decisions for a call on each ABI that has it; the first ABI is the native one.
 func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 	d.Call = tables.CallNames[id]
 	bits := newBitDiagrams()
@@ -98,7 +98,7 @@ func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 	return d, true
 }
 
-// diagram is what is decided for a call on the current ABI; it follows Explain.
+// diagram returns the decisions for a call on the current ABI. It works like Explain.
 func (c *compiler) diagram(bits *bitDiagrams, id uint16, exact *bool) bit {
 	switch {
 	case c.deny.Has(id), c.closed(id):
@@ -116,7 +116,7 @@ func (c *compiler) diagram(bits *bitDiagrams, id uint16, exact *bool) bit {
 	return bits.leaf(c.deflt)
 }
 
-// cases are the ways through a diagram; nil if there are too many.
+// cases returns the ways through a diagram, or nil if there are too many.
 func (d *bitDiagrams) cases(x bit) []Case {
 	var all []Case
 	if d.walk(x, Case{}, &all) {
@@ -151,7 +151,7 @@ func (d *bitDiagrams) worst() (a Action) {
 	return a
 }
 
-// between is lo <= t <= hi, or where lo > hi, t <= hi || lo <= t.
+// between is lo <= t <= hi or, if lo > hi, t <= hi || lo <= t.
 func (p *parser) between(t term, lo, hi uint64) ref {
 	max := t.reach()
 	if t.add != 0 {

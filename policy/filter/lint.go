@@ -46,7 +46,7 @@ func (c *compiler) lintConditions() {
 	}
 }
 
-// lintPair is for an action or a condition o that stands before the condition r on the same call.
+// lintPair checks an action or a condition o that stands before the condition r on the same call.
 func (c *compiler) lintPair(o, r *rule) {
 	call := tables.CallNames[r.call]
 	from := []string{c.spec.Rules[o.index].From, c.spec.Rules[r.index].From}
@@ -58,7 +58,7 @@ func (c *compiler) lintPair(o, r *rule) {
 	}
 }
 
-// lintAfter is for actions that come after the condition at index i.
+// lintAfter checks actions that come after the condition at index i.
 func (c *compiler) lintAfter(i int) {
 	r := &c.rules[i]
 	for j := i + 1; j < len(c.rules); j++ {
@@ -72,7 +72,7 @@ func (c *compiler) lintAfter(i int) {
 // maxSteps bounds the search for a contradiction.
 const maxSteps = 20000
 
-// possible reports whether something may satisfy r. It is true where that is not found out; false is certain.
+// possible reports whether a call can satisfy r. False is certain; true may also mean unknown.
 func (c *conds) possible(r ref) bool {
 	s := solver{conds: c, steps: maxSteps}
 	return s.solve([]ref{r}, nil)
@@ -137,7 +137,7 @@ var needs = [...]struct{ calls, without string }{
 	{"rt_sigreturn sigreturn", "a program does not survive the first signal that it handles"},
 }
 
-// lintStart is for a filter that forbids what the launch itself or every program needs.
+// lintStart checks whether a filter forbids what the launch or every program needs.
 func (c *compiler) lintStart() {
 	c.abi = c.arch
 	for _, n := range needs {

@@ -20,7 +20,7 @@ func nameHash(s string) uint32 {
 	return h ^ h>>15
 }
 
-// callID finds a call by name; noCall if there is none.
+// callID finds a call by name. It returns noCall for an unknown name.
 func callID(name string) uint16 {
 	for h := nameHash(name); ; h++ {
 		v := tables.CallHash[h%uint32(len(tables.CallHash))]
@@ -210,7 +210,7 @@ func Args(call string) (names []string) {
 	return names
 }
 
-// constant finds a named constant on arch; ok is false if there is none.
+// constant finds a named constant on arch; ok is false if arch has no such constant.
 func constant(name string, arch Arch) (v tables.ConstValue, ok bool) {
 	i := sort.SearchStrings(tables.ConstNames[:], name)
 	if i == tables.NumConsts || tables.ConstNames[i] != name {

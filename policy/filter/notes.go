@@ -143,7 +143,7 @@ func (c *compiler) numberNote(in *Insn, abis *[X32 + 1]bool) string {
 	return name
 }
 
-// argName is the argument's name where all users agree on it.
+// argName returns the argument's name if all its users agree on it.
 func argName(users []user, arg int) (name string) {
 	for i, u := range users {
 		p := parser{arch: u.abi, call: u.call}
@@ -156,7 +156,7 @@ func argName(users []user, arg int) (name string) {
 	return name
 }
 
-// rulesOf names the calls and the rules behind a check.
+// rulesOf names the calls and the rules from which a check comes.
 func (c *compiler) rulesOf(users []user) string {
 	var calls, from []string
 	for _, u := range users {

@@ -168,7 +168,7 @@ func (in Insn) asm(i int) string {
 	return "; " + hex(uint32(in.Code)) + " " + strconv.Itoa(int(in.Jt)) + " " + strconv.Itoa(int(in.Jf)) + " " + hex(in.K)
 }
 
-// note says what an instruction is about; "" where that is plain.
+// note says what an instruction checks, or "" if that is obvious.
 func (p *Program) note(i int) string {
 	in := p.Insns[i]
 	switch {

@@ -90,7 +90,7 @@ func (m *machine) jump(in *Insn) (skip uint32, ok bool) {
 	return uint32(in.Jf), true
 }
 
-// step does what is neither a jump nor a return.
+// step executes an instruction that is neither a jump nor a return.
 func (m *machine) step(in *Insn) (ok bool) {
 	ok = true
 	switch in.Code {

@@ -16,7 +16,7 @@ func (c *compiler) warn(msg string, from ...string) {
 	c.warnings = append(c.warnings, Warning{From: from, Msg: msg})
 }
 
-// warnBoth is for calls that Allow and Deny both name.
+// warnBoth warns of calls that both Allow and Deny name.
 func (c *compiler) warnBoth(word int, both uint64) {
 	for ; both != 0; both &= both - 1 {
 		name := tables.CallNames[word*64+bits.TrailingZeros64(both)]
@@ -33,7 +33,7 @@ func fromOf(items []Item, name string) string {
 	return ""
 }
 
-// warnRules is for rules that decide nothing, and for those that contradict each other.
+// warnRules warns of rules that decide nothing, and of rules that contradict each other.
 func (c *compiler) warnRules() {
 	for i := range c.rules {
 		r := &c.rules[i]
@@ -63,7 +63,7 @@ func (c *compiler) warnActions(i int) {
 	}
 }
 
-// warnClosed is for a multiplexer that Allow names while what it does is not allowed.
+// warnClosed warns of a multiplexer that Allow names although the work that it does is not allowed.
 func (c *compiler) warnClosed(m *tables.Pair) {
 	from, named := "", false
 	for i := range c.spec.Allow {
@@ -76,11 +76,11 @@ func (c *compiler) warnClosed(m *tables.Pair) {
 	}
 }
 
-// detours are calls that do what another does, with the arguments that its rules are about behind a pointer.
+// detours lists calls that do the work of another call, with the arguments that its rules check behind a pointer.
 var detours = [...]struct{ call, by string }{{"clone", "clone3"}, {"unshare", "clone3"}, {"open", "openat2"}, {"openat", "openat2"}}
 
-// warnDetours is for rules that another call leads round. Unlike multiplexers these stay open: a program that may call
-// openat2 may have no other reason for the rule on openat than to see fewer mistakes.
+// warnDetours warns of rules that another call can get round. Unlike multiplexers, these other calls stay open: the
+// rule on openat may only be meant to prevent mistakes, in a profile that also allows openat2.
 func (c *compiler) warnDetours() {
 	for _, d := range detours {
 		call, by := callID(d.call), callID(d.by)
@@ -93,7 +93,7 @@ func (c *compiler) warnDetours() {
 	}
 }
 
-// natives are the ABIs for which there are filters.
+// natives lists the ABIs for which cordon makes filters.
 var natives = [...]Arch{AMD64, ARM64, RISCV64}
 
 // CheckRule reports the errors in a rule that hold on every architecture: in its call, its expression (an *Error with
