@@ -121,7 +121,7 @@ func (l *learner) note(n Note) { l.notes = append(l.notes, n) }
 
 func (l *learner) comment(path string, lines ...string) { l.comments[path] = lines }
 
-// source records where a scalar comes from.
+// source records the place from which a scalar comes.
 func (l *learner) source(path string, at policy.Pos) {
 	l.own.Sources = append(l.own.Sources, policy.Source{Path: path, Pos: at})
 }
@@ -140,7 +140,7 @@ func (l *learner) head() {
 	}
 }
 
-// program is the name of what was recorded.
+// program returns the name of the recorded program.
 func (l *learner) program() string {
 	for _, r := range l.f.Header.Runs {
 		if len(r.Command) > 0 {
@@ -203,7 +203,7 @@ func (l *learner) env() (keep []policy.EnvKeep) {
 	return keep
 }
 
-// rest is what no recording says.
+// rest adds what no recording says.
 func (l *learner) rest() {
 	if l.parent.TTY == policy.TTYNone {
 		l.own.TTY = policy.TTYInherit

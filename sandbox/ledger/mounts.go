@@ -30,7 +30,7 @@ func unescape(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
-// place is where a path is: on which file system, and where there.
+// place is a path's file system, and the path in that file system.
 func place(table []mount, path string) (device, inside string) {
 	best := -1
 	for i := range table {

@@ -56,8 +56,8 @@ func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	return out, nil
 }
 
-// othersLink finds what somebody else than root can write or replace on the way to a link, or the link itself; nil if no
-// link was followed, or every one is root's word.
+// othersLink finds a link that somebody other than root can write or replace, or such a component on the way to a link.
+// It returns nil if no link was followed, or if only root can change each of them.
 func othersLink(steps []Step) *Step {
 	for i := len(steps) - 1; i >= 0; i-- {
 		if steps[i].Mode&unix.S_IFMT != unix.S_IFLNK {
@@ -120,7 +120,7 @@ func (w *walk) way(name string) (string, error) {
 	return text, err
 }
 
-// last looks at what has the last name: it returns the text of a link that is to be followed, or the output.
+// last looks up the last name. It returns the text of a link that is to be followed, or the output.
 func (w *walk) last(name string, follow bool) (string, *Output, error) {
 	if name == "" || name == "." || name == ".." {
 		return "", nil, unix.EISDIR
@@ -166,7 +166,7 @@ func (w *walk) top() error {
 	return w.enter("/", "/")
 }
 
-// planted finds a run that could have made a link on the way, or what is no regular file at its end.
+// planted finds a run that could have made a link on the way, or a file at its end that is not regular.
 func (g *Guard) planted(name string, steps []Step) error {
 	for i := range steps {
 		if steps[i].Mode&unix.S_IFMT == unix.S_IFDIR {

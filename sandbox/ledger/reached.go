@@ -43,8 +43,8 @@ func Reached(places []Place, dir string) error {
 	return nil
 }
 
-// since is a time in which a directory could be written after the state directory in it was made, by a run that could reach
-// that; nil if there is none.
+// since returns a time, after the state directory was made, at which a run that could reach a directory could write it,
+// or nil if there is none.
 func (r *runs) since(d *dir, state *Step) *span {
 	for i := range d.spans {
 		s := &d.spans[i]

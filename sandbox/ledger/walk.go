@@ -66,7 +66,8 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	if text, err = io.ReadAll(io.LimitReader(f, max)); err != nil {
 		return nil, nil, bare(err)
 	}
-	// Whoever writes a file changes its times first: what was read is as old as the file is now.
+	// A writer changes the file's times before its content, so the content that was read is not newer than the times
+	// read now.
 	last := &w.steps[len(w.steps)-1]
 	if *last, err = look(int(f.Fd()), last.Path); err != nil {
 		return nil, nil, err
@@ -134,8 +135,8 @@ func (w *walk) to(name string) (int, error) {
 	return -1, unix.EISDIR
 }
 
-// begin goes to "/", or to the working directory. Where that lies below one that may not be searched, those above are
-// known by name only.
+// begin goes to "/", or to the working directory. If a directory above the working directory may not be searched, those
+// above it are known only by name.
 func (w *walk) begin(name string) error {
 	if strings.HasPrefix(name, "/") {
 		return w.enter("/", "/")

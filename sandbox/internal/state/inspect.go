@@ -48,7 +48,7 @@ type CgroupFile struct {
 	Value string `json:"value"`
 }
 
-// statusLines are what inspect shows of /proc/PID/status.
+// statusLines lists the lines of /proc/PID/status that inspect shows.
 var statusLines = [...]string{"Uid", "Gid", "Groups", "NSpid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters", "Cpus_allowed_list"}
 
 // Kernel asks the kernel about a running sandbox.

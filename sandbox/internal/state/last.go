@@ -1,6 +1,7 @@
 package state
 
-// The last run that failed: one file in the state directory, for who asks why. It is not an entry: nothing lives there.
+// This file keeps the last run that failed, in one file of the state directory, for `why --last`. The file is not an
+// entry, because no sandbox belongs to it.
 
 const lastFile = "last.json"
 

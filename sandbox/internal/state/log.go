@@ -64,7 +64,7 @@ type logPipe struct {
 // MinLogSize is the smallest file that a log is cut into, in bytes.
 const MinLogSize = 64 << 10
 
-// logChunk is what is read at once.
+// logChunk is the largest number of bytes of one read.
 const logChunk = 32 << 10
 
 // OpenLog begins the entry's log: files of at most max bytes, so many of them. What the task is to write to is Stdout
@@ -179,10 +179,10 @@ func (l *Log) copy() {
 	}
 }
 
-// maxDrain is what a pipe can hold, at most: pipe(7), /proc/sys/fs/pipe-max-size of root's.
+// maxDrain is the largest capacity of a pipe: pipe(7), /proc/sys/fs/pipe-max-size for root.
 const maxDrain = 64 << 20
 
-// drain writes what is in the pipes.
+// drain writes the content of the pipes.
 func (l *Log) drain(buf []byte) {
 	for i := range l.pipes {
 		_ = unix.SetNonblock(l.pipes[i].read, true)
@@ -199,7 +199,7 @@ func (l *Log) drain(buf []byte) {
 	}
 }
 
-// copyOne reads once and writes what came, but for the beginning of a character whose end is to come.
+// copyOne reads once and writes the bytes, except for a character at the end that is still incomplete.
 func (l *Log) copyOne(i int, buf []byte) int {
 	p := &l.pipes[i]
 	kept := copy(buf, p.rest)
@@ -243,7 +243,7 @@ func (l *Log) record(stream string, data []byte) {
 // Lose counts n bytes as lost, for the reason why. Tests use it.
 func Lose(l *Log, n int64, why string) { l.lost, l.why = n, why }
 
-// tellLost says in the log what was lost before, as soon as there is room.
+// tellLost writes to the log what was lost before, as soon as there is room.
 func (l *Log) tellLost() {
 	if l.lost == l.told {
 		return

@@ -55,7 +55,7 @@ func (l *LogReader) Next() (*LogRecord, []byte, error) {
 	}
 }
 
-// advance goes on in the next file where this one is at its end and has been followed by another.
+// advance continues with the next file if this file is at its end and another one follows it.
 func (l *LogReader) advance() (bool, error) {
 	i, err := l.number()
 	if err != nil || i == 0 {
@@ -79,7 +79,7 @@ func (l *LogReader) advance() (bool, error) {
 	return true, nil
 }
 
-// number is the number that the file has by now, -1 where it has none.
+// number returns the current number of the file, or -1 if it has been removed.
 func (l *LogReader) number() (int, error) {
 	its, err := l.file.Stat()
 	if err != nil {

@@ -1,7 +1,7 @@
 package state
 
-// Pausing, and what a running sandbox uses, asked by other commands than its launcher. By its cgroup where it has one;
-// else process by process. cgroups(7), signal(7).
+// This file pauses a sandbox and measures its use, for other commands than its launcher. It uses the sandbox's cgroup,
+// or works process by process if there is none. cgroups(7), signal(7).
 
 import (
 	"errors"

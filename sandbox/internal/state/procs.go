@@ -52,7 +52,7 @@ func Processes() (ProcTable, error) {
 	return t, nil
 }
 
-// readProcess is nil for one that has gone meanwhile.
+// readProcess returns nil if the process has ended meanwhile.
 func readProcess(pid int) *Process {
 	dir := "/proc/" + strconv.Itoa(pid)
 	b, err := proc.ReadSome(dir+"/stat", 1024)

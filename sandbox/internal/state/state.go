@@ -1,8 +1,9 @@
 package state
 
-// The state directory: what other commands know of a sandbox, one sub-directory for each, which its launcher writes and
-// nobody else. It holds a lock for as long as it lives, so that a launcher that was killed is told from one that runs,
-// and processes are known by their start time and the boot besides their number. flock(2), proc_pid_stat(5).
+// This file describes what other commands know of a sandbox. The state directory has one sub-directory for each
+// sandbox, which only the sandbox's launcher writes. The launcher holds a lock as long as it lives, so that other
+// commands can tell a running launcher from a killed one. Processes are identified by their number, their start time
+// and the boot. flock(2), proc_pid_stat(5).
 
 import (
 	"bytes"

@@ -1,6 +1,6 @@
 package state
 
-// The state directory itself: where it is, whose it is, and how an entry comes into it.
+// This file handles the state directory itself: its path, its owner, and how an entry is made in it.
 
 import (
 	"crypto/rand"
@@ -70,7 +70,8 @@ func OpenStateDir(path string) (*StateDir, error) {
 	return &StateDir{path, root}, nil
 }
 
-// unsafeDir says why a directory is not the caller's alone, "" if it is. Root's own is as good where others may read it.
+// unsafeDir says why others may write a directory, or returns "" if only the caller can. Others may read root's
+// directory.
 func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
 	st, ok := host.StatOf(i)
 	switch uid := os.Getuid(); {
@@ -199,7 +200,7 @@ func newID(names []string) (string, error) {
 	}
 }
 
-// make makes the directory under a name that nobody looks at, and gives it its own when it is locked and whole.
+// make makes the directory under a name that nobody looks at, and renames it once it is locked and complete.
 func (e *Entry) make() error {
 	hidden := "." + e.base
 	if err := e.dir.root.Mkdir(hidden, 0o700); err != nil {
@@ -225,8 +226,8 @@ func (e *Entry) make() error {
 	return e.dir.root.Rename(hidden, e.base)
 }
 
-// exclusive locks the directory against others that make or remove entries; a moment's work, so one that takes long is
-// a process that was stopped.
+// exclusive locks the directory against other processes that make or remove entries. They hold the lock only for a
+// moment; if one takes long, it was stopped.
 func (d *StateDir) exclusive() (unlock func(), err error) {
 	f, err := d.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -259,7 +260,7 @@ func (d *StateDir) names() ([]string, error) {
 	return names, nil
 }
 
-// open opens an entry and reads its state; an error is fs.ErrNotExist where it has gone meanwhile.
+// open opens an entry and reads its state. The error is fs.ErrNotExist if the entry has been removed meanwhile.
 func (d *StateDir) open(base string) (*Entry, error) {
 	root, err := d.root.OpenRoot(base)
 	if err != nil {

@@ -177,7 +177,7 @@ func (d *StateDir) lost(base string) bool {
 	return !e.alive() && e.ended() == nil
 }
 
-// sweep removes one entry, unless somebody else has done so by now.
+// sweep removes one entry, unless another process has already done so.
 func (d *StateDir) sweep(base string) (*State, error) {
 	unlock, err := d.exclusive()
 	if err != nil {
@@ -199,8 +199,8 @@ func (d *StateDir) sweep(base string) (*State, error) {
 	return &e.State, e.remove()
 }
 
-// killRest ends what is left of a sandbox whose launcher is gone: its pid 1, and with that all of it, and its groups. The
-// kernel has ended pid 1 already, unless it is just about to, or a v1 freezer holds it back.
+// killRest ends what is left of a sandbox whose launcher is gone: its pid 1, and with it every process, and its groups.
+// Usually the kernel has already ended pid 1. It has not if it is just about to, or if a v1 freezer holds pid 1 back.
 func (e *Entry) killRest() error {
 	fail := func(err error) error {
 		return &fail.Error{Op: "clean up behind sandbox " + e.State.ID, Err: err}
