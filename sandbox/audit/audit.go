@@ -92,7 +92,7 @@ type kind struct {
 	cap    string
 }
 
-// callID is a number of one of the machine's ABIs, and aspects are what an audit looks at in such calls.
+// callID is a number of one of the machine's ABIs. aspects says what an audit looks at in such calls.
 type callID struct {
 	arch uint32
 	nr   int32
@@ -146,9 +146,8 @@ func keepRights(out *policy.Profile, h *host.Host) {
 	}
 }
 
-// openRoot is the profile that a program is audited in where its root is a directory: that root and the mounts, all of
-// them writable and nothing of them hidden, the namespaces of p, and the host's network. An ordinary user's program has the
-// ids of p.
+// openRoot returns the profile for an audit of a program whose root is a directory. It has this root, the mounts, all
+// writable and none hidden, the namespaces of p, and the host's network. An ordinary user's program has the ids of p.
 func openRoot(p *policy.Profile, h *host.Host) *policy.Profile {
 	out := record.Permissive(p)
 	out.Limits, out.Hide, out.Missing = policy.Limits{}, nil, nil
@@ -242,7 +241,7 @@ func watching(profile filter.Spec, callsOnly bool, others []string) *filter.Spec
 	return s
 }
 
-// quieten shows a call that the profile allows only where it is about something new; that is not possible for every call.
+// quieten makes the filter show an allowed call only for something new, for the calls for which that is possible.
 func quieten(s *filter.Spec, call string) bool {
 	about := func(name string) bool { return name == call || slices.Contains(filter.Members(name), call) }
 	item := func(x filter.Item) bool { return about(x.Name) }
@@ -308,7 +307,7 @@ func (a *Auditor) Call(c *sandbox.Call) {
 	a.Recorder.Call(c)
 }
 
-// aspects are those of the call.
+// aspects returns the aspects of the call.
 func (a *Auditor) aspects() *aspects {
 	id := callID{a.call.Arch, a.call.Nr}
 	is := a.known[id]
@@ -340,7 +339,7 @@ func (a *Auditor) denied(act filter.Action) {
 	a.count(k, func() *Denial { return &Denial{Reason: a.query.Denied(d, act), Basis: Filtered} })
 }
 
-// needs takes note of a call that takes a capability which the profile does not give.
+// needs notes a call that needs a capability which the profile does not give.
 func (a *Auditor) needs(name string) {
 	r, err := a.query.Capability(name)
 	if err == nil && !r.Allowed {
@@ -348,7 +347,7 @@ func (a *Auditor) needs(name string) {
 	}
 }
 
-// count adds one of a kind, and makes the kind where it is new.
+// count counts one of a kind, and adds the kind if it is new.
 func (a *Auditor) count(k kind, fresh func() *Denial) {
 	d := a.kinds[k]
 	switch {

@@ -52,7 +52,7 @@ type Recorder struct {
 type backend interface {
 	sandbox.Observer
 	facts() *gather
-	// stop ends the watching, and takes in what is still on its way.
+	// stop ends the recording, and reads what has not arrived yet.
 	stop()
 	// limits are why the recording is not complete, and what cannot be seen at all.
 	limits() (why []string, blind []recording.Kind)
