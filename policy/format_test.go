@@ -56,7 +56,7 @@ func TestFormatErrors(t *testing.T) {
 		"mounts:\n  - bind: /" + strings.Repeat("a", 120) + " mode ro\n": "f:2:11: formatted, this value would be in quotes, and without them a blank or a comma in it is an error; write \"/" + strings.Repeat("a", 79) + "…\" if it belongs to it",
 		"- a\n":     "f:1:1: a profile is a mapping, not a list",
 		"a: [b\n":   "f:1:4: not YAML: the ']' is missing that closes this",
-		"a: &b c\n": "f:1:4: anchors and aliases are not allowed; a string that begins with & or * must be quoted; to share settings use extends",
+		"a: &b c\n": "f:1:4: anchors and aliases are not allowed; a string that begins with & or * must be quoted: \"&b\"; to share settings use extends",
 	} {
 		if _, err := Format("f", []byte(in)); len(first(err)) != 1 || first(err)[0] != want {
 			t.Errorf("%q: %q", in, first(err))

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cordon/policy/phrase"
 	"cordon/policy/yaml"
 )
 
@@ -176,8 +177,6 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
-
 // wants complains about a value of another kind.
 func (d *decoder) wants(n *yaml.Node, kind yaml.NodeKind, path string) bool {
 	if n.Kind == kind {
@@ -254,7 +253,7 @@ func items[T any](d *decoder, n *yaml.Node, k *spec, path string, make func(stri
 	}
 	var out []T
 	for i, it := range n.Items {
-		at := index(path, i)
+		at := phrase.Index(path, i)
 		if it.Val.Kind == yaml.MapNode && d.removal(it.Val, path) {
 			continue
 		}
@@ -314,6 +313,10 @@ func (d *decoder) single(n *yaml.Node, k *spec, path string) (string, bool) {
 	case tWord:
 		if k.words[0] == "true" || k.words[0] == "false" {
 			return n.Text, d.oneOf(n, path, "true or false", "", yaml.BoolScalar)
+		}
+		if n.Scalar != yaml.StrScalar && n.Scalar != yaml.NullScalar && n.Style == 0 {
+			d.fail(n, path, "want a word, not "+n.What(), "it is "+oneOf(k.words))
+			return "", false
 		}
 	}
 	return d.str(n, path)

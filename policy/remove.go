@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"cordon/policy/phrase"
 	"cordon/policy/yaml"
 )
 
@@ -35,7 +36,7 @@ func (d *decoder) listRemovals(n *yaml.Node) {
 			d.unknownKey(it.Key, "remove", removableLists[:])
 		case d.wants(it.Val, yaml.SeqNode, at):
 			for i, x := range it.Val.Items {
-				d.removeItem(x.Val, it.Key.Text, index(at, i))
+				d.removeItem(x.Val, it.Key.Text, phrase.Index(at, i))
 			}
 		}
 	})
@@ -59,12 +60,12 @@ func (d *decoder) removals(n *yaml.Node, section string) {
 	}
 	for i, it := range n.Items {
 		if section == "syscalls" && it.Val.Kind == yaml.MapNode {
-			if r, ok := d.rule(it.Val, index(at, i)); ok {
+			if r, ok := d.rule(it.Val, phrase.Index(at, i)); ok {
 				d.p.Remove = append(d.p.Remove, Removal{Section: section, Value: r.Call, Expr: r.Expr, Pos: r.Pos})
 			}
 			continue
 		}
-		if s, ok := d.str(it.Val, index(at, i)); ok {
+		if s, ok := d.str(it.Val, phrase.Index(at, i)); ok {
 			d.p.Remove = append(d.p.Remove, Removal{Section: section, Value: s, Pos: d.pos(it.Val)})
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"cordon/policy/phrase"
 	"cordon/policy/yaml"
 )
 
@@ -27,7 +28,7 @@ func (d *decoder) mounts(n *yaml.Node, out *[]Mount, path string) {
 		return
 	}
 	for i, it := range n.Items {
-		at := index(path, i)
+		at := phrase.Index(path, i)
 		if !d.wants(it.Val, yaml.MapNode, at) || d.removal(it.Val, path) {
 			continue
 		}

@@ -3,6 +3,7 @@ package policy
 import (
 	"strings"
 
+	"cordon/policy/phrase"
 	"cordon/policy/yaml"
 )
 
@@ -318,7 +319,7 @@ func Annotate(p *Profile, head []string, comments map[string][]string) []byte {
 
 func annotate(n *yaml.Node, at string, comments map[string][]string) {
 	for i, it := range n.Items {
-		path := index(at, i)
+		path := phrase.Index(at, i)
 		if it.Key != nil {
 			path = join(at, it.Key.Text)
 		}

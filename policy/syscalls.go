@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 	"cordon/policy/yaml"
 )
 
@@ -16,7 +17,7 @@ func (d *decoder) rules(n *yaml.Node, out *[]SyscallRule, path string) {
 		return
 	}
 	for i, it := range n.Items {
-		at := index(path, i)
+		at := phrase.Index(path, i)
 		if !d.wants(it.Val, yaml.MapNode, at) {
 			continue
 		}

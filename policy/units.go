@@ -123,6 +123,9 @@ func parseInt(s string, least, most int64) (int64, *fault) {
 	return n, nil
 }
 
+// leastNumber is the least that parseNumber reads.
+const leastNumber = 0.001
+
 // parseNumber reads a positive number with up to three decimals, such as 1.5.
 func parseNumber(s string) (float64, *fault) {
 	whole, fraction, point := strings.Cut(s, ".")
@@ -132,6 +135,9 @@ func parseNumber(s string) (float64, *fault) {
 		ok = ok && fraction != "" && len(fraction) <= 3
 	}
 	n, err := strconv.ParseFloat(s, 64)
+	if err == nil && n > 0 && n < leastNumber {
+		return 0, bad(Quote(s)+" is too little", "at least 0.001")
+	}
 	if !ok || err != nil || n <= 0 || n > 1e6 {
 		return 0, bad(Quote(s)+" is not a positive number", "such as 2 or 1.5")
 	}

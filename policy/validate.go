@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"cordon/policy/phrase"
 )
 
 // Validate checks an effective profile. It checks every value by itself, as Parse does, because a profile need not come
@@ -140,7 +142,7 @@ func (v *validator) root() {
 func (v *validator) mounts() {
 	for i := range v.p.Mounts {
 		m := &v.p.Mounts[i]
-		path := index("mounts", i)
+		path := phrase.Index("mounts", i)
 		f := mountForm(m.Kind)
 		if f == nil {
 			v.fail(m.Pos, path, Quote(string(m.Kind))+" is not a mount", "")
@@ -205,7 +207,7 @@ func (v *validator) lists() {
 func check[T any](v *validator, path string, list []T, f func(T) (*fault, Pos)) {
 	for i, x := range list {
 		if bad, at := f(x); bad != nil {
-			v.fault(at, index(path, i), bad)
+			v.fault(at, phrase.Index(path, i), bad)
 		}
 	}
 }
@@ -233,7 +235,7 @@ func (v *validator) namespaces() {
 	} {
 		i := slices.IndexFunc(p.Mounts, func(m Mount) bool { return m.Kind == need.kind && (m.Kind != MountSysfs || !m.Optional) })
 		if i >= 0 && need.ns.Mode == NSHost {
-			v.fail(p.Mounts[i].Pos, index("mounts", i), string(need.kind)+" needs a "+need.name+" namespace of its own",
+			v.fail(p.Mounts[i].Pos, phrase.Index("mounts", i), string(need.kind)+" needs a "+need.name+" namespace of its own",
 				"--remove mounts="+p.Mounts[i].Place()+" takes it away; {bind: "+p.Mounts[i].Place()+"} is the host's")
 		}
 	}
@@ -316,7 +318,7 @@ func (v *validator) limits() {
 func (v *validator) missing() {
 	for i, m := range v.p.Missing {
 		if !slices.Contains(missingWords, string(m.Layer)) {
-			v.fail(m.Pos, index("missing", i), Quote(string(m.Layer))+" cannot be missing", "it is "+strings.Join(missingWords, ", "))
+			v.fail(m.Pos, phrase.Index("missing", i), Quote(string(m.Layer))+" cannot be missing", "it is "+strings.Join(missingWords, ", "))
 		}
 	}
 }

@@ -273,7 +273,7 @@ func TestCompileErrors(t *testing.T) {
 			"error: process.workdir /etc/passwd: no such directory inside\nfrom: p.yaml:1\nhint: bind it, or name one that exists"},
 
 		{"not in PATH", sandboxtest.HostRoot(), nil, "nothing",
-			"lookup 127: nothing: not found in PATH inside the sandbox\nhint: name it by its path, or keep PATH with env: {keep: [PATH]}"},
+			"lookup 127: nothing: not found in PATH inside the sandbox\nhint: no directory of PATH has it, which is /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; is it installed? Otherwise name it by its path"},
 		{"an empty name", sandboxtest.HostRoot(), nil, "''",
 			"lookup 127: \"\": an empty name is no program\nhint: "},
 		{"no such file", sandboxtest.HostRoot(), nil, "./nothing",
@@ -287,7 +287,7 @@ func TestCompileErrors(t *testing.T) {
 		{"script without its interpreter", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Program("/usr/bin/old", "#!/usr/bin/perl4\n") }), "old",
 			"lookup 127: /usr/bin/old: its interpreter /usr/bin/perl4: no such file\nhint: "},
 		{"env without its program", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Program("/usr/bin/old", "#!/usr/bin/env perl4\n") }), "old",
-			"lookup 127: /usr/bin/old: its interpreter perl4: not found in PATH inside the sandbox\nhint: name it by its path, or keep PATH with env: {keep: [PATH]}"},
+			"lookup 127: /usr/bin/old: its interpreter perl4: not found in PATH inside the sandbox\nhint: no directory of PATH has it, which is /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; is it installed? Otherwise name it by its path"},
 		{"interpreter without permission", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) {
 			h.Files.(sandboxtest.FakeFiles).Program("/usr/bin/old", "#!/etc/passwd\n")
 		}), "old",

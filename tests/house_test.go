@@ -63,10 +63,11 @@ var directions = []struct {
 	not  []string // what it may not import of others
 }{
 	{"cordon/policy", []string{"cordon/policy"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys", "github.com/seccomp/libseccomp-golang"}},
-	// Within policy: tables and YAML know nobody, the filter knows the tables, the language the filter and YAML, and the rest
+	// Within policy: tables, phrases and YAML know nobody, the filter knows the tables, the language the filter and YAML, and the rest
 	// the language.
 	{"cordon/policy/filter/tables", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/filter", []string{"cordon/policy/filter/tables"}, []string{"os", "syscall", "unsafe", "golang.org/x/sys"}},
+	{"cordon/policy/phrase", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/yaml", nil, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/lint", []string{"cordon/policy", "cordon/policy/filter"}, []string{"os", "syscall", "unsafe"}},
 	{"cordon/policy/diff", []string{"cordon/policy", "cordon/policy/filter", "cordon/policy/lint"}, []string{"os", "syscall", "unsafe"}},

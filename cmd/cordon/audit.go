@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox"
 	"cordon/sandbox/audit"
 )
@@ -232,7 +233,7 @@ func (a *audited) text() string {
 		b.WriteString(d.Layer + ": " + d.what() + " would be " + d.Result + ", " + plural(d.Count, "time", "times") + inBraces(d.Comm, d.PID) + "\n")
 		b.WriteString("    " + clean(d.decides()) + "\n")
 		if len(d.Fix) > 0 {
-			b.WriteString("    to allow it: " + clean((&fix{Flags: d.Fix}).line()[1:]) + prefixed(", which gives ", clean(d.Grants)) + "\n")
+			b.WriteString("    to allow it: " + clean((&fix{Flags: d.Fix}).line()[1:]) + phrase.Prefixed(", which gives ", clean(d.Grants)) + "\n")
 		} else if d.Note != "" {
 			b.WriteString("    " + clean(d.Note) + "\n")
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"cordon/policy/phrase"
 	"cordon/sandbox/report"
 )
 
@@ -63,33 +64,33 @@ func endedWell(r *report.Report) bool { return r.Exit == 0 && r.Signal == "" && 
 // whereMore names what tells the rest of the run.
 func (u *ui) whereMore(does string) string {
 	if !u.kept {
-		return "--report FILE" + prefixed(" ", does)
+		return "--report FILE" + phrase.Prefixed(" ", does)
 	}
-	return "cordon why --last" + prefixed(" ", does)
+	return "cordon why --last" + phrase.Prefixed(" ", does)
 }
 
 // briefDenial is a denial on one line. What would allow it is on it where that takes no expression; otherwise more stands
 // there, and all is false.
 func briefDenial(d *report.Denial, more string) (line string, all bool) {
 	room := briefColumns - len("cordon: denied: ")
-	who := who(d) + prefixed("; ", d.Instead)
+	who := who(d) + phrase.Prefixed("; ", d.Instead)
 	if strings.HasPrefix(d.Remedy, "--") && !strings.Contains(d.Remedy, "'") {
 		if line := callText(d) + who + "; to allow: " + d.Remedy; width(line) <= room {
 			return line, true
 		}
 	}
-	tail := who + prefixed("; ", more)
+	tail := who + phrase.Prefixed("; ", more)
 	return cut(callText(d), room-width(tail)) + tail, false
 }
 
 // fullDenial is a denial with the rule that decides and what would allow it.
 func fullDenial(d *report.Denial) string {
-	s := callText(d) + who(d) + " — " + d.Rule + prefixed("; ", d.Instead)
+	s := callText(d) + who(d) + " — " + d.Rule + phrase.Prefixed("; ", d.Instead)
 	if d.Quiet {
 		s += "; expected"
 	}
 	if !strings.HasPrefix(d.Remedy, "--") {
-		return s + prefixed("; ", d.Remedy)
+		return s + phrase.Prefixed("; ", d.Remedy)
 	}
 	return s + "; to allow: " + d.Remedy
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox"
 	"cordon/sandbox/host"
 	"cordon/sandbox/report"
@@ -89,7 +90,7 @@ func (f *runFlags) checkKept(c *cobra.Command) error {
 	return nil
 }
 
-// detach runs this command again in a new session, and waits until the program runs there or an error has stopped it. Until
+// detach runs this command again in a new session, and waits until the program runs there or has failed to start. Until
 // then, errors appear on the caller's stderr.
 func (u *ui) detach(f *runFlags) error {
 	r, w, err := os.Pipe()
@@ -118,7 +119,7 @@ func (u *ui) detach(f *runFlags) error {
 	})
 	w.Close()
 	if err != nil {
-		return &cliError{err: errors.New("detach: " + cause(err).Error())}
+		return &cliError{err: errors.New("detach: " + phrase.Cause(err).Error())}
 	}
 	id, err := io.ReadAll(r)
 	if err == nil && len(id) > 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"cordon/policy/phrase"
 	"cordon/sandbox/statedir"
 )
 
@@ -122,7 +123,7 @@ func (i *inspected) summary() []string {
 		fact("command", strings.Join(i.Args, " ")), fact("cwd", i.Cwd), fact("created", i.Created.Format(time.RFC3339)), fact("launcher", "pid "+itoa(i.Launcher.PID)),
 	}
 	if e := i.Ending; e != nil {
-		s = append(s, fact("ended", e.At.Format(time.RFC3339)+prefixed(", by ", e.Signal)+prefixed(", at its limit: ", e.Limit)))
+		s = append(s, fact("ended", e.At.Format(time.RFC3339)+phrase.Prefixed(", by ", e.Signal)+phrase.Prefixed(", at its limit: ", e.Limit)))
 		if e.Error != "" {
 			s = append(s, fact("error", e.Error))
 		}

@@ -14,6 +14,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/learn"
+	"cordon/policy/phrase"
 	"cordon/policy/recording"
 	"cordon/profiles"
 )
@@ -109,7 +110,7 @@ func readRecording(facts *learn.Facts, file string) error {
 	if file != "-" {
 		r, err := openInput(file)
 		if err != nil {
-			return &cliError{err: errors.New("learn: " + strconv.Quote(file) + ": " + cause(err).Error())}
+			return &cliError{err: errors.New("learn: " + strconv.Quote(file) + ": " + phrase.Cause(err).Error())}
 		}
 		defer r.Close()
 		in, name = r, file
@@ -132,7 +133,7 @@ func (f *learnFlags) existing() ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
-		return nil, &cliError{err: errors.New("learn: " + strconv.Quote(f.out) + ": " + cause(err).Error()), hint: hint(err)}
+		return nil, &cliError{err: errors.New("learn: " + strconv.Quote(f.out) + ": " + phrase.Cause(err).Error()), hint: hint(err)}
 	case len(strings.TrimSpace(string(text))) == 0:
 		return nil, nil
 	}
@@ -272,21 +273,21 @@ func (u *ui) tellLearned(f *learnFlags, facts *learn.Facts, result *learn.Result
 	}
 	for i := range facts.Header.Runs {
 		if r := &facts.Header.Runs[i]; !r.Complete {
-			u.line("warning", "a run of "+strings.Join(r.Command, " ")+" is not complete"+prefixed(": ", strings.Join(r.Why, ", "))+"; what was lost is not in the profile")
+			u.line("warning", "a run of "+strings.Join(r.Command, " ")+" is not complete"+phrase.Prefixed(": ", strings.Join(r.Why, ", "))+"; what was lost is not in the profile")
 		}
 	}
 	for _, n := range result.Notes {
-		u.line(string(n.Kind), n.What+": "+n.Why+prefixed(" (", closed(n.At.Short())))
+		u.line(string(n.Kind), n.What+": "+n.Why+phrase.Prefixed(" (", closed(n.At.Short())))
 	}
 	for _, d := range denials {
 		kind := "denied"
 		if d.Maybe {
 			kind = "unsure"
 		}
-		u.line(kind, d.What+": "+string(d.Layer)+": "+d.Why+prefixed(" (", closed(d.At.Short()))+prefixed("; ", d.By.Short()))
+		u.line(kind, d.What+": "+string(d.Layer)+": "+d.Why+phrase.Prefixed(" (", closed(d.At.Short()))+phrase.Prefixed("; ", d.By.Short()))
 	}
 	if failed > 0 {
-		u.line("error", "learn: the profile would deny "+counted(failed, "thing")+" of what was recorded")
+		u.line("error", "learn: the profile would deny "+phrase.Counted(failed, "thing")+" of what was recorded")
 		u.line("hint", "to allow a secret, a device or a socket: --grant PATH; to allow a system call: --grant-call CALL; to allow what the parent profile denies, use another --extends")
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox/statedir"
 )
 
@@ -197,7 +198,7 @@ func (p *logPrinter) print(rec *statedir.LogRecord, data []byte) error {
 		data = onTerminal(data)
 	}
 	if _, err := to.Write(data); err != nil {
-		return &cliError{err: errors.New("write the log: " + cause(err).Error())}
+		return &cliError{err: errors.New("write the log: " + phrase.Cause(err).Error())}
 	}
 	return nil
 }

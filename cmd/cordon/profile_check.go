@@ -12,6 +12,7 @@ import (
 	"cordon/policy"
 	"cordon/policy/filter"
 	"cordon/policy/lint"
+	"cordon/policy/phrase"
 )
 
 type checkFlags struct {
@@ -139,7 +140,7 @@ func (u *ui) tell(c *checked) {
 		}
 	}
 	for _, w := range c.Warnings {
-		u.line("warning", c.Profile+": "+w.Text+prefixed(" (", closed(strings.Join(w.From, ", "))))
+		u.line("warning", c.Profile+": "+w.Text+phrase.Prefixed(" (", closed(strings.Join(w.From, ", "))))
 		if w.Hint != "" {
 			u.line("hint", w.Hint)
 		}

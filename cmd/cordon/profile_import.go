@@ -16,6 +16,7 @@ import (
 	"cordon/policy"
 	"cordon/policy/convert"
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 )
 
 // conversion are the flags that import and export have in common.
@@ -168,7 +169,7 @@ func kernelOf(given string) (k convert.Kernel, err error) {
 }
 
 func convertError(command, file string, err error) error {
-	return &cliError{err: errors.New("profile " + command + ": " + strconv.Quote(file) + ": " + cause(err).Error())}
+	return &cliError{err: errors.New("profile " + command + ": " + strconv.Quote(file) + ": " + phrase.Cause(err).Error())}
 }
 
 // converted lists what became of the rules. It writes the result, unless something is lost without --lossy. If the
@@ -181,7 +182,7 @@ func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error 
 		}
 	}
 	if n := res.Lossy(); n > 0 && !f.lossy {
-		return &cliError{err: fmt.Errorf("%s would be lost or let more calls pass: nothing is written", counted(n, "rule")),
+		return &cliError{err: fmt.Errorf("%s would be lost or let more calls pass: nothing is written", phrase.Counted(n, "rule")),
 			hint: "use --lossy to write the result all the same", code: exitNo}
 	}
 	if f.out == "-" {
@@ -216,7 +217,7 @@ func (u *ui) listNotes(notes []convert.Note) {
 		}
 		u.line(string(n.Class), at+": "+n.Rule+": "+suffixed(string(n.Effect), ": ")+n.How)
 	}
-	u.line("converted", fmt.Sprintf("%s exact, %d approximated, %d dropped", counted(exact, "rule"), others, dropped))
+	u.line("converted", fmt.Sprintf("%s exact, %d approximated, %d dropped", phrase.Counted(exact, "rule"), others, dropped))
 }
 
 func suffixed(s, suffix string) string {
@@ -224,13 +225,6 @@ func suffixed(s, suffix string) string {
 		return ""
 	}
 	return s + suffix
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
 }
 
 // listedNote is an item of --json.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 )
 
 // A separate program compares filters with libseccomp's, because this program links no C. cordon-reference gets the
@@ -56,11 +57,11 @@ type gap struct {
 func referencePath() (string, error) {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		return "", &cliError{err: errors.New("reference: /proc/self/exe: " + cause(err).Error())}
+		return "", &cliError{err: errors.New("reference: /proc/self/exe: " + phrase.Cause(err).Error())}
 	}
 	path := filepath.Join(filepath.Dir(self), referenceName)
 	if err := ownProgram(path); err != nil {
-		return "", &cliError{err: errors.New("reference: " + path + ": " + cause(err).Error()),
+		return "", &cliError{err: errors.New("reference: " + path + ": " + phrase.Cause(err).Error()),
 			hint: "install gcc, pkg-config and libseccomp's headers (apt-get install gcc pkg-config libseccomp-dev), run make build, and put cordon-reference in the directory of cordon"}
 	}
 	return path, nil
@@ -101,7 +102,7 @@ func compareWithReference(p *policy.Profile) ([]*referenceReport, error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(request), &out, &text
 	if err := cmd.Run(); err != nil {
 		first, _, _ := strings.Cut(strings.TrimSpace(text.String()), "\n")
-		return nil, &cliError{err: errors.New("reference: " + referenceName + ": " + err.Error() + prefixed(": ", first))}
+		return nil, &cliError{err: errors.New("reference: " + referenceName + ": " + err.Error() + phrase.Prefixed(": ", first))}
 	}
 	var reports []*referenceReport
 	if err := json.Unmarshal(out.Bytes(), &reports); err != nil {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox/report"
 )
 
@@ -37,7 +38,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 		}
 	}
 	for _, m := range r.Missing {
-		u.line("missing", string(m.Layer)+": "+m.Why+prefixed("; instead: ", m.Instead))
+		u.line("missing", string(m.Layer)+": "+m.Why+phrase.Prefixed("; instead: ", m.Instead))
 	}
 	u.showRestored(r)
 	if verbose {
@@ -57,7 +58,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 	}
 	u.showDenials(r, verbose)
 	for _, h := range r.Hints {
-		u.line("hint", h.Text+prefixed(" (", closed(h.Rule.Short()))+prefixed("; try ", h.Flag))
+		u.line("hint", h.Text+phrase.Prefixed(" (", closed(h.Rule.Short()))+phrase.Prefixed("; try ", h.Flag))
 	}
 }
 
@@ -77,7 +78,7 @@ func (u *ui) showLimit(r *report.Report, l *report.LimitMet) {
 	if strings.Contains(l.Rule, "(--") { // the command line has it
 		flag = ""
 	}
-	u.line(l.Limit, text+prefixed(": ", l.Rule)+prefixed("; to change it: ", flag))
+	u.line(l.Limit, text+phrase.Prefixed(": ", l.Rule)+phrase.Prefixed("; to change it: ", flag))
 }
 
 // limitText says what the limit that ended the run did.
@@ -116,17 +117,10 @@ func plural(n uint64, one, more string) string {
 // showEnforced lists every layer as it was read back, and what the run used.
 func (u *ui) showEnforced(r *report.Report) {
 	for _, e := range r.Enforced {
-		u.line("enforced", string(e.Layer)+": "+e.Found+prefixed(" (", closed(e.Where)))
+		u.line("enforced", string(e.Layer)+": "+e.Found+phrase.Prefixed(" (", closed(e.Where)))
 	}
 	u.line("used", "wall "+r.Wall.Round(time.Microsecond).String()+", "+atLeast(r)+"user "+r.User.String()+", system "+r.System.String()+
 		", peak memory "+strconv.FormatInt(r.PeakRSS>>10, 10)+" KiB")
-}
-
-func prefixed(prefix, s string) string {
-	if s == "" {
-		return ""
-	}
-	return prefix + s
 }
 
 func closed(s string) string {
@@ -266,7 +260,7 @@ func outputHint(flag string) string {
 }
 
 func (r *reportFile) error(err error) *cliError {
-	return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + cause(err).Error())}
+	return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + phrase.Cause(err).Error())}
 }
 
 // tryWrite finds out whether a file can be made and filled in the directory. It uses a file without a name or, if the

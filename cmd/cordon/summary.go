@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy/phrase"
 	"cordon/sandbox/report"
 )
 
@@ -28,7 +29,7 @@ func facts(r *report.Report) []fact {
 	}
 	for i := range r.Limits {
 		l := &r.Limits[i]
-		list = append(list, fact{"limit", l.Limit + prefixed(": ", l.Rule)})
+		list = append(list, fact{"limit", l.Limit + phrase.Prefixed(": ", l.Rule)})
 	}
 	if d := r.Denials; d != nil && d.Total > 0 {
 		list = append(list, fact{"denied", plural(d.Total, "call", "calls") + " of " + plural(uint64(len(d.List)), "kind", "kinds")})
@@ -161,7 +162,7 @@ func markdown(r *report.Report, code int) string {
 		}
 	}
 	for _, h := range r.Hints {
-		b.WriteString("\nHint: " + escape(h.Text+prefixed(" (", closed(h.Rule.Short()))+prefixed("; try ", h.Flag)) + "\n")
+		b.WriteString("\nHint: " + escape(h.Text+phrase.Prefixed(" (", closed(h.Rule.Short()))+phrase.Prefixed("; try ", h.Flag)) + "\n")
 	}
 	return b.String() + "\n"
 }
@@ -239,7 +240,7 @@ func (r *reportFile) add(text string) error {
 		err = r.appendTo(text)
 	}
 	if err != nil {
-		return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + cause(err).Error())}
+		return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + phrase.Cause(err).Error())}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 	"cordon/sandbox"
 	"cordon/sandbox/report"
 	"cordon/sandbox/statedir"
@@ -238,7 +239,7 @@ func (u *ui) raw(line string) { _, _ = io.WriteString(u.err, line+"\n") }
 // write puts data on stdout; a full disk or a closed pipe is an error like any other.
 func (u *ui) write(data string) error {
 	if _, err := io.WriteString(u.out, data); err != nil {
-		return &cliError{err: errors.New("stdout: " + cause(err).Error())}
+		return &cliError{err: errors.New("stdout: " + phrase.Cause(err).Error())}
 	}
 	return nil
 }
@@ -259,17 +260,6 @@ func (u *ui) jsonLine(v any) error {
 		return err
 	}
 	return u.write(string(b) + "\n")
-}
-
-// cause strips the operation and path that package os wraps around an error.
-func cause(err error) error {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			return err
-		}
-		err = next
-	}
 }
 
 // clean makes text safe for one line on a terminal: it escapes unprintable characters as Go does.

@@ -14,6 +14,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 	"cordon/sandbox"
 	"cordon/sandbox/host"
 	"cordon/sandbox/report"
@@ -90,7 +91,7 @@ func readLast() (*lastRun, error) {
 		err = os.Chdir(l.Cwd)
 	}
 	if err != nil {
-		return nil, &cliError{err: errors.New("why --last: " + cause(err).Error())}
+		return nil, &cliError{err: errors.New("why --last: " + phrase.Cause(err).Error())}
 	}
 	return &l, nil
 }
@@ -164,11 +165,11 @@ func (l *lastRun) known(p *policy.Profile) (all []*answer) {
 		if m.Rule != "" {
 			why += ": " + m.Rule
 		}
-		all = append(all, denied("limit:"+m.Limit, "limits", why, prefixed("raise it with ", m.Flag)))
+		all = append(all, denied("limit:"+m.Limit, "limits", why, phrase.Prefixed("raise it with ", m.Flag)))
 	}
 	if l.Report.Signal == "SIGSYS" {
 		for _, h := range l.Report.Hints {
-			all = append(all, denied(l.Args[0], string(policy.LayerSeccomp), h.Text, prefixed("try ", h.Flag)))
+			all = append(all, denied(l.Args[0], string(policy.LayerSeccomp), h.Text, phrase.Prefixed("try ", h.Flag)))
 		}
 	}
 	return all
@@ -184,7 +185,7 @@ func (l *lastRun) calls(p *policy.Profile) (all []*answer) {
 	slices.SortStableFunc(list, func(a, b report.Denial) int { return order(a.Quiet) - order(b.Quiet) })
 	for i := range list[:min(len(list), shownDenials)] {
 		x := &list[i]
-		why := x.Rule + ": " + cmp.Or(x.Errno, x.Instead) + ", " + plural(x.Count, "time", "times") + prefixed(" by ", x.Comm)
+		why := x.Rule + ": " + cmp.Or(x.Errno, x.Instead) + ", " + plural(x.Count, "time", "times") + phrase.Prefixed(" by ", x.Comm)
 		if x.Quiet {
 			all = append(all, denied(x.Text, string(policy.LayerSeccomp), why+"; the profile expects it", ""))
 			continue

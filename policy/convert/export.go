@@ -6,6 +6,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 )
 
 // Format is a format that Export writes.
@@ -88,7 +89,7 @@ func (e *exporter) scalarNote(key, rule string, class Class, effect Effect, how 
 // noteUnknown is about numbers that no table has, for which none of the formats has a word.
 func (e *exporter) noteUnknown(how string) {
 	rule := "unknown: " + e.unknown.String()
-	switch open, passes := passes(e.deflt), passes(e.unknown); {
+	switch open, passes := e.deflt.Passes(), e.unknown.Passes(); {
 	case e.unknown == e.deflt:
 		e.scalarNote("unknown", rule, Exact, Same, "")
 	case open && !passes:
@@ -152,7 +153,7 @@ func (e *exporter) noteItems(of func(*filter.Decision) Note) {
 				}
 			}
 		}
-		n.At, n.Pos, n.Rule = index("syscalls.rules", i), x.Pos, x.Call+": "+shortened(x.Expr)
+		n.At, n.Pos, n.Rule = phrase.Index("syscalls.rules", i), x.Pos, x.Call+": "+shortened(x.Expr)
 		e.note(n)
 	}
 	for i := range e.decisions { // variants of a call with rules, and what is closed
@@ -179,7 +180,7 @@ func (e *exporter) noteNewer() {
 		if !newer(d.Call) || len(d.Cases) == 1 && d.Cases[0].Action == e.deflt {
 			continue
 		}
-		if passes(e.deflt) {
+		if e.deflt.Passes() {
 			open = append(open, d.Call)
 		} else {
 			lost = append(lost, d.Call)

@@ -146,7 +146,7 @@ func (e *exporter) fit(d *filter.Decision) (cases []filter.Case, all bool) {
 		k := &d.Cases[i]
 		if k.Action == e.deflt || !high(k) || !slices.ContainsFunc(d.Cases, func(o filter.Case) bool { return o.Action != k.Action && !high(&o) && meet(k, &o) }) {
 			cases = append(cases, *k)
-		} else if passes(e.deflt) && !passes(k.Action) {
+		} else if e.deflt.Passes() && !k.Action.Passes() {
 			return []filter.Case{{Action: worst(d)}}, false
 		}
 	}
@@ -256,7 +256,7 @@ func (e *exporter) fits(d *filter.Decision) bool {
 // opens reports whether libseccomp would let a call pass that is closed here because it does the work of others.
 func (e *exporter) opens(d *filter.Decision) bool {
 	a, ok := fixed(d)
-	return slices.Contains(e.foreign, filter.I386) && (d.Call == "socketcall" || d.Call == "ipc") && (!ok || !passes(a))
+	return slices.Contains(e.foreign, filter.I386) && (d.Call == "socketcall" || d.Call == "ipc") && (!ok || !a.Passes())
 }
 
 // wide reports whether a case looks at more than the low half of an argument.

@@ -21,7 +21,7 @@ func (e *exporter) systemd() []byte {
 	}
 	b.WriteString("\n")
 	allow, logged := e.passing()
-	if passes(e.deflt) {
+	if e.deflt.Passes() {
 		e.refuse(&b)
 		if e.deflt.Kind == filter.Log {
 			fill(&b, "SystemCallLog=~", allow)
@@ -80,12 +80,12 @@ func (e *exporter) refuse(b *strings.Builder) {
 		d := &e.decisions[i]
 		a, ok := fixed(d)
 		if !ok {
-			if e.Lossy && mayPass(d) || !passes(e.deflt) {
+			if e.Lossy && mayPass(d) || !e.deflt.Passes() {
 				continue
 			}
 			a = worst(d)
 		}
-		if a == e.deflt || passes(a) || !passes(e.deflt) && systemdAction(a) == systemdAction(e.deflt) {
+		if a == e.deflt || a.Passes() || !e.deflt.Passes() && systemdAction(a) == systemdAction(e.deflt) {
 			continue
 		}
 		names = append(names, d.Call+":"+systemdAction(a))
@@ -138,7 +138,7 @@ func fill(b *strings.Builder, key string, names []string) {
 
 func (e *exporter) noteSystemd(passing []string) {
 	switch {
-	case passes(e.deflt), systemdExact(e.deflt):
+	case e.deflt.Passes(), systemdExact(e.deflt):
 		e.scalarNote("default", "default: "+e.deflt.String(), Exact, Same, "")
 	default:
 		e.scalarNote("default", "default: "+e.deflt.String(), Approximated, Same, "systemd knows errors and kill, which it is now")
@@ -146,7 +146,7 @@ func (e *exporter) noteSystemd(passing []string) {
 	e.noteUnknown("they get the default, " + e.deflt.String())
 	e.scalarNote("arches", "other architectures", Approximated, Same, "how their calls end is systemd's")
 	e.noteItems(e.judgeSystemd)
-	if passes(e.deflt) {
+	if e.deflt.Passes() {
 		e.noteNewer()
 		return
 	}
@@ -172,7 +172,7 @@ func (e *exporter) judgeSystemd(d *filter.Decision) Note {
 	switch {
 	case ok && d.Narrowed != "":
 		return Note{Class: Approximated, Effect: Tighter, How: d.Call + ": " + d.Narrowed + ", and the more severe action holds"}
-	case ok && !passes(a) && !systemdExact(a) && a != e.deflt:
+	case ok && !a.Passes() && !systemdExact(a) && a != e.deflt:
 		return Note{Class: Approximated, Effect: Same, How: d.Call + ": systemd knows errors and kill, which it is now"}
 	case ok:
 		return Note{}

@@ -78,7 +78,7 @@ func tighter(t *testing.T, p, q *policy.Profile, a, b *filter.Decision, res, bac
 		for i := range args {
 			args[i] = g.Uint64()&^k.Args[i].Mask | k.Args[i].Value
 		}
-		if passes(holding(b, &args)) && !passes(holding(a, &args)) {
+		if holding(b, &args).Passes() && !holding(a, &args).Passes() {
 			t.Fatalf("%s passes for %#x and did not: %v", a.Call, args, inexact(res))
 		}
 	}
@@ -252,8 +252,8 @@ func unit(t *testing.T, p *policy.Profile, arch filter.Arch, lossy bool) {
 		}
 		for _, k := range d.Cases {
 			was := k.Action
-			same := passes(got) == passes(was) && (passes(was) || got == was || !systemdExact(was))
-			widened := passes(got) && !passes(was)
+			same := got.Passes() == was.Passes() && (was.Passes() || got == was || !systemdExact(was))
+			widened := got.Passes() && !was.Passes()
 			if !same && !noted(res, d.Call) && !(p.Syscalls.Default == "log") || widened && res.Lossy() == 0 {
 				t.Fatalf("%s: %v in the unit, %v in the profile\n%v\n%s", d.Call, got, was, inexact(res), res.Text)
 			}

@@ -141,9 +141,9 @@ func (im *importer) withoutName(e *entry, n *value) (Class, Effect) {
 	switch {
 	case elsewhere(n.text):
 		return Exact, Same
-	case passes(e.action.Action):
+	case e.action.Action.Passes():
 		return Approximated, Tighter
-	case passes(im.deflt.Action):
+	case im.deflt.Action.Passes():
 		return Dropped, Wider
 	}
 	return Approximated, Same
@@ -190,8 +190,6 @@ func elsewhere(name string) bool {
 		"switch_endian", "sys_debug_setcontext", "sysmips", "timerfd", "cachectl", "usr26", "usr32", "utrap_install", "getpagesize"}, name)
 }
 
-func passes(a filter.Action) bool { return a.Kind == filter.Allow || a.Kind == filter.Log }
-
 // add records what an entry says about one call.
 func (im *importer) add(name string, e *entry) {
 	c := im.calls[name]
@@ -235,7 +233,7 @@ func (im *importer) arrange() {
 			im.conditional(c)
 		case c.fixed.Kind == filter.Allow:
 			im.allow = append(im.allow, c)
-		case passes(im.deflt.Action) && c.fixed.Action == (filter.Action{Kind: filter.Errno, Errno: 1}):
+		case im.deflt.Action.Passes() && c.fixed.Action == (filter.Action{Kind: filter.Errno, Errno: 1}):
 			im.deny = append(im.deny, c)
 		default:
 			im.rules = append(im.rules, rule{call: c.name, expr: c.fixed.String(), from: c.from})
@@ -313,7 +311,7 @@ func (im *importer) conditional(c *call) {
 
 func (im *importer) addRule(c *call, expr string, other filter.Action) {
 	r := rule{call: c.name, expr: expr, from: c.from, arguments: true}
-	if other != im.deflt.Action || passes(other) {
+	if other != im.deflt.Action || other.Passes() {
 		r.other = other.String()
 	}
 	im.rules = append(im.rules, r)
@@ -365,11 +363,11 @@ func (im *importer) compareI386() {
 	if err != nil {
 		return // write reports it
 	}
-	open := passes(im.deflt.Action)
+	open := im.deflt.Action.Passes()
 	for _, name := range []string{"socketcall", "ipc"} {
 		c := im.calls[name]
 		i := slices.IndexFunc(all, func(d filter.Decision) bool { return d.Call == name })
-		if i < 0 || c != nil && c.fixed != nil && !passes(c.fixed.Action) || c == nil && !open || passes(all[i].Cases[0].Action) {
+		if i < 0 || c != nil && c.fixed != nil && !c.fixed.Action.Passes() || c == nil && !open || all[i].Cases[0].Action.Passes() {
 			continue
 		}
 		path, at := "syscalls", (*value)(nil)
@@ -388,7 +386,7 @@ func (im *importer) compareI386() {
 // unknown is the action for numbers that no table has. runc answers ENOSYS to calls newer than those that a file names,
 // unless its default lets calls pass.
 func (im *importer) unknown() filter.Action {
-	if passes(im.deflt.Action) {
+	if im.deflt.Action.Passes() {
 		return im.deflt.Action
 	}
 	return filter.Action{Kind: filter.Errno, Errno: 38}

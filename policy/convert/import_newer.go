@@ -14,7 +14,7 @@ const newerThan = "calls newer than "
 // lets calls pass, or says ENOSYS, is the same in both.
 func (im *importer) newer() {
 	enosys := im.unknown()
-	if passes(im.deflt.Action) || im.deflt.Action == enosys {
+	if im.deflt.Action.Passes() || im.deflt.Action == enosys {
 		return
 	}
 	newest, name := uint32(0), ""

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 )
 
 // JSON is read by RFC 8259 and not by encoding/json, which takes the last of several equal keys, keys in any case and
@@ -233,7 +234,7 @@ func (s *scanner) array(v *value, path string) *policy.Error {
 		return nil
 	}
 	for {
-		item, err := s.value(index(path, len(v.items)))
+		item, err := s.value(phrase.Index(path, len(v.items)))
 		if err != nil {
 			return err
 		}
@@ -268,8 +269,6 @@ func join(path, name string) string {
 	}
 	return path + "." + name
 }
-
-func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 // number is the text of a number.
 func (s *scanner) number(path string) (string, *policy.Error) {

@@ -7,6 +7,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 )
 
 // What a seccomp profile of the OCI family says: the runtime specification's linux.seccomp with what Docker's template
@@ -134,7 +135,7 @@ func (d *decoder) list(v *value, path string, k kind, f func(*value, string)) {
 		return
 	}
 	for i, it := range v.items {
-		if at := index(path, i); d.wants(it, at, k) {
+		if at := phrase.Index(path, i); d.wants(it, at, k) {
 			f(it, at)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 )
 
 // A scene is what is seen at a path of a profile.
@@ -31,43 +32,43 @@ type scene struct {
 }
 
 func (s *scene) String() string {
-	text := cmp.Or(s.private, s.kernel)
+	said := cmp.Or(s.private, s.kernel)
 	if s.host != "" {
-		text = "the host's " + s.host
+		said = "the host's " + s.host
 		if s.write {
-			text += ", writable"
+			said += ", writable"
 		}
-		text += prefixed(", under ", s.private)
+		said += phrase.Prefixed(", under ", s.private)
 	}
-	text += prefixed(", its changes in ", s.changes)
+	said += phrase.Prefixed(", its changes in ", s.changes)
 	if s.size > 0 {
-		text += " of " + policy.FormatSize(s.size)
+		said += " of " + policy.FormatSize(s.size)
 	}
 	if s.perm != s.usual {
-		text += " with mode " + policy.FormatPerm(s.perm)
+		said += " with mode " + policy.FormatPerm(s.perm)
 	}
 	if s.hidepid > 0 {
-		text += " with hidepid " + policy.HidepidWords[s.hidepid]
+		said += " with hidepid " + policy.HidepidWords[s.hidepid]
 	}
 	if len(s.masked) > 0 && s.masked[0] != usualMasks {
-		text += maskText(s.masked[1:])
+		said += maskText(s.masked[1:])
 	}
-	if text == "" {
+	if said == "" {
 		return "nothing"
 	}
 	if s.live {
-		text += ", its sockets too"
+		said += ", its sockets too"
 	}
 	if s.noexec {
-		text += ", not executable"
+		said += ", not executable"
 	}
 	if s.unfit > 0 {
-		text += ", but not where nobody works (" + policy.UnfitWords[s.unfit] + ")"
+		said += ", but not where nobody works (" + policy.UnfitWords[s.unfit] + ")"
 	}
 	if s.spare {
-		text += ", or nothing if that cannot be had"
+		said += ", or nothing if that cannot be had"
 	}
-	return text
+	return said
 }
 
 // tree compares what is seen at the root and at every mount of either profile: in between nothing changes.
@@ -302,11 +303,4 @@ func masksOf(m *policy.Mount) []string {
 		list = append(list, "read-only "+p)
 	}
 	return list
-}
-
-func prefixed(before, s string) string {
-	if s == "" {
-		return ""
-	}
-	return before + s
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 )
 
 // noise are checks of capabilities that the kernel makes of programs that have no need of them: the answer changes an
@@ -73,8 +74,8 @@ func (l *learner) capabilities() (without []string) {
 			why = l.f.unneeded(c)
 		}
 		if why != "" {
-			without = append(without, c.Cap+suffixed(" for ", c.By)+": "+why)
-			l.note(Note{Kind: Left, What: "the capability " + c.Cap + suffixed(" for ", c.By), Why: why, At: c.At})
+			without = append(without, c.Cap+phrase.Prefixed(" for ", c.By)+": "+why)
+			l.note(Note{Kind: Left, What: "the capability " + c.Cap + phrase.Prefixed(" for ", c.By), Why: why, At: c.At})
 			continue
 		}
 		if !slices.ContainsFunc(kept, func(k Cap) bool { return k.Cap == c.Cap }) {
@@ -88,7 +89,7 @@ func (l *learner) capabilities() (without []string) {
 		if l.f.user() {
 			s.Ambient = append(s.Ambient, policy.Capability{Name: c.Cap, Pos: c.At})
 		}
-		l.note(Note{Kind: Granted, What: "the capability " + c.Cap, Why: strings.TrimPrefix(suffixed(" it was used by ", c.By), " "), At: c.At})
+		l.note(Note{Kind: Granted, What: "the capability " + c.Cap, Why: strings.TrimPrefix(phrase.Prefixed(" it was used by ", c.By), " "), At: c.At})
 	}
 	return without
 }
@@ -96,11 +97,4 @@ func (l *learner) capabilities() (without []string) {
 // user reports whether a run's task was not root inside: then a capability has to be ambient to be of use.
 func (f *Facts) user() bool {
 	return slices.ContainsFunc(f.Header.Runs, func(r runOf) bool { return r.UID != 0 })
-}
-
-func suffixed(before, s string) string {
-	if s == "" {
-		return ""
-	}
-	return before + s
 }

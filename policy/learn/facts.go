@@ -10,6 +10,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 	"cordon/policy/recording"
 )
 
@@ -153,7 +154,7 @@ func (f *Facts) header(file string, h *recording.Header) error {
 		return &recording.Error{File: file, Line: 1, Msg: err.Error(), Hint: "learn a profile for each architecture"}
 	}
 	if _, ok := filter.ParseArch(f.Header.Arch); !ok {
-		return &recording.Error{File: file, Line: 1, Msg: "recorded on " + quote(f.Header.Arch) + ", for which there are no filters"}
+		return &recording.Error{File: file, Line: 1, Msg: "recorded on " + phrase.Short(f.Header.Arch) + ", for which there are no filters"}
 	}
 	return nil
 }
@@ -353,11 +354,4 @@ func (c *Call) arg(name string) (uint64, bool) {
 		}
 	}
 	return 0, false
-}
-
-func quote(s string) string {
-	if len(s) > 80 {
-		s = s[:80] + "…"
-	}
-	return strconv.Quote(s)
 }

@@ -7,6 +7,7 @@ import (
 
 	"cordon/policy/filter"
 	"cordon/policy/lint"
+	"cordon/policy/phrase"
 	"cordon/policy/recording"
 )
 
@@ -124,7 +125,7 @@ func (f *files) refuse(p *Path) string {
 	name, gives := lint.SocketAt(p.Path)
 	switch {
 	case f.secrets.has(p.Path) && (p.itself || f.secrets.names[p.Path] != nil):
-		return "it is a secret" + suffixed(", by the name ", strings.Join(f.secrets.names[p.Path], ", "))
+		return "it is a secret" + phrase.Prefixed(", by the name ", strings.Join(f.secrets.names[p.Path], ", "))
 	case f.secrets.isGranted(p.Path):
 		return ""
 	case name != "" && p.Type != recording.TypeDir && p.Type != recording.TypeLink:
@@ -204,7 +205,7 @@ func (l *learner) unusual(c *Call) (unusual, barred bool) {
 	return true, (said || slices.Contains(strings.Fields(reaching), c.Name)) && !slices.Contains(l.opts.Calls, c.Name)
 }
 
-func allowing(o filter.Outcome) bool { return passes(o.Action) }
+func allowing(o filter.Outcome) bool { return o.Action.Passes() }
 
 // outcomes returns the possible results of a filter for a call, for all values of the arguments that were not recorded.
 // It treats a call of another architecture as the same call of the machine's own.

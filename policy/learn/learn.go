@@ -8,6 +8,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 )
 
 // Options say what to make of recordings.
@@ -156,7 +157,7 @@ func (l *learner) program() string {
 
 // top is the comment on top of the file: the runs that it comes from.
 func (l *learner) top() []string {
-	lines := []string{"Learned from " + count(len(l.f.Header.Runs), "run") + "; # FILE:LINE behind a rule is the record that it comes from."}
+	lines := []string{"Learned from " + phrase.Counted(len(l.f.Header.Runs), "run") + "; # FILE:LINE behind a rule is the record that it comes from."}
 	const most = 16
 	for i := range l.f.Header.Runs {
 		if i == most {
@@ -181,13 +182,6 @@ func (l *learner) top() []string {
 		lines = append(lines, "  "+evidence(file)+" ends too early")
 	}
 	return lines
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
 }
 
 // env keeps what the options say and the profile below does not.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"cordon/policy/phrase"
 	"cordon/policy/recording"
 )
 
@@ -132,7 +133,7 @@ func listed(lines []string) []string {
 	slices.Sort(lines)
 	lines = slices.Compact(lines)
 	if more := len(lines) - mostListed; more > 0 {
-		lines = append(lines[:mostListed:mostListed], "and "+count(more, "other"))
+		lines = append(lines[:mostListed:mostListed], "and "+phrase.Counted(more, "other"))
 	}
 	for i := range lines {
 		lines[i] = "  " + lines[i]

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/policy/recording"
 )
 
@@ -72,7 +73,7 @@ func (l *learner) network() {
 	for i := range l.f.Nets {
 		n := &l.f.Nets[i]
 		if n.Family == "unix" && n.Addr != "" {
-			l.note(Note{Kind: Left, What: n.Op + " to the abstract socket " + quote(n.Addr), Why: "abstract sockets of the host are out of reach with a network and Landlock of one's own", At: n.At})
+			l.note(Note{Kind: Left, What: n.Op + " to the abstract socket " + phrase.Short(n.Addr), Why: "abstract sockets of the host are out of reach with a network and Landlock of one's own", At: n.At})
 		}
 		if l.f.beyond(n) && l.f.apart() && !loopback(n.Addr) {
 			l.note(Note{Kind: Left, What: n.Op + " " + n.endpoint(), Why: "it was recorded in a network of its own, and reached nobody outside, nor was reached; record with --net host if it should be", At: n.At})
@@ -83,7 +84,7 @@ func (l *learner) network() {
 		if at == (policy.Pos{}) {
 			at = n.At
 		}
-		line := n.Op + " " + n.endpoint() + suffixed(" ", n.Proto)
+		line := n.Op + " " + n.endpoint() + phrase.Prefixed(" ", n.Proto)
 		if n.Name != "" && n.Name != n.Addr {
 			line += " (" + n.Addr + ")"
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/policy/recording"
 )
 
@@ -409,7 +410,7 @@ func (f *files) write() {
 			m.Target = name
 		}
 		if !plainPath(g.path) {
-			f.note(Note{Kind: Left, What: quote(g.path), Why: "a profile cannot name such a path", At: g.at})
+			f.note(Note{Kind: Left, What: phrase.Short(g.path), Why: "a profile cannot name such a path", At: g.at})
 			continue
 		}
 		f.own.Mounts = append(f.own.Mounts, m)

@@ -7,6 +7,7 @@ import (
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/policy/phrase"
 	"cordon/policy/recording"
 )
 
@@ -77,7 +78,7 @@ func (r *replay) call(c *Call) error {
 		ones[i] = 1<<64 - 1
 	}
 	low, high := q.Data([6]uint64{}), q.Data(ones)
-	if passes(r.program.Action(&low)) && passes(r.program.Action(&high)) {
+	if r.program.Action(&low).Passes() && r.program.Action(&high).Passes() {
 		return nil
 	}
 	found, err := filter.Ask(r.spec, r.f.arch(), q)
@@ -88,14 +89,12 @@ func (r *replay) call(c *Call) error {
 	return nil
 }
 
-func passes(a filter.Action) bool { return a.Kind == filter.Allow || a.Kind == filter.Log }
-
 // judge is for a call of which not every outcome is that it passes.
 func (r *replay) judge(c *Call, d *filter.Data, found []filter.Outcome) {
 	maybe := false
 	var bad *filter.Outcome
 	for i := range found {
-		if passes(found[i].Action) {
+		if found[i].Action.Passes() {
 			maybe = true
 		} else if bad == nil {
 			bad = &found[i]
@@ -149,7 +148,7 @@ func (r *replay) another(c *Call, a filter.Action) bool {
 		return false
 	}
 	found, err := filter.Ask(r.spec, r.f.arch(), q)
-	return err == nil && slices.ContainsFunc(found, func(o filter.Outcome) bool { return passes(o.Action) })
+	return err == nil && slices.ContainsFunc(found, func(o filter.Outcome) bool { return o.Action.Passes() })
 }
 
 // tcp reports whether the same socket can be had of TCP.
@@ -161,7 +160,7 @@ func (r *replay) tcp(c *Call) bool {
 		}
 	}
 	found, err := filter.Ask(r.spec, r.f.arch(), q)
-	return err == nil && len(found) > 0 && !slices.ContainsFunc(found, func(o filter.Outcome) bool { return !passes(o.Action) })
+	return err == nil && len(found) > 0 && !slices.ContainsFunc(found, func(o filter.Outcome) bool { return !o.Action.Passes() })
 }
 
 // parsePos is the first place of a verdict, which package filter has as text.
@@ -228,7 +227,7 @@ func (r *replay) caps() {
 		if _, known := policy.CapabilityNumber(c.Cap); !known || c.Errno != "" || kept || noiseOf(c) != "" || r.f.unneeded(c) != "" {
 			continue
 		}
-		r.deny(Denial{Layer: policy.LayerCaps, What: c.Cap + suffixed(" for ", c.By), Why: "the capability is not kept", At: c.At})
+		r.deny(Denial{Layer: policy.LayerCaps, What: c.Cap + phrase.Prefixed(" for ", c.By), Why: "the capability is not kept", At: c.At})
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"cordon/policy/phrase"
 )
 
 // The bounds of what one recording may say. A recording comes from anyone.
@@ -26,7 +28,7 @@ func (e *Event) check(executables int) error {
 		return errors.New("n: an event happened at least once")
 	}
 	if e.Errno != "" && !isWord(e.Errno, 'A', 'Z') {
-		return errors.New("errno: " + show(e.Errno) + " is no error's name")
+		return errors.New("errno: " + phrase.Short(e.Errno) + " is no error's name")
 	}
 	switch e.Kind {
 	case KindCall:
@@ -37,38 +39,38 @@ func (e *Event) check(executables int) error {
 		return e.Net.check()
 	case KindCap:
 		if !isWord(e.Cap, 'A', 'Z') {
-			return errors.New("cap: " + show(e.Cap) + " is no capability")
+			return errors.New("cap: " + phrase.Short(e.Cap) + " is no capability")
 		}
 		if e.By != "" && !isWord(e.By, 'a', 'z') {
-			return errors.New("by: " + show(e.By) + " is no function")
+			return errors.New("by: " + phrase.Short(e.By) + " is no function")
 		}
 		return nil
 	case KindPeak:
 		if !slices.Contains(peaks[:], e.Peak) {
-			return errors.New("what: " + show(string(e.Peak)) + " is no peak")
+			return errors.New("what: " + phrase.Short(string(e.Peak)) + " is no peak")
 		}
 		return nil
 	}
-	return errors.New("kind: " + show(string(e.Kind)) + " is not known")
+	return errors.New("kind: " + phrase.Short(string(e.Kind)) + " is not known")
 }
 
 func (e *Event) checkCall() error {
 	if !isCall(e.Call) {
-		return errors.New("call: " + show(e.Call) + " is no system call")
+		return errors.New("call: " + phrase.Short(e.Call) + " is no system call")
 	}
 	if e.Arch != "" && !isWord(e.Arch, 'a', 'z') {
-		return errors.New("arch: " + show(e.Arch) + " is no architecture")
+		return errors.New("arch: " + phrase.Short(e.Arch) + " is no architecture")
 	}
 	if len(e.Args) > maxArgs {
 		return errors.New("args: a call has six")
 	}
 	for i, a := range e.Args {
 		if !isWord(a.Name, 'a', 'z') {
-			return errors.New("args: " + show(a.Name) + " is no argument")
+			return errors.New("args: " + phrase.Short(a.Name) + " is no argument")
 		}
 		for _, b := range e.Args[:i] {
 			if a.Name == b.Name {
-				return errors.New("args: " + show(a.Name) + " twice")
+				return errors.New("args: " + phrase.Short(a.Name) + " twice")
 			}
 		}
 	}
@@ -87,9 +89,9 @@ func (e *Event) checkPath() error {
 	switch {
 	case e.Kind == KindExec:
 	case e.Access == 0 || e.Access > AllAccess:
-		return errors.New("access: nothing was done with " + show(e.Path))
+		return errors.New("access: nothing was done with " + phrase.Short(e.Path))
 	case !slices.Contains(fileTypes[:], e.Type):
-		return errors.New("type: " + show(string(e.Type)) + " is no type of file")
+		return errors.New("type: " + phrase.Short(string(e.Type)) + " is no type of file")
 	}
 	return nil
 }
@@ -97,11 +99,11 @@ func (e *Event) checkPath() error {
 func checkPath(key, p string) error {
 	switch {
 	case p == "" || p[0] != '/':
-		return errors.New(key + ": " + show(p) + " is not absolute")
+		return errors.New(key + ": " + phrase.Short(p) + " is not absolute")
 	case len(p) >= maxPath:
 		return errors.New(key + ": a path of more than 4095 bytes")
 	case !resolved(p):
-		return errors.New(key + ": " + show(p) + " is not resolved")
+		return errors.New(key + ": " + phrase.Short(p) + " is not resolved")
 	case strings.IndexByte(p, 0) >= 0:
 		return errors.New(key + ": a NUL in a path")
 	}
@@ -129,11 +131,11 @@ func resolved(p string) bool {
 func (n *Net) check() error {
 	switch {
 	case !slices.Contains(netOps[:], n.Op):
-		return errors.New("op: " + show(n.Op) + " is not connect, bind or send")
+		return errors.New("op: " + phrase.Short(n.Op) + " is not connect, bind or send")
 	case !isWord(n.Family, 'a', 'z'):
-		return errors.New("family: " + show(n.Family) + " is no address family")
+		return errors.New("family: " + phrase.Short(n.Family) + " is no address family")
 	case n.Proto != "" && !isWord(n.Proto, 'a', 'z'):
-		return errors.New("proto: " + show(n.Proto) + " is no protocol")
+		return errors.New("proto: " + phrase.Short(n.Proto) + " is no protocol")
 	case len(n.Addr) > maxHost:
 		return errors.New("addr: more than 256 bytes")
 	case len(n.Name) > maxHost:
@@ -160,12 +162,4 @@ func isWord(s string, from, to byte) bool {
 		}
 	}
 	return s != "" && len(s) <= maxName
-}
-
-// show is s in quotes, shortened.
-func show(s string) string {
-	if len(s) > 80 {
-		s = s[:80] + "…"
-	}
-	return strconv.Quote(s)
 }

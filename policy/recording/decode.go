@@ -1,6 +1,10 @@
 package recording
 
-import "strconv"
+import (
+	"strconv"
+
+	"cordon/policy/phrase"
+)
 
 // decoder reads the JSON of one line: an object of strings, numbers, true and false, one list of strings and one object of
 // numbers. encoding/json takes fifteen times as long, and a recording may have millions of lines.
@@ -85,14 +89,14 @@ func (d *decoder) line(e *Event) (kind string) {
 		if kind == "" {
 			d.fail("a record without a kind")
 		} else {
-			d.fail("kind: " + show(kind) + " is not known")
+			d.fail("kind: " + phrase.Short(kind) + " is not known")
 		}
 		d.hint = "a newer cordon may have written it"
 		return kind
 	}
 	for i := range keys {
 		if d.seen&(1<<i) != 0 && !has(keys[i].kinds, c) {
-			d.fail(show(keys[i].name) + " has no place in a record of kind " + kind)
+			d.fail(phrase.Short(keys[i].name) + " has no place in a record of kind " + kind)
 		}
 	}
 	if len(e.Args) == 0 {
@@ -119,11 +123,11 @@ func (d *decoder) value(name []byte, e *Event, kind *string) {
 	}
 	switch {
 	case i == len(keys):
-		d.fail("unknown key " + show(string(name)))
+		d.fail("unknown key " + phrase.Short(string(name)))
 		d.hint = "a newer cordon may have written it"
 		return
 	case d.seen&(1<<i) != 0:
-		d.fail(show(keys[i].name) + " twice")
+		d.fail(phrase.Short(keys[i].name) + " twice")
 		return
 	}
 	d.seen |= 1 << i
@@ -250,9 +254,9 @@ func (d *decoder) access(e *Event) {
 		switch {
 		case d.err != "":
 		case bit == 0:
-			d.fail("access: " + show(string(b)) + " is not known")
+			d.fail("access: " + phrase.Short(string(b)) + " is not known")
 		case e.Access&bit != 0:
-			d.fail("access: " + show(string(b)) + " twice")
+			d.fail("access: " + phrase.Short(string(b)) + " twice")
 		}
 		e.Access |= bit
 		d.space()

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"strconv"
+
+	"cordon/policy/phrase"
 )
 
 // Error describes what is wrong with the file of a recording.
@@ -114,7 +116,7 @@ func (r *Reader) header(line []byte) error {
 		return r.fail("the header names no run", "")
 	}
 	if h.Arch != "" && !isWord(h.Arch, 'a', 'z') {
-		return r.fail("the header: arch: "+show(h.Arch)+" is no architecture", "")
+		return r.fail("the header: arch: "+phrase.Short(h.Arch)+" is no architecture", "")
 	}
 	r.Header = h.Header
 	return nil
@@ -190,7 +192,7 @@ func (r *Reader) executable(d *decoder) error {
 		return r.fail(err.Error(), "")
 	}
 	if x.BuildID != "" && !isWord(x.BuildID, 'a', 'f') {
-		return r.fail("build_id: "+show(x.BuildID)+" is not hexadecimal", "")
+		return r.fail("build_id: "+phrase.Short(x.BuildID)+" is not hexadecimal", "")
 	}
 	r.records++
 	r.Executables = append(r.Executables, x)

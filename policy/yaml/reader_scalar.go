@@ -1,6 +1,7 @@
 package yaml
 
 import (
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -26,13 +27,22 @@ func (r *reader) scalar(parent int) *Node {
 	return n
 }
 
+// quotedWord is the word at the reader's place, in quotes.
+func (r *reader) quotedWord() string {
+	word := r.text()[r.at:]
+	if end := strings.IndexAny(word, " \t,[]{}#\"`"); end > 0 {
+		word = word[:end]
+	}
+	return strconv.Quote(word)
+}
+
 // refused says what is wrong with a scalar that begins here without quotes: the parts of YAML that a profile does without.
 func (r *reader) refused() (what, hint string) {
 	blank := blankAt(r.text(), r.at+1)
 	switch c := r.peek(); c {
 	case '&', '*':
 		return "anchors and aliases are not allowed",
-			`a string that begins with & or * must be quoted; to share settings use extends`
+			"a string that begins with & or * must be quoted: " + r.quotedWord() + "; to share settings use extends"
 	case '!':
 		return "tags are not allowed", "a string that begins with ! must be quoted"
 	case '%':
@@ -43,8 +53,7 @@ func (r *reader) refused() (what, hint string) {
 		}
 		return "not YAML: '" + string(c) + "' begins nothing", "a string that begins with it must be quoted"
 	case '@', '`':
-		return "not YAML: '" + string(c) + "' begins nothing",
-			"a string that begins with it must be quoted, such as \"@system-service\""
+		return "not YAML: '" + string(c) + "' begins nothing", "a string that begins with it must be quoted: " + r.quotedWord()
 	case ',', ']', '}', '|', '>', '[', '{':
 		return "not YAML: '" + string(c) + "' is not expected here", "a string that begins with it must be quoted"
 	case '-':

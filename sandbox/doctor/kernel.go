@@ -183,10 +183,3 @@ func (m *Machine) subordinate(path string) string {
 	}
 	return ""
 }
-
-func countOf(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}

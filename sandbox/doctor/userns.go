@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy/phrase"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
 )
@@ -106,7 +107,7 @@ func probeProc(m *Machine) Finding {
 	if len(masks) == 0 {
 		return fine("nothing is mounted on top of /proc")
 	}
-	return lacking(masks[0]+" and "+countOf(len(masks)-1, "other mount")+" on top of /proc",
+	return lacking(masks[0]+" and "+phrase.Counted(len(masks)-1, "other mount")+" on top of /proc",
 		"a container runtime masks parts of /proc; the kernel then refuses a new proc in a user namespace, because it would show them",
 		"docker run --security-opt systempaths=unconfined, podman run --security-opt unmask=ALL, or securityContext.procMount: Unmasked (kubernetes)")
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/fail"
 )
 
 // Guard reads the profiles of a run, and refuses those that a task may have written.
@@ -128,7 +130,7 @@ func (g *Guard) open() (err error) {
 		if err != nil {
 			where := Where(fd)
 			g.Close()
-			return &Error{"record of what sandboxes could write, " + strconv.Quote(filepath.Join(where, runsFile)), bare(err),
+			return &Error{"record of what sandboxes could write, " + strconv.Quote(filepath.Join(where, runsFile)), fail.Bare(err),
 				"if it cannot be mended remove it, after a look at your profiles: they are taken as yours then"}
 		}
 		if r != nil {
@@ -191,7 +193,7 @@ func (g *Guard) renew(t Text) error {
 			unlock()
 		}
 		if err != nil {
-			return &Error{"forget the former text of " + strconv.Quote(t.Path) + ", in " + Where(fd), bare(err), remedy}
+			return &Error{"forget the former text of " + strconv.Quote(t.Path) + ", in " + Where(fd), fail.Bare(err), remedy}
 		}
 	}
 	return nil

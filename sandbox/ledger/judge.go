@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/paths"
 )
 
 // slack is how far two clocks may be apart before one of them was set.
@@ -67,7 +69,7 @@ func (d *dir) judgeBelow(steps []Step, top string) (found *Finding) {
 	for i := range steps {
 		s := &steps[i]
 		kind := s.Mode & unix.S_IFMT
-		if !within(s.Path, top) || kind == unix.S_IFDIR && s.Path == top {
+		if !paths.Below(s.Path, top) || kind == unix.S_IFDIR && s.Path == top {
 			continue // out of the run's reach; a run cannot move what it was given
 		}
 		for _, span := range d.spans {
@@ -92,10 +94,6 @@ func (d *dir) on(steps []Step) int {
 		}
 	}
 	return -1
-}
-
-func within(path, dir string) bool {
-	return dir == "/" || path == dir || strings.HasPrefix(path, dir) && path[len(dir)] == '/'
 }
 
 // touched reports whether something in the span may have made a component what it is.

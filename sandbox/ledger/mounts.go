@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/paths"
 )
 
 // mount is a line of the mount table: proc_pid_mountinfo(5).
@@ -34,7 +36,7 @@ func unescape(s string) string {
 func place(table []mount, path string) (device, inside string) {
 	best := -1
 	for i := range table {
-		if within(path, table[i].point) && (best < 0 || len(table[i].point) >= len(table[best].point)) {
+		if paths.Below(path, table[i].point) && (best < 0 || len(table[i].point) >= len(table[best].point)) {
 			best = i
 		}
 	}

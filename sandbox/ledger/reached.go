@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/paths"
 )
 
 // Reached returns nil if no task can have written in a state directory. Otherwise the error names the sandbox that
@@ -30,8 +32,8 @@ func Reached(places []Place, dir string) error {
 	for _, r := range g.runs {
 		for _, d := range r.dirs {
 			its, there := place(table, d.path)
-			alias := its == device && (within(inside, there) || within(there, inside))
-			if !alias && !within(d.path, path) && d.on(w.steps) < 0 {
+			alias := its == device && (paths.Below(inside, there) || paths.Below(there, inside))
+			if !alias && !paths.Below(d.path, path) && d.on(w.steps) < 0 {
 				continue
 			}
 			if s := r.since(d, &w.steps[len(w.steps)-1]); s != nil {

@@ -8,9 +8,13 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/fail"
+	"cordon/sandbox/internal/paths"
 )
 
 // These are the files of a place. The lock file is never replaced. A process locks its first byte to read or write the
@@ -72,11 +76,11 @@ func Begin(places []Place, paths []string, texts []Text, hidden ...string) (*Run
 
 // Where is the path of an open directory, for messages.
 func Where(fd int) string {
-	path, _ := os.Readlink("/proc/self/fd/" + itoa(fd))
+	path, _ := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	return path
 }
 
-func (r *Run) begin(paths []string, texts []Text, hidden []string) error {
+func (r *Run) begin(shown []string, texts []Text, hidden []string) error {
 	unlock, err := exclusive(r.place)
 	if err != nil {
 		return err
@@ -86,7 +90,7 @@ func (r *Run) begin(paths []string, texts []Text, hidden []string) error {
 		return err
 	}
 	var text []byte
-	for _, p := range paths {
+	for _, p := range shown {
 		var st unix.Stat_t
 		if err := unix.Lstat(p, &st); err != nil {
 			return &os.PathError{Op: "look at", Path: p, Err: err}
@@ -100,7 +104,7 @@ func (r *Run) begin(paths []string, texts []Text, hidden []string) error {
 		return err
 	}
 	for _, t := range texts {
-		if !t.Doubtful && slices.ContainsFunc(paths, func(p string) bool { return within(t.Path, p) }) {
+		if !t.Doubtful && slices.ContainsFunc(shown, func(p string) bool { return paths.Below(t.Path, p) }) {
 			_ = keep(r.place, t) // what is not known is shown whole
 		}
 	}
@@ -205,7 +209,7 @@ func add(place int, lines []byte, durable bool) error {
 	if err != nil {
 		_ = f.Truncate(size)
 	}
-	return bare(err)
+	return fail.Bare(err)
 }
 
 // whole is the size of the file without a last line that a launcher which was killed has left unfinished.
@@ -256,7 +260,7 @@ func replace(place int, name string, text []byte) error {
 		return unix.Fsync(place)
 	}
 	_ = unix.Unlinkat(place, tmp, 0)
-	return bare(err)
+	return fail.Bare(err)
 }
 
 // readRuns reads the records and gives an end to each run whose launcher is gone. With note set that end is written
@@ -264,7 +268,7 @@ func replace(place int, name string, text []byte) error {
 func readRuns(place int, f *os.File, note bool) (*runs, error) {
 	text, err := io.ReadAll(io.NewSectionReader(f, 0, 64<<20))
 	if err != nil {
-		return nil, bare(err)
+		return nil, fail.Bare(err)
 	}
 	r, err := parse(string(text))
 	if err != nil {
@@ -351,13 +355,4 @@ func exclusive(place int) (unlock func(), err error) {
 			return nil, &os.PathError{Op: "lock", Path: lockFile, Err: err}
 		}
 	}
-}
-
-// bare returns the error without the wrapping of package os.
-func bare(err error) error {
-	var at *os.PathError
-	if errors.As(err, &at) {
-		return at.Err
-	}
-	return err
 }

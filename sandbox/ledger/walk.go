@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/fail"
 )
 
 // Step is a component on the way to a file, as it was when the way was gone.
@@ -57,14 +59,14 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := os.Open("/proc/self/fd/" + itoa(fd)) // the same file, whatever has its name by now
+	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd)) // the same file, whatever has its name by now
 	unix.Close(fd)
 	if err != nil {
-		return nil, nil, bare(err)
+		return nil, nil, fail.Bare(err)
 	}
 	defer f.Close()
 	if text, err = io.ReadAll(io.LimitReader(f, max)); err != nil {
-		return nil, nil, bare(err)
+		return nil, nil, fail.Bare(err)
 	}
 	// A writer changes the file's times before its content, so the content that was read is not newer than the times
 	// read now.
@@ -261,8 +263,6 @@ func look(fd int, path string) (Step, error) {
 }
 
 func nano(t unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // stamped reports whether a file system stamps each change by this kernel's clock, and nothing but that clock sets its ctime.
 // The files of a server have the server's clock, and vfat and exfat keep no ctime: there it is the mtime, which a task can set.

@@ -261,6 +261,8 @@ func condition(cond string) (bool, error) {
 		return os.Getuid() != 0, nil
 	case "cgroup":
 		return grouped(), nil
+	case "hidden":
+		return hidden(), nil
 	case "record-bpf": // doctor says why not
 		return exec.Command(filepath.Join(base, "bin", "cordon"), "record", "-o", "/dev/null", "--backend", "bpf", "--", "true").Run() == nil, nil
 	}
@@ -284,6 +286,12 @@ func condition(cond string) (bool, error) {
 		return err != nil, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", cond)
+}
+
+// hidden reports whether the host's /proc hides the processes of others, and so those of a sandbox: hidepid, proc(5).
+func hidden() bool {
+	_, err := os.ReadFile("/proc/1/status")
+	return err != nil
 }
 
 // grouped says whether this user can have a sandbox in a cgroup here: root on v1, whoever has a delegated group on v2.

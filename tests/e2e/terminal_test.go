@@ -68,6 +68,7 @@ func slaveOf(t *testing.T, master *os.File) string {
 // TestTerminalInit: init, which leads the session, takes no signal; the task is in the foreground of its own terminal, and in
 // another session than the launcher.
 func TestTerminalInit(t *testing.T) {
+	seesTasks(t)
 	c, master := onTerminal(t, "--", "cat")
 	read := screen(master)
 	_, _ = master.WriteString("one\n")
@@ -125,6 +126,7 @@ func TestTerminalVanishes(t *testing.T) {
 
 // TestTerminalBlocked: while nobody reads what the task writes, it waits, and signals and limits hold.
 func TestTerminalBlocked(t *testing.T) {
+	seesTasks(t)
 	c, master := onTerminal(t, "--timeout", "1s", "--", "yes")
 	_, _ = master.Read(make([]byte, 1))
 	task := childOf(t, childOf(t, c.Process.Pid))
@@ -200,6 +202,7 @@ func TestTerminalMode(t *testing.T) {
 // TestTerminalStop: a stop of the launcher is one of everything in the task's group, and so is a continuation; without a
 // terminal, too.
 func TestTerminalStop(t *testing.T) {
+	seesTasks(t)
 	c := exec.Command(base+"/bin/cordon", "run", "--", "sh", "-c", "sleep 100; true")
 	c.Dir, c.Env = base, []string{"PATH=" + toolPath(), "HOME=/nonexistent"}
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // in a group that this process would continue
@@ -240,6 +243,7 @@ func TestTerminalStop(t *testing.T) {
 
 // TestTerminalInitStopped: that somebody has stopped init is no way to keep a run from its end.
 func TestTerminalInitStopped(t *testing.T) {
+	seesTasks(t)
 	c := exec.Command(base+"/bin/cordon", "run", "--", "sh", "-c", "sleep 1; exit 4")
 	c.Dir, c.Env = base, []string{"PATH=" + toolPath(), "HOME=/nonexistent"}
 	if err := c.Start(); err != nil {
@@ -310,6 +314,14 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("waited for %s in vain", what)
 		}
+	}
+}
+
+// seesTasks skips a test that looks at the processes of a sandbox from outside, where the host's /proc hides them.
+func seesTasks(t *testing.T) {
+	t.Helper()
+	if hidden() {
+		t.Skip("/proc hides the processes of sandboxes: hidepid")
 	}
 }
 

@@ -74,6 +74,7 @@ func TestTerminalShared(t *testing.T) {
 			p.see(prompt + "$")
 		}},
 		{"a line of /dev/tty, with a pipe on stdin", func(p *pane) {
+			seesTasks(p.t) // the launcher reads it only while it sees that a process has opened it
 			p.run(`echo piped | cordon run sh -c 'read x </dev/tty; echo "got $x"; cat'`)
 			pause()
 			p.keys("line", "Enter")

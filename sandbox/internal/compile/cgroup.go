@@ -5,9 +5,11 @@ package compile
 // 5.7. On v1 it joins as the first thing it does. Either way nothing that the launcher has used is charged to it.
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -227,6 +229,9 @@ func (c *Compilation) wantedLimits() (*cgroup.Limits, error) {
 	if !asked {
 		return nil, nil
 	}
+	if err := c.checkProcessors(l.CPUSet); err != nil {
+		return nil, err
+	}
 	want := &cgroup.Limits{
 		Memory: value(l.Memory), MemoryHigh: value(l.MemoryHigh), Swap: value(l.Swap), OOMGroup: l.OOMGroup, CPUs: l.CPUs.V,
 		CPUWeight: l.CPUWeight.V, CPUSet: l.CPUSet, IOWeight: l.IOWeight.V, Devices: c.Host.Privileged && c.Host.HostRoot,
@@ -339,4 +344,43 @@ func add(list []cgroup.Device, d cgroup.Device) []cgroup.Device {
 		}
 	}
 	return append(list, d)
+}
+
+// checkProcessors refuses a list with a processor that the machine does not have. Every cgroup would refuse it, whether or
+// not the profile lets cgroups be missing.
+func (c *Compilation) checkProcessors(set string) error {
+	if set == "" {
+		return nil
+	}
+	b, err := c.Host.Files.Read("/sys/devices/system/cpu/online", 4096)
+	online := strings.TrimSpace(string(b))
+	if err != nil || online == "" {
+		return nil
+	}
+	for part := range strings.SplitSeq(set, ",") {
+		first, last, _ := strings.Cut(part, "-")
+		for _, n := range []string{first, cmp.Or(last, first)} {
+			if !inProcessors(n, online) {
+				return &fail.Error{Op: "limits.cpuset", Err: errors.New("this machine has no processor " + n + ": it has " + online), From: c.Where("limits.cpuset")}
+			}
+		}
+	}
+	return nil
+}
+
+// inProcessors reports whether a list such as "0-3,6" has a number.
+func inProcessors(number, list string) bool {
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return false
+	}
+	for part := range strings.SplitSeq(list, ",") {
+		first, last, _ := strings.Cut(part, "-")
+		from, err1 := strconv.Atoi(first)
+		to, err2 := strconv.Atoi(cmp.Or(last, first))
+		if err1 == nil && err2 == nil && from <= n && n <= to {
+			return true
+		}
+	}
+	return false
 }

@@ -202,7 +202,7 @@ func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	}
 	c.Tree.Add(p)
 	for _, l := range shown {
-		c.showLifted(l, target+l.host[len(p.Behind):])
+		c.showLifted(l, target+l.host[len(hostName(&p)):])
 	}
 	return nil
 }

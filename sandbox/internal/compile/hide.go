@@ -68,7 +68,7 @@ func (c *Compilation) Hide() error {
 		return err
 	}
 	c.listUnfollowed()
-	return nil
+	return c.granted()
 }
 
 func (c *Compilation) hider() *hider {
@@ -285,6 +285,9 @@ func (h *hider) thing(host string, fixed bool) error {
 		return err
 	}
 	for _, place := range places {
+		if len(h.c.lifted) > 0 && h.c.showsPart(h.c.Tree.HostPath(place), host) {
+			continue
+		}
 		if err := h.c.coverThing(h.from, place, h.rule, fixed); err != nil {
 			return err
 		}

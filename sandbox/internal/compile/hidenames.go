@@ -4,6 +4,7 @@ package compile
 // not only what lies below a bind. Who works in ~/.aws still hides **/.aws/credentials.
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -181,13 +182,29 @@ func (c *Compilation) findLifted() {
 
 // liftedBelow lists what is shown below a directory that is about to be covered.
 func (c *Compilation) liftedBelow(p *picture.Part) (list []lifted) {
+	above := hostName(p)
 	for _, l := range c.lifted {
-		if !p.File && p.Behind != "" && paths.Below(l.host, p.Behind) && l.host != p.Behind {
+		if p.File || !paths.Below(l.host, above) || l.host == above {
+			continue
+		}
+		if p.Behind != "" || c.Tree.HostPath(l.host) == l.host { // a bind of its own shows it
 			list = append(list, l)
 		}
 	}
 	return list
 }
+
+// showsPart reports whether what the sandbox shows of a hidden directory is only what a profile shows of it: host is the
+// directory, source is what is bound at the place. A rule about something further below still holds there.
+func (c *Compilation) showsPart(source, host string) bool {
+	return source != "" && slices.ContainsFunc(c.lifted, func(l lifted) bool {
+		return l.host != host && paths.Below(l.host, host) && paths.Below(source, l.host)
+	})
+}
+
+// hostName is the host's name of what a cover hides. A directory that the sandbox has made on the way to a bind has the
+// name of the host's.
+func hostName(p *picture.Part) string { return cmp.Or(p.Behind, p.Target) }
 
 // coverAround covers a directory by one in which the ways to some paths exist.
 func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifted) {
@@ -196,7 +213,7 @@ func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifte
 	scratch := plan.R(plan.Scratch)
 	c.do(from, plan.MkdirStep(scratch, name, 0o755))
 	for _, l := range shown {
-		dir, rest := name, l.host[len(p.Behind)+1:]
+		dir, rest := name, l.host[len(hostName(p))+1:]
 		for more := true; more; {
 			var next string
 			next, rest, more = strings.Cut(rest, "/")

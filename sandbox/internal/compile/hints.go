@@ -3,14 +3,19 @@ package compile
 // Advice after a run that failed, from evidence only: what the kernel counted, and what the command named.
 
 import (
+	"cmp"
+	"errors"
 	"io/fs"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
 	"cordon/policy/filter"
+	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/report"
@@ -53,8 +58,8 @@ func (c *Compilation) KillHints() []report.Hint {
 			return kills(r.Else) || strings.HasPrefix(r.Expr, "kill") || r.Expr == "trap"
 		})
 	}
-	foreign := report.Hint{Text: "a call of an architecture that the profile does not list ended it: a 32-bit program, int 0x80, or x32",
-		Rule: c.Profile.Source("syscalls.arches"), Flag: "--arch " + foreignArches(c.Arch)}
+	foreign := report.Hint{Text: "a call of an architecture that the profile does not list ended it: a 32-bit program, int 0x80, or x32 (--arch x32)",
+		Rule: c.Profile.Source("syscalls.arches"), Flag: "--arch " + foreignArch(c.Arch)}
 	if !byRule {
 		return []report.Hint{foreign}
 	}
@@ -63,11 +68,11 @@ func (c *Compilation) KillHints() []report.Hint {
 		Rule: c.Profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names it"}, foreign}
 }
 
-// foreignArches are the architectures whose programs a machine runs besides its own.
-func foreignArches(native filter.Arch) string {
+// foreignArch is the architecture of a machine's 32-bit programs. What x32 needs, the hint says in words.
+func foreignArch(native filter.Arch) string {
 	switch native {
 	case filter.AMD64:
-		return "i386, or --arch x32"
+		return "i386"
 	case filter.ARM64:
 		return "arm"
 	}
@@ -88,12 +93,25 @@ func (c *Compilation) HintFor(args []string, i int) (report.Hint, bool) {
 	if path[0] != '/' {
 		path = paths.Join(c.Workdir, path)
 	}
-	path, err := c.Tree.Resolve(paths.Clean(path))
+	return c.hintPath(args, i, paths.Clean(path))
+}
+
+// hintPath is HintFor for the path that argument i names.
+func (c *Compilation) hintPath(args []string, i int, name string) (report.Hint, bool) {
+	path, err := c.Tree.Resolve(name)
 	if err != nil {
 		return report.Hint{}, false
 	}
 	part := c.Tree.At(path)
-	if part == nil || part.Opaque || path == "/" {
+	if part == nil || path == "/" {
+		return report.Hint{}, false
+	}
+	if _, err := c.Host.Files.Lstat(path); err == nil {
+		if rule := c.HiddenBy(path); rule != nil {
+			return report.Hint{Text: path + " is hidden; " + c.LiftHint(rule, path, part.Opaque), Rule: rule.Pos}, true
+		}
+	}
+	if part.Opaque {
 		return report.Hint{}, false
 	}
 	_, inside := c.Tree.Stat(path)
@@ -219,4 +237,134 @@ func (c *Compilation) firstOf(dir string, names []string) (fs.FileInfo, bool) {
 func namesTool(arg string, tools []string) bool {
 	return slices.ContainsFunc(strings.FieldsFunc(arg, func(r rune) bool { return strings.ContainsRune(" \t\n;&|()/\"'`", r) }),
 		func(word string) bool { return slices.Contains(tools, word) })
+}
+
+// What the hide rules say of a path of the host, shown in the sandbox or not: a bind of such a path would be covered at once.
+
+// HiddenBy returns the hide rule that means a path of the host or a directory above it; nil if there is none.
+func (c *Compilation) HiddenBy(host string) *policy.Hide {
+	w := picture.Walker{Tree: c.hostTree()}
+	names := []string{host}
+	if end, err := w.Walk(host); err == nil && end != host {
+		names = append(names, end)
+	}
+	for _, name := range names {
+		if c.shownAgain(name) {
+			continue
+		}
+		for i := range c.Profile.Hide {
+			if rule := &c.Profile.Hide[i]; c.means(rule.Pattern, name) {
+				return rule
+			}
+		}
+	}
+	return nil
+}
+
+// shownAgain reports whether a profile shows a path although a rule hides a directory above it.
+func (c *Compilation) shownAgain(host string) bool {
+	for i := range c.Profile.Lifted {
+		if l := &c.Profile.Lifted[i]; !isGlob(l.Pattern) && c.means(l.Pattern, host) {
+			return true
+		}
+	}
+	return false
+}
+
+// means reports whether a pattern matches a path or a directory above it.
+func (c *Compilation) means(pattern, host string) bool {
+	names := strings.Split(host[1:], "/")
+	if rest, ok := strings.CutPrefix(pattern, "**/"); ok {
+		patterns := newAnywhere(0, rest, nil).names
+		for from := 0; from+len(patterns) <= len(names); from++ {
+			if eachMatches(patterns, names[from:]) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, meaning := range c.meanings(pattern) {
+		if !isGlob(meaning) {
+			w := picture.Walker{Tree: c.hostTree()}
+			if end, err := w.Walk(meaning); err == nil && paths.Below(host, end) {
+				return true
+			}
+			if paths.Below(host, meaning) {
+				return true
+			}
+			continue
+		}
+		patterns := strings.Split(meaning[1:], "/")
+		if ok, err := path.Match(patterns[0], names[0]); err == nil && ok && len(patterns) <= len(names) && eachMatches(patterns, names) {
+			return true
+		}
+	}
+	return false
+}
+
+// LiftHint says how a hide rule is lifted for a path: by no flag, so that it is never done by accident. shown says that the
+// sandbox would show the path without the rule.
+func (c *Compilation) LiftHint(rule *policy.Hide, path string, shown bool) string {
+	what := rule.Pattern
+	for _, meaning := range c.meanings(rule.Pattern) {
+		if !strings.HasPrefix(what, "**/") && !isGlob(meaning) && paths.Below(path, meaning) {
+			what = strings.TrimSuffix(rule.Pattern, "/") + path[len(meaning):]
+			break
+		}
+	}
+	s := "no flag lifts it; a profile of your own does, with hide: [{remove: " + yamlWord(what) + "}]"
+	if shown {
+		return s
+	}
+	if what == rule.Pattern {
+		what = path
+	}
+	return s + " and mounts: [{bind: " + yamlWord(what) + "}]"
+}
+
+// yamlWord quotes what YAML would not take for a text.
+func yamlWord(s string) string {
+	if strings.ContainsAny(s[:1], "*&~") && s != "~" && s[0] != '~' || strings.ContainsAny(s, ",{}[]#:") {
+		return `"` + s + `"`
+	}
+	return s
+}
+
+// granted refuses a bind of the caller's that a hide rule covers as a whole: it would show nothing, in silence. Whoever
+// adds a rule to a bind of a profile's means to hide it.
+func (c *Compilation) granted() error {
+	for i := range c.Profile.Mounts {
+		m := &c.Profile.Mounts[i]
+		if m.Kind != policy.MountBind && m.Kind != policy.MountOverlay || !meant(m) {
+			continue
+		}
+		target, err := c.bindTarget(m)
+		if err != nil {
+			continue // it is another's error
+		}
+		inside, err := c.Tree.Resolve(target)
+		if err != nil {
+			continue
+		}
+		p := c.Tree.At(inside)
+		if p != nil && len(c.liftedBelow(p)) > 0 {
+			continue // the cover has a way to what is shown
+		}
+		if p == nil || !p.Opaque || p.Guard != picture.GuardHide || m.Pos.Flag == "" && p.Rule.Flag != "" {
+			continue
+		}
+		hint := "a hide rule holds over every mount; leave one of the two out"
+		if rule := c.HiddenBy(cmp.Or(p.Behind, inside)); rule != nil {
+			hint = c.LiftHint(rule, cmp.Or(p.Behind, inside), true)
+		}
+		return &fail.Error{Op: "mounts[" + strconv.Itoa(i) + "]: " + string(m.Kind), Err: errors.New(inside + " is hidden (" + p.Rule.Short() + ")"),
+			From: m.Pos.Short(), Hint: hint}
+	}
+	return nil
+}
+
+// meant reports whether a mount stands for something that the caller has named and wants to see. The working directory is
+// wherever the caller is.
+func meant(m *policy.Mount) bool {
+	return !m.Optional && m.Unfit == "" && m.Source != "." && m.Pos != (policy.Pos{}) && !strings.HasPrefix(m.Pos.File, "embedded:")
 }

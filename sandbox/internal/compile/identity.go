@@ -351,6 +351,9 @@ func (c *Compilation) BoundingSet() error {
 		if err != nil {
 			return err
 		}
+		if c.Profile.Namespaces.User.Mode == policy.NSHost && c.Into == nil && c.Host.Permitted>>n&1 == 0 {
+			return missingCap(&caps.Keep[i])
+		}
 		c.Keep |= 1 << n
 	}
 	for i := range caps.Ambient {

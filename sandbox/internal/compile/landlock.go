@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
-	"cordon/sandbox/internal/fail"
+	"cordon/policy/phrase"
 	"cordon/sandbox/internal/picture"
 	"cordon/sandbox/internal/walk"
 	"cordon/sandbox/plan"
@@ -80,7 +80,7 @@ func (c *Compilation) LandlockRules() error {
 	where := c.Where("landlock")
 	if c.Host.LandlockABI == 0 {
 		why, instead := c.unscoped("landlock: this kernel has no Landlock, or it is not enabled")
-		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only where they were asked to be"+fail.Prefixed(", ", instead), where,
+		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only where they were asked to be"+phrase.Prefixed(", ", instead), where,
 			"Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing")
 	}
 	if err := c.landlockScopes(where); err != nil {

@@ -100,7 +100,27 @@ func (c *Compilation) findFor(name string, by namedBy) (string, error) {
 	if denied != nil {
 		return "", denied
 	}
-	return "", &fail.LookupError{Name: name, Why: "not found in PATH inside the sandbox", Code: 127, Hint: "name it by its path, or keep PATH with env: {keep: [PATH]}"}
+	return "", &fail.LookupError{Name: name, Why: "not found in PATH inside the sandbox", Code: 127, Hint: c.notFoundHint(name)}
+}
+
+// notFoundHint says what to do about a program that no directory of the sandbox's PATH has. The caller's own PATH, where the
+// sandbox has another, may have it.
+func (c *Compilation) notFoundHint(name string) string {
+	own := ""
+	for _, v := range c.Req.Env {
+		if p, ok := strings.CutPrefix(v, "PATH="); ok {
+			own = p
+		}
+	}
+	if own == c.searchPath() || own == "" || c.Profile.Root.Kind == policy.RootDir {
+		return "no directory of PATH has it, which is " + c.searchPath() + "; is it installed? Otherwise name it by its path"
+	}
+	for dir := range strings.SplitSeq(own, ":") {
+		if path := paths.Join(paths.Clean(dir), name); strings.HasPrefix(dir, "/") && c.Host.Files.Access(path, unix.X_OK) == nil {
+			return "your own PATH has it: name it " + path
+		}
+	}
+	return "neither the sandbox's PATH, which is " + c.searchPath() + ", nor your own has it; is it installed?"
 }
 
 // typedFrom is the directory that a relative name starts at: the caller's, except in a root directory, where the
@@ -396,4 +416,11 @@ func join0(list []string) string {
 		b = append(append(b, s...), 0)
 	}
 	return string(b)
+}
+
+// missingCap is for a capability that only the launcher could hand down, and that it does not have.
+func missingCap(k *policy.Capability) error {
+	return &fail.UnsupportedError{Layer: policy.LayerCaps, From: k.Pos.Short(),
+		Why:    "the launcher itself is missing CAP_" + k.Name + ": with namespaces.user: host the task can only keep what the launcher has",
+		Remedy: "start cordon with it (docker run --cap-add " + k.Name + "), leave it out, or leave out namespaces.user: host"}
 }

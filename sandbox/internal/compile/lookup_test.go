@@ -144,8 +144,8 @@ func TestHints(t *testing.T) {
 	}{
 		{"", "", "", 0},
 		{"-v", "", "", 0},
-		{"/etc/passwd", "", "", 0},  // it is there
-		{"/etc/shadow", "", "", 0},  // hidden on purpose
+		{"/etc/passwd", "", "", 0}, // it is there
+		{"/etc/shadow", "/etc/shadow is hidden; no flag lifts it; a profile of your own does, with hide: [{remove: /etc/shadow}]", "", 20},
 		{"/none/at/all", "", "", 0}, // the host has it no more than the sandbox
 		{"/tmp/new", "", "", 0},     // may be made
 		{"/usr/new", "", "", 0},     // the caller could not write there either
@@ -182,10 +182,10 @@ func TestHintsOfMakersAndKills(t *testing.T) {
 		}
 	}
 	for text, want := range map[string][]string{
-		"syscalls: {default: errno(EPERM)}":                                 {"--arch i386, or --arch x32"},
-		"syscalls: {default: kill}":                                         {"--syscall-default", "--arch i386, or --arch x32"},
-		"syscalls: {allow: [read], rules: [{read: fd == 0, else: kill}]}":   {"--syscall-default", "--arch i386, or --arch x32"},
-		"syscalls: {allow: [\"@system-service\"], rules: [{keyctl: kill}]}": {"--syscall-default", "--arch i386, or --arch x32"},
+		"syscalls: {default: errno(EPERM)}":                                 {"--arch i386"},
+		"syscalls: {default: kill}":                                         {"--syscall-default", "--arch i386"},
+		"syscalls: {allow: [read], rules: [{read: fd == 0, else: kill}]}":   {"--syscall-default", "--arch i386"},
+		"syscalls: {allow: [\"@system-service\"], rules: [{keyctl: kill}]}": {"--syscall-default", "--arch i386"},
 	} {
 		p, err := policy.Parse("p.yaml", []byte("version: 1\nname: p\n"+text+"\n"))
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
@@ -307,7 +308,7 @@ func (c *Compilation) joinedIdentity(j *join) error {
 		}
 		if !ok {
 			return &fail.Error{Op: j.Key + " " + j.Path, Err: noID(maps, x.key, x.own, x.wanted), From: c.Where(j.Key),
-				Hint: "name " + x.key + ", a number inside that it maps" + fail.Prefixed(": ", maps.String())}
+				Hint: "name " + x.key + ", a number inside that it maps" + phrase.Prefixed(": ", maps.String())}
 		}
 		if !c.Host.Privileged && maps != nil && *x.out != x.own {
 			own, _ := maps.inside(x.own)

@@ -17,25 +17,6 @@ func Errno(err error) syscall.Errno {
 	return e
 }
 
-// Cause strips what package os wraps around an error.
-func Cause(err error) error {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil {
-			return err
-		}
-		err = next
-	}
-}
-
-// Prefixed returns s with a prefix, or nothing if s is empty.
-func Prefixed(prefix, s string) string {
-	if s == "" {
-		return ""
-	}
-	return prefix + s
-}
-
 // PathError returns what is wrong with a path, without the name of an operation.
 type PathError struct {
 	Path string

@@ -22,7 +22,7 @@ func (p *Process) hints() {
 	if r.Signal != "" && r.Signal != "SIGSYS" {
 		return
 	}
-	if r.Signal == "SIGSYS" {
+	if r.Signal == "SIGSYS" || r.Exit == 128+int(unix.SIGSYS) { // a shell says so of its child
 		if text := p.Comp.ExecHint(); text != "" {
 			r.Hints = append(r.Hints, report.Hint{Text: text})
 			return

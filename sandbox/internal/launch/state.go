@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/state"
 	"cordon/sandbox/ledger"
@@ -21,11 +22,11 @@ func (p *Process) identify() error {
 	}
 	init, err := state.IdentifyProcess(p.PID)
 	if err != nil {
-		return &fail.Error{Op: "identify pid 1", Err: fail.Cause(err)}
+		return &fail.Error{Op: "identify pid 1", Err: phrase.Cause(err)}
 	}
 	task, err := state.IdentifyProcess(p.Task)
 	if err != nil {
-		return &fail.Error{Op: "identify the task", Err: fail.Cause(err)}
+		return &fail.Error{Op: "identify the task", Err: phrase.Cause(err)}
 	}
 	e.State.Init, e.State.Task = &init, &task
 	return nil
@@ -40,7 +41,7 @@ func (p *Process) keepGroup() error {
 	place := p.Cgroup.Place
 	e.State.Cgroup = &place
 	if err := state.Save(e); err != nil {
-		return &fail.Error{Op: "keep the state", Err: fail.Cause(err)}
+		return &fail.Error{Op: "keep the state", Err: phrase.Cause(err)}
 	}
 	return nil
 }

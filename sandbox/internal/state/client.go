@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy/phrase"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
 )
@@ -37,7 +38,7 @@ type Reply struct {
 func ControlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err error) {
 	f, err := dir.Open(".")
 	if err != nil {
-		return nil, nil, fail.Cause(err)
+		return nil, nil, phrase.Cause(err)
 	}
 	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) + "/" + host.ControlFile}, func() { f.Close() }, nil
 }

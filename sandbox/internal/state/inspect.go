@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cordon/policy/phrase"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/proc"
@@ -63,7 +64,7 @@ func (e *Entry) Kernel() (*Kernel, error) {
 	if b, err := proc.ReadAll("/proc/" + strconv.Itoa(k.Task.PID) + "/mountinfo"); err == nil {
 		k.Mounts = lines(b)
 	} else {
-		k.Task.Unread = append(k.Task.Unread, "mountinfo: "+fail.Cause(err).Error())
+		k.Task.Unread = append(k.Task.Unread, "mountinfo: "+phrase.Cause(err).Error())
 	}
 	if c := e.State.Cgroup; c != nil {
 		for i := range c.Dirs {
@@ -87,7 +88,7 @@ func askKernel(id *ProcessID) *KernelProcess {
 	read := func(name string) []byte {
 		b, err := proc.ReadAll(dir + "/" + name)
 		if err != nil {
-			k.Unread = append(k.Unread, name+": "+fail.Cause(err).Error())
+			k.Unread = append(k.Unread, name+": "+phrase.Cause(err).Error())
 		}
 		return b
 	}
@@ -106,7 +107,7 @@ func (k *KernelProcess) namespaces(dir string) {
 		name := host.Kinds[i].Name
 		its, err := proc.Readlink(dir + "/ns/" + name)
 		if err != nil {
-			k.Unread = append(k.Unread, "ns/"+name+": "+fail.Cause(err).Error())
+			k.Unread = append(k.Unread, "ns/"+name+": "+phrase.Cause(err).Error())
 			continue
 		}
 		own, _ := proc.Readlink("/proc/self/ns/" + name) // "" is no namespace's name

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy/phrase"
 	"cordon/sandbox/internal/fail"
 )
 
@@ -87,7 +88,7 @@ func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
 	}
 	if err != nil {
 		l.close()
-		return nil, &fail.Error{Op: "log", Err: fail.Cause(err)}
+		return nil, &fail.Error{Op: "log", Err: phrase.Cause(err)}
 	}
 	e.log = l
 	go l.copy()
@@ -236,7 +237,7 @@ func (l *Log) record(stream string, data []byte) {
 	l.tellLost()
 	if err := l.append(stream, data); err != nil {
 		l.lost += int64(len(data))
-		l.why = fail.Cause(err).Error()
+		l.why = phrase.Cause(err).Error()
 	}
 }
 

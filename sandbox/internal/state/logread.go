@@ -8,7 +8,7 @@ import (
 	"io/fs"
 	"os"
 
-	"cordon/sandbox/internal/fail"
+	"cordon/policy/phrase"
 )
 
 // LogReader reads a log from its oldest record on, over all of its files, while the launcher writes it.
@@ -45,7 +45,7 @@ func (l *LogReader) Next() (*LogRecord, []byte, error) {
 			continue
 		}
 		if err != nil {
-			return nil, nil, fail.Cause(err)
+			return nil, nil, phrase.Cause(err)
 		}
 		line, l.part = l.part, nil
 		var r LogRecord
@@ -73,7 +73,7 @@ func (l *LogReader) advance() (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fail.Cause(err)
+		return false, phrase.Cause(err)
 	}
 	l.use(f)
 	return true, nil
@@ -83,7 +83,7 @@ func (l *LogReader) advance() (bool, error) {
 func (l *LogReader) number() (int, error) {
 	its, err := l.file.Stat()
 	if err != nil {
-		return 0, fail.Cause(err)
+		return 0, phrase.Cause(err)
 	}
 	for i := 0; ; i++ {
 		other, err := l.root.Stat(logName(i))
@@ -93,7 +93,7 @@ func (l *LogReader) number() (int, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			return -1, nil
 		case err != nil:
-			return 0, fail.Cause(err)
+			return 0, phrase.Cause(err)
 		case os.SameFile(its, other):
 			return i, nil
 		}

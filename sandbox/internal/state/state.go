@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy/phrase"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/plan"
@@ -201,7 +202,7 @@ func (e *Entry) End(end Ending, r *report.Report) error {
 			err = e.write(reportFile, append(b, '\n'))
 		}
 		if err != nil {
-			failed = &fail.Error{Op: "keep the report", Err: fail.Cause(err)}
+			failed = &fail.Error{Op: "keep the report", Err: phrase.Cause(err)}
 			end.Error = strings.TrimPrefix(end.Error+"; "+failed.Error(), "; ")
 		}
 	}
@@ -212,7 +213,7 @@ func (e *Entry) End(end Ending, r *report.Report) error {
 		_, err = e.lock.WriteAt(b, 0)
 	}
 	if err != nil {
-		return &fail.Error{Op: "keep the end of sandbox " + e.State.ID, Err: fail.Cause(err)}
+		return &fail.Error{Op: "keep the end of sandbox " + e.State.ID, Err: phrase.Cause(err)}
 	}
 	return failed
 }

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cordon/policy/phrase"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
@@ -40,7 +41,7 @@ func OpenStateDir(path string) (*StateDir, error) {
 	}
 	parent, err := os.Stat(filepath.Dir(path))
 	if err != nil {
-		return failed(fail.Cause(err), host.RuntimeDirRemedy)
+		return failed(phrase.Cause(err), host.RuntimeDirRemedy)
 	}
 	if why := unsafeDir(parent, 0o022); why != "" {
 		return failed(errors.New("the directory it is in "+why), host.RuntimeDirRemedy)
@@ -53,7 +54,7 @@ func OpenStateDir(path string) (*StateDir, error) {
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return failed(fail.Cause(err), host.RuntimeDirRemedy)
+		return failed(phrase.Cause(err), host.RuntimeDirRemedy)
 	}
 	i, err := root.Stat(".")
 	if err == nil && unsafeDir(i, 0o077) != "" {
@@ -61,7 +62,7 @@ func OpenStateDir(path string) (*StateDir, error) {
 	}
 	if err != nil {
 		root.Close()
-		return failed(fail.Cause(err), "cordon keeps its state where nobody else may look: remove that directory, or chmod 700 it if it is yours")
+		return failed(phrase.Cause(err), "cordon keeps its state where nobody else may look: remove that directory, or chmod 700 it if it is yours")
 	}
 	if err := host.TrustedState(path); err != nil {
 		root.Close()
@@ -142,7 +143,7 @@ func (d *StateDir) Create(s State) (*Entry, error) {
 	if err := e.make(); err != nil {
 		e.close()
 		_ = d.root.RemoveAll("." + e.base)
-		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
+		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: phrase.Cause(err)}
 	}
 	return e, nil
 }
@@ -231,7 +232,7 @@ func (e *Entry) make() error {
 func (d *StateDir) exclusive() (unlock func(), err error) {
 	f, err := d.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
+		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: phrase.Cause(err)}
 	}
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -249,7 +250,7 @@ func (d *StateDir) exclusive() (unlock func(), err error) {
 func (d *StateDir) names() ([]string, error) {
 	all, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
-		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
+		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: phrase.Cause(err)}
 	}
 	var names []string
 	for _, i := range all {

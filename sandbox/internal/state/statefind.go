@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/policy"
+	"cordon/policy/phrase"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/proc"
@@ -78,7 +79,7 @@ func (d *StateDir) Find(ref string) (*Entry, error) {
 		return nil, notFound(ref, nil)
 	}
 	if err != nil {
-		return nil, &fail.Error{Op: "state of sandbox " + found[0], Err: fail.Cause(err)}
+		return nil, &fail.Error{Op: "state of sandbox " + found[0], Err: phrase.Cause(err)}
 	}
 	return e, nil
 }
@@ -139,7 +140,7 @@ func (e *Entry) remove() error {
 
 func (e *Entry) unlink() error {
 	if err := e.dir.root.RemoveAll(e.base); err != nil {
-		return &fail.Error{Op: "remove " + strconv.Quote(paths.Join(e.dir.path, e.base)), Err: fail.Cause(err)}
+		return &fail.Error{Op: "remove " + strconv.Quote(paths.Join(e.dir.path, e.base)), Err: phrase.Cause(err)}
 	}
 	return nil
 }
@@ -149,7 +150,7 @@ func (e *Entry) unlink() error {
 func (d *StateDir) Sweep() (swept []State, err error) {
 	all, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
-		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: fail.Cause(err)}
+		return nil, &fail.Error{Op: "state directory " + strconv.Quote(d.path), Err: phrase.Cause(err)}
 	}
 	for _, i := range all {
 		if !i.IsDir() || i.Name()[0] != '.' && !d.lost(i.Name()) {

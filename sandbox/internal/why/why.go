@@ -181,8 +181,12 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 		r.Try = append(r.Try, Change{"ro", inside})
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.What, part.Rule)
 	}
+	rule := q.comp.HiddenBy(inside)
 	if part.Opaque {
 		r.NoFlag = "no flag shows it. " + withoutRule(part.Rule)
+		if rule != nil {
+			r.NoFlag = q.comp.LiftHint(rule, inside, true)
+		}
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.What, part.Rule)
 	}
 	if _, ok := t.Stat(inside); ok {
@@ -199,6 +203,10 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	info, err := q.comp.Host.Files.Stat(inside)
 	if err != nil { // nor has the host
 		return q.absentOnHost(r, inside, a)
+	}
+	if rule != nil { // what would show it would be covered
+		r.NoFlag = q.comp.LiftHint(rule, inside, false)
+		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is hidden", rule.Pos)
 	}
 	r.Try, r.Grants = showing(q.comp, inside, a.Write), grants(inside, info.IsDir(), a.Write)
 	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.What+" is mounted at "+part.Target, part.Rule)

@@ -1,0 +1,28 @@
+package phrase
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestTexts(t *testing.T) {
+	_, err := os.Open("/nonexistent")
+	for _, tt := range []struct{ got, want string }{
+		{Cause(err).Error(), "no such file or directory"},
+		{Cause(&fs.PathError{Op: "open", Path: "x", Err: errors.New("y")}).Error(), "y"},
+		{Prefixed(": ", ""), ""},
+		{Prefixed(": ", "a"), ": a"},
+		{Counted(1, "thing"), "1 thing"},
+		{Counted(0, "thing"), "0 things"},
+		{Index("a", 12), "a[12]"},
+		{Short("a\n"), `"a\n"`},
+		{Short(strings.Repeat("x", 81)), `"` + strings.Repeat("x", 80) + `…"`},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("got %q, not %q", tt.got, tt.want)
+		}
+	}
+}
