@@ -90,7 +90,7 @@ func (f *runFlags) checkKept(c *cobra.Command) error {
 	return nil
 }
 
-// detach runs this command again in a new session, and waits until the program runs there or has failed to start. Until
+// detach runs this command again in a new session, and waits until the program runs there or an error has stopped it. Until
 // then, errors appear on the caller's stderr.
 func (u *ui) detach(f *runFlags) error {
 	r, w, err := os.Pipe()
