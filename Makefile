@@ -98,8 +98,10 @@ vm-tools:
 	@.ci/setup vm
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o bin/vm ./tests/vm
 
+# Tables, schemas, references, and the picture in docs/architecture.md.
 generate:
 	go generate ./...
+	go test ./tests -run TestPicture -update
 
 clean:
 	rm -rf bin

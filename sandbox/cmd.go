@@ -50,7 +50,8 @@ type Cmd struct {
 	// Process.Kill. Without a context it must be nil.
 	Cancel func() error
 	// WaitDelay is how long Wait waits for the copying goroutines after the program has ended, and for the program after
-	// Cancel was called. Then the program is killed and the pipes are closed. 0 means without an end.
+	// Cancel was called. Then the program is killed, the pipes are closed, and the error is exec.ErrWaitDelay if the
+	// program ended well. 0 means without an end.
 	WaitDelay time.Duration
 
 	// Process is the task, once Start has returned without an error.
@@ -179,12 +180,8 @@ func (c *Cmd) request(p *policy.Profile, h *host.Host) (*compile.Request, error)
 
 // command is what the launcher starts, with the files that stand for Stdin, Stdout and Stderr.
 func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launch.Command {
-	dir := c.Dir
-	if c.Into == nil {
-		dir = "" // it is the profile's
-	}
 	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: files, ExtraFiles: c.ExtraFiles,
-		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: dir,
+		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
 		KillAfter: c.KillAfter, State: c.State, Profiles: c.Profiles, Search: c.Search, Exclusive: c.Exclusive, Note: c.Note,
 		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold, Ran: c.ran}
 }

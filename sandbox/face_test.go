@@ -58,6 +58,12 @@ func TestStandardFiles(t *testing.T) {
 	if err := c.Run(); err != nil {
 		t.Error(err)
 	}
+	long := bytes.Repeat([]byte("0123456789abcde\n"), 1<<19) // 8 MiB
+	c = shell(t, "cat")
+	c.Stdin = bytes.NewReader(long)
+	if out, err := c.Output(); err != nil || !bytes.Equal(out, long) {
+		t.Errorf("%d bytes through cat: %d, %v", len(long), len(out), err)
+	}
 	c = shell(t, "cat")
 	c.Stdin = badReader{}
 	if err := c.Run(); !errors.Is(err, errBad) || c.Report == nil {
@@ -278,7 +284,7 @@ func TestWaitDelay(t *testing.T) {
 	defer close(until)
 	c := shell(t, "exit 0")
 	c.Stdin, c.WaitDelay = blocked{until}, 10*time.Millisecond
-	if err := c.Run(); !errors.Is(err, ErrWaitDelay) || c.Report == nil {
+	if err := c.Run(); !errors.Is(err, exec.ErrWaitDelay) || c.Report == nil {
 		t.Error(err)
 	}
 	c = shell(t, "exit 3")

@@ -7,16 +7,13 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"reflect"
 	"slices"
 	"strconv"
 	"syscall"
 	"time"
 )
-
-// ErrWaitDelay is returned by Wait if the program ended well, but the copying of its input or output did not end within
-// WaitDelay.
-var ErrWaitDelay = errors.New("WaitDelay has passed before the copying was done")
 
 // streams are the pipes of a command.
 type streams struct {
@@ -125,7 +122,7 @@ func (s *streams) finish(over <-chan time.Time) (first error) {
 			for ; s.left > 0; s.left-- {
 				<-s.done
 			}
-			return ErrWaitDelay
+			return exec.ErrWaitDelay
 		}
 		first = cmp.Or(first, err)
 	}

@@ -206,6 +206,11 @@ var rules = [...]Rule{
 		Why:   "The kernel passes a dump to the host's handler, which runs outside and often as root. The handler stores what the program had in memory.",
 		Fix:   "limits: {rlimits: {core: 0}}",
 		find:  func(l *linter) { l.coreDumps() }},
+	{Code: "CL036", Name: "open-umask", Level: LevelWarning,
+		About: "files that the program creates on the host are writable by everybody",
+		Why:   "Another user can put into such a file what a program outside reads or runs later.",
+		Fix:   "process: {umask: \"0022\"}",
+		find:  func(l *linter) { l.openUmask() }},
 }
 
 func (l *linter) defaultAllow() {
@@ -300,6 +305,13 @@ func (l *linter) coreDumps() {
 		if r.Name == "core" && r.Value > 1 {
 			l.say(r.Pos, "limits.rlimits.core: it is not 0")
 		}
+	}
+}
+
+func (l *linter) openUmask() {
+	const others = 0o002 // the bit of a mask that keeps others from writing
+	if umask := l.p.Process.Umask; umask.Set && umask.V&others == 0 && len(l.writings()) > 0 {
+		l.say(l.p.Source("process.umask"), "process.umask: others can write new files")
 	}
 }
 

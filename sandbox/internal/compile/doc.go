@@ -1,6 +1,40 @@
 // Package compile turns a profile, a host and a request into a plan. It decides, and touches nothing: it imports neither
 // os nor syscall, it takes only numbers from package unix, and it sees the host through host.Files alone.
 //
+// # The order
+//
+// The table order in compile.go holds it, with the reason for each place. In short:
+//
+//   - What opens the child's own files of the host's /proc comes before the ids: a change of credentials gives these
+//     files to root.
+//   - Ids come before the mounts, so that what is made on the sandbox's own file systems belongs to them.
+//   - The parent-death signal comes after the ids, because a change of credentials clears it. A launcher that died before
+//     the signal was set has closed its end of the socket: a child that waits for a byte gets none, which is an error
+//     (plan.RecvByte).
+//   - The bounding set is dropped while CAP_SETPCAP is there, and before the fork. no_new_privs comes before Landlock and
+//     seccomp, which an unprivileged process may not use without it.
+//   - The network namespace takes a quarter of a launch. It is made before the fork, while the launcher compiles the mounts.
+//   - The mounts come in the profile's order, hide rules after all of them, the program's own file after both. Then the
+//     launcher's own mounts become read-only.
+//   - Nothing is mounted once the root is entered: the launcher reads the mount table back from then on, and meanwhile the
+//     task makes Landlock's rules.
+//   - Landlock is enforced after the last mount, because it forbids mounting.
+//   - rlimits come after the last descriptor is opened: the launcher may hold more than the task is allowed.
+//   - The barrier ("T") comes after all that and before the filter: the launcher has read the mounts back by then, or refuses.
+//   - seccomp is last. execve is the only call under the filter, so that a profile describes the program and not the launcher.
+//
+// A program that joins a sandbox (exec.go) has execOrder, with the same phases where nothing is different: its child enters
+// everything from outside, waits until the launcher has looked where it is, conceals itself, and is born again inside.
+//
+// # Paths
+//
+// The new root is stacked on "/" of the child's mount namespace. Until it is entered, a path means the host and a
+// descriptor of the new root means the sandbox. The kernel resolves a target once, below the root's descriptor (openat2,
+// RESOLVE_IN_ROOT; name by name on a host that refuses it); from then on the target is a descriptor. A source is opened
+// without following any link. What this package resolves itself, by internal/picture, only decides and explains. Nothing is
+// made on the host's tree: a target exists there or is an error, and the launcher's own files lie on a tmpfs of its own, the
+// scratch file system.
+//
 // # The files
 //
 //	compile.go      the order; the steps that belong to no layer
