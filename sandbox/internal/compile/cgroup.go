@@ -36,8 +36,8 @@ type groups struct {
 // on reports whether there are any.
 func (g *groups) on() bool { return g.choice != nil }
 
-// Groups says where a sandbox's groups go. The launcher makes them before the plan is compiled, so that what cannot be had
-// is known while there is still time for rlimits.
+// Groups says where a sandbox's groups go. The launcher makes the groups before the plan is compiled. So it knows early
+// which limits are not available, and rlimits can still stand in for them.
 type Groups struct {
 	Choice  *cgroup.Choice // nil if no group is wanted, or none can be had
 	Lacking []cgroup.Lack  // what the groups cannot hold
@@ -51,7 +51,7 @@ func (g *Groups) Fail(err error) { g.why, g.remedy, g.Choice = err.Error(), cgro
 
 func without(why, remedy string) *Groups { return &Groups{why: why, remedy: remedy} }
 
-// ChooseGroups decides where the groups of a profile's limits go.
+// ChooseGroups decides where the groups for a profile's limits go.
 func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	c := &Compilation{Profile: p, Host: h}
 	want, err := c.wantedLimits()
@@ -289,8 +289,8 @@ func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 		Values: [4]int64{m.ReadBytes, m.WriteBytes, m.Reads, m.Writes}}, nil
 }
 
-// Devices lists what the sandbox's /dev shows: its nodes, terminals, and devices that are bound one by one or with a
-// directory. guarded is false where /dev is the host's.
+// Devices lists the devices in the sandbox's /dev: its nodes, terminals, and devices that are bound one by one or with
+// a directory. guarded is false if /dev is the host's.
 func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
 	if p := c.Tree.At("/dev"); p != nil && p.Source != "" && p.What != ownDev {
 		return nil, false

@@ -18,7 +18,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Compilation is what a profile becomes on a host: the plan, and what the launcher has to open, to do and to expect.
+// Compilation is the result of compiling a profile for a host: the plan, and what the launcher must open, do and
+// expect.
 type Compilation struct {
 	Profile *policy.Profile
 	Host    *host.Host
@@ -83,8 +84,8 @@ func Plan(p *policy.Profile, h *host.Host, r *Request) (*plan.Plan, error) {
 	return &c.Plan, nil
 }
 
-// Parts compiles, and stops at each place where the launcher can do something with what is compiled so far: the child
-// makes its namespaces while the launcher compiles the mounts. Each part is the same compilation, which has grown.
+// Parts compiles in parts. It stops at each place where the launcher can already use the result: the child makes its
+// namespaces while the launcher compiles the mounts. Each part is the same compilation, which has grown.
 func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*Compilation, error] {
 	return func(yield func(*Compilation, error) bool) {
 		_, err := Compile(p, h, r, func(c *Compilation) bool { return yield(c, nil) })
@@ -183,8 +184,8 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).exec,
 }
 
-// Compile makes a plan. handOver gets what is compiled so far at each place where the launcher can do something with it, and
-// returns false if nobody asks for more; it is nil where nothing is run.
+// Compile makes a plan. It calls handOver with the unfinished compilation at each place where the launcher can use it.
+// handOver returns false to stop. It is nil if nothing will be run.
 func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compilation) bool) (*Compilation, error) {
 	if len(r.Args) == 0 {
 		return nil, &fail.Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
@@ -223,7 +224,7 @@ func (c *Compilation) give() error {
 	return nil
 }
 
-// Forget drops what nobody needs once the plan has been carried out.
+// Forget drops what nobody needs after the plan has been executed.
 func (c *Compilation) Forget() { c.Plan.Steps, c.Plan.Init, c.Tree.Known = nil, nil, nil }
 
 // taskBegins tells the launcher the task's number.

@@ -307,7 +307,8 @@ func newGitSeen(c *Compilation, f *finder, windows []window) *gitSeen {
 	return s
 }
 
-// Appeared lists the repositories that are there now and were not before, or were another one. The task is gone, so nothing moves any more.
+// Appeared lists the repositories that exist now and did not exist before, or that were replaced. The task has ended,
+// so nothing changes any more.
 func (s *gitSeen) Appeared() (found []string, complete bool) {
 	for _, dir := range s.dirs {
 		s.look(dir)

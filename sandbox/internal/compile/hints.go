@@ -21,8 +21,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// ExecHint says that the filter forbids the launcher's own execve, whatever the errno, and by which rule; "" where
-// execve may pass.
+// ExecHint returns a hint if the filter forbids the launcher's own execve, whatever the errno, with the rule that
+// forbids it. It returns "" if execve may pass.
 func (c *Compilation) ExecHint() string {
 	spec, err := c.Spec()
 	if err != nil {
@@ -46,8 +46,8 @@ func (c *Compilation) ExecHint() string {
 	return text
 }
 
-// KillHints are for a program that SIGSYS has ended. What the filter kills is told to nobody, but a call of an architecture
-// that is not listed is killed whatever the profile says of calls, and often that is all that it kills.
+// KillHints returns hints for a program that SIGSYS has ended. The kernel tells nobody which call the filter killed.
+// But a call of an architecture that the profile does not list is always killed, and often nothing else is.
 func (c *Compilation) KillHints() []report.Hint {
 	kills := func(a filter.Action) bool {
 		return a.Kind == filter.Kill || a.Kind == filter.KillThread || a.Kind == filter.Trap
@@ -79,8 +79,8 @@ func foreignArch(native filter.Arch) string {
 	return "NAME"
 }
 
-// HintFor looks at an argument that names a path: one that the host has and the sandbox does not, or a new file in a
-// directory that is read-only inside.
+// HintFor returns a hint about an argument that names a path: a path that the host has and the sandbox lacks, or a new
+// file in a directory that is read-only inside.
 func (c *Compilation) HintFor(args []string, i int) (report.Hint, bool) {
 	arg := args[i]
 	if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
@@ -167,8 +167,8 @@ var tops = [...]struct {
 	{"Go module", []string{"go.mod", "go.work"}, []string{"go", "gopls", "golangci-lint", "staticcheck"}},
 }
 
-// HintAbove says that the working directory lies in a repository or a module whose top is not shown, or is a working tree
-// whose repository is not, where the command names a tool that needs it.
+// HintAbove returns a hint if the command names a tool that needs a repository or module that is not shown: the working
+// directory lies in one whose top directory is not shown, or is a working tree whose repository is not.
 func (c *Compilation) HintAbove(args []string) (report.Hint, bool) {
 	p := c.Tree.At(c.Host.Cwd)
 	if p == nil || c.Tree.HostPath(c.Host.Cwd) != c.Host.Cwd {

@@ -30,8 +30,8 @@ type identity struct {
 	Idmapped       bool // binds get an idmapped mount: on disk the caller's ids, inside the task's
 }
 
-// Identity decides the ids and maps them. An ordinary user's child maps its one id itself; everything else takes
-// rights over the parent namespace, so the launcher writes the maps while the child waits.
+// Identity decides the ids and how they are mapped. An ordinary user's child maps its single id itself. Everything else
+// needs rights over the parent namespace, so the launcher writes the maps while the child waits.
 func (c *Compilation) Identity() error {
 	u := &c.Profile.User
 	id := &c.IDs
@@ -255,7 +255,7 @@ func (c *Compilation) privateInOverlays(names []string) error {
 	return nil
 }
 
-// StillPrivate looks again, at the mounts that there are now.
+// StillPrivate checks again, with the current mounts.
 func (c *Compilation) StillPrivate() error {
 	for _, dir := range c.Private {
 		c.table = nil
@@ -343,7 +343,7 @@ func (c *Compilation) secureBits() uint64 {
 	return bits
 }
 
-// BoundingSet drops everything that the task may never get back.
+// BoundingSet drops every capability that the task may never get back.
 func (c *Compilation) BoundingSet() error {
 	caps := &c.Profile.Capabilities
 	for i := range caps.Keep {
@@ -418,8 +418,8 @@ func (c *Compilation) AmidExec(status []byte) bool {
 	return c.Keep != c.HeldCaps() && proc.StatusField(status, "CapPrm") == proc.Hex16(c.Keep)
 }
 
-// HeldCaps are the permitted capabilities behind execve, by the rules of capabilities(7): root inside keeps what the
-// bounding set allows, anybody else the ambient ones.
+// HeldCaps returns the permitted capabilities after execve, by the rules of capabilities(7): root inside keeps what the
+// bounding set allows; any other id keeps the ambient ones.
 func (c *Compilation) HeldCaps() uint64 {
 	if c.IDs.InUID == 0 {
 		return c.Keep

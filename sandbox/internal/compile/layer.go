@@ -154,8 +154,8 @@ func (c *Compilation) noteLayer(path string, from plan.From) {
 	c.layers = append(c.layers, keptLayer{path, from})
 }
 
-// HideLayers covers the directories that keep changes wherever the sandbox would show them: what is in them is read and
-// written through the overlay only.
+// HideLayers covers the directories that keep an overlay's changes, wherever the sandbox would show them. The task
+// reads and writes their content only through the overlay.
 func (c *Compilation) HideLayers() error {
 	windows := c.windows()
 	for _, l := range c.layers {
@@ -197,7 +197,7 @@ func (c *Compilation) remake(from plan.From, target string, dir bool) error {
 // The price: what the host renames or removes in it after the task has looked may go on to be shown as it was. live: true
 // leaves a bind as it is.
 
-// StillSource is what the mount table names as the source of such an overlay.
+// StillSource is the source of such an overlay in the mount table.
 const StillSource = "still"
 
 // keepsStill reports whether a read-only directory is shown through an overlay, and with which attributes: those of the

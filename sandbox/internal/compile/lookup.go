@@ -237,7 +237,7 @@ func variables(env []string) []string {
 // maxInterpreters is how many scripts may interpret each other: the kernel's own limit, exec_binprm.
 const maxInterpreters = 5
 
-// Interpreter makes sure that what execve(2) loads for a program is there.
+// Interpreter checks that the sandbox has the files that execve(2) loads for a program.
 func (c *Compilation) Interpreter(path string, depth int) error {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {

@@ -402,7 +402,7 @@ func (c *Compilation) MapHint(err error) string {
 		"and without user: {host: caller} the task gets an id of its own"
 }
 
-// OrRoot is the remedy to run the task as root, with what it takes.
+// OrRoot returns the advice to run the task as root, with the flags for that.
 func (c *Compilation) OrRoot() string {
 	if !c.hasSetFCap() {
 		return "--host-user caller runs the task as root, and takes CAP_SETFCAP, which the launcher does not have"

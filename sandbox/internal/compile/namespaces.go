@@ -43,8 +43,9 @@ func (c *Compilation) NsMode(k *host.Kind) policy.Namespace {
 	return n.Net
 }
 
-// Namespaces decides which are made and which are joined. A joined namespace belongs to somebody else's user
-// namespace, so it is entered before the sandbox's own is made: inside, the child has no rights over it any more.
+// Namespaces decides which namespaces are made and which are joined. A joined namespace belongs to another user
+// namespace. So the child joins it before it makes the sandbox's own user namespace, inside which it has no rights over
+// the other one.
 func (c *Compilation) Namespaces() error {
 	for i := range host.CloneKinds() {
 		k := &host.Kinds[i]

@@ -133,7 +133,7 @@ func checkEnv(env []string) error {
 	return nil
 }
 
-// CheckFiles refuses descriptors that lead to more than what is behind them.
+// CheckFiles refuses descriptors that give access to more than the file itself.
 func (r *Request) CheckFiles(hidesTerminal bool) error {
 	for i := range r.Stdio {
 		if kind := r.Stdio[i].Refused; kind != "" {
@@ -173,8 +173,8 @@ func (c *Compilation) watched() bool { return c.Req.Watch != nil }
 // Observed reports whether somebody watches in the profile's place.
 func (c *Compilation) Observed() bool { return c.Req.Observed }
 
-// AsItIs reports whether the task gets the host's tree with all that the caller may do in it. No profile can say that: it
-// is for a program that is watched.
+// AsItIs reports whether the task gets the host's tree, with everything that the caller may do there. No profile can
+// say this; it is for an audited program.
 func (c *Compilation) AsItIs() bool {
 	return c.Observed() && c.Profile.Root.Kind == policy.RootHost && c.Profile.Root.Write
 }
@@ -219,7 +219,7 @@ func (c *Compilation) keepRuleset() {
 	c.do(c.scalar("landlock"), plan.SendKept(plan.F(FileSync), MsgRules, plan.Ruleset))
 }
 
-// PlainFilter is the profile's filter without what is of one launch: reports, and a nonce.
+// PlainFilter returns the profile's filter without the parts of a single launch: reports, and a nonce.
 func (c *Compilation) PlainFilter() ([]byte, error) {
 	spec, err := c.Profile.FilterOnce(0)
 	if err != nil {

@@ -191,7 +191,7 @@ func (c *Compilation) CPURlimit() (limit time.Duration, ok bool) {
 	return limit, ok
 }
 
-// Rlimit is what the profile says of a resource; nil for nothing.
+// Rlimit returns the profile's limit for a resource, or nil if it has none.
 func (c *Compilation) Rlimit(name string) *policy.Rlimit {
 	for i := range c.Profile.Limits.Rlimits {
 		if r := &c.Profile.Limits.Rlimits[i]; r.Name == name && r.Value != policy.Unlimited {
@@ -201,8 +201,8 @@ func (c *Compilation) Rlimit(name string) *policy.Rlimit {
 	return nil
 }
 
-// LimitRule is the part of the profile that sets a limit, and the flag for it; "" where the profile does not: then it was
-// inherited from the launcher, or from groups around its own.
+// LimitRule returns the part of the profile that sets a limit, and the flag for it. It returns "" if the profile does
+// not set the limit: then it comes from the launcher, or from groups around its own.
 func (c *Compilation) LimitRule(limit string) (rule, flag string) {
 	l := &c.Profile.Limits
 	for _, k := range Endings {
@@ -247,7 +247,7 @@ func limitValue(l *policy.Limits, limit string) string {
 // DefaultGrace is the time between SIGTERM and SIGKILL unless Cmd.KillAfter says otherwise.
 const DefaultGrace = 2 * time.Second
 
-// CrowdStep is the time between two counts of the sandbox's processes, where RLIMIT_NPROC stands in for the group's limit.
+// CrowdStep is the time between two counts of the sandbox's processes, if RLIMIT_NPROC stands in for the group's limit.
 const CrowdStep = 500 * time.Millisecond
 
 // CPUStep is the least time between two looks at the processor time that was used. A run is longer than it was allowed to

@@ -43,7 +43,7 @@ type Source struct {
 	Output int // the number of the caller's output file that is shown, idmapped where its file system can be; 0 for what Path leads to
 }
 
-// Root puts the tree that everything else is mounted on.
+// Root mounts the tree in which everything else is mounted.
 func (c *Compilation) Root() error {
 	c.do(own("mounts"), plan.Setattr(plan.CWD, "/", unix.AT_RECURSIVE, 0, 0, unix.MS_PRIVATE))
 	c.openStdinAgain()

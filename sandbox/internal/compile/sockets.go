@@ -30,7 +30,7 @@ const (
 	socketLooks    = 2000    // entries of a writable directory of the host that are looked at
 )
 
-// CoveredSocket is what a part is that covers a socket.
+// CoveredSocket is the Guard of a part that covers a socket.
 const CoveredSocket = "a socket of the host that no bind names, and covered"
 
 // CoverSockets covers the host's sockets that the sandbox would show.
@@ -268,7 +268,7 @@ func (c *Compilation) walkForSockets() (found []string) {
 	return found
 }
 
-// SocketsText says for the report what was done about the host's sockets, "" where nothing had to be.
+// SocketsText returns the report's text about the host's sockets, or "" if nothing had to be done.
 func (c *Compilation) SocketsText() string {
 	if c.AsItIs() || c.LandlockResolves() || !c.Tree.ShowsHost() {
 		return ""

@@ -74,7 +74,7 @@ func (p *Process) keepFile(name string, fd int) error {
 	return nil
 }
 
-// Attach completes what was kept. What it returns shares the launcher's descriptors.
+// Attach completes the data that was kept. The result shares the launcher's descriptors.
 func (p *Process) Attach() (*attach.Attached, error) {
 	if p.kept == nil {
 		return nil, &fail.Error{Op: "attach", Err: errors.New("the sandbox was not started to be joined"), Hint: "give it a name, as with cordon run --name"}
@@ -133,7 +133,7 @@ func (p *Process) frozen() bool {
 	return err == nil && found && strings.HasPrefix(state, "T")
 }
 
-// Share duplicates what is kept, for a caller of the library.
+// Share duplicates the data and its descriptors, for a caller of the library.
 func (p *Process) Share() (*attach.Attached, error) {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// Command is a program to be run in a sandbox, as the launcher needs it. The fields are those of Cmd.
+// Command describes a program to run in a sandbox, as the launcher needs it. The fields are those of Cmd.
 type Command struct {
 	Profile *policy.Profile
 	Host    *host.Host

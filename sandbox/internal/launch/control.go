@@ -31,7 +31,7 @@ type Operation struct {
 	do func(p *Process, args json.RawMessage) (reply any, fds []int, err error)
 }
 
-// Operations are what other commands can ask of the launcher.
+// Operations are the requests that other commands can send to the launcher.
 var Operations = [...]Operation{
 	{"signal", (*Process).signalAsked},
 	{"log", (*Process).logAsked},
@@ -50,8 +50,8 @@ type controlClient struct {
 	last time.Time // when it was heard last
 }
 
-// ServeControl begins to listen in the entry's directory. The path goes through the directory's descriptor: that of the
-// directory itself may be longer than a socket's name can be.
+// ServeControl begins to listen in the entry's directory. It reaches the directory through a descriptor, because the
+// directory's own path can be longer than a socket's name may be.
 func (p *Process) ServeControl(dir *os.Root) error {
 	fail := func(err error) error { return &fail.Error{Op: "control socket", Err: err} }
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)

@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// FileSet is what the launcher opened for the child, by name. Every number is above those that the task gets, so that
-// putting those in place overwrites nothing.
+// FileSet holds the descriptors that the launcher opened for the child, by name. Each number is larger than those of
+// the task's files, so that putting the task's files in place overwrites none of them.
 type FileSet struct {
 	Base     int
 	Fds      map[string]int
@@ -31,7 +31,7 @@ func (s *FileSet) borrow(name string, fd int) {
 	s.borrowed = name
 }
 
-// Add takes a descriptor over, whatever becomes of it.
+// Add takes over a descriptor, even if Add fails.
 func (s *FileSet) Add(name string, fd int) error {
 	if fd < s.Base {
 		defer unix.Close(fd)

@@ -245,7 +245,7 @@ func (p *Process) clone() error {
 
 // What went wrong in a launch, by the step at which the child ended.
 
-// CloneError returns the error of a clone3(2) that has failed, with what may have caused it.
+// CloneError returns the error of a failed clone3(2), with its probable cause.
 func (p *Process) CloneError(err error) error {
 	e := &fail.UnsupportedError{Layer: "namespaces", Why: "clone3: " + err.Error(), Remedy: "cordon doctor says what this host lacks"}
 	if p.Cmd.Into != nil && p.Comp.Plan.Clone&unix.CLONE_INTO_CGROUP != 0 && (err == unix.EACCES || err == unix.ENODEV || err == unix.EBUSY) {
@@ -264,7 +264,7 @@ func (p *Process) CloneError(err error) error {
 	return e
 }
 
-// Fault is the step at which the child ended: one that failed, or one that its filter ended it for.
+// Fault is the step at which the child ended: a step that failed, or one at which the child's filter killed it.
 func (p *Process) Fault() error {
 	if p.Image == nil {
 		return nil

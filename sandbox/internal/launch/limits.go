@@ -195,9 +195,10 @@ func (p *Process) checkEvents() {
 	}
 }
 
-// Outside reports whether it was a group around the sandbox's, or the machine, that a process was killed for or a fork was
-// refused for, and not the sandbox's own limit. A kill is counted in the group of the killed, and until Linux 6.10 a refused
-// fork in that of who forked, whoever's limit it was: cgroup-v2.rst, "memory.events", "pids.events".
+// Outside reports whether the memory or the number of tasks ran out in a group around the sandbox's, or on the whole
+// machine, and not at the sandbox's own limit. The kernel counts a killed process in its own group and, until Linux
+// 6.10, a refused fork in the group of the forking process, whichever group's limit it was: cgroup-v2.rst,
+// "memory.events", "pids.events".
 func (p *Process) Outside(limit string, s *cgroup.Stats) bool {
 	switch {
 	case s == nil:

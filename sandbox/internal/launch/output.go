@@ -68,7 +68,7 @@ func (p *Process) beginCopying() error {
 	return nil
 }
 
-// RelayTo makes a pipe for the task, and begins to copy what is written to it.
+// RelayTo makes a pipe for the task, and begins to copy what the task writes to it.
 func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
 	if err := p.beginCopying(); err != nil {
 		return nil, err

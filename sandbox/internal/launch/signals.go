@@ -39,7 +39,7 @@ func (p *Process) catchSignals() (err error) {
 	return nil
 }
 
-// Forward passes on what has arrived. A task that is gone needs none of it.
+// Forward passes on the signals that have arrived. It does nothing if the task has ended.
 func (p *Process) Forward() {
 	var buf [64]byte
 	n, _ := unix.Read(p.Signals, buf[:]) // there is something, or there will be
@@ -218,8 +218,8 @@ func (p *Process) sendGroup(sig syscall.Signal) error {
 	return err
 }
 
-// Signal reaches the task from the step on that runs the program; before that, one that is meant to end it ends the
-// sandbox, and one that a program may have a use for waits for it.
+// Signal sends a signal to the task, once the task has reached the step that runs the program. Before that step, a
+// signal that would end the program ends the sandbox, and any other signal that a program may handle waits.
 func (p *Process) Signal(sig syscall.Signal) error {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()

@@ -81,7 +81,7 @@ func (p *Process) hear(m *child.Message) (err error) {
 	return err
 }
 
-// Send tells the child to go on, with descriptors where it waits for any.
+// Send tells the child to continue, and passes the descriptors that the child waits for.
 func (p *Process) Send(rights []byte) error {
 	for {
 		switch err := unix.Sendmsg(p.Link, []byte{1}, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err {
