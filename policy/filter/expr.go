@@ -262,8 +262,7 @@ func (p *parser) unknownName(at int, name string) operand {
 	return p.failHint(at, "unknown name "+quote(name), hint)
 }
 
-// argument finds an argument by name. It returns the index and the width, as in gen/calls.txt; the width is 0 if there
-// is no such argument.
+// argument finds an argument by name: its index, and its width as in gen/calls.txt, or width 0 if there is none.
 func (p *parser) argument(name string) (index int, width byte) {
 	if len(name) == 4 && name[:3] == "reg" && '0' <= name[3] && name[3] <= '5' {
 		return int(name[3] - '0'), 'r'
