@@ -27,7 +27,7 @@ func probeNamespace(m *Machine, name string) Finding {
 			return fine("made one")
 		}
 		if flag != 0 && m.Namespaces(0) != nil {
-			return Finding{State: OutcomeUnknown, Found: "not tried", Cause: "there is no user namespace to make it in", Remedy: "see userns"}
+			return Finding{State: OutcomeUnknown, Found: "not tried", Cause: "not tried, because no user namespace can be made", Remedy: "see userns"}
 		}
 		return m.refused(k, err)
 	}
@@ -44,7 +44,7 @@ func (m *Machine) refused(k *host.Kind, err error) Finding {
 	case m.read(limit) == "0":
 		return lacking(found, sysctl+"=0", "sysctl -w "+sysctl+"=15000")
 	case e == syscall.ENOSPC:
-		return lacking(found, sysctl+"="+orAbsent(m.read(limit))+" is used up, or 32 namespaces are nested already", "sysctl -w "+sysctl+"=63359")
+		return lacking(found, sysctl+"="+orAbsent(m.read(limit))+" is used up, or 32 namespaces are already nested", "sysctl -w "+sysctl+"=63359")
 	case e == syscall.EINVAL || e == syscall.ENOSYS && !m.filtered():
 		return lacking(found, "the kernel was built without "+k.Config, "run a kernel built with "+k.Config+"=y")
 	}
@@ -64,10 +64,10 @@ func (m *Machine) denied(found string) Finding {
 	case m.read("/proc/sys/kernel/unprivileged_userns_clone") == "0" && m.UID != 0:
 		return lacking(found, "kernel.unprivileged_userns_clone=0 (Debian's and Arch's switch)", "sysctl -w kernel.unprivileged_userns_clone=1")
 	case m.read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" && m.UID != 0:
-		return lacking(found, "kernel.apparmor_restrict_unprivileged_userns=1 (Ubuntu since 23.10): user namespaces are for programs with an AppArmor profile that says so",
+		return lacking(found, "kernel.apparmor_restrict_unprivileged_userns=1 (Ubuntu since 23.10): only programs with an AppArmor profile that permits it may make user namespaces",
 			appArmorFile(m.Exe)+"; or, for every program, sysctl -w kernel.apparmor_restrict_unprivileged_userns=0")
 	case m.filtered():
-		return lacking(found, "the sysctls allow it: a seccomp filter is on this process (Seccomp: 2 in /proc/self/status), as container runtimes and systemd's RestrictNamespaces= install it", remedySeccomp)
+		return lacking(found, "the sysctls allow it, but this process has a seccomp filter (Seccomp: 2 in /proc/self/status); container runtimes and systemd's RestrictNamespaces= install one", remedySeccomp)
 	case m.confinement() != "":
 		return lacking(found, "the AppArmor profile "+m.confinement()+" is on this process", "start the container with --security-opt apparmor=unconfined, or add the rule userns, to that profile")
 	case m.chrooted():

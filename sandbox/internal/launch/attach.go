@@ -77,7 +77,7 @@ func (p *Process) keepFile(name string, fd int) error {
 // Attach completes the data that was kept. The result shares the launcher's descriptors.
 func (p *Process) Attach() (*attach.Attached, error) {
 	if p.kept == nil {
-		return nil, &fail.Error{Op: "attach", Err: errors.New("the sandbox was not started to be joined"), Hint: "give it a name, as with cordon run --name"}
+		return nil, &fail.Error{Op: "attach", Err: errors.New("the sandbox was not started with a name"), Hint: "start it with cordon run --name NAME"}
 	}
 	if p.exited() {
 		return nil, attach.ErrSandboxEnded
@@ -101,7 +101,7 @@ func (p *Process) Attach() (*attach.Attached, error) {
 // attachAsked is Attach for another process.
 func (p *Process) attachAsked(json.RawMessage) (any, []int, error) {
 	if p.frozen() {
-		return nil, nil, &fail.Error{Op: "exec", Err: errors.New("the sandbox is paused"), Hint: "cordon resume lets it go on"}
+		return nil, nil, &fail.Error{Op: "exec", Err: errors.New("the sandbox is paused"), Hint: "to continue it: cordon resume"}
 	}
 	if p.exited() {
 		return nil, nil, attach.ErrSandboxEnded

@@ -156,14 +156,14 @@ func (p *Process) serveClient(c *controlClient) {
 func (p *Process) Do(packet []byte) (value any, fds []int, err error) {
 	var r state.Request
 	if err := json.Unmarshal(packet, &r); err != nil {
-		return nil, nil, errors.New("the request is not understood")
+		return nil, nil, errors.New("the launcher does not understand the request")
 	}
 	for i := range Operations {
 		if Operations[i].Op == r.Op {
 			return Operations[i].do(p, r.Args)
 		}
 	}
-	return nil, nil, &fail.Error{Op: "request " + r.Op, Err: errors.New("not known to this launcher"), Hint: "was the sandbox started by another version of cordon?"}
+	return nil, nil, &fail.Error{Op: "request " + r.Op, Err: errors.New("this launcher does not know the request"), Hint: "was the sandbox started by another version of cordon?"}
 }
 
 // Answer sends a reply, whole and at once, with the proof before its descriptors, or says that it could not.

@@ -206,7 +206,7 @@ func detach(s *compile.Source, path, userns int) (int, error) {
 
 func linkHint(err error) string {
 	if err == unix.ELOOP {
-		return "a symbolic link is on the way; name the place itself"
+		return "there is a symbolic link on the way; name its target instead"
 	}
 	return ""
 }

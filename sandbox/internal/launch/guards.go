@@ -214,17 +214,17 @@ func (p *Process) look(suspects []int) {
 const maxRestores = 8
 
 func errTooMany() error {
-	return errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that a pattern hides have appeared during the run")
+	return errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that match a hide pattern have appeared during the run")
 }
 
 // unguarded ends the run, because the task could reach what it must not.
 func (p *Process) unguarded(lost *picture.Part, err error) {
-	what := lost.Target + ": it was replaced on the host during the run"
+	what := lost.Target + ": somebody replaced it on the host during the run"
 	if err == nil {
-		err = errors.New("it is replaced faster than it can be covered")
+		err = errors.New("somebody replaces it faster than cordon can cover it")
 	}
 	p.guardErr = &fail.Error{Op: what, Err: err, From: lost.Rule.Short(),
-		Hint: "nothing that the sandbox hides or protects may be replaced by a symbolic link while it runs"}
+		Hint: "while the sandbox runs, do not replace a path that it hides or protects by a symbolic link"}
 	p.EndNow()
 }
 

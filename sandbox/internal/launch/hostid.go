@@ -127,7 +127,7 @@ func (p *Process) checkThread() error {
 	default:
 		return nil
 	}
-	return &fail.Error{Op: "start", Err: errors.New(why), Hint: "change the ids of the whole process (syscall.Setresuid, setpriv --reuid), not those of a thread"}
+	return &fail.Error{Op: "start", Err: errors.New(why), Hint: "change the ids of the whole process (syscall.Setresuid, setpriv --reuid), not of one thread"}
 }
 
 // subuid(5), subgid(5): the subordinate ids of the caller.
@@ -226,7 +226,7 @@ func samePrivate(root int, part *picture.Part) error {
 		return err
 	}
 	if a.Dev != b.Dev || a.Ino != b.Ino {
-		return errors.New("has been replaced meanwhile")
+		return errors.New("somebody has replaced it meanwhile")
 	}
 	return host.PrivateAbove(outside)
 }

@@ -28,7 +28,7 @@ func (p *Process) openJoins() error {
 		j := &p.Comp.Joins[i]
 		fd, err := unix.Open(j.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return &fail.Error{Op: "namespace " + j.Path, Err: err, From: p.Comp.Where(j.Key), Hint: "ip netns add makes one below /run/netns"}
+			return &fail.Error{Op: "namespace " + j.Path, Err: err, From: p.Comp.Where(j.Key), Hint: "to make one below /run/netns: ip netns add NAME"}
 		}
 		if err := p.files.Add(j.Kind, fd); err != nil {
 			return err
@@ -181,7 +181,7 @@ func (p *Process) killedWithin() bool {
 // unread says what could not be read back because the program was killed before.
 func (p *Process) unread() {
 	for _, layer := range [...]policy.Layer{policy.LayerCaps, policy.LayerNoNewPriv, policy.LayerSeccomp} {
-		p.missing = append(p.missing, report.Missing{Layer: layer, Why: "the program was killed before this could be read back"})
+		p.missing = append(p.missing, report.Missing{Layer: layer, Why: "somebody killed the program before cordon could read this back"})
 	}
 }
 

@@ -249,15 +249,15 @@ func (p *Process) clone() error {
 func (p *Process) CloneError(err error) error {
 	e := &fail.UnsupportedError{Layer: "namespaces", Why: "clone3: " + err.Error(), Remedy: "cordon doctor says what this host lacks"}
 	if p.Cmd.Into != nil && p.Comp.Plan.Clone&unix.CLONE_INTO_CGROUP != 0 && (err == unix.EACCES || err == unix.ENODEV || err == unix.EBUSY) {
-		return &fail.Error{Op: "enter the sandbox's cgroup", Err: err, Hint: "run cordon exec where the sandbox was started: both must be below a group that is the caller's; under systemd: systemd-run --user --scope cordon exec …"}
+		return &fail.Error{Op: "enter the sandbox's cgroup", Err: err, Hint: "run cordon exec where you started the sandbox, because both must be below a cgroup that you may write; under systemd: systemd-run --user --scope cordon exec …"}
 	}
 	switch err {
 	case unix.EMFILE, unix.ENFILE:
 		return &fail.Error{Op: "clone3", Err: err, Hint: "the limit of open files is too low: ulimit -n"}
 	case unix.ENOSYS:
-		e.Why = "clone3: not implemented: a sandbox of cordon or a container runtime's filter around this, or an old kernel (5.3 has it)"
+		e.Why = "clone3: not implemented: a filter of an outer sandbox or of a container runtime hides it, or the kernel is older than 5.3"
 	case unix.EPERM:
-		e.Why = "clone3: operation not permitted: user namespaces are not allowed to this user here"
+		e.Why = "clone3: operation not permitted: this user may not make user namespaces here"
 	case unix.ENOSPC:
 		e.Why = "clone3: no space left: user.max_user_namespaces or another limit on namespaces is reached, or 32 levels of nesting"
 	}
@@ -298,7 +298,7 @@ func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 			e.Hint = text
 		}
 		if p.Comp.Profile.Root.Kind == policy.RootEmpty && !p.Comp.Tree.ShowsHost() {
-			e.Hint = "the root is empty, and no directory of the host is bound; name a root file system with --root DIR"
+			e.Hint = "the root is empty and the profile binds no directory of the host; name a root file system with --root DIR"
 		}
 		return e
 	}

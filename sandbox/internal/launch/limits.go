@@ -234,7 +234,7 @@ func (p *Process) reportLimits(stats *cgroup.Stats) {
 		counts[report.LimitOOM] = *stats.Memory.OOMKills
 	}
 	if p.Outside(report.LimitPIDs, stats) {
-		r.Hints = append(r.Hints, report.Hint{Text: "a group around the sandbox's refused it a process: its pids.max is reached"})
+		r.Hints = append(r.Hints, report.Hint{Text: "a cgroup around the sandbox's has reached its pids.max, and refused a new process"})
 	} else if stats != nil && stats.PIDs != nil && compile.Positive(stats.PIDs.MaxEvents) {
 		counts[report.LimitPIDs] = *stats.PIDs.MaxEvents
 	}
@@ -252,7 +252,7 @@ func (p *Process) reportLimits(stats *cgroup.Stats) {
 		rule, flag := p.Comp.LimitRule(k.Limit)
 		if p.Outside(k.Limit, stats) {
 			rule, flag = "", ""
-			r.Hints = append(r.Hints, report.Hint{Text: "a group around the sandbox's ran out of memory, or the machine: not the sandbox's own limit"})
+			r.Hints = append(r.Hints, report.Hint{Text: "a cgroup around the sandbox's, or the machine, ran out of memory; the sandbox's own limit was not reached"})
 		}
 		r.Limits = append(r.Limits, report.LimitMet{Limit: k.Limit, Count: counts[k.Limit], Rule: rule, Flag: flag})
 	}
@@ -291,7 +291,7 @@ func clipped(task int, limits []policy.Rlimit) (missing []report.Missing) {
 		if its.Max < r.Value {
 			holds := policy.Rlimit{Name: r.Name, Value: its.Cur}
 			missing = append(missing, report.Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
-				" is above the hard limit that the launcher was started with", Instead: holds.Text()})
+				" is above the launcher's own hard limit", Instead: holds.Text()})
 		}
 	}
 	return missing

@@ -42,7 +42,7 @@ func (p *Process) checkListener() error {
 		case p.dying():
 			return ErrEnded
 		}
-		return &fail.Error{Op: "on-denial", Err: errors.New("the listener did not arrive"), From: p.Comp.Where("on-denial"), Hint: "--on-denial silent does without"}
+		return &fail.Error{Op: "on-denial", Err: errors.New("the listener did not arrive"), From: p.Comp.Where("on-denial"), Hint: "use --on-denial silent to run without it"}
 	}
 	return nil
 }

@@ -312,7 +312,7 @@ func (p *Process) initLate() bool {
 		}
 	}
 	if p.Image.Page().Done == 0 {
-		p.guardErr = &fail.Error{Op: "init", Err: errors.New("it has not gone on for " + (InitSteps * InitStep).String() + ", and how the program ended is not known"),
+		p.guardErr = &fail.Error{Op: "init", Err: errors.New("it has not gone on for " + (InitSteps * InitStep).String() + ", and nobody knows how the program ended"),
 			Hint: "does a tracer (ptrace, gdb) outside hold the sandbox's processes?"}
 	}
 	p.Kill()

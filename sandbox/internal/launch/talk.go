@@ -134,5 +134,5 @@ func (p *Process) dying() bool {
 }
 
 // ErrEnded says that the child has ended, and did not say why.
-var ErrEnded = &fail.Error{Op: "launch", Err: errors.New("the child ended before the program was run"),
-	Hint: "was it killed? a memory limit or the kernel's log may say by whom"}
+var ErrEnded = &fail.Error{Op: "launch", Err: errors.New("the child ended before it ran the program"),
+	Hint: "was it killed? look at memory limits and at the kernel's log"}

@@ -50,7 +50,7 @@ type SignalRequest struct {
 
 var (
 	errEnd         = errors.New("no answer: the launcher is gone")
-	errNotLauncher = errors.New("who answers is not a launcher of this user namespace")
+	errNotLauncher = errors.New("the answer does not come from a launcher in this user namespace")
 )
 
 // ReceiveReply waits for the reply to a request and decodes its value, unless value is nil. It returns the

@@ -78,7 +78,7 @@ func (e *Entry) running() error {
 		return fail("has ended", "cordon ps -a shows how")
 	}
 	if !e.sameSpace() {
-		return fail("was started in another pid namespace", "its processes have no numbers here; use cordon where it was started")
+		return fail("was started in another pid namespace", "its processes have no numbers here; run cordon where you started the sandbox")
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func (e *Entry) stopAll() error {
 		time.Sleep(time.Millisecond)
 	}
 	_ = e.Resume()
-	return &fail.Error{Op: "pause sandbox " + e.State.ID, Err: errors.New("its processes do not stop"), Hint: "a cgroup can stop them at once: give it a limit, such as --pids 512"}
+	return &fail.Error{Op: "pause sandbox " + e.State.ID, Err: errors.New("its processes do not stop"), Hint: "a cgroup can stop them at once: start the sandbox with a limit, such as --pids 512"}
 }
 
 // signalOne sends a signal to a process of the table, unless another has its number by now.

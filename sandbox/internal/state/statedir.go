@@ -62,11 +62,11 @@ func OpenStateDir(path string) (*StateDir, error) {
 	}
 	if err != nil {
 		root.Close()
-		return failed(phrase.Cause(err), "cordon keeps its state where nobody else may look: remove that directory, or chmod 700 it if it is yours")
+		return failed(phrase.Cause(err), "nobody else may read the directory in which cordon keeps its state: remove it, or chmod 700 it if it is yours")
 	}
 	if err := host.TrustedState(path); err != nil {
 		root.Close()
-		return failed(err, "what is in it may be forged: "+host.RuntimeDirRemedy+", and that no sandbox can write")
+		return failed(err, "its content may be forged: "+host.RuntimeDirRemedy+", and that no sandbox can write")
 	}
 	return &StateDir{path, root}, nil
 }
@@ -175,7 +175,7 @@ func (d *StateDir) free(names []string, name string) error {
 		if name == "" || its != name {
 			continue
 		}
-		e := nameError(name, "in use by sandbox "+id, "choose another, or end that one: cordon rm -f "+name)
+		e := nameError(name, "in use by sandbox "+id, "choose another name, or end that sandbox: cordon rm -f "+name)
 		if other, err := d.open(n); err == nil {
 			if other.ended() != nil {
 				e = nameError(name, "in use by sandbox "+id+", which has ended and is still kept", "cordon rm "+name+" removes it")
@@ -241,7 +241,7 @@ func (d *StateDir) exclusive() (unlock func(), err error) {
 		}
 		if err != unix.EWOULDBLOCK && err != unix.EINTR || time.Now().After(deadline) {
 			f.Close()
-			return nil, &fail.Error{Op: "lock " + strconv.Quote(paths.Join(d.path, lockFile)), Err: err, Hint: "another cordon has held it for 5 s: is one stopped?"}
+			return nil, &fail.Error{Op: "lock " + strconv.Quote(paths.Join(d.path, lockFile)), Err: err, Hint: "another cordon has locked it for 5 s: has somebody stopped that process?"}
 		}
 	}
 }

@@ -41,7 +41,7 @@ func (d *StateDir) Entries() ([]*Entry, error) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // it has gone meanwhile, or is not whole: Sweep removes it
 		case err != nil:
-			return nil, &fail.Error{Op: "state of sandbox " + n, Err: err, Hint: "was it made by another version of cordon? end it with that one, or remove " + paths.Join(d.path, n)}
+			return nil, &fail.Error{Op: "state of sandbox " + n, Err: err, Hint: "was it made by another version of cordon? end it with that version, or remove " + paths.Join(d.path, n)}
 		default:
 			all = append(all, e)
 		}
@@ -88,7 +88,7 @@ func (d *StateDir) Find(ref string) (*Entry, error) {
 const minPrefix = 2
 
 func notFound(ref string, names []string) error {
-	e := &NotFoundError{Ref: ref, Why: "not there, or gone already", Hint: "cordon ps -a lists those that are"}
+	e := &NotFoundError{Ref: ref, Why: "there is none, or it is already gone", Hint: "cordon ps -a lists all sandboxes"}
 	var words []string
 	for _, n := range names {
 		id, name, named := strings.Cut(n, "@")
@@ -98,7 +98,7 @@ func notFound(ref string, names []string) error {
 		}
 	}
 	if near := policy.Suggest(ref, words); near != "" {
-		e.Hint = "did you mean " + near + "? cordon ps -a lists all"
+		e.Hint = "did you mean " + near + "? cordon ps -a lists all sandboxes"
 	}
 	return e
 }
@@ -116,7 +116,7 @@ func (e *Entry) Remove() error {
 	}
 	defer unlock()
 	if e.alive() {
-		return &fail.Error{Op: "remove sandbox " + e.State.ID, Err: errors.New("it is running"), Hint: "cordon rm -f ends it first"}
+		return &fail.Error{Op: "remove sandbox " + e.State.ID, Err: errors.New("it is running"), Hint: "use cordon rm -f to kill it first"}
 	}
 	return e.remove()
 }
@@ -204,7 +204,7 @@ func (d *StateDir) sweep(base string) (*State, error) {
 // Usually the kernel has already ended pid 1. It has not if it is just about to, or if a v1 freezer holds pid 1 back.
 func (e *Entry) killRest() error {
 	fail := func(err error) error {
-		return &fail.Error{Op: "clean up behind sandbox " + e.State.ID, Err: err}
+		return &fail.Error{Op: "clean up after sandbox " + e.State.ID, Err: err}
 	}
 	var init = -1
 	if e.State.Init != nil && e.sameSpace() {

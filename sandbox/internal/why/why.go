@@ -175,7 +175,7 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	part := t.At(inside)
 	if part.Opaque && part.What == "masked" {
 		r.NoFlag = "a proc mount with a mask of its own shows it: --mount '{proc: " + procTarget(q.comp) + ", mask: [...]}'"
-		return r.deny(string(policy.LayerMount), 0, inside+" is masked: it reads as if it were empty", part.Rule)
+		return r.deny(string(policy.LayerMount), 0, inside+" is masked: it appears to be empty", part.Rule)
 	}
 	if part.Opaque && part.What == compile.CoveredSocket {
 		r.Try = append(r.Try, Change{"ro", inside})
@@ -257,17 +257,17 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 		}
 		if host := t.HostPath(inside); host != "" {
 			if _, err := t.Lstat(host); errors.Is(err, fs.ErrPermission) {
-				return r.deny(layerFile, unix.EACCES, "a directory above "+host+" lets neither the caller nor the task through", policy.Pos{})
+				return r.deny(layerFile, unix.EACCES, "a directory above "+host+" lets neither you nor the task pass", policy.Pos{})
 			}
 		}
-		return r.deny(layerFile, unix.ENOENT, inside+" does not exist, on the host neither", policy.Pos{})
+		return r.deny(layerFile, unix.ENOENT, inside+" does not exist, not even on the host", policy.Pos{})
 	}
 	if part.Write {
 		return r.pass("mount: " + inside + " can be made, in " + part.What)
 	}
 	r.Try, r.Grants = makingWritable(q.comp, dir), grants(dir, true, true)
 	if part.Source == "" {
-		r.Try, r.Grants = []Change{{"tmpfs", dir}}, "an empty "+dir+" in memory, in the place of the one that is there"
+		r.Try, r.Grants = []Change{{"tmpfs", dir}}, "an empty "+dir+" in memory, in place of the existing file"
 	}
 	return r.deny(string(policy.LayerMount), unix.EROFS, dir+" is mounted read-only, by "+part.What, part.Rule)
 }
@@ -283,7 +283,7 @@ func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 		isDir, _ := q.comp.Tree.Stat(inside)
 		r.Try, r.Grants = makingWritable(q.comp, inside), grants(inside, isDir, true)
 		if part.Source == "" || part.What == "proc" || strings.Contains(part.What, "proc") || part.What == "sysfs" {
-			r.Try, r.Grants, r.NoFlag = nil, "", "it is the launcher's own, or the kernel's, and stays read-only"
+			r.Try, r.Grants, r.NoFlag = nil, "", "it belongs to the launcher or the kernel, and stays read-only"
 		}
 		return r.deny(string(policy.LayerMount), unix.EROFS, inside+" is mounted read-only, by "+part.What, part.Rule)
 	case a.Execute && part.Noexec:

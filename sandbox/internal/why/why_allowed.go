@@ -89,7 +89,7 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	if at := closedAbove(c, inside); at != "" {
 		info, _ := c.Tree.Lstat(at)
 		r.NoFlag = "the directory's owner decides: chmod(1), setfacl(1)"
-		return r.deny(layerFile, unix.EACCES, "the permissions of "+at+" ("+info.Mode().String()+ownerText(info)+") do not let the task through", policy.Pos{})
+		return r.deny(layerFile, unix.EACCES, "the permissions of "+at+" ("+info.Mode().String()+ownerText(info)+") do not let the task pass", policy.Pos{})
 	}
 	checked := host
 	if _, exists := c.Tree.Stat(inside); !exists {
@@ -97,11 +97,11 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	}
 	if deniedByMode(c, inside, checked, a) {
 		info, _ := c.Tree.Lstat(checked)
-		r.NoFlag = "the file's owner decides: chmod(1), setfacl(1); a profile gives nothing that the caller does not have"
+		r.NoFlag = "the file's owner decides: chmod(1), setfacl(1); a profile cannot give a right that you lack"
 		if c.IDs.Idmapped {
 			r.NoFlag += ". Started by root, the task has an id of its own outside; --host-user caller keeps root's"
 		}
-		return r.deny(layerFile, unix.EACCES, "the permissions of "+checked+" ("+info.Mode().String()+ownerText(info)+") do not give it to the task", policy.Pos{})
+		return r.deny(layerFile, unix.EACCES, "the permissions of "+checked+" ("+info.Mode().String()+ownerText(info)+") do not allow it to the task", policy.Pos{})
 	}
 	return r.pass("file: the permissions of " + checked + " give it to the task")
 }
