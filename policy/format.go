@@ -35,7 +35,7 @@ func sameAs(d *yaml.Document, file string, out []byte) *Error {
 		return errorAt(d, 0, 0, "this file cannot be formatted without changing it", "simplify its layout")
 	}
 	if n := quotedAnew(d.Root, again.Root); n != nil {
-		return errorAt(d, n.Line, n.Col, "formatted, this value would be in quotes, and without them a blank or a comma in it is an error",
+		return errorAt(d, n.Line, n.Col, "the formatted value needs quotes, because a blank or a comma without quotes is an error",
 			"write "+Quote(n.Text)+" if it belongs to it")
 	}
 	return nil

@@ -565,7 +565,7 @@ func TestExecOnce(t *testing.T) {
 		}, ""},
 		{"denied", func(p *policy.Profile) {
 			p.Syscalls.Deny = append(p.Syscalls.Deny, policy.SyscallItem{Name: "execveat"})
-		}, "exec: the profile denies execveat, by which a program is run in a sandbox that runs already"},
+		}, "exec: the profile denies execveat, which starts a program in a running sandbox"},
 	} {
 		c := shell(t, "echo ready; read x")
 		tt.change(c.Profile)

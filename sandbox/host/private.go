@@ -45,7 +45,7 @@ func PrivateAbove(fd int) error {
 			return err
 		}
 		if st.Dev == below.Dev && st.Ino == below.Ino {
-			return errors.New("every directory above it can be searched by others")
+			return errors.New("others can search every directory above it")
 		}
 		if int(st.Uid) == unix.Geteuid() && st.Mode&0o011 == 0 && !hasACL(at) {
 			return nil

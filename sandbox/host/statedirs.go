@@ -46,7 +46,7 @@ func TrustedState(path string) error {
 }
 
 // RuntimeDirRemedy is the remedy for a state directory that cannot be had.
-const RuntimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of yours, mode 0700, on a file system of this machine, the same for every command"
+const RuntimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of your own with mode 0700, on a local file system, and to the same one for every command"
 
 // MakeStateDirs makes the state directories before a task could. If one cannot be made, no task of this user can make it
 // either, or hideState refuses.

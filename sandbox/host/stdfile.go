@@ -190,7 +190,7 @@ func isMemory(fd int) bool {
 func anonymous(fd int) string {
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
-		return "of no kind that can be handed over"
+		return "a file of a kind that cordon does not pass on"
 	}
 	return path + ", which is no file"
 }

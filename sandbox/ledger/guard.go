@@ -47,7 +47,7 @@ func (e *Refused) Error() string {
 			strconv.FormatUint(uint64(e.Step.Mode&0o7777), 8)
 	case e.Clock:
 		return "a program in a sandbox could have written it: sandboxes could write " + strconv.Quote(e.Dir) +
-			", which is on a file system whose times do not tell when"
+			", which is on a file system whose times do not show when"
 	case !e.file():
 		what = strconv.Quote(e.Step.Path)
 	}
@@ -131,7 +131,7 @@ func (g *Guard) open() (err error) {
 			where := Where(fd)
 			g.Close()
 			return &Error{"record of what sandboxes could write, " + strconv.Quote(filepath.Join(where, runsFile)), fail.Bare(err),
-				"if it cannot be mended remove it, after a look at your profiles: they are taken as yours then"}
+				"if you cannot repair it, check your profiles and then remove it; cordon will trust all profiles as they are"}
 		}
 		if r != nil {
 			g.runs = append(g.runs, r)

@@ -51,7 +51,7 @@ func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	}
 	if s := othersLink(w.steps); s != nil && g.Root {
 		unix.Close(out.Dir)
-		return nil, errors.New("root follows no link where somebody else can write, and others can write " + strconv.Quote(s.Path))
+		return nil, errors.New("root follows no link that somebody else can write, and others can write " + strconv.Quote(s.Path))
 	}
 	return out, nil
 }

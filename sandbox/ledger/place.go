@@ -24,7 +24,7 @@ type Error struct {
 func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-const remedy = "cordon keeps there which directories a sandbox could write: give it such a directory, or set XDG_STATE_HOME to one of yours, mode 0700"
+const remedy = "cordon records there which directories a sandbox could write: make that directory, or set XDG_STATE_HOME to a directory of your own with mode 0700"
 
 // Place is a directory that may hold records. Base must exist already; the launcher makes Below in it.
 type Place struct {

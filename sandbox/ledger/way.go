@@ -32,7 +32,7 @@ func (g *Guard) Way(name string) (string, error) {
 		return "", &Planted{&Refused{Name: name, Finding: f}}
 	}
 	if f := notRoots(w.steps); f != nil && g.Root {
-		return "", errors.New("root follows no link where somebody else can write, and others can write " + strconv.Quote(f.Step.Path))
+		return "", errors.New("root follows no link that somebody else can write, and others can write " + strconv.Quote(f.Step.Path))
 	}
 	return end, nil
 }

@@ -371,7 +371,7 @@ func (a *Attached) CheckAround(status []byte, dir string) error {
 	}
 	if got := proc.StatusField(status, "Seccomp_filters"); proc.Number(got) < proc.Number(a.Filters) {
 		return &fail.Error{Op: "exec", Err: errors.New("the sandbox was started under " + a.Filters + " filters, and this is run under " + got),
-			Hint: "run cordon exec where the sandbox was started"}
+			Hint: "run cordon exec where you started the sandbox"}
 	}
 	groups, err := proc.ReadAll(dir + "/cgroup")
 	if err != nil {
@@ -379,12 +379,12 @@ func (a *Attached) CheckAround(status []byte, dir string) error {
 	}
 	for line := range strings.Lines(a.Cgroups) {
 		if !strings.Contains("\n"+string(groups), "\n"+line) {
-			return &fail.Error{Op: "read back the cgroups", Err: errors.New("it is not in " + strings.TrimSpace(line)), Hint: "run cordon exec where the sandbox was started"}
+			return &fail.Error{Op: "read back the cgroups", Err: errors.New("it is not in " + strings.TrimSpace(line)), Hint: "run cordon exec where you started the sandbox"}
 		}
 	}
 	if label := line(dir + "/attr/current"); label != a.Label {
 		return &fail.Error{Op: "exec", Err: errors.New("the sandbox's task has the label " + a.Label + " of the kernel's security module, and this has " + label),
-			Hint: "run cordon exec where the sandbox was started"}
+			Hint: "run cordon exec where you started the sandbox"}
 	}
 	return nil
 }

@@ -60,14 +60,14 @@ func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	}
 	layout, err := cgroup.Read(h.Files)
 	if err != nil {
-		return without("the cgroups cannot be looked at: "+err.Error(), "mount -t proc proc /proc")
+		return without("cordon cannot read the cgroups: "+err.Error(), "mount -t proc proc /proc")
 	}
 	if layout.Kind() == "" {
 		return without("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 	}
 	ch := cgroup.Choose(h.Files, layout, want, p.Limits.Cgroup, cgroup.Caller{UID: h.UID, PID: h.PID})
 	if ch.V2() && !h.Since(5, 7) {
-		return without("being born in a cgroup needs Linux 5.7", "upgrade the kernel")
+		return without("starting a process in a cgroup needs Linux 5.7", "upgrade the kernel")
 	}
 	g := &Groups{Lacking: ch.Lacking}
 	if !ch.Empty() {
@@ -165,7 +165,7 @@ var limitKeys = [...]struct {
 	{"cpus", func(l *policy.Limits) bool { return l.CPUs.Set }, ""},
 	{"cpu-weight", func(l *policy.Limits) bool { return l.CPUWeight.Set }, ""},
 	{"cpuset", func(l *policy.Limits) bool { return l.CPUSet != "" }, ""},
-	{"cpu-time", func(l *policy.Limits) bool { return l.CPUTime.Set }, "RLIMIT_CPU, for each process, and what /proc tells of all that the launcher finds; not of children that end unawaited (SIGCHLD ignored), so the time reported is the least"},
+	{"cpu-time", func(l *policy.Limits) bool { return l.CPUTime.Set }, "RLIMIT_CPU, for each process, and a sum over /proc, which misses children that end while their parent ignores SIGCHLD; so the real time may be longer than the reported one"},
 	{"pids", func(l *policy.Limits) bool { return l.PIDs.Set }, "RLIMIT_NPROC, for the task's user id in the sandbox"},
 	{"io", func(l *policy.Limits) bool { return len(l.IO) > 0 }, ""},
 	{"io-weight", func(l *policy.Limits) bool { return l.IOWeight.Set }, ""},

@@ -105,7 +105,7 @@ func (g *gitGuard) protectAll() error {
 }
 
 func (g *gitGuard) fail(what string, err error, hint string) error {
-	hint += "; --git free leaves repositories unprotected"
+	hint += "; or use --git free, which leaves repositories unprotected"
 	return &fail.Error{Op: "git: " + what, Err: err, From: g.rule.Short(), Hint: hint}
 }
 
@@ -220,7 +220,7 @@ func (g *gitGuard) submodule(top, link string) error {
 		end, err := walk.Walk(view)
 		if fail.NotThere(err) {
 			return g.fail(host,
-				errors.New("a submodule that the index names is not there, and whoever makes it decides what git runs"),
+				errors.New("a submodule in the index does not exist, and whoever creates it decides what git runs"),
 				"git submodule update --init "+link+", or mkdir "+link)
 		}
 		if err != nil {
@@ -317,7 +317,7 @@ func (g *gitGuard) must(top, host, key string) error {
 			return nil
 		default:
 			return g.fail(key, &fail.PathError{Path: end, Err: fail.Bare(err)},
-				"make "+end+", so that the task cannot, or take it out of git's configuration")
+				"make "+end+", so that the task cannot make it, or remove it from git's configuration")
 		}
 	}
 	return nil
@@ -405,7 +405,7 @@ func (c *Compilation) cutNote(place string, cut git.Cut) {
 		c.Left = append(c.Left, report.Added{Path: place, Why: "it is shown without its credential sections"})
 		return
 	}
-	c.note("git: " + place + " is shown without the tokens and passwords in it")
+	c.note("git: " + place + " is shown without its tokens and passwords")
 }
 
 // leads protects what the links in directories of git's lead to, and remembers its files that have more than one name.
@@ -441,7 +441,7 @@ func (g *gitGuard) otherNames() error {
 	}
 	for _, l := range w.found {
 		if p := g.c.Tree.At(l.path); p.Write {
-			return g.fail(l.path, errors.New("is a hard link to "+l.of.path+", from which git takes what it runs"),
+			return g.fail(l.path, errors.New("is a hard link to "+l.of.path+", which decides what git runs"),
 				"replace one of the two by a copy")
 		}
 	}

@@ -96,11 +96,11 @@ func (h *hider) end(rule *policy.Hide) {
 	what := "--hide " + rule.Pattern + " hides nothing"
 	switch {
 	case h.waits:
-		h.c.note(what + " yet: the sandbox shows nothing of that name; what appears under it during the run is hidden")
+		h.c.note(what + " yet: the sandbox shows no file of that name; a file that appears under it during the run is hidden")
 	case strings.HasPrefix(rule.Pattern, "**/"):
-		h.c.note(what + ": nothing that is bound has such a name; what appears under it during the run can be read")
+		h.c.note(what + ": no bound file has such a name; a file that appears under it during the run can be read")
 	default:
-		h.c.note(what + ": neither the sandbox nor the host has such a path, or a directory where it could appear")
+		h.c.note(what + ": neither the sandbox nor the host has such a path, or a directory in which it could appear")
 	}
 }
 

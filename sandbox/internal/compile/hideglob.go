@@ -35,7 +35,7 @@ func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 	if e.processes && t == &h.c.Tree {
 		h.matched = true
 		h.c.Missing = append(h.c.Missing, report.Missing{Layer: policy.LayerHide,
-			Why: pattern + ": the processes in the sandbox's /proc come and go, and nothing can be mounted in their directories"})
+			Why: pattern + ": nothing can be mounted in the directories of processes in the sandbox's /proc"})
 	}
 	return e.found, err
 }

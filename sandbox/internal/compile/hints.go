@@ -58,14 +58,14 @@ func (c *Compilation) KillHints() []report.Hint {
 			return kills(r.Else) || strings.HasPrefix(r.Expr, "kill") || r.Expr == "trap"
 		})
 	}
-	foreign := report.Hint{Text: "a call of an architecture that the profile does not list ended it: a 32-bit program, int 0x80, or x32 (--arch x32)",
+	foreign := report.Hint{Text: "it made a call of an architecture that the profile does not list: a 32-bit program, int 0x80, or x32 (--arch x32)",
 		Rule: c.Profile.Source("syscalls.arches"), Flag: "--arch " + foreignArch(c.Arch)}
 	if !byRule {
 		return []report.Hint{foreign}
 	}
-	foreign.Text = "if it is a 32-bit program, or calls by int 0x80 or as x32, its architecture is not listed"
-	return []report.Hint{{Text: "a system call that the profile does not allow ended it, and what is killed names no call",
-		Rule: c.Profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names it"}, foreign}
+	foreign.Text = "if it is a 32-bit program, or makes calls by int 0x80 or as x32, the profile does not list its architecture"
+	return []report.Hint{{Text: "it made a system call that the profile does not allow; the kernel does not say which call",
+		Rule: c.Profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names the call"}, foreign}
 }
 
 // foreignArch is the architecture of a machine's 32-bit programs. What x32 needs, the hint says in words.
@@ -186,7 +186,7 @@ func (c *Compilation) HintAbove(args []string) (report.Hint, bool) {
 			if c.Tree.HostPath(dir) == dir {
 				return c.hintGitFile(dir, info, p)
 			}
-			h := report.Hint{Text: "the working directory lies in the " + t.what + " " + dir + ", whose top the sandbox does not show; start it there", Rule: p.Rule}
+			h := report.Hint{Text: "the working directory is in the " + t.what + " " + dir + ", whose top directory the sandbox does not show; start cordon there", Rule: p.Rule}
 			if why, err := c.unfit(dir); err == nil && why == "" {
 				h.Flag = bindFlag(p) + dir
 			}
@@ -312,7 +312,7 @@ func (c *Compilation) LiftHint(rule *policy.Hide, path string, shown bool) strin
 			break
 		}
 	}
-	s := "no flag lifts it; a profile of your own does, with hide: [{remove: " + yamlWord(what) + "}]"
+	s := "no flag lifts the rule; a profile of your own can, with hide: [{remove: " + yamlWord(what) + "}]"
 	if shown {
 		return s
 	}
@@ -353,7 +353,7 @@ func (c *Compilation) granted() error {
 		if p == nil || !p.Opaque || p.Guard != picture.GuardHide || m.Pos.Flag == "" && p.Rule.Flag != "" {
 			continue
 		}
-		hint := "a hide rule holds over every mount; leave one of the two out"
+		hint := "a hide rule beats every mount; leave one of the two out"
 		if rule := c.HiddenBy(cmp.Or(p.Behind, inside)); rule != nil {
 			hint = c.LiftHint(rule, cmp.Or(p.Behind, inside), true)
 		}

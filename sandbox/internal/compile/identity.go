@@ -86,11 +86,11 @@ func (c *Compilation) hostIdentity() error {
 	id := &c.IDs
 	if !c.Host.Privileged {
 		return &fail.UnsupportedError{Layer: policy.LayerUser, Why: "namespaces.user: host: without a user namespace the other namespaces need CAP_SYS_ADMIN",
-			From: c.Where("namespaces.user"), Remedy: "leave out namespaces.user: new is the default; or run as root"}
+			From: c.Where("namespaces.user"), Remedy: "leave out namespaces.user, whose default is new; or run as root"}
 	}
 	if u.Host != policy.HostCaller && (id.InUID == 0 || id.InGID == 0) {
 		return &fail.Error{Op: "namespaces.user", Err: errors.New("host: the task would be root on the host, or in root's group"), From: c.Where("namespaces.user"),
-			Hint: "name user.uid and user.gid that are not 0; or " + CallerHint}
+			Hint: "set user.uid and user.gid to other ids than 0; or " + CallerHint}
 	}
 	if u.Ranges {
 		return &fail.Error{Op: "user.ranges", Err: errors.New("id ranges need a user namespace"), From: c.Where("user.ranges")}
@@ -136,7 +136,7 @@ func (c *Compilation) ownHostID() error {
 	}
 	if !c.Host.GivesIDs() {
 		return &fail.UnsupportedError{Layer: policy.LayerUser, From: c.Where("user.host"),
-			Why:    "the task would be root on the host: root without the capabilities SETUID and SETGID cannot give it an id of its own",
+			Why:    "the task would be root on the host: without the capabilities SETUID and SETGID, root cannot give it an unprivileged id",
 			Remedy: "give the launcher these two (and SYS_ADMIN for what the profile writes: docker run --cap-add); or, in as many words, " + c.OrRoot()}
 	}
 	id := FirstTaskID
@@ -146,7 +146,7 @@ func (c *Compilation) ownHostID() error {
 	c.IDs.OutUID, c.IDs.OutGID, c.IDs.Own, c.IDs.Idmapped = id, id, true, c.Host.Privileged
 	if j := c.Joined(unix.CLONE_NEWNS); j != nil && c.IDs.Idmapped {
 		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: j.Key + ": a mount of another mount namespace cannot be idmapped", From: c.Where(j.Key),
-			Remedy: "join the user namespace that it belongs to as well, or keep the caller's id with user: {host: caller} or --host-user caller"}
+			Remedy: "also join the user namespace that owns it, or keep your own id with user: {host: caller} or --host-user caller"}
 	}
 	return nil
 }
@@ -162,7 +162,7 @@ func (c *Compilation) rootOfContainer() {
 		return
 	}
 	c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerUser,
-		Why:     "the task has the id of the container's root, who owns its files: only the host's root gives a task an id of its own",
+		Why:     "the task has the id of the container's root, which owns the container's files: only the host's root can give a task another id",
 		Instead: "the task has no capability outside; start cordon as another user of the container, or say user: {host: caller}"})
 }
 
@@ -172,11 +172,11 @@ func (c *Compilation) writesAsRoot(path string, info fs.FileInfo, from string) e
 	if !c.IDs.Own || c.IDs.Idmapped || ownerOf(info) != 0 && info.Mode().Perm()&0o002 != 0 {
 		return nil
 	}
-	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: path + ": the task cannot write it: root without CAP_SYS_ADMIN gives the task an id of its own, and no idmapped mounts",
+	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: path + ": the task cannot write it: without CAP_SYS_ADMIN, root gives the task an unprivileged id but no idmapped mounts",
 		From: from, Remedy: c.OrRoot() + "; or give the launcher CAP_SYS_ADMIN, or the directory to another user who runs cordon"}
 }
 
-const CallerHint = "say so in as many words with user: {host: caller} or --host-user caller"
+const CallerHint = "if you want that, use user: {host: caller} or --host-user caller"
 
 // Set-user-ID and set-group-ID bits, and file capabilities (capabilities(7)): what a file with them gives to whoever runs
 // it. Inside they are ignored, because every mount is nosuid. On the host they count, once the file is in a tree of the
@@ -267,7 +267,7 @@ func (c *Compilation) StillPrivate() error {
 }
 
 // PrivateHint says why a task is not let go that may make files with set-id bits.
-const PrivateHint = "set-id bits are allowed there, so the directory must stay below one that is only yours"
+const PrivateHint = "set-id bits are allowed there, so the directory must stay below a directory that only you can enter"
 
 func (c *Compilation) carriesBits(k policy.Capability) bool {
 	return slices.Contains(c.bitCapabilities(), k.Name)
@@ -314,7 +314,7 @@ func (c *Compilation) withholdBits(dir string, why error) {
 	}
 	c.Profile, c.Private = &p, nil
 	c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerCaps,
-		Why:     strings.Join(gone, ", ") + ": other users could run what the task makes: " + dir + ": " + why.Error(),
+		Why:     strings.Join(gone, ", ") + ": other users could run files that the task makes: " + dir + ": " + why.Error(),
 		Instead: "files get no set-id bits; put it below a directory of yours with mode 0700"})
 }
 

@@ -113,14 +113,14 @@ func (c *Compilation) notFoundHint(name string) string {
 		}
 	}
 	if own == c.searchPath() || own == "" || c.Profile.Root.Kind == policy.RootDir {
-		return "no directory of PATH has it, which is " + c.searchPath() + "; is it installed? Otherwise name it by its path"
+		return "no directory of PATH has it; PATH is " + c.searchPath() + "; is it installed? Otherwise name it by its path"
 	}
 	for dir := range strings.SplitSeq(own, ":") {
 		if path := paths.Join(paths.Clean(dir), name); strings.HasPrefix(dir, "/") && c.Host.Files.Access(path, unix.X_OK) == nil {
 			return "your own PATH has it: name it " + path
 		}
 	}
-	return "neither the sandbox's PATH, which is " + c.searchPath() + ", nor your own has it; is it installed?"
+	return "neither the sandbox's PATH, which is " + c.searchPath() + ", nor your own PATH has it; is it installed?"
 }
 
 // typedFrom is the directory that a relative name starts at: the caller's, except in a root directory, where the
@@ -171,7 +171,7 @@ func (c *Compilation) executable(name, inside string, isDir bool) error {
 
 func (c *Compilation) accessible(name, host string) error {
 	if err := c.Host.Files.Access(host, unix.X_OK); err != nil {
-		return &fail.LookupError{Name: name, Why: "not executable: " + fail.Bare(err).Error(), Code: 126, Hint: "chmod +x, or name its interpreter"}
+		return &fail.LookupError{Name: name, Why: "not executable: " + fail.Bare(err).Error(), Code: 126, Hint: "use chmod +x, or name its interpreter"}
 	}
 	return nil
 }

@@ -164,7 +164,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if plain {
 		c.Sources[len(c.Sources)-1].Plain = true
 		if m.Source == "." && info.Mode().Perm()&0o001 == 0 {
-			c.note("the working directory is " + src + ", which is root's alone: the program starts in /")
+			c.note("the working directory is " + src + ", which only root can enter: the program starts in /")
 		}
 	}
 	c.attach(from, mnt, target, ok)
@@ -395,17 +395,17 @@ func (c *Compilation) MapHint(err error) string {
 	case c.MayMapRoot():
 		return "the id is not mapped where this process runs, as in a container; --host-user caller keeps the caller's id"
 	case c.Host.GivesIDs():
-		return "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it: give it that, or leave out " +
-			"user: {host: caller} and --host-user caller, and the task gets an id of its own"
+		return "mapping root's id needs CAP_SETFCAP since Linux 5.12, which the launcher lacks: give it CAP_SETFCAP, or leave out " +
+			"user: {host: caller} and --host-user caller, so that the task gets an unprivileged id"
 	}
-	return "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it: give it that; or SETUID and SETGID, " +
-		"and without user: {host: caller} the task gets an id of its own"
+	return "mapping root's id needs CAP_SETFCAP since Linux 5.12, which the launcher lacks: give it CAP_SETFCAP; or SETUID and SETGID, " +
+		"and leave out user: {host: caller}, so that the task gets an unprivileged id"
 }
 
 // OrRoot returns the advice to run the task as root, with the flags for that.
 func (c *Compilation) OrRoot() string {
 	if !c.hasSetFCap() {
-		return "--host-user caller runs the task as root, and takes CAP_SETFCAP, which the launcher does not have"
+		return "--host-user caller runs the task as root, and needs CAP_SETFCAP, which the launcher lacks"
 	}
 	return "--host-user caller runs the task as root"
 }

@@ -273,7 +273,7 @@ func (c *Compilation) unfit(dir string) (string, error) {
 		}
 	}
 	if ofSystem(dir) {
-		return "is a directory of the system, and the launcher is root's", nil
+		return "is a directory of the system, and you are root", nil
 	}
 	return "", nil
 }
@@ -369,8 +369,8 @@ func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 	case err != nil:
 		return "", nil, &fail.PathError{Path: src, Err: errors.New("is a symbolic link that leads nowhere: " + fail.Bare(err).Error())}
 	}
-	return "", nil, &fail.Error{Op: src, Err: errors.New("lies behind a symbolic link, which a task may have made"),
-		Hint: "if that is meant bind what it leads to: " + end}
+	return "", nil, &fail.Error{Op: src, Err: errors.New("is behind a symbolic link that a task may have made"),
+		Hint: "if you want that, bind the link's target: " + end}
 }
 
 // keepLink is for an optional bind of the working directory that is there to protect a name, and the name is a link, which
@@ -390,7 +390,7 @@ func (c *Compilation) keepLink(m *policy.Mount, link string) {
 	switch {
 	case err2 != nil:
 	case !exists:
-		why += "; what appears where it leads to counts for whoever follows it"
+		why += "; a file that appears at its target is visible to everybody who follows it"
 	case paths.Below(c.Host.Cwd, end) || !c.Tree.At(end).Write:
 	default:
 		c.protectThing(from, end, m.Pos, true)

@@ -34,7 +34,7 @@ var (
 func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error {
 	if c.made&unix.CLONE_NEWPID == 0 && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWPID) {
 		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "proc shows the processes of the pid namespace and needs one of the sandbox's own",
-			From: m.Pos.Short(), Remedy: "leave out namespaces.pid: new is the default"}
+			From: m.Pos.Short(), Remedy: "leave out namespaces.pid, whose default is new"}
 	}
 	c.do(from, plan.FsopenStep("proc").Into(plan.FS))
 	if m.Hidepid != "" {
@@ -95,7 +95,7 @@ func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 		name := strings.TrimPrefix(path, target+"/")
 		known := slices.Contains(maskedPaths[:], name) || slices.Contains(readOnlyPaths[:], name) || slices.Contains(sometimes[:], name)
 		if _, err := c.Tree.Lstat("/proc/" + name); err != nil && !known {
-			return &fail.Error{Op: path, Err: fail.Bare(err), Hint: "correct the name: what is not there cannot be masked, and what is meant would stay open"}
+			return &fail.Error{Op: path, Err: fail.Bare(err), Hint: "correct the name: a path that does not exist cannot be masked, and the path that you meant would stay visible"}
 		}
 	}
 	return nil

@@ -143,7 +143,7 @@ func (r *Request) CheckFiles(hidesTerminal bool) error {
 	for i := range r.Extra {
 		kind := r.Extra[i].Refused
 		if r.Extra[i].Terminal && hidesTerminal {
-			kind = "a terminal of the host, which tty: inherit alone gives to the task"
+			kind = "a terminal of the host, which the task gets only with tty: inherit"
 		}
 		if kind != "" {
 			return fileError("extra file "+strconv.Itoa(i), kind)
@@ -157,7 +157,7 @@ func fileError(name, kind string) error {
 	if kind == host.KindDirectory {
 		e.Hint = "bind the directory with --ro DIR instead"
 	} else {
-		e.Hint = "regular files, pipes, sockets, terminals and /dev/null and its like can be handed over"
+		e.Hint = "cordon passes on only regular files, pipes, sockets, terminals, /dev/null and similar devices"
 	}
 	return e
 }
@@ -248,7 +248,7 @@ func (c *Compilation) letExec(spec filter.Spec) (filter.Spec, error) {
 			spec.Rules = append(slices.Clip(spec.Rules), own)
 			continue
 		}
-		return spec, &fail.Error{Op: "exec", Err: errors.New("the profile denies execveat, by which a program is run in a sandbox that runs already"),
-			Hint: "a profile that has no rule about execveat and does not deny it"}
+		return spec, &fail.Error{Op: "exec", Err: errors.New("the profile denies execveat, which starts a program in a running sandbox"),
+			Hint: "use a profile that does not deny execveat and has no rule about it"}
 	}
 }

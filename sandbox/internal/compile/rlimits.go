@@ -63,7 +63,7 @@ func (c *Compilation) checkCore() {
 		return
 	}
 	if text, err := c.Host.Files.Read("/proc/sys/kernel/core_pattern", 1); err == nil && string(text) == "|" {
-		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerRlimits, Why: "core: 0: the caller's hard limit is 0, which the program in core_pattern does not heed, and cannot be raised to 1, which it does"})
+		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerRlimits, Why: "core: 0: the program in core_pattern ignores a limit of 0 but not of 1, and your hard limit of 0 cannot be raised to 1"})
 	}
 }
 

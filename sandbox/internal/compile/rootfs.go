@@ -240,7 +240,7 @@ type noTargetError struct {
 }
 
 func (e *noTargetError) Error() string {
-	return "target " + e.target + " does not exist, and nothing is ever made on " + e.part.What
+	return "target " + e.target + " does not exist, and cordon never makes anything on " + e.part.What
 }
 
 // seal makes the launcher's own file systems read-only now that everything is on them.

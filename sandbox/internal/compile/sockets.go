@@ -290,7 +290,7 @@ func (c *Compilation) SocketsText() string {
 		}
 	}
 	if later != nil {
-		text += "; one that is made later is not, in " + strings.Join(later, " ")
+		text += "; a socket that somebody makes later is not, in " + strings.Join(later, " ")
 	}
 	return text
 }
@@ -304,8 +304,8 @@ func (c *Compilation) undone() error {
 			continue
 		}
 		if runtimeDir(p.Source) {
-			return &fail.Error{Op: "working directory " + p.Source, Err: errors.New("it holds the sockets of the session, and the profile would show it"),
-				From: p.Rule.Short(), Hint: "change to a directory of the project; --ro . or --rw . insists"}
+			return &fail.Error{Op: "working directory " + p.Source, Err: errors.New("it contains the sockets of the session, and the profile would show them"),
+				From: p.Rule.Short(), Hint: "change to a directory of the project, or use --ro . or --rw ."}
 		}
 		if list := c.uncovers(i); list != nil {
 			c.note("the working directory is " + p.Source + ": the program sees the host's " + strings.Join(list, ", ") + ", which the profile would give it empty")

@@ -234,7 +234,7 @@ func (c *Compilation) findTerminal() error {
 	}
 	if c.Req.Recorded && !c.OwnTTY {
 		return &fail.Error{Op: "record the terminal", Err: errors.New("the program has none of its own"),
-			Hint: "--tty broker gives it one where stdin, stdout or stderr is a terminal, -t in any case"}
+			Hint: "use --tty broker if stdin, stdout or stderr is a terminal; -t always gives it one"}
 	}
 	for i := range c.Profile.Mounts {
 		if m := &c.Profile.Mounts[i]; c.OwnTTY && m.Kind == policy.MountDev {
