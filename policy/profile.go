@@ -243,7 +243,6 @@ type SyscallItem struct {
 // SyscallRule decides one call. Expr is a condition on the arguments under which the call is allowed ("flags &
 // CLONE_NEWUSER == 0"), or an action ("errno(ENOSYS)"). Else is the action if the condition is false; "" means
 // Syscalls.Default.
-// Quiet says that the denials of this rule are expected: they are counted, and a run does not print them.
 type SyscallRule struct {
 	Call  string
 	Expr  string

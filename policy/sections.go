@@ -130,6 +130,28 @@ func leads[T any](forms []form[T]) []string {
 	return names
 }
 
+// MaskedProc and ReadOnlyProc are names below a mount of proc: what is masked and what is read-only if a profile says nothing,
+// as the OCI runtime specification's defaults have it. What a kernel does not have is left out.
+var (
+	MaskedProc = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "locks", "sched_debug", "scsi",
+		"timer_list", "timer_stats"}
+
+	ReadOnlyProc = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
+)
+
+// ProcParts returns what a mount of proc masks and what it makes read-only: names below the mount, or paths, as the profile
+// has them.
+func (m *Mount) ProcParts() (masked, readOnly []string) {
+	masked, readOnly = MaskedProc[:], ReadOnlyProc[:]
+	if m.Mask.Set {
+		masked = m.Mask.V
+	}
+	if m.ReadOnly.Set {
+		readOnly = m.ReadOnly.V
+	}
+	return masked, readOnly
+}
+
 // Place returns the mount's path in the sandbox: its target, or its source if it has no target of its own.
 func (m *Mount) Place() string {
 	if m.Target == "" {

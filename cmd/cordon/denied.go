@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"cordon/policy/phrase"
+	"golang.org/x/sys/unix"
+
 	"cordon/sandbox/report"
 )
 
@@ -133,5 +135,16 @@ func (u *ui) showAllDenials(d *report.Denials) {
 	}
 	if more > 0 {
 		u.line("denied", strconv.FormatUint(more, 10)+" more calls, of other kinds; --report FILE lists "+strconv.Itoa(len(d.List)))
+	}
+}
+
+// showUnknown names what finds the reason where a run failed and none is known. It does so only where somebody looks: in a
+// script an exit code of 1 is mostly an answer.
+func (u *ui) showUnknown(r *report.Report) {
+	if endedWell(r) || r.Signal != "" || r.Limit != "" || len(r.Hints) > 0 || r.Denials != nil && r.Denials.Total > r.Denials.Quiet || !u.kept || u.quiet {
+		return
+	}
+	if _, err := unix.IoctlGetTermios(2, unix.TCGETS); err == nil {
+		u.line("hint", "nothing is known to have been denied; cordon why --last, or "+cut(auditAdvice(nil, r.Args), 60))
 	}
 }

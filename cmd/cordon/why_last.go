@@ -126,7 +126,7 @@ func (u *ui) whyLast(f *whyFlags) error {
 	if len(a.Reasons) > 0 {
 		u.code = exitNo
 	} else {
-		a.Note = "nothing that the sandbox denied is known of. The kernel tells nobody which file was not found or could not be written: cordon why open:PATH asks about one"
+		a.Note = l.unknown(p)
 	}
 	switch {
 	case f.quiet:
@@ -243,14 +243,29 @@ func (l *lastRun) likely(p *policy.Profile) (all []*answer) {
 		if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
 			arg = value
 		}
-		if path := arg; strings.Contains(path, "/") && !strings.ContainsAny(path, "\x00\n\t ;|&$<>()") && !strings.Contains(path, "://") {
+		if path := arg; l.names(path) && !strings.ContainsAny(path, "\x00\n\t ;|&$<>()") && !strings.Contains(path, "://") {
 			all = append(all, l.askedPath(p, path)...)
 		}
 	}
+	all = append(all, l.hinted(p, all)...)
+	return append(all, l.guessed(p, all)...)
+}
+
+// hinted are the reasons that the run has given as hints, but for those that known names.
+func (l *lastRun) hinted(p *policy.Profile, known []*answer) (all []*answer) {
 	for _, h := range l.Report.Hints {
-		if h.Rule == p.Source("network") && h.Flag == "--net host" {
-			all = append(all, denied("connect", string(policy.LayerNet), h.Text+" ("+h.Rule.Short()+")", "to allow it: "+h.Flag))
+		path, _, _ := strings.Cut(h.Text, " ")
+		said := func(a *answer) bool {
+			return strings.Contains(a.Outcomes[0].Why, path+" is ") || strings.Contains(a.Outcomes[0].Why, path+" of the host")
 		}
+		what, layer := "open:"+path, string(policy.LayerMount)
+		switch {
+		case h.Rule == p.Source("network") && h.Flag == "--net host":
+			what, layer = "connect", string(policy.LayerNet)
+		case !strings.HasPrefix(path, "/") || slices.ContainsFunc(known, said):
+			continue
+		}
+		all = append(all, denied(what, layer, h.Text+phrase.Prefixed(" (", closed(h.Rule.Short())), phrase.Prefixed("to allow it: ", h.Flag)))
 	}
 	return all
 }

@@ -2,6 +2,7 @@ package learn
 
 import (
 	"bytes"
+	"cmp"
 	"os"
 	"slices"
 	"strconv"
@@ -266,4 +267,28 @@ func ordinary(t testing.TB) *policy.Profile {
 	}
 	p.Extends = nil
 	return policy.Merge(base(t), p)
+}
+
+// TestMaskedProc: what a mount of proc masks is masked wherever it is mounted, and named by its path or below the mount.
+func TestMaskedProc(t *testing.T) {
+	said := func(list ...string) policy.Opt[[]string] { return policy.Opt[[]string]{Set: true, V: list} }
+	for _, tt := range []struct {
+		m      policy.Mount
+		path   string
+		writes bool
+		want   bool
+	}{
+		{policy.Mount{}, "/proc/kcore", false, true},
+		{policy.Mount{}, "/proc/sys/kernel/x", false, false},
+		{policy.Mount{}, "/proc/sys/kernel/x", true, true},
+		{policy.Mount{Target: "/p"}, "/p/kcore", false, true},
+		{policy.Mount{Target: "/p", Mask: said("/p/meminfo")}, "/p/meminfo", false, true},
+		{policy.Mount{Target: "/p", Mask: said("meminfo")}, "/p/meminfo", false, true},
+		{policy.Mount{Mask: said()}, "/proc/kcore", false, false},
+	} {
+		target := cmp.Or(tt.m.Target, "/proc")
+		if got := (&view{}).inProc(&tt.m, target, tt.path, tt.writes); (got != refusal{}) != tt.want {
+			t.Errorf("%s in %+v: %+v", tt.path, tt.m, got)
+		}
+	}
 }

@@ -173,23 +173,10 @@ func (v *view) inMount(m *policy.Mount, p string, access recording.Access, kind 
 	return refusal{} // overlay, mqueue; a symlink is resolved before
 }
 
-// maskedProc and readOnlyProc are what the OCI runtime specification lists, which mounts of proc mask without a word.
-var (
-	maskedProc   = []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/locks", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi"}
-	readOnlyProc = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
-)
-
 func (v *view) inProc(m *policy.Mount, target, p string, writes bool) refusal {
-	masks, readOnly := maskedProc, readOnlyProc
-	if m.Mask.Set {
-		masks = m.Mask.V
-	}
-	if m.ReadOnly.Set {
-		readOnly = m.ReadOnly.V
-	}
-	inside := "/proc" + strings.TrimPrefix(p, target)
+	masks, readOnly := m.ProcParts()
 	has := func(list []string) bool {
-		return slices.ContainsFunc(list, func(x string) bool { return within(x, inside) })
+		return slices.ContainsFunc(list, func(x string) bool { return within(target+"/"+strings.TrimPrefix(x, target+"/"), p) })
 	}
 	switch {
 	case has(masks):

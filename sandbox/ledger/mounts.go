@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"os"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/internal/paths"
+	"cordon/sandbox/internal/proc"
 )
 
 // mount is a line of the mount table: proc_pid_mountinfo(5).
@@ -19,17 +21,12 @@ func mountTable() (list []mount) {
 	if err != nil {
 		return nil
 	}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 4 {
-			list = append(list, mount{f[2], unescape(f[3]), unescape(f[4])})
+	for line := range bytes.Lines(text) {
+		if m, ok := proc.ParseMount(line); ok {
+			list = append(list, mount{m.Device, proc.Unescape(m.Root), m.Point})
 		}
 	}
 	return list
-}
-
-// unescape undoes the octal escapes of the table.
-func unescape(s string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
 // place is a path's file system, and the path in that file system.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"cordon/sandbox/internal/proc"
 )
 
 // Files is how the machine is looked at. Paths are absolute.
@@ -50,7 +52,7 @@ func Read(f Files) (*Layout, error) {
 	}
 	l := &Layout{}
 	for line := range bytes.Lines(mounts) {
-		if t, root, ok := parseMount(string(line)); ok && !l.has(&t) {
+		if t, root, ok := parseMount(line); ok && !l.has(&t) {
 			t.findOwn(string(own), root)
 			if t.Version == 2 {
 				text, _ := f.Read(t.Mount+"/cgroup.controllers", 1024) // none is none
@@ -72,28 +74,25 @@ func (l *Layout) has(t *Tree) bool {
 // v1Options are super options of a v1 mount that name no controller.
 var v1Options = [...]string{"rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none"}
 
-// parseMount reads a line of mountinfo that is a cgroup tree: "ID parent dev root point options … - type source super".
-// root is the group that is at the mount point.
-func parseMount(line string) (t Tree, root string, ok bool) {
-	before, after, found := strings.Cut(line, " - cgroup")
-	f := strings.Fields(before)
-	kind := strings.Fields(after)
-	if !found || len(f) < 5 || len(kind) == 0 {
+// parseMount reads a line of the mount table that is a cgroup tree. root is the group that is at the mount point.
+func parseMount(line []byte) (t Tree, root string, ok bool) {
+	if !bytes.Contains(line, []byte(" - cgroup")) {
 		return t, "", false
 	}
-	t.Mount, root = strings.TrimSuffix(f[4], "/"), f[3]
-	switch {
-	case strings.HasPrefix(after, "2 "):
+	m, ok := proc.ParseMount(line)
+	t.Mount = strings.TrimSuffix(m.Point, "/")
+	switch m.FSType {
+	case "cgroup2":
 		t.Version = 2
-	case strings.HasPrefix(after, " "):
+	case "cgroup":
 		t.Version = 1
-		for o := range strings.SplitSeq(kind[len(kind)-1], ",") {
+		for o := range strings.SplitSeq(m.Super, ",") {
 			if !slices.Contains(v1Options[:], o) && !strings.HasPrefix(o, "release_agent=") {
 				t.Controllers = append(t.Controllers, o)
 			}
 		}
 	}
-	return t, root, t.Version != 0 && !strings.Contains(t.Mount, `\`)
+	return t, m.Root, ok && t.Version != 0
 }
 
 // findOwn makes the caller's path in the tree one below the mount point. A group outside what is mounted has none: "..".

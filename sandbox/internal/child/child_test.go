@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -225,7 +226,8 @@ func TestRun(t *testing.T) {
 		{name: "execve", plan: plan.Plan{Steps: []plan.Step{plan.ForkStep(), plan.Dup(plan.F("out"), plan.Number(1), 0),
 			plan.Exec("/bin/sh", "sh\x00-c\x00echo $A $0 $1; exit 3\x00zero\x00one\x00", "A=1\x00")}}, out: "1 zero one\n", done: true, status: 3 << 8},
 	}
-	for _, tt := range tests {
+	for i := range 2 * len(tests) {
+		tt := tests[i/2]
 		t.Run(tt.name, func(t *testing.T) {
 			r, w, err := os.Pipe()
 			if err != nil {
@@ -237,6 +239,9 @@ func TestRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			im := link(t, &tt.plan, map[string]int{"out": int(w.Fd()), "pair": pair[0], "other": pair[1]})
+			if i%2 == 1 {
+				im.Alone()
+			}
 			status := runAndWait(t, im)
 			w.Close()
 			unix.Close(pair[0])
@@ -264,6 +269,9 @@ func TestStartTogether(t *testing.T) {
 					t.Error(err)
 					return
 				}
+				if i%2 == 1 {
+					im.Alone()
+				}
 				deep(i, func() {
 					if status := runAndWait(t, im); status.ExitStatus() != 0 || im.Page().Done != 1 {
 						t.Errorf("status %#x, %+v", status, *im.Page())
@@ -282,6 +290,47 @@ func TestStartTogether(t *testing.T) {
 		if strings.HasPrefix(line, "VmFlags:") && strings.Contains(line, " dc ") {
 			t.Error("a part of the memory is not inherited any more")
 		}
+	}
+}
+
+// TestAlone: the child of a process that is a launcher and nothing else gets none of what was mapped before the image.
+func TestAlone(t *testing.T) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	between := func(alone bool) (n int) {
+		im := link(t, &plan.Plan{Steps: []plan.Step{plan.RecvByte(plan.F("sync"))}}, map[string]int{"sync": pair[1]})
+		im.alone = alone
+		above := addr(im.memory) + imageSize
+		pid, fd, err := im.Start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		maps, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/maps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(maps)) {
+			from, to, _ := strings.Cut(strings.Fields(line)[0], "-")
+			begin, _ := strconv.ParseUint(from, 16, 64)
+			end, _ := strconv.ParseUint(to, 16, 64)
+			if uintptr(begin) >= above && end-begin > vvarPages*uint64(os.Getpagesize()) && !strings.Contains(line, "[stack]") {
+				n++
+			}
+		}
+		if _, err := unix.Write(pair[0], []byte{0}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if all, n := between(false), between(true); n != 0 || all == 0 {
+		t.Errorf("%d mappings above the image, and %d without Alone", n, all)
 	}
 }
 
@@ -588,5 +637,17 @@ func answerOne(t *testing.T, link int) {
 	}
 	if Waits(m.File, n.ID) || Deny(m.File, n.ID, unix.EPERM) == 0 {
 		t.Error("answered twice")
+	}
+}
+
+func TestRandom(t *testing.T) {
+	a, err := Random()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if b, err := Random(); err != nil || b == a {
+			t.Errorf("%#x after %#x, %v", b, a, err)
+		}
 	}
 }

@@ -47,6 +47,7 @@ const (
 type Image struct {
 	clone  uint64
 	group  int    // what CLONE_INTO_CGROUP names
+	alone  bool   // see Alone
 	memory []byte // nil once it was released
 	page   *Page
 	ops    area // the child's, behind the fork the task's

@@ -53,9 +53,41 @@ func (im *Image) Start() (pid, pidfd int, err error) {
 	return int(n), int(fd), nil
 }
 
+// sysinfoEHDR is AT_SYSINFO_EHDR of getauxval(3): where the vDSO is. vvarPages are more pages than the kernel's own data has,
+// which lies right before it.
+const (
+	sysinfoEHDR = 33
+	vvarPages   = 16
+)
+
+// Alone says that this process is a launcher and nothing else. Then what the kernel mapped before the image is the Go
+// runtime's: the child gets none of that either. Somebody else's mappings may be such as MADV_DOFORK does not give back.
+func (im *Image) Alone() { im.alone = true }
+
+// aboveEnd returns where the mappings end that begin at above and that the child need not have; 0 if there are none. They
+// end below the vDSO, or below the arguments if the kernel put the vDSO above these.
+func (im *Image) aboveEnd(above, pageSize uintptr) uintptr {
+	if !im.alone || len(os.Args) == 0 {
+		return 0
+	}
+	const stackRoom = 16 << 20
+	end := uintptr(unsafe.Pointer(unsafe.StringData(os.Args[0])))&^(pageSize-1) - stackRoom
+	aux, _ := unix.Auxv()
+	for _, kv := range aux {
+		if kv[0] == sysinfoEHDR {
+			end = min(end, kv[1]-vvarPages*pageSize)
+		}
+	}
+	if end < above {
+		return 0
+	}
+	return end
+}
+
 // run clones; in the child it never returns. It may call nothing but what is inlined or marked nosplit. The child gets none
 // of the launcher's heap but a window around its stack: it needs no more, may hold no secret of it, and nothing of it has
-// to be copied when the launcher goes on.
+// to be copied when the launcher goes on. Of a launcher that is alone in its process it does not get the runtime's own
+// memory either.
 //
 //go:noinline
 //go:norace
@@ -72,6 +104,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		heap     uintptr // where the arenas begin
 		keep     uintptr // where the window does
 		memory   = uintptr(unsafe.Pointer(im.page))
+		above    = memory + imageSize // what the kernel mapped before the image
+		kept     = im.aboveEnd(above, pageSize)
 
 		page  = im.page
 		fault = &page.Init
@@ -86,12 +120,21 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	keep = (uintptr(unsafe.Pointer(&a)) - windowSize/2) &^ (pageSize - 1)
 	syscall.RawSyscall6(unix.SYS_MADVISE, heap, keep-heap, unix.MADV_DONTFORK, 0, 0, 0)
 	syscall.RawSyscall6(unix.SYS_MADVISE, keep+window, heap+3*arenaSize-keep-window, unix.MADV_DONTFORK, 0, 0, 0)
+	if keep+window > above && keep < kept { // the kernel chose the heap's place
+		kept = 0
+	}
+	if kept > above {
+		syscall.RawSyscall6(unix.SYS_MADVISE, above, kept-above, unix.MADV_DONTFORK, 0, 0, 0)
+	}
 	if memory+imageSize > heap && memory < heap+3*arenaSize {
 		syscall.RawSyscall6(unix.SYS_MADVISE, memory, imageSize, unix.MADV_DOFORK, 0, 0, 0)
 	}
 	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), argSize, 0, 0, 0, 0)
 	if pid != 0 || e != 0 {
 		syscall.RawSyscall6(unix.SYS_MADVISE, heap, 3*arenaSize, unix.MADV_DOFORK, 0, 0, 0)
+		if kept > above {
+			syscall.RawSyscall6(unix.SYS_MADVISE, above, kept-above, unix.MADV_DOFORK, 0, 0, 0)
+		}
 		afterFork()
 		return pid, e
 	}

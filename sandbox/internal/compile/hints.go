@@ -89,16 +89,19 @@ func (c *Compilation) HintFor(args []string, i int) (report.Hint, bool) {
 	if arg == "" || strings.HasPrefix(arg, "-") || c.Profile.Root.Kind == policy.RootDir || strings.ContainsAny(arg, "\x00\n\t ;|&$<>()") {
 		return report.Hint{}, false
 	}
-	path := arg
-	if path[0] != '/' {
-		path = paths.Join(c.Workdir, path)
-	}
-	return c.hintPath(args, i, paths.Clean(path))
+	return c.HintPath(arg, writes(args, i), makes(args))
 }
 
-// hintPath is HintFor for the path that argument i names.
-func (c *Compilation) hintPath(args []string, i int, name string) (report.Hint, bool) {
-	path, err := c.Tree.Resolve(name)
+// HintPath is HintFor for a path that the program may have looked for: write says that it would have written a new file, and
+// maker that it makes every path that it is told.
+func (c *Compilation) HintPath(name string, write, maker bool) (report.Hint, bool) {
+	if name == "" || c.Profile.Root.Kind == policy.RootDir {
+		return report.Hint{}, false
+	}
+	if name[0] != '/' {
+		name = paths.Join(c.Workdir, name)
+	}
+	path, err := c.Tree.Resolve(paths.Clean(name))
 	if err != nil {
 		return report.Hint{}, false
 	}
@@ -118,11 +121,11 @@ func (c *Compilation) hintPath(args []string, i int, name string) (report.Hint, 
 	_, err = c.Host.Files.Lstat(path)
 	dir, _ := paths.Split(path)
 	switch {
-	case !inside && err == nil && makes(args):
+	case !inside && err == nil && maker:
 		return report.Hint{}, false // a name of the host's in the way is not what it wants to see
 	case !inside && err == nil:
 		return report.Hint{Text: path + " is not visible in the sandbox", Rule: part.Rule, Flag: "--ro " + path}, true
-	case inside || err == nil || part.Write || !writes(args, i):
+	case inside || err == nil || part.Write || !write:
 		return report.Hint{}, false
 	}
 	if isDir, ok := c.Tree.Stat(dir); ok && isDir && dir != "/" && c.Host.Files.Access(dir, unix.W_OK) == nil {

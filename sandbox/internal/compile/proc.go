@@ -20,15 +20,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// maskedPaths are covered by /dev/null, or by an empty directory; readOnlyPaths by themselves, read-only. What a kernel
-// does not have is left out.
-var (
-	maskedPaths = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "locks", "sched_debug", "scsi", "timer_list", "timer_stats"}
-
-	readOnlyPaths = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
-
-	maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
-)
+// maskedSysPaths are masked in a sysfs.
+var maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
 
 // proc mounts the pid namespace's proc. Nothing is written through it, and nothing is looked up by a path of the host.
 func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error {
@@ -43,13 +36,7 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	c.fsmount(from, plan.Proc, picture.AttrBase|picture.AttrNoExec)
 	c.attach(from, plan.R(plan.Proc), target, true)
 	c.Tree.Add(picture.Part{Target: target, Source: "/proc", Write: true, What: "proc", Rule: m.Pos})
-	readOnly, masked := readOnlyPaths[:], maskedPaths[:]
-	if m.ReadOnly.Set {
-		readOnly = m.ReadOnly.V
-	}
-	if m.Mask.Set {
-		masked = m.Mask.V
-	}
+	masked, readOnly := m.ProcParts()
 	readOnly, masked = c.present(target, readOnly), c.present(target, masked)
 	if err := c.unknownMasks(m, target); err != nil {
 		return err
@@ -93,7 +80,7 @@ var sometimes = [...]string{"thermal", "kallsyms", "kmsg", "config.gz", "vmcore"
 func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 	for _, path := range append(m.Mask.V[:len(m.Mask.V):len(m.Mask.V)], m.ReadOnly.V...) {
 		name := strings.TrimPrefix(path, target+"/")
-		known := slices.Contains(maskedPaths[:], name) || slices.Contains(readOnlyPaths[:], name) || slices.Contains(sometimes[:], name)
+		known := slices.Contains(policy.MaskedProc[:], name) || slices.Contains(policy.ReadOnlyProc[:], name) || slices.Contains(sometimes[:], name)
 		if _, err := c.Tree.Lstat("/proc/" + name); err != nil && !known {
 			return &fail.Error{Op: path, Err: fail.Bare(err), Hint: "correct the name: a path that does not exist cannot be masked, and the path that you meant would stay visible"}
 		}

@@ -3,16 +3,14 @@ package launch
 // What the launcher starts: the command with its files, and how it is looked after.
 
 import (
-	"encoding/binary"
 	"io"
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"cordon/policy"
 	"cordon/sandbox/host"
 	"cordon/sandbox/internal/attach"
+	"cordon/sandbox/internal/child"
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/state"
@@ -76,12 +74,10 @@ func (c *Command) nonce() (nonce uint64, err error) {
 	if c.Into == nil && c.Observer == nil && c.Profile.Syscalls.Exec != policy.ExecOnce {
 		return 0, nil
 	}
-	var b [8]byte
 	for nonce == 0 {
-		if _, err := unix.Getrandom(b[:], 0); err != nil {
+		if nonce, err = child.Random(); err != nil {
 			return 0, &fail.Error{Op: "getrandom", Err: err}
 		}
-		nonce = binary.NativeEndian.Uint64(b[:])
 	}
 	return nonce, nil
 }

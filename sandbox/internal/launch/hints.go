@@ -4,6 +4,7 @@ package launch
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,6 +48,51 @@ func (p *Process) hints() {
 			r.Hints = append(r.Hints, h)
 		}
 	}
+	for _, s := range complaints(string(p.shown)) {
+		if h, ok := p.Comp.HintPath(s.path, s.write, false); ok && !slices.Contains(r.Hints, h) {
+			r.Hints = append(r.Hints, h)
+		}
+	}
+}
+
+// complaint is a path of which a program has said that it could not open or make it.
+type complaint struct {
+	path  string
+	write bool
+}
+
+// maxComplaints bounds how many paths of a program's messages are looked at.
+const maxComplaints = 8
+
+// missed are the words of libc's, the shells' and the languages' messages for ENOENT, EACCES and EROFS; the last is for a
+// file that could have been written.
+var missed = [...]string{"No such file or directory", "no such file or directory", "Permission denied", "permission denied", "ENOENT", "EACCES", "EROFS",
+	"not found", "Cannot open", "cannot open", "Can't open", "can't open", "Read-only file system", "read-only file system"}
+
+// complaints finds the paths in what a program has shown: in quotes, or between colons and blanks, on the lines that say
+// what libc says of files that are not there, or may not be opened or written. A program may write anything, so a path is
+// only looked up in the picture of the sandbox.
+func complaints(text string) (list []complaint) {
+	for line := range strings.Lines(text) {
+		if !slices.ContainsFunc(missed[:], func(m string) bool { return strings.Contains(line, m) }) {
+			continue
+		}
+		write := strings.Contains(strings.ToLower(line), "read-only file system") || strings.Contains(line, "EROFS")
+		before := len(list)
+		for _, word := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t\r\n'\"`‘’“”()[]{},;:=<>", r) }) {
+			if len(list) == maxComplaints {
+				return list
+			}
+			c := complaint{strings.TrimRight(word, "."), write}
+			if strings.ContainsAny(c.path, "/.") {
+				list = append(list, c)
+			}
+		}
+		if write && len(list) == before { // a plain name: in the working directory
+			list = append(list, complaint{"./a-new-file", true})
+		}
+	}
+	return list
 }
 
 // unrouted is how many packets or connections had no route in the sandbox's network namespace: RFC 4293's

@@ -3,7 +3,6 @@ package launch
 // The ids of the launcher's threads, and the id of the task on the host.
 
 import (
-	"encoding/binary"
 	"errors"
 	"slices"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 
 	"cordon/policy"
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/child"
 	"cordon/sandbox/internal/compile"
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
@@ -63,11 +63,11 @@ func openTaskIDs(state string) int {
 func randomTaskID() (int, error) {
 	const n = compile.LastTaskID - compile.FirstTaskID + 1
 	for {
-		var b [4]byte
-		if _, err := unix.Getrandom(b[:], 0); err != nil {
+		random, err := child.Random()
+		if err != nil {
 			return 0, &fail.Error{Op: "getrandom", Err: err}
 		}
-		if v := binary.NativeEndian.Uint32(b[:]) >> 1; v < 2*n { // beyond, the first ids would come more often
+		if v := uint32(random) >> 1; v < 2*n { // beyond, the first ids would come more often
 			return compile.FirstTaskID + int(v%n), nil
 		}
 	}

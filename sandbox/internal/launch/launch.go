@@ -214,6 +214,9 @@ func (p *Process) open() error {
 		return &fail.Error{Op: "link the plan", Err: err}
 	}
 	p.Image.Cgroup(p.files.Fds[compile.FileCgroup])
+	if p.Cmd.Exclusive {
+		p.Image.Alone()
+	}
 	p.Image.Fail(p.Cmd.FailStep - 1)
 	p.Image.FailInit(p.Cmd.FailInit - 1)
 	return nil

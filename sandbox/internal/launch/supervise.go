@@ -62,6 +62,7 @@ type Process struct {
 	hurry    bool      // nothing is to be waited for any more
 
 	terminal   *terminal.Terminal // nil where the task has none of its own
+	shown      []byte             // the end of what it has shown there
 	lastInt    time.Time          // of the last SIGINT
 	broken     bool               // there was one
 	brokenLate bool               // when the task had ended
@@ -201,6 +202,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.Drain()
 	p.terminal.Finish()
 	typed := p.terminal.TypedBreak()
+	p.shown = p.terminal.Last()
 	p.terminal = nil
 	if p.guardErr != nil {
 		p.abort()

@@ -19,9 +19,9 @@ type MountEntry struct {
 	Device     string // of the file system: major:minor
 	Root       string // the place of the file system that is mounted, escaped as in the table
 	Options    string // of the mount itself
-	fstype     string
+	FSType     string
 	Source     string
-	super      string // the file system's options
+	Super      string // the file system's options
 }
 
 // MountTable finds a mount by its mount point.
@@ -50,7 +50,7 @@ func ParseMounts(text []byte) (*MountTable, error) {
 	n := bytes.Count(text, []byte{'\n'})
 	t := &MountTable{List: make([]MountEntry, 0, n), on: make(map[mountKey]int, n), ByID: make(map[string]int, n)}
 	for line := range bytes.Lines(text) {
-		m, ok := mountLine(line)
+		m, ok := ParseMount(line)
 		if !ok {
 			return nil, errors.New("unexpected line " + strconv.Quote(string(line)))
 		}
@@ -93,8 +93,8 @@ func (t *MountTable) between(m, parent *MountEntry) bool {
 	}
 }
 
-// mountLine takes what matters out of a line: ID parent major:minor root point options …
-func mountLine(line []byte) (m MountEntry, ok bool) {
+// ParseMount reads a line of the table: ID parent major:minor root point options … - type source super-options.
+func ParseMount(line []byte) (m MountEntry, ok bool) {
 	var f [6]string
 	rest := string(line)
 	for i := range f {
@@ -131,10 +131,10 @@ func Unescape(s string) string {
 // Layers returns the directories of an overlay, as they were given when it was mounted. For another file system it
 // returns none. A name without a leading "/" was relative to the working directory of the process that mounted it.
 func (m *MountEntry) Layers() (dirs []string) {
-	if m.fstype != "overlay" {
+	if m.FSType != "overlay" {
 		return nil
 	}
-	for option := range strings.SplitSeq(m.super, ",") {
+	for option := range strings.SplitSeq(m.Super, ",") {
 		name, list, _ := strings.Cut(option, "=")
 		switch name {
 		case "lowerdir", "lowerdir+", "datadir+", "upperdir":
@@ -179,5 +179,5 @@ func (t *MountTable) OnDisk(dir string) bool {
 			found = m
 		}
 	}
-	return found != nil && (found.Point == "/" || slices.Contains(diskTypes[:], found.fstype))
+	return found != nil && (found.Point == "/" || slices.Contains(diskTypes[:], found.FSType))
 }

@@ -91,6 +91,7 @@ type Terminal struct {
 	ending  atomic.Bool   // the sandbox is gone: what is left is copied, and no more
 	wake    int           // eventfd: says so to the copier
 	done    int           // eventfd: the copier has ended
+	last    []byte        // the end of what the task has shown; the copier's until it has ended
 	cast    *cast         // nil where nothing is recorded
 	meter   *output.Meter // nil without limits.output
 }

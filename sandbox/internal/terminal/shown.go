@@ -38,6 +38,7 @@ func (t *Terminal) copier() {
 		if n > 0 {
 			t.written.Add(int64(n))
 			t.cast.output(buf[:n])
+			t.last = lastOf(t.last, buf[:n])
 			if t.shared && !t.ending.Load() {
 				t.follow() // before the prompt that the mode is for
 			}
@@ -54,6 +55,28 @@ func (t *Terminal) copier() {
 			return
 		}
 	}
+}
+
+// tailSize is how much of what the task has shown is kept.
+const tailSize = 4096
+
+// lastOf returns the last bytes of what was kept and what follows it.
+func lastOf(kept, more []byte) []byte {
+	if len(more) >= tailSize {
+		return append(kept[:0], more[len(more)-tailSize:]...)
+	}
+	if over := len(kept) + len(more) - tailSize; over > 0 {
+		kept = append(kept[:0], kept[over:]...)
+	}
+	return append(kept, more...)
+}
+
+// Last returns the end of what the task has shown, 4 KiB at most; nil for a nil Terminal. Call it after Finish.
+func (t *Terminal) Last() []byte {
+	if t == nil {
+		return nil
+	}
+	return t.last
 }
 
 // gather waits for the task's output, at most the given number of milliseconds or, with -1, without end, and returns

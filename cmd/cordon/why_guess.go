@@ -1,0 +1,165 @@
+package main
+
+// Which files a program that failed may have missed: what its command and its script name, and what hide rules keep from the
+// working directory. The kernel tells nobody which file was not found or could not be written.
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"cordon/policy"
+)
+
+// suspect is a path that a program may have opened.
+type suspect struct {
+	path  string
+	write bool
+}
+
+const (
+	maxGuesses = 60       // paths that are asked about
+	maxGuessed = 10       // of which so many are said
+	maxScript  = 64 << 10 // bytes of a script that are looked at
+)
+
+// patterns find paths in a text. They are built where they are needed: a variable would cost every start.
+type patterns struct{ quoted, word, redirection, write *regexp.Regexp }
+
+func newPatterns() *patterns {
+	return &patterns{
+		quoted:      regexp.MustCompile("['\"`]([^'\"`\\s]{1,200})['\"`]"),
+		word:        regexp.MustCompile(`[^\s;|&<>()'"` + "`" + `]+`),
+		redirection: regexp.MustCompile(`>>?\s*([^\s;|&<>()'"]+)`),
+		write:       regexp.MustCompile("open\\w*\\(\\s*['\"]([^'\"]{1,200})['\"]\\s*,\\s*['\"][wax+]|writeFile\\w*\\(\\s*['\"]([^'\"]{1,200})['\"]"),
+	}
+}
+
+// names reports whether a word of the command is a path: it looks like one, or the working directory has it.
+func (l *lastRun) names(word string) bool {
+	if strings.Contains(word, "/") {
+		return true
+	}
+	_, err := os.Lstat(word)
+	return err == nil && word != ""
+}
+
+// guesses lists the paths that the command's words hold, and those in the script that it names. The working directory must be
+// the run's.
+func (l *lastRun) guesses() (list []suspect) {
+	script, p := false, newPatterns()
+	for i, arg := range l.Args {
+		switch {
+		case i > 0 && strings.ContainsAny(arg, " \t\n;|&<>()"):
+			list = append(list, p.in(arg)...)
+		case script || i > 0 && strings.HasPrefix(arg, "-"):
+		default:
+			if text := scriptText(arg); text != "" {
+				script, list = true, append(list, p.in(text)...)
+			}
+		}
+	}
+	return append(list, hiddenNames()...)
+}
+
+// scriptText is what a file holds that may be a script; "" for what is none, or no file.
+func scriptText(path string) string {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxScript {
+		return ""
+	}
+	b, err := os.ReadFile(path)
+	if err != nil || strings.ContainsRune(string(b), 0) {
+		return ""
+	}
+	return string(b)
+}
+
+// in finds paths in a text of a shell or another language.
+func (p *patterns) in(text string) (list []suspect) {
+	for _, m := range slices.Concat(p.write.FindAllStringSubmatch(text, maxGuesses), p.redirection.FindAllStringSubmatch(text, maxGuesses)) {
+		for _, path := range m[1:] {
+			if path != "" && !strings.HasPrefix(path, "/dev/") {
+				list = append(list, suspect{path, true})
+			}
+		}
+	}
+	var words []string
+	for _, m := range p.quoted.FindAllStringSubmatch(text, maxGuesses) {
+		words = append(words, m[1])
+	}
+	for _, w := range append(words, p.word.FindAllString(text, 10*maxGuesses)...) {
+		path := homePath(w)
+		if _, err := os.Lstat(path); err == nil && path != "/" && path != "." {
+			list = append(list, suspect{path, false})
+		}
+	}
+	return list
+}
+
+// homePath puts the home directory in the place of ~, $HOME and ${HOME} at the beginning of a word.
+func homePath(word string) string {
+	for _, prefix := range []string{"~/", "$HOME/", "${HOME}/"} {
+		if rest, ok := strings.CutPrefix(word, prefix); ok {
+			return filepath.Join(os.Getenv("HOME"), rest)
+		}
+	}
+	return word
+}
+
+// hiddenNames are the names in the working directory that hide rules are mostly about.
+func hiddenNames() (list []suspect) {
+	entries, _ := os.ReadDir(".") //nolint:errcheck // then there is nothing to ask about
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") && e.Name() != ".git" && len(list) < maxGuessed {
+			list = append(list, suspect{e.Name(), false})
+		}
+	}
+	return list
+}
+
+// guessed asks about the guesses, and returns what the sandbox denies of them and known does not say already. What no host has
+// is no reason.
+func (l *lastRun) guessed(p *policy.Profile, known []*answer) (all []*answer) {
+	seen := map[string]bool{}
+	for _, a := range known {
+		seen[a.Outcomes[0].Why] = true
+	}
+	list := l.guesses()
+	for _, g := range list[:min(len(list), maxGuesses)] {
+		mode := ":r"
+		if g.write {
+			mode = ":w"
+		}
+		if question := "open:" + g.path + mode; len(all) < maxGuessed && !seen[question] {
+			seen[question] = true
+			for _, a := range l.asked(p, question) {
+				if a.Verdict == verdictDeny && a.Layer != layerFile && !seen[a.Outcomes[0].Why] {
+					seen[a.Outcomes[0].Why] = true
+					all = append(all, a)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// unknown is what there is to say where nothing is known to have been denied.
+func (l *lastRun) unknown(p *policy.Profile) string {
+	note := "nothing that the sandbox denied is known of"
+	if len(l.asked(p, "open:.:w")) > 0 {
+		note += "; the working directory is read-only (--rw .)"
+	}
+	return note + ". " + auditAdvice(l.Profiles, l.Args) + " runs it unconfined and lists what would be denied"
+}
+
+// auditAdvice is the command line that audits a command.
+func auditAdvice(profiles, args []string) string {
+	words := []string{"cordon", "audit"}
+	for _, p := range profiles {
+		words = append(words, "-p", p)
+	}
+	return shellWords(append(append(words, "--"), args...))
+}
