@@ -1,8 +1,9 @@
 package compile
 
-// Control groups: cgroups(7), cgroup_namespaces(7). Package internal/cgroup decides where they go and makes them; here is
-// what of it concerns the plan and the report. On v2 the child is born in its group: clone3(2), CLONE_INTO_CGROUP, Linux
-// 5.7. On v1 it joins as the first thing it does. Either way nothing that the launcher has used is charged to it.
+// This file plans control groups: cgroups(7), cgroup_namespaces(7). Package internal/cgroup decides where they go and
+// makes them; this file does what concerns the plan and the report. On v2 the child starts in its group: clone3(2),
+// CLONE_INTO_CGROUP, Linux 5.7. On v1 it joins its groups before it does anything else. In both cases the groups do not
+// count what the launcher has used.
 
 import (
 	"cmp"
@@ -33,7 +34,7 @@ type groups struct {
 	lacks  map[string]bool // keys of limits that are not enforced
 }
 
-// on reports whether there are any.
+// on reports whether the sandbox has groups.
 func (g *groups) on() bool { return g.choice != nil }
 
 // Groups says where a sandbox's groups go. The launcher makes the groups before the plan is compiled. So it knows early
@@ -184,7 +185,7 @@ func limitIndex(limit string) int {
 	return len(limitKeys)
 }
 
-// lackAll is for what concerns every limit.
+// lackAll reports every limit as missing, for one reason.
 func (c *Compilation) lackAll(why, remedy string) error {
 	for i := range limitKeys {
 		if limitKeys[i].set(&c.Profile.Limits) {
@@ -219,7 +220,7 @@ func OrMissing(remedy string) string {
 	return remedy + "; or " + last
 }
 
-// wantedLimits is nil where no group is asked for.
+// wantedLimits returns the limits of the groups, or nil if no group is needed.
 func (c *Compilation) wantedLimits() (*cgroup.Limits, error) {
 	l := &c.Profile.Limits
 	asked := false
@@ -260,8 +261,8 @@ func value(o policy.Opt[int64]) *int64 {
 	return &o.V
 }
 
-// ioMax finds the device: a block device itself, else the one that the file is on. What is on none, as tmpfs or overlayfs,
-// has major number 0 (Documentation/admin-guide/devices.txt).
+// ioMax finds the device: the path itself if it is a block device, otherwise the device of the file. A file that is on
+// no device, as on tmpfs or overlayfs, has major number 0 (Documentation/admin-guide/devices.txt).
 func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 	path, err := c.expand(m.Path)
 	if err != nil {

@@ -80,7 +80,7 @@ func (c *Compilation) groupsLocked() bool {
 	return err == nil && strings.TrimSpace(string(text)) == "deny"
 }
 
-// hostIdentity is for a task that stays in the caller's user namespace.
+// hostIdentity sets the ids of a task that stays in the caller's user namespace.
 func (c *Compilation) hostIdentity() error {
 	u := &c.Profile.User
 	id := &c.IDs
@@ -100,7 +100,7 @@ func (c *Compilation) hostIdentity() error {
 	return nil
 }
 
-// leaveRoot gives up root's ids where there is no user namespace; the mounts needed them.
+// leaveRoot gives up root's ids in a sandbox without a user namespace; the mounts needed them.
 func (c *Compilation) leaveRoot() bool {
 	id := &c.IDs
 	if c.Into != nil || id.NewUser || id.InUID == c.Host.UID && id.InGID == c.Host.GID {
@@ -128,7 +128,7 @@ const (
 	LastTaskID  = 1_879_048_191
 )
 
-// ownHostID gives the task an id of its own outside, where it would be root there.
+// ownHostID gives the task an unprivileged id of the host if it would otherwise be root there.
 func (c *Compilation) ownHostID() error {
 	if !c.rootForbidden() {
 		c.rootOfContainer()
@@ -166,8 +166,8 @@ func (c *Compilation) rootOfContainer() {
 		Instead: "the task has no capability outside; start cordon as another user of the container, or say user: {host: caller}"})
 }
 
-// writesAsRoot refuses a part that the task is to write, and could not: it has an id of its own outside, and only an
-// idmapped mount, which takes CAP_SYS_ADMIN, shows it root's files as its own.
+// writesAsRoot refuses a part that the task should write but could not: the task has an unprivileged id on the host,
+// and only an idmapped mount, which needs CAP_SYS_ADMIN, would show root's files as the task's own.
 func (c *Compilation) writesAsRoot(path string, info fs.FileInfo, from string) error {
 	if !c.IDs.Own || c.IDs.Idmapped || ownerOf(info) != 0 && info.Mode().Perm()&0o002 != 0 {
 		return nil
@@ -273,7 +273,7 @@ func (c *Compilation) carriesBits(k policy.Capability) bool {
 	return slices.Contains(c.bitCapabilities(), k.Name)
 }
 
-// writtenTrees are the directories of the host that end up with what the task writes.
+// writtenTrees lists the directories of the host in which the task's writes end up.
 func (c *Compilation) writtenTrees() (dirs []string) {
 	add := func(write bool, dir, layer string) {
 		switch {
@@ -386,7 +386,7 @@ func (c *Compilation) noNewPrivs() error {
 	return nil
 }
 
-// capabilities sets the task's five sets. A change of ids comes first, while there is the right to it.
+// capabilities sets the task's five sets. A change of ids comes first, while the child still has the right to it.
 func (c *Compilation) capabilities() error {
 	from := c.scalar("capabilities.keep")
 	all := uint64(1)<<(c.Host.LastCap+1) - 1
