@@ -153,11 +153,11 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).Hide,
 	(*Compilation).hideState,
 	(*Compilation).HideLayers,
-	// Behind the hide rules: what is hidden needs no protection.
+	// This comes after the hide rules, because a hidden file needs no protection.
 	(*Compilation).guardOwn,
 	(*Compilation).undone,
 	(*Compilation).CoverSockets,
-	// Behind the hide rules: a file that is hidden stays so.
+	// This comes after the hide rules, so that a hidden file stays hidden.
 	(*Compilation).ownName,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*Compilation).lookup,
