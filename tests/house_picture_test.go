@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the picture of the rooms anew, as
 
 // The picture stands between these lines of docs/architecture.md.
 const (
-	pictureBegin = "<!-- picture: make generate -->\n```\n"
+	pictureBegin = "<!-- picture: make generate -->\n```text\n"
 	pictureEnd   = "```\n<!-- end of the picture -->"
 	pictureWidth = 96
 )
