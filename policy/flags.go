@@ -262,7 +262,7 @@ func (k *spec) add(ptr any, s string, at Pos) *fault {
 	case *Opt[[]PathItem]:
 		p.Set, p.V = true, append(p.V, PathItem{s, at})
 	case *[]Hide:
-		*p = append(*p, Hide{s, at})
+		*p = append(*p, Hide{Pattern: s, Pos: at})
 	case *[]EnvKeep:
 		*p = append(*p, EnvKeep{s, at})
 	case *[]Capability:

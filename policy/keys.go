@@ -140,8 +140,9 @@ var language = []key[Profile]{
 	{spec: spec{name: "hide", typ: tPattern, list: true, def: "[]", example: `[~/.ssh, "**/.env"]`,
 		doc: "Paths that the sandbox can neither read nor write: `/…`, `~/…`, or `**/…` for a name " +
 			"anywhere in a bind. Within a name, `*`, `?` and `[^a-c]` match as in a shell. If the path " +
-			"is a link, its target is hidden too, under every name. `{remove: PATH}` lifts an inherited " +
-			"rule, or shows a path below a hidden one.",
+			"is a link, its target is hidden too, under every name. `{path: PATTERN, as: empty}` shows " +
+			"an empty file or directory, for programs that must be able to read it. `{remove: PATH}` lifts " +
+			"an inherited rule, or shows a path below a hidden one.",
 		flags: []flag{{"hide", "PATTERN", "make a path unreadable and unwritable"}}},
 		at: func(p *Profile) any { return &p.Hide }},
 	{spec: spec{name: "hostname", typ: tHostname, def: "cordon", example: "build",

@@ -232,7 +232,7 @@ func (d *decoder) list(n *yaml.Node, k *spec, ptr any, path string) {
 		*p = Opt[[]PathItem]{Set: true, V: items(d, n, k, path, func(s string, at Pos) PathItem { return PathItem{cleanPath(s), at} })}
 		d.set(path, n)
 	case *[]Hide:
-		*p = items(d, n, k, path, func(s string, at Pos) Hide { return Hide{s, at} })
+		*p = d.hides(n, k, path)
 	case *[]EnvKeep:
 		*p = items(d, n, k, path, func(s string, at Pos) EnvKeep { return EnvKeep{s, at} })
 	case *[]Capability:

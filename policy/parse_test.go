@@ -90,7 +90,7 @@ func TestParseExample(t *testing.T) {
 		{"extends", p.Extends, []string{"default", "./more.yaml"}},
 		{"root", p.Root, Root{Kind: RootDir, Dir: "/srv/rootfs", Overlay: "tmp", Enter: EnterChroot}},
 		{"mounts", p.Mounts, mounts},
-		{"hide", p.Hide, []Hide{{"~/.ssh", at(21, 8)}, {"**/.env", at(21, 16)}, {"/etc/*.key", at(21, 27)}}},
+		{"hide", p.Hide, []Hide{{Pattern: "~/.ssh", Pos: at(21, 8)}, {Pattern: "**/.env", Pos: at(21, 16)}, {Pattern: "/etc/*.key", Pos: at(21, 27)}}},
 		{"hostname", p.Hostname, "box"},
 		{"namespaces", p.Namespaces, Namespaces{PID: Namespace{Mode: NSHost}, Net: Namespace{NSJoin, "/run/netns/x"}, Time: TimeNamespace{New: true, Monotonic: time.Hour, Boottime: -30 * time.Minute}}},
 		{"user", p.User, User{UID: Opt[uint32]{Set: true}, Host: HostCaller, Ranges: true}},
@@ -419,5 +419,25 @@ func TestDocumentationExample(t *testing.T) {
 	}
 	if n < 2 {
 		t.Errorf("%d examples", n)
+	}
+}
+
+// A hide rule may say that its matches can be read, and are empty.
+func TestHideAsEmpty(t *testing.T) {
+	p, err := Parse("f", []byte("version: 1\nname: f\nhide:\n  - {path: ~/.env, as: empty}\n  - ~/.ssh\n"))
+	if err != nil || len(p.Hide) != 2 || !p.Hide[0].Empty || p.Hide[1].Empty || p.Hide[0].Pattern != "~/.env" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	for text, want := range map[string]string{
+		"{path: ~/.env}":                      "as is missing",
+		"{as: empty}":                         "path is missing",
+		"{path: ~/.env, as: gone}":            "want empty",
+		"{path: ~/.env, as: empty, mode: rw}": "unknown key",
+		"{path: .env, as: empty}":             "hide[0]",
+		"{path: [a], as: empty}":              "hide[0]",
+	} {
+		if _, err := Parse("f", []byte("version: 1\nname: f\nhide: ["+text+"]\n")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }

@@ -134,6 +134,7 @@ type Mount struct {
 // Hide makes a path, or every match of a glob, unreadable and unwritable.
 type Hide struct {
 	Pattern string // absolute, ~/…, or **/… which applies to every writable or named bind
+	Empty   bool   // it can be opened, and is empty
 	Pos     Pos
 }
 

@@ -97,7 +97,7 @@ func (p *Profile) remove(r *Removal) bool {
 	case "mounts":
 		return drop(&p.Mounts, func(m Mount) bool { return m.Place() == v })
 	case "hide":
-		return p.lift(Hide{v, r.Pos})
+		return p.lift(Hide{Pattern: v, Pos: r.Pos})
 	case "missing":
 		return drop(&p.Missing, func(m MissingLayer) bool { return string(m.Layer) == v })
 	case "env":
@@ -184,4 +184,52 @@ func (p *Profile) removedLimit(path string) bool {
 		}
 	}
 	return false
+}
+
+// hides reads the list of hide rules: patterns, and mappings {path: PATTERN, as: empty}.
+func (d *decoder) hides(n *yaml.Node, k *spec, path string) []Hide {
+	empty := make(map[Pos]bool, 1)
+	plain := *n
+	plain.Items = slices.Clone(n.Items)
+	for i, it := range plain.Items {
+		if it.Val.Kind != yaml.MapNode || slices.ContainsFunc(it.Val.Items, func(it *yaml.Item) bool { return it.Key.Text == "remove" }) {
+			continue
+		}
+		if pattern := d.hideAs(it.Val, phrase.Index(path, i)); pattern != nil {
+			own := *it
+			own.Val = pattern
+			plain.Items[i] = &own
+			empty[d.pos(pattern)] = true
+		} else {
+			plain.Items[i] = nil
+		}
+	}
+	plain.Items = slices.DeleteFunc(plain.Items, func(it *yaml.Item) bool { return it == nil })
+	return items(d, &plain, k, path, func(s string, at Pos) Hide { return Hide{Pattern: s, Empty: empty[at], Pos: at} })
+}
+
+// hideAs returns the pattern of {path: PATTERN, as: empty}; nil if n is something else, which is an error.
+func (d *decoder) hideAs(n *yaml.Node, path string) (pattern *yaml.Node) {
+	as := false
+	d.eachEntry(n, path, func(it *yaml.Item) {
+		switch it.Key.Text {
+		case "path":
+			pattern = it.Val
+		case "as":
+			s, ok := d.str(it.Val, path+".as")
+			if as = ok && s == "empty"; ok && !as {
+				d.fail(it.Val, path+".as", "want empty, not "+Quote(s), "without as: the path cannot be opened at all")
+			}
+		default:
+			d.unknownKey(it.Key, path, []string{"path", "as"})
+		}
+	})
+	switch {
+	case pattern == nil:
+		d.fail(n, path, "path is missing", "{path: PATTERN, as: empty}")
+	case !as && !slices.ContainsFunc(n.Items, func(it *yaml.Item) bool { return it.Key.Text == "as" }):
+		d.fail(n, path, "as is missing", "{path: PATTERN, as: empty}, or the pattern alone")
+		return nil
+	}
+	return pattern
 }

@@ -130,7 +130,7 @@ func (p *Profile) encodeList(ptr any, path string) (*yaml.Node, string) {
 		each(n, list.V, func(x PathItem) (*yaml.Node, Pos) { return yaml.Text(x.Path), x.Pos })
 	case *[]Hide:
 		p.encodeItemRemovals(n, "hide")
-		each(n, *list, func(x Hide) (*yaml.Node, Pos) { return yaml.Text(x.Pattern), x.Pos })
+		each(n, *list, func(x Hide) (*yaml.Node, Pos) { return encodeHide(x), x.Pos })
 	case *[]EnvKeep:
 		each(n, *list, func(x EnvKeep) (*yaml.Node, Pos) { return yaml.Text(x.Pattern), x.Pos })
 	case *[]Capability:
@@ -184,6 +184,16 @@ func words(list []string) *yaml.Node {
 	for _, s := range list {
 		n.Items = append(n.Items, &yaml.Item{Val: yaml.Text(s)})
 	}
+	return n
+}
+
+func encodeHide(h Hide) *yaml.Node {
+	if !h.Empty {
+		return yaml.Text(h.Pattern)
+	}
+	n := &yaml.Node{Kind: yaml.MapNode, Flow: true}
+	n.Add("path", yaml.Text(h.Pattern), "")
+	n.Add("as", yaml.Text("empty"), "")
 	return n
 }
 

@@ -130,7 +130,7 @@ func (d *differ) lists() {
 		return nameAll(list, func(c policy.Capability) named { return named{c.Name, c.Pos} })
 	}
 	hide := func(p *policy.Profile) []named {
-		return nameAll(p.Hide, func(h policy.Hide) named { return named{h.Pattern, h.Pos} })
+		return nameAll(p.Hide, func(h policy.Hide) named { return named{hideName(h), h.Pos} })
 	}
 	missing := func(p *policy.Profile) []named {
 		return nameAll(p.Missing, func(m policy.MissingLayer) named { return named{string(m.Layer), m.Pos} })
@@ -140,7 +140,7 @@ func (d *differ) lists() {
 	}
 	d.set("hide", Narrows, hide(d.a), hide(d.b))
 	lifted := func(p *policy.Profile) []named {
-		return nameAll(p.Lifted, func(h policy.Hide) named { return named{"remove " + h.Pattern, h.Pos} })
+		return nameAll(p.Lifted, func(h policy.Hide) named { return named{"remove " + hideName(h), h.Pos} })
 	}
 	d.set("hide", Widens, lifted(d.a), lifted(d.b))
 	d.set("env.keep", Widens, withoutCovered(keep(d.a), keep(d.b)), withoutCovered(keep(d.b), keep(d.a)))
@@ -283,4 +283,12 @@ func (d *differ) namespaces() {
 			d.add(c)
 		}
 	}
+}
+
+// hideName is a hide rule as a difference names it.
+func hideName(h policy.Hide) string {
+	if h.Empty {
+		return h.Pattern + " as empty"
+	}
+	return h.Pattern
 }

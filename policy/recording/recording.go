@@ -59,11 +59,6 @@ func (h *Header) Complete() bool {
 	return len(h.Runs) > 0 && !slices.ContainsFunc(h.Runs, func(r Run) bool { return !r.Complete })
 }
 
-// Blind reports whether a run could not see events of a kind.
-func (h *Header) Blind(k Kind) bool {
-	return slices.ContainsFunc(h.Runs, func(r Run) bool { return slices.Contains(r.Blind, k) })
-}
-
 // notShown begins a reason of Run.Why that lists system calls which the back end leaves out: by their names alone, or, parted
 // by semicolons, each with what it is about.
 const notShown = "not shown: "

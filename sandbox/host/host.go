@@ -142,10 +142,19 @@ func Probe() (*Host, error) {
 	return h, nil
 }
 
+// CwdGone is what Cwd ends with if the working directory has been removed: proc_pid_cwd(5). Nothing has such a path, unless
+// somebody makes it on purpose.
+const CwdGone = " (deleted)"
+
 // getcwd is the kernel's answer; os.Getwd would believe PWD, which may hold symbolic links.
 func getcwd() (string, error) {
 	var buf [unix.PathMax]byte
 	n, err := unix.Getcwd(buf[:])
+	if err == unix.ENOENT {
+		if dir, err := os.Readlink("/proc/self/cwd"); err == nil && strings.HasPrefix(dir, "/") && strings.HasSuffix(dir, CwdGone) {
+			return dir, nil
+		}
+	}
 	if err != nil {
 		return "", fmt.Errorf("getcwd: %w", err)
 	}

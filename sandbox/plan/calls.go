@@ -85,9 +85,6 @@ func (s Step) Into(r Reg) Step { s.To = r; return s }
 // OrElse makes one error count as success.
 func (s Step) OrElse(e Errno) Step { s.Or = e; return s }
 
-// For names the profile position that asks for the step.
-func (s Step) For(f From) Step { s.From = f; return s }
-
 // CWD is AT_FDCWD; R the value of a register; F the descriptor of a launcher's file.
 var CWD = Arg{Kind: AtFDCWD}
 

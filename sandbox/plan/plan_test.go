@@ -212,9 +212,9 @@ func small() *Plan {
 		Clone: 0x10020000,
 		Steps: []Step{
 			UmaskStep(0).Into(Mask),
-			JoinSessionKeyring().OrElse(ENOSYS).For(From{Section: "keyring", Index: -1}),
+			asked(JoinSessionKeyring().OrElse(ENOSYS), From{Section: "keyring", Index: -1}),
 			ForkStep(),
-			ChdirStep("/\x1b").For(From{Section: "process.workdir", Index: -1, File: "p.yaml", Line: 3}),
+			asked(ChdirStep("/\x1b"), From{Section: "process.workdir", Index: -1, File: "p.yaml", Line: 3}),
 		},
 		Init:  []Step{CloseStep(Number(1))},
 		Files: []string{"sync"},
@@ -282,4 +282,10 @@ func TestNames(t *testing.T) {
 		}
 		seen[r.String()] = true
 	}
+}
+
+// asked names the profile position that asks for a step.
+func asked(s Step, f From) Step {
+	s.From = f
+	return s
 }

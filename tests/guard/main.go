@@ -1,8 +1,8 @@
-// Command guard runs a command, such as go test, and leaves nothing of it behind: when the command has ended, or the guard
-// is told to end (Ctrl-C, SIGTERM, the end of make), it ends every process that the command has started, those in sessions
-// of their own too, and removes their temporary files. As root the command has a mount namespace of its own, so that its
-// mounts end with it, and a state directory of its own. The guard stands outside of what it watches, because a test's own
-// cleanup does not run when a signal ends the test's program.
+// Command guard runs a command, such as go test, and leaves nothing of it behind: when the command has ended, or the
+// guard is told to end (Ctrl-C, SIGTERM, the end of make), it ends every process that the command has started, those in
+// sessions of their own too, and removes their temporary files. As root the command has a mount namespace of its own,
+// so that its mounts end with it, and a state directory of its own. The guard stands outside of what it watches,
+// because a test's own cleanup does not run when a signal ends the test's program.
 package main
 
 import (
@@ -160,8 +160,8 @@ func end(grace time.Duration) {
 	}
 }
 
-// descendants returns the pids of all descendants that run: proc_pid_stat(5). What the guard may not see, as another user's
-// process where /proc is hidden, ends with its parent.
+// descendants returns the pids of all descendants that run: proc_pid_stat(5). What the guard may not see, as another
+// user's process where /proc is hidden, ends with its parent.
 func descendants() (list []int) {
 	children := map[int][]int{}
 	all, _ := os.ReadDir("/proc")

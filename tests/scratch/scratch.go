@@ -25,7 +25,8 @@ func Prefix(run string) string {
 // Dir makes a directory in a place, which must be one of Places, and returns its path. The caller removes it.
 func Dir(place, name string) (string, error) {
 	if !slices.Contains(Places(), place) {
-		return "", fmt.Errorf("%s is none of the places where a stopped test run is cleaned up after: %q", place, Places())
+		return "", fmt.Errorf("%s is none of the places where a stopped test run is cleaned up after: %q",
+			place, Places())
 	}
 	return os.MkdirTemp(place, Prefix(os.Getenv(Var))+name+"-")
 }

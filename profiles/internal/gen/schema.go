@@ -71,7 +71,11 @@ func removals(section string) *schema {
 func value(k policy.Key) *schema {
 	s := single(k)
 	switch {
-	case k.List && (k.Name == "mounts" || k.Name == "hide" || k.Name == "missing"):
+	case k.List && k.Name == "hide":
+		empty := &schema{Type: "object", Properties: map[string]*schema{"path": s, "as": {Enum: []any{"empty"}}},
+			Required: []string{"path", "as"}, AdditionalProperties: &schema{Not: &schema{}}}
+		s = &schema{Type: "array", Items: anyOf(s, empty, ref("remove"))}
+	case k.List && (k.Name == "mounts" || k.Name == "missing"):
 		s = &schema{Type: "array", Items: anyOf(s, ref("remove"))}
 	case k.List:
 		s = &schema{Type: "array", Items: s}

@@ -190,7 +190,7 @@ func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	if fixed {
 		c.pinAbove(from, target)
 	}
-	p := picture.Part{Target: target, File: !isDir, Opaque: true, Absent: !c.reachable(target) || c.closedInStill(target),
+	p := picture.Part{Target: target, File: !isDir, Opaque: true, Empty: c.showsEmpty(rule), Absent: !c.reachable(target) || c.closedInStill(target),
 		Guard: picture.GuardHide, Behind: c.Tree.HostPath(target),
 		What: "hidden", Rule: rule}
 	if info, err := c.Tree.Lstat(p.Behind); err == nil && info.Mode()&fs.ModeSocket != 0 && !p.Absent {
@@ -223,7 +223,41 @@ func (c *Compilation) closedInStill(target string) bool {
 
 // coverOnto mounts a cover at a part's target.
 func (c *Compilation) coverOnto(from plan.From, p *picture.Part) {
+	if p.Empty || c.showsEmpty(p.Rule) {
+		c.mountFromScratch(from, c.emptyCover(!p.File), p)
+		return
+	}
 	c.mountFromScratch(from, c.coverNode(!p.File), p)
+}
+
+// showsEmpty reports whether the hide rule of a place in a profile covers by something that can be read. Where two rules have
+// the same place, both must say so.
+func (c *Compilation) showsEmpty(rule policy.Pos) bool {
+	empty := false
+	for i := range c.Profile.Hide {
+		if h := &c.Profile.Hide[i]; h.Pos == rule {
+			if empty = h.Empty; !empty {
+				return false
+			}
+		}
+	}
+	return empty && rule != (policy.Pos{})
+}
+
+// emptyCover names the empty file or directory of the scratch file system that everybody can read, and makes it if it is not
+// there.
+func (c *Compilation) emptyCover(dir bool) string {
+	name, made := "blank", &c.scratch.blankFile
+	step := plan.MkfileStep(plan.R(plan.Scratch), name, 0o444)
+	if dir {
+		name, made = "blankdir", &c.scratch.blankDir
+		step = plan.MkdirStep(plan.R(plan.Scratch), name, 0o555)
+	}
+	if !*made {
+		*made = true
+		c.do(own("scratch"), step)
+	}
+	return name
 }
 
 func (c *Compilation) mountFromScratch(from plan.From, name string, p *picture.Part) {

@@ -4,9 +4,8 @@ package compile
 // gitsubmodules(7).
 //
 // git status, diff and add look into every submodule in the index, and run the programs of its configuration
-// (core.fsmonitor). In a directory below, git takes the nearest .git. So, within the paths that the task may write,
-// each .git, each directory that an index names as a submodule, and each file that the configuration names is read-only
-// and keeps its place.
+// (core.fsmonitor). git uses the nearest .git above. So, within the paths that the task may write, each .git, each
+// submodule in an index, and each file that the configuration names is read-only and keeps its place.
 
 import (
 	"errors"

@@ -20,7 +20,7 @@ import (
 // program is what is exec'd.
 type program struct {
 	path string   // inside
-	args []string // of a program that joins a sandbox
+	args []string // where they are not those that were asked for: of a script without an interpreter
 	Env  []string
 }
 
@@ -38,7 +38,10 @@ func (c *Compilation) lookup() error {
 		return err
 	}
 	c.Program.path = path
-	return c.Interpreter(path, 0)
+	if err := c.Interpreter(path, 0); err != nil || !c.isPlainText(path) {
+		return err
+	}
+	return c.runByShell()
 }
 
 // FindWorkdir decides on the working directory.
@@ -60,12 +63,18 @@ func (c *Compilation) FindWorkdir() error {
 		return nil
 	}
 	c.Workdir = "/"
-	if dir, err := c.Tree.Resolve(c.Host.Cwd); err == nil {
-		if isDir, ok := c.Tree.Stat(dir); ok && isDir {
-			c.Workdir = c.Host.Cwd
-		}
+	if dir, err := c.Tree.Resolve(c.Host.Cwd); err == nil && c.startsIn(dir) {
+		c.Workdir = c.Host.Cwd
 	}
 	return nil
+}
+
+// startsIn reports whether a program can start in the directory that a path without links means inside. Processes of the host
+// have no directory in the sandbox's /proc.
+func (c *Compilation) startsIn(path string) bool {
+	isDir, ok := c.Tree.Stat(path)
+	p := c.Tree.At(path)
+	return ok && isDir && (p.What != "proc" || path == p.Target)
 }
 
 // Find is the absolute path, inside, of a program as typed.
@@ -181,9 +190,14 @@ func (c *Compilation) Environment() []string {
 	env := variables(c.Req.Env)
 	out := make([]string, 0, len(env))
 	for _, v := range env {
-		if name, _ := variable(v); c.Profile.Env.Keeps(name) {
-			out = append(out, v)
+		name, _ := variable(v)
+		if !c.Profile.Env.Keeps(name) {
+			continue
 		}
+		if strings.HasSuffix(name, "MAKEFLAGS") || name == "MFLAGS" {
+			v = c.withoutJobserver(name, v)
+		}
+		out = append(out, v)
 	}
 	for _, v := range c.Profile.Env.Set {
 		out = append(out, v.Name+"="+v.Value)
@@ -396,7 +410,11 @@ func (c *Compilation) execCall() plan.Call {
 }
 
 func (c *Compilation) exec() error {
-	args, env := join0(c.Req.Args), join0(c.Program.Env)
+	list := c.Req.Args
+	if c.Program.args != nil {
+		list = c.Program.args
+	}
+	args, env := join0(list), join0(c.Program.Env)
 	if c.execCall() == plan.Execveat {
 		c.do(own("command"), plan.ExecOnce(c.Program.path, args, env, c.Nonce))
 		return nil

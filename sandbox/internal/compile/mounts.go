@@ -143,6 +143,9 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if target == "/" && src == "/" && c.Profile.Root.Kind == policy.RootHost && !m.Write {
 		return nil // it is there already, read-only
 	}
+	if target == "/" && m.Source == "." {
+		return &fail.Error{Op: m.Source, Err: errors.New("the working directory is /, and the root cannot be a bind's target"), Hint: "work in another directory"}
+	}
 	if target == "/" {
 		return errors.New("the root cannot be a bind's target; use root: {dir: " + src + "}")
 	}
@@ -333,6 +336,8 @@ type scratch struct {
 	files    int
 	empty    bool // the empty file and directory that hide things are there
 	device   bool // and the device that does where modes do not count
+
+	blankFile, blankDir bool // the empty file and directory that everybody can read are there
 }
 
 func (c *Compilation) openScratch() {

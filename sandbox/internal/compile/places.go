@@ -235,12 +235,16 @@ func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error
 			flag = "--rw "
 		}
 		hint := "work in another directory, or use " + flag + m.Source
-		if src == "/" {
+		if src == "/" || ofKernel(src) {
 			hint = "work in another directory"
 		}
-		return true, &fail.Error{Op: m.Source, Err: errors.New(src + " " + why), Hint: hint}
+		return true, &fail.Error{Op: m.Source, Err: errors.New("the working directory " + src + " " + why), Hint: hint}
 	}
-	if c.Tree.HostPath(src) != src {
+	if ofKernel(src) {
+		if !c.startsIn(src) { // else the sandbox has its own
+			c.note("the working directory " + src + " is not shown, and the program starts in /: it " + why)
+		}
+	} else if c.Tree.HostPath(src) != src {
 		c.note(src + " is not shown: it " + why + "; --ro " + m.Source + " shows it")
 	}
 	return true, nil
@@ -258,6 +262,9 @@ func (c *Compilation) unfit(dir string) (string, error) {
 	}
 	if dir == "/" {
 		return "is the root of the system", nil
+	}
+	if ofKernel(dir) {
+		return "is of the kernel's own file systems, of which the sandbox has others", nil
 	}
 	for _, home := range c.homes() {
 		if why := c.atHome(dir, home); why != "" {
@@ -350,6 +357,9 @@ func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 		return "", nil, c.tolerate(m, err)
 	}
 	info, err := c.Tree.Lstat(src)
+	if fail.NotThere(err) && m.Unfit != "" {
+		return "", nil, c.cwdGone(m)
+	}
 	if err != nil {
 		return "", nil, c.tolerate(m, &fail.PathError{Path: src, Err: fail.Bare(err)})
 	}
@@ -371,6 +381,21 @@ func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 	}
 	return "", nil, &fail.Error{Op: src, Err: errors.New("is behind a symbolic link that a task may have made"),
 		Hint: "if you want that, bind the link's target: " + end}
+}
+
+// cwdGone leaves out a working directory that has been removed, unless the profile cannot do without it.
+func (c *Compilation) cwdGone(m *policy.Mount) error {
+	dir := strings.TrimSuffix(c.Host.Cwd, host.CwdGone)
+	what := "the working directory " + dir + " has been removed"
+	switch {
+	case c.Profile.Process.Workdir != "":
+		c.note(what + ", and is not shown")
+	case m.Unfit == "refuse":
+		return &fail.Error{Op: m.Source, Err: errors.New(what), Hint: "cd to a directory that exists, or name one with --workdir DIR"}
+	default:
+		c.note(what + ": the program starts in /")
+	}
+	return nil
 }
 
 // keepLink is for an optional bind of the working directory that is there to protect a name, and the name is a link, which

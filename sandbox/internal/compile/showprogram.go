@@ -9,6 +9,7 @@ package compile
 //   - it is a regular file and, if a script names it, an ELF executable, not a text that somebody keeps for himself.
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"path"
@@ -240,6 +241,35 @@ func (c *Compilation) isOrIsBelow(real, path string) bool {
 	host.Add(picture.Part{Target: "/", Source: "/"})
 	meant, err := host.Resolve(path)
 	return err == nil && paths.Below(real, meant)
+}
+
+// runByShell makes the program one of the shell's, as execvp(3) does where execve fails with ENOEXEC.
+func (c *Compilation) runByShell() error {
+	path := c.Program.path
+	c.Program.args = append([]string{shell, path}, c.Req.Args[1:]...)
+	c.Program.path = shell
+	if err := c.reach(shell, shell, byCaller); err != nil {
+		return interpreterError(path, shell, err)
+	}
+	return interpreterError(path, shell, c.Interpreter(shell, 0))
+}
+
+// shell runs a script that names no interpreter.
+const shell = "/bin/sh"
+
+// isPlainText reports whether a program is a file that the kernel does not know how to execute, and a shell does: its first
+// bytes have no NUL in them, as those of a format have that binfmt_misc may know.
+func (c *Compilation) isPlainText(path string) bool {
+	inside, err := c.Tree.Resolve(path)
+	if err != nil {
+		return false
+	}
+	host := c.Tree.HostPath(inside)
+	if host == "" {
+		return false
+	}
+	head, err := c.Host.Files.Read(host, scriptHead)
+	return err == nil && !bytes.HasPrefix(head, []byte("#!")) && !bytes.HasPrefix(head, []byte("\x7fELF")) && bytes.IndexByte(head, 0) < 0
 }
 
 // Names with the host's network. What answers "who is example.org" is read from a few files of /etc, and these are often

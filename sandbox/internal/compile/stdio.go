@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -206,6 +207,54 @@ func (c *Compilation) takeStdin() {
 
 // Reopened reports whether the task opens a standard file itself.
 func (c *Compilation) Reopened(number int) bool { return number == 0 && c.Stdin != "" }
+
+// The jobserver of make: descriptors, or a named pipe, that a variable names.
+
+// withoutJobserver takes out of a variable of make what names the jobserver of a make outside, by descriptors that the task does
+// not get or by a named pipe that it does not see. The number of jobs stays, and a make inside has a jobserver of its own.
+// What follows "--" are variables of the makefile.
+func (c *Compilation) withoutJobserver(name, entry string) string {
+	flags, vars, _ := strings.Cut(entry, " -- ")
+	cut := false
+	for _, flag := range [...]string{" --jobserver-auth=", " --jobserver-fds=", " --sync-mutex="} {
+		for at := strings.Index(flags, flag); at >= 0; at = strings.Index(flags, flag) {
+			value, rest, more := strings.Cut(flags[at+len(flag):], " ")
+			if c.hasJobserver(value) {
+				return entry
+			}
+			flags, cut = flags[:at], true
+			if more {
+				flags += " " + rest
+			}
+		}
+	}
+	if !cut {
+		return entry
+	}
+	// A -j without a number, as make had it before 4.2, means any number where there is no jobserver.
+	flags = strings.TrimSuffix(strings.ReplaceAll(flags+" ", " -j ", " "), " ")
+	c.Left = append(c.Left, report.Added{Path: "$" + name, Why: "the jobserver of the make outside is not the sandbox's; a make inside has one of its own"})
+	if vars != "" {
+		flags += " -- " + vars
+	}
+	return flags
+}
+
+// hasJobserver reports whether the task has the descriptors or the named pipe of a jobserver.
+func (c *Compilation) hasJobserver(value string) bool {
+	if file, ok := strings.CutPrefix(value, "fifo:"); ok {
+		inside, err := c.Tree.Resolve(paths.Clean(file))
+		if err != nil || !strings.HasPrefix(file, "/") {
+			return false
+		}
+		_, there := c.Tree.Stat(inside)
+		return there && c.Tree.At(inside).Write
+	}
+	r, w, ok := strings.Cut(value, ",")
+	from, err := strconv.Atoi(r)
+	to, err2 := strconv.Atoi(w)
+	return ok && err == nil && err2 == nil && min(from, to) > 2 && max(from, to) < 3+len(c.Req.Extra)
+}
 
 // A terminal of the task's own, in the place of the caller's: pts(4), ioctl_tty(2), TIOCGPTPEER since Linux 4.13.
 //

@@ -62,7 +62,9 @@ type LookupError struct {
 	Why  string
 	Code int
 	Hint string
-	Err  error // what Unwrap returns: exec.ErrNotFound, fs.ErrNotExist for a path, fs.ErrPermission; nil before package sandbox sets it
+	// Err is what Unwrap returns: exec.ErrNotFound, fs.ErrNotExist for a path, fs.ErrPermission; nil before package
+	// sandbox sets it.
+	Err error
 }
 
 // Error names the program and the cause.

@@ -17,7 +17,8 @@ import (
 )
 
 // helperDirs are searched in this order. The last is where NixOS keeps its set-user-ID programs.
-var helperDirs = [...]string{"/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin", "/run/wrappers/bin"}
+var helperDirs = [...]string{"/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin",
+	"/run/wrappers/bin"}
 
 // HelperEnv is the whole environment that a helper gets.
 var HelperEnv = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
@@ -31,7 +32,8 @@ func Run(name string, args ...string) (string, error) {
 	defer unix.Close(fd)
 	var out bytes.Buffer
 	// Between fork and execve the descriptor still has this number: execve closes it when it has the program.
-	c := exec.Cmd{Path: "/proc/self/fd/" + strconv.Itoa(fd), Args: append([]string{path}, args...), Env: HelperEnv, Dir: "/", Stdout: &out, Stderr: &out}
+	c := exec.Cmd{Path: "/proc/self/fd/" + strconv.Itoa(fd), Args: append([]string{path}, args...), Env: HelperEnv,
+		Dir: "/", Stdout: &out, Stderr: &out}
 	err = c.Run()
 	return strings.TrimSpace(out.String()), err
 }
@@ -68,8 +70,8 @@ func Open(name string) (path string, fd int, err error) {
 // maxHelperLinks is how many symbolic links the kernel itself would follow: path_resolution(7).
 const maxHelperLinks = 40
 
-// OpenRootOnly opens a program with O_PATH. The program, and every directory and symbolic link on the way to it, belongs
-// to root and can be written to by root alone.
+// OpenRootOnly opens a program with O_PATH. The program, and every directory and symbolic link on the way to it,
+// belongs to root and can be written to by root alone.
 func OpenRootOnly(path string) (int, error) {
 	w := rootWalk{rest: pathNames(path), at: -1}
 	defer w.leave()

@@ -103,7 +103,9 @@ func (e *Loop) Poll(fds []unix.PollFd) error {
 		if f.Revents == 0 {
 			continue
 		}
-		if i := slices.IndexFunc(e.watches, func(w watch) bool { return w.fd == int(f.Fd) && w.events == f.Events }); i >= 0 { // not unwatched since
+		// not unwatched since
+		same := func(w watch) bool { return w.fd == int(f.Fd) && w.events == f.Events }
+		if i := slices.IndexFunc(e.watches, same); i >= 0 {
 			e.watches[i].do(f.Revents)
 		}
 	}

@@ -1,11 +1,11 @@
 package output
 
-// The task's stdout and stderr where the launcher has to be in between: with limits.output, to count and to cut; to keep a
-// terminal from the task, which then sees a pipe; and to keep the caller's pipe from it. A file is the task's own, and nothing
-// is copied. splice(2), pipe(7), eventfd(2).
+// The task's stdout and stderr where the launcher has to be in between: with limits.output, to count and to cut; to
+// keep a terminal from the task, which then sees a pipe; and to keep the caller's pipe from it. A file is the task's
+// own, and nothing is copied. splice(2), pipe(7), eventfd(2).
 //
-// The copying is done on goroutines, because a reader that is slow blocks whoever writes to it. The loop only hears of the
-// end: signals and limits work whatever the reader does.
+// The copying is done on goroutines, because a reader that is slow blocks whoever writes to it. The loop only hears of
+// the end: signals and limits work whatever the reader does.
 
 import (
 	"sync/atomic"
@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/internal/loop"
 )
 
-// Meter counts what the sandbox says on stdout and stderr, together, against limits.output. It is used on any goroutine;
-// nil counts nothing and lets everything pass.
+// Meter counts what the sandbox says on stdout and stderr, together, against limits.output. It is used on any
+// goroutine; nil counts nothing and lets everything pass.
 type Meter struct {
 	left   atomic.Int64 // bytes that may still pass
 	Passed atomic.Int64

@@ -64,7 +64,8 @@ func isClean(p string) bool {
 			return false
 		}
 		rest := p[i+1:]
-		if rest[0] == '.' && (len(rest) == 1 || rest[1] == '/' || rest[1] == '.' && (len(rest) == 2 || rest[2] == '/')) {
+		if rest[0] == '.' &&
+			(len(rest) == 1 || rest[1] == '/' || rest[1] == '.' && (len(rest) == 2 || rest[2] == '/')) {
 			return false
 		}
 	}

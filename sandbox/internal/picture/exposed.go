@@ -61,7 +61,8 @@ func (t *Tree) AwaitGlob(dir, pattern string, rule policy.Pos) bool {
 func (t *Tree) OnHost(target string) bool {
 	dir, _ := paths.Split(target)
 	p := t.At(dir)
-	return p != nil && p.Source != "" && !p.Layer && !p.Opaque && !paths.Below(p.Source, "/proc") && !paths.Below(p.Source, "/sys")
+	return p != nil && p.Source != "" && !p.Layer && !p.Opaque && !paths.Below(p.Source, "/proc") &&
+		!paths.Below(p.Source, "/sys")
 }
 
 // IsItself reports whether a part is mounted on the very thing that it shows.
@@ -175,10 +176,13 @@ func (p *Part) ShowsLater() bool {
 
 // HostsWrites reports whether a part is a directory of the host that the task may write to.
 func (p *Part) HostsWrites() bool {
-	return p.Write && p.Source != "" && !p.File && !p.Opaque && !p.Layer && p.Guard == 0 && !paths.Below(p.Source, "/proc")
+	return p.Write && p.Source != "" && !p.File && !p.Opaque && !p.Layer && p.Guard == 0 &&
+		!paths.Below(p.Source, "/proc")
 }
 
 // HostBelow reports whether something of the host is mounted below a path.
 func (t *Tree) HostBelow(path string) bool {
-	return slices.ContainsFunc(t.Parts, func(p Part) bool { return p.Source != "" && p.Target != path && paths.Below(p.Target, path) })
+	return slices.ContainsFunc(t.Parts, func(p Part) bool {
+		return p.Source != "" && p.Target != path && paths.Below(p.Target, path)
+	})
 }

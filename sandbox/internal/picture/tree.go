@@ -60,6 +60,7 @@ type Part struct {
 	Made     map[string]Node // own file systems and overlays: what was made on it, by absolute path; else nil
 	Layer    bool            // an overlay: what is written does not get to source
 	Opaque   bool            // hidden: nothing below is visible
+	Empty    bool            // and it can be opened, and is empty
 	Cwd      bool            // the bind of the working directory
 	Still    bool            // an overlay over a read-only bind: nobody listens at its sockets
 	Plain    bool            // not idmapped: the task is there whoever it is on the host
@@ -211,7 +212,8 @@ func (t *Tree) Entry(path string) (Node, error) {
 		return Node{Dir: err == nil && info.IsDir()}, err
 	}
 	text, err := t.readlink(host)
-	if p.What == "proc" && errors.Is(err, fs.ErrPermission) { // a magic link that the caller may not follow is one all the same
+	// a magic link that the caller may not follow is one all the same
+	if p.What == "proc" && errors.Is(err, fs.ErrPermission) {
 		return Node{Link: path}, nil
 	}
 	return Node{Link: text}, err
@@ -299,7 +301,8 @@ func (w *Walker) Through(path string) (end string, passed []string, err error) {
 }
 
 // QuietDirs belong to root alone on any host. A bind of one shows no socket, and is left as it is.
-var QuietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store", "/etc", "/boot", "/sys", "/proc", "/dev"}
+var QuietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
+	"/etc", "/boot", "/sys", "/proc", "/dev"}
 
 // layered is the place on the host behind a path of an overlay that keeps its changes: in the upper directory where
 // something is there, otherwise in the lower. It is "" where a whiteout says that the path is gone. What an opaque

@@ -100,8 +100,13 @@ func (t FakeFiles) Open(paths ...string) {
 	}
 }
 
-// Program makes an executable file.
-func (t FakeFiles) Program(p, text string) { t.Put(p, FakeFile{Perm: 0o755, Text: text}) }
+// Program makes an executable file; without a text it is an ELF file.
+func (t FakeFiles) Program(p, text string) {
+	if text == "" {
+		text = "\x7fELF"
+	}
+	t.Put(p, FakeFile{Perm: 0o755, Text: text})
+}
 
 // find is path_resolution(7): last says whether a symbolic link at the end is followed.
 func (t FakeFiles) find(op, p string, last bool) (string, FakeFile, error) {

@@ -181,6 +181,10 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 		r.Try = append(r.Try, Change{"ro", inside})
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is "+part.What, part.Rule)
 	}
+	if part.Opaque && part.Empty && inside == part.Target && !a.Write {
+		r.Notes = append(r.Notes, inside+" is hidden, and shown as if it were empty: "+part.Rule.Short())
+		return r.pass("mount: " + inside + " is there, and empty")
+	}
 	rule := q.comp.HiddenBy(inside)
 	if part.Opaque {
 		r.NoFlag = "no flag shows it. " + withoutRule(part.Rule)
