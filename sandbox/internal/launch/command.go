@@ -69,7 +69,7 @@ func (c *Command) Request() *compile.Request {
 	return r
 }
 
-// nonce draws a new nonce where the plan needs one; 0 is the one that stands in printed plans.
+// nonce draws a new nonce if the plan needs one. 0 is the nonce in printed plans.
 func (c *Command) nonce() (nonce uint64, err error) {
 	if c.Into == nil && c.Observer == nil && c.Profile.Syscalls.Exec != policy.ExecOnce {
 		return 0, nil

@@ -94,7 +94,7 @@ func (p *Process) CloseControl() {
 	p.control = nil
 }
 
-// acceptClient takes a client in that admit lets pass.
+// acceptClient accepts a client that admit allows.
 func (p *Process) acceptClient() {
 	fd, _, err := unix.Accept4(p.control.listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 	if err != nil { // it has gone, or there is no descriptor for it
@@ -187,7 +187,8 @@ func Answer(fd, proof int, value any, fds []int, err error) bool {
 	return unix.Sendmsg(fd, b, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) == nil
 }
 
-// signalAsked sends the task a signal. One that is meant to end it also ends the wait for who reads its output.
+// signalAsked sends the task a signal. A signal that is meant to end the task also ends the wait for a reader of its
+// output.
 func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 	var r state.SignalRequest
 	if err := json.Unmarshal(args, &r); err != nil || r.Signal < 0 || r.Signal > 64 {

@@ -48,7 +48,7 @@ func (p *Process) drawTaskID() (int, error) {
 		Hint: "--host-user caller runs the task as root"}
 }
 
-// openTaskIDs is -1 where there is no state directory: then the draw alone keeps ids apart.
+// openTaskIDs returns -1 if there is no state directory; then only the random draw keeps ids apart.
 func openTaskIDs(state string) int {
 	if state == "" {
 		return -1
@@ -87,7 +87,7 @@ func (p *Process) checkIDs() error {
 	return nil
 }
 
-// credentials are a thread's ids: real, effective and saved, and that of its file accesses.
+// credentials holds a thread's ids: real, effective and saved, and the id for file accesses.
 type credentials struct{ uid, gid [4]int }
 
 func threadCredentials() (c credentials) {
@@ -113,8 +113,8 @@ func (c *credentials) mixed() string {
 	return ""
 }
 
-// checkThread refuses to start on a thread that is somebody else than the caller, or than the host was probed for: the
-// child is whoever the thread is that clones it.
+// checkThread refuses to start on a thread with other ids than the caller, or than those for which the host was probed:
+// the child gets the ids of the thread that clones it.
 func (p *Process) checkThread() error {
 	own, caller := threadCredentials(), p.caller
 	why := own.mixed()

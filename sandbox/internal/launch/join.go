@@ -81,7 +81,7 @@ func (p *Process) adopt() error {
 	return err
 }
 
-// born waits until the child is the process that it stays, where it enters namespaces.
+// born waits until the child is its final process, if it enters namespaces.
 func (p *Process) born() error {
 	if !p.Comp.Staged() {
 		return nil
@@ -126,9 +126,9 @@ func (p *Process) awaitWord() error {
 	return nil
 }
 
-// The launcher's part where a program joins a sandbox that runs already: see exec.go of internal/compile.
+// This part joins a running sandbox: see exec.go of internal/compile.
 
-// openAttached duplicates what is entered, and watches the sandbox.
+// openAttached duplicates the descriptors of what the child enters, and watches the sandbox.
 func (p *Process) openAttached() (err error) {
 	if p.Comp.Into == nil {
 		return nil
@@ -160,7 +160,7 @@ func (p *Process) joined() {
 	}
 }
 
-// sandboxEnds reports whether the sandbox is gone, or about to be: its init ends behind its processes.
+// sandboxEnds reports whether the sandbox has ended or is about to end: its init ends after its processes.
 func (p *Process) sandboxEnds() bool {
 	if p.sandbox < 0 {
 		return false
@@ -185,8 +185,8 @@ func (p *Process) unread() {
 	}
 }
 
-// sandboxGone is the error of a launch into a sandbox that has ended; nil where it has not. Where the child was lost
-// it may be just ending: its init ends behind that child.
+// sandboxGone returns the error of a launch into a sandbox that has ended, or nil if it has not. If the child was lost,
+// the sandbox may be just ending, because its init ends after that child.
 func (p *Process) sandboxGone(err error) error {
 	if p.Cmd.Into == nil {
 		return nil
@@ -204,7 +204,7 @@ func (p *Process) sandboxGone(err error) error {
 	return nil
 }
 
-// entered waits until the child has entered the sandbox, looks whether it is there, and lets it go on.
+// entered waits until the child has entered the sandbox, checks that it is there, and lets it continue.
 func (p *Process) entered() error {
 	if p.Comp.Into == nil {
 		return nil

@@ -117,7 +117,8 @@ func (p *Process) compile() (err error) {
 	return nil
 }
 
-// handOver takes what is compiled so far. The first time the child is cloned; then it is told that there is more.
+// handOver receives what is compiled so far. The first time it clones the child; later it tells the child that there is
+// more.
 func (p *Process) handOver(c *compile.Compilation) error {
 	var err error
 	if p.Comp == nil {
@@ -162,7 +163,7 @@ func (p *Process) begin() error {
 	return p.Send(nil)
 }
 
-// add links what was compiled since the last time.
+// add links what was compiled since the last call.
 func (p *Process) add() error {
 	steps, init := p.Comp.Plan.Steps, p.Comp.Plan.Init
 	err := p.Image.AddInit(init[p.addedInit:], p.files.Fds)
@@ -315,7 +316,7 @@ func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 	return &fail.StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: hint}
 }
 
-// execCode is the exit code of env(1): 127 for what is not there, 126 for what cannot be executed.
+// execCode returns the exit code of env(1): 127 if the program does not exist, 126 if it cannot be executed.
 func execCode(errno syscall.Errno) int {
 	if errno == unix.ENOENT {
 		return 127

@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// exceeded ends the sandbox for a limit. The first limit is the one that is named.
+// exceeded ends the sandbox because of a limit. The report names the first limit.
 func (p *Process) exceeded(limit string) {
 	if p.limit == "" {
 		p.limit = limit
@@ -58,8 +58,8 @@ func (p *Process) counted(controller string) bool {
 	return place != nil && slices.ContainsFunc(place.Dirs, func(d cgroup.Dir) bool { return slices.Contains(d.Controllers, controller) })
 }
 
-// checkCrowd finds out whether there are as many processes and threads as there may be. It cannot tell whether one more was
-// refused, and so ends nothing.
+// checkCrowd checks whether the number of processes and threads has reached its limit. It cannot know whether another
+// one was refused, so it ends nothing.
 func (p *Process) checkCrowd() {
 	if p.gone { // the number may be another process's by now
 		return
@@ -81,8 +81,8 @@ func (p *Process) wallOver() {
 	p.At(time.Now().Add(p.grace()), p.EndNow)
 }
 
-// checkCPU ends the sandbox where its processor time is used up. Else it looks again when that could be at the earliest,
-// with every processor busy.
+// checkCPU ends the sandbox if its processor time is used up. Otherwise it checks again at the earliest time at which
+// that is possible, with every processor busy.
 func (p *Process) checkCPU() {
 	if p.gone { // nobody uses any more, and init's number may be another process's by now
 		return

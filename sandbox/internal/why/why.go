@@ -169,7 +169,7 @@ func (q *Query) absolute(path string) string {
 	return paths.Clean(path)
 }
 
-// present asks the mounts whether the path is there at all.
+// present asks the mounts whether the path exists.
 func (q *Query) present(r *Reason, inside string, a Access) bool {
 	t := &q.comp.Tree
 	part := t.At(inside)
@@ -216,8 +216,8 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.What+" is mounted at "+part.Target, part.Rule)
 }
 
-// showing is the bind that shows a path of the host. Where links lead to it, they are none of the sandbox's: what they lead
-// to is put in their place.
+// showing returns the bind that shows a path of the host. If the path contains links, they do not exist in the sandbox,
+// so the bind names their targets instead.
 func showing(c *compile.Compilation, path string, write bool) []Change {
 	flag := "ro"
 	if write {
@@ -231,7 +231,8 @@ func showing(c *compile.Compilation, path string, write bool) []Change {
 	return []Change{{flag, path}}
 }
 
-// makingWritable is what makes a path writable that is there. Below a root in a directory a flag would put the host's in its place.
+// makingWritable returns the flags that make an existing path writable. If the root is a directory, a flag would put
+// the host's file in place of the root's.
 func makingWritable(c *compile.Compilation, path string) []Change {
 	host := c.Tree.HostPath(path)
 	switch {
@@ -243,7 +244,8 @@ func makingWritable(c *compile.Compilation, path string) []Change {
 	return []Change{{"mount", "{bind: " + strconv.Quote(host) + ", target: " + strconv.Quote(path) + ", mode: rw}"}}
 }
 
-// absentOnHost is for a path that no mount could show: a file can still be made where its directory is writable.
+// absentOnHost answers for a path that no mount could show. The program can still create a file if its directory is
+// writable.
 func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	t := &q.comp.Tree
 	dir, _ := paths.Split(inside)

@@ -19,7 +19,7 @@ var ptraced = [...]string{
 	"pagemap", "personality", "root", "smaps", "smaps_rollup", "stack", "syscall",
 }
 
-// links are the entries of a process that lead to something else.
+// links lists the entries of a process that lead to something else.
 var links = [...]string{"cwd", "exe", "fd", "map_files", "ns", "root"}
 
 // ofProcess answers for an entry of the program itself or of pid 1 in a proc mount. It returns false for other paths.
@@ -70,8 +70,8 @@ func (q *Query) throughDev(path string) string {
 	return path
 }
 
-// ofStdio answers for a standard file by its name below /proc/self/fd. Which file that is, is known when the program runs:
-// the task gets a terminal or a pipe of its own, or the caller's file.
+// ofStdio answers for a standard file by its name below /proc/self/fd. Nobody knows before the run which file that will
+// be: the task gets a terminal or a pipe of its own, or the caller's file.
 func (q *Query) ofStdio(r *Reason, path, entry string, a Access) bool {
 	number := slices.Index([]string{"fd/0", "fd/1", "fd/2"}, entry)
 	if number < 0 || a.Execute || number == 0 && a.Write {

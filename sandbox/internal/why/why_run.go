@@ -112,7 +112,7 @@ func (q *Query) setuid(r *Reason, inside string) {
 	}
 }
 
-// setIDOf is what becomes of a program that is set-user-ID or set-group-ID; "" of one that is not.
+// setIDOf says what becomes of a set-user-ID or set-group-ID program. It returns "" for any other program.
 func setIDOf(c *compile.Compilation, inside string) string {
 	host := c.Tree.HostPath(inside)
 	if host == "" {
@@ -171,7 +171,7 @@ func (q *Query) Capability(name string) (*Reason, error) {
 	return r, nil
 }
 
-// capsPos is where the list that a capability is missing from begins.
+// capsPos is the position of the list that lacks a capability.
 func capsPos(c *compile.Compilation, list string, items []policy.Capability) policy.Pos {
 	if len(items) > 0 {
 		return items[0].Pos
@@ -376,7 +376,7 @@ func (q *Query) underHard(r *Reason, asked policy.Rlimit) bool {
 	return r.deny(layerLimits, 0, "the caller's own hard limit is "+policy.Rlimit{Name: asked.Name, Value: own.Max}.Text(), policy.Pos{})
 }
 
-// boundOf is a limit, or infinity where there is none.
+// boundOf returns a limit, or infinity if there is none.
 func boundOf[T int64 | float64 | time.Duration](o policy.Opt[T]) float64 {
 	if !o.Set {
 		return math.Inf(1)
