@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -428,4 +429,27 @@ func TestCountedWriter(t *testing.T) {
 	}
 	unchanged(t, before)
 	asUserToo(t)
+}
+
+// TestAliasesAreDocumented finds each field of an alias in its comment, because go doc shows none.
+func TestAliasesAreDocumented(t *testing.T) {
+	for file, values := range map[string][]any{
+		"fail.go": {StepError{}, UnsupportedError{}, LookupError{}, Error{}},
+		"why.go":  {Reason{}},
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range values {
+			typ := reflect.TypeOf(v)
+			_, rest, _ := strings.Cut(string(text), "// "+typ.Name()+" ")
+			comment, _, _ := strings.Cut(rest, "\ntype ")
+			for i := range typ.NumField() {
+				if f := typ.Field(i); f.IsExported() && f.Name != "Err" && !strings.Contains(comment, "\n//\t"+f.Name+" ") {
+					t.Errorf("%s: %s.%s is not named", file, typ.Name(), f.Name)
+				}
+			}
+		}
+	}
 }

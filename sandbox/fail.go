@@ -2,17 +2,40 @@ package sandbox
 
 import "cordon/sandbox/internal/fail"
 
-// StepError is a system call of the plan that failed in the child.
+// StepError reports a system call of the plan that failed in the child.
+//
+//	Index  int            of the step in the printed plan, from 0
+//	Step   string         the step as the plan prints it
+//	From   string         the line of the profile that asked for it
+//	Errno  syscall.Errno  why; Unwrap returns it
+//	Signal syscall.Signal what ended the child, if Errno is 0
+//	Hint   string         what to do about it; "" if nothing is known
 type StepError = fail.StepError
 
-// UnsupportedError is a layer that was asked for and cannot be had.
+// UnsupportedError reports a layer that the profile asks for and this machine cannot provide.
+//
+//	Layer  policy.Layer  "landlock"
+//	Why    string        what is lacking
+//	Remedy string        what to do about it
+//	From   string        the line of the profile that asked for it
 type UnsupportedError = fail.UnsupportedError
 
-// LookupError is a program that cannot be run: exit code 127 when it was not found, 126 when it cannot be executed.
+// LookupError reports a program that cannot be run. Unwrap returns exec.ErrNotFound for a name, fs.ErrNotExist for a path, or
+// fs.ErrPermission.
+//
+//	Name string  as in Args[0]
+//	Why  string  in words
+//	Code int     the exit code of env(1): 127 if it was not found, 126 if it cannot be executed
+//	Hint string  what to do about it; "" if nothing is known
 type LookupError = fail.LookupError
 
-// Error is any other reason for which nothing was run.
+// Error reports any other reason for which nothing was run.
+//
+//	Op   string  the operation and its object
+//	Err  error   the cause; Unwrap returns it
+//	From string  the line of the profile, if one is to blame
+//	Hint string  what to do about it; "" if nothing is known
 type Error = fail.Error
 
-// SignalError is a signal that ended the launch before the program was run.
+// SignalError reports a signal that ended the launch before the program ran. Its field is Signal, a syscall.Signal.
 type SignalError = fail.SignalError

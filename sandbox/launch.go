@@ -8,7 +8,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Observer watches a task. Its methods are called on the thread that waits for the task, and hold it up.
+// Observer watches a task: an interface of Filter, which asks for calls, Ready, which is told the task's number, and Call,
+// which is told of each call. The methods run on the thread that waits for the task, and the task waits for them.
 type Observer = launch.Observer
 
 // PassBreak ends the process by SIGINT where SIGINT ended the task, so that a shell that waits for the process ends its loop or
@@ -20,5 +21,5 @@ func PassBreak(b report.Break) {
 	}
 }
 
-// Call is a system call that waits.
+// Call is a system call that waits: its number, arguments and thread. Decode names them, Memory reads what they point to.
 type Call = launch.Call

@@ -119,8 +119,8 @@ func (s *streams) finish(over <-chan time.Time) (first error) {
 		err, ended := s.next(over)
 		if !ended {
 			closeFiles(&s.ours)
-			for ; s.left > 0; s.left-- {
-				<-s.done
+			for s.left > 0 {
+				_, _ = s.next(nil) // its pipe was closed under it
 			}
 			return exec.ErrWaitDelay
 		}
@@ -207,7 +207,7 @@ func (c *Cmd) outputPipe(name string, field *io.Writer) (io.ReadCloser, error) {
 func (c *Cmd) mayPipe(name string, unset bool) error {
 	switch {
 	case !unset:
-		return &Error{Op: name + " pipe", Err: errors.New(name + " is already set")}
+		return &Error{Op: name + " pipe", Err: errors.New("the field " + name + " is already set")}
 	case c.Process != nil:
 		return &Error{Op: name + " pipe", Err: errors.New("already started")}
 	}
@@ -218,7 +218,7 @@ func (c *Cmd) mayPipe(name string, unset bool) error {
 // to stderr, of a long text the beginning and the end.
 func (c *Cmd) Output() ([]byte, error) {
 	if c.Stdout != nil {
-		return nil, &Error{Op: "output", Err: errors.New("Stdout is already set")}
+		return nil, &Error{Op: "output", Err: errors.New("the field Stdout is already set")}
 	}
 	var out text
 	var errs excerpt
@@ -238,7 +238,7 @@ func (c *Cmd) Output() ([]byte, error) {
 // CombinedOutput runs the program and returns what it wrote to stdout and stderr.
 func (c *Cmd) CombinedOutput() ([]byte, error) {
 	if c.Stdout != nil || c.Stderr != nil {
-		return nil, &Error{Op: "combined output", Err: errors.New("Stdout or Stderr is already set")}
+		return nil, &Error{Op: "combined output", Err: errors.New("the field Stdout or Stderr is already set")}
 	}
 	var out text
 	c.Stdout, c.Stderr = &out, &out

@@ -43,7 +43,7 @@ func (c *Cmd) Start() error {
 func (c *Cmd) start() error {
 	switch {
 	case c.ctx == nil && c.Cancel != nil:
-		return &Error{Op: "start", Err: errors.New("Cancel is set, and there is no context: CommandContext makes one")}
+		return &Error{Op: "start", Err: errors.New("the field Cancel is set, and there is no context: CommandContext makes one")}
 	case c.ctx != nil && c.ctx.Err() != nil:
 		return c.ctx.Err()
 	}

@@ -219,9 +219,6 @@ func (OSFiles) Stat(p string) (fs.FileInfo, error) { return os.Stat(p) }
 // Readlink returns the text of a symbolic link.
 func (OSFiles) Readlink(p string) (string, error) { return os.Readlink(p) }
 
-// ReadDir lists a directory.
-func (OSFiles) ReadDir(p string) ([]fs.DirEntry, error) { return os.ReadDir(p) }
-
 // Access is access(2) for the caller.
 func (OSFiles) Access(p string, mode uint32) error { return unix.Access(p, mode) }
 

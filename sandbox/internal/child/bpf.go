@@ -21,6 +21,8 @@ func GuardDevices(group int, program []byte) error {
 		kind, instructions uint32
 		program, license   uint64
 	}{unix.BPF_PROG_TYPE_CGROUP_DEVICE, uint32(len(program) / 8), 0, 0}
+	// The kernel wants addresses as 64-bit numbers, which the garbage collector does not take for pointers: what they name
+	// must be pinned until the call has returned.
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	pin.Pin(&program[0])
@@ -32,6 +34,7 @@ func GuardDevices(group int, program []byte) error {
 		return err
 	}
 	defer unix.Close(fd)
+	// ALLOW_MULTI keeps the programs that others have attached, such as systemd's: a device must pass all of them.
 	attach := struct{ target, program, kind, flags uint32 }{uint32(group), uint32(fd), unix.BPF_CGROUP_DEVICE, unix.BPF_F_ALLOW_MULTI}
 	_, err = bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attach), unsafe.Sizeof(attach))
 	return err
@@ -137,6 +140,7 @@ func LoadTracepoint(insns []byte, typed uint32) (fd int, err error) {
 	if err != unix.EACCES && err != unix.EINVAL && err != unix.E2BIG {
 		return fd, err
 	}
+	// The program is loaded again for the verifier's log. A program that loads at once needs none, and the log is large.
 	log := make([]byte, 16<<20)
 	attr.level, attr.size, attr.log = 1, uint32(len(log)), unsafe.Pointer(&log[0])
 	if fd, e := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&attr), unsafe.Sizeof(attr)); e == nil {
@@ -193,6 +197,8 @@ func (r *Ring) FD() int { return r.fd }
 func (r *Ring) Read(do func([]byte)) {
 	const busy, discard, header = 1 << 31, 1 << 30, 8
 	at, data := (*uint64)(unsafe.Pointer(&r.consumer[0])), r.producer[len(r.consumer):]
+	// The position is loaded before the length, because the kernel writes a record's length before it moves the position.
+	// The length has the busy bit until the record is complete.
 	for pos := atomic.LoadUint64(at); pos < atomic.LoadUint64((*uint64)(unsafe.Pointer(&r.producer[0]))); {
 		rec := data[pos&r.mask:]
 		n := atomic.LoadUint32((*uint32)(unsafe.Pointer(&rec[0])))

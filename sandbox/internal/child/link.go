@@ -172,7 +172,7 @@ func (im *Image) link(to *area, start uintptr, fail *int, steps []plan.Step, fil
 		if err := im.linkStep(o, &steps[i], files); err != nil {
 			return fmt.Errorf("step %d: %s: %w", n, steps[i].Call, err)
 		}
-		if n == *fail {
+		if n == *fail { // a number that no kernel has is ENOSYS
 			o.nr, o.or, o.kind = ^uintptr(0), 0, opCall
 		}
 		to.next += size
@@ -188,6 +188,7 @@ func (im *Image) pointer(p uintptr) unsafe.Pointer {
 }
 
 func (im *Image) linkStep(o *op, s *plan.Step, files map[string]int) error {
+	// recvfrom returns 0 if the launcher is gone. Going on would run the program without anybody who supervises it.
 	*o = op{nr: numbers[s.Call], to: s.To, or: uint16(s.Or), kind: opCall, some: s.Call == plan.Recvfrom}
 	if s.Call == plan.Fork || s.Call == plan.Respawn {
 		o.nr, o.kind = unix.SYS_CLONE, opFork
@@ -221,7 +222,7 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 		o.args[j] = ^uintptr(99) // -100
 	case plan.FD:
 		o.args[j], err = opened(files, a.Data)
-	case plan.PathBeneath:
+	case plan.PathBeneath: // struct landlock_path_beneath_attr is packed: 8 bytes of rights, 4 of the descriptor
 		if b, err = im.alloc(12); err == nil {
 			*(*uint64)(unsafe.Pointer(&b[0])) = a.Int
 			o.put, o.from = (*int32)(unsafe.Pointer(&b[8])), a.Reg
@@ -254,6 +255,7 @@ func (im *Image) argument(o *op, j int, a *plan.Arg, files map[string]int) (err 
 		b, err = im.fprog(a.Data)
 	default:
 		o.args[j] = uintptr(a.Int)
+		// The kernel would stop at the NUL, and take another path than the one that the profile was checked for.
 		if a.Kind == plan.Path && strings.IndexByte(a.Data, 0) >= 0 {
 			return fmt.Errorf("%q: a NUL in a path", a.Data)
 		}
@@ -336,6 +338,7 @@ func (im *Image) strings(data string) ([]byte, error) {
 	return table, nil
 }
 
+// fprog builds struct sock_fprog: the number of instructions, and at offset 8 the address of the first.
 func (im *Image) fprog(prog string) ([]byte, error) {
 	head, err := im.alloc(16)
 	if err != nil {
@@ -374,7 +377,8 @@ func (im *Image) message(n int) (m *message, b []byte, err error) {
 	return m, b, nil
 }
 
-// rights takes one byte and one descriptor, which becomes the result. A message without one leaves -1.
+// rights takes one byte and one descriptor, which becomes the result. A message without a descriptor leaves -1, which the
+// next step cannot mistake for an open file: every call refuses it with EBADF.
 func (im *Image) rights(o *op) ([]byte, error) {
 	m, b, err := im.message(1)
 	if err != nil {

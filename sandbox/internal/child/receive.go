@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Message is a message that a process sent over a socket with SO_PASSCRED.
+// Message is a message that a process sent over a socket with SO_PASSCRED. The kernel fills in the sender, as a pid in
+// the receiver's pid namespace. Naming another pid needs CAP_SYS_ADMIN, and only steps of the plan send here.
 type Message struct {
 	Byte   byte // 0 at the end: every other end of the socket is closed
 	Sender int  // its pid in the receiver's pid namespace
@@ -29,6 +30,8 @@ func Receive(fd int) (m Message, errno syscall.Errno) {
 	iov.SetLen(1)
 	hdr := unix.Msghdr{Iov: &iov, Control: (*byte)(unsafe.Pointer(&control))}
 	hdr.SetIovlen(1)
+	// MSG_CMSG_CLOEXEC, because the launcher of a library may run other programs at the same time: one that is started
+	// between recvmsg and fcntl would inherit the descriptor.
 	for {
 		hdr.SetControllen(int(unsafe.Sizeof(control)))
 		n, _, errno := syscall.Syscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&hdr)), unix.MSG_CMSG_CLOEXEC)

@@ -129,6 +129,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 	if memory+imageSize > heap && memory < heap+3*arenaSize {
 		syscall.RawSyscall6(unix.SYS_MADVISE, memory, imageSize, unix.MADV_DOFORK, 0, 0, 0)
 	}
+	// Without CLONE_VM: the child has copies of the pages that are not shared, so that its writes reach nothing of the
+	// launcher's but the image.
 	pid, _, e = syscall.RawSyscall6(unix.SYS_CLONE3, uintptr(unsafe.Pointer(args)), argSize, 0, 0, 0, 0)
 	if pid != 0 || e != 0 {
 		syscall.RawSyscall6(unix.SYS_MADVISE, heap, 3*arenaSize, unix.MADV_DOFORK, 0, 0, 0)
@@ -138,7 +140,10 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		afterFork()
 		return pid, e
 	}
+	// The child. An operation that nobody has written yet is zero, which is opEnd. The child never comes to one too early,
+	// because the step before it waits for the launcher's byte.
 	for o.kind != opEnd {
+		// The number is written before the call: if the filter kills the process in it, the launcher finds the step here.
 		n++
 		fault.Step = n
 		for j = 0; j < 6; j++ {
@@ -150,6 +155,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		if o.put != nil {
 			*o.put = int32(regs[o.from])
 		}
+		// Not Syscall: that one tells the scheduler, of which the child has none.
 		r, _, e = syscall.RawSyscall6(o.nr, a[0], a[1], a[2], a[3], a[4], a[5])
 		if r == 0 && o.some {
 			e = syscall.EPIPE
@@ -157,6 +163,8 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		if e != 0 && uint16(e) != o.or {
 			goto failed
 		}
+		// The new process is the task: it goes on with the plan, and its faults stand apart from init's, because both run at
+		// the same time. The old one is init from here on.
 		if o.kind == opFork && r == 0 {
 			fault = &page.Task
 		} else if o.kind == opFork {
@@ -173,6 +181,7 @@ func run(im *Image, args *cloneArgs) (pid uintptr, e syscall.Errno) {
 		regs[o.to] = r
 		o = (*op)(unsafe.Add(unsafe.Pointer(o), unsafe.Sizeof(*o)))
 	}
+	// Only init and a child without a fork come here: the task's last step is execve, which does not return.
 	fault.Step = 0
 	for pid != 0 { // init: reap until the task is gone; what is left dies with us
 		r, _, e = syscall.RawSyscall6(unix.SYS_WAIT4, ^uintptr(0), uintptr(unsafe.Pointer(&page.scratch)), unix.WALL,
@@ -194,6 +203,8 @@ done:
 		syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 0, 0, 0, 0, 0, 0)
 	}
 failed:
+	// The error goes into the shared memory. A message could be refused by the filter, and the launcher finds this even if
+	// the child is killed right after.
 	fault.Step = n
 	fault.Errno = uint32(e)
 	syscall.RawSyscall6(unix.SYS_EXIT_GROUP, 125, 0, 0, 0, 0, 0)

@@ -256,18 +256,22 @@ const (
 )
 
 func (c *Compilation) do(from plan.From, steps ...plan.Step) {
-	for _, s := range steps {
-		s.From = from
-		c.Plan.Steps = append(c.Plan.Steps, s)
-	}
+	c.Plan.Steps = appendSteps(c.Plan.Steps, from, steps)
 }
 
 // doInit is do for init's own steps.
 func (c *Compilation) doInit(from plan.From, steps ...plan.Step) {
-	for _, s := range steps {
-		s.From = from
-		c.Plan.Init = append(c.Plan.Init, s)
+	c.Plan.Init = appendSteps(c.Plan.Init, from, steps)
+}
+
+// appendSteps adds steps that have a From in common. A step is large: it is copied once.
+func appendSteps(list []plan.Step, from plan.From, steps []plan.Step) []plan.Step {
+	n := len(list)
+	list = append(list, steps...)
+	for i := n; i < len(list); i++ {
+		list[i].From = from
 	}
+	return list
 }
 
 // own is the From of steps for which no line of the profile asks.

@@ -95,6 +95,8 @@ func (c *Compilation) LandlockRules() error {
 		}
 	}
 	c.deriveRules()
+	// The kernel refuses a structure that is longer than it knows with E2BIG, unless the rest is zero: each ABI gets its own
+	// length, so that a plan for an old kernel names no field of a new one. The second field came with ABI 4, the third with 6.
 	size := uint64(8)
 	if c.Host.LandlockABI >= 4 {
 		size = 16
@@ -104,6 +106,8 @@ func (c *Compilation) LandlockRules() error {
 	}
 	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, size).Into(plan.Ruleset))
 	c.Land.ruleset = plan.R(plan.Ruleset)
+	// The rules are added after the root is entered, by paths inside: a rule is about an inode, and an inode of the host that
+	// a mount covers is not the one that the task sees.
 	for i := range c.Land.Rules {
 		c.allowBeneath(&c.Land.Rules[i])
 	}
@@ -176,6 +180,8 @@ func (c *Compilation) deriveRules() {
 		c.pathRules("landlock.execute", l.Execute.V, LandExec)
 		exec = 0
 	}
+	// One rule for the whole tree. What must not be read is not mounted or is covered; Landlock is the second lock, and what it
+	// adds is that nothing outside of the tree can be opened, by whatever way it comes into reach.
 	if read|exec != 0 {
 		c.Land.Rules = append(c.Land.Rules, landRule{Path: "/", Access: read | exec, from: derived})
 	}
@@ -187,6 +193,8 @@ func (c *Compilation) deriveRules() {
 		switch {
 		case c.Tree.At(p.Target) != p || p.Opaque || p.Guard == picture.GuardPin:
 			continue // covered by a later mount, or allowed by the rule for the directory above
+		// Files of /proc are written by every program (comm, oom_score_adj). Their modes and the read-only mounts over parts of
+		// /proc decide about them. Nothing can be made there, so that only the rights over files are given.
 		case p.What == "proc":
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
 		case p.Write && (!l.Write.Set || p.What == "a device" || p.What == "devpts"):
@@ -209,6 +217,7 @@ func (c *Compilation) pathRules(section string, items []policy.PathItem, access 
 			continue
 		}
 		isDir, exists := c.Tree.Stat(path)
+		// Landlock's rules stick to inodes: a path that does not exist cannot have one, and gets none when it is made later.
 		if !exists {
 			c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, so the rule allows nothing"})
 			continue
@@ -219,6 +228,8 @@ func (c *Compilation) pathRules(section string, items []policy.PathItem, access 
 
 // allowBeneath opens what a rule is about below the new root, and adds the rule.
 func (c *Compilation) allowBeneath(r *landRule) {
+	// The kernel refuses a rule (EINVAL) with a right that the ruleset does not handle, or with a right over directories for
+	// what is none.
 	access := r.Access & c.Land.Handled
 	if r.file {
 		access &= landOfFile

@@ -130,6 +130,8 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if err != nil || src == "" {
 		return err
 	}
+	// Devices are refused before anything is mounted: a bind of one would be there and could not be opened, which no program
+	// understands.
 	if info.Mode()&fs.ModeDevice != 0 {
 		return c.device(m, src)
 	}
@@ -161,6 +163,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if m.NoExec {
 		attrs |= picture.AttrNoExec
 	}
+	// The decisions come before the first step, because a bind that turns out to be shown in another way must leave no step.
 	still, ok := c.keepsStill(m, src, info)
 	plain := c.IDs.Idmapped && !m.Write && info.IsDir() && c.rootsOwn(src)
 	mnt := c.openSource(from, plan.Tree, src, attrs, m.Pos.Short())
@@ -170,6 +173,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 			c.note("the working directory is " + src + ", which only root can enter: the program starts in /")
 		}
 	}
+	// The mount carries its flags before it is attached: no path leads to it in between while it is still writable.
 	c.attach(from, mnt, target, ok)
 	if ok {
 		c.still(from, mnt, target, still|attrs)
@@ -205,6 +209,7 @@ func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
 			return err
 		}
 		for _, name := range names {
+			// Only where this name still shows the same thing of the host. A mount of the profile at this name is meant.
 			if c.Tree.HostPath(name) != name || name == "/" {
 				continue
 			}
@@ -254,6 +259,7 @@ func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string)
 }
 
 func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
+	// The kernel lets a user namespace mount sysfs only if it owns the network namespace that sysfs would show.
 	if !c.OwnNet && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWNET) {
 		if m.Optional {
 			c.Left = append(c.Left, report.Added{Path: m.Place(), Why: "sysfs shows devices of the network namespace, and the sandbox has none of its own"})
@@ -266,6 +272,8 @@ func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 	c.fsmount(from, plan.Proc, picture.AttrRO|picture.AttrBase|picture.AttrNoExec)
 	c.attach(from, plan.R(plan.Proc), target, true)
 	c.Tree.Add(picture.Part{Target: target, Source: "/sys", What: "sysfs", Rule: m.Pos})
+	// A new sysfs has the machine's firmware tables and the power meters, which tell what other processes compute
+	// (CVE-2020-8694).
 	for _, name := range maskedSysPaths {
 		c.mask(from, target, name, m.Pos)
 	}
@@ -283,6 +291,7 @@ func (c *Compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 	target = paths.Join(parent, name)
 	p := c.Tree.At(target)
 	_, exists := c.Tree.Stat(target)
+	// Made is nil for what is the host's: nothing is ever made there.
 	if p == nil || p.Made == nil {
 		switch {
 		case exists && m.Kind == policy.MountDir && !m.Perm.Set:
@@ -318,6 +327,7 @@ func (c *Compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 func (c *Compilation) content(from plan.From, target, text string, mode uint32, rule policy.Pos) {
 	name := "file" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
+	// O_EXCL, although nobody else can write there: two files of one name would be a mistake in the plan, and fail here.
 	c.do(from, plan.OpenStep(plan.R(plan.Scratch), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, uint64(mode)).Into(plan.File))
 	if text != "" {
 		c.do(from, plan.WriteStep(plan.R(plan.File), text))

@@ -219,6 +219,7 @@ func (c *Compilation) enter() error {
 	if err := c.lookThrough(); err != nil {
 		return err
 	}
+	// The first child has no namespaces of its own: what is new is made inside of what is joined, so that it belongs to that.
 	c.Plan.Clone = 0
 	if c.Host.Privileged && c.Joined(unix.CLONE_NEWUSER) != nil && !c.groupsLocked() {
 		c.do(c.scalar("namespaces.user"), plan.NoGroups()) // root's groups, while there is the right to it
@@ -264,6 +265,8 @@ func (c *Compilation) lookThrough() error {
 		return &fail.UnsupportedError{Layer: j.layer, Why: j.Key + ": the tree of " + j.Path + " cannot be examined before the child joins it", From: c.Where(j.Key),
 			Remedy: "name a process that is in it: /proc/PID/ns/mnt"}
 	}
+	// /proc/PID/root leads to the root directory of that process, in its mount namespace. The plan's steps open the paths again
+	// inside; what is read here only decides.
 	inside := *c.Host
 	inside.Files = c.Host.Files.At(dir + "/root")
 	if _, err := inside.Files.Lstat("/"); err != nil {
@@ -345,6 +348,7 @@ func (c *Compilation) takeIDs(j *join) {
 			c.do(from, s)
 		}
 	}
+	// secureFixup keeps the capabilities over the change of the user, which would clear them otherwise: the mounts take them.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.IDs.InGID)), plan.SetUID(uint64(c.IDs.InUID)))
 }
 
@@ -397,7 +401,7 @@ const unmappedID = 1<<32 - 1
 
 func (maps idMaps) outside(in int) (out int, ok bool) {
 	for _, m := range maps {
-		if in >= m[0] && in-m[0] < m[2] && m[1] != unmappedID {
+		if in >= m[0] && in-m[0] < m[2] && m[1] != unmappedID { // as a difference: the sum could overflow on 32 bits
 			return m[1] + in - m[0], true
 		}
 	}

@@ -25,6 +25,8 @@ var maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
 
 // proc mounts the pid namespace's proc. Nothing is written through it, and nothing is looked up by a path of the host.
 func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error {
+	// proc shows the pid namespace of the process that mounts it, and the kernel lets a user namespace mount it only if it owns
+	// that one.
 	if c.made&unix.CLONE_NEWPID == 0 && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWPID) {
 		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "proc shows the processes of the pid namespace and needs one of the sandbox's own",
 			From: m.Pos.Short(), Remedy: "leave out namespaces.pid, whose default is new"}
@@ -41,6 +43,7 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	if err := c.unknownMasks(m, target); err != nil {
 		return err
 	}
+	// Read-only first: a path that is in both lists is covered then by what hides it.
 	for _, name := range readOnly {
 		c.procReadOnly(from, target, strings.TrimSuffix(name, "/"), m.Pos)
 	}
@@ -89,6 +92,7 @@ func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 }
 
 func (c *Compilation) procReadOnly(from plan.From, target, name string, rule policy.Pos) {
+	// Each step goes on if the name is gone: an entry of /proc can vanish with a module between the look and the mount.
 	tree := plan.R(plan.Tree)
 	c.do(from,
 		plan.Clone(plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree).OrElse(plan.ENOENT),
@@ -134,6 +138,8 @@ var devLinks = [...]struct{ name, text string }{
 
 // dev builds /dev. It is made read-only when everything is on it, but for pts and shm.
 func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error {
+	// Without nodev, as the only mount: it is where devices are opened. The task cannot make one there, because it becomes
+	// read-only, and because the kernel refuses mknod(2) of a device in a user namespace.
 	devfd := plan.R(plan.Dev)
 	c.tmpfs(from, plan.Dev, "755", 64<<10, picture.AttrBase&^uint64(unix.MOUNT_ATTR_NODEV)|picture.AttrNoExec)
 	c.attach(from, devfd, target, true)
@@ -209,6 +215,7 @@ func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
 // newDevpts makes an instance. A task that takes other ids later, without a user namespace, must own its terminal.
 func (c *Compilation) newDevpts(from plan.From, to plan.Reg) {
 	fsfd := plan.R(plan.FS)
+	// ptmxmode, because its default is 0000: nobody could open a terminal through the instance's own ptmx.
 	c.do(from, plan.FsopenStep("devpts").Into(plan.FS), plan.FsFlag(fsfd, "newinstance"),
 		plan.FsString(fsfd, "ptmxmode", "0666"), plan.FsString(fsfd, "mode", "0620"))
 	if c.OwnTTY && !c.IDs.NewUser {
@@ -256,6 +263,7 @@ func (c *Compilation) passwd() string {
 	if home == "" {
 		home = "/"
 	}
+	// A colon or a line's end in the home's path would begin another field, or another user: they are replaced.
 	text := ""
 	if c.IDs.InUID != 0 {
 		text = "root:x:0:0:root:/:/bin/sh\n"

@@ -45,6 +45,8 @@ type Source struct {
 
 // Root mounts the tree in which everything else is mounted.
 func (c *Compilation) Root() error {
+	// Private before the first mount. A new mount namespace has copies of shared mounts, so that without this what the child
+	// mounts would appear on the host, and what the host mounts later would appear in the sandbox.
 	c.do(own("mounts"), plan.Setattr(plan.CWD, "/", unix.AT_RECURSIVE, 0, 0, unix.MS_PRIVATE))
 	c.openStdinAgain()
 	r := &c.Profile.Root
@@ -139,6 +141,8 @@ func (c *Compilation) tmpfs(from plan.From, to plan.Reg, mode string, size int64
 	if size != 0 {
 		c.do(from, plan.FsString(fsfd, "size", strconv.FormatInt(size, 10)))
 	}
+	// The root directory belongs to whoever mounts. Without a user namespace that is the launcher's user still, because the
+	// task's ids are taken after the mounts.
 	if !c.IDs.NewUser && c.IDs.InUID != c.Host.UID {
 		c.do(from, plan.FsString(fsfd, "uid", strconv.Itoa(c.IDs.InUID)), plan.FsString(fsfd, "gid", strconv.Itoa(c.IDs.InGID)))
 	}

@@ -95,6 +95,8 @@ func initFilter(arch filter.Arch, calls []uint32) string {
 	)
 	kill, allow := filter.Insn{Code: ret, K: unix.SECCOMP_RET_KILL_PROCESS}, filter.Insn{Code: ret, K: unix.SECCOMP_RET_ALLOW}
 	insns := make([]filter.Insn, 0, 6+len(calls))
+	// The architecture is compared before the number: the same number is another call to another architecture, and a process
+	// can make calls of both (int 0x80 on amd64).
 	insns = append(insns, filter.Insn{Code: load, K: 4}, filter.Insn{Code: equal, Jt: 1, K: arch.Audit()}, kill, filter.Insn{Code: load, K: 0})
 	for i, nr := range calls {
 		insns = append(insns, filter.Insn{Code: equal, Jt: uint8(len(calls) - i), K: nr})

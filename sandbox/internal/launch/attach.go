@@ -26,6 +26,7 @@ func (p *Process) keep() error {
 		a = &attach.Attached{}
 		p.kept = a
 	}
+	// The task waits, and its namespaces and root are final. Later it may have ended.
 	if err := a.Open("/proc/" + strconv.Itoa(p.Task)); err != nil {
 		return &fail.Error{Op: "keep the sandbox for exec", Err: err}
 	}
@@ -100,12 +101,14 @@ func (p *Process) Attach() (*attach.Attached, error) {
 
 // attachAsked is Attach for another process.
 func (p *Process) attachAsked(json.RawMessage) (any, []int, error) {
+	// A program that joins a frozen group would be frozen in the middle of its launch, and its launcher would wait.
 	if p.frozen() {
 		return nil, nil, &fail.Error{Op: "exec", Err: errors.New("the sandbox is paused"), Hint: "to continue it: cordon resume"}
 	}
 	if p.exited() {
 		return nil, nil, attach.ErrSandboxEnded
 	}
+	// The file with the text is sealed, so that one answer can be given to all who ask.
 	if p.answer != nil { // it is the same for all who ask
 		return nil, p.answer, nil
 	}
@@ -145,6 +148,7 @@ func (p *Process) Share() (*attach.Attached, error) {
 		return nil, err
 	}
 	a := shared.With(nil)
+	// Duplicates, because the launcher closes its own when the sandbox ends, at any time for the caller.
 	for name, fd := range shared.Descriptors() {
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {

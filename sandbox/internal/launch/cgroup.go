@@ -113,6 +113,7 @@ func (p *Process) guardDevices() error {
 	if !guarded {
 		return nil
 	}
+	// Not earlier: the mounts of /dev are in the tree now, and their devices are the ones that stay allowed.
 	f, err := p.Cgroup.Guard(list)
 	if err != nil {
 		missing, err := p.Comp.Without(policy.LayerCgroup, "devices are not guarded: "+err.Error(), "", "", compile.OrMissing(cgroup.Hint(err)))
@@ -130,6 +131,7 @@ func (p *Process) removeGroups() {
 	if g == nil {
 		return
 	}
+	// Under the lock, because Kill and Thaw come from other threads and use the group.
 	p.Mu.Lock()
 	p.Cgroup = nil
 	p.Mu.Unlock()

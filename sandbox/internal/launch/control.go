@@ -100,6 +100,7 @@ func (p *Process) acceptClient() {
 	if err != nil { // it has gone, or there is no descriptor for it
 		return
 	}
+	// Admit asks the kernel who has connected. A task may have the caller's id, but it is in another user namespace.
 	if state.Admit(fd) != nil || len(p.control.clients) == MaxClients {
 		unix.Close(fd)
 		return

@@ -89,6 +89,7 @@ func (p *Process) openResources() error {
 			return err
 		}
 	}
+	// Duplicates above all numbers that the task gets: dup3 in the child would otherwise overwrite one that it still needs.
 	for i, f := range p.Cmd.ExtraFiles {
 		if err := p.files.Dup(compile.ExtraName(i), int(f.Fd())); err != nil {
 			return err
@@ -129,7 +130,7 @@ func (p *Process) sendSources() error {
 	defer release()
 	for ; p.sent < len(p.Comp.Sources); p.sent++ {
 		s := &p.Comp.Sources[p.sent]
-		fd, err := -1, error(nil)
+		var fd int
 		if s.Output != 0 {
 			fd, err = detachOutput(s, int(p.Cmd.Stdio[s.Output].Fd()), userns)
 		} else {

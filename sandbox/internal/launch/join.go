@@ -133,6 +133,7 @@ func (p *Process) openAttached() (err error) {
 	if p.Comp.Into == nil {
 		return nil
 	}
+	// Duplicates: the caller may close its own when Start has returned.
 	for name, fd := range p.Comp.Into.Descriptors() {
 		if err := p.files.Dup(name, fd); err != nil {
 			return err
@@ -231,6 +232,7 @@ func (p *Process) checkEntered(dir string) error {
 		if s == nil {
 			continue
 		}
+		// A pid or time namespace is entered for the children, so that the name is that of pid_for_children.
 		its, err := proc.Readlink(dir + "/ns/" + k.Children)
 		if err != nil {
 			return &fail.Error{Op: "read back the namespaces", Err: err}
@@ -246,6 +248,7 @@ func (p *Process) checkEntered(dir string) error {
 		return err
 	}
 	p.enforced(policy.LayerMount, "the sandbox's root", "/proc/PID/root")
+	// What the child has from this launcher, such as filters and groups, must be no weaker than what the task got from its own.
 	text, err := proc.ReadAll(dir + "/status")
 	if err != nil {
 		return &fail.Error{Op: "read back the ids", Err: err}

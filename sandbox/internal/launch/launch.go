@@ -46,6 +46,7 @@ func (p *Process) LaunchAll() error {
 }
 
 func (p *Process) launch() error {
+	// The thread first: the child gets its credentials, and a Go program can have threads of different users.
 	if err := p.checkThread(); err != nil {
 		return err
 	}
@@ -60,6 +61,7 @@ func (p *Process) launch() error {
 	if p.Cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
 		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
 	}
+	// From here on the last step is known, and a signal can tell a task that is about to run the program from one that is not.
 	p.Mu.Lock()
 	p.last = len(p.Comp.Plan.Steps)
 	p.Mu.Unlock()
@@ -72,6 +74,8 @@ func (p *Process) launch() error {
 	if p.Cmd.Ran != nil {
 		p.Cmd.Ran()
 	}
+	// In this order: confirm lets init reap, after which the number of a task that has ended is anybody's. The entry is
+	// completed last, because other commands must not find a sandbox that is not confirmed.
 	if err := p.identify(); err != nil {
 		return err
 	}
@@ -83,6 +87,7 @@ func (p *Process) launch() error {
 	}
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
+	// Signals that arrived during the launch: one that was meant to end it has killed init, the others waited for the program.
 	p.running = true
 	if p.killed {
 		return &fail.SignalError{Signal: p.early}
@@ -102,6 +107,7 @@ func (p *Process) compile() (err error) {
 	if r.Nonce, err = p.Cmd.nonce(); err != nil {
 		return err
 	}
+	// The groups are made before the plan is compiled, because the plan depends on what this host lets the launcher have.
 	if r.MakeDir = makeOwnDir; r.Into == nil {
 		p.groups = p.makeGroups()
 		r.Groups = p.groups
@@ -135,10 +141,13 @@ func (p *Process) handOver(c *compile.Compilation) error {
 
 // begin clones the child with its first steps, and maps its ids.
 func (p *Process) begin() error {
+	// Only the child may hold its end of the socket: that end closes with it, which is how the launcher learns of its end.
 	defer p.files.CloseAll()
 	if err := p.open(); err != nil {
 		return err
 	}
+	// The state directory knows of the groups before a process is in them: whoever sweeps after a launcher that was killed
+	// finds them there.
 	if err := p.keepGroup(); err != nil {
 		return err
 	}
@@ -154,6 +163,7 @@ func (p *Process) begin() error {
 	if err := p.born(); err != nil {
 		return err
 	}
+	// Where the child can map its own ids, it does: then nobody has to wait for anybody.
 	if !p.Comp.IDs.LauncherMaps {
 		return nil
 	}
@@ -192,6 +202,7 @@ func (p *Process) open() error {
 	if err := p.files.Add(compile.FileSync, pair[1]); err != nil {
 		return err
 	}
+	// The kernel says who has sent a message: that is how the launcher learns the task's pid, which only init knows otherwise.
 	if err := unix.SetsockoptInt(p.Link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return &fail.Error{Op: "setsockopt SO_PASSCRED", Err: err}
 	}
@@ -231,6 +242,7 @@ func (p *Process) clone() error {
 	if err := p.enterJoined(); err != nil {
 		return err
 	}
+	// Signals are caught from here on, so that none is lost between the clone and the loop.
 	if err := p.catchSignals(); err != nil {
 		return err
 	}
@@ -286,6 +298,7 @@ func (p *Process) Fault() error {
 }
 
 func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) error {
+	// init's steps are numbered after those of the task, as the printed plan has them.
 	steps, n := p.Comp.Plan.Steps, i
 	if i >= child.InitBase {
 		steps, n = p.Comp.Plan.Init, i-child.InitBase

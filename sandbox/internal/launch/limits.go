@@ -64,6 +64,7 @@ func (p *Process) checkCrowd() {
 	if p.gone { // the number may be another process's by now
 		return
 	}
+	// Without a cgroup RLIMIT_NPROC stands in, and the kernel tells nobody that it has refused a fork.
 	if TreeUsage(p.PID, maxTree).Threads >= p.Comp.Profile.Limits.PIDs.V {
 		p.crowded = true
 		return
@@ -76,6 +77,7 @@ func (p *Process) wallOver() {
 	if p.limit == "" {
 		p.limit = report.LimitTimeout
 	}
+	// Once the sandbox is gone the rest of its output is not waited for any longer: the time is over.
 	p.told, p.hurry = true, p.gone
 	_ = p.Signal(unix.SIGTERM) // a task that is gone has ended in time
 	p.At(time.Now().Add(p.grace()), p.EndNow)
@@ -154,6 +156,7 @@ func (p *Process) watchOOM(dir string) {
 		return
 	}
 	p.watched = append(p.watched, event)
+	// cgroup v1, memory.rst: the kernel takes the two numbers as text, and keeps the eventfd. The second file may be closed.
 	control, err := unix.Open(dir+"/memory.oom_control", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return

@@ -172,6 +172,7 @@ const (
 func (p *Process) observeAll() {
 	for range watchedInRow {
 		var n child.Notification
+		// The kernel wants zeros in the structure that it fills in, and refuses anything else: it is new each time.
 		if child.NextNotification(p.Listener, &n) != 0 {
 			return // killed since
 		}
@@ -289,6 +290,7 @@ func (d *Denials) Count(call *filter.Data) (errno syscall.Errno, fresh *denied) 
 // add counts a call that got errno: 0 if the launcher has made it, without set-id bits. What is returned is new.
 func (d *Denials) add(call *filter.Data, errno syscall.Errno) (fresh *denied) {
 	d.Total++
+	// Addresses and lengths differ from call to call; only arguments that are constants tell kinds apart.
 	key := kindKey{callKey: callKey{call.Arch, call.Nr}, errno: uint16(errno)}
 	for i, m := range d.mask(key.callKey) {
 		key.constants[i] = call.Args[i] & m

@@ -193,9 +193,12 @@ func (p *Process) Wait() (*report.Report, error) {
 		p.abort()
 		return nil, err
 	}
+	// Init is reaped first. With it the kernel has killed and reaped every process of its pid namespace; where the profile has
+	// none, orphans are left to kill.
 	var usage unix.Rusage
 	status := p.reap(&usage)
 	p.killOrphans()
+	// Every process of the sandbox is dead. The time counts: what is written in the host's files from now on is not the task's.
 	p.writes.Stop()
 	p.gone = true
 	p.lender.finish()
@@ -218,6 +221,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.reportEnd(status)
 	p.reportBreak(typed)
 	r.Ended = r.Signal == "SIGKILL" && p.sandboxEnds()
+	// Counters are read while the groups are there: release removes them.
 	stats := p.stats()
 	p.reportUsage(&usage, stats)
 	p.reportLimits(stats)

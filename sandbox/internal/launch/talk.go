@@ -30,6 +30,8 @@ func (p *Process) converse() error {
 			return p.ended()
 		}
 		err := p.hear(&m)
+		// The barrier: the launcher answers once, when init is confined and the task waits. A program that ran earlier could
+		// find an init that still has capabilities, or a sandbox that turns out to be wrong.
 		init, task = init || m.Byte == compile.MsgInit, task || m.Byte == compile.MsgTask
 		if err == nil && init && task && (m.Byte == compile.MsgInit || m.Byte == compile.MsgTask) {
 			p.writes.Go()
@@ -48,20 +50,20 @@ func (p *Process) converse() error {
 // hear does what a message asks for.
 func (p *Process) hear(m *child.Message) (err error) {
 	switch m.Byte {
-	case compile.MsgBegin:
+	case compile.MsgBegin: // the namespaces are complete by now, and nothing of the program has run
 		if err = p.taskSeen(m.Sender); err == nil && p.Comp.Into == nil {
 			err = p.checkNamespaces()
 		}
 		if err == nil {
 			err = p.checkGroups()
 		}
-	case compile.MsgRoot:
+	case compile.MsgRoot: // nothing is mounted after this
 		if err = p.checkMounts(); err == nil {
 			err = p.guardDevices()
 		}
 	case compile.MsgRules:
 		err = p.keepFile(attach.FileRuleset, m.File)
-	case compile.MsgTask:
+	case compile.MsgTask: // the last message before the filter: what is kept is opened while the task cannot go away
 		if err = p.checkTerminal(); err == nil {
 			err = p.checkConfined()
 		}
@@ -115,6 +117,8 @@ func (p *Process) taskSeen(pid int) error {
 // ended says why the child closed its last end of the socket: nil when the program runs.
 func (p *Process) ended() error {
 	switch {
+	// The socket is close-on-exec, so that a successful execve closes it, and so does a death. The shared memory tells one
+	// from the other: the task was at its last step, and that step has left no error.
 	case p.atProgram() && !p.exited():
 		return p.checkListener()
 	case p.killedWithin():

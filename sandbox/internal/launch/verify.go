@@ -34,6 +34,8 @@ func (p *Process) checkMounts() error {
 	}
 	visible, bare, err := checkMounts(&p.Comp.Tree, table)
 	p.placeGuards(visible)
+	// The kernel takes a mount away if the host replaces the file that it covers (Linux 3.18 for other mount namespaces).
+	// What hides or protects is mounted again, a few times: a host that goes on replacing it wins, and the launch is refused.
 	for try := 0; errors.As(err, new(notMounted)) && try < maxRestores; try++ {
 		if table, err = p.coverAgain(err); err != nil {
 			break
@@ -205,6 +207,8 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 		part := t.At(m.Point)
 		var wrong string
 		switch {
+		// A mount that nobody asked for can come by propagation, if the host mounts something meanwhile and a mount is not
+		// private.
 		case part == nil:
 			wrong = " was not asked for"
 		case proc.HasOption(m.Options, "rw") && !part.Write:
@@ -317,6 +321,7 @@ func (p *Process) checkStatus(text []byte) error {
 		{"NoNewPrivs", "1", policy.LayerNoNewPriv},
 		{"Seccomp", "2", policy.LayerSeccomp},
 	}
+	// CapInh is compared although it gives nothing by itself: a program with inheritable file capabilities would use it.
 	for _, f := range fields {
 		got := proc.StatusField(text, f.key)
 		if f.layer == policy.LayerSeccomp && c.Observed() {

@@ -49,10 +49,10 @@ func (t *MountTable) Covered() bool {
 func ParseMounts(text []byte) (*MountTable, error) {
 	n := bytes.Count(text, []byte{'\n'})
 	t := &MountTable{List: make([]MountEntry, 0, n), on: make(map[mountKey]int, n), ByID: make(map[string]int, n)}
-	for line := range bytes.Lines(text) {
-		m, ok := ParseMount(line)
+	for line := range strings.Lines(string(text)) { // the texts of all mounts are parts of one
+		m, ok := mountLine(line)
 		if !ok {
-			return nil, errors.New("unexpected line " + strconv.Quote(string(line)))
+			return nil, errors.New("unexpected line " + strconv.Quote(line))
 		}
 		t.on[mountKey{m.parent, m.Point}] = len(t.List)
 		t.ByID[m.ID] = len(t.List)
@@ -94,9 +94,12 @@ func (t *MountTable) between(m, parent *MountEntry) bool {
 }
 
 // ParseMount reads a line of the table: ID parent major:minor root point options … - type source super-options.
-func ParseMount(line []byte) (m MountEntry, ok bool) {
+func ParseMount(line []byte) (m MountEntry, ok bool) { return mountLine(string(line)) }
+
+// mountLine is ParseMount of a text, of which the entry keeps parts.
+func mountLine(line string) (m MountEntry, ok bool) {
 	var f [6]string
-	rest := string(line)
+	rest := line
 	for i := range f {
 		if f[i], rest, ok = strings.Cut(rest, " "); !ok {
 			return m, false

@@ -42,25 +42,44 @@ func Head(path string, most int) (b []byte, whole bool, err error) {
 
 func head(fd int, path string, most int) ([]byte, bool, error) {
 	var first [firstRead]byte // on the stack: most files are short, and only what they hold is kept
-	b := first[:0:min(most+1, firstRead)]
-	for {
-		n, err := unix.Read(fd, b[len(b):cap(b)])
+	room := min(most+1, firstRead)
+	n, end, err := fill(fd, path, first[:room], room > most)
+	if err != nil {
+		return nil, false, err
+	}
+	if end || n > most {
+		return bytes.Clone(first[:min(n, most)]), n <= most, nil
+	}
+	for b := first[:n]; ; {
+		room = min(most+1, 4*room)
+		larger := make([]byte, len(b), room)
+		copy(larger, b)
+		n, end, err := fill(fd, path, larger[len(b):room], room > most)
+		if err != nil {
+			return nil, false, err
+		}
+		if n += len(b); end || n > most {
+			return larger[:min(n, most)], n <= most, nil
+		}
+		b = larger[:n]
+	}
+}
+
+// fill reads until the file ends or the room does: what is called last to its last byte, any other until no line may fit.
+func fill(fd int, path string, room []byte, last bool) (n int, end bool, err error) {
+	for n < len(room) && (last || len(room)-n >= aLine) {
+		got, err := unix.Read(fd, room[n:])
 		switch {
 		case err == unix.EINTR:
-			continue
 		case err != nil:
-			return nil, false, &fs.PathError{Op: "read", Path: path, Err: err}
-		case n == 0:
-			return bytes.Clone(b), true, nil
-		}
-		b = b[:len(b)+n]
-		if len(b) > most {
-			return bytes.Clone(b[:most]), false, nil
-		}
-		if cap(b)-len(b) < aLine && cap(b) <= most {
-			b = append(make([]byte, 0, min(most+1, 4*cap(b))), b...)
+			return n, false, &fs.PathError{Op: "read", Path: path, Err: err}
+		case got == 0:
+			return n, true, nil
+		default:
+			n += got
 		}
 	}
+	return n, false, nil
 }
 
 const (
