@@ -182,7 +182,8 @@ func (c *Cmd) request(p *policy.Profile, h *host.Host) (*compile.Request, error)
 func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launch.Command {
 	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: files, ExtraFiles: c.ExtraFiles,
 		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
-		KillAfter: c.KillAfter, State: c.State, Profiles: c.Profiles, Search: c.Search, Exclusive: c.Exclusive, Note: c.Note,
+		KillAfter: c.KillAfter, WaitDelay: c.WaitDelay, State: c.State, Profiles: c.Profiles, Search: c.Search,
+		Exclusive: c.Exclusive, Note: c.Note,
 		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold, Ran: c.ran}
 }
 

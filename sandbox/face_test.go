@@ -421,11 +421,39 @@ func TestCountedWriter(t *testing.T) {
 	if err := c.Run(); !errors.As(err, &exit) || exit.Report.Limit != "output" || out.Len() < 100<<10 {
 		t.Errorf("%v, %d bytes", err, out.Len())
 	}
+	c = shell(t, "head -c 200000 /dev/zero") // into a pipe that nobody reads
+	c.Profile.Limits.Output = policy.Opt[int64]{Set: true, V: 1 << 20}
+	c.WaitDelay = 50 * time.Millisecond
+	if _, err := c.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run() }()
+	select {
+	case <-ended:
+	case <-time.After(sandboxtest.Slow(20 * time.Second)):
+		t.Fatal("Wait waits for a reader after WaitDelay")
+	}
 	out.Reset()
 	c = shell(t, "tty >/dev/null && echo on a terminal")
 	c.Terminal, c.Stdout = true, &out
 	if err := c.Run(); err != nil || out.String() != "on a terminal\r\n" {
 		t.Errorf("%v: %q", err, out.String())
+	}
+	c = shell(t, "echo to the end") // of which the reader learns before Wait
+	c.Terminal = true
+	pipe, err := c.StdoutPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(pipe); err != nil || string(text) != "to the end\r\n" {
+		t.Errorf("%v: %q", err, text)
+	}
+	if err := c.Wait(); err != nil {
+		t.Error(err)
 	}
 	unchanged(t, before)
 	asUserToo(t)

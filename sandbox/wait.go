@@ -68,7 +68,7 @@ func (c *Cmd) start() error {
 // one goroutine keeps that thread until the sandbox is gone. It never gives it back: where namespaces were joined, the
 // thread is not like the others.
 func (c *Cmd) startApart(command *launch.Command) error {
-	proc, done := c.proc, make(chan waited, 1)
+	proc, done, late := c.proc, make(chan waited, 1), c.Terminal
 	c.done = done
 	started := make(chan error, 1)
 	go func() {
@@ -78,6 +78,9 @@ func (c *Cmd) startApart(command *launch.Command) error {
 		started <- err
 		if err == nil {
 			report, err := proc.Wait()
+			if late { // whoever reads the other end to its end waits for that
+				c.streams.letGo()
+			}
 			done <- waited{report, err}
 		}
 	}()

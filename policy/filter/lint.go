@@ -2,6 +2,7 @@ package filter
 
 import (
 	"slices"
+	"strings"
 
 	"cordon/policy/filter/tables"
 )
@@ -62,11 +63,18 @@ func (c *compiler) lintPair(o, r *rule) {
 func (c *compiler) lintAfter(i int) {
 	r := &c.rules[i]
 	for j := i + 1; j < len(c.rules); j++ {
-		if o := &c.rules[j]; o.call == r.call && o.action && o.cond == refFalse {
+		if o := &c.rules[j]; o.call == r.call && o.action && o.cond == refFalse && !overrides(c.spec.Rules[o.index].From, c.spec.Rules[r.index].From) {
 			c.warn("the condition on "+tables.CallNames[r.call]+" has no effect: its action is always "+o.other.String(),
 				c.spec.Rules[r.index].From, c.spec.Rules[o.index].From)
 		}
 	}
+}
+
+// overrides reports whether a rule of one file comes after one that the file inherits: that takes away what the other allows,
+// as it is meant to.
+func overrides(own, inherited string) bool {
+	file := func(from string) string { return from[:max(0, strings.LastIndexByte(from, ':'))] }
+	return file(own) != file(inherited)
 }
 
 // maxSteps bounds the search for a contradiction.

@@ -54,6 +54,7 @@ func (l *learner) seenCalls() (seen []*Call) {
 	for _, name := range slices.Sorted(keysOf(refusals)) {
 		if c := refusals[name]; byName[name] == nil {
 			l.note(Note{Kind: Left, What: "the system call " + name, Why: "it always ended with " + c.Errno, At: c.At})
+			l.refused = append(l.refused, c)
 		}
 	}
 	slices.SortFunc(seen, func(a, b *Call) int { return cmp.Compare(a.Name, b.Name) })
@@ -194,12 +195,23 @@ func (l *learner) rules(ruled map[string]bool) {
 			l.rule(name, n.make(l, all), all)
 		}
 	}
+	for _, c := range l.refused {
+		if !ruled[c.Name] && !allowed[c.Name] && !l.hasRule(c.Name) {
+			l.own.Syscalls.Rules = append(l.own.Syscalls.Rules, policy.SyscallRule{Call: c.Name, Expr: "errno(" + c.Errno + ")", Quiet: true, Pos: c.At})
+			l.comment(ruleKey(len(l.own.Syscalls.Rules)-1), c.Name+" always ended with "+c.Errno+", and the program went on.")
+		}
+	}
 	for _, name := range slices.Sorted(keysOf(ruled)) {
-		if !allowed[name] && !slices.ContainsFunc(l.own.Syscalls.Rules, func(r policy.SyscallRule) bool { return r.Call == name }) {
+		if !allowed[name] && !l.hasRule(name) {
 			l.own.Syscalls.Rules = append(l.own.Syscalls.Rules, policy.SyscallRule{Call: name, Expr: "errno(EPERM)"})
 			l.comment(ruleKey(len(l.own.Syscalls.Rules)-1), name+" was not called; the rule for it that is inherited would allow it.")
 		}
 	}
+}
+
+// hasRule reports whether there is a rule about a call already.
+func (l *learner) hasRule(call string) bool {
+	return slices.ContainsFunc(l.own.Syscalls.Rules, func(r policy.SyscallRule) bool { return r.Call == call })
 }
 
 func ruleKey(i int) string { return "syscalls.rules[" + strconv.Itoa(i) + "]" }

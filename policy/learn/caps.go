@@ -3,9 +3,11 @@ package learn
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cordon/policy"
+	"cordon/policy/lint"
 	"cordon/policy/phrase"
 )
 
@@ -85,6 +87,9 @@ func (l *learner) capabilities() (without []string) {
 	slices.SortFunc(kept, func(a, b Cap) int { return cmp.Compare(a.Cap, b.Cap) })
 	s := &l.own.Capabilities
 	for _, c := range kept {
+		if lint.LeadsToRoot(c.Cap) {
+			l.comment("capabilities.keep["+strconv.Itoa(len(s.Keep))+"]", "lint:ignore CL013 the recorded program used it"+phrase.Prefixed(": ", c.By))
+		}
 		s.Keep = append(s.Keep, policy.Capability{Name: c.Cap, Pos: c.At})
 		if l.f.user() {
 			s.Ambient = append(s.Ambient, policy.Capability{Name: c.Cap, Pos: c.At})

@@ -70,6 +70,7 @@ type learner struct {
 	own        *policy.Profile
 	notes      []Note
 	comments   map[string][]string
+	refused    []*Call // calls that always failed, and are not allowed
 }
 
 // Learn makes a profile that allows what the facts contain, on top of the profile in opts.
@@ -201,6 +202,7 @@ func (l *learner) env() (keep []policy.EnvKeep) {
 func (l *learner) rest() {
 	if l.parent.TTY == policy.TTYNone {
 		l.own.TTY = policy.TTYInherit
+		l.comment("tty", "lint:ignore CL018 the recorded program had the caller's terminal")
 	}
 	if l.parent.OnDenial == policy.DenialSilent {
 		l.own.OnDenial = policy.DenialReport

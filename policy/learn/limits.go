@@ -82,11 +82,12 @@ func (l *learner) missing(cgroup bool) {
 			has = has || m.Layer == x.layer
 		}
 		if x.want && !has {
+			l.comment("missing["+strconv.Itoa(len(l.own.Missing))+"]", "lint:ignore CL020 so that it starts on every host")
 			l.own.Missing = append(l.own.Missing, policy.MissingLayer{Layer: x.layer})
 		}
 	}
 	if len(l.own.Missing) > 0 {
-		l.comment("missing", "", "So that it starts on every host; the report says so. Take them out to insist.")
+		l.comment("missing", "", "The report says what is missing. Take these out to insist.")
 	}
 }
 

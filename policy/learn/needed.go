@@ -142,7 +142,7 @@ func listed(lines []string) []string {
 }
 
 // leftOut puts what was left out on purpose in comments: capabilities that were asked for and are not needed, and
-// calls that the program does without. The language has no word for a denial that is expected, so that the report may name them.
+// calls that the program does without, which have quiet rules besides: see rules.
 func (l *learner) leftOut(caps []string) {
 	var calls []string
 	for _, n := range l.notes {
@@ -158,7 +158,7 @@ func (l *learner) leftOut(caps []string) {
 		l.comments[at] = append(append(l.comments[at], "", "Not kept, since no call failed without:"), listed(caps)...)
 	}
 	if len(calls) > 0 {
-		text := append(l.comments["syscalls"], "", "Left out on purpose: that they are denied is expected. No rule can be quiet yet:")
+		text := append(l.comments["syscalls"], "", "Left out on purpose; what the program went on without is denied by quiet rules:")
 		l.comments["syscalls"] = append(text, listed(calls)...)
 	}
 }

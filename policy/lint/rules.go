@@ -267,9 +267,12 @@ func (l *linter) hostNetwork() {
 // processes, every file, devices, tracing, the kernel's log and clock.
 var asRoot = []string{"SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF", "PERFMON", "SYS_BOOT", "SYS_TIME", "MKNOD", "MAC_ADMIN", "MAC_OVERRIDE", "CHECKPOINT_RESTORE", "SYSLOG"}
 
+// LeadsToRoot reports whether a capability is as good as all others: rule CL013.
+func LeadsToRoot(name string) bool { return slices.Contains(asRoot, name) }
+
 func (l *linter) capabilities() {
 	for _, c := range l.p.Capabilities.Keep {
-		if slices.Contains(asRoot, c.Name) {
+		if LeadsToRoot(c.Name) {
 			l.say(c.Pos, "capabilities: "+c.Name+" is kept")
 		}
 	}

@@ -129,12 +129,52 @@ func openExisting(places []Place) (dirs []int, err error) {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
 		case !p.Fixed && (errors.As(err, new(foreignError)) || errors.Is(err, unix.EACCES)):
 		case p.Base == "/var/tmp": // anybody can make a directory of that name there
+		case rootsOwn(p, err):
+			if fd, ok := openOuter(); ok {
+				dirs = append(dirs, fd)
+			}
 		default:
 			closeAll(dirs)
 			return nil, err
 		}
 	}
 	return dirs, nil
+}
+
+// rootsOwn reports whether a place is that of the machine's root, which root of a user namespace of somebody else's may not
+// read: unshare --map-root-user.
+func rootsOwn(p Place, err error) bool {
+	return p.Fixed && os.Getuid() == 0 && (errors.Is(err, unix.EACCES) || errors.As(err, new(foreignError))) && outerUser() > 0
+}
+
+// openOuter opens the place of the user who is root in the user namespace. It does not depend on the environment either.
+func openOuter() (fd int, ok bool) {
+	for _, p := range PlacesOf(outerUser(), passwd.Home(outerUser()), func(string) string { return "" }) {
+		if fd, err := p.open(false); err == nil && p.Fixed {
+			return fd, true
+		} else if err == nil {
+			unix.Close(fd)
+		}
+	}
+	return -1, false
+}
+
+// outerUser returns the user id that root has in the user namespace above; 0 where it is root there too, and -1 where that is
+// not known. user_namespaces(7).
+func outerUser() int {
+	b, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return -1
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) == 3 && f[0] == "0" {
+			if n, err := strconv.Atoi(f[1]); err == nil {
+				return n
+			}
+		}
+	}
+	return -1
 }
 
 func closeAll(fds []int) {

@@ -331,14 +331,14 @@ const (
 
 // secureBits are the task's, for good. Root inside that keeps capabilities is root as on a host: it has them by being uid 0, and
 // a program that becomes another user loses them. With secureFixup that program would keep them all, SETUID too, and be root
-// again whenever it likes. Where SETUID is kept, it may say before that which ones it wants to keep.
+// again whenever it likes. It may say before that which ones it wants to keep, as setpriv(1) does even without SETUID.
 func (c *Compilation) secureBits() uint64 {
 	bits := uint64(secureLocks | secureNoRise)
-	if c.Keep>>unix.CAP_SETUID&1 == 0 {
-		bits |= secureKeepLock
-	}
 	if c.Keep == 0 || c.IDs.InUID != 0 {
 		bits |= secureNoRoot | secureFixup
+		if c.Keep>>unix.CAP_SETUID&1 == 0 {
+			bits |= secureKeepLock
+		}
 	}
 	return bits
 }

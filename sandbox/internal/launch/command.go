@@ -34,6 +34,7 @@ type Command struct {
 	Dir       string
 
 	KillAfter time.Duration
+	WaitDelay time.Duration // how long the readers of copied output are waited for; 0 means for as long as they take
 	State     *state.Entry
 	Profiles  []ledger.Text
 	Search    []string

@@ -144,6 +144,9 @@ func (p *Process) Drain() {
 	if p.limit != "" || p.Status.Signal() == unix.SIGKILL {
 		p.At(time.Now().Add(p.grace()), func() { loop.Tell(c.Quit) })
 	}
+	if d := p.Cmd.WaitDelay; d > 0 {
+		p.At(time.Now().Add(d), func() { loop.Tell(c.Quit) })
+	}
 	for range c.Relays {
 		if err := p.await(c.Done, c.Quit); err != nil || loop.Readable(c.Quit) {
 			p.Report.Hints = append(p.Report.Hints, report.Hint{Text: "nobody read the end of the program's output, which is lost"})
