@@ -40,6 +40,7 @@ type Compilation struct {
 	handOver func(*Compilation) bool // gives the launcher what is compiled so far, and asks for more; nil where nothing is run
 	Program  program
 	Workdir  string
+	byNames  bool   // the root is the launcher's, and shows what is in the host's: see rootByNames
 	OwnNet   bool   // the network namespace is new
 	Keep     uint64 // capabilities of the task
 	Ambient  uint64
@@ -144,6 +145,8 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).publish,
 	(*Compilation).Mounts,
 	(*Compilation).Names,
+	// The tools of the home before the hide rules, which cover what lies in them.
+	(*Compilation).tools,
 	(*Compilation).publish,
 	// The launcher's own directories come before the hide rules, which cover what exists.
 	(*Compilation).makeOwn,

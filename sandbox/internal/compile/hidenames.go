@@ -142,6 +142,11 @@ func (c *Compilation) bound() []picture.Bound {
 		}
 		list = append(list, picture.Bound{Target: target, Source: source, Here: source == c.Host.Cwd || source == "/"})
 	}
+	for i := range c.Tree.Parts {
+		if p := &c.Tree.Parts[i]; p.What == toolTree {
+			list = append(list, picture.Bound{Target: p.Target, Source: p.Source})
+		}
+	}
 	for i := range list {
 		for j := range list {
 			if i != j && paths.Below(list[i].Target, list[j].Target) && (list[i].Target != list[j].Target || i > j) {

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -285,4 +286,117 @@ func NotStill(dirs []string) (missing []report.Missing) {
 			Instead: "covered sockets, as far as they exist at the start"})
 	}
 	return missing
+}
+
+// A name that the host does not have, in a directory of the host's that is shown read-only: `--ro ~/data:/data`. Nothing is made
+// on the host. The directory becomes one of the launcher's, in which every name that is there is bound, and the new one is made.
+
+// maxBoundNames bounds how many names of a directory are bound, each a mount.
+const maxBoundNames = 1024
+
+// hostsTree is what the parts of the host's own tree are.
+const hostsTree = "the host's tree"
+
+// namesNew reports whether a mount of the profile has a target whose first name the host's root does not have.
+func (c *Compilation) namesNew() bool {
+	if c.Profile.Root.Overlay != "" || c.AsItIs() {
+		return false
+	}
+	for i := range c.Profile.Mounts {
+		m := &c.Profile.Mounts[i]
+		if m.Kind != policy.MountBind || !strings.HasPrefix(m.Target, "/") || m.Optional {
+			continue // it is shown at its own place, or below the home or the working directory, or it is a guess
+		}
+		name, _, _ := strings.Cut(paths.Clean(m.Target)[1:], "/")
+		if _, err := c.Tree.Lstat("/" + name); name != "" && fail.NotThere(err) {
+			return true
+		}
+	}
+	return false
+}
+
+// rootByNames makes the root a directory of the launcher's in which everything of the host's root is bound, read-only.
+func (c *Compilation) rootByNames(from plan.From) error {
+	c.byNames = true
+	c.openScratch()
+	c.tmpfs(from, plan.Root, "755", 0, picture.AttrBase)
+	c.Tree.Add(picture.Part{Target: "/", Made: map[string]picture.Node{}, What: "the sandbox's root", Rule: c.Profile.Source("root")})
+	c.do(from, plan.Move(c.rootFD, plan.CWD, "/", fromFD))
+	return c.bindNames(from, "/", "/", c.Profile.Source("root"))
+}
+
+// bindNames binds each name of a directory of the host, in a directory inside that is the launcher's.
+func (c *Compilation) bindNames(from plan.From, inside, host string, rule policy.Pos) error {
+	entries, err := c.Host.Files.ReadDir(host)
+	if err == nil && len(entries) > maxBoundNames {
+		err = errors.New("has more than " + strconv.Itoa(maxBoundNames) + " names, which would each be a mount")
+	}
+	if err != nil {
+		return &fail.Error{Op: host, Err: fail.Bare(err), Hint: "name a target that exists"}
+	}
+	for _, e := range entries {
+		src, target := paths.Join(host, e.Name()), paths.Join(inside, e.Name())
+		p := c.Tree.At(target)
+		if e.Type()&fs.ModeSymlink != 0 {
+			text, err := c.Host.Files.Readlink(src)
+			if err != nil {
+				continue // it is gone
+			}
+			dir, name := c.openParent(from, p, target)
+			c.do(from, plan.SymlinkStep(text, dir, name))
+			c.closeParent(from, p)
+			p.Made[target] = picture.Node{Link: text}
+			continue
+		}
+		if err := c.make(from, p, target, e.IsDir()); err != nil {
+			return err
+		}
+		c.attach(from, c.clonePath(from, plan.Tree, src, picture.AttrRO|picture.AttrBase), target, false)
+		c.Tree.Add(picture.Part{Target: target, Source: src, File: !e.IsDir(), What: hostsTree, Rule: rule})
+	}
+	return nil
+}
+
+// placeable makes the directory above a bind's target that is not there one of the launcher's, where it is one of the host's
+// own tree that nothing of the profile is mounted in.
+func (c *Compilation) placeable(from plan.From, target string, m *policy.Mount) error {
+	target, err := c.Tree.Resolve(target)
+	if err != nil {
+		return nil //nolint:nilerr // said where it is mounted
+	}
+	if _, there := c.Tree.Stat(target); !there && m.Target != "" && !m.Optional && c.Tree.At(target).Made == nil {
+		return c.remakeAbove(from, target)
+	}
+	return nil
+}
+
+func (c *Compilation) remakeAbove(from plan.From, target string) error {
+	dir, _ := paths.Split(target)
+	for ; dir != "/"; dir, _ = paths.Split(dir) {
+		if isDir, there := c.Tree.Stat(dir); there {
+			if !isDir {
+				return nil
+			}
+			break
+		}
+	}
+	p := c.Tree.At(dir)
+	host := c.Tree.HostPath(dir)
+	if dir == "/" || host == "" || p.What != hostsTree || p.Write || paths.Below(dir, "/proc") || paths.Below(dir, "/sys") {
+		return nil
+	}
+	for i := range c.Tree.Parts {
+		if t := c.Tree.Parts[i].Target; t != dir && paths.Below(t, dir) {
+			return nil
+		}
+	}
+	info, err := c.Tree.Lstat(host)
+	if entries, err2 := c.Host.Files.ReadDir(host); err != nil || err2 != nil || len(entries) > maxBoundNames {
+		return nil //nolint:nilerr // the target stays one that is not there
+	}
+	perm := policy.Opt[uint32]{Set: true, V: uint32(info.Mode().Perm())}
+	rule := p.Rule
+	c.mountEmpty(from, &policy.Mount{Kind: policy.MountEmpty, Perm: perm, Pos: rule}, dir)
+	c.Tree.Parts[len(c.Tree.Parts)-1].What = "the sandbox's " + dir
+	return c.bindNames(from, dir, host, rule)
 }

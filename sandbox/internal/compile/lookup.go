@@ -29,7 +29,6 @@ const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 // lookup finds the program, its interpreter and the working directory.
 func (c *Compilation) lookup() error {
-	c.Program.Env = c.Environment()
 	if err := c.FindWorkdir(); err != nil {
 		return err
 	}

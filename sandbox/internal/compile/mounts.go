@@ -151,6 +151,9 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if target == "/" {
 		return errors.New("the root cannot be a bind's target; use root: {dir: " + src + "}")
 	}
+	if err := c.placeable(from, target, m); err != nil {
+		return err
+	}
 	if target, err = c.place(from, target, info.IsDir()); err != nil {
 		return c.tolerate(m, err)
 	}

@@ -331,3 +331,16 @@ func (c *Compilation) note(text string) {
 	}
 	c.Notes = append(c.Notes, text)
 }
+
+// notBundle is an error if a root directory is an OCI bundle, which holds a root file system and is none: runtime-spec, bundle.md.
+func (c *Compilation) notBundle(dir string) error {
+	is := func(name string, mode fs.FileMode) bool {
+		info, err := c.Host.Files.Stat(paths.Join(dir, name))
+		return err == nil && info.Mode().Type() == mode
+	}
+	if !is("config.json", 0) || !is("rootfs", fs.ModeDir) || is("bin", fs.ModeDir) || is("usr", fs.ModeDir) {
+		return nil
+	}
+	return &fail.Error{Op: "root.dir " + dir, Err: errors.New("is an OCI bundle, and no root file system"), From: c.Where("root.dir"),
+		Hint: "--root " + paths.Join(dir, "rootfs")}
+}

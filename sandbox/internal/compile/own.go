@@ -14,6 +14,8 @@ import (
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // makeOwn makes the directories that are not there and that the task could make. Nothing can be mounted on what does not
@@ -188,4 +190,196 @@ func ofKernel(path string) bool {
 		}
 	}
 	return false
+}
+
+// Tools in the home: what version managers and installers of languages keep there. A launcher alone is of no use without the
+// directory that it belongs to, and such directories hold programs, not secrets. So where the program that is run is one of
+// these, its tool's own tree is shown with it, read-only: from the launcher's real directory up to its version.
+
+// toolTrees are the places of tools below a home. "*" is the name of a version, of an environment or of a package. A tree with
+// more than one place needs all of them.
+var toolTrees = [...][]string{
+	{".nvm/versions/node/*"}, {".local/share/fnm/node-versions/*"}, {".fnm/node-versions/*"}, {".volta"}, {".nodenv"},
+	{".npm-global"}, {".npm-packages"}, {".local/share/pnpm"}, {".bun"}, {".deno"},
+	{".pyenv"}, {".local/share/pipx/venvs/*"}, {".local/pipx/venvs/*"}, {".local/share/uv/tools/*"}, {".local/share/uv/python/*"},
+	{"miniconda3"}, {"anaconda3"}, {"miniforge3"}, {"mambaforge"}, {".conda/envs/*"},
+	{".cargo/bin", ".rustup"}, {".rustup", ".cargo/bin"}, {".rbenv"}, {".rvm"}, {".goenv"}, {".ghcup"}, {".sdkman/candidates/*/*"}, {".jenv"},
+	{".asdf"}, {".local/share/mise"}, {".local/share/rtx"},
+}
+
+// treesOf lists the places, below a home, of the tool that a path below the home belongs to: the first is or holds the path.
+func treesOf(path string) (trees []string) {
+	for _, places := range toolTrees {
+		rest, names := path, 0
+		for want := range strings.SplitSeq(places[0], "/") {
+			var name string
+			name, rest, _ = strings.Cut(rest, "/")
+			if name == "" || want != "*" && want != name {
+				names = -1
+				break
+			}
+			names += len(name) + 1
+		}
+		if names > 0 && rest != "" {
+			return append([]string{path[:names-1]}, places[1:]...)
+		}
+	}
+	return nil
+}
+
+// tools shows the tools that the program belongs to, and its interpreters.
+func (c *Compilation) tools() error {
+	c.Program.Env = c.Environment()
+	home := c.Host.Home
+	if home == "" || home == "/" || c.Profile.Root.Kind != policy.RootHost || c.AsItIs() {
+		return nil
+	}
+	if !paths.Below(c.fromCwd(c.Req.Args[0]), home) && !strings.Contains(":"+c.searchPath(), ":"+home+"/") {
+		return nil
+	}
+	return c.toolFor(c.Req.Args[0], 0)
+}
+
+// fromCwd is a name with a slash as an absolute path of the host; another name stays what it is.
+func (c *Compilation) fromCwd(name string) string {
+	if !strings.Contains(name, "/") || strings.HasPrefix(name, "/") {
+		return name
+	}
+	return paths.Clean(paths.Join(c.Host.Cwd, name))
+}
+
+// toolFor shows the tool that a program belongs to, and that of its interpreter.
+func (c *Compilation) toolFor(name string, depth int) error {
+	path := c.candidate(name)
+	if path == "" || depth > maxInterpreters {
+		return nil
+	}
+	inside, err := c.Tree.Resolve(path)
+	if err != nil {
+		return nil //nolint:nilerr // said where the program is looked up
+	}
+	if _, there := c.Tree.Stat(inside); !there {
+		if shown, err := c.showTool(path); !shown || err != nil {
+			return err
+		}
+		inside, err = c.Tree.Resolve(path)
+	}
+	if err != nil {
+		return nil //nolint:nilerr // said where the program is looked up
+	}
+	head, err := c.Host.Files.Read(c.Tree.HostPath(inside), scriptHead)
+	if err != nil {
+		return nil //nolint:nilerr // it may be executable all the same
+	}
+	interpreter, arg, ok := shebang(head)
+	switch {
+	case !ok:
+		return nil
+	case c.isEnv(interpreter) && !strings.ContainsAny(arg, "-=/ \t"):
+		return c.toolFor(arg, depth+1)
+	}
+	return c.toolFor(interpreter, depth+1)
+}
+
+// candidate is the path of a program that the task's PATH finds, inside or on the host; "" for none.
+func (c *Compilation) candidate(name string) string {
+	if path := c.fromCwd(name); strings.HasPrefix(path, "/") {
+		return paths.Clean(path)
+	}
+	if name == "" {
+		return ""
+	}
+	for dir := range strings.SplitSeq(c.searchPath(), ":") {
+		if !strings.HasPrefix(dir, "/") {
+			continue
+		}
+		path := paths.Join(paths.Clean(dir), name)
+		if inside, err := c.Tree.Resolve(path); err == nil {
+			if isDir, there := c.Tree.Stat(inside); there && !isDir {
+				return path
+			}
+		}
+		if c.hostTree().Absent(path) {
+			continue
+		}
+		if info, err := c.Host.Files.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path
+		}
+	}
+	return ""
+}
+
+// showTool shows the trees of the tools that the links of a program's path pass, and reports whether the program is then
+// there. A link on the way may be a task's work: it leads to a tool all the same, or nothing is shown.
+func (c *Compilation) showTool(path string) (bool, error) {
+	if c.Host.Home == "" || !paths.Below(path, c.Host.Home) && !paths.Below(path, c.sourceHome()) {
+		return false, nil
+	}
+	var trees []string
+	end, passed, err := (&picture.Walker{Tree: c.hostTree()}).Through(path)
+	if err != nil {
+		return false, nil //nolint:nilerr // it is said where the program is looked for
+	}
+	home := c.sourceHome()
+	for _, p := range append(passed, end) {
+		if !paths.Below(p, home) || p == home {
+			continue
+		}
+		for _, tree := range treesOf(p[len(home)+1:]) {
+			if tree = home + "/" + tree; !slices.Contains(trees, tree) {
+				trees = append(trees, tree)
+			}
+		}
+	}
+	if len(trees) == 0 {
+		return false, nil
+	}
+	for _, tree := range trees {
+		if err := c.showTree(tree); err != nil {
+			return false, err
+		}
+	}
+	if _, there := c.Tree.Stat(end); !there {
+		return false, nil
+	}
+	return true, c.linkProgram(path, end)
+}
+
+// toolTree is what the part of a tool's tree is.
+const toolTree = "a tool's own directory"
+
+// showTree binds one tree read-only at its own place, where nothing else is.
+func (c *Compilation) showTree(tree string) error {
+	info, err := c.Tree.Lstat(tree)
+	if err != nil || !info.IsDir() || c.hiding(tree) != "" || c.Tree.HostPath(tree) == tree {
+		return nil //nolint:nilerr // what is not there is missed by who needs it
+	}
+	if follower, ok := c.Host.Files.(follower); ok {
+		if end, err := follower.Follow(tree, c.Host.Records, false); err != nil || end != tree {
+			return nil //nolint:nilerr // a link in its place may be a task's work
+		}
+	}
+	from := own("tool")
+	target, err := c.place(from, tree, true)
+	if err != nil {
+		return nil //nolint:nilerr // the program is looked for without it
+	}
+	mnt := c.openSource(from, plan.Tree, tree, picture.AttrRO|picture.AttrBase, "tool")
+	c.attach(from, mnt, target, false)
+	c.Tree.Add(picture.Part{Target: target, Source: tree, What: toolTree})
+	c.Added = append(c.Added, report.Added{Path: tree, Why: "the program's own tree, read-only", Usual: true})
+	return nil
+}
+
+// linkProgram makes a program's name lead to its file where the name lies outside of the tool's tree.
+func (c *Compilation) linkProgram(path, end string) error {
+	inside, err := c.Tree.Resolve(path)
+	if err != nil {
+		return err
+	}
+	if _, there := c.Tree.Stat(inside); there {
+		return nil
+	}
+	from := own("tool")
+	return c.makeNode(from, &policy.Mount{Kind: policy.MountSymlink, Source: end, Target: inside}, inside)
 }

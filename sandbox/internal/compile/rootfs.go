@@ -54,6 +54,9 @@ func (c *Compilation) Root() error {
 	c.rootFD = plan.R(plan.Root)
 	switch r.Kind {
 	case policy.RootHost:
+		if c.namesNew() {
+			return c.rootByNames(from)
+		}
 		attrs, write := picture.AttrRO|picture.AttrBase, c.AsItIs()
 		if write {
 			attrs = uint64(unix.MOUNT_ATTR_NOSUID)
@@ -62,7 +65,7 @@ func (c *Compilation) Root() error {
 			plan.Clone(plan.CWD, "/", CloneTree).Into(plan.Root),
 			plan.Setattr(c.rootFD, "", WholeMount, attrs, 0, unix.MS_PRIVATE))
 		c.openScratch() // behind the copy of "/", which would hold it, and before the root is put on top of it
-		c.Tree.Add(picture.Part{Target: "/", Source: "/", Write: write, What: "the host's tree", Rule: c.Profile.Source("root")})
+		c.Tree.Add(picture.Part{Target: "/", Source: "/", Write: write, What: hostsTree, Rule: c.Profile.Source("root")})
 	case policy.RootDir:
 		if err := c.rootDir(from); err != nil {
 			return err
@@ -92,6 +95,9 @@ func (c *Compilation) rootDir(from plan.From) error {
 	}
 	if err != nil {
 		return &fail.Error{Op: "root.dir " + dir, Err: fail.Bare(err), From: c.Where("root.dir"), Hint: "name a directory that holds a root file system"}
+	}
+	if err := c.notBundle(dir); err != nil {
+		return err
 	}
 	c.openScratch()
 	p := picture.Part{Target: "/", Source: dir, Write: r.Write, What: "the root directory", Rule: c.Profile.Source("root")}
@@ -249,7 +255,7 @@ func (e *noTargetError) Error() string {
 
 // seal makes the launcher's own file systems read-only now that everything is on them.
 func (c *Compilation) seal() error {
-	if c.Profile.Root.Kind == policy.RootEmpty {
+	if c.Profile.Root.Kind == policy.RootEmpty || c.byNames {
 		c.do(c.scalar("root"), plan.Setattr(c.rootFD, "", unix.AT_EMPTY_PATH, picture.AttrRO, 0, 0))
 	}
 	for i := range c.Tree.Parts {
