@@ -203,7 +203,7 @@ func (p *logPrinter) print(rec *statedir.LogRecord, data []byte) error {
 	return nil
 }
 
-// onTerminal returns part of a log as a terminal may get it. A program could have written what changes the terminal, or the lines above.
+// onTerminal returns a part of a log in a form that is safe for a terminal.
 func onTerminal(data []byte) []byte {
 	var out []byte
 	for line := range bytes.Lines(data) {

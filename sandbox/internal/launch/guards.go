@@ -191,7 +191,7 @@ func (p *Process) readTable() (*proc.MountTable, error) {
 	return proc.ParseMounts(text)
 }
 
-// look finds out which of the guards do not hold, and mounts them again, or ends the run.
+// look finds the guards that do not hold, and mounts them again or ends the run.
 func (p *Process) look(suspects []int) {
 	for try := 0; len(suspects) > 0 && p.guardErr == nil && !p.gone && !p.guards.ended(); try++ {
 		var lost []int
