@@ -278,7 +278,7 @@ func (c *Compilation) lookThrough() error {
 	return nil
 }
 
-// ownProc is how the child reaches a file of the caller's /proc.
+// ownProc returns the directory and the name by which the child opens a file of the caller's /proc.
 func (c *Compilation) ownProc(name string) (dir plan.Arg, path string) {
 	if c.Joined(unix.CLONE_NEWNS) != nil {
 		return plan.R(plan.HostProc), name

@@ -1,6 +1,6 @@
 package fail
 
-// Errors as texts, and the causes that lie in them.
+// This file turns errors into texts, and finds their causes.
 
 import (
 	"errors"

@@ -130,8 +130,8 @@ func (p *Process) stop() {
 	p.At(time.Now().Add(200*time.Millisecond), p.mustStopNow)
 }
 
-// mustStopNow stops a task that has not answered SIGTSTP in time, by SIGSTOP. A program with a handler for SIGTSTP, such as an
-// editor on a busy machine, stops itself at the handler's end: after it is continued, when nobody wants that any more.
+// mustStopNow stops a task that has not answered SIGTSTP in time, by SIGSTOP. A slow program that handles SIGTSTP,
+// such as an editor on a busy machine, may stop itself only after somebody has continued it, when the stop is unwanted.
 func (p *Process) mustStopNow() {
 	if !p.mustStop {
 		return
