@@ -90,8 +90,8 @@ func (f *runFlags) checkKept(c *cobra.Command) error {
 	return nil
 }
 
-// detach runs this command again in a new session, and waits until the program runs there or an error has stopped it. Until
-// then, errors appear on the caller's stderr.
+// detach runs this command again in a new session, and waits until the program runs there or an error has stopped it.
+// Until then, errors appear on the caller's stderr.
 func (u *ui) detach(f *runFlags) error {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -30,10 +30,10 @@ type patterns struct{ quoted, word, redirection, write *regexp.Regexp }
 
 func newPatterns() *patterns {
 	return &patterns{
-		quoted:      regexp.MustCompile("['\"`]([^'\"`\\s]{1,200})['\"`]"),
-		word:        regexp.MustCompile(`[^\s;|&<>()'"` + "`" + `]+`),
-		redirection: regexp.MustCompile(`>>?\s*([^\s;|&<>()'"]+)`),
-		write:       regexp.MustCompile("open\\w*\\(\\s*['\"]([^'\"]{1,200})['\"]\\s*,\\s*['\"][wax+]|writeFile\\w*\\(\\s*['\"]([^'\"]{1,200})['\"]"),
+		quoted:      regexp.MustCompile("['\"`]([^'\"`\\s]{1,200})['\"`]"),                                                                            //nolint:forbidigo // not built at the start
+		word:        regexp.MustCompile(`[^\s;|&<>()'"` + "`" + `]+`),                                                                                 //nolint:forbidigo // not built at the start
+		redirection: regexp.MustCompile(`>>?\s*([^\s;|&<>()'"]+)`),                                                                                    //nolint:forbidigo // not built at the start
+		write:       regexp.MustCompile("open\\w*\\(\\s*['\"]([^'\"]{1,200})['\"]\\s*,\\s*['\"][wax+]|writeFile\\w*\\(\\s*['\"]([^'\"]{1,200})['\"]"), //nolint:forbidigo // not built at the start
 	}
 }
 
@@ -111,7 +111,7 @@ func homePath(word string) string {
 
 // hiddenNames are the names in the working directory that hide rules are mostly about.
 func hiddenNames() (list []suspect) {
-	entries, _ := os.ReadDir(".") //nolint:errcheck // then there is nothing to ask about
+	entries, _ := os.ReadDir(".") // then there is nothing to ask about
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") && e.Name() != ".git" && len(list) < maxGuessed {
 			list = append(list, suspect{e.Name(), false})

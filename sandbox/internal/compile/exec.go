@@ -63,6 +63,7 @@ var execOrder = [...]func(*Compilation) error{
 	(*Compilation).terminal,
 	(*Compilation).fork,
 	(*Compilation).taskBegins,
+	(*Compilation).handStatus,
 	(*Compilation).lookupInside,
 	(*Compilation).keptRuleset,
 	(*Compilation).session,
@@ -165,11 +166,14 @@ func (c *Compilation) joinGroups() error {
 // joinSandbox enters the namespaces, the root and the ids.
 func (c *Compilation) joinSandbox() error {
 	a, from := c.Into, own("exec")
+	c.keepHostProc(from)
 	if c.Host.Privileged {
 		if !c.groupsLocked() {
 			c.do(from, plan.NoGroups()) // root's groups, while there is the right to it
 		}
-		c.conceal(from) // root reads it all the same
+		if !c.Blind() {
+			c.conceal(from) // root reads it all the same
+		}
 	}
 	c.enterSpaces(from)
 	c.Plan.Files = append(c.Plan.Files, attach.FileRoot)
@@ -179,7 +183,7 @@ func (c *Compilation) joinSandbox() error {
 	}
 	// The capabilities stay until the task gives them up.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(a.GID)), plan.SetUID(uint64(a.UID)))
-	if c.Host.HostRoot && !c.Host.Privileged { // as in identity; nobody inside can see it yet
+	if c.Host.HostRoot && (!c.Host.Privileged || c.Blind()) { // as in identity; nobody inside can see it yet
 		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
 	}
 	c.do(from, Say(MsgEntered), plan.RecvByte(plan.F(FileSync)))

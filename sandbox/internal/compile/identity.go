@@ -62,9 +62,7 @@ func (c *Compilation) Identity() error {
 			c.do(from, plan.NoGroups())
 		}
 		c.do(from, plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)))
-		if id.Own && !id.Idmapped { // the change took that away, and a launcher without SYS_PTRACE could not read anything back
-			c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
-		}
+		c.staysReadable(from)
 	} else {
 		c.writeFile(own("user"), "self/setgroups", "deny")
 		c.writeFile(c.scalar("user.uid"), "self/uid_map", IDMap(id.InUID, id.OutUID, 1))

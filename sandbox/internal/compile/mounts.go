@@ -403,21 +403,21 @@ func (c *Compilation) hasSetFCap() bool {
 	return !c.Host.Since(5, 12) || c.Host.Permitted&(1<<unix.CAP_SETFCAP) != 0
 }
 
-// MapHint says why the kernel refused a map.
-func (c *Compilation) MapHint(err error) string {
+// MapCause says why the kernel refused a map of ids, and what remedies that.
+func (c *Compilation) MapCause() (why, remedy string) {
+	const elsewhere = "the id is not mapped where this process runs, as in a container"
+	const setfcap = "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it"
 	switch {
-	case err != unix.EPERM:
-		return ""
 	case c.MayMapRoot() && c.Host.HostRoot && !c.hasSetFCap():
-		return "the id is not mapped where this process runs, as in a container; " + c.OrRoot()
+		return elsewhere, c.OrRoot()
 	case c.MayMapRoot():
-		return "the id is not mapped where this process runs, as in a container; --host-user caller keeps the caller's id"
+		return elsewhere, "--host-user caller keeps the caller's id"
 	case c.Host.GivesIDs():
-		return "mapping root's id needs CAP_SETFCAP since Linux 5.12, which the launcher lacks: give it CAP_SETFCAP, or leave out " +
-			"user: {host: caller} and --host-user caller, so that the task gets an unprivileged id"
+		return setfcap, "give it that, or leave out user: {host: caller} and --host-user caller, and the task gets an id of its own"
+	case !c.Host.HostRoot:
+		return setfcap, "give it that (docker run --cap-add SETFCAP), or start cordon as another user of the container"
 	}
-	return "mapping root's id needs CAP_SETFCAP since Linux 5.12, which the launcher lacks: give it CAP_SETFCAP; or SETUID and SETGID, " +
-		"and leave out user: {host: caller}, so that the task gets an unprivileged id"
+	return setfcap, "give it that; or SETUID and SETGID, and without user: {host: caller} the task gets an id of its own"
 }
 
 // OrRoot returns the advice to run the task as root, with the flags for that.

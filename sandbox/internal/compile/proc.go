@@ -27,17 +27,19 @@ var maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
 func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error {
 	// proc shows the pid namespace of the process that mounts it, and the kernel lets a user namespace mount it only if it owns
 	// that one.
-	if c.made&unix.CLONE_NEWPID == 0 && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWPID) {
+	callers := c.Profile.Namespaces.PID.Mode == policy.NSHost
+	switch {
+	case c.made&unix.CLONE_NEWPID == 0 && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWPID) && (!callers || c.Joined(unix.CLONE_NEWNS) != nil):
 		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "proc shows the processes of the pid namespace and needs one of the sandbox's own",
-			From: m.Pos.Short(), Remedy: "leave out namespaces.pid, whose default is new"}
+			From: m.Pos.Short(), Remedy: "leave out namespaces.pid: new is the default"}
+	case callers && m.Hidepid != "":
+		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "hidepid: with namespaces.pid: host the task's /proc is the caller's, and keeps the caller's options",
+			From: m.Pos.Short(), Remedy: "leave out hidepid, or namespaces.pid"}
+	case callers:
+		c.procOfCaller(from, target, m.Pos)
+	default:
+		c.newProc(from, target, m)
 	}
-	c.do(from, plan.FsopenStep("proc").Into(plan.FS))
-	if m.Hidepid != "" {
-		c.do(from, plan.FsString(plan.R(plan.FS), "hidepid", m.Hidepid))
-	}
-	c.fsmount(from, plan.Proc, picture.AttrBase|picture.AttrNoExec)
-	c.attach(from, plan.R(plan.Proc), target, true)
-	c.Tree.Add(picture.Part{Target: target, Source: "/proc", Write: true, What: "proc", Rule: m.Pos})
 	masked, readOnly := m.ProcParts()
 	readOnly, masked = c.present(target, readOnly), c.present(target, masked)
 	if err := c.unknownMasks(m, target); err != nil {
@@ -52,6 +54,27 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	}
 	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
 	return nil
+}
+
+func (c *Compilation) newProc(from plan.From, target string, m *policy.Mount) {
+	c.do(from, plan.FsopenStep("proc").Into(plan.FS))
+	if m.Hidepid != "" {
+		c.do(from, plan.FsString(plan.R(plan.FS), "hidepid", m.Hidepid))
+	}
+	c.fsmount(from, plan.Proc, picture.AttrBase|picture.AttrNoExec)
+	c.attach(from, plan.R(plan.Proc), target, true)
+	c.Tree.Add(picture.Part{Target: target, Source: "/proc", Write: true, What: "proc", Rule: m.Pos})
+}
+
+// procOfCaller binds the caller's /proc with all that covers parts of it, as a container runtime does. A proc of a pid
+// namespace can be mounted only with rights over the user namespace that this belongs to. It is read-only: the processes of
+// the caller are in it, with the same id.
+func (c *Compilation) procOfCaller(from plan.From, target string, rule policy.Pos) {
+	c.do(from, plan.Clone(plan.CWD, "/proc", CloneTree|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Proc),
+		plan.Setattr(plan.R(plan.Proc), "", WholeMount, picture.AttrRO|picture.AttrBase|picture.AttrNoExec, 0, unix.MS_PRIVATE))
+	c.attach(from, plan.R(plan.Proc), target, true)
+	c.Tree.Add(picture.Part{Target: target, Source: "/proc", What: "the caller's proc", Rule: rule})
+	c.way(policy.LayerMount, "a new proc of the caller's pid namespace cannot be mounted", "the caller's /proc is bound read-only, with what masks parts of it")
 }
 
 // present is a list as names below the mount, those that exist, directories marked by a /. The host's proc is asked,
@@ -182,10 +205,10 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 func (c *Compilation) devNode(from plan.From, target, name, source string, major, minor uint32, rule policy.Pos) error {
 	info, err := c.Host.Files.Lstat(source)
 	if err != nil {
-		return errors.New(source + ": " + fail.Bare(err).Error())
+		return c.noDevice(source, fail.Bare(err).Error(), rule)
 	}
 	if info.Mode()&fs.ModeCharDevice == 0 || major != 0 && deviceOf(info) != unix.Mkdev(major, minor) {
-		return errors.New(source + " is not the device it should be")
+		return c.noDevice(source, "is not the device that it should be", rule)
 	}
 	c.do(from,
 		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
@@ -195,6 +218,12 @@ func (c *Compilation) devNode(from plan.From, target, name, source string, major
 		plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: source, File: true, Write: true, What: "a device", Rule: rule})
 	return nil
+}
+
+// noDevice is what a sandbox with a /dev lacks on a host without one.
+func (c *Compilation) noDevice(path, why string, rule policy.Pos) error {
+	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: path + ": " + why + ": the nodes of a sandbox's /dev are the host's", From: rule.Short(),
+		Remedy: "mount -t devtmpfs dev /dev, or bind the host's /dev into this root"}
 }
 
 // devpts mounts the instance that the task's terminal is of, or a new one.
