@@ -163,6 +163,23 @@ func (c *Compilation) joinGroups() error {
 	return nil
 }
 
+// leaveGroups leaves the caller's groups where the launcher maps the ids. With an id of its own the task has no group of
+// root's, whatever the call says: CheckIDs refuses one that has.
+func (c *Compilation) leaveGroups(from plan.From) {
+	switch {
+	case c.IDs.Own:
+		c.do(from, plan.NoGroups().OrElse(plan.EPERM))
+	case !c.groupsLocked():
+		c.do(from, plan.NoGroups())
+	}
+}
+
+// groupsLocked reports whether the launcher runs in a user namespace that has no setgroups(2): user_namespaces(7).
+func (c *Compilation) groupsLocked() bool {
+	text, err := c.launcherFiles().Read("/proc/self/setgroups", 8)
+	return err == nil && strings.TrimSpace(string(text)) == "deny"
+}
+
 // joinSandbox enters the namespaces, the root and the ids.
 func (c *Compilation) joinSandbox() error {
 	a, from := c.Into, own("exec")

@@ -58,9 +58,7 @@ func (c *Compilation) Identity() error {
 		from := c.scalar("user")
 		c.do(from, plan.RecvByte(plan.F(FileSync)))
 		c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
-		if !c.groupsLocked() {
-			c.do(from, plan.NoGroups())
-		}
+		c.leaveGroups(from)
 		c.do(from, plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)))
 		c.staysReadable(from)
 	} else {
@@ -72,13 +70,7 @@ func (c *Compilation) Identity() error {
 	return nil
 }
 
-// groupsLocked reports whether the launcher runs in a user namespace that has no setgroups(2): user_namespaces(7).
-func (c *Compilation) groupsLocked() bool {
-	text, err := c.launcherFiles().Read("/proc/self/setgroups", 8)
-	return err == nil && strings.TrimSpace(string(text)) == "deny"
-}
-
-// hostIdentity sets the ids of a task that stays in the caller's user namespace.
+// hostIdentity is for a task that stays in the caller's user namespace.
 func (c *Compilation) hostIdentity() error {
 	u := &c.Profile.User
 	id := &c.IDs

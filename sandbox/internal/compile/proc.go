@@ -117,9 +117,8 @@ func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 func (c *Compilation) procReadOnly(from plan.From, target, name string, rule policy.Pos) {
 	// Each step goes on if the name is gone: an entry of /proc can vanish with a module between the look and the mount.
 	tree := plan.R(plan.Tree)
+	c.copyMounts(from, plan.Tree, plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW, picture.AttrRO, 0, plan.ENOENT)
 	c.do(from,
-		plan.Clone(plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree).OrElse(plan.ENOENT),
-		plan.Setattr(tree, "", unix.AT_EMPTY_PATH, picture.AttrRO, 0, 0).OrElse(plan.EBADF),
 		plan.Move(tree, plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
 		plan.CloseStep(tree).OrElse(plan.EBADF))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: "/proc/" + name, Absent: true, What: "read-only part of proc", Rule: rule})
@@ -128,15 +127,15 @@ func (c *Compilation) procReadOnly(from plan.From, target, name string, rule pol
 // mask covers a file by the host's /dev/null, opened without following a link, and a directory by an empty one
 // (CVE-2025-31133: a /dev/null of the sandbox's own could be anything).
 func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos) {
+	const attrs = picture.AttrRO | picture.AttrNoExec | uint64(unix.MOUNT_ATTR_NOSUID)
 	name, dir := strings.CutSuffix(name, "/")
 	if dir {
 		c.emptyNodes()
-		c.do(from, plan.Clone(plan.R(plan.Scratch), "dir", cloneOne).Into(plan.Tree))
+		c.copyMounts(from, plan.Tree, plan.R(plan.Scratch), "dir", cloneOne, attrs, 0, 0)
 	} else {
-		c.do(from, plan.Clone(plan.CWD, "/dev/null", cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree))
+		c.copyMounts(from, plan.Tree, plan.CWD, "/dev/null", cloneOne|unix.AT_SYMLINK_NOFOLLOW, attrs, 0, 0)
 	}
 	c.do(from,
-		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, picture.AttrRO|picture.AttrNoExec|uint64(unix.MOUNT_ATTR_NOSUID), 0, 0),
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
 		plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: !dir, Opaque: true, Absent: true, What: "masked", Rule: rule})
@@ -210,10 +209,9 @@ func (c *Compilation) devNode(from plan.From, target, name, source string, major
 	if info.Mode()&fs.ModeCharDevice == 0 || major != 0 && deviceOf(info) != unix.Mkdev(major, minor) {
 		return c.noDevice(source, "is not the device that it should be", rule)
 	}
+	c.do(from, plan.MkfileStep(plan.R(plan.Dev), name, 0o444))
+	c.copyMounts(from, plan.Tree, plan.CWD, source, cloneOne|unix.AT_SYMLINK_NOFOLLOW, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec, unix.MS_PRIVATE, 0)
 	c.do(from,
-		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
-		plan.Clone(plan.CWD, source, cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree),
-		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec, 0, unix.MS_PRIVATE),
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD),
 		plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: source, File: true, Write: true, What: "a device", Rule: rule})
@@ -323,4 +321,91 @@ func (c *Compilation) resolvConf() (string, error) {
 		return "", errors.New("/etc/resolv.conf: " + fail.Bare(err).Error())
 	}
 	return string(text), nil
+}
+
+// Directories that are empty: a tmpfs where the program writes (tmpfs(5)), else one of the scratch file system.
+
+// coveredSoon reports whether nobody would ever see a mount: the next one at the same place is of the same kind, and nothing is
+// put into it before, as in root's launch of a profile that empties /root and the home.
+func (c *Compilation) coveredSoon(i int, m *policy.Mount) bool {
+	if m.Kind != policy.MountTmpfs && m.Kind != policy.MountEmpty {
+		return false
+	}
+	target, err := c.expandTarget(m.Target)
+	if err != nil {
+		return false
+	}
+	for j := i + 1; j < len(c.Profile.Mounts); j++ {
+		next := &c.Profile.Mounts[j]
+		if next.Kind != policy.MountTmpfs && next.Kind != policy.MountEmpty {
+			return false
+		}
+		at, err := c.expandTarget(next.Target)
+		if err != nil {
+			return false
+		}
+		if at == target {
+			return next.Kind == m.Kind && (m.Optional || !next.Optional)
+		}
+		if paths.Below(at, target) {
+			return false
+		}
+	}
+	return false
+}
+
+// emptied mounts the tmpfs or empty directory of a profile also where the host's tree shows the same directory by another path: the home
+// under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile stays: it shows what
+// it was asked to show.
+func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
+	for _, path := range c.meanings(m.Target) {
+		w := picture.Walker{Tree: c.hostTree()}
+		end, err := w.Walk(path)
+		if err != nil {
+			continue // not there, or where the task cannot go either
+		}
+		names, err := c.hostNames(end)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			// Only where this name still shows the same thing of the host. A mount of the profile at this name is meant.
+			if c.Tree.HostPath(name) != name || name == "/" {
+				continue
+			}
+			if isDir, _ := c.Tree.Stat(name); isDir {
+				c.mountEmpty(from, m, name)
+			} else if err := c.coverThing(from, name, m.Pos, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start: what later mounts
+// need in it is made by the descriptor of that file system. The directory costs a tenth of a file system of its own.
+func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string) {
+	if m.Kind == policy.MountTmpfs {
+		c.mountTmpfs(from, m, target)
+		return
+	}
+	name := "empty" + strconv.Itoa(c.scratch.files)
+	c.scratch.files++
+	c.do(from, plan.MkdirStep(plan.R(plan.Scratch), name, uint64(permOr(m.Perm, 0o755))))
+	c.fromScratch(from, name, target)
+	c.Tree.Add(picture.Part{Target: target, Noexec: true, Dir: name, Made: map[string]picture.Node{}, What: emptyDir, Rule: m.Pos})
+}
+
+// emptyDir is what the part of a mount of the kind empty is.
+const emptyDir = "an empty directory"
+
+func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {
+	attrs := picture.AttrBase
+	if m.NoExec {
+		attrs |= picture.AttrNoExec
+	}
+	c.tmpfs(from, plan.Tree, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
+	c.attach(from, plan.R(plan.Tree), target, false)
+	c.Tree.Add(picture.Part{Target: target, Write: true, Noexec: m.NoExec, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
 }

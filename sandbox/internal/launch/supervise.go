@@ -225,7 +225,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.reportBreak(typed)
 	r.Ended = r.Signal == "SIGKILL" && p.sandboxEnds()
 	// Counters are read while the groups are there: release removes them.
-	stats := p.stats()
+	stats := p.endStats()
 	p.reportUsage(&usage, stats)
 	p.reportLimits(stats)
 	p.hints()
