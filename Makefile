@@ -11,7 +11,7 @@ CMD      := sh -c 'id; hostname; ls -A ~; cat /proc/net/dev'
 # The binary that the tests are about.
 export CORDON_BIN := $(CURDIR)/bin/cordon
 
-.PHONY: build guard run test test-system race lint bench soak attacks attacks-peers fuzz generate vm vm-tools clean
+.PHONY: build guard run test test-system race lint bench soak attacks attacks-peers hosts fuzz generate vm vm-tools clean
 
 # One static binary. It is pure Go always: with cgo the dynamic loader and libc cost 0.3 ms at every start. Where
 # libseccomp's headers are, its helper for `profile check --reference` too, a program of its own. The binary is copied, as
@@ -56,6 +56,12 @@ test-system: build guard
 # What has no threads of its own is left out. -short: a failure at every seventh step of a plan is enough here.
 race: build guard
 	CGO_ENABLED=1 $(GUARD) $(GOTEST) -race -short -timeout 25m ./cmd/cordon ./sandbox/...
+
+# Every restricted host of the table, as root and as an ordinary user; then docs/hosts.md is written. It takes root.
+hosts: build
+	@.ci/setup ci
+	CGO_ENABLED=0 $(GOTEST) -count=1 -run TestHosts ./tests/hosts
+	CORDON_HOSTS=write CGO_ENABLED=0 $(GOTEST) -count=1 -run TestDocument ./tests/hosts
 
 lint:
 	CGO_ENABLED=0 go run $(GOLANGCI) run

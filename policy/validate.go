@@ -224,14 +224,12 @@ func (v *validator) namespaces() {
 		v.fail(v.from("namespaces.mount"), "namespaces.mount", "root, mounts and hide need a new one", "extend nothing, and name none of them")
 	}
 	for _, need := range [...]struct {
-		kind  MountKind
-		ns    Namespace
-		name  string
-		alone bool
+		kind MountKind
+		ns   Namespace
+		name string
 	}{
-		{MountProc, ns.PID, "pid", true},
-		{MountMqueue, ns.IPC, "ipc", true},
-		{MountSysfs, v.net(), "net", true},
+		{MountMqueue, ns.IPC, "ipc"},
+		{MountSysfs, v.net(), "net"},
 	} {
 		i := slices.IndexFunc(p.Mounts, func(m Mount) bool { return m.Kind == need.kind && (m.Kind != MountSysfs || !m.Optional) })
 		if i >= 0 && need.ns.Mode == NSHost {

@@ -23,7 +23,7 @@ func TestValidate(t *testing.T) {
 		{"host name in the host's", "hostname: a\nnamespaces: {uts: host}\n", []string{`f:1:11: hostname: it needs a new uts namespace; drop it, or namespaces.uts`}},
 		{"ranges in the host's", "user: {ranges: true}\nnamespaces: {user: host}\n", []string{`f:1:16: user.ranges: they need a new user namespace`}},
 		{"mounts in the host's", "hide: [/a]\nnamespaces: {mount: host}\n", []string{`f:2:21: namespaces.mount: root, mounts and hide need a new one; extend nothing, and name none of them`}},
-		{"proc of the host's", "mounts: [{dev: /dev}, {proc: /proc}]\nnamespaces: {pid: host}\n", []string{`f:1:23: mounts[1]: proc needs a pid namespace of its own; --remove mounts=/proc takes it away; {bind: /proc} is the host's`}},
+		{"mqueue of the host's", "mounts: [{dev: /dev}, {mqueue: /dev/mqueue}]\nnamespaces: {ipc: host}\n", []string{`f:1:23: mounts[1]: mqueue needs a ipc namespace of its own; --remove mounts=/dev/mqueue takes it away; {bind: /dev/mqueue} is the host's`}},
 		{"optional sysfs with the host's network", "mounts: [{sysfs: /sys, optional: true}]\nnetwork: host\n", nil},
 		{"sysfs with the host's network", "mounts: [{sysfs: /sys}]\nnetwork: host\n", []string{`f:1:10: mounts[0]: sysfs needs a net namespace of its own; --remove mounts=/sys takes it away; {bind: /sys} is the host's`}},
 		{"umask", "process: {umask: \"1777\"}\n", []string{`f:1:18: process.umask: "1777" is not a umask; such as "0022"`}},

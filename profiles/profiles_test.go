@@ -436,11 +436,11 @@ func TestLoadWithFlags(t *testing.T) {
 
 func TestValidateErrorsShowShippedLines(t *testing.T) {
 	over := &policy.Profile{}
-	if err := policy.FromFlag(over, "ns", "pid=host"); err != nil {
+	if err := policy.FromFlag(over, "ns", "ipc=host"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Search{}.Load([]string{"default"}, over)
-	if err == nil || !strings.Contains(err.Error(), "embedded:base.yaml:") || !strings.Contains(err.Error(), "\n      - {proc: /proc}\n        ^") {
+	_, err := Search{}.Load([]string{"container"}, over)
+	if err == nil || !strings.Contains(err.Error(), "embedded:container.yaml:") || !strings.Contains(err.Error(), "\n      - {mqueue: /dev/mqueue}\n        ^") {
 		t.Errorf("%v", err)
 	}
 }

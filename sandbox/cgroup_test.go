@@ -215,6 +215,32 @@ func TestGroupsBound(t *testing.T) {
 	asUserToo(t)
 }
 
+// TestGroupsInBrief leaves out of the report what a run has used, and nothing of a limit that was reached.
+func TestGroupsInBrief(t *testing.T) {
+	for _, tt := range []struct {
+		name, script string
+		brief        bool
+		limit        string
+	}{
+		{"all", "true", false, ""},
+		{"brief", "true", true, ""},
+		{"brief, at the limit", `i=0; while [ $i -lt 20 ]; do sleep 30 & i=$((i+1)); done`, true, report.LimitPIDs},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := grouped(t, tt.script, func(p *policy.Profile) { p.Limits.Memory, p.Limits.PIDs = set(512<<20), set(10) })
+			c.Brief = tt.brief
+			_, got := output(t, c)
+			if got.Limit != tt.limit || (got.PeakMemory != nil) == (tt.brief && tt.limit == "") {
+				t.Errorf("limit %q, peak memory %v", got.Limit, got.PeakMemory)
+			}
+			if tt.limit != "" && (len(got.Limits) != 1 || got.Limits[0].Count == 0) {
+				t.Errorf("%+v", got.Limits)
+			}
+		})
+	}
+	asUserToo(t)
+}
+
 // TestSmallestMemory starts a program in half a MiB: what the launcher took to set the sandbox up is not charged to it.
 func TestSmallestMemory(t *testing.T) {
 	c := grouped(t, "", func(p *policy.Profile) { p.Limits.Memory = set(512 << 10) })

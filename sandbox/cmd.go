@@ -88,6 +88,9 @@ type Cmd struct {
 	// goroutine, signals that reach the process are passed on to the task, and the process is made non-dumpable
 	// while it holds more rights than the task.
 	Exclusive bool
+	// Brief says that nobody reads what the run has used. Of what its groups have counted the report then has what tells of
+	// a limit that was reached; if one was, it has all.
+	Brief bool
 	// Note, unless nil, is called with each of Report.Notes before the program runs.
 	Note func(text string)
 	// Observer, unless nil, watches the task. No system call filter of the profile confines the task then.
@@ -183,7 +186,7 @@ func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launc
 	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: files, ExtraFiles: c.ExtraFiles,
 		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
 		KillAfter: c.KillAfter, WaitDelay: c.WaitDelay, State: c.State, Profiles: c.Profiles, Search: c.Search,
-		Exclusive: c.Exclusive, Note: c.Note,
+		Exclusive: c.Exclusive, Brief: c.Brief, Note: c.Note,
 		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold, Ran: c.ran}
 }
 

@@ -330,3 +330,38 @@ func TestKeyring(t *testing.T) {
 		}
 	}
 }
+
+// TestCoveredSoon makes no file system that the next mount at the same place covers, and each that somebody could see or put
+// something into.
+func TestCoveredSoon(t *testing.T) {
+	root, home := policy.Mount{Kind: policy.MountTmpfs, Target: "/root"}, policy.Mount{Kind: policy.MountTmpfs, Target: "~"}
+	optional := func(m policy.Mount) policy.Mount { m.Optional = true; return m }
+	for _, tt := range []struct {
+		name   string
+		mounts []policy.Mount
+		want   int
+	}{
+		{"covered", []policy.Mount{root, home}, 1},
+		{"another between", []policy.Mount{root, {Kind: policy.MountTmpfs, Target: "/tmp"}, home}, 2},
+		{"optional like the next", []policy.Mount{optional(root), optional(home)}, 1},
+		{"the next may be left out", []policy.Mount{root, optional(home)}, 2},
+		{"something in it", []policy.Mount{root, {Kind: policy.MountDir, Target: "/root/x"}, home}, 2},
+		{"a mount in it", []policy.Mount{root, {Kind: policy.MountTmpfs, Target: "/root/x"}, home}, 3},
+		{"another kind", []policy.Mount{root, {Kind: policy.MountEmpty, Target: "/root"}}, 1},
+		{"another place", []policy.Mount{root, {Kind: policy.MountTmpfs, Target: "/tmp"}}, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := sandboxtest.HostRoot()
+			p.Mounts = tt.mounts
+			if tt.name == "a mount in it" {
+				p.Mounts = []policy.Mount{root, {Kind: policy.MountDir, Target: "/root/x"}, {Kind: policy.MountTmpfs, Target: "/root/x"}, home}
+			}
+			h := sandboxtest.FakeRoot()
+			h.Home = "/root"
+			text := goldenOf(t, p, h)
+			if got := strings.Count(text, `fsopen("tmpfs"`) - 1; got != tt.want { // and the scratch file system
+				t.Errorf("%d, not %d\n%s", got, tt.want, text)
+			}
+		})
+	}
+}

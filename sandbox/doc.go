@@ -17,8 +17,11 @@
 //     [UnsupportedError], unless the profile lists the layer under missing; then Report.Missing says so.
 //   - Report.Enforced lists what the kernel has confirmed, read back before the program runs or as it begins.
 //   - Start and Wait leave nothing behind: no process, mount, file or descriptor, whatever the error. If the calling
-//     process is killed, the kernel kills the sandbox.
-//   - Nothing is made or changed in the host's tree, except by the program itself and where the profile lets it write.
+//     process is killed, the kernel kills the sandbox with its pid namespace, which every profile has unless it asks for
+//     the host's.
+//   - Nothing of the host's is changed but by the program itself, where the profile lets it write. The launcher makes
+//     directories of its own only: for its state and its records, and those where profiles are looked for, so that no task
+//     can make them.
 //   - A Go program needs no call in main: the sandbox is not started by running the program again. Each sandbox keeps a
 //     goroutine and its thread until it has ended. Several sandboxes may be started and waited for at once; one Cmd
 //     belongs to one goroutine at a time, apart from Process, whose methods may be called from any.
@@ -77,6 +80,7 @@
 //	ledger/             what a task could write, on record
 //	host/               the machine as a value: kernel, caller, files
 //	internal/child/     the loop in the child: the only unsafe code
+//	internal/cause/     why the machine refuses what a sandbox needs
 //	internal/attach/    what is kept of a sandbox so that a program may join it
 //	internal/picture/   what the sandbox will see
 //	internal/compile/   profile, host and command become a plan: its documentation has the order and the reasons

@@ -86,7 +86,7 @@ func morePlans() map[string]struct {
 // noOpenat2 is a machine whose filter refuses openat2(2), which paths are then opened without.
 func noOpenat2() *host.Host {
 	h := sandboxtest.FakeUser()
-	h.NoOpenat2 = true
+	h.NoOpenat2, h.NoTreeAttr = true, true
 	return h
 }
 

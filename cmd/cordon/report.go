@@ -45,6 +45,9 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 		for _, l := range r.LeftOut {
 			u.line("left out", l.Path+": "+l.Why)
 		}
+		for _, w := range r.Ways {
+			u.line("way on", string(w.Layer)+": "+w.Why+"; "+w.How)
+		}
 		u.showEnforced(r)
 	}
 	for i := range r.Limits {

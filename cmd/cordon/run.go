@@ -179,7 +179,13 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 		Terminal:  f.terminal,
 		KillAfter: f.killAfter,
 		Exclusive: true,
+		Brief:     f.brief(),
 	}, nil
+}
+
+// brief reports whether nothing that is asked for shows what the run has used.
+func (f *runFlags) brief() bool {
+	return f.report == "" && f.sumFile == "" && !f.summary && !f.verbose && !f.keep.kept()
 }
 
 // checkTerminal refuses what cannot be meant.

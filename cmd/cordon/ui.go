@@ -213,10 +213,10 @@ func hint(err error) string {
 		return a.hint
 	case errors.As(err, &l):
 		return l.Hint
+	case errors.As(err, &x): // before what it wraps
+		return x.Remedy
 	case errors.As(err, &s):
 		return s.Hint
-	case errors.As(err, &x):
-		return x.Remedy
 	case errors.As(err, &e):
 		return e.Hint
 	case errors.As(err, &n):

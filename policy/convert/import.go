@@ -140,9 +140,9 @@ func (im *importer) withoutName(e *entry, n *value) (Class, Effect) {
 	switch {
 	case elsewhere(n.text):
 		return Exact, Same
-	case e.action.Action.Passes():
+	case e.action.Passes():
 		return Approximated, Tighter
-	case im.deflt.Action.Passes():
+	case im.deflt.Passes():
 		return Dropped, Wider
 	}
 	return Approximated, Same
@@ -232,7 +232,7 @@ func (im *importer) arrange() {
 			im.conditional(c)
 		case c.fixed.Kind == filter.Allow:
 			im.allow = append(im.allow, c)
-		case im.deflt.Action.Passes() && c.fixed.Action == (filter.Action{Kind: filter.Errno, Errno: 1}):
+		case im.deflt.Passes() && c.fixed.Action == (filter.Action{Kind: filter.Errno, Errno: 1}):
 			im.deny = append(im.deny, c)
 		default:
 			im.rules = append(im.rules, rule{call: c.name, expr: c.fixed.String(), from: c.from})
@@ -362,11 +362,11 @@ func (im *importer) compareI386() {
 	if err != nil {
 		return // write reports it
 	}
-	open := im.deflt.Action.Passes()
+	open := im.deflt.Passes()
 	for _, name := range []string{"socketcall", "ipc"} {
 		c := im.calls[name]
 		i := slices.IndexFunc(all, func(d filter.Decision) bool { return d.Call == name })
-		if i < 0 || c != nil && c.fixed != nil && !c.fixed.Action.Passes() || c == nil && !open || all[i].Cases[0].Action.Passes() {
+		if i < 0 || c != nil && c.fixed != nil && !c.fixed.Passes() || c == nil && !open || all[i].Cases[0].Action.Passes() {
 			continue
 		}
 		path, at := "syscalls", (*value)(nil)
@@ -385,7 +385,7 @@ func (im *importer) compareI386() {
 // unknown is the action for numbers that no table has. runc answers ENOSYS to calls newer than those that a file names,
 // unless its default lets calls pass.
 func (im *importer) unknown() filter.Action {
-	if im.deflt.Action.Passes() {
+	if im.deflt.Passes() {
 		return im.deflt.Action
 	}
 	return filter.Action{Kind: filter.Errno, Errno: 38}

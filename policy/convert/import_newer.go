@@ -14,7 +14,7 @@ const newerThan = "calls newer than "
 // lets calls pass, or says ENOSYS, is the same in both.
 func (im *importer) newer() {
 	enosys := im.unknown()
-	if im.deflt.Action.Passes() || im.deflt.Action == enosys {
+	if im.deflt.Passes() || im.deflt.Action == enosys {
 		return
 	}
 	newest, name := uint32(0), ""

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/cause"
 )
 
 // Finding is the outcome of one check of what this machine can do for a sandbox.
@@ -109,41 +110,13 @@ func probeKernel(m *Machine) Finding {
 }
 
 // read is a file's first line, "" if there is no such file.
-func (m *Machine) read(path string) string {
-	s, err := m.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	s, _, _ = strings.Cut(s, "\n")
-	return strings.TrimRight(s, " \x00")
-}
+func (m *Machine) read(path string) string { return m.host().Line(path) }
 
 // status is a field of /proc/self/status.
-func (m *Machine) status(field string) string {
-	s, _ := m.ReadFile("/proc/self/status")
-	for line := range strings.Lines(s) {
-		if v, ok := strings.CutPrefix(line, field+":"); ok {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
-}
+func (m *Machine) status(field string) string { return m.host().Status(field) }
 
 // filtered says whether a seccomp filter is on this process already: a container runtime's, or systemd's.
-func (m *Machine) filtered() bool { return m.status("Seccomp") == "2" }
-
-// confinement is the name of the AppArmor profile in force, "" for none.
-func (m *Machine) confinement() string {
-	s := m.read("/proc/self/attr/apparmor/current")
-	if s == "" {
-		s = m.read("/proc/self/attr/current")
-	}
-	name, _, isAppArmor := strings.Cut(s, " (")
-	if !isAppArmor || name == "unconfined" {
-		return ""
-	}
-	return name
-}
+func (m *Machine) filtered() bool { return m.host().Filtered() }
 
 // doctorCalls is a group of system calls that are needed together, each with its first kernel.
 type doctorCalls []struct {
@@ -170,14 +143,10 @@ func probeCalls(m *Machine, set doctorCalls) Finding {
 	f := lacking("no "+strings.Join(lack, ", no "), "the kernel answers ENOSYS; it is there since Linux "+since, "run a newer kernel")
 	if m.filtered() {
 		f.Cause = "ENOSYS, which the seccomp filter on this process answers (Seccomp: 2 in /proc/self/status) or a kernel before " + since
-		f.Remedy = remedySeccomp
+		f.Remedy = cause.RemedySeccomp
 	}
 	return f
 }
-
-// remedySeccomp is what to do where a container runtime's filter is in the way.
-const remedySeccomp = "start the container with --security-opt seccomp=unconfined (docker, podman), " +
-	"or securityContext.seccompProfile.type: Unconfined (kubernetes); cordon filters the task by itself"
 
 func probeSysResource(m *Machine) Finding {
 	const capSysResource = 24
@@ -207,9 +176,4 @@ func bracketed(s string) string {
 	return s
 }
 
-func orAbsent(s string) string {
-	if s == "" {
-		return "not there"
-	}
-	return s
-}
+func orAbsent(s string) string { return cause.OrAbsent(s) }

@@ -153,7 +153,7 @@ func TestDiagnoseCauses(t *testing.T) {
 		{"ubuntu", userns, func(f *fakeMachine) {
 			f.ns[0] = &fs.PathError{Op: "fork/exec", Path: doctorNowhere, Err: syscall.EACCES}
 			f.files["/proc/sys/kernel/apparmor_restrict_unprivileged_userns"] = "1\n"
-		}, OutcomeMissing, "kernel.apparmor_restrict_unprivileged_userns=1", `profile cordon /usr/local/bin/cordon flags=(unconfined) {\n  userns,\n}`},
+		}, OutcomeMissing, "kernel.apparmor_restrict_unprivileged_userns=1", `profile cordon "/usr/local/bin/cordon" flags=(unconfined) {\n  userns,\n}`},
 		{"container filter", userns, func(f *fakeMachine) { f.ns[0] = syscall.EPERM; filter(f) },
 			OutcomeMissing, "seccomp filter", "--security-opt seccomp=unconfined"},
 		{"container filter answers ENOSYS", userns, func(f *fakeMachine) { f.ns[0] = syscall.ENOSYS; filter(f) },

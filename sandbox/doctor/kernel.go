@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/cause"
 	"cordon/sandbox/internal/fail"
 )
 
@@ -118,7 +119,7 @@ func probeLandlock(m *Machine) Finding {
 		return lacking("EOPNOTSUPP", "built in and not enabled at boot; in force: "+orAbsent(m.read("/sys/kernel/security/lsm")),
 			"boot with lsm=landlock,"+m.read("/sys/kernel/security/lsm"))
 	case e == syscall.ENOSYS && m.filtered():
-		return lacking("ENOSYS", "the seccomp filter on this process, or a kernel without CONFIG_SECURITY_LANDLOCK", remedySeccomp)
+		return lacking("ENOSYS", "the seccomp filter on this process, or a kernel without CONFIG_SECURITY_LANDLOCK", cause.RemedySeccomp)
 	case e != 0:
 		return lacking(errnoText(e), "the kernel was built without CONFIG_SECURITY_LANDLOCK, or is older than 5.13", "run a kernel built with CONFIG_SECURITY_LANDLOCK=y; or let the profile say missing: [landlock]")
 	case abi < landlockUsed:

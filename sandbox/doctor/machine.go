@@ -15,6 +15,8 @@ import (
 	"cordon/policy"
 	"cordon/sandbox"
 	"cordon/sandbox/host"
+	"cordon/sandbox/internal/compile"
+	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/helper"
 	"cordon/sandbox/internal/passwd"
 )
@@ -79,8 +81,21 @@ const doctorNowhere = "/proc/self/doctorNowhere"
 // tryNamespaces makes a user namespace and those in flags, maps the caller's id, and uses a capability inside: chroot
 // to where it is, and, with a mount namespace, a change of propagation. Then the child fails to execute a program that
 // does not exist, so nothing ever runs.
+//
+// Root that may not map its own id tries the one that a task of root's gets.
 func tryNamespaces(flags uintptr) error {
+	err := tryNamespacesAs(flags, os.Getuid(), os.Getgid())
+	if fail.Errno(err) == syscall.EPERM && os.Getuid() == 0 {
+		if own := tryNamespacesAs(flags, compile.FirstTaskID, compile.FirstTaskID); own == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func tryNamespacesAs(flags uintptr, uid, gid int) error {
 	attr := userNamespaceAttr()
+	attr.Sys.UidMappings[0].HostID, attr.Sys.GidMappings[0].HostID = uid, gid
 	attr.Sys.Cloneflags |= flags &^ (unix.CLONE_NEWNS | unix.CLONE_NEWTIME)
 	attr.Sys.Unshareflags = flags & (unix.CLONE_NEWNS | unix.CLONE_NEWTIME)
 	attr.Sys.Chroot = "/"

@@ -1,11 +1,14 @@
 package host
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"cordon/sandbox/internal/walk"
 )
 
 // TestReadRegular: nothing but a regular file is opened, in the host's tree and in another one.
@@ -36,5 +39,33 @@ func TestReadRegular(t *testing.T) {
 				t.Errorf("%s: %q was read: %q", name, p, text)
 			}
 		}
+	}
+}
+
+// TestReadPlain opens nothing but regular files that no link leads to: the rest is left to who looks before it opens.
+func TestReadPlain(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	err = errors.Join(os.WriteFile(in("file"), []byte("text"), 0o600), os.Symlink("file", in("link")), os.Symlink(".", in("around")),
+		unix.Mkfifo(in("fifo"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, ok := readPlain(in("file"), 3); string(text) != "tex" || ok == walk.Refused() {
+		t.Errorf("%q, %v", text, ok)
+	}
+	for _, name := range []string{"link", "around/file", "fifo", "", "none"} {
+		if text, ok := readPlain(in(name), 3); ok {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
+	if text, err := (OSFiles{}).Read(in("around/link"), 3); string(text) != "tex" || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+	if text, err := (OSFiles{}).Read(in("fifo"), 3); err == nil {
+		t.Errorf("%q of a fifo", text)
 	}
 }

@@ -53,7 +53,8 @@ type Host struct {
 	PID         int    `json:"pid"`          // of the launcher
 	NotifyFlags uint32 `json:"notify_flags"` // of seccomp(2), for a filter that asks a listener; 0: no listener can be had
 	NotifyWhy   string `json:"notify_why,omitempty"`
-	NoOpenat2   bool   `json:"no_openat2,omitempty"` // openat2(2) is refused: paths are opened name by name
+	NoOpenat2   bool   `json:"no_openat2,omitempty"`        // openat2(2) is refused: paths are opened name by name
+	NoTreeAttr  bool   `json:"no_open_tree_attr,omitempty"` // open_tree_attr(2), which Linux 6.15 has, is refused
 	Files       Files  `json:"-"`
 
 	Typed  string `json:"-"` // the working directory by the name in PWD, which may hold symbolic links; "" for none
@@ -129,6 +130,7 @@ func Probe() (*Host, error) {
 	h.CoreZero = lim.Max == 0
 	h.NotifyFlags, h.NotifyWhy = ProbeListener()
 	h.NoOpenat2 = walk.Refused()
+	h.NoTreeAttr = h.Since(6, 15) && refusesTreeAttr()
 	h.State = StatePath(os.Getenv)
 	if text, err := proc.Read(passwd.File, passwd.MaxSize); err == nil {
 		h.Passwd = text
@@ -140,6 +142,12 @@ func Probe() (*Host, error) {
 		h.Home = h.PasswdHome
 	}
 	return h, nil
+}
+
+// refusesTreeAttr reports whether a filter around the launcher does not know open_tree_attr(2): it is newer than most.
+func refusesTreeAttr() bool {
+	_, _, e := unix.RawSyscall(unix.SYS_OPEN_TREE_ATTR, ^uintptr(0), 0, 0)
+	return e == unix.ENOSYS || e == unix.EPERM
 }
 
 // CwdGone is what Cwd ends with if the working directory has been removed: proc_pid_cwd(5). Nothing has such a path, unless
@@ -226,6 +234,9 @@ func (OSFiles) Access(p string, mode uint32) error { return unix.Access(p, mode)
 func (OSFiles) Read(p string, n int) ([]byte, error) {
 	if strings.HasPrefix(p, "/proc/") {
 		return proc.ReadSome(p, n) // the kernel's own, and only regular files
+	}
+	if text, ok := readPlain(p, n); ok {
+		return text, nil
 	}
 	fd, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -32,6 +32,7 @@ const (
 	Openat
 	Openat2
 	OpenTree
+	OpenTreeAttr
 	PivotRoot
 	Prctl
 	Prlimit
@@ -68,7 +69,7 @@ var callNames = [NumCalls]string{
 	Execve: "execve", Fchdir: "fchdir", Fsconfig: "fsconfig", Fsmount: "fsmount", Fsopen: "fsopen", IoctlCall: "ioctl",
 	Keyctl: "keyctl", LandlockAddRule: "landlock_add_rule", LandlockCreateRuleset: "landlock_create_ruleset",
 	LandlockRestrictSelf: "landlock_restrict_self", Mkdirat: "mkdirat", Mknodat: "mknodat", MountSetattr: "mount_setattr",
-	MoveMount: "move_mount", Openat: "openat", Openat2: "openat2", OpenTree: "open_tree", PivotRoot: "pivot_root", Prctl: "prctl",
+	MoveMount: "move_mount", Openat: "openat", Openat2: "openat2", OpenTree: "open_tree", OpenTreeAttr: "open_tree_attr", PivotRoot: "pivot_root", Prctl: "prctl",
 	Prlimit: "prlimit64", Read: "read", Recvfrom: "recvfrom", RtSigprocmask: "rt_sigprocmask", Seccomp: "seccomp", Sendto: "sendto",
 	Setdomainname: "setdomainname", Setgroups: "setgroups", Sethostname: "sethostname", Setns: "setns", Setpriority: "setpriority",
 	Setresgid: "setresgid", Setresuid: "setresuid", Setsid: "setsid", SocketCall: "socket", Symlinkat: "symlinkat", Umask: "umask",
@@ -230,8 +231,16 @@ func Clone(dir Arg, p string, flags uint64) Step {
 
 // Setattr is mount_setattr(2), since Linux 5.12. propagation is 0 or MS_PRIVATE.
 func Setattr(dir Arg, p string, flags, set, clr, propagation uint64) Step {
-	attr := le64(le64(le64(le64(make([]byte, 0, 32), set), clr), propagation), 0)
-	return step(MountSetattr, dir, path(p), num(AtFlags, flags), mem(MountAttr, string(attr)), num(Int, 32))
+	return step(MountSetattr, dir, path(p), num(AtFlags, flags), mountAttr(set, clr, propagation), num(Int, 32))
+}
+
+// CloneWith is open_tree_attr(2), which is Clone and Setattr of what that has opened, since Linux 6.15.
+func CloneWith(dir Arg, p string, flags, set, propagation uint64) Step {
+	return step(OpenTreeAttr, dir, path(p), num(OpenTreeFlags, flags), mountAttr(set, 0, propagation), num(Int, 32))
+}
+
+func mountAttr(set, clr, propagation uint64) Arg {
+	return mem(MountAttr, string(le64(le64(le64(le64(make([]byte, 0, 32), set), clr), propagation), 0)))
 }
 
 // Move is move_mount(2), since Linux 5.2.

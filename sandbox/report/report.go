@@ -31,6 +31,7 @@ type Report struct {
 
 	Enforced []Enforced `json:"enforced"`
 	Missing  []Missing  `json:"missing,omitempty"`
+	Ways     []Way      `json:"ways_on,omitempty"` // what this host refuses, and what was done in its place: no weaker
 	Added    []Added    `json:"added,omitempty"`
 	LeftOut  []Added    `json:"left_out,omitempty"` // optional mounts that were not made, and what a file is shown without
 	Restored []Restored `json:"restored,omitempty"` // hidden and protected paths that the host replaced during the run
@@ -63,6 +64,13 @@ type Missing struct {
 	Layer   policy.Layer `json:"layer"`
 	Why     string       `json:"why"`
 	Instead string       `json:"instead,omitempty"` // what stands in: "RLIMIT_DATA, for each process"
+}
+
+// Way is something that the host refuses to the launcher, and another way to the same end.
+type Way struct {
+	Layer policy.Layer `json:"layer"`
+	Why   string       `json:"why"` // what is refused, and for what
+	How   string       `json:"how"` // what was done in its place
 }
 
 // Added is something the launcher put into the tree although the profile does not name it: the program's own file. As an

@@ -107,6 +107,17 @@ func (p *Place) Events() (kills, refused *uint64) {
 	return kills, refused
 }
 
+// Limits is Totals for whom only the limits matter that were reached: where none was it reads Events alone.
+func (p *Place) Limits() (*Stats, error) {
+	kills, refused := p.Events()
+	for _, n := range [...]*uint64{kills, refused} {
+		if n != nil && *n > 0 {
+			return p.Totals()
+		}
+	}
+	return &Stats{Memory: &Memory{OOMKills: kills}, PIDs: &PIDs{MaxEvents: refused}}, nil
+}
+
 // MemoryEvents is the file that counts processes which were killed for memory.
 func (d *Dir) MemoryEvents() string {
 	if d.Version == 1 {

@@ -98,7 +98,7 @@ var numbers = [plan.NumCalls]uintptr{
 	plan.Keyctl: unix.SYS_KEYCTL, plan.LandlockAddRule: unix.SYS_LANDLOCK_ADD_RULE,
 	plan.LandlockCreateRuleset: unix.SYS_LANDLOCK_CREATE_RULESET, plan.LandlockRestrictSelf: unix.SYS_LANDLOCK_RESTRICT_SELF,
 	plan.Mkdirat: unix.SYS_MKDIRAT, plan.Mknodat: unix.SYS_MKNODAT, plan.MountSetattr: unix.SYS_MOUNT_SETATTR,
-	plan.MoveMount: unix.SYS_MOVE_MOUNT, plan.Openat: unix.SYS_OPENAT, plan.Openat2: unix.SYS_OPENAT2, plan.OpenTree: unix.SYS_OPEN_TREE,
+	plan.MoveMount: unix.SYS_MOVE_MOUNT, plan.Openat: unix.SYS_OPENAT, plan.Openat2: unix.SYS_OPENAT2, plan.OpenTree: unix.SYS_OPEN_TREE, plan.OpenTreeAttr: unix.SYS_OPEN_TREE_ATTR,
 	plan.PivotRoot: unix.SYS_PIVOT_ROOT, plan.Prctl: unix.SYS_PRCTL, plan.Prlimit: unix.SYS_PRLIMIT64, plan.Read: unix.SYS_READ,
 	plan.Recvfrom: unix.SYS_RECVFROM, plan.RtSigprocmask: unix.SYS_RT_SIGPROCMASK, plan.Seccomp: unix.SYS_SECCOMP,
 	plan.Sendto: unix.SYS_SENDTO, plan.Setdomainname: unix.SYS_SETDOMAINNAME, plan.Setgroups: unix.SYS_SETGROUPS,

@@ -66,6 +66,7 @@ func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 		return without("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 	}
 	ch := cgroup.Choose(h.Files, layout, want, p.Limits.Cgroup, cgroup.Caller{UID: h.UID, PID: h.PID})
+	// A child that moved itself into its group would have begun outside of it, and what it had taken by then would count there.
 	if ch.V2() && !h.Since(5, 7) {
 		return without("being born in a cgroup needs Linux 5.7", "upgrade the kernel")
 	}
@@ -127,6 +128,7 @@ func (c *Compilation) join(ch *cgroup.Choice) {
 	if ch.V2() {
 		c.Plan.Files = append(c.Plan.Files, FileCgroup)
 	}
+	// CLONE_INTO_CGROUP knows cgroup v2 only. Into a group of v1 the child goes itself, by its first steps; "0" is the writer.
 	for _, controller := range ch.V1() {
 		c.Plan.Files = append(c.Plan.Files, FileTasks+controller)
 		c.do(from, plan.WriteStep(plan.F(FileTasks+controller), "0"))
@@ -145,6 +147,7 @@ func (c *Compilation) cgroupNamespace() error {
 	if c.groups.choice.V2() {
 		c.Plan.Clone |= unix.CLONE_INTO_CGROUP
 	}
+	// So the namespace is not among clone3's flags, but made by a step after the child is in its group.
 	if c.Plan.Clone&unix.CLONE_NEWCGROUP != 0 {
 		c.Plan.Clone &^= unix.CLONE_NEWCGROUP
 		c.do(c.scalar("namespaces.cgroup"), plan.UnshareStep(unix.CLONE_NEWCGROUP))
@@ -292,6 +295,8 @@ func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 // Devices lists what the sandbox's /dev shows: its nodes, terminals, and devices that are bound one by one or with a
 // directory. guarded is false where /dev is the host's.
 func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
+	// A guard must allow whatever the tree shows, or an open fails that the profile allows; what of the host's /dev may appear
+	// later nobody knows, so that with it there is no guard.
 	if p := c.Tree.At("/dev"); p != nil && p.Source != "" && p.What != ownDev {
 		return nil, false
 	}

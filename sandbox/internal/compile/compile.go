@@ -65,11 +65,14 @@ type Compilation struct {
 	shownPts bool // which is mounted
 
 	devTarget string // where that is
-	groups    groups
+
+	handsStatus bool // see keepHostProc
+	groups      groups
 
 	Stdin   string   // the path of standard input, where the task opens it again; ""
 	Private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
 	Missing []report.Missing
+	Ways    []report.Way
 	Added   []report.Added
 	Notes   []string       // for Report.Notes
 	Left    []report.Added // for Report.LeftOut
@@ -243,6 +246,7 @@ const (
 	MsgInit    = 'I' // init is confined
 	MsgTask    = 'T' // the task waits for the word to go on
 	MsgRules   = 'K' // Landlock's ruleset, to be kept
+	MsgStatus  = 'V' // the task's status file, where /proc hides the task from its launcher
 	MsgEntered = 'E' // the child has entered a sandbox that is joined
 	// MsgTerminal, in stdio.go
 	MsgReady = 'L' // init: the program runs, or the task is gone; with it comes the listener

@@ -97,9 +97,10 @@ func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos,
 func (c *Compilation) cloneOnto(from plan.From, p *picture.Part, attrs uint64) {
 	tree, gone := plan.R(plan.Tree), p.Gone()
 	c.openTarget(from, p)
-	c.do(from, plan.Clone(plan.R(plan.Target), "", CloneTree|unix.AT_EMPTY_PATH).Into(plan.Tree).OrElse(gone))
 	if attrs != 0 {
-		c.do(from, plan.Setattr(tree, "", WholeMount, attrs, 0, 0).OrElse(gone))
+		c.copyMounts(from, plan.Tree, plan.R(plan.Target), "", CloneTree|unix.AT_EMPTY_PATH, attrs, 0, gone)
+	} else {
+		c.do(from, plan.Clone(plan.R(plan.Target), "", CloneTree|unix.AT_EMPTY_PATH).Into(plan.Tree).OrElse(gone))
 	}
 	c.moveToTarget(from, p)
 	c.do(from, plan.CloseStep(tree).OrElse(gone))
@@ -262,11 +263,10 @@ func (c *Compilation) mountFromScratch(from plan.From, name string, p *picture.P
 	if c.scratch.lent {
 		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
 	}
-	c.do(from, plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree))
+	c.copyMounts(from, plan.Tree, plan.R(plan.Scratch), name, cloneOne, attrsOfCover, 0, 0)
 	if c.scratch.lent {
 		c.do(from, plan.Umount(".", unix.MNT_DETACH), plan.CloseStep(plan.R(plan.Scratch))) // "." is the topmost
 	}
-	c.do(from, plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, picture.AttrRO|picture.AttrBase|picture.AttrNoExec, 0, 0))
 	c.openTarget(from, p)
 	c.moveToTarget(from, p)
 	c.do(from, plan.CloseStep(plan.R(plan.Tree)))

@@ -63,6 +63,7 @@ var execOrder = [...]func(*Compilation) error{
 	(*Compilation).terminal,
 	(*Compilation).fork,
 	(*Compilation).taskBegins,
+	(*Compilation).handStatus,
 	(*Compilation).lookupInside,
 	(*Compilation).keptRuleset,
 	(*Compilation).session,
@@ -162,14 +163,34 @@ func (c *Compilation) joinGroups() error {
 	return nil
 }
 
+// leaveGroups leaves the caller's groups where the launcher maps the ids. With an id of its own the task has no group of
+// root's, whatever the call says: CheckIDs refuses one that has.
+func (c *Compilation) leaveGroups(from plan.From) {
+	switch {
+	case c.IDs.Own:
+		c.do(from, plan.NoGroups().OrElse(plan.EPERM))
+	case !c.groupsLocked():
+		c.do(from, plan.NoGroups())
+	}
+}
+
+// groupsLocked reports whether the launcher runs in a user namespace that has no setgroups(2): user_namespaces(7).
+func (c *Compilation) groupsLocked() bool {
+	text, err := c.launcherFiles().Read("/proc/self/setgroups", 8)
+	return err == nil && strings.TrimSpace(string(text)) == "deny"
+}
+
 // joinSandbox enters the namespaces, the root and the ids.
 func (c *Compilation) joinSandbox() error {
 	a, from := c.Into, own("exec")
+	c.keepHostProc(from)
 	if c.Host.Privileged {
 		if !c.groupsLocked() {
 			c.do(from, plan.NoGroups()) // root's groups, while there is the right to it
 		}
-		c.conceal(from) // root reads it all the same
+		if !c.Blind() {
+			c.conceal(from) // root reads it all the same
+		}
 	}
 	c.enterSpaces(from)
 	c.Plan.Files = append(c.Plan.Files, attach.FileRoot)
@@ -179,7 +200,7 @@ func (c *Compilation) joinSandbox() error {
 	}
 	// The capabilities stay until the task gives them up.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(a.GID)), plan.SetUID(uint64(a.UID)))
-	if c.Host.HostRoot && !c.Host.Privileged { // as in identity; nobody inside can see it yet
+	if c.Host.HostRoot && (!c.Host.Privileged || c.Blind()) { // as in identity; nobody inside can see it yet
 		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
 	}
 	c.do(from, Say(MsgEntered), plan.RecvByte(plan.F(FileSync)))

@@ -18,6 +18,8 @@ import (
 	"cordon/sandbox/internal/fail"
 	"cordon/sandbox/internal/paths"
 	"cordon/sandbox/internal/picture"
+	"cordon/sandbox/internal/walk"
+	"cordon/sandbox/plan"
 	"cordon/sandbox/report"
 )
 
@@ -370,4 +372,73 @@ func (c *Compilation) granted() error {
 // wherever the caller is.
 func meant(m *policy.Mount) bool {
 	return !m.Optional && m.Unfit == "" && m.Source != "." && m.Pos != (policy.Pos{}) && !strings.HasPrefix(m.Pos.File, "embedded:")
+}
+
+// Ways on: what a host refuses, and what is done in its place.
+
+// way notes what the sandbox does on this host where the usual is refused, and is no weaker for it.
+func (c *Compilation) way(layer policy.Layer, why, how string) {
+	c.Ways = append(c.Ways, report.Way{Layer: layer, Why: why, How: how})
+}
+
+// staysReadable keeps the child readable for a launcher without CAP_SYS_PTRACE: the change of ids took that away, and nothing
+// could be read back. Nobody else can look: the child's id is its own, or the caller's, and execve settles the program's.
+func (c *Compilation) staysReadable(from plan.From) {
+	if !c.Blind() && (!c.IDs.Own || c.IDs.Idmapped) {
+		return
+	}
+	c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
+	c.way(policy.LayerUser, "the launcher has no CAP_SYS_PTRACE, and may not read what a process of another id has entered",
+		"the child stays readable (PR_SET_DUMPABLE) to the owner of its user namespace until it executes the program")
+}
+
+// Blind reports whether the launcher is root and may not look into a process of another id.
+func (c *Compilation) Blind() bool {
+	return c.Host.Privileged && c.Host.Permitted&(1<<unix.CAP_SYS_PTRACE) == 0
+}
+
+// hidesProcesses reports whether the launcher's /proc may hide processes from it: hidepid of proc(5). Then there is no pid 1 in
+// it either, unless that is the caller's own.
+func (c *Compilation) hidesProcesses() bool {
+	files := c.launcherFiles()
+	if info, err := files.Lstat("/proc/1"); err == nil && (c.Host.UID == 0 || ownerOf(info) != c.Host.UID) {
+		return false
+	}
+	text, err := files.Read("/proc/self/mountinfo", maxMountinfo)
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(text)) {
+		if _, fs, ok := strings.Cut(line, " - proc "); ok && strings.Contains(fs, "hidepid=") {
+			return true
+		}
+	}
+	return false
+}
+
+// keepHostProc opens the host's /proc before a child enters a sandbox, if the launcher may not see there later what becomes of
+// the child: the child is concealed from those inside, and hidepid then hides it from its own launcher.
+func (c *Compilation) keepHostProc(from plan.From) {
+	if !c.hidesProcesses() {
+		return
+	}
+	c.handsStatus = true
+	c.do(from, plan.OpenStep(plan.CWD, "/proc", walk.OpenDir, 0).Into(plan.HostProc))
+	c.way(policy.LayerPID, "/proc hides other processes (hidepid), the task among them", "the task opens its own status file and hands it to its launcher")
+}
+
+// HandsStatus reports whether the launcher reads the status file that the task hands over.
+func (c *Compilation) HandsStatus() bool { return c.handsStatus }
+
+// handStatus makes the task hand over its own status file, which nobody has to look up then.
+func (c *Compilation) handStatus() error {
+	if !c.handsStatus {
+		return nil
+	}
+	c.do(own("exec"),
+		plan.OpenStep(plan.R(plan.HostProc), "self/status", unix.O_RDONLY|unix.O_CLOEXEC, 0).Into(plan.File),
+		plan.CloseStep(plan.R(plan.HostProc)),
+		plan.SendKept(plan.F(FileSync), MsgStatus, plan.File),
+		plan.CloseStep(plan.R(plan.File)))
+	return nil
 }

@@ -58,13 +58,9 @@ func (c *Compilation) Identity() error {
 		from := c.scalar("user")
 		c.do(from, plan.RecvByte(plan.F(FileSync)))
 		c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
-		if !c.groupsLocked() {
-			c.do(from, plan.NoGroups())
-		}
+		c.leaveGroups(from)
 		c.do(from, plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)))
-		if id.Own && !id.Idmapped { // the change took that away, and a launcher without SYS_PTRACE could not read anything back
-			c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
-		}
+		c.staysReadable(from)
 	} else {
 		c.writeFile(own("user"), "self/setgroups", "deny")
 		c.writeFile(c.scalar("user.uid"), "self/uid_map", IDMap(id.InUID, id.OutUID, 1))
@@ -72,12 +68,6 @@ func (c *Compilation) Identity() error {
 		c.timeOffsets()
 	}
 	return nil
-}
-
-// groupsLocked reports whether the launcher runs in a user namespace that has no setgroups(2): user_namespaces(7).
-func (c *Compilation) groupsLocked() bool {
-	text, err := c.launcherFiles().Read("/proc/self/setgroups", 8)
-	return err == nil && strings.TrimSpace(string(text)) == "deny"
 }
 
 // hostIdentity is for a task that stays in the caller's user namespace.

@@ -23,6 +23,9 @@ import (
 func (c *Compilation) Mounts() error {
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
+		if c.coveredSoon(i, m) {
+			continue
+		}
 		if err := c.mount(i, m); err != nil {
 			return mountError(i, m, err)
 		}
@@ -197,68 +200,12 @@ func (c *Compilation) device(m *policy.Mount, src string) error {
 	return &fail.Error{Op: src, Err: errors.New(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
 }
 
-// emptied mounts the tmpfs or empty directory of a profile also where the host's tree shows the same directory by another path: the home
-// under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile stays: it shows what
-// it was asked to show.
-func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
-	for _, path := range c.meanings(m.Target) {
-		w := picture.Walker{Tree: c.hostTree()}
-		end, err := w.Walk(path)
-		if err != nil {
-			continue // not there, or where the task cannot go either
-		}
-		names, err := c.hostNames(end)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			// Only where this name still shows the same thing of the host. A mount of the profile at this name is meant.
-			if c.Tree.HostPath(name) != name || name == "/" {
-				continue
-			}
-			if isDir, _ := c.Tree.Stat(name); isDir {
-				c.mountEmpty(from, m, name)
-			} else if err := c.coverThing(from, name, m.Pos, false); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // bindTarget returns the path inside at which a bind or an overlay is asked for.
 func (c *Compilation) bindTarget(m *policy.Mount) (string, error) {
 	if m.Target != "" {
 		return c.expandTarget(m.Target)
 	}
 	return c.expand(m.Source)
-}
-
-// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start: what later mounts
-// need in it is made by the descriptor of that file system. The directory costs a tenth of a file system of its own.
-func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string) {
-	if m.Kind == policy.MountTmpfs {
-		c.mountTmpfs(from, m, target)
-		return
-	}
-	name := "empty" + strconv.Itoa(c.scratch.files)
-	c.scratch.files++
-	c.do(from, plan.MkdirStep(plan.R(plan.Scratch), name, uint64(permOr(m.Perm, 0o755))))
-	c.fromScratch(from, name, target)
-	c.Tree.Add(picture.Part{Target: target, Noexec: true, Dir: name, Made: map[string]picture.Node{}, What: emptyDir, Rule: m.Pos})
-}
-
-// emptyDir is what the part of a mount of the kind empty is.
-const emptyDir = "an empty directory"
-
-func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {
-	attrs := picture.AttrBase
-	if m.NoExec {
-		attrs |= picture.AttrNoExec
-	}
-	c.tmpfs(from, plan.Tree, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
-	c.attach(from, plan.R(plan.Tree), target, false)
-	c.Tree.Add(picture.Part{Target: target, Write: true, Noexec: m.NoExec, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
 }
 
 func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
@@ -374,11 +321,12 @@ func (c *Compilation) overlays() bool {
 	return false
 }
 
+// attrsOfCover are the attributes of what the scratch file system lends.
+const attrsOfCover = picture.AttrRO | picture.AttrBase | picture.AttrNoExec
+
 // fromScratch mounts something of the scratch file system, read-only.
 func (c *Compilation) fromScratch(from plan.From, name, target string) {
-	c.do(from,
-		plan.Clone(plan.R(plan.Scratch), name, cloneOne).Into(plan.Tree),
-		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, picture.AttrRO|picture.AttrBase|picture.AttrNoExec, 0, 0))
+	c.copyMounts(from, plan.Tree, plan.R(plan.Scratch), name, cloneOne, attrsOfCover, 0, 0)
 	c.attach(from, plan.R(plan.Tree), target, false)
 }
 
@@ -403,21 +351,21 @@ func (c *Compilation) hasSetFCap() bool {
 	return !c.Host.Since(5, 12) || c.Host.Permitted&(1<<unix.CAP_SETFCAP) != 0
 }
 
-// MapHint says why the kernel refused a map.
-func (c *Compilation) MapHint(err error) string {
+// MapCause says why the kernel refused a map of ids, and what remedies that.
+func (c *Compilation) MapCause() (why, remedy string) {
+	const elsewhere = "the id is not mapped where this process runs, as in a container"
+	const setfcap = "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it"
 	switch {
-	case err != unix.EPERM:
-		return ""
 	case c.MayMapRoot() && c.Host.HostRoot && !c.hasSetFCap():
-		return "the id is not mapped where this process runs, as in a container; " + c.OrRoot()
+		return elsewhere, c.OrRoot()
 	case c.MayMapRoot():
-		return "the id is not mapped where this process runs, as in a container; --host-user caller keeps the caller's id"
+		return elsewhere, "--host-user caller keeps the caller's id"
 	case c.Host.GivesIDs():
-		return "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it: give it that, or leave out " +
-			"user: {host: caller} and --host-user caller, and the task gets an id of its own"
+		return setfcap, "give it that, or leave out user: {host: caller} and --host-user caller, and the task gets an id of its own"
+	case !c.Host.HostRoot:
+		return setfcap, "give it that (docker run --cap-add SETFCAP), or start cordon as another user of the container"
 	}
-	return "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it: give it that; or SETUID and SETGID, " +
-		"and without user: {host: caller} the task gets an id of its own"
+	return setfcap, "give it that; or SETUID and SETGID, and without user: {host: caller} the task gets an id of its own"
 }
 
 // OrRoot is the remedy to run the task as root, with what it takes.

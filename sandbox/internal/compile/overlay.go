@@ -344,3 +344,14 @@ func (c *Compilation) notBundle(dir string) error {
 	return &fail.Error{Op: "root.dir " + dir, Err: errors.New("is an OCI bundle, and no root file system"), From: c.Where("root.dir"),
 		Hint: "--root " + paths.Join(dir, "rootfs")}
 }
+
+// oneName reports whether a directory of the host, by a path without links, has no other name: its file system is mounted
+// once.
+func (c *Compilation) oneName(dir string) bool {
+	t, err := c.mountsOfHost()
+	if err != nil {
+		return false
+	}
+	m := t.find(dir)
+	return m != nil && t.devices[m.Device] < 2
+}

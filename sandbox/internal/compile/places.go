@@ -295,7 +295,12 @@ func (c *Compilation) atHome(dir, home string) string {
 	if end != home {
 		what += " " + home
 	}
+	one := c.oneName(dir)
 	for at := end; at != "/"; at, _ = paths.Split(at) {
+		if one && at != dir {
+			what = "is above the home directory " + home
+			continue
+		}
 		if info, err := c.Tree.Lstat(at); err == nil && (at == dir || numbered(info) && c.sameThing(dir, at)) {
 			return what
 		}

@@ -27,17 +27,19 @@ var maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
 func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error {
 	// proc shows the pid namespace of the process that mounts it, and the kernel lets a user namespace mount it only if it owns
 	// that one.
-	if c.made&unix.CLONE_NEWPID == 0 && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWPID) {
+	callers := c.Profile.Namespaces.PID.Mode == policy.NSHost
+	switch {
+	case c.made&unix.CLONE_NEWPID == 0 && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWPID) && (!callers || c.Joined(unix.CLONE_NEWNS) != nil):
 		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "proc shows the processes of the pid namespace and needs one of the sandbox's own",
 			From: m.Pos.Short(), Remedy: "leave out namespaces.pid: new is the default"}
+	case callers && m.Hidepid != "":
+		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: "hidepid: with namespaces.pid: host the task's /proc is the caller's, and keeps the caller's options",
+			From: m.Pos.Short(), Remedy: "leave out hidepid, or namespaces.pid"}
+	case callers:
+		c.procOfCaller(from, target, m.Pos)
+	default:
+		c.newProc(from, target, m)
 	}
-	c.do(from, plan.FsopenStep("proc").Into(plan.FS))
-	if m.Hidepid != "" {
-		c.do(from, plan.FsString(plan.R(plan.FS), "hidepid", m.Hidepid))
-	}
-	c.fsmount(from, plan.Proc, picture.AttrBase|picture.AttrNoExec)
-	c.attach(from, plan.R(plan.Proc), target, true)
-	c.Tree.Add(picture.Part{Target: target, Source: "/proc", Write: true, What: "proc", Rule: m.Pos})
 	masked, readOnly := m.ProcParts()
 	readOnly, masked = c.present(target, readOnly), c.present(target, masked)
 	if err := c.unknownMasks(m, target); err != nil {
@@ -52,6 +54,27 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	}
 	c.do(from, plan.CloseStep(plan.R(plan.Proc)))
 	return nil
+}
+
+func (c *Compilation) newProc(from plan.From, target string, m *policy.Mount) {
+	c.do(from, plan.FsopenStep("proc").Into(plan.FS))
+	if m.Hidepid != "" {
+		c.do(from, plan.FsString(plan.R(plan.FS), "hidepid", m.Hidepid))
+	}
+	c.fsmount(from, plan.Proc, picture.AttrBase|picture.AttrNoExec)
+	c.attach(from, plan.R(plan.Proc), target, true)
+	c.Tree.Add(picture.Part{Target: target, Source: "/proc", Write: true, What: "proc", Rule: m.Pos})
+}
+
+// procOfCaller binds the caller's /proc with all that covers parts of it, as a container runtime does. A proc of a pid
+// namespace can be mounted only with rights over the user namespace that this belongs to. It is read-only: the processes of
+// the caller are in it, with the same id.
+func (c *Compilation) procOfCaller(from plan.From, target string, rule policy.Pos) {
+	c.do(from, plan.Clone(plan.CWD, "/proc", CloneTree|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Proc),
+		plan.Setattr(plan.R(plan.Proc), "", WholeMount, picture.AttrRO|picture.AttrBase|picture.AttrNoExec, 0, unix.MS_PRIVATE))
+	c.attach(from, plan.R(plan.Proc), target, true)
+	c.Tree.Add(picture.Part{Target: target, Source: "/proc", What: "the caller's proc", Rule: rule})
+	c.way(policy.LayerMount, "a new proc of the caller's pid namespace cannot be mounted", "the caller's /proc is bound read-only, with what masks parts of it")
 }
 
 // present is a list as names below the mount, those that exist, directories marked by a /. The host's proc is asked,
@@ -94,9 +117,8 @@ func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 func (c *Compilation) procReadOnly(from plan.From, target, name string, rule policy.Pos) {
 	// Each step goes on if the name is gone: an entry of /proc can vanish with a module between the look and the mount.
 	tree := plan.R(plan.Tree)
+	c.copyMounts(from, plan.Tree, plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW, picture.AttrRO, 0, plan.ENOENT)
 	c.do(from,
-		plan.Clone(plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree).OrElse(plan.ENOENT),
-		plan.Setattr(tree, "", unix.AT_EMPTY_PATH, picture.AttrRO, 0, 0).OrElse(plan.EBADF),
 		plan.Move(tree, plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
 		plan.CloseStep(tree).OrElse(plan.EBADF))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: "/proc/" + name, Absent: true, What: "read-only part of proc", Rule: rule})
@@ -105,15 +127,15 @@ func (c *Compilation) procReadOnly(from plan.From, target, name string, rule pol
 // mask covers a file by the host's /dev/null, opened without following a link, and a directory by an empty one
 // (CVE-2025-31133: a /dev/null of the sandbox's own could be anything).
 func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos) {
+	const attrs = picture.AttrRO | picture.AttrNoExec | uint64(unix.MOUNT_ATTR_NOSUID)
 	name, dir := strings.CutSuffix(name, "/")
 	if dir {
 		c.emptyNodes()
-		c.do(from, plan.Clone(plan.R(plan.Scratch), "dir", cloneOne).Into(plan.Tree))
+		c.copyMounts(from, plan.Tree, plan.R(plan.Scratch), "dir", cloneOne, attrs, 0, 0)
 	} else {
-		c.do(from, plan.Clone(plan.CWD, "/dev/null", cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree))
+		c.copyMounts(from, plan.Tree, plan.CWD, "/dev/null", cloneOne|unix.AT_SYMLINK_NOFOLLOW, attrs, 0, 0)
 	}
 	c.do(from,
-		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, picture.AttrRO|picture.AttrNoExec|uint64(unix.MOUNT_ATTR_NOSUID), 0, 0),
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Proc), name, fromFD).OrElse(plan.ENOENT),
 		plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: !dir, Opaque: true, Absent: true, What: "masked", Rule: rule})
@@ -182,19 +204,24 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 func (c *Compilation) devNode(from plan.From, target, name, source string, major, minor uint32, rule policy.Pos) error {
 	info, err := c.Host.Files.Lstat(source)
 	if err != nil {
-		return errors.New(source + ": " + fail.Bare(err).Error())
+		return c.noDevice(source, fail.Bare(err).Error(), rule)
 	}
 	if info.Mode()&fs.ModeCharDevice == 0 || major != 0 && deviceOf(info) != unix.Mkdev(major, minor) {
-		return errors.New(source + " is not the device it should be")
+		return c.noDevice(source, "is not the device that it should be", rule)
 	}
+	c.do(from, plan.MkfileStep(plan.R(plan.Dev), name, 0o444))
+	c.copyMounts(from, plan.Tree, plan.CWD, source, cloneOne|unix.AT_SYMLINK_NOFOLLOW, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec, unix.MS_PRIVATE, 0)
 	c.do(from,
-		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
-		plan.Clone(plan.CWD, source, cloneOne|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Tree),
-		plan.Setattr(plan.R(plan.Tree), "", unix.AT_EMPTY_PATH, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec, 0, unix.MS_PRIVATE),
 		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD),
 		plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: source, File: true, Write: true, What: "a device", Rule: rule})
 	return nil
+}
+
+// noDevice is what a sandbox with a /dev lacks on a host without one.
+func (c *Compilation) noDevice(path, why string, rule policy.Pos) error {
+	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: path + ": " + why + ": the nodes of a sandbox's /dev are the host's", From: rule.Short(),
+		Remedy: "mount -t devtmpfs dev /dev, or bind the host's /dev into this root"}
 }
 
 // devpts mounts the instance that the task's terminal is of, or a new one.
@@ -294,4 +321,91 @@ func (c *Compilation) resolvConf() (string, error) {
 		return "", errors.New("/etc/resolv.conf: " + fail.Bare(err).Error())
 	}
 	return string(text), nil
+}
+
+// Directories that are empty: a tmpfs where the program writes (tmpfs(5)), else one of the scratch file system.
+
+// coveredSoon reports whether nobody would ever see a mount: the next one at the same place is of the same kind, and nothing is
+// put into it before, as in root's launch of a profile that empties /root and the home.
+func (c *Compilation) coveredSoon(i int, m *policy.Mount) bool {
+	if m.Kind != policy.MountTmpfs && m.Kind != policy.MountEmpty {
+		return false
+	}
+	target, err := c.expandTarget(m.Target)
+	if err != nil {
+		return false
+	}
+	for j := i + 1; j < len(c.Profile.Mounts); j++ {
+		next := &c.Profile.Mounts[j]
+		if next.Kind != policy.MountTmpfs && next.Kind != policy.MountEmpty {
+			return false
+		}
+		at, err := c.expandTarget(next.Target)
+		if err != nil {
+			return false
+		}
+		if at == target {
+			return next.Kind == m.Kind && (m.Optional || !next.Optional)
+		}
+		if paths.Below(at, target) {
+			return false
+		}
+	}
+	return false
+}
+
+// emptied mounts the tmpfs or empty directory of a profile also where the host's tree shows the same directory by another path: the home
+// under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile stays: it shows what
+// it was asked to show.
+func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
+	for _, path := range c.meanings(m.Target) {
+		w := picture.Walker{Tree: c.hostTree()}
+		end, err := w.Walk(path)
+		if err != nil {
+			continue // not there, or where the task cannot go either
+		}
+		names, err := c.hostNames(end)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			// Only where this name still shows the same thing of the host. A mount of the profile at this name is meant.
+			if c.Tree.HostPath(name) != name || name == "/" {
+				continue
+			}
+			if isDir, _ := c.Tree.Stat(name); isDir {
+				c.mountEmpty(from, m, name)
+			} else if err := c.coverThing(from, name, m.Pos, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start: what later mounts
+// need in it is made by the descriptor of that file system. The directory costs a tenth of a file system of its own.
+func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string) {
+	if m.Kind == policy.MountTmpfs {
+		c.mountTmpfs(from, m, target)
+		return
+	}
+	name := "empty" + strconv.Itoa(c.scratch.files)
+	c.scratch.files++
+	c.do(from, plan.MkdirStep(plan.R(plan.Scratch), name, uint64(permOr(m.Perm, 0o755))))
+	c.fromScratch(from, name, target)
+	c.Tree.Add(picture.Part{Target: target, Noexec: true, Dir: name, Made: map[string]picture.Node{}, What: emptyDir, Rule: m.Pos})
+}
+
+// emptyDir is what the part of a mount of the kind empty is.
+const emptyDir = "an empty directory"
+
+func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {
+	attrs := picture.AttrBase
+	if m.NoExec {
+		attrs |= picture.AttrNoExec
+	}
+	c.tmpfs(from, plan.Tree, octal(permOr(m.Perm, 0o755)), m.Size, attrs)
+	c.attach(from, plan.R(plan.Tree), target, false)
+	c.Tree.Add(picture.Part{Target: target, Write: true, Noexec: m.NoExec, Made: map[string]picture.Node{}, What: "a tmpfs", Rule: m.Pos})
 }

@@ -68,6 +68,7 @@ func (c *Compilation) checkCore() {
 }
 
 func (c *Compilation) setRlimit(from plan.From, resource, value uint64) {
+	// EPERM: the hard limit is lower already, and to raise it takes CAP_SYS_RESOURCE outside. The lower one stays.
 	c.do(from, plan.SetRlimit(resource, value, value).OrElse(plan.EPERM))
 }
 

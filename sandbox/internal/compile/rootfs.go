@@ -61,9 +61,7 @@ func (c *Compilation) Root() error {
 		if write {
 			attrs = uint64(unix.MOUNT_ATTR_NOSUID)
 		}
-		c.do(from,
-			plan.Clone(plan.CWD, "/", CloneTree).Into(plan.Root),
-			plan.Setattr(c.rootFD, "", WholeMount, attrs, 0, unix.MS_PRIVATE))
+		c.copyMounts(from, plan.Root, plan.CWD, "/", CloneTree, attrs, unix.MS_PRIVATE, 0)
 		c.openScratch() // behind the copy of "/", which would hold it, and before the root is put on top of it
 		c.Tree.Add(picture.Part{Target: "/", Source: "/", Write: write, What: hostsTree, Rule: c.Profile.Source("root")})
 	case policy.RootDir:
@@ -133,11 +131,23 @@ func (c *Compilation) openSource(from plan.From, to plan.Reg, path string, attrs
 // clonePath is openSource by the child, with the rights that it has.
 func (c *Compilation) clonePath(from plan.From, to plan.Reg, path string, attrs uint64) plan.Arg {
 	c.openOutside(from, path, walk.OpenAny, plan.Source)
-	c.do(from,
-		plan.Clone(plan.R(plan.Source), "", CloneTree|unix.AT_EMPTY_PATH).Into(to),
-		plan.CloseStep(plan.R(plan.Source)),
-		plan.Setattr(plan.R(to), "", WholeMount, attrs, 0, unix.MS_PRIVATE))
+	c.copyMounts(from, to, plan.R(plan.Source), "", CloneTree|unix.AT_EMPTY_PATH, attrs, unix.MS_PRIVATE, 0)
+	c.do(from, plan.CloseStep(plan.R(plan.Source)))
 	return plan.R(to)
+}
+
+// copyMounts makes a detached copy of a mount, or of it and those below, with further attributes. gone is the error where
+// the kernel may not have it; the register then holds no descriptor.
+func (c *Compilation) copyMounts(from plan.From, to plan.Reg, dir plan.Arg, path string, flags, attrs, propagation uint64, gone plan.Errno) {
+	if c.Host.Since(6, 15) && !c.Host.NoTreeAttr {
+		c.do(from, plan.CloneWith(dir, path, flags, attrs, propagation).Into(to).OrElse(gone))
+		return
+	}
+	set := plan.Setattr(plan.R(to), "", unix.AT_EMPTY_PATH|flags&unix.AT_RECURSIVE, attrs, 0, propagation)
+	if gone != 0 {
+		set = set.OrElse(plan.EBADF)
+	}
+	c.do(from, plan.Clone(dir, path, flags).Into(to).OrElse(gone), set)
 }
 
 // tmpfs makes a detached tmpfs. size 0 is the kernel's default, half of memory.
@@ -162,12 +172,17 @@ func (c *Compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
 }
 
 // attach puts a detached mount at a target inside the root. The target is resolved once, by the kernel, inside the
-// root (CVE-2026-87766), and is the descriptor from then on. A mount of which keep is true stays open.
+// root (CVE-2026-87766), and is the descriptor from then on; but for a directory right below the root, since move_mount(2)
+// follows no link at the end of a path, and mounts no directory on one. A mount of which keep is true stays open.
 func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep bool) {
-	c.openInside(from, target, walk.OpenAny, plan.Target)
-	c.do(from,
-		plan.Move(mount, plan.R(plan.Target), "", ontoFD),
-		plan.CloseStep(plan.R(plan.Target)))
+	if isDir, _ := c.Tree.Stat(target); isDir && strings.LastIndexByte(target, '/') == 0 && target != "/" {
+		c.do(from, plan.Move(mount, c.rootFD, target[1:], fromFD))
+	} else {
+		c.openInside(from, target, walk.OpenAny, plan.Target)
+		c.do(from,
+			plan.Move(mount, plan.R(plan.Target), "", ontoFD),
+			plan.CloseStep(plan.R(plan.Target)))
+	}
 	if !keep {
 		c.do(from, plan.CloseStep(mount))
 	}

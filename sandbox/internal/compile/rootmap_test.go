@@ -32,7 +32,8 @@ func TestMapHint(t *testing.T) {
 		}
 		c := &Compilation{Host: h}
 		c.IDs.OutUID = tt.out
-		if hint := c.MapHint(unix.EPERM); !strings.Contains(hint, tt.want) || strings.Contains(hint, tt.not) {
+		why, remedy := c.MapCause()
+		if hint := why + "; " + remedy; !strings.Contains(hint, tt.want) || strings.Contains(hint, tt.not) {
 			t.Errorf("%s: %s", tt.name, hint)
 		}
 	}

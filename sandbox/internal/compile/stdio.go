@@ -127,10 +127,9 @@ func (c *Compilation) openStdinAgain() {
 	from, tree := own("stdin"), plan.R(plan.Tree)
 	dir, name := paths.Split(c.Stdin)
 	c.openOutside(from, dir, walk.OpenDir, plan.Source)
+	c.copyMounts(from, plan.Tree, plan.R(plan.Source), "", CloneTree|unix.AT_EMPTY_PATH, picture.AttrRO|picture.AttrBase, unix.MS_PRIVATE, 0)
 	c.do(from,
-		plan.Clone(plan.R(plan.Source), "", CloneTree|unix.AT_EMPTY_PATH).Into(plan.Tree),
 		plan.CloseStep(plan.R(plan.Source)),
-		plan.Setattr(tree, "", WholeMount, picture.AttrRO|picture.AttrBase, 0, unix.MS_PRIVATE),
 		plan.OpenStep(tree, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0).Into(plan.Input),
 		plan.CloseStep(tree))
 }

@@ -45,7 +45,11 @@ type UnsupportedError struct {
 	Why    string
 	Remedy string
 	From   string
+	Err    error // what was tried and failed for it; nil where nothing was
 }
+
+// Unwrap returns what failed, if anything was tried.
+func (e *UnsupportedError) Unwrap() error { return e.Err }
 
 // Error names the layer, the cause and the place in the profile.
 func (e *UnsupportedError) Error() string {

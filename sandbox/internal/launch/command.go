@@ -39,6 +39,7 @@ type Command struct {
 	Profiles  []ledger.Text
 	Search    []string
 	Exclusive bool
+	Brief     bool
 	Note      func(text string)
 	Observer  Observer
 

@@ -8,6 +8,7 @@
 //	letter  from   says                                   the launcher
 //	        child  waits until its ids are mapped         maps them, if that takes rights over the parent's user namespace
 //	        task   waits for the next part of the plan    hands it over
+//	V       task   its status file                        keeps it; only if a sandbox is joined and /proc hides the task
 //	E       child  I have entered the sandbox             looks where the child is; only if a sandbox is joined
 //	N       child  I was born again                       takes the second child for the child
 //	B       task   I have begun                           opens a pidfd of the task, reads the namespaces back

@@ -153,7 +153,7 @@ func (p *Process) openDetached(s *compile.Source, userns int) (int, error) {
 	if !s.Whole {
 		return openDetached(s, userns)
 	}
-	userns, release, err := openUserNS("/proc/" + strconv.Itoa(p.PID))
+	userns, release, err := p.openOwnUserNS()
 	if err != nil {
 		return -1, err
 	}
@@ -217,9 +217,25 @@ func linkHint(err error) string {
 func (p *Process) mapping() (fd int, release func(), err error) {
 	id := &p.Comp.IDs
 	if id.InUID == p.Comp.Host.UID && id.InGID == p.Comp.Host.GID && !id.Ranges {
-		return openUserNS("/proc/" + strconv.Itoa(p.PID))
+		return p.openOwnUserNS()
 	}
 	return p.holderMapping()
+}
+
+// openOwnUserNS opens the child's user namespace.
+func (p *Process) openOwnUserNS() (fd int, release func(), err error) {
+	if p.userNS >= 0 {
+		return p.userNS, func() {}, nil
+	}
+	return openUserNS("/proc/" + strconv.Itoa(p.PID))
+}
+
+// holdUserNS opens it while the child waits for its ids: while they change a launcher without CAP_SYS_PTRACE may not.
+func (p *Process) holdUserNS() (err error) {
+	if p.Comp.Blind() {
+		p.userNS, _, err = openUserNS("/proc/" + strconv.Itoa(p.PID))
+	}
+	return err
 }
 
 func openUserNS(dir string) (fd int, release func(), err error) {
@@ -305,8 +321,8 @@ func helperMaps(name string, pid int, maps []string) error {
 
 func (p *Process) writeMap(path, text string) error {
 	err := writeText(path, text)
-	if e, ok := err.(*fail.Error); ok {
-		e.Hint = p.Comp.MapHint(e.Err)
+	if fail.Errno(err) == unix.EPERM {
+		return p.notMapped(err)
 	}
 	return err
 }

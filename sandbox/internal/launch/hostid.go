@@ -75,7 +75,7 @@ func randomTaskID() (int, error) {
 
 // checkIDs holds the task's ids against what the profile says: proc_pid_status(5) has them as they are outside.
 func (p *Process) checkIDs() error {
-	text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.Task) + "/status")
+	text, err := p.taskStatus()
 	if err != nil {
 		return &fail.Error{Op: "read back the ids", Err: err}
 	}

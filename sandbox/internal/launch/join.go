@@ -274,12 +274,19 @@ func (p *Process) checkConfined() error {
 	if p.Cmd.Hold != nil {
 		p.Cmd.Hold()
 	}
-	text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.Task) + "/status")
+	text, err := p.taskStatus()
 	if err != nil {
 		return &fail.Error{Op: "read back the task's status", Err: err}
 	}
+	uids, gids := c.Into.UIDs, c.Into.GIDs
+	if c.HandsStatus() { // a file that was opened inside shows the ids that there are inside
+		uids, gids = fourTimes(c.Into.UID), fourTimes(c.Into.GID)
+		if got := proc.StatusField(text, "Pid"); got != strconv.Itoa(p.Task) {
+			return &fail.Error{Op: "read back the task's status", Err: errors.New("it is that of process " + got + ", not of " + strconv.Itoa(p.Task))}
+		}
+	}
 	for _, x := range [...]struct{ key, want string }{
-		{"Uid", c.Into.UIDs}, {"Gid", c.Into.GIDs},
+		{"Uid", uids}, {"Gid", gids},
 		{"CapBnd", proc.Hex16(c.Keep)}, {"CapPrm", proc.Hex16(c.Keep)}, {"CapEff", proc.Hex16(c.Keep)},
 		{"CapInh", proc.Hex16(c.Ambient)}, {"CapAmb", proc.Hex16(c.Ambient)}, {"NoNewPrivs", "1"},
 	} {
@@ -289,6 +296,12 @@ func (p *Process) checkConfined() error {
 	}
 	p.around = proc.Number(proc.StatusField(text, "Seccomp_filters"))
 	return nil
+}
+
+// fourTimes is an id as proc_pid_status(5) shows it: real, effective, saved, and of the file system.
+func fourTimes(id int) string {
+	text := strconv.Itoa(id)
+	return text + "\t" + text + "\t" + text + "\t" + text
 }
 
 // checkFilters makes sure that the program runs under one filter more than its launcher: Linux 5.9 counts them.

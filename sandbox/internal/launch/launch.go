@@ -31,6 +31,7 @@ func (p *Process) LaunchAll() error {
 	if err != nil {
 		p.abort()
 		err = cmp.Or(p.interrupted(), p.guardErr, p.sandboxGone(err), p.Fault(), err) // each says more than what it led to
+		err = p.explain(err)
 		p.Image.Release()
 		return err
 	}
@@ -74,11 +75,7 @@ func (p *Process) launch() error {
 	if p.Cmd.Ran != nil {
 		p.Cmd.Ran()
 	}
-	// In this order: confirm lets init reap, after which the number of a task that has ended is anybody's. The entry is
-	// completed last, because other commands must not find a sandbox that is not confirmed.
-	if err := p.identify(); err != nil {
-		return err
-	}
+	// The entry is completed last, because other commands must not find a sandbox that is not confirmed.
 	if err := p.confirm(); err != nil {
 		return err
 	}
@@ -162,11 +159,17 @@ func (p *Process) begin() error {
 	if err := p.born(); err != nil {
 		return err
 	}
+	if err := p.identifyInit(); err != nil {
+		return err
+	}
 	// Where the child can map its own ids, it does: then nobody has to wait for anybody.
 	if !p.Comp.IDs.LauncherMaps {
 		return nil
 	}
 	if err := p.writeMaps(); err != nil {
+		return err
+	}
+	if err := p.holdUserNS(); err != nil {
 		return err
 	}
 	return p.Send(nil)
@@ -213,7 +216,7 @@ func (p *Process) open() error {
 	}
 	zero, err := unix.Open("/dev/zero", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &fail.Error{Op: "/dev/zero", Err: err}
+		return noDevice("/dev/zero", err)
 	}
 	if err := p.files.Add(compile.FileZero, zero); err != nil {
 		return err
@@ -260,25 +263,6 @@ func (p *Process) clone() error {
 
 // What went wrong in a launch, by the step at which the child ended.
 
-// CloneError returns the error of a clone3(2) that has failed, with what may have caused it.
-func (p *Process) CloneError(err error) error {
-	e := &fail.UnsupportedError{Layer: "namespaces", Why: "clone3: " + err.Error(), Remedy: "cordon doctor says what this host lacks"}
-	if p.Cmd.Into != nil && p.Comp.Plan.Clone&unix.CLONE_INTO_CGROUP != 0 && (err == unix.EACCES || err == unix.ENODEV || err == unix.EBUSY) {
-		return &fail.Error{Op: "enter the sandbox's cgroup", Err: err, Hint: "run cordon exec where the sandbox was started: both must be below a group that is the caller's; under systemd: systemd-run --user --scope cordon exec …"}
-	}
-	switch err {
-	case unix.EMFILE, unix.ENFILE:
-		return &fail.Error{Op: "clone3", Err: err, Hint: "the limit of open files is too low: ulimit -n"}
-	case unix.ENOSYS:
-		e.Why = "clone3: not implemented: a sandbox of cordon or a container runtime's filter around this, or an old kernel (5.3 has it)"
-	case unix.EPERM:
-		e.Why = "clone3: operation not permitted: user namespaces are not allowed to this user here"
-	case unix.ENOSPC:
-		e.Why = "clone3: no space left: user.max_user_namespaces or another limit on namespaces is reached, or 32 levels of nesting"
-	}
-	return e
-}
-
 // Fault is the step at which the child ended: one that failed, or one that its filter ended it for.
 func (p *Process) Fault() error {
 	if p.Image == nil {
@@ -322,10 +306,7 @@ func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 	if errno == unix.EACCES && p.Comp.IDs.Own && !p.Comp.IDs.Idmapped {
 		hint = "root without CAP_SYS_ADMIN gives the task an id of its own, which may not go there; " + p.Comp.OrRoot()
 	}
-	if errno == unix.EPERM && s.Call == plan.Write && !p.Comp.MayMapRoot() && p.Comp.IDs.NewUser {
-		hint = p.Comp.MapHint(unix.EPERM)
-	}
-	return &fail.StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: hint}
+	return p.because(s, &fail.StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: hint})
 }
 
 // execCode is the exit code of env(1): 127 for what is not there, 126 for what cannot be executed.

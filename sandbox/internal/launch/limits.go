@@ -103,6 +103,7 @@ func (p *Process) watchGroups() {
 	if place == nil {
 		return
 	}
+	old, polled := false, false
 	for i := range place.Dirs {
 		d := &place.Dirs[i]
 		for _, c := range d.Controllers {
@@ -110,13 +111,20 @@ func (p *Process) watchGroups() {
 			case c == "pids" && d.Version == 2:
 				p.watchEvents(d.Path+"/pids.events", cgroup.KeyRefused, report.LimitPIDs)
 			case c == "pids":
-				p.lookAgain()
+				old, polled = true, true
 			case c == "memory" && d.Version == 2:
 				p.watchEvents(d.Path+"/"+d.MemoryEvents(), cgroup.KeyKills, report.LimitOOM)
 			case c == "memory":
+				old = true
 				p.watchOOM(d.Path)
 			}
 		}
+	}
+	switch { // what came before
+	case polled:
+		p.lookAgain()
+	case old:
+		p.checkEvents()
 	}
 }
 
@@ -169,7 +177,6 @@ func (p *Process) watchOOM(dir string) {
 		_, _ = unix.Read(event, make([]byte, 8))
 		p.awaitKill(compile.OomTries)
 	})
-	p.checkEvents() // what came before
 }
 
 // awaitKill looks for a process that was killed: that is counted a moment after the event.

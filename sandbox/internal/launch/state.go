@@ -14,21 +14,27 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// identify keeps who the sandbox's processes are; before init may reap a task that has ended already.
-func (p *Process) identify() error {
+// identifyInit keeps who init is. It comes right after the clone: later init is not dumpable, and an ordinary user does not
+// see it any more in a /proc with hidepid=2 (proc(5)).
+func (p *Process) identifyInit() error {
+	return p.identify(p.PID, "pid 1", func(s *state.State) **state.ProcessID { return &s.Init })
+}
+
+// identifyTask keeps who the task is, before it waits: it may have ended before anybody asks.
+func (p *Process) identifyTask() error {
+	return p.identify(p.Task, "the task", func(s *state.State) **state.ProcessID { return &s.Task })
+}
+
+func (p *Process) identify(pid int, who string, where func(*state.State) **state.ProcessID) error {
 	e := p.Cmd.State
 	if e == nil {
 		return nil
 	}
-	init, err := state.IdentifyProcess(p.PID)
+	id, err := state.IdentifyProcess(pid)
 	if err != nil {
-		return &fail.Error{Op: "identify pid 1", Err: phrase.Cause(err)}
+		return &fail.Error{Op: "identify " + who, Err: phrase.Cause(err)}
 	}
-	task, err := state.IdentifyProcess(p.Task)
-	if err != nil {
-		return &fail.Error{Op: "identify the task", Err: phrase.Cause(err)}
-	}
-	e.State.Init, e.State.Task = &init, &task
+	*where(&e.State) = &id
 	return nil
 }
 

@@ -69,6 +69,8 @@ type Process struct {
 	mustStop   bool               // a SIGTSTP has been passed on, and the launcher is still to stop
 	lateStop   time.Time          // when a task was continued that may still be about to answer an earlier SIGTSTP; zero for none
 	Signals    int                // where signals arrive as bytes; -1 unless Cmd.Exclusive
+	userNS     int                // the child's user namespace, where it is held: see holdUserNS; -1
+	statusFD   int                // /proc/PID/status of the task, from the first look on; -1 before
 	netstat    int                // /proc/PID/net/snmp of the sandbox, for the hint about the network; -1 if it is the host's
 
 	stdin    int         // the task's standard input, where the task has opened it; -1
@@ -100,6 +102,7 @@ type Process struct {
 
 	writes *ledger.Run // nil where the task can write nothing of the host
 
+	ways    []report.Way      // for the report, as far as the plan did not know them
 	missing []report.Missing  // what is known to be missing only since the plan was compiled
 	found   map[string]uint64 // the numbers of the namespaces that are joined, by kind
 	Report  report.Report
@@ -107,7 +110,7 @@ type Process struct {
 
 // New returns a process that is not started. It remembers who the calling thread is.
 func New() *Process {
-	return &Process{caller: threadCredentials(), began: time.Now(), ids: -1, Link: -1, gate: -1, pidfd: -1, Taskfd: -1, Signals: -1, netstat: -1, Listener: -1, stdin: -1, sandbox: -1,
+	return &Process{caller: threadCredentials(), began: time.Now(), ids: -1, Link: -1, gate: -1, pidfd: -1, Taskfd: -1, Signals: -1, netstat: -1, statusFD: -1, userNS: -1, Listener: -1, stdin: -1, sandbox: -1,
 		guards: guards{table: -1, names: -1}, found: map[string]uint64{}}
 }
 
@@ -164,7 +167,7 @@ func (p *Process) release() {
 	p.Unwatch(p.Listener)
 	p.Unwatch(p.Taskfd)
 	p.Unwatch(p.sandbox)
-	for _, fd := range []int{p.Link, p.gate, p.netstat, p.Listener, p.sandbox, p.ids} {
+	for _, fd := range []int{p.Link, p.gate, p.netstat, p.statusFD, p.userNS, p.Listener, p.sandbox, p.ids} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
@@ -174,7 +177,7 @@ func (p *Process) release() {
 	p.removeGroups()
 	p.writes.End()
 	p.writes = nil
-	p.Link, p.gate, p.netstat, p.Listener, p.sandbox, p.ids = -1, -1, -1, -1, -1, -1
+	p.Link, p.gate, p.netstat, p.statusFD, p.userNS, p.Listener, p.sandbox, p.ids = -1, -1, -1, -1, -1, -1, -1, -1
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
 	p.kept.Close()
@@ -222,7 +225,7 @@ func (p *Process) Wait() (*report.Report, error) {
 	p.reportBreak(typed)
 	r.Ended = r.Signal == "SIGKILL" && p.sandboxEnds()
 	// Counters are read while the groups are there: release removes them.
-	stats := p.stats()
+	stats := p.endStats()
 	p.reportUsage(&usage, stats)
 	p.reportLimits(stats)
 	p.hints()

@@ -51,7 +51,10 @@ func (p *Process) converse() error {
 func (p *Process) hear(m *child.Message) (err error) {
 	switch m.Byte {
 	case compile.MsgBegin: // the namespaces are complete by now, and nothing of the program has run
-		if err = p.taskSeen(m.Sender); err == nil && p.Comp.Into == nil {
+		if err = p.taskSeen(m.Sender); err == nil {
+			err = p.identifyTask()
+		}
+		if err == nil && p.Comp.Into == nil {
 			err = p.checkNamespaces()
 		}
 		if err == nil {
@@ -63,6 +66,8 @@ func (p *Process) hear(m *child.Message) (err error) {
 		}
 	case compile.MsgRules:
 		err = p.keepFile(attach.FileRuleset, m.File)
+	case compile.MsgStatus:
+		p.statusFD = m.File
 	case compile.MsgTask: // the last message before the filter: what is kept is opened while the task cannot go away
 		if err = p.checkTerminal(); err == nil {
 			err = p.checkConfined()

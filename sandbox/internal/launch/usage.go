@@ -81,6 +81,19 @@ func (p *Process) stats() *cgroup.Stats {
 	return s
 }
 
+// endStats are stats of a sandbox that has ended: where nobody reads them, those alone that tell of a limit.
+func (p *Process) endStats() *cgroup.Stats {
+	place := p.place()
+	if _, cpu := p.Comp.CPURlimit(); place == nil || cpu || !p.Cmd.Brief {
+		return p.stats()
+	}
+	s, err := place.Limits()
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
 // place is where the sandbox's groups are; nil for none.
 func (p *Process) place() *cgroup.Place {
 	if p.Cgroup == nil {

@@ -249,6 +249,7 @@ func (p *Process) confirm() error {
 	p.Report.Version, p.Report.Profile, p.Report.Args = 1, p.Comp.Profile.Name, p.Cmd.Args
 	missing := append(slices.Clip(p.Comp.Missing), p.missing...)
 	p.Report.Missing = append(missing, clipped(p.Task, p.Comp.Profile.Limits.Rlimits)...)
+	p.Report.Ways = append(p.Comp.Ways, p.ways...)
 	p.Report.Added, p.Report.Notes = p.Comp.Added, p.Comp.Notes
 	p.Report.LeftOut = p.Comp.Left
 	if p.exited() {
@@ -295,11 +296,29 @@ const execTakes = time.Second
 // kernel has let go of its old memory (execve(2) releases robust futexes with it), a moment before it has them.
 func (p *Process) statusBehindExec() ([]byte, error) {
 	for began := time.Now(); ; time.Sleep(100 * time.Microsecond) {
-		text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.Task) + "/status")
+		text, err := p.taskStatus()
 		if err != nil || !p.Comp.AmidExec(text) || time.Since(began) > execTakes {
 			return text, err
 		}
 	}
+}
+
+// taskStatus reads the task's status. The file stays open: a /proc with hidepid may hide the task from its launcher later, as
+// where the program's file cannot be read by the caller (proc(5), execve(2)).
+func (p *Process) taskStatus() ([]byte, error) {
+	path := "/proc/" + strconv.Itoa(p.Task) + "/status"
+	if p.statusFD >= 0 {
+		if _, err := unix.Seek(p.statusFD, 0, 0); err != nil {
+			return nil, &os.PathError{Op: "seek", Path: path, Err: err}
+		}
+		return proc.ReadFD(p.statusFD, path, proc.MaxProc)
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	p.statusFD = fd
+	return proc.ReadFD(fd, path, proc.MaxProc)
 }
 
 // seccompDead is the mode of a task that its filter has killed: SECCOMP_MODE_DEAD, Linux 5.17.

@@ -16,7 +16,7 @@ func Read(path string, most int) ([]byte, error) {
 
 // ReadFD is Read for the rest of an open file.
 func ReadFD(fd int, path string, most int) ([]byte, error) {
-	b, whole, err := head(fd, path, most)
+	b, whole, err := HeadFD(fd, path, most)
 	return all(b, whole, err, path)
 }
 
@@ -37,10 +37,11 @@ func Head(path string, most int) (b []byte, whole bool, err error) {
 		return nil, false, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	defer unix.Close(fd)
-	return head(fd, path, most)
+	return HeadFD(fd, path, most)
 }
 
-func head(fd int, path string, most int) ([]byte, bool, error) {
+// HeadFD is Head for a file that is open already.
+func HeadFD(fd int, path string, most int) ([]byte, bool, error) {
 	var first [firstRead]byte // on the stack: most files are short, and only what they hold is kept
 	room := min(most+1, firstRead)
 	n, end, err := fill(fd, path, first[:room], room > most)

@@ -80,6 +80,9 @@ func (e *Entry) Kernel() (*Kernel, error) {
 // askKernel is nil for a process that is gone.
 func askKernel(id *ProcessID) *KernelProcess {
 	now, err := IdentifyProcess(id.PID)
+	if id.hidden() {
+		return &KernelProcess{PID: id.PID, Status: map[string]string{}, Unread: []string{"all of it: " + whyHidden}}
+	}
 	if err != nil || now != *id {
 		return nil
 	}

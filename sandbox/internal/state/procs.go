@@ -92,15 +92,17 @@ func (t ProcTable) Of(e *Entry) []*Process {
 	if s.Init == nil || !e.sameSpace() {
 		return nil
 	}
-	init := t[s.Init.PID]
-	if init == nil || init.Start != s.Init.Start {
-		return nil
-	}
-	space := ""
+	init, space := t[s.Init.PID], ""
 	if s.Task != nil && t[s.Task.PID] != nil && t[s.Task.PID].Start == s.Task.Start {
 		space = t[s.Task.PID].space
+		if init == nil && s.Init.hidden() && e.alive() {
+			init = t[s.Task.PID] // which may be seen
+		}
 	}
-	if init.describe(); space == s.PIDSpace || init.Inside != 1 { // it has none of its own
+	if init == nil || init.PID == s.Init.PID && init.Start != s.Init.Start {
+		return nil
+	}
+	if init.describe(); space == s.PIDSpace || init.PID == s.Init.PID && init.Inside != 1 { // it has none of its own
 		space = ""
 	}
 	in := map[int]bool{init.PID: true}

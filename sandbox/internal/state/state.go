@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -254,3 +255,13 @@ func IdentifyProcess(pid int) (ProcessID, error) {
 	st, err := proc.ParseStat(b)
 	return ProcessID{pid, st.Start}, err
 }
+
+// hidden reports whether a process is there and may not be seen: /proc is mounted with hidepid (proc(5)), and pid 1 of a
+// sandbox is not dumpable. Whether it is the one that is meant, the launcher's lock tells.
+func (id ProcessID) hidden() bool {
+	_, err := IdentifyProcess(id.PID)
+	return errors.Is(err, fs.ErrNotExist) && unix.Kill(id.PID, 0) != unix.ESRCH
+}
+
+// whyHidden is what is said of such a process.
+const whyHidden = "/proc hides it (hidepid)"

@@ -288,7 +288,11 @@ func (e *Entry) killInit() error {
 		return &fail.Error{Op: "kill sandbox " + e.State.ID, Err: errors.New("its processes are not known here")}
 	}
 	fd, err := e.State.Init.open()
-	if err != nil {
+	switch {
+	case err != nil && e.State.Init.hidden() && e.alive():
+		return &fail.Error{Op: "kill sandbox " + e.State.ID, Err: errors.New("its launcher does not answer, and pid " + strconv.Itoa(e.State.Init.PID) + " cannot be told from another: " + whyHidden),
+			Hint: "kill -9 " + strconv.Itoa(e.State.Launcher.PID) + " ends the launcher, and the sandbox with it"}
+	case err != nil:
 		return nil //nolint:nilerr // gone
 	}
 	defer unix.Close(fd)
