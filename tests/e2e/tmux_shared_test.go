@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // grabber takes every key that it can get: it opens its terminal and makes it raw.
@@ -132,7 +135,13 @@ func TestTerminalShared(t *testing.T) {
 			p.put("slow", "trap 'sleep 1; trap - TSTP; kill -TSTP $$' TSTP\necho $PPID up\nwhile read -r x; do echo \"got $x\"; done\n")
 			p.run(`cordon run bash ./slow`)
 			p.see(`up$`)
-			p.tmux("run-shell", "-b", "kill -TSTP $(ps -o pid= --ppid #{pane_pid})")
+			shell, err := strconv.Atoi(strings.TrimSpace(p.tmux("display-message", "-p", "-t", "s", "#{pane_pid}")))
+			if err == nil {
+				err = unix.Kill(childOf(p.t, shell), unix.SIGTSTP)
+			}
+			if err != nil {
+				p.t.Fatal(err)
+			}
 			p.see(`Stopped .*slow\n+OUT\$ ?$`)
 			p.run("fg")
 			time.Sleep(2 * time.Second) // by now it has answered the first signal

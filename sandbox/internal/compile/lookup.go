@@ -190,7 +190,7 @@ func (c *Compilation) Environment() []string {
 	out := make([]string, 0, len(env))
 	for _, v := range env {
 		name, _ := variable(v)
-		if !c.Profile.Env.Keeps(name) {
+		if !c.Profile.Env.Keeps(name) && !c.ofNetwork(name, v) {
 			continue
 		}
 		if strings.HasSuffix(name, "MAKEFLAGS") || name == "MFLAGS" {

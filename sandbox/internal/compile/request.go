@@ -19,6 +19,7 @@ import (
 	"cordon/sandbox/internal/proc"
 	"cordon/sandbox/ledger"
 	"cordon/sandbox/plan"
+	"cordon/sandbox/report"
 )
 
 // Request is the command.
@@ -131,6 +132,23 @@ func checkEnv(env []string) error {
 		}
 	}
 	return nil
+}
+
+// networkVars say how programs reach a network: by which proxy, and whose certificates they trust.
+var networkVars = [...]string{"http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"}
+
+// ofNetwork reports whether a variable is kept because the network is the host's: one of networkVars, unless it holds a user or a
+// password of a proxy.
+func (c *Compilation) ofNetwork(name, entry string) bool {
+	if c.Profile.Network.Mode != policy.NetworkHost || !slices.Contains(networkVars[:], name) {
+		return false
+	}
+	if strings.Contains(entry, "@") {
+		c.Left = append(c.Left, report.Added{Path: "$" + name, Why: "it holds a user or a password; a profile that keeps it names it"})
+		return false
+	}
+	return true
 }
 
 // CheckFiles refuses descriptors that lead to more than what is behind them.
