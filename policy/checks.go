@@ -21,7 +21,7 @@ func checkContent(s string) *fault {
 	return checkText(s)
 }
 
-// checkName accepts what can be a file's name in a profile directory and nothing else.
+// checkName accepts only names that a file in a profile directory can have.
 func checkName(s string) *fault {
 	ok := s != "" && len(s) <= 64 && s[0] != '.' && s[0] != '-'
 	for i := 0; ok && i < len(s); i++ {
@@ -87,7 +87,7 @@ func checkEnvPattern(s string) *fault {
 		return nil
 	}
 	if checkEnvName(prefix) != nil || strings.ContainsAny(prefix, "?[]{}|,;$\\'\"`") {
-		return bad(Quote(s)+" is not a variable's name", "a name, or a prefix and *: no other sign is a pattern")
+		return bad(Quote(s)+" is not a variable's name", "use a name, or a prefix and *; no other character is a wildcard")
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func checkCapability(s string) *fault {
 	}
 	short := strings.TrimPrefix(strings.ToUpper(s), "CAP_")
 	if short == "ALL" {
-		return bad(Quote(s)+" is not a capability", "each is named: there is no word for all of them")
+		return bad(Quote(s)+" is not a capability", "name each of them: there is no word for all")
 	}
 	return bad(Quote(s)+" is not a capability", didYouMean(short, capNames[:]))
 }

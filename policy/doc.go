@@ -1,5 +1,5 @@
-// Package policy is the profile language: what a sandboxed program may see and do, as data.
+// Package policy implements the profile language: what a sandboxed program may see and do, as data.
 //
-// A file is read by Parse, combined with what it extends by Extend, further files and flags by Merge, and checked by
-// Validate. The package makes no system calls and builds on any operating system.
+// Parse reads a file. Extend merges it with the profiles that it extends, Merge adds further files and flags, and
+// Validate checks the result. The package makes no system calls and builds on every operating system.
 package policy

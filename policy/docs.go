@@ -122,7 +122,7 @@ func Scalars(yield func(Scalar) bool) {
 // At returns a pointer to the field of p.
 func (s Scalar) At(p *Profile) any { return s.key.at(p) }
 
-// Text is the value in p as a file has it; where there is none, what then holds.
+// Text returns the value in p as a file would contain it, or the default if p sets no value.
 func (s Scalar) Text(p *Profile) string {
 	text, unset := s.key.value(s.key.at(p))
 	if unset && s.key.typ != tNamespace {

@@ -33,7 +33,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Errors is everything that is wrong with a profile, in the order of the file.
+// Errors holds all errors of a profile, in the order of the file.
 type Errors []*Error
 
 func (e Errors) Error() string {
@@ -56,7 +56,7 @@ func (e Errors) Unwrap() []error {
 	return all
 }
 
-// err is e as an error: nil where e is empty.
+// err returns e as an error, or nil if e is empty.
 func (e Errors) err() error {
 	if len(e) == 0 {
 		return nil
@@ -179,7 +179,7 @@ func didYouMean(name string, candidates []string) string {
 	return ""
 }
 
-// Suggest returns the candidate that was probably meant by name, or "" where none is close.
+// Suggest returns the candidate that the user probably meant by name, or "" if no candidate is similar.
 func Suggest(name string, candidates []string) string { return suggest(name, candidates) }
 
 // distance counts the insertions, deletions, substitutions and swaps of neighbours that turn a into b.

@@ -39,7 +39,7 @@ var setters = [...]setter{
 var more = [...]Flag{
 	{Name: "remove", Arg: "SECTION=VALUE", Doc: "take away what a profile lists"},
 
-	// Words of other tools, where they mean the same.
+	// Words of other tools that mean the same here.
 	{Name: "network", Arg: "none|host|PATH", Key: "network", For: "net"},
 	{Name: "volume", Arg: "SOURCE:TARGET[:ro]", Key: "mounts", For: "rw"},
 	{Name: "cap-add", Arg: "NAME", Key: "capabilities.keep", For: "cap"},
@@ -101,7 +101,7 @@ func flagsOf[T any](keys []key[T], path string, yield func(Flag) bool) bool {
 	return true
 }
 
-// Flags lists what AllFlags yields, but for other tools' words.
+// Flags lists the flags that AllFlags yields, without the words of other tools.
 func Flags() []Flag {
 	out := make([]Flag, 0, 64)
 	AllFlags(func(f Flag) bool {
@@ -181,7 +181,7 @@ func setKey(p *Profile, path, value string, at Pos) *fault {
 	return nil
 }
 
-// addTo appends to a list; one of endpoints is a network mode of its own, and lists without places have one together.
+// addTo appends to a list. A list of endpoints is a network mode by itself, and all lists without places share one.
 func (p *Profile) addTo(k *key[Profile], path, value string, at Pos) *fault {
 	if f := k.add(k.at(p), value, at); f != nil {
 		return f
@@ -236,7 +236,7 @@ func setRootKey(p *Profile, name, value string, at Pos) *fault {
 	return nil
 }
 
-// mark records where the scalar at path was set.
+// mark records the position at which the scalar at path was set.
 func (p *Profile) mark(path string, at Pos) {
 	i, found := slices.BinarySearchFunc(p.Sources, path, func(s Source, path string) int { return compare(s.Path, path) })
 	if found {

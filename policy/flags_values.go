@@ -35,7 +35,7 @@ func bindFlag(p *Profile, v string, at Pos, write bool) *fault {
 		var more bool
 		if target, _, more = cutColon(target); more {
 			return bad("a second ':' in "+Quote(v),
-				"--ro and --rw say the mode, --mount '{bind: …, noexec: true}' all else; a ':' in a path is written \\:")
+				"use --ro or --rw for the mode, and --mount '{bind: …, noexec: true}' for everything else; write a ':' in a path as \\:")
 		}
 		if f := setPath(&m.Target, fromCommandLine(target)); f != nil {
 			return f
@@ -88,7 +88,7 @@ func flow(v string) (*decoder, *fault) {
 		return nil, bad(err.Msg, err.Hint)
 	}
 	if doc.Root == nil || doc.Root.Kind != yaml.MapNode {
-		return nil, bad("want a mapping", "such as {bind: /src, target: /dst}")
+		return nil, bad("want a mapping", "for example {bind: /src, target: /dst}")
 	}
 	return &decoder{doc: doc, p: &Profile{}}, nil
 }
@@ -128,7 +128,7 @@ func netFlag(p *Profile, v string, at Pos) *fault {
 			hint = didYouMean(v, networkWords)
 		}
 		if hint == "" {
-			hint = "it is none, host or an absolute path to join"
+			hint = "use none, host or an absolute path to join"
 		}
 		return bad(Quote(v)+" is not a network", hint)
 	}
@@ -143,7 +143,7 @@ func nsFlag(p *Profile, v string, at Pos) *fault {
 	k := findKey("namespaces." + kind)
 	if !ok || k == nil {
 		return bad(Quote(kind)+" is not a namespace",
-			"KIND=new, KIND=host or KIND=PATH; kinds are "+strings.Join(keyNames(namespaceKeys), ", "))
+			"use KIND=new, KIND=host or KIND=PATH; kinds are "+strings.Join(keyNames(namespaceKeys), ", "))
 	}
 	if kind == "time" && strings.HasPrefix(mode, "{") {
 		return timeFlag(p, mode, at)
@@ -213,7 +213,7 @@ func rlimitFlag(p *Profile, v string, at Pos) *fault {
 	if soft, hard, two := strings.Cut(value, ":"); two && soft == hard {
 		value = soft
 	} else if two {
-		return bad(Quote(value)+": soft and hard limit are one here", "such as "+name+"="+hard)
+		return bad(Quote(value)+": the soft and the hard limit are equal here", "such as "+name+"="+hard)
 	}
 	if bytes, _ := rlimitIn(name); bytes {
 		value = typedSize(value)

@@ -28,14 +28,14 @@ func Format(file string, data []byte) ([]byte, error) {
 	return out, nil
 }
 
-// sameAs makes sure that what was printed says the same; a formatter must never change a policy.
+// sameAs checks that the printed text means the same, because a formatter must never change a policy.
 func sameAs(d *yaml.Document, file string, out []byte) *Error {
 	again, err := readYAML(file, out)
 	if err != nil || len(d.SortedComments()) != d.Comments || again.Comments != d.Comments || !yaml.Equal(d.Root, again.Root) || !slices.Equal(d.SortedComments(), again.SortedComments()) {
 		return errorAt(d, 0, 0, "this file cannot be formatted without changing it", "simplify its layout")
 	}
 	if n := quotedAnew(d.Root, again.Root); n != nil {
-		return errorAt(d, n.Line, n.Col, "formatted, this value would be in quotes, and without them a blank or a comma in it is an error",
+		return errorAt(d, n.Line, n.Col, "the formatted value needs quotes, because a blank or a comma without quotes is an error",
 			"write "+Quote(n.Text)+" if it belongs to it")
 	}
 	return nil
@@ -101,7 +101,7 @@ func sortRules(section *yaml.Node) {
 	}
 }
 
-// rulePlace is where a key of a rule stands: its call first.
+// rulePlace returns the position of a key in a rule: the call comes first.
 func rulePlace(key string) int { return slices.Index([]string{"else", "quiet"}, key) }
 
 // sortForm puts the keys of a mapping in the order of the form that it is written in.

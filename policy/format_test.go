@@ -53,7 +53,7 @@ func TestFormat(t *testing.T) {
 
 func TestFormatErrors(t *testing.T) {
 	for in, want := range map[string]string{
-		"mounts:\n  - bind: /" + strings.Repeat("a", 120) + " mode ro\n": "f:2:11: formatted, this value would be in quotes, and without them a blank or a comma in it is an error; write \"/" + strings.Repeat("a", 79) + "…\" if it belongs to it",
+		"mounts:\n  - bind: /" + strings.Repeat("a", 120) + " mode ro\n": "f:2:11: the formatted value needs quotes, because a blank or a comma without quotes is an error; write \"/" + strings.Repeat("a", 79) + "…\" if it belongs to it",
 		"- a\n":     "f:1:1: a profile is a mapping, not a list",
 		"a: [b\n":   "f:1:4: not YAML: the ']' is missing that closes this",
 		"a: &b c\n": "f:1:4: anchors and aliases are not allowed; a string that begins with & or * must be quoted: \"&b\"; to share settings use extends",

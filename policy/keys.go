@@ -3,7 +3,7 @@ package policy
 // The language is one table: decoding, formatting, showing, suggestions, flags, the reference and the JSON Schema are
 // all driven by it. Nothing in it is computed at start-up.
 
-// typ is what a value may be.
+// typ is the type of a value.
 type typ uint8
 
 const (
@@ -70,8 +70,8 @@ type flag struct {
 	doc  string // a few words, beside the key's sentence
 }
 
-// key is a key of a mapping that is decoded into a T. at returns a pointer to the field; nil where the key only
-// chooses the form (root: {empty: true}).
+// key is a key of a mapping that is decoded into a T. at returns a pointer to the field. at is nil if the key only
+// selects the form (root: {empty: true}).
 type key[T any] struct {
 	spec
 	at   func(*T) any

@@ -21,7 +21,7 @@ func checkRlimitName(s string) *fault {
 	return bad(Quote(s)+" is not an rlimit", didYouMean(s, rlimitNames[:]))
 }
 
-// checkRlimit refuses what the kernel takes and does not do.
+// checkRlimit refuses values that the kernel accepts and ignores.
 func checkRlimit(name string, n uint64) *fault {
 	switch {
 	case name == "rss" && n != Unlimited:
@@ -34,7 +34,7 @@ func checkRlimit(name string, n uint64) *fault {
 	return nil
 }
 
-// rlimitIn says what an rlimit is counted in: bytes, seconds or microseconds by the clock, else plain numbers.
+// rlimitIn returns the unit of an rlimit: bytes, seconds, microseconds, or plain numbers.
 func rlimitIn(name string) (bytes bool, clock time.Duration) {
 	switch name {
 	case "as", "core", "data", "fsize", "memlock", "msgqueue", "rss", "stack":
@@ -211,7 +211,7 @@ func parseIOMax(path, s string) (IOMax, *fault) {
 	return m, nil
 }
 
-// text is what parseIOMax reads.
+// text returns the text that parseIOMax reads.
 func (m *IOMax) text() string {
 	var parts []string
 	for i, n := range m.fields() {

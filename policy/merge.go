@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// Merge lays over on base: scalars of over win where they are set, lists append, maps merge by key, and what over
-// removes is gone from base first. Neither argument is changed.
+// Merge merges the profile over into base. A scalar that over sets replaces base's; lists are appended; maps are merged
+// by key; what over removes is first removed from base. Merge changes neither argument.
 //
-// A scalar is set where it has a Source or is not its zero value. A removal takes away from base alone, never from over
-// itself; one that finds nothing is kept for Validate to report, or for a further base.
+// A scalar is set if it has a Source or is not its zero value. A removal applies only to base, never to over itself. A
+// removal that matches nothing is kept, so that Validate can report it or a further base can match it.
 func Merge(base, over *Profile) *Profile {
 	p := *base
 	p.Sources = nil
@@ -179,7 +179,7 @@ func setVar(list []EnvVar, v EnvVar) []EnvVar {
 	return append(list, v)
 }
 
-// concat is a and then b, in memory of its own unless one is empty.
+// concat returns a followed by b, in new memory unless one of them is empty.
 func concat[T any](a, b []T) []T {
 	switch {
 	case len(b) == 0:
@@ -261,8 +261,8 @@ func stale(path string, over, merged *Profile) bool {
 // maxProfiles is how many profiles one may extend, directly or not.
 const maxProfiles = 64
 
-// Extend resolves what p extends: the profiles named are loaded, they and what they extend in turn are merged in the
-// order of naming, each once, and p over them. The result extends nothing. load reads one profile by its name.
+// Extend loads the profiles that p extends, and those that they extend in turn. It merges each once, in the given
+// order, and then p over them. The result extends nothing. load reads one profile by its name.
 func Extend(p *Profile, load func(name string) (*Profile, error)) (*Profile, error) {
 	e := extender{load: load}
 	if err := e.add(p); err != nil {

@@ -61,7 +61,7 @@ func (d *decoder) fault(n *yaml.Node, path string, f *fault) {
 	}
 }
 
-// set records where the scalar at path was set.
+// set records the position at which the scalar at path was set.
 func (d *decoder) set(path string, n *yaml.Node) {
 	d.p.Sources = append(d.p.Sources, Source{Path: path, Pos: d.pos(n)})
 }
@@ -78,7 +78,7 @@ func (d *decoder) profile() {
 	}
 }
 
-// decodeKeys reads the entries of a mapping; path is where it stands, "" for the top.
+// decodeKeys reads the entries of a mapping. path is the mapping's path, "" for the top of the file.
 func decodeKeys[T any](d *decoder, n *yaml.Node, keys []key[T], t *T, path string) {
 	d.eachEntry(n, path, func(it *yaml.Item) {
 		name := it.Key.Text
@@ -271,7 +271,7 @@ func items[T any](d *decoder, n *yaml.Node, k *spec, path string, make func(stri
 	return out
 }
 
-// scalar reads a single value and records where it was set.
+// scalar reads a single value and records its position.
 func (d *decoder) scalar(n *yaml.Node, k *spec, ptr any, path string) {
 	s, ok := d.single(n, k, path)
 	if !ok {
@@ -334,7 +334,7 @@ func (d *decoder) oneOf(n *yaml.Node, path, want, hint string, types ...yaml.Sca
 	return false
 }
 
-// str is the text of a string; a number or a word that YAML takes for something else must be quoted.
+// str returns the text of a string. A number, or a word that YAML does not read as text, must be quoted.
 func (d *decoder) str(n *yaml.Node, path string) (string, bool) {
 	switch {
 	case n.Kind != yaml.ScalarNode:
@@ -360,7 +360,8 @@ func (p *Profile) sortSources() {
 	slices.SortStableFunc(p.Sources, func(a, b Source) int { return cmp.Compare(a.Path, b.Path) })
 }
 
-// Source returns where the scalar at path ("hostname", "limits.wall") was set; the zero Pos if it was not.
+// Source returns the position at which the scalar at path ("hostname", "limits.wall") was set, or the zero Pos if it
+// was not set.
 func (p *Profile) Source(path string) Pos {
 	at, _ := p.source(path)
 	return at
@@ -384,8 +385,8 @@ func (d *decoder) odd(n *yaml.Node, path string) {
 		"write "+Quote(n.Text)+" if it is text; a number in plain decimal, true or false")
 }
 
-// wholly refuses a scalar without quotes that may be more or less than its writer thinks: a blank or a comma in a path
-// belongs to what follows if a ':' or a bracket was forgotten, and behind it " #x" may belong to it.
+// wholly refuses a scalar without quotes that may contain more or less than its writer thinks. A blank or a comma in a
+// path belongs to the next entry if the writer forgot a ':' or a bracket, and " #x" after the path may belong to it.
 func (d *decoder) wholly(n *yaml.Node, t typ, path string) bool {
 	long := n.Folded && !slices.Contains(wordy[:], t)
 	if n.Kind != yaml.ScalarNode || n.Style != 0 || !long && !slices.Contains(opaque[:], t) {

@@ -99,7 +99,8 @@ func checkPattern(s string) *fault {
 	return checkMeaning(s)
 }
 
-// checkMeaning refuses what means something in other pattern languages and would match nothing here, or something else.
+// checkMeaning refuses patterns that have a meaning in other pattern languages, but here would match nothing or
+// something else.
 func checkMeaning(s string) *fault {
 	for name := range strings.SplitSeq(s, "/") {
 		if strings.TrimRight(name, " ") != name {
@@ -128,7 +129,7 @@ func checkMeaning(s string) *fault {
 	return nil
 }
 
-// Beneath is what of a path comes after dir; ok is false where it is elsewhere.
+// Beneath returns the part of a path below dir; ok is false if the path is not below dir.
 func Beneath(dir, p string) (rest string, ok bool) {
 	if dir == "/" {
 		return strings.TrimSuffix(p, "/"), strings.HasPrefix(p, "/")
@@ -166,7 +167,7 @@ var classes = [...]struct{ name, set string }{
 	{"xdigit", "0-9A-Fa-f"},
 }
 
-// classSet returns the set that a name stands for; "" if it is none of POSIX's.
+// classSet returns the set of characters for the name of a POSIX class, or "" for another name.
 func classSet(name string) string {
 	for _, c := range classes {
 		if c.name == name {
@@ -176,8 +177,8 @@ func classSet(name string) string {
 	return ""
 }
 
-// checkClass refuses a class, which begins at i, that matches something else than it seems to, or nothing. It returns where
-// the class ends. That path.Match knows the pattern was seen before.
+// checkClass refuses a class, which begins at i, that matches nothing or something else than it seems to. It returns
+// the end of the class. The caller has checked that path.Match accepts the pattern.
 func checkClass(s string, i int) (end int, f *fault) {
 	if strings.HasPrefix(s[i:], "[!") {
 		return 0, bad(Quote(s)+": [!…] is not known", "write [^…]")

@@ -37,8 +37,8 @@ type Profile struct {
 	Prebuilt *Prebuilt // filters of the profile's system calls that were made with the program; nil if there are none
 }
 
-// Removal takes away what an inherited list or map holds. Merge applies it; one that finds nothing stays, and Validate
-// reports it.
+// Removal takes away an entry of an inherited list or map. Merge applies it. A removal that matches nothing stays, and
+// Validate reports it.
 type Removal struct {
 	Section string // "mounts", "env", "capabilities", "syscalls", "landlock", "limits" or "missing"
 	Value   string // the exact value: a mount's target, a name, a path; for a rule its call; ALL for every capability
@@ -55,7 +55,7 @@ type Pos struct {
 	Flag string `json:"flag,omitempty"`
 }
 
-// Source records where the scalar at Path ("hostname", "limits.wall", "root.host") was set.
+// Source records the position at which the scalar at Path ("hostname", "limits.wall", "root.host") was set.
 type Source struct {
 	Path string
 	Pos  Pos
@@ -93,7 +93,7 @@ const (
 	EnterChroot Enter = "chroot" // chroot(2): for an initramfs, where pivot_root cannot work; chosen, never fallen back to
 )
 
-// MountKind is what a Mount puts in the tree.
+// MountKind says what a Mount puts into the tree.
 type MountKind string
 
 const (
@@ -138,7 +138,7 @@ type Hide struct {
 	Pos     Pos
 }
 
-// NSMode says where a namespace comes from.
+// NSMode says whether a namespace is new, the host's, or joined.
 type NSMode string
 
 const (
@@ -172,7 +172,7 @@ type TimeNamespace struct {
 type HostUser string
 
 const (
-	// HostAuto is the caller's own id for an ordinary user, and an unprivileged id of its own when started by root.
+	// HostAuto means the caller's own id, or an unprivileged id of the host if root starts cordon.
 	HostAuto HostUser = ""
 	// HostCaller is the caller's id even when that is root.
 	HostCaller HostUser = "caller"
@@ -241,9 +241,9 @@ type SyscallItem struct {
 	Pos  Pos
 }
 
-// SyscallRule decides one call: Expr is a condition on the arguments under which it is allowed ("flags & CLONE_NEWUSER
-// == 0"), or an action ("errno(ENOSYS)"). Else is the action where the condition is false; "" means Syscalls.Default.
-// Quiet says that what the rule denies is expected: it is denied and counted, and a run does not print it.
+// SyscallRule decides one call. Expr is a condition on the arguments under which the call is allowed ("flags &
+// CLONE_NEWUSER == 0"), or an action ("errno(ENOSYS)"). Else is the action if the condition is false; "" means
+// Syscalls.Default.
 type SyscallRule struct {
 	Call  string
 	Expr  string
@@ -308,14 +308,14 @@ type Limits struct {
 	Rlimits    []Rlimit   // sorted by name
 }
 
-// What Limits.Cgroup may be besides a path in the cgroup tree, or the name of a slice of systemd. With any of them a
-// cgroup is made even where nothing is limited.
+// Values of Limits.Cgroup besides a path in the cgroup tree and the name of a systemd slice. With any value, cordon
+// makes a cgroup even without any limit.
 const (
 	CgroupAuto    = "auto"    // beside or below the launcher's own, wherever that can be
 	CgroupSystemd = "systemd" // a transient scope of systemd
 )
 
-// IOMax bounds what is done per second to the device that Path is, or that the file at Path is on. 0 is no bound.
+// IOMax limits what the sandbox may do to a device in a second. Path is the device, or a file on it. 0 means no limit.
 type IOMax struct {
 	Path       string // on the host, "." and "~" not yet expanded
 	ReadBytes  int64
@@ -359,7 +359,7 @@ const (
 	TTYBroker  TTY = "broker"  // the task gets one of its own, and the launcher copies
 )
 
-// Git says what becomes of the git repositories in what the task may write.
+// Git says whether the git repositories in writable paths are protected.
 type Git string
 
 // The values of Git.

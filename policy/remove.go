@@ -42,7 +42,7 @@ func (d *decoder) listRemovals(n *yaml.Node) {
 	})
 }
 
-// removeItem reads what is taken away from a section that is a list.
+// removeItem reads a removal from a section that is a list.
 func (d *decoder) removeItem(n *yaml.Node, section, path string) {
 	if s, ok := d.str(n, path); ok {
 		if section == "mounts" && checkPath(s) == nil {
@@ -90,7 +90,7 @@ func (d *decoder) removal(n *yaml.Node, section string) bool {
 	return true
 }
 
-// remove applies r to what p holds and says whether it found anything.
+// remove applies r to p, and reports whether r matched anything.
 func (p *Profile) remove(r *Removal) bool {
 	v := r.Value
 	switch r.Section {
@@ -121,8 +121,8 @@ func (p *Profile) remove(r *Removal) bool {
 	return false
 }
 
-// lift takes a hide rule away, or shows a path below what a rule hides. Only a file can say that, never a flag, and whoever
-// looks at the profile sees it: lint, diff, and the report.
+// lift takes a hide rule away, or shows a path below one that a rule hides. Only a file can do this, never a flag.
+// Lint, diff and the report show it to everybody who looks at the profile.
 func (p *Profile) lift(x Hide) bool {
 	found := drop(&p.Hide, func(h Hide) bool { return h.Pattern == x.Pattern })
 	if !found && !strings.ContainsAny(x.Pattern, `*?[\`) {
@@ -172,7 +172,7 @@ func (p *Profile) removeLimit(name string) bool {
 	return false
 }
 
-// removedLimit says whether path is that of a limit which p does not have any more.
+// removedLimit reports whether path names a limit that was removed from p.
 func (p *Profile) removedLimit(path string) bool {
 	const section = "limits."
 	if len(path) < len(section) || path[:len(section)] != section {

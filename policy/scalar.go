@@ -186,7 +186,7 @@ func setPath(p *string, s string) *fault {
 	return nil
 }
 
-// check says what is wrong with s as an item of the key's type.
+// check returns what is wrong with s as an item of the key's type.
 func (k *spec) check(s string) *fault {
 	switch k.typ {
 	case tText:
@@ -350,7 +350,7 @@ func namespaceText(n Namespace) (string, bool) {
 	return "new", true
 }
 
-// copyScalar copies the field that src points to over the one that dst points to.
+// copyScalar copies the field at src to the field at dst.
 func copyScalar(dst, src any) {
 	switch d := dst.(type) {
 	case *int:

@@ -22,7 +22,7 @@ func (d *decoder) root(n *yaml.Node, r *Root, path string) {
 	decodeKeys(d, n, f.keys, r, path)
 }
 
-// mounts reads the list of mounts; an item {remove: TARGET} takes an inherited one away.
+// mounts reads the list of mounts. An item {remove: TARGET} takes away an inherited mount.
 func (d *decoder) mounts(n *yaml.Node, out *[]Mount, path string) {
 	if !d.wants(n, yaml.SeqNode, path) {
 		return
@@ -53,7 +53,7 @@ func (d *decoder) mount(n *yaml.Node, path string) (Mount, bool) {
 	return m, true
 }
 
-// complete fills in what follows from the rest and complains about what is left out.
+// complete fills in the fields that follow from others, and reports missing ones.
 func (m *Mount) complete() *fault {
 	switch {
 	case m.Kind == MountSymlink && m.Source == "":
@@ -152,7 +152,7 @@ func (m *Mount) ProcParts() (masked, readOnly []string) {
 	return masked, readOnly
 }
 
-// Place is where the mount appears: its target, or its source where that is the same.
+// Place returns the mount's path in the sandbox: its target, or its source if it has no target of its own.
 func (m *Mount) Place() string {
 	if m.Target == "" {
 		return m.Source

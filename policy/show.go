@@ -7,8 +7,8 @@ import (
 	"cordon/policy/yaml"
 )
 
-// Show writes a profile as YAML, each value with the place it comes from in a comment. Parse reads it back to the same
-// profile, but for the positions.
+// Show writes a profile as YAML. A comment after each value names the place where it was set. Parse reads the result
+// back to the same profile, except for the positions.
 func Show(p *Profile) []byte { return tree(p).Print() }
 
 func tree(p *Profile) *yaml.Document {

@@ -58,7 +58,7 @@ func (d *decoder) rule(n *yaml.Node, path string) (SyscallRule, bool) {
 	return r, len(d.errs) == had
 }
 
-// expr checks a rule's expression; the error points into it where it stands on one line as it is.
+// expr checks a rule's expression. If the expression is on one line, the error points to the place in it.
 func (d *decoder) expr(n *yaml.Node, path string, r SyscallRule) {
 	f, col := checkExpr(r.Call, r.Expr)
 	if f == nil {
@@ -90,7 +90,8 @@ func meant(name string) string {
 	return ""
 }
 
-// checkAction accepts the actions that something carries out: nobody listens to notify or trace yet.
+// checkAction accepts the actions that a profile may use. It refuses notify and trace, because nobody listens to them
+// yet.
 func checkAction(s string) *fault {
 	a, err := filter.ParseAction(s)
 	if err != nil {
@@ -110,7 +111,8 @@ func checkAction(s string) *fault {
 // kernelErrno is the first error number that is the kernel's own: ERESTARTSYS and what follows never reach a program.
 const kernelErrno = 512
 
-// checkExpr checks the condition of a rule, or its action; col is where in it the error is, from 1, 0 if unknown.
+// checkExpr checks the condition of a rule, or its action. col is the column of the error in it, counted from 1, or 0
+// if it is unknown.
 func checkExpr(call, expr string) (f *fault, col int) {
 	if filter.About(call) == "" && !filter.Known(call) {
 		return nil, 0 // said elsewhere
@@ -157,8 +159,8 @@ func (p *Profile) FilterOnce(nonce uint64) (filter.Spec, error) {
 	return spec, err
 }
 
-// ProgramFilter is the filter as the program meets it: with exec: once no execve or execveat of its own passes, because it
-// has not the launcher's nonce.
+// ProgramFilter returns the filter as the program meets it. With exec: once the program cannot make execve or execveat
+// calls, because it does not have the launcher's nonce.
 func (p *Profile) ProgramFilter() (filter.Spec, error) {
 	spec, err := p.Filter()
 	if err == nil && p.Syscalls.Exec == ExecOnce {
@@ -200,9 +202,10 @@ func (s *Syscalls) Filter() (filter.Spec, error) {
 	return spec, nil
 }
 
-// selfFilter is the rule that seccomp(2) implies for prctl(PR_SET_SECCOMP), which does the same work: a profile under which a
-// program may not answer its own calls before the launcher sees them must not leave the older way open. There is none where
-// seccomp passes whatever its arguments, or prctl does not pass at all.
+// selfFilter returns the rule for prctl(PR_SET_SECCOMP), which does the same work as seccomp(2). If a profile does not
+// let a program install a filter with seccomp(2), the older call must not let it do so either; otherwise the program
+// could answer its own calls before the launcher sees them. There is no rule if seccomp passes with all arguments, or
+// if prctl does not pass at all.
 func selfFilter(spec *filter.Spec) []filter.Rule {
 	seccomp, from := whenPasses(spec, "seccomp")
 	if seccomp == always {
@@ -291,7 +294,7 @@ func (r *SyscallRule) check() *fault {
 	return r.checkQuiet()
 }
 
-// checkQuiet refuses quiet where it would do nothing: a run lists only the calls that fail.
+// checkQuiet refuses quiet on a rule that denies nothing with an errno, because a run lists only such calls.
 func (r *SyscallRule) checkQuiet() *fault {
 	if !r.Quiet {
 		return nil
@@ -310,7 +313,7 @@ func (r *SyscallRule) checkQuiet() *fault {
 	return bad("quiet: true does nothing here: a run cannot name what "+denies+" ends", "leave it out, or write errno(NAME)")
 }
 
-// SetIDPlace is where the rules about set-id bits come from, in the place of a line of a profile.
+// SetIDPlace is the source that is shown for the rules about set-id bits, which come from no line of a profile.
 const SetIDPlace = "set-id bits"
 
 // SetIDRemedy says how a task may make such files all the same.
@@ -340,7 +343,7 @@ var setIDRules = [...]filter.Rule{
 	{Call: "mknodat", Expr: noSetID, From: SetIDPlace},
 	{Call: "open", Expr: noNewSetID, From: SetIDPlace},
 	{Call: "openat", Expr: noNewSetID, From: SetIDPlace},
-	// Its mode is behind a pointer; programs go on with openat.
+	// The mode of openat2 is behind a pointer. Programs that get ENOSYS use openat instead.
 	{Call: "openat2", Expr: "errno(ENOSYS)", From: SetIDPlace},
 }
 

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// What people type. A value on the command line may be spelled as other tools have it, where only one thing can be
-// meant. A file is stricter: whoever reads it does not know which tool its writer thought of.
+// This file reads values as people type them on the command line, in the spelling of other tools if it is unambiguous.
+// A file is stricter, because its reader does not know which tool its writer had in mind.
 
 // typed is a value from the command line as a file would have it.
 func typed(t typ, s string) string {
@@ -31,7 +31,7 @@ func typed(t typ, s string) string {
 	return s
 }
 
-// fromCommandLine makes a relative path, as one types it, one that a profile may hold.
+// fromCommandLine turns a relative path, as people type it, into a path that a profile may contain.
 func fromCommandLine(s string) string {
 	if s == "" || s[0] == '/' || s[0] == '~' || s == "." || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "..") {
 		return s
@@ -137,7 +137,7 @@ func userFlag(p *Profile, v string, at Pos) *fault {
 	return setKey(p, "user.gid", gid, at)
 }
 
-// capDrop begins the position of a flag that takes a capability away whether it is kept or not.
+// capDrop is the beginning of the position of a flag that takes a capability away whether or not the profile keeps it.
 const capDrop = "--cap-drop "
 
 // capDropFlag takes capabilities away. One that the profile does not keep is dropped already.

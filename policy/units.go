@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// fault is what is wrong with a value, without its place.
+// fault says what is wrong with a value, without its position.
 type fault struct{ msg, hint string }
 
 func bad(msg, hint string) *fault { return &fault{msg: msg, hint: hint} }
@@ -170,7 +170,7 @@ func parseOffset(s string) (time.Duration, *fault) {
 	return d, nil
 }
 
-// spanOf is time.ParseDuration with whole days before everything else: 2d, 1d12h.
+// spanOf is time.ParseDuration, and also accepts whole days at the beginning: 2d, 1d12h.
 func spanOf(s string) (time.Duration, error) {
 	abs, minus := strings.CutPrefix(s, "-")
 	first, rest, found := strings.Cut(abs, "d")

@@ -7,12 +7,13 @@ import (
 	"cordon/policy/yaml"
 )
 
-// Update lays what a profile says on the text of an existing one, as its reader would by hand: list items and keys that are
-// missing are added, each with the place that it comes from in a comment; everything else stays as it is written, comments
-// too. Head and comments are as for Annotate.
+// Update adds the content of a profile to the text of an existing one, as a person would by hand. It adds missing list
+// items and keys, each with its source in a comment. Everything else stays as it is written, including comments. Head
+// and comments are as for Annotate.
 //
-// What an earlier Update or Annotate wrote, which the place behind it tells, follows the new profile where it would deny it:
-// a mount becomes writable, a limit grows, of two rules for a call either may hold. What a person wrote is never changed.
+// An earlier Update or Annotate left comments with sources, by which Update recognizes its own text. It changes that
+// text if it would deny what the new profile allows: a mount becomes writable, a limit grows, and either of two rules
+// for a call may hold. It never changes text that a person wrote.
 func Update(file string, old []byte, p *Profile, head []string, comments map[string][]string) ([]byte, error) {
 	was, err := readYAML(file, old)
 	if err != nil {
@@ -64,14 +65,14 @@ func lostComment(file string, out []byte, comments []string) string {
 	return ""
 }
 
-// shutComment is in what stands above a rule that learning made for a call that was not seen.
+// shutComment is part of the comment above a rule that learn made for a call that was not seen.
 const shutComment = "was not called; the rule for it that is inherited"
 
 type updater struct {
 	changed bool // something was added or replaced
 }
 
-// generated reports whether an item has the place of a record behind it: FILE:LINE.
+// generated reports whether the comment after an item is the place of a record: FILE:LINE.
 func generated(it *yaml.Item) bool {
 	text, ok := strings.CutPrefix(it.Tail, "# ")
 	i := strings.LastIndexByte(text, ':')
@@ -100,7 +101,7 @@ func (u *updater) add(to *yaml.Node, it *yaml.Item) {
 	u.changed = true
 }
 
-// flowOff takes the brackets away, so that an item can have a comment behind it.
+// flowOff removes the brackets of a list, so that each item can have a comment.
 func flowOff(n *yaml.Node) {
 	n.Flow = false
 	for _, it := range n.Items {
@@ -158,7 +159,7 @@ func (u *updater) openRules(was, now *yaml.Node) {
 	}
 }
 
-// onceComment is above syscalls.exec where learning put it there.
+// onceComment is the comment above a syscalls.exec that learn wrote.
 const onceComment = "No other program was executed."
 
 func (u *updater) section(name string, was, now *yaml.Node) {
@@ -210,7 +211,7 @@ func (u *updater) list(name string, was, now *yaml.Node) {
 	}
 }
 
-// subject is what an item of a list is about: its first key and, of a mount, where it is.
+// subject returns what identifies an item of a list: its first key and, for a mount, its target.
 func subject(n *yaml.Node) string {
 	if n.Kind != yaml.MapNode || len(n.Items) == 0 || n.Items[0].Key == nil {
 		return ""

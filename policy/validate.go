@@ -7,8 +7,8 @@ import (
 	"cordon/policy/phrase"
 )
 
-// Validate checks an effective profile: every value by itself, as Parse does, for profiles that were not parsed; then
-// what only shows across sections. The error is an Errors with everything that was found.
+// Validate checks an effective profile. It checks every value by itself, as Parse does, because a profile need not come
+// from Parse. Then it checks what only shows across sections. The error is an Errors with every error that it found.
 func Validate(p *Profile) error {
 	v := &validator{p: p}
 	v.removals()

@@ -46,7 +46,7 @@ func TestCompileErrors(t *testing.T) {
 			p.Limits.Memory = policy.Opt[int64]{Set: true, V: 1 << 30}
 			p.Sources = sandboxtest.Sourced("limits.memory")
 		}), nil, "true",
-			"unsupported cgroup: limits.memory: the cgroups cannot be looked at: open /proc/self/mountinfo: no such file or directory\nfrom: p.yaml:1\n" +
+			"unsupported cgroup: limits.memory: cordon cannot read the cgroups: open /proc/self/mountinfo: no such file or directory\nfrom: p.yaml:1\n" +
 				"remedy: mount -t proc proc /proc; or list cgroup under missing (--missing cgroup)"},
 		{"no cgroup tree", sandboxtest.Limited(), func() *host.Host {
 			h := sandboxtest.TableHost("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
@@ -75,7 +75,7 @@ func TestCompileErrors(t *testing.T) {
 			h.Kernel = [2]int{5, 6}
 			return h
 		}(), "true",
-			"unsupported cgroup: limits.memory: being born in a cgroup needs Linux 5.7\nfrom: p.yaml:1\nremedy: upgrade the kernel; or list cgroup under missing (--missing cgroup)"},
+			"unsupported cgroup: limits.memory: starting a process in a cgroup needs Linux 5.7\nfrom: p.yaml:1\nremedy: upgrade the kernel; or list cgroup under missing (--missing cgroup)"},
 		{"io of no disk", sandboxtest.Limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/tmp", Reads: 1}} }), sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), "true",
 			"error: limits.io /tmp: it is on no disk\nfrom: \nhint: name a disk, or a file on one"},
 		{"io of a character device", sandboxtest.Limited(func(p *policy.Profile) { p.Limits.IO = []policy.IOMax{{Path: "/dev/null", Reads: 1}} }), sandboxtest.CgroupHost(sandboxtest.FakeRoot(), "0::/\n", 2), "true",
@@ -92,17 +92,17 @@ func TestCompileErrors(t *testing.T) {
 			p.Namespaces.Mount.Mode = policy.NSHost
 			p.Sources = sandboxtest.Sourced("namespaces.mount")
 		}), nil, "true",
-			"error: namespaces.mount: a root and mounts need a new mount namespace\nfrom: p.yaml:1\nhint: leave out namespaces.mount: new is the default"},
+			"error: namespaces.mount: a root and mounts need a new mount namespace\nfrom: p.yaml:1\nhint: leave out namespaces.mount, whose default is new"},
 		{"join as a user", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Net = policy.Namespace{Mode: policy.NSJoin, Path: "/run/netns/x"}
 			p.Sources = sandboxtest.Sourced("namespaces.net")
 		}), nil, "true",
-			"unsupported net: namespaces.net: joining /run/netns/x needs CAP_SYS_ADMIN over it\nfrom: p.yaml:1\nremedy: join the user namespace that it belongs to as well (namespaces: {user: /proc/PID/ns/user}), or run as root"},
+			"unsupported net: namespaces.net: joining /run/netns/x needs CAP_SYS_ADMIN over it\nfrom: p.yaml:1\nremedy: also join the user namespace that owns it (namespaces: {user: /proc/PID/ns/user}), or run as root"},
 		{"join a user namespace", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/1/ns/user"}
 			p.Sources = sandboxtest.Sourced("namespaces.user")
 		}), sandboxtest.FakeRoot(), "true",
-			"error: namespaces.user /proc/1/ns/user: which ids it maps cannot be told from the path\nfrom: p.yaml:1\nhint: name user.uid, a number inside that it maps"},
+			"error: namespaces.user /proc/1/ns/user: the path does not show which ids it maps\nfrom: p.yaml:1\nhint: name user.uid, a number inside that it maps"},
 		{"join a user namespace without the caller's id", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/user"}
 			p.Sources = sandboxtest.Sourced("namespaces.user")
@@ -119,19 +119,19 @@ func TestCompileErrors(t *testing.T) {
 			p.User = ids(5)
 			p.Sources = sandboxtest.Sourced("user.uid")
 		}), sandboxtest.JoinHost(sandboxtest.FakeUser(), "0 1000 1\n1 100000 65536"), "true",
-			"error: user.uid: an ordinary user's task keeps the caller's id in a user namespace that it joins: as another, it could not be read back\nfrom: p.yaml:1\n" +
+			"error: user.uid: in a joined user namespace, an ordinary user's task keeps the user's id, because cordon could not verify another one\nfrom: p.yaml:1\n" +
 				"hint: keep, which is 0 in /proc/77/ns/user; or run as root"},
 		{"join as root and stay root", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/77/ns/user"}
 			p.Sources = sandboxtest.Sourced("namespaces.user")
 		}), sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 0 1"), "true",
 			"error: namespaces.user /proc/77/ns/user: the task would be root on the host\nfrom: p.yaml:1\n" +
-				"hint: name user.uid and user.gid, ids inside that are not root outside; or say so in as many words with user: {host: caller} or --host-user caller"},
+				"hint: set user.uid and user.gid to ids that are not root on the host; or if you want that, use user: {host: caller} or --host-user caller"},
 		{"join a mount namespace by a path that shows no tree", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Mount = policy.Namespace{Mode: policy.NSJoin, Path: "/run/mnt"}
 			p.Sources = sandboxtest.Sourced("namespaces.mount")
 		}), sandboxtest.FakeRoot(), "true",
-			"unsupported mount: namespaces.mount: the tree of /run/mnt cannot be looked at before it is entered\nfrom: p.yaml:1\nremedy: name a process that is in it: /proc/PID/ns/mnt"},
+			"unsupported mount: namespaces.mount: the tree of /run/mnt cannot be examined before the child joins it\nfrom: p.yaml:1\nremedy: name a process that is in it: /proc/PID/ns/mnt"},
 		{"join a mount namespace of a process that is gone", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Mount = policy.Namespace{Mode: policy.NSJoin, Path: "/proc/78/ns/mnt"}
 			p.User.Host = policy.HostCaller
@@ -143,12 +143,12 @@ func TestCompileErrors(t *testing.T) {
 			p.Sources = sandboxtest.Sourced("namespaces.mount")
 		}), sandboxtest.JoinHost(sandboxtest.FakeRoot(), "0 0 1"), "true",
 			"unsupported mount: namespaces.mount: a mount of another mount namespace cannot be idmapped\nfrom: p.yaml:1\n" +
-				"remedy: join the user namespace that it belongs to as well, or keep the caller's id with user: {host: caller} or --host-user caller"},
+				"remedy: also join the user namespace that owns it, or keep your own id with user: {host: caller} or --host-user caller"},
 		{"join a time namespace", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Time.Path = "/proc/1/ns/time"
 			p.Sources = sandboxtest.Sourced("namespaces.time")
 		}), nil, "true",
-			"unsupported time: namespaces.time: joining /proc/1/ns/time needs CAP_SYS_ADMIN over it\nfrom: p.yaml:1\nremedy: join the user namespace that it belongs to as well (namespaces: {user: /proc/PID/ns/user}), or run as root"},
+			"unsupported time: namespaces.time: joining /proc/1/ns/time needs CAP_SYS_ADMIN over it\nfrom: p.yaml:1\nremedy: also join the user namespace that owns it (namespaces: {user: /proc/PID/ns/user}), or run as root"},
 		{"time namespace on 5.5", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.Time = policy.TimeNamespace{New: true, Boottime: time.Hour}
 			p.Sources = sandboxtest.Sourced("namespaces.time")
@@ -159,19 +159,19 @@ func TestCompileErrors(t *testing.T) {
 			p.Namespaces.User.Mode = policy.NSHost
 			p.Sources = sandboxtest.Sourced("namespaces.user")
 		}), nil, "true",
-			"unsupported userns: namespaces.user: host: without a user namespace the other namespaces need CAP_SYS_ADMIN\nfrom: p.yaml:1\nremedy: leave out namespaces.user: new is the default; or run as root"},
+			"unsupported userns: namespaces.user: host: without a user namespace the other namespaces need CAP_SYS_ADMIN\nfrom: p.yaml:1\nremedy: leave out namespaces.user, whose default is new; or run as root"},
 		{"root on the host", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User.Mode = policy.NSHost
 			p.Sources = sandboxtest.Sourced("namespaces.user")
 		}), sandboxtest.FakeRoot(), "true",
 			"error: namespaces.user: host: the task would be root on the host, or in root's group\nfrom: p.yaml:1\n" +
-				"hint: name user.uid and user.gid that are not 0; or " + compile.CallerHint},
+				"hint: set user.uid and user.gid to other ids than 0; or " + compile.CallerHint},
 		{"root's group on the host", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User.Mode, p.User.UID = policy.NSHost, policy.Opt[uint32]{V: 1000, Set: true}
 			p.Sources = sandboxtest.Sourced("namespaces.user")
 		}), sandboxtest.FakeRoot(), "true",
 			"error: namespaces.user: host: the task would be root on the host, or in root's group\nfrom: p.yaml:1\n" +
-				"hint: name user.uid and user.gid that are not 0; or " + compile.CallerHint},
+				"hint: set user.uid and user.gid to other ids than 0; or " + compile.CallerHint},
 		{"ranges without a user namespace", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.User.Mode, p.User.Host, p.User.Ranges = policy.NSHost, policy.HostCaller, true
 			p.Sources = sandboxtest.Sourced("user.ranges")
@@ -193,16 +193,16 @@ func TestCompileErrors(t *testing.T) {
 		{"an overlay over a host without a table of mounts", sandboxtest.With(func(p *policy.Profile) { p.Root.Overlay = "tmp"; p.Sources = sandboxtest.Sourced("root") }), nil, "true",
 			"error: root: overlay: open /proc/self/mountinfo: no such file or directory\nfrom: p.yaml:1\nhint: "},
 		{"an overlay over nothing", sandboxtest.With(func(p *policy.Profile) { p.Root.Overlay = "tmp"; p.Sources = sandboxtest.Sourced("root") }), sandboxtest.TableHost("20 1 0:2 / /x rw - ext4 x rw\n"), "true",
-			"error: root: overlay: the task may write to no directory of the host that has nothing mounted in it\nfrom: p.yaml:1\n" +
+			"error: root: overlay: every directory of the host that the task may write has something mounted in it\nfrom: p.yaml:1\n" +
 				"hint: overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"},
 
 		{"missing source", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/opt/none"}), nil, "true",
 			"error: mounts[0]: bind: /opt/none: no such file or directory\nfrom: p.yaml:10\nhint: "},
 		{"source is a symbolic link", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/usr/bin/python3"}), nil, "true",
-			"error: mounts[0]: bind: /usr/bin/python3: lies behind a symbolic link, which a task may have made\nfrom: p.yaml:10\n" +
-				"hint: if that is meant bind what it leads to: /usr/bin/python3.13"},
+			"error: mounts[0]: bind: /usr/bin/python3: is behind a symbolic link that a task may have made\nfrom: p.yaml:10\n" +
+				"hint: if you want that, bind the link's target: /usr/bin/python3.13"},
 		{"missing target", sandboxtest.Mounted(policy.Mount{Kind: policy.MountTmpfs, Target: "/opt/none"}), nil, "true",
-			"error: mounts[0]: tmpfs: target /opt/none does not exist, and nothing is ever made on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
+			"error: mounts[0]: tmpfs: target /opt/none does not exist, and cordon never makes anything on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
 		{"bind on the root", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/srv", Target: "/"}), nil, "true",
 			"error: mounts[0]: bind: the root cannot be a bind's target; use root: {dir: /srv}\nfrom: p.yaml:10\nhint: "},
 		{"directory on a file", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "/srv", Target: "/etc/passwd"}), nil, "true",
@@ -212,14 +212,14 @@ func TestCompileErrors(t *testing.T) {
 		{"home without a home", sandboxtest.Mounted(policy.Mount{Kind: policy.MountBind, Source: "~/src"}), sandboxtest.OnHost(func(h *host.Host) { h.Home = "" }), "true",
 			"error: mounts[0]: bind: ~/src: no home: HOME is not set, not absolute, or /, and the password database has none\nfrom: p.yaml:10\nhint: "},
 		{"directory where nothing is made", sandboxtest.Mounted(policy.Mount{Kind: policy.MountDir, Target: "/opt"}), nil, "true",
-			"error: mounts[0]: dir: target /opt does not exist, and nothing is ever made on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
+			"error: mounts[0]: dir: target /opt does not exist, and cordon never makes anything on the host's tree\nfrom: p.yaml:10\nhint: name a target that exists, put a tmpfs above it, or begin with root: {empty: true}"},
 		{"unknown file to generate", sandboxtest.Mounted(policy.Mount{Kind: policy.MountGenerate, Target: "/etc/shadow"}), nil, "true",
 			"error: mounts[0]: generate: generate knows passwd, group, hosts, hostname, nsswitch.conf and resolv.conf, not shadow\nfrom: p.yaml:10\nhint: "},
 		{"proc of the host's processes", sandboxtest.With(func(p *policy.Profile) {
 			p.Namespaces.PID.Mode = policy.NSHost
 			p.Mounts = []policy.Mount{{Kind: policy.MountProc, Target: "/proc", Pos: sandboxtest.Pos(3)}}
 		}), nil, "true",
-			"unsupported mount: proc shows the processes of the pid namespace and needs one of the sandbox's own\nfrom: p.yaml:3\nremedy: leave out namespaces.pid: new is the default"},
+			"unsupported mount: proc shows the processes of the pid namespace and needs one of the sandbox's own\nfrom: p.yaml:3\nremedy: leave out namespaces.pid, whose default is new"},
 		{"sysfs of the host's network", sandboxtest.With(func(p *policy.Profile) {
 			p.Network.Mode = policy.NetworkHost
 			p.Mounts = []policy.Mount{{Kind: policy.MountSysfs, Target: "/sys", Pos: sandboxtest.Pos(3)}}
@@ -273,7 +273,7 @@ func TestCompileErrors(t *testing.T) {
 			"error: process.workdir /etc/passwd: no such directory inside\nfrom: p.yaml:1\nhint: bind it, or name one that exists"},
 
 		{"not in PATH", sandboxtest.HostRoot(), nil, "nothing",
-			"lookup 127: nothing: not found in PATH inside the sandbox\nhint: no directory of PATH has it, which is /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; is it installed? Otherwise name it by its path"},
+			"lookup 127: nothing: not found in PATH inside the sandbox\nhint: no directory of PATH has it; PATH is /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; is it installed? Otherwise name it by its path"},
 		{"an empty name", sandboxtest.HostRoot(), nil, "''",
 			"lookup 127: \"\": an empty name is no program\nhint: "},
 		{"no such file", sandboxtest.HostRoot(), nil, "./nothing",
@@ -281,17 +281,17 @@ func TestCompileErrors(t *testing.T) {
 		{"a directory", sandboxtest.HostRoot(), nil, "/usr/bin",
 			"lookup 126: /usr/bin: is a directory\nhint: "},
 		{"not executable", sandboxtest.HostRoot(), nil, "./main.c",
-			"lookup 126: ./main.c: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
+			"lookup 126: ./main.c: not executable: permission denied\nhint: use chmod +x, or name its interpreter"},
 		{"not executable in PATH", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).File("/usr/bin/data") }), "data",
-			"lookup 126: data: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
+			"lookup 126: data: not executable: permission denied\nhint: use chmod +x, or name its interpreter"},
 		{"script without its interpreter", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Program("/usr/bin/old", "#!/usr/bin/perl4\n") }), "old",
 			"lookup 127: /usr/bin/old: its interpreter /usr/bin/perl4: no such file\nhint: "},
 		{"env without its program", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Program("/usr/bin/old", "#!/usr/bin/env perl4\n") }), "old",
-			"lookup 127: /usr/bin/old: its interpreter perl4: not found in PATH inside the sandbox\nhint: no directory of PATH has it, which is /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; is it installed? Otherwise name it by its path"},
+			"lookup 127: /usr/bin/old: its interpreter perl4: not found in PATH inside the sandbox\nhint: no directory of PATH has it; PATH is /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin; is it installed? Otherwise name it by its path"},
 		{"interpreter without permission", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) {
 			h.Files.(sandboxtest.FakeFiles).Program("/usr/bin/old", "#!/etc/passwd\n")
 		}), "old",
-			"lookup 126: /usr/bin/old: its interpreter /etc/passwd: not executable: permission denied\nhint: chmod +x, or name its interpreter"},
+			"lookup 126: /usr/bin/old: its interpreter /etc/passwd: not executable: permission denied\nhint: use chmod +x, or name its interpreter"},
 		{"program behind a dangling link", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Link("/usr/bin/gone", "elsewhere") }), "/usr/bin/gone",
 			"lookup 127: /usr/bin/gone: no such file\nhint: "},
 		{"program behind a loop", sandboxtest.HostRoot(), sandboxtest.OnHost(func(h *host.Host) { h.Files.(sandboxtest.FakeFiles).Link("/usr/bin/loop", "loop") }), "/usr/bin/loop",

@@ -91,7 +91,7 @@ func TestControl(t *testing.T) {
 		{"signal", state.SignalRequest{Signal: 65}, "not a signal"},
 		{"signal", "x", "not a signal"},
 		{"signal", state.SignalRequest{Signal: 15}, "no such process"}, // nothing runs here
-		{"nonsense", nil, "not known to this launcher"},
+		{"nonsense", nil, "this launcher does not know the request"},
 		{"log", strings.Repeat("x", state.MaxPacket), "too long"},
 	} {
 		_, err := e.Call(tt.op, tt.args, nil)

@@ -83,16 +83,16 @@ func TestExecRefusesBefore(t *testing.T) {
 		change func(*host.Host, *Attached)
 		want   string
 	}{
-		{"another user", func(_ *host.Host, a *Attached) { a.Caller = 1001 }, "exec: the sandbox was started by user 1001, and can be joined by that user alone"},
+		{"another user", func(_ *host.Host, a *Attached) { a.Caller = 1001 }, "exec: the sandbox was started by user 1001, and only that user can join it"},
 		{"a group", func(h *host.Host, _ *Attached) {
 			h.Files.(sandboxtest.FakeFiles).Put("/proc/self/status", sandboxtest.FakeFile{Text: "Groups:\t27 1000\n"})
 		}, "exec: the caller has the group 27, which the sandbox's task does not have, and it cannot be left"},
 		{"another net", func(_ *host.Host, a *Attached) { a.Space("net").Host = true },
-			"exec: the sandbox shares the net namespace of where it was started, which is another one than here"},
+			"exec: the sandbox shares the net namespace in which it was started, which differs from the one here"},
 		{"all processes", func(_ *host.Host, a *Attached) {
 			a.Space("pid").ID = "pid:[1]"
 			a.Profile.Capabilities.Keep = capabilities("SYS_PTRACE")
-		}, "pid: exec: the sandbox sees the caller's processes and keeps SYS_PTRACE: it could take the newcomer over"},
+		}, "pid: exec: the sandbox sees your processes and keeps SYS_PTRACE, so it could take over the new program"},
 		{"another filter", func(_ *host.Host, a *Attached) { a.Filter = nil }, "exec: the filter is not the sandbox's"},
 	}
 	for _, tt := range tests {

@@ -565,7 +565,7 @@ func TestExecOnce(t *testing.T) {
 		}, ""},
 		{"denied", func(p *policy.Profile) {
 			p.Syscalls.Deny = append(p.Syscalls.Deny, policy.SyscallItem{Name: "execveat"})
-		}, "exec: the profile denies execveat, by which a program is run in a sandbox that runs already"},
+		}, "exec: the profile denies execveat, which starts a program in a running sandbox"},
 	} {
 		c := shell(t, "echo ready; read x")
 		tt.change(c.Profile)
@@ -598,7 +598,7 @@ func TestExecRefuses(t *testing.T) {
 		change func(*Attached)
 		want   string
 	}{
-		{func(a *Attached) { a.Caller++ }, "can be joined by that user alone"},
+		{func(a *Attached) { a.Caller++ }, "only that user can join it"},
 		{func(a *Attached) { a.Filter = a.Filter[8:] }, "the filter is not the sandbox's"},
 		{func(a *Attached) { a.Filters = "7" }, "the sandbox was started under 7 filters, and this is run under"},
 		{func(a *Attached) { a.Label = "confined (enforce)" }, "has the label confined (enforce)"},

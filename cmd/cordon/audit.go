@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/audit"
 )
 
-// auditFlags are the flags of audit besides those of run.
+// auditFlags holds the flags of audit besides those of run.
 type auditFlags struct {
 	runFlags
 	out       string
@@ -65,7 +65,7 @@ func (f *auditFlags) check() error {
 		f.format = "sarif"
 	}
 	if f.json && f.sarif || !slices.Contains([]string{"text", "json", "sarif"}, f.format) {
-		return &cliError{err: errors.New("audit: --format " + f.format + " is no format, or two are asked for"), hint: "it is text, json or sarif"}
+		return &cliError{err: errors.New("audit: --format " + f.format + " is not a format, or you gave two"), hint: "use text, json or sarif"}
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ type denial struct {
 	at policy.Pos
 }
 
-// blindSpots are what no audit looks at, and cheap ones neither.
+// blindSpots lists what no audit looks at, and what an audit with --calls does not look at.
 var blindSpots = []string{"names below an open directory that are only looked at", "what a file is used for once it is open", "which process a path below /proc belongs to"}
 
 func auditList(a *audit.Auditor, p *policy.Profile, args []string, callsOnly bool) *audited {
@@ -249,7 +249,7 @@ func (a *audited) text() string {
 	return b.String()
 }
 
-// what is the thing that would have been denied.
+// what returns the thing that the profile would have denied.
 func (d *denial) what() string {
 	if d.Call == "" {
 		return cmp.Or(clean(d.Object), "the run")
@@ -264,7 +264,7 @@ func (d *denial) what() string {
 	return s
 }
 
-// decides is what of the profile decides; of a file's permissions it is not the profile.
+// decides returns the part of the profile that decides. For a file's permissions, no part of the profile does.
 func (d *denial) decides() string {
 	if d.Layer == layerFile {
 		return d.Why

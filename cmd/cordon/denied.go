@@ -19,8 +19,8 @@ const (
 	briefColumns = 100 // the width of such a line
 )
 
-// showDenials says what was denied. A run that ended well has got on without: it is one line with a count. Calls that the
-// profile expects to be denied are named only with --verbose.
+// showDenials prints the denied calls. A run that ended well did not need them: it gets one line with their number.
+// Calls whose denial the profile expects are named only with --verbose.
 func (u *ui) showDenials(r *report.Report, verbose bool) {
 	d := r.Denials
 	if d == nil {
@@ -60,7 +60,7 @@ func (u *ui) showDenials(r *report.Report, verbose bool) {
 	}
 }
 
-// endedWell reports whether a run came to what a program says is success.
+// endedWell reports whether the program ended successfully.
 func endedWell(r *report.Report) bool { return r.Exit == 0 && r.Signal == "" && r.Limit == "" }
 
 // whereMore names what tells the rest of the run.
@@ -97,7 +97,7 @@ func fullDenial(d *report.Denial) string {
 	return s + "; to allow: " + d.Remedy
 }
 
-// callText is the call with its arguments, and its architecture where that is not the machine's.
+// callText returns the call with its arguments, and its architecture if that is not the machine's.
 func callText(d *report.Denial) string {
 	if d.Arch != "" {
 		return clean(d.Text) + " on " + d.Arch

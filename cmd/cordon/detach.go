@@ -72,26 +72,26 @@ func (f *runFlags) checkKept(c *cobra.Command) error {
 	case err != nil:
 		return &cliError{err: errors.New("--log-max-size: " + err.Error())}
 	case size < statedir.MinLogSize:
-		return &cliError{err: errors.New("--log-max-size: " + f.keep.logSize + " is too small"), hint: "it is at least " + policy.FormatSize(statedir.MinLogSize)}
+		return &cliError{err: errors.New("--log-max-size: " + f.keep.logSize + " is too small"), hint: "use at least " + policy.FormatSize(statedir.MinLogSize)}
 	case f.keep.logFiles < 1 || f.keep.logFiles > maxLogFiles:
-		return &cliError{err: errors.New("--log-files: " + strconv.Itoa(f.keep.logFiles) + " is out of range"), hint: "it is between 1 and " + strconv.Itoa(maxLogFiles)}
+		return &cliError{err: errors.New("--log-files: " + strconv.Itoa(f.keep.logFiles) + " is out of range"), hint: "use a number from 1 to " + strconv.Itoa(maxLogFiles)}
 	case !f.keep.detach && (changed("log-max-size") || changed("log-files")):
-		return &cliError{err: errors.New("--log-max-size and --log-files are for --detach"), hint: "without it the output is the caller's"}
+		return &cliError{err: errors.New("--log-max-size and --log-files need --detach"), hint: "without --detach there is no log: the output goes to your terminal or file"}
 	}
 	if !f.keep.detach {
 		return nil
 	}
 	if _, fd := descriptor(f.report); fd || f.report == "-" {
-		return &cliError{err: errors.New("--report " + f.report + " cannot be with --detach"), hint: "name a file; cordon inspect ID shows the report, too"}
+		return &cliError{err: errors.New("--report " + f.report + " cannot be used with --detach"), hint: "name a file; cordon inspect ID also shows the report"}
 	}
 	if changed("terminal") || changed("record-tty") || f.interactive && f.keep.handover == 0 && terminal(os.Stdin) {
-		return &cliError{err: errors.New("--detach and a terminal cannot be together"), hint: "without --detach the program has one; with --interactive a detached one reads a file or a pipe"}
+		return &cliError{err: errors.New("a detached program cannot use your terminal"), hint: "leave --detach out to use the terminal; with --interactive a detached program reads a file or a pipe"}
 	}
 	return nil
 }
 
-// detach runs this command again in a session of its own, and waits until the program runs there, or does not. What goes
-// wrong until then is said on the caller's stderr.
+// detach runs this command again in a new session, and waits until the program runs there or an error has stopped it.
+// Until then, errors appear on the caller's stderr.
 func (u *ui) detach(f *runFlags) error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -103,9 +103,9 @@ func (u *ui) detach(f *runFlags) error {
 		return err
 	}
 	defer null.Close()
-	// What the caller has open besides the standard files must not stay open for as long as the sandbox lives.
+	// Descriptors of the caller other than the standard files must not stay open as long as the sandbox lives.
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return &cliError{err: errors.New("close_range: " + err.Error()), hint: "it takes Linux 5.11"}
+		return &cliError{err: errors.New("close_range: " + err.Error()), hint: "this needs Linux 5.11"}
 	}
 	stdin := null
 	if f.interactive {
@@ -218,8 +218,8 @@ func redirect(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	return nil
 }
 
-// handOver tells the caller that the program runs, lets go of what is the caller's, and becomes small. A caller that is
-// gone has nobody who knows of the sandbox, which then ends.
+// handOver tells the caller that the program runs, closes what belongs to the caller, and frees memory. If the caller
+// is gone, nobody knows of the sandbox, and the sandbox ends.
 func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	_, err := unix.Write(f.keep.handover, []byte(e.State.ID+"\n"))
 	unix.Close(f.keep.handover)
@@ -269,7 +269,7 @@ func (u *ui) openState() (*statedir.Dir, error) {
 	return d, nil
 }
 
-// label is what a sandbox is called in messages.
+// label returns the name of a sandbox for messages.
 func label(s *statedir.State) string {
 	if s.Name == "" {
 		return s.ID

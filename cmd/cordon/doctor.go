@@ -66,8 +66,8 @@ func (d diagnosis) code() int {
 	return exitNo
 }
 
-// tryProfile starts a shipped profile: with true(1), or, where the profile has an empty root, with this program bound
-// into it, which is static and therefore all that it takes.
+// tryProfile starts a shipped profile with true(1). If the profile has an empty root, tryProfile binds this program
+// into it instead; this program is static, so it needs no other file.
 func tryProfile(name string) started {
 	s := started{Name: name}
 	p, err := profiles.Search{}.Load([]string{name}, nil)
@@ -91,13 +91,13 @@ func tryProfile(name string) started {
 	return s
 }
 
-// floor says whether a profile allows nothing by itself but what a program needs to confine itself further.
+// floor reports whether a profile by itself allows only the calls by which a program confines itself further.
 func floor(p *policy.Profile) bool {
 	other := func(x policy.SyscallItem) bool { return !filter.Names("@sandbox", x.Name) }
 	return !slices.ContainsFunc(p.Syscalls.Allow, other) && p.Syscalls.Default != "allow" && p.Syscalls.Default != "log"
 }
 
-// executable is this program's path; the bind of one that is not there says so.
+// executable returns this program's path. If the file does not exist, the bind reports the error.
 func executable() string {
 	path, err := os.Executable()
 	if err != nil {

@@ -1,7 +1,7 @@
 package main
 
-// The files of a run whose command line is an error. Nothing is run, and the report of an earlier run must not pass for that of
-// this one: so --report and --summary-file are looked for before the flags as a whole are understood.
+// This file handles --report and --summary-file of a command line with errors. Nothing runs then, but the report of an
+// earlier run must not be taken for the report of this run. So these two flags are read before all flags are parsed.
 
 import (
 	"strings"
@@ -29,8 +29,8 @@ func (u *ui) failedEarly(root *cobra.Command, failure error) {
 	}
 }
 
-// readFiles takes the two flags out of a command line that may have mistakes, and returns the command. The first word that
-// belongs to no flag ends the flags, as pflag has it; a flag that nobody knows is taken to have no value.
+// readFiles takes the two flags out of a command line that may contain errors, and returns the command. As in pflag,
+// the first word that belongs to no flag ends the flags. readFiles assumes that an unknown flag has no value.
 func (f *runFlags) readFiles(known *pflag.FlagSet, args []string) (command []string) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]

@@ -58,7 +58,7 @@ func newExec(u *ui) *cobra.Command {
 	return c
 }
 
-// completeExec offers the sandboxes that run, and behind one what the shell knows.
+// completeExec offers the running sandboxes. After the name of a sandbox it offers the shell's own completion.
 func completeExec(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
@@ -138,7 +138,7 @@ func execEnv(list []string, lookup func(string) (string, bool)) (env []string, e
 	for _, v := range list {
 		name, _, set := strings.Cut(v, "=")
 		if name == "" || strings.ContainsRune(v, 0) {
-			return nil, &cliError{err: errors.New("--env " + strconv.Quote(v) + ": not a variable"), hint: "NAME=VALUE, or NAME"}
+			return nil, &cliError{err: errors.New("--env " + strconv.Quote(v) + ": not a variable"), hint: "use NAME=VALUE, or NAME to pass your own value on"}
 		}
 		if !set {
 			value, ok := lookup(name)

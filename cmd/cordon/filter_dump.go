@@ -18,7 +18,7 @@ type dumpFlags struct {
 	format, arch, out string
 }
 
-// formats are what a filter can be printed as.
+// formats lists the output formats of a filter.
 var formats = [...]struct {
 	name, about string
 	make        func(*dumped) ([]byte, error)
@@ -70,10 +70,10 @@ func (u *ui) filterDump(f *dumpFlags) error {
 		i++
 	}
 	if i == len(formats) {
-		return &cliError{err: errors.New("filter dump: unknown format " + f.format), hint: "--format asm, pfc, bpf, c or json"}
+		return &cliError{err: errors.New("filter dump: unknown format " + f.format), hint: "use --format asm, pfc, bpf, c or json"}
 	}
 	if f.format == "bpf" && f.out == "" && terminal(u.out) {
-		return &cliError{err: errors.New("filter dump: stdout is a terminal, and bpf is not text"), hint: "-o FILE, or --format asm"}
+		return &cliError{err: errors.New("filter dump: stdout is a terminal, and bpf is not text"), hint: "use -o FILE, or --format asm"}
 	}
 	d, err := f.compile()
 	if err != nil {

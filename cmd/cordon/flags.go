@@ -21,7 +21,7 @@ type field struct {
 
 func (f *field) String() string { return "" }
 
-// Type is what the help shows for the value; pflag shows nothing for a bool.
+// Type returns the text that the help shows for the value. For a bool, pflag shows nothing.
 func (f *field) Type() string {
 	if f.arg == "" {
 		return "bool"
@@ -55,9 +55,9 @@ type runFlags struct {
 	keep keepFlags
 }
 
-// addRunFlags adds -p and the flags for fields of the profile: all of them for the help and for completion, and else
-// those that occur in the arguments, because fifty flags cost a tenth of a launch's time before anything is launched.
-// What follows the first argument that is no flag belongs to the command.
+// addRunFlags adds -p and the flags for fields of the profile. For the help and for completion it adds all of them,
+// otherwise only those that occur in the arguments, because adding fifty flags takes a tenth of a launch's time. The
+// words from the first argument that is not a flag belong to the command.
 func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
 	fs := c.Flags()
 	fs.SetInterspersed(false)

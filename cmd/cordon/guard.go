@@ -41,14 +41,14 @@ func newGuard(accept bool) *ledger.Guard {
 	return &ledger.Guard{Places: func() []ledger.Place { return ledger.Places(os.Getenv) }, Root: os.Getuid() == 0, Accept: accept}
 }
 
-// searched are the directories where profiles are looked for. Root may have the HOME of somebody else (sudo -E), whose
-// profiles are not root's: they are left out, and that is said where there are any.
+// searched returns the directories in which cordon looks for profiles. Root may have somebody else's HOME (sudo -E).
+// The profiles there are not root's; searched leaves them out, and says so if there are any.
 func searched() []string {
 	searchDirs.once.Do(func() { searchDirs.dirs = trustedDirs() })
 	return searchDirs.dirs
 }
 
-// searchDirs is what searched returns.
+// searchDirs is the result of searched.
 var searchDirs struct {
 	once sync.Once
 	dirs []string
@@ -100,7 +100,7 @@ func sameFile(path string, fd int) bool {
 	return unix.Stat(path, &a) == nil && unix.Fstat(fd, &b) == nil && a.Mode&unix.S_IFMT == unix.S_IFREG && a.Dev == b.Dev && a.Ino == b.Ino
 }
 
-// readDescriptor reads what the caller has opened: a file or a pipe, such as that of <(…) in a shell.
+// readDescriptor reads a descriptor that the caller has opened: a file or a pipe, such as that of <(…) in a shell.
 func readDescriptor(fd int, max int64) ([]byte, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -144,9 +144,9 @@ func guarded(data []byte, err error) ([]byte, error) {
 	var failed *ledger.Error
 	switch {
 	case errors.As(err, &refused):
-		hint := "to see what changed, and to have it used: cordon profile trust " + shellWords([]string{refused.Text.Path})
+		hint := "to see what changed, and to allow its use: cordon profile trust " + shellWords([]string{refused.Text.Path})
 		if refused.Others {
-			hint = "make it root's alone (chown root, chmod go-w, its directories too); or look at it and have this content used: cordon profile trust " +
+			hint = "let only root write the file and its directories (chown root, chmod go-w); or read its content and allow its use: cordon profile trust " +
 				shellWords([]string{refused.Text.Path})
 		}
 		err = &advised{err, hint}

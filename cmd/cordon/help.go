@@ -65,7 +65,7 @@ func writeFlags(w io.Writer, all *pflag.FlagSet) {
 	}
 }
 
-// flagError gives a bad flag the hint where to look.
+// flagError adds a hint to the error of a wrong flag.
 func flagError(c *cobra.Command, err error) error {
 	if errors.Is(err, pflag.ErrHelp) {
 		return err
@@ -100,7 +100,7 @@ func usageError(c *cobra.Command, msg string) error {
 	return &cliError{err: errors.New(msg), hint: c.CommandPath() + " --help lists the flags"}
 }
 
-// noArgs refuses arguments; an unknown subcommand gets the one that was probably meant.
+// noArgs refuses arguments. For an unknown subcommand, the hint names the one that was probably meant.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

@@ -29,7 +29,7 @@ func newInspect(u *ui) *cobra.Command {
 	return c
 }
 
-// inspected is all that is known of a sandbox.
+// inspected holds everything that is known of a sandbox.
 type inspected struct {
 	shown
 	Log     *statedir.LogState `json:"log,omitempty"`

@@ -39,7 +39,7 @@ func newKill(u *ui) *cobra.Command {
 
 func (u *ui) killOne(e *statedir.Entry, sig unix.Signal) error {
 	if e.Ending() != nil {
-		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has ended"), hint: "cordon rm removes it"}
+		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has ended"), hint: "to remove it: cordon rm"}
 	}
 	if err := e.Signal(sig); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (u *ui) killOne(e *statedir.Entry, sig unix.Signal) error {
 	}
 	t, err := statedir.Processes()
 	if err == nil && e.Paused(t) {
-		u.line("hint", "sandbox "+label(&e.State)+" is paused: "+unix.SignalName(sig)+" arrives when it is resumed")
+		u.line("hint", "sandbox "+label(&e.State)+" is paused: "+unix.SignalName(sig)+" arrives once it is resumed")
 	}
 	return err
 }

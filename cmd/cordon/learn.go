@@ -69,10 +69,10 @@ func newLearn(u *ui) *cobra.Command {
 
 func (u *ui) learn(f *learnFlags, files []string) error {
 	if f.json && f.out == "-" {
-		return &cliError{err: errors.New("learn: --json puts the listing on stdout"), hint: "name a file for the profile with -o"}
+		return &cliError{err: errors.New("learn: --json prints its list on stdout"), hint: "name a file for the profile with -o"}
 	}
 	if f.files < 1 || f.names < 1 || f.dirs < 1 {
-		return &cliError{err: errors.New("learn: --files, --names and --dirs count from 1"), hint: "1 grants the directory of every file"}
+		return &cliError{err: errors.New("learn: --files, --names and --dirs must be at least 1"), hint: "with 1, learn allows the whole directory of every file"}
 	}
 	facts := &learn.Facts{Homes: homesHere()}
 	for _, file := range files {
@@ -123,7 +123,7 @@ func readRecording(facts *learn.Facts, file string) error {
 	return err
 }
 
-// existing is the text of the profile that is added to; nil if there is none.
+// existing returns the text of the profile to which learn adds, or nil if there is none.
 func (f *learnFlags) existing() ([]byte, error) {
 	if f.out == "-" {
 		return nil, nil
@@ -140,7 +140,7 @@ func (f *learnFlags) existing() ([]byte, error) {
 	return text, nil
 }
 
-// learned makes the profile, on top of what an old one extends.
+// learned makes the profile, on top of the profiles that an existing one extends.
 func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (*learn.Result, error) {
 	search := search()
 	opts := learn.Options{Name: f.name, Extends: f.extends, Granted: absolutes(f.grant), Calls: f.calls, Files: f.files, Names: f.names, Dirs: f.dirs}
@@ -156,7 +156,7 @@ func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (
 			return nil, err
 		}
 		if f.extends != nil {
-			return nil, &cliError{err: errors.New("learn: --extends: " + f.out + " says itself what it extends"), hint: "edit it there, or write a new file"}
+			return nil, &cliError{err: errors.New("learn: --extends: " + f.out + " already says what it extends"), hint: "edit extends: there, or write a new file"}
 		}
 		opts.Extends = p.Extends
 	} else if opts.Extends == nil {
@@ -179,7 +179,7 @@ func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (
 	return learn.Learn(facts, opts)
 }
 
-// beside makes names that are relative to the profile's file relative to here.
+// beside converts names that are relative to the profile's file into names that are relative to the working directory.
 func (f *learnFlags) beside(refs []string) []string {
 	out := slices.Clone(refs)
 	for i, ref := range out {
@@ -205,7 +205,7 @@ func absolutes(list []string) []string {
 	return out
 }
 
-// profileName is a file's name as a profile may have it; "" where nothing is left.
+// profileName turns a file's name into a valid name of a profile. It returns "" if nothing valid remains.
 func profileName(file string) string {
 	base := filepath.Base(file)
 	base, _, _ = strings.Cut(base, ".")
@@ -288,12 +288,12 @@ func (u *ui) tellLearned(f *learnFlags, facts *learn.Facts, result *learn.Result
 	}
 	if failed > 0 {
 		u.line("error", "learn: the profile would deny "+phrase.Counted(failed, "thing")+" of what was recorded")
-		u.line("hint", "--grant PATH grants a secret, a device or a socket, --grant-call CALL a system call; what the profile below denies needs another --extends")
+		u.line("hint", "to allow a secret, a device or a socket: --grant PATH; to allow a system call: --grant-call CALL; to allow what the parent profile denies, use another --extends")
 	}
 	return nil
 }
 
-// learnedJSON is what --json prints.
+// learnedJSON is the output of --json.
 type learnedJSON struct {
 	Version   int           `json:"version"`
 	OK        bool          `json:"ok"`

@@ -9,8 +9,8 @@ import (
 	"cordon/sandbox/host"
 )
 
-// homesHere are the home directories of this host's users, and the caller's own HOME: what a recording says that HOME was is
-// what the recorded program made of it.
+// homesHere returns the home directories of this host's users, and the caller's own HOME. The HOME in a recording
+// cannot be used, because the recorded program chose it.
 func homesHere() []string {
 	homes := []string{}
 	accounts, _ := host.Accounts() // without them the names of secrets remain, and /home and /root
@@ -24,8 +24,9 @@ func homesHere() []string {
 	return slices.Compact(homes)
 }
 
-// linkedSecrets are the places on this host to which the names of secrets lead by symbolic links, as they do where somebody
-// keeps dotfiles elsewhere. What the caller cannot look at is no secret that the caller can give away.
+// linkedSecrets returns the places on this host to which the names of secrets lead through symbolic links, for example
+// if a user keeps dotfiles elsewhere. It skips names that the caller cannot look at, because the caller cannot give
+// these files away.
 func linkedSecrets(homes, patterns []string) (places []string) {
 	for _, p := range patterns {
 		names := []string{p}

@@ -44,8 +44,8 @@ func TestProfileLint(t *testing.T) {
 		{"default strict build net-client container base", 0, "", ""},
 		{"--rules", 0, "CL029 shared-temporary (warning)", ""},
 		{"", 125, "", "the profile is missing"},
-		{"--format xml FILE", 125, "", "--format xml is no format"},
-		{"--fail-on bad FILE", 125, "", "--fail-on bad is no level"},
+		{"--format xml FILE", 125, "", "--format xml is not a format"},
+		{"--fail-on bad FILE", 125, "", "--fail-on bad is not a level"},
 		{"--arch sparc FILE", 125, "", `"sparc" is not an architecture`},
 		{"nonesuch", 125, "", "unknown profile"},
 	} {
@@ -157,8 +157,8 @@ func TestProfileDiff(t *testing.T) {
 		{"--fail-on=widen default build", 1, "the host's ., writable", ""},
 		{"A", 125, "", "a profile is missing"},
 		{"A B A", 125, "", "one argument too many"},
-		{"--fail-on x A B", 125, "", "--fail-on x is no kind of change"},
-		{"--arch i386 A B", 125, "", "no architecture that filters are made for"},
+		{"--fail-on x A B", 125, "", "--fail-on x is not a kind of change"},
+		{"--arch i386 A B", 125, "", "is not an architecture"},
 		{"A nonesuch", 125, "", "unknown profile"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
@@ -197,16 +197,16 @@ func TestLearn(t *testing.T) {
 		{"added to", "-o " + out + " " + good, 0, "", "cordon: widened: "},
 		{"as JSON", "--json -o " + out + " " + good, 0, `"ok": true`, ""},
 		{"secret", secret, 1, "tool.rec", "cordon: secret: read /home/me/.ssh/id: it is a secret"},
-		{"secret denied", secret, 1, "bind", "cordon: error: learn: the profile would deny 1 thing of what was recorded\ncordon: hint: --grant"},
+		{"secret denied", secret, 1, "bind", "cordon: error: learn: the profile would deny 1 thing of what was recorded\ncordon: hint: to allow a secret"},
 		{"secret granted", "--grant /home/me/.ssh/id " + secret, 0, "bind: /home/me/.ssh/id,", ""},
 		{"ends too early", short, 0, "#   short.rec ends too early", "cordon: warning: " + short + ": the recording ends too early"},
 		{"strace", strange, 125, "", "x.rec:1: not a recording\ncordon: hint: it looks like the output of strace"},
 		{"not there", "/nonesuch.rec", 125, "", "no such file or directory"},
 		{"nothing", "", 125, "", "the recording is missing"},
-		{"JSON and stdout", "--json " + good, 125, "", "--json puts the listing on stdout"},
+		{"JSON and stdout", "--json " + good, 125, "", "--json prints its list on stdout"},
 		{"no such parent", "--extends nonesuch " + good, 125, "", `unknown profile "nonesuch"`},
-		{"no files", "--files 0 " + good, 125, "", "count from 1"},
-		{"parent of an existing one", "--extends base -o " + out + " " + good, 125, "", "says itself what it extends"},
+		{"no files", "--files 0 " + good, 125, "", "must be at least 1"},
+		{"parent of an existing one", "--extends base -o " + out + " " + good, 125, "", "already says what it extends"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.name == "secret" || c.name == "secret denied" {

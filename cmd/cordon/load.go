@@ -34,7 +34,7 @@ func loadGuarded(names []string, fields []fieldValue, trust bool) (*policy.Profi
 	return p, g.Texts, err
 }
 
-// overlay is a profile of flags; nil if there are none. All that are wrong are in the error.
+// overlay returns a profile that holds the flags, or nil if there are none. The error contains all wrong flags.
 func overlay(fields []fieldValue) (*policy.Profile, error) {
 	if len(fields) == 0 {
 		return nil, nil

@@ -54,7 +54,7 @@ func (f *logsFlags) parse(now time.Time) (err error) {
 	f.tail = -1
 	if f.tailText != "all" {
 		if f.tail, err = strconv.Atoi(f.tailText); err != nil || f.tail < 0 {
-			return &cliError{err: errors.New("--tail: " + strconv.Quote(f.tailText) + " is not a number of lines"), hint: "a number, or all"}
+			return &cliError{err: errors.New("--tail: " + strconv.Quote(f.tailText) + " is not a number of lines"), hint: "use a number, or all"}
 		}
 	}
 	if f.sinceText == "" {
@@ -65,16 +65,16 @@ func (f *logsFlags) parse(now time.Time) (err error) {
 		return nil
 	}
 	if f.since, err = time.Parse(time.RFC3339, f.sinceText); err != nil {
-		return &cliError{err: errors.New("--since: " + strconv.Quote(f.sinceText) + " is not a time"), hint: "such as 2006-01-02T15:04:05Z, or 10m for ten minutes ago"}
+		return &cliError{err: errors.New("--since: " + strconv.Quote(f.sinceText) + " is not a time"), hint: "for example 2006-01-02T15:04:05Z, or 10m for ten minutes ago"}
 	}
 	return nil
 }
 
-// logs prints a log, and what is added to it.
+// logs prints a log, and follows it.
 func (u *ui) logs(e *statedir.Entry, f *logsFlags) error {
 	r, err := e.ReadLog()
 	if notExist(err) {
-		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has no log"), hint: "only one that was started with --detach has"}
+		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": has no log"), hint: "only a sandbox that was started with --detach has a log"}
 	}
 	if err != nil {
 		return err
@@ -144,7 +144,7 @@ func (p *logPrinter) head(r *statedir.LogReader) error {
 	return err
 }
 
-// rest prints the records that are there by now.
+// rest prints the records that have arrived so far.
 func (p *logPrinter) rest(r *statedir.LogReader) error {
 	return p.each(r, func(rec *statedir.LogRecord, line []byte) error {
 		for _, piece := range p.pieces(rec, line) {
@@ -184,7 +184,7 @@ func (p *logPrinter) pieces(rec *statedir.LogRecord, line []byte) [][]byte {
 	return all
 }
 
-// print writes a line, or what there is of it, where it belongs.
+// print writes a line, or the available part of one, to the stream that it belongs to.
 func (p *logPrinter) print(rec *statedir.LogRecord, data []byte) error {
 	to := p.u.out
 	if rec.Stream != "stdout" && !p.flags.json {
@@ -203,7 +203,7 @@ func (p *logPrinter) print(rec *statedir.LogRecord, data []byte) error {
 	return nil
 }
 
-// onTerminal returns part of a log as a terminal may get it. A program could have written what changes the terminal, or the lines above.
+// onTerminal returns a part of a log in a form that is safe for a terminal.
 func onTerminal(data []byte) []byte {
 	var out []byte
 	for line := range bytes.Lines(data) {

@@ -1,7 +1,7 @@
 // Command cordon runs a program in a sandbox that a profile describes.
 //
-// This file is the table of subcommands. Only the one that is asked for is built: a launch should not pay for the
-// flags of the others. What the user sees is in ui.go.
+// This file is the table of subcommands. cordon builds only the requested one, so that a launch does not pay for the
+// flags of the others. ui.go describes what the user sees.
 
 //go:debug updatemaxprocs=0
 package main
@@ -51,7 +51,7 @@ func main() {
 	os.Exit(code)
 }
 
-// roomy makes the stack as large as a launch needs it, once and while there is little on it to be moved. Frames that
+// roomy grows the stack once, to the size that a launch needs, while little is on it that must be moved. Frames that
 // hold steps of a plan are large.
 //
 //go:noinline

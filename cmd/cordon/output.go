@@ -41,8 +41,9 @@ func (r *reportFile) place(follow bool) error {
 	return err
 }
 
-// putFile writes a file that the user named, such as by -o: whole or not at all, and through no other name of another
-// file. What is there keeps its mode; what is no regular file is written to as it is.
+// putFile writes a file that the user named, for example with -o. It writes the whole file or nothing, and never writes
+// through another name of the same file. An existing file keeps its mode. putFile writes directly to anything that is
+// not a regular file.
 func putFile(path, what string, text []byte) error {
 	r := &reportFile{dir: -1, path: path, what: what, mode: 0o666 &^ umask()}
 	err := r.open(true)
@@ -61,7 +62,7 @@ func putFile(path, what string, text []byte) error {
 	return e
 }
 
-// plantedHint is what to do about a link that a task may have made.
+// plantedHint returns advice about a link that a task may have made.
 func plantedHint(err error) string {
 	var planted *ledger.Planted
 	if errors.As(err, &planted) {
@@ -76,7 +77,8 @@ func umask() uint32 {
 	return uint32(old)
 }
 
-// removeOld removes the report of an earlier run, which would pass for that of one that fails to start.
+// removeOld removes the report of an earlier run. Otherwise it could be taken for the report of a run that fails to
+// start.
 func (r *reportFile) removeOld() error {
 	if r == nil || r.file != nil {
 		return nil

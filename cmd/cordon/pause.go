@@ -24,7 +24,7 @@ func newPause(u *ui) *cobra.Command {
 func (u *ui) pauseOne(e *statedir.Entry) error {
 	by, err := e.Pause()
 	if err == nil && by != "cgroup" {
-		u.line("hint", "sandbox "+label(&e.State)+" has no cgroup that can be frozen: its processes were stopped by "+by+", which a program sees when it goes on")
+		u.line("hint", "sandbox "+label(&e.State)+" has no cgroup that can be frozen. Its processes were stopped by "+by+", which a program can notice when it continues")
 	}
 	return err
 }

@@ -17,7 +17,7 @@ func refusePrivilege() error {
 }
 
 func privileged(setuid, setgid, secure bool) error {
-	e := &cliError{hint: "take the privilege away: chmod u-s,g-s and setcap -r on the cordon binary; it needs none"}
+	e := &cliError{hint: "cordon needs no privilege; remove it from the cordon binary with chmod u-s,g-s and setcap -r"}
 	switch {
 	case setuid:
 		e.err = errors.New("cordon is installed setuid, and refuses to run with rights that its caller does not have")

@@ -19,7 +19,7 @@ type checkFlags struct {
 	reference, strict, json bool
 }
 
-// checked is what was found in a profile, and its JSON.
+// checked holds what check found in a profile, and is its JSON.
 type checked struct {
 	Profile   string             `json:"profile"`
 	OK        bool               `json:"ok"`
@@ -131,7 +131,7 @@ func places(at string) []string {
 	return []string{at}
 }
 
-// tell prints what was found.
+// tell prints the findings.
 func (u *ui) tell(c *checked) {
 	if c.err != nil {
 		var cli *cliError
@@ -160,8 +160,8 @@ func (u *ui) tell(c *checked) {
 	}
 }
 
-// warnings are what has no effect in a profile's filter, or not the one it seems to have, on this machine; but nothing
-// that concerns shipped profiles alone, which are as they should be.
+// warnings lists the parts of a profile's filter that have no effect on this machine, or another effect than they seem
+// to have. It leaves out warnings about shipped profiles alone, because these are deliberate.
 func warnings(ref string, p *policy.Profile) ([]found, error) {
 	out := []found{}
 	if src, err := search().Find(ref); err != nil || strings.HasPrefix(src.File, "embedded:") {
@@ -192,8 +192,8 @@ func warnings(ref string, p *policy.Profile) ([]found, error) {
 	return out, nil
 }
 
-// socketWarnings are which of the host's sockets a profile shows, and what each gives away; but for what a shipped profile
-// shows, which is as it should be.
+// socketWarnings lists the sockets of the host that a profile shows, and what each gives access to. It leaves out what
+// a shipped profile shows, because that is deliberate.
 func socketWarnings(p *policy.Profile) (out []found) {
 	for _, e := range lint.Exposures(p, os.Getenv("XDG_RUNTIME_DIR")) {
 		if at := e.Pos.Short(); !strings.HasPrefix(at, "embedded:") {

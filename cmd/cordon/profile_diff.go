@@ -43,7 +43,7 @@ func newProfileDiff(u *ui) *cobra.Command {
 	return c
 }
 
-// failing says whether a change is one that --fail-on names.
+// failing reports whether --fail-on names this kind of change.
 func (f *diffFlags) failing(e diff.Effect) bool {
 	switch f.failOn {
 	case "widen":
@@ -56,10 +56,10 @@ func (f *diffFlags) failing(e diff.Effect) bool {
 
 func (u *ui) diff(f *diffFlags, old, new string) error {
 	if f.failOn != "" && !slices.Contains([]string{"widen", "narrow", "any"}, f.failOn) {
-		return &cliError{err: errors.New("profile diff: --fail-on " + f.failOn + " is no kind of change"), hint: "it is widen, narrow or any"}
+		return &cliError{err: errors.New("profile diff: --fail-on " + f.failOn + " is not a kind of change"), hint: "use widen, narrow or any"}
 	}
 	if a, ok := filter.ParseArch(f.arch); !ok || a == filter.X32 || a == filter.I386 || a == filter.ARM {
-		return &cliError{err: errors.New("profile diff: --arch " + f.arch + " is no architecture that filters are made for"), hint: "--arch amd64, arm64 or riscv64"}
+		return &cliError{err: errors.New("profile diff: --arch " + f.arch + " is not an architecture that cordon makes filters for"), hint: "use --arch amd64, arm64 or riscv64"}
 	}
 	search := search()
 	a, err := search.Load([]string{old}, nil)
@@ -104,7 +104,7 @@ func fromTo(a, b string) string {
 	return a + " → " + b
 }
 
-// diffJSON is what --json prints.
+// diffJSON is the output of --json.
 type diffJSON struct {
 	Version int          `json:"version"`
 	Old     string       `json:"old"`

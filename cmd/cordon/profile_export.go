@@ -63,7 +63,7 @@ func newProfileExport(u *ui) *cobra.Command {
 }
 
 func formatError(format string) error {
-	e := &cliError{err: fmt.Errorf("--format: there is no format %q", format), hint: "it is one of " + strings.Join(convert.Formats(), ", ")}
+	e := &cliError{err: fmt.Errorf("--format: there is no format %q", format), hint: "use one of " + strings.Join(convert.Formats(), ", ")}
 	if format == "" {
 		e.err = fmt.Errorf("--format is missing")
 	}

@@ -91,7 +91,8 @@ func lineDiff(before, after, old, text string) string {
 	return out.String()
 }
 
-// common is the table of the longest common subsequences of a[i:] and b[j:]; all zero where it would be too large.
+// common returns the lengths of the longest common subsequences of a[i:] and b[j:]. If the table would be too large,
+// all lengths are zero.
 func common(a, b []string) [][]int32 {
 	const most = 1 << 22
 	t := make([][]int32, len(a)+1)

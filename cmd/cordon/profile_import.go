@@ -49,7 +49,7 @@ func (f *conversion) check(c *cobra.Command) (filter.Arch, error) {
 	}
 	arch, ok := filter.ParseArch(name)
 	if !ok || arch == filter.X32 {
-		return 0, &cliError{err: fmt.Errorf("%q is no architecture that filters are made for", name), hint: "--arch amd64, arm64 or riscv64"}
+		return 0, &cliError{err: fmt.Errorf("%q is not an architecture that cordon makes filters for", name), hint: "use --arch amd64, arm64 or riscv64"}
 	}
 	return arch, nil
 }
@@ -153,7 +153,7 @@ func keptCaps(named []string) ([]string, error) {
 func kernelOf(given string) (k convert.Kernel, err error) {
 	if given != "" {
 		if k, err = convert.ParseKernel(given); err != nil {
-			err = &cliError{err: errors.New("--kernel: " + err.Error()), hint: "such as --kernel 6.1"}
+			err = &cliError{err: errors.New("--kernel: " + err.Error()), hint: "use a version such as --kernel 6.1"}
 		}
 		return k, err
 	}
@@ -163,7 +163,7 @@ func kernelOf(given string) (k convert.Kernel, err error) {
 	}
 	release := unix.ByteSliceToString(uts.Release[:])
 	if _, err := fmt.Sscanf(release, "%d.%d", &k.Major, &k.Minor); err != nil {
-		return k, &cliError{err: fmt.Errorf("uname: release %q is not understood", release), hint: "--kernel X.Y"}
+		return k, &cliError{err: fmt.Errorf("uname: release %q is not a version", release), hint: "name the kernel: --kernel X.Y"}
 	}
 	return k, nil
 }
@@ -172,8 +172,8 @@ func convertError(command, file string, err error) error {
 	return &cliError{err: errors.New("profile " + command + ": " + strconv.Quote(file) + ": " + phrase.Cause(err).Error())}
 }
 
-// converted lists what became of the rules, and writes the result unless something is lost that the user has not agreed
-// to. Beside a file, what else is for the user goes to stdout.
+// converted lists what became of the rules. It writes the result, unless something is lost without --lossy. If the
+// result goes to a file, the messages go to stdout.
 func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error {
 	u.listNotes(res.Notes)
 	if f.json {
@@ -183,7 +183,7 @@ func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error 
 	}
 	if n := res.Lossy(); n > 0 && !f.lossy {
 		return &cliError{err: fmt.Errorf("%s would be lost or let more calls pass: nothing is written", phrase.Counted(n, "rule")),
-			hint: "--lossy writes it all the same", code: exitNo}
+			hint: "use --lossy to write the result all the same", code: exitNo}
 	}
 	if f.out == "-" {
 		return u.write(string(res.Text))

@@ -61,10 +61,10 @@ var levels = []lint.Level{lint.LevelError, lint.LevelWarning, lint.LevelNote}
 
 func (f *lintFlags) check() error {
 	if !slices.Contains([]string{"text", "json", "sarif"}, f.format) {
-		return &cliError{err: errors.New("profile lint: --format " + f.format + " is no format"), hint: "it is text, json or sarif"}
+		return &cliError{err: errors.New("profile lint: --format " + f.format + " is not a format"), hint: "use text, json or sarif"}
 	}
 	if f.failOn != "never" && !slices.Contains(levels, lint.Level(f.failOn)) {
-		return &cliError{err: errors.New("profile lint: --fail-on " + f.failOn + " is no level"), hint: "it is error, warning, note or never"}
+		return &cliError{err: errors.New("profile lint: --fail-on " + f.failOn + " is not a level"), hint: "use error, warning, note or never"}
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (f *lintFlags) one(ref string) ([]lint.Finding, error) {
 	})
 }
 
-// namesOf are the names of a profile's file by which a bind can hold it; none for one that is shipped.
+// namesOf returns the names under which a bind can show a profile's file. A shipped profile has none.
 func namesOf(file string) []string {
 	if strings.HasPrefix(file, "embedded:") {
 		return nil
@@ -168,7 +168,7 @@ func (u *ui) listRules(f *lintFlags) error {
 	return nil
 }
 
-// tellFindings prints a line for each finding, with what comes of it and what to do.
+// tellFindings prints a line for each finding, with its consequence and the remedy.
 func (u *ui) tellFindings(all []lint.Finding) error {
 	for _, x := range all {
 		if x.Ignored != "" {

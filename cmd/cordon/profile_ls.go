@@ -45,7 +45,7 @@ func listed(infos []profiles.Info) []listedProfile {
 	return out
 }
 
-// table shows a name a line; what is wrong with a profile stands in for what it is for.
+// table prints one profile on each line. If a profile has an error, the error takes the place of its purpose.
 func table(list []listedProfile) string {
 	name, file := 0, 0
 	for _, p := range list {

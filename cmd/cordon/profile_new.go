@@ -44,7 +44,7 @@ func newProfileFile(name string, extends []string) (string, error) {
 	if !strings.Contains(name, "/") {
 		dirs := search().Dirs
 		if dirs[0] == profiles.SystemDir {
-			return "", &cliError{err: errors.New("profile new: no home directory: HOME is not set"), hint: "name a file, with a slash: ./" + name + ".yaml"}
+			return "", &cliError{err: errors.New("profile new: no home directory: HOME is not set"), hint: "name a file with a slash: ./" + name + ".yaml"}
 		}
 		path = filepath.Join(dirs[0], name+".yaml")
 	}
@@ -88,7 +88,7 @@ func newError(path string, err error) error {
 	return e
 }
 
-// template is a profile that does what those it extends do, and shows in comments what else it could.
+// template returns a profile that does the same as the profiles it extends, with comments that show more keys.
 func template(name string, extends []string) string {
 	quoted := make([]string, len(extends))
 	for i, e := range extends {

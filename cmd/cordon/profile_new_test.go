@@ -53,7 +53,7 @@ func TestNewProfileWithoutHome(t *testing.T) {
 	}
 	t.Setenv("XDG_CONFIG_HOME", "")
 	t.Setenv("HOME", "")
-	if _, err := newProfileFile("x", nil); err == nil || hint(err) != "name a file, with a slash: ./x.yaml" {
+	if _, err := newProfileFile("x", nil); err == nil || hint(err) != "name a file with a slash: ./x.yaml" {
 		t.Errorf("%v", err)
 	}
 }

@@ -76,7 +76,7 @@ func refusedFiles(ref string) (list []*ledger.Refused, err error) {
 	return list, err
 }
 
-// changedText is what changed, or the whole text where what was there before is not known.
+// changedText returns the differences, or the whole text if the earlier text is unknown.
 func changedText(r *ledger.Refused) string {
 	if r.Old != nil && string(r.Old.Data) != string(r.Text.Data) {
 		return lineDiff(r.Text.Path+" used last", r.Text.Path+" now", string(r.Old.Data), string(r.Text.Data))
@@ -92,7 +92,7 @@ func changedText(r *ledger.Refused) string {
 // ask asks whether a profile is to be used; anything but yes is an error.
 func (u *ui) ask(path string) error {
 	refuse := func(text string) error {
-		return &cliError{err: errors.New("profile trust: " + text), hint: "cordon profile trust --yes does not ask"}
+		return &cliError{err: errors.New("profile trust: " + text), hint: "use cordon profile trust --yes, which does not ask"}
 	}
 	if !terminal(os.Stdin) || !terminal(os.Stderr) {
 		return refuse("nobody can be asked: stdin and stderr are no terminal")

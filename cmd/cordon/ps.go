@@ -120,7 +120,7 @@ func psTable(list []shown, tree bool, now time.Time) string {
 	return b.String()
 }
 
-// said is the status in a word, with the exit code where it has ended.
+// said returns the status in a word, with the exit code if the sandbox has ended.
 func said(l *shown) string {
 	s := string(l.Status)
 	if l.Ending != nil {
@@ -155,7 +155,8 @@ func processTree(all []*statedir.Process) string {
 	return b.String()
 }
 
-// commandOf is what a process runs, as far as it may be seen. pid 1 of a sandbox is cordon's, with the launcher's name.
+// commandOf returns the command of a process, as far as the caller may see it. pid 1 of a sandbox is cordon's own, with
+// the launcher's name.
 func commandOf(p *statedir.Process, first bool) string {
 	switch {
 	case first:

@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/record"
 )
 
-// recordFlags are the flags of record besides those of run.
+// recordFlags holds the flags of record besides those of run.
 type recordFlags struct {
 	runFlags
 	out     string
@@ -64,7 +64,7 @@ func newRecord(u *ui) *cobra.Command {
 
 func (u *ui) record(f *recordFlags, args []string) error {
 	if f.out == "" {
-		return &cliError{err: errors.New("record: no file for the recording"), hint: "cordon record -o FILE -- CMD"}
+		return &cliError{err: errors.New("record: no file for the recording"), hint: "usage: cordon record -o FILE -- CMD"}
 	}
 	if f.running {
 		return u.recordRunning(f)
@@ -75,7 +75,7 @@ func (u *ui) record(f *recordFlags, args []string) error {
 	}
 	r, err := record.New(record.Options{Backend: f.backend, AllCalls: f.all})
 	if err != nil {
-		return &cliError{err: errors.New("record: " + err.Error()), hint: "cordon doctor says which back ends work here; --backend notify works for everybody"}
+		return &cliError{err: errors.New("record: " + err.Error()), hint: "cordon doctor says which back ends work here; --backend notify works for every user"}
 	}
 	s, err := f.session(r)
 	if err != nil {
@@ -139,7 +139,7 @@ func (f *recordFlags) session(r *record.Recorder) (*session, error) {
 	return &session{recorder: r, before: before, out: out}, nil
 }
 
-// before is the recording that is added to; nil if there is none.
+// before returns the recording to which record adds, or nil if there is none.
 func (f *recordFlags) before() (*recording.Recording, error) {
 	if !f.add {
 		return nil, nil
@@ -154,7 +154,7 @@ func (f *recordFlags) before() (*recording.Recording, error) {
 	defer file.Close()
 	rec, err := recording.ReadAll(f.out, file)
 	if err != nil {
-		return nil, &cliError{err: err, hint: "--append adds to a recording that is whole; nothing was run"}
+		return nil, &cliError{err: err, hint: "--append needs a complete recording; nothing was run"}
 	}
 	return rec, nil
 }
@@ -167,7 +167,8 @@ type session struct {
 	out      *reportFile
 }
 
-// keepEvery is how often what was seen so far is written, so that it is not lost with a launcher that is killed.
+// keepEvery is the time between two writes of an unfinished recording, so that it is not lost if the launcher is
+// killed.
 const keepEvery = 10 * time.Second
 
 // keep begins to do that; stop ends it. A write that fails is tried again, and told at the end.
@@ -197,7 +198,7 @@ func stopped(end string) bool {
 	return slices.Contains([]string{"interrupted", "signal 1", "signal 2", "signal 3", "signal 9", "signal 15"}, end)
 }
 
-// write puts what was seen in place, whole or not at all.
+// write puts the recording in place, the whole file or nothing.
 func (s *session) write(last bool) (*recording.Recording, error) {
 	rec := s.recorder.Recording(s.run)
 	if run := &rec.Header.Runs[0]; !last {
@@ -216,12 +217,12 @@ func (s *session) write(last bool) (*recording.Recording, error) {
 	}
 	if err := s.out.put(func(w io.Writer) error { return rec.Write(w) }, last); err != nil {
 		return nil, &cliError{err: errors.New("recording " + strconv.Quote(s.out.path) + ": " + phrase.Cause(err).Error()),
-			hint: "what was written before, if anything, is still there"}
+			hint: "an earlier recording, if there was one, is unchanged"}
 	}
 	return rec, nil
 }
 
-// showRecording says what is in the file, and what is not.
+// showRecording prints what the file contains, and what it lacks.
 func (u *ui) showRecording(file string, rec *recording.Recording) {
 	run := &rec.Header.Runs[len(rec.Header.Runs)-1]
 	var n [6]int

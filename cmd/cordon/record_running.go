@@ -17,7 +17,7 @@ import (
 // whileRunning are the flags of record that mean something for what runs already.
 var whileRunning = [...]string{"recording", "append", "backend", "pid", "of"}
 
-// arguments takes a command, or what runs already and then nothing that a launch is about.
+// arguments accepts either a command, or a running process without any flag of a launch.
 func (f *recordFlags) arguments(c *cobra.Command, args []string) error {
 	pid, of, other := c.Flags().Changed("pid"), c.Flags().Changed("of"), ""
 	if !pid && !of {
@@ -38,10 +38,10 @@ func (f *recordFlags) arguments(c *cobra.Command, args []string) error {
 	case len(args) > 0:
 		return usageError(c, "record: "+which+" records what runs already, and takes no command")
 	case other != "":
-		return &cliError{err: errors.New("record: " + which + " and " + other + ": what runs already keeps the root and the limits that it has"), hint: "leave " + other + " out"}
+		return &cliError{err: errors.New("record: " + which + " and " + other + ": a running process keeps its root and its limits"), hint: "leave " + other + " out"}
 	case f.backend == record.Notify:
 		return &cliError{err: errors.New("record: the back end notify cannot watch a program that runs already: a filter is taken by a program itself"),
-			hint: "run it as root, with --backend bpf; anybody can record a program from its start: cordon record -o FILE -- CMD"}
+			hint: "run it as root, with --backend bpf; an ordinary user can record a program from its start: cordon record -o FILE -- CMD"}
 	case of && f.of == "":
 		return usageError(c, "record: --of: no sandbox")
 	}
@@ -72,7 +72,7 @@ func (u *ui) attach(f *recordFlags, to *record.Running) error {
 	r, err := record.New(record.Options{Backend: record.BPF})
 	if err != nil {
 		return &cliError{err: errors.New("record " + to.Name() + ": " + err.Error() + "; the back end notify is none for it: a filter is taken by a program itself"),
-			hint: "run it as root; anybody can record a program from its start: cordon record -o FILE -- CMD"}
+			hint: "run it as root; an ordinary user can record a program from its start: cordon record -o FILE -- CMD"}
 	}
 	defer r.Stop()
 	s, err := f.session(r)

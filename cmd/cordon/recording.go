@@ -33,7 +33,8 @@ func openRecording(path string) (*ttyRecording, error) {
 	return r, nil
 }
 
-// unnamed opens a file without a name in a directory or, where that file system knows no O_TMPFILE, in memory: memfd_create(2).
+// unnamed opens a file without a name in a directory. If the file system does not support O_TMPFILE, the file is in
+// memory: memfd_create(2).
 func unnamed(dir int) (*os.File, error) {
 	fd, err := unix.Openat(dir, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err == unix.EOPNOTSUPP || err == unix.EISDIR || err == unix.ENOENT {

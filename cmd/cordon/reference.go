@@ -15,11 +15,11 @@ import (
 	"cordon/policy/phrase"
 )
 
-// The comparison with libseccomp is made by a program of its own, because this one links no C: cordon-reference gets
-// the rules on stdin and answers with reports.
+// A separate program compares filters with libseccomp's, because this program links no C. cordon-reference gets the
+// rules on stdin and answers with reports.
 
-// referenceName is looked for in the directory of the running program and nowhere else: not in PATH, where a project
-// could put its own.
+// referenceName is the name of that program. cordon looks for it only in its own directory, and not in PATH, where a
+// project could put a program of its own.
 const referenceName = "cordon-reference"
 
 // referenceReport is one of its reports, as far as it is used here.
@@ -62,7 +62,7 @@ func referencePath() (string, error) {
 	path := filepath.Join(filepath.Dir(self), referenceName)
 	if err := ownProgram(path); err != nil {
 		return "", &cliError{err: errors.New("reference: " + path + ": " + phrase.Cause(err).Error()),
-			hint: "make build builds it where gcc, pkg-config and libseccomp's headers are (apt-get install gcc pkg-config libseccomp-dev); put it beside cordon"}
+			hint: "install gcc, pkg-config and libseccomp's headers (apt-get install gcc pkg-config libseccomp-dev), run make build, and put cordon-reference in the directory of cordon"}
 	}
 	return path, nil
 }
@@ -106,7 +106,7 @@ func compareWithReference(p *policy.Profile) ([]*referenceReport, error) {
 	}
 	var reports []*referenceReport
 	if err := json.Unmarshal(out.Bytes(), &reports); err != nil {
-		return nil, &cliError{err: errors.New("reference: " + referenceName + ": " + err.Error()), hint: "it is of another version: make build"}
+		return nil, &cliError{err: errors.New("reference: " + referenceName + ": " + err.Error()), hint: "it has another version than cordon; run make build"}
 	}
 	return reports, nil
 }

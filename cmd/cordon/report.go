@@ -69,7 +69,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 // note says before the program runs what may surprise in its sandbox.
 func (u *ui) note(text string) { u.line("note", text) }
 
-// showLimit says which limit ended the run, or was reached besides, and what sets it.
+// showLimit prints which limit ended the run or was reached, and what sets the limit.
 func (u *ui) showLimit(r *report.Report, l *report.LimitMet) {
 	text := limitText(r, l)
 	if l.Limit != r.Limit {
@@ -85,7 +85,7 @@ func (u *ui) showLimit(r *report.Report, l *report.LimitMet) {
 	u.line(l.Limit, text+phrase.Prefixed(": ", l.Rule)+phrase.Prefixed("; to change it: ", flag))
 }
 
-// limitText is what a limit did that ended the run.
+// limitText says what the limit that ended the run did.
 func limitText(r *report.Report, l *report.LimitMet) string {
 	switch l.Limit {
 	case report.LimitOOM:
@@ -156,9 +156,9 @@ func signalNumber(name string) int {
 	return int(unix.SignalNum(name))
 }
 
-// reportFile is where the report goes. The directory is opened before anything runs and the file is made after
-// everything has ended: the task may own that directory, and finds neither a file of ours to fill in nor a name that it
-// could turn into a link in the meantime.
+// reportFile is the destination of the report. The directory is opened before anything runs, and the file is made after
+// everything has ended. A task that owns the directory therefore finds no file to fill in, and no name that it could
+// turn into a link.
 type reportFile struct {
 	dir  int    // descriptor; -1: write to file
 	name string // in dir
@@ -168,7 +168,7 @@ type reportFile struct {
 	file *os.File
 }
 
-// wantReport opens what --report names: no file where it is left out, or - for a text.
+// wantReport opens the destination of --report. It opens no file without --report, and for -, which means text.
 func wantReport(path string, verbose *bool) (*reportFile, error) {
 	switch path {
 	case "":
@@ -267,8 +267,8 @@ func (r *reportFile) error(err error) *cliError {
 	return &cliError{err: errors.New(r.what + " " + strconv.Quote(r.path) + ": " + phrase.Cause(err).Error())}
 }
 
-// tryWrite finds out whether a file can be made and filled in the directory, with one that never has a name; or, where
-// the file system knows no O_TMPFILE, with one that has it for a moment.
+// tryWrite finds out whether a file can be made and filled in the directory. It uses a file without a name or, if the
+// file system does not support O_TMPFILE, a file that has a name for a moment.
 func (r *reportFile) tryWrite() error {
 	if err := unix.Faccessat(r.dir, ".", unix.W_OK|unix.X_OK, 0); err != nil {
 		return err
@@ -289,11 +289,11 @@ func (r *reportFile) tryWrite() error {
 // temporary is the name that a report has until it is whole.
 func (r *reportFile) temporary() string { return "." + r.name + ".cordon-" + strconv.Itoa(os.Getpid()) }
 
-// discard removes the temporary file, if there is one.
+// discard removes the temporary file, if it exists.
 func (r *reportFile) discard() { _ = unix.Unlinkat(r.dir, r.temporary(), 0) }
 
-// create makes the temporary file anew: one that is there is of a launcher with this pid that was killed. A directory
-// of that name stays, and is the error.
+// create makes the temporary file anew. An existing file of this name comes from a killed launcher with the same pid. A
+// directory of that name stays, and is an error.
 func (r *reportFile) create() (int, error) {
 	r.discard()
 	fd, err := unix.Openat(r.dir, r.temporary(), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
@@ -317,8 +317,8 @@ func (r *reportFile) write(rep *report.Report) error {
 	return nil
 }
 
-// put writes to the file that the caller opened, or to one that takes the place of what is there when it is whole. With
-// last set there will be nothing more.
+// put writes to the file that the caller opened, or to a new file that replaces the existing one when it is complete.
+// last says that nothing more will be written.
 func (r *reportFile) put(write func(io.Writer) error, last bool) error {
 	if r.file != nil {
 		return write(r.file)
@@ -353,8 +353,8 @@ func (r *reportFile) replace(write func(io.Writer) error) error {
 	return r.arrived(&st)
 }
 
-// arrived finds out whether the path as it was given leads to the file that was written. A task that owns the directory above
-// may have moved the directory and put a file of its own where the reader looks.
+// arrived checks that the given path leads to the file that was written. A task that owns a directory above may have
+// moved that directory and put another file where the reader looks.
 func (r *reportFile) arrived(written *unix.Stat_t) error {
 	var st unix.Stat_t
 	if err := unix.Stat(r.path, &st); err == nil && st.Dev == written.Dev && st.Ino == written.Ino {
@@ -368,8 +368,8 @@ func (r *reportFile) arrived(written *unix.Stat_t) error {
 		strconv.Quote(where))
 }
 
-// atLeast returns the words for processor time that may not be all: without a cgroup nobody counts that of children whose
-// parent ignores SIGCHLD.
+// atLeast returns the words to print before a processor time that may be incomplete: without a cgroup, nobody counts
+// the time of children whose parent ignores SIGCHLD.
 func atLeast(r *report.Report) string {
 	for i := range r.Missing {
 		if m := &r.Missing[i]; m.Layer == policy.LayerCgroup && strings.Contains(m.Instead, "RLIMIT_CPU") {

@@ -64,7 +64,7 @@ func gone(e *statedir.Entry) error {
 	case err := <-done:
 		return err
 	case <-time.After(goneWithin):
-		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": does not end"), hint: "its launcher, pid " + itoa(e.State.Launcher.PID) + ", is stopped, or a process of it waits in the kernel"}
+		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": does not end"), hint: "its launcher, pid " + itoa(e.State.Launcher.PID) + ", is stopped, or one of its processes waits in the kernel"}
 	}
 }
 

@@ -93,8 +93,8 @@ func ended(c *sandbox.Cmd, err error) (*report.Report, error) {
 	return c.Report, nil
 }
 
-// finish says what there is to say of a run and writes its files, and keeps what why --last needs. The exit code is left in
-// u. failed is why there is no report; it is returned.
+// finish prints the messages of a run, writes its files, and stores the data for why --last. It sets the exit code in
+// u. failed is the reason why there is no report; finish returns it.
 func (u *ui) finish(f *runFlags, args []string, rep *report.Report, out *outFiles, failed error) error {
 	if failed != nil {
 		u.keepLast(f, args, rep, failed)
@@ -113,15 +113,15 @@ func (u *ui) finish(f *runFlags, args []string, rep *report.Report, out *outFile
 	return err
 }
 
-// outFiles are what is written about a run; nil for what is not asked for.
+// outFiles holds the output files of a run; a file that was not requested is nil.
 type outFiles struct {
 	report, summary *reportFile
 	recording       *ttyRecording
 	written         bool
 }
 
-// openFiles finds out whether the files can be written, and removes the report of an earlier run: it would pass for that of
-// a run that fails to start.
+// openFiles checks that the files can be written, and removes the report of an earlier run. Otherwise that report could
+// be taken for the report of a run that fails to start.
 func openFiles(f *runFlags) (out *outFiles, err error) {
 	out = &outFiles{}
 	if out.report, err = wantReport(f.report, &f.verbose); err != nil {
@@ -153,7 +153,7 @@ func (o *outFiles) write(rep *report.Report, code int) error {
 	return err
 }
 
-// command is what the flags and arguments ask for, ready to be started.
+// command returns the command of the flags and arguments, ready to start.
 func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	if err := f.checkTerminal(); err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func checkTerminal(interactive, wanted bool) error {
 	}
 	if _, err := unix.IoctlGetTermios(0, unix.TCGETS); err != nil {
 		return &cliError{err: errors.New("-i -t: stdin is not a terminal"),
-			hint: "-i keeps stdin as it is; -t alone gives the program a terminal at which nobody types"}
+			hint: "use -i alone to keep stdin as it is, or -t alone for a terminal without input"}
 	}
 	return nil
 }

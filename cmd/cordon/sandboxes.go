@@ -39,7 +39,7 @@ func (u *ui) eachSandbox(refs []string, do func(*statedir.Entry) error) error {
 	return errors.Join(errs...)
 }
 
-// oneSandbox opens the one that is named.
+// oneSandbox opens the named sandbox.
 func (u *ui) oneSandbox(ref string, do func(*statedir.Entry) error) error {
 	return u.eachSandbox([]string{ref}, do)
 }
@@ -68,7 +68,7 @@ func completeSandboxes(wanted ...statedir.Status) cobra.CompletionFunc {
 	}
 }
 
-// status is what a sandbox does, paused or not as the table of processes shows it.
+// status says what a sandbox does. The table of processes shows whether it is paused.
 func status(e *statedir.Entry, t statedir.ProcTable) statedir.Status {
 	s := e.Status()
 	if s == statedir.StatusRunning && e.Paused(t) {
@@ -151,7 +151,7 @@ func parseSignal(s string) (unix.Signal, error) {
 	if n > 0 && n <= maxSignal {
 		return unix.Signal(n), nil
 	}
-	e := &cliError{err: errors.New("no signal is called " + strconv.Quote(s)), hint: "such as TERM, SIGKILL or 9: signal(7)"}
+	e := &cliError{err: errors.New("no signal is called " + strconv.Quote(s)), hint: "for example TERM, SIGKILL or 9; see signal(7)"}
 	if near := policy.Suggest(name, signalNames()); near != "" {
 		e.hint = "did you mean " + near + "?"
 	}

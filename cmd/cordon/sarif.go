@@ -104,8 +104,8 @@ func sarifAt(at policy.Pos) []sarifLocation {
 	return []sarifLocation{{p}}
 }
 
-// uriOf is a file's name as a relative reference of RFC 3986, or with the scheme file where it is absolute; the names of
-// shipped profiles are URIs already.
+// uriOf returns a file's name as a relative reference of RFC 3986 or, for an absolute path, with the scheme file. Names
+// of shipped profiles are already URIs.
 func uriOf(file string) string {
 	if name, ok := strings.CutPrefix(file, "embedded:"); ok {
 		return "embedded:" + name

@@ -29,7 +29,7 @@ func newStats(u *ui) *cobra.Command {
 		ValidArgsFunction:     completeSandboxes(statedir.StatusRunning),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if f.interval < 100*time.Millisecond || f.interval > time.Hour {
-				return &cliError{err: errors.New("--interval: " + f.interval.String() + " is out of range"), hint: "it is between 100ms and 1h"}
+				return &cliError{err: errors.New("--interval: " + f.interval.String() + " is out of range"), hint: "use a time from 100ms to 1h"}
 			}
 			return u.stats(&f, args)
 		},
@@ -62,7 +62,7 @@ type statistics struct {
 	Sandboxes []used `json:"sandboxes"`
 }
 
-// stats shows tables until there is no reason to go on.
+// stats prints tables until it is told to stop or the named sandboxes have ended.
 func (u *ui) stats(f *statsFlags, refs []string) error {
 	d, err := u.openState()
 	if err != nil {
@@ -106,8 +106,8 @@ func mustRun(e *statedir.Entry) error {
 	return nil
 }
 
-// usedNow is a row for each sandbox that runs, of those that are named or of all. before is what they used at the last
-// look.
+// usedNow returns a row for each running sandbox, either the named ones or all. before holds their use at the last
+// update.
 func usedNow(d *statedir.Dir, refs []string, before map[string]statedir.Sample) ([]used, error) {
 	all, err := entriesOf(d, refs)
 	if err != nil {
@@ -181,14 +181,14 @@ func ioBytes(n *int64) string {
 	return size(*n)
 }
 
-// screen is where tables go: a terminal's other screen, which is left as it was found, or a stream.
+// screen is the destination of the tables: a terminal's other screen, which is restored at the end, or a stream.
 type screen struct {
 	u       *ui
 	tty     int // -1: no terminal
 	signals chan os.Signal
 }
 
-// statsScreen takes the terminal over where tables are to be refreshed on one.
+// statsScreen takes over the terminal if the tables are to be updated in place.
 func (u *ui) statsScreen(f *statsFlags) *screen {
 	s := &screen{u: u, tty: -1, signals: make(chan os.Signal, 1)}
 	out, ok := u.out.(*os.File)
@@ -223,7 +223,7 @@ func (s *screen) show(rows []used, asJSON bool) error {
 	return s.u.write(text)
 }
 
-// fit cuts a table to the terminal's size, which may have changed, and overwrites what is there line by line.
+// fit cuts a table to the terminal's size, which may have changed, and overwrites the earlier table line by line.
 func (s *screen) fit(text string) string {
 	width, height := 80, 24
 	if w, err := unix.IoctlGetWinsize(s.tty, unix.TIOCGWINSZ); err == nil && w.Col > 0 && w.Row > 0 {

@@ -16,7 +16,7 @@ import (
 // fact is a line of a summary.
 type fact struct{ name, text string }
 
-// facts are what a run came to, in few words. What was not counted is left out.
+// facts lists the results of a run in few words. It leaves out what was not counted.
 func facts(r *report.Report) []fact {
 	list := []fact{
 		{"ended", ending(r)},
@@ -89,7 +89,7 @@ func joined(list ...string) string {
 	return strings.Join(list[:n], ", ")
 }
 
-// number is how many of something there were, and nothing for none or where nobody has counted.
+// number formats a count. It returns "" for 0, and if nobody has counted.
 func number(n *uint64, one, more, behind string) string {
 	if n == nil || *n == 0 {
 		return ""
@@ -97,7 +97,7 @@ func number(n *uint64, one, more, behind string) string {
 	return plural(*n, one, more) + behind
 }
 
-// span is a time, and nothing where there was none.
+// span formats a time. It returns "" for 0.
 func span(what string, d *time.Duration) string {
 	if d == nil || *d == 0 {
 		return ""
@@ -167,7 +167,7 @@ func markdown(r *report.Report, code int) string {
 	return b.String() + "\n"
 }
 
-// failureMarkdown is what --summary-file says of a run that did not start, or could not be finished.
+// failureMarkdown returns the text of --summary-file for a run that did not start, or could not be finished.
 func failureMarkdown(r *report.Report) string {
 	text := "### cordon: " + escape(strings.Join(r.Args[:min(1, len(r.Args))], "")) + ": exit code " + strconv.Itoa(r.Exit) + "\n\n" +
 		"Error: " + escape(r.Error) + "\n"
@@ -177,7 +177,7 @@ func failureMarkdown(r *report.Report) string {
 	return text + "\n"
 }
 
-// shellWords quotes what is not plain, so that the words can be told apart.
+// shellWords quotes the words that need it, so that a reader can tell the words apart.
 func shellWords(args []string) string {
 	out := make([]string, len(args))
 	for i, a := range args {
@@ -199,9 +199,10 @@ func shortened(s string) string {
 	return string(r[:maxCommand]) + "…"
 }
 
-// escape makes text that anybody chose fit for a cell of a Markdown table, where it shows as it is: it begins nothing, ends
-// nothing, links and mentions nobody. What is not printable is escaped as on a terminal; punctuation that Markdown, HTML,
-// GitHub or GitLab give a meaning is written as a numeric character reference, which never has one (CommonMark 6.2).
+// escape makes text that anybody may have chosen safe for a cell of a Markdown table. The text appears unchanged: it
+// begins nothing, ends nothing, links to nothing and mentions nobody. escape writes unprintable characters as on a
+// terminal. It writes punctuation with a meaning in Markdown, HTML, GitHub or GitLab as numeric character references,
+// which never have one (CommonMark 6.2).
 func escape(s string) string {
 	var b strings.Builder
 	s = clean(s)
@@ -215,9 +216,9 @@ func escape(s string) string {
 	return b.String()
 }
 
-// openSummary finds out whether a summary can be written, while nothing has happened yet. A file that is there is added
-// to, as CI systems want it ($GITHUB_STEP_SUMMARY): a job may run several commands. It is opened when everything has
-// ended, below a directory that was opened before, and never through a link.
+// openSummary checks that a summary can be written, before anything else happens. The summary is appended to an
+// existing file, as CI systems want it ($GITHUB_STEP_SUMMARY), because a job may run several commands. The file is
+// opened after everything has ended, below a directory that was opened before, and never through a link.
 func openSummary(path string) (*reportFile, error) {
 	r, err := openAt(path, "summary-file", "--summary-file", true)
 	if err != nil || r.file != nil {
@@ -230,7 +231,7 @@ func openSummary(path string) (*reportFile, error) {
 	return r, nil
 }
 
-// add appends text to the file, which it makes where there is none.
+// add appends text to the file, and makes the file if it does not exist.
 func (r *reportFile) add(text string) error {
 	var err error
 	if r.file != nil {
@@ -244,8 +245,8 @@ func (r *reportFile) add(text string) error {
 	return nil
 }
 
-// appendTo writes to a regular file of that name only: whoever owns the directory may have put something else there, or
-// another name of a file that is somewhere else.
+// appendTo writes only to a regular file with a single name, because the owner of the directory may have put something
+// else there, or another name of a file elsewhere.
 func (r *reportFile) appendTo(text string) error {
 	defer unix.Close(r.dir)
 	fd, err := unix.Openat(r.dir, r.name, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0o600)

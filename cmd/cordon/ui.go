@@ -20,69 +20,69 @@ import (
 
 // THE USER INTERFACE, all of it.
 //
-// Streams. stdout carries data that was asked for (a plan, a profile, a list, help) and nothing else; under `run` it is
-// the program's alone. Everything that cordon itself has to say goes to stderr, one line at a time:
+// Streams. stdout carries only the requested data (a plan, a profile, a list, help); under `run` it belongs to the program
+// alone. All messages of cordon itself go to stderr, one on each line:
 //
 //	cordon: error: WHAT: CAUSE        nothing was run, or the run could not be finished
-//	cordon: hint: ADVICE              follows what it belongs to; the flag or the command is spelled out
-//	cordon: warning: WHERE: WHAT      profile check: it has no effect, or not the one it seems to have
-//	cordon: converted: COUNTS         profile import and export: of every rule that is not exact a line before it,
-//	cordon: approximated: WHERE: …    with the direction (tighter, wider) and how,
-//	cordon: dropped: WHERE: …         and what it says has no counterpart
-//	cordon: added: PATH: WHY          put into the sandbox although the profile does not name it
-//	cordon: note: WHAT                before the program runs: what may surprise in this sandbox
-//	cordon: missing: LAYER: WHY       wanted, not to be had here, and the profile allows it to be missing
-//	cordon: secret: WHAT: WHY         learn: what was seen and is not granted, because it is a secret,
+//	cordon: hint: ADVICE              follows the line that it belongs to; contains the whole flag or command
+//	cordon: warning: WHERE: WHAT      profile check: a line has no effect, or another effect than it seems to have
+//	cordon: converted: COUNTS         profile import and export: before it comes a line for each rule that is not exact,
+//	cordon: approximated: WHERE: …    with the direction (tighter, wider) and the reason,
+//	cordon: dropped: WHERE: …         or that the other format cannot express
+//	cordon: added: PATH: WHY          cordon put PATH into the sandbox although the profile does not name it
+//	cordon: note: WHAT                before the program runs: something that may surprise you in this sandbox
+//	cordon: missing: LAYER: WHY       the profile wants LAYER, this host lacks it, and the profile allows that
+//	cordon: secret: WHAT: WHY         learn: seen but not allowed, because it is a secret,
 //	cordon: left: WHAT: WHY           or for another reason;
-//	cordon: widened: WHAT: WHY        what grants more than was seen,
-//	cordon: granted: WHAT: WHY        and what is worth a look
-//	cordon: denied: WHAT: LAYER: WHY  learn: the profile would deny this of what was recorded,
-//	cordon: unsure: WHAT: LAYER: WHY  or might, which no recording says
+//	cordon: widened: WHAT: WHY        a rule that allows more than was seen,
+//	cordon: granted: WHAT: WHY        and a rule that you should look at
+//	cordon: denied: WHAT: LAYER: WHY  learn: the profile would deny this part of the recording,
+//	cordon: unsure: WHAT: LAYER: WHY  or might; the recording cannot say
 //	cordon: denied: CALL ×N by NAME[PID]; to allow: FLAG
 //	                                  on-denial: report: calls that the profile denied, a line for each kind
-//	cordon: removed: SANDBOX          what a launcher that was killed had left: any command about running sandboxes
+//	cordon: removed: SANDBOX          any command about running sandboxes: it removed what a killed launcher had left
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
 //	cordon: used: …                   run --verbose: time and memory
 //	cordon: ended: …                  exec: the sandbox has ended, and the program with it
-//	cordon: LIMIT: …                  the limit that ended the program, with the line of the profile and the flag that set
-//	                                  it: oom, timeout, cpu-time, output, pids, file-size; one that was reached besides
+//	cordon: LIMIT: …                  the limit that ended the program, with the line of the profile or the flag that set
+//	                                  it: oom, timeout, cpu-time, output, pids, file-size; also other limits that were reached
 //	cordon: summary: …                run --summary: how it ended, what it used, what was denied
-//	cordon: recorded: FILE: COUNTS    record: what is in the recording
-//	cordon: incomplete: WHY           record: what may be missing in it
+//	cordon: recorded: FILE: COUNTS    record: the content of the recording
+//	cordon: incomplete: WHY           record: what the recording may lack
 //	cordon: changed: FILE: WHY        profile trust: a program in a sandbox may have changed it,
-//	cordon: trusted: FILE: WHY        and it is used from now on
+//	cordon: trusted: FILE: WHY        and cordon uses it from now on
 //
-// A profile's error is followed by the offending line and a caret, indented by four. All errors of a profile are shown.
-// A successful run prints nothing but note:, added:, missing: and denied:; with --quiet nothing but missing:. There is no color, no progress, and no question
-// but that of `profile trust`.
+// After an error in a profile come the line and a caret, indented by four. All errors of a profile are shown.
+// A successful run prints nothing but note:, added:, missing: and denied:; with --quiet nothing but missing:. There is no color and no progress display. Only
+// `profile trust` asks a question.
 //
-// Data that others chose (paths, names, values of a profile) may hold anything; control characters, and bytes that are
-// not UTF-8, are shown as Go escapes (\x1b, \n), so that nobody draws on the reader's terminal.
+// Data that others chose (paths, names, values of a profile) may contain anything. Control characters, and bytes that are
+// not UTF-8, are shown as Go escapes (\x1b, \n), so that such data cannot control the reader's terminal.
 //
 // Exit codes of `run` and `exec`, as env(1) and timeout(1) have them:
 //
 //	0-255  the program's own
-//	124    a limit of time ended it: timeout, cpu-time
-//	125    cordon: bad usage, bad profile, a layer that cannot be had, a report that cannot be written
-//	126    the program was found and cannot be executed
-//	127    the program was not found
+//	124    a time limit ended it: timeout, cpu-time
+//	125    cordon: wrong usage, an error in a profile, a layer that is not available, a report that cannot be written
+//	126    cordon found the program, but cannot execute it
+//	127    cordon did not find the program
 //	128+n  signal n ended it, or the launch; of these
 //	130    SIGINT: by Ctrl-C, or sent to cordon, which then dies of SIGINT itself, so that a shell's loop ends
 //	137    SIGKILL: a limit ended it (oom, output, pids), if a line and the report say so, or somebody killed it
 //	153    SIGXFSZ: a file grew beyond its limit (file-size), or a shell says so of its child
 //
-// `run --detach` prints the sandbox's ID on stdout and exits with 0 once the program runs; what its launcher has to say then
-// is in the log. `wait` exits with the code that `run` would have had, `logs` writes the program's standard error on stderr,
-// and `stats` uses a terminal's other screen until it is interrupted.
+// `run --detach` prints the sandbox's ID on stdout and exits with 0 once the program runs; later messages of its launcher go to
+// the log. `wait` exits with the code with which `run` would have exited. `logs` writes the program's standard error to
+// stderr. `stats` uses a terminal's other screen until it is interrupted.
 //
-// The other subcommands exit with 0; with 1 where the answer is no (`profile check` found errors, `profile fmt -d` found
+// The other subcommands exit with 0. They exit with 1 if the answer is no (`profile check` found errors, `profile fmt -d` found
 // a difference, `profile diff` a change that --fail-on names, `profile lint` a finding, `profile import` or `export` would
 // lose something, `learn` made a profile that denies what was recorded, `doctor` found that the default profile cannot start
-// here, `why` that a call is not allowed for certain); with 125 where there is no answer.
+// here, `why` that a call is not certainly allowed), and with 125 if there is no answer.
 //
 // JSON. `run --report FILE`, and --json of plan, why, filter groups, learn, profile ls, check, show, diff, import and export, doctor,
 // version, ps and inspect, write one value with a final newline; logs and stats write one on each line. Keys are lower case
-// with underscores, durations are nanoseconds, sizes bytes, and end in _ns, _bytes. Keys may be added; what is there keeps
+// with underscores, durations are nanoseconds, sizes bytes, and end in _ns, _bytes. Later versions may add keys; an existing key keeps
 // its meaning as long as its "version" does.
 type ui struct {
 	out, err io.Writer
@@ -117,7 +117,7 @@ type quiet int
 
 func (quiet) Error() string { return "" }
 
-// fail prints an error with what belongs to it and returns the exit code.
+// fail prints an error with its excerpt and hint, and returns the exit code.
 func (u *ui) fail(err error) int {
 	var q quiet
 	if errors.As(err, &q) {
@@ -233,7 +233,7 @@ func (u *ui) line(kind, text string) {
 	u.raw("cordon: " + kind + ": " + clean(text))
 }
 
-// raw writes a line on stderr; where that is closed there is nobody left to tell.
+// raw writes a line on stderr. It ignores errors, because without stderr there is nobody to tell.
 func (u *ui) raw(line string) { _, _ = io.WriteString(u.err, line+"\n") }
 
 // write puts data on stdout; a full disk or a closed pipe is an error like any other.
@@ -262,7 +262,7 @@ func (u *ui) jsonLine(v any) error {
 	return u.write(string(b) + "\n")
 }
 
-// clean makes text fit to be shown on a terminal, on one line: what is not printable is escaped as Go does.
+// clean makes text safe for one line on a terminal: it escapes unprintable characters as Go does.
 func clean(s string) string {
 	if printable(s) {
 		return s

@@ -30,7 +30,7 @@ func (u *ui) waitOne(e *statedir.Entry) error {
 		return err
 	}
 	if end == nil {
-		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": its launcher was killed"), hint: "how the program ended is not known; everything in the sandbox is gone"}
+		return &cliError{err: errors.New("sandbox " + label(&e.State) + ": its launcher was killed"), hint: "nobody knows how the program ended; every process of the sandbox is gone"}
 	}
 	if end.Error != "" {
 		u.line("error", "sandbox "+label(&e.State)+": "+end.Error)

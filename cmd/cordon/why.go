@@ -28,7 +28,7 @@ func questions() []question {
 	}
 }
 
-// answer is what `why` found, and its JSON.
+// answer is the answer of `why`, and its JSON.
 type answer struct {
 	Version  int       `json:"version"`
 	Question string    `json:"question"`
@@ -42,7 +42,7 @@ type answer struct {
 	Notes    []string  `json:"notes,omitempty"`
 }
 
-// outcome is one of the things that may happen, and by which rule. Where there are several, each has an example.
+// outcome is one possible result, with the rule that causes it. If there are several, each has an example.
 type outcome struct {
 	Action  string   `json:"action"`
 	Allowed bool     `json:"allowed"`
@@ -53,7 +53,7 @@ type outcome struct {
 	Fix     *fix     `json:"fix,omitempty"`
 }
 
-// fix is the narrowest change that allows what was asked about; it has been tried. Where there is none, Note says why.
+// fix is the narrowest change that allows what the question asks; why has tried it. If there is none, Note says why.
 type fix struct {
 	Flags []string `json:"flags,omitempty"` // --NAME, VALUE, …
 	YAML  string   `json:"yaml,omitempty"`
@@ -137,7 +137,7 @@ func (u *ui) why(f *whyFlags, what string) error {
 	return u.write(a.text())
 }
 
-// questionOf finds the kind; a prefix that nobody knows is a system call that does not exist.
+// questionOf finds the kind of a question. A question without a known prefix is about a system call.
 func questionOf(what string) question {
 	all := questions()
 	i := 0

@@ -1,6 +1,6 @@
 package main
 
-// What happens to a call beyond the filter, where that is known before a run.
+// This file says what happens to a call after the filter allows it, as far as that is known before a run.
 
 import (
 	"slices"
@@ -17,7 +17,7 @@ func setsMode(call string) bool {
 // signals are the calls whose first argument is the process, or the thread, that gets a signal.
 var signals = [...]string{"kill", "tgkill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"}
 
-// beyond corrects an answer of the filter by what the rest of the sandbox makes of the call.
+// beyond corrects the filter's answer by the effects of the other layers on the call.
 func (w *syscallWhy) beyond(a *answer) error {
 	if len(a.Outcomes) != 1 {
 		return nil

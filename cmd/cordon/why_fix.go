@@ -11,7 +11,7 @@ import (
 // maxFixes bounds how many deciders of one question are taken out of the way.
 const maxFixes = 8
 
-// fix looks for the flags that allow the call, tries them, and says what else they let pass.
+// fix looks for flags that allow the call, tries them, and says what else they allow.
 func (w *syscallWhy) fix() *fix { return fixOf(w.profile, w.native, w.q) }
 
 // fixOf is the advice about a call that a profile denies.
@@ -35,7 +35,7 @@ func flagWords(fields []fieldValue) (words []string) {
 	return words
 }
 
-// bare is a copy without the places of its values, which are flags that nobody has written.
+// bare returns a copy without the positions of its values, because the values come from flags that nobody has written.
 func bare(p *policy.Profile) *policy.Profile {
 	q := &policy.Profile{Network: p.Network, Limits: p.Limits, Namespaces: p.Namespaces}
 	for _, x := range p.Mounts {

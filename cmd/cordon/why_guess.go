@@ -6,8 +6,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 
 	"cordon/policy"
@@ -25,18 +23,6 @@ const (
 	maxScript  = 64 << 10 // bytes of a script that are looked at
 )
 
-// patterns find paths in a text. They are built where they are needed: a variable would cost every start.
-type patterns struct{ quoted, word, redirection, write *regexp.Regexp }
-
-func newPatterns() *patterns {
-	return &patterns{
-		quoted:      regexp.MustCompile("['\"`]([^'\"`\\s]{1,200})['\"`]"),                                                                            //nolint:forbidigo // not built at the start
-		word:        regexp.MustCompile(`[^\s;|&<>()'"` + "`" + `]+`),                                                                                 //nolint:forbidigo // not built at the start
-		redirection: regexp.MustCompile(`>>?\s*([^\s;|&<>()'"]+)`),                                                                                    //nolint:forbidigo // not built at the start
-		write:       regexp.MustCompile("open\\w*\\(\\s*['\"]([^'\"]{1,200})['\"]\\s*,\\s*['\"][wax+]|writeFile\\w*\\(\\s*['\"]([^'\"]{1,200})['\"]"), //nolint:forbidigo // not built at the start
-	}
-}
-
 // names reports whether a word of the command is a path: it looks like one, or the working directory has it.
 func (l *lastRun) names(word string) bool {
 	if strings.Contains(word, "/") {
@@ -49,15 +35,15 @@ func (l *lastRun) names(word string) bool {
 // guesses lists the paths that the command's words hold, and those in the script that it names. The working directory must be
 // the run's.
 func (l *lastRun) guesses() (list []suspect) {
-	script, p := false, newPatterns()
+	script := false
 	for i, arg := range l.Args {
 		switch {
 		case i > 0 && strings.ContainsAny(arg, " \t\n;|&<>()"):
-			list = append(list, p.in(arg)...)
+			list = append(list, suspectsIn(arg)...)
 		case script || i > 0 && strings.HasPrefix(arg, "-"):
 		default:
 			if text := scriptText(arg); text != "" {
-				script, list = true, append(list, p.in(text)...)
+				script, list = true, append(list, suspectsIn(text)...)
 			}
 		}
 	}
@@ -77,26 +63,59 @@ func scriptText(path string) string {
 	return string(b)
 }
 
-// in finds paths in a text of a shell or another language.
-func (p *patterns) in(text string) (list []suspect) {
-	for _, m := range slices.Concat(p.write.FindAllStringSubmatch(text, maxGuesses), p.redirection.FindAllStringSubmatch(text, maxGuesses)) {
-		for _, path := range m[1:] {
-			if path != "" && !strings.HasPrefix(path, "/dev/") {
-				list = append(list, suspect{path, true})
+// suspectsIn finds paths in a text of a shell or another language: words in quotes and between blanks that are on the host,
+// and what is written to.
+func suspectsIn(text string) (list []suspect) {
+	const quotes, ends = "'\"`", " \t\r\n;|&<>(){}[],='\"`"
+	for i := 0; i < len(text) && len(list) < maxGuesses; {
+		before := strings.TrimRight(text[:i], " \t")
+		switch end := strings.IndexAny(text[i+1:], ends); {
+		case strings.IndexByte(quotes, text[i]) >= 0:
+			i++
+			if end >= 0 && text[i+end] == text[i-1] { // no blank is in it
+				list = add(list, text[i:i+end], strings.HasSuffix(before, ">") || opensToWrite(before, text[i+end+1:]))
+				i += end + 1
 			}
-		}
-	}
-	var words []string
-	for _, m := range p.quoted.FindAllStringSubmatch(text, maxGuesses) {
-		words = append(words, m[1])
-	}
-	for _, w := range append(words, p.word.FindAllString(text, 10*maxGuesses)...) {
-		path := homePath(w)
-		if _, err := os.Lstat(path); err == nil && path != "/" && path != "." {
-			list = append(list, suspect{path, false})
+		case strings.IndexByte(ends, text[i]) >= 0:
+			i++
+		default:
+			if end < 0 {
+				end = len(text) - i - 1
+			}
+			list = add(list, text[i:i+1+end], strings.HasSuffix(before, ">"))
+			i += 1 + end
 		}
 	}
 	return list
+}
+
+// add adds a word that is a path: one that is written to, or that the host has.
+func add(list []suspect, word string, write bool) []suspect {
+	path := homePath(word)
+	if path == "" || strings.HasPrefix(path, "/dev/") {
+		return list
+	}
+	if write {
+		return append(list, suspect{path, true})
+	}
+	if _, err := os.Lstat(path); err == nil && path != "/" && path != "." {
+		list = append(list, suspect{path, false})
+	}
+	return list
+}
+
+// opensToWrite reports whether the text around a word in quotes opens a file to be written: open("f", "w"), writeFile("f", …).
+func opensToWrite(before, after string) bool {
+	call, ok := strings.CutSuffix(before, "(")
+	if !ok {
+		return false
+	}
+	if strings.HasSuffix(call, "writeFile") || strings.HasSuffix(call, "writeFileSync") {
+		return true
+	}
+	mode, ok := strings.CutPrefix(strings.TrimLeft(after, " \t"), ",")
+	mode = strings.TrimLeft(mode, " \t'\"")
+	return ok && (strings.HasSuffix(call, "open") || strings.HasSuffix(call, "openSync")) && mode != "" && strings.IndexByte("wax", mode[0]) >= 0
 }
 
 // homePath puts the home directory in the place of ~, $HOME and ${HOME} at the beginning of a word.
@@ -111,7 +130,7 @@ func homePath(word string) string {
 
 // hiddenNames are the names in the working directory that hide rules are mostly about.
 func hiddenNames() (list []suspect) {
-	entries, _ := os.ReadDir(".") // then there is nothing to ask about
+	entries, _ := os.ReadDir(".") // without them there is nothing to ask about
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") && e.Name() != ".git" && len(list) < maxGuessed {
 			list = append(list, suspect{e.Name(), false})

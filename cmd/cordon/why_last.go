@@ -21,7 +21,7 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// lastRun is what is kept of a run that failed.
+// lastRun holds the stored data of a failed run.
 type lastRun struct {
 	Version  int            `json:"version"` // of this format: 1
 	At       time.Time      `json:"at"`
@@ -36,7 +36,7 @@ type lastRun struct {
 	Report   *report.Report `json:"report,omitempty"`
 }
 
-// keepLast keeps a run that failed for `why --last`. That it cannot be kept is said by `why --last`, and is no error here.
+// keepLast stores a failed run for `why --last`. A failure to store it is no error here; `why --last` reports it.
 func (u *ui) keepLast(f *runFlags, args []string, rep *report.Report, failed error) {
 	code := u.code
 	if failed != nil {
@@ -68,7 +68,8 @@ func (u *ui) keepLast(f *runFlags, args []string, rep *report.Report, failed err
 	}
 }
 
-// readLast reads it, and goes to where the run was started: what "." and relative names mean.
+// readLast reads the stored run and changes to the directory in which it was started, so that "." and relative names
+// mean the same.
 func readLast() (*lastRun, error) {
 	d, err := statedir.Open(host.StatePath(os.Getenv))
 	if err != nil {
@@ -77,7 +78,7 @@ func readLast() (*lastRun, error) {
 	defer d.Close()
 	b, err := d.Last()
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &cliError{err: errors.New("why --last: no run has failed"), hint: "they are kept in " + d.Path() + " until the machine is restarted"}
+		return nil, &cliError{err: errors.New("why --last: no run has failed"), hint: "cordon keeps failed runs in " + d.Path() + " until the machine restarts"}
 	}
 	var l lastRun
 	if err == nil {
@@ -95,7 +96,7 @@ func readLast() (*lastRun, error) {
 	return &l, nil
 }
 
-// lastAnswer is what is known of a run that failed, and its JSON.
+// lastAnswer holds what is known of a failed run, and is its JSON.
 type lastAnswer struct {
 	Version int       `json:"version"`
 	At      time.Time `json:"at"`
@@ -106,7 +107,7 @@ type lastAnswer struct {
 	Note    string    `json:"note,omitempty"`
 }
 
-// whyLast explains the last run that failed. The exit code is 1 where something denied is known of.
+// whyLast explains the last run that failed. The exit code is 1 if a denial is known.
 func (u *ui) whyLast(f *whyFlags) error {
 	l, err := readLast()
 	if err != nil {
@@ -205,7 +206,7 @@ func order(last bool) int {
 	return 0
 }
 
-// fix is the advice about a denied call; nil where the report does not say which call it was.
+// fix returns the advice about a denied call, or nil if the report does not say which call it was.
 func (l *lastRun) fix(p *policy.Profile, x *report.Denial) *fix {
 	native, abi, err := archesOf(x.Arch)
 	if err != nil || len(x.Args) != 6 {
@@ -272,7 +273,8 @@ func (l *lastRun) hinted(p *policy.Profile, known []*answer) (all []*answer) {
 // writers are programs that write what they are told to.
 var writers = [...]string{"chmod", "chown", "cp", "dd", "install", "ln", "mkdir", "mktemp", "mv", "rm", "rmdir", "tee", "touch", "truncate"}
 
-// askedPath asks whether a path can be read and, where it is not there or the program writes, whether it can be written.
+// askedPath asks whether a path can be read. If the path does not exist or the program writes, it also asks whether the
+// path can be written.
 func (l *lastRun) askedPath(p *policy.Profile, path string) []*answer {
 	read := l.asked(p, "open:"+path+":r")
 	gone := len(read) > 0 && read[0].Layer == "file"

@@ -21,7 +21,7 @@ func (u *ui) whyOpen(_ *whyFlags, p *policy.Profile, what string) (*answer, erro
 		access = sandbox.Access{Read: strings.Contains(what[i:], "r"), Write: strings.Contains(what[i:], "w"), Execute: strings.Contains(what[i:], "x")}
 	}
 	if path == "" {
-		return nil, &cliError{err: errors.New("why: open: no path"), hint: "open:/etc/shadow, open:./out:w"}
+		return nil, &cliError{err: errors.New("why: open: no path"), hint: "for example open:/etc/shadow, or open:./out:w"}
 	}
 	return whyPlace(p, func(q *sandbox.Query) (*sandbox.Reason, error) { return q.Open(path, access), nil })
 }
@@ -41,7 +41,7 @@ func (u *ui) whyConnect(_ *whyFlags, p *policy.Profile, what string) (*answer, e
 func (u *ui) whySignal(_ *whyFlags, p *policy.Profile, what string) (*answer, error) {
 	pid, err := strconv.ParseUint(what, 10, 31)
 	if err != nil || pid == 0 {
-		return nil, &cliError{err: errors.New("why: signal: " + strconv.Quote(what) + " is not a process number"), hint: "signal:1234"}
+		return nil, &cliError{err: errors.New("why: signal: " + strconv.Quote(what) + " is not a process number"), hint: "for example signal:1234"}
 	}
 	return whyPlace(p, func(q *sandbox.Query) (*sandbox.Reason, error) { return q.Signal(int(pid)), nil }) //nolint:gosec // 31 bits
 }
@@ -59,7 +59,7 @@ func (u *ui) whyLimit(_ *whyFlags, p *policy.Profile, what string) (*answer, err
 	return whyPlace(p, func(q *sandbox.Query) (*sandbox.Reason, error) {
 		r := q.Limit(&asked.Limits)
 		if len(r.RuledOut) == 0 && r.Allowed {
-			return nil, &cliError{err: errors.New("why: " + strconv.Quote(name) + " is no limit"), hint: "limit:memory=2GiB, limit:pids=500, limit:timeout=1h, limit:rlimit=nofile=4096"}
+			return nil, &cliError{err: errors.New("why: " + strconv.Quote(name) + " is not a limit"), hint: "for example limit:memory=2GiB, limit:pids=500, limit:timeout=1h, limit:rlimit=nofile=4096"}
 		}
 		if !r.Allowed {
 			r.Try = []sandbox.Change{change}

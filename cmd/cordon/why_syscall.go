@@ -94,7 +94,7 @@ func archesOf(name string) (native, abi filter.Arch, err error) {
 	}
 	abi, ok := filter.ParseArch(name)
 	if !ok {
-		return 0, 0, &cliError{err: errors.New("no system call table for " + policy.Quote(name)), hint: "--arch amd64, i386, x32, arm64, arm or riscv64"}
+		return 0, 0, &cliError{err: errors.New("no system call table for " + policy.Quote(name)), hint: "use --arch amd64, i386, x32, arm64, arm or riscv64"}
 	}
 	switch abi {
 	case filter.I386, filter.X32:
@@ -105,7 +105,7 @@ func archesOf(name string) (native, abi filter.Arch, err error) {
 	return abi, abi, nil
 }
 
-// queryError puts the call and a mark under the place in front of what is wrong with it.
+// queryError prints the call, with a mark under the wrong place, before the error.
 func queryError(what string, err error) error {
 	var e *filter.Error
 	if !errors.As(err, &e) {
@@ -193,7 +193,7 @@ func (w *syscallWhy) outcome(o *filter.Outcome) outcome {
 	return out
 }
 
-// sourceOf is where a scalar was set; empty for a built-in default.
+// sourceOf returns the position at which a scalar was set, or "" for a built-in default.
 func sourceOf(p *policy.Profile, path string) []string {
 	if at := p.Source(path); at != (policy.Pos{}) {
 		return []string{at.Short()}
@@ -201,7 +201,7 @@ func sourceOf(p *policy.Profile, path string) []string {
 	return nil
 }
 
-// example is the call with what is missing filled in.
+// example returns the call with values for its missing arguments.
 func (w *syscallWhy) example(o *filter.Outcome) string {
 	var exprs []string
 	for _, r := range w.spec.Rules {
@@ -245,7 +245,7 @@ func (w *syscallWhy) once() bool {
 	return w.profile.Syscalls.Exec == policy.ExecOnce && (w.q.Call == "execve" || w.q.Call == "execveat")
 }
 
-// path is the way through the filter: to its end, or where what is missing decides, up to there.
+// path returns the way through the filter: to its end, or up to the instruction that depends on a missing argument.
 func (w *syscallWhy) path(found []filter.Outcome) ([]step, error) {
 	prog, err := filter.Compile(w.spec, w.native)
 	if err != nil {

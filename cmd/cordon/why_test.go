@@ -75,7 +75,7 @@ func TestWhyErrors(t *testing.T) {
 		{"connect:example.org:70000", "not an address"},
 		{"signal:x", "is not a process number"},
 		{"limit:memory=lots", "memory"},
-		{"limit:hostname=x", "is no limit"},
+		{"limit:hostname=x", "is not a limit"},
 		{"sokcet(1)", "cordon: error: why: unknown system call \"sokcet\"\n    sokcet(1)\n    ^\ncordon: hint: did you mean socket?\n"},
 		{"socket(AF_INTE)", "    socket(AF_INTE)\n           ^\ncordon: hint: did you mean AF_INET?\n"},
 		{"read;--arch;mips", "cordon: error: no system call table for \"mips\"\n"},

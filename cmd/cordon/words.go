@@ -1,8 +1,8 @@
 package main
 
-// Words that people guess, because another tool has them. Where a word means the same here it is accepted: those of
-// flags are in the table of package policy, those of commands below. Every other one is an error that names the right
-// word.
+// This file handles words that people guess because other tools have them. cordon accepts a word that means the same
+// here: the table of package policy has the flags, and this file has the commands. For every other such word the error
+// names the right one.
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 	"cordon/policy"
 )
 
-// ownWords puts this command's word in the place of another one that means the same.
+// ownWords replaces another tool's command by the command that means the same here.
 func ownWords(args []string) []string {
 	if len(args) > 0 && lookUp(sameCommand[:], args[0]) != "" {
 		return append([]string{lookUp(sameCommand[:], args[0])}, args[1:]...)
@@ -28,12 +28,12 @@ func ownWords(args []string) []string {
 	return args
 }
 
-// guessedFlag is what to type instead of a flag that there is not; "" where nothing is known.
+// guessedFlag returns what to type instead of an unknown flag, or "" if it has no advice.
 func guessedFlag(name string) string {
 	return lookUp(guessedFlags[:], name)
 }
 
-// lookUp finds a word in a table, or the beginning of one that ends with *.
+// lookUp finds a word in a table. An entry that ends with * matches the beginning of a word.
 func lookUp(table []guess, word string) string {
 	for _, g := range table {
 		prefix, open := strings.CutSuffix(g.word, "*")
@@ -44,7 +44,7 @@ func lookUp(table []guess, word string) string {
 	return ""
 }
 
-// guessedCommand is the hint for a command that there is not; "" where nothing is known.
+// guessedCommand returns the hint for an unknown command, or "" if it has no advice.
 func guessedCommand(c *cobra.Command, args []string) string {
 	if text := lookUp(guessedCommands[:], c.CommandPath()+" "+args[0]); text != "" {
 		return text
@@ -55,7 +55,7 @@ func guessedCommand(c *cobra.Command, args []string) string {
 	return ""
 }
 
-// guessedProgram is the hint for a program in the place of a command.
+// guessedProgram returns the hint for a program in place of a command.
 func guessedProgram(c *cobra.Command, args []string) string {
 	if c.HasParent() {
 		return ""
@@ -114,7 +114,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// bareQuestion gives a question to why its kind, where it can be of one kind only: a path, an address with a port, or a
+// bareQuestion adds the kind to a question of why, if it can only be of one kind: a path, an address with a port, or a
 // capability by its whole name.
 func bareQuestion(what string) string {
 	i := strings.LastIndexByte(what, ':')
@@ -153,8 +153,9 @@ func volumeMeant(verbose bool, args []string) error {
 		hint: "to bind: " + flag + shellWords([]string{source + ":" + target}) + ", or --volume " + shellWords(args[:1])}
 }
 
-// rising makes a path that begins with .. absolute: a profile holds none such, and the shell's directory is known here.
-// Only what is at the beginning can be: what is above a link within a path the kernel alone knows.
+// rising makes a path absolute that begins with "..", because a profile cannot contain "..", and only the command knows
+// the shell's directory. It handles ".." only at the beginning: only the kernel knows the parent of a link within a
+// path.
 func rising(name, value string) string {
 	if !upwards(value) || !takesPath(name) {
 		return value

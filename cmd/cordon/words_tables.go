@@ -1,6 +1,6 @@
 package main
 
-// A guess is a word that there is not, and what to say or to take in its place.
+// A guess is a word that cordon does not have, with the word to use instead or a hint.
 type guess struct{ word, text string }
 
 // sameCommand are other words for a command.

@@ -60,7 +60,7 @@ func TestGuessedWords(t *testing.T) {
 		{"run --chroot / x", "--root"},
 		{"run --volume data:/data x", "./data:/data"},
 		{"run --network=bridge x", "none"},
-		{"run --cap-add ALL x", "each is named"},
+		{"run --cap-add ALL x", "name each of them"},
 	} {
 		u, _, text := newTestUI()
 		if code := u.main(strings.Fields(tt.typed)); code != exitLauncher {

@@ -9,7 +9,7 @@ import (
 	"cordon/policy/phrase"
 )
 
-// Format is what Export writes.
+// Format is a format that Export writes.
 type Format string
 
 // The formats.
@@ -32,9 +32,9 @@ type ExportOptions struct {
 	Lossy  bool        // where a rule cannot be said, let the call pass whatever its arguments
 }
 
-// Export writes the syscalls section of an effective profile in another format. What the notes call exact is decided
-// alike there, as far as libseccomp knows the call. The error is a filter.Errors where the section cannot be compiled for
-// the architecture.
+// Export writes the syscalls section of an effective profile in another format. Rules that the notes call exact have
+// the same decisions there, as far as libseccomp knows the call. The error is a filter.Errors if the section cannot be
+// compiled for the architecture.
 func Export(p *policy.Profile, opts ExportOptions) (*Result, error) {
 	spec, err := p.Filter()
 	if err != nil {

@@ -16,9 +16,10 @@ type ImportOptions struct {
 	Names bool   // every call by its name, none folded into a group
 }
 
-// Import makes a profile of a seccomp profile in JSON. It decides every call as the filter does that runc makes of the
-// file by libseccomp, but for what the notes say; an unconditional rule beats conditions, the first of several holds,
-// conditions with equal arguments in one entry are alternatives. The error is a policy.Errors or a *policy.Error.
+// Import makes a profile from a seccomp profile in JSON. The result decides every call as the filter that runc makes
+// from the file with libseccomp, except for what the notes say. An unconditional rule beats conditions, and the first
+// of several holds. In one entry, conditions on the same argument are alternatives. The error is a policy.Errors or a
+// *policy.Error.
 func Import(file string, data []byte, target Target, opts ImportOptions) (*Result, error) {
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	root, err := parseJSON(file, text)

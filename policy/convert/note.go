@@ -6,7 +6,7 @@ import (
 	"cordon/policy"
 )
 
-// Class is what became of a rule.
+// Class says what became of a rule: exact, approximated or dropped.
 type Class string
 
 // The classes, from the best to the worst.
@@ -26,7 +26,7 @@ const (
 	Wider   Effect = "wider"   // some calls pass that did not
 )
 
-// Note is what became of one rule.
+// Note says what became of one rule.
 type Note struct {
 	At     string     // its path in the file: "syscalls[3].args[0]", "syscalls.rules"
 	Pos    policy.Pos // its place; the zero Pos where there is none to name

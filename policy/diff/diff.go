@@ -9,7 +9,7 @@ import (
 	"cordon/policy/lint"
 )
 
-// Effect is what a change does to what a program may do.
+// Effect says whether a change widens, narrows or alters what a program may do.
 type Effect string
 
 // The effects of a change.
@@ -48,13 +48,13 @@ func (c *Change) String() string {
 	return s
 }
 
-// Compare lists what differs between two effective profiles in what they mean: filters by what they decide for every call and
-// class of arguments on arch ("amd64"), mounts by what is seen at every path that either names. What only differs in how it
-// is said is no change. Names, comments and the order of lists mean nothing, but for mounts of which one may lie on the
-// other. The error is about a filter.
+// Compare lists the differences in meaning between two effective profiles. It compares filters by their decision for
+// every call and class of arguments on arch ("amd64"), and mounts by what is visible at every path that either profile
+// names. The same meaning in other words is not a change. Names, comments and the order of lists have no meaning,
+// except for the order of mounts that can cover each other. The error is about a filter.
 //
-// Paths are compared as they are written. Where ~ and . are is not known here: of mounts below them and others another order
-// is a change both ways.
+// Paths are compared as they are written, because Compare does not know where ~ and . are. If mounts below ~ or . and
+// other mounts change their order, Compare reports a change both ways.
 func Compare(a, b *policy.Profile, arch string) ([]Change, error) {
 	d := &differ{a: a, b: b}
 	if err := d.syscalls(arch); err != nil {

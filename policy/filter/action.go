@@ -28,7 +28,7 @@ const (
 	enosys = 38
 )
 
-// kinds has what is spelled without data.
+// kinds holds the actions that are spelled without data.
 var kinds = [...]struct {
 	name string
 	kind Kind
@@ -133,7 +133,7 @@ func actionData(k Kind, arg string) (Action, error) {
 	return Action{}, e
 }
 
-// quote is strconv.Quote, cut where the text is long.
+// quote is strconv.Quote, and shortens a long text.
 func quote(s string) string {
 	if len(s) > 60 {
 		return strconv.Quote(s[:60]) + "…"
@@ -141,7 +141,7 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// String is what ParseAction reads; "" for an unset action.
+// String returns the text that ParseAction reads, or "" for an unset action.
 func (a Action) String() string {
 	if int(a.Kind) >= len(kinds) {
 		return "kind(" + strconv.Itoa(int(a.Kind)) + ")"

@@ -8,15 +8,15 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Outcome is one of the answers to a Query, and where it is the answer.
+// Outcome is one of the answers to a Query, and the arguments for which it is the answer.
 type Outcome struct {
 	Verdict
 	Args  [6]uint64 // registers with which it is; those that the Query knows are the Query's
 	Found bool      // whether such registers were found; false only for an outcome that may be impossible
 }
 
-// Ask says what the Spec decides for a call of which not every argument need be known: one outcome where they make no
-// difference, else all there are. The error is an Errors.
+// Ask returns what the Spec decides for a call with possibly unknown arguments: one outcome if the unknown arguments
+// make no difference, otherwise every possible outcome. The error is an Errors.
 func Ask(spec Spec, arch Arch, q *Query) ([]Outcome, error) {
 	c, err := newCompiler(&spec, arch)
 	if err != nil {
@@ -61,7 +61,7 @@ func Ask(spec Spec, arch Arch, q *Query) ([]Outcome, error) {
 	return outcomes, nil
 }
 
-// verdictOf is the verdict where part i is the first that fails; len(parts) stands for none.
+// verdictOf returns the verdict if part i is the first that fails; len(parts) means that none fails.
 func (c *compiler) verdictOf(id uint16, parts []part, i int) Verdict {
 	var v Verdict
 	if i < len(parts) {
@@ -88,7 +88,7 @@ func triOf(b bool) tri {
 	return no
 }
 
-// eval3 decides r where only some registers are known.
+// eval3 decides r when only some registers are known.
 func (c *conds) eval3(r ref, d *Data, known [6]bool) tri {
 	if r < refNodes {
 		return triOf(r == refTrue)
@@ -220,8 +220,8 @@ func (c *conds) edges(r ref, words *[12][]uint32) {
 	}
 }
 
-// Spell is a register's value as a rule would write it: by the name of a constant that occurs in one of the
-// expressions and has this value on the ABI, else as a number.
+// Spell returns a register's value as a rule would write it: the name of a constant that occurs in one of the
+// expressions and has this value on the ABI, otherwise a number.
 func (q *Query) Spell(value uint64, exprs ...string) string {
 	for _, e := range exprs {
 		if value == 0 {

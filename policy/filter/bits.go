@@ -5,7 +5,7 @@ package filter
 // Boolean Function Manipulation, 1986). Two conditions that decide alike are then the same number, and each way through
 // the diagram is a mask and a value for each argument.
 
-// maxBits bounds the size of all diagrams of a bitDiagrams; what is larger is given up.
+// maxBits limits the size of all diagrams of a bitDiagrams. A larger diagram is abandoned.
 const maxBits = 1 << 16
 
 // bit is a node: a leaf, or an index into nodes after the leaves.
@@ -56,7 +56,7 @@ func (d *bitDiagrams) leaf(a Action) bit {
 	return bit(-len(d.actions))
 }
 
-// action is that of a leaf.
+// action returns the action of a leaf.
 func (d *bitDiagrams) action(l bit) Action { return d.actions[-1-l] }
 
 func (d *bitDiagrams) test(v uint16, off, set bit) bit {
@@ -84,7 +84,7 @@ func (d *bitDiagrams) top(x bit) uint16 {
 	return d.nodes[x].v
 }
 
-// sides is x where the bit v, its first or one before that, is off and where it is set.
+// sides returns the two parts of x, for the bit v off and on. v is the first bit of x or an earlier one.
 func (d *bitDiagrams) sides(x bit, v uint16) (off, set bit) {
 	if d.top(x) != v {
 		return x, x
@@ -92,7 +92,7 @@ func (d *bitDiagrams) sides(x bit, v uint16) (off, set bit) {
 	return d.nodes[x].off, d.nodes[x].set
 }
 
-// choose is yes where the condition holds, else no.
+// choose returns yes for the calls for which the condition holds, otherwise no.
 func (d *bitDiagrams) choose(cond, yes, no bit) bit {
 	switch {
 	case cond == bitTrue || yes == no:
@@ -113,7 +113,7 @@ func (d *bitDiagrams) choose(cond, yes, no bit) bit {
 	return r
 }
 
-// severest is for each call the more severe of two actions, x's where they are alike.
+// severest returns, for each call, the more severe of two actions, or x's if both are equal.
 func (d *bitDiagrams) severest(x, y bit) bit {
 	if x == y {
 		return x
@@ -153,7 +153,7 @@ func (d *bitDiagrams) narrow(x bit) bit {
 	return r
 }
 
-// atLeast holds where the view's value is k or more.
+// atLeast holds if the view's value is k or more.
 func (d *bitDiagrams) atLeast(v view, k uint32) bit {
 	arg, high := uint16(v.word-1)/2, uint16(v.word-1)%2
 	r := bitTrue
@@ -173,8 +173,8 @@ func (d *bitDiagrams) atLeast(v view, k uint32) bit {
 	return r
 }
 
-// ofCond is the diagram of a condition. Comparisons of two arguments have none: exact is false then, and the result
-// holds only where the condition does.
+// ofCond returns the diagram of a condition. For a comparison of two arguments no diagram exists: exact is then false,
+// and the result holds only for calls for which the condition holds.
 func (d *bitDiagrams) ofCond(c *conds, r ref, exact *bool) bit {
 	switch r {
 	case refFalse:

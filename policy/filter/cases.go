@@ -9,14 +9,15 @@ import (
 // Masked is a test of one argument: arg & Mask == Value. The zero Masked holds always.
 type Masked struct{ Mask, Value uint64 }
 
-// A Case is what is decided where Args[i] holds for each of the six arguments.
+// A Case is the decision for calls whose six arguments all match Args.
 type Case struct {
 	Args   [6]Masked
 	Action Action
 }
 
-// Decision is all that a Spec decides for one call, without regard to how it says so. Its cases exclude each other and
-// together cover every call; of two that test the same argument first, those tests are the same or exclude each other.
+// Decision holds everything that a Spec decides for one call, however the Spec expresses it. Its cases exclude each
+// other and together cover every call. If two cases test the same argument first, these tests are equal or exclude each
+// other.
 type Decision struct {
 	Call     string
 	Cases    []Case
@@ -26,9 +27,9 @@ type Decision struct {
 // maxCases bounds the cases of one call.
 const maxCases = 1024
 
-// Decisions lists what the Spec decides for every call, sorted by name, that the architecture or a foreign one of the
-// Spec has. A call has one name and one decision on all of them; where they differ it is the most severe. The error is
-// an Errors.
+// Decisions lists the Spec's decisions for every call of the architecture and of the Spec's foreign architectures,
+// sorted by name. A call has one name and one decision on all of them: the most severe, if they differ. The error is an
+// Errors.
 func Decisions(spec Spec, arch Arch) ([]Decision, error) {
 	c, err := newCompiler(&spec, arch)
 	if err != nil {
@@ -60,7 +61,7 @@ func order(first bool) int {
 	return 1
 }
 
-// decision joins what is decided for a call on each ABI that has it; the first is the native one.
+// decision joins the decisions for a call on each ABI that has it; the first ABI is the native one.
 func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 	d.Call = tables.CallNames[id]
 	bits := newBitDiagrams()
@@ -97,7 +98,7 @@ func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 	return d, true
 }
 
-// diagram is what is decided for a call on the current ABI; it follows Explain.
+// diagram returns the decisions for a call on the current ABI. It works like Explain.
 func (c *compiler) diagram(bits *bitDiagrams, id uint16, exact *bool) bit {
 	switch {
 	case c.deny.Has(id), c.closed(id):
@@ -115,7 +116,7 @@ func (c *compiler) diagram(bits *bitDiagrams, id uint16, exact *bool) bit {
 	return bits.leaf(c.deflt)
 }
 
-// cases are the ways through a diagram; nil if there are too many.
+// cases returns the ways through a diagram, or nil if there are too many.
 func (d *bitDiagrams) cases(x bit) []Case {
 	var all []Case
 	if d.walk(x, Case{}, &all) {
@@ -150,7 +151,7 @@ func (d *bitDiagrams) worst() (a Action) {
 	return a
 }
 
-// between is lo <= t <= hi, or where lo > hi, t <= hi || lo <= t.
+// between is lo <= t <= hi or, if lo > hi, t <= hi || lo <= t.
 func (p *parser) between(t term, lo, hi uint64) ref {
 	max := t.reach()
 	if t.add != 0 {

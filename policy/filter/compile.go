@@ -63,8 +63,8 @@ type compiler struct {
 	buf *buffers
 }
 
-// buffers is room for an ordinary filter, in one allocation: a launcher compiles once, in a new process, where every
-// size of allocation is slow the first time.
+// buffers holds the memory for an ordinary filter in one allocation. A launcher is a new process and compiles once, and
+// the first allocation of each size is slow.
 type buffers struct {
 	actions [8]emittedAction
 	out     [320]Insn
@@ -144,8 +144,8 @@ func (c *compiler) numbersOf(abi Arch) label {
 	return c.emit(opLoad, offNr)
 }
 
-// numbersX32 appends what holds for x32's numbers. -1 is what a tracer puts there to skip a call: it is a number that
-// no table has, on any ABI.
+// numbersX32 appends the decision for x32's numbers. A tracer uses -1 to skip a call; no table of any ABI has this
+// number.
 func (c *compiler) numbersX32() {
 	if c.x32 {
 		c.numbers(X32, X32Bit)
@@ -179,7 +179,7 @@ func (c *compiler) segment(lo uint32, to label) {
 	c.segs = append(c.segs, segment{lo, to})
 }
 
-// leaf is where a call of the current ABI leads.
+// leaf returns the label to which a call of the current ABI leads.
 func (c *compiler) leaf(call uint16) label {
 	switch {
 	case c.deny.Has(call):
@@ -194,7 +194,7 @@ func (c *compiler) leaf(call uint16) label {
 	return c.actionLabel(Action{Kind: Allow})
 }
 
-// answer is the label of what happens to a known call; see Spec.Report.
+// answer returns the label for the action on a known call; see Spec.Report.
 func (c *compiler) answer(call uint16, a Action) label {
 	if c.spec.Report && tables.CallNames[call] != c.spec.Own && a.Kind == Errno && (a.Errno != enosys || c.deflt == a) {
 		a = Action{Kind: Notify}
@@ -202,7 +202,7 @@ func (c *compiler) answer(call uint16, a Action) label {
 	return c.actionLabel(a)
 }
 
-// ruleLeaf is the check of a call's rules, or its outcome where that is certain.
+// ruleLeaf returns the check of a call's rules, or its outcome if that is certain.
 func (c *compiler) ruleLeaf(call uint16) label {
 	if c.closed(call) {
 		return c.answer(call, c.denied)
@@ -218,7 +218,7 @@ func (c *compiler) ruleLeaf(call uint16) label {
 	return checkLabel - label(len(c.checks)-1)
 }
 
-// resolve makes a label that can be jumped to: a check is emitted where it is needed first.
+// resolve turns a label into a jump target: it emits a check at its first use.
 func (c *compiler) resolve(l label) label {
 	if l > checkLabel {
 		return l
@@ -237,10 +237,10 @@ func (c *compiler) resolve(l label) label {
 	return l
 }
 
-// closed reports whether a multiplexer (socketcall, ipc) must not be allowed: what it is asked to do stands behind a
-// pointer, so it is a way round the rules of the calls whose work it does. It is allowed, by name or by default, only
-// where each of them is allowed without conditions (open in runc and crun with Docker's default profile, which rules
-// socket and allows socketcall).
+// closed reports whether a multiplexer (socketcall, ipc) must be denied. The requested work is behind a pointer, so a
+// multiplexer could get round the rules of the calls whose work it does. It is allowed, by name or by default, only if
+// each of these calls is allowed without conditions. In runc and crun this gap is open with Docker's default profile,
+// which has rules for socket and allows socketcall.
 func (c *compiler) closed(call uint16) bool {
 	if call != tables.Multiplexed[0].Call && call != tables.Multiplexed[len(tables.Multiplexed)-1].Call { // there are just two
 		return false

@@ -170,7 +170,7 @@ func (c *conds) merge(kind nodeKind, na, nb *node) ref {
 	}
 }
 
-// newRange is then where lo <= v <= hi, else els.
+// newRange returns then if lo <= v <= hi, otherwise els.
 func (c *conds) newRange(v view, lo, hi uint32, then, els ref) ref {
 	var buf [3]onCase
 	cases := buf[:0]
@@ -184,7 +184,7 @@ func (c *conds) newRange(v view, lo, hi uint32, then, els ref) ref {
 	return c.newCase(v, cases)
 }
 
-// newPair is then where v == w, v > w or v >= w, for JEQ, JGT and JGE, else els.
+// newPair returns then if v == w, v > w or v >= w, for JEQ, JGT and JGE; otherwise els.
 func (c *conds) newPair(code uint16, v, w view, then, els ref) ref {
 	switch {
 	case then == els:
@@ -244,7 +244,7 @@ type target struct {
 	v  view
 }
 
-// branch emits r with its two outcomes and returns where it begins.
+// branch emits r with its two outcomes, and returns the position at which r begins.
 func (c *compiler) branch(r ref, t, f target) target {
 	switch r {
 	case refFalse:
@@ -305,7 +305,7 @@ func (c *compiler) decide(n *node, t, f target) target {
 	return target{l, v}
 }
 
-// pair emits the comparison of two words: the one goes to X, which nothing else uses.
+// pair emits the comparison of two words. One word goes to X, which nothing else uses.
 func (c *compiler) pair(n *node, t, f target) target {
 	used := view{word: 1<<8 - 1}
 	then, els := c.branch(n.a, t, f), c.branch(n.b, t, f)

@@ -18,8 +18,8 @@ type Decoded struct {
 // String is the call with its arguments; a number stands for a call without a name.
 func (d *Decoded) String() string { return d.Call + "(" + strings.Join(d.Args, ", ") + ")" }
 
-// Decode names a call and its arguments: constants by their names, what is behind a pointer as "…", and for a path what
-// text returns; text may be nil, and says false where it knows nothing. What text returns is shown in Go's quotes.
+// Decode names a call and its arguments. Constants appear by name, and memory behind a pointer as "…". For a path it
+// shows what text returns, in Go's quotes. text may be nil, and returns false if it does not know the path.
 func Decode(d *Data, text func(addr uint64) (string, bool)) Decoded {
 	abi, nr := abiNumber(d)
 	id := numberID(abi, nr)
@@ -165,8 +165,8 @@ func (a *argument) protocol(v uint64) string {
 	return f.text(v, a.abi)
 }
 
-// family is the constants that an argument may be: names that begin with one of the words, or where the word ends with
-// a dollar sign, that name; words behind a minus sign are not meant. Earlier words go first.
+// family lists the constants that an argument may be, by words: names that begin with the word; if the word ends with a
+// dollar sign, exactly that name. A minus sign before a word excludes names. Earlier words come first.
 type family struct {
 	args  string // "call.arg", or ".arg" for every call
 	names string
@@ -177,7 +177,7 @@ const allFlags = ^uint64(0)
 
 const cloneFlagNames = "CLONE_ -CLONE_ARGS -CLONE_NEW_ANY"
 
-// ioctlNames are the requests of ioctl(2) by their families, those of terminals first.
+// ioctlNames lists the requests of ioctl(2) by their families, terminals first.
 const ioctlNames = "TC TIOC SIOC BLK FS_IOC_ FICLONE FIDEDUPERANGE LOOP_ TUN KD RND RTC_ SECCOMP_IOCTL -TCP_ -TIOCM_ -TIOCPKT_"
 
 var families = [...]family{
@@ -262,7 +262,7 @@ func (f *family) text(v uint64, abi Arch) string {
 	return strings.Join(found, "|")
 }
 
-// zero is what 0 is called.
+// zero returns the name of 0.
 func (f *family) zero(abi Arch) string {
 	if name := f.find(abi, func(c uint64) bool { return c == 0 }); name != "" && f.flags == allFlags {
 		return name
@@ -270,8 +270,7 @@ func (f *family) zero(abi Arch) string {
 	return "0"
 }
 
-// find is the first name of the family on abi whose value is wanted; values are compared as 32 bits where they are
-// negative.
+// find returns the first name of the family on abi with the wanted value. Negative values are compared as 32 bits.
 func (f *family) find(abi Arch, wanted func(uint64) bool) string {
 	words := strings.Fields(f.names)
 	for _, w := range words {

@@ -7,7 +7,7 @@ package filter
 // number alone. The kernel (kernel/seccomp.c, seccomp_cache_prepare, Linux 5.11) evaluates exactly these for every
 // number when the filter is loaded and never runs the filter for calls that are always allowed.
 
-// label is where a jump goes: a position in out; or, below 0, an action or a check that is put near its users.
+// label is the target of a jump: a position in out or, below 0, an action or a check that is emitted near its users.
 type label int32
 
 // Labels of actions are -1, -2, … ; those of checks begin at checkLabel, downwards.
@@ -91,7 +91,7 @@ func (e *emitter) before(l label) {
 	}
 }
 
-// program is what was emitted, in order.
+// program holds the emitted instructions, in order.
 func (e *emitter) program() []Insn {
 	n := len(e.out)
 	p := make([]Insn, n)
@@ -101,15 +101,15 @@ func (e *emitter) program() []Insn {
 	return p
 }
 
-// segment says where values of the accumulator from lo on go, up to the next segment.
+// segment gives the target for values of the accumulator from lo up to the next segment.
 type segment struct {
 	lo uint32
 	to label
 }
 
-// A unit is a stretch of segments decided by a chain of at most maxChain JEQs: single values that go elsewhere than
-// what is around them. A single value costs one JEQ that way and two JGEs as segments, so chains make the program
-// shorter, and the tree over the units keeps it shallow.
+// A unit is a range of segments that a chain of at most maxChain JEQs decides: single values with another target than
+// the values around them. As part of a chain, a single value costs one JEQ; as segments it costs two JGEs. So chains
+// make the program shorter, and the tree over the units keeps it shallow.
 const maxChain = 3
 
 type unit struct {
@@ -167,8 +167,8 @@ func (c *compiler) chain(v view, u unit) label {
 	return l
 }
 
-// madeTest is a conditional jump of a check and where it is. What is in the accumulator is not part of it: whoever
-// jumps there puts its own value in.
+// madeTest is a conditional jump of a check, and its position. It does not depend on the accumulator, because every
+// jump to it loads its own value.
 type madeTest struct {
 	code uint16
 	k    uint32
@@ -179,8 +179,8 @@ type madeTest struct {
 // remembered is how many tests are looked through for one to use again.
 const remembered = 256
 
-// test emits a conditional jump on v, or finds one that was made before: calls with the same rules share their checks,
-// whole or in part, across architectures too.
+// test emits a conditional jump on v, or finds an equal earlier one. So calls with the same rules share their checks,
+// in whole or in part, and also across architectures.
 func (c *compiler) test(v view, code uint16, k uint32, t, f label) label {
 	if t == f || v.word == 0 {
 		return c.cond(code, k, t, f)

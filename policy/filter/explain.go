@@ -96,7 +96,7 @@ func (c *compiler) explainRules(id uint16, d *Data) Verdict {
 	return c.held(id)
 }
 
-// failed is the verdict where p is the first part that fails.
+// failed returns the verdict if p is the first part that fails.
 func (c *compiler) failed(p *part) Verdict {
 	index := c.rules[p.rule].index
 	r := &c.spec.Rules[index]
@@ -113,7 +113,7 @@ func (c *compiler) failed(p *part) Verdict {
 	return v
 }
 
-// held is the verdict where every part holds.
+// held returns the verdict if every part holds.
 func (c *compiler) held(id uint16) Verdict {
 	v := Verdict{Action: Action{Kind: Allow}, Why: "the rules hold", By: ByRule}
 	owner := c.ruleOwner(id)

@@ -7,8 +7,8 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Bytes is the program as an array of struct sock_filter, which seccomp(2) takes behind a struct sock_fprog,
-// bubblewrap with --seccomp FD. All architectures that have tables are little-endian.
+// Bytes returns the program as an array of struct sock_filter. seccomp(2) takes it in a struct sock_fprog, and
+// bubblewrap with --seccomp FD. All architectures with tables are little-endian.
 func (p *Program) Bytes() []byte {
 	b := make([]byte, 0, 8*len(p.Insns))
 	for _, in := range p.Insns {

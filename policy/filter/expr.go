@@ -262,7 +262,7 @@ func (p *parser) unknownName(at int, name string) operand {
 	return p.failHint(at, "unknown name "+quote(name), hint)
 }
 
-// argument finds an argument by name: its index, and its width as in gen/calls.txt; 0 if there is none.
+// argument finds an argument by name: its index, and its width as in gen/calls.txt, or width 0 if there is none.
 func (p *parser) argument(name string) (index int, width byte) {
 	if len(name) == 4 && name[:3] == "reg" && '0' <= name[3] && name[3] <= '5' {
 		return int(name[3] - '0'), 'r'
@@ -301,8 +301,8 @@ func (p *parser) argOperand(at int, name string, index int, width byte) operand 
 	return operand{kind: isTerm, col: at, t: t}
 }
 
-// narrow reports whether the kernel reads only the low half of any argument: on 32-bit ABIs, and in the calls that x32
-// has of its own, which are those of the 32-bit ABI.
+// narrow reports whether the kernel reads only the low half of each argument. It does so on 32-bit ABIs, and in x32's
+// own calls, which are those of the 32-bit ABI.
 func narrow(abi Arch, call uint16) bool {
 	if abi != X32 {
 		return abi.is32()
@@ -315,7 +315,7 @@ func narrow(abi Arch, call uint16) bool {
 	return false
 }
 
-// split reports whether argument index of the call is, or comes after, one that takes two registers of a 32-bit ABI.
+// split reports whether argument index of the call takes two registers of a 32-bit ABI, or comes after one that does.
 func (p *parser) split(index int) bool {
 	if !p.arch.is32() && p.arch != X32 {
 		return false
@@ -438,7 +438,7 @@ func (p *parser) apply(op token, at int, x, y operand) operand {
 	return p.checked(x2, at)
 }
 
-// checked fails where a constant has left the range of 64 bits.
+// checked fails if a constant exceeds 64 bits.
 func (p *parser) checked(x operand, at int) operand {
 	if p.err != nil {
 		return operand{}

@@ -39,7 +39,7 @@ const (
 	tokBad
 )
 
-// precedence is Go's; 0 for what is no binary operator.
+// precedence returns Go's precedence, or 0 if this is not a binary operator.
 func (t token) precedence() int {
 	switch {
 	case t == tokOrOr:
@@ -56,7 +56,7 @@ func (t token) precedence() int {
 	return 0
 }
 
-// next reads the token at p.pos into p.tok, with its text and where it begins.
+// next reads the token at p.pos into p.tok, with its text and its position.
 func (p *parser) next() {
 	for p.pos < len(p.src) && isSpace(p.src[p.pos]) {
 		p.pos++
@@ -148,7 +148,7 @@ func (n number) magnitude() uint64 {
 	return n.bits
 }
 
-// signed makes a number of a magnitude and a sign; ok is false if there is none.
+// signed makes a number from a magnitude and a sign; ok is false if it does not fit.
 func signed(mag uint64, neg bool) (n number, ok bool) {
 	if !neg || mag == 0 {
 		return number{mag, false}, true

@@ -7,8 +7,8 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Lint is what Compile warns of, and what takes longer to find out than a launch has time for: rules that contradict
-// each other, conditions that always or never hold, and a filter under which nothing can start. The error is an Errors.
+// Lint returns the warnings of Compile, and those that take too long to find at a launch: rules that contradict each
+// other, conditions that always or never hold, and a filter under which nothing can start. The error is an Errors.
 func Lint(spec Spec, arch Arch) ([]Warning, error) {
 	p, err := Compile(spec, arch)
 	if err != nil {
@@ -47,7 +47,7 @@ func (c *compiler) lintConditions() {
 	}
 }
 
-// lintPair is for an action or a condition o that stands before the condition r on the same call.
+// lintPair checks an action or a condition o that stands before the condition r on the same call.
 func (c *compiler) lintPair(o, r *rule) {
 	call := tables.CallNames[r.call]
 	from := []string{c.spec.Rules[o.index].From, c.spec.Rules[r.index].From}
@@ -59,7 +59,7 @@ func (c *compiler) lintPair(o, r *rule) {
 	}
 }
 
-// lintAfter is for actions that come after the condition at index i.
+// lintAfter checks actions that come after the condition at index i.
 func (c *compiler) lintAfter(i int) {
 	r := &c.rules[i]
 	for j := i + 1; j < len(c.rules); j++ {
@@ -80,7 +80,7 @@ func overrides(own, inherited string) bool {
 // maxSteps bounds the search for a contradiction.
 const maxSteps = 20000
 
-// possible reports whether something may satisfy r. It is true where that is not found out; false is certain.
+// possible reports whether a call can satisfy r. False is certain; true may also mean unknown.
 func (c *conds) possible(r ref) bool {
 	s := solver{conds: c, steps: maxSteps}
 	return s.solve([]ref{r}, nil)
@@ -145,7 +145,7 @@ var needs = [...]struct{ calls, without string }{
 	{"rt_sigreturn sigreturn", "a program does not survive the first signal that it handles"},
 }
 
-// lintStart is for a filter that forbids what the launch itself or every program needs.
+// lintStart checks whether a filter forbids what the launch or every program needs.
 func (c *compiler) lintStart() {
 	c.abi = c.arch
 	for _, n := range needs {

@@ -20,7 +20,7 @@ func nameHash(s string) uint32 {
 	return h ^ h>>15
 }
 
-// callID finds a call by name; noCall if there is none.
+// callID finds a call by name. It returns noCall for an unknown name.
 func callID(name string) uint16 {
 	for h := nameHash(name); ; h++ {
 		v := tables.CallHash[h%uint32(len(tables.CallHash))]
@@ -167,7 +167,7 @@ func edits(a, b string, limit int) int {
 // Groups lists the groups' names, with @, sorted.
 func Groups() []string { return append([]string(nil), tables.GroupNames[:]...) }
 
-// Members lists the calls of a group, sorted; nil if there is no such group.
+// Members lists the calls of a group, sorted. It returns nil for an unknown group.
 func Members(group string) (calls []string) {
 	i := groupIndex(group)
 	if i < 0 {
@@ -190,7 +190,7 @@ func Names(item, call string) bool {
 	return g >= 0 && id != noCall && tables.GroupSets[g].Has(id)
 }
 
-// About says in one line what a group is for; "" if there is no such group.
+// About describes a group in one line. It returns "" for an unknown group.
 func About(group string) string {
 	if i := groupIndex(group); i >= 0 {
 		return tables.GroupAbout[i]
@@ -210,7 +210,7 @@ func Args(call string) (names []string) {
 	return names
 }
 
-// constant finds a named constant on arch; ok is false if there is none.
+// constant finds a named constant on arch; ok is false if arch has no such constant.
 func constant(name string, arch Arch) (v tables.ConstValue, ok bool) {
 	i := sort.SearchStrings(tables.ConstNames[:], name)
 	if i == tables.NumConsts || tables.ConstNames[i] != name {
@@ -260,7 +260,8 @@ func Extended(spec Spec) (calls []string) {
 	return calls
 }
 
-// Constant is the value of a named constant on arch, in two's complement; ok is false if there is none.
+// Constant returns the value of a named constant on arch, in two's complement; ok is false if arch has no such
+// constant.
 func Constant(name string, arch Arch) (bits uint64, negative, ok bool) {
 	v, ok := constant(name, arch)
 	return v.Bits, v.Flags&2 != 0, ok

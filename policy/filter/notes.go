@@ -143,7 +143,7 @@ func (c *compiler) numberNote(in *Insn, abis *[X32 + 1]bool) string {
 	return name
 }
 
-// argName is the argument's name where all users agree on it.
+// argName returns the argument's name if all its users agree on it.
 func argName(users []user, arg int) (name string) {
 	for i, u := range users {
 		p := parser{arch: u.abi, call: u.call}
@@ -156,7 +156,7 @@ func argName(users []user, arg int) (name string) {
 	return name
 }
 
-// rulesOf names the calls and the rules behind a check.
+// rulesOf names the calls and the rules from which a check comes.
 func (c *compiler) rulesOf(users []user) string {
 	var calls, from []string
 	for _, u := range users {
@@ -188,7 +188,7 @@ type Step struct {
 	Note  string // what it is about
 }
 
-// Trace runs the program for one call and tells each instruction executed. notes are those of Notes.
+// Trace runs the program for one call, and reports each instruction that it executes. notes are the result of Notes.
 func (p *Program) Trace(d *Data, notes []string) []Step {
 	var path []int
 	p.Run(d, &path)

@@ -23,7 +23,7 @@ func QueryOf(d *Data) *Query {
 	return q
 }
 
-// Opening is what a change of a Spec lets pass of one call: every class of arguments that was denied and passes now.
+// Opening is what a change of a Spec newly allows of one call: every class of arguments that was denied and now passes.
 type Opening struct {
 	Call     string
 	Cases    []Case // those that pass now; their tests may be wider than what was denied, where Cases were split otherwise
@@ -76,7 +76,7 @@ func passesNow(a, b *Decision) (out []Case) {
 	return out
 }
 
-// overlap is where both tests hold; ok is false if that is nowhere.
+// overlap returns the values for which both tests hold; ok is false if there are none.
 func overlap(a, b *[6]Masked) (both [6]Masked, ok bool) {
 	for i := range a {
 		if common := a[i].Mask & b[i].Mask; a[i].Value&common != b[i].Value&common {

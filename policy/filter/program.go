@@ -93,7 +93,7 @@ const (
 )
 
 // Asm prints the program in the syntax of the kernel's BPF assembler (Documentation/networking/filter.rst), one
-// instruction a line, with what it means as a comment: notes are those of Notes, or nil.
+// instruction on each line with its meaning as a comment. notes are the result of Notes, or nil.
 func (p *Program) Asm(notes []string) string {
 	var b strings.Builder
 	targets := p.targets()
@@ -168,7 +168,7 @@ func (in Insn) asm(i int) string {
 	return "; " + hex(uint32(in.Code)) + " " + strconv.Itoa(int(in.Jt)) + " " + strconv.Itoa(int(in.Jf)) + " " + hex(in.K)
 }
 
-// note says what an instruction is about; "" where that is plain.
+// note says what an instruction checks, or "" if that is obvious.
 func (p *Program) note(i int) string {
 	in := p.Insns[i]
 	switch {

@@ -250,7 +250,7 @@ func split(src string) (parts [][2]int) {
 	return append(parts, [2]int{from, len(src)})
 }
 
-// Data is the call as a filter sees it; what is not known has the values given.
+// Data returns the call as a filter sees it; the given values stand for its unknown arguments.
 func (q *Query) Data(unknown [6]uint64) Data {
 	d := Data{Nr: int32(q.Nr), Arch: q.ABI.Audit(), Args: unknown}
 	for i := range q.Args {

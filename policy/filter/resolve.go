@@ -29,7 +29,7 @@ func newCompiler(spec *Spec, arch Arch) (*compiler, error) {
 	return c, nil
 }
 
-// settle puts defaults in place of what is unset.
+// settle sets the defaults of unset fields.
 func (c *compiler) settle() {
 	c.deflt, c.unknown = c.spec.Default, c.spec.Unknown
 	if c.deflt.Kind == Unset {
@@ -228,7 +228,7 @@ func (c *compiler) severer(a, b *part) bool {
 	return c.rules[a.rule].action
 }
 
-// ruleOwner is the call whose rules hold for call: itself, or the one that it is a variant of.
+// ruleOwner returns the call whose rules hold for call: itself, or the call of which it is a variant.
 func (c *compiler) ruleOwner(call uint16) uint16 {
 	if c.ownRule(call) {
 		return call
@@ -276,7 +276,7 @@ func (c *compiler) condOn(r *rule, call uint16) ref {
 	return refFalse
 }
 
-// hasStruct reports whether the call is on i386 an old one that takes a pointer to its arguments.
+// hasStruct reports whether the call is an old one of i386 that takes a pointer to its arguments.
 func hasStruct(call uint16) bool {
 	return tables.CallNames[call] == "mmap" || tables.CallNames[call] == "select"
 }

@@ -5,10 +5,10 @@ package filter
 // not load kills: an unknown instruction, a jump or a load out of range, no RET at the end.
 func (p *Program) Run(d *Data, path *[]int) (ret uint32) { return Run(p.Insns, d, path) }
 
-// Action is what the program decides for d.
+// Action returns the program's decision for d.
 func (p *Program) Action(d *Data) Action { return ActionOf(Run(p.Insns, d, nil)) }
 
-// Run interprets any program of classic BPF that the kernel takes as a seccomp filter.
+// Run interprets a classic BPF program. It accepts every program that the kernel accepts as a seccomp filter.
 func Run(insns []Insn, d *Data, path *[]int) (ret uint32) {
 	m := machine{d: d}
 	for pc := 0; pc < len(insns); pc++ {
@@ -90,7 +90,7 @@ func (m *machine) jump(in *Insn) (skip uint32, ok bool) {
 	return uint32(in.Jf), true
 }
 
-// step does what is neither a jump nor a return.
+// step executes an instruction that is neither a jump nor a return.
 func (m *machine) step(in *Insn) (ok bool) {
 	ok = true
 	switch in.Code {

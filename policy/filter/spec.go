@@ -2,7 +2,7 @@ package filter
 
 import "strconv"
 
-// Kind is what happens to a system call.
+// Kind says what happens to a system call.
 type Kind uint8
 
 // The kinds, from the least to the most severe; SECCOMP_RET_* of seccomp(2). Where several rules decide one call, the
@@ -25,20 +25,20 @@ type Action struct {
 	Errno uint16 // for Errno 0..4095, for Trace and Trap any; else 0
 }
 
-// Spec is what a filter shall do. The zero Spec allows nothing.
+// Spec describes a filter. The zero Spec allows nothing.
 //
 // A call is decided in this order:
 //
-//  1. Another architecture than the one compiled for, and x32's numbers, kill the process unless Foreign lists them.
+//  1. A call of another architecture, or with an x32 number, kills the process, unless Foreign lists the architecture.
 //  2. A number that is not in the architecture's table, in a hole or beyond its end, gets Unknown.
-//  3. A call that Deny names gets Default, or errno(EPERM) where Default would let it pass.
-//  4. A call that Rules name is allowed where the condition of every one of them holds, whether Allow names it or not;
-//     otherwise it gets the most severe action among the rules that fail.
+//  3. A call that Deny names gets Default, or errno(EPERM) if Default would allow the call.
+//  4. A call that Rules name is allowed if the conditions of all its rules hold, whether Allow names it or not.
+//     Otherwise it gets the most severe action among the rules that fail.
 //  5. A call that Allow names is allowed.
 //  6. Any other call gets Default.
 //
-// On 32-bit ABIs a denial or rule extends to the other calls that do the same work, as setuid's to setuid32, and a
-// multiplexer (socketcall, ipc) is denied unless every call that it stands for is allowed without conditions.
+// On 32-bit ABIs, a denial or rule also covers the other calls that do the same work: one for setuid covers setuid32. A
+// multiplexer (socketcall, ipc) is denied unless every call that it can make is allowed without conditions.
 type Spec struct {
 	Default Action // unset means errno(EPERM)
 	Unknown Action // unset means errno(ENOSYS)
@@ -47,17 +47,19 @@ type Spec struct {
 	Deny    []Item
 	Rules   []Rule
 
-	// Report turns errno into notify, so that the launcher sees the call and answers it; what the answer is, the program
-	// without Report says. It leaves ENOSYS alone, unless that is Default, and Unknown: they tell a program that the
-	// kernel does not have the call, and libc then takes another (clone3 at every new thread).
+	// Report turns errno into notify, so that the launcher sees the call and answers it. The answer is what the same
+	// Spec without Report decides. Report does not change ENOSYS, unless ENOSYS is Default, nor Unknown: these results
+	// tell a program that the kernel lacks the call, and libc then uses another one (for example instead of clone3, at
+	// every new thread).
 	Report bool
 
-	// Audit turns all that is not allowed into notify, so that an auditor sees the call and lets it go on: kill and trap
-	// too, and calls of architectures that Foreign does not list. As with Report, ENOSYS stays unless it is Default.
+	// Audit turns everything that is not allowed into notify, so that an auditor sees the call and lets it continue.
+	// This includes kill and trap, and calls of architectures that Foreign does not list. As with Report, ENOSYS stays
+	// unless it is Default.
 	Audit bool
 
-	// Own is the call by which the launcher itself executes the program: Report leaves it alone, since nobody could answer
-	// before it is done. "" if there is none.
+	// Own is the call with which the launcher executes the program, or "" if there is none. Report does not change it,
+	// because nobody could answer before the call is done.
 	Own string
 }
 

@@ -339,7 +339,7 @@ func (p *parser) solve(t *term, k number) (v uint64, ok bool) {
 	return v, v&^t.and == 0
 }
 
-// low and high are the views of the two halves of the argument; xor is that of a comparison by order.
+// low and high are the views of the argument's two halves; xor is the view of a comparison by order.
 func (t *term) low(xor uint64) view {
 	return view{1 + 2*t.arg, uint32(t.and), uint32(xor)}
 }

@@ -16,7 +16,7 @@ func (c *compiler) warn(msg string, from ...string) {
 	c.warnings = append(c.warnings, Warning{From: from, Msg: msg})
 }
 
-// warnBoth is for calls that Allow and Deny both name.
+// warnBoth warns of calls that both Allow and Deny name.
 func (c *compiler) warnBoth(word int, both uint64) {
 	for ; both != 0; both &= both - 1 {
 		name := tables.CallNames[word*64+bits.TrailingZeros64(both)]
@@ -33,7 +33,7 @@ func fromOf(items []Item, name string) string {
 	return ""
 }
 
-// warnRules is for rules that decide nothing, and for those that contradict each other.
+// warnRules warns of rules that decide nothing, and of rules that contradict each other.
 func (c *compiler) warnRules() {
 	for i := range c.rules {
 		r := &c.rules[i]
@@ -63,7 +63,7 @@ func (c *compiler) warnActions(i int) {
 	}
 }
 
-// warnClosed is for a multiplexer that Allow names while what it does is not allowed.
+// warnClosed warns of a multiplexer that Allow names although the work that it does is not allowed.
 func (c *compiler) warnClosed(m *tables.Pair) {
 	from, named := "", false
 	for i := range c.spec.Allow {
@@ -76,11 +76,11 @@ func (c *compiler) warnClosed(m *tables.Pair) {
 	}
 }
 
-// detours are calls that do what another does, with the arguments that its rules are about behind a pointer.
+// detours lists calls that do the work of another call, with the arguments that its rules check behind a pointer.
 var detours = [...]struct{ call, by string }{{"clone", "clone3"}, {"unshare", "clone3"}, {"open", "openat2"}, {"openat", "openat2"}}
 
-// warnDetours is for rules that another call leads round. Unlike multiplexers these stay open: a program that may call
-// openat2 may have no other reason for the rule on openat than to see fewer mistakes.
+// warnDetours warns of rules that another call can get round. Unlike multiplexers, these other calls stay open: the
+// rule on openat may only be meant to prevent mistakes, in a profile that also allows openat2.
 func (c *compiler) warnDetours() {
 	for _, d := range detours {
 		call, by := callID(d.call), callID(d.by)
@@ -93,12 +93,12 @@ func (c *compiler) warnDetours() {
 	}
 }
 
-// natives are the ABIs for which there are filters.
+// natives lists the ABIs for which cordon makes filters.
 var natives = [...]Arch{AMD64, ARM64, RISCV64}
 
-// CheckRule reports what is wrong with a rule on every architecture: its call, its expression (an *Error with the
-// column) or its action. A rule that only some can have, such as one about PROT_MTE, is wrong where it is compiled for
-// another.
+// CheckRule reports the errors in a rule that hold on every architecture: in its call, its expression (an *Error with
+// the column) or its action. A rule that is valid only on some architectures, such as one about PROT_MTE, is an error
+// when it is compiled for another architecture.
 func CheckRule(r Rule) error {
 	var first *Error
 	for _, arch := range natives {
@@ -135,9 +135,9 @@ func ParseExpr(call, expr string) error {
 	return first
 }
 
-// Narrow adds rules about calls that the Spec lets pass in some way. A rule about a call that the Spec denies would allow
-// it where its condition holds, so Narrow leaves such a rule out. A call that passes by a Default of log alone is logged
-// where the conditions hold.
+// Narrow adds rules about calls that the Spec allows at least in some cases. It leaves out rules about denied calls,
+// because such a rule would allow the call when its condition holds. A call that is allowed only by a Default of log is
+// logged when the conditions hold.
 func (s *Spec) Narrow(rules []Rule) {
 	var allow, named tables.CallSet
 	c := &compiler{spec: s} // for its look-up of names; what is wrong with one is said when the Spec is compiled

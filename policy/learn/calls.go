@@ -160,7 +160,7 @@ func (l *learner) forbids(c *Call) bool {
 	return err == nil && len(found) == 1 && found[0].Action.Kind != filter.Allow && found[0].By != filter.ByDefault
 }
 
-// parentRules are the calls that the profile below has rules for: allowed already where those hold.
+// parentRules lists the calls for which the parent profile has rules: it already allows them when the rules hold.
 func (l *learner) parentRules() map[string]bool {
 	ruled := map[string]bool{}
 	for _, r := range l.parent.Syscalls.Rules {
@@ -216,7 +216,7 @@ func (l *learner) hasRule(call string) bool {
 
 func ruleKey(i int) string { return "syscalls.rules[" + strconv.Itoa(i) + "]" }
 
-// rule adds a condition, unless there is none worth having.
+// rule adds a condition, unless no useful condition exists.
 func (l *learner) rule(call, expr string, all []*Call) {
 	if expr == "" {
 		return
@@ -232,7 +232,7 @@ func (l *learner) rule(call, expr string, all []*Call) {
 	l.own.Syscalls.Rules = append(l.own.Syscalls.Rules, policy.SyscallRule{Call: call, Expr: expr, Pos: at})
 }
 
-// architectures adds those of calls that were made by another.
+// architectures adds the architectures of calls that were made by another one than the machine's.
 func (l *learner) architectures() {
 	s := &l.own.Syscalls
 	for i := range l.f.Calls {

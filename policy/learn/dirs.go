@@ -8,9 +8,9 @@ import (
 	"cordon/policy/recording"
 )
 
-// Each recording has a working directory and a home of its own, for which . and ~ stand. Paths in those of a second recording
-// become paths in those of the first. HOME, and whatever else a recording says of itself, is what the recorded program made
-// of it, so that what a path was in its recording is remembered: it may be a secret there and none here.
+// Each recording has its own working directory and home, for which . and ~ stand. Paths in those of a second recording
+// become paths in those of the first. The recorded program decides what its recording says, including HOME. So learn
+// remembers each path as it was in its recording: it may be a secret there and none here.
 
 // dirs are the directories of one recording.
 type dirs struct {
@@ -29,7 +29,7 @@ func (f *Facts) believed(home string) string {
 	return home
 }
 
-// home is what ~ stands for: the home of the first run that has one.
+// home returns the home for which ~ stands: that of the first run that has one.
 func (f *Facts) home() string {
 	for i := range f.Header.Runs {
 		if home := f.believed(f.Header.Runs[i].Home); home != "" {
@@ -39,7 +39,7 @@ func (f *Facts) home() string {
 	return ""
 }
 
-// workdir is what . stands for.
+// workdir returns the directory for which . stands.
 func (f *Facts) workdir() string {
 	if len(f.Header.Runs) == 0 {
 		return ""
@@ -47,7 +47,7 @@ func (f *Facts) workdir() string {
 	return place(f.Header.Runs[0].Workdir)
 }
 
-// dirs are those of a recording whose header was merged.
+// dirs holds the directories of a recording whose header was merged.
 func (f *Facts) dirs(h *recording.Header) (d dirs) {
 	b := &h.Runs[0]
 	d.first, d.anyHome = len(f.Header.Runs) == len(h.Runs), f.believed(b.Home) == ""
@@ -102,7 +102,7 @@ func (f *Facts) addFrom(d dirs, e *recording.Event, at policy.Pos) {
 	f.addFact(e, origin{own, e.Path == was}, at)
 }
 
-// named is a path, and another name of it: one that led to it, or what it was in its recording.
+// named is a path with another name: one that led to it, or its name in its recording.
 type named struct {
 	path, name string
 	link       bool
@@ -115,8 +115,8 @@ func (f *Facts) remember(path, name string, link bool) {
 	f.named[named{unpid(path), name, link}] = true
 }
 
-// homes are all home directories that the recordings and the caller name, believed or not, but those of the system's accounts
-// that are none: /bin, /usr/sbin, /dev.
+// homes returns all home directories that the recordings and the caller name, trusted or not. It leaves out those of
+// system accounts that are no real homes: /bin, /usr/sbin, /dev.
 func (f *Facts) homes() (all []string) {
 	for i := range f.Header.Runs {
 		all = append(all, place(f.Header.Runs[i].Home))

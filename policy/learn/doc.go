@@ -1,11 +1,12 @@
-// Package learn makes a profile of recordings of a program, and says what a profile would deny of them.
+// Package learn makes a profile from recordings of a program, and says what a profile would deny of them.
 //
-// [Facts] collects what recordings say, one event at a time. [Learn] makes a [Result] of them: a profile on top of another,
-// each of its rules with the place of the recording that it comes from, and [Note]s on what was generalised and what that
-// grants, on what was left out, and on what no layer can hold to yet. [Replay] plays Facts against any profile: each
-// [Denial] is something that was seen and would not be allowed.
+// [Facts] collects the content of recordings, one event at a time. [Learn] makes a [Result] from them: a profile on top
+// of another profile. Each of its rules names the place in the recording that it comes from. [Note]s say what was
+// generalised and what that allows in addition, what was left out, and what no layer can enforce yet. [Replay] plays
+// Facts against any profile: each [Denial] is something that was recorded and would be denied.
 //
-// What was seen is granted, and little more: calls with the others of their family, so that another version of libc finds
-// the call that it prefers; files one by one, or the directory they are in where there are many; never what the list of
-// secrets names. The package is pure: whether a file exists, only the recording says.
+// Learn allows what was recorded, and little more. It allows a call together with the other calls of its family, so
+// that another version of libc finds the call that it prefers. It allows files one by one, or their directory if there
+// are many. It never allows what the list of secrets names. The package is pure: it knows only from the recording
+// whether a file exists.
 package learn

@@ -14,7 +14,8 @@ import (
 	"cordon/policy/recording"
 )
 
-// Facts is what one or several recordings say, without who did it. The zero Facts is empty and ready for use.
+// Facts holds the content of one or several recordings, without the processes. The zero Facts is empty and ready for
+// use.
 type Facts struct {
 	Header    recording.Header
 	Calls     []Call
@@ -57,7 +58,7 @@ type Call struct {
 	barred bool // it is not granted
 }
 
-// Path is a file and all that was done with it.
+// Path is a file and everything that was done with it.
 type Path struct {
 	Path   string
 	Access recording.Access // of what succeeded, or may have
@@ -76,7 +77,7 @@ type Link struct {
 	At        policy.Pos
 }
 
-// Net is an address and what was done with it.
+// Net is an address and everything that was done with it.
 type Net struct {
 	recording.Net
 	Errno string
@@ -161,7 +162,7 @@ func (f *Facts) header(file string, h *recording.Header) error {
 // Add adds an event that was read at the place given.
 func (f *Facts) Add(e *recording.Event, at policy.Pos) { f.addFact(e, origin{itself: true}, at) }
 
-// origin is what a path was in its recording: see Path.
+// origin returns the path as it was in its recording: see Path.
 type origin struct{ own, itself bool }
 
 func (f *Facts) addFact(e *recording.Event, from origin, at policy.Pos) {
@@ -264,7 +265,7 @@ func unpid(p string) string {
 	return "/proc/self/" + rest
 }
 
-// once finds what is there already of the rest.
+// once finds an equal record among the remaining ones.
 func (f *Facts) once(n int, parts ...string) (at int, found bool) {
 	b := f.key[:0]
 	for _, s := range parts {
@@ -320,7 +321,7 @@ func (f *Facts) arch() filter.Arch {
 	return a
 }
 
-// abi is that of a call; NoArch if it is none of ours.
+// abi returns the ABI of a call, or NoArch if cordon does not know it.
 func (f *Facts) abi(c *Call) filter.Arch {
 	if c.Arch == "" {
 		return f.arch()
@@ -329,7 +330,7 @@ func (f *Facts) abi(c *Call) filter.Arch {
 	return a
 }
 
-// query is the call as filters are asked about it; nil for one that no table has.
+// query returns the call as a question to a filter, or nil if no table has the call.
 func (f *Facts) query(c *Call) *filter.Query {
 	q, err := filter.ParseQuery(c.Name, f.abi(c))
 	if err != nil {

@@ -23,8 +23,8 @@ const troubles = `write writev read readv lseek _llseek close dup fstat fstat64 
 	rt_sigaction rt_sigprocmask sigaction sigprocmask sigaltstack getpid getppid gettid tgkill tkill
 	sched_yield clock_gettime clock_gettime64 gettimeofday time`
 
-// threads are what a program with threads calls or not as they happen to meet: waiting for a lock or for work, preempting one
-// another, giving memory back.
+// threads lists calls that a program with threads makes or not, depending on chance: waiting for a lock or for work,
+// preempting another thread, giving memory back.
 const threads = `futex futex_time64 sched_yield nanosleep clock_nanosleep clock_nanosleep_time64 tgkill getpid gettid madvise munmap
 	rt_sigprocmask sigaltstack epoll_pwait`
 

@@ -11,10 +11,11 @@ import (
 	"cordon/policy/recording"
 )
 
-// What is never granted by itself, whatever a recording says: secrets of everybody, under each of their names; devices;
-// sockets of the host; calls that no ordinary program makes.
+// This file lists what learn never allows by itself, whatever a recording says: everybody's secrets, under each of
+// their names; devices; sockets of the host; calls that no ordinary program makes.
 
-// besides are secrets of the system and of users that the profiles hide in no directory that they show.
+// besides lists secrets of the system and of users that the profiles need not hide, because they show none of their
+// directories.
 var besides = [...]string{
 	"/etc/sudoers", "/etc/sudoers.d", "/etc/security/opasswd", "/etc/ssh/ssh_host_*_key", "/etc/ssl/private", "/etc/pki/tls/private",
 	"/etc/letsencrypt", "/etc/krb5.keytab", "/etc/wireguard", "/etc/openvpn", "/etc/NetworkManager/system-connections",
@@ -24,10 +25,10 @@ var besides = [...]string{
 	"~/.local/share/kwalletd", "~/.pki", "~/.thunderbird", "~/.config/BraveSoftware", "~/.config/hub", "~/.m2/settings.xml", "~/.gradle/gradle.properties",
 }
 
-// Besides are patterns of what is a secret for Learn in addition to Options.Secrets.
+// Besides lists patterns of files that Learn treats as secrets in addition to Options.Secrets.
 func Besides() []string { return slices.Clone(besides[:]) }
 
-// guardHomes makes secrets of what is one in any home, and of what such a name leads to.
+// guardHomes marks as secrets the files that are secrets in any home, and the files to which such a name leads.
 func (s *secrets) guardHomes(f *Facts, patterns []string) {
 	s.homes, s.tildes = s.w.homes, map[string]bool{}
 	for _, p := range patterns {
@@ -61,23 +62,24 @@ func (s *secrets) guardHomes(f *Facts, patterns []string) {
 	}
 }
 
-// target makes a secret of what a name of one leads to, unless that is so wide that nothing could be granted.
+// target marks the file to which a secret's name leads as a secret, unless that path is so wide that nothing could be
+// allowed.
 func (s *secrets) target(p string) {
 	if p = place(p); strings.Count(p, "/") > 1 && !within(p, s.w.workdir) {
 		s.add(p)
 	}
 }
 
-// installed are the trees that nobody's home is in.
+// installed lists the trees that contain nobody's home.
 var installed = []string{"/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/nix", "/gnu", "/proc", "/sys"}
 
 func ofInstalled(p string) bool {
 	return slices.ContainsFunc(installed, func(dir string) bool { return within(dir, p) })
 }
 
-// ofHome reports whether a path is a secret by its place in a home, and whether it holds one. Outside of what the
-// working directory holds, and of the system's trees, a name like .ssh is one wherever it is: that may be a home that
-// nobody has named.
+// ofHome reports whether a path is a secret by its place in a home, and whether it contains one. Outside of the working
+// directory and of the system's trees, a name like .ssh is a secret in any directory, because the directory may be a
+// home that nobody has named.
 func (s *secrets) ofHome(p string) (is, holds bool) {
 	if s.tildes == nil {
 		return false, false
@@ -117,7 +119,7 @@ func (s *secrets) tilde(rest string) (is, holds bool) {
 	return false, false
 }
 
-// refuse says why a path is not granted by itself; "" if it may be.
+// refuse says why learn does not allow a path by itself, or returns "" if it may.
 func (f *files) refuse(p *Path) string {
 	socket := p.Access&recording.Connect != 0 || p.Type == recording.TypeSocket
 	name, gives := lint.SocketAt(p.Path)
@@ -153,8 +155,9 @@ func harmless(p string) bool {
 	return slices.ContainsFunc(services, func(s string) bool { return within(s, p) })
 }
 
-// elsewhere reports whether a grant is beyond what a program is expected to have: outside of the system's directories and of the
-// working directory, if that is no home and in none of the system's.
+// elsewhere reports whether a rule allows a path that a program does not usually need: one outside of the system's
+// directories and of the working directory. The working directory counts only if it is not a home and not in a
+// directory of the system.
 func (f *files) elsewhere(p string) bool {
 	for _, dir := range append([]string{"/etc"}, system...) {
 		if within(dir, p) {
@@ -204,8 +207,8 @@ func (l *learner) unusual(c *Call) (unusual, barred bool) {
 
 func allowing(o filter.Outcome) bool { return o.Action.Passes() }
 
-// outcomes are what a filter may say to a call, whatever its arguments are that were not recorded. A call of another
-// architecture is judged as the same one of the machine's own.
+// outcomes returns the possible results of a filter for a call, for all values of the arguments that were not recorded.
+// It treats a call of another architecture as the same call of the machine's own.
 func (l *learner) outcomes(spec filter.Spec, c *Call) []filter.Outcome {
 	own := *c
 	own.Arch = ""

@@ -19,8 +19,8 @@ type Options struct {
 	Secrets []string        // patterns of hide rules that name what is never granted by itself
 	Targets []string        // places that are secrets because names of secrets lead there, by links
 	Granted []string        // paths that are granted although they are secrets, devices or sockets of the host
-	// Ordinary is the profile that says what ordinary programs call: a call that neither it nor Parent allows is not granted,
-	// but for those in Calls. nil grants every call.
+	// Ordinary is a profile that allows what ordinary programs call. Learn does not allow a call that neither Ordinary
+	// nor Parent allows, unless Calls names it. nil allows every call.
 	Ordinary *policy.Profile
 	Calls    []string
 	Env      []policy.EnvKeep // variables that are kept: what a program reads of them is not recorded
@@ -29,7 +29,7 @@ type Options struct {
 	Dirs     int              // so many directories of one give that one; 0 means 4
 }
 
-// NoteKind is what a Note is about.
+// NoteKind is the subject of a Note.
 type NoteKind string
 
 // The kinds of notes.
@@ -48,7 +48,7 @@ type Note struct {
 	At   policy.Pos // the evidence; zero where it is about no single record
 }
 
-// Result is what was learned.
+// Result is the outcome of Learn.
 type Result struct {
 	Profile  *policy.Profile     // by itself: what it extends is not in it
 	Notes    []Note              // in the order of their kinds
@@ -73,7 +73,7 @@ type learner struct {
 	refused    []*Call // calls that always failed, and are not allowed
 }
 
-// Learn makes a profile that allows what the facts say, on top of the one that opts names.
+// Learn makes a profile that allows what the facts contain, on top of the profile in opts.
 func Learn(f *Facts, opts Options) (*Result, error) {
 	if opts.Files == 0 {
 		opts.Files = 6
@@ -123,7 +123,7 @@ func (l *learner) note(n Note) { l.notes = append(l.notes, n) }
 
 func (l *learner) comment(path string, lines ...string) { l.comments[path] = lines }
 
-// source records where a scalar comes from.
+// source records the place from which a scalar comes.
 func (l *learner) source(path string, at policy.Pos) {
 	l.own.Sources = append(l.own.Sources, policy.Source{Path: path, Pos: at})
 }
@@ -142,7 +142,7 @@ func (l *learner) head() {
 	}
 }
 
-// program is the name of what was recorded.
+// program returns the name of the recorded program.
 func (l *learner) program() string {
 	for _, r := range l.f.Header.Runs {
 		if len(r.Command) > 0 {
@@ -198,7 +198,7 @@ func (l *learner) env() (keep []policy.EnvKeep) {
 	return keep
 }
 
-// rest is what no recording says.
+// rest adds what no recording says.
 func (l *learner) rest() {
 	if l.parent.TTY == policy.TTYNone {
 		l.own.TTY = policy.TTYInherit

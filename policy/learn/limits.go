@@ -10,12 +10,12 @@ import (
 
 const mib = 1 << 20
 
-// leastMemory is as little as a limit on memory is worth: where the host has no cgroup for it, RLIMIT_DATA stands in, which
-// counts what a runtime such as Go's only sets aside.
+// leastMemory is the smallest useful limit on memory. On a host without cgroups RLIMIT_DATA stands in, which also
+// counts memory that a runtime such as Go's only reserves.
 const leastMemory = 256 * mib
 
-// limits gives what was used at most, with head room: memory twice, to 16 MiB; processes and descriptors twice, and never so
-// few that a shell could not work.
+// limits returns the highest use with a margin: twice the memory, rounded up to 16 MiB; twice the processes and
+// descriptors, and never so few that a shell could not work.
 func (l *learner) limits() {
 	s := &l.own.Limits
 	peak := func(kind recording.Peak) *Peak {
@@ -53,11 +53,11 @@ func (l *learner) limits() {
 	l.missing(cgroup)
 }
 
-// resourceFiles is RLIMIT_NOFILE of getrlimit(2): 5 on mips alone, for which there are no filters.
+// resourceFiles is RLIMIT_NOFILE of getrlimit(2). It is 5 only on mips, for which cordon makes no filters.
 const resourceFiles = 7
 
-// asksForFiles reports whether the program looked at its limit on open files, or set it: redis and nginx serve fewer clients
-// where it is lower.
+// asksForFiles reports whether the program read or set its limit on open files: redis and nginx serve fewer clients
+// under a lower limit.
 func (l *learner) asksForFiles() bool {
 	return slices.ContainsFunc(l.f.Calls, func(c Call) bool {
 		what, known := c.arg("resource")
@@ -71,7 +71,7 @@ func (l *learner) limit(name string, p *Peak, was string) {
 	l.comment("limits."+name, "At most "+was+" "+"were used.")
 }
 
-// missing lets the profile start where a layer cannot be had, as the shipped ones do.
+// missing lets the profile start on a host that lacks a layer, as the shipped profiles do.
 func (l *learner) missing(cgroup bool) {
 	for _, x := range []struct {
 		layer policy.Layer

@@ -8,7 +8,7 @@ import (
 	"cordon/policy"
 )
 
-// symlinks makes the links by which files were asked for, where no mount brings them along.
+// symlinks makes the links by which the program reached files, unless a mount already brings them along.
 func (f *files) symlinks() {
 	if f.parent.Root.Kind != policy.RootEmpty {
 		return
@@ -38,8 +38,8 @@ func (f *files) symlinks() {
 // emptyKinds are the mounts that show nothing of the host.
 var emptyKinds = []policy.MountKind{policy.MountTmpfs, policy.MountEmpty, policy.MountDir}
 
-// aliases are the links, shortest first. Where many lead from one directory to another, that is the link; so it is where
-// all of /lib is /usr/lib, though only one was seen.
+// aliases returns the links, shortest first. If many links lead from one directory to another, the directory is the
+// link. This also holds for /lib and /usr/lib, even if only one link was seen.
 func (f *files) aliases(shown *view) []Link {
 	count := map[Link]int{}
 	to := map[string]string{}

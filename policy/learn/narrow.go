@@ -47,7 +47,8 @@ var narrowings = [...]struct {
 // maxValues is how many values a rule lists; a program that uses more has no small set of them.
 const maxValues = 64
 
-// oneOf is in(arg, …) of the values seen and of those always allowed; "" where a call's argument was not recorded.
+// oneOf returns in(arg, …) with the values that were seen and those that are always allowed, or "" if the argument of
+// some call was not recorded.
 func (l *learner) oneOf(arg, spelled string, all []*Call, name string, always ...string) string {
 	spelled = cmp.Or(spelled, arg)
 	var values []uint64
@@ -81,7 +82,7 @@ func (l *learner) oneOf(arg, spelled string, all []*Call, name string, always ..
 	return "in(" + spelled + ", " + strings.Join(words, ", ") + ")"
 }
 
-// spell is a value as a rule would write it: by its name where it has one.
+// spell returns a value as a rule would write it: by its name if it has one.
 func (l *learner) spell(call, arg string, v uint64) string {
 	q, err := filter.ParseQuery(call, l.f.arch())
 	if err == nil {
@@ -174,7 +175,7 @@ func in(what string, values []string) string {
 // cloneNamespaces are the flags of clone(2) that make namespaces: CLONE_NEWCGROUP, UTS, IPC, USER, PID, NET, NS and TIME.
 const cloneNamespaces = 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x00020000 | 0x00000080
 
-// cloneFlags forbids new namespaces where none were made.
+// cloneFlags forbids new namespaces if the program made none.
 func cloneFlags(l *learner, all []*Call) string {
 	for _, c := range all {
 		if v, ok := c.arg("flags"); !ok || v&(cloneNamespaces&^0xff) != 0 {
@@ -187,7 +188,7 @@ func cloneFlags(l *learner, all []*Call) string {
 	return "flags & CLONE_NEW_ANY == 0"
 }
 
-// openFlags forbids writing where nothing was opened to write.
+// openFlags forbids opening for writing if the program opened nothing for writing.
 func openFlags(l *learner, all []*Call) string {
 	if l.reader() {
 		return "flags & (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC) == 0"
@@ -195,7 +196,8 @@ func openFlags(l *learner, all []*Call) string {
 	return ""
 }
 
-// openat2Flags shuts the way round: its flags stand behind a pointer, and libc goes on with openat.
+// openat2Flags denies openat2, whose flags are behind a pointer and could get round the rule on openat. libc then uses
+// openat.
 func openat2Flags(l *learner, all []*Call) string {
 	if l.reader() && len(all) == 0 {
 		return "errno(ENOSYS)"

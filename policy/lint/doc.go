@@ -1,2 +1,2 @@
-// Package lint looks for what an effective profile allows and should not, for what has no effect in it, and for what it lacks.
+// Package lint finds what an effective profile should not allow, what it lacks, and what has no effect in it.
 package lint

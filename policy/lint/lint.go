@@ -32,7 +32,7 @@ type Rule struct {
 	find  func(l *linter)
 }
 
-// A Finding is what a rule found in a profile.
+// A Finding is a problem that a rule found in a profile.
 type Finding struct {
 	Rule    *Rule
 	Text    string     // "syscalls: io_uring_setup is allowed"
@@ -40,7 +40,7 @@ type Finding struct {
 	Ignored string     // the reason, where a comment says that it is meant
 }
 
-// Options are what a profile itself does not say.
+// Options holds what Check needs to know and a profile does not say.
 type Options struct {
 	File       string                   // that is looked at: where a finding has no line, it is in this
 	Arch       string                   // "amd64"
@@ -49,12 +49,12 @@ type Options struct {
 	Text       func(file string) []byte // a file's text, for the comments in it; nil if there is none
 }
 
-// Check looks for what is allowed in an effective profile and should not be, what has no effect, and what is missing. A
-// finding is Ignored by a comment on its line or on the one above, with a reason:
+// Check finds what an effective profile should not allow, what has no effect in it, and what it lacks. A comment with a
+// reason, on the line of a finding or on the line above, makes the finding Ignored:
 //
 //	tty: inherit # lint:ignore CL018 it is run from a shell
 //
-// and, where it has no line, by one anywhere in the file that is looked at: # lint:ignore-file CL017 REASON. The error is
+// For a finding without a line, the comment can be anywhere in the file: # lint:ignore-file CL017 REASON. The error is
 // about the filter.
 func Check(p *policy.Profile, opts Options) ([]Finding, error) {
 	l := &linter{p: p, opts: opts, files: map[string]*remarks{}}

@@ -1,9 +1,9 @@
-// Package recording is what a recorder saw a program do, and the file that it is kept in.
+// Package recording holds what a recorder saw a program do, and reads and writes the file of a recording.
 //
-// A recording is a [Header], the [Executable]s that ran, and [Event]s: each kind of thing that was done once, with how often.
-// There is no order in time and no process: the same run makes the same recording, wherever the scheduler went. [Recording]
-// collects and merges them, [Recording.Write] puts them into a file in one canonical order, and [Reader] reads it back, an
-// event at a time and without trust.
+// A recording is a [Header], the [Executable]s that ran, and [Event]s. Each kind of thing that the program did is one
+// event, with a count. Events have no order in time and no process, so the same run makes the same recording, however
+// the scheduler ran it. [Recording] collects and merges events. [Recording.Write] writes them to a file in one
+// canonical order. [Reader] reads the file back, one event at a time, and trusts nothing in it.
 //
 // docs/recording.md describes the file. The package is pure: it opens no file and makes no system call.
 package recording

@@ -11,7 +11,7 @@ import (
 	"cordon/policy/phrase"
 )
 
-// Error is what is wrong with a recording's file.
+// Error describes what is wrong with the file of a recording.
 type Error struct {
 	File      string
 	Line      int // from 1; 0 if it is about the whole
@@ -122,8 +122,9 @@ func (r *Reader) header(line []byte) error {
 	return nil
 }
 
-// Next reads an event into e, whose memory it may use again. After the last one the error is io.EOF; any other is an *Error,
-// and where its Truncated is set everything that came before still counts. Next never goes on after an error.
+// Next reads an event into e, and may reuse the memory of e. After the last event the error is io.EOF; any other error
+// is an *Error. If the Error's Truncated is set, all earlier events are still valid. Next cannot continue after an
+// error.
 func (r *Reader) Next(e *Event) error {
 	for r.done == nil {
 		line, err := r.next()

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Version is that of the format which this package writes, and the newest that it reads.
+// Version is the version of the format that this package writes, and the newest version that it reads.
 const Version = 1
 
-// Recording is everything that one or several runs did. The zero Recording is empty and ready for use.
+// Recording holds everything that one or several runs did. The zero Recording is empty and ready for use.
 type Recording struct {
 	Header      Header
 	Executables []Executable
@@ -51,7 +51,7 @@ type Run struct {
 	Launcher string            `json:"launcher,omitempty"` // the version that recorded it
 }
 
-// OwnNetwork is the network of a run in a network namespace of its own, out of which nothing leads.
+// OwnNetwork is the network of a run in a separate network namespace without any connection to the outside.
 const OwnNetwork = "own"
 
 // Complete reports whether every run is complete.
@@ -63,8 +63,8 @@ func (h *Header) Complete() bool {
 // by semicolons, each with what it is about.
 const notShown = "not shown: "
 
-// Unseen are the names of the calls that the back end does not show, or does not show with every argument: that there are
-// none of them says nothing.
+// Unseen lists the calls that the back end does not show, or does not show with every argument. Their absence from the
+// recording proves nothing.
 func (r *Run) Unseen() (calls []string) {
 	for _, why := range r.Why {
 		list, ok := strings.CutPrefix(why, notShown)
@@ -183,7 +183,7 @@ func (a Access) Names() []string {
 
 func (a Access) String() string { return strings.Join(a.Names(), ", ") }
 
-// ParseAccess is the way with that name; 0 if there is none.
+// ParseAccess returns the access with that name, or 0 if there is none.
 func ParseAccess(name string) Access {
 	if i := slices.Index(accessNames[:], name); i >= 0 {
 		return 1 << i
@@ -191,7 +191,7 @@ func ParseAccess(name string) Access {
 	return 0
 }
 
-// FileType is what a path names.
+// FileType is the kind of file that a path names.
 type FileType string
 
 // The types of files.
@@ -220,7 +220,7 @@ type Net struct {
 
 var netOps = [...]string{"connect", "bind", "send"}
 
-// Peak is what the most was taken of.
+// Peak names a resource whose highest use is recorded.
 type Peak string
 
 // The peaks.
@@ -261,9 +261,9 @@ func (r *Recording) Knows(x Executable) bool {
 	return ok
 }
 
-// Add counts an event: one that is there already gets more. What is wrong with it is an error, and then it is not added.
-// Two events of one file that differ only in the access become one; of an outcome known on one side only, or differing, the
-// event has none.
+// Add counts an event; an event that the recording already has gets a higher count. Add refuses an invalid event with
+// an error. Two events of one file that differ only in the access become one. If only one of them has a known outcome,
+// or their outcomes differ, the merged event has none.
 func (r *Recording) Add(e *Event) error {
 	if err := e.check(len(r.Executables)); err != nil {
 		return err

@@ -22,11 +22,12 @@ const (
 	mFlags = 0x3 | 0x10 | 0x20 | 0x40000 | 0x100000
 )
 
-// Watched are the arguments that a recorder keeps: those of which a program uses few values, and that decide what a call
-// does. Sorted by call, then register.
+// Watched lists the arguments that a recorder keeps: programs use few values of them, and the values decide what the
+// call does. It is sorted by call, then register.
 //
-// clone keeps its flags without the signal number in the low byte. Of clone3 and openat2 the values stand behind a pointer:
-// a recorder that reads them gives clone3's flags, and openat2's flags and resolve, under these names too.
+// For clone, a recorder keeps the flags without the signal number in the low byte. The values of clone3 and openat2 are
+// behind a pointer. A recorder that can read them stores clone3's flags, and openat2's flags and resolve, under these
+// names too.
 var Watched = [...]Gate{
 	{"arch_prctl", "op", 0, low},
 	{"bpf", "cmd", 0, low},

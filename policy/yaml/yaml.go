@@ -1,5 +1,5 @@
-// Package yaml reads and writes the YAML that a profile may be: one document of mappings, lists and scalars, with its
-// comments. What another reader of YAML could take for something else is an error.
+// Package yaml reads and writes the YAML that a profile may use: one document of mappings, lists and scalars, with its
+// comments. Text that another YAML reader could understand differently is an error.
 package yaml
 
 import (
@@ -27,7 +27,7 @@ const (
 	SeqNode
 )
 
-// ScalarType is what YAML takes a plain scalar for.
+// ScalarType is the type that YAML gives a plain scalar.
 type ScalarType uint8
 
 const (
@@ -90,7 +90,7 @@ type Document struct {
 	Comments int // in the file, wherever they were attached
 }
 
-// Error is what is wrong at a place of a file.
+// Error describes what is wrong at a place in a file.
 type Error struct {
 	File      string
 	Line, Col int // from 1; 0 where it is no place's
@@ -109,21 +109,21 @@ func (d *Document) ErrorAt(line, col int, msg, hint string) *Error {
 	return e
 }
 
-// Add puts an entry at the end of a mapping, with a comment behind it.
+// Add appends an entry to a mapping, followed by a comment.
 func (n *Node) Add(key string, val *Node, tail string) {
 	n.Items = append(n.Items, &Item{Key: Text(key), Val: val, Tail: tail})
 }
 
-// Push puts an entry at the end of a list, with a comment behind it.
+// Push appends an entry to a list, followed by a comment.
 func (n *Node) Push(val *Node, tail string) {
 	n.Items = append(n.Items, &Item{Val: val, Tail: tail})
 }
 
-// Text returns a scalar that is a text, written without quotes where it can be.
+// Text returns a text scalar, written without quotes if possible.
 func Text(s string) *Node { return &Node{Text: s, Style: '|'} }
 
-// Read reads one document of plain YAML: no anchors, aliases, merge keys, tags or directives. Whatever another reader
-// of YAML could take for something else is an error: a test compares the two.
+// Read reads one document of plain YAML: no anchors, aliases, merge keys, tags or directives. Text that another YAML
+// reader could understand differently is an error; a test compares this reader with another one.
 func Read(file string, data []byte) (*Document, *Error) {
 	d := &Document{File: file}
 	if len(data) > MaxFile {

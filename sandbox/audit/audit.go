@@ -1,13 +1,14 @@
-// Package audit runs a program with nothing in its way and tells what a profile would have denied it.
+// Package audit runs a program without a sandbox, and says what a profile would have denied it.
 //
-// The program gets the host's own tree, network and processes, as the caller. Its filter is the profile's, with every
-// result that denies turned into a question to the launcher, which takes note and lets the call go on: what the profile
-// allows costs what it costs under the profile. Calls about files, addresses and capabilities that the filter allows are
-// asked about as well, and the picture of the sandbox, which is compiled and never made, says what they would have met.
-// Where the profile's root is a directory, the program gets that, writable, with the profile's mounts and ids.
+// The program gets the host's own file tree, network and processes, as the caller. Its filter is the profile's, but
+// each result that denies asks the launcher instead, which notes the call and lets it continue. So a call that the
+// profile allows costs the same as under the profile. The filter also asks about allowed calls that concern files,
+// addresses and capabilities. The model of the sandbox, which is compiled but not built, says what these calls would
+// have met. If the profile's root is a directory, the program runs in that directory, writable, with the profile's
+// mounts and ids.
 //
-// It protects nobody. A call that was looked at is made by the kernel from memory that the program can change meanwhile:
-// seccomp_unotify(2), "Caveats".
+// An audit gives no protection. The kernel makes a call from memory that the program can change after the launcher's
+// look: seccomp_unotify(2), "Caveats".
 package audit
 
 import (
@@ -26,7 +27,7 @@ import (
 	"cordon/sandbox/record"
 )
 
-// Denial is a kind of thing that the profile would have denied. What else it says is about the first.
+// Denial is a kind of thing that the profile would have denied. The details are those of the first one.
 type Denial struct {
 	Layer  string           // a policy.Layer, or "file" for what a file's permissions deny the ids that the task would have
 	Call   string           // with its arguments: `openat(AT_FDCWD, "/etc/shadow", O_RDONLY)`
@@ -58,7 +59,7 @@ const (
 // use.
 const maxKinds = 4096
 
-// Auditor is a sandbox.Observer. It is for one run.
+// Auditor is a sandbox.Observer for one run.
 type Auditor struct {
 	*record.Recorder
 	profile *policy.Profile
@@ -91,7 +92,7 @@ type kind struct {
 	cap    string
 }
 
-// callID is a number of one of the machine's ABIs, and aspects are what an audit looks at in such calls.
+// callID is a number of one of the machine's ABIs. aspects says what an audit looks at in such calls.
 type callID struct {
 	arch uint32
 	nr   int32
@@ -103,8 +104,9 @@ type aspects struct {
 	takes              bool // a capability, with some arguments at least
 }
 
-// New makes an auditor of a profile on a host, and the profile to run the program in. With callsOnly nothing is asked
-// about files, which makes the audit cheap. c is the command that will be run. The errors are those of sandbox.Compile.
+// New makes an auditor of a profile on a host, and the profile in which the program must run. c is the command that
+// will be run. With callsOnly the filter asks nothing about files, which makes the audit cheap. The errors are those of
+// sandbox.Compile.
 func New(p *policy.Profile, h *host.Host, c *sandbox.Cmd, callsOnly bool) (*Auditor, *policy.Profile, error) {
 	query, err := sandbox.NewQuery(p, h, c)
 	if err != nil {
@@ -144,9 +146,8 @@ func keepRights(out *policy.Profile, h *host.Host) {
 	}
 }
 
-// openRoot is the profile that a program is audited in where its root is a directory: that root and the mounts, all of
-// them writable and nothing of them hidden, the namespaces of p, and the host's network. An ordinary user's program has the
-// ids of p.
+// openRoot returns the profile for an audit of a program whose root is a directory. It has this root, the mounts, all
+// writable and none hidden, the namespaces of p, and the host's network. An ordinary user's program has the ids of p.
 func openRoot(p *policy.Profile, h *host.Host) *policy.Profile {
 	out := record.Permissive(p)
 	out.Limits, out.Hide, out.Missing = policy.Limits{}, nil, nil
@@ -240,7 +241,7 @@ func watching(profile filter.Spec, callsOnly bool, others []string) *filter.Spec
 	return s
 }
 
-// quieten shows a call that the profile allows only where it is about something new; that is not possible for every call.
+// quieten makes the filter show an allowed call only for something new, for the calls for which that is possible.
 func quieten(s *filter.Spec, call string) bool {
 	about := func(name string) bool { return name == call || slices.Contains(filter.Members(name), call) }
 	item := func(x filter.Item) bool { return about(x.Name) }
@@ -306,7 +307,7 @@ func (a *Auditor) Call(c *sandbox.Call) {
 	a.Recorder.Call(c)
 }
 
-// aspects are those of the call.
+// aspects returns the aspects of the call.
 func (a *Auditor) aspects() *aspects {
 	id := callID{a.call.Arch, a.call.Nr}
 	is := a.known[id]
@@ -338,7 +339,7 @@ func (a *Auditor) denied(act filter.Action) {
 	a.count(k, func() *Denial { return &Denial{Reason: a.query.Denied(d, act), Basis: Filtered} })
 }
 
-// needs takes note of a call that takes a capability which the profile does not give.
+// needs notes a call that needs a capability which the profile does not give.
 func (a *Auditor) needs(name string) {
 	r, err := a.query.Capability(name)
 	if err == nil && !r.Allowed {
@@ -346,7 +347,7 @@ func (a *Auditor) needs(name string) {
 	}
 }
 
-// count adds one of a kind, and makes the kind where it is new.
+// count counts one of a kind, and adds the kind if it is new.
 func (a *Auditor) count(k kind, fresh func() *Denial) {
 	d := a.kinds[k]
 	switch {
@@ -382,8 +383,8 @@ func (a *Auditor) add(d *Denial) {
 var layers = []string{string(policy.LayerSeccomp), string(policy.LayerMount), string(policy.LayerLandlock), "file", string(policy.LayerNoNewPriv),
 	string(policy.LayerPID), string(policy.LayerNet), string(policy.LayerCaps), "limits"}
 
-// Denials are what was found, by layer, and how many calls were of kinds that there was no room for. Call it when the
-// program has ended.
+// Denials returns what the profile would have denied, sorted by layer, and the number of calls of kinds that found no
+// room. The program must have ended.
 func (a *Auditor) Denials() (list []Denial, dropped uint64) {
 	for _, d := range a.denials {
 		for _, e := range d.events {

@@ -1,7 +1,7 @@
 package audit
 
-// What limits would have bounded: getrlimit(2), cgroups(7). In an audit they bound nothing; the most that was used is
-// compared with them. What is counted while the program runs is looked at where it grows, in a call that waits.
+// This file compares the program's highest use with the limits: getrlimit(2), cgroups(7). In an audit no limit is in
+// force. What the audit counts while the program runs, it counts in the call that increases it, while the call waits.
 
 import (
 	"os"
@@ -201,7 +201,7 @@ func (a *Auditor) Used(rep *report.Report) {
 	}
 }
 
-// completeLimit says what would have happened, and which limit would not have been reached: twice what was used.
+// completeLimit says what would have happened, and which limit would have been enough: twice the use.
 func (a *Auditor) completeLimit(name string, x *excess) {
 	var asked policy.Limits
 	d, errno := x.denial, ""

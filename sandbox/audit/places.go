@@ -67,8 +67,7 @@ const looks = recording.Read | recording.List | recording.Stat | recording.Map |
 
 var allowed = &sandbox.Reason{Allowed: true}
 
-// answer is meets, without its search for what is most of what a program does: it looks at a file of the host that the
-// sandbox shows as it is.
+// answer is a faster form of meets for the most frequent case: a file of the host that the sandbox shows unchanged.
 func (a *Auditor) answer(asked string, e *recording.Event) *sandbox.Reason {
 	plain := e.Via == "" && e.Errno == "" && e.Type != recording.TypeUnknown && e.Type != recording.TypeLink && e.Access&^looks == 0
 	if plain && a.madeIn(asked) == "" && a.query.Same(asked, e.Type == recording.TypeDir, access(e)) {
@@ -86,7 +85,7 @@ type place struct {
 // names are the ways that are about a name in its directory, and follow no link.
 const names = recording.Delete | recording.Rename | recording.Link
 
-// meets is what the sandbox would have answered.
+// meets returns what the sandbox would have answered.
 func (a *Auditor) meets(asked string, e *recording.Event) *sandbox.Reason {
 	want, dir := access(e), path.Dir(asked)
 	if place := a.madeIn(asked); place != "" {
@@ -108,7 +107,8 @@ func (a *Auditor) meets(asked string, e *recording.Event) *sandbox.Reason {
 	return a.query.Path(asked, want) // mkdir of what is there finds that out first: EEXIST
 }
 
-// access is what the layers look at. A file that O_CREAT makes is written to, however it is opened.
+// access returns the access that the layers check. If O_CREAT makes the file, that is a write, whatever the other flags
+// are.
 func access(e *recording.Event) sandbox.Access {
 	a := e.Access
 	opened := a&(recording.Read|recording.Write) != 0
@@ -121,8 +121,8 @@ func access(e *recording.Event) sandbox.Access {
 	}
 }
 
-// madeIn is for what the program made on a file system that would be the sandbox's own, since the host's tree says nothing
-// about it: the directory that it was made in; "" for everything else.
+// madeIn handles files that the program made on a file system that would be the sandbox's own, because the host's tree
+// does not know them. It returns the directory in which the file was made, or "" for every other file.
 func (a *Auditor) madeIn(asked string) (dir string) {
 	if len(a.made) == 0 {
 		return ""
@@ -135,8 +135,8 @@ func (a *Auditor) madeIn(asked string) (dir string) {
 	return dir
 }
 
-// counts reports whether it is the profile that denies: not a file that is nowhere, nor permissions that the caller does not
-// have either. What is hidden or masked has a name still, of which stat(2) tells.
+// counts reports whether it is the profile that denies the access. It is not if the file exists nowhere, or if the
+// caller lacks the permission too. A hidden or masked file still has a name, which stat(2) shows.
 func (a *Auditor) counts(r *sandbox.Reason, asked string, want recording.Access) bool {
 	switch {
 	case r.Layer != "file":
@@ -159,7 +159,8 @@ func (a *Auditor) counts(r *sandbox.Reason, asked string, want recording.Access)
 	return a.files.Access(asked, mode) == nil
 }
 
-// process puts the first process in the place of any other in /proc: which of the sandbox's it would be, nobody knows.
+// process replaces any other process in /proc by the first one, because nobody knows which process of the sandbox it
+// would be.
 func process(asked string) string {
 	rest, ok := strings.CutPrefix(asked, "/proc/")
 	if !ok {
@@ -204,7 +205,7 @@ func (a *Auditor) address(e *recording.Event) {
 	}
 }
 
-// unprivilegedPorts is where ports begin that anybody may bind, unless the machine says otherwise: ip(7).
+// unprivilegedPorts is the first port that everybody may bind, unless the machine says otherwise: ip(7).
 const unprivilegedPorts = 1024
 
 type need struct{ call, cap string }

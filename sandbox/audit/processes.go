@@ -9,8 +9,8 @@ import (
 	"cordon/sandbox/record"
 )
 
-// reaches are calls whose first argument is a process, and with which arguments they are about no other. Threads of the
-// caller's own are what tgkill is for; it is not looked at.
+// reaches lists calls whose first argument is a process, and the arguments with which they concern only the caller.
+// tgkill is not in the list, because programs use it for their own threads.
 var reaches = []string{"kill", "rt_sigqueueinfo", "pidfd_open", "process_vm_readv", "process_vm_writev"}
 
 // reach asks about a process that is not the sandbox's. A group goes by its leader; that all are meant (-1) says nothing

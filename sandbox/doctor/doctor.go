@@ -9,7 +9,7 @@ import (
 	"cordon/sandbox/internal/cause"
 )
 
-// Finding is the outcome of one check of what this machine can do for a sandbox.
+// Finding is the result of one check of what this machine can do for a sandbox.
 type Finding struct {
 	Name   string  `json:"name"`
 	State  Outcome `json:"state"`
@@ -19,7 +19,7 @@ type Finding struct {
 	Remedy string  `json:"remedy,omitempty"` // the exact command or setting
 }
 
-// Outcome is what a check came to, in a word.
+// Outcome is the result of a check, in a word.
 type Outcome string
 
 const (
@@ -29,7 +29,8 @@ const (
 	OutcomeUnknown Outcome = "unknown" // could not be tried
 )
 
-// Machine is what the doctorChecks ask: files, and things tried for real. ThisMachine is the real one; a test states its own.
+// Machine answers the questions of the checks: it reads files, and tries features. ThisMachine is the real one; a test
+// describes its own.
 type Machine struct {
 	UID, GID int
 	PID      int
@@ -60,28 +61,28 @@ type doctorCheck struct {
 
 // doctorChecks are in the order in which a launch needs them.
 var doctorChecks = [...]doctorCheck{
-	{"kernel", "everything; 5.12 is the first with mount_setattr(2), which makes read-only recursive", probeKernel},
+	{"kernel", "everything; 5.12 is the first kernel with mount_setattr(2), which makes a whole tree read-only", probeKernel},
 	{"userns", "every sandbox", func(m *Machine) Finding { return probeNamespace(m, "user") }},
 	{"mount", "a root of its own", func(m *Machine) Finding { return probeNamespace(m, "mnt") }},
-	{"proc", "a /proc of its own processes", probeProc},
-	{"pid", "seeing and signalling only its own processes", func(m *Machine) Finding { return probeNamespace(m, "pid") }},
-	{"ipc", "System V IPC and message queues of its own", func(m *Machine) Finding { return probeNamespace(m, "ipc") }},
-	{"uts", "a host name of its own", func(m *Machine) Finding { return probeNamespace(m, "uts") }},
+	{"proc", "a /proc that shows only the sandbox's processes", probeProc},
+	{"pid", "the task sees, and can signal, only processes of the sandbox", func(m *Machine) Finding { return probeNamespace(m, "pid") }},
+	{"ipc", "separate System V IPC and message queues", func(m *Machine) Finding { return probeNamespace(m, "ipc") }},
+	{"uts", "a separate host name", func(m *Machine) Finding { return probeNamespace(m, "uts") }},
 	{"net", "network: none", func(m *Machine) Finding { return probeNamespace(m, "net") }},
 	{"cgroupns", "hiding the host's cgroup paths", func(m *Machine) Finding { return probeNamespace(m, "cgroup") }},
 	{"time", "namespaces: {time: …}, clock offsets", func(m *Machine) Finding { return probeNamespace(m, "time") }},
-	{"mount-api", "mounts by descriptor, safe from symbolic links that are swapped meanwhile", probeMountAPI},
+	{"mount-api", "mounts by descriptor, safe from somebody who swaps symbolic links", probeMountAPI},
 	{"process-api", "starting and watching the task without races", probeProcessAPI},
-	{"idmap", "writable binds when started by root: what the task writes belongs to the caller", probeIDMap},
+	{"idmap", "writable binds if root starts cordon: files that the task writes belong to root", probeIDMap},
 	{"overlay", "root: {overlay: …}, mounts: {overlay: …}", probeOverlay},
 	{"seccomp", "syscalls: …", probeSeccomp},
 	{"seccomp-notify", "on-denial: report, and network: {allow: …}", probeNotify},
 	{"landlock", "landlock: …", probeLandlock},
 	{"idmap-ranges", "user: ranges through newuidmap(1)", probeRanges},
-	{"cgroup", "limits of the sandbox as a whole: limits: {memory, swap, cpus, pids, io, …}", probeCgroup},
+	{"cgroup", "limits for the whole sandbox: limits: {memory, swap, cpus, pids, io, …}", probeCgroup},
 	{"sys-resource", "raising a hard rlimit, lowering oom_score_adj", probeSysResource},
 	{"rlimits", "limits: {rlimits: …}: a profile can lower these, not raise them", probeRlimits},
-	{"bpf", "nothing in a sandbox; a host that lets users load BPF programs gives the kernel more surface", probeBPF},
+	{"bpf", "no part of a sandbox; but if users may load BPF programs, they reach more kernel code", probeBPF},
 }
 
 // Diagnose runs every check.
@@ -140,7 +141,7 @@ func probeCalls(m *Machine, set doctorCalls) Finding {
 	if len(lack) == 0 {
 		return fine(strings.Join(have, " "))
 	}
-	f := lacking("no "+strings.Join(lack, ", no "), "the kernel answers ENOSYS; it is there since Linux "+since, "run a newer kernel")
+	f := lacking("no "+strings.Join(lack, ", no "), "the kernel answers ENOSYS; the call exists since Linux "+since, "run a newer kernel")
 	if m.filtered() {
 		f.Cause = "ENOSYS, which the seccomp filter on this process answers (Seccomp: 2 in /proc/self/status) or a kernel before " + since
 		f.Remedy = cause.RemedySeccomp
@@ -154,7 +155,7 @@ func probeSysResource(m *Machine) Finding {
 		return fine("CAP_SYS_RESOURCE is effective")
 	}
 	return Finding{State: OutcomePartial, Found: "no CAP_SYS_RESOURCE: hard limits can only be lowered, oom_score_adj only raised",
-		Cause: "it is not in the effective set", Remedy: "none needed, unless a profile asks for more than the limits below"}
+		Cause: "it is not in the effective set", Remedy: "nothing to do, unless a profile asks for more than the limits below"}
 }
 
 func probeBPF(m *Machine) Finding {

@@ -216,7 +216,7 @@ func TestDiagnoseCauses(t *testing.T) {
 		{"no notification", "seccomp-notify", func(f *fakeMachine) { f.calls[unix.SYS_SECCOMP] = syscall.EINVAL },
 			OutcomeMissing, "since Linux 5.0", "newer kernel"},
 		{"landlock off at boot", "landlock", func(f *fakeMachine) { f.calls[unix.SYS_LANDLOCK_CREATE_RULESET] = syscall.EOPNOTSUPP },
-			OutcomeMissing, "not enabled at boot; in force: lockdown,capability,yama", "lsm=landlock,lockdown,capability,yama"},
+			OutcomeMissing, "not enabled at boot; enabled: lockdown,capability,yama", "lsm=landlock,lockdown,capability,yama"},
 		{"no landlock", "landlock", func(f *fakeMachine) { f.calls[unix.SYS_LANDLOCK_CREATE_RULESET] = syscall.ENOSYS },
 			OutcomeMissing, "CONFIG_SECURITY_LANDLOCK", "missing: [landlock]"},
 		{"old landlock", "landlock", func(f *fakeMachine) { f.abi = 5 },

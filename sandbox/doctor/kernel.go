@@ -43,7 +43,7 @@ func probeProcessAPI(m *Machine) Finding {
 func probeIDMap(m *Machine) Finding {
 	where := m.FileSystem()
 	if m.UID != 0 {
-		return Finding{State: OutcomeUnknown, Found: "not tried as an ordinary user, who keeps the own id and needs none"}
+		return Finding{State: OutcomeUnknown, Found: "not tried: an ordinary user's task keeps the user's id and needs no idmapped mount"}
 	}
 	err := m.IDMap()
 	switch e := fail.Errno(err); {
@@ -57,7 +57,7 @@ func probeIDMap(m *Machine) Finding {
 	case e == syscall.EPERM:
 		return lacking("mount_setattr: EPERM", "no CAP_SYS_ADMIN over the file system's user namespace, as in a container", "cordon run --host-user caller")
 	}
-	return lacking(err.Error(), "idmapped mounts are there since Linux 5.12", "cordon run --host-user caller")
+	return lacking(err.Error(), "idmapped mounts exist since Linux 5.12", "cordon run --host-user caller")
 }
 
 func probeOverlay(m *Machine) Finding {
@@ -72,7 +72,7 @@ func probeOverlay(m *Machine) Finding {
 	case errors.Is(err, errNotTried):
 		return Finding{State: OutcomeUnknown, Found: err.Error()}
 	case (e == syscall.EPERM || e == syscall.ENODEV) && !host.KernelAtLeast(m.Release(), 5, 11):
-		return lacking(errnoText(err), "overlays in user namespaces are there since Linux 5.11", "run a newer kernel")
+		return lacking(errnoText(err), "overlays in user namespaces exist since Linux 5.11", "run a newer kernel")
 	}
 	return lacking(err.Error(), "see the error", "leave overlay: out of the profile")
 }
@@ -83,7 +83,7 @@ func probeSeccomp(m *Machine) Finding {
 		return lacking("no /proc/sys/kernel/seccomp/actions_avail", "the kernel was built without CONFIG_SECCOMP_FILTER, or is older than 4.14", "run a kernel built with CONFIG_SECCOMP_FILTER=y")
 	}
 	if m.filtered() {
-		return fine(actions + "; a filter is on this process already, and stays in force")
+		return fine(actions + "; this process already has a filter, which stays in force")
 	}
 	return fine(actions)
 }
@@ -93,7 +93,7 @@ func probeNotify(m *Machine) Finding {
 	if _, e := m.Call(unix.SYS_SECCOMP, getNotifSizes, 0, 0, 0, 0); e == syscall.EFAULT {
 		return fine("user notification")
 	}
-	return lacking("no user notification", "it is there since Linux 5.0", "run a newer kernel")
+	return lacking("no user notification", "it exists since Linux 5.0", "run a newer kernel")
 }
 
 // landlockLevels says what each ABI adds, and the first kernel; the index is the ABI.
@@ -116,7 +116,7 @@ func probeLandlock(m *Machine) Finding {
 	abi := int(v)
 	switch {
 	case e == syscall.EOPNOTSUPP:
-		return lacking("EOPNOTSUPP", "built in and not enabled at boot; in force: "+orAbsent(m.read("/sys/kernel/security/lsm")),
+		return lacking("EOPNOTSUPP", "built in, but not enabled at boot; enabled: "+orAbsent(m.read("/sys/kernel/security/lsm")),
 			"boot with lsm=landlock,"+m.read("/sys/kernel/security/lsm"))
 	case e == syscall.ENOSYS && m.filtered():
 		return lacking("ENOSYS", "the seccomp filter on this process, or a kernel without CONFIG_SECURITY_LANDLOCK", cause.RemedySeccomp)
@@ -124,7 +124,7 @@ func probeLandlock(m *Machine) Finding {
 		return lacking(errnoText(e), "the kernel was built without CONFIG_SECURITY_LANDLOCK, or is older than 5.13", "run a kernel built with CONFIG_SECURITY_LANDLOCK=y; or let the profile say missing: [landlock]")
 	case abi < landlockUsed:
 		return Finding{State: OutcomePartial, Found: "ABI " + strconv.Itoa(abi) + ": " + landlockAdds(1, abi),
-			Cause: "this kernel lacks " + landlockAdds(abi+1, landlockUsed), Remedy: "run a newer kernel where a profile asks for these"}
+			Cause: "this kernel lacks " + landlockAdds(abi+1, landlockUsed), Remedy: "run a newer kernel if a profile asks for these"}
 	}
 	return fine("ABI " + strconv.Itoa(abi) + ": " + landlockAdds(1, abi))
 }

@@ -21,7 +21,7 @@ import (
 	"cordon/sandbox/internal/passwd"
 )
 
-// ThisMachine is the machine that the caller runs on. Its probes leave nothing behind.
+// ThisMachine is the machine on which the caller runs. Its probes leave nothing behind.
 func ThisMachine() *Machine {
 	m := &Machine{
 		UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid(),

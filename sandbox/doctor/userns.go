@@ -27,7 +27,7 @@ func probeNamespace(m *Machine, name string) Finding {
 			return fine("made one")
 		}
 		if flag != 0 && m.Namespaces(0) != nil {
-			return Finding{State: OutcomeUnknown, Found: "not tried", Cause: "there is no user namespace to make it in", Remedy: "see userns"}
+			return Finding{State: OutcomeUnknown, Found: "not tried", Cause: "not tried, because no user namespace can be made", Remedy: "see userns"}
 		}
 		return m.refused(k, err)
 	}

@@ -15,8 +15,8 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// FilesBelow is a tree whose root is a directory: a link in it leads nowhere outside. The directory is opened each time,
-// so that there is nothing to close.
+// FilesBelow is a file tree whose root is a directory; no link in it leads outside. FilesBelow opens the directory for
+// each use, so nobody needs to close anything.
 type FilesBelow string
 
 // At returns the tree below root.

@@ -31,8 +31,8 @@ func KernelAtLeast(release string, major, minor int) bool {
 	return x > major || x == major && y >= minor
 }
 
-// Host is what a compilation may know of the machine: the kernel, the caller, and a view of the files. It is an
-// argument, never a global, so that a test can state the kernel it means.
+// Host holds what a compilation may know of the machine: the kernel, the caller, and a view of the files. It is an
+// argument and never a global, so that a test can describe any kernel.
 type Host struct {
 	Kernel      [2]int `json:"kernel"`       // uname(2) release, e.g. 6, 18
 	LandlockABI int    `json:"landlock_abi"` // 0: no Landlock
@@ -89,7 +89,7 @@ func StatOf(info fs.FileInfo) (st *syscall.Stat_t, ok bool) {
 	return st, ok
 }
 
-// Probe asks the kernel what a compilation needs to know. It takes a few microseconds and changes nothing.
+// Probe asks the kernel for what a compilation needs to know. It takes a few microseconds and changes nothing.
 func Probe() (*Host, error) {
 	h := &Host{UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid(), Files: OSFiles{}}
 	var uts unix.Utsname

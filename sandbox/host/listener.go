@@ -13,14 +13,14 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// ProbeListener finds out whether a filter can have a listener, and the flags for it. There can be one in a chain of
-// filters, and only a child can try: where there is no filter yet there is no need.
+// ProbeListener finds out whether a filter can have a listener, and with which flags. The kernel permits one listener
+// in a chain of filters, and only a child process can try. If the caller has no filter yet, nothing needs to be tried.
 func ProbeListener() (flags uint32, why string) {
 	flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 	if !child.FilterFlags(uint(flags)) {
 		flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER
 		if !child.FilterFlags(uint(flags)) {
-			return 0, "seccomp listeners are not to be had: they are there since Linux 5.0, and a container runtime's filter may forbid them"
+			return 0, "seccomp listeners are not available: they need Linux 5.0, and a container runtime's filter may forbid them"
 		}
 	}
 	if mode, err := unix.PrctlRetInt(unix.PR_GET_SECCOMP, 0, 0, 0, 0); err == nil && mode == 0 {
@@ -30,7 +30,7 @@ func ProbeListener() (flags uint32, why string) {
 	case nil:
 		return flags, ""
 	case unix.EBUSY:
-		return 0, "a filter around the launcher has a listener already, and there can be one: a sandbox in a sandbox"
+		return 0, "a filter of an outer sandbox already has a listener, and the kernel permits only one"
 	default:
 		return 0, "seccomp listener: " + err.Error()
 	}

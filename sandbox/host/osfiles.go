@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// Listens tries to connect as a socket for datagrams, which nobody who listens notices: if there is somebody it is
-// EPROTOTYPE. Only ECONNREFUSED says that nobody is there.
+// Listens tries to connect a datagram socket, which a listener on a stream socket does not notice. EPROTOTYPE means
+// that somebody listens. Only ECONNREFUSED means that nobody does.
 func (OSFiles) Listens(path string) bool {
 	file, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -27,7 +27,7 @@ func (OSFiles) Listens(path string) bool {
 	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(file)}) != unix.ECONNREFUSED
 }
 
-// Follow returns where a path leads, without links, if no task can have made one of the links on the way.
+// Follow resolves a path and returns it without links. It fails if a task may have made one of the links on the way.
 func (OSFiles) Follow(path string, records []ledger.Place, root bool) (string, error) {
 	if records == nil { // a Host that the caller made
 		records = ledger.Places(os.Getenv)

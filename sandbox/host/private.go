@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// Private reports whether nobody but the caller can reach what is in a directory, whatever becomes of its own mode: one of
-// the directories above it is the caller's, nobody else may search it, and it has no access list.
+// Private reports whether nobody but the caller can reach the content of a directory, even if the directory's own mode
+// changes: a directory above it belongs to the caller, cannot be searched by anybody else, and has no access list.
 func (OSFiles) Private(dir string) error {
 	fd, err := walk.NoLinks(dir, walk.OpenDir)
 	if err != nil {
@@ -22,8 +22,8 @@ func (OSFiles) Private(dir string) error {
 	return PrivateAbove(fd)
 }
 
-// PrivateAbove returns nil if a directory above an open one lets nobody but the caller pass; otherwise the error says
-// why.
+// PrivateAbove returns nil if some directory above an open one lets only the caller pass. Otherwise the error says why
+// not.
 func PrivateAbove(fd int) error {
 	at, err := unix.Dup(fd)
 	if err != nil {
@@ -45,7 +45,7 @@ func PrivateAbove(fd int) error {
 			return err
 		}
 		if st.Dev == below.Dev && st.Ino == below.Ino {
-			return errors.New("every directory above it can be searched by others")
+			return errors.New("others can search every directory above it")
 		}
 		if int(st.Uid) == unix.Geteuid() && st.Mode&0o011 == 0 && !hasACL(at) {
 			return nil

@@ -12,8 +12,8 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// StatePath is where this user's state belongs: /run/cordon for root, and else cordon in XDG_RUNTIME_DIR or in the
-// directory that stands for it where that is not set, /run/user/UID. It is "" where there is no such directory.
+// StatePath returns the path for this user's state: /run/cordon for root, otherwise cordon in XDG_RUNTIME_DIR or, if
+// that is not set, in /run/user/UID. It returns "" if that directory does not exist.
 func StatePath(getenv func(string) string) string {
 	uid := os.Getuid()
 	if uid == 0 {
@@ -46,7 +46,7 @@ func TrustedState(path string) error {
 }
 
 // RuntimeDirRemedy is the remedy for a state directory that cannot be had.
-const RuntimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of yours, mode 0700, on a file system of this machine, the same for every command"
+const RuntimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of your own with mode 0700, on a local file system, and to the same one for every command"
 
 // MakeStateDirs makes the state directories before a task could. If one cannot be made, no task of this user can make it
 // either, or hideState refuses.
@@ -56,8 +56,8 @@ func MakeStateDirs(h *Host) {
 	}
 }
 
-// StateDirs returns the directories that cordon takes for the user's state: the one in XDG_RUNTIME_DIR now, and the one that
-// a command takes if that is not set.
+// StateDirs returns the directories that cordon may use for the user's state: the one in the current XDG_RUNTIME_DIR,
+// and the one that a command uses if that variable is not set.
 func (h *Host) StateDirs() []string {
 	usual := "/run/cordon"
 	if h.UID != 0 {

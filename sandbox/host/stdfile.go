@@ -136,7 +136,7 @@ func SameAs(fd int, st *unix.Stat_t) error {
 	return nil
 }
 
-// KindDirectory is what Stdio.Refused says of a directory.
+// KindDirectory is the word with which Stdio.Refused names a directory.
 const KindDirectory = "a directory of the host"
 
 // harmless are the minor numbers of the devices of memMajor that hold nothing of anybody's: null(4), full(4), random(4).
@@ -190,7 +190,7 @@ func isMemory(fd int) bool {
 func anonymous(fd int) string {
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
-		return "of no kind that can be handed over"
+		return "a file of a kind that cordon does not pass on"
 	}
 	return path + ", which is no file"
 }

@@ -47,7 +47,7 @@ func (e *Refused) Error() string {
 			strconv.FormatUint(uint64(e.Step.Mode&0o7777), 8)
 	case e.Clock:
 		return "a program in a sandbox could have written it: sandboxes could write " + strconv.Quote(e.Dir) +
-			", which is on a file system whose times do not tell when"
+			", which is on a file system whose times do not show when"
 	case !e.file():
 		what = strconv.Quote(e.Step.Path)
 	}
@@ -62,7 +62,7 @@ func (e *Refused) Error() string {
 	return text + "from " + clock(e.Start) + " to " + clock(e.End) + " a sandbox could write " + strconv.Quote(e.Dir)
 }
 
-// clock is a time as people read it; with the day where that is another one.
+// clock formats a time for people, with the day if it is not today.
 func clock(ns int64) string {
 	t := time.Unix(0, ns)
 	if time.Since(t) < 12*time.Hour {
@@ -131,7 +131,7 @@ func (g *Guard) open() (err error) {
 			where := Where(fd)
 			g.Close()
 			return &Error{"record of what sandboxes could write, " + strconv.Quote(filepath.Join(where, runsFile)), fail.Bare(err),
-				"if it cannot be mended remove it, after a look at your profiles: they are taken as yours then"}
+				"if you cannot repair it, check your profiles and then remove it; cordon will trust all profiles as they are"}
 		}
 		if r != nil {
 			g.runs = append(g.runs, r)
@@ -141,7 +141,7 @@ func (g *Guard) open() (err error) {
 	return nil
 }
 
-// Close forgets what was read of the records.
+// Close drops the records that were read.
 func (g *Guard) Close() {
 	closeAll(g.dirs)
 	g.dirs, g.runs, g.table, g.opened = nil, nil, nil, false
@@ -179,8 +179,8 @@ func (g *Guard) judge(name string, text Text, steps []Step) error {
 	return &Refused{Name: name, Text: text, Old: old, Finding: found}
 }
 
-// renew puts a text that its author wrote in the place of another that is kept: what was trusted or used before is so no
-// more, and a task that writes it again is found out.
+// renew records a text that its author wrote in place of an earlier one. The earlier text is no longer trusted, so a
+// task that writes it again is noticed.
 func (g *Guard) renew(t Text) error {
 	for _, fd := range g.dirs {
 		old := known(fd, t.Path)
@@ -209,8 +209,8 @@ func (g *Guard) known(path string) (latest *Text) {
 	return latest
 }
 
-// swapped finds a run that may have put an older file, with another text, in the place of the one that was used: a
-// directory that is moved leaves no trace on the files in it.
+// swapped finds a run that may have replaced the used file by an older file with another text. Moving a directory
+// leaves no trace on the files in it.
 func (g *Guard) swapped(old *Text, steps []Step) *Finding {
 	file := &steps[len(steps)-1]
 	if file.Changed > old.At {

@@ -26,8 +26,8 @@ type Finding struct {
 // file reports whether the file itself is in question, and not only the way to it.
 func (f *Finding) file() bool { return f.Step.Mode&unix.S_IFMT == unix.S_IFREG }
 
-// judge looks for a run that may have decided what is at the end of the way: one that could write a directory on it, and
-// went on while a component below that directory changed. What is about the file itself is found first.
+// judge looks for a run that may have decided what is at the end of the way: a run that could write a directory on the
+// way, and was active while a component below that directory changed. It reports changes of the file itself first.
 func (r *runs) judge(steps []Step) *Finding {
 	var found *Finding
 	for _, d := range r.dirs {
@@ -48,8 +48,8 @@ func (d *dir) judge(steps []Step) *Finding {
 	return d.givenAs(&steps[top]).judgeBelow(steps, steps[top].Path)
 }
 
-// givenAs is the directory with those of its runs that can have been given what is at the step. A file system gives the
-// number of a directory that is gone to a new one, and that one was made after the runs with the old one began.
+// givenAs returns the directory with those of its runs that can have got the directory of this step. A file system may
+// give the number of a removed directory to a new one, which was then made after the runs with the old one began.
 func (d *dir) givenAs(s *Step) *dir {
 	if s.Path == d.path || s.Born == 0 {
 		return d
@@ -83,8 +83,8 @@ func (d *dir) judgeBelow(steps []Step, top string) (found *Finding) {
 	return found
 }
 
-// on is the index of the directory, or file, on the way; -1 if it is not there. A directory that was moved is known by its
-// number, which a file system gives again to what is made after the directory was removed.
+// on returns the index of the directory, or file, on the way, or -1 if it is not there. It recognizes a moved directory
+// by its number. A file system may give this number to another directory after the first was removed.
 func (d *dir) on(steps []Step) int {
 	for i := range steps {
 		s := &steps[i]
@@ -96,11 +96,11 @@ func (d *dir) on(steps []Step) int {
 	return -1
 }
 
-// touched reports whether a component may be as it is because of something that happened in the span.
+// touched reports whether something in the span may have made a component what it is.
 //
-// What writes a file gives it one time of change and of modification. Where they differ somebody has changed its mode,
-// its owner or its number of links since, or has moved it, and it may have been written at any time since it was made: a
-// task could leave a second link to it where a clean-up removes it later.
+// Writing a file gives it one time of change and of modification. If the two differ, somebody has since changed its
+// mode, its owner or its number of links, or has moved it. Then the file may have been written at any time since it was
+// made: a task could leave a second link to it where a clean-up removes it later.
 func (t *span) touched(s *Step) bool {
 	if s.Changed < t.start || s.Sure && !t.mustHave(s) {
 		return false
@@ -114,8 +114,8 @@ func (t *span) touched(s *Step) bool {
 	return s.Changed != s.Modified && s.Born <= t.end
 }
 
-// mustHave reports whether a link was made, or moved to where it is, within the span and not a moment before it: a stamp may
-// be later than the start by a tick of the kernel's clock although the link was there. Of runs that are merged nobody knows.
+// mustHave reports whether a link was certainly made, or moved to its place, within the span. A stamp may be later than
+// the start by a tick of the kernel's clock although the link existed before. For merged runs nobody can be certain.
 func (t *span) mustHave(s *Step) bool {
 	return t.id != 0 && s.Mode&unix.S_IFMT == unix.S_IFLNK && s.Changed >= t.start+tick()
 }
@@ -127,8 +127,8 @@ func tick() int64 {
 	return t.Nano()
 }
 
-// notRoots looks for a component that somebody else than root can write or replace: what is at the end of the way is then
-// that user's word, and root acts on it. In a directory with the sticky bit nobody moves what is root's.
+// notRoots looks for a component that somebody other than root can write or replace. That user then decides what is at
+// the end of the way, and root would act on it. In a directory with the sticky bit, nobody else can move root's files.
 func notRoots(steps []Step) *Finding {
 	for i := range steps {
 		s := &steps[i]
@@ -141,7 +141,7 @@ func notRoots(steps []Step) *Finding {
 	return nil
 }
 
-// unmapped reports whether an id is that of users outside the launcher's user namespace, of whom root is one.
+// unmapped reports whether an id stands for users outside of the launcher's user namespace, which may include root.
 func unmapped(uid uint32) bool {
 	const overflow = 65534 // proc_sys_fs(5): what an id without a number here is shown as
 	if uid != overflow {

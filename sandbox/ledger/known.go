@@ -66,7 +66,7 @@ func known(place int, path string) *Text {
 	return parseText(all.Bytes(), path)
 }
 
-// parseText is nil for what is not the text of that path.
+// parseText returns nil if this is not the text of that path.
 func parseText(all []byte, path string) *Text {
 	head, data, _ := bytes.Cut(all, []byte("\n"))
 	f := strings.SplitN(string(head), " ", 3)
@@ -102,7 +102,7 @@ func keep(place int, t Text) error {
 	return nil
 }
 
-// distrust keeps a trusted text as one that was used.
+// distrust turns a trusted text into one that was only used.
 func distrust(place int, path string) error {
 	old := known(place, path)
 	if old == nil || !old.Trusted {
@@ -135,7 +135,7 @@ func prune(dir int) {
 	}
 }
 
-// Trust keeps a text as one that the user trusts, in the first place that can be had.
+// Trust records a text that the user trusts, in the first place that is available.
 func Trust(places []Place, t Text) error {
 	fd, err := openFirst(places)
 	if err != nil {

@@ -29,7 +29,7 @@ func mountTable() (list []mount) {
 	return list
 }
 
-// place is where a path is: on which file system, and where there.
+// place is a path's file system, and the path in that file system.
 func place(table []mount, path string) (device, inside string) {
 	best := -1
 	for i := range table {

@@ -8,15 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Output is where a file of the launcher's goes: a name in a directory that stays the same one, whatever is put in the
-// place of its path meanwhile.
+// Output is the destination of a file that the launcher writes: a name in an open directory. It stays the same
+// directory, even if something else is put at its path meanwhile.
 type Output struct {
 	Dir  int // descriptor
 	Name string
 	Mode uint32 // S_IF… and permissions of what has the name; 0: nothing has it
 }
 
-// Planted is the error for a link or a fifo that a task may have left where the launcher is to write.
+// Planted is the error for a link or a fifo at the launcher's destination that a task may have left there.
 type Planted struct{ *Refused }
 
 func (e *Planted) Error() string {
@@ -27,8 +27,8 @@ func (e *Planted) Error() string {
 	return e.Step.Path + ", which is " + what + ": " + e.Refused.Error()
 }
 
-// Output goes to the directory of a file that is to be written. A link on the way that a task may have made is an error. With
-// follow set that holds for the last name, too; otherwise what has it is not followed.
+// Output opens the directory of a file that is to be written. A link on the way that a task may have made is an error.
+// With follow set, this also holds for the last name; without it, a link with the last name is not followed.
 func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	if name == "" || strings.HasSuffix(name, "/") {
 		return nil, errors.New("not the name of a file")
@@ -51,13 +51,13 @@ func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	}
 	if s := othersLink(w.steps); s != nil && g.Root {
 		unix.Close(out.Dir)
-		return nil, errors.New("root follows no link where somebody else can write, and others can write " + strconv.Quote(s.Path))
+		return nil, errors.New("root follows no link that somebody else can write, and others can write " + strconv.Quote(s.Path))
 	}
 	return out, nil
 }
 
-// othersLink finds what somebody else than root can write or replace on the way to a link, or the link itself; nil if no
-// link was followed, or every one is root's word.
+// othersLink finds a link that somebody other than root can write or replace, or such a component on the way to a link.
+// It returns nil if no link was followed, or if only root can change each of them.
 func othersLink(steps []Step) *Step {
 	for i := len(steps) - 1; i >= 0; i-- {
 		if steps[i].Mode&unix.S_IFMT != unix.S_IFLNK {
@@ -120,7 +120,7 @@ func (w *walk) way(name string) (string, error) {
 	return text, err
 }
 
-// last looks at what has the last name: it returns the text of a link that is to be followed, or the output.
+// last looks up the last name. It returns the text of a link that is to be followed, or the output.
 func (w *walk) last(name string, follow bool) (string, *Output, error) {
 	if name == "" || name == "." || name == ".." {
 		return "", nil, unix.EISDIR
@@ -166,7 +166,7 @@ func (w *walk) top() error {
 	return w.enter("/", "/")
 }
 
-// planted finds a run that could have made a link on the way, or what is no regular file at its end.
+// planted finds a run that could have made a link on the way, or a file at its end that is not regular.
 func (g *Guard) planted(name string, steps []Step) error {
 	for i := range steps {
 		if steps[i].Mode&unix.S_IFMT == unix.S_IFDIR {

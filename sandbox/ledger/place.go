@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Error is an operation of the ledger that failed, with what to do about it.
+// Error is a failed operation of the ledger, with advice.
 type Error struct {
 	Op   string
 	Err  error
@@ -24,9 +24,9 @@ type Error struct {
 func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-const remedy = "cordon keeps there which directories a sandbox could write: give it such a directory, or set XDG_STATE_HOME to one of yours, mode 0700"
+const remedy = "cordon records there which directories a sandbox could write: make that directory, or set XDG_STATE_HOME to a directory of your own with mode 0700"
 
-// Place is a directory where records may be kept: Base exists or is made by somebody else, Below is made by the launcher.
+// Place is a directory that may hold records. Base must exist already; the launcher makes Below in it.
 type Place struct {
 	Base, Below string
 	Fixed       bool // the environment does not decide on it
@@ -65,8 +65,8 @@ func PlacesOf(uid int, home string, getenv func(string) string) []Place {
 
 const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 
-// open opens the directory without following a link below Base, and checks whose it is. With make set it makes what is
-// missing there.
+// open opens the directory without following a link below Base, and checks its owner. With make set, it makes missing
+// directories.
 func (p Place) open(makeIt bool) (int, error) {
 	fd, err := unix.Open(p.Base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	for name := range strings.SplitSeq(p.Below, "/") {
@@ -118,8 +118,8 @@ func (e foreignError) Error() string {
 	return "it belongs to user " + strconv.FormatUint(uint64(e), 10)
 }
 
-// openExisting opens the places that exist. If the environment names one that belongs to somebody else (sudo -E), or that
-// the caller cannot reach, the caller has kept nothing there.
+// openExisting opens the places that exist. The environment may name a place that belongs to somebody else (sudo -E) or
+// that the caller cannot reach; then the caller has recorded nothing there.
 func openExisting(places []Place) (dirs []int, err error) {
 	for _, p := range places {
 		fd, err := p.open(false)
@@ -183,7 +183,7 @@ func closeAll(fds []int) {
 	}
 }
 
-// openFirst opens or makes the first place that can be had; the error is that of the first.
+// openFirst opens or makes the first available place. The error is that of the first place.
 func openFirst(places []Place) (int, error) {
 	var first error
 	for _, p := range places {

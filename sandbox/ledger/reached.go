@@ -9,9 +9,9 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// Reached is nil for a state directory in which no task can have written, and else says which sandbox could: one that could
-// write a directory on the way to it, the directory itself or a part of it, at any time since it was made, and did not have
-// it hidden. What is in such a directory is the task's word.
+// Reached returns nil if no task can have written in a state directory. Otherwise the error names the sandbox that
+// could: since the directory was made, it could write a directory on the way to it, the directory itself or a part of
+// it, and did not hide it. The content of such a directory cannot be trusted.
 func Reached(places []Place, dir string) error {
 	g := &Guard{Places: func() []Place { return places }}
 	defer g.Close()
@@ -45,8 +45,8 @@ func Reached(places []Place, dir string) error {
 	return nil
 }
 
-// since is a time in which a directory could be written after the state directory in it was made, by a run that could reach
-// that; nil if there is none.
+// since returns a time, after the state directory was made, at which a run that could reach a directory could write it,
+// or nil if there is none.
 func (r *runs) since(d *dir, state *Step) *span {
 	for i := range d.spans {
 		s := &d.spans[i]

@@ -17,8 +17,9 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// The files of a place. The lock is never replaced: its first byte is held by whoever reads or writes, and byte ID, for as
-// long as the run ID lives, by its launcher. Open file description locks: fcntl(2), F_OFD_SETLK.
+// These are the files of a place. The lock file is never replaced. A process locks its first byte to read or write the
+// records. The launcher of run ID locks byte ID as long as the run lives. Open file description locks: fcntl(2),
+// F_OFD_SETLK.
 const (
 	runsFile = "runs"
 	lockFile = "lock"
@@ -38,7 +39,7 @@ type Run struct {
 	end   int64 // when the task was dead; 0 before
 }
 
-// moment is a time by the clock that files are stamped with, and by one that nobody sets.
+// moment is a time on two clocks: the clock that stamps files, and a clock that nobody can set.
 type moment struct{ real, boot int64 }
 
 // now has the time of the last tick: the kernel stamps files with that one, or with a later one (Linux 6.13). So nothing
@@ -51,11 +52,11 @@ func gettime(clock int32) int64 {
 	return t.Nano()
 }
 
-// Begin records that a sandbox can write these files and directories of the host from now on, until End or the end of this
-// process. When it returns, the record is on the disk.
+// Begin records that a sandbox can write these files and directories of the host from now on, until End or the end of
+// this process. When it returns, the record is on the disk.
 //
-// Of the texts of the profiles that the run was started with those are kept that it can write, so that it can be said
-// later what has changed. hidden is a state directory that it can neither see nor replace: see [Reached].
+// Begin also keeps the texts of the run's profiles that the sandbox can write, so that a later command can show what
+// has changed. hidden is a state directory that the sandbox can neither see nor replace: see [Reached].
 func Begin(places []Place, paths []string, texts []Text, hidden ...string) (*Run, error) {
 	if len(paths) == 0 {
 		return nil, nil
@@ -153,7 +154,7 @@ func (r *Run) End() {
 		_ = add(r.place, r.ending(), false)
 		unlock()
 	}
-	// What happens after this process has ended is stamped with a later time than the end: with that of the next tick.
+	// A change after the end of this process has a later stamp than the end: at least the next tick.
 	for range 20 {
 		if gettime(unix.CLOCK_REALTIME_COARSE) > r.end {
 			return
@@ -296,7 +297,7 @@ func readRuns(place int, f *os.File, note bool) (*runs, error) {
 // linger is how long a task may go on, at most, when its launcher has been killed: the kernel kills it then.
 const linger = time.Second
 
-// read is what is recorded in a place; nil where nothing is.
+// read returns the records in a place, or nil if there are none.
 func read(place int) (*runs, error) {
 	fd, err := unix.Openat(place, runsFile, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == unix.ENOENT {
@@ -331,7 +332,7 @@ func lockByte(fd int, at int64) error {
 	return unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, byteLock(at))
 }
 
-// held reports whether somebody has the byte locked; also where that cannot be told.
+// held reports whether somebody has locked the byte. It also returns true if that cannot be found out.
 func held(fd int, at int64) bool {
 	l := byteLock(at)
 	err := unix.FcntlFlock(uintptr(fd), unix.F_OFD_GETLK, l)

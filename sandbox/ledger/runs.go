@@ -43,7 +43,7 @@ type key struct {
 	dev, ino uint64
 }
 
-// runs is all that is recorded.
+// runs holds all records.
 type runs struct {
 	dirs []*dir
 	at   map[key]*dir
@@ -52,8 +52,8 @@ type runs struct {
 
 var errText = errors.New("the file is not what cordon wrote")
 
-// parse reads the text. A last line that is not whole is that of a launcher that was killed while it wrote: its task was
-// never let go.
+// parse reads the text. An incomplete last line comes from a launcher that was killed while it wrote; its task was
+// never started.
 func parse(text string) (*runs, error) {
 	r := &runs{at: map[key]*dir{}, hid: map[int64]string{}}
 	rest, ok := strings.CutPrefix(text, header)
@@ -156,7 +156,7 @@ func (r *runs) unended(with func(id int64) int64) {
 	}
 }
 
-// merge makes the records small again without forgetting any: what is merged covers more than before, never less.
+// merge makes the records smaller without forgetting any: merged records cover more than before, never less.
 func (r *runs) merge() {
 	for _, d := range r.dirs {
 		d.merge()
@@ -227,7 +227,7 @@ func (r *runs) fold() {
 	*r = *folded
 }
 
-// text is what parse reads.
+// text returns the text that parse reads.
 func (r *runs) text() []byte {
 	b := []byte(header)
 	for _, d := range r.dirs {

@@ -46,7 +46,8 @@ const (
 	openPath = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
 )
 
-// ErrNotRegular is the error for what is no regular file: it is not opened, since that may block or have an effect.
+// ErrNotRegular is the error for a file that is not regular. The ledger does not open it, because opening may block or
+// have an effect.
 var ErrNotRegular = errors.New("it is no regular file")
 
 // Read goes to a regular file and reads the first max bytes of it, at most. The last step is the file, as it was after the
@@ -67,7 +68,8 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	if text, err = io.ReadAll(io.LimitReader(f, max)); err != nil {
 		return nil, nil, fail.Bare(err)
 	}
-	// Whoever writes a file changes its times first: what was read is as old as the file is now.
+	// A writer changes the file's times before its content, so the content that was read is not newer than the times
+	// read now.
 	last := &w.steps[len(w.steps)-1]
 	if *last, err = look(int(f.Fd()), last.Path); err != nil {
 		return nil, nil, err
@@ -75,8 +77,8 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	return text, w.steps, nil
 }
 
-// OthersWrite says who else than root can write a directory or put another in its place; "" for nobody. Of one that is not
-// there what is above it counts.
+// OthersWrite says who besides root can write a directory or replace it, or "" if nobody can. For a directory that does
+// not exist, it looks at the directories above.
 func OthersWrite(dir string) string {
 	w := &walk{}
 	defer w.close()
@@ -135,8 +137,8 @@ func (w *walk) to(name string) (int, error) {
 	return -1, unix.EISDIR
 }
 
-// begin goes to "/", or to the working directory. Where that lies below one that may not be searched, those above are
-// known by name only.
+// begin goes to "/", or to the working directory. If a directory above the working directory may not be searched, those
+// above it are known only by name.
 func (w *walk) begin(name string) error {
 	if strings.HasPrefix(name, "/") {
 		return w.enter("/", "/")

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Way returns where a path leads, without links. What a task may have made on the way is an error: a link, or a file at its
-// end; so is what somebody else than root can make, if the caller is root.
+// Way resolves a path and returns it without links. A link on the way, or a file at its end, that a task may have made
+// is an error. If the caller is root, so is one that somebody other than root can make.
 func (g *Guard) Way(name string) (string, error) {
 	if err := g.open(); err != nil {
 		return "", err
@@ -32,7 +32,7 @@ func (g *Guard) Way(name string) (string, error) {
 		return "", &Planted{&Refused{Name: name, Finding: f}}
 	}
 	if f := notRoots(w.steps); f != nil && g.Root {
-		return "", errors.New("root follows no link where somebody else can write, and others can write " + strconv.Quote(f.Step.Path))
+		return "", errors.New("root follows no link that somebody else can write, and others can write " + strconv.Quote(f.Step.Path))
 	}
 	return end, nil
 }

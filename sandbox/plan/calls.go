@@ -89,7 +89,7 @@ func (s Step) OrElse(e Errno) Step { s.Or = e; return s }
 // CWD is AT_FDCWD; R the value of a register; F the descriptor of a launcher's file.
 var CWD = Arg{Kind: AtFDCWD}
 
-// AtFDCWD is a Kind of its own, so that it prints by name.
+// AtFDCWD has a Kind of its own, so that it prints by name.
 const AtFDCWD = Kind(200)
 
 // R is the value of a register.
@@ -116,8 +116,8 @@ func step(c Call, args ...Arg) Step {
 // share their descriptors until one of them leaves the table.
 func ForkStep() Step { return step(Fork, num(CloneFlags, cloneFiles)) }
 
-// OwnedFork is ForkStep, and leaves the task's pid, as both see it, in the owner word of the shared page: get_robust_list(2)
-// calls it the owner of a futex.
+// OwnedFork is ForkStep, and also stores the task's pid, as both processes see it, in the owner word of the shared
+// page. get_robust_list(2) calls this word the owner of a futex.
 func OwnedFork() Step {
 	return step(Fork, num(CloneFlags, cloneFiles|cloneParentSetTID), Arg{Kind: Null}, Arg{Kind: Owner})
 }
@@ -181,7 +181,7 @@ func WriteStep(fd Arg, text string) Step {
 	return step(Write, fd, mem(Text, text), num(Int, uint64(len(text))))
 }
 
-// ReadStep is read(2) into a buffer nobody looks at.
+// ReadStep is read(2) into a buffer that nobody reads.
 func ReadStep(fd Arg, n uint64) Step { return step(Read, fd, num(Out, n), num(Int, n)) }
 
 // WipeArgs reads zeros over the copy of the launcher's arguments.
@@ -329,8 +329,10 @@ func OpenSlave(master Arg, flags uint64) Step {
 	return step(IoctlCall, master, num(Ioctl, 0x5441), num(OpenMode, flags))
 }
 
-// ControlTTY is ioctl(2), TIOCSCTTY: the terminal becomes that of the caller's session, which has none.
+// ControlTTY is ioctl(2), TIOCSCTTY: the terminal becomes the controlling terminal of the caller's session, which has
+// none yet.
 func ControlTTY(fd Arg) Step { return step(IoctlCall, fd, num(Ioctl, 0x540e), num(Int, 0)) }
 
-// Foreground is ioctl(2), TIOCSPGRP: the task's process group comes to the foreground of the terminal. See WithSelf.
+// Foreground is ioctl(2), TIOCSPGRP: it makes the task's process group the foreground group of the terminal. See
+// WithSelf.
 func Foreground(fd Arg) Step { return step(IoctlCall, fd, num(Ioctl, 0x5410), Arg{Kind: Self}) }

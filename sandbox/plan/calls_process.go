@@ -53,12 +53,12 @@ func UnblockSignals() Step {
 	return step(RtSigprocmask, num(SigHow, 2), mem(Sigset, "\x00\x00\x00\x00\x00\x00\x00\x00"), Arg{Kind: Null}, num(Int, 8))
 }
 
-// SendByte sends one byte to the launcher; it fails where there is none any more.
+// SendByte sends one byte to the launcher. It fails if the launcher is gone.
 func SendByte(fd Arg, b string) Step {
 	return step(Sendto, fd, mem(Text, b), num(Int, 1), num(MsgFlags, 0x4000), Arg{Kind: Null}, num(Int, 0))
 }
 
-// RecvByte waits for one byte from the launcher. That there is none, since the launcher is gone, is EPIPE.
+// RecvByte waits for one byte from the launcher. It fails with EPIPE if the launcher is gone.
 func RecvByte(fd Arg) Step {
 	return step(Recvfrom, fd, num(Out, 1), num(Int, 1), num(MsgFlags, 0), Arg{Kind: Null}, Arg{Kind: Null})
 }
@@ -69,7 +69,7 @@ func RecvFD(fd Arg) Step {
 	return step(Recvmsg, fd, Arg{Kind: Rights}, num(MsgFlags, 0x40000000))
 }
 
-// CreateRuleset is landlock_create_ruleset(2), since Linux 5.13; size is what the ABI knows of the structure.
+// CreateRuleset is landlock_create_ruleset(2), since Linux 5.13. size is the size of the structure that the ABI knows.
 func CreateRuleset(fs, net, scoped uint64, size uint64) Step {
 	attr := le64(le64(le64(make([]byte, 0, 24), fs), net), scoped)
 	return step(LandlockCreateRuleset, mem(RulesetAttr, string(attr[:size])), num(Int, size), num(Int, 0))
@@ -88,8 +88,8 @@ func SetFilter(flags uint64, prog string) Step {
 	return step(Seccomp, num(SeccompOp, 1), num(SeccompFlags, flags), mem(Fprog, prog))
 }
 
-// HoldOwner is set_robust_list(2) with a list of one: the kernel marks the owner word, a futex, and wakes whoever waits
-// for it when the task's memory goes, which is at execve or at its end.
+// HoldOwner is set_robust_list(2) with a list of one futex, the owner word. When the task's memory goes, at execve or
+// at its end, the kernel marks the word and wakes its waiter.
 func HoldOwner() Step { return step(SetRobustList, Arg{Kind: RobustList}, num(Int, 24)) }
 
 // The operations of futex(2), and what it calls FUTEX_WAITERS.
@@ -99,23 +99,23 @@ const (
 	futexWaiters = 1 << 31
 )
 
-// MarkOwner is futex(2), FUTEX_WAKE_OP, which wakes nobody here: it sets FUTEX_WAITERS in the owner word, by an OR with
-// 1 << 31. It follows HoldOwner, so that the mark also says that the list is there. With a waiter of AwaitOwner it is
-// EINVAL, and sets the bit all the same.
+// MarkOwner is futex(2), FUTEX_WAKE_OP. It sets FUTEX_WAITERS in the owner word, by an OR with 1 << 31, and wakes
+// nobody. It follows HoldOwner, so the mark also says that the robust list exists. If AwaitOwner already waits, the
+// call fails with EINVAL and still sets the bit.
 func MarkOwner() Step {
 	const orShifted, oneBit = 10 << 28, 31 << 12 // FUTEX_OP_OR with FUTEX_OP_OPARG_SHIFT, and its argument
 	word := Arg{Kind: Owner}
 	return step(Futex, word, num(FutexOp, futexWakeOp), num(Int, 0), num(Int, 0), word, num(Hex, orShifted|oneBit))
 }
 
-// SleepForOwner is futex(2), FUTEX_WAIT: it waits like AwaitOwner, but asleep. EAGAIN says that the word is not that of a
-// task with the pid given that has done MarkOwner.
+// SleepForOwner is futex(2), FUTEX_WAIT: it waits like AwaitOwner, but asleep. EAGAIN means that the word does not
+// belong to a task with the given pid that has executed MarkOwner.
 func SleepForOwner(pid uint64) Step {
 	return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexWait), num(Hex, pid|futexWaiters), Arg{Kind: Null})
 }
 
 // AwaitOwner is futex(2), FUTEX_LOCK_PI on the owner word: it waits until the memory of the task is gone. The operation
-// reads no value; what is printed third is the timeout, as strace has it.
+// reads no value; the third printed argument is the timeout, as strace prints it.
 func AwaitOwner() Step {
 	return step(Futex, Arg{Kind: Owner}, num(FutexOp, futexLockPI), Arg{Kind: Null})
 }

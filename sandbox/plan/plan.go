@@ -5,7 +5,7 @@
 // one thing a step can take from an earlier one is its result, through a register.
 package plan
 
-// Plan is everything that happens between clone and exec.
+// Plan is the list of everything that happens between clone and exec.
 type Plan struct {
 	Clone uint64   // CLONE_* flags of clone3(2), exit signal aside; with CLONE_INTO_CGROUP, the group is the file "cgroup"
 	Steps []Step   // the child's, in order; behind the Fork step they are the task's

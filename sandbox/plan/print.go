@@ -157,7 +157,7 @@ func (a Arg) appendFlag(b []byte) []byte {
 	return appendFlags(b, a.Int, set.flags)
 }
 
-// appendFlags writes v as names joined by |; what has no name follows in hexadecimal.
+// appendFlags writes v as names joined by |, followed by the bits without a name in hexadecimal.
 func appendFlags(b []byte, v uint64, names []flag) []byte {
 	if v == 0 {
 		return append(b, '0')

@@ -118,7 +118,8 @@ func (a *asm) jumpIfi(op uint8, x reg, v int32, to string) {
 func (a *asm) call(fn int32) { a.put(insn{op: 0x85, imm: fn}) }
 func (a *asm) exit()         { a.put(insn{op: 0x95}) }
 
-// add adds a register to 64 bits of memory, atomically; fetch leaves there what was before in the register.
+// add adds a register to 64 bits of memory, atomically. With fetch, the register then holds the earlier value of the
+// memory.
 func (a *asm) add(at reg, off int, src reg, fetch bool) {
 	i := insn{op: 0xdb, dst: at, src: src, off: int16(off)}
 	if fetch {
@@ -127,7 +128,7 @@ func (a *asm) add(at reg, off int, src reg, fetch bool) {
 	a.put(i)
 }
 
-// swap puts a register into 64 bits of memory that are equal to r0, atomically; r0 is what was there.
+// swap writes a register to 64 bits of memory that equal r0, atomically. r0 then holds the earlier value of the memory.
 func (a *asm) swap(at reg, off int, src reg) {
 	a.put(insn{op: 0xdb, dst: at, src: src, off: int16(off), imm: 0xf1})
 }
@@ -152,7 +153,7 @@ func (a *asm) label(name string) {
 	a.labels[name] = len(a.insns)
 }
 
-// unique is a label's name that nothing else has.
+// unique returns a new name for a label.
 func (a *asm) unique(name string) string {
 	a.names++
 	return fmt.Sprint(name, ".", a.names)
@@ -191,7 +192,7 @@ func (a *asm) read(slot, n int, at reg, off int) {
 	a.call(fnRead)
 }
 
-// follow loads the pointer that is at a register plus off in the kernel's memory; 0 where it cannot be read.
+// follow loads the pointer at a register plus off in the kernel's memory, or 0 if it cannot be read.
 func (a *asm) follow(dst, at reg, off int) {
 	a.storei(b64, fp, slotTmp, 0)
 	a.read(slotTmp, 8, at, off)

@@ -1,8 +1,8 @@
 package record
 
-// Programs that run already. A filter is taken by a program itself and cannot be put on another, so that only the bpf back
-// end can watch them: its programs are told the numbers of their threads, and follow them from there. Nothing is stopped
-// and nothing of theirs is changed. proc(5), pidfd_open(2).
+// This file records running programs. A program installs a filter only on itself, so only the bpf back end can watch
+// running programs: its programs get the numbers of their threads, and follow them from there. The recorder stops no
+// process and changes nothing in them. proc(5), pidfd_open(2).
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// Running is what is recorded of the programs that run already: a process and its descendants, or a sandbox.
+// Running says which running programs are recorded: a process and its descendants, or a sandbox.
 type Running struct {
 	pid     int // whose root directory names the files, and whose end ends the recording
 	name    string
@@ -152,7 +152,7 @@ func (r *Running) Wait(stop <-chan struct{}) bool {
 // Close lets go of it. It goes on running.
 func (r *Running) Close() { unix.Close(r.end) }
 
-// Run is what a recording's header says of it: command, profile, home directory, user.
+// Run returns what the header of a recording says about the programs: command, profile, home directory, user.
 func (r *Running) Run() recording.Run {
 	env, _, _ := proc.Head(procPath(r.pid, "environ"), maxEnviron)
 	run := recording.Run{
@@ -223,8 +223,8 @@ func descendants(t statedir.ProcTable, pid int) (in []*statedir.Process) {
 	return in
 }
 
-// attach lets the programs run and tells them of the threads, again until there is none that they do not know: what a
-// thread makes that they know, they follow by themselves.
+// attach starts the kernel's programs and gives them the threads, again and again, until every thread is known. The
+// programs themselves follow what known threads create.
 func (b *bpf) attach(to *Running) error {
 	if err := b.open(to.pid); err != nil {
 		return err
@@ -268,7 +268,7 @@ func startOf(stat string) uint64 {
 	return n
 }
 
-// variable is a variable of an environment as /proc has it; "" if there is none.
+// variable returns a variable from an environment in the form of /proc, or "" if it is not there.
 func variable(env []byte, name string) string {
 	for entry := range bytes.SplitSeq(env, []byte{0}) {
 		if v, ok := bytes.CutPrefix(entry, []byte(name+"=")); ok {
@@ -278,8 +278,8 @@ func variable(env []byte, name string) string {
 	return ""
 }
 
-// uidInside is the effective user of a process in its own user namespace: user_namespaces(7). Without a mapping it is the
-// one that the kernel shows then.
+// uidInside returns the effective user of a process in its own user namespace: user_namespaces(7). If that user has no
+// mapping, it returns the number that the kernel shows instead.
 func uidInside(pid int) uint32 {
 	f := strings.Fields(status(pid, "Uid")[0])
 	if len(f) < 2 {

@@ -20,7 +20,7 @@ import (
 // maxRounds bounds how often processes are listed, for those that fork meanwhile.
 const maxRounds = 100
 
-// welcome takes in what enters a sandbox, and what its groups count, until stop.
+// welcome records the processes that enter a sandbox, and what its groups count, until stop.
 func (b *bpf) welcome(to *Running) {
 	defer b.drained.Done()
 	t := time.NewTicker(time.Second)
@@ -136,7 +136,7 @@ func (b *bpf) placed(tid uint32) bool {
 		binary.LittleEndian.Uint64(value[taskTID:]) == uint64(tid)
 }
 
-// taskValue is that of a thread that is on, by its executable.
+// taskValue returns the value of a recorded thread, by its executable.
 func taskValue(tid, exe uint32) []byte {
 	v := make([]byte, taskSize)
 	binary.LittleEndian.PutUint64(v[taskTID:], uint64(tid))
@@ -145,7 +145,7 @@ func taskValue(tid, exe uint32) []byte {
 	return v
 }
 
-// lateExe is where the numbers of executables begin that were met when the programs counted already.
+// lateExe is the first number for executables that are met after the programs have begun to count.
 const lateExe = 1 << 30
 
 // number is the programs' number of an executable that ran before they did.
@@ -165,7 +165,7 @@ func (b *bpf) number(x recording.Executable) uint32 {
 	return n
 }
 
-// had records what a process has already: its program, what that is made of, and the files that it has open.
+// had records what a process already has: its program, the files that make up the program, and its open files.
 func (b *bpf) had(pid int, x recording.Executable) {
 	maps, allMaps, err := proc.Head(procPath(pid, "maps"), maxMaps) // gone, or not to be read: then there is none of it
 	files, allFiles := namesIn(procPath(pid, "fd"), maxOpenFiles)

@@ -84,7 +84,7 @@ func newBPF(native filter.Arch) (*bpf, error) {
 // firstPIDs is the pid namespace whose numbers the programs see: include/linux/proc_ns.h, PROC_PID_INIT_INO.
 const firstPIDs = "pid:[4026531836]"
 
-// noExe stands for whoever runs the program.
+// noExe stands for the process that runs the program.
 const noExe = 1<<32 - 1
 
 func (b *bpf) load(types *btf, l *layout) error {
@@ -125,7 +125,7 @@ func (b *bpf) load(types *btf, l *layout) error {
 	return nil
 }
 
-// programs are what runs where. Typed is a program that reads what its arguments point to.
+// programs lists the programs and where they run. A Typed program reads what its arguments point to.
 var programs = [...]struct {
 	point string
 	typed bool
@@ -244,7 +244,7 @@ func (b *bpf) layoutRegs() [2][6]int {
 	return [2][6]int{l.regs, l.compat}
 }
 
-// Filter is part of sandbox.Observer: there is none.
+// Filter implements sandbox.Observer. This back end has no filter.
 func (b *bpf) Filter() *filter.Spec { return nil }
 
 // Call is part of sandbox.Observer, and never called.
@@ -310,7 +310,7 @@ func (b *bpf) begin(pids ...int) error {
 	return nil
 }
 
-// drain takes in what the programs tell, until stop.
+// drain reads what the programs report, until stop.
 func (b *bpf) drain() {
 	defer b.drained.Done()
 	fds := []unix.PollFd{{Fd: int32(b.ring.FD()), Events: unix.POLLIN}}

@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/internal/child"
 )
 
-// calledAt is what is known of a number as the programs write it.
+// calledAt is what is known of a number, in the form in which the programs write it.
 func (b *bpf) calledAt(nr uint32) *call {
 	if nr&compatBit != 0 && nr < filter.X32Bit {
 		return b.call(compatArch(b.native).Audit(), int32(nr&^compatBit))
@@ -55,7 +55,7 @@ func (b *bpf) readCalls() {
 	}
 }
 
-// called adds a kind of call with what the programs counted: see tally.
+// called adds a kind of call with the counts of the programs: see tally.
 func (b *bpf) called(exe uint32, f callFact, value []byte) {
 	u64 := binary.LittleEndian.Uint64
 	known := false
@@ -125,7 +125,7 @@ func (b *bpf) readCaps() {
 	})
 }
 
-// readCounters takes in what was lost.
+// readCounters reads how much was lost.
 func (b *bpf) readCounters() {
 	value := make([]byte, 8)
 	read := func(n uint32) uint64 {
@@ -162,7 +162,7 @@ type symbol struct {
 	name string
 }
 
-// kernelSymbols reads /proc/kallsyms; nothing where it hides the addresses (kernel.kptr_restrict).
+// kernelSymbols reads /proc/kallsyms. It returns nothing if that file hides the addresses (kernel.kptr_restrict).
 func kernelSymbols() (s symbols) {
 	text, err := os.ReadFile("/proc/kallsyms")
 	if err != nil {
@@ -181,7 +181,8 @@ func kernelSymbols() (s symbols) {
 	return s
 }
 
-// asker is what of a stack asked for the capability: the first function, from the inside, that is no part of the question.
+// asker returns the function of a stack that asked for the capability: the innermost one that is not part of the
+// question itself.
 func (s symbols) asker(stack []byte) string {
 	for ; len(stack) >= 8; stack = stack[8:] {
 		at := binary.LittleEndian.Uint64(stack)

@@ -108,7 +108,7 @@ func (b *bpf) tell(t *told, f fact, e recording.Event) {
 	}
 }
 
-// inspected reads what there is to know of an executable, while it is there.
+// inspected reads what is needed of an executable, as long as the file exists.
 func (b *bpf) inspected(name string) recording.Executable {
 	x := recording.Executable{Path: name}
 	if fd, err := openRegular(b.root, name); err == nil {

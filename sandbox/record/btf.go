@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// The kinds of types that are looked into, and how much stands behind the common part of each kind.
+// The kinds of types that the recorder uses, and the size of the data after the common part of each.
 const (
 	btfArray  = 3
 	btfStruct = 4
@@ -92,7 +92,7 @@ func btfSize(kind uint8, n int) (int, bool) {
 	return 0, false
 }
 
-// offset is where a structure has a member, in bytes.
+// offset returns the offset of a structure's member, in bytes.
 func (t *btf) offset(name, member string) (int, error) {
 	for i := range t.types {
 		if x := &t.types[i]; x.kind == btfStruct && t.is(x.name, name) {
@@ -104,7 +104,7 @@ func (t *btf) offset(name, member string) (int, error) {
 	return 0, errors.New("BTF: struct " + name + " has no member " + member)
 }
 
-// typedef is the number of a type that has a name of its own; 0 if there is none.
+// typedef returns the number of a named type, or 0 if there is none.
 func (t *btf) typedef(name string) uint32 {
 	for i := range t.types {
 		if x := &t.types[i]; x.kind == 8 && t.is(x.name, name) {
@@ -120,7 +120,7 @@ func (t *btf) is(at uint32, s string) bool {
 	return end < len(t.strings) && t.strings[end] == 0 && string(t.strings[at:end]) == s
 }
 
-// member looks into what has no name of its own, too.
+// member also searches members without a name.
 func (t *btf) member(x *btfType, name string, depth int) (int, bool) {
 	u32 := binary.LittleEndian.Uint32
 	for m := x.members; len(m) >= 12; m = m[12:] {
@@ -140,7 +140,7 @@ func (t *btf) member(x *btfType, name string, depth int) (int, bool) {
 	return 0, false
 }
 
-// skip is the type behind const and volatile.
+// skip returns the type without const and volatile.
 func (t *btf) skip(id uint32) *btfType {
 	for range 8 {
 		x := &t.types[id]

@@ -128,7 +128,8 @@ var addrArgs = [...]addrArg{
 	{"sendto", 4, 5, "send"},
 }
 
-// The flags of open(2) that say what is asked; the same on every architecture here but oDirectory and oNofollow.
+// The flags of open(2) that decide the access. They are the same on every architecture here, except for oDirectory and
+// oNofollow.
 const (
 	oAccmode = 3
 	oWronly  = 1
@@ -138,7 +139,7 @@ const (
 	oPath    = 0x200000
 )
 
-// opens is what the flags of open(2) ask.
+// opens returns the access that the flags of open(2) request.
 func opens(flags uint64) (a recording.Access) {
 	switch {
 	case flags&oPath != 0:
@@ -164,7 +165,7 @@ func opens(flags uint64) (a recording.Access) {
 	return a
 }
 
-// openFlags is the argument that holds open's flags; noFD where there is none.
+// openFlags returns the argument that holds open's flags, or noFD if there is none.
 func openFlags(call string) int {
 	switch call {
 	case "open":
@@ -175,7 +176,7 @@ func openFlags(call string) int {
 	return noFD
 }
 
-// call is what is to be done about a number.
+// call says what to do about a number.
 type call struct {
 	name  string // as recordings have it
 	arch  string // where it is not the machine's

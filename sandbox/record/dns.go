@@ -1,8 +1,8 @@
 package record
 
-// Names behind addresses: what a recorded program was told by a name server. RFC 1035, RFC 3596. An answer comes from
-// anyone, and is believed as far as the program itself believes it: it names an address in the recording, and decides
-// nothing.
+// This file finds the names of addresses, from what a recorded program was told by a name server. RFC 1035, RFC 3596.
+// An answer may come from anyone. The recorder trusts it as far as the program does: the answer names an address in the
+// recording, and decides nothing.
 
 import (
 	"encoding/binary"
@@ -36,8 +36,8 @@ func (g *gather) answered(exe int, message []byte) {
 	}
 }
 
-// namer finds the name that gave an address: to the program itself or, where that has none, to the others, if they were all
-// told the same.
+// namer finds the name whose lookup returned an address: the program's own name or, if it has none, that of the other
+// programs, if they all got the same.
 func (g *gather) namer() func(exe int, addr string) string {
 	others := map[netip.Addr]string{}
 	for k, name := range g.lookups {
@@ -94,8 +94,8 @@ func parseAnswer(m []byte) (name string, addrs []netip.Addr) {
 	return name, addrs
 }
 
-// question is the name that was asked for, in lower case and without the dot at its end, and where the answers begin. A name
-// that no host has is "": it would be written into profiles.
+// question returns the requested name, in lower case and without the dot at its end, and the position at which the
+// answers begin. The name is "" if no host can have it, because it would be written into profiles.
 func question(m []byte) (string, int) {
 	var b strings.Builder
 	at := dnsHead
@@ -120,7 +120,7 @@ func question(m []byte) (string, int) {
 	return strings.TrimSuffix(b.String(), "."), at + 1 + 4 // type and class
 }
 
-// skipName is where a name ends; -1 where the message ends before.
+// skipName returns the end of a name, or -1 if the message ends earlier.
 func skipName(m []byte, at int) int {
 	for at >= 0 && at < len(m) {
 		switch n := int(m[at]); {

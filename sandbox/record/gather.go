@@ -1,7 +1,7 @@
 package record
 
-// What is remembered: each kind of thing once, with how often. A program that never ends cannot make this grow without
-// bound: what comes behind the bound is counted, and the recording is not complete.
+// This file stores what was recorded: each kind of thing once, with a count. A program that never ends cannot make the
+// store grow without bound. What exceeds the bound is counted, and the recording is then not complete.
 
 import (
 	"maps"
@@ -13,7 +13,8 @@ import (
 	"cordon/policy/recording"
 )
 
-// The bounds of what is remembered. A program chooses how long its paths are, so their number alone bounds nothing.
+// The bounds of the store. A program chooses how long its paths are, so a bound on their number alone would not be
+// enough.
 const (
 	maxBytes  = 128 << 20            // of all kinds of things and of the executables
 	factBytes = 512                  // of one, without its texts
@@ -28,7 +29,7 @@ type callFact struct {
 	args [3]uint64 // by recording.Gates
 }
 
-// fact is any other kind of thing, as it was met: what it comes to is found out once.
+// fact is any other kind of thing, as it was met. The recorder works out its meaning once.
 type fact struct {
 	exe  int
 	kind recording.Kind
@@ -36,7 +37,7 @@ type fact struct {
 	bits uint32 // what was done
 }
 
-// gather is everything that was seen so far. The recorder's thread adds to it; what was seen is asked for by another.
+// gather holds everything that was recorded so far. The recorder's thread adds to it, and another thread reads it.
 type gather struct {
 	mu     sync.Mutex
 	native filter.Arch
@@ -86,7 +87,8 @@ func (g *gather) room(what string, texts int) bool {
 	return true
 }
 
-// executable is the number of an executable; -1, which is nobody's, where there is no room for another.
+// executable returns the number of an executable. It returns -1, which belongs to none, if there is no room for another
+// one.
 func (g *gather) executable(x recording.Executable) int {
 	if !g.exes.Knows(x) && !g.room("executables", len(x.Path)+len(x.BuildID)) {
 		return -1
@@ -94,7 +96,8 @@ func (g *gather) executable(x recording.Executable) int {
 	return g.exes.Executable(x)
 }
 
-// call is what is known about a number; nil where there are too many that nobody knows: made up to fill the memory.
+// call returns what is known of a number. It returns nil if there are too many unknown numbers, which a program may
+// have made up to fill the memory.
 func (g *gather) call(arch uint32, nr int32) *call {
 	id := callID{arch, nr}
 	c := g.names[id]
@@ -126,7 +129,7 @@ func (g *gather) again(f fact) bool {
 	return e != nil
 }
 
-// add adds a thing that is met for the first time, and what it comes to.
+// add adds a new kind of thing, and its meaning.
 func (g *gather) add(f fact, e recording.Event) {
 	if g.room(string(f.kind), len(f.text)+len(e.Path)+len(e.Via)) {
 		e.Kind, e.Exe, e.Count = f.kind, f.exe, max(e.Count, 1)
@@ -161,7 +164,7 @@ func (g *gather) peak(exe int, what recording.Peak, value uint64) {
 	}
 }
 
-// recording is what was seen until now, and what was lost of it.
+// recording returns what was recorded so far, and how much of it was lost.
 func (g *gather) recording() (*recording.Recording, map[string]uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -209,7 +212,7 @@ func (g *gather) executes(exe, root int, path, asked string) {
 	}
 }
 
-// begins records that the recorded program itself is run, by nobody in the sandbox.
+// begins records the start of the recorded program itself, which no process in the sandbox caused.
 func (g *gather) begins(root int, path string) {
 	found := resolve(root, path, true)
 	e := found.event(path, recording.Execute)

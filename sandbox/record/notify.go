@@ -37,7 +37,8 @@ type descriptor struct{ group, fd int }
 // maxServers bounds how many of them are remembered.
 const maxServers = 1 << 12
 
-// known is what was found out about a thread. It is believed for a second: by then its number may be another's.
+// known holds what was found out about a thread. It is valid for a second, because the thread's number may then belong
+// to another.
 type known struct {
 	exe   int
 	group int
@@ -99,7 +100,7 @@ func (n *notify) Call(c *sandbox.Call) {
 	}
 }
 
-// behind is a word of the structure that a call's arguments are in.
+// behind is a word of the structure that holds a call's arguments.
 func behind(c *sandbox.Call, name string, word int) uint64 {
 	var buf [8]byte
 	if c.Memory(c.Args[recording.Pointer(name)]+uint64(8*word), buf[:]) < len(buf) {
@@ -187,8 +188,8 @@ func wants(c *sandbox.Call, p *pathArg) recording.Access {
 	return p.want
 }
 
-// base is the directory that a relative path starts from: the working directory, or an open one. The thread's directory
-// of /proc stays open: it is of no other thread, and what is in it is found sooner.
+// base returns the directory at which a relative path starts: the working directory, or an open one. The thread's
+// directory in /proc stays open. So it cannot become that of another thread, and lookups in it are faster.
 func (n *notify) base(tid, dirfd int) (string, bool) {
 	name := "cwd"
 	if dirfd != atFDCWD {
@@ -258,8 +259,8 @@ func (n *notify) address(c *sandbox.Call, exe int, a *addrArg) {
 	}
 }
 
-// answer takes in what the caller is about to receive from a name server, if that has come: the socket is the caller's own,
-// and what is looked at there stays. pidfd_getfd(2), Linux 5.6.
+// answer reads what the caller is about to receive from a name server, if it has arrived. It reads from a copy of the
+// caller's socket and leaves the data there. pidfd_getfd(2), Linux 5.6.
 func (n *notify) answer(c *sandbox.Call, exe int) {
 	d := descriptor{n.tasks[c.TID].group, int(int32(c.Args[0]))}
 	if !n.servers[d] {
@@ -293,7 +294,7 @@ func serves(from unix.Sockaddr) bool {
 	return false
 }
 
-// text reads a path of a task: page by page, since the page behind it may not be there.
+// text reads a path of a task page by page, because the next page may not exist.
 func (n *notify) text(c *sandbox.Call, addr uint64) (string, bool) {
 	buf := &n.buf
 	const page, chunk = 4096, 256
@@ -338,7 +339,7 @@ func (n *notify) stop() {
 	}
 }
 
-// limits are what the filter does not show, and what no filter can.
+// limits lists what the filter does not show, and what no filter can show.
 func (n *notify) limits() (why []string, blind []recording.Kind) {
 	if !n.all {
 		var unseen []string

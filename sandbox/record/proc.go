@@ -67,7 +67,8 @@ func Parent(task int) int {
 	return pid
 }
 
-// join makes a path absolute, without "." and empty parts. ".." stays where a link may stand before it: resolve decides.
+// join makes a path absolute, without "." and empty parts. It keeps ".." after a name that may be a link; resolve
+// handles it.
 func join(dir, name string) string {
 	if !strings.HasPrefix(name, "/") {
 		name = dir + "/" + name
@@ -90,14 +91,14 @@ func plain(name string, follow bool) bool {
 	return !follow && !strings.Contains(name, "/") && name != ".." && name != "."
 }
 
-// found is what a path led to.
+// found is the file that a path led to.
 type found struct {
 	path   string
 	exists bool
 	kind   recording.FileType
 }
 
-// event is a record of it: of what was asked for, and what was asked.
+// event returns a record of the file, with the requested path and access.
 func (f *found) event(asked string, want recording.Access) recording.Event {
 	e := recording.Event{Path: f.path, Access: want, Type: f.kind}
 	if plain := path.Clean(asked); plain != f.path {
@@ -152,8 +153,8 @@ func linkOfProc(name string) bool {
 // maxLinks is how many links a path may lead through: path_resolution(7).
 const maxLinks = 40
 
-// links are the links that the name of a file leads through, each by its own name with what follows it; that of the first is
-// the name itself, in a directory without links. A name with .. behind a link is left alone.
+// links returns the links through which the name of a file leads, each by its own name followed by the rest. The first
+// is the name itself, in a directory without links. links skips a name with ".." after a link.
 func links(root int, name string) (through []string) {
 	rest := strings.Split(strings.TrimPrefix(path.Clean(name), "/"), "/")
 	at := ""
@@ -207,7 +208,7 @@ func look(root int, name string) found {
 	return f
 }
 
-// opened names an open file; name is what it is called where the kernel has no name for it.
+// opened returns the name of an open file, or name if the kernel has none for it.
 func opened(fd int, name string) found {
 	f := found{path: path.Clean(name), exists: true}
 	if to, ok := link("/proc/self/fd/" + strconv.Itoa(fd)); ok && strings.HasPrefix(to, "/") {
@@ -287,8 +288,8 @@ func (g *gather) program(tid int) (x recording.Executable, ok bool) {
 	return x, true
 }
 
-// loads is what the kernel opens besides when it executes a file: the interpreters of scripts, and the dynamic loader.
-// execve(2) follows four scripts.
+// loads returns the other files that the kernel opens when it executes a file: the interpreters of scripts, and the
+// dynamic loader. execve(2) follows four scripts.
 func loads(root int, name string) (also []string) {
 	for range 5 {
 		fd, err := openRegular(root, name)

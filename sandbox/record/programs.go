@@ -1,13 +1,13 @@
 package record
 
-// The programs of the bpf back end. A call is looked at when it ends (sys_exit): by then the kernel has read what the call's
-// pointers point to, so that it can be read without a page fault, and it is known how the call went. exit and exit_group
-// have no end and are seen with that of the task.
+// This file has the programs of the bpf back end. They look at a call when it ends (sys_exit). By then the kernel has
+// read the memory that the call's pointers point to, so the programs can read it without a page fault, and the result
+// of the call is known. exit and exit_group have no end; the end of the task stands for them.
 //
-// A call is looked at in two steps. What it is, with the arguments that matter, is counted in a map: the common case ends
-// there. A call about a file or an address is then hashed with all that it is about, and what is hashed to something new
-// is told to the launcher by a record in the ring buffer. What cannot be told is not remembered either, so that it is
-// tried again, and counted as lost if it never comes back.
+// A program looks at a call in two steps. First it counts the call, with the arguments that matter, in a map. That is
+// all in the common case. Then, for a call about a file or an address, it hashes everything that the call is about. If
+// the hash is new, it sends a record to the launcher through the ring buffer. If there is no room for the record, it
+// forgets the hash, so that the next such call tries again; it counts the record as lost in case no such call comes.
 
 import (
 	"encoding/binary"
@@ -122,7 +122,7 @@ const (
 	opensBehind = 2
 )
 
-// layout is where the kernel has what the programs read.
+// layout holds the offsets of what the programs read in the kernel's memory.
 type layout struct {
 	pid, fs, files, mm, status, exitCode   int // task_struct
 	pwd, root                              int // fs_struct
@@ -180,7 +180,8 @@ func findLayout(t *btf) (*layout, error) {
 	return l, err
 }
 
-// registers are where struct pt_regs has the arguments: its layout is the user's interface to ptrace(2), and fixed.
+// registers holds the offsets of the arguments in struct pt_regs. Its layout is fixed, because ptrace(2) shows it to
+// programs.
 func (l *layout) registers() {
 	if runtime.GOARCH == "arm64" { // x0 holds the result at the end of a call
 		l.regs = [6]int{origX0, 8, 16, 24, 32, 40}
@@ -191,7 +192,7 @@ func (l *layout) registers() {
 	l.nr, l.nrBits, l.compatStatus = 120, b64, 2 // TS_COMPAT
 }
 
-// origX0 is where arm64 keeps the first argument.
+// origX0 is the offset at which arm64 keeps the first argument.
 const origX0 = 272
 
 // mapFDs are the descriptors of the maps.
@@ -228,7 +229,7 @@ type generator struct {
 	receivers []uint32
 }
 
-// newSeed is what the hashes begin with.
+// newSeed returns the initial value of the hashes.
 func newSeed() (seed [2]uint64, err error) {
 	var b [16]byte
 	_, err = unix.Getrandom(b[:], 0)
@@ -245,7 +246,7 @@ func (g *generator) end() {
 	g.exit()
 }
 
-// counter finds a counter: r0. That there is one, the verifier has to be told.
+// counter finds a counter and leaves its address in r0. The code must show the verifier that the counter exists.
 func (g *generator) counter(n int32) {
 	g.storei(b32, fp, slotZero, n)
 	g.lookup(g.m.counters, slotZero)
@@ -267,9 +268,10 @@ func (g *generator) watched() {
 	g.find(r1, leave)
 }
 
-// find looks a task's number up, or leaves to a label: r0 is the task's value. Most tasks are in an array, at the end of
-// their number, where they are found without a call of the kernel's; one whose place is taken is in a hash, and so is one
-// that the launcher added. Where the hash is empty it is not asked: the calls of all other programs come to here.
+// find looks up a task's number. r0 is then the task's value; if there is none, find jumps to a label. Most tasks are
+// in an array, indexed by the end of their number, where looking them up needs no call of the kernel. A task whose
+// place is taken is in a hash, and so is a task that the launcher added. If the hash is empty, find does not look
+// there, because the calls of all other programs on the machine come here.
 func (g *generator) find(tid reg, none string) {
 	found := g.unique("found")
 	g.store(b32, fp, slotTID, tid)
@@ -293,8 +295,8 @@ func (g *generator) slot(tid reg) {
 	g.jumpIfi(jEq, r0, 0, leave)
 }
 
-// keep gives the task slotTID, which has no value, what is in slotValue. A place is taken at once: two processors may
-// want it for tasks that differ.
+// keep gives the task slotTID, which has no value yet, the value in slotValue. It takes a place atomically, because two
+// processors may want the same place for different tasks.
 func (g *generator) keep() {
 	full, kept := g.unique("full"), g.unique("kept")
 	g.load(b32, r1, fp, slotTID)
@@ -319,7 +321,7 @@ func (g *generator) keep() {
 	g.label(kept)
 }
 
-// drop forgets the task slotTID; it goes on with a label where there is none.
+// drop forgets the task slotTID. If there is no such task, it jumps to a label.
 func (g *generator) drop(none string) {
 	hashed, dropped := g.unique("hashed"), g.unique("dropped")
 	g.load(b32, r1, fp, slotTID)

@@ -110,8 +110,9 @@ func (g *generator) number(nr reg) {
 	g.label(have + "2")
 }
 
-// plain counts a call of which nothing but the number matters in an array, and leaves: most calls are such. Nothing here
-// calls the kernel, which costs as much as all the rest. r1 is the executable, and stays; r6 is what the program was given.
+// plain counts, in an array, a call of which only the number matters, and returns; most calls are of this kind. It does
+// not call the kernel, which would cost as much as everything else together. r1 is the executable, and is preserved; r6
+// is the program's context.
 func (g *generator) plain() {
 	g.jumpIfi(jGe, r1, plainExes, "keyed")
 	g.mov(r8, r1)
@@ -140,7 +141,7 @@ func (g *generator) plain() {
 	g.label("keyed")
 }
 
-// plainExes is for how many executables that is done.
+// plainExes is the number of executables for which plain works.
 const plainExes = 64
 
 // count makes the call's key and counts it.
@@ -163,8 +164,9 @@ func (g *generator) count() {
 	g.countKey()
 }
 
-// behind loads what r1 points to where the masked argument is there. What a call that went well has read can be read: if
-// not, that is counted as lost; but for a new task, whose memory is as it was, and need not be there yet.
+// behind loads the memory at r1 if the masked argument is present. After a successful call this memory is readable,
+// because the call has read it; otherwise behind counts it as lost. In a new task the memory may not be present yet,
+// which does not count.
 func (g *generator) behind(i int) {
 	here, read, lost := g.unique("here"), g.unique("read"), g.unique("lost")
 	g.load(b8, r2, r6, entryBehind+i)
@@ -245,7 +247,7 @@ func (g *generator) tally() {
 	g.label(done)
 }
 
-// head fills in what every record begins with.
+// head fills in the beginning of every record.
 func (g *generator) head(kind int32) {
 	rec := scratchRecord
 	g.storei(b32, r9, rec+recKind, kind)

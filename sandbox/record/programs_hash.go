@@ -2,8 +2,8 @@ package record
 
 // Each path is told once: the program remembers a number of it.
 
-// beginHash starts the hash of what a record is about: two words, each from a seed that nobody in the sandbox knows, so
-// that a program cannot hide one thing behind another.
+// beginHash starts the hash of a record. It consists of two words, each from a seed that nobody in the sandbox knows,
+// so that a program cannot hide one thing behind the hash of another.
 func (g *generator) beginHash() {
 	for i, seed := range g.seed {
 		g.word(r1, seed)
@@ -15,7 +15,7 @@ func (g *generator) beginHash() {
 	g.mix(r1)
 }
 
-// mix takes a word into the hash; r2 and r3 are lost, and what is mixed.
+// mix adds a word to the hash. It destroys r2, r3 and the word.
 func (g *generator) mix(v reg) {
 	for i, k := range primes {
 		g.load(b64, r2, fp, slotHash+8*i)
@@ -35,8 +35,8 @@ func (g *generator) mixSign(v reg) {
 	g.mix(v)
 }
 
-// mixDentry takes in which file slotDir is: its directory, its name and its inode. What is freed and made anew at the
-// same address differs in one of them. It goes on with a label where the file has no inode.
+// mixDentry adds the identity of the file slotDir to the hash: its directory, its name and its inode. A file that is
+// freed and made anew at the same address differs in one of them. If the file has no inode, mixDentry jumps to a label.
 func (g *generator) mixDentry(none string) {
 	g.readDentry()
 	g.load(b64, r1, fp, slotDentry+dentryInode)
@@ -48,7 +48,8 @@ func (g *generator) mixDentry(none string) {
 	}
 }
 
-// readDentry reads slotDir: slotDentry, zeros where it cannot be read. The members stand in a row in every kernel so far.
+// readDentry reads slotDir into slotDentry, or zeros if it cannot be read. In every kernel so far the members are
+// adjacent.
 func (g *generator) readDentry() {
 	l := g.l
 	for i := range dentrySize / 8 {
@@ -64,8 +65,8 @@ func (g *generator) readDentry() {
 	}
 }
 
-// mixText takes the record's text in, two words at a time; the last two are filled up. It goes on with a label where the
-// text is longer than can be looked at: the verifier counts every turn of the loop.
+// mixText adds the record's text to the hash, two words at a time; it pads the last two. If the text is too long, it
+// jumps to a label, because the verifier counts every turn of the loop.
 func (g *generator) mixText(long string) {
 	next, done, fits := g.unique("word"), g.unique("words"), g.unique("fits")
 	g.load(b32, r1, r9, scratchRecord+recLen)
@@ -111,7 +112,7 @@ const maxText = 1024
 // primes multiply in the hash: odd numbers without a pattern.
 var primes = [2]uint64{0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f}
 
-// unseen goes on where what is hashed is new, and else counts it and leaves to a label.
+// unseen continues if the hash is new. Otherwise it counts the record and jumps to a label.
 func (g *generator) unseen(seen string) {
 	fresh, known := g.unique("fresh"), g.unique("known")
 	g.lookup(g.m.seen, slotHash)

@@ -1,8 +1,9 @@
 package record
 
-// The parts of the programs that are about names: what a program receives from a name server. That a task has received
-// something from one is noticed where the kernel's sockets do (the tracepoint sock_recv_length, Linux 6.3), so that no
-// other call costs more; the answer is read at the end of the call, when it is where the program wanted it.
+// This file has the parts of the programs that find the names of addresses in what a program receives from a name
+// server. The kernel's sockets show that a task has received something (the tracepoint sock_recv_length, Linux 6.3), so
+// that no other call costs more. The programs read the answer at the end of the call, when it is in the recorded
+// program's memory.
 
 import "golang.org/x/sys/unix"
 
@@ -34,8 +35,8 @@ func (g *generator) received() {
 // receivers are the calls of which the answer is read.
 var receivers = [...]string{"recvfrom", "recvmsg", "read"}
 
-// answer tells of what the call received: r1 is the executable, and is again then; r2 the task's state; r6 what the
-// program was given, and stays; r7 is the task then.
+// answer reports what the call received. r1 is the executable before and after; r2 is the task's state; r6, the
+// program's context, is preserved; r7 is the task afterwards.
 func (g *generator) answer() {
 	g.store(b32, fp, slotExe, r1)
 	g.store(b64, fp, slotKind, r2)

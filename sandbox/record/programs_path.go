@@ -2,8 +2,8 @@ package record
 
 // The parts of the programs that are about files: what a path names, and the names on the way to it.
 
-// paths looks at each path of the call. The program is there twice: a loop is followed by the verifier as often as there are
-// ways through it.
+// paths looks at each path of the call. The program exists twice, because the verifier follows a loop once for each way
+// through it.
 func (g *generator) paths() {
 	g.path(0, "second")
 	g.label("second")
@@ -65,8 +65,8 @@ func (g *generator) path(arg int32, next string) {
 	g.jump(next)
 }
 
-// forget makes the verifier forget what it knows of slots, so that it sees one way where there are many. r9 is the scratch
-// memory.
+// forget makes the verifier forget what it knows of slots, so that it follows one way instead of many. r9 is the
+// scratch memory.
 func (g *generator) forget(slots ...int) {
 	for _, slot := range slots {
 		g.load(b64, r1, fp, slot)
@@ -75,7 +75,7 @@ func (g *generator) forget(slots ...int) {
 	}
 }
 
-// number64 makes a number of what the verifier holds for a pointer, or for a number that it knows.
+// number64 makes an unknown number of a value that the verifier takes for a pointer or for a known number.
 func (g *generator) number64(r reg) {
 	g.store(b64, r9, scratchPlain, r)
 	g.load(b64, r, r9, scratchPlain)
@@ -124,7 +124,7 @@ func (g *generator) fileOf(fd reg, none string) {
 	g.jumpIfi(jEq, r1, 0, none)
 }
 
-// mode puts the mode of slotDir into the record. Of what has none any more nothing is told.
+// mode stores the mode of slotDir in the record. It reports nothing about a file that has no mode any more.
 func (g *generator) mode() {
 	none := g.unique("none")
 	g.load(b64, r1, fp, slotDentry+dentryInode)
@@ -256,7 +256,7 @@ func (g *generator) walk() {
 	g.store(b32, r9, scratchRecord+recWalk, r1)
 }
 
-// atRoot ends a walk at the root of the task, or where there is nothing.
+// atRoot ends a walk at the task's root, or if nothing is left.
 func (g *generator) atRoot(done string) {
 	up := g.unique("up")
 	g.load(b64, r1, fp, slotDir)
@@ -269,7 +269,7 @@ func (g *generator) atRoot(done string) {
 	g.label(up)
 }
 
-// mountPoint goes from the root of a mount to what it is mounted on.
+// mountPoint goes from the root of a mount to its mount point.
 func (g *generator) mountPoint(done string) {
 	l := g.l
 	g.load(b64, r1, fp, slotMnt)
@@ -317,7 +317,7 @@ func (g *generator) appendName(done, cut string) {
 // maxSteps is how many names and mounts a path may have.
 const maxSteps = 40
 
-// tell sends the record. Where there is no room for it, it is forgotten that it was seen.
+// tell sends the record. If there is no room for it, tell forgets its hash, so that the next one is sent.
 func (g *generator) tell() {
 	told := g.unique("told")
 	g.output()
@@ -329,7 +329,7 @@ func (g *generator) tell() {
 	g.label(told)
 }
 
-// output puts the record into the ring buffer; r0 is 0, or there is no room.
+// output writes the record to the ring buffer. r0 is 0 unless there is no room.
 func (g *generator) output() {
 	g.mapFD(r1, g.m.ring)
 	g.mov(r2, r9)

@@ -2,7 +2,7 @@ package record
 
 // The parts of the programs that are about tasks, addresses and capabilities.
 
-// exec is the program behind a successful execve: arguments task, old_pid, bprm of sched_process_exec.
+// exec is the program that runs after a successful execve: arguments task, old_pid, bprm of sched_process_exec.
 func (g *generator) exec() {
 	g.load(b64, r6, r1, 16)
 	g.load(b64, r8, r1, 8) // not the same number: a thread has taken the place of its process's first
@@ -20,7 +20,7 @@ func (g *generator) exec() {
 	g.end()
 }
 
-// identify finds the number of the executable that runs now, and tells of one that is new: slotArg.
+// identify finds the number of the current executable, and reports a new one: slotArg.
 func (g *generator) identify() {
 	g.storei(b64, fp, slotCall, 0)
 	g.storei(b64, fp, slotArg, 0)
@@ -70,7 +70,7 @@ func (g *generator) become() {
 	g.keep()
 }
 
-// request tells of who runs what, by which name.
+// request reports which executable runs which file, and by which name.
 func (g *generator) request() {
 	g.head(recordExec)
 	g.load(b32, r1, fp, slotExe)
@@ -122,8 +122,8 @@ func (g *generator) fork() {
 	g.end()
 }
 
-// gone is the program at sched_process_exit: a task, whose last call may be the one that ends it. SIGKILL ends what still
-// runs at the end of a sandbox.
+// gone is the program at sched_process_exit. It counts the task's last call, which may be the call that ends the task.
+// At the end of a sandbox, SIGKILL ends the remaining tasks.
 func (g *generator) gone() {
 	g.load(b64, r6, r1, 0)
 	g.watched()

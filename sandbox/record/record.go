@@ -1,12 +1,13 @@
-// Package record watches a program in a sandbox and tells what it did, as a recording.
+// Package record watches a program in a sandbox, and makes a recording of what the program does.
 //
-// There are two back ends. "notify" works for anybody: a system call filter of its own shows the calls that matter to the
-// launcher, which looks at each while the caller waits and lets it go on. "bpf" takes root: programs in the kernel look at
-// every call, keep each kind of thing once, and hold nobody up.
+// There are two back ends. "notify" works for every user: a system call filter shows the interesting calls to the
+// launcher, which looks at each while the caller waits, and then lets it continue. "bpf" needs root: programs in the
+// kernel look at every call, keep each kind of thing once, and delay no process.
 //
-// Neither protects: a call that was looked at is made by the kernel from memory that the program can change meanwhile
-// (seccomp_unotify(2), "Caveats"), and a recorded program runs with the root and the namespaces of the profile but
-// without its filter, its capabilities' limits and Landlock. It is for programs that are trusted as far as that.
+// Neither gives protection. The kernel makes a call from memory that the program can change after the recorder's look
+// (seccomp_unotify(2), "Caveats"). A recorded program also runs without the profile's filter, without Landlock and
+// without the limits on its capabilities; it has only the profile's root and namespaces. Record only programs that you
+// trust this far.
 package record
 
 import (
@@ -39,7 +40,7 @@ type Options struct {
 	AllCalls bool   // notify: have every call shown, those too that a program makes all the time
 }
 
-// Recorder is a sandbox.Observer that collects a recording. It is for one run.
+// Recorder is a sandbox.Observer that collects a recording of one run.
 type Recorder struct {
 	backend
 	name    string
@@ -51,13 +52,13 @@ type Recorder struct {
 type backend interface {
 	sandbox.Observer
 	facts() *gather
-	// stop ends the watching, and takes in what is still on its way.
+	// stop ends the recording, and reads what has not arrived yet.
 	stop()
 	// limits are why the recording is not complete, and what cannot be seen at all.
 	limits() (why []string, blind []recording.Kind)
 }
 
-// New makes a recorder. An error says why there is none; with Auto, of every back end.
+// New makes a recorder. The error says why no back end works here; with Auto it names the reason for each back end.
 func New(o Options) (*Recorder, error) {
 	native, ok := filter.ParseArch(runtime.GOARCH)
 	if !ok {
@@ -83,8 +84,8 @@ func New(o Options) (*Recorder, error) {
 	return r, nil
 }
 
-// Watch makes a recorder of the notify back end that is shown what a filter of the caller's notifies of, and tells seen
-// what is met for the first time, while its caller waits. Of the event that seen gets only Count changes later.
+// Watch makes a recorder of the notify back end for a filter that belongs to the caller. It calls seen for each new
+// kind of thing, while the program waits. Afterwards only the Count of that event changes.
 func Watch(spec *filter.Spec, seen func(*recording.Event)) (*Recorder, error) {
 	native, ok := filter.ParseArch(runtime.GOARCH)
 	if !ok {
@@ -134,7 +135,8 @@ func (r *Recorder) Ready(task int) error {
 // Stop ends the recording; call it when the task is gone.
 func (r *Recorder) Stop() { r.stop() }
 
-// Dropped is how many things there was no room for. Unlike what is lost with a caller that was killed, they happened.
+// Dropped returns how many things found no room in the recording. Unlike the things that were lost with a killed
+// caller, these certainly happened.
 func (r *Recorder) Dropped() uint64 {
 	g := r.facts()
 	g.mu.Lock()
@@ -142,8 +144,8 @@ func (r *Recorder) Dropped() uint64 {
 	return g.dropped
 }
 
-// Recording is what was seen until now. run says what the recorder cannot know: the command, the profile, who it is for,
-// how it ended.
+// Recording returns what was recorded so far. run holds what the recorder cannot know: the command, the profile, the
+// user, and how the run ended.
 func (r *Recorder) Recording(run recording.Run) *recording.Recording {
 	out, lost := r.facts().recording()
 	why, blind := r.limits()
@@ -177,9 +179,9 @@ func kernel() string {
 	return unix.ByteSliceToString(uts.Release[:])
 }
 
-// Permissive is the profile that a program is recorded in: the root, mounts, namespaces, ids, environment and wall-clock
-// limit of p, and nothing else of it. Capabilities are given where they reach no further than a user namespace of the
-// sandbox's own.
+// Permissive returns the profile in which a program is recorded. It has the root, mounts, namespaces, ids, environment
+// and wall-clock limit of p, and nothing else of p. It keeps all capabilities if they reach no further than a user
+// namespace of the sandbox's own.
 func Permissive(p *policy.Profile) *policy.Profile {
 	out := *p
 	out.Syscalls = policy.Syscalls{}

@@ -1,7 +1,8 @@
 package record
 
-// What is used at most: memory, processes and threads, descriptors. The kernel keeps none of it for a program that has
-// ended, so that it is looked at now and then while it runs. proc_pid_status(5), proc_pid_fd(5), proc_tid_children(5).
+// This file measures the highest use of memory, processes, threads and descriptors. The kernel keeps none of these
+// figures for a program that has ended, so the recorder looks at them from time to time while it runs.
+// proc_pid_status(5), proc_pid_fd(5), proc_tid_children(5).
 
 import (
 	"strconv"
@@ -16,13 +17,13 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Looking takes a fiftieth of the time at most.
+// Measuring takes at most a fiftieth of the time.
 const (
 	sampleEvery = 20 * time.Millisecond
 	sampleShare = 50
 )
 
-// sampler looks now and then at how much there is of what limits bound.
+// sampler measures the resources that limits can bound, from time to time.
 type sampler struct {
 	gather *gather
 	mu     sync.Mutex
@@ -50,7 +51,7 @@ func (s *sampler) add(pids ...int) {
 	}
 }
 
-// processes are those that are alive: what has ended is forgotten, and what they have made is added.
+// processes updates the living processes: it drops those that have ended and adds those that they made.
 func (s *sampler) processes() (pids []int) {
 	s.mu.Lock()
 	for pid, at := range s.alive {
@@ -88,7 +89,7 @@ func (s *sampler) run() {
 	}
 }
 
-// look looks at every process once. The sum of resident sets counts what is shared several times.
+// look measures every process once. The sum of resident sets counts shared memory several times.
 func (s *sampler) look() {
 	var memory, threads uint64
 	for _, pid := range s.processes() {
@@ -161,7 +162,8 @@ func below(pids []int) []int {
 	return pids
 }
 
-// Used takes from the report what the sandbox used at most. What its groups have counted is more than what was looked at.
+// Used takes the sandbox's highest use from the report. The counters of the sandbox's groups cover more than the
+// samples.
 func (r *Recorder) Used(rep *report.Report) {
 	g := r.facts()
 	g.mu.Lock()
@@ -171,7 +173,7 @@ func (r *Recorder) Used(rep *report.Report) {
 	g.counted(rep.PeakMemory, rep.PeakPIDs)
 }
 
-// counted takes the peaks that the sandbox's groups have counted, which are exact; nil where they have not.
+// counted returns the peaks that the sandbox's groups have counted, which are exact, or nil if they have not.
 func (g *gather) counted(memory, pids *uint64) {
 	for _, p := range [...]struct {
 		what recording.Peak

@@ -42,8 +42,8 @@ var families = [64]string{
 	unix.AF_PACKET: "packet", unix.AF_ALG: "alg", unix.AF_VSOCK: "vsock", unix.AF_BLUETOOTH: "bluetooth", unix.AF_CAN: "can", unix.AF_XDP: "xdp",
 }
 
-// protocol is the protocol of a task's socket, as the kernel names it among the extended attributes of sockfs; "" where
-// that is not to be had.
+// protocol returns the protocol of a task's socket, from the extended attributes of sockfs, or "" if that is not
+// available.
 func protocol(tid, fd int) string {
 	var buf [32]byte
 	n, err := unix.Getxattr(procPath(tid, "fd/"+strconv.Itoa(fd)), "system.sockprotoname", buf[:])

@@ -1,7 +1,7 @@
 package record
 
-// What the filter of the notify back end shows. A filter has no memory: it cannot show a call once and then let it pass,
-// and a filter that is put on top can only forbid more. So what is asked is decided here, once, for every call.
+// This file decides what the filter of the notify back end shows. A filter has no memory: it cannot show a call once
+// and then let it pass, and a second filter can only forbid more. So this file decides once for every call.
 
 import (
 	"slices"

@@ -96,8 +96,8 @@ type Denials struct {
 	List    []Denial `json:"list"`
 }
 
-// Denial is one kind of denied call: those with the same number, constants among the arguments, and errno. What else
-// it says is about the first.
+// Denial is one kind of denied call: all calls with the same number, constants among the arguments, and errno. The
+// other fields describe the first of these calls.
 type Denial struct {
 	Call   string   `json:"call"`
 	Args   []uint64 `json:"args"`           // its six registers
@@ -132,7 +132,8 @@ const (
 	LimitFileSize = "file-size" // RLIMIT_FSIZE: SIGXFSZ
 )
 
-// Restored is a guard that was mounted again during the run, because the host had replaced what it was mounted on.
+// Restored is a guard that the launcher mounted again during the run, because somebody on the host had replaced the
+// file below it.
 type Restored struct {
 	Path  string     `json:"path"`          // inside
 	Count int        `json:"count"`         // how often

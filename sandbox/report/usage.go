@@ -2,7 +2,8 @@ package report
 
 import "time"
 
-// Usage is what the sandbox has used, besides the times and the peak in Report. What the kernel does not tell is nil.
+// Usage says what the sandbox has used, besides the times and the peak in Report. A figure that the kernel does not
+// provide is nil.
 type Usage struct {
 	PeakMemory  *uint64 `json:"peak_memory_bytes,omitempty"` // of the whole sandbox, files that it cached included; v2: Linux 5.19
 	PeakSwap    *uint64 `json:"peak_swap_bytes,omitempty"`   // v2: Linux 6.5
@@ -19,7 +20,8 @@ type Usage struct {
 	Throttled        *time.Duration `json:"throttled_ns,omitempty"`      // held back by limits.cpus
 	ThrottledPeriods *uint64        `json:"throttled_periods,omitempty"` // of 100 ms, in which it was
 
-	// Stalls: how long some, or all, of the tasks waited for a resource; v2, and only where the kernel counts (PSI).
+	// Stalls says how long some, or all, of the tasks waited for a resource. Only cgroup v2 has it, and only if the
+	// kernel counts (PSI).
 	CPUStall        *time.Duration `json:"cpu_stall_ns,omitempty"`
 	MemoryStall     *time.Duration `json:"memory_stall_ns,omitempty"`
 	MemoryStallFull *time.Duration `json:"memory_stall_full_ns,omitempty"`

@@ -13,16 +13,16 @@ type ProcTable = state.ProcTable
 // Processes reads /proc. ProcTable.Of then returns the processes of a sandbox.
 func Processes() (ProcTable, error) { return state.Processes() }
 
-// Sample is what a running sandbox uses at a moment.
+// Sample holds what a running sandbox uses at one moment.
 type Sample = state.Sample
 
-// Counters are what the kernel has counted for the sandbox's groups.
+// Counters holds what the kernel has counted for the sandbox's groups.
 type Counters = state.Counters
 
-// Kernel is what the kernel says of a sandbox.
+// Kernel holds what the kernel says of a sandbox.
 type Kernel = state.Kernel
 
-// KernelProcess is what the kernel says of a process.
+// KernelProcess holds what the kernel says of a process.
 type KernelProcess = state.KernelProcess
 
 // MinLogSize is the smallest size at which a new file of a log is begun, in bytes.

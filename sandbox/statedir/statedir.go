@@ -24,8 +24,8 @@ type NotFoundError = state.NotFoundError
 // ReadLog. Close must be called after use.
 type Entry = state.Entry
 
-// State is what a sandbox's directory says of it: state.json. A launcher fills in Name, Profile, Args, Cwd, Home,
-// Detached and AutoRemove; Dir.Create the rest.
+// State is the content of state.json in a sandbox's directory. A launcher fills in Name, Profile, Args, Cwd, Home,
+// Detached and AutoRemove; Dir.Create fills in the rest.
 type State = state.State
 
 // ProcessID names a process for good: a later process that gets the same number has another start time.

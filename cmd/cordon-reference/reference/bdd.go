@@ -73,7 +73,7 @@ func (d *diagrams) part(n node, bit int16, set bool) node {
 	}
 }
 
-// ite is g where f holds, else h.
+// ite returns g for the inputs for which f holds, otherwise h.
 func (d *diagrams) ite(f, g, h node) node {
 	switch {
 	case f == always || g == h:

@@ -78,7 +78,7 @@ const (
 	FileText    = "text"    // an Attached, packed
 )
 
-// Descriptors returns the descriptors by what they are. The map is a's own.
+// Descriptors returns the descriptors by their purpose. The map is a's own.
 func (a *Attached) Descriptors() map[string]int {
 	if a.fds == nil {
 		a.fds = map[string]int{}
@@ -93,7 +93,7 @@ func (a *Attached) With(fds map[string]int) *Attached {
 	return &b
 }
 
-// Open opens what is below /proc/PID.
+// Open opens the namespaces and the root below /proc/PID.
 func (a *Attached) Open(dir string) error {
 	for i := range host.Kinds {
 		name := host.Kinds[i].Name
@@ -217,8 +217,8 @@ func (a *Attached) Close() {
 	}
 }
 
-// Send is the sandbox for another process: descriptors that go with a message by SCM_RIGHTS (unix(7)), of which the first
-// is a file with what it says besides, which nobody can change any more. The others stay a's.
+// Send returns the descriptors for another process, to send with a message by SCM_RIGHTS (unix(7)). The first is a
+// sealed file that holds the remaining data; nobody can change it any more. The other descriptors still belong to a.
 func (a *Attached) Send() ([]int, error) {
 	text := pack(a)
 	file, err := unix.MemfdCreate("attach", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -240,8 +240,7 @@ func (a *Attached) Send() ([]int, error) {
 	return fds, nil
 }
 
-// Receive makes an Attached of what send gave in another process. It takes the descriptors over, whatever becomes
-// of it.
+// Receive makes an Attached from the descriptors of Send in another process. It owns the descriptors, even if it fails.
 func Receive(fds []int) (*Attached, error) {
 	if len(fds) == 0 {
 		return nil, &fail.Error{Op: "attach", Err: errors.New("no descriptor arrived")}
@@ -357,7 +356,8 @@ func (a *Attached) CheckRoot(path string) error {
 	return nil
 }
 
-// CheckAround compares what the child, whose status is given, has from its launcher with what the sandbox's task had.
+// CheckAround compares what the child inherited from its launcher with what the sandbox's task had. It gets the child's
+// status.
 func (a *Attached) CheckAround(status []byte, dir string) error {
 	for _, x := range [...]struct{ key, want string }{{"Uid", a.UIDs}, {"Gid", a.GIDs}} {
 		if got := proc.StatusField(status, x.key); got != x.want {
@@ -371,7 +371,7 @@ func (a *Attached) CheckAround(status []byte, dir string) error {
 	}
 	if got := proc.StatusField(status, "Seccomp_filters"); proc.Number(got) < proc.Number(a.Filters) {
 		return &fail.Error{Op: "exec", Err: errors.New("the sandbox was started under " + a.Filters + " filters, and this is run under " + got),
-			Hint: "run cordon exec where the sandbox was started"}
+			Hint: "run cordon exec where you started the sandbox"}
 	}
 	groups, err := proc.ReadAll(dir + "/cgroup")
 	if err != nil {
@@ -379,17 +379,18 @@ func (a *Attached) CheckAround(status []byte, dir string) error {
 	}
 	for line := range strings.Lines(a.Cgroups) {
 		if !strings.Contains("\n"+string(groups), "\n"+line) {
-			return &fail.Error{Op: "read back the cgroups", Err: errors.New("it is not in " + strings.TrimSpace(line)), Hint: "run cordon exec where the sandbox was started"}
+			return &fail.Error{Op: "read back the cgroups", Err: errors.New("it is not in " + strings.TrimSpace(line)), Hint: "run cordon exec where you started the sandbox"}
 		}
 	}
 	if label := line(dir + "/attr/current"); label != a.Label {
 		return &fail.Error{Op: "exec", Err: errors.New("the sandbox's task has the label " + a.Label + " of the kernel's security module, and this has " + label),
-			Hint: "run cordon exec where the sandbox was started"}
+			Hint: "run cordon exec where you started the sandbox"}
 	}
 	return nil
 }
 
-// Terminal is what of an environment is about the terminal and is kept by the sandbox's profile, for Cmd.Env.
+// Terminal returns the variables of an environment that describe the terminal and that the sandbox's profile keeps, for
+// Cmd.Env.
 func (a *Attached) Terminal(getenv func(string) string) (env []string) {
 	for _, name := range terminalVariables {
 		if value := getenv(name); value != "" && a.Profile.Env.Keeps(name) {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Caller is who asks: what it may do decides where a group can go.
+// Caller describes the caller, whose rights decide where a group can be made.
 type Caller struct {
 	UID int
 	PID int
@@ -20,7 +20,7 @@ const (
 	atSystemd = "systemd"
 )
 
-// Choice is what Make does: in which groups, and with which limits.
+// Choice says what Make will do: in which groups, and with which limits.
 type Choice struct {
 	Kind    string // of the layout
 	Lacking []Lack // what cannot be had
@@ -30,7 +30,8 @@ type Choice struct {
 	devices bool
 }
 
-// Lack is a limit that cannot be had. Limit is its key in the profile's section, with the device or page size behind it.
+// Lack is a limit that is not available. Limit is its key in the profile's section, followed by the device or page
+// size.
 type Lack struct{ Limit, Why, Remedy string }
 
 // target is a group that is to be made.
@@ -46,12 +47,12 @@ type target struct {
 // Empty reports whether nothing is to be made.
 func (c *Choice) Empty() bool { return len(c.dirs) == 0 && c.unit == nil }
 
-// V2 reports whether the child is born in a group: that of the v2 tree, with clone3(2).
+// V2 reports whether the child starts in a group of the v2 tree, with clone3(2).
 func (c *Choice) V2() bool {
 	return c.unit == nil && slices.ContainsFunc(c.dirs, func(t target) bool { return t.version == 2 })
 }
 
-// Where says in words where the groups go.
+// Where describes the place of the groups in words.
 func (c *Choice) Where() string {
 	if c.unit != nil {
 		return "a transient scope of systemd"
@@ -107,8 +108,8 @@ const (
 	controllers = "systemctl edit user@.service, with [Service] Delegate=cpu cpuset io memory pids, and log in again"
 )
 
-// Choose decides where the groups go. at is policy.Limits.Cgroup. What cannot be had is in Choice.Lacking, by limit; the
-// rest of the choice then goes without it.
+// Choose decides where the groups go. at is policy.Limits.Cgroup. Choice.Lacking lists the limits that are not
+// available; the rest of the choice does not contain them.
 func Choose(f Files, l *Layout, want *Limits, at string, who Caller) *Choice {
 	c := &Choice{Kind: l.Kind(), devices: want.Devices}
 	find := finder{f: f, l: l, at: at, who: who, c: c}

@@ -15,7 +15,7 @@ import (
 	"cordon/sandbox/internal/child"
 )
 
-// Device is one that may be read, written and made.
+// Device is a device that the sandbox may read, write and create.
 type Device struct {
 	Block    bool
 	Major    uint32

@@ -17,7 +17,7 @@ type Files interface {
 	Access(path string, mode uint32) error   // access(2), of the caller
 }
 
-// Layout is the cgroup trees of a machine, and where the caller is in them.
+// Layout holds the cgroup trees of a machine, and the caller's place in them.
 type Layout struct {
 	Trees []Tree
 }
@@ -115,7 +115,7 @@ func (t *Tree) findOwn(own, root string) {
 	}
 }
 
-// Kind is "v2", "v1", "hybrid", or "" where no tree is mounted.
+// Kind returns "v2", "v1", "hybrid", or "" if no tree is mounted.
 func (l *Layout) Kind() string {
 	var has [3]bool
 	for i := range l.Trees {
@@ -148,9 +148,9 @@ func (l *Layout) tree(controller string) *Tree {
 	return nil
 }
 
-// Name is what the groups of a sandbox are called: it names the launcher, so that what a killed one left can be told from
-// what is in use. ns is the inode of its pid namespace, start when it began (proc_pid_stat(5), field 22), n counts its
-// sandboxes.
+// Name returns the name of a sandbox's groups. The name identifies the launcher, so that groups of a killed launcher
+// can be distinguished from groups in use. ns is the inode of the launcher's pid namespace, start is its start time
+// (proc_pid_stat(5), field 22), and n counts its sandboxes.
 func Name(ns uint64, pid int, start uint64, n int) string {
 	name := prefix + strconv.FormatUint(ns, 16) + "-" + strconv.Itoa(pid) + "-" + strconv.FormatUint(start, 10)
 	if n > 0 {

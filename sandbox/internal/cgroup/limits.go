@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Limits is what is asked for. Nil, 0 and "" ask for nothing.
+// Limits holds the requested limits. Nil, 0 and "" request nothing.
 type Limits struct {
 	Memory     *int64 // bytes
 	MemoryHigh *int64 // bytes
@@ -22,7 +22,7 @@ type Limits struct {
 	Devices    bool // Guard bars the sandbox from devices
 }
 
-// IOMax bounds what is done per second to a block device; 0 is no bound.
+// IOMax limits what the sandbox does to a block device in a second; 0 means no limit.
 type IOMax struct {
 	Name         string // of the limit in reports
 	Major, Minor uint32

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Group is what Make made, while the launcher holds it.
+// Group holds the groups that Make made, while the launcher uses them.
 type Group struct {
 	Place
 	Lacking []Lack // limits that turned out to have no file in this kernel
@@ -31,7 +31,7 @@ func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint is what an error advises; "" for nothing.
+// Hint returns the advice of an error, or "" if it has none.
 func Hint(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
@@ -234,8 +234,8 @@ func (g *Group) Open() (fd int, err error) {
 	return fd, nil
 }
 
-// OpenTasks opens the file of the v1 tree of a controller through which a thread joins: it writes "0". That of one thread
-// takes no lock that would wait for every processor, as that of a whole process does (cgroup.procs).
+// OpenTasks opens the file by which a thread joins a group in a controller's v1 tree: the thread writes "0". Joining
+// with one thread takes no lock that waits for every processor. Joining with a whole process does (cgroup.procs).
 func (g *Group) OpenTasks(controller string) (fd int, err error) {
 	d := g.dir(controller)
 	fd, err = unix.Openat(g.fd(d), "tasks", unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -252,7 +252,7 @@ type Found struct {
 	File  string
 }
 
-// Confirm reads every limit back and holds it against what was asked for, and that a process is in every group.
+// Confirm reads every limit back and compares it with the requested one, and checks that a process is in every group.
 func (g *Group) Confirm(procCgroup string) ([]Found, error) {
 	var found []Found
 	for i := range g.Dirs {
@@ -297,7 +297,7 @@ func (g *Group) member(d *Dir, text string) bool {
 	return false
 }
 
-// Sweep removes the groups that launchers which are gone have left beside this one's, and what still runs in them.
+// Sweep removes the groups that dead launchers have left beside this launcher's group, and kills the processes in them.
 func (g *Group) Sweep() error {
 	var errs []error
 	for i := range g.Dirs {

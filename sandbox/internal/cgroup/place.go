@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Place is where a sandbox's groups are. It is plain data that can be kept in a file; its methods need no more than it.
+// Place says where a sandbox's groups are. It is plain data that can be kept in a file, and its methods need nothing
+// else.
 type Place struct {
 	Name string `json:"name"`           // of each group: see Name
 	Dirs []Dir  `json:"dirs"`           // one for each tree; at least one
@@ -130,8 +131,8 @@ func (p *Place) freezing() (cgroups.Manager, error) {
 // killTries bounds how often processes are killed one by one, for those that fork meanwhile.
 const killTries = 100
 
-// Kill ends every process in the groups: with cgroup.kill (v2, Linux 5.14), which no fork escapes; else one by one until
-// none is left.
+// Kill ends every process in the groups: with cgroup.kill (v2, Linux 5.14), which no fork escapes, or otherwise one by
+// one until none is left.
 func (p *Place) Kill() error {
 	if d := p.v2(); d != nil {
 		err := writeFile(d.Path, "cgroup.kill", "1")
@@ -159,8 +160,8 @@ func (p *Place) Kill() error {
 	return errors.New("kill: " + strconv.Itoa(len(left)) + " processes are left in " + p.Dirs[0].Path)
 }
 
-// Remove takes the groups away, with those that were made below them, and undoes what was done to make them. Every
-// process must be gone, or about to be. What is gone already is no error.
+// Remove removes the groups and those below them, and undoes what was done to make them. Every process must have ended,
+// or be about to end. A group that no longer exists is no error.
 func (p *Place) Remove() error {
 	var errs []error
 	for i := range p.Dirs {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stats is what the kernel has counted. What this kernel, or this layout, does not count is nil, never 0.
+// Stats holds what the kernel has counted. A figure that this kernel or layout does not count is nil, never 0.
 type Stats struct {
 	Memory *Memory `json:"memory,omitempty"`
 	CPU    *CPU    `json:"cpu,omitempty"`
@@ -47,7 +47,7 @@ type PIDs struct {
 	MaxEvents *uint64 `json:"max_events,omitempty"` // how many forks the limit has refused
 }
 
-// IO is what went to block devices, over all of them.
+// IO is the sum over all block devices.
 type IO struct {
 	ReadBytes  *uint64   `json:"read_bytes,omitempty"`
 	WriteBytes *uint64   `json:"write_bytes,omitempty"`
@@ -56,8 +56,8 @@ type IO struct {
 	Pressure   *Pressure `json:"pressure,omitempty"`
 }
 
-// Pressure is how long some, or all, of the tasks were stalled for a resource (Documentation/accounting/psi.rst; v2, Linux
-// 4.20, and only where the kernel has PSI on).
+// Pressure says how long some, or all, of the tasks were stalled for a resource (Documentation/accounting/psi.rst; v2,
+// Linux 4.20, and only if PSI is on).
 type Pressure struct {
 	Some *time.Duration `json:"some_ns,omitempty"`
 	Full *time.Duration `json:"full_ns,omitempty"`
@@ -66,7 +66,7 @@ type Pressure struct {
 // Stats reads the counters. Groups that are gone have none, which is an error.
 func (p *Place) Stats() (*Stats, error) { return p.read(true) }
 
-// Totals is Stats without what is in use just now: for a sandbox that has ended.
+// Totals is Stats without the current use, for a sandbox that has ended.
 func (p *Place) Totals() (*Stats, error) { return p.read(false) }
 
 func (p *Place) read(now bool) (*Stats, error) {
@@ -93,8 +93,8 @@ func (p *Place) read(now bool) (*Stats, error) {
 	return s, nil
 }
 
-// Events are those of the counters that tell of a limit that was reached: how many processes were killed for memory, and
-// how many forks were refused. It reads no other file.
+// Events returns the counters that show whether a limit was reached: how many processes were killed for memory, and how
+// many forks were refused. It reads no other file.
 func (p *Place) Events() (kills, refused *uint64) {
 	if d := p.dir("memory"); d != nil {
 		text, _ := readAt(unix.AT_FDCWD, d.Path+"/"+d.MemoryEvents()) // none is nothing
@@ -132,7 +132,7 @@ const (
 	KeyRefused = "max"      // of pids.events: forks that were refused
 )
 
-// Count is a number in the text of a file of lines "key number"; nil where it is not there.
+// Count returns a number from a text with lines "key number", or nil if the key is missing.
 func Count(text, key string) *uint64 {
 	for line := range strings.Lines(text) {
 		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); name == key {

@@ -93,21 +93,21 @@ func AddMap(fd int, key, value []byte) error {
 	return err
 }
 
-// DeleteMap takes a key out. ENOENT: it has no value.
+// DeleteMap removes a key. ENOENT: the key has no value.
 func DeleteMap(fd int, key []byte) error {
 	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0])}
 	_, err := bpf(unix.BPF_MAP_DELETE_ELEM, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return err
 }
 
-// GetMap reads the value at a key. ENOENT: there is none.
+// GetMap reads the value of a key. ENOENT: the key has no value.
 func GetMap(fd int, key, value []byte) error {
 	attr := mapElem{fd: uint32(fd), key: unsafe.Pointer(&key[0]), value: unsafe.Pointer(&value[0])}
 	_, err := bpf(unix.BPF_MAP_LOOKUP_ELEM, unsafe.Pointer(&attr), unsafe.Sizeof(attr))
 	return err
 }
 
-// NextKey puts the key behind key into next; nil is before the first. ENOENT: there is no more.
+// NextKey stores the key after key in next. nil stands for the position before the first key. ENOENT: key was the last.
 func NextKey(fd int, key, next []byte) error {
 	attr := mapElem{fd: uint32(fd), value: unsafe.Pointer(&next[0])}
 	if key != nil {
@@ -150,8 +150,8 @@ func LoadTracepoint(insns []byte, typed uint32) (fd int, err error) {
 	return -1, errors.New(err.Error() + ": " + text[max(0, len(text)-1<<12):])
 }
 
-// AttachRawTracepoint runs a program at a tracepoint for as long as the descriptor is open; at the one that it was loaded for
-// where name is "".
+// AttachRawTracepoint runs a program at a tracepoint as long as the descriptor is open. If name is "", it uses the
+// tracepoint for which the program was loaded.
 func AttachRawTracepoint(name string, prog int) (fd int, err error) {
 	attr := struct {
 		name unsafe.Pointer
@@ -190,10 +190,10 @@ func NewRing(size int) (*Ring, error) {
 	return r, nil
 }
 
-// FD is the map's descriptor; poll(2) says when there is something.
+// FD returns the map's descriptor. poll(2) on it says when there is something to read.
 func (r *Ring) FD() int { return r.fd }
 
-// Read passes on what is there. What do gets is good until it returns.
+// Read passes each available record to do. The record is valid until do returns.
 func (r *Ring) Read(do func([]byte)) {
 	const busy, discard, header = 1 << 31, 1 << 30, 8
 	at, data := (*uint64)(unsafe.Pointer(&r.consumer[0])), r.producer[len(r.consumer):]

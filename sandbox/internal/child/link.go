@@ -42,8 +42,8 @@ const (
 	windowSize = 16 << 10 // or two pages, where they are larger
 )
 
-// Image is a plan ready to run, in memory that the child shares: what is added behind Start the child can run too, once
-// it has been told. It is used once.
+// Image is a plan that is ready to run, in memory that the child shares. The launcher may add steps after Start, and
+// the child can run them once it is told. An Image is used once.
 type Image struct {
 	clone  uint64
 	group  int    // what CLONE_INTO_CGROUP names
@@ -67,7 +67,7 @@ const (
 	dataStart = 24 << 20
 )
 
-// InitBase is what the numbers of init's steps begin at in a Fault.
+// InitBase is the number of init's first step in a Fault.
 const InitBase = 1 << 20
 
 // Page is the memory that the child shares with the launcher.
@@ -84,7 +84,7 @@ type Page struct {
 	scratchUse unix.Rusage
 }
 
-// Fault is the step that failed; or where Errno is 0, the one that is going on.
+// Fault is the step that failed or, if Errno is 0, the step that is running.
 type Fault struct {
 	Step  uint32 // index + 1, of init's steps InitBase more; 0 before the first and behind the last
 	Errno uint32
@@ -145,15 +145,15 @@ func New(clone uint64) (*Image, error) {
 	}, nil
 }
 
-// Cgroup names the group that the child is born in, where its flags say that there is one.
+// Cgroup sets the group in which the child starts, if its flags ask for one.
 func (im *Image) Cgroup(fd int) { im.group = fd }
 
-// Add links steps behind those that the child, or the task, has.
+// Add appends steps to those of the child and the task.
 func (im *Image) Add(steps []plan.Step, files map[string]int) error {
 	return im.link(&im.ops, im.opsAt(opsStart), &im.fail[0], steps, files)
 }
 
-// AddInit links steps behind those that init has. It must have them all before the child forks.
+// AddInit appends steps to those of init. init must have all its steps before the child forks.
 func (im *Image) AddInit(steps []plan.Step, files map[string]int) error {
 	return im.link(&im.init, im.opsAt(initStart), &im.fail[1], steps, files)
 }
@@ -405,8 +405,8 @@ func (im *Image) sendRights(text string, fd int32) (*message, []byte, error) {
 // owner is the address of the owner word.
 func (im *Image) owner() uintptr { return uintptr(unsafe.Pointer(&im.page.owner)) }
 
-// Released reports whether the kernel has let go of the memory in which the task ran the plan: the task runs the program, or
-// has ended. It is always false where the plan has no plan.HoldOwner.
+// Released reports whether the kernel has released the memory in which the task ran the plan: the task runs the
+// program, or has ended. It is always false if the plan has no plan.HoldOwner.
 func (p *Page) Released() bool {
 	const ownerDied = 0x40000000 // FUTEX_OWNER_DIED: get_robust_list(2)
 	return atomic.LoadUint32(&p.owner)&ownerDied != 0
@@ -430,14 +430,14 @@ func (im *Image) robustList() ([]byte, error) {
 	return b, nil
 }
 
-// Fail makes step i of those that the child and the task have, or of init's, fail with ENOSYS, for tests of what
-// happens then. It comes before the step is added.
+// Fail makes step i of the child and the task, or of init, fail with ENOSYS, for tests of errors. Call it before the
+// step is added.
 func (im *Image) Fail(i int) { im.fail[0] = i }
 
 // FailInit is Fail for init's steps.
 func (im *Image) FailInit(i int) { im.fail[1] = i }
 
-// Page is what the child has to say.
+// Page is the page in which the child reports.
 func (im *Image) Page() *Page { return im.page }
 
 // Release gives the memory back.

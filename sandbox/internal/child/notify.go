@@ -40,8 +40,8 @@ const (
 	flagContinue  = 1
 )
 
-// NextNotification takes a notification from a listener that poll(2) says is readable. ENOENT: the task that made it has
-// been killed since.
+// NextNotification takes a notification from a listener that poll(2) reports as readable. ENOENT: the task has been
+// killed meanwhile.
 func NextNotification(listener int, n *Notification) syscall.Errno {
 	*n = Notification{} // the kernel insists on zeros
 	return ioctl(listener, notifRecv, unsafe.Pointer(n))
@@ -71,14 +71,14 @@ func SetGroups(ids []uint32) syscall.Errno {
 	return errno
 }
 
-// Continue lets the kernel make the call as if nobody had been asked. What is behind its pointers may be another thing by
-// then: nothing is protected by having looked. ENOENT: the task is gone.
+// Continue lets the kernel make the call as if nobody had been asked. The memory behind its pointers may have changed
+// since, so looking at it has protected nothing. ENOENT: the task is gone.
 func Continue(listener int, id uint64) syscall.Errno {
 	return ioctl(listener, notifSend, unsafe.Pointer(&answer{id: id, flags: flagContinue}))
 }
 
-// Waits reports whether the task of a notification still waits for its answer, so that what was read of the process
-// with its pid was read of that task.
+// Waits reports whether the task of a notification still waits for its answer. If it does, what was read about the
+// process with its pid was read about that task.
 func Waits(listener int, id uint64) bool {
 	return ioctl(listener, notifIDValid, unsafe.Pointer(&id)) == 0
 }
@@ -89,7 +89,7 @@ func IsListener(fd int) bool {
 	return ioctl(fd, notifIDValid, unsafe.Pointer(&id)) == syscall.ENOENT
 }
 
-// SyncWakeUp lets task and launcher take turns on one processor where the kernel can.
+// SyncWakeUp makes task and launcher take turns on one processor, if the kernel supports that.
 func SyncWakeUp(listener int) {
 	_, _, _ = syscall.RawSyscall(unix.SYS_IOCTL, uintptr(listener), notifSetFlags, syncWakeUp) // before 6.6 it is only slower
 }
@@ -103,8 +103,8 @@ func ioctl(fd int, request uintptr, arg unsafe.Pointer) syscall.Errno {
 	}
 }
 
-// AwaitNotification reports whether a listener has a notification within so short a time that the Go runtime need not know
-// that the thread waits: to say so, and to find a processor again, takes a while.
+// AwaitNotification reports whether a listener has a notification within a very short time. The wait is so short that
+// the Go runtime need not know of it: telling the runtime, and finding a processor again, would take longer.
 func AwaitNotification(listener int, d time.Duration) bool {
 	fd, ts := unix.PollFd{Fd: int32(listener), Events: unix.POLLIN}, unix.NsecToTimespec(int64(d))
 	n, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fd)), 1, uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
@@ -126,8 +126,8 @@ func ReadMemory(pid int, addr uint64, buf []byte) int {
 	return int(n)
 }
 
-// FilterFlags reports whether seccomp(2) knows the flags of SECCOMP_SET_MODE_FILTER. Nothing is installed: there is no
-// program at address 0.
+// FilterFlags reports whether seccomp(2) knows the flags of SECCOMP_SET_MODE_FILTER. It installs nothing, because there
+// is no program at address 0.
 func FilterFlags(flags uint) bool {
 	_, _, errno := syscall.RawSyscall(unix.SYS_SECCOMP, 1, uintptr(flags), 0)
 	return errno == syscall.EFAULT

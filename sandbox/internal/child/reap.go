@@ -14,8 +14,8 @@ import (
 // ReapTime is how long a tracer may hold back the end of a child that is dead.
 const ReapTime = 5 * time.Second
 
-// Reap waits for a child that ends, given its pidfd or -1. The status is that of a process that SIGKILL has ended where
-// the kernel reaps it (see ReapNothing) or a tracer does not let it go.
+// Reap waits for a child to end, given its pidfd or -1. If the kernel itself reaps the child (see ReapNothing), or a
+// tracer holds it, the status is that of a process that SIGKILL has ended.
 func Reap(pid, pidfd int, usage *unix.Rusage) (status unix.WaitStatus) {
 	flags := 0
 	if pidfd >= 0 {
@@ -60,10 +60,10 @@ func reapLater(pid int) {
 // helperTime is how long a helper process may take for its few system calls.
 const helperTime = 10 * time.Second // as ErrHeld says
 
-// ErrHeld is the error for a helper process that did not end by itself.
+// ErrHeld is the error for a helper process that did not end in time.
 var ErrHeld = errors.New("the helper process did not end within 10s: does a tracer (ptrace, gdb) outside hold it?")
 
-// AwaitHelper waits for a helper process, and kills one that takes too long.
+// AwaitHelper waits for a helper process, and kills it if it takes too long.
 func AwaitHelper(pid, pidfd int) (unix.WaitStatus, error) {
 	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 	for ends := time.Now().Add(helperTime); ; {

@@ -7,15 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Message is what a process sent over a socket with SO_PASSCRED. The kernel fills in the sender, as a pid in
-// the receiver's pid namespace. To name another pid takes CAP_SYS_ADMIN, and only steps of the plan send here.
+// Message is a message that a process sent over a socket with SO_PASSCRED. The kernel fills in the sender, as a pid in
+// the receiver's pid namespace. Naming another pid needs CAP_SYS_ADMIN, and only steps of the plan send here.
 type Message struct {
 	Byte   byte // 0 at the end: every other end of the socket is closed
 	Sender int  // its pid in the receiver's pid namespace
 	File   int  // a descriptor that came with it, close-on-exec; -1 if none did
 }
 
-// Receive takes a message: unix(7), SCM_CREDENTIALS, and one descriptor at most as SCM_RIGHTS.
+// Receive receives a message: unix(7), SCM_CREDENTIALS, and at most one descriptor as SCM_RIGHTS.
 func Receive(fd int) (m Message, errno syscall.Errno) {
 	var control struct { // the kernel writes them in this order: net/core/scm.c
 		unix.Cmsghdr

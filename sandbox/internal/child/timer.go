@@ -19,8 +19,8 @@ type sigevent struct {
 	_      [48]byte
 }
 
-// ContinueAfter makes the kernel continue this process after d, stopped or not, unless cancel is called before. Where there is
-// no such timer nothing happens.
+// ContinueAfter makes the kernel continue this process after d, even if it is stopped, unless cancel is called before.
+// It does nothing if the kernel has no such timer.
 func ContinueAfter(d time.Duration) (cancel func()) {
 	event := sigevent{signo: int32(unix.SIGCONT)}
 	var id int32

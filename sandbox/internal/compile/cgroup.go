@@ -1,8 +1,9 @@
 package compile
 
-// Control groups: cgroups(7), cgroup_namespaces(7). Package internal/cgroup decides where they go and makes them; here is
-// what of it concerns the plan and the report. On v2 the child is born in its group: clone3(2), CLONE_INTO_CGROUP, Linux
-// 5.7. On v1 it joins as the first thing it does. Either way nothing that the launcher has used is charged to it.
+// This file plans control groups: cgroups(7), cgroup_namespaces(7). Package internal/cgroup decides where they go and
+// makes them; this file does what concerns the plan and the report. On v2 the child starts in its group: clone3(2),
+// CLONE_INTO_CGROUP, Linux 5.7. On v1 it joins its groups before it does anything else. In both cases the groups do not
+// count what the launcher has used.
 
 import (
 	"cmp"
@@ -33,11 +34,11 @@ type groups struct {
 	lacks  map[string]bool // keys of limits that are not enforced
 }
 
-// on reports whether there are any.
+// on reports whether the sandbox has groups.
 func (g *groups) on() bool { return g.choice != nil }
 
-// Groups says where a sandbox's groups go. The launcher makes them before the plan is compiled, so that what cannot be had
-// is known while there is still time for rlimits.
+// Groups says where a sandbox's groups go. The launcher makes the groups before the plan is compiled. So it knows early
+// which limits are not available, and rlimits can still stand in for them.
 type Groups struct {
 	Choice  *cgroup.Choice // nil if no group is wanted, or none can be had
 	Lacking []cgroup.Lack  // what the groups cannot hold
@@ -51,7 +52,7 @@ func (g *Groups) Fail(err error) { g.why, g.remedy, g.Choice = err.Error(), cgro
 
 func without(why, remedy string) *Groups { return &Groups{why: why, remedy: remedy} }
 
-// ChooseGroups decides where the groups of a profile's limits go.
+// ChooseGroups decides where the groups for a profile's limits go.
 func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	c := &Compilation{Profile: p, Host: h}
 	want, err := c.wantedLimits()
@@ -60,7 +61,7 @@ func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	}
 	layout, err := cgroup.Read(h.Files)
 	if err != nil {
-		return without("the cgroups cannot be looked at: "+err.Error(), "mount -t proc proc /proc")
+		return without("cordon cannot read the cgroups: "+err.Error(), "mount -t proc proc /proc")
 	}
 	if layout.Kind() == "" {
 		return without("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
@@ -68,7 +69,7 @@ func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	ch := cgroup.Choose(h.Files, layout, want, p.Limits.Cgroup, cgroup.Caller{UID: h.UID, PID: h.PID})
 	// A child that moved itself into its group would have begun outside of it, and what it had taken by then would count there.
 	if ch.V2() && !h.Since(5, 7) {
-		return without("being born in a cgroup needs Linux 5.7", "upgrade the kernel")
+		return without("starting a process in a cgroup needs Linux 5.7", "upgrade the kernel")
 	}
 	g := &Groups{Lacking: ch.Lacking}
 	if !ch.Empty() {
@@ -168,7 +169,7 @@ var limitKeys = [...]struct {
 	{"cpus", func(l *policy.Limits) bool { return l.CPUs.Set }, ""},
 	{"cpu-weight", func(l *policy.Limits) bool { return l.CPUWeight.Set }, ""},
 	{"cpuset", func(l *policy.Limits) bool { return l.CPUSet != "" }, ""},
-	{"cpu-time", func(l *policy.Limits) bool { return l.CPUTime.Set }, "RLIMIT_CPU, for each process, and what /proc tells of all that the launcher finds; not of children that end unawaited (SIGCHLD ignored), so the time reported is the least"},
+	{"cpu-time", func(l *policy.Limits) bool { return l.CPUTime.Set }, "RLIMIT_CPU, for each process, and a sum over /proc, which misses children that end while their parent ignores SIGCHLD; so the real time may be longer than the reported one"},
 	{"pids", func(l *policy.Limits) bool { return l.PIDs.Set }, "RLIMIT_NPROC, for the task's user id in the sandbox"},
 	{"io", func(l *policy.Limits) bool { return len(l.IO) > 0 }, ""},
 	{"io-weight", func(l *policy.Limits) bool { return l.IOWeight.Set }, ""},
@@ -187,7 +188,7 @@ func limitIndex(limit string) int {
 	return len(limitKeys)
 }
 
-// lackAll is for what concerns every limit.
+// lackAll reports every limit as missing, for one reason.
 func (c *Compilation) lackAll(why, remedy string) error {
 	for i := range limitKeys {
 		if limitKeys[i].set(&c.Profile.Limits) {
@@ -222,7 +223,7 @@ func OrMissing(remedy string) string {
 	return remedy + "; or " + last
 }
 
-// wantedLimits is nil where no group is asked for.
+// wantedLimits returns the limits of the groups, or nil if no group is needed.
 func (c *Compilation) wantedLimits() (*cgroup.Limits, error) {
 	l := &c.Profile.Limits
 	asked := false
@@ -263,8 +264,8 @@ func value(o policy.Opt[int64]) *int64 {
 	return &o.V
 }
 
-// ioMax finds the device: a block device itself, else the one that the file is on. What is on none, as tmpfs or overlayfs,
-// has major number 0 (Documentation/admin-guide/devices.txt).
+// ioMax finds the device: the path itself if it is a block device, otherwise the device of the file. A file that is on
+// no device, as on tmpfs or overlayfs, has major number 0 (Documentation/admin-guide/devices.txt).
 func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 	path, err := c.expand(m.Path)
 	if err != nil {
@@ -292,8 +293,8 @@ func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 		Values: [4]int64{m.ReadBytes, m.WriteBytes, m.Reads, m.Writes}}, nil
 }
 
-// Devices lists what the sandbox's /dev shows: its nodes, terminals, and devices that are bound one by one or with a
-// directory. guarded is false where /dev is the host's.
+// Devices lists the devices in the sandbox's /dev: its nodes, terminals, and devices that are bound one by one or with
+// a directory. guarded is false if /dev is the host's.
 func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
 	// A guard must allow whatever the tree shows, or an open fails that the profile allows; what of the host's /dev may appear
 	// later nobody knows, so that with it there is no guard.

@@ -18,7 +18,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Compilation is what a profile becomes on a host: the plan, and what the launcher has to open, to do and to expect.
+// Compilation is the result of compiling a profile for a host: the plan, and what the launcher must open, do and
+// expect.
 type Compilation struct {
 	Profile *policy.Profile
 	Host    *host.Host
@@ -87,8 +88,8 @@ func Plan(p *policy.Profile, h *host.Host, r *Request) (*plan.Plan, error) {
 	return &c.Plan, nil
 }
 
-// Parts compiles, and stops at each place where the launcher can do something with what is compiled so far: the child
-// makes its namespaces while the launcher compiles the mounts. Each part is the same compilation, which has grown.
+// Parts compiles in parts. It stops at each place where the launcher can already use the result: the child makes its
+// namespaces while the launcher compiles the mounts. Each part is the same compilation, which has grown.
 func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*Compilation, error] {
 	return func(yield func(*Compilation, error) bool) {
 		_, err := Compile(p, h, r, func(c *Compilation) bool { return yield(c, nil) })
@@ -104,7 +105,7 @@ func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*Compilation, 
 // errStopped ends a compilation of which no further part is asked for.
 var errStopped = errors.New("nobody asks for more")
 
-// order is the life of the child. Each line that must stand where it stands says why.
+// order is the life of the child. A line that must stand at its place says why.
 var order = [...]func(*Compilation) error{
 	(*Compilation).settleSetID,
 	(*Compilation).CheckSupport,
@@ -115,20 +116,20 @@ var order = [...]func(*Compilation) error{
 	// The cgroup before anything that takes memory: the steps that join one come first.
 	(*Compilation).cgroup,
 	(*Compilation).Namespaces,
-	// Its namespace behind that: the root is the group that its maker is in.
+	// The cgroup namespace comes after that, because its root is the group that its maker is in.
 	(*Compilation).cgroupNamespace,
-	// The score before identity: behind a change of credentials /proc/self belongs to root.
+	// The score comes before the identity: after a change of credentials, the files in /proc/self belong to root.
 	(*Compilation).adjust,
-	// Identity before the mounts: what is made on the sandbox's own file systems belongs to the task's ids.
+	// The identity comes before the mounts, so that files on the sandbox's own file systems belong to the task's ids.
 	(*Compilation).Identity,
 	// The parent-death signal after identity, because a change of credentials clears it (prctl(2)).
 	(*Compilation).tieToLauncher,
 	(*Compilation).keyring,
-	// The network namespace before the fork, because the launcher has the rest of the plan to compile meanwhile; and while
-	// the child has the capabilities that it takes.
+	// The network namespace comes before the fork: the launcher compiles the rest of the plan meanwhile, and the child
+	// still has the necessary capabilities.
 	(*Compilation).Network,
-	// The launcher clones here: what follows is compiled while the child does what is compiled so far. Each further part is
-	// handed over as soon as it is there.
+	// The launcher clones here, and compiles the rest while the child executes the first part. It hands over each
+	// further part as soon as it is compiled.
 	(*Compilation).publish,
 	(*Compilation).settleGroups,
 	// The user's limits while the child has every capability in its user namespace, and sees the host's /proc.
@@ -137,7 +138,7 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).BoundingSet,
 	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).
 	(*Compilation).noNewPrivs,
-	// The terminal before the fork, because init leads the session; behind the ids, to which it belongs.
+	// The terminal comes before the fork, because init leads the session, and after the ids, to which it belongs.
 	(*Compilation).terminal,
 	// The fork before the mounts: init confines itself while the task mounts.
 	(*Compilation).fork,
@@ -150,7 +151,7 @@ var order = [...]func(*Compilation) error{
 	// The tools of the home before the hide rules, which cover what lies in them.
 	(*Compilation).tools,
 	(*Compilation).publish,
-	// The launcher's own directories before the hide rules, which cover what is there.
+	// The launcher's own directories come before the hide rules, which cover what exists.
 	(*Compilation).makeOwn,
 	// What git runs before the hide rules, which cover what lies in it.
 	(*Compilation).git,
@@ -158,11 +159,11 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).Hide,
 	(*Compilation).hideState,
 	(*Compilation).HideLayers,
-	// Behind the hide rules: what is hidden needs no protection.
+	// This comes after the hide rules, because a hidden file needs no protection.
 	(*Compilation).guardOwn,
 	(*Compilation).undone,
 	(*Compilation).CoverSockets,
-	// Behind the hide rules: a file that is hidden stays so.
+	// This comes after the hide rules, so that a hidden file stays hidden.
 	(*Compilation).ownName,
 	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
 	(*Compilation).lookup,
@@ -178,19 +179,20 @@ var order = [...]func(*Compilation) error{
 	// Landlock after the last mount: it forbids mounting.
 	(*Compilation).landlockEnforce,
 	(*Compilation).descriptors,
-	// rlimits behind the last descriptor that is opened: the launcher may hold more than the task is allowed.
+	// The rlimits come after the last descriptor is opened, because the launcher may hold more than the task is
+	// allowed.
 	(*Compilation).rlimits,
-	// The barrier behind everything that does not need it, because the launcher reads the mounts back meanwhile: it can
-	// still refuse, and init is confined before the program can see it. It takes two calls that the filter need not
-	// allow.
+	// The barrier comes after everything that does not need it, because the launcher reads the mounts back meanwhile.
+	// At the barrier the launcher can still refuse, and init is confined before the program can see it. The barrier
+	// takes two calls, which the filter need not allow.
 	(*Compilation).barrier,
 	// seccomp last: execve is the only call made under the filter.
 	(*Compilation).seccomp,
 	(*Compilation).exec,
 }
 
-// Compile makes a plan. handOver gets what is compiled so far at each place where the launcher can do something with it, and
-// returns false if nobody asks for more; it is nil where nothing is run.
+// Compile makes a plan. It calls handOver with the unfinished compilation at each place where the launcher can use it.
+// handOver returns false to stop. It is nil if nothing will be run.
 func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compilation) bool) (*Compilation, error) {
 	if len(r.Args) == 0 {
 		return nil, &fail.Error{Op: "command", Err: errors.New("none given"), Hint: "cordon run -- CMD [ARG…]"}
@@ -229,7 +231,7 @@ func (c *Compilation) give() error {
 	return nil
 }
 
-// Forget drops what nobody needs once the plan has been carried out.
+// Forget drops what nobody needs after the plan has been executed.
 func (c *Compilation) Forget() { c.Plan.Steps, c.Plan.Init, c.Tree.Known = nil, nil, nil }
 
 // taskBegins tells the launcher the task's number.
@@ -279,7 +281,7 @@ func appendSteps(list []plan.Step, from plan.From, steps []plan.Step) []plan.Ste
 	return list
 }
 
-// own is the From of what no line of the profile asks for.
+// own is the From of steps for which no line of the profile asks.
 func own(what string) plan.From { return plan.From{Section: what, Index: -1} }
 
 // at is the From of a list item.
@@ -299,8 +301,9 @@ func (c *Compilation) tieToLauncher() error {
 	return nil
 }
 
-// keyring leaves the caller's session keyring (threat: keys of the user), unless no call reaches it: each new one is a key
-// of the user's, who has 200 (kernel.keys.maxkeys), and hundreds of sandboxes would leave none for anybody else.
+// keyring leaves the caller's session keyring (threat: keys of the user), unless no call of the task can reach it. Each
+// new keyring counts as a key of the user, who may have 200 (kernel.keys.maxkeys); hundreds of sandboxes would leave
+// none for other programs.
 func (c *Compilation) keyring() error {
 	if slices.ContainsFunc(c.Profile.Syscalls.Deny, func(x policy.SyscallItem) bool { return x.Name == "@keyring" }) {
 		return nil
@@ -359,8 +362,9 @@ func (c *Compilation) fork() error {
 	return nil
 }
 
-// tieToInit lets the task die with init where that is not pid 1, whose end would end the task. Where init ends before
-// this, so does the launch: the launcher closes its end of the socket, and the task's next word ends the task.
+// tieToInit makes the task die with init if init is not pid 1; the end of pid 1 would end the task anyway. If init ends
+// before this step, the launch ends too: the launcher closes its end of the socket, and the task ends at its next
+// message.
 func (c *Compilation) tieToInit() {
 	if !c.OwnsPID() {
 		c.do(own("init"), plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)))
@@ -370,8 +374,8 @@ func (c *Compilation) tieToInit() {
 // OwnsPID reports whether init is pid 1 of a pid namespace of the sandbox's own.
 func (c *Compilation) OwnsPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
 
-// barrier tells the launcher that everything is in place and waits for its word. Of a launcher that died meanwhile there is
-// none, which is an error (plan.RecvByte), and the program is never run.
+// barrier tells the launcher that everything is in place, and waits for its answer. If the launcher has died meanwhile,
+// there is no answer; that is an error (plan.RecvByte), and the program never runs.
 func (c *Compilation) barrier() error {
 	c.do(own("launcher"),
 		Say(MsgTask),
@@ -382,7 +386,7 @@ func (c *Compilation) barrier() error {
 // Say returns the step by which the child sends the launcher a message.
 func Say(msg byte) plan.Step { return plan.SendByte(plan.F(FileSync), string(rune(msg))) }
 
-// session puts the task into a session of its own, without a controlling terminal unless it has its own, and undoes an
+// session puts the task into a new session, without a controlling terminal unless the task has its own, and undoes an
 // inherited signal mask.
 func (c *Compilation) session() error {
 	if c.OwnTTY {
@@ -401,7 +405,8 @@ func (c *Compilation) session() error {
 	return nil
 }
 
-// changeDir enters the working directory. The caller's own is a wish: where the task may not search it, it stays in /.
+// changeDir enters the working directory. The caller's own working directory is only a wish: if the task may not search
+// it, the task stays in /.
 func (c *Compilation) changeDir() error {
 	switch {
 	case c.Profile.Process.Workdir != "":

@@ -1,9 +1,9 @@
 package compile
 
-// Mounts that hide or protect something: open_tree(2), move_mount(2), mount_setattr(2), rename(2).
+// This file plans mounts that hide or protect something: open_tree(2), move_mount(2), mount_setattr(2), rename(2).
 //
-// A mount point can be neither renamed nor removed, but every directory above it can. In a writable part each of these
-// directories is therefore made a mount point of itself.
+// A mount point can be neither renamed nor removed, but the directories above it can. Therefore, in a writable part,
+// this file makes each of these directories a mount point too.
 
 import (
 	"errors"
@@ -20,8 +20,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// pin makes a directory of the picture a mount point of itself, so that the task can neither rename nor remove it. What
-// is mounted below the directory stays visible. A directory that is a mount point already stays as it is.
+// pin makes a directory of the model a mount point of itself, so that the task can neither rename nor remove it. Mounts
+// below the directory stay visible. pin changes nothing if the directory is already a mount point.
 func (c *Compilation) pin(from plan.From, dir string) {
 	i := c.Tree.Index(dir)
 	if i < 0 || c.Tree.Parts[i].Target == dir {
@@ -46,7 +46,8 @@ func (c *Compilation) pinAbove(from plan.From, path string) {
 	}
 }
 
-// pinLink makes a symbolic link a mount point of itself: it leads where it led, and can be neither renamed nor removed.
+// pinLink makes a symbolic link a mount point of itself: it still leads to its target, and can be neither renamed nor
+// removed.
 func (c *Compilation) pinLink(from plan.From, link, text string) {
 	i := c.Tree.Index(link)
 	p := c.Tree.Parts[i]
@@ -93,7 +94,7 @@ func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos,
 	c.Tree.Insert(i+1, p)
 }
 
-// cloneOnto mounts what is at a part's target once more on the same place, with everything that is mounted below it.
+// cloneOnto mounts a part's target once more at the same place, with everything that is mounted below it.
 func (c *Compilation) cloneOnto(from plan.From, p *picture.Part, attrs uint64) {
 	tree, gone := plan.R(plan.Tree), p.Gone()
 	c.openTarget(from, p)
@@ -106,9 +107,9 @@ func (c *Compilation) cloneOnto(from plan.From, p *picture.Part, attrs uint64) {
 	c.do(from, plan.CloseStep(tree).OrElse(gone))
 }
 
-// openTarget opens the place that a guard is mounted on. The path has no link any more: one that is there now was put
+// openTarget opens the place on which a guard is mounted. The path contains no link; a link that is there now was put
 // there meanwhile. If the launcher saw that the task may not search a directory on the way, the child may not either,
-// and the guard may be absent. It may also be absent if it covers what others can remove at any time.
+// and the guard may be absent. It may also be absent if it covers a file that others can remove at any time.
 func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
 	flags, path := uint64(walk.OpenAny), p.Target
 	if p.Link != "" {
@@ -133,8 +134,9 @@ func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
 	}
 }
 
-// moveToTarget mounts a guard. Nothing can be mounted on what the host has replaced since it was opened (ENOENT): the
-// launcher, which reads the mounts back, then mounts the guard on what has the name now (checkMounts).
+// moveToTarget mounts a guard. If the host has replaced the file since it was opened, nothing can be mounted on it
+// (ENOENT). The launcher, which reads the mounts back, then mounts the guard on the file that now has the name
+// (checkMounts).
 func (c *Compilation) moveToTarget(from plan.From, p *picture.Part) {
 	target, replaced := plan.R(plan.Target), p.Gone()
 	if replaced == 0 && p.Guard != 0 {
@@ -165,12 +167,12 @@ func (c *Compilation) searchable(dir string) bool {
 	return err == nil && c.mayDo(unix.X_OK, host, info)
 }
 
-// coverThing hides one path of the picture. fixed says that the rule names the path, not a pattern at any depth: then
-// the directories above it are pinned. Above the matches of a pattern they stay as they are, but for those that the pattern
-// names, since a pin breaks rename and rm -r there; the next run finds what has been moved.
+// coverThing hides one path of the model. fixed says that the rule names the path, and is not a pattern at any depth:
+// then coverThing pins the directories above it. Above a pattern's matches it pins only the directories that the
+// pattern names, because a pin breaks rename and rm -r there; the next run finds what has been moved.
 //
-// What does not exist cannot be covered without making it, and nothing is made on the host. The launcher covers the
-// names of rules when they appear during the run (internal/launch).
+// A file that does not exist cannot be covered without creating it, and cordon creates nothing on the host. The
+// launcher covers names of rules when they appear during the run (internal/launch).
 func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos, fixed bool) error {
 	target, err := c.Tree.Resolve(target)
 	if err != nil {
@@ -275,10 +277,9 @@ func (c *Compilation) mountFromScratch(from plan.From, name string, p *picture.P
 // capsPastModes let a task open a file whatever its mode is.
 const capsPastModes = 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
 
-// coverNode names the file or directory of the scratch file system that covers things, and makes both if they are not
-// there. Without any permission nobody can open the file, unless the task keeps a capability that passes over modes:
-// then the file is a device, which no task can open on a mount that is nodev. Anybody may make the device 0:0 (Linux
-// 5.8).
+// coverNode returns the file or directory of the scratch file system that covers things, and makes both if they do not
+// exist. The file has no permissions, so nobody can open it. If the task keeps a capability that ignores permissions,
+// the file is a device instead, which no task can open on a nodev mount. Everybody may make the device 0:0 (Linux 5.8).
 func (c *Compilation) coverNode(dir bool) string {
 	c.emptyNodes()
 	switch {
@@ -385,9 +386,9 @@ func (c *Compilation) repair(p *picture.Part, isDir bool) error {
 	return errors.New(p.What + " was mounted there")
 }
 
-// repairScratch makes the file system of the covers. Before Linux 6.15 nothing can be cloned that is not attached: each
-// cover then has a file system of its own, which is attached for the moment of cloning only (mountFromScratch), so that a
-// repair that fails leaves nothing.
+// repairScratch makes the file system of the covers. Before Linux 6.15 only an attached mount can be cloned. So each
+// cover then has a file system of its own, which is attached only while it is cloned (mountFromScratch). A repair that
+// fails leaves nothing behind.
 func (c *Compilation) repairScratch() {
 	lend := !c.Host.Since(6, 15)
 	if !lend && c.scratch.made {
@@ -397,7 +398,7 @@ func (c *Compilation) repairScratch() {
 	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec)
 }
 
-// attrsOf returns a part's attributes beyond those of what it shows.
+// attrsOf returns a part's attributes in addition to those of the shown file system.
 func attrsOf(p *picture.Part) uint64 {
 	attrs := picture.AttrBase
 	if !p.Write {

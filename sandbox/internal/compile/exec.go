@@ -84,7 +84,7 @@ var execOrder = [...]func(*Compilation) error{
 func (c *Compilation) checkJoin() error {
 	a := c.Into
 	if a.Caller != c.Host.UID {
-		return &fail.Error{Op: "exec", Err: errors.New("the sandbox was started by user " + strconv.Itoa(a.Caller) + ", and can be joined by that user alone"),
+		return &fail.Error{Op: "exec", Err: errors.New("the sandbox was started by user " + strconv.Itoa(a.Caller) + ", and only that user can join it"),
 			Hint: "as root: setpriv --reuid " + strconv.Itoa(a.Caller) + " --clear-groups cordon exec …"}
 	}
 	if a.Ended() {
@@ -93,12 +93,12 @@ func (c *Compilation) checkJoin() error {
 	c.IDs = identity{NewUser: a.NewUser, InUID: a.UID, InGID: a.GID, OutUID: proc.First(a.UIDs), OutGID: proc.First(a.GIDs)}
 	for i := range a.Spaces {
 		if s := &a.Spaces[i]; s.Host && !c.Host.Privileged && c.apart(s) {
-			return &fail.Error{Op: "exec", Err: errors.New("the sandbox shares the " + s.Kind + " namespace of where it was started, which is another one than here"),
-				Hint: "run cordon exec where the sandbox was started"}
+			return &fail.Error{Op: "exec", Err: errors.New("the sandbox shares the " + s.Kind + " namespace in which it was started, which differs from the one here"),
+				Hint: "run cordon exec where you started the sandbox"}
 		}
 	}
 	if pid := a.Space("pid"); !c.Host.Privileged && !c.apart(pid) && c.keepsPtrace() {
-		return &fail.UnsupportedError{Layer: policy.LayerPID, Why: "exec: the sandbox sees the caller's processes and keeps SYS_PTRACE: it could take the newcomer over", From: c.Where("namespaces.pid"),
+		return &fail.UnsupportedError{Layer: policy.LayerPID, Why: "exec: the sandbox sees your processes and keeps SYS_PTRACE, so it could take over the new program", From: c.Where("namespaces.pid"),
 			Remedy: "leave out one of the two"}
 	}
 	prog, err := c.JoinFilter()
@@ -136,7 +136,7 @@ func (c *Compilation) checkGroups() error {
 	for _, g := range strings.Fields(proc.StatusField(text, "Groups")) {
 		if !c.Into.HasGroup(g) {
 			return &fail.Error{Op: "exec", Err: errors.New("the caller has the group " + g + ", which the sandbox's task does not have, and it cannot be left"),
-				Hint: "run cordon exec with the groups that the sandbox was started with"}
+				Hint: "run cordon exec with the same groups as cordon run"}
 		}
 	}
 	return nil

@@ -1,10 +1,11 @@
 package compile
 
-// What git runs outside of what a task has left: gitrepository-layout(5), git-config(1), gitsubmodules(7).
+// This file protects what git would later run outside of the sandbox: gitrepository-layout(5), git-config(1),
+// gitsubmodules(7).
 //
-// git status, diff and add look into every submodule that the index names, and run what its configuration says
-// (core.fsmonitor). In a directory below, git takes the nearest .git. So each .git in what the task may write, each
-// directory that an index names as a submodule, and what the configuration names, is read-only and keeps its place.
+// git status, diff and add look into every submodule in the index, and run the programs of its configuration
+// (core.fsmonitor). git uses the nearest .git above. So, within the paths that the task may write, each .git, each
+// submodule in an index, and each file that the configuration names is read-only and keeps its place.
 
 import (
 	"errors"
@@ -105,11 +106,11 @@ func (g *gitGuard) protectAll() error {
 }
 
 func (g *gitGuard) fail(what string, err error, hint string) error {
-	hint += "; --git free leaves repositories unprotected"
+	hint += "; or use --git free, which leaves repositories unprotected"
 	return &fail.Error{Op: "git: " + what, Err: err, From: g.rule.Short(), Hint: hint}
 }
 
-// repository protects what is named .git in the picture, and what belongs to it.
+// repository protects a .git of the model, and what belongs to it.
 func (g *gitGuard) repository(path string) error {
 	if n, err := g.c.Tree.Entry(path); err == nil && n.Link != "" {
 		g.h.hold(path)
@@ -220,7 +221,7 @@ func (g *gitGuard) submodule(top, link string) error {
 		end, err := walk.Walk(view)
 		if fail.NotThere(err) {
 			return g.fail(host,
-				errors.New("a submodule that the index names is not there, and whoever makes it decides what git runs"),
+				errors.New("a submodule in the index does not exist, and whoever creates it decides what git runs"),
 				"git submodule update --init "+link+", or mkdir "+link)
 		}
 		if err != nil {
@@ -277,7 +278,7 @@ func (g *gitGuard) namedBy(top string, v *git.Var) error {
 	return g.command(top, v)
 }
 
-// absolute returns the path of the host that a configuration means; "" for one that names another user's home.
+// absolute returns the host's path for a path in a configuration, or "" if it names another user's home.
 func (g *gitGuard) absolute(base, path string) string {
 	switch {
 	case path == "":
@@ -292,9 +293,9 @@ func (g *gitGuard) absolute(base, path string) string {
 	return base + "/" + path // the kernel follows links before it takes ".."
 }
 
-// must protects what git takes hooks or more configuration from. If it is not there and the task could make it, the
-// sandbox does not start; in a repository further down, where git has to be used to run it, it is reported if it
-// appears.
+// must protects files from which git takes hooks or more configuration. If such a file does not exist and the task
+// could make it, the sandbox does not start. In a repository further down, which runs it only if somebody uses git
+// there, cordon reports the file if it appears.
 func (g *gitGuard) must(top, host, key string) error {
 	if host == "" {
 		return nil
@@ -317,14 +318,14 @@ func (g *gitGuard) must(top, host, key string) error {
 			return nil
 		default:
 			return g.fail(key, &fail.PathError{Path: end, Err: fail.Bare(err)},
-				"make "+end+", so that the task cannot, or take it out of git's configuration")
+				"make "+end+", so that the task cannot make it, or remove it from git's configuration")
 		}
 	}
 	return nil
 }
 
-// may protects what a command of the configuration names, if it is a file in what the task may write. What is written
-// as a path and is not there is reported if it appears.
+// may protects a file that a command of the configuration names, if the task may write it. If the command names a path
+// that does not exist, cordon reports the file if it appears.
 func (g *gitGuard) may(host string, late bool) error {
 	w := picture.Walker{Tree: g.c.hostTree()}
 	if host == "" {
@@ -398,14 +399,14 @@ func (g *gitGuard) withoutSecrets(host string) error {
 	return nil
 }
 
-// cutNote says that a configuration is shown without what opens something. Sections that name a helper for credentials
-// are usual, and are said in the report alone.
+// cutNote says that a configuration is shown without its secrets. Sections that name a credential helper are common, so
+// only the report mentions them.
 func (c *Compilation) cutNote(place string, cut git.Cut) {
 	if cut == git.Credentials {
 		c.Left = append(c.Left, report.Added{Path: place, Why: "it is shown without its credential sections"})
 		return
 	}
-	c.note("git: " + place + " is shown without the tokens and passwords in it")
+	c.note("git: " + place + " is shown without its tokens and passwords")
 }
 
 // leads protects what the links in directories of git's lead to, and remembers its files that have more than one name.
@@ -441,7 +442,7 @@ func (g *gitGuard) otherNames() error {
 	}
 	for _, l := range w.found {
 		if p := g.c.Tree.At(l.path); p.Write {
-			return g.fail(l.path, errors.New("is a hard link to "+l.of.path+", from which git takes what it runs"),
+			return g.fail(l.path, errors.New("is a hard link to "+l.of.path+", which decides what git runs"),
 				"replace one of the two by a copy")
 		}
 	}

@@ -120,7 +120,7 @@ func TestGitErrors(t *testing.T) {
 		name, want string
 		change     func(*host.Host, sandboxtest.FakeFiles)
 	}{
-		{"a submodule that is not there", "a submodule that the index names is not there", func(h *host.Host, t sandboxtest.FakeFiles) { delete(t, h.Cwd+"/empty") }},
+		{"a submodule that is not there", "a submodule in the index does not exist", func(h *host.Host, t sandboxtest.FakeFiles) { delete(t, h.Cwd+"/empty") }},
 		{"hooks that are not there", "core.hooksPath: /home/ann/src/demo/hooks: no such file", func(h *host.Host, t sandboxtest.FakeFiles) { delete(t, h.Cwd+"/hooks") }},
 		{"an include that is not there", "include.path: /home/ann/src/demo/more: no such file", func(h *host.Host, t sandboxtest.FakeFiles) { delete(t, h.Cwd+"/more") }},
 		{"a command that is not there", "a command of the configuration, core.fsmonitor: /home/ann/src/demo/gone: no such file", func(h *host.Host, t sandboxtest.FakeFiles) {

@@ -375,7 +375,7 @@ func (g *gitGuard) commits(dir, common string) bool {
 		return err == nil
 	}
 	if dir == common && !there(paths.Join(common, "hooks")) {
-		g.c.note("git: " + common + " is read-only, since the program could make its hooks: mkdir " + common + "/hooks")
+		g.c.note("git: " + common + " is read-only, because the program could make its hooks: mkdir " + common + "/hooks")
 		return false
 	}
 	text, err := g.c.Host.Files.Read(paths.Join(common, "config"), maxConfig)
@@ -392,7 +392,7 @@ func (g *gitGuard) configsBelow(dir string, list []string) ([]string, error) {
 		return list, nil //nolint:nilerr // the task cannot read it either
 	}
 	if g.configNames += len(entries); g.configNames > maxConfigs {
-		return list, g.fail(dir, errors.New("too many names to look through for configurations"), "start it in another directory")
+		return list, g.fail(dir, errors.New("there are too many names to search for configurations"), "start it in another directory")
 	}
 	for _, e := range entries {
 		path := paths.Join(dir, e.Name())

@@ -123,7 +123,7 @@ func (g *gitGuard) index(r *repo) error {
 }
 
 // mendRepository is the hint for a file of git's that cannot be read as one: the user's, or one that a task has left.
-const mendRepository = "mend the repository, or remove it if an earlier run left it"
+const mendRepository = "repair the repository, or remove it if an earlier run left it"
 
 // maxIndexes bounds, in bytes, what all indexes of a launch have together: about a million files. A task may leave an index
 // of any size, and each later launch would pay for it.
@@ -241,7 +241,7 @@ func (g *gitGuard) outsideGit() error {
 		for dir := p.Source; dir != "/"; dir, _ = paths.Split(dir) {
 			if g.isGitDir(dir) {
 				return g.fail(p.Source, errors.New("the working directory is, or lies in, "+dir+
-					", from which git takes what it runs"), "start it in the working tree")
+					", which decides what git runs"), "start it in the working tree")
 			}
 		}
 	}
@@ -307,7 +307,8 @@ func newGitSeen(c *Compilation, f *finder, windows []window) *gitSeen {
 	return s
 }
 
-// Appeared lists the repositories that are there now and were not before, or were another one. The task is gone, so nothing moves any more.
+// Appeared lists the repositories that exist now and did not exist before, or that were replaced. The task has ended,
+// so nothing changes any more.
 func (s *gitSeen) Appeared() (found []string, complete bool) {
 	for _, dir := range s.dirs {
 		s.look(dir)

@@ -1,11 +1,11 @@
 package compile
 
-// Hide rules: an empty file or directory that nobody may open is mounted over what is hidden, so that reading and
-// writing fail and nothing silently vanishes.
+// This file plans hide rules. It mounts an empty file or directory, which nobody may open, over each hidden one, so
+// that reading and writing fail and nothing disappears without notice.
 //
-// A rule means a thing, not a name. It is resolved in two trees: inside, where it names a path of the sandbox, and on
-// the host, where it leads to a file or directory, over links as the kernel follows them. That thing is covered at
-// every path at which the sandbox shows it: see places.go.
+// A rule means a file or directory, not a name. The rule is resolved in two trees: inside, where it names a path of the
+// sandbox; and on the host, where it leads to a file or directory, over links as the kernel follows them. This file or
+// directory is covered at every path at which the sandbox shows it: see places.go.
 
 import (
 	"errors"
@@ -88,7 +88,7 @@ func (h *hider) begin(i int, rule *policy.Hide) {
 	h.inspected, h.waits = 0, false
 }
 
-// end says that a rule of the command line has led to nothing: whoever typed it meant something that is there.
+// end reports a rule of the command line that has matched nothing, because its author meant an existing file.
 func (h *hider) end(rule *policy.Hide) {
 	if h.matched || rule.Pos.Flag == "" {
 		return
@@ -96,11 +96,11 @@ func (h *hider) end(rule *policy.Hide) {
 	what := "--hide " + rule.Pattern + " hides nothing"
 	switch {
 	case h.waits:
-		h.c.note(what + " yet: the sandbox shows nothing of that name; what appears under it during the run is hidden")
+		h.c.note(what + " yet: the sandbox shows no file of that name; a file that appears under it during the run is hidden")
 	case strings.HasPrefix(rule.Pattern, "**/"):
-		h.c.note(what + ": nothing that is bound has such a name; what appears under it during the run can be read")
+		h.c.note(what + ": no bound file has such a name; a file that appears under it during the run can be read")
 	default:
-		h.c.note(what + ": neither the sandbox nor the host has such a path, or a directory where it could appear")
+		h.c.note(what + ": neither the sandbox nor the host has such a path, or a directory in which it could appear")
 	}
 }
 
@@ -152,7 +152,7 @@ func (h *hider) glob(pattern string) error {
 	return nil
 }
 
-// skipMagic passes over a match of a pattern that is a link through /proc, and says so. Such a link holds nothing: it
+// skipMagic skips a match of a pattern that is a link through /proc, and says so. Such a link contains nothing: it
 // leads to what each process has of its own.
 func (h *hider) skipMagic(match string, err error) error {
 	if !errors.Is(err, picture.ErrMagicLink) {
@@ -172,7 +172,8 @@ func (h *hider) path(path string) error {
 	return h.onHost(path, true)
 }
 
-// inside covers what a path of the sandbox leads to, and the same thing wherever else it is shown. A directory that the launcher may not search is covered whole.
+// inside covers the target of a path in the sandbox, and the same file wherever else it is shown. It covers a directory
+// that the launcher may not search as a whole.
 func (h *hider) inside(path string, fixed bool) error {
 	end, passed, err := h.walk(&h.c.Tree, path, fixed)
 	if fixed && fail.NotThere(err) {
@@ -299,8 +300,8 @@ func (h *hider) thing(host string, fixed bool) error {
 	return nil
 }
 
-// unsearchable turns the end of a walk into what is to be covered: nothing if nothing is there, and the directory above
-// the name that could not be looked at. Any other error stays.
+// unsearchable turns the end of a walk into the path to cover: none if nothing exists there, and the directory above a
+// name that could not be looked up. Any other error stays.
 func (h *hider) unsearchable(end *string, err error) error {
 	switch {
 	case err == nil:
@@ -319,8 +320,8 @@ func (h *hider) unsearchable(end *string, err error) error {
 	return nil
 }
 
-// hold keeps a directory or a link in its place, if the task could move it for good: the next run would look for what
-// is hidden below the same name.
+// hold keeps a directory or a link in its place if the task could move it permanently. Otherwise the next run would
+// look for the hidden file under the old name.
 func (h *hider) hold(inside string) {
 	p := h.c.Tree.At(inside)
 	if p == nil || p.Target == inside || !p.Write || p.Source == "" || p.Opaque {
@@ -347,7 +348,7 @@ func (h *hider) holdOnHost(host string) {
 	}
 }
 
-// holdAll is hold for what is on the way to a match, wherever it is shown.
+// holdAll calls hold for everything on the way to a match, wherever it is shown.
 func (h *hider) holdAll(inside []string) {
 	if !h.writes {
 		return

@@ -16,15 +16,15 @@ import (
 	"cordon/sandbox/report"
 )
 
-// isGlob reports whether a text has to be matched, and is not a path by itself.
+// isGlob reports whether a text is a pattern, and not just a path.
 func isGlob(s string) bool { return strings.ContainsAny(s, `*?[\`) }
 
 // maxPath is the longest path that is walked. The kernel takes 4095 bytes; what lies deeper can be reached only step by
 // step, and is hidden whole.
 const maxPath = 3800
 
-// expand lists the paths of a tree that a pattern matches. A directory that cannot be listed, where a name was to be
-// matched, is in the list itself.
+// expand lists the paths of a tree that a pattern matches. If a directory cannot be listed, the list contains the
+// directory itself.
 func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 	e := expander{tree: t, extra: t.Extras()}
 	err := e.below("/", strings.Split(pattern[1:], "/"))
@@ -35,7 +35,7 @@ func (h *hider) expand(t *picture.Tree, pattern string) ([]expanded, error) {
 	if e.processes && t == &h.c.Tree {
 		h.matched = true
 		h.c.Missing = append(h.c.Missing, report.Missing{Layer: policy.LayerHide,
-			Why: pattern + ": the processes in the sandbox's /proc come and go, and nothing can be mounted in their directories"})
+			Why: pattern + ": nothing can be mounted in the directories of processes in the sandbox's /proc"})
 	}
 	return e.found, err
 }
@@ -185,8 +185,8 @@ func (h *hider) anywhere() error {
 	return nil
 }
 
-// search walks everything that is bound, once for all who want to know: the rules for names at any depth, and those who
-// protect git's repositories.
+// search walks everything that is bound, once for all its users: the rules for names at any depth, and the protection
+// of git's repositories.
 func (c *Compilation) search() *finder {
 	if c.searched != nil {
 		return c.searched
@@ -208,8 +208,8 @@ func (c *Compilation) search() *finder {
 	return f
 }
 
-// match covers what a rule has found. A link is held in its place, and what it leads to is covered. Held are also the
-// directories that have matched the names before the last one: under another name the next run would not find them.
+// match covers the match of a rule. It holds a link in its place and covers the link's target. It also holds the
+// directories that matched the names before the last one, because the next run would not find them under another name.
 func (h *hider) match(m *match) error {
 	if !h.follows(m) {
 		h.matched = true // and is reported
@@ -258,7 +258,7 @@ func eachMatches(patterns, names []string) bool {
 	return true
 }
 
-// dir looks at what is in a directory, and below it.
+// dir searches a directory and everything below it.
 func (f *finder) dir(dir string, carried []matching) {
 	p := f.tree.At(dir)
 	if paths.Below(p.Source, "/proc") || paths.Below(p.Source, "/sys") || p.What == ownDev {
@@ -325,7 +325,7 @@ func (f *finder) entry(dir string, e *picture.Listed, carried []matching) {
 	}
 }
 
-// ofGit remembers repositories and what may be their configurations, those of submodules and old copies among them.
+// ofGit stores repositories and possible configurations, including those of submodules and old copies.
 func (f *finder) ofGit(path string, e *picture.Listed) {
 	switch {
 	case !f.git:
@@ -336,7 +336,7 @@ func (f *finder) ofGit(path string, e *picture.Listed) {
 	}
 }
 
-// behind matches the rest of rules in the directory that a link leads to.
+// behind matches the remaining names of rules in the directory to which a link leads.
 func (f *finder) behind(link string, states []matching) {
 	for _, s := range states {
 		e := expander{tree: f.tree, extra: f.extra}

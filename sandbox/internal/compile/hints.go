@@ -23,8 +23,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// ExecHint says that the filter forbids the launcher's own execve, whatever the errno, and by which rule; "" where
-// execve may pass.
+// ExecHint returns a hint if the filter forbids the launcher's own execve, whatever the errno, with the rule that
+// forbids it. It returns "" if execve may pass.
 func (c *Compilation) ExecHint() string {
 	spec, err := c.Spec()
 	if err != nil {
@@ -48,8 +48,8 @@ func (c *Compilation) ExecHint() string {
 	return text
 }
 
-// KillHints are for a program that SIGSYS has ended. What the filter kills is told to nobody, but a call of an architecture
-// that is not listed is killed whatever the profile says of calls, and often that is all that it kills.
+// KillHints returns hints for a program that SIGSYS has ended. The kernel tells nobody which call the filter killed.
+// But a call of an architecture that the profile does not list is always killed, and often nothing else is.
 func (c *Compilation) KillHints() []report.Hint {
 	kills := func(a filter.Action) bool {
 		return a.Kind == filter.Kill || a.Kind == filter.KillThread || a.Kind == filter.Trap
@@ -60,14 +60,14 @@ func (c *Compilation) KillHints() []report.Hint {
 			return kills(r.Else) || strings.HasPrefix(r.Expr, "kill") || r.Expr == "trap"
 		})
 	}
-	foreign := report.Hint{Text: "a call of an architecture that the profile does not list ended it: a 32-bit program, int 0x80, or x32 (--arch x32)",
+	foreign := report.Hint{Text: "it made a call of an architecture that the profile does not list: a 32-bit program, int 0x80, or x32 (--arch x32)",
 		Rule: c.Profile.Source("syscalls.arches"), Flag: "--arch " + foreignArch(c.Arch)}
 	if !byRule {
 		return []report.Hint{foreign}
 	}
-	foreign.Text = "if it is a 32-bit program, or calls by int 0x80 or as x32, its architecture is not listed"
-	return []report.Hint{{Text: "a system call that the profile does not allow ended it, and what is killed names no call",
-		Rule: c.Profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names it"}, foreign}
+	foreign.Text = "if it is a 32-bit program, or makes calls by int 0x80 or as x32, the profile does not list its architecture"
+	return []report.Hint{{Text: "it made a system call that the profile does not allow; the kernel does not say which call",
+		Rule: c.Profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names the call"}, foreign}
 }
 
 // foreignArch is the architecture of a machine's 32-bit programs. What x32 needs, the hint says in words.
@@ -81,8 +81,8 @@ func foreignArch(native filter.Arch) string {
 	return "NAME"
 }
 
-// HintFor looks at an argument that names a path: one that the host has and the sandbox does not, or a new file in a
-// directory that is read-only inside.
+// HintFor returns a hint about an argument that names a path: a path that the host has and the sandbox lacks, or a new
+// file in a directory that is read-only inside.
 func (c *Compilation) HintFor(args []string, i int) (report.Hint, bool) {
 	arg := args[i]
 	if _, value, ok := strings.Cut(arg, "="); ok && strings.HasPrefix(arg, "-") {
@@ -172,8 +172,8 @@ var tops = [...]struct {
 	{"Go module", []string{"go.mod", "go.work"}, []string{"go", "gopls", "golangci-lint", "staticcheck"}},
 }
 
-// HintAbove says that the working directory lies in a repository or a module whose top is not shown, or is a working tree
-// whose repository is not, where the command names a tool that needs it.
+// HintAbove returns a hint if the command names a tool that needs a repository or module that is not shown: the working
+// directory lies in one whose top directory is not shown, or is a working tree whose repository is not.
 func (c *Compilation) HintAbove(args []string) (report.Hint, bool) {
 	p := c.Tree.At(c.Host.Cwd)
 	if p == nil || c.Tree.HostPath(c.Host.Cwd) != c.Host.Cwd {
@@ -191,7 +191,7 @@ func (c *Compilation) HintAbove(args []string) (report.Hint, bool) {
 			if c.Tree.HostPath(dir) == dir {
 				return c.hintGitFile(dir, info, p)
 			}
-			h := report.Hint{Text: "the working directory lies in the " + t.what + " " + dir + ", whose top the sandbox does not show; start it there", Rule: p.Rule}
+			h := report.Hint{Text: "the working directory is in the " + t.what + " " + dir + ", whose top directory the sandbox does not show; start cordon there", Rule: p.Rule}
 			if why, err := c.unfit(dir); err == nil && why == "" {
 				h.Flag = bindFlag(p) + dir
 			}
@@ -317,7 +317,7 @@ func (c *Compilation) LiftHint(rule *policy.Hide, path string, shown bool) strin
 			break
 		}
 	}
-	s := "no flag lifts it; a profile of your own does, with hide: [{remove: " + yamlWord(what) + "}]"
+	s := "no flag lifts the rule; a profile of your own can, with hide: [{remove: " + yamlWord(what) + "}]"
 	if shown {
 		return s
 	}
@@ -358,7 +358,7 @@ func (c *Compilation) granted() error {
 		if p == nil || !p.Opaque || p.Guard != picture.GuardHide || m.Pos.Flag == "" && p.Rule.Flag != "" {
 			continue
 		}
-		hint := "a hide rule holds over every mount; leave one of the two out"
+		hint := "a hide rule beats every mount; leave one of the two out"
 		if rule := c.HiddenBy(cmp.Or(p.Behind, inside)); rule != nil {
 			hint = c.LiftHint(rule, cmp.Or(p.Behind, inside), true)
 		}

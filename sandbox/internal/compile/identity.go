@@ -30,8 +30,8 @@ type identity struct {
 	Idmapped       bool // binds get an idmapped mount: on disk the caller's ids, inside the task's
 }
 
-// Identity decides the ids and maps them. An ordinary user's child maps its one id itself; everything else takes
-// rights over the parent namespace, so the launcher writes the maps while the child waits.
+// Identity decides the ids and how they are mapped. An ordinary user's child maps its single id itself. Everything else
+// needs rights over the parent namespace, so the launcher writes the maps while the child waits.
 func (c *Compilation) Identity() error {
 	u := &c.Profile.User
 	id := &c.IDs
@@ -76,11 +76,11 @@ func (c *Compilation) hostIdentity() error {
 	id := &c.IDs
 	if !c.Host.Privileged {
 		return &fail.UnsupportedError{Layer: policy.LayerUser, Why: "namespaces.user: host: without a user namespace the other namespaces need CAP_SYS_ADMIN",
-			From: c.Where("namespaces.user"), Remedy: "leave out namespaces.user: new is the default; or run as root"}
+			From: c.Where("namespaces.user"), Remedy: "leave out namespaces.user, whose default is new; or run as root"}
 	}
 	if u.Host != policy.HostCaller && (id.InUID == 0 || id.InGID == 0) {
 		return &fail.Error{Op: "namespaces.user", Err: errors.New("host: the task would be root on the host, or in root's group"), From: c.Where("namespaces.user"),
-			Hint: "name user.uid and user.gid that are not 0; or " + CallerHint}
+			Hint: "set user.uid and user.gid to other ids than 0; or " + CallerHint}
 	}
 	if u.Ranges {
 		return &fail.Error{Op: "user.ranges", Err: errors.New("id ranges need a user namespace"), From: c.Where("user.ranges")}
@@ -90,7 +90,7 @@ func (c *Compilation) hostIdentity() error {
 	return nil
 }
 
-// leaveRoot gives up root's ids where there is no user namespace; the mounts needed them.
+// leaveRoot gives up root's ids in a sandbox without a user namespace; the mounts needed them.
 func (c *Compilation) leaveRoot() bool {
 	id := &c.IDs
 	if c.Into != nil || id.NewUser || id.InUID == c.Host.UID && id.InGID == c.Host.GID {
@@ -118,7 +118,7 @@ const (
 	LastTaskID  = 1_879_048_191
 )
 
-// ownHostID gives the task an id of its own outside, where it would be root there.
+// ownHostID gives the task an unprivileged id of the host if it would otherwise be root there.
 func (c *Compilation) ownHostID() error {
 	if !c.rootForbidden() {
 		c.rootOfContainer()
@@ -126,7 +126,7 @@ func (c *Compilation) ownHostID() error {
 	}
 	if !c.Host.GivesIDs() {
 		return &fail.UnsupportedError{Layer: policy.LayerUser, From: c.Where("user.host"),
-			Why:    "the task would be root on the host: root without the capabilities SETUID and SETGID cannot give it an id of its own",
+			Why:    "the task would be root on the host: without the capabilities SETUID and SETGID, root cannot give it an unprivileged id",
 			Remedy: "give the launcher these two (and SYS_ADMIN for what the profile writes: docker run --cap-add); or, in as many words, " + c.OrRoot()}
 	}
 	id := FirstTaskID
@@ -136,7 +136,7 @@ func (c *Compilation) ownHostID() error {
 	c.IDs.OutUID, c.IDs.OutGID, c.IDs.Own, c.IDs.Idmapped = id, id, true, c.Host.Privileged
 	if j := c.Joined(unix.CLONE_NEWNS); j != nil && c.IDs.Idmapped {
 		return &fail.UnsupportedError{Layer: policy.LayerMount, Why: j.Key + ": a mount of another mount namespace cannot be idmapped", From: c.Where(j.Key),
-			Remedy: "join the user namespace that it belongs to as well, or keep the caller's id with user: {host: caller} or --host-user caller"}
+			Remedy: "also join the user namespace that owns it, or keep your own id with user: {host: caller} or --host-user caller"}
 	}
 	return nil
 }
@@ -152,21 +152,21 @@ func (c *Compilation) rootOfContainer() {
 		return
 	}
 	c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerUser,
-		Why:     "the task has the id of the container's root, who owns its files: only the host's root gives a task an id of its own",
+		Why:     "the task has the id of the container's root, which owns the container's files: only the host's root can give a task another id",
 		Instead: "the task has no capability outside; start cordon as another user of the container, or say user: {host: caller}"})
 }
 
-// writesAsRoot refuses a part that the task is to write, and could not: it has an id of its own outside, and only an
-// idmapped mount, which takes CAP_SYS_ADMIN, shows it root's files as its own.
+// writesAsRoot refuses a part that the task should write but could not: the task has an unprivileged id on the host,
+// and only an idmapped mount, which needs CAP_SYS_ADMIN, would show root's files as the task's own.
 func (c *Compilation) writesAsRoot(path string, info fs.FileInfo, from string) error {
 	if !c.IDs.Own || c.IDs.Idmapped || ownerOf(info) != 0 && info.Mode().Perm()&0o002 != 0 {
 		return nil
 	}
-	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: path + ": the task cannot write it: root without CAP_SYS_ADMIN gives the task an id of its own, and no idmapped mounts",
+	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: path + ": the task cannot write it: without CAP_SYS_ADMIN, root gives the task an unprivileged id but no idmapped mounts",
 		From: from, Remedy: c.OrRoot() + "; or give the launcher CAP_SYS_ADMIN, or the directory to another user who runs cordon"}
 }
 
-const CallerHint = "say so in as many words with user: {host: caller} or --host-user caller"
+const CallerHint = "if you want that, use user: {host: caller} or --host-user caller"
 
 // Set-user-ID and set-group-ID bits, and file capabilities (capabilities(7)): what a file with them gives to whoever runs
 // it. Inside they are ignored, because every mount is nosuid. On the host they count, once the file is in a tree of the
@@ -245,7 +245,7 @@ func (c *Compilation) privateInOverlays(names []string) error {
 	return nil
 }
 
-// StillPrivate looks again, at the mounts that there are now.
+// StillPrivate checks again, with the current mounts.
 func (c *Compilation) StillPrivate() error {
 	for _, dir := range c.Private {
 		c.table = nil
@@ -257,13 +257,13 @@ func (c *Compilation) StillPrivate() error {
 }
 
 // PrivateHint says why a task is not let go that may make files with set-id bits.
-const PrivateHint = "set-id bits are allowed there, so the directory must stay below one that is only yours"
+const PrivateHint = "set-id bits are allowed there, so the directory must stay below a directory that only you can enter"
 
 func (c *Compilation) carriesBits(k policy.Capability) bool {
 	return slices.Contains(c.bitCapabilities(), k.Name)
 }
 
-// writtenTrees are the directories of the host that end up with what the task writes.
+// writtenTrees lists the directories of the host in which the task's writes end up.
 func (c *Compilation) writtenTrees() (dirs []string) {
 	add := func(write bool, dir, layer string) {
 		switch {
@@ -304,7 +304,7 @@ func (c *Compilation) withholdBits(dir string, why error) {
 	}
 	c.Profile, c.Private = &p, nil
 	c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerCaps,
-		Why:     strings.Join(gone, ", ") + ": other users could run what the task makes: " + dir + ": " + why.Error(),
+		Why:     strings.Join(gone, ", ") + ": other users could run files that the task makes: " + dir + ": " + why.Error(),
 		Instead: "files get no set-id bits; put it below a directory of yours with mode 0700"})
 }
 
@@ -333,7 +333,7 @@ func (c *Compilation) secureBits() uint64 {
 	return bits
 }
 
-// BoundingSet drops everything that the task may never get back.
+// BoundingSet drops every capability that the task may never get back.
 func (c *Compilation) BoundingSet() error {
 	caps := &c.Profile.Capabilities
 	for i := range caps.Keep {
@@ -376,7 +376,7 @@ func (c *Compilation) noNewPrivs() error {
 	return nil
 }
 
-// capabilities sets the task's five sets. A change of ids comes first, while there is the right to it.
+// capabilities sets the task's five sets. A change of ids comes first, while the child still has the right to it.
 func (c *Compilation) capabilities() error {
 	from := c.scalar("capabilities.keep")
 	all := uint64(1)<<(c.Host.LastCap+1) - 1
@@ -408,8 +408,8 @@ func (c *Compilation) AmidExec(status []byte) bool {
 	return c.Keep != c.HeldCaps() && proc.StatusField(status, "CapPrm") == proc.Hex16(c.Keep)
 }
 
-// HeldCaps are the permitted capabilities behind execve, by the rules of capabilities(7): root inside keeps what the
-// bounding set allows, anybody else the ambient ones.
+// HeldCaps returns the permitted capabilities after execve, by the rules of capabilities(7): root inside keeps what the
+// bounding set allows; any other id keeps the ambient ones.
 func (c *Compilation) HeldCaps() uint64 {
 	if c.IDs.InUID == 0 {
 		return c.Keep

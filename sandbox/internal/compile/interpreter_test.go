@@ -152,7 +152,7 @@ func TestPlanted(t *testing.T) {
 		{"./d/elf", "", "could have made that link"},
 		{"l", "/home/ann/src/demo", "could have made that link"},
 		{"/home/ann/bin/mine", "", "could have made that link"},
-		{"./tool", "", "no ELF executable"},
+		{"./tool", "", "not an ELF executable"},
 		{"./vt", "", "interpreter /home/ann/src/demo/l\v: no such file"},
 		{"./nested", "", "could have made that link"},
 		{"./rel", "", "could have made that link"},

@@ -80,7 +80,7 @@ func (c *Compilation) LandlockRules() error {
 	where := c.Where("landlock")
 	if c.Host.LandlockABI == 0 {
 		why, instead := c.unscoped("landlock: this kernel has no Landlock, or it is not enabled")
-		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only where they were asked to be"+phrase.Prefixed(", ", instead), where,
+		return c.lacking(policy.LayerLandlock, why, "the mounts, which are read-only as the profile says"+phrase.Prefixed(", ", instead), where,
 			"Linux 5.13 with landlock in the lsm= boot parameter; or list landlock under missing")
 	}
 	if err := c.landlockScopes(where); err != nil {
@@ -90,7 +90,7 @@ func (c *Compilation) LandlockRules() error {
 	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI) // without landUnix see sockets
 	if lost := (landRead | LandExec | landWrite) &^ c.Land.Handled; lost != 0 {
 		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+strconv.Itoa(c.Host.LandlockABI)+" does not know every right (5 does)",
-			"the mounts, which are read-only where they were asked to be", where, "Linux 6.10; or list landlock under missing"); err != nil {
+			"the mounts, which are read-only as the profile says", where, "Linux 6.10; or list landlock under missing"); err != nil {
 			return err
 		}
 	}
@@ -219,7 +219,7 @@ func (c *Compilation) pathRules(section string, items []policy.PathItem, access 
 		isDir, exists := c.Tree.Stat(path)
 		// Landlock's rules stick to inodes: a path that does not exist cannot have one, and gets none when it is made later.
 		if !exists {
-			c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, and allows nothing"})
+			c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, so the rule allows nothing"})
 			continue
 		}
 		c.Land.Rules = append(c.Land.Rules, landRule{Path: path, Access: access, file: !isDir, from: at(section, i, items[i].Pos)})

@@ -36,8 +36,8 @@ func (c *Compilation) layer(from plan.From, place string, o layers, where string
 		return "", "", err
 	}
 	if !c.Host.Since(5, 14) {
-		return "", "", &fail.UnsupportedError{Layer: policy.LayerMount, Why: "overlay directory " + path + ": this kernel cannot be told to follow no link in it", From: where,
-			Remedy: "Linux 5.14; or throw the changes away: upper: tmp, --overlay tmp"}
+		return "", "", &fail.UnsupportedError{Layer: policy.LayerMount, Why: "overlay directory " + path + ": this kernel cannot be told not to follow links in it", From: where,
+			Remedy: "Linux 5.14; or discard the changes: upper: tmp, --overlay tmp"}
 	}
 	if err := c.checkLayer(path, o.sub); err != nil {
 		return "", "", err
@@ -122,14 +122,14 @@ func (c *Compilation) checkOwn(path string) error {
 	case !info.IsDir():
 		return failed(unix.ENOTDIR, "remove it, or name another directory")
 	case ownerOf(info) >= 0 && ownerOf(info) != c.Host.UID:
-		return failed(errors.New("belongs to another user"), "make a directory of your own, and name that")
+		return failed(errors.New("belongs to another user"), "name a directory of your own")
 	}
 	return nil
 }
 
 func linkError(path string) error {
 	return &fail.Error{Op: "overlay directory " + path, Err: errors.New("is a symbolic link, which an earlier run may have put there"),
-		Hint: "remove the link, or name the place that it leads to if that is meant"}
+		Hint: "remove the link, or name its target"}
 }
 
 // missingIsFine drops the error of a directory that does not exist yet.
@@ -155,8 +155,8 @@ func (c *Compilation) noteLayer(path string, from plan.From) {
 	c.layers = append(c.layers, keptLayer{path, from})
 }
 
-// HideLayers covers the directories that keep changes wherever the sandbox would show them: what is in them is read and
-// written through the overlay only.
+// HideLayers covers the directories that keep an overlay's changes, wherever the sandbox would show them. The task
+// reads and writes their content only through the overlay.
 func (c *Compilation) HideLayers() error {
 	windows := c.windows()
 	for _, l := range c.layers {
@@ -198,7 +198,7 @@ func (c *Compilation) remake(from plan.From, target string, dir bool) error {
 // The price: what the host renames or removes in it after the task has looked may go on to be shown as it was. live: true
 // leaves a bind as it is.
 
-// StillSource is what the mount table names as the source of such an overlay.
+// StillSource is the source of such an overlay in the mount table.
 const StillSource = "still"
 
 // keepsStill reports whether a read-only directory is shown through an overlay, and with which attributes: those of the
@@ -282,8 +282,8 @@ func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 // NotStill returns what the report says of read-only directories that stay binds.
 func NotStill(dirs []string) (missing []report.Missing) {
 	for _, src := range dirs {
-		missing = append(missing, report.Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can be put over it, so that a socket that is made in it later can be connected to",
-			Instead: "the sockets that are there are covered"})
+		missing = append(missing, report.Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can cover it, so the task can connect to a socket that somebody makes in it later",
+			Instead: "covered sockets, as far as they exist at the start"})
 	}
 	return missing
 }

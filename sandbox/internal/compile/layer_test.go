@@ -58,7 +58,7 @@ func TestLayerRefused(t *testing.T) {
 	}
 	h, p := kept(nil)
 	h.Kernel = [2]int{5, 13}
-	if _, err := Plan(p, h, &Request{Args: []string{"true"}, Env: []string{}}); err == nil || !strings.Contains(err.Error(), "follow no link") {
+	if _, err := Plan(p, h, &Request{Args: []string{"true"}, Env: []string{}}); err == nil || !strings.Contains(err.Error(), "not to follow links") {
 		t.Errorf("on 5.13: %v", err)
 	}
 }

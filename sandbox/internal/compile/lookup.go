@@ -121,14 +121,14 @@ func (c *Compilation) notFoundHint(name string) string {
 		}
 	}
 	if own == c.searchPath() || own == "" || c.Profile.Root.Kind == policy.RootDir {
-		return "no directory of PATH has it, which is " + c.searchPath() + "; is it installed? Otherwise name it by its path"
+		return "no directory of PATH has it; PATH is " + c.searchPath() + "; is it installed? Otherwise name it by its path"
 	}
 	for dir := range strings.SplitSeq(own, ":") {
 		if path := paths.Join(paths.Clean(dir), name); strings.HasPrefix(dir, "/") && c.Host.Files.Access(path, unix.X_OK) == nil {
 			return "your own PATH has it: name it " + path
 		}
 	}
-	return "neither the sandbox's PATH, which is " + c.searchPath() + ", nor your own has it; is it installed?"
+	return "neither the sandbox's PATH, which is " + c.searchPath() + ", nor your own PATH has it; is it installed?"
 }
 
 // typedFrom is the directory that a relative name starts at: the caller's, except in a root directory, where the
@@ -179,7 +179,7 @@ func (c *Compilation) executable(name, inside string, isDir bool) error {
 
 func (c *Compilation) accessible(name, host string) error {
 	if err := c.Host.Files.Access(host, unix.X_OK); err != nil {
-		return &fail.LookupError{Name: name, Why: "not executable: " + fail.Bare(err).Error(), Code: 126, Hint: "chmod +x, or name its interpreter"}
+		return &fail.LookupError{Name: name, Why: "not executable: " + fail.Bare(err).Error(), Code: 126, Hint: "use chmod +x, or name its interpreter"}
 	}
 	return nil
 }
@@ -250,7 +250,7 @@ func variables(env []string) []string {
 // maxInterpreters is how many scripts may interpret each other: the kernel's own limit, exec_binprm.
 const maxInterpreters = 5
 
-// Interpreter makes sure that what execve(2) loads for a program is there.
+// Interpreter checks that the sandbox has the files that execve(2) loads for a program.
 func (c *Compilation) Interpreter(path string, depth int) error {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {

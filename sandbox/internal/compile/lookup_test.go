@@ -145,7 +145,7 @@ func TestHints(t *testing.T) {
 		{"", "", "", 0},
 		{"-v", "", "", 0},
 		{"/etc/passwd", "", "", 0}, // it is there
-		{"/etc/shadow", "/etc/shadow is hidden; no flag lifts it; a profile of your own does, with hide: [{remove: /etc/shadow}]", "", 20},
+		{"/etc/shadow", "/etc/shadow is hidden; no flag lifts the rule; a profile of your own can, with hide: [{remove: /etc/shadow}]", "", 20},
 		{"/none/at/all", "", "", 0}, // the host has it no more than the sandbox
 		{"/tmp/new", "", "", 0},     // may be made
 		{"/usr/new", "", "", 0},     // the caller could not write there either

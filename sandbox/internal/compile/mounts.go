@@ -176,7 +176,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	if plain {
 		c.Sources[len(c.Sources)-1].Plain = true
 		if m.Source == "." && info.Mode().Perm()&0o001 == 0 {
-			c.note("the working directory is " + src + ", which is root's alone: the program starts in /")
+			c.note("the working directory is " + src + ", which only root can enter: the program starts in /")
 		}
 	}
 	// The mount carries its flags before it is attached: no path leads to it in between while it is still writable.
@@ -368,10 +368,10 @@ func (c *Compilation) MapCause() (why, remedy string) {
 	return setfcap, "give it that; or SETUID and SETGID, and without user: {host: caller} the task gets an id of its own"
 }
 
-// OrRoot is the remedy to run the task as root, with what it takes.
+// OrRoot returns the advice to run the task as root, with the flags for that.
 func (c *Compilation) OrRoot() string {
 	if !c.hasSetFCap() {
-		return "--host-user caller runs the task as root, and takes CAP_SETFCAP, which the launcher does not have"
+		return "--host-user caller runs the task as root, and needs CAP_SETFCAP, which the launcher lacks"
 	}
 	return "--host-user caller runs the task as root"
 }

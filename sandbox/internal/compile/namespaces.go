@@ -43,8 +43,9 @@ func (c *Compilation) NsMode(k *host.Kind) policy.Namespace {
 	return n.Net
 }
 
-// Namespaces decides which are made and which are joined. A joined namespace belongs to somebody else's user
-// namespace, so it is entered before the sandbox's own is made: inside, the child has no rights over it any more.
+// Namespaces decides which namespaces are made and which are joined. A joined namespace belongs to another user
+// namespace. So the child joins it before it makes the sandbox's own user namespace, inside which it has no rights over
+// the other one.
 func (c *Compilation) Namespaces() error {
 	for i := range host.CloneKinds() {
 		k := &host.Kinds[i]
@@ -60,7 +61,7 @@ func (c *Compilation) Namespaces() error {
 	}
 	if c.made&unix.CLONE_NEWNS == 0 {
 		return &fail.Error{Op: "namespaces.mount", Err: errors.New("a root and mounts need a new mount namespace"),
-			From: c.Where("namespaces.mount"), Hint: "leave out namespaces.mount: new is the default"}
+			From: c.Where("namespaces.mount"), Hint: "leave out namespaces.mount, whose default is new"}
 	}
 	c.Plan.Clone = c.made &^ unix.CLONE_NEWNET // see network
 	if err := c.timeNamespace(); err != nil {
@@ -207,7 +208,7 @@ func (c *Compilation) enter() error {
 	if user := c.Joined(unix.CLONE_NEWUSER); user == nil && !c.Host.Privileged {
 		j := &c.Joins[0]
 		return &fail.UnsupportedError{Layer: j.layer, Why: j.Key + ": joining " + j.Path + " needs CAP_SYS_ADMIN over it", From: c.Where(j.Key),
-			Remedy: "join the user namespace that it belongs to as well (namespaces: {user: /proc/PID/ns/user}), or run as root"}
+			Remedy: "also join the user namespace that owns it (namespaces: {user: /proc/PID/ns/user}), or run as root"}
 	}
 	if !c.Staged() {
 		for i := range c.Joins {
@@ -261,7 +262,7 @@ func (c *Compilation) lookThrough() error {
 	}
 	dir, ok := strings.CutSuffix(j.Path, "/ns/mnt")
 	if !ok || !paths.Below(j.Path, "/proc") {
-		return &fail.UnsupportedError{Layer: j.layer, Why: j.Key + ": the tree of " + j.Path + " cannot be looked at before it is entered", From: c.Where(j.Key),
+		return &fail.UnsupportedError{Layer: j.layer, Why: j.Key + ": the tree of " + j.Path + " cannot be examined before the child joins it", From: c.Where(j.Key),
 			Remedy: "name a process that is in it: /proc/PID/ns/mnt"}
 	}
 	// /proc/PID/root leads to the root directory of that process, in its mount namespace. The plan's steps open the paths again
@@ -277,7 +278,7 @@ func (c *Compilation) lookThrough() error {
 	return nil
 }
 
-// ownProc is how the child reaches a file of the caller's /proc.
+// ownProc returns the directory and the name by which the child opens a file of the caller's /proc.
 func (c *Compilation) ownProc(name string) (dir plan.Arg, path string) {
 	if c.Joined(unix.CLONE_NEWNS) != nil {
 		return plan.R(plan.HostProc), name
@@ -315,7 +316,7 @@ func (c *Compilation) joinedIdentity(j *join) error {
 		}
 		if !c.Host.Privileged && maps != nil && *x.out != x.own {
 			own, _ := maps.inside(x.own)
-			return &fail.Error{Op: x.key, Err: errors.New("an ordinary user's task keeps the caller's id in a user namespace that it joins: as another, it could not be read back"),
+			return &fail.Error{Op: x.key, Err: errors.New("in a joined user namespace, an ordinary user's task keeps the user's id, because cordon could not verify another one"),
 				From: c.Where(x.key), Hint: "keep, which is " + strconv.Itoa(own) + " in " + j.Path + "; or run as root"}
 		}
 		if *x.out == 0 && c.rootForbidden() {
@@ -334,7 +335,7 @@ func (c *Compilation) rootForbidden() bool {
 
 func (c *Compilation) rootInside(j *join) error {
 	return &fail.Error{Op: j.Key + " " + j.Path, Err: errors.New("the task would be root on the host"), From: c.Where(j.Key),
-		Hint: "name user.uid and user.gid, ids inside that are not root outside; or " + CallerHint}
+		Hint: "set user.uid and user.gid to ids that are not root on the host; or " + CallerHint}
 }
 
 // takeIDs changes to the ids inside. The capabilities stay until the mounts are made.
@@ -433,7 +434,7 @@ func noID(maps idMaps, key string, own int, wanted policy.Opt[uint32]) error {
 	case wanted.Set:
 		return errors.New(key + " " + strconv.Itoa(int(wanted.V)) + " is not mapped in it")
 	case maps == nil:
-		return errors.New("which ids it maps cannot be told from the path")
+		return errors.New("the path does not show which ids it maps")
 	}
 	return errors.New("the caller's id, " + strconv.Itoa(own) + ", is not mapped in it")
 }

@@ -146,9 +146,9 @@ func (c *Compilation) overlayHost(from plan.From) error {
 	slices.Sort(f.found)
 	switch {
 	case len(f.found) == 0:
-		err = errors.New("the task may write to no directory of the host that has nothing mounted in it")
+		err = errors.New("every directory of the host that the task may write has something mounted in it")
 	case len(f.found) > maxOverlays:
-		err = errors.New("more than " + strconv.Itoa(maxOverlays) + " directories beside what is mounted in them")
+		err = errors.New("more than " + strconv.Itoa(maxOverlays) + " directories besides their mount points")
 	}
 	if err != nil {
 		return &fail.Error{Op: "root: overlay", Err: err, From: c.Where("root"), Hint: "overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"}
@@ -312,7 +312,7 @@ func (c *Compilation) noteForeign(lower string) {
 			path := paths.Join(dir, e.Name())
 			if st, ok := host.StatOf(info); ok && int(st.Uid) == c.Host.UID && int(st.Gid) != c.Host.GID {
 				c.note("the overlay of " + lower + " cannot change files of other groups, such as " + path + " (group " + strconv.Itoa(int(st.Gid)) +
-					"): the sandbox has no id for the group, and to open one for writing fails")
+					"): the sandbox has no id for the group, so opening such a file for writing fails")
 				return
 			}
 			if info.IsDir() {

@@ -62,7 +62,7 @@ func (h *hider) makeMissing(dir, what string) error {
 	}
 	if err != nil {
 		return &fail.Error{Op: "make the " + what + " " + dir, Err: fail.Bare(err),
-			Hint: "the program could make it, and so decide on later runs: make it yourself, or let the sandbox write less than " + above}
+			Hint: "the program could make it, and so decide about later runs: make it yourself, or let the sandbox write less than " + above}
 	}
 	for at := missing; ; at = full[:len(at)+1+len(firstName(full[len(at)+1:]))] {
 		delete(h.c.Tree.Known, at)
@@ -70,7 +70,7 @@ func (h *hider) makeMissing(dir, what string) error {
 			break
 		}
 	}
-	h.c.note("made " + dir + ", which the program could have made itself; it cannot write there")
+	h.c.note("made " + dir + ", because the program could have made it; the program cannot write there")
 	return nil
 }
 

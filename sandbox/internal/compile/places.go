@@ -234,7 +234,7 @@ func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error
 		if m.Write {
 			flag = "--rw "
 		}
-		hint := "work in another directory; " + flag + m.Source + " insists"
+		hint := "work in another directory, or use " + flag + m.Source
 		if src == "/" || ofKernel(src) {
 			hint = "work in another directory"
 		}
@@ -280,7 +280,7 @@ func (c *Compilation) unfit(dir string) (string, error) {
 		}
 	}
 	if ofSystem(dir) {
-		return "is a directory of the system, and the launcher is root's", nil
+		return "is a directory of the system, and you are root", nil
 	}
 	return "", nil
 }
@@ -384,8 +384,8 @@ func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 	case err != nil:
 		return "", nil, &fail.PathError{Path: src, Err: errors.New("is a symbolic link that leads nowhere: " + fail.Bare(err).Error())}
 	}
-	return "", nil, &fail.Error{Op: src, Err: errors.New("lies behind a symbolic link, which a task may have made"),
-		Hint: "if that is meant bind what it leads to: " + end}
+	return "", nil, &fail.Error{Op: src, Err: errors.New("is behind a symbolic link that a task may have made"),
+		Hint: "if you want that, bind the link's target: " + end}
 }
 
 // cwdGone leaves out a working directory that has been removed, unless the profile cannot do without it.
@@ -420,7 +420,7 @@ func (c *Compilation) keepLink(m *policy.Mount, link string) {
 	switch {
 	case err2 != nil:
 	case !exists:
-		why += "; what appears where it leads to counts for whoever follows it"
+		why += "; a file that appears at its target is visible to everybody who follows it"
 	case paths.Below(c.Host.Cwd, end) || !c.Tree.At(end).Write:
 	default:
 		c.protectThing(from, end, m.Pos, true)

@@ -108,7 +108,7 @@ func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 		name := strings.TrimPrefix(path, target+"/")
 		known := slices.Contains(policy.MaskedProc[:], name) || slices.Contains(policy.ReadOnlyProc[:], name) || slices.Contains(sometimes[:], name)
 		if _, err := c.Tree.Lstat("/proc/" + name); err != nil && !known {
-			return &fail.Error{Op: path, Err: fail.Bare(err), Hint: "correct the name: what is not there cannot be masked, and what is meant would stay open"}
+			return &fail.Error{Op: path, Err: fail.Bare(err), Hint: "correct the name: a path that does not exist cannot be masked, and the path that you meant would stay visible"}
 		}
 	}
 	return nil

@@ -161,7 +161,7 @@ func (r *Request) CheckFiles(hidesTerminal bool) error {
 	for i := range r.Extra {
 		kind := r.Extra[i].Refused
 		if r.Extra[i].Terminal && hidesTerminal {
-			kind = "a terminal of the host, which tty: inherit alone gives to the task"
+			kind = "a terminal of the host, which the task gets only with tty: inherit"
 		}
 		if kind != "" {
 			return fileError("extra file "+strconv.Itoa(i), kind)
@@ -175,7 +175,7 @@ func fileError(name, kind string) error {
 	if kind == host.KindDirectory {
 		e.Hint = "bind the directory with --ro DIR instead"
 	} else {
-		e.Hint = "regular files, pipes, sockets, terminals and /dev/null and its like can be handed over"
+		e.Hint = "cordon passes on only regular files, pipes, sockets, terminals, /dev/null and similar devices"
 	}
 	return e
 }
@@ -191,8 +191,8 @@ func (c *Compilation) watched() bool { return c.Req.Watch != nil }
 // Observed reports whether somebody watches in the profile's place.
 func (c *Compilation) Observed() bool { return c.Req.Observed }
 
-// AsItIs reports whether the task gets the host's tree with all that the caller may do in it. No profile can say that: it
-// is for a program that is watched.
+// AsItIs reports whether the task gets the host's tree, with everything that the caller may do there. No profile can
+// say this; it is for an audited program.
 func (c *Compilation) AsItIs() bool {
 	return c.Observed() && c.Profile.Root.Kind == policy.RootHost && c.Profile.Root.Write
 }
@@ -237,7 +237,7 @@ func (c *Compilation) keepRuleset() {
 	c.do(c.scalar("landlock"), plan.SendKept(plan.F(FileSync), MsgRules, plan.Ruleset))
 }
 
-// PlainFilter is the profile's filter without what is of one launch: reports, and a nonce.
+// PlainFilter returns the profile's filter without the parts of a single launch: reports, and a nonce.
 func (c *Compilation) PlainFilter() ([]byte, error) {
 	spec, err := c.Profile.FilterOnce(0)
 	if err != nil {
@@ -266,7 +266,7 @@ func (c *Compilation) letExec(spec filter.Spec) (filter.Spec, error) {
 			spec.Rules = append(slices.Clip(spec.Rules), own)
 			continue
 		}
-		return spec, &fail.Error{Op: "exec", Err: errors.New("the profile denies execveat, by which a program is run in a sandbox that runs already"),
-			Hint: "a profile that has no rule about execveat and does not deny it"}
+		return spec, &fail.Error{Op: "exec", Err: errors.New("the profile denies execveat, which starts a program in a running sandbox"),
+			Hint: "use a profile that does not deny execveat and has no rule about it"}
 	}
 }

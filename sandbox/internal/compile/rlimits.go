@@ -63,7 +63,7 @@ func (c *Compilation) checkCore() {
 		return
 	}
 	if text, err := c.Host.Files.Read("/proc/sys/kernel/core_pattern", 1); err == nil && string(text) == "|" {
-		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerRlimits, Why: "core: 0: the caller's hard limit is 0, which the program in core_pattern does not heed, and cannot be raised to 1, which it does"})
+		c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerRlimits, Why: "core: 0: the program in core_pattern ignores a limit of 0 but not of 1, and your hard limit of 0 cannot be raised to 1"})
 	}
 }
 
@@ -192,7 +192,7 @@ func (c *Compilation) CPURlimit() (limit time.Duration, ok bool) {
 	return limit, ok
 }
 
-// Rlimit is what the profile says of a resource; nil for nothing.
+// Rlimit returns the profile's limit for a resource, or nil if it has none.
 func (c *Compilation) Rlimit(name string) *policy.Rlimit {
 	for i := range c.Profile.Limits.Rlimits {
 		if r := &c.Profile.Limits.Rlimits[i]; r.Name == name && r.Value != policy.Unlimited {
@@ -202,8 +202,8 @@ func (c *Compilation) Rlimit(name string) *policy.Rlimit {
 	return nil
 }
 
-// LimitRule is the part of the profile that sets a limit, and the flag for it; "" where the profile does not: then it was
-// inherited from the launcher, or from groups around its own.
+// LimitRule returns the part of the profile that sets a limit, and the flag for it. It returns "" if the profile does
+// not set the limit: then it comes from the launcher, or from groups around its own.
 func (c *Compilation) LimitRule(limit string) (rule, flag string) {
 	l := &c.Profile.Limits
 	for _, k := range Endings {
@@ -248,7 +248,7 @@ func limitValue(l *policy.Limits, limit string) string {
 // DefaultGrace is the time between SIGTERM and SIGKILL unless Cmd.KillAfter says otherwise.
 const DefaultGrace = 2 * time.Second
 
-// CrowdStep is the time between two counts of the sandbox's processes, where RLIMIT_NPROC stands in for the group's limit.
+// CrowdStep is the time between two counts of the sandbox's processes, if RLIMIT_NPROC stands in for the group's limit.
 const CrowdStep = 500 * time.Millisecond
 
 // CPUStep is the least time between two looks at the processor time that was used. A run is longer than it was allowed to

@@ -43,7 +43,7 @@ type Source struct {
 	Output int // the number of the caller's output file that is shown, idmapped where its file system can be; 0 for what Path leads to
 }
 
-// Root puts the tree that everything else is mounted on.
+// Root mounts the tree in which everything else is mounted.
 func (c *Compilation) Root() error {
 	// Private before the first mount. A new mount namespace has copies of shared mounts, so that without this what the child
 	// mounts would appear on the host, and what the host mounts later would appear in the sandbox.
@@ -265,7 +265,7 @@ type noTargetError struct {
 }
 
 func (e *noTargetError) Error() string {
-	return "target " + e.target + " does not exist, and nothing is ever made on " + e.part.What
+	return "target " + e.target + " does not exist, and cordon never makes anything on " + e.part.What
 }
 
 // seal makes the launcher's own file systems read-only now that everything is on them.

@@ -23,7 +23,7 @@ func TestMapHint(t *testing.T) {
 		{"root, without SETFCAP", all &^ (1 << unix.CAP_SETFCAP), false, true, 0, "leave out user: {host: caller}", "keeps the caller's id"},
 		{"root, with none", 0, false, false, 0, "or SETUID and SETGID", "keeps the caller's id"},
 		{"an id of its own, unmapped", all, false, true, FirstTaskID, "--host-user caller keeps", "CAP_SETFCAP"},
-		{"an id of its own, unmapped, without SETFCAP", all &^ (1 << unix.CAP_SETFCAP), false, true, FirstTaskID, "takes CAP_SETFCAP", "keeps the caller's id"},
+		{"an id of its own, unmapped, without SETFCAP", all &^ (1 << unix.CAP_SETFCAP), false, true, FirstTaskID, "needs CAP_SETFCAP", "keeps the caller's id"},
 		{"an old kernel", 0, true, false, 0, "not mapped", "CAP_SETFCAP"},
 	} {
 		h := &host.Host{Kernel: [2]int{6, 1}, HostRoot: true, MapsIDs: tt.maps, Permitted: tt.permitted}

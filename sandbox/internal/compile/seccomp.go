@@ -54,7 +54,7 @@ func (c *Compilation) taskFilter() (string, error) {
 	return filter.Encode(prog.Insns), nil
 }
 
-// Spec is what the profile says of system calls, and of the launcher's own.
+// Spec returns the filter of the profile's system calls, with the launcher's own call.
 func (c *Compilation) Spec() (filter.Spec, error) {
 	spec, err := c.Profile.FilterOnce(c.Nonce)
 	if err == nil && c.Into != nil {
@@ -117,8 +117,8 @@ func initFilter(arch filter.Arch, calls []uint32) string {
 // one. init waits for the task's memory to go, sends what is at that number, and closes it. (To block init in vfork(2)
 // would do as well; but then it could not be confined before the program is.)
 
-// PlanReports decides whether the filter asks a listener. Where none can be had denied calls fail as without it, and the
-// report says so: to report is no protection.
+// PlanReports decides whether the filter asks a listener. If no listener is available, denied calls fail as without
+// one, and the report says so, because reporting gives no protection.
 func (c *Compilation) PlanReports() error {
 	if c.Observed() {
 		return c.planObserver()

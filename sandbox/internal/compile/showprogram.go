@@ -85,8 +85,8 @@ func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
 	}
 	if by == byScript {
 		if head, err := c.Host.Files.Read(real, 4); err != nil || string(head) != "\x7fELF" {
-			return "", &fail.LookupError{Name: name, Why: "the profile hides it, and it is no ELF executable: what a script names could be any text", Code: 126,
-				Hint: "show its directory if that is meant: --ro " + filepath.Dir(real)}
+			return "", &fail.LookupError{Name: name, Why: "the profile hides it, and it is not an ELF executable: a script could name any file", Code: 126,
+				Hint: "if you want that, show its directory: --ro " + filepath.Dir(real)}
 		}
 	}
 	return real, nil
@@ -136,7 +136,7 @@ func plantedError(name, path, link string) error {
 	e := &fail.LookupError{Name: name, Why: "the profile hides what the link " + link + " leads to, and a task could have made that link", Code: 126,
 		Hint: "name the file without the link, or show its directory with --ro"}
 	if paths.Below(link, "/proc") {
-		e.Why, e.Hint = path+" lies behind a link of /proc, which can lead out of the sandbox", ""
+		e.Why, e.Hint = path+" is behind a link of /proc, which can lead out of the sandbox", ""
 	}
 	return e
 }

@@ -25,7 +25,7 @@ func TestWhatHoldsWithoutScopes(t *testing.T) {
 		{"both", func(p *policy.Profile) { p.Network.Mode, p.Namespaces.PID.Mode = policy.NetworkHost, policy.NSHost }, 5,
 			"; nothing holds back signals to processes outside; nothing holds back abstract sockets outside", ""},
 		{"no Landlock at all", func(p *policy.Profile) { p.Network.Mode = policy.NetworkHost }, 0, "; nothing holds back abstract sockets outside",
-			"the mounts, which are read-only where they were asked to be, the pid namespace"},
+			"the mounts, which are read-only as the profile says, the pid namespace"},
 	} {
 		p := sandboxtest.HostRoot()
 		p.Missing = []policy.MissingLayer{{Layer: policy.LayerLandlock}}

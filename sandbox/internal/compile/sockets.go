@@ -28,7 +28,7 @@ const (
 	socketLooks    = 2000    // entries of a writable directory of the host that are looked at
 )
 
-// CoveredSocket is what a part is that covers a socket.
+// CoveredSocket is the Guard of a part that covers a socket.
 const CoveredSocket = "a socket of the host that no bind names, and covered"
 
 // CoverSockets covers the host's sockets that the sandbox would show.
@@ -257,7 +257,7 @@ func (c *Compilation) walkForSockets() (found []string) {
 	return found
 }
 
-// SocketsText says for the report what was done about the host's sockets, "" where nothing had to be.
+// SocketsText returns the report's text about the host's sockets, or "" if nothing had to be done.
 func (c *Compilation) SocketsText() string {
 	if c.AsItIs() || c.LandlockResolves() || !c.Tree.ShowsHost() {
 		return ""
@@ -279,7 +279,7 @@ func (c *Compilation) SocketsText() string {
 		}
 	}
 	if later != nil {
-		text += "; one that is made later is not, in " + strings.Join(later, " ")
+		text += "; a socket that somebody makes later is not, in " + strings.Join(later, " ")
 	}
 	return text
 }
@@ -293,8 +293,8 @@ func (c *Compilation) undone() error {
 			continue
 		}
 		if runtimeDir(p.Source) {
-			return &fail.Error{Op: "working directory " + p.Source, Err: errors.New("it holds the sockets of the session, and the profile would show it"),
-				From: p.Rule.Short(), Hint: "change to a directory of the project; --ro . or --rw . insists"}
+			return &fail.Error{Op: "working directory " + p.Source, Err: errors.New("it contains the sockets of the session, and the profile would show them"),
+				From: p.Rule.Short(), Hint: "change to a directory of the project, or use --ro . or --rw ."}
 		}
 		if list := c.uncovers(i); list != nil {
 			c.note("the working directory is " + p.Source + ": the program sees the host's " + strings.Join(list, ", ") + ", which the profile would give it empty")

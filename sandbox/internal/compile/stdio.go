@@ -78,15 +78,15 @@ func (c *Compilation) GivesPipes() bool {
 	return c.IDs.Own || c.Host.Privileged && c.IDs.OutUID >= 0 && (c.Into != nil || c.Joined(unix.CLONE_NEWUSER) != nil)
 }
 
-// Lent reports whether the task gets a pipe of its own in the place of a standard file that it reads.
+// Lent reports whether the task gets a pipe of its own in place of a standard file that it reads.
 func (c *Compilation) Lent(number int) bool {
 	return number == 0 && c.Req.Stdio[0].Pipe && !c.Brokered(0) && !c.AsItIs()
 }
 
-// Copied reports whether the task gets a pipe of its own in the place of a standard file that it writes: for the sake of
-// limits.output, or because the caller's is a pipe. The owner of a pipe can also read it, by /proc/PID/fd, and would take what
-// others have written to it and nobody has read yet; a task of another id could not open /dev/stdout. What goes through the
-// terminal broker is counted there.
+// Copied reports whether the task gets a pipe of its own in place of a standard file that it writes. It does for
+// limits.output, and if the caller's file is a pipe. The owner of a pipe can also read it, through /proc/PID/fd, and
+// could take what others have written and nobody has read yet. And a task with another id could not open /dev/stdout.
+// The terminal broker counts its output itself.
 func (c *Compilation) Copied(number int) bool {
 	f := &c.Req.Stdio[number]
 	if number == 0 || !f.Given || c.Brokered(number) {
@@ -264,7 +264,7 @@ func (c *Compilation) hasJobserver(value string) bool {
 // init is the leader of the task's session and the task has a process group of its own in it. Were the task the leader, the
 // group would be an orphaned one, whose processes SIGTSTP does not stop: Ctrl-Z would do nothing to an editor.
 
-// FileSlave is the task's terminal where it is of the host's devpts, because the sandbox shows none of its own.
+// FileSlave is the task's terminal on the host's devpts, which is used if the sandbox shows no devpts of its own.
 const FileSlave = "terminal"
 
 // MsgTerminal brings the launcher the master of a terminal of the sandbox's devpts.
@@ -282,7 +282,7 @@ func (c *Compilation) findTerminal() error {
 	}
 	if c.Req.Recorded && !c.OwnTTY {
 		return &fail.Error{Op: "record the terminal", Err: errors.New("the program has none of its own"),
-			Hint: "--tty broker gives it one where stdin, stdout or stderr is a terminal, -t in any case"}
+			Hint: "use --tty broker if stdin, stdout or stderr is a terminal; -t always gives it one"}
 	}
 	for i := range c.Profile.Mounts {
 		if m := &c.Profile.Mounts[i]; c.OwnTTY && m.Kind == policy.MountDev {

@@ -31,7 +31,7 @@ func (e *StepError) Error() string {
 	return s
 }
 
-// Unwrap returns the errno, if there is one.
+// Unwrap returns the errno, or nil if there is none.
 func (e *StepError) Unwrap() error {
 	if e.Errno == 0 {
 		return nil

@@ -1,6 +1,6 @@
 package fail
 
-// Errors as texts, and the causes that lie in them.
+// This file turns errors into texts, and finds their causes.
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ func Errno(err error) syscall.Errno {
 	return e
 }
 
-// PathError is what is wrong with a path, without the name of an operation.
+// PathError returns what is wrong with a path, without the name of an operation.
 type PathError struct {
 	Path string
 	Err  error
@@ -38,7 +38,7 @@ func Bare(err error) error {
 	return err
 }
 
-// Said returns a text, and the place in parentheses if there is one.
+// Said returns a text, followed by the place in parentheses if there is a place.
 func Said(what, where string) string {
 	if where == "" {
 		return what
@@ -46,5 +46,6 @@ func Said(what, where string) string {
 	return what + " (" + where + ")"
 }
 
-// NotThere reports whether an error says that a path leads to nothing. Any other error says that nobody knows.
+// NotThere reports whether an error says that a path does not exist. After any other error, nobody knows whether it
+// exists.
 func NotThere(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) }

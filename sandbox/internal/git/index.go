@@ -12,7 +12,7 @@ import (
 // modeGitlink is the mode of an entry that names a commit of another repository: a submodule.
 const modeGitlink = 0o160000
 
-// Index is what the index says about other repositories.
+// Index holds what the index of a repository says about other repositories.
 type Index struct {
 	Gitlinks []string // paths below the working tree, in the index's order
 	Shared   string   // the name of the file that holds the rest, in the index's directory: gitrepository-layout(5); "" if there is none

@@ -20,7 +20,7 @@ import (
 var helperDirs = [...]string{"/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin",
 	"/run/wrappers/bin"}
 
-// HelperEnv is all that a helper sees of an environment.
+// HelperEnv is the whole environment that a helper gets.
 var HelperEnv = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 
 // Run runs a helper and returns what it printed.
@@ -47,8 +47,8 @@ func Find(name string) error {
 	return err
 }
 
-// Open opens the first file of that name that root alone can have put there. If there is none, the error is about
-// the first one that somebody else could have.
+// Open opens the first file of that name that only root can have put there. If there is none, the error names the first
+// file that somebody else could have put there.
 func Open(name string) (path string, fd int, err error) {
 	var refused error
 	for _, dir := range helperDirs {

@@ -75,10 +75,10 @@ func (p *Process) keepFile(name string, fd int) error {
 	return nil
 }
 
-// Attach completes what was kept. What it returns shares the launcher's descriptors.
+// Attach completes the data that was kept. The result shares the launcher's descriptors.
 func (p *Process) Attach() (*attach.Attached, error) {
 	if p.kept == nil {
-		return nil, &fail.Error{Op: "attach", Err: errors.New("the sandbox was not started to be joined"), Hint: "give it a name, as with cordon run --name"}
+		return nil, &fail.Error{Op: "attach", Err: errors.New("the sandbox was not started with a name"), Hint: "start it with cordon run --name NAME"}
 	}
 	if p.exited() {
 		return nil, attach.ErrSandboxEnded
@@ -103,7 +103,7 @@ func (p *Process) Attach() (*attach.Attached, error) {
 func (p *Process) attachAsked(json.RawMessage) (any, []int, error) {
 	// A program that joins a frozen group would be frozen in the middle of its launch, and its launcher would wait.
 	if p.frozen() {
-		return nil, nil, &fail.Error{Op: "exec", Err: errors.New("the sandbox is paused"), Hint: "cordon resume lets it go on"}
+		return nil, nil, &fail.Error{Op: "exec", Err: errors.New("the sandbox is paused"), Hint: "to continue it: cordon resume"}
 	}
 	if p.exited() {
 		return nil, nil, attach.ErrSandboxEnded
@@ -136,7 +136,7 @@ func (p *Process) frozen() bool {
 	return err == nil && found && strings.HasPrefix(state, "T")
 }
 
-// Share duplicates what is kept, for a caller of the library.
+// Share duplicates the data and its descriptors, for a caller of the library.
 func (p *Process) Share() (*attach.Attached, error) {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()

@@ -75,7 +75,7 @@ func (p *Process) adoptChild() error {
 	return p.Send(nil)
 }
 
-// choice is where the sandbox's groups are; nil for none.
+// choice returns the place of the sandbox's groups, or nil if it has none.
 func (p *Process) choice() *cgroup.Choice {
 	if p.groups == nil {
 		return nil
@@ -102,8 +102,8 @@ func (p *Process) checkGroups() error {
 	return nil
 }
 
-// guardDevices bars the sandbox from every device that its /dev does not show. By now the tree is there, and the child
-// opens none any more.
+// guardDevices bars the sandbox from every device that its /dev does not show. At this point the tree exists, and the
+// child opens no more devices.
 func (p *Process) guardDevices() error {
 	ch := p.choice()
 	if ch == nil || !ch.Guards() {
@@ -124,7 +124,8 @@ func (p *Process) guardDevices() error {
 	return nil
 }
 
-// removeGroups ends what is left in the groups, and takes them away, with those that killed launchers have left beside.
+// removeGroups kills the remaining processes in the groups and removes the groups. It also removes groups that killed
+// launchers have left beside them.
 func (p *Process) removeGroups() {
 	g := p.Cgroup
 	if g == nil {

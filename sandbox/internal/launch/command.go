@@ -17,7 +17,7 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// Command is a program to be run in a sandbox, as the launcher needs it. The fields are those of Cmd.
+// Command describes a program to run in a sandbox, as the launcher needs it. The fields are those of Cmd.
 type Command struct {
 	Profile *policy.Profile
 	Host    *host.Host
@@ -71,7 +71,7 @@ func (c *Command) Request() *compile.Request {
 	return r
 }
 
-// nonce draws a new nonce where the plan needs one; 0 is the one that stands in printed plans.
+// nonce draws a new nonce if the plan needs one. 0 is the nonce in printed plans.
 func (c *Command) nonce() (nonce uint64, err error) {
 	if c.Into == nil && c.Observer == nil && c.Profile.Syscalls.Exec != policy.ExecOnce {
 		return 0, nil

@@ -31,7 +31,7 @@ type Operation struct {
 	do func(p *Process, args json.RawMessage) (reply any, fds []int, err error)
 }
 
-// Operations are what other commands can ask of the launcher.
+// Operations are the requests that other commands can send to the launcher.
 var Operations = [...]Operation{
 	{"signal", (*Process).signalAsked},
 	{"log", (*Process).logAsked},
@@ -50,8 +50,8 @@ type controlClient struct {
 	last time.Time // when it was heard last
 }
 
-// ServeControl begins to listen in the entry's directory. The path goes through the directory's descriptor: that of the
-// directory itself may be longer than a socket's name can be.
+// ServeControl begins to listen in the entry's directory. It reaches the directory through a descriptor, because the
+// directory's own path can be longer than a socket's name may be.
 func (p *Process) ServeControl(dir *os.Root) error {
 	fail := func(err error) error { return &fail.Error{Op: "control socket", Err: err} }
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
@@ -94,7 +94,7 @@ func (p *Process) CloseControl() {
 	p.control = nil
 }
 
-// acceptClient takes a client in that admit lets pass.
+// acceptClient accepts a client that admit allows.
 func (p *Process) acceptClient() {
 	fd, _, err := unix.Accept4(p.control.listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 	if err != nil { // it has gone, or there is no descriptor for it
@@ -157,14 +157,14 @@ func (p *Process) serveClient(c *controlClient) {
 func (p *Process) Do(packet []byte) (value any, fds []int, err error) {
 	var r state.Request
 	if err := json.Unmarshal(packet, &r); err != nil {
-		return nil, nil, errors.New("the request is not understood")
+		return nil, nil, errors.New("the launcher does not understand the request")
 	}
 	for i := range Operations {
 		if Operations[i].Op == r.Op {
 			return Operations[i].do(p, r.Args)
 		}
 	}
-	return nil, nil, &fail.Error{Op: "request " + r.Op, Err: errors.New("not known to this launcher"), Hint: "was the sandbox started by another version of cordon?"}
+	return nil, nil, &fail.Error{Op: "request " + r.Op, Err: errors.New("this launcher does not know the request"), Hint: "was the sandbox started by another version of cordon?"}
 }
 
 // Answer sends a reply, whole and at once, with the proof before its descriptors, or says that it could not.
@@ -188,7 +188,8 @@ func Answer(fd, proof int, value any, fds []int, err error) bool {
 	return unix.Sendmsg(fd, b, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) == nil
 }
 
-// signalAsked sends the task a signal. One that is meant to end it also ends the wait for who reads its output.
+// signalAsked sends the task a signal. A signal that is meant to end the task also ends the wait for a reader of its
+// output.
 func (p *Process) signalAsked(args json.RawMessage) (any, []int, error) {
 	var r state.SignalRequest
 	if err := json.Unmarshal(args, &r); err != nil || r.Signal < 0 || r.Signal > 64 {

@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// FileSet is what the launcher opened for the child, by name. Every number is above those that the task gets, so that
-// putting those in place overwrites nothing.
+// FileSet holds the descriptors that the launcher opened for the child, by name. Each number is larger than those of
+// the task's files, so that putting the task's files in place overwrites none of them.
 type FileSet struct {
 	Base     int
 	Fds      map[string]int
@@ -31,7 +31,7 @@ func (s *FileSet) borrow(name string, fd int) {
 	s.borrowed = name
 }
 
-// Add takes a descriptor over, whatever becomes of it.
+// Add takes over a descriptor, even if Add fails.
 func (s *FileSet) Add(name string, fd int) error {
 	if fd < s.Base {
 		defer unix.Close(fd)
@@ -117,8 +117,8 @@ func (p *Process) openStdio(i int, f *os.File) error {
 	return p.files.Dup(name, int(f.Fd()))
 }
 
-// sendSources makes the detached mounts that the child waits for, and sends them. An idmapped one shows on disk the
-// caller's ids where the task sees its own: mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12.
+// sendSources makes the detached mounts that the child waits for, and sends them. In an idmapped mount, files that the
+// task sees as its own belong to the caller's ids on disk: mount_setattr(2), MOUNT_ATTR_IDMAP, Linux 5.12.
 func (p *Process) sendSources() error {
 	if p.sent == len(p.Comp.Sources) {
 		return nil
@@ -182,7 +182,7 @@ func openDetached(s *compile.Source, userns int) (int, error) {
 	return detach(s, path, userns)
 }
 
-// detach makes a detached mount of what a descriptor is of.
+// detach makes a detached mount of the file or directory of a descriptor.
 func detach(s *compile.Source, path, userns int) (int, error) {
 	fd, err := unix.OpenTree(path, "", compile.CloneTree|unix.AT_EMPTY_PATH)
 	if err != nil {
@@ -207,7 +207,7 @@ func detach(s *compile.Source, path, userns int) (int, error) {
 
 func linkHint(err error) string {
 	if err == unix.ELOOP {
-		return "a symbolic link is on the way; name the place itself"
+		return "there is a symbolic link on the way; name its target instead"
 	}
 	return ""
 }
@@ -283,7 +283,7 @@ func (p *Process) holderMapping() (fd int, release func(), err error) {
 	return openUserNS(dir)
 }
 
-// writeMaps maps the child's ids from outside, by newuidmap(1) where the caller has no right of its own.
+// writeMaps maps the child's ids from outside. It uses newuidmap(1) if the caller has no right of its own to do so.
 func (p *Process) writeMaps() error {
 	id := &p.Comp.IDs
 	dir := "/proc/" + strconv.Itoa(p.PID)

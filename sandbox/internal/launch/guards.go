@@ -40,7 +40,7 @@ type watchedMount struct {
 	count int    // how often it was mounted again
 }
 
-// guards is what the launcher needs to see that a guard is gone, and to mount it again.
+// guards holds what the launcher needs to notice that a guard is gone, and to mount it again.
 type guards struct {
 	list  []watchedMount
 	table int            // the task's mountinfo; -1 for none
@@ -83,7 +83,7 @@ func (p *Process) openGuards() error {
 	return nil
 }
 
-// placeGuards notes which mounts the guards are: visible has the ids, by what they are mounted on.
+// placeGuards records which mounts are the guards. visible has the mount ids by mount point.
 func (p *Process) placeGuards(visible map[string]string) {
 	for i := range p.guards.list {
 		g := &p.guards.list[i]
@@ -127,7 +127,7 @@ func (p *Process) beginNames() {
 	p.lookAtAll()
 }
 
-// guardStep is the time between two looks where the kernel does not tell of a change.
+// guardStep is the time between two checks if the kernel does not report changes.
 const guardStep = 100 * time.Millisecond
 
 // byClock begins to look at all guards now and then.
@@ -191,7 +191,7 @@ func (p *Process) readTable() (*proc.MountTable, error) {
 	return proc.ParseMounts(text)
 }
 
-// look finds out which of the guards do not hold, and mounts them again, or ends the run.
+// look finds the guards that do not hold, and mounts them again or ends the run.
 func (p *Process) look(suspects []int) {
 	for try := 0; len(suspects) > 0 && p.guardErr == nil && !p.gone && !p.guards.ended(); try++ {
 		var lost []int
@@ -214,21 +214,22 @@ func (p *Process) look(suspects []int) {
 const maxRestores = 8
 
 func errTooMany() error {
-	return errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that a pattern hides have appeared during the run")
+	return errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that match a hide pattern have appeared during the run")
 }
 
 // unguarded ends the run, because the task could reach what it must not.
 func (p *Process) unguarded(lost *picture.Part, err error) {
-	what := lost.Target + ": it was replaced on the host during the run"
+	what := lost.Target + ": somebody replaced it on the host during the run"
 	if err == nil {
-		err = errors.New("it is replaced faster than it can be covered")
+		err = errors.New("somebody replaces it faster than cordon can cover it")
 	}
 	p.guardErr = &fail.Error{Op: what, Err: err, From: lost.Rule.Short(),
-		Hint: "nothing that the sandbox hides or protects may be replaced by a symbolic link while it runs"}
+		Hint: "while the sandbox runs, do not replace a path that it hides or protects by a symbolic link"}
 	p.EndNow()
 }
 
-// holds reports whether a guard is where it belongs, or nothing has its name, and notes what has. What cannot be looked at does not hold.
+// holds reports whether a guard is in its place, or nothing has its name. It records what has the name. A path that
+// cannot be looked up does not hold.
 func (p *Process) holds(g *watchedMount) bool {
 
 	fd, err := walk.InRootNoLinks(p.guards.fds[attach.FileRoot], g.part.Target, unix.O_PATH|unix.O_NOFOLLOW)
@@ -297,8 +298,8 @@ func (p *Process) closeGuards() {
 	}
 }
 
-// A guard is mounted again by a helper process that runs a plan of its own: setns(2), open_tree(2), move_mount(2). The
-// helper is never in the sandbox's pid namespace, so that no task can see, signal or trace it.
+// A helper process mounts a guard again, by a plan of its own: setns(2), open_tree(2), move_mount(2). The helper is
+// never in the sandbox's pid namespace, so no task can see, signal or trace it.
 
 // restore mounts guards again, while the task is frozen if it has a cgroup.
 func (p *Process) restore(lost []int) error {
@@ -323,7 +324,7 @@ func (p *Process) restore(lost []int) error {
 	return nil
 }
 
-// freeze stops the sandbox's group, unless somebody else has paused it, and returns what lets it go on.
+// freeze stops the sandbox's group, unless somebody else has paused it. It returns a function that continues the group.
 func (p *Process) freeze() (thaw func()) {
 	place := p.place()
 	if place == nil {
@@ -336,7 +337,7 @@ func (p *Process) freeze() (thaw func()) {
 	return func() { _ = place.Thaw() }
 }
 
-// runRepair runs a plan in a process of its own and waits for its end.
+// runRepair runs a plan in a separate process and waits for its end.
 func runRepair(p *plan.Plan, files map[string]int) error {
 	im, err := child.Link(p, files)
 	if err != nil {

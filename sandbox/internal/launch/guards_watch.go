@@ -37,8 +37,8 @@ type nameWatcher struct {
 	complete bool
 }
 
-// watchNames watches the directories of the guards, those that are there now. Where no inotify instance can be had
-// (fs.inotify.max_user_instances), or a directory cannot be watched, the launcher looks at the guards by the clock.
+// watchNames watches the existing directories of the guards. If no inotify instance is available
+// (fs.inotify.max_user_instances), or a directory cannot be watched, the launcher checks the guards at regular times.
 func (p *Process) watchNames() {
 	g := &p.guards
 	if g.names < 0 {
@@ -111,7 +111,7 @@ func (w *nameWatcher) dir(dir string, needed bool) *nameWatch {
 // loop does not keep the launcher busy.
 const namesRest = time.Millisecond
 
-// namesChanged looks at the guards whose names were given to something else.
+// namesChanged checks the guards whose names now belong to another file.
 func (p *Process) namesChanged() {
 	g := &p.guards
 	var buf [16 << 10]byte
@@ -197,7 +197,7 @@ func (p *Process) appeared(glob int, name string) {
 	}
 }
 
-// listGlobs makes a guard of everything that a glob matches by now.
+// listGlobs makes a guard of everything that a glob now matches.
 func (p *Process) listGlobs() {
 	for i := range p.guards.globs {
 		fd, err := walk.InRootNoLinks(p.guards.fds[attach.FileRoot], p.guards.globs[i].Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)

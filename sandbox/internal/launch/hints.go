@@ -30,12 +30,12 @@ func (p *Process) hints() {
 		}
 		r.Hints = append(r.Hints, p.Comp.KillHints()...)
 		if p.Comp.Profile.Syscalls.Exec == policy.ExecOnce {
-			r.Hints = append(r.Hints, report.Hint{Text: "to execute another program would end it, too", Rule: p.Comp.Profile.Source("syscalls.exec"), Flag: "--exec any"})
+			r.Hints = append(r.Hints, report.Hint{Text: "executing another program would end it, too", Rule: p.Comp.Profile.Source("syscalls.exec"), Flag: "--exec any"})
 		}
 		return
 	}
 	if p.unrouted() > 0 {
-		r.Hints = append(r.Hints, report.Hint{Text: "it tried to reach a network, and the profile gives it none", Rule: p.Comp.Profile.Source("network"), Flag: "--net host"})
+		r.Hints = append(r.Hints, report.Hint{Text: "the program tried to reach a network, and the profile gives it none", Rule: p.Comp.Profile.Source("network"), Flag: "--net host"})
 	}
 	if p.Comp.Into != nil { // what it sees and may write was decided when the sandbox was made
 		return
@@ -136,27 +136,27 @@ func snmp(text []byte, proto, name string) int {
 func stepHint(call string, errno unix.Errno) string {
 	switch {
 	case errno == unix.ELOOP:
-		return "a symbolic link is on the way; name the place itself"
+		return "there is a symbolic link on the way; name its target instead"
 	case call == "setns" && errno == unix.EPERM:
-		return "it takes CAP_SYS_ADMIN over the namespace: join the user namespace that it belongs to as well, or run as root"
+		return "joining needs CAP_SYS_ADMIN over the namespace: also join the user namespace that owns it, or run as root"
 	case call == "setns" && errno == unix.EINVAL:
-		return "the path is no namespace of that kind, or the user namespace that the launcher is in already: host is that one"
+		return "the path is not a namespace of that kind, or it is the launcher's own user namespace: use host for that"
 	case call == "pivot_root" && errno == unix.EINVAL:
-		return "the machine's root is an initramfs, which cannot be left by pivot_root(2): --enter chroot"
+		return "the machine's root is an initramfs, where pivot_root(2) fails; use --enter chroot"
 	case call == "execve" && errno == unix.ENOENT:
 		return "its interpreter or dynamic loader is not visible in the sandbox; show it with --ro"
 	case call == "execve" && errno == unix.EACCES:
-		return "the task's user may not execute it, or it lies on a noexec mount"
+		return "the task's user may not execute it, or it is on a noexec mount"
 	case call == "landlock_restrict_self" || call == "read" && errno == unix.EISDIR:
-		return "Landlock was asked for and is not in force; --no-landlock does without"
+		return "Landlock is not in force although the profile asks for it; --no-landlock runs without it"
 	case call == "setpriority" && errno == unix.EACCES:
-		return "a lower value than the caller's takes CAP_SYS_NICE outside, or RLIMIT_NICE"
+		return "a lower value than your own needs CAP_SYS_NICE outside, or RLIMIT_NICE"
 	case call == "write" && errno == unix.EACCES:
-		return "a lower oom-score-adj than the caller's takes CAP_SYS_RESOURCE outside"
+		return "a lower oom-score-adj than your own needs CAP_SYS_RESOURCE outside"
 	case call == "keyctl" && errno == unix.EDQUOT:
-		return "the user has as many keys as kernel.keys.maxkeys allows; those of sandboxes that have ended go within seconds"
+		return "the user already has as many keys as kernel.keys.maxkeys allows; the keys of ended sandboxes disappear within seconds"
 	case errno == unix.ENOSYS:
-		return "the kernel, or a container runtime's filter, does not have this call; cordon doctor says more"
+		return "the kernel lacks this call, or a container runtime's filter hides it; cordon doctor says more"
 	case errno == unix.EPERM && strings.HasPrefix(call, "mount"), errno == unix.EPERM && strings.HasPrefix(call, "move_mount"), errno == unix.EPERM && call == "open_tree":
 		return "a mount of the host, or a container runtime, does not allow it; cordon doctor says more"
 	}

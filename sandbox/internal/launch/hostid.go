@@ -48,7 +48,7 @@ func (p *Process) drawTaskID() (int, error) {
 		Hint: "--host-user caller runs the task as root"}
 }
 
-// openTaskIDs is -1 where there is no state directory: then the draw alone keeps ids apart.
+// openTaskIDs returns -1 if there is no state directory; then only the random draw keeps ids apart.
 func openTaskIDs(state string) int {
 	if state == "" {
 		return -1
@@ -87,7 +87,7 @@ func (p *Process) checkIDs() error {
 	return nil
 }
 
-// credentials are a thread's ids: real, effective and saved, and that of its file accesses.
+// credentials holds a thread's ids: real, effective and saved, and the id for file accesses.
 type credentials struct{ uid, gid [4]int }
 
 func threadCredentials() (c credentials) {
@@ -113,8 +113,8 @@ func (c *credentials) mixed() string {
 	return ""
 }
 
-// checkThread refuses to start on a thread that is somebody else than the caller, or than the host was probed for: the
-// child is whoever the thread is that clones it.
+// checkThread refuses to start on a thread with other ids than the caller, or than those for which the host was probed:
+// the child gets the ids of the thread that clones it.
 func (p *Process) checkThread() error {
 	own, caller := threadCredentials(), p.caller
 	why := own.mixed()
@@ -127,7 +127,7 @@ func (p *Process) checkThread() error {
 	default:
 		return nil
 	}
-	return &fail.Error{Op: "start", Err: errors.New(why), Hint: "change the ids of the whole process (syscall.Setresuid, setpriv --reuid), not those of a thread"}
+	return &fail.Error{Op: "start", Err: errors.New(why), Hint: "change the ids of the whole process (syscall.Setresuid, setpriv --reuid), not of one thread"}
 }
 
 // subuid(5), subgid(5): the subordinate ids of the caller.
@@ -226,7 +226,7 @@ func samePrivate(root int, part *picture.Part) error {
 		return err
 	}
 	if a.Dev != b.Dev || a.Ino != b.Ino {
-		return errors.New("has been replaced meanwhile")
+		return errors.New("somebody has replaced it meanwhile")
 	}
 	return host.PrivateAbove(outside)
 }

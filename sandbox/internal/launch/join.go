@@ -28,7 +28,7 @@ func (p *Process) openJoins() error {
 		j := &p.Comp.Joins[i]
 		fd, err := unix.Open(j.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return &fail.Error{Op: "namespace " + j.Path, Err: err, From: p.Comp.Where(j.Key), Hint: "ip netns add makes one below /run/netns"}
+			return &fail.Error{Op: "namespace " + j.Path, Err: err, From: p.Comp.Where(j.Key), Hint: "to make one below /run/netns: ip netns add NAME"}
 		}
 		if err := p.files.Add(j.Kind, fd); err != nil {
 			return err
@@ -81,7 +81,7 @@ func (p *Process) adopt() error {
 	return err
 }
 
-// born waits until the child is the process that it stays, where it enters namespaces.
+// born waits until the child is its final process, if it enters namespaces.
 func (p *Process) born() error {
 	if !p.Comp.Staged() {
 		return nil
@@ -126,9 +126,9 @@ func (p *Process) awaitWord() error {
 	return nil
 }
 
-// The launcher's part where a program joins a sandbox that runs already: see exec.go of internal/compile.
+// This part joins a running sandbox: see exec.go of internal/compile.
 
-// openAttached duplicates what is entered, and watches the sandbox.
+// openAttached duplicates the descriptors of what the child enters, and watches the sandbox.
 func (p *Process) openAttached() (err error) {
 	if p.Comp.Into == nil {
 		return nil
@@ -161,7 +161,7 @@ func (p *Process) joined() {
 	}
 }
 
-// sandboxEnds reports whether the sandbox is gone, or about to be: its init ends behind its processes.
+// sandboxEnds reports whether the sandbox has ended or is about to end: its init ends after its processes.
 func (p *Process) sandboxEnds() bool {
 	if p.sandbox < 0 {
 		return false
@@ -182,12 +182,12 @@ func (p *Process) killedWithin() bool {
 // unread says what could not be read back because the program was killed before.
 func (p *Process) unread() {
 	for _, layer := range [...]policy.Layer{policy.LayerCaps, policy.LayerNoNewPriv, policy.LayerSeccomp} {
-		p.missing = append(p.missing, report.Missing{Layer: layer, Why: "the program was killed before this could be read back"})
+		p.missing = append(p.missing, report.Missing{Layer: layer, Why: "somebody killed the program before cordon could read this back"})
 	}
 }
 
-// sandboxGone is the error of a launch into a sandbox that has ended; nil where it has not. Where the child was lost
-// it may be just ending: its init ends behind that child.
+// sandboxGone returns the error of a launch into a sandbox that has ended, or nil if it has not. If the child was lost,
+// the sandbox may be just ending, because its init ends after that child.
 func (p *Process) sandboxGone(err error) error {
 	if p.Cmd.Into == nil {
 		return nil
@@ -205,7 +205,7 @@ func (p *Process) sandboxGone(err error) error {
 	return nil
 }
 
-// entered waits until the child has entered the sandbox, looks whether it is there, and lets it go on.
+// entered waits until the child has entered the sandbox, checks that it is there, and lets it continue.
 func (p *Process) entered() error {
 	if p.Comp.Into == nil {
 		return nil

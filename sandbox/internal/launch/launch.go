@@ -120,7 +120,8 @@ func (p *Process) compile() (err error) {
 	return nil
 }
 
-// handOver takes what is compiled so far. The first time the child is cloned; then it is told that there is more.
+// handOver receives what is compiled so far. The first time it clones the child; later it tells the child that there is
+// more.
 func (p *Process) handOver(c *compile.Compilation) error {
 	var err error
 	if p.Comp == nil {
@@ -175,7 +176,7 @@ func (p *Process) begin() error {
 	return p.Send(nil)
 }
 
-// add links what was compiled since the last time.
+// add links what was compiled since the last call.
 func (p *Process) add() error {
 	steps, init := p.Comp.Plan.Steps, p.Comp.Plan.Init
 	err := p.Image.AddInit(init[p.addedInit:], p.files.Fds)
@@ -263,7 +264,7 @@ func (p *Process) clone() error {
 
 // What went wrong in a launch, by the step at which the child ended.
 
-// Fault is the step at which the child ended: one that failed, or one that its filter ended it for.
+// Fault is the step at which the child ended: a step that failed, or one at which the child's filter killed it.
 func (p *Process) Fault() error {
 	if p.Image == nil {
 		return nil
@@ -298,18 +299,18 @@ func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) erro
 			e.Hint = text
 		}
 		if p.Comp.Profile.Root.Kind == policy.RootEmpty && !p.Comp.Tree.ShowsHost() {
-			e.Hint = "the root is empty, and no directory of the host is bound; name a root file system with --root DIR"
+			e.Hint = "the root is empty and the profile binds no directory of the host; name a root file system with --root DIR"
 		}
 		return e
 	}
 	hint := stepHint(s.Call.String(), errno)
 	if errno == unix.EACCES && p.Comp.IDs.Own && !p.Comp.IDs.Idmapped {
-		hint = "root without CAP_SYS_ADMIN gives the task an id of its own, which may not go there; " + p.Comp.OrRoot()
+		hint = "without CAP_SYS_ADMIN, root gives the task an unprivileged id, which may not enter that directory; " + p.Comp.OrRoot()
 	}
 	return p.because(s, &fail.StepError{Index: i, Step: s.String(), From: s.From.String(), Errno: errno, Signal: sig, Hint: hint})
 }
 
-// execCode is the exit code of env(1): 127 for what is not there, 126 for what cannot be executed.
+// execCode returns the exit code of env(1): 127 if the program does not exist, 126 if it cannot be executed.
 func execCode(errno syscall.Errno) int {
 	if errno == unix.ENOENT {
 		return 127

@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// exceeded ends the sandbox for a limit. The first limit is the one that is named.
+// exceeded ends the sandbox because of a limit. The report names the first limit.
 func (p *Process) exceeded(limit string) {
 	if p.limit == "" {
 		p.limit = limit
@@ -58,8 +58,8 @@ func (p *Process) counted(controller string) bool {
 	return place != nil && slices.ContainsFunc(place.Dirs, func(d cgroup.Dir) bool { return slices.Contains(d.Controllers, controller) })
 }
 
-// checkCrowd finds out whether there are as many processes and threads as there may be. It cannot tell whether one more was
-// refused, and so ends nothing.
+// checkCrowd checks whether the number of processes and threads has reached its limit. It cannot know whether another
+// one was refused, so it ends nothing.
 func (p *Process) checkCrowd() {
 	if p.gone { // the number may be another process's by now
 		return
@@ -83,8 +83,8 @@ func (p *Process) wallOver() {
 	p.At(time.Now().Add(p.grace()), p.EndNow)
 }
 
-// checkCPU ends the sandbox where its processor time is used up. Else it looks again when that could be at the earliest,
-// with every processor busy.
+// checkCPU ends the sandbox if its processor time is used up. Otherwise it checks again at the earliest time at which
+// that is possible, with every processor busy.
 func (p *Process) checkCPU() {
 	if p.gone { // nobody uses any more, and init's number may be another process's by now
 		return
@@ -205,9 +205,10 @@ func (p *Process) checkEvents() {
 	}
 }
 
-// Outside reports whether it was a group around the sandbox's, or the machine, that a process was killed for or a fork was
-// refused for, and not the sandbox's own limit. A kill is counted in the group of the killed, and until Linux 6.10 a refused
-// fork in that of who forked, whoever's limit it was: cgroup-v2.rst, "memory.events", "pids.events".
+// Outside reports whether the memory or the number of tasks ran out in a group around the sandbox's, or on the whole
+// machine, and not at the sandbox's own limit. The kernel counts a killed process in its own group and, until Linux
+// 6.10, a refused fork in the group of the forking process, whichever group's limit it was: cgroup-v2.rst,
+// "memory.events", "pids.events".
 func (p *Process) Outside(limit string, s *cgroup.Stats) bool {
 	switch {
 	case s == nil:
@@ -243,7 +244,7 @@ func (p *Process) reportLimits(stats *cgroup.Stats) {
 		counts[report.LimitOOM] = *stats.Memory.OOMKills
 	}
 	if p.Outside(report.LimitPIDs, stats) {
-		r.Hints = append(r.Hints, report.Hint{Text: "a group around the sandbox's refused it a process: its pids.max is reached"})
+		r.Hints = append(r.Hints, report.Hint{Text: "a cgroup around the sandbox's has reached its pids.max, and refused a new process"})
 	} else if stats != nil && stats.PIDs != nil && compile.Positive(stats.PIDs.MaxEvents) {
 		counts[report.LimitPIDs] = *stats.PIDs.MaxEvents
 	}
@@ -261,7 +262,7 @@ func (p *Process) reportLimits(stats *cgroup.Stats) {
 		rule, flag := p.Comp.LimitRule(k.Limit)
 		if p.Outside(k.Limit, stats) {
 			rule, flag = "", ""
-			r.Hints = append(r.Hints, report.Hint{Text: "a group around the sandbox's ran out of memory, or the machine: not the sandbox's own limit"})
+			r.Hints = append(r.Hints, report.Hint{Text: "a cgroup around the sandbox's, or the machine, ran out of memory; the sandbox's own limit was not reached"})
 		}
 		r.Limits = append(r.Limits, report.LimitMet{Limit: k.Limit, Count: counts[k.Limit], Rule: rule, Flag: flag})
 	}
@@ -300,7 +301,7 @@ func clipped(task int, limits []policy.Rlimit) (missing []report.Missing) {
 		if its.Max < r.Value {
 			holds := policy.Rlimit{Name: r.Name, Value: its.Cur}
 			missing = append(missing, report.Missing{Layer: policy.LayerRlimits, Why: "limits.rlimits." + r.Name + " " + r.Text() +
-				" is above the hard limit that the launcher was started with", Instead: holds.Text()})
+				" is above the launcher's own hard limit", Instead: holds.Text()})
 		}
 	}
 	return missing

@@ -42,7 +42,7 @@ func (p *Process) checkListener() error {
 		case p.dying():
 			return ErrEnded
 		}
-		return &fail.Error{Op: "on-denial", Err: errors.New("the listener did not arrive"), From: p.Comp.Where("on-denial"), Hint: "--on-denial silent does without"}
+		return &fail.Error{Op: "on-denial", Err: errors.New("the listener did not arrive"), From: p.Comp.Where("on-denial"), Hint: "use --on-denial silent to run without it"}
 	}
 	return nil
 }
@@ -128,11 +128,10 @@ func readString(pid int, addr uint64, buf []byte) (text string, whole bool) {
 
 // Observer watches a task. Its methods are called on the thread that waits for the task, and hold it up.
 type Observer interface {
-	// Filter is the filter that the task gets in the profile's place, and is to notify of what Call wants to see and to
-	// allow everything else; nil for no filter at all.
+	// Filter returns the filter that the task gets instead of the profile's. It must ask about the calls that Call
+	// wants to see, and allow everything else. nil means no filter at all.
 	Filter() *filter.Spec
-	// Ready is told the task's number when there is nothing left for it to do but to run the program. An error ends the
-	// launch.
+	// Ready gets the task's number when the task's next step is to run the program. An error ends the launch.
 	Ready(task int) error
 	// Call is told of a call that the filter notifies of. The call waits until Call returns, and then goes on.
 	Call(c *Call)
@@ -147,7 +146,8 @@ type Call struct {
 	id       uint64
 }
 
-// Waits reports whether the call still waits, so that what was read of the thread with its number was read of it.
+// Waits reports whether the call still waits. If it does, what was read about the thread of that number was read about
+// the right thread.
 func (c *Call) Waits() bool { return child.Waits(c.listener, c.id) }
 
 // Who is the name of the thread's process, which may have chosen any, and its number in the innermost pid namespace.

@@ -68,7 +68,7 @@ func (p *Process) beginCopying() error {
 	return nil
 }
 
-// RelayTo makes a pipe for the task, and begins to copy what is written to it.
+// RelayTo makes a pipe for the task, and begins to copy what the task writes to it.
 func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
 	if err := p.beginCopying(); err != nil {
 		return nil, err
@@ -149,14 +149,14 @@ func (p *Process) Drain() {
 	}
 	for range c.Relays {
 		if err := p.await(c.Done, c.Quit); err != nil || loop.Readable(c.Quit) {
-			p.Report.Hints = append(p.Report.Hints, report.Hint{Text: "nobody took the last of what it wrote, and that is lost"})
+			p.Report.Hints = append(p.Report.Hints, report.Hint{Text: "nobody read the end of the program's output, which is lost"})
 			return
 		}
 		_, _ = unix.Read(c.Done, make([]byte, 8)) // takes one
 	}
 	for _, r := range c.Relays {
 		if r.Err != nil && r.Err != unix.EPIPE {
-			p.Report.Hints = append(p.Report.Hints, report.Hint{Text: r.Name + ": " + r.Err.Error() + ": what it wrote behind that is lost"})
+			p.Report.Hints = append(p.Report.Hints, report.Hint{Text: r.Name + ": " + r.Err.Error() + ": the program's output after that is lost"})
 		}
 	}
 }
@@ -201,7 +201,7 @@ func (p *Process) openTerminal() error {
 	master, slave, err := terminal.OpenPTY()
 	if err != nil {
 		return &fail.Error{Op: "open a terminal", Err: err, From: p.Comp.Where("tty"),
-			Hint: "mounts: [{dev: /dev}] gives the sandbox terminals of its own; --tty none does without one"}
+			Hint: "use mounts: [{dev: /dev}] to give the sandbox terminals of its own, or --tty none to run without one"}
 	}
 	if err := p.terminal.Take(master); err != nil {
 		unix.Close(slave)

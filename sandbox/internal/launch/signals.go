@@ -39,7 +39,7 @@ func (p *Process) catchSignals() (err error) {
 	return nil
 }
 
-// Forward passes on what has arrived. A task that is gone needs none of it.
+// Forward passes on the signals that have arrived. It does nothing if the task has ended.
 func (p *Process) Forward() {
 	var buf [64]byte
 	n, _ := unix.Read(p.Signals, buf[:]) // there is something, or there will be
@@ -130,8 +130,8 @@ func (p *Process) stop() {
 	p.At(time.Now().Add(200*time.Millisecond), p.mustStopNow)
 }
 
-// mustStopNow stops a task that has not answered SIGTSTP in time, by SIGSTOP. A program with a handler for SIGTSTP, such as an
-// editor on a busy machine, stops itself at the handler's end: after it is continued, when nobody wants that any more.
+// mustStopNow stops a task that has not answered SIGTSTP in time, by SIGSTOP. A slow program that handles SIGTSTP,
+// such as an editor on a busy machine, may stop itself only after somebody has continued it, when the stop is unwanted.
 func (p *Process) mustStopNow() {
 	if !p.mustStop {
 		return
@@ -218,8 +218,8 @@ func (p *Process) sendGroup(sig syscall.Signal) error {
 	return err
 }
 
-// Signal reaches the task from the step on that runs the program; before that, one that is meant to end it ends the
-// sandbox, and one that a program may have a use for waits for it.
+// Signal sends a signal to the task, once the task has reached the step that runs the program. Before that step, a
+// signal that would end the program ends the sandbox, and any other signal that a program may handle waits.
 func (p *Process) Signal(sig syscall.Signal) error {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
@@ -312,7 +312,7 @@ func (p *Process) initLate() bool {
 		}
 	}
 	if p.Image.Page().Done == 0 {
-		p.guardErr = &fail.Error{Op: "init", Err: errors.New("it has not gone on for " + (InitSteps * InitStep).String() + ", and how the program ended is not known"),
+		p.guardErr = &fail.Error{Op: "init", Err: errors.New("it has not gone on for " + (InitSteps * InitStep).String() + ", and nobody knows how the program ended"),
 			Hint: "does a tracer (ptrace, gdb) outside hold the sandbox's processes?"}
 	}
 	p.Kill()

@@ -141,7 +141,7 @@ func (p *Process) lookForRepositories() {
 	}
 	found, complete := s.Appeared()
 	if !complete {
-		found = append(found, "there may be more repositories than before: a directory cannot be looked through")
+		found = append(found, "there may be new repositories: a directory cannot be searched")
 	}
 	p.Report.Appeared = found
 }

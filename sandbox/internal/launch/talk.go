@@ -88,7 +88,7 @@ func (p *Process) hear(m *child.Message) (err error) {
 	return err
 }
 
-// Send tells the child to go on, with descriptors where it waits for any.
+// Send tells the child to continue, and passes the descriptors that the child waits for.
 func (p *Process) Send(rights []byte) error {
 	for {
 		switch err := unix.Sendmsg(p.Link, []byte{1}, rights, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err {
@@ -143,5 +143,5 @@ func (p *Process) dying() bool {
 }
 
 // ErrEnded says that the child has ended, and did not say why.
-var ErrEnded = &fail.Error{Op: "launch", Err: errors.New("the child ended before the program was run"),
-	Hint: "was it killed? a memory limit or the kernel's log may say by whom"}
+var ErrEnded = &fail.Error{Op: "launch", Err: errors.New("the child ended before it ran the program"),
+	Hint: "was it killed? look at memory limits and at the kernel's log"}

@@ -115,8 +115,8 @@ func (p *Process) cpuUsed() time.Duration {
 // maxTree bounds how many processes are looked at, once in a while, for their processor time.
 const maxTree = 1 << 16
 
-// TreeUse is what processes have used: time with that of those they have waited for, the number of threads now, and the peak
-// of the largest.
+// TreeUse holds what processes have used: their time and that of the children they waited for, the current number of
+// threads, and the peak memory of the largest.
 type TreeUse struct {
 	user, system time.Duration
 	Threads      int64
@@ -156,8 +156,8 @@ func peakRSS(dir string) int64 {
 	return n << 10
 }
 
-// EndNow kills the sandbox. What it has used is looked at before: of processes that die with init nobody waits for, and
-// getrusage(2) does not know of them.
+// EndNow kills the sandbox. It measures the sandbox's use first, because nobody waits for processes that die with init,
+// so getrusage(2) does not count them.
 func (p *Process) EndNow() {
 	if !p.gone { // else its number may be another process's
 		p.used = TreeUsage(p.PID, 1024) // a bomb of forks is not to live on for that

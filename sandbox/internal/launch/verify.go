@@ -188,7 +188,7 @@ func (p *Process) checkNamespace(at [2]int, name string, layer policy.Layer) err
 		}
 	}
 	if wrong {
-		return &fail.Error{Op: "read back the namespaces", Err: errors.New(name + " is " + its + ", which was not asked for")}
+		return &fail.Error{Op: "read back the namespaces", Err: errors.New(name + " is " + its + ", which the profile does not ask for")}
 	}
 	p.enforced(layer, its, "/proc/PID/ns/"+name)
 	return nil
@@ -212,7 +212,7 @@ func checkMounts(t *picture.Tree, table *proc.MountTable) (visible map[string]st
 		case part == nil:
 			wrong = " was not asked for"
 		case proc.HasOption(m.Options, "rw") && !part.Write:
-			wrong = " is writable, and was asked for read-only"
+			wrong = " is writable, although the profile says read-only"
 		case !proc.HasOption(m.Options, "nosuid"):
 			wrong = " honours set-user-ID"
 		}

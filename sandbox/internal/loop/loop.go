@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// One is what a write to an eventfd adds: 1.
+// One is the number 1 in the form that a write to an eventfd adds.
 var One = [8]byte{1}
 
 // WriteAll reports whether there is anybody to write for.
@@ -27,7 +27,7 @@ func WriteAll(fd int, b []byte) bool {
 	return true
 }
 
-// Loop are what the loop waits for, for as long as the sandbox lives.
+// Loop holds the descriptors and timers for which the event loop waits, as long as the sandbox lives.
 type Loop struct {
 	watches []watch
 	timers  []timer // a few, in no order
@@ -53,12 +53,12 @@ func (e *Loop) Watch(fd int, events int16, do func(revents int16)) {
 	e.watches = append(e.watches, watch{fd, events, do})
 }
 
-// Unwatch ends that; to be called before the descriptor is closed. A descriptor that nobody watches is no mistake.
+// Unwatch ends a watch. Call it before closing the descriptor. A descriptor without a watch is no error.
 func (e *Loop) Unwatch(fd int) {
 	e.watches = slices.DeleteFunc(e.watches, func(w watch) bool { return w.fd == fd })
 }
 
-// At does something at a time, in the loop: not before, and not while nobody waits.
+// At calls a function in the loop, at the given time or later, when Poll runs.
 func (e *Loop) At(t time.Time, do func()) {
 	e.timers = append(e.timers, timer{t, do})
 }
@@ -84,8 +84,8 @@ func (e *Loop) expire(now time.Time) {
 	}
 }
 
-// Poll waits for the given descriptors, the watches and the timers, and serves the latter two. The given are left with
-// what was reported of them.
+// Poll waits for the given descriptors, the watches and the timers, and serves the watches and timers. For the given
+// descriptors it only reports the events.
 func (e *Loop) Poll(fds []unix.PollFd) error {
 	given := len(fds)
 	e.fds = append(e.fds[:0], fds...)

@@ -35,8 +35,8 @@ func NewMeter(limit int64) (*Meter, error) {
 	return m, nil
 }
 
-// Take says how many of n bytes that are there may be passed on. Fewer than n means that the limit is reached: the
-// sandbox is then ended for it.
+// Take returns how many of n available bytes may be passed on. Fewer than n means that the limit is reached; the
+// sandbox is then ended.
 func (m *Meter) Take(n int) int {
 	if m == nil {
 		return n
@@ -63,7 +63,7 @@ func (m *Meter) giveBack(n int) {
 	}
 }
 
-// Copying is what the relays of a sandbox share.
+// Copying is the state that the relays of a sandbox share.
 type Copying struct {
 	Relays []*Relay
 	Meter  *Meter
@@ -80,7 +80,7 @@ func (c *Copying) Use() {
 	}
 }
 
-// Leave closes the descriptors behind the last who uses them: a relay may still wait for its reader when the launcher
+// Leave drops one user; the last one closes the descriptors. A relay may still wait for its reader after the launcher
 // has given up.
 func (c *Copying) Leave() {
 	if c == nil || c.Users.Add(-1) > 0 {
@@ -96,7 +96,7 @@ func (c *Copying) Leave() {
 	}
 }
 
-// Relay copies from a pipe, whose other end the task has, to where the caller wants it.
+// Relay copies from a pipe, whose other end the task has, to the caller's file.
 type Relay struct {
 	Name  string
 	In    int // the end for the task; -1 once the launcher's copy is closed
@@ -111,9 +111,9 @@ type Relay struct {
 	Err    error  // why the copy ended early; to be read when it is done
 }
 
-// RelayPipe is how much the pipe holds, in bytes. More than pipe(7)'s 64 KiB lets a task that writes much, and the
-// launcher, take turns less often, which is what others on the machine notice of it. What is in it counts as the task's
-// memory.
+// RelayPipe is the capacity of the pipe in bytes. With more than pipe(7)'s 64 KiB, a task that writes much and the
+// launcher take turns less often, which disturbs other programs on the machine less. The content of the pipe counts as
+// the task's memory.
 const RelayPipe = 256 << 10
 
 // Run copies until nothing more comes, and closes its ends of the pipes.

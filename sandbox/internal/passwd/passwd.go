@@ -39,7 +39,7 @@ func All() ([]Account, error) {
 	return list, nil
 }
 
-// Find returns the first account of a text that has a uid, as getpwuid(3) does; the zero value if there is none.
+// Find returns the first account with the given uid in a text, as getpwuid(3) does, or the zero value if there is none.
 func Find(text string, uid int) Account {
 	for line := range strings.Lines(text) {
 		if a, ok := Parse(line); ok && a.UID == uid {

@@ -33,7 +33,7 @@ func Moved(path, dir, to string) string {
 	return Join(to, path[len(dir)+1:])
 }
 
-// Clean is path.Clean for the absolute paths that validation has let through.
+// Clean is path.Clean for absolute paths that are already validated.
 func Clean(p string) string {
 	for len(p) > 1 && strings.HasSuffix(p, "/") {
 		p = p[:len(p)-1]

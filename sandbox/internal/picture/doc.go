@@ -1,3 +1,3 @@
-// Package picture is the compiler's picture of what a sandbox will see: what of the host stands where, and what covers
-// it.
+// Package picture holds the compiler's model of what a sandbox will see: which part of the host is shown at which path,
+// and what covers it.
 package picture

@@ -100,7 +100,7 @@ func (p *Part) Gone() plan.Errno {
 	return 0
 }
 
-// Index is the place in the picture of the part that a path belongs to, -1 before there is a root.
+// Index returns the index of the part that a path belongs to, or -1 before there is a root.
 func (t *Tree) Index(path string) int {
 	found := -1
 	for dir := path; ; dir, _ = paths.Split(dir) {
@@ -152,8 +152,8 @@ func (t *Tree) Writable() string {
 	return strings.Join(list, " ")
 }
 
-// WritesAbove reports whether a directory of the host is part of one that is writable inside. An overlay of it would
-// keep nobody away, since a socket may as well lie beside it.
+// WritesAbove reports whether a directory of the host is part of a writable directory inside. An overlay over such a
+// directory would stop nobody, because a program can put a socket beside it.
 func (t *Tree) WritesAbove(src string) bool {
 	return slices.ContainsFunc(t.Parts, func(p Part) bool { return p.HostsWrites() && paths.Below(src, p.Source) })
 }

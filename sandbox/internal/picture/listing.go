@@ -15,8 +15,8 @@ type Listed struct {
 	Node
 }
 
-// Extras are the names that a directory has beside the host's entries, by directory: what the launcher made, and mount
-// points on what it made.
+// Extras holds, for each directory, the names besides the host's entries: what the launcher made, and mount points on
+// it.
 type Extras map[string][]Listed
 
 // Extras collects what the launcher itself puts into directories.

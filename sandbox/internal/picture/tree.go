@@ -22,9 +22,9 @@ const (
 // ErrMagicLink is the error of a path that leads through a link of /proc: its text says nothing (proc_pid_exe(5)).
 var ErrMagicLink = errors.New("lies behind a link of /proc, which can lead out of the sandbox")
 
-// Tree is the compiler's picture of what the sandbox will see: which place of the host stands behind a path, and
-// what the launcher has made on its own file systems. Nothing is created on the host's tree, so the picture decides
-// whether a target can exist.
+// Tree is the compiler's model of what the sandbox will see: which place of the host a path shows, and what the
+// launcher has made on its own file systems. Nothing is created in the host's tree, so the model decides whether a
+// target can exist.
 type Tree struct {
 	Files host.Files
 	Parts []Part         // in the order of mounting: a later one covers earlier ones at and below its target
@@ -36,7 +36,7 @@ type Tree struct {
 	Links   map[string]string // the texts of the host's symbolic links
 }
 
-// Guard says what a part is there for. The launcher watches such parts: the kernel detaches a mount if somebody
+// Guard says why a part exists. The launcher watches such parts, because the kernel detaches a mount if somebody
 // outside renames another file over its mount point.
 type Guard uint8
 
@@ -74,13 +74,13 @@ type Part struct {
 	Rule     policy.Pos
 }
 
-// Node is something that the launcher made: a directory, a symbolic link, or else a file.
+// Node is a file, a directory or a symbolic link that the launcher made.
 type Node struct {
 	Dir  bool
 	Link string
 }
 
-// Add mounts a part over what is there.
+// Add mounts a part over the existing content.
 func (t *Tree) Add(p Part) {
 	if t.Last == nil {
 		t.Last = make(map[string]int, 64)
@@ -142,8 +142,8 @@ func (t *Tree) readlink(host string) (string, error) {
 	return text, err
 }
 
-// At is the part that a path belongs to: of those at and above it the last that was mounted. It is nil before there is
-// a root.
+// At returns the part that a path belongs to: the last one mounted at the path or above it. It returns nil before there
+// is a root.
 func (t *Tree) At(path string) *Part {
 	found := t.Index(path)
 	if found < 0 {
@@ -163,7 +163,7 @@ func (t *Tree) ShowsHost() bool {
 	return false
 }
 
-// HostPath is the place on the host behind a path, "" if there is none.
+// HostPath returns the place on the host that a path shows, or "" if it shows none.
 func (t *Tree) HostPath(path string) string {
 	p := t.At(path)
 	if p == nil {
@@ -188,7 +188,7 @@ func (t *Tree) behind(p *Part, path string) string {
 }
 
 // Entry returns what the sandbox will see at a path whose directories resolve returned. The error is the host's, or
-// ENOENT if nothing is there.
+// ENOENT if nothing exists there.
 func (t *Tree) Entry(path string) (Node, error) {
 	p := t.At(path)
 	if p == nil || p.Opaque && path != p.Target {
@@ -240,8 +240,8 @@ type Walker struct {
 	Last  Node         // what the path leads to
 }
 
-// Walk returns the place where a path ends. If a name on the way is not there or cannot be looked at, walk returns the
-// path of that name, and the error.
+// Walk returns the place at which a path ends. If a name on the way does not exist or cannot be looked up, Walk returns
+// the path of that name and the error.
 func (w *Walker) Walk(path string) (string, error) {
 	done, rest := "", path[1:]
 	straight := true // path begins with what is done
@@ -293,7 +293,7 @@ func (w *Walker) Walk(path string) (string, error) {
 	return done, nil
 }
 
-// Through is walk, and lists the names on the way that are there, links among them.
+// Through does the same as Walk, and also lists the existing names on the way, including links.
 func (w *Walker) Through(path string) (end string, passed []string, err error) {
 	w.Visit = func(p string) { passed = append(passed, p) }
 	end, err = w.Walk(path)

@@ -24,7 +24,7 @@ type MountEntry struct {
 	Super      string // the file system's options
 }
 
-// MountTable finds a mount by what it is mounted on.
+// MountTable finds a mount by its mount point.
 type MountTable struct {
 	List []MountEntry
 	on   map[mountKey]int // the index of the mount at a point of a parent
@@ -61,8 +61,8 @@ func ParseMounts(text []byte) (*MountTable, error) {
 	return t, nil
 }
 
-// Reachable reports whether a path leads to a mount: nothing is stacked on it, and on the way from the root to it
-// nothing else is mounted. The way is that of its parents.
+// Reachable reports whether a path leads to a mount: nothing is mounted over it, and no other mount is on the way from
+// the root to it. The way consists of the mount's parents.
 func (t *MountTable) Reachable(m *MountEntry) bool {
 	if _, covered := t.on[mountKey{m.ID, m.Point}]; covered {
 		return false
@@ -131,8 +131,8 @@ func Unescape(s string) string {
 	return b.String()
 }
 
-// Layers are the directories that an overlay shows, as it was told them when it was mounted; none for another file system.
-// A name that does not begin with "/" was meant from where the mounting process was.
+// Layers returns the directories of an overlay, as they were given when it was mounted. For another file system it
+// returns none. A name without a leading "/" was relative to the working directory of the process that mounted it.
 func (m *MountEntry) Layers() (dirs []string) {
 	if m.FSType != "overlay" {
 		return nil

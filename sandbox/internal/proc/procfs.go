@@ -25,7 +25,7 @@ func First(field string) int {
 	return -1
 }
 
-// Number is what a field of proc says; 0 for none, as before the field was there.
+// Number returns the value of a field of proc. It returns 0 if there is none, as on a kernel that lacks the field.
 func Number(field string) int {
 	n, _ := strconv.Atoi(field)
 	return n

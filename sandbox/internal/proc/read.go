@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read returns a whole file of proc, whose size nothing tells before. A process decides how long some of its files are
-// (prctl(2), PR_SET_MM_MAP: arguments of gigabytes), so there is a bound, and more than that is EFBIG.
+// Read returns a whole file of proc, whose size is unknown before. A process decides how long some of its files are
+// (prctl(2), PR_SET_MM_MAP: arguments of gigabytes). Read therefore has a bound, and fails with EFBIG beyond it.
 func Read(path string, most int) ([]byte, error) {
 	b, whole, err := Head(path, most)
 	return all(b, whole, err, path)

@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StartTime is when a process or thread began, in clock ticks since boot, given its stat file: proc_pid_stat(5), field 22.
-// With a process's number it says which process that is. The error wraps fs.ErrNotExist where there is none.
+// StartTime returns the start time of a process or thread, in clock ticks since boot, from its stat file:
+// proc_pid_stat(5), field 22. The process number and the start time together identify a process. The error wraps
+// fs.ErrNotExist if the process does not exist.
 func StartTime(stat string) (uint64, error) {
 	fd, err := unix.Open(stat, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -37,7 +38,7 @@ func StartTime(stat string) (uint64, error) {
 // Tick is the unit of times in proc_pid_stat(5): USER_HZ is 100 on every architecture here.
 const Tick = time.Second / 100
 
-// Stat is what the sandbox's packages use of proc_pid_stat(5).
+// Stat holds the fields of proc_pid_stat(5) that the sandbox's packages use.
 type Stat struct {
 	Comm, State string
 	PPID        int

@@ -182,7 +182,7 @@ func (t FakeFiles) Private(dir string) error {
 			return nil
 		}
 	}
-	return errors.New("every directory above it can be searched by others")
+	return errors.New("others can search every directory above it")
 }
 
 // Stat describes what a path leads to.

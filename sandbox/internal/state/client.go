@@ -43,14 +43,14 @@ func ControlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err err
 	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) + "/" + host.ControlFile}, func() { f.Close() }, nil
 }
 
-// SignalRequest is what a request for a signal says.
+// SignalRequest is the content of a request for a signal.
 type SignalRequest struct {
 	Signal int `json:"signal"`
 }
 
 var (
 	errEnd         = errors.New("no answer: the launcher is gone")
-	errNotLauncher = errors.New("who answers is not a launcher of this user namespace")
+	errNotLauncher = errors.New("the answer does not come from a launcher in this user namespace")
 )
 
 // ReceiveReply waits for the reply to a request and decodes its value, unless value is nil. It returns the

@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Call asks the sandbox's launcher for something: value, where it is not nil, gets the reply's value. The descriptors that
-// come with it are the caller's. One that does not answer within seconds is an error.
+// Call sends a request to the sandbox's launcher. If value is not nil, Call stores the value of the reply in it. The
+// caller owns the descriptors that come with the reply. A launcher that does not answer within seconds is an error.
 func (e *Entry) Call(op string, args, value any) ([]int, error) {
 	fds, err := e.call(op, args, value)
 	if err == nil {
@@ -23,7 +23,7 @@ func (e *Entry) Call(op string, args, value any) ([]int, error) {
 		return nil, err
 	}
 	if err == unix.ECONNREFUSED || err == unix.ENOENT || err == unix.ECONNRESET || err == unix.EPIPE || err == errEnd {
-		return nil, &fail.Error{Op: "sandbox " + e.State.ID, Err: errors.New("has ended, or is just about to"), Hint: "cordon ps -a shows how; if it still runs, ask outside of other sandboxes, with the user and the groups that started it"}
+		return nil, &fail.Error{Op: "sandbox " + e.State.ID, Err: errors.New("it has ended, or is about to end"), Hint: "cordon ps -a shows how it ended; if it still runs, use the user and the groups that started it, outside of other sandboxes"}
 	}
 	if err == errNotLauncher {
 		return nil, &fail.Error{Op: "sandbox " + e.State.ID, Err: err, Hint: "a task may have made this entry: see who can write " + e.dir.path + "; or was the sandbox started by another version of cordon?"}

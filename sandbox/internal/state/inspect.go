@@ -18,7 +18,7 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// Kernel is what the kernel says of a sandbox.
+// Kernel holds what the kernel says of a sandbox.
 type Kernel struct {
 	Init   *KernelProcess `json:"init"`
 	Task   *KernelProcess `json:"task"`
@@ -26,7 +26,7 @@ type Kernel struct {
 	Cgroup []CgroupFile   `json:"cgroup,omitempty"`
 }
 
-// KernelProcess is what it says of one process.
+// KernelProcess holds what the kernel says of one process.
 type KernelProcess struct {
 	PID        int               `json:"pid"`
 	Namespaces []KernelNamespace `json:"namespaces,omitempty"`
@@ -43,13 +43,13 @@ type KernelNamespace struct {
 	Own  bool   `json:"own"`  // it is another one than the caller's
 }
 
-// CgroupFile is a file of the sandbox's groups, with what it holds.
+// CgroupFile is a file of the sandbox's groups, with its content.
 type CgroupFile struct {
 	Path  string `json:"path"`
 	Value string `json:"value"`
 }
 
-// statusLines are what inspect shows of /proc/PID/status.
+// statusLines lists the lines of /proc/PID/status that inspect shows.
 var statusLines = [...]string{"Uid", "Gid", "Groups", "NSpid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters", "Cpus_allowed_list"}
 
 // Kernel asks the kernel about a running sandbox.

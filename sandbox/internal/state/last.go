@@ -1,10 +1,11 @@
 package state
 
-// The last run that failed: one file in the state directory, for who asks why. It is not an entry: nothing lives there.
+// This file keeps the last run that failed, in one file of the state directory, for `why --last`. The file is not an
+// entry, because no sandbox belongs to it.
 
 const lastFile = "last.json"
 
-// KeepLast puts data in the place of what was kept of the last run that failed.
+// KeepLast stores data about the last run that failed, in place of the earlier data.
 func (d *StateDir) KeepLast(data []byte) error {
 	const fresh = ".last"
 	err := d.root.WriteFile(fresh, data, 0o600)
@@ -17,5 +18,5 @@ func (d *StateDir) KeepLast(data []byte) error {
 	return err
 }
 
-// Last is what was kept; fs.ErrNotExist where no run has failed since the machine started.
+// Last returns the data of KeepLast, or fs.ErrNotExist if no run has failed since the machine started.
 func (d *StateDir) Last() ([]byte, error) { return d.root.ReadFile(lastFile) }

@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// LogRecord is one line of the log: what was read at once, as JSON.
+// LogRecord is one line of the log: the bytes of one read, as JSON.
 type LogRecord struct {
 	Time   time.Time `json:"time"`
 	Stream string    `json:"stream"`         // "stdout", "stderr", or "cordon" for what the launcher has to say
@@ -27,7 +27,7 @@ type LogRecord struct {
 	Bytes  []byte    `json:"data,omitempty"` // base64, where it is not
 }
 
-// Data is what was written.
+// Data returns the bytes that the program wrote.
 func (r *LogRecord) Data() []byte {
 	if r.Bytes != nil {
 		return r.Bytes
@@ -65,7 +65,7 @@ type logPipe struct {
 // MinLogSize is the smallest file that a log is cut into, in bytes.
 const MinLogSize = 64 << 10
 
-// logChunk is what is read at once.
+// logChunk is the largest number of bytes of one read.
 const logChunk = 32 << 10
 
 // OpenLog begins the entry's log: files of at most max bytes, so many of them. What the task is to write to is Stdout
@@ -95,7 +95,7 @@ func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
 	return l, nil
 }
 
-// Log is what OpenLog has begun; nil before.
+// Log returns the log that OpenLog began, or nil before that.
 func (e *Entry) Log() *Log { return e.log }
 
 func (l *Log) open() (err error) {
@@ -123,8 +123,8 @@ func (l *Log) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Close ends the log when the task is gone. What is in the pipes is written; who else holds an end of one is not waited
-// for.
+// Close ends the log after the task has ended. It still writes the content of the pipes. It does not wait for other
+// processes that hold an end of a pipe.
 func (l *Log) Close() {
 	_, _ = unix.Write(l.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // an eventfd takes it
 	<-l.ended
@@ -180,10 +180,10 @@ func (l *Log) copy() {
 	}
 }
 
-// maxDrain is what a pipe can hold, at most: pipe(7), /proc/sys/fs/pipe-max-size of root's.
+// maxDrain is the largest capacity of a pipe: pipe(7), /proc/sys/fs/pipe-max-size for root.
 const maxDrain = 64 << 20
 
-// drain writes what is in the pipes.
+// drain writes the content of the pipes.
 func (l *Log) drain(buf []byte) {
 	for i := range l.pipes {
 		_ = unix.SetNonblock(l.pipes[i].read, true)
@@ -200,7 +200,7 @@ func (l *Log) drain(buf []byte) {
 	}
 }
 
-// copyOne reads once and writes what came, but for the beginning of a character whose end is to come.
+// copyOne reads once and writes the bytes, except for a character at the end that is still incomplete.
 func (l *Log) copyOne(i int, buf []byte) int {
 	p := &l.pipes[i]
 	kept := copy(buf, p.rest)
@@ -241,10 +241,10 @@ func (l *Log) record(stream string, data []byte) {
 	}
 }
 
-// Lose counts n bytes as lost, because of why. It is for tests of what tells it.
+// Lose counts n bytes as lost, for the reason why. Tests use it.
 func Lose(l *Log, n int64, why string) { l.lost, l.why = n, why }
 
-// tellLost says in the log what was lost before, as soon as there is room.
+// tellLost writes to the log what was lost before, as soon as there is room.
 func (l *Log) tellLost() {
 	if l.lost == l.told {
 		return

@@ -19,7 +19,7 @@ type LogReader struct {
 	part []byte // of a record that is not whole
 }
 
-// ReadLog begins to read the entry's log; fs.ErrNotExist where it has none.
+// ReadLog begins to read the entry's log. It returns fs.ErrNotExist if the entry has none.
 func (e *Entry) ReadLog() (*LogReader, error) {
 	l := &LogReader{root: e.root}
 	return l, l.oldest()
@@ -28,7 +28,8 @@ func (e *Entry) ReadLog() (*LogReader, error) {
 // Close ends the reading.
 func (l *LogReader) Close() { l.file.Close() }
 
-// Next is the next record, with its line as it is in the file. io.EOF says that there is none yet: it may be called again.
+// Next returns the next record, and its line as it is in the file. io.EOF means that there is none yet; the caller may
+// call Next again.
 func (l *LogReader) Next() (*LogRecord, []byte, error) {
 	for {
 		line, err := l.in.ReadBytes('\n')
@@ -54,7 +55,7 @@ func (l *LogReader) Next() (*LogRecord, []byte, error) {
 	}
 }
 
-// advance goes on in the next file where this one is at its end and has been followed by another.
+// advance continues with the next file if this file is at its end and another one follows it.
 func (l *LogReader) advance() (bool, error) {
 	i, err := l.number()
 	if err != nil || i == 0 {
@@ -78,7 +79,7 @@ func (l *LogReader) advance() (bool, error) {
 	return true, nil
 }
 
-// number is the number that the file has by now, -1 where it has none.
+// number returns the current number of the file, or -1 if it has been removed.
 func (l *LogReader) number() (int, error) {
 	its, err := l.file.Stat()
 	if err != nil {

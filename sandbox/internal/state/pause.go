@@ -1,7 +1,7 @@
 package state
 
-// Pausing, and what a running sandbox uses, asked by other commands than its launcher. By its cgroup where it has one;
-// else process by process. cgroups(7), signal(7).
+// This file pauses a sandbox and measures its use, for other commands than its launcher. It uses the sandbox's cgroup,
+// or works process by process if there is none. cgroups(7), signal(7).
 
 import (
 	"errors"
@@ -14,17 +14,17 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Cgroup is where a sandbox's groups are.
+// Cgroup returns the place of a sandbox's groups.
 type Cgroup = cgroup.Place
 
-// Counters are what the kernel has counted for the sandbox's groups: see [Sample].
+// Counters holds what the kernel has counted for the sandbox's groups: see [Sample].
 type Counters = cgroup.Stats
 
 // maxStopping bounds how often processes are stopped one by one, for those that fork meanwhile.
 const maxStopping = 200
 
-// Pause stops every process of the sandbox, and says by what: "cgroup", or "SIGSTOP" where it has no freezer. Then its
-// pid 1 goes on, which does nothing but reap; what sends SIGCONT from outside would let a process go on.
+// Pause stops every process of the sandbox, and returns the means: "cgroup", or "SIGSTOP" if it has no freezer. With
+// SIGSTOP the sandbox's pid 1, which only reaps, continues to run, and a SIGCONT from outside would continue a process.
 func (e *Entry) Pause() (by string, err error) {
 	if err := e.running(); err != nil {
 		return "", err
@@ -78,7 +78,7 @@ func (e *Entry) running() error {
 		return fail("has ended", "cordon ps -a shows how")
 	}
 	if !e.sameSpace() {
-		return fail("was started in another pid namespace", "its processes have no numbers here; use cordon where it was started")
+		return fail("was started in another pid namespace", "its processes have no numbers here; run cordon where you started the sandbox")
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func (e *Entry) stopAll() error {
 		time.Sleep(time.Millisecond)
 	}
 	_ = e.Resume()
-	return &fail.Error{Op: "pause sandbox " + e.State.ID, Err: errors.New("its processes do not stop"), Hint: "a cgroup can stop them at once: give it a limit, such as --pids 512"}
+	return &fail.Error{Op: "pause sandbox " + e.State.ID, Err: errors.New("its processes do not stop"), Hint: "a cgroup can stop them at once: start the sandbox with a limit, such as --pids 512"}
 }
 
 // signalOne sends a signal to a process of the table, unless another has its number by now.
@@ -151,7 +151,7 @@ func (e *Entry) Paused(t ProcTable) bool {
 	return stopped
 }
 
-// Sample is what a running sandbox uses at a moment.
+// Sample holds what a running sandbox uses at one moment.
 type Sample struct {
 	At        time.Time     `json:"at"`
 	Source    string        `json:"source"`                       // "cgroup"; "proc": the processes that are alive, summed up
@@ -164,8 +164,8 @@ type Sample struct {
 	Counters  *Counters     `json:"cgroup,omitempty"` // everything that its groups count
 }
 
-// Sample is what the sandbox uses at the moment: as its groups count, and where it has none, or they do not count that, as
-// /proc shows its processes.
+// Sample returns what the sandbox uses at the moment. The figures come from its groups or, if it has none or they do
+// not count something, from its processes in /proc.
 func (e *Entry) Sample(t ProcTable) (*Sample, error) {
 	if err := e.running(); err != nil {
 		return nil, err

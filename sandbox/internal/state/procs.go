@@ -52,7 +52,7 @@ func Processes() (ProcTable, error) {
 	return t, nil
 }
 
-// readProcess is nil for one that has gone meanwhile.
+// readProcess returns nil if the process has ended meanwhile.
 func readProcess(pid int) *Process {
 	dir := "/proc/" + strconv.Itoa(pid)
 	b, err := proc.ReadSome(dir+"/stat", 1024)
@@ -85,8 +85,9 @@ func (p *Process) describe() {
 	}
 }
 
-// Of are the processes of a sandbox, pid 1 first, parents before children: what descends from its pid 1, and what else
-// is in its pid namespace, unless that is one that the sandbox has joined: there others live, too.
+// Of returns the processes of a sandbox, pid 1 first and parents before children: the descendants of its pid 1, and the
+// other processes in its pid namespace. It leaves the others out if the sandbox has joined that namespace, because
+// processes of others live there too.
 func (t ProcTable) Of(e *Entry) []*Process {
 	s := &e.State
 	if s.Init == nil || !e.sameSpace() {

@@ -1,8 +1,9 @@
 package state
 
-// The state directory: what other commands know of a sandbox, one sub-directory for each, which its launcher writes and
-// nobody else. It holds a lock for as long as it lives, so that a launcher that was killed is told from one that runs,
-// and processes are known by their start time and the boot besides their number. flock(2), proc_pid_stat(5).
+// This file describes what other commands know of a sandbox. The state directory has one sub-directory for each
+// sandbox, which only the sandbox's launcher writes. The launcher holds a lock as long as it lives, so that other
+// commands can tell a running launcher from a killed one. Processes are identified by their number, their start time
+// and the boot. flock(2), proc_pid_stat(5).
 
 import (
 	"bytes"
@@ -34,7 +35,7 @@ const (
 	lockFile    = "lock"        // locked while the launcher lives; then it holds the Ending
 )
 
-// State is what a sandbox's directory says of it: state.json.
+// State is the content of state.json in a sandbox's directory.
 type State struct {
 	Version    int        `json:"version"` // of this format: 1
 	ID         string     `json:"id"`
@@ -55,7 +56,7 @@ type State struct {
 	Task       *ProcessID `json:"task,omitempty"`
 }
 
-// ProcessID is a process, and no other one that has the number later.
+// ProcessID identifies a process, and no later process with the same number.
 type ProcessID struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"` // in clock ticks since boot: proc_pid_stat(5), field 22
@@ -73,7 +74,7 @@ type Ending struct {
 	LogError string `json:"log_error,omitempty"`
 }
 
-// Status is what a sandbox is doing.
+// Status says what a sandbox is doing.
 type Status string
 
 const (
@@ -160,7 +161,8 @@ func (e *Entry) ended() *Ending {
 	return &end
 }
 
-// Status is what the sandbox is doing, as far as its launcher's lock tells; whether it is paused is [Entry.Paused].
+// Status returns what the sandbox is doing, as far as its launcher's lock shows it. [Entry.Paused] says whether it is
+// paused.
 func (e *Entry) Status() Status {
 	switch {
 	case e.alive() && e.State.Init == nil:
@@ -246,7 +248,8 @@ func bootID() (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// IdentifyProcess tells a process from one that has its number later. The caller keeps the number from being used again.
+// IdentifyProcess returns an identity that no later process with the same number has. The caller must make sure that
+// the number is not reused during the call.
 func IdentifyProcess(pid int) (ProcessID, error) {
 	b, err := proc.ReadSome("/proc/"+strconv.Itoa(pid)+"/stat", 1024)
 	if err != nil {

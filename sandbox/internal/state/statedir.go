@@ -1,6 +1,6 @@
 package state
 
-// The state directory itself: where it is, whose it is, and how an entry comes into it.
+// This file handles the state directory itself: its path, its owner, and how an entry is made in it.
 
 import (
 	"crypto/rand"
@@ -30,7 +30,8 @@ type StateDir struct {
 	root *os.Root
 }
 
-// OpenStateDir opens the state directory, and makes it where it is missing. Nobody else may be able to write there.
+// OpenStateDir opens the state directory, and makes it if it does not exist. It is an error if anybody else can write
+// there.
 func OpenStateDir(path string) (*StateDir, error) {
 	if path == "" {
 		return nil, &fail.Error{Op: "state directory", Err: errors.New("XDG_RUNTIME_DIR is not set to an absolute path, and there is no /run/user/" + strconv.Itoa(os.Getuid())), Hint: host.RuntimeDirRemedy}
@@ -61,16 +62,17 @@ func OpenStateDir(path string) (*StateDir, error) {
 	}
 	if err != nil {
 		root.Close()
-		return failed(phrase.Cause(err), "cordon keeps its state where nobody else may look: remove that directory, or chmod 700 it if it is yours")
+		return failed(phrase.Cause(err), "nobody else may read the directory in which cordon keeps its state: remove it, or chmod 700 it if it is yours")
 	}
 	if err := host.TrustedState(path); err != nil {
 		root.Close()
-		return failed(err, "what is in it may be forged: "+host.RuntimeDirRemedy+", and that no sandbox can write")
+		return failed(err, "its content may be forged: "+host.RuntimeDirRemedy+", and that no sandbox can write")
 	}
 	return &StateDir{path, root}, nil
 }
 
-// unsafeDir says why a directory is not the caller's alone, "" if it is. Root's own is as good where others may read it.
+// unsafeDir says why others may write a directory, or returns "" if only the caller can. Others may read root's
+// directory.
 func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
 	st, ok := host.StatOf(i)
 	switch uid := os.Getuid(); {
@@ -87,7 +89,7 @@ func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
 // Close closes the directory, not the entries that were found in it.
 func (d *StateDir) Close() { d.root.Close() }
 
-// Path is where it is.
+// Path returns the directory's path.
 func (d *StateDir) Path() string { return d.path }
 
 // nameError is a name that cannot be given to a sandbox.
@@ -173,7 +175,7 @@ func (d *StateDir) free(names []string, name string) error {
 		if name == "" || its != name {
 			continue
 		}
-		e := nameError(name, "in use by sandbox "+id, "choose another, or end that one: cordon rm -f "+name)
+		e := nameError(name, "in use by sandbox "+id, "choose another name, or end that sandbox: cordon rm -f "+name)
 		if other, err := d.open(n); err == nil {
 			if other.ended() != nil {
 				e = nameError(name, "in use by sandbox "+id+", which has ended and is still kept", "cordon rm "+name+" removes it")
@@ -199,7 +201,7 @@ func newID(names []string) (string, error) {
 	}
 }
 
-// make makes the directory under a name that nobody looks at, and gives it its own when it is locked and whole.
+// make makes the directory under a name that nobody looks at, and renames it once it is locked and complete.
 func (e *Entry) make() error {
 	hidden := "." + e.base
 	if err := e.dir.root.Mkdir(hidden, 0o700); err != nil {
@@ -225,8 +227,8 @@ func (e *Entry) make() error {
 	return e.dir.root.Rename(hidden, e.base)
 }
 
-// exclusive locks the directory against others that make or remove entries; a moment's work, so one that takes long is
-// a process that was stopped.
+// exclusive locks the directory against other processes that make or remove entries. They hold the lock only for a
+// moment; if one takes long, it was stopped.
 func (d *StateDir) exclusive() (unlock func(), err error) {
 	f, err := d.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -239,7 +241,7 @@ func (d *StateDir) exclusive() (unlock func(), err error) {
 		}
 		if err != unix.EWOULDBLOCK && err != unix.EINTR || time.Now().After(deadline) {
 			f.Close()
-			return nil, &fail.Error{Op: "lock " + strconv.Quote(paths.Join(d.path, lockFile)), Err: err, Hint: "another cordon has held it for 5 s: is one stopped?"}
+			return nil, &fail.Error{Op: "lock " + strconv.Quote(paths.Join(d.path, lockFile)), Err: err, Hint: "another cordon has locked it for 5 s: has somebody stopped that process?"}
 		}
 	}
 }
@@ -259,7 +261,7 @@ func (d *StateDir) names() ([]string, error) {
 	return names, nil
 }
 
-// open opens an entry and reads its state; an error is fs.ErrNotExist where it has gone meanwhile.
+// open opens an entry and reads its state. The error is fs.ErrNotExist if the entry has been removed meanwhile.
 func (d *StateDir) open(base string) (*Entry, error) {
 	root, err := d.root.OpenRoot(base)
 	if err != nil {

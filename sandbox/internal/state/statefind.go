@@ -41,7 +41,7 @@ func (d *StateDir) Entries() ([]*Entry, error) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // it has gone meanwhile, or is not whole: Sweep removes it
 		case err != nil:
-			return nil, &fail.Error{Op: "state of sandbox " + n, Err: err, Hint: "was it made by another version of cordon? end it with that one, or remove " + paths.Join(d.path, n)}
+			return nil, &fail.Error{Op: "state of sandbox " + n, Err: err, Hint: "was it made by another version of cordon? end it with that version, or remove " + paths.Join(d.path, n)}
 		default:
 			all = append(all, e)
 		}
@@ -88,7 +88,7 @@ func (d *StateDir) Find(ref string) (*Entry, error) {
 const minPrefix = 2
 
 func notFound(ref string, names []string) error {
-	e := &NotFoundError{Ref: ref, Why: "not there, or gone already", Hint: "cordon ps -a lists those that are"}
+	e := &NotFoundError{Ref: ref, Why: "there is none, or it is already gone", Hint: "cordon ps -a lists all sandboxes"}
 	var words []string
 	for _, n := range names {
 		id, name, named := strings.Cut(n, "@")
@@ -98,7 +98,7 @@ func notFound(ref string, names []string) error {
 		}
 	}
 	if near := policy.Suggest(ref, words); near != "" {
-		e.Hint = "did you mean " + near + "? cordon ps -a lists all"
+		e.Hint = "did you mean " + near + "? cordon ps -a lists all sandboxes"
 	}
 	return e
 }
@@ -107,7 +107,8 @@ func sortByAge(all []*Entry) {
 	slices.SortStableFunc(all, func(a, b *Entry) int { return a.State.Created.Compare(b.State.Created) })
 }
 
-// Remove removes the entry of a sandbox that has ended, or whose launcher was killed: then with what is left of it.
+// Remove removes the entry of a sandbox that has ended. If the launcher was killed, it also removes what the launcher
+// left behind.
 func (e *Entry) Remove() error {
 	unlock, err := e.dir.exclusive()
 	if err != nil {
@@ -115,7 +116,7 @@ func (e *Entry) Remove() error {
 	}
 	defer unlock()
 	if e.alive() {
-		return &fail.Error{Op: "remove sandbox " + e.State.ID, Err: errors.New("it is running"), Hint: "cordon rm -f ends it first"}
+		return &fail.Error{Op: "remove sandbox " + e.State.ID, Err: errors.New("it is running"), Hint: "use cordon rm -f to kill it first"}
 	}
 	return e.remove()
 }
@@ -144,8 +145,8 @@ func (e *Entry) unlink() error {
 	return nil
 }
 
-// Sweep removes what launchers that were killed have left: directories, sockets, processes, cgroups. It returns whose
-// they were. It is quick where nothing is left.
+// Sweep removes what killed launchers have left: directories, sockets, processes, cgroups. It returns their sandboxes.
+// It is quick if nothing is left.
 func (d *StateDir) Sweep() (swept []State, err error) {
 	all, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
@@ -177,7 +178,7 @@ func (d *StateDir) lost(base string) bool {
 	return !e.alive() && e.ended() == nil
 }
 
-// sweep removes one entry, unless somebody else has done so by now.
+// sweep removes one entry, unless another process has already done so.
 func (d *StateDir) sweep(base string) (*State, error) {
 	unlock, err := d.exclusive()
 	if err != nil {
@@ -199,11 +200,11 @@ func (d *StateDir) sweep(base string) (*State, error) {
 	return &e.State, e.remove()
 }
 
-// killRest ends what is left of a sandbox whose launcher is gone: its pid 1, and with that all of it, and its groups. The
-// kernel has ended pid 1 already, unless it is just about to, or a v1 freezer holds it back.
+// killRest ends what is left of a sandbox whose launcher is gone: its pid 1, and with it every process, and its groups.
+// Usually the kernel has already ended pid 1. It has not if it is just about to, or if a v1 freezer holds pid 1 back.
 func (e *Entry) killRest() error {
 	fail := func(err error) error {
-		return &fail.Error{Op: "clean up behind sandbox " + e.State.ID, Err: err}
+		return &fail.Error{Op: "clean up after sandbox " + e.State.ID, Err: err}
 	}
 	var init = -1
 	if e.State.Init != nil && e.sameSpace() {
@@ -233,7 +234,7 @@ func (e *Entry) killRest() error {
 	return nil
 }
 
-// EndsWithin waits for the end of one of several processes. A descriptor below 0 is nobody.
+// EndsWithin waits until one of several processes ends. A descriptor below 0 stands for no process.
 func EndsWithin(d time.Duration, pidfds ...int) bool {
 	fds := make([]unix.PollFd, len(pidfds))
 	for i, fd := range pidfds {
@@ -273,7 +274,7 @@ func (id ProcessID) open() (int, error) {
 	return fd, nil
 }
 
-// Signal sends a signal to the task, through its launcher; one that does not answer cannot keep SIGKILL from it.
+// Signal sends a signal to the task, through its launcher. SIGKILL also works if the launcher does not answer.
 func (e *Entry) Signal(sig unix.Signal) error {
 	_, err := e.Call("signal", SignalRequest{int(sig)}, nil)
 	if err == nil || sig != unix.SIGKILL {

@@ -1,16 +1,17 @@
 package terminal
 
-// The launcher between its terminal and the task's: termios(3), ioctl_tty(2), pty(7), credentials(7).
+// This file is the launcher's part between its terminal and the task's: termios(3), ioctl_tty(2), pty(7),
+// credentials(7).
 //
-// What is typed goes in byte by byte: the caller's terminal is in raw mode, and the line discipline of the task's makes
-// signals, lines and echoes of it. What the task writes comes out unchanged. The rest is about sharing the caller's terminal
-// with others, as every program of a job does:
+// The launcher passes on each typed byte. The caller's terminal is in raw mode, and the line discipline of the task's
+// terminal makes signals, lines and echoes from the bytes. The task's output comes out unchanged. Everything else is
+// about sharing the caller's terminal with other programs, as every program of a job does:
 //
-//   - In the background (`cordon run make &`) the terminal is left alone until the launcher is in the foreground.
-//   - In a pipeline (stdin is no terminal, or stdout a pipe) another program may be reading the same terminal, such as a pager
-//     behind the pipe: sharedtty.go.
-//   - When the task stops (Ctrl-Z), the terminal is put back and the launcher stops too, so that the shell that started it has
-//     its prompt; when it is continued, so is the task.
+//   - In the background (`cordon run make &`) the launcher does not touch the terminal until it is in the foreground.
+//   - In a pipeline (stdin is not a terminal, or stdout is a pipe) another program may read the same terminal, such as
+//     a pager after the pipe: sharedtty.go.
+//   - When the task stops (Ctrl-Z), the launcher restores the terminal and stops too, so that the shell that started it
+//     shows its prompt. When the launcher is continued, so is the task.
 
 import (
 	"errors"
@@ -29,8 +30,8 @@ import (
 	"cordon/sandbox/internal/output"
 )
 
-// sandboxed is what a terminal needs of the launcher of the sandbox that it belongs to. Its methods are called in the loop,
-// but for SignalGroup, which the copier calls too.
+// sandboxed is what a terminal needs from the launcher of its sandbox. The loop calls its methods; the copier also
+// calls SignalGroup.
 type sandboxed interface {
 	SignalGroup(sig syscall.Signal) error // signals the task's process group
 	FollowStop()                          // stops the launcher if the task has stopped
@@ -43,8 +44,8 @@ type sandboxed interface {
 	HasEnded() bool                       // reports whether the task has ended
 }
 
-// Terminal is the launcher's side of the task's terminal. What is copied out is copied by a goroutine, copier; everything else
-// is done in the loop.
+// Terminal is the launcher's side of the task's terminal. A goroutine, copier, copies the output; everything else is
+// done in the loop.
 type Terminal struct {
 	sandbox sandboxed
 	loop    *loop.Loop
@@ -162,7 +163,7 @@ func (t *Terminal) choose(stdio [3]*os.File, always bool) {
 	t.share(stdio)
 }
 
-// keep duplicates what was chosen: the caller may close its own when the program runs.
+// keep duplicates the chosen terminals, because the caller may close its own once the program runs.
 func (t *Terminal) keep() error {
 	var failed error
 	for _, fd := range [...]*int{&t.in, &t.out} {
@@ -203,8 +204,8 @@ func (t *Terminal) Take(master int) error {
 	return nil
 }
 
-// copyMode gives the task's terminal the mode of the caller's, with its keys for signals and for editing, once: when the
-// launcher is in the foreground, because in the background it is that of the shell's own line.
+// copyMode gives the task's terminal the mode of the caller's, including its keys for signals and editing. It does so
+// once, when the launcher is in the foreground, because in the background the mode is that of the shell's command line.
 func (t *Terminal) copyMode() {
 	if t.in < 0 || t.modeCopied || !t.Foreground() {
 		return
@@ -222,7 +223,7 @@ func (t *Terminal) copyMode() {
 	}
 }
 
-// outerSize is the size of the caller's terminal, or the one that terminals began with.
+// outerSize returns the size of the caller's terminal, or the default size of a terminal.
 func (t *Terminal) outerSize() unix.Winsize {
 	for _, fd := range [...]int{t.out, t.in} {
 		if size, err := unix.IoctlGetWinsize(max(fd, 0), unix.TIOCGWINSZ); fd >= 0 && err == nil && size.Col != 0 {
@@ -247,7 +248,7 @@ func (t *Terminal) Begin(init int, m *output.Meter, c *output.Copying) {
 	t.attend()
 }
 
-// attend decides whether the launcher reads what is typed now, and in which mode.
+// attend decides whether the launcher now reads what is typed, and in which mode.
 func (t *Terminal) attend() {
 	if t.in < 0 || t.vanished || t.ending.Load() {
 		return
@@ -290,7 +291,7 @@ func (t *Terminal) Foreground() bool {
 	return err != nil || group == unix.Getpgrp()
 }
 
-// setRaw puts the caller's terminal into raw mode, as cfmakeraw(3): each byte that is typed is for the task.
+// setRaw sets the caller's terminal to raw mode, as cfmakeraw(3) does: each typed byte goes to the task.
 func (t *Terminal) setRaw() {
 	t.change(func(mode *unix.Termios) {
 		mode.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
@@ -324,8 +325,8 @@ func (t *Terminal) change(what func(*unix.Termios)) {
 	}
 }
 
-// Restore puts the caller's terminal back into the mode it was found in. In the background it is somebody else's, and so is a
-// mode that another program of the pipeline has set meanwhile.
+// Restore sets the caller's terminal back to its initial mode. It changes nothing in the background, when the terminal
+// belongs to somebody else, or if another program of the pipeline has set the mode meanwhile.
 func (t *Terminal) Restore() {
 	if t == nil {
 		return
@@ -372,7 +373,7 @@ func (t *Terminal) Raise(sig syscall.Signal) error {
 	return unix.IoctlSetInt(t.Master, unix.TIOCSIG, int(sig))
 }
 
-// Resumed takes the caller's terminal again, which a shell has had meanwhile.
+// Resumed takes over the caller's terminal again, which a shell has used meanwhile.
 func (t *Terminal) Resumed() {
 	t.mu.Lock()
 	t.raw = false
@@ -381,8 +382,9 @@ func (t *Terminal) Resumed() {
 	t.Resize()
 }
 
-// Suspend stops the launcher as the task has been stopped, with the terminal as it was found, after what the task has shown
-// before: an editor's last words, such as the switch back to the other screen, are not to come behind the shell's prompt.
+// Suspend stops the launcher after the task has been stopped, with the terminal in its initial mode. First it copies
+// what the task has still written, such as an editor's switch back to the other screen, so that this does not appear
+// after the shell's prompt.
 func (t *Terminal) Suspend(group bool) {
 	t.settle()
 	t.Restore()

@@ -72,7 +72,7 @@ func (c *cast) resize(size unix.Winsize) {
 	c.event('r', []byte(strconv.Itoa(int(size.Col))+"x"+strconv.Itoa(int(size.Row))))
 }
 
-// close records what is left of a character that did not come to its end, and nothing more.
+// close records the rest of an incomplete character, and nothing more.
 func (c *cast) close() {
 	if c == nil {
 		return
@@ -108,7 +108,7 @@ func incomplete(b []byte) int {
 	return 0
 }
 
-// appendJSON appends a JSON string. What is not UTF-8 becomes U+FFFD, as everywhere in JSON.
+// appendJSON appends a JSON string. Bytes that are not UTF-8 become U+FFFD, because JSON cannot contain them.
 func appendJSON(to, b []byte) []byte {
 	const hex = "0123456789abcdef"
 	to = append(to, '"')

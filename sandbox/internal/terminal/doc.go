@@ -1,2 +1,2 @@
-// Package terminal gives a task a terminal of its own, and copies between it and the caller's.
+// Package terminal gives a task a terminal of its own, and copies between that terminal and the caller's.
 package terminal

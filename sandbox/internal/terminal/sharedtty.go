@@ -1,16 +1,18 @@
 package terminal
 
-// The caller's terminal where other programs may read it, too: termios(3), proc_pid_fd(5), proc_pid_stat(5).
+// This file handles a terminal that other programs may read too: termios(3), proc_pid_fd(5), proc_pid_stat(5).
 //
-// Everything that the launcher reads there is lost to the others, and a task may ask for it on purpose. So
+// Everything that the launcher reads there is lost to the others, and a hostile task may ask for it on purpose.
+// Therefore:
 //
-//   - stdin is /dev/null, as a shell without job control gives it to a job in the background: nothing is read.
-//   - stdout is a pipe, whose reader may be a pager: lines are read, if stdin is the terminal. The launcher changes nothing but
+//   - If stdin is /dev/null, as a shell without job control gives it to a job in the background, the launcher reads
+//     nothing.
+//   - If stdout is a pipe, its reader may be a pager. The launcher reads lines if stdin is the terminal. It changes only
 //     the echo, for a password.
-//   - stdin is a pipe or a file: lines are read, and the terminal is raw where the task's is, only while a process inside has
-//     opened its terminal by name, as less(1) does.
-//   - Another program has taken the terminal out of line mode or switched the echo off: nothing is read or changed until it
-//     has put the mode back.
+//   - If stdin is a pipe or a file, the launcher reads only while a process inside has opened its terminal by name, as
+//     less(1) does. It then reads lines, or raw bytes if the task's terminal is raw.
+//   - If another program has left line mode or switched the echo off, the launcher reads and changes nothing until that
+//     program has restored the mode.
 
 import (
 	"bytes"
@@ -25,7 +27,7 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// share finds out with whom the caller's terminal is shared.
+// share finds out which other programs share the caller's terminal.
 func (t *Terminal) share(stdio [3]*os.File) {
 	t.linesOnly = host.IsPipe(stdio[1]) || t.in >= 0 && ofAnotherSession(t.in)
 	t.shared = !t.typist || t.linesOnly
@@ -68,8 +70,8 @@ func ttyNumber(dev uint64) uint32 {
 // lineMode are the flags of a terminal at which lines are typed.
 const lineMode = unix.ICANON | unix.ECHO | unix.ISIG
 
-// follow gives a terminal that others may be reading the mode that the task's needs, exactly while the task's is in another
-// mode than at first.
+// follow keeps a shared terminal in the mode that the task's terminal needs, but only while the task's terminal differs
+// from its initial mode.
 func (t *Terminal) follow() {
 	if t.deaf || t.over.Load() {
 		return
@@ -103,7 +105,7 @@ func (t *Terminal) othersMode() bool {
 	return mode.Lflag&lineMode != lineMode && !(t.raw && *mode == t.set)
 }
 
-// mine reports whether what can be read in a terminal that others may be reading is for the task.
+// mine reports whether the input of a shared terminal is meant for the task.
 func (t *Terminal) mine() bool {
 	switch {
 	case t.othersMode():
@@ -114,7 +116,7 @@ func (t *Terminal) mine() bool {
 	return loop.Readable(t.in) && (t.typist || t.opened())
 }
 
-// opened reports whether a process inside has opened its terminal by itself: /dev/tty, or for reading alone, or as its stdin.
+// opened reports whether a process inside has opened its terminal itself: /dev/tty, or read-only, or as its stdin.
 func (t *Terminal) opened() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -167,7 +169,7 @@ func (t *Terminal) expectEcho(line []byte) {
 	}
 }
 
-// withoutEcho takes such a line off what the task's terminal shows, where it comes first.
+// withoutEcho removes such a line from the output of the task's terminal, if the line comes first.
 func (t *Terminal) withoutEcho(b []byte) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -79,8 +79,8 @@ func (t *Terminal) Last() []byte {
 	return t.last
 }
 
-// gather waits for what the task writes, so many milliseconds or, with -1, as long as it takes, and takes what there is; a
-// read of a terminal gives 4 KiB at most. more is false where nothing will come any more.
+// gather waits for the task's output, at most the given number of milliseconds or, with -1, without end, and returns
+// what has arrived. A read of a terminal returns at most 4 KiB. more is false if nothing will come any more.
 func (t *Terminal) gather(buf []byte, wait int) (n int, more bool) {
 	ending := t.ending.Load()
 	if !ending {
@@ -110,23 +110,24 @@ func (t *Terminal) gather(buf []byte, wait int) (n int, more bool) {
 	return n, true
 }
 
-// settle waits until the copier has written what a stopped task has shown, for half a second at most: the caller's terminal may
-// be stopped, too. The kernel passes on what is written to a terminal a moment later, so one look is not enough.
+// settle waits until the copier has written the output of a stopped task, at most half a second, because the caller's
+// terminal may be stopped too. The kernel passes on a terminal's output a moment later, so one look is not enough.
 func (t *Terminal) settle() {
 	const step, most, enough = 2 * time.Millisecond, 250, 2
 	for i, quiet := 0, 0; t.Copying && i < most && quiet < enough; i++ {
 		time.Sleep(step)
-		// In this order: what is no longer there to be read keeps the copier busy until it is written.
+		// The order matters: output that has left the terminal keeps the copier busy until it is written.
 		if quiet++; loop.Readable(t.Master) || !t.idle.Load() {
 			quiet = 0
 		}
 	}
 }
 
-// patience is how long one who does not read is waited for, where the run was told to end. Else it takes a signal.
+// patience is how long the launcher waits for a reader that has stopped reading, once the run has been told to end.
+// Otherwise it waits until a signal arrives.
 const patience = time.Second
 
-// Finish copies what is left when the sandbox is gone, and puts the terminal back.
+// Finish copies the remaining output after the sandbox has ended, and restores the caller's terminal.
 func (t *Terminal) Finish() {
 	if t == nil {
 		return

@@ -1,15 +1,17 @@
 package terminal
 
-// What was typed and the task did not read: ioctl_tty(2) (TIOCSTI), termios(3).
+// This file returns what was typed and the task did not read: ioctl_tty(2) (TIOCSTI), termios(3).
 //
-// In raw mode the launcher takes each key at once, because a key may be Ctrl-C. Without a sandbox the keys that a program
-// does not read are its shell's. So when the task has ended, the launcher takes what is left in the task's terminal and puts
-// it back into the caller's. init waits for that: its end hangs the task's terminal up, and what is in it is gone.
+// In raw mode the launcher takes each key at once, because a key may be Ctrl-C. Without a sandbox, the shell gets the
+// keys that a program does not read. So when the task has ended, the launcher takes the unread keys out of the task's
+// terminal and puts them back into the caller's. init waits for that: the end of init closes the task's terminal and
+// discards its content.
 //
-// Nothing but keys that were typed is ever put back. The task may have put other bytes into its own terminal, and a shell
-// would execute them. So what is left must be the end of what was typed, to the byte; otherwise it is dropped.
+// The launcher puts back only keys that were typed. The task may have put other bytes into its own terminal, and a
+// shell would execute them. So the unread bytes must equal the end of what was typed; otherwise the launcher drops
+// them.
 //
-// Where the kernel does not allow TIOCSTI (dev.tty.legacy_tiocsti is 0, since Linux 6.2), the keys are lost.
+// If the kernel does not allow TIOCSTI (dev.tty.legacy_tiocsti is 0, since Linux 6.2), the keys are lost.
 
 import (
 	"bytes"
@@ -17,16 +19,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxAhead is how much of what was typed is remembered, in bytes: what a terminal holds.
+// maxAhead is how many typed bytes the launcher remembers: as many as a terminal holds.
 const maxAhead = 4096
 
-// remember keeps the end of what was typed.
+// remember stores the end of what was typed.
 func (t *Terminal) remember(typed []byte) {
 	t.ahead = append(t.ahead, typed...)
 	t.ahead = t.ahead[max(0, len(t.ahead)-maxAhead):]
 }
 
-// KeepUnread takes what is left in the task's terminal, when the task has ended and init has not.
+// KeepUnread takes the unread input out of the task's terminal. The task must have ended, and init must still run.
 func (t *Terminal) KeepUnread() {
 	t.over.Store(true)
 	if t.slave < 0 || len(t.ahead) == 0 {
@@ -53,7 +55,8 @@ func (t *Terminal) KeepUnread() {
 	t.pending = nil
 }
 
-// typedEnd returns the end of what was typed that a terminal has made left of; nil if left is anything else.
+// typedEnd returns the end of what was typed that corresponds to left, the unread bytes of a terminal. It returns nil
+// if left is anything else.
 func typedEnd(typed, left []byte) []byte {
 	if len(left) > len(typed) {
 		return nil

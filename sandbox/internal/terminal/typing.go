@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// typed takes what was typed, if it is for the task.
+// typed reads what was typed, if it is for the task.
 func (t *Terminal) typed(revents int16) {
 	if revents&unix.POLLIN == 0 {
 		t.HangUp()
@@ -56,7 +56,7 @@ const (
 	lookMost = 15 * time.Second
 )
 
-// look follows a stop of the task, for a while after the last key, because a key is what stops a task.
+// look watches for a stop of the task for a while after the last key, because a key stops a task.
 func (t *Terminal) look(d time.Duration) {
 	now := time.Now()
 	if !t.nextLook.IsZero() && t.nextLook.Before(now.Add(lookStep)) {
@@ -86,7 +86,7 @@ func (t *Terminal) isRaw() bool {
 	return t.raw && t.set.Lflag&unix.ICANON == 0
 }
 
-// feed gives the task what was typed. Where it takes no more, nothing more is read.
+// feed passes the typed bytes to the task. If the task accepts no more, the launcher reads no more.
 func (t *Terminal) feed() {
 	for len(t.pending) > 0 {
 		n, err := unix.Write(t.Master, t.pending)
@@ -125,8 +125,9 @@ func (t *Terminal) TypedBreak() Break {
 	return Break{true, t.late}
 }
 
-// lateKeys looks for Ctrl-C among what was typed and not read yet, and gives the rest back with what the task has not read.
-// A kernel that lets nothing be given back keeps it: the caller's next program reads it.
+// lateKeys looks for Ctrl-C among the typed bytes that nobody has read yet. It puts the others back, together with
+// those that the task has not read. If the kernel lets nothing be put back, they stay where they are, and the caller's
+// next program reads them.
 func (t *Terminal) lateKeys() {
 	waiting, err := unix.IoctlGetInt(t.in, unix.TIOCINQ)
 	if err != nil || waiting == 0 || !t.isRaw() || !t.ownsGroup() {
@@ -147,9 +148,9 @@ func (t *Terminal) ownsGroup() bool {
 	return err == nil && group == unix.Getpgrp()
 }
 
-// countInterrupts ends a task that a Ctrl-C did not end: where Ctrl-C is a signal, is typed a second time within the time that
-// a second one counts, and the task has not written more since than its echo. A program that handles it answers, by a prompt at
-// least, and one that takes it as a key has switched the signal off.
+// countInterrupts ends a task that ignores Ctrl-C: Ctrl-C makes a signal there, it was typed a second time within the
+// time limit for a second one, and since then the task has written only its echo. A program that handles Ctrl-C answers
+// at least with a prompt. A program that reads it as a key has switched the signal off.
 func (t *Terminal) countInterrupts(b []byte) {
 	mode, ended := &t.began, t.sandbox.HasEnded()
 	if !ended {

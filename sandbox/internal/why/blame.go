@@ -32,7 +32,7 @@ func Expected(c *compile.Compilation, call *filter.Data) bool {
 	return err == nil && filter.Expected(spec, c.Arch, *call)
 }
 
-// blamed is what of a profile decides a call.
+// blamed is the part of a profile that decides a call.
 type blamed struct {
 	rule   string // `syscalls.deny "@keyring"`
 	at     policy.Pos
@@ -44,7 +44,7 @@ type blamed struct {
 
 func (b *blamed) where() string { return cmp.Or(b.at.Short(), b.from) }
 
-// decider finds what decides a call, and with opens what else the flags against it would let pass.
+// decider finds what decides a call. With opens, it also finds what else the suggested flags would allow.
 func decider(c *compile.Compilation, name string, call *filter.Data, opens bool) (b blamed) {
 	b = decidedBy(c, name, call)
 	if b.rule == "" {
@@ -94,7 +94,7 @@ func decidedBy(c *compile.Compilation, name string, call *filter.Data) (b blamed
 	return b
 }
 
-// selfDecider is what decides prctl(PR_SET_SECCOMP) where no rule names prctl: it counts as seccomp(2).
+// selfDecider returns what decides prctl(PR_SET_SECCOMP) if no rule names prctl: it counts as seccomp(2).
 func selfDecider(c *compile.Compilation) (b blamed) {
 	b.rule, b.at = "syscalls.default: it counts as seccomp", c.Profile.Source("syscalls.default")
 	if item := denier(c.Profile, "seccomp"); item != nil {
@@ -106,7 +106,7 @@ func selfDecider(c *compile.Compilation) (b blamed) {
 	return b
 }
 
-// denier is the item of syscalls.deny that names a call, itself or by a group; it beats everything else.
+// denier returns the item of syscalls.deny that names a call, directly or by a group. A denial beats everything else.
 func denier(p *policy.Profile, call string) *policy.SyscallItem {
 	for i := range p.Syscalls.Deny {
 		if x := &p.Syscalls.Deny[i]; filter.Names(x.Name, call) {
@@ -116,7 +116,8 @@ func denier(p *policy.Profile, call string) *policy.SyscallItem {
 	return nil
 }
 
-// ruleAt is the rule about a call at one of the places that decide; the first about it where rules have no place.
+// ruleAt returns the rule about a call at one of the deciding places, or the first rule about it if rules have no
+// place.
 func ruleAt(p *policy.Profile, call string, from []string) *policy.SyscallRule {
 	for i := range p.Syscalls.Rules {
 		r := &p.Syscalls.Rules[i]

@@ -71,7 +71,7 @@ var survey = [...]func(*compile.Compilation) error{
 	(*compile.Compilation).LandlockRules,
 }
 
-// NewQuery compiles as far as questions need it. r may be without Args. The errors are those of Compile.
+// NewQuery compiles as far as the questions need it. r may lack Args. The errors are those of Compile.
 func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, error) {
 	q := &Query{comp: &compile.Compilation{Profile: p, Host: h, Req: r, Tree: picture.Tree{Files: h.Files}}}
 	for _, phase := range survey {
@@ -85,7 +85,7 @@ func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, erro
 	return q, err
 }
 
-// Access is what a program wants of a path. Create says that a file is made where none is there.
+// Access says how a program wants to use a path. Create means that it makes the file if the file does not exist.
 type Access struct{ Read, Write, Execute, Create bool }
 
 // Open answers for a file or directory, by its path inside; a relative one starts at the working directory.
@@ -101,8 +101,8 @@ func (q *Query) Open(path string, a Access) *Reason {
 	return r
 }
 
-// Path is Open for a program that is known to make a call that the filter allows: the filter is not asked. Without any
-// access it asks whether the name is there. Files are looked at anew each time.
+// Path is Open for a call that the filter is known to allow: Path does not ask the filter. Without any access it asks
+// whether the name exists. It looks at files anew each time.
 func (q *Query) Path(path string, a Access) *Reason {
 	clear(q.comp.Tree.Known) // a program that runs changes files
 	r := &Reason{}
@@ -111,9 +111,9 @@ func (q *Query) Path(path string, a Access) *Reason {
 	return r
 }
 
-// Same reports that a path is allowed for sure, for a program as in Path: the sandbox shows the host's file of that name,
-// and the layers allow the access. The path leads over no link of the host, and the file is there. It says false where it
-// does not know: Path does. It is for who asks about thousands of files.
+// Same is a fast positive check for callers with thousands of paths; false means unknown, and the caller must use Path.
+// True means that the sandbox shows the host's file of that name, that the file exists, that the path leads over no
+// link of the host, and that the layers allow the access, for a program as in Path.
 func (q *Query) Same(path string, isDir bool, a Access) bool {
 	c := q.comp
 	part := c.Tree.At(path)
@@ -169,13 +169,13 @@ func (q *Query) absolute(path string) string {
 	return paths.Clean(path)
 }
 
-// present asks the mounts whether the path is there at all.
+// present asks the mounts whether the path exists.
 func (q *Query) present(r *Reason, inside string, a Access) bool {
 	t := &q.comp.Tree
 	part := t.At(inside)
 	if part.Opaque && part.What == "masked" {
 		r.NoFlag = "a proc mount with a mask of its own shows it: --mount '{proc: " + procTarget(q.comp) + ", mask: [...]}'"
-		return r.deny(string(policy.LayerMount), 0, inside+" is masked: it reads as if it were empty", part.Rule)
+		return r.deny(string(policy.LayerMount), 0, inside+" is masked: it appears to be empty", part.Rule)
 	}
 	if part.Opaque && part.What == compile.CoveredSocket {
 		r.Try = append(r.Try, Change{"ro", inside})
@@ -216,8 +216,8 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.What+" is mounted at "+part.Target, part.Rule)
 }
 
-// showing is the bind that shows a path of the host. Where links lead to it, they are none of the sandbox's: what they lead
-// to is put in their place.
+// showing returns the bind that shows a path of the host. If the path contains links, they do not exist in the sandbox,
+// so the bind names their targets instead.
 func showing(c *compile.Compilation, path string, write bool) []Change {
 	flag := "ro"
 	if write {
@@ -231,7 +231,8 @@ func showing(c *compile.Compilation, path string, write bool) []Change {
 	return []Change{{flag, path}}
 }
 
-// makingWritable is what makes a path writable that is there. Below a root in a directory a flag would put the host's in its place.
+// makingWritable returns the flags that make an existing path writable. If the root is a directory, a flag would put
+// the host's file in place of the root's.
 func makingWritable(c *compile.Compilation, path string) []Change {
 	host := c.Tree.HostPath(path)
 	switch {
@@ -243,7 +244,8 @@ func makingWritable(c *compile.Compilation, path string) []Change {
 	return []Change{{"mount", "{bind: " + strconv.Quote(host) + ", target: " + strconv.Quote(path) + ", mode: rw}"}}
 }
 
-// absentOnHost is for a path that no mount could show: a file can still be made where its directory is writable.
+// absentOnHost answers for a path that no mount could show. The program can still create a file if its directory is
+// writable.
 func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	t := &q.comp.Tree
 	dir, _ := paths.Split(inside)
@@ -261,17 +263,17 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 		}
 		if host := t.HostPath(inside); host != "" {
 			if _, err := t.Lstat(host); errors.Is(err, fs.ErrPermission) {
-				return r.deny(layerFile, unix.EACCES, "a directory above "+host+" lets neither the caller nor the task through", policy.Pos{})
+				return r.deny(layerFile, unix.EACCES, "a directory above "+host+" lets neither you nor the task pass", policy.Pos{})
 			}
 		}
-		return r.deny(layerFile, unix.ENOENT, inside+" does not exist, on the host neither", policy.Pos{})
+		return r.deny(layerFile, unix.ENOENT, inside+" does not exist, not even on the host", policy.Pos{})
 	}
 	if part.Write {
 		return r.pass("mount: " + inside + " can be made, in " + part.What)
 	}
 	r.Try, r.Grants = makingWritable(q.comp, dir), grants(dir, true, true)
 	if part.Source == "" {
-		r.Try, r.Grants = []Change{{"tmpfs", dir}}, "an empty "+dir+" in memory, in the place of the one that is there"
+		r.Try, r.Grants = []Change{{"tmpfs", dir}}, "an empty "+dir+" in memory, in place of the existing file"
 	}
 	return r.deny(string(policy.LayerMount), unix.EROFS, dir+" is mounted read-only, by "+part.What, part.Rule)
 }
@@ -287,7 +289,7 @@ func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 		isDir, _ := q.comp.Tree.Stat(inside)
 		r.Try, r.Grants = makingWritable(q.comp, inside), grants(inside, isDir, true)
 		if part.Source == "" || part.What == "proc" || strings.Contains(part.What, "proc") || part.What == "sysfs" {
-			r.Try, r.Grants, r.NoFlag = nil, "", "it is the launcher's own, or the kernel's, and stays read-only"
+			r.Try, r.Grants, r.NoFlag = nil, "", "it belongs to the launcher or the kernel, and stays read-only"
 		}
 		return r.deny(string(policy.LayerMount), unix.EROFS, inside+" is mounted read-only, by "+part.What, part.Rule)
 	case a.Execute && part.Noexec:

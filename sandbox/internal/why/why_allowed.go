@@ -68,7 +68,7 @@ func neededRights(a Access, isDir, exists bool) (all []need) {
 	return all
 }
 
-// landlockPos is where the list that decides begins.
+// landlockPos is the position of the list that decides.
 func landlockPos(c *compile.Compilation, list string) policy.Pos {
 	l := &c.Profile.Landlock
 	items := map[string]policy.Opt[[]policy.PathItem]{"read": l.Read, "write": l.Write, "execute": l.Execute}[list]
@@ -78,8 +78,8 @@ func landlockPos(c *compile.Compilation, list string) policy.Pos {
 	return c.Profile.Source("landlock." + list)
 }
 
-// permitted asks the file's own permissions: path_resolution(7). Access control lists are seen only where the caller's
-// own rights are the task's.
+// permitted asks the file's own permissions: path_resolution(7). It sees access control lists only if the task has the
+// caller's own rights.
 func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	c := q.comp
 	host := c.Tree.HostPath(inside)
@@ -89,7 +89,7 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	if at := closedAbove(c, inside); at != "" {
 		info, _ := c.Tree.Lstat(at)
 		r.NoFlag = "the directory's owner decides: chmod(1), setfacl(1)"
-		return r.deny(layerFile, unix.EACCES, "the permissions of "+at+" ("+info.Mode().String()+ownerText(info)+") do not let the task through", policy.Pos{})
+		return r.deny(layerFile, unix.EACCES, "the permissions of "+at+" ("+info.Mode().String()+ownerText(info)+") do not let the task pass", policy.Pos{})
 	}
 	checked := host
 	if _, exists := c.Tree.Stat(inside); !exists {
@@ -97,11 +97,11 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	}
 	if deniedByMode(c, inside, checked, a) {
 		info, _ := c.Tree.Lstat(checked)
-		r.NoFlag = "the file's owner decides: chmod(1), setfacl(1); a profile gives nothing that the caller does not have"
+		r.NoFlag = "the file's owner decides: chmod(1), setfacl(1); a profile cannot give a right that you lack"
 		if c.IDs.Idmapped {
 			r.NoFlag += ". Started by root, the task has an id of its own outside; --host-user caller keeps root's"
 		}
-		return r.deny(layerFile, unix.EACCES, "the permissions of "+checked+" ("+info.Mode().String()+ownerText(info)+") do not give it to the task", policy.Pos{})
+		return r.deny(layerFile, unix.EACCES, "the permissions of "+checked+" ("+info.Mode().String()+ownerText(info)+") do not allow it to the task", policy.Pos{})
 	}
 	return r.pass("file: the permissions of " + checked + " give it to the task")
 }
@@ -134,8 +134,8 @@ func (a Access) mode() (bits uint32) {
 	return bits
 }
 
-// deniedByMode: the task has the caller's rights where it has the caller's id, or through an idmapped bind; else those of
-// anybody.
+// deniedByMode reports whether the file's mode denies the access. The task has the caller's rights if it has the
+// caller's id, or through an idmapped bind; otherwise it has the rights of everybody.
 func deniedByMode(c *compile.Compilation, inside, hostPath string, a Access) bool {
 	part := c.Tree.At(inside)
 	if !c.IDs.Idmapped && c.IDs.OutUID == c.Host.UID && c.Host.UID != 0 {

@@ -9,8 +9,8 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Filter is what the profile says of system calls as the program meets it: with syscalls.exec: once every execve of its
-// own is denied.
+// Filter returns the profile's filter as the program meets it: with syscalls.exec: once it denies every execve of the
+// program.
 func (q *Query) Filter() filter.Spec { return q.spec }
 
 // Denied answers for a call that the filter does not allow, with its arguments as they were.

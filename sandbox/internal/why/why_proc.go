@@ -19,7 +19,7 @@ var ptraced = [...]string{
 	"pagemap", "personality", "root", "smaps", "smaps_rollup", "stack", "syscall",
 }
 
-// links are the entries of a process that lead to something else.
+// links lists the entries of a process that lead to something else.
 var links = [...]string{"cwd", "exe", "fd", "map_files", "ns", "root"}
 
 // ofProcess answers for an entry of the program itself or of pid 1 in a proc mount. It returns false for other paths.
@@ -52,7 +52,7 @@ func (q *Query) ofProcess(r *Reason, path string, a Access) bool {
 	case err != nil:
 		r.deny(layerFile, unix.ENOENT, path+" does not exist", policy.Pos{})
 	case a.Write && info.Mode()&0o200 == 0 || a.Execute && !info.IsDir():
-		r.deny(layerFile, unix.EACCES, "the kernel lets nobody do that with "+path, policy.Pos{})
+		r.deny(layerFile, unix.EACCES, "the kernel never allows that with "+path, policy.Pos{})
 	default:
 		r.Allowed = r.pass("file: " + path + " is the program's own")
 	}
@@ -70,8 +70,8 @@ func (q *Query) throughDev(path string) string {
 	return path
 }
 
-// ofStdio answers for a standard file by its name below /proc/self/fd. Which file that is, is known when the program runs:
-// the task gets a terminal or a pipe of its own, or the caller's file.
+// ofStdio answers for a standard file by its name below /proc/self/fd. Nobody knows before the run which file that will
+// be: the task gets a terminal or a pipe of its own, or the caller's file.
 func (q *Query) ofStdio(r *Reason, path, entry string, a Access) bool {
 	number := slices.Index([]string{"fd/0", "fd/1", "fd/2"}, entry)
 	if number < 0 || a.Execute || number == 0 && a.Write {
@@ -99,7 +99,7 @@ func (q *Query) ofInit(r *Reason, path, entry string, a Access) bool {
 			policy.Pos{})
 	case a.Write:
 		r.NoFlag = "no flag opens it: the init is the launcher's, and outlives the program"
-		r.deny(string(policy.LayerPID), unix.EACCES, "pid 1 is the sandbox's init, and "+path+" is not the program's to write",
+		r.deny(string(policy.LayerPID), unix.EACCES, "pid 1 is the sandbox's init, and "+path+" cannot be written by the program",
 			policy.Pos{})
 	default:
 		return false
@@ -114,7 +114,7 @@ func (q *Query) SignalInside(pid int) *Reason {
 	switch {
 	case pid != 1 || !c.OwnsPID():
 		r.Allowed = true
-		r.Notes = append(r.Notes, "which process has that number is known when the program runs")
+		r.Notes = append(r.Notes, "nobody knows before the run which process will have that number")
 	case c.Land.On && c.Land.Scoped&compile.ScopeSignal != 0:
 		r.NoFlag = "landlock: {scope: [abstract-unix-socket]} in a profile lets signals out; the init ignores them"
 		r.deny(string(policy.LayerLandlock), unix.EPERM, "pid 1 is the sandbox's init, outside of the program's Landlock domain",
@@ -126,7 +126,7 @@ func (q *Query) SignalInside(pid int) *Reason {
 	return r
 }
 
-// ExecDenial is one layer's answer for the hint of a program that could not be executed; "" where no layer denies it.
+// ExecDenial returns the reason of the layer that prevents a program's execution, for a hint, or "" if no layer does.
 func ExecDenial(c *compile.Compilation, name string) string {
 	spec, err := c.Spec()
 	if err != nil {

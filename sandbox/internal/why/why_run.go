@@ -34,7 +34,7 @@ func (q *Query) Exec(name string) *Reason {
 			if info, err := c.Tree.Lstat(host); err == nil && !info.Mode().IsRegular() {
 				r.Allowed = false
 				r.deny(layerFile, unix.EACCES, path+" is no regular file: "+info.Mode().Type().String(), policy.Pos{})
-				r.NoFlag = "nothing but a regular file can be executed: execve(2)"
+				r.NoFlag = "only a regular file can be executed: execve(2)"
 				return r
 			}
 		}
@@ -112,7 +112,7 @@ func (q *Query) setuid(r *Reason, inside string) {
 	}
 }
 
-// setIDOf is what becomes of a program that is set-user-ID or set-group-ID; "" of one that is not.
+// setIDOf says what becomes of a set-user-ID or set-group-ID program. It returns "" for any other program.
 func setIDOf(c *compile.Compilation, inside string) string {
 	host := c.Tree.HostPath(inside)
 	if host == "" {
@@ -122,7 +122,7 @@ func setIDOf(c *compile.Compilation, inside string) string {
 	if err != nil || info.Mode()&(fs.ModeSetuid|fs.ModeSetgid) == 0 {
 		return ""
 	}
-	return inside + " is set-user-ID or set-group-ID, and that has no effect: no_new_privs is always set, and mounts are nosuid. It runs with the task's ids, and what needs others fails with EPERM"
+	return inside + " is set-user-ID or set-group-ID, which has no effect: no_new_privs is always set, and mounts are nosuid. It runs with the task's ids, so work that needs other ids fails with EPERM"
 }
 
 // SetID answers whether a program that can be executed has the rights that set-user-ID would give it.
@@ -133,7 +133,7 @@ func (q *Query) SetID(path string) *Reason {
 		return r
 	}
 	if why := setIDOf(q.comp, inside); why != "" {
-		r.Allowed, r.NoFlag = false, "no flag gives it: a sandbox that could be left by set-user-ID would be none"
+		r.Allowed, r.NoFlag = false, "no flag changes that, because set-user-ID would be a way out of the sandbox"
 		r.deny(string(policy.LayerNoNewPriv), unix.EPERM, why, policy.Pos{})
 	}
 	return r
@@ -157,7 +157,7 @@ func (q *Query) Capability(name string) (*Reason, error) {
 		if c.IDs.InUID != 0 {
 			r.Try = append(r.Try, Change{"ambient-cap", name})
 		}
-		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is not kept; the bounding set is without it", capsPos(c, "keep", c.Profile.Capabilities.Keep))
+		r.deny(string(policy.LayerCaps), unix.EPERM, name+" is not kept; the bounding set lacks it", capsPos(c, "keep", c.Profile.Capabilities.Keep))
 		return r, nil
 	}
 	if c.IDs.InUID != 0 && c.Ambient&bit == 0 {
@@ -171,7 +171,7 @@ func (q *Query) Capability(name string) (*Reason, error) {
 	return r, nil
 }
 
-// capsPos is where the list that a capability is missing from begins.
+// capsPos is the position of the list that lacks a capability.
 func capsPos(c *compile.Compilation, list string, items []policy.Capability) policy.Pos {
 	if len(items) > 0 {
 		return items[0].Pos
@@ -236,7 +236,7 @@ func (q *Query) socketPath(r *Reason, path string) {
 		return
 	}
 	if _, exists := q.comp.Tree.Stat(inside); !exists {
-		r.deny(layerFile, unix.ENOENT, inside+" does not exist, on the host neither", policy.Pos{})
+		r.deny(layerFile, unix.ENOENT, inside+" does not exist, not even on the host", policy.Pos{})
 		return
 	}
 	c := q.comp
@@ -271,16 +271,16 @@ func (q *Query) routed(r *Reason, host, port string) bool {
 	loop := err == nil && a.IsLoopback() || host == "localhost"
 	switch {
 	case c.Joined(unix.CLONE_NEWNET) != nil:
-		r.Notes = append(r.Notes, "the network namespace is one that exists; whether it has a route is not the profile's to say")
+		r.Notes = append(r.Notes, "the profile joins an existing network namespace; the profile does not say whether that has a route")
 		return r.pass("net: a joined network namespace")
 	case !c.OwnNet:
 		return r.pass("net: the host's network")
 	}
 	r.Try = sharingNet(c)
-	r.Grants = "every address that the host reaches, its services on localhost, and its abstract unix sockets where Landlock does not hold them back"
+	r.Grants = "every address that the host reaches, its services on localhost, and its abstract unix sockets unless Landlock keeps the program from them"
 	if loop {
 		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "the network namespace has a loopback of its own: port "+port+
-			" of the host is not on it, and only a program of the same sandbox could listen there", c.Profile.Source("network"))
+			" of the host is not on it; only a program of the same sandbox could listen there", c.Profile.Source("network"))
 	}
 	return r.deny(string(policy.LayerNet), unix.ENETUNREACH, "the network namespace has a loopback and no route to "+host, c.Profile.Source("network"))
 }
@@ -300,7 +300,7 @@ func (q *Query) abstract(r *Reason) bool {
 	c := q.comp
 	if c.OwnNet {
 		r.Try, r.Grants = sharingNet(c), "the whole network of the host"
-		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "abstract sockets belong to the network namespace, and it is the sandbox's own", c.Profile.Source("network"))
+		return r.deny(string(policy.LayerNet), unix.ECONNREFUSED, "abstract sockets belong to a network namespace, and the sandbox has its own", c.Profile.Source("network"))
 	}
 	if c.Land.On && c.Land.Scoped&compile.ScopeAbstract != 0 {
 		r.NoFlag = "landlock: {scope: [signal]} in a profile lets them out"
@@ -322,7 +322,7 @@ func (q *Query) Signal(pid int) *Reason {
 		r.deny(string(policy.LayerLandlock), unix.EPERM, "Landlock's scope keeps signals inside", c.Profile.Source("landlock.scope"))
 	default:
 		r.Allowed = true
-		r.Notes = append(r.Notes, "whether the process may be signalled is then a matter of its user: kill(2)")
+		r.Notes = append(r.Notes, "then the process's user id decides: kill(2)")
 	}
 	return r
 }
@@ -376,7 +376,7 @@ func (q *Query) underHard(r *Reason, asked policy.Rlimit) bool {
 	return r.deny(layerLimits, 0, "the caller's own hard limit is "+policy.Rlimit{Name: asked.Name, Value: own.Max}.Text(), policy.Pos{})
 }
 
-// boundOf is a limit, or infinity where there is none.
+// boundOf returns a limit, or infinity if there is none.
 func boundOf[T int64 | float64 | time.Duration](o policy.Opt[T]) float64 {
 	if !o.Set {
 		return math.Inf(1)
@@ -393,7 +393,7 @@ func (q *Query) within(r *Reason, name string, asked, have float64, at policy.Po
 		r.pass("limits: limits." + name + " is not reached")
 	default:
 		r.Allowed = false
-		r.Grants = "as much to every program in the sandbox"
+		r.Grants = "the same amount for every program in the sandbox"
 		r.deny(layerLimits, 0, "limits."+name+" is lower", at)
 	}
 }

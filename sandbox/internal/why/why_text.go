@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/host"
 )
 
-// withoutRule says where a rule would have to be taken out.
+// withoutRule says where the user would have to remove a rule.
 func withoutRule(at policy.Pos) string {
 	switch {
 	case at.Flag != "":
@@ -25,7 +25,7 @@ func withoutRule(at policy.Pos) string {
 	return "It can be taken out at " + at.Short() + "."
 }
 
-// grants is what a bind gives besides the file that was asked about.
+// grants says what a bind shows in addition to the file of the question.
 func grants(path string, dir, write bool) string {
 	s := "reading of "
 	if write {
