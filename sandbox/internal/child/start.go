@@ -61,13 +61,14 @@ const (
 )
 
 // Alone says that this process is a launcher and nothing else. Then what the kernel mapped before the image is the Go
-// runtime's: the child gets none of that either. Somebody else's mappings may be such as MADV_DOFORK does not give back.
+// runtime's, unless libc is in the process: the child gets none of that either. Somebody else's mappings may be such as
+// MADV_DOFORK does not give back.
 func (im *Image) Alone() { im.alone = true }
 
 // aboveEnd returns where the mappings end that begin at above and that the child need not have; 0 if there are none. They
 // end below the vDSO, or below the arguments if the kernel put the vDSO above these.
 func (im *Image) aboveEnd(above, pageSize uintptr) uintptr {
-	if !im.alone || len(os.Args) == 0 {
+	if withC || !im.alone || len(os.Args) == 0 {
 		return 0
 	}
 	const stackRoom = 16 << 20
