@@ -8,7 +8,6 @@ package launch
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -166,7 +165,7 @@ func (p *Process) FollowStop() {
 
 // taskStopped reads the state of the task: proc_pid_status(5). While its pidfd says that it lives, its number is nobody else's.
 func (p *Process) taskStopped() bool {
-	text, err := proc.ReadAll("/proc/" + strconv.Itoa(p.Task) + "/status")
+	text, err := p.taskStatus() // its file is open: a /proc with hidepid may hide the task by now
 	return err == nil && strings.HasPrefix(proc.StatusField(text, "State"), "T") && !loop.Readable(p.Taskfd)
 }
 
