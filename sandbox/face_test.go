@@ -427,8 +427,13 @@ func TestCountedWriter(t *testing.T) {
 	if _, err := c.StdoutPipe(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := c.Run(); err == nil {
+			t.Error("no error though nobody read the pipe")
+		}
+	}()
 	select {
 	case <-ended:
 	case <-time.After(sandboxtest.Slow(20 * time.Second)):

@@ -147,6 +147,13 @@ func (c *Compilation) bound() []picture.Bound {
 			list = append(list, picture.Bound{Target: p.Target, Source: p.Source})
 		}
 	}
+	markNested(list)
+	c.bounds = list
+	return list
+}
+
+// markNested marks each bind whose target lies in another bind. Of two with the same target the later one lies in the other.
+func markNested(list []picture.Bound) {
 	for i := range list {
 		for j := range list {
 			if i != j && paths.Below(list[i].Target, list[j].Target) && (list[i].Target != list[j].Target || i > j) {
@@ -154,8 +161,6 @@ func (c *Compilation) bound() []picture.Bound {
 			}
 		}
 	}
-	c.bounds = list
-	return list
 }
 
 // What a profile shows of what a rule hides: hide: [{remove: ~/.ssh/known_hosts}]. The directory is covered by one of
