@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// A Word is a word of a command, as the shell splits it, quotes aside.
+// A Word is a word of a command, split as the shell does, but without regard to quotes.
 type Word struct {
 	Text    string
-	Dir     string // that a "cd" before it names; "" for none
-	Program bool   // it is run, or read by an interpreter
-	Started bool   // it begins a command
+	Dir     string // the directory of a "cd" before it; "" for none
+	Program bool   // the command runs it, or an interpreter reads it
+	Started bool   // it is the first word of a command
 }
 
-// Here stands in a word for the directory of the script that it is from.
+// Here stands in a word for the directory of the script that contains the word.
 const Here = "\x01"
 
-// The ways in which scripts name the directory that they are in, and the top of the working tree.
+// These patterns match the ways in which scripts name their own directory, and the top of the working tree.
 var (
 	ofScript = pattern{text: "(?:\\$\\(|`)\\s*dirname\\s+(?:--\\s+)?\"?\\$(?:0|\\{0\\}|BASH_SOURCE|\\{BASH_SOURCE(?:\\[0\\])?\\})\"?\\s*(?:\\)|`)|" +
 		`\$\{(?:0|BASH_SOURCE(?:\[0\])?)%/\*\}`}
@@ -39,7 +39,7 @@ var interpreters = []string{
 	"bun", "php", "lua", "tclsh", "Rscript", "pwsh", ".", "source",
 }
 
-// Words splits a command, or a script.
+// Words splits a command, or a script, into words.
 func Words(text string) []Word {
 	text = ofScript.get().ReplaceAllLiteralString(text, Here)
 	text = inScript.get().ReplaceAllString(text, Here+"$1")
@@ -57,7 +57,7 @@ func Words(text string) []Word {
 	}
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
-		case c == '"' || c == '\'': // "$0"/x is a word
+		case c == '"' || c == '\'': // "$0"/x is one word
 		case c == '#' && isComment(text, i):
 			for i+1 < len(text) && text[i+1] != '\n' {
 				i++
@@ -72,7 +72,7 @@ func Words(text string) []Word {
 	return s.words
 }
 
-// isComment reports whether a comment begins with the # at a place, which does not stand between quotes of its line.
+// isComment reports whether the # at a position begins a comment, and is not between quotes of its line.
 func isComment(text string, at int) bool {
 	if at > 0 && strings.IndexByte(" \t\n", text[at-1]) < 0 {
 		return false
@@ -81,14 +81,14 @@ func isComment(text string, at int) bool {
 	return strings.Count(line, `"`)%2 == 0 && strings.Count(line, "'")%2 == 0
 }
 
-// A splitter knows what the next word is.
+// A splitter splits a text into words, and remembers what the next word is.
 type splitter struct {
 	words  []Word
 	dir    string
 	start  bool // the next word begins a command
-	script bool // the next word that is no option is a script
-	moves  bool // the next word is where cd goes
-	value  bool // the next word is what a variable is set to, and a command may follow
+	script bool // the next word that is not an option is a script
+	moves  bool // the next word is the argument of cd
+	value  bool // the next word is the value of a variable, and a command may follow
 }
 
 func (s *splitter) word(text string, by byte) {
@@ -114,7 +114,7 @@ func (s *splitter) word(text string, by byte) {
 		switch last := text[len(text)-1]; {
 		case strings.HasPrefix(text, "--") || last != 'c' && last != 'e' && last != 'm':
 		default:
-			s.script, s.start = false, last == 'c' // what comes is the program itself
+			s.script, s.start = false, last == 'c' // the next word is the program's text itself
 		}
 	case s.script:
 		w.Program, s.script = true, false
@@ -122,7 +122,7 @@ func (s *splitter) word(text string, by byte) {
 	s.words = append(s.words, w)
 }
 
-// begun notes what follows a word that begins a command.
+// begun remembers what follows a word that begins a command.
 func (s *splitter) begun(text string) {
 	name := text[strings.LastIndexByte(text, '/')+1:]
 	s.start = slices.Contains(prefixes, name)
@@ -135,13 +135,13 @@ func (s *splitter) breaks(by byte) {
 	case '\n', ';', '|', '&', '(', ')', '`', '!', '{', '}':
 		s.start, s.script, s.moves, s.value = true, false, false, false
 	case ' ', '\t':
-		if s.value { // a variable is set to nothing
+		if s.value { // the variable is set to nothing
 			s.value, s.start = false, true
 		}
 	}
 }
 
-// under is a directory below another one, unless it is absolute.
+// under returns the path of name in the directory dir. If name is absolute, under returns name.
 func under(dir, name string) string {
 	if dir == "" || name[0] == '/' || name[0] == '~' || strings.HasPrefix(name, Here) {
 		return name

@@ -9,12 +9,12 @@ import (
 // Var is a variable of a configuration file: git-config(1).
 type Var struct {
 	Section    string // lower case
-	Subsection string // as it is written; "" for none
+	Subsection string // as written; "" for none
 	Key        string // lower case
 	Value      string
-	Dir        string // of the file, for includes; the caller sets it
-	User       bool   // it is from no repository; the caller sets it
-	None       bool   // there is no "=": the value is true
+	Dir        string // the directory of the file, for includes; the caller sets it
+	User       bool   // the variable does not come from a repository; the caller sets it
+	None       bool   // the variable has no "=": its value is true
 }
 
 // Name returns the variable's name with the section, in lower case, without the subsection.
@@ -58,7 +58,7 @@ func (p *parser) variables() ([]Var, error) {
 type parser struct {
 	text     []byte
 	at       int
-	comments strings.Builder // what git passes over, a line each
+	comments strings.Builder // what git ignores, one per line
 }
 
 func (p *parser) peek() byte {
@@ -68,7 +68,7 @@ func (p *parser) peek() byte {
 	return p.text[p.at]
 }
 
-// next takes a byte; a carriage return before a newline is none.
+// next returns the next byte, and skips a carriage return before a newline.
 func (p *parser) next() byte {
 	if p.at+1 < len(p.text) && p.text[p.at] == '\r' && p.text[p.at+1] == '\n' {
 		p.at++
@@ -78,7 +78,7 @@ func (p *parser) next() byte {
 	return c
 }
 
-// skip passes blanks, empty lines and comments.
+// skip skips blanks, empty lines and comments.
 func (p *parser) skip() {
 	for p.at < len(p.text) {
 		switch c := p.text[p.at]; {
@@ -163,7 +163,7 @@ func (p *parser) variable() (v Var, err error) {
 	return v, err
 }
 
-// value reads to the end of the line, over escapes, quotes, comments and lines that go on.
+// value reads a value to its end, with its escapes, quotes, comments and continued lines.
 func (p *parser) value() (string, error) {
 	var b []byte
 	quoted, kept := false, 0 // blanks at the end count only if they are quoted
@@ -231,15 +231,15 @@ func (p *parser) escape() (string, bool) {
 func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 func isDigit(c byte) bool  { return c >= '0' && c <= '9' }
 
-// Named returns a variable that is written as "section.key", or "section.subsection.key": git-config(1).
+// Named returns the variable with a name of the form "section.key" or "section.subsection.key": git-config(1).
 func Named(name, value string) Var {
 	section, rest, _ := strings.Cut(name, ".")
 	dot := strings.LastIndexByte(rest, '.')
 	return Var{Section: strings.ToLower(section), Subsection: rest[:max(dot, 0)], Key: strings.ToLower(rest[dot+1:]), Value: value}
 }
 
-// Parameters reads $GIT_CONFIG_PARAMETERS, by which git hands on what -c has set: words in single quotes, 'name=value' or
-// 'name'='value'. It stops at what it does not know, as git does.
+// Parameters reads $GIT_CONFIG_PARAMETERS, in which git passes on what -c has set. It contains words in single
+// quotes: 'name=value' or 'name'='value'. Parameters stops at text that it does not know, as git does.
 func Parameters(text string) (vars []Var) {
 	for {
 		name, rest, ok := dequote(strings.TrimLeft(text, " \t\n"))
@@ -257,7 +257,8 @@ func Parameters(text string) (vars []Var) {
 	}
 }
 
-// dequote takes a word in single quotes off a text; one that is in the word stands outside of them, after a backslash.
+// dequote takes a word in single quotes off a text. Inside the word, a single quote is written outside of the quotes,
+// after a backslash.
 func dequote(text string) (word, rest string, ok bool) {
 	for strings.HasPrefix(text, "'") {
 		part, after, closed := strings.Cut(text[1:], "'")
@@ -274,7 +275,7 @@ func dequote(text string) (word, rest string, ok bool) {
 	return word, text, ok
 }
 
-// FormatConfig writes variables so that git, and ParseConfig, read the same ones.
+// FormatConfig writes variables so that git and ParseConfig read the same variables back.
 func FormatConfig(vars []Var) string {
 	var b strings.Builder
 	for i := range vars {

@@ -1,5 +1,5 @@
-// Package git reads two of git's files: the index and the configuration. It touches no file system, so that what it
-// makes of hostile bytes can be tested alone.
+// Package git reads two of git's files: the index and the configuration. It does not touch a file system, so that
+// tests can check alone how it handles hostile bytes.
 package git
 
 import (
@@ -15,10 +15,10 @@ const modeGitlink = 0o160000
 // Index holds what the index of a repository says about other repositories.
 type Index struct {
 	Gitlinks []string // paths below the working tree, in the index's order
-	Shared   string   // the name of the file that holds the rest, in the index's directory: gitrepository-layout(5); "" if there is none
+	Shared   string   // the file that holds the rest, beside the index: gitrepository-layout(5); "" for none
 }
 
-// The fixed parts of an index: gitformat-index(5).
+// The constants of the index format: gitformat-index(5).
 const (
 	headSize  = 12 // signature, version, number of entries
 	statSize  = 40 // of an entry before the object's name
@@ -56,7 +56,7 @@ type reader struct {
 	at      int
 	hash    int
 	version uint32
-	name    []byte // of the last entry
+	name    []byte // the name of the last entry
 }
 
 var errShort = errors.New("the index ends in the midst of an entry")
@@ -90,7 +90,8 @@ func (r *reader) entry() (mode uint32, name []byte, err error) {
 	return mode, e[fixed : fixed+end], nil
 }
 
-// prefixed reads the name of an entry of version 4: how much of the last name is dropped, and what is put behind it.
+// prefixed reads the name of an entry of version 4: how many bytes to drop from the last name, and what to append to
+// it.
 func (r *reader) prefixed(e []byte, fixed int) error {
 	drop, n := offset(e[fixed:])
 	if n == 0 || drop > uint64(len(r.name)) {
@@ -106,7 +107,8 @@ func (r *reader) prefixed(e []byte, fixed int) error {
 	return nil
 }
 
-// offset reads a number as packs have it: seven bits a byte, the highest first, and one more for each further byte.
+// offset reads a number in the format of packs: seven bits for each byte, the highest first, and one added for each
+// further byte.
 func offset(b []byte) (v uint64, n int) {
 	for n < len(b) && n < 9 {
 		c := b[n]
@@ -120,7 +122,8 @@ func offset(b []byte) (v uint64, n int) {
 	return 0, 0
 }
 
-// shared looks for the extension "link", which names the index that this one is a change to.
+// shared returns the name of the index that the extension "link" names: this index contains only the changes to that
+// one. It returns "" if there is none.
 func (r *reader) shared() string {
 	const digits = "0123456789abcdef"
 	for rest := r.data[min(r.at, len(r.data)):]; len(rest) >= 8; {

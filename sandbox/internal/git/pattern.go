@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// A pattern is a regular expression that is compiled when something is first matched with it: most launches match nothing.
+// A pattern is a regular expression that is compiled when it is first used, because most launches use none.
 type pattern struct {
-	text string // in the syntax of package regexp; a text that is none panics in get
+	text string // in the syntax of package regexp; get panics if the syntax is wrong
 	once sync.Once
 	re   *regexp.Regexp
 }

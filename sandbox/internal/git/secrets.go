@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// telling are parts of the names of variables whose values open something.
+// telling are parts of the names of variables that hold secrets.
 var telling = [...]string{"extraheader", "password", "passwd", "passphrase", "smtppass", "token",
 	"secret", "apikey", "api-key", "cookie", "sslkey", "sslcert", "authorization", "privatekey", "private-key",
 	"accesskey", "access-key", "bearer"}
 
-// short are whole names of such variables.
+// short are complete names of variables that hold secrets.
 var short = [...]string{"auth", "pass", "pat", "pw", "pwd"}
 
-// tells matches a text that gives somebody a secret: "Authorization: …", "TOKEN=…", "sshpass -p …", "curl -u name:word".
-// The names are those of HTTP headers, of variables and of options.
+// tells matches a text that contains a secret: "Authorization: …", "TOKEN=…", "sshpass -p …", "curl -u name:word". It
+// knows names of HTTP headers, of variables and of options.
 var tells = pattern{text: `(?i)extraheader|sshpass|authorization|\bcookie\b|` +
 	`(token|secret|passw(or)?d|passphrase|api[-_]?key|private[-_]?key|access[-_]?key|credentials?|\bpass|[-_]pass|\bauth)` +
 	`["']?\s*[:=]\s*\S|` +
@@ -24,23 +24,24 @@ var tells = pattern{text: `(?i)extraheader|sshpass|authorization|\bcookie\b|` +
 	`\b(curl|wget)\b.*\s(-[a-z#]*u|--user|--proxy-user)[= ]?\s*\S+:|` +
 	`\b(curl|wget)\b.*\s(-[a-z#]*h|--header)[= ]?\s*["']*x-\S+:\s*\S`}
 
-// formats match tokens by the form that their issuers give them, so that those in the path of an address are found as
-// well: of GitHub, GitLab, Slack, AWS, Bitbucket, Atlassian, npm, PyPI, Hugging Face, DigitalOcean, and a JWT (RFC 7519).
+// formats match tokens by the form that their issuers give them, so that tokens in the path of an address are found
+// too. They know GitHub, GitLab, Slack, AWS, Bitbucket, Atlassian, npm, PyPI, Hugging Face, DigitalOcean, and a JWT
+// (RFC 7519).
 var formats = pattern{text: `\bgh[pousr]_[A-Za-z0-9]{16}|\bgithub_pat_[A-Za-z0-9_]{16}|\bgl[a-z]{2,6}-[A-Za-z0-9_-]{16}|` +
 	`\bxox[a-z]-[A-Za-z0-9-]{10}|\b(AKIA|ASIA)[A-Z0-9]{16}|\bATBB[A-Za-z0-9]{16}|\bATATT[A-Za-z0-9_=-]{16}|` +
 	`\bnpm_[A-Za-z0-9]{16}|\bpypi-[A-Za-z0-9_-]{16}|\bhf_[A-Za-z0-9]{16}|\bdop_v1_[a-f0-9]{16}|\beyJ[A-Za-z0-9_-]{8,}\.eyJ`}
 
-// Cut says what of a configuration is left out.
+// Cut says what was left out of a configuration.
 type Cut int
 
-// The kinds, of which a larger one contains the smaller.
+// The kinds of cuts. A larger one includes the smaller ones.
 const (
 	Nothing     Cut = iota
-	Credentials     // credential sections, which name programs and users, mostly
+	Credentials     // credential sections, which mostly name programs and users
 	Secrets         // variables with secrets, or parts of addresses
 )
 
-// Filter returns a configuration as text without what opens something. Comments are left out with it.
+// Filter returns a configuration as text, without its secrets and without comments.
 func Filter(text []byte) (safe string, cut Cut, err error) {
 	p := newParser(text)
 	vars, err := p.variables()
@@ -54,7 +55,7 @@ func Filter(text []byte) (safe string, cut Cut, err error) {
 	return FormatConfig(left), max(cut, more), nil
 }
 
-// suspicious reports whether a text that git does not read holds what would be cut if git read it.
+// suspicious reports whether a text that git ignores contains something that would be cut if git read it.
 func suspicious(comments string) bool {
 	for line := range strings.Lines(comments) {
 		if tells.get().MatchString(line) || formats.get().MatchString(line) || WithoutUser(line) != line {
@@ -67,7 +68,7 @@ func suspicious(comments string) bool {
 	return false
 }
 
-// WithoutSecrets returns the variables without those that hold a secret, and with the users and the queries taken out of
+// WithoutSecrets returns the variables without those that hold a secret. It also removes users and queries from
 // addresses.
 func WithoutSecrets(vars []Var) (out []Var, cut Cut) {
 	for _, v := range vars {
@@ -98,7 +99,7 @@ func WithoutSecrets(vars []Var) (out []Var, cut Cut) {
 	return out, cut
 }
 
-// withoutOddUser takes out of one address a user or a password that has blanks or quotes in it, as git allows.
+// withoutOddUser removes the user and the password from one address if they contain blanks or quotes, as git allows.
 func withoutOddUser(address string) string {
 	scheme, rest, ok := strings.Cut(address, "://")
 	at := strings.LastIndexByte(rest, '@')
@@ -129,11 +130,13 @@ func secret(v *Var) bool {
 	return false
 }
 
-// queries match what comes after the path of an address: RFC 3986, 3.4 and 3.5. A fragment counts if it assigns something.
+// queries match the part after the path of an address: RFC 3986, 3.4 and 3.5. A fragment matches only if it contains
+// "=".
 var queries = pattern{text: `(://[^\s"'?#]*)(\?[^\s"']*|#[^\s"']*=[^\s"']*)`}
 
-// WithoutUser takes the user and the password, and the query, out of every address of a scheme that would send them:
-// "https://u:p@host/?token=x". The user of ssh is no secret, and is part of the address; its password is one.
+// WithoutUser removes the user, the password and the query from every address whose scheme would send them:
+// "https://u:p@host/?token=x". The user of an ssh address is not a secret, and is part of the address; its password
+// is a secret.
 func WithoutUser(s string) string {
 	s = queries.get().ReplaceAllString(s, "$1")
 	var b strings.Builder
@@ -158,11 +161,11 @@ func WithoutUser(s string) string {
 	}
 }
 
-// keepsUser matches the schemes that need the user, and send no secret with it: git-clone(1), GIT URLS.
+// keepsUser matches the schemes that need the user, and that send no secret with it: git-clone(1), GIT URLS.
 var keepsUser = pattern{text: `(^|[^a-z0-9+.-])(git\+ssh|ssh\+git|ssh|git)://$`}
 
-// userOf splits the user with "@" from the rest of an address after its scheme. A password may hold a slash that nobody has
-// escaped: then what looks like a port is no number, and "@" comes later.
+// userOf splits the user with "@" from the rest of an address after its scheme. A password may contain a slash that
+// is not escaped. Then the part that looks like a port is not a number, and "@" comes later.
 func userOf(s string) (user, rest string) {
 	end := strings.IndexAny(s, " \t\n\"'")
 	if end < 0 {
@@ -181,7 +184,7 @@ func userOf(s string) (user, rest string) {
 	}
 	at := strings.LastIndexByte(s[:end], '@')
 	if at < 0 {
-		return "", s[host:] // "https://user:word/": no host that could be kept
+		return "", s[host:] // "https://user:word/": there is no host to keep
 	}
 	return s[:at+1], s[at+1:]
 }

@@ -1,6 +1,6 @@
 package picture
 
-// Which mounts the host can take away: see internal/launch.
+// This file finds the mounts that the host can take away: see internal/launch.
 
 import (
 	"slices"
@@ -32,7 +32,7 @@ func (t *Tree) Exposed() []*Part {
 	return list
 }
 
-// Await notes that a hidden name does not exist yet.
+// Await notes that a path that a rule hides does not exist yet.
 func (t *Tree) Await(target string, rule policy.Pos) {
 	if t.awaited == nil {
 		t.awaited = make([]Part, 0, 16)
@@ -40,8 +40,8 @@ func (t *Tree) Await(target string, rule policy.Pos) {
 	t.awaited = append(t.awaited, Part{Target: target, Opaque: true, Guard: GuardHide, What: "hidden", Rule: rule})
 }
 
-// AwaitGlob notes that what appears in a directory under a name that a pattern matches is to be hidden, and reports
-// whether the launcher can do that.
+// AwaitGlob notes that the launcher must hide whatever appears in a directory under a name that the pattern matches.
+// It reports whether the launcher can do that.
 func (t *Tree) AwaitGlob(dir, pattern string, rule policy.Pos) bool {
 	for i := range t.Globs {
 		if x := &t.Globs[i]; x.Dir == dir && x.Pattern == pattern {
@@ -56,8 +56,8 @@ func (t *Tree) AwaitGlob(dir, pattern string, rule policy.Pos) bool {
 	return true
 }
 
-// OnHost reports whether the directory that holds a path is the host's own, so that a change there reaches the sandbox.
-// An overlay has directories of its own, and the kernel's file systems cannot be renamed.
+// OnHost reports whether the directory that contains a path is the host's own, so that a change in it reaches the
+// sandbox. An overlay has its own directories, and nobody can rename files of the kernel's file systems.
 func (t *Tree) OnHost(target string) bool {
 	dir, _ := paths.Split(target)
 	p := t.At(dir)
@@ -65,7 +65,7 @@ func (t *Tree) OnHost(target string) bool {
 		!paths.Below(p.Source, "/sys")
 }
 
-// IsItself reports whether a part is mounted on the very thing that it shows.
+// IsItself reports whether a part is mounted on the same file that it shows.
 func (t *Tree) IsItself(p *Part) bool {
 	if p.Source == "" || p.Opaque {
 		return false
@@ -75,7 +75,7 @@ func (t *Tree) IsItself(p *Part) bool {
 	return host != "" && paths.Join(host, name) == p.Source
 }
 
-// Guards says what a part does as a guard.
+// Guards says, in one word, how a part guards its target.
 func (p *Part) Guards() string {
 	switch {
 	case p.Opaque:
@@ -86,13 +86,14 @@ func (p *Part) Guards() string {
 	return "mounted"
 }
 
-// AwaitedGlob is the last name of a pattern, in a directory of the sandbox.
+// AwaitedGlob is the last component of a pattern, for one directory of the sandbox.
 type AwaitedGlob struct {
 	Dir, Pattern string
-	Part         Part // for what appears; its target is not set
+	Part         Part // the part that covers what appears; its target is not set
 }
 
-// Gone is the error of a step that uses a descriptor which could not be opened; none if the part must be there.
+// Gone returns the error that a step may have because its descriptor could not be opened. It returns 0 if the part
+// must exist.
 func (p *Part) Gone() plan.Errno {
 	if p.Absent {
 		return plan.EBADF
@@ -100,7 +101,7 @@ func (p *Part) Gone() plan.Errno {
 	return 0
 }
 
-// Index returns the index of the part that a path belongs to, or -1 before there is a root.
+// Index returns the index of the part that a path belongs to, or -1 if there is no root yet.
 func (t *Tree) Index(path string) int {
 	found := -1
 	for dir := path; ; dir, _ = paths.Split(dir) {
@@ -113,7 +114,8 @@ func (t *Tree) Index(path string) int {
 	}
 }
 
-// Insert puts a part at a place in the order of mounting. What is mounted after it, and lies below it, still covers it.
+// Insert puts a part at a given place in the order of mounting. Parts that are mounted later at or below its target
+// still cover it.
 func (t *Tree) Insert(at int, p Part) {
 	t.Parts = slices.Insert(t.Parts, at, p)
 	for target, i := range t.Last {
@@ -137,7 +139,7 @@ func (t *Tree) WritableBelow(path string) bool {
 	return false
 }
 
-// Writable names what the task may write to, for the report.
+// Writable lists what the task may write to, for the report.
 func (t *Tree) Writable() string {
 	var list []string
 	for i := range t.Parts {
@@ -152,13 +154,14 @@ func (t *Tree) Writable() string {
 	return strings.Join(list, " ")
 }
 
-// WritesAbove reports whether a directory of the host is part of a writable directory inside. An overlay over such a
-// directory would stop nobody, because a program can put a socket beside it.
+// WritesAbove reports whether a directory of the host lies in a directory that the task may write to. An overlay over
+// such a directory would not stop the task, because the task can make a socket beside it.
 func (t *Tree) WritesAbove(src string) bool {
 	return slices.ContainsFunc(t.Parts, func(p Part) bool { return p.HostsWrites() && paths.Below(src, p.Source) })
 }
 
-// ShowsBelow reports quickly whether the sandbox may show a path of the host: some part has it, or what it is in.
+// ShowsBelow is a fast check whether the sandbox may show a path of the host: it reports whether some part shows the
+// path or a directory above it.
 func (t *Tree) ShowsBelow(host string) bool {
 	for i := range t.Parts {
 		if p := &t.Parts[i]; p.Source != "" && !p.File && paths.Below(host, p.Source) {
@@ -168,19 +171,20 @@ func (t *Tree) ShowsBelow(host string) bool {
 	return false
 }
 
-// ShowsLater reports whether the task could connect to a socket that somebody makes later in a directory of the host.
+// ShowsLater reports whether the task could connect to a socket that somebody makes later in the part's directory of
+// the host.
 func (p *Part) ShowsLater() bool {
 	return p.Source != "" && !p.File && !p.Opaque && !p.Layer && !p.Still && p.Guard == 0 &&
 		!slices.ContainsFunc(QuietDirs[:], func(dir string) bool { return paths.Below(p.Source, dir) })
 }
 
-// HostsWrites reports whether a part is a directory of the host that the task may write to.
+// HostsWrites reports whether a part shows a directory of the host that the task may write to.
 func (p *Part) HostsWrites() bool {
 	return p.Write && p.Source != "" && !p.File && !p.Opaque && !p.Layer && p.Guard == 0 &&
 		!paths.Below(p.Source, "/proc")
 }
 
-// HostBelow reports whether something of the host is mounted below a path.
+// HostBelow reports whether something from the host is mounted below a path.
 func (t *Tree) HostBelow(path string) bool {
 	return slices.ContainsFunc(t.Parts, func(p Part) bool {
 		return p.Source != "" && p.Target != path && paths.Below(p.Target, path)

@@ -1,6 +1,6 @@
 package picture
 
-// What the sandbox will see in a directory.
+// This file lists what the sandbox will see in a directory.
 
 import (
 	"io/fs"
@@ -15,11 +15,11 @@ type Listed struct {
 	Node
 }
 
-// Extras holds, for each directory, the names besides the host's entries: what the launcher made, and mount points on
-// it.
+// Extras holds, for each directory, the names that are not the host's own entries: files that the launcher made, and
+// mount points.
 type Extras map[string][]Listed
 
-// Extras collects what the launcher itself puts into directories.
+// Extras collects the names that the launcher itself puts into directories.
 func (t *Tree) Extras() Extras {
 	x := Extras{}
 	for i := range t.Parts {
@@ -44,7 +44,7 @@ func (x Extras) add(path string, n Node) {
 	x[dir] = append(x[dir], Listed{name, n})
 }
 
-// List returns what the sandbox will see in a directory. Of a link of the host only the kind is known.
+// List returns what the sandbox will see in a directory. For a symbolic link of the host it returns only the kind.
 func (t *Tree) List(dir string, x Extras) ([]Listed, error) {
 	p := t.At(dir)
 	if p == nil || p.Opaque {
@@ -86,5 +86,5 @@ func hasName(list []Listed, name string) bool {
 type Bound struct {
 	Target, Source string
 	Here           bool // it is the working directory, or the whole root
-	Nested         bool // another one contains it
+	Nested         bool // another Bound contains it
 }

@@ -19,7 +19,8 @@ const (
 	AttrNoExec = uint64(unix.MOUNT_ATTR_NOEXEC)
 )
 
-// ErrMagicLink is the error of a path that leads through a link of /proc: its text says nothing (proc_pid_exe(5)).
+// ErrMagicLink reports a path that leads through a magic link of /proc. The text of such a link does not say where it
+// leads (proc_pid_exe(5)).
 var ErrMagicLink = errors.New("lies behind a link of /proc, which can lead out of the sandbox")
 
 // Tree is the compiler's model of what the sandbox will see: which place of the host a path shows, and what the
@@ -27,48 +28,48 @@ var ErrMagicLink = errors.New("lies behind a link of /proc, which can lead out o
 // target can exist.
 type Tree struct {
 	Files host.Files
-	Parts []Part         // in the order of mounting: a later one covers earlier ones at and below its target
+	Parts []Part         // in the order of mounting: a later part covers earlier ones at and below its target
 	Last  map[string]int // the last part mounted at a target
 
-	awaited []Part        // hidden names that nothing has yet
-	Globs   []AwaitedGlob // and what patterns hide in a directory
+	awaited []Part        // hidden paths that do not exist yet
+	Globs   []AwaitedGlob // patterns that hide what appears in a directory
 	Known   map[string]Known
 	Links   map[string]string // the texts of the host's symbolic links
 }
 
-// Guard says why a part exists. The launcher watches such parts, because the kernel detaches a mount if somebody
+// Guard says what a part guards. The launcher watches such parts, because the kernel detaches a mount if somebody
 // outside renames another file over its mount point.
 type Guard uint8
 
-// The kinds of guards. The zero value is a part that guards nothing.
+// The kinds of guards. Zero means that the part guards nothing.
 const (
 	_            Guard = iota
-	GuardHide          // it covers what nobody may see
-	GuardProtect       // it shows the same thing read-only
-	GuardPin           // it keeps a directory above one of these in its place
+	GuardHide          // it covers what the task may not see
+	GuardProtect       // it shows the same files read-only
+	GuardPin           // it keeps a directory above another guard in its place
 )
 
-// Part is one mounted thing.
+// Part is one mount.
 type Part struct {
 	Target   string // clean, absolute
-	Source   string // the host's path behind it; "" on a file system of the launcher's own
-	Upper    string // of an overlay: the host directory that keeps the changes; "" for none
+	Source   string // the host's path that it shows; "" on the launcher's own file systems
+	Upper    string // for an overlay: the host directory that keeps the changes; "" for none
 	File     bool   // a file, not a directory
-	Write    bool   // what the kernel must say of it: rw
+	Write    bool   // the kernel must confirm that the mount is writable
 	Noexec   bool
-	Dir      string          // of a read-only directory of the launcher's: its name on the scratch file system; else ""
-	Made     map[string]Node // own file systems and overlays: what was made on it, by absolute path; else nil
-	Layer    bool            // an overlay: what is written does not get to source
-	Opaque   bool            // hidden: nothing below is visible
-	Empty    bool            // and it can be opened, and is empty
+	Dir      string          // for a read-only directory of the launcher's: its name on the scratch file system
+	Made     map[string]Node // for own file systems and overlays: what the launcher made there, by path
+	Layer    bool            // an overlay: writes do not reach Source
+	Opaque   bool            // hidden: nothing below it is visible
+	Empty    bool            // it is also Opaque, but it can be opened and is empty
 	Cwd      bool            // the bind of the working directory
 	Still    bool            // an overlay over a read-only bind: nobody listens at its sockets
-	Plain    bool            // not idmapped: the task is there whoever it is on the host
-	Absent   bool            // the kernel may not have it
-	Fleeting bool            // what it is mounted on may be gone when it is mounted: a socket
-	Link     string          // the text of a symbolic link that is mounted on itself; else ""
-	Text     *string         // of a file that the launcher makes in the place of the host's; else nil
-	Guard    Guard           // what the part is there for, if it hides or protects
+	Plain    bool            // not idmapped: the task has its own host id there
+	Absent   bool            // it may not exist in the kernel
+	Fleeting bool            // its mount point, a socket, may be gone when it is mounted
+	Link     string          // the text of a symbolic link that is mounted on itself; otherwise ""
+	Text     *string         // the content of a file that the launcher makes in place of the host's; otherwise nil
+	Guard    Guard           // why the part exists, if it hides or protects
 	Behind   string          // the host's path that it guards; "" without a guard
 	What     string          // for messages: "the host's tree"
 	Rule     policy.Pos
@@ -89,13 +90,13 @@ func (t *Tree) Add(p Part) {
 	t.Parts = append(t.Parts, p)
 }
 
-// Known is the host's answer for a path. It is asked once, so that a compilation sees one state of the tree.
+// Known is the host's answer for a path. The tree asks only once, so that a compilation sees one state of the host.
 type Known struct {
 	info fs.FileInfo
 	err  error
 }
 
-// Lstat looks at a path of the host, once.
+// Lstat returns the host's answer for a path. It asks the host only once.
 func (t *Tree) Lstat(host string) (fs.FileInfo, error) {
 	k, ok := t.Known[host]
 	if !ok {
@@ -108,16 +109,16 @@ func (t *Tree) Lstat(host string) (fs.FileInfo, error) {
 	return k.info, k.err
 }
 
-// Absent reports whether the host has said already that a path leads to nothing.
+// Absent reports whether the host has already answered that a path does not exist.
 func (t *Tree) Absent(host string) bool {
 	k, ok := t.Known[host]
 	return ok && fail.NotThere(k.err)
 }
 
-// ask asks the host, unless it has said already that there is no directory in which the name could be.
+// ask asks the host about a path, unless the host has already answered that the path's directory does not exist.
 func (t *Tree) ask(host string) (fs.FileInfo, error) {
 	above := Known{}
-	if host != "" { // the host has nothing behind what the launcher has made
+	if host != "" { // "" means that the launcher has made the path, so the host has nothing there
 		dir, _ := paths.Split(host)
 		above = t.Known[dir]
 	}
@@ -127,7 +128,7 @@ func (t *Tree) ask(host string) (fs.FileInfo, error) {
 	return t.Files.Lstat(host)
 }
 
-// readlink reads a symbolic link of the host, once.
+// readlink reads a symbolic link of the host, only once.
 func (t *Tree) readlink(host string) (string, error) {
 	if text, ok := t.Links[host]; ok {
 		return text, nil
@@ -142,8 +143,8 @@ func (t *Tree) readlink(host string) (string, error) {
 	return text, err
 }
 
-// At returns the part that a path belongs to: the last one mounted at the path or above it. It returns nil before there
-// is a root.
+// At returns the part that a path belongs to: the last one mounted at the path or above it. It returns nil if there
+// is no root yet.
 func (t *Tree) At(path string) *Part {
 	found := t.Index(path)
 	if found < 0 {
@@ -152,7 +153,7 @@ func (t *Tree) At(path string) *Part {
 	return &t.Parts[found]
 }
 
-// ShowsHost reports whether a directory of the host can be seen, the kernel's own aside.
+// ShowsHost reports whether the sandbox sees a directory of the host other than /proc and /sys.
 func (t *Tree) ShowsHost() bool {
 	for i := range t.Parts {
 		p := &t.Parts[i]
@@ -163,7 +164,7 @@ func (t *Tree) ShowsHost() bool {
 	return false
 }
 
-// HostPath returns the place on the host that a path shows, or "" if it shows none.
+// HostPath returns the host's path that a path in the sandbox shows, or "" if it shows none.
 func (t *Tree) HostPath(path string) string {
 	p := t.At(path)
 	if p == nil {
@@ -172,7 +173,7 @@ func (t *Tree) HostPath(path string) string {
 	return t.behind(p, path)
 }
 
-// behind is hostPath for a path that belongs to a part.
+// behind returns the HostPath of a path that belongs to part p.
 func (t *Tree) behind(p *Part, path string) string {
 	if p.Source == "" || p.Opaque {
 		return ""
@@ -187,8 +188,8 @@ func (t *Tree) behind(p *Part, path string) string {
 	return t.layered(p, rest)
 }
 
-// Entry returns what the sandbox will see at a path whose directories resolve returned. The error is the host's, or
-// ENOENT if nothing exists there.
+// Entry returns what the sandbox will see at a path whose directories Resolve has resolved. The error is the host's,
+// or ENOENT if nothing exists there.
 func (t *Tree) Entry(path string) (Node, error) {
 	p := t.At(path)
 	if p == nil || p.Opaque && path != p.Target {
@@ -212,31 +213,33 @@ func (t *Tree) Entry(path string) (Node, error) {
 		return Node{Dir: err == nil && info.IsDir()}, err
 	}
 	text, err := t.readlink(host)
-	// a magic link that the caller may not follow is one all the same
+	// a magic link is still a magic link if the caller may not read it
 	if p.What == "proc" && errors.Is(err, fs.ErrPermission) {
 		return Node{Link: path}, nil
 	}
 	return Node{Link: text}, err
 }
 
-// Stat says what the sandbox will see at a path that resolve returned: the kind, and whether it exists.
+// Stat returns what the sandbox will see at a path that Resolve returned: whether it is a directory, and whether it
+// exists.
 func (t *Tree) Stat(path string) (isDir, exists bool) {
 	n, err := t.Entry(path)
 	return n.Dir, err == nil
 }
 
-// Resolve follows the symbolic links of a path as they are inside. It serves to decide and to explain; the kernel
-// resolves again, with RESOLVE_IN_ROOT, when it counts. What does not exist, or cannot be looked at, has no links.
+// Resolve follows the symbolic links of a path as they are in the sandbox. Its result serves only decisions and
+// explanations; the launcher lets the kernel resolve the path again, with RESOLVE_IN_ROOT. Resolve treats a name that
+// does not exist, or that it may not look up, as a name without links.
 func (t *Tree) Resolve(path string) (string, error) {
 	w := Walker{Tree: t, blind: true}
 	return w.Walk(path)
 }
 
-// Walker follows a path of a picture as the kernel does: path_resolution(7).
+// Walker follows a path in the sandbox as the kernel does: path_resolution(7).
 type Walker struct {
 	Tree  *Tree
-	blind bool         // names that cannot be looked at are taken for directories
-	Visit func(string) // is called with every name on the way that is there, links among them
+	blind bool         // treat names that cannot be looked up as directories
+	Visit func(string) // is called with every existing name on the way, including links
 	Last  Node         // what the path leads to
 }
 
@@ -244,7 +247,7 @@ type Walker struct {
 // the path of that name and the error.
 func (w *Walker) Walk(path string) (string, error) {
 	done, rest := "", path[1:]
-	straight := true // path begins with what is done
+	straight := true // path begins with done
 	w.Last = Node{Dir: true}
 	for links := 0; rest != ""; {
 		var name string
@@ -279,7 +282,7 @@ func (w *Walker) Walk(path string) (string, error) {
 		if p := w.Tree.At(next); p.What == "proc" {
 			return "", &fs.PathError{Op: "resolve", Path: path, Err: ErrMagicLink}
 		}
-		if links++; links > 40 { // as the kernel: path_resolution(7)
+		if links++; links > 40 { // the kernel's limit: path_resolution(7)
 			return "", &fs.PathError{Op: "resolve", Path: path, Err: errors.New("too many symbolic links")}
 		}
 		if strings.HasPrefix(n.Link, "/") {
@@ -300,13 +303,14 @@ func (w *Walker) Through(path string) (end string, passed []string, err error) {
 	return end, passed, err
 }
 
-// QuietDirs belong to root alone on any host. A bind of one shows no socket, and is left as it is.
+// QuietDirs are directories that only root writes to on any host. A bind of such a directory shows no socket, so the
+// compiler leaves it unchanged.
 var QuietDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store",
 	"/etc", "/boot", "/sys", "/proc", "/dev"}
 
-// layered is the place on the host behind a path of an overlay that keeps its changes: in the upper directory where
-// something is there, otherwise in the lower. It is "" where a whiteout says that the path is gone. What an opaque
-// directory (overlayfs) leaves of the lower one is not looked at.
+// layered returns the host's path of a path in an overlay that keeps its changes. This is a path in the upper
+// directory if something exists there, otherwise one in the lower directory. It returns "" if a whiteout says that
+// the path was removed. It ignores opaque directories (overlayfs), which hide the content of the lower directory.
 func (t *Tree) layered(p *Part, rest string) string {
 	upper, lower := p.Upper, p.Source
 	for more := true; more; {
@@ -329,7 +333,7 @@ func (t *Tree) layered(p *Part, rest string) string {
 		}
 	}
 	if info, err := t.Lstat(lower); err == nil && info.IsDir() {
-		return lower // both are shown as one
+		return lower // the overlay merges both directories
 	}
 	return upper
 }

@@ -1,6 +1,6 @@
 package proc
 
-// The table of mounts: proc_pid_mountinfo(5).
+// This file reads the table of mounts: proc_pid_mountinfo(5).
 
 import (
 	"bytes"
@@ -12,28 +12,29 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// MountEntry is a line of the table.
+// MountEntry is one line of the mount table.
 type MountEntry struct {
 	ID, parent string
 	Point      string
-	Device     string // of the file system: major:minor
-	Root       string // the place of the file system that is mounted, escaped as in the table
-	Options    string // of the mount itself
+	Device     string // the file system's device: major:minor
+	Root       string // the path in the file system that is mounted, escaped as in the table
+	Options    string // the options of the mount itself
 	FSType     string
 	Source     string
 	Super      string // the file system's options
 }
 
-// MountTable finds a mount by its mount point.
+// MountTable holds the mounts of a table.
 type MountTable struct {
 	List []MountEntry
-	on   map[mountKey]int // the index of the mount at a point of a parent
+	on   map[mountKey]int // the index of the mount at a mount point of a parent
 	ByID map[string]int
 }
 
 type mountKey struct{ parent, point string }
 
-// Covered reports whether something is mounted over the root, which whoever has it as root does not see.
+// Covered reports whether another mount covers the root mount. A process whose root is the covered mount does not see
+// the other mount.
 func (t *MountTable) Covered() bool {
 	for i := range t.List {
 		m := &t.List[i]
@@ -49,7 +50,7 @@ func (t *MountTable) Covered() bool {
 func ParseMounts(text []byte) (*MountTable, error) {
 	n := bytes.Count(text, []byte{'\n'})
 	t := &MountTable{List: make([]MountEntry, 0, n), on: make(map[mountKey]int, n), ByID: make(map[string]int, n)}
-	for line := range strings.Lines(string(text)) { // the texts of all mounts are parts of one
+	for line := range strings.Lines(string(text)) { // the fields of all mounts share the memory of this string
 		m, ok := mountLine(line)
 		if !ok {
 			return nil, errors.New("unexpected line " + strconv.Quote(line))
@@ -81,7 +82,7 @@ func (t *MountTable) Reachable(m *MountEntry) bool {
 	return false
 }
 
-// between reports whether the parent has another mount at or above m's point, which leads away from m.
+// between reports whether the parent has another mount at or above m's mount point, which hides m.
 func (t *MountTable) between(m, parent *MountEntry) bool {
 	for dir, _ := paths.Split(m.Point); ; dir, _ = paths.Split(dir) {
 		if _, ok := t.on[mountKey{parent.ID, dir}]; ok {
@@ -93,10 +94,10 @@ func (t *MountTable) between(m, parent *MountEntry) bool {
 	}
 }
 
-// ParseMount reads a line of the table: ID parent major:minor root point options … - type source super-options.
+// ParseMount reads one line of the table: ID parent major:minor root point options … - type source super-options.
 func ParseMount(line []byte) (m MountEntry, ok bool) { return mountLine(string(line)) }
 
-// mountLine is ParseMount of a text, of which the entry keeps parts.
+// mountLine does the same as ParseMount for a string. The entry keeps parts of the string.
 func mountLine(line string) (m MountEntry, ok bool) {
 	var f [6]string
 	rest := line
@@ -105,14 +106,14 @@ func mountLine(line string) (m MountEntry, ok bool) {
 			return m, false
 		}
 	}
-	_, rest, _ = strings.Cut(rest, "- ") // behind optional fields, which have no dash
+	_, rest, _ = strings.Cut(rest, "- ") // after the optional fields, which contain no dash
 	fstype, rest, _ := strings.Cut(rest, " ")
 	source, super, _ := strings.Cut(rest, " ")
 	m = MountEntry{f[0], f[1], Unescape(f[4]), f[2], f[3], f[5], fstype, source, strings.TrimSuffix(super, "\n")}
 	return m, strings.HasPrefix(m.Point, "/")
 }
 
-// Unescape undoes the octal escapes of space, tab, newline and backslash.
+// Unescape decodes the octal escapes of space, tab, newline and backslash.
 func Unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
@@ -142,7 +143,7 @@ func (m *MountEntry) Layers() (dirs []string) {
 		switch name {
 		case "lowerdir", "lowerdir+", "datadir+", "upperdir":
 			for dir := range strings.SplitSeq(Unescape(list), ":") {
-				if dir != "" { // "::" is before a layer that has data only
+				if dir != "" { // "::" precedes a layer that only has data
 					dirs = append(dirs, dir)
 				}
 			}
@@ -161,16 +162,16 @@ func HasOption(options, name string) bool {
 	return false
 }
 
-// MountsBelow reports whether anything is mounted below a directory, covered or not.
+// MountsBelow reports whether the table has a mount below a directory, even a covered one.
 func (t *MountTable) MountsBelow(dir string) bool {
 	return slices.ContainsFunc(t.List, func(m MountEntry) bool { return m.Point != dir && paths.Below(m.Point, dir) })
 }
 
-// diskTypes are file systems whose directories are overlaid; besides, that at "/" is, whatever it is. What the kernel
-// makes up, and what lies in memory or on a network, stays read-only.
+// diskTypes are the file systems whose directories the launcher overlays. It also overlays the file system at "/", of
+// whatever type. File systems of the kernel, in memory and on a network stay read-only.
 var diskTypes = [...]string{"bcachefs", "btrfs", "erofs", "ext2", "ext3", "ext4", "f2fs", "jfs", "nilfs2", "overlay", "reiserfs", "squashfs", "xfs", "zfs"}
 
-// OnDisk reports whether a directory lies on a file system that is overlaid.
+// OnDisk reports whether a directory lies on a file system that the launcher overlays.
 func (t *MountTable) OnDisk(dir string) bool {
 	var found *MountEntry
 	for i := range t.List {

@@ -1,6 +1,6 @@
 package proc
 
-// What the kernel says in the files of /proc: proc(5).
+// This file reads the files of /proc: proc(5).
 
 import (
 	"bytes"
@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReadSome reads the first n bytes of a file at most, without what os.File brings along.
+// ReadSome reads at most the first n bytes of a file, without the cost of an os.File.
 func ReadSome(path string, n int) ([]byte, error) {
 	b, _, err := Head(path, n)
 	return b, err
 }
 
-// First is the first number of a field of proc; -1 for none.
+// First returns the first number of a field of /proc, or -1 if the field is empty.
 func First(field string) int {
 	for _, f := range strings.Fields(field) {
 		return Number(f)
@@ -25,7 +25,8 @@ func First(field string) int {
 	return -1
 }
 
-// Number returns the value of a field of proc. It returns 0 if there is none, as on a kernel that lacks the field.
+// Number returns the value of a field of /proc. It returns 0 if the value is not a number, for example because the
+// kernel lacks the field.
 func Number(field string) int {
 	n, _ := strconv.Atoi(field)
 	return n
@@ -34,7 +35,7 @@ func Number(field string) int {
 // Readlink returns the text of a short link, such as those in /proc/PID/ns.
 func Readlink(path string) (string, error) { return ReadlinkAt(unix.AT_FDCWD, path) }
 
-// ReadlinkAt is Readlink for a path below an open directory.
+// ReadlinkAt does the same as Readlink for a path below an open directory.
 func ReadlinkAt(dir int, path string) (string, error) {
 	var buf [64]byte
 	n, err := unix.Readlinkat(dir, path, buf[:])
@@ -44,13 +45,14 @@ func ReadlinkAt(dir int, path string) (string, error) {
 	return string(buf[:n]), nil
 }
 
-// MaxProc is how much of a file of proc the launcher reads. The longest is the mount table: about 300,000 mounts.
+// MaxProc is the most that the launcher reads of a file of /proc, in bytes. The longest file is the mount table: 64
+// MiB hold about 300,000 mounts.
 const MaxProc = 64 << 20
 
-// ReadAll reads a file of proc, whose size is not known before.
+// ReadAll reads a whole file of /proc, up to MaxProc bytes.
 func ReadAll(path string) ([]byte, error) { return Read(path, MaxProc) }
 
-// StatusField is the value of a line "Key:\tvalue".
+// StatusField returns the value of the line "Key:\tvalue", or "absent" if there is no such line.
 func StatusField(text []byte, key string) string {
 	for line := range bytes.Lines(text) {
 		if rest, ok := bytes.CutPrefix(line, []byte(key)); ok && len(rest) > 0 && rest[0] == ':' {
@@ -60,20 +62,20 @@ func StatusField(text []byte, key string) string {
 	return "absent"
 }
 
-// Hex16 writes a set of capabilities as /proc/PID/status does.
+// Hex16 formats a set of capabilities as /proc/PID/status does.
 func Hex16(v uint64) string {
 	s := strconv.FormatUint(v, 16)
 	return "0000000000000000"[len(s):] + s
 }
 
-// WhoIs is the name of a thread's process and its number in the innermost pid namespace: proc_pid_status(5).
+// WhoIs returns the name of a thread's process, and its number in the innermost pid namespace: proc_pid_status(5).
 func WhoIs(tid int) (comm string, pid int) {
 	text, err := ReadAll("/proc/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
 		return "", 0
 	}
 	if f := strings.Fields(StatusField(text, "NStgid")); len(f) > 0 {
-		pid, _ = strconv.Atoi(f[len(f)-1]) // of the kernel's making
+		pid, _ = strconv.Atoi(f[len(f)-1]) // the kernel has written a number
 	}
 	name, err := ReadSome("/proc/"+StatusField(text, "Tgid")+"/comm", 64)
 	if err != nil {
@@ -82,14 +84,14 @@ func WhoIs(tid int) (comm string, pid int) {
 	return string(bytes.TrimSuffix(name, []byte{'\n'})), pid
 }
 
-// RootOutside reports whether a user is root of the host, in the caller's user namespace or in any around it. The kernel's
-// own files belong to the host's root, and stat(2) says which number that is here.
+// RootOutside reports whether a user is the host's root, in the caller's user namespace or in any namespace around
+// it. The host's root owns the kernel's own files, and stat(2) shows root's number in this namespace.
 func RootOutside(uid int) bool {
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/sys/kernel/cap_last_cap", &st); err != nil {
 		return uid == 0
 	}
-	const overflow = 65534 // what an id without a number here is shown as
+	const overflow = 65534 // stat(2) shows this id for an owner that has no number here
 	if uid != overflow {
 		return int(st.Uid) == uid
 	}
@@ -98,9 +100,10 @@ func RootOutside(uid int) bool {
 	return err == nil && len(f) > 1 && f[0] == strconv.Itoa(overflow) && f[1] == "0"
 }
 
-// ChildrenOf are the numbers of a process's children, which belong to its threads.
+// ChildrenOf returns the numbers of a process's children. dir is the process's directory in /proc. The kernel lists
+// the children by the thread that made them.
 func ChildrenOf(dir string) (list []string) {
-	tasks, _ := os.ReadDir(dir + "/task") // gone meanwhile: none
+	tasks, _ := os.ReadDir(dir + "/task") // empty if the process has ended meanwhile
 	for _, t := range tasks {
 		text, err := ReadAll(dir + "/task/" + t.Name() + "/children")
 		if err == nil {

@@ -7,14 +7,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read returns a whole file of proc, whose size is unknown before. A process decides how long some of its files are
-// (prctl(2), PR_SET_MM_MAP: arguments of gigabytes). Read therefore has a bound, and fails with EFBIG beyond it.
+// Read returns a whole file of /proc, whose size is unknown beforehand. A process decides how long some of its files
+// are (prctl(2), PR_SET_MM_MAP: arguments of gigabytes). So Read has a limit, and fails with EFBIG if the file is
+// longer.
 func Read(path string, most int) ([]byte, error) {
 	b, whole, err := Head(path, most)
 	return all(b, whole, err, path)
 }
 
-// ReadFD is Read for the rest of an open file.
+// ReadFD does the same as Read for the rest of an open file.
 func ReadFD(fd int, path string, most int) ([]byte, error) {
 	b, whole, err := HeadFD(fd, path, most)
 	return all(b, whole, err, path)
@@ -30,7 +31,7 @@ func all(b []byte, whole bool, err error, path string) ([]byte, error) {
 	return b, nil
 }
 
-// Head returns the first bytes of a file, and whether these are all.
+// Head returns the first bytes of a file, at most most, and reports whether that is the whole file.
 func Head(path string, most int) (b []byte, whole bool, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // a fifo must not block
 	if err != nil {
@@ -40,9 +41,9 @@ func Head(path string, most int) (b []byte, whole bool, err error) {
 	return HeadFD(fd, path, most)
 }
 
-// HeadFD is Head for a file that is open already.
+// HeadFD does the same as Head for an open file.
 func HeadFD(fd int, path string, most int) ([]byte, bool, error) {
-	var first [firstRead]byte // on the stack: most files are short, and only what they hold is kept
+	var first [firstRead]byte // on the stack: most files are short, and the result has the size of their content
 	room := min(most+1, firstRead)
 	n, end, err := fill(fd, path, first[:room], room > most)
 	if err != nil {
@@ -66,7 +67,8 @@ func HeadFD(fd int, path string, most int) ([]byte, bool, error) {
 	}
 }
 
-// fill reads until the file ends or the room does: what is called last to its last byte, any other until no line may fit.
+// fill reads until the file ends or the room is full. If last is false, fill stops earlier, when a line may no longer
+// fit.
 func fill(fd int, path string, room []byte, last bool) (n int, end bool, err error) {
 	for n < len(room) && (last || len(room)-n >= aLine) {
 		got, err := unix.Read(fd, room[n:])
@@ -84,6 +86,6 @@ func fill(fd int, path string, room []byte, last bool) (n int, end bool, err err
 }
 
 const (
-	firstRead = 4 << 10 // the room for a file before it is known to be longer
-	aLine     = 512     // the kernel returns no part of a line that does not fit, mostly
+	firstRead = 4 << 10 // the room for the first read, before the file is known to be longer
+	aLine     = 512     // in most files the kernel returns no part of a line that does not fit
 )

@@ -1,4 +1,4 @@
-// Package proc reads what the sandbox's packages all ask /proc for.
+// Package proc reads what the sandbox's packages need from /proc.
 package proc
 
 import (
@@ -20,12 +20,12 @@ func StartTime(stat string) (uint64, error) {
 		return 0, err
 	}
 	defer unix.Close(fd)
-	var text [1024]byte // it has some 300
+	var text [1024]byte // the file has about 300 bytes
 	n, err := unix.Read(fd, text[:])
 	for err == unix.EINTR {
 		n, err = unix.Read(fd, text[:])
 	}
-	if err == unix.ESRCH { // it has ended since
+	if err == unix.ESRCH { // the process has ended since
 		return 0, unix.ENOENT
 	}
 	if err != nil {
@@ -35,7 +35,7 @@ func StartTime(stat string) (uint64, error) {
 	return st.Start, err
 }
 
-// Tick is the unit of times in proc_pid_stat(5): USER_HZ is 100 on every architecture here.
+// Tick is the unit of times in proc_pid_stat(5). USER_HZ is 100 on every supported architecture.
 const Tick = time.Second / 100
 
 // Stat holds the fields of proc_pid_stat(5) that the sandbox's packages use.
@@ -53,8 +53,8 @@ type Stat struct {
 	RSS     int64  // in pages
 }
 
-// ParseStat reads the text of /proc/PID/stat. The name, in parentheses, is the process's own choice and may hold any of
-// them.
+// ParseStat parses the text of /proc/PID/stat. The process chooses its own name, which stands in parentheses and may
+// itself contain parentheses.
 func ParseStat(b []byte) (st Stat, err error) {
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || end < open {

@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	MaxPacket   = 64 << 10        // bytes, of a request and of a reply
+	MaxPacket   = 64 << 10        // of a request and of a reply, in bytes
 	MaxRights   = 32              // descriptors with a reply
-	replyWithin = 5 * time.Second // what a client waits
+	replyWithin = 5 * time.Second // how long a client waits for a reply
 )
 
-// Request and reply are the packets.
+// Request is the client's packet.
 type Request struct {
 	Op   string          `json:"op"`
 	Args json.RawMessage `json:"args,omitempty"`
@@ -33,8 +33,8 @@ type Reply struct {
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
-// ControlAddress returns the address of the launcher's socket in an entry's directory; done must be called after its
-// use.
+// ControlAddress returns the address of the launcher's socket in an entry's directory. The caller must call done
+// after it has used the address.
 func ControlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err error) {
 	f, err := dir.Open(".")
 	if err != nil {
@@ -43,7 +43,7 @@ func ControlAddress(dir *os.Root) (addr *unix.SockaddrUnix, done func(), err err
 	return &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(int(f.Fd())) + "/" + host.ControlFile}, func() { f.Close() }, nil
 }
 
-// SignalRequest is the content of a request for a signal.
+// SignalRequest holds the arguments of a request for a signal.
 type SignalRequest struct {
 	Signal int `json:"signal"`
 }
@@ -92,7 +92,7 @@ func ReceiveReply(fd int, value any) ([]int, error) {
 	return fds, nil
 }
 
-// proven checks and takes off the proof that comes before a reply's descriptors.
+// proven checks and removes the first descriptor of a reply, which proves the launcher's user namespace.
 func proven(fds []int) ([]int, error) {
 	if len(fds) == 0 || !isOwnUserNamespace(fds[0]) {
 		return fds, errNotLauncher
@@ -101,7 +101,7 @@ func proven(fds []int) ([]int, error) {
 	return fds[1:], nil
 }
 
-// rights are the descriptors of a control message.
+// rights returns the descriptors of a control message.
 func rights(oob []byte) (fds []int, err error) {
 	all, err := unix.ParseSocketControlMessage(oob)
 	for i := range all {

@@ -12,7 +12,8 @@ import (
 )
 
 // Call sends a request to the sandbox's launcher. If value is not nil, Call stores the value of the reply in it. The
-// caller owns the descriptors that come with the reply. A launcher that does not answer within seconds is an error.
+// caller owns the descriptors that come with the reply. If the launcher does not answer within seconds, Call returns
+// an error.
 func (e *Entry) Call(op string, args, value any) ([]int, error) {
 	fds, err := e.call(op, args, value)
 	if err == nil {
@@ -52,10 +53,10 @@ func (e *Entry) call(op string, args, value any) ([]int, error) {
 	return ReceiveReply(fd, value)
 }
 
-// Dial connects to the launcher's socket and says nothing.
+// Dial connects to the launcher's socket and sends nothing.
 func Dial(e *Entry) (int, error) { return e.dial() }
 
-// dial connects; the launcher's answers have a time limit.
+// dial connects to the launcher's socket and sets a time limit for the launcher's answers.
 func (e *Entry) dial() (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -71,7 +72,7 @@ func (e *Entry) dial() (int, error) {
 		}
 		done()
 	}
-	if err == nil { // whoever listens there now must be whose directory this is
+	if err == nil { // the user that listens now must be the owner of the directory
 		var peer *unix.Ucred
 		if peer, err = unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && peer.Uid != uint32(os.Getuid()) {
 			err = errors.New("the socket is not the launcher's")

@@ -1,2 +1,3 @@
-// Package state keeps what other commands know of a sandbox: its directory, entry, log and control socket.
+// Package state stores what other commands need to know about a sandbox: its directory, entry, log and control
+// socket.
 package state

@@ -1,7 +1,7 @@
 package state
 
-// What the kernel says of a running sandbox, asked anew by who wants to know it: proc_pid_status(5),
-// proc_pid_mountinfo(5), proc_pid_limits(5), namespaces(7).
+// This file asks the kernel about a running sandbox: proc_pid_status(5), proc_pid_mountinfo(5), proc_pid_limits(5),
+// namespaces(7).
 
 import (
 	"errors"
@@ -18,29 +18,29 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// Kernel holds what the kernel says of a sandbox.
+// Kernel holds what the kernel says about a sandbox.
 type Kernel struct {
 	Init   *KernelProcess `json:"init"`
 	Task   *KernelProcess `json:"task"`
-	Mounts []string       `json:"mounts,omitempty"` // lines of mountinfo, of the task
+	Mounts []string       `json:"mounts,omitempty"` // lines of the task's mountinfo
 	Cgroup []CgroupFile   `json:"cgroup,omitempty"`
 }
 
-// KernelProcess holds what the kernel says of one process.
+// KernelProcess holds what the kernel says about one process.
 type KernelProcess struct {
 	PID        int               `json:"pid"`
 	Namespaces []KernelNamespace `json:"namespaces,omitempty"`
-	Status     map[string]string `json:"status"` // the lines of /proc/PID/status that say what it may do
+	Status     map[string]string `json:"status"` // the lines of /proc/PID/status that say what the process may do
 	Limits     []string          `json:"rlimits,omitempty"`
 	Cgroups    []string          `json:"cgroups,omitempty"` // lines of /proc/PID/cgroup
-	Unread     []string          `json:"unread,omitempty"`  // what this user may not read of it
+	Unread     []string          `json:"unread,omitempty"`  // what this user may not read, and why
 }
 
 // KernelNamespace is a namespace that a process is in.
 type KernelNamespace struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"` // "net:[4026532281]"
-	Own  bool   `json:"own"`  // it is another one than the caller's
+	Own  bool   `json:"own"`  // whether the caller is in another one
 }
 
 // CgroupFile is a file of the sandbox's groups, with its content.
@@ -71,13 +71,13 @@ func (e *Entry) Kernel() (*Kernel, error) {
 			k.Cgroup = append(k.Cgroup, cgroupFiles(c.Dirs[i].Path)...)
 		}
 	}
-	if now := askKernel(e.State.Task); now == nil { // what was read could be another's
+	if now := askKernel(e.State.Task); now == nil { // the numbers may belong to other processes by now
 		return nil, &fail.Error{Op: "sandbox " + e.State.ID, Err: errors.New("is just ending")}
 	}
 	return k, nil
 }
 
-// askKernel is nil for a process that is gone.
+// askKernel returns what the kernel says about a process, or nil if the process has ended.
 func askKernel(id *ProcessID) *KernelProcess {
 	now, err := IdentifyProcess(id.PID)
 	if id.hidden() {
@@ -113,12 +113,12 @@ func (k *KernelProcess) namespaces(dir string) {
 			k.Unread = append(k.Unread, "ns/"+name+": "+phrase.Cause(err).Error())
 			continue
 		}
-		own, _ := proc.Readlink("/proc/self/ns/" + name) // "" is no namespace's name
+		own, _ := proc.Readlink("/proc/self/ns/" + name) // "" equals no namespace's name
 		k.Namespaces = append(k.Namespaces, KernelNamespace{name, its, its != own})
 	}
 }
 
-// StatusNames are the keys of a process's status, in the kernel's order.
+// StatusNames returns the keys of Status, in the order of statusLines.
 func (k *KernelProcess) StatusNames() []string {
 	names := slices.Collect(maps.Keys(k.Status))
 	slices.SortFunc(names, func(a, b string) int { return slices.Index(statusLines[:], a) - slices.Index(statusLines[:], b) })
@@ -133,7 +133,7 @@ func lines(b []byte) []string {
 	return strings.Split(text, "\n")
 }
 
-// cgroupLimits are the files of a group that limit it, in v2's words and v1's.
+// cgroupLimits are the files of a cgroup that hold its limits, for v2 and v1.
 var cgroupLimits = [...]string{
 	"memory.max", "memory.high", "memory.swap.max", "memory.oom.group", "cpu.max", "cpu.weight", "cpuset.cpus", "pids.max", "io.max", "io.weight", "io.bfq.weight", "cgroup.freeze",
 	"memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.shares", "blkio.weight", "freezer.state", "devices.list",

@@ -1,7 +1,8 @@
 package state
 
-// The log of a sandbox that runs detached. The launcher copies what the task writes from two pipes into a file outside
-// of the sandbox, bounded in size. The task never waits for a disk: what cannot be written is counted and said.
+// This file writes the log of a detached sandbox. The launcher copies the task's output from two pipes into files
+// outside of the sandbox, whose size is limited. If the launcher cannot write some bytes, for example because the
+// disk is full, it counts them and the log says so; the task goes on.
 
 import (
 	"bytes"
@@ -22,9 +23,9 @@ import (
 // LogRecord is one line of the log: the bytes of one read, as JSON.
 type LogRecord struct {
 	Time   time.Time `json:"time"`
-	Stream string    `json:"stream"`         // "stdout", "stderr", or "cordon" for what the launcher has to say
-	Text   string    `json:"log,omitempty"`  // where it is UTF-8
-	Bytes  []byte    `json:"data,omitempty"` // base64, where it is not
+	Stream string    `json:"stream"`         // "stdout", "stderr", or "cordon" for the launcher's own messages
+	Text   string    `json:"log,omitempty"`  // if it is UTF-8
+	Bytes  []byte    `json:"data,omitempty"` // base64, if it is not UTF-8
 }
 
 // Data returns the bytes that the program wrote.
@@ -35,41 +36,41 @@ func (r *LogRecord) Data() []byte {
 	return []byte(r.Text)
 }
 
-// The streams of a log.
+// logStreams are the names of the task's streams.
 var logStreams = [...]string{"stdout", "stderr"}
 
-// Log is the launcher's side.
+// Log is the launcher's side of a log.
 type Log struct {
 	root  *os.Root
-	max   int64 // bytes of a file
-	files int   // how many are kept, with the newest
+	max   int64 // the largest size of one file, in bytes
+	files int   // how many files are kept, including the newest
 	pipes [2]logPipe
-	stop  int // eventfd: no more is written
+	stop  int // eventfd that ends the copying
 	ended chan struct{}
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	file *os.File
 	size int64
 	lost int64
 	why  string
-	told int64 // how much of lost is in the log by now
+	told int64 // how much of lost the log reports already
 }
 
-// logPipe is a stream on its way.
+// logPipe is one of the task's streams.
 type logPipe struct {
 	read  int // -1 when its other end is closed
 	write *os.File
-	rest  []byte // the beginning of a character
+	rest  []byte // the beginning of an incomplete character
 }
 
-// MinLogSize is the smallest file that a log is cut into, in bytes.
+// MinLogSize is the smallest allowed size limit of a log file, in bytes.
 const MinLogSize = 64 << 10
 
-// logChunk is the largest number of bytes of one read.
+// logChunk is the size of the buffer for one read, in bytes.
 const logChunk = 32 << 10
 
-// OpenLog begins the entry's log: files of at most max bytes, so many of them. What the task is to write to is Stdout
-// and Stderr.
+// OpenLog begins the entry's log: at most files files of at most max bytes each. The task must write to Stdout and
+// Stderr of the result.
 func (e *Entry) OpenLog(max int64, files int) (*Log, error) {
 	l := &Log{root: e.root, max: max, files: files, stop: -1, ended: make(chan struct{})}
 	l.pipes[0].read, l.pipes[1].read = -1, -1
@@ -104,20 +105,20 @@ func (l *Log) open() (err error) {
 	return err
 }
 
-// Stdout is the pipe for the task's standard output.
+// Stdout returns the pipe for the task's standard output.
 func (l *Log) Stdout() *os.File { return l.pipes[0].write }
 
-// Stderr is the pipe for the task's standard error.
+// Stderr returns the pipe for the task's standard error.
 func (l *Log) Stderr() *os.File { return l.pipes[1].write }
 
-// Lost is how many bytes could not be written, and why.
+// Lost returns how many bytes could not be written, and why.
 func (l *Log) Lost() (int64, string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lost, l.why
 }
 
-// Write puts a line of the launcher's own into the log. What cannot be written is counted: it never fails.
+// Write puts a line of the launcher's own into the log. It never fails; Lost counts what could not be written.
 func (l *Log) Write(line []byte) (int, error) {
 	l.record("cordon", line)
 	return len(line), nil
@@ -126,7 +127,7 @@ func (l *Log) Write(line []byte) (int, error) {
 // Close ends the log after the task has ended. It still writes the content of the pipes. It does not wait for other
 // processes that hold an end of a pipe.
 func (l *Log) Close() {
-	_, _ = unix.Write(l.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // an eventfd takes it
+	_, _ = unix.Write(l.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // a write to an eventfd cannot fail here
 	<-l.ended
 	l.mu.Lock()
 	l.tellLost()
@@ -183,7 +184,7 @@ func (l *Log) copy() {
 // maxDrain is the largest capacity of a pipe: pipe(7), /proc/sys/fs/pipe-max-size for root.
 const maxDrain = 64 << 20
 
-// drain writes the content of the pipes.
+// drain writes what is still in the pipes.
 func (l *Log) drain(buf []byte) {
 	for i := range l.pipes {
 		_ = unix.SetNonblock(l.pipes[i].read, true)
@@ -200,7 +201,8 @@ func (l *Log) drain(buf []byte) {
 	}
 }
 
-// copyOne reads once and writes the bytes, except for a character at the end that is still incomplete.
+// copyOne reads once and logs the bytes, except for an incomplete character at the end. It returns the number of
+// bytes that it read, or -1.
 func (l *Log) copyOne(i int, buf []byte) int {
 	p := &l.pipes[i]
 	kept := copy(buf, p.rest)
@@ -217,7 +219,7 @@ func (l *Log) copyOne(i int, buf []byte) int {
 	return n
 }
 
-// unfinished is how many bytes at the end begin a character without ending it.
+// unfinished returns how many bytes at the end of data begin a character but do not complete it.
 func unfinished(data []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(data); n++ {
 		if tail := data[len(data)-n:]; utf8.RuneStart(tail[0]) {
@@ -230,7 +232,7 @@ func unfinished(data []byte) int {
 	return 0
 }
 
-// record appends a record.
+// record appends a record. If that fails, it counts the bytes as lost.
 func (l *Log) record(stream string, data []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -244,7 +246,7 @@ func (l *Log) record(stream string, data []byte) {
 // Lose counts n bytes as lost, for the reason why. Tests use it.
 func Lose(l *Log, n int64, why string) { l.lost, l.why = n, why }
 
-// tellLost writes to the log what was lost before, as soon as there is room.
+// tellLost reports newly lost bytes in the log, as soon as a record can be written. l.mu must be held.
 func (l *Log) tellLost() {
 	if l.lost == l.told {
 		return
@@ -274,7 +276,7 @@ func (l *Log) append(stream string, data []byte) error {
 	}
 	n, err := l.file.Write(line.Bytes())
 	if err != nil {
-		_ = l.file.Truncate(l.size) // half a record is none; where that fails, who reads skips it
+		_ = l.file.Truncate(l.size) // remove half a record; if that fails, readers skip it
 		_, _ = l.file.Seek(l.size, 0)
 		return err
 	}
@@ -282,7 +284,7 @@ func (l *Log) append(stream string, data []byte) error {
 	return nil
 }
 
-// rotate gives every file the next number, and begins a new one.
+// rotate gives every file the next number, and begins a new file.
 func (l *Log) rotate() error {
 	if l.file != nil {
 		l.file.Close()
@@ -294,12 +296,12 @@ func (l *Log) rotate() error {
 		}
 	}
 	if l.files == 1 {
-		_ = l.root.Remove(logFile) // a new file, so that who follows it sees the change
+		_ = l.root.Remove(logFile) // make a new file, so that a reader that follows the log sees the change
 	}
 	return l.open()
 }
 
-// logName is the name of a log file; 0 is the newest.
+// logName returns the name of a log file; number 0 is the newest.
 func logName(i int) string {
 	if i == 0 {
 		return logFile

@@ -11,25 +11,25 @@ import (
 	"cordon/policy/phrase"
 )
 
-// LogReader reads a log from its oldest record on, over all of its files, while the launcher writes it.
+// LogReader reads a log from its oldest record on, across all of its files, while the launcher still writes it.
 type LogReader struct {
 	root *os.Root
 	file *os.File
 	in   *bufio.Reader
-	part []byte // of a record that is not whole
+	part []byte // the beginning of an incomplete record
 }
 
-// ReadLog begins to read the entry's log. It returns fs.ErrNotExist if the entry has none.
+// ReadLog begins to read the entry's log. It returns fs.ErrNotExist if the entry has no log.
 func (e *Entry) ReadLog() (*LogReader, error) {
 	l := &LogReader{root: e.root}
 	return l, l.oldest()
 }
 
-// Close ends the reading.
+// Close closes the reader's file.
 func (l *LogReader) Close() { l.file.Close() }
 
-// Next returns the next record, and its line as it is in the file. io.EOF means that there is none yet; the caller may
-// call Next again.
+// Next returns the next record, and its line as it is in the file. io.EOF means that there is no further record yet;
+// the caller may call Next again.
 func (l *LogReader) Next() (*LogRecord, []byte, error) {
 	for {
 		line, err := l.in.ReadBytes('\n')
@@ -49,27 +49,27 @@ func (l *LogReader) Next() (*LogRecord, []byte, error) {
 		}
 		line, l.part = l.part, nil
 		var r LogRecord
-		if json.Unmarshal(line, &r) == nil { // else it was cut off by a full disk
+		if json.Unmarshal(line, &r) == nil { // otherwise a full disk has cut the record off
 			return &r, line, nil
 		}
 	}
 }
 
-// advance continues with the next file if this file is at its end and another one follows it.
+// advance continues with the next file if this file is at its end and another file follows it.
 func (l *LogReader) advance() (bool, error) {
 	i, err := l.number()
 	if err != nil || i == 0 {
 		return false, err
 	}
-	// Nothing is written to it any more; but something may have been since its end was seen.
+	// The launcher writes nothing more to this file. But it may have written after the reader saw the file's end.
 	if b, err := l.in.Peek(1); err == nil && len(b) > 0 {
 		return true, nil
 	}
-	if i < 0 { // it has been removed meanwhile, and others after it perhaps
+	if i < 0 { // this file has been removed, and perhaps later ones too
 		return true, l.oldest()
 	}
 	f, err := l.root.Open(logName(i - 1))
-	if errors.Is(err, fs.ErrNotExist) { // this very moment they get other numbers
+	if errors.Is(err, fs.ErrNotExist) { // the launcher is just renaming the files
 		return false, nil
 	}
 	if err != nil {
@@ -88,7 +88,7 @@ func (l *LogReader) number() (int, error) {
 	for i := 0; ; i++ {
 		other, err := l.root.Stat(logName(i))
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && i == 0: // it is being made
+		case errors.Is(err, fs.ErrNotExist) && i == 0: // the launcher is just making the newest file
 			return 0, nil
 		case errors.Is(err, fs.ErrNotExist):
 			return -1, nil

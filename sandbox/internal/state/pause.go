@@ -1,7 +1,7 @@
 package state
 
-// This file pauses a sandbox and measures its use, for other commands than its launcher. It uses the sandbox's cgroup,
-// or works process by process if there is none. cgroups(7), signal(7).
+// This file pauses a sandbox and measures its use, for commands other than its launcher. It uses the sandbox's
+// cgroup, or works process by process if there is none. cgroups(7), signal(7).
 
 import (
 	"errors"
@@ -14,17 +14,18 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Cgroup returns the place of a sandbox's groups.
+// Cgroup says where a sandbox's cgroups are.
 type Cgroup = cgroup.Place
 
-// Counters holds what the kernel has counted for the sandbox's groups: see [Sample].
+// Counters holds what the kernel has counted for the sandbox's cgroups: see [Sample].
 type Counters = cgroup.Stats
 
-// maxStopping bounds how often processes are stopped one by one, for those that fork meanwhile.
+// maxStopping limits how many passes stopAll makes over the processes, because processes may fork meanwhile.
 const maxStopping = 200
 
-// Pause stops every process of the sandbox, and returns the means: "cgroup", or "SIGSTOP" if it has no freezer. With
-// SIGSTOP the sandbox's pid 1, which only reaps, continues to run, and a SIGCONT from outside would continue a process.
+// Pause stops every process of the sandbox, and returns by which means: "cgroup", or "SIGSTOP" if there is no
+// freezer. With SIGSTOP the sandbox's pid 1, which only reaps, continues to run, and a SIGCONT from outside would
+// continue a process.
 func (e *Entry) Pause() (by string, err error) {
 	if err := e.running(); err != nil {
 		return "", err
@@ -41,7 +42,7 @@ func (e *Entry) Pause() (by string, err error) {
 	return "SIGSTOP", e.stopAll()
 }
 
-// Resume lets them go on.
+// Resume continues the processes of a paused sandbox.
 func (e *Entry) Resume() error {
 	if err := e.running(); err != nil {
 		return err
@@ -65,7 +66,7 @@ func (e *Entry) Resume() error {
 	return nil
 }
 
-// running says why a sandbox cannot be paused or asked; nil if it can.
+// running returns nil if the sandbox can be paused and inspected. Otherwise the error says why not.
 func (e *Entry) running() error {
 	fail := func(why, hint string) error {
 		return &fail.Error{Op: "sandbox " + e.State.ID, Err: errors.New(why), Hint: hint}
@@ -83,8 +84,9 @@ func (e *Entry) running() error {
 	return nil
 }
 
-// stopAll stops every process but pid 1, until none is left that could make another. One that was told to stop and waits in
-// the kernel, as vfork(2) does for a child that was stopped, makes none either: it stops before it goes on.
+// stopAll stops every process except pid 1, until no running process is left that could fork. A process in state D
+// that has got SIGSTOP cannot fork either, because it stops before it leaves the kernel. For example, vfork(2) waits
+// in the kernel for a stopped child.
 func (e *Entry) stopAll() error {
 	told := map[ProcessID]bool{}
 	for range maxStopping {
@@ -117,7 +119,7 @@ func (e *Entry) stopAll() error {
 	return &fail.Error{Op: "pause sandbox " + e.State.ID, Err: errors.New("its processes do not stop"), Hint: "a cgroup can stop them at once: start the sandbox with a limit, such as --pids 512"}
 }
 
-// signalOne sends a signal to a process of the table, unless another has its number by now.
+// signalOne sends a signal to a process of the table, unless another process has its number now.
 func (e *Entry) signalOne(p *Process, sig unix.Signal) error {
 	fd, err := ProcessID{p.PID, p.Start}.open()
 	if err != nil {
@@ -154,17 +156,17 @@ func (e *Entry) Paused(t ProcTable) bool {
 // Sample holds what a running sandbox uses at one moment.
 type Sample struct {
 	At        time.Time     `json:"at"`
-	Source    string        `json:"source"`                       // "cgroup"; "proc": the processes that are alive, summed up
+	Source    string        `json:"source"`                       // "cgroup"; "proc": the sum over the living processes
 	CPU       time.Duration `json:"cpu_ns"`                       // user and system
-	Memory    int64         `json:"memory_bytes"`                 // proc: the sum of resident sets, which counts what is shared several times
+	Memory    int64         `json:"memory_bytes"`                 // "proc": resident sets, added up: shared memory counts twice
 	Limit     int64         `json:"memory_limit_bytes,omitempty"` // 0: none
 	Processes int           `json:"processes"`
-	Read      *int64        `json:"read_bytes,omitempty"` // from block devices; nil where it is not counted
+	Read      *int64        `json:"read_bytes,omitempty"` // from block devices; nil if it is not counted
 	Written   *int64        `json:"written_bytes,omitempty"`
-	Counters  *Counters     `json:"cgroup,omitempty"` // everything that its groups count
+	Counters  *Counters     `json:"cgroup,omitempty"` // everything that the sandbox's cgroups count
 }
 
-// Sample returns what the sandbox uses at the moment. The figures come from its groups or, if it has none or they do
+// Sample returns what the sandbox uses at the moment. The figures come from its cgroups or, if it has none or they do
 // not count something, from its processes in /proc.
 func (e *Entry) Sample(t ProcTable) (*Sample, error) {
 	if err := e.running(); err != nil {

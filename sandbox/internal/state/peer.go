@@ -1,14 +1,16 @@
 package state
 
-// Who is at the other end of a control socket: unix(7), user_namespaces(7), ioctl_pidfd(2), ioctl_nsfs(2).
+// This file checks which process is at the other end of a control socket: unix(7), user_namespaces(7),
+// ioctl_pidfd(2), ioctl_nsfs(2).
 //
-// A task that a user's sandbox confines has the user's own id outside. If a profile shows it the state directory of another
-// run (another XDG_RUNTIME_DIR), a check of the id lets it in. So both ends also show that they are in the same user
-// namespace, which a task in a sandbox has left:
+// A task in one of the user's sandboxes has the user's own id outside. If its profile shows it the state directory of
+// another run (another XDG_RUNTIME_DIR), a check of the id alone would let it in. A task in a sandbox is in another
+// user namespace than the launcher. So both ends also prove that they are in the same user namespace:
 //
-//   - The launcher asks the kernel about the process that connected, by pidfd, and answers no other.
+//   - The launcher asks the kernel, by pidfd, about the process that has connected. It answers only a process in its own
+//     user namespace.
 //   - The launcher's replies carry a descriptor of its own user namespace. A process inside cannot open one: /proc/PID/ns
-//     and ioctls lead only to its own namespace and to those below. The client takes no reply without it.
+//     and ioctls lead only to its own namespace and to those below. The client refuses a reply without that descriptor.
 
 import (
 	"errors"
@@ -27,7 +29,8 @@ const pidfdGetUserNamespace = 0xff09
 
 var errForeignPeer = errors.New("asked from another user namespace, as from inside a sandbox")
 
-// Admit returns nil if the process that connected is of the launcher's own user, or root, and in its user namespace.
+// Admit returns nil if the connected process belongs to the launcher's own user, or to root, and is in the launcher's
+// user namespace.
 func Admit(fd int) error {
 	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
@@ -47,15 +50,15 @@ func Admit(fd int) error {
 	return sharesUserNamespace(pidfd, int(peer.Pid))
 }
 
-// sharesUserNamespace returns nil if a process is in the caller's own user namespace. pid is its number, 0 if the process
-// has none in the caller's pid namespace.
+// sharesUserNamespace returns nil if a process is in the caller's own user namespace. pid is the process's number, or
+// 0 if the process has no number in the caller's pid namespace.
 func sharesUserNamespace(pidfd, pid int) error {
 	its, err := unix.IoctlRetInt(pidfd, pidfdGetUserNamespace)
 	if err != nil && pid > 0 {
 		its, err = unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
 	switch err {
-	case unix.EACCES, unix.EPERM: // not dumpable, or of another group: only its map can be read
+	case unix.EACCES, unix.EPERM: // the process is not dumpable, or has another group: only its map can be read
 		err = unmapped(pid)
 	case nil:
 		defer unix.Close(its)
@@ -63,14 +66,14 @@ func sharesUserNamespace(pidfd, pid int) error {
 			err = errForeignPeer
 		}
 	}
-	if err == nil && loop.Readable(pidfd) { // its number may have become another's while it was looked at
+	if err == nil && loop.Readable(pidfd) { // the process has ended, so /proc/PID may have shown another process
 		err = unix.ESRCH
 	}
 	return err
 }
 
-// unmapped returns nil if the caller and a process both see all ids as they are. Then both are in the initial namespace: the
-// map of no other has all ids, unless root has written it so.
+// unmapped returns nil if the uid maps of the caller and of a process both map every id to itself. Then both are in
+// the initial namespace: no other namespace has such a map, unless root has written one.
 func unmapped(pid int) error {
 	for _, of := range [...]string{"self", strconv.Itoa(pid)} {
 		text, err := proc.ReadSome("/proc/"+of+"/uid_map", 64)
@@ -84,7 +87,7 @@ func unmapped(pid int) error {
 	return nil
 }
 
-// isOwnUserNamespace reports whether a descriptor is of the user namespace that the caller is in.
+// isOwnUserNamespace reports whether a descriptor refers to the user namespace of the caller.
 func isOwnUserNamespace(fd int) bool {
 	own, err := OpenUserNamespace()
 	if err != nil {
@@ -97,7 +100,7 @@ func isOwnUserNamespace(fd int) bool {
 		a.Dev == b.Dev && a.Ino == b.Ino
 }
 
-// OpenUserNamespace opens the user namespace that the caller is in.
+// OpenUserNamespace opens the caller's user namespace.
 func OpenUserNamespace() (int, error) {
 	return unix.Open("/proc/self/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }

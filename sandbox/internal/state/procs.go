@@ -1,7 +1,7 @@
 package state
 
-// Processes as /proc shows them: whose they are, how they are related, and what they use. proc_pid_stat(5),
-// proc_pid_status(5).
+// This file reads processes from /proc: which sandbox they belong to, how they are related, and what they use.
+// proc_pid_stat(5), proc_pid_status(5).
 
 import (
 	"os"
@@ -27,13 +27,13 @@ type Process struct {
 	RSS     int64         `json:"rss_bytes"`
 	Start   uint64        `json:"start"` // in clock ticks since boot
 
-	space string // of its number: "pid:[…]"; "" where that may not be read
+	space string // the pid namespace of its number: "pid:[…]"; "" if that may not be read
 }
 
-// ProcTable is every process of this moment, by number.
+// ProcTable holds every process of one moment, by number.
 type ProcTable map[int]*Process
 
-// Processes reads the table.
+// Processes reads the table from /proc.
 func Processes() (ProcTable, error) {
 	all, err := os.ReadDir("/proc")
 	if err != nil {
@@ -65,11 +65,11 @@ func readProcess(pid int) *Process {
 	}
 	p := &Process{PID: pid, PPID: st.PPID, State: st.State, Comm: st.Comm, Threads: st.Threads, User: st.User, System: st.System,
 		RSS: st.RSS * int64(os.Getpagesize()), Start: st.Start}
-	p.space, _ = proc.Readlink(dir + "/ns/pid") // it takes more rights than the rest
+	p.space, _ = proc.Readlink(dir + "/ns/pid") // this needs more rights than the rest
 	return p
 }
 
-// describe reads what takes more calls: the arguments, and the number inside.
+// describe reads what needs more system calls: the arguments, and the number inside the sandbox.
 func (p *Process) describe() {
 	dir := "/proc/" + strconv.Itoa(p.PID)
 	if b, err := proc.ReadSome(dir+"/cmdline", 4096); err == nil && len(b) > 0 {
@@ -85,9 +85,9 @@ func (p *Process) describe() {
 	}
 }
 
-// Of returns the processes of a sandbox, pid 1 first and parents before children: the descendants of its pid 1, and the
-// other processes in its pid namespace. It leaves the others out if the sandbox has joined that namespace, because
-// processes of others live there too.
+// Of returns the processes of a sandbox, pid 1 first and parents before children. These are the descendants of the
+// sandbox's pid 1, and the other processes in its pid namespace. If the sandbox has joined an existing pid namespace,
+// Of returns only the descendants, because unrelated processes live in that namespace too.
 func (t ProcTable) Of(e *Entry) []*Process {
 	s := &e.State
 	if s.Init == nil || !e.sameSpace() {
@@ -97,13 +97,13 @@ func (t ProcTable) Of(e *Entry) []*Process {
 	if s.Task != nil && t[s.Task.PID] != nil && t[s.Task.PID].Start == s.Task.Start {
 		space = t[s.Task.PID].space
 		if init == nil && s.Init.hidden() && e.alive() {
-			init = t[s.Task.PID] // which may be seen
+			init = t[s.Task.PID] // the task, which may be seen
 		}
 	}
 	if init == nil || init.PID == s.Init.PID && init.Start != s.Init.Start {
 		return nil
 	}
-	if init.describe(); space == s.PIDSpace || init.PID == s.Init.PID && init.Inside != 1 { // it has none of its own
+	if init.describe(); space == s.PIDSpace || init.PID == s.Init.PID && init.Inside != 1 { // it has no own pid namespace
 		space = ""
 	}
 	in := map[int]bool{init.PID: true}
@@ -118,7 +118,7 @@ func (t ProcTable) Of(e *Entry) []*Process {
 	return t.inOrder(in, init.PID)
 }
 
-// inOrder lists a set of processes as the tree that they are.
+// inOrder lists a set of processes as a tree, parents before children.
 func (t ProcTable) inOrder(in map[int]bool, first int) []*Process {
 	var list []*Process
 	var walk func(pid int)
@@ -131,7 +131,7 @@ func (t ProcTable) inOrder(in map[int]bool, first int) []*Process {
 		}
 	}
 	walk(first)
-	for len(in) > 0 { // those that came from outside, each with its own
+	for len(in) > 0 { // processes that came from outside, each with its descendants
 		var roots []int
 		for pid := range in {
 			if !in[t[pid].PPID] {

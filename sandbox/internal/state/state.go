@@ -1,9 +1,9 @@
 package state
 
-// This file describes what other commands know of a sandbox. The state directory has one sub-directory for each
+// This file describes what other commands know about a sandbox. The state directory has one sub-directory for each
 // sandbox, which only the sandbox's launcher writes. The launcher holds a lock as long as it lives, so that other
-// commands can tell a running launcher from a killed one. Processes are identified by their number, their start time
-// and the boot. flock(2), proc_pid_stat(5).
+// commands can tell a running launcher from a killed one. A process is identified by its number, its start time and
+// the boot. flock(2), proc_pid_stat(5).
 
 import (
 	"bytes"
@@ -30,9 +30,9 @@ const (
 	stateFile   = "state.json"
 	profileFile = "profile.yaml" // the effective profile, each value with its source
 	planFile    = "plan.txt"
-	reportFile  = "report.json" // once it has ended
-	logFile     = "log"         // the newest; then log.1, log.2, …
-	lockFile    = "lock"        // locked while the launcher lives; then it holds the Ending
+	reportFile  = "report.json" // once the sandbox has ended
+	logFile     = "log"         // the newest; the older ones are log.1, log.2, …
+	lockFile    = "lock"        // locked while the launcher lives; it holds the Ending afterwards
 )
 
 // State is the content of state.json in a sandbox's directory.
@@ -46,12 +46,12 @@ type State struct {
 	Home       string     `json:"home,omitempty"`
 	Memory     int64      `json:"memory_limit_bytes,omitempty"` // limits.memory; 0: none
 	Detached   bool       `json:"detached"`
-	AutoRemove bool       `json:"auto_remove,omitempty"` // nothing is kept of it when it has ended
+	AutoRemove bool       `json:"auto_remove,omitempty"` // remove everything about the sandbox when it ends
 	Created    time.Time  `json:"created"`
-	Boot       string     `json:"boot_id"`       // of random(4)
-	PIDSpace   string     `json:"pid_namespace"` // in which the numbers of processes are meant: "pid:[4026531836]"
+	Boot       string     `json:"boot_id"`       // see random(4)
+	PIDSpace   string     `json:"pid_namespace"` // the namespace of the process numbers: "pid:[4026531836]"
 	Launcher   ProcessID  `json:"launcher"`
-	Cgroup     *Cgroup    `json:"cgroup,omitempty"` // where its groups are; nil: it has none
+	Cgroup     *Cgroup    `json:"cgroup,omitempty"` // where its cgroups are; nil: it has none
 	Init       *ProcessID `json:"init,omitempty"`   // nil until the program runs
 	Task       *ProcessID `json:"task,omitempty"`
 }
@@ -62,13 +62,13 @@ type ProcessID struct {
 	Start uint64 `json:"start"` // in clock ticks since boot: proc_pid_stat(5), field 22
 }
 
-// Ending is how a sandbox ended.
+// Ending says how a sandbox ended.
 type Ending struct {
 	At     time.Time `json:"at"`
-	Code   int       `json:"code"` // the exit code that stands for it
+	Code   int       `json:"code"` // cordon's exit code for this ending
 	Signal string    `json:"signal,omitempty"`
 	Limit  string    `json:"limit,omitempty"` // which limit ended it: "timeout"
-	Error  string    `json:"error,omitempty"` // of the launcher: the run could not be finished, or its report not be kept
+	Error  string    `json:"error,omitempty"` // the launcher's: it could not finish the run, or not store the report
 
 	LogLost  int64  `json:"log_lost_bytes,omitempty"` // output that could not be logged
 	LogError string `json:"log_error,omitempty"`
@@ -96,7 +96,7 @@ type Entry struct {
 	log  *Log
 }
 
-// save writes state.json, whole or not at all.
+// save writes state.json, either completely or not at all.
 func (e *Entry) save() error {
 	b, err := json.MarshalIndent(&e.State, "", "  ")
 	if err != nil {
@@ -105,7 +105,7 @@ func (e *Entry) save() error {
 	return e.write(stateFile, append(b, '\n'))
 }
 
-// write puts a file into the entry, whole or not at all.
+// write puts a file into the entry, either completely or not at all.
 func (e *Entry) write(name string, data []byte) error {
 	tmp := "." + name
 	err := e.root.WriteFile(tmp, data, 0o600)
@@ -118,7 +118,7 @@ func (e *Entry) write(name string, data []byte) error {
 	return err
 }
 
-// Close forgets the entry; a launcher's lock goes with it.
+// Close closes the entry. The launcher's Close also releases its lock.
 func (e *Entry) Close() { e.close() }
 
 func (e *Entry) close() {
@@ -139,7 +139,7 @@ func (e *Entry) alive() bool {
 	return err != nil
 }
 
-// Ending is how the sandbox ended; nil while its launcher lives, and where it was killed.
+// Ending returns how the sandbox ended. It returns nil while the launcher lives, and if the launcher was killed.
 func (e *Entry) Ending() *Ending {
 	if e.alive() {
 		return nil
@@ -147,10 +147,10 @@ func (e *Entry) Ending() *Ending {
 	return e.ended()
 }
 
-// endingSize is the room for an Ending, in bytes.
+// endingSize is the size that is reserved for an Ending, in bytes.
 const endingSize = 4096
 
-// ended reads the end that the launcher has written, nil if it has not.
+// ended returns the Ending that the launcher has written, or nil if it has written none.
 func (e *Entry) ended() *Ending {
 	var buf [endingSize]byte
 	n, _ := e.lock.ReadAt(buf[:], 0)
@@ -161,8 +161,8 @@ func (e *Entry) ended() *Ending {
 	return &end
 }
 
-// Status returns what the sandbox is doing, as far as its launcher's lock shows it. [Entry.Paused] says whether it is
-// paused.
+// Status returns what the sandbox is doing, as far as its launcher's lock shows it. [Entry.Paused] reports whether it
+// is paused.
 func (e *Entry) Status() Status {
 	switch {
 	case e.alive() && e.State.Init == nil:
@@ -175,8 +175,8 @@ func (e *Entry) Status() Status {
 	return StatusLost
 }
 
-// Wait waits until the launcher is gone, and says how the sandbox ended: nil if the launcher was killed. It needs nothing
-// of the directory, which may be removed meanwhile.
+// Wait waits until the launcher has ended, and returns how the sandbox ended, or nil if the launcher was killed. It
+// does not need the entry's directory, which may be removed meanwhile.
 func (e *Entry) Wait() (*Ending, error) {
 	for {
 		switch err := unix.Flock(int(e.lock.Fd()), unix.LOCK_SH); err {
@@ -190,7 +190,7 @@ func (e *Entry) Wait() (*Ending, error) {
 	}
 }
 
-// End keeps how the sandbox ended, and its report, which may be nil. To be called by the launcher, which ends then.
+// End stores how the sandbox ended, and its report, which may be nil. The launcher calls it just before it ends.
 func (e *Entry) End(end Ending, r *report.Report) error {
 	end.At = time.Now()
 	if e.log != nil {
@@ -207,7 +207,7 @@ func (e *Entry) End(end Ending, r *report.Report) error {
 			end.Error = strings.TrimPrefix(end.Error+"; "+failed.Error(), "; ")
 		}
 	}
-	end.Error = end.Error[:min(len(end.Error), endingSize/8)] // a byte is six at most in JSON
+	end.Error = end.Error[:min(len(end.Error), endingSize/8)] // in JSON a byte becomes at most six bytes
 	end.LogError = end.LogError[:min(len(end.LogError), 200)]
 	b, err := json.Marshal(end)
 	if err == nil {
@@ -219,10 +219,10 @@ func (e *Entry) End(end Ending, r *report.Report) error {
 	return failed
 }
 
-// Save writes what the launcher knows of the sandbox by now.
+// Save writes what the launcher now knows about the sandbox.
 func Save(e *Entry) error { return e.save() }
 
-// Keep writes what the program is started with: the effective profile, the plan and what Save writes.
+// Keep stores the effective profile and the plan that the program is started with, and also writes what Save writes.
 func Keep(e *Entry, profile []byte, p *plan.Plan) error {
 	var text bytes.Buffer
 	if err := p.WriteText(&text); err != nil {
@@ -231,16 +231,17 @@ func Keep(e *Entry, profile []byte, p *plan.Plan) error {
 	return errors.Join(e.write(profileFile, profile), e.write(planFile, text.Bytes()), e.save())
 }
 
-// Root returns the entry's directory, in which the launcher's socket is.
+// Root returns the entry's directory, which contains the launcher's socket.
 func Root(e *Entry) *os.Root { return e.root }
 
-// Profile is the effective profile in YAML, each value with its source; fs.ErrNotExist before the program runs.
+// Profile returns the effective profile in YAML, each value with its source. It returns fs.ErrNotExist before the
+// program runs.
 func (e *Entry) Profile() ([]byte, error) { return e.root.ReadFile(profileFile) }
 
-// Plan is the plan as it is printed; fs.ErrNotExist before the program runs.
+// Plan returns the plan as printed text. It returns fs.ErrNotExist before the program runs.
 func (e *Entry) Plan() ([]byte, error) { return e.root.ReadFile(planFile) }
 
-// Report is the report in JSON; fs.ErrNotExist before the sandbox has ended.
+// Report returns the report in JSON. It returns fs.ErrNotExist before the sandbox has ended.
 func (e *Entry) Report() ([]byte, error) { return e.root.ReadFile(reportFile) }
 
 func bootID() (string, error) {
@@ -259,12 +260,12 @@ func IdentifyProcess(pid int) (ProcessID, error) {
 	return ProcessID{pid, st.Start}, err
 }
 
-// hidden reports whether a process is there and may not be seen: /proc is mounted with hidepid (proc(5)), and pid 1 of a
-// sandbox is not dumpable. Whether it is the one that is meant, the launcher's lock tells.
+// hidden reports whether a process exists but may not be seen, because /proc is mounted with hidepid (proc(5)) and a
+// sandbox's pid 1 is not dumpable. Only the launcher's lock tells whether it is still the same process.
 func (id ProcessID) hidden() bool {
 	_, err := IdentifyProcess(id.PID)
 	return errors.Is(err, fs.ErrNotExist) && unix.Kill(id.PID, 0) != unix.ESRCH
 }
 
-// whyHidden is what is said of such a process.
+// whyHidden is the cause that error messages name for a hidden process.
 const whyHidden = "/proc hides it (hidepid)"

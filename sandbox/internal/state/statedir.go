@@ -1,6 +1,6 @@
 package state
 
-// This file handles the state directory itself: its path, its owner, and how an entry is made in it.
+// This file handles the state directory itself: its path, its owner, and how the launcher makes an entry in it.
 
 import (
 	"crypto/rand"
@@ -30,8 +30,8 @@ type StateDir struct {
 	root *os.Root
 }
 
-// OpenStateDir opens the state directory, and makes it if it does not exist. It is an error if anybody else can write
-// there.
+// OpenStateDir opens the state directory, and makes it if it does not exist. It returns an error if anybody else can
+// write there.
 func OpenStateDir(path string) (*StateDir, error) {
 	if path == "" {
 		return nil, &fail.Error{Op: "state directory", Err: errors.New("XDG_RUNTIME_DIR is not set to an absolute path, and there is no /run/user/" + strconv.Itoa(os.Getuid())), Hint: host.RuntimeDirRemedy}
@@ -71,8 +71,8 @@ func OpenStateDir(path string) (*StateDir, error) {
 	return &StateDir{path, root}, nil
 }
 
-// unsafeDir says why others may write a directory, or returns "" if only the caller can. Others may read root's
-// directory.
+// unsafeDir says why others may use a directory, or returns "" if only the caller may. forbidden are the permissions
+// that others may not have. Root may own the directory, unless forbidden includes reading.
 func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
 	st, ok := host.StatOf(i)
 	switch uid := os.Getuid(); {
@@ -86,13 +86,13 @@ func unsafeDir(i fs.FileInfo, forbidden fs.FileMode) string {
 	return ""
 }
 
-// Close closes the directory, not the entries that were found in it.
+// Close closes the directory, but not the entries that were found in it.
 func (d *StateDir) Close() { d.root.Close() }
 
 // Path returns the directory's path.
 func (d *StateDir) Path() string { return d.path }
 
-// nameError is a name that cannot be given to a sandbox.
+// nameError says why a sandbox cannot have a name.
 func nameError(name, why, hint string) *fail.Error {
 	return &fail.Error{Op: "name " + strconv.Quote(name), Err: errors.New(why), Hint: hint}
 }
@@ -113,8 +113,9 @@ func checkName(name string) error {
 	return nameError(name, "not a name", "a name has up to "+strconv.Itoa(maxName)+" letters, digits, and behind the first of them - _ .")
 }
 
-// Create makes the entry of a sandbox of this process, which is its launcher, and locks it. s has what its caller knows;
-// the rest is filled in. Of two that want the same name one gets it.
+// Create makes and locks the entry of a sandbox whose launcher is this process. The caller fills in the fields of s
+// that it knows; Create fills in the rest. If two launchers want the same name, one gets it and the other gets an
+// error.
 func (d *StateDir) Create(s State) (*Entry, error) {
 	if s.Name != "" {
 		if err := checkName(s.Name); err != nil {
@@ -148,7 +149,7 @@ func (d *StateDir) Create(s State) (*Entry, error) {
 	return e, nil
 }
 
-// identify fills in what is known of this process.
+// identify fills in what is known about this process.
 func (s *State) identify() (err error) {
 	s.Version, s.Created = stateVersion, time.Now()
 	if s.Boot, err = bootID(); err != nil {
@@ -168,7 +169,7 @@ func (s *State) base() string {
 	return s.ID + "@" + s.Name
 }
 
-// free refuses a name that another sandbox has.
+// free returns an error if another sandbox has the name.
 func (d *StateDir) free(names []string, name string) error {
 	for _, n := range names {
 		id, its, _ := strings.Cut(n, "@")
@@ -187,7 +188,7 @@ func (d *StateDir) free(names []string, name string) error {
 	return nil
 }
 
-// newID is a number that none has: 48 random bits.
+// newID returns a number that no other sandbox has: 48 random bits.
 func newID(names []string) (string, error) {
 	for {
 		var b [6]byte
@@ -201,7 +202,8 @@ func newID(names []string) (string, error) {
 	}
 }
 
-// make makes the directory under a name that nobody looks at, and renames it once it is locked and complete.
+// make makes the directory under a hidden name, which other commands ignore, and renames it once it is locked and
+// complete.
 func (e *Entry) make() error {
 	hidden := "." + e.base
 	if err := e.dir.root.Mkdir(hidden, 0o700); err != nil {
@@ -214,7 +216,7 @@ func (e *Entry) make() error {
 	if e.lock, err = e.root.OpenFile(lockFile, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return err
 	}
-	// The place that the end is written to is taken now, so that a file system that is full then does not matter.
+	// Reserve the room for the Ending now, so that a file system that is full later does not matter.
 	if _, err := e.lock.Write(make([]byte, endingSize)); err != nil {
 		return err
 	}
@@ -246,7 +248,7 @@ func (d *StateDir) exclusive() (unlock func(), err error) {
 	}
 }
 
-// names are the entries' directories, in the order of their numbers.
+// names returns the names of the entries' directories, in the order of their numbers.
 func (d *StateDir) names() ([]string, error) {
 	all, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
@@ -261,7 +263,7 @@ func (d *StateDir) names() ([]string, error) {
 	return names, nil
 }
 
-// open opens an entry and reads its state. The error is fs.ErrNotExist if the entry has been removed meanwhile.
+// open opens an entry and reads its state. It returns fs.ErrNotExist if the entry has been removed meanwhile.
 func (d *StateDir) open(base string) (*Entry, error) {
 	root, err := d.root.OpenRoot(base)
 	if err != nil {
@@ -282,7 +284,7 @@ func (d *StateDir) open(base string) (*Entry, error) {
 	return e, nil
 }
 
-// own refuses a directory that is not the caller's alone: the launcher makes each with mode 0700.
+// own refuses a directory that others may use: the launcher makes each entry with mode 0700.
 func (e *Entry) own() error {
 	i, err := e.root.Stat(".")
 	if err == nil && unsafeDir(i, 0o077) != "" {

@@ -1,6 +1,6 @@
 package state
 
-// How an entry of the state directory is found and named, and what becomes of one whose launcher was killed.
+// This file finds entries of the state directory by name or number, and removes what killed launchers have left.
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// NotFoundError is a sandbox that is not there, or not the only one of which that could be said.
+// NotFoundError reports that a reference matches no sandbox, or more than one.
 type NotFoundError struct {
 	Ref  string
 	Why  string
@@ -29,7 +29,7 @@ type NotFoundError struct {
 // Error says which reference matches nothing, and why.
 func (e *NotFoundError) Error() string { return "sandbox " + strconv.Quote(e.Ref) + ": " + e.Why }
 
-// Entries are the sandboxes of the directory, the oldest first.
+// Entries returns the sandboxes of the directory, the oldest first.
 func (d *StateDir) Entries() ([]*Entry, error) {
 	names, err := d.names()
 	if err != nil {
@@ -39,7 +39,7 @@ func (d *StateDir) Entries() ([]*Entry, error) {
 	for _, n := range names {
 		e, err := d.open(n)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // it has gone meanwhile, or is not whole: Sweep removes it
+		case errors.Is(err, fs.ErrNotExist): // removed meanwhile, or incomplete: Sweep removes it
 		case err != nil:
 			return nil, &fail.Error{Op: "state of sandbox " + n, Err: err, Hint: "was it made by another version of cordon? end it with that version, or remove " + paths.Join(d.path, n)}
 		default:
@@ -50,7 +50,8 @@ func (d *StateDir) Entries() ([]*Entry, error) {
 	return all, nil
 }
 
-// Find opens the entry of a name, a number, or the beginning of a number that no other has.
+// Find opens the entry with the given name or number. ref may also be the beginning of a number, if no other number
+// begins with it.
 func (d *StateDir) Find(ref string) (*Entry, error) {
 	names, err := d.names()
 	if err != nil {
@@ -84,7 +85,7 @@ func (d *StateDir) Find(ref string) (*Entry, error) {
 	return e, nil
 }
 
-// minPrefix is how much of a number has to be typed.
+// minPrefix is the shortest beginning of a number that Find accepts.
 const minPrefix = 2
 
 func notFound(ref string, names []string) error {
@@ -121,7 +122,8 @@ func (e *Entry) Remove() error {
 	return e.remove()
 }
 
-// Discard removes the entry of the sandbox that this process is the launcher of, and that has ended or never ran.
+// Discard removes the entry of the sandbox whose launcher is this process. The sandbox must have ended, or have never
+// run.
 func (e *Entry) Discard() error {
 	unlock, err := e.dir.exclusive()
 	if err != nil {
@@ -145,8 +147,8 @@ func (e *Entry) unlink() error {
 	return nil
 }
 
-// Sweep removes what killed launchers have left: directories, sockets, processes, cgroups. It returns their sandboxes.
-// It is quick if nothing is left.
+// Sweep removes what killed launchers have left: directories, sockets, processes and cgroups. It returns the states
+// of their sandboxes. It is quick if nothing is left.
 func (d *StateDir) Sweep() (swept []State, err error) {
 	all, err := fs.ReadDir(d.root.FS(), ".")
 	if err != nil {
@@ -171,7 +173,7 @@ func (d *StateDir) Sweep() (swept []State, err error) {
 func (d *StateDir) lost(base string) bool {
 	fd, err := d.root.OpenFile(paths.Join(base, lockFile), unix.O_RDWR, 0)
 	if err != nil {
-		return errors.Is(err, fs.ErrNotExist) // or it has gone meanwhile: sweep looks again
+		return errors.Is(err, fs.ErrNotExist) // or the entry has just been removed: sweep looks again
 	}
 	e := Entry{lock: fd}
 	defer fd.Close()
@@ -192,7 +194,7 @@ func (d *StateDir) sweep(base string) (*State, error) {
 		return nil, nil
 	}
 	e, err := d.open(base)
-	if err != nil { // it was being made, or removed, when the process was killed
+	if err != nil { // a process was killed while it made or removed the entry
 		e = &Entry{dir: d, base: base}
 		return nil, e.unlink()
 	}
@@ -200,15 +202,16 @@ func (d *StateDir) sweep(base string) (*State, error) {
 	return &e.State, e.remove()
 }
 
-// killRest ends what is left of a sandbox whose launcher is gone: its pid 1, and with it every process, and its groups.
-// Usually the kernel has already ended pid 1. It has not if it is just about to, or if a v1 freezer holds pid 1 back.
+// killRest removes what is left of a sandbox whose launcher has ended: it kills pid 1, and with it every process of
+// the sandbox, and removes the cgroups. Usually the kernel has already killed pid 1. It has not if it is just about
+// to, or if a v1 freezer holds pid 1 back.
 func (e *Entry) killRest() error {
 	fail := func(err error) error {
 		return &fail.Error{Op: "clean up after sandbox " + e.State.ID, Err: err}
 	}
 	var init = -1
 	if e.State.Init != nil && e.sameSpace() {
-		if fd, err := e.State.Init.open(); err == nil { // else it is gone
+		if fd, err := e.State.Init.open(); err == nil { // otherwise pid 1 has ended
 			init = fd
 			defer unix.Close(fd)
 		}
@@ -234,7 +237,7 @@ func (e *Entry) killRest() error {
 	return nil
 }
 
-// EndsWithin waits until one of several processes ends. A descriptor below 0 stands for no process.
+// EndsWithin waits until one of several processes ends, for at most d. A descriptor below 0 stands for no process.
 func EndsWithin(d time.Duration, pidfds ...int) bool {
 	fds := make([]unix.PollFd, len(pidfds))
 	for i, fd := range pidfds {
@@ -248,25 +251,25 @@ func EndsWithin(d time.Duration, pidfds ...int) bool {
 	}
 }
 
-// sameSpace reports whether the numbers of processes in the state mean those that this process knows by them.
+// sameSpace reports whether the process numbers in the state are valid in this process's pid namespace.
 func (e *Entry) sameSpace() bool {
 	space, err := proc.Readlink("/proc/self/ns/pid")
 	return err == nil && space == e.State.PIDSpace && e.sameBoot()
 }
 
-// sameBoot reports whether the machine has not been started anew since.
+// sameBoot reports whether the machine has not rebooted since the entry was made.
 func (e *Entry) sameBoot() bool {
 	boot, err := bootID()
 	return err == nil && boot == e.State.Boot
 }
 
-// open gives a pidfd of the process that is meant, and of no other that has its number by now.
+// open returns a pidfd of exactly this process. It fails if another process has the number now.
 func (id ProcessID) open() (int, error) {
 	fd, err := unix.PidfdOpen(id.PID, 0)
 	if err != nil {
 		return -1, err
 	}
-	now, err := IdentifyProcess(id.PID) // of this process, or of a later one: then the start is another
+	now, err := IdentifyProcess(id.PID) // if another process has the number now, its start time differs
 	if err != nil || now.Start != id.Start {
 		unix.Close(fd)
 		return -1, unix.ESRCH
@@ -283,7 +286,7 @@ func (e *Entry) Signal(sig unix.Signal) error {
 	return e.killInit()
 }
 
-// killInit ends a sandbox by its pid 1, paused or not.
+// killInit kills a sandbox by its pid 1, even if the sandbox is paused.
 func (e *Entry) killInit() error {
 	if e.State.Init == nil || !e.sameSpace() {
 		return &fail.Error{Op: "kill sandbox " + e.State.ID, Err: errors.New("its processes are not known here")}
@@ -301,7 +304,7 @@ func (e *Entry) killInit() error {
 		return &fail.Error{Op: "kill sandbox " + e.State.ID, Err: err}
 	}
 	if c := e.State.Cgroup; c != nil {
-		_ = c.Thaw() // a v1 freezer holds back even SIGKILL; that there is none is as good
+		_ = c.Thaw() // a v1 freezer holds back even SIGKILL; without a freezer there is nothing to thaw
 	}
 	return nil
 }

@@ -35,11 +35,11 @@ import (
 type sandboxed interface {
 	SignalGroup(sig syscall.Signal) error // signals the task's process group
 	FollowStop()                          // stops the launcher if the task has stopped
-	StopWith(group bool)                  // stops the launcher, and with group the others of its job; then continues the task
+	StopWith(group bool)                  // stops the launcher, with group its whole job; then continues the task
 	HungUp()                              // ends the task, because the caller's terminal is gone
 	EndNow()                              // kills the sandbox
 	IsTold() bool                         // reports whether the run was told to end
-	IsHurried() bool                      // reports whether nothing is to be waited for any more
+	IsHurried() bool                      // reports whether the launcher shall not wait for anything any more
 	HurryUp()                             // makes IsHurried true
 	HasEnded() bool                       // reports whether the task has ended
 }
@@ -51,53 +51,53 @@ type Terminal struct {
 	loop    *loop.Loop
 	init    int // the pid of the sandbox's init, once the program runs
 
-	Master int // does not block; -1 before it is there
-	slave  int // the launcher's own, so that a task that closes its terminal can open it again; -1 before
+	Master int // does not block; -1 until the launcher has it
+	slave  int // the launcher's own, so that a task that closes its terminal can open it again; -1 until then
 
-	in     int  // the caller's terminal, at which is typed; -1 for none
-	out    int  // where goes what the task writes: a terminal, or what stands for stdout; -1 for nowhere
+	in     int  // the caller's terminal, where the user types; -1 for none
+	out    int  // where the task's output goes: a terminal, or what stands for stdout; -1 for nowhere
 	typist bool // in is stdin
-	shared bool // another program may read it
+	shared bool // another program may read the caller's terminal
 
-	linesOnly bool // it is never raw
-	deaf      bool // nothing is read
+	linesOnly bool // the launcher never makes the caller's terminal raw
+	deaf      bool // the launcher reads nothing from it
 
-	mu        sync.Mutex // guards the next seven: the copier follows the task's mode too
-	raw       bool       // the mode is the launcher's
+	mu        sync.Mutex // guards the next seven, because the copier follows the task's mode too
+	raw       bool       // the launcher has set the mode of the caller's terminal
 	set       unix.Termios
-	found     *unix.Termios // the caller's mode, since it was changed first
-	began     unix.Termios  // the mode that the task's terminal began with
-	echo      []byte        // what was typed in line mode, where the caller's terminal has shown it
-	looked    time.Time     // when it was looked for processes that have opened the task's terminal
-	hasOpened bool          // there was one
+	found     *unix.Termios // the caller's mode before the launcher first changed it
+	began     unix.Termios  // the initial mode of the task's terminal
+	echo      []byte        // what was typed in line mode, if the caller's terminal has shown it
+	looked    time.Time     // when opened last looked for processes that have opened the task's terminal
+	hasOpened bool          // what opened found
 
-	pending    []byte      // typed, and not taken yet
+	pending    []byte      // typed, but not yet passed to the task
 	ahead      []byte      // the end of what was typed
-	unread     []byte      // typed, and not read by the task, which has ended
-	over       atomic.Bool // it has ended
+	unread     []byte      // typed, but not read by the task, which has ended
+	over       atomic.Bool // the task has ended
 	size       unix.Winsize
-	later      bool      // attend is due
+	later      bool      // a call of attend is due
 	LastKey    time.Time // when something was typed
-	nextLook   time.Time // when a look at whether the task has stopped is due; zero for none
-	modeCopied bool      // the task's terminal has begun with the mode of the caller's
+	nextLook   time.Time // when the next look at whether the task has stopped is due; zero for none
+	modeCopied bool      // the task's terminal has got the mode of the caller's
 	vanished   bool      // the caller's terminal is gone
 
-	interrupted time.Time    // when Ctrl-C was typed last
-	late        bool         // it was typed when the task had ended
-	written     atomic.Int64 // bytes that the task has written since
+	interrupted time.Time    // when Ctrl-C was last typed
+	late        bool         // Ctrl-C was typed after the task had ended
+	written     atomic.Int64 // bytes that the task has written since the last Ctrl-C
 
 	Copying bool
 	idle    atomic.Bool   // the copier has written all that it has read
-	ending  atomic.Bool   // the sandbox is gone: what is left is copied, and no more
-	wake    int           // eventfd: says so to the copier
-	done    int           // eventfd: the copier has ended
-	last    []byte        // the end of what the task has shown; the copier's until it has ended
-	cast    *cast         // nil where nothing is recorded
+	ending  atomic.Bool   // the sandbox has ended: the copier copies the rest, then ends
+	wake    int           // eventfd: tells the copier to look at ending
+	done    int           // eventfd: tells the loop that the copier has ended
+	last    []byte        // the end of the task's output; only the copier uses it until the copier has ended
+	cast    *cast         // nil if nothing is recorded
 	meter   *output.Meter // nil without limits.output
 }
 
-// New makes the launcher's side: stdio are the caller's files, and with always the task's stdout is the terminal
-// although the caller's is none.
+// New makes the launcher's side. stdio are the caller's files. If always is true, the task's stdout is a terminal
+// even if the caller's is not.
 func New(of sandboxed, l *loop.Loop, stdio [3]*os.File, always bool) (*Terminal, error) {
 	t := &Terminal{sandbox: of, loop: l, Master: -1, slave: -1, wake: -1, done: -1}
 	t.choose(stdio, always)
@@ -114,7 +114,7 @@ func New(of sandboxed, l *loop.Loop, stdio [3]*os.File, always bool) (*Terminal,
 	return t, nil
 }
 
-// OpenPTY opens a terminal of the launcher's devpts.
+// OpenPTY opens a new terminal in the launcher's devpts.
 func OpenPTY() (master, slave int, err error) {
 	if master, err = unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0); err != nil {
 		return -1, -1, err
@@ -179,7 +179,7 @@ func (t *Terminal) keep() error {
 	return failed
 }
 
-// Take takes the master of the task's terminal, which gets the mode and the size of the caller's.
+// Take takes over the master of the task's terminal, and gives the terminal the mode and the size of the caller's.
 func (t *Terminal) Take(master int) error {
 	if master < 0 || t.Master >= 0 {
 		return &fail.Error{Op: "receive the terminal", Err: errors.New("it did not come")}
@@ -219,7 +219,7 @@ func (t *Terminal) copyMode() {
 		t.mu.Lock()
 		t.began = *outer
 		t.mu.Unlock()
-		_ = unix.IoctlSetTermios(t.Master, unix.TCSETS, outer) // what one terminal has another can have
+		_ = unix.IoctlSetTermios(t.Master, unix.TCSETS, outer) // one terminal supports what another supports
 	}
 }
 
@@ -233,11 +233,11 @@ func (t *Terminal) outerSize() unix.Winsize {
 	return unix.Winsize{Row: 24, Col: 80}
 }
 
-// Record writes what the task shows to w, as a recording; env is the task's.
+// Record makes the terminal write a recording of the task's output to w. env is the task's environment.
 func (t *Terminal) Record(w io.Writer, env []string) { t.cast = newCast(w, t.size, env) }
 
-// Begin starts to copy, when the program runs: init is the pid of the sandbox's. What passes is counted by the meter, whose
-// descriptors c has.
+// Begin starts the copying once the program runs. init is the pid of the sandbox's init. The meter counts the bytes,
+// and c has the meter's descriptors.
 func (t *Terminal) Begin(init int, m *output.Meter, c *output.Copying) {
 	t.init, t.Copying, t.meter = init, true, m
 	c.Use()
@@ -255,13 +255,13 @@ func (t *Terminal) attend() {
 	}
 	t.loop.Unwatch(t.in)
 	if !t.Foreground() {
-		t.again(250 * time.Millisecond) // a shell's fg says nothing to a job that runs
+		t.again(250 * time.Millisecond) // a shell's fg sends no signal to a job that runs
 		return
 	}
 	t.copyMode()
 	switch {
 	case t.deaf:
-		t.loop.Watch(t.in, 0, t.typed) // it may be hung up
+		t.loop.Watch(t.in, 0, t.typed) // the terminal may be hung up
 		return
 	case t.shared:
 		t.follow()
@@ -284,8 +284,8 @@ func (t *Terminal) again(d time.Duration) {
 	})
 }
 
-// Foreground reports whether the caller's terminal is the launcher's to read. One that controls another session, or none, has
-// no foreground for it.
+// Foreground reports whether the launcher may read the caller's terminal. A terminal that controls another session,
+// or none, has no foreground group for the launcher; the launcher may read it.
 func (t *Terminal) Foreground() bool {
 	group, err := unix.IoctlGetInt(t.in, unix.TIOCGPGRP)
 	return err != nil || group == unix.Getpgrp()
@@ -295,7 +295,7 @@ func (t *Terminal) Foreground() bool {
 func (t *Terminal) setRaw() {
 	t.change(func(mode *unix.Termios) {
 		mode.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-		if !t.shared { // the others of the pipeline write lines
+		if !t.shared { // the other programs of the pipeline write lines
 			mode.Oflag &^= unix.OPOST
 		}
 		mode.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
@@ -304,7 +304,7 @@ func (t *Terminal) setRaw() {
 	})
 }
 
-// change changes the mode of the caller's terminal, unless it is changed already.
+// change changes the mode of the caller's terminal, unless the launcher has already changed it.
 func (t *Terminal) change(what func(*unix.Termios)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -313,14 +313,14 @@ func (t *Terminal) change(what func(*unix.Termios)) {
 	}
 	mode, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
 	if err != nil {
-		return // it is gone: the next read says so
+		return // the terminal is gone: the next read says so
 	}
-	if found := *mode; t.found == nil || mode.Lflag&lineMode != 0 { // not what a stop has left of ours
+	if found := *mode; t.found == nil || mode.Lflag&lineMode != 0 { // not the mode of an earlier setRaw
 		t.found = &found
 	}
 	what(mode)
 	t.raw = unix.IoctlSetTermios(t.in, unix.TCSETS, mode) == nil
-	if now, err := unix.IoctlGetTermios(t.in, unix.TCGETS); err == nil { // as the kernel has made it
+	if now, err := unix.IoctlGetTermios(t.in, unix.TCGETS); err == nil { // the mode as the kernel has set it
 		t.set = *now
 	}
 }
@@ -339,12 +339,13 @@ func (t *Terminal) Restore() {
 	}
 	now, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
 	if err == nil && (!t.shared || *now == t.set) {
-		_ = unix.IoctlSetTermios(t.in, unix.TCSETS, t.found) // a terminal that is gone needs no mode
+		_ = unix.IoctlSetTermios(t.in, unix.TCSETS, t.found) // if the terminal is gone, its mode does not matter
 	}
 	t.raw = false
 }
 
-// Resize gives the task's terminal the size of the caller's. The kernel tells the foreground group inside if it has changed.
+// Resize gives the task's terminal the size of the caller's. If the size has changed, the kernel signals the
+// foreground group in the sandbox.
 func (t *Terminal) Resize() {
 	size := t.outerSize()
 	if t.Master < 0 || size == t.size || t.in < 0 && t.out < 0 {
@@ -368,12 +369,12 @@ func (t *Terminal) IsGone() bool {
 	return t.in >= 0 && err != nil
 }
 
-// Raise gives the foreground group inside the signal of a key, as the line discipline does.
+// Raise sends the foreground group in the sandbox the signal of a key, as the line discipline does.
 func (t *Terminal) Raise(sig syscall.Signal) error {
 	return unix.IoctlSetInt(t.Master, unix.TIOCSIG, int(sig))
 }
 
-// Resumed takes over the caller's terminal again, which a shell has used meanwhile.
+// Resumed takes over the caller's terminal again after a stop, because a shell has used the terminal meanwhile.
 func (t *Terminal) Resumed() {
 	t.mu.Lock()
 	t.raw = false

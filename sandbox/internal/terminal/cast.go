@@ -1,7 +1,8 @@
 package terminal
 
-// A recording of a terminal: asciicast v2, https://docs.asciinema.org/manual/asciicast/v2/. A line is a JSON value: first the
-// header, then events [seconds, code, data] in the order of time. What is typed is not recorded: it may be a password.
+// This file records a terminal as asciicast v2: https://docs.asciinema.org/manual/asciicast/v2/. Each line is a JSON
+// value: first the header, then events [seconds, code, data] in the order of time. The recording does not contain
+// what the user types, because that may be a password.
 
 import (
 	"io"
@@ -14,17 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cast writes a recording. Its methods may be called on nil, and in any goroutine. What the writer refuses is lost, which the
-// writer has to tell.
+// cast writes a recording. Its methods may be called on nil, and in any goroutine. cast ignores the writer's errors,
+// so the writer itself must report them.
 type cast struct {
 	mu    sync.Mutex
 	w     io.Writer
 	began time.Time
-	rest  []byte // the beginning of a character whose end is still to come
+	rest  []byte // the beginning of an incomplete character
 	line  []byte
 }
 
-// newCast writes the header. Of the environment it has what matters for playing: TERM and SHELL.
+// newCast writes the header. From the environment it takes only what matters for playing: TERM and SHELL.
 func newCast(w io.Writer, size unix.Winsize, env []string) *cast {
 	c := &cast{w: w, began: time.Now()}
 	c.line = append(c.line, `{"version": 2, "width": `...)
@@ -95,7 +96,7 @@ func (c *cast) event(code byte, data []byte) {
 	_, _ = c.w.Write(c.line)
 }
 
-// incomplete is the number of bytes at the end of b that may begin a character of which more is to come.
+// incomplete returns how many bytes at the end of b may begin a character whose rest is still to come.
 func incomplete(b []byte) int {
 	for n := 1; n < utf8.UTFMax && n <= len(b); n++ {
 		if at := b[len(b)-n:]; utf8.RuneStart(at[0]) {

@@ -46,7 +46,7 @@ func ofAnotherSession(fd int) bool {
 	if _, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP); err == nil || unix.Fstat(fd, &st) != nil {
 		return false
 	}
-	all, _ := os.ReadDir("/proc") // who cannot look sees nobody
+	all, _ := os.ReadDir("/proc") // a caller that may not look sees no process
 	for _, e := range all {
 		if name := e.Name(); name[0] < '1' || name[0] > '9' {
 			continue
@@ -62,12 +62,12 @@ func ofAnotherSession(fd int) bool {
 	return false
 }
 
-// ttyNumber returns the number that proc_pid_stat(5) has for a terminal's device, in field 7.
+// ttyNumber returns a terminal's device number as proc_pid_stat(5) shows it in field 7.
 func ttyNumber(dev uint64) uint32 {
 	return unix.Major(dev)<<8 | unix.Minor(dev)&0xff | unix.Minor(dev)&^0xff<<12
 }
 
-// lineMode are the flags of a terminal at which lines are typed.
+// lineMode are the flags of a terminal in line mode.
 const lineMode = unix.ICANON | unix.ECHO | unix.ISIG
 
 // follow keeps a shared terminal in the mode that the task's terminal needs, but only while the task's terminal differs
@@ -116,7 +116,8 @@ func (t *Terminal) mine() bool {
 	return loop.Readable(t.in) && (t.typist || t.opened())
 }
 
-// opened reports whether a process inside has opened its terminal itself: /dev/tty, or read-only, or as its stdin.
+// opened reports whether a process in the sandbox has opened its terminal itself: as /dev/tty, read-only, or as its
+// stdin.
 func (t *Terminal) opened() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,7 +125,7 @@ func (t *Terminal) opened() bool {
 		return t.hasOpened
 	}
 	t.looked, t.hasOpened = time.Now(), false
-	todo := proc.ChildrenOf("/proc/" + strconv.Itoa(t.init)) // not init, which has no terminal
+	todo := proc.ChildrenOf("/proc/" + strconv.Itoa(t.init)) // not init itself, which has no terminal
 	for i := 0; i < len(todo) && i < 256 && !t.hasOpened; i++ {
 		dir := "/proc/" + todo[i]
 		t.hasOpened = holdsTerminal(dir)
@@ -133,9 +134,9 @@ func (t *Terminal) opened() bool {
 	return t.hasOpened
 }
 
-// holdsTerminal reports whether a process has a terminal open that is not one of those which it was started with.
+// holdsTerminal reports whether a process has a terminal open that it was not started with.
 func holdsTerminal(dir string) bool {
-	fds, _ := os.ReadDir(dir + "/fd") // gone meanwhile: none
+	fds, _ := os.ReadDir(dir + "/fd") // no descriptors, if the process has ended meanwhile
 	for _, e := range fds[:min(len(fds), 256)] {
 		var st unix.Stat_t
 		if unix.Stat(dir+"/fd/"+e.Name(), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR {
@@ -160,7 +161,8 @@ func opensForReading(info string) bool {
 	return err == nil && bad == nil && flags&unix.O_ACCMODE == unix.O_RDONLY
 }
 
-// expectEcho remembers a line that the caller's terminal has shown already: the task's shows it once more.
+// expectEcho remembers a line that the caller's terminal has already shown, because the task's terminal echoes it
+// again.
 func (t *Terminal) expectEcho(line []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -169,7 +171,7 @@ func (t *Terminal) expectEcho(line []byte) {
 	}
 }
 
-// withoutEcho removes such a line from the output of the task's terminal, if the line comes first.
+// withoutEcho removes the line of expectEcho from the output of the task's terminal, if the output begins with it.
 func (t *Terminal) withoutEcho(b []byte) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,6 +1,6 @@
 package terminal
 
-// What the task shows.
+// This file copies the task's output to the caller.
 
 import (
 	"time"
@@ -10,8 +10,8 @@ import (
 	"cordon/sandbox/internal/loop"
 )
 
-// copier copies what the task writes until the sandbox is gone and nothing is left. It waits as long as who reads wants it to,
-// and then so does the task.
+// copier copies what the task writes until the sandbox has ended and nothing is left. If the reader of the output is
+// slow, copier waits for it, and then the task waits too.
 func (t *Terminal) copier() {
 	defer func() { _, _ = unix.Write(t.done, loop.One[:]) }()
 	ended := false
@@ -21,7 +21,7 @@ func (t *Terminal) copier() {
 		}
 	}()
 	buf, out, over := make([]byte, 64<<10), t.out, false
-	looks := 0 // at the mode, behind a prompt: bash switches the echo off after it
+	looks := 0 // how many more looks at the mode are due: bash switches the echo off after its prompt
 	for {
 		wait := -1
 		if looks > 0 && !t.ending.Load() {
@@ -32,7 +32,7 @@ func (t *Terminal) copier() {
 		if n > 0 && t.shared {
 			looks = 10
 		}
-		if k := t.meter.Take(n); k < n { // the sandbox is ended for it
+		if k := t.meter.Take(n); k < n { // the meter ends the sandbox, because it has written too much
 			n, over = k, true
 		}
 		if n > 0 {
@@ -40,7 +40,7 @@ func (t *Terminal) copier() {
 			t.cast.output(buf[:n])
 			t.last = lastOf(t.last, buf[:n])
 			if t.shared && !t.ending.Load() {
-				t.follow() // before the prompt that the mode is for
+				t.follow() // the prompt that the mode is for must come after the change
 			}
 			if !loop.WriteAll(out, t.withoutEcho(buf[:n])) {
 				out = -1
@@ -51,16 +51,16 @@ func (t *Terminal) copier() {
 			out = -1
 		}
 		if !more {
-			ended = true // finish restores, behind what it has to give back
+			ended = true // Finish restores the terminal, after it has given back the unread keys
 			return
 		}
 	}
 }
 
-// tailSize is how much of what the task has shown is kept.
+// tailSize is how many bytes of the task's output the launcher keeps.
 const tailSize = 4096
 
-// lastOf returns the last bytes of what was kept and what follows it.
+// lastOf returns the last tailSize bytes of kept followed by more.
 func lastOf(kept, more []byte) []byte {
 	if len(more) >= tailSize {
 		return append(kept[:0], more[len(more)-tailSize:]...)
@@ -71,7 +71,7 @@ func lastOf(kept, more []byte) []byte {
 	return append(kept, more...)
 }
 
-// Last returns the end of what the task has shown, 4 KiB at most; nil for a nil Terminal. Call it after Finish.
+// Last returns the end of the task's output, at most 4 KiB; it returns nil for a nil Terminal. Call it after Finish.
 func (t *Terminal) Last() []byte {
 	if t == nil {
 		return nil
@@ -79,8 +79,9 @@ func (t *Terminal) Last() []byte {
 	return t.last
 }
 
-// gather waits for the task's output, at most the given number of milliseconds or, with -1, without end, and returns
-// what has arrived. A read of a terminal returns at most 4 KiB. more is false if nothing will come any more.
+// gather waits for the task's output, and returns what has arrived. It waits at most the given number of
+// milliseconds; with -1 it waits without limit. A single read of a terminal returns at most 4 KiB. more is false if
+// no further output can come.
 func (t *Terminal) gather(buf []byte, wait int) (n int, more bool) {
 	ending := t.ending.Load()
 	if !ending {
@@ -103,15 +104,16 @@ func (t *Terminal) gather(buf []byte, wait int) (n int, more bool) {
 			return n, false
 		}
 		n += got
-		if got < 1024 && !ending { // not in a hurry
+		if got < 1024 && !ending { // the task writes little at a time
 			break
 		}
 	}
 	return n, true
 }
 
-// settle waits until the copier has written the output of a stopped task, at most half a second, because the caller's
-// terminal may be stopped too. The kernel passes on a terminal's output a moment later, so one look is not enough.
+// settle waits until the copier has written the output of a stopped task, because the caller's terminal may be
+// stopped too. It waits at most half a second. The kernel passes on a terminal's output a moment later, so one look
+// is not enough.
 func (t *Terminal) settle() {
 	const step, most, enough = 2 * time.Millisecond, 250, 2
 	for i, quiet := 0, 0; t.Copying && i < most && quiet < enough; i++ {
@@ -149,9 +151,9 @@ func (t *Terminal) Finish() {
 		t.cast.close()
 		if fds[0].Revents == 0 {
 			t.Restore()
-			return // the copier still has the descriptors
+			return // the copier still uses the descriptors
 		}
-		_, _ = unix.Read(t.done, make([]byte, len(loop.One))) // and what the copier did comes before what follows: a race detector knows
+		_, _ = unix.Read(t.done, make([]byte, len(loop.One))) // the copier's work comes before what follows
 	}
 	t.lateKeys()
 	t.giveBack()

@@ -19,10 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxAhead is how many typed bytes the launcher remembers: as many as a terminal holds.
+// maxAhead is how many typed bytes the launcher remembers. A terminal holds as many.
 const maxAhead = 4096
 
-// remember stores the end of what was typed.
+// remember keeps the last maxAhead bytes of what was typed.
 func (t *Terminal) remember(typed []byte) {
 	t.ahead = append(t.ahead, typed...)
 	t.ahead = t.ahead[max(0, len(t.ahead)-maxAhead):]
@@ -39,7 +39,7 @@ func (t *Terminal) KeepUnread() {
 		return
 	}
 	mode.Lflag &^= unix.ICANON | unix.ECHO | unix.ISIG
-	mode.Cc[unix.VMIN], mode.Cc[unix.VTIME] = 0, 0 // a read waits for nothing
+	mode.Cc[unix.VMIN], mode.Cc[unix.VTIME] = 0, 0 // a read does not wait
 	if unix.IoctlSetTermios(t.slave, unix.TCSETS, mode) != nil {
 		return
 	}
@@ -62,15 +62,15 @@ func typedEnd(typed, left []byte) []byte {
 		return nil
 	}
 	end := typed[len(typed)-len(left):]
-	enter := func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r"), []byte("\n")) } // ICRNL
+	enter := func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\r"), []byte("\n")) } // as ICRNL does
 	if !bytes.Equal(enter(end), enter(left)) {
 		return nil
 	}
 	return end
 }
 
-// giveBack puts what the task has not read back into the caller's terminal, if the launcher is in the foreground of it. The
-// mode is still the launcher's, so that nothing is shown twice.
+// giveBack puts the keys that the task has not read back into the caller's terminal, if the launcher is in the
+// foreground. The terminal must still have the launcher's mode, so that it does not echo the keys again.
 func (t *Terminal) giveBack() {
 	if t.in < 0 || t.vanished {
 		return

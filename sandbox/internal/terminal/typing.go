@@ -1,6 +1,6 @@
 package terminal
 
-// What is typed at the caller's terminal.
+// This file reads what the user types at the caller's terminal, and passes it to the task.
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// typed reads what was typed, if it is for the task.
+// typed reads what was typed, if it is meant for the task.
 func (t *Terminal) typed(revents int16) {
 	if revents&unix.POLLIN == 0 {
 		t.HangUp()
@@ -38,13 +38,13 @@ func (t *Terminal) typed(revents int16) {
 	t.expectEcho(buf[:n])
 	t.pending = append(t.pending, buf[:n]...)
 	t.feed()
-	if !t.late && t.sandbox.HasEnded() { // meanwhile, so that nobody got the key
+	if !t.late && t.sandbox.HasEnded() { // the task has ended meanwhile, so nobody got the key
 		t.countInterrupts(buf[:n])
 	}
 	t.Expect(time.Now())
 }
 
-// Expect begins to look whether the task has stopped, because something has happened at the given time that may stop it.
+// Expect starts to check whether the task has stopped, because something at the given time may stop it.
 func (t *Terminal) Expect(at time.Time) {
 	t.LastKey = at
 	t.look(20 * time.Millisecond)
@@ -56,7 +56,7 @@ const (
 	lookMost = 15 * time.Second
 )
 
-// look watches for a stop of the task for a while after the last key, because a key stops a task.
+// look checks repeatedly whether the task has stopped, for a while after the last key, because a key can stop a task.
 func (t *Terminal) look(d time.Duration) {
 	now := time.Now()
 	if !t.nextLook.IsZero() && t.nextLook.Before(now.Add(lookStep)) {
@@ -65,7 +65,7 @@ func (t *Terminal) look(d time.Duration) {
 	at := now.Add(d)
 	t.nextLook = at
 	t.loop.At(at, func() {
-		if !t.nextLook.Equal(at) { // a key has made an earlier one since
+		if !t.nextLook.Equal(at) { // a later key has caused an earlier look
 			return
 		}
 		t.nextLook = time.Time{}
@@ -102,7 +102,7 @@ func (t *Terminal) feed() {
 			return
 		case err == unix.EINTR:
 		case err != nil:
-			t.pending = nil // nobody has the terminal open
+			t.pending = nil // no process has the terminal open
 		default:
 			t.pending = t.pending[n:]
 		}
@@ -110,14 +110,14 @@ func (t *Terminal) feed() {
 	t.pending = nil
 }
 
-// A Break is a Ctrl-C that the launcher has read as a key, and that would have been a signal to the launcher's own process
-// group without a terminal of the task's own.
+// A Break says whether the launcher has read Ctrl-C as a key. Without a terminal of the task's own, the key would
+// have been a signal to the launcher's own process group.
 type Break struct {
-	Typed bool // there was one
-	Late  bool // when the task had ended, so that it got none of it
+	Typed bool // Ctrl-C was typed
+	Late  bool // it was typed after the task had ended, so the task did not get it
 }
 
-// TypedBreak returns what was typed until Finish was called.
+// TypedBreak returns which Ctrl-C was typed before Finish was called.
 func (t *Terminal) TypedBreak() Break {
 	if t == nil || t.interrupted.IsZero() && !t.late {
 		return Break{}
@@ -125,9 +125,9 @@ func (t *Terminal) TypedBreak() Break {
 	return Break{true, t.late}
 }
 
-// lateKeys looks for Ctrl-C among the typed bytes that nobody has read yet. It puts the others back, together with
-// those that the task has not read. If the kernel lets nothing be put back, they stay where they are, and the caller's
-// next program reads them.
+// lateKeys looks for Ctrl-C among the typed bytes that nobody has read yet. giveBack puts the other bytes back,
+// together with those that the task has not read. If the kernel does not allow that, lateKeys reads nothing, and the
+// caller's next program reads the bytes.
 func (t *Terminal) lateKeys() {
 	waiting, err := unix.IoctlGetInt(t.in, unix.TIOCINQ)
 	if err != nil || waiting == 0 || !t.isRaw() || !t.ownsGroup() {
@@ -142,15 +142,17 @@ func (t *Terminal) lateKeys() {
 	t.unread = append(t.unread, bytes.ReplaceAll(buf[:max(n, 0)], t.began.Cc[unix.VINTR:unix.VINTR+1], nil)...)
 }
 
-// ownsGroup reports whether the launcher's process group is in the foreground of the caller's terminal, which controls it.
+// ownsGroup reports whether the launcher's process group is in the foreground of the caller's terminal, and that
+// terminal controls the launcher's session.
 func (t *Terminal) ownsGroup() bool {
 	group, err := unix.IoctlGetInt(t.in, unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()
 }
 
-// countInterrupts ends a task that ignores Ctrl-C: Ctrl-C makes a signal there, it was typed a second time within the
-// time limit for a second one, and since then the task has written only its echo. A program that handles Ctrl-C answers
-// at least with a prompt. A program that reads it as a key has switched the signal off.
+// countInterrupts kills the sandbox if its task ignores Ctrl-C. This is the case if Ctrl-C makes a signal in the
+// task's terminal, if it is typed a second time within the limits of IsSecond, and if the task has written at most
+// the echo since the first time. A program that handles Ctrl-C answers at least with a prompt. A program that reads
+// Ctrl-C as a key has switched the signal off.
 func (t *Terminal) countInterrupts(b []byte) {
 	mode, ended := &t.began, t.sandbox.HasEnded()
 	if !ended {
