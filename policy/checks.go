@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// What the values of a type may be.
+// The functions in this file check the values of the types.
 
 func checkText(s string) *fault {
 	if strings.ContainsRune(s, 0) {
@@ -41,7 +41,8 @@ func checkExtends(s string) *fault {
 	return checkName(s)
 }
 
-// checkLink accepts the text of a symbolic link; it is followed inside the sandbox, so ".." does no harm.
+// checkLink accepts the text of a symbolic link. The text may contain "..", because the kernel follows the link
+// inside the sandbox.
 func checkLink(s string) *fault {
 	if s == "" || len(s) > maxPath {
 		return bad("a symbolic link needs a text of at most 4095 bytes", "")
@@ -54,7 +55,7 @@ func checkLink(s string) *fault {
 	return nil
 }
 
-// checkHostname accepts a host name of at most HOST_NAME_MAX (64) bytes; it also goes into /etc/hosts.
+// checkHostname accepts a host name of at most HOST_NAME_MAX (64) bytes. cordon also writes the name into /etc/hosts.
 func checkHostname(s string) *fault {
 	ok := s != "" && s[0] != '-' && s[0] != '.'
 	for i := 0; ok && i < len(s); i++ {
@@ -92,7 +93,7 @@ func checkEnvPattern(s string) *fault {
 	return nil
 }
 
-// checkEndpoint accepts host:port; a name, or an address with IPv6 in brackets.
+// checkEndpoint accepts HOST:PORT. HOST is a name or an address; an IPv6 address stands in brackets.
 func checkEndpoint(s string) *fault {
 	i := strings.LastIndexByte(s, ':')
 	if i < 1 {
@@ -111,7 +112,7 @@ func checkEndpoint(s string) *fault {
 	return checkHostname(host)
 }
 
-// capNames are the capabilities(7) by number, without CAP_; 40 is the last as of Linux 5.9.
+// capNames lists the capabilities(7) by number, without CAP_. The last one, number 40, is new in Linux 5.9.
 var capNames = [...]string{
 	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
 	"LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
@@ -121,7 +122,7 @@ var capNames = [...]string{
 	"CHECKPOINT_RESTORE",
 }
 
-// CapabilityNumber returns the number of a capability by its name without CAP_, upper case.
+// CapabilityNumber returns the number of a capability. The name is in upper case and without CAP_.
 func CapabilityNumber(name string) (int, bool) {
 	for i, n := range capNames {
 		if n == name {
@@ -131,7 +132,7 @@ func CapabilityNumber(name string) (int, bool) {
 	return 0, false
 }
 
-// CapabilityName returns the name of a capability, "" for a number that has none.
+// CapabilityName returns the name of a capability, or "" if no capability has the number.
 func CapabilityName(number int) string {
 	if number < 0 || number >= len(capNames) {
 		return ""

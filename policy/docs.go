@@ -5,7 +5,7 @@ import _ "embed"
 //go:embed schema.json
 var schema string
 
-// Schema is the JSON Schema of the language, for editors.
+// Schema returns the JSON Schema of the language, for editors.
 func Schema() []byte { return []byte(schema) }
 
 // Key describes a key of the language, for the reference, the JSON Schema and completion.
@@ -21,11 +21,11 @@ type Key struct {
 	Doc     string
 	Default string
 	Example string
-	Flag    string // the twin for all of it; "" for none
-	Apart   string // why it has no twin
-	Keys    []Key  // of a section
-	Forms   []Form // of a value that is one of several mappings
-	Other   string // pattern of the text that may stand in place of the mapping
+	Flag    string // the twin that can say all that the key can; "" for none
+	Apart   string // why the key has no twin
+	Keys    []Key  // the keys of a section
+	Forms   []Form // the forms of a value that is one of several mappings
+	Other   string // a pattern for the text that may stand in place of the mapping
 }
 
 // Form is one of the mappings that a root or a mount may be.
@@ -34,7 +34,7 @@ type Form struct {
 	Keys []Key // the first tells the forms apart
 }
 
-// typeNames are the names of the types in the reference.
+// typeNames lists the names of the types in the reference.
 var typeNames = [...]string{
 	tSection: "section", tText: "text", tName: "name", tExtends: "profile", tVersion: "version", tBool: "bool",
 	tWord: "word", tInt: "integer", tNumber: "number", tSize: "size", tDuration: "time", tOffset: "offset",
@@ -111,7 +111,7 @@ type Scalar struct {
 	key  *key[Profile]
 }
 
-// Scalars yields every such key, in the canonical order.
+// Scalars yields every key that holds one value, in the canonical order.
 func Scalars(yield func(Scalar) bool) {
 	more := true
 	eachScalar(func(section string, k *key[Profile]) {
@@ -119,10 +119,10 @@ func Scalars(yield func(Scalar) bool) {
 	})
 }
 
-// At returns a pointer to the field of p.
+// At returns a pointer to the key's field in p.
 func (s Scalar) At(p *Profile) any { return s.key.at(p) }
 
-// Text returns the value in p as a file would contain it, or the default if p sets no value.
+// Text returns the value in p as a file would contain it. If p sets no value, it returns the default.
 func (s Scalar) Text(p *Profile) string {
 	text, unset := s.key.value(s.key.at(p))
 	if unset && s.key.typ != tNamespace {

@@ -7,15 +7,16 @@ import (
 	"unicode/utf8"
 )
 
-// Error is one thing that is wrong with a profile.
+// Error describes one thing that is wrong with a profile.
 type Error struct {
 	Pos  Pos
 	Msg  string // "mounts[3]: unknown key \"mdoe\""
 	Hint string // what to do about it: "did you mean \"mode\"?"
-	Line string // the offending line of the file; "" where there is none
+	Line string // the offending line of the file; "" if there is none
 }
 
-// Error is the message with its place in front and, below it, the offending line with a mark under the column.
+// Error returns the message, preceded by its place. Below the message stand the offending line and a mark under the
+// column.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if at := e.Pos.String(); at != "" {
@@ -47,7 +48,7 @@ func (e Errors) Error() string {
 	return b.String()
 }
 
-// Unwrap gives errors.As the single errors.
+// Unwrap returns the single errors, so that errors.As finds each of them.
 func (e Errors) Unwrap() []error {
 	all := make([]error, len(e))
 	for i, x := range e {
@@ -64,7 +65,7 @@ func (e Errors) err() error {
 	return e
 }
 
-// String is file:line:col, the flag's spelling for a flag, and "" for a built-in default.
+// String returns file:line:col. For a flag it returns the flag as it was written, and for a built-in default "".
 func (p Pos) String() string {
 	if p.Flag != "" {
 		return p.Flag
@@ -72,7 +73,7 @@ func (p Pos) String() string {
 	return p.at(p.Col)
 }
 
-// Short is String without the column.
+// Short returns what String returns, without the column.
 func (p Pos) Short() string {
 	if p.Flag != "" {
 		return p.Flag
@@ -91,7 +92,7 @@ func (p Pos) at(col int) string {
 	return s
 }
 
-// maxExcerpt is how many characters of an offending line are shown.
+// maxExcerpt is how many characters of an offending line an error shows.
 const maxExcerpt = 160
 
 func writeExcerpt(b *strings.Builder, line string, col int) {
@@ -116,8 +117,8 @@ func writeExcerpt(b *strings.Builder, line string, col int) {
 	b.WriteByte('^')
 }
 
-// printable escapes what a terminal would obey: control characters, bidirectional overrides, invalid UTF-8
-// (CVE-2023-28101 was a permission prompt that its subject could rewrite).
+// printable escapes everything that a terminal would obey: control characters, bidirectional overrides and invalid
+// UTF-8. In CVE-2023-28101 such characters let an application rewrite the permission prompt about itself.
 func printable(s string) string {
 	plain := true
 	for _, r := range s {
@@ -144,7 +145,7 @@ func printable(s string) string {
 	return b.String()
 }
 
-// Quote is s in double quotes, shortened if it is long.
+// Quote returns s in double quotes. It shortens s if s is long.
 func Quote(s string) string {
 	const most = 80
 	if len(s) > most {
@@ -153,9 +154,9 @@ func Quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// suggest returns the candidate that was probably meant by name, or "".
+// suggest returns the candidate that the user probably meant by name, or "" if no candidate is similar.
 func suggest(name string, candidates []string) string {
-	const longest = 40 // what is longer is no misspelt word
+	const longest = 40 // a longer text is no misspelt word
 	if len(name) > longest {
 		return ""
 	}
@@ -171,7 +172,7 @@ func suggest(name string, candidates []string) string {
 	return best
 }
 
-// didYouMean is the hint for suggest, or "".
+// didYouMean returns a hint that names the candidate found by suggest, or "" if suggest finds none.
 func didYouMean(name string, candidates []string) string {
 	if s := suggest(name, candidates); s != "" {
 		return "did you mean " + Quote(s) + "?"

@@ -11,12 +11,12 @@ type Flag struct {
 	Name  string // without --
 	Arg   string // "PATH[:TARGET]"; "" for a flag without a value
 	Doc   string
-	Key   string // the key that it sets: "limits.memory"; "" for a part of one, or of several
-	Short string // its letter; "" for none
-	For   string // the flag for which it is another tool's word; such a flag is in no help text
+	Key   string // the key that it sets: "limits.memory"; "" if it sets only a part of a key, or several keys
+	Short string // its one-letter form; "" for none
+	For   string // the flag of which this is another tool's name; help texts leave such a flag out
 }
 
-// CommandLine is the File of a position that is a flag.
+// CommandLine is the File of a position that stands for a flag.
 const CommandLine = "command line"
 
 // setter reads the value of a flag into a profile.
@@ -25,7 +25,7 @@ type setter struct {
 	set  func(p *Profile, value string, at Pos) *fault
 }
 
-// setters are the flags whose key and its type do not say it all.
+// setters are the flags whose meaning does not follow from their key and its type.
 var setters = [...]setter{
 	{"rw", func(p *Profile, v string, at Pos) *fault { return bindFlag(p, v, at, true) }},
 	{"ro", func(p *Profile, v string, at Pos) *fault { return bindFlag(p, v, at, false) }},
@@ -35,11 +35,11 @@ var setters = [...]setter{
 	{"cap-drop", capDropFlag},
 }
 
-// more are the flags that are no twin of one key.
+// more lists the flags that are not the twin of a single key.
 var more = [...]Flag{
 	{Name: "remove", Arg: "SECTION=VALUE", Doc: "take away what a profile lists"},
 
-	// Words of other tools that mean the same here.
+	// The flags below have other tools' names and mean the same here.
 	{Name: "network", Arg: "none|host|PATH", Key: "network", For: "net"},
 	{Name: "volume", Arg: "SOURCE:TARGET[:ro]", Key: "mounts", For: "rw"},
 	{Name: "cap-add", Arg: "NAME", Key: "capabilities.keep", For: "cap"},
@@ -52,7 +52,7 @@ var more = [...]Flag{
 	{Name: "chdir", Arg: "PATH", Key: "process.workdir", For: "workdir"},
 }
 
-// shortOf is the letter of a flag, as other tools have it; "" for none.
+// shortOf returns the one-letter form that other tools give a flag, or "" for none.
 func shortOf(name string) string {
 	switch name {
 	case "env":
@@ -63,7 +63,7 @@ func shortOf(name string) string {
 	return ""
 }
 
-// AllFlags yields the flags in the order of the language, and after them those that are no key's.
+// AllFlags yields the flags in the order of the language, and then the flags that belong to no single key.
 func AllFlags(yield func(Flag) bool) {
 	if flagsOf(language, "", yield) {
 		for i := range more {
@@ -74,7 +74,7 @@ func AllFlags(yield func(Flag) bool) {
 	}
 }
 
-// flagsOf yields the flags of keys; path is the section that they are in. It returns false if yield did.
+// flagsOf yields the flags of keys. path is the section that contains the keys. flagsOf returns false if yield did.
 func flagsOf[T any](keys []key[T], path string, yield func(Flag) bool) bool {
 	for i := range keys {
 		k := &keys[i]
@@ -101,7 +101,7 @@ func flagsOf[T any](keys []key[T], path string, yield func(Flag) bool) bool {
 	return true
 }
 
-// Flags lists the flags that AllFlags yields, without the words of other tools.
+// Flags lists the flags that AllFlags yields, without other tools' names.
 func Flags() []Flag {
 	out := make([]Flag, 0, 64)
 	AllFlags(func(f Flag) bool {
@@ -113,8 +113,8 @@ func Flags() []Flag {
 	return out
 }
 
-// FromFlag adds to a profile what a flag says; such a profile is merged over the others as the last. The value of a
-// flag without one is "" or "true". The error is an *Error.
+// FromFlag adds to a profile what a flag says. The caller merges this profile over all others, as the last. For a
+// flag without a value, pass "" or "true". The error is an *Error.
 func FromFlag(over *Profile, name, value string) error {
 	var f Flag
 	AllFlags(func(x Flag) bool {
@@ -146,7 +146,7 @@ func (f *Flag) apply(over *Profile, value string, at Pos) *fault {
 		return bad("invalid UTF-8", "a profile could not say this")
 	}
 	name := f.Name
-	for range 2 { // by its own name, or by that of the flag for which it is another word
+	for range 2 { // by its own name, or by the name of the flag that it stands for
 		if i := slices.IndexFunc(setters[:], func(s setter) bool { return s.name == name }); i >= 0 {
 			return setters[i].set(over, value, at)
 		}
@@ -181,7 +181,8 @@ func setKey(p *Profile, path, value string, at Pos) *fault {
 	return nil
 }
 
-// addTo appends to a list. A list of endpoints is a network mode by itself, and all lists without places share one.
+// addTo appends to a list. A list of endpoints also sets the network mode. If the items of a list have no positions
+// of their own, addTo records one position for the whole list.
 func (p *Profile) addTo(k *key[Profile], path, value string, at Pos) *fault {
 	if f := k.add(k.at(p), value, at); f != nil {
 		return f
@@ -218,7 +219,7 @@ func findKey(path string) *key[Profile] {
 	return nil
 }
 
-// setRootKey sets a key that the root section of a directory has; the other kinds have no more.
+// setRootKey sets a key of the form of root that names a directory. The other forms have no further keys.
 func setRootKey(p *Profile, name, value string, at Pos) *fault {
 	for _, f := range rootForms {
 		if f.kind != string(RootDir) {

@@ -6,9 +6,9 @@ import (
 	"cordon/policy/yaml"
 )
 
-// What the values of the flags mean whose key and its type do not say it all.
+// This file reads the values of flags whose meaning does not follow from their key and its type.
 
-// cutColon splits PATH:REST; a colon within the path is written \:.
+// cutColon splits PATH:REST at the first colon. A colon within the path is written \:.
 func cutColon(s string) (path, rest string, found bool) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -66,7 +66,7 @@ func tmpfsFlag(p *Profile, v string, at Pos) *fault {
 	return p.addMount(m)
 }
 
-// mountFlag reads an item of mounts: as a file has it.
+// mountFlag reads an item of mounts:, written as in a file.
 func mountFlag(p *Profile, v string, at Pos) *fault {
 	d, f := flow(v)
 	if f != nil {
@@ -94,7 +94,7 @@ func flow(v string) (*decoder, *fault) {
 }
 
 func rootFlag(p *Profile, v string, at Pos) *fault {
-	r := Root{Write: p.Root.Write, Overlay: p.Root.Overlay, Enter: p.Root.Enter} // from flags before it
+	r := Root{Write: p.Root.Write, Overlay: p.Root.Overlay, Enter: p.Root.Enter} // values of flags that came earlier
 	switch v {
 	case "host":
 		r.Kind = RootHost
@@ -111,7 +111,7 @@ func rootFlag(p *Profile, v string, at Pos) *fault {
 	return nil
 }
 
-// netFlag sets network and the namespace that goes with it.
+// netFlag sets the network, and the network namespace that belongs to it.
 func netFlag(p *Profile, v string, at Pos) *fault {
 	net, ns := NetworkNone, Namespace{}
 	switch {

@@ -7,8 +7,9 @@ import (
 	"cordon/policy/yaml"
 )
 
-// Format rewrites a profile in canonical form: keys in the language's order, uniform spacing, comments kept. It is
-// idempotent. The file must be YAML; whether it is a valid profile is Parse's matter.
+// Format rewrites a profile in canonical form: keys in the language's order, uniform spacing, all comments kept.
+// Formatting a second time changes nothing. The file must be YAML. Format does not check whether it is a valid
+// profile; Parse does.
 func Format(file string, data []byte) ([]byte, error) {
 	doc, err := readYAML(file, data)
 	if err != nil {
@@ -41,7 +42,8 @@ func sameAs(d *yaml.Document, file string, out []byte) *Error {
 	return nil
 }
 
-// quotedAnew finds a path or name without quotes that has some in the other tree: an error would become a value.
+// quotedAnew finds a path or a name that has no quotes in a and has quotes in b. Formatting would turn this error
+// into a value.
 func quotedAnew(a, b *yaml.Node) *yaml.Node {
 	if a == nil {
 		return nil
@@ -62,7 +64,7 @@ func quotedAnew(a, b *yaml.Node) *yaml.Node {
 	return nil
 }
 
-// sortTop puts the keys of every mapping in the order of the table.
+// sortTop sorts the keys of every mapping in the order of the table.
 func sortTop(root *yaml.Node) {
 	sortKeys(root, keyNames(language))
 	for _, it := range root.Items {
@@ -104,7 +106,7 @@ func sortRules(section *yaml.Node) {
 // rulePlace returns the position of a key in a rule: the call comes first.
 func rulePlace(key string) int { return slices.Index([]string{"else", "quiet"}, key) }
 
-// sortForm puts the keys of a mapping in the order of the form that it is written in.
+// sortForm sorts the keys of a mapping in the order of the form that the mapping has.
 func sortForm[T any](n *yaml.Node, forms []form[T]) {
 	for i := range forms {
 		if slices.ContainsFunc(n.Items, func(it *yaml.Item) bool { return it.Key != nil && it.Key.Text == forms[i].keys[0].name }) {
@@ -127,7 +129,7 @@ func sortKeys(n *yaml.Node, names []string) {
 	slices.SortStableFunc(n.Items, func(a, b *yaml.Item) int { return rank(a) - rank(b) })
 }
 
-// unflow writes a file that is one pair of braces as a block.
+// unflow makes the printer write the top of a file as a block, even if the file is a single pair of braces.
 func unflow(root *yaml.Node) {
 	root.Flow = false
 	for _, it := range root.Items {
@@ -144,7 +146,7 @@ func readYAML(file string, data []byte) (*yaml.Document, *Error) {
 	return doc, nil
 }
 
-// located is an error of YAML as one of a profile.
+// located turns an error of package yaml into an error of a profile.
 func located(e *yaml.Error) *Error {
 	return &Error{Pos: Pos{File: e.File, Line: e.Line, Col: e.Col}, Msg: e.Msg, Hint: e.Hint, Line: e.Text}
 }
@@ -153,7 +155,7 @@ func errorAt(doc *yaml.Document, line, col int, msg, hint string) *Error {
 	return located(doc.ErrorAt(line, col, msg, hint))
 }
 
-// JSON writes a profile in YAML as JSON, its keys in their order.
+// JSON writes a profile in YAML as JSON, with its keys in the same order.
 func JSON(file string, data []byte) ([]byte, error) {
 	doc, err := readYAML(file, data)
 	if err != nil {

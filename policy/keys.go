@@ -1,7 +1,7 @@
 package policy
 
-// The language is one table: decoding, formatting, showing, suggestions, flags, the reference and the JSON Schema are
-// all driven by it. Nothing in it is computed at start-up.
+// The language is one table. It drives the decoding, formatting and display of profiles, the suggestions, the flags,
+// the reference and the JSON Schema. Nothing in it is computed at start-up.
 
 // typ is the type of a value.
 type typ uint8
@@ -13,12 +13,12 @@ const (
 	tExtends               // a profile's name, or a file with a slash
 	tVersion               // 1
 	tBool                  // true, false
-	tWord                  // one of the words of the key
+	tWord                  // one of the key's words
 	tInt                   // a whole number in the key's range
 	tNumber                // a positive number
 	tSize                  // bytes
 	tDuration              // a time span
-	tOffset                // a time span, may be negative
+	tOffset                // a time span, which may be negative
 	tPerm                  // octal permission bits, quoted
 	tID                    // a uid or gid, or keep
 	tPath                  // a path in the sandbox
@@ -27,14 +27,14 @@ const (
 	tLink                  // text of a symbolic link
 	tContent               // text of a file
 	tHostname              // a host name
-	tNamespace             // new, host or a path to join
+	tNamespace             // new, host, or a path to join
 	tTime                  // new, host, a path to join, or offsets
 	tPattern               // a path, or a glob
-	tEnvPattern            // a variable's name, or a prefix and *
+	tEnvPattern            // a variable's name, or a prefix followed by *
 	tEnvName               // a variable's name
 	tCapability            // a capability's name
 	tArch                  // native, or an architecture's name
-	tCall                  // a system call's name or a group's, with @
+	tCall                  // the name of a system call, or @ and the name of a group
 	tAction                // allow, errno(NAME), kill, log
 	tRule                  // a system call and its condition
 	tEndpoint              // host:port
@@ -42,7 +42,7 @@ const (
 	tRlimitName            // an rlimit's name
 	tCPUSet                // numbers of processors
 	tCgroup                // a place in the cgroup tree
-	tIOMax                 // what is done per second to a device
+	tIOMax                 // how much may be read or written on a device per second
 	tMount                 // one of the forms of a mount
 	tLayer                 // a layer's name
 )
@@ -52,22 +52,22 @@ type spec struct {
 	name     string
 	typ      typ
 	list     bool     // a list of typ
-	dict     typ      // not 0: a mapping from names of this type to typ
+	dict     typ      // not 0: the key is a mapping from names of this type to typ
 	words    []string // tWord: the words; the first is the zero value
-	min, max int64    // tInt, and the least of a tSize
+	min, max int64    // the range of a tInt; min is also the least value of a tSize
 	doc      string   // one sentence
-	def      string   // what holds where the key is not given
+	def      string   // what holds if the file does not contain the key
 	example  string
-	flags    []flag // its twins on the command line, the one for all of it last
-	twin     string // the twin that another key has brought along, without --
-	apart    string // why it has no twin
+	flags    []flag // its twins on the command line; the last one can say all that the key can
+	twin     string // the twin, without --, that another key already has
+	apart    string // why the key has no twin
 }
 
-// flag is the twin of a key. What its value means is the key's type, or a function in flags.go.
+// flag is the twin of a key. The key's type says what the flag's value means, or a function in flags.go does.
 type flag struct {
 	name string // without --
-	arg  string // what stands for the value in a help text; "" for a flag without one
-	doc  string // a few words, beside the key's sentence
+	arg  string // how a help text shows the value; "" for a flag without a value
+	doc  string // a few words, in addition to the key's sentence
 }
 
 // key is a key of a mapping that is decoded into a T. at returns a pointer to the field. at is nil if the key only
@@ -75,17 +75,17 @@ type flag struct {
 type key[T any] struct {
 	spec
 	at   func(*T) any
-	keys []key[T] // of a section
+	keys []key[T] // the keys of a section
 }
 
-// form is one of the shapes that a mapping may take; its first key tells them apart.
+// form is one of the shapes that a mapping may take. Its first key tells the forms apart.
 type form[T any] struct {
 	kind string
 	doc  string
 	keys []key[T]
 }
 
-// words of the scalars that are words; the first of each is the Go zero value.
+// These lists are the words of the keys whose value is a word. The first word of each list is the zero value in Go.
 var (
 	boolWords     = []string{"false", "true"}
 	modeWords     = []string{"ro", "rw"}

@@ -1,6 +1,6 @@
 package policy
 
-// The keys of the sections.
+// This file has the keys of the sections.
 
 var namespaceKeys = []key[Profile]{
 	{spec: spec{name: "user", typ: tNamespace, def: "new", example: "new", twin: "ns",

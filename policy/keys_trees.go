@@ -1,6 +1,6 @@
 package policy
 
-// The keys of root: and mounts:, each in the forms that a mapping may take.
+// This file has the keys of root: and mounts:, for each form that the mapping may take.
 
 var rootForms = []form[Root]{
 	{kind: string(RootHost), doc: "the host's own tree, read-only with all its mounts", keys: []key[Root]{

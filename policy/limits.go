@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// rlimitNames are the resources of getrlimit(2), sorted; their numbers differ between architectures.
+// rlimitNames lists the resources of getrlimit(2), sorted by name, because their numbers differ between
+// architectures.
 var rlimitNames = [...]string{
 	"as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
 	"rttime", "sigpending", "stack",
@@ -21,7 +22,7 @@ func checkRlimitName(s string) *fault {
 	return bad(Quote(s)+" is not an rlimit", didYouMean(s, rlimitNames[:]))
 }
 
-// checkRlimit refuses values that the kernel accepts and ignores.
+// checkRlimit refuses values that the kernel accepts but does not apply as they say.
 func checkRlimit(name string, n uint64) *fault {
 	switch {
 	case name == "rss" && n != Unlimited:
@@ -34,7 +35,7 @@ func checkRlimit(name string, n uint64) *fault {
 	return nil
 }
 
-// rlimitIn returns the unit of an rlimit: bytes, seconds, microseconds, or plain numbers.
+// rlimitIn returns the unit of an rlimit: bytes, seconds or microseconds. For a plain number it returns false and 0.
 func rlimitIn(name string) (bytes bool, clock time.Duration) {
 	switch name {
 	case "as", "core", "data", "fsize", "memlock", "msgqueue", "rss", "stack":
@@ -78,7 +79,7 @@ func rlimitOf(name, s string) (uint64, *fault) {
 	return uint64(d / clock), f
 }
 
-// Text is the value as a profile has it.
+// Text returns the value as a profile contains it.
 func (r Rlimit) Text() string { return formatRlimit(r) }
 
 func formatRlimit(r Rlimit) string {
@@ -91,7 +92,7 @@ func formatRlimit(r Rlimit) string {
 	return strconv.FormatUint(r.Value, 10)
 }
 
-// setSorted replaces the item of the same key or inserts x, keeping the list sorted by key.
+// setSorted replaces the item with the key of x, or inserts x. The list stays sorted by key.
 func setSorted[T any, K cmp.Ordered](list []T, x T, key func(*T) K) []T {
 	i, found := slices.BinarySearchFunc(list, key(&x), func(y T, k K) int { return cmp.Compare(key(&y), k) })
 	if found {
@@ -105,10 +106,10 @@ func rlimitKey(r *Rlimit) string  { return r.Name }
 func hugetlbKey(h *Hugetlb) int64 { return h.PageSize }
 func ioMaxKey(m *IOMax) string    { return m.Path }
 
-// minMemory is a page: the kernel rounds down to whole ones.
+// minMemory is one page, because the kernel rounds down to whole pages.
 const minMemory = 4096
 
-// checkCPUSet accepts the kernel's spelling of a list of processors: numbers and ranges, with commas between them.
+// checkCPUSet accepts a list of processors as the kernel spells it: numbers and ranges, separated by commas.
 func checkCPUSet(s string) *fault {
 	const most = 8191 // CONFIG_NR_CPUS is 8192 at most
 	for part := range strings.SplitSeq(s, ",") {
@@ -130,7 +131,7 @@ func checkCPUSet(s string) *fault {
 	return nil
 }
 
-// checkCgroup accepts what Limits.Cgroup may be.
+// checkCgroup accepts every value that Limits.Cgroup may have.
 func checkCgroup(s string) *fault {
 	name, slice := strings.CutSuffix(s, ".slice")
 	switch {
@@ -148,7 +149,7 @@ func checkCgroup(s string) *fault {
 	return checkPath(s)
 }
 
-// checkSlice accepts the name of a slice, whose dashes are levels: systemd.slice(5).
+// checkSlice accepts the name of a slice. Dashes in the name separate levels: systemd.slice(5).
 func checkSlice(s, name string) *fault {
 	ok := len(s) <= 255 && !strings.Contains("-"+name+"-", "--")
 	for i := 0; ok && i < len(name); i++ {
@@ -172,7 +173,7 @@ func parsePageSize(s string) (int64, *fault) {
 
 var ioKeys = [...]string{"rbps", "wbps", "riops", "wiops"}
 
-// fields are the bounds in the order of ioKeys.
+// fields returns pointers to the bounds, in the order of ioKeys.
 func (m *IOMax) fields() [4]*int64 {
 	return [...]*int64{&m.ReadBytes, &m.WriteBytes, &m.Reads, &m.Writes}
 }
@@ -192,7 +193,7 @@ func parseIOMax(path, s string) (IOMax, *fault) {
 			return m, bad(Quote(key)+" is not known here", hint)
 		}
 		n, f := parseSize(value)
-		if i >= 2 { // operations are only counted
+		if i >= 2 { // operations have no unit
 			n, f = parseInt(value, 1, 1<<31-1)
 		}
 		switch {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// Merge merges the profile over into base. A scalar that over sets replaces base's; lists are appended; maps are merged
-// by key; what over removes is first removed from base. Merge changes neither argument.
+// Merge merges the profile over into base. A scalar that over sets replaces base's scalar. Lists are appended, and
+// maps are merged by key. Merge first removes from base what over removes. It changes neither argument.
 //
-// A scalar is set if it has a Source or is not its zero value. A removal applies only to base, never to over itself. A
-// removal that matches nothing is kept, so that Validate can report it or a further base can match it.
+// A scalar counts as set if it has a Source or is not its zero value. A removal applies only to base, never to over
+// itself. Merge keeps a removal that matches nothing, so that Validate can report it or a further base can match it.
 func Merge(base, over *Profile) *Profile {
 	p := *base
 	p.Sources = nil
@@ -54,10 +54,11 @@ func eachScalar(f func(section string, k *key[Profile])) {
 	}
 }
 
-// isScalar is false for sections and lists, and for root, landlock and network, which have a merging of their own.
+// isScalar reports whether the key holds one value. It is false for lists and for sections, which include root,
+// landlock and network.
 func (k *spec) isScalar() bool { return k.typ != tSection && k.dict == 0 && !k.list }
 
-// has says whether a scalar was set.
+// has reports whether a scalar was set.
 func (p *Profile) has(section, name string) bool {
 	for i := range p.Sources {
 		path := p.Sources[i].Path
@@ -71,7 +72,7 @@ func (p *Profile) has(section, name string) bool {
 	return false
 }
 
-// unset says whether the field that ptr points to is its zero value.
+// unset reports whether the field that ptr points to has its zero value.
 func unset(ptr any) bool {
 	switch p := ptr.(type) {
 	case *int:
@@ -110,10 +111,12 @@ func unset(ptr any) bool {
 	return true
 }
 
-// namesTree says whether a root section says which tree it is; one made from flags may only add to it.
+// namesTree reports whether a root section says which tree it is. A section that was made from flags may only add to
+// a tree.
 func (p *Profile) namesTree() bool { return p.Root.Kind != RootEmpty || p.has("", "root") }
 
-// mergeRoot replaces the whole section; what only flags say is laid over it.
+// mergeRoot replaces the whole section if over names a tree. Otherwise it only sets the fields that over sets.
+// set.
 func (p *Profile) mergeRoot(over *Profile) {
 	if over.namesTree() {
 		p.Root = over.Root
@@ -158,7 +161,7 @@ func (p *Profile) mergeMaps(over *Profile) {
 	p.Limits.Hugetlb = mergeInto(p.Limits.Hugetlb, over.Limits.Hugetlb, hugetlbKey)
 }
 
-// mergeInto sets each of over in a copy of base.
+// mergeInto returns base with every item of over set in it. It changes a copy of base.
 func mergeInto[T any, K cmp.Ordered](base, over []T, key func(*T) K) []T {
 	if len(over) == 0 {
 		return base
@@ -170,7 +173,7 @@ func mergeInto[T any, K cmp.Ordered](base, over []T, key func(*T) K) []T {
 	return base
 }
 
-// setVar replaces a variable in its place or appends it.
+// setVar replaces the variable of the same name in its place, or appends v.
 func setVar(list []EnvVar, v EnvVar) []EnvVar {
 	if i := slices.IndexFunc(list, func(x EnvVar) bool { return x.Name == v.Name }); i >= 0 {
 		list[i] = v
@@ -179,7 +182,7 @@ func setVar(list []EnvVar, v EnvVar) []EnvVar {
 	return append(list, v)
 }
 
-// concat returns a followed by b, in new memory unless one of them is empty.
+// concat returns a followed by b. The result is in new memory, unless a or b is empty.
 func concat[T any](a, b []T) []T {
 	switch {
 	case len(b) == 0:
@@ -211,7 +214,7 @@ func (p *Profile) mergeLandlock(over *Profile) {
 	l.Scope = concatOpt(l.Scope, o.Scope)
 }
 
-// mergeNetwork takes the later word; two lists of endpoints append.
+// mergeNetwork replaces base's mode with over's mode. If both are lists of endpoints, it appends over's list.
 func (p *Profile) mergeNetwork(over *Profile) {
 	o := over.Network
 	if o.Mode == NetworkNone && len(o.Allow) == 0 && !over.has("", "network") {
@@ -223,7 +226,8 @@ func (p *Profile) mergeNetwork(over *Profile) {
 	p.Network = o
 }
 
-// mergeSources is the union of both, sorted; over wins. What a new root section or a removal took away has none.
+// mergeSources returns the sources of base and over, sorted by path. If both have a path, over wins. It leaves out
+// the sources of values that a new root section or a removal took away.
 func mergeSources(base, over, merged *Profile) []Source {
 	if len(over.Sources) == 0 && len(over.Remove) == 0 {
 		return base.Sources
@@ -246,7 +250,7 @@ func mergeSources(base, over, merged *Profile) []Source {
 		}
 	}
 	if len(out) == 0 {
-		return nil // as of a profile that sets no scalar
+		return nil // as in a profile that sets no scalar
 	}
 	return out
 }
@@ -258,11 +262,11 @@ func stale(path string, over, merged *Profile) bool {
 	return len(over.Remove) > 0 && merged.removedLimit(path)
 }
 
-// maxProfiles is how many profiles one may extend, directly or not.
+// maxProfiles is how many profiles a profile may extend, directly or indirectly.
 const maxProfiles = 64
 
-// Extend loads the profiles that p extends, and those that they extend in turn. It merges each once, in the given
-// order, and then p over them. The result extends nothing. load reads one profile by its name.
+// Extend loads the profiles that p extends, and the profiles that those extend in turn. It merges each profile once,
+// in the given order, and then p over them. The result extends nothing. load reads one profile by its name.
 func Extend(p *Profile, load func(name string) (*Profile, error)) (*Profile, error) {
 	e := extender{load: load}
 	if err := e.add(p); err != nil {
@@ -321,7 +325,8 @@ func (e *extender) fail(p *Profile, msg, hint string) error {
 	return Errors{{Pos: p.Source("extends"), Msg: msg, Hint: hint}}
 }
 
-// wrap gives the error of a load the place that asked for it; the errors within the loaded file have their own.
+// wrap adds to an error of load the place that asked for the profile. Errors within the loaded file keep their own
+// places.
 func (e *extender) wrap(p *Profile, name string, err error) error {
 	var inside Errors
 	if errors.As(err, &inside) {

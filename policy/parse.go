@@ -10,8 +10,9 @@ import (
 	"cordon/policy/yaml"
 )
 
-// Parse reads one profile. Its errors are an Errors that holds everything wrong with the file; the profile is nil then.
-// Nothing is inherited yet: see Extend. Names that depend on other sections are checked by Validate.
+// Parse reads one profile. If anything is wrong with the file, the profile is nil and the error is an Errors with
+// everything that is wrong. Parse does not merge the profiles that the file extends: see Extend. Validate checks
+// names that depend on other sections.
 func Parse(file string, data []byte) (*Profile, error) {
 	doc, err := readYAML(file, data)
 	if err != nil {
@@ -33,10 +34,10 @@ func (e Errors) sort() {
 	})
 }
 
-// maxErrors is how many errors of one file are shown.
+// maxErrors is how many errors of one file Parse returns.
 const maxErrors = 50
 
-// decoder reads a tree into p by the table of keys.
+// decoder reads a tree into p. The table of keys tells it how.
 type decoder struct {
 	doc  *yaml.Document
 	p    *Profile
@@ -113,7 +114,8 @@ func decodeKey[T any](d *decoder, it *yaml.Item, k *key[T], t *T, path string) {
 	d.value(it.Val, &k.spec, ptr, path)
 }
 
-// eachEntry calls f for every entry of a mapping whose key is new.
+// eachEntry calls f for every entry of a mapping. It reports a missing, ambiguous or repeated key as an error and
+// skips it.
 func (d *decoder) eachEntry(n *yaml.Node, path string, f func(*yaml.Item)) {
 	seen := make(map[string]int, len(n.Items))
 	for _, it := range n.Items {
@@ -147,7 +149,7 @@ func (d *decoder) unknownKey(n *yaml.Node, path string, names []string) {
 	d.fail(n, path, "unknown key "+Quote(n.Text), hint)
 }
 
-// elsewhere is a hint for a key that belongs to another section.
+// elsewhere returns a hint for a key that belongs to another section, or "".
 func elsewhere(name, path string) string {
 	for _, k := range language {
 		if k.name == name {
@@ -177,7 +179,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// wants complains about a value of another kind.
+// wants reports whether n is of the wanted kind. If it is not, wants adds an error.
 func (d *decoder) wants(n *yaml.Node, kind yaml.NodeKind, path string) bool {
 	if n.Kind == kind {
 		return true
@@ -246,7 +248,7 @@ func (d *decoder) list(n *yaml.Node, k *spec, ptr any, path string) {
 	}
 }
 
-// items reads the texts of a list.
+// items reads the texts of a list and makes an item of each. It skips items that are removals.
 func items[T any](d *decoder, n *yaml.Node, k *spec, path string, make func(string, Pos) T) []T {
 	if !d.wants(n, yaml.SeqNode, path) {
 		return nil
@@ -284,7 +286,7 @@ func (d *decoder) scalar(n *yaml.Node, k *spec, ptr any, path string) {
 	d.set(path, n)
 }
 
-// single is the text of a scalar that YAML takes for what the key wants.
+// single returns the text of a scalar, if YAML reads the scalar as the type that the key wants.
 func (d *decoder) single(n *yaml.Node, k *spec, path string) (string, bool) {
 	if n.Kind != yaml.ScalarNode {
 		return "", d.wants(n, yaml.ScalarNode, path)
@@ -293,7 +295,7 @@ func (d *decoder) single(n *yaml.Node, k *spec, path string) (string, bool) {
 		return "", false
 	}
 	if n.Scalar == yaml.OddScalar && n.Style == 0 && slices.Contains(k.words, n.Text) {
-		return n.Text, true // off, where it is one of the key's words
+		return n.Text, true // a word such as off, if it is one of the key's words
 	}
 	switch k.typ {
 	case tVersion, tInt:
@@ -375,7 +377,7 @@ func (p *Profile) source(path string) (Pos, bool) {
 	return p.Sources[i].Pos, true
 }
 
-// odd refuses a word that readers of YAML take for different things.
+// odd refuses a word that different readers of YAML understand differently.
 func (d *decoder) odd(n *yaml.Node, path string) {
 	if n.Text == "=" {
 		d.fail(n, path, "= is no text to some readers of YAML", `write "="`)
@@ -385,8 +387,9 @@ func (d *decoder) odd(n *yaml.Node, path string) {
 		"write "+Quote(n.Text)+" if it is text; a number in plain decimal, true or false")
 }
 
-// wholly refuses a scalar without quotes that may contain more or less than its writer thinks. A blank or a comma in a
-// path belongs to the next entry if the writer forgot a ':' or a bracket, and " #x" after the path may belong to it.
+// wholly refuses a scalar without quotes that may contain more or less than its writer thinks. If the writer forgot a
+// ':' or a bracket, a blank or a comma in a path belongs to the next entry. If " #x" follows the path, it may belong
+// to the path.
 func (d *decoder) wholly(n *yaml.Node, t typ, path string) bool {
 	long := n.Folded && !slices.Contains(wordy[:], t)
 	if n.Kind != yaml.ScalarNode || n.Style != 0 || !long && !slices.Contains(opaque[:], t) {
@@ -407,8 +410,8 @@ func (d *decoder) wholly(n *yaml.Node, t typ, path string) bool {
 	return false
 }
 
-// wordy are the types whose values may hold blanks.
+// wordy lists the types whose values may contain blanks.
 var wordy = [...]typ{tText, tContent, tRule, tAction, tIOMax}
 
-// opaque are the types of which almost any text is a value, so that a mistake is one, too.
+// opaque lists the types that accept almost any text, so that they would also accept a mistake.
 var opaque = [...]typ{tPath, tSource, tUpper, tLink, tPattern, tExtends, tEnvPattern, tEnvName}

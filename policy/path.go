@@ -6,11 +6,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxPath is PATH_MAX without the NUL that ends a path, in bytes.
+// maxPath is PATH_MAX in bytes, without the NUL that ends a path.
 const maxPath = 4095
 
-// checkPath accepts what every path of a profile must be: absolute, or below the working directory or the home
-// directory, and without "..", which would make its meaning depend on what it passes through.
+// checkPath accepts only what every path of a profile must be: absolute, or below the working directory or the home
+// directory. It refuses "..", because the meaning of ".." depends on the links that the path passes through.
 func checkPath(s string) *fault {
 	if f := checkPathText(s); f != nil {
 		return f
@@ -49,7 +49,7 @@ func checkPathText(s string) *fault {
 	return nil
 }
 
-// cleanPath drops what does not matter: trailing and doubled slashes, inner dots.
+// cleanPath removes what does not change the meaning: trailing and doubled slashes, and inner dots.
 func cleanPath(s string) string {
 	if s == "." || s == "./" || s == "~" || path.Clean(s) == s && s[0] == '/' {
 		return strings.TrimSuffix(s, "/") + rootSlash(s)
@@ -73,7 +73,7 @@ func rootSlash(s string) string {
 	return ""
 }
 
-// checkPattern accepts a path that may hold globs: * ? [abc] within a name, and ** in front.
+// checkPattern accepts a path that may contain wildcards: * ? [abc] within a name, and **/ at the beginning.
 func checkPattern(s string) *fault {
 	if f := checkPathText(s); f != nil {
 		return f
@@ -99,7 +99,7 @@ func checkPattern(s string) *fault {
 	return checkMeaning(s)
 }
 
-// checkMeaning refuses patterns that have a meaning in other pattern languages, but here would match nothing or
+// checkMeaning refuses patterns that mean something in other pattern languages, but here would match nothing or
 // something else.
 func checkMeaning(s string) *fault {
 	for name := range strings.SplitSeq(s, "/") {
@@ -107,7 +107,7 @@ func checkMeaning(s string) *fault {
 			return bad(Quote(s)+": a blank at the end of a name", "leave it out, or write [ ] if it is meant")
 		}
 	}
-	depth := -1 // where a brace was opened
+	depth := -1 // where a brace is open
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
 		case '\\':
@@ -117,7 +117,7 @@ func checkMeaning(s string) *fault {
 			if f != nil {
 				return f
 			}
-			i = end // in a class a brace is a character
+			i = end // within a class a brace is an ordinary character
 		case '{':
 			depth = i
 		case '}':
@@ -129,7 +129,7 @@ func checkMeaning(s string) *fault {
 	return nil
 }
 
-// Beneath returns the part of a path below dir; ok is false if the path is not below dir.
+// Beneath returns the part of p below dir. ok is false if p is neither dir nor below dir.
 func Beneath(dir, p string) (rest string, ok bool) {
 	if dir == "/" {
 		return strings.TrimSuffix(p, "/"), strings.HasPrefix(p, "/")
@@ -138,9 +138,9 @@ func Beneath(dir, p string) (rest string, ok bool) {
 	return rest, ok && (rest == "" || rest[0] == '/')
 }
 
-// Patterns that mean something elsewhere, in a shell or in POSIX, and nothing here.
+// The functions below refuse patterns that mean something in a shell or in POSIX, and nothing here.
 
-// notAbsolute refuses a pattern that has no place to begin at, and says what may have been meant.
+// notAbsolute refuses a pattern that does not say where it begins, and says what the writer may have meant.
 func notAbsolute(s string) *fault {
 	const begin = "a pattern begins with /, ~/ or **/"
 	first, rest, _ := strings.Cut(s, "/")
@@ -161,7 +161,7 @@ func notAbsolute(s string) *fault {
 	return bad(Quote(s)+" is not absolute", "did you mean "+Quote(guess)+"? "+begin)
 }
 
-// classes are POSIX's names for sets of characters, as a pattern writes them here.
+// classes lists the POSIX names for sets of characters, each with the set as a pattern writes it here.
 var classes = [...]struct{ name, set string }{
 	{"alnum", "0-9A-Za-z"}, {"alpha", "A-Za-z"}, {"blank", " "}, {"digit", "0-9"}, {"lower", "a-z"}, {"space", " "}, {"upper", "A-Z"},
 	{"xdigit", "0-9A-Fa-f"},
@@ -177,8 +177,8 @@ func classSet(name string) string {
 	return ""
 }
 
-// checkClass refuses a class, which begins at i, that matches nothing or something else than it seems to. It returns
-// the end of the class. The caller has checked that path.Match accepts the pattern.
+// checkClass refuses a class that matches nothing, or something else than it seems to. The class begins at i.
+// checkClass returns the end of the class. The caller has checked that path.Match accepts the pattern.
 func checkClass(s string, i int) (end int, f *fault) {
 	if strings.HasPrefix(s[i:], "[!") {
 		return 0, bad(Quote(s)+": [!…] is not known", "write [^…]")
@@ -218,7 +218,7 @@ func checkPosix(s string, i int) *fault {
 	return bad(Quote(s)+": [["+mark+"…"+mark+"]] is not known", hint)
 }
 
-// classRune reads a character of a class, which a backslash may stand before.
+// classRune reads a character of a class. A backslash may precede the character.
 func classRune(s string, i int) (r rune, end int) {
 	if i < len(s) && s[i] == '\\' {
 		i++

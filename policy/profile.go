@@ -2,10 +2,11 @@ package policy
 
 import "time"
 
-// A Profile says what a sandboxed program may see and do. It is plain data: the zero value shares nothing with the
-// host and allows nothing. Parse makes one from YAML, Merge combines several, Validate checks the result.
+// A Profile says what a sandboxed program may see and do. It is plain data. The zero value shares nothing with the
+// host and allows nothing. Parse makes a profile from YAML, Merge combines two profiles, and Validate checks the
+// result.
 //
-// Every list item carries the position it was read from; Sources holds the position of every scalar, so that a plan,
+// Every list item carries the position that it was read from. Sources holds the position of every scalar. So a plan,
 // a report and an error can always name the line that is responsible.
 type Profile struct {
 	Version      int
@@ -15,7 +16,7 @@ type Profile struct {
 	Root         Root
 	Mounts       []Mount // in order
 	Hide         []Hide  // applied after the mounts
-	Lifted       []Hide  // rules that a profile took away, and paths below a rule that it shows
+	Lifted       []Hide  // rules that a profile removed, and paths that a profile shows below a hidden path
 	Hostname     string  // "" means "cordon"
 	Namespaces   Namespaces
 	User         User
@@ -29,25 +30,25 @@ type Profile struct {
 	TTY          TTY
 	OnDenial     OnDenial
 	Git          Git
-	Missing      []MissingLayer // layers that the host may lack; they are then reported, not enforced
+	Missing      []MissingLayer // layers that the host may lack; if the host lacks one, the report lists it
 
-	Remove  []Removal // what a file takes away from those it is merged over; none is left in an effective profile
+	Remove  []Removal // what Merge removes from the profiles below this one; empty in an effective profile
 	Sources []Source  // sorted by Path
 
-	Prebuilt *Prebuilt // filters of the profile's system calls that were made with the program; nil if there are none
+	Prebuilt *Prebuilt // filters of the profile's system calls, compiled when cordon was built; nil if there are none
 }
 
-// Removal takes away an entry of an inherited list or map. Merge applies it. A removal that matches nothing stays, and
-// Validate reports it.
+// Removal removes an entry of an inherited list or map. Merge applies it. If a removal matches nothing, Merge keeps
+// it and Validate reports it.
 type Removal struct {
-	Section string // "mounts", "env", "capabilities", "syscalls", "landlock", "limits" or "missing"
-	Value   string // the exact value: a mount's target, a name, a path; for a rule its call; ALL for every capability
-	Expr    string // syscalls: the expression of a rule; "" takes from allow and arches
+	Section string // "mounts", "hide", "env", "capabilities", "syscalls", "landlock", "limits" or "missing"
+	Value   string // the exact value: a mount's target, a name, a path, a rule's call; ALL for every capability
+	Expr    string // syscalls: the expression of a rule; "" removes from allow and arches
 	Pos     Pos
 }
 
-// Pos is a place in a profile. The zero Pos stands for a built-in default; File "command line" with Line 0 for a flag,
-// whose spelling is then in Flag.
+// Pos is a place in a profile. The zero Pos stands for a built-in default. For a flag, File is "command line", Line
+// is 0 and Flag is the flag as it was written.
 type Pos struct {
 	File string `json:"file,omitempty"`
 	Line int    `json:"line,omitempty"` // from 1
@@ -61,7 +62,7 @@ type Source struct {
 	Pos  Pos
 }
 
-// Opt is a scalar that may be unset; its zero value is unset.
+// Opt is a scalar that may be unset. Its zero value is unset.
 type Opt[T any] struct {
 	Set bool
 	V   T
@@ -76,21 +77,21 @@ const (
 	RootDir   RootKind = "dir"  // a directory that holds a root file system
 )
 
-// Root is the tree that the mounts are put on.
+// Root is the tree in which cordon puts the mounts.
 type Root struct {
 	Kind    RootKind
 	Dir     string // for RootDir
-	Write   bool   // RootDir only: writable
-	Overlay string // "" none; "tmp": writes go to a tmpfs and vanish; else a directory that keeps the upper layer
+	Write   bool   // for RootDir: writable
+	Overlay string // "" none; "tmp": writes go to a tmpfs and vanish; or the directory that keeps the upper layer
 	Enter   Enter
 }
 
-// Enter is how the new root is entered.
+// Enter says how the sandbox enters the new root.
 type Enter string
 
 const (
 	EnterPivot  Enter = ""       // pivot_root(2)
-	EnterChroot Enter = "chroot" // chroot(2): for an initramfs, where pivot_root cannot work; chosen, never fallen back to
+	EnterChroot Enter = "chroot" // chroot(2): for an initramfs, where pivot_root fails; cordon never falls back to it
 )
 
 // MountKind says what a Mount puts into the tree.
@@ -99,10 +100,10 @@ type MountKind string
 const (
 	MountBind     MountKind = "bind"     // a file or directory of the host
 	MountTmpfs    MountKind = "tmpfs"    // an empty tmpfs
-	MountEmpty    MountKind = "empty"    // an empty directory, read-only, of the sandbox's own
-	MountProc     MountKind = "proc"     // proc of the sandbox's own pid namespace, masked as the OCI runtime spec lists
+	MountEmpty    MountKind = "empty"    // an empty read-only directory that belongs to the sandbox
+	MountProc     MountKind = "proc"     // proc of the sandbox's pid namespace, masked as the OCI runtime spec lists
 	MountDev      MountKind = "dev"      // a minimal /dev
-	MountMqueue   MountKind = "mqueue"   // POSIX message queues of the own ipc namespace
+	MountMqueue   MountKind = "mqueue"   // the POSIX message queues of the sandbox's ipc namespace
 	MountSysfs    MountKind = "sysfs"    // sysfs, read-only
 	MountOverlay  MountKind = "overlay"  // overlayfs: Source is the lower directory, Upper as in Root.Overlay
 	MountSymlink  MountKind = "symlink"  // a symbolic link whose text is Source
@@ -111,16 +112,16 @@ const (
 	MountGenerate MountKind = "generate" // /etc/passwd, group, hosts, hostname, nsswitch.conf or resolv.conf, made for the sandbox
 )
 
-// A Mount is one thing put into the tree, at Target.
+// A Mount is one thing that cordon puts into the tree, at Target.
 type Mount struct {
 	Kind     MountKind
 	Source   string        // bind, overlay: host path, "." and "~" not yet expanded; symlink: its text
 	Target   string        // inside the root; "" means the expanded source (bind)
-	Write    bool          // bind: mode: rw
+	Write    bool          // bind: writable (mode: rw)
 	NoExec   bool          // bind, tmpfs
-	Unfit    string        // bind: "", "skip" or "refuse" a source that is no place to work in
-	Live     bool          // bind: a read-only directory that is not shown through an overlay
-	Optional bool          // bind: a missing source is tolerated; tmpfs, empty, sysfs, generate: a missing target that cannot be made
+	Unfit    string        // bind: "", or "skip" or "refuse" a source that is no place to work in
+	Live     bool          // bind: a read-only directory that cordon does not show through an overlay
+	Optional bool          // bind: the source may be missing; tmpfs, empty, sysfs, generate: the target may be missing
 	Size     int64         // tmpfs: bytes; 0 means the kernel's default, half of memory
 	Perm     Opt[uint32]   // tmpfs, empty, dir, file: permission bits
 	Content  string        // file
@@ -133,8 +134,8 @@ type Mount struct {
 
 // Hide makes a path, or every match of a glob, unreadable and unwritable.
 type Hide struct {
-	Pattern string // absolute, ~/…, or **/… which applies to every writable or named bind
-	Empty   bool   // it can be opened, and is empty
+	Pattern string // absolute, ~/…, or **/…, which applies to every writable or named bind
+	Empty   bool   // the task can open the path and finds it empty
 	Pos     Pos
 }
 
@@ -153,14 +154,14 @@ type Namespace struct {
 	Path string // for NSJoin, e.g. /run/netns/x
 }
 
-// Namespaces says for each kind whether it is new (the zero value), the host's, or joined.
+// Namespaces says for each kind whether the namespace is new (the zero value), the host's, or joined.
 type Namespaces struct {
 	User, Mount, PID, IPC, UTS, Cgroup, Net Namespace
 	Time                                    TimeNamespace
 }
 
-// TimeNamespace is time_namespaces(7); since Linux 5.6. Unlike the others its zero value is the host's: a new one
-// without offsets changes nothing.
+// TimeNamespace describes the time namespace: time_namespaces(7), since Linux 5.6. Unlike for the other kinds, the
+// zero value means the host's namespace, because a new one without offsets changes nothing.
 type TimeNamespace struct {
 	New       bool
 	Path      string        // to join; "" otherwise
@@ -174,19 +175,19 @@ type HostUser string
 const (
 	// HostAuto means the caller's own id, or an unprivileged id of the host if root starts cordon.
 	HostAuto HostUser = ""
-	// HostCaller is the caller's id even when that is root.
+	// HostCaller means the caller's id, even if the caller is root.
 	HostCaller HostUser = "caller"
 )
 
-// User says which ids the task has, inside and outside. Unset ids are kept: inside as the caller's.
+// User says which ids the task has, inside and outside. If an id is unset, the task keeps the caller's number inside.
 type User struct {
 	UID    Opt[uint32]
 	GID    Opt[uint32]
 	Host   HostUser
-	Ranges bool // map the caller's /etc/subuid and /etc/subgid ranges too, through newuidmap(1), newgidmap(1)
+	Ranges bool // also map the caller's ranges in /etc/subuid and /etc/subgid, with newuidmap(1) and newgidmap(1)
 }
 
-// Env says which variables the task sees. Nothing is kept unless named.
+// Env says which variables the task sees. The task gets only the variables that Env names.
 type Env struct {
 	Keep []EnvKeep
 	Set  []EnvVar
@@ -204,10 +205,11 @@ type EnvVar struct {
 	Pos         Pos
 }
 
-// Capabilities is a set for capabilities(7): bounding = permitted = effective = Keep. Names without CAP_, upper case.
+// Capabilities says which capabilities(7) the task has. Its bounding, permitted and effective sets are all Keep.
+// Names are in upper case and without CAP_.
 type Capabilities struct {
 	Keep    []Capability
-	Ambient []Capability // a subset of Keep, handed to a task that is not root inside
+	Ambient []Capability // a subset of Keep, for a task that is not root inside
 }
 
 // Capability is a name such as NET_BIND_SERVICE.
@@ -216,18 +218,18 @@ type Capability struct {
 	Pos  Pos
 }
 
-// Syscalls is the seccomp section. Actions are spelled as in the file ("errno(EPERM)"); package filter parses them.
+// Syscalls is the seccomp section. Actions are written as in the file ("errno(EPERM)"); package filter parses them.
 type Syscalls struct {
-	Default string   // for calls that are known and not allowed; "" means errno(EPERM)
-	Unknown string   // for numbers outside our table; "" means errno(ENOSYS)
-	Arches  []string // "" or [native]; further architectures by name, e.g. i386, x32
+	Default string   // for calls that cordon knows and the profile does not allow; "" means errno(EPERM)
+	Unknown string   // for numbers that cordon's table lacks; "" means errno(ENOSYS)
+	Arches  []string // empty or [native]: the machine's own; further architectures by name, e.g. i386, x32
 	Allow   []SyscallItem
 	Deny    []SyscallItem
 	Rules   []SyscallRule
 	Exec    Exec
 }
 
-// Exec says whether the program may replace itself by another.
+// Exec says whether the program may execute another program.
 type Exec string
 
 const (
@@ -235,15 +237,15 @@ const (
 	ExecOnce Exec = "once" // execve(2) and execveat(2) are denied once the program runs
 )
 
-// SyscallItem is a call's name or a group's, with @.
+// SyscallItem is the name of a call, or @ and the name of a group.
 type SyscallItem struct {
 	Name string
 	Pos  Pos
 }
 
-// SyscallRule decides one call. Expr is a condition on the arguments under which the call is allowed ("flags &
-// CLONE_NEWUSER == 0"), or an action ("errno(ENOSYS)"). Else is the action if the condition is false; "" means
-// Syscalls.Default.
+// SyscallRule decides about one call. Expr is either the condition on the arguments under which the call is allowed
+// ("flags & CLONE_NEWUSER == 0"), or an action ("errno(ENOSYS)"). Else is the action if the condition is false; ""
+// means Syscalls.Default. Quiet says that denials by this rule are expected, so the run does not list them.
 type SyscallRule struct {
 	Call  string
 	Expr  string
@@ -252,9 +254,9 @@ type SyscallRule struct {
 	Pos   Pos
 }
 
-// Landlock narrows what the mounts allow, by landlock(7). Unset lists are derived from the mounts.
+// Landlock narrows what the mounts allow, with landlock(7). cordon derives unset lists from the mounts.
 type Landlock struct {
-	Off     bool // asked for in as many words: landlock: off
+	Off     bool // the profile says landlock: off
 	Read    Opt[[]PathItem]
 	Write   Opt[[]PathItem]
 	Execute Opt[[]PathItem]
@@ -271,8 +273,8 @@ type PathItem struct {
 type NetworkMode string
 
 const (
-	NetworkNone  NetworkMode = ""      // own namespace, own loopback, nothing else
-	NetworkHost  NetworkMode = "host"  // the host's
+	NetworkNone  NetworkMode = ""      // a new namespace with only a loopback device
+	NetworkHost  NetworkMode = "host"  // the host's network
 	NetworkAllow NetworkMode = "allow" // only Allow; no layer enforces it yet
 )
 
@@ -282,27 +284,27 @@ type Network struct {
 	Allow []NetworkAllowItem
 }
 
-// NetworkAllowItem is host:port.
+// NetworkAllowItem is an endpoint, written host:port.
 type NetworkAllowItem struct {
 	Endpoint string
 	Pos      Pos
 }
 
-// Limits bounds what the task uses. Sizes are bytes.
+// Limits bounds what the task uses. All sizes are in bytes.
 type Limits struct {
 	Memory     Opt[int64]         // bytes of the whole sandbox
-	MemoryHigh Opt[int64]         // bytes above which it is slowed down and its memory reclaimed
+	MemoryHigh Opt[int64]         // bytes above which the kernel slows the sandbox down and reclaims its memory
 	Swap       Opt[int64]         // bytes
-	OOMGroup   bool               // where memory runs out, everything is killed and not one process
+	OOMGroup   bool               // if memory runs out, the kernel kills the whole sandbox and not only one process
 	CPUs       Opt[float64]       // cores
-	CPUWeight  Opt[int64]         // share against others, 1 to 10000, 100 being the usual one
-	CPUSet     string             // numbers of the processors that may be used: "0-3,6"
+	CPUWeight  Opt[int64]         // share against other cgroups, 1 to 10000; the usual share is 100
+	CPUSet     string             // numbers of the processors that the sandbox may use: "0-3,6"
 	PIDs       Opt[int64]         // tasks
 	IO         []IOMax            // sorted by path
-	IOWeight   Opt[int64]         // share against others, 1 to 10000, 100 being the usual one
+	IOWeight   Opt[int64]         // share against other cgroups, 1 to 10000; the usual share is 100
 	Hugetlb    []Hugetlb          // sorted by page size
-	Cgroup     string             // where the sandbox's cgroup goes: "" for auto, see CgroupAuto
-	Wall       Opt[time.Duration] // then SIGTERM, a grace period, SIGKILL
+	Cgroup     string             // where the sandbox's cgroup goes; "" is like CgroupAuto, if a cgroup is needed
+	Wall       Opt[time.Duration] // after this time cordon sends SIGTERM and, after a grace period, SIGKILL
 	CPUTime    Opt[time.Duration]
 	Output     Opt[int64] // bytes of stdout and stderr together
 	Rlimits    []Rlimit   // sorted by name
@@ -311,11 +313,12 @@ type Limits struct {
 // Values of Limits.Cgroup besides a path in the cgroup tree and the name of a systemd slice. With any value, cordon
 // makes a cgroup even without any limit.
 const (
-	CgroupAuto    = "auto"    // beside or below the launcher's own, wherever that can be
+	CgroupAuto    = "auto"    // beside or below the launcher's own cgroup, wherever that is possible
 	CgroupSystemd = "systemd" // a transient scope of systemd
 )
 
-// IOMax limits what the sandbox may do to a device in a second. Path is the device, or a file on it. 0 means no limit.
+// IOMax limits how much the sandbox may read and write on a device per second. Path names the device, or a file on
+// it. 0 means no limit.
 type IOMax struct {
 	Path       string // on the host, "." and "~" not yet expanded
 	ReadBytes  int64
@@ -325,7 +328,7 @@ type IOMax struct {
 	Pos        Pos
 }
 
-// Hugetlb bounds the use of huge pages of one size. Both are bytes.
+// Hugetlb bounds the use of huge pages of one size. Both numbers are in bytes.
 type Hugetlb struct {
 	PageSize int64
 	Max      int64
@@ -335,7 +338,8 @@ type Hugetlb struct {
 // Unlimited is RLIM_INFINITY.
 const Unlimited = ^uint64(0)
 
-// Rlimit is one getrlimit(2) resource, by its lower-case name without RLIMIT_ ("nofile"); soft and hard alike.
+// Rlimit is one resource of getrlimit(2), by its lower-case name without RLIMIT_ ("nofile"). Value is both the soft
+// and the hard limit.
 type Rlimit struct {
 	Name  string
 	Value uint64
@@ -344,7 +348,7 @@ type Rlimit struct {
 
 // Process holds attributes of the task's process.
 type Process struct {
-	Workdir     string // inside the root; "" means the caller's where it exists inside, else /
+	Workdir     string // inside; "" means the caller's directory if it exists inside, otherwise /
 	Umask       Opt[uint32]
 	Nice        Opt[int] // -20..19
 	OOMScoreAdj Opt[int] // -1000..1000
@@ -354,9 +358,9 @@ type Process struct {
 type TTY string
 
 const (
-	TTYNone    TTY = ""        // it does not reach the task
-	TTYInherit TTY = "inherit" // it is passed through; the task is in a session of its own
-	TTYBroker  TTY = "broker"  // the task gets one of its own, and the launcher copies
+	TTYNone    TTY = ""        // the terminal does not reach the task
+	TTYInherit TTY = "inherit" // the task gets the terminal, and is in a session of its own
+	TTYBroker  TTY = "broker"  // the task gets a new terminal, and the launcher copies between the two
 )
 
 // Git says whether the git repositories in writable paths are protected.
@@ -364,19 +368,19 @@ type Git string
 
 // The values of Git.
 const (
-	GitFree    Git = ""        // they are files like any other
-	GitProtect Git = "protect" // what decides which programs git runs outside is read-only
+	GitFree    Git = ""        // repositories are ordinary files
+	GitProtect Git = "protect" // the files that decide which programs git runs outside are read-only
 )
 
-// OnDenial says whether denied system calls are reported.
+// OnDenial says whether the run reports denied system calls.
 type OnDenial string
 
 const (
 	DenialSilent OnDenial = ""
-	DenialReport OnDenial = "report" // each kind of call at the end of the run, decoded
+	DenialReport OnDenial = "report" // list each kind of call at the end of the run, decoded
 )
 
-// Layer is one mechanism, by the name it has in reports.
+// Layer is one mechanism of protection, by the name that reports use.
 type Layer string
 
 const (
@@ -394,11 +398,11 @@ const (
 	LayerLandlock  Layer = "landlock"
 	LayerCgroup    Layer = "cgroup"
 	LayerRlimits   Layer = "rlimits"
-	LayerDenials   Layer = "on-denial" // no protection: what reports denied calls
-	LayerHide      Layer = "hide"      // only in a report: what a rule means and does not reach
+	LayerDenials   Layer = "on-denial" // no protection: the mechanism that reports denied calls
+	LayerHide      Layer = "hide"      // only in a report: paths that a hide rule means and does not reach
 )
 
-// MissingLayer names a layer that may be missing.
+// MissingLayer names a layer that the host may lack.
 type MissingLayer struct {
 	Layer Layer
 	Pos   Pos

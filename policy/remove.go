@@ -8,8 +8,8 @@ import (
 	"cordon/policy/yaml"
 )
 
-// removable says whether a section can take away with a remove: key. Those that are lists do it with an item
-// {remove: VALUE}; syscalls.deny only grows.
+// removable reports whether a section can remove inherited entries with a remove: key. Sections that are lists do so
+// with an item {remove: VALUE}. syscalls.deny only grows.
 func removable(path string) bool {
 	switch path {
 	case "env", "capabilities", "syscalls", "landlock", "limits":
@@ -18,11 +18,11 @@ func removable(path string) bool {
 	return false
 }
 
-// removableLists are the sections that are lists, and can take away. A profile may also say so in one place:
-// remove: {hide: [~/.netrc], mounts: [/tmp]}.
+// removableLists names the sections that are lists and can remove inherited entries. A profile can also write all of
+// these removals in one place: remove: {hide: [~/.netrc], mounts: [/tmp]}.
 var removableLists = [...]string{"mounts", "hide", "missing"}
 
-// listRemovals reads that place.
+// listRemovals reads the top-level key remove:, which removes entries from sections that are lists.
 func (d *decoder) listRemovals(n *yaml.Node) {
 	if !d.wants(n, yaml.MapNode, "remove") {
 		return
@@ -42,7 +42,7 @@ func (d *decoder) listRemovals(n *yaml.Node) {
 	})
 }
 
-// removeItem reads a removal from a section that is a list.
+// removeItem reads a removal for a section that is a list.
 func (d *decoder) removeItem(n *yaml.Node, section, path string) {
 	if s, ok := d.str(n, path); ok {
 		if section == "mounts" && checkPath(s) == nil {
@@ -52,7 +52,7 @@ func (d *decoder) removeItem(n *yaml.Node, section, path string) {
 	}
 }
 
-// removals reads the list of a remove: key.
+// removals reads the list of a section's remove: key.
 func (d *decoder) removals(n *yaml.Node, section string) {
 	at := section + ".remove"
 	if !d.wants(n, yaml.SeqNode, at) {
@@ -71,7 +71,7 @@ func (d *decoder) removals(n *yaml.Node, section string) {
 	}
 }
 
-// removal reads an item {remove: VALUE} of a list; false if n is none.
+// removal reads an item {remove: VALUE} of a list. It returns false if n is not such an item.
 func (d *decoder) removal(n *yaml.Node, section string) bool {
 	if len(n.Items) == 0 || !slices.ContainsFunc(n.Items, func(it *yaml.Item) bool { return it.Key.Text == "remove" }) {
 		return false
@@ -121,8 +121,8 @@ func (p *Profile) remove(r *Removal) bool {
 	return false
 }
 
-// lift takes a hide rule away, or shows a path below one that a rule hides. Only a file can do this, never a flag.
-// Lint, diff and the report show it to everybody who looks at the profile.
+// lift removes a hide rule, or shows a path below a path that a rule hides. A flag cannot do this. Lint, diff and the
+// report list what was lifted, so that nobody who looks at the profile misses it.
 func (p *Profile) lift(x Hide) bool {
 	found := drop(&p.Hide, func(h Hide) bool { return h.Pattern == x.Pattern })
 	if !found && !strings.ContainsAny(x.Pattern, `*?[\`) {
@@ -136,7 +136,8 @@ func (p *Profile) lift(x Hide) bool {
 	return found
 }
 
-// drop takes out of a list what f finds; the list's memory may be shared, so a changed list is a new one.
+// drop removes from a list the items for which f is true. It makes a new list, because others may share the old one's
+// memory.
 func drop[T any](list *[]T, f func(T) bool) bool {
 	if !slices.ContainsFunc(*list, f) {
 		return false
@@ -156,7 +157,8 @@ func (l *Landlock) remove(v string) bool {
 	return drop(&l.Scope.V, func(s string) bool { return s == v }) || found
 }
 
-// removeLimit lifts a limit, by its key's name or its rlimit's.
+// removeLimit removes a limit. name is the limit's key, the name of an rlimit, the path of an io limit or a huge page
+// size.
 func (p *Profile) removeLimit(name string) bool {
 	if drop(&p.Limits.Rlimits, func(r Rlimit) bool { return r.Name == name }) ||
 		drop(&p.Limits.IO, func(m IOMax) bool { return m.Path == name }) ||
@@ -172,7 +174,7 @@ func (p *Profile) removeLimit(name string) bool {
 	return false
 }
 
-// removedLimit reports whether path names a limit that was removed from p.
+// removedLimit reports whether path names a limit that p does not set. The caller has removed limits from p.
 func (p *Profile) removedLimit(path string) bool {
 	const section = "limits."
 	if len(path) < len(section) || path[:len(section)] != section {
@@ -186,7 +188,7 @@ func (p *Profile) removedLimit(path string) bool {
 	return false
 }
 
-// hides reads the list of hide rules: patterns, and mappings {path: PATTERN, as: empty}.
+// hides reads the list of hide rules. An item is a pattern, or a mapping {path: PATTERN, as: empty}.
 func (d *decoder) hides(n *yaml.Node, k *spec, path string) []Hide {
 	empty := make(map[Pos]bool, 1)
 	plain := *n
@@ -208,7 +210,8 @@ func (d *decoder) hides(n *yaml.Node, k *spec, path string) []Hide {
 	return items(d, &plain, k, path, func(s string, at Pos) Hide { return Hide{Pattern: s, Empty: empty[at], Pos: at} })
 }
 
-// hideAs returns the pattern of {path: PATTERN, as: empty}; nil if n is something else, which is an error.
+// hideAs returns the pattern of {path: PATTERN, as: empty}. If n is anything else, hideAs adds an error and returns
+// nil.
 func (d *decoder) hideAs(n *yaml.Node, path string) (pattern *yaml.Node) {
 	as := false
 	d.eachEntry(n, path, func(it *yaml.Item) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// set reads a scalar into the field that ptr points to. The file and the command line share it.
+// set reads a scalar into the field that ptr points to. Files and the command line both use it.
 func (k *spec) set(ptr any, s string) *fault {
 	switch p := ptr.(type) {
 	case nil:
@@ -76,7 +76,7 @@ func (k *spec) setOpt(ptr any, s string) *fault {
 	return bad("not a single value", "")
 }
 
-// size is parseSize that holds to the key's least.
+// size reads a number of bytes, and refuses less than the key's minimum.
 func (k *spec) size(s string) (int64, *fault) {
 	n, f := parseSize(s)
 	if f == nil && n < k.min {
@@ -119,7 +119,7 @@ func (k *spec) setBool(p *bool, s string) *fault {
 	return nil
 }
 
-// word accepts one of the key's words; the first becomes "".
+// word accepts one of the key's words. It stores the first word as "".
 func (k *spec) word(p *string, s string) *fault {
 	i := slices.Index(k.words, s)
 	if i < 0 {
@@ -144,7 +144,7 @@ func oneOf(words []string) string {
 	return strings.Join(words[:n], ", ") + " or " + words[n]
 }
 
-// text reads a key whose value is text of some sort.
+// text reads the value of a key whose value is some kind of text.
 func (k *spec) text(p *string, s string) *fault {
 	switch k.typ {
 	case tWord:
@@ -186,7 +186,7 @@ func setPath(p *string, s string) *fault {
 	return nil
 }
 
-// check returns what is wrong with s as an item of the key's type.
+// check returns what is wrong with s as a value of the key's type, or nil.
 func (k *spec) check(s string) *fault {
 	switch k.typ {
 	case tText:
@@ -271,7 +271,7 @@ func setTime(p *TimeNamespace, s string) *fault {
 	return nil
 }
 
-// value is the inverse of set: the text of a scalar, and whether it is unset.
+// value is the inverse of set. It returns the text of a scalar, and whether the scalar is unset.
 func (k *spec) value(ptr any) (text string, unset bool) {
 	switch p := ptr.(type) {
 	case *int:

@@ -8,7 +8,7 @@ import (
 	"cordon/policy/yaml"
 )
 
-// root reads the root section: one of its forms.
+// root reads the root section, which has one of several forms.
 func (d *decoder) root(n *yaml.Node, r *Root, path string) {
 	if !d.wants(n, yaml.MapNode, path) {
 		return
@@ -44,7 +44,7 @@ func (d *decoder) mount(n *yaml.Node, path string) (Mount, bool) {
 		return Mount{}, false
 	}
 	m := Mount{Kind: MountKind(f.kind), Pos: d.pos(n)}
-	sub := &decoder{doc: d.doc, p: &Profile{}} // a mount has one place, that of the item
+	sub := &decoder{doc: d.doc, p: &Profile{}} // a mount has one position, that of its item
 	decodeKeys(sub, n, f.keys, &m, path)
 	d.errs = append(d.errs, sub.errs...)
 	if len(sub.errs) == 0 {
@@ -53,7 +53,7 @@ func (d *decoder) mount(n *yaml.Node, path string) (Mount, bool) {
 	return m, true
 }
 
-// complete fills in the fields that follow from others, and reports missing ones.
+// complete fills in the fields that follow from other fields, and reports fields that are missing.
 func (m *Mount) complete() *fault {
 	switch {
 	case m.Kind == MountSymlink && m.Source == "":
@@ -83,7 +83,8 @@ func (m *Mount) complete() *fault {
 	return nil
 }
 
-// checkPerm refuses bits that would have no effect: every mount is nosuid, and mkdir(2) drops set-id bits.
+// checkPerm refuses permission bits that would have no effect, because every mount is nosuid and mkdir(2) drops
+// set-id bits.
 func (m *Mount) checkPerm() *fault {
 	idle := map[MountKind]uint32{MountFile: 0o7000, MountDir: 0o6000, MountEmpty: 0o7000, MountTmpfs: 0o4000}[m.Kind] & m.Perm.V
 	if idle == 0 {
@@ -92,7 +93,7 @@ func (m *Mount) checkPerm() *fault {
 	return bad("mode "+Quote(FormatPerm(m.Perm.V))+": the bits "+Quote(FormatPerm(idle))+" have no effect on a "+string(m.Kind), "write "+Quote(FormatPerm(m.Perm.V&^idle)))
 }
 
-// pickForm finds the form that a mapping is written in, by its leading key.
+// pickForm returns the form of a mapping, which the mapping's leading key tells, or nil after an error.
 func pickForm[T any](d *decoder, n *yaml.Node, forms []form[T], path string) *form[T] {
 	var found *form[T]
 	for _, it := range n.Items {
@@ -130,8 +131,9 @@ func leads[T any](forms []form[T]) []string {
 	return names
 }
 
-// MaskedProc and ReadOnlyProc are names below a mount of proc: what is masked and what is read-only if a profile says nothing,
-// as the OCI runtime specification's defaults have it. What a kernel does not have is left out.
+// MaskedProc and ReadOnlyProc are names below a mount of proc. If a profile says nothing else, cordon masks the
+// former and makes the latter read-only, as the defaults of the OCI runtime specification do. cordon skips a name
+// that the kernel does not have.
 var (
 	MaskedProc = [...]string{"acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "locks", "sched_debug", "scsi",
 		"timer_list", "timer_stats"}
@@ -139,8 +141,8 @@ var (
 	ReadOnlyProc = [...]string{"bus", "fs", "irq", "sys", "sysrq-trigger"}
 )
 
-// ProcParts returns what a mount of proc masks and what it makes read-only: names below the mount, or paths, as the profile
-// has them.
+// ProcParts returns what a mount of proc masks and what it makes read-only. The entries are names below the mount, or
+// paths if the profile gives paths.
 func (m *Mount) ProcParts() (masked, readOnly []string) {
 	masked, readOnly = MaskedProc[:], ReadOnlyProc[:]
 	if m.Mask.Set {
@@ -190,7 +192,7 @@ func (d *decoder) time(n *yaml.Node, k *spec, t *TimeNamespace, path string) {
 	d.set(path, n)
 	if n.Kind == yaml.MapNode {
 		t.New = true
-		sub := &decoder{doc: d.doc, p: &Profile{}} // the offsets have no place of their own
+		sub := &decoder{doc: d.doc, p: &Profile{}} // the offsets have no positions of their own
 		decodeKeys(sub, n, timeKeys, t, path)
 		d.errs = append(d.errs, sub.errs...)
 		return

@@ -22,7 +22,7 @@ func tree(p *Profile) *yaml.Document {
 	return d
 }
 
-// placeComment is the comment that names a place; "" for none.
+// placeComment returns a comment that names a place, or "" for the zero Pos.
 func placeComment(at Pos) string {
 	if at == (Pos{}) {
 		return ""
@@ -49,7 +49,7 @@ func (p *Profile) encodeTop(k *key[Profile]) (*yaml.Node, string) {
 	return p.encodeKey(k, k.name)
 }
 
-// encodeSection is nil for a section that says nothing.
+// encodeSection writes a section. It returns nil if the section says nothing.
 func (p *Profile) encodeSection(k *key[Profile]) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MapNode}
 	if removable(k.name) {
@@ -83,7 +83,7 @@ func (p *Profile) encodeRemovals(n *yaml.Node, section string) {
 	}
 }
 
-// encodeKey is nil for a key that says nothing.
+// encodeKey writes a key. It returns nil if the key says nothing.
 func (p *Profile) encodeKey(k *key[Profile], path string) (*yaml.Node, string) {
 	ptr := k.at(p)
 	if k.list || k.dict != 0 {
@@ -99,7 +99,7 @@ func (p *Profile) encodeKey(k *key[Profile], path string) (*yaml.Node, string) {
 	return k.node(s), p.from(path)
 }
 
-// node is a scalar as the key wants it in a file.
+// node returns a scalar, written as a file would contain it.
 func (k *spec) node(s string) *yaml.Node {
 	n := yaml.Text(s)
 	switch k.typ {
@@ -117,7 +117,7 @@ func (k *spec) node(s string) *yaml.Node {
 	return n
 }
 
-// encodeList is nil for an empty list, unless being empty means something.
+// encodeList writes a list. It returns nil for an empty list, unless the profile sets the list to be empty.
 func (p *Profile) encodeList(ptr any, path string) (*yaml.Node, string) {
 	n, tail, set := &yaml.Node{Kind: yaml.SeqNode}, "", false
 	switch list := ptr.(type) {
@@ -178,7 +178,7 @@ func each[T any](n *yaml.Node, list []T, f func(T) (*yaml.Node, Pos)) {
 	}
 }
 
-// words is a list on one line.
+// words returns a list that is written on one line.
 func words(list []string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.SeqNode, Flow: true}
 	for _, s := range list {
@@ -243,7 +243,7 @@ func (p *Profile) encodeMounts() *yaml.Node {
 	return n
 }
 
-// encodeForm writes the keys of a form that say something.
+// encodeForm writes those keys of a form that say something.
 func encodeForm[T any](forms []form[T], kind string, t *T) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MapNode, Flow: true}
 	for _, f := range forms {
@@ -317,9 +317,9 @@ func (p *Profile) encodeNetwork(k *key[Profile]) (*yaml.Node, string) {
 	return yaml.Text(s), p.from("network")
 }
 
-// Annotate is Show with comments: head on top, and above a key or an item those that comments has under its path, such as
-// "network", "mounts[2]" or "syscalls.rules". A line "" is an empty one. The text may be anyone's: what would end a comment
-// is escaped.
+// Annotate writes what Show writes, with other comments. head stands at the top. The comments of a path, such as
+// "network", "mounts[2]" or "syscalls.rules", stand above that key or item. A line "" becomes an empty line. The
+// lines may contain any text, because Annotate escapes everything that would end a comment.
 func Annotate(p *Profile, head []string, comments map[string][]string) []byte {
 	d := tree(p)
 	d.Head = commentLines(head)

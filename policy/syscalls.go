@@ -11,7 +11,7 @@ import (
 	"cordon/policy/yaml"
 )
 
-// rules reads the list of rules: {CALL: EXPR} with an optional else and quiet.
+// rules reads the list of rules: {CALL: EXPR}, with an optional else and an optional quiet.
 func (d *decoder) rules(n *yaml.Node, out *[]SyscallRule, path string) {
 	if !d.wants(n, yaml.SeqNode, path) {
 		return
@@ -58,7 +58,7 @@ func (d *decoder) rule(n *yaml.Node, path string) (SyscallRule, bool) {
 	return r, len(d.errs) == had
 }
 
-// expr checks a rule's expression. If the expression is on one line, the error points to the place in it.
+// expr checks a rule's expression. If the expression is on one line, the error points to the place within it.
 func (d *decoder) expr(n *yaml.Node, path string, r SyscallRule) {
 	f, col := checkExpr(r.Call, r.Expr)
 	if f == nil {
@@ -90,8 +90,8 @@ func meant(name string) string {
 	return ""
 }
 
-// checkAction accepts the actions that a profile may use. It refuses notify and trace, because nobody listens to them
-// yet.
+// checkAction accepts the actions that a profile may use. It refuses notify and trace, because no program listens to
+// them yet.
 func checkAction(s string) *fault {
 	a, err := filter.ParseAction(s)
 	if err != nil {
@@ -108,14 +108,15 @@ func checkAction(s string) *fault {
 	return nil
 }
 
-// kernelErrno is the first error number that is the kernel's own: ERESTARTSYS and what follows never reach a program.
+// kernelErrno is the first of the error numbers that only the kernel uses: ERESTARTSYS and the numbers after it never
+// reach a program.
 const kernelErrno = 512
 
-// checkExpr checks the condition of a rule, or its action. col is the column of the error in it, counted from 1, or 0
-// if it is unknown.
+// checkExpr checks the condition of a rule, or its action. col is the column of the error in expr, counted from 1, or
+// 0 if it is unknown.
 func checkExpr(call, expr string) (f *fault, col int) {
 	if filter.About(call) == "" && !filter.Known(call) {
-		return nil, 0 // said elsewhere
+		return nil, 0 // another check reports an unknown call
 	}
 	if err := filter.CheckRule(filter.Rule{Call: call, Expr: expr}); err != nil {
 		return fromFilter(err)
@@ -148,8 +149,8 @@ func checkArch(s string) *fault {
 	return bad(Quote(s)+" is not an architecture", hint)
 }
 
-// FilterOnce is Filter and what exec: once adds, for a launcher that passes the nonce: execve is denied, and so is
-// execveat unless its sixth argument, which the kernel does not look at, is the nonce.
+// FilterOnce returns what Filter returns, and adds what exec: once means for a launcher that passes the nonce. The
+// filter denies execve. It also denies execveat, unless the sixth argument, which the kernel ignores, is the nonce.
 func (p *Profile) FilterOnce(nonce uint64) (filter.Spec, error) {
 	spec, err := p.Filter()
 	if err == nil && p.Syscalls.Exec == ExecOnce {
@@ -159,8 +160,8 @@ func (p *Profile) FilterOnce(nonce uint64) (filter.Spec, error) {
 	return spec, err
 }
 
-// ProgramFilter returns the filter as the program meets it. With exec: once the program cannot make execve or execveat
-// calls, because it does not have the launcher's nonce.
+// ProgramFilter returns the filter as the program meets it. With exec: once the program cannot make execve or
+// execveat calls, because it does not have the launcher's nonce.
 func (p *Profile) ProgramFilter() (filter.Spec, error) {
 	spec, err := p.Filter()
 	if err == nil && p.Syscalls.Exec == ExecOnce {
@@ -170,12 +171,13 @@ func (p *Profile) ProgramFilter() (filter.Spec, error) {
 	return spec, err
 }
 
-// OwnExec is a rule that lets execveat pass with a nonce.
+// OwnExec returns a rule that lets execveat pass with a nonce.
 func OwnExec(nonce uint64) filter.Rule {
 	return filter.Rule{Call: "execveat", Expr: "nonce == 0x" + strconv.FormatUint(nonce, 16)}
 }
 
-// Filter is the section alone as package filter takes it, without what the rest of the profile adds, and without exec: only the launcher that makes the call can tell its own
+// Filter returns the section as package filter takes it, without the rules that follow from the rest of the profile.
+// It also leaves out exec, because only the launcher, which makes one of these calls itself, can tell its own call
 // from the program's. The section must be valid.
 func (s *Syscalls) Filter() (filter.Spec, error) {
 	spec := filter.Spec{Allow: filterItems(s.Allow), Deny: filterItems(s.Deny)}
@@ -202,10 +204,10 @@ func (s *Syscalls) Filter() (filter.Spec, error) {
 	return spec, nil
 }
 
-// selfFilter returns the rule for prctl(PR_SET_SECCOMP), which does the same work as seccomp(2). If a profile does not
-// let a program install a filter with seccomp(2), the older call must not let it do so either; otherwise the program
-// could answer its own calls before the launcher sees them. There is no rule if seccomp passes with all arguments, or
-// if prctl does not pass at all.
+// selfFilter returns the rule for prctl(PR_SET_SECCOMP), which does the same work as seccomp(2). If a profile does
+// not let a program install a filter with seccomp(2), the older call must not let it do so either. Otherwise the
+// program could answer its own calls before the launcher sees them. selfFilter returns no rule if seccomp passes with
+// all arguments, or if prctl never passes.
 func selfFilter(spec *filter.Spec) []filter.Rule {
 	seccomp, from := whenPasses(spec, "seccomp")
 	if seccomp == always {
@@ -226,7 +228,8 @@ const (
 	always
 )
 
-// whenPasses says when a call passes, and which line keeps it from passing always; "" for the default.
+// whenPasses says for which arguments a call passes, and which line keeps it from passing always. The line is "" if
+// only the default action does.
 func whenPasses(spec *filter.Spec, call string) (p passes, from string) {
 	for _, x := range spec.Deny {
 		if filter.Names(x.Name, call) {
@@ -262,7 +265,7 @@ func filterItems(list []SyscallItem) []filter.Item {
 	return out
 }
 
-// action is unset for "".
+// action parses an action. It returns the unset action for "".
 func action(s string) (filter.Action, error) {
 	if s == "" {
 		return filter.Action{}, nil
@@ -294,7 +297,8 @@ func (r *SyscallRule) check() *fault {
 	return r.checkQuiet()
 }
 
-// checkQuiet refuses quiet on a rule that denies nothing with an errno, because a run lists only such calls.
+// checkQuiet refuses quiet on a rule that denies nothing with an errno, because a run lists only calls that were
+// denied with an errno.
 func (r *SyscallRule) checkQuiet() *fault {
 	if !r.Quiet {
 		return nil
@@ -313,26 +317,27 @@ func (r *SyscallRule) checkQuiet() *fault {
 	return bad("quiet: true does nothing here: a run cannot name what "+denies+" ends", "leave it out, or write errno(NAME)")
 }
 
-// SetIDPlace is the source that is shown for the rules about set-id bits, which come from no line of a profile.
+// SetIDPlace is the source that cordon shows for the rules about set-id bits, because they come from no line of a
+// profile.
 const SetIDPlace = "set-id bits"
 
-// SetIDRemedy says how a task may make such files all the same.
+// SetIDRemedy says how a task can still make files with set-id bits.
 const SetIDRemedy = "no flag: " + setIDWhere
 
 const setIDWhere = "files with set-id bits are made where nobody else can reach them, " +
 	"in a root file system (--root DIR) below a directory of yours with mode 0700"
 
-// SetIDMaking is SetIDRemedy for a call that makes a file with the bits.
+// SetIDMaking is the text that takes the place of SetIDRemedy for a call that makes a file with set-id bits.
 const SetIDMaking = "no flag: make the file without the bits and chmod it then, which is done without them (GNU tar and cp do so, " +
 	"busybox tar does not); with the bits, " + setIDWhere
 
-// SetIDCapability stands for the permission to make files with set-user-ID and set-group-ID bits. A profile that does not
-// keep the capability has the rules about set-id bits.
+// SetIDCapability stands for the permission to make files with set-user-ID and set-group-ID bits. If a profile does
+// not keep this capability, its filter has the rules about set-id bits.
 const SetIDCapability = "FSETID"
 
-// setIDRules keep a task from making a file that gives somebody else's rights to whoever runs it: outside, where the
-// sandbox's mounts, which ignore the bits, are not in the way. mkdir needs no rule, because the kernel drops the bits.
-// The number is __O_TMPFILE, the part of O_TMPFILE that O_DIRECTORY is not.
+// setIDRules keep a task from making a file that gives another user's rights to everyone who runs it. Such a file
+// works outside the sandbox, where it is not below the sandbox's mounts, which ignore the bits. mkdir needs no rule,
+// because the kernel drops the bits. The number is __O_TMPFILE, the part of O_TMPFILE that is not O_DIRECTORY.
 var setIDRules = [...]filter.Rule{
 	{Call: "chmod", Expr: noSetID, From: SetIDPlace},
 	{Call: "fchmod", Expr: noSetID, From: SetIDPlace},
@@ -343,7 +348,8 @@ var setIDRules = [...]filter.Rule{
 	{Call: "mknodat", Expr: noSetID, From: SetIDPlace},
 	{Call: "open", Expr: noNewSetID, From: SetIDPlace},
 	{Call: "openat", Expr: noNewSetID, From: SetIDPlace},
-	// The mode of openat2 is behind a pointer. Programs that get ENOSYS use openat instead.
+	// openat2 passes its mode behind a pointer, which a filter cannot read. Programs that get ENOSYS use openat
+	// instead.
 	{Call: "openat2", Expr: "errno(ENOSYS)", From: SetIDPlace},
 }
 
@@ -357,7 +363,8 @@ func (p *Profile) MaySetID() bool {
 	return slices.ContainsFunc(p.Capabilities.Keep, func(c Capability) bool { return c.Name == SetIDCapability })
 }
 
-// Filter is the profile's system calls as package filter takes them: the section, and the rules about set-id bits.
+// Filter returns the profile's system calls as package filter takes them: the section, and the rules about set-id
+// bits.
 func (p *Profile) Filter() (filter.Spec, error) {
 	spec, err := p.Syscalls.Filter()
 	if err == nil && !p.MaySetID() {
@@ -366,29 +373,29 @@ func (p *Profile) Filter() (filter.Spec, error) {
 	return spec, err
 }
 
-// Prebuilt holds the filters of a section of system calls for an architecture, made when the program was built, so that a
-// launch need not compile them. They are what [filter.Compile] makes of [Profile.Filter], encoded by [filter.Encode].
+// Prebuilt holds the filters of a section of system calls. They are compiled when cordon is built, so that a launch
+// need not compile them. [filter.Compile] makes them from [Profile.Filter], and [filter.Encode] encodes them.
 type Prebuilt struct {
-	Syscalls *Syscalls // the section
-	SetID    bool      // what MaySetID says of the profile
+	Syscalls *Syscalls // the section that they were made from
+	SetID    bool      // what MaySetID returns for the profile
 	Programs []PrebuiltProgram
 }
 
-// PrebuiltProgram is one of them.
+// PrebuiltProgram is the filter for one architecture.
 type PrebuiltProgram struct {
 	Arch   filter.Arch
 	Report bool // denied calls ask a listener, and the launcher's own call is execve
 	Insns  string
 }
 
-// Holds reports whether the filters are those of a profile. It compares the whole section.
+// Holds reports whether the filters are right for the profile p. It compares the whole section.
 func (b *Prebuilt) Holds(p *Profile) bool {
 	s, t := b.Syscalls, &p.Syscalls
 	return s.Default == t.Default && s.Unknown == t.Unknown && s.Exec == t.Exec && b.SetID == p.MaySetID() &&
 		slices.Equal(s.Arches, t.Arches) && slices.Equal(s.Allow, t.Allow) && slices.Equal(s.Deny, t.Deny) && slices.Equal(s.Rules, t.Rules)
 }
 
-// PrebuiltFilter returns the filter of the profile as it is now; "" if none was made.
+// PrebuiltFilter returns the prebuilt filter if it still fits the profile; otherwise "".
 func (p *Profile) PrebuiltFilter(arch filter.Arch, report bool) string {
 	if p.Prebuilt == nil || p.Syscalls.Exec == ExecOnce || !p.Prebuilt.Holds(p) {
 		return ""

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// This file reads values as people type them on the command line, in the spelling of other tools if it is unambiguous.
-// A file is stricter, because its reader does not know which tool its writer had in mind.
+// This file reads values as people type them on the command line. It accepts the spelling of other tools if that is
+// unambiguous. A file is stricter, because its reader does not know which tool its writer had in mind.
 
-// typed is a value from the command line as a file would have it.
+// typed returns a value from the command line as a file would contain it.
 func typed(t typ, s string) string {
 	switch t {
 	case tPath, tSource:
@@ -21,7 +21,7 @@ func typed(t typ, s string) string {
 		return typedSize(s)
 	case tDuration:
 		if _, ok := decimal(s); ok && s != "0" {
-			return s + "s" // as timeout(1) has it
+			return s + "s" // as timeout(1) reads it
 		}
 	case tPerm:
 		return typedMode(s)
@@ -48,8 +48,9 @@ func typedMode(s string) string {
 	return "0000"[len(digits):] + digits
 }
 
-// typedSize turns 4G, 4g, 4Gi and 4gib into 4GiB, as docker, podman, systemd and ulimit read the letter. What has a B
-// and no i, such as 4gb, stays: MB is a million bytes here and a MiB there.
+// typedSize turns 4G, 4g, 4Gi and 4gib into 4GiB, because docker, podman, systemd and ulimit read the letter so. It
+// does not change a unit with a B and no i, such as 4gb, because MB means a million bytes to some tools and a MiB to
+// others.
 func typedSize(s string) string {
 	digits := strings.TrimRight(s, "KMGTIBkmgtib")
 	switch unit := strings.ToLower(s[len(digits):]); {
@@ -61,7 +62,7 @@ func typedSize(s string) string {
 	return s
 }
 
-// typedBounds is typedSize for each bound of "rbps=10M,wiops=200".
+// typedBounds applies typedSize to each bound of "rbps=10M,wiops=200".
 func typedBounds(s string) string {
 	parts := strings.Split(s, ",")
 	for i, part := range parts {
@@ -72,19 +73,21 @@ func typedBounds(s string) string {
 	return strings.Join(parts, ",")
 }
 
-// TypedSize reads a number of bytes as the command line has it: 4096, 64MiB, 1.5GiB, 2GB, and 4G or 4Gi for 4GiB.
+// TypedSize reads a number of bytes as people type it on the command line: 4096, 64MiB, 1.5GiB, 2GB, and 4G or 4Gi
+// for 4GiB.
 func TypedSize(s string) (int64, error) {
 	n, f := parseSize(typedSize(s))
 	return n, f.err()
 }
 
-// TypedDuration reads a time span as the command line has it: 90s, 1h30m, 2d, and 10 for 10s. It is more than 0.
+// TypedDuration reads a time span as people type it on the command line: 90s, 1h30m, 2d, and 10 for 10s. The time
+// span is longer than 0.
 func TypedDuration(s string) (time.Duration, error) {
 	d, f := parseDuration(typed(tDuration, s))
 	return d, f.err()
 }
 
-// otherNetwork is a hint for the network of another tool.
+// otherNetwork returns a hint for a network that only another tool has, or "".
 func otherNetwork(v string) string {
 	switch {
 	case v == "bridge" || v == "default" || v == "slirp4netns" || v == "pasta" || v == "private":
@@ -95,7 +98,8 @@ func otherNetwork(v string) string {
 	return ""
 }
 
-// volumeFlag reads SOURCE:TARGET[:OPTIONS], writable without an option, as docker and podman do.
+// volumeFlag reads SOURCE:TARGET[:OPTIONS]. As in docker and podman, the bind is writable if no option says
+// otherwise.
 func volumeFlag(p *Profile, v string, at Pos) *fault {
 	source, rest, given := cutColon(v)
 	target, options, _ := cutColon(rest)
@@ -137,10 +141,12 @@ func userFlag(p *Profile, v string, at Pos) *fault {
 	return setKey(p, "user.gid", gid, at)
 }
 
-// capDrop is the beginning of the position of a flag that takes a capability away whether or not the profile keeps it.
+// capDrop begins the position of a --cap-drop flag. Such a flag removes a capability whether or not the profile keeps
+// it.
 const capDrop = "--cap-drop "
 
-// capDropFlag takes capabilities away. One that the profile does not keep is dropped already.
+// capDropFlag removes capabilities. It accepts a capability that the profile does not keep, because that capability
+// is dropped already.
 func capDropFlag(p *Profile, v string, at Pos) *fault {
 	name := typed(tCapability, v)
 	if name != "ALL" {

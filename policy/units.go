@@ -12,7 +12,7 @@ type fault struct{ msg, hint string }
 
 func bad(msg, hint string) *fault { return &fault{msg: msg, hint: hint} }
 
-// unit is a factor that may follow a number of bytes.
+// unit is a unit that may follow a number of bytes.
 type unit struct {
 	name   string
 	factor int64
@@ -41,7 +41,7 @@ func parseSize(s string) (int64, *fault) {
 	return 0, bad("unknown unit "+Quote(name), unitHint(digits, name))
 }
 
-// unitHint says how the unit that was probably meant is written.
+// unitHint returns a hint that says how to write the unit that the user probably meant.
 func unitHint(digits, name string) string {
 	if _, ok := decimal(digits); ok && strings.IndexByte("kKmMgGtT", name[0]) >= 0 {
 		letter := strings.ToUpper(name[:1])
@@ -50,7 +50,7 @@ func unitHint(digits, name string) string {
 	return "units are KiB MiB GiB TiB and kB MB GB TB"
 }
 
-// scaled multiplies a decimal number exactly.
+// scaled multiplies a decimal number by a unit. The result is exact.
 func scaled(s, digits string, u unit) (int64, *fault) {
 	whole, fraction, point := strings.Cut(digits, ".")
 	n, ok := decimal(whole)
@@ -83,7 +83,7 @@ func pow10(n int) int64 {
 	return p
 }
 
-// decimal reads digits without sign, leading zeros or separators.
+// decimal reads digits without a sign, leading zeros or separators.
 func decimal(s string) (int64, bool) {
 	if s == "" || len(s) > 18 || len(s) > 1 && s[0] == '0' {
 		return 0, false
@@ -98,7 +98,7 @@ func decimal(s string) (int64, bool) {
 	return n, true
 }
 
-// FormatSize is the shortest exact spelling of n bytes that a profile may have.
+// FormatSize returns the shortest exact spelling of n bytes that a profile may contain.
 func FormatSize(n int64) string {
 	for _, i := range [...]int{3, 2, 1, 0, 7, 6, 5} {
 		if u := sizeUnits[i]; n >= u.factor && n%u.factor == 0 {
@@ -123,7 +123,7 @@ func parseInt(s string, least, most int64) (int64, *fault) {
 	return n, nil
 }
 
-// leastNumber is the least that parseNumber reads.
+// leastNumber is the smallest number that parseNumber accepts.
 const leastNumber = 0.001
 
 // parseNumber reads a positive number with up to three decimals, such as 1.5.
@@ -144,7 +144,7 @@ func parseNumber(s string) (float64, *fault) {
 	return n, nil
 }
 
-// longest is ten years, more than any deadline needs and far from overflowing.
+// longest is ten years. No deadline needs more, and it is far from overflowing.
 const longest = 10 * 365 * 24 * time.Hour
 
 func parseDuration(s string) (time.Duration, *fault) {
@@ -170,7 +170,7 @@ func parseOffset(s string) (time.Duration, *fault) {
 	return d, nil
 }
 
-// spanOf is time.ParseDuration, and also accepts whole days at the beginning: 2d, 1d12h.
+// spanOf reads what time.ParseDuration reads. It also accepts whole days at the beginning: 2d, 1d12h.
 func spanOf(s string) (time.Duration, error) {
 	abs, minus := strings.CutPrefix(s, "-")
 	first, rest, found := strings.Cut(abs, "d")
@@ -185,10 +185,10 @@ func spanOf(s string) (time.Duration, error) {
 	return d, err
 }
 
-// FormatDuration is a time span as a profile may write it: 30m, 1h30m, 200ms.
+// FormatDuration returns a time span as a profile may write it: 30m, 1h30m, 200ms.
 func FormatDuration(d time.Duration) string { return formatDuration(d) }
 
-// formatDuration is Duration.String without zero parts: 30m, not 30m0s.
+// formatDuration returns Duration.String without the parts that are zero: 30m, not 30m0s.
 func formatDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
@@ -218,7 +218,7 @@ func FormatPerm(n uint32) string {
 	return s
 }
 
-// maxID is the largest id; the one above it, -1, means "no id" to the kernel.
+// maxID is the largest id. The next number, which is -1 as an int, means "no id" to the kernel.
 const maxID = math.MaxUint32 - 1
 
 func parseID(s string) (uint32, *fault) {

@@ -7,13 +7,13 @@ import (
 	"cordon/policy/yaml"
 )
 
-// Update adds the content of a profile to the text of an existing one, as a person would by hand. It adds missing list
-// items and keys, each with its source in a comment. Everything else stays as it is written, including comments. Head
-// and comments are as for Annotate.
+// Update adds the content of a profile to the text of an existing one, as a person would by hand. It adds missing
+// list items and keys, each with its source in a comment. Everything else stays as it is written, including comments.
+// head and comments have the same meaning as for Annotate.
 //
-// An earlier Update or Annotate left comments with sources, by which Update recognizes its own text. It changes that
-// text if it would deny what the new profile allows: a mount becomes writable, a limit grows, and either of two rules
-// for a call may hold. It never changes text that a person wrote.
+// An earlier Update or Annotate left comments with sources, by which Update recognizes its own text. It changes such
+// text if the text would deny what the new profile allows: a mount becomes writable, a limit grows, and of two rules
+// for a call either one may hold. It never changes text that a person wrote.
 func Update(file string, old []byte, p *Profile, head []string, comments map[string][]string) ([]byte, error) {
 	was, err := readYAML(file, old)
 	if err != nil {
@@ -49,11 +49,11 @@ func Update(file string, old []byte, p *Profile, head []string, comments map[str
 	return out, nil
 }
 
-// lostComment is a person's comment that is not in the text any more; "" if all are.
+// lostComment returns a comment that a person wrote and that is missing in the new text, or "" if none is missing.
 func lostComment(file string, out []byte, comments []string) string {
 	again, err := readYAML(file, out)
 	if err != nil {
-		return "" // the text is checked by whoever reads it
+		return "" // a later reader of the text reports the error
 	}
 	left := again.SortedComments()
 	for _, c := range comments {
@@ -65,14 +65,14 @@ func lostComment(file string, out []byte, comments []string) string {
 	return ""
 }
 
-// shutComment is part of the comment above a rule that learn made for a call that was not seen.
+// shutComment is a part of the comment that learn writes above a rule for a call that it did not see.
 const shutComment = "was not called; the rule for it that is inherited"
 
 type updater struct {
 	changed bool // something was added or replaced
 }
 
-// generated reports whether the comment after an item is the place of a record: FILE:LINE.
+// generated reports whether the comment after an item names a place in a recording: FILE:LINE.
 func generated(it *yaml.Item) bool {
 	text, ok := strings.CutPrefix(it.Tail, "# ")
 	i := strings.LastIndexByte(text, ':')
@@ -132,7 +132,7 @@ func (u *updater) top(was, now *yaml.Node) {
 	if find(fresh.Val, "exec") != nil {
 		return
 	}
-	// One run without other programs says nothing of the others.
+	// A run that executed no other program says nothing about the other runs.
 	i := slices.IndexFunc(section.Val.Items, func(it *yaml.Item) bool { return it.Key != nil && it.Key.Text == "exec" })
 	if i >= 0 && slices.Contains(section.Val.Items[i].Head, "# "+onceComment) {
 		section.Val.Items = slices.Delete(section.Val.Items, i, i+1)
@@ -140,7 +140,8 @@ func (u *updater) top(was, now *yaml.Node) {
 	}
 }
 
-// openRules drops the conditions that learning put on a call which was seen now and needs none.
+// openRules removes conditions that learn put on a call. It removes them if the new recording shows the call and
+// needs no condition.
 func (u *updater) openRules(was, now *yaml.Node) {
 	rules, allow, fresh := find(was, "rules"), find(now, "allow"), find(now, "rules")
 	if rules == nil || allow == nil {
@@ -159,7 +160,7 @@ func (u *updater) openRules(was, now *yaml.Node) {
 	}
 }
 
-// onceComment is the comment above a syscalls.exec that learn wrote.
+// onceComment is the comment that learn writes above syscalls.exec.
 const onceComment = "No other program was executed."
 
 func (u *updater) section(name string, was, now *yaml.Node) {
@@ -168,7 +169,7 @@ func (u *updater) section(name string, was, now *yaml.Node) {
 		old := find(was, key)
 		switch {
 		case old == nil && name == "syscalls" && key == "exec":
-			// the profile lets other programs run already
+			// The profile already lets the program execute other programs.
 		case old == nil:
 			u.add(was, it)
 		case old.Val.Kind == yaml.SeqNode && it.Val.Kind == yaml.SeqNode:
@@ -182,7 +183,7 @@ func (u *updater) section(name string, was, now *yaml.Node) {
 	}
 }
 
-// larger compares two limits.
+// larger reports whether limit a is larger than limit b. It returns false if either is not a size.
 func larger(a, b string) bool {
 	x, f := parseSize(a)
 	y, g := parseSize(b)
@@ -211,7 +212,7 @@ func (u *updater) list(name string, was, now *yaml.Node) {
 	}
 }
 
-// subject returns what identifies an item of a list: its first key and, for a mount, its target.
+// subject returns what identifies an item of a list: for a mount its path, for another mapping its first key.
 func subject(n *yaml.Node) string {
 	if n.Kind != yaml.MapNode || len(n.Items) == 0 || n.Items[0].Key == nil {
 		return ""
@@ -225,7 +226,7 @@ func subject(n *yaml.Node) string {
 	return first.Key.Text
 }
 
-// mount makes a mount writable that learning made read-only before.
+// mount makes a mount writable that learn made read-only earlier.
 func (u *updater) mount(old, it *yaml.Item) {
 	mode := find(it.Val, "mode")
 	if !generated(old) || it.Val.Items[0].Key.Text == "bind" && (mode == nil || mode.Val.Text != "rw") || it.Val.Items[0].Key.Text == "dir" {
@@ -235,7 +236,7 @@ func (u *updater) mount(old, it *yaml.Item) {
 	u.changed = true
 }
 
-// rule lets either condition hold.
+// rule changes a rule so that either condition may hold.
 func (u *updater) rule(old, it *yaml.Item) {
 	was, now := old.Val.Items[0].Val, it.Val.Items[0].Val
 	switch action := strings.HasPrefix(now.Text, "errno("); {
@@ -258,7 +259,7 @@ func (u *updater) rule(old, it *yaml.Item) {
 	u.changed = true
 }
 
-// learnedAction reports whether a rule shuts a call because it was not seen.
+// learnedAction reports whether a rule denies a call because learn did not see it.
 func learnedAction(it *yaml.Item) bool {
 	return len(it.Val.Items) == 1 && strings.HasPrefix(it.Val.Items[0].Val.Text, "errno(") &&
 		slices.ContainsFunc(it.Head, func(line string) bool {

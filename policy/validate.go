@@ -7,8 +7,9 @@ import (
 	"cordon/policy/phrase"
 )
 
-// Validate checks an effective profile. It checks every value by itself, as Parse does, because a profile need not come
-// from Parse. Then it checks what only shows across sections. The error is an Errors with every error that it found.
+// Validate checks an effective profile. It checks every value by itself, as Parse does, because a profile need not
+// come from Parse. Then it checks what only shows if several sections are compared. The error is an Errors with
+// everything that Validate found.
 func Validate(p *Profile) error {
 	v := &validator{p: p}
 	v.removals()
@@ -42,7 +43,7 @@ func (v *validator) fault(at Pos, path string, f *fault) {
 	}
 }
 
-// from is the place of the first of the paths that has one.
+// from returns the position of the first of the paths that has a position.
 func (v *validator) from(paths ...string) Pos {
 	for _, path := range paths {
 		if at, ok := v.p.source(path); ok {
@@ -62,7 +63,7 @@ func (v *validator) removals() {
 	}
 }
 
-// held lists what a removal in a section could name.
+// held lists what a removal in a section can name.
 func (p *Profile) held(section string) []string {
 	var out []string
 	switch section {
@@ -94,7 +95,7 @@ func texts[T any](out []string, list []T, text func(T) string) []string {
 	return out
 }
 
-// scalars reads the spelling of every value back, which finds whatever a file could not have said.
+// scalars writes every value and reads it back. So it finds every value that a file could not contain.
 func (v *validator) scalars() {
 	eachScalar(func(section string, k *key[Profile]) {
 		ptr := k.at(v.p)
@@ -184,7 +185,7 @@ func (v *validator) mountKeys(m *Mount, f *form[Mount], path string) {
 	}
 }
 
-// lists checks the items of the lists of text.
+// lists checks the items of all lists of text.
 func (v *validator) lists() {
 	p := v.p
 	check(v, "hide", p.Hide, func(x Hide) (*fault, Pos) { return checkPattern(x.Pattern), x.Pos })
@@ -239,7 +240,7 @@ func (v *validator) namespaces() {
 	}
 }
 
-// net is the network namespace that network and namespaces.net together mean.
+// net returns the network namespace that network and namespaces.net mean together.
 func (v *validator) net() Namespace {
 	if v.p.Network.Mode == NetworkHost {
 		return Namespace{Mode: NSHost}
