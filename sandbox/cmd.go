@@ -20,38 +20,40 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// Cmd is a program that is run in a sandbox, once. It is made by Command, or as a value. Its fields and methods mean what
-// those of os/exec.Cmd mean; those below Report have no counterpart there.
+// Cmd runs a program in a sandbox, once. Command returns one, or the caller fills in a value. Its fields and methods
+// mean the same as those of os/exec.Cmd; the fields after Report have no counterpart there.
 type Cmd struct {
-	// Profile says what the program may do. It is effective: extended, merged and valid, as profiles.Load returns it.
-	// nil is the zero profile, which allows next to nothing.
+	// Profile says what the program may do. It must be effective, which means extended, merged and valid, as
+	// profiles.Load returns it. nil means the zero profile, which allows next to nothing.
 	Profile *policy.Profile
-	// Args are the program's arguments, its name first: a name without a slash is looked up in PATH inside the sandbox.
+	// Args holds the program's name and its arguments. Start looks a name without a slash up in PATH inside the
+	// sandbox.
 	Args []string
-	// Env is what Profile.Env picks from, each NAME=VALUE, the last of a name; nil means os.Environ().
+	// Env holds the variables that Profile.Env picks from, each NAME=VALUE. The last of a name counts. nil means
+	// os.Environ().
 	Env []string
-	// Dir is the working directory, a path inside the sandbox. "" is the profile's, and with Into the sandbox's.
+	// Dir is the working directory, a path inside the sandbox. "" means the directory of the profile, or of Into.
 	Dir string
 
-	// Stdin is what the program reads. An *os.File is handed over as it is. Anything else is copied into a pipe by a
-	// goroutine, which Wait waits for. nil is /dev/null.
+	// Stdin is what the program reads. The program gets an *os.File as it is. A goroutine copies any other reader
+	// into a pipe, and Wait waits for that goroutine. nil means /dev/null.
 	Stdin io.Reader
-	// Stdout and Stderr take what the program writes. An *os.File is handed over as it is. Anything else gets a pipe
-	// and a goroutine, one for both if they are equal. nil is /dev/null.
+	// Stdout and Stderr receive what the program writes. The program gets an *os.File as it is. Any other writer gets
+	// a pipe and a goroutine; if both fields are equal, they share one. nil means /dev/null.
 	Stdout, Stderr io.Writer
-	// ExtraFiles are further files: entry i becomes descriptor 3+i. All other descriptors are closed. A file, standard or
-	// extra, is a regular file, a pipe, a socket, a terminal, or a device like /dev/null. Anything else is an error,
-	// because the task could reach more through it: the host's tree from a directory, a process from a pidfd.
-	// A socket keeps the network, and a connected peer the rights, that it was made with. A terminal in ExtraFiles needs
-	// a profile with tty: inherit.
+	// ExtraFiles are further files: entry i becomes descriptor 3+i. All other descriptors are closed. Each file,
+	// standard or extra, must be a regular file, a pipe, a socket, a terminal, or a device like /dev/null. Start
+	// refuses any other file, because the task could reach more through it: the host's tree from a directory, a
+	// process from a pidfd. A socket stays in the network in which it was made, and a connected peer keeps the rights
+	// that it had. A terminal in ExtraFiles needs a profile with tty: inherit.
 	ExtraFiles []*os.File
 
-	// Cancel is called when the context of CommandContext is done, and should end the program. CommandContext sets it to
-	// Process.Kill. Without a context it must be nil.
+	// Cancel is called when the context of CommandContext is done, and should end the program. CommandContext sets it
+	// to Process.Kill. Without a context it must be nil.
 	Cancel func() error
-	// WaitDelay is how long Wait waits for the copying goroutines after the program has ended, and for the program after
-	// Cancel was called. Then the program is killed, the pipes are closed, and the error is exec.ErrWaitDelay if the
-	// program ended well. 0 means without an end.
+	// WaitDelay is how long Wait waits for the copying goroutines after the program has ended, and for the program
+	// after the call of Cancel. After that time the program is killed and the pipes are closed. If the program ended
+	// well, Wait then returns exec.ErrWaitDelay. 0 means that Wait waits without a limit.
 	WaitDelay time.Duration
 
 	// Process is the task, once Start has returned without an error.
@@ -59,55 +61,58 @@ type Cmd struct {
 	// Report says how the program ended and what was enforced, once Wait has returned.
 	Report *report.Report
 
-	// Terminal gives the task a terminal of its own as stdin, stdout and stderr, whatever these are and the profile says.
-	// What the task writes there goes to Stdout.
+	// Terminal gives the task a terminal of its own as stdin, stdout and stderr, whatever these fields and the
+	// profile say. What the task writes to the terminal goes to Stdout.
 	Terminal bool
-	// RecordTTY takes a recording of the task's own terminal, in the format asciicast v2. It is an error if the task has
-	// no terminal of its own.
+	// RecordTTY receives a recording of the task's own terminal, in the format asciicast v2. Start returns an error
+	// if the task has no terminal of its own.
 	RecordTTY io.Writer
 	// Attachable keeps what Attach needs to start other programs in the sandbox.
 	Attachable bool
-	// Into is a running sandbox in which the program is started. The program gets the profile and the environment of the
-	// sandbox, whatever Profile says; Env is set over that environment. Into must stay open until Start has returned.
+	// Into is a running sandbox in which to start the program. The program gets the profile and the environment of
+	// the sandbox, whatever Profile says. Env overrides variables of that environment. Into must stay open until
+	// Start has returned.
 	Into *Attached
 
-	// Host is the machine as the plan is compiled for it; nil means host.Probe().
+	// Host describes the machine for which the plan is compiled; nil means host.Probe().
 	Host *host.Host
-	// KillAfter is the time from SIGTERM to SIGKILL; 0 means 2 s at the wall-clock limit, and never after a signal that
-	// was passed on.
+	// KillAfter is the time from SIGTERM to SIGKILL. 0 means 2 s at the wall-clock limit. After a signal that was
+	// passed on, 0 means that no SIGKILL follows.
 	KillAfter time.Duration
-	// State is the entry of the state directory by which other processes find the sandbox; nil means that none does. It
-	// must be this process's own: statedir.Dir.Create. From Start on the launcher listens at its control socket.
+	// State is the sandbox's entry in the state directory, through which other processes find the sandbox; nil means
+	// that none can. This process must have made it with Dir.Create. From Start on the launcher listens at its control
+	// socket.
 	State *statedir.Entry
-	// Profiles are the files that Profile was read from. The sandbox cannot write them, and a change that an earlier
-	// sandbox could have made in them is told.
+	// Profiles are the files from which Profile was read. The sandbox cannot write them. Start warns about a change
+	// that an earlier sandbox could have made in them.
 	Profiles []ledger.Text
-	// Search are the directories where profiles are looked for by name. The sandbox can neither write nor make them.
+	// Search lists the directories in which profiles are looked up by name. The sandbox can neither write nor make
+	// them.
 	Search []string
 	// Exclusive says that the process is a launcher and nothing else. Start and Wait then run on the caller's
-	// goroutine, signals that reach the process are passed on to the task, and the process is made non-dumpable
+	// goroutine, the launcher passes signals that reach the process on to the task, and the process is non-dumpable
 	// while it holds more rights than the task.
 	Exclusive bool
-	// Brief says that nobody reads what the run has used. Of what its groups have counted the report then has what tells of
-	// a limit that was reached; if one was, it has all.
+	// Brief says that nobody reads what the run has used. The report then has only those counters of the run's groups
+	// that show whether a limit was reached. If one was, the report has all of them.
 	Brief bool
 	// Note, unless nil, is called with each of Report.Notes before the program runs.
 	Note func(text string)
-	// Observer, unless nil, watches the task. No system call filter of the profile confines the task then.
+	// Observer, unless nil, watches the task. The profile's system call filter does not confine the task then.
 	Observer Observer
 
-	failStep, failInit int // for tests: the step of the child and task, or of init, that fails, from 1
+	failStep, failInit int // for tests: the step that fails, from 1: of the child and task, or of init
 
-	exposed bool   // for tests: a program that joins a sandbox is not concealed from who is inside, and is run by its path
+	exposed bool   // for tests: processes inside can see a program that joins the sandbox, and it is run by its path
 	hold    func() // for tests: called while the program waits before its filter is in place
-	ran     func() // for tests: called when the program runs, before it is read back
+	ran     func() // for tests: called when the program runs, before its state is read back
 
-	ctx     context.Context // of CommandContext; nil without
+	ctx     context.Context // of CommandContext; otherwise nil
 	streams streams
 	proc    *launch.Process
 	ended   bool         // Wait was called
-	done    chan waited  // from the goroutine that owns the thread, unless Exclusive
-	watched chan watched // from the goroutine that waits for the context; nil without
+	done    chan waited  // from the goroutine that owns the thread; nil with Exclusive
+	watched chan watched // from the goroutine that waits for the context; nil without a context
 }
 
 type waited struct {
@@ -115,13 +120,13 @@ type waited struct {
 	err    error
 }
 
-// Command returns the command that runs a program in a sandbox that profile describes. It sets Profile and Args only.
+// Command returns a Cmd that runs a program in the sandbox that profile describes. It sets only Profile and Args.
 func Command(profile *policy.Profile, name string, args ...string) *Cmd {
 	return &Cmd{Profile: profile, Args: append([]string{name}, args...)}
 }
 
-// CommandContext is Command with a context: when ctx is done, Cancel is called, which kills the program unless the caller
-// has set it to something else. A context that is done already makes Start return its error.
+// CommandContext is Command with a context. When ctx is done, Cancel is called, which kills the program unless the
+// caller has set Cancel to something else. If ctx is already done, Start returns its error.
 func CommandContext(ctx context.Context, profile *policy.Profile, name string, args ...string) *Cmd {
 	if ctx == nil {
 		panic("sandbox: CommandContext without a context")
@@ -132,11 +137,11 @@ func CommandContext(ctx context.Context, profile *policy.Profile, name string, a
 	return c
 }
 
-// String returns the arguments with a blank between them: it is for people, and quotes nothing.
+// String returns the arguments with a blank between them. The text is for people: String quotes nothing.
 func (c *Cmd) String() string { return strings.Join(c.Args, " ") }
 
-// Environ returns the environment that the program gets: what the profile keeps of Env, and what it sets. A profile with
-// git: protect may add variables for git.
+// Environ returns the environment that the program gets: the variables that the profile keeps of Env, and those that
+// it sets. A profile with git: protect may add variables for git.
 func (c *Cmd) Environ() []string {
 	return compile.Environ(c.profile(), &compile.Request{Env: c.env(), Into: c.Into})
 }
@@ -150,8 +155,8 @@ func (c *Cmd) Plan() (*plan.Plan, error) {
 	return Compile(c.profile(), host, c)
 }
 
-// Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: what it knows of the
-// machine is in h. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
+// Compile turns a profile into the plan of a launch. It runs nothing and changes nothing: h holds all that it knows
+// of the machine. The error is a *policy.Error, *UnsupportedError, *LookupError or *Error.
 func Compile(p *policy.Profile, h *host.Host, c *Cmd) (*plan.Plan, error) {
 	r, err := c.request(p, h)
 	if err != nil {
@@ -161,7 +166,7 @@ func Compile(p *policy.Profile, h *host.Host, c *Cmd) (*plan.Plan, error) {
 	return pl, found(err)
 }
 
-// NewQuery compiles as far as questions need it. c may be without Args. The errors are those of Compile.
+// NewQuery compiles only what questions need. c.Args may be empty. The errors are those of Compile.
 func NewQuery(p *policy.Profile, h *host.Host, c *Cmd) (*Query, error) {
 	r, err := c.request(p, h)
 	if err != nil {
@@ -170,7 +175,7 @@ func NewQuery(p *policy.Profile, h *host.Host, c *Cmd) (*Query, error) {
 	return why.NewQuery(c.inDir(p), h, r)
 }
 
-// request describes the command as data. What would be a pipe is one for a moment.
+// request describes the command as data. It opens the pipes of the command and closes them before it returns.
 func (c *Cmd) request(p *policy.Profile, h *host.Host) (*compile.Request, error) {
 	var s streams
 	defer s.close()
@@ -181,7 +186,7 @@ func (c *Cmd) request(p *policy.Profile, h *host.Host) (*compile.Request, error)
 	return c.command(c.inDir(p), h, files).Request(), nil
 }
 
-// command is what the launcher starts, with the files that stand for Stdin, Stdout and Stderr.
+// command returns what the launcher starts. files stand for Stdin, Stdout and Stderr.
 func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launch.Command {
 	return &launch.Command{Profile: p, Host: h, Args: c.Args, Env: c.Env, Stdio: files, ExtraFiles: c.ExtraFiles,
 		Terminal: c.Terminal, RecordTTY: c.RecordTTY, Keep: c.Attachable || c.State != nil, Into: c.Into, Dir: c.Dir,
@@ -190,7 +195,7 @@ func (c *Cmd) command(p *policy.Profile, h *host.Host, files [3]*os.File) *launc
 		Observer: c.Observer, FailStep: c.failStep, FailInit: c.failInit, Exposed: c.exposed, Hold: c.hold, Ran: c.ran}
 }
 
-// profile returns the sandbox's profile.
+// profile returns the profile of the sandbox: with Into the joined sandbox's, otherwise the command's.
 func (c *Cmd) profile() *policy.Profile {
 	if c.Into != nil {
 		return c.Into.Profile
@@ -198,8 +203,8 @@ func (c *Cmd) profile() *policy.Profile {
 	return c.inDir(c.Profile)
 }
 
-// inDir returns p with Dir as its working directory. A relative Dir starts at the caller's, as with os/exec. With Into it
-// is the launcher that goes there.
+// inDir returns p with Dir as its working directory. A relative Dir starts at the caller's directory, as in os/exec.
+// With Into, inDir leaves p alone, because the launcher changes to Dir.
 func (c *Cmd) inDir(p *policy.Profile) *policy.Profile {
 	p = orZero(p)
 	if c.Dir == "" || c.Into != nil {
@@ -236,8 +241,8 @@ func (c *Cmd) host() (*host.Host, error) {
 	return host.Probe()
 }
 
-// Attach gives what it takes to start another program in the sandbox, for Cmd.Into. The sandbox must have been started with
-// Attachable. The caller must close it.
+// Attach returns a handle for Cmd.Into, with which another program can be started in the sandbox. The sandbox must
+// have been started with Attachable. The caller must close the handle.
 func (c *Cmd) Attach() (*Attached, error) {
 	if c.Process == nil {
 		return nil, &Error{Op: "attach", Err: errors.New("not started")}

@@ -7,8 +7,9 @@
 //	out, err := sandbox.Command(profile, "sort", "-u", "names.txt").Output()
 //
 // A [policy.Profile] says what the program may do: which files it sees and writes, which network it has, which system
-// calls it makes, how much memory and time it uses. profiles.Load reads one by name or file, profiles.Parse makes one of a
-// text. docs/profile.md describes the language, and `cordon plan` shows what a profile comes to.
+// calls it makes, how much memory and time it uses. profiles.Load reads a profile by name or from a file;
+// profiles.Parse reads one from a text. docs/profile.md describes the language, and `cordon plan` shows the system
+// calls of a profile.
 //
 // # What is promised
 //
@@ -51,19 +52,19 @@
 //
 // # More programs in a sandbox
 //
-// A command with Attachable keeps its sandbox open for others: Attach returns what Cmd.Into takes. For other processes a
-// command with State has an entry in the state directory; package statedir finds it. `cordon ps`, `exec` and `kill` do it
-// that way.
+// A command with Attachable keeps its sandbox open for others: Attach returns a value for Cmd.Into. A command with
+// State has an entry in the state directory, where other processes find it through package statedir. `cordon ps`,
+// `exec` and `kill` use that directory.
 //
 // # The life of a sandbox
 //
-// [Compile] makes a [plan.Plan] of the profile, the machine and the command: a list of system calls as plain values, each
-// with the line of the profile that asks for it. Everything that needs an "if" is decided there. Compile runs nothing, so
-// that a plan can be printed, compared and tested without root and on another kernel.
+// [Compile] makes a [plan.Plan] of the profile, the machine and the command. A plan is a list of system calls as
+// plain values, each with the line of the profile that asks for it. Compile takes every decision. Compile runs
+// nothing, so a plan can be printed, compared and tested without root and on another kernel.
 //
-// Start clones a child, which makes the plan's calls one after the other. There is no Go runtime in the child. Start
-// compiles the rest of the plan while the child makes its namespaces, reads back what the kernel has set up, and lets the
-// program run. Wait supervises the sandbox and completes the [report.Report].
+// Start clones a child, which makes the plan's calls one after the other. There is no Go runtime in the child. While
+// the child makes its namespaces, Start compiles the rest of the plan. Then Start reads back what the kernel has set
+// up, and lets the program run. Wait supervises the sandbox and completes the [report.Report].
 //
 //	launcher  the calling process, outside: it compiles, clones, maps ids, reads back, supervises and reports
 //	child     the clone, until it forks: it sets ids, network, parent-death signal and bounding set
@@ -90,5 +91,5 @@
 //	sandbox             Cmd
 //	doctor/             what this machine can do; record/ and audit/ watch programs
 //
-// docs/architecture.md has the picture, and says where to add what.
+// docs/architecture.md has a picture, and says where new code belongs.
 package sandbox

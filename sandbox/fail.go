@@ -12,7 +12,7 @@ import "cordon/sandbox/internal/fail"
 //	Hint   string         what to do about it; "" if nothing is known
 type StepError = fail.StepError
 
-// UnsupportedError reports a layer that the profile asks for and this machine cannot provide.
+// UnsupportedError reports a layer that the profile asks for and that this machine cannot provide.
 //
 //	Layer  policy.Layer  "landlock"
 //	Why    string        what is lacking
@@ -20,8 +20,8 @@ type StepError = fail.StepError
 //	From   string        the line of the profile that asked for it
 type UnsupportedError = fail.UnsupportedError
 
-// LookupError reports a program that cannot be run. Unwrap returns exec.ErrNotFound for a name, fs.ErrNotExist for a path, or
-// fs.ErrPermission.
+// LookupError reports a program that cannot be run. Unwrap returns exec.ErrNotFound for a name, fs.ErrNotExist for a
+// path, or fs.ErrPermission.
 //
 //	Name string  as in Args[0]
 //	Why  string  in words
@@ -29,7 +29,7 @@ type UnsupportedError = fail.UnsupportedError
 //	Hint string  what to do about it; "" if nothing is known
 type LookupError = fail.LookupError
 
-// Error reports any other reason for which nothing was run.
+// Error reports that nothing was run, for any other reason.
 //
 //	Op   string  the operation and its object
 //	Err  error   the cause; Unwrap returns it

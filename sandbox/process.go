@@ -1,6 +1,6 @@
 package sandbox
 
-// The task, as os.Process shows one, and how it ended.
+// This file presents the task in the form of os.Process, and says how it ended.
 
 import (
 	"errors"
@@ -36,7 +36,7 @@ func (p *Process) Signal(sig os.Signal) error {
 	return err
 }
 
-// Kill ends the task at once, and with it every process of the sandbox, also one that is paused.
+// Kill ends the task at once, and with it every process of the sandbox. It also ends a paused sandbox.
 func (p *Process) Kill() error {
 	err := p.Signal(syscall.SIGKILL)
 	if err == nil {
@@ -45,11 +45,11 @@ func (p *Process) Kill() error {
 	return err
 }
 
-// ExitError says that the program ran and ended badly: with a status other than 0, by a signal, because of a limit, or
-// with the sandbox that it had joined.
+// ExitError reports that the program ran and ended badly: it exited with a status other than 0, a signal or a limit
+// ended it, or it ended with the sandbox that it had joined.
 type ExitError struct {
 	Report *report.Report
-	Stderr []byte // of Cmd.Output, where Cmd.Stderr was nil: the beginning and the end
+	Stderr []byte // the beginning and the end of stderr, if Cmd.Output ran the program and Cmd.Stderr was nil
 }
 
 // Error says how the program ended: "exit status 3", "signal: killed", "exit status 0 (limit: timeout)".
@@ -70,7 +70,7 @@ func (e *ExitError) Error() string {
 	return s
 }
 
-// ExitCode returns the exit status, or -1 if a signal ended the program. It may be 0 where a limit ended the run.
+// ExitCode returns the exit status, or -1 if a signal ended the program. It may be 0 if a limit ended the run.
 func (e *ExitError) ExitCode() int { return e.Report.Exit }
 
 // endedBadly reports whether the end of a run is an error.
@@ -78,7 +78,7 @@ func endedBadly(r *report.Report) bool {
 	return r.Exit != 0 || r.Signal != "" || r.Limit != "" || r.Ended
 }
 
-// signalText returns the words for a signal: "killed" for SIGKILL. The name stands for itself if it has none.
+// signalText returns the words for a signal: "killed" for SIGKILL. If it does not know the name, it returns the name.
 func signalText(name string) string {
 	if sig := unix.SignalNum(name); sig != 0 {
 		return sig.String()

@@ -1,6 +1,6 @@
 package sandbox
 
-// Standard files that are no files: each gets a pipe, and a goroutine that copies.
+// This file handles standard streams that are not an *os.File. Each gets a pipe and a goroutine that copies.
 
 import (
 	"cmp"
@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// streams are the pipes of a command.
+// streams holds the pipes of a command.
 type streams struct {
-	theirs []*os.File     // the program's ends, which it has copies of once it runs
+	theirs []*os.File     // the program's ends; once the program runs, it has copies of them
 	ours   []*os.File     // the other ends
-	input  func() error   // copies stdin; nil if nothing is to be copied, or once it is begun
+	input  func() error   // copies stdin; nil if nothing is to be copied, or once it has begun
 	output []func() error // copy stdout and stderr
-	read   chan error     // gets the error of input; nil if it was not begun
-	done   chan error     // gets an error for each of output
-	left   int            // of output, those that have not ended
+	read   chan error     // receives the error of input; nil if input was not begun
+	done   chan error     // receives the error of each function of output
+	left   int            // how many functions of output have not ended
 }
 
-// open returns the files that stand for the three fields of c, and makes the pipes.
+// open makes the pipes, and returns the files that stand for Stdin, Stdout and Stderr of c.
 func (s *streams) open(c *Cmd) (files [3]*os.File, err error) {
 	if files[0], err = s.from(c.Stdin); err != nil {
 		return files, err
@@ -42,12 +42,12 @@ func (s *streams) open(c *Cmd) (files [3]*os.File, err error) {
 	return files, err
 }
 
-// sameWriter reports whether two writers are one. Values that cannot be compared are not.
+// sameWriter reports whether two writers are the same. Values that cannot be compared are never the same.
 func sameWriter(a, b io.Writer) bool {
 	return a != nil && b != nil && reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
-// pipe makes a pipe; the program's end is the one that it reads from, or else the one that it writes to.
+// pipe makes a pipe. If reads is true, the program's end is the reading end, otherwise the writing end.
 func (s *streams) pipe(reads bool) (its, our *os.File, err error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *streams) to(w io.Writer) (*os.File, error) {
 	}
 	s.output = append(s.output, func() error {
 		_, err := io.Copy(w, our)
-		our.Close() // a writer that takes no more makes the program end with SIGPIPE, instead of waiting for ever
+		our.Close() // if w takes no more, the program ends with SIGPIPE instead of waiting for ever
 		return err
 	})
 	return its, nil
@@ -112,15 +112,15 @@ func (s *streams) begin() {
 	s.input, s.output = nil, nil
 }
 
-// finish waits for the goroutines, and returns the first error. When over is readable, it closes the pipes under them. A
-// goroutine that waits for the caller's reader is left alone then; nobody sees what it reads.
+// finish waits for the goroutines, and returns the first error. When over is readable, it closes the pipes that they
+// use. It does not wait for a goroutine that still reads from the caller's reader; what that goroutine reads is lost.
 func (s *streams) finish(over <-chan time.Time) (first error) {
 	for s.left > 0 || s.read != nil {
 		err, ended := s.next(over)
 		if !ended {
 			closeFiles(&s.ours)
 			for s.left > 0 {
-				_, _ = s.next(nil) // its pipe was closed under it
+				_, _ = s.next(nil) // its pipe is closed now, so it ends
 			}
 			return exec.ErrWaitDelay
 		}
@@ -129,9 +129,9 @@ func (s *streams) finish(over <-chan time.Time) (first error) {
 	return first
 }
 
-// next waits for the end of one goroutine. It returns false if the time is over before.
+// next waits for the end of one goroutine. It returns false if over is readable first.
 func (s *streams) next(over <-chan time.Time) (err error, ended bool) {
-	select { // those that have ended count, even if the time is over
+	select { // goroutines that have ended count, even if the time is over
 	case err = <-s.done:
 		s.left--
 		return err, true
@@ -151,10 +151,10 @@ func (s *streams) next(over <-chan time.Time) (err error, ended bool) {
 	return err, true
 }
 
-// letGo closes the program's ends, of which it has copies.
+// letGo closes the launcher's copies of the program's ends.
 func (s *streams) letGo() { closeFiles(&s.theirs) }
 
-// close closes whatever is open.
+// close closes every pipe that is still open.
 func (s *streams) close() {
 	closeFiles(&s.theirs)
 	closeFiles(&s.ours)
@@ -168,7 +168,8 @@ func closeFiles(files *[]*os.File) {
 	*files = nil
 }
 
-// StdinPipe returns a pipe to the program's stdin. Wait closes it; a program that reads to the end needs Close before.
+// StdinPipe returns a pipe to the program's stdin. Wait closes it. If the program reads to the end of its input, the
+// caller must call Close before Wait.
 func (c *Cmd) StdinPipe() (io.WriteCloser, error) {
 	if err := c.mayPipe("Stdin", c.Stdin == nil); err != nil {
 		return nil, err
@@ -181,7 +182,8 @@ func (c *Cmd) StdinPipe() (io.WriteCloser, error) {
 	return our, nil
 }
 
-// StdoutPipe returns a pipe from the program's stdout. Wait closes it, so that everything must have been read before.
+// StdoutPipe returns a pipe from the program's stdout. Wait closes it, so the caller must read everything before
+// Wait.
 func (c *Cmd) StdoutPipe() (io.ReadCloser, error) {
 	return c.outputPipe("Stdout", &c.Stdout)
 }
@@ -203,7 +205,7 @@ func (c *Cmd) outputPipe(name string, field *io.Writer) (io.ReadCloser, error) {
 	return our, nil
 }
 
-// mayPipe is the error of a pipe that comes too late.
+// mayPipe returns an error if the field is set already, or if the command has been started.
 func (c *Cmd) mayPipe(name string, unset bool) error {
 	switch {
 	case !unset:
@@ -214,8 +216,8 @@ func (c *Cmd) mayPipe(name string, unset bool) error {
 	return nil
 }
 
-// Output runs the program and returns what it wrote to stdout. If Stderr is nil, an *ExitError has what the program wrote
-// to stderr, of a long text the beginning and the end.
+// Output runs the program and returns what it wrote to stdout. If Stderr is nil, an *ExitError holds what the program
+// wrote to stderr. Of a long text it holds only the beginning and the end.
 func (c *Cmd) Output() ([]byte, error) {
 	if c.Stdout != nil {
 		return nil, &Error{Op: "output", Err: errors.New("the field Stdout is already set")}
@@ -246,7 +248,7 @@ func (c *Cmd) CombinedOutput() ([]byte, error) {
 	return out, err
 }
 
-// text is what was written.
+// text collects what is written to it.
 type text []byte
 
 // Write keeps everything.
@@ -263,7 +265,7 @@ type excerpt struct {
 
 const excerptSide = 32 << 10
 
-// Write keeps what is at the beginning, and of the rest what is at the end.
+// Write fills head first. After that it keeps only the last bytes, in tail.
 func (e *excerpt) Write(p []byte) (int, error) {
 	n := len(p)
 	first := min(n, excerptSide-len(e.head))
@@ -275,7 +277,7 @@ func (e *excerpt) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// bytes returns what was kept, with a line that stands for what was not.
+// bytes returns what was kept. A line in the middle says how many bytes were left out.
 func (e *excerpt) bytes() []byte {
 	if e.lost == 0 {
 		return append(e.head, e.tail...)

@@ -1,6 +1,6 @@
 package sandbox
 
-// From Start to Wait, and the end of a context.
+// This file starts a command, waits for it, and ends it when its context is done.
 
 import (
 	"errors"
@@ -15,9 +15,9 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Start launches the sandbox and returns once the program has been exec'd and what is enforced has been read back.
-// Where it returns an error nothing is left behind. The error is a *StepError, *UnsupportedError, *LookupError,
-// *policy.Error, filter.Errors, *SignalError or *Error, or that of the context.
+// Start launches the sandbox. It returns once the program has been exec'd and Start has read back what is enforced.
+// If it returns an error, it leaves nothing behind. The error is a *StepError, *UnsupportedError, *LookupError,
+// *policy.Error, filter.Errors, *SignalError or *Error, or the context's.
 func (c *Cmd) Start() error {
 	if c.proc != nil {
 		return &Error{Op: "start", Err: errors.New("already started")}
@@ -28,7 +28,7 @@ func (c *Cmd) Start() error {
 		return found(err)
 	}
 	c.Process = &Process{Pid: c.proc.Task, proc: c.proc}
-	if !c.Terminal { // else the launcher itself writes there, and it has no copies
+	if !c.Terminal { // with Terminal the launcher itself writes to these ends
 		c.streams.letGo()
 	}
 	c.streams.begin()
@@ -39,7 +39,7 @@ func (c *Cmd) Start() error {
 	return nil
 }
 
-// start checks what can be checked before, opens the files and launches.
+// start checks the fields and the context, opens the files and launches.
 func (c *Cmd) start() error {
 	switch {
 	case c.ctx == nil && c.Cancel != nil:
@@ -64,9 +64,9 @@ func (c *Cmd) start() error {
 	return c.startApart(command)
 }
 
-// startApart launches on a thread of its own. The child dies with the thread that made it (prctl(2), PR_SET_PDEATHSIG), so
-// one goroutine keeps that thread until the sandbox is gone. It never gives it back: where namespaces were joined, the
-// thread is not like the others.
+// startApart launches on a thread of its own. The child dies with the thread that made it (prctl(2),
+// PR_SET_PDEATHSIG), so one goroutine keeps that thread until the sandbox is gone. The goroutine never gives the
+// thread back, because a thread that has joined namespaces differs from the others.
 func (c *Cmd) startApart(command *launch.Command) error {
 	proc, done, late := c.proc, make(chan waited, 1), c.Terminal
 	c.done = done
@@ -78,20 +78,20 @@ func (c *Cmd) startApart(command *launch.Command) error {
 		started <- err
 		if err == nil {
 			report, err := proc.Wait()
-			if late { // whoever reads the other end to its end waits for that
+			if late { // a reader of the other end waits for this close
 				c.streams.letGo()
 			}
 			done <- waited{report, err}
 		}
 	}()
 	err, ok := <-started
-	if !ok { // runtime.Goexit, in what the launch calls; the child dies with the thread
+	if !ok { // the launch called runtime.Goexit; the child dies with the thread
 		err = &Error{Op: "start", Err: errors.New("the launcher's thread has ended")}
 	}
 	return err
 }
 
-// found gives a program that cannot be run the cause that os/exec would name.
+// found sets the cause of a LookupError to the error that os/exec would name.
 func found(err error) error {
 	var e *LookupError
 	if errors.As(err, &e) && e.Err == nil {
@@ -107,7 +107,7 @@ func found(err error) error {
 	return err
 }
 
-// Run is Start and Wait.
+// Run calls Start and then Wait.
 func (c *Cmd) Run() error {
 	if err := c.Start(); err != nil {
 		return err
@@ -115,9 +115,9 @@ func (c *Cmd) Run() error {
 	return c.Wait()
 }
 
-// Wait waits until the sandbox is gone and its input and output are copied, and sets Report. The error is an *ExitError if
-// the program ended badly. If it ended well, the error is the context's if Cancel was called, or that of the copying. Any
-// other error says that the run could not be supervised to the end; Report is nil then.
+// Wait waits until the sandbox is gone and its input and output are copied. Then it sets Report. If the program ended
+// badly, the error is an *ExitError. If it ended well, the error is the context's if Cancel was called, or an error
+// of the copying. Any other error says that the launcher could not supervise the run to the end; Report is nil then.
 func (c *Cmd) Wait() error {
 	if c.Process == nil {
 		return &Error{Op: "wait", Err: errors.New("not started")}
@@ -154,13 +154,14 @@ func (c *Cmd) end() (*report.Report, error) {
 	return w.report, w.err
 }
 
-// watched is what the goroutine that waits for the context has come to.
+// watched is the result of the goroutine that waits for the context.
 type watched struct {
 	err  error            // of the context, or of Cancel
 	over <-chan time.Time // when WaitDelay is over; nil if it has not begun
 }
 
-// unwatch ends the goroutine that waits for the context, and keeps its error unless there is one already.
+// unwatch ends the goroutine that waits for the context. It stores the goroutine's error in err unless err is set
+// already.
 func (c *Cmd) unwatch(err *error) <-chan time.Time {
 	if c.watched == nil {
 		return nil
@@ -172,7 +173,7 @@ func (c *Cmd) unwatch(err *error) <-chan time.Time {
 	return w.over
 }
 
-// watch calls Cancel when the context is done, and kills the program that is still there after WaitDelay.
+// watch calls Cancel when the context is done, and kills the program if it still runs after WaitDelay.
 func (c *Cmd) watch(result chan<- watched) {
 	select {
 	case result <- watched{}:
@@ -200,7 +201,8 @@ func (c *Cmd) watch(result chan<- watched) {
 	result <- w
 }
 
-// cancel calls Cancel, and returns the error with which Wait says so. A program that had ended already was not cancelled.
+// cancel calls Cancel, and returns the error for Wait. If the program had ended already, the error is nil, because
+// nothing was cancelled.
 func (c *Cmd) cancel() error {
 	if c.Cancel == nil {
 		return nil

@@ -2,15 +2,15 @@ package sandbox
 
 import "cordon/sandbox/internal/why"
 
-// Query answers questions about a profile on a host: what a command that is run there could do. Open, Exec, Connect,
+// Query answers questions about a profile on a host: what may a command do that runs there? Open, Exec, Connect,
 // Capability, Signal, SetID and Limit each return a Reason.
 type Query = why.Query
 
-// Access is what a program wants of a path: Read, Write, Execute, Create. Create says that it makes a file where there is
-// none.
+// Access says how a program wants to use a path: Read, Write, Execute, Create. Create means that the program makes
+// the file if it does not exist.
 type Access = why.Access
 
-// Reason is the answer to a question. The layers are asked in the kernel's order, and the first that denies decides.
+// Reason is the answer to a question. The layers answer in the kernel's order, and the first that denies decides.
 //
 //	Allowed  bool
 //	Layer    string      the layer that denies, or "file" for what the host itself would deny
@@ -24,5 +24,5 @@ type Access = why.Access
 //	NoFlag   string      why there is no Try
 type Reason = why.Reason
 
-// Change is a field of the profile as a flag of the command sets it: Flag "rw", Value "/srv".
+// Change is a change of a profile, as a flag of the command makes it: Flag "rw", Value "/srv".
 type Change = why.Change
