@@ -26,8 +26,7 @@ type Cmd struct {
 	// Profile says what the program may do. It must be effective, which means extended, merged and valid, as
 	// profiles.Load returns it. nil means the zero profile, which allows next to nothing.
 	Profile *policy.Profile
-	// Args holds the program's name and its arguments. Start looks a name without a slash up in PATH inside the
-	// sandbox.
+	// Args holds the program's name and arguments. Start looks up a name without a slash in PATH, inside the sandbox.
 	Args []string
 	// Env holds the variables that Profile.Env picks from, each NAME=VALUE. The last of a name counts. nil means
 	// os.Environ().

@@ -1,14 +1,14 @@
-// Package audit runs a program without a sandbox, and says what a profile would have denied it.
+// Package audit runs a program without a sandbox, and says what a profile would have denied.
 //
-// The program gets the host's own file tree, network and processes, as the caller. Its filter is the profile's, but
-// each result that denies asks the launcher instead, which notes the call and lets it continue. So a call that the
-// profile allows costs the same as under the profile. The filter also asks about allowed calls that concern files,
-// addresses and capabilities. The model of the sandbox, which is compiled but not built, says what these calls would
-// have met. If the profile's root is a directory, the program runs in that directory, writable, with the profile's
-// mounts and ids.
+// The program runs as the caller, with the host's own file tree, network and processes. Its filter is the profile's
+// with one change: if the profile denies a call, the filter asks the launcher, which notes the call and lets it
+// continue. So a call that the profile allows costs the same as under the profile. The filter also asks about allowed
+// calls that concern files, addresses and capabilities. The package compiles a model of the sandbox, but does not
+// build the sandbox. The model says what these calls would have met. If the profile's root is a directory, the program
+// runs in that directory, writable, with the profile's mounts and ids.
 //
-// An audit gives no protection. The kernel makes a call from memory that the program can change after the launcher's
-// look: seccomp_unotify(2), "Caveats".
+// An audit gives no protection, because the kernel makes a call from memory that the program can change after the
+// launcher has looked at it: seccomp_unotify(2), "Caveats".
 package audit
 
 import (
@@ -27,36 +27,36 @@ import (
 	"cordon/sandbox/record"
 )
 
-// Denial is a kind of thing that the profile would have denied. The details are those of the first one.
+// Denial describes things of one kind that the profile would have denied. The details are those of the first one.
 type Denial struct {
-	Layer  string           // a policy.Layer, or "file" for what a file's permissions deny the ids that the task would have
-	Call   string           // with its arguments: `openat(AT_FDCWD, "/etc/shadow", O_RDONLY)`
-	Arch   string           // of the call, where it is not the machine's: "i386"
-	Object string           // what the call is about, besides a number and arguments: a path, an address, a capability; or ""
+	Layer  string           // a policy.Layer, or "file" if a file's permissions deny the ids that the task would have
+	Call   string           // the call with its arguments: `openat(AT_FDCWD, "/etc/shadow", O_RDONLY)`
+	Arch   string           // the call's architecture, if it is not the machine's: "i386"
+	Object string           // the path, address or capability that the call is about; or ""
 	Access recording.Access // how a path was used
 	Use    string           // how an address was used: "connect"
 	Count  uint64           // how often
-	Comm   string           // of the process; it may have chosen any
-	PID    int              // of the process
-	Basis  Basis            // how it is known
-	Reason *sandbox.Reason  // what decides, and what would allow it
+	Comm   string           // the name of the process, which can set it to anything
+	PID    int              // the number of the process
+	Basis  Basis            // how the audit knows
+	Reason *sandbox.Reason  // the rule that decides, and what would allow it
 
-	events []*recording.Event // that count on
+	events []*recording.Event // their counts are added to Count at the end
 }
 
-// Basis is how a denial is known.
+// Basis says how the audit knows of a denial.
 type Basis string
 
-// The ways to know.
+// The values of Basis.
 const (
-	Filtered  Basis = "filter"   // the profile's filter was given the call, and denies it
-	Evaluated Basis = "picture"  // what the call is about was looked up in the picture of the sandbox
-	Inferred  Basis = "inferred" // the call is known to take the capability; whether this one did was not seen
-	Measured  Basis = "measured" // of what limits bound
+	Filtered  Basis = "filter"   // the profile's filter was asked about the call, and denies it
+	Evaluated Basis = "picture"  // the object of the call was looked up in the model of the sandbox
+	Inferred  Basis = "inferred" // a call like this needs the capability; the audit did not see whether it used it
+	Measured  Basis = "measured" // the audit measured the use of something that has a limit
 )
 
-// maxKinds bounds the kinds of denied calls that are remembered, and so the memory that a program can make the launcher
-// use.
+// maxKinds is how many kinds of denied calls an Auditor remembers. It bounds the memory that a program can make the
+// launcher use.
 const maxKinds = 4096
 
 // Auditor is a sandbox.Observer for one run.
@@ -66,20 +66,20 @@ type Auditor struct {
 	query   *sandbox.Query
 	files   host.Files
 	spec    *filter.Spec
-	plain   *filter.Program // the profile's own
+	plain   *filter.Program // the profile's own filter
 
 	callsOnly bool
-	root      int // the task's, where the profile's is a directory; else -1
+	root      int // the task's root, if the profile's root is a directory; otherwise -1
 
-	call    *sandbox.Call // that is looked at; nil for none
+	call    *sandbox.Call // the call that the auditor looks at; nil if none
 	known   map[callID]*aspects
 	bounds  bounds
 	denials []*Denial
 	kinds   map[kind]*Denial
 	dropped uint64
 	places  map[place]*Denial
-	made    map[string]bool // paths that would be on file systems of the sandbox's own
-	bound   map[string]bool // addresses that the program itself listens at
+	made    map[string]bool // paths that would be on the sandbox's own file systems
+	bound   map[string]bool // addresses that the program itself has bound
 }
 
 // kind is a kind of denied call: the number, the constants among the arguments, and the result; or a capability.
@@ -88,11 +88,11 @@ type kind struct {
 	nr     int32
 	args   [6]uint64
 	action filter.Action
-	layer  string // of what is no seccomp denial
+	layer  string // the layer, if it is not seccomp
 	cap    string
 }
 
-// callID is a number of one of the machine's ABIs. aspects says what an audit looks at in such calls.
+// callID is a call's number in one of the machine's ABIs. aspects says what an audit looks at in such a call.
 type callID struct {
 	arch uint32
 	nr   int32
@@ -101,11 +101,11 @@ type callID struct {
 type aspects struct {
 	name               string
 	fd, forks, reaches bool
-	takes              bool // a capability, with some arguments at least
+	takes              bool // the call needs a capability, at least with some arguments
 }
 
-// New makes an auditor of a profile on a host, and the profile in which the program must run. c is the command that
-// will be run. With callsOnly the filter asks nothing about files, which makes the audit cheap. The errors are those of
+// New returns an auditor of a profile on a host, and the profile in which the program must run. c is the command that
+// will run. With callsOnly the filter asks nothing about files, which makes the audit cheap. The errors are those of
 // sandbox.Compile.
 func New(p *policy.Profile, h *host.Host, c *sandbox.Cmd, callsOnly bool) (*Auditor, *policy.Profile, error) {
 	query, err := sandbox.NewQuery(p, h, c)
@@ -132,7 +132,7 @@ func New(p *policy.Profile, h *host.Host, c *sandbox.Cmd, callsOnly bool) (*Audi
 	return a, open(p, h), nil
 }
 
-// keepRights lets root be root.
+// keepRights lets a privileged caller's program run as the caller, with the caller's capabilities.
 func keepRights(out *policy.Profile, h *host.Host) {
 	if !h.Privileged {
 		return
@@ -146,8 +146,9 @@ func keepRights(out *policy.Profile, h *host.Host) {
 	}
 }
 
-// openRoot returns the profile for an audit of a program whose root is a directory. It has this root, the mounts, all
-// writable and none hidden, the namespaces of p, and the host's network. An ordinary user's program has the ids of p.
+// openRoot returns the profile for an audit of a program whose root is a directory. It has the same root and the same
+// mounts, but all are writable and nothing is hidden. It has the namespaces of p, but the host's network. If the
+// caller is an ordinary user, it also has the ids of p.
 func openRoot(p *policy.Profile, h *host.Host) *policy.Profile {
 	out := record.Permissive(p)
 	out.Limits, out.Hide, out.Missing = policy.Limits{}, nil, nil
@@ -162,7 +163,7 @@ func openRoot(p *policy.Profile, h *host.Host) *policy.Profile {
 			m.Write = true
 		case policy.MountProc:
 			m.Mask, m.ReadOnly = policy.Opt[[]string]{Set: true}, policy.Opt[[]string]{Set: true}
-		case policy.MountSysfs: // it belongs to a network namespace, and takes rights over that
+		case policy.MountSysfs: // a mount of sysfs needs rights over the network namespace
 			if h.Privileged {
 				continue
 			}
@@ -173,7 +174,8 @@ func openRoot(p *policy.Profile, h *host.Host) *policy.Profile {
 	return out
 }
 
-// Ready is part of sandbox.Observer. What the caller itself may do is asked of the tree that the program sees.
+// Ready implements sandbox.Observer. If the profile's root is a directory, the auditor asks the program's own tree
+// what the caller itself may do.
 func (a *Auditor) Ready(task int) error {
 	if a.profile.Root.Kind == policy.RootDir {
 		fd, err := unix.Open("/proc/"+strconv.Itoa(task)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -186,7 +188,7 @@ func (a *Auditor) Ready(task int) error {
 	return a.Recorder.Ready(task)
 }
 
-// Stop ends the audit; call it when Used is done.
+// Stop ends the audit. The caller must call Used before Stop.
 func (a *Auditor) Stop() {
 	a.Recorder.Stop()
 	if a.root >= 0 {
@@ -195,9 +197,9 @@ func (a *Auditor) Stop() {
 	}
 }
 
-// open is the profile that a program is audited in: the host's tree, network, processes and ids, and of p the
-// environment, the working directory and the terminal. An ordinary user can mount nothing without a
-// user namespace, in which the task has its own id and no capability.
+// open returns the profile in which an audited program runs: the host's tree, network, processes and ids. The
+// environment, the working directory and the terminal come from p. An ordinary user needs a user namespace for mounts;
+// in it the task has its own id and no capability.
 func open(p *policy.Profile, h *host.Host) *policy.Profile {
 	host := policy.Namespace{Mode: policy.NSHost}
 	out := &policy.Profile{
@@ -213,8 +215,9 @@ func open(p *policy.Profile, h *host.Host) *policy.Profile {
 	return out
 }
 
-// watching is the filter of an audit: what the profile denies is shown, and what it allows of the calls that other layers
-// have a say in, and others. The launcher's own execveat is left to it.
+// watching returns the filter of an audit. It shows the calls that the profile denies. It also shows the allowed calls
+// that other layers check, and the calls in others. It has no rule for execveat, because the launcher itself calls
+// execveat to run the program.
 func watching(profile filter.Spec, callsOnly bool, others []string) *filter.Spec {
 	s := &filter.Spec{Default: profile.Default, Unknown: profile.Unknown, Foreign: profile.Foreign, Audit: true}
 	s.Allow, s.Deny = without(profile.Allow), without(profile.Deny)
@@ -241,7 +244,8 @@ func watching(profile filter.Spec, callsOnly bool, others []string) *filter.Spec
 	return s
 }
 
-// quieten makes the filter show an allowed call only for something new, for the calls for which that is possible.
+// quieten makes the filter show an allowed call only if its object is new. It returns false if that is not possible
+// for the call.
 func quieten(s *filter.Spec, call string) bool {
 	about := func(name string) bool { return name == call || slices.Contains(filter.Members(name), call) }
 	item := func(x filter.Item) bool { return about(x.Name) }
@@ -259,7 +263,7 @@ func quieten(s *filter.Spec, call string) bool {
 
 const execveat = "execveat"
 
-// members is a group's calls, or the call itself; never execveat.
+// members returns a group's calls, or the call itself, but never execveat.
 func members(name string) []string {
 	calls := filter.Members(name)
 	if calls == nil {
@@ -281,10 +285,10 @@ func without(items []filter.Item) (out []filter.Item) {
 	return out
 }
 
-// Filter is part of sandbox.Observer.
+// Filter implements sandbox.Observer.
 func (a *Auditor) Filter() *filter.Spec { return a.spec }
 
-// Call is part of sandbox.Observer.
+// Call implements sandbox.Observer.
 func (a *Auditor) Call(c *sandbox.Call) {
 	a.call = c
 	if act := a.plain.Action(&c.Data); denies(act, a.spec.Default) {
@@ -322,14 +326,14 @@ func (a *Auditor) aspects() *aspects {
 	return is
 }
 
-// denies reports whether a result is a denial. That a call does not exist is none, unless everything is answered with it:
-// it tells libc to take another (clone3).
+// denies reports whether a result is a denial. ENOSYS is not a denial, because it makes libc take another call
+// (clone3). But ENOSYS is a denial if it is the filter's default.
 func denies(a, deflt filter.Action) bool {
 	noCall := filter.Action{Kind: filter.Errno, Errno: 38}
 	return a.Kind != filter.Allow && a.Kind != filter.Log && (a != noCall || deflt == noCall)
 }
 
-// denied takes note of a call that the filter denies.
+// denied notes a call that the profile's filter denies.
 func (a *Auditor) denied(act filter.Action) {
 	d := &a.call.Data
 	k := kind{arch: d.Arch, nr: d.Nr, action: act}
@@ -347,7 +351,7 @@ func (a *Auditor) needs(name string) {
 	}
 }
 
-// count counts one of a kind, and adds the kind if it is new.
+// count counts one call of a kind, and adds the kind if it is new.
 func (a *Auditor) count(k kind, fresh func() *Denial) {
 	d := a.kinds[k]
 	switch {
@@ -362,7 +366,7 @@ func (a *Auditor) count(k kind, fresh func() *Denial) {
 	}
 }
 
-// add completes a denial with who made the call, which is known only while it waits.
+// add adds a denial. It completes the denial with the calling process, which is known only while the call waits.
 func (a *Auditor) add(d *Denial) {
 	a.denials = append(a.denials, d)
 	if a.call == nil {
@@ -379,12 +383,12 @@ func (a *Auditor) add(d *Denial) {
 	}
 }
 
-// layers are in the order of the list.
+// layers lists the layers in the order of the list of denials.
 var layers = []string{string(policy.LayerSeccomp), string(policy.LayerMount), string(policy.LayerLandlock), "file", string(policy.LayerNoNewPriv),
 	string(policy.LayerPID), string(policy.LayerNet), string(policy.LayerCaps), "limits"}
 
-// Denials returns what the profile would have denied, sorted by layer, and the number of calls of kinds that found no
-// room. The program must have ended.
+// Denials returns what the profile would have denied, sorted by layer. dropped counts the calls of kinds for which
+// there was no room. The program must have ended.
 func (a *Auditor) Denials() (list []Denial, dropped uint64) {
 	for _, d := range a.denials {
 		for _, e := range d.events {

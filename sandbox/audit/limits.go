@@ -1,7 +1,8 @@
 package audit
 
 // This file compares the program's highest use with the limits: getrlimit(2), cgroups(7). In an audit no limit is in
-// force. What the audit counts while the program runs, it counts in the call that increases it, while the call waits.
+// force. While the program runs, the audit counts descriptors and tasks. It does so when a call is about to add one,
+// while that call waits.
 
 import (
 	"os"
@@ -18,25 +19,25 @@ import (
 	"cordon/sandbox/report"
 )
 
-// fdCalls make descriptors, and forkCalls processes or threads.
+// fdCalls lists the calls that make descriptors. forkCalls lists the calls that make processes or threads.
 var (
 	fdCalls = []string{"open", "openat", "openat2", "creat", "socket", "socketpair", "accept", "accept4", "pipe", "pipe2", "dup", "dup2", "dup3",
 		"eventfd", "eventfd2", "epoll_create", "epoll_create1", "memfd_create", "timerfd_create", "signalfd", "signalfd4", "inotify_init", "inotify_init1"}
 	forkCalls = []string{"clone", "clone3", "fork", "vfork"}
 )
 
-// watchedRlimits are those that are looked at.
+// watchedRlimits lists the rlimits that an audit looks at.
 var watchedRlimits = []string{"nofile", "fsize"}
 
-// bounds are the limits of a profile, and how far the program went.
+// bounds holds the limits of a profile, and how far the program went.
 type bounds struct {
-	files, size, tasks int64                // limits.rlimits.nofile and fsize, limits.pids; 0 where there is none
-	until              int                  // so many more tasks before they are counted again
+	files, size, tasks int64                // limits.rlimits.nofile and fsize, limits.pids; 0 if there is no limit
+	until              int                  // how many more forks there may be before the tasks are counted again
 	written            map[string]time.Time // files that were opened to be written, and when
-	exceeded           map[string]*excess   // by the limit
+	exceeded           map[string]*excess   // by the name of the limit
 }
 
-// excess is a limit that was exceeded, and the most that there was.
+// excess says that a limit was exceeded, and how far.
 type excess struct {
 	most   int64
 	denial *Denial
@@ -56,7 +57,7 @@ func boundsOf(l *policy.Limits, callsOnly bool) bounds {
 	return b
 }
 
-// calls are shown for the limits.
+// calls returns the calls that the filter must show because of the limits.
 func (b *bounds) calls() (names []string) {
 	if b.files > 0 {
 		names = append(names, fdCalls...)
@@ -67,7 +68,7 @@ func (b *bounds) calls() (names []string) {
 	return names
 }
 
-// Unseen are the limits of a profile that no audit looks at.
+// Unseen returns the limits of the profile that an audit cannot check.
 func (a *Auditor) Unseen() (names []string) {
 	l := &a.profile.Limits
 	for _, x := range []struct {
@@ -86,40 +87,41 @@ func (a *Auditor) Unseen() (names []string) {
 	return names
 }
 
-// makesFD looks at how many descriptors the caller has: it is about to make one more.
+// makesFD compares the descriptors of the calling process with the limit. The call is about to make one more.
 func (a *Auditor) makesFD() {
-	n := int64(record.Descriptors(a.call.TID)) // 0: killed since
+	n := int64(record.Descriptors(a.call.TID)) // 0 if the process has been killed since
 	if n+1 > a.bounds.files {
 		a.exceeds("nofile", n+1)
 	}
 }
 
-// forks counts the tasks, as often as there may be too many.
+// forks counts the tasks whenever the number of forks since the last count makes it possible that there are too many.
 func (a *Auditor) forks() {
 	b := &a.bounds
 	if b.until--; b.until > 0 {
 		return
 	}
-	n := tasksBelow(os.Getpid()) // init, and one more soon
+	n := tasksBelow(os.Getpid()) // includes init, but not yet the task that the call makes
 	b.until = int(max(b.tasks-n, n/8, 1))
 	if n > b.tasks {
 		a.exceeds("pids", n)
 	}
 }
 
-// maxTasks bounds how many tasks are counted.
+// maxTasks is where tasksBelow stops counting.
 const maxTasks = 1 << 16
 
-// maxChildren is how much is read of the numbers of a thread's children: more than maxTasks of them.
+// maxChildren is how many bytes tasksBelow reads of a thread's list of children. That is enough for more than maxTasks
+// numbers.
 const maxChildren = 1 << 20
 
-// tasksBelow is how many threads the descendants of a process have together.
+// tasksBelow returns how many threads the descendants of a process have together.
 func tasksBelow(pid int) (n int64) {
 	next := []int{pid}
 	for len(next) > 0 && n < maxTasks {
 		p := next[len(next)-1]
 		next = next[:len(next)-1]
-		threads, _ := os.ReadDir("/proc/" + strconv.Itoa(p) + "/task") // ended since
+		threads, _ := os.ReadDir("/proc/" + strconv.Itoa(p) + "/task") // on an error the process has ended since
 		if p != pid {
 			n += int64(len(threads))
 		}
@@ -135,7 +137,8 @@ func tasksBelow(pid int) (n int64) {
 	return n
 }
 
-// writes remembers a file that was opened to be written, and looks at it before it goes.
+// writes remembers a file that was opened to be written. Before such a file is deleted, renamed or linked, it checks
+// the file's size.
 func (a *Auditor) writes(e *recording.Event) {
 	b := &a.bounds
 	if b.size == 0 {
@@ -151,7 +154,7 @@ func (a *Auditor) writes(e *recording.Event) {
 	}
 }
 
-// grown looks at the size of a file that was written.
+// grown compares the size of a file that the program has written with the limit.
 func (a *Auditor) grown(path string) {
 	since, ok := a.bounds.written[path]
 	if !ok {
@@ -164,7 +167,7 @@ func (a *Auditor) grown(path string) {
 	}
 }
 
-// exceeds takes note of a limit that would have been exceeded.
+// exceeds notes a limit that would have been exceeded.
 func (a *Auditor) exceeds(limit string, value int64) {
 	x := a.bounds.exceeded[limit]
 	if x == nil {
@@ -176,7 +179,7 @@ func (a *Auditor) exceeds(limit string, value int64) {
 	x.most = max(x.most, value)
 }
 
-// Used compares what the run used with the limits; call it with the report of the run.
+// Used compares what the run used with the limits. rep is the report of the run.
 func (a *Auditor) Used(rep *report.Report) {
 	a.Recorder.Used(rep)
 	a.call = nil
@@ -201,7 +204,7 @@ func (a *Auditor) Used(rep *report.Report) {
 	}
 }
 
-// completeLimit says what would have happened, and which limit would have been enough: twice the use.
+// completeLimit says what would have happened at the limit, and suggests twice the use as the new limit.
 func (a *Auditor) completeLimit(name string, x *excess) {
 	var asked policy.Limits
 	d, errno := x.denial, ""

@@ -1,6 +1,7 @@
 package audit
 
-// What files, addresses and capabilities a call is about, and what they would have met.
+// This file finds the files, addresses and capabilities that a call is about, and says what the sandbox would have
+// answered.
 
 import (
 	"net/netip"
@@ -15,7 +16,7 @@ import (
 	"cordon/sandbox"
 )
 
-// seen is told of each file and address that is met for the first time.
+// seen receives each file and address when the program uses it for the first time.
 func (a *Auditor) seen(e *recording.Event) {
 	switch e.Kind {
 	case recording.KindPath:
@@ -25,9 +26,9 @@ func (a *Auditor) seen(e *recording.Event) {
 	}
 }
 
-// path asks about a file.
+// path asks the model about a file.
 func (a *Auditor) path(e *recording.Event) {
-	if a.callsOnly && e.Exe < 0 { // the program itself
+	if a.callsOnly && e.Exe < 0 { // the launcher runs the program
 		return
 	}
 	a.writes(e)
@@ -57,12 +58,12 @@ func (a *Auditor) path(e *recording.Event) {
 	d := &Denial{Reason: r, Object: asked, Access: e.Access, Basis: Evaluated, events: []*recording.Event{e}}
 	a.places[key] = d
 	a.add(d)
-	if e.Exe < 0 { // by the launcher
+	if e.Exe < 0 { // the launcher made the call
 		d.Call = "execve(" + strconv.Quote(e.Path) + ")"
 	}
 }
 
-// looks are the ways to use a file that leave it as it is.
+// looks holds the ways to use a file that do not change it.
 const looks = recording.Read | recording.List | recording.Stat | recording.Map | recording.Execute | recording.Chdir
 
 var allowed = &sandbox.Reason{Allowed: true}
@@ -82,7 +83,7 @@ type place struct {
 	rule               policy.Pos
 }
 
-// names are the ways that are about a name in its directory, and follow no link.
+// names holds the ways to use a name in its directory. They follow no link.
 const names = recording.Delete | recording.Rename | recording.Link
 
 // meets returns what the sandbox would have answered.
@@ -104,11 +105,11 @@ func (a *Auditor) meets(asked string, e *recording.Event) *sandbox.Reason {
 		}
 		return a.query.Path(dir, sandbox.Access{Write: true})
 	}
-	return a.query.Path(asked, want) // mkdir of what is there finds that out first: EEXIST
+	return a.query.Path(asked, want) // mkdir of an existing path fails with EEXIST before any write check
 }
 
-// access returns the access that the layers check. If O_CREAT makes the file, that is a write, whatever the other flags
-// are.
+// access returns the access that the layers check. An open with O_CREAT that makes the file counts as a write,
+// whatever its other flags are.
 func access(e *recording.Event) sandbox.Access {
 	a := e.Access
 	opened := a&(recording.Read|recording.Write) != 0
@@ -121,8 +122,9 @@ func access(e *recording.Event) sandbox.Access {
 	}
 }
 
-// madeIn handles files that the program made on a file system that would be the sandbox's own, because the host's tree
-// does not know them. It returns the directory in which the file was made, or "" for every other file.
+// madeIn handles files that the program made in a place where the sandbox would have a file system of its own. The
+// host's tree does not know these files. madeIn returns the directory in which the file was made, or "" for every
+// other file.
 func (a *Auditor) madeIn(asked string) (dir string) {
 	if len(a.made) == 0 {
 		return ""
@@ -135,7 +137,7 @@ func (a *Auditor) madeIn(asked string) (dir string) {
 	return dir
 }
 
-// counts reports whether it is the profile that denies the access. It is not if the file exists nowhere, or if the
+// counts reports whether the profile is the reason for the denial. It is not if the file exists nowhere, or if the
 // caller lacks the permission too. A hidden or masked file still has a name, which stat(2) shows.
 func (a *Auditor) counts(r *sandbox.Reason, asked string, want recording.Access) bool {
 	switch {
@@ -159,8 +161,8 @@ func (a *Auditor) counts(r *sandbox.Reason, asked string, want recording.Access)
 	return a.files.Access(asked, mode) == nil
 }
 
-// process replaces any other process in /proc by the first one, because nobody knows which process of the sandbox it
-// would be.
+// process replaces every process in a path below /proc by process 1, because nobody knows which process of the sandbox
+// it would be.
 func process(asked string) string {
 	rest, ok := strings.CutPrefix(asked, "/proc/")
 	if !ok {
@@ -173,13 +175,13 @@ func process(asked string) string {
 	return path.Join("/proc/1", below)
 }
 
-// address asks about a socket address.
+// address asks the model about a socket address.
 func (a *Auditor) address(e *recording.Event) {
 	n := &e.Net
 	ip, err := netip.ParseAddr(n.Addr)
 	abstract := strings.HasPrefix(n.Addr, "@")
 	if err != nil && !abstract {
-		return // no layer has a say in it
+		return // no layer checks it
 	}
 	port := strconv.Itoa(int(n.Port))
 	local := abstract || ip.IsLoopback() || ip.IsUnspecified()
@@ -193,7 +195,7 @@ func (a *Auditor) address(e *recording.Event) {
 			a.needs("NET_BIND_SERVICE")
 		}
 	}
-	if local && (n.Op == "bind" || a.bound[key] || n.Port == 0 && !abstract) { // the sandbox's own loopback answers, too
+	if local && (n.Op == "bind" || a.bound[key] || n.Port == 0 && !abstract) { // the sandbox has a loopback, too
 		return
 	}
 	if r := a.query.Route(n.Addr, port); !r.Allowed {
@@ -205,12 +207,12 @@ func (a *Auditor) address(e *recording.Event) {
 	}
 }
 
-// unprivilegedPorts is the first port that everybody may bind, unless the machine says otherwise: ip(7).
+// unprivilegedPorts is the first port that every user may bind, unless the machine is configured otherwise: ip(7).
 const unprivilegedPorts = 1024
 
 type need struct{ call, cap string }
 
-// needs are calls that always take a capability, and socket, which does with some arguments: capabilities(7).
+// needs lists calls that always need a capability, and socket, which needs one with some arguments: capabilities(7).
 var needs = [...]need{
 	{"mount", "SYS_ADMIN"}, {"umount", "SYS_ADMIN"}, {"umount2", "SYS_ADMIN"}, {"pivot_root", "SYS_ADMIN"}, {"move_mount", "SYS_ADMIN"},
 	{"mount_setattr", "SYS_ADMIN"}, {"fsopen", "SYS_ADMIN"}, {"swapon", "SYS_ADMIN"}, {"swapoff", "SYS_ADMIN"},
@@ -223,7 +225,7 @@ var needs = [...]need{
 	{"socket", ""},
 }
 
-// capability is the capability that a call takes with its arguments; "" if none is known: packet(7), raw(7).
+// capability returns the capability that a call with these arguments needs, or "" if it knows none: packet(7), raw(7).
 func capability(call string, args *[6]uint64) string {
 	if call == "socket" {
 		family, typ := args[0], args[1]&0xf

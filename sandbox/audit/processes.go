@@ -1,6 +1,6 @@
 package audit
 
-// Signals and other ways to a process: kill(2), pidfd_open(2), process_vm_readv(2).
+// This file handles signals and other ways to reach a process: kill(2), pidfd_open(2), process_vm_readv(2).
 
 import (
 	"os"
@@ -9,12 +9,12 @@ import (
 	"cordon/sandbox/record"
 )
 
-// reaches lists calls whose first argument is a process, and the arguments with which they concern only the caller.
-// tgkill is not in the list, because programs use it for their own threads.
+// reaches lists the calls whose first argument is a process that the call acts on. tgkill is not in the list, because
+// programs use it for their own threads.
 var reaches = []string{"kill", "rt_sigqueueinfo", "pidfd_open", "process_vm_readv", "process_vm_writev"}
 
-// reach asks about a process that is not the sandbox's. A group goes by its leader; that all are meant (-1) says nothing
-// about any.
+// reach asks the model about a process outside the sandbox. For a process group it asks about the group's leader. It
+// ignores kill(-1), because "every process" names no process.
 func (a *Auditor) reach() {
 	pid := int(int32(a.call.Args[0]))
 	if a.aspects().name == "kill" && pid < -1 {
@@ -33,9 +33,9 @@ func exists(pid int) bool {
 	return err == nil
 }
 
-// descends reports whether a process is below another: the sandbox's are all below the launcher.
+// descends reports whether a process is below another. Every process of the sandbox is below the launcher.
 func descends(pid, from int) bool {
-	for range 1 << 12 { // a parent that ends meanwhile cannot make a ring, but what is read is not read at once
+	for range 1 << 12 { // bounded: parents read at different times can seem to form a ring
 		if pid = record.Parent(pid); pid == from || pid <= 1 {
 			return pid == from
 		}

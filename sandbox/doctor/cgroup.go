@@ -10,7 +10,7 @@ import (
 	"cordon/sandbox/internal/cgroup"
 )
 
-// machineFiles shows the machine to what chooses cgroups, so that the doctor says what a launch would do.
+// machineFiles shows the machine to package cgroup, so that the doctor says what a launch would do.
 type machineFiles struct{ m *Machine }
 
 func (f machineFiles) Stat(path string) (fs.FileInfo, error) {
@@ -30,7 +30,7 @@ func (f machineFiles) Access(path string, _ uint32) error {
 	return nil
 }
 
-// doctorLimits are those that profiles are most likely to ask for.
+// doctorLimits are the limits that profiles are most likely to ask for.
 var doctorMemory, doctorLimits = int64(1 << 30), cgroup.Limits{Memory: &doctorMemory, PIDs: 100, CPUs: 1}
 
 func probeCgroup(m *Machine) Finding {

@@ -1,2 +1,2 @@
-// Package doctor says what this machine can do for a sandbox, and what remedies what it cannot.
+// Package doctor says what this machine can do for a sandbox, and how to remedy what it cannot do.
 package doctor

@@ -13,7 +13,7 @@ import (
 type Finding struct {
 	Name   string  `json:"name"`
 	State  Outcome `json:"state"`
-	Found  string  `json:"found"`            // what was seen, and where it is not obvious, how
+	Found  string  `json:"found"`            // what was seen; if it is not obvious, also how
 	For    string  `json:"for"`              // what needs it
 	Cause  string  `json:"cause,omitempty"`  // why it is missing
 	Remedy string  `json:"remedy,omitempty"` // the exact command or setting
@@ -25,41 +25,41 @@ type Outcome string
 const (
 	OutcomeOK      Outcome = "ok"
 	OutcomeMissing Outcome = "missing"
-	OutcomePartial Outcome = "partial" // there, with a restriction that Found names
-	OutcomeUnknown Outcome = "unknown" // could not be tried
+	OutcomePartial Outcome = "partial" // it is there, with a restriction that Found names
+	OutcomeUnknown Outcome = "unknown" // the check could not be tried
 )
 
-// Machine answers the questions of the checks: it reads files, and tries features. ThisMachine is the real one; a test
-// describes its own.
+// Machine answers the questions of the checks: it reads files, and tries features. ThisMachine returns the real
+// machine; a test describes its own.
 type Machine struct {
 	UID, GID int
 	PID      int
-	User     string // login name, "" if unknown
-	Exe      string // path of this program, for remedies that name it
+	User     string // the login name; "" if unknown
+	Exe      string // the path of this program, for remedies that name it
 
 	ReadFile func(path string) (string, error)
 	Stat     func(path string) (fs.FileMode, error)
 	Writable func(path string) bool // access(2), W_OK
-	HasCap   func(bit uint) bool    // in the effective set
+	HasCap   func(bit uint) bool    // whether the capability is in the effective set
 
 	Release    func() string                                            // uname(2), e.g. "6.1.0-18-amd64 x86_64"
-	Namespaces func(flags uintptr) error                                // create them, below a new user namespace, and use them
-	Call       func(nr, a, b, c, d, e uintptr) (uintptr, syscall.Errno) // a system call that changes nothing
-	IDMap      func() error                                             // make an idmapped mount of the working directory
-	Overlay    func() error                                             // mount an overlay in a user namespace
+	Namespaces func(flags uintptr) error                                // makes them in a new user namespace, and uses them
+	Call       func(nr, a, b, c, d, e uintptr) (uintptr, syscall.Errno) // makes a system call that changes nothing
+	IDMap      func() error                                             // makes an idmapped mount of the working directory
+	Overlay    func() error                                             // mounts an overlay in a user namespace
 	Rlimit     func(resource int) (soft, hard uint64)                   // getrlimit(2)
-	FileSystem func() string                                            // the working directory's type
-	Helper     func(name string) error                                  // find newuidmap(1) or newgidmap(1) as a launch does
+	FileSystem func() string                                            // the type of the working directory's file system
+	Helper     func(name string) error                                  // finds newuidmap(1) or newgidmap(1), as a launch does
 }
 
-// check is a row of the doctor's table.
+// doctorCheck is a row of the doctor's table.
 type doctorCheck struct {
 	name  string
 	why   string // Finding.For
 	probe func(*Machine) Finding
 }
 
-// doctorChecks are in the order in which a launch needs them.
+// doctorChecks lists the checks in the order in which a launch needs them.
 var doctorChecks = [...]doctorCheck{
 	{"kernel", "everything; 5.12 is the first kernel with mount_setattr(2), which makes a whole tree read-only", probeKernel},
 	{"userns", "every sandbox", func(m *Machine) Finding { return probeNamespace(m, "user") }},
@@ -110,23 +110,24 @@ func probeKernel(m *Machine) Finding {
 	return lacking(r, "older than 5.12", "run a newer kernel; every distribution released since 2021 has one")
 }
 
-// read is a file's first line, "" if there is no such file.
+// read returns a file's first line, or "" if there is no such file.
 func (m *Machine) read(path string) string { return m.host().Line(path) }
 
-// status is a field of /proc/self/status.
+// status returns a field of /proc/self/status.
 func (m *Machine) status(field string) string { return m.host().Status(field) }
 
-// filtered says whether a seccomp filter is on this process already: a container runtime's, or systemd's.
+// filtered reports whether this process already has a seccomp filter, from a container runtime or systemd.
 func (m *Machine) filtered() bool { return m.host().Filtered() }
 
-// doctorCalls is a group of system calls that are needed together, each with its first kernel.
+// doctorCalls is a group of system calls that a launch needs together, each with the first kernel that has it.
 type doctorCalls []struct {
 	name  string
 	nr    uintptr
 	since string
 }
 
-// probeCalls finds which of the calls the kernel does not know. Every one is made with arguments that it must refuse.
+// probeCalls finds the calls that the kernel does not know. It makes each call with arguments that the kernel must
+// refuse.
 func probeCalls(m *Machine, set doctorCalls) Finding {
 	var have, lack []string
 	since := ""
@@ -167,7 +168,7 @@ func probeBPF(m *Machine) Finding {
 	return fine(found)
 }
 
-// chosen is the word in brackets of a kernel file such as "none [integrity] confidentiality".
+// bracketed returns the word in brackets of a kernel file such as "none [integrity] confidentiality".
 func bracketed(s string) string {
 	_, s, found := strings.Cut(s, "[")
 	if !found {

@@ -96,7 +96,7 @@ func probeNotify(m *Machine) Finding {
 	return lacking("no user notification", "it exists since Linux 5.0", "run a newer kernel")
 }
 
-// landlockLevels says what each ABI adds, and the first kernel; the index is the ABI.
+// landlockLevels says what each ABI adds, and the first kernel with it. The index is the ABI.
 var landlockLevels = [...]string{
 	1: "1 files (5.13)",
 	2: "2 rename and link across directories (5.19)",
@@ -108,7 +108,7 @@ var landlockLevels = [...]string{
 	8: "8 all threads at once",
 }
 
-// landlockUsed is the highest ABI that a profile can ask something of.
+// landlockUsed is the highest ABI whose features a profile can ask for.
 const landlockUsed = 6
 
 func probeLandlock(m *Machine) Finding {
@@ -129,7 +129,7 @@ func probeLandlock(m *Machine) Finding {
 	return fine("ABI " + strconv.Itoa(abi) + ": " + landlockAdds(1, abi))
 }
 
-// levels lists the ABI levels from a to b that are known here.
+// landlockAdds lists what the ABIs from a to b add, as far as landlockLevels knows them.
 func landlockAdds(a, b int) string {
 	b = min(b, len(landlockLevels)-1)
 	return strings.Join(landlockLevels[a:b+1], ", ")
@@ -173,7 +173,7 @@ func probeRanges(m *Machine) Finding {
 	return fine("subuid " + uids + ", subgid " + gids)
 }
 
-// subordinate is the caller's first range in subuid(5) or subgid(5), FIRST+COUNT.
+// subordinate returns the caller's first range in subuid(5) or subgid(5) as FIRST+COUNT, or "" if there is none.
 func (m *Machine) subordinate(path string) string {
 	s, _ := m.ReadFile(path)
 	for line := range strings.Lines(s) {

@@ -21,7 +21,7 @@ import (
 	"cordon/sandbox/internal/passwd"
 )
 
-// ThisMachine is the machine on which the caller runs. Its probes leave nothing behind.
+// ThisMachine returns the machine on which the caller runs. Its probes leave nothing behind.
 func ThisMachine() *Machine {
 	m := &Machine{
 		UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid(),
@@ -75,14 +75,15 @@ func doctorRlimit(resource int) (soft, hard uint64) {
 	return r.Cur, r.Max
 }
 
-// doctorNowhere is a program that does not exist: a child that gets as far as ENOENT has passed everything before it.
+// doctorNowhere is the path of a program that does not exist. A child that gets ENOENT has passed every step before
+// execve.
 const doctorNowhere = "/proc/self/doctorNowhere"
 
-// tryNamespaces makes a user namespace and those in flags, maps the caller's id, and uses a capability inside: chroot
-// to where it is, and, with a mount namespace, a change of propagation. Then the child fails to execute a program that
-// does not exist, so nothing ever runs.
+// tryNamespaces makes a user namespace and the namespaces in flags, and maps the caller's id. Inside it uses a
+// capability: it calls chroot to "/", and with a mount namespace it changes the propagation of mounts. Then the child
+// fails to execute a program that does not exist, so nothing ever runs.
 //
-// Root that may not map its own id tries the one that a task of root's gets.
+// If root may not map its own id, tryNamespaces tries the id that a task of root gets.
 func tryNamespaces(flags uintptr) error {
 	err := tryNamespacesAs(flags, os.Getuid(), os.Getgid())
 	if fail.Errno(err) == syscall.EPERM && os.Getuid() == 0 {
@@ -110,7 +111,7 @@ func tryNamespacesAs(flags uintptr, uid, gid int) error {
 	return err
 }
 
-// doctorWait waits for a change of a child: its stop, or its end.
+// doctorWait waits until a child stops or ends.
 func doctorWait(pid int) {
 	for {
 		if _, err := syscall.Wait4(pid, nil, 0, nil); err != syscall.EINTR {
@@ -127,7 +128,7 @@ func userNamespaceAttr() *syscall.ProcAttr {
 	}}
 }
 
-// tryIDMap makes an idmapped mount of the working directory and drops it: it is never attached to the tree.
+// tryIDMap makes an idmapped mount of the working directory and drops it. It never attaches the mount to the tree.
 func tryIDMap() error {
 	tree, err := unix.OpenTree(unix.AT_FDCWD, ".", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
@@ -143,10 +144,11 @@ func tryIDMap() error {
 	return os.NewSyscallError("mount_setattr", unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &a))
 }
 
-// userNamespaceFD is a user namespace that outlives its only process: a child that ptrace(2) stops in execve(2), before
-// the first instruction of the program, and that is killed there.
+// userNamespaceFD returns a descriptor of a user namespace that outlives its only process. That process is a child
+// that ptrace(2) stops in execve(2), before the first instruction of the program. userNamespaceFD kills the child
+// there.
 func userNamespaceFD() (int, error) {
-	runtime.LockOSThread() // the tracer is a thread
+	runtime.LockOSThread() // ptrace(2) ties the child to this thread
 	defer runtime.UnlockOSThread()
 	attr := userNamespaceAttr()
 	attr.Sys.Ptrace = true
@@ -172,26 +174,26 @@ func tryOverlay() error {
 	}, "/bin/true")
 }
 
-// tryTime is how long a start may take before it is given up.
+// tryTime is how long Try waits for a start before it gives up.
 const tryTime = 5 * time.Second
 
-// Try starts a program in a sandbox, with its descriptors on /dev/null, and waits for it: nil means that the profile can
-// start on this machine. How the program then ends is not asked; a strict profile may well kill it. What has not started
-// after five seconds is left to die with this process.
+// Try starts a program in a sandbox, with its descriptors on /dev/null, and waits for it. nil means that the profile
+// can start on this machine. Try ignores how the program ends, because a strict profile may well kill it. If the
+// sandbox has not answered after five seconds, Try returns an error and leaves the sandbox to die with this process.
 func Try(p *policy.Profile, args ...string) error {
 	h, err := host.Probe()
 	if err != nil {
 		return err
 	}
 	if h.Cwd == "/" {
-		h.Cwd = "/usr" // a bind of the working directory must not be one of the root
+		h.Cwd = "/usr" // a bind of the working directory must not be a bind of the root
 	}
 	c := &sandbox.Cmd{Profile: p, Args: args, Host: h}
 	done := make(chan error, 1)
 	go func() {
 		err := c.Run()
 		var exit *sandbox.ExitError
-		if errors.As(err, &exit) { // it ran
+		if errors.As(err, &exit) { // the program ran
 			err = nil
 		}
 		done <- err
@@ -204,7 +206,7 @@ func Try(p *policy.Profile, args ...string) error {
 	}
 }
 
-// fsNames are the magic numbers of statfs(2) that a working directory is likely to have.
+// fsNames names the file system types that a working directory is likely to have, by the magic number of statfs(2).
 var fsNames = [...]struct {
 	magic int64
 	name  string

@@ -18,7 +18,7 @@ func probeNamespace(m *Machine, name string) Finding {
 		if k.Name != name {
 			continue
 		}
-		flag := uintptr(k.Flag) &^ unix.CLONE_NEWUSER // a user namespace is made for each
+		flag := uintptr(k.Flag) &^ unix.CLONE_NEWUSER // tryNamespaces always makes a user namespace
 		err := m.Namespaces(flag)
 		if err == nil && flag == 0 {
 			return fine("made one, mapped an id, used a capability in it")
@@ -34,7 +34,7 @@ func probeNamespace(m *Machine, name string) Finding {
 	return Finding{State: OutcomeUnknown, Found: "no such kind"}
 }
 
-// refused finds the cause of a namespace that could not be made.
+// refused finds the cause why a namespace could not be made.
 func (m *Machine) refused(k *host.Kind, err error) Finding {
 	e := fail.Errno(err)
 	if c, ok := m.host().RootMap(); ok && e == syscall.EPERM && !m.givesIDs() {
@@ -43,14 +43,15 @@ func (m *Machine) refused(k *host.Kind, err error) Finding {
 	return because("clone: "+errnoText(err), m.host().Namespace(k, e))
 }
 
-// givesIDs reports whether the caller is root and can give a task another id than its own: then it maps no id of root's.
+// givesIDs reports whether the caller is root and can give a task an id other than its own. Then the launcher maps no
+// id of root.
 func (m *Machine) givesIDs() bool {
 	return m.UID == 0 && m.HasCap(unix.CAP_SETUID) && m.HasCap(unix.CAP_SETGID)
 }
 
 func because(found string, c cause.Cause) Finding { return lacking(found, c.Why, c.Remedy) }
 
-// host is the machine as causes are told from it.
+// host returns the machine in the form that package cause needs.
 func (m *Machine) host() *cause.Host {
 	return &cause.Host{UID: m.UID, Exe: m.Exe, ReadFile: m.ReadFile, HasCap: m.HasCap}
 }
@@ -73,5 +74,5 @@ func errnoText(err error) string {
 	return err.Error()
 }
 
-// errNotTried is a probe's answer where trying makes no sense.
+// errNotTried is the error of a probe that could not be tried.
 var errNotTried = errors.New("not tried")

@@ -8,91 +8,93 @@ import (
 
 // Report says what happened: how the task ended, what it used, and which layers the kernel confirmed.
 type Report struct {
-	Version  int      `json:"version"` // of this format: 1
+	Version  int      `json:"version"` // the version of this format: 1
 	Profile  string   `json:"profile"`
 	Args     []string `json:"args"`
 	Exit     int      `json:"exit"`             // the task's exit status; -1 if a signal ended it
-	Error    string   `json:"error,omitempty"`  // why the launcher did not start the task, or could not finish; exit is the launcher's then
-	Signal   string   `json:"signal,omitempty"` // "SIGKILL"
+	Error    string   `json:"error,omitempty"`  // why the launcher did not start the task, or could not finish; exit is then the launcher's
+	Signal   string   `json:"signal,omitempty"` // the signal that ended the task: "SIGKILL"
 	CoreDump bool     `json:"core_dump,omitempty"`
-	Timeout  bool     `json:"timeout,omitempty"`       // the wall-clock limit ended it
-	Ended    bool     `json:"sandbox_ended,omitempty"` // with Cmd.Into: the sandbox's end ended it
-	Break    Break    `json:"-"`                       // Ctrl-C ended it
+	Timeout  bool     `json:"timeout,omitempty"`       // the wall-clock limit ended the task
+	Ended    bool     `json:"sandbox_ended,omitempty"` // with Cmd.Into: the task ended because the sandbox ended
+	Break    Break    `json:"-"`                       // whether Ctrl-C ended the task
 
-	Limit  string     `json:"limit,omitempty"`  // the limit that ended it: LimitOOM and the others
-	Limits []LimitMet `json:"limits,omitempty"` // every limit that was reached, that one among them
+	Limit  string     `json:"limit,omitempty"`  // the limit that ended the task: LimitOOM or another
+	Limits []LimitMet `json:"limits,omitempty"` // every limit that was reached, including the limit above
 
 	Wall    time.Duration `json:"wall_ns"`
 	User    time.Duration `json:"user_ns"`
 	System  time.Duration `json:"system_ns"`
-	AtLeast bool          `json:"times_at_least,omitempty"` // user_ns and system_ns may be too low: no cgroup counts, and nobody counts a child whose parent ignores SIGCHLD
-	PeakRSS int64         `json:"peak_rss_bytes,omitempty"` // of the largest process: getrusage(2), ru_maxrss; 0, and absent, where it is not known
+	AtLeast bool          `json:"times_at_least,omitempty"` // user_ns and system_ns may be too low: no cgroup counts them, and without one a child whose parent ignores SIGCHLD is not counted
+	PeakRSS int64         `json:"peak_rss_bytes,omitempty"` // of the largest process: getrusage(2), ru_maxrss; 0, and absent, if unknown
 	Usage
 
 	Enforced []Enforced `json:"enforced"`
 	Missing  []Missing  `json:"missing,omitempty"`
-	Ways     []Way      `json:"ways_on,omitempty"` // what this host refuses, and what was done in its place: no weaker
+	Ways     []Way      `json:"ways_on,omitempty"` // what this host refuses, and what the launcher did instead; the sandbox is no weaker
 	Added    []Added    `json:"added,omitempty"`
-	LeftOut  []Added    `json:"left_out,omitempty"` // optional mounts that were not made, and what a file is shown without
+	LeftOut  []Added    `json:"left_out,omitempty"` // what the profile names and the sandbox lacks: optional mounts, parts of a file, variables
 	Restored []Restored `json:"restored,omitempty"` // hidden and protected paths that the host replaced during the run
-	Notes    []string   `json:"notes,omitempty"`    // what the caller should know of this sandbox before anything surprises: see Cmd.Note
-	Appeared []string   `json:"appeared,omitempty"` // with git: protect, repositories that the run has left where there were none
+	Notes    []string   `json:"notes,omitempty"`    // what the caller should know about this sandbox, to avoid surprises: see Cmd.Note
+	Appeared []string   `json:"appeared,omitempty"` // with git: protect, repositories that the run made and left behind
 	Hints    []Hint     `json:"hints,omitempty"`
-	Denials  *Denials   `json:"denials,omitempty"` // nil where denied calls are not reported
+	Denials  *Denials   `json:"denials,omitempty"` // nil if denied calls are not reported
 }
 
-// Break says whether Ctrl-C, or another SIGINT to the launcher, ended the task, and who else has got the signal. A shell
-// that runs a loop or a list of commands goes on unless it got the signal and its child died of it.
+// Break says whether Ctrl-C, or another SIGINT to the launcher, ended the task or came after its end, and which other
+// processes got the signal. A shell that runs a loop or a list of commands stops only if it got the signal itself and
+// its child died of the signal.
 type Break uint8
 
-// The kinds of Break. The zero value is a task that SIGINT did not end, or that nobody outside sent one.
+// The kinds of Break. The zero value says that there was no such SIGINT. A SIGINT from inside the sandbox does not
+// count.
 const (
 	_           Break = iota
-	BreakSent         // the launcher got the signal, and so did whoever the sender meant
-	BreakUnsent       // the key was typed at the task's own terminal, and nobody outside got a signal
+	BreakSent         // the launcher got the signal, and so did the processes that the sender meant
+	BreakUnsent       // the key was typed at the task's own terminal, and no process outside got a signal
 )
 
-// Enforced is a layer as the kernel showed it after it was set up.
+// Enforced is a layer as the kernel showed it after the launcher had set it up.
 type Enforced struct {
 	Layer policy.Layer `json:"layer"`
-	Found string       `json:"found"` // what was read back: "CapBnd=0000000000000000"
-	Where string       `json:"where"` // from: "/proc/PID/status"
+	Found string       `json:"found"` // what the launcher read back: "CapBnd=0000000000000000"
+	Where string       `json:"where"` // where the launcher read it: "/proc/PID/status"
 }
 
-// Missing is a layer that was wanted, that the profile allows to be missing, and that this host does not have.
+// Missing is a layer that the profile asks for and allows to be missing, and that this host does not have.
 type Missing struct {
 	Layer   policy.Layer `json:"layer"`
 	Why     string       `json:"why"`
-	Instead string       `json:"instead,omitempty"` // what stands in: "RLIMIT_DATA, for each process"
+	Instead string       `json:"instead,omitempty"` // what replaces the layer: "RLIMIT_DATA, for each process"
 }
 
-// Way is something that the host refuses to the launcher, and another way to the same end.
+// Way is something that the host refuses to the launcher, and what the launcher did instead to the same end.
 type Way struct {
 	Layer policy.Layer `json:"layer"`
-	Why   string       `json:"why"` // what is refused, and for what
-	How   string       `json:"how"` // what was done in its place
+	Why   string       `json:"why"` // what is refused, and what it was needed for
+	How   string       `json:"how"` // what the launcher did instead
 }
 
-// Added is something the launcher put into the tree although the profile does not name it: the program's own file. As an
-// item of LeftOut it is something that the profile names and that is not there.
+// Added is something that the launcher put into the tree although the profile does not name it: the program's own
+// file. In LeftOut it is something that the profile names and the sandbox lacks.
 type Added struct {
 	Path  string `json:"path"`
 	Why   string `json:"why"`
-	Usual bool   `json:"-"` // the command shows it only where it is asked for more, or the run failed
+	Usual bool   `json:"-"` // the command shows it only with -v, or if the run failed
 }
 
-// Hint is advice after a run that failed for a reason of the profile.
+// Hint is advice after a run that failed because of the profile.
 type Hint struct {
 	Text string     `json:"text"`
 	Rule policy.Pos `json:"rule"`           // the line that decides
 	Flag string     `json:"flag,omitempty"` // what to add to the command line
 }
 
-// Denials are the calls that the filter denied with an errno, by kind.
+// Denials holds the calls that the filter denied with an errno, by kind.
 type Denials struct {
 	Total   uint64   `json:"total"`
-	Quiet   uint64   `json:"quiet,omitempty"` // of these, calls that the profile expects to be denied: Denial.Quiet
-	Dropped uint64   `json:"dropped"`         // of these, calls of kinds that came after the first 256
+	Quiet   uint64   `json:"quiet,omitempty"` // how many of these calls the profile expects to be denied: Denial.Quiet
+	Dropped uint64   `json:"dropped"`         // how many of these calls are of kinds that came after the first 256
 	List    []Denial `json:"list"`
 }
 
@@ -100,29 +102,29 @@ type Denials struct {
 // other fields describe the first of these calls.
 type Denial struct {
 	Call   string   `json:"call"`
-	Args   []uint64 `json:"args"`           // its six registers
-	Text   string   `json:"text"`           // with its arguments: "keyctl(KEYCTL_GET_KEYRING_ID, …)"
-	Arch   string   `json:"arch,omitempty"` // of the call, where it is not the launcher's
-	Errno  string   `json:"errno"`          // what it failed with: "EPERM"; "" if it was done in part
+	Args   []uint64 `json:"args"`           // the call's six registers
+	Text   string   `json:"text"`           // the call with its arguments: "keyctl(KEYCTL_GET_KEYRING_ID, …)"
+	Arch   string   `json:"arch,omitempty"` // the call's architecture, if it is not the launcher's
+	Errno  string   `json:"errno"`          // the errno of the call: "EPERM"; "" if the launcher did a part of the call
 	Count  uint64   `json:"count"`
-	Comm   string   `json:"comm,omitempty"` // of the process; it may have chosen any
+	Comm   string   `json:"comm,omitempty"` // the name of the process, which can set it to anything
 	PID    int      `json:"pid,omitempty"`  // inside the sandbox
-	Rule   string   `json:"rule"`           // what of the profile decides: `syscalls.deny "@keyring" (base.yaml:18)`
+	Rule   string   `json:"rule"`           // the rule of the profile that decides: `syscalls.deny "@keyring" (base.yaml:18)`
 	Remedy string   `json:"remedy"`         // how to allow it: "--allow-syscall keyctl"
 
-	Quiet   bool   `json:"quiet,omitempty"`   // a rule with quiet: true denies it, which is expected: a run does not print it
-	Instead string `json:"instead,omitempty"` // what was done in its place
+	Quiet   bool   `json:"quiet,omitempty"`   // a rule with quiet: true denies the call, because it is expected; a run does not print it
+	Instead string `json:"instead,omitempty"` // what the launcher did instead
 }
 
 // LimitMet is a limit that was reached.
 type LimitMet struct {
 	Limit string `json:"limit"`
-	Count uint64 `json:"count,omitempty"` // how often: processes killed (oom), forks refused (pids); 0 where nobody counts
-	Rule  string `json:"rule,omitempty"`  // what of the profile decides: "limits.memory 64MiB (mine.yaml:5)"
-	Flag  string `json:"flag,omitempty"`  // what sets it on the command line: "--memory"
+	Count uint64 `json:"count,omitempty"` // how often: processes killed (oom), forks refused (pids); 0 if not counted
+	Rule  string `json:"rule,omitempty"`  // the key of the profile that decides: "limits.memory 64MiB (mine.yaml:5)"
+	Flag  string `json:"flag,omitempty"`  // the flag that sets it: "--memory"
 }
 
-// What Report.Limit and LimitMet.Limit say.
+// The values of Report.Limit and LimitMet.Limit.
 const (
 	LimitOOM      = "oom"       // the kernel killed a process of the sandbox for memory
 	LimitTimeout  = "timeout"   // limits.wall
@@ -135,7 +137,7 @@ const (
 // Restored is a guard that the launcher mounted again during the run, because somebody on the host had replaced the
 // file below it.
 type Restored struct {
-	Path  string     `json:"path"`          // inside
+	Path  string     `json:"path"`          // the path inside the sandbox
 	Count int        `json:"count"`         // how often
 	What  string     `json:"what"`          // "hidden", or "read-only"
 	Rule  policy.Pos `json:"rule,omitzero"` // the line that asks for it

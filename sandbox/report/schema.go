@@ -7,5 +7,5 @@ import _ "embed"
 //go:embed report.schema.json
 var reportSchema string
 
-// ReportSchema is the JSON Schema of a report.
+// ReportSchema returns the JSON Schema of a report.
 func ReportSchema() []byte { return []byte(reportSchema) }

@@ -2,10 +2,10 @@ package report
 
 import "time"
 
-// Usage says what the sandbox has used, besides the times and the peak in Report. A figure that the kernel does not
+// Usage says what the sandbox has used, besides the times and the peak in Report. A number that the kernel does not
 // provide is nil.
 type Usage struct {
-	PeakMemory  *uint64 `json:"peak_memory_bytes,omitempty"` // of the whole sandbox, files that it cached included; v2: Linux 5.19
+	PeakMemory  *uint64 `json:"peak_memory_bytes,omitempty"` // of the whole sandbox, with its cached files; v2: Linux 5.19
 	PeakSwap    *uint64 `json:"peak_swap_bytes,omitempty"`   // v2: Linux 6.5
 	PeakPIDs    *uint64 `json:"peak_pids,omitempty"`         // processes and threads; Linux 6.1
 	ReadBytes   *uint64 `json:"read_bytes,omitempty"`        // from block devices
@@ -13,15 +13,15 @@ type Usage struct {
 	OutputBytes *uint64 `json:"output_bytes,omitempty"`      // stdout and stderr; only with limits.output
 
 	MinorFaults         *uint64 `json:"minor_faults,omitempty"`         // page faults that needed no device
-	MajorFaults         *uint64 `json:"major_faults,omitempty"`         // and that did
-	VoluntarySwitches   *uint64 `json:"voluntary_switches,omitempty"`   // context switches: it waited
-	InvoluntarySwitches *uint64 `json:"involuntary_switches,omitempty"` // and: another was let run
+	MajorFaults         *uint64 `json:"major_faults,omitempty"`         // page faults that needed a device
+	VoluntarySwitches   *uint64 `json:"voluntary_switches,omitempty"`   // context switches because a task waited
+	InvoluntarySwitches *uint64 `json:"involuntary_switches,omitempty"` // context switches to let another task run
 
-	Throttled        *time.Duration `json:"throttled_ns,omitempty"`      // held back by limits.cpus
-	ThrottledPeriods *uint64        `json:"throttled_periods,omitempty"` // of 100 ms, in which it was
+	Throttled        *time.Duration `json:"throttled_ns,omitempty"`      // how long limits.cpus held the sandbox back
+	ThrottledPeriods *uint64        `json:"throttled_periods,omitempty"` // how many periods of 100 ms were cut short
 
-	// Stalls says how long some, or all, of the tasks waited for a resource. Only cgroup v2 has it, and only if the
-	// kernel counts (PSI).
+	// The stalls say how long some tasks, or all, waited for a resource. Only cgroup v2 has them, and only if the
+	// kernel counts them (PSI).
 	CPUStall        *time.Duration `json:"cpu_stall_ns,omitempty"`
 	MemoryStall     *time.Duration `json:"memory_stall_ns,omitempty"`
 	MemoryStallFull *time.Duration `json:"memory_stall_full_ns,omitempty"`
@@ -31,7 +31,7 @@ type Usage struct {
 	OOMKills *uint64 `json:"oom_kills,omitempty"` // processes that the kernel killed for memory
 }
 
-// Count returns a number that the kernel has counted; one below 0 counts as 0.
+// Count returns a number that the kernel has counted. A number below 0 becomes 0.
 func Count(n int64) *uint64 {
 	u := uint64(max(n, 0))
 	return &u

@@ -1,4 +1,5 @@
-// Package statedir is the state directory: what other processes know of the sandboxes of a user.
+// Package statedir gives access to the state directory. It holds what other processes can know about the sandboxes of
+// a user.
 //
 // A launcher makes an [Entry] in a [Dir] and names it in Cmd.State. Another process opens the same directory, finds the
 // entry by name or number, and asks the launcher or the kernel about the sandbox: it can signal, pause, join and remove
@@ -8,12 +9,12 @@ package statedir
 
 import "cordon/sandbox/internal/state"
 
-// Dir is an open state directory: Create makes an entry, Find and Entries open those there are, Sweep removes what
-// launchers that were killed have left.
+// Dir is an open state directory. Create makes an entry, Find and Entries open existing entries, and Sweep removes
+// what killed launchers have left.
 type Dir = state.StateDir
 
-// Open opens the state directory, and makes it if it is missing. It is an error if anybody else may write there.
-// host.StatePath returns the directory that the command uses.
+// Open opens the state directory, and makes it if it is missing. It returns an error if any other user may write
+// there. host.StatePath returns the directory that the command uses.
 func Open(path string) (*Dir, error) { return state.OpenStateDir(path) }
 
 // NotFoundError reports that a reference matches no sandbox, or more than one.
@@ -43,5 +44,5 @@ const (
 	StatusRunning  = state.StatusRunning
 	StatusPaused   = state.StatusPaused
 	StatusEnded    = state.StatusEnded
-	StatusLost     = state.StatusLost // its launcher was killed: the next command removes what is left
+	StatusLost     = state.StatusLost // its launcher was killed; the next command removes what is left
 )
