@@ -14,7 +14,8 @@ type Caller struct {
 	PID int
 }
 
-// Where the groups go, besides a path in the tree and the name of a slice: see policy.Limits.Cgroup.
+// These are special values of policy.Limits.Cgroup, which says where the groups go. Other values are a path in the
+// tree or the name of a slice.
 const (
 	atAuto    = "auto"
 	atSystemd = "systemd"
@@ -23,10 +24,10 @@ const (
 // Choice says what Make will do: in which groups, and with which limits.
 type Choice struct {
 	Kind    string // of the layout
-	Lacking []Lack // what cannot be had
+	Lacking []Lack // the limits that are not available
 	dirs    []target
-	unit    *Unit  // let systemd make the v2 group
-	slice   string // in which
+	unit    *Unit  // if not nil, systemd makes the v2 group
+	slice   string // the slice in which systemd makes it; "" for systemd's default
 	devices bool
 }
 
@@ -34,17 +35,17 @@ type Choice struct {
 // size.
 type Lack struct{ Limit, Why, Remedy string }
 
-// target is a group that is to be made.
+// target is a group that Make has to make.
 type target struct {
 	version     int
 	parent      string
 	controllers []string
-	enable      []string // to be switched on in the parent
-	leaf        bool     // the launcher has to leave the parent for that
+	enable      []string // controllers that Make has to switch on in the parent
+	leaf        bool     // the launcher must leave the parent before the controllers can be switched on
 	settings    []setting
 }
 
-// Empty reports whether nothing is to be made.
+// Empty reports whether Make has no group to make.
 func (c *Choice) Empty() bool { return len(c.dirs) == 0 && c.unit == nil }
 
 // V2 reports whether the child starts in a group of the v2 tree, with clone3(2).
@@ -90,10 +91,10 @@ func (c *Choice) counts() bool {
 	return c.unit != nil || slices.ContainsFunc(c.dirs, func(t target) bool { return t.version == 2 || slices.Contains(t.controllers, "cpuacct") })
 }
 
-// Guards reports whether Group.Guard is to be called.
+// Guards reports whether the caller has to call Group.Guard.
 func (c *Choice) Guards() bool { return c.devices }
 
-// Unit reports whether systemd makes the group, around a child that has begun.
+// Unit reports whether systemd makes the group, around a child that already exists.
 func (c *Choice) Unit() bool { return c.unit != nil }
 
 func (c *Choice) lack(limit, why, remedy string) {
@@ -132,7 +133,7 @@ func Choose(f Files, l *Layout, want *Limits, at string, who Caller) *Choice {
 			}
 		}
 	}
-	count2 := want.CPUTime && l.tree("cpuacct") == nil // every v2 group counts
+	count2 := want.CPUTime && l.tree("cpuacct") == nil // every v2 group counts processor time
 	if want.CPUTime && !count2 {
 		one = append(one, setting{limit: "cpu-time", controller: "cpuacct"})
 	}
@@ -165,7 +166,8 @@ type finder struct {
 	c   *Choice
 }
 
-// v2 finds a parent in the v2 tree, or a manager that makes one. It is wanted for settings, or for its own sake.
+// v2 finds a parent in the v2 tree, or lets systemd make the group. Without settings it does so only if anyway is
+// true.
 func (d *finder) v2(settings []setting, anyway bool) {
 	i := slices.IndexFunc(d.l.Trees, func(t Tree) bool { return t.Version == 2 })
 	settings = uniqueSettings(settings)
@@ -179,7 +181,7 @@ func (d *finder) v2(settings []setting, anyway bool) {
 			need = append(need, s.controller)
 		}
 	}
-	if len(need) == 0 { // then for what they count
+	if len(need) == 0 { // nothing is limited, so the group is made for what these controllers count
 		need = []string{"memory", "pids", "cpu", "io"}
 	}
 	if d.at == atSystemd || strings.HasSuffix(d.at, ".slice") && d.at[0] != '/' {
@@ -199,7 +201,7 @@ func (d *finder) v2(settings []setting, anyway bool) {
 	d.take(&best, settings)
 }
 
-// take makes a target of a seat, and a lack of every setting that it has no controller for.
+// take makes a target from the best seat. It records a Lack for each setting whose controller the seat does not have.
 func (d *finder) take(best *seat, settings []setting) {
 	t := target{version: 2, parent: best.dir, controllers: best.have, enable: best.enable, leaf: best.leaf}
 	for _, s := range settings {
@@ -220,7 +222,7 @@ func (d *finder) take(best *seat, settings []setting) {
 	}
 }
 
-// sole is the limit that a group without settings is made for.
+// sole returns the limit to name in a Lack if a group without settings cannot be made.
 func (d *finder) sole() string {
 	if d.at == "" {
 		return "cpu-time"
@@ -237,7 +239,8 @@ func uniqueSettings(list []setting) (out []setting) {
 	return out
 }
 
-// parents lists where a group could go: what was named; or the caller's own group and those above it, the nearest first.
+// parents lists the groups in which the new group could be made. If the profile names a group, that is the only one.
+// Otherwise it is the caller's own group and the groups above it, the nearest first.
 func (d *finder) parents(t *Tree) []string {
 	if d.at != "" && d.at != atAuto {
 		return []string{strings.TrimSuffix(t.Mount+d.at, "/")}
@@ -252,19 +255,21 @@ func (d *finder) parents(t *Tree) []string {
 	return append(list, t.Mount)
 }
 
-// seat is a parent, and what a group in it can have.
+// seat is a possible parent, and what a group in it can have.
 type seat struct {
 	dir    string
-	have   []string // of the controllers that are needed; and those that are on anyway
-	served int      // how many of the needed ones
+	have   []string // controllers that a group in it has: those that are already on, and those in enable
+	served int      // how many of the needed controllers these include
 	enable []string
 	leaf   bool
 	usable bool
 
-	why, remedy string // not nil where it cannot be used, or not for all
+	why, remedy string // not "" if the seat cannot be used, or cannot serve all needed controllers
 }
 
-// better prefers what serves more, then what changes less, then what came first: the nearest to the caller.
+// better reports whether s is to be preferred to best. A usable seat is better than an unusable one. Then the seat
+// that serves more controllers is better, then a seat where no controller has to be switched on, then a seat that the
+// launcher need not leave. Otherwise best stays, because it came first and so is nearer to the caller.
 func (s *seat) better(best *seat) bool {
 	switch {
 	case best.dir == "":
@@ -279,9 +284,9 @@ func (s *seat) better(best *seat) bool {
 	return best.leaf && !s.leaf
 }
 
-// try looks at one parent. A group may not have processes and children with controllers at once (cgroup-v2.rst, "No
-// Internal Process Constraint"), the root aside: where the launcher is the only one in it, it can move into a group beside
-// the sandbox's. Other people's processes are never moved.
+// try looks at one possible parent. A group other than the root may not have both processes and children with
+// controllers (cgroup-v2.rst, "No Internal Process Constraint"). If the launcher is the only process in the parent,
+// it can move into a group beside the sandbox's group. cordon never moves any other process.
 func (d *finder) try(t *Tree, dir string, need []string) seat {
 	s := seat{dir: dir}
 	refuse := func(why, remedy string) seat {
@@ -345,8 +350,9 @@ func (d *finder) writable(dir string) error {
 	return nil
 }
 
-// room reports whether controllers can be switched on in a group, and whether the launcher has to leave it for that.
-// The root has no type, and no such bounds.
+// room reports whether controllers can be switched on in a group, and whether the launcher must leave the group
+// first. The root group may have processes and controllers at once. If controllers cannot be switched on, why and
+// remedy say so.
 func (d *finder) room(t *Tree, dir string, root bool) (ok, leaf bool, why, remedy string) {
 	if err := d.f.Access(dir+"/cgroup.subtree_control", unix.W_OK); err != nil {
 		return false, false, dir + ": no controller can be switched on: " + err.Error(), delegate
@@ -366,6 +372,6 @@ func (d *finder) room(t *Tree, dir string, root bool) (ok, leaf bool, why, remed
 }
 
 func (d *finder) text(path string) string {
-	b, _ := d.f.Read(path, 4096) // none is empty
+	b, _ := d.f.Read(path, 4096) // a file that cannot be read counts as empty
 	return strings.TrimSpace(string(b))
 }

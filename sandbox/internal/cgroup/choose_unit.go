@@ -1,16 +1,20 @@
 package cgroup
 
-// A scope of systemd's in the place of a group.
+// The functions in this file let systemd make the group, as a scope.
 
 import (
 	"strconv"
 	"strings"
 )
 
-// preferUnit reports whether systemd should make the group: where there is no other way; or for root, where one would
-// have to change groups that systemd manages, which it changes back when it likes; or in a group in which systemd puts its
-// units: there it switches a controller off when the last unit that wants it ends, and with it the limits of whoever else
-// has a group there.
+// preferUnit reports whether systemd should make the group. It returns false if systemd, or the user's bus, is not
+// there. Otherwise systemd makes the group in three cases:
+//
+//   - The seat does not serve every needed controller.
+//   - The caller is root and would have to switch controllers on. systemd manages these groups and may at any time undo
+//     the change.
+//   - systemd puts its units into the seat's group. When the last unit that wants a controller ends, systemd switches the
+//     controller off there, and every other group there loses its limits.
 func (d *finder) preferUnit(t *Tree, s *seat, need []string) bool {
 	complete := s.usable && s.served == len(need)
 	if complete && !holdsUnits(t, s.dir) && (d.who.UID != 0 || len(s.enable) == 0) {
@@ -26,7 +30,7 @@ func (d *finder) preferUnit(t *Tree, s *seat, need []string) bool {
 	return err == nil
 }
 
-// holdsUnits reports whether a group is one in which a manager puts its units: a slice, or the manager's own root
+// holdsUnits reports whether systemd puts its units into a group: a slice, or the root group of a systemd manager
 // (systemd.slice(5), user@.service(5)).
 func holdsUnits(t *Tree, dir string) bool {
 	name := dir[strings.LastIndexByte(dir, '/')+1:]

@@ -1,6 +1,6 @@
 package cgroup
 
-// The trees of version 1: cgroups(7).
+// The functions in this file find the groups in the trees of version 1: cgroups(7).
 
 import (
 	"strings"
@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// v1 finds the parents in the v1 trees: below the caller's own groups, or what was named. Besides the trees of the
-// settings a group is made in those that are helpful.
+// v1 finds the parents in the v1 trees: the caller's own groups, or the named group. It chooses a group in each tree
+// that has settings, and in each tree for which helpful returns true.
 func (d *finder) v1(settings []setting) {
 	if d.l.Kind() == "v2" || len(settings) == 0 && (d.at == "" || len(d.c.dirs) > 0 && !d.c.devices) {
 		return
@@ -37,8 +37,8 @@ func (d *finder) v1(settings []setting) {
 	}
 }
 
-// helpful reports whether a v1 tree gets a group besides those of the limits: it freezes, it guards devices, or, where
-// groups were asked for in as many words, it counts.
+// helpful reports whether a v1 tree gets a group although no limit needs it. It does if the tree can freeze, if it
+// can guard devices and the sandbox needs that, or if it counts and the profile says where the groups go.
 func (d *finder) helpful(t *Tree) bool {
 	for _, c := range t.Controllers {
 		switch c {

@@ -1,7 +1,8 @@
 package cgroup
 
-// Which devices a sandbox may open or make: Documentation/admin-guide/cgroup-v1/devices.rst, and on v2 a BPF program of
-// type cgroup_device (Linux 4.15). Only who has the right over a group can guard it, which is root.
+// The functions in this file limit which devices a sandbox may open or create. v1 has a controller for this:
+// Documentation/admin-guide/cgroup-v1/devices.rst. v2 needs a BPF program of type cgroup_device (Linux 4.15). Only
+// root has the rights over a group that this takes.
 
 import (
 	"encoding/binary"
@@ -23,7 +24,7 @@ type Device struct {
 	AnyMinor bool
 }
 
-// line is the device as devices.list has it.
+// line returns the device in the form of devices.list.
 func (d Device) line() string {
 	kind, minor := "c ", strconv.FormatUint(uint64(d.Minor), 10)
 	if d.Block {
@@ -35,7 +36,7 @@ func (d Device) line() string {
 	return kind + strconv.FormatUint(uint64(d.Major), 10) + ":" + minor + " rwm"
 }
 
-// Guard bars the sandbox from every device but these, and reads that back.
+// Guard bars the sandbox from every device that is not in the list. Then it reads the result back from the kernel.
 func (g *Group) Guard(list []Device) (Found, error) {
 	if d := g.dir("devices"); d != nil && d.Version == 1 {
 		return guard1(g.fd(d), d.Path, list)
@@ -98,8 +99,9 @@ const (
 	regResult, regContext, regType, regMajor, regMinor = 0, 1, 2, 3, 4
 )
 
-// deviceProgram is the program for a list: struct bpf_cgroup_dev_ctx has the access and the type in its first word, the
-// type in the lower half (1 block, 2 character), then major and minor. It returns 1 to allow.
+// deviceProgram returns the BPF program that allows the devices of a list. The program reads struct
+// bpf_cgroup_dev_ctx: the lower half of the first word is the type of the device (1 block, 2 character), the upper
+// half is the access. The next words are major and minor. The program returns 1 to allow the access, otherwise 0.
 func deviceProgram(list []Device) []byte {
 	var p []byte
 	add := func(op, dst, src byte, offset int16, imm int32) {

@@ -1,8 +1,9 @@
 package cgroup
 
-// A launch reads and writes some twenty files of its group: three calls for each, below a directory that is held open. The
-// library's functions look a path up from the root of all trees, ask what file system it is on and read to the end twice:
-// here the group was made, or found in a mount table, as what it is.
+// A launch reads and writes about twenty files of its group. The functions here make three system calls for each
+// file, relative to an open directory. The library's functions do more: they look a path up from the root of all
+// trees, ask which file system it is on, and read to the end twice. This package need not ask, because it made the
+// group itself or found it in the mount table.
 
 import "golang.org/x/sys/unix"
 
@@ -11,11 +12,13 @@ func openDir(path string) (int, error) {
 	return unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
-// fileSize is more than any file of a group has that is read here; io.stat has a line of at most some 150 for each disk.
+// fileSize is larger than every file that readAt reads. The largest is io.stat: a line of at most some 150 bytes for
+// each disk.
 const fileSize = 64 << 10
 
-// readAt reads a file of a group. The kernel makes the text of such a file at once, so a read that leaves room has all of it;
-// what has a record for each line, as cgroup.procs does, is not read with this.
+// readAt reads a file of a group. The kernel makes the text of such a file at once, so a read that does not fill the
+// buffer returns the whole text. This does not hold for a file with a record on each line, such as cgroup.procs:
+// callers must not use readAt for it.
 func readAt(dir int, file string) (string, error) {
 	fd, err := unix.Openat(dir, file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -32,7 +35,7 @@ func readAt(dir int, file string) (string, error) {
 	return string(few[:n]) + string(rest[:max(m, 0)]), err
 }
 
-// writeAt writes to a file of a group, in one piece, as the kernel wants it.
+// writeAt writes to a file of a group. It makes one write(2) of the whole text, because the kernel requires that.
 func writeAt(dir int, file, text string) error {
 	fd, err := unix.Openat(dir, file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -43,7 +46,7 @@ func writeAt(dir int, file, text string) error {
 	return err
 }
 
-// again makes a call once more for as long as signals interrupt it.
+// again repeats a call as long as signals interrupt it.
 func again(fd int, text []byte, call func(int, []byte) (int, error)) (int, error) {
 	for {
 		if n, err := call(fd, text); err != unix.EINTR {
@@ -52,10 +55,10 @@ func again(fd int, text []byte, call func(int, []byte) (int, error)) (int, error
 	}
 }
 
-// writeFile is writeAt for a group that nobody holds open.
+// writeFile is like writeAt, for a group whose directory the caller has not opened.
 func writeFile(dir, file, text string) error { return writeAt(unix.AT_FDCWD, dir+"/"+file, text) }
 
-// exists reports whether there is a file.
+// exists reports whether the path exists.
 func exists(path string) bool {
 	return unix.Faccessat(unix.AT_FDCWD, path, unix.F_OK, 0) == nil
 }

@@ -10,11 +10,11 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// Files is how the machine is looked at. Paths are absolute.
+// Files is the access of Read and Choose to the machine. Paths are absolute.
 type Files interface {
 	Stat(path string) (fs.FileInfo, error)
-	Read(path string, n int) ([]byte, error) // the first n bytes at most
-	Access(path string, mode uint32) error   // access(2), of the caller
+	Read(path string, n int) ([]byte, error) // at most the first n bytes
+	Access(path string, mode uint32) error   // access(2), with the rights of the caller
 }
 
 // Layout holds the cgroup trees of a machine, and the caller's place in them.
@@ -25,13 +25,14 @@ type Layout struct {
 // Tree is one hierarchy.
 type Tree struct {
 	Version     int
-	Controllers []string // v1: those bound to it; v2: those that can be had anywhere in it
+	Controllers []string // v1: those bound to the tree; v2: those that are available in its root
 	Mount       string   // where it is mounted
 	Own         string   // the caller's group, as an absolute path; "" if it is not below the mount
 }
 
-// How much of the mount table is read: what nearly all machines have, and some thousand mounts. The room costs, whether
-// it is used or not.
+// Read first reads mountsUsual bytes of the mount table, which is enough on nearly all machines. If that is too
+// little, it reads mountsMost bytes, which is enough for some thousand mounts. It does not begin with mountsMost,
+// because a large buffer costs time even if it stays unused.
 const (
 	mountsUsual = 32 << 10
 	mountsMost  = 1 << 20
@@ -55,7 +56,7 @@ func Read(f Files) (*Layout, error) {
 		if t, root, ok := parseMount(line); ok && !l.has(&t) {
 			t.findOwn(string(own), root)
 			if t.Version == 2 {
-				text, _ := f.Read(t.Mount+"/cgroup.controllers", 1024) // none is none
+				text, _ := f.Read(t.Mount+"/cgroup.controllers", 1024) // if it cannot be read, there are no controllers
 				t.Controllers = strings.Fields(string(text))
 			}
 			l.Trees = append(l.Trees, t)
@@ -74,7 +75,8 @@ func (l *Layout) has(t *Tree) bool {
 // v1Options are super options of a v1 mount that name no controller.
 var v1Options = [...]string{"rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods", "none"}
 
-// parseMount reads a line of the mount table that is a cgroup tree. root is the group that is at the mount point.
+// parseMount reads a line of the mount table. ok is false if the line is not a cgroup tree. root is the group that is
+// visible at the mount point.
 func parseMount(line []byte) (t Tree, root string, ok bool) {
 	if !bytes.Contains(line, []byte(" - cgroup")) {
 		return t, "", false
@@ -95,7 +97,8 @@ func parseMount(line []byte) (t Tree, root string, ok bool) {
 	return t, m.Root, ok && t.Version != 0
 }
 
-// findOwn makes the caller's path in the tree one below the mount point. A group outside what is mounted has none: "..".
+// findOwn sets t.Own from own, the text of /proc/self/cgroup. root is the group that is visible at the mount point.
+// t.Own stays empty if the caller's group is not below root; the kernel then shows a path that begins with "/..".
 func (t *Tree) findOwn(own, root string) {
 	for line := range strings.Lines(own) {
 		_, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
@@ -132,7 +135,8 @@ func (l *Layout) Kind() string {
 	return ""
 }
 
-// tree is the one that has a controller; nil for none. A controller that is bound to a v1 tree is not in the v2 one.
+// tree returns the tree that has a controller, or nil if no tree has it. It looks in the v1 trees first: a controller
+// that is bound to a v1 tree is not in the v2 tree.
 func (l *Layout) tree(controller string) *Tree {
 	for version := 1; version <= 2; version++ {
 		name := controller
@@ -161,14 +165,15 @@ func Name(ns uint64, pid int, start uint64, n int) string {
 
 const prefix = "cordon-"
 
-// launcher is who a group was made by.
+// launcher identifies the launcher that made a group.
 type launcher struct {
 	ns    uint64
 	pid   int
 	start uint64
 }
 
-// parseName undoes Name, and what is appended to it; false for what is none.
+// parseName returns the launcher from a name that Name made. It ignores a suffix that begins with a dot. ok is false
+// if the name is not such a name.
 func parseName(name string) (l launcher, ok bool) {
 	rest, ok := strings.CutPrefix(name, prefix)
 	rest, _, _ = strings.Cut(rest, ".")

@@ -9,7 +9,7 @@ import (
 type Limits struct {
 	Memory     *int64 // bytes
 	MemoryHigh *int64 // bytes
-	Swap       *int64 // bytes; nil with Memory is none: what is beyond the limit does not go there
+	Swap       *int64 // bytes; if nil while Memory is set, the sandbox gets no swap
 	OOMGroup   bool
 	CPUs       float64 // cores
 	CPUWeight  int64   // 1 to 10000
@@ -18,38 +18,39 @@ type Limits struct {
 	IO         []IOMax
 	IOWeight   int64 // 1 to 10000
 	Hugetlb    []Hugetlb
-	CPUTime    bool // it is to be counted
+	CPUTime    bool // processor time must be counted
 	Devices    bool // Guard bars the sandbox from devices
 }
 
 // IOMax limits what the sandbox does to a block device in a second; 0 means no limit.
 type IOMax struct {
-	Name         string // of the limit in reports
+	Name         string // the name of the limit in reports
 	Major, Minor uint32
 	Values       [4]int64 // rbps, wbps, riops, wiops
 }
 
-// Hugetlb bounds huge pages of one size. Both are bytes.
+// Hugetlb limits huge pages of one size. Both fields are in bytes.
 type Hugetlb struct{ PageSize, Max int64 }
 
-// A setting is a limit as one file of one tree holds it.
+// A setting is a limit in the form in which one file of one tree holds it.
 type setting struct {
 	limit      string // its key in the profile's section
 	controller string // by its name in v2
 	file       string
-	value      string // what is written
-	back       string // what the kernel says then; "" for value itself
-	optional   bool   // nothing is lacking where a kernel has not got it
+	value      string // the text to write
+	back       string // the text that the file then has; "" if it is value
+	optional   bool   // if the kernel does not have the file, the limit does not count as lacking
 }
 
-// unheld is a limit that a tree of this version has no file for.
+// unheld is a limit for which v1 has no file.
 type unheld struct{ limit, why, remedy string }
 
 const only2 = "cgroup v1 has nothing like it"
 
 const boot2 = "boot with systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all"
 
-// period is that of cpu.max, in microseconds; the longest lets the smallest share be as much as the kernel wants (1 ms).
+// period returns the quota and the period of cpu.max, in microseconds. For less than 0.01 cores it uses the longest
+// period that the kernel allows, so that the quota of the smallest share reaches the kernel's minimum (1 ms).
 func (l *Limits) period() (quota, period int64) {
 	period = 100_000
 	if l.CPUs < 0.01 {
@@ -58,7 +59,7 @@ func (l *Limits) period() (quota, period int64) {
 	return int64(l.CPUs*float64(period) + 0.5), period
 }
 
-// settings2 are the files of a v2 group: cgroup-v2.rst.
+// settings2 returns the limits as files of a v2 group: cgroup-v2.rst.
 func (l *Limits) settings2() []setting {
 	var s []setting
 	add := func(limit, controller, file, value string) {
@@ -106,7 +107,7 @@ func (l *Limits) settings2() []setting {
 		s[len(s)-1].back = "default " + itoa(l.IOWeight)
 	}
 	for _, h := range l.Hugetlb {
-		for _, kind := range [...]string{"", ".rsvd"} { // in use, and promised by mmap(2): Linux 5.7
+		for _, kind := range [...]string{"", ".rsvd"} { // pages in use, and pages that mmap(2) has reserved: Linux 5.7
 			add("hugetlb "+pageName(h.PageSize), "hugetlb", "hugetlb."+pageName(h.PageSize)+kind+".max", itoa(h.Max))
 			s[len(s)-1].back, s[len(s)-1].optional = itoa(h.Max/h.PageSize*h.PageSize), kind != ""
 		}
@@ -114,7 +115,7 @@ func (l *Limits) settings2() []setting {
 	return s
 }
 
-// line2 is a line of io.max as the kernel prints it.
+// line2 returns the limit as a line of io.max, as the kernel prints it.
 func (m *IOMax) line2() string {
 	line := m.device()
 	for i, key := range [...]string{"rbps", "wbps", "riops", "wiops"} {
@@ -131,7 +132,7 @@ func (m *IOMax) device() string {
 	return strconv.FormatUint(uint64(m.Major), 10) + ":" + strconv.FormatUint(uint64(m.Minor), 10)
 }
 
-// settings1 are the files of v1 groups, and the limits that have none: cgroup-v1/*.rst.
+// settings1 returns the limits as files of v1 groups, and the limits for which v1 has no file: cgroup-v1/*.rst.
 func (l *Limits) settings1() (s []setting, lack []unheld) {
 	add := func(limit, controller, file, value string) {
 		s = append(s, setting{limit: limit, controller: controller, file: file, value: value})
@@ -141,7 +142,7 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 		add("memory", "memory", "memory.limit_in_bytes", itoa(*l.Memory))
 		s[len(s)-1].back = pages(*l.Memory)
 	}
-	switch { // behind memory: it may not be less
+	switch { // after memory, because memory.memsw may not be less than memory
 	case l.Swap != nil && l.Memory == nil:
 		lack = append(lack, unheld{"swap", "cgroup v1 bounds memory and swap together", "set limits.memory (--memory) too"})
 	case l.Swap != nil:
@@ -162,7 +163,7 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 		add("cpus", "cpu", "cpu.cfs_period_us", itoa(period))
 		add("cpus", "cpu", "cpu.cfs_quota_us", itoa(quota))
 	}
-	if l.CPUWeight > 0 { // 100 of v2 are 1024 here
+	if l.CPUWeight > 0 { // a weight of 100 in v2 is 1024 shares in v1
 		add("cpu-weight", "cpu", "cpu.shares", itoa(max(2, l.CPUWeight*1024/100)))
 	}
 	if l.CPUSet != "" {
@@ -191,10 +192,11 @@ func (l *Limits) settings1() (s []setting, lack []unheld) {
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-// pageSize is that of every machine this runs on with the exception of some arm64 ones, whose kernels round down further.
+// pageSize is the page size of every machine on which cordon runs, except some arm64 machines. Their kernels round
+// down to larger pages.
 const pageSize = 4096
 
-// pageName is how the kernel's files name a size of huge pages: 64KB, 2MB, 1GB.
+// pageName returns a size of huge pages as the kernel's files name it: 64KB, 2MB, 1GB.
 func pageName(size int64) string {
 	switch {
 	case size >= 1<<30:
@@ -205,7 +207,7 @@ func pageName(size int64) string {
 	return itoa(size>>10) + "KB"
 }
 
-// canonicalCPUs is a list of processors as the kernel prints it: sorted, neighbours joined.
+// canonicalCPUs returns a list of processors as the kernel prints it: sorted, with neighbours joined into ranges.
 func canonicalCPUs(list string) string {
 	var on []bool
 	for part := range strings.SplitSeq(list, ",") {
@@ -241,13 +243,13 @@ func canonicalCPUs(list string) string {
 	return strings.Join(parts, ",")
 }
 
-// holds reports whether a file's text says what was written: as its only line, or as one of several.
+// holds reports whether one of the lines of a file's text is the setting.
 func (s *setting) holds(text string) bool {
 	want := s.back
 	if want == "" {
 		want = s.value
 	}
-	for line := range strings.Lines(text) { // kernels differ in tabs and spaces
+	for line := range strings.Lines(text) { // compare words, because kernels differ in tabs and spaces
 		if strings.Join(strings.Fields(line), " ") == want {
 			return true
 		}

@@ -17,10 +17,11 @@ type Group struct {
 	Lacking []Lack // limits that turned out to have no file in this kernel
 	choice  *Choice
 	held    []target // the targets, with the settings that were written
-	fds     []int    // of the directories of Dirs
+	fds     []int    // descriptors of the directories of Dirs, in the same order
 }
 
-// Error is a group that could not be made, or a limit that could not be set.
+// Error is the error for an operation on a group: most often the group could not be made, or a limit could not be
+// set.
 type Error struct {
 	Op   string // the operation and the file
 	Err  error
@@ -40,8 +41,8 @@ func Hint(err error) string {
 	return ""
 }
 
-// Make makes the groups, by the name that Name gives, and writes their limits. Where it returns an error nothing is left.
-// A group that systemd makes begins with Adopt.
+// Make makes the groups under a name that Name or NewName returned, and writes their limits. If it returns an error,
+// it has removed what it made. If systemd is to make the group, Make only prepares: Adopt makes the group.
 func (c *Choice) Make(name string) (*Group, error) {
 	g := &Group{choice: c, Place: Place{Name: name, Unit: c.unit}}
 	if c.unit != nil {
@@ -50,7 +51,7 @@ func (c *Choice) Make(name string) (*Group, error) {
 	}
 	for i := range c.dirs {
 		if err := g.add(c.dirs[i], name); err != nil {
-			_ = g.Remove() // what could not be made is the error
+			_ = g.Remove() // Make returns the first error, which is the cause
 			g.Close()
 			return nil, err
 		}
@@ -70,7 +71,7 @@ func (g *Group) add(t target, name string) error {
 	if err := g.enable(&g.Dirs[len(g.Dirs)-1], &t, name); err != nil {
 		return err
 	}
-	if t.version == 1 && slices.Contains(t.controllers, "cpuset") { // whose groups begin without any processor
+	if t.version == 1 && slices.Contains(t.controllers, "cpuset") { // a new group of cpuset has no processors yet
 		if err := (&fs.CpusetGroup{}).Apply(d.Path, &cgroups.Resources{}, -1); err != nil {
 			return &Error{"cpuset of " + d.Path, bare(err), ""}
 		}
@@ -82,7 +83,7 @@ func (g *Group) add(t target, name string) error {
 	return nil
 }
 
-// hold keeps the directory of the last of Dirs open.
+// hold opens the directory of the last element of Dirs and keeps its descriptor in g.fds.
 func (g *Group) hold(path string) error {
 	fd, err := openDir(path)
 	if err != nil {
@@ -92,12 +93,12 @@ func (g *Group) hold(path string) error {
 	return nil
 }
 
-// fd is the descriptor of one of Dirs.
+// fd returns the descriptor of d, which must be one of g.Dirs.
 func (g *Group) fd(d *Dir) int {
 	return g.fds[slices.IndexFunc(g.Dirs, func(x Dir) bool { return x.Path == d.Path })]
 }
 
-// Close lets go of the groups, which stay.
+// Close closes the descriptors. The groups stay.
 func (g *Group) Close() {
 	for _, fd := range g.fds {
 		unix.Close(fd)
@@ -105,7 +106,8 @@ func (g *Group) Close() {
 	g.fds = nil
 }
 
-// mkdirHint says what the limits of the tree itself are: cgroup-v2.rst, cgroup.max.descendants.
+// mkdirHint returns advice for an error of mkdir(2), for example if a limit of the tree itself is reached:
+// cgroup-v2.rst, cgroup.max.descendants.
 func mkdirHint(err error) string {
 	switch err {
 	case unix.EEXIST:
@@ -118,7 +120,8 @@ func mkdirHint(err error) string {
 	return ""
 }
 
-// enable switches controllers on in the parent, for which the launcher may have to leave it.
+// enable switches controllers on in the parent. If the launcher must leave the parent first, enable moves the
+// launcher into a group of its own.
 func (g *Group) enable(d *Dir, t *target, name string) error {
 	if len(t.enable) == 0 {
 		return nil
@@ -143,12 +146,13 @@ func (g *Group) enable(d *Dir, t *target, name string) error {
 	return nil
 }
 
-// write writes the settings into the group of Dirs[i]; those without a file go to Lacking.
+// write writes the settings into the group of Dirs[i]. It moves a setting for which the kernel has no file to
+// Lacking, unless the setting is optional.
 func (g *Group) write(t *target, i int) error {
 	dir, fd := g.Dirs[i].Path, g.fds[i]
 	held := t.settings[:0:0]
 	for _, s := range t.settings {
-		if s.file == "" { // it is counted there, and that is all
+		if s.file == "" { // the group only has to count; there is nothing to write
 			continue
 		}
 		err := writeAt(fd, s.file, s.value)
@@ -157,7 +161,7 @@ func (g *Group) write(t *target, i int) error {
 			switch e := writeAt(fd, bfq.file, bfq.value); {
 			case e == nil && err == nil:
 				held = append(held, bfq)
-			case !errors.Is(e, unix.ENOENT): // there is that alone, or it refuses
+			case !errors.Is(e, unix.ENOENT): // only the file of bfq exists, or bfq refused the value
 				s, err = bfq, e
 			}
 		}
@@ -175,8 +179,9 @@ func (g *Group) write(t *target, i int) error {
 	return nil
 }
 
-// bfq is the file of the scheduler bfq for io.weight, which is iocost's: each has an effect on the disks that it governs.
-// Where both are there it gets the most that it knows for more than that, else it refuses.
+// bfq returns the setting for the scheduler bfq that corresponds to io.weight. io.weight belongs to iocost. Each of
+// the two affects the disks that it governs. bfq knows weights up to 1000. If both files exist, bfq limits a higher
+// weight to 1000. Otherwise it leaves the weight as it is, and the scheduler refuses it.
 func (s *setting) bfq(both bool) setting {
 	const most = 1000
 	b := *s
@@ -215,7 +220,7 @@ func writeHint(s *setting, err error) string {
 
 func quote(s string) string { return `"` + s + `"` }
 
-// bare is an error without the path that is named before it.
+// bare returns the error number in err, because the caller already names the path. Without a number it returns err.
 func bare(err error) error {
 	var errno unix.Errno
 	if errors.As(err, &errno) {
@@ -252,7 +257,8 @@ type Found struct {
 	File  string
 }
 
-// Confirm reads every limit back and compares it with the requested one, and checks that a process is in every group.
+// Confirm reads every limit back and compares it with the requested one. It also checks that the task is in every
+// group: procCgroup is the text of the task's /proc/PID/cgroup.
 func (g *Group) Confirm(procCgroup string) ([]Found, error) {
 	var found []Found
 	for i := range g.Dirs {
@@ -281,7 +287,8 @@ func (s *setting) shown() string {
 	return s.value
 }
 
-// member reports whether a text like that of /proc/PID/cgroup names the group: the name is no other's.
+// member reports whether text, which has the form of /proc/PID/cgroup, names the group. It compares only the last
+// component of the path, because no other group has this name.
 func (g *Group) member(d *Dir, text string) bool {
 	name := d.Path[strings.LastIndexByte(d.Path, '/'):]
 	for line := range strings.Lines(text) {

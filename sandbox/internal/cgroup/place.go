@@ -19,8 +19,8 @@ import (
 type Place struct {
 	Name string `json:"name"`           // of each group: see Name
 	Dirs []Dir  `json:"dirs"`           // one for each tree; at least one
-	Leaf string `json:"leaf,omitempty"` // where the launcher has moved itself, to make room: Choice.Leaf
-	Unit *Unit  `json:"unit,omitempty"` // of systemd, where that made the group
+	Leaf string `json:"leaf,omitempty"` // the group into which the launcher moved to make room; "" if it did not move
+	Unit *Unit  `json:"unit,omitempty"` // the unit, if systemd makes the group
 }
 
 // Dir is a group in one tree.
@@ -34,10 +34,11 @@ type Dir struct {
 // Unit is a transient scope of systemd.
 type Unit struct {
 	Name string `json:"name"`
-	User bool   `json:"user,omitempty"` // of the user's manager
+	User bool   `json:"user,omitempty"` // the unit belongs to the user's systemd manager, not to the system's
 }
 
-// dir is the group that has a controller; nil for none. Without a name it is one that any process of the sandbox is in.
+// dir returns the group that has a controller, or nil if there is none. For "" it returns the first group; every
+// process of the sandbox is in each group.
 func (p *Place) dir(controller string) *Dir {
 	for i := range p.Dirs {
 		if controller == "" || slices.Contains(p.Dirs[i].Controllers, controller) {
@@ -47,7 +48,7 @@ func (p *Place) dir(controller string) *Dir {
 	return nil
 }
 
-// v2 is the group in the v2 tree; nil for none.
+// v2 returns the group in the v2 tree, or nil if there is none.
 func (p *Place) v2() *Dir {
 	for i := range p.Dirs {
 		if p.Dirs[i].Version == 2 {
@@ -62,14 +63,14 @@ func (p *Place) Exists() bool {
 	return slices.ContainsFunc(p.Dirs, func(d Dir) bool { return exists(d.Path) })
 }
 
-// Procs lists the processes in the groups and in those below them, by their numbers in the caller's pid namespace; 0 is
-// one of another namespace. A group that is gone has none.
+// Procs lists the processes in the groups and in the groups below them, by their numbers in the caller's pid
+// namespace. A process that has no number there is listed as 0. If the group no longer exists, the list is empty.
 func (p *Place) Procs() ([]int, error) {
 	d := p.v2()
 	if d == nil {
 		d = p.dir("")
 	}
-	if d == nil { // systemd has not made it
+	if d == nil { // systemd has not made the group yet
 		return nil, nil
 	}
 	pids, err := cgroups.GetAllPids(d.Path)
@@ -79,16 +80,18 @@ func (p *Place) Procs() ([]int, error) {
 	return pids, err
 }
 
-// gone reports whether an error says that a group does not exist any more.
+// gone reports whether an error says that a group no longer exists.
 func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) }
 
-// ErrNoFreezer says that the groups cannot be frozen: on v1 that takes the freezer controller, on v2 Linux 5.2.
+// ErrNoFreezer says that the groups cannot be frozen. Freezing needs the freezer controller on v1, and Linux 5.2 on
+// v2.
 var ErrNoFreezer = errors.New("freeze: the sandbox's groups have no freezer")
 
-// Freeze stops every process, and returns when all are; no signal can start them again, and SIGKILL still ends them.
+// Freeze stops every process of the sandbox, and returns when all of them have stopped. No signal can make them go
+// on. SIGKILL still ends them.
 func (p *Place) Freeze() error { return p.freezer(cgroups.Frozen) }
 
-// Thaw lets them go on.
+// Thaw lets the processes that Freeze stopped go on.
 func (p *Place) Thaw() error { return p.freezer(cgroups.Thawed) }
 
 func (p *Place) freezer(state cgroups.FreezerState) error {
@@ -96,7 +99,7 @@ func (p *Place) freezer(state cgroups.FreezerState) error {
 	if err != nil {
 		return err
 	}
-	// On v1 the library gives up within 200 ms, which is not enough where a process has to wait for a processor.
+	// On v1 the library gives up within 200 ms. That is too short if a process has to wait for a processor.
 	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		if err := m.Freeze(state); err == nil || state != cgroups.Frozen || p.v2() != nil || gone(err) || time.Since(began) > freezeTime {
 			return err
@@ -104,10 +107,10 @@ func (p *Place) freezer(state cgroups.FreezerState) error {
 	}
 }
 
-// freezeTime is how long it is tried.
+// freezeTime is how long freezer tries to freeze a v1 group.
 const freezeTime = 5 * time.Second
 
-// Frozen reports whether they are stopped.
+// Frozen reports whether the processes of the sandbox are frozen.
 func (p *Place) Frozen() (bool, error) {
 	m, err := p.freezing()
 	if err != nil {
@@ -117,7 +120,7 @@ func (p *Place) Frozen() (bool, error) {
 	return state == cgroups.Frozen, err
 }
 
-// freezing is the library's manager of what can be frozen.
+// freezing returns the library's manager for the group that can be frozen.
 func (p *Place) freezing() (cgroups.Manager, error) {
 	if d := p.v2(); d != nil && exists(d.Path+"/cgroup.freeze") {
 		return fs2.NewManager(&cgroups.Cgroup{Resources: &cgroups.Resources{}}, d.Path)
@@ -128,7 +131,8 @@ func (p *Place) freezing() (cgroups.Manager, error) {
 	return nil, ErrNoFreezer
 }
 
-// killTries bounds how often processes are killed one by one, for those that fork meanwhile.
+// killTries is how many times Kill tries to kill the processes one by one. It needs several tries if processes fork
+// meanwhile.
 const killTries = 100
 
 // Kill ends every process in the groups: with cgroup.kill (v2, Linux 5.14), which no fork escapes, or otherwise one by
@@ -151,7 +155,7 @@ func (p *Place) Kill() error {
 		}
 		for _, pid := range left {
 			if pid > 0 { // 0 would be the caller's own process group
-				_ = unix.Kill(pid, unix.SIGKILL) // gone already is as good
+				_ = unix.Kill(pid, unix.SIGKILL) // the next Procs shows whether it worked
 			}
 		}
 		_ = p.Thaw() // a v1 freezer holds back even SIGKILL
@@ -174,8 +178,9 @@ func (p *Place) Remove() error {
 	return errors.Join(errs...)
 }
 
-// removeLeaf removes the group that the launcher had gone to, and moves it back first if it is the caller. No controller
-// may be on where it goes (cgroup-v2.rst, "No Internal Process Constraint"), so it stays where another sandbox needs them.
+// removeLeaf removes the group into which the launcher had moved. If the caller is in it, removeLeaf first moves the
+// caller back to the parent. The parent may then have no controller switched on (cgroup-v2.rst, "No Internal Process
+// Constraint"). So the caller stays in the group as long as another sandbox in the parent needs the controllers.
 func (p *Place) removeLeaf() error {
 	if p.Leaf == "" || !exists(p.Leaf) {
 		return nil
@@ -201,7 +206,7 @@ func (p *Place) removeLeaf() error {
 	return cgroups.RemovePath(p.Leaf)
 }
 
-// disable switches off what was switched on for this sandbox.
+// disable switches off the controllers that were switched on in the parent for this sandbox.
 func (p *Place) disable(parent string) error {
 	if d := p.v2(); d != nil && len(d.Enabled) > 0 {
 		return writeFile(parent, "cgroup.subtree_control", "-"+strings.Join(d.Enabled, " -"))

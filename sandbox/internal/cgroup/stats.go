@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Stats holds what the kernel has counted. A figure that this kernel or layout does not count is nil, never 0.
+// Stats holds the kernel's counters. A counter that this kernel or layout does not have is nil, never 0.
 type Stats struct {
 	Memory *Memory `json:"memory,omitempty"`
 	CPU    *CPU    `json:"cpu,omitempty"`
@@ -17,7 +17,7 @@ type Stats struct {
 	IO     *IO     `json:"io,omitempty"`
 }
 
-// Memory is in bytes.
+// Memory holds sizes in bytes, and counts of events.
 type Memory struct {
 	Current     *uint64   `json:"current,omitempty"`
 	Peak        *uint64   `json:"peak,omitempty"` // v2: Linux 5.19
@@ -26,11 +26,11 @@ type Memory struct {
 	MaxEvents   *uint64   `json:"max_events,omitempty"`  // how often the limit was reached
 	HighEvents  *uint64   `json:"high_events,omitempty"` // v2: how often memory-high was passed
 	OOMs        *uint64   `json:"ooms,omitempty"`        // v2: how often reclaim did not help at the limit
-	OOMKills    *uint64   `json:"oom_kills,omitempty"`   // processes that were killed for it
+	OOMKills    *uint64   `json:"oom_kills,omitempty"`   // how many processes the kernel killed because of that
 	Pressure    *Pressure `json:"pressure,omitempty"`
 }
 
-// CPU is time, and how much of it a limit has held back.
+// CPU holds the processor time that was used, and how long a limit has held processes back.
 type CPU struct {
 	Usage            *time.Duration `json:"usage_ns,omitempty"`
 	User             *time.Duration `json:"user_ns,omitempty"`
@@ -47,7 +47,7 @@ type PIDs struct {
 	MaxEvents *uint64 `json:"max_events,omitempty"` // how many forks the limit has refused
 }
 
-// IO is the sum over all block devices.
+// IO holds sums over all block devices.
 type IO struct {
 	ReadBytes  *uint64   `json:"read_bytes,omitempty"`
 	WriteBytes *uint64   `json:"write_bytes,omitempty"`
@@ -63,10 +63,10 @@ type Pressure struct {
 	Full *time.Duration `json:"full_ns,omitempty"`
 }
 
-// Stats reads the counters. Groups that are gone have none, which is an error.
+// Stats reads the counters. It returns an error if none of the groups exists any more.
 func (p *Place) Stats() (*Stats, error) { return p.read(true) }
 
-// Totals is Stats without the current use, for a sandbox that has ended.
+// Totals is like Stats, without the current use. It is meant for a sandbox that has ended.
 func (p *Place) Totals() (*Stats, error) { return p.read(false) }
 
 func (p *Place) read(now bool) (*Stats, error) {
@@ -97,7 +97,7 @@ func (p *Place) read(now bool) (*Stats, error) {
 // many forks were refused. It reads no other file.
 func (p *Place) Events() (kills, refused *uint64) {
 	if d := p.dir("memory"); d != nil {
-		text, _ := readAt(unix.AT_FDCWD, d.Path+"/"+d.MemoryEvents()) // none is nothing
+		text, _ := readAt(unix.AT_FDCWD, d.Path+"/"+d.MemoryEvents()) // if it cannot be read, kills stays nil
 		kills = Count(text, KeyKills)
 	}
 	if d := p.dir("pids"); d != nil {
@@ -107,7 +107,8 @@ func (p *Place) Events() (kills, refused *uint64) {
 	return kills, refused
 }
 
-// Limits is Totals for whom only the limits matter that were reached: where none was it reads Events alone.
+// Limits is like Totals, for callers that only need to know which limits were reached. If Events shows that no limit
+// was reached, it reads nothing else.
 func (p *Place) Limits() (*Stats, error) {
 	kills, refused := p.Events()
 	for _, n := range [...]*uint64{kills, refused} {
@@ -118,7 +119,7 @@ func (p *Place) Limits() (*Stats, error) {
 	return &Stats{Memory: &Memory{OOMKills: kills}, PIDs: &PIDs{MaxEvents: refused}}, nil
 }
 
-// MemoryEvents is the file that counts processes which were killed for memory.
+// MemoryEvents returns the name of the file that counts the processes that the kernel killed for memory.
 func (d *Dir) MemoryEvents() string {
 	if d.Version == 1 {
 		return "memory.oom_control"
@@ -126,10 +127,10 @@ func (d *Dir) MemoryEvents() string {
 	return "memory.events"
 }
 
-// What a line of a file of events counts.
+// These are keys in the files of events, for Count.
 const (
-	KeyKills   = "oom_kill" // of Dir.MemoryEvents: processes that were killed
-	KeyRefused = "max"      // of pids.events: forks that were refused
+	KeyKills   = "oom_kill" // in Dir.MemoryEvents: processes that were killed
+	KeyRefused = "max"      // in pids.events: forks that were refused
 )
 
 // Count returns a number from a text with lines "key number", or nil if the key is missing.
@@ -150,22 +151,22 @@ func parse(text string) *uint64 {
 	return &n
 }
 
-// counters are the files of a group.
+// counters reads the files of a group.
 type counters struct {
 	fd  int
-	now bool // those of what is in use just now, too
+	now bool // also read the current use
 }
 
-// text is a file's; "" where it is not there.
+// text returns the text of a file, or "" if the file does not exist.
 func (g counters) text(file string) string {
-	text, _ := readAt(g.fd, file) // EOPNOTSUPP for a pressure where PSI is off
+	text, _ := readAt(g.fd, file) // for the pressure files the error is EOPNOTSUPP if PSI is off
 	return text
 }
 
-// number reads a file with one number; nil where it is not there or says "max".
+// number returns the number in a file, or nil if the file does not exist or says "max".
 func (g counters) number(file string) *uint64 { return parse(g.text(file)) }
 
-// current is number for what is in use just now.
+// current is like number, for a file that holds the current use. It returns nil if the caller did not ask for that.
 func (g counters) current(file string) *uint64 {
 	if !g.now {
 		return nil
@@ -173,7 +174,7 @@ func (g counters) current(file string) *uint64 {
 	return g.number(file)
 }
 
-// add2 reads a v2 group. A controller that is not on there has no files.
+// add2 adds the counters of a v2 group. If a controller is not on in the group, its files do not exist.
 func (s *Stats) add2(g counters) {
 	if events := g.text("memory.events"); events != "" {
 		s.Memory = &Memory{
@@ -183,7 +184,7 @@ func (s *Stats) add2(g counters) {
 			Pressure: g.pressure("memory.pressure"),
 		}
 	}
-	if stat := g.text("cpu.stat"); stat != "" { // every v2 group has it, but throttling only with the controller
+	if stat := g.text("cpu.stat"); stat != "" { // every v2 group has it; throttling is in it only if the controller is on
 		s.CPU = &CPU{
 			Usage: times(Count(stat, "usage_usec"), time.Microsecond), User: times(Count(stat, "user_usec"), time.Microsecond),
 			System: times(Count(stat, "system_usec"), time.Microsecond), Throttled: times(Count(stat, "throttled_usec"), time.Microsecond),
@@ -196,7 +197,8 @@ func (s *Stats) add2(g counters) {
 	s.io2(g)
 }
 
-// io2 sums io.stat up: "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6", a line for each device that was used.
+// io2 adds up the lines of io.stat. It has a line for each device that was used: "8:0 rbytes=1 wbytes=2 rios=3 wios=4
+// dbytes=5 dios=6".
 func (s *Stats) io2(g counters) {
 	text, err := readAt(g.fd, "io.stat")
 	if err != nil {
@@ -215,7 +217,7 @@ func (s *Stats) io2(g counters) {
 	s.IO = &IO{ReadBytes: &sum[0], WriteBytes: &sum[1], Reads: &sum[2], Writes: &sum[3], Pressure: g.pressure("io.pressure")}
 }
 
-// add1 reads what one v1 controller counts.
+// add1 adds the counters of one v1 controller.
 func (s *Stats) add1(g counters, controller string) {
 	switch controller {
 	case "memory":
@@ -237,9 +239,9 @@ func (s *Stats) add1(g counters, controller string) {
 	}
 }
 
-// share divides the time that a v1 group has used, which is exact, as its user and system times are to one another: those
-// are counted in ticks, and their sum may be less, or more. v2 and /proc/PID/stat do the same in the kernel. Where that
-// cannot be done they are as they were counted.
+// share divides the time that a v1 group has used into user and system time, in the ratio of the counted user and
+// system times. The used time is exact. The kernel counts the other two in ticks, so their sum may be less or more.
+// For v2 and /proc/PID/stat the kernel does the same itself. If a figure is missing, share returns the counted times.
 func share(usage *time.Duration, user, system *uint64) (u, s *time.Duration) {
 	if usage == nil || user == nil || system == nil || *user+*system == 0 {
 		return times(user, 1), times(system, 1)
@@ -256,7 +258,8 @@ func (s *Stats) cpu() *CPU {
 	return s.CPU
 }
 
-// io1 sums up what the throttling layer, which is always there, has seen: "8:0 Read 4096", a line for each operation.
+// io1 adds up the counters of the throttling layer, which every kernel with blkio has. Its files have a line for each
+// device and operation: "8:0 Read 4096".
 func (s *Stats) io1(g counters) {
 	bytes := g.text("blkio.throttle.io_service_bytes")
 	if bytes == "" {

@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// sweep does not look at groups of launchers in other pid namespaces, because nobody here can tell whether these are
-// alive.
+// sweep removes the groups in parent whose launchers are dead, and kills the processes in them. It ignores the groups
+// of launchers in other pid namespaces, because nobody here can tell whether those launchers are alive.
 func sweep(parent string, version int) error {
 	names, err := list(parent)
 	if err != nil {
@@ -32,7 +32,7 @@ func sweep(parent string, version int) error {
 	return errors.Join(errs...)
 }
 
-// list names what is in a group, which may go meanwhile: then it is what was there.
+// list returns the names in a group's directory. If the group is removed meanwhile, it returns the names read so far.
 func list(dir string) (names []string, err error) {
 	fd, err := openDir(dir)
 	if err != nil {
@@ -51,7 +51,7 @@ func list(dir string) (names []string, err error) {
 	}
 }
 
-// clean ends what is in a group, and removes it.
+// clean kills the processes in a group, and removes the group.
 func clean(path string, version int) error {
 	d := Dir{Version: version, Path: path}
 	if version == 1 && exists(path+"/freezer.state") {
@@ -64,7 +64,7 @@ func clean(path string, version int) error {
 	return p.Remove()
 }
 
-// dead reports whether a launcher of this pid namespace is gone for certain.
+// dead reports whether a launcher has certainly ended. It returns false for a launcher of another pid namespace.
 func (l launcher) dead() bool {
 	ns, err := pidNamespace()
 	if err != nil || ns != l.ns {
@@ -98,7 +98,7 @@ func pidNamespace() (uint64, error) {
 
 var made atomic.Int32 // groups of this process
 
-// NewName is the name of a further sandbox of this process.
+// NewName returns a name for the groups of the next sandbox of this process.
 func NewName() (string, error) {
 	ns, err := pidNamespace()
 	if err != nil {
@@ -111,7 +111,7 @@ func NewName() (string, error) {
 	return Name(ns, os.Getpid(), start, int(made.Add(1))-1), nil
 }
 
-// alone reports whether no other sandbox's group is in a directory.
+// alone reports whether parent contains no group of a sandbox, except those whose paths are in but.
 func alone(parent string, but ...string) bool {
 	entries, err := os.ReadDir(parent)
 	return err == nil && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool {

@@ -1,7 +1,8 @@
 package cgroup
 
-// Transient scopes of systemd, over D-Bus: org.freedesktop.systemd1(5), systemd.scope(5). A scope begins around processes
-// that exist, so the child is cloned first, and waits.
+// The functions in this file make transient scopes of systemd, over D-Bus: org.freedesktop.systemd1(5),
+// systemd.scope(5). systemd makes a scope around processes that already exist. So the launcher first clones the
+// child, which then waits.
 
 import (
 	"errors"
@@ -17,15 +18,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// config is what the library makes the unit's name of.
+// config returns the library's configuration, from which the library makes the unit's name.
 func (u *Unit) config(slice string) *cgroups.Cgroup {
 	name := strings.TrimSuffix(strings.TrimPrefix(u.Name, prefix), ".scope")
 	return &cgroups.Cgroup{Name: name, ScopePrefix: strings.TrimSuffix(prefix, "-"), Parent: slice, Rootless: u.User, Systemd: true,
 		Resources: &cgroups.Resources{}}
 }
 
-// Adopt lets systemd make a scope around a process, and writes its limits. The process must not have begun to do anything
-// that is to be limited.
+// Adopt lets systemd make a scope around a process, and writes the limits of the scope. The process must not yet have
+// done anything that the limits should cover.
 func (g *Group) Adopt(pid int) error {
 	t := g.choice.dirs[0]
 	config := g.Unit.config(g.choice.slice)
@@ -54,7 +55,8 @@ func (g *Group) Adopt(pid int) error {
 			held[s.file] = s.value
 		}
 	}
-	// As properties of the unit, or systemd would write its own values over them when it looks at the unit again.
+	// The limits become properties of the unit. Otherwise systemd would overwrite them with its own values when it
+	// looks at the unit again.
 	if err := m.Set(&cgroups.Resources{Unified: held}); err != nil {
 		return &Error{"systemd: " + g.Unit.Name, plain(err), controllers}
 	}
@@ -69,7 +71,7 @@ func property(name string, value any) dbus.Property {
 	return dbus.Property{Name: name, Value: godbus.MakeVariant(value)}
 }
 
-// undelegated moves the settings of controllers that the manager itself does not have to Lacking.
+// undelegated moves a setting to Lacking if the systemd manager itself does not have the setting's controller.
 func (g *Group) undelegated(t *target) error {
 	text, err := readAt(g.fds[0], "cgroup.controllers")
 	if err != nil {
@@ -88,7 +90,7 @@ func (g *Group) undelegated(t *target) error {
 	return nil
 }
 
-// plain is what the library's words are about.
+// plain removes the library's own words ("failed …", "unable …") from an error, and returns the error inside.
 func plain(err error) error {
 	for strings.HasPrefix(err.Error(), "failed") || strings.HasPrefix(err.Error(), "unable") {
 		inner := errors.Unwrap(err)
@@ -107,7 +109,8 @@ func busHint(u *Unit) string {
 	return "is D-Bus running? limits.cgroup (--cgroup-parent) names a path in the cgroup tree instead"
 }
 
-// stop ends the unit. One whose processes are gone has ended by itself; the user's own is left to the user's manager.
+// stop ends the unit. A unit without processes has already ended by itself. stop does nothing if the unit belongs to
+// the user's systemd and the caller is root, or the reverse.
 func (u *Unit) stop() error {
 	if u.User != (os.Getuid() != 0) {
 		return nil
