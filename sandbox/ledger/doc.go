@@ -10,7 +10,7 @@
 //	place.go   where the records are kept: outside every sandbox, in the same directory whatever the environment says
 //	runs.go    the text of the records, and how they are merged; pure
 //	record.go  the begin and the end of a run
-//	walk.go    the way to a file, one component a step, by descriptor
+//	walk.go    the way to a file, one component at a time, by descriptor
 //	judge.go   whether a file at the end of that way can be used
 //	known.go   the text of the profiles that were used or trusted
 package ledger

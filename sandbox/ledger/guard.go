@@ -16,22 +16,22 @@ import (
 
 // Guard reads the profiles of a run, and refuses those that a task may have written.
 type Guard struct {
-	Places func() []Place // asked when there is something to read
-	Root   bool           // the caller is root: what somebody else can write is refused
-	Accept bool           // what a task may have written is used all the same
-	Texts  []Text         // what was read and not refused
+	Places func() []Place // Guard calls it when it first needs the records
+	Root   bool           // the caller is root: Guard refuses a profile that somebody else can write
+	Accept bool           // Guard does not refuse a profile, even if a task may have written it
+	Texts  []Text         // the profiles that Guard read and did not refuse
 
 	opened bool
-	dirs   []int // the places that exist
+	dirs   []int // descriptors of the places that exist
 	runs   []*runs
 	table  []mount // see aliased
 }
 
 // Refused is the error for a profile that a task may have written.
 type Refused struct {
-	Name string // as it was given
-	Text Text   // what it says now
-	Old  *Text  // what it said when it was used or trusted last; nil where that is not known
+	Name string // as the user named it
+	Text Text   // its text now
+	Old  *Text  // its text when it was last used or trusted; nil if that is not known
 	*Finding
 }
 
@@ -71,7 +71,8 @@ func clock(ns int64) string {
 	return t.Format("2006-01-02 15:04:05")
 }
 
-// Read is the text of a profile, the first max bytes at most.
+// Read returns the text of a profile, at most the first max bytes. It returns a [Refused] error if a task may have
+// written the profile.
 func (g *Guard) Read(name string, max int64) ([]byte, error) {
 	data, steps, err := Read(name, max)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,8 +96,9 @@ func (g *Guard) Read(name string, max int64) ([]byte, error) {
 	return data, nil
 }
 
-// gone ends the user's trust in a text whose file is not there any more: a file that comes back is another one, whatever is in
-// it. A record that cannot be changed is changed at the next look.
+// gone ends the user's trust in a text whose file no longer exists. If a file of that name comes back, it is another
+// file, even if its text is the same. If gone cannot change the record, the next attempt to read the file tries
+// again.
 func (g *Guard) gone(name string) {
 	dir, err := filepath.EvalSymlinks(filepath.Dir(name))
 	if err == nil {
@@ -117,7 +119,7 @@ func (g *Guard) gone(name string) {
 	}
 }
 
-// open reads the records, once.
+// open reads the records, unless that has been done.
 func (g *Guard) open() (err error) {
 	if g.opened {
 		return nil
@@ -141,7 +143,7 @@ func (g *Guard) open() (err error) {
 	return nil
 }
 
-// Close drops the records that were read.
+// Close closes the places and drops the records.
 func (g *Guard) Close() {
 	closeAll(g.dirs)
 	g.dirs, g.runs, g.table, g.opened = nil, nil, nil, false
@@ -199,7 +201,7 @@ func (g *Guard) renew(t Text) error {
 	return nil
 }
 
-// known is the latest text that is kept for a path.
+// known returns the latest text that is kept for a path, or nil if there is none.
 func (g *Guard) known(path string) (latest *Text) {
 	for _, fd := range g.dirs {
 		if t := known(fd, path); t != nil && (latest == nil || t.At > latest.At) {

@@ -11,19 +11,19 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// slack is how far two clocks may be apart before one of them was set.
+// slack is how far two clocks may differ. If they differ more, one of them was set.
 const slack = int64(50 * time.Millisecond)
 
 // Finding says why a file may hold what a task wrote.
 type Finding struct {
-	Step       Step // what a task may have written, made or moved
+	Step       Step // the component that a task may have written, made or moved
 	Dir        string
-	Start, End int64 // the run; End is math.MaxInt64 where it goes on
+	Start, End int64 // the time of the run; End is math.MaxInt64 if the run goes on
 	Clock      bool  // Step is on a file system whose times prove nothing
-	Others     bool  // nothing is known of a run: somebody else than root can write Step, and root is to use it
+	Others     bool  // this is not about a run: somebody other than root can write Step, and the caller is root
 }
 
-// file reports whether the file itself is in question, and not only the way to it.
+// file reports whether the finding is about the file itself. Otherwise it is about the way to the file.
 func (f *Finding) file() bool { return f.Step.Mode&unix.S_IFMT == unix.S_IFREG }
 
 // judge looks for a run that may have decided what is at the end of the way: a run that could write a directory on the
@@ -48,8 +48,9 @@ func (d *dir) judge(steps []Step) *Finding {
 	return d.givenAs(&steps[top]).judgeBelow(steps, steps[top].Path)
 }
 
-// givenAs returns the directory with those of its runs that can have got the directory of this step. A file system may
-// give the number of a removed directory to a new one, which was then made after the runs with the old one began.
+// givenAs returns d without the runs that cannot have been given the directory of this step. A file system may give
+// the inode number of a removed directory to a new one. If the step's directory is such a new one, it was made after
+// the runs that were given the old directory had begun.
 func (d *dir) givenAs(s *Step) *dir {
 	if s.Path == d.path || s.Born == 0 {
 		return d
@@ -57,7 +58,7 @@ func (d *dir) givenAs(s *Step) *dir {
 	given := *d
 	given.spans = slices.DeleteFunc(slices.Clone(d.spans), func(t span) bool {
 		if t.id == 0 {
-			return t.end < s.Born // of runs that are merged nobody knows when the last of them began
+			return t.end < s.Born // the span is of merged runs, and nobody knows when the last of them began
 		}
 		return t.begun < s.Born-slack
 	})
@@ -70,7 +71,7 @@ func (d *dir) judgeBelow(steps []Step, top string) (found *Finding) {
 		s := &steps[i]
 		kind := s.Mode & unix.S_IFMT
 		if !paths.Below(s.Path, top) || kind == unix.S_IFDIR && s.Path == top {
-			continue // out of the run's reach; a run cannot move what it was given
+			continue // out of the run's reach; a run cannot move the directory that it was given
 		}
 		for _, span := range d.spans {
 			f := &Finding{Step: *s, Dir: d.path, Start: span.start, End: span.end}
@@ -143,7 +144,7 @@ func notRoots(steps []Step) *Finding {
 
 // unmapped reports whether an id stands for users outside of the launcher's user namespace, which may include root.
 func unmapped(uid uint32) bool {
-	const overflow = 65534 // proc_sys_fs(5): what an id without a number here is shown as
+	const overflow = 65534 // proc_sys_fs(5): the kernel shows this number for an id that has no mapping here
 	if uid != overflow {
 		return false
 	}

@@ -13,23 +13,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The texts of profiles that were used, or that the user trusts, are in a directory of the place, one file for each path:
+// textsDir is the directory of a place for the texts of profiles that were used or that the user trusts. It has one
+// file for each path:
 //
 //	used TIME "PATH"      or: trusted TIME "PATH"
 //	the text
 const textsDir = "profiles"
 
-// maxTexts is how many texts are kept; the oldest go. One that is gone is shown whole, and asked for again.
+// maxTexts is how many texts are kept. The oldest are removed. For a profile whose text was removed, cordon cannot
+// show what has changed: it shows the whole profile. The user's trust in it is lost as well.
 const maxTexts = 512
 
 // Text is the text of a profile as it was used or trusted.
 type Text struct {
 	Path    string // without links
 	Data    []byte
-	Trusted bool  // the user said so: it is used whenever it was written
-	At      int64 // when
+	Trusted bool  // the user trusts this text: it is used even if a task may have written it
+	At      int64 // when it was used or trusted
 
-	Doubtful bool // a task may have written it, and it is used all the same: no later text is compared with it
+	Doubtful bool // a task may have written it, and the caller used it anyway: it is not kept for later comparisons
 }
 
 func textName(path string) string {
@@ -46,7 +48,7 @@ func openTexts(place int, makeIt bool) (int, error) {
 	return unix.Openat(place, textsDir, openDir, 0)
 }
 
-// known is the text that is kept for a path; nil for none.
+// known returns the text that a place keeps for a path, or nil if there is none.
 func known(place int, path string) *Text {
 	dir, err := openTexts(place, false)
 	if err != nil {
@@ -66,7 +68,7 @@ func known(place int, path string) *Text {
 	return parseText(all.Bytes(), path)
 }
 
-// parseText returns nil if this is not the text of that path.
+// parseText reads a file of textsDir. It returns nil if this is not the text of that path.
 func parseText(all []byte, path string) *Text {
 	head, data, _ := bytes.Cut(all, []byte("\n"))
 	f := strings.SplitN(string(head), " ", 3)
@@ -80,7 +82,8 @@ func parseText(all []byte, path string) *Text {
 	return &Text{Path: path, Data: data, Trusted: f[0] == "trusted", At: at}
 }
 
-// keep keeps a text, unless the same is kept already and says as much.
+// keep writes a text to the place. It does nothing if the place already has the same text, unless t is trusted and
+// the text in the place is not.
 func keep(place int, t Text) error {
 	if old := known(place, t.Path); old != nil && bytes.Equal(old.Data, t.Data) && (old.Trusted || !t.Trusted) {
 		return nil
@@ -102,7 +105,7 @@ func keep(place int, t Text) error {
 	return nil
 }
 
-// distrust turns a trusted text into one that was only used.
+// distrust marks a trusted text as one that was only used.
 func distrust(place int, path string) error {
 	old := known(place, path)
 	if old == nil || !old.Trusted {
@@ -117,7 +120,7 @@ func distrust(place int, path string) error {
 	return replace(dir, textName(path), append([]byte(head), old.Data...))
 }
 
-// prune removes the oldest texts of more than there may be.
+// prune removes the oldest texts if there are more than maxTexts.
 func prune(dir int) {
 	fd, err := unix.Openat(dir, ".", openDir, 0)
 	if err != nil {
@@ -125,7 +128,7 @@ func prune(dir int) {
 	}
 	f := os.NewFile(uintptr(fd), textsDir)
 	defer f.Close()
-	list, _ := f.Readdir(-1) // one that vanishes meanwhile is no matter
+	list, _ := f.Readdir(-1) // a file that vanishes meanwhile does not matter
 	if len(list) <= maxTexts {
 		return
 	}

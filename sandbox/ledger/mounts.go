@@ -15,7 +15,7 @@ import (
 // mount is a line of the mount table: proc_pid_mountinfo(5).
 type mount struct{ device, root, point string }
 
-// mountTable is the caller's; what cannot be read is empty.
+// mountTable returns the caller's mount table, or nil if it cannot be read.
 func mountTable() (list []mount) {
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -29,7 +29,7 @@ func mountTable() (list []mount) {
 	return list
 }
 
-// place is a path's file system, and the path in that file system.
+// place returns the device of a path's file system, and the path in that file system.
 func place(table []mount, path string) (device, inside string) {
 	best := -1
 	for i := range table {
@@ -47,8 +47,8 @@ func joined(dir, rest string) string {
 	return "/" + strings.Trim(strings.TrimSuffix(dir, "/")+"/"+strings.TrimPrefix(rest, "/"), "/")
 }
 
-// elsewhere is judge for a file that is reached by another mount of the same file system: its way does not pass the
-// directory that a run could write, though it is in it.
+// elsewhere is like judge, for a file that is reached through another mount of the same file system. The file is in a
+// directory that a run could write, but the way to it does not pass the path of that directory.
 func (r *runs) elsewhere(table []mount, steps []Step) *Finding {
 	if len(steps) == 0 || !slices.ContainsFunc(table, func(m mount) bool { return m.root != "/" }) {
 		return nil

@@ -13,7 +13,7 @@ import (
 type Output struct {
 	Dir  int // descriptor
 	Name string
-	Mode uint32 // S_IF… and permissions of what has the name; 0: nothing has it
+	Mode uint32 // S_IF… and permissions of the file with this name; 0 if there is none
 }
 
 // Planted is the error for a link or a fifo at the launcher's destination that a task may have left there.
@@ -27,8 +27,9 @@ func (e *Planted) Error() string {
 	return e.Step.Path + ", which is " + what + ": " + e.Refused.Error()
 }
 
-// Output opens the directory of a file that is to be written. A link on the way that a task may have made is an error.
-// With follow set, this also holds for the last name; without it, a link with the last name is not followed.
+// Output opens the directory of a file that the launcher will write. It returns an error if a task may have made a
+// link on the way. With follow set, it also follows and checks a link with the last name. Without follow, it does not
+// follow such a link.
 func (g *Guard) Output(name string, follow bool) (*Output, error) {
 	if name == "" || strings.HasSuffix(name, "/") {
 		return nil, errors.New("not the name of a file")
@@ -71,7 +72,7 @@ func othersLink(steps []Step) *Step {
 	return nil
 }
 
-// output goes on to the directory that holds the last name.
+// output walks to the directory that holds the last name.
 func (w *walk) output(rest string, follow bool) (*Output, error) {
 	for {
 		var next string
@@ -120,7 +121,7 @@ func (w *walk) way(name string) (string, error) {
 	return text, err
 }
 
-// last looks up the last name. It returns the text of a link that is to be followed, or the output.
+// last looks up the last name. It returns the text of a link that the walk has to follow, or the output.
 func (w *walk) last(name string, follow bool) (string, *Output, error) {
 	if name == "" || name == "." || name == ".." {
 		return "", nil, unix.EISDIR
@@ -166,11 +167,12 @@ func (w *walk) top() error {
 	return w.enter("/", "/")
 }
 
-// planted finds a run that could have made a link on the way, or a file at its end that is not regular.
+// planted returns an error if a run could have made one of the steps. It does not check directories. Output passes no
+// step for a regular file.
 func (g *Guard) planted(name string, steps []Step) error {
 	for i := range steps {
 		if steps[i].Mode&unix.S_IFMT == unix.S_IFDIR {
-			steps[i].Changed = 0 // a directory is what it is, wherever it was moved
+			steps[i].Changed = 0 // only links and files count; a directory that was moved is still a directory
 		}
 	}
 	for _, r := range g.runs {

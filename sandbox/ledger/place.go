@@ -29,19 +29,19 @@ const remedy = "cordon records there which directories a sandbox could write: ma
 // Place is a directory that may hold records. Base must exist already; the launcher makes Below in it.
 type Place struct {
 	Base, Below string
-	Fixed       bool // the environment does not decide on it
+	Fixed       bool // the place does not depend on the environment
 }
 
-// Path is the directory.
+// Path returns the path of the directory.
 func (p Place) Path() string { return filepath.Join(p.Base, p.Below) }
 
-// Places are the directories of the calling user, in the order in which they are tried. The first does not depend on the
-// environment: a run that is started by cron must find what one from a shell has recorded.
+// Places returns the places of the calling user, in the order in which cordon tries them. The first does not depend
+// on the environment, because a run that cron starts must find the records of a run from a shell.
 func Places(getenv func(string) string) []Place {
 	return PlacesOf(os.Getuid(), passwd.Home(os.Getuid()), getenv)
 }
 
-// PlacesOf is Places for a user whose home directory in the password database is known; "" for none.
+// PlacesOf is like Places for a user whose home directory in the password database is home; "" if the user has none.
 func PlacesOf(uid int, home string, getenv func(string) string) []Place {
 	const below = ".local/state/cordon"
 	var list []Place
@@ -97,7 +97,7 @@ func (p Place) error(err error) error {
 	return &Error{"record of what sandboxes could write, " + strconv.Quote(p.Path()), err, remedy}
 }
 
-// private refuses a directory that is not the caller's alone.
+// private returns an error if the directory belongs to another user, or if its mode lets others use it.
 func private(fd int) error {
 	var st unix.Stat_t
 	switch err := unix.Fstat(fd, &st); {
@@ -128,7 +128,7 @@ func openExisting(places []Place) (dirs []int, err error) {
 			dirs = append(dirs, fd)
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
 		case !p.Fixed && (errors.As(err, new(foreignError)) || errors.Is(err, unix.EACCES)):
-		case p.Base == "/var/tmp": // anybody can make a directory of that name there
+		case p.Base == "/var/tmp": // any user can make a directory of that name there
 		case rootsOwn(p, err):
 			if fd, ok := openOuter(); ok {
 				dirs = append(dirs, fd)
@@ -141,13 +141,14 @@ func openExisting(places []Place) (dirs []int, err error) {
 	return dirs, nil
 }
 
-// rootsOwn reports whether a place is that of the machine's root, which root of a user namespace of somebody else's may not
-// read: unshare --map-root-user.
+// rootsOwn reports whether a place belongs to the machine's root while the caller is root only in another user's user
+// namespace, and so may not read it: unshare --map-root-user.
 func rootsOwn(p Place, err error) bool {
 	return p.Fixed && os.Getuid() == 0 && (errors.Is(err, unix.EACCES) || errors.As(err, new(foreignError))) && outerUser() > 0
 }
 
-// openOuter opens the place of the user who is root in the user namespace. It does not depend on the environment either.
+// openOuter opens the place of the user who is root in the caller's user namespace. This place does not depend on the
+// environment either.
 func openOuter() (fd int, ok bool) {
 	for _, p := range PlacesOf(outerUser(), passwd.Home(outerUser()), func(string) string { return "" }) {
 		if fd, err := p.open(false); err == nil && p.Fixed {
@@ -159,8 +160,8 @@ func openOuter() (fd int, ok bool) {
 	return -1, false
 }
 
-// outerUser returns the user id that root has in the user namespace above; 0 where it is root there too, and -1 where that is
-// not known. user_namespaces(7).
+// outerUser returns the user id that root of this user namespace has in the user namespace above. It returns 0 if
+// that is root too, and -1 if the id is not known. user_namespaces(7).
 func outerUser() int {
 	b, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil {

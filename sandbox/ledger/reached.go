@@ -60,7 +60,7 @@ func (r *runs) since(d *dir, state *Step) *span {
 	return nil
 }
 
-// until is the end of a time as people read it.
+// until formats the end of a time for people.
 func until(end int64) string {
 	if end == open {
 		return " on"

@@ -25,25 +25,25 @@ const (
 	lockFile = "lock"
 )
 
-// maxRuns is the size of the text, in bytes, from which it is merged before more is added. The merged text is at most half
-// as long, or each run would write it anew.
+// maxRuns is the size of the text, in bytes, above which add merges the records before it adds more. The merged text
+// is at most half as long. Otherwise each run would have to write the whole text anew.
 const maxRuns = 512 << 10
 
 // Run is a run that can write the host's files, for as long as it goes on. The nil Run records nothing.
 type Run struct {
 	place int // descriptor
-	lock  int // holds byte id
+	lock  int // descriptor that holds the lock on byte id
 	id    int64
 	start moment
-	from  int64 // when the task was let go
-	end   int64 // when the task was dead; 0 before
+	from  int64 // when the launcher let the task go
+	end   int64 // when every process of the sandbox was dead; 0 before that
 }
 
 // moment is a time on two clocks: the clock that stamps files, and a clock that nobody can set.
 type moment struct{ real, boot int64 }
 
-// now has the time of the last tick: the kernel stamps files with that one, or with a later one (Linux 6.13). So nothing
-// that happens from now on is stamped with an earlier time.
+// now returns the time of the last tick of the kernel's clock. The kernel stamps files with this time, or with a
+// later one (Linux 6.13). So nothing that happens from now on gets an earlier stamp.
 func now() moment { return moment{gettime(unix.CLOCK_REALTIME_COARSE), gettime(unix.CLOCK_BOOTTIME)} }
 
 func gettime(clock int32) int64 {
@@ -74,7 +74,7 @@ func Begin(places []Place, paths []string, texts []Text, hidden ...string) (*Run
 	return r, nil
 }
 
-// Where is the path of an open directory, for messages.
+// Where returns the path of an open directory, for messages.
 func Where(fd int) string {
 	path, _ := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	return path
@@ -105,13 +105,13 @@ func (r *Run) begin(shown []string, texts []Text, hidden []string) error {
 	}
 	for _, t := range texts {
 		if !t.Doubtful && slices.ContainsFunc(shown, func(p string) bool { return paths.Below(t.Path, p) }) {
-			_ = keep(r.place, t) // what is not known is shown whole
+			_ = keep(r.place, t) // if this fails, a later command shows the whole text instead of the changes
 		}
 	}
 	return nil
 }
 
-// hold draws a number and locks its byte.
+// hold draws a random number for the run and locks the byte of that number.
 func (r *Run) hold() (err error) {
 	if r.lock, err = openLock(r.place); err != nil {
 		return err
@@ -128,22 +128,22 @@ func (r *Run) hold() (err error) {
 	}
 }
 
-// Go says that the task is let go now.
+// Go notes that the launcher lets the task go now.
 func (r *Run) Go() {
 	if r != nil {
 		r.from = now().real
 	}
 }
 
-// Stop says that every process of the sandbox is dead now.
+// Stop notes that every process of the sandbox is dead now.
 func (r *Run) Stop() {
 	if r != nil && r.end == 0 {
 		r.end = gettime(unix.CLOCK_REALTIME)
 	}
 }
 
-// End records the end of the run. A record that cannot be written is as one of a launcher that was killed: the run counts
-// until somebody sees that its lock is free.
+// End records the end of the run. If it cannot write the record, the run looks as if its launcher was killed: it
+// counts as going on until another process sees that its lock is free.
 func (r *Run) End() {
 	if r == nil {
 		return
@@ -154,7 +154,7 @@ func (r *Run) End() {
 		_ = add(r.place, r.ending(), false)
 		unlock()
 	}
-	// A change after the end of this process has a later stamp than the end: at least the next tick.
+	// Wait for the next tick, so that a change after the end of this process gets a later stamp than the end.
 	for range 20 {
 		if gettime(unix.CLOCK_REALTIME_COARSE) > r.end {
 			return
@@ -163,10 +163,11 @@ func (r *Run) End() {
 	}
 }
 
-// ending is the text of the end.
+// ending returns the lines that record the end of the run.
 func (r *Run) ending() []byte {
 	from, end := max(r.start.real, r.from), r.end
-	// A clock that was set back while the run went on stamped files with times before its start, or after its end.
+	// If the clock was set back during the run, files of the run may have stamps from before its start or after its
+	// end.
 	if back := (gettime(unix.CLOCK_BOOTTIME) - r.start.boot) - (gettime(unix.CLOCK_REALTIME) - r.start.real); back > slack {
 		from, end = r.start.real-back, end+back
 	}
@@ -182,7 +183,8 @@ func (r *Run) close() {
 	r.place, r.lock = -1, -1
 }
 
-// add appends lines, or leaves the file as it was.
+// add appends lines to the records. If it fails, the file stays as it was. With durable set, the lines are on the
+// disk when it returns.
 func add(place int, lines []byte, durable bool) error {
 	fd, err := unix.Openat(place, runsFile, unix.O_RDWR|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -212,7 +214,8 @@ func add(place int, lines []byte, durable bool) error {
 	return fail.Bare(err)
 }
 
-// whole is the size of the file without a last line that a launcher which was killed has left unfinished.
+// whole returns the size of the file. If a launcher was killed while it wrote the last line, whole first removes this
+// incomplete line.
 func whole(f *os.File) (int64, error) {
 	i, err := f.Stat()
 	if err != nil {
@@ -229,7 +232,7 @@ func whole(f *os.File) (int64, error) {
 	return keep, err
 }
 
-// rewrite replaces the file by its merged text and the lines.
+// rewrite replaces the file with its merged text, followed by the lines.
 func rewrite(place int, f *os.File, lines []byte) error {
 	r, err := readRuns(place, f, false)
 	if err != nil {
@@ -239,7 +242,8 @@ func rewrite(place int, f *os.File, lines []byte) error {
 	return replace(place, runsFile, append(r.text(), lines...))
 }
 
-// replace puts a file in place, whole and durable or not at all.
+// replace writes a file and puts it in place of the old one. The file is complete and on the disk when it appears; if
+// replace cannot write it, the old file stays.
 func replace(place int, name string, text []byte) error {
 	tmp := "." + name + ".new"
 	_ = unix.Unlinkat(place, tmp, 0)
@@ -263,8 +267,8 @@ func replace(place int, name string, text []byte) error {
 	return fail.Bare(err)
 }
 
-// readRuns reads the records and gives an end to each run whose launcher is gone. With note set that end is written
-// down, because a later reader would find a later one.
+// readRuns reads the records and gives an end to each run whose launcher has ended without recording the end. With
+// note set, it also writes this end to the records, because a later reader would set a later end.
 func readRuns(place int, f *os.File, note bool) (*runs, error) {
 	text, err := io.ReadAll(io.NewSectionReader(f, 0, 64<<20))
 	if err != nil {
@@ -289,12 +293,12 @@ func readRuns(place int, f *os.File, note bool) (*runs, error) {
 		return end
 	})
 	if note && len(lines) > 0 {
-		_ = add(place, lines, false) // a disk that is full: the next reader finds the same, only later
+		_ = add(place, lines, false) // if this fails (a full disk), the next reader sets a later end
 	}
 	return r, nil
 }
 
-// linger is how long a task may go on, at most, when its launcher has been killed: the kernel kills it then.
+// linger is how long a task may go on, at most, after its launcher was killed. The kernel then kills the task.
 const linger = time.Second
 
 // read returns the records in a place, or nil if there are none.
@@ -339,7 +343,8 @@ func held(fd int, at int64) bool {
 	return err != nil || l.Type != unix.F_UNLCK
 }
 
-// exclusive keeps others from reading and writing the records, for a moment's work.
+// exclusive locks the records, so that no other process can read or write them until the caller calls unlock. The
+// caller must unlock soon: others wait 5 seconds at most.
 func exclusive(place int) (unlock func(), err error) {
 	fd, err := openLock(place)
 	if err != nil {

@@ -9,25 +9,26 @@ import (
 	"strings"
 )
 
-// The text of the records, a line each, times in nanoseconds of the real-time clock:
+// header is the first line of the records. Each further line is a record. Times are in nanoseconds of the real-time
+// clock:
 //
-//	run ID START BOOT DEV INO "PATH"   a run that has begun; one line for each directory; BOOT is CLOCK_BOOTTIME then
-//	end ID END                         it has ended
-//	hid ID "PATH"                      it could neither see nor replace that state directory
-//	from ID START                      its task was let go then; earlier than it began where the clock was set back
+//	run ID START BOOT DEV INO "PATH"   run ID began and could write PATH; one line per path; BOOT is CLOCK_BOOTTIME then
+//	end ID END                         run ID ended
+//	hid ID "PATH"                      run ID could neither see nor replace the state directory PATH
+//	from ID START                      the task of run ID was let go; before the run's START if the clock was set back
 //	was START END DEV INO "PATH"       runs that have ended, merged
 const header = "cordon-runs 1\n"
 
 const (
-	maxSpans = 32   // of one directory; those that are closest to one another are merged
-	maxDirs  = 2048 // those that were written longest ago are merged into the directory they are in
+	maxSpans = 32   // of one directory; beyond that, the spans that are closest to one another are merged
+	maxDirs  = 2048 // beyond that, the directories written longest ago are merged into the directories above
 	open     = int64(math.MaxInt64)
 )
 
 // span is a time in which a directory could be written.
 type span struct {
-	start, end int64 // end is open while the run goes on
-	id, boot   int64 // of a run that is not merged yet; id is 0 for merged ones
+	start, end int64 // end is the constant open while the run goes on
+	id, boot   int64 // of a run that is not merged yet; id is 0 for merged runs
 	begun      int64 // when that run was given the directory
 }
 
@@ -47,7 +48,7 @@ type key struct {
 type runs struct {
 	dirs []*dir
 	at   map[key]*dir
-	hid  map[int64]string // by run, until it is merged: the state directory that it could not reach
+	hid  map[int64]string // the state directory that a run could not reach, by the run's id, until the run is merged
 }
 
 var errText = errors.New("the file is not what cordon wrote")
@@ -137,7 +138,7 @@ func (r *runs) add(k key, s span) *dir {
 	return d
 }
 
-// unended calls with for every run that has no end, once, and gives it the end that with returns.
+// unended calls with once for every run that has no end, and gives the run the end that with returns.
 func (r *runs) unended(with func(id int64) int64) {
 	ends := map[int64]int64{}
 	for _, d := range r.dirs {
@@ -156,7 +157,7 @@ func (r *runs) unended(with func(id int64) int64) {
 	}
 }
 
-// merge makes the records smaller without forgetting any: merged records cover more than before, never less.
+// merge makes the records smaller. It forgets nothing: the merged records cover more than before, never less.
 func (r *runs) merge() {
 	for _, d := range r.dirs {
 		d.merge()
@@ -170,7 +171,7 @@ func (r *runs) merge() {
 	}
 }
 
-// last is the time of the latest span.
+// last returns the latest end of a span.
 func (d *dir) last() int64 {
 	var last int64
 	for _, s := range d.spans {
@@ -179,8 +180,8 @@ func (d *dir) last() int64 {
 	return last
 }
 
-// merge joins the spans that overlap, and of more than there may be those with the least time between them. A run that
-// goes on stays as it is, because its end is still to be written.
+// merge joins spans that overlap. If more than maxSpans remain, it also joins the spans with the least time between
+// them. It leaves the span of a run that goes on as it is, because the end of that run is still to be written.
 func (d *dir) merge() {
 	slices.SortFunc(d.spans, func(a, b span) int { return cmp.Compare(a.start, b.start) })
 	var ended, going []span
@@ -207,7 +208,7 @@ func (d *dir) merge() {
 	d.spans = append(ended, going...)
 }
 
-// fold puts half of the directories, those that were written longest ago, into the directories that they are in.
+// fold merges half of the directories into the directories above them: the half that was written longest ago.
 func (r *runs) fold() {
 	old := slices.Clone(r.dirs)
 	slices.SortStableFunc(old, func(a, b *dir) int { return cmp.Compare(a.last(), b.last()) })

@@ -13,7 +13,7 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Step is a component on the way to a file, as it was when the way was gone.
+// Step is a component on the way to a file, as it was when the walk reached it.
 type Step struct {
 	Path     string // without links
 	Dev, Ino uint64
@@ -22,16 +22,16 @@ type Step struct {
 
 	Changed  int64 // ctime, in nanoseconds, which only the kernel sets
 	Modified int64 // mtime, which the owner can set
-	Born     int64 // btime; 0 where the file system has none
-	Stamped  bool  // the file system is a local one that stamps by this kernel's clock
+	Born     int64 // btime; 0 if the file system has none
+	Stamped  bool  // the file system is local and takes its times from this kernel's clock
 	Sure     bool  // only what a run must have done counts, not what it may have done
 }
 
-// A walk goes to a file one component a step, so that every directory and link on the way is seen and none is taken for
-// another that comes into its place meanwhile.
+// A walk goes to a file one component at a time, by descriptor. So it sees every directory and link on the way, and
+// does not confuse one with another that takes its place meanwhile.
 type walk struct {
 	steps []Step
-	dirs  []opened // the directories that lead to where it is, "/" first
+	dirs  []opened // the directories from "/" to the current one
 	links int
 }
 
@@ -42,7 +42,7 @@ type opened struct {
 }
 
 const (
-	maxLinks = 40 // as the kernel: path_resolution(7)
+	maxLinks = 40 // the kernel's limit: path_resolution(7)
 	openPath = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC
 )
 
@@ -50,8 +50,8 @@ const (
 // have an effect.
 var ErrNotRegular = errors.New("it is no regular file")
 
-// Read goes to a regular file and reads the first max bytes of it, at most. The last step is the file, as it was after the
-// reading.
+// Read goes to a regular file and reads at most its first max bytes. The last step describes the file as it was after
+// Read had read it.
 func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	w := &walk{}
 	defer w.close()
@@ -59,7 +59,7 @@ func Read(name string, max int64) (text []byte, steps []Step, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd)) // the same file, whatever has its name by now
+	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd)) // the same file, even if another has its name by now
 	unix.Close(fd)
 	if err != nil {
 		return nil, nil, fail.Bare(err)
@@ -137,8 +137,8 @@ func (w *walk) to(name string) (int, error) {
 	return -1, unix.EISDIR
 }
 
-// begin goes to "/", or to the working directory. If a directory above the working directory may not be searched, those
-// above it are known only by name.
+// begin goes to "/", or to the working directory if the name is relative. If the caller may not search a directory
+// above the working directory, the walk knows only the names of the directories above.
 func (w *walk) begin(name string) error {
 	if strings.HasPrefix(name, "/") {
 		return w.enter("/", "/")
@@ -166,7 +166,7 @@ func (w *walk) begin(name string) error {
 	return w.enter(".", cwd)
 }
 
-// getcwd is the working directory as the kernel has it: os.Getwd believes PWD.
+// getcwd returns the working directory from the kernel. os.Getwd would believe PWD.
 func getcwd() (string, error) {
 	var buf [unix.PathMax]byte
 	n, err := unix.Getcwd(buf[:])
@@ -179,7 +179,7 @@ func getcwd() (string, error) {
 	return "", errors.New("the working directory is not below the root")
 }
 
-// enter opens a directory that is named by the caller.
+// enter opens a directory and adds it to the walk. name is what it opens, path is its path without links.
 func (w *walk) enter(name, path string) error {
 	fd, err := unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -191,7 +191,8 @@ func (w *walk) enter(name, path string) error {
 	return err
 }
 
-// leave goes up; "/" stays. What is above a working directory that was not reached from "/" is not known.
+// leave goes up one directory; at "/" it stays. If the walk began in a working directory that it could not reach from
+// "/", it cannot go above that directory.
 func (w *walk) leave() error {
 	top := len(w.dirs) - 1
 	if top == 0 && w.dirs[0].path != "/" {
@@ -204,7 +205,8 @@ func (w *walk) leave() error {
 	return nil
 }
 
-// step looks at the next component: it enters a directory, returns the text of a link, or the descriptor of a file.
+// step looks at the next component. It enters a directory, returns the text of a link, or returns the descriptor of a
+// file.
 func (w *walk) step(name string) (file int, link string, err error) {
 	dir := w.dirs[len(w.dirs)-1]
 	fd, err := unix.Openat(dir.fd, name, openPath, 0)
@@ -264,8 +266,8 @@ func look(fd int, path string) (Step, error) {
 
 func nano(t unix.StatxTimestamp) int64 { return t.Sec*1e9 + int64(t.Nsec) }
 
-// stamped reports whether a file system stamps each change by this kernel's clock, and nothing but that clock sets its ctime.
-// The files of a server have the server's clock, and vfat and exfat keep no ctime: there it is the mtime, which a task can set.
+// stamped reports whether a file system sets the ctime at each change, and only from this kernel's clock. Files of a
+// server have times of the server's clock. vfat and exfat keep no ctime: they show the mtime, which a task can set.
 func stamped(fs int64) bool {
 	switch fs {
 	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.RAMFS_MAGIC,

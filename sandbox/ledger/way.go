@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Way resolves a path and returns it without links. A link on the way, or a file at its end, that a task may have made
-// is an error. If the caller is root, so is one that somebody other than root can make.
+// Way resolves a path and returns it without links. It returns an error if a task may have made a link on the way, or
+// the file at its end. If the caller is root, it also returns an error if somebody other than root can write or
+// replace a component on the way.
 func (g *Guard) Way(name string) (string, error) {
 	if err := g.open(); err != nil {
 		return "", err
@@ -37,9 +38,10 @@ func (g *Guard) Way(name string) (string, error) {
 	return end, nil
 }
 
-// Left reports whether one of the links on the way to a path was made while a task could make it, as far as the way can be
-// gone. What is in doubt was not: a link of the caller's own that counted as a task's would lead past a rule that hides its
-// end. Records that cannot be read say nothing. Left keeps what it has read, and no descriptor.
+// Left reports whether a task certainly made one of the links on the way to a path. It looks as far as the way can be
+// followed. In doubt it returns false: if a link of the caller's own counted as a task's, it would lead past a rule
+// that hides the link's end. If the records cannot be read, Left returns false as well. It keeps the records that it
+// has read, and closes all descriptors.
 func (g *Guard) Left(name string) bool {
 	if g.open() != nil {
 		return false
@@ -53,7 +55,7 @@ func (g *Guard) Left(name string) bool {
 	}
 	links := w.steps
 	if last := len(links) - 1; last >= 0 && links[last].Mode&unix.S_IFMT != unix.S_IFLNK {
-		links = links[:last] // a file that a task wrote is no link
+		links = links[:last] // only links count, not a file that a task wrote
 	}
 	for i := range links {
 		links[i].Sure = true
@@ -61,7 +63,7 @@ func (g *Guard) Left(name string) bool {
 	return g.planted(name, links) != nil || g.aliased(links) != nil
 }
 
-// aliased finds a run that could write what the way passes by another mount of the same file system.
+// aliased finds a run that could write a component on the way through another mount of the same file system.
 func (g *Guard) aliased(steps []Step) *Finding {
 	if len(g.runs) == 0 {
 		return nil

@@ -11,10 +11,10 @@ import (
 // there. Otherwise systemd makes the group in three cases:
 //
 //   - The seat does not serve every needed controller.
-//   - The caller is root and would have to switch controllers on. systemd manages these groups and may at any time undo
-//     the change.
-//   - systemd puts its units into the seat's group. When the last unit that wants a controller ends, systemd switches the
-//     controller off there, and every other group there loses its limits.
+//   - The caller is root and would have to switch controllers on. systemd manages these groups and may at any time
+//     undo the change.
+//   - systemd puts its units into the seat's group. When the last unit that wants a controller ends, systemd switches
+//     the controller off there, and every other group there loses its limits.
 func (d *finder) preferUnit(t *Tree, s *seat, need []string) bool {
 	complete := s.usable && s.served == len(need)
 	if complete && !holdsUnits(t, s.dir) && (d.who.UID != 0 || len(s.enable) == 0) {

@@ -184,7 +184,7 @@ func (s *Stats) add2(g counters) {
 			Pressure: g.pressure("memory.pressure"),
 		}
 	}
-	if stat := g.text("cpu.stat"); stat != "" { // every v2 group has it; throttling is in it only if the controller is on
+	if stat := g.text("cpu.stat"); stat != "" { // every v2 group has it; it has throttling only if cpu is on
 		s.CPU = &CPU{
 			Usage: times(Count(stat, "usage_usec"), time.Microsecond), User: times(Count(stat, "user_usec"), time.Microsecond),
 			System: times(Count(stat, "system_usec"), time.Microsecond), Throttled: times(Count(stat, "throttled_usec"), time.Microsecond),
@@ -258,8 +258,8 @@ func (s *Stats) cpu() *CPU {
 	return s.CPU
 }
 
-// io1 adds up the counters of the throttling layer, which every kernel with blkio has. Its files have a line for each
-// device and operation: "8:0 Read 4096".
+// io1 adds up the counters of the throttling layer. Its files have a line for each device and operation: "8:0 Read
+// 4096". If the kernel does not have these files, s.IO stays nil.
 func (s *Stats) io1(g counters) {
 	bytes := g.text("blkio.throttle.io_service_bytes")
 	if bytes == "" {
