@@ -25,7 +25,7 @@ import (
 
 const (
 	FileCgroup = "cgroup" // the group in the v2 tree
-	FileTasks  = "tasks-" // the file "tasks" of the group in a v1 tree; its controller stands behind
+	FileTasks  = "tasks-" // the prefix for the file "tasks" of a group in a v1 tree; the controller's name follows
 )
 
 // groups is the sandbox's part in the cgroup trees.
@@ -47,9 +47,10 @@ type Groups struct {
 	err     error
 }
 
-// Fail says that the groups cannot be made.
+// Fail records why the groups cannot be made.
 func (g *Groups) Fail(err error) { g.why, g.remedy, g.Choice = err.Error(), cgroup.Hint(err), nil }
 
+// without returns the Groups of a sandbox that gets none, with the reason and its remedy.
 func without(why, remedy string) *Groups { return &Groups{why: why, remedy: remedy} }
 
 // ChooseGroups decides where the groups for a profile's limits go.
@@ -67,7 +68,8 @@ func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 		return without("no cgroup file system is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 	}
 	ch := cgroup.Choose(h.Files, layout, want, p.Limits.Cgroup, cgroup.Caller{UID: h.UID, PID: h.PID})
-	// A child that moved itself into its group would have begun outside of it, and what it had taken by then would count there.
+	// Before Linux 5.7 a child would have to move itself into its group. It would then have started outside the
+	// group, and the memory that it had taken by then would not count in the group.
 	if ch.V2() && !h.Since(5, 7) {
 		return without("starting a process in a cgroup needs Linux 5.7", "upgrade the kernel")
 	}
@@ -78,7 +80,7 @@ func ChooseGroups(p *policy.Profile, h *host.Host) *Groups {
 	return g
 }
 
-// cgroup takes the groups that were made, or were chosen for a plan that is not run.
+// cgroup takes the groups that the launcher made. In a plan that is only printed it takes those that it would choose.
 func (c *Compilation) cgroup() error {
 	g := c.Req.Groups
 	if g == nil {
@@ -103,8 +105,8 @@ func (c *Compilation) cgroup() error {
 	return nil
 }
 
-// settleGroups looks again at what the launcher has said of the groups: systemd has put the child into its own by now, or
-// has not.
+// settleGroups looks again at what the launcher has said about the groups: by now systemd has put the child into its
+// own group, or has failed to.
 func (c *Compilation) settleGroups() error {
 	g := c.Req.Groups
 	switch {
@@ -129,7 +131,8 @@ func (c *Compilation) join(ch *cgroup.Choice) {
 	if ch.V2() {
 		c.Plan.Files = append(c.Plan.Files, FileCgroup)
 	}
-	// CLONE_INTO_CGROUP knows cgroup v2 only. Into a group of v1 the child goes itself, by its first steps; "0" is the writer.
+	// CLONE_INTO_CGROUP knows cgroup v2 only. So the child joins a group of v1 itself, by its first steps; "0" means
+	// the process that writes.
 	for _, controller := range ch.V1() {
 		c.Plan.Files = append(c.Plan.Files, FileTasks+controller)
 		c.do(from, plan.WriteStep(plan.F(FileTasks+controller), "0"))
@@ -139,8 +142,8 @@ func (c *Compilation) join(ch *cgroup.Choice) {
 	}
 }
 
-// cgroupNamespace makes the cgroup namespace, whose root is the group that its maker is in: clone3(2) would take the
-// launcher's.
+// cgroupNamespace makes the cgroup namespace. The root of a cgroup namespace is the group that its maker is in.
+// clone3(2) would make it before the child is in its group, so its root would be the launcher's group.
 func (c *Compilation) cgroupNamespace() error {
 	if !c.groups.on() {
 		return nil
@@ -148,7 +151,7 @@ func (c *Compilation) cgroupNamespace() error {
 	if c.groups.choice.V2() {
 		c.Plan.Clone |= unix.CLONE_INTO_CGROUP
 	}
-	// So the namespace is not among clone3's flags, but made by a step after the child is in its group.
+	// So the namespace is not among clone3's flags. A step makes it after the child is in its group.
 	if c.Plan.Clone&unix.CLONE_NEWCGROUP != 0 {
 		c.Plan.Clone &^= unix.CLONE_NEWCGROUP
 		c.do(c.scalar("namespaces.cgroup"), plan.UnshareStep(unix.CLONE_NEWCGROUP))
@@ -156,7 +159,7 @@ func (c *Compilation) cgroupNamespace() error {
 	return nil
 }
 
-// limitKeys are the limits that a group holds, and what stands in for them.
+// limitKeys lists the limits that a group holds, and what stands in for each of them.
 var limitKeys = [...]struct {
 	key     string
 	set     func(*policy.Limits) bool
@@ -177,7 +180,7 @@ var limitKeys = [...]struct {
 	{"cgroup", func(l *policy.Limits) bool { return l.Cgroup != "" }, ""},
 }
 
-// limitIndex is the place of a limit in limitKeys. Behind its key may stand the device or the page size.
+// limitIndex returns the place of a limit in limitKeys. After the key may follow the device or the page size.
 func limitIndex(limit string) int {
 	key, _, _ := strings.Cut(limit, " ")
 	for i := range limitKeys {
@@ -200,7 +203,7 @@ func (c *Compilation) lackAll(why, remedy string) error {
 	return nil
 }
 
-// lacksLimit is lacking for one limit, once.
+// lacksLimit calls lacking for one limit, and only once for each.
 func (c *Compilation) lacksLimit(limit, why, remedy string) error {
 	if c.groups.lacks[limit] {
 		return nil
@@ -257,6 +260,7 @@ func (c *Compilation) wantedLimits() (*cgroup.Limits, error) {
 	return want, nil
 }
 
+// value returns a pointer to the number, or nil if the profile does not set it.
 func value(o policy.Opt[int64]) *int64 {
 	if !o.Set {
 		return nil
@@ -264,8 +268,8 @@ func value(o policy.Opt[int64]) *int64 {
 	return &o.V
 }
 
-// ioMax finds the device: the path itself if it is a block device, otherwise the device of the file. A file that is on
-// no device, as on tmpfs or overlayfs, has major number 0 (Documentation/admin-guide/devices.txt).
+// ioMax finds the device: the path itself if it is a block device, otherwise the device that the file lies on. A file
+// that lies on no device, as on tmpfs or overlayfs, has major number 0 (Documentation/admin-guide/devices.txt).
 func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 	path, err := c.expand(m.Path)
 	if err != nil {
@@ -296,8 +300,8 @@ func (c *Compilation) ioMax(m *policy.IOMax) (cgroup.IOMax, error) {
 // Devices lists the devices in the sandbox's /dev: its nodes, terminals, and devices that are bound one by one or with
 // a directory. guarded is false if /dev is the host's.
 func (c *Compilation) Devices() (list []cgroup.Device, guarded bool) {
-	// A guard must allow whatever the tree shows, or an open fails that the profile allows; what of the host's /dev may appear
-	// later nobody knows, so that with it there is no guard.
+	// The guard must allow every device that the tree shows. Otherwise an open fails that the profile allows. Nobody
+	// knows which devices may appear later in the host's /dev, so a sandbox that shows it has no guard.
 	if p := c.Tree.At("/dev"); p != nil && p.Source != "" && p.What != ownDev {
 		return nil, false
 	}
@@ -335,6 +339,7 @@ func (c *Compilation) addNodes(list []cgroup.Device, dir string) []cgroup.Device
 	return list
 }
 
+// addNode adds the device if info is one.
 func addNode(list []cgroup.Device, info fs.FileInfo) []cgroup.Device {
 	if info.Mode()&fs.ModeDevice == 0 {
 		return list
@@ -343,6 +348,7 @@ func addNode(list []cgroup.Device, info fs.FileInfo) []cgroup.Device {
 	return add(list, cgroup.Device{Block: info.Mode()&fs.ModeCharDevice == 0, Major: unix.Major(dev), Minor: unix.Minor(dev)})
 }
 
+// add appends a device unless the list contains or covers it already.
 func add(list []cgroup.Device, d cgroup.Device) []cgroup.Device {
 	for _, x := range list {
 		if x == d || x.AnyMinor && x.Block == d.Block && x.Major == d.Major {
@@ -352,8 +358,8 @@ func add(list []cgroup.Device, d cgroup.Device) []cgroup.Device {
 	return append(list, d)
 }
 
-// checkProcessors refuses a list with a processor that the machine does not have. Every cgroup would refuse it, whether or
-// not the profile lets cgroups be missing.
+// checkProcessors refuses a list with a processor that the machine does not have. It is an error even if the profile
+// permits cgroups to be missing, because every cgroup would refuse the list.
 func (c *Compilation) checkProcessors(set string) error {
 	if set == "" {
 		return nil
@@ -374,7 +380,7 @@ func (c *Compilation) checkProcessors(set string) error {
 	return nil
 }
 
-// inProcessors reports whether a list such as "0-3,6" has a number.
+// inProcessors reports whether a list such as "0-3,6" contains a number.
 func inProcessors(number, list string) bool {
 	n, err := strconv.Atoi(number)
 	if err != nil {

@@ -28,19 +28,19 @@ type Compilation struct {
 	Plan     plan.Plan
 	Arch     filter.Arch
 	Reports  bool   // denied calls are reported
-	Nonce    uint64 // of the launcher's execveat with syscalls.exec: once; 0 in a plan that is only printed
+	Nonce    uint64 // the number in the launcher's execveat (see execCall); 0 in a plan that is only printed
 	IDs      identity
 	Tree     picture.Tree
 	made     uint64                  // CLONE_* flags of the namespaces that are new
 	NewTime  bool                    // the task gets a time namespace
-	Into     *attach.Attached        // the running sandbox that is joined; nil where one is made
+	Into     *attach.Attached        // the running sandbox that the program joins; nil for a new sandbox
 	Joins    []join                  // namespaces that exist and are entered
-	Outside  host.Files              // the launcher's tree, where host.Files is that of a joined mount namespace; else nil
+	Outside  host.Files              // the launcher's tree if Host.Files is that of a joined mount namespace; otherwise nil
 	Sources  []Source                // detached mounts that the launcher makes, because the child may not
-	handOver func(*Compilation) bool // gives the launcher what is compiled so far, and asks for more; nil where nothing is run
+	handOver func(*Compilation) bool // gives the launcher what is compiled so far, and asks for more; nil if nothing will be run
 	Program  program
 	Workdir  string
-	byNames  bool   // the root is the launcher's, and shows what is in the host's: see rootByNames
+	byNames  bool   // the launcher makes the root, and binds each name of the host's root in it: see rootByNames
 	OwnNet   bool   // the network namespace is new
 	Keep     uint64 // capabilities of the task
 	Ambient  uint64
@@ -62,16 +62,18 @@ type Compilation struct {
 	callers  map[string]string  // see variable
 	Land     landlock
 	OwnTTY   bool // the task has a terminal of its own
-	OwnPts   bool // and it is of the sandbox's devpts
-	shownPts bool // which is mounted
+	OwnPts   bool // that terminal is of the sandbox's own devpts
+	shownPts bool // a /dev shows that devpts
 
-	devTarget string // where that is
+	devTarget string // the target of that /dev
 
 	handsStatus bool // see keepHostProc
 	groups      groups
 
-	Stdin   string   // the path of standard input, where the task opens it again; ""
-	Private []string // where the task may make files with set-id bits and capabilities: what it writes, if nobody else can reach it
+	Stdin string // the path of standard input, if the task opens it again; otherwise ""
+	// Private lists what the task writes, if nobody else can reach it: there it may make files with set-id bits and
+	// capabilities.
+	Private []string
 	Missing []report.Missing
 	Ways    []report.Way
 	Added   []report.Added
@@ -102,7 +104,7 @@ func Parts(p *policy.Profile, h *host.Host, r *Request) iter.Seq2[*Compilation, 
 	}
 }
 
-// errStopped ends a compilation of which no further part is asked for.
+// errStopped ends a compilation whose caller asks for no further part.
 var errStopped = errors.New("nobody asks for more")
 
 // order is the life of the child. A line that must stand at its place says why.
@@ -113,16 +115,17 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).findTerminal,
 	(*Compilation).settleStdin,
 	(*Compilation).PlanReports,
-	// The cgroup before anything that takes memory: the steps that join one come first.
+	// The cgroup comes before anything that takes memory, because the group must count it all. The steps that join a
+	// group come first.
 	(*Compilation).cgroup,
 	(*Compilation).Namespaces,
-	// The cgroup namespace comes after that, because its root is the group that its maker is in.
+	// The cgroup namespace comes after the cgroup, because its root is the group that its maker is in.
 	(*Compilation).cgroupNamespace,
 	// The score comes before the identity: after a change of credentials, the files in /proc/self belong to root.
 	(*Compilation).adjust,
 	// The identity comes before the mounts, so that files on the sandbox's own file systems belong to the task's ids.
 	(*Compilation).Identity,
-	// The parent-death signal after identity, because a change of credentials clears it (prctl(2)).
+	// The parent-death signal comes after the identity, because a change of credentials clears it (prctl(2)).
 	(*Compilation).tieToLauncher,
 	(*Compilation).keyring,
 	// The network namespace comes before the fork: the launcher compiles the rest of the plan meanwhile, and the child
@@ -132,23 +135,26 @@ var order = [...]func(*Compilation) error{
 	// further part as soon as it is compiled.
 	(*Compilation).publish,
 	(*Compilation).settleGroups,
-	// The user's limits while the child has every capability in its user namespace, and sees the host's /proc.
+	// The user's limits are lowered while the child has every capability in its user namespace, and sees the host's
+	// /proc.
 	(*Compilation).userLimits,
-	// The bounding set while CAP_SETPCAP is still there; before the fork, so that init has none either.
+	// The bounding set is dropped while the child still has CAP_SETPCAP, and before the fork, so that init loses it
+	// too.
 	(*Compilation).BoundingSet,
-	// no_new_privs before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7), seccomp(2)).
+	// no_new_privs comes before Landlock and seccomp: without CAP_SYS_ADMIN both require it (landlock(7),
+	// seccomp(2)).
 	(*Compilation).noNewPrivs,
-	// The terminal comes before the fork, because init leads the session, and after the ids, to which it belongs.
+	// The terminal comes before the fork, because init leads the session, and after the ids, which own it.
 	(*Compilation).terminal,
-	// The fork before the mounts: init confines itself while the task mounts.
+	// The fork comes before the mounts: init confines itself while the task mounts.
 	(*Compilation).fork,
-	// From here on it is the task, and init has all its steps with the next part.
+	// From here on the steps are the task's. init has all its steps with the next part.
 	(*Compilation).taskBegins,
 	(*Compilation).Root,
 	(*Compilation).publish,
 	(*Compilation).Mounts,
 	(*Compilation).Names,
-	// The tools of the home before the hide rules, which cover what lies in them.
+	// The tools of the home come before the hide rules, which cover secrets inside the tools' directories too.
 	(*Compilation).tools,
 	(*Compilation).publish,
 	// The launcher's own directories come before the hide rules, which cover what exists.
@@ -165,18 +171,19 @@ var order = [...]func(*Compilation) error{
 	(*Compilation).CoverSockets,
 	// This comes after the hide rules, so that a hidden file stays hidden.
 	(*Compilation).ownName,
-	// The program's own file last, because mounts and hide rules decide whether it is visible or hidden on purpose.
+	// The program's own file comes last, because mounts and hide rules decide whether it is visible or hidden on
+	// purpose.
 	(*Compilation).lookup,
-	// Read-only after the last thing was made on the launcher's own file systems.
+	// The launcher's own file systems become read-only after the last thing was made on them.
 	(*Compilation).seal,
 	(*Compilation).enterRoot,
-	// What follows until the barrier goes on while the launcher reads the mounts back.
+	// The task executes what follows, until the barrier, while the launcher reads the mounts back.
 	(*Compilation).LandlockRules,
 	(*Compilation).hostname,
 	(*Compilation).session,
 	(*Compilation).changeDir,
 	(*Compilation).capabilities,
-	// Landlock after the last mount: it forbids mounting.
+	// Landlock comes after the last mount, because it forbids mounting.
 	(*Compilation).landlockEnforce,
 	(*Compilation).descriptors,
 	// The rlimits come after the last descriptor is opened, because the launcher may hold more than the task is
@@ -186,7 +193,7 @@ var order = [...]func(*Compilation) error{
 	// At the barrier the launcher can still refuse, and init is confined before the program can see it. The barrier
 	// takes two calls, which the filter need not allow.
 	(*Compilation).barrier,
-	// seccomp last: execve is the only call made under the filter.
+	// seccomp comes last: execve is the only call made under the filter.
 	(*Compilation).seccomp,
 	(*Compilation).exec,
 }
@@ -204,7 +211,7 @@ func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compila
 	c.Plan.Steps, c.Plan.Init = make([]plan.Step, 0, 512), make([]plan.Step, 0, 16)
 	c.Tree.Parts = make([]picture.Part, 0, 64)
 	c.Plan.Files = append(c.Plan.Files, FileZero, FileLauncher, FileSync, FileGate)
-	// A child that held the launcher's end would wait for ever for a launcher that was killed.
+	// If the child held the launcher's end of the socket, it would wait for ever for a launcher that was killed.
 	c.do(own("launcher"), plan.CloseStep(plan.F(FileLauncher)))
 	phases := order[:]
 	if c.Into != nil {
@@ -218,12 +225,13 @@ func Compile(p *policy.Profile, h *host.Host, r *Request, handOver func(*Compila
 	return c, c.give()
 }
 
-// publish makes the child wait for what follows, and the launcher hand over what there is.
+// publish makes the child wait for a byte before the next steps, and makes the launcher hand over the steps so far.
 func (c *Compilation) publish() error {
 	c.do(own("launcher"), plan.RecvByte(plan.F(FileSync)))
 	return c.give()
 }
 
+// give hands over the steps so far. It returns errStopped if the caller wants no more.
 func (c *Compilation) give() error {
 	if c.handOver != nil && !c.handOver(c) {
 		return errStopped
@@ -234,7 +242,7 @@ func (c *Compilation) give() error {
 // Forget drops what nobody needs after the plan has been executed.
 func (c *Compilation) Forget() { c.Plan.Steps, c.Plan.Init, c.Tree.Known = nil, nil, nil }
 
-// taskBegins tells the launcher the task's number.
+// taskBegins tells the launcher the task's number: the message carries the sender's pid.
 func (c *Compilation) taskBegins() error {
 	c.do(own("launcher"), Say(MsgBegin))
 	return nil
@@ -242,24 +250,25 @@ func (c *Compilation) taskBegins() error {
 
 // The messages of the child: a letter each, since a seqpacket socket keeps them apart.
 const (
+	// The messages of the child: one letter each, because a seqpacket socket keeps messages apart.
 	MsgBorn    = 'N' // the child is another process than the one that was cloned
 	MsgBegin   = 'B' // the task has begun
-	MsgRoot    = 'R' // the root is entered: nothing is mounted any more, and the old root is about to go
+	MsgRoot    = 'R' // the child has entered the root: nothing is mounted any more, and the old root is about to go
 	MsgInit    = 'I' // init is confined
-	MsgTask    = 'T' // the task waits for the word to go on
+	MsgTask    = 'T' // the task waits for permission to go on
 	MsgRules   = 'K' // Landlock's ruleset, to be kept
-	MsgStatus  = 'V' // the task's status file, where /proc hides the task from its launcher
-	MsgEntered = 'E' // the child has entered a sandbox that is joined
+	MsgStatus  = 'V' // the task's status file, if /proc hides the task from its launcher
+	MsgEntered = 'E' // the child has entered the sandbox that it joins
 	// MsgTerminal, in stdio.go
-	MsgReady = 'L' // init: the program runs, or the task is gone; with it comes the listener
+	MsgReady = 'L' // from init: the program runs, or the task is gone; the message carries the listener
 )
 
 // The files that every plan has.
 const (
 	FileZero     = "zero"     // /dev/zero
-	FileLauncher = "launcher" // the launcher's end of the socket pair; the child's copy is the first thing to go
+	FileLauncher = "launcher" // the launcher's end of the socket pair; the child closes its copy first
 	FileSync     = "sync"     // the child's end of a socket pair with the launcher
-	FileGate     = "gate"     // an eventfd that lets init begin to reap
+	FileGate     = "gate"     // an eventfd; init begins to reap once the launcher has written to it
 )
 
 func (c *Compilation) do(from plan.From, steps ...plan.Step) {
@@ -271,7 +280,7 @@ func (c *Compilation) doInit(from plan.From, steps ...plan.Step) {
 	c.Plan.Init = appendSteps(c.Plan.Init, from, steps)
 }
 
-// appendSteps adds steps that have a From in common. A step is large: it is copied once.
+// appendSteps adds steps that have a From in common. It copies each step only once, because a step is large.
 func appendSteps(list []plan.Step, from plan.From, steps []plan.Step) []plan.Step {
 	n := len(list)
 	list = append(list, steps...)
@@ -281,19 +290,20 @@ func appendSteps(list []plan.Step, from plan.From, steps []plan.Step) []plan.Ste
 	return list
 }
 
-// own is the From of steps for which no line of the profile asks.
+// own returns the From of steps that no line of the profile asks for.
 func own(what string) plan.From { return plan.From{Section: what, Index: -1} }
 
-// at is the From of a list item.
+// at returns the From of a list item.
 func at(section string, i int, pos policy.Pos) plan.From {
 	return plan.From{Section: section, Index: i, File: pos.File, Line: pos.Line, Flag: pos.Flag}
 }
 
-// scalar is the From of the scalar at a path of the profile.
+// scalar returns the From of the scalar at a path of the profile.
 func (c *Compilation) scalar(path string) plan.From { return at(path, -1, c.Profile.Source(path)) }
 
-// tieToLauncher makes the child die with the launcher. If that is gone already, its end of the socket is closed, and the
-// next byte that the child waits for does not come (publish).
+// tieToLauncher makes the child die with the launcher. If the launcher has died already, its end of the socket is
+// closed, and the next byte that the child waits for never comes (publish). It also sets the umask to 0, so that the
+// plan's modes hold as they are, and keeps the old mask for session.
 func (c *Compilation) tieToLauncher() error {
 	c.do(own("launcher"),
 		plan.PrctlStep(unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL)),
@@ -301,9 +311,9 @@ func (c *Compilation) tieToLauncher() error {
 	return nil
 }
 
-// keyring leaves the caller's session keyring (threat: keys of the user), unless no call of the task can reach it. Each
-// new keyring counts as a key of the user, who may have 200 (kernel.keys.maxkeys); hundreds of sandboxes would leave
-// none for other programs.
+// keyring leaves the caller's session keyring, so that the task cannot use the user's keys, unless the filter denies
+// every call for keys anyway. Each new keyring counts as a key of the user, who may have 200 (kernel.keys.maxkeys);
+// hundreds of sandboxes would leave none for other programs.
 func (c *Compilation) keyring() error {
 	if slices.ContainsFunc(c.Profile.Syscalls.Deny, func(x policy.SyscallItem) bool { return x.Name == "@keyring" }) {
 		return nil
@@ -313,8 +323,8 @@ func (c *Compilation) keyring() error {
 }
 
 // fork splits init from the task, and confines init: no capability, no descriptor but its two, not dumpable, and a
-// filter for the calls of its loop. Its root is the task's: pivot_root(2) changes it for every process that has the
-// old one.
+// filter for the calls of its loop. init's root follows the task's, because pivot_root(2) changes the root of every
+// process that has the old one.
 func (c *Compilation) fork() error {
 	from := own("init")
 	twoFiles := [...]plan.Step{
@@ -386,8 +396,8 @@ func (c *Compilation) barrier() error {
 // Say returns the step by which the child sends the launcher a message.
 func Say(msg byte) plan.Step { return plan.SendByte(plan.F(FileSync), string(rune(msg))) }
 
-// session puts the task into a new session, without a controlling terminal unless the task has its own, and undoes an
-// inherited signal mask.
+// session puts the task into a new session, and unblocks every signal, because an inherited mask may block some. The
+// session has no controlling terminal unless the task has its own.
 func (c *Compilation) session() error {
 	if c.OwnTTY {
 		c.jobControl()
@@ -405,8 +415,8 @@ func (c *Compilation) session() error {
 	return nil
 }
 
-// changeDir enters the working directory. The caller's own working directory is only a wish: if the task may not search
-// it, the task stays in /.
+// changeDir enters the working directory. The caller's own working directory is only a wish: if the task may not
+// search that directory, it stays in /.
 func (c *Compilation) changeDir() error {
 	switch {
 	case c.Profile.Process.Workdir != "":
@@ -417,7 +427,8 @@ func (c *Compilation) changeDir() error {
 	return nil
 }
 
-// adjust sets the attributes that take a file of the host's /proc.
+// adjust sets the nice value and the OOM score. The score is written through one of the child's own files in the
+// host's /proc.
 func (c *Compilation) adjust() error {
 	p := &c.Profile.Process
 	if p.Nice.Set {
@@ -429,7 +440,7 @@ func (c *Compilation) adjust() error {
 	return nil
 }
 
-// writeFile writes a short text to a file of the host's /proc that is the child's own.
+// writeFile writes a short text to one of the child's own files in the host's /proc.
 func (c *Compilation) writeFile(from plan.From, name, text string) {
 	dir, path := c.ownProc(name)
 	c.do(from,

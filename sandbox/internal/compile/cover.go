@@ -34,7 +34,8 @@ func (c *Compilation) pin(from plan.From, dir string) {
 	c.Tree.Insert(i+1, p)
 }
 
-// pinAbove pins each directory above path that the task could move away for good. On a tmpfs nothing outlives the run.
+// pinAbove pins each directory above path that the task could move away for good. It skips directories on a tmpfs,
+// because nothing on a tmpfs outlives the run.
 func (c *Compilation) pinAbove(from plan.From, path string) {
 	for i := 1; i < len(path); i++ {
 		if path[i] != '/' {
@@ -46,8 +47,8 @@ func (c *Compilation) pinAbove(from plan.From, path string) {
 	}
 }
 
-// pinLink makes a symbolic link a mount point of itself: it still leads to its target, and can be neither renamed nor
-// removed.
+// pinLink makes a symbolic link a mount point of itself: the link still leads to its target, and the task can neither
+// rename nor remove it.
 func (c *Compilation) pinLink(from plan.From, link, text string) {
 	i := c.Tree.Index(link)
 	p := c.Tree.Parts[i]
@@ -68,7 +69,7 @@ func (c *Compilation) protect(from plan.From, path string, rule policy.Pos) erro
 	return nil
 }
 
-// protectThing is protect for a path without links. fixed is that of coverThing.
+// protectThing is protect for a path without links. fixed has the same meaning as in coverThing.
 func (c *Compilation) protectThing(from plan.From, path string, rule policy.Pos, fixed bool) {
 	isDir, exists := c.Tree.Stat(path)
 	if !exists || c.Tree.At(path).Opaque {
@@ -107,9 +108,10 @@ func (c *Compilation) cloneOnto(from plan.From, p *picture.Part, attrs uint64) {
 	c.do(from, plan.CloseStep(tree).OrElse(gone))
 }
 
-// openTarget opens the place on which a guard is mounted. The path contains no link; a link that is there now was put
-// there meanwhile. If the launcher saw that the task may not search a directory on the way, the child may not either,
-// and the guard may be absent. It may also be absent if it covers a file that others can remove at any time.
+// openTarget opens the place on which a guard is mounted. The path contained no link when it was resolved. If there
+// is a link on it now, somebody has put it there since, and the open fails. If the launcher saw that the task may not
+// search a directory on the way, the child may not either, and the guard may be absent. It may also be absent if it
+// covers a file that others can remove at any time.
 func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
 	flags, path := uint64(walk.OpenAny), p.Target
 	if p.Link != "" {
@@ -134,9 +136,9 @@ func (c *Compilation) openTarget(from plan.From, p *picture.Part) {
 	}
 }
 
-// moveToTarget mounts a guard. If the host has replaced the file since it was opened, nothing can be mounted on it
-// (ENOENT). The launcher, which reads the mounts back, then mounts the guard on the file that now has the name
-// (checkMounts).
+// moveToTarget mounts a guard. If the host has replaced the file since the child opened it, nothing can be mounted on
+// the old file (ENOENT). The launcher reads the mounts back, and then mounts the guard on the file that now has the
+// name (checkMounts).
 func (c *Compilation) moveToTarget(from plan.From, p *picture.Part) {
 	target, replaced := plan.R(plan.Target), p.Gone()
 	if replaced == 0 && p.Guard != 0 {
@@ -167,9 +169,10 @@ func (c *Compilation) searchable(dir string) bool {
 	return err == nil && c.mayDo(unix.X_OK, host, info)
 }
 
-// coverThing hides one path of the model. fixed says that the rule names the path, and is not a pattern at any depth:
-// then coverThing pins the directories above it. Above a pattern's matches it pins only the directories that the
-// pattern names, because a pin breaks rename and rm -r there; the next run finds what has been moved.
+// coverThing hides one path of the model. fixed says that the rule names the path, and is not a pattern at any depth.
+// If fixed is true, coverThing pins the directories above the path. Above a pattern's matches it pins only the
+// directories that the pattern names, because a pin breaks rename and rm -r there; the next run finds what has been
+// moved.
 //
 // A file that does not exist cannot be covered without creating it, and cordon creates nothing on the host. The
 // launcher covers names of rules when they appear during the run (internal/launch).
@@ -210,9 +213,10 @@ func (c *Compilation) coverThing(from plan.From, target string, rule policy.Pos,
 	return nil
 }
 
-// closedInStill reports whether a path may be out of the child's reach because a read-only overlay shows it. To look up
-// a directory in the topmost one, overlayfs reads its attributes with the child's rights, and reports EACCES to everybody
-// if those do not suffice. The task has no right that the child lacks, so that it needs no cover then.
+// closedInStill reports whether a path may be out of the child's reach because a read-only overlay shows it. To look
+// up a directory in its topmost layer, overlayfs reads the directory's attributes with the child's rights. If those
+// rights do not suffice, overlayfs reports EACCES to everybody. The task has no right that the child lacks, so in
+// that case the task needs no cover.
 func (c *Compilation) closedInStill(target string) bool {
 	if p := c.Tree.At(target); !p.Still {
 		return false
@@ -222,7 +226,8 @@ func (c *Compilation) closedInStill(target string) bool {
 	return err == nil && !c.mayDo(unix.R_OK, host, info)
 }
 
-// coverOnto mounts a cover at a part's target.
+// coverOnto mounts a cover at a part's target: an empty one that everybody can read if the rule asks for that,
+// otherwise one that nobody can open.
 func (c *Compilation) coverOnto(from plan.From, p *picture.Part) {
 	if p.Empty || c.showsEmpty(p.Rule) {
 		c.mountFromScratch(from, c.emptyCover(!p.File), p)
@@ -231,8 +236,8 @@ func (c *Compilation) coverOnto(from plan.From, p *picture.Part) {
 	c.mountFromScratch(from, c.coverNode(!p.File), p)
 }
 
-// showsEmpty reports whether the hide rule of a place in a profile covers by something that can be read. Where two rules have
-// the same place, both must say so.
+// showsEmpty reports whether the hide rule at a position of a profile covers things by an empty file or directory
+// that everybody can read. If two rules have the same position, both must ask for that.
 func (c *Compilation) showsEmpty(rule policy.Pos) bool {
 	empty := false
 	for i := range c.Profile.Hide {
@@ -245,8 +250,8 @@ func (c *Compilation) showsEmpty(rule policy.Pos) bool {
 	return empty && rule != (policy.Pos{})
 }
 
-// emptyCover names the empty file or directory of the scratch file system that everybody can read, and makes it if it is not
-// there.
+// emptyCover returns the name of the scratch file system's empty file or directory that everybody can read. It makes
+// the file or directory if it does not exist.
 func (c *Compilation) emptyCover(dir bool) string {
 	name, made := "blank", &c.scratch.blankFile
 	step := plan.MkfileStep(plan.R(plan.Scratch), name, 0o444)
@@ -261,6 +266,7 @@ func (c *Compilation) emptyCover(dir bool) string {
 	return name
 }
 
+// mountFromScratch mounts a file or directory of the scratch file system at a part's target.
 func (c *Compilation) mountFromScratch(from plan.From, name string, p *picture.Part) {
 	if c.scratch.lent {
 		c.do(from, plan.Move(plan.R(plan.Scratch), plan.CWD, "/", fromFD))
@@ -274,7 +280,7 @@ func (c *Compilation) mountFromScratch(from plan.From, name string, p *picture.P
 	c.do(from, plan.CloseStep(plan.R(plan.Tree)))
 }
 
-// capsPastModes let a task open a file whatever its mode is.
+// capsPastModes are the capabilities with which a task can open a file whatever its mode is.
 const capsPastModes = 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_DAC_READ_SEARCH
 
 // coverNode returns the file or directory of the scratch file system that covers things, and makes both if they do not
@@ -305,7 +311,7 @@ func (c *Compilation) emptyNodes() {
 		plan.MkdirStep(plan.R(plan.Scratch), "dir", 0))
 }
 
-// replace shows a text in the place of a file.
+// replace shows a text in place of a file's content.
 func (c *Compilation) replace(from plan.From, target, text string, rule policy.Pos) {
 	p := picture.Part{Target: target, File: true, Text: &text, Absent: !c.reachable(target),
 		Guard: picture.GuardHide, Behind: c.Tree.HostPath(target),
@@ -314,7 +320,7 @@ func (c *Compilation) replace(from plan.From, target, text string, rule policy.P
 	c.Tree.Add(p)
 }
 
-// newFile are the flags that make a file and open it.
+// newFile holds the flags that make a file and open it.
 const newFile = unix.O_CREAT | unix.O_EXCL | unix.O_WRONLY | unix.O_CLOEXEC
 
 // copyOnto makes the file of a part that has a text, and mounts it.
@@ -339,7 +345,7 @@ func (c *Compilation) repairs() *Compilation {
 		r.do(from, plan.SetnsStep(plan.F(FileUserNS), unix.CLONE_NEWUSER))
 	}
 	r.do(from, plan.SetnsStep(plan.F(FileMountNS), unix.CLONE_NEWNS))
-	if c.IDs.NewUser { // what the helper makes belongs to the task's ids, or cannot be made
+	if c.IDs.NewUser { // the files that this process makes must belong to the task's ids, or they cannot be made
 		r.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.IDs.InGID)), plan.SetUID(uint64(c.IDs.InUID)))
 	}
 	r.do(from, plan.UmaskStep(0), plan.FchdirStep(plan.F(attach.FileRoot)), plan.ChrootStep("."))
@@ -349,7 +355,7 @@ func (c *Compilation) repairs() *Compilation {
 // Lost is a guard that is to be mounted again.
 type Lost struct {
 	Part  *picture.Part
-	IsDir bool // what has its name now
+	IsDir bool // whether the thing that now has the name is a directory
 }
 
 // Repair compiles the plan that mounts guards again.
@@ -387,8 +393,8 @@ func (c *Compilation) repair(p *picture.Part, isDir bool) error {
 }
 
 // repairScratch makes the file system of the covers. Before Linux 6.15 only an attached mount can be cloned. So each
-// cover then has a file system of its own, which is attached only while it is cloned (mountFromScratch). A repair that
-// fails leaves nothing behind.
+// cover then has a file system of its own, which is attached only while it is cloned (mountFromScratch). A repair
+// that fails leaves nothing attached.
 func (c *Compilation) repairScratch() {
 	lend := !c.Host.Since(6, 15)
 	if !lend && c.scratch.made {

@@ -1,25 +1,27 @@
 package compile
 
-// A program in a sandbox that runs already: setns(2), execveat(2), Linux 5.8 for statx(2)'s mount ids.
+// This file plans a program that joins a running sandbox: setns(2), execveat(2), Linux 5.8 for statx(2)'s mount ids.
 //
-// What the newcomer must not be, at any moment, is weaker than what is inside already, which is hostile, sees it from the
-// moment that it is in the pid namespace, has its user id and knows this source. Therefore:
+// The processes inside are hostile. They see the newcomer as soon as it is in the pid namespace, have its user id, and know
+// this source. So the newcomer must never, at any moment, be weaker than the processes inside. Therefore:
 //
-//   - Everything is entered by descriptors that the sandbox's launcher opened before the task ran (internal/attach), by a child
-//     that is still outside the pid namespace. The launcher reads from /proc what it has entered before it goes on.
-//   - From before it is seen inside until execve it is not dumpable (proc(5), PR_SET_DUMPABLE): whoever has no capability
-//     over the launcher's own user namespace can neither trace it (CVE-2016-9962) nor look at its memory, its exe
-//     (CVE-2019-5736), its root, working directory or descriptors (CVE-2024-21626). Its arguments are wiped before.
-//   - No path is followed that leads through one of those links: the working directory and the program are opened with
-//     RESOLVE_NO_MAGICLINKS, and the program is run by its descriptor, which is close-on-exec, so that the kernel refuses
-//     to interpret a script: "#!/proc/self/exe" would run the launcher's own file. What interprets a script is looked up
-//     here and run in its place.
-//   - It is confined by the same steps as the task, behind the same barrier, with Landlock's very ruleset, and the same
-//     limits of resources; where the launcher that joins has less around it than the one that made the sandbox (filters, a
-//     security module's label, groups), it refuses.
+//   - The child enters everything by descriptors that the sandbox's launcher opened before the task ran (internal/attach),
+//     while the child is still outside the pid namespace. The launcher reads from /proc what the child has entered before
+//     the child goes on.
+//   - The child is not dumpable (proc(5), PR_SET_DUMPABLE) from before it is seen inside until execve. So a process without
+//     capabilities over the launcher's own user namespace can neither trace it (CVE-2016-9962) nor look at its memory, its
+//     exe (CVE-2019-5736), its root, working directory or descriptors (CVE-2024-21626). The child wipes its arguments
+//     before.
+//   - The child follows no path that leads through one of those links: it opens the working directory and the program with
+//     RESOLVE_NO_MAGICLINKS, and runs the program by its descriptor. That descriptor is close-on-exec, so the kernel
+//     refuses to interpret a script: "#!/proc/self/exe" would run the launcher's own file. This file looks up the
+//     interpreter of a script and runs it in the script's place.
+//   - The same steps confine the newcomer as the task, after the same barrier, with the very same Landlock ruleset and
+//     the same resource limits. If the joining launcher has less around it than the launcher that made the sandbox
+//     (filters, a security module's label, groups), it refuses.
 //
-// The child that is born inside makes the task, and waits for it as init does in a sandbox of its own; the task ends with
-// it, and it with the launcher. What the task leaves behind is init's.
+// The child that is born inside makes the task, and waits for it, as init does in a sandbox of its own. The task ends with
+// the child, and the child ends with the launcher. The sandbox's init reaps what the task leaves behind.
 
 import (
 	"bytes"
@@ -48,16 +50,17 @@ var execOrder = [...]func(*Compilation) error{
 	(*Compilation).FindArch,
 	(*Compilation).findTerminal,
 	(*Compilation).PlanReports,
-	// While /proc/self is the caller's.
+	// adjust comes while /proc/self is still the caller's.
 	(*Compilation).adjust,
-	// Namespaces, root and ids, while nobody inside can see it; then the launcher looks whether it is there.
+	// The child takes the namespaces, the root and the ids while nobody inside can see it. Then the launcher checks
+	// where the child is.
 	(*Compilation).joinGroups,
 	(*Compilation).joinSandbox,
 	(*Compilation).bornInside,
 	(*Compilation).tieToLauncher,
 	(*Compilation).keyring,
 	(*Compilation).publish,
-	// As in a sandbox of its own from here on: see order.
+	// From here on the steps are those of a new sandbox: see order.
 	(*Compilation).BoundingSet,
 	(*Compilation).noNewPrivs,
 	(*Compilation).terminal,
@@ -69,10 +72,11 @@ var execOrder = [...]func(*Compilation) error{
 	(*Compilation).session,
 	(*Compilation).capabilities,
 	(*Compilation).landlockEnforce,
-	// Behind the capabilities: what the task may not reach, it is not taken to.
+	// The working directory comes after the capabilities, so that the task enters no directory that it may not reach.
 	(*Compilation).changeDirInside,
 	(*Compilation).descriptors,
-	// Behind the descriptors, which would be put on top of it, and before the limit on them.
+	// The program comes after the descriptors, which would otherwise be put at its number, and before the limit on
+	// them.
 	(*Compilation).openProgram,
 	(*Compilation).keptRlimits,
 	(*Compilation).barrier,
@@ -80,7 +84,7 @@ var execOrder = [...]func(*Compilation) error{
 	(*Compilation).execProgram,
 }
 
-// checkJoin refuses what would be weaker than the sandbox, as far as that can be told before anything is done.
+// checkJoin refuses a program that would be weaker than the sandbox, as far as that is known before anything is done.
 func (c *Compilation) checkJoin() error {
 	a := c.Into
 	if a.Caller != c.Host.UID {
@@ -111,11 +115,12 @@ func (c *Compilation) checkJoin() error {
 	return c.checkGroups()
 }
 
+// keepsPtrace reports whether the sandbox's task keeps CAP_SYS_PTRACE.
 func (c *Compilation) keepsPtrace() bool {
 	return slices.ContainsFunc(c.Profile.Capabilities.Keep, func(k policy.Capability) bool { return k.Name == "SYS_PTRACE" })
 }
 
-// JoinFilter is PlainFilter before the architecture is decided.
+// JoinFilter is PlainFilter for a caller that has not decided the architecture yet.
 func (c *Compilation) JoinFilter() ([]byte, error) {
 	if err := c.FindArch(); err != nil {
 		return nil, err
@@ -123,8 +128,8 @@ func (c *Compilation) JoinFilter() ([]byte, error) {
 	return c.PlainFilter()
 }
 
-// checkGroups refuses supplementary groups that the sandbox's task does not have and that cannot be left: where the user
-// namespace has no setgroups(2).
+// checkGroups refuses supplementary groups that the sandbox's task does not have and that the child cannot leave,
+// because the user namespace denies setgroups(2).
 func (c *Compilation) checkGroups() error {
 	if c.Host.Privileged || c.Into.SetGroups != "deny" {
 		return nil
@@ -163,8 +168,8 @@ func (c *Compilation) joinGroups() error {
 	return nil
 }
 
-// leaveGroups leaves the caller's groups where the launcher maps the ids. With an id of its own the task has no group of
-// root's, whatever the call says: CheckIDs refuses one that has.
+// leaveGroups leaves the caller's groups if the launcher maps the ids. The call may fail with EPERM for a task with
+// an id of its own: CheckIDs refuses such a task if it has any group.
 func (c *Compilation) leaveGroups(from plan.From) {
 	switch {
 	case c.IDs.Own:
@@ -174,7 +179,7 @@ func (c *Compilation) leaveGroups(from plan.From) {
 	}
 }
 
-// groupsLocked reports whether the launcher runs in a user namespace that has no setgroups(2): user_namespaces(7).
+// groupsLocked reports whether the launcher runs in a user namespace that denies setgroups(2): user_namespaces(7).
 func (c *Compilation) groupsLocked() bool {
 	text, err := c.launcherFiles().Read("/proc/self/setgroups", 8)
 	return err == nil && strings.TrimSpace(string(text)) == "deny"
@@ -186,10 +191,10 @@ func (c *Compilation) joinSandbox() error {
 	c.keepHostProc(from)
 	if c.Host.Privileged {
 		if !c.groupsLocked() {
-			c.do(from, plan.NoGroups()) // root's groups, while there is the right to it
+			c.do(from, plan.NoGroups()) // leaves root's groups while the child has the right to
 		}
 		if !c.Blind() {
-			c.conceal(from) // root reads it all the same
+			c.conceal(from) // root can read the child all the same
 		}
 	}
 	c.enterSpaces(from)
@@ -198,7 +203,7 @@ func (c *Compilation) joinSandbox() error {
 	if a.NewUser && a.SetGroups != "deny" {
 		c.do(from, plan.NoGroups())
 	}
-	// The capabilities stay until the task gives them up.
+	// secureFixup keeps the capabilities over the change of ids, until the task gives them up.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(a.GID)), plan.SetUID(uint64(a.UID)))
 	if c.Host.HostRoot && (!c.Host.Privileged || c.Blind()) { // as in identity; nobody inside can see it yet
 		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 1))
@@ -207,8 +212,8 @@ func (c *Compilation) joinSandbox() error {
 	return nil
 }
 
-// enterSpaces enters the user namespace first where it gives the rights over the others, and last where the caller has
-// them: see enterInOrder.
+// enterSpaces enters the user namespace first if that gives the rights over the other namespaces, and last if the
+// caller has these rights: see enterInOrder.
 func (c *Compilation) enterSpaces(from plan.From) {
 	enter := func(user bool) {
 		for i := range host.Kinds {
@@ -223,8 +228,9 @@ func (c *Compilation) enterSpaces(from plan.From) {
 	enter(c.Host.Privileged)
 }
 
-// bornInside hides the child from who is inside, and then takes it there: a pid namespace is only that of one's children.
-// Behind the ids, whose change could make it dumpable again (fs.suid_dumpable).
+// bornInside hides the child from the processes inside, and then respawns it there, because only the children of a
+// process enter its pid namespace. It comes after the ids, because a change of ids could make the child dumpable
+// again (fs.suid_dumpable).
 func (c *Compilation) bornInside() error {
 	from := own("exec")
 	c.do(from, plan.WipeArgs(plan.F(FileZero)))
@@ -233,7 +239,8 @@ func (c *Compilation) bornInside() error {
 	return nil
 }
 
-// conceal keeps everybody out who has no capability over the launcher's user namespace.
+// conceal makes the child not dumpable. Then only a process with capabilities over the launcher's user namespace can
+// look into it.
 func (c *Compilation) conceal(from plan.From) {
 	if !c.Req.Exposed {
 		c.do(from, plan.PrctlStep(unix.PR_SET_DUMPABLE, 0))
@@ -249,7 +256,7 @@ func (c *Compilation) lookupInside() error {
 	c.Host, c.Tree.Files = &inside, inside.Files
 	c.Tree.Add(picture.Part{Target: "/", Source: "/", What: "the sandbox", Rule: c.Profile.Source("root")})
 	for i := range c.Profile.Mounts {
-		if m := &c.Profile.Mounts[i]; m.Kind == policy.MountProc { // through whose links nothing is run
+		if m := &c.Profile.Mounts[i]; m.Kind == policy.MountProc { // nothing is run through the links of /proc
 			c.Tree.Add(picture.Part{Target: paths.Clean(m.Target), Source: paths.Clean(m.Target), What: "proc", Rule: m.Pos})
 		}
 	}
@@ -260,7 +267,7 @@ func (c *Compilation) lookupInside() error {
 	return c.findInside()
 }
 
-// overlayEnv is an environment with variables set over it.
+// overlayEnv returns an environment in which the variables of over replace those of env with the same name.
 func overlayEnv(env, over []string) []string {
 	out := make([]string, 0, len(env)+len(over))
 	for _, v := range env {
@@ -272,6 +279,8 @@ func overlayEnv(env, over []string) []string {
 	return append(out, over...)
 }
 
+// findDirInside decides on the working directory. The sandbox's own is only a wish: if it does not exist, the task
+// starts in /.
 func (c *Compilation) findDirInside() error {
 	c.Workdir = c.Into.Workdir
 	if c.Req.Dir != "" {
@@ -297,7 +306,7 @@ func (c *Compilation) findDirInside() error {
 	return &fail.Error{Op: "working directory " + c.Req.Dir, Err: fail.Bare(err), Hint: "name one that exists inside"}
 }
 
-// findInside finds the program, and in the place of a script what interprets it: execve(2), "Interpreter scripts".
+// findInside finds the program. For a script it finds the interpreter instead: execve(2), "Interpreter scripts".
 func (c *Compilation) findInside() error {
 	path, err := c.Find(c.Req.Args[0])
 	if err != nil {
@@ -326,7 +335,7 @@ func (c *Compilation) findInside() error {
 	return nil
 }
 
-// scriptOf is the first line of a script.
+// scriptOf returns the interpreter and the argument in the first line of a script.
 func (c *Compilation) scriptOf(path string) (interpreter, arg string, ok bool) {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {
@@ -334,24 +343,26 @@ func (c *Compilation) scriptOf(path string) (interpreter, arg string, ok bool) {
 	}
 	head, err := c.Host.Files.Read(inside, scriptHead)
 	if err != nil {
-		return "", "", false // what cannot be read is run as it is, or not at all
+		return "", "", false // a file that cannot be read is run as it is, or not at all
 	}
 	interpreter, arg, ok = shebang(head)
 	return paths.Clean(interpreter), arg, ok && strings.HasPrefix(interpreter, "/")
 }
 
-// keptRuleset takes the place of LandlockRules.
+// keptRuleset takes the sandbox's own ruleset instead of making one as LandlockRules does.
 func (c *Compilation) keptRuleset() error {
 	if _, ok := c.Into.Descriptors()[attach.FileRuleset]; !ok {
 		return nil
 	}
 	c.Land.On, c.Land.ruleset = true, plan.F(attach.FileRuleset)
 	c.Plan.Files = append(c.Plan.Files, attach.FileRuleset)
+	// No rule allows this file system, so that landlockEnforce can try whether Landlock is in force.
 	c.tmpfs(own("scratch"), plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec) // what no rule allows: see landlockEnforce
 	return nil
 }
 
-// changeDirInside enters the working directory without following a link that leads to a descriptor or root of a process.
+// changeDirInside enters the working directory. It follows no link of /proc that leads to a descriptor or the root of
+// a process.
 func (c *Compilation) changeDirInside() error {
 	if c.Workdir == "/" {
 		return nil
@@ -373,8 +384,8 @@ func (c *Compilation) openProgram() error {
 	return nil
 }
 
-// keptRlimits are those of the sandbox's task: what the profile says, and what its launcher was started with. A hard limit
-// that is already lower stays.
+// keptRlimits sets the limits of the sandbox's task: what the profile says, and what its launcher was started with. A
+// hard limit that is already lower stays.
 func (c *Compilation) keptRlimits() error {
 	for _, l := range c.Into.Limits {
 		c.do(own("rlimits"), plan.SetRlimit(uint64(l.Resource), l.Soft, l.Hard).OrElse(plan.EPERM))
@@ -382,6 +393,8 @@ func (c *Compilation) keptRlimits() error {
 	return nil
 }
 
+// execProgram runs the program by its descriptor. With Req.Exposed, which is for tests, it runs the program by its
+// path.
 func (c *Compilation) execProgram() error {
 	if c.Req.Exposed {
 		c.do(own("command"), plan.ExecOnce(c.Program.path, join0(c.Program.args), join0(c.Program.Env), c.Nonce))

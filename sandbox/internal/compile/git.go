@@ -28,19 +28,19 @@ type gitGuard struct {
 	h     *hider
 	from  plan.From
 	rule  policy.Pos
-	done  map[string]bool // working trees that have been looked at
-	near  map[string]bool // those in which a bound directory lies, or begins
-	late  []string        // what the configuration of another one names, and is not there
+	done  map[string]bool // working trees, directories, scripts and configurations that have been looked at
+	near  map[string]bool // the working trees that are bound, or in which a bound directory lies
+	late  []string        // files that git's configuration names and that do not exist yet
 	shown []string        // configurations outside of repositories
-	user  []git.Var       // the configuration of the user and of the machine
+	user  []git.Var       // the configuration of the user, of the machine and of the environment
 
-	scripts     int   // that have been read
+	scripts     int   // number of scripts that have been read
 	indexes     int64 // bytes of the indexes that have been read
-	configNames int   // that have been looked at for configurations
+	configNames int   // number of names that have been looked at for configurations
 }
 
-// git shows the repository of the working directory and the user's configuration, and protects the repositories in what
-// the task may write, if the profile asks for it.
+// git binds the repository of the working directory, and shows the user's configuration without secrets. If the
+// profile asks for it, git also protects the repositories that the task may write.
 func (c *Compilation) git() error {
 	if c.AsItIs() {
 		return nil
@@ -57,7 +57,7 @@ func (c *Compilation) git() error {
 	return g.protectAll()
 }
 
-// protectAll protects every repository that the task could write to, and what belongs to it.
+// protectAll protects every repository that the task could write to, and the files that such a repository uses.
 func (g *gitGuard) protectAll() error {
 	c := g.c
 	if err := g.outsideGit(); err != nil {
@@ -110,7 +110,7 @@ func (g *gitGuard) fail(what string, err error, hint string) error {
 	return &fail.Error{Op: "git: " + what, Err: err, From: g.rule.Short(), Hint: hint}
 }
 
-// repository protects a .git of the model, and what belongs to it.
+// repository protects a .git of the model, and the working tree that belongs to it.
 func (g *gitGuard) repository(path string) error {
 	if n, err := g.c.Tree.Entry(path); err == nil && n.Link != "" {
 		g.h.hold(path)
@@ -126,7 +126,7 @@ func (g *gitGuard) repository(path string) error {
 	if dir, name := paths.Split(host); name == ".git" {
 		return g.workTree(dir)
 	}
-	return g.workTree(host) // a bare one
+	return g.workTree(host) // a bare repository
 }
 
 // protect makes something read-only and immovable, unless the profile makes that very thing writable.
@@ -149,8 +149,8 @@ func (g *gitGuard) protectOnHost(host string) error {
 	return nil
 }
 
-// around looks at the repository that a bound directory lies in, or is the top of: its submodules may be below that
-// directory, and whoever works there runs its hooks.
+// around looks at the repository that contains a bound directory, or whose top the directory is. The submodules of
+// that repository may lie below the directory, and whoever works there runs its hooks.
 func (g *gitGuard) around(host string) error {
 	if host == "" || host == "/" {
 		return nil
@@ -178,7 +178,7 @@ func (g *gitGuard) workTree(top string) error {
 	}
 	for _, dir := range [...]string{r.dir, r.common} {
 		if dir == paths.Join(top, ".git") {
-			continue // which is protected without what is above it
+			continue // the .git itself is protected already; what is above it need not be
 		}
 		if err := g.protectOnHost(dir); err != nil {
 			return err
@@ -207,8 +207,8 @@ func (g *gitGuard) workTree(top string) error {
 	return g.named(top, append(g.user[:len(g.user):len(g.user)], r.vars...))
 }
 
-// submodule protects a submodule of an index. One that has been checked out has a .git, which is protected; another
-// could get one, and is read-only.
+// submodule protects a submodule of an index. A submodule that has been checked out has a .git, which is protected.
+// Any other could get one, so it is read-only.
 func (g *gitGuard) submodule(top, link string) error {
 	host := paths.Join(top, link)
 	for _, w := range g.h.windows {
@@ -294,8 +294,8 @@ func (g *gitGuard) absolute(base, path string) string {
 }
 
 // must protects files from which git takes hooks or more configuration. If such a file does not exist and the task
-// could make it, the sandbox does not start. In a repository further down, which runs it only if somebody uses git
-// there, cordon reports the file if it appears.
+// could make it, the sandbox does not start. In a repository further down, git runs it only if somebody uses git
+// there: if it appears, cordon reports it.
 func (g *gitGuard) must(top, host, key string) error {
 	if host == "" {
 		return nil
@@ -341,7 +341,7 @@ func (g *gitGuard) may(host string, late bool) error {
 	return nil
 }
 
-// holding protects a thing, and keeps the names that lead to it.
+// holding protects a thing, and keeps in their places the names that lead to it.
 func (g *gitGuard) holding(path, end string) error {
 	w := picture.Walker{Tree: g.c.hostTree(), Visit: func(p string) {
 		if p != end {
@@ -358,8 +358,8 @@ func (g *gitGuard) holding(path, end string) error {
 // maxConfig bounds the size of a configuration.
 const maxConfig = 256 << 10
 
-// withoutSecrets shows a configuration of the host without what opens something, wherever the sandbox shows it. What
-// is no configuration is hidden.
+// withoutSecrets shows a configuration of the host without its secrets, wherever the sandbox shows it. It hides a
+// broken one.
 func (g *gitGuard) withoutSecrets(host string) error {
 	if host = g.follow("/", host); host == "" {
 		return nil
@@ -409,7 +409,7 @@ func (c *Compilation) cutNote(place string, cut git.Cut) {
 	c.note("git: " + place + " is shown without its tokens and passwords")
 }
 
-// leads protects what the links in directories of git's lead to, and remembers its files that have more than one name.
+// leads protects the targets of the links in git's directories, and remembers files there with more than one name.
 func (g *gitGuard) leads(top string, dirs ...string) error {
 	for _, dir := range dirs {
 		entries, err := g.c.Host.Files.ReadDir(dir)
@@ -429,7 +429,7 @@ func (g *gitGuard) leads(top string, dirs ...string) error {
 	return nil
 }
 
-// otherNames refuses files of git's that the task could write or read by another hard link.
+// otherNames refuses files of git that the task could write by another hard link.
 func (g *gitGuard) otherNames() error {
 	if g.h.several == nil {
 		return nil

@@ -1,7 +1,7 @@
 package compile
 
-// The programs that git's configuration names, git(1)'s variables among it, and what its hooks and these programs name in
-// turn, as far as their text says.
+// This file finds the programs that git's configuration and git(1)'s environment variables name. It also finds what
+// hooks and these programs name in turn, as far as their text says so.
 
 import (
 	"errors"
@@ -17,7 +17,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// external returns the command of git-remote-ext(1) that an address names, as a variable of its own; nil for none.
+// external returns the command of git-remote-ext(1) that an address names, as a variable of its own. It returns nil
+// if there is none.
 func external(v *git.Var) *git.Var {
 	for _, address := range [...]string{v.Value, v.Subsection} {
 		if command, ok := strings.CutPrefix(address, "ext::"); ok {
@@ -40,11 +41,11 @@ func isInert(v *git.Var) bool {
 	return strings.HasSuffix(v.Key, "file") || v.Name() == "commit.template" || v.Name() == "core.worktree"
 }
 
-// command protects the files that a command of the configuration names. A program that is not there could be made by the
-// task: then the sandbox does not start. An alias of the user's, for repositories that have the program, runs only where
-// somebody types it: there a program that appears is reported.
+// command protects the files that a command of the configuration names. If a program does not exist and the task
+// could make it, the sandbox does not start. An alias of the user, which may be meant for repositories that have the
+// program, runs only if somebody types it: cordon reports its program if it appears.
 func (g *gitGuard) command(top string, v *git.Var) error {
-	if v.Section == "submodule" { // whose name is its path, mostly, and where the command is run
+	if v.Section == "submodule" { // a submodule's name is mostly its path, and git runs the command there
 		top = g.absolute(top, v.Subsection)
 	}
 	for _, w := range git.Words(v.Value) {
@@ -76,13 +77,13 @@ func (g *gitGuard) program(top, path string, v *git.Var) error {
 	return g.must(top, path, "a command of the configuration, "+v.Name())
 }
 
-// word returns the path of the host that a word of a command means, and the directory that it is relative to.
+// word returns the path of the host that a word of a command means, and the directory that the path is relative to.
 func (g *gitGuard) word(top, script string, w *git.Word) (base, path string) {
 	expand := func(base, text string) string {
 		if rest, ok := strings.CutPrefix(text, git.Here); ok {
 			return script + "/" + rest
 		}
-		if text[0] == '$' { // a variable that nobody knows is the top, mostly
+		if text[0] == '$' { // an unknown variable mostly means the top
 			_, rest, ok := strings.Cut(text, "/")
 			if !ok || rest == "" {
 				return ""
@@ -100,13 +101,13 @@ func (g *gitGuard) word(top, script string, w *git.Word) (base, path string) {
 	return base, expand(base, w.Text)
 }
 
-// maxScripts bounds how many scripts are read, and their size.
+// maxScripts bounds how many scripts are read, and maxScript the bytes that are read of each.
 const (
 	maxScripts = 500
 	maxScript  = 64 << 10
 )
 
-// hooks looks at what the hooks in a directory name.
+// hooks protects what the hooks in a directory name.
 func (g *gitGuard) hooks(top, dir string) error {
 	entries, err := g.c.Host.Files.ReadDir(dir)
 	if dir == "" || err != nil {
@@ -123,7 +124,7 @@ func (g *gitGuard) hooks(top, dir string) error {
 	return nil
 }
 
-// script protects the programs that a script of the shell's names, if they are there, and looks at them in turn.
+// script protects the programs that a shell script names, if they exist, and looks at them in turn.
 func (g *gitGuard) script(top, path string) error {
 	path = g.follow("/", path)
 	if path == "" || g.done["script "+path] || g.scripts == maxScripts {
@@ -151,7 +152,8 @@ func (g *gitGuard) script(top, path string) error {
 	return nil
 }
 
-// isShell reports whether a file is a script of a shell: by its first line, or without one by the lack of a NUL.
+// isShell reports whether a file is a shell script: by its first line if that begins with "#!", otherwise by its name
+// and the lack of a NUL.
 func isShell(path string, text []byte) bool {
 	first, _, _ := strings.Cut(string(text[:min(len(text), 256)]), "\n")
 	if strings.HasPrefix(first, "#!") {
@@ -161,7 +163,7 @@ func isShell(path string, text []byte) bool {
 	return strings.IndexByte(string(text), 0) < 0 && (!strings.Contains(name, ".") || strings.HasSuffix(name, "sh"))
 }
 
-// variable returns a variable of the caller's environment; "" for none.
+// variable returns a variable of the caller's environment, or "" if it is not set.
 func (c *Compilation) variable(name string) string {
 	if c.callers == nil {
 		c.callers = map[string]string{}
@@ -190,7 +192,7 @@ func (g *gitGuard) environmentConfig() (vars []git.Var) {
 	if dir := g.c.variable("GIT_EXEC_PATH"); dir != "" {
 		vars = append(vars, git.Var{Section: "core", Key: "hookspath", Value: dir})
 	}
-	n, _ := strconv.Atoi(g.c.variable("GIT_CONFIG_COUNT")) // no number: 0, as git fails
+	n, _ := strconv.Atoi(g.c.variable("GIT_CONFIG_COUNT")) // not a number: 0, because git fails then
 	for i := range min(n, 1000) {
 		v := git.Named(g.c.variable("GIT_CONFIG_KEY_"+strconv.Itoa(i)), g.c.variable("GIT_CONFIG_VALUE_"+strconv.Itoa(i)))
 		vars = append(vars, v)
@@ -200,10 +202,10 @@ func (g *gitGuard) environmentConfig() (vars []git.Var) {
 	return vars
 }
 
-// A userFile is a configuration of the user's or of the machine's.
+// A userFile is a configuration of the user or of the machine.
 type userFile struct {
 	path string
-	set  string // the variable of the environment that names it, or what is above it; "" for none
+	set  string // the variable of the environment that names the file, or a directory above it; otherwise ""
 }
 
 // userFiles lists the configurations outside of repositories: git-config(1), FILES and ENVIRONMENT.
@@ -220,7 +222,8 @@ func (g *gitGuard) userFiles() []userFile {
 	return list
 }
 
-// protectUserFile keeps a configuration outside of repositories as it is, and the directory that git has to itself.
+// protectUserFile keeps the task from changing a configuration outside of repositories, or the directory git/ that
+// holds it.
 func (g *gitGuard) protectUserFile(f userFile, path string) error {
 	if strings.HasSuffix(f.path, "/git/config") && !strings.HasPrefix(f.set, "GIT_") {
 		dir, _ := paths.Split(path)
@@ -237,10 +240,11 @@ func (g *gitGuard) protectUserFile(f userFile, path string) error {
 }
 
 // The repository of a working directory that is a linked worktree or a submodule lies elsewhere: git-worktree(1),
-// gitsubmodules(7). Its ".git" is a file that names a directory, and a task can write that file. So a directory is bound only
-// if it is the caller's, is one of git's, and names the working directory in turn, from where the task could not write.
+// gitsubmodules(7). Its ".git" is a file that names a directory, and a task can write that file. So cordon binds the
+// directory only if it belongs to the caller, is a directory of git, and names the working directory in turn, in a
+// file that the task could not write.
 
-// gitElsewhere binds the repository of the working directory where that lies outside of it.
+// gitElsewhere binds the repository of the working directory if it lies outside of the working directory.
 func (c *Compilation) gitElsewhere(g *gitGuard) error {
 	for i := range c.Tree.Parts {
 		p := c.Tree.Parts[i]
@@ -256,8 +260,8 @@ func (c *Compilation) gitElsewhere(g *gitGuard) error {
 	return nil
 }
 
-// ofTree returns git's directory of a working tree whose .git is a file, and the one that it shares with others; "" for
-// none that names the tree in turn.
+// ofTree returns git's directory of a working tree whose .git is a file, and the directory that it shares with other
+// worktrees. It returns "" if that directory does not name the tree in turn.
 func (g *gitGuard) ofTree(top string) (dir, common string) {
 	info, err := g.c.Tree.Lstat(paths.Join(top, ".git"))
 	if err != nil || !info.Mode().IsRegular() {
@@ -282,7 +286,7 @@ func (g *gitGuard) ofTree(top string) (dir, common string) {
 	return dir, common
 }
 
-// callers reports whether a directory is the caller's own, and no home.
+// callers reports whether a directory belongs to the caller and is neither a home nor above one.
 func (g *gitGuard) callers(dir string) bool {
 	info, err := g.c.Tree.Lstat(dir)
 	if err != nil || !info.IsDir() || ownerOf(info) != g.c.Host.UID {
@@ -309,9 +313,10 @@ func (g *gitGuard) workTreeOf(dir string) (tree string) {
 	return tree
 }
 
-// bindRepository shows a repository where it is on the host, its configurations without secrets. Where the task may write
-// the working directory, and the profile leaves repositories free, it may commit: a worktree has a directory to itself
-// for that, beside objects and refs. What decides which programs git runs stays read-only.
+// bindRepository shows a repository at its place on the host, with its configurations stripped of secrets. If the
+// task may write the working directory, and the profile leaves repositories free, the task may commit: a worktree
+// writes its own directory for that, besides objects, refs and logs. What decides which programs git runs stays
+// read-only.
 func (g *gitGuard) bindRepository(p *picture.Part, dir, common string) error {
 	writes := p.Write && g.c.Profile.Git == policy.GitFree && g.commits(dir, common)
 	from, how := own("git"), "read-only"
@@ -358,7 +363,8 @@ func (g *gitGuard) allowCommits(p *picture.Part, dir, common string, bind func(p
 	for _, name := range [...]string{"config", "config.worktree", "hooks", "info", "modules", "commondir", "gitdir"} {
 		g.c.protectThing(own("git"), paths.Join(dir, name), p.Rule, false)
 	}
-	for _, name := range [...]string{"commondir", "config.worktree"} { // which nothing can be mounted on where they are not
+	// If one of these files does not exist, nothing can be mounted on it, so cordon reports the file if it appears.
+	for _, name := range [...]string{"commondir", "config.worktree"} {
 		if _, err := g.c.Tree.Lstat(paths.Join(dir, name)); err != nil {
 			g.late = append(g.late, paths.Join(dir, name))
 		}
@@ -367,7 +373,7 @@ func (g *gitGuard) allowCommits(p *picture.Part, dir, common string, bind func(p
 	return nil
 }
 
-// commits reports whether a task can be let write to a repository: nothing that names programs may be missing, since the
+// commits reports whether the task may write to a repository. No file that names programs may be missing, because the
 // task could make it.
 func (g *gitGuard) commits(dir, common string) bool {
 	there := func(path string) bool {
@@ -385,7 +391,8 @@ func (g *gitGuard) commits(dir, common string) bool {
 // maxConfigs bounds how many names are looked at for configurations of a repository.
 const maxConfigs = 20_000
 
-// configsBelow lists what may be a configuration in a directory of git's, of submodules and worktrees too.
+// configsBelow lists the files that may be configurations in a directory of git, also those of submodules and
+// worktrees.
 func (g *gitGuard) configsBelow(dir string, list []string) ([]string, error) {
 	entries, err := g.c.Host.Files.ReadDir(dir)
 	if err != nil {
@@ -412,7 +419,7 @@ func (g *gitGuard) configsBelow(dir string, list []string) ([]string, error) {
 	return list, nil
 }
 
-// ofUser shows the user's configuration, where the profile binds it as a file, without secrets.
+// ofUser shows the user's configuration without secrets, if the profile binds it as a file.
 func (g *gitGuard) ofUser() error {
 	for _, path := range [...]string{"~/.gitconfig", "~/.config/git/config"} {
 		host := g.follow("/", g.absolute("/", path))

@@ -1,6 +1,6 @@
 package compile
 
-// The repository of a working tree, as its files say: gitrepository-layout(5), git-worktree(1).
+// This file reads the repository of a working tree: gitrepository-layout(5), git-worktree(1).
 
 import (
 	"errors"
@@ -17,15 +17,15 @@ import (
 	"cordon/sandbox/internal/picture"
 )
 
-// A repo is what a working tree belongs to, on the host.
+// A repo is the repository that a working tree of the host belongs to.
 type repo struct {
 	dir, common string
 	links       []string // paths of submodules
 	vars        []git.Var
-	files       []string // of the configuration
+	files       []string // the configuration's files
 }
 
-// open reads the repository of a working tree; nil if what is named .git leads to none.
+// open reads the repository of a working tree. It returns nil if the tree's .git leads to no repository.
 func (g *gitGuard) open(top string) (*repo, error) {
 	dir := g.gitDir(top)
 	if dir == "" && g.isGitDir(top) {
@@ -56,7 +56,7 @@ func (g *gitGuard) open(top string) (*repo, error) {
 	return r, g.index(r)
 }
 
-// gitDir returns the directory that .git of a working tree leads to; "" for none.
+// gitDir returns the directory that the .git of a working tree leads to, or "" if it leads to none.
 func (g *gitGuard) gitDir(top string) string {
 	path := g.follow(top, ".git")
 	info, err := g.c.Tree.Lstat(path)
@@ -73,7 +73,7 @@ func (g *gitGuard) gitDir(top string) string {
 	return g.follow(top, text)
 }
 
-// line reads a file that holds one line.
+// line returns the content of a file that holds one line, or "" if it cannot be read.
 func (g *gitGuard) line(path string) string {
 	text, err := g.c.Host.Files.Read(path, 8<<10)
 	if err != nil {
@@ -82,7 +82,7 @@ func (g *gitGuard) line(path string) string {
 	return strings.TrimRight(string(text), "\r\n")
 }
 
-// follow returns where a path leads to on the host; "" if to nothing.
+// follow returns where a path leads to on the host, or "" if it leads to nothing.
 func (g *gitGuard) follow(base, path string) string {
 	if path == "" || strings.ContainsRune(path, 0) {
 		return ""
@@ -98,7 +98,8 @@ func (g *gitGuard) follow(base, path string) string {
 	return end
 }
 
-// index reads which submodules a repository's index names.
+// index reads which submodules a repository's index names. A split index has part of its entries in a shared file,
+// which is read too.
 func (g *gitGuard) index(r *repo) error {
 	hash := 20
 	for i := range r.vars {
@@ -122,13 +123,14 @@ func (g *gitGuard) index(r *repo) error {
 	return nil
 }
 
-// mendRepository is the hint for a file of git's that cannot be read as one: the user's, or one that a task has left.
+// mendRepository is the hint if git's own files cannot be read. The user may have broken them, or a task.
 const mendRepository = "repair the repository, or remove it if an earlier run left it"
 
-// maxIndexes bounds, in bytes, what all indexes of a launch have together: about a million files. A task may leave an index
-// of any size, and each later launch would pay for it.
+// maxIndexes bounds the size of all indexes of a launch together, in bytes: about a million files. A task may leave
+// an index of any size, and each later launch would have to read it.
 const maxIndexes = 128 << 20
 
+// parseIndex reads an index whose object names have hash bytes.
 func (g *gitGuard) parseIndex(path string, hash int) (*git.Index, error) {
 	info, err := g.c.Host.Files.Lstat(path)
 	if err != nil {
@@ -178,7 +180,7 @@ func (g *gitGuard) userConfig() ([]git.Var, error) {
 	return vars, nil
 }
 
-// within notes the directory of the file that variables are from.
+// within sets, for each variable, the directory of the file that it comes from.
 func within(dir string, vars []git.Var) []git.Var {
 	for i := range vars {
 		vars[i].Dir = dir
@@ -189,7 +191,7 @@ func within(dir string, vars []git.Var) []git.Var {
 // maxIncludes is how deep git follows includes.
 const maxIncludes = 10
 
-// included reads what a configuration includes, and lists the files.
+// included reads the files that a configuration includes, and lists these files.
 func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []string) {
 	for i := range vars {
 		v := &vars[i]
@@ -211,7 +213,7 @@ func (g *gitGuard) included(vars []git.Var, depth int) (out []git.Var, files []s
 	return out, files
 }
 
-// gitParts are the names by which git knows a directory of its own: gitrepository-layout(5).
+// gitParts says which of the names exist by which git recognizes a directory of its own: gitrepository-layout(5).
 type gitParts struct{ head, objects, refs, common bool }
 
 func (p *gitParts) see(name string) {
@@ -227,11 +229,11 @@ func (p *gitParts) see(name string) {
 	}
 }
 
-// whole reports whether git takes a directory with these names for a repository, a bare one among them.
+// whole reports whether git takes a directory with these names for a repository, which includes bare ones.
 func (p *gitParts) whole() bool { return p.head && (p.common || p.objects && p.refs) }
 
-// outsideGit refuses a working directory that is, or lies in, a directory of git's own: everything there decides what
-// git runs.
+// outsideGit refuses a working directory that is one of git's own directories, or lies in one: everything there
+// decides what git runs.
 func (g *gitGuard) outsideGit() error {
 	for i := range g.c.Tree.Parts {
 		p := &g.c.Tree.Parts[i]
@@ -248,7 +250,7 @@ func (g *gitGuard) outsideGit() error {
 	return nil
 }
 
-// isGitDir reports whether a directory of the host is one of git's own, by its name or by what is in it.
+// isGitDir reports whether a directory of the host is one of git's own, by its name or by its content.
 func (g *gitGuard) isGitDir(dir string) bool {
 	if _, name := paths.Split(dir); name == ".git" {
 		return true
@@ -256,7 +258,7 @@ func (g *gitGuard) isGitDir(dir string) bool {
 	return g.isWhole(dir)
 }
 
-// isWhole reports whether a directory of the host has what git looks for in one of its own.
+// isWhole reports whether a directory of the host contains what git looks for in a directory of its own.
 func (g *gitGuard) isWhole(dir string) bool {
 	var parts gitParts
 	for _, name := range [...]string{"HEAD", "objects", "refs", "commondir"} {
@@ -267,7 +269,7 @@ func (g *gitGuard) isWhole(dir string) bool {
 	return parts.whole()
 }
 
-// fileOf returns which thing of the host an answer is about; the zero value for none.
+// fileOf returns the identity of the file that info describes, or the zero value if it is not known.
 func fileOf(info fs.FileInfo, err error) fileID {
 	if err != nil {
 		return fileID{}
@@ -278,15 +280,16 @@ func fileOf(info fs.FileInfo, err error) fileID {
 	return fileID{}
 }
 
-// gitSeen is where repositories were when the sandbox started, to find those that appear.
+// gitSeen records where repositories were when the sandbox started. With it the launcher finds those that appear
+// later.
 type gitSeen struct {
 	files host.Files
-	dirs  []string // of the host, that the task may write to
+	dirs  []string // directories of the host that the task may write to
 	seen  map[string]fileID
 	names int
 	found []string
-	late  []string // what the configuration of a repository names, and was not there
-	blind bool     // something could not be looked through
+	late  []string // files that a repository's configuration names and that did not exist
+	blind bool     // some directory could not be searched
 }
 
 // newGitSeen remembers the repositories that a search has found.
@@ -307,8 +310,9 @@ func newGitSeen(c *Compilation, f *finder, windows []window) *gitSeen {
 	return s
 }
 
-// Appeared lists the repositories that exist now and did not exist before, or that were replaced. The task has ended,
-// so nothing changes any more.
+// Appeared lists the repositories that did not exist when the sandbox started, or that were replaced since. complete
+// is false if a directory could not be searched. The caller calls it after the task has ended, so nothing changes any
+// more.
 func (s *gitSeen) Appeared() (found []string, complete bool) {
 	for _, dir := range s.dirs {
 		s.look(dir)
@@ -321,6 +325,7 @@ func (s *gitSeen) Appeared() (found []string, complete bool) {
 	return s.found, !s.blind
 }
 
+// look searches a directory and everything below it for repositories.
 func (s *gitSeen) look(dir string) {
 	entries, err := s.files.ReadDir(dir)
 	s.names += len(entries)
@@ -343,7 +348,7 @@ func (s *gitSeen) look(dir string) {
 	}
 }
 
-// compare notes a repository that was not there, or that has taken the place of another one.
+// compare records a repository if it did not exist before, or if another one had its place.
 func (s *gitSeen) compare(path string) {
 	now := fileOf(s.files.Lstat(path))
 	if was, ok := s.seen[path]; !ok || was != now {
@@ -355,8 +360,8 @@ func (s *gitSeen) compare(path string) {
 // Files with secrets that git's configuration names: git-credential-store(1), http.cookieFile and http.sslKey in
 // git-config(1), ssh(1).
 
-// fileOptions match options whose value is a file with a secret. They are compiled when a configuration first has such an
-// option.
+// fileOptions matches options whose value is a file with a secret. It is compiled when a configuration first has a
+// command to search.
 var fileOptions struct {
 	made sync.Once
 	re   *regexp.Regexp
@@ -373,7 +378,7 @@ func secretOptions(command string) (files []string) {
 	return files
 }
 
-// secretKeys are variables whose value is a file with a secret.
+// secretKeys are variables whose value is the path of a file with a secret.
 var secretKeys = [...]string{"http.cookiefile", "http.sslkey", "http.proxysslkey", "user.signingkey"}
 
 // secretFiles hides the files with secrets that a configuration names, wherever the sandbox shows them.

@@ -1,10 +1,10 @@
 package compile
 
-// This file plans hide rules. It mounts an empty file or directory, which nobody may open, over each hidden one, so
-// that reading and writing fail and nothing disappears without notice.
+// This file plans hide rules. It mounts an empty file or directory, which nobody may open, over each hidden file or
+// directory. So reading and writing fail, and nothing disappears without notice.
 //
-// A rule means a file or directory, not a name. The rule is resolved in two trees: inside, where it names a path of the
-// sandbox; and on the host, where it leads to a file or directory, over links as the kernel follows them. This file or
+// A rule means a file or directory, not a name. The rule is resolved in two trees. Inside, it names a path of the
+// sandbox. On the host, it leads to a file or directory, through links as the kernel follows them. This file or
 // directory is covered at every path at which the sandbox shows it: see places.go.
 
 import (
@@ -20,25 +20,25 @@ import (
 	"cordon/sandbox/report"
 )
 
-// MaxHidden bounds what one profile's globs may match; each match is a mount.
+// MaxHidden bounds the matches of one profile's patterns, because each match is a mount.
 const MaxHidden = 10_000
 
 // hider applies the hide rules to a picture that has all its mounts.
 type hider struct {
 	c       *Compilation
 	windows []window
-	writes  bool                // the task may write to one of them
+	writes  bool                // the task may write to one of the windows
 	several map[fileID]*several // hidden files with more than one name
-	from    plan.From           // the rule
+	from    plan.From           // from and rule belong to the current rule
 	rule    policy.Pos
-	last    string                 // the thing that the rule led to last
-	left    func(path string) bool // a task may have left a link on the way to it; nil before somebody asks
+	last    string                 // the thing that the rule has led to last
+	left    func(path string) bool // reports whether a task may have left a link on the way to a path; nil until leftByTask needs it
 	visited map[string]bool        // hidden directories of the host whose links were followed
-	alone   bool                   // links in what is hidden are not followed
+	alone   bool                   // do not follow links in what is hidden
 
-	inspected int  // names in the directories that the rule hides
+	inspected int  // number of names that were looked at in the directories that the rule hides
 	matched   bool // the rule led to something
-	waits     bool // what appears under its name is covered
+	waits     bool // a file that appears under the rule's name will be covered
 	awaited   map[string]bool
 }
 
@@ -71,6 +71,7 @@ func (c *Compilation) Hide() error {
 	return c.granted()
 }
 
+// hider returns a hider for the picture as it is now.
 func (c *Compilation) hider() *hider {
 	h := &hider{c: c, windows: c.windows()}
 	for _, w := range h.windows {
@@ -83,6 +84,7 @@ func hideError(i int, rule *policy.Hide, err error) error {
 	return &fail.Error{Op: "hide[" + strconv.Itoa(i) + "] " + rule.Pattern, Err: err, From: rule.Pos.Short()}
 }
 
+// begin starts the rule with the given index in the profile.
 func (h *hider) begin(i int, rule *policy.Hide) {
 	h.from, h.rule, h.matched, h.last = at("hide", i, rule.Pos), rule.Pos, false, ""
 	h.inspected, h.waits = 0, false
@@ -125,7 +127,7 @@ func (h *hider) anchored(pattern string) error {
 	return nil
 }
 
-// glob hides what a pattern that begins at the root matches, inside and on the host.
+// glob hides what a pattern matches that begins at the root, inside and on the host.
 func (h *hider) glob(pattern string) error {
 	inside, err := h.expand(&h.c.Tree, pattern)
 	if err != nil {
@@ -152,8 +154,8 @@ func (h *hider) glob(pattern string) error {
 	return nil
 }
 
-// skipMagic skips a match of a pattern that is a link through /proc, and says so. Such a link contains nothing: it
-// leads to what each process has of its own.
+// skipMagic skips a match of a pattern if the match is a link through /proc, and reports that for a rule of the
+// command line. Such a link contains nothing: it leads to what each process has of its own.
 func (h *hider) skipMagic(match string, err error) error {
 	if !errors.Is(err, picture.ErrMagicLink) {
 		return err
@@ -195,7 +197,8 @@ func (h *hider) inside(path string, fixed bool) error {
 	return h.thing(host, fixed)
 }
 
-// walk follows a path of a tree, and lists the names on the way that may have to be held.
+// walk follows a path of a tree. If the task may write somewhere, walk also lists the names on the way that may have
+// to be held.
 func (h *hider) walk(t *picture.Tree, path string, fixed bool) (end string, passed []string, err error) {
 	w := picture.Walker{Tree: t}
 	if !fixed || !h.writes {
@@ -205,10 +208,11 @@ func (h *hider) walk(t *picture.Tree, path string, fixed bool) (end string, pass
 	return w.Through(path)
 }
 
-// onHost covers a thing of the host wherever the sandbox shows it, and keeps in their places the names that lead to it.
+// onHost covers a thing of the host wherever the sandbox shows it, and holds the names that lead to it in their
+// places.
 func (h *hider) onHost(path string, fixed bool) error {
 	if paths.Below(path, "/proc") {
-		return nil // inside it is another one
+		return nil // the sandbox has another /proc
 	}
 	end, passed, err := h.walk(h.c.hostTree(), path, fixed)
 	if fixed && fail.NotThere(err) {
@@ -229,7 +233,8 @@ func (h *hider) onHost(path string, fixed bool) error {
 	return h.thing(end, fixed)
 }
 
-// await notes a name of a rule that leads to nothing yet: what appears there during the run is covered then.
+// await records a name of a rule that leads to nothing yet. If a file appears there during the run, the launcher
+// covers it.
 func (h *hider) await(inside string) {
 	inside, err := h.c.Tree.Resolve(inside)
 	if err != nil || h.awaited[inside] {
@@ -243,7 +248,7 @@ func (h *hider) await(inside string) {
 	h.c.Tree.Await(inside, h.rule)
 }
 
-// awaitOnHost is await for a name of the host, wherever the sandbox shows the directory that it would be in.
+// awaitOnHost is await for a name of the host, wherever the sandbox shows the directory that would contain it.
 func (h *hider) awaitOnHost(host string) {
 	host, err := h.c.hostTree().Resolve(host)
 	if err != nil {
@@ -259,7 +264,8 @@ func (h *hider) awaitOnHost(host string) {
 	}
 }
 
-// awaitGlob notes a directory in which a pattern hides what appears, wherever the sandbox shows it.
+// awaitGlob records a directory in which a pattern hides files that appear, wherever the sandbox shows that
+// directory.
 func (h *hider) awaitGlob(t *picture.Tree, dir, pattern string) {
 	if t == &h.c.Tree {
 		h.waits = t.AwaitGlob(dir, pattern, h.rule) || h.waits
@@ -274,7 +280,7 @@ func (h *hider) awaitGlob(t *picture.Tree, dir, pattern string) {
 	}
 }
 
-// thing covers a thing of the host, whose path contains no link.
+// thing covers a thing of the host, whose path contains no link, at each place where the sandbox shows it.
 func (h *hider) thing(host string, fixed bool) error {
 	if host == h.last {
 		return nil
@@ -300,8 +306,9 @@ func (h *hider) thing(host string, fixed bool) error {
 	return nil
 }
 
-// unsearchable turns the end of a walk into the path to cover: none if nothing exists there, and the directory above a
-// name that could not be looked up. Any other error stays.
+// unsearchable turns the end of a walk into the path to cover. The path is "" if nothing exists there. If a name
+// could not be looked up, it is the directory above that name, so that everything in it is hidden. Any other error
+// stays.
 func (h *hider) unsearchable(end *string, err error) error {
 	switch {
 	case err == nil:
@@ -336,7 +343,7 @@ func (h *hider) hold(inside string) {
 	}
 }
 
-// holdOnHost is hold for a name of the host, wherever the task may write to the directory that it is in.
+// holdOnHost is hold for a name of the host, wherever the task may write to the directory that contains it.
 func (h *hider) holdOnHost(host string) {
 	for _, w := range h.windows {
 		if !w.write || !paths.Below(host, w.source) {
@@ -348,7 +355,7 @@ func (h *hider) holdOnHost(host string) {
 	}
 }
 
-// holdAll calls hold for everything on the way to a match, wherever it is shown.
+// holdAll calls hold for everything on the way to a match, wherever the sandbox shows it.
 func (h *hider) holdAll(inside []string) {
 	if !h.writes {
 		return
@@ -362,7 +369,7 @@ func (h *hider) holdAll(inside []string) {
 	}
 }
 
-// noHome reports that rules below the home mean nothing.
+// noHome reports, once, that rules below the home mean nothing because there is no home.
 func (c *Compilation) noHome() {
 	for i := range c.Missing {
 		if c.Missing[i].Layer == policy.LayerHide {

@@ -19,8 +19,8 @@ import (
 // isGlob reports whether a text is a pattern, and not just a path.
 func isGlob(s string) bool { return strings.ContainsAny(s, `*?[\`) }
 
-// maxPath is the longest path that is walked. The kernel takes 4095 bytes; what lies deeper can be reached only step by
-// step, and is hidden whole.
+// maxPath is the longest path that is walked. The kernel accepts 4095 bytes. What lies deeper can be reached only
+// step by step, so its directory is hidden whole.
 const maxPath = 3800
 
 // expand lists the paths of a tree that a pattern matches. If a directory cannot be listed, the list contains the
@@ -46,13 +46,14 @@ func isDigits(name string) bool { return name != "" && strings.Trim(name, "01234
 // expanded is a path that a pattern matches.
 type expanded struct {
 	path  string
-	links []string // on the way to it: the links, and the directories that they lead through
+	links []string // the links on the way to path, and the directories that they lead through
 }
 
+// expander finds the paths of a tree that a pattern matches.
 type expander struct {
 	tree  *picture.Tree
 	extra picture.Extras
-	links []string // on the way to where the expander is
+	links []string // the same for the directory where the expander is
 	found []expanded
 
 	listed    []string // directories in which the last name was looked for
@@ -63,6 +64,8 @@ func (e *expander) add(path string) {
 	e.found = append(e.found, expanded{path, slices.Clone(e.links)})
 }
 
+// below matches the names of a pattern in a directory and below it. A directory that cannot be listed counts as a
+// match, so that it is hidden whole.
 func (e *expander) below(dir string, names []string) error {
 	if len(e.found) > MaxHidden {
 		return errors.New("more than " + strconv.Itoa(MaxHidden) + " matches")
@@ -101,7 +104,7 @@ func (e *expander) below(dir string, names []string) error {
 	return nil
 }
 
-// next goes on below a name, whose links are followed if more names come.
+// next goes on below a path. If more names of the pattern follow, it follows the links of the path.
 func (e *expander) next(at string, names []string) error {
 	if len(names) == 0 {
 		return e.below(at, nil)
@@ -124,11 +127,12 @@ func (e *expander) next(at string, names []string) error {
 	case err == nil, errors.Is(err, picture.ErrMagicLink):
 		return nil
 	}
-	e.add(at) // which leads to the directory that cannot be searched, or to the error
+	e.add(at) // at leads to the directory that cannot be searched, or to the error
 	return nil
 }
 
-// missing notes a directory that is not there, in which only the last name would have to be matched.
+// missing records a directory that does not exist, if only the last name of the pattern would be matched in it. If
+// the directory appears, files in it that match are covered.
 func (e *expander) missing(dir string, names []string) {
 	last := len(names) - 1
 	if isGlob(names[last]) && !slices.ContainsFunc(names[:last], isGlob) {
@@ -158,13 +162,13 @@ func newAnywhere(i int, pattern string, rule *policy.Hide) anywhere {
 	return anywhere{i: i, rule: rule, names: strings.Split(strings.Trim(paths.Clean("/"+pattern), "/"), "/")}
 }
 
-// A match is a path inside that a rule has found.
+// A match is a path inside that a rule for any depth has found.
 type match struct {
 	rule *anywhere
 	path string
 	link bool
-	from string   // the link that led out of the walk, if that is not path; else ""
-	way  []string // what has matched the names before the last one, and the links that lead on
+	from string   // the link that led out of the walk, if path is not that link; otherwise ""
+	way  []string // the paths that matched the names before the last one, and the links that lead on
 }
 
 // anywhere covers what the rules for names at any depth have found.
@@ -208,11 +212,12 @@ func (c *Compilation) search() *finder {
 	return f
 }
 
-// match covers the match of a rule. It holds a link in its place and covers the link's target. It also holds the
-// directories that matched the names before the last one, because the next run would not find them under another name.
+// match covers a match of a rule. It holds a link in its place and covers the link's target. It also holds the
+// directories that matched the names before the last one, because the next run would not find them under another
+// name.
 func (h *hider) match(m *match) error {
 	if !h.follows(m) {
-		h.matched = true // and is reported
+		h.matched = true // follows has reported it
 		return nil
 	}
 	h.holdAll(m.way)
@@ -223,7 +228,7 @@ func (h *hider) match(m *match) error {
 	return h.onHost(host, m.link)
 }
 
-// finder looks for the names of rules in the picture.
+// finder looks for the names of rules, and for repositories, in the picture.
 type finder struct {
 	tree  *picture.Tree
 	extra picture.Extras
@@ -231,21 +236,22 @@ type finder struct {
 	found []match
 
 	git     bool     // look for repositories as well
-	inside  int      // how many directories named .git contain the one that is walked
-	gits    []string // everything that is named .git, but for what lies in one
-	configs []string // what may be a configuration of git
+	inside  int      // number of directories named .git that contain the current directory
+	gits    []string // everything that is named .git or is a bare repository, except what lies in a .git
+	configs []string // files that may be configurations of git
 	closed  []string // directories that cannot be listed, or lie too deep
-	names   int      // how many have been looked at
+	names   int      // number of names that have been looked at
 }
 
-// maxNames bounds a walk that must be complete.
+// maxNames bounds a walk that must be complete. If the search for repositories needs more, the sandbox does not
+// start.
 const maxNames = 2_000_000
 
-// matching is a rule of which the first names have matched.
+// matching is a rule whose first names have matched; names holds the rest.
 type matching struct {
 	rule  *anywhere
 	names []string
-	way   []string // what has matched
+	way   []string // the paths that have matched
 }
 
 // eachMatches reports whether each name matches the pattern at its place.
@@ -258,7 +264,8 @@ func eachMatches(patterns, names []string) bool {
 	return true
 }
 
-// dir searches a directory and everything below it.
+// dir searches a directory and everything below it. If it cannot list the directory, it hides the directory whole for
+// the first rule, because a match could lie in it.
 func (f *finder) dir(dir string, carried []matching) {
 	p := f.tree.At(dir)
 	if paths.Below(p.Source, "/proc") || paths.Below(p.Source, "/sys") || p.What == ownDev {
@@ -288,6 +295,7 @@ func (f *finder) dir(dir string, carried []matching) {
 	}
 }
 
+// entry matches one name in a directory. It goes on below the name unless the name matched a rule as a whole.
 func (f *finder) entry(dir string, e *picture.Listed, carried []matching) {
 	next := paths.Join(dir, e.Name)
 	var deeper []matching
@@ -325,7 +333,7 @@ func (f *finder) entry(dir string, e *picture.Listed, carried []matching) {
 	}
 }
 
-// ofGit stores repositories and possible configurations, including those of submodules and old copies.
+// ofGit records repositories and possible configurations, including those of submodules and old copies.
 func (f *finder) ofGit(path string, e *picture.Listed) {
 	switch {
 	case !f.git:

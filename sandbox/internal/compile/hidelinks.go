@@ -1,7 +1,7 @@
 package compile
 
-// Links to what is hidden. In a hidden directory, as stow and the like make them, the secret is what they lead to. A link
-// that a pattern finds may be a task's.
+// This file decides which links a hide rule follows. In a hidden directory, as stow and similar tools make it, the
+// secrets are the targets of the links. But if a pattern finds a link, a task may have made that link.
 
 import (
 	"errors"
@@ -19,10 +19,11 @@ import (
 	"cordon/sandbox/report"
 )
 
-// maxNamesInside bounds how many names of the directories that one rule hides are looked at for links.
+// maxNamesInside bounds how many names are looked at for links in the directories that one rule hides.
 const maxNamesInside = 10_000
 
-// linksIn covers what the links in a hidden directory of the host lead to, and the links in that, wherever they lead.
+// linksIn covers the targets of the links in a hidden directory of the host. onHost does the same for each target in
+// turn.
 func (h *hider) linksIn(root string) {
 	info, err := h.c.Tree.Lstat(root)
 	if err != nil || !info.IsDir() || h.visited[root] {
@@ -55,7 +56,8 @@ func (h *hider) linksIn(root string) {
 	}
 }
 
-// linkIn covers what one link leads to. What belongs to the system is no secret, if everybody may read it.
+// linkIn covers the target of one link. It skips a target that belongs to the system and that everybody may read,
+// because that is no secret.
 func (h *hider) linkIn(root, link string) {
 	end, err := h.c.hostTree().Resolve(link)
 	if err != nil || paths.Below(end, root) || h.c.isLifted(end) {
@@ -64,6 +66,8 @@ func (h *hider) linkIn(root, link string) {
 	if h.c.everybodys(end) {
 		return
 	}
+	// A link can lead to a directory that contains the hidden one, or something bound. To hide that would hide far
+	// more than the rule means.
 	holds := func(b picture.Bound) bool { return paths.Below(b.Source, end) }
 	if paths.Below(root, end) || slices.ContainsFunc(h.c.bound(), holds) {
 		h.notFollowed(link, "leads to "+end+", which is too much to hide: that")
@@ -81,8 +85,9 @@ func (c *Compilation) everybodys(host string) bool {
 		slices.ContainsFunc(picture.QuietDirs[:], func(dir string) bool { return paths.Below(host, dir) })
 }
 
-// follows decides whether what a pattern has found is covered, if a link leads to it. A task can leave such a link for the
-// next run, so that it must not decide what that run cannot see. What is not covered for that reason is reported.
+// follows decides whether a match of a pattern is covered, if a link leads to it. A task can leave such a link for
+// the next run, and must not decide by it what that run cannot see. follows reports a match that is not covered for
+// that reason.
 func (h *hider) follows(m *match) bool {
 	if !m.link {
 		return true
@@ -109,7 +114,7 @@ func (h *hider) follows(m *match) bool {
 	case inside != "" && inside == h.c.boundAt(end):
 		return true
 	case host == "":
-		return false // a file system of the launcher's, on which nothing is secret
+		return false // a file system of the launcher, on which nothing is secret
 	case h.c.everybodys(host):
 		h.notFollowed(from, "matches, and leads to "+end+", which everybody may read: that")
 	case h.leftByTask(h.c.Tree.HostPath(from), host), h.leftByTask(h.c.Tree.HostPath(m.path), host):
@@ -119,7 +124,7 @@ func (h *hider) follows(m *match) bool {
 	return false
 }
 
-// boundAt returns where the innermost bind that holds a path is mounted; "" for none.
+// boundAt returns where the innermost bind that contains a path is mounted, or "" if no bind contains it.
 func (c *Compilation) boundAt(path string) (target string) {
 	for _, b := range c.bound() {
 		if paths.Below(path, b.Target) && len(b.Target) > len(target) {
@@ -129,11 +134,11 @@ func (c *Compilation) boundAt(path string) (target string) {
 	return target
 }
 
-// linksOfSystem hold links that every system has, and of which no record need be asked.
+// linksOfSystem are directories whose links every system has. For them the records need not be asked.
 var linksOfSystem = [...]string{"/var/run", "/var/spool", "/var/mail", "/etc", "/usr"}
 
-// leftByTask reports whether a task may have left one of the links on the way from a path of the host to its end, and lists
-// the end as not hidden then.
+// leftByTask reports whether a task may have left one of the links on the way from a path of the host to its end. If
+// so, it lists the end as not hidden.
 func (h *hider) leftByTask(path, end string) bool {
 	if path == "" || path == end || slices.ContainsFunc(linksOfSystem[:], func(dir string) bool { return paths.Below(path, dir) }) {
 		return false
@@ -156,7 +161,7 @@ func (h *hider) leftByTask(path, end string) bool {
 // maxNotFollowed bounds how many links are listed as not followed; a task can leave any number of them.
 const maxNotFollowed = 20
 
-// notFollowed lists what is not hidden although a link leads to it, once for each link.
+// notFollowed lists a thing that is not hidden although a link leads to it, once for each link.
 func (h *hider) notFollowed(link, why string) {
 	if h.c.spared[link] {
 		return
@@ -178,14 +183,14 @@ func (c *Compilation) listUnfollowed() {
 	}
 }
 
-// isLifted reports whether a rule that was taken away shows a thing of the host, or one below it.
+// isLifted reports whether the profile shows a thing of the host, or one below it, although a rule hides it.
 func (c *Compilation) isLifted(host string) bool {
 	return slices.ContainsFunc(c.lifted, func(l lifted) bool { return paths.Below(l.host, host) })
 }
 
-// The state directory is out of the task's reach under every profile: it decides which processes other commands signal,
-// and its sockets are the launchers'. Covering it is not all: a task that runs as the user could make one where there is
-// none yet, or move away the directory that it is in and put its own in the place.
+// The state directory is out of the task's reach under every profile. It decides which processes other commands
+// signal, and its sockets belong to the launchers. A cover alone is not enough: a task that runs as the user could
+// make a state directory if none exists yet, or could move away the directory above it and put its own in that place.
 
 // hideState covers the state directories wherever the sandbox would show them.
 func (c *Compilation) hideState() error {
@@ -205,11 +210,12 @@ func (c *Compilation) hideStateDir(dir string) error {
 		return &fail.Error{Op: "hide the state directory " + dir, Err: err, Hint: hint}
 	}
 	h := c.hider()
-	h.from, h.alone = own("state directory"), true // a launcher makes all that is in it
+	h.from, h.alone = own("state directory"), true // launchers make everything in it, so no link in it leads to a secret
 	if err := h.path(dir); err != nil {
 		return fail(err, "")
 	}
-	// The directory it is in may be written to: what is covered cannot be moved or removed (EBUSY). Those above may not.
+	// The task may write to the directory that contains the state directory: a covered directory cannot be moved or
+	// removed (EBUSY). It may not write to the directories above that.
 	for parent, _ := paths.Split(dir); parent != "/"; parent, _ = paths.Split(parent) {
 		above, _ := paths.Split(parent)
 		if c.writable(above) && !c.mountPoint(parent, above) {
@@ -230,7 +236,7 @@ func (c *Compilation) writable(host string) bool {
 	return false
 }
 
-// mountPoint reports whether something is mounted on a directory, which then cannot be moved.
+// mountPoint reports whether something is mounted on a directory. If so, the directory cannot be moved.
 func (c *Compilation) mountPoint(dir, above string) bool {
 	its, err := c.Host.Files.Lstat(dir)
 	if err != nil {
@@ -245,8 +251,8 @@ func (c *Compilation) mountPoint(dir, above string) bool {
 	return ok && okAbove && a.Dev != b.Dev
 }
 
-// views are the paths at which the sandbox shows a directory of the host: the part that holds it, and every bind of it or
-// of what it is in.
+// views lists the paths at which the sandbox shows a directory of the host: one for each part that shows it or a
+// directory above it.
 func (c *Compilation) views(host string) (list []string) {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]

@@ -1,7 +1,8 @@
 package compile
 
-// The names that a rule for any depth compares: the whole path of a thing, by each name that the host has for it, and
-// not only what lies below a bind. Who works in ~/.aws still hides **/.aws/credentials.
+// This file decides which names a rule for any depth compares. It compares the whole path of a thing, by each name
+// that the host has for it, and not only what lies below a bind. So a sandbox whose working directory is ~/.aws still
+// hides **/.aws/credentials.
 
 import (
 	"cmp"
@@ -20,7 +21,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// namesOf lists the paths that lead to what is bound: inside, and on the host by each mount that shows it.
+// namesOf lists the paths that lead to what is bound: the path inside, the path on the host by each mount that shows
+// it, and the name of the working directory as the caller typed it.
 func (c *Compilation) namesOf(b picture.Bound) []string {
 	names := []string{b.Target}
 	if more, err := c.hostNames(b.Source); err == nil {
@@ -40,7 +42,7 @@ func (c *Compilation) namesOf(b picture.Bound) []string {
 	return slices.Compact(names)
 }
 
-// bind walks what is bound, and has the names given.
+// bind walks what is bound. names are the paths by which the bind is known.
 func (f *finder) bind(b picture.Bound, names []string) {
 	var carried []matching
 	for i := range f.rules {
@@ -58,7 +60,7 @@ func (f *finder) bind(b picture.Bound, names []string) {
 	}
 	if !b.Nested {
 		f.dir(b.Target, carried)
-	} else if carried != nil { // the outer bind's walk knows other names
+	} else if carried != nil { // the outer bind's walk has found the repositories, but knows other names
 		git := f.git
 		f.git = false
 		f.dir(b.Target, carried)
@@ -66,8 +68,8 @@ func (f *finder) bind(b picture.Bound, names []string) {
 	}
 }
 
-// begins compares a path with the names of a rule. The rule may match the path, or a directory above it, as a whole;
-// otherwise begun lists with how many of its names the path ends.
+// begins compares a path with the names of a rule. whole is true if the rule matches the path, or a directory above
+// it. Otherwise begun lists the numbers of first names of the rule with which the path ends.
 func begins(path string, names []string) (whole bool, begun []int) {
 	if path == "/" {
 		return false, nil
@@ -86,7 +88,7 @@ func begins(path string, names []string) (whole bool, begun []int) {
 	return false, begun
 }
 
-// mounts looks at what the host has mounted below a bind, and shows elsewhere by another name.
+// mounts walks what the host has mounted below a bind, if the host also shows it by another name.
 func (f *finder) mounts(c *Compilation) {
 	t, err := c.mountsOfHost()
 	if err != nil || len(f.rules) == 0 {
@@ -152,7 +154,8 @@ func (c *Compilation) bound() []picture.Bound {
 	return list
 }
 
-// markNested marks each bind whose target lies in another bind. Of two with the same target the later one lies in the other.
+// markNested marks each bind whose target lies in another bind. If two binds have the same target, the later bind
+// counts as nested.
 func markNested(list []picture.Bound) {
 	for i := range list {
 		for j := range list {
@@ -163,8 +166,8 @@ func markNested(list []picture.Bound) {
 	}
 }
 
-// What a profile shows of what a rule hides: hide: [{remove: ~/.ssh/known_hosts}]. The directory is covered by one of
-// the launcher's in which only the way to that path exists, and the path is bound there, read-only.
+// A profile can show a part of what a rule hides: hide: [{remove: ~/.ssh/known_hosts}]. The launcher then covers the
+// directory by one of its own that contains only the way to that path, and binds the path there, read-only.
 
 // lifted is a thing of the host that is shown although a rule hides a directory above it.
 type lifted struct {
@@ -173,13 +176,13 @@ type lifted struct {
 	rule policy.Pos
 }
 
-// findLifted resolves what the profile shows, and says that it does.
+// findLifted resolves the paths that the profile shows, and notes that it shows them.
 func (c *Compilation) findLifted() {
 	for i := range c.Profile.Lifted {
 		l := &c.Profile.Lifted[i]
 		c.note("hide: " + l.Pattern + " is shown, by " + l.Pos.Short())
 		if isGlob(l.Pattern) {
-			continue // a rule that is gone
+			continue // the whole rule was removed
 		}
 		for _, path := range c.meanings(l.Pattern) {
 			w := picture.Walker{Tree: c.hostTree()}
@@ -190,7 +193,7 @@ func (c *Compilation) findLifted() {
 	}
 }
 
-// liftedBelow lists what is shown below a directory that is about to be covered.
+// liftedBelow lists what the profile shows below a directory that is about to be covered.
 func (c *Compilation) liftedBelow(p *picture.Part) (list []lifted) {
 	above := hostName(p)
 	for _, l := range c.lifted {
@@ -204,19 +207,19 @@ func (c *Compilation) liftedBelow(p *picture.Part) (list []lifted) {
 	return list
 }
 
-// showsPart reports whether what the sandbox shows of a hidden directory is only what a profile shows of it: host is the
-// directory, source is what is bound at the place. A rule about something further below still holds there.
+// showsPart reports whether the sandbox shows only what a profile lifts from a hidden directory. host is the hidden
+// directory, and source is what is bound at the place. A rule about something further below still holds there.
 func (c *Compilation) showsPart(source, host string) bool {
 	return source != "" && slices.ContainsFunc(c.lifted, func(l lifted) bool {
 		return l.host != host && paths.Below(l.host, host) && paths.Below(source, l.host)
 	})
 }
 
-// hostName is the host's name of what a cover hides. A directory that the sandbox has made on the way to a bind has the
-// name of the host's.
+// hostName returns the host's name of what a cover hides. A directory that the sandbox has made on the way to a bind
+// has the same name inside as on the host.
 func hostName(p *picture.Part) string { return cmp.Or(p.Behind, p.Target) }
 
-// coverAround covers a directory by one in which the ways to some paths exist.
+// coverAround covers a directory by one that contains only the ways to the shown paths.
 func (c *Compilation) coverAround(from plan.From, p *picture.Part, shown []lifted) {
 	name := "shown" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
@@ -247,23 +250,24 @@ func (c *Compilation) showLifted(l lifted, target string) {
 		Rule: l.rule})
 }
 
-// Other names of hidden files: link(2). A mount covers a name; the inode stays readable under its others.
+// Other names of hidden files: link(2). A mount covers one name, so the inode stays readable under its other names.
 
-// MaxLookedAt bounds how many files are looked at for the other names of hidden files.
+// MaxLookedAt bounds how many files are looked at to find the other names of hidden files.
 const MaxLookedAt = 300_000
 
 type fileID struct{ dev, ino uint64 }
 
 // several is a hidden file with more than one name.
 type several struct {
-	path  string // one of them
+	path  string // one of its names
 	names uint64
-	found map[string]bool // the host's paths that have been found
+	found map[string]bool // the names that have been found, as paths of the host
 	from  plan.From
 	rule  policy.Pos
 }
 
-// identify returns a file's identity and how many names it has; 0 for a directory, and for what is not known.
+// identify returns a file's identity and its number of names. The number is 0 for a directory, and if it is not
+// known.
 func (c *Compilation) identify(hostPath string) (id fileID, names uint64) {
 	info, err := c.Tree.Lstat(hostPath)
 	if err != nil || info.IsDir() {
@@ -291,8 +295,8 @@ func (h *hider) countNames(host string) {
 	h.several[id].found[host] = true
 }
 
-// hardLinks covers the other names of hidden files in what is bound or writable. What is left is reported as missing,
-// if the sandbox shows more of the host than that.
+// hardLinks covers the other names of hidden files in what is bound. If the sandbox shows more of the host than that,
+// hardLinks reports the names that it did not find as missing.
 func (h *hider) hardLinks() error {
 	if h.several == nil {
 		return nil
@@ -354,6 +358,7 @@ func (w *linkFinder) dir(dir string) {
 	}
 }
 
+// file records a path if it is another name of a hidden file.
 func (w *linkFinder) file(path string) {
 	host := w.h.c.Tree.HostPath(path)
 	if host == "" {

@@ -1,6 +1,7 @@
 package compile
 
-// Advice after a run that failed, from evidence only: what the kernel counted, and what the command named.
+// This file gives advice after a run that failed, from evidence only: what the kernel counted, and what the command
+// named.
 
 import (
 	"cmp"
@@ -48,7 +49,7 @@ func (c *Compilation) ExecHint() string {
 	return text
 }
 
-// KillHints returns hints for a program that SIGSYS has ended. The kernel tells nobody which call the filter killed.
+// KillHints returns hints for a program that SIGSYS has ended. The kernel does not say which call the filter killed.
 // But a call of an architecture that the profile does not list is always killed, and often nothing else is.
 func (c *Compilation) KillHints() []report.Hint {
 	kills := func(a filter.Action) bool {
@@ -70,7 +71,7 @@ func (c *Compilation) KillHints() []report.Hint {
 		Rule: c.Profile.Source("syscalls.default"), Flag: "--syscall-default 'errno(EPERM)' --on-denial report, which names the call"}, foreign}
 }
 
-// foreignArch is the architecture of a machine's 32-bit programs. What x32 needs, the hint says in words.
+// foreignArch returns the architecture of a machine's 32-bit programs. The hint names x32 in words.
 func foreignArch(native filter.Arch) string {
 	switch native {
 	case filter.AMD64:
@@ -94,8 +95,8 @@ func (c *Compilation) HintFor(args []string, i int) (report.Hint, bool) {
 	return c.HintPath(arg, writes(args, i), makes(args))
 }
 
-// HintPath is HintFor for a path that the program may have looked for: write says that it would have written a new file, and
-// maker that it makes every path that it is told.
+// HintPath is HintFor for a path that the program may have looked for. write says that the program would have written
+// a new file. maker says that the program makes every path that it is told.
 func (c *Compilation) HintPath(name string, write, maker bool) (report.Hint, bool) {
 	if name == "" || c.Profile.Root.Kind == policy.RootDir {
 		return report.Hint{}, false
@@ -124,7 +125,7 @@ func (c *Compilation) HintPath(name string, write, maker bool) (report.Hint, boo
 	dir, _ := paths.Split(path)
 	switch {
 	case !inside && err == nil && maker:
-		return report.Hint{}, false // a name of the host's in the way is not what it wants to see
+		return report.Hint{}, false // the program wanted to make the path, not to see the host's
 	case !inside && err == nil:
 		return report.Hint{Text: path + " is not visible in the sandbox", Rule: part.Rule, Flag: "--ro " + path}, true
 	case inside || err == nil || part.Write || !write:
@@ -145,8 +146,8 @@ func makes(args []string) bool {
 	return false
 }
 
-// writes reports whether an argument is likely to name a file to be written: it follows -o, or belongs to a program that
-// makes what it is told to.
+// writes reports whether an argument is likely to name a file to be written: it follows -o, or belongs to a program
+// that writes files that it is told.
 func writes(args []string, i int) bool {
 	switch args[i-1] {
 	case "-o", "--output":
@@ -160,9 +161,9 @@ func writes(args []string, i int) bool {
 	return false
 }
 
-// Advice where the working directory is a part of something whose top the sandbox does not show.
+// Advice if the sandbox does not show the top of the repository or module that contains the working directory.
 
-// tops are what tools look for in the directories above, by the word of a command that names the tool.
+// tops lists what tools look for in the directories above, and the words of a command that name such a tool.
 var tops = [...]struct {
 	what  string
 	names []string
@@ -172,8 +173,8 @@ var tops = [...]struct {
 	{"Go module", []string{"go.mod", "go.work"}, []string{"go", "gopls", "golangci-lint", "staticcheck"}},
 }
 
-// HintAbove returns a hint if the command names a tool that needs a repository or module that is not shown: the working
-// directory lies in one whose top directory is not shown, or is a working tree whose repository is not.
+// HintAbove returns a hint if the command names a tool that needs a repository or module that is not shown: the
+// sandbox does not show the top directory above the working directory, or the repository of its working tree.
 func (c *Compilation) HintAbove(args []string) (report.Hint, bool) {
 	p := c.Tree.At(c.Host.Cwd)
 	if p == nil || c.Tree.HostPath(c.Host.Cwd) != c.Host.Cwd {
@@ -201,7 +202,7 @@ func (c *Compilation) HintAbove(args []string) (report.Hint, bool) {
 	return report.Hint{}, false
 }
 
-// hintGitFile is for a working tree whose .git names a directory that is not shown.
+// hintGitFile returns the hint for a working tree whose .git names a directory that is not shown.
 func (c *Compilation) hintGitFile(top string, info fs.FileInfo, p *picture.Part) (report.Hint, bool) {
 	g := &gitGuard{c: c}
 	if info.Name() != ".git" || !info.Mode().IsRegular() {
@@ -244,9 +245,9 @@ func namesTool(arg string, tools []string) bool {
 		func(word string) bool { return slices.Contains(tools, word) })
 }
 
-// What the hide rules say of a path of the host, shown in the sandbox or not: a bind of such a path would be covered at once.
+// What the hide rules say about a path of the host, shown or not: a bind of a hidden path would be covered at once.
 
-// HiddenBy returns the hide rule that means a path of the host or a directory above it; nil if there is none.
+// HiddenBy returns the hide rule that matches a path of the host or a directory above it, or nil if there is none.
 func (c *Compilation) HiddenBy(host string) *policy.Hide {
 	w := picture.Walker{Tree: c.hostTree()}
 	names := []string{host}
@@ -307,8 +308,8 @@ func (c *Compilation) means(pattern, host string) bool {
 	return false
 }
 
-// LiftHint says how a hide rule is lifted for a path: by no flag, so that it is never done by accident. shown says that the
-// sandbox would show the path without the rule.
+// LiftHint says how to lift a hide rule for a path. No flag lifts one, so that nobody does it by accident. shown says
+// that the sandbox would show the path without the rule.
 func (c *Compilation) LiftHint(rule *policy.Hide, path string, shown bool) string {
 	what := rule.Pattern
 	for _, meaning := range c.meanings(rule.Pattern) {
@@ -327,7 +328,7 @@ func (c *Compilation) LiftHint(rule *policy.Hide, path string, shown bool) strin
 	return s + " and mounts: [{bind: " + yamlWord(what) + "}]"
 }
 
-// yamlWord quotes what YAML would not take for a text.
+// yamlWord quotes a text that YAML would not read as a string.
 func yamlWord(s string) string {
 	if strings.ContainsAny(s[:1], "*&~") && s != "~" && s[0] != '~' || strings.ContainsAny(s, ",{}[]#:") {
 		return `"` + s + `"`
@@ -335,8 +336,8 @@ func yamlWord(s string) string {
 	return s
 }
 
-// granted refuses a bind of the caller's that a hide rule covers as a whole: it would show nothing, in silence. Whoever
-// adds a rule to a bind of a profile's means to hide it.
+// granted refuses a bind of the caller's that a hide rule covers as a whole, because it would silently show nothing.
+// But if the caller adds a hide rule to a bind of the profile's, the caller means to hide it.
 func (c *Compilation) granted() error {
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
@@ -345,7 +346,7 @@ func (c *Compilation) granted() error {
 		}
 		target, err := c.bindTarget(m)
 		if err != nil {
-			continue // it is another's error
+			continue // another phase reports the error
 		}
 		inside, err := c.Tree.Resolve(target)
 		if err != nil {
@@ -368,21 +369,22 @@ func (c *Compilation) granted() error {
 	return nil
 }
 
-// meant reports whether a mount stands for something that the caller has named and wants to see. The working directory is
-// wherever the caller is.
+// meant reports whether a mount shows something that the caller has named and wants to see. The working directory
+// does not count, because it is wherever the caller is.
 func meant(m *policy.Mount) bool {
 	return !m.Optional && m.Unfit == "" && m.Source != "." && m.Pos != (policy.Pos{}) && !strings.HasPrefix(m.Pos.File, "embedded:")
 }
 
-// Ways on: what a host refuses, and what is done in its place.
+// What the sandbox does instead if the host refuses something.
 
-// way notes what the sandbox does on this host where the usual is refused, and is no weaker for it.
+// way records what the sandbox does on this host instead of the usual, without being weaker for it.
 func (c *Compilation) way(layer policy.Layer, why, how string) {
 	c.Ways = append(c.Ways, report.Way{Layer: layer, Why: why, How: how})
 }
 
-// staysReadable keeps the child readable for a launcher without CAP_SYS_PTRACE: the change of ids took that away, and nothing
-// could be read back. Nobody else can look: the child's id is its own, or the caller's, and execve settles the program's.
+// staysReadable keeps the child readable for a launcher without CAP_SYS_PTRACE. The change of ids made the child
+// undumpable, so this launcher could read nothing back. Nobody else can look, because the child has an id of its own
+// or the caller's, and execve settles whether the program is readable.
 func (c *Compilation) staysReadable(from plan.From) {
 	if !c.Blind() && (!c.IDs.Own || c.IDs.Idmapped) {
 		return
@@ -392,13 +394,13 @@ func (c *Compilation) staysReadable(from plan.From) {
 		"the child stays readable (PR_SET_DUMPABLE) to the owner of its user namespace until it executes the program")
 }
 
-// Blind reports whether the launcher is root and may not look into a process of another id.
+// Blind reports whether the launcher is root and may not look into a process with another id.
 func (c *Compilation) Blind() bool {
 	return c.Host.Privileged && c.Host.Permitted&(1<<unix.CAP_SYS_PTRACE) == 0
 }
 
-// hidesProcesses reports whether the launcher's /proc may hide processes from it: hidepid of proc(5). Then there is no pid 1 in
-// it either, unless that is the caller's own.
+// hidesProcesses reports whether the launcher's /proc may hide processes from it: hidepid of proc(5). Such a /proc
+// hides pid 1 too, unless pid 1 belongs to the caller.
 func (c *Compilation) hidesProcesses() bool {
 	files := c.launcherFiles()
 	if info, err := files.Lstat("/proc/1"); err == nil && (c.Host.UID == 0 || ownerOf(info) != c.Host.UID) {
@@ -416,8 +418,8 @@ func (c *Compilation) hidesProcesses() bool {
 	return false
 }
 
-// keepHostProc opens the host's /proc before a child enters a sandbox, if the launcher may not see there later what becomes of
-// the child: the child is concealed from those inside, and hidepid then hides it from its own launcher.
+// keepHostProc opens the host's /proc before a child enters a sandbox, if the launcher may not see the child there
+// later. The child is concealed from the processes inside, and hidepid then hides it from its own launcher.
 func (c *Compilation) keepHostProc(from plan.From) {
 	if !c.hidesProcesses() {
 		return
@@ -430,7 +432,7 @@ func (c *Compilation) keepHostProc(from plan.From) {
 // HandsStatus reports whether the launcher reads the status file that the task hands over.
 func (c *Compilation) HandsStatus() bool { return c.handsStatus }
 
-// handStatus makes the task hand over its own status file, which nobody has to look up then.
+// handStatus makes the task hand over its own status file, so that the launcher need not look it up.
 func (c *Compilation) handStatus() error {
 	if !c.handsStatus {
 		return nil

@@ -21,13 +21,13 @@ import (
 
 // identity is who the task is, inside and outside.
 type identity struct {
-	NewUser        bool // in another user namespace than the launcher: a new one, or one that is joined
+	NewUser        bool // in another user namespace than the launcher: a new or a joined one
 	InUID, InGID   int  // inside the user namespace
-	OutUID, OutGID int  // on the host; -1 is not known
-	LauncherMaps   bool
+	OutUID, OutGID int  // on the host; -1 if not known
+	LauncherMaps   bool // the launcher writes the id maps, not the child
 	Own            bool // root started the task, and it has an id of its own outside
-	Ranges         bool
-	Idmapped       bool // binds get an idmapped mount: on disk the caller's ids, inside the task's
+	Ranges         bool // the sandbox has the user's ranges of subordinate ids
+	Idmapped       bool // binds are idmapped: on disk the caller's ids, inside the task's
 }
 
 // Identity decides the ids and how they are mapped. An ordinary user's child maps its single id itself. Everything else
@@ -57,11 +57,12 @@ func (c *Compilation) Identity() error {
 	if id.LauncherMaps {
 		from := c.scalar("user")
 		c.do(from, plan.RecvByte(plan.F(FileSync)))
-		c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
+		c.timeOffsets() // before the ids change: after that /proc/self belongs to root
 		c.leaveGroups(from)
 		c.do(from, plan.SetGID(uint64(id.InGID)), plan.SetUID(uint64(id.InUID)))
 		c.staysReadable(from)
 	} else {
+		// The kernel refuses a gid_map of an ordinary user until setgroups(2) is denied: user_namespaces(7).
 		c.writeFile(own("user"), "self/setgroups", "deny")
 		c.writeFile(c.scalar("user.uid"), "self/uid_map", IDMap(id.InUID, id.OutUID, 1))
 		c.writeFile(c.scalar("user.gid"), "self/gid_map", IDMap(id.InGID, id.OutGID, 1))
@@ -70,7 +71,7 @@ func (c *Compilation) Identity() error {
 	return nil
 }
 
-// hostIdentity is for a task that stays in the caller's user namespace.
+// hostIdentity decides the ids of a task that stays in the caller's user namespace.
 func (c *Compilation) hostIdentity() error {
 	u := &c.Profile.User
 	id := &c.IDs
@@ -90,7 +91,7 @@ func (c *Compilation) hostIdentity() error {
 	return nil
 }
 
-// leaveRoot gives up root's ids in a sandbox without a user namespace; the mounts needed them.
+// leaveRoot gives up root's ids in a sandbox without a user namespace. The mounts needed these ids.
 func (c *Compilation) leaveRoot() bool {
 	id := &c.IDs
 	if c.Into != nil || id.NewUser || id.InUID == c.Host.UID && id.InGID == c.Host.GID {
@@ -106,10 +107,11 @@ func IDMap(inside, outside, count int) string {
 	return strconv.Itoa(inside) + " " + strconv.Itoa(outside) + " " + strconv.Itoa(count)
 }
 
-// Who the task is outside the sandbox: credentials(7), user_namespaces(7), fcntl(2) (open file description locks, Linux 3.15).
+// Who the task is outside the sandbox: credentials(7), user_namespaces(7), fcntl(2) (open file description locks,
+// Linux 3.15).
 //
-// A task that is uid 0 outside reads and writes what root owns, whatever it is inside. So a task that root starts gets an
-// id of its own outside, or is not started, unless the profile says user: {host: caller} in as many words.
+// A task with uid 0 outside reads and writes what root owns, whatever id it has inside. So if root starts a task, the
+// task gets an id of its own outside, or cordon refuses, unless the profile explicitly says user: {host: caller}.
 
 // The ids that tasks of root get outside. They lie above the subordinate ids of shadow's default (SUB_UID_MAX, 600100000)
 // and within systemd's for containers (524288 to 1879048191).
@@ -141,8 +143,8 @@ func (c *Compilation) ownHostID() error {
 	return nil
 }
 
-// rootOfContainer says that a task has the id that owns a container's files: the caller is root of a user namespace that
-// has other ids too (user_namespaces(7)), as in a rootless container.
+// rootOfContainer reports that the task has the id that owns a container's files. That is so if the caller is root of
+// a user namespace that has other ids too (user_namespaces(7)), as in a rootless container.
 func (c *Compilation) rootOfContainer() {
 	if c.Host.UID != 0 || c.Host.HostRoot || c.Profile.User.Host == policy.HostCaller {
 		return
@@ -168,13 +170,13 @@ func (c *Compilation) writesAsRoot(path string, info fs.FileInfo, from string) e
 
 const CallerHint = "if you want that, use user: {host: caller} or --host-user caller"
 
-// Set-user-ID and set-group-ID bits, and file capabilities (capabilities(7)): what a file with them gives to whoever runs
-// it. Inside they are ignored, because every mount is nosuid. On the host they count, once the file is in a tree of the
+// Set-user-ID and set-group-ID bits, and file capabilities (capabilities(7)), give rights to whoever runs the file.
+// Inside they are ignored, because every mount is nosuid. On the host they count, if the file is in a tree of the
 // host that the task may write. So a task may make such files only where nobody but the caller can reach them.
 
-// bitCapabilities are what a task needs to make such files, or to keep the bits of files that it writes to. Capabilities
-// that a task gives to a file count for the root of its user namespace only, so they matter if the host's root starts it.
-// A device node counts if the user namespace is the host's.
+// bitCapabilities lists the capabilities that a task needs to make such files, or to keep the bits of files that it
+// writes to. Capabilities that a task gives to a file count for the root of its user namespace only, so they matter
+// if the host's root starts the task. A device node matters if the user namespace is the host's.
 func (c *Compilation) bitCapabilities() []string {
 	names := []string{policy.SetIDCapability}
 	if c.Host.HostRoot {
@@ -186,8 +188,9 @@ func (c *Compilation) bitCapabilities() []string {
 	return names
 }
 
-// settleSetID takes these capabilities away unless every tree of the host that the task may write is private. The rules
-// about set-id bits follow from that: policy.Profile.Filter. It comes first, because all else reads the profile.
+// settleSetID takes these capabilities away unless every tree of the host that the task may write is private. The
+// rules about set-id bits follow from the capabilities: policy.Profile.Filter. settleSetID comes first, because every
+// later phase reads the profile that it changes.
 func (c *Compilation) settleSetID() error {
 	if c.Into != nil || c.AsItIs() || !slices.ContainsFunc(c.Profile.Capabilities.Keep, c.carriesBits) {
 		return nil
@@ -206,8 +209,8 @@ func (c *Compilation) settleSetID() error {
 	return nil
 }
 
-// privateEverywhere is Private for each path of the host that leads to a directory or to a part of it: other mounts may show
-// the same place of its file system where others can go.
+// privateEverywhere calls Private for each path of the host that leads to a directory or to a part of it, because
+// other mounts may show the same place of its file system where others can go.
 func (c *Compilation) privateEverywhere(dir string) error {
 	names, err := c.hostNames(dir)
 	if err != nil {
@@ -226,9 +229,9 @@ func (c *Compilation) privateEverywhere(dir string) error {
 	return c.privateInOverlays(names)
 }
 
-// privateInOverlays is Private for each overlay that has a directory, or a part of it, as a layer. The names of the layers
-// are those that the mount table has: in another root directory, or through links, they may mean other directories, and
-// what is not named from "/" may be any.
+// privateInOverlays calls Private for each overlay that has a directory, or a part of it, as a layer. The mount table
+// has the names of the layers as they were given: in another root directory, or through links, they may mean other
+// directories. A name that does not begin with "/" may mean any directory, so it counts as a match.
 func (c *Compilation) privateInOverlays(names []string) error {
 	for i := range c.table.List {
 		m := &c.table.List[i]
@@ -256,9 +259,10 @@ func (c *Compilation) StillPrivate() error {
 	return nil
 }
 
-// PrivateHint says why a task is not let go that may make files with set-id bits.
+// PrivateHint says why a task that may make files with set-id bits is not started.
 const PrivateHint = "set-id bits are allowed there, so the directory must stay below a directory that only you can enter"
 
+// carriesBits reports whether a capability is among bitCapabilities.
 func (c *Compilation) carriesBits(k policy.Capability) bool {
 	return slices.Contains(c.bitCapabilities(), k.Name)
 }
@@ -286,8 +290,8 @@ func (c *Compilation) writtenTrees() (dirs []string) {
 	return append(dirs, c.outputPaths()...)
 }
 
-// withholdBits makes the profile one without the capabilities. The calls that would set the bits then have a listener, so
-// that directories get them all the same: see modecall.go of internal/launch.
+// withholdBits replaces the profile by one without the capabilities. The calls that would set the bits then have a
+// listener, so that directories still get them: see modecall.go of internal/launch.
 func (c *Compilation) withholdBits(dir string, why error) {
 	p := *c.Profile
 	var gone []string
@@ -313,15 +317,16 @@ func (c *Compilation) withholdBits(dir string, why error) {
 // The secure bits, each with its lock.
 const (
 	secureNoRoot   = 1 << 0
-	secureLocks    = 1<<1 | 1<<3 | 1<<7 // of the other three
+	secureLocks    = 1<<1 | 1<<3 | 1<<7 // the locks of the other three
 	secureFixup    = 1 << 2             // no change of ids changes capabilities
 	secureKeepLock = 1 << 5             // PR_SET_KEEPCAPS cannot be called
 	secureNoRise   = 1 << 6             // no ambient capability can be raised any more
 )
 
-// secureBits are the task's, for good. Root inside that keeps capabilities is root as on a host: it has them by being uid 0, and
-// a program that becomes another user loses them. With secureFixup that program would keep them all, SETUID too, and be root
-// again whenever it likes. It may say before that which ones it wants to keep, as setpriv(1) does even without SETUID.
+// secureBits returns the task's bits, for good. If root inside keeps capabilities, it is as root on a host: it has
+// them because it is uid 0, and a program that becomes another user loses them. With secureFixup that program would
+// keep them all, SETUID too, and could become root again at any time. Such a program may ask beforehand to keep some
+// (PR_SET_KEEPCAPS), as setpriv(1) does even without SETUID.
 func (c *Compilation) secureBits() uint64 {
 	bits := uint64(secureLocks | secureNoRise)
 	if c.Keep == 0 || c.IDs.InUID != 0 {
@@ -396,14 +401,14 @@ func (c *Compilation) capabilities() error {
 	} else {
 		c.do(from, plan.PrctlStep(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL))
 	}
-	// The secure bits before the last capset, which takes CAP_SETPCAP away.
+	// The secure bits come before the last capset, because that takes CAP_SETPCAP away.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, c.secureBits()), plan.CapsetStep(c.Keep, c.Keep, c.Ambient))
 	return nil
 }
 
-// What the launcher has to find when it reads back.
+// What the launcher must find when it reads back.
 
-// AmidExec reports whether a status is of a task that still has the capabilities which execve is about to take.
+// AmidExec reports whether a status shows a task that still has the capabilities which execve is about to take.
 func (c *Compilation) AmidExec(status []byte) bool {
 	return c.Keep != c.HeldCaps() && proc.StatusField(status, "CapPrm") == proc.Hex16(c.Keep)
 }
@@ -417,7 +422,7 @@ func (c *Compilation) HeldCaps() uint64 {
 	return c.Ambient
 }
 
-// CheckIDs holds the ids of a task, as proc_pid_status(5) tells them, against those that the plan gives it.
+// CheckIDs compares a task's ids, as proc_pid_status(5) shows them, with those of the plan.
 func (c *Compilation) CheckIDs(status []byte) error {
 	groups := strings.Fields(proc.StatusField(status, "Groups"))
 	if c.rootForbidden() && slices.Contains(groups, "0") || c.IDs.Own && len(groups) > 0 {

@@ -1,7 +1,7 @@
 package compile
 
-// landlock(7): ABI 1 Linux 5.13, 2 5.19 (refer), 3 6.2 (truncate), 4 6.7 (TCP), 5 6.10 (ioctl on devices),
-// 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1 (named sockets).
+// This file plans Landlock: landlock(7). ABI 1 Linux 5.13, 2 5.19 (refer), 3 6.2 (truncate), 4 6.7 (TCP), 5 6.10
+// (ioctl on devices), 6 6.12 (scopes), 7 6.15 (log flags), 9 7.1 (named sockets).
 
 import (
 	"slices"
@@ -27,6 +27,7 @@ type landlock struct {
 	ruleset plan.Arg
 }
 
+// A landRule allows access to what lies below a path inside, or to a file.
 type landRule struct {
 	Path   string
 	Access uint64
@@ -34,7 +35,7 @@ type landRule struct {
 	from   plan.From
 }
 
-// The rights that go together. What an ABI does not know is taken away in one place, below.
+// The rights that go together. downgrade takes away those that an ABI does not know.
 const (
 	LandReadFile, LandReadDir  = uint64(ll.AccessFSReadFile), uint64(ll.AccessFSReadDir)
 	LandWriteFile, LandMakeReg = uint64(ll.AccessFSWriteFile), uint64(ll.AccessFSMakeReg)
@@ -45,13 +46,13 @@ const (
 	landWrite = landFile | uint64(ll.AccessFSRemoveDir|ll.AccessFSRemoveFile|ll.AccessFSMakeChar|ll.AccessFSMakeDir|ll.AccessFSMakeReg|
 		ll.AccessFSMakeSock|ll.AccessFSMakeFifo|ll.AccessFSMakeBlock|ll.AccessFSMakeSym|ll.AccessFSRefer)
 	landUnix   = uint64(ll.AccessFSResolveUnix)                                       // connect to a socket that another domain has made
-	landOfFile = landFile | landUnix | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule on a file may hold
+	landOfFile = landFile | landUnix | uint64(ll.AccessFSReadFile|ll.AccessFSExecute) // what a rule about a file may contain
 
 	ScopeAbstract = 1 // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET
 	ScopeSignal   = 2 // LANDLOCK_SCOPE_SIGNAL
 )
 
-// rightsSince are the rights that came after ABI 1.
+// rightsSince lists the rights that came after ABI 1.
 var rightsSince = [...]struct {
 	abi    int
 	rights uint64
@@ -60,9 +61,10 @@ var rightsSince = [...]struct {
 	{resolveUnixABI, landUnix},
 }
 
+// resolveUnixABI is the first ABI that decides about connections to named sockets.
 const resolveUnixABI = 9
 
-// downgrade takes away what an ABI does not know.
+// downgrade removes the rights that an ABI does not know.
 func downgrade(rights uint64, abi int) uint64 {
 	for _, r := range rightsSince {
 		if abi < r.abi {
@@ -87,7 +89,7 @@ func (c *Compilation) LandlockRules() error {
 		return err
 	}
 	c.Land.On = true
-	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI) // without landUnix see sockets
+	c.Land.Handled = downgrade(landRead|LandExec|landWrite|landUnix, c.Host.LandlockABI) // if landUnix is lost, see CoverSockets
 	if lost := (landRead | LandExec | landWrite) &^ c.Land.Handled; lost != 0 {
 		if err := c.lacking(policy.LayerLandlock, "landlock: ABI "+strconv.Itoa(c.Host.LandlockABI)+" does not know every right (5 does)",
 			"the mounts, which are read-only as the profile says", where, "Linux 6.10; or list landlock under missing"); err != nil {
@@ -95,8 +97,9 @@ func (c *Compilation) LandlockRules() error {
 		}
 	}
 	c.deriveRules()
-	// The kernel refuses a structure that is longer than it knows with E2BIG, unless the rest is zero: each ABI gets its own
-	// length, so that a plan for an old kernel names no field of a new one. The second field came with ABI 4, the third with 6.
+	// If a structure is longer than the kernel knows, and the rest is not zero, the kernel refuses it with E2BIG. So
+	// each ABI gets its own length, and a plan for an old kernel names no field of a new one. The second field came
+	// with ABI 4, the third with 6.
 	size := uint64(8)
 	if c.Host.LandlockABI >= 4 {
 		size = 16
@@ -106,8 +109,8 @@ func (c *Compilation) LandlockRules() error {
 	}
 	c.do(c.scalar("landlock"), plan.CreateRuleset(c.Land.Handled, 0, c.Land.Scoped, size).Into(plan.Ruleset))
 	c.Land.ruleset = plan.R(plan.Ruleset)
-	// The rules are added after the root is entered, by paths inside: a rule is about an inode, and an inode of the host that
-	// a mount covers is not the one that the task sees.
+	// The rules are added after the root is entered, by paths inside: a rule is about an inode, and if a mount covers
+	// an inode of the host, the task does not see that one.
 	for i := range c.Land.Rules {
 		c.allowBeneath(&c.Land.Rules[i])
 	}
@@ -137,7 +140,8 @@ func (c *Compilation) landlockScopes(where string) error {
 	return nil
 }
 
-// unscoped says what holds back signals and abstract sockets without Landlock, and what nothing does.
+// unscoped says, for a kernel without scopes, what restricts signals and abstract sockets instead, and which of the
+// two nothing restricts.
 func (c *Compilation) unscoped(why string) (all, instead string) {
 	wanted := func(name string) bool {
 		s := c.Profile.Landlock.Scope
@@ -163,11 +167,11 @@ func (c *Compilation) unscoped(why string) (all, instead string) {
 	return why, instead
 }
 
-// ownPID reports whether the task sees no process but the sandbox's.
+// ownPID reports whether the task sees no processes but the sandbox's.
 func (c *Compilation) ownPID() bool { return c.made&unix.CLONE_NEWPID != 0 }
 
 // deriveRules allows what the mounts show: reading and executing everywhere, writing on what is mounted writable. A
-// list of the profile takes the place of its derived one; what the mounts forbid stays forbidden.
+// list of the profile replaces the derived rules of its kind; what the mounts forbid stays forbidden.
 func (c *Compilation) deriveRules() {
 	l := &c.Profile.Landlock
 	derived := own("landlock")
@@ -180,8 +184,8 @@ func (c *Compilation) deriveRules() {
 		c.pathRules("landlock.execute", l.Execute.V, LandExec)
 		exec = 0
 	}
-	// One rule for the whole tree. What must not be read is not mounted or is covered; Landlock is the second lock, and what it
-	// adds is that nothing outside of the tree can be opened, by whatever way it comes into reach.
+	// One rule covers the whole tree. What must not be read is not mounted or is covered. Landlock is the second
+	// lock: it adds that nothing outside the tree can be opened, however it comes into reach.
 	if read|exec != 0 {
 		c.Land.Rules = append(c.Land.Rules, landRule{Path: "/", Access: read | exec, from: derived})
 	}
@@ -193,8 +197,8 @@ func (c *Compilation) deriveRules() {
 		switch {
 		case c.Tree.At(p.Target) != p || p.Opaque || p.Guard == picture.GuardPin:
 			continue // covered by a later mount, or allowed by the rule for the directory above
-		// Files of /proc are written by every program (comm, oom_score_adj). Their modes and the read-only mounts over parts of
-		// /proc decide about them. Nothing can be made there, so that only the rights over files are given.
+		// Every program writes files of /proc (comm, oom_score_adj). Their modes and the read-only mounts over parts
+		// of /proc decide about them. Nothing can be made there, so this rule gives only the rights over files.
 		case p.What == "proc":
 			c.Land.Rules = append(c.Land.Rules, landRule{Path: p.Target, Access: landFile, from: derived})
 		case p.Write && (!l.Write.Set || p.What == "a device" || p.What == "devpts"):
@@ -206,6 +210,7 @@ func (c *Compilation) deriveRules() {
 	}
 }
 
+// pathRules adds a rule for each path of a list in the profile.
 func (c *Compilation) pathRules(section string, items []policy.PathItem, access uint64) {
 	for i := range items {
 		path, err := c.expandTarget(items[i].Path)
@@ -217,7 +222,8 @@ func (c *Compilation) pathRules(section string, items []policy.PathItem, access 
 			continue
 		}
 		isDir, exists := c.Tree.Stat(path)
-		// Landlock's rules stick to inodes: a path that does not exist cannot have one, and gets none when it is made later.
+		// Landlock attaches a rule to an inode. So a path that does not exist gets no rule, also not when it is made
+		// later.
 		if !exists {
 			c.Missing = append(c.Missing, report.Missing{Layer: policy.LayerLandlock, Why: section + " " + items[i].Path + ": it does not exist inside, so the rule allows nothing"})
 			continue
@@ -226,10 +232,10 @@ func (c *Compilation) pathRules(section string, items []policy.PathItem, access 
 	}
 }
 
-// allowBeneath opens what a rule is about below the new root, and adds the rule.
+// allowBeneath opens the path of a rule below the new root, and adds the rule.
 func (c *Compilation) allowBeneath(r *landRule) {
-	// The kernel refuses a rule (EINVAL) with a right that the ruleset does not handle, or with a right over directories for
-	// what is none.
+	// The kernel refuses a rule (EINVAL) that has a right which the ruleset does not handle, or a right over
+	// directories if the path is a file.
 	access := r.Access & c.Land.Handled
 	if r.file {
 		access &= landOfFile
@@ -243,9 +249,9 @@ func (c *Compilation) allowBeneath(r *landRule) {
 		plan.CloseStep(plan.R(plan.Target)))
 }
 
-// landlockEnforce restricts the task and then tries what no rule allows: the scratch file system is below no root any
-// more, and belongs to the task. Where Landlock is in force the open fails and the descriptor is none; where it is not,
-// the read fails with EISDIR, and the launch with it.
+// landlockEnforce restricts the task and then tries what no rule allows. The scratch file system belongs to the task
+// and is no longer below any root. If Landlock is in force, the open fails and there is no descriptor. If it is not,
+// the read fails with EISDIR, and so does the launch.
 func (c *Compilation) landlockEnforce() error {
 	if !c.Land.On {
 		return nil

@@ -1,11 +1,12 @@
 package compile
 
-// The directory that keeps the changes of an overlay: MOUNT_ATTR_NOSYMFOLLOW (mount_setattr(2)), Linux 5.14.
+// This file plans the directory that keeps the changes of an overlay: MOUNT_ATTR_NOSYMFOLLOW (mount_setattr(2)),
+// Linux 5.14.
 //
-// An earlier run may have had it in a part that it could write to, and may have put a link in the place of the
-// directory, or of what is in it, so that the next overlay reads and writes another place of the host. So it is opened
-// without following a link, the kernel follows none on its mount, each directory must be the caller's own, and no task
-// sees it.
+// An earlier run may have had this directory in a part that it could write to. It may have put a link in place of the
+// directory, or of something in it, so that the next overlay reads and writes another place of the host. So the
+// directory is opened without following a link, the kernel follows none on its mount, each directory must be the
+// caller's own, and no task sees it.
 
 import (
 	"errors"
@@ -26,10 +27,11 @@ import (
 	"cordon/sandbox/report"
 )
 
+// attrNoLinks makes the kernel follow no link on a mount.
 const attrNoLinks = uint64(unix.MOUNT_ATTR_NOSYMFOLLOW)
 
-// layer puts the directory of o that keeps the changes at place of the scratch file system. It returns where on the
-// scratch file system upper and work are to be, and the upper one on the host.
+// layer puts the directory that keeps the changes of o at place, a path of the scratch file system. top is the
+// directory there for upper and work. kept is the upper directory on the host.
 func (c *Compilation) layer(from plan.From, place string, o layers, where string) (top, kept string, err error) {
 	path, err := c.hostSource(o.upper)
 	if err != nil {
@@ -68,7 +70,8 @@ func (c *Compilation) layer(from plan.From, place string, o layers, where string
 	return top, kept + "/upper", nil
 }
 
-// ownDirs opens directories of the scratch file system so that only their owner can: open(2), O_NOATIME.
+// ownDirs opens directories of the scratch file system with O_NOATIME, because only their owner can do so: open(2).
+// So the launch fails if a directory belongs to somebody else.
 func (c *Compilation) ownDirs(from plan.From, names ...string) {
 	for _, name := range names {
 		c.do(from,
@@ -77,8 +80,8 @@ func (c *Compilation) ownDirs(from plan.From, names ...string) {
 	}
 }
 
-// checkLayer says what is wrong with a directory that keeps changes, before anything is made. The kernel is the judge
-// when it counts.
+// checkLayer finds faults of a directory that keeps changes before anything is made, so that the error can explain
+// them. When the plan runs, the kernel decides.
 func (c *Compilation) checkLayer(path, sub string) error {
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {
@@ -108,7 +111,7 @@ func (c *Compilation) checkLayer(path, sub string) error {
 	return nil
 }
 
-// checkOwn refuses what is not a directory of the caller's own.
+// checkOwn refuses everything but a directory of the caller's own.
 func (c *Compilation) checkOwn(path string) error {
 	info, err := c.Tree.Lstat(path)
 	failed := func(why error, hint string) error {
@@ -146,6 +149,7 @@ type keptLayer struct {
 	from plan.From
 }
 
+// noteLayer records a directory that keeps changes, once.
 func (c *Compilation) noteLayer(path string, from plan.From) {
 	for _, l := range c.layers {
 		if l.path == path {
@@ -174,8 +178,9 @@ func (c *Compilation) HideLayers() error {
 	return nil
 }
 
-// remake makes a target of an overlay that keeps its changes, and the directories above it, where they are not there: the
-// picture has them from the lower directory, and an earlier run may have put an empty one in the place of one of them.
+// remake makes a target in an overlay that keeps its changes, and the directories above it, if they do not exist. The
+// picture takes them from the lower directory, but an earlier run may have replaced one of them by an empty
+// directory.
 func (c *Compilation) remake(from plan.From, target string, dir bool) error {
 	p := c.Tree.At(target)
 	if p.Upper == "" || target == p.Target {
@@ -188,21 +193,21 @@ func (c *Compilation) remake(from plan.From, target string, dir bool) error {
 	return c.make(from, p, target, dir)
 }
 
-// Read-only directories of the host through an overlay without an upper directory: overlayfs, Linux 5.11 in a user
-// namespace, 6.13 with descriptors for layers (FSCONFIG_SET_FD).
+// Read-only directories of the host, shown through an overlay without an upper directory: overlayfs, Linux 5.11 in a
+// user namespace, 6.13 with descriptors for layers (FSCONFIG_SET_FD).
 //
-// A read-only bind shows the host's own inodes. So the task could connect to whoever listens at a socket in it, lock its
-// files against programs outside, and hold leases on them. The inodes of an overlay are the sandbox's alone: nobody
-// listens there (ECONNREFUSED), and no lock on them reaches another.
+// A read-only bind shows the host's own inodes. So the task could connect to whoever listens at a socket in the
+// directory, lock its files against programs outside, and hold leases on them. The inodes of an overlay belong to the
+// sandbox alone: nobody listens there (ECONNREFUSED), and a lock on them affects nobody outside.
 //
-// The price: what the host renames or removes in it after the task has looked may go on to be shown as it was. live: true
-// leaves a bind as it is.
+// The price: if the host renames or removes something there after the task has looked, the task may continue to see
+// the old state. With live: true a bind stays as it is.
 
 // StillSource is the source of such an overlay in the mount table.
 const StillSource = "still"
 
-// keepsStill reports whether a read-only directory is shown through an overlay, and with which attributes: those of the
-// host's mount, which the overlay does not inherit.
+// keepsStill reports whether a read-only directory is shown through an overlay. attrs are the attributes of the
+// host's mount, because the overlay does not inherit them.
 func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) (attrs uint64, ok bool) {
 	if m.Write || m.Live || !info.IsDir() || c.AsItIs() || c.LandlockResolves() || !c.othersWrite(src, info) || c.Tree.WritesAbove(src) {
 		return 0, false
@@ -230,7 +235,7 @@ func (c *Compilation) keepsStill(m *policy.Mount, src string, info fs.FileInfo) 
 	return attrs, true
 }
 
-// othersWrite reports whether somebody but root may write to a directory of the host, or the task is the one who owns it.
+// othersWrite reports whether somebody but root may write to a directory of the host, or the caller is root.
 func (c *Compilation) othersWrite(src string, info fs.FileInfo) bool {
 	if slices.ContainsFunc(picture.QuietDirs[:], func(dir string) bool { return paths.Below(src, dir) }) {
 		return false
@@ -238,9 +243,9 @@ func (c *Compilation) othersWrite(src string, info fs.FileInfo) bool {
 	return ownerOf(info) != 0 || info.Mode().Perm()&0o022 != 0 || c.Host.UID == 0
 }
 
-// still mounts the overlay over the bind at target, which it has as its lower directory. If the kernel stacks no file system
-// on it (EINVAL: its names mean more than their bytes, as in vfat, or it is an overlay of an overlay), the bind stays, and
-// the read-back tells.
+// still mounts the overlay over the bind at target, with the bind as its lower directory. If the kernel refuses to
+// stack an overlay on that file system (EINVAL), the bind stays, and the read-back notices. The kernel refuses that
+// if names mean more than their bytes, as in vfat, or for an overlay of an overlay.
 func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs uint64) {
 	c.emptyNodes()
 	fsfd := plan.R(plan.FS)
@@ -279,7 +284,7 @@ func (c *Compilation) still(from plan.From, bind plan.Arg, target string, attrs 
 		plan.CloseStep(plan.R(plan.File)).OrElse(plan.EBADF))
 }
 
-// NotStill returns what the report says of read-only directories that stay binds.
+// NotStill returns what the report says about read-only directories that stay binds.
 func NotStill(dirs []string) (missing []report.Missing) {
 	for _, src := range dirs {
 		missing = append(missing, report.Missing{Layer: policy.LayerMount, Why: src + ": no read-only overlay can cover it, so the task can connect to a socket that somebody makes in it later",
@@ -288,13 +293,14 @@ func NotStill(dirs []string) (missing []report.Missing) {
 	return missing
 }
 
-// A name that the host does not have, in a directory of the host's that is shown read-only: `--ro ~/data:/data`. Nothing is made
-// on the host. The directory becomes one of the launcher's, in which every name that is there is bound, and the new one is made.
+// A target whose name the host does not have, in a directory that is shown read-only: `--ro ~/data:/data`. Nothing is
+// made on the host. Instead the launcher makes a directory of its own in that place, binds every existing name in it,
+// and makes the new name.
 
-// maxBoundNames bounds how many names of a directory are bound, each a mount.
+// maxBoundNames bounds how many names of a directory are bound, because each is a mount.
 const maxBoundNames = 1024
 
-// hostsTree is what the parts of the host's own tree are.
+// hostsTree is the What of the parts that show the host's own tree.
 const hostsTree = "the host's tree"
 
 // namesNew reports whether a mount of the profile has a target whose first name the host's root does not have.
@@ -305,7 +311,7 @@ func (c *Compilation) namesNew() bool {
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
 		if m.Kind != policy.MountBind || !strings.HasPrefix(m.Target, "/") || m.Optional {
-			continue // it is shown at its own place, or below the home or the working directory, or it is a guess
+			continue // the target is the source's own path, or lies below the home or the working directory, or the bind is optional
 		}
 		name, _, _ := strings.Cut(paths.Clean(m.Target)[1:], "/")
 		if _, err := c.Tree.Lstat("/" + name); name != "" && fail.NotThere(err) {
@@ -325,7 +331,8 @@ func (c *Compilation) rootByNames(from plan.From) error {
 	return c.bindNames(from, "/", "/", c.Profile.Source("root"))
 }
 
-// bindNames binds each name of a directory of the host, in a directory inside that is the launcher's.
+// bindNames binds each name of a directory of the host in a directory inside that belongs to the launcher. A symbolic
+// link is made anew.
 func (c *Compilation) bindNames(from plan.From, inside, host string, rule policy.Pos) error {
 	entries, err := c.Host.Files.ReadDir(host)
 	if err == nil && len(entries) > maxBoundNames {
@@ -357,8 +364,8 @@ func (c *Compilation) bindNames(from plan.From, inside, host string, rule policy
 	return nil
 }
 
-// placeable makes the directory above a bind's target that is not there one of the launcher's, where it is one of the host's
-// own tree that nothing of the profile is mounted in.
+// placeable prepares a bind whose target does not exist. It replaces the nearest existing directory above the target
+// by one of the launcher, if that directory is part of the host's own tree and the profile mounts nothing in it.
 func (c *Compilation) placeable(from plan.From, target string, m *policy.Mount) error {
 	target, err := c.Tree.Resolve(target)
 	if err != nil {
@@ -370,6 +377,7 @@ func (c *Compilation) placeable(from plan.From, target string, m *policy.Mount) 
 	return nil
 }
 
+// remakeAbove does the work of placeable. If it cannot replace the directory, the target stays missing.
 func (c *Compilation) remakeAbove(from plan.From, target string) error {
 	dir, _ := paths.Split(target)
 	for ; dir != "/"; dir, _ = paths.Split(dir) {

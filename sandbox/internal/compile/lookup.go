@@ -1,7 +1,7 @@
 package compile
 
-// What was typed works: the program is looked up as a shell would, and where the profile hides its directory, that one
-// file and a script's interpreter are bound read-only, and the report says so.
+// This file finds the program that the caller typed, as a shell would. If the profile hides the program's directory,
+// that one file and a script's interpreter are bound read-only, and the report says so.
 
 import (
 	"bytes"
@@ -20,11 +20,11 @@ import (
 // program is what is exec'd.
 type program struct {
 	path string   // inside
-	args []string // where they are not those that were asked for: of a script without an interpreter
+	args []string // if they differ from those that were asked for: for a script without an interpreter
 	Env  []string
 }
 
-// defaultPath is searched where the task has no PATH.
+// defaultPath is searched if the task has no PATH.
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // lookup finds the program, its interpreter and the working directory.
@@ -43,7 +43,8 @@ func (c *Compilation) lookup() error {
 	return c.runByShell()
 }
 
-// FindWorkdir decides on the working directory.
+// FindWorkdir decides on the working directory. The caller's own is only a wish: if the sandbox does not show it, the
+// program starts in /.
 func (c *Compilation) FindWorkdir() error {
 	if w := c.Profile.Process.Workdir; w != "" {
 		dir, err := c.expandTarget(w)
@@ -68,15 +69,15 @@ func (c *Compilation) FindWorkdir() error {
 	return nil
 }
 
-// startsIn reports whether a program can start in the directory that a path without links means inside. Processes of the host
-// have no directory in the sandbox's /proc.
+// startsIn reports whether a program can start in a directory inside, named by a path without links. The processes of
+// the host have no directory in the sandbox's /proc.
 func (c *Compilation) startsIn(path string) bool {
 	isDir, ok := c.Tree.Stat(path)
 	p := c.Tree.At(path)
 	return ok && isDir && (p.What != "proc" || path == p.Target)
 }
 
-// Find is the absolute path, inside, of a program as typed.
+// Find returns the absolute path, inside, of a program as typed.
 func (c *Compilation) Find(name string) (string, error) { return c.findFor(name, byCaller) }
 
 func (c *Compilation) findFor(name string, by namedBy) (string, error) {
@@ -111,8 +112,8 @@ func (c *Compilation) findFor(name string, by namedBy) (string, error) {
 	return "", &fail.LookupError{Name: name, Why: "not found in PATH inside the sandbox", Code: 127, Hint: c.notFoundHint(name)}
 }
 
-// notFoundHint says what to do about a program that no directory of the sandbox's PATH has. The caller's own PATH, where the
-// sandbox has another, may have it.
+// notFoundHint says what to do about a program that no directory of the sandbox's PATH has. If the caller's own PATH
+// differs, it may have the program.
 func (c *Compilation) notFoundHint(name string) string {
 	own := ""
 	for _, v := range c.Req.Env {
@@ -131,8 +132,8 @@ func (c *Compilation) notFoundHint(name string) string {
 	return "neither the sandbox's PATH, which is " + c.searchPath() + ", nor your own PATH has it; is it installed?"
 }
 
-// typedFrom is the directory that a relative name starts at: the caller's, except in a root directory, where the
-// names are the root's own.
+// typedFrom returns the directory at which a relative name starts: the caller's, except in a root directory and in a
+// running sandbox, whose names differ from the host's.
 func (c *Compilation) typedFrom() string {
 	if c.Profile.Root.Kind == policy.RootDir || c.Into != nil {
 		return c.Workdir
@@ -149,7 +150,8 @@ func (c *Compilation) searchPath() string {
 	return defaultPath
 }
 
-// reach makes sure that a program can be executed at path, and binds it there where it is only hidden.
+// reach makes sure that a program can be executed at path. If the profile's mounts do not show the program, reach
+// binds it there; if a rule hides it, reach refuses.
 func (c *Compilation) reach(name, path string, by namedBy) error {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {
@@ -184,7 +186,7 @@ func (c *Compilation) accessible(name, host string) error {
 	return nil
 }
 
-// Environment picks what the profile keeps, in the caller's order, and then sets what it sets.
+// Environment takes the variables that the profile keeps, in the caller's order, and then adds those that it sets.
 func (c *Compilation) Environment() []string {
 	env := variables(c.Req.Env)
 	out := make([]string, 0, len(env))
@@ -204,7 +206,8 @@ func (c *Compilation) Environment() []string {
 	return out
 }
 
-// Environ returns the environment of the program, without what a layer adds to it. The request needs Env and Into only.
+// Environ returns the environment of the program, without what a layer adds to it. It needs only Env and Into of the
+// request.
 func Environ(p *policy.Profile, r *Request) []string {
 	if r.Into != nil {
 		return overlayEnv(r.Into.Env, variables(r.Env))
@@ -212,15 +215,15 @@ func Environ(p *policy.Profile, r *Request) []string {
 	return (&Compilation{Profile: p, Req: r}).Environment()
 }
 
-// variable is the name of an entry NAME=VALUE, as env.keep says it. Callers inherit others from programs that made them by
-// mistake.
+// variable returns the name in an entry NAME=VALUE, as env.keep spells it. ok is false for any other entry; callers
+// inherit such entries from programs that made them by mistake.
 func variable(entry string) (name string, ok bool) {
 	name, _, ok = strings.Cut(entry, "=")
 	return name, ok && name != ""
 }
 
-// variables drops what is no variable, and a variable that another of the same name follows, as os/exec does: programs do
-// not agree on which of the two counts, so that a check of one would say nothing about the other.
+// variables drops entries that are not variables, and a variable if a later one has the same name, as os/exec does.
+// Programs do not agree on which of the two counts, so a check of one would say nothing about the other.
 func variables(env []string) []string {
 	last := make(map[string]int, len(env))
 	for i, v := range env {
@@ -242,10 +245,10 @@ func variables(env []string) []string {
 
 // What execve(2) loads for a program: a script's interpreter (fs/binfmt_script.c), an ELF executable's (elf(5)).
 //
-// A script may be the work of an earlier task, so it must not choose what the launcher binds. Its first line is read exactly
-// as the kernel reads it, and an interpreter that the profile hides is bound only if it is an ELF executable that is named
-// without links which a task could have made (showprogram.go). One below /proc is refused: its magic links lead to the
-// launcher's own image (CVE-2019-5736).
+// A script may be the work of an earlier task, so it must not choose what the launcher binds. Its first line is read
+// exactly as the kernel reads it. If the profile hides the interpreter, it is bound only if it is an ELF executable
+// whose path has no link that a task could have made (showprogram.go). An interpreter below /proc is refused, because
+// magic links there lead to the launcher's own image (CVE-2019-5736).
 
 // maxInterpreters is how many scripts may interpret each other: the kernel's own limit, exec_binprm.
 const maxInterpreters = 5
@@ -276,7 +279,8 @@ func (c *Compilation) Interpreter(path string, depth int) error {
 	return nil
 }
 
-// scriptInterpreter makes sure that the interpreter of a script is there, and what that interprets or executes in turn.
+// scriptInterpreter makes sure that the interpreter of a script exists inside, and what that interprets or executes
+// in turn.
 func (c *Compilation) scriptInterpreter(script, name, arg string, depth int) error {
 	if depth == maxInterpreters {
 		return &fail.LookupError{Name: script, Why: "too many scripts interpret each other", Code: 126}
@@ -294,7 +298,7 @@ func (c *Compilation) scriptInterpreter(script, name, arg string, depth int) err
 	return interpreterError(script, name, c.Interpreter(path, depth+1))
 }
 
-// throughEnv finds the program that env(1) executes. Arguments with flags or variables are env's own affair.
+// throughEnv finds the program that env(1) executes. It leaves arguments with flags or variables to env.
 func (c *Compilation) throughEnv(script, arg string) error {
 	if c.Profile.Syscalls.Exec == policy.ExecOnce {
 		return &fail.LookupError{Name: script, Why: "its interpreter env executes another program, and " + c.Profile.Source("syscalls.exec").Short() + " allows one", Code: 126,
@@ -307,7 +311,7 @@ func (c *Compilation) throughEnv(script, arg string) error {
 	return interpreterError(script, arg, err)
 }
 
-// isEnv reports whether a path is that of the system's env(1). Another file of that name is a program like any other.
+// isEnv reports whether a path leads to the system's env(1). Another file of that name is a program like any other.
 func (c *Compilation) isEnv(path string) bool {
 	if path != "/usr/bin/env" && path != "/bin/env" {
 		return false
@@ -324,7 +328,7 @@ func (c *Compilation) isEnv(path string) bool {
 	return c.belongsToSystem(host, info)
 }
 
-// absolute is a path as execve(2) takes it: relative to the task's working directory.
+// absolute returns the absolute path that execve(2) takes a path for: a relative one starts at the working directory.
 func (c *Compilation) absolute(path string) string {
 	if strings.HasPrefix(path, "/") {
 		return paths.Clean(path)
@@ -332,15 +336,16 @@ func (c *Compilation) absolute(path string) string {
 	return paths.Clean(paths.Join(c.Workdir, path))
 }
 
-// scriptHead is how much of a script the kernel reads: BINPRM_BUF_SIZE, since Linux 5.1.
+// scriptHead is how many bytes of a script the kernel reads: BINPRM_BUF_SIZE, since Linux 5.1.
 const scriptHead = 256
 
-// shebang returns the interpreter that the kernel takes from a file's beginning, and the one argument that it passes; ok is
-// false for what the kernel does not take for a script. Only spaces and tabs separate, and a NUL ends the name. Where no
-// newline is among the bytes that the kernel reads, the name counts if something ends it, and the argument may be cut off.
+// shebang returns the interpreter that the kernel takes from a file's beginning, and the one argument that it passes.
+// ok is false if the kernel does not take the file for a script. Only spaces and tabs separate words, and a NUL ends
+// the name. If the bytes that the kernel reads contain no newline, the name counts if something ends it; the argument
+// may be cut off.
 func shebang(head []byte) (name, arg string, ok bool) {
 	const blanks = " \t"
-	line := make([]byte, scriptHead) // the kernel's buffer is filled up with NUL
+	line := make([]byte, scriptHead) // NULs fill the rest of the kernel's buffer
 	copy(line, head)
 	if string(line[:2]) != "#!" {
 		return "", "", false
@@ -359,7 +364,7 @@ func shebang(head []byte) (name, arg string, ok bool) {
 	case len(rest) == 0 || cut == 0:
 		return "", "", false
 	case cut < 0:
-		return string(rest), "", ended // else the path may go on behind what the kernel reads
+		return string(rest), "", ended // if nothing ends the name, the path may go on after what the kernel reads
 	case rest[cut] == 0:
 		return string(rest[:cut]), "", true
 	}
@@ -367,7 +372,7 @@ func shebang(head []byte) (name, arg string, ok bool) {
 	return string(rest[:cut]), string(text), true
 }
 
-// ElfInterpreter is the path in PT_INTERP of a 64-bit little-endian ELF file's beginning: elf(5).
+// ElfInterpreter returns the path in PT_INTERP from the beginning of a 64-bit little-endian ELF file: elf(5).
 func ElfInterpreter(head []byte) string {
 	if len(head) < 64 || string(head[:6]) != "\x7fELF\x02\x01" {
 		return ""
@@ -400,7 +405,7 @@ func interpreterError(path, name string, err error) error {
 	return err
 }
 
-// execCall is the call that runs the program.
+// execCall returns the system call that runs the program.
 func (c *Compilation) execCall() plan.Call {
 	if c.Profile.Syscalls.Exec == policy.ExecOnce || c.Into != nil || c.watched() {
 		return plan.Execveat
@@ -422,7 +427,7 @@ func (c *Compilation) exec() error {
 	return nil
 }
 
-// join0 is the strings one after the other, each ended by a NUL.
+// join0 joins the strings, each ended by a NUL.
 func join0(list []string) string {
 	n := 0
 	for _, s := range list {
@@ -435,7 +440,7 @@ func join0(list []string) string {
 	return string(b)
 }
 
-// missingCap is for a capability that only the launcher could hand down, and that it does not have.
+// missingCap returns the error for a capability that only the launcher could hand down, and that it does not have.
 func missingCap(k *policy.Capability) error {
 	return &fail.UnsupportedError{Layer: policy.LayerCaps, From: k.Pos.Short(),
 		Why:    "the launcher itself is missing CAP_" + k.Name + ": with namespaces.user: host the task can only keep what the launcher has",

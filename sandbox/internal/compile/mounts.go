@@ -1,6 +1,7 @@
 package compile
 
-// Mounts: fsopen(2), fsconfig(2), fsmount(2), open_tree(2), mount_setattr(2), move_mount(2), tmpfs(5), overlayfs.
+// This file plans mounts: fsopen(2), fsconfig(2), fsmount(2), open_tree(2), mount_setattr(2), move_mount(2),
+// tmpfs(5), overlayfs.
 
 import (
 	"errors"
@@ -19,7 +20,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Mounts puts the profile's mounts into the tree, in its order.
+// Mounts mounts what the profile lists, in the profile's order.
 func (c *Compilation) Mounts() error {
 	for i := range c.Profile.Mounts {
 		m := &c.Profile.Mounts[i]
@@ -46,6 +47,7 @@ func mountError(i int, m *policy.Mount, err error) error {
 	return e
 }
 
+// mount mounts one entry of the profile, or drops it if it is optional and its target is missing.
 func (c *Compilation) mount(i int, m *policy.Mount) error {
 	from := at("mounts", i, m.Pos)
 	if m.Kind == policy.MountBind {
@@ -98,8 +100,8 @@ func (c *Compilation) mountAt(from plan.From, m *policy.Mount, target string) er
 	return errors.New("unknown kind of mount")
 }
 
-// tolerate drops err if the mount is optional and its source or target is missing, and keeps that for the report. Any other
-// error stays: it would leave visible what the mount is there to cover.
+// tolerate drops err if the mount is optional and its source or target is missing, and records that for the report.
+// Any other error stays, because it would leave visible what the mount should cover.
 func (c *Compilation) tolerate(m *policy.Mount, err error) error {
 	var target *noTargetError
 	why := ""
@@ -119,7 +121,7 @@ func (c *Compilation) tolerate(m *policy.Mount, err error) error {
 	return nil
 }
 
-// expandTarget is a target's absolute path inside.
+// expandTarget returns a target's absolute path inside.
 func (c *Compilation) expandTarget(t string) (string, error) {
 	if strings.HasPrefix(t, "/") {
 		return paths.Clean(t), nil
@@ -127,14 +129,15 @@ func (c *Compilation) expandTarget(t string) (string, error) {
 	return c.expand(t)
 }
 
-// bind shows a file or directory of the host. Its flags are never weaker than the host's: the copy keeps them.
+// bind shows a file or directory of the host. Its flags are never weaker than the host's, because the copy keeps
+// them.
 func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	src, info, err := c.bindSource(m)
 	if err != nil || src == "" {
 		return err
 	}
-	// Devices are refused before anything is mounted: a bind of one would be there and could not be opened, which no program
-	// understands.
+	// Devices are refused before anything is mounted. A bind of a device would exist but nobody could open it, which
+	// no program understands.
 	if info.Mode()&fs.ModeDevice != 0 {
 		return c.device(m, src)
 	}
@@ -146,7 +149,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 		return err
 	}
 	if target == "/" && src == "/" && c.Profile.Root.Kind == policy.RootHost && !m.Write {
-		return nil // it is there already, read-only
+		return nil // the root shows it already, read-only
 	}
 	if target == "/" && m.Source == "." {
 		return &fail.Error{Op: m.Source, Err: errors.New("the working directory is /, and the root cannot be a bind's target"), Hint: "work in another directory"}
@@ -179,7 +182,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 			c.note("the working directory is " + src + ", which only root can enter: the program starts in /")
 		}
 	}
-	// The mount carries its flags before it is attached: no path leads to it in between while it is still writable.
+	// The mount has its flags before it is attached. So no path ever leads to it while it is still writable.
 	c.attach(from, mnt, target, ok)
 	if ok {
 		c.still(from, mnt, target, still|attrs)
@@ -190,7 +193,7 @@ func (c *Compilation) bind(from plan.From, i int, m *policy.Mount) error {
 	return nil
 }
 
-// device refuses to bind a device: every mount is nodev, so that nobody could open it.
+// device refuses to bind a device, because every mount is nodev, so that nobody could open it.
 func (c *Compilation) device(m *policy.Mount, src string) error {
 	why := "a device of the host cannot be opened inside, because every bind is nodev"
 	if m.Optional {
@@ -200,7 +203,7 @@ func (c *Compilation) device(m *policy.Mount, src string) error {
 	return &fail.Error{Op: src, Err: errors.New(why), Hint: "{dev: /dev} (--mount '{dev: /dev}') has null, zero, full, random, urandom and tty"}
 }
 
-// bindTarget returns the path inside at which a bind or an overlay is asked for.
+// bindTarget returns the path inside at which the profile wants a bind or an overlay.
 func (c *Compilation) bindTarget(m *policy.Mount) (string, error) {
 	if m.Target != "" {
 		return c.expandTarget(m.Target)
@@ -208,6 +211,7 @@ func (c *Compilation) bindTarget(m *policy.Mount) (string, error) {
 	return c.expand(m.Source)
 }
 
+// sysfs mounts a new sysfs, read-only, and masks parts of it.
 func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) error {
 	// The kernel lets a user namespace mount sysfs only if it owns the network namespace that sysfs would show.
 	if !c.OwnNet && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWNET) {
@@ -222,8 +226,8 @@ func (c *Compilation) sysfs(from plan.From, m *policy.Mount, target string) erro
 	c.fsmount(from, plan.Proc, picture.AttrRO|picture.AttrBase|picture.AttrNoExec)
 	c.attach(from, plan.R(plan.Proc), target, true)
 	c.Tree.Add(picture.Part{Target: target, Source: "/sys", What: "sysfs", Rule: m.Pos})
-	// A new sysfs has the machine's firmware tables and the power meters, which tell what other processes compute
-	// (CVE-2020-8694).
+	// A new sysfs shows the machine's firmware tables. It also shows the power meters, which reveal what other
+	// processes compute (CVE-2020-8694).
 	for _, name := range maskedSysPaths {
 		c.mask(from, target, name, m.Pos)
 	}
@@ -241,7 +245,7 @@ func (c *Compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 	target = paths.Join(parent, name)
 	p := c.Tree.At(target)
 	_, exists := c.Tree.Stat(target)
-	// Made is nil for what is the host's: nothing is ever made there.
+	// Made is nil for a part that belongs to the host: nothing is ever made there.
 	if p == nil || p.Made == nil {
 		switch {
 		case exists && m.Kind == policy.MountDir && !m.Perm.Set:
@@ -272,12 +276,13 @@ func (c *Compilation) makeNode(from plan.From, m *policy.Mount, target string) e
 	return nil
 }
 
-// content mounts a read-only file with a text, made on the scratch file system (threat: the launcher never writes on
-// the host's tree).
+// content mounts a read-only file with a text. It makes the file on the scratch file system, so that the launcher
+// never writes on the host's tree.
 func (c *Compilation) content(from plan.From, target, text string, mode uint32, rule policy.Pos) {
 	name := "file" + strconv.Itoa(c.scratch.files)
 	c.scratch.files++
-	// O_EXCL, although nobody else can write there: two files of one name would be a mistake in the plan, and fail here.
+	// O_EXCL, although nobody else can write there: two files with one name would be a mistake in the plan, and fail
+	// here.
 	c.do(from, plan.OpenStep(plan.R(plan.Scratch), name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, uint64(mode)).Into(plan.File))
 	if text != "" {
 		c.do(from, plan.WriteStep(plan.R(plan.File), text))
@@ -288,18 +293,22 @@ func (c *Compilation) content(from plan.From, target, text string, mode uint32, 
 }
 
 // scratch is a tmpfs for what the launcher makes itself, out of the task's reach. Before Linux 6.15 parts of a mount
-// can only be cloned when it is attached, and the layers of an overlay still can; it is then stacked under the new root.
+// can only be cloned while the mount is attached; for the layers of an overlay that is still so. The tmpfs is then
+// stacked under the new root.
 type scratch struct {
-	made     bool // in a repair: there is one
-	lent     bool // in a repair: it is attached only while something is cloned
+	made     bool // in a repair: the tmpfs exists
+	lent     bool // in a repair: the tmpfs is attached only while something is cloned
 	attached bool
 	files    int
-	empty    bool // the empty file and directory that hide things are there
-	device   bool // and the device that does where modes do not count
+	empty    bool // the empty file and directory that hide things exist
+	device   bool // and the device that hides things if modes do not count
 
-	blankFile, blankDir bool // the empty file and directory that everybody can read are there
+	// the empty file and directory that everybody can read exist
+	blankFile, blankDir bool
 }
 
+// openScratch makes the scratch file system, and attaches it on "/" if parts of it must be cloned while it is
+// attached.
 func (c *Compilation) openScratch() {
 	from := own("scratch")
 	c.tmpfs(from, plan.Scratch, "700", 0, picture.AttrBase|picture.AttrNoExec)
@@ -321,7 +330,7 @@ func (c *Compilation) overlays() bool {
 	return false
 }
 
-// attrsOfCover are the attributes of what the scratch file system lends.
+// attrsOfCover are the attributes of a mount that shows something of the scratch file system.
 const attrsOfCover = picture.AttrRO | picture.AttrBase | picture.AttrNoExec
 
 // fromScratch mounts something of the scratch file system, read-only.
@@ -330,6 +339,7 @@ func (c *Compilation) fromScratch(from plan.From, name, target string) {
 	c.attach(from, plan.R(plan.Tree), target, false)
 }
 
+// permOr returns the mode if the profile sets it, and otherwise the given one.
 func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 	if p.Set {
 		return p.V
@@ -339,10 +349,10 @@ func permOr(p policy.Opt[uint32], otherwise uint32) uint32 {
 
 func octal(mode uint32) string { return strconv.FormatUint(uint64(mode), 8) }
 
-// What it takes to map ids: user_namespaces(7), "Defining user and group ID mappings".
+// What a map of ids needs: user_namespaces(7), "Defining user and group ID mappings".
 
-// MayMapRoot reports whether the launcher may map the id 0 that it sees: since Linux 5.12 that takes CAP_SETFCAP, as a file's
-// capabilities hold for the root of the namespace that set them.
+// MayMapRoot reports whether the launcher may map the id 0 that it sees. Since Linux 5.12 that needs CAP_SETFCAP,
+// because a file's capabilities hold for the root of the namespace that set them.
 func (c *Compilation) MayMapRoot() bool {
 	return c.IDs.OutUID != 0 || c.hasSetFCap()
 }
@@ -351,7 +361,7 @@ func (c *Compilation) hasSetFCap() bool {
 	return !c.Host.Since(5, 12) || c.Host.Permitted&(1<<unix.CAP_SETFCAP) != 0
 }
 
-// MapCause says why the kernel refused a map of ids, and what remedies that.
+// MapCause says why the kernel refused a map of ids, and how to remedy that.
 func (c *Compilation) MapCause() (why, remedy string) {
 	const elsewhere = "the id is not mapped where this process runs, as in a container"
 	const setfcap = "a map of root's id takes CAP_SETFCAP since Linux 5.12, and the launcher does not have it"
@@ -376,16 +386,18 @@ func (c *Compilation) OrRoot() string {
 	return "--host-user caller runs the task as root"
 }
 
-// ownDirs hold what root keeps for itself beside what is everybody's: keys, passwords, logs, databases.
+// ownDirs are directories in which root keeps things for itself next to public files: keys, passwords, logs,
+// databases.
 var ownDirs = [...]string{"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot", "/efi", "/var", "/run"}
 
-// workDirs are below them, and people work there.
+// workDirs lie below ownDirs, but people work there.
 var workDirs = [...]string{"/var/tmp", "/var/home", "/var/www", "/usr/src", "/usr/local/src"}
 
-// rootsOwn reports whether a directory of the host is the system's, and nobody's home or work. In an idmapped bind the task is
-// the owner of root's files, so that it can use what root has made in its own project. In the system's directories it would
-// read what root alone may: cd /etc, and the profile that shows the working directory shows sudoers. There a read-only bind
-// gives what anybody has. A file that is named itself, or a writable directory, is asked for in as many words.
+// rootsOwn reports whether a directory of the host belongs to the system, and is nobody's home or work. In an
+// idmapped bind the task owns root's files, so that it can use what root has made in its own project. In the system's
+// directories it would read what only root may: after cd /etc, a profile that shows the working directory would show
+// sudoers. There a read-only bind gives the rights that everybody has. A file that is named itself, or a writable
+// directory, is explicitly asked for.
 func (c *Compilation) rootsOwn(dir string) bool {
 	in := func(list []string) bool {
 		return slices.ContainsFunc(list, func(d string) bool { return paths.Below(dir, d) })

@@ -1,6 +1,7 @@
 package compile
 
-// Namespaces: namespaces(7), clone(2), setns(2), time_namespaces(7). Minimum kernel 5.6 for clone3 with what is used.
+// This file plans namespaces: namespaces(7), clone(2), setns(2), time_namespaces(7). Minimum kernel 5.6 for clone3
+// with what is used.
 
 import (
 	"errors"
@@ -19,8 +20,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// NsMode returns what the profile says of a kind of CloneKinds. The network section counts too: network: host is the host's
-// namespace.
+// NsMode returns what the profile says about a kind of CloneKinds. The network section counts too: network: host
+// means the host's network namespace.
 func (c *Compilation) NsMode(k *host.Kind) policy.Namespace {
 	n := &c.Profile.Namespaces
 	switch k.Flag {
@@ -44,8 +45,8 @@ func (c *Compilation) NsMode(k *host.Kind) policy.Namespace {
 }
 
 // Namespaces decides which namespaces are made and which are joined. A joined namespace belongs to another user
-// namespace. So the child joins it before it makes the sandbox's own user namespace, inside which it has no rights over
-// the other one.
+// namespace. So the child joins it before it makes the sandbox's own user namespace: inside that it has no rights
+// over the other one.
 func (c *Compilation) Namespaces() error {
 	for i := range host.CloneKinds() {
 		k := &host.Kinds[i]
@@ -57,21 +58,22 @@ func (c *Compilation) Namespaces() error {
 		}
 	}
 	if c.Joined(unix.CLONE_NEWNS) != nil {
-		c.made |= unix.CLONE_NEWNS // a copy of it, so that nothing that is mounted here appears there
+		c.made |= unix.CLONE_NEWNS // a copy of the joined one, so that nothing that is mounted here appears there
 	}
 	if c.made&unix.CLONE_NEWNS == 0 {
 		return &fail.Error{Op: "namespaces.mount", Err: errors.New("a root and mounts need a new mount namespace"),
 			From: c.Where("namespaces.mount"), Hint: "leave out namespaces.mount, whose default is new"}
 	}
-	c.Plan.Clone = c.made &^ unix.CLONE_NEWNET // see network
+	c.Plan.Clone = c.made &^ unix.CLONE_NEWNET // see Network
 	if err := c.timeNamespace(); err != nil {
 		return err
 	}
 	return c.enter()
 }
 
-// timeNamespace makes a time namespace for the task: the offsets can only be written until the first process is in
-// it, so it is unshared here and entered by the fork. One that exists is entered by the child.
+// timeNamespace decides on a time namespace for the task. The offsets of a new one can be written only until the
+// first process is in it, so the child unshares it (timeOffsets) and the fork enters it. The child enters one that
+// exists.
 func (c *Compilation) timeNamespace() error {
 	t := &c.Profile.Namespaces.Time
 	if !t.New && t.Path == "" {
@@ -87,7 +89,8 @@ func (c *Compilation) timeNamespace() error {
 	return nil
 }
 
-// offsets is called once the ids are mapped: the file belongs to the user namespace's root.
+// timeOffsets makes the time namespace and sets its offsets. It comes after the ids are mapped, because the file
+// belongs to the root of the user namespace.
 func (c *Compilation) timeOffsets() {
 	t := &c.Profile.Namespaces.Time
 	if !c.NewTime {
@@ -116,7 +119,7 @@ func seconds(d time.Duration) string {
 	return strconv.FormatInt(s, 10) + " " + strconv.FormatInt(ns, 10)
 }
 
-// hostname names the new UTS namespace.
+// hostname sets the name of the new UTS namespace.
 func (c *Compilation) hostname() error {
 	if c.made&unix.CLONE_NEWUTS == 0 {
 		return nil
@@ -132,8 +135,8 @@ func (c *Compilation) hostnameText() string {
 	return c.Profile.Hostname
 }
 
-// Network makes the network namespace and brings its loopback up: netdevice(7). clone3 could make it too, but takes a
-// quarter of a launch for it, in which the launcher would wait.
+// Network makes the network namespace and brings its loopback up: netdevice(7). clone3 could make it too, but the
+// kernel needs a quarter of a launch for it, and the launcher would have to wait for clone3.
 func (c *Compilation) Network() error {
 	if c.made&unix.CLONE_NEWNET == 0 {
 		return nil
@@ -150,12 +153,12 @@ func (c *Compilation) Network() error {
 
 // Namespaces that exist already: setns(2), nsenter(1), user_namespaces(7). Minimum kernel 5.6 for a time namespace.
 //
-// A process with threads cannot enter a user or a time namespace, and one that shares its root directory no mount
-// namespace. The child has neither, so it enters them itself, makes what is new, and is born again inside: a pid or time
-// namespace is only that of one's children. The other kinds are entered by the launcher's thread where they come alone,
-// before it clones.
+// A process with threads cannot enter a user or a time namespace, and a process that shares its root directory cannot
+// enter a mount namespace. The child has no threads and shares no root. So it enters these itself, makes what is new,
+// and is born again inside, because only the children of a process enter its pid or time namespace. If none of these
+// three kinds is joined, the launcher's thread enters the namespaces before it clones.
 
-// join is a namespace that exists already.
+// A join is a namespace that exists already and is to be entered.
 type join struct {
 	Kind  string // as in /proc/PID/ns
 	Key   string // in the profile
@@ -169,7 +172,7 @@ func (c *Compilation) addJoin(kind, key, path string, flag uint64, layer policy.
 	c.Plan.Files = append(c.Plan.Files, kind)
 }
 
-// Joined is the namespace of a kind that is to be entered; nil for none.
+// Joined returns the namespace of a kind that is to be entered, or nil if there is none.
 func (c *Compilation) Joined(flag int) *join {
 	for i := range c.Joins {
 		if c.Joins[i].Flag == flag {
@@ -179,7 +182,7 @@ func (c *Compilation) Joined(flag int) *join {
 	return nil
 }
 
-// JoinedAs is joined by the kind's name.
+// JoinedAs is Joined by the kind's name.
 func (c *Compilation) JoinedAs(kind string) *join {
 	for i := range c.Joins {
 		if c.Joins[i].Kind == kind {
@@ -194,8 +197,8 @@ func (c *Compilation) Staged() bool {
 	return c.Into != nil || c.Joined(unix.CLONE_NEWUSER) != nil || c.Joined(unix.CLONE_NEWNS) != nil || c.Joined(unix.CLONE_NEWTIME) != nil
 }
 
-// joinedWithUser reports whether a namespace of that kind is joined and a user namespace with it, which then may have the
-// rights over it.
+// joinedWithUser reports whether a namespace of that kind is joined together with a user namespace, which then may
+// have the rights over it.
 func (c *Compilation) joinedWithUser(flag int) bool {
 	return c.Joined(flag) != nil && c.Joined(unix.CLONE_NEWUSER) != nil
 }
@@ -219,22 +222,23 @@ func (c *Compilation) enter() error {
 	if err := c.lookThrough(); err != nil {
 		return err
 	}
-	// The first child has no namespaces of its own: what is new is made inside of what is joined, so that it belongs to that.
+	// The first child has no namespaces of its own. The child makes the new ones after it has joined the others, so
+	// that they belong to the joined user namespace.
 	c.Plan.Clone = 0
 	if c.Host.Privileged && c.Joined(unix.CLONE_NEWUSER) != nil && !c.groupsLocked() {
-		c.do(c.scalar("namespaces.user"), plan.NoGroups()) // root's groups, while there is the right to it
+		c.do(c.scalar("namespaces.user"), plan.NoGroups()) // leaves root's groups while the child has the right to
 	}
 	c.enterInOrder()
 	from := own("namespaces")
-	if flags := c.made &^ unix.CLONE_NEWNET; flags != 0 { // see network
+	if flags := c.made &^ unix.CLONE_NEWNET; flags != 0 { // see Network
 		c.do(from, plan.UnshareStep(flags))
 	}
 	c.do(from, plan.RespawnStep(), Say(MsgBorn))
 	return nil
 }
 
-// enterInOrder enters the user namespace first where it gives the rights over the others, and last where the caller has
-// them: inside it has none over what does not belong to it.
+// enterInOrder enters the user namespace first if that gives the rights over the other namespaces. If the caller has
+// these rights, it enters the user namespace last, because inside it has no rights over what does not belong to it.
 func (c *Compilation) enterInOrder() {
 	user := c.Joined(unix.CLONE_NEWUSER)
 	first := user != nil && !c.Host.Privileged
@@ -253,8 +257,8 @@ func (c *Compilation) enterInOrder() {
 
 func (c *Compilation) setns(j *join) plan.Step { return plan.SetnsStep(plan.F(j.Kind), uint64(j.Flag)) }
 
-// lookThrough makes the compilation see the tree of a mount namespace that is joined, and keeps the caller's own /proc
-// for the child: the other tree may have none, or one of another pid namespace.
+// lookThrough makes the compilation see the tree of a joined mount namespace. It keeps the caller's own /proc for the
+// child, because the other tree may have none, or one of another pid namespace.
 func (c *Compilation) lookThrough() error {
 	j := c.Joined(unix.CLONE_NEWNS)
 	if j == nil {
@@ -265,8 +269,8 @@ func (c *Compilation) lookThrough() error {
 		return &fail.UnsupportedError{Layer: j.layer, Why: j.Key + ": the tree of " + j.Path + " cannot be examined before the child joins it", From: c.Where(j.Key),
 			Remedy: "name a process that is in it: /proc/PID/ns/mnt"}
 	}
-	// /proc/PID/root leads to the root directory of that process, in its mount namespace. The plan's steps open the paths again
-	// inside; what is read here only decides.
+	// /proc/PID/root leads to the root directory of that process, in its mount namespace. The plan's steps open the
+	// paths again inside; what the launcher reads here only decides.
 	inside := *c.Host
 	inside.Files = c.Host.Files.At(dir + "/root")
 	if _, err := inside.Files.Lstat("/"); err != nil {
@@ -286,8 +290,8 @@ func (c *Compilation) ownProc(name string) (dir plan.Arg, path string) {
 	return plan.CWD, "/proc/" + name
 }
 
-// joinedIdentity is for a user namespace that exists: nothing is mapped, the task takes an id that the namespace has.
-// Unless the profile says so in as many words, root never gives it an id that is root on the host.
+// joinedIdentity decides the ids in a user namespace that exists. Nothing is mapped: the task takes an id that the
+// namespace has. Unless the profile explicitly says so, root never gives it an id that is root on the host.
 func (c *Compilation) joinedIdentity(j *join) error {
 	u, id := &c.Profile.User, &c.IDs
 	id.NewUser = true
@@ -323,7 +327,7 @@ func (c *Compilation) joinedIdentity(j *join) error {
 			return c.rootInside(j)
 		}
 	}
-	c.timeOffsets() // before the ids change: behind that /proc/self belongs to root
+	c.timeOffsets() // before the ids change: after that /proc/self belongs to root
 	c.takeIDs(j)
 	return nil
 }
@@ -343,16 +347,17 @@ func (c *Compilation) takeIDs(j *join) {
 	from := c.scalar("user")
 	if !c.Host.Privileged {
 		if s := plan.NoGroups(); c.mapped(j, "setgroups") == "" {
-			c.do(from, s.OrElse(plan.EPERM)) // an ordinary user may not, where the namespace does not say that it may
+			c.do(from, s.OrElse(plan.EPERM)) // an ordinary user may not, unless the namespace says so
 		} else if strings.TrimSpace(c.mapped(j, "setgroups")) != "deny" {
 			c.do(from, s)
 		}
 	}
-	// secureFixup keeps the capabilities over the change of the user, which would clear them otherwise: the mounts take them.
+	// secureFixup keeps the capabilities over the change of the user, which would clear them otherwise. The mounts
+	// need them.
 	c.do(from, plan.PrctlStep(unix.PR_SET_SECUREBITS, secureFixup), plan.SetGID(uint64(c.IDs.InGID)), plan.SetUID(uint64(c.IDs.InUID)))
 }
 
-// mapped is the text of a file of /proc that stands beside the path of a user namespace; "" where there is none.
+// mapped returns the text of a file of /proc next to the path of a user namespace, or "" if there is none.
 func (c *Compilation) mapped(j *join, name string) string {
 	dir, ok := strings.CutSuffix(j.Path, "/ns/user")
 	if !ok {
@@ -365,7 +370,7 @@ func (c *Compilation) mapped(j *join, name string) string {
 	return string(text)
 }
 
-// launcherFiles is the tree that the launcher sees itself.
+// launcherFiles returns the tree that the launcher itself sees.
 func (c *Compilation) launcherFiles() host.Files {
 	if c.Outside != nil {
 		return c.Outside
@@ -373,7 +378,8 @@ func (c *Compilation) launcherFiles() host.Files {
 	return c.Host.Files
 }
 
-// idMaps are the lines of a uid_map or gid_map: first inside, first outside, count. nil is not known.
+// idMaps are the lines of a uid_map or gid_map: first inside, first outside, count. nil means that they are not
+// known.
 type idMaps [][3]int
 
 func (c *Compilation) mapsOf(j *join, file string) idMaps {

@@ -1,7 +1,7 @@
 package compile
 
-// overlayfs in a user namespace: Linux 5.11, with userxattr. The layers are named relative to the scratch file system,
-// so that no path of a profile is ever resolved by the mount, or has to be escaped.
+// This file plans overlays: overlayfs in a user namespace, Linux 5.11, with userxattr. Layers are named relative to
+// the scratch file system. So the mount never resolves a path of a profile, and no such path has to be escaped.
 
 import (
 	"errors"
@@ -21,17 +21,17 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// layers are what an overlay is made of.
+// layers describes what an overlay is made of.
 type layers struct {
 	lower string // a host directory
 	upper string // "tmp", or a host directory that keeps the changes
-	sub   string // in upper, the directory of this overlay; "" is upper itself
+	sub   string // the directory of this overlay in upper; "" is upper itself
 	plain bool   // lower is never idmapped
 	whole bool   // a root file system: with ranges, every id of the layers stands for one of the sandbox's
 }
 
-// overlay makes a detached overlay of a host directory. Its root has the mode of the directory beneath. It returns the
-// host directory that the changes go to, "" where they are thrown away.
+// overlay makes a detached overlay of a host directory. Its root has the mode of the directory beneath. overlay
+// returns the host directory that gets the changes, or "" if the changes are discarded.
 func (c *Compilation) overlay(from plan.From, to plan.Reg, o layers, where string) (string, error) {
 	info, err := c.Host.Files.Stat(o.lower)
 	if err == nil && !info.IsDir() {
@@ -88,7 +88,7 @@ func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) 
 		plan.FsString(fsfd, "lowerdir", dir+"/lower"),
 		plan.FsString(fsfd, "upperdir", top+"/upper"),
 		plan.FsString(fsfd, "workdir", top+"/work"))
-	if top == dir { // it is thrown away: nothing need be on a disk before it goes on
+	if top == dir { // the changes are discarded, so none need be on a disk
 		c.do(from, plan.FsFlag(fsfd, "volatile"))
 	}
 	if c.IDs.NewUser {
@@ -97,7 +97,7 @@ func (c *Compilation) mergeLayers(from plan.From, to plan.Reg, dir, top string) 
 	c.fsmount(from, to, picture.AttrBase)
 }
 
-// dirMode is a directory's mode as mkdir(2) takes it.
+// dirMode returns a directory's mode as mkdir(2) takes it.
 func dirMode(m fs.FileMode) uint64 {
 	mode := uint64(m.Perm())
 	if m&fs.ModeSticky != 0 {
@@ -120,16 +120,18 @@ func (c *Compilation) mountOverlay(from plan.From, m *policy.Mount, target strin
 	return nil
 }
 
-// An overlay over the host's tree. overlayfs shows one file system without what is mounted on it, and refuses a lower
-// directory in which something is mounted that a user namespace may not uncover (mount_namespaces(7), "locked"). To change
-// a file it copies the directories above it with their owners, and an owner that the user namespace does not have cannot
-// be copied (EOVERFLOW). So the tree stays as it is, read-only, and an overlay of its own covers each directory that the
-// task may write to, has nothing mounted in it, and lies on a file system of disks: what is not covered, the task could
-// not write to anyhow.
+// An overlay over the host's tree. overlayfs shows one file system without what is mounted on it. It refuses a lower
+// directory in which something is mounted that a user namespace may not uncover (mount_namespaces(7), "locked"). To
+// change a file, overlayfs copies the directories above it with their owners, and it cannot copy an owner that the
+// user namespace does not have (EOVERFLOW). So the tree stays as it is, read-only. An overlay of its own covers each
+// directory that the task may write to, that has nothing mounted in it, and that lies on a disk. The task could not
+// write to the other directories anyhow.
 
 const (
-	maxOverlays  = 500 // of one root
-	overlayDepth = 3   // names in the path of a directory that is looked for: /home/ann, /srv/www/site; below, only home and the working directory
+	maxOverlays = 500 // for one root
+	// overlayDepth is the number of names in the path of a directory that is looked for: /home/ann, /srv/www/site.
+	// Further down only the home and the working directory are looked for.
+	overlayDepth = 3
 )
 
 // overlayHost covers the host's directories one by one.
@@ -154,7 +156,7 @@ func (c *Compilation) overlayHost(from plan.From) error {
 		return &fail.Error{Op: "root: overlay", Err: err, From: c.Where("root"), Hint: "overlay single directories: mounts: [{overlay: /dir, lower: /dir, upper: tmp}]"}
 	}
 	for _, dir := range f.found {
-		// Not idmapped: an overlay decides where writes go, not who may write.
+		// The lower directory is not idmapped: an overlay decides where writes go, not who may write.
 		o := layers{lower: dir, upper: c.Profile.Root.Overlay, sub: layerName(dir), plain: true}
 		upper, err := c.overlay(from, plan.Tree, o, c.Where("root"))
 		if err != nil {
@@ -166,8 +168,9 @@ func (c *Compilation) overlayHost(from plan.From) error {
 	return nil
 }
 
-// layerName is a directory's name in the directory that keeps the changes: its path, with % and two digits in hexadecimal
-// for what is not a letter, a digit, or one of "._+-". overlayfs takes some other characters for its own.
+// layerName returns the name of a directory's changes in the directory that keeps them: the path, with % and two
+// hexadecimal digits for each byte that is not a letter, a digit, or one of "._+-". Some other characters are special
+// to overlayfs.
 func layerName(dir string) string {
 	const digits = "0123456789ABCDEF"
 	var b strings.Builder
@@ -182,14 +185,14 @@ func layerName(dir string) string {
 	return b.String()
 }
 
-// overlayFinder looks for the directories that are covered.
+// overlayFinder looks for the directories that overlays cover.
 type overlayFinder struct {
 	c     *Compilation
 	table *proc.MountTable
 	found []string
 }
 
-// below looks at the directories in dir, whose paths have that many names.
+// below looks at the directories in dir. depth is the number of names in their paths.
 func (f *overlayFinder) below(dir string, depth int) {
 	entries, err := f.c.Host.Files.ReadDir(dir)
 	if err != nil {
@@ -202,6 +205,7 @@ func (f *overlayFinder) below(dir string, depth int) {
 	}
 }
 
+// look adds a directory that the task may write to and in which nothing is mounted. Otherwise it looks further down.
 func (f *overlayFinder) look(path string, depth int) {
 	info, err := f.c.Tree.Lstat(path)
 	if err != nil || !f.c.mayDo(unix.X_OK, path, info) || len(f.found) > maxOverlays {
@@ -216,8 +220,8 @@ func (f *overlayFinder) look(path string, depth int) {
 	}
 }
 
-// above covers what is needed on the way to path: an overlay cannot copy a directory of somebody else's, so below one
-// the task's own needs another overlay.
+// above covers what is needed on the way to path. An overlay cannot copy a directory that belongs to somebody else,
+// so if the task owns a directory below such a one, that directory needs an overlay of its own.
 func (f *overlayFinder) above(path string) {
 	covered := false
 	for i := 1; i <= len(path) && path != "/"; i++ {
@@ -251,7 +255,7 @@ func (c *Compilation) mayDo(what uint32, path string, info fs.FileInfo) bool {
 	return perm&(what<<6) != 0 && ownerOf(info) == c.IDs.OutUID
 }
 
-// ownerOf is a file's user; -1 where that cannot be told.
+// ownerOf returns a file's user id, or -1 if it is not known.
 func ownerOf(info fs.FileInfo) int {
 	if st, ok := host.StatOf(info); ok {
 		return int(st.Uid)
@@ -259,10 +263,10 @@ func ownerOf(info fs.FileInfo) int {
 	return -1
 }
 
-// maxMountinfo bounds what is read of a mount table.
+// maxMountinfo bounds how many bytes of a mount table are read.
 const maxMountinfo = 16 << 20
 
-// hostMounts is the mount table of the tree that is shown.
+// hostMounts reads the mount table of the tree that is shown.
 func (c *Compilation) hostMounts() (*proc.MountTable, error) {
 	name := "/proc/self/mountinfo"
 	if j := c.Joined(unix.CLONE_NEWNS); j != nil {
@@ -281,14 +285,15 @@ func (c *Compilation) hostMounts() (*proc.MountTable, error) {
 	}
 }
 
-// Files of an overlay's lower directory that no task can change: overlayfs copies a file with its owner and its group,
-// and refuses with EOVERFLOW if the user namespace has no id for one of them (user_namespaces(7)).
+// Files of an overlay's lower directory that no task can change: overlayfs copies a file with its owner and its
+// group, and refuses with EOVERFLOW if the user namespace has no id for one of them (user_namespaces(7)).
 
 // foreignLooks bounds how many entries of a lower directory are looked at before the start.
 const foreignLooks = 2000
 
-// noteForeign says before the start that the lower directory holds a file of the caller's own in a group for which the
-// sandbox has no id. A file of another user is not looked for, since its mode keeps the task from changing it.
+// noteForeign warns, before the start, if the lower directory holds a file of the caller's own in a group for which
+// the sandbox has no id. It does not look for files of other users, because their modes keep the task from changing
+// them.
 func (c *Compilation) noteForeign(lower string) {
 	if !c.IDs.NewUser {
 		return
@@ -322,7 +327,7 @@ func (c *Compilation) noteForeign(lower string) {
 	}
 }
 
-// note keeps a sentence for Report.Notes, once.
+// note adds a sentence to Report.Notes, once.
 func (c *Compilation) note(text string) {
 	for _, t := range c.Notes {
 		if t == text {
@@ -332,7 +337,8 @@ func (c *Compilation) note(text string) {
 	c.Notes = append(c.Notes, text)
 }
 
-// notBundle is an error if a root directory is an OCI bundle, which holds a root file system and is none: runtime-spec, bundle.md.
+// notBundle returns an error if a root directory is an OCI bundle, which contains a root file system but is none:
+// runtime-spec, bundle.md.
 func (c *Compilation) notBundle(dir string) error {
 	is := func(name string, mode fs.FileMode) bool {
 		info, err := c.Host.Files.Stat(paths.Join(dir, name))
@@ -345,8 +351,8 @@ func (c *Compilation) notBundle(dir string) error {
 		Hint: "--root " + paths.Join(dir, "rootfs")}
 }
 
-// oneName reports whether a directory of the host, by a path without links, has no other name: its file system is mounted
-// once.
+// oneName reports whether a directory of the host has no other name, because its file system is mounted only once.
+// The directory's path must have no links.
 func (c *Compilation) oneName(dir string) bool {
 	t, err := c.mountsOfHost()
 	if err != nil {

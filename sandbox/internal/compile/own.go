@@ -1,8 +1,8 @@
 package compile
 
-// What decides on the next run: the profiles of this one, the directories where profiles are looked for, and the records
-// of what sandboxes could write (package ledger). A task can write none of them, and put nothing in their place, whatever
-// its profile binds.
+// This file protects what decides on the next run: the profiles of this run, the directories in which cordon looks
+// for profiles, and the records of what sandboxes could write (package ledger). A task can write none of them, and
+// put nothing in their place, whatever its profile binds.
 
 import (
 	"slices"
@@ -18,8 +18,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// makeOwn makes the directories that are not there and that the task could make. Nothing can be mounted on what does not
-// exist.
+// makeOwn makes those of these directories that do not exist and that the task could make, because nothing can be
+// mounted on a directory that does not exist.
 func (c *Compilation) makeOwn() error {
 	if c.AsItIs() {
 		return nil
@@ -49,7 +49,7 @@ func (h *hider) makeMissing(dir, what string) error {
 	w := picture.Walker{Tree: h.c.hostTree()}
 	missing, err := w.Walk(paths.Clean(dir))
 	if !fail.NotThere(err) {
-		return nil // it is there, or nobody can look
+		return nil // it exists, or nobody can look
 	}
 	above, _ := paths.Split(missing)
 	writes, err := h.couldMake(above)
@@ -64,6 +64,7 @@ func (h *hider) makeMissing(dir, what string) error {
 		return &fail.Error{Op: "make the " + what + " " + dir, Err: fail.Bare(err),
 			Hint: "the program could make it, and so decide about later runs: make it yourself, or let the sandbox write less than " + above}
 	}
+	// The picture has remembered that these directories do not exist. It must look again.
 	for at := missing; ; at = full[:len(at)+1+len(firstName(full[len(at)+1:]))] {
 		delete(h.c.Tree.Known, at)
 		if at == full {
@@ -74,6 +75,7 @@ func (h *hider) makeMissing(dir, what string) error {
 	return nil
 }
 
+// firstName returns the first name of a relative path.
 func firstName(path string) string {
 	name, _, _ := strings.Cut(path, "/")
 	return name
@@ -102,7 +104,7 @@ func (c *Compilation) guardOwn() error {
 	h.from = own("records")
 	for _, place := range c.Host.Records {
 		if !h.writes && c.IDs.Own && c.Host.UID == 0 {
-			continue // root's own, which the task's id may not search
+			continue // the record belongs to root, and the task's id may not search its directory
 		}
 		if err := h.path(place.Path()); err != nil {
 			return &fail.Error{Op: "hide " + place.Path(), Err: err}
@@ -125,8 +127,8 @@ func (c *Compilation) guardOwn() error {
 	return nil
 }
 
-// protect makes a thing of the host read-only wherever the sandbox shows it, and keeps in their places the names that lead
-// to it.
+// protect makes a thing of the host read-only wherever the sandbox shows it, and holds the names that lead to it in
+// their places.
 func (h *hider) protect(path string) error {
 	if !strings.HasPrefix(path, "/") || paths.Below(path, "/proc") {
 		return nil
@@ -148,6 +150,7 @@ func (h *hider) protect(path string) error {
 	return nil
 }
 
+// protectThing is protect for a path without links.
 func (h *hider) protectThing(host string) error {
 	places, err := h.c.places(h.windows, host)
 	if err != nil {
@@ -161,9 +164,9 @@ func (h *hider) protectThing(host string) error {
 	return nil
 }
 
-// What the task can write of the host's files is recorded for as long as it can: package ledger says why.
+// The record says which of the host's files a task can write, for as long as it can: package ledger says why.
 
-// Writes are the files and directories of the host that the task can write, below every mount point.
+// Writes lists the files and directories of the host that the task can write, one for each mount and each kept layer.
 func (c *Compilation) Writes() []string {
 	if c.AsItIs() {
 		return nil // the caller's own program, in the caller's own tree
@@ -182,7 +185,8 @@ func (c *Compilation) Writes() []string {
 	return slices.Compact(list)
 }
 
-// ofKernel reports whether a path is a device or of the kernel's own file systems: nobody keeps a profile there.
+// ofKernel reports whether a path is a device or lies on one of the kernel's own file systems. Nobody keeps a profile
+// there.
 func ofKernel(path string) bool {
 	for _, dir := range [...]string{"/proc", "/sys", "/dev"} {
 		if paths.Below(path, dir) {
@@ -192,12 +196,13 @@ func ofKernel(path string) bool {
 	return false
 }
 
-// Tools in the home: what version managers and installers of languages keep there. A launcher alone is of no use without the
-// directory that it belongs to, and such directories hold programs, not secrets. So where the program that is run is one of
-// these, its tool's own tree is shown with it, read-only: from the launcher's real directory up to its version.
+// Tools in the home: what version managers and installers of languages keep there. The launcher script of such a tool
+// is of no use without the directory that it belongs to, and such directories hold programs, not secrets. So if the
+// program that is run is one of these, its tool's own tree is shown with it, read-only: from the program's real
+// directory up to its version.
 
-// toolTrees are the places of tools below a home. "*" is the name of a version, of an environment or of a package. A tree with
-// more than one place needs all of them.
+// toolTrees lists the places of tools below a home. "*" stands for the name of a version, an environment or a
+// package. A tree with more than one place needs all of them.
 var toolTrees = [...][]string{
 	{".nvm/versions/node/*"}, {".local/share/fnm/node-versions/*"}, {".fnm/node-versions/*"}, {".volta"}, {".nodenv"},
 	{".npm-global"}, {".npm-packages"}, {".local/share/pnpm"}, {".bun"}, {".deno"},
@@ -207,7 +212,8 @@ var toolTrees = [...][]string{
 	{".asdf"}, {".local/share/mise"}, {".local/share/rtx"},
 }
 
-// treesOf lists the places, below a home, of the tool that a path below the home belongs to: the first is or holds the path.
+// treesOf lists the places, below a home, of the tool that a path below the home belongs to. The first place contains
+// the path.
 func treesOf(path string) (trees []string) {
 	for _, places := range toolTrees {
 		rest, names := path, 0
@@ -240,7 +246,7 @@ func (c *Compilation) tools() error {
 	return c.toolFor(c.Req.Args[0], 0)
 }
 
-// fromCwd is a name with a slash as an absolute path of the host; another name stays what it is.
+// fromCwd returns a name with a slash as an absolute path of the host. It returns any other name unchanged.
 func (c *Compilation) fromCwd(name string) string {
 	if !strings.Contains(name, "/") || strings.HasPrefix(name, "/") {
 		return name
@@ -281,7 +287,7 @@ func (c *Compilation) toolFor(name string, depth int) error {
 	return c.toolFor(interpreter, depth+1)
 }
 
-// candidate is the path of a program that the task's PATH finds, inside or on the host; "" for none.
+// candidate returns the path of a program that the task's PATH finds, inside or on the host, or "" if it finds none.
 func (c *Compilation) candidate(name string) string {
 	if path := c.fromCwd(name); strings.HasPrefix(path, "/") {
 		return paths.Clean(path)
@@ -309,8 +315,8 @@ func (c *Compilation) candidate(name string) string {
 	return ""
 }
 
-// showTool shows the trees of the tools that the links of a program's path pass, and reports whether the program is then
-// there. A link on the way may be a task's work: it leads to a tool all the same, or nothing is shown.
+// showTool shows the trees of the tools that the links of a program's path pass. It reports whether the program then
+// exists inside. A task may have made a link on the way: even so the link leads to a tool, or nothing is shown.
 func (c *Compilation) showTool(path string) (bool, error) {
 	if c.Host.Home == "" || !paths.Below(path, c.Host.Home) && !paths.Below(path, c.sourceHome()) {
 		return false, nil
@@ -345,10 +351,10 @@ func (c *Compilation) showTool(path string) (bool, error) {
 	return true, c.linkProgram(path, end)
 }
 
-// toolTree is what the part of a tool's tree is.
+// toolTree is the What of a part that shows a tool's tree.
 const toolTree = "a tool's own directory"
 
-// showTree binds one tree read-only at its own place, where nothing else is.
+// showTree binds one tree read-only at its own place, unless the sandbox shows it already or a rule hides it.
 func (c *Compilation) showTree(tree string) error {
 	info, err := c.Tree.Lstat(tree)
 	if err != nil || !info.IsDir() || c.hiding(tree) != "" || c.Tree.HostPath(tree) == tree {
@@ -371,7 +377,7 @@ func (c *Compilation) showTree(tree string) error {
 	return nil
 }
 
-// linkProgram makes a program's name lead to its file where the name lies outside of the tool's tree.
+// linkProgram makes a program's name lead to its file, if the name lies outside of the tool's tree.
 func (c *Compilation) linkProgram(path, end string) error {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {
