@@ -222,8 +222,8 @@ func (c *Compilation) enter() error {
 	if err := c.lookThrough(); err != nil {
 		return err
 	}
-	// The first child has no namespaces of its own. The child makes the new ones after it has joined the others, so
-	// that they belong to the joined user namespace.
+	// The first child has no namespaces of its own. The new ones are made inside the joined ones, so that they belong
+	// to these.
 	c.Plan.Clone = 0
 	if c.Host.Privileged && c.Joined(unix.CLONE_NEWUSER) != nil && !c.groupsLocked() {
 		c.do(c.scalar("namespaces.user"), plan.NoGroups()) // leaves root's groups while the child has the right to

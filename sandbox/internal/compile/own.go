@@ -196,10 +196,10 @@ func ofKernel(path string) bool {
 	return false
 }
 
-// Tools in the home: what version managers and installers of languages keep there. The launcher script of such a tool
-// is of no use without the directory that it belongs to, and such directories hold programs, not secrets. So if the
-// program that is run is one of these, its tool's own tree is shown with it, read-only: from the program's real
-// directory up to its version.
+// Tools in the home: what version managers and installers of languages keep there. A tool's command alone is of no
+// use without the directory that it belongs to, and such directories hold programs, not secrets. So if the program
+// that is run is one of these, its tool's own tree is shown with it, read-only: from the command's real directory up
+// to its version.
 
 // toolTrees lists the places of tools below a home. "*" stands for the name of a version, an environment or a
 // package. A tree with more than one place needs all of them.
