@@ -1,12 +1,12 @@
 package attach
 
-// What a launcher keeps of its sandbox for a program that is to join it later: setns(2), namespaces(7), ioctl_nsfs(2)
-// (NS_GET_NSTYPE, Linux 4.11), landlock_restrict_self(2), pidfd_open(2).
+// This file holds what a launcher keeps of its sandbox, so that another program can join the sandbox later: setns(2),
+// namespaces(7), ioctl_nsfs(2) (NS_GET_NSTYPE, Linux 4.11), landlock_restrict_self(2), pidfd_open(2).
 //
-// Everything is a descriptor that was opened while the task waited before its execve: no number of a process and no path
-// is resolved again, when the task may be another program or may have moved what a path leads to. Landlock's ruleset is
-// kept too, since a domain cannot be joined, and rules that were made anew would follow the directories that the task has
-// put in the place of others.
+// Everything is a descriptor that the launcher opened while the task waited before its execve. The launcher resolves
+// no process number and no path again later, because the task may then be another program, or may have moved files.
+// The launcher also keeps Landlock's ruleset, because no process can join a Landlock domain, and newly made rules
+// would apply to directories that the task has put in the place of others.
 
 import (
 	"bytes"
@@ -25,60 +25,60 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// Attached is a running sandbox that another program can be started in: see Cmd.Into. It holds descriptors of the
-// sandbox's namespaces and root, which keep these alive until Close.
+// Attached describes a running sandbox in which another program can be started: see Cmd.Into. It holds descriptors of
+// the sandbox's namespaces and root, which keep these alive until Close.
 type Attached struct {
-	Caller  int             // the user id that started the sandbox, and who alone may join it
+	Caller  int             // the user id that started the sandbox; only this user may join it
 	Profile *policy.Profile // effective
-	Cwd     string          // of the caller: what "." in the profile meant
-	Home    string          // of the caller: what "~" in the profile meant
+	Cwd     string          // of the caller: the meaning of "." in the profile
+	Home    string          // of the caller: the meaning of "~" in the profile
 	Workdir string          // of the task
 	Env     []string        // of the task
 	NewUser bool
-	UID     int // of the task, inside
+	UID     int // of the task, in the sandbox
 	GID     int
 	Spaces  []Space
 	Limits  []ResourceLimit
 	Umask   uint32
 	Filter  []byte // the profile's filter without reports, as struct sock_filter[], its nonce 0
 
-	// Of the waiting task, as /proc/PID has them: the lines of status, setgroups, cgroup and attr/current.
+	// The values of the waiting task in /proc/PID: lines of status, and the files setgroups, cgroup and attr/current.
 	UIDs      string
 	GIDs      string
 	Groups    string
-	Filters   string // of seccomp, the profile's own not yet among them
+	Filters   string // the number of seccomp filters, without the profile's own
 	SetGroups string
-	Cgroups   string // in which its launcher is not
+	Cgroups   string // the lines in which it differs from its launcher
 	Label     string // of a security module; "" for none
 
-	Files []string // what the descriptors are, in their order
+	Files []string // the purposes of the descriptors, in their order
 	fds   map[string]int
 }
 
 // Space is a namespace of the task.
 type Space struct {
 	Kind string // as in /proc/PID/ns
-	ID   string // what the link there says: "net:[4026531840]"
-	Host bool   // the launcher is in it, too
+	ID   string // the text of that link: "net:[4026531840]"
+	Host bool   // the launcher is in this namespace too
 }
 
-// ResourceLimit is a limit of getrlimit(2).
+// ResourceLimit is a limit as getrlimit(2) returns it.
 type ResourceLimit struct {
 	Resource int
 	Soft     uint64
 	Hard     uint64
 }
 
-// The descriptors, besides those of the sandbox's groups: see internal/compile.
+// The purposes of the descriptors. internal/compile has those of the sandbox's cgroups.
 const (
-	FileSpace   = "ns/"     // a namespace; its kind stands behind
+	FileSpace   = "ns/"     // a namespace; its kind follows
 	FileRoot    = "root"    // the task's root directory, O_PATH
 	FileInit    = "init"    // a pidfd of init
 	FileRuleset = "ruleset" // Landlock's
 	FileText    = "text"    // an Attached, packed
 )
 
-// Descriptors returns the descriptors by their purpose. The map is a's own.
+// Descriptors returns the descriptors by their purpose. The map belongs to a.
 func (a *Attached) Descriptors() map[string]int {
 	if a.fds == nil {
 		a.fds = map[string]int{}
@@ -93,7 +93,7 @@ func (a *Attached) With(fds map[string]int) *Attached {
 	return &b
 }
 
-// Open opens the namespaces and the root below /proc/PID.
+// Open opens the namespaces and the root of the process whose directory in /proc is dir, and reads its other values.
 func (a *Attached) Open(dir string) error {
 	for i := range host.Kinds {
 		name := host.Kinds[i].Name
@@ -120,7 +120,7 @@ func (a *Attached) Open(dir string) error {
 		return &fail.PathError{Path: dir + "/root", Err: err}
 	}
 	a.Descriptors()[FileRoot] = root
-	limits, err := proc.ReadAll(dir + "/limits") // prlimit(2) takes a capability where the task is another user
+	limits, err := proc.ReadAll(dir + "/limits") // prlimit(2) needs a capability if the task has another user id
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (a *Attached) Open(dir string) error {
 	return nil
 }
 
-// distinctGroups are the lines of /proc/PID/cgroup in which a process differs from the launcher.
+// distinctGroups returns the lines of /proc/PID/cgroup in which a process differs from the launcher.
 func distinctGroups(path string) (string, error) {
 	its, err := proc.ReadAll(path)
 	if err != nil {
@@ -164,8 +164,8 @@ func distinctGroups(path string) (string, error) {
 	return own, nil
 }
 
-// resourceLimits reads a table of limits (proc_pid_limits(5)), which the kernel writes in the order of their numbers,
-// behind a head, with a name of 26 bytes.
+// resourceLimits parses a table of limits (proc_pid_limits(5)). After a head, the kernel writes the limits in the
+// order of their numbers, each with a name of 26 bytes.
 func resourceLimits(text []byte) ([]ResourceLimit, error) {
 	const count, name = 16, 26 // RLIM_NLIMITS
 	list := make([]ResourceLimit, 0, count)
@@ -197,7 +197,7 @@ func resourceLimits(text []byte) ([]ResourceLimit, error) {
 	return list, nil
 }
 
-// line is the text of a file of one line; "" where there is none.
+// line returns the content of a file that has one line, or "" if the file cannot be read.
 func line(path string) string {
 	text, err := proc.ReadSome(path, 4096)
 	if err != nil {
@@ -253,7 +253,8 @@ func Receive(fds []int) (*Attached, error) {
 	return newAttached(text, fds[1:])
 }
 
-// newAttached makes sure that each descriptor is what the text says.
+// newAttached makes an Attached from its text and its descriptors. It checks that each descriptor is what the text
+// says.
 func newAttached(text []byte, fds []int) (*Attached, error) {
 	a := &Attached{fds: map[string]int{}}
 	err := unpack(text, a)
@@ -282,7 +283,7 @@ func newAttached(text []byte, fds []int) (*Attached, error) {
 	return a, nil
 }
 
-// check holds the descriptors against what they are said to be.
+// check compares the descriptors with what the text says about them.
 func (a *Attached) check() error {
 	if a.Profile == nil {
 		return errors.New("there is no profile")
@@ -316,7 +317,7 @@ func (a *Attached) check() error {
 	return nil
 }
 
-// Space is the namespace of a kind; nil for none.
+// Space returns the task's namespace of a kind, or nil if there is none.
 func (a *Attached) Space(kind string) *Space {
 	for i := range a.Spaces {
 		if a.Spaces[i].Kind == kind {
@@ -326,21 +327,22 @@ func (a *Attached) Space(kind string) *Space {
 	return nil
 }
 
-// Ended reports whether init is gone, and the sandbox with it.
+// Ended reports whether init, and with it the sandbox, has ended.
 func (a *Attached) Ended() bool {
 	fd, ok := a.fds[FileInit]
 	return ok && loop.Readable(fd)
 }
 
-// ErrSandboxEnded says that nothing can be started in the sandbox any more.
+// ErrSandboxEnded reports that no program can be started in the sandbox any more.
 var ErrSandboxEnded = &fail.Error{Op: "exec", Err: errors.New("the sandbox has ended")}
 
-// HasGroup reports whether the sandbox's task has a group, given as proc_pid_status(5) names it.
+// HasGroup reports whether the sandbox's task has a group. g is the number as /proc/PID/status shows it
+// (proc_pid_status(5)).
 func (a *Attached) HasGroup(g string) bool {
 	return slices.Contains(strings.Fields(a.Groups), g) || slices.Contains(strings.Fields(a.GIDs), g)
 }
 
-// CheckRoot compares a root directory with the sandbox's: the mount and the directory on it.
+// CheckRoot checks that path is the sandbox's root directory: the same mount, and the same directory on it.
 func (a *Attached) CheckRoot(path string) error {
 	var want, got unix.Statx_t
 	const mask = unix.STATX_INO | unix.STATX_MNT_ID
@@ -356,8 +358,8 @@ func (a *Attached) CheckRoot(path string) error {
 	return nil
 }
 
-// CheckAround compares what the child inherited from its launcher with what the sandbox's task had. It gets the child's
-// status.
+// CheckAround checks that the child inherited from its launcher what the sandbox's task had. status is the child's
+// status file.
 func (a *Attached) CheckAround(status []byte, dir string) error {
 	for _, x := range [...]struct{ key, want string }{{"Uid", a.UIDs}, {"Gid", a.GIDs}} {
 		if got := proc.StatusField(status, x.key); got != x.want {
@@ -389,8 +391,7 @@ func (a *Attached) CheckAround(status []byte, dir string) error {
 	return nil
 }
 
-// Terminal returns the variables of an environment that describe the terminal and that the sandbox's profile keeps, for
-// Cmd.Env.
+// Terminal returns, for Cmd.Env, those variables that describe the terminal and that the sandbox's profile keeps.
 func (a *Attached) Terminal(getenv func(string) string) (env []string) {
 	for _, name := range terminalVariables {
 		if value := getenv(name); value != "" && a.Profile.Env.Keeps(name) {
@@ -400,5 +401,6 @@ func (a *Attached) Terminal(getenv func(string) string) (env []string) {
 	return env
 }
 
-// terminalVariables are about where a program's output is shown, which is the caller's place and not the sandbox's.
+// terminalVariables describe the terminal that shows a program's output. This is the caller's terminal, not the
+// sandbox's.
 var terminalVariables = [...]string{"TERM", "COLORTERM", "NO_COLOR"}

@@ -1,2 +1,3 @@
-// Package attach holds what a launcher keeps of its sandbox so that others may enter it, and its form on the wire.
+// Package attach holds what a launcher keeps of its sandbox so that other programs can join it, and encodes it for
+// another process.
 package attach

@@ -1,8 +1,9 @@
 package attach
 
-// Values between two processes of the same program: encoding/json takes 3 ms to learn a profile's type before it decodes
-// the first one, which is half a launch. There are no names in it; that both ends mean the same is told by a number made
-// of the names and kinds of all fields, behind which numbers are varints, and texts and lists begin with their length.
+// This file encodes values for another process of the same program. encoding/json would take 3 ms to learn a
+// profile's type before it decodes the first profile, which is half a launch. The encoding contains no names. It
+// begins with a number made of the names and kinds of all fields, so that both ends can check that they mean the same
+// type. Numbers are varints, and texts and lists begin with their length.
 
 import (
 	"encoding/binary"
@@ -13,13 +14,13 @@ import (
 	"strconv"
 )
 
-// pack encodes what v points to: structs of exported fields, lists, texts, numbers, and pointers to such.
+// pack encodes the value that v points to: structs of exported fields, lists, texts, numbers, and pointers to these.
 func pack(v any) []byte {
 	value := reflect.ValueOf(v).Elem()
 	return packValue(binary.LittleEndian.AppendUint64(make([]byte, 0, 8<<10), shape(value.Type())), value)
 }
 
-// unpack decodes what pack gave into what v points to. Its memory is bounded by the length of b.
+// unpack decodes a result of pack into the value that v points to. The length of b limits the memory that it uses.
 func unpack(b []byte, v any) error {
 	value := reflect.ValueOf(v).Elem()
 	if len(b) < 8 || binary.LittleEndian.Uint64(b) != shape(value.Type()) {
@@ -33,7 +34,7 @@ func unpack(b []byte, v any) error {
 	return nil
 }
 
-// shape is a number for a type: the fields of its structs, and of theirs.
+// shape returns a number for a type, made of the fields of its structs and of the structs inside them.
 func shape(t reflect.Type) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write(appendShape(nil, t)) // cannot fail
@@ -91,7 +92,7 @@ func packValue(b []byte, v reflect.Value) []byte {
 		}
 		return b
 	}
-	panic("sandbox: pack: " + v.Kind().String()) // a new kind of field: TestWire finds it
+	panic("sandbox: pack: " + v.Kind().String()) // a new kind of field; TestWire finds it
 }
 
 type unpacker struct {
@@ -99,7 +100,7 @@ type unpacker struct {
 	bad  bool
 }
 
-// number takes a number that is at most limit.
+// number reads a number. It fails if the number is larger than limit.
 func (u *unpacker) number(limit uint64) uint64 {
 	n, size := binary.Uvarint(u.rest)
 	if size <= 0 || n > limit {
@@ -120,10 +121,10 @@ func (u *unpacker) signed() int64 {
 	return n
 }
 
-// length is a number of things that are still to come, each of which takes a byte at least.
+// length reads the number of items that follow. Each item takes at least one byte.
 func (u *unpacker) length() int {
 	n := u.number(uint64(len(u.rest)))
-	if n > uint64(len(u.rest)) { // its own bytes are gone
+	if n > uint64(len(u.rest)) { // rest is shorter now, by the number itself
 		u.bad, u.rest = true, nil
 		return 0
 	}

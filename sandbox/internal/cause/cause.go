@@ -1,6 +1,7 @@
 package cause
 
-// namespaces(7), user_namespaces(7), seccomp(2), capabilities(7), apparmor(7), proc_pid_mountinfo(5).
+// This file finds the causes of refusals: namespaces(7), user_namespaces(7), seccomp(2), capabilities(7),
+// apparmor(7), proc_pid_mountinfo(5).
 
 import (
 	"io"
@@ -15,29 +16,30 @@ import (
 	"cordon/sandbox/host"
 )
 
-// Cause is why something is refused, and the exact command or setting that remedies it.
+// Cause says why the host refuses something, and names the exact command or setting that remedies it.
 type Cause struct{ Why, Remedy string }
 
-// Host is what the causes are told from: files of the kernel, and who the caller is. A test states its own.
+// Host gives access to what the causes are derived from: files of the kernel, and the caller's identity. A test
+// supplies its own.
 type Host struct {
 	UID      int
 	Exe      string // path of this program, for remedies that name it
 	ReadFile func(path string) (string, error)
-	HasCap   func(bit uint) bool // in the effective set
+	HasCap   func(bit uint) bool // whether the effective set has a capability
 }
 
-// This returns the host that the caller runs on. Nothing is read yet.
+// This returns the host that the caller runs on. It does not read any file yet.
 func This() *Host {
 	h := &Host{UID: os.Getuid(), ReadFile: readFile}
 	h.HasCap = func(bit uint) bool {
-		set, _ := strconv.ParseUint(h.Status("CapEff"), 16, 64) // no such field: 0
+		set, _ := strconv.ParseUint(h.Status("CapEff"), 16, 64) // 0 if there is no such field
 		return set>>bit&1 == 1
 	}
 	h.Exe, _ = os.Executable()
 	return h
 }
 
-// maxFile bounds what is read of one file. Only mount tables come near it.
+// maxFile is the most that is read of one file, in bytes. Only mount tables come near it.
 const maxFile = 16 << 20
 
 func readFile(path string) (string, error) {
@@ -50,7 +52,7 @@ func readFile(path string) (string, error) {
 	return string(text), err
 }
 
-// Line returns a file's first line, "" if there is no such file.
+// Line returns a file's first line, or "" if the file cannot be read.
 func (h *Host) Line(path string) string {
 	s, err := h.ReadFile(path)
 	if err != nil {
@@ -60,7 +62,7 @@ func (h *Host) Line(path string) string {
 	return strings.TrimRight(s, " \x00")
 }
 
-// Status returns a field of /proc/self/status, "" for none.
+// Status returns a field of /proc/self/status, or "" if there is none.
 func (h *Host) Status(field string) string {
 	s, err := h.ReadFile("/proc/self/status")
 	if err != nil {
@@ -74,11 +76,11 @@ func (h *Host) Status(field string) string {
 	return ""
 }
 
-// Filtered reports whether a seccomp filter is on this process already: a container runtime's, systemd's, or that of a
-// sandbox around it.
+// Filtered reports whether this process already has a seccomp filter: from a container runtime, from systemd, or from
+// a sandbox around it.
 func (h *Host) Filtered() bool { return h.Status("Seccomp") == "2" }
 
-// Confinement returns the name of the AppArmor profile in force, "" for none.
+// Confinement returns the name of the AppArmor profile that confines this process, or "" if there is none.
 func (h *Host) Confinement() string {
 	s := h.Line("/proc/self/attr/apparmor/current")
 	if s == "" {
@@ -91,12 +93,13 @@ func (h *Host) Confinement() string {
 	return name
 }
 
-// RemedySeccomp is what to do if a filter is in the way that somebody else has installed, and nothing tells who.
+// RemedySeccomp is the remedy for a filter of unknown origin that is in the way.
 const RemedySeccomp = "start the container with --security-opt seccomp=unconfined (docker, podman), " +
 	"or securityContext.seccompProfile.type: Unconfined (kubernetes), the unit without RestrictNamespaces= and SystemCallFilter=, " +
 	"or leave the sandbox of cordon that is around this; cordon filters the task by itself"
 
-// byFilter is the cause of a call that a filter refuses, with the remedy of who has installed it, as far as that is known.
+// byFilter returns the cause of a call that a filter refuses. The remedy depends on who has installed the filter, as
+// far as that is known.
 func (h *Host) byFilter() Cause {
 	const seen = "a seccomp filter is on this process (Seccomp: 2 in /proc/self/status), "
 	unit := h.unit()
@@ -119,7 +122,8 @@ func (h *Host) there(path string) bool {
 	return err == nil
 }
 
-// unit is the service of systemd that this process belongs to, "" for none: cgroups(7). A user's session is none.
+// unit returns the systemd service that this process belongs to, or "" if there is none: cgroups(7). A user's session
+// does not count.
 func (h *Host) unit() string {
 	s, err := h.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -135,7 +139,7 @@ func (h *Host) unit() string {
 	return ""
 }
 
-// Proc returns the cause if there is no usable /proc at all.
+// Proc returns a cause and true if there is no usable /proc at all.
 func (h *Host) Proc() (Cause, bool) {
 	if h.Status("Pid") != "" {
 		return Cause{}, false
@@ -143,7 +147,7 @@ func (h *Host) Proc() (Cause, bool) {
 	return Cause{"/proc is not mounted, or is not that of this process's pid namespace", "mount -t proc proc /proc"}, true
 }
 
-// Masks returns what is mounted on top of /proc, by which the kernel refuses a new proc in a user namespace
+// Masks returns the mount points on top of /proc. Because of them the kernel refuses a new proc in a user namespace
 // (fs/namespace.c, mnt_already_visible).
 func (h *Host) Masks() (masks []string, err error) {
 	s, err := h.ReadFile("/proc/self/mountinfo")
@@ -159,12 +163,12 @@ func (h *Host) Masks() (masks []string, err error) {
 	return masks, nil
 }
 
-// MaskedProc is the cause where a new proc is refused because parts of the caller's are masked.
+// MaskedProc is the cause if the kernel refuses a new proc because parts of the caller's /proc are masked.
 var MaskedProc = Cause{"a container runtime masks parts of /proc; the kernel then refuses a new proc in a user namespace, because it would show them",
 	"docker run --security-opt systempaths=unconfined, podman run --security-opt unmask=ALL, or securityContext.procMount: Unmasked (kubernetes); " +
 		"or --ns pid=host, with which the task sees the processes of this container, in its /proc"}
 
-// NewProc returns the cause of a proc that could not be mounted in a new user namespace.
+// NewProc returns the cause if a new proc could not be mounted in a new user namespace.
 func (h *Host) NewProc(e syscall.Errno) Cause {
 	if masks, err := h.Masks(); err == nil && len(masks) > 0 {
 		return Cause{masks[0] + " is mounted on top of /proc: " + MaskedProc.Why, MaskedProc.Remedy}
@@ -176,7 +180,7 @@ func (h *Host) NewProc(e syscall.Errno) Cause {
 	return h.Denied(e)
 }
 
-// hiddenProc reports whether no whole proc is mounted.
+// hiddenProc reports whether no complete proc is mounted.
 func (h *Host) hiddenProc() bool {
 	s, err := h.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -192,7 +196,8 @@ func (h *Host) hiddenProc() bool {
 	return true
 }
 
-// Namespace returns the cause of a namespace that could not be made, from the most certain to the least.
+// Namespace returns the cause if a namespace could not be made. It tries the causes from the most certain to the
+// least certain one.
 func (h *Host) Namespace(k *host.Kind, e syscall.Errno) Cause {
 	sysctl := "user.max_" + k.Name + "_namespaces"
 	limit := h.Line("/proc/sys/" + strings.Replace(sysctl, ".", "/", 1))
@@ -208,7 +213,8 @@ func (h *Host) Namespace(k *host.Kind, e syscall.Errno) Cause {
 	return h.Denied(e)
 }
 
-// ZeroLimit returns the cause where the limit of one of several kinds of namespaces is 0: flags are clone(2)'s.
+// ZeroLimit returns the cause if the limit for one of several kinds of namespaces is 0, and that kind. flags are
+// those of clone(2).
 func (h *Host) ZeroLimit(flags uint64) (Cause, *host.Kind) {
 	for i := range host.Kinds {
 		k := &host.Kinds[i]
@@ -219,7 +225,8 @@ func (h *Host) ZeroLimit(flags uint64) (Cause, *host.Kind) {
 	return Cause{}, nil
 }
 
-// Denied tells who forbids user namespaces, or the use of capabilities in them, if the kernel has them.
+// Denied returns the cause if the kernel has user namespaces, but something forbids them or the use of capabilities
+// in them.
 func (h *Host) Denied(e syscall.Errno) Cause {
 	const restrict = "apparmor_restrict_unprivileged_userns"
 	switch {
@@ -252,11 +259,12 @@ func (h *Host) Unmapped() bool {
 	return err == nil && strings.TrimSpace(s) == ""
 }
 
-// The profile that lets one program make user namespaces where AppArmor restricts them (Ubuntu since 23.10); it confines
-// nothing else. packaging/apparmor/cordon is the same for the usual places.
+// packagedProfile is the path of an AppArmor profile that lets cordon make user namespaces even if AppArmor restricts
+// them (Ubuntu since 23.10). It confines nothing else. packaging/apparmor/cordon is this profile, for the usual
+// places of cordon.
 const packagedProfile = "/usr/share/cordon/apparmor/cordon"
 
-// appArmorFile is the command that loads that profile.
+// appArmorFile returns a command that loads such a profile for this program.
 func (h *Host) appArmorFile() string {
 	if _, err := h.ReadFile(packagedProfile); err == nil && (h.Exe == "/usr/bin/cordon" || h.Exe == "/usr/local/bin/cordon") {
 		return "sudo install -m 644 " + packagedProfile + " /etc/apparmor.d/cordon && sudo apparmor_parser -r /etc/apparmor.d/cordon"
@@ -265,7 +273,7 @@ func (h *Host) appArmorFile() string {
 		`sudo tee /etc/apparmor.d/cordon && sudo apparmor_parser -r /etc/apparmor.d/cordon`
 }
 
-// Chrooted reports whether the root directory is not the root of a mount: chroot(2) is the only way to get there.
+// Chrooted reports whether the root directory is not the root of a mount. Only chroot(2) causes this.
 func (h *Host) Chrooted() bool {
 	s, err := h.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -279,7 +287,7 @@ func (h *Host) Chrooted() bool {
 	return true
 }
 
-// RootMap returns the cause where root may not give its own id to a user namespace: user_namespaces(7), Linux 5.12.
+// RootMap returns the cause if root may not map its own id into a user namespace: user_namespaces(7), Linux 5.12.
 func (h *Host) RootMap() (Cause, bool) {
 	if h.UID != 0 || h.HasCap(unix.CAP_SETFCAP) {
 		return Cause{}, false
@@ -288,13 +296,13 @@ func (h *Host) RootMap() (Cause, bool) {
 		"docker run --cap-add SETFCAP; or --cap-add SETUID --cap-add SETGID, with which the task gets an id of its own; or another user starts cordon"}, true
 }
 
-// Device returns the cause of a device node that is missing or is another one.
+// Device returns the cause if a device node is missing, or is another device.
 func Device(path string) Cause {
 	return Cause{"this root has no " + path + ", or another thing by that name",
 		"mount -t devtmpfs dev " + filepath.Dir(path) + "; or bind the host's /dev into this root"}
 }
 
-// OrAbsent returns s, or says that it is not there.
+// OrAbsent returns s, or "not there" if s is empty.
 func OrAbsent(s string) string {
 	if s == "" {
 		return "not there"

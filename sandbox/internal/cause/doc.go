@@ -1,2 +1,2 @@
-// Package cause tells why a host refuses what a sandbox needs, and what remedies it.
+// Package cause says why a host refuses what a sandbox needs, and how to remedy it.
 package cause

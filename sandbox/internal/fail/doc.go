@@ -1,2 +1,2 @@
-// Package fail holds the errors of a sandbox and the small parts that they are made of.
+// Package fail holds the errors of a sandbox, and the functions that build their texts.
 package fail

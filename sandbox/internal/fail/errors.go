@@ -8,13 +8,13 @@ import (
 	"cordon/policy"
 )
 
-// StepError is a system call of the plan that failed in the child.
+// StepError reports that a system call of the plan failed in the child.
 type StepError struct {
-	Index  int    // of the step in the plan, from 0
-	Step   string // as the plan prints it
+	Index  int    // the index of the step in the plan, from 0
+	Step   string // the step as the plan prints it
 	From   string // the profile position that asked for it
 	Errno  syscall.Errno
-	Signal syscall.Signal // where Errno is 0: what ended the child at this step
+	Signal syscall.Signal // if Errno is 0: the signal that ended the child at this step
 	Hint   string
 }
 
@@ -39,13 +39,13 @@ func (e *StepError) Unwrap() error {
 	return e.Errno
 }
 
-// UnsupportedError is a layer that was asked for and cannot be had.
+// UnsupportedError reports that the profile asks for a layer that this host cannot enforce.
 type UnsupportedError struct {
 	Layer  policy.Layer
 	Why    string
 	Remedy string
 	From   string
-	Err    error // what was tried and failed for it; nil where nothing was
+	Err    error // the attempt that failed; nil if nothing was tried
 }
 
 // Unwrap returns what failed, if anything was tried.
@@ -60,24 +60,25 @@ func (e *UnsupportedError) Error() string {
 	return s
 }
 
-// LookupError is a program that cannot be run: exit code 127 when it was not found, 126 when it cannot be executed.
+// LookupError reports that a program cannot be run. The exit code is 127 if it was not found, and 126 if it cannot be
+// executed.
 type LookupError struct {
 	Name string
 	Why  string
 	Code int
 	Hint string
-	// Err is what Unwrap returns: exec.ErrNotFound, fs.ErrNotExist for a path, fs.ErrPermission; nil before package
-	// sandbox sets it.
+	// Err is the result of Unwrap: exec.ErrNotFound, fs.ErrNotExist for a path, or fs.ErrPermission. It is nil before
+	// package sandbox sets it.
 	Err error
 }
 
 // Error names the program and the cause.
 func (e *LookupError) Error() string { return e.Name + ": " + e.Why }
 
-// Unwrap returns the kind of the error, as os/exec names it.
+// Unwrap returns the kind of the error, as os/exec defines it.
 func (e *LookupError) Unwrap() error { return e.Err }
 
-// Error is any other reason for which nothing was run.
+// Error is any other reason why cordon ran nothing.
 type Error struct {
 	Op   string // operation and object
 	Err  error
@@ -97,7 +98,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// HintOf returns the hint of an error that becomes the cause of another one.
+// HintOf returns the hint of an error that is the cause of another error.
 func HintOf(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
@@ -106,7 +107,7 @@ func HintOf(err error) string {
 	return ""
 }
 
-// SignalError is a signal that ended the launch before the program was run.
+// SignalError reports that a signal ended the launch before the program ran.
 type SignalError struct{ Signal syscall.Signal }
 
 // Error names the signal.

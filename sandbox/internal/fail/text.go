@@ -1,6 +1,6 @@
 package fail
 
-// This file turns errors into texts, and finds their causes.
+// This file turns errors into text, and finds their causes.
 
 import (
 	"errors"
@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Errno returns the errno that an error wraps, 0 for none.
+// Errno returns the errno that an error wraps, or 0 if there is none.
 func Errno(err error) syscall.Errno {
 	var e syscall.Errno
 	errors.As(err, &e)
 	return e
 }
 
-// PathError returns what is wrong with a path, without the name of an operation.
+// PathError says what is wrong with a path, without the name of an operation.
 type PathError struct {
 	Path string
 	Err  error
@@ -29,7 +29,7 @@ func (e *PathError) Error() string { return e.Path + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *PathError) Unwrap() error { return e.Err }
 
-// Bare is an error without the path that the caller says itself.
+// Bare returns an error without its path, for callers that name the path themselves.
 func Bare(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {

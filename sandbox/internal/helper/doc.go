@@ -1,2 +1,2 @@
-// Package helper runs the few programs of the host that a launcher cannot do without, such as newuidmap(1).
+// Package helper runs the few programs of the host that a launcher needs, such as newuidmap(1).
 package helper

@@ -1,8 +1,8 @@
 package helper
 
-// newuidmap(1), newgidmap(1): the programs that the launcher itself runs outside of any sandbox. A program of the same
-// name that a task has left in a directory of PATH must never be one of them. So a helper has a fixed place, root alone
-// can have put it there, and what is executed is the file that was looked at.
+// This file runs newuidmap(1) and newgidmap(1), the programs that the launcher itself runs outside of any sandbox.
+// The launcher must never run a program of the same name that a task has left in a directory of PATH. So a helper has
+// a fixed place, only root can have put it there, and the launcher executes exactly the file that it has checked.
 
 import (
 	"bytes"
@@ -16,11 +16,11 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// helperDirs are searched in this order. The last is where NixOS keeps its set-user-ID programs.
+// helperDirs are searched in this order. NixOS keeps its set-user-ID programs in the last one.
 var helperDirs = [...]string{"/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/local/sbin",
 	"/run/wrappers/bin"}
 
-// HelperEnv is the whole environment that a helper gets.
+// HelperEnv is the complete environment of a helper.
 var HelperEnv = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 
 // Run runs a helper and returns what it printed.
@@ -31,14 +31,15 @@ func Run(name string, args ...string) (string, error) {
 	}
 	defer unix.Close(fd)
 	var out bytes.Buffer
-	// Between fork and execve the descriptor still has this number: execve closes it when it has the program.
+	// The child still has the descriptor under this number between fork and execve. execve closes it after it has
+	// opened the program.
 	c := exec.Cmd{Path: "/proc/self/fd/" + strconv.Itoa(fd), Args: append([]string{path}, args...), Env: HelperEnv,
 		Dir: "/", Stdout: &out, Stderr: &out}
 	err = c.Run()
 	return strings.TrimSpace(out.String()), err
 }
 
-// Find reports as an error that a helper cannot be run.
+// Find returns an error if a helper cannot be run.
 func Find(name string) error {
 	_, fd, err := Open(name)
 	if err == nil {
@@ -47,8 +48,8 @@ func Find(name string) error {
 	return err
 }
 
-// Open opens the first file of that name that only root can have put there. If there is none, the error names the first
-// file that somebody else could have put there.
+// Open opens the first file with that name that only root can have put there. If there is none, the error names the
+// first file that somebody else could have put there.
 func Open(name string) (path string, fd int, err error) {
 	var refused error
 	for _, dir := range helperDirs {
@@ -67,11 +68,11 @@ func Open(name string) (path string, fd int, err error) {
 	return "", -1, &fail.Error{Op: name, Err: errors.New("in none of " + strings.Join(helperDirs[:], ", "))}
 }
 
-// maxHelperLinks is how many symbolic links the kernel itself would follow: path_resolution(7).
+// maxHelperLinks is how many symbolic links the kernel itself follows: path_resolution(7).
 const maxHelperLinks = 40
 
-// OpenRootOnly opens a program with O_PATH. The program, and every directory and symbolic link on the way to it,
-// belongs to root and can be written to by root alone.
+// OpenRootOnly opens a program with O_PATH. It fails unless the program, and every directory and symbolic link on the
+// way to it, belongs to root and only root can write to it.
 func OpenRootOnly(path string) (int, error) {
 	w := rootWalk{rest: pathNames(path), at: -1}
 	defer w.leave()
@@ -92,15 +93,16 @@ func OpenRootOnly(path string) (int, error) {
 	return fd, nil
 }
 
-// rootWalk is a look-up that goes on only where root alone decides what comes next.
+// rootWalk is a walk along a path that continues only while root alone decides what comes next.
 type rootWalk struct {
-	at    int // what it has come to, with O_PATH; -1 for nothing
+	at    int // the file that the walk has reached, with O_PATH; -1 for none
 	kind  uint32
 	rest  []string
 	links int
 }
 
-// enter goes to one name of a directory, or to the beginning of what a symbolic link says.
+// enter goes to one name in a directory. If the name is a symbolic link, enter puts the link's text before the rest
+// of the walk.
 func (w *rootWalk) enter(dir int, name string) error {
 	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -147,13 +149,13 @@ func (w *rootWalk) leave() {
 	w.at = -1
 }
 
-// pathNames are the parts of a path.
+// pathNames returns the names of a path.
 func pathNames(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }
 
-// RootAlone reports as an error that somebody but root can change a file. An access list shows in the group's bits. A
-// symbolic link has every bit, and cannot be written to.
+// RootAlone returns an error if anybody other than root can change a file. An access control list shows in the
+// group's mode bits. A symbolic link has all mode bits, but nobody can write to it.
 func RootAlone(name string, st *unix.Stat_t) error {
 	switch {
 	case st.Uid != 0:

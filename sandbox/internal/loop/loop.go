@@ -7,15 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// One is the number 1 in the form that a write to an eventfd adds.
+// One is the number 1 in the form in which it is written to an eventfd.
 var One = [8]byte{1}
 
-// WriteAll reports whether there is anybody to write for.
+// WriteAll writes all of b. It returns false if that fails, for example because nobody reads the file any more. If fd
+// is below 0, it writes nothing and returns true.
 func WriteAll(fd int, b []byte) bool {
 	for fd >= 0 && len(b) > 0 {
 		n, err := unix.Write(fd, b)
 		switch {
-		case err == unix.EAGAIN: // somebody has made the terminal's description non-blocking
+		case err == unix.EAGAIN: // somebody has made the open terminal non-blocking
 			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
 		case err == unix.EINTR:
 		case err != nil:
@@ -27,43 +28,43 @@ func WriteAll(fd int, b []byte) bool {
 	return true
 }
 
-// Loop holds the descriptors and timers for which the event loop waits, as long as the sandbox lives.
+// Loop holds the descriptors and timers that the event loop waits for while the sandbox lives.
 type Loop struct {
 	watches []watch
-	timers  []timer // a few, in no order
+	timers  []timer // a few, in any order
 	fds     []unix.PollFd
 }
 
-// watch is a descriptor and what to do when poll(2) reports events of it.
+// watch is a descriptor, and the function to call when poll(2) reports events for it.
 type watch struct {
 	fd     int
 	events int16
 	do     func(revents int16)
 }
 
-// timer is done once, when its time has come.
+// timer is a function to call once, at a given time.
 type timer struct {
 	at time.Time
 	do func()
 }
 
-// Watch begins to call do when poll(2) reports one of the events of fd, or that its other end is gone. do may watch and
-// unwatch.
+// Watch makes Poll call do whenever poll(2) reports one of the events for fd, or that its other end is closed. do may
+// call Watch and Unwatch.
 func (e *Loop) Watch(fd int, events int16, do func(revents int16)) {
 	e.watches = append(e.watches, watch{fd, events, do})
 }
 
-// Unwatch ends a watch. Call it before closing the descriptor. A descriptor without a watch is no error.
+// Unwatch ends a watch. Call it before you close the descriptor. It does nothing if the descriptor has no watch.
 func (e *Loop) Unwatch(fd int) {
 	e.watches = slices.DeleteFunc(e.watches, func(w watch) bool { return w.fd == fd })
 }
 
-// At calls a function in the loop, at the given time or later, when Poll runs.
+// At makes Poll call a function once, at the given time or later.
 func (e *Loop) At(t time.Time, do func()) {
 	e.timers = append(e.timers, timer{t, do})
 }
 
-// next is the time to the next timer; nil if there is none.
+// next returns the time until the next timer, or nil if there is none.
 func (e *Loop) next(now time.Time) *unix.Timespec {
 	if len(e.timers) == 0 {
 		return nil
@@ -73,7 +74,7 @@ func (e *Loop) next(now time.Time) *unix.Timespec {
 	return &ts
 }
 
-// expire does what is due. It may add timers.
+// expire calls the functions of the timers that are due. These may add timers.
 func (e *Loop) expire(now time.Time) {
 	for i := 0; i < len(e.timers); i++ {
 		if t := e.timers[i]; !now.Before(t.at) {
@@ -103,7 +104,7 @@ func (e *Loop) Poll(fds []unix.PollFd) error {
 		if f.Revents == 0 {
 			continue
 		}
-		// not unwatched since
+		// the watch has not been removed meanwhile
 		same := func(w watch) bool { return w.fd == int(f.Fd) && w.events == f.Events }
 		if i := slices.IndexFunc(e.watches, same); i >= 0 {
 			e.watches[i].do(f.Revents)
@@ -114,7 +115,7 @@ func (e *Loop) Poll(fds []unix.PollFd) error {
 }
 
 // Tell makes an eventfd readable.
-func Tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN: it is, and no more can be added
+func Tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN: the counter is full, so the eventfd is already readable
 
 // Await waits until a descriptor is readable.
 func Await(fd int) {
@@ -126,7 +127,8 @@ func Await(fd int) {
 	}
 }
 
-// Readable reports whether a descriptor has something to read: of a pidfd, that the process is gone.
+// Readable reports whether a descriptor can be read without waiting. For a pidfd this means that the process has
+// ended.
 func Readable(fd int) bool {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(fds, 0)

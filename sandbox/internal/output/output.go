@@ -1,11 +1,12 @@
 package output
 
-// The task's stdout and stderr where the launcher has to be in between: with limits.output, to count and to cut; to
-// keep a terminal from the task, which then sees a pipe; and to keep the caller's pipe from it. A file is the task's
-// own, and nothing is copied. splice(2), pipe(7), eventfd(2).
+// This file handles the task's stdout and stderr if the launcher must stand between the task and the caller. It must
+// do so to count and cut the output (limits.output), to keep a terminal from the task, which then gets a pipe, and to
+// keep the caller's pipe from the task. A file is given to the task directly, and the launcher copies nothing.
+// splice(2), pipe(7), eventfd(2).
 //
-// The copying is done on goroutines, because a reader that is slow blocks whoever writes to it. The loop only hears of
-// the end: signals and limits work whatever the reader does.
+// Goroutines do the copying, because a slow reader blocks the writer. The loop only learns that the copying has
+// ended, so signals and limits work no matter what the reader does.
 
 import (
 	"sync/atomic"
@@ -16,15 +17,15 @@ import (
 	"cordon/sandbox/internal/loop"
 )
 
-// Meter counts what the sandbox says on stdout and stderr, together, against limits.output. It is used on any
-// goroutine; nil counts nothing and lets everything pass.
+// Meter counts the bytes of the sandbox's stdout and stderr together, and enforces limits.output. Any goroutine may
+// use it. A nil Meter counts nothing and lets everything pass.
 type Meter struct {
 	left   atomic.Int64 // bytes that may still pass
 	Passed atomic.Int64
-	Over   int // eventfd: readable once a byte was held back
+	Over   int // eventfd: readable once a byte has been held back
 }
 
-// NewMeter counts against a limit in bytes.
+// NewMeter returns a meter with a limit in bytes.
 func NewMeter(limit int64) (*Meter, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
@@ -35,8 +36,8 @@ func NewMeter(limit int64) (*Meter, error) {
 	return m, nil
 }
 
-// Take returns how many of n available bytes may be passed on. Fewer than n means that the limit is reached; the
-// sandbox is then ended.
+// Take returns how many of n available bytes may be passed on. If that is fewer than n, the limit is reached, and the
+// launcher ends the sandbox.
 func (m *Meter) Take(n int) int {
 	if m == nil {
 		return n
@@ -55,7 +56,7 @@ func (m *Meter) Take(n int) int {
 	}
 }
 
-// giveBack returns what was taken and could not be passed on.
+// giveBack takes back n bytes that Take has counted but that could not be passed on.
 func (m *Meter) giveBack(n int) {
 	if m != nil {
 		m.Passed.Add(int64(-n))
@@ -67,13 +68,13 @@ func (m *Meter) giveBack(n int) {
 type Copying struct {
 	Relays []*Relay
 	Meter  *Meter
-	Ended  int          // eventfd: readable once nobody in the sandbox writes any more
-	Quit   int          // eventfd: readable once what is left is given up
-	Done   int          // eventfd, a semaphore: each relay that has ended adds one
-	Users  atomic.Int32 // of the three, and of the meter's
+	Ended  int          // eventfd: readable once no process in the sandbox writes any more
+	Quit   int          // eventfd: readable once the launcher gives up the remaining output
+	Done   int          // eventfd, a semaphore: each relay adds one when it ends
+	Users  atomic.Int32 // the users of these three, and of the meter's descriptor
 }
 
-// Use adds a user of the descriptors; nil has none.
+// Use adds a user of the descriptors. It does nothing if c is nil.
 func (c *Copying) Use() {
 	if c != nil {
 		c.Users.Add(1)
@@ -96,31 +97,31 @@ func (c *Copying) Leave() {
 	}
 }
 
-// Relay copies from a pipe, whose other end the task has, to the caller's file.
+// Relay copies from a pipe, to which the task writes, to the caller's file.
 type Relay struct {
 	Name  string
-	In    int // the end for the task; -1 once the launcher's copy is closed
+	In    int // the task's end of the pipe; -1 once the launcher has closed its copy
 	Out   int
 	To    int
 	Meter *Meter
 
 	over   bool   // the limit is reached
-	copies bool   // splice does not do it
-	buf    []byte // then
-	held   []byte // of buf, read and not yet written
-	Err    error  // why the copy ended early; to be read when it is done
+	copies bool   // copy with a buffer, because splice cannot
+	buf    []byte // the buffer, if copies is true
+	held   []byte // the part of buf that is read, but not yet written
+	Err    error  // why the copy ended early; read it only after the relay has ended
 }
 
-// RelayPipe is the capacity of the pipe in bytes. With more than pipe(7)'s 64 KiB, a task that writes much and the
-// launcher take turns less often, which disturbs other programs on the machine less. The content of the pipe counts as
-// the task's memory.
+// RelayPipe is the capacity of the pipe, in bytes. If it is larger than pipe(7)'s 64 KiB, a task that writes much and
+// the launcher take turns less often, which disturbs other programs on the machine less. The content of the pipe
+// counts as the task's memory.
 const RelayPipe = 256 << 10
 
-// Run copies until nothing more comes, and closes its ends of the pipes.
+// Run copies until no more output comes, and closes its ends of the pipes.
 func (r *Relay) Run(c *Copying) {
 	for r.step(c) {
 	}
-	if r.over { // the sandbox is being killed for it, and is not to end by SIGPIPE instead
+	if r.over { // the sandbox is being killed for this, and must not end by SIGPIPE instead
 		loop.Await(c.Ended)
 	}
 	unix.Close(r.Out) // the task's next write fails with EPIPE, as it would without the relay
@@ -129,7 +130,7 @@ func (r *Relay) Run(c *Copying) {
 	c.Leave()
 }
 
-// step copies what is there, and reports whether more may come.
+// step copies the bytes that are available, and reports whether more may come.
 func (r *Relay) step(c *Copying) bool {
 	n, last := r.wait(c)
 	k := r.Meter.Take(n)
@@ -137,8 +138,8 @@ func (r *Relay) step(c *Copying) bool {
 	return r.pass(c, k) && !r.over && !last
 }
 
-// wait waits for bytes and says how many there are. They are the last where the sandbox has ended: a process that has
-// escaped from it may hold the pipe, and is not waited for.
+// wait waits for bytes and returns how many are available. last is true if no more will follow because the sandbox
+// has ended. A process that has escaped from the sandbox may still hold the pipe; wait does not wait for it.
 func (r *Relay) wait(c *Copying) (n int, last bool) {
 	fds := []unix.PollFd{{Fd: int32(r.Out), Events: unix.POLLIN}, {Fd: int32(c.Ended), Events: unix.POLLIN}}
 	for {
@@ -151,7 +152,7 @@ func (r *Relay) wait(c *Copying) (n int, last bool) {
 	}
 }
 
-// waiting is how many bytes are in the pipe.
+// waiting returns how many bytes are in the pipe.
 func (r *Relay) waiting() int {
 	n, err := unix.IoctlGetInt(r.Out, unix.TIOCINQ) // FIONREAD
 	if err != nil {
@@ -160,7 +161,7 @@ func (r *Relay) waiting() int {
 	return n
 }
 
-// pass copies n bytes that are there, and reports whether it could.
+// pass copies n available bytes, and reports whether it could.
 func (r *Relay) pass(c *Copying, n int) bool {
 	for n > 0 {
 		k, err := r.move(c, n)
@@ -168,11 +169,11 @@ func (r *Relay) pass(c *Copying, n int) bool {
 		case k > 0:
 			n -= k
 		case err == unix.EINTR:
-		case err == nil, err == unix.EAGAIN && len(r.held) == 0 && r.waiting() == 0: // the task has read it itself
+		case err == nil, err == unix.EAGAIN && len(r.held) == 0 && r.waiting() == 0: // the task has read them itself
 			r.Meter.giveBack(n)
 			return true
 		case err == unix.EAGAIN && r.ready(c):
-		case err == unix.EINVAL && !r.copies: // a file opened for appending, a terminal
+		case err == unix.EINVAL && !r.copies: // such as a file opened for appending, or a terminal
 			r.copies, r.buf = true, make([]byte, 64<<10)
 		default:
 			r.Err = err
@@ -183,7 +184,7 @@ func (r *Relay) pass(c *Copying, n int) bool {
 	return true
 }
 
-// move copies some of n bytes.
+// move copies at most n bytes once, and returns how many it copied.
 func (r *Relay) move(c *Copying, n int) (int, error) {
 	if !r.copies {
 		k, err := unix.Splice(r.Out, nil, r.To, nil, n, unix.SPLICE_F_NONBLOCK)
@@ -206,7 +207,7 @@ func (r *Relay) move(c *Copying, n int) (int, error) {
 	return k, err
 }
 
-// ready waits until something can be written; false means that what is left is given up.
+// ready waits until the caller's file can be written. It returns false if the launcher gives up the remaining output.
 func (r *Relay) ready(c *Copying) bool {
 	fds := []unix.PollFd{{Fd: int32(r.To), Events: unix.POLLOUT}, {Fd: int32(c.Quit), Events: unix.POLLIN}}
 	for {
@@ -216,7 +217,7 @@ func (r *Relay) ready(c *Copying) bool {
 	}
 }
 
-// CloseIn closes the launcher's copies of the task's ends.
+// CloseIn closes the launcher's copies of the task's ends of the pipes.
 func (c *Copying) CloseIn() {
 	for _, r := range c.Relays {
 		if r.In >= 0 {

@@ -18,10 +18,10 @@ type Account struct {
 	Home string // made clean; "" if it is not absolute
 }
 
-// File is read, never asked for through nsswitch.conf(5): a launcher without C has no other way.
+// File is the only source. The launcher does not use nsswitch.conf(5), because that needs libc.
 const File = "/etc/passwd"
 
-// MaxSize is how much of the password database the launcher reads: about 50,000 accounts.
+// MaxSize is the most that the launcher reads of the password database, in bytes: about 50,000 accounts.
 const MaxSize = 4 << 20
 
 // All returns the accounts of this host's password database.
@@ -49,7 +49,8 @@ func Find(text string, uid int) Account {
 	return Account{}
 }
 
-// Home returns the home directory of a user in this host's password database, made clean; "" if the database has none.
+// Home returns a user's home directory in this host's password database, in clean form. It returns "" if the database
+// has none.
 func Home(uid int) string {
 	text, err := proc.Read(File, MaxSize)
 	if err != nil {
@@ -58,7 +59,7 @@ func Home(uid int) string {
 	return Find(string(text), uid).Home
 }
 
-// Parse reads a line of the database; ok is false if the line is no account.
+// Parse parses a line of the database; ok is false if the line is not an account.
 func Parse(line string) (a Account, ok bool) {
 	var f [6]string
 	rest, more := strings.TrimRight(line, "\n"), true

@@ -1,2 +1,2 @@
-// Package paths takes clean absolute paths apart and puts them together, as text.
+// Package paths splits and joins clean absolute paths, as text.
 package paths

@@ -7,31 +7,31 @@ import (
 )
 
 const (
-	OpenAny = unix.O_PATH | unix.O_CLOEXEC                    // a place in the tree, whatever it is
+	OpenAny = unix.O_PATH | unix.O_CLOEXEC                    // a file of any type
 	OpenDir = unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC // a directory
 
-	ResolveInRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS // of openat2(2): the directory is "/"
+	ResolveInRoot = unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS // for openat2(2): the directory is "/"
 
-	openName = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC // a link itself
+	openName = unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC // a symbolic link itself
 
-	maxLinks = 40 // as the kernel: path_resolution(7)
+	maxLinks = 40 // the kernel's limit: path_resolution(7)
 )
 
-// From opens a path as a process would that has the root directory root and the working directory start. It makes one
-// openat(2) per name. The caller must hold no more rights than the process that the path is opened for.
+// From opens a path as a process would whose root directory is root and whose working directory is start. It makes
+// one openat(2) per name. The caller must not have more rights than the process for which it opens the path.
 func From(root, start int, path string, flags int) (int, error) {
 	w := walker{root: root, start: start, flags: flags}
 	return w.walk(path)
 }
 
-// walker goes through a path name by name. Each directory that it entered stays open, so that ".." goes back to the
-// directory that the walk came from, wherever that has been moved meanwhile.
+// walker goes through a path name by name. Each directory that it entered stays open, so that ".." returns to the
+// directory that the walk came from, even if that directory has been moved meanwhile.
 type walker struct {
 	root, start int
-	flags       int  // of the last open
-	noLinks     bool // a link is ELOOP
+	flags       int  // flags for the last open
+	noLinks     bool // a link is an error: ELOOP
 	entered     []int
-	above       int // the start, if the walk has gone above the one that it was given
+	above       int // the directory that up has opened above the given start; 0 for none
 	links       int
 }
 
@@ -66,7 +66,7 @@ func (w *walker) walk(path string) (int, error) {
 		case next != "":
 			rest = next + "/" + behind
 		case behind == "":
-			rest = "." // a slash at the end: what is before it is a directory
+			rest = "." // the path ends with a slash, so it must lead to a directory
 		default:
 			rest = behind
 		}
@@ -76,7 +76,7 @@ func (w *walker) walk(path string) (int, error) {
 	}
 }
 
-// at is the directory that the walk has come to.
+// at returns the directory that the walk has reached.
 func (w *walker) at() int {
 	if n := len(w.entered); n > 0 {
 		return w.entered[n-1]
@@ -84,7 +84,7 @@ func (w *walker) at() int {
 	return w.start
 }
 
-// leave closes the directories that were entered, but for the first n.
+// leave closes all entered directories except the first n.
 func (w *walker) leave(n int) {
 	for _, fd := range w.entered[n:] {
 		unix.Close(fd)
@@ -92,7 +92,7 @@ func (w *walker) leave(n int) {
 	w.entered = w.entered[:n]
 }
 
-// enter goes into a directory. If the name is a link's, it returns where that leads instead.
+// enter goes into a directory. If the name is a link, enter returns the link's text instead.
 func (w *walker) enter(name string) (link string, err error) {
 	switch name {
 	case "", ".":
@@ -124,7 +124,7 @@ func (w *walker) up() error {
 	return err
 }
 
-// begin makes a directory the one that the walk starts at.
+// begin continues the walk at the directory dir.
 func (w *walker) begin(dir int) {
 	w.leave(0)
 	if w.above != 0 {
@@ -157,7 +157,7 @@ func (w *walker) look(name string, dir bool) (fd int, link string, err error) {
 	return -1, link, err
 }
 
-// text reads a link that may be followed.
+// text reads a link, and returns an error if the walk may not follow it.
 func (w *walker) text(fd int) (string, error) {
 	if w.links++; w.noLinks || w.links > maxLinks {
 		return "", unix.ELOOP
@@ -178,12 +178,13 @@ func (w *walker) text(fd int) (string, error) {
 	return link, nil
 }
 
-// plainLink reports whether a link of /proc is what its text says, as /proc/self is, and no magic link: proc_pid_exe(5).
+// plainLink reports whether a link of /proc leads where its text says, as /proc/self does, so that it is not a magic
+// link: proc_pid_exe(5).
 func plainLink(text string) bool {
 	return text[0] >= '0' && text[0] <= '9' || strings.HasPrefix(text, "self/")
 }
 
-// last opens the last name of a path. If it is a link to be followed, last returns where that leads.
+// last opens the last name of a path. If the name is a link to follow, last returns the link's text instead.
 func (w *walker) last(name string) (fd int, link string, err error) {
 	if name == ".." {
 		if err := w.up(); err != nil {
@@ -202,7 +203,7 @@ func (w *walker) last(name string) (fd int, link string, err error) {
 		unix.Close(fd)
 	}
 	fd, err = unix.Openat(w.at(), name, w.flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err == nil && w.flags&unix.O_NOFOLLOW == 0 && isLink(fd) { // put there since: O_PATH opens a link itself
+	if err == nil && w.flags&unix.O_NOFOLLOW == 0 && isLink(fd) { // a link was put there meanwhile: O_PATH opens the link itself
 		unix.Close(fd)
 		return -1, "", unix.ELOOP
 	}

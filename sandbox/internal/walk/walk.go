@@ -6,17 +6,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refused is the kernel's answer to the question of Refused.
+// refused holds the kernel's answer for Refused.
 var refused struct {
 	asked sync.Once
 	yes   bool
 }
 
-// Refused reports whether this host refuses openat2(2). The kernel is asked once.
+// Refused reports whether this host refuses openat2(2). It asks the kernel only once.
 func Refused() bool {
 	refused.asked.Do(func() {
 		fd, err := unix.Openat2(-1, ".", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC})
-		if err == nil { // not possible: -1 is no descriptor
+		if err == nil { // impossible: -1 is not a descriptor
 			unix.Close(fd)
 		}
 		refused.yes = err == unix.ENOSYS || err == unix.EPERM
@@ -24,20 +24,20 @@ func Refused() bool {
 	return refused.yes
 }
 
-// InRoot opens a path below the directory root as if that were "/": absolute links and ".." end there. It follows no
-// link of /proc to something that a process has.
+// InRoot opens a path below the directory root as if that directory were "/": absolute links and ".." cannot leave
+// it. It follows no magic link of /proc.
 func InRoot(root int, path string, flags int) (int, error) {
 	if !Refused() {
 		fd, err := openat2(root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
-		if err != unix.EAGAIN { // for "..", while something is renamed anywhere on the machine
+		if err != unix.EAGAIN { // EAGAIN can happen for "..", while something is renamed anywhere on the machine
 			return fd, err
 		}
 	}
 	return From(root, root, path, flags)
 }
 
-// InRootNoLinks is InRoot for a path on which a symbolic link is an error: ELOOP. With O_NOFOLLOW in flags the last name
-// may be one, and is opened itself.
+// InRootNoLinks does the same as InRoot, but fails with ELOOP if a symbolic link is on the path. With O_NOFOLLOW in
+// flags the last name may be a link, and InRootNoLinks opens the link itself.
 func InRootNoLinks(root int, path string, flags int) (int, error) {
 	if !Refused() {
 		return openat2(root, path, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
@@ -46,7 +46,7 @@ func InRootNoLinks(root int, path string, flags int) (int, error) {
 	return w.walk(path)
 }
 
-// NoLinks opens an absolute path. A symbolic link anywhere on the way is ELOOP.
+// NoLinks opens an absolute path. It fails with ELOOP if a symbolic link is on the path.
 func NoLinks(path string, flags int) (int, error) {
 	if !Refused() {
 		return openat2(unix.AT_FDCWD, path, flags, unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)

@@ -1,6 +1,6 @@
 package why
 
-// Which part of a profile denies a call, and what would allow it.
+// This file finds the part of a profile that denies a call, and what would allow the call.
 
 import (
 	"cmp"
@@ -17,7 +17,7 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Blame is the part of the profile that denies a call, and what would allow it.
+// Blame returns the part of the profile that denies a call, and what would allow the call.
 func Blame(c *compile.Compilation, name string, call *filter.Data) (rule, remedy string) {
 	b := decider(c, name, call, false)
 	if b.rule == "" {
@@ -32,19 +32,19 @@ func Expected(c *compile.Compilation, call *filter.Data) bool {
 	return err == nil && filter.Expected(spec, c.Arch, *call)
 }
 
-// blamed is the part of a profile that decides a call.
+// blamed describes the part of a profile that decides about a call.
 type blamed struct {
 	rule   string // `syscalls.deny "@keyring"`
 	at     policy.Pos
-	from   string        // the place, where it is none of one rule
-	flags  []advice.Flag // that allow it
-	noFlag string        // why there are none
-	opens  string        // what else they let pass
+	from   string        // the place, if at does not have it
+	flags  []advice.Flag // the flags that would allow the call
+	noFlag string        // why no flag would allow it
+	opens  string        // what else the flags would allow
 }
 
 func (b *blamed) where() string { return cmp.Or(b.at.Short(), b.from) }
 
-// decider finds what decides a call. With opens, it also finds what else the suggested flags would allow.
+// decider finds what decides about a call. If opens is true, it also finds what else the suggested flags would allow.
 func decider(c *compile.Compilation, name string, call *filter.Data, opens bool) (b blamed) {
 	b = decidedBy(c, name, call)
 	if b.rule == "" {
@@ -59,7 +59,7 @@ func decider(c *compile.Compilation, name string, call *filter.Data, opens bool)
 	return b
 }
 
-// decidedBy is decider without the remedy.
+// decidedBy does the same as decider, but without the remedy.
 func decidedBy(c *compile.Compilation, name string, call *filter.Data) (b blamed) {
 	s := &c.Profile.Syscalls
 	if s.Exec == policy.ExecOnce && (name == "execve" || name == "execveat") {
@@ -86,7 +86,7 @@ func decidedBy(c *compile.Compilation, name string, call *filter.Data) (b blamed
 		b.rule, b.at = "syscalls.rules "+r.Call, r.Pos
 		return b
 	}
-	if len(v.From) > 0 { // on a 32-bit ABI, for the sake of another call
+	if len(v.From) > 0 { // on a 32-bit ABI, the call is denied because of another call
 		b.rule, b.from = v.Why, strings.Join(v.From, ", ")
 		return b
 	}
@@ -94,7 +94,7 @@ func decidedBy(c *compile.Compilation, name string, call *filter.Data) (b blamed
 	return b
 }
 
-// selfDecider returns what decides prctl(PR_SET_SECCOMP) if no rule names prctl: it counts as seccomp(2).
+// selfDecider returns what decides about prctl(PR_SET_SECCOMP) if no rule names prctl. The call counts as seccomp(2).
 func selfDecider(c *compile.Compilation) (b blamed) {
 	b.rule, b.at = "syscalls.default: it counts as seccomp", c.Profile.Source("syscalls.default")
 	if item := denier(c.Profile, "seccomp"); item != nil {
@@ -106,7 +106,8 @@ func selfDecider(c *compile.Compilation) (b blamed) {
 	return b
 }
 
-// denier returns the item of syscalls.deny that names a call, directly or by a group. A denial beats everything else.
+// denier returns the item of syscalls.deny that names a call, directly or by a group. A denial takes precedence over
+// everything else.
 func denier(p *policy.Profile, call string) *policy.SyscallItem {
 	for i := range p.Syscalls.Deny {
 		if x := &p.Syscalls.Deny[i]; filter.Names(x.Name, call) {
@@ -128,7 +129,7 @@ func ruleAt(p *policy.Profile, call string, from []string) *policy.SyscallRule {
 	return nil
 }
 
-// shellWords quotes for sh(1) what needs it.
+// shellWords joins words, and quotes for sh(1) those that need it.
 func shellWords(words []string) string {
 	out := make([]string, len(words))
 	for i, w := range words {

@@ -1,2 +1,2 @@
-// Package why answers which layer decides on an access, and what would allow it.
+// Package why says which layer decides about an access, and what would allow the access.
 package why

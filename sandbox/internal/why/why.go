@@ -1,8 +1,8 @@
 package why
 
-// Why: what a program in the sandbox would meet, layer by layer, told from the picture that the compiler has of it.
-// Nothing is run. Package policy/filter answers for system calls; here are files, programs, capabilities, addresses,
-// processes and limits.
+// This file predicts, layer by layer, what a program in the sandbox would meet. The answers come from the compiler's
+// picture of the sandbox; nothing is run. Package policy/filter answers for system calls. This package answers for
+// files, programs, capabilities, addresses, processes and limits.
 
 import (
 	"errors"
@@ -22,38 +22,39 @@ import (
 	"cordon/sandbox/internal/picture"
 )
 
-// Reason is the answer to a question about what a program may do. The first layer that denies decides; the kernel asks
-// them in the same order.
+// Reason is the answer to a question about what a program may do. The first layer that denies decides. The layers
+// have the order in which the kernel asks them.
 type Reason struct {
 	Allowed  bool
-	Layer    string     // of the denial: a policy.Layer, or "file" for what the host itself would deny
-	Errno    string     // "EROFS"; "" where there is none
-	Why      string     // in words
+	Layer    string     // the layer that denies: a policy.Layer, or "file" for what the host itself would deny
+	Errno    string     // "EROFS"; "" if there is none
+	Why      string     // the explanation
 	Rule     policy.Pos // the line that decides; the zero Pos for a built-in default
-	RuledOut []string   // what was looked at and allows it: "seccomp: openat is allowed (base.yaml:30)"
+	RuledOut []string   // the layers that allow it: "seccomp: openat is allowed (base.yaml:30)"
 	Notes    []string
 
-	Try    []Change // what would get past this layer; none where no flag does
-	Grants string   // what that gives besides
+	Try    []Change // changes that would get past this layer; none if no flag would
+	Grants string   // what these changes would allow besides
 	NoFlag string   // why no flag helps
 }
 
-// Change is a field of the profile as a flag sets it: "rw", "/srv".
+// Change is a field of the profile as a flag would set it: "rw", "/srv".
 type Change struct{ Flag, Value string }
 
-// Layers of a Reason that no profile has.
+// Layers of a Reason that are not layers of a profile.
 const (
-	layerFile   = "file"   // what is there, and its permissions
+	layerFile   = "file"   // the existence of a file, and its permissions
 	layerLimits = "limits" // Profile.Limits
 )
 
-// Query is a question about a profile on a host: what a command that is run there could do.
+// Query answers questions about a profile on a host: what a command could do there.
 type Query struct {
 	comp *compile.Compilation
 	spec filter.Spec
 }
 
-// survey are the phases that decide what the sandbox looks like from inside, in the order of a launch.
+// survey lists the phases of compilation that decide what the sandbox looks like to a program, in the order of a
+// launch.
 var survey = [...]func(*compile.Compilation) error{
 	(*compile.Compilation).CheckSupport,
 	(*compile.Compilation).FindArch,
@@ -71,7 +72,7 @@ var survey = [...]func(*compile.Compilation) error{
 	(*compile.Compilation).LandlockRules,
 }
 
-// NewQuery compiles as far as the questions need it. r may lack Args. The errors are those of Compile.
+// NewQuery compiles the profile as far as the questions need it. r may lack Args. The errors are those of Compile.
 func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, error) {
 	q := &Query{comp: &compile.Compilation{Profile: p, Host: h, Req: r, Tree: picture.Tree{Files: h.Files}}}
 	for _, phase := range survey {
@@ -88,7 +89,8 @@ func NewQuery(p *policy.Profile, h *host.Host, r *compile.Request) (*Query, erro
 // Access says how a program wants to use a path. Create means that it makes the file if the file does not exist.
 type Access struct{ Read, Write, Execute, Create bool }
 
-// Open answers for a file or directory, by its path inside; a relative one starts at the working directory.
+// Open answers whether a program may open a file or directory. path is a path in the sandbox; a relative path starts
+// at the working directory.
 func (q *Query) Open(path string, a Access) *Reason {
 	r := &Reason{}
 	if q.ofProcess(r, path, a) {
@@ -101,19 +103,19 @@ func (q *Query) Open(path string, a Access) *Reason {
 	return r
 }
 
-// Path is Open for a call that the filter is known to allow: Path does not ask the filter. Without any access it asks
-// whether the name exists. It looks at files anew each time.
+// Path does the same as Open for a call that the filter is known to allow, so it does not ask the filter. If a is the
+// zero value, Path answers whether the name exists. It looks at files anew each time.
 func (q *Query) Path(path string, a Access) *Reason {
-	clear(q.comp.Tree.Known) // a program that runs changes files
+	clear(q.comp.Tree.Known) // a running program changes files
 	r := &Reason{}
 	inside, ok := q.resolve(r, path)
 	r.Allowed = ok && q.present(r, inside, a) && q.mountAllows(r, inside, a) && q.landlockAllows(r, inside, a) && q.permitted(r, inside, a)
 	return r
 }
 
-// Same is a fast positive check for callers with thousands of paths; false means unknown, and the caller must use Path.
-// True means that the sandbox shows the host's file of that name, that the file exists, that the path leads over no
-// link of the host, and that the layers allow the access, for a program as in Path.
+// Same is a fast positive check for callers with thousands of paths; false means unknown, and the caller must use
+// Path. True means that the sandbox shows the host's file with that name, that the file exists, that the path
+// contains no link of the host, and that the layers allow the access, for a program as in Path.
 func (q *Query) Same(path string, isDir bool, a Access) bool {
 	c := q.comp
 	part := c.Tree.At(path)
@@ -135,7 +137,7 @@ func (q *Query) Same(path string, isDir bool, a Access) bool {
 	return closedAbove(c, path) == "" && !deniedByMode(c, path, path, a)
 }
 
-// deny fills in a denial.
+// deny stores a denial in the reason, and returns false.
 func (r *Reason) deny(layer string, errno syscall.Errno, why string, rule policy.Pos) bool {
 	r.Layer, r.Why, r.Rule = layer, why, rule
 	if errno != 0 {
@@ -157,7 +159,7 @@ func (q *Query) resolve(r *Reason, path string) (string, bool) {
 	return inside, true
 }
 
-// absolute is the path from the root, without . and .. in it.
+// absolute returns a path from the root, without "." and "..".
 func (q *Query) absolute(path string) string {
 	c := q.comp
 	if strings.HasPrefix(path, "~") && c.Host.Home != "" {
@@ -169,7 +171,7 @@ func (q *Query) absolute(path string) string {
 	return paths.Clean(path)
 }
 
-// present asks the mounts whether the path exists.
+// present asks the mounts whether the sandbox shows the path.
 func (q *Query) present(r *Reason, inside string, a Access) bool {
 	t := &q.comp.Tree
 	part := t.At(inside)
@@ -205,10 +207,10 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 		return q.absentOnHost(r, inside, a)
 	}
 	info, err := q.comp.Host.Files.Stat(inside)
-	if err != nil { // nor has the host
+	if err != nil { // the host does not have it either
 		return q.absentOnHost(r, inside, a)
 	}
-	if rule != nil { // what would show it would be covered
+	if rule != nil { // a hide rule would cover what a bind shows
 		r.NoFlag = q.comp.LiftHint(rule, inside, false)
 		return r.deny(string(policy.LayerMount), unix.EACCES, inside+" is hidden", rule.Pos)
 	}
@@ -216,8 +218,8 @@ func (q *Query) present(r *Reason, inside string, a Access) bool {
 	return r.deny(string(policy.LayerMount), unix.ENOENT, inside+" of the host is not shown: "+part.What+" is mounted at "+part.Target, part.Rule)
 }
 
-// showing returns the bind that shows a path of the host. If the path contains links, they do not exist in the sandbox,
-// so the bind names their targets instead.
+// showing returns the binds that would show a path of the host. If the path contains links, they do not exist in the
+// sandbox, so the bind names the path that they lead to.
 func showing(c *compile.Compilation, path string, write bool) []Change {
 	flag := "ro"
 	if write {
@@ -231,8 +233,8 @@ func showing(c *compile.Compilation, path string, write bool) []Change {
 	return []Change{{flag, path}}
 }
 
-// makingWritable returns the flags that make an existing path writable. If the root is a directory, a flag would put
-// the host's file in place of the root's.
+// makingWritable returns the flags that would make an existing path writable. If the root is a directory, a bind
+// would put the host's file in the place of the root's file.
 func makingWritable(c *compile.Compilation, path string) []Change {
 	host := c.Tree.HostPath(path)
 	switch {
@@ -244,7 +246,7 @@ func makingWritable(c *compile.Compilation, path string) []Change {
 	return []Change{{"mount", "{bind: " + strconv.Quote(host) + ", target: " + strconv.Quote(path) + ", mode: rw}"}}
 }
 
-// absentOnHost answers for a path that no mount could show. The program can still create a file if its directory is
+// absentOnHost answers for a path that no bind could show. The program can still create the file if its directory is
 // writable.
 func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	t := &q.comp.Tree
@@ -278,7 +280,7 @@ func (q *Query) absentOnHost(r *Reason, inside string, a Access) bool {
 	return r.deny(string(policy.LayerMount), unix.EROFS, dir+" is mounted read-only, by "+part.What, part.Rule)
 }
 
-// mountAllows asks the flags of the mount.
+// mountAllows asks the flags of the mount at the path.
 func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 	part := q.comp.Tree.At(inside)
 	switch {
@@ -299,7 +301,7 @@ func (q *Query) mountAllows(r *Reason, inside string, a Access) bool {
 	return r.pass("mount: " + part.What + " at " + part.Target + map[bool]string{true: ", writable", false: ", read-only"}[part.Write])
 }
 
-// isDevice reports whether a path inside shows a device of the host.
+// isDevice reports whether a path in the sandbox shows a device of the host.
 func isDevice(c *compile.Compilation, inside string) bool {
 	host := c.Tree.HostPath(inside)
 	if host == "" {
@@ -309,7 +311,7 @@ func isDevice(c *compile.Compilation, inside string) bool {
 	return err == nil && info.Mode()&fs.ModeDevice != 0
 }
 
-// openCall asks the filter about the call that a libc makes of it.
+// openCall asks the filter about the system call that libc makes to open the file.
 func (q *Query) openCall(r *Reason, path string, a Access) bool {
 	flags := "O_RDONLY"
 	switch {
@@ -323,7 +325,8 @@ func (q *Query) openCall(r *Reason, path string, a Access) bool {
 	return q.call(r, "openat(AT_FDCWD, "+strconv.Quote(path)+", "+flags+")")
 }
 
-// call asks the filter. What it denies under some arguments that are left out counts as allowed: they are not known.
+// call asks the filter about a call. If the text leaves out arguments, and the filter denies the call only for some
+// values of them, the call counts as allowed, because the values are not known.
 func (q *Query) call(r *Reason, text string) bool {
 	query, err := filter.ParseQuery(text, q.comp.Arch)
 	if err != nil {

@@ -1,6 +1,6 @@
 package why
 
-// What Landlock and the permissions of a file allow.
+// This file asks Landlock and the permissions of a file.
 
 import (
 	"strings"
@@ -13,7 +13,8 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// landlockAllows asks the ruleset: a right that is handled is needed from some rule at or above the path.
+// landlockAllows asks the Landlock ruleset: each needed right that the ruleset handles must come from a rule at or
+// above the path.
 func (q *Query) landlockAllows(r *Reason, inside string, a Access) bool {
 	c := q.comp
 	if !c.Land.On {
@@ -32,7 +33,7 @@ func (q *Query) landlockAllows(r *Reason, inside string, a Access) bool {
 	return r.pass("landlock: a rule allows it")
 }
 
-// grantedAt returns the rights that the rules give below a path.
+// grantedAt returns the rights that the rules at or above a path give.
 func grantedAt(c *compile.Compilation, path string) (rights uint64) {
 	for i := range c.Land.Rules {
 		if paths.Below(path, c.Land.Rules[i].Path) {
@@ -42,7 +43,7 @@ func grantedAt(c *compile.Compilation, path string) (rights uint64) {
 	return rights
 }
 
-// need is a right, and the list of the profile that gives it.
+// need is a right, and the list of the profile that would give it.
 type need struct {
 	right uint64
 	list  string
@@ -61,14 +62,14 @@ func neededRights(a Access, isDir, exists bool) (all []need) {
 	}
 	if a.Execute {
 		all = append(all, need{compile.LandExec, "execute"})
-		if !isDir && !a.Read { // execve(2) opens the file for reading
+		if !isDir && !a.Read { // Landlock also checks reading, because execve(2) opens the file for reading
 			all = append(all, need{compile.LandReadFile, "read"})
 		}
 	}
 	return all
 }
 
-// landlockPos is the position of the list that decides.
+// landlockPos returns the position of the list that decides.
 func landlockPos(c *compile.Compilation, list string) policy.Pos {
 	l := &c.Profile.Landlock
 	items := map[string]policy.Opt[[]policy.PathItem]{"read": l.Read, "write": l.Write, "execute": l.Execute}[list]
@@ -78,8 +79,8 @@ func landlockPos(c *compile.Compilation, list string) policy.Pos {
 	return c.Profile.Source("landlock." + list)
 }
 
-// permitted asks the file's own permissions: path_resolution(7). It sees access control lists only if the task has the
-// caller's own rights.
+// permitted asks the file's own permissions: path_resolution(7). It considers access control lists only if the task
+// has the caller's own rights.
 func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	c := q.comp
 	host := c.Tree.HostPath(inside)
@@ -106,7 +107,8 @@ func (q *Query) permitted(r *Reason, inside string, a Access) bool {
 	return r.pass("file: the permissions of " + checked + " give it to the task")
 }
 
-// closedAbove is the nearest directory of the host above a path inside that does not let the task through; "" for none.
+// closedAbove returns the nearest directory of the host above a path in the sandbox that the task may not search, or
+// "" if there is none.
 func closedAbove(c *compile.Compilation, inside string) string {
 	for dir, _ := paths.Split(inside); dir != "/"; dir, _ = paths.Split(dir) {
 		if at := c.Tree.HostPath(dir); at != "" && unsearchable(c, dir, at) {
@@ -116,7 +118,7 @@ func closedAbove(c *compile.Compilation, inside string) string {
 	return ""
 }
 
-// unsearchable reports whether a directory of the host does not let the task through; a capability may.
+// unsearchable reports whether the task may not search a directory of the host, not even with its capabilities.
 func unsearchable(c *compile.Compilation, inside, host string) bool {
 	return deniedByMode(c, inside, host, Access{Execute: true}) && !hasInEffect(c, "DAC_READ_SEARCH") && !hasInEffect(c, "DAC_OVERRIDE")
 }
@@ -162,7 +164,7 @@ func deniedByMode(c *compile.Compilation, inside, hostPath string, a Access) boo
 	return uint32(info.Mode().Perm())>>shift&a.mode() != a.mode()
 }
 
-// hasInEffect reports whether the task has a capability in effect, over its own user namespace.
+// hasInEffect reports whether a capability of the task is in effect, in its own user namespace.
 func hasInEffect(c *compile.Compilation, name string) bool {
 	n, _ := policy.CapabilityNumber(name)
 	return c.Keep&(1<<n) != 0 && (c.IDs.InUID == 0 || c.Ambient&(1<<n) != 0)

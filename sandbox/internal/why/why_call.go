@@ -9,11 +9,11 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// Filter returns the profile's filter as the program meets it: with syscalls.exec: once it denies every execve of the
-// program.
+// Filter returns the profile's filter as it applies to the running program. With syscalls.exec: once it denies every
+// execve of the program.
 func (q *Query) Filter() filter.Spec { return q.spec }
 
-// Denied answers for a call that the filter does not allow, with its arguments as they were.
+// Denied explains why the filter does not allow a call with the given arguments.
 func (q *Query) Denied(d *filter.Data, a filter.Action) *Reason {
 	r := &Reason{Layer: string(policy.LayerSeccomp), Errno: strings.TrimSuffix(strings.TrimPrefix(a.String(), "errno("), ")")}
 	call := filter.Decode(d, nil)
@@ -37,7 +37,7 @@ func (q *Query) Denied(d *filter.Data, a filter.Action) *Reason {
 	return r
 }
 
-// listed reports whether the filter has anything but a kill for an ABI.
+// listed reports whether the filter has rules for an ABI, instead of killing all its calls.
 func (q *Query) listed(abi filter.Arch) bool {
 	if abi.String() == runtime.GOARCH {
 		return true

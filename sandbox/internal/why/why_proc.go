@@ -1,6 +1,6 @@
 package why
 
-// What a program meets in the /proc of its sandbox, and at its init: proc(5), ptrace(2) (the access mode checks).
+// This file answers for the /proc of the sandbox, and for its init: proc(5), ptrace(2) (the access mode checks).
 
 import (
 	"slices"
@@ -13,16 +13,17 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// ptraced are the entries of a process that only a process may open which could trace it.
+// ptraced lists the entries of a process's directory that only a process may open that is allowed to trace it.
 var ptraced = [...]string{
 	"auxv", "clear_refs", "cwd", "environ", "exe", "fd", "fdinfo", "io", "map_files", "maps", "mem", "ns", "numa_maps",
 	"pagemap", "personality", "root", "smaps", "smaps_rollup", "stack", "syscall",
 }
 
-// links lists the entries of a process that lead to something else.
+// links lists the entries of a process's directory that lead somewhere else.
 var links = [...]string{"cwd", "exe", "fd", "map_files", "ns", "root"}
 
-// ofProcess answers for an entry of the program itself or of pid 1 in a proc mount. It returns false for other paths.
+// ofProcess answers for an entry of the program itself, or of pid 1, in a proc mount. It returns false for other
+// paths.
 func (q *Query) ofProcess(r *Reason, path string, a Access) bool {
 	c := q.comp
 	path = q.throughDev(q.absolute(path))
@@ -70,8 +71,8 @@ func (q *Query) throughDev(path string) string {
 	return path
 }
 
-// ofStdio answers for a standard file by its name below /proc/self/fd. Nobody knows before the run which file that will
-// be: the task gets a terminal or a pipe of its own, or the caller's file.
+// ofStdio answers for a standard file by its name below /proc/self/fd. Which file that will be is unknown before the
+// run: the task gets its own terminal or pipe, or the caller's file.
 func (q *Query) ofStdio(r *Reason, path, entry string, a Access) bool {
 	number := slices.Index([]string{"fd/0", "fd/1", "fd/2"}, entry)
 	if number < 0 || a.Execute || number == 0 && a.Write {
@@ -87,10 +88,10 @@ func (q *Query) ofStdio(r *Reason, path, entry string, a Access) bool {
 	return true
 }
 
-// plainRead reports whether nothing but reading is asked for.
+// plainRead reports whether the access is only reading.
 func (a Access) plainRead() bool { return a.Read && !a.Write && !a.Execute && !a.Create }
 
-// ofInit answers for an entry of pid 1, which is the sandbox's init and not the task's.
+// ofInit answers for an entry of pid 1. That is the sandbox's init, not the task.
 func (q *Query) ofInit(r *Reason, path, entry string, a Access) bool {
 	switch {
 	case slices.Contains(ptraced[:], entry):
@@ -107,8 +108,8 @@ func (q *Query) ofInit(r *Reason, path, entry string, a Access) bool {
 	return true
 }
 
-// SignalInside answers for a signal to a process by the number that it has in the sandbox. Only pid 1 is known before a
-// run: the sandbox's init, which no signal from inside ends.
+// SignalInside answers for a signal to a process by its number in the sandbox. Only pid 1 is known before a run. It
+// is the sandbox's init, which no signal from inside the sandbox ends.
 func (q *Query) SignalInside(pid int) *Reason {
 	c, r := q.comp, &Reason{}
 	switch {
@@ -126,7 +127,8 @@ func (q *Query) SignalInside(pid int) *Reason {
 	return r
 }
 
-// ExecDenial returns the reason of the layer that prevents a program's execution, for a hint, or "" if no layer does.
+// ExecDenial names the layer that prevents a program's execution and its reason, for a hint. It returns "" if no
+// layer does.
 func ExecDenial(c *compile.Compilation, name string) string {
 	spec, err := c.Spec()
 	if err != nil {

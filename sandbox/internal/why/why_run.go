@@ -18,8 +18,8 @@ import (
 	"cordon/sandbox/internal/paths"
 )
 
-// Exec answers for a program by its name or path: whether it is found, may be executed, has its interpreter, and whether
-// set-user-ID has an effect.
+// Exec answers for a program by its name or path: whether it is found, may be executed and has its interpreter, and
+// whether set-user-ID has an effect.
 func (q *Query) Exec(name string) *Reason {
 	c, r := q.comp, &Reason{}
 	path, err := c.Find(name)
@@ -56,9 +56,9 @@ func (q *Query) Exec(name string) *Reason {
 	return r
 }
 
-// notFound is a program that the search did not find, or found and cannot run.
+// notFound answers for a program that the search did not find, or found but cannot run.
 func (q *Query) notFound(r *Reason, name string, err error) *Reason {
-	if strings.Contains(name, "/") { // the layers say more about a path
+	if strings.Contains(name, "/") { // for a path, the layers say more
 		if r = q.Open(name, Access{Read: true, Execute: true}); !r.Allowed {
 			return r
 		}
@@ -75,7 +75,8 @@ func (q *Query) notFound(r *Reason, name string, err error) *Reason {
 	return r
 }
 
-// missingLoader is the path of the dynamic loader or interpreter that a program needs and the sandbox does not show.
+// missingLoader returns the path of the dynamic loader or interpreter that a program needs but the sandbox does not
+// show. It returns "" if there is none.
 func (q *Query) missingLoader(path string) string {
 	c := q.comp
 	inside, err := c.Tree.Resolve(path)
@@ -104,7 +105,7 @@ func (q *Query) missingLoader(path string) string {
 	return ""
 }
 
-// setuid notes that no_new_privs takes the effect of set-user-ID and file capabilities away: execve(2).
+// setuid adds a note if no_new_privs disables a set-user-ID or set-group-ID bit of the program: execve(2).
 func (q *Query) setuid(r *Reason, inside string) {
 	if why := setIDOf(q.comp, inside); why != "" {
 		r.Layer = string(policy.LayerNoNewPriv)
@@ -112,7 +113,7 @@ func (q *Query) setuid(r *Reason, inside string) {
 	}
 }
 
-// setIDOf says what becomes of a set-user-ID or set-group-ID program. It returns "" for any other program.
+// setIDOf says what happens to a set-user-ID or set-group-ID program. It returns "" for any other program.
 func setIDOf(c *compile.Compilation, inside string) string {
 	host := c.Tree.HostPath(inside)
 	if host == "" {
@@ -125,7 +126,7 @@ func setIDOf(c *compile.Compilation, inside string) string {
 	return inside + " is set-user-ID or set-group-ID, which has no effect: no_new_privs is always set, and mounts are nosuid. It runs with the task's ids, so work that needs other ids fails with EPERM"
 }
 
-// SetID answers whether a program that can be executed has the rights that set-user-ID would give it.
+// SetID answers whether an executable program gets the rights that set-user-ID would give it.
 func (q *Query) SetID(path string) *Reason {
 	r := &Reason{Allowed: true}
 	inside, ok := q.resolve(r, path)
@@ -139,7 +140,7 @@ func (q *Query) SetID(path string) *Reason {
 	return r
 }
 
-// Capability answers for a capability by its name, with or without CAP_.
+// Capability answers for a capability by its name, with or without the prefix CAP_.
 func (q *Query) Capability(name string) (*Reason, error) {
 	c, r := q.comp, &Reason{}
 	name = strings.TrimPrefix(strings.ToUpper(name), "CAP_")
@@ -171,7 +172,7 @@ func (q *Query) Capability(name string) (*Reason, error) {
 	return r, nil
 }
 
-// capsPos is the position of the list that lacks a capability.
+// capsPos returns the position of the list that lacks a capability.
 func capsPos(c *compile.Compilation, list string, items []policy.Capability) policy.Pos {
 	if len(items) > 0 {
 		return items[0].Pos
@@ -179,7 +180,7 @@ func capsPos(c *compile.Compilation, list string, items []policy.Capability) pol
 	return c.Profile.Source("capabilities." + list)
 }
 
-// Connect answers for an address: HOST:PORT, a path of a unix socket, or @NAME of an abstract one.
+// Connect answers for an address: HOST:PORT, the path of a unix socket, or @NAME for an abstract socket.
 func (q *Query) Connect(to string) (*Reason, error) {
 	r := &Reason{}
 	switch {
@@ -208,7 +209,7 @@ func (q *Query) Connect(to string) (*Reason, error) {
 	return r, nil
 }
 
-// Socket answers for a unix socket by its path, for a program whose calls the filter allows.
+// Socket answers for a unix socket by its path. It assumes that the filter allows the program's calls.
 func (q *Query) Socket(path string) *Reason {
 	clear(q.comp.Tree.Known)
 	r := &Reason{}
@@ -216,8 +217,8 @@ func (q *Query) Socket(path string) *Reason {
 	return r
 }
 
-// Route answers for an IP address, or an abstract unix socket by its name with @, for a program whose calls the filter
-// allows.
+// Route answers for an IP address, or for an abstract unix socket by its name with @. It assumes that the filter
+// allows the program's calls.
 func (q *Query) Route(host, port string) *Reason {
 	r := &Reason{}
 	if strings.HasPrefix(host, "@") {
@@ -228,8 +229,8 @@ func (q *Query) Route(host, port string) *Reason {
 	return r
 }
 
-// socketPath asks for a socket that has a path: it must be there, and its permissions give it. unix(7); that the mount is
-// read-only does not matter.
+// socketPath answers for a socket that has a path: it must exist, and its permissions must allow the connection. It
+// does not matter whether the mount is read-only: unix(7).
 func (q *Query) socketPath(r *Reason, path string) {
 	inside, ok := q.resolve(r, path)
 	if !ok || !q.present(r, inside, Access{Read: true}) {
@@ -264,7 +265,7 @@ func endpoint(to string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// routed asks the network namespace.
+// routed asks the network namespace about an IP address.
 func (q *Query) routed(r *Reason, host, port string) bool {
 	c := q.comp
 	a, err := netip.ParseAddr(host)
@@ -285,7 +286,8 @@ func (q *Query) routed(r *Reason, host, port string) bool {
 	return r.deny(string(policy.LayerNet), unix.ENETUNREACH, "the network namespace has a loopback and no route to "+host, c.Profile.Source("network"))
 }
 
-// sharingNet are the changes that give the host's network. A sysfs needs a network namespace of the sandbox's own.
+// sharingNet returns the changes that would give the sandbox the host's network. It removes sysfs mounts, because
+// they need a network namespace of the sandbox's own.
 func sharingNet(c *compile.Compilation) (try []Change) {
 	for i := range c.Profile.Mounts {
 		if m := &c.Profile.Mounts[i]; m.Kind == policy.MountSysfs {
@@ -295,7 +297,7 @@ func sharingNet(c *compile.Compilation) (try []Change) {
 	return append(try, Change{"net", "host"})
 }
 
-// abstract asks for unix sockets that have no path: they belong to the network namespace.
+// abstract answers for abstract unix sockets: they belong to the network namespace.
 func (q *Query) abstract(r *Reason) bool {
 	c := q.comp
 	if c.OwnNet {
@@ -309,7 +311,7 @@ func (q *Query) abstract(r *Reason) bool {
 	return r.pass("net: the host's network namespace, and no scope")
 }
 
-// Signal answers for a process of the host by its number.
+// Signal answers for a signal to a process of the host by its number.
 func (q *Query) Signal(pid int) *Reason {
 	c, r := q.comp, &Reason{}
 	switch {
@@ -327,7 +329,7 @@ func (q *Query) Signal(pid int) *Reason {
 	return r
 }
 
-// Limit answers whether as much of a resource may be used as a profile with that limit would allow.
+// Limit answers whether the profile's limits allow as much of each resource as asked does.
 func (q *Query) Limit(asked *policy.Limits) *Reason {
 	r, have := &Reason{Allowed: true}, &q.comp.Profile.Limits
 	scalars := [...]struct {
@@ -345,7 +347,7 @@ func (q *Query) Limit(asked *policy.Limits) *Reason {
 	for _, s := range scalars {
 		q.within(r, s.name, s.asked, s.have, q.comp.Profile.Source("limits."+s.name))
 	}
-	if asked.PIDs.Set && r.Allowed { // which bounds them, too: one user id is all that a sandbox has
+	if asked.PIDs.Set && r.Allowed { // nproc limits processes too, because a sandbox has only one user id
 		if i := slices.IndexFunc(have.Rlimits, func(h policy.Rlimit) bool { return h.Name == "nproc" }); i >= 0 {
 			q.within(r, "rlimits.nproc", float64(asked.PIDs.V), float64(have.Rlimits[i].Value), have.Rlimits[i].Pos)
 		}
@@ -364,7 +366,7 @@ func (q *Query) Limit(asked *policy.Limits) *Reason {
 	return r
 }
 
-// underHard asks the hard limit that the launcher has: nothing that it starts gets more.
+// underHard compares with the launcher's own hard limit, because no program that the launcher starts gets more.
 func (q *Query) underHard(r *Reason, asked policy.Rlimit) bool {
 	var own unix.Rlimit
 	n, known := compile.RlimitNumber(asked.Name)

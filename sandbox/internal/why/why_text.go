@@ -1,6 +1,6 @@
 package why
 
-// What reasons say.
+// This file holds texts that several reasons use.
 
 import (
 	"io/fs"
@@ -25,7 +25,7 @@ func withoutRule(at policy.Pos) string {
 	return "It can be taken out at " + at.Short() + "."
 }
 
-// grants says what a bind shows in addition to the file of the question.
+// grants says what a bind would allow besides the file in question.
 func grants(path string, dir, write bool) string {
 	s := "reading of "
 	if write {
