@@ -115,7 +115,7 @@ func (e *Loop) Poll(fds []unix.PollFd) error {
 }
 
 // Tell makes an eventfd readable.
-func Tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN: the counter is full, so the eventfd is already readable
+func Tell(fd int) { _, _ = unix.Write(fd, []byte{0: 1, 7: 0}) } // EAGAIN: fd is readable already
 
 // Await waits until a descriptor is readable.
 func Await(fd int) {

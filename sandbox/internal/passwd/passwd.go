@@ -15,7 +15,7 @@ type Account struct {
 	Name string
 	UID  int
 	GID  int
-	Home string // made clean; "" if it is not absolute
+	Home string // in clean form; "" if it is not absolute
 }
 
 // File is the only source. The launcher does not use nsswitch.conf(5), because that needs libc.

@@ -203,7 +203,7 @@ func (w *walker) last(name string) (fd int, link string, err error) {
 		unix.Close(fd)
 	}
 	fd, err = unix.Openat(w.at(), name, w.flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err == nil && w.flags&unix.O_NOFOLLOW == 0 && isLink(fd) { // a link was put there meanwhile: O_PATH opens the link itself
+	if err == nil && w.flags&unix.O_NOFOLLOW == 0 && isLink(fd) { // a new link: O_PATH opens the link itself
 		unix.Close(fd)
 		return -1, "", unix.ELOOP
 	}
