@@ -116,7 +116,6 @@ func unset(ptr any) bool {
 func (p *Profile) namesTree() bool { return p.Root.Kind != RootEmpty || p.has("", "root") }
 
 // mergeRoot replaces the whole section if over names a tree. Otherwise it only sets the fields that over sets.
-// set.
 func (p *Profile) mergeRoot(over *Profile) {
 	if over.namesTree() {
 		p.Root = over.Root

@@ -210,8 +210,7 @@ func (d *decoder) hides(n *yaml.Node, k *spec, path string) []Hide {
 	return items(d, &plain, k, path, func(s string, at Pos) Hide { return Hide{Pattern: s, Empty: empty[at], Pos: at} })
 }
 
-// hideAs returns the pattern of {path: PATTERN, as: empty}. If n is anything else, hideAs adds an error and returns
-// nil.
+// hideAs returns the pattern of {path: PATTERN, as: empty}. If n is anything else, hideAs adds an error.
 func (d *decoder) hideAs(n *yaml.Node, path string) (pattern *yaml.Node) {
 	as := false
 	d.eachEntry(n, path, func(it *yaml.Item) {

@@ -1,5 +1,5 @@
-// Package advice finds the flags that allow one system call which a profile denies, applies them to the profile, and says
-// what else they let pass. Everything that tells a user how to allow a call asks this package, so that all of it says the same.
+// Package advice finds the flags that allow one denied system call, applies them to the profile, and says what else
+// they allow. Everything that tells a user how to allow a call asks this package, so that the answers agree.
 package advice
 
 import (
@@ -12,24 +12,24 @@ import (
 	"cordon/policy/filter"
 )
 
-// Advice is what allows a call.
+// Advice says how to allow a call.
 type Advice struct {
-	Flags []Flag // to be added to the command line; none where Note says why
-	Opens string // what passes with them: "socket with family AF_VSOCK, whatever the rest"
-	Note  string // why no flag is advised
+	Flags []Flag // flags to add to the command line; empty if Note says why there are none
+	Opens string // what passes with the flags: "socket with family AF_VSOCK, whatever the rest"
+	Note  string // why package advice advises no flag
 }
 
 // Flag is a flag with its value: "allow-syscall", "keyctl".
 type Flag struct{ Name, Value string }
 
-// maxRounds bounds how many deciders of one call are taken out of the way.
+// maxRounds limits how many obstacles to one call find removes, one after the other.
 const maxRounds = 8
 
-// nothing is the note where no flag does what was asked and only that.
+// nothing is the note if no flag allows the call and only that call.
 const nothing = "no flag was found that allows this call and no other"
 
-// For returns the flags with which p would allow the call that q asks about on a machine of the native architecture, and
-// what else they open. The flags are advised only if the filter of the profile with them allows the call.
+// For returns the flags with which p would allow the call in q on a machine of the native architecture, and what else
+// they open. It advises flags only if the filter of the profile with these flags allows the call.
 func For(p *policy.Profile, native filter.Arch, q *filter.Query) Advice {
 	a := &adviser{start: p, native: native, q: q}
 	with, note := a.find()
@@ -39,7 +39,7 @@ func For(p *policy.Profile, native filter.Arch, q *filter.Query) Advice {
 	return a.checked(with)
 }
 
-// Find is For without Opens, which takes a hundred times as long.
+// Find returns what For returns, but without Opens, which takes a hundred times as long to compute.
 func Find(p *policy.Profile, native filter.Arch, q *filter.Query) Advice {
 	a := &adviser{start: p, native: native, q: q}
 	with, note := a.find()
@@ -49,7 +49,7 @@ func Find(p *policy.Profile, native filter.Arch, q *filter.Query) Advice {
 	return Advice{Flags: a.flags}
 }
 
-// find collects the flags and returns the profile with them, or nil and why there are none.
+// find collects the flags and returns the profile with them. If there are none, it returns nil and the reason.
 func (a *adviser) find() (with *policy.Profile, note string) {
 	with = a.start
 	for range maxRounds {
@@ -72,7 +72,7 @@ func (a *adviser) find() (with *policy.Profile, note string) {
 	return nil, nothing
 }
 
-// Overlay is what the flags make of an empty profile.
+// Overlay applies the flags to an empty profile and returns it.
 func Overlay(flags []Flag) (*policy.Profile, error) {
 	over := &policy.Profile{}
 	for _, f := range flags {
@@ -83,7 +83,7 @@ func Overlay(flags []Flag) (*policy.Profile, error) {
 	return over, nil
 }
 
-// Words are the flags as words of a command line.
+// Words returns the flags as words of a command line.
 func Words(flags []Flag) (words []string) {
 	for _, f := range flags {
 		words = append(words, "--"+f.Name, f.Value)
@@ -100,7 +100,7 @@ type adviser struct {
 	looked []int // the arguments that the widened rules look at
 }
 
-// ask is the filter's answer under a profile; ok is false where it has none, or several.
+// ask asks the filter of a profile about the call. ok is false if the filter has no answer, or several.
 func (a *adviser) ask(p *policy.Profile) (v filter.Verdict, ok bool) {
 	spec, err := p.ProgramFilter()
 	if err != nil || p != a.start && policy.Validate(p) != nil {
@@ -113,12 +113,12 @@ func (a *adviser) ask(p *policy.Profile) (v filter.Verdict, ok bool) {
 	return found[0].Verdict, true
 }
 
-// once reports whether exec: once of a profile decides the call.
+// once reports whether exec: once in a profile decides about the call.
 func (a *adviser) once(p *policy.Profile) bool {
 	return p.Syscalls.Exec == policy.ExecOnce && (a.q.Call == "execve" || a.q.Call == "execveat")
 }
 
-// next adds the flags against what decides now, or says why nothing helps.
+// next adds the flags against what denies the call now, or says why nothing helps.
 func (a *adviser) next(p *policy.Profile, v filter.Verdict) (note string) {
 	if a.once(p) {
 		a.flags = append(a.flags, Flag{"exec", "any"})
@@ -141,7 +141,7 @@ func (a *adviser) next(p *policy.Profile, v filter.Verdict) (note string) {
 	return "a number that no table has cannot be allowed alone; --syscall-unknown decides all of them"
 }
 
-// remover says where a denial would have to be taken out, given where it was said.
+// remover says where the user can remove a denial. from lists the places that contain it.
 func remover(from []string) string {
 	var inherited []string
 	for _, at := range from {
@@ -158,8 +158,9 @@ func remover(from []string) string {
 	return "Write a profile that does not extend " + strings.Join(inherited, ", ") + "."
 }
 
-// widen replaces every rule that denies the call by one that also allows this very call. All are replaced at once, because
-// each of them then looks at what any of them looks at, and the call passes with no other values there.
+// widen replaces every rule that denies the call by a rule that also allows this very call. It replaces them all at
+// once. Then each new rule compares every argument that any of them looks at, so that no other values of these
+// arguments pass.
 func (a *adviser) widen(p *policy.Profile, v filter.Verdict) (note string) {
 	if slices.Contains(v.From, policy.SetIDPlace) {
 		return setID(a.q.Call)
@@ -182,7 +183,7 @@ func (a *adviser) widen(p *policy.Profile, v filter.Verdict) (note string) {
 	return ""
 }
 
-// itself is for a call that a rule denies which the profile does not have: prctl(PR_SET_SECCOMP) counts as seccomp, see
+// itself handles a call that is denied by a rule outside the profile: prctl(PR_SET_SECCOMP) counts as seccomp, see
 // policy.Syscalls.Filter.
 func (a *adviser) itself(p *policy.Profile, v filter.Verdict) (note string) {
 	if a.q.Call != "prctl" {
@@ -197,7 +198,7 @@ func (a *adviser) itself(p *policy.Profile, v filter.Verdict) (note string) {
 	return ""
 }
 
-// replace takes a rule out and puts a wider one in its place, unless that would always hold.
+// replace removes a rule and adds a wider one in its place. It adds none if the wider one would always hold.
 func (a *adviser) replace(p *policy.Profile, r policy.SyscallRule, also string) (note string) {
 	if strings.HasPrefix(r.Call, "@") {
 		return "a rule for the whole group " + r.Call + " decides it"
@@ -221,15 +222,15 @@ func (a *adviser) replace(p *policy.Profile, r policy.SyscallRule, also string) 
 	return ""
 }
 
-// onlyErrno reports whether a rule without its other action would differ from it in the error number alone.
+// onlyErrno reports whether a rule without its else action would return only another error number.
 func onlyErrno(other, deflt string) bool {
 	x, err := filter.ParseAction(other)
 	y, errDefault := filter.ParseAction(cmp.Or(deflt, "errno(EPERM)"))
 	return err == nil && errDefault == nil && x.Kind == filter.Errno && y.Kind == filter.Errno
 }
 
-// exactly is the condition that holds for the call's arguments, as far as any of the rules looks at them; "" where one of
-// those is not known.
+// exactly returns the condition that holds for the call's arguments, as far as any of the rules looks at them. It
+// returns "" if one of these arguments is not known.
 func (a *adviser) exactly(rules []policy.SyscallRule) string {
 	var terms []string
 	for i := range a.q.Args {
@@ -248,7 +249,7 @@ func (a *adviser) exactly(rules []policy.SyscallRule) string {
 	return strings.Join(terms, " && ")
 }
 
-// reads reports whether an expression has a name in it.
+// reads reports whether an expression contains a name.
 func reads(expr, name string) bool {
 	if _, err := filter.ParseAction(expr); err == nil {
 		return false
@@ -256,14 +257,14 @@ func reads(expr, name string) bool {
 	return slices.Contains(Identifiers(expr), name)
 }
 
-// Identifiers are the names in an expression.
+// Identifiers returns the names in an expression.
 func Identifiers(expr string) []string {
 	return strings.FieldsFunc(expr, func(r rune) bool {
 		return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	})
 }
 
-// spelled is the argument as it was asked about, where a rule may say the same.
+// spelled returns the argument as the question wrote it, if a rule can write it so; otherwise as a number.
 func spelled(call string, arg *filter.QueryArg) string {
 	if arg.Text != "" && arg.Text != "NULL" && filter.ParseExpr(call, arg.Name+" == "+arg.Text) == nil {
 		return arg.Text
@@ -271,7 +272,7 @@ func spelled(call string, arg *filter.QueryArg) string {
 	return "0x" + strconv.FormatUint(arg.Value, 16)
 }
 
-// setID is what to do where a call was denied for set-id bits.
+// setID says what to do if a call was denied because of set-id bits.
 func setID(call string) string {
 	switch call {
 	case "open", "openat", "creat":

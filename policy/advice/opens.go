@@ -1,6 +1,6 @@
 package advice
 
-// What the flags let pass besides the call that was asked about.
+// This file finds what the flags allow besides the call in the question.
 
 import (
 	"slices"
@@ -14,8 +14,8 @@ import (
 // maxNamed is how many other calls the text names.
 const maxNamed = 5
 
-// checked compares what the filter decides without and with the flags, for every call and class of arguments, and says
-// what passes that did not.
+// checked compares what the filter decides without and with the flags, for every call and every class of arguments.
+// It says what passes only with the flags.
 func (a *adviser) checked(p *policy.Profile) Advice {
 	before, err := a.start.ProgramFilter()
 	if err != nil {
@@ -51,7 +51,8 @@ func (a *adviser) checked(p *policy.Profile) Advice {
 	return out
 }
 
-// warned are the warnings about the filter that the flags cause: that the call leads round a rule for another.
+// warned returns the warnings about the filter that the flags cause: that the call leads round a rule for another
+// call.
 func (a *adviser) warned(before, after filter.Spec) (texts []string) {
 	old, err := filter.Compile(before, a.native)
 	if err != nil {
@@ -70,7 +71,7 @@ func (a *adviser) warned(before, after filter.Spec) (texts []string) {
 	return texts
 }
 
-// about describes what of the call itself passes now: with which values of the arguments that the rules look at.
+// about describes which uses of the call itself pass now: the values of the arguments that the rules look at.
 func (a *adviser) about(o *filter.Opening) string {
 	var with []string
 	for _, i := range slices.Compact(a.looked) {
@@ -91,7 +92,7 @@ func (a *adviser) about(o *filter.Opening) string {
 	return o.Call + " with " + strings.Join(with, ", ") + ", whatever the rest"
 }
 
-// pinned reports whether everything of the call that passes now has argument i as it was asked about.
+// pinned reports whether the call passes now only with argument i as the question gave it.
 func (a *adviser) pinned(o *filter.Opening, i int) bool {
 	width := a.q.Width(i)
 	return !slices.ContainsFunc(o.Cases, func(c filter.Case) bool {
@@ -106,7 +107,7 @@ func list(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// Simple reports whether flags are short words that need no expression.
+// Simple reports whether none of the flags needs an expression.
 func Simple(flags []Flag) bool {
 	return !slices.ContainsFunc(flags, func(f Flag) bool {
 		return f.Name == "rule" || f.Name == "remove" && strings.Contains(f.Value, ":")

@@ -24,13 +24,13 @@ type Change struct {
 	Effect  Effect
 	Section string     // the key: "syscalls", "mounts", "limits.memory"
 	What    string     // what it is about: a call, a path, a variable
-	From    string     // what the first says
-	To      string     // what the second says
-	Old     policy.Pos // where the first says it; zero if it does not
-	New     policy.Pos // where the second does
+	From    string     // what the first profile says
+	To      string     // what the second profile says
+	Old     policy.Pos // where the first profile says it; zero if it does not
+	New     policy.Pos // where the second profile says it; zero if it does not
 }
 
-// String is the change on one line: "widens: syscalls: ptrace: errno(EPERM) → allow".
+// String returns the change on one line: "widens: syscalls: ptrace: errno(EPERM) → allow".
 func (c *Change) String() string {
 	s := string(c.Effect) + ": " + c.Section
 	if c.What != "" {
@@ -84,7 +84,8 @@ type differ struct {
 
 func (d *differ) add(c Change) { d.changes = append(d.changes, c) }
 
-// set compares lists of which each item gives something (or, where it takes away, the other way round).
+// set compares two lists. gives is the effect of an item that only b has; an item that only a has has the opposite
+// effect.
 func (d *differ) set(section string, gives Effect, a, b []named) {
 	takes := Narrows
 	if gives == Narrows {
@@ -108,7 +109,7 @@ func (d *differ) set(section string, gives Effect, a, b []named) {
 	}
 }
 
-// named is an item of a list with its place.
+// named is an item of a list, with its position.
 type named struct {
 	name string
 	at   policy.Pos
@@ -151,7 +152,7 @@ func (d *differ) lists() {
 	d.set("missing", Widens, missing(d.a), missing(d.b))
 }
 
-// withNames returns the variables that choose code, or the others.
+// withNames returns the variables that choose code if code is true, and otherwise the others.
 func withNames(list []named, code bool) []named {
 	return slices.DeleteFunc(slices.Clone(list), func(n named) bool {
 		name, _, _ := strings.Cut(n.name, "=")
@@ -159,13 +160,13 @@ func withNames(list []named, code bool) []named {
 	})
 }
 
-// choosesCode reports whether a variable decides which code is run.
+// choosesCode reports whether a variable decides which code runs.
 func choosesCode(name string) bool {
 	return slices.Contains(lint.LoaderVariables, name) || slices.Contains(lint.CommandVariables, name) ||
 		strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "GIT_CONFIG")
 }
 
-// withoutCovered leaves out the variables that a pattern of both lists covers.
+// withoutCovered returns list without the variables that a pattern in both lists covers.
 func withoutCovered(list, other []named) []named {
 	return slices.DeleteFunc(slices.Clone(list), func(n named) bool {
 		in := func(list []named) bool {
@@ -178,7 +179,8 @@ func withoutCovered(list, other []named) []named {
 	})
 }
 
-// landlock: fewer paths and more scopes narrow; a list where there was none does, too.
+// landlock compares the Landlock rules. Fewer paths and more scopes narrow. A list also narrows if there was none
+// before.
 func (d *differ) landlock() {
 	a, b := &d.a.Landlock, &d.b.Landlock
 	if a.Off != b.Off {
@@ -208,7 +210,7 @@ func (d *differ) landlock() {
 	d.set("landlock.scope", Narrows, scope(a.Scope), scope(b.Scope))
 }
 
-// narrowing is for a list that allows what is in it, and all where it is not set.
+// narrowing compares lists that allow only their items. An unset list allows everything.
 func (d *differ) narrowing(section string, hadList, hasList bool, a, b []named) {
 	switch {
 	case hadList && hasList:
@@ -252,7 +254,7 @@ func (d *differ) network() {
 	}
 }
 
-// order is for values of which a later one gives more.
+// order compares values whose ranks are x and y. A higher rank gives more.
 func (d *differ) order(section, from, to string, x, y int) {
 	switch {
 	case x < y:
@@ -264,7 +266,8 @@ func (d *differ) order(section, from, to string, x, y int) {
 	}
 }
 
-// namespaces: a new one is the narrowest. Another one to join gives what is in that, and takes what was in the other.
+// namespaces compares the namespaces. A new namespace is the narrowest. A change to another one to join counts both
+// as wider and as narrower, because it gives what is in the one and takes what is in the other.
 func (d *differ) namespaces() {
 	for k := range policy.Scalars {
 		name := k.Path
@@ -285,7 +288,7 @@ func (d *differ) namespaces() {
 	}
 }
 
-// hideName is a hide rule as a difference names it.
+// hideName returns the name of a hide rule in a change.
 func hideName(h policy.Hide) string {
 	if h.Empty {
 		return h.Pattern + " as empty"

@@ -9,7 +9,7 @@ import (
 	"cordon/policy"
 )
 
-// scalars compares all the rest of the table of keys, so that no key is forgotten.
+// scalars compares all other keys of the table, so that no key is forgotten.
 func (d *differ) scalars() {
 	for k := range policy.Scalars {
 		if slices.Contains([]string{"version", "name", "about", "syscalls.default", "syscalls.unknown"}, k.Path) || k.Path == "root" {
@@ -23,7 +23,7 @@ func (d *differ) scalars() {
 			continue
 		}
 		x, y := weigh(k, d.a), weigh(k, d.b)
-		if k.Path == "limits.cgroup" { // the limits of the places above it are not known here
+		if k.Path == "limits.cgroup" { // limits further up in the cgroup tree are not known here
 			d.order(k.Path, from, to, 0, 1)
 			d.order(k.Path, from, to, 1, 0)
 			continue
@@ -32,7 +32,7 @@ func (d *differ) scalars() {
 	}
 }
 
-// scalarText is the value, or what holds where there is none.
+// scalarText returns the value. If the profile sets none, it returns the default.
 func scalarText(k policy.Scalar, p *policy.Profile) string {
 	if t, ok := k.At(p).(*policy.TimeNamespace); ok {
 		return timeText(t)
@@ -57,7 +57,8 @@ func prefixOffset(what string, d time.Duration) string {
 	return what + d.String()
 }
 
-// weigh orders the values of a key by how much they give: 0 of both for those that have no order.
+// weigh returns how much the value of a key gives, as a rank. It returns 0 for every value of a key that has no
+// order.
 func weigh(k policy.Scalar, p *policy.Profile) int {
 	switch k.Path {
 	case "tty":
@@ -123,7 +124,7 @@ func isRoot(id policy.Opt[uint32]) int {
 	return 0
 }
 
-// weightOf returns a share against others; the kernel's own is 100.
+// weightOf returns a share against other cgroups. The kernel's default is 100.
 func weightOf(w policy.Opt[int64]) int {
 	if w.Set {
 		return int(w.V)
@@ -131,7 +132,7 @@ func weightOf(w policy.Opt[int64]) int {
 	return 100
 }
 
-// processors counts those of a list.
+// processors counts the processors of a list.
 func processors(list string) (n int) {
 	if list == "" {
 		return unlimited
@@ -164,7 +165,7 @@ func (d *differ) rlimits() {
 	}
 }
 
-// limit adds the change of a limit from x to y, unless it is none.
+// limit adds the change of a limit from x to y, if it changed.
 func (d *differ) limit(c Change, x, y uint64) {
 	switch {
 	case x < y:
@@ -179,7 +180,7 @@ func (d *differ) limit(c Change, x, y uint64) {
 	d.add(c)
 }
 
-// ioMax compares what may be read and written of each device; 0 is no bound.
+// ioMax compares what the profiles allow to be read and written on each device. 0 means no limit.
 func (d *differ) ioMax() {
 	of := func(p *policy.Profile, path string) policy.IOMax {
 		i := slices.IndexFunc(p.Limits.IO, func(m policy.IOMax) bool { return m.Path == path })

@@ -10,8 +10,8 @@ import (
 	"cordon/policy/filter"
 )
 
-// syscalls compares what the filters decide: for every call of the architecture and of those that either allows, for every
-// class of arguments that one of them tells apart.
+// syscalls compares what the filters decide. It looks at every call of the architecture, and of the further
+// architectures that either profile allows, and at every class of arguments that either filter distinguishes.
 func (d *differ) syscalls(name string) error {
 	arch, ok := filter.ParseArch(name)
 	if !ok {
@@ -56,7 +56,7 @@ func (d *differ) syscalls(name string) error {
 	return nil
 }
 
-// quiet lists the rules whose denials are expected. They decide what a run prints, and no call.
+// quiet lists the rules whose denials are expected. They decide what a run prints, and nothing about the calls.
 func quiet(p *policy.Profile) (out []named) {
 	for _, r := range p.Syscalls.Rules {
 		if r.Quiet {
@@ -81,7 +81,7 @@ func (d *differ) unknown(a, b filter.Action) {
 		Old: d.a.Source("syscalls.unknown"), New: d.b.Source("syscalls.unknown")})
 }
 
-// effectOf is that of another action for the same call.
+// effectOf returns the effect of a change of the action for a call.
 func effectOf(a, b filter.Action) Effect {
 	passes := func(a filter.Action) bool { return a.Kind == filter.Allow || a.Kind == filter.Log }
 	switch {
@@ -93,7 +93,7 @@ func effectOf(a, b filter.Action) Effect {
 	return Alters
 }
 
-// call compares the decisions for one call, and says the same kind of change once, with an example.
+// call compares the decisions for one call. It reports each kind of change once, with an example.
 func (d *differ) call(arch filter.Arch, a, b *filter.Decision) {
 	if slices.Equal(a.Cases, b.Cases) {
 		return
@@ -129,7 +129,7 @@ func (d *differ) call(arch filter.Arch, a, b *filter.Decision) {
 	}
 }
 
-// overlap is where both tests hold; ok is false if that is nowhere.
+// overlap returns the test that holds if both a and b hold. ok is false if they never hold together.
 func overlap(a, b *[6]filter.Masked) (both [6]filter.Masked, ok bool) {
 	for i := range a {
 		if common := a[i].Mask & b[i].Mask; a[i].Value&common != b[i].Value&common {
@@ -140,7 +140,7 @@ func overlap(a, b *[6]filter.Masked) (both [6]filter.Masked, ok bool) {
 	return both, true
 }
 
-// oneOfClass is a call of a class: the arguments that tell it apart by name, the others left out.
+// oneOfClass returns an example of a class of calls. It shows only the arguments that distinguish the class, by name.
 func oneOfClass(arch filter.Arch, call string, args [6]filter.Masked) string {
 	nr, ok := filter.Number(arch, call)
 	names := filter.Args(call)
@@ -167,7 +167,7 @@ func oneOfClass(arch filter.Arch, call string, args [6]filter.Masked) string {
 	return call + "(" + strings.Join(parts, ", ") + "), for example"
 }
 
-// callPos is where a profile says something about a call by its name.
+// callPos returns the position at which a profile says something about a call.
 func callPos(p *policy.Profile, call string) policy.Pos {
 	for _, x := range p.Syscalls.Deny {
 		if names(x.Name, call) {
@@ -187,7 +187,7 @@ func callPos(p *policy.Profile, call string) policy.Pos {
 	return p.Source("syscalls.default")
 }
 
-// names reports whether an item is the call or a group that has it.
+// names reports whether an item is the call itself, or a group that contains it.
 func names(item, call string) bool {
 	return item == call || strings.HasPrefix(item, "@") && slices.Contains(filter.Members(item), call)
 }

@@ -12,21 +12,21 @@ import (
 	"cordon/policy/phrase"
 )
 
-// A scene is what is seen at a path of a profile.
+// A scene describes what the task sees at a path.
 type scene struct {
-	host    string // the path on the host that is seen; "" for none
-	private string // what of the sandbox's own is seen: "an empty tmpfs"; "" for none
-	kernel  string // what of the kernel's is seen: "proc", "sysfs", "dev", "mqueue"; "" for none
+	host    string // the path on the host that the task sees; "" for none
+	private string // what it sees that belongs to the sandbox: "an empty tmpfs"; "" for none
+	kernel  string // what it sees of the kernel: "proc", "sysfs", "dev", "mqueue"; "" for none
 	masked  []string
 	hidepid int
 	write   bool
 	noexec  bool
 	live    bool
-	unfit   int    // what happens where the place is unfit, as UnfitWords has it
-	spare   bool   // the mount may be left out
-	changes string // of an overlay: tmp, or the directory of the host that keeps what is written
-	size    int64  // of a tmpfs; 0 is half of memory
-	perm    uint32 // of what is the sandbox's own; usual if nothing is said
+	unfit   int    // what happens if the place is unfit: an index into UnfitWords
+	spare   bool   // the sandbox may start without the mount
+	changes string // for an overlay: tmp, or the host's directory that keeps what the task writes
+	size    int64  // for a tmpfs; 0 is half of memory
+	perm    uint32 // of something that belongs to the sandbox; equal to usual if the profile sets none
 	usual   uint32
 	at      policy.Pos
 }
@@ -71,7 +71,8 @@ func (s *scene) String() string {
 	return said
 }
 
-// tree compares what is seen at the root and at every mount of either profile: in between nothing changes.
+// tree compares what the task sees at the root and at every mount of either profile, because nothing changes in
+// between.
 func (d *differ) tree() {
 	paths := []string{"/"}
 	for _, p := range []*policy.Profile{d.a, d.b} {
@@ -84,18 +85,19 @@ func (d *differ) tree() {
 		a, b := sceneAt(d.a, p), sceneAt(d.b, p)
 		d.scenes(p, &a, &b)
 	}
-	// What chroot(2) shuts in can get out with the right capability, what pivot_root(2) does cannot.
+	// A task that entered its root with chroot(2) can leave it with the right capability. With pivot_root(2) it
+	// cannot.
 	d.order("root.enter", enterText(d.a), enterText(d.b), slices.Index(enters[:], enterText(d.a)), slices.Index(enters[:], enterText(d.b)))
 	d.orders()
 }
 
-// enters are the ways to enter a root, the narrower first.
+// enters lists the ways to enter a root, the narrower one first.
 var enters = [...]string{"pivot", "chroot"}
 
 func enterText(p *policy.Profile) string { return cmp.Or(string(p.Root.Enter), enters[0]) }
 
-// orders finds mounts that both profiles have in another order, if one may lie on the other and it is not known which: where
-// the home and the working directory are.
+// orders finds mounts whose order differs between the profiles. It reports two mounts only if one may cover the other
+// and the paths do not tell, because it does not know where the home and the working directory are.
 func (d *differ) orders() {
 	for i := range d.b.Mounts {
 		for j := range d.b.Mounts[i+1:] {
@@ -114,7 +116,7 @@ func (d *differ) orders() {
 	}
 }
 
-// lastMount returns the index of the last mount at a place, -1 if there is none.
+// lastMount returns the index of the last mount at a place, or -1 if there is none.
 func lastMount(p *policy.Profile, place string) int {
 	for i := len(p.Mounts) - 1; i >= 0; i-- {
 		if p.Mounts[i].Place() == place {
@@ -124,10 +126,10 @@ func lastMount(p *policy.Profile, place string) int {
 	return -1
 }
 
-// apart are directories in which no home and no work is.
+// apart lists directories that contain neither a home nor a working directory.
 var apart = []string{"/proc", "/sys", "/dev", "/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/boot"}
 
-// mayOverlap reports whether of two paths one may be above the other though it is not written so.
+// mayOverlap reports whether one of two paths may be above the other, although their texts do not show it.
 func mayOverlap(x, y string) bool {
 	away := func(p string) bool {
 		return slices.ContainsFunc(apart, func(dir string) bool { _, in := policy.Beneath(dir, p); return in })
@@ -159,7 +161,7 @@ func (d *differ) scenes(p string, a, b *scene) {
 	}
 }
 
-// gives reports whether there is something to be had at s that is not at o.
+// gives reports whether s gives the task something that o does not.
 func (s *scene) gives(o *scene) bool {
 	if s.String() == "nothing" {
 		return false
@@ -169,7 +171,7 @@ func (s *scene) gives(o *scene) bool {
 	switch {
 	case !s.noexec && o.noexec, s.live && !o.live && !o.write, keeps, s.spare && !o.spare && o.String() != "nothing":
 		return true
-	case s.unfit == 0 && o.unfit > 0 && s.host != "": // it is shown where the other shows nothing, or does not start
+	case s.unfit == 0 && o.unfit > 0 && s.host != "": // s shows it; o shows nothing, or does not start
 		return true
 	case own && (s.perm&^o.perm != 0 || s.room() > o.room()):
 		return true
@@ -182,7 +184,7 @@ func (s *scene) gives(o *scene) bool {
 	return false
 }
 
-// emptyDir is what a mount of the kind empty shows, which holds nothing.
+// emptyDir describes what a mount of the kind empty shows.
 const (
 	emptyDir = "an empty directory, read-only"
 	nothing  = -1
@@ -196,7 +198,7 @@ func (s *scene) room() int64 {
 	return s.size
 }
 
-// sceneAt is what the last mount on a path, or above it, shows there.
+// sceneAt returns what the last mount at a path, or above it, shows there.
 func sceneAt(p *policy.Profile, at string) scene {
 	for i := len(p.Mounts) - 1; i >= 0; i-- {
 		m := &p.Mounts[i]
@@ -255,7 +257,7 @@ func sceneOf(m *policy.Mount, rest string) scene {
 	return s
 }
 
-// permOf returns the permission bits of a mount and those that it has if nothing is said.
+// permOf returns the permission bits of a mount, and the bits that it would have if the profile set none.
 func permOf(m *policy.Mount, usual uint32) (perm, same uint32) {
 	if m.Perm.Set {
 		return m.Perm.V, usual
@@ -263,7 +265,7 @@ func permOf(m *policy.Mount, usual uint32) (perm, same uint32) {
 	return usual, usual
 }
 
-// contentText is a text as it is if that is short, otherwise its length and a checksum.
+// contentText returns a short text as it is. For a long text it returns the length and a checksum.
 func contentText(s string) string {
 	if len(s) <= 40 {
 		return policy.Quote(s)
@@ -273,10 +275,10 @@ func contentText(s string) string {
 	return strconv.Itoa(len(s)) + " bytes, checksum " + strconv.FormatUint(sum.Sum64(), 16)
 }
 
-// usualMasks stands for what is masked in proc where nothing is said.
+// usualMasks stands for what cordon masks in proc if the profile sets nothing.
 const usualMasks = "the usual masks"
 
-// maskText says what is masked where a profile has said it.
+// maskText says what is masked if the profile sets it.
 func maskText(list []string) string {
 	if len(list) == 0 {
 		return " with nothing masked or read-only"
@@ -284,7 +286,7 @@ func maskText(list []string) string {
 	return " with " + strings.Join(list, ", ") + " and no more"
 }
 
-// masksOf is what of a proc is empty or read-only; never an empty list.
+// masksOf lists what a mount of proc masks or makes read-only. The list is never empty.
 func masksOf(m *policy.Mount) []string {
 	if !m.Mask.Set && !m.ReadOnly.Set {
 		return []string{usualMasks}

@@ -1,4 +1,5 @@
-// Package phrase holds the few small texts that every part of the program makes: it stands below all others.
+// Package phrase holds the few small texts that every part of the program makes. It imports no other package of
+// cordon.
 package phrase
 
 import (
@@ -6,7 +7,8 @@ import (
 	"strconv"
 )
 
-// Cause returns the innermost error: what package os wraps around it, an operation and a path, the caller says itself.
+// Cause returns the innermost error. Package os wraps an operation and a path around it; the caller names these
+// itself.
 func Cause(err error) error {
 	for {
 		next := errors.Unwrap(err)
@@ -17,7 +19,7 @@ func Cause(err error) error {
 	}
 }
 
-// Prefixed returns s with a prefix, or nothing if s is empty.
+// Prefixed returns s with a prefix, or "" if s is empty.
 func Prefixed(prefix, s string) string {
 	if s == "" {
 		return ""
@@ -25,7 +27,7 @@ func Prefixed(prefix, s string) string {
 	return prefix + s
 }
 
-// Counted returns a number of things, whose plural ends in s.
+// Counted returns a number and the name of things. The plural of the name must end in s.
 func Counted(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
@@ -36,7 +38,7 @@ func Counted(n int, what string) string {
 // Index returns the name of an element of a list.
 func Index(list string, i int) string { return list + "[" + strconv.Itoa(i) + "]" }
 
-// Short quotes s, or its beginning if it is long.
+// Short quotes s. If s is long, Short quotes only its beginning.
 func Short(s string) string {
 	const most = 80
 	if len(s) > most {

@@ -5,17 +5,18 @@ import (
 	"strings"
 )
 
-// comment is a comment of the file and what stands around it.
+// comment is a comment of the file, with what surrounds it.
 type comment struct {
 	text      string
 	line, col int
 	own       bool // nothing stands before it on its line
-	depth     int  // brackets open around it
+	depth     int  // how many brackets around it are open
 	closing   bool // the next thing is a closing bracket
 }
 
-// attachComments hangs every comment on the item that it belongs to: on the one that follows, if it has a line of its
-// own; on the one before, if it stands behind something or is indented deeper than what follows.
+// attachComments attaches every comment to the item that it belongs to. A comment on a line of its own belongs to the
+// next item, but to an earlier item if it is indented deeper than the next one. A comment after something belongs to
+// the item before it.
 func (d *Document) attachComments(comments []comment) {
 	d.Comments = len(comments)
 	var all []*Item
@@ -85,8 +86,8 @@ func (d *Document) attachOwn(c comment, all []*Item, next int) {
 	all[next].Head = d.withBlank(all[next].Head, c)
 }
 
-// deeper finds the item that a comment at col continues: the last one, or what it is in, whichever is the innermost
-// that is indented more than limit and no more than col.
+// deeper finds the item that a comment at column col continues. It looks at the last item and the items that contain
+// it, and returns the innermost item that is indented more than limit and at most as much as col.
 func deeper(last *Item, col, limit int) *Item {
 	for it := last; it != nil; it = it.parent {
 		if !it.Flow && it.col <= col && it.col > limit {
@@ -114,7 +115,8 @@ func (d *Document) attachTail(c comment, all []*Item, next int) {
 	d.foot = d.withBlank(d.foot, c)
 }
 
-// splitHead takes the file's own comment, which an empty line ends, off the first item, so that it stays on top.
+// splitHead takes the file's own comment off the first item, so that the comment stays at the top of the file. An
+// empty line ends this comment.
 func (d *Document) splitHead(all []*Item) {
 	if len(all) == 0 {
 		return
@@ -132,7 +134,7 @@ func (d *Document) splitHead(all []*Item) {
 	}
 }
 
-// SortedComments are all comments of the file, sorted.
+// SortedComments returns all comments of the file, sorted.
 func (d *Document) SortedComments() []string {
 	var all []string
 	add := func(lines ...string) {

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 )
 
-// JSON writes the document as JSON, its keys in their order.
+// JSON writes the document as JSON, with its keys in the same order.
 func (d *Document) JSON() ([]byte, error) {
 	var flat, out bytes.Buffer
 	if d.Root == nil {

@@ -2,8 +2,8 @@ package yaml
 
 import "strings"
 
-// scalarOf returns what a scalar without quotes is. Spellings that YAML 1.1 and 1.2 read differently are odd: nobody can
-// tell what their writer means.
+// scalarOf returns the type of a scalar without quotes. A spelling that YAML 1.1 and 1.2 read differently is odd,
+// because nobody can tell what its writer means.
 func scalarOf(s string) ScalarType {
 	switch s {
 	case "", "~", "null":
@@ -11,7 +11,7 @@ func scalarOf(s string) ScalarType {
 	case "true", "false":
 		return BoolScalar
 	case "=":
-		return OddScalar // YAML 1.1's mark of a default value
+		return OddScalar // in YAML 1.1 it marks a default value
 	}
 	switch strings.ToLower(s) {
 	case "null", "true", "false", "yes", "no", "on", "off":
@@ -21,7 +21,7 @@ func scalarOf(s string) ScalarType {
 	whole, fraction, point := strings.Cut(abs, ".")
 	switch {
 	case len(s) > 18 && digitsOf(abs, "") == "":
-		return OddScalar // more than an integer holds
+		return OddScalar // more digits than an integer holds
 	case canonical(whole) && !point:
 		return IntScalar
 	case canonical(whole) && fraction != "" && digitsOf(fraction, "") == "":
@@ -37,11 +37,11 @@ func canonical(s string) bool {
 	return s != "" && digitsOf(s, "") == "" && (s == "0" || s[0] != '0')
 }
 
-// digitsOf returns what follows the leading digits of s, which may hold the characters of also.
+// digitsOf returns the part of s after the leading digits. The characters in also count as digits.
 func digitsOf(s, also string) string { return strings.TrimLeft(s, "0123456789"+also) }
 
-// oddNumber reports whether some reader of YAML takes s for a number: octal, hexadecimal, binary, in parts of 60, with
-// separators, with an exponent, infinity.
+// oddNumber reports whether some reader of YAML takes s for a number: octal, hexadecimal, binary, base 60, with
+// separators, with an exponent, or infinity.
 func oddNumber(s string) bool {
 	low := strings.ToLower(s)
 	if low == ".inf" || low == ".nan" {

@@ -5,11 +5,11 @@ import (
 	"unicode"
 )
 
-// lineWidth is where the printer breaks lines, in characters.
+// lineWidth is the width, in characters, at which the printer breaks lines.
 const lineWidth = 110
 
-// printer writes a tree in the one canonical form: two spaces of indentation, brackets where the tree has them and no
-// comment stands inside, long brackets and long text filled to the width.
+// printer writes a tree in canonical form. It indents by two spaces. It writes brackets if the tree has them and no
+// comment stands inside. It breaks long brackets and long text at the line width.
 type printer struct {
 	b strings.Builder
 }
@@ -41,7 +41,7 @@ func (p *printer) indent(n int) {
 	}
 }
 
-// comments writes comment lines; "" is an empty line, of which no two follow each other.
+// comments writes comment lines. A line "" is an empty line; comments never writes two empty lines in a row.
 func (p *printer) comments(lines []string, indent int) {
 	for _, line := range lines {
 		if line == "" {
@@ -60,7 +60,7 @@ func (p *printer) blank() {
 	}
 }
 
-// block writes the entries of a map or a seq, each on lines of its own.
+// block writes the entries of a mapping or a list, each on lines of its own.
 func (p *printer) block(n *Node, indent int) {
 	for i, it := range n.Items {
 		head := it.Head
@@ -95,8 +95,8 @@ func (p *printer) entry(n *Node, it *Item, indent int) {
 	p.value(it, indent, indent+len([]rune(key))+2)
 }
 
-// nested writes a block as the value of a sequence entry: behind the dash, its first line too, unless a comment is due
-// before that.
+// nested writes a block as the value of a list entry. The first line of the block stands after the dash, unless the
+// block is a list or a comment must stand before it.
 func (p *printer) nested(it *Item, indent int) {
 	first := it.Val.Items[0]
 	if hasComment(first.Head) || it.Val.Kind == SeqNode {
@@ -112,7 +112,7 @@ func (p *printer) nested(it *Item, indent int) {
 
 func hasComment(lines []string) bool { return strings.Join(lines, "") != "" }
 
-// oneLine says whether a value is written behind its key: a scalar, or brackets without a comment inside.
+// oneLine reports whether the printer writes a value after its key: a scalar, or brackets without a comment inside.
 func oneLine(n *Node) bool {
 	return n.Kind == ScalarNode || len(n.Items) == 0 || n.Flow && !commented(n)
 }
@@ -126,7 +126,7 @@ func commented(n *Node) bool {
 	return false
 }
 
-// value writes what stands behind a key or a dash; col is where it would begin.
+// value writes the value after a key or a dash. col is the column at which it would begin.
 func (p *printer) value(it *Item, indent, col int) {
 	n := it.Val
 	if !oneLine(n) {
@@ -215,7 +215,7 @@ func itemSource(it *Item) string {
 	return flowSource(it.Val)
 }
 
-// scalar writes a scalar in a block, long or many-lined text in a block of its own.
+// scalar writes a scalar in a block. It writes long text, and text with several lines, as a block of its own.
 func (p *printer) scalar(it *Item, indent, col int) {
 	n := it.Val
 	lines, header := literal(n)
@@ -239,7 +239,7 @@ func (p *printer) scalar(it *Item, indent, col int) {
 	}
 }
 
-// literal is the lines of a text that is written with |, nil if n is none.
+// literal returns the lines of a text that is written with |, or nil if n is not such a text.
 func literal(n *Node) (lines []string, header string) {
 	body, newline := strings.CutSuffix(n.Text, "\n")
 	if n.Style != '|' || !strings.Contains(n.Text, "\n") || body == "" || strings.HasPrefix(body, " ") ||
@@ -258,7 +258,8 @@ func literal(n *Node) (lines []string, header string) {
 	return lines, "|-"
 }
 
-// folded is the lines of a long text without quotes, written with >-; nil if it fits or cannot be.
+// folded returns the lines of a long text without quotes, which is written with >-. It returns nil if the text fits
+// on one line, or cannot be written so.
 func folded(n *Node, indent, col int) (lines []string, header string) {
 	quoted := n.Style == '"' || n.Style == '\''
 	if quoted || n.Scalar != StrScalar || col+len([]rune(n.Text)) <= lineWidth || !plainText(n.Text) {
@@ -293,7 +294,8 @@ func plainText(s string) bool {
 	return true
 }
 
-// scalarSource is a scalar on one line: plain where YAML takes it for what it is, in double quotes otherwise.
+// scalarSource writes a scalar on one line. It uses no quotes if YAML then still reads the same value; otherwise it
+// uses double quotes.
 func scalarSource(n *Node, inFlow bool) string {
 	if n.Scalar != StrScalar {
 		return n.Text
@@ -304,14 +306,15 @@ func scalarSource(n *Node, inFlow bool) string {
 	return quoteYAML(n.Text)
 }
 
-// OpaqueText reports whether a text that this program wrote needs quotes because it may be a path or a name, which the
-// decoder refuses with a blank or a comma. What a person wrote without quotes stays as it is, and stays an error.
+// OpaqueText reports whether a text that cordon itself wrote needs quotes. It does if it may be a path or a name with
+// a blank or a comma, because the decoder refuses these without quotes. A text that a person wrote without quotes
+// stays as it is, and stays an error.
 func OpaqueText(s string) bool {
 	return strings.IndexByte("/~.", s[0]) >= 0 && strings.ContainsAny(s, " ,") ||
 		strings.Contains(s, ",") && !strings.Contains(s, " ") && s[0] > '9'
 }
 
-// safePlain is narrower than YAML: what it accepts is a string to every parser.
+// safePlain reports whether every YAML parser reads s without quotes as a string. It is stricter than YAML.
 func safePlain(s string, inFlow bool) bool {
 	if s == "" || !plainText(s) || strings.Contains(s, ": ") || strings.Contains(s, " #") || strings.HasSuffix(s, ":") ||
 		strings.TrimSpace(s) != s || inFlow && strings.ContainsAny(s, ",[]{}:?") {
@@ -329,7 +332,7 @@ func safePlain(s string, inFlow bool) bool {
 	return first && !numeric(s) && !strings.HasPrefix(s, "...")
 }
 
-// numeric says whether some YAML parser might take s for a number or a date.
+// numeric reports whether some YAML parser might take s for a number or a date.
 func numeric(s string) bool {
 	digit := false
 	for i := range len(s) {
@@ -342,7 +345,7 @@ func numeric(s string) bool {
 	return digit && (s[0] < 'A' || s[0] == '_')
 }
 
-// quoteYAML is s in double quotes, escaped as YAML knows it.
+// quoteYAML returns s in double quotes, with YAML's escapes.
 func quoteYAML(s string) string {
 	const hex = "0123456789abcdef"
 	var b strings.Builder

@@ -5,26 +5,26 @@ import (
 	"unicode/utf8"
 )
 
-// A reader reads YAML by recursive descent. The first error stays; after it every method returns at once.
+// A reader reads YAML by recursive descent. It keeps the first error. After an error every method returns at once.
 type reader struct {
 	d     *Document
 	line  int // the line of the next character, from 0
-	at    int // its byte in that line
-	flow  int // brackets that are open
-	depth int // collections that are open
+	at    int // the index of the next byte in that line
+	flow  int // how many brackets are open
+	depth int // how many collections are open
 	nodes int
 	err   *Error
 
 	comments []comment
-	loose    int // the first comment that only commas have followed
+	loose    int // the first comment after which only commas have followed
 
-	colLine, colAt, col int // the last column that was counted: counting goes on from there
+	colLine, colAt, col int // the last column that place counted; counting continues from there
 }
 
 func (r *reader) text() string { return r.d.lines[r.line] }
 func (r *reader) rest() string { return r.d.lines[r.line][r.at:] }
 
-// peek returns the next byte of the line, 0 at its end.
+// peek returns the next byte of the line, or 0 at its end.
 func (r *reader) peek() byte { return r.next(0) }
 
 func (r *reader) next(i int) byte {
@@ -55,7 +55,7 @@ func (r *reader) failAt(line, col int, msg, hint string) {
 	}
 }
 
-// node begins a value here.
+// node begins a value at the reader's position.
 func (r *reader) node(kind NodeKind) *Node {
 	n := &Node{Kind: kind}
 	n.Line, n.Col = r.place()
@@ -66,7 +66,7 @@ func (r *reader) node(kind NodeKind) *Node {
 	return n
 }
 
-// enter opens a collection; leave closes it.
+// enter counts a collection that begins; leave counts its end.
 func (r *reader) enter() {
 	if r.depth++; r.depth > maxDepth {
 		r.fail("nested more than 24 deep", "")
@@ -75,8 +75,8 @@ func (r *reader) enter() {
 
 func (r *reader) leave() { r.depth-- }
 
-// skip moves to the next thing in this line or a later one, over blanks and comments. It returns false at the end of the
-// document.
+// skip moves over blanks and comments to the next thing, in this line or a later one. It returns false at the end of
+// the document.
 func (r *reader) skip() bool {
 	for r.err == nil {
 		if r.marker() || !r.blanks() {
@@ -96,7 +96,7 @@ func (r *reader) skip() bool {
 	return false
 }
 
-// marker reports whether a line begins here that ends a document, or separates two.
+// marker reports whether a line that ends or separates documents begins at the reader's position.
 func (r *reader) marker() bool { return r.at == 0 && isMarker(r.text()) }
 
 func isMarker(line string) bool {
@@ -106,7 +106,8 @@ func isMarker(line string) bool {
 // blankAt reports whether s has a blank at i, or ends there.
 func blankAt(s string, i int) bool { return i >= len(s) || s[i] == ' ' || s[i] == '\t' }
 
-// blanks moves over blanks within the line. Tabs are allowed behind a value alone: how far one indents, readers disagree.
+// blanks moves over blanks within the line. It accepts tabs only at the end of a line, after a value or before a
+// comment, because readers of YAML disagree how far a tab indents.
 func (r *reader) blanks() bool {
 	s := r.text()
 	for r.at < len(s) && s[r.at] == ' ' {
@@ -137,7 +138,7 @@ func (r *reader) comment() {
 	r.at = len(s)
 }
 
-// document reads the whole file; nil is an empty one.
+// document reads the whole file. It returns nil if the file is empty.
 func (r *reader) document() *Node {
 	more := r.skip()
 	if !more && r.err == nil && r.marker() && r.peek() == '-' {
@@ -154,7 +155,7 @@ func (r *reader) document() *Node {
 	return root
 }
 
-// end expects nothing more than the mark of the document's end.
+// end checks that nothing follows except the mark of the document's end.
 func (r *reader) end(root *Node) {
 	if r.skip() {
 		r.fail("not YAML: this belongs to nothing above", "what belongs together begins in one column")
@@ -174,7 +175,7 @@ func (r *reader) end(root *Node) {
 	}
 }
 
-// endOfLine expects nothing more in this line than a comment.
+// endOfLine checks that nothing follows in this line except a comment.
 func (r *reader) endOfLine(msg string) {
 	if r.blanks() && r.at < len(r.text()) && r.peek() != '#' {
 		r.fail("not YAML: "+msg, "a new entry begins on a line of its own")

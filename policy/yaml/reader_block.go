@@ -2,8 +2,9 @@ package yaml
 
 import "strings"
 
-// block reads the value that begins here. What belongs to it is indented more than parent. A mapping or a list may begin
-// here without brackets if begins is set: at the beginning of a line or behind "- ", not behind "key: ".
+// block reads the value that begins at the reader's position. Everything that belongs to the value is indented more
+// than parent. If begins is true, a mapping or a list without brackets may begin here: the reader is at the beginning
+// of a line or after "- ", not after "key: ".
 func (r *reader) block(parent int, begins bool) *Node {
 	switch c := r.peek(); {
 	case c == '-' && blankAt(r.text(), r.at+1):
@@ -34,7 +35,7 @@ func (r *reader) block(parent int, begins bool) *Node {
 	return r.mapping(n)
 }
 
-// mapping reads a mapping whose first key was read; its ':' is next.
+// mapping reads a mapping. The caller has read the first key, and its ':' comes next.
 func (r *reader) mapping(key *Node) *Node {
 	n := r.node(MapNode)
 	n.Line, n.Col = key.Line, key.Col
@@ -62,7 +63,7 @@ func (r *reader) mapping(key *Node) *Node {
 	return n
 }
 
-// aligned expects the next entry of a collection at its column.
+// aligned checks that the next entry of a collection begins at the collection's column.
 func (r *reader) aligned(indent int) {
 	if r.at != indent {
 		r.fail("not YAML: indented more than the entry above", "entries of one mapping or list begin in one column")
@@ -71,13 +72,13 @@ func (r *reader) aligned(indent int) {
 
 func (r *reader) dash() bool { return r.peek() == '-' && blankAt(r.text(), r.at+1) }
 
-// key reads a further key of a mapping up to its ':'.
+// key reads a further key of a mapping, up to its ':'.
 func (r *reader) key() *Node {
 	if r.err != nil {
 		return nil
 	}
 	begin := r.line
-	key := r.scalar(len(r.text())) // nothing is indented more: it cannot go on in the next line
+	key := r.scalar(len(r.text())) // no line is indented more, so the key cannot continue in the next line
 	if !r.blanks() {
 		return nil
 	}
@@ -92,7 +93,7 @@ func (r *reader) key() *Node {
 	return key
 }
 
-// valueOf reads the value behind a key of a mapping at indent.
+// valueOf reads the value after a key. The mapping of the key is at indent.
 func (r *reader) valueOf(indent int) *Node {
 	none := r.node(ScalarNode)
 	none.Scalar = NullScalar
@@ -114,7 +115,7 @@ func (r *reader) valueOf(indent int) *Node {
 	return none
 }
 
-// sequence reads a list of which each item has a dash in this column.
+// sequence reads a list. Each item has a dash in the reader's column.
 func (r *reader) sequence() *Node {
 	n := r.node(SeqNode)
 	indent := r.at
@@ -140,7 +141,7 @@ func (r *reader) sequence() *Node {
 	return n
 }
 
-// itemOf reads what stands behind the dash of a list at indent.
+// itemOf reads the value after a dash. The list of the dash is at indent.
 func (r *reader) itemOf(indent int) *Node {
 	none := r.node(ScalarNode)
 	none.Scalar = NullScalar

@@ -36,7 +36,7 @@ func (r *reader) brackets() *Node {
 	return n
 }
 
-// peekOver moves to the next thing, in whatever line, inside the brackets of n.
+// peekOver moves to the next thing inside the brackets of n, in this line or a later one, and returns its first byte.
 func (r *reader) peekOver(n *Node, last byte) byte {
 	if r.skip() {
 		return r.peek()
@@ -62,7 +62,7 @@ func (r *reader) entry(n *Node) {
 	}
 }
 
-// flowItem reads an item of a list in brackets; a pair without braces is a mapping of its own: [a: b].
+// flowItem reads an item of a list in brackets. A pair without braces, as in [a: b], is a mapping of its own.
 func (r *reader) flowItem() *Node {
 	if c := r.peek(); c == '[' || c == '{' {
 		return r.brackets()
@@ -78,7 +78,7 @@ func (r *reader) flowItem() *Node {
 	return n
 }
 
-// pair reads the ':' and the value behind a key in brackets that began at a byte of this line.
+// pair reads the ':' and the value after a key in brackets. The key began at byte begin of this line.
 func (r *reader) pair(n, key *Node, begin int) {
 	if r.peek() != ':' || key.Style == 0 && !blankAt(r.text(), r.at+1) {
 		r.failAt(key.Line, key.Col, "not YAML: "+strconv.Quote(key.Text)+" has no value",
@@ -95,7 +95,7 @@ func (r *reader) pair(n, key *Node, begin int) {
 	n.Items[len(n.Items)-1].Val = r.flowValueOf()
 }
 
-// flowValueOf reads what stands behind the ':' of a key in braces.
+// flowValueOf reads the value after the ':' of a key in braces.
 func (r *reader) flowValueOf() *Node {
 	none := r.node(ScalarNode)
 	none.Scalar = NullScalar

@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// scalar reads a scalar in quotes or without. In a block it may go on in lines that are indented more than parent.
+// scalar reads a scalar, with or without quotes. In a block the scalar may continue in lines that are indented more
+// than parent.
 func (r *reader) scalar(parent int) *Node {
 	if c := r.peek(); c == '"' || c == '\'' {
 		return r.quoted(parent)
@@ -27,7 +28,7 @@ func (r *reader) scalar(parent int) *Node {
 	return n
 }
 
-// quotedWord is the word at the reader's place, in quotes.
+// quotedWord returns the word at the reader's position, in quotes.
 func (r *reader) quotedWord() string {
 	word := r.text()[r.at:]
 	if end := strings.IndexAny(word, " \t,[]{}#\"`"); end > 0 {
@@ -36,7 +37,8 @@ func (r *reader) quotedWord() string {
 	return strconv.Quote(word)
 }
 
-// refused says what is wrong with a scalar that begins here without quotes: the parts of YAML that a profile does without.
+// refused says what is wrong with a scalar without quotes that begins at the reader's position. Profiles do not use
+// these parts of YAML.
 func (r *reader) refused() (what, hint string) {
 	blank := blankAt(r.text(), r.at+1)
 	switch c := r.peek(); c {
@@ -64,8 +66,8 @@ func (r *reader) refused() (what, hint string) {
 	return "", ""
 }
 
-// plainLine reads what is left of a scalar without quotes in this line, up to a comment, the ':' of a key or, inside
-// brackets, what separates entries.
+// plainLine reads the rest of a scalar without quotes in this line. The scalar ends before a comment, before the ':'
+// of a key and, inside brackets, before a character that separates entries.
 func (r *reader) plainLine(n *Node) string {
 	s, end, i := r.rest(), 0, 0
 scan:
@@ -93,8 +95,8 @@ scan:
 	return s[:end]
 }
 
-// fold reads the further lines of a scalar without quotes: those that are indented more than parent. A line break is a
-// blank; an empty line is a line break.
+// fold reads the further lines of a scalar without quotes, which are indented more than parent. A line break becomes
+// a blank, and an empty line becomes a line break.
 func (r *reader) fold(n *Node, parent int) {
 	for r.err == nil && strings.Trim(r.rest(), " \t") == "" {
 		line := r.line + 1
@@ -123,7 +125,7 @@ func (r *reader) fold(n *Node, parent int) {
 	}
 }
 
-// breaks returns what n line breaks within a scalar mean.
+// breaks returns the text for n line breaks within a scalar.
 func breaks(n int) string {
 	if n == 1 {
 		return " "
@@ -136,7 +138,7 @@ func (r *reader) quoted(parent int) *Node {
 	n := r.node(ScalarNode)
 	n.Style = r.peek()
 	var b []byte
-	kept := 0 // what of b a line break does not trim
+	kept := 0 // so many bytes of b are kept at a line break, which trims blanks
 	for r.at++; r.err == nil; {
 		c := r.peek()
 		switch {
@@ -162,7 +164,8 @@ func (r *reader) quoted(parent int) *Node {
 	return n
 }
 
-// quotedBreak moves to the next line of a scalar in quotes that is not empty, and returns what the line breaks mean.
+// quotedBreak moves to the next line of a scalar in quotes that is not empty, and returns the text for the line
+// breaks.
 func (r *reader) quotedBreak(n *Node, parent int) string {
 	from := r.line
 	n.Folded = true
@@ -187,13 +190,13 @@ func (r *reader) quotedBreak(n *Node, parent int) string {
 	return ""
 }
 
-// escapeLetters are the letters of escapes; escaped has, at the same place, the text that each stands for.
+// escapeLetters lists the letters of escapes. escaped lists, in the same order, the text for each of them.
 const escapeLetters = "0abtnvfre \"/\\N_LP"
 
 var escaped = [len(escapeLetters)]string{"\x00", "\a", "\b", "\t", "\n", "\v", "\f", "\r", "\x1b", " ", `"`, "/", `\`, "\u0085", "\u00a0",
 	"\u2028", "\u2029"}
 
-// escape reads an escape of double quotes.
+// escape reads an escape in double quotes.
 func (r *reader) escape(b []byte) []byte {
 	c := r.next(1)
 	if i := strings.IndexByte(escapeLetters, c); i >= 0 {

@@ -2,7 +2,7 @@ package yaml
 
 import "strings"
 
-// blockText reads a text behind | or >, whose lines are indented more than parent.
+// blockText reads a text after | or >. Its lines are indented more than parent.
 func (r *reader) blockText(parent int) *Node {
 	n := r.node(ScalarNode)
 	n.Style = '|'
@@ -29,13 +29,13 @@ func (r *reader) blockText(parent int) *Node {
 	return n
 }
 
-// textLines are the lines of a text without their indentation.
+// textLines holds the lines of a text without their indentation.
 type textLines struct {
 	lines []string
-	open  bool // the file ends in the last one, without a line break
+	open  bool // the file ends with the last line, without a line break
 }
 
-// textLines reads the lines of a text; indent is 0 if the first line that is not empty tells it.
+// textLines reads the lines of a text. If indent is 0, the first line that is not empty sets the indentation.
 func (r *reader) textLines(parent, indent int, fold bool) (out textLines) {
 	longest := 0
 	for r.line+1 < len(r.d.lines) {
@@ -43,7 +43,7 @@ func (r *reader) textLines(parent, indent int, fold bool) (out textLines) {
 		in := len(s) - len(strings.TrimLeft(s, " "))
 		if in == len(s) && (indent == 0 || in <= indent) { // an empty line
 			if r.line+2 == len(r.d.lines) {
-				break // it is no line, but the file's end
+				break // this is not a line, but the end of the file
 			}
 			longest = max(longest, in)
 			out.lines = append(out.lines, "")
@@ -72,8 +72,8 @@ func (r *reader) textLines(parent, indent int, fold bool) (out textLines) {
 	return out
 }
 
-// join makes one text of the lines: > makes a blank of a single line break between two lines that begin with no blank;
-// of the line breaks at the end - keeps none, + keeps all, otherwise one stays.
+// join makes one text of the lines. With > it turns a single line break into a blank, if neither line begins with a
+// blank. With - it removes all line breaks at the end, with + it keeps them, and otherwise it keeps one.
 func (t textLines) join(fold bool, chomp byte) string {
 	var b strings.Builder
 	last, blank := -1, false // the last line that is not empty, and whether it begins with a blank

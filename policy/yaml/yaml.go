@@ -10,12 +10,12 @@ import (
 	"unicode/utf8"
 )
 
-// A profile may come from anyone, so the reader bounds what it can cost.
+// These limits bound the cost of reading a profile, because a profile may come from anyone.
 const (
 	MaxFile  = 1 << 20 // bytes
 	maxNodes = 200_000
 	maxDepth = 24
-	maxKeys  = 1024 // keys of one mapping, and characters of one key
+	maxKeys  = 1024 // keys of one mapping, and bytes of one key
 )
 
 // NodeKind tells scalars, mappings and lists apart.
@@ -36,39 +36,39 @@ const (
 	FloatScalar
 	BoolScalar
 	NullScalar
-	OddScalar // a number, a date or a truth value to some readers and text to others
+	OddScalar // some readers read a number, a date or a truth value, others a text
 )
 
 func (t ScalarType) String() string {
 	return [...]string{"a string", "a number", "a number", "true or false", "nothing", "a word of two meanings"}[t]
 }
 
-// Node is a YAML value: what this package keeps of the parser's tree.
+// Node is a YAML value.
 type Node struct {
 	Kind      NodeKind
 	Scalar    ScalarType
-	Text      string // of a scalar, unquoted
-	Style     byte   // of a scalar: 0 plain, '\'', '"', '|', '>'
-	Flow      bool   // of a map or seq: written with brackets
-	Folded    bool   // of a scalar: it stands on several lines, and is not a block
-	Glued     bool   // of a plain scalar: what follows is a comment that does not look like one: " #x"
+	Text      string // the text of a scalar, without quotes
+	Style     byte   // for a scalar: 0 plain, '\'', '"', '|', '>'
+	Flow      bool   // for a mapping or list: it is written with brackets
+	Folded    bool   // for a scalar: it covers several lines and is not a block
+	Glued     bool   // for a plain scalar: a comment follows that does not look like one: " #x"
 	Line, Col int
 	Items     []*Item
 }
 
-// Item is an entry of a map or a seq, with the comments around it.
+// Item is an entry of a mapping or a list, with the comments around it.
 type Item struct {
-	Key       *Node // nil in a seq
+	Key       *Node // nil in a list
 	Val       *Node
 	line, col int
-	parent    *Item    // that this one is in the value of; nil at the top
+	parent    *Item    // the item whose value contains this item; nil at the top
 	Flow      bool     // inside brackets
 	Head      []string // comment lines before it; "" is an empty line
 	Tail      string   // comment after it on its line
-	foot      []string // comment lines after it, before something less indented
+	foot      []string // comment lines after it, before an item that is indented less
 }
 
-// What names the kind of the node in words, for error texts: "a mapping".
+// What names the kind of the node in words, for error messages: "a mapping".
 func (n *Node) What() string {
 	switch n.Kind {
 	case MapNode:
@@ -83,24 +83,24 @@ func (n *Node) What() string {
 type Document struct {
 	File  string
 	lines []string
-	Root  *Node // nil if there is none
+	Root  *Node // nil if the document is empty
 	Head  []string
 	foot  []string
 
-	Comments int // in the file, wherever they were attached
+	Comments int // how many comments the file has, wherever they are attached
 }
 
 // Error describes what is wrong at a place in a file.
 type Error struct {
 	File      string
-	Line, Col int // from 1; 0 where it is no place's
+	Line, Col int // from 1; 0 if the error is about no single place
 	Msg, Hint string
 	Text      string // the line
 }
 
 func (e *Error) Error() string { return e.Msg }
 
-// ErrorAt is an error at a place of the file.
+// ErrorAt returns an error at a place of the file.
 func (d *Document) ErrorAt(line, col int, msg, hint string) *Error {
 	e := &Error{File: d.File, Line: line, Col: col, Msg: msg, Hint: hint}
 	if line >= 1 && line <= len(d.lines) {
@@ -122,8 +122,8 @@ func (n *Node) Push(val *Node, tail string) {
 // Text returns a text scalar, written without quotes if possible.
 func Text(s string) *Node { return &Node{Text: s, Style: '|'} }
 
-// Read reads one document of plain YAML: no anchors, aliases, merge keys, tags or directives. Text that another YAML
-// reader could understand differently is an error; a test compares this reader with another one.
+// Read reads one document of plain YAML, without anchors, aliases, merge keys, tags and directives. Text that another
+// YAML reader could understand differently is an error. A test compares this reader with another reader.
 func Read(file string, data []byte) (*Document, *Error) {
 	d := &Document{File: file}
 	if len(data) > MaxFile {
@@ -161,7 +161,7 @@ func (d *Document) checkBytes() *Error {
 	return nil
 }
 
-// Equal compares what two trees say, not how.
+// Equal reports whether two trees mean the same, even if they are written differently.
 func Equal(a, b *Node) bool {
 	if a == nil || b == nil {
 		return a == b
