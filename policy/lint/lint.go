@@ -14,20 +14,20 @@ import (
 // Level says how much a finding matters.
 type Level string
 
-// The levels, as SARIF has them.
+// The levels have the names that SARIF uses.
 const (
-	LevelError   Level = "error"   // the sandbox holds nothing back from who knows how
-	LevelWarning Level = "warning" // a way out, or a loss, that is probably not meant
-	LevelNote    Level = "note"    // meant by many, and worth knowing
+	LevelError   Level = "error"   // the sandbox does not stop a program that knows how to leave it
+	LevelWarning Level = "warning" // a way out, or a loss, that the writer probably did not mean
+	LevelNote    Level = "note"    // many profiles mean it, but the reader should know
 )
 
-// Rule is one thing that Check looks for. Codes are never used again for another.
+// Rule is one thing that Check looks for. A code is never used again for another rule.
 type Rule struct {
 	Code  string // "CL001"
 	Name  string // "default-allow"
 	Level Level
-	About string // what it looks for
-	Why   string // what comes of it
+	About string // what the rule looks for
+	Why   string // why it matters
 	Fix   string // what to do about it
 	find  func(l *linter)
 }
@@ -36,26 +36,26 @@ type Rule struct {
 type Finding struct {
 	Rule    *Rule
 	Text    string     // "syscalls: io_uring_setup is allowed"
-	Pos     policy.Pos // the line that is responsible; where a thing is missing, only the file
-	Ignored string     // the reason, where a comment says that it is meant
+	Pos     policy.Pos // the line that is responsible; if something is missing, only the file
+	Ignored string     // the reason, if a comment says that the profile means it
 }
 
-// Options holds what Check needs to know and a profile does not say.
+// Options holds what Check needs to know and the profile does not say.
 type Options struct {
-	File       string                   // that is looked at: where a finding has no line, it is in this
+	File       string                   // the file to check; a finding without a line is in this file
 	Arch       string                   // "amd64"
 	RuntimeDir string                   // the caller's XDG_RUNTIME_DIR; "" if it has none
-	Names      []string                 // the names of File for which a bind of the profile can stand: absolute, and ./… in the working directory
-	Text       func(file string) []byte // a file's text, for the comments in it; nil if there is none
+	Names      []string                 // paths of File: absolute, and ./… in the working directory
+	Text       func(file string) []byte // returns a file's text, whose comments Check reads; may be nil
 }
 
-// Check finds what an effective profile should not allow, what has no effect in it, and what it lacks. A comment with a
-// reason, on the line of a finding or on the line above, makes the finding Ignored:
+// Check finds what an effective profile should not allow, what has no effect in it, and what it lacks. A comment with
+// a reason, on the line of a finding or on the line above, makes the finding Ignored:
 //
-//	tty: inherit # lint:ignore CL018 it is run from a shell
+// tty: inherit # lint:ignore CL018 it is run from a shell
 //
-// For a finding without a line, the comment can be anywhere in the file: # lint:ignore-file CL017 REASON. The error is
-// about the filter.
+// For a finding without a line, the comment can be anywhere in the file: # lint:ignore-file CL017 REASON. An error
+// says that opts.Arch is unknown or that the filter cannot be built.
 func Check(p *policy.Profile, opts Options) ([]Finding, error) {
 	l := &linter{p: p, opts: opts, files: map[string]*remarks{}}
 	var ok bool
@@ -101,11 +101,11 @@ func (l *linter) say(at policy.Pos, text string) {
 	l.found = append(l.found, f)
 }
 
-// remark is a comment that says that a finding is meant.
+// remark is a comment that says that the profile means what a rule finds.
 type remark struct {
 	line   int
-	own    bool // nothing else is on its line: it is about the next one
-	file   bool // it is about what has no line
+	own    bool // nothing else is on its line, so it is about the next line
+	file   bool // it is about findings without a line
 	codes  []string
 	reason string
 }
@@ -114,7 +114,7 @@ type remarks struct{ list []remark }
 
 const ignoreMark = "# lint:ignore"
 
-// of reads the remarks of a file, once.
+// of returns the remarks of a file. It reads each file once.
 func (l *linter) of(file string) *remarks {
 	r, ok := l.files[file]
 	if !ok {
@@ -152,7 +152,7 @@ func readRemarks(text string) (list []remark) {
 	return list
 }
 
-// ignored is the reason why a finding is meant; "" if nobody says so.
+// ignored returns the reason why a finding is meant, or "" if no comment gives one.
 func (l *linter) ignored(f *Finding) string {
 	for _, m := range l.of(f.Pos.File).list {
 		here := m.line == f.Pos.Line || m.own && m.line == f.Pos.Line-1
@@ -166,7 +166,7 @@ func (l *linter) ignored(f *Finding) string {
 	return ""
 }
 
-// remarks looks at the comments themselves: one without a reason, or with a code that is none, ignores nothing.
+// remarks checks the comments themselves. A comment without a reason, or with an unknown code, ignores nothing.
 func (l *linter) remarks() {
 	l.rule = &rules[0]
 	for _, m := range l.of(l.opts.File).list {
@@ -182,11 +182,12 @@ func (l *linter) remarks() {
 	}
 }
 
-// passes reports whether a call is carried out with some of the arguments that are left open: "socket(AF_ALG)".
+// passes reports whether the filter lets a call pass for some values of the arguments that call leaves open:
+// "socket(AF_ALG)".
 func (l *linter) passes(call string) (at policy.Pos, yes bool) {
 	q, err := filter.ParseQuery(call, l.arch)
 	if err != nil {
-		return policy.Pos{}, false // the architecture does not have it
+		return policy.Pos{}, false // the architecture does not have the call
 	}
 	found, err := filter.Ask(l.spec, l.arch, q)
 	if err != nil {
@@ -200,7 +201,8 @@ func (l *linter) passes(call string) (at policy.Pos, yes bool) {
 	return policy.Pos{}, false
 }
 
-// placeOf is the position that a verdict names; without it, that of syscalls.default.
+// placeOf returns the position that a verdict names. If it names none, placeOf returns the position of
+// syscalls.default.
 func (l *linter) placeOf(from []string) policy.Pos {
 	if len(from) > 0 {
 		for _, at := range callPositions(l.p) {
@@ -212,7 +214,7 @@ func (l *linter) placeOf(from []string) policy.Pos {
 	return l.p.Source("syscalls.default")
 }
 
-// callPositions are those of everything that says something about a call.
+// callPositions returns the positions of everything that says something about a call.
 func callPositions(p *policy.Profile) (list []policy.Pos) {
 	for _, x := range p.Syscalls.Allow {
 		list = append(list, x.Pos)
@@ -226,7 +228,7 @@ func callPositions(p *policy.Profile) (list []policy.Pos) {
 	return list
 }
 
-// calls finds which of the calls named pass, and says it once for each line that is responsible.
+// calls finds which calls in a list pass. It reports them once for each line that is responsible.
 func (l *linter) calls(list string) {
 	var places []policy.Pos
 	byPlace := map[policy.Pos][]string{}
@@ -243,7 +245,8 @@ func (l *linter) calls(list string) {
 	}
 }
 
-// reaches reports whether the host's path can be reached, and by which rule. It may have wildcards, as hostNames knows them.
+// reaches reports whether the task can reach a path of the host, and which rule shows the path. host may contain
+// wildcards, as hostNames knows them.
 func (l *linter) reaches(host string, write bool) (rule string, at policy.Pos, yes bool) {
 	target := hostNames(host, "")
 	show := func(source []string, place []string, later int) bool {
@@ -265,7 +268,7 @@ func (l *linter) reaches(host string, write bool) (rule string, at policy.Pos, y
 			continue
 		}
 		source := hostNames(m.Source, l.opts.RuntimeDir)
-		if len(source) > 0 && source[0] == "root" { // root's home is one like the others
+		if len(source) > 0 && source[0] == "root" { // treat root's home like any other home
 			source = append([]string{"home", "*"}, source[1:]...)
 		}
 		if show(source, hostNames(m.Place(), l.opts.RuntimeDir), i+1) {
@@ -275,7 +278,7 @@ func (l *linter) reaches(host string, write bool) (rule string, at policy.Pos, y
 	return "", policy.Pos{}, false
 }
 
-// paths finds which of the host's paths can be reached, and says it once for each rule that shows them.
+// paths finds which paths of the host the task can reach. It reports them once for each rule that shows them.
 func (l *linter) paths(list []string, write bool, how string) {
 	var rules []string
 	byRule := map[string][]string{}
@@ -295,7 +298,7 @@ func (l *linter) paths(list []string, write bool, how string) {
 	}
 }
 
-// coveredMounts finds mounts of which nothing is seen, because a later one lies over them.
+// coveredMounts finds mounts that are invisible because a later mount covers them.
 func (l *linter) coveredMounts() {
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]

@@ -7,8 +7,8 @@ import (
 	"cordon/policy"
 )
 
-// places are those of the host from which somebody outside runs something, or which are the host itself. In a path "~" is
-// every user's home, and * stands for one name. What lies below a place counts as the place does.
+// places lists paths of the host from which a program outside runs something, or on which the whole host depends. In
+// a path "~" means every user's home, and * stands for one name. A path below a place counts like the place itself.
 var places = [...]struct {
 	why   string // why writing there is dangerous
 	paths []string
@@ -112,7 +112,8 @@ var places = [...]struct {
 	}},
 }
 
-// devices are those of the host that are the host: whoever opens one needs no file system, and no mount that is writable.
+// devices lists devices that give control over the host. A program that opens one needs no file system and no
+// writable mount.
 var devices = []string{
 	"/dev/sd*", "/dev/hd*", "/dev/vd*", "/dev/xvd*", "/dev/nvme*", "/dev/mmcblk*", "/dev/md*", "/dev/dm-*",
 	"/dev/mapper", "/dev/disk", "/dev/block", "/dev/loop*", "/dev/nbd*", "/dev/zd*", "/dev/zfs", "/dev/bcache*",
@@ -123,27 +124,29 @@ var devices = []string{
 	"/dev/net", "/dev/watchdog*",
 }
 
-// projectPlaces are in a project, and programs outside run what they say: an editor that opens it, a shell that enters it.
+// projectPlaces lists names in a project that tell programs outside what to run: an editor that opens the project, or
+// a shell that enters it.
 var projectPlaces = []string{
 	".envrc", ".vscode", ".idea", ".devcontainer", ".husky", ".npmrc", ".yarnrc.yml", ".cargo", ".mise.toml",
 	".tool-versions", ".exrc", ".nvim.lua", ".lvimrc", ".dir-locals.el", ".gdbinit", ".tmux.conf", ".zed", ".fleet",
 }
 
-// A writing is a path of the host that can be written, as a rule shows it.
+// A writing is a path of the host that the task can write because of a rule.
 type writing struct {
 	rule   string
 	at     policy.Pos
-	source []string // as hostNames has it; nil if it is relative
-	place  []string // inside
-	later  int      // the first mount that may cover it
+	source []string // the source as hostNames splits it; nil if it is relative
+	place  []string // the path inside; nil if it is relative or not shown
+	later  int      // the index of the first mount that may cover it
 	text   string
 }
 
-// writings lists what of the host can be written: binds, and the directories that keep what is written to overlays.
+// writings lists the paths of the host that the task can write: writable binds, and the directories that keep what is
+// written to overlays.
 func (l *linter) writings() (out []writing) {
 	add := func(rule string, at policy.Pos, source, place string, later int) {
 		names := hostNames(source, l.opts.RuntimeDir)
-		if len(names) > 0 && names[0] == "root" { // root's home is one like the others
+		if len(names) > 0 && names[0] == "root" { // treat root's home like any other home
 			names = append([]string{"home", "*"}, names[1:]...)
 		}
 		out = append(out, writing{rule, at, names, hostNames(place, l.opts.RuntimeDir), later, source})
@@ -166,7 +169,7 @@ func (l *linter) writings() (out []writing) {
 	return out
 }
 
-// hits reports whether w lets a path be written: it shows the path, or lies below it.
+// hits reports whether w makes a path writable: it contains the path, or lies below the path.
 func (l *linter) hits(w *writing, host string) bool {
 	target := hostNames(host, "")
 	if len(target) > 0 && target[0] == "root" && len(target) == 1 {
@@ -177,14 +180,15 @@ func (l *linter) hits(w *writing, host string) bool {
 		return false
 	case !above(w.source, target):
 		return above(target, w.source)
-	case w.place == nil: // what an overlay keeps is not shown, but written all the same
+	case w.place == nil: // the task writes an overlay's upper directory, although nothing shows it
 		return true
 	}
 	inside := append(slices.Clone(w.place), target[len(w.source):]...)
 	return !covered(l.p, target, inside, w.later, l.opts.RuntimeDir)
 }
 
-// writablePlaces finds what is written of the host and run outside, once for each rule that shows it.
+// writablePlaces finds files of the host that the task can write and a program outside runs. It reports them once for
+// each rule that shows them.
 func (l *linter) writablePlaces() {
 	for _, w := range l.writings() {
 		var groups []string
@@ -213,7 +217,7 @@ func few(list []string, n int) string {
 	return strings.Join(list[:n], ", ") + ", …"
 }
 
-// hostDevices finds devices of the host in what is bound, writable or not.
+// hostDevices finds devices of the host in binds, writable or not.
 func (l *linter) hostDevices() {
 	var rules []string
 	found, at := map[string][]string{}, map[string]policy.Pos{}
@@ -240,7 +244,7 @@ func (l *linter) hostDevices() {
 	}
 }
 
-// projectPrograms finds what of a writable working directory programs outside run.
+// projectPrograms finds files in a writable working directory that programs outside run.
 func (l *linter) projectPrograms() {
 	for i := range l.p.Mounts {
 		m := &l.p.Mounts[i]
@@ -259,7 +263,8 @@ func (l *linter) projectPrograms() {
 	}
 }
 
-// guarded reports whether a name in the working directory is hidden, or a later mount lies on it that cannot be written.
+// guarded reports whether a name in the working directory is hidden, or covered by a later mount that is not
+// writable.
 func (l *linter) guarded(name string, later int) bool {
 	for _, m := range l.p.Mounts[later:] {
 		if m.Place() == "./"+name && !(m.Kind == policy.MountBind && m.Write) {
@@ -269,7 +274,7 @@ func (l *linter) guarded(name string, later int) bool {
 	return slices.ContainsFunc(l.p.Hide, func(h policy.Hide) bool { return h.Pattern == "**/"+name })
 }
 
-// ownProfile finds the writable bind that holds the profile itself, or those that are looked up by name.
+// ownProfile finds the writable bind that contains the profile itself, or the profiles that cordon finds by name.
 func (l *linter) ownProfile() {
 	for i := len(l.p.Mounts) - 1; i >= 0; i-- {
 		m := &l.p.Mounts[i]
@@ -281,7 +286,7 @@ func (l *linter) ownProfile() {
 	l.paths([]string{"~/.config/cordon/profiles", "/etc/cordon/profiles"}, true, "can be written, where profiles are looked for")
 }
 
-// holds reports whether a source holds a path that is written in the same way.
+// holds reports whether a source contains a path. Both must be written in the same way.
 func holds(source, name string) bool {
 	if source == "." {
 		return strings.HasPrefix(name, "./")

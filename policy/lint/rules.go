@@ -8,7 +8,7 @@ import (
 	"cordon/policy"
 )
 
-// rules are in the order of their codes; the first is about the comments that ignore others.
+// rules is sorted by code. The first rule is about the comments that ignore findings.
 var rules = [...]Rule{
 	{Code: "CL000", Name: "bad-ignore", Level: LevelWarning,
 		About: "a lint:ignore comment that has no effect",
@@ -263,11 +263,11 @@ func (l *linter) hostNetwork() {
 	}
 }
 
-// asRoot are capabilities that lead to all others, by capabilities(7): mounts and most of the kernel, modules, memory of other
-// processes, every file, devices, tracing, the kernel's log and clock.
+// asRoot lists capabilities that lead to all others, by capabilities(7): mounts and most of the kernel, modules,
+// memory of other processes, every file, devices, tracing, the kernel's log and clock.
 var asRoot = []string{"SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF", "PERFMON", "SYS_BOOT", "SYS_TIME", "MKNOD", "MAC_ADMIN", "MAC_OVERRIDE", "CHECKPOINT_RESTORE", "SYSLOG"}
 
-// LeadsToRoot reports whether a capability is as good as all others: rule CL013.
+// LeadsToRoot reports whether a capability gives as much as all others together: rule CL013.
 func LeadsToRoot(name string) bool { return slices.Contains(asRoot, name) }
 
 func (l *linter) capabilities() {
@@ -290,7 +290,8 @@ func (l *linter) hostNamespaces() {
 	}
 }
 
-// datagramPairs finds a filter under which no local socket can be made, but a pair of them that reaches all others.
+// datagramPairs finds a filter that denies local sockets, but allows a pair of them that can reach all other local
+// sockets.
 func (l *linter) datagramPairs() {
 	if _, yes := l.passes("socket(AF_UNIX)"); yes {
 		return
@@ -312,7 +313,7 @@ func (l *linter) coreDumps() {
 }
 
 func (l *linter) openUmask() {
-	const others = 0o002 // the bit of a mask that keeps others from writing
+	const others = 0o002 // the bit of a umask that keeps other users from writing
 	if umask := l.p.Process.Umask; umask.Set && umask.V&others == 0 && len(l.writings()) > 0 {
 		l.say(l.p.Source("process.umask"), "process.umask: others can write new files")
 	}
@@ -352,7 +353,7 @@ func (l *linter) hostSockets() {
 	}
 }
 
-// keyPaths are where keys and credentials are.
+// keyPaths lists where keys and credentials usually are.
 var keyPaths = []string{"~/.ssh", "~/.gnupg", "~/.aws", "~/.azure", "~/.kube", "~/.docker", "~/.netrc", "~/.npmrc", "~/.pypirc", "~/.git-credentials",
 	"~/.password-store", "~/.config/gh", "~/.config/gcloud", "~/.local/share/keyrings", "~/.cargo/credentials.toml", "/etc/shadow", "/etc/gshadow"}
 
@@ -379,7 +380,7 @@ func (l *linter) gitHooks() {
 // idleHides finds hide rules on paths that nothing shows.
 func (l *linter) idleHides() {
 	if l.p.Root.Kind != policy.RootEmpty {
-		return // there may be something
+		return // the root may show the path
 	}
 	relative := slices.ContainsFunc(l.p.Mounts, func(m policy.Mount) bool {
 		return (m.Kind == policy.MountBind || m.Kind == policy.MountOverlay) && !strings.HasPrefix(m.Source, "/")
@@ -402,7 +403,8 @@ func (l *linter) idleHides() {
 
 func (l *linter) noEffect() {
 	for _, w := range l.warnings {
-		// What is inherited is not this file's to mend, and narrowing it is the use of inheriting.
+		// A warning about an inherited line does not concern this file, because a profile inherits lines in order to
+		// narrow them.
 		if at := l.placeOf(w.From); at.File == l.opts.File || at.File == "" || at.File == policy.CommandLine {
 			l.say(at, "syscalls: "+w.Msg)
 		}

@@ -8,8 +8,9 @@ import (
 	"cordon/policy"
 )
 
-// sockets are the host's sockets whose other end does more for a program than the sandbox lets it do itself. A read-only
-// mount is no fence: connect(2) writes to nothing. In a path "~" is every user's home, and * stands for one name.
+// sockets lists sockets of the host through which a program can do more than the sandbox allows. A read-only mount
+// does not protect them, because connect(2) does not count as writing. In a path "~" means every user's home, and *
+// stands for one name.
 var sockets = [...]struct {
 	name, gives string
 	paths       []string
@@ -38,12 +39,12 @@ var sockets = [...]struct {
 	{"PulseAudio's socket", "the microphone, and loading modules into the sound server", []string{"/run/user/*/pulse/native", "/run/pulse/native", "/tmp/pulse-*/native"}},
 }
 
-// An Exposure is a socket of the host that the task can reach, by a rule of the profile.
+// An Exposure is a socket of the host that a rule of the profile lets the task reach.
 type Exposure struct {
 	Socket string // "Docker's socket"
-	Path   string // where such a one is on the host; * stands for one name
-	Gives  string // what a program gains by it
-	Rule   string // what shows it: "mounts[2]", "root", "network"
+	Path   string // where such a socket is on the host; * stands for one name
+	Gives  string // what a program gains from it
+	Rule   string // the rule that shows it: "mounts[2]", "root", "network"
 	Pos    policy.Pos
 }
 
@@ -51,9 +52,9 @@ func (e Exposure) String() string {
 	return e.Rule + ": it shows " + e.Socket + " (" + e.Path + "), which gives " + e.Gives
 }
 
-// Exposures lists the well-known sockets that an effective profile shows, each once for each rule that does. What a
-// later mount or a hide rule covers is not shown. runtimeDir is the caller's XDG_RUNTIME_DIR; "" if it has none. It
-// judges by names: whether the host has such a socket is not asked.
+// Exposures lists the well-known sockets that an effective profile shows, once for each rule that shows one. A later
+// mount or a hide rule that covers a socket removes it from the list. runtimeDir is the caller's XDG_RUNTIME_DIR; ""
+// if it has none. Exposures judges by names and does not ask whether the host has such a socket.
 func Exposures(p *policy.Profile, runtimeDir string) []Exposure {
 	var list []Exposure
 	if p.Root.Kind == policy.RootHost {
@@ -70,13 +71,13 @@ func Exposures(p *policy.Profile, runtimeDir string) []Exposure {
 	return list
 }
 
-// exposedBy adds what one mount shows; later is the index of the first mount that may cover it.
+// exposedBy adds the sockets that one mount shows. later is the index of the first mount that may cover it.
 func exposedBy(p *policy.Profile, list []Exposure, m *policy.Mount, rule string, later int, runtimeDir string) []Exposure {
 	source := hostNames(m.Source, runtimeDir)
 	if source == nil {
-		return list // relative to the working directory, which is not known here
+		return list // it is relative to the working directory, which is not known here
 	}
-	if len(source) > 0 && source[0] == "root" { // root's home is one like the others
+	if len(source) > 0 && source[0] == "root" { // treat root's home like any other home
 		source = append([]string{"home", "*"}, source[1:]...)
 	}
 	for i := range sockets {
@@ -92,14 +93,15 @@ func exposedBy(p *policy.Profile, list []Exposure, m *policy.Mount, rule string,
 			}
 			if !covered(p, host, inside, later, runtimeDir) {
 				list = append(list, Exposure{s.name, text, s.gives, rule, m.Pos})
-				break // one is enough to say it
+				break // one path of a socket is enough to report it
 			}
 		}
 	}
 	return list
 }
 
-// covered reports whether a later mount or a hide rule lies over a path.
+// covered reports whether a later mount or a hide rule covers a path. host is the path on the host, inside the one in
+// the sandbox.
 func covered(p *policy.Profile, host, inside []string, later int, runtimeDir string) bool {
 	for i := later; i < len(p.Mounts); i++ {
 		m := &p.Mounts[i]
@@ -124,7 +126,8 @@ func covered(p *policy.Profile, host, inside []string, later int, runtimeDir str
 	return false
 }
 
-// SocketAt says of a path of the host which well-known socket it is, and what that gives; "" if it is none.
+// SocketAt returns the name of the well-known socket at a path of the host, and what the socket gives a program. Both
+// are "" if the path is not a well-known socket.
 func SocketAt(name string) (socket, gives string) {
 	at := hostNames(name, "")
 	for i := range sockets {
@@ -137,8 +140,8 @@ func SocketAt(name string) (socket, gives string) {
 	return "", ""
 }
 
-// hostNames splits an absolute path, or one that begins at a home, into its names; nil for any other. What has two
-// names on a usual system gets one.
+// hostNames splits a path into its names. The path must be absolute or begin at a home; otherwise hostNames returns
+// nil. If a usual system has two names for a place, hostNames returns the same one for both.
 func hostNames(p, runtimeDir string) []string {
 	switch {
 	case p == "~" || strings.HasPrefix(p, "~/"):
@@ -159,7 +162,7 @@ func hostNames(p, runtimeDir string) []string {
 	return strings.Split(p[1:], "/")
 }
 
-// above reports whether dir is path or lies above it; either may have wildcards.
+// above reports whether dir is the path of, or lies above it. Both may contain wildcards.
 func above(dir, of []string) bool {
 	if len(dir) > len(of) {
 		return false

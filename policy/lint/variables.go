@@ -1,6 +1,6 @@
 package lint
 
-// Variables that the caller's environment brings into the sandbox.
+// This file checks the variables that the sandbox gets from the caller's environment.
 
 import (
 	"path"
@@ -10,7 +10,7 @@ import (
 	"cordon/policy"
 )
 
-// LoaderVariables choose code: ld.so(8), and the interpreters that are everywhere.
+// LoaderVariables lists variables that choose which code runs: those of ld.so(8) and of common interpreters.
 var LoaderVariables = []string{
 	"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LD_ORIGIN_PATH", "GLIBC_TUNABLES", "GCONV_PATH", "LOCPATH", "NLSPATH", "BASH_ENV", "ENV",
 	"PROMPT_COMMAND", "ZDOTDIR", "NODE_OPTIONS", "NODE_PATH", "PYTHONSTARTUP", "PYTHONPATH", "PYTHONHOME", "PYTHONBREAKPOINT", "PERL5OPT",
@@ -19,10 +19,10 @@ var LoaderVariables = []string{
 	"GIT_EXEC_PATH", "GIT_TEMPLATE_DIR", "SSH_ASKPASS", "SUDO_ASKPASS",
 }
 
-// CommandVariables choose which program is run; that they are kept is usual.
+// CommandVariables lists variables that choose which program runs. Many profiles keep them.
 var CommandVariables = []string{"PATH", "HOME", "SHELL", "PAGER", "EDITOR", "VISUAL", "BROWSER", "GIT_PAGER", "GIT_EDITOR", "MANPAGER", "LESSOPEN", "MAKEFLAGS", "XDG_CONFIG_HOME"}
 
-// variables finds what of a list is kept.
+// variables finds which variables of a list the profile keeps or sets.
 func (l *linter) variables(list []string, does string) {
 	for _, k := range l.p.Env.Keep {
 		for _, name := range list {
@@ -40,12 +40,12 @@ func (l *linter) variables(list []string, does string) {
 	}
 }
 
-// secretNames are variables that hold a secret and do not say so by a word of secretWords.
+// secretNames lists variables that hold a secret although their names contain none of secretWords.
 var secretNames = []string{"AWS_ACCESS_KEY_ID", "SSH_AUTH_SOCK", "KUBECONFIG", "DOCKER_AUTH_CONFIG", "DOCKER_HOST", "NETRC", "GPG_AGENT_INFO", "DBUS_SESSION_BUS_ADDRESS"}
 
 var secretWords = []string{"TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "APIKEY", "API_KEY", "ACCESS_KEY", "PRIVATE_KEY", "CREDENTIALS"}
 
-// secretPrefixes are the beginnings of variables of which many hold secrets.
+// secretPrefixes lists prefixes of variables, many of which hold secrets.
 var secretPrefixes = []string{"AWS_", "AZURE_", "GOOGLE_", "GCP_", "GITHUB_", "GITLAB_", "NPM_", "DOCKER_", "VAULT_", "KUBE", "SSH_", "OPENAI_", "ANTHROPIC_", "HF_"}
 
 func holdsSecret(name string) bool {

@@ -1,8 +1,8 @@
 package recording
 
-// canonical reads a line of a path or of a call as Write writes it, of printable ASCII without escapes: nearly every line
-// of a recording. It says false for every other line, right or wrong, and leaves nothing of it: what the decoder says then
-// counts.
+// canonical reads a line about a path or a call, if the line is exactly as Write writes it and contains only
+// printable ASCII without escapes. Nearly every line of a recording is such a line. For every other line, right or
+// wrong, it returns false. The caller must then ignore e and read the line with the decoder.
 func (r *Reader) canonical(line []byte, e *Event) bool {
 	s := scanner{in: line, ok: true}
 	*e = Event{Exe: -1, Count: 1, Args: e.Args[:0]}
@@ -62,14 +62,14 @@ func (r *Reader) args(s *scanner, e *Event) {
 	s.expect("}")
 }
 
-// scanner goes through a line; ok is false once something else stood there.
+// scanner goes through a line. ok becomes false if the line does not contain what the caller expects.
 type scanner struct {
 	in []byte
 	at int
 	ok bool
 }
 
-// take goes on behind text, if that is what comes next.
+// take moves past text and returns true, if text comes next.
 func (s *scanner) take(text string) bool {
 	end := s.at + len(text)
 	if end > len(s.in) || string(s.in[s.at:end]) != text {
@@ -87,7 +87,7 @@ func (s *scanner) exe(e *Event) {
 	}
 }
 
-// text is what stands before the next quotation mark, of bytes that stand for themselves in a string.
+// text returns the bytes before the next quotation mark. It fails if one of them is an escape or not printable ASCII.
 func (s *scanner) text() []byte {
 	rest := s.in[s.at:]
 	for i, c := range rest {
@@ -101,7 +101,7 @@ func (s *scanner) text() []byte {
 	return nil
 }
 
-// number is a whole number of up to 19 digits.
+// number reads a whole number of up to 19 digits.
 func (s *scanner) number() (v uint64) {
 	from := s.at
 	for s.at < len(s.in) && s.in[s.at]-'0' <= 9 {
@@ -127,7 +127,7 @@ func (s *scanner) access(e *Event) {
 	s.expect("]")
 }
 
-// accessOf is ParseAccess, for most without a search.
+// accessOf does what ParseAccess does, but finds the most common words without a search.
 func accessOf(word []byte) Access {
 	switch string(word) {
 	case "read":

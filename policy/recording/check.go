@@ -9,17 +9,17 @@ import (
 	"cordon/policy/phrase"
 )
 
-// The bounds of what one recording may say. A recording comes from anyone.
+// These limits bound what one recording may say, because a recording may come from anyone.
 const (
-	MaxLine        = 1 << 20 // bytes of a line, the header's too
+	MaxLine        = 1 << 20 // bytes of a line, including the header
 	MaxExecutables = 1 << 16
 	maxPath        = 4096
 	maxName        = 64  // bytes of a call, capability, …
-	maxHost        = 256 // bytes of a name that was looked up, or of an address
+	maxHost        = 256 // bytes of a host name, or of an address
 	maxArgs        = 6
 )
 
-// check says what is wrong with an event among so many executables.
+// check says what is wrong with an event. executables is the number of executables in the recording.
 func (e *Event) check(executables int) error {
 	if e.Exe < -1 || e.Exe >= executables {
 		return errors.New("exe " + strconv.Itoa(e.Exe) + ": there is no such executable")
@@ -110,7 +110,7 @@ func checkPath(key, p string) error {
 	return nil
 }
 
-// resolved reports whether an absolute path is what path.Clean would make of it.
+// resolved reports whether path.Clean would return an absolute path unchanged.
 func resolved(p string) bool {
 	for i := 0; i < len(p); i++ {
 		if p[i] != '/' {
@@ -144,7 +144,7 @@ func (n *Net) check() error {
 	return nil
 }
 
-// isCall accepts a name, or # and a number.
+// isCall accepts the name of a call, or # and a number.
 func isCall(s string) bool {
 	if len(s) > 1 && s[0] == '#' {
 		_, err := strconv.ParseUint(s[1:], 10, 32)
@@ -153,7 +153,7 @@ func isCall(s string) bool {
 	return isWord(s, 'a', 'z')
 }
 
-// isWord accepts letters of one case, digits, _ and -.
+// isWord accepts letters of one case, digits, _ and -, at most maxName bytes.
 func isWord(s string, from, to byte) bool {
 	for i := range len(s) {
 		c := s[i]

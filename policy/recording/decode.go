@@ -6,22 +6,24 @@ import (
 	"cordon/policy/phrase"
 )
 
-// decoder reads the JSON of one line: an object of strings, numbers, true and false, one list of strings and one object of
-// numbers. encoding/json takes fifteen times as long, and a recording may have millions of lines.
+// decoder reads the JSON of one line: an object of strings, numbers, true and false, which may also contain one list
+// of strings and one object of numbers. encoding/json takes fifteen times as long, and a recording may have millions
+// of lines.
 type decoder struct {
 	in   []byte
 	at   int
 	r    *Reader
-	seen uint32 // the keys, by their place in keys
+	seen uint32 // the keys that were read: bit i stands for keys[i]
 	err  string // the first error
 	hint string
 	buf  []byte // for strings with escapes
 
 	executable Executable
-	number     uint64 // id, records
+	number     uint64 // the value of id or records
 }
 
-// key is one that lines may have, and the kinds that have it: c p n k x v for the events, e for executable, z for the end.
+// keys lists the keys that a line may have, each with the kinds of lines that may have it: c p n k x v for the
+// events, e for an executable, z for the end.
 var keys = [...]struct{ name, kinds string }{
 	{"kind", "cpnkxvez"},
 	{"exe", "cpnkxv"},
@@ -50,7 +52,7 @@ var keys = [...]struct{ name, kinds string }{
 	{"records", "z"},
 }
 
-// letter is a kind's in keys.
+// letter returns the letter that stands for a kind in keys.
 func letter(kind string) byte {
 	switch kind {
 	case "call":
@@ -73,7 +75,7 @@ func letter(kind string) byte {
 	return 0
 }
 
-// line reads one line, and says of which kind it is.
+// line reads one line and returns its kind.
 func (d *decoder) line(e *Event) (kind string) {
 	*e = Event{Exe: -1, Count: 1, Args: e.Args[:0]}
 	d.object(func(key []byte) { d.value(key, e, &kind) })
@@ -115,7 +117,7 @@ func has(s string, c byte) bool {
 	return false
 }
 
-// value reads what stands behind a key.
+// value reads the value of a key.
 func (d *decoder) value(name []byte, e *Event, kind *string) {
 	i := 0
 	for i < len(keys) && keys[i].name != string(name) {
@@ -164,7 +166,7 @@ func (d *decoder) value(name []byte, e *Event, kind *string) {
 	}
 }
 
-// textFor is where the text of a key goes; nil if it has none.
+// textFor returns the place for the text of a key, or nil if the key has no text.
 func (d *decoder) textFor(key string, e *Event, kind *string) *string {
 	switch key {
 	case "kind":
@@ -199,7 +201,7 @@ func (d *decoder) textFor(key string, e *Event, kind *string) *string {
 	return nil
 }
 
-// text is a string; of a few words it is always the same one in memory.
+// text reads a string. For keys with few different values, equal strings share memory.
 func (d *decoder) text(key string) string {
 	switch key {
 	case "path":
@@ -212,12 +214,12 @@ func (d *decoder) text(key string) string {
 	return d.word()
 }
 
-// maxWords bounds how many words are remembered.
+// maxWords is how many words a Reader remembers.
 const maxWords = 4096
 
 func (d *decoder) word() string { return d.r.same(d.string()) }
 
-// same is b as a string, always the same one in memory while they are few.
+// same returns b as a string. While there are few different strings, equal ones share memory.
 func (r *Reader) same(b []byte) string {
 	if s, ok := r.calls[string(b)]; ok {
 		return s
@@ -263,7 +265,7 @@ func (d *decoder) access(e *Event) {
 	}
 }
 
-// object reads an object; value reads what stands behind each key, which is good until the next string is read.
+// object reads an object. It calls value to read the value of each key. The key is valid until value reads a string.
 func (d *decoder) object(value func(key []byte)) {
 	d.space()
 	if !d.take('{') {
@@ -320,7 +322,7 @@ func (d *decoder) bool() bool {
 	return false
 }
 
-// uint is a number without sign, fraction or exponent.
+// uint reads a number without sign, fraction or exponent.
 func (d *decoder) uint() uint64 {
 	from, v := d.at, uint64(0)
 	for d.at < len(d.in) && d.in[d.at]-'0' <= 9 {

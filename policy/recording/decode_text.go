@@ -1,6 +1,6 @@
 package recording
 
-// Texts of JSON: RFC 8259.
+// This file reads the texts of JSON: RFC 8259.
 
 import (
 	"strconv"
@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// string is a JSON string; what is returned is good until the next one is read.
+// string reads a JSON string. The result is valid until the next string is read.
 func (d *decoder) string() []byte {
 	if !d.take('"') {
 		d.fail("a string is expected at column " + strconv.Itoa(d.at+1))
@@ -32,7 +32,7 @@ func (d *decoder) string() []byte {
 	return nil
 }
 
-// escaped reads a string on in which something is not as it stands there.
+// escaped reads the rest of a string that contains an escape, or bytes that are not ASCII.
 func (d *decoder) escaped(from int) []byte {
 	d.buf = append(d.buf[:0], d.in[from:d.at]...)
 	for d.at < len(d.in) && d.err == "" {
@@ -63,7 +63,7 @@ func (d *decoder) escaped(from int) []byte {
 	return nil
 }
 
-// escape reads what stands behind a backslash.
+// escape reads the rest of an escape, after the backslash.
 func (d *decoder) escape() {
 	if d.at >= len(d.in) {
 		return
@@ -90,7 +90,8 @@ func (d *decoder) escape() {
 	}
 }
 
-// unicode reads four digits, and four more where they are the first half of a pair. A lone \udc80 to \udcff is a byte.
+// unicode reads four digits. If they are the first half of a surrogate pair, it reads the second half too. A lone
+// \udc80 to \udcff stands for a byte.
 func (d *decoder) unicode() {
 	r := d.hex4()
 	switch {

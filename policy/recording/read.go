@@ -14,11 +14,11 @@ import (
 // Error describes what is wrong with the file of a recording.
 type Error struct {
 	File      string
-	Line      int // from 1; 0 if it is about the whole
+	Line      int // from 1; 0 if the error is about the whole file
 	Msg       string
 	Hint      string // what to do about it; may be empty
-	Truncated bool   // the file ends too early: everything before was read and is sound
-	err       error  // of the file itself
+	Truncated bool   // the file ends too early; everything before the end is valid
+	err       error  // the error of reading the file
 }
 
 func (e *Error) Error() string {
@@ -31,24 +31,25 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.err }
 
-// Reader reads a recording without holding more of it than a line and the executables.
+// Reader reads a recording. It holds only one line and the executables in memory.
 type Reader struct {
 	Header      Header
-	Executables []Executable // those read so far; all of them once the first event is
+	Executables []Executable // the executables read so far; complete once Next has returned the first event
 
-	// Path makes a string of an event's path, for one who has most of them already; nil makes a new one each time.
+	// Path returns an event's path as a string. A caller that has most paths already can return its own string. If
+	// Path is nil, the Reader makes a new string each time.
 	Path func([]byte) string
 
 	file    string
 	in      *bufio.Reader
 	line    int
 	records uint64
-	events  bool // an event was read
+	events  bool // the reader has read an event
 	calls   map[string]string
 	done    error
 }
 
-// NewReader reads the header. file is how errors name it.
+// NewReader reads the header. Errors use file as the name of the recording.
 func NewReader(file string, r io.Reader) (*Reader, error) {
 	rd := &Reader{file: file, in: bufio.NewReaderSize(r, MaxLine), calls: map[string]string{}}
 	line, err := rd.next()
@@ -67,7 +68,7 @@ func NewReader(file string, r io.Reader) (*Reader, error) {
 	return rd, nil
 }
 
-// foreign says what a file seems to be.
+// foreign says what a file seems to be instead of a recording.
 func foreign(line []byte) string {
 	for _, f := range [...]struct{ begins, is string }{
 		{"\x7fELF", "it is a program; record it: cordon record -o FILE -- COMMAND"},
@@ -143,7 +144,7 @@ func (r *Reader) Next(e *Event) error {
 	return r.done
 }
 
-// record reads a line; more says that it was no event.
+// record reads a line. more is true if the line is not an event, so that the caller must read another line.
 func (r *Reader) record(line []byte, e *Event) (more bool, err error) {
 	if r.canonical(line, e) {
 		return false, r.event(e)
@@ -169,7 +170,7 @@ func (r *Reader) record(line []byte, e *Event) (more bool, err error) {
 	return false, r.event(e)
 }
 
-// event takes in an event that was read.
+// event checks an event and counts it.
 func (r *Reader) event(e *Event) error {
 	if err := e.check(len(r.Executables)); err != nil {
 		return r.fail(err.Error(), "")
@@ -199,7 +200,7 @@ func (r *Reader) executable(d *decoder) error {
 	return nil
 }
 
-// ends is for the last line.
+// ends handles the last line. It returns io.EOF if the recording is complete and nothing follows.
 func (r *Reader) ends(records uint64) error {
 	if records != r.records {
 		return r.fail("the recording has "+strconv.FormatUint(r.records, 10)+" records, and its last line says "+strconv.FormatUint(records, 10),
@@ -221,7 +222,7 @@ func (r *Reader) ends(records uint64) error {
 	return r.fail("something after the end", "")
 }
 
-// next is the next line with its newline; what is returned is good until the next call.
+// next returns the next line with its newline. The line is valid until the next call.
 func (r *Reader) next() ([]byte, error) {
 	line, err := r.in.ReadSlice('\n')
 	if len(line) > 0 {
@@ -253,7 +254,7 @@ func (r *Reader) truncated() *Error {
 	return e
 }
 
-// ReadAll reads a whole recording. A truncated one is returned with the error.
+// ReadAll reads a whole recording. If the recording is truncated, ReadAll returns both what it read and an error.
 func ReadAll(file string, in io.Reader) (*Recording, error) {
 	r, err := NewReader(file, in)
 	if err != nil {

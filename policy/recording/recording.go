@@ -18,37 +18,37 @@ type Recording struct {
 	Executables []Executable
 	Events      []Event
 
-	index map[string]int // of Events, by what they are
+	index map[string]int // indexes of Events, by identity
 	exes  map[Executable]int
 	key   []byte
 }
 
-// Header says what a recording is of. Append adds a run.
+// Header says which machine and which runs a recording is about. Merge adds the runs of another header.
 type Header struct {
-	Arch string `json:"arch"` // of the machine: "amd64", as package filter names it
+	Arch string `json:"arch"` // the machine's architecture, by its name in package filter: "amd64"
 	Runs []Run  `json:"runs"`
 }
 
 // Run is one run of a program that was recorded.
 type Run struct {
 	Backend  string            `json:"backend"`            // "bpf", "notify", …
-	Complete bool              `json:"complete"`           // proven: nothing that the back end sees was lost
-	Why      []string          `json:"why,omitempty"`      // why not
-	Lost     map[string]uint64 `json:"lost,omitempty"`     // how much of what: "events", "paths", "overflows", …
-	Blind    []Kind            `json:"blind,omitempty"`    // kinds of events that the back end cannot see at all
+	Complete bool              `json:"complete"`           // it is certain that nothing the back end can see was lost
+	Why      []string          `json:"why,omitempty"`      // why not, and what is not shown
+	Lost     map[string]uint64 `json:"lost,omitempty"`     // what was lost, and how much: "events", "paths", …
+	Blind    []Kind            `json:"blind,omitempty"`    // kinds of events that the back end cannot see
 	Kernel   string            `json:"kernel"`             // as uname -r prints it
 	Started  time.Time         `json:"started"`            // wall clock
-	Wall     time.Duration     `json:"wall_ns"`            // how long it ran
-	Command  []string          `json:"command"`            // arguments; a recorder may cut them short, as the header's line is bounded
-	Profile  string            `json:"profile,omitempty"`  // that it ran in
-	Home     string            `json:"home,omitempty"`     // the caller's home directory, as paths of events have it
-	Workdir  string            `json:"workdir,omitempty"`  // at the start, as paths of events have it
+	Wall     time.Duration     `json:"wall_ns"`            // how long the run took
+	Command  []string          `json:"command"`            // may be cut short, because a line is bounded
+	Profile  string            `json:"profile,omitempty"`  // the profile that the program ran in
+	Home     string            `json:"home,omitempty"`     // the caller's home directory, as the events write it
+	Workdir  string            `json:"workdir,omitempty"`  // the working directory at the start, as the events write it
 	Runtime  string            `json:"runtime,omitempty"`  // XDG_RUNTIME_DIR
-	UID      uint32            `json:"uid"`                // the task's, in the sandbox
-	GID      uint32            `json:"gid,omitempty"`      // the task's, in the sandbox
-	Network  string            `json:"network,omitempty"`  // OwnNetwork, or "": the host's, or not known
+	UID      uint32            `json:"uid"`                // the task's user id in the sandbox
+	GID      uint32            `json:"gid,omitempty"`      // the task's group id in the sandbox
+	Network  string            `json:"network,omitempty"`  // OwnNetwork; "" if it was the host's or is not known
 	End      string            `json:"end,omitempty"`      // "exit 0", "signal 9", "interrupted"
-	Launcher string            `json:"launcher,omitempty"` // the version that recorded it
+	Launcher string            `json:"launcher,omitempty"` // the version of cordon that recorded the run
 }
 
 // OwnNetwork is the network of a run in a separate network namespace without any connection to the outside.
@@ -59,12 +59,12 @@ func (h *Header) Complete() bool {
 	return len(h.Runs) > 0 && !slices.ContainsFunc(h.Runs, func(r Run) bool { return !r.Complete })
 }
 
-// notShown begins a reason of Run.Why that lists system calls which the back end leaves out: by their names alone, or, parted
-// by semicolons, each with what it is about.
+// notShown begins a reason in Run.Why that lists system calls which the back end leaves out. The list has either the
+// names alone, or parts separated by semicolons; then each part begins with a name and says what is left out.
 const notShown = "not shown: "
 
-// Unseen lists the calls that the back end does not show, or does not show with every argument. Their absence from the
-// recording proves nothing.
+// Unseen lists the calls that the back end does not show, or does not show with every argument. If such a call is not
+// in the recording, that proves nothing.
 func (r *Run) Unseen() (calls []string) {
 	for _, why := range r.Why {
 		list, ok := strings.CutPrefix(why, notShown)
@@ -84,40 +84,40 @@ func (r *Run) Unseen() (calls []string) {
 
 // Executable is a program that ran.
 type Executable struct {
-	Path    string // as /proc/PID/exe has it in the sandbox
-	BuildID string // of its ELF notes, in hexadecimal; "" if it has none
-	Static  bool   // without an interpreter: no dynamic loader
+	Path    string // as /proc/PID/exe shows it in the sandbox
+	BuildID string // from its ELF notes, in hexadecimal; "" if it has none
+	Static  bool   // it has no interpreter (dynamic loader)
 }
 
 // Kind is the kind of an event.
 type Kind string
 
-// The kinds of events, and what each has set besides Exe and Count.
+// These are the kinds of events. Each comment lists the fields that an event of the kind sets besides Exe and Count.
 const (
 	KindCall Kind = "call" // Call, Arch, Args, Errno: a system call with the arguments that matter
-	KindPath Kind = "path" // Path, Via, Access, Type, Errno: a file and what was done with it
-	KindNet  Kind = "net"  // Net, Errno: an address, and what was done with it
+	KindPath Kind = "path" // Path, Via, Access, Type, Errno: a file, and what the program did with it
+	KindNet  Kind = "net"  // Net, Errno: an address, and what the program did with it
 	KindCap  Kind = "cap"  // Cap, By, Errno: a capability, and what asked for it
-	KindExec Kind = "exec" // Path, Via, Errno: an executable that was run; Exe is who ran it
-	KindPeak Kind = "peak" // Peak, Value: the most that was used at once; Exe -1 for all together
+	KindExec Kind = "exec" // Path, Via, Errno: an executable that was run; Exe is the program that ran it
+	KindPeak Kind = "peak" // Peak, Value: the highest use at one time; Exe is -1 for all together
 )
 
-// kinds in their canonical order.
+// kinds lists the kinds in canonical order.
 var kinds = [...]Kind{KindCall, KindPath, KindNet, KindCap, KindExec, KindPeak}
 
-// Event is one kind of thing that was done, and how often. Which fields mean something its Kind says.
+// Event is one kind of thing that a program did, and how often it did so. Its Kind says which fields have a meaning.
 type Event struct {
 	Kind  Kind
-	Exe   int    // index into Executables: who did it; -1 where it is not known, or for all
-	Count uint64 // how often, at least 1; of a peak 1
-	Errno string // "ENOENT": the one outcome where it never succeeded; "" if it did, or is not known
+	Exe   int    // index into Executables of the program that did it; -1 if unknown, or for all
+	Count uint64 // how often, at least 1; always 1 for a peak
+	Errno string // "ENOENT": the only outcome, if it never succeeded; "" if it did, or if unknown
 
-	Call string // name as package filter has it, "#451" for a number that its tables do not have
-	Arch string // where it is not the header's: "i386", "x32"
-	Args []Arg  // those of [Watched], masked, in the order of their registers
+	Call string // the call's name in package filter; "#451" for a number that its tables lack
+	Arch string // if it is not the header's: "i386", "x32"
+	Args []Arg  // the arguments in [Watched], masked, in the order of their registers
 
-	Path   string // absolute, as the sandbox sees it, links resolved
-	Via    string // the absolute path that was asked for, where links led from it to Path
+	Path   string // absolute, as the sandbox sees it, with all links resolved
+	Via    string // the absolute path that the program used, if links led from it to Path
 	Access Access
 	Type   FileType
 
@@ -129,48 +129,48 @@ type Event struct {
 	Peak  Peak
 	Value uint64
 
-	Line int // where it was read, from 1; not part of the event
+	Line int // the line that it was read from, from 1; not part of the event
 }
 
-// Arg is an argument of a call by the name that rules use.
+// Arg is an argument of a call, by the name that rules use.
 type Arg struct {
 	Name  string
 	Value uint64 // masked as Watched says
 }
 
-// Access is a set of things that were done with a file.
+// Access is a set of ways to use a file.
 type Access uint32
 
-// The ways to touch a file, by the right of the sandbox that each needs.
+// These are the ways to use a file. Each needs a right of its own in the sandbox.
 const (
 	Read     Access = 1 << iota // open for reading, readlink, getxattr, …
 	Write                       // open for writing
-	Create                      // a file that was not there: open with O_CREAT, mkdir, mknod, symlink, bind of a socket
-	Execute                     // execve, and what it loads: the interpreter of a script, the dynamic loader
+	Create                      // a new file: open with O_CREAT, mkdir, mknod, symlink, bind of a socket
+	Execute                     // execve, and the files that it loads: the interpreter of a script, the dynamic loader
 	Map                         // mmap with PROT_EXEC: shared libraries
-	List                        // the names in a directory
-	Stat                        // stat, access, and other looks at a name
+	List                        // list the names in a directory
+	Stat                        // stat, access, and other checks of a name
 	Delete                      // unlink, rmdir
-	Rename                      // to and from; rename makes two events
-	Link                        // a hard link to it, or made there
+	Rename                      // the old or the new name; a rename makes two events
+	Link                        // make a hard link: the file, or the new name
 	Truncate                    // truncate, or open with O_TRUNC
 	Attr                        // chmod, chown, utime, setxattr
 	Ioctl                       // ioctl on a device
 	Connect                     // connect to the socket
 	Chdir                       // chdir, chroot
-	Mount                       // mount on it
+	Mount                       // mount something on it
 	accessEnd
 )
 
 var accessNames = [...]string{"read", "write", "create", "execute", "map", "list", "stat", "delete", "rename", "link", "truncate", "attr", "ioctl", "connect", "chdir", "mount"}
 
-// AllAccess has every way.
+// AllAccess contains every way.
 const AllAccess = accessEnd - 1
 
 // Writes are the ways that change the file or its directory.
 const Writes = Write | Create | Delete | Rename | Link | Truncate | Attr | Mount
 
-// Names are the words for the ways in a, in their order.
+// Names returns the words for the ways in a, in canonical order.
 func (a Access) Names() []string {
 	var names []string
 	for i, name := range accessNames {
@@ -194,7 +194,7 @@ func ParseAccess(name string) Access {
 // FileType is the kind of file that a path names.
 type FileType string
 
-// The types of files.
+// These are the types of files.
 const (
 	TypeUnknown FileType = ""
 	TypeFile    FileType = "file"
@@ -208,14 +208,14 @@ const (
 
 var fileTypes = [...]FileType{TypeUnknown, TypeFile, TypeDir, TypeLink, TypeSocket, TypeFIFO, TypeChar, TypeBlock}
 
-// Net is an address of a socket.
+// Net is the address of a socket.
 type Net struct {
 	Op     string // "connect", "bind", "send"
 	Family string // "inet", "inet6", "unix", "netlink", …: AF_ in lower case, or a number
 	Proto  string // "tcp", "udp", "sctp", …; "" if unknown
-	Addr   string // "127.0.0.1", "::1"; of unix an abstract name with @ in front, "" for none (a path is a path event)
+	Addr   string // "127.0.0.1", "::1"; for unix an abstract name after @; "" for none (a path is a path event)
 	Port   uint16
-	Name   string // that was looked up and gave the address; "" if unknown
+	Name   string // the name whose lookup gave the address; "" if unknown
 }
 
 var netOps = [...]string{"connect", "bind", "send"}
@@ -223,9 +223,9 @@ var netOps = [...]string{"connect", "bind", "send"}
 // Peak names a resource whose highest use is recorded.
 type Peak string
 
-// The peaks.
+// These are the peaks.
 const (
-	PeakMemory  Peak = "memory"  // bytes: of an executable the largest resident set, of all the sandbox's
+	PeakMemory  Peak = "memory"  // bytes: an executable's largest resident set, or the whole sandbox's memory
 	PeakPIDs    Peak = "pids"    // processes and threads at once, as pids.max counts
 	PeakThreads Peak = "threads" // of one process
 	PeakFiles   Peak = "files"   // descriptors open in one process
@@ -235,7 +235,7 @@ const (
 
 var peaks = [...]Peak{PeakMemory, PeakPIDs, PeakThreads, PeakFiles, PeakFile, PeakCPU}
 
-// Executable gives an executable its index.
+// Executable returns the index of an executable. It adds the executable if the recording does not have it.
 func (r *Recording) Executable(x Executable) int {
 	if r.exes == nil {
 		r.exes = make(map[Executable]int)
@@ -261,9 +261,9 @@ func (r *Recording) Knows(x Executable) bool {
 	return ok
 }
 
-// Add counts an event; an event that the recording already has gets a higher count. Add refuses an invalid event with
-// an error. Two events of one file that differ only in the access become one. If only one of them has a known outcome,
-// or their outcomes differ, the merged event has none.
+// Add counts an event. If the recording already has the event, its count grows. Add refuses an invalid event with an
+// error. Two events of one file that differ only in the access become one. If only one of two events has a known
+// outcome, or if their outcomes differ, the merged event has none.
 func (r *Recording) Add(e *Event) error {
 	if err := e.check(len(r.Executables)); err != nil {
 		return err
@@ -286,7 +286,7 @@ func (r *Recording) Add(e *Event) error {
 	return nil
 }
 
-// join adds an event of the same identity.
+// join merges an event of the same identity into e.
 func (e *Event) join(o *Event) {
 	if e.Kind == KindPeak {
 		e.Value = max(e.Value, o.Value)
@@ -307,14 +307,14 @@ func (e *Event) join(o *Event) {
 	}
 }
 
-// identity is what two events have in common that are counted as one.
+// identity appends to b a key for the event. Two events with the same key are counted as one.
 func (e *Event) identity(b []byte) []byte {
 	b = append(b, e.Kind...)
 	b = strconv.AppendInt(append(b, 0), int64(e.Exe), 10)
 	for _, s := range [...]string{e.Call, e.Arch, e.Path, e.Via, e.Net.Op, e.Net.Family, e.Net.Proto, e.Net.Addr, e.Cap, e.By, string(e.Peak)} {
 		b = append(append(b, 0), s...)
 	}
-	if e.Kind == KindPath { // what was not there is read when it was made: two things
+	if e.Kind == KindPath { // a path that was missing may be read once it exists: these are two events
 		b = append(append(b, 0), e.Errno...)
 	}
 	b = strconv.AppendUint(append(b, 0), uint64(e.Net.Port), 10)
@@ -324,7 +324,7 @@ func (e *Event) identity(b []byte) []byte {
 	return b
 }
 
-// Merge adds another recording of the same architecture: its runs, executables and events.
+// Merge adds the runs, executables and events of another recording. Both must be of the same architecture.
 func (r *Recording) Merge(o *Recording) error {
 	if err := r.Header.Merge(&o.Header); err != nil {
 		return err
@@ -355,7 +355,7 @@ func (h *Header) Merge(o *Header) error {
 	return nil
 }
 
-// Sort puts everything in canonical order: executables by path, events by kind, executable and what they are.
+// Sort puts everything in canonical order: executables by path, and events by kind, executable and content.
 func (r *Recording) Sort() {
 	order := make([]int, len(r.Executables))
 	for i := range order {
@@ -375,7 +375,7 @@ func (r *Recording) Sort() {
 			e.Exe = to[e.Exe]
 		}
 	}
-	events := make([]*Event, len(r.Events)) // an event is large to move
+	events := make([]*Event, len(r.Events)) // pointers, because an event is large to move
 	for i := range events {
 		events[i] = &r.Events[i]
 	}
@@ -400,7 +400,7 @@ func (e *Event) compare(o *Event) int {
 		e.Net.compare(&o.Net),
 		cmp.Compare(e.Cap, o.Cap), cmp.Compare(e.By, o.By),
 		cmp.Compare(slices.Index(peaks[:], e.Peak), slices.Index(peaks[:], o.Peak)),
-		cmp.Compare(e.Errno, o.Errno), // only of a path is there more than one
+		cmp.Compare(e.Errno, o.Errno), // only events of paths differ in nothing else
 	)
 }
 

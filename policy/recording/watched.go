@@ -1,33 +1,34 @@
 package recording
 
-// A Gate is one argument of a call that matters to a profile, and the bits of it that do.
+// A Gate is one argument of a call that matters to a profile, and the bits of it that matter.
 type Gate struct {
 	Call string // as package filter names it
 	Arg  string // as rules name it
-	Reg  int    // its register, 0..5; or -1-n where it is word n, of eight bytes, of the structure that Pointer leads to
+	Reg  int    // its register, 0..5; -1-n for the n-th eight-byte word, from 0, behind Pointer
 	Mask uint64
 }
 
-// low is what the kernel reads of an int.
+// low masks the part of a register that the kernel reads for an int.
 const low = 0xffffffff
 
-// oMode are the flags of open(2) that decide what is done: access mode, O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW,
-// O_PATH, O_TMPFILE. On arm and arm64 O_DIRECTORY and O_NOFOLLOW have other bits (0x4000, 0x8000): those are kept too.
+// oMode has the flags of open(2) that decide what the call does: access mode, O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY,
+// O_NOFOLLOW, O_PATH, O_TMPFILE. On arm and arm64 O_DIRECTORY and O_NOFOLLOW are other bits (0x4000, 0x8000), so
+// oMode has these bits too.
 const oMode = 0x3 | 0x40 | 0x80 | 0x200 | 0x10000 | 0x20000 | 0x4000 | 0x8000 | 0x200000 | 0x400000
 
-// mProt are PROT_READ, PROT_WRITE and PROT_EXEC; mFlags MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_HUGETLB and
-// MAP_FIXED_NOREPLACE.
+// mProt has PROT_READ, PROT_WRITE and PROT_EXEC. mFlags has MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS,
+// MAP_HUGETLB and MAP_FIXED_NOREPLACE.
 const (
 	mProt  = 0x7
 	mFlags = 0x3 | 0x10 | 0x20 | 0x40000 | 0x100000
 )
 
-// Watched lists the arguments that a recorder keeps: programs use few values of them, and the values decide what the
-// call does. It is sorted by call, then register.
+// Watched lists the arguments that a recorder keeps. Programs use few different values of them, and the values decide
+// what the call does. The list is sorted by call, then by register.
 //
-// For clone, a recorder keeps the flags without the signal number in the low byte. The values of clone3 and openat2 are
-// behind a pointer. A recorder that can read them stores clone3's flags, and openat2's flags and resolve, under these
-// names too.
+// For clone, a recorder keeps the flags without the signal number in the low byte. The values of clone3 and openat2
+// are behind a pointer. A recorder that can read them stores clone3's flags, and openat2's flags and resolve, under
+// these names too.
 var Watched = [...]Gate{
 	{"arch_prctl", "op", 0, low},
 	{"bpf", "cmd", 0, low},
@@ -78,7 +79,7 @@ const (
 	sockNonblock = 0x800
 )
 
-// Pointer is the register that leads to the structure in which a call's arguments stand: clone3(2), openat2(2).
+// Pointer returns the register that points to the structure with a call's arguments: clone3(2), openat2(2).
 func Pointer(call string) int {
 	if call == "openat2" {
 		return 2
@@ -86,7 +87,7 @@ func Pointer(call string) int {
 	return 0
 }
 
-// Gates are the arguments of a call that a recorder keeps; nil if none.
+// Gates returns the arguments of a call that a recorder keeps, or nil if it keeps none.
 func Gates(call string) []Gate {
 	for i := range Watched {
 		if Watched[i].Call == call {

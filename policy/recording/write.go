@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// magic is how every recording begins.
+// magic begins every recording.
 const magic = `{"cordon":"recording"`
 
 // headerLine is the first line of a file.
@@ -19,7 +19,7 @@ type headerLine struct {
 	Header
 }
 
-// Write puts the recording into w, in canonical order. The recording is sorted.
+// Write sorts the recording and writes it to w in canonical order.
 func (r *Recording) Write(w io.Writer) error {
 	r.Sort()
 	head, err := encodeHeader(&r.Header)
@@ -45,7 +45,7 @@ func (r *Recording) Write(w io.Writer) error {
 	return err
 }
 
-// flush writes b where it is longer than most, and empties it.
+// flush writes b and empties it, if b is longer than most.
 func flush(w io.Writer, b []byte, most int) ([]byte, error) {
 	if len(b) <= most {
 		return b, nil
@@ -83,7 +83,7 @@ func appendExecutable(b []byte, id int, x *Executable) []byte {
 	return append(b, "}\n"...)
 }
 
-// appendJSON is the event's line.
+// appendJSON appends the line of the event.
 func (e *Event) appendJSON(b []byte) []byte {
 	b = append(append(append(b, `{"kind":"`...), e.Kind...), '"')
 	if e.Exe >= 0 {
@@ -146,7 +146,7 @@ func appendArgs(b []byte, args []Arg) []byte {
 	return append(b, '}')
 }
 
-// appendSet is appendKey where there is a value.
+// appendSet does what appendKey does, if the value is not empty.
 func appendSet(b []byte, key, value string) []byte {
 	if value == "" {
 		return b
@@ -159,8 +159,8 @@ func appendKey(b []byte, key, value string) []byte {
 	return appendString(b, value)
 }
 
-// appendString is s as JSON. A byte that is not UTF-8 becomes a lone surrogate, \udc80 to \udcff, as in PEP 383: a file's
-// name may have any bytes, and JSON has no others.
+// appendString appends s as JSON. A byte that is not UTF-8 becomes a lone surrogate, \udc80 to \udcff, as in PEP 383,
+// because a file's name may contain any bytes and JSON may not.
 func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
