@@ -2,7 +2,7 @@ package host
 
 import "cordon/sandbox/internal/passwd"
 
-// Account is a line of the password database.
+// Account is one line of the password database.
 type Account = passwd.Account
 
 // Accounts returns the accounts of this host's password database.

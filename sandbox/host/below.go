@@ -1,6 +1,7 @@
 package host
 
-// The tree of another mount namespace, as /proc/PID/root shows it: openat2(2), RESOLVE_IN_ROOT, Linux 5.6.
+// This file reads the tree of another mount namespace, through /proc/PID/root: openat2(2), RESOLVE_IN_ROOT, Linux
+// 5.6.
 
 import (
 	"errors"
@@ -15,8 +16,8 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// FilesBelow is a file tree whose root is a directory; no link in it leads outside. FilesBelow opens the directory for
-// each use, so nobody needs to close anything.
+// FilesBelow is a file tree whose root is a directory. No link in it leads outside. FilesBelow opens the directory
+// for each use, so nobody needs to close it.
 type FilesBelow string
 
 // At returns the tree below root.
@@ -25,7 +26,7 @@ func (OSFiles) At(root string) Files { return FilesBelow(root) }
 // At returns the tree below sub.
 func (root FilesBelow) At(sub string) Files { return FilesBelow(string(root) + sub) }
 
-// open opens a path in the tree.
+// open opens a path in the tree as an os.File.
 func (root FilesBelow) open(op, path string, flags int) (*os.File, error) {
 	fd, err := root.openFD(op, path, flags)
 	if err != nil {
@@ -56,7 +57,7 @@ func (root FilesBelow) stat(path string, flags int) (fs.FileInfo, error) {
 	return f.Stat()
 }
 
-// Private is asked about the launcher's own tree only.
+// Private always fails, because only the launcher's own tree can answer this question.
 func (FilesBelow) Private(string) error { return errors.New("lies in another mount namespace") }
 
 // Lstat describes a path without following a link at its end.
@@ -64,7 +65,7 @@ func (root FilesBelow) Lstat(path string) (fs.FileInfo, error) {
 	return root.stat(path, unix.O_NOFOLLOW)
 }
 
-// Stat describes what a path leads to.
+// Stat describes the file that a path leads to.
 func (root FilesBelow) Stat(path string) (fs.FileInfo, error) { return root.stat(path, 0) }
 
 // Readlink returns the text of a symbolic link.
@@ -88,12 +89,12 @@ func (root FilesBelow) ReadDir(path string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), "/proc/self/fd/"+strconv.Itoa(fd)) // what os looks up below it is then in this tree
+	f := os.NewFile(uintptr(fd), "/proc/self/fd/"+strconv.Itoa(fd)) // os then looks up names below it in this tree
 	defer f.Close()
 	return f.ReadDir(-1)
 }
 
-// Read returns the first n bytes of a regular file at most.
+// Read returns at most the first n bytes of a regular file.
 func (root FilesBelow) Read(path string, n int) ([]byte, error) {
 	fd, err := root.openFD("open", path, unix.O_PATH)
 	if err != nil {
@@ -103,9 +104,10 @@ func (root FilesBelow) Read(path string, n int) ([]byte, error) {
 	return readRegular(fd, path, n)
 }
 
-// readRegular reads the first bytes of a file that fd names (O_PATH). Only a regular file is opened: to open a device can
-// do something, to open a FIFO can block or wake somebody, and a tree that others have made may hold both. What is opened
-// is the file that was looked at, whatever has its name by now: proc_pid_fd(5).
+// readRegular reads the first bytes of a file. fd names the file (O_PATH). readRegular opens only a regular file,
+// because opening a device can have an effect, opening a FIFO can block or wake somebody, and a tree that others have
+// made may contain both. It opens exactly the file that it has checked, even if another file has that name now:
+// proc_pid_fd(5).
 func readRegular(fd int, path string, n int) ([]byte, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -125,8 +127,8 @@ func readRegular(fd int, path string, n int) ([]byte, error) {
 	return text, nil
 }
 
-// readPlain reads a regular file whose path has no link. It opens nothing else but what somebody puts in its place meanwhile,
-// which cannot be a device: who may make one, or move one there, is root.
+// readPlain reads a regular file whose path contains no link. Somebody may put another file in its place between the
+// check and the opening. That cannot be a device, because only root can make one there or move one there.
 func readPlain(path string, n int) (text []byte, ok bool) {
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || walk.Refused() {
@@ -144,7 +146,7 @@ func readPlain(path string, n int) (text []byte, ok bool) {
 	return text, err == nil
 }
 
-// Access is access(2) for the caller.
+// Access checks the caller's access to a path, as access(2) does.
 func (root FilesBelow) Access(path string, mode uint32) error {
 	f, err := root.open("access", path, unix.O_PATH)
 	if err != nil {

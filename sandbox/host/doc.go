@@ -1,2 +1,2 @@
-// Package host describes the machine that a sandbox is compiled for: the kernel, the caller, and a view of the files.
+// Package host describes the machine that a sandbox is compiled for: the kernel, the caller, and the files.
 package host

@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// KernelAtLeast compares the start of a release with major.minor.
+// KernelAtLeast reports whether a kernel release is major.minor or later.
 func KernelAtLeast(release string, major, minor int) bool {
 	a, rest, _ := strings.Cut(release, ".")
 	end := 0
@@ -31,8 +31,8 @@ func KernelAtLeast(release string, major, minor int) bool {
 	return x > major || x == major && y >= minor
 }
 
-// Host holds what a compilation may know of the machine: the kernel, the caller, and a view of the files. It is an
-// argument and never a global, so that a test can describe any kernel.
+// Host holds what a compilation may know about the machine: the kernel, the caller, and the files. It is an argument
+// and never a global variable, so that a test can describe any kernel.
 type Host struct {
 	Kernel      [2]int `json:"kernel"`       // uname(2) release, e.g. 6, 18
 	LandlockABI int    `json:"landlock_abi"` // 0: no Landlock
@@ -40,56 +40,57 @@ type Host struct {
 	UID         int    `json:"uid"`
 	GID         int    `json:"gid"`
 	Privileged  bool   `json:"privileged"`   // root with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID in effect
-	HostRoot    bool   `json:"host_root"`    // the caller is root on the host, whatever its number in the caller's user namespace
-	MapsIDs     bool   `json:"maps_ids"`     // and has CAP_SETUID and CAP_SETGID in effect, which give the task another id
-	Permitted   uint64 `json:"permitted"`    // capabilities of the launcher
+	HostRoot    bool   `json:"host_root"`    // the caller is root on the host, whatever id its namespace shows
+	MapsIDs     bool   `json:"maps_ids"`     // HostRoot, with CAP_SETUID and CAP_SETGID in effect
+	Permitted   uint64 `json:"permitted"`    // the launcher's capabilities
 	NofileMax   uint64 `json:"nofile_max"`   // hard RLIMIT_NOFILE
 	CoreZero    bool   `json:"core_zero"`    // the hard RLIMIT_CORE is 0
-	Name        string `json:"name"`         // of the caller, in the password database by UID; "" if it has none
-	Home        string `json:"home"`         // of the caller: HOME, made clean, or the password database's if it is not absolute or is "/"
-	PasswdHome  string `json:"passwd_home"`  // of the caller, in the password database; "" if it has none
+	Name        string `json:"name"`         // the caller's name in the password database, by UID; "" if there is none
+	Home        string `json:"home"`         // HOME in clean form, or PasswdHome if HOME is not absolute or is "/"
+	PasswdHome  string `json:"passwd_home"`  // the caller's home in the password database; "" if there is none
 	Cwd         string `json:"cwd"`          // getcwd(2): without symbolic links
-	State       string `json:"state"`        // the state directory, which no sandbox may see; "" for none: see StatePath
-	PID         int    `json:"pid"`          // of the launcher
-	NotifyFlags uint32 `json:"notify_flags"` // of seccomp(2), for a filter that asks a listener; 0: no listener can be had
+	State       string `json:"state"`        // the state directory, which no sandbox may see: see StatePath
+	PID         int    `json:"pid"`          // the launcher's pid
+	NotifyFlags uint32 `json:"notify_flags"` // of seccomp(2), for a filter with a listener; 0: none is possible
 	NotifyWhy   string `json:"notify_why,omitempty"`
 	NoOpenat2   bool   `json:"no_openat2,omitempty"`        // openat2(2) is refused: paths are opened name by name
-	NoTreeAttr  bool   `json:"no_open_tree_attr,omitempty"` // open_tree_attr(2), which Linux 6.15 has, is refused
+	NoTreeAttr  bool   `json:"no_open_tree_attr,omitempty"` // open_tree_attr(2) is refused, although Linux 6.15 has it
 	Files       Files  `json:"-"`
 
-	Typed  string `json:"-"` // the working directory by the name in PWD, which may hold symbolic links; "" for none
-	Passwd []byte `json:"-"` // the password database, where Probe has read it
+	Typed  string `json:"-"` // the working directory by its name in PWD, which may contain symbolic links; "" for none
+	Passwd []byte `json:"-"` // the password database, if Probe could read it
 
-	Records []ledger.Place `json:"-"` // where it is recorded what sandboxes can write, which no sandbox may see
+	Records []ledger.Place `json:"-"` // where cordon records what sandboxes can write, which no sandbox may see
 }
 
-// Since reports whether the kernel is that release or a later one.
+// Since reports whether the kernel has this release or a later one.
 func (h *Host) Since(major, minor int) bool {
 	return h.Kernel[0] > major || h.Kernel[0] == major && h.Kernel[1] >= minor
 }
 
-// GivesIDs reports whether the caller is root and can give a task another id than its own.
+// GivesIDs reports whether the caller is root and can give a task an id other than its own.
 func (h *Host) GivesIDs() bool { return h.Privileged || h.MapsIDs }
 
-// Files is the host's tree as a compilation sees it. Paths are absolute.
+// Files is the host's file tree as a compilation sees it. Paths are absolute.
 type Files interface {
 	Lstat(path string) (fs.FileInfo, error)
 	Stat(path string) (fs.FileInfo, error)
 	Readlink(path string) (string, error)
 	ReadDir(path string) ([]fs.DirEntry, error)
-	Read(path string, n int) ([]byte, error) // the first n bytes at most
-	Access(path string, mode uint32) error   // access(2), of the caller
-	Private(dir string) error                // nil if nobody but the caller can reach what is in it
+	Read(path string, n int) ([]byte, error) // at most the first n bytes
+	Access(path string, mode uint32) error   // access(2) for the caller
+	Private(dir string) error                // nil if only the caller can reach the content
 	At(root string) Files                    // the tree below root: ".." and absolute links end there
 }
 
-// StatOf returns what stat(2) says of a file, if the tree that it is of has that.
+// StatOf returns a file's data from stat(2), if its tree supplies it.
 func StatOf(info fs.FileInfo) (st *syscall.Stat_t, ok bool) {
 	st, ok = info.Sys().(*syscall.Stat_t)
 	return st, ok
 }
 
-// Probe asks the kernel for what a compilation needs to know. It takes a few microseconds and changes nothing.
+// Probe asks the kernel for everything that a compilation needs to know. It takes a few microseconds and changes
+// nothing.
 func Probe() (*Host, error) {
 	h := &Host{UID: os.Getuid(), GID: os.Getgid(), PID: os.Getpid(), Files: OSFiles{}}
 	var uts unix.Utsname
@@ -144,17 +145,18 @@ func Probe() (*Host, error) {
 	return h, nil
 }
 
-// refusesTreeAttr reports whether a filter around the launcher does not know open_tree_attr(2): it is newer than most.
+// refusesTreeAttr reports whether a filter around the launcher refuses open_tree_attr(2), because the call is newer
+// than most filters.
 func refusesTreeAttr() bool {
 	_, _, e := unix.RawSyscall(unix.SYS_OPEN_TREE_ATTR, ^uintptr(0), 0, 0)
 	return e == unix.ENOSYS || e == unix.EPERM
 }
 
-// CwdGone is what Cwd ends with if the working directory has been removed: proc_pid_cwd(5). Nothing has such a path, unless
-// somebody makes it on purpose.
+// CwdGone is the end of Cwd if the working directory has been removed: proc_pid_cwd(5). No directory has such a path,
+// unless somebody makes one on purpose.
 const CwdGone = " (deleted)"
 
-// getcwd is the kernel's answer; os.Getwd would believe PWD, which may hold symbolic links.
+// getcwd returns the kernel's answer. os.Getwd would trust PWD, which may contain symbolic links.
 func getcwd() (string, error) {
 	var buf [unix.PathMax]byte
 	n, err := unix.Getcwd(buf[:])
@@ -173,7 +175,7 @@ func getcwd() (string, error) {
 	return dir, nil
 }
 
-// Release returns the first two numbers of a kernel release: 6 and 18 of "6.18.3-amd64".
+// Release returns the first two numbers of a kernel release: 6 and 18 for "6.18.3-amd64".
 func Release(s string) (v [2]int) {
 	for i := range v {
 		n := 0
@@ -189,7 +191,8 @@ func Release(s string) (v [2]int) {
 	return v
 }
 
-// lastCap is the largest capability that the kernel knows: prctl(2), PR_CAPBSET_READ, fails for one that it does not know.
+// lastCap returns the largest capability that the kernel knows. prctl(2) with PR_CAPBSET_READ fails for an unknown
+// one.
 func lastCap() (int, error) {
 	has := func(n int) bool {
 		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
@@ -208,7 +211,7 @@ func lastCap() (int, error) {
 	return n, nil
 }
 
-// ownCaps are the launcher's effective and permitted sets.
+// ownCaps returns the launcher's effective and permitted capabilities.
 func ownCaps() (effective, permitted uint64, err error) {
 	var d [2]unix.CapUserData
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -218,22 +221,22 @@ func ownCaps() (effective, permitted uint64, err error) {
 	return uint64(d[0].Effective) | uint64(d[1].Effective)<<32, uint64(d[0].Permitted) | uint64(d[1].Permitted)<<32, nil
 }
 
-// OSFiles is the launcher's own tree.
+// OSFiles is the launcher's own file tree.
 type OSFiles struct{}
 
-// Stat describes what a path leads to.
+// Stat describes the file that a path leads to.
 func (OSFiles) Stat(p string) (fs.FileInfo, error) { return os.Stat(p) }
 
 // Readlink returns the text of a symbolic link.
 func (OSFiles) Readlink(p string) (string, error) { return os.Readlink(p) }
 
-// Access is access(2) for the caller.
+// Access checks the caller's access to a path, as access(2) does.
 func (OSFiles) Access(p string, mode uint32) error { return unix.Access(p, mode) }
 
-// Read returns the first n bytes of a regular file at most.
+// Read returns at most the first n bytes of a regular file.
 func (OSFiles) Read(p string, n int) ([]byte, error) {
 	if strings.HasPrefix(p, "/proc/") {
-		return proc.ReadSome(p, n) // the kernel's own, and only regular files
+		return proc.ReadSome(p, n) // the kernel's own files, all of them regular
 	}
 	if text, ok := readPlain(p, n); ok {
 		return text, nil

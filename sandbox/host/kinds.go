@@ -8,14 +8,15 @@ import (
 
 // Kind is a kind of namespace: namespaces(7).
 type Kind struct {
-	Name     string // in /proc/PID/ns, and in user.max_*_namespaces
-	Flag     uint64 // of clone(2)
-	Children string // the link in /proc/PID/ns that says what a process has entered for its children
+	Name     string // its name in /proc/PID/ns, and in user.max_*_namespaces
+	Flag     uint64 // its flag for clone(2)
+	Children string // the link in /proc/PID/ns to the namespace of a process's future children
 	Layer    policy.Layer
-	Config   string // what the kernel is built with where it has the kind
+	Config   string // the kernel option that adds this kind
 }
 
-// Kinds are all kinds. The last one is time, which clone3(2) cannot make and kernels before Linux 5.6 do not have.
+// Kinds lists all kinds. The last one is time. clone3(2) cannot make a time namespace, and kernels before Linux 5.6
+// have none.
 var Kinds = [...]Kind{
 	{"user", unix.CLONE_NEWUSER, "user", policy.LayerUser, "CONFIG_USER_NS"},
 	{"mnt", unix.CLONE_NEWNS, "mnt", policy.LayerMount, "CONFIG_NAMESPACES"},
@@ -27,10 +28,10 @@ var Kinds = [...]Kind{
 	{"time", unix.CLONE_NEWTIME, "time_for_children", policy.LayerTime, "CONFIG_TIME_NS"},
 }
 
-// CloneKinds returns the kinds that clone3(2) makes.
+// CloneKinds returns the kinds that clone3(2) can make.
 func CloneKinds() []Kind { return Kinds[:len(Kinds)-1] }
 
-// ProfileName returns the kind's key in a profile's namespaces.
+// ProfileName returns the kind's key in the section namespaces of a profile.
 func (k *Kind) ProfileName() string {
 	if k.Name == "mnt" {
 		return "mount"

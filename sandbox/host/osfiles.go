@@ -1,6 +1,6 @@
 package host
 
-// What the launcher asks the host beyond its file names.
+// This file answers the launcher's questions about the host's files that need more than names.
 
 import (
 	"os"
@@ -11,8 +11,8 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// Listens tries to connect a datagram socket, which a listener on a stream socket does not notice. EPROTOTYPE means
-// that somebody listens. Only ECONNREFUSED means that nobody does.
+// Listens reports whether somebody listens on a socket. It tries to connect a datagram socket, which a listener on a
+// stream socket does not notice. EPROTOTYPE means that somebody listens. Only ECONNREFUSED means that nobody does.
 func (OSFiles) Listens(path string) bool {
 	file, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -27,9 +27,10 @@ func (OSFiles) Listens(path string) bool {
 	return unix.Connect(fd, &unix.SockaddrUnix{Name: "/proc/self/fd/" + strconv.Itoa(file)}) != unix.ECONNREFUSED
 }
 
-// Follow resolves a path and returns it without links. It fails if a task may have made one of the links on the way.
+// Follow resolves a path and returns the path without links. It fails if a task may have made one of the links on the
+// way.
 func (OSFiles) Follow(path string, records []ledger.Place, root bool) (string, error) {
-	if records == nil { // a Host that the caller made
+	if records == nil { // the caller made the Host, without records
 		records = ledger.Places(os.Getenv)
 	}
 	g := ledger.Guard{Places: func() []ledger.Place { return records }, Root: root}

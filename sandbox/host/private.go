@@ -1,6 +1,6 @@
 package host
 
-// Who can reach a directory.
+// This file finds out who can reach a directory.
 
 import (
 	"errors"
@@ -54,7 +54,8 @@ func PrivateAbove(fd int) error {
 	}
 }
 
-// hasACL reports whether a directory has a POSIX access list (acl(5)), or whether that cannot be told.
+// hasACL reports whether a directory has a POSIX access control list (acl(5)). It also returns true if the kernel
+// does not tell.
 func hasACL(fd int) bool {
 	_, err := unix.Getxattr("/proc/self/fd/"+strconv.Itoa(fd), "system.posix_acl_access", nil)
 	return err != unix.ENODATA && err != unix.EOPNOTSUPP

@@ -12,13 +12,12 @@ import (
 
 // The layout of struct linux_dirent64: getdents(2).
 const (
-	direntLength = 16 // of the length of the entry, 2 bytes
+	direntLength = 16 // offset of the entry's length, which has 2 bytes
 	direntType   = 18
-	direntName   = 19 // ended by a NUL
+	direntName   = 19 // it ends with a NUL
 )
 
-// ReadDir lists a directory, sorted by name. It is os.ReadDir without a file of the runtime's, which takes memory of its own
-// and has to be looked after.
+// ReadDir lists a directory, sorted by name. It does the same as os.ReadDir, but without the cost of an os.File.
 func (o OSFiles) ReadDir(p string) ([]fs.DirEntry, error) {
 	fd, err := openRetry(p, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
 	if err != nil {
@@ -52,8 +51,8 @@ func openRetry(p string, flags int) (fd int, err error) {
 	}
 }
 
-// entries adds the entries that one call of getdents(2) returned. Where the file system does not tell the type of one, it is
-// looked at; one that is gone by then is left out.
+// entries appends the entries that one call of getdents(2) returned. If the file system does not report the type of
+// an entry, entries looks at the file, and omits it if it no longer exists.
 func (o OSFiles) entries(list []fs.DirEntry, dir string, b []byte) ([]fs.DirEntry, error) {
 	for len(b) >= direntName {
 		size := int(binary.NativeEndian.Uint16(b[direntLength:]))
@@ -82,7 +81,7 @@ func (o OSFiles) entries(list []fs.DirEntry, dir string, b []byte) ([]fs.DirEntr
 	return list, nil
 }
 
-// modeOf is the type that a directory entry tells: readdir(3).
+// modeOf returns the file type of a directory entry: readdir(3).
 func modeOf(kind byte) (mode fs.FileMode, known bool) {
 	switch kind {
 	case unix.DT_REG:
@@ -103,7 +102,7 @@ func modeOf(kind byte) (mode fs.FileMode, known bool) {
 	return 0, false
 }
 
-// dirEntry is an entry of a directory.
+// dirEntry is one entry of a directory.
 type dirEntry struct {
 	dir, name string
 	mode      fs.FileMode

@@ -1,7 +1,7 @@
 package host
 
-// The bound sockets of the launcher's network namespace, by inode: sock_diag(7), NETLINK_SOCK_DIAG, Linux 3.3. Unlike
-// /proc/net/unix it tells which file a socket has, whatever name the socket was bound by.
+// This file lists the bound sockets of the launcher's network namespace, by inode: sock_diag(7), NETLINK_SOCK_DIAG,
+// Linux 3.3. Unlike /proc/net/unix it shows which file a socket has, whatever name the socket was bound by.
 
 import (
 	"encoding/binary"
@@ -12,9 +12,9 @@ import (
 
 // BoundSocket is a socket with a name in the file system.
 type BoundSocket struct {
-	Name string // as it was given to bind(2): relative to a directory that is not known, or through links
+	Name string // the name given to bind(2): it may be relative to an unknown directory, or lead through links
 	Dev  uint32 // the kernel's number of the file system: 12 bits of major, 20 of minor
-	Ino  uint32 // the low half of the inode's number; 0 if it is not known
+	Ino  uint32 // the low half of the inode number; 0 if it is not known
 }
 
 // The kernel's numbers: linux/sock_diag.h, linux/unix_diag.h.
@@ -29,7 +29,7 @@ const (
 
 var errDiag = errors.New("the answer of sock_diag ends early")
 
-// Sockets asks the kernel for every bound socket.
+// Sockets asks the kernel for all bound sockets.
 func (OSFiles) Sockets() ([]BoundSocket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
@@ -48,7 +48,7 @@ func (OSFiles) Sockets() ([]BoundSocket, error) {
 		return nil, err
 	}
 	var list []BoundSocket
-	buf := make([]byte, 32<<10) // what the kernel puts into one answer at most
+	buf := make([]byte, 32<<10) // the most that the kernel puts into one answer
 	for {
 		n, _, err := unix.Recvfrom(fd, buf, 0)
 		if err != nil {
@@ -61,7 +61,7 @@ func (OSFiles) Sockets() ([]BoundSocket, error) {
 	}
 }
 
-// diagAnswer adds the sockets of one answer to a list, and reports whether it was the last.
+// diagAnswer adds the sockets of one answer to a list, and reports whether it was the last answer.
 func diagAnswer(b []byte, list *[]BoundSocket) (done bool, err error) {
 	order := binary.NativeEndian
 	for len(b) >= unix.SizeofNlMsghdr {

@@ -1,7 +1,7 @@
 package host
 
-// What stat(2) says of a name. A launch asks for about a hundred, and more than half of them are not there: those take no
-// memory, as the ones of package os do.
+// This file calls stat(2) directly. A launch asks for about a hundred names, and more than half of them do not exist.
+// Unlike in package os, a name that does not exist takes no memory.
 
 import (
 	"io/fs"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// fileInfo is a file as fs.FileInfo, with syscall.Stat_t as what Sys returns.
+// fileInfo implements fs.FileInfo. Its Sys returns a syscall.Stat_t.
 type fileInfo struct {
 	name string
 	stat syscall.Stat_t
@@ -38,7 +38,7 @@ func (i *fileInfo) ModTime() time.Time {
 	return time.Unix(i.stat.Mtim.Unix())
 }
 
-// kinds are the types of files in the form of package fs: inode(7).
+// kinds are the file types as package fs encodes them: inode(7).
 var kinds = [16]fs.FileMode{
 	syscall.S_IFIFO >> 12:  fs.ModeNamedPipe,
 	syscall.S_IFCHR >> 12:  fs.ModeDevice | fs.ModeCharDevice,

@@ -35,8 +35,8 @@ func StatePath(getenv func(string) string) string {
 	return dir + "/cordon"
 }
 
-// TrustedState refuses a state directory of the caller's choice that a sandbox could write: its entries say which processes
-// and groups are killed. The usual directories are out of reach in every sandbox.
+// TrustedState returns an error if the caller has chosen a state directory that a sandbox could write to, because its
+// entries say which processes and cgroups cordon kills. No sandbox can reach the usual directories.
 func TrustedState(path string) error {
 	uid := os.Getuid()
 	if uid == 0 || path == "/run/user/"+strconv.Itoa(uid)+"/cordon" {
@@ -45,14 +45,14 @@ func TrustedState(path string) error {
 	return ledger.Reached(ledger.Places(os.Getenv), path)
 }
 
-// RuntimeDirRemedy is the remedy for a state directory that cannot be had.
+// RuntimeDirRemedy is the remedy if there is no usable state directory.
 const RuntimeDirRemedy = "set XDG_RUNTIME_DIR to a directory of your own with mode 0700, on a local file system, and to the same one for every command"
 
-// MakeStateDirs makes the state directories before a task could. If one cannot be made, no task of this user can make it
-// either, or hideState refuses.
+// MakeStateDirs makes the state directories before a task could make them. If it cannot make one, no task of this
+// user can make it either, or hideState refuses.
 func MakeStateDirs(h *Host) {
 	for _, path := range h.StateDirs() {
-		_ = unix.Mkdir(path, 0o700) // it is there already, mostly
+		_ = unix.Mkdir(path, 0o700) // mostly it exists already
 	}
 }
 

@@ -1,7 +1,7 @@
 package host
 
-// What a descriptor of the caller's is: a file described as data, so that a plan can be compiled for it without it. A
-// descriptor is a way past every mount, so that only what cannot lead further is handed over.
+// This file describes the caller's descriptors as data, so that a plan can be compiled without the files themselves.
+// A descriptor bypasses every mount, so the launcher hands over only files that cannot lead any further.
 
 import (
 	"errors"
@@ -15,27 +15,27 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// Stdio describes a file that the caller hands over. The zero value is none: /dev/null.
+// Stdio describes a file that the caller hands over. The zero value means none: /dev/null.
 type Stdio struct {
 	Given    bool
 	Number   int    // its descriptor in the launcher
 	Terminal bool   // a terminal of the host
-	TTY      string // of a terminal on standard input: its device; "" if that is not known
-	Pipe     bool   // a pipe without a name, of which no mount and no rule keeps a task
-	Refused  string // what it is, if no task may have it; "" if one may
+	TTY      string // for a terminal on standard input: its device; "" if that is not known
+	Pipe     bool   // a pipe without a name; no mount and no rule can keep a task from it
+	Refused  string // what the file is, if no task may have it; otherwise ""
 	Regular  *RegularFile
 	Written  bool   // a regular file or a named pipe, open for writing
-	Path     string // of one that is written: where it was opened; "" if nobody can tell
+	Path     string // if Written: where the file was opened; "" if that is not known
 }
 
-// RegularFile describes a regular file on standard input that is open for reading alone.
+// RegularFile describes a regular file on standard input that is open only for reading.
 type RegularFile struct {
-	Owner int    // its user
-	Path  string // by which it can be opened again
-	Err   error  // why it cannot
+	Owner int    // the user who owns it
+	Path  string // the path by which it can be opened again
+	Err   error  // why it cannot be opened again
 }
 
-// DescribeFile looks at one file.
+// DescribeFile describes one file.
 func DescribeFile(f *os.File) (s Stdio) {
 	if f == nil {
 		return s
@@ -73,7 +73,7 @@ func DescribeFile(f *os.File) (s Stdio) {
 	return s
 }
 
-// describeWritten says of a file with a name whether it is open for writing, and where.
+// describeWritten notes whether a file with a name is open for writing, and where it was opened.
 func (s *Stdio) describeWritten(flags int, st *unix.Stat_t) {
 	if flags&unix.O_ACCMODE == unix.O_RDONLY {
 		return
@@ -84,8 +84,8 @@ func (s *Stdio) describeWritten(flags int, st *unix.Stat_t) {
 	}
 }
 
-// DescribeStdin looks at standard input. A regular file that the task's user owns can be opened again; owner is that user,
-// or -1.
+// DescribeStdin describes standard input. If the task's user owns a regular file, the task can open it again. owner
+// is that user, or -1.
 func DescribeStdin(f *os.File, owner int) Stdio {
 	s := DescribeFile(f)
 	if !s.Given || s.Refused != "" {
@@ -100,14 +100,14 @@ func DescribeStdin(f *os.File, owner int) Stdio {
 		return s
 	}
 	if flags, err := unix.FcntlInt(uintptr(s.Number), unix.F_GETFL, 0); err != nil || flags&(unix.O_ACCMODE|unix.O_PATH) != unix.O_RDONLY {
-		return s // what the task may write it may change
+		return s // if the task may write it, the task may change it
 	}
 	s.Regular = &RegularFile{Owner: owner}
 	s.Regular.Path, s.Regular.Err = pathOf(s.Number, &st)
 	return s
 }
 
-// pathOf is the path by which a descriptor's file can be opened.
+// pathOf returns the path by which a descriptor's file can be opened again.
 func pathOf(fd int, st *unix.Stat_t) (string, error) {
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
@@ -124,7 +124,7 @@ func pathOf(fd int, st *unix.Stat_t) (string, error) {
 	return path, SameAs(again, st)
 }
 
-// SameAs is an error if a descriptor is of another file.
+// SameAs returns an error if a descriptor refers to another file.
 func SameAs(fd int, st *unix.Stat_t) error {
 	var got unix.Stat_t
 	if err := unix.Fstat(fd, &got); err != nil {
@@ -136,16 +136,17 @@ func SameAs(fd int, st *unix.Stat_t) error {
 	return nil
 }
 
-// KindDirectory is the word with which Stdio.Refused names a directory.
+// KindDirectory is how Stdio.Refused names a directory.
 const KindDirectory = "a directory of the host"
 
-// harmless are the minor numbers of the devices of memMajor that hold nothing of anybody's: null(4), full(4), random(4).
+// harmless are the minor numbers of those devices of memMajor that hold nobody's data: null(4), full(4), random(4).
 var harmless = [...]uint32{3, 5, 7, 8, 9}
 
 // memMajor is the major number of the memory devices: mem(4).
 const memMajor = 1
 
-// describeDevice reports whether a character device is a terminal, and names any other one that a task may not have.
+// describeDevice reports whether a character device is a terminal. It names any other device that a task may not
+// have.
 func describeDevice(fd int, dev uint64) (terminal bool, refused string) {
 	for _, minor := range harmless {
 		if dev == unix.Mkdev(memMajor, minor) {
@@ -158,8 +159,8 @@ func describeDevice(fd int, dev uint64) (terminal bool, refused string) {
 	return false, "the device " + strconv.Itoa(int(unix.Major(dev))) + ":" + strconv.Itoa(int(unix.Minor(dev)))
 }
 
-// refusedRegular is for what is a regular file by its type alone. Who writes to a file of proc or of a cgroup acts with the
-// rights of who opened it.
+// refusedRegular names a file that a task may not have although its type is a regular file. A write to a file of proc
+// or of a cgroup has the rights of the process that opened the file.
 func refusedRegular(fd, flags int) string {
 	var fs unix.Statfs_t
 	if unix.Fstatfs(fd, &fs) != nil {
@@ -186,7 +187,7 @@ func isMemory(fd int) bool {
 	return err != nil || strings.HasSuffix(path, "/mem") || path == "/proc/kcore"
 }
 
-// anonymous names what has no path, as the kernel calls it: pidfd, anon_inode:[io_uring], mnt:[4026531832].
+// anonymous names a file without a path as the kernel does: pidfd, anon_inode:[io_uring], mnt:[4026531832].
 func anonymous(fd int) string {
 	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {

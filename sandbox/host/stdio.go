@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsTerminal reports whether f is a terminal; nil is none.
+// IsTerminal reports whether f is a terminal. A nil f is not.
 func IsTerminal(f *os.File) bool {
 	if f == nil {
 		return false

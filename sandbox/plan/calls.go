@@ -1,10 +1,11 @@
 package plan
 
-// Call is a system call, by name rather than number, so that a plan reads the same on every architecture.
+// Call is a system call. A plan names it, instead of using its number, so that the plan is the same on every
+// architecture.
 type Call uint8
 
-// The calls that a plan may use. Fork is clone(2): the child becomes the task, the caller init. Respawn is clone(2) too:
-// the child goes on with the plan, the caller ends.
+// The calls that a plan may use. Fork is clone(2): the child becomes the task, and the caller becomes init. Respawn
+// is clone(2) too: the child continues with the plan, and the caller ends.
 const (
 	NoCall Call = iota
 	Fork
@@ -80,22 +81,22 @@ var callNames = [NumCalls]string{
 
 func (c Call) String() string { return callNames[c] }
 
-// Into stores the result in a register.
+// Into returns the step with r as the register that gets its result.
 func (s Step) Into(r Reg) Step { s.To = r; return s }
 
-// OrElse makes one error count as success.
+// OrElse returns the step with one error that counts as success.
 func (s Step) OrElse(e Errno) Step { s.Or = e; return s }
 
-// CWD is AT_FDCWD; R the value of a register; F the descriptor of a launcher's file.
+// CWD is AT_FDCWD as an argument.
 var CWD = Arg{Kind: AtFDCWD}
 
-// AtFDCWD has a Kind of its own, so that it prints by name.
+// AtFDCWD is a separate Kind, so that it prints by name.
 const AtFDCWD = Kind(200)
 
-// R is the value of a register.
+// R returns the value of a register as an argument.
 func R(r Reg) Arg { return Arg{Kind: Register, Reg: r} }
 
-// F is the descriptor of a file that the launcher opened.
+// F returns the descriptor of a file that the launcher opened, as an argument.
 func F(name string) Arg { return Arg{Kind: FD, Data: name} }
 
 func num(k Kind, v uint64) Arg    { return Arg{Kind: k, Int: v} }
@@ -112,17 +113,18 @@ func step(c Call, args ...Arg) Step {
 	return s
 }
 
-// ForkStep splits: the new process, the task, runs the steps that follow, the caller runs Plan.Init and then reaps. They
-// share their descriptors until one of them leaves the table.
+// ForkStep returns a step that makes a process. The new process, the task, runs the steps that follow. The caller
+// runs Plan.Init and then only reaps. They share their table of descriptors until one of them leaves it.
 func ForkStep() Step { return step(Fork, num(CloneFlags, cloneFiles)) }
 
-// OwnedFork is ForkStep, and also stores the task's pid, as both processes see it, in the owner word of the shared
-// page. get_robust_list(2) calls this word the owner of a futex.
+// OwnedFork does the same as ForkStep, and also stores the task's pid, as both processes see it, in the owner word of
+// the shared page. get_robust_list(2) calls this word the owner of a futex.
 func OwnedFork() Step {
 	return step(Fork, num(CloneFlags, cloneFiles|cloneParentSetTID), Arg{Kind: Null}, Arg{Kind: Owner})
 }
 
-// WithSelf leaves the task's pid, as it sees it itself, in the page's word for that. The owner word is a futex, and changes.
+// WithSelf makes a Fork step also store the task's pid, as the task sees it, in another word of the page. The owner
+// word cannot serve for this, because it is a futex, and changes.
 func (s Step) WithSelf() Step {
 	s.N, s.Args[0].Int, s.Args[3] = 4, s.Args[0].Int|cloneChildSetTID, Arg{Kind: Self}
 	for i := 1; i < 3; i++ {
@@ -133,9 +135,9 @@ func (s Step) WithSelf() Step {
 	return s
 }
 
-// RespawnStep makes a process that goes on with the steps that follow, as a child of the launcher, while the caller ends:
-// the namespaces that a process has entered are its children's only (pid_namespaces(7)). The new pid is left in the page
-// that is shared with the launcher.
+// RespawnStep returns a step that makes a process which continues with the steps that follow, as a child of the
+// launcher, while the caller ends. This is necessary because only a process's children are in a pid namespace that it
+// has entered (pid_namespaces(7)). The kernel stores the new pid in the page that is shared with the launcher.
 func RespawnStep() Step { return step(Respawn, num(CloneFlags, cloneParent|cloneParentSetTID)) }
 
 const (
@@ -147,7 +149,7 @@ const (
 
 // --- files and directories
 
-// OpenStep is openat(2).
+// OpenStep returns a step that calls openat(2).
 func OpenStep(dir Arg, p string, flags, mode uint64) Step {
 	s := step(Openat, dir, path(p), num(OpenMode, flags), num(Octal, mode))
 	if flags&oCreat == 0 {
@@ -156,85 +158,86 @@ func OpenStep(dir Arg, p string, flags, mode uint64) Step {
 	return s
 }
 
-// Open2 is openat2(2), since Linux 5.6.
+// Open2 returns a step that calls openat2(2), since Linux 5.6.
 func Open2(dir Arg, p string, flags, resolve uint64) Step {
 	how := le64(le64(le64(make([]byte, 0, 24), flags), 0), resolve)
 	return step(Openat2, dir, path(p), mem(OpenHow, string(how)), num(Int, 24))
 }
 
-// CloseStep is close(2).
+// CloseStep returns a step that calls close(2).
 func CloseStep(fd Arg) Step { return step(Close, fd) }
 
-// CloseFrom is close_range(2) from first upwards, since Linux 5.9.
+// CloseFrom returns a step that calls close_range(2) for all descriptors from first on, since Linux 5.9.
 func CloseFrom(first uint64, flags uint64) Step {
 	return step(CloseRange, num(Int, first), num(Int, 0xffffffff), num(CloseRangeFlags, flags))
 }
 
-// Dup is dup3(2).
+// Dup returns a step that calls dup3(2).
 func Dup(old, to Arg, flags uint64) Step { return step(Dup3, old, to, num(DupFlags, flags)) }
 
-// Number is a plain number.
+// Number returns a plain number as an argument.
 func Number(v uint64) Arg { return num(Int, v) }
 
-// WriteStep is write(2).
+// WriteStep returns a step that calls write(2).
 func WriteStep(fd Arg, text string) Step {
 	return step(Write, fd, mem(Text, text), num(Int, uint64(len(text))))
 }
 
-// ReadStep is read(2) into a buffer that nobody reads.
+// ReadStep returns a step that calls read(2) into a buffer that nobody reads.
 func ReadStep(fd Arg, n uint64) Step { return step(Read, fd, num(Out, n), num(Int, n)) }
 
-// WipeArgs reads zeros over the copy of the launcher's arguments.
+// WipeArgs returns a step that reads zeros over the copy of the launcher's arguments.
 func WipeArgs(zero Arg) Step { return step(Read, zero, Arg{Kind: Argv}, Arg{Kind: ArgvLen}) }
 
-// MkdirStep is mkdirat(2).
+// MkdirStep returns a step that calls mkdirat(2).
 func MkdirStep(dir Arg, p string, mode uint64) Step {
 	return step(Mkdirat, dir, path(p), num(Octal, mode))
 }
 
-// MkfileStep makes an empty regular file, by mknodat(2).
+// MkfileStep returns a step that makes an empty regular file, by mknodat(2).
 func MkfileStep(dir Arg, p string, mode uint64) Step {
 	return step(Mknodat, dir, path(p), num(FileMode, 0o100000|mode), num(Int, 0))
 }
 
-// MkcharStep makes a character device, by mknodat(2).
+// MkcharStep returns a step that makes a character device, by mknodat(2).
 func MkcharStep(dir Arg, p string, device uint64) Step {
 	return step(Mknodat, dir, path(p), num(FileMode, 0o020000), num(Int, device))
 }
 
-// SymlinkStep is symlinkat(2).
+// SymlinkStep returns a step that calls symlinkat(2).
 func SymlinkStep(text string, dir Arg, p string) Step {
 	return step(Symlinkat, path(text), dir, path(p))
 }
 
-// ChdirStep is chdir(2).
+// ChdirStep returns a step that calls chdir(2).
 func ChdirStep(p string) Step { return step(Chdir, path(p)) }
 
-// FchdirStep is fchdir(2).
+// FchdirStep returns a step that calls fchdir(2).
 func FchdirStep(fd Arg) Step { return step(Fchdir, fd) }
 
-// ChrootStep is chroot(2).
+// ChrootStep returns a step that calls chroot(2).
 func ChrootStep(p string) Step { return step(Chroot, path(p)) }
 
-// UmaskStep is umask(2).
+// UmaskStep returns a step that calls umask(2).
 func UmaskStep(mask uint64) Step { return step(Umask, num(Octal, mask)) }
 
-// SetUmask is umask(2) with the value of a register.
+// SetUmask returns a step that calls umask(2) with the value of a register.
 func SetUmask(mask Arg) Step { return step(Umask, mask) }
 
 // --- mounts
 
-// Clone is open_tree(2), since Linux 5.2.
+// Clone returns a step that calls open_tree(2), since Linux 5.2.
 func Clone(dir Arg, p string, flags uint64) Step {
 	return step(OpenTree, dir, path(p), num(OpenTreeFlags, flags))
 }
 
-// Setattr is mount_setattr(2), since Linux 5.12. propagation is 0 or MS_PRIVATE.
+// Setattr returns a step that calls mount_setattr(2), since Linux 5.12. propagation is 0 or MS_PRIVATE.
 func Setattr(dir Arg, p string, flags, set, clr, propagation uint64) Step {
 	return step(MountSetattr, dir, path(p), num(AtFlags, flags), mountAttr(set, clr, propagation), num(Int, 32))
 }
 
-// CloneWith is open_tree_attr(2), which is Clone and Setattr of what that has opened, since Linux 6.15.
+// CloneWith returns a step that calls open_tree_attr(2), since Linux 6.15. It does the work of Clone and Setattr in
+// one call.
 func CloneWith(dir Arg, p string, flags, set, propagation uint64) Step {
 	return step(OpenTreeAttr, dir, path(p), num(OpenTreeFlags, flags), mountAttr(set, 0, propagation), num(Int, 32))
 }
@@ -243,73 +246,73 @@ func mountAttr(set, clr, propagation uint64) Arg {
 	return mem(MountAttr, string(le64(le64(le64(le64(make([]byte, 0, 32), set), clr), propagation), 0)))
 }
 
-// Move is move_mount(2), since Linux 5.2.
+// Move returns a step that calls move_mount(2), since Linux 5.2.
 func Move(from Arg, dir Arg, p string, flags uint64) Step {
 	return step(MoveMount, from, path(""), dir, path(p), num(MoveMountFlags, flags))
 }
 
-// FsopenStep is fsopen(2) with FSOPEN_CLOEXEC.
+// FsopenStep returns a step that calls fsopen(2) with FSOPEN_CLOEXEC.
 func FsopenStep(fs string) Step { return step(Fsopen, path(fs), num(FsopenFlags, 1)) }
 
-// FsString is fsconfig(2), FSCONFIG_SET_STRING.
+// FsString returns a step that calls fsconfig(2) with FSCONFIG_SET_STRING.
 func FsString(fs Arg, key, value string) Step {
 	return step(Fsconfig, fs, num(FsconfigCmd, 1), path(key), path(value), num(Int, 0))
 }
 
-// FsFlag is fsconfig(2), FSCONFIG_SET_FLAG.
+// FsFlag returns a step that calls fsconfig(2) with FSCONFIG_SET_FLAG.
 func FsFlag(fs Arg, key string) Step {
 	return step(Fsconfig, fs, num(FsconfigCmd, 0), path(key), Arg{Kind: Null}, num(Int, 0))
 }
 
-// FsFD is fsconfig(2), FSCONFIG_SET_FD.
+// FsFD returns a step that calls fsconfig(2) with FSCONFIG_SET_FD.
 func FsFD(fs Arg, key string, fd Arg) Step {
 	return step(Fsconfig, fs, num(FsconfigCmd, 5), path(key), Arg{Kind: Null}, fd)
 }
 
-// FsCreate is fsconfig(2), FSCONFIG_CMD_CREATE.
+// FsCreate returns a step that calls fsconfig(2) with FSCONFIG_CMD_CREATE.
 func FsCreate(fs Arg) Step {
 	return step(Fsconfig, fs, num(FsconfigCmd, 6), Arg{Kind: Null}, Arg{Kind: Null}, num(Int, 0))
 }
 
-// FsmountStep is fsmount(2) with FSMOUNT_CLOEXEC.
+// FsmountStep returns a step that calls fsmount(2) with FSMOUNT_CLOEXEC.
 func FsmountStep(fs Arg, attrs uint64) Step {
 	return step(Fsmount, fs, num(FsmountFlags, 1), num(FsmountAttrs, attrs))
 }
 
-// Pivot is pivot_root(2).
+// Pivot returns a step that calls pivot_root(2).
 func Pivot(root, old string) Step { return step(PivotRoot, path(root), path(old)) }
 
-// Umount is umount2(2).
+// Umount returns a step that calls umount2(2).
 func Umount(p string, flags uint64) Step { return step(Umount2, path(p), num(UmountFlags, flags)) }
 
 // --- namespaces and identities
 
-// UnshareStep is unshare(2).
+// UnshareStep returns a step that calls unshare(2).
 func UnshareStep(flags uint64) Step { return step(Unshare, num(CloneFlags, flags)) }
 
-// SetnsStep is setns(2).
+// SetnsStep returns a step that calls setns(2).
 func SetnsStep(fd Arg, flag uint64) Step { return step(Setns, fd, num(CloneFlags, flag)) }
 
-// Hostname is sethostname(2).
+// Hostname returns a step that calls sethostname(2).
 func Hostname(name string) Step {
 	return step(Sethostname, mem(Text, name), num(Int, uint64(len(name))))
 }
 
-// NoGroups is setgroups(2) with an empty list.
+// NoGroups returns a step that calls setgroups(2) with an empty list.
 func NoGroups() Step { return step(Setgroups, num(Int, 0), Arg{Kind: Null}) }
 
-// SetUID is setresuid(2).
+// SetUID returns a step that calls setresuid(2).
 func SetUID(id uint64) Step { return step(Setresuid, num(Int, id), num(Int, id), num(Int, id)) }
 
-// SetGID is setresgid(2).
+// SetGID returns a step that calls setresgid(2).
 func SetGID(id uint64) Step { return step(Setresgid, num(Int, id), num(Int, id), num(Int, id)) }
 
-// SocketStep is socket(2).
+// SocketStep returns a step that calls socket(2).
 func SocketStep(domain, typ, proto uint64) Step {
 	return step(SocketCall, num(SocketDomain, domain), num(SocketType, typ), num(SockProto, proto))
 }
 
-// SetLinkFlags is ioctl(2), SIOCSIFFLAGS: netdevice(7).
+// SetLinkFlags returns a step that calls ioctl(2) with SIOCSIFFLAGS: netdevice(7).
 func SetLinkFlags(fd Arg, name string, flags uint16) Step {
 	req := make([]byte, 40)
 	copy(req[:15], name)
@@ -319,20 +322,21 @@ func SetLinkFlags(fd Arg, name string, flags uint16) Step {
 
 // --- terminals: pts(4), ioctl_tty(2)
 
-// UnlockPTY is ioctl(2), TIOCSPTLCK: the slave may be opened.
+// UnlockPTY returns a step that calls ioctl(2) with TIOCSPTLCK, so that the slave may be opened.
 func UnlockPTY(master Arg) Step {
 	return step(IoctlCall, master, num(Ioctl, 0x40045431), mem(IntPtr, "\x00\x00\x00\x00"))
 }
 
-// OpenSlave is ioctl(2), TIOCGPTPEER: it opens the slave by its master and no path. Linux 4.13.
+// OpenSlave returns a step that calls ioctl(2) with TIOCGPTPEER: it opens the slave through its master, without a
+// path. Linux 4.13.
 func OpenSlave(master Arg, flags uint64) Step {
 	return step(IoctlCall, master, num(Ioctl, 0x5441), num(OpenMode, flags))
 }
 
-// ControlTTY is ioctl(2), TIOCSCTTY: the terminal becomes the controlling terminal of the caller's session, which has
-// none yet.
+// ControlTTY returns a step that calls ioctl(2) with TIOCSCTTY: the terminal becomes the controlling terminal of the
+// caller's session. The session must not have one yet.
 func ControlTTY(fd Arg) Step { return step(IoctlCall, fd, num(Ioctl, 0x540e), num(Int, 0)) }
 
-// Foreground is ioctl(2), TIOCSPGRP: it makes the task's process group the foreground group of the terminal. See
-// WithSelf.
+// Foreground returns a step that calls ioctl(2) with TIOCSPGRP: it makes the task's process group the foreground
+// group of the terminal. See WithSelf.
 func Foreground(fd Arg) Step { return step(IoctlCall, fd, num(Ioctl, 0x5410), Arg{Kind: Self}) }

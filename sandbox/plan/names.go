@@ -1,6 +1,6 @@
 package plan
 
-// The names that strace(1) prints, from the uapi headers of Linux 6.18.
+// This file has the names that strace(1) prints, from the uapi headers of Linux 6.18.
 
 const (
 	cloneIntoCgroup = 1 << 33
@@ -26,10 +26,10 @@ func prctlArg(op uint64) Kind {
 
 type flagSet struct {
 	flags []flag
-	value bool // one of, rather than a mask
+	value bool // the value is one of the flags, not a combination
 }
 
-// flagSetOf is a switch, not a map, so that a launch that prints nothing pays nothing.
+// flagSetOf is a switch instead of a map, so that a launch that prints nothing has no cost for it.
 func flagSetOf(k Kind) (flagSet, bool) {
 	switch k {
 	case AtFlags:

@@ -2,7 +2,7 @@
 
 package plan
 
-// asm-generic/fcntl.h.
+// The values are from asm-generic/fcntl.h.
 const (
 	oDirectory = 0x10000
 	oNofollow  = 0x20000

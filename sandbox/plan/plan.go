@@ -1,33 +1,33 @@
-// Package plan holds the plan of a launch: a flat list of system calls as plain values, without pointers into anything.
-// It is printed in the syntax of strace(1), compared and encoded; nothing here touches an operating system.
+// Package plan holds the plan of a launch: a flat list of system calls as plain values, without pointers. It can
+// print, compare and encode a plan. It never calls the operating system.
 //
-// A plan has no branches, no loops and no computed values. What needs an "if" was decided when the plan was made. The
-// one thing a step can take from an earlier one is its result, through a register.
+// A plan has no branches, no loops and no computed values. Every decision was made when the plan was made. A step can
+// use only one thing from an earlier step: its result, through a register.
 package plan
 
-// Plan is the list of everything that happens between clone and exec.
+// Plan lists everything that happens between clone and exec.
 type Plan struct {
-	Clone uint64   // CLONE_* flags of clone3(2), exit signal aside; with CLONE_INTO_CGROUP, the group is the file "cgroup"
-	Steps []Step   // the child's, in order; behind the Fork step they are the task's
-	Join  []Step   // what the launcher's thread does before it clones: setns(2) on existing namespaces
-	Init  []Step   // what the child, now init, does after Fork before it reaps
-	Files []string // what the launcher opens and the steps name
+	Clone uint64   // CLONE_* flags of clone3(2), without the exit signal; with CLONE_INTO_CGROUP, the file "cgroup" is the group
+	Steps []Step   // the child's steps; after Fork they are the task's
+	Join  []Step   // what the launcher's thread does before it clones: setns(2) into existing namespaces
+	Init  []Step   // what the child does after Fork, when it is init, before it reaps
+	Files []string // the files that the launcher opens and the steps name
 }
 
 // Step is one system call.
 type Step struct {
 	Call Call
-	N    uint8 // how many of Args are used
+	N    uint8 // how many of Args the call has
 	Args [6]Arg
-	To   Reg   // the register that takes the result; 0 for none
+	To   Reg   // the register that gets the result; 0 for none
 	Or   Errno // an error that counts as success; 0 for none
 	From From
 }
 
-// Reg is a register: a descriptor that one step opens and others use. A register may be set again.
+// Reg is a register. It holds a descriptor that one step opens and other steps use. A later step may set it again.
 type Reg uint8
 
-// The registers, named for what they hold.
+// The registers, named after their content.
 const (
 	NoReg Reg = iota
 	Root
@@ -48,9 +48,9 @@ const (
 	Master
 	Slave
 	Program
-	Top     // "/", where a path is opened name by name
+	Top     // "/", if a path is opened name by name
 	Between // a directory on such a path
-	Input   // a file that is standard input
+	Input   // a file that becomes standard input
 	NumRegs
 )
 
@@ -59,7 +59,7 @@ var regNames = [NumRegs]string{"", "root", "tree", "source", "target", "dir", "s
 
 func (r Reg) String() string { return "%" + regNames[r] }
 
-// Arg is one argument. Data is memory that the kernel reads: a path, a buffer or a structure in its C layout.
+// Arg is one argument. Data is memory that the kernel reads: a path, a buffer, or a structure in its C layout.
 type Arg struct {
 	Kind Kind
 	Reg  Reg
@@ -67,10 +67,11 @@ type Arg struct {
 	Data string
 }
 
-// Kind says what an argument is, which is how it is passed and how it is printed.
+// Kind says what an argument is. This decides how it is passed and how it is printed.
 type Kind uint8
 
-// The first group is passed as a number, the second as a pointer to Data, the third as what its name says.
+// A kind of the first group is passed as a number, of the second as a pointer to Data, and of the third as its
+// comment says.
 const (
 	Int Kind = iota // decimal
 	Hex
@@ -107,7 +108,7 @@ const (
 	SecureBits
 	AmbientOp
 	Who
-	Nonce // a secret, which is not printed
+	Nonce // a secret that is not printed
 
 	firstPointer
 	Path        // a NUL is added
@@ -125,8 +126,8 @@ const (
 	lastPointer
 	Null        // NULL
 	Out         // a buffer of Int bytes that the kernel writes
-	Argv        // where the launcher's own arguments are: proc_pid_cmdline(5)
-	ArgvLen     // their length, the NULs included
+	Argv        // the address of the launcher's own arguments: proc_pid_cmdline(5)
+	ArgvLen     // their length, including the NULs
 	Register    // the value of Reg
 	FD          // the descriptor of the file Data, opened by the launcher
 	Fprog       // struct sock_fprog whose filter is Data
@@ -143,7 +144,7 @@ const (
 // IsPointer reports whether the argument is passed as a pointer to Data.
 func (k Kind) IsPointer() bool { return k > firstPointer && k < lastPointer }
 
-// Errno is an error number as errno(3) has it, on every architecture here.
+// Errno is an error number as in errno(3). The numbers are the same on every supported architecture.
 type Errno uint16
 
 // The errors that a plan tolerates.
@@ -162,10 +163,10 @@ const (
 	EOPNOTSUPP Errno = 95
 )
 
-// From is the profile position that asked for a step. The zero value is the launcher's own need.
+// From is the profile position that asked for a step. The zero value means that the launcher itself needs the step.
 type From struct {
 	Section string // "mounts"
-	Index   int    // in a list, from 0; -1 in a scalar
+	Index   int    // the index in a list, from 0; -1 in a scalar
 	File    string
 	Line    int
 	Flag    string // on the command line

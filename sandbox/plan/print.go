@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// flag is a bit, or a set of bits, and its name.
+// flag is the name of a bit, or of a set of bits.
 type flag struct {
 	v    uint64
 	name string
 }
 
-// String is the step as strace(1) prints the call, with registers and the launcher's files by name.
+// String formats the step as strace(1) prints the call. Registers and the launcher's files appear by name.
 func (s Step) String() string {
 	b := make([]byte, 0, 160)
 	switch s.Call {
@@ -41,7 +41,7 @@ func (s Step) String() string {
 	return string(append(b, ')'))
 }
 
-// words are what arguments without a value of their own are called.
+// words are the printed forms of arguments that have no value of their own.
 var words = [...]string{Null: "NULL", Argv: "argv", ArgvLen: "sizeof(argv)", Owner: "owner", Self: "self", RobustList: "{owner}", Nonce: "%nonce"}
 
 func (a Arg) append(b []byte) []byte {
@@ -157,7 +157,7 @@ func (a Arg) appendFlag(b []byte) []byte {
 	return appendFlags(b, a.Int, set.flags)
 }
 
-// appendFlags writes v as names joined by |, followed by the bits without a name in hexadecimal.
+// appendFlags writes v as names joined by |, followed by the remaining bits in hexadecimal.
 func appendFlags(b []byte, v uint64, names []flag) []byte {
 	if v == 0 {
 		return append(b, '0')
@@ -192,7 +192,7 @@ func appendValue(b []byte, v uint64, names []flag) []byte {
 
 func appendHex(b []byte, v uint64) []byte { return strconv.AppendUint(append(b, "0x"...), v, 16) }
 
-// appendOctal writes a leading 0 and at least three digits in all, as strace does.
+// appendOctal writes v in octal with a leading 0 and at least three digits, as strace does.
 func appendOctal(b []byte, v uint64) []byte {
 	if v < 0o100 {
 		return append(b, '0', '0'+byte(v>>3), '0'+byte(v&7))
@@ -243,7 +243,7 @@ func appendStrings(b []byte, data string) []byte {
 	return append(b, ']')
 }
 
-// appendQuoted escapes what a terminal would interpret, the way strace does.
+// appendQuoted writes a quoted string, and escapes what a terminal would interpret, as strace does.
 func appendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := 0; i < len(s); i++ {
@@ -294,7 +294,7 @@ func join(a, b string) string {
 	return a + ", " + b
 }
 
-// Result is how the step's result is printed: " = %root", " or ENOENT", or nothing.
+// Result returns the printed form of the step's result: " = %root", " or ENOENT", or nothing.
 func (s Step) Result() string {
 	r := ""
 	if s.To != NoReg {
@@ -306,10 +306,10 @@ func (s Step) Result() string {
 	return r
 }
 
-// String is the error's name.
+// String returns the error's name.
 func (e Errno) String() string { return string(appendValue(nil, uint64(e), errnos[:])) }
 
-// WriteText prints the plan, a step a line, numbered as errors name them.
+// WriteText prints the plan, one step per line, with the numbers that errors use.
 func (p *Plan) WriteText(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("clone3({flags=" + string(appendFlags(nil, p.Clone, cloneFlags[:])) + ", exit_signal=SIGCHLD")
@@ -347,7 +347,7 @@ func line(i int, s Step) string {
 	return text + "\n"
 }
 
-// MarshalJSON encodes the step as it is printed.
+// MarshalJSON encodes the step in its printed form.
 func (s Step) MarshalJSON() ([]byte, error) {
 	v := struct {
 		Call string   `json:"call"`
