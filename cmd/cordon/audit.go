@@ -115,30 +115,30 @@ func (u *ui) audit(f *auditFlags, args []string) error {
 	return u.tellAudit(f.format, list, out)
 }
 
-// audited is the list, and its JSON.
+// audited is the list of denials, and its JSON.
 type audited struct {
 	Version int      `json:"version"`
 	Profile string   `json:"profile"`
 	Command []string `json:"command"`
-	Exit    int      `json:"exit"`    // of the program, as `cordon run` has it
-	Looked  []string `json:"looked"`  // at what
-	Blind   []string `json:"blind"`   // what was not looked at
-	Dropped uint64   `json:"dropped"` // denials of kinds that there was no room for
+	Exit    int      `json:"exit"`    // the exit code of the program, as `cordon run` would return it
+	Looked  []string `json:"looked"`  // what the audit looked at
+	Blind   []string `json:"blind"`   // what the audit did not look at
+	Dropped uint64   `json:"dropped"` // denials of kinds for which there was no room
 	Denials []denial `json:"denials"`
 }
 
 // denial is one kind of thing that the profile would have denied.
 type denial struct {
 	Layer  string   `json:"layer"`
-	Call   string   `json:"call,omitempty"` // of what limits bound there is none, where it is seen at the end
+	Call   string   `json:"call,omitempty"` // "" for a limit that the audit compares only at the end
 	Arch   string   `json:"arch,omitempty"`
 	Object string   `json:"object,omitempty"`
 	Access string   `json:"access,omitempty"`
-	Result string   `json:"result"` // "EPERM", "kill"; "empty" of a masked file
+	Result string   `json:"result"` // "EPERM", "kill"; "empty" for a masked file
 	Count  uint64   `json:"count"`
 	Comm   string   `json:"comm,omitempty"`
 	PID    int      `json:"pid,omitempty"`
-	Basis  string   `json:"basis"` // how it is known: filter, picture, inferred, measured
+	Basis  string   `json:"basis"` // how the audit knows: filter, picture, inferred, measured
 	Why    string   `json:"why"`
 	Rule   string   `json:"rule"` // FILE:LINE or a flag; "" for a built-in default
 	Fix    []string `json:"fix"`  // flags
@@ -215,15 +215,15 @@ func (a *audited) headline() string {
 	return "the profile " + a.Profile + " would have denied " + plural(uint64(len(a.Denials))+a.Dropped, "kind of thing", "kinds of things")
 }
 
-// maxSame is how many paths the text shows that the same line decides: of a directory that is not shown there may be
-// hundreds.
+// maxSame is how many paths the text shows for one line of the profile. If the profile does not show a directory, that
+// line may decide about hundreds of paths.
 const maxSame = 10
 
-// text is the list for a reader.
+// text returns the list as text for a reader.
 func (a *audited) text() string {
 	var b strings.Builder
 	b.WriteString(a.headline() + "; not looked at: " + strings.Join(a.Blind, ", ") + "\n")
-	same := map[string]int{} // by what decides
+	same := map[string]int{} // how often, by what decides
 	for i := range a.Denials {
 		d := &a.Denials[i]
 		by := d.Layer + " " + d.Result + " " + d.Rule
@@ -285,7 +285,7 @@ func inBraces(comm string, pid int) string {
 	return ", first by " + clean(comm) + "[" + strconv.Itoa(pid) + "]"
 }
 
-// auditLayers are the rules of the SARIF log: what each layer denies.
+// auditLayers lists the rules of the SARIF log: the layers, and what each denies.
 var auditLayers = [...]struct{ id, about string }{
 	{string(policy.LayerSeccomp), "a system call that the profile's filter denies"},
 	{string(policy.LayerMount), "a path that the sandbox does not show, hides, or has read-only"},

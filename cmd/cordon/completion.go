@@ -34,7 +34,7 @@ func newCompletion(u *ui) *cobra.Command {
 	}
 }
 
-// completeRun registers what a shell can be told about the values of run's flags.
+// completeRun registers the values that a shell can offer for the flags of run.
 func completeRun(c *cobra.Command) {
 	offer := func(flag string, values []string) {
 		_ = c.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -63,7 +63,7 @@ func completeProfile(_ *cobra.Command, _ []string, typed string) ([]string, cobr
 	}
 	var out []string
 	for _, p := range search().List() {
-		if printable(p.Name) { // a file may be named anything, and a shell shows it on a terminal
+		if printable(p.Name) { // a file can have any name, and a shell shows the name on a terminal
 			out = append(out, cobra.CompletionWithDesc(p.Name, clean(p.About)))
 		}
 	}

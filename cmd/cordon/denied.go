@@ -1,6 +1,6 @@
 package main
 
-// What a run says of denied calls: one short line for each kind, and the rest by cordon why --last.
+// This file prints the denied calls of a run: one short line for each kind. cordon why --last prints the rest.
 
 import (
 	"strconv"
@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	shownDenials = 20  // how many kinds of denied calls are worth lines where they are asked for; the report has them all
-	briefDenials = 5   // the same where nobody has asked
-	briefColumns = 100 // the width of such a line
+	shownDenials = 20  // how many kinds of denied calls cordon prints if the user asks for them; the report has them all
+	briefDenials = 5   // how many kinds it prints otherwise
+	briefColumns = 100 // the width of a short line
 )
 
-// showDenials prints the denied calls. A run that ended well did not need them: it gets one line with their number.
-// Calls whose denial the profile expects are named only with --verbose.
+// showDenials prints the denied calls. If the program succeeded, it did not need these calls, and showDenials prints
+// one line with their number. It names calls that the profile expects to be denied only with --verbose.
 func (u *ui) showDenials(r *report.Report, verbose bool) {
 	d := r.Denials
 	if d == nil {
@@ -52,7 +52,7 @@ func (u *ui) showDenials(r *report.Report, verbose bool) {
 	for _, x := range shown {
 		line, all := briefDenial(x, more)
 		if u.line("denied", line); !all {
-			more = "" // it is said once
+			more = "" // the first line that needs it says it
 		}
 	}
 	if left > 0 {
@@ -63,7 +63,7 @@ func (u *ui) showDenials(r *report.Report, verbose bool) {
 // endedWell reports whether the program ended successfully.
 func endedWell(r *report.Report) bool { return r.Exit == 0 && r.Signal == "" && r.Limit == "" }
 
-// whereMore names what tells the rest of the run.
+// whereMore names the command or the flag that shows the rest of the run.
 func (u *ui) whereMore(does string) string {
 	if !u.kept {
 		return "--report FILE" + phrase.Prefixed(" ", does)
@@ -71,8 +71,8 @@ func (u *ui) whereMore(does string) string {
 	return "cordon why --last" + phrase.Prefixed(" ", does)
 }
 
-// briefDenial is a denial on one line. What would allow it is on it where that takes no expression; otherwise more stands
-// there, and all is false.
+// briefDenial returns a denial on one line. If a simple flag would allow the call, and there is room, the line names
+// the flag and all is true. Otherwise the line ends with more, and all is false.
 func briefDenial(d *report.Denial, more string) (line string, all bool) {
 	room := briefColumns - len("cordon: denied: ")
 	who := who(d) + phrase.Prefixed("; ", d.Instead)
@@ -85,7 +85,7 @@ func briefDenial(d *report.Denial, more string) (line string, all bool) {
 	return cut(callText(d), room-width(tail)) + tail, false
 }
 
-// fullDenial is a denial with the rule that decides and what would allow it.
+// fullDenial returns a denial with the rule that decides and what would allow the call.
 func fullDenial(d *report.Denial) string {
 	s := callText(d) + who(d) + " — " + d.Rule + phrase.Prefixed("; ", d.Instead)
 	if d.Quiet {
@@ -105,7 +105,7 @@ func callText(d *report.Denial) string {
 	return clean(d.Text)
 }
 
-// who says how often, and which process was the first.
+// who returns how often the call was denied, and the process that made it first.
 func who(d *report.Denial) (s string) {
 	if d.Count > 1 {
 		s = " ×" + strconv.FormatUint(d.Count, 10)
@@ -118,7 +118,7 @@ func who(d *report.Denial) (s string) {
 
 func width(s string) int { return utf8.RuneCountInString(s) }
 
-// cut shortens a text to at most n characters, of which the last is … then.
+// cut shortens a text to at most n characters. The last character of a shortened text is ….
 func cut(s string, n int) string {
 	if width(s) <= n {
 		return s
@@ -126,7 +126,7 @@ func cut(s string, n int) string {
 	return string([]rune(s)[:max(0, n-1)]) + "…"
 }
 
-// showAllDenials says everything about the first kinds of denied calls.
+// showAllDenials prints everything about the first kinds of denied calls.
 func (u *ui) showAllDenials(d *report.Denials) {
 	more := d.Total
 	for i := range d.List[:min(len(d.List), shownDenials)] {
@@ -138,8 +138,8 @@ func (u *ui) showAllDenials(d *report.Denials) {
 	}
 }
 
-// showUnknown names what finds the reason where a run failed and none is known. It does so only where somebody looks: in a
-// script an exit code of 1 is mostly an answer.
+// showUnknown prints a hint if a run failed and no reason is known. It does so only if stderr is a terminal, because
+// in a script an exit code of 1 is mostly an answer.
 func (u *ui) showUnknown(r *report.Report) {
 	if endedWell(r) || r.Signal != "" || r.Limit != "" || len(r.Hints) > 0 || r.Denials != nil && r.Denials.Total > r.Denials.Quiet || !u.kept || u.quiet {
 		return

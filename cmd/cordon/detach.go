@@ -29,7 +29,7 @@ type keepFlags struct {
 	remove   bool
 	logSize  string
 	logFiles int
-	handover int // descriptor at which the caller of a detached run waits; 0: this process is that caller
+	handover int // the descriptor through which a detached run reports to its caller; 0: this process is not such a run
 }
 
 const (
@@ -38,7 +38,8 @@ const (
 	maxLogFiles     = 100
 )
 
-// addKeepFlags adds them; those that do not occur are left out of a launch, as the fields of the profile are.
+// addKeepFlags adds the flags of keepFlags. For a launch it leaves out flags that do not occur in the arguments, as
+// addRunFlags does.
 func addKeepFlags(u *ui, c *cobra.Command, f *keepFlags) {
 	fs := c.Flags()
 	f.logSize, f.logFiles = defaultLogSize, defaultLogFiles
@@ -58,14 +59,14 @@ func addKeepFlags(u *ui, c *cobra.Command, f *keepFlags) {
 	}
 	if wanted("handover") {
 		fs.IntVar(&f.handover, "handover", 0, "")
-		_ = fs.MarkHidden("handover") // it is there
+		_ = fs.MarkHidden("handover") // cannot fail: the flag exists
 	}
 }
 
-// kept says whether other commands are to find the run.
+// kept reports whether other commands can find the run.
 func (f *keepFlags) kept() bool { return f.detach || f.name != "" }
 
-// checkKept refuses what makes no sense together.
+// checkKept refuses flags that contradict each other, and values that are out of range.
 func (f *runFlags) checkKept(c *cobra.Command) error {
 	changed := c.Flags().Changed
 	switch size, err := policy.TypedSize(f.keep.logSize); {
@@ -111,7 +112,7 @@ func (u *ui) detach(f *runFlags) error {
 	if f.interactive {
 		stdin = os.Stdin
 	}
-	u.opened = true // by the process that is started here
+	u.opened = true // the process that is started here opens the files
 	args := slices.Concat([]string{"cordon", u.args[0], "--handover=3"}, u.args[1:])
 	p, err := os.StartProcess("/proc/self/exe", args, &os.ProcAttr{
 		Files: []*os.File{stdin, null, os.Stderr, w},
@@ -168,7 +169,8 @@ func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *outFiles) error {
 	return errors.Join(err, u.end(f, e, rep, err))
 }
 
-// end keeps how the run ended for those who wait, and for as long as it is to be kept.
+// end stores how the run ended, for commands that wait for it. It removes the entry if the run is not detached, or if
+// the user gave --rm.
 func (u *ui) end(f *runFlags, e *statedir.Entry, rep *report.Report, failed error) error {
 	end := statedir.Ending{Code: u.code}
 	if rep != nil {
@@ -184,7 +186,7 @@ func (u *ui) end(f *runFlags, e *statedir.Entry, rep *report.Report, failed erro
 	return err
 }
 
-// newEntry makes the run's entry.
+// newEntry makes the run's entry in the state directory.
 func (u *ui) newEntry(f *runFlags, c *sandbox.Cmd) (*statedir.Entry, error) {
 	d, err := u.openState()
 	if err != nil {
@@ -201,7 +203,7 @@ func (u *ui) newEntry(f *runFlags, c *sandbox.Cmd) (*statedir.Entry, error) {
 	})
 }
 
-// redirect makes the program write to the log, and read nothing unless it was asked for.
+// redirect makes the program write to the log. The program reads nothing unless the user gave --interactive.
 func redirect(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	size, err := policy.TypedSize(f.keep.logSize)
 	if err != nil {
@@ -224,7 +226,7 @@ func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	_, err := unix.Write(f.keep.handover, []byte(e.State.ID+"\n"))
 	unix.Close(f.keep.handover)
 	if err != nil {
-		_ = c.Process.Kill() // gone already is as good
+		_ = c.Process.Kill() // an error means that the program is already gone
 		_ = c.Wait()
 		return errors.Join(errors.New("detach: the caller is gone: "+err.Error()), e.Discard())
 	}
@@ -237,7 +239,7 @@ func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	return nil
 }
 
-// leave gives the caller's standard files and working directory back.
+// leave releases the caller's standard files and working directory.
 func leave() error {
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -252,7 +254,7 @@ func leave() error {
 	return os.Chdir("/")
 }
 
-// openState opens the state directory, and removes what launchers that were killed have left there.
+// openState opens the state directory, and removes what killed launchers have left there.
 func (u *ui) openState() (*statedir.Dir, error) {
 	d, err := statedir.Open(host.StatePath(os.Getenv))
 	if err != nil {

@@ -1,8 +1,8 @@
 package main
 
-// The short way of `cordon run`. Most launches name a profile, a few fields of it and a command: building the tree of
-// commands and its flags for them costs more than reading them. What direct does not read, it leaves to the tree: each
-// flag that is not of the profile language, each other spelling, and every mistake.
+// This file is the short way of `cordon run`. Most launches name a profile, a few of its fields and a command. For
+// these, building the tree of commands and flags costs more than reading the arguments directly. direct leaves to the
+// tree every flag that is not of the profile language, every other spelling, and every mistake.
 
 import (
 	"strings"
@@ -31,7 +31,7 @@ func (f *runFlags) direct(args []string) (command []string, ok bool) {
 		name, value, joined := strings.Cut(arg, "=")
 		flag, known := directFlag(name)
 		switch {
-		case !known, joined && arg[1] != '-': // -p=NAME is a matter of pflag's
+		case !known, joined && arg[1] != '-': // pflag reads -p=NAME
 			return nil, false
 		case joined:
 		case flag.Arg == "":

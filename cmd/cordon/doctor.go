@@ -29,7 +29,7 @@ func newDoctor(u *ui) *cobra.Command {
 	return c
 }
 
-// diagnosis is the doctor's whole answer.
+// diagnosis is the whole answer of the doctor.
 type diagnosis struct {
 	Version  int              `json:"version"`
 	Checks   []doctor.Finding `json:"checks"`
@@ -56,7 +56,7 @@ func (u *ui) doctor(asJSON bool) error {
 	return u.write(d.text())
 }
 
-// code is 0 if the default profile starts.
+// code returns 0 if the default profile starts, otherwise exitNo.
 func (d diagnosis) code() int {
 	for _, p := range d.Profiles {
 		if p.Name == profiles.DefaultName && p.Starts {
@@ -91,7 +91,7 @@ func tryProfile(name string) started {
 	return s
 }
 
-// floor reports whether a profile by itself allows only the calls by which a program confines itself further.
+// floor reports whether a profile alone allows only the calls with which a program confines itself further.
 func floor(p *policy.Profile) bool {
 	other := func(x policy.SyscallItem) bool { return !filter.Names("@sandbox", x.Name) }
 	return !slices.ContainsFunc(p.Syscalls.Allow, other) && p.Syscalls.Default != "allow" && p.Syscalls.Default != "log"

@@ -13,7 +13,7 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// execFlags are the flags of `exec`.
+// execFlags holds the flags of `exec`.
 type execFlags struct {
 	env     []string
 	workdir string
@@ -101,7 +101,7 @@ func (u *ui) exec(f *execFlags, args []string) error {
 	})
 }
 
-// joining is a command in a sandbox.
+// joining returns a command that joins a sandbox.
 func joining(a *sandbox.Attached, args []string) (*sandbox.Cmd, error) {
 	h, err := host.Probe()
 	if err != nil {
@@ -133,7 +133,7 @@ func (u *ui) runJoined(f *execFlags, c *sandbox.Cmd) error {
 	return out.write(rep, u.code)
 }
 
-// execEnv reads -e: NAME=VALUE, or NAME for a variable of the caller's.
+// execEnv reads the values of -e: NAME=VALUE, or NAME for one of the caller's variables.
 func execEnv(list []string, lookup func(string) (string, bool)) (env []string, err error) {
 	for _, v := range list {
 		name, _, set := strings.Cut(v, "=")
@@ -143,7 +143,7 @@ func execEnv(list []string, lookup func(string) (string, bool)) (env []string, e
 		if !set {
 			value, ok := lookup(name)
 			if !ok {
-				continue // as docker has it
+				continue // as docker does
 			}
 			v = name + "=" + value
 		}

@@ -116,7 +116,7 @@ func callList(group string) (list callLines, err error) {
 	return list, nil
 }
 
-// list prints columns, or JSON.
+// list prints l as columns, or as JSON.
 func (u *ui) list(l lister, asJSON bool) error {
 	if asJSON {
 		return u.json(l)

@@ -55,13 +55,13 @@ func newFilterDump(u *ui) *cobra.Command {
 	return c
 }
 
-// dumped is a filter to be printed.
+// dumped is a filter to print.
 type dumped struct {
 	profile string
 	spec    filter.Spec
 	prog    *filter.Program
 	notes   []string
-	once    string // the place of exec: once, which the filter is without
+	once    string // the place of exec: once, which the filter leaves out
 }
 
 func (u *ui) filterDump(f *dumpFlags) error {
@@ -92,7 +92,7 @@ func (u *ui) filterDump(f *dumpFlags) error {
 	return putFile(f.out, "filter dump:", data)
 }
 
-// compile makes the filter as a launch would.
+// compile makes the filter that a launch would use.
 func (f *dumpFlags) compile() (*dumped, error) {
 	p, err := load(f.profiles, f.fields)
 	if err != nil {
@@ -120,7 +120,7 @@ func (f *dumpFlags) compile() (*dumped, error) {
 	return d, err
 }
 
-// terminal says whether w is one.
+// terminal reports whether w is a terminal.
 func terminal(w any) bool {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -138,7 +138,7 @@ func (d *dumped) asm() ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// cleanLine keeps the tabs and the end of a line.
+// cleanLine escapes unprintable characters, but keeps the tabs and the end of a line.
 func cleanLine(l string) string {
 	cells := strings.Split(strings.TrimSuffix(l, "\n"), "\t")
 	for i := range cells {
@@ -156,7 +156,7 @@ func (d *dumped) bpf() ([]byte, error) { return d.prog.Bytes(), nil }
 
 func (d *dumped) c() ([]byte, error) { return []byte(d.prog.C("cordon_filter", d.notes)), nil }
 
-// dumpedJSON is the filter as JSON; code, jt, jf and k are struct sock_filter.
+// dumpedJSON is the filter as JSON. code, jt, jf and k are the fields of struct sock_filter.
 type dumpedJSON struct {
 	Version      int          `json:"version"`
 	Profile      string       `json:"profile"`

@@ -9,11 +9,11 @@ import (
 	"cordon/policy"
 )
 
-// fieldValue is a field of the profile set on the command line: --NAME VALUE.
+// fieldValue is a field of the profile that the command line sets with --NAME VALUE.
 type fieldValue struct{ name, value string }
 
-// field is a flag that stands for a field of the profile. It collects, in the order of the command line; package policy
-// says what the values mean.
+// field is a flag that sets a field of the profile. It collects its values in the order of the command line. Package
+// policy says what the values mean.
 type field struct {
 	name, arg string
 	into      *[]fieldValue
@@ -29,13 +29,13 @@ func (f *field) Type() string {
 	return f.arg
 }
 
-// Set is called by pflag for each occurrence.
+// Set stores a value. pflag calls it for each occurrence of the flag.
 func (f *field) Set(v string) error {
 	*f.into = append(*f.into, fieldValue{f.name, v})
 	return nil
 }
 
-// runFlags are the flags of `run` and `plan`.
+// runFlags holds the flags of `run` and `plan`.
 type runFlags struct {
 	profiles []string
 	trust    bool // use profiles that a task may have written
@@ -49,7 +49,7 @@ type runFlags struct {
 	json     bool
 
 	interactive, terminal bool   // -i, -t
-	recordTTY             string // a file
+	recordTTY             string // the file of --record-tty
 	killAfter             time.Duration
 
 	keep keepFlags
@@ -76,8 +76,8 @@ func addRunFlags(u *ui, c *cobra.Command, f *runFlags) {
 	}
 }
 
-// addQueryFlags adds -p, and the flags for fields of a section or for all of them (""), to a command that runs nothing.
-// --arch is not among them: there it says what the question is about.
+// addQueryFlags adds -p and flags for fields of the profile to a command that runs nothing: the fields of a section,
+// or all fields if section is "". It leaves out --arch, because there --arch says what the question is about.
 func addQueryFlags(c *cobra.Command, f *runFlags, section string) {
 	fs := c.Flags()
 	fs.SortFlags = false
@@ -102,7 +102,7 @@ func addField(c *cobra.Command, f *runFlags, d *policy.Flag) {
 	v.Hidden = d.For != ""
 }
 
-// occursShort says whether a flag's letter is among the arguments, or what looks like it.
+// occursShort reports whether an argument contains a flag's letter, or looks as if it does.
 func occursShort(letter string, args []string) bool {
 	for _, a := range args {
 		if strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && strings.Contains(a, letter) {
@@ -112,7 +112,7 @@ func occursShort(letter string, args []string) bool {
 	return false
 }
 
-// occurs says whether a flag is among the arguments, or what looks like it.
+// occurs reports whether an argument is the flag, or looks like it.
 func occurs(flag string, args []string) bool {
 	for _, a := range args {
 		if rest, found := strings.CutPrefix(a, flag); found && (rest == "" || rest[0] == '=') {
@@ -122,7 +122,7 @@ func occurs(flag string, args []string) bool {
 	return false
 }
 
-// lean says that the arguments run or plan something, and ask for no help.
+// lean reports whether the arguments run or plan something, and do not ask for help.
 func lean(args []string) bool {
 	if len(args) == 0 || args[0] != "run" && args[0] != "plan" {
 		return false
@@ -138,7 +138,7 @@ func lean(args []string) bool {
 	return true
 }
 
-// words are the values of a flag such as "none|host|PATH" that are spelled out.
+// words returns the literal values of a flag such as "none|host|PATH".
 func words(arg string) []string {
 	var out []string
 	for w := range strings.SplitSeq(arg, "|") {

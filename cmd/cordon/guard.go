@@ -1,6 +1,6 @@
 package main
 
-// Which files profiles are read from, and whether a task may have written them: package ledger.
+// This file says from which files profiles are read, and whether a task may have written them: package ledger.
 
 import (
 	"errors"
@@ -16,7 +16,8 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// search looks profiles up to show them, whoever wrote them. A fifo or a device among them is never opened.
+// search returns a search for profiles that are only shown, so it does not matter who wrote them. It never opens a
+// FIFO or a device.
 func search() profiles.Search {
 	s := profiles.DefaultSearch(os.Getenv)
 	s.Read = func(file string, max int64) ([]byte, error) {
@@ -29,7 +30,7 @@ func search() profiles.Search {
 	return s
 }
 
-// given is the number of a descriptor that the caller has opened for reading.
+// given returns the number of the descriptor that a name stands for, if the caller has opened that descriptor.
 func given(file string) (int, bool) {
 	if file == "/dev/stdin" {
 		return 0, true
@@ -41,8 +42,8 @@ func newGuard(accept bool) *ledger.Guard {
 	return &ledger.Guard{Places: func() []ledger.Place { return ledger.Places(os.Getenv) }, Root: os.Getuid() == 0, Accept: accept}
 }
 
-// searched returns the directories in which cordon looks for profiles. Root may have somebody else's HOME (sudo -E).
-// The profiles there are not root's; searched leaves them out, and says so if there are any.
+// searched returns the directories in which cordon looks for profiles. Root may have another user's HOME (sudo -E).
+// searched leaves out the profiles there, because they are not root's, and prints a note if there are any.
 func searched() []string {
 	searchDirs.once.Do(func() { searchDirs.dirs = trustedDirs() })
 	return searchDirs.dirs
@@ -77,7 +78,7 @@ func rootsOwn(dir string) bool {
 	return unix.Stat(dir, &st) == nil && st.Uid == 0 && st.Mode&0o022 == 0
 }
 
-// guardedSearch looks profiles up to use them.
+// guardedSearch returns a search for profiles that are used.
 func guardedSearch(g *ledger.Guard) profiles.Search {
 	s := profiles.DefaultSearch(os.Getenv)
 	s.Dirs = searched()
@@ -94,13 +95,13 @@ func guardedSearch(g *ledger.Guard) profiles.Search {
 	return s
 }
 
-// sameFile reports whether a path leads to the regular file that a descriptor is of.
+// sameFile reports whether a path leads to the regular file that a descriptor has open.
 func sameFile(path string, fd int) bool {
 	var a, b unix.Stat_t
 	return unix.Stat(path, &a) == nil && unix.Fstat(fd, &b) == nil && a.Mode&unix.S_IFMT == unix.S_IFREG && a.Dev == b.Dev && a.Ino == b.Ino
 }
 
-// readDescriptor reads a descriptor that the caller has opened: a file or a pipe, such as that of <(…) in a shell.
+// readDescriptor reads a descriptor that the caller has opened: a file or a pipe, for example from <(…) in a shell.
 func readDescriptor(fd int, max int64) ([]byte, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -118,18 +119,18 @@ func readDescriptor(fd int, max int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, max))
 }
 
-// maxProfile is one byte more than a profile may have.
+// maxProfile is one byte more than the largest size of a profile.
 const maxProfile = 1<<20 + 1
 
-// readOwn reads a profile that is to be written back, which makes its text the user's: what a task may have written is
-// refused.
+// readOwn reads a profile that a command will write back. Writing makes the text the user's own, so readOwn refuses a
+// file that a task may have written.
 func readOwn(file string, max int64) ([]byte, error) {
 	g := newGuard(false)
 	defer g.Close()
 	return guardedSearch(g).Read(file, max)
 }
 
-// advised is an error with its hint, as package profiles takes it.
+// advised is an error with a hint, in the form that package profiles expects.
 type advised struct {
 	error
 	hint string
@@ -138,7 +139,7 @@ type advised struct {
 func (a *advised) Hint() string  { return a.hint }
 func (a *advised) Unwrap() error { return a.error }
 
-// guarded gives the errors of a guard their hints.
+// guarded adds hints to the errors of a guard.
 func guarded(data []byte, err error) ([]byte, error) {
 	var refused *ledger.Refused
 	var failed *ledger.Error

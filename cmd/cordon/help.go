@@ -11,7 +11,7 @@ import (
 	"cordon/policy"
 )
 
-// help and usage stand in for cobra's templates, so that text/template is not linked for them.
+// help and usage replace cobra's templates, so that the program need not link text/template.
 func help(c *cobra.Command, _ []string) {
 	w := c.OutOrStdout()
 	text := c.Long
@@ -44,7 +44,7 @@ func writeUsage(w io.Writer, c *cobra.Command) {
 	writeFlags(w, c.LocalFlags())
 }
 
-// writeFlags lists the flags, those that are fields of the profile apart from the others.
+// writeFlags lists the flags. It lists the flags for fields of the profile separately.
 func writeFlags(w io.Writer, all *pflag.FlagSet) {
 	own, fields := pflag.NewFlagSet("", pflag.ContinueOnError), pflag.NewFlagSet("", pflag.ContinueOnError)
 	own.SortFlags, fields.SortFlags = false, false
@@ -83,8 +83,8 @@ func flagError(c *cobra.Command, err error) error {
 	return usageError(c, err.Error())
 }
 
-// nearestFlag is the flag that was probably meant, among the command's own and, for a command that takes profiles, the
-// fields'.
+// nearestFlag returns the flag that the user probably meant. It looks at the command's own flags and, if the command
+// takes profiles, at the flags for fields.
 func nearestFlag(c *cobra.Command, name string) string {
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
@@ -100,7 +100,7 @@ func usageError(c *cobra.Command, msg string) error {
 	return &cliError{err: errors.New(msg), hint: c.CommandPath() + " --help lists the flags"}
 }
 
-// noArgs refuses arguments. For an unknown subcommand, the hint names the one that was probably meant.
+// noArgs refuses arguments. For an unknown subcommand, the hint names the subcommand that the user probably meant.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -120,7 +120,7 @@ func noArgs(c *cobra.Command, args []string) error {
 	return e
 }
 
-// needArgs asks for at least n arguments, what names them.
+// needArgs refuses fewer than n arguments. what names them in the error.
 func needArgs(n int, what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) < n {

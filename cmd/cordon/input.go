@@ -9,8 +9,9 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// openInput opens a file that is read as a whole. A FIFO or a device that lies there would hang the reader, or never end: only a
-// regular file is opened, by the descriptor that was looked at, or what the caller has opened and names by its descriptor.
+// openInput opens a file that will be read as a whole. It opens only a regular file, or a FIFO that the caller has
+// opened and names by its descriptor. Any other FIFO or device could block the reader, or never end. To open exactly
+// the file that it has checked, openInput goes through the descriptor of the check.
 func openInput(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {

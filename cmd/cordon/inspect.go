@@ -29,11 +29,11 @@ func newInspect(u *ui) *cobra.Command {
 	return c
 }
 
-// inspected holds everything that is known of a sandbox.
+// inspected holds everything that is known about a sandbox.
 type inspected struct {
 	shown
 	Log     *statedir.LogState `json:"log,omitempty"`
-	Kernel  *statedir.Kernel   `json:"kernel,omitempty"` // nil where it does not run
+	Kernel  *statedir.Kernel   `json:"kernel,omitempty"` // nil if the sandbox does not run
 	Profile string             `json:"effective_profile,omitempty"`
 	Plan    []string           `json:"plan,omitempty"`
 	Report  json.RawMessage    `json:"report,omitempty"`
@@ -62,7 +62,7 @@ func inspectEntry(e *statedir.Entry) (*inspected, error) {
 			return nil, err
 		}
 		var log statedir.LogState
-		if _, err := e.Call("log", nil, &log); err == nil && e.State.Detached { // a launcher that is stopped keeps nothing else back
+		if _, err := e.Call("log", nil, &log); err == nil && e.State.Detached { // a stopped launcher does not answer
 			i.Log = &log
 		}
 	}
@@ -115,7 +115,7 @@ func (i *inspected) text() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// summary is the state, a line for each fact.
+// summary returns the state, one line for each fact.
 func (i *inspected) summary() []string {
 	fact := func(name, value string) string { return pad(name, 12) + value }
 	s := []string{

@@ -54,7 +54,7 @@ func (u *ui) killOne(e *statedir.Entry, sig unix.Signal) error {
 	return err
 }
 
-// signalNames are the names of the signals that are no real-time ones, as kill(1) has them.
+// signalNames returns the names of all signals except real-time signals, as kill(1) spells them.
 func signalNames() []string {
 	var names []string
 	for n := range unix.Signal(32) {

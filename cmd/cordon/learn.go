@@ -104,7 +104,7 @@ func (u *ui) learn(f *learnFlags, files []string) error {
 	return u.tellLearned(f, facts, result, denials)
 }
 
-// readRecording adds a file, or stdin.
+// readRecording reads a file, or stdin, into facts.
 func readRecording(facts *learn.Facts, file string) error {
 	in, name := io.Reader(os.Stdin), "stdin"
 	if file != "-" {
@@ -140,7 +140,7 @@ func (f *learnFlags) existing() ([]byte, error) {
 	return text, nil
 }
 
-// learned makes the profile, on top of the profiles that an existing one extends.
+// learned makes the profile. If there is an existing profile, learned builds on the same parents.
 func (f *learnFlags) learned(facts *learn.Facts, recording string, old []byte) (*learn.Result, error) {
 	search := search()
 	opts := learn.Options{Name: f.name, Extends: f.extends, Granted: absolutes(f.grant), Calls: f.calls, Files: f.files, Names: f.names, Dirs: f.dirs}
@@ -192,7 +192,7 @@ func (f *learnFlags) beside(refs []string) []string {
 	return out
 }
 
-// absolutes makes paths as recordings have them.
+// absolutes makes paths absolute, as they are in recordings.
 func absolutes(list []string) []string {
 	out := slices.Clone(list)
 	for i, p := range out {
@@ -224,7 +224,7 @@ func profileName(file string) string {
 	return name
 }
 
-// replay plays the recordings against the text that is to be written.
+// replay plays the recordings against the text that learn is about to write.
 func (f *learnFlags) replay(text []byte, facts *learn.Facts) ([]learn.Denial, error) {
 	file := f.out
 	if file == "-" {
@@ -254,7 +254,7 @@ func (u *ui) writeLearned(f *learnFlags, text []byte) error {
 	return putFile(f.out, "learn:", text)
 }
 
-// tellLearned lists the notes, then what would still be denied.
+// tellLearned prints the notes, and then what the profile would still deny.
 func (u *ui) tellLearned(f *learnFlags, facts *learn.Facts, result *learn.Result, denials []learn.Denial) error {
 	failed := 0
 	for _, d := range denials {

@@ -13,7 +13,7 @@ import (
 // cannot be used, because the recorded program chose it.
 func homesHere() []string {
 	homes := []string{}
-	accounts, _ := host.Accounts() // without them the names of secrets remain, and /home and /root
+	accounts, _ := host.Accounts() // on an error, learn still knows the names of secrets, /home and /root
 	for _, a := range accounts {
 		homes = append(homes, a.Home)
 	}

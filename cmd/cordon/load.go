@@ -8,14 +8,14 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// load is the effective profile of the names and files given, with the flags over it.
+// load returns the effective profile of the given names and files. The flags override the profile's fields.
 func load(names []string, fields []fieldValue) (*policy.Profile, error) {
 	p, _, err := loadGuarded(names, fields, false)
 	return p, err
 }
 
-// loadGuarded is load, and the files that the profile was read from. With trust set those that a task may have written are
-// used all the same.
+// loadGuarded does the same as load, and also returns the files from which it read the profile. If trust is true, it
+// also uses files that a task may have written.
 func loadGuarded(names []string, fields []fieldValue, trust bool) (*policy.Profile, []ledger.Text, error) {
 	if len(names) == 0 {
 		names = []string{profiles.DefaultName}

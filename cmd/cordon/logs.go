@@ -46,7 +46,7 @@ type logsFlags struct {
 	follow, times, json bool
 	tailText, sinceText string
 
-	tail  int // -1: all
+	tail  int // -1 means all
 	since time.Time
 }
 
@@ -70,7 +70,7 @@ func (f *logsFlags) parse(now time.Time) (err error) {
 	return nil
 }
 
-// logs prints a log, and follows it.
+// logs prints a log. With --follow it goes on until the sandbox ends.
 func (u *ui) logs(e *statedir.Entry, f *logsFlags) error {
 	r, err := e.ReadLog()
 	if notExist(err) {
@@ -85,7 +85,7 @@ func (u *ui) logs(e *statedir.Entry, f *logsFlags) error {
 		return err
 	}
 	for f.follow {
-		over := e.Status() != statedir.StatusRunning && e.Status() != statedir.StatusStarting // seen before what is read last
+		over := e.Status() != statedir.StatusRunning && e.Status() != statedir.StatusStarting // asked before the last read
 		if err := p.rest(r); err != nil {
 			return err
 		}
@@ -107,19 +107,19 @@ type logPrinter struct {
 	open  bool // the last line has no end yet
 }
 
-// logLine is a line of one stream, or in JSON a record.
+// logLine is a line of one stream or, with --json, a record.
 type logLine struct {
 	rec  *statedir.LogRecord
 	data []byte
 }
 
-// head prints what there is: the last lines of it.
+// head prints the existing records, or with --tail the last lines of them.
 func (p *logPrinter) head(r *statedir.LogReader) error {
 	if p.flags.tail < 0 {
 		return p.rest(r)
 	}
 	var last []logLine
-	open := map[string]int{} // by stream, the line of last that has no end yet, counted from the first there was
+	open := map[string]int{} // by stream, the number of its unfinished line
 	dropped := 0
 	err := p.each(r, func(rec *statedir.LogRecord, line []byte) error {
 		for _, piece := range p.pieces(rec, line) {
@@ -156,7 +156,7 @@ func (p *logPrinter) rest(r *statedir.LogReader) error {
 	})
 }
 
-// each calls do for every record that is late enough.
+// each calls do for every record that is not older than --since.
 func (p *logPrinter) each(r *statedir.LogReader, do func(rec *statedir.LogRecord, line []byte) error) error {
 	for {
 		rec, line, err := r.Next()
@@ -172,7 +172,7 @@ func (p *logPrinter) each(r *statedir.LogReader, do func(rec *statedir.LogRecord
 	}
 }
 
-// pieces are the lines of a record; the last may have no end.
+// pieces returns the lines of a record. The last line may be unfinished.
 func (p *logPrinter) pieces(rec *statedir.LogRecord, line []byte) [][]byte {
 	if p.flags.json {
 		return [][]byte{line}

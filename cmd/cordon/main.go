@@ -14,7 +14,7 @@ import (
 	"cordon/sandbox"
 )
 
-// commands are the subcommands in the order of the help text.
+// commands lists the subcommands in the order of the help text.
 var commands = [...]struct {
 	name string
 	make func(*ui) *cobra.Command
@@ -51,8 +51,8 @@ func main() {
 	os.Exit(code)
 }
 
-// roomy grows the stack once, to the size that a launch needs, while little is on it that must be moved. Frames that
-// hold steps of a plan are large.
+// roomy grows the stack once to the size that a launch needs, because a launch has large frames that hold steps of a
+// plan. At this moment there is little on the stack that the runtime must move.
 //
 //go:noinline
 func roomy(n int) byte {
@@ -64,7 +64,7 @@ func roomy(n int) byte {
 	return room[n/2]
 }
 
-// main is the whole program: it returns the exit code.
+// main runs the whole program and returns the exit code.
 func (u *ui) main(args []string) int {
 	if err := refusePrivilege(); err != nil {
 		return u.fail(err)
@@ -89,9 +89,9 @@ func (u *ui) main(args []string) int {
 	return u.code
 }
 
-// newRoot builds the command tree as far as args need it.
+// newRoot builds the part of the command tree that args need.
 func newRoot(u *ui, args []string) *cobra.Command {
-	cobra.EnableCommandSorting = false // the table's order
+	cobra.EnableCommandSorting = false // keep the order of the table
 	root := &cobra.Command{
 		Use:   "cordon COMMAND [ARG...]",
 		Short: "Run a program in a sandbox that a profile describes",
@@ -121,14 +121,14 @@ func newRoot(u *ui, args []string) *cobra.Command {
 	return root
 }
 
-// needCommand answers a command that was left out with the help, as an error.
+// needCommand prints the help on stderr if the subcommand is missing. It returns an error.
 func (u *ui) needCommand(c *cobra.Command, _ []string) error {
 	c.SetOut(u.err)
 	c.HelpFunc()(c, nil)
 	return quiet(exitLauncher)
 }
 
-// named says whether name is a subcommand.
+// named reports whether name is a subcommand.
 func named(name string) bool {
 	for i := range commands {
 		if commands[i].name == name {
@@ -138,7 +138,7 @@ func named(name string) bool {
 	return false
 }
 
-// completing says whether a shell asks for completions: then, and only then, are the functions for them registered.
+// completing reports whether a shell asks for completions. Only then do commands register functions for completion.
 func completing() bool {
 	return len(os.Args) > 1 && (os.Args[1] == cobra.ShellCompRequestCmd || os.Args[1] == cobra.ShellCompNoDescRequestCmd)
 }

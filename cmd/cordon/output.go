@@ -1,7 +1,7 @@
 package main
 
-// Files that the launcher writes: reports, recordings, profiles, filters. An earlier task may own the directory, and have
-// left a link, a fifo or another name of a file there.
+// This file handles files that the launcher writes: reports, recordings, profiles, filters. An earlier task may own
+// the directory, and may have put a link, a FIFO or another name of a file there.
 
 import (
 	"errors"
@@ -15,7 +15,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// place goes to the directory of the file. With follow set a link of that name, which no task can have made, is followed.
+// place opens the directory of the file. If follow is true, it follows a link of that name. It returns an error for a
+// link that a task may have made.
 func (r *reportFile) place(follow bool) error {
 	g := newGuard(false)
 	defer g.Close()
@@ -100,7 +101,7 @@ func (o *outFiles) failed(args []string, failure error) {
 		rep.Hints = []report.Hint{{Text: h}}
 	}
 	if o.report != nil {
-		_ = o.report.write(rep) // the failure itself is what counts
+		_ = o.report.write(rep) // the first failure is more important than this error
 	}
 	if o.summary != nil {
 		_ = o.summary.add(failureMarkdown(rep))

@@ -30,7 +30,7 @@ func (u *ui) plan(f *runFlags, args []string) error {
 	return u.printPlan(c, f.json)
 }
 
-// printPlan prints what a command would do.
+// printPlan prints the plan of a command.
 func (u *ui) printPlan(c *sandbox.Cmd, json bool) error {
 	p, err := c.Plan()
 	if err != nil {

@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// atSecure is AT_SECURE of getauxval(3): this process was given rights that its caller does not have.
+// atSecure is AT_SECURE of getauxval(3). It says that the kernel gave this process rights that its caller does not
+// have.
 const atSecure = 23
 
-// refusePrivilege is the answer to a launcher that somebody has made setuid, setgid or given file capabilities: a
-// sandbox launcher that lends its own rights to whoever calls it is the classic way from user to root.
+// refusePrivilege returns an error if the launcher is setuid, setgid or has file capabilities. A sandbox launcher that
+// lends its own rights to every caller is the classic way from user to root.
 func refusePrivilege() error {
 	return privileged(syscall.Getuid() != syscall.Geteuid(), syscall.Getgid() != syscall.Getegid(), secureExec())
 }

@@ -60,7 +60,7 @@ func newProfileCheck(u *ui) *cobra.Command {
 }
 
 func (u *ui) check(f *checkFlags, refs []string) error {
-	if f.reference { // before anything is said about a profile
+	if f.reference { // before check prints anything about a profile
 		if _, err := referencePath(); err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (u *ui) check(f *checkFlags, refs []string) error {
 			u.tell(c)
 		}
 		var cli *cliError
-		if errors.As(c.err, &cli) { // the comparison could not be made
+		if errors.As(c.err, &cli) { // cordon-reference could not run
 			return c.err
 		}
 		all = append(all, c)
@@ -131,7 +131,7 @@ func places(at string) []string {
 	return []string{at}
 }
 
-// tell prints the findings.
+// tell prints the errors, the warnings and the comparison of a profile.
 func (u *ui) tell(c *checked) {
 	if c.err != nil {
 		var cli *cliError
@@ -161,7 +161,7 @@ func (u *ui) tell(c *checked) {
 }
 
 // warnings lists the parts of a profile's filter that have no effect on this machine, or another effect than they seem
-// to have. It leaves out warnings about shipped profiles alone, because these are deliberate.
+// to have. It leaves out a warning that is only about shipped profiles, because they are deliberate.
 func warnings(ref string, p *policy.Profile) ([]found, error) {
 	out := []found{}
 	if src, err := search().Find(ref); err != nil || strings.HasPrefix(src.File, "embedded:") {

@@ -63,7 +63,7 @@ func (u *ui) format(path string, write, diff bool) error {
 	return u.write(string(text))
 }
 
-// lineDiff marks the lines that go with - and those that come with +, between lines that stay.
+// lineDiff returns the lines of both texts. It marks removed lines with - and added lines with +.
 func lineDiff(before, after, old, text string) string {
 	a, b := strings.SplitAfter(old, "\n"), strings.SplitAfter(text, "\n")
 	var out strings.Builder

@@ -19,7 +19,7 @@ import (
 	"cordon/policy/phrase"
 )
 
-// conversion are the flags that import and export have in common.
+// conversion holds the flags that import and export have in common.
 type conversion struct {
 	out   string
 	arch  string
@@ -38,7 +38,7 @@ func (f *conversion) add(c *cobra.Command) {
 	})
 }
 
-// check refuses what cannot be done before anything is read.
+// check refuses impossible flags before the command reads anything.
 func (f *conversion) check(c *cobra.Command) (filter.Arch, error) {
 	if f.json && f.out == "-" {
 		return 0, usageError(c, c.CommandPath()+": --json puts the listing on stdout: name a file for the profile with -o")
@@ -122,7 +122,8 @@ func (u *ui) importProfile(file string, t convert.Target, opts convert.ImportOpt
 	return u.converted(res, f, nil)
 }
 
-// keptCaps are Docker's and those named; none and all mean what they say.
+// keptCaps returns Docker's capabilities and those in named. The word none removes all capabilities before it, and all
+// stands for every capability.
 func keptCaps(named []string) ([]string, error) {
 	caps := convert.DockerCaps()
 	for _, n := range named {
@@ -149,7 +150,7 @@ func keptCaps(named []string) ([]string, error) {
 	return caps, nil
 }
 
-// kernelOf is the release given, or the running kernel's.
+// kernelOf returns the given release, or the running kernel's.
 func kernelOf(given string) (k convert.Kernel, err error) {
 	if given != "" {
 		if k, err = convert.ParseKernel(given); err != nil {
@@ -172,8 +173,8 @@ func convertError(command, file string, err error) error {
 	return &cliError{err: errors.New("profile " + command + ": " + strconv.Quote(file) + ": " + phrase.Cause(err).Error())}
 }
 
-// converted lists what became of the rules. It writes the result, unless something is lost without --lossy. If the
-// result goes to a file, the messages go to stdout.
+// converted prints what became of the rules. It writes the result, unless something is lost and the user did not give
+// --lossy. If the result goes to a file, the messages go to stdout.
 func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error {
 	u.listNotes(res.Notes)
 	if f.json {
@@ -197,7 +198,7 @@ func (u *ui) converted(res *convert.Result, f *conversion, beside []byte) error 
 	return u.write(string(beside))
 }
 
-// listNotes prints a line for each rule that was not taken over exactly, and the sum.
+// listNotes prints a line for each rule that was not converted exactly, and the totals.
 func (u *ui) listNotes(notes []convert.Note) {
 	exact, others, dropped := 0, 0, 0
 	for i := range notes {

@@ -56,7 +56,7 @@ func newProfileLint(u *ui) *cobra.Command {
 	return c
 }
 
-// levels are in the order of their weight.
+// levels lists the levels, the most serious first.
 var levels = []lint.Level{lint.LevelError, lint.LevelWarning, lint.LevelNote}
 
 func (f *lintFlags) check() error {
@@ -98,7 +98,7 @@ func (u *ui) lint(f *lintFlags, refs []string) error {
 	return u.tellFindings(all)
 }
 
-// one looks at a profile.
+// one returns the findings about a profile.
 func (f *lintFlags) one(ref string) ([]lint.Finding, error) {
 	search := search()
 	p, err := search.Load([]string{ref}, nil)
@@ -138,7 +138,7 @@ func namesOf(file string) []string {
 	return names
 }
 
-// lintText is the text of a profile by the name that positions have; nil if it cannot be read any more.
+// lintText returns the text of the profile that file names in a position, or nil if the text cannot be read any more.
 func lintText(search profiles.Search, src *profiles.Source, file string) []byte {
 	if file == src.File {
 		return src.Data

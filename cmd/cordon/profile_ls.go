@@ -45,7 +45,7 @@ func listed(infos []profiles.Info) []listedProfile {
 	return out
 }
 
-// table prints one profile on each line. If a profile has an error, the error takes the place of its purpose.
+// table returns one line for each profile. If a profile has an error, the line shows the error instead of the purpose.
 func table(list []listedProfile) string {
 	name, file := 0, 0
 	for _, p := range list {

@@ -38,7 +38,7 @@ func newProfileNew(u *ui) *cobra.Command {
 	return c
 }
 
-// newProfileFile writes the template and returns where.
+// newProfileFile writes the template and returns the path of the file.
 func newProfileFile(name string, extends []string) (string, error) {
 	path := name
 	if !strings.Contains(name, "/") {

@@ -57,7 +57,7 @@ func (u *ui) trust(ref string, yes bool) error {
 	return nil
 }
 
-// refusedFiles are the files of a profile that a task may have written.
+// refusedFiles returns the files of a profile that a task may have written.
 func refusedFiles(ref string) (list []*ledger.Refused, err error) {
 	g := newGuard(false)
 	defer g.Close()
@@ -89,7 +89,7 @@ func changedText(r *ledger.Refused) string {
 	return b.String()
 }
 
-// ask asks whether a profile is to be used; anything but yes is an error.
+// ask asks the user whether cordon may use a profile. Any answer but yes is an error.
 func (u *ui) ask(path string) error {
 	refuse := func(text string) error {
 		return &cliError{err: errors.New("profile trust: " + text), hint: "use cordon profile trust --yes, which does not ask"}

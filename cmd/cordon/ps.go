@@ -32,12 +32,12 @@ func newPs(u *ui) *cobra.Command {
 
 type psFlags struct{ all, quiet, verbose, json bool }
 
-// shown is a sandbox as ps --json has it.
+// shown is a sandbox in the JSON of ps.
 type shown struct {
 	statedir.State
 	Status    statedir.Status     `json:"status"`
 	Ending    *statedir.Ending    `json:"ending,omitempty"`
-	Processes []*statedir.Process `json:"processes"` // pid 1 first, parents before children; empty where it has ended
+	Processes []*statedir.Process `json:"processes"` // pid 1 first, parents before children; empty if the sandbox has ended
 }
 
 type listing struct {
@@ -120,7 +120,7 @@ func psTable(list []shown, tree bool, now time.Time) string {
 	return b.String()
 }
 
-// said returns the status in a word, with the exit code if the sandbox has ended.
+// said returns the status as a word. If the sandbox has ended, it adds the exit code.
 func said(l *shown) string {
 	s := string(l.Status)
 	if l.Ending != nil {

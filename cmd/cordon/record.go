@@ -25,7 +25,7 @@ type recordFlags struct {
 	add     bool
 	backend string
 	all     bool
-	running bool   // record what runs already:
+	running bool   // record a program that already runs:
 	pid     int    // a process, or
 	of      string // a sandbox
 }
@@ -121,7 +121,7 @@ func (u *ui) record(f *recordFlags, args []string) error {
 	return nil
 }
 
-// session opens the file, and what it is to be added to.
+// session opens the file, and reads the earlier recording if record adds to one.
 func (f *recordFlags) session(r *record.Recorder) (*session, error) {
 	before, err := f.before()
 	if err != nil {
@@ -159,7 +159,7 @@ func (f *recordFlags) before() (*recording.Recording, error) {
 	return rec, nil
 }
 
-// session is a recording that goes on.
+// session is a recording in progress.
 type session struct {
 	recorder *record.Recorder
 	before   *recording.Recording
@@ -171,9 +171,10 @@ type session struct {
 // killed.
 const keepEvery = 10 * time.Second
 
-// keep begins to do that; stop ends it. A write that fails is tried again, and told at the end.
+// keep begins to write the unfinished recording at that interval; stop ends it. If a write fails, the next one tries
+// again, and the end reports the error.
 func (s *session) keep() (stop func()) {
-	if s.out.file != nil { // what is no regular file cannot be written twice
+	if s.out.file != nil { // a file that is not regular cannot be written twice
 		return func() {}
 	}
 	end, ended := make(chan struct{}), make(chan struct{})
@@ -193,12 +194,13 @@ func (s *session) keep() (stop func()) {
 	return func() { close(end); <-ended }
 }
 
-// stopped reports whether a run ended because somebody ended it, by ^C, a time limit or a signal as kill and timeout send it.
+// stopped reports whether somebody ended the run: with ^C, with a time limit, or with a signal as kill and timeout
+// send it.
 func stopped(end string) bool {
 	return slices.Contains([]string{"interrupted", "signal 1", "signal 2", "signal 3", "signal 9", "signal 15"}, end)
 }
 
-// write puts the recording in place, the whole file or nothing.
+// write writes the recording, the whole file or nothing. last says that the run has ended.
 func (s *session) write(last bool) (*recording.Recording, error) {
 	rec := s.recorder.Recording(s.run)
 	if run := &rec.Header.Runs[0]; !last {

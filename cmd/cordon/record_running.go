@@ -14,7 +14,7 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// whileRunning are the flags of record that mean something for what runs already.
+// whileRunning lists the flags of record that have a meaning for a program that already runs.
 var whileRunning = [...]string{"recording", "append", "backend", "pid", "of"}
 
 // arguments accepts either a command, or a running process without any flag of a launch.
@@ -49,7 +49,7 @@ func (f *recordFlags) arguments(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// recordRunning records what runs already, until it ends or a signal comes.
+// recordRunning records a program that already runs, until the program ends or a signal arrives.
 func (u *ui) recordRunning(f *recordFlags) error {
 	if f.of == "" {
 		to, err := record.Tree(f.pid)

@@ -8,16 +8,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ttyRecording is a recording of a terminal on its way to a file. Until everything has ended it is kept in a file without a
-// name, so that the task finds neither (see reportFile).
+// ttyRecording is a recording of a terminal. Until the run has ended, the recording is in a file without a name, so
+// that the task finds neither that file nor the final one (see reportFile).
 type ttyRecording struct {
 	out   *reportFile
-	spool *os.File // or the file itself, where that is no regular one
+	spool *os.File // or the file itself, if it is not a regular file
 	buf   *bufio.Writer
-	err   error // the first
+	err   error // the first error
 }
 
-// openRecording refuses a file that could not be written, while nothing has happened yet.
+// openRecording opens the destination of a recording. It fails before anything has happened if the file could not be
+// written.
 func openRecording(path string) (*ttyRecording, error) {
 	out, err := openOutput(path, "recording", "--record-tty")
 	if err != nil {
@@ -53,7 +54,7 @@ func (r *ttyRecording) Write(b []byte) (int, error) {
 	return len(b), r.err
 }
 
-// finish puts the recording in place, whole or not at all.
+// finish writes the recording to its file, the whole file or nothing.
 func (r *ttyRecording) finish() error {
 	if r == nil {
 		return nil

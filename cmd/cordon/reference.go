@@ -22,7 +22,7 @@ import (
 // project could put a program of its own.
 const referenceName = "cordon-reference"
 
-// referenceReport is one of its reports, as far as it is used here.
+// referenceReport is one of the reports of cordon-reference, with only the fields that cordon uses.
 type referenceReport struct {
 	Summary     string      `json:"summary"`
 	Libseccomp  string      `json:"libseccomp"`
@@ -53,7 +53,7 @@ type gap struct {
 	Calls []string `json:"calls,omitempty"`
 }
 
-// referencePath finds the helper.
+// referencePath returns the path of cordon-reference.
 func referencePath() (string, error) {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
@@ -67,7 +67,7 @@ func referencePath() (string, error) {
 	return path, nil
 }
 
-// ownProgram reports as an error that somebody but root and the caller can write to a program or to its directory.
+// ownProgram returns an error if anybody but root and the caller can write to a program or to its directory.
 func ownProgram(path string) error {
 	for _, p := range []string{filepath.Dir(path), path} {
 		info, err := os.Lstat(p)
@@ -82,7 +82,7 @@ func ownProgram(path string) error {
 	return nil
 }
 
-// compareWithReference has the helper compare the profile's filter.
+// compareWithReference lets cordon-reference compare the profile's filter.
 func compareWithReference(p *policy.Profile) ([]*referenceReport, error) {
 	path, err := referencePath()
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// restoredLines bounds how many guards are named: a task makes any number of names that a pattern hides.
+// restoredLines is how many guards a run names, because a task can make any number of names that a pattern hides.
 const restoredLines = 20
 
 func (u *ui) showRestored(r *report.Report) {
@@ -29,7 +29,7 @@ func (u *ui) showRestored(r *report.Report) {
 	}
 }
 
-// showRun prints what a run has to say for itself: see THE USER INTERFACE.
+// showRun prints the messages of a run: see THE USER INTERFACE.
 func (u *ui) showRun(r *report.Report, verbose bool) {
 	u.broken = r.Break
 	for _, a := range r.Added {
@@ -66,7 +66,7 @@ func (u *ui) showRun(r *report.Report, verbose bool) {
 	}
 }
 
-// note says before the program runs what may surprise in its sandbox.
+// note prints, before the program runs, what may surprise the user in this sandbox.
 func (u *ui) note(text string) { u.line("note", text) }
 
 // showLimit prints which limit ended the run or was reached, and what sets the limit.
@@ -79,13 +79,13 @@ func (u *ui) showLimit(r *report.Report, l *report.LimitMet) {
 		text += "; the profile sets no such limit: the launcher was started under it"
 	}
 	flag := l.Flag
-	if strings.Contains(l.Rule, "(--") { // the command line has it
+	if strings.Contains(l.Rule, "(--") { // the command line already has the flag
 		flag = ""
 	}
 	u.line(l.Limit, text+phrase.Prefixed(": ", l.Rule)+phrase.Prefixed("; to change it: ", flag))
 }
 
-// limitText says what the limit that ended the run did.
+// limitText returns what the limit that ended the run did.
 func limitText(r *report.Report, l *report.LimitMet) string {
 	switch l.Limit {
 	case report.LimitOOM:
@@ -118,7 +118,7 @@ func plural(n uint64, one, more string) string {
 	return strconv.FormatUint(n, 10) + " " + more
 }
 
-// showEnforced lists every layer as it was read back, and what the run used.
+// showEnforced prints every layer as the launcher read it back, and what the run used.
 func (u *ui) showEnforced(r *report.Report) {
 	for _, e := range r.Enforced {
 		u.line("enforced", string(e.Layer)+": "+e.Found+phrase.Prefixed(" (", closed(e.Where)))
@@ -134,7 +134,7 @@ func closed(s string) string {
 	return s + ")"
 }
 
-// runCode is the exit code that stands for how the task ended.
+// runCode returns the exit code of cordon for how the task ended.
 func runCode(r *report.Report) int {
 	switch {
 	case r.Limit == report.LimitTimeout, r.Limit == report.LimitCPUTime:
@@ -161,14 +161,15 @@ func signalNumber(name string) int {
 // turn into a link.
 type reportFile struct {
 	dir  int    // descriptor; -1: write to file
-	name string // in dir
-	path string // as given
+	name string // the file's name in dir
+	path string // the path that the user gave
 	what string // "report"
 	mode uint32 // of a new file; 0 is 0600
 	file *os.File
 }
 
-// wantReport opens the destination of --report. It opens no file without --report, and for -, which means text.
+// wantReport opens the destination of --report. It opens nothing if there is no --report, or if the value is -, which
+// means text.
 func wantReport(path string, verbose *bool) (*reportFile, error) {
 	switch path {
 	case "":
@@ -180,15 +181,16 @@ func wantReport(path string, verbose *bool) (*reportFile, error) {
 	return openReport(path)
 }
 
-// openReport refuses a report that could not be written, while nothing has happened yet. A descriptor (/dev/fd/3) and
-// what exists and is no regular file, such as a fifo, is written to as it is.
+// openReport opens the destination of a report. It fails before anything has happened if the report could not be
+// written. It writes directly to a descriptor (/dev/fd/3), and to an existing file that is not regular, such as a
+// FIFO.
 func openReport(path string) (*reportFile, error) { return openOutput(path, "report", "--report") }
 
-// openOutput is openReport for what another flag names.
+// openOutput does the same as openReport for the file of another flag.
 func openOutput(path, what, flag string) (*reportFile, error) { return openAt(path, what, flag, false) }
 
-// A fileName is the value of a flag that names a file to be written. An empty one, mostly of a variable that is not set, would
-// mean that nothing is written.
+// A fileName is the value of a flag that names a file to write. It refuses an empty value, which mostly comes from a
+// variable that is not set, because an empty value would mean that nothing is written.
 type fileName string
 
 func (n *fileName) String() string { return string(*n) }
@@ -210,7 +212,7 @@ func openAt(path, what, flag string, follow bool) (*reportFile, error) {
 	return r, nil
 }
 
-// open finds out whether the file can be written. A link of that name is followed only with follow set.
+// open finds out whether the file can be written. It follows a link of that name only if follow is true.
 func (r *reportFile) open(follow bool) error {
 	if fd, ok := descriptor(r.path); ok {
 		return r.inherit(fd)
@@ -225,7 +227,7 @@ func (r *reportFile) open(follow bool) error {
 	return nil
 }
 
-// descriptor is the number in the names that Linux gives to open files.
+// descriptor returns the number in one of the names that Linux gives to open files.
 func descriptor(path string) (int, bool) {
 	switch path {
 	case "/dev/stdout":
@@ -242,7 +244,7 @@ func descriptor(path string) (int, bool) {
 	return 0, false
 }
 
-// inherit duplicates a descriptor that the caller opened: its position and flags stay as they are.
+// inherit duplicates a descriptor that the caller has opened. Its position and flags stay as they are.
 func (r *reportFile) inherit(fd int) error {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err == nil && flags&unix.O_ACCMODE == unix.O_RDONLY {
@@ -286,14 +288,14 @@ func (r *reportFile) tryWrite() error {
 	return err
 }
 
-// temporary is the name that a report has until it is whole.
+// temporary returns the name that a report has until it is complete.
 func (r *reportFile) temporary() string { return "." + r.name + ".cordon-" + strconv.Itoa(os.Getpid()) }
 
 // discard removes the temporary file, if it exists.
 func (r *reportFile) discard() { _ = unix.Unlinkat(r.dir, r.temporary(), 0) }
 
-// create makes the temporary file anew. An existing file of this name comes from a killed launcher with the same pid. A
-// directory of that name stays, and is an error.
+// create makes a new temporary file. It removes an existing file of this name, which comes from a killed launcher with
+// the same pid. It does not remove a directory of that name, but returns an error.
 func (r *reportFile) create() (int, error) {
 	r.discard()
 	fd, err := unix.Openat(r.dir, r.temporary(), unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
@@ -303,7 +305,7 @@ func (r *reportFile) create() (int, error) {
 	return fd, err
 }
 
-// write puts the report in place, whole or not at all.
+// write writes the report to its file, the whole report or nothing.
 func (r *reportFile) write(rep *report.Report) error {
 	b, err := json.MarshalIndent(rep, "", "  ")
 	if err != nil {
@@ -368,8 +370,8 @@ func (r *reportFile) arrived(written *unix.Stat_t) error {
 		strconv.Quote(where))
 }
 
-// atLeast returns the words to print before a processor time that may be incomplete: without a cgroup, nobody counts
-// the time of children whose parent ignores SIGCHLD.
+// atLeast returns the words to print before a processor time that may be incomplete. Without a cgroup, the time of a
+// child whose parent ignores SIGCHLD is not counted.
 func atLeast(r *report.Report) string {
 	for i := range r.Missing {
 		if m := &r.Missing[i]; m.Layer == policy.LayerCgroup && strings.Contains(m.Instead, "RLIMIT_CPU") {

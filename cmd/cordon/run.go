@@ -55,7 +55,7 @@ func newRun(u *ui) *cobra.Command {
 	return c
 }
 
-// run runs the command and leaves the exit code in u. A run that does not start has a report, too.
+// run runs the command and leaves the exit code in u. A run that does not start also writes its report.
 func (u *ui) run(f *runFlags, args []string) error {
 	u.opened = true
 	out, err := openFiles(f)
@@ -84,7 +84,8 @@ func (u *ui) runWith(f *runFlags, args []string, out *outFiles) error {
 	return u.finish(f, args, rep, out, err)
 }
 
-// ended returns the report of a command that has run. How the program ended is in the report, and no error.
+// ended returns the report of a command that has run. It drops an *ExitError, because the report says how the program
+// ended.
 func ended(c *sandbox.Cmd, err error) (*report.Report, error) {
 	var exit *sandbox.ExitError
 	if err != nil && !errors.As(err, &exit) {
@@ -94,7 +95,7 @@ func ended(c *sandbox.Cmd, err error) (*report.Report, error) {
 }
 
 // finish prints the messages of a run, writes its files, and stores the data for why --last. It sets the exit code in
-// u. failed is the reason why there is no report; finish returns it.
+// u. If there is no report, failed is the reason, and finish returns it.
 func (u *ui) finish(f *runFlags, args []string, rep *report.Report, out *outFiles, failed error) error {
 	if failed != nil {
 		u.keepLast(f, args, rep, failed)
@@ -153,7 +154,7 @@ func (o *outFiles) write(rep *report.Report, code int) error {
 	return err
 }
 
-// command returns the command of the flags and arguments, ready to start.
+// command returns a command, made from the flags and arguments and ready to start.
 func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	if err := f.checkTerminal(); err != nil {
 		return nil, err
@@ -183,12 +184,12 @@ func command(f *runFlags, args []string) (*sandbox.Cmd, error) {
 	}, nil
 }
 
-// brief reports whether nothing that is asked for shows what the run has used.
+// brief reports whether no flag of the run shows what the run has used.
 func (f *runFlags) brief() bool {
 	return f.report == "" && f.sumFile == "" && !f.summary && !f.verbose && !f.keep.kept()
 }
 
-// checkTerminal refuses what cannot be meant.
+// checkTerminal refuses impossible combinations of -i and -t.
 func (f *runFlags) checkTerminal() error {
 	return checkTerminal(f.interactive, f.terminal)
 }

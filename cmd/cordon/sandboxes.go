@@ -17,10 +17,10 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// What the commands about running sandboxes have in common.
+// This file has what the commands about running sandboxes have in common.
 
-// eachSandbox opens the sandboxes that are named and does something with each. One that is not there does not keep it
-// from being done with the others.
+// eachSandbox opens each named sandbox and calls do for it. If one sandbox does not exist, eachSandbox goes on with
+// the others.
 func (u *ui) eachSandbox(refs []string, do func(*statedir.Entry) error) error {
 	d, err := u.openState()
 	if err != nil {
@@ -44,14 +44,14 @@ func (u *ui) oneSandbox(ref string, do func(*statedir.Entry) error) error {
 	return u.eachSandbox([]string{ref}, do)
 }
 
-// completeSandboxes offers the names and numbers of the sandboxes that are wanted.
+// completeSandboxes offers the names and IDs of the sandboxes that have one of the wanted states.
 func completeSandboxes(wanted ...statedir.Status) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		d, err := statedir.Open(host.StatePath(os.Getenv))
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		all, _ := d.Entries() // what cannot be listed cannot be offered
+		all, _ := d.Entries() // a sandbox that cannot be listed is not offered
 		var out []string
 		for _, e := range all {
 			s := &e.State
@@ -68,7 +68,7 @@ func completeSandboxes(wanted ...statedir.Status) cobra.CompletionFunc {
 	}
 }
 
-// status says what a sandbox does. The table of processes shows whether it is paused.
+// status returns the status of a sandbox. It finds in the table of processes whether the sandbox is paused.
 func status(e *statedir.Entry, t statedir.ProcTable) statedir.Status {
 	s := e.Status()
 	if s == statedir.StatusRunning && e.Paused(t) {
@@ -77,10 +77,10 @@ func status(e *statedir.Entry, t statedir.ProcTable) statedir.Status {
 	return s
 }
 
-// notExist says whether a file of an entry is not there, yet or any more.
+// notExist reports whether err says that a file of an entry does not exist, yet or any more.
 func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// age is a duration in its largest unit.
+// age returns a duration in its largest unit.
 func age(d time.Duration) string {
 	for _, u := range [...]struct {
 		unit time.Duration
@@ -93,7 +93,7 @@ func age(d time.Duration) string {
 	return itoa(int(max(0, d)/time.Second)) + "s"
 }
 
-// size is a number of bytes in a unit that keeps it short.
+// size returns a number of bytes in a unit that keeps the text short.
 func size(n int64) string {
 	for _, u := range [...]struct {
 		factor int64
@@ -110,7 +110,7 @@ func size(n int64) string {
 	return itoa(int(n)) + "B"
 }
 
-// columns lays rows out in columns; the last is left as it is.
+// columns lays rows out in columns. It does not pad the last column.
 func columns(rows [][]string) string {
 	var widths []int
 	for _, r := range rows {
@@ -132,7 +132,7 @@ func columns(rows [][]string) string {
 	return b.String()
 }
 
-// maxSignal is the last signal: signal(7).
+// maxSignal is the number of the last signal: signal(7).
 const maxSignal = 64
 
 // parseSignal reads SIGTERM, TERM, term, RTMIN+3 or 15.
@@ -145,7 +145,7 @@ func parseSignal(s string) (unix.Signal, error) {
 		}
 	}
 	if n == 0 {
-		number, _ := strconv.ParseUint(s, 10, 8) // 0 where it is none
+		number, _ := strconv.ParseUint(s, 10, 8) // 0 if s is not a number
 		n = int(number)
 	}
 	if n > 0 && n <= maxSignal {

@@ -6,8 +6,8 @@ import (
 	"cordon/policy"
 )
 
-// SARIF 2.1.0 (OASIS Standard, Static Analysis Results Interchange Format), as much of it as code hosts read: sections
-// 3.13 (log), 3.14 (run), 3.19 (driver), 3.49 (rule), 3.27 (result), 3.29 (location), 3.35 (suppression).
+// This file writes SARIF 2.1.0 (OASIS Standard, Static Analysis Results Interchange Format), as far as code hosts read
+// it: sections 3.13 (log), 3.14 (run), 3.19 (driver), 3.49 (rule), 3.27 (result), 3.29 (location), 3.35 (suppression).
 
 type sarifLog struct {
 	Schema  string     `json:"$schema"`
@@ -79,7 +79,7 @@ type sarifSuppression struct {
 	Justification string `json:"justification"`
 }
 
-// sarifOf is a log of one run. A result's rule is found by its code.
+// sarifOf returns a log of one run. It finds the rule of a result by its code.
 func sarifOf(tool string, rules []sarifRule, results []sarifResult) sarifLog {
 	for i := range results {
 		for j := range rules {
@@ -92,7 +92,7 @@ func sarifOf(tool string, rules []sarifRule, results []sarifResult) sarifLog {
 		Runs: []sarifRun{{sarifTool{sarifDriver{tool, buildVersion().Version, rules}}, results}}}
 }
 
-// sarifAt is a place in a profile; none for a flag.
+// sarifAt returns the location of a place in a profile, or nil for a flag.
 func sarifAt(at policy.Pos) []sarifLocation {
 	if at.File == "" || at.Flag != "" {
 		return nil

@@ -48,12 +48,12 @@ type statsFlags struct {
 	interval   time.Duration
 }
 
-// used is one row.
+// used is one row of the table.
 type used struct {
 	ID     string          `json:"id"`
 	Name   string          `json:"name,omitempty"`
 	Status statedir.Status `json:"status"`
-	CPU    *float64        `json:"cpu_percent,omitempty"` // of one processor, since the last look; absent at the first
+	CPU    *float64        `json:"cpu_percent,omitempty"` // of one processor, since the last update; absent at the first
 	statedir.Sample
 }
 
@@ -82,7 +82,7 @@ func (u *ui) stats(f *statsFlags, refs []string) error {
 		if err != nil {
 			return err
 		}
-		if look > 0 || !f.once && !f.json { // the first has no processor time
+		if look > 0 || !f.once && !f.json { // the first table has no processor time
 			if err := s.show(rows, f.json); err != nil {
 				return err
 			}
@@ -122,7 +122,7 @@ func usedNow(d *statedir.Dir, refs []string, before map[string]statedir.Sample) 
 		now, err := e.Sample(t)
 		st := status(e, t)
 		e.Close()
-		if err != nil { // it has ended, or is about to
+		if err != nil { // the sandbox has ended, or is about to end
 			continue
 		}
 		r := used{ID: e.State.ID, Name: e.State.Name, Status: st, Sample: *now}
@@ -184,7 +184,7 @@ func ioBytes(n *int64) string {
 // screen is the destination of the tables: a terminal's other screen, which is restored at the end, or a stream.
 type screen struct {
 	u       *ui
-	tty     int // -1: no terminal
+	tty     int // -1 if it is not a terminal
 	signals chan os.Signal
 }
 
@@ -200,7 +200,7 @@ func (u *ui) statsScreen(f *statsFlags) *screen {
 	}
 	s.tty = int(out.Fd())
 	signal.Notify(s.signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
-	_, _ = io.WriteString(u.out, "\x1b[?1049h\x1b[?25l") // the other screen, without a cursor
+	_, _ = io.WriteString(u.out, "\x1b[?1049h\x1b[?25l") // switch to the other screen, without a cursor
 	return s
 }
 
@@ -211,7 +211,7 @@ func (s *screen) leave() {
 	}
 }
 
-// show puts a table in the place of the last.
+// show prints a table over the last one.
 func (s *screen) show(rows []used, asJSON bool) error {
 	if asJSON {
 		return s.u.jsonLine(statistics{1, rows})

@@ -16,7 +16,7 @@ import (
 // fact is a line of a summary.
 type fact struct{ name, text string }
 
-// facts lists the results of a run in few words. It leaves out what was not counted.
+// facts returns the results of a run in few words. It leaves out numbers that nothing counted.
 func facts(r *report.Report) []fact {
 	list := []fact{
 		{"ended", ending(r)},
@@ -47,7 +47,7 @@ func facts(r *report.Report) []fact {
 	return list[:n]
 }
 
-// ending is how the task ended, and the launcher with it.
+// ending returns how the task ended.
 func ending(r *report.Report) string {
 	how := "exit status " + strconv.Itoa(r.Exit)
 	if r.Signal != "" {
@@ -77,7 +77,7 @@ func switches(r *report.Report) string {
 	return plural(*r.VoluntarySwitches+*r.InvoluntarySwitches, "context switch", "context switches")
 }
 
-// joined joins what there is.
+// joined joins the texts that are not empty.
 func joined(list ...string) string {
 	n := 0
 	for _, s := range list {
@@ -89,7 +89,7 @@ func joined(list ...string) string {
 	return strings.Join(list[:n], ", ")
 }
 
-// number formats a count. It returns "" for 0, and if nobody has counted.
+// number formats a count. It returns "" for 0, and if nothing was counted.
 func number(n *uint64, one, more, behind string) string {
 	if n == nil || *n == 0 {
 		return ""
@@ -105,7 +105,7 @@ func span(what string, d *time.Duration) string {
 	return what + short(d)
 }
 
-// short is a time with three or four digits.
+// short formats a time with three or four digits.
 func short(d *time.Duration) string {
 	unit := time.Microsecond
 	switch {
@@ -117,7 +117,7 @@ func short(d *time.Duration) string {
 	return d.Round(unit).String()
 }
 
-// bytesText is a size with one decimal, in the largest unit that it is one of.
+// bytesText formats a size with one decimal, in the largest unit of which there is at least one.
 func bytesText(what string, n *uint64) string {
 	if n == nil {
 		return ""
@@ -133,14 +133,14 @@ func bytesText(what string, n *uint64) string {
 	return what + strconv.FormatFloat(size, 'f', 1, 64) + " " + units[i]
 }
 
-// showSummary is --summary.
+// showSummary prints the lines of --summary.
 func (u *ui) showSummary(r *report.Report) {
 	for _, f := range facts(r) {
 		u.line("summary", f.name+": "+f.text)
 	}
 }
 
-// markdown is --summary-file: what GitHub's and GitLab's job summaries show.
+// markdown returns the text of --summary-file, which GitHub and GitLab show as a job summary.
 func markdown(r *report.Report, code int) string {
 	var b strings.Builder
 	b.WriteString("### cordon: " + escape(strings.Join(r.Args[:min(1, len(r.Args))], "")) + ": exit code " + strconv.Itoa(code) + "\n\n")
@@ -188,7 +188,7 @@ func shellWords(args []string) string {
 	return strings.Join(out, " ")
 }
 
-// maxCommand is how much of a command line a summary shows.
+// maxCommand is how many characters of a command line a summary shows.
 const maxCommand = 300
 
 func shortened(s string) string {

@@ -18,10 +18,10 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// THE USER INTERFACE, all of it.
+// THE USER INTERFACE. This comment describes all of it.
 //
-// Streams. stdout carries only the requested data (a plan, a profile, a list, help); under `run` it belongs to the program
-// alone. All messages of cordon itself go to stderr, one on each line:
+// Streams. stdout carries only the requested data (a plan, a profile, a list, help). Under `run` stdout belongs to the
+// program alone. All messages of cordon itself go to stderr, one on each line:
 //
 //	cordon: error: WHAT: CAUSE        nothing was run, or the run could not be finished
 //	cordon: hint: ADVICE              follows the line that it belongs to; contains the whole flag or command
@@ -59,7 +59,7 @@ import (
 // Data that others chose (paths, names, values of a profile) may contain anything. Control characters, and bytes that are
 // not UTF-8, are shown as Go escapes (\x1b, \n), so that such data cannot control the reader's terminal.
 //
-// Exit codes of `run` and `exec`, as env(1) and timeout(1) have them:
+// Exit codes of `run` and `exec`, the same as those of env(1) and timeout(1):
 //
 //	0-255  the program's own
 //	124    a time limit ended it: timeout, cpu-time
@@ -80,17 +80,18 @@ import (
 // lose something, `learn` made a profile that denies what was recorded, `doctor` found that the default profile cannot start
 // here, `why` that a call is not certainly allowed), and with 125 if there is no answer.
 //
-// JSON. `run --report FILE`, and --json of plan, why, filter groups, learn, profile ls, check, show, diff, import and export, doctor,
-// version, ps and inspect, write one value with a final newline; logs and stats write one on each line. Keys are lower case
-// with underscores, durations are nanoseconds, sizes bytes, and end in _ns, _bytes. Later versions may add keys; an existing key keeps
-// its meaning as long as its "version" does.
+// JSON. `run --report FILE`, and --json of plan, why, filter groups, learn, profile ls, check, show, diff, import and
+// export, doctor, version, ps and inspect, write one value with a final newline. logs and stats write one value on
+// each line. Keys are lower case with underscores. Durations are nanoseconds and their keys end in _ns; sizes are
+// bytes and their keys end in _bytes. Later versions may add keys; an existing key keeps its meaning as long as its
+// "version" does.
 type ui struct {
 	out, err io.Writer
-	code     int // the exit code where a command returns no error
+	code     int // the exit code if a command returns no error
 	args     []string
-	opened   bool // the files of run were opened, or are another process's to write
+	opened   bool // the files of run were opened, or another process writes them
 	lean     bool // build only the flags that occur in args
-	kept     bool // the run is kept for why --last
+	kept     bool // why --last can find the run
 	quiet    bool // run --quiet: leave out note, added and denied
 	broken   report.Break
 }
@@ -112,7 +113,7 @@ type cliError struct {
 func (e *cliError) Error() string { return e.err.Error() }
 func (e *cliError) Unwrap() error { return e.err }
 
-// quiet is an exit code for which everything has been said already.
+// quiet is an error with an exit code and no message, because the command has already printed everything.
 type quiet int
 
 func (quiet) Error() string { return "" }
@@ -132,7 +133,7 @@ func (u *ui) fail(err error) int {
 	return exitCode(err)
 }
 
-// one prints one error: a profile's with the offending line below it.
+// one prints one error. Below an error in a profile it prints the line with the error.
 func (u *ui) one(err error) {
 	text, excerpt, advice := err.Error(), "", hint(err)
 	var p *policy.Error
@@ -158,7 +159,7 @@ func (u *ui) one(err error) {
 	}
 }
 
-// each takes joined errors apart.
+// each returns the single errors of a joined error.
 func each(err error) []error {
 	var rules filter.Errors
 	if errors.As(err, &rules) {
@@ -179,7 +180,7 @@ func each(err error) []error {
 	return all
 }
 
-// exitCode is the launcher's exit code for an error.
+// exitCode returns the launcher's exit code for an error.
 func exitCode(err error) int {
 	var c *cliError
 	var l *sandbox.LookupError
@@ -195,7 +196,7 @@ func exitCode(err error) int {
 	return exitLauncher
 }
 
-// hint is the advice that goes with an error.
+// hint returns the advice that goes with an error.
 func hint(err error) string {
 	var (
 		c *cliError
@@ -213,7 +214,7 @@ func hint(err error) string {
 		return a.hint
 	case errors.As(err, &l):
 		return l.Hint
-	case errors.As(err, &x): // before what it wraps
+	case errors.As(err, &x): // before the error that it wraps
 		return x.Remedy
 	case errors.As(err, &s):
 		return s.Hint
@@ -225,7 +226,7 @@ func hint(err error) string {
 	return ""
 }
 
-// line writes one message of cordon's own.
+// line writes one message of cordon itself.
 func (u *ui) line(kind, text string) {
 	if u.quiet && (kind == "note" || kind == "added" || kind == "denied") {
 		return
@@ -236,7 +237,7 @@ func (u *ui) line(kind, text string) {
 // raw writes a line on stderr. It ignores errors, because without stderr there is nobody to tell.
 func (u *ui) raw(line string) { _, _ = io.WriteString(u.err, line+"\n") }
 
-// write puts data on stdout; a full disk or a closed pipe is an error like any other.
+// write writes data to stdout. It returns an error if the disk is full or the pipe is closed.
 func (u *ui) write(data string) error {
 	if _, err := io.WriteString(u.out, data); err != nil {
 		return &cliError{err: errors.New("stdout: " + phrase.Cause(err).Error())}
@@ -244,7 +245,7 @@ func (u *ui) write(data string) error {
 	return nil
 }
 
-// json puts one value on stdout.
+// json writes one value to stdout.
 func (u *ui) json(v any) error {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -253,7 +254,7 @@ func (u *ui) json(v any) error {
 	return u.write(string(b) + "\n")
 }
 
-// jsonLine puts one value on a line of stdout, for what comes again and again.
+// jsonLine writes one value on one line of stdout, for a command that prints many.
 func (u *ui) jsonLine(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker (-X main.version=…) in a release; otherwise the commit stands in.
+// version is set by the linker (-X main.version=…) in a release. Otherwise cordon shows the commit.
 var version string
 
 func newVersion(u *ui) *cobra.Command {

@@ -8,14 +8,15 @@ import (
 	"cordon/policy"
 )
 
-// A question is a kind of thing that can be asked about.
+// A question is a kind of question that a user can ask.
 type question struct {
-	prefix string // of the argument: "open:/etc/passwd"; "" for a system call
-	about  string // for the help
+	prefix string // the beginning of the argument: "open:/etc/passwd"; "" for a system call
+	about  string // the text for the help
 	ask    func(u *ui, f *whyFlags, p *policy.Profile, what string) (*answer, error)
 }
 
-// questions are the kinds, a system call last. It is a function because the help shows them.
+// questions returns the kinds of questions, with the system call last. It is a function because the help shows the
+// kinds.
 func questions() []question {
 	return []question{
 		{"open:", "open:PATH[:rwx]          may it read, write or execute this file? by default read", (*ui).whyOpen},
@@ -36,9 +37,9 @@ type answer struct {
 	Layer    string    `json:"layer"`
 	Verdict  string    `json:"verdict"` // allow, deny, or depends
 	Outcomes []outcome `json:"outcomes"`
-	RuledOut []string  `json:"ruled_out,omitempty"` // what was looked at and does not deny it
-	Call     *callInfo `json:"call,omitempty"`      // of a system call
-	Path     []step    `json:"path,omitempty"`      // through the filter
+	RuledOut []string  `json:"ruled_out,omitempty"` // layers that were asked and do not deny it
+	Call     *callInfo `json:"call,omitempty"`      // the system call, if the question is about one
+	Path     []step    `json:"path,omitempty"`      // the way through the filter
 	Notes    []string  `json:"notes,omitempty"`
 }
 
@@ -57,7 +58,7 @@ type outcome struct {
 type fix struct {
 	Flags []string `json:"flags,omitempty"` // --NAME, VALUE, …
 	YAML  string   `json:"yaml,omitempty"`
-	Also  string   `json:"also,omitempty"` // what it gives besides
+	Also  string   `json:"also,omitempty"` // what the change allows besides
 	Note  string   `json:"note,omitempty"`
 }
 
@@ -154,7 +155,8 @@ func aboutQuestions() (text string) {
 	return text
 }
 
-// text is the answer for a reader: the verdict first, then what decides, what would change it, and how it came about.
+// text returns the answer for a reader: first the verdict, then what decides, what would change it, and how it came
+// about.
 func (a *answer) text() string {
 	var b strings.Builder
 	b.WriteString(clean(a.Question) + ": " + a.headline() + "\n")
@@ -227,7 +229,7 @@ func (f *fix) text(b *strings.Builder) {
 	}
 }
 
-// line is the flags as a shell takes them.
+// line returns the flags, quoted for a shell.
 func (f *fix) line() string {
 	s := ""
 	for _, word := range f.Flags {
@@ -236,7 +238,7 @@ func (f *fix) line() string {
 	return s
 }
 
-// shellQuote puts in quotes what a shell would not leave alone.
+// shellQuote quotes a word that a shell would change.
 func shellQuote(s string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./=:,@+", r)

@@ -9,12 +9,12 @@ import (
 	"cordon/sandbox"
 )
 
-// setsMode reports whether the launcher makes a call in the task's place.
+// setsMode reports whether the launcher may make a call in the task's place.
 func setsMode(call string) bool {
 	return slices.Contains([]string{"chmod", "fchmod", "fchmodat", "fchmodat2"}, call)
 }
 
-// signals are the calls whose first argument is the process, or the thread, that gets a signal.
+// signals lists the calls whose first argument is the process, or the thread, that gets a signal.
 var signals = [...]string{"kill", "tgkill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"}
 
 // beyond corrects the filter's answer by the effects of the other layers on the call.
@@ -34,7 +34,7 @@ func (w *syscallWhy) beyond(a *answer) error {
 	return nil
 }
 
-// signalled asks what becomes of a signal that the filter lets pass.
+// signalled finds out what happens to a signal that the filter lets pass.
 func (w *syscallWhy) signalled(a *answer, pid int) error {
 	b, err := whyPlace(w.profile, func(q *sandbox.Query) (*sandbox.Reason, error) { return q.SignalInside(pid), nil })
 	if err != nil {

@@ -1,6 +1,6 @@
 package main
 
-// The flags that would allow a call, found by trying them.
+// This file finds the flags that would allow a call, by trying them.
 
 import (
 	"cordon/policy"
@@ -8,13 +8,13 @@ import (
 	"cordon/policy/filter"
 )
 
-// maxFixes bounds how many deciders of one question are taken out of the way.
+// maxFixes is how many denying layers fixFor tries to overcome for one question.
 const maxFixes = 8
 
 // fix looks for flags that allow the call, tries them, and says what else they allow.
 func (w *syscallWhy) fix() *fix { return fixOf(w.profile, w.native, w.q) }
 
-// fixOf is the advice about a call that a profile denies.
+// fixOf returns the advice about a call that a profile denies.
 func fixOf(p *policy.Profile, native filter.Arch, q *filter.Query) *fix {
 	a := advice.For(p, native, q)
 	over, err := advice.Overlay(a.Flags)
@@ -22,7 +22,7 @@ func fixOf(p *policy.Profile, native filter.Arch, q *filter.Query) *fix {
 		return &fix{Note: a.Note}
 	}
 	yaml := string(policy.Show(bare(over)))
-	if len(a.Flags) == 1 && a.Flags[0].Name == "exec" { // any is the zero value, which is not shown
+	if len(a.Flags) == 1 && a.Flags[0].Name == "exec" { // exec: any is the zero value, which policy.Show leaves out
 		yaml = "syscalls: {exec: any}\n"
 	}
 	return &fix{Flags: advice.Words(a.Flags), YAML: yaml, Also: a.Opens}
@@ -35,7 +35,8 @@ func flagWords(fields []fieldValue) (words []string) {
 	return words
 }
 
-// bare returns a copy without the positions of its values, because the values come from flags that nobody has written.
+// bare returns a copy without the positions of its values, because the values come from flags that the user has not
+// written.
 func bare(p *policy.Profile) *policy.Profile {
 	q := &policy.Profile{Network: p.Network, Limits: p.Limits, Namespaces: p.Namespaces}
 	for _, x := range p.Mounts {

@@ -1,7 +1,8 @@
 package main
 
-// Which files a program that failed may have missed: what its command and its script name, and what hide rules keep from the
-// working directory. The kernel tells nobody which file was not found or could not be written.
+// This file guesses which files a failed program may have missed. It looks at the files that the command and its
+// script name, and at the files of the working directory that hide rules hide. It must guess, because the kernel
+// reports to nobody which file was not found or could not be written.
 
 import (
 	"os"
@@ -18,12 +19,13 @@ type suspect struct {
 }
 
 const (
-	maxGuesses = 60       // paths that are asked about
-	maxGuessed = 10       // of which so many are said
-	maxScript  = 64 << 10 // bytes of a script that are looked at
+	maxGuesses = 60       // how many paths to ask about
+	maxGuessed = 10       // how many of them to print
+	maxScript  = 64 << 10 // the largest script to read, in bytes
 )
 
-// names reports whether a word of the command is a path: it looks like one, or the working directory has it.
+// names reports whether a word of the command is a path: it contains a slash, or the working directory has a file of
+// this name.
 func (l *lastRun) names(word string) bool {
 	if strings.Contains(word, "/") {
 		return true
@@ -32,8 +34,8 @@ func (l *lastRun) names(word string) bool {
 	return err == nil && word != ""
 }
 
-// guesses lists the paths that the command's words hold, and those in the script that it names. The working directory must be
-// the run's.
+// guesses returns the paths in the command's words, and the paths in the script that the command names. The working
+// directory must be the run's.
 func (l *lastRun) guesses() (list []suspect) {
 	script := false
 	for i, arg := range l.Args {
@@ -50,7 +52,7 @@ func (l *lastRun) guesses() (list []suspect) {
 	return append(list, hiddenNames()...)
 }
 
-// scriptText is what a file holds that may be a script; "" for what is none, or no file.
+// scriptText returns the content of a file that may be a script, or "" if the file is not a script or does not exist.
 func scriptText(path string) string {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxScript {
@@ -63,8 +65,8 @@ func scriptText(path string) string {
 	return string(b)
 }
 
-// suspectsIn finds paths in a text of a shell or another language: words in quotes and between blanks that are on the host,
-// and what is written to.
+// suspectsIn finds paths in a text of a shell or another language: words in quotes or between blanks that exist on the
+// host, and words that the text writes to.
 func suspectsIn(text string) (list []suspect) {
 	const quotes, ends = "'\"`", " \t\r\n;|&<>(){}[],='\"`"
 	for i := 0; i < len(text) && len(list) < maxGuesses; {
@@ -72,7 +74,7 @@ func suspectsIn(text string) (list []suspect) {
 		switch end := strings.IndexAny(text[i+1:], ends); {
 		case strings.IndexByte(quotes, text[i]) >= 0:
 			i++
-			if end >= 0 && text[i+end] == text[i-1] { // no blank is in it
+			if end >= 0 && text[i+end] == text[i-1] { // the quoted word contains no blank
 				list = add(list, text[i:i+end], strings.HasSuffix(before, ">") || opensToWrite(before, text[i+end+1:]))
 				i += end + 1
 			}
@@ -89,7 +91,7 @@ func suspectsIn(text string) (list []suspect) {
 	return list
 }
 
-// add adds a word that is a path: one that is written to, or that the host has.
+// add adds a word to the list if the text writes to it, or if the path exists on the host.
 func add(list []suspect, word string, write bool) []suspect {
 	path := homePath(word)
 	if path == "" || strings.HasPrefix(path, "/dev/") {
@@ -104,7 +106,8 @@ func add(list []suspect, word string, write bool) []suspect {
 	return list
 }
 
-// opensToWrite reports whether the text around a word in quotes opens a file to be written: open("f", "w"), writeFile("f", …).
+// opensToWrite reports whether the text around a quoted word opens a file for writing: open("f", "w"), writeFile("f",
+// …).
 func opensToWrite(before, after string) bool {
 	call, ok := strings.CutSuffix(before, "(")
 	if !ok {
@@ -118,7 +121,7 @@ func opensToWrite(before, after string) bool {
 	return ok && (strings.HasSuffix(call, "open") || strings.HasSuffix(call, "openSync")) && mode != "" && strings.IndexByte("wax", mode[0]) >= 0
 }
 
-// homePath puts the home directory in the place of ~, $HOME and ${HOME} at the beginning of a word.
+// homePath replaces ~, $HOME or ${HOME} at the beginning of a word by the home directory.
 func homePath(word string) string {
 	for _, prefix := range []string{"~/", "$HOME/", "${HOME}/"} {
 		if rest, ok := strings.CutPrefix(word, prefix); ok {
@@ -128,9 +131,9 @@ func homePath(word string) string {
 	return word
 }
 
-// hiddenNames are the names in the working directory that hide rules are mostly about.
+// hiddenNames returns names in the working directory that a hide rule is likely to hide: those that begin with a dot.
 func hiddenNames() (list []suspect) {
-	entries, _ := os.ReadDir(".") // without them there is nothing to ask about
+	entries, _ := os.ReadDir(".") // on an error there is nothing to ask about
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") && e.Name() != ".git" && len(list) < maxGuessed {
 			list = append(list, suspect{e.Name(), false})
@@ -139,8 +142,8 @@ func hiddenNames() (list []suspect) {
 	return list
 }
 
-// guessed asks about the guesses, and returns what the sandbox denies of them and known does not say already. What no host has
-// is no reason.
+// guessed asks about the guesses. It returns those that the sandbox denies and that known does not contain. It leaves
+// out paths that do not exist on the host, because they are no reason.
 func (l *lastRun) guessed(p *policy.Profile, known []*answer) (all []*answer) {
 	seen := map[string]bool{}
 	for _, a := range known {
@@ -165,7 +168,7 @@ func (l *lastRun) guessed(p *policy.Profile, known []*answer) (all []*answer) {
 	return all
 }
 
-// unknown is what there is to say where nothing is known to have been denied.
+// unknown returns the note for a run in which nothing is known to have been denied.
 func (l *lastRun) unknown(p *policy.Profile) string {
 	note := "nothing that the sandbox denied is known of"
 	if len(l.asked(p, "open:.:w")) > 0 {
@@ -174,7 +177,7 @@ func (l *lastRun) unknown(p *policy.Profile) string {
 	return note + ". " + auditAdvice(l.Profiles, l.Args) + " runs it unconfined and lists what would be denied"
 }
 
-// auditAdvice is the command line that audits a command.
+// auditAdvice returns the command line that audits a command.
 func auditAdvice(profiles, args []string) string {
 	words := []string{"cordon", "audit"}
 	for _, p := range profiles {

@@ -27,16 +27,16 @@ type lastRun struct {
 	At       time.Time      `json:"at"`
 	Cwd      string         `json:"cwd"`
 	Profiles []string       `json:"profiles"`
-	Fields   [][2]string    `json:"fields"` // flags for fields of the profile
+	Fields   [][2]string    `json:"fields"` // the flags for fields of the profile
 	Args     []string       `json:"args"`
 	Code     int            `json:"code"`
-	Error    string         `json:"error,omitempty"` // of a launch that failed
+	Error    string         `json:"error,omitempty"` // why the launch failed
 	Hint     string         `json:"hint,omitempty"`
-	Lookup   bool           `json:"lookup,omitempty"` // it was about the program
+	Lookup   bool           `json:"lookup,omitempty"` // the error is about the program
 	Report   *report.Report `json:"report,omitempty"`
 }
 
-// keepLast stores a failed run for `why --last`. A failure to store it is no error here; `why --last` reports it.
+// keepLast stores a failed run for `why --last`. It ignores an error, because `why --last` reports it.
 func (u *ui) keepLast(f *runFlags, args []string, rep *report.Report, failed error) {
 	code := u.code
 	if failed != nil {
@@ -96,7 +96,7 @@ func readLast() (*lastRun, error) {
 	return &l, nil
 }
 
-// lastAnswer holds what is known of a failed run, and is its JSON.
+// lastAnswer holds what is known about a failed run, and is its JSON.
 type lastAnswer struct {
 	Version int       `json:"version"`
 	At      time.Time `json:"at"`
@@ -149,7 +149,8 @@ func (a *lastAnswer) text() string {
 	return b.String()
 }
 
-// known are the reasons that the launcher has seen and that are no denied calls: why there was no program, and limits.
+// known returns the reasons that the launcher has seen, except denied calls: why the program did not start, and
+// limits.
 func (l *lastRun) known(p *policy.Profile) (all []*answer) {
 	if l.Error != "" && l.Lookup {
 		all = append(all, l.asked(p, "exec:"+l.Args[0])...)
@@ -175,8 +176,9 @@ func (l *lastRun) known(p *policy.Profile) (all []*answer) {
 	return all
 }
 
-// calls are the denied calls, those first that the profile does not expect to be denied, with what would allow each and what
-// that opens besides. A program that was denied a call mostly goes on; a file that is not there ends it.
+// calls returns the denied calls, each with what would allow it and what that allows besides. Calls that the profile
+// expects to be denied come last. These reasons come after others, because a program mostly goes on after a denied
+// call, but ends if a file is missing.
 func (l *lastRun) calls(p *policy.Profile) (all []*answer) {
 	if l.Report == nil || l.Report.Denials == nil {
 		return nil
@@ -222,7 +224,7 @@ func (l *lastRun) fix(p *policy.Profile, x *report.Denial) *fix {
 	return fixOf(p, native, filter.QueryOf(&filter.Data{Nr: int32(nr), Arch: abi.Audit(), Args: [6]uint64(x.Args)})) //nolint:gosec // numbers of calls are small
 }
 
-// denied is an answer that is not asked for, but was seen.
+// denied returns an answer about something that was seen, so nobody has asked.
 func denied(question, layer, why, remedy string) *answer {
 	o := outcome{Action: verdictDeny, Why: why, From: []string{}}
 	if remedy != "" {
@@ -231,7 +233,7 @@ func denied(question, layer, why, remedy string) *answer {
 	return &answer{Version: 1, Question: question, Layer: layer, Verdict: verdictDeny, Outcomes: []outcome{o}}
 }
 
-// likely are the reasons that follow from the command: the program itself, and the paths that it names.
+// likely returns the reasons that follow from the command: the program itself, and the paths that the command names.
 func (l *lastRun) likely(p *policy.Profile) (all []*answer) {
 	if l.Report == nil || l.Code == 0 {
 		return nil
@@ -251,7 +253,7 @@ func (l *lastRun) likely(p *policy.Profile) (all []*answer) {
 	return append(all, l.guessed(p, all)...)
 }
 
-// hinted are the reasons that the run has given as hints, but for those that known names.
+// hinted returns the reasons that the run has given as hints, except those that are in known.
 func (l *lastRun) hinted(p *policy.Profile, known []*answer) (all []*answer) {
 	for _, h := range l.Report.Hints {
 		path, _, _ := strings.Cut(h.Text, " ")
@@ -270,7 +272,7 @@ func (l *lastRun) hinted(p *policy.Profile, known []*answer) (all []*answer) {
 	return all
 }
 
-// writers are programs that write what they are told to.
+// writers lists programs that write to the paths in their arguments.
 var writers = [...]string{"chmod", "chown", "cp", "dd", "install", "ln", "mkdir", "mktemp", "mv", "rm", "rmdir", "tee", "touch", "truncate"}
 
 // askedPath asks whether a path can be read. If the path does not exist or the program writes, it also asks whether the
@@ -288,7 +290,7 @@ func (l *lastRun) askedPath(p *policy.Profile, path string) []*answer {
 	return write
 }
 
-// asked is the answer to a question if it is no, or if something is to be said of it.
+// asked returns the answer to a question if the answer is no, or if it has notes.
 func (l *lastRun) asked(p *policy.Profile, what string) []*answer {
 	q := questionOf(what)
 	a, err := q.ask(nil, &whyFlags{}, p, strings.TrimPrefix(what, q.prefix))

@@ -11,7 +11,7 @@ import (
 	"cordon/sandbox/host"
 )
 
-// asker puts one question to a profile; it is asked again of each change that is tried.
+// asker asks one question about a profile. It is called again for each change that fixFor tries.
 type asker func(q *sandbox.Query) (*sandbox.Reason, error)
 
 func (u *ui) whyOpen(_ *whyFlags, p *policy.Profile, what string) (*answer, error) {
@@ -68,7 +68,7 @@ func (u *ui) whyLimit(_ *whyFlags, p *policy.Profile, what string) (*answer, err
 	})
 }
 
-// whyPlace answers from the picture of the sandbox.
+// whyPlace answers from the model of the sandbox.
 func whyPlace(p *policy.Profile, ask asker) (*answer, error) {
 	h, err := host.Probe()
 	if err != nil {
@@ -102,7 +102,7 @@ func askOf(p *policy.Profile, h *host.Host, ask asker) (*sandbox.Reason, error) 
 	return ask(q)
 }
 
-// fixFor tries the changes that the reasons name, one layer after the other, until it is allowed.
+// fixFor tries the changes that the reasons suggest, one layer after the other, until the access is allowed.
 func fixFor(p *policy.Profile, h *host.Host, r *sandbox.Reason, ask asker) *fix {
 	var fields []fieldValue
 	var also []string

@@ -11,11 +11,11 @@ import (
 	"cordon/policy/filter"
 )
 
-// callInfo is the system call that was asked about.
+// callInfo is the system call that the question is about.
 type callInfo struct {
-	Name  string  `json:"name,omitempty"` // absent for a number that no table has
+	Name  string  `json:"name,omitempty"` // absent for a number that is in no table
 	Arch  string  `json:"arch"`
-	Nr    uint32  `json:"nr"`              // x32's without its bit
+	Nr    uint32  `json:"nr"`              // for x32 without its bit
 	Since string  `json:"since,omitempty"` // the kernel release; absent for the oldest
 	Args  []asked `json:"args"`
 }
@@ -24,8 +24,8 @@ type callInfo struct {
 type asked struct {
 	Name      string  `json:"name"`
 	Text      string  `json:"text,omitempty"`
-	Value     *uint64 `json:"value,omitempty"` // the register; absent where it is not known
-	Inspected bool    `json:"inspected"`       // by some condition that could decide; never what a pointer points to
+	Value     *uint64 `json:"value,omitempty"` // the register; absent if unknown
+	Inspected bool    `json:"inspected"`       // whether a condition that could decide looks at it; never at what a pointer points to
 }
 
 // step is an instruction of the filter that was executed.
@@ -48,7 +48,7 @@ func (c *callInfo) String() string {
 	return s
 }
 
-// whySyscall answers for the layer seccomp.
+// whySyscall answers a question about a system call from the filter.
 func (u *ui) whySyscall(f *whyFlags, p *policy.Profile, what string) (*answer, error) {
 	native, abi, err := archesOf(f.arch)
 	if err != nil {
@@ -87,7 +87,7 @@ func (u *ui) whySyscall(f *whyFlags, p *policy.Profile, what string) (*answer, e
 	return a, err
 }
 
-// archesOf is the architecture that the filter is for, and the one whose call is asked about.
+// archesOf returns the architecture that the filter is for, and the ABI of the call that the question is about.
 func archesOf(name string) (native, abi filter.Arch, err error) {
 	if name == "" {
 		name = runtime.GOARCH
@@ -105,7 +105,7 @@ func archesOf(name string) (native, abi filter.Arch, err error) {
 	return abi, abi, nil
 }
 
-// queryError prints the call, with a mark under the wrong place, before the error.
+// queryError returns an error that shows the call, with a mark under the wrong place.
 func queryError(what string, err error) error {
 	var e *filter.Error
 	if !errors.As(err, &e) {
@@ -114,7 +114,7 @@ func queryError(what string, err error) error {
 	return &policy.Error{Msg: "why: " + e.Msg, Hint: e.Hint, Line: what, Pos: policy.Pos{Col: e.Col}}
 }
 
-// verdict sums the outcomes up.
+// verdict returns one word for all outcomes.
 func verdict(all []outcome) string {
 	yes := 0
 	for _, o := range all {
@@ -140,7 +140,7 @@ type syscallWhy struct {
 	q       *filter.Query
 }
 
-// rules are the texts of the rules that are about the call.
+// rules returns the texts of the rules that are about the call.
 func (w *syscallWhy) rules(v *filter.Verdict) (texts []string) {
 	for _, i := range v.Rules {
 		r := &w.spec.Rules[i]
@@ -221,7 +221,7 @@ func (w *syscallWhy) example(o *filter.Outcome) string {
 	return w.q.Call + "(" + strings.Join(args, ", ") + ")"
 }
 
-// notes says what the filter cannot see.
+// notes returns what the filter cannot see.
 func (w *syscallWhy) notes() (notes []string) {
 	for i := range w.q.Args {
 		if a := &w.q.Args[i]; a.Pointer && a.Text != "" && !a.Known {
@@ -273,7 +273,7 @@ func (w *syscallWhy) path(found []filter.Outcome) ([]step, error) {
 	return common, nil
 }
 
-// shared is how many instructions two ways have in common at their beginning.
+// shared returns how many instructions two ways have in common at their beginning.
 func shared(a, b []step) int {
 	n := 0
 	for n < len(a) && n < len(b) && a[n].Index == b[n].Index {

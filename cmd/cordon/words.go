@@ -92,7 +92,8 @@ func guessedProfileCommand(args []string) string {
 	return "there is no such profile; cordon profile ls lists them"
 }
 
-// splitProfiles takes "-p a,b" apart. A file's name may hold a comma, and has a slash.
+// splitProfiles splits the values of "-p a,b" at the commas. It does not split the name of an existing file that has a
+// slash, because such a name may contain a comma.
 func splitProfiles(names []string) ([]string, error) {
 	var out []string
 	for _, name := range names {
@@ -114,8 +115,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// bareQuestion adds the kind to a question of why, if it can only be of one kind: a path, an address with a port, or a
-// capability by its whole name.
+// bareQuestion adds the kind to a question of why if only one kind is possible: a path, an address with a port, or a
+// capability with its prefix CAP_.
 func bareQuestion(what string) string {
 	i := strings.LastIndexByte(what, ':')
 	host, port := what[:max(i, 0)], what[i+1:]
@@ -132,7 +133,7 @@ func bareQuestion(what string) string {
 
 func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
-// volumeMeant finds "-v SOURCE:TARGET", which is --verbose and a command here.
+// volumeMeant finds "-v SOURCE:TARGET", which cordon would take for --verbose and a command.
 func volumeMeant(verbose bool, args []string) error {
 	if !verbose || len(args) == 0 {
 		return nil
@@ -196,7 +197,7 @@ func takesPath(name string) bool {
 	return false
 }
 
-// timeValue is a flag for a time span, spelled as --timeout's is.
+// timeValue is the value of a flag for a time span. It has the same form as the value of --timeout.
 type timeValue struct{ d *time.Duration }
 
 func (v timeValue) String() string {

@@ -3,14 +3,14 @@ package main
 // A guess is a word that cordon does not have, with the word to use instead or a hint.
 type guess struct{ word, text string }
 
-// sameCommand are other words for a command.
+// sameCommand lists other words for a command.
 var sameCommand = [...]guess{
 	{"list", "ps"},
 	{"unpause", "resume"},
 	{"remove", "rm"},
 }
 
-// sameProfileCommand are other words for a command of `profile`.
+// sameProfileCommand lists other words for a command of `profile`.
 var sameProfileCommand = [...]guess{
 	{"list", "ls"},
 	{"cat", "show"},
@@ -22,7 +22,7 @@ var sameProfileCommand = [...]guess{
 	{"convert", "import"},
 }
 
-// guessedCommands say, by "cordon WORD", what to type instead.
+// guessedCommands says what to type instead of "cordon WORD".
 var guessedCommands = [...]guess{
 	{"cordon ls", "cordon ps lists sandboxes, cordon profile ls profiles; cordon run ls runs ls"},
 	{"cordon stop", "cordon kill SANDBOX sends SIGTERM; cordon rm -f SANDBOX ends it at once"},
@@ -50,7 +50,8 @@ var guessedCommands = [...]guess{
 	{"cordon bash", "cordon run -- bash"},
 }
 
-// guessedFlags say what to type instead of another tool's flag; a * at the end stands for any rest.
+// guessedFlags says what to type instead of another tool's flag. A * at the end of a word matches the rest of the
+// flag's name.
 var guessedFlags = [...]guess{
 	// docker, podman
 	{"m", "--memory SIZE"},

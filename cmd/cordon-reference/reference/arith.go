@@ -1,6 +1,6 @@
 package reference
 
-// Arithmetic on what is not known yet.
+// This file does arithmetic on numbers whose bits are functions of the registers.
 
 import (
 	"go/token"
@@ -22,7 +22,7 @@ func (r *reader) unary(op token.Token, x number) number {
 	panic(errLanguage)
 }
 
-// each makes a number of the same type, bit by bit.
+// each returns a number of the same type whose bits are the results of f.
 func (r *reader) each(x number, f func(i int, b node) node) number {
 	y := x
 	y.bits = make([]node, len(x.bits))
@@ -32,7 +32,7 @@ func (r *reader) each(x number, f func(i int, b node) node) number {
 	return y
 }
 
-func bit(v *big.Int, i int) bool { // of two's complement
+func bit(v *big.Int, i int) bool { // in two's complement
 	if v.Sign() >= 0 {
 		return v.Bit(i) == 1
 	}
@@ -113,7 +113,7 @@ func fold(op token.Token, x, y *big.Int) *big.Int {
 	panic(errLanguage)
 }
 
-// add is x + k, modulo what there is room for.
+// add returns x + k, modulo 2 to the number of x's bits.
 func (r *reader) add(x number, k *big.Int) number {
 	carry := never
 	return r.each(x, func(i int, b node) node {
@@ -148,7 +148,7 @@ func (r *reader) shift(x number, op token.Token, n int) number {
 	})
 }
 
-// scale is * / % by a power of two.
+// scale returns x * k, x / k or x % k. k must be a power of two.
 func (r *reader) scale(x number, op token.Token, k *big.Int) number {
 	need(k.Sign() > 0 && k.TrailingZeroBits() == uint(k.BitLen()-1))
 	n := k.BitLen() - 1
@@ -228,7 +228,7 @@ func holds(op token.Token, cmp int) bool {
 	return cmp >= 0
 }
 
-// equal compares bits, so that -1 equals 0xffffffff.
+// equal returns whether x == k. It compares bits, so that -1 equals 0xffffffff.
 func (r *reader) equal(x number, k *big.Int) node {
 	size := uint(len(x.bits))
 	top := new(big.Int).Lsh(big.NewInt(1), size)
@@ -242,7 +242,8 @@ func (r *reader) equal(x number, k *big.Int) node {
 	return all
 }
 
-// less is x < k, by value. A signed number is compared with its sign bit turned over, moved up by as much.
+// less returns whether x < k, by value. For a signed number it flips the sign bit and adds the value of that bit to k,
+// so that unsigned comparison is right.
 func (r *reader) less(x number, k *big.Int) node {
 	size := len(x.bits)
 	flip := -1
@@ -256,7 +257,7 @@ func (r *reader) less(x number, k *big.Int) node {
 	case k.BitLen() > size:
 		return always
 	}
-	below := never // for what was looked at so far, from the lowest bit up
+	below := never // whether the bits seen so far are less; the loop begins with the lowest bit
 	for i, b := range x.bits {
 		if i == flip {
 			b = r.not(b)

@@ -3,32 +3,32 @@ package reference
 // node is a function of the bits of the registers: a terminal, or an index into diagrams.nodes.
 type node int32
 
-// The terminals of conditions. Those of decisions are actions, from firstAction on.
+// The terminals of conditions. The terminals of decisions are actions, and begin with firstAction.
 const (
 	never  node = 0
 	always node = 1
 )
 
-// inner is a decision on one bit. Bits are in the order in which they are tested: register 0 before register 1, the
-// highest bit first; so the paths of a diagram that part at one register are disjoint there.
+// inner is a decision on one bit. Bits have the order in which they are tested: register 0 before register 1, the
+// highest bit first. So the paths of a diagram that part at one register are disjoint there.
 type inner struct {
-	bit    int16 // 64*register + 63-position; of a terminal, terminal
+	bit    int16 // 64*register + 63-position; for a terminal, the constant terminal
 	lo, hi node
 }
 
 const terminal = 1 << 14
 
-// maxNodes bounds all diagrams of one call.
+// maxNodes is how many nodes all diagrams of one call may have together.
 const maxNodes = 1 << 18
 
-// diagrams are reduced, ordered binary decision diagrams: equal functions are equal nodes.
+// diagrams holds reduced, ordered binary decision diagrams: equal functions are equal nodes.
 type diagrams struct {
 	nodes  []inner
 	unique map[inner]node
 	memo   map[[3]node]node
 }
 
-// errTooLarge is panicked where a condition has no diagram of reasonable size.
+// errTooLarge is the panic for a condition that has no diagram of reasonable size.
 type errTooLarge struct{}
 
 func (errTooLarge) Error() string { return "the condition is too large to be compared" }
@@ -43,7 +43,7 @@ func newDiagrams(terminals int) *diagrams {
 
 func (d *diagrams) isTerminal(n node) bool { return d.nodes[n].bit == terminal }
 
-// choose is hi where the bit is set, else lo.
+// choose returns the function that is hi if the bit is set, otherwise lo.
 func (d *diagrams) choose(bit int16, lo, hi node) node {
 	if lo == hi {
 		return lo
@@ -61,7 +61,7 @@ func (d *diagrams) choose(bit int16, lo, hi node) node {
 	return n
 }
 
-// part is n with a bit fixed.
+// part returns n with one bit fixed.
 func (d *diagrams) part(n node, bit int16, set bool) node {
 	switch k := d.nodes[n]; {
 	case k.bit != bit:
@@ -117,7 +117,7 @@ func (d *diagrams) combine(f, g node, op func(a, b node) node) node {
 	return walk(f, g)
 }
 
-// eval is the terminal that f comes to for these registers.
+// eval returns the terminal that f reaches for these registers.
 func (d *diagrams) eval(f node, args *[6]uint64) node {
 	for !d.isTerminal(f) {
 		k := &d.nodes[f]
@@ -130,12 +130,12 @@ func (d *diagrams) eval(f node, args *[6]uint64) node {
 	return f
 }
 
-// cube is a set of registers: those that have the values under the masks.
+// cube is a set of register values: all values that equal value under mask.
 type cube struct {
 	mask, value [6]uint64
 }
 
-// paths calls f for every path to a terminal, until it returns false. The cubes are disjoint and cover everything.
+// paths calls f for every path to a terminal, until f returns false. The cubes are disjoint and cover everything.
 func (d *diagrams) paths(n node, f func(c *cube, terminal node) bool) bool {
 	var c cube
 	var walk func(n node) bool

@@ -15,14 +15,14 @@ import (
 
 // Limits of one comparison.
 const (
-	numbers    = 1024 // of each ABI: 0 to 1023
-	maxPaths   = 2000 // of a diagram that are given to libseccomp as rules
-	maxSamples = 400  // paths at whose edges the programs are compared
-	randoms    = 300  // random registers for each call that has rules
+	numbers    = 1024 // how many numbers of each ABI are compared: 0 to 1023
+	maxPaths   = 2000 // how many paths of a diagram libseccomp gets as rules
+	maxSamples = 400  // at the edges of how many paths the programs are compared
+	randoms    = 300  // how many times random registers are tried for each call that has rules
 )
 
-// Compare gives the rules of a Spec to libseccomp, and runs both filters on every number of every ABI of the filter,
-// on the numbers of those that are not, and on registers at the edges of the rules and at random ones.
+// Compare gives the rules of a Spec to libseccomp and compares both filters. It runs both on every number of every ABI
+// of the filter, on numbers of other ABIs, on registers at the edges of the rules, and on random registers.
 func Compare(spec filter.Spec, native filter.Arch, optimize int, seed uint64) (*Report, error) {
 	ours, err := filter.Compile(spec, native)
 	if err != nil {
@@ -31,7 +31,7 @@ func Compare(spec filter.Spec, native filter.Arch, optimize int, seed uint64) (*
 	return CompareProgram(spec, ours, optimize, seed)
 }
 
-// CompareProgram is Compare for a program that may come from elsewhere.
+// CompareProgram does the same as Compare for a program that cordon need not have compiled.
 func CompareProgram(spec filter.Spec, ours *filter.Program, optimize int, seed uint64) (*Report, error) {
 	native := ours.Arch
 	c := &comparison{Report: &Report{Libseccomp: Version(), Arch: native.String(), Optimize: optimize, Ours: len(ours.Insns)},
@@ -53,7 +53,7 @@ func CompareProgram(spec filter.Spec, ours *filter.Program, optimize int, seed u
 	return c.Report, nil
 }
 
-// maxDifferences is how many are reported.
+// maxDifferences is how many differences a report holds.
 const maxDifferences = 20
 
 type comparison struct {
@@ -63,7 +63,7 @@ type comparison struct {
 	ours   *filter.Program
 	theirs []filter.Insn
 	random *rand.Rand
-	left   map[string]string // ABI and call -> why libseccomp did not get its rules
+	left   map[string]string // by ABI and call: why libseccomp did not get the rules of the call
 	made   map[string]*decision
 }
 
@@ -77,7 +77,8 @@ func (c *comparison) abis() []filter.Arch {
 	return all
 }
 
-// build makes libseccomp's filter, one for each ABI, merged: rules for all ABIs at once would have to be the same.
+// build returns libseccomp's filter. It makes one filter for each ABI and merges them, because one filter for all ABIs
+// would need the same rules for all of them.
 func (c *comparison) build(optimize int) (*libseccomp.ScmpFilter, error) {
 	c.left, c.made = map[string]string{}, map[string]*decision{}
 	var whole *libseccomp.ScmpFilter
@@ -100,7 +101,7 @@ func (c *comparison) build(optimize int) (*libseccomp.ScmpFilter, error) {
 	return whole, nil
 }
 
-// numbersOf are those at which an ABI is compared: arm has a few calls of its own far up.
+// numbersOf returns the numbers at which an ABI is compared. The ABI arm has a few calls of its own at high numbers.
 func numbersOf(abi filter.Arch) (all []uint32) {
 	for nr := range uint32(numbers) {
 		all = append(all, nr)
@@ -149,15 +150,15 @@ func (c *comparison) fill(f *libseccomp.ScmpFilter, abi filter.Arch) error {
 	return nil
 }
 
-// shared says whether socketcall or ipc does the same work there: libseccomp gives that one the rules too, without their
-// conditions.
+// shared reports whether socketcall or ipc does the same work on this ABI. libseccomp then gives socketcall or ipc the
+// rules too, but without their conditions.
 func shared(abi filter.Arch, call string) bool {
 	return abi == filter.I386 && slices.ContainsFunc([]string{"socketcall", "ipc"}, func(m string) bool {
 		return slices.Contains(filter.Multiplexes(m), call)
 	})
 }
 
-// several says whether a call gets more than one action besides the default.
+// several reports whether a call has more than one action besides the default.
 func (c *comparison) several(d *decision) bool {
 	var seen []filter.Action
 	d.paths(d.root, func(_ *cube, t node) bool {
@@ -169,8 +170,8 @@ func (c *comparison) several(d *decision) bool {
 	return len(seen) > 1
 }
 
-// knows says whether libseccomp has the call: by its number, or by one of those below zero that stand for a call of
-// socketcall or ipc and for the call itself.
+// knows reports whether libseccomp has the call: by its number, or by a number below zero that stands both for a call
+// of socketcall or ipc and for the call itself.
 func knows(abi filter.Arch, call string) bool {
 	nr, err := libseccomp.GetSyscallFromNameByArch(call, Arches[abi])
 	return err == nil && (nr >= 0 || nr <= -101 && nr >= -299)
@@ -201,7 +202,8 @@ func (c *comparison) table(abi filter.Arch) {
 	}
 }
 
-// edges compares a call at registers of every path of its diagram, with one bit of the path turned over, and at random.
+// edges compares a call at the registers of every path of its diagram, at the same registers with one bit of the path
+// flipped, and at random registers.
 func (c *comparison) edges(abi filter.Arch, nr uint32, call string, d *decision) {
 	n := 0
 	d.paths(d.root, func(k *cube, _ node) bool {
@@ -236,7 +238,7 @@ func (c *comparison) edges(abi filter.Arch, nr uint32, call string, d *decision)
 	}
 }
 
-// word is one that a program compares with, or near one, or any.
+// word returns a word that a program compares with, a word next to it, or any word.
 func (c *comparison) word(near []uint32) uint32 {
 	if len(near) == 0 || c.random.IntN(6) == 0 {
 		return c.random.Uint32() >> c.random.IntN(32)
@@ -244,7 +246,8 @@ func (c *comparison) word(near []uint32) uint32 {
 	return near[c.random.IntN(len(near))] + uint32(c.random.IntN(3)) - 1
 }
 
-// fits cuts registers down to what libseccomp compares: on x32 32 bits, where the kernel reads 64 for most calls.
+// fits reduces registers to what libseccomp compares. On x32 libseccomp compares 32 bits, although the kernel reads 64
+// for most calls.
 func (c *comparison) fits(abi filter.Arch, args [6]uint64) *[6]uint64 {
 	if abi == filter.X32 {
 		for i := range args {
@@ -254,7 +257,7 @@ func (c *comparison) fits(abi filter.Arch, args [6]uint64) *[6]uint64 {
 	return &args
 }
 
-// one compares one call.
+// one compares one call with one set of arguments.
 func (c *comparison) one(abi filter.Arch, nr uint32, call string, d *decision, args *[6]uint64) {
 	c.Compared++
 	data := filter.Data{Nr: int32(nr), Arch: abi.Audit(), Args: *args}
@@ -273,11 +276,11 @@ func (c *comparison) one(abi filter.Arch, nr uint32, call string, d *decision, a
 	c.differ(abi, nr, call, args, ours, theirs, right)
 }
 
-// gap says why libseccomp decides a call in another way, where that is so on purpose.
+// gap returns why libseccomp decides a call differently, if that is known and intended.
 func (c *comparison) gap(abi filter.Arch, call string, theirs filter.Action) string {
 	if why := c.left[abi.String()+" "+call]; why != "" {
 		if theirs != c.policy.Default {
-			return "" // it was given no rule
+			return "" // libseccomp got no rule, so the rules are not the reason
 		}
 		return why + " on " + abi.String()
 	}
@@ -287,7 +290,7 @@ func (c *comparison) gap(abi filter.Arch, call string, theirs filter.Action) str
 	return ""
 }
 
-// unknown compares a number that our table does not have: libseccomp has no action for these but the default.
+// unknown compares a number that our table does not have. For such numbers libseccomp has no action but the default.
 func (c *comparison) unknown(abi filter.Arch, nr uint32) {
 	c.Compared++
 	data := filter.Data{Nr: int32(nr), Arch: abi.Audit()}
@@ -299,7 +302,7 @@ func (c *comparison) unknown(abi filter.Arch, nr uint32) {
 	}
 }
 
-// strange compares other architectures, x32's numbers where they are not allowed, and far numbers.
+// strange compares other architectures, the numbers of x32 if x32 is not allowed, and very high numbers.
 func (c *comparison) strange() {
 	allowed := c.abis()
 	for _, abi := range []filter.Arch{filter.AMD64, filter.ARM64, filter.RISCV64, filter.I386, filter.ARM} {
@@ -307,7 +310,7 @@ func (c *comparison) strange() {
 			x32 := abi == filter.AMD64 && nr >= filter.X32Bit && nr != 0xffffffff
 			switch {
 			case slices.Contains(allowed, abi) && nr < numbers, x32 && nr < filter.X32Bit+numbers && slices.Contains(allowed, filter.X32):
-				continue // compared with the table
+				continue // table has compared these
 			case slices.Contains(allowed, abi) && (!x32 || slices.Contains(allowed, filter.X32)):
 				c.unknown(abi, nr)
 				continue
@@ -336,7 +339,7 @@ func (c *comparison) differ(abi filter.Arch, nr uint32, call string, args *[6]ui
 		Ours: ours.String(), Theirs: theirs.String(), Right: right.String(), From: strings.Join(from, ", ")})
 }
 
-// note adds a call to a gap.
+// note adds a call to a gap, and adds the gap if it is new.
 func (r *Report) note(what, call string) {
 	i := slices.IndexFunc(r.Gaps, func(g Gap) bool { return g.What == what })
 	if i < 0 {
@@ -348,7 +351,7 @@ func (r *Report) note(what, call string) {
 	}
 }
 
-// finish puts it all into words.
+// finish fills in the texts of the report.
 func (r *Report) finish() {
 	r.Summary = r.String()
 	for i := range r.Differences {

@@ -14,9 +14,9 @@ import (
 
 // number is a constant, or a value made of a register.
 type number struct {
-	v      *big.Int // of a constant
-	bits   []node   // else, the lowest first: as many as the ABI has room for
-	width  int      // as the kernel declares it
+	v      *big.Int // the value of a constant
+	bits   []node   // otherwise the bits, the lowest first: as many as the ABI has room for
+	width  int      // the width that the kernel declares
 	signed bool
 }
 
@@ -34,7 +34,7 @@ var (
 	errTwoArgs  = errors.New("libseccomp compares no two arguments with each other")
 )
 
-// condition reads an expression; the error is errLanguage, errTwoArgs or errTooLarge.
+// condition reads an expression. The error is errLanguage, errTwoArgs, errTooLarge, or an error of go/parser.
 func (r *reader) condition(src string) (n node, err error) {
 	e, err := parser.ParseExpr(escapeKeywords(src))
 	if err != nil {
@@ -55,7 +55,8 @@ func (r *reader) condition(src string) (n node, err error) {
 	return r.boolean(e), nil
 }
 
-// escapeKeywords puts _ behind the words of Go that are names of arguments, and makes one line of it.
+// escapeKeywords appends _ to words that are keywords of Go, because arguments can have such names. It also replaces
+// line ends by blanks.
 func escapeKeywords(src string) string {
 	word := func(c byte) bool {
 		return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
@@ -181,7 +182,7 @@ func (r *reader) named(name string) number {
 	return number{v: new(big.Int).SetUint64(bits)}
 }
 
-// positioned calls take the position in one register on x32.
+// positioned reports whether a call takes a file position, which x32 passes in one register.
 func positioned(call string) bool {
 	switch call {
 	case "preadv", "pwritev", "preadv2", "pwritev2":
@@ -190,10 +191,10 @@ func positioned(call string) bool {
 	return false
 }
 
-// narrow32 are the ABIs whose registers have 32 bits.
+// narrow32 reports whether the registers of an ABI have 32 bits.
 func narrow32(abi filter.Arch) bool { return abi == filter.I386 || abi == filter.ARM }
 
-// register is an argument as the kernel reads it.
+// register returns an argument as the kernel reads it.
 func (r *reader) register(i int, kind byte) number {
 	n := number{width: 64, signed: kind == 'i' || kind == 'l'}
 	switch kind {
@@ -212,7 +213,7 @@ func (r *reader) register(i int, kind byte) number {
 		room = 32
 	}
 	for b := range room {
-		if r.abi == filter.X32 && b >= 32 { // libseccomp compares 32 bits there, so no others are compared with it
+		if r.abi == filter.X32 && b >= 32 { // libseccomp compares only 32 bits on x32
 			n.bits = append(n.bits, never)
 			continue
 		}

@@ -13,19 +13,19 @@ import (
 	libseccomp "github.com/seccomp/libseccomp-golang"
 )
 
-// Arches are ours and libseccomp's names for the same ABIs.
+// Arches maps our names of ABIs to libseccomp's.
 var Arches = map[filter.Arch]libseccomp.ScmpArch{
 	filter.AMD64: libseccomp.ArchAMD64, filter.ARM64: libseccomp.ArchARM64, filter.RISCV64: libseccomp.ArchRISCV64,
 	filter.I386: libseccomp.ArchX86, filter.ARM: libseccomp.ArchARM, filter.X32: libseccomp.ArchX32,
 }
 
-// Version is libseccomp's.
+// Version returns the version of libseccomp.
 func Version() string {
 	major, minor, micro := libseccomp.GetLibraryVersion()
 	return fmt.Sprintf("%d.%d.%d", major, minor, micro)
 }
 
-// Action is ours in libseccomp's words.
+// Action converts our action to libseccomp's.
 func Action(a filter.Action) (libseccomp.ScmpAction, error) {
 	switch a.Kind {
 	case filter.Allow:
@@ -50,7 +50,7 @@ func Action(a filter.Action) (libseccomp.ScmpAction, error) {
 	return libseccomp.ActInvalid, fmt.Errorf("libseccomp has no action %s", a)
 }
 
-// NewFilter is an empty filter of libseccomp's for one ABI, which need not be the machine's.
+// NewFilter returns an empty libseccomp filter for one ABI, which need not be the machine's.
 func NewFilter(deflt filter.Action, abi filter.Arch, optimize int) (*libseccomp.ScmpFilter, error) {
 	a, err := Action(deflt)
 	if err != nil {
@@ -81,7 +81,7 @@ func NewFilter(deflt filter.Action, abi filter.Arch, optimize int) (*libseccomp.
 	return f, nil
 }
 
-// Export is libseccomp's program.
+// Export returns the program that libseccomp compiles from f.
 func Export(f *libseccomp.ScmpFilter) ([]filter.Insn, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -107,7 +107,8 @@ func Export(f *libseccomp.ScmpFilter) ([]filter.Insn, error) {
 	return insns, nil
 }
 
-// add gives a call's decision to libseccomp: a rule for each path of the diagram that does not lead to the default.
+// add gives a call's decision to libseccomp. It adds a rule for each path of the diagram that does not lead to the
+// default.
 func add(f *libseccomp.ScmpFilter, nr libseccomp.ScmpSyscall, d *decision, deflt filter.Action) error {
 	var err error
 	d.paths(d.root, func(c *cube, t node) bool {

@@ -13,20 +13,20 @@ type Request struct {
 	Arch string      `json:"arch"`
 }
 
-// Report is the result of a comparison. What is called Summary and Text is the same in words.
+// Report is the result of a comparison. The fields Summary and Text say the same in words.
 type Report struct {
 	Summary     string       `json:"summary"`
-	Libseccomp  string       `json:"libseccomp"` // its version
+	Libseccomp  string       `json:"libseccomp"` // the version of libseccomp
 	Arch        string       `json:"arch"`
 	Optimize    int          `json:"optimize"` // SCMP_FLTATR_CTL_OPTIMIZE
-	Ours        int          `json:"ours"`     // instructions
+	Ours        int          `json:"ours"`     // instructions of our program
 	Theirs      int          `json:"theirs"`
 	Compared    int          `json:"compared"` // calls that both programs decided
 	Differences []Difference `json:"differences,omitempty"`
 	Gaps        []Gap        `json:"gaps,omitempty"`
 }
 
-// String is the report in a line; differences and gaps are not in it.
+// String returns the report in one line, without the differences and the gaps.
 func (r *Report) String() string {
 	verdict := "identical"
 	if n := len(r.Differences); n > 0 {
@@ -45,7 +45,7 @@ type Difference struct {
 	Args   [6]uint64 `json:"args"`
 	Ours   string    `json:"ours"`
 	Theirs string    `json:"theirs"`
-	Right  string    `json:"right"` // by the third reading of the rules
+	Right  string    `json:"right"` // what is right by the third reading of the rules
 	From   string    `json:"from,omitempty"`
 }
 
@@ -61,8 +61,8 @@ func (d Difference) String() string {
 	return s
 }
 
-// Gap is something that libseccomp does not do, and the calls for which it therefore decides in another way. What our
-// program decides for them was compared with the rules themselves.
+// Gap is something that libseccomp does not do, and the calls that it therefore decides differently. For these calls
+// our program was compared with the rules themselves.
 type Gap struct {
 	Text  string   `json:"text"`
 	What  string   `json:"what"`
@@ -76,12 +76,12 @@ func (g Gap) String() string {
 	return g.What + ": " + strings.Join(g.Calls, ", ")
 }
 
-// Skipped is the report for an architecture that has no such filter.
+// Skipped returns the report for an architecture for which the filter cannot be compiled.
 func Skipped(arch filter.Arch, optimize int, err error) *Report {
 	return &Report{Arch: arch.String(), Optimize: optimize, Summary: arch.String() + ": no filter to compare: " + err.Error()}
 }
 
-// Foreign are those of the architectures that a kernel for native runs beside its own.
+// Foreign returns those architectures of all that a kernel for native runs beside its own.
 func Foreign(native filter.Arch, all []filter.Arch) (run []filter.Arch) {
 	for _, a := range all {
 		switch {

@@ -9,18 +9,18 @@ import (
 // firstAction is the terminal of the first action.
 const firstAction = 2
 
-// maxTerminals is more than a filter has actions.
+// maxTerminals is larger than the number of actions that a filter has.
 const maxTerminals = 64
 
 // decision is what happens to one call on one ABI, for all registers.
 type decision struct {
 	*diagrams
 	root    node
-	actions []filter.Action // of the terminals from firstAction on
-	err     error           // why there is none
+	actions []filter.Action // the actions of the terminals, from firstAction on
+	err     error           // why there is no decision
 }
 
-// policy decides calls straight from the documentation of filter.Spec.
+// policy decides calls directly as the documentation of filter.Spec says.
 type policy struct {
 	filter.Spec
 	denied filter.Action
@@ -40,7 +40,7 @@ func newPolicy(s filter.Spec) *policy {
 	return p
 }
 
-// passes says whether a call that nothing names is carried out.
+// passes reports whether the kernel carries out a call that the profile does not name.
 func (p *policy) passes() bool { return p.Default.Kind == filter.Allow || p.Default.Kind == filter.Log }
 
 func names(items []filter.Item, call string) bool {
@@ -53,7 +53,7 @@ func (p *policy) denies(call string) bool {
 	return slices.ContainsFunc(append(filter.VariantOf(call), call), func(c string) bool { return names(p.Deny, c) })
 }
 
-// ruled is the call whose rules hold for this one, or "".
+// ruled returns the call whose rules apply to this call, or "".
 func (p *policy) ruled(call string) string {
 	for _, c := range append([]string{call}, filter.VariantOf(call)...) {
 		for i := range p.Rules {
@@ -69,14 +69,14 @@ func about(r *filter.Rule, call string) bool {
 	return r.Call == call || slices.Contains(filter.Members(r.Call), call)
 }
 
-// closed says whether a multiplexer does the work of a call that is not freely allowed.
+// closed reports whether a multiplexer can do the work of a call that is not freely allowed.
 func (p *policy) closed(call string) bool {
 	return slices.ContainsFunc(filter.Multiplexes(call), func(c string) bool {
 		return p.denies(c) || p.ruled(c) != "" || !names(p.Allow, c) && !p.passes()
 	})
 }
 
-// decide is the decision on a call that the ABI has.
+// decide returns the decision on a call that the ABI has.
 func (p *policy) decide(abi filter.Arch, call string) *decision {
 	d := &decision{diagrams: newDiagrams(maxTerminals)}
 	switch named := names(p.Allow, call) || p.ruled(call) != ""; {
@@ -106,10 +106,11 @@ func (d *decision) terminal(a filter.Action) node {
 
 func (d *decision) action(n node) filter.Action { return d.actions[n-firstAction] }
 
-// of is what happens for these registers.
+// of returns the action for these registers.
 func (d *decision) of(args *[6]uint64) filter.Action { return d.action(d.eval(d.root, args)) }
 
-// rules gives the most severe result of the rules; of several fixed actions of one kind the last.
+// rules sets the decision to the most severe result of the rules. If several fixed actions have the same kind, the
+// last one counts.
 func (p *policy) rules(d *decision, abi filter.Arch, call string) {
 	defer func() {
 		if x := recover(); x != nil {
@@ -148,13 +149,13 @@ func (p *policy) rule(d *decision, r *filter.Rule, abi filter.Arch, call string)
 	if other.Kind == filter.Unset {
 		other = p.denied
 	}
-	if abi == filter.I386 && (call == "mmap" || call == "select") { // its arguments stand behind a pointer
+	if abi == filter.I386 && (call == "mmap" || call == "select") { // its arguments are in memory, behind a pointer
 		return d.terminal(other), false, nil
 	}
 	reader := &reader{diagrams: d.diagrams, call: call, abi: abi}
 	cond, err := reader.condition(r.Expr)
 	switch {
-	case err != nil && call != r.Call && err == errLanguage: // a variant with other arguments
+	case err != nil && call != r.Call && err == errLanguage: // a variant whose arguments are different
 		return d.terminal(other), false, nil
 	case err != nil:
 		return never, false, err
