@@ -113,7 +113,7 @@ func fold(op token.Token, x, y *big.Int) *big.Int {
 	panic(errLanguage)
 }
 
-// add returns x + k, modulo 2 to the number of x's bits.
+// add returns x + k, modulo 2^len(x.bits).
 func (r *reader) add(x number, k *big.Int) number {
 	carry := never
 	return r.each(x, func(i int, b node) node {
@@ -228,7 +228,7 @@ func holds(op token.Token, cmp int) bool {
 	return cmp >= 0
 }
 
-// equal returns whether x == k. It compares bits, so that -1 equals 0xffffffff.
+// equal returns the condition x == k. It compares bits, so that -1 equals 0xffffffff.
 func (r *reader) equal(x number, k *big.Int) node {
 	size := uint(len(x.bits))
 	top := new(big.Int).Lsh(big.NewInt(1), size)
@@ -242,8 +242,8 @@ func (r *reader) equal(x number, k *big.Int) node {
 	return all
 }
 
-// less returns whether x < k, by value. For a signed number it flips the sign bit and adds the value of that bit to k,
-// so that unsigned comparison is right.
+// less returns the condition x < k, by value. For a signed number it flips the sign bit and adds the value of that bit
+// to k, so that unsigned comparison is right.
 func (r *reader) less(x number, k *big.Int) node {
 	size := len(x.bits)
 	flip := -1

@@ -280,7 +280,7 @@ func (c *comparison) one(abi filter.Arch, nr uint32, call string, d *decision, a
 func (c *comparison) gap(abi filter.Arch, call string, theirs filter.Action) string {
 	if why := c.left[abi.String()+" "+call]; why != "" {
 		if theirs != c.policy.Default {
-			return "" // libseccomp got no rule, so the rules are not the reason
+			return "" // without a rule, libseccomp must return the default
 		}
 		return why + " on " + abi.String()
 	}

@@ -40,7 +40,7 @@ func newPolicy(s filter.Spec) *policy {
 	return p
 }
 
-// passes reports whether the kernel carries out a call that the profile does not name.
+// passes reports whether the kernel carries out a call that the policy does not name.
 func (p *policy) passes() bool { return p.Default.Kind == filter.Allow || p.Default.Kind == filter.Log }
 
 func names(items []filter.Item, call string) bool {
