@@ -16,17 +16,17 @@ import (
 	"cordon/sandbox/internal/proc"
 )
 
-// keep opens what a later program needs, while the task waits before its execve.
+// keep opens what a program needs to join the sandbox later, while the task waits before its execve.
 func (p *Process) keep() error {
 	if !p.Cmd.Keep {
 		return nil
 	}
 	a := p.kept
-	if a == nil { // there is a ruleset otherwise
+	if a == nil { // keepFile has made it if there is a ruleset
 		a = &attach.Attached{}
 		p.kept = a
 	}
-	// The task waits, and its namespaces and root are final. Later it may have ended.
+	// The task waits, so its namespaces and its root are final. Later the task may have ended.
 	if err := a.Open("/proc/" + strconv.Itoa(p.Task)); err != nil {
 		return &fail.Error{Op: "keep the sandbox for exec", Err: err}
 	}
@@ -40,7 +40,7 @@ func (p *Process) keep() error {
 	return nil
 }
 
-// keepGroupFiles opens what the sandbox's groups are entered by: see openGroup.
+// keepGroupFiles opens the files through which a later program enters the sandbox's groups: see openGroup.
 func (p *Process) keepGroupFiles(a *attach.Attached) error {
 	ch := p.choice()
 	if ch == nil {
@@ -75,7 +75,7 @@ func (p *Process) keepFile(name string, fd int) error {
 	return nil
 }
 
-// Attach completes the data that was kept. The result shares the launcher's descriptors.
+// Attach completes the data that keep has collected. The result shares the launcher's descriptors.
 func (p *Process) Attach() (*attach.Attached, error) {
 	if p.kept == nil {
 		return nil, &fail.Error{Op: "attach", Err: errors.New("the sandbox was not started with a name"), Hint: "start it with cordon run --name NAME"}
@@ -99,7 +99,7 @@ func (p *Process) Attach() (*attach.Attached, error) {
 	return a, nil
 }
 
-// attachAsked is Attach for another process.
+// attachAsked answers another process that asks for the data of Attach.
 func (p *Process) attachAsked(json.RawMessage) (any, []int, error) {
 	// A program that joins a frozen group would be frozen in the middle of its launch, and its launcher would wait.
 	if p.frozen() {
@@ -108,8 +108,8 @@ func (p *Process) attachAsked(json.RawMessage) (any, []int, error) {
 	if p.exited() {
 		return nil, nil, attach.ErrSandboxEnded
 	}
-	// The file with the text is sealed, so that one answer can be given to all who ask.
-	if p.answer != nil { // it is the same for all who ask
+	// The file with the text is sealed, so that the launcher can give the same answer to every client.
+	if p.answer != nil {
 		return nil, p.answer, nil
 	}
 	a, err := p.Attach()
@@ -148,7 +148,8 @@ func (p *Process) Share() (*attach.Attached, error) {
 		return nil, err
 	}
 	a := shared.With(nil)
-	// Duplicates, because the launcher closes its own when the sandbox ends, at any time for the caller.
+	// The copy gets duplicates, because the launcher closes its own descriptors when the sandbox ends. For the caller
+	// that can be at any time.
 	for name, fd := range shared.Descriptors() {
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 		if err != nil {

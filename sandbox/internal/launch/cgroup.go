@@ -1,6 +1,6 @@
 package launch
 
-// The launcher makes the sandbox's groups, reads them back and takes them away.
+// The launcher makes the sandbox's groups, reads their limits back and removes the groups.
 
 import (
 	"strconv"
@@ -13,7 +13,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// makeGroups chooses the groups and makes them.
+// makeGroups chooses the sandbox's groups and makes them. The result records a failure.
 func (p *Process) makeGroups() *compile.Groups {
 	g := compile.ChooseGroups(p.Cmd.Profile, p.Cmd.Host)
 	if g.Choice == nil {
@@ -31,7 +31,8 @@ func (p *Process) makeGroups() *compile.Groups {
 	return g
 }
 
-// openGroup opens what the child enters its groups by.
+// openGroup opens the files through which the child enters its groups: the directory in cgroup v2, a file of each
+// controller in v1.
 func (p *Process) openGroup() error {
 	ch := p.choice()
 	if ch == nil {
@@ -58,15 +59,16 @@ func (p *Process) openGroup() error {
 	return nil
 }
 
-// adoptChild lets systemd put the child into its group, and the child go on. Without a group it goes on as well: what
-// stands in for one is not compiled yet, and is the compilation's to refuse.
+// adoptChild asks systemd to put the child into its group, and then lets the child go on. The child goes on even if
+// systemd refuses: what stands in for a group is not compiled yet, and the compilation decides whether to refuse.
 func (p *Process) adoptChild() error {
 	if ch := p.choice(); ch == nil || !ch.Unit() {
 		return nil
 	}
 	if err := p.Cgroup.Adopt(p.PID); err != nil {
 		p.groups.Fail(err)
-		if len(p.Cgroup.Dirs) == 0 { // else there is a scope, without its limits, which goes with the child
+		// If there are directories, a scope without its limits exists. It ends with the child.
+		if len(p.Cgroup.Dirs) == 0 {
 			p.Cgroup = nil
 		}
 	} else {
@@ -83,7 +85,7 @@ func (p *Process) choice() *cgroup.Choice {
 	return p.groups.Choice
 }
 
-// checkGroups reads every limit back, and that the task is in its groups.
+// checkGroups reads back every limit, and checks that the task is in its groups.
 func (p *Process) checkGroups() error {
 	if p.choice() == nil {
 		return nil
@@ -113,7 +115,8 @@ func (p *Process) guardDevices() error {
 	if !guarded {
 		return nil
 	}
-	// Not earlier: the mounts of /dev are in the tree now, and their devices are the ones that stay allowed.
+	// The guard cannot come earlier: only now the mounts of /dev are in the tree, and the guard allows exactly their
+	// devices.
 	f, err := p.Cgroup.Guard(list)
 	if err != nil {
 		missing, err := p.Comp.Without(policy.LayerCgroup, "devices are not guarded: "+err.Error(), "", "", compile.OrMissing(cgroup.Hint(err)))
@@ -131,16 +134,16 @@ func (p *Process) removeGroups() {
 	if g == nil {
 		return
 	}
-	// Under the lock, because Kill and Thaw come from other threads and use the group.
+	// The lock is needed because Kill and Thaw use the group on other threads.
 	p.Mu.Lock()
 	p.Cgroup = nil
 	p.Mu.Unlock()
-	if p.Comp == nil || !p.Comp.OwnsPID() { // else init has taken everything along
-		_ = g.Kill() // what it leaves, the next line says
+	if p.Comp == nil || !p.Comp.OwnsPID() { // otherwise init's end has killed all
+		_ = g.Kill() // if Kill leaves a process, Remove says so
 	}
 	if err := g.Remove(); err != nil {
 		p.Report.Hints = append(p.Report.Hints, report.Hint{Text: "the sandbox's cgroup is left: " + err.Error()})
 	}
-	_ = g.Sweep() // of others: the next one tries again
+	_ = g.Sweep() // groups of others: the next launcher tries again
 	g.Close()
 }

@@ -1,6 +1,6 @@
 package launch
 
-// What the launcher starts: the command with its files, and how it is looked after.
+// This file describes what the launcher starts: the command with its files, and how the launcher looks after it.
 
 import (
 	"io"
@@ -17,7 +17,7 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// Command describes a program to run in a sandbox, as the launcher needs it. The fields are those of Cmd.
+// Command describes a program to run in a sandbox, as the launcher needs it. The fields are those of sandbox.Cmd.
 type Command struct {
 	Profile *policy.Profile
 	Host    *host.Host
@@ -29,12 +29,12 @@ type Command struct {
 
 	Terminal  bool
 	RecordTTY io.Writer
-	Keep      bool // what it takes to start other programs in the sandbox
+	Keep      bool // keep what other programs need to join the sandbox
 	Into      *attach.Attached
 	Dir       string
 
 	KillAfter time.Duration
-	WaitDelay time.Duration // how long the readers of copied output are waited for; 0 means for as long as they take
+	WaitDelay time.Duration // how long the launcher waits for the readers of copied output; 0 means without a limit
 	State     *state.Entry
 	Profiles  []ledger.Text
 	Search    []string
@@ -43,14 +43,14 @@ type Command struct {
 	Note      func(text string)
 	Observer  Observer
 
-	// For tests.
-	FailStep, FailInit int    // the step of the child and task, or of init, that fails, from 1
-	Exposed            bool   // a program that joins a sandbox is not concealed from whoever is inside
-	Hold               func() // called while such a program waits before its filter is in place
-	Ran                func() // called when the program runs, before it is read back
+	// The fields below are for tests.
+	FailStep, FailInit int    // the step of the child and task, or of init, that is made to fail; from 1
+	Exposed            bool   // a program that joins a sandbox is not concealed from the processes inside
+	Hold               func() // called while a joining program waits before its filter is in place
+	Ran                func() // called when the program runs, before the launcher reads anything back
 }
 
-// Request describes the command as data. Its files are looked at here.
+// Request describes the command as data. It looks at the command's files now.
 func (c *Command) Request() *compile.Request {
 	owner := -1
 	if c.Into == nil && c.Observer == nil {
@@ -71,7 +71,7 @@ func (c *Command) Request() *compile.Request {
 	return r
 }
 
-// nonce draws a new nonce if the plan needs one. 0 is the nonce in printed plans.
+// nonce draws a new nonce if the plan needs one, and returns 0 otherwise. Printed plans have the nonce 0.
 func (c *Command) nonce() (nonce uint64, err error) {
 	if c.Into == nil && c.Observer == nil && c.Profile.Syscalls.Exec != policy.ExecOnce {
 		return 0, nil

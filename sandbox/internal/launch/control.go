@@ -1,8 +1,8 @@
 package launch
 
-// The launcher's control socket: what other commands ask of it while the sandbox lives. A request and its reply are one
-// packet each (unix(7), SOCK_SEQPACKET), in JSON. The launcher's loop never waits for a client: what cannot be written
-// at once is a client that is dropped, and a client that says nothing is dropped after a while.
+// This file serves the launcher's control socket, at which other commands make requests while the sandbox lives. A
+// request and its reply are one packet each (unix(7), SOCK_SEQPACKET), in JSON. The launcher's loop never waits for a
+// client: it drops a client that cannot take a whole reply at once, and a client that says nothing for a while.
 
 import (
 	"encoding/json"
@@ -24,8 +24,8 @@ const (
 	clientIdle = 10 * time.Second
 )
 
-// Operation is something that can be asked: it gets the arguments and gives the reply's value, and descriptors, which stay
-// the launcher's. It must not block.
+// Operation is a request that a client can make. do gets the request's arguments, and returns the reply's value and
+// its descriptors. The descriptors stay the launcher's. do must not block.
 type Operation struct {
 	Op string
 	do func(p *Process, args json.RawMessage) (reply any, fds []int, err error)
@@ -38,16 +38,16 @@ var Operations = [...]Operation{
 	{"attach", (*Process).attachAsked},
 }
 
-// control is the launcher's side.
+// control is the launcher's side of the control socket.
 type control struct {
 	listener int
-	proof    int // of the launcher's user namespace: see internal/state
+	proof    int // a descriptor of the launcher's user namespace: see internal/state
 	clients  []*controlClient
 }
 
 type controlClient struct {
 	fd   int
-	last time.Time // when it was heard last
+	last time.Time // when the client last said something
 }
 
 // ServeControl begins to listen in the entry's directory. It reaches the directory through a descriptor, because the
@@ -79,7 +79,7 @@ func (p *Process) ServeControl(dir *os.Root) error {
 	return nil
 }
 
-// CloseControl ends it all.
+// CloseControl drops the clients, and closes and removes the control socket.
 func (p *Process) CloseControl() {
 	if p.control == nil {
 		return
@@ -90,17 +90,18 @@ func (p *Process) CloseControl() {
 	p.Unwatch(p.control.listener)
 	unix.Close(p.control.listener)
 	unix.Close(p.control.proof)
-	_ = state.Root(p.Cmd.State).Remove(host.ControlFile) // the directory may have gone
+	_ = state.Root(p.Cmd.State).Remove(host.ControlFile) // the directory may be gone
 	p.control = nil
 }
 
-// acceptClient accepts a client that admit allows.
+// acceptClient accepts a client if state.Admit allows it.
 func (p *Process) acceptClient() {
 	fd, _, err := unix.Accept4(p.control.listener, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
-	if err != nil { // it has gone, or there is no descriptor for it
+	if err != nil { // the client is gone, or no descriptor is free
 		return
 	}
-	// Admit asks the kernel who has connected. A task may have the caller's id, but it is in another user namespace.
+	// Admit asks the kernel who has connected. The caller's id alone proves nothing: a task may have it, too. But the
+	// task is in another user namespace.
 	if state.Admit(fd) != nil || len(p.control.clients) == MaxClients {
 		unix.Close(fd)
 		return
@@ -129,10 +130,11 @@ func (p *Process) dropClient(c *controlClient) {
 	p.control.clients = slices.DeleteFunc(p.control.clients, func(other *controlClient) bool { return other == c })
 }
 
-// serveClient answers one request.
+// serveClient answers one request of a client.
 func (p *Process) serveClient(c *controlClient) {
 	buf := make([]byte, state.MaxPacket)
-	n, _, flags, _, err := unix.Recvmsg(c.fd, buf, nil, unix.MSG_DONTWAIT) // descriptors that it sends are closed by the kernel
+	// Without room for rights, the kernel closes descriptors that the client sends.
+	n, _, flags, _, err := unix.Recvmsg(c.fd, buf, nil, unix.MSG_DONTWAIT)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return
@@ -153,7 +155,7 @@ func (p *Process) serveClient(c *controlClient) {
 	}
 }
 
-// Do finds the operation that is asked for.
+// Do runs the operation that a packet asks for.
 func (p *Process) Do(packet []byte) (value any, fds []int, err error) {
 	var r state.Request
 	if err := json.Unmarshal(packet, &r); err != nil {
@@ -167,7 +169,7 @@ func (p *Process) Do(packet []byte) (value any, fds []int, err error) {
 	return nil, nil, &fail.Error{Op: "request " + r.Op, Err: errors.New("this launcher does not know the request"), Hint: "was the sandbox started by another version of cordon?"}
 }
 
-// Answer sends a reply, whole and at once, with the proof before its descriptors, or says that it could not.
+// Answer sends a whole reply at once, with the proof before the other descriptors. It returns false if it cannot.
 func Answer(fd, proof int, value any, fds []int, err error) bool {
 	var r state.Reply
 	if err != nil {

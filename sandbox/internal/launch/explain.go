@@ -1,6 +1,6 @@
 package launch
 
-// Why the host refused a launch. Nothing of this is looked at unless a launch has failed.
+// This file finds out why the host refused a launch. Nothing in it runs unless a launch has failed.
 
 import (
 	"errors"
@@ -15,7 +15,8 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// explain returns the error of a failed launch with its cause in the host, or the error as it is where the host has none.
+// explain returns the error of a failed launch with its cause in the host. If the host is not the cause, it returns
+// err.
 func (p *Process) explain(err error) error {
 	var e *fail.Error
 	switch h := cause.This(); {
@@ -32,7 +33,7 @@ func (p *Process) explain(err error) error {
 	return err
 }
 
-// refusable reports whether the kernel itself never refuses an operation of the launcher to anybody: then a filter has.
+// refusable reports whether the kernel itself never refuses op to anybody. If op was refused, a filter has done it.
 func refusable(op string) bool {
 	for _, call := range [...]string{"pidfd_open", "setsockopt", "socketpair", "eventfd"} {
 		if strings.HasPrefix(op, call) {
@@ -42,23 +43,23 @@ func refusable(op string) bool {
 	return false
 }
 
-// unsupported is what a host lacks, told by the call that failed for it.
+// unsupported returns the error for something that the host lacks: err is the call that failed because of it.
 func unsupported(layer policy.Layer, err error, from string, c cause.Cause) *fail.UnsupportedError {
 	return &fail.UnsupportedError{Layer: layer, Why: err.Error() + ": " + c.Why, Remedy: c.Remedy, From: from, Err: err}
 }
 
-// notMapped is the error of a map of ids that the kernel has refused.
+// notMapped returns the error for an id map that the kernel has refused.
 func (p *Process) notMapped(err error) error {
 	why, remedy := p.Comp.MapCause()
 	return unsupported(policy.LayerUser, err, "", cause.Cause{Why: why, Remedy: remedy})
 }
 
-// noDevice is the error of a device node that cannot be used.
+// noDevice returns the error for a device node that cannot be used.
 func noDevice(path string, err error) error {
 	return unsupported(policy.LayerMount, &fail.Error{Op: path, Err: err}, "", cause.Device(path))
 }
 
-// CloneError returns the error of a clone3(2) that has failed, with what has caused it.
+// CloneError returns the error of a failed clone3(2), with the cause.
 func (p *Process) CloneError(err error) error {
 	var flags uint64
 	if p.Comp != nil { // nil in a test
@@ -86,7 +87,8 @@ func (p *Process) CloneError(err error) error {
 	return unsupported(policy.LayerUser, failed, "", h.Namespace(&host.Kinds[0], fail.Errno(err)))
 }
 
-// because returns the error of a step that the host refuses as what the host lacks, with the cause; otherwise the step's.
+// because returns the error of a step that failed. If the host lacks what the step needs, the error says so, with the
+// cause. Otherwise it is e.
 func (p *Process) because(s *plan.Step, e *fail.StepError) error {
 	h := cause.This()
 	lacking := func(layer policy.Layer, c cause.Cause) error {
@@ -109,7 +111,7 @@ func (p *Process) because(s *plan.Step, e *fail.StepError) error {
 	case !denied:
 	case mounts(s.Call):
 		if e.Errno != unix.ENOSYS && !h.Filtered() && h.UID == 0 && h.Confinement() == "" {
-			return e // a mount of the host's own: the step's hint
+			return e // a mount of the host is the cause: the step's hint says so
 		}
 		return lacking(policy.LayerMount, h.Denied(e.Errno))
 	case s.Call == plan.Seccomp:
@@ -124,7 +126,7 @@ func (p *Process) because(s *plan.Step, e *fail.StepError) error {
 	return e
 }
 
-// mounts reports whether a call is one of those that make mounts: mount_namespaces(7).
+// mounts reports whether a call makes or changes mounts: mount_namespaces(7).
 func mounts(call plan.Call) bool {
 	switch call {
 	case plan.OpenTree, plan.MoveMount, plan.Fsopen, plan.Fsconfig, plan.Fsmount, plan.MountSetattr, plan.PivotRoot, plan.Umount2:
@@ -133,7 +135,8 @@ func mounts(call plan.Call) bool {
 	return false
 }
 
-// kindOf is the kind of namespace that an unshare(2) makes, as the plan prints it.
+// kindOf returns the kind of namespace that an unshare(2) makes, given the step as the plan prints it; nil if there
+// is none.
 func kindOf(step string) *host.Kind {
 	for i := range host.Kinds {
 		k := &host.Kinds[i]

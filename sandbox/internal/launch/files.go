@@ -16,22 +16,23 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// FileSet holds the descriptors that the launcher opened for the child, by name. Each number is larger than those of
-// the task's files, so that putting the task's files in place overwrites none of them.
+// FileSet holds the descriptors that the launcher opened for the child, by name. Each number is larger than the
+// numbers of the task's files. So the child overwrites no descriptor of the set when it puts the task's files in
+// place.
 type FileSet struct {
 	Base     int
 	Fds      map[string]int
-	borrowed string // the name of what stays the launcher's
+	borrowed string // the name of the descriptor that stays the launcher's
 	closed   bool
 }
 
-// borrow names a descriptor that the launcher keeps.
+// borrow begins the set with a descriptor that the launcher keeps.
 func (s *FileSet) borrow(name string, fd int) {
 	s.Fds = map[string]int{name: fd}
 	s.borrowed = name
 }
 
-// Add takes over a descriptor, even if Add fails.
+// Add puts a descriptor into the set. The set owns the descriptor, even if Add fails.
 func (s *FileSet) Add(name string, fd int) error {
 	if fd < s.Base {
 		defer unix.Close(fd)
@@ -51,7 +52,8 @@ func (s *FileSet) Dup(name string, fd int) error {
 	return nil
 }
 
-// CloseAll closes what the child has by now. The numbers are kept: the plan's further steps name them.
+// CloseAll closes the launcher's copies when the child has its own. The numbers stay, because later steps of the plan
+// name them.
 func (s *FileSet) CloseAll() {
 	for name, fd := range s.Fds {
 		if name != s.borrowed && !s.closed {
@@ -61,7 +63,7 @@ func (s *FileSet) CloseAll() {
 	s.closed = true
 }
 
-// openResources opens the namespaces that are joined, the groups and the standard files.
+// openResources opens the namespaces that are joined, the terminal, the groups and the standard files.
 func (p *Process) openResources() error {
 	if err := p.openJoins(); err != nil {
 		return err
@@ -89,7 +91,8 @@ func (p *Process) openResources() error {
 			return err
 		}
 	}
-	// Duplicates above all numbers that the task gets: dup3 in the child would otherwise overwrite one that it still needs.
+	// The duplicates are above all numbers that the task gets. Otherwise dup3 in the child would overwrite a
+	// descriptor that it still needs.
 	for i, f := range p.Cmd.ExtraFiles {
 		if err := p.files.Dup(compile.ExtraName(i), int(f.Fd())); err != nil {
 			return err
@@ -98,8 +101,9 @@ func (p *Process) openResources() error {
 	return nil
 }
 
-// openStdio is the file itself, /dev/null for none, and for a terminal that is withheld /dev/null to read from or a
-// pipe that the launcher copies. What is counted is a pipe, too.
+// openStdio gives the task a standard file: the file itself, or /dev/null if there is none. In place of a terminal
+// that is withheld the task gets /dev/null for reading, or a pipe that the launcher copies. Output that is counted
+// goes through a pipe, too.
 func (p *Process) openStdio(i int, f *os.File) error {
 	name := compile.StdioNames[i]
 	switch {
@@ -148,7 +152,8 @@ func (p *Process) sendSources() error {
 	return nil
 }
 
-// openDetached is openDetached with the user namespace that the source asks for.
+// openDetached makes a detached mount of a source. The mount of a source with Whole has all ids of the sandbox's user
+// namespace; any other idmapped mount has the ids of userns.
 func (p *Process) openDetached(s *compile.Source, userns int) (int, error) {
 	if !s.Whole {
 		return openDetached(s, userns)
@@ -161,8 +166,8 @@ func (p *Process) openDetached(s *compile.Source, userns int) (int, error) {
 	return openDetached(s, userns)
 }
 
-// detachOutput makes a mount of an output file, by the descriptor that the caller has. Where its file system cannot be
-// idmapped the task has the descriptor, and no name.
+// detachOutput makes a mount of an output file, from the descriptor that the caller has. If the file system cannot be
+// idmapped, the task can use the descriptor but cannot open the file by its name.
 func detachOutput(s *compile.Source, file, userns int) (int, error) {
 	fd, err := detach(s, file, userns)
 	if err != nil {
@@ -212,8 +217,9 @@ func linkHint(err error) string {
 	return ""
 }
 
-// mapping is a user namespace that maps the caller's ids on disk to the task's outside. The sandbox's own does, unless
-// the task has another number inside, or ranges, which would show other users' files as its own.
+// mapping returns a user namespace that maps the caller's ids on disk to the task's ids outside. The sandbox's own
+// user namespace does so, with two exceptions: the task has another number inside, or the namespace has ranges, which
+// would show other users' files as the task's own.
 func (p *Process) mapping() (fd int, release func(), err error) {
 	id := &p.Comp.IDs
 	if id.InUID == p.Comp.Host.UID && id.InGID == p.Comp.Host.GID && !id.Ranges {
@@ -222,7 +228,7 @@ func (p *Process) mapping() (fd int, release func(), err error) {
 	return p.holderMapping()
 }
 
-// openOwnUserNS opens the child's user namespace.
+// openOwnUserNS opens the child's user namespace, or returns the one that is held.
 func (p *Process) openOwnUserNS() (fd int, release func(), err error) {
 	if p.userNS >= 0 {
 		return p.userNS, func() {}, nil
@@ -230,7 +236,8 @@ func (p *Process) openOwnUserNS() (fd int, release func(), err error) {
 	return openUserNS("/proc/" + strconv.Itoa(p.PID))
 }
 
-// holdUserNS opens it while the child waits for its ids: while they change a launcher without CAP_SYS_PTRACE may not.
+// holdUserNS opens the child's user namespace while the child waits for its ids. Once the child has another id, a root
+// launcher without CAP_SYS_PTRACE may not open it.
 func (p *Process) holdUserNS() (err error) {
 	if p.Comp.Blind() {
 		p.userNS, _, err = openUserNS("/proc/" + strconv.Itoa(p.PID))
@@ -246,7 +253,8 @@ func openUserNS(dir string) (fd int, release func(), err error) {
 	return fd, func() { unix.Close(fd) }, nil
 }
 
-// holderMapping is a user namespace whose only use is its id map. A child waits in it until the map is written.
+// holderMapping makes a user namespace that serves only for its id map. A child waits in it until the launcher has
+// written the map.
 func (p *Process) holderMapping() (fd int, release func(), err error) {
 	id := &p.Comp.IDs
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)

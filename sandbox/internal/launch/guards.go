@@ -1,16 +1,17 @@
 package launch
 
-// Guards: mounts that hide or protect something of the host's tree, and that the host can take away.
+// Guards are mounts that hide or protect something of the host's tree. The host can take them away.
 //
-// A rename over a mount point, or its removal, in any other mount namespace detaches the mount in every namespace
-// (Linux 3.18 and newer): an editor that saves a file, git, passwd(1), a second sandbox. A rename of the mount point to
-// another name takes the mount along, and a new file under the old name is not covered; the kernel reports the first at
-// /proc/PID/mountinfo (poll(2), POLLPRI) and of the second nothing, so that the directories are watched by inotify(7).
+// If somebody renames another file over a mount point, or removes the mount point, in any other mount namespace, the
+// kernel detaches the mount in every namespace (Linux 3.18 and newer). An editor that saves a file, git, passwd(1)
+// and a second sandbox all do this. The kernel reports it at /proc/PID/mountinfo (poll(2), POLLPRI). If somebody
+// renames the mount point to another name, the mount goes along, and a new file under the old name is not covered.
+// The kernel does not report this, so the launcher watches the directories by inotify(7).
 //
-// The launcher looks at each guard that an event is about. If something else has the name, a helper process enters
-// the sandbox's user and mount namespaces and mounts the guard again. If that is impossible, the run
-// ends. Between the change and the new cover the task can open what lies there: it takes about a millisecond, and the
-// task is frozen for most of it if it has a cgroup.
+// The launcher looks at each guard that an event is about. If something else has the guard's name, a helper process
+// enters the sandbox's user and mount namespaces and mounts the guard again. If that is impossible, the run ends.
+// Between the change and the new cover the task can open what lies there. That takes about a millisecond, and the
+// launcher freezes the task for most of it if the task has a cgroup.
 
 import (
 	"errors"
@@ -32,12 +33,12 @@ import (
 	"cordon/sandbox/report"
 )
 
-// watchedMount is a mount that hides or protects, or a hidden name that does not exist yet.
+// watchedMount is a mount that hides or protects something, or a hidden name that does not exist yet.
 type watchedMount struct {
 	part  picture.Part
 	mount string // the mount's id, as in mountinfo; "" while nothing has the name
-	isDir bool   // what has the name now
-	count int    // how often it was mounted again
+	isDir bool   // whether a directory has the name now
+	count int    // how often the launcher mounted it again
 }
 
 // guards holds what the launcher needs to notice that a guard is gone, and to mount it again.
@@ -50,14 +51,16 @@ type guards struct {
 	globs []picture.AwaitedGlob
 	late  map[string]bool      // paths that have matched one of the globs since the start
 	at    map[int32]*nameWatch // by watch descriptor
-	clock bool                 // the guards are looked at by the clock
+	clock bool                 // the launcher looks at the guards at regular times
 }
 
-// openGuards opens what guarding takes. The task has not run the program yet, so that /proc shows the namespaces and the root
-// of the sandbox.
+// openGuards opens what the launcher needs to guard the mounts. The task has not run the program yet, so /proc shows
+// the namespaces and the root of the sandbox.
 func (p *Process) openGuards() error {
 	g := &p.guards
-	if p.Comp.Into != nil || p.Comp.AsItIs() || p.Comp.Keep&(1<<unix.CAP_SYS_ADMIN) != 0 { // such a task mounts itself
+	// There is nothing to guard in a sandbox of another launcher, and in the host's tree as it is. A task with
+	// CAP_SYS_ADMIN can mount and unmount itself.
+	if p.Comp.Into != nil || p.Comp.AsItIs() || p.Comp.Keep&(1<<unix.CAP_SYS_ADMIN) != 0 {
 		return nil
 	}
 	exposed := p.Comp.Tree.Exposed()
@@ -83,7 +86,7 @@ func (p *Process) openGuards() error {
 	return nil
 }
 
-// placeGuards records which mounts are the guards. visible has the mount ids by mount point.
+// placeGuards records the mount id of each guard. visible holds mount ids by mount point.
 func (p *Process) placeGuards(visible map[string]string) {
 	for i := range p.guards.list {
 		g := &p.guards.list[i]
@@ -91,25 +94,27 @@ func (p *Process) placeGuards(visible map[string]string) {
 	}
 }
 
-// namesDelay is how long the launcher waits before it watches the directories of the guards, so that a short program does
-// not pay for the watches.
+// namesDelay is how long the launcher waits before it watches the directories of the guards. A short program thus
+// does not pay for the watches.
 const namesDelay = 2 * time.Millisecond
 
-// guardMounts begins to watch the guards. The first look finds a change that came before the directories were watched.
+// guardMounts begins to watch the guards. The first look finds a change that came before the launcher watched the
+// directories.
 func (p *Process) guardMounts() {
 	if p.guards.ended() {
 		return
 	}
 	p.Watch(p.guards.table, unix.POLLPRI, func(int16) { p.mountsChanged() })
-	if !p.Cmd.Exclusive { // a caller of the library has every descriptor open when Start returns
+	// For a caller of the library every descriptor is open when Start returns, so the watches cannot wait.
+	if !p.Cmd.Exclusive {
 		p.beginNames()
 		return
 	}
 	p.At(time.Now().Add(namesDelay), func() { p.firstLook(loop.Readable(p.Taskfd)) })
 }
 
-// firstLook begins to watch the names of the guards. Where the task is gone already init ends in a moment, mostly, and the
-// watches are not worth their price until that moment has passed.
+// firstLook begins to watch the names of the guards. If the task has ended already, init mostly ends a moment later.
+// So firstLook waits for that moment, because the watches have their price.
 func (p *Process) firstLook(ending bool) {
 	switch {
 	case p.gone || p.guards.ended() || p.exited():
@@ -122,7 +127,7 @@ func (p *Process) firstLook(ending bool) {
 
 // beginNames watches the names, and looks at each guard once.
 func (p *Process) beginNames() {
-	p.guards.names, _ = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) // -1: the user has too many
+	p.guards.names, _ = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK) // -1: the user has too many instances
 	p.watchNames()
 	p.lookAtAll()
 }
@@ -130,7 +135,7 @@ func (p *Process) beginNames() {
 // guardStep is the time between two checks if the kernel does not report changes.
 const guardStep = 100 * time.Millisecond
 
-// byClock begins to look at all guards now and then.
+// byClock begins to look at all guards at regular times.
 func (p *Process) byClock() {
 	if !p.guards.clock {
 		p.guards.clock = true
@@ -156,7 +161,7 @@ func (p *Process) lookAtAll() {
 	p.look(all)
 }
 
-// mountsChanged looks at the guards whose mounts are not in the task's mount table any more.
+// mountsChanged looks at the guards whose mounts have left the task's mount table.
 func (p *Process) mountsChanged() {
 	table, err := p.readTable()
 	if err != nil { // the task is gone
@@ -166,20 +171,20 @@ func (p *Process) mountsChanged() {
 	var lost []int
 	for i := range p.guards.list {
 		g := &p.guards.list[i]
-		at, there := table.ByID[g.mount] // the kernel gives the id of a mount that is gone to the next one
+		at, there := table.ByID[g.mount] // the kernel gives the id of a mount that is gone to a new one
 		if g.mount != "" && (!there || table.List[at].Point != g.part.Target) {
 			lost = append(lost, i)
 		}
 	}
 	if lost != nil && p.guards.names >= 0 {
-		p.watchNames() // a directory may be another one
+		p.watchNames() // another directory may have a watched name now
 		p.lookAtAll()
 		return
 	}
 	p.look(lost)
 }
 
-// readTable reads the task's mount table anew by the descriptor that is kept.
+// readTable reads the task's mount table again, from the descriptor that is kept.
 func (p *Process) readTable() (*proc.MountTable, error) {
 	if _, err := unix.Seek(p.guards.table, 0, 0); err != nil {
 		return nil, err
@@ -191,7 +196,8 @@ func (p *Process) readTable() (*proc.MountTable, error) {
 	return proc.ParseMounts(text)
 }
 
-// look finds the guards that do not hold, and mounts them again or ends the run.
+// look mounts the guards again that do not hold, and looks once more. If they still do not hold after several tries,
+// it ends the run.
 func (p *Process) look(suspects []int) {
 	for try := 0; len(suspects) > 0 && p.guardErr == nil && !p.gone && !p.guards.ended(); try++ {
 		var lost []int
@@ -210,14 +216,15 @@ func (p *Process) look(suspects []int) {
 	}
 }
 
-// maxRestores bounds how often a guard is mounted again in a row, for a host that replaces the file meanwhile.
+// maxRestores bounds how often the launcher mounts a guard again in a row, because the host may replace the file
+// meanwhile.
 const maxRestores = 8
 
 func errTooMany() error {
 	return errors.New("more than " + strconv.Itoa(compile.MaxHidden) + " names that match a hide pattern have appeared during the run")
 }
 
-// unguarded ends the run, because the task could reach what it must not.
+// unguarded ends the run, because the task could reach what the profile hides or protects.
 func (p *Process) unguarded(lost *picture.Part, err error) {
 	what := lost.Target + ": somebody replaced it on the host during the run"
 	if err == nil {
@@ -228,14 +235,15 @@ func (p *Process) unguarded(lost *picture.Part, err error) {
 	p.EndNow()
 }
 
-// holds reports whether a guard is in its place, or nothing has its name. It records what has the name. A path that
-// cannot be looked up does not hold.
+// holds reports whether a guard is in its place, or nothing has its name. It records what has the name. If the path
+// cannot be looked up, the guard does not hold.
 func (p *Process) holds(g *watchedMount) bool {
 
 	fd, err := walk.InRootNoLinks(p.guards.fds[attach.FileRoot], g.part.Target, unix.O_PATH|unix.O_NOFOLLOW)
 	switch err {
 	case nil:
-	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP: // a link on the way leads to what has a guard under its own name
+	case unix.ENOENT, unix.ENOTDIR, unix.ELOOP:
+		// A link on the way is no gap, because its target has a guard under its own name.
 		g.mount = ""
 		return true
 	default:
@@ -260,11 +268,12 @@ func (p *Process) reportGuards() {
 }
 
 // endGuards closes the guards' descriptors after the task's end, if no process is left that the guards confine. The
-// descriptors hold the sandbox's mounts, and whoever closes the last one waits until the kernel has undone them: it is
-// the kernel's own thread if init's end is the last.
+// descriptors hold the sandbox's mounts. Whoever closes the last one waits until the kernel has undone the mounts. If
+// init's end comes last, a thread of the kernel waits instead of the launcher.
 //
-// Every process of the sandbox descends from init, since the pid namespace is its own and nobody can join it. The task
-// has handed its children to init by the time that its end is told. So nobody is left if init has no other child.
+// Every process of the sandbox descends from init, because the pid namespace is the sandbox's own and nobody can join
+// it. When the kernel reports the task's end, the task has handed its children to init. So no process is left if init
+// has no other child.
 func (p *Process) endGuards() {
 	if p.guards.ended() || p.Cmd.Keep || !p.Comp.OwnsPID() {
 		return
@@ -279,7 +288,7 @@ func (p *Process) endGuards() {
 	}
 }
 
-// ended reports whether the guards are not looked after any more, or not yet.
+// ended reports whether the launcher does not look after the guards: not yet, or not any more.
 func (g *guards) ended() bool { return len(g.fds) == 0 }
 
 // closeGuards ends the watches and closes the descriptors.
@@ -301,7 +310,7 @@ func (p *Process) closeGuards() {
 // A helper process mounts a guard again, by a plan of its own: setns(2), open_tree(2), move_mount(2). The helper is
 // never in the sandbox's pid namespace, so no task can see, signal or trace it.
 
-// restore mounts guards again, while the task is frozen if it has a cgroup.
+// restore mounts guards again. Meanwhile the task is frozen if it has a cgroup.
 func (p *Process) restore(lost []int) error {
 	thaw := p.freeze()
 	defer thaw()
@@ -333,7 +342,7 @@ func (p *Process) freeze() (thaw func()) {
 	if frozen, err := place.Frozen(); err != nil || frozen {
 		return func() {}
 	}
-	_ = place.Freeze() // a group without a freezer goes on: the guard is back a moment later all the same
+	_ = place.Freeze() // a group without a freezer goes on, and the guard is back a moment later all the same
 	return func() { _ = place.Thaw() }
 }
 

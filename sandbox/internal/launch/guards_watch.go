@@ -1,10 +1,12 @@
 package launch
 
-// The names of guards, watched by inotify(7): a new file under a hidden name is covered. Watched are the directories that
-// guards and globs are in, and those above them, in which another directory may take the place of one that is watched.
+// The launcher watches the names of guards by inotify(7), so that it can cover a new file under a hidden name. It
+// watches the directories in which guards and globs are. It also watches the directories above them, because there
+// another directory may take the place of a watched one.
 //
-// The inodes of a read-only overlay tell of no change below it. There the host's directory is watched, and since the
-// overlay may go on to show nothing under a name that it has looked up, the launcher looks by the clock from then on.
+// The inodes of a read-only overlay do not tell of a change below the overlay, so the launcher watches the host's
+// directory instead. After an event in that directory the overlay may go on to show nothing under a name that it has
+// looked up before. So the launcher looks at regular times from then on.
 
 import (
 	"encoding/binary"
@@ -22,18 +24,18 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// nameWatch is a directory that is watched.
+// nameWatch is a directory that the launcher watches.
 type nameWatch struct {
-	guards []int    // indices of guards.list: their names are in it
+	guards []int    // indices of guards.list; the directory contains their names
 	globs  []int    // indices of guards.globs
-	next   []string // names of directories in it that lead to others
+	next   []string // names in it of directories that lead to other watches
 	still  bool
 }
 
-// nameWatcher puts the watches in place.
+// nameWatcher adds the watches.
 type nameWatcher struct {
 	p        *Process
-	dirs     map[string]*nameWatch // nil for what cannot be watched
+	dirs     map[string]*nameWatch // nil for a directory that cannot be watched
 	complete bool
 }
 
@@ -61,7 +63,7 @@ func (p *Process) watchNames() {
 	}
 	for wd := range before {
 		if g.at[wd] == nil {
-			_, _ = unix.InotifyRmWatch(g.names, uint32(wd)) // it may be gone with its directory
+			_, _ = unix.InotifyRmWatch(g.names, uint32(wd)) // the kernel may have removed it with its directory
 		}
 	}
 	if before == nil {
@@ -72,7 +74,8 @@ func (p *Process) watchNames() {
 	}
 }
 
-// dir watches a directory of the sandbox, and those above it on the same mount. Of those the names are not needed.
+// dir watches a directory of the sandbox, and the directories above it on the same mount, which are not needed. The
+// watches are not complete if a needed directory exists and cannot be watched.
 func (w *nameWatcher) dir(dir string, needed bool) *nameWatch {
 	if n, ok := w.dirs[dir]; ok && (n != nil || !needed) {
 		return n
@@ -98,7 +101,7 @@ func (w *nameWatcher) dir(dir string, needed bool) *nameWatch {
 		w.dirs[dir] = nil
 		return nil
 	}
-	n := w.p.guards.at[int32(wd)] // one directory that is shown twice
+	n := w.p.guards.at[int32(wd)] // the sandbox may show one directory twice
 	if n == nil {
 		n = &nameWatch{still: still}
 		w.p.guards.at[int32(wd)] = n
@@ -126,6 +129,7 @@ func (p *Process) namesChanged() {
 		mask := binary.NativeEndian.Uint32(rest[4:])
 		size := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(rest[12:]))
 		list, again := p.named(wd, unix.ByteSliceToString(rest[unix.SizeofInotifyEvent:size]))
+		// After an overflow the kernel has dropped events, and any name may have changed.
 		suspects, all = append(suspects, list...), all || again || mask&unix.IN_Q_OVERFLOW != 0
 		rest = rest[size:]
 	}
@@ -145,8 +149,8 @@ func (p *Process) namesChanged() {
 	}
 }
 
-// named lists the guards of a watched directory that have the name. It reports again if a directory has it that leads to
-// others.
+// named returns the guards of a watched directory that have the name. again is true if the name is that of a
+// directory that leads to other watches.
 func (p *Process) named(wd int32, name string) (list []int, again bool) {
 	g := &p.guards
 	n := g.at[wd]
@@ -168,7 +172,7 @@ func (p *Process) named(wd int32, name string) (list []int, again bool) {
 	return list, again
 }
 
-// appeared makes a guard of a name that a glob matches, unless it has one.
+// appeared makes a guard of a name that a glob matches, unless the name has a guard already.
 func (p *Process) appeared(glob int, name string) {
 	g := &p.guards
 	x := &g.globs[glob]
@@ -202,7 +206,7 @@ func (p *Process) listGlobs() {
 	for i := range p.guards.globs {
 		fd, err := walk.InRootNoLinks(p.guards.fds[attach.FileRoot], p.guards.globs[i].Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC)
 		if err != nil {
-			continue // the task cannot list it either, or it is gone
+			continue // the task cannot list the directory either, or it is gone
 		}
 		dir := os.NewFile(uintptr(fd), "")
 		names, _ := dir.Readdirnames(compile.MaxLookedAt)

@@ -14,7 +14,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// hints completes the report of a failed run.
+// hints adds advice to the report of a failed run.
 func (p *Process) hints() {
 	r := &p.Report
 	if r.Exit == 0 || r.Limit != "" {
@@ -23,7 +23,7 @@ func (p *Process) hints() {
 	if r.Signal != "" && r.Signal != "SIGSYS" {
 		return
 	}
-	if r.Signal == "SIGSYS" || r.Exit == 128+int(unix.SIGSYS) { // a shell says so of its child
+	if r.Signal == "SIGSYS" || r.Exit == 128+int(unix.SIGSYS) { // a shell tells of its child's end so
 		if text := p.Comp.ExecHint(); text != "" {
 			r.Hints = append(r.Hints, report.Hint{Text: text})
 			return
@@ -37,7 +37,8 @@ func (p *Process) hints() {
 	if p.unrouted() > 0 {
 		r.Hints = append(r.Hints, report.Hint{Text: "the program tried to reach a network, and the profile gives it none", Rule: p.Comp.Profile.Source("network"), Flag: "--net host"})
 	}
-	if p.Comp.Into != nil { // what it sees and may write was decided when the sandbox was made
+	// What the task sees and may write was decided when the sandbox was made.
+	if p.Comp.Into != nil {
 		return
 	}
 	if h, ok := p.Comp.HintAbove(p.Cmd.Args); ok {
@@ -55,23 +56,23 @@ func (p *Process) hints() {
 	}
 }
 
-// complaint is a path of which a program has said that it could not open or make it.
+// complaint is a path that a program could not open or make, as the program's own message says.
 type complaint struct {
 	path  string
 	write bool
 }
 
-// maxComplaints bounds how many paths of a program's messages are looked at.
+// maxComplaints bounds how many paths of a program's messages the launcher looks at.
 const maxComplaints = 8
 
-// missed are the words of libc's, the shells' and the languages' messages for ENOENT, EACCES and EROFS; the last is for a
-// file that could have been written.
+// missed holds what libc, shells and languages say for ENOENT, EACCES and EROFS. A message for EROFS is about a file
+// that the program wanted to write.
 var missed = [...]string{"No such file or directory", "no such file or directory", "Permission denied", "permission denied", "ENOENT", "EACCES", "EROFS",
 	"not found", "Cannot open", "cannot open", "Can't open", "can't open", "Read-only file system", "read-only file system"}
 
-// complaints finds the paths in what a program has shown: in quotes, or between colons and blanks, on the lines that say
-// what libc says of files that are not there, or may not be opened or written. A program may write anything, so a path is
-// only looked up in the picture of the sandbox.
+// complaints finds the paths in what a program has shown. It looks at the lines that contain one of missed, and takes
+// the words between quotes, colons, blanks and the like. A program may write anything, so the launcher only looks a
+// path up in the picture of the sandbox.
 func complaints(text string) (list []complaint) {
 	for line := range strings.Lines(text) {
 		if !slices.ContainsFunc(missed[:], func(m string) bool { return strings.Contains(line, m) }) {
@@ -95,9 +96,9 @@ func complaints(text string) (list []complaint) {
 	return list
 }
 
-// unrouted is how many packets or connections had no route in the sandbox's network namespace: RFC 4293's
-// ipIfStatsOutNoRoutes, as /proc/net/snmp has it; and datagrams to a closed port, which is what a name lookup at a
-// resolver that is not there comes to.
+// unrouted counts the packets and connections that had no route in the sandbox's network namespace:
+// ipIfStatsOutNoRoutes of RFC 4293, as /proc/net/snmp has it. It also counts datagrams to a closed port, because a
+// name lookup ends as one if there is no resolver.
 func (p *Process) unrouted() int {
 	if p.netstat < 0 {
 		return 0
@@ -110,7 +111,7 @@ func (p *Process) unrouted() int {
 	return snmp(buf[:n], "Ip:", "OutNoRoutes") + snmp(buf[:n], "Udp:", "NoPorts")
 }
 
-// snmp is a counter of /proc/net/snmp: a line of names, a line of values.
+// snmp returns a counter of /proc/net/snmp, which has a line of names and a line of values for each protocol.
 func snmp(text []byte, proto, name string) int {
 	var names [][]byte
 	for line := range bytes.Lines(text) {
@@ -124,7 +125,7 @@ func snmp(text []byte, proto, name string) int {
 		}
 		for i := range min(len(names), len(fields)) {
 			if string(names[i]) == name {
-				v, _ := strconv.Atoi(string(fields[i])) // not a number: 0
+				v, _ := strconv.Atoi(string(fields[i])) // 0 if it is not a number
 				return v
 			}
 		}
@@ -132,7 +133,7 @@ func snmp(text []byte, proto, name string) int {
 	return 0
 }
 
-// stepHint is advice for a step that failed.
+// stepHint returns advice for a step that failed, or "".
 func stepHint(call string, errno unix.Errno) string {
 	switch {
 	case errno == unix.ELOOP:

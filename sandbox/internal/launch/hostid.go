@@ -21,18 +21,20 @@ import (
 	"cordon/sandbox/internal/walk"
 )
 
-// taskIDs is the file of the state directory in which each id in use is a locked byte. The kernel drops a lock with the last
-// copy of its descriptor, so the file needs no cleaning after a launcher that was killed.
+// taskIDs is a file of the state directory. Each id in use is a locked byte of the file. The kernel drops a lock with
+// the last copy of its descriptor, so a launcher that was killed leaves nothing to clean up.
 const taskIDs = "ids"
 
-// drawTaskID draws the task's id outside. Two sandboxes that share an id could trace and kill each other's processes
-// and write each other's files, and launchers in different pid namespaces can have the same number, so the id is random.
-// Launchers that share a state directory lock the id there besides; others have no place in common.
+// drawTaskID draws the task's id on the host, or returns 0 if the task gets none. If two sandboxes shared an id, they
+// could trace and kill each other's processes and write each other's files. Launchers in different pid namespaces can
+// have the same pid, so the id is random. Launchers that share a state directory also lock the id there; other
+// launchers have no place in common.
 func (p *Process) drawTaskID() (int, error) {
 	h := p.Cmd.Host
-	if p.Cmd.Into != nil || !h.HostRoot || !h.GivesIDs() { // otherwise root starts the task, and can give it an id of its own
+	if p.Cmd.Into != nil || !h.HostRoot || !h.GivesIDs() {
 		return 0, nil
 	}
+	// Root starts the task, and can give it an id of its own.
 	p.ids = openTaskIDs(h.State)
 	for range 64 {
 		id, err := randomTaskID()
@@ -48,7 +50,7 @@ func (p *Process) drawTaskID() (int, error) {
 		Hint: "--host-user caller runs the task as root"}
 }
 
-// openTaskIDs returns -1 if there is no state directory; then only the random draw keeps ids apart.
+// openTaskIDs opens the file of locks. It returns -1 if it cannot; then only the random draw keeps ids apart.
 func openTaskIDs(state string) int {
 	if state == "" {
 		return -1
@@ -67,13 +69,13 @@ func randomTaskID() (int, error) {
 		if err != nil {
 			return 0, &fail.Error{Op: "getrandom", Err: err}
 		}
-		if v := uint32(random) >> 1; v < 2*n { // beyond, the first ids would come more often
+		if v := uint32(random) >> 1; v < 2*n { // larger numbers would make the first ids more likely
 			return compile.FirstTaskID + int(v%n), nil
 		}
 	}
 }
 
-// checkIDs holds the task's ids against what the profile says: proc_pid_status(5) has them as they are outside.
+// checkIDs compares the task's ids with the profile. proc_pid_status(5) shows the ids as they are outside.
 func (p *Process) checkIDs() error {
 	text, err := p.taskStatus()
 	if err != nil {
@@ -98,8 +100,8 @@ func threadCredentials() (c credentials) {
 	return c
 }
 
-// mixed says what differs among the ids, "" if nothing does. Which of them the task would have outside depends on the
-// call that asks.
+// mixed says which of the ids differ, and returns "" if none does. If they differ, the task's id outside depends on
+// the call that asks.
 func (c *credentials) mixed() string {
 	for _, x := range [...]struct {
 		key string
@@ -113,8 +115,8 @@ func (c *credentials) mixed() string {
 	return ""
 }
 
-// checkThread refuses to start on a thread with other ids than the caller, or than those for which the host was probed:
-// the child gets the ids of the thread that clones it.
+// checkThread refuses to start if the thread has other ids than the caller, or other ids than those for which the
+// host was probed. The reason is that the child gets the ids of the thread that clones it.
 func (p *Process) checkThread() error {
 	own, caller := threadCredentials(), p.caller
 	why := own.mixed()
@@ -130,12 +132,13 @@ func (p *Process) checkThread() error {
 	return &fail.Error{Op: "start", Err: errors.New(why), Hint: "change the ids of the whole process (syscall.Setresuid, setpriv --reuid), not of one thread"}
 }
 
-// subuid(5), subgid(5): the subordinate ids of the caller.
+// The subordinate ids of the caller: subuid(5), subgid(5).
 
-// maxRangeID is the last inside id that ranges fill: the ids of a usual root file system.
+// maxRangeID is the last inside id that ranges fill, as large as the ids of a usual root file system.
 const maxRangeID = 65535
 
-// withRanges adds the caller's subordinate ids: inside they are all numbers from 0 but the task's own, in order.
+// withRanges adds the caller's subordinate ids to maps. Inside they are all numbers from 0 on except the task's own,
+// in order.
 func (p *Process) withRanges(maps []string, file string, own int) ([]string, error) {
 	text, err := proc.ReadAll(file)
 	if err != nil {
@@ -164,7 +167,7 @@ func (p *Process) withRanges(maps []string, file string, own int) ([]string, err
 	return maps, nil
 }
 
-// subordinate are the {first, count} ranges of a user, by name or number.
+// subordinate returns the {first, count} ranges of a user, given the user's name and number.
 func subordinate(text, name string, uid int) (ranges [][2]int) {
 	for line := range strings.Lines(text) {
 		f := strings.Split(strings.TrimSpace(line), ":")
@@ -182,8 +185,8 @@ func subordinate(text, name string, uid int) (ranges [][2]int) {
 
 // The launcher reads back that a directory is private.
 
-// checkPrivate looks again at what the task may write, now that it is mounted: that it is the directory that was looked at,
-// and still private.
+// checkPrivate looks again at each directory that the task may write, now that it is mounted. It must be the
+// directory that the launcher looked at before, and must still be private.
 func (p *Process) checkPrivate() error {
 	if p.Comp.Private == nil {
 		return nil

@@ -1,6 +1,6 @@
 package launch
 
-// The launcher enters namespaces that exist, and takes the child that is born there.
+// The launcher enters namespaces that exist already, and takes over the child that is born there.
 
 import (
 	"errors"
@@ -22,7 +22,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// openJoins opens the namespaces that are joined.
+// openJoins opens the namespaces that the sandbox joins.
 func (p *Process) openJoins() error {
 	for i := range p.Comp.Joins {
 		j := &p.Comp.Joins[i]
@@ -42,7 +42,7 @@ func (p *Process) openJoins() error {
 	return nil
 }
 
-// enterJoined takes the launcher's thread into the namespaces that the child does not enter itself.
+// enterJoined moves the launcher's thread into the joined namespaces, unless the child enters them itself.
 func (p *Process) enterJoined() error {
 	if p.Comp.Staged() {
 		return nil
@@ -55,7 +55,7 @@ func (p *Process) enterJoined() error {
 	return nil
 }
 
-// adopt takes the process that the first child has left in its place: it is init from here on.
+// adopt takes over the process that the first child has left in its place. That process is init from here on.
 func (p *Process) adopt() error {
 	next := int(p.Image.Page().Next)
 	if next == 0 || next == p.PID {
@@ -64,10 +64,10 @@ func (p *Process) adopt() error {
 	fd, err := unix.PidfdOpen(next, 0)
 	if err != nil {
 		fd = -1
-		_ = unix.Kill(next, unix.SIGKILL) // not waited for yet, so the number is still its own
+		_ = unix.Kill(next, unix.SIGKILL) // nobody has waited for it, so the number is still its own
 		err = &fail.Error{Op: "pidfd_open of init", Err: err}
 	}
-	for again := true; again; { // it ends right behind the clone
+	for again := true; again; { // the first child ends right after the clone
 		_, waited := unix.Wait4(p.PID, nil, 0, nil)
 		again = waited == unix.EINTR
 	}
@@ -75,18 +75,21 @@ func (p *Process) adopt() error {
 	defer p.Mu.Unlock()
 	unix.Close(p.pidfd)
 	p.PID, p.pidfd = next, fd
+	// The signal may have reached only the first child.
 	if p.killed && fd >= 0 {
-		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // gone already is as good
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) // it may be gone already
 	}
 	return err
 }
 
-// born waits until the child is its final process, if it enters namespaces.
+// born waits until the child is its final process, if the child enters namespaces itself.
 func (p *Process) born() error {
 	if !p.Comp.Staged() {
 		return nil
 	}
-	p.files.CloseAll() // with the child's end of the socket in it a child that is gone would not be heard
+	// The launcher closes its copy of the child's end of the socket. Otherwise it could not notice that the child is
+	// gone.
+	p.files.CloseAll()
 	if err := p.entered(); err != nil {
 		return err
 	}
@@ -100,7 +103,7 @@ func (p *Process) born() error {
 	return p.adopt()
 }
 
-// word waits for a message of a child that is no other's parent yet; 0 is the end of it.
+// word waits for a message of the child, before the child has children. It returns 0 if the child has closed its end.
 func (p *Process) word() (byte, error) {
 	if err := p.await(p.Link, -1); err != nil {
 		return 0, err
@@ -112,7 +115,8 @@ func (p *Process) word() (byte, error) {
 	return m.Byte, nil
 }
 
-// awaitWord waits for a message. Where init is not pid 1 of the sandbox its end does not close the task's end of the socket.
+// awaitWord waits for a message. If init is not pid 1 of the sandbox, init's end does not close the task's end of the
+// socket. So awaitWord watches init as well.
 func (p *Process) awaitWord() error {
 	if p.Comp.OwnsPID() {
 		return p.await(p.Link, -1)
@@ -133,7 +137,7 @@ func (p *Process) openAttached() (err error) {
 	if p.Comp.Into == nil {
 		return nil
 	}
-	// Duplicates: the caller may close its own when Start has returned.
+	// The launcher needs duplicates, because the caller may close its own descriptors when Start has returned.
 	for name, fd := range p.Comp.Into.Descriptors() {
 		if err := p.files.Dup(name, fd); err != nil {
 			return err
@@ -144,16 +148,17 @@ func (p *Process) openAttached() (err error) {
 	}
 	p.Watch(p.sandbox, unix.POLLIN, func(int16) {
 		p.Unwatch(p.sandbox)
-		p.Kill() // where the sandbox has a pid namespace the kernel does that, too
+		p.Kill() // if the sandbox has a pid namespace, the kernel does that, too
 	})
 	return nil
 }
 
-// joined is called when the program runs. A limit on time is the sandbox's, and does not begin anew; what this launcher
-// passes on of its output, nobody else counts.
+// joined is called when a program that joins a sandbox runs. The sandbox has its own limit on time, which does not
+// begin anew. But only this launcher can count the output that it passes on.
 //
-// init's end waits for every process in its pid namespace to be reaped, and what this launcher has put there is its own
-// child: stopped, as by Ctrl-Z, it would hold up the sandbox's end. So the kernel reaps it.
+// The end of the sandbox's init waits until every process in its pid namespace is reaped. The process that this
+// launcher has put there is the launcher's own child. If the launcher is stopped, as by Ctrl-Z, it reaps nothing and
+// would hold up the sandbox's end. So the kernel reaps the child.
 func (p *Process) joined() {
 	p.watchOutput()
 	if p.Cmd.Exclusive {
@@ -169,9 +174,9 @@ func (p *Process) sandboxEnds() bool {
 	return state.EndsWithin(100*time.Millisecond, p.sandbox)
 }
 
-// killedWithin reports whether a program that joins a sandbox was run, or was about to be, and init was killed then with
-// the sandbox. It waits up to a second for each, and reaps init. Nobody can tell whether an execve that SIGKILL
-// met was over; the program may have written already, and the launch did not fail.
+// killedWithin reports whether a program that joins a sandbox was run, or was about to be, and init was then killed
+// together with the sandbox. It waits up to a second for each, and reaps init. Nobody can tell whether an execve that
+// SIGKILL met was over. The program may have written already, so the launch did not fail.
 func (p *Process) killedWithin() bool {
 	if p.Comp.Into == nil || !p.atProgram() || !state.EndsWithin(time.Second, p.pidfd) {
 		return false
@@ -179,7 +184,7 @@ func (p *Process) killedWithin() bool {
 	return p.reap(nil).Signal() == unix.SIGKILL && state.EndsWithin(time.Second, p.sandbox)
 }
 
-// unread says what could not be read back because the program was killed before.
+// unread puts into the report what could not be read back because somebody killed the program before.
 func (p *Process) unread() {
 	for _, layer := range [...]policy.Layer{policy.LayerCaps, policy.LayerNoNewPriv, policy.LayerSeccomp} {
 		p.missing = append(p.missing, report.Missing{Layer: layer, Why: "somebody killed the program before cordon could read this back"})
@@ -195,7 +200,7 @@ func (p *Process) sandboxGone(err error) error {
 	var patience time.Duration
 	switch {
 	case err == ErrEnded:
-		patience = time.Second // on a busy machine
+		patience = time.Second // the machine may be busy
 	case p.Fault() != nil:
 		patience = 100 * time.Millisecond
 	}
@@ -223,7 +228,7 @@ func (p *Process) entered() error {
 	return p.Send(nil)
 }
 
-// checkEntered holds what the child has entered against what the sandbox's task has.
+// checkEntered compares what the child has entered with what the sandbox's task has.
 func (p *Process) checkEntered(dir string) error {
 	a := p.Comp.Into
 	for i := range host.Kinds {
@@ -232,7 +237,8 @@ func (p *Process) checkEntered(dir string) error {
 		if s == nil {
 			continue
 		}
-		// A pid or time namespace is entered for the children, so that the name is that of pid_for_children.
+		// The child enters a pid or time namespace for its children, so the link is pid_for_children or
+		// time_for_children.
 		its, err := proc.Readlink(dir + "/ns/" + k.Children)
 		if err != nil {
 			return &fail.Error{Op: "read back the namespaces", Err: err}
@@ -248,7 +254,8 @@ func (p *Process) checkEntered(dir string) error {
 		return err
 	}
 	p.enforced(policy.LayerMount, "the sandbox's root", "/proc/PID/root")
-	// What the child has from this launcher, such as filters and groups, must be no weaker than what the task got from its own.
+	// The child has some properties from this launcher, such as filters and groups. They must be no weaker than those
+	// that the sandbox's task got from its own launcher.
 	text, err := proc.ReadAll(dir + "/status")
 	if err != nil {
 		return &fail.Error{Op: "read back the ids", Err: err}
@@ -262,7 +269,8 @@ func (p *Process) checkEntered(dir string) error {
 	return nil
 }
 
-// checkConfined looks at the waiting task before its filter is in place, which then is the last thing that it lacks.
+// checkConfined looks at the waiting task before the task's filter is in place. The filter is then the last thing
+// that the task lacks.
 func (p *Process) checkConfined() error {
 	c := p.Comp
 	if c.Into == nil && c.IDs.NewUser {
@@ -279,7 +287,8 @@ func (p *Process) checkConfined() error {
 		return &fail.Error{Op: "read back the task's status", Err: err}
 	}
 	uids, gids := c.Into.UIDs, c.Into.GIDs
-	if c.HandsStatus() { // a file that was opened inside shows the ids that there are inside
+	// A status file that was opened inside shows the ids as they are inside.
+	if c.HandsStatus() {
 		uids, gids = fourTimes(c.Into.UID), fourTimes(c.Into.GID)
 		if got := proc.StatusField(text, "Pid"); got != strconv.Itoa(p.Task) {
 			return &fail.Error{Op: "read back the task's status", Err: errors.New("it is that of process " + got + ", not of " + strconv.Itoa(p.Task))}
@@ -298,13 +307,13 @@ func (p *Process) checkConfined() error {
 	return nil
 }
 
-// fourTimes is an id as proc_pid_status(5) shows it: real, effective, saved, and of the file system.
+// fourTimes returns an id as proc_pid_status(5) shows it: real, effective, saved, and of the file system.
 func fourTimes(id int) string {
 	text := strconv.Itoa(id)
 	return text + "\t" + text + "\t" + text + "\t" + text
 }
 
-// checkFilters makes sure that the program runs under one filter more than its launcher: Linux 5.9 counts them.
+// checkFilters makes sure that the program runs under one filter more than before: Linux 5.9 and newer count them.
 func (p *Process) checkFilters(status []byte) error {
 	got := proc.StatusField(status, "Seccomp_filters")
 	if p.Comp.Into == nil || got == "absent" {

@@ -1,6 +1,7 @@
 package launch
 
-// The launch: it opens what the plan names, clones, and hands the plan over. clone3(2) Linux 5.3.
+// This file launches a sandbox. The launcher opens what the plan names, clones the child and hands the plan over:
+// clone3(2), Linux 5.3.
 
 import (
 	"cmp"
@@ -18,19 +19,21 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// Start launches a command. On an error nothing is left.
+// Start launches a command. If it returns an error, it has undone everything.
 func (p *Process) Start(cmd *Command) error {
 	p.Cmd = cmd
 	host.MakeStateDirs(cmd.Host)
 	return p.LaunchAll()
 }
 
-// LaunchAll launches; on an error everything is undone.
+// LaunchAll launches the command of p. If it returns an error, it has undone everything.
 func (p *Process) LaunchAll() error {
 	err := p.launch()
 	if err != nil {
 		p.abort()
-		err = cmp.Or(p.interrupted(), p.guardErr, p.sandboxGone(err), p.Fault(), err) // each says more than what it led to
+		// abort comes first, because Fault needs the status of the reaped init. The first error that is not nil wins:
+		// each error says more than the errors that it leads to.
+		err = cmp.Or(p.interrupted(), p.guardErr, p.sandboxGone(err), p.Fault(), err)
 		err = p.explain(err)
 		p.Image.Release()
 		return err
@@ -47,7 +50,8 @@ func (p *Process) LaunchAll() error {
 }
 
 func (p *Process) launch() error {
-	// The thread first: the child gets its credentials, and a Go program can have threads of different users.
+	// The thread comes first. The child gets the credentials of the thread that clones it, and the threads of a Go
+	// program can have different users.
 	if err := p.checkThread(); err != nil {
 		return err
 	}
@@ -59,14 +63,18 @@ func (p *Process) launch() error {
 			p.Cmd.Note(text)
 		}
 	}
-	if p.Cmd.Exclusive { // not before: a child that is not dumpable cannot write its id maps
-		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // cannot fail: prctl(2)
+	// The launcher becomes undumpable only now, because a child of an undumpable launcher cannot write its id maps.
+	// From here on only a process with CAP_SYS_PTRACE can trace the launcher: ptrace(2).
+	if p.Cmd.Exclusive {
+		_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // prctl(2): this call cannot fail
 	}
-	// From here on the last step is known, and a signal can tell a task that is about to run the program from one that is not.
+	// From here on the last step is known. By that step Signal tells a task that is about to run the program from a
+	// task that is not.
 	p.Mu.Lock()
 	p.last = len(p.Comp.Plan.Steps)
 	p.Mu.Unlock()
-	if err := p.recordWrites(); err != nil { // before the task is let go
+	// The record comes before converse, which lets the task go: a program that runs can write.
+	if err := p.recordWrites(); err != nil {
 		return err
 	}
 	if err := p.converse(); err != nil {
@@ -75,7 +83,8 @@ func (p *Process) launch() error {
 	if p.Cmd.Ran != nil {
 		p.Cmd.Ran()
 	}
-	// The entry is completed last, because other commands must not find a sandbox that is not confirmed.
+	// keepState completes the entry last, because other commands must not find a sandbox that the launcher has not
+	// confirmed.
 	if err := p.confirm(); err != nil {
 		return err
 	}
@@ -84,18 +93,19 @@ func (p *Process) launch() error {
 	}
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
-	// Signals that arrived during the launch: one that was meant to end it has killed init, the others waited for the program.
+	// A signal that arrived during the launch and was meant to end the run has killed init. The other signals have
+	// waited for the program, and are sent now.
 	p.running = true
 	if p.killed {
 		return &fail.SignalError{Signal: p.early}
 	}
 	for _, sig := range p.waiting {
-		_ = unix.PidfdSendSignal(p.Taskfd, sig, nil, 0) // a task that is gone has no use for it
+		_ = unix.PidfdSendSignal(p.Taskfd, sig, nil, 0) // a task that has ended needs no signal
 	}
 	return nil
 }
 
-// compile compiles the plan, and hands it over part by part.
+// compile compiles the plan part by part, and hands each part over to the child.
 func (p *Process) compile() (err error) {
 	r := p.Cmd.Request()
 	if r.TaskID, err = p.drawTaskID(); err != nil {
@@ -104,7 +114,8 @@ func (p *Process) compile() (err error) {
 	if r.Nonce, err = p.Cmd.nonce(); err != nil {
 		return err
 	}
-	// The groups are made before the plan is compiled, because the plan depends on what this host lets the launcher have.
+	// The launcher makes the groups before it compiles the plan, because the plan depends on the groups that this
+	// host lets the launcher have.
 	if r.MakeDir = makeOwnDir; r.Into == nil {
 		p.groups = p.makeGroups()
 		r.Groups = p.groups
@@ -120,8 +131,8 @@ func (p *Process) compile() (err error) {
 	return nil
 }
 
-// handOver receives what is compiled so far. The first time it clones the child; later it tells the child that there is
-// more.
+// handOver adds what was compiled so far to the image. The first call clones the child; each later call tells the
+// child that there is more. Then handOver sends the mounts that the child waits for.
 func (p *Process) handOver(c *compile.Compilation) error {
 	var err error
 	if p.Comp == nil {
@@ -136,15 +147,16 @@ func (p *Process) handOver(c *compile.Compilation) error {
 	return p.sendSources()
 }
 
-// begin clones the child with its first steps, and maps its ids.
+// begin clones the child with its first steps. If the child cannot map its own ids, begin maps them.
 func (p *Process) begin() error {
-	// Only the child may hold its end of the socket: that end closes with it, which is how the launcher learns of its end.
+	// The launcher closes its copies of the child's files. Only the child may hold the child's end of the socket:
+	// that end closes when the child ends, and the launcher learns of the end this way.
 	defer p.files.CloseAll()
 	if err := p.open(); err != nil {
 		return err
 	}
-	// The state directory knows of the groups before a process is in them: whoever sweeps after a launcher that was killed
-	// finds them there.
+	// The state directory names the groups before a process is in them. If the launcher is killed, whoever sweeps
+	// after it finds the groups there.
 	if err := p.keepGroup(); err != nil {
 		return err
 	}
@@ -163,7 +175,7 @@ func (p *Process) begin() error {
 	if err := p.identifyInit(); err != nil {
 		return err
 	}
-	// Where the child can map its own ids, it does: then nobody has to wait for anybody.
+	// If the child can map its own ids, it does: then neither process has to wait for the other.
 	if !p.Comp.IDs.LauncherMaps {
 		return nil
 	}
@@ -176,7 +188,7 @@ func (p *Process) begin() error {
 	return p.Send(nil)
 }
 
-// add links what was compiled since the last call.
+// add links the steps that were compiled since the last call.
 func (p *Process) add() error {
 	steps, init := p.Comp.Plan.Steps, p.Comp.Plan.Init
 	err := p.Image.AddInit(init[p.addedInit:], p.files.Fds)
@@ -190,7 +202,7 @@ func (p *Process) add() error {
 	return nil
 }
 
-// open makes what the plan's files stand for, and links the plan to their numbers.
+// open opens or makes every file that the plan names, and makes the image, which has no steps yet.
 func (p *Process) open() error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -199,16 +211,18 @@ func (p *Process) open() error {
 	p.Link = pair[0]
 	p.files.Base = int(p.Comp.FirstFD())
 	if p.Comp.Reports {
-		p.files.Base++ // the number itself is the listener's
+		p.files.Base++ // the listener gets the number itself
 	}
 	p.files.borrow(compile.FileLauncher, p.Link)
 	if err := p.files.Add(compile.FileSync, pair[1]); err != nil {
 		return err
 	}
-	// The kernel says who has sent a message: that is how the launcher learns the task's pid, which only init knows otherwise.
+	// With SO_PASSCRED the kernel says who has sent a message. The launcher learns the task's pid in this way,
+	// because otherwise only init knows it.
 	if err := unix.SetsockoptInt(p.Link, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return &fail.Error{Op: "setsockopt SO_PASSCRED", Err: err}
 	}
+	// The gate is a semaphore, because init may wait at it twice, and one read must not take what is meant for both.
 	if p.gate, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_SEMAPHORE); err != nil {
 		return &fail.Error{Op: "eventfd", Err: err}
 	}
@@ -237,18 +251,19 @@ func (p *Process) open() error {
 	return nil
 }
 
-// clone enters the namespaces that are joined, and makes the child.
+// clone enters the namespaces that are joined, and clones the child.
 func (p *Process) clone() error {
-	if len(p.Comp.Joins) > 0 { // the thread that joins is not like the others any more
+	if len(p.Comp.Joins) > 0 { // a thread that has joined a namespace is unlike the others
 		runtime.LockOSThread()
 	}
 	if err := p.enterJoined(); err != nil {
 		return err
 	}
-	// Signals are caught from here on, so that none is lost between the clone and the loop.
+	// The launcher catches signals before it clones, so that no signal is lost between the clone and the loop.
 	if err := p.catchSignals(); err != nil {
 		return err
 	}
+	// The launcher must be the subreaper before the child can leave orphans.
 	if err := p.adoptOrphans(); err != nil {
 		return err
 	}
@@ -262,15 +277,16 @@ func (p *Process) clone() error {
 	return nil
 }
 
-// What went wrong in a launch, by the step at which the child ended.
+// What went wrong in a launch, told by the step at which the child ended.
 
-// Fault is the step at which the child ended: a step that failed, or one at which the child's filter killed it.
+// Fault returns the error of the step at which the child ended. The step failed, or the child's filter killed the
+// child in it. If there is no such step, Fault returns nil.
 func (p *Process) Fault() error {
 	if p.Image == nil {
 		return nil
 	}
 	page := p.Image.Page()
-	switch init, task := page.Init, page.Task; { // init first: without it the task has nobody to talk to
+	switch init, task := page.Init, page.Task; { // init first: without init the task fails, too
 	case init.Errno != 0:
 		return p.stepError(int(init.Step)-1, syscall.Errno(init.Errno), 0)
 	case init.Step != 0 && p.Reaped && p.Status.Signal() == unix.SIGSYS:
@@ -282,7 +298,7 @@ func (p *Process) Fault() error {
 }
 
 func (p *Process) stepError(i int, errno syscall.Errno, sig syscall.Signal) error {
-	// init's steps are numbered after those of the task, as the printed plan has them.
+	// The printed plan numbers init's steps after the task's steps.
 	steps, n := p.Comp.Plan.Steps, i
 	if i >= child.InitBase {
 		steps, n = p.Comp.Plan.Init, i-child.InitBase

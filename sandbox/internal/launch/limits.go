@@ -1,9 +1,9 @@
 package launch
 
-// The limits that end a run, told apart, and what the report says of them. What enforces them is elsewhere: in
-// cgroup.go, in rlimits.go of internal/compile, in output.go; here are the limits of time, and how the launcher learns that one was reached. A group's file of
-// events can be polled: cgroup-v2.rst, "memory.events", "pids.events"; v1 tells of memory by an eventfd, memory.rst,
-// "OOM Control".
+// The limits that end a run: how the launcher learns that one was reached, and what the report says of it. This file
+// enforces the limits of time. cgroup.go, output.go, and rlimits.go of internal/compile enforce the others. The
+// launcher polls a group's file of events: cgroup-v2.rst, "memory.events", "pids.events". A v1 group tells of memory
+// by an eventfd: memory.rst, "OOM Control".
 
 import (
 	"slices"
@@ -35,7 +35,7 @@ func (p *Process) grace() time.Duration {
 	return compile.DefaultGrace
 }
 
-// keepLimits begins to watch what a program that runs can exceed.
+// keepLimits begins to watch the limits that a running program can exceed.
 func (p *Process) keepLimits() {
 	now, wall := time.Now(), p.Comp.Profile.Limits.Wall
 	if wall.Set {
@@ -64,7 +64,7 @@ func (p *Process) checkCrowd() {
 	if p.gone { // the number may be another process's by now
 		return
 	}
-	// Without a cgroup RLIMIT_NPROC stands in, and the kernel tells nobody that it has refused a fork.
+	// If there is no cgroup, RLIMIT_NPROC stands in. The kernel tells nobody when RLIMIT_NPROC refuses a fork.
 	if TreeUsage(p.PID, maxTree).Threads >= p.Comp.Profile.Limits.PIDs.V {
 		p.crowded = true
 		return
@@ -77,16 +77,18 @@ func (p *Process) wallOver() {
 	if p.limit == "" {
 		p.limit = report.LimitTimeout
 	}
-	// Once the sandbox is gone the rest of its output is not waited for any longer: the time is over.
+	// Once the sandbox is gone, the launcher does not wait any longer for the rest of the output, because the time is
+	// over.
 	p.told, p.hurry = true, p.gone
 	_ = p.Signal(unix.SIGTERM) // a task that is gone has ended in time
 	p.At(time.Now().Add(p.grace()), p.EndNow)
 }
 
 // checkCPU ends the sandbox if its processor time is used up. Otherwise it checks again at the earliest time at which
-// that is possible, with every processor busy.
+// that is possible: after every processor has been busy for the sandbox.
 func (p *Process) checkCPU() {
-	if p.gone { // nobody uses any more, and init's number may be another process's by now
+	// Nothing uses time any more, and init's number may be another process's by now.
+	if p.gone {
 		return
 	}
 	left := p.Comp.Profile.Limits.CPUTime.V - p.cpuUsed()
@@ -120,7 +122,8 @@ func (p *Process) watchGroups() {
 			}
 		}
 	}
-	switch { // what came before
+	// The counters are read now, because no event tells what was counted before the watch.
+	switch {
 	case polled:
 		p.lookAgain()
 	case old:
@@ -128,8 +131,9 @@ func (p *Process) watchGroups() {
 	}
 }
 
-// watchEvents looks at a file of counters now, and whenever the kernel says that it has changed: the sandbox ends where one
-// of them has counted what ends it. A file that cannot be polled is read at the end.
+// watchEvents reads a file of counters now, and again whenever the kernel says that the file has changed. If the
+// counter of key is positive, the sandbox ends. If the file cannot be opened, the launcher reads the counter only at
+// the end.
 func (p *Process) watchEvents(path, key, limit string) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -147,9 +151,10 @@ func (p *Process) watchEvents(path, key, limit string) {
 		}
 	}
 	p.Watch(fd, unix.POLLPRI, look)
-	look(0) // what is there already is no event
+	look(0) // no event tells what was counted before
 }
 
+// lookAgain reads the counters at regular times until a limit is reached, because nothing watches a v1 pids group.
 func (p *Process) lookAgain() {
 	p.checkEvents()
 	if p.limit == "" {
@@ -157,14 +162,15 @@ func (p *Process) lookAgain() {
 	}
 }
 
-// watchOOM asks a v1 group to tell when its memory runs out.
+// watchOOM asks a v1 group to report when its memory runs out.
 func (p *Process) watchOOM(dir string) {
 	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return
 	}
 	p.watched = append(p.watched, event)
-	// cgroup v1, memory.rst: the kernel takes the two numbers as text, and keeps the eventfd. The second file may be closed.
+	// memory.rst of cgroup v1: the kernel takes the two numbers as text, and keeps the eventfd. The control file may
+	// be closed.
 	control, err := unix.Open(dir+"/memory.oom_control", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
@@ -179,7 +185,8 @@ func (p *Process) watchOOM(dir string) {
 	})
 }
 
-// awaitKill looks for a process that was killed: that is counted a moment after the event.
+// awaitKill looks for a process that was killed. It looks several times, because the kernel counts the kill a moment
+// after the event.
 func (p *Process) awaitKill(tries int) {
 	p.checkEvents()
 	if p.limit == "" && tries > 0 {
@@ -187,7 +194,7 @@ func (p *Process) awaitKill(tries int) {
 	}
 }
 
-// checkEvents ends the sandbox where its groups have counted what ends it.
+// checkEvents ends the sandbox if its groups have counted a kill for memory or a refused fork.
 func (p *Process) checkEvents() {
 	if p.limit != "" {
 		return
@@ -213,20 +220,21 @@ func (p *Process) Outside(limit string, s *cgroup.Stats) bool {
 	switch {
 	case s == nil:
 	case limit == report.LimitOOM && s.Memory != nil && compile.Positive(s.Memory.OOMKills):
-		if s.Memory.OOMs != nil { // how often nothing could be reclaimed at its own limit
+		if s.Memory.OOMs != nil { // how often nothing could be reclaimed at the sandbox's own limit
 			return *s.Memory.OOMs == 0
 		}
-		// v1 counts that nowhere (memory.failcnt stays 0 on Linux 6.18): was there ever nearly as much in use?
+		// v1 does not count that (memory.failcnt stays 0 on Linux 6.18). So the question is whether nearly as much
+		// was ever in use.
 		most := p.Comp.Profile.Limits.Memory
 		return s.Memory.Peak != nil && (!most.Set || *s.Memory.Peak < uint64(most.V)/8*7)
 	case limit == report.LimitPIDs && s.PIDs != nil && compile.Positive(s.PIDs.MaxEvents):
 		most := p.Comp.Profile.Limits.PIDs
-		return s.PIDs.Peak != nil && (!most.Set || *s.PIDs.Peak < uint64(most.V+1)) // and init
+		return s.PIDs.Peak != nil && (!most.Set || *s.PIDs.Peak < uint64(most.V+1)) // one more, for init
 	}
 	return false
 }
 
-// stopWatching ends what keepLimits has begun.
+// stopWatching ends the watches that keepLimits has begun.
 func (p *Process) stopWatching() {
 	for _, fd := range p.watched {
 		p.Unwatch(fd)
@@ -235,8 +243,8 @@ func (p *Process) stopWatching() {
 	p.watched = nil
 }
 
-// reportLimits completes the report with the limits that were reached. How the task ended and what its groups counted may
-// tell of one that nobody was told of meanwhile.
+// reportLimits adds the limits that were reached to the report. The way in which the task ended, and the counters of
+// its groups, may show a limit of which no event has told.
 func (p *Process) reportLimits(stats *cgroup.Stats) {
 	r := &p.Report
 	counts := map[string]uint64{}
@@ -270,24 +278,26 @@ func (p *Process) reportLimits(stats *cgroup.Stats) {
 	r.Timeout = r.Limit == report.LimitTimeout
 }
 
-// fileTooLarge reports whether the task was ended for a file that grew too large, or is a shell that says so of its child:
-// sh(1), 128 and the signal's number.
+// fileTooLarge reports whether the task ended because a file grew too large. If the task is a shell, it tells of its
+// child's end by 128 and the signal's number: sh(1).
 func (p *Process) fileTooLarge() bool {
 	return p.Report.Signal == "SIGXFSZ" || p.Report.Exit == 128+int(unix.SIGXFSZ) && p.Comp.Rlimit("fsize") != nil
 }
 
-// outOfCPU reports whether RLIMIT_CPU ended the task: with SIGXCPU, or with SIGKILL, which it can be told from by what was
-// used.
+// outOfCPU reports whether RLIMIT_CPU ended the task: with SIGXCPU, or with SIGKILL. Only the time that was used
+// tells that SIGKILL from another.
 func (p *Process) outOfCPU() bool {
 	if p.Report.Signal == "SIGXCPU" {
 		return true
 	}
-	limit, ok := p.Comp.CPURlimit() // the kernel counts in ticks for it, and differs from what it reports by up to a quarter where the machine is busy
+	// The kernel counts in ticks for this limit. On a busy machine its count differs by up to a quarter from the time
+	// that it reports.
+	limit, ok := p.Comp.CPURlimit()
 	return ok && p.Report.Signal == "SIGKILL" && p.limit == "" && p.Report.User+p.Report.System >= limit-limit/4
 }
 
-// clipped returns what the report says of the rlimits of the profile that are above the launcher's own hard limits. Only CAP_SYS_RESOURCE in the
-// first user namespace raises those; otherwise the lower limit holds in the task.
+// clipped returns, for the report, the rlimits of the profile that are above the launcher's own hard limits. Only
+// CAP_SYS_RESOURCE in the first user namespace raises a hard limit; otherwise the lower limit holds in the task.
 func clipped(task int, limits []policy.Rlimit) (missing []report.Missing) {
 	for _, r := range limits {
 		n, _ := compile.RlimitNumber(r.Name)
