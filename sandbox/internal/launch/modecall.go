@@ -1,13 +1,14 @@
 package launch
 
-// chmod(2), fchmod(2), fchmodat(2) and fchmodat2(2) with set-id bits. A filter cannot tell a directory, where the bits only
-// hand on a group, from a file, where they hand on rights. So the launcher makes such a call in the task's place: with the
-// bits for a directory, without them for anything else.
+// This file handles chmod(2), fchmod(2), fchmodat(2) and fchmodat2(2) with set-id bits. On a directory these bits
+// only hand on a group; on a file they hand on rights. A filter cannot tell a directory from a file. So the launcher
+// makes such a call in the task's place. A directory gets set-group-ID, and never set-user-ID, which means nothing
+// there. Anything else gets neither bit.
 //
-// It opens what the task means once, looks at it and changes that very thing by its descriptor, so that nothing can be
-// swapped in between. It does so with less than the task's rights: on a thread that has the task's ids for files and no
-// capability. The call is thus never the launcher's but one that the task could have made without the bits. What the
-// task's capabilities would permit besides fails with EPERM.
+// The launcher opens once what the task means, looks at it and changes that very thing by its descriptor, so that
+// nobody can swap anything in between. It makes the call with less than the task's rights: on a thread that has the
+// task's ids for files and no capability. So the task could have made the same call without the bits. A call that
+// only the task's capabilities permit fails with EPERM.
 
 import (
 	"cmp"
@@ -31,8 +32,8 @@ const setID = unix.S_ISUID | unix.S_ISGID
 // modeCall is a call that changes the mode of a file.
 type modeCall struct {
 	listener int
-	id       uint64 // of the notification
-	tid      int    // of the thread that waits
+	id       uint64 // the id of the notification
+	tid      int    // the thread that waits
 	dir      int32  // a descriptor of the task, or AT_FDCWD
 	byFD     bool   // dir is the file itself; there is no path
 	path     uint64 // where the path is in the task's memory
@@ -40,7 +41,7 @@ type modeCall struct {
 	flags    uint32
 }
 
-// modeArgs says in which argument the mode of a call is; 0 if the call changes no mode.
+// modeArgs returns the index of the argument that is the mode; 0 if the call changes no mode.
 func modeArgs(call string) int {
 	switch call {
 	case "chmod", "fchmod":
@@ -51,7 +52,7 @@ func modeArgs(call string) int {
 	return 0
 }
 
-// modeCallOf makes a modeCall of a notification.
+// modeCallOf makes a modeCall from a notification.
 func modeCallOf(call string, listener int, n *child.Notification) modeCall {
 	m := modeCall{listener: listener, id: n.ID, tid: int(n.PID), dir: unix.AT_FDCWD, path: n.Args[0],
 		mode: uint32(n.Args[modeArgs(call)]) & 0o7777}
@@ -67,7 +68,7 @@ func modeCallOf(call string, listener int, n *child.Notification) modeCall {
 	return m
 }
 
-// changed is what became of a modeCall.
+// changed is the result of a modeCall.
 type changed struct {
 	errno   syscall.Errno
 	without bool // the file got its mode without the bits
@@ -80,16 +81,16 @@ var refusedChange = changed{errno: unix.EPERM, refused: true}
 type modeWorker struct {
 	in   chan modeCall
 	out  chan changed
-	busy bool // a call has not come back in time
+	busy bool // a call has not returned in time
 }
 
-// modePatience bounds how long a file system that does not answer keeps the launcher from its other work.
+// modePatience bounds how long the launcher waits for a file system that does not answer.
 const modePatience = 200 * time.Millisecond
 
 func newModeWorker() *modeWorker {
 	w := &modeWorker{in: make(chan modeCall), out: make(chan changed, 1)}
 	go func() {
-		runtime.LockOSThread() // and never unlock: the thread, whose ids have changed, ends with the goroutine
+		runtime.LockOSThread() // never unlocked: the thread, whose ids have changed, ends with the goroutine
 		for m := range w.in {
 			w.out <- m.make()
 		}
@@ -97,14 +98,15 @@ func newModeWorker() *modeWorker {
 	return w
 }
 
-// end ends the worker, whether there is one or not.
+// end ends the worker. w may be nil.
 func (w *modeWorker) end() {
 	if w != nil {
 		close(w.in)
 	}
 }
 
-// do has a call made. While an earlier one hangs, others fail with EPERM.
+// do has the worker make a call. It waits no longer than modePatience. While an earlier call hangs, every other call
+// fails with EPERM.
 func (w *modeWorker) do(m modeCall) changed {
 	if w.busy {
 		select {
@@ -124,7 +126,7 @@ func (w *modeWorker) do(m modeCall) changed {
 	}
 }
 
-// make opens everything of the task's while it surely waits, and goes on with the task's rights.
+// make opens the task's files while the task surely waits, and then makes the call with the task's rights.
 func (m *modeCall) make() changed {
 	opened := taskFiles{root: -1, start: -1, file: -1}
 	defer opened.close()
@@ -133,6 +135,7 @@ func (m *modeCall) make() changed {
 		return changed{errno: errno}
 	}
 	creds, err := fileIDsOf(m.tid)
+	// This check comes last: if the task still waits, everything that was opened and read before is the task's.
 	if err != nil || !child.Waits(m.listener, m.id) {
 		return refusedChange
 	}
@@ -143,7 +146,7 @@ func (m *modeCall) make() changed {
 	return c
 }
 
-// taskFiles are descriptors of what the task has.
+// taskFiles holds descriptors of the task's files.
 type taskFiles struct {
 	root, start int // its root directory, and the directory at which its path begins
 	file        int // the file itself, if the call names a descriptor
@@ -157,7 +160,7 @@ func (f *taskFiles) close() {
 	}
 }
 
-// open reads the path and opens where it begins. The flags are those that fchmodat2 knows.
+// open reads the path and opens the place where it begins. It accepts the flags that fchmodat2 knows.
 func (m *modeCall) open(f *taskFiles) (path string, errno syscall.Errno) {
 	dir := "/proc/" + strconv.Itoa(m.tid)
 	if m.flags&^(unix.AT_SYMLINK_NOFOLLOW|unix.AT_EMPTY_PATH) != 0 {
@@ -192,7 +195,7 @@ func (m *modeCall) open(f *taskFiles) (path string, errno syscall.Errno) {
 	return path, errno
 }
 
-// openPath opens what a link of /proc leads to. A descriptor that the task does not have is EBADF.
+// openPath opens the target of a link in /proc. If there is no such link, the task has no such descriptor: EBADF.
 func openPath(link string) (fd int, errno syscall.Errno) {
 	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
 	switch err {
@@ -204,7 +207,8 @@ func openPath(link string) (fd int, errno syscall.Errno) {
 	return -1, unix.EPERM
 }
 
-// ownDescriptor is the number in a path by which a process names a descriptor of its own, as libc does in fchmodat(3).
+// ownDescriptor returns the number of a descriptor if path names a descriptor of the process itself, as libc does in
+// fchmodat(3). The launcher cannot look such a path up, because /proc/self would be the launcher.
 func ownDescriptor(path string) (fd string, ok bool) {
 	for _, dir := range [...]string{"/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/"} {
 		if fd, ok = strings.CutPrefix(path, dir); ok {
@@ -228,7 +232,7 @@ func readPath(tid int, addr uint64) (string, syscall.Errno) {
 	return "", unix.EFAULT
 }
 
-// change changes the mode, with the rights of whoever calls it.
+// change changes the mode, with the rights of the calling thread.
 func (m *modeCall) change(f *taskFiles, path string) changed {
 	if f.file < 0 {
 		flags := unix.O_PATH
@@ -254,19 +258,19 @@ func (m *modeCall) change(f *taskFiles, path string) changed {
 		mode, without = m.mode&^setID, true
 	}
 	err := unix.Fchmodat(f.file, "", mode, unix.AT_EMPTY_PATH)
-	if err == unix.EOPNOTSUPP || err == unix.EINVAL || err == unix.ENOSYS { // before Linux 6.6
+	if err == unix.EOPNOTSUPP || err == unix.EINVAL || err == unix.ENOSYS { // there is no fchmodat2(2) before Linux 6.6
 		err = unix.Chmod("/proc/self/fd/"+strconv.Itoa(f.file), mode)
 	}
 	return changed{errno: fail.Errno(err), without: err == nil && without}
 }
 
-// fileIDs are what a thread is to the file system.
+// fileIDs holds the ids of a thread that the file system checks.
 type fileIDs struct {
 	uid, gid int
 	groups   []uint32
 }
 
-// fileIDsOf returns those of a thread: proc_pid_status(5), the numbers as the launcher's user namespace has them.
+// fileIDsOf returns the ids of a thread, as numbers of the launcher's user namespace: proc_pid_status(5).
 func fileIDsOf(tid int) (fileIDs, error) {
 	text, err := proc.ReadAll("/proc/" + strconv.Itoa(tid) + "/status")
 	if err != nil {
@@ -285,7 +289,7 @@ func fileIDsOf(tid int) (fileIDs, error) {
 	return c, cmp.Or(errUID, errGID)
 }
 
-// lastID is the file system's id, the last of the four in a line.
+// lastID returns the file system's id, which is the last of the four in a line.
 func lastID(line string) (int, error) {
 	f := strings.Fields(line)
 	if len(f) != 4 {
@@ -294,8 +298,8 @@ func lastID(line string) (int, error) {
 	return strconv.Atoi(f[3])
 }
 
-// as runs what with these ids and without capabilities, on this thread alone. It reports false, and runs nothing, if the
-// thread may not have the ids.
+// as runs what with these ids and without capabilities, on this thread alone. If the thread may not have the ids, it
+// runs nothing and returns false.
 func (c *fileIDs) as(what func()) bool {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var had, none [2]unix.CapUserData
@@ -315,7 +319,7 @@ func (c *fileIDs) as(what func()) bool {
 			_, _ = unix.SetfsuidRetUid(uid)
 			_, _ = unix.SetfsgidRetGid(gid)
 			_ = child.SetGroups(ids32(groups))
-			if dumpable == 1 { // a change of ids clears it, for the whole process: prctl(2)
+			if dumpable == 1 { // a change of ids clears the flag for the whole process: prctl(2)
 				_ = unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
 			}
 		}()
@@ -332,7 +336,8 @@ func (c *fileIDs) as(what func()) bool {
 	return unix.Capset(&hdr, &had[0]) == nil
 }
 
-// currentFSID asks for an id: the calls return the one before, and no id is -1 (setfsuid(2)).
+// currentFSID returns the thread's id. set returns the id before the call, and -1, which is no id, changes nothing:
+// setfsuid(2).
 func currentFSID(set func(int) (int, error)) int {
 	id, _ := set(-1)
 	return id
@@ -346,9 +351,9 @@ func ids32(ids []int) []uint32 {
 	return out
 }
 
-// --- the launcher's loop
+// This part runs in the launcher's loop.
 
-// handleModeCall makes a call that only the rules about set-id bits deny, if it is one.
+// handleModeCall makes a call that only the rules about set-id bits deny. It returns false for any other call.
 func (p *Process) handleModeCall(n *child.Notification, call *filter.Data) bool {
 	name := p.denials.modeCall(call)
 	if name == "" {
@@ -363,12 +368,12 @@ func (p *Process) handleModeCall(n *child.Notification, call *filter.Data) bool 
 			p.describe(fresh, n)
 		}
 	}
-	_ = child.Answer(p.Listener, n.ID, done.errno) // ENOENT: killed since
+	_ = child.Answer(p.Listener, n.ID, done.errno) // ENOENT: the task was killed meanwhile
 	return true
 }
 
-// modeCall is the name of a call that changes a mode and that the profile would let pass but for the rules about set-id
-// bits; "" for any other call.
+// modeCall returns the name of a call that changes a mode and that only the rules about set-id bits deny. It returns
+// "" for any other call.
 func (d *Denials) modeCall(call *filter.Data) string {
 	if d.plain == nil {
 		d.prepare()

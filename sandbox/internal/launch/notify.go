@@ -1,6 +1,6 @@
 package launch
 
-// The launcher's part of the listener: it answers.
+// The launcher answers the notifications of the filter's listener.
 
 import (
 	"errors"
@@ -19,13 +19,13 @@ import (
 	"cordon/sandbox/report"
 )
 
-// listen takes the listener that init sent.
+// listen takes over the listener that init sent.
 func (p *Process) listen(fd int) {
 	if fd < 0 || p.denials.Comp != nil || !child.IsListener(fd) {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
-		return // checkListener says so
+		return // checkListener returns the error
 	}
 	child.SyncWakeUp(fd)
 	p.Listener = fd
@@ -33,9 +33,11 @@ func (p *Process) listen(fd int) {
 	p.denials.Comp = p.Comp
 }
 
-// checkListener makes sure that a program whose calls wait for an answer has somebody who answers.
+// checkListener makes sure that the launcher can answer a program whose calls wait for an answer.
 func (p *Process) checkListener() error {
-	if p.Comp.Reports && p.denials.Comp == nil { // listen was not reached; a listener may be gone again, with the program
+	// listen took no listener. This is no test of p.Listener, because the listener may be gone again with the
+	// program.
+	if p.Comp.Reports && p.denials.Comp == nil {
 		switch {
 		case p.killedWithin():
 			return nil
@@ -47,7 +49,8 @@ func (p *Process) checkListener() error {
 	return nil
 }
 
-// handleNotification answers one denied call, if there is one, given what poll(2) says of the listener. It never blocks.
+// handleNotification answers one denied call, if there is one. revents is what poll(2) says of the listener. It never
+// blocks.
 func (p *Process) handleNotification(revents int16) {
 	if revents&unix.POLLIN == 0 { // the last process under the filter is gone
 		p.Unwatch(p.Listener)
@@ -61,7 +64,7 @@ func (p *Process) handleNotification(revents int16) {
 	}
 	var n child.Notification
 	if child.NextNotification(p.Listener, &n) != 0 {
-		return // killed since
+		return // the task was killed meanwhile
 	}
 	call := filter.Data{Nr: n.Nr, Arch: n.Arch, IP: n.IP, Args: n.Args}
 	if !p.handleModeCall(&n, &call) {
@@ -69,15 +72,16 @@ func (p *Process) handleNotification(revents int16) {
 		if fresh != nil {
 			p.describe(fresh, &n)
 		}
-		_ = child.Deny(p.Listener, n.ID, errno) // ENOENT: killed since
+		_ = child.Deny(p.Listener, n.ID, errno) // ENOENT: the task was killed meanwhile
 	}
 	if p.denials.throttle.spend(time.Now) {
 		p.rest()
 	}
 }
 
-// describe adds to a denial what is known only while its task waits: who it is, and the text of paths. What was read is
-// believed if the task still waits behind it; a number that belongs to another process meanwhile is not its.
+// describe adds to a denial what the launcher can learn only while the task waits: which process it is, and the text
+// of paths. It believes what it has read only if the task still waits afterwards. Otherwise the number may have
+// become another process's.
 func (p *Process) describe(d *denied, n *child.Notification) {
 	tid := int(n.PID)
 	read := func(addr uint64) (string, bool) { return readText(tid, addr) }
@@ -92,10 +96,10 @@ func (p *Process) describe(d *denied, n *child.Notification) {
 	}
 }
 
-// maxText is how much of a path is read.
+// maxText bounds how many bytes of a path the launcher reads.
 const maxText = 256
 
-// readText reads a text that ends with a NUL, page by page, since a page behind it may not be there.
+// readText reads a text that ends with a NUL. It cuts a longer text off, and marks that with an ellipsis.
 func readText(pid int, addr uint64) (string, bool) {
 	var buf [maxText]byte
 	text, whole := readString(pid, addr, buf[:])
@@ -105,7 +109,8 @@ func readText(pid int, addr uint64) (string, bool) {
 	return text, whole
 }
 
-// readString reads into buf. whole reports that the text ended within; otherwise it is what could be read.
+// readString reads a text into buf, page by page, because the page after the text may not be there. If whole is true,
+// the text ended within buf. Otherwise text is what could be read.
 func readString(pid int, addr uint64, buf []byte) (text string, whole bool) {
 	const page = 4096
 	got := 0
@@ -124,7 +129,7 @@ func readString(pid int, addr uint64, buf []byte) (text string, whole bool) {
 	return string(buf), false
 }
 
-// An observer of the task.
+// This part serves an observer of the task.
 
 // Observer watches a task. Its methods are called on the thread that waits for the task, and hold it up.
 type Observer interface {
@@ -133,7 +138,8 @@ type Observer interface {
 	Filter() *filter.Spec
 	// Ready gets the task's number when the task's next step is to run the program. An error ends the launch.
 	Ready(task int) error
-	// Call is told of a call that the filter notifies of. The call waits until Call returns, and then goes on.
+	// Call gets a call of which the filter notifies. The task waits until Call returns. Then the kernel makes the
+	// call.
 	Call(c *Call)
 }
 
@@ -146,11 +152,12 @@ type Call struct {
 	id       uint64
 }
 
-// Waits reports whether the call still waits. If it does, what was read about the thread of that number was read about
-// the right thread.
+// Waits reports whether the task still waits. If it does, what was read about the thread TID was read about the right
+// thread.
 func (c *Call) Waits() bool { return child.Waits(c.listener, c.id) }
 
-// Who is the name of the thread's process, which may have chosen any, and its number in the innermost pid namespace.
+// Who returns the name of the thread's process, which the process may have chosen, and the number of the process in
+// the innermost pid namespace.
 func (c *Call) Who() (comm string, pid int) { return proc.WhoIs(c.TID) }
 
 // Decode names the call and its arguments, and reads the paths among them.
@@ -158,23 +165,24 @@ func (c *Call) Decode() filter.Decoded {
 	return filter.Decode(&c.Data, func(addr uint64) (string, bool) { return readText(c.TID, addr) })
 }
 
-// Memory reads what the thread's process has at an address, as far as it can be read, and says how much that is.
+// Memory reads the memory of the thread's process at an address, as far as it can be read. It returns the number of
+// bytes.
 func (c *Call) Memory(addr uint64, buf []byte) int { return child.ReadMemory(c.TID, addr, buf) }
 
-// A program that makes one call that is watched makes another soon. So a few are awaited on the listener alone before the
-// loop looks at all else: that long a signal or a limit may be late.
+// A program that makes one watched call soon makes another. So the launcher waits for a few of them on the listener
+// alone before it looks at anything else. A signal or a limit may be late by that time.
 const (
 	watchedInRow = 64
 	watchedSoon  = 200 * time.Microsecond
 )
 
-// observeAll tells the observer of the notification that is there, and of those that follow at once.
+// observeAll tells the observer of the notification that is there, and of the notifications that follow at once.
 func (p *Process) observeAll() {
 	for range watchedInRow {
 		var n child.Notification
-		// The kernel wants zeros in the structure that it fills in, and refuses anything else: it is new each time.
+		// The kernel fills in the structure, and refuses one that is not zero. So it is new each time.
 		if child.NextNotification(p.Listener, &n) != 0 {
-			return // killed since
+			return // the task was killed meanwhile
 		}
 		p.observe(&n)
 		if !child.AwaitNotification(p.Listener, watchedSoon) {
@@ -191,7 +199,7 @@ func (p *Process) observe(n *child.Notification) {
 		listener: p.Listener,
 		id:       n.ID,
 	})
-	_ = child.Continue(p.Listener, n.ID) // ENOENT: killed since
+	_ = child.Continue(p.Listener, n.ID) // ENOENT: the task was killed meanwhile
 }
 
 // ready tells the observer that the task waits at the barrier.
@@ -205,23 +213,23 @@ func (p *Process) ready() error {
 	return nil
 }
 
-// How many denied calls the launcher answers. Each costs the launcher about as much as the task, and nobody charges the
-// sandbox for it: the launcher is outside of its cgroup. So a task that makes denied calls without end waits longer for the
-// answers, and no other call does.
+// The launcher limits how many denied calls it answers. Each call costs the launcher about as much time as the task.
+// Nobody charges the sandbox for that time, because the launcher is outside of the sandbox's cgroup. So a task that
+// makes denied calls without end waits longer for the answers. Other calls do not wait longer.
 
 const (
-	denialBurst = 1 << 16               // calls that are answered as they come
+	denialBurst = 1 << 16               // calls that the launcher answers as they come
 	denialRate  = 10_000                // calls per second beyond those: about a tenth of a processor
-	denialPause = 10 * time.Millisecond // how long the launcher looks away when it has answered as many as it may
+	denialPause = 10 * time.Millisecond // how long the launcher looks away when it has given all answers that it may
 )
 
-// throttle counts the answers that the launcher may still give at once.
+// throttle counts the answers that the launcher has given, so that it can tell how many it may still give at once.
 type throttle struct {
-	used  int       // since
+	used  int       // answers since then
 	since time.Time // zero before the first burst is used up
 }
 
-// spend takes one answer, and reports whether it was the last for now. It asks for the time only where many were taken.
+// spend takes one answer, and reports whether it was the last for now. It reads the clock only after many answers.
 func (t *throttle) spend(now func() time.Time) (last bool) {
 	if t.used++; t.used < denialBurst {
 		return false
@@ -234,7 +242,7 @@ func (t *throttle) spend(now func() time.Time) (last bool) {
 	return t.used >= denialBurst
 }
 
-// rest leaves the listener alone for a moment.
+// rest leaves the listener alone for denialPause.
 func (p *Process) rest() {
 	p.Unwatch(p.Listener)
 	p.At(time.Now().Add(denialPause), func() {
@@ -244,12 +252,13 @@ func (p *Process) rest() {
 	})
 }
 
-// What is remembered of denied calls.
+// This part remembers denied calls.
 
-// MaxDenials bounds the kinds that are remembered, and so the memory that a task can make the launcher use.
+// MaxDenials bounds the kinds of denied calls that the launcher remembers, and so the memory that a task can make it
+// use.
 const MaxDenials = 256
 
-// Denials collects while the task runs. It asks nothing of the kernel.
+// Denials collects denied calls while the task runs. It asks nothing of the kernel.
 type Denials struct {
 	Comp  *compile.Compilation
 	plain *filter.Program // the filter without reports: it has the errno of each call
@@ -264,7 +273,7 @@ type Denials struct {
 	throttle throttle
 }
 
-// denied is a kind of denied call, with the first of them.
+// denied is a kind of denied call. call is the first call of the kind.
 type denied struct {
 	report.Denial
 	call filter.Data
@@ -281,16 +290,18 @@ type kindKey struct {
 	constants [6]uint64
 }
 
-// Count counts a call, and says what it fails with. What is returned is new and has to be described.
+// Count counts a call, and returns the errno with which it fails. If fresh is not nil, the kind is new, and the
+// caller has to describe it.
 func (d *Denials) Count(call *filter.Data) (errno syscall.Errno, fresh *denied) {
 	errno = d.errno(call)
 	return errno, d.add(call, errno)
 }
 
-// add counts a call that got errno: 0 if the launcher has made it, without set-id bits. What is returned is new.
+// add counts a call that got errno, which is 0 if the launcher has made the call without set-id bits. If fresh is not
+// nil, the kind is new.
 func (d *Denials) add(call *filter.Data, errno syscall.Errno) (fresh *denied) {
 	d.Total++
-	// Addresses and lengths differ from call to call; only arguments that are constants tell kinds apart.
+	// Addresses and lengths differ from call to call. Only arguments that are constants tell kinds apart.
 	key := kindKey{callKey: callKey{call.Arch, call.Nr}, errno: uint16(errno)}
 	for i, m := range d.mask(key.callKey) {
 		key.constants[i] = call.Args[i] & m
@@ -312,7 +323,8 @@ func (d *Denials) add(call *filter.Data, errno syscall.Errno) (fresh *denied) {
 	return fresh
 }
 
-// errno is what the profile says. That it says anything else cannot be; the call is denied then, too.
+// errno returns the errno that the profile gives a call. If the profile gave none, which cannot be, the call would be
+// denied, too.
 func (d *Denials) errno(call *filter.Data) syscall.Errno {
 	if d.plain == nil {
 		d.prepare()
@@ -329,7 +341,7 @@ func (d *Denials) prepare() {
 	d.plain = &filter.Program{}
 	spec, err := d.Comp.Spec()
 	if err != nil {
-		return // it was compiled before; a program without instructions denies
+		return // impossible, because it compiled before; a program without instructions denies
 	}
 	if prog, err := filter.Compile(spec, d.Comp.Arch); err == nil {
 		d.plain = prog
@@ -338,12 +350,12 @@ func (d *Denials) prepare() {
 		return
 	}
 	if spec, err = d.Comp.Profile.Syscalls.Filter(); err == nil {
-		d.free, _ = filter.Compile(spec, d.Comp.Arch) // nil: no call is made in the task's place
+		d.free, _ = filter.Compile(spec, d.Comp.Arch) // nil: the launcher makes no call in the task's place
 	}
 }
 
-// mask is filter.Constants, remembered: it takes longer than all the rest. A task cannot make this grow beyond the calls
-// that there are, because a number without a name is never asked about.
+// mask returns filter.Constants and remembers it, because it takes longer than all the rest. A task cannot make the
+// map grow beyond the calls that exist, because the filter does not notify of a number without a name.
 func (d *Denials) mask(k callKey) [6]uint64 {
 	m, ok := d.Masks[k]
 	if !ok {
@@ -353,7 +365,7 @@ func (d *Denials) mask(k callKey) [6]uint64 {
 	return m
 }
 
-// reportDenials completes the report.
+// reportDenials adds the denied calls to the report.
 func (p *Process) reportDenials() {
 	if !p.Comp.Reports || p.Comp.Observed() {
 		return

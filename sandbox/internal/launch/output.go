@@ -17,8 +17,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// keepOutputLimit prepares to count. It comes before anything is copied. Until the launch is over nothing is ended for the
-// limit: a program may have reached it before the launcher has read back what is enforced.
+// keepOutputLimit prepares to count the output. It must come before anything is copied. Nothing ends because of the
+// limit until the launch is over: a program may reach the limit before the launcher has read back what is enforced.
 func (p *Process) keepOutputLimit() error {
 	limit := p.Comp.Profile.Limits.Output
 	if !limit.Set {
@@ -35,7 +35,7 @@ func (p *Process) keepOutputLimit() error {
 	return nil
 }
 
-// watchOutput ends the sandbox when the limit is reached, or has been.
+// watchOutput ends the sandbox when the output limit is reached, or if it has been reached already.
 func (p *Process) watchOutput() {
 	if p.output == nil {
 		return
@@ -46,7 +46,7 @@ func (p *Process) watchOutput() {
 	})
 }
 
-// beginCopying makes what relays share, the first time.
+// beginCopying makes what the relays share, the first time.
 func (p *Process) beginCopying() error {
 	if p.copying != nil {
 		return nil
@@ -55,7 +55,7 @@ func (p *Process) beginCopying() error {
 	c.Users.Store(1)
 	for _, fd := range [...]*int{&c.Ended, &c.Quit, &c.Done} {
 		flags := unix.EFD_CLOEXEC | unix.EFD_NONBLOCK
-		if fd == &c.Done {
+		if fd == &c.Done { // a semaphore, so that a read takes the end of one relay
 			flags |= unix.EFD_SEMAPHORE
 		}
 		var err error
@@ -68,7 +68,7 @@ func (p *Process) beginCopying() error {
 	return nil
 }
 
-// RelayTo makes a pipe for the task, and begins to copy what the task writes to it.
+// RelayTo makes a pipe for the task, and begins to copy to f what the task writes to the pipe.
 func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
 	if err := p.beginCopying(); err != nil {
 		return nil, err
@@ -81,7 +81,8 @@ func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
 	_, _ = unix.FcntlInt(uintptr(r.Out), unix.F_SETPIPE_SZ, output.RelayPipe) // EPERM: the user has many large pipes
 	err := unix.SetNonblock(r.Out, true)
 	if err == nil {
-		r.To, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3) // the caller's may be closed while this one still waits
+		// The relay has a duplicate, because the caller may close its own file while the relay still waits.
+		r.To, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	}
 	if err != nil {
 		unix.Close(r.In)
@@ -95,8 +96,8 @@ func (p *Process) RelayTo(name string, f *os.File) (*output.Relay, error) {
 	return r, nil
 }
 
-// relayStdio gives the task one pipe for both where stdout and stderr are the same, so that what it writes to them stays
-// in order.
+// relayStdio gives the task a pipe in place of a standard file. If stdout and stderr are the same file, both get one
+// pipe, so that what the task writes to them stays in order.
 func (p *Process) relayStdio(i int, f *os.File) error {
 	if i == 2 && SameFile(p.Cmd.Stdio[1], f) && p.copying != nil && len(p.copying.Relays) > 0 {
 		return p.files.Dup(compile.StdioNames[i], p.copying.Relays[0].In)
@@ -109,8 +110,8 @@ func (p *Process) relayStdio(i int, f *os.File) error {
 	return p.files.Dup(compile.StdioNames[i], r.In)
 }
 
-// SameFile reports whether two files are one: the same pipe, socket or device, or the same opened file; a regular file
-// that is opened twice is two, each with its position. kcmp(2).
+// SameFile reports whether two files are one: the same pipe, socket or device, or the same opened file. A regular
+// file that is opened twice is two files, because each has its own position: kcmp(2).
 func SameFile(a, b *os.File) bool {
 	if a == nil || b == nil {
 		return false
@@ -128,9 +129,9 @@ func SameFile(a, b *os.File) bool {
 	return errno == 0 && order == 0
 }
 
-// Drain passes on what the sandbox has left in the pipes, for as long as the readers take: as the task would have waited
-// for them. Where a limit has ended it, or SIGKILL all of it, they get the grace period; a signal that would end the task, or
-// the wall-clock limit, ends the wait.
+// Drain passes on what the sandbox has left in the pipes. It waits for the readers as long as they take, as the task
+// would have waited for them. If a limit has ended the task, or SIGKILL has ended the whole sandbox, it waits only
+// for the grace period. A signal that would end the task, and the wall-clock limit, end the wait.
 func (p *Process) Drain() {
 	c := p.copying
 	if c == nil {
@@ -152,7 +153,7 @@ func (p *Process) Drain() {
 			p.Report.Hints = append(p.Report.Hints, report.Hint{Text: "nobody read the end of the program's output, which is lost"})
 			return
 		}
-		_, _ = unix.Read(c.Done, make([]byte, 8)) // takes one
+		_, _ = unix.Read(c.Done, make([]byte, 8)) // takes the end of one relay
 	}
 	for _, r := range c.Relays {
 		if r.Err != nil && r.Err != unix.EPIPE {
@@ -161,7 +162,7 @@ func (p *Process) Drain() {
 	}
 }
 
-// StopCopying ends the relays, whatever they have left.
+// StopCopying ends the relays, whatever is left in the pipes.
 func (p *Process) StopCopying() {
 	if p.output != nil {
 		p.Unwatch(p.output.Over)
@@ -177,7 +178,7 @@ func (p *Process) StopCopying() {
 	}
 }
 
-// giveUp ends the wait for readers where a signal is meant to end the program. p.mu is held.
+// giveUp ends the wait for readers if a signal is meant to end the program. p.Mu must be held.
 func (p *Process) giveUp(sig syscall.Signal) {
 	if p.copying != nil && ends(sig) {
 		loop.Tell(p.copying.Quit)
@@ -186,7 +187,8 @@ func (p *Process) giveUp(sig syscall.Signal) {
 
 // The launcher's part in the task's terminal.
 
-// openTerminal prepares the launcher's side, and makes the terminal where the sandbox shows no devpts of its own.
+// openTerminal prepares the launcher's side of the terminal. If the sandbox shows no devpts of its own, the launcher
+// also makes the terminal.
 func (p *Process) openTerminal() error {
 	if !p.Comp.OwnTTY {
 		return nil
@@ -207,11 +209,12 @@ func (p *Process) openTerminal() error {
 		unix.Close(slave)
 		return err
 	}
-	_ = unix.Fchown(slave, p.Comp.IDs.OutUID, p.Comp.IDs.OutGID) // without it only /dev/pts/N fails, and only where it is shown
+	// If this fails, only opening /dev/pts/N by its name fails, and only if the sandbox shows it.
+	_ = unix.Fchown(slave, p.Comp.IDs.OutUID, p.Comp.IDs.OutGID)
 	return p.files.Add(compile.FileSlave, slave)
 }
 
-// beginTerminal starts to copy, when the program runs.
+// beginTerminal starts to copy when the program runs.
 func (p *Process) beginTerminal() {
 	if p.terminal == nil {
 		return
@@ -222,8 +225,8 @@ func (p *Process) beginTerminal() {
 	p.terminal.Begin(p.PID, p.output, p.copying)
 }
 
-// checkTerminal makes sure, before the task is let go, that it is in the foreground of its own terminal, which only its session
-// can be.
+// checkTerminal makes sure that the task is in the foreground of its own terminal, before the launcher lets the task
+// go. Only the terminal's own session can be in its foreground.
 func (p *Process) checkTerminal() error {
 	if p.terminal == nil {
 		return nil
@@ -235,15 +238,15 @@ func (p *Process) checkTerminal() error {
 	if err != nil {
 		return &fail.Error{Op: "read back the terminal", Err: err}
 	}
-	if group != p.Task && group != 0 { // 0: in a pid namespace that is not below the launcher's
+	if group != p.Task && group != 0 { // 0: the task's pid namespace is not below the launcher's
 		return &fail.Error{Op: "read back the terminal", Err: errors.New("process group " + strconv.Itoa(group) + " is in its foreground, not the task's")}
 	}
 	p.enforced("tty", "a terminal of the task's own", "TIOCGPGRP")
 	return nil
 }
 
-// HungUp ends the task as the kernel does when a terminal is hung up, and after a grace period for certain. The session's
-// leader, init, takes no signal.
+// HungUp sends the task what the kernel sends when a terminal is hung up, and kills the sandbox after a grace period.
+// The kernel's own SIGHUP goes to the session's leader. That is init, which takes no signal.
 func (p *Process) HungUp() {
 	p.told = true
 	_ = p.SignalGroup(unix.SIGHUP) // a task that is gone has ended already
@@ -251,8 +254,8 @@ func (p *Process) HungUp() {
 	p.At(time.Now().Add(p.grace()), p.EndNow)
 }
 
-// StopWith stops the launcher, with group the others of its process group too, and then continues the task. A library's
-// process is not stopped: its task goes on.
+// StopWith stops the launcher. If group is true, it also stops the other processes of the launcher's process group.
+// Then it continues the task. The process of a library does not stop: its task goes on.
 func (p *Process) StopWith(group bool) {
 	if p.Cmd.Exclusive {
 		p.stopSelf(group)
@@ -260,10 +263,10 @@ func (p *Process) StopWith(group bool) {
 	p.resume()
 }
 
-// IsTold reports whether the run was told to end, by a signal or a limit.
+// IsTold reports whether a signal or a limit has told the run to end.
 func (p *Process) IsTold() bool { return p.told }
 
-// IsHurried reports whether nothing is to be waited for any more.
+// IsHurried reports whether the launcher waits for nothing any more.
 func (p *Process) IsHurried() bool { return p.hurry }
 
 // HurryUp makes the launcher wait for nothing any more.

@@ -1,10 +1,11 @@
 package launch
 
-// Signals to the launcher are the task's: signal(7), credentials(7), timeout(1). pidfd_send_signal(2), Linux 5.1;
-// PIDFD_SIGNAL_PROCESS_GROUP 6.9.
+// The task gets the signals that the launcher receives: signal(7), credentials(7), timeout(1). pidfd_send_signal(2)
+// needs Linux 5.1, PIDFD_SIGNAL_PROCESS_GROUP 6.9.
 //
-// What a terminal sends to a whole job (SIGINT, SIGQUIT, SIGWINCH, and what stops and continues) reaches the task's process
-// group, or the foreground group of its own terminal; what is sent to one process (SIGTERM, SIGHUP, SIGUSR1, SIGUSR2) the task.
+// A terminal sends some signals to a whole job: SIGINT, SIGQUIT, SIGWINCH, and those that stop and continue. The
+// launcher sends these to the task's process group, or to the foreground group of the task's own terminal. Other
+// signals are meant for one process: SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2. The launcher sends these to the task.
 
 import (
 	"errors"
@@ -22,11 +23,11 @@ import (
 	"cordon/sandbox/internal/terminal"
 )
 
-// forwarded are the signals that the task gets in the launcher's place.
+// forwarded holds the signals that the task gets in the launcher's place.
 var forwarded = [...]syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2,
 	unix.SIGWINCH, unix.SIGTSTP, unix.SIGCONT}
 
-// catchSignals begins to keep signals for the task. Until then they do to the launcher what they do to any process.
+// catchSignals begins to catch signals for the task. Until then they do to the launcher what they do to any process.
 func (p *Process) catchSignals() (err error) {
 	if !p.Cmd.Exclusive {
 		return nil
@@ -41,7 +42,7 @@ func (p *Process) catchSignals() (err error) {
 // Forward passes on the signals that have arrived. It does nothing if the task has ended.
 func (p *Process) Forward() {
 	var buf [64]byte
-	n, _ := unix.Read(p.Signals, buf[:]) // there is something, or there will be
+	n, _ := unix.Read(p.Signals, buf[:]) // EAGAIN: nothing has arrived yet
 	for _, b := range buf[:max(n, 0)] {
 		p.pass(syscall.Signal(b))
 	}
@@ -64,7 +65,7 @@ func (p *Process) pass(sig syscall.Signal) {
 	switch {
 	case p.draining:
 		_ = p.Signal(sig)
-	case !p.isRunning(): // or it is, and the launcher has not seen that yet
+	case !p.isRunning(): // or the program runs, and the launcher has not seen that yet
 		_ = p.Signal(sig)
 		p.escalate(sig)
 	case sig == unix.SIGWINCH && p.terminal != nil:
@@ -81,7 +82,7 @@ func (p *Process) pass(sig syscall.Signal) {
 	}
 }
 
-// escalate ends a task that the signal, or a second one, does not end.
+// escalate ends a task that SIGTERM, or a second SIGINT, does not end.
 func (p *Process) escalate(sig syscall.Signal) {
 	switch sig {
 	case unix.SIGTERM:
@@ -91,14 +92,14 @@ func (p *Process) escalate(sig syscall.Signal) {
 	}
 }
 
-// killLater kills a task that a SIGTERM does not end, where that was asked for.
+// killLater kills a task that SIGTERM does not end, if the caller asked for that.
 func (p *Process) killLater() {
 	if p.Cmd.KillAfter != 0 {
 		p.At(time.Now().Add(p.Cmd.KillAfter), p.EndNow)
 	}
 }
 
-// interrupt passes SIGINT on; a second one ends a task that has not ended.
+// interrupt passes SIGINT on. A second SIGINT ends a task that has not ended.
 func (p *Process) interrupt() {
 	p.countInterrupt()
 	_ = p.signalJob(unix.SIGINT)
@@ -114,8 +115,8 @@ func (p *Process) countInterrupt() {
 	}
 }
 
-// stop stops the task and then the launcher, so that its shell sees it. A task with a terminal of its own stops as it would
-// by Ctrl-Z, and has a moment for that.
+// stop stops the task and then the launcher, so that the launcher's shell sees the stop. A task with a terminal of
+// its own gets SIGTSTP, as from Ctrl-Z, and has a moment to stop itself.
 func (p *Process) stop() {
 	if p.terminal == nil || !p.isRunning() {
 		_ = p.SignalGroup(unix.SIGSTOP)
@@ -129,8 +130,9 @@ func (p *Process) stop() {
 	p.At(time.Now().Add(200*time.Millisecond), p.mustStopNow)
 }
 
-// mustStopNow stops a task that has not answered SIGTSTP in time, by SIGSTOP. A slow program that handles SIGTSTP,
-// such as an editor on a busy machine, may stop itself only after somebody has continued it, when the stop is unwanted.
+// mustStopNow stops a task by SIGSTOP if the task has not answered SIGTSTP in time. A slow program that handles
+// SIGTSTP, such as an editor on a busy machine, may then stop itself only after somebody has continued it. Nobody
+// wants that stop.
 func (p *Process) mustStopNow() {
 	if !p.mustStop {
 		return
@@ -141,15 +143,16 @@ func (p *Process) mustStopNow() {
 	p.terminal.Expect(p.lateStop)
 }
 
-// answersLate reports whether the task has stopped for a SIGTSTP that a SIGSTOP has overtaken: since the task was continued,
-// nothing was typed and no SIGTSTP came.
+// answersLate reports whether the task has stopped because of a SIGTSTP that a SIGSTOP has overtaken. That is so if
+// nothing was typed and no SIGTSTP came since the task was continued.
 func (p *Process) answersLate() bool {
 	late := !p.lateStop.IsZero() && p.terminal.LastKey.Equal(p.lateStop)
 	p.lateStop = time.Time{}
 	return late
 }
 
-// FollowStop stops the launcher where the task has been stopped, or continues a task that answers an earlier SIGTSTP late.
+// FollowStop stops the launcher if somebody has stopped the task. If the task only answers an earlier SIGTSTP late,
+// FollowStop continues the task instead.
 func (p *Process) FollowStop() {
 	if p.gone || !p.taskStopped() {
 		return
@@ -163,13 +166,14 @@ func (p *Process) FollowStop() {
 	p.terminal.Suspend(fromKey)
 }
 
-// taskStopped reads the state of the task: proc_pid_status(5). While its pidfd says that it lives, its number is nobody else's.
+// taskStopped reads the state of the task: proc_pid_status(5). While the task's pidfd says that the task lives, its
+// number is nobody else's.
 func (p *Process) taskStopped() bool {
-	text, err := p.taskStatus() // its file is open: a /proc with hidepid may hide the task by now
+	text, err := p.taskStatus() // the file is open: a /proc with hidepid may hide the task by now
 	return err == nil && strings.HasPrefix(proc.StatusField(text, "State"), "T") && !loop.Readable(p.Taskfd)
 }
 
-// resume continues the task, when the launcher has been.
+// resume continues the task after the launcher was continued.
 func (p *Process) resume() {
 	p.mustStop = false
 	if p.terminal != nil && p.terminal.Copying {
@@ -184,7 +188,7 @@ func (p *Process) isRunning() bool {
 	return p.running
 }
 
-// signalJob is for a signal of the terminal's keys.
+// signalJob sends a signal that comes from the terminal's keys.
 func (p *Process) signalJob(sig syscall.Signal) error {
 	if p.terminal != nil && (sig == unix.SIGINT || sig == unix.SIGQUIT) {
 		return p.terminal.Raise(sig)
@@ -192,8 +196,7 @@ func (p *Process) signalJob(sig syscall.Signal) error {
 	return p.SignalGroup(sig)
 }
 
-// SignalGroup reaches the task's process group. The task leads it, so that before Linux 6.9 its number is the group's as long
-// as the task lives.
+// SignalGroup sends a signal to the task's process group, which the task leads.
 func (p *Process) SignalGroup(sig syscall.Signal) error {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
@@ -203,12 +206,13 @@ func (p *Process) SignalGroup(sig syscall.Signal) error {
 	return p.sendGroup(sig)
 }
 
-// reached reports whether the program runs, or is about to. It is for who holds the lock.
+// reached reports whether the program runs, or is about to run. p.Mu must be held.
 func (p *Process) reached() bool {
 	return p.Taskfd >= 0 && (p.running || p.last != 0 && int(p.Image.Page().Task.Step) == p.last)
 }
 
-// sendGroup is SignalGroup for who holds the lock.
+// sendGroup sends a signal to the task's process group. Before Linux 6.9 it uses the task's number, which is the
+// group's as long as the task lives. p.Mu must be held.
 func (p *Process) sendGroup(sig syscall.Signal) error {
 	err := unix.PidfdSendSignal(p.Taskfd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
 	if err == unix.EINVAL && !loop.Readable(p.Taskfd) {
@@ -257,7 +261,7 @@ func ends(sig syscall.Signal) bool {
 	return false
 }
 
-// interrupted is the error of a launch that a signal has ended; nil if none has.
+// interrupted returns the error of a launch that a signal has ended; nil if none has.
 func (p *Process) interrupted() error {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
@@ -267,8 +271,8 @@ func (p *Process) interrupted() error {
 	return &fail.SignalError{Signal: p.early}
 }
 
-// keepInitGoing lets the end of the task be the end of the run: init, which must do its part, may have been stopped from
-// outside.
+// keepInitGoing makes the end of the task the end of the run. init must do its part for that, but somebody outside
+// may have stopped it. So the launcher continues init until it ends.
 func (p *Process) keepInitGoing() {
 	p.Watch(p.Taskfd, unix.POLLIN, func(int16) {
 		p.Unwatch(p.Taskfd)
@@ -282,12 +286,12 @@ func (p *Process) keepInitGoing() {
 // InitStep is the time between two signals to an init that may have been stopped.
 const InitStep = 200 * time.Millisecond
 
-// InitSteps is how many of these init has for its part: 10 s while the launcher runs. A launcher that is stopped, as by Ctrl-Z,
-// counts none, and neither does one whose sandbox is paused.
+// InitSteps is how many of these signals init gets for its part: they take 10 s while the launcher runs. A launcher
+// that is stopped, as by Ctrl-Z, counts none. If the sandbox is paused, the count begins anew.
 const InitSteps = 50
 
-// continueStart continues init until it has said that the program runs. No limit holds before, and the program runs already.
-// Init waits for the kernel to let go of the task's old memory, and for nothing after that.
+// continueStart continues init until init has said that the program runs. No limit holds before that, although the
+// program may run already. init waits until the kernel lets go of the task's old memory, and for nothing after that.
 func (p *Process) continueStart() {
 	if p.pidfd >= 0 && !p.gone && !p.isRunning() {
 		if p.Image.Page().Released() && p.initLate() {
@@ -298,8 +302,8 @@ func (p *Process) continueStart() {
 	}
 }
 
-// initLate ends an init that does not go on although the task has done its part: a tracer outside may hold it, which no
-// SIGCONT undoes. It reports whether init has had its time.
+// initLate kills an init that does not go on although the task has done its part. A tracer outside may hold init,
+// which no SIGCONT undoes. initLate reports whether init has used up its time.
 func (p *Process) initLate() bool {
 	if p.initWaits++; p.initWaits < InitSteps {
 		return false
@@ -318,27 +322,29 @@ func (p *Process) initLate() bool {
 	return true
 }
 
-// letInitEnd lets init end, and the task's terminal with it, when the task has ended and init may reap.
+// letInitEnd lets init end, and with init the task's terminal, once the task has ended and init may reap.
 func (p *Process) letInitEnd() {
 	if p.terminal == nil || !p.reaping || !p.taskEnded {
 		return
 	}
+	// init must still run while KeepUnread takes the unread input out of the terminal.
 	p.terminal.KeepUnread()
 	loop.Tell(p.gate)
 }
 
 func (p *Process) continueInit() {
 	if p.pidfd >= 0 && !p.gone && !p.initLate() {
-		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0) // it may be gone meanwhile
+		_ = unix.PidfdSendSignal(p.pidfd, unix.SIGCONT, nil, 0) // init may be gone meanwhile
 		p.At(time.Now().Add(InitStep), p.continueInit)
 	}
 }
 
-// A launcher that stops with its task: Ctrl-Z. A stopped launcher measures no time, but processes of the sandbox may go on: the
-// main process can even stop by itself, so that the launcher follows. So before it stops, the launcher has the kernel continue
-// it when a limit of time can be reached.
+// The launcher stops with its task, as by Ctrl-Z. A stopped launcher measures no time, but processes of the sandbox
+// may go on: the main process can even stop itself, so that the launcher follows. So before the launcher stops, it
+// has the kernel continue it when a limit of time can be reached.
 
-// stopSelf stops the launcher, and with group the others of its process group, until it is continued or a limit is reached.
+// stopSelf stops the launcher until somebody continues it or a limit is reached. If group is true, it also stops the
+// other processes of the launcher's process group.
 func (p *Process) stopSelf(group bool) {
 	for p.limit == "" {
 		due := p.nextLimit()
@@ -352,11 +358,12 @@ func (p *Process) stopSelf(group bool) {
 		if time.Now().Before(due) || p.timeOver() || p.terminal != nil && p.terminal.Foreground() {
 			return
 		}
+		// Otherwise the timer has continued the launcher, and no limit is reached: the launcher stops again, alone.
 		group = false
 	}
 }
 
-// nextLimit is when a limit of time can be reached at the earliest; zero for never.
+// nextLimit returns the earliest time at which a limit of time can be reached; zero for never.
 func (p *Process) nextLimit() (due time.Time) {
 	limits := &p.Comp.Profile.Limits
 	if limits.CPUTime.Set {
@@ -375,17 +382,17 @@ func (p *Process) timeOver() bool {
 	return limits.Wall.Set && !time.Now().Before(p.wallEnds) || limits.CPUTime.Set && p.cpuUsed() >= limits.CPUTime.V
 }
 
-// What the launcher waits for besides the child. There is one loop, on the launcher's thread: a layer that wants to be
-// told of something adds a watch or a timer, and what it is told with must not block. ppoll(2) on so few descriptors is
-// one call where epoll(7) is three.
+// This is what the launcher waits for besides the child. There is one loop, on the launcher's thread. A layer that
+// wants to know of an event adds a watch or a timer. The function that it gives must not block. ppoll(2) on so few
+// descriptors is one call; epoll(7) would be three.
 
-// await waits until fd is readable or its other end is closed, or the same of other. Meanwhile the watches and timers are
-// served.
+// await waits until fd or other is readable, or its other end is closed. Meanwhile the loop serves the watches and
+// timers.
 func (p *Process) await(fd, other int) error {
 	return p.awaitEvent(unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}, other)
 }
 
-// awaitEvent is await for what poll(2) calls events of a descriptor.
+// awaitEvent waits as await does, but for any events of poll(2) of the first descriptor.
 func (p *Process) awaitEvent(fd unix.PollFd, other int) error {
 	fds := [...]unix.PollFd{fd, {Fd: int32(other), Events: unix.POLLIN}}
 	for fds[0].Revents == 0 && fds[1].Revents == 0 {

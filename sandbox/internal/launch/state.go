@@ -14,13 +14,13 @@ import (
 	"cordon/sandbox/ledger"
 )
 
-// identifyInit keeps who init is. It comes right after the clone: later init is not dumpable, and an ordinary user does not
-// see it any more in a /proc with hidepid=2 (proc(5)).
+// identifyInit records who init is. It comes right after the clone, because later init is not dumpable, and then an
+// ordinary user does not see it in a /proc with hidepid=2 (proc(5)).
 func (p *Process) identifyInit() error {
 	return p.identify(p.PID, "pid 1", func(s *state.State) **state.ProcessID { return &s.Init })
 }
 
-// identifyTask keeps who the task is, before it waits: it may have ended before anybody asks.
+// identifyTask records who the task is while the task cannot end, because it may have ended before anybody asks.
 func (p *Process) identifyTask() error {
 	return p.identify(p.Task, "the task", func(s *state.State) **state.ProcessID { return &s.Task })
 }
@@ -38,7 +38,8 @@ func (p *Process) identify(pid int, who string, where func(*state.State) **state
 	return nil
 }
 
-// keepGroup says where the sandbox's groups are, before anything is in them: a launcher that is killed leaves them.
+// keepGroup records where the sandbox's groups are, before anything is in them. A launcher that is killed leaves its
+// groups.
 func (p *Process) keepGroup() error {
 	e := p.Cmd.State
 	if e == nil || p.Cgroup == nil {
@@ -52,7 +53,7 @@ func (p *Process) keepGroup() error {
 	return nil
 }
 
-// keepState writes what the program was started with, and listens to other commands.
+// keepState records what the program was started with, and begins to listen to other commands.
 func (p *Process) keepState() error {
 	e := p.Cmd.State
 	if e == nil {
@@ -61,22 +62,23 @@ func (p *Process) keepState() error {
 	if m := p.Comp.Profile.Limits.Memory; m.Set {
 		e.State.Memory = m.V
 	}
-	if p.Cgroup != nil { // systemd's is known only now
+	if p.Cgroup != nil { // the place of systemd's group is known only now
 		place := p.Cgroup.Place
 		e.State.Cgroup = &place
 	}
 	if err := state.Keep(e, policy.Show(p.Comp.Profile), &p.Comp.Plan); err != nil {
 		return &fail.Error{Op: "keep the state", Err: err}
 	}
-	// A launcher that may live for long is small: half of what it holds is the plan, which has been carried out.
+	// A launcher may live for long, so it frees memory: half of what it holds is the plan, which has been carried
+	// out.
 	p.Comp.Forget()
 	return p.ServeControl(state.Root(e))
 }
 
-// What the task can write of the host's files is put on record: package ledger says why.
+// The launcher puts on record what the task can write of the host's files: package ledger says why.
 
-// recordWrites puts on record what the task can write. A sandbox that writes nothing of the host leaves no record; one
-// that joins another is within the other's.
+// recordWrites puts on record what the task can write. A sandbox that writes nothing of the host leaves no record. A
+// program that joins a sandbox needs none, because the sandbox has one.
 func (p *Process) recordWrites() (err error) {
 	if p.Comp.Into != nil {
 		return nil
@@ -86,11 +88,11 @@ func (p *Process) recordWrites() (err error) {
 		return nil
 	}
 	places := p.Comp.Host.Records
-	if places == nil { // a Host that the caller made
+	if places == nil { // the caller made the Host itself
 		places = ledger.Places(os.Getenv)
 	}
 	var hidden []string
-	if dirs := p.Comp.Host.StateDirs(); len(dirs) > 1 { // the usual one is out of reach in every run
+	if dirs := p.Comp.Host.StateDirs(); len(dirs) > 1 { // no run can reach the usual directory
 		hidden = dirs[:1]
 	}
 	p.writes, err = ledger.Begin(places, paths, p.Cmd.Profiles, hidden...)
@@ -103,8 +105,9 @@ func (p *Process) recordWrites() (err error) {
 
 // Directories that the launcher makes.
 
-// makeOwnDir makes a directory and those above it that are missing, each for the caller alone and none through a link. In
-// /etc everybody may look into it: where profiles are searched, a directory that cannot be read is an error for all users.
+// makeOwnDir makes a directory, and the directories above it that are missing. Each is for the caller alone, and no
+// link is followed. In /etc everybody may look into them: a directory in which profiles are searched and that cannot
+// be read is an error for all users.
 func makeOwnDir(path string) error {
 	mode := uint32(0o700)
 	if strings.HasPrefix(path, "/etc/") {
@@ -118,7 +121,7 @@ func makeOwnDir(path string) error {
 		var next int
 		if next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == unix.ENOENT {
 			if err = unix.Mkdirat(dir, name, mode); err == nil && mode == 0o755 {
-				err = unix.Fchmodat(dir, name, mode, 0) // whatever the umask
+				err = unix.Fchmodat(dir, name, mode, 0) // whatever the umask is
 			}
 			if err == nil || err == unix.EEXIST {
 				next, err = unix.Openat(dir, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -133,7 +136,7 @@ func makeOwnDir(path string) error {
 	return err
 }
 
-// lookForRepositories reports repositories that have appeared during the run.
+// lookForRepositories reports the git repositories that have appeared during the run.
 func (p *Process) lookForRepositories() {
 	s := p.Comp.GitSeen
 	if s == nil {

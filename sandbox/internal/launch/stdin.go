@@ -1,6 +1,6 @@
 package launch
 
-// The launcher's part of a regular file on standard input: see stdio.go of internal/compile.
+// The launcher's part if standard input is a regular file: see stdio.go of internal/compile.
 
 import (
 	"errors"
@@ -14,7 +14,8 @@ import (
 	"cordon/sandbox/internal/fail"
 )
 
-// keepStdin makes sure that the task has opened the caller's file, read-only, and lets it read on where the caller was.
+// keepStdin makes sure that the task has opened the caller's file, read-only. Then it moves the task's descriptor to
+// where the caller's is, so that the task reads on from there.
 func (p *Process) keepStdin(fd int) error {
 	if fd < 0 || p.stdin >= 0 || p.Comp.Stdin == "" {
 		if fd >= 0 {
@@ -45,7 +46,7 @@ func (p *Process) keepStdin(fd int) error {
 	return nil
 }
 
-// sameOffset moves a descriptor to where another is.
+// sameOffset moves the descriptor to to where the descriptor from is.
 func sameOffset(from, to int) error {
 	at, err := unix.Seek(from, 0, unix.SEEK_CUR)
 	if err == nil {
@@ -54,7 +55,7 @@ func sameOffset(from, to int) error {
 	return err
 }
 
-// leaveStdin moves the caller's descriptor to where the task has come to.
+// leaveStdin moves the caller's descriptor to where the task has stopped reading.
 func (p *Process) leaveStdin() {
 	if p.stdin >= 0 {
 		_ = sameOffset(p.stdin, int(p.Cmd.Stdio[0].Fd())) // a caller that has closed it does not read on
@@ -63,34 +64,36 @@ func (p *Process) leaveStdin() {
 	}
 }
 
-// The caller's pipe on standard input: tee(2), splice(2), pipe(7), proc_pid_fd(5).
+// The launcher's part if standard input is a pipe: tee(2), splice(2), pipe(7), proc_pid_fd(5).
 //
-// A pipe has two directions, and whoever owns its inode can open both by /proc/PID/fd: a task with the caller's id, or one
-// that has been given the pipe, could write what the caller's later readers take for the writer's. So the task gets a pipe
-// of its own. The launcher lends it what is in the caller's pipe, a buffer at a time, and takes from the caller's pipe
-// exactly what the task has read: what the task leaves is there for the next reader, as if the pipe were shared.
+// A pipe has two directions, and whoever owns its inode can open both by /proc/PID/fd. So a task that has the
+// caller's id, or that was given the pipe, could write to the pipe. The caller's later readers would take that for
+// the writer's. So the task gets a pipe of its own. The launcher lends it what is in the caller's pipe, a buffer at a
+// time, and takes from the caller's pipe exactly what the task has read. What the task leaves is there for the next
+// reader, as if the task had the caller's pipe.
 //
-// Everything is done in the loop, and nothing blocks. tee(2) always begins at the head of the caller's pipe, so the launcher
-// lends again only when the task has read everything. It learns that from poll(2), because the private pipe holds one buffer:
-// it can be written once that is read. A writer in a hurry is lent as much as its pipe holds; poll(2) then tells when the task
-// begins to read, and the launcher looks again after times that double, so that a slow task costs few looks.
+// Everything happens in the loop, and nothing blocks. tee(2) always begins at the head of the caller's pipe, so the
+// launcher lends again only when the task has read everything. The launcher learns this from poll(2): the private
+// pipe holds one buffer, and can be written once the task has read that. The launcher lends a fast writer's data as
+// much at a time as its pipe holds. Then poll(2) tells only when the task begins to read. So the launcher looks again
+// after times that double, and a slow task costs few looks.
 
 // lender stands between the caller's pipe and the task's.
 type lender struct {
 	p    *Process
 	from int // the caller's pipe
-	in   int // the end that the task reads; the launcher keeps it, so that lending never fails for want of a reader
-	to   int // the other end; -1 once there is no more to come
+	in   int // the end that the task reads; it stays open here, so that lending never fails for want of a reader
+	to   int // the other end; -1 once no more can come
 	null int // takes what the task has read
-	lent int // bytes that are in both pipes, or were read by the task since
+	lent int // bytes that are in both pipes, or that the task has read since
 	size int // what the private pipe holds at most, in bytes
 	wait time.Duration
 }
 
-// bulk is what a pipe holds, in bytes, unless somebody has changed that.
+// bulk is what a pipe holds, in bytes, unless somebody has changed its size.
 const bulk = 64 << 10
 
-// lendStdin makes the task's pipe.
+// lendStdin makes a pipe for the task.
 func (p *Process) lendStdin(f *os.File) error {
 	l := &lender{p: p, from: -1, in: -1, to: -1, null: -1}
 	p.lender = l
@@ -113,21 +116,21 @@ func (p *Process) lendStdin(f *os.File) error {
 	return p.files.Dup(compile.StdioNames[0], l.in)
 }
 
-// ownPipe makes a pipe of the launcher's the task's, so that the task can open it by /dev/stdin or /dev/stdout.
+// ownPipe makes the task the owner of a pipe, so that the task can open it by /dev/stdin or /dev/stdout.
 func (p *Process) ownPipe(fd int) {
 	if p.Comp.GivesPipes() {
-		_ = unix.Fchown(fd, p.Comp.IDs.OutUID, p.Comp.IDs.OutGID) // without it only the name fails
+		_ = unix.Fchown(fd, p.Comp.IDs.OutUID, p.Comp.IDs.OutGID) // if this fails, only opening it by name fails
 	}
 }
 
-// begin starts to lend, when the program runs.
+// begin starts to lend when the program runs. l may be nil.
 func (l *lender) begin() {
 	if l != nil {
 		l.p.Watch(l.from, unix.POLLIN, func(int16) { l.lend() })
 	}
 }
 
-// resize sets how much the private pipe holds, which is empty.
+// resize sets how much the private pipe holds. The pipe must be empty.
 func (l *lender) resize(size int) error {
 	if l.size == size {
 		return nil
@@ -139,13 +142,13 @@ func (l *lender) resize(size int) error {
 	return err
 }
 
-// lend puts what comes next into the task's pipe, and leaves it in the caller's.
+// lend puts what comes next into the task's pipe, and leaves it in the caller's pipe, too.
 func (l *lender) lend() {
 	size := os.Getpagesize()
-	if waiting, err := unix.IoctlGetInt(l.from, unix.TIOCINQ); err == nil && waiting >= bulk { // FIONREAD
+	if waiting, err := unix.IoctlGetInt(l.from, unix.TIOCINQ); err == nil && waiting >= bulk { // TIOCINQ is FIONREAD
 		size = bulk
 	}
-	_ = l.resize(size) // EPERM: the user has many large pipes, and this one stays as it is
+	_ = l.resize(size) // EPERM: the user has many large pipes, and this one keeps its size
 	n, err := unix.Tee(l.from, l.to, bulk, unix.SPLICE_F_NONBLOCK)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR: // another reader has taken it
@@ -163,12 +166,12 @@ func (l *lender) lend() {
 // firstWait is the time after which the launcher looks again whether a task that has begun to read has read everything.
 const firstWait = 20 * time.Microsecond
 
-// settle takes out of the caller's pipe what the task has read, and lends again if that is all.
+// settle takes out of the caller's pipe what the task has read. If that is everything, it lends again.
 func (l *lender) settle() {
 	l.p.Unwatch(l.to)
 	l.takeRead()
 	switch {
-	case l.from < 0: // it is over
+	case l.from < 0: // the run is over
 	case l.lent == 0:
 		l.p.Watch(l.from, unix.POLLIN, func(int16) { l.lend() })
 	default:
@@ -196,7 +199,7 @@ func (l *lender) takeRead() {
 	l.lent = left
 }
 
-// finish leaves in the caller's pipe what nobody has read, when the sandbox is gone.
+// finish ends the lending when the sandbox is gone. What nobody has read stays in the caller's pipe. l may be nil.
 func (l *lender) finish() {
 	if l == nil {
 		return
