@@ -35,8 +35,7 @@ func (p *Process) listen(fd int) {
 
 // checkListener makes sure that the launcher can answer a program whose calls wait for an answer.
 func (p *Process) checkListener() error {
-	// listen took no listener. This is no test of p.Listener, because the listener may be gone again with the
-	// program.
+	// listen took no listener. p.Listener would not tell, because the listener may be gone again, with the program.
 	if p.Comp.Reports && p.denials.Comp == nil {
 		switch {
 		case p.killedWithin():
