@@ -171,8 +171,8 @@ type session struct {
 // killed.
 const keepEvery = 10 * time.Second
 
-// keep begins to write the unfinished recording at that interval; stop ends it. If a write fails, the next one tries
-// again, and the end reports the error.
+// keep begins to write the unfinished recording every keepEvery; stop ends it. keep ignores errors: the next write
+// tries again, and the final write reports its error.
 func (s *session) keep() (stop func()) {
 	if s.out.file != nil { // a file that is not regular cannot be written twice
 		return func() {}
@@ -200,7 +200,7 @@ func stopped(end string) bool {
 	return slices.Contains([]string{"interrupted", "signal 1", "signal 2", "signal 3", "signal 9", "signal 15"}, end)
 }
 
-// write writes the recording, the whole file or nothing. last says that the run has ended.
+// write writes the recording, the whole file or nothing. last says that this is the final write.
 func (s *session) write(last bool) (*recording.Recording, error) {
 	rec := s.recorder.Recording(s.run)
 	if run := &rec.Header.Runs[0]; !last {

@@ -17,7 +17,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// restoredLines is how many guards a run names, because a task can make any number of names that a pattern hides.
+// restoredLines is how many restored guards a run names, because a task can make any number of names that a pattern
+// hides.
 const restoredLines = 20
 
 func (u *ui) showRestored(r *report.Report) {

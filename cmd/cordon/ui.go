@@ -32,6 +32,8 @@ import (
 //	cordon: added: PATH: WHY          cordon put PATH into the sandbox although the profile does not name it
 //	cordon: note: WHAT                before the program runs: something that may surprise you in this sandbox
 //	cordon: missing: LAYER: WHY       the profile wants LAYER, this host lacks it, and the profile allows that
+//	cordon: restored: PATH: …         a hidden or protected PATH appeared or was replaced during the run; cordon covered it again
+//	cordon: appeared: PATH: …         with git: protect: a repository that the run left where there was none
 //	cordon: secret: WHAT: WHY         learn: seen but not allowed, because it is a secret,
 //	cordon: left: WHAT: WHY           or for another reason;
 //	cordon: widened: WHAT: WHY        a rule that allows more than was seen,
@@ -43,21 +45,26 @@ import (
 //	cordon: removed: SANDBOX          any command about running sandboxes: it removed what a killed launcher had left
 //	cordon: enforced: LAYER: FOUND    run --verbose: read back from the kernel
 //	cordon: used: …                   run --verbose: time and memory
+//	cordon: left out: PATH: WHY       run --verbose: the profile names it, and the sandbox lacks it
+//	cordon: way on: LAYER: WHY; HOW   run --verbose: what this host refuses, and what cordon did instead
 //	cordon: ended: …                  exec: the sandbox has ended, and the program with it
 //	cordon: LIMIT: …                  the limit that ended the program, with the line of the profile or the flag that set
 //	                                  it: oom, timeout, cpu-time, output, pids, file-size; also other limits that were reached
 //	cordon: summary: …                run --summary: how it ended, what it used, what was denied
+//	cordon: audit: …                  audit: the list of what the profile would deny
+//	cordon: recording: …              record --pid and --of: the recording has begun
 //	cordon: recorded: FILE: COUNTS    record: the content of the recording
 //	cordon: incomplete: WHY           record: what the recording may lack
 //	cordon: changed: FILE: WHY        profile trust: a program in a sandbox may have changed it,
 //	cordon: trusted: FILE: WHY        and cordon uses it from now on
 //
 // After an error in a profile come the line and a caret, indented by four. All errors of a profile are shown.
-// A successful run prints nothing but note:, added:, missing: and denied:; with --quiet nothing but missing:. There is no color and no progress display. Only
-// `profile trust` asks a question.
+// A successful run prints only note:, added:, missing:, restored:, appeared:, denied:, and the limits that it reached.
+// With --quiet it leaves out note:, added: and denied:. There is no color and no progress display. Only `profile trust`
+// asks a question.
 //
-// Data that others chose (paths, names, values of a profile) may contain anything. Control characters, and bytes that are
-// not UTF-8, are shown as Go escapes (\x1b, \n), so that such data cannot control the reader's terminal.
+// Data that others chose (paths, names, values of a profile) may contain anything. cordon shows control characters, and
+// bytes that are not UTF-8, as Go escapes (\x1b, \n), so that such data cannot control the reader's terminal.
 //
 // Exit codes of `run` and `exec`, the same as those of env(1) and timeout(1):
 //
@@ -71,20 +78,22 @@ import (
 //	137    SIGKILL: a limit ended it (oom, output, pids), if a line and the report say so, or somebody killed it
 //	153    SIGXFSZ: a file grew beyond its limit (file-size), or a shell says so of its child
 //
-// `run --detach` prints the sandbox's ID on stdout and exits with 0 once the program runs; later messages of its launcher go to
-// the log. `wait` exits with the code with which `run` would have exited. `logs` writes the program's standard error to
-// stderr. `stats` uses a terminal's other screen until it is interrupted.
+// `run --detach` prints the sandbox's ID on stdout and exits with 0 once the program runs. Later messages of its
+// launcher go to the log. `wait`, `audit` and `record CMD` exit with the code with which `run` would
+// have exited, but `audit` exits with 3 if the profile would deny anything. `logs` writes the program's standard error to stderr. `stats` uses a
+// terminal's other screen until it is interrupted.
 //
-// The other subcommands exit with 0. They exit with 1 if the answer is no (`profile check` found errors, `profile fmt -d` found
-// a difference, `profile diff` a change that --fail-on names, `profile lint` a finding, `profile import` or `export` would
-// lose something, `learn` made a profile that denies what was recorded, `doctor` found that the default profile cannot start
-// here, `why` that a call is not certainly allowed), and with 125 if there is no answer.
+// The other subcommands exit with 0. They exit with 1 if the answer is no: `profile check` found errors, `profile fmt
+// -d` found a difference, `profile diff` found a change that --fail-on names, `profile lint` found something, `profile
+// import` or `export` would lose something, `learn` made a profile that denies what was recorded, `doctor` found that
+// the default profile cannot start here, or `why` found that a call is not certainly allowed. They exit with 125 if
+// there is no answer.
 //
-// JSON. `run --report FILE`, and --json of plan, why, filter groups, learn, profile ls, check, show, diff, import and
-// export, doctor, version, ps and inspect, write one value with a final newline. logs and stats write one value on
-// each line. Keys are lower case with underscores. Durations are nanoseconds and their keys end in _ns; sizes are
-// bytes and their keys end in _bytes. Later versions may add keys; an existing key keeps its meaning as long as its
-// "version" does.
+// JSON. `run --report FILE`, --json of plan, why, audit, filter groups, learn, profile ls, check, show, diff, import
+// and export, doctor, version, ps and inspect, and --format json of profile lint, write one value with a final
+// newline. logs and stats write one value on each line. Keys are lower case with underscores. Durations are
+// nanoseconds and their keys end in _ns; sizes are bytes and their keys end in _bytes. Later versions may add keys; an
+// existing key keeps its meaning as long as its "version" does.
 type ui struct {
 	out, err io.Writer
 	code     int // the exit code if a command returns no error

@@ -34,7 +34,7 @@ type Report struct {
 	Ways     []Way      `json:"ways_on,omitempty"` // what this host refuses, and what the launcher did instead; the sandbox is no weaker
 	Added    []Added    `json:"added,omitempty"`
 	LeftOut  []Added    `json:"left_out,omitempty"` // what the profile names and the sandbox lacks: optional mounts, parts of a file, variables
-	Restored []Restored `json:"restored,omitempty"` // hidden and protected paths that the host replaced during the run
+	Restored []Restored `json:"restored,omitempty"` // hidden and protected paths that appeared or were replaced during the run
 	Notes    []string   `json:"notes,omitempty"`    // what the caller should know about this sandbox, to avoid surprises: see Cmd.Note
 	Appeared []string   `json:"appeared,omitempty"` // with git: protect, repositories that the run made and left behind
 	Hints    []Hint     `json:"hints,omitempty"`
@@ -134,8 +134,8 @@ const (
 	LimitFileSize = "file-size" // RLIMIT_FSIZE: SIGXFSZ
 )
 
-// Restored is a guard that the launcher mounted again during the run, because somebody on the host had replaced the
-// file below it.
+// Restored is a guard that the launcher mounted again during the run, because a file with a hidden name had appeared,
+// or because somebody had replaced a guarded file.
 type Restored struct {
 	Path  string     `json:"path"`          // the path inside the sandbox
 	Count int        `json:"count"`         // how often
