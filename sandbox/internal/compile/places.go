@@ -16,8 +16,8 @@ import (
 	"cordon/sandbox/report"
 )
 
-// Where the sandbox shows a thing of the host. A thing has one place on its file system and as many paths on the host
-// as mounts show that place (proc_pid_mountinfo(5)); each of them is shown at as many paths inside as binds contain it.
+// Where the sandbox shows a thing of the host. Each mount that shows the thing gives it one path on the host
+// (proc_pid_mountinfo(5)). Each bind that contains such a path gives it one path inside.
 
 // A window is a part of the picture that shows the host's tree.
 type window struct {
@@ -40,7 +40,7 @@ func (c *Compilation) windows() []window {
 	return list
 }
 
-// hostTree is the host's own tree as a picture, for what a path means there.
+// hostTree returns the host's own tree as a picture, which shows what a path means there.
 func (c *Compilation) hostTree() *picture.Tree {
 	if c.outdoors.Parts == nil {
 		if c.Tree.Known == nil {
@@ -56,8 +56,8 @@ func (c *Compilation) hostTree() *picture.Tree {
 	return &c.outdoors
 }
 
-// places lists the paths at which the sandbox shows a thing of the host, or a part of it. The host's path of the thing
-// contains no symbolic link.
+// places lists the paths at which the sandbox shows a thing of the host, or a part of it. The host's path of the
+// thing contains no symbolic link.
 func (c *Compilation) places(windows []window, host string) ([]string, error) {
 	names, err := c.hostNames(host)
 	if err != nil {
@@ -79,11 +79,11 @@ func (c *Compilation) places(windows []window, host string) ([]string, error) {
 	return list, nil
 }
 
-// hostMounts is the host's mount table, by what the mounts show.
+// hostMounts is the host's mount table, with an index by mount point and by file system.
 type hostMounts struct {
 	*proc.MountTable
 	at      map[string]int // the last mount at a point
-	devices map[string]int // how many mounts show a file system
+	devices map[string]int // number of mounts that show a file system
 }
 
 // hostNames lists the paths of the host that lead to a thing, or to a part of it: the path itself first, then one for
@@ -117,7 +117,7 @@ func (c *Compilation) hostNames(host string) ([]string, error) {
 	return names, nil
 }
 
-// sameThing reports whether two paths of the host lead to one inode. A path that cannot be looked at might.
+// sameThing reports whether two paths of the host lead to one inode, or might, because one cannot be examined.
 func (c *Compilation) sameThing(a, b string) bool {
 	one, err := c.Tree.Lstat(a)
 	other, err2 := c.Tree.Lstat(b)
@@ -163,9 +163,9 @@ func (c *Compilation) mountsOfHost() (*hostMounts, error) {
 	return t, nil
 }
 
-// homes lists the directories that "~" means in a rule that hides: HOME, and the home of the password database, so
-// that a false HOME uncovers nothing. A database names directories of the system as homes, such as /usr/sbin: they
-// count only if they are the caller's own.
+// homes lists the directories that "~" means in a hide rule: HOME, and the home of the password database, so that a
+// false HOME uncovers nothing. A database also names directories of the system as homes, such as /usr/sbin: these
+// count only if they belong to the caller.
 func (c *Compilation) homes() []string {
 	if c.homeList != nil {
 		return c.homeList
@@ -200,7 +200,7 @@ func (c *Compilation) meanings(path string) []string {
 }
 
 // sourceHome returns the home directory that binds begin at: HOME without symbolic links. A link in HOME is the
-// caller's own word, unlike a link below it, which a task may have made.
+// caller's own choice, unlike a link below it, which a task may have made.
 func (c *Compilation) sourceHome() string {
 	w := picture.Walker{Tree: c.hostTree()}
 	if home, err := w.Walk(c.Host.Home); err == nil {
@@ -209,11 +209,11 @@ func (c *Compilation) sourceHome() string {
 	return c.Host.Home
 }
 
-// Places that are unfit to work in: what a program writes in a home runs outside later (shell start-up files, programs in
-// PATH), and what it reads there is everybody's secrets. For root so are the directories of the system.
+// Places that are unfit to work in. What a program writes in a home runs outside later (shell start-up files,
+// programs in PATH), and a home holds secrets. For root the directories of the system are unfit too.
 
-// elsewhere reports whether a bind needs no mount of its own here: its source is unfit and may be left out, or another bind
-// of the profile shows the same. A source that is unfit and may not be left out is an error.
+// elsewhere reports whether a bind needs no mount here: its source is unfit and may be left out, or another bind of
+// the profile shows the same. If the source is unfit and may not be left out, elsewhere returns an error.
 func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error) {
 	if m.Unfit == "" {
 		return slices.ContainsFunc(c.Profile.Mounts[:i], func(o policy.Mount) bool {
@@ -222,7 +222,7 @@ func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error
 	}
 	for j := i + 1; j < len(c.Profile.Mounts); j++ {
 		if o := &c.Profile.Mounts[j]; o.Unfit == "" && c.sameBind(m, o) {
-			return o.Write != m.Write || o.NoExec != m.NoExec, nil // it is insisted on
+			return o.Write != m.Write || o.NoExec != m.NoExec, nil // the other bind insists on it
 		}
 	}
 	why, err := c.unfit(src)
@@ -241,7 +241,7 @@ func (c *Compilation) elsewhere(i int, m *policy.Mount, src string) (bool, error
 		return true, &fail.Error{Op: m.Source, Err: errors.New("the working directory " + src + " " + why), Hint: hint}
 	}
 	if ofKernel(src) {
-		if !c.startsIn(src) { // else the sandbox has its own
+		if !c.startsIn(src) { // otherwise the sandbox has its own
 			c.note("the working directory " + src + " is not shown, and the program starts in /: it " + why)
 		}
 	} else if c.Tree.HostPath(src) != src {
@@ -254,7 +254,7 @@ func (c *Compilation) sameBind(a, b *policy.Mount) bool {
 	return a.Kind == policy.MountBind && b.Kind == policy.MountBind && slices.Equal(c.meanings(a.Source), c.meanings(b.Source)) && a.Target == b.Target
 }
 
-// unfit says why a directory of the host is no place to work in; "" if it is one.
+// unfit says why a directory of the host is no place to work in, or returns "" if it is one.
 func (c *Compilation) unfit(dir string) (string, error) {
 	dir, err := c.hostTree().Resolve(dir)
 	if err != nil {
@@ -309,13 +309,13 @@ func (c *Compilation) atHome(dir, home string) string {
 	return ""
 }
 
-// numbered reports whether an inode has a number, by which it is known under another name.
+// numbered reports whether an inode has a number, by which it can be recognized under another name.
 func numbered(info fs.FileInfo) bool {
 	st, ok := host.StatOf(info)
 	return ok && st.Ino != 0
 }
 
-// peoplesHomes are the homes of those who log in; a service's home is where it works.
+// peoplesHomes lists the homes of people who log in. A service's home is where it works, so it does not count.
 func (c *Compilation) peoplesHomes() (list []string) {
 	text := c.Host.Passwd
 	if _, own := c.Host.Files.(host.OSFiles); text == nil || !own {
@@ -340,10 +340,10 @@ var (
 		"/var/adm", "/var/backups", "/var/cache", "/var/db", "/var/lib", "/var/lock", "/var/log", "/var/mail", "/var/run", "/var/snap", "/var/spool"}
 	dirsOfWork = []string{"/dev/shm", "/usr/src", "/usr/local/src", "/var/lib/buildkite-agent", "/var/lib/gitlab-runner", "/var/lib/go-agent",
 		"/var/lib/jenkins", "/var/cache/jenkins"}
-	dirsOfOthers = []string{"/opt", "/usr/local", "/var"} // where each directory is somebody's
+	dirsOfOthers = []string{"/opt", "/usr/local", "/var"} // here each directory belongs to somebody
 )
 
-// ofSystem reports whether a directory is one of the system's.
+// ofSystem reports whether a directory belongs to the system.
 func ofSystem(dir string) bool {
 	holds := func(list []string) bool {
 		return slices.ContainsFunc(list, func(d string) bool { return paths.Below(dir, d) })
@@ -351,11 +351,11 @@ func ofSystem(dir string) bool {
 	return slices.Contains(dirsOfOthers, dir) || holds(dirsOfSystem) && !holds(dirsOfWork)
 }
 
-// Binds of what lies behind a symbolic link. A task may have made the link, to have the next sandbox shown what it leads to
-// (CVE-2024-42472): so a link is an error. An optional bind of the caller's home is a profile's guess at what is there,
-// and people keep such things elsewhere: there a link is followed if no task can have made it.
+// Binds through a symbolic link. A task may have made the link, so that the next sandbox shows its target
+// (CVE-2024-42472). So a link is an error. But an optional bind of the caller's home is a profile's guess, and people
+// keep such things elsewhere: there a link is followed if no task can have made it.
 
-// bindSource returns what a bind shows, without a symbolic link in its path, and what that is; "" if it is left out.
+// bindSource returns what a bind shows, without a symbolic link in its path. It returns "" if the bind is left out.
 func (c *Compilation) bindSource(m *policy.Mount) (string, fs.FileInfo, error) {
 	src, err := c.hostSource(m.Source)
 	if err != nil {
@@ -403,9 +403,9 @@ func (c *Compilation) cwdGone(m *policy.Mount) error {
 	return nil
 }
 
-// keepLink is for an optional bind of the working directory that is there to protect a name, and the name is a link, which
-// an earlier task may have left. Nothing is bound: the link keeps its place, and what it leads to is read-only where the
-// task could write it.
+// keepLink handles an optional bind of the working directory that protects a name, if the name is a link, which an
+// earlier task may have left. Nothing is bound. The link keeps its place, and its target is read-only if the task
+// could write it.
 func (c *Compilation) keepLink(m *policy.Mount, link string) {
 	from, why := own("link"), "it is a symbolic link, which keeps its place"
 	n, err := c.Tree.Entry(link)

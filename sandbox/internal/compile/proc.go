@@ -1,7 +1,8 @@
 package compile
 
-// proc(5): masked and read-only paths as the OCI runtime specification's defaults have them (runtime-spec,
-// config-linux.md; Docker and runc use the same lists). hidepid by name needs Linux 5.8.
+// This file plans /proc, /dev and generated files: proc(5). Masked and read-only paths are the defaults of the OCI
+// runtime specification (runtime-spec, config-linux.md; Docker and runc use the same lists). hidepid by name needs
+// Linux 5.8.
 
 import (
 	"errors"
@@ -20,13 +21,14 @@ import (
 	"cordon/sandbox/plan"
 )
 
-// maskedSysPaths are masked in a sysfs.
+// maskedSysPaths are the parts of a new sysfs that are masked.
 var maskedSysPaths = [...]string{"firmware/", "devices/virtual/powercap/"}
 
-// proc mounts the pid namespace's proc. Nothing is written through it, and nothing is looked up by a path of the host.
+// proc mounts the proc of the task's pid namespace. Nothing is written through it, and nothing is looked up by a path
+// of the host.
 func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error {
-	// proc shows the pid namespace of the process that mounts it, and the kernel lets a user namespace mount it only if it owns
-	// that one.
+	// proc shows the pid namespace of the process that mounts it. The kernel lets a user namespace mount it only if
+	// it owns that pid namespace.
 	callers := c.Profile.Namespaces.PID.Mode == policy.NSHost
 	switch {
 	case c.made&unix.CLONE_NEWPID == 0 && c.IDs.NewUser && !c.joinedWithUser(unix.CLONE_NEWPID) && (!callers || c.Joined(unix.CLONE_NEWNS) != nil):
@@ -45,7 +47,7 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	if err := c.unknownMasks(m, target); err != nil {
 		return err
 	}
-	// Read-only first: a path that is in both lists is covered then by what hides it.
+	// Read-only paths come first. So if a path is in both lists, the cover that hides it lies on top.
 	for _, name := range readOnly {
 		c.procReadOnly(from, target, strings.TrimSuffix(name, "/"), m.Pos)
 	}
@@ -56,6 +58,7 @@ func (c *Compilation) proc(from plan.From, m *policy.Mount, target string) error
 	return nil
 }
 
+// newProc mounts a new proc of the sandbox's pid namespace.
 func (c *Compilation) newProc(from plan.From, target string, m *policy.Mount) {
 	c.do(from, plan.FsopenStep("proc").Into(plan.FS))
 	if m.Hidepid != "" {
@@ -66,9 +69,9 @@ func (c *Compilation) newProc(from plan.From, target string, m *policy.Mount) {
 	c.Tree.Add(picture.Part{Target: target, Source: "/proc", Write: true, What: "proc", Rule: m.Pos})
 }
 
-// procOfCaller binds the caller's /proc with all that covers parts of it, as a container runtime does. A proc of a pid
-// namespace can be mounted only with rights over the user namespace that this belongs to. It is read-only: the processes of
-// the caller are in it, with the same id.
+// procOfCaller binds the caller's /proc with everything that covers parts of it, as in a container. A new proc cannot
+// be mounted, because that needs rights over the user namespace that owns the pid namespace. The bind is read-only,
+// because it shows the caller's processes, which have the same id.
 func (c *Compilation) procOfCaller(from plan.From, target string, rule policy.Pos) {
 	c.do(from, plan.Clone(plan.CWD, "/proc", CloneTree|unix.AT_SYMLINK_NOFOLLOW).Into(plan.Proc),
 		plan.Setattr(plan.R(plan.Proc), "", WholeMount, picture.AttrRO|picture.AttrBase|picture.AttrNoExec, 0, unix.MS_PRIVATE))
@@ -77,9 +80,9 @@ func (c *Compilation) procOfCaller(from plan.From, target string, rule policy.Po
 	c.way(policy.LayerMount, "a new proc of the caller's pid namespace cannot be mounted", "the caller's /proc is bound read-only, with what masks parts of it")
 }
 
-// present is a list as names below the mount, those that exist, directories marked by a /. The host's proc is asked,
-// which is the same kernel's: a mount made for nothing costs more than the whole list, since giving it back waits for
-// all processors.
+// present returns those names of a list that exist, as names below the mount; a / marks directories. It looks at the
+// host's proc, which comes from the same kernel. A needless mount costs more than checking the whole list, because
+// the kernel waits for all processors before it frees a mount.
 func (c *Compilation) present(target string, list []string) (names []string) {
 	names = make([]string, 0, len(list))
 	for _, name := range list {
@@ -98,11 +101,12 @@ func (c *Compilation) present(target string, list []string) (names []string) {
 	return names
 }
 
-// sometimes are names below /proc that a profile may mask though this kernel lacks them: other kernels have them.
+// sometimes lists names below /proc that a profile may mask although this kernel lacks them: other kernels have them.
 var sometimes = [...]string{"thermal", "kallsyms", "kmsg", "config.gz", "vmcore", "kpagecount", "kpageflags", "kpagecgroup", "mem", "slabinfo", "pagetypeinfo",
 	"vmallocinfo", "modules", "mtrr", "swaps", "tty", "driver", "sysvipc", "pressure"}
 
-// unknownMasks refuses a path that a profile masks and no kernel is known to have: its name is probably mistyped.
+// unknownMasks refuses a path that a profile masks and that no kernel is known to have: its name is probably
+// mistyped.
 func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 	for _, path := range append(m.Mask.V[:len(m.Mask.V):len(m.Mask.V)], m.ReadOnly.V...) {
 		name := strings.TrimPrefix(path, target+"/")
@@ -114,8 +118,10 @@ func (c *Compilation) unknownMasks(m *policy.Mount, target string) error {
 	return nil
 }
 
+// procReadOnly makes one entry of /proc read-only.
 func (c *Compilation) procReadOnly(from plan.From, target, name string, rule policy.Pos) {
-	// Each step goes on if the name is gone: an entry of /proc can vanish with a module between the look and the mount.
+	// Each step goes on if the name is gone: an entry of /proc can vanish with a module between the check and the
+	// mount.
 	tree := plan.R(plan.Tree)
 	c.copyMounts(from, plan.Tree, plan.R(plan.Proc), name, cloneOne|unix.AT_SYMLINK_NOFOLLOW, picture.AttrRO, 0, plan.ENOENT)
 	c.do(from,
@@ -124,8 +130,8 @@ func (c *Compilation) procReadOnly(from plan.From, target, name string, rule pol
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), Source: "/proc/" + name, Absent: true, What: "read-only part of proc", Rule: rule})
 }
 
-// mask covers a file by the host's /dev/null, opened without following a link, and a directory by an empty one
-// (CVE-2025-31133: a /dev/null of the sandbox's own could be anything).
+// mask covers a directory by an empty one, and a file by the host's /dev/null, opened without following a link. It
+// does not use a /dev/null of the sandbox, because that could be anything (CVE-2025-31133).
 func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos) {
 	const attrs = picture.AttrRO | picture.AttrNoExec | uint64(unix.MOUNT_ATTR_NOSUID)
 	name, dir := strings.CutSuffix(name, "/")
@@ -141,8 +147,8 @@ func (c *Compilation) mask(from plan.From, target, name string, rule policy.Pos)
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: !dir, Opaque: true, Absent: true, What: "masked", Rule: rule})
 }
 
-// A minimal /dev on a tmpfs: the nodes are binds of the host's, since a user namespace cannot make any (mknod(2)).
-// devpts: the instance is the sandbox's own (Linux 4.7).
+// A minimal /dev on a tmpfs. Its nodes are binds of the host's, because a user namespace cannot make any (mknod(2)).
+// Its devpts instance is the sandbox's own (Linux 4.7).
 
 // devNodes are the devices that every program may expect, with their numbers (Documentation/admin-guide/devices.txt).
 var devNodes = [...]struct {
@@ -150,7 +156,7 @@ var devNodes = [...]struct {
 	major, minor uint32
 }{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}}
 
-// ownDev is what the tree calls a /dev that is still to be sealed.
+// ownDev is the What of a /dev that seal will make read-only.
 const ownDev = "the sandbox's /dev"
 
 var devLinks = [...]struct{ name, text string }{
@@ -158,10 +164,10 @@ var devLinks = [...]struct{ name, text string }{
 	{"ptmx", "pts/ptmx"}, {"core", "/proc/kcore"},
 }
 
-// dev builds /dev. It is made read-only when everything is on it, but for pts and shm.
+// dev builds /dev. Once everything is in it, seal makes it read-only except for pts and shm.
 func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error {
-	// Without nodev, as the only mount: it is where devices are opened. The task cannot make one there, because it becomes
-	// read-only, and because the kernel refuses mknod(2) of a device in a user namespace.
+	// This is the only mount without nodev, because devices are opened here. The task cannot make a device in it,
+	// because it becomes read-only, and because the kernel refuses mknod(2) of a device in a user namespace.
 	devfd := plan.R(plan.Dev)
 	c.tmpfs(from, plan.Dev, "755", 64<<10, picture.AttrBase&^uint64(unix.MOUNT_ATTR_NODEV)|picture.AttrNoExec)
 	c.attach(from, devfd, target, true)
@@ -200,7 +206,7 @@ func (c *Compilation) dev(from plan.From, m *policy.Mount, target string) error 
 	return nil
 }
 
-// devNode binds one device of the host, which must be the one it claims to be.
+// devNode binds one device of the host, after a check that it has the expected number. major 0 means any number.
 func (c *Compilation) devNode(from plan.From, target, name, source string, major, minor uint32, rule policy.Pos) error {
 	info, err := c.Host.Files.Lstat(source)
 	if err != nil {
@@ -218,13 +224,13 @@ func (c *Compilation) devNode(from plan.From, target, name, source string, major
 	return nil
 }
 
-// noDevice is what a sandbox with a /dev lacks on a host without one.
+// noDevice returns the error for a host that lacks a device which the sandbox's /dev needs.
 func (c *Compilation) noDevice(path, why string, rule policy.Pos) error {
 	return &fail.UnsupportedError{Layer: policy.LayerMount, Why: path + ": " + why + ": the nodes of a sandbox's /dev are the host's", From: rule.Short(),
 		Remedy: "mount -t devtmpfs dev /dev, or bind the host's /dev into this root"}
 }
 
-// devpts mounts the instance that the task's terminal is of, or a new one.
+// devpts mounts the instance that has the task's terminal, or a new one.
 func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
 	pts, first := plan.Tree, c.OwnPts && !c.shownPts
 	if first {
@@ -239,10 +245,11 @@ func (c *Compilation) devpts(from plan.From, dev string, rule policy.Pos) {
 	}
 }
 
-// newDevpts makes an instance. A task that takes other ids later, without a user namespace, must own its terminal.
+// newDevpts makes an instance. If the task takes other ids later, without a user namespace, the options make it the
+// owner of its terminal.
 func (c *Compilation) newDevpts(from plan.From, to plan.Reg) {
 	fsfd := plan.R(plan.FS)
-	// ptmxmode, because its default is 0000: nobody could open a terminal through the instance's own ptmx.
+	// ptmxmode is set because its default is 0000: nobody could open a terminal through the instance's own ptmx.
 	c.do(from, plan.FsopenStep("devpts").Into(plan.FS), plan.FsFlag(fsfd, "newinstance"),
 		plan.FsString(fsfd, "ptmxmode", "0666"), plan.FsString(fsfd, "mode", "0620"))
 	if c.OwnTTY && !c.IDs.NewUser {
@@ -251,7 +258,7 @@ func (c *Compilation) newDevpts(from plan.From, to plan.Reg) {
 	c.fsmount(from, to, uint64(unix.MOUNT_ATTR_NOSUID)|picture.AttrNoExec)
 }
 
-// deviceOf is the device number of a node; 0 for what is none.
+// deviceOf returns the device number of a node, or 0 if it is not known.
 func deviceOf(info fs.FileInfo) uint64 {
 	if st, ok := host.StatOf(info); ok {
 		return uint64(st.Rdev) //nolint:unconvert // 32 bits on some architectures
@@ -261,7 +268,7 @@ func deviceOf(info fs.FileInfo) uint64 {
 
 // Files that programs expect in /etc, made for the sandbox's own ids, name and network.
 
-// generate is the text of a file by its name.
+// generate returns the text of a file by the file's name.
 func (c *Compilation) generate(target string) (string, error) {
 	_, name := paths.Split(target)
 	switch name {
@@ -290,7 +297,7 @@ func (c *Compilation) passwd() string {
 	if home == "" {
 		home = "/"
 	}
-	// A colon or a line's end in the home's path would begin another field, or another user: they are replaced.
+	// A colon or a newline in the home's path would begin another field, or another user. So they are replaced.
 	text := ""
 	if c.IDs.InUID != 0 {
 		text = "root:x:0:0:root:/:/bin/sh\n"
@@ -299,7 +306,7 @@ func (c *Compilation) passwd() string {
 	return text + "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
 }
 
-// userName is the caller's name where it is a usual one: useradd(8).
+// userName returns the caller's name if it is a usual one, otherwise "user": useradd(8).
 func (c *Compilation) userName() string {
 	name := c.Host.Name
 	switch {
@@ -311,7 +318,7 @@ func (c *Compilation) userName() string {
 	return name
 }
 
-// resolvConf is the host's where the network is the host's, and names no server where there is none.
+// resolvConf returns the host's resolv.conf, or a text that names no server if the sandbox has a network of its own.
 func (c *Compilation) resolvConf() (string, error) {
 	if c.OwnNet {
 		return "# no network\n", nil
@@ -323,10 +330,12 @@ func (c *Compilation) resolvConf() (string, error) {
 	return string(text), nil
 }
 
-// Directories that are empty: a tmpfs where the program writes (tmpfs(5)), else one of the scratch file system.
+// Empty directories: a tmpfs if the program may write there (tmpfs(5)), otherwise a directory of the scratch file
+// system.
 
-// coveredSoon reports whether nobody would ever see a mount: the next one at the same place is of the same kind, and nothing is
-// put into it before, as in root's launch of a profile that empties /root and the home.
+// coveredSoon reports whether nobody would ever see a mount, because a later one at the same place is of the same
+// kind, and the profile puts nothing into it before. That happens if root runs a profile that empties /root and the
+// home.
 func (c *Compilation) coveredSoon(i int, m *policy.Mount) bool {
 	if m.Kind != policy.MountTmpfs && m.Kind != policy.MountEmpty {
 		return false
@@ -354,22 +363,23 @@ func (c *Compilation) coveredSoon(i int, m *policy.Mount) bool {
 	return false
 }
 
-// emptied mounts the tmpfs or empty directory of a profile also where the host's tree shows the same directory by another path: the home
-// under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile stays: it shows what
-// it was asked to show.
+// emptied repeats the tmpfs or empty directory of a profile where the host's tree shows the same directory by another
+// path: the home under its real name, if HOME is a link, and what the host has mounted twice. A bind of the profile
+// stays, because it shows what it was asked to show.
 func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
 	for _, path := range c.meanings(m.Target) {
 		w := picture.Walker{Tree: c.hostTree()}
 		end, err := w.Walk(path)
 		if err != nil {
-			continue // not there, or where the task cannot go either
+			continue // it does not exist, or the task cannot go there either
 		}
 		names, err := c.hostNames(end)
 		if err != nil {
 			return err
 		}
 		for _, name := range names {
-			// Only where this name still shows the same thing of the host. A mount of the profile at this name is meant.
+			// Only a name that still shows the same thing of the host is emptied. If the profile mounts something at
+			// this name, that is meant.
 			if c.Tree.HostPath(name) != name || name == "/" {
 				continue
 			}
@@ -383,8 +393,9 @@ func (c *Compilation) emptied(from plan.From, m *policy.Mount) error {
 	return nil
 }
 
-// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start: what later mounts
-// need in it is made by the descriptor of that file system. The directory costs a tenth of a file system of its own.
+// mountEmpty mounts a tmpfs, or a directory of the scratch file system that is read-only from the start. What later
+// mounts need in such a directory is made by the descriptor of the scratch file system. The directory costs a tenth
+// of a file system of its own.
 func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string) {
 	if m.Kind == policy.MountTmpfs {
 		c.mountTmpfs(from, m, target)
@@ -397,7 +408,7 @@ func (c *Compilation) mountEmpty(from plan.From, m *policy.Mount, target string)
 	c.Tree.Add(picture.Part{Target: target, Noexec: true, Dir: name, Made: map[string]picture.Node{}, What: emptyDir, Rule: m.Pos})
 }
 
-// emptyDir is what the part of a mount of the kind empty is.
+// emptyDir is the What of a part for a mount of the kind empty.
 const emptyDir = "an empty directory"
 
 func (c *Compilation) mountTmpfs(from plan.From, m *policy.Mount, target string) {

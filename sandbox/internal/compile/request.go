@@ -1,7 +1,7 @@
 package compile
 
-// What a plan is compiled for: a command as data. Nothing is read of the caller's process: whoever makes a Request has
-// looked at the environment and at the files.
+// This file describes what a plan is compiled for: a command as data. It reads nothing of the caller's process. The
+// maker of a Request has already looked at the environment and at the files.
 
 import (
 	"errors"
@@ -25,30 +25,30 @@ import (
 // Request is the command.
 type Request struct {
 	Args     []string
-	Env      []string      // NAME=VALUE; with Into: what is set over the sandbox's own
-	Stdio    [3]host.Stdio // standard input, output and error
-	Extra    []host.Stdio  // entry i becomes descriptor 3+i
-	Terminal bool          // the task gets a terminal of its own, whatever Stdio and the profile say
-	Recorded bool          // what is shown there is recorded
-	Keep     bool          // the launcher keeps what it takes to start other programs in the sandbox
-	Into     *attach.Attached
-	Dir      string // with Into: the working directory, inside; "" is the sandbox's own
+	Env      []string         // NAME=VALUE; with Into: variables that replace the sandbox's own
+	Stdio    [3]host.Stdio    // standard input, output and error
+	Extra    []host.Stdio     // entry i becomes descriptor 3+i
+	Terminal bool             // the task gets a terminal of its own, whatever Stdio and the profile say
+	Recorded bool             // the output of that terminal is recorded
+	Keep     bool             // the launcher keeps what it needs to start other programs in the sandbox
+	Into     *attach.Attached // the running sandbox that the program joins; nil for a new sandbox
+	Dir      string           // with Into: the working directory, inside; "" is the sandbox's own
 
 	Profiles []ledger.Text // the files that the profile was read from: the task cannot write them
 	Search   []string      // where profiles are looked for: the task cannot write or make these directories
 
-	TaskID int    // the task's uid and gid on the host, where root starts it; 0 in a plan that is only printed
-	Nonce  uint64 // of the launcher's execveat; 0 in a plan that is only printed
+	TaskID int    // the task's uid and gid on the host, if root starts it; 0 in a plan that is only printed
+	Nonce  uint64 // the number in the launcher's execveat; 0 in a plan that is only printed
 
-	Observed bool         // somebody watches the task in the place of the profile's filter
-	Watch    *filter.Spec // the filter that the observer asks for; nil for none
+	Observed bool         // an observer watches the task, and the profile's filter is not installed
+	Watch    *filter.Spec // the filter that the observer asks for; nil if it asks for none
 
-	Groups  *Groups                 // what the launcher has made of the choice; nil where nothing is run
-	MakeDir func(path string) error // makes a directory that the task could make; nil where nothing is run
-	Exposed bool                    // for tests: a program that joins a sandbox is not concealed from whoever is inside
+	Groups  *Groups                 // what the launcher has made of the choice; nil if nothing will be run
+	MakeDir func(path string) error // makes a directory that the task could make; nil if nothing will be run
+	Exposed bool                    // for tests: do not conceal a joining program from the processes inside
 }
 
-// StdinOwner is the user whose regular file on standard input the task opens again; -1 for none.
+// StdinOwner returns the user id whose regular file on standard input the task opens again, or -1 if it opens none.
 func StdinOwner(p *policy.Profile, h *host.Host) int {
 	if h.UID == 0 && p.User.Host != policy.HostCaller {
 		return -1
@@ -56,11 +56,11 @@ func StdinOwner(p *policy.Profile, h *host.Host) int {
 	return h.UID
 }
 
-// What the caller hands to a sandbox: arguments, variables and descriptors. A NUL ends a string for the kernel: behind
-// one, a variable that the profile keeps would be followed by another that it does not. A descriptor is a way past every
-// mount, so that only what cannot lead further is handed over.
+// What the caller hands to a sandbox: arguments, variables and descriptors. A NUL ends a string for the kernel: after
+// a NUL, a variable that the profile keeps could be followed by another that it does not keep. A descriptor is a way
+// past every mount. So only descriptors that lead no further are handed over.
 
-// check refuses what does not mean what it seems to.
+// check refuses a request that does not mean what it seems to mean.
 func (r *Request) check(p *policy.Profile) error {
 	for i, arg := range r.Args {
 		if strings.IndexByte(arg, 0) >= 0 {
@@ -79,7 +79,7 @@ func (r *Request) check(p *policy.Profile) error {
 	return r.CheckFiles(p.TTY != policy.TTYInherit)
 }
 
-// nulIn returns the key of a text with a NUL in a profile that no file can have said; "" if there is none.
+// nulIn returns the key of a text with a NUL, or "" if there is none. No profile in a file can have such a text.
 func nulIn(p *policy.Profile) (key string) {
 	has := func(texts ...string) bool {
 		return slices.ContainsFunc(texts, func(s string) bool { return strings.IndexByte(s, 0) >= 0 })
@@ -118,12 +118,14 @@ func nulIn(p *policy.Profile) (key string) {
 
 var errNUL = errors.New("a NUL in a text")
 
+// quoted returns the part of a name before a NUL.
 func quoted(name string) string {
 	name, _, _ = strings.Cut(name, "\x00")
 	return name
 }
 
-// checkEnv refuses a NUL. An entry that is no variable is only left out: a caller inherits what somebody else made.
+// checkEnv refuses a NUL. An entry that is no variable is no error, only left out, because a caller inherits what
+// other programs made.
 func checkEnv(env []string) error {
 	for _, v := range env {
 		if strings.IndexByte(v, 0) >= 0 {
@@ -138,8 +140,8 @@ func checkEnv(env []string) error {
 var networkVars = [...]string{"http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
 	"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"}
 
-// ofNetwork reports whether a variable is kept because the network is the host's: one of networkVars, unless it holds a user or a
-// password of a proxy.
+// ofNetwork reports whether a variable is kept because the network is the host's. It is, if it is one of networkVars
+// and does not hold a user or a password of a proxy.
 func (c *Compilation) ofNetwork(name, entry string) bool {
 	if c.Profile.Network.Mode != policy.NetworkHost || !slices.Contains(networkVars[:], name) {
 		return false
@@ -151,7 +153,7 @@ func (c *Compilation) ofNetwork(name, entry string) bool {
 	return true
 }
 
-// CheckFiles refuses descriptors that lead to more than what is behind them.
+// CheckFiles refuses descriptors that give access to more than one file: a directory leads on to everything below it.
 func (r *Request) CheckFiles(hidesTerminal bool) error {
 	for i := range r.Stdio {
 		if kind := r.Stdio[i].Refused; kind != "" {
@@ -180,25 +182,25 @@ func fileError(name, kind string) error {
 	return e
 }
 
-// A run that is watched and not confined by seccomp: for a recorder. seccomp_unotify(2): the answer "go on" leaves the
-// call to the kernel, which reads the task's memory once more. Whoever can write that memory, another thread of the
-// task, can change what is behind a pointer between the look and the call. So what an Observer sees is evidence and
-// never a decision, and such a run reports no seccomp layer.
+// A run that is watched and not confined by seccomp, for a recorder. seccomp_unotify(2): after the answer "go on" the
+// kernel executes the call, and reads the task's memory once more. Another thread of the task can change what a
+// pointer points to between the observer's look and the call. So what an observer sees is evidence and never a
+// decision, and such a run reports no seccomp layer.
 
 // watched reports whether the task gets an observer's filter.
 func (c *Compilation) watched() bool { return c.Req.Watch != nil }
 
-// Observed reports whether somebody watches in the profile's place.
+// Observed reports whether an observer watches the task, in place of the profile's filter.
 func (c *Compilation) Observed() bool { return c.Req.Observed }
 
 // AsItIs reports whether the task gets the host's tree, with everything that the caller may do there. No profile can
-// say this; it is for an audited program.
+// ask for this; it is for an audited program.
 func (c *Compilation) AsItIs() bool {
 	return c.Observed() && c.Profile.Root.Kind == policy.RootHost && c.Profile.Root.Write
 }
 
-// watch installs the observer's filter. The launcher's own call is an execveat with a number in it that nobody knows:
-// every other execve can then be notified of.
+// watch installs the observer's filter. The launcher's own call is an execveat with a number that nobody else knows.
+// So the filter can notify the observer of every other execve.
 func (c *Compilation) watch() error {
 	spec := c.Req.Watch
 	if spec == nil {
@@ -215,7 +217,8 @@ func (c *Compilation) watch() error {
 	return nil
 }
 
-// planObserver makes room for the listener of an observer's filter, without which nothing would be seen.
+// planObserver reserves the listener of an observer's filter. Without a listener nothing would be seen, so that is an
+// error.
 func (c *Compilation) planObserver() error {
 	if !c.watched() {
 		return nil
@@ -227,9 +230,10 @@ func (c *Compilation) planObserver() error {
 	return nil
 }
 
-// What is kept of a sandbox, so that another program can be started in it: the ruleset, and the filter without its listener.
+// What the launcher keeps of a sandbox, so that another program can be started in it: the ruleset, and the filter
+// without its listener.
 
-// keepRuleset hands Landlock's ruleset to the launcher, where it is to be kept.
+// keepRuleset hands Landlock's ruleset to the launcher, if the launcher is to keep it.
 func (c *Compilation) keepRuleset() {
 	if !c.Req.Keep {
 		return
@@ -250,8 +254,8 @@ func (c *Compilation) PlainFilter() ([]byte, error) {
 	return []byte(filter.Encode(prog.Insns)), nil
 }
 
-// letExec makes a spec let the launcher's own execveat pass. A profile that allows execve alone cannot mean to forbid to be
-// joined; what the program gets out of it is a call that passes with a number that it cannot know.
+// letExec makes a filter allow the launcher's own execveat. A profile that allows only execve cannot mean to forbid
+// that programs join. The program gains only a call that passes with a number that it cannot know.
 func (c *Compilation) letExec(spec filter.Spec) (filter.Spec, error) {
 	for {
 		prog, err := filter.Compile(spec, c.Arch)

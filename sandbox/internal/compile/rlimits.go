@@ -1,6 +1,7 @@
 package compile
 
-// getrlimit(2). A hard limit that is already lower stays: it is stricter than what was asked for, and the report says so.
+// This file plans resource limits: getrlimit(2). A hard limit that is already lower stays: it is stricter than what
+// the profile asks for, and the report says so.
 
 import (
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"cordon/sandbox/report"
 )
 
+// rlimitNumbers are the numbers of the limits by their names in a profile.
 var rlimitNumbers = [...]struct {
 	name string
 	n    uint64
@@ -26,10 +28,12 @@ var rlimitNumbers = [...]struct {
 	{"rttime", unix.RLIMIT_RTTIME}, {"sigpending", unix.RLIMIT_SIGPENDING}, {"stack", unix.RLIMIT_STACK},
 }
 
-// defaultNofile is the soft limit that the task gets unless the profile says otherwise: the kernel's own initial one
-// (INR_OPEN_CUR). The launcher's, which it inherits, was raised by the Go runtime.
+// defaultNofile is the soft limit of descriptors that the task gets unless the profile says otherwise: the kernel's
+// own initial one (INR_OPEN_CUR). The task would otherwise inherit the launcher's limit, which the Go runtime has
+// raised.
 const defaultNofile = 1024
 
+// rlimits sets the limits that stand in for groups, those of the profile, and the limit of descriptors.
 func (c *Compilation) rlimits() error {
 	c.standIns()
 	nofile := false
@@ -53,11 +57,13 @@ func (c *Compilation) rlimits() error {
 	return nil
 }
 
-// noCore is the limit of core dumps for none at all. 0 stops files alone: where core_pattern names a program, the kernel starts
-// it on the host, as root, whatever the limit is, but for 1 (core(5); fs/coredump.c). No file is as small as that either.
+// noCore is the limit that prevents every core dump. A limit of 0 prevents only files: if core_pattern names a
+// program, the kernel starts it on the host, as root, unless the limit is 1 (core(5); fs/coredump.c). No file is as
+// small as 1 byte either.
 const noCore = 1
 
-// checkCore reports as missing that the caller's own hard limit is 0, which nobody without CAP_SYS_RESOURCE raises to 1.
+// checkCore reports core as missing if the caller's own hard limit is 0, because raising it to 1 needs
+// CAP_SYS_RESOURCE.
 func (c *Compilation) checkCore() {
 	if !c.Host.CoreZero {
 		return
@@ -67,8 +73,10 @@ func (c *Compilation) checkCore() {
 	}
 }
 
+// setRlimit sets the soft and the hard limit to one value.
 func (c *Compilation) setRlimit(from plan.From, resource, value uint64) {
-	// EPERM: the hard limit is lower already, and to raise it takes CAP_SYS_RESOURCE outside. The lower one stays.
+	// EPERM means that the hard limit is lower already: to raise it needs CAP_SYS_RESOURCE outside. The lower limit
+	// stays.
 	c.do(from, plan.SetRlimit(resource, value, value).OrElse(plan.EPERM))
 }
 
@@ -82,7 +90,7 @@ func RlimitNumber(name string) (uint64, bool) {
 	return 0, false
 }
 
-// CheckSupport refuses what no layer does yet, and finds stand-ins for what the profile allows to be missing.
+// CheckSupport refuses what no layer can do yet.
 func (c *Compilation) CheckSupport() error {
 	p := c.Profile
 	for _, x := range [...]struct {
@@ -99,14 +107,15 @@ func (c *Compilation) CheckSupport() error {
 	return nil
 }
 
-// lacking records a layer that is missing where the profile allows that, and is an error where it does not.
+// lacking records a missing layer if the profile permits that. Otherwise it returns an error.
 func (c *Compilation) lacking(layer policy.Layer, why, instead, where, remedy string) error {
 	missing, err := c.Without(layer, why, instead, where, remedy)
 	c.Missing = append(c.Missing, missing...)
 	return err
 }
 
-// Without returns what the report says of a layer that is missing, if the profile allows that.
+// Without returns what the report says about a missing layer, if the profile permits that. Otherwise it returns an
+// error.
 func (c *Compilation) Without(layer policy.Layer, why, instead, where, remedy string) ([]report.Missing, error) {
 	for _, m := range c.Profile.Missing {
 		if m.Layer == layer {
@@ -116,7 +125,7 @@ func (c *Compilation) Without(layer policy.Layer, why, instead, where, remedy st
 	return nil, &fail.UnsupportedError{Layer: layer, Why: why, From: where, Remedy: remedy}
 }
 
-// standIns are the rlimits in the place of cgroup limits.
+// standIns sets the rlimits that replace cgroup limits.
 func (c *Compilation) standIns() {
 	l := &c.Profile.Limits
 	if l.Memory.Set && c.groups.lacks["memory"] {
@@ -127,26 +136,27 @@ func (c *Compilation) standIns() {
 	}
 	if l.CPUTime.Set && c.groups.lacks["cpu-time"] {
 		seconds := uint64((l.CPUTime.V + time.Second - 1) / time.Second)
-		// SIGXCPU at the limit, by which it is known; SIGKILL a second later.
+		// The kernel sends SIGXCPU at the soft limit, by which the launcher recognizes this limit, and SIGKILL a
+		// second later.
 		c.do(c.scalar("limits.cpu-time"), plan.SetRlimit(unix.RLIMIT_CPU, seconds, seconds+1).OrElse(plan.EPERM))
 	}
 }
 
 // Limits of a user that the task shares with its caller: namespaces(7) (/proc/sys/user, Linux 4.9), inotify(7).
 //
-// The kernel counts what a task has for the maker of its user namespace too, whoever the task is: root's sandboxes all count for
-// root. A task that takes all of the caller's inotify instances, of which a user has 128, leaves none to the caller's desktop or
-// to root's services. So the sandbox's own user namespace has a lower limit.
+// The kernel also counts what a task has for the user who made its user namespace, whatever id the task has: root's
+// sandboxes all count for root. A user has 128 inotify instances. A task that takes them all leaves none to the
+// caller's desktop or to root's services. So the sandbox's own user namespace gets a lower limit.
 
-// shareOfUser is what part of the caller's limit a sandbox gets.
+// shareOfUser is the divisor of the caller's limit: a sandbox gets a quarter of it.
 const shareOfUser = 4
 
-// sharedLimits are the files of /proc/sys/user that are lowered. Nobody needs a capability for what they count, and the
+// sharedLimits are the files of /proc/sys/user whose limits are lowered. What they count needs no capability, and the
 // filters of the shipped profiles allow it.
 var sharedLimits = [...]string{"max_inotify_instances", "max_inotify_watches"}
 
-// userLimits lowers the limits while the child has all capabilities in its user namespace. In a container /proc/sys may be
-// read-only; then the caller's own limit is all there is.
+// userLimits lowers the limits while the child has all capabilities in its user namespace. In a container /proc/sys
+// may be read-only; then only the caller's own limit holds.
 func (c *Compilation) userLimits() error {
 	if c.made&unix.CLONE_NEWUSER == 0 {
 		return nil
@@ -171,7 +181,7 @@ func (c *Compilation) userLimits() error {
 
 // The limits that end a run: their place in the profile.
 
-// Endings say what of the profile sets a limit that ends a run.
+// Endings lists, for each limit that can end a run, the profile's key and the flag that set it.
 var Endings = [...]struct{ Limit, key, flag string }{
 	{report.LimitOOM, "limits.memory", "--memory"},
 	{report.LimitTimeout, "limits.wall", "--timeout"},
@@ -181,7 +191,7 @@ var Endings = [...]struct{ Limit, key, flag string }{
 	{report.LimitFileSize, "limits.rlimits.fsize", "--rlimit fsize=SIZE"},
 }
 
-// CPURlimit is the least RLIMIT_CPU that the plan sets.
+// CPURlimit returns the lower of the profile's two limits of processor time: the rlimit cpu and cpu-time.
 func (c *Compilation) CPURlimit() (limit time.Duration, ok bool) {
 	if r := c.Rlimit("cpu"); r != nil && r.Value < uint64(time.Duration(1<<62)/time.Second) {
 		limit, ok = time.Duration(r.Value)*time.Second, true
@@ -228,7 +238,7 @@ func (c *Compilation) LimitRule(limit string) (rule, flag string) {
 	return rule, flag
 }
 
-// limitValue is a limit as the profile may write it; "" where it does not.
+// limitValue returns a limit as the profile may write it, or "" if the profile does not set it.
 func limitValue(l *policy.Limits, limit string) string {
 	switch {
 	case limit == report.LimitOOM && l.Memory.Set:
@@ -251,14 +261,15 @@ const DefaultGrace = 2 * time.Second
 // CrowdStep is the time between two counts of the sandbox's processes, if RLIMIT_NPROC stands in for the group's limit.
 const CrowdStep = 500 * time.Millisecond
 
-// CPUStep is the least time between two looks at the processor time that was used. A run is longer than it was allowed to
-// be by no more than this, times the number of processors.
+// CPUStep is the least time between two looks at the processor time that was used. So a run uses more time than it is
+// allowed by at most CPUStep times the number of processors.
 const CPUStep = 10 * time.Millisecond
 
-// LookStep is the time between two looks at a v1 group of pids, which tells of nothing since Linux 6.10.
+// LookStep is the time between two looks at a v1 group of pids. Since Linux 6.10 such a group notifies nobody.
 const LookStep = 250 * time.Millisecond
 
-// OomTries bounds how often the launcher looks whether the kernel has killed somebody after it said that memory ran out.
+// OomTries bounds how often the launcher looks whether the kernel has killed a process, after the kernel has reported
+// that memory ran out.
 const OomTries = 50
 
 // Positive reports whether a counter is known and above 0.

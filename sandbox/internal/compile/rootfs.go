@@ -2,8 +2,9 @@ package compile
 
 // The root: open_tree(2) (Linux 5.2), mount_setattr(2) (5.12), openat2(2) (5.6), move_mount(2) (5.2), pivot_root(2).
 //
-// The new root is stacked on "/" of the child's mount namespace. A process keeps seeing the mount that its root is on,
-// so absolute paths still mean the host, and descriptors below the root's mean the sandbox, until the root is entered.
+// The new root is stacked on "/" of the child's mount namespace. A process still sees the mount that its root is on.
+// So until the child enters the new root, absolute paths mean the host, and descriptors below the new root mean the
+// sandbox.
 
 import (
 	"errors"
@@ -31,22 +32,24 @@ const (
 	ontoFD     = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
 )
 
-// Source is a detached mount that the launcher makes: the child, an unprivileged id on the host, could not open every
-// path, and an idmapped mount takes CAP_SYS_ADMIN over the file system.
+// Source is a detached mount that the launcher makes. The child, which has an unprivileged id on the host, could not
+// open every path, and an idmapped mount needs CAP_SYS_ADMIN over the file system.
 type Source struct {
 	Path  string
 	Attrs uint64
 	Where string
 	Whole bool // idmapped with all of the sandbox's ids, not the caller's alone
-	Plain bool // not idmapped: the task is there whoever it is on the host
+	Plain bool // not idmapped: the task has here only the rights of its id on the host
 
-	Output int // the number of the caller's output file that is shown, idmapped where its file system can be; 0 for what Path leads to
+	// Output is 0 for what Path leads to. Otherwise it is the number of the caller's output file that is shown,
+	// idmapped if its file system permits that.
+	Output int
 }
 
 // Root mounts the tree in which everything else is mounted.
 func (c *Compilation) Root() error {
-	// Private before the first mount. A new mount namespace has copies of shared mounts, so that without this what the child
-	// mounts would appear on the host, and what the host mounts later would appear in the sandbox.
+	// All mounts become private before the first mount. A new mount namespace has copies of shared mounts. Otherwise
+	// what the child mounts would appear on the host, and what the host mounts later would appear in the sandbox.
 	c.do(own("mounts"), plan.Setattr(plan.CWD, "/", unix.AT_RECURSIVE, 0, 0, unix.MS_PRIVATE))
 	c.openStdinAgain()
 	r := &c.Profile.Root
@@ -62,7 +65,7 @@ func (c *Compilation) Root() error {
 			attrs = uint64(unix.MOUNT_ATTR_NOSUID)
 		}
 		c.copyMounts(from, plan.Root, plan.CWD, "/", CloneTree, attrs, unix.MS_PRIVATE, 0)
-		c.openScratch() // behind the copy of "/", which would hold it, and before the root is put on top of it
+		c.openScratch() // after the copy of "/", which would contain it, and before the root is put on top of it
 		c.Tree.Add(picture.Part{Target: "/", Source: "/", Write: write, What: hostsTree, Rule: c.Profile.Source("root")})
 	case policy.RootDir:
 		if err := c.rootDir(from); err != nil {
@@ -75,12 +78,12 @@ func (c *Compilation) Root() error {
 	}
 	c.do(from, plan.Move(c.rootFD, plan.CWD, "/", fromFD))
 	if r.Kind == policy.RootHost && r.Overlay != "" {
-		return c.overlayHost(from) // behind the move: what is mounted nowhere cannot be mounted on before Linux 6.15
+		return c.overlayHost(from) // after the move: before Linux 6.15 nothing can be mounted on a detached mount
 	}
 	return nil
 }
 
-// rootDir is a root file system in a directory.
+// rootDir mounts a root file system that is a directory of the host.
 func (c *Compilation) rootDir(from plan.From) error {
 	r := &c.Profile.Root
 	dir, err := c.hostSource(r.Dir)
@@ -117,8 +120,8 @@ func (c *Compilation) rootDir(from plan.From) error {
 	return nil
 }
 
-// openSource makes a detached copy of the mounts at and below a host path. Symbolic links are refused anywhere on the
-// way: a former run may have put one there (CVE-2024-42472).
+// openSource makes a detached copy of the mounts at and below a host path. It refuses symbolic links anywhere on the
+// way, because a former run may have put one there (CVE-2024-42472).
 func (c *Compilation) openSource(from plan.From, to plan.Reg, path string, attrs uint64, where string) plan.Arg {
 	if c.IDs.Idmapped {
 		c.Sources = append(c.Sources, Source{Path: path, Attrs: attrs, Where: where})
@@ -128,7 +131,7 @@ func (c *Compilation) openSource(from plan.From, to plan.Reg, path string, attrs
 	return c.clonePath(from, to, path, attrs)
 }
 
-// clonePath is openSource by the child, with the rights that it has.
+// clonePath is openSource done by the child, with the rights that it has.
 func (c *Compilation) clonePath(from plan.From, to plan.Reg, path string, attrs uint64) plan.Arg {
 	c.openOutside(from, path, walk.OpenAny, plan.Source)
 	c.copyMounts(from, to, plan.R(plan.Source), "", CloneTree|unix.AT_EMPTY_PATH, attrs, unix.MS_PRIVATE, 0)
@@ -136,8 +139,8 @@ func (c *Compilation) clonePath(from plan.From, to plan.Reg, path string, attrs 
 	return plan.R(to)
 }
 
-// copyMounts makes a detached copy of a mount, or of it and those below, with further attributes. gone is the error where
-// the kernel may not have it; the register then holds no descriptor.
+// copyMounts makes a detached copy of a mount, or of it and those below, with further attributes. gone is the error
+// to accept if the kernel may not have the mount; the register then holds no descriptor.
 func (c *Compilation) copyMounts(from plan.From, to plan.Reg, dir plan.Arg, path string, flags, attrs, propagation uint64, gone plan.Errno) {
 	if c.Host.Since(6, 15) && !c.Host.NoTreeAttr {
 		c.do(from, plan.CloneWith(dir, path, flags, attrs, propagation).Into(to).OrElse(gone))
@@ -150,15 +153,15 @@ func (c *Compilation) copyMounts(from plan.From, to plan.Reg, dir plan.Arg, path
 	c.do(from, plan.Clone(dir, path, flags).Into(to).OrElse(gone), set)
 }
 
-// tmpfs makes a detached tmpfs. size 0 is the kernel's default, half of memory.
+// tmpfs makes a detached tmpfs. size 0 means the kernel's default, half of memory.
 func (c *Compilation) tmpfs(from plan.From, to plan.Reg, mode string, size int64, attrs uint64) {
 	fsfd := plan.R(plan.FS)
 	c.do(from, plan.FsopenStep("tmpfs").Into(plan.FS), plan.FsString(fsfd, "mode", mode))
 	if size != 0 {
 		c.do(from, plan.FsString(fsfd, "size", strconv.FormatInt(size, 10)))
 	}
-	// The root directory belongs to whoever mounts. Without a user namespace that is the launcher's user still, because the
-	// task's ids are taken after the mounts.
+	// The root directory belongs to the process that mounts. Without a user namespace that is still the launcher's
+	// user, because the child takes the task's ids after the mounts.
 	if !c.IDs.NewUser && c.IDs.InUID != c.Host.UID {
 		c.do(from, plan.FsString(fsfd, "uid", strconv.Itoa(c.IDs.InUID)), plan.FsString(fsfd, "gid", strconv.Itoa(c.IDs.InGID)))
 	}
@@ -171,9 +174,9 @@ func (c *Compilation) fsmount(from plan.From, to plan.Reg, attrs uint64) {
 	c.do(from, plan.FsCreate(fsfd), plan.FsmountStep(fsfd, attrs).Into(to), plan.CloseStep(fsfd))
 }
 
-// attach puts a detached mount at a target inside the root. The target is resolved once, by the kernel, inside the
-// root (CVE-2026-87766), and is the descriptor from then on; but for a directory right below the root, since move_mount(2)
-// follows no link at the end of a path, and mounts no directory on one. A mount of which keep is true stays open.
+// attach puts a detached mount at a target inside the root. The kernel resolves the target once, inside the root
+// (CVE-2026-87766), to a descriptor. A directory right below the root is named instead, since move_mount(2) follows
+// no link at the end of a path, and mounts no directory on one. If keep is true, mount stays open.
 func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep bool) {
 	if isDir, _ := c.Tree.Stat(target); isDir && strings.LastIndexByte(target, '/') == 0 && target != "/" {
 		c.do(from, plan.Move(mount, c.rootFD, target[1:], fromFD))
@@ -188,8 +191,8 @@ func (c *Compilation) attach(from plan.From, mount plan.Arg, target string, keep
 	}
 }
 
-// place makes sure that a target exists as a directory or a file, and says by which path. Only the launcher's own
-// file systems get something made on them; on the host's tree a target exists or is an error.
+// place makes sure that a target exists as a directory or a file, and returns its path without links. It makes a
+// missing target only on the launcher's own file systems; on the host's tree a missing target is an error.
 func (c *Compilation) place(from plan.From, target string, dir bool) (string, error) {
 	target, err := c.Tree.Resolve(target)
 	if err != nil {
@@ -258,7 +261,7 @@ func kindOf(dir bool) string {
 	return "a file"
 }
 
-// noTargetError is a mount's target that does not exist where nothing can be made.
+// noTargetError reports a target that does not exist where nothing can be made.
 type noTargetError struct {
 	target string
 	part   *picture.Part
@@ -268,7 +271,7 @@ func (e *noTargetError) Error() string {
 	return "target " + e.target + " does not exist, and cordon never makes anything on " + e.part.What
 }
 
-// seal makes the launcher's own file systems read-only now that everything is on them.
+// seal makes the launcher's own file systems read-only after everything was made on them.
 func (c *Compilation) seal() error {
 	if c.Profile.Root.Kind == policy.RootEmpty || c.byNames {
 		c.do(c.scalar("root"), plan.Setattr(c.rootFD, "", unix.AT_EMPTY_PATH, picture.AttrRO, 0, 0))
@@ -284,7 +287,7 @@ func (c *Compilation) seal() error {
 	return nil
 }
 
-// enterRoot makes the new root the process's. With pivot_root the old one is gone for good; its mounts are locked
+// enterRoot makes the new root the child's root. With pivot_root the old root is gone for good; its mounts are locked
 // together until then (mount_namespaces(7)).
 func (c *Compilation) enterRoot() error {
 	from := own("root")
@@ -292,15 +295,16 @@ func (c *Compilation) enterRoot() error {
 		c.do(from, plan.FchdirStep(c.rootFD))
 		c.do(c.scalar("root.enter"), plan.ChrootStep("."))
 	} else {
-		if !c.scratch.attached { // below the old root, whose end is its own: it would cost the task another wait for RCU
+		if !c.scratch.attached { // on the old root, it ends with that; its own end would cost another wait for RCU
 			c.do(own("scratch"), plan.Move(plan.R(plan.Scratch), plan.CWD, "/proc", fromFD))
 		}
 		c.do(from, plan.FchdirStep(c.rootFD), plan.Pivot(".", "."))
-		if c.scratch.attached { // the old root lies on top of the new one now, and scratch on top of that; "." is the topmost
+		if c.scratch.attached { // now the old root lies on the new one, and scratch on that; "." is the topmost
 			c.do(from, plan.Umount(".", unix.MNT_DETACH))
 		}
-		// The word before the old root goes: the kernel waits for all processors before it gives the mounts back, and the
-		// launcher, who does not take the table before they are out of it, reads it meanwhile.
+		// The message comes before the old root goes, because the kernel waits for all processors before it frees the
+		// mounts. Meanwhile the launcher reads the mount table; it does not accept the table before the old mounts
+		// are out of it.
 		c.do(from, Say(MsgRoot), plan.Umount(".", unix.MNT_DETACH), plan.ChdirStep("/"))
 		return nil
 	}
@@ -308,8 +312,8 @@ func (c *Compilation) enterRoot() error {
 	return nil
 }
 
-// expand makes an absolute path of what a profile or a flag says: "." and relative ones start at the caller's working
-// directory, "~" at home.
+// expand makes an absolute path from a path in a profile or a flag: "." and relative paths start at the caller's
+// working directory, "~" at home.
 func (c *Compilation) expand(p string) (string, error) {
 	switch {
 	case p == "~" || strings.HasPrefix(p, "~/"):
@@ -325,8 +329,8 @@ func (c *Compilation) expand(p string) (string, error) {
 
 var errNoHome = errors.New("no home: HOME is not set, not absolute, or /, and the password database has none")
 
-// hostSource is expand for a path that is opened on the host. A symbolic link right below "/", as distributions have
-// them (/bin, /lib64, /home), is followed here, since it is nobody's but the system's.
+// hostSource is expand for a path that is opened on the host. It follows a symbolic link right below "/"
+// (distributions have /bin, /lib64, /home), because only the system can make one there.
 func (c *Compilation) hostSource(p string) (string, error) {
 	ofHome := strings.HasPrefix(p, "~")
 	p, err := c.expand(p)
@@ -348,15 +352,15 @@ func (c *Compilation) hostSource(p string) (string, error) {
 	return paths.Clean("/" + strings.TrimPrefix(text, "/") + "/" + rest), nil
 }
 
-// Where is the position of a scalar, for errors.
+// Where returns the position of a scalar in the profile, for errors.
 func (c *Compilation) Where(path string) string { return c.Profile.Source(path).Short() }
 
-// How a plan opens a path: openat2(2), Linux 5.6. A host may refuse the call (Host.NoOpenat2): a filter cannot judge the
-// mode that stands behind its pointer, so a container's filter, or that of a sandbox around this one, denies it whole.
-// Such a plan goes name by name with openat(2), O_PATH and O_NOFOLLOW.
+// How a plan opens a path: openat2(2), Linux 5.6. A host may refuse the call (Host.NoOpenat2). A filter cannot judge
+// the mode behind the call's pointer, so the filter of a container, or of a sandbox around this one, denies the whole
+// call. Then the plan goes name by name with openat(2), O_PATH and O_NOFOLLOW.
 
-// openInside opens a path below the new root. The kernel follows links inside of it. Step by step no link is followed:
-// the picture has resolved them, and one that was put there since is an error.
+// openInside opens a path below the new root. The kernel follows links inside that root. Name by name no link is
+// followed: the picture has resolved the links, and a link that was put there since is an error.
 func (c *Compilation) openInside(from plan.From, path string, flags uint64, to plan.Reg) {
 	if !c.Host.NoOpenat2 {
 		c.do(from, plan.Open2(c.rootFD, path, flags, walk.ResolveInRoot).Into(to))
@@ -365,8 +369,8 @@ func (c *Compilation) openInside(from plan.From, path string, flags uint64, to p
 	c.openSteps(from, c.rootFD, c.resolved(path), flags, to, 0)
 }
 
-// resolved is what the picture says that a path means. A path that it cannot resolve stays as it is, and fails where
-// the link is.
+// resolved returns what the picture says that a path means. If the picture cannot resolve the path, it stays as it
+// is, and opening it fails at the link.
 func (c *Compilation) resolved(path string) string {
 	if r, err := c.Tree.Resolve(path); err == nil {
 		return r
@@ -383,8 +387,8 @@ func (c *Compilation) openOutside(from plan.From, path string, flags uint64, to 
 	c.openFromTop(from, path, flags, to)
 }
 
-// openWithLinks opens a path of the child's own root, the sandbox's, and follows links, but none of /proc to something
-// that a process has.
+// openWithLinks opens a path of the child's own root, which is the sandbox's. It follows links, but no link of /proc
+// that leads to something a process has.
 func (c *Compilation) openWithLinks(from plan.From, path string, flags uint64, to plan.Reg) {
 	if !c.Host.NoOpenat2 {
 		c.do(from, plan.Open2(plan.CWD, path, flags, unix.RESOLVE_NO_MAGICLINKS).Into(to))
@@ -400,9 +404,9 @@ func (c *Compilation) openFromTop(from plan.From, path string, flags uint64, to 
 	c.do(from, plan.CloseStep(plan.R(plan.Top)))
 }
 
-// openSteps opens a path below dir name by name. Two registers take turns, so that the last name's descriptor is in to.
-// If closed is not 0, the name with that number, from 1, may lie in a directory that the child may not search; what
-// comes after it then fails as well.
+// openSteps opens a path below dir name by name. Two registers take turns, so that the last name's descriptor ends in
+// to. If closed is not 0, the name with that number, from 1, may lie in a directory that the child may not search;
+// then the opens after it may fail as well.
 func (c *Compilation) openSteps(from plan.From, dir plan.Arg, path string, flags uint64, to plan.Reg, closed int) {
 	if path == "/" {
 		c.do(from, plan.OpenStep(dir, ".", flags, 0).Into(to))
@@ -431,8 +435,8 @@ func (c *Compilation) openSteps(from plan.From, dir plan.Arg, path string, flags
 	}
 }
 
-// closedDirs is the number of the first name, from 1, on the way to a path of the picture that lies in a directory which
-// the task may not search; 0 if there is none.
+// closedDirs returns the number, from 1, of the first name on the way to a path of the picture that lies in a
+// directory which the task may not search, or 0 if there is none.
 func (c *Compilation) closedDirs(path string) int {
 	n, dir := 0, ""
 	for name := range strings.SplitSeq(c.resolved(path)[1:], "/") {

@@ -1,12 +1,12 @@
 package compile
 
-// A program's own file is bound where the profile does not show its directory. The file's name may be the work of an earlier
-// task: a link in the working directory, a script's first line. Whatever that names would be readable inside. So the file is
-// bound only if
+// This file binds a program's own file if the profile does not show its directory. The file's name may be the work of an
+// earlier task: a link in the working directory, a script's first line. Whatever such a name means would be readable
+// inside. So the file is bound only if
 //
 //   - no link leads to it but those of the system's own directories;
 //   - no hide rule means it;
-//   - it is a regular file and, if a script names it, an ELF executable, not a text that somebody keeps for himself.
+//   - it is a regular file and, if a script names it, an ELF executable, not a text that somebody keeps private.
 
 import (
 	"bytes"
@@ -37,7 +37,7 @@ const (
 	byScript         // in its first line
 )
 
-// bindProgram shows one file of the host that the profile's mounts do not.
+// bindProgram shows one file of the host that the profile's mounts do not show.
 func (c *Compilation) bindProgram(name, path string, by namedBy) error {
 	notFound := &fail.LookupError{Name: name, Why: "no such file", Code: 127}
 	if c.Profile.Root.Kind == policy.RootDir {
@@ -74,7 +74,7 @@ func (c *Compilation) bindProgram(name, path string, by namedBy) error {
 	return nil
 }
 
-// mayShow returns the place of a program on the host, without links, if it may be bound.
+// mayShow returns the path of a program on the host, without links, if the program may be bound.
 func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
 	real, err := c.withoutPlanted(name, path)
 	if err != nil {
@@ -92,7 +92,8 @@ func (c *Compilation) mayShow(name, path string, by namedBy) (string, error) {
 	return real, nil
 }
 
-// withoutPlanted follows a path on the host as the kernel does, through links of the system only.
+// withoutPlanted follows a path on the host as the kernel does, but only through links of the system. Any other link
+// is an error, because a task could have made it.
 func (c *Compilation) withoutPlanted(name, path string) (string, error) {
 	done, rest := "", path[1:]
 	for links := 0; rest != ""; {
@@ -141,12 +142,12 @@ func plantedError(name, path, link string) error {
 	return e
 }
 
-// systemDirs are the directories in which a distribution has links. None of them is ever a working directory that a task may
-// write, unless the caller insists.
+// systemDirs are the directories in which a distribution has links. None of them is ever a working directory that a
+// task may write, unless the caller insists.
 var systemDirs = [...]string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/nix", "/gnu", "/opt"}
 
-// ofSystem reports whether nobody but the system makes links in a directory: it is "/", /home or one of systemDirs, and only
-// root may write it and the directories above it.
+// ofSystem reports whether nobody but the system makes links in a directory: it is "/", /home or one of systemDirs,
+// and only root may write it and the directories above it.
 func (c *Compilation) ofSystem(dir string) bool {
 	known := dir == "/" || dir == "/home"
 	for _, s := range systemDirs {
@@ -166,14 +167,15 @@ func (c *Compilation) ofSystem(dir string) bool {
 	}
 }
 
-// belongsToSystem reports whether a file is root's. In a user namespace without root it is somebody's whom the caller cannot be.
+// belongsToSystem reports whether a file belongs to root. In a user namespace without root, it reports whether the
+// file belongs to another user and the caller cannot write it.
 func (c *Compilation) belongsToSystem(hostPath string, info fs.FileInfo) bool {
 	st, ok := host.StatOf(info)
 	return ok && (st.Uid == 0 || int(st.Uid) != c.Host.UID && c.Host.Files.Access(hostPath, unix.W_OK) != nil)
 }
 
-// hiding returns the rule that hides a place of the host, or a directory above it, whether or not the sandbox shows that
-// place; "" for none.
+// hiding returns the rule that hides a path of the host, or a directory above it, whether or not the sandbox shows
+// that path. It returns "" if there is none.
 func (c *Compilation) hiding(real string) string {
 	for _, dir := range c.Host.StateDirs() {
 		if paths.Below(real, dir) {
@@ -188,7 +190,8 @@ func (c *Compilation) hiding(real string) string {
 	return ""
 }
 
-// hides reports whether a pattern means a place of the host or a directory above it. A fixed pattern is followed through links.
+// hides reports whether a pattern means a path of the host or a directory above it. A pattern without wildcards is
+// followed through links.
 func (c *Compilation) hides(pattern, real string) bool {
 	rest, anywhere := strings.CutPrefix(pattern, "**/")
 	if !anywhere {
@@ -232,7 +235,7 @@ func matches(names, parts []string) bool {
 	return ok && err == nil && matches(names[1:], parts[1:])
 }
 
-// isOrIsBelow reports whether a place of the host is what a path means, or is below that.
+// isOrIsBelow reports whether real, a path of the host without links, is what path leads to, or lies below that.
 func (c *Compilation) isOrIsBelow(real, path string) bool {
 	if paths.Below(real, path) {
 		return true
@@ -243,7 +246,8 @@ func (c *Compilation) isOrIsBelow(real, path string) bool {
 	return err == nil && paths.Below(real, meant)
 }
 
-// runByShell makes the program one of the shell's, as execvp(3) does where execve fails with ENOEXEC.
+// runByShell replaces the program by the shell, with the program's path as its argument. execvp(3) does the same if
+// execve fails with ENOEXEC.
 func (c *Compilation) runByShell() error {
 	path := c.Program.path
 	c.Program.args = append([]string{shell, path}, c.Req.Args[1:]...)
@@ -257,8 +261,8 @@ func (c *Compilation) runByShell() error {
 // shell runs a script that names no interpreter.
 const shell = "/bin/sh"
 
-// isPlainText reports whether a program is a file that the kernel does not know how to execute, and a shell does: its first
-// bytes have no NUL in them, as those of a format have that binfmt_misc may know.
+// isPlainText reports whether the kernel does not know how to execute a program, but a shell does. Its first bytes
+// have no NUL, unlike those of formats that binfmt_misc may know.
 func (c *Compilation) isPlainText(path string) bool {
 	inside, err := c.Tree.Resolve(path)
 	if err != nil {
@@ -272,14 +276,15 @@ func (c *Compilation) isPlainText(path string) bool {
 	return err == nil && !bytes.HasPrefix(head, []byte("#!")) && !bytes.HasPrefix(head, []byte("\x7fELF")) && bytes.IndexByte(head, 0) < 0
 }
 
-// Names with the host's network. What answers "who is example.org" is read from a few files of /etc, and these are often
-// links to what a service keeps in /run or elsewhere, where a profile shows nothing: systemd-resolved, NetworkManager,
-// resolvconf, netconfig, connman, WSL (/mnt/wsl). Whoever is given the host's network is given those files.
+// Names with the host's network. A program finds out who example.org is from a few files of /etc. These files are
+// often links to what a service keeps in /run or elsewhere, where a profile shows nothing: systemd-resolved,
+// NetworkManager, resolvconf, netconfig, connman, WSL (/mnt/wsl). So a sandbox with the host's network also shows
+// those files.
 
 // nameFiles are what a resolver reads: resolv.conf(5), hosts(5), nsswitch.conf(5), host.conf(5), gai.conf(5).
 var nameFiles = [...]string{"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"}
 
-// Names shows what the links among nameFiles lead to, file by file and read-only, where the network is the host's.
+// Names shows what the links among nameFiles lead to, file by file and read-only, if the network is the host's.
 func (c *Compilation) Names() error {
 	if c.Profile.Root.Kind != policy.RootHost || c.AsItIs() {
 		return nil
@@ -298,12 +303,13 @@ func (c *Compilation) Names() error {
 	return nil
 }
 
-// maxHosts bounds the file of the host that is copied at every launch, in bytes.
+// maxHosts bounds, in bytes, the size of the host's /etc/hosts that is copied at every launch.
 const maxHosts = 64 << 10
 
-// ownName puts a copy of the host's /etc/hosts in its place that has the sandbox's name, too: programs look up the name that
-// gethostname(2) gives them (getLocalHost of Java). A file that the profile mounts or hides stays what it is. So does one
-// that is too large, with the host's network; without one it names the sandbox alone.
+// ownName replaces the host's /etc/hosts by a copy that also has the sandbox's name, because programs look up the
+// name that gethostname(2) gives them (getLocalHost of Java). A file that the profile mounts or hides stays what it
+// is. A file that is too large also stays, if the sandbox has the host's network; otherwise its replacement names
+// only the sandbox.
 func (c *Compilation) ownName() error {
 	const hosts = "/etc/hosts"
 	if c.Profile.Root.Kind != policy.RootHost || c.AsItIs() || c.made&unix.CLONE_NEWUTS == 0 {
@@ -329,14 +335,15 @@ func (c *Compilation) ownName() error {
 		}
 		c.content(c.scalar("hostname"), inside, own, 0o644, policy.Pos{})
 	case c.OwnNet:
-		text, _ := c.generate(hosts) // which knows it
+		text, _ := c.generate(hosts) // cannot fail: generate knows this file
 		c.content(c.scalar("hostname"), inside, text, 0o644, policy.Pos{})
 	}
 	return nil
 }
 
-// showLinked shows the file that a link of the system leads to, at the first place inside that the link leads to and where
-// nothing is. A file that a rule hides, or whose links a task may have made, is not shown.
+// showLinked shows the file that a link of the system leads to. It mounts the file at the first path inside that the
+// link leads to and that does not exist. If a rule hides the file, or a task may have made a link on the way, it is
+// not shown.
 func (c *Compilation) showLinked(name string) error {
 	inside, err := c.Tree.Resolve(name)
 	if err != nil {
@@ -373,8 +380,8 @@ func (c *Compilation) showLinked(name string) error {
 	return nil
 }
 
-// systemLink returns where a path of the system leads. Every link on the way must be the system's, and the end none that a
-// task may have made. The directory of the end may belong to a service, such as systemd-resolved.
+// systemLink returns where a path of the system leads. Every link on the way must belong to the system, and no task
+// may have made the end. The directory of the end may belong to a service, such as systemd-resolved.
 func (c *Compilation) systemLink(name string) (string, error) {
 	foreign := ""
 	w := picture.Walker{Tree: c.hostTree(), Visit: func(p string) {
@@ -399,7 +406,8 @@ func (c *Compilation) systemLink(name string) (string, error) {
 	return end, nil
 }
 
-// follower is a host that says where a path leads, without links, if no task can have made one of the links on the way.
+// A follower is a host that says where a path leads, without links. Follow fails if a task can have made one of the
+// links on the way.
 type follower interface {
 	Follow(path string, records []ledger.Place, root bool) (string, error)
 }

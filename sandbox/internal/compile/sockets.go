@@ -1,10 +1,12 @@
 package compile
 
-// Sockets of the host that have a name in the file system: unix(7), sock_diag(7), proc_net(5) (/proc/net/unix). To connect
-// to one takes no more than the permission to write to it, on a read-only mount too, and whoever listens sees the caller's id.
+// This file keeps the task from the host's sockets with a name in the file system: unix(7), sock_diag(7), proc_net(5)
+// (/proc/net/unix). To connect to one, the permission to write to it is enough, on a read-only mount too, and whoever
+// listens sees the caller's id.
 //
-// Landlock refuses to connect to what no rule allows since ABI 9 (Linux 7.1, LANDLOCK_ACCESS_FS_RESOLVE_UNIX). Before, the
-// launcher covers those that it finds when it starts. A bind that names the socket itself is meant, and stays.
+// Since ABI 9 (Linux 7.1, LANDLOCK_ACCESS_FS_RESOLVE_UNIX), Landlock refuses to connect to what no rule allows.
+// Before that, the launcher covers the sockets that it finds when it starts. If a bind names the socket itself, that
+// is meant, and the socket stays.
 
 import (
 	"bytes"
@@ -23,12 +25,12 @@ import (
 )
 
 const (
-	maxSocketTable = 4 << 20 // bytes of /proc/net/unix that are read
-	maxSearched    = 10_000  // names that are looked at for a socket without its name
-	socketLooks    = 2000    // entries of a writable directory of the host that are looked at
+	maxSocketTable = 4 << 20 // number of bytes of /proc/net/unix that are read
+	maxSearched    = 10_000  // number of names that are searched for a socket that does not have its name
+	socketLooks    = 2000    // number of entries of a writable directory of the host that are looked at
 )
 
-// CoveredSocket is the Guard of a part that covers a socket.
+// CoveredSocket is the What of a part that covers a socket.
 const CoveredSocket = "a socket of the host that no bind names, and covered"
 
 // CoverSockets covers the host's sockets that the sandbox would show.
@@ -37,7 +39,7 @@ func (c *Compilation) CoverSockets() error {
 		return nil
 	}
 	names, err := c.namedSockets()
-	if err != nil { // a proc file system without it: subset=pid
+	if err != nil { // a proc file system without the file: subset=pid
 		c.note("the host's sockets cannot be listed, and are not covered unless they lie in a writable directory: /proc/net/unix: " + fail.Bare(err).Error())
 	}
 	for _, name := range c.walkForSockets() {
@@ -60,8 +62,9 @@ func (c *Compilation) LandlockResolves() bool {
 	return !c.Profile.Landlock.Off && c.Host.LandlockABI >= resolveUnixABI
 }
 
-// listens reports whether somebody may listen at a socket that /proc/net/unix does not name. One that an earlier run left
-// is not covered: a program that uses the name again could not remove it.
+// listens reports whether somebody may listen at a socket that /proc/net/unix does not name. If an earlier run left
+// the socket and nobody listens, it is not covered, because a program that uses the name again could not remove the
+// cover.
 func (c *Compilation) listens(path string) bool {
 	l, ok := c.Host.Files.(interface{ Listens(path string) bool })
 	return !ok || l.Listens(path)
@@ -112,8 +115,8 @@ func (c *Compilation) boundSockets() ([]host.BoundSocket, error) {
 	return list, nil
 }
 
-// namedSockets lists the paths of the bound sockets that the sandbox may show. The links in the names that they were bound
-// by are followed as they are now. A socket that does not have its name is looked for by its inode.
+// namedSockets lists the paths of the bound sockets that the sandbox may show. It follows the links in the names that
+// they were bound by as they are now. If a socket does not have its name any more, it looks for the socket's inode.
 func (c *Compilation) namedSockets() ([]string, error) {
 	list, err := c.boundSockets()
 	if err != nil {
@@ -149,7 +152,8 @@ func (c *Compilation) namedSockets() ([]string, error) {
 	return names, nil
 }
 
-// hasInode compares the low half of an inode's number.
+// hasInode reports whether a path leads to an inode with this number. It compares only the low half of the number,
+// because sock_diag(7) has only that.
 func (c *Compilation) hasInode(path string, ino uint32) bool {
 	info, err := c.Tree.Lstat(path)
 	if err != nil {
@@ -180,19 +184,19 @@ func (c *Compilation) shownDevices() (map[string]bool, error) {
 	return shown, nil
 }
 
-// deviceText is a device in the form of a mount table.
+// deviceText returns a device in the form of a mount table.
 func deviceText(dev uint32) string {
 	return strconv.FormatUint(uint64(dev>>20), 10) + ":" + strconv.FormatUint(uint64(dev&(1<<20-1)), 10)
 }
 
-// isControl reports whether a socket is that of a sandbox's launcher. Such a socket answers nobody inside a sandbox, and its
-// file is in a state directory, often in one of another user that the launcher cannot look into.
+// isControl reports whether a socket belongs to a sandbox's launcher. Such a socket answers nobody inside a sandbox.
+// Its file is in a state directory, often of another user, which the launcher cannot look into.
 func isControl(s host.BoundSocket) bool {
 	return strings.HasPrefix(s.Name, "/proc/self/fd/") && strings.HasSuffix(s.Name, "/"+host.ControlFile)
 }
 
-// searchSockets looks for the files of sockets in what the sandbox shows of the host. It ends after maxSearched names, and
-// what it has not found stays in c.lost.
+// searchSockets looks for the files of sockets in what the sandbox shows of the host. It stops after maxSearched
+// names. What it has not found stays in c.lost.
 func (c *Compilation) searchSockets() (found []string) {
 	var dirs []string // inside
 	for _, w := range c.windows() {
@@ -205,7 +209,7 @@ func (c *Compilation) searchSockets() (found []string) {
 		}
 		entries, err := c.Host.Files.ReadDir(dir)
 		if err != nil {
-			continue // nor can the task list it
+			continue // the task cannot list it either
 		}
 		looks += len(entries)
 		for _, e := range entries {
@@ -220,15 +224,16 @@ func (c *Compilation) searchSockets() (found []string) {
 	return found
 }
 
-// isLost reports whether a file is that of a socket in c.lost, and takes the socket out of it.
+// isLost reports whether a file belongs to a socket in c.lost, and removes that socket from c.lost.
 func (c *Compilation) isLost(path string) bool {
 	n := len(c.lost)
 	c.lost = slices.DeleteFunc(c.lost, func(s host.BoundSocket) bool { return c.hasInode(path, s.Ino) })
 	return len(c.lost) < n
 }
 
-// walkForSockets looks for sockets in the writable binds: those that /proc/net/unix does not name, since they belong to
-// another network namespace, or were bound by a relative name, or renamed. It ends after socketLooks entries of each.
+// walkForSockets looks for sockets in the writable binds that /proc/net/unix does not name, because they belong to
+// another network namespace, or were bound by a relative name, or renamed. It stops after socketLooks entries of each
+// bind.
 func (c *Compilation) walkForSockets() (found []string) {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
@@ -284,8 +289,8 @@ func (c *Compilation) SocketsText() string {
 	return text
 }
 
-// undone says that the working directory puts the host's tree back over an empty directory of the profile, and refuses
-// where that is /run, which holds the sockets of the whole session.
+// undone notes that the working directory shows the host's tree again in place of an empty directory of the profile.
+// If that is /run, which holds the sockets of the whole session, undone refuses.
 func (c *Compilation) undone() error {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]
@@ -303,7 +308,7 @@ func (c *Compilation) undone() error {
 	return nil
 }
 
-// uncovers lists the empty directories of the profile in whose place a part, mounted later, shows the host's.
+// uncovers lists the empty directories of the profile that a part, mounted later, replaces by the host's.
 func (c *Compilation) uncovers(later int) (list []string) {
 	p := &c.Tree.Parts[later]
 	for i := range later {
@@ -316,7 +321,8 @@ func (c *Compilation) uncovers(later int) (list []string) {
 	return list
 }
 
-// runtimeDir reports whether a directory is /run, or one of a user's session in it, or is above one.
+// runtimeDir reports whether a directory is /run, or the directory of a user's session in it, or lies between the
+// two.
 func runtimeDir(dir string) bool {
 	dir = strings.TrimPrefix(dir, "/var")
 	rest, ok := strings.CutPrefix(dir, "/run")
@@ -327,9 +333,9 @@ func runtimeDir(dir string) bool {
 	return rest == "" || ok && strings.Count(user, "/") <= 1
 }
 
-// landSockets allows connecting to the sockets that are bound by name, and to those on the sandbox's own file systems,
-// which a program that joins the sandbox has not made itself. A rule holds for all that is mounted below, so that a file
-// system with a directory of the host below it has none.
+// landSockets allows connecting to the sockets that are bound by name, and to sockets on the sandbox's own file
+// systems, because a program that joins the sandbox has not made those itself. A rule holds for everything that is
+// mounted below its path. So a file system with a directory of the host below it has none.
 func (c *Compilation) landSockets(from plan.From) {
 	for i := range c.Tree.Parts {
 		p := &c.Tree.Parts[i]

@@ -1,6 +1,6 @@
 package compile
 
-// Descriptors: the task gets 0, 1 and 2 and what the caller names, and nothing else (CVE-2024-21626).
+// This file plans descriptors: the task gets 0, 1 and 2 and what the caller names, and nothing else (CVE-2024-21626).
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ import (
 	"cordon/sandbox/report"
 )
 
-// StdioNames are the names of the standard files among those that a plan names.
+// StdioNames are the names of the standard files in a plan.
 var StdioNames = [...]string{"stdin", "stdout", "stderr"}
 
 // descriptors puts the task's descriptors at their numbers and marks every other one to be closed by execve:
@@ -46,10 +46,10 @@ func (c *Compilation) descriptors() error {
 	return nil
 }
 
-// ExtraName returns the name of an extra file, by its index, among those that a plan names.
+// ExtraName returns the name of an extra file in a plan, by its index.
 func ExtraName(i int) string { return "extra" + strconv.Itoa(i) }
 
-// FirstFD is the lowest number that the task does not get.
+// FirstFD returns the lowest number that the task does not get.
 func (c *Compilation) FirstFD() uint64 { return uint64(3 + len(c.Req.Extra)) }
 
 // Passes reports whether a standard file is the launcher's own at the same number, and may stay.
@@ -63,8 +63,8 @@ func (c *Compilation) Withheld(number int) bool {
 	return c.Profile.TTY == policy.TTYNone && c.Req.Stdio[number].Terminal
 }
 
-// consolePath is the host's device behind a terminal on standard input that is passed through; it becomes
-// /dev/console, so that ttyname(3) finds it.
+// consolePath returns the host's device for a terminal that is passed through on standard input, or "". The device
+// becomes /dev/console, so that ttyname(3) finds it.
 func (c *Compilation) consolePath() string {
 	in := &c.Req.Stdio[0]
 	if c.Profile.TTY != policy.TTYInherit || !in.Terminal || in.TTY == "" || !paths.Below(in.TTY, "/dev") {
@@ -73,17 +73,17 @@ func (c *Compilation) consolePath() string {
 	return in.TTY
 }
 
-// GivesPipes reports whether root starts the task, and it is another id.
+// GivesPipes reports whether root starts a task that has another id on the host.
 func (c *Compilation) GivesPipes() bool {
 	return c.IDs.Own || c.Host.Privileged && c.IDs.OutUID >= 0 && (c.Into != nil || c.Joined(unix.CLONE_NEWUSER) != nil)
 }
 
-// Lent reports whether the task gets a pipe of its own in place of a standard file that it reads.
+// Lent reports whether the task gets a pipe of its own instead of a standard file that it reads.
 func (c *Compilation) Lent(number int) bool {
 	return number == 0 && c.Req.Stdio[0].Pipe && !c.Brokered(0) && !c.AsItIs()
 }
 
-// Copied reports whether the task gets a pipe of its own in place of a standard file that it writes. It does for
+// Copied reports whether the task gets a pipe of its own instead of a standard file that it writes. It does for
 // limits.output, and if the caller's file is a pipe. The owner of a pipe can also read it, through /proc/PID/fd, and
 // could take what others have written and nobody has read yet. And a task with another id could not open /dev/stdout.
 // The terminal broker counts its output itself.
@@ -95,11 +95,11 @@ func (c *Compilation) Copied(number int) bool {
 	return c.Profile.Limits.Output.Set || f.Pipe && !c.AsItIs()
 }
 
-// A regular file on standard input. The mounts keep a task from writing files of the host, but not from changing the mode,
-// the times and the attributes of one that it has a descriptor of and that is its user's. So the task opens the file
-// again, through a read-only mount that is nowhere attached: open_tree(2), mount_setattr(2). The launcher gets the
-// descriptor as well. With it the launcher sets where the task begins to read, and leaves the caller's own descriptor where
-// the task has come to, as it would be had both shared it.
+// A regular file on standard input. The mounts keep a task from writing files of the host. But if the task has a
+// descriptor of a file that belongs to its user, it can change the file's mode, times and attributes. So the task
+// opens the file again, through a read-only mount that is attached nowhere: open_tree(2), mount_setattr(2). The
+// launcher gets the descriptor too. With it, the launcher sets where the task begins to read. At the end it moves the
+// caller's own descriptor to where the task has stopped, as if both had shared it.
 
 // MsgStdin brings the launcher the task's standard input.
 const MsgStdin = 'S'
@@ -119,7 +119,7 @@ func (c *Compilation) settleStdin() error {
 	return nil
 }
 
-// openStdinAgain comes while "/" is still the host's.
+// openStdinAgain opens the file on standard input again. It comes while "/" is still the host's.
 func (c *Compilation) openStdinAgain() {
 	if c.Stdin == "" {
 		return
@@ -134,8 +134,8 @@ func (c *Compilation) openStdinAgain() {
 		plan.CloseStep(tree))
 }
 
-// allowStdin lets the task open its standard input by name, as /dev/stdin: no rule of the tree holds for a mount that is
-// nowhere attached.
+// allowStdin lets the task open its standard input by name, as /dev/stdin. It needs a rule of its own, because no
+// rule of the tree holds for a mount that is attached nowhere.
 func (c *Compilation) allowStdin() {
 	if c.Stdin == "" {
 		return
@@ -144,16 +144,17 @@ func (c *Compilation) allowStdin() {
 }
 
 // A file on standard output or standard error that a program opens again, by its name: /dev/stdout, or `error_log
-// /dev/stderr` of nginx. The name is a link of /proc to the caller's file, which no mount of the sandbox shows, so that
-// Landlock needs a rule of its own for it. A task of another id than the caller's could not open the file: it gets a bind of
-// it at the name, idmapped.
+// /dev/stderr` of nginx. The name is a link of /proc to the caller's file, which no mount of the sandbox shows. So
+// Landlock needs a rule of its own for it. A task with another id than the caller's could not open the file: it gets
+// an idmapped bind of the file at that name.
 
-// OutputFile reports whether a standard file is a file with a name that the task writes, and gets as it is.
+// OutputFile reports whether a standard file is a file with a name that the task writes, and that the task gets as it
+// is.
 func (c *Compilation) OutputFile(number int) bool {
 	return number > 0 && c.Req.Stdio[number].Written && !c.Copied(number) && !c.Brokered(number) && !c.Withheld(number)
 }
 
-// outputPaths are the paths of the output files.
+// outputPaths returns the paths of the output files.
 func (c *Compilation) outputPaths() (list []string) {
 	for i := range c.Req.Stdio {
 		if f := &c.Req.Stdio[i]; c.OutputFile(i) && f.Path != "" {
@@ -192,12 +193,12 @@ func (c *Compilation) bindOutput(from plan.From, target, name string, number int
 	c.do(from,
 		plan.MkfileStep(plan.R(plan.Dev), name, 0o444),
 		plan.RecvFD(plan.F(FileSync)).Into(plan.Tree),
-		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD).OrElse(plan.ENOENT), // it may be removed meanwhile
+		plan.Move(plan.R(plan.Tree), plan.R(plan.Dev), name, fromFD).OrElse(plan.ENOENT), // the file may be removed meanwhile
 		plan.CloseStep(plan.R(plan.Tree)))
 	c.Tree.Add(picture.Part{Target: paths.Join(target, name), File: true, Write: true, Noexec: true, Absent: true, What: "the caller's " + name})
 }
 
-// takeStdin puts the file in its place, and gives it to the launcher.
+// takeStdin puts the file at number 0, and sends it to the launcher.
 func (c *Compilation) takeStdin() {
 	c.do(own("stdin"),
 		plan.Dup(plan.R(plan.Input), plan.Number(0), 0),
@@ -209,9 +210,9 @@ func (c *Compilation) Reopened(number int) bool { return number == 0 && c.Stdin 
 
 // The jobserver of make: descriptors, or a named pipe, that a variable names.
 
-// withoutJobserver takes out of a variable of make what names the jobserver of a make outside, by descriptors that the task does
-// not get or by a named pipe that it does not see. The number of jobs stays, and a make inside has a jobserver of its own.
-// What follows "--" are variables of the makefile.
+// withoutJobserver removes from a variable of make what names the jobserver of a make outside: descriptors that the
+// task does not get, or a named pipe that it does not see. The number of jobs stays, and a make inside has a
+// jobserver of its own. After "--" follow variables of the makefile.
 func (c *Compilation) withoutJobserver(name, entry string) string {
 	flags, vars, _ := strings.Cut(entry, " -- ")
 	cut := false
@@ -230,7 +231,7 @@ func (c *Compilation) withoutJobserver(name, entry string) string {
 	if !cut {
 		return entry
 	}
-	// A -j without a number, as make had it before 4.2, means any number where there is no jobserver.
+	// Before 4.2 make passed a -j without a number. Without a jobserver that means any number of jobs.
 	flags = strings.TrimSuffix(strings.ReplaceAll(flags+" ", " -j ", " "), " ")
 	c.Left = append(c.Left, report.Added{Path: "$" + name, Why: "the jobserver of the make outside is not the sandbox's; a make inside has one of its own"})
 	if vars != "" {
@@ -255,13 +256,13 @@ func (c *Compilation) hasJobserver(value string) bool {
 	return ok && err == nil && err2 == nil && min(from, to) > 2 && max(from, to) < 3+len(c.Req.Extra)
 }
 
-// A terminal of the task's own, in the place of the caller's: pts(4), ioctl_tty(2), TIOCGPTPEER since Linux 4.13.
+// A terminal of the task's own, instead of the caller's: pts(4), ioctl_tty(2), TIOCGPTPEER since Linux 4.13.
 //
-// The task cannot put anything into the caller's terminal (TIOCSTI, TIOCLINUX: CVE-2017-5226, CVE-2023-28100), read what
-// is typed to others, or change its mode, because it does not have it. It has a pseudo-terminal of the sandbox's devpts, and
-// the launcher copies: internal/terminal.
+// The task does not have the caller's terminal. So it cannot put anything into it (TIOCSTI, TIOCLINUX: CVE-2017-5226,
+// CVE-2023-28100), read what is typed to other programs, or change its mode. The task has a pseudo-terminal of the
+// sandbox's devpts, and the launcher copies between the two: internal/terminal.
 //
-// init is the leader of the task's session and the task has a process group of its own in it. Were the task the leader, the
+// init leads the task's session, and the task has a process group of its own in it. If the task led the session, its
 // group would be an orphaned one, whose processes SIGTSTP does not stop: Ctrl-Z would do nothing to an editor.
 
 // FileSlave is the task's terminal on the host's devpts, which is used if the sandbox shows no devpts of its own.
@@ -270,12 +271,12 @@ const FileSlave = "terminal"
 // MsgTerminal brings the launcher the master of a terminal of the sandbox's devpts.
 const MsgTerminal = 'Y'
 
-// Brokered reports whether the task gets its own terminal in the place of a standard file.
+// Brokered reports whether the task gets its own terminal instead of a standard file.
 func (c *Compilation) Brokered(number int) bool {
 	return c.Req.Terminal || c.Profile.TTY == policy.TTYBroker && c.Req.Stdio[number].Terminal
 }
 
-// findTerminal decides whether the task gets a terminal, and from where.
+// findTerminal decides whether the task gets a terminal, and from which devpts.
 func (c *Compilation) findTerminal() error {
 	for i := range c.Req.Stdio {
 		c.OwnTTY = c.OwnTTY || c.Brokered(i)
@@ -292,7 +293,7 @@ func (c *Compilation) findTerminal() error {
 	return nil
 }
 
-// terminal makes the terminal, before the fork: init leads the session that it controls.
+// terminal makes the terminal. It comes before the fork, because init leads the session that the terminal controls.
 func (c *Compilation) terminal() error {
 	if !c.OwnTTY {
 		return nil
@@ -316,12 +317,13 @@ func (c *Compilation) terminal() error {
 	return nil
 }
 
-// openTerminal opens a terminal of a new devpts, which stays unattached until /dev is made, or of that of the sandbox that is
-// joined, and sends the launcher its master. That takes a known number: one of those that the terminal is going to have.
+// openTerminal opens a terminal, and sends the launcher its master. The terminal is of a new devpts, which stays
+// unattached until /dev is made, or of the devpts of the sandbox that is joined. To send the master it must be at a
+// known number: one of those that the terminal is going to have.
 func (c *Compilation) openTerminal(from plan.From) {
 	master, number := plan.R(plan.Master), c.terminalFD()
 	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_CLOEXEC
-	if c.Into != nil { // the sandbox's devpts is there; what is no terminal fails at the next step
+	if c.Into != nil { // the sandbox has a devpts; if the file is no terminal, the next step fails
 		c.openOutside(from, paths.Join(c.devTarget, "pts/ptmx"), flags, plan.Master)
 	} else {
 		c.newDevpts(from, plan.Pts)
@@ -335,7 +337,7 @@ func (c *Compilation) openTerminal(from plan.From) {
 		plan.CloseStep(master))
 }
 
-// terminalFD is the first standard file that is the task's terminal.
+// terminalFD returns the number of the first standard file that is the task's terminal.
 func (c *Compilation) terminalFD() uint64 {
 	for i := range c.Req.Stdio {
 		if c.Brokered(i) {
@@ -345,8 +347,8 @@ func (c *Compilation) terminalFD() uint64 {
 	return 0
 }
 
-// jobControl gives the task a process group of its own in the foreground of its terminal. SIGTTOU, which a process gets
-// that does so in the background, is blocked like every signal of the child.
+// jobControl gives the task a process group of its own in the foreground of its terminal. The kernel sends SIGTTOU to
+// a background process that does this. The signal is blocked here, like every signal of the child.
 func (c *Compilation) jobControl() {
 	c.do(c.scalar("tty"), plan.NewGroup(), plan.Foreground(plan.Number(c.terminalFD())))
 }
