@@ -19,22 +19,23 @@ const (
 	retAllow      = 0x7fff0000
 )
 
-// maxErrno is MAX_ERRNO of linux/err.h: the kernel caps what a filter returns at it.
+// maxErrno is MAX_ERRNO of linux/err.h: if a filter returns a greater error number, the kernel uses this one.
 const maxErrno = 4095
 
-// EPERM and ENOSYS as the kernel numbers them everywhere; package syscall's depend on the OS.
+// These are EPERM and ENOSYS as the kernel numbers them on every architecture. The numbers in package syscall depend
+// on the OS for which the package is built.
 const (
 	eperm  = 1
 	enosys = 38
 )
 
-// kinds holds the actions that are spelled without data.
+// kinds holds, for each kind, its name and its SECCOMP_RET_* value without data.
 var kinds = [...]struct {
 	name string
 	kind Kind
 	ret  uint32
 }{
-	Unset:      {"", Unset, retKill}, // an unset action that reaches a filter must not let anything pass
+	Unset:      {"", Unset, retKill}, // if an unset action reaches a filter, it must not let a call pass
 	Allow:      {"allow", Allow, retAllow},
 	Log:        {"log", Log, retLog},
 	Trace:      {"trace", Trace, retTrace},
@@ -53,17 +54,17 @@ func (a Action) Ret() uint32 {
 	return kinds[a.Kind].ret | uint32(a.Errno)
 }
 
-// ActionOf is the action of a SECCOMP_RET_* value.
+// ActionOf returns the action of a SECCOMP_RET_* value.
 func ActionOf(ret uint32) Action {
 	for _, k := range kinds[1:] {
 		if k.ret == ret&0xffff0000 {
 			return Action{k.kind, uint16(ret)}
 		}
 	}
-	return Action{Kind: Kill} // as the kernel does with values that it does not know
+	return Action{Kind: Kill} // the kernel also kills for a value that it does not know
 }
 
-// Passes reports whether the call is carried out.
+// Passes reports whether the kernel carries out the call.
 func (a Action) Passes() bool { return a.Kind == Allow || a.Kind == Log }
 
 // valid reports whether the action can be compiled.
@@ -77,8 +78,8 @@ func (a Action) valid() bool {
 	return int(a.Kind) < len(kinds) && a.Errno == 0
 }
 
-// isAction reports whether a rule's text is an action, not a condition: no condition has one of these names, because
-// no argument has.
+// isAction reports whether a rule's text is an action, not a condition. No condition can be mistaken for an action,
+// because no argument has the name of an action.
 func isAction(s string) bool {
 	name, _, _ := strings.Cut(strings.TrimSpace(s), "(")
 	if name == "" {
@@ -133,7 +134,7 @@ func actionData(k Kind, arg string) (Action, error) {
 	return Action{}, e
 }
 
-// quote is strconv.Quote, and shortens a long text.
+// quote is like strconv.Quote, but shortens a long text.
 func quote(s string) string {
 	if len(s) > 60 {
 		return strconv.Quote(s[:60]) + "…"

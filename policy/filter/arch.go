@@ -19,7 +19,7 @@ const X32Bit = 0x40000000
 
 var archNames = [...]string{"none", "amd64", "arm64", "riscv64", "i386", "arm", "x32"}
 
-// String is the name that ParseArch takes.
+// String returns a name that ParseArch accepts, or "none".
 func (a Arch) String() string {
 	if int(a) < len(archNames) {
 		return archNames[a]
@@ -27,7 +27,8 @@ func (a Arch) String() string {
 	return "none"
 }
 
-// ParseArch knows Go's names (amd64, arm64, riscv64, 386, arm), the kernel's (x86_64, aarch64, i386) and x32.
+// ParseArch returns the ABI of a name. It knows Go's names (amd64, arm64, riscv64, 386, arm), the kernel's names
+// (x86_64, aarch64, i386) and x32.
 func ParseArch(name string) (Arch, bool) {
 	switch name {
 	case "amd64", "x86_64":
@@ -46,7 +47,7 @@ func ParseArch(name string) (Arch, bool) {
 	return NoArch, false
 }
 
-// Audit is the AUDIT_ARCH_* value of linux/audit.h that struct seccomp_data carries.
+// Audit returns the AUDIT_ARCH_* value of linux/audit.h, which struct seccomp_data carries.
 func (a Arch) Audit() uint32 {
 	switch a {
 	case AMD64, X32:
@@ -77,5 +78,5 @@ func (a Arch) Hosts(foreign Arch) bool {
 // is32 reports whether only the low half of each argument reaches the kernel.
 func (a Arch) is32() bool { return a == I386 || a == ARM }
 
-// Arches are the ABIs that have tables.
+// Arches returns the ABIs that have tables.
 func Arches() []Arch { return []Arch{AMD64, ARM64, RISCV64, I386, ARM, X32} }

@@ -11,7 +11,7 @@ import (
 // Outcome is one of the answers to a Query, and the arguments for which it is the answer.
 type Outcome struct {
 	Verdict
-	Args  [6]uint64 // registers with which it is; those that the Query knows are the Query's
+	Args  [6]uint64 // registers that lead to this outcome; the registers that the Query knows are the Query's
 	Found bool      // whether such registers were found; false only for an outcome that may be impossible
 }
 
@@ -33,7 +33,7 @@ func Ask(spec Spec, arch Arch, q *Query) ([]Outcome, error) {
 	}
 	id := callID(first.Call)
 	parts, known := c.parts(id), q.known()
-	var open []ref // conditions that decide, and of which not all is known
+	var open []ref // conditions that may decide, and that depend on unknown arguments
 	possible := []int(nil)
 	for i := range parts {
 		switch c.eval3(parts[i].cond, &d, known) {
@@ -88,7 +88,7 @@ func triOf(b bool) tri {
 	return no
 }
 
-// eval3 decides r when only some registers are known.
+// eval3 decides r if only some registers are known. It returns maybe if the unknown registers make a difference.
 func (c *conds) eval3(r ref, d *Data, known [6]bool) tri {
 	if r < refNodes {
 		return triOf(r == refTrue)
@@ -135,10 +135,10 @@ func (c *conds) eval3(r ref, d *Data, known [6]bool) tri {
 	return all
 }
 
-// maxTries bounds the search for examples.
+// maxTries is how many combinations of registers search tries at most.
 const maxTries = 1 << 17
 
-// search looks for registers that lead to each outcome, among the values at which the conditions change.
+// search looks for registers that lead to each outcome. It tries the values at which the conditions change.
 func (c *compiler) search(parts []part, possible []int, open []ref, d Data, known [6]bool, outcomes []Outcome) {
 	var words [12][]uint32
 	for _, r := range open {
@@ -225,7 +225,7 @@ func (c *conds) edges(r ref, words *[12][]uint32) {
 func (q *Query) Spell(value uint64, exprs ...string) string {
 	for _, e := range exprs {
 		if value == 0 {
-			break // too many have it
+			break // too many constants are 0
 		}
 		for _, name := range strings.FieldsFunc(e, func(r rune) bool { return r > 127 || !isLetter(byte(r)) && !isDigit(byte(r)) }) {
 			if v, ok := constant(name, q.ABI); ok && v.Bits == value {

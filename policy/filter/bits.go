@@ -1,9 +1,10 @@
 package filter
 
-// A condition as a decision diagram: one bit of an argument after the other, from the most significant of the first
-// argument on, with equal parts shared and tests without effect left out (R. E. Bryant, Graph-Based Algorithms for
-// Boolean Function Manipulation, 1986). Two conditions that decide alike are then the same number, and each way through
-// the diagram is a mask and a value for each argument.
+// This file turns a condition into a binary decision diagram (R. E. Bryant, Graph-Based Algorithms for Boolean
+// Function Manipulation, 1986). The diagram tests one bit of an argument after the other, and begins with the most
+// significant bit of the first argument. Equal parts of diagrams are shared, and tests without effect are left out.
+// So two conditions that decide alike have the same number, and each way through the diagram is a mask and a value
+// for each argument.
 
 // maxBits limits the size of all diagrams of a bitDiagrams. A larger diagram is abandoned.
 const maxBits = 1 << 16
@@ -11,17 +12,17 @@ const maxBits = 1 << 16
 // bit is a node: a leaf, or an index into nodes after the leaves.
 type bit int32
 
-// bitNode tests the bit v: 64 * argument + 63 - its place.
+// bitNode tests the bit v, which is 64 * argument + 63 - the bit's place in the argument.
 type bitNode struct {
 	v        uint16
 	off, set bit
 }
 
-// bitLeaf is above every node's v.
+// bitLeaf is greater than the v of every node.
 const bitLeaf = 6 * 64
 
-// bitDiagrams holds diagrams that lead to actions. The leaves are the indices of actions; for a condition they are
-// bitFalse and bitTrue, which are no actions of their own.
+// bitDiagrams holds diagrams that lead to actions. A leaf stands for an index in actions. In the diagram of a
+// condition the leaves are bitFalse and bitTrue, which stand for no action.
 type bitDiagrams struct {
 	nodes   []bitNode
 	actions []Action
@@ -32,7 +33,7 @@ type bitDiagrams struct {
 	full    bool
 }
 
-// Leaves of a condition. Leaves are negative: -1 - index.
+// These are the leaves of a condition. Leaves are negative: -1 - index.
 const (
 	bitFalse bit = -1
 	bitTrue  bit = -2
@@ -45,7 +46,7 @@ func newBitDiagrams() *bitDiagrams {
 	}
 }
 
-// leaf is the diagram that always leads to a.
+// leaf returns the diagram that always leads to a.
 func (d *bitDiagrams) leaf(a Action) bit {
 	for i := 2; i < len(d.actions); i++ {
 		if d.actions[i] == a {
@@ -84,7 +85,8 @@ func (d *bitDiagrams) top(x bit) uint16 {
 	return d.nodes[x].v
 }
 
-// sides returns the two parts of x, for the bit v off and on. v is the first bit of x or an earlier one.
+// sides returns the two parts of x: for the bit v off, and for the bit v on. v must be the first bit of x or an
+// earlier bit.
 func (d *bitDiagrams) sides(x bit, v uint16) (off, set bit) {
 	if d.top(x) != v {
 		return x, x
@@ -92,7 +94,7 @@ func (d *bitDiagrams) sides(x bit, v uint16) (off, set bit) {
 	return d.nodes[x].off, d.nodes[x].set
 }
 
-// choose returns yes for the calls for which the condition holds, otherwise no.
+// choose returns the diagram that is yes for the calls for which cond holds, and no for the other calls.
 func (d *bitDiagrams) choose(cond, yes, no bit) bit {
 	switch {
 	case cond == bitTrue || yes == no:
@@ -113,7 +115,8 @@ func (d *bitDiagrams) choose(cond, yes, no bit) bit {
 	return r
 }
 
-// severest returns, for each call, the more severe of two actions, or x's if both are equal.
+// severest returns the diagram that leads, for each call, to the more severe of the two actions of x and y. If both
+// are equally severe, it leads to the action of x.
 func (d *bitDiagrams) severest(x, y bit) bit {
 	if x == y {
 		return x
@@ -136,7 +139,7 @@ func (d *bitDiagrams) severest(x, y bit) bit {
 	return r
 }
 
-// narrow is x for arguments whose high halves are zero.
+// narrow returns the diagram that x is if the high half of each argument is zero.
 func (d *bitDiagrams) narrow(x bit) bit {
 	if x < 0 {
 		return x
@@ -153,12 +156,12 @@ func (d *bitDiagrams) narrow(x bit) bit {
 	return r
 }
 
-// atLeast holds if the view's value is k or more.
+// atLeast returns the diagram that is true if the view's value is k or more.
 func (d *bitDiagrams) atLeast(v view, k uint32) bit {
 	arg, high := uint16(v.word-1)/2, uint16(v.word-1)%2
 	r := bitTrue
 	for i := range uint16(32) {
-		zero, one := r, bitTrue // what remains where the value's bit is 0 and where it is 1
+		zero, one := r, bitTrue // the diagrams if the value's bit is 0 and if it is 1
 		if k>>i&1 != 0 {
 			zero, one = bitFalse, r
 		}
@@ -173,8 +176,8 @@ func (d *bitDiagrams) atLeast(v view, k uint32) bit {
 	return r
 }
 
-// ofCond returns the diagram of a condition. For a comparison of two arguments no diagram exists: exact is then false,
-// and the result holds only for calls for which the condition holds.
+// ofCond returns the diagram of a condition. It makes no diagram for a comparison of two arguments. In this case it
+// sets exact to false, and the result may be false for calls for which the condition holds, but never the reverse.
 func (d *bitDiagrams) ofCond(c *conds, r ref, exact *bool) bit {
 	switch r {
 	case refFalse:

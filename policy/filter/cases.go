@@ -21,7 +21,7 @@ type Case struct {
 type Decision struct {
 	Call     string
 	Cases    []Case
-	Narrowed string // why the cases are more severe than the Spec for some arguments; "" where they are exact
+	Narrowed string // why the cases are more severe than the Spec for some arguments; "" if they are exact
 }
 
 // maxCases bounds the cases of one call.
@@ -61,7 +61,7 @@ func order(first bool) int {
 	return 1
 }
 
-// decision joins the decisions for a call on each ABI that has it; the first ABI is the native one.
+// decision joins the decisions for a call on each ABI that has the call. ok is false if no ABI has it.
 func (c *compiler) decision(id uint16, abis []Arch) (d Decision, ok bool) {
 	d.Call = tables.CallNames[id]
 	bits := newBitDiagrams()
@@ -141,7 +141,7 @@ func (d *bitDiagrams) walk(x bit, so Case, all *[]Case) bool {
 	return d.walk(n.set, so, all)
 }
 
-// worst is the most severe action of all diagrams.
+// worst returns the most severe action of all diagrams.
 func (d *bitDiagrams) worst() (a Action) {
 	for _, x := range d.actions {
 		if x.Kind > a.Kind {
@@ -151,7 +151,7 @@ func (d *bitDiagrams) worst() (a Action) {
 	return a
 }
 
-// between is lo <= t <= hi or, if lo > hi, t <= hi || lo <= t.
+// between returns the condition lo <= t <= hi. If lo > hi, the range goes round: the condition is t <= hi || lo <= t.
 func (p *parser) between(t term, lo, hi uint64) ref {
 	max := t.reach()
 	if t.add != 0 {
@@ -166,7 +166,7 @@ func (p *parser) between(t term, lo, hi uint64) ref {
 	return p.inOrder(t, lo, hi)
 }
 
-// inOrder is lo <= t <= hi without regard to t.add, for lo <= hi.
+// inOrder returns the condition lo <= t <= hi. It ignores t.add. lo must not be greater than hi.
 func (p *parser) inOrder(t term, lo, hi uint64) ref {
 	max := t.reach()
 	switch {
@@ -190,7 +190,8 @@ func (p *parser) inOrder(t term, lo, hi uint64) ref {
 	return p.wide(t, lo, hi)
 }
 
-// wide is lo <= (arg & and) ^ xor <= hi, by halves.
+// wide returns the condition lo <= (arg & and) ^ xor <= hi. The condition looks at the high half of the argument,
+// then at the low half.
 func (p *parser) wide(t term, lo, hi uint64) ref {
 	high, low := t.high(t.xor), t.low(t.xor)
 	lh, hh := uint32(lo>>32), uint32(hi>>32)
@@ -216,7 +217,7 @@ func (p *parser) wide(t term, lo, hi uint64) ref {
 	return p.newCase(high, cases)
 }
 
-// oneOf is in(x, values…).
+// oneOf returns the condition in(x, values…).
 func (p *parser) oneOf(at int, x operand, values []number) operand {
 	if x.kind == isCond {
 		return p.fail(at, "in needs a number")
@@ -237,7 +238,7 @@ func (p *parser) oneOf(at int, x operand, values []number) operand {
 		u := x.t
 		if v, ok := p.solve(&u, k); ok {
 			keys = append(keys, v)
-			t.and = u.and // the same for every key: it depends on the shift alone
+			t.and = u.and // the same for every value, because it depends only on the shift
 		}
 	}
 	slices.Sort(keys)
@@ -245,7 +246,8 @@ func (p *parser) oneOf(at int, x operand, values []number) operand {
 	return r
 }
 
-// oneOfKeys is arg & t.and == one of keys, which are sorted: a decision on the high half, then one on the low.
+// oneOfKeys returns the condition that arg & t.and is one of keys, which must be sorted. It decides on the high half
+// of the argument, then on the low half.
 func (p *parser) oneOfKeys(t term, keys []uint64) ref {
 	high := []onCase{{0, refFalse}}
 	for i := 0; i < len(keys); {
@@ -259,7 +261,7 @@ func (p *parser) oneOfKeys(t term, keys []uint64) ref {
 	return p.newCase(t.high(0), high)
 }
 
-// follow appends that v leads to r and what comes after it to false.
+// follow extends cases: v leads to r, and the values after v lead to false.
 func follow(cases []onCase, v uint32, r ref) []onCase {
 	if n := len(cases) - 1; cases[n].lo == v {
 		cases[n].to = r

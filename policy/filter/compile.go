@@ -6,7 +6,7 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Compile makes the filter for a kernel of the given architecture. The error is an Errors.
+// Compile compiles the Spec to a filter for a kernel of the given architecture. The error is an Errors.
 func Compile(spec Spec, arch Arch) (*Program, error) {
 	c, err := newCompiler(&spec, arch)
 	if err != nil {
@@ -26,7 +26,7 @@ func Compile(spec Spec, arch Arch) (*Program, error) {
 	return &Program{Arch: arch, Insns: insns, Warnings: c.warnings}, nil
 }
 
-// audited makes every result one of allow, log, notify, and the ENOSYS that stays: see Spec.Audit.
+// audited turns every result into notify, except allow, log, and an ENOSYS that is not the default: see Spec.Audit.
 func audited(insns []Insn, deflt Action) {
 	noCall := Action{Errno, enosys}
 	for i := range insns {
@@ -38,13 +38,14 @@ func audited(insns []Insn, deflt Action) {
 	}
 }
 
-// compiler holds what a compilation needs; its methods are in order of use in resolve.go, here, tree.go, cond.go.
+// compiler holds what a compilation needs. Its methods are in resolve.go, here, emit.go and cond.go, in the order in
+// which a compilation uses these files.
 type compiler struct {
 	emitter
 	conds
 	spec *Spec
 	arch Arch // native
-	abi  Arch // of the subtree being made
+	abi  Arch // the ABI of the subtree that is being made
 
 	deflt, unknown, denied Action
 	x32                    bool
@@ -84,15 +85,15 @@ type rule struct {
 	index  int // in Spec.Rules
 	action bool
 	cond   ref    // on the native ABI
-	other  Action // where cond is false; of an action rule, the action
+	other  Action // the action if cond is false; for an action rule, its action
 }
 
 // check is the decision on one call's arguments.
 type check struct {
 	call  uint16
 	parts []part
-	from  int   // the rule to blame for its size
-	at    label // where it begins, once it is emitted
+	from  int   // index in compiler.rules of the rule to blame if the check is too large
+	at    label // where the check begins, once it is emitted; -1 before
 	size  int
 }
 
@@ -100,10 +101,11 @@ type check struct {
 type part struct {
 	cond  ref
 	other Action
-	rule  int // in compiler.rules
+	rule  int // index in compiler.rules
 }
 
-// top emits the whole program: the architecture, then each one's numbers.
+// top emits the whole program: first the decision on the architecture, then for each architecture the decision on the
+// call's number.
 func (c *compiler) top() {
 	kill := c.actionLabel(Action{Kind: Kill})
 	other := kill
@@ -144,8 +146,8 @@ func (c *compiler) numbersOf(abi Arch) label {
 	return c.emit(opLoad, offNr)
 }
 
-// numbersX32 appends the decision for x32's numbers. A tracer uses -1 to skip a call; no table of any ABI has this
-// number.
+// numbersX32 appends the segments for x32's numbers. The number -1 stays unknown: a tracer uses it to skip a call,
+// and no table of any ABI has it.
 func (c *compiler) numbersX32() {
 	if c.x32 {
 		c.numbers(X32, X32Bit)
@@ -155,7 +157,7 @@ func (c *compiler) numbersX32() {
 	c.segment(1<<32-1, c.actionLabel(c.unknown))
 }
 
-// numbers appends an ABI's segments, from bit on.
+// numbers appends the segments for an ABI's numbers. bit is set in each number, and the segments begin at bit.
 func (c *compiler) numbers(abi Arch, bit uint32) {
 	c.abi = abi
 	unknown := c.actionLabel(c.unknown)
@@ -171,7 +173,7 @@ func (c *compiler) numbers(abi Arch, bit uint32) {
 	c.segment(next, unknown)
 }
 
-// segment appends one segment, unless the last one goes there already.
+// segment appends one segment, unless the last segment already has the same target.
 func (c *compiler) segment(lo uint32, to label) {
 	if n := len(c.segs); lo != 0 && c.segs[n-1].to == to {
 		return
@@ -218,7 +220,7 @@ func (c *compiler) ruleLeaf(call uint16) label {
 	return checkLabel - label(len(c.checks)-1)
 }
 
-// resolve turns a label into a jump target: it emits a check at its first use.
+// resolve turns a label into a jump target. If the label is a check that is not emitted yet, resolve emits it.
 func (c *compiler) resolve(l label) label {
 	if l > checkLabel {
 		return l
@@ -237,10 +239,10 @@ func (c *compiler) resolve(l label) label {
 	return l
 }
 
-// closed reports whether a multiplexer (socketcall, ipc) must be denied. The requested work is behind a pointer, so a
-// multiplexer could get round the rules of the calls whose work it does. It is allowed, by name or by default, only if
-// each of these calls is allowed without conditions. In runc and crun this gap is open with Docker's default profile,
-// which has rules for socket and allows socketcall.
+// closed reports whether a multiplexer (socketcall, ipc) must be denied. A pointer leads to the arguments of the
+// requested call, so a filter cannot check them, and a multiplexer could get round the rules of the calls whose work
+// it does. It is allowed, by name or by default, only if each of these calls is allowed without conditions. In runc
+// and crun this gap is open with Docker's default profile, which has rules for socket and allows socketcall.
 func (c *compiler) closed(call uint16) bool {
 	if call != tables.Multiplexed[0].Call && call != tables.Multiplexed[len(tables.Multiplexed)-1].Call { // there are just two
 		return false
@@ -255,7 +257,8 @@ func (c *compiler) closed(call uint16) bool {
 	return false
 }
 
-// tooLong blames the rule with the most instructions.
+// tooLong returns the error for a program that is too long. It blames the rule whose checks have the most
+// instructions.
 func (c *compiler) tooLong() *Error {
 	worst, size := -1, 0
 	for i := range c.checks {

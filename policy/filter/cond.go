@@ -1,14 +1,14 @@
 package filter
 
-// A condition is compiled in two steps: parsing makes nodes, emission makes jumps of them.
+// A condition is compiled in two steps: the parser makes nodes, and the compiler emits jumps for the nodes.
 
-// ref is a node: a constant, or an index into compiler.nodes after them.
+// ref refers to a node. It is one of the constants refFalse and refTrue, or refNodes plus an index in conds.nodes.
 type ref int32
 
 const (
 	refFalse ref = iota
 	refTrue
-	refNodes // the first in nodes
+	refNodes // the first element of conds.nodes
 )
 
 type nodeKind uint8
@@ -24,24 +24,25 @@ const (
 type node struct {
 	kind  nodeKind
 	v, w  view
-	code  uint16 // pair: of the jump; v is in the accumulator, w in X
-	a, b  ref    // and, or: the operands; case: the range of its cases in conds.cases; pair: where it holds, and else
+	code  uint16 // pair: the jump's code; the accumulator holds v, X holds w
+	a, b  ref    // and, or: the operands; case: the range in conds.cases; pair: the nodes for true and for false
 	depth int
 }
 
-// view is a value that the accumulator can hold: (word & and) ^ xor of struct seccomp_data. The zero view is nothing.
+// view is a value that the accumulator can hold: (word & and) ^ xor, for a word of struct seccomp_data. The zero view
+// stands for no value.
 type view struct {
 	word     uint8 // 1 + index of the 32-bit word: low half of argument i is 1+2*i, high half 2+2*i
 	and, xor uint32
 }
 
-// onCase says what holds for values from lo on, up to the next case.
+// onCase gives the node that decides for values from lo up to the next case.
 type onCase struct {
 	lo uint32
 	to ref
 }
 
-// maxNodes bounds the size of all conditions of a Spec, and so time and memory.
+// maxNodes limits the size of all conditions of a Spec, so that time and memory stay bounded.
 const maxNodes = 1 << 16
 
 // conds holds the nodes of all conditions.
@@ -64,7 +65,8 @@ func (c *conds) add(n node) ref {
 	return ref(len(c.nodes)-1) + refNodes
 }
 
-// newCase makes the decision over cases, sorted and beginning at 0, in the simplest form.
+// newCase returns a node that decides by cases. The cases must be sorted, and the first must begin at 0. newCase
+// joins neighbours that lead to the same node, and makes no node if only one case remains.
 func (c *conds) newCase(v view, cases []onCase) ref {
 	if v.and == 0 { // a constant
 		i := len(cases) - 1
@@ -75,7 +77,7 @@ func (c *conds) newCase(v view, cases []onCase) ref {
 	}
 	from := len(c.cases)
 	for _, k := range cases {
-		if v.xor == 0 && k.lo > v.and { // cannot happen
+		if v.xor == 0 && k.lo > v.and { // no value reaches this case
 			break
 		}
 		if n := len(c.cases); n > from && c.cases[n-1].to == k.to {
@@ -91,7 +93,7 @@ func (c *conds) newCase(v view, cases []onCase) ref {
 	return c.add(node{kind: nodeCase, v: v, a: ref(from), b: ref(len(c.cases))})
 }
 
-// not is the opposite of r.
+// not returns the opposite of r.
 func (c *conds) not(r ref) ref {
 	if r < refNodes {
 		return refTrue - r
@@ -114,7 +116,7 @@ func (c *conds) not(r ref) ref {
 	return c.newCase(n.v, cases)
 }
 
-// join is a && b (nodeAnd) or a || b (nodeOr). Decisions on the same value become one.
+// join returns a && b (nodeAnd) or a || b (nodeOr). It merges two decisions on the same value into one.
 func (c *conds) join(kind nodeKind, a, b ref) ref {
 	neutral, final := refTrue, refFalse
 	if kind == nodeOr {
@@ -130,8 +132,8 @@ func (c *conds) join(kind nodeKind, a, b ref) ref {
 	if na.kind == nodeCase && nb.kind == nodeCase && na.v == nb.v {
 		return c.merge(kind, &na, &nb)
 	}
-	// x && (y && z): z may be about the same value as x's last operand; a list of comparisons of one argument is
-	// joined from the left, so this finds them.
+	// a may itself be x && y, and y may be about the same value as b. The parser joins a list of comparisons from the
+	// left, so this finds neighbouring comparisons of one argument.
 	if na.kind == kind {
 		if last := *c.at(na.b); last.kind == nodeCase && nb.kind == nodeCase && last.v == nb.v {
 			return c.join(kind, na.a, c.merge(kind, &last, &nb))
@@ -232,19 +234,20 @@ func (c *conds) eval(r ref, d *Data) bool {
 	return c.eval(cases[i].to, d)
 }
 
-// of is the value for one call.
+// of returns the value of the view for one call.
 func (v view) of(d *Data) uint32 {
 	w := uint32(d.Args[(v.word-1)/2] >> (32 * ((v.word - 1) % 2)))
 	return w&v.and ^ v.xor
 }
 
-// target is a label and what it expects in the accumulator; the zero view expects nothing.
+// target is a label and the value that it expects in the accumulator. With the zero view it expects nothing.
 type target struct {
 	at label
 	v  view
 }
 
-// branch emits r with its two outcomes, and returns the position at which r begins.
+// branch emits the condition r. It continues at t if r holds, otherwise at f. branch returns the target at which r
+// begins.
 func (c *compiler) branch(r ref, t, f target) target {
 	switch r {
 	case refFalse:
@@ -285,7 +288,7 @@ func (c *compiler) decide(n *node, t, f target) target {
 		}
 		c.segs = append(c.segs, segment{k.lo, label(j)})
 	}
-	for j := range tgts { // only now: what comes between would be in the way of falling through
+	for j := range tgts { // after all branches, because code between the targets would prevent falling through
 		tgts[j].at = c.enter(tgts[j], v)
 	}
 	segs := c.segs[base:]
@@ -305,7 +308,7 @@ func (c *compiler) decide(n *node, t, f target) target {
 	return target{l, v}
 }
 
-// pair emits the comparison of two words. One word goes to X, which nothing else uses.
+// pair emits the comparison of two words. It puts one word into X, which nothing else uses.
 func (c *compiler) pair(n *node, t, f target) target {
 	used := view{word: 1<<8 - 1}
 	then, els := c.branch(n.a, t, f), c.branch(n.b, t, f)
@@ -320,7 +323,7 @@ func (c *compiler) pair(n *node, t, f target) target {
 	return target{at: c.load(n.w)}
 }
 
-// load emits what puts a view into the accumulator, before the instruction emitted last.
+// load emits the instructions that put a view into the accumulator. They come before the instruction emitted last.
 func (c *compiler) load(v view) label {
 	if v.xor != 0 {
 		c.emit(opXor, v.xor)
@@ -331,13 +334,15 @@ func (c *compiler) load(v view) label {
 	return c.emit(opLoad, offArgs+4*uint32(v.word-1))
 }
 
-// bitTest reports whether the decision is between no bit of a mask set and any: one JSET on the bare word.
+// bitTest reports whether the decision is only whether any bit of a mask is set. One JSET on the bare word decides
+// this.
 func (c *compiler) bitTest(n *node) bool {
 	k := c.casesOf(n)
 	return n.v.and != 1<<32-1 && n.v.xor == 0 && len(k) == 2 && (k[1].lo == 1 || k[1].lo == n.v.and && n.v.and&(n.v.and-1) == 0)
 }
 
-// enter is a label for t that can be jumped to with have in the accumulator.
+// enter returns a label that leads to t from code that has the value have in the accumulator. If t expects another
+// value, the label is that of instructions that load it.
 func (c *compiler) enter(t target, have view) label {
 	if t.v.word == 0 || t.v == have {
 		return t.at
@@ -353,7 +358,7 @@ func (c *compiler) enter(t target, have view) label {
 	return at
 }
 
-// entry is the way into a target with nothing in the accumulator.
+// entry is the label of instructions that load the value that a target expects, and then go to the target.
 type entry struct {
 	t  target
 	at label

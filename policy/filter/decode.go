@@ -8,18 +8,19 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Decoded is a call as a reader would write it.
+// Decoded is a call in a form for people.
 type Decoded struct {
-	Arch Arch   // the ABI of the call; NoArch if none of ours
+	Arch Arch   // the ABI of the call; NoArch if it has no table
 	Call string // "" if the number is in no table
 	Args []string
 }
 
-// String is the call with its arguments; a number stands for a call without a name.
+// String returns the call with its arguments.
 func (d *Decoded) String() string { return d.Call + "(" + strings.Join(d.Args, ", ") + ")" }
 
-// Decode names a call and its arguments. Constants appear by name, and memory behind a pointer as "…". For a path it
-// shows what text returns, in Go's quotes. text may be nil, and returns false if it does not know the path.
+// Decode names a call and its arguments. It shows constants by name, and memory to which a pointer points as "…". For
+// a path it shows what text returns, in Go's quotes. text returns false if it does not know the path; text may be
+// nil.
 func Decode(d *Data, text func(addr uint64) (string, bool)) Decoded {
 	abi, nr := abiNumber(d)
 	id := numberID(abi, nr)
@@ -42,8 +43,9 @@ func Decode(d *Data, text func(addr uint64) (string, bool)) Decoded {
 	return out
 }
 
-// Constants are, for each argument of a call, the bits that hold a constant; the other arguments are descriptors, sizes
-// and addresses. Calls with equal numbers, architectures and constants are of one kind.
+// Constants returns, for each argument of a call, a mask of the bits that hold a constant. For other arguments, such
+// as descriptors, sizes and addresses, the mask is 0. Calls with equal numbers, architectures and constants are of
+// one kind.
 func Constants(audit uint32, nr int32) (mask [6]uint64) {
 	abi, n := abiNumber(&Data{Nr: nr, Arch: audit})
 	id := numberID(abi, n)
@@ -60,7 +62,7 @@ func Constants(audit uint32, nr int32) (mask [6]uint64) {
 	return mask
 }
 
-// abiNumber is whose table a call's number is in, and the number there.
+// abiNumber returns the ABI to whose table a call's number belongs, and the number in that table.
 func abiNumber(d *Data) (Arch, uint32) {
 	nr := uint32(d.Nr)
 	for a := AMD64; a <= ARM; a++ {
@@ -75,16 +77,16 @@ func abiNumber(d *Data) (Arch, uint32) {
 	return NoArch, nr
 }
 
-// argument is one of a call's, about to be shown.
+// argument is an argument of a call that Decode is about to show.
 type argument struct {
 	call, name string
-	typ        byte // as in callArgs
+	typ        byte // its type, as in tables.CallArgs
 	abi        Arch
 	value      uint64
 	all        *Data
 }
 
-// widthMask are the bits that the kernel reads of an argument of a type.
+// widthMask returns a mask of the bits that the kernel reads of an argument of a type.
 func widthMask(typ byte, abi Arch) uint64 {
 	switch {
 	case typ == 'h' || typ == 'o':
@@ -98,7 +100,7 @@ func widthMask(typ byte, abi Arch) uint64 {
 func (a *argument) text(read func(uint64) (string, bool)) string {
 	v := a.value & widthMask(a.typ, a.abi)
 	switch {
-	case a.name == "nonce": // of the launcher: not to be told
+	case a.name == "nonce": // a secret of the launcher
 		return "…"
 	case a.typ == 'p':
 		return a.pointer(v, read)
@@ -110,7 +112,7 @@ func (a *argument) text(read func(uint64) (string, bool)) string {
 	if f := familyOf(a.call, a.name); f != nil {
 		return f.text(v, a.abi)
 	}
-	if strings.HasPrefix(a.name, "arg") { // its meaning depends on another
+	if strings.HasPrefix(a.name, "arg") { // its meaning depends on another argument
 		return "…"
 	}
 	if a.typ == 'i' {
@@ -124,7 +126,7 @@ func (a *argument) text(read func(uint64) (string, bool)) string {
 
 func hex64(v uint64) string { return "0x" + strconv.FormatUint(v, 16) }
 
-// paths are the pointer arguments that are text which ends with a NUL.
+// paths lists the names of the arguments that point to text with a NUL at its end.
 const paths = " pathname path filename oldpath newpath target linkpath special library from_path to_path new_root put_old source filesystemtype fs_name type description "
 
 func (a *argument) pointer(v uint64, read func(uint64) (string, bool)) string {
@@ -151,7 +153,7 @@ func modeText(v uint64, withType bool) string {
 	return "0" + strconv.FormatUint(v, 8)
 }
 
-// protocol is the third argument of socket(2), which means what the first says.
+// protocol returns the text of the third argument of socket(2). The first argument decides what the third means.
 func (a *argument) protocol(v uint64) string {
 	var f *family
 	switch uint32(a.all.Args[0]) {
@@ -165,12 +167,13 @@ func (a *argument) protocol(v uint64) string {
 	return f.text(v, a.abi)
 }
 
-// family lists the constants that an argument may be, by words: names that begin with the word; if the word ends with a
-// dollar sign, exactly that name. A minus sign before a word excludes names. Earlier words come first.
+// family lists the constants that an argument may be. Each word of names stands for all constants whose names begin
+// with the word. If the word ends with a dollar sign, it stands for exactly that name. A minus sign before a word
+// excludes the names that begin with it. If several constants fit, the earliest word decides.
 type family struct {
 	args  string // "call.arg", or ".arg" for every call
 	names string
-	flags uint64 // these bits are flags; the others are one value
+	flags uint64 // these bits are flags; the other bits together are one value
 }
 
 const allFlags = ^uint64(0)
@@ -233,7 +236,7 @@ func familyOf(call, arg string) *family {
 	return nil
 }
 
-// text names a value: one constant, and the flags.
+// text returns a value by name: one constant for the bits that are no flags, and each flag.
 func (f *family) text(v uint64, abi Arch) string {
 	rest := v & f.flags
 	var found []string
@@ -262,7 +265,7 @@ func (f *family) text(v uint64, abi Arch) string {
 	return strings.Join(found, "|")
 }
 
-// zero returns the name of 0.
+// zero returns the text for 0: the name of the constant, if all bits are flags and there is one, otherwise "0".
 func (f *family) zero(abi Arch) string {
 	if name := f.find(abi, func(c uint64) bool { return c == 0 }); name != "" && f.flags == allFlags {
 		return name

@@ -1,19 +1,22 @@
 package filter
 
-// Programs are emitted from the end: a jump's targets exist before the jump does, so every distance is known when the
-// instruction is made. out[0] is the last instruction, and an instruction's position is its index in out.
+// The compiler emits programs from the end. A jump's targets exist before the jump, so it knows every distance when
+// it makes the instruction. out[0] is the last instruction, and an instruction's position is its index in out.
 //
-// Only loads of nr and arch, JEQ, JGE, JGT, JSET, JA, AND and RET are used on the way to a verdict that depends on the
-// number alone. The kernel (kernel/seccomp.c, seccomp_cache_prepare, Linux 5.11) evaluates exactly these for every
-// number when the filter is loaded and never runs the filter for calls that are always allowed.
+// If a verdict depends only on the number, the way to it uses only loads of nr and arch, JEQ, JGE, JGT, JSET, JA, AND
+// and RET. The kernel (kernel/seccomp.c, seccomp_cache_prepare, Linux 5.11) evaluates exactly these instructions for
+// every number when it loads the filter. It then never runs the filter for calls that are always allowed.
 
-// label is the target of a jump: a position in out or, below 0, an action or a check that is emitted near its users.
+// label is the target of a jump. It is a position in out. A negative label is an action or a check, which the
+// compiler emits near the jumps that use it.
 type label int32
 
-// Labels of actions are -1, -2, … ; those of checks begin at checkLabel, downwards.
+// checkLabel is the label of the first check. The labels of further checks follow downwards. Labels of actions are
+// -1, -2, …
 const checkLabel label = -1 << 20
 
-// tooLong is when emission is given up: far beyond MaxInsns, so that the error can still say by how much.
+// tooLong is the length at which the emitter stops to emit. It is far beyond MaxInsns, so that the error can still
+// say by how much a program is too long.
 const tooLong = 16 * MaxInsns
 
 // emitter writes instructions from the end.
@@ -22,13 +25,13 @@ type emitter struct {
 	actions []emittedAction
 }
 
-// emittedAction is an action and its RET that was emitted last.
+// emittedAction is an action, and the position of the RET that was last emitted for it.
 type emittedAction struct {
 	ret uint32
 	pos int32 // -1: none yet
 }
 
-// actionLabel is the label of a RET of this value.
+// actionLabel returns the label of an action.
 func (e *emitter) actionLabel(a Action) label {
 	ret := a.Ret()
 	for i := range e.actions {
@@ -47,8 +50,8 @@ func (e *emitter) emit(code uint16, k uint32) label {
 	return label(len(e.out) - 1)
 }
 
-// near is a position for l that an instruction emitted next can jump to over at most 255-slack others. It emits at
-// most one instruction: a further RET, which costs no more than a jump to the old one would, or a long jump.
+// near returns a position for l that the next instruction can jump to over at most 255-slack others. It emits at most
+// one instruction: another RET, which costs no more than a jump to the earlier RET would, or a long jump.
 func (e *emitter) near(l label, slack int) int {
 	if l >= 0 {
 		if len(e.out)-int(l)-1 <= 255-slack {
@@ -68,7 +71,7 @@ func (e *emitter) cond(code uint16, k uint32, t, f label) label {
 	if t == f {
 		return t
 	}
-	tp := e.near(t, 1) // finding f may put one instruction between
+	tp := e.near(t, 1) // near(f) may emit one instruction in between
 	fp := e.near(f, 0)
 	if len(e.out) >= tooLong {
 		return label(len(e.out) - 1)
@@ -78,7 +81,8 @@ func (e *emitter) cond(code uint16, k uint32, t, f label) label {
 	return label(n)
 }
 
-// before makes l the instruction that follows the one emitted next, so that it can be fallen into.
+// before ensures that the instruction emitted next falls through to l. If l is not the instruction emitted last,
+// before emits a RET or a jump.
 func (e *emitter) before(l label) {
 	n := label(len(e.out))
 	switch {
@@ -91,7 +95,7 @@ func (e *emitter) before(l label) {
 	}
 }
 
-// program holds the emitted instructions, in order.
+// program returns the emitted instructions in the order of the program.
 func (e *emitter) program() []Insn {
 	n := len(e.out)
 	p := make([]Insn, n)
@@ -107,9 +111,9 @@ type segment struct {
 	to label
 }
 
-// A unit is a range of segments that a chain of at most maxChain JEQs decides: single values with another target than
-// the values around them. As part of a chain, a single value costs one JEQ; as segments it costs two JGEs. So chains
-// make the program shorter, and the tree over the units keeps it shallow.
+// A unit is a range of segments that a chain of at most maxChain JEQs decides. All values of the range have the same
+// target, except for at most maxChain single values. In a chain, a single value costs one JEQ. As segments it would
+// cost two JGEs. So the chains keep the program short, and the tree over the units keeps it shallow.
 const maxChain = 3
 
 type unit struct {
@@ -150,7 +154,7 @@ func (c *compiler) tree(v view, segs []segment) label {
 
 func (c *compiler) subtree(v view, from, to int) label {
 	if to-from == 1 {
-		return c.chain(v, c.units[from]) // a copy: emitting a check may move the slice
+		return c.chain(v, c.units[from]) // a copy, because emitting a check may move the slice
 	}
 	mid := (from + to) / 2
 	lo := c.units[mid].lo
@@ -167,8 +171,8 @@ func (c *compiler) chain(v view, u unit) label {
 	return l
 }
 
-// madeTest is a conditional jump of a check, and its position. It does not depend on the accumulator, because every
-// jump to it loads its own value.
+// madeTest is a conditional jump of a check, and its position. It holds no view, because each jump to the test first
+// loads the value that the test expects.
 type madeTest struct {
 	code uint16
 	k    uint32
@@ -176,11 +180,11 @@ type madeTest struct {
 	at   label
 }
 
-// remembered is how many tests are looked through for one to use again.
+// remembered is how many of the latest tests, and of the latest entries, the compiler searches for an equal one.
 const remembered = 256
 
-// test emits a conditional jump on v, or finds an equal earlier one. So calls with the same rules share their checks,
-// in whole or in part, and also across architectures.
+// test emits a conditional jump on v, or returns the label of an equal earlier one. So calls with the same rules
+// share their checks, in whole or in part, and also across architectures.
 func (c *compiler) test(v view, code uint16, k uint32, t, f label) label {
 	if t == f || v.word == 0 {
 		return c.cond(code, k, t, f)

@@ -19,8 +19,8 @@ func Explain(spec Spec, arch Arch, d Data) (Verdict, error) {
 	return v, nil
 }
 
-// Expected reports whether a quiet rule is among what denies a call: one about the call whose condition does not hold, or
-// that fixes an action. What else denies the call does not matter.
+// Expected reports whether a quiet rule denies the call: its condition does not hold, or it fixes an action that
+// denies the call. It does not matter whether something else denies the call too.
 func Expected(spec Spec, arch Arch, d Data) bool {
 	s := Spec{Default: Action{Kind: Allow}, Unknown: Action{Kind: Allow}, Foreign: spec.Foreign}
 	for _, r := range spec.Rules {
@@ -57,7 +57,7 @@ func (c *compiler) explain(d *Data) Verdict {
 	return v
 }
 
-// abiOf is the architecture of an audit value, if the Spec has it.
+// abiOf returns the architecture of an audit value, or NoArch if the Spec does not have this architecture.
 func (c *compiler) abiOf(audit uint32) Arch {
 	if audit == c.arch.Audit() {
 		return c.arch
@@ -130,7 +130,8 @@ func (c *compiler) held(id uint16) Verdict {
 	return v
 }
 
-// naming lists the items that name a call: itself, a group with it, or with variants a call that it is a variant of.
+// naming lists the items that name a call, or a group with the call. With withVariants, it also lists the items that
+// name a call of which this call is a variant.
 func (c *compiler) naming(items []Item, id uint16, withVariants bool) (found []Item) {
 	for _, it := range items {
 		if c.names(it.Name, id) {

@@ -7,8 +7,8 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Bytes returns the program as an array of struct sock_filter. seccomp(2) takes it in a struct sock_fprog, and
-// bubblewrap with --seccomp FD. All architectures with tables are little-endian.
+// Bytes returns the program as an array of struct sock_filter. seccomp(2) takes the array in a struct sock_fprog, and
+// bubblewrap reads it from --seccomp FD. All architectures with tables are little-endian.
 func (p *Program) Bytes() []byte {
 	b := make([]byte, 0, 8*len(p.Insns))
 	for _, in := range p.Insns {
@@ -17,10 +17,11 @@ func (p *Program) Bytes() []byte {
 	return b
 }
 
-// AsmAt is the instruction at an index, in the syntax of Program.Asm; jumps name their target l and its index.
+// AsmAt returns the instruction at an index, in the syntax of Program.Asm. A jump names its target: l and its index.
 func (p *Program) AsmAt(i int) string { return p.Insns[i].asm(i) }
 
-// C is the program as a C source file: an array and a struct sock_fprog over it, name and name_prog.
+// C returns the program as a C source file: an array called name, and a struct sock_fprog called name_prog that
+// points to it. notes are the result of Notes.
 func (p *Program) C(name string, notes []string) string {
 	var b strings.Builder
 	b.WriteString("/* A seccomp filter for " + p.Arch.String() + ": " + strconv.Itoa(len(p.Insns)) + " instructions.\n" +
@@ -40,7 +41,7 @@ func (p *Program) C(name string, notes []string) string {
 	return b.String()
 }
 
-// comment makes text fit for a comment of C: a profile's path may hold anything.
+// comment makes text safe for a comment of C, because a profile's path may contain any characters.
 func comment(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -50,8 +51,9 @@ func comment(s string) string {
 	}, strings.ReplaceAll(strings.ReplaceAll(s, "*/", "* /"), "\\", "/"))
 }
 
-// PFC is the Spec in the style of libseccomp's pseudo filter code: what happens to each call, in the order of the
-// numbers, without how the program finds out. $a0 to $a5 are the registers, .hi32 and .lo32 their halves.
+// PFC returns the Spec in the style of libseccomp's pseudo filter code. It says what happens to each call, in the
+// order of the numbers, but not how the program decides it. $a0 to $a5 are the registers; .hi32 and .lo32 are their
+// halves.
 func PFC(spec Spec, arch Arch) (string, error) {
 	c, err := newCompiler(&spec, arch)
 	if err != nil {
@@ -70,7 +72,7 @@ func PFC(spec Spec, arch Arch) (string, error) {
 	return b.String(), nil
 }
 
-// pfc writes the current ABI.
+// pfc writes the calls of the current ABI.
 func (c *compiler) pfc(b *strings.Builder) {
 	bit := uint32(0)
 	if c.abi == X32 {
@@ -168,7 +170,7 @@ func either(ways []string) string {
 	return "(" + s + ")"
 }
 
-// pfc is the view as a value.
+// pfc returns the view in pseudo filter code.
 func (v view) pfc() string {
 	s := "$a" + strconv.Itoa(int(v.word-1)/2) + [...]string{".lo32", ".hi32"}[(v.word-1)%2]
 	if v.and != 1<<32-1 {

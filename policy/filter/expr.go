@@ -8,32 +8,32 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Conditions are written in Go's expression syntax, over a call's arguments:
+// A condition is an expression in Go's syntax, over a call's arguments:
 //
 //	in(family, AF_UNIX, AF_INET) && protocol != IPPROTO_MPTCP
 //	flags & CLONE_NEW_ANY == 0
 //
 // Operands are integers, constants of the kernel's headers by name, the arguments by the names that man-pages gives
-// them, and reg0 to reg5, the six arguments as bare 64-bit registers. Operators have Go's precedence. mask(x, m) is x & m; in(x, …) is
-// true where x is one of the values; uint8, uint16, uint32, uint64, int32 and int64 convert.
+// them, and reg0 to reg5: the six arguments as bare 64-bit registers. Operators have Go's precedence. mask(x, m) is
+// x & m. in(x, …) is true if x is one of the values. uint8, uint16, uint32, uint64, int32 and int64 convert.
 //
-// An argument is compared as the kernel reads it: of an int only the low 32 bits, of a mode_t the low 16 (a comparison
-// of all 64 would be passed by setting bits that the kernel then ignores: CVE-2017-5226's fix was circumvented that way,
-// CVE-2019-10063). On a 32-bit ABI only the low half of any argument is compared, the high half may hold anything
-// there. int and long are signed in <, <=, > and >=.
+// A comparison uses the part of an argument that the kernel reads: of an int only the low 32 bits, of a mode_t only
+// the low 16. If it used all 64 bits, a program could change the result by setting bits that the kernel then ignores.
+// This is how the fix of CVE-2017-5226 was circumvented (CVE-2019-10063). On a 32-bit ABI a comparison uses only the
+// low half of an argument, because the high half may hold anything. int and long are signed in <, <=, > and >=.
 //
-// What an argument is may depend on another, as with prctl's arg2 or fcntl's arg. These are compared in full, but many
-// operations read an int: a rule that forbids single values there should say uint32(arg2) != ….
+// The type of prctl's arg2 or fcntl's arg depends on another argument. A comparison uses all bits of such an argument,
+// but many operations read an int. So a rule that forbids single values there should say uint32(arg2) != ….
 //
-// A pointer cannot be inspected: what it points to may change between the check and the call.
+// A condition cannot look at what a pointer points to, because that may change between the check and the call.
 
-// maxExpr bounds an expression in bytes, maxDepth the nesting of its parentheses, unary operators and calls.
+// maxExpr limits an expression's length in bytes. maxDepth limits how deeply parentheses, unary operators and calls nest.
 const (
 	maxExpr  = 1 << 16
 	maxDepth = 64
 )
 
-// parser makes a condition of an expression, for one call on one ABI.
+// parser turns an expression into a condition, for one call on one ABI.
 type parser struct {
 	*conds
 	src, text  string
@@ -45,7 +45,7 @@ type parser struct {
 	err        *Error
 }
 
-// operand is a constant, a value made of an argument, or a condition.
+// operand is a constant, a value that is made from an argument, or a condition.
 type operand struct {
 	kind  operandKind
 	col   int
@@ -90,7 +90,7 @@ func parseExpr(c *conds, src string, call uint16, arch Arch) (ref, *Error) {
 	return x.r, p.err
 }
 
-// fail records the first error.
+// fail records an error, unless there is an earlier one, and ends the parsing.
 func (p *parser) fail(at int, msg string) operand {
 	if p.err == nil {
 		p.err = &Error{Col: at + 1, Msg: msg}
@@ -262,7 +262,7 @@ func (p *parser) unknownName(at int, name string) operand {
 	return p.failHint(at, "unknown name "+quote(name), hint)
 }
 
-// argument finds an argument by name: its index, and its width as in gen/calls.txt, or width 0 if there is none.
+// argument finds an argument by name. width is as in gen/calls.txt, or 0 if the call has no such argument.
 func (p *parser) argument(name string) (index int, width byte) {
 	if len(name) == 4 && name[:3] == "reg" && '0' <= name[3] && name[3] <= '5' {
 		return int(name[3] - '0'), 'r'
@@ -301,8 +301,8 @@ func (p *parser) argOperand(at int, name string, index int, width byte) operand 
 	return operand{kind: isTerm, col: at, t: t}
 }
 
-// narrow reports whether the kernel reads only the low half of each argument. It does so on 32-bit ABIs, and in x32's
-// own calls, which are those of the 32-bit ABI.
+// narrow reports whether the kernel reads only the low half of each argument. It does so on 32-bit ABIs, and for
+// x32's own calls (from number 512 on), because these are the calls of the 32-bit ABI.
 func narrow(abi Arch, call uint16) bool {
 	if abi != X32 {
 		return abi.is32()
@@ -315,12 +315,12 @@ func narrow(abi Arch, call uint16) bool {
 	return false
 }
 
-// split reports whether argument index of the call takes two registers of a 32-bit ABI, or comes after one that does.
+// split reports whether an argument of the call takes two registers of a 32-bit ABI, or comes after such an argument.
 func (p *parser) split(index int) bool {
 	if !p.arch.is32() && p.arch != X32 {
 		return false
 	}
-	if p.arch == X32 { // compat_sys_preadv64v2 and its like take the position in one register, and all else moves
+	if p.arch == X32 { // compat_sys_preadv64v2 and similar calls: the position takes one register; later arguments move
 		return index >= 3 && strings.HasPrefix(tables.CallArgs[p.call], "fd:u iov:p iovcnt:L pos_l:L")
 	}
 	i := 0
@@ -400,7 +400,7 @@ var conversions = [...]struct {
 	signed bool
 }{{"uint8", 8, false}, {"uint16", 16, false}, {"uint32", 32, false}, {"uint64", 64, false}, {"int32", 32, true}, {"int64", 64, true}}
 
-// apply is x op y.
+// apply returns x op y.
 func (p *parser) apply(op token, at int, x, y operand) operand {
 	x2 := x
 	switch prec := op.precedence(); {

@@ -85,12 +85,12 @@ func (p *parser) word() {
 	}
 }
 
-// operators of two characters come before their first character alone.
+// operators lists the operators. An operator of two characters comes before the operator that is its first character.
 var operators = [...]struct {
 	text string
 	tok  token
 }{
-	{"--", tokBad}, {"++", tokBad}, {"<-", tokBad}, // Go's tokens: what is written so is no expression there either
+	{"--", tokBad}, {"++", tokBad}, {"<-", tokBad}, // tokens of Go that no condition may contain
 	{"||", tokOrOr}, {"&&", tokAndAnd}, {"==", tokEq}, {"!=", tokNe}, {"<=", tokLe}, {">=", tokGe}, {"<<", tokShl}, {">>", tokShr}, {"&^", tokAndNot},
 	{"<", tokLt}, {">", tokGt}, {"+", tokAdd}, {"-", tokSub}, {"|", tokOr}, {"^", tokXor}, {"*", tokMul}, {"/", tokQuo}, {"%", tokRem}, {"&", tokAnd},
 	{"!", tokNot}, {"~", tokTilde}, {"(", tokLparen}, {")", tokRparen}, {",", tokComma},
@@ -117,7 +117,7 @@ func isSpace(c byte) bool  { return c == ' ' || c == '\t' || c == '\n' || c == '
 func isDigit(c byte) bool  { return '0' <= c && c <= '9' }
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' }
 
-// number is a constant, from -1<<63 to 1<<64-1: 64 bits in two's complement and its sign.
+// number is a constant from -1<<63 to 1<<64-1: its 64 bits in two's complement, and whether it is negative.
 type number struct {
 	bits uint64
 	neg  bool
@@ -140,7 +140,7 @@ func (n number) String() string {
 	return strconv.FormatUint(n.bits, 10)
 }
 
-// magnitude is the absolute value.
+// magnitude returns the absolute value.
 func (n number) magnitude() uint64 {
 	if n.neg {
 		return -n.bits
@@ -196,10 +196,10 @@ func (p *parser) arith(op token, at int, x, y number) number {
 	return n
 }
 
-// sum is x + y + carry; y may be the complement of a number.
+// sum returns x + y + carry. y may be the complement of a number. The result is false if the sum does not fit.
 func sum(x, y number, carry uint64) (number, bool) {
 	lo, c := bits.Add64(x.bits, y.bits, carry)
-	hi := c // of the sum's sign words: 0 or -1 each
+	hi := c // the sum of the carry and of both signs: 0 or -1 each
 	if x.neg {
 		hi--
 	}

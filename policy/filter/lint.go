@@ -7,8 +7,9 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Lint returns the warnings of Compile, and those that take too long to find at a launch: rules that contradict each
-// other, conditions that always or never hold, and a filter under which nothing can start. The error is an Errors.
+// Lint returns the warnings of Compile, and further warnings that take too long to find at a launch: about rules that
+// contradict each other, conditions that always or never hold, and a filter under which nothing can start. The error
+// is an Errors.
 func Lint(spec Spec, arch Arch) ([]Warning, error) {
 	p, err := Compile(spec, arch)
 	if err != nil {
@@ -47,7 +48,7 @@ func (c *compiler) lintConditions() {
 	}
 }
 
-// lintPair checks an action or a condition o that stands before the condition r on the same call.
+// lintPair compares a condition r with an action or a condition o on the same call that comes before r.
 func (c *compiler) lintPair(o, r *rule) {
 	call := tables.CallNames[r.call]
 	from := []string{c.spec.Rules[o.index].From, c.spec.Rules[r.index].From}
@@ -70,14 +71,14 @@ func (c *compiler) lintAfter(i int) {
 	}
 }
 
-// overrides reports whether a rule of one file comes after one that the file inherits: that takes away what the other allows,
-// as it is meant to.
+// overrides reports whether two rules come from different files. The file of the later rule then inherits the earlier
+// rule and overrides it on purpose, so no warning is needed.
 func overrides(own, inherited string) bool {
 	file := func(from string) string { return from[:max(0, strings.LastIndexByte(from, ':'))] }
 	return file(own) != file(inherited)
 }
 
-// maxSteps bounds the search for a contradiction.
+// maxSteps limits the steps of the search for a contradiction.
 const maxSteps = 20000
 
 // possible reports whether a call can satisfy r. False is certain; true may also mean unknown.
@@ -86,8 +87,8 @@ func (c *conds) possible(r ref) bool {
 	return s.solve([]ref{r}, nil)
 }
 
-// solver looks for values that satisfy conditions, with a range for each value that they look at. Two masks of one
-// argument count as two values: what only contradicts because of that is not found.
+// solver looks for values that satisfy conditions. It keeps a range for each view that the conditions look at. Two
+// masks of one argument are two views to it, so it does not find a contradiction between them.
 type solver struct {
 	*conds
 	steps int
@@ -138,14 +139,14 @@ func (s *solver) solve(all []ref, bounds []bound) bool {
 	return false
 }
 
-// needs are calls without which nothing can start or end: one of each line.
+// needs lists calls without which nothing can start or end. A program needs one call of each line.
 var needs = [...]struct{ calls, without string }{
 	{"execve execveat", "the launcher's own execve runs under the filter, so nothing can start"},
 	{"exit_group exit", "a program cannot end but by a signal"},
 	{"rt_sigreturn sigreturn", "a program does not survive the first signal that it handles"},
 }
 
-// lintStart checks whether a filter forbids what the launch or every program needs.
+// lintStart warns if the filter forbids a call that the launch or every program needs.
 func (c *compiler) lintStart() {
 	c.abi = c.arch
 	for _, n := range needs {
@@ -180,7 +181,7 @@ func cutName(s string) (first, second string) {
 	return s, ""
 }
 
-// mayPass reports whether a call may be carried out with some arguments.
+// mayPass reports whether the filter lets a call pass with some arguments. True may also mean unknown.
 func (c *compiler) mayPass(id uint16) bool {
 	switch {
 	case c.deny.Has(id):

@@ -8,10 +8,10 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// noCall is no call's id.
+// noCall is an id that no call has.
 const noCall = ^uint16(0)
 
-// nameHash is FNV-1a, folded; gen fills callHash by the same function.
+// nameHash returns the FNV-1a hash of a name, folded. gen fills tables.CallHash by the same function.
 func nameHash(s string) uint32 {
 	h := uint32(2166136261)
 	for i := 0; i < len(s); i++ {
@@ -45,7 +45,7 @@ func groupIndex(name string) int {
 	return -1
 }
 
-// table is an architecture's calls, sorted by number.
+// table returns the calls of an architecture, sorted by number, or nil if it has no table.
 func table(a Arch) []tables.Numbered {
 	switch a {
 	case AMD64:
@@ -67,7 +67,7 @@ func table(a Arch) []tables.Numbered {
 // Known reports whether a call of this name exists on any architecture in the tables.
 func Known(call string) bool { return callID(call) != noCall }
 
-// Number is the call's number on arch; for X32 without X32Bit.
+// Number returns the call's number on arch. For X32 this is the number without X32Bit.
 func Number(arch Arch, call string) (nr uint32, ok bool) {
 	id := callID(call)
 	for _, c := range table(arch) {
@@ -78,7 +78,7 @@ func Number(arch Arch, call string) (nr uint32, ok bool) {
 	return 0, false
 }
 
-// Name is the call with that number on arch; for X32 without X32Bit.
+// Name returns the call with a number on arch. For X32 this is the number without X32Bit.
 func Name(arch Arch, nr uint32) (call string, ok bool) {
 	if id := numberID(arch, nr); id != noCall {
 		return tables.CallNames[id], true
@@ -98,7 +98,8 @@ func numberID(arch Arch, nr uint32) uint16 {
 // Calls lists every call in the tables, sorted.
 func Calls() []string { return append([]string(nil), tables.CallNames[:]...) }
 
-// Since is the kernel release that introduced the call, "5.6"; "" for those older than 2.6.6.
+// Since returns the kernel release that introduced the call, such as "5.6". It returns "" for a call from before
+// 2.6.6, and for an unknown call.
 func Since(call string) string {
 	id := callID(call)
 	if id == noCall || tables.CallSince[id] == 0 {
@@ -111,7 +112,7 @@ func Since(call string) string {
 	return strconv.Itoa(int(v>>8)) + "." + strconv.Itoa(int(v&0xff))
 }
 
-// Suggest is the call or group (with @) whose name is closest to name, "" if none is close.
+// Suggest returns the call or group (with @) whose name is closest to name, or "" if none is close.
 func Suggest(name string) string {
 	if strings.HasPrefix(name, "@") {
 		return closest(name, tables.GroupNames[:])
@@ -119,7 +120,8 @@ func Suggest(name string) string {
 	return closest(name, tables.CallNames[:])
 }
 
-// closest is the name with the fewest edits from s, at most a third of its length.
+// closest returns the name with the fewest edits from s, or "" if it takes more than 4 edits or more than a third of
+// the length of s.
 func closest(s string, names []string) string {
 	best, limit := "", min(len(s)/3, 4)+1
 	if len(s) > 64 {
@@ -133,7 +135,8 @@ func closest(s string, names []string) string {
 	return best
 }
 
-// edits is the number of characters to insert, remove, replace or exchange with the next; limit if it is no less.
+// edits returns how many edits turn a into b, but at most limit. An edit inserts, removes or replaces a character, or
+// exchanges it with the next one.
 func edits(a, b string, limit int) int {
 	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
 		return limit
@@ -198,7 +201,8 @@ func About(group string) string {
 	return ""
 }
 
-// Args lists the names of the call's arguments as rules may use them; nil if the call is unknown or has none.
+// Args lists the names of the call's arguments as rules may use them. It returns nil if the call is unknown or has
+// none.
 func Args(call string) (names []string) {
 	id := callID(call)
 	if id == noCall {
@@ -224,7 +228,7 @@ func constant(name string, arch Arch) (v tables.ConstValue, ok bool) {
 	return v, v.Flags != 0
 }
 
-// constColumn is the index of arch in archConst.values.
+// constColumn returns the index of arch in tables.ArchConst.Values. X32 has the values of AMD64.
 func constColumn(arch Arch) int {
 	switch arch {
 	case ARM64:
@@ -239,8 +243,8 @@ func constColumn(arch Arch) int {
 	return 0
 }
 
-// Extended lists the calls, sorted, to which the Spec's denials and rules extend because they do the work of a call
-// that is named: setuid32 on 32-bit ABIs for setuid, and so on.
+// Extended lists the calls, sorted, to which the Spec's denials and rules extend because the calls do the work of a
+// call that the Spec names. For example, on 32-bit ABIs a rule for setuid extends to setuid32.
 func Extended(spec Spec) (calls []string) {
 	c := &compiler{spec: &spec, arch: AMD64, abi: AMD64, buf: new(buffers)}
 	c.settle()
@@ -270,10 +274,10 @@ func Constant(name string, arch Arch) (bits uint64, negative, ok bool) {
 // Param is an argument of a call.
 type Param struct {
 	Name string // as rules may use it
-	Kind byte   // its type: one of the letters of gen/calls.txt, such as i for int and p for a pointer
+	Kind byte   // its type as a letter of gen/calls.txt, such as i for int and p for a pointer
 }
 
-// Params lists the call's arguments in order; nil if the call is unknown or has none.
+// Params lists the call's arguments in order. It returns nil if the call is unknown or has none.
 func Params(call string) (params []Param) {
 	if id := callID(call); id != noCall {
 		for f := range strings.FieldsSeq(tables.CallArgs[id]) {
@@ -283,7 +287,7 @@ func Params(call string) (params []Param) {
 	return params
 }
 
-// VariantOf lists the calls whose denials and rules extend to call: setuid for setuid32.
+// VariantOf lists the calls whose denials and rules extend to call. For setuid32 this is setuid.
 func VariantOf(call string) (bases []string) {
 	id := callID(call)
 	for i := range tables.Variants {
@@ -294,7 +298,7 @@ func VariantOf(call string) (bases []string) {
 	return bases
 }
 
-// Multiplexes lists the calls that a multiplexer (socketcall, ipc) stands for; nil for any other call.
+// Multiplexes lists the calls whose work a multiplexer (socketcall, ipc) can do. It returns nil for any other call.
 func Multiplexes(call string) (others []string) {
 	id := callID(call)
 	for i := range tables.Multiplexed {

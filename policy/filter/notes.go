@@ -8,9 +8,9 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// Notes says of each instruction of a Program that was compiled from spec what it is about: the call whose number it
-// compares, the argument that it loads, the rule that it belongs to. It follows every number of every table through
-// the program.
+// Notes returns a note for each instruction of a Program that was compiled from spec. The note says what the
+// instruction is about: the call whose number it compares, the argument that it loads, or the rule to which it
+// belongs. Notes follows every number of every table through the program.
 func Notes(spec Spec, p *Program) ([]string, error) {
 	c, err := newCompiler(&spec, p.Arch)
 	if err != nil {
@@ -29,7 +29,7 @@ func Notes(spec Spec, p *Program) ([]string, error) {
 	return notes, nil
 }
 
-// abis are the native one and those that the Spec adds.
+// abis returns the native ABI and the ABIs that the Spec adds.
 func (c *compiler) abis() []Arch {
 	all := []Arch{c.arch}
 	for _, a := range [...]Arch{I386, ARM, X32} {
@@ -50,8 +50,8 @@ type user struct {
 type walker struct {
 	p     *Program
 	seen  []bool          // by the current call, with an argument in the accumulator
-	users [][]user        // of each instruction behind the first load of an argument
-	abis  [][X32 + 1]bool // whose numbers pass through each instruction before that
+	users [][]user        // the calls that reach an instruction, from the first load of an argument on
+	abis  [][X32 + 1]bool // the ABIs whose numbers reach an instruction before that load
 }
 
 func (w *walker) walk(abi Arch, n tables.Numbered) {
@@ -97,7 +97,7 @@ func (w *walker) check(pc int, u user) {
 	}
 }
 
-// noteOf is the note for one instruction.
+// noteOf returns the note for one instruction.
 func (c *compiler) noteOf(w *walker, i int) string {
 	in := &w.p.Insns[i]
 	users := w.users[i]
@@ -118,7 +118,7 @@ func (c *compiler) noteOf(w *walker, i int) string {
 	return c.numberNote(in, &w.abis[i])
 }
 
-// numberNote names the call at which a comparison of the number decides.
+// numberNote names the call with whose number an instruction compares.
 func (c *compiler) numberNote(in *Insn, abis *[X32 + 1]bool) string {
 	name := "number " + strconv.Itoa(int(int32(in.K)))
 	for _, abi := range c.abis() {
@@ -212,7 +212,7 @@ func (p *Program) Trace(d *Data, notes []string) []Step {
 	return steps
 }
 
-// comparison is a conditional jump in words.
+// comparison returns a conditional jump in words.
 func (m *machine) comparison(in *Insn) string {
 	k, op := in.K, "=="
 	if in.Code&fromX != 0 {

@@ -6,7 +6,7 @@ import (
 	"cordon/policy/filter/tables"
 )
 
-// QueryOf returns the query about a call with all its arguments as they were.
+// QueryOf returns the query about a call that was made, with all its arguments.
 func QueryOf(d *Data) *Query {
 	abi, nr := abiNumber(d)
 	q := &Query{ABI: abi, Nr: uint32(d.Nr)}
@@ -23,15 +23,16 @@ func QueryOf(d *Data) *Query {
 	return q
 }
 
-// Opening is what a change of a Spec newly allows of one call: every class of arguments that was denied and now passes.
+// Opening says what a change of a Spec newly allows for one call: every class of arguments that was denied and now
+// passes.
 type Opening struct {
 	Call     string
-	Cases    []Case // those that pass now; their tests may be wider than what was denied, where Cases were split otherwise
-	Narrowed string // why the cases are not exact; "" where they are
+	Cases    []Case // the cases that pass now and did not pass before
+	Narrowed string // why the cases are not exact; "" if they are exact
 }
 
-// Opened lists what passes under after and did not under before, sorted by the calls' names, for an architecture and the
-// foreign ones of each Spec. The error is an Errors.
+// Opened lists what passes under after and did not pass under before, sorted by the calls' names. It looks at the
+// architecture and the foreign architectures of each Spec. The error is an Errors.
 func Opened(before, after Spec, arch Arch) ([]Opening, error) {
 	was, err := Decisions(before, arch)
 	if err != nil {
@@ -59,7 +60,8 @@ func Opened(before, after Spec, arch Arch) ([]Opening, error) {
 	return out, nil
 }
 
-// passesNow returns the classes of arguments that a denied and b lets pass. a is nil for a call that before does not know.
+// passesNow returns the classes of arguments that a denied and that b lets pass. a is nil for a call that the earlier
+// Spec does not know.
 func passesNow(a, b *Decision) (out []Case) {
 	if a == nil {
 		a = &Decision{Cases: []Case{{Action: Action{Kind: Kill}}}}
@@ -87,7 +89,7 @@ func overlap(a, b *[6]Masked) (both [6]Masked, ok bool) {
 	return both, true
 }
 
-// Always reports that a condition on a call holds for all arguments, for certain.
+// Always reports whether a condition on a call certainly holds for all arguments.
 func Always(call, expr string, arch Arch) bool {
 	id := callID(call)
 	if id == noCall {
@@ -98,7 +100,8 @@ func Always(call, expr string, arch Arch) bool {
 	return err == nil && !c.possible(c.not(r))
 }
 
-// Fails reports whether a rule alone denies a call with these arguments; known says which of them count.
+// Fails reports whether a rule alone denies the query's call, whatever the arguments are that the query does not
+// know.
 func Fails(r Rule, arch Arch, q *Query) bool {
 	if !Names(r.Call, q.Call) {
 		return false

@@ -12,15 +12,15 @@ type Insn struct {
 	K      uint32
 }
 
-// MaxInsns is BPF_MAXINSNS: the kernel takes no longer program.
+// MaxInsns is BPF_MAXINSNS: the kernel does not accept a longer program.
 const MaxInsns = 4096
 
-// The instructions that the compiler uses; linux/bpf_common.h. A is the accumulator.
+// These are the instructions that the compiler uses (linux/bpf_common.h). A is the accumulator.
 const (
 	opLoad = 0x20 // BPF_LD|BPF_W|BPF_ABS: A = the word at K of struct seccomp_data
 	opAnd  = 0x54 // BPF_ALU|BPF_AND|BPF_K
 	opXor  = 0xa4 // BPF_ALU|BPF_XOR|BPF_K
-	opJump = 0x05 // BPF_JMP|BPF_JA: the only jump longer than 255
+	opJump = 0x05 // BPF_JMP|BPF_JA: the only jump that can skip more than 255 instructions
 	opJeq  = 0x15 // BPF_JMP|BPF_JEQ|BPF_K
 	opJgt  = 0x25 // BPF_JMP|BPF_JGT|BPF_K
 	opJge  = 0x35 // BPF_JMP|BPF_JGE|BPF_K
@@ -44,7 +44,7 @@ type Program struct {
 	Warnings []Warning
 }
 
-// Encode lays instructions out as an array of struct sock_filter, as a little-endian machine has it.
+// Encode returns the instructions as an array of struct sock_filter of a little-endian machine.
 func Encode(insns []Insn) string {
 	b := make([]byte, 0, 8*len(insns))
 	for _, in := range insns {
@@ -72,10 +72,10 @@ type Data struct {
 type Verdict struct {
 	Action Action
 	Call   string   // its name; "" if the number is not in the table
-	From   []string // the items or rules that decide it, as given in the Spec; empty where a default does
+	From   []string // the items or rules that decide the call, as given in the Spec; empty if a default decides it
 	Why    string   // in words: "denied by @keyring", "not allowed", "unknown number", …
 	By     Decider
-	Rules  []int // indices into Spec.Rules, where By is ByRule: the one that fails, or all that hold
+	Rules  []int // if By is ByRule, indices into Spec.Rules: the rule that fails, or all rules if all hold
 }
 
 // Decider is the step of Spec's order that decides a call.
@@ -86,7 +86,7 @@ const (
 	ByArch        Decider = iota // another architecture, or x32, that Foreign does not list
 	ByUnknown                    // a number that no table has
 	ByDeny                       // Deny names it
-	ByMultiplexer                // socketcall or ipc while what it stands for is not open
+	ByMultiplexer                // socketcall or ipc, and not every call that it can make is allowed unconditionally
 	ByRule                       // Rules name it
 	ByAllow                      // Allow names it
 	ByDefault                    // nothing names it
@@ -133,7 +133,7 @@ func (p *Program) targets() []bool {
 
 func hex(k uint32) string { return "0x" + strconv.FormatUint(uint64(k), 16) }
 
-// asm is the instruction at index i.
+// asm returns the instruction, which is at index i, as text.
 func (in Insn) asm(i int) string {
 	to := func(skip int) string { return "l" + strconv.Itoa(i+1+skip) }
 	jump := func(name string) string {
@@ -168,7 +168,7 @@ func (in Insn) asm(i int) string {
 	return "; " + hex(uint32(in.Code)) + " " + strconv.Itoa(int(in.Jt)) + " " + strconv.Itoa(int(in.Jf)) + " " + hex(in.K)
 }
 
-// note says what an instruction checks, or "" if that is obvious.
+// note says what an instruction checks or returns. It returns "" if it cannot tell from the instruction alone.
 func (p *Program) note(i int) string {
 	in := p.Insns[i]
 	switch {

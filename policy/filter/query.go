@@ -11,15 +11,15 @@ import (
 type Query struct {
 	ABI  Arch
 	Call string // "" for a number that the table does not have
-	Nr   uint32 // as in struct seccomp_data: with X32Bit for X32
+	Nr   uint32 // the number as in struct seccomp_data: for X32 with X32Bit
 	Args [6]QueryArg
 }
 
 // QueryArg is one argument of a Query.
 type QueryArg struct {
-	Name    string // as rules name it; reg0 to reg5 where the call has no such argument
-	Text    string // as it was written; "" where it was left out
-	Value   uint64 // the register, where Known
+	Name    string // the name in rules; reg0 to reg5 if the call has no such argument
+	Text    string // the argument as written; "" if it was left out
+	Value   uint64 // the register, if Known
 	Known   bool
 	Pointer bool // an address: no filter sees what it points to
 }
@@ -28,8 +28,9 @@ type QueryArg struct {
 //
 //	keyctl    435    socket(AF_INET, SOCK_STREAM, 0)    openat(AT_FDCWD, "/x", flags=O_RDONLY)    kill(_, SIGTERM)
 //
-// A value is a constant as in a rule's expression. Text in quotes stands for a pointer to it, as do {…}, […] and &x.
-// An argument that is left out, _ and a final … (or ...) are unknown. The error is an *Error with the column.
+// A value is a constant as in a rule's expression. Text in quotes stands for a pointer, and so do {…}, […] and &x. An
+// argument is unknown if it is left out or written as _; a final … (or ...) leaves out the remaining arguments. The
+// error is an *Error with the column.
 func ParseQuery(src string, abi Arch) (*Query, error) {
 	if table(abi) == nil {
 		return nil, &Error{Msg: "no system call table for " + quote(abi.String())}
@@ -73,7 +74,7 @@ func (q *Query) named(name string) error {
 	return nil
 }
 
-// Number is Nr without X32Bit: what the table has.
+// Number returns Nr without X32Bit, which is the number in the table.
 func (q *Query) Number() uint32 {
 	if q.ABI == X32 {
 		return q.Nr &^ X32Bit
@@ -120,13 +121,13 @@ func (q *Query) name() {
 	}
 	p := parser{arch: q.ABI, call: callID(q.Call)}
 	for i, f := range strings.Fields(tables.CallArgs[p.call]) {
-		if !p.split(i) { // else it is not in a register of its own there
+		if !p.split(i) { // a split argument has no register of its own
 			q.Args[i].Name, q.Args[i].Pointer = f[:len(f)-2], f[len(f)-1] == 'p'
 		}
 	}
 }
 
-// arguments reads what stands between the parentheses, which begins at byte from of the call.
+// arguments reads the text between the parentheses. from is the offset of this text in the call, in bytes.
 func (q *Query) arguments(src string, from int) error {
 	names := Args(q.Call)
 	for i, at := range split(src) {
@@ -156,7 +157,7 @@ func (q *Query) arguments(src string, from int) error {
 	return nil
 }
 
-// title is the call's name, or its number.
+// title returns the call's name or, if it has none, its number.
 func (q *Query) title() string {
 	if q.Call != "" {
 		return q.Call
@@ -190,7 +191,7 @@ func isName(s string) bool {
 	return s != ""
 }
 
-// value reads one argument; the error's column is within text.
+// value reads one argument. The error's column is relative to text.
 func (q *Query) value(a *QueryArg, text string) *Error {
 	a.Text = text
 	switch {
@@ -228,7 +229,7 @@ func (q *Query) value(a *QueryArg, text string) *Error {
 	return nil
 }
 
-// split finds the arguments: what commas part that are in no brackets and no quotes.
+// split returns the start and the end of each argument. It splits at the commas that are not in brackets or quotes.
 func split(src string) (parts [][2]int) {
 	depth, from, quoted := 0, 0, false
 	for i := 0; i < len(src); i++ {
@@ -250,7 +251,7 @@ func split(src string) (parts [][2]int) {
 	return append(parts, [2]int{from, len(src)})
 }
 
-// Data returns the call as a filter sees it; the given values stand for its unknown arguments.
+// Data returns the call as a filter sees it. It uses the values in unknown for the unknown arguments.
 func (q *Query) Data(unknown [6]uint64) Data {
 	d := Data{Nr: int32(q.Nr), Arch: q.ABI.Audit(), Args: unknown}
 	for i := range q.Args {
@@ -261,7 +262,7 @@ func (q *Query) Data(unknown [6]uint64) Data {
 	return d
 }
 
-// known says which registers are.
+// known reports, for each register, whether the query knows its value.
 func (q *Query) known() (k [6]bool) {
 	for i := range q.Args {
 		k[i] = q.Args[i].Known

@@ -2,7 +2,7 @@ package filter
 
 import "cordon/policy/filter/tables"
 
-// newCompiler reads the Spec: every name is looked up, every condition parsed for the native ABI.
+// newCompiler reads the Spec. It looks up every name, and parses every condition for the native ABI.
 func newCompiler(spec *Spec, arch Arch) (*compiler, error) {
 	w := new(struct {
 		compiler
@@ -62,7 +62,7 @@ func (c *compiler) foreign() {
 	}
 }
 
-// item adds a call or a group to set; named collects calls that were named as such.
+// item adds a call or a group to set. It also adds a call to named if the item names the call itself.
 func (c *compiler) item(it *Item, set, named *tables.CallSet) {
 	if len(it.Name) > 0 && it.Name[0] == '@' {
 		if g := groupIndex(it.Name); g >= 0 {
@@ -91,7 +91,8 @@ func unknownCall(name, from string) *Error {
 	return e
 }
 
-// denials reads Deny. A denial of a call extends to its variants on 32-bit ABIs.
+// denials reads Deny. A denial of a call extends to the variants of the call on 32-bit ABIs. allowed holds the calls
+// that Allow names.
 func (c *compiler) denials(allowed *tables.CallSet) {
 	var named tables.CallSet
 	for i := range c.spec.Deny {
@@ -194,7 +195,7 @@ func (c *compiler) addRule(r rule) {
 	c.ruled.Add(r.call)
 }
 
-// parts are the rules of a call on the current ABI, the most severe first, so that the first that fails decides.
+// parts returns the rules of a call on the current ABI, the most severe first. So the first rule that fails decides.
 func (c *compiler) parts(call uint16) (parts []part) {
 	base := c.ruleOwner(call)
 	for i := range c.rules {
@@ -211,7 +212,7 @@ func (c *compiler) parts(call uint16) (parts []part) {
 			parts[j], parts[j-1] = parts[j-1], parts[j]
 		}
 	}
-	for i := range parts { // nothing is left to decide after one that always fails
+	for i := range parts { // a part that always fails leaves nothing to decide
 		if parts[i].cond == refFalse {
 			return parts[:i+1]
 		}
@@ -219,8 +220,8 @@ func (c *compiler) parts(call uint16) (parts []part) {
 	return parts
 }
 
-// severer orders parts by action. Among equally severe ones a fixed action comes first, the last of several before the
-// others; conditions stay in their order.
+// severer reports whether a must come before b. The more severe action comes first. If both are equally severe, a
+// fixed action comes first, and of several fixed actions the last one in the Spec. Conditions keep their order.
 func (c *compiler) severer(a, b *part) bool {
 	if a.other.Kind != b.other.Kind {
 		return a.other.Kind > b.other.Kind
@@ -228,7 +229,7 @@ func (c *compiler) severer(a, b *part) bool {
 	return c.rules[a.rule].action
 }
 
-// ruleOwner returns the call whose rules hold for call: itself, or the call of which it is a variant.
+// ruleOwner returns the call whose rules apply to call: call itself, or the call of which it is a variant.
 func (c *compiler) ruleOwner(call uint16) uint16 {
 	if c.ownRule(call) {
 		return call
@@ -241,7 +242,7 @@ func (c *compiler) ruleOwner(call uint16) uint16 {
 	return call
 }
 
-// ownRule reports whether a rule names the call, itself or by a group.
+// ownRule reports whether a rule names the call or a group with the call.
 func (c *compiler) ownRule(call uint16) bool {
 	for i := range c.rules {
 		if c.rules[i].call == call {
@@ -251,7 +252,7 @@ func (c *compiler) ownRule(call uint16) bool {
 	return false
 }
 
-// condOn is the rule's condition for call, which may be a variant of the rule's, on the current ABI.
+// condOn returns the rule's condition for call on the current ABI. call may be a variant of the rule's call.
 func (c *compiler) condOn(r *rule, call uint16) ref {
 	switch {
 	case r.action:
@@ -266,7 +267,7 @@ func (c *compiler) condOn(r *rule, call uint16) ref {
 	switch {
 	case err == nil:
 		return cond
-	case call != r.call: // the variant has other arguments: no way round the rule
+	case call != r.call: // the variant has other arguments; deny it, so that it is no way round the rule
 		c.warn("on "+c.abi.String()+" "+tables.CallNames[call]+" is denied: the rule for "+tables.CallNames[r.call]+" cannot be applied to it", c.spec.Rules[r.index].From)
 		return refFalse
 	}
@@ -276,7 +277,7 @@ func (c *compiler) condOn(r *rule, call uint16) ref {
 	return refFalse
 }
 
-// hasStruct reports whether the call is an old one of i386 that takes a pointer to its arguments.
+// hasStruct reports whether the call is an old call of i386 that takes a pointer to its arguments.
 func hasStruct(call uint16) bool {
 	return tables.CallNames[call] == "mmap" || tables.CallNames[call] == "select"
 }

@@ -1,8 +1,9 @@
 package filter
 
-// Run interprets the program as the kernel would (kernel/seccomp.c, net/core/filter.c). ret is the SECCOMP_RET_* value
-// with its data; path, if it is not nil, gets the indices of the instructions executed. A program that the kernel would
-// not load kills: an unknown instruction, a jump or a load out of range, no RET at the end.
+// Run interprets the program as the kernel would (kernel/seccomp.c, net/core/filter.c). ret is the SECCOMP_RET_*
+// value with its data. If path is not nil, Run appends to it the indices of the instructions that it executes. Run
+// returns kill if it comes to something for which the kernel would not load the program: an unknown instruction, a
+// jump or a load out of range, or an end without RET.
 func (p *Program) Run(d *Data, path *[]int) (ret uint32) { return Run(p.Insns, d, path) }
 
 // Action returns the program's decision for d.
@@ -44,7 +45,8 @@ type machine struct {
 	mem  [16]uint32
 }
 
-// word is the 32-bit word at an offset of struct seccomp_data.
+// word returns the 32-bit word at an offset of struct seccomp_data. ok is false if the offset is out of range or not
+// a multiple of 4.
 func (d *Data) word(off uint32) (w uint32, ok bool) {
 	if off%4 != 0 || off >= 64 {
 		return 0, false
@@ -63,7 +65,7 @@ func (d *Data) word(off uint32) (w uint32, ok bool) {
 	return uint32(v >> (off % 8 * 8)), true
 }
 
-// jump is how many instructions to skip.
+// jump returns how many instructions a jump skips. ok is false if the jump is unknown.
 func (m *machine) jump(in *Insn) (skip uint32, ok bool) {
 	k := in.K
 	if in.Code&0x08 != 0 {
@@ -90,7 +92,7 @@ func (m *machine) jump(in *Insn) (skip uint32, ok bool) {
 	return uint32(in.Jf), true
 }
 
-// step executes an instruction that is neither a jump nor a return.
+// step executes an instruction that is neither a jump nor a return. ok is false if the kernel would not accept it.
 func (m *machine) step(in *Insn) (ok bool) {
 	ok = true
 	switch in.Code {

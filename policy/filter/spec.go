@@ -5,10 +5,10 @@ import "strconv"
 // Kind says what happens to a system call.
 type Kind uint8
 
-// The kinds, from the least to the most severe; SECCOMP_RET_* of seccomp(2). Where several rules decide one call, the
-// most severe result holds, as it does in the kernel for several filters.
+// The kinds, from the least to the most severe: SECCOMP_RET_* of seccomp(2). If several rules decide one call, the
+// most severe result holds. The kernel does the same if a process has several filters.
 const (
-	Unset      Kind = iota // the zero Action: whoever reads it puts the default there
+	Unset      Kind = iota // the zero Action; it means the default of the field that has it
 	Allow                  // SECCOMP_RET_ALLOW
 	Log                    // SECCOMP_RET_LOG: allowed, and written to the audit log; Linux 4.14
 	Trace                  // SECCOMP_RET_TRACE with Errno as its data: a ptracer decides
@@ -22,7 +22,7 @@ const (
 // Action is a kind and its 16 bits of data. The zero Action is unset.
 type Action struct {
 	Kind  Kind
-	Errno uint16 // for Errno 0..4095, for Trace and Trap any; else 0
+	Errno uint16 // for Errno 0..4095, for Trace and Trap any value; otherwise 0
 }
 
 // Spec describes a filter. The zero Spec allows nothing.
@@ -42,7 +42,7 @@ type Action struct {
 type Spec struct {
 	Default Action // unset means errno(EPERM)
 	Unknown Action // unset means errno(ENOSYS)
-	Foreign []Arch // further architectures that the kernel can run beside the native one; the native one is ignored
+	Foreign []Arch // further architectures that the kernel can run; the native architecture in it has no effect
 	Allow   []Item
 	Deny    []Item
 	Rules   []Rule
@@ -66,26 +66,26 @@ type Spec struct {
 // Item is a call, or a group of calls whose name begins with @.
 type Item struct {
 	Name string
-	From string // where it was said, for errors and Explain; may be empty
+	From string // the place in the profile, for errors and Explain; may be empty
 }
 
 // Rule decides one call by its arguments, or fixes its action.
 type Rule struct {
-	Call string // a call; with an action in Expr also a group
+	Call string // a call; if Expr is an action, also a group
 	Expr string // the condition under which the call is allowed, or an action such as errno(ENOSYS)
-	Else Action // where the condition is false; unset means Spec.Default, or errno(EPERM) where that would let it pass
-	From string // where it was said; may be empty
+	Else Action // if the condition is false; unset means Spec.Default, or errno(EPERM) if that lets the call pass
+	From string // the place in the profile; may be empty
 
-	// Quiet says that what the rule denies is expected; see Expected. It changes no decision.
+	// Quiet says that the calls that the rule denies are expected; see Expected. It changes no decision.
 	Quiet bool
 
-	byDefault bool // it stands for the Spec's Default: see Narrow
+	byDefault bool // the rule stands for the Spec's Default: see Narrow
 }
 
 // Error is one thing wrong with a Spec.
 type Error struct {
 	From string // the item or rule that is wrong; "" if there is none to name
-	Col  int    // from 1, in bytes of the rule's expression; 0 if not within one
+	Col  int    // the column in the rule's expression, in bytes from 1; 0 if the error is not in an expression
 	Msg  string
 	Hint string // what was probably meant, or what would help; may be empty
 }
@@ -105,7 +105,8 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Errors is everything wrong with a Spec, in its order. Compile's error is one when it is not nil.
+// Errors lists everything that is wrong with a Spec, in the order of the Spec. If Compile returns an error, it is an
+// Errors.
 type Errors []*Error
 
 func (e Errors) Error() string {

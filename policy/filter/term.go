@@ -5,25 +5,25 @@ import (
 	"strconv"
 )
 
-// term is a value made of an argument: ((arg & and) ^ xor), then shifted, then added to; modulo 1<<width.
-// Every operator that keeps this form can be decided by BPF without arithmetic at run time: comparisons are turned
-// round until they are about (arg & and) ^ xor.
+// term is a value that is made from an argument: ((arg & and) ^ xor), then shifted, then add is added; modulo
+// 1<<width. If an operator keeps this form, BPF can decide a comparison without arithmetic at run time. The parser
+// transforms the comparison into one of (arg & and) ^ xor.
 type term struct {
 	arg      uint8
 	width    uint8 // 8, 16, 32 or 64 bits as the kernel declares it
-	signed   bool  // in <, <=, > and >=
-	narrow   bool  // declared with 64 bits of which the ABI has 32
-	raw      bool  // reg0 to reg5: what is compared with is taken as it is, for rules that a program wrote
+	signed   bool  // the order of values is signed in <, <=, > and >=
+	narrow   bool  // declared with 64 bits, of which the ABI passes 32
+	raw      bool  // reg0 to reg5: a comparison whose result is fixed is no error, because programs write such rules
 	and, xor uint64
-	shift    int8   // to the right; negative to the left
-	room     uint64 // of a shift to the right: the greatest value before it
+	shift    int8   // how far the value is shifted to the right; negative if it is shifted to the left
+	room     uint64 // for a shift to the right: the greatest possible value before the shift
 	add      uint64
 }
 
-// max is the greatest value of the declared width.
+// max returns the greatest value of the declared width.
 func (t *term) max() uint64 { return 1<<(t.width-1)<<1 - 1 }
 
-// reach is the greatest value that the ABI has room for.
+// reach returns the greatest value that the ABI can pass.
 func (t *term) reach() uint64 {
 	if t.narrow {
 		return t.max() & (1<<32 - 1)
@@ -31,7 +31,7 @@ func (t *term) reach() uint64 {
 	return t.max()
 }
 
-// bits is how many bits the ABI has room for.
+// bits returns how many bits the ABI can pass.
 func (t *term) bits() int { return bits.Len64(t.reach()) }
 
 // unsigned reports whether t cannot be negative when taken as signed.
@@ -45,7 +45,7 @@ func (t *term) unsigned() bool {
 	return !t.signed || t.add == 0 && ones>>(t.bits()-1)&1 == 0
 }
 
-// bitwise is x op k for an argument x.
+// bitwise returns x op k for an argument x.
 func (p *parser) bitwise(op token, at int, x operand, k number) operand {
 	t := &x.t
 	switch op {
@@ -70,7 +70,8 @@ func (p *parser) bitwise(op token, at int, x operand, k number) operand {
 	return x
 }
 
-// bits is x op m for one of & &^ | ^. Bits of the shifted value are bits of the unshifted one elsewhere.
+// bits returns x op m for the operators & &^ | ^. If x is shifted, bits applies m, shifted back, to the unshifted
+// value.
 func (p *parser) bits(op token, at int, x operand, m uint64) operand {
 	t := &x.t
 	if t.add != 0 {
@@ -126,7 +127,7 @@ func (p *parser) shiftTerm(op token, at int, x operand, k number) operand {
 	return x
 }
 
-// powers is * / % by a power of two.
+// powers returns x op k for the operators * / %. k must be a power of two.
 func (p *parser) powers(op token, at int, x operand, k number) operand {
 	n := number{bits: uint64(bits.Len64(k.bits) - 1)}
 	switch {
@@ -154,7 +155,7 @@ func widthName(width uint8) string {
 	return "64-bit"
 }
 
-// convert is uint32(x) and its like.
+// convert returns a conversion of x, such as uint32(x).
 func (p *parser) convert(at int, x operand, width uint8, signed bool) operand {
 	x.col = at
 	if x.kind == isConst {
@@ -170,7 +171,7 @@ func (p *parser) convert(at int, x operand, width uint8, signed bool) operand {
 	case width > t.width && (t.add != 0 || t.shift < 0):
 		return p.fail(at, "a sum cannot be widened: convert before adding")
 	case width > t.width:
-		t.width, t.signed = width, signed // the same value with room above it
+		t.width, t.signed = width, signed // the same value in a wider type
 	case t.add != 0 && width < t.width:
 		return p.fail(at, "a sum cannot be converted to a narrower type: convert before adding")
 	default:
@@ -188,7 +189,7 @@ func (p *parser) truncate(t *term, width uint8) {
 	case t.shift > 0:
 		m <<= t.shift
 	case t.shift < 0:
-		// The value stays within its width by its mask: what a shift to the left pushes out is masked away here.
+		// The mask keeps the value within its width: it clears the bits that the shift to the left would push out.
 		m >>= -t.shift
 	}
 	t.and, t.xor = t.and&m, t.xor&m
@@ -196,7 +197,7 @@ func (p *parser) truncate(t *term, width uint8) {
 	t.narrow = t.narrow && width > 32
 }
 
-// compare is x op y for a comparison op.
+// compare returns x op y for a comparison op.
 func (p *parser) compare(op token, at int, x, y operand) operand {
 	if x.kind == isConst && y.kind == isConst {
 		return p.compareConst(op, x, y)
@@ -235,7 +236,7 @@ func (p *parser) compare(op token, at int, x, y operand) operand {
 	return r
 }
 
-// compareTerms is x op y for two arguments.
+// compareTerms returns x op y for two arguments.
 func (p *parser) compareTerms(op token, at int, x, y *operand) operand {
 	a, b := &x.t, &y.t
 	order := op != tokEq && op != tokNe
@@ -302,7 +303,7 @@ func (p *parser) checkEqual(at int, t *term, k number) bool {
 	return true
 }
 
-// equal is t == k.
+// equal returns the condition t == k.
 func (p *parser) equal(t term, k number) ref {
 	v, ok := p.solve(&t, k)
 	if !ok {
@@ -339,7 +340,8 @@ func (p *parser) solve(t *term, k number) (v uint64, ok bool) {
 	return v, v&^t.and == 0
 }
 
-// low and high are the views of the argument's two halves; xor is the view of a comparison by order.
+// low returns the view of the argument's low half. xor is t.xor, or 0 if the compared constant already includes
+// t.xor.
 func (t *term) low(xor uint64) view {
 	return view{1 + 2*t.arg, uint32(t.and), uint32(xor)}
 }
@@ -348,9 +350,9 @@ func (t *term) high(xor uint64) view {
 	return view{2 + 2*t.arg, uint32(t.and >> 32), uint32(xor >> 32)}
 }
 
-// limits turns t op k into lo <= t <= hi, unsigned; lo > hi means a range that goes round from the top to the bottom,
-// as the negative numbers and those up to some positive one do. ok is false after an error or for an empty range,
-// which is lo = 1, hi = 0 otherwise.
+// limits turns t op k into lo <= t <= hi, unsigned. If lo > hi, the range goes round from the top to the bottom; an
+// example is the range from the negative numbers up to some positive number. ok is false after an error and for an
+// empty range.
 func (p *parser) limits(op token, at int, t *term, k number) (lo, hi uint64, ok bool) {
 	max := t.reach()
 	low, high := number{}, number{bits: t.max()}
@@ -367,7 +369,7 @@ func (p *parser) limits(op token, at int, t *term, k number) (lo, hi uint64, ok 
 		p.fail(at, "the range of the argument is from "+low.String()+" to "+high.String()+": the result never changes")
 		return 0, 0, false
 	}
-	if t.narrow { // beyond what the ABI has room for everything is smaller, or greater
+	if t.narrow { // a constant beyond the range that the ABI can pass is smaller or greater than every value
 		low, high = number{}, number{bits: max}
 		if !t.unsigned() {
 			low, high = number{-(max/2 + 1), true}, number{bits: max / 2}

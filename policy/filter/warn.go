@@ -76,7 +76,8 @@ func (c *compiler) warnClosed(m *tables.Pair) {
 	}
 }
 
-// detours lists calls that do the work of another call, with the arguments that its rules check behind a pointer.
+// detours lists calls whose work another call can do. The other call takes the arguments through a pointer, so that a
+// filter cannot check them.
 var detours = [...]struct{ call, by string }{{"clone", "clone3"}, {"unshare", "clone3"}, {"open", "openat2"}, {"openat", "openat2"}}
 
 // warnDetours warns of rules that another call can get round. Unlike multiplexers, these other calls stay open: the
@@ -140,7 +141,7 @@ func ParseExpr(call, expr string) error {
 // logged when the conditions hold.
 func (s *Spec) Narrow(rules []Rule) {
 	var allow, named tables.CallSet
-	c := &compiler{spec: s} // for its look-up of names; what is wrong with one is said when the Spec is compiled
+	c := &compiler{spec: s} // only to look up names; Compile reports unknown names
 	for i := range s.Allow {
 		c.item(&s.Allow[i], &allow, &named)
 	}

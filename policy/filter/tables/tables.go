@@ -1,6 +1,6 @@
 // Package tables has the system calls, their numbers on each architecture, their groups, and the constants of their
-// arguments, as sorted arrays that the linker lays out: nothing is computed when the package is imported. A call is its
-// place in CallNames, its id. Package filter says what the tables mean.
+// arguments. They are sorted arrays that the linker lays out, so a program computes nothing when it imports the
+// package. The id of a call is its index in CallNames. Package filter says what the tables mean.
 package tables
 
 //go:generate go run ./gen

@@ -15,10 +15,11 @@ import (
 	"strings"
 )
 
-// values has a constant's value per architecture, in the order of arches; nil where it does not exist.
+// values has a constant's value for each architecture, in the order of arches. It is nil if the constant does not
+// exist there.
 type values [5]*big.Int
 
-// prefixes are the families of constants that arguments can hold. A name matches the prefix and a further character.
+// prefixes lists the families of constants that arguments can hold, by the beginnings of their names.
 var prefixes = strings.Fields(`AF_ PF_ SOCK_ SOL_ SO_ IPPROTO_ IP_ IPV6_ TCP_ UDP_ MSG_ SHUT_ NETLINK_ SCM_
 	CLONE_ PROT_ MAP_ MADV_ MAP MREMAP_ MCL_ MLOCK_ MS_ MFD_ MPOL_ PKEY_ MNT_ UMOUNT_ OPEN_TREE_ MOVE_MOUNT_ FSOPEN_ FSMOUNT_ FSCONFIG_ FSPICK_ MOUNT_ATTR_
 	O_ AT_ F_ FD_ S_I RESOLVE_ RENAME_ RWF_ STATX_ XATTR_ LOCK_ SEEK_ FALLOC_FL_ POSIX_FADV_ FADV_ SYNC_FILE_RANGE_ SPLICE_F_ GRND_ R_OK W_OK X_OK F_OK
@@ -27,7 +28,7 @@ var prefixes = strings.Fields(`AF_ PF_ SOCK_ SOL_ SO_ IPPROTO_ IP_ IPV6_ TCP_ UD
 	FUTEX FUTEX_ KEYCTL_ KEY_SPEC_ KEY_REQKEY_ EPOLL EFD_ SFD_ TFD_ IN_ FAN_ ITIMER_ CLOCK_ TIMER_ RLIMIT_ RUSAGE_ PRIO_ SCHED_ IOPRIO_
 	W P_ SIG SA_ SS_ E LINUX_REBOOT_ MEMBARRIER_ IPC_ SHM_ SEM_ ARCH_ CLOSE_RANGE_ PIDFD_ RSEQ_ UFFD_ USER_ SYSLOG_ACTION_ SWAP_ Q_ MODULE_INIT_ CAP_`)
 
-// extra are constants of the kernel's headers that x/sys does not have, or gives the C library's value of.
+// extra has constants of the kernel's headers that x/sys does not have, or for which it has the C library's value.
 var extra = map[string]string{
 	"CLONE_NEW_ANY": "0x7e020080", // every CLONE_NEW* together, CLONE_NEWTIME included
 	// linux/personality.h
@@ -109,7 +110,8 @@ var extra = map[string]string{
 	"UFFD_USER_MODE_ONLY": "1",
 }
 
-// perArch are constants whose kernel value x/sys does not give and that differ: amd64, arm64, riscv64, 386, arm.
+// perArch has constants whose kernel value x/sys does not have and that differ between architectures. The values are
+// for amd64, arm64, riscv64, 386 and arm.
 var perArch = map[string][5]int64{
 	"O_LARGEFILE": {0x8000, 0x20000, 0x8000, 0x8000, 0x20000},
 }
@@ -172,7 +174,8 @@ func wanted(name string) bool {
 	})
 }
 
-// eval knows the forms that the generated files have: a number, -number, syscall.Errno(number).
+// eval returns the value of an expression. It knows the forms in the generated files: a number, -number and
+// syscall.Errno(number). It returns nil for any other expression.
 func eval(e ast.Expr) *big.Int {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -191,7 +194,7 @@ func eval(e ast.Expr) *big.Int {
 	return nil
 }
 
-// isErrno reports whether e is syscall.Errno(number): other names in E are no error numbers.
+// isErrno reports whether e is syscall.Errno(number). Other constants whose names begin with E are no error numbers.
 func isErrno(e ast.Expr) bool {
 	c, ok := e.(*ast.CallExpr)
 	if !ok {
@@ -234,7 +237,7 @@ func writeConsts(all map[string]*values) []byte {
 	return b.Bytes()
 }
 
-// literal is {v, flags}: the value's 64 bits, and whether it exists and is negative.
+// literal returns {v, flags}: the value's 64 bits, and whether the value exists and is negative.
 func literal(v *big.Int) string {
 	if v == nil {
 		return "{0, 0}"

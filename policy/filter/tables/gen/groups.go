@@ -32,7 +32,7 @@ func readGroups(name string) (groups []*group) {
 	return groups
 }
 
-// members resolves the groups within a group.
+// members adds the calls of a group to into. It resolves the groups within the group.
 func members(g *group, all map[string]*group, into map[string]bool) {
 	for _, it := range g.items {
 		if it[0] != '@' {

@@ -1,8 +1,8 @@
 // Command gen writes the tables of package filter: calls and their numbers per architecture, groups and constants.
 //
-// Numbers and constants come from golang.org/x/sys/unix in the module cache; what that does not know (arguments, the
-// kernel release of each call, groups, variants) is in the text files of this directory. With -check it writes nothing
-// and fails if the committed tables are not what it would write.
+// Numbers and constants come from golang.org/x/sys/unix in the module cache. The text files of this directory have
+// the rest: arguments, the kernel release of each call, groups and variants. With -check, gen writes nothing and
+// fails if the committed tables are not the tables that it would write.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 	"strings"
 )
 
-// arch is an ABI that has a table, in the order of the values of constants.
+// arch is an ABI that has a table.
 type arch struct {
 	goarch, ident string
 	nrs           map[string]uint32
@@ -112,7 +112,7 @@ func readCalls(name string) (calls []call) {
 	return calls
 }
 
-// readNumbers reads the SYS_* constants of one architecture. Two of them are not calls.
+// readNumbers reads the SYS_* constants of one architecture. It skips the two constants that are not calls.
 func readNumbers(unix, goarch string) map[string]uint32 {
 	nrs := map[string]uint32{}
 	lines(filepath.Join(unix, "zsysnum_linux_"+goarch+".go"), func(l string) {
@@ -133,14 +133,14 @@ func readNumbers(unix, goarch string) map[string]uint32 {
 	return nrs
 }
 
-// addARM adds the private calls of 32-bit arm, __ARM_NR_BASE of asm/unistd.h, which x/sys leaves out.
+// addARM adds the private calls of 32-bit arm (__ARM_NR_BASE of asm/unistd.h), because x/sys leaves them out.
 func addARM(nrs map[string]uint32) {
 	for i, name := range []string{"breakpoint", "cacheflush", "usr26", "usr32", "set_tls", "get_tls"} {
 		nrs[name] = 0xf0001 + uint32(i)
 	}
 }
 
-// verify fails where x/sys and calls.txt do not know the same calls.
+// verify fails if x/sys and calls.txt do not have the same calls.
 func verify(calls []call) {
 	known := map[string]bool{}
 	for _, c := range calls {
@@ -191,7 +191,8 @@ func writeCalls(b *bytes.Buffer, calls []call) {
 	writeHash(b, calls)
 }
 
-// writeHash writes an open-addressing hash table over the names, filled here so that nothing is done at start.
+// writeHash writes a hash table over the names, with open addressing. gen fills it, so that a program has nothing to
+// do at its start.
 func writeHash(b *bytes.Buffer, calls []call) {
 	var table [1024]int
 	for i, c := range calls {
@@ -247,8 +248,8 @@ func writeTable(b *bytes.Buffer, ident string, nrs map[string]uint32, id map[str
 	b.WriteString("}\n\n")
 }
 
-// x32 derives x32's numbers from amd64's: the same, but for the calls that have a number of their own from 512 on and
-// those that x32 never had (arch/x86/entry/syscalls/syscall_64.tbl).
+// x32 derives x32's numbers from amd64's (arch/x86/entry/syscalls/syscall_64.tbl). They are the same, with two
+// exceptions: some calls have a number of their own from 512 on, and x32 never had some others.
 func x32(amd64 map[string]uint32) map[string]uint32 {
 	own := strings.Fields(`rt_sigaction rt_sigreturn ioctl readv writev recvfrom sendmsg recvmsg execve ptrace
 		rt_sigpending rt_sigtimedwait rt_sigqueueinfo sigaltstack timer_create mq_notify kexec_load waitid
@@ -269,7 +270,8 @@ func x32(amd64 map[string]uint32) map[string]uint32 {
 	return nrs
 }
 
-// writePairs writes the lines of a file, each a call followed by others, as pairs sorted by the first.
+// writePairs writes the lines of a file as pairs, sorted by the first call. Each line is a call followed by other
+// calls.
 func writePairs(b *bytes.Buffer, ident, file string, calls []call) {
 	id := ids(calls)
 	fmt.Fprintf(b, "// %s is sorted by its first field; see gen/%s.\nvar %s = [...]Pair{\n", ident, filepath.Base(file), ident)
