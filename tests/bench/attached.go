@@ -10,11 +10,13 @@ import (
 	"cordon/sandbox/record"
 )
 
-// maxAttach is what is asked of attaching to a program that runs, once the kernel has verified the recorder's programs.
+// maxAttach is how long attaching to a running program may take, after the kernel has verified the recorder's
+// programs.
 const maxAttach = 10 * time.Millisecond
 
-// attaching times how a recorder begins with what runs already, as root alone: loading its programs, finding the process,
-// and attaching, until every thread is known. The shortest and the median of the rounds are shown; the shortest is judged.
+// attaching measures how a recorder attaches to a running program; only root can do that. It measures loading the
+// recorder's programs, finding the process, and attaching until every thread is known. It prints the shortest and the
+// median time of the rounds, and judges the shortest.
 func attaching(e effort) error {
 	if os.Getuid() != 0 {
 		return nil
@@ -42,7 +44,7 @@ func attaching(e effort) error {
 	return nil
 }
 
-// attachOnce records a program that sleeps, for a moment.
+// attachOnce records a sleeping program for a moment.
 func attachOnce() (took [3]time.Duration, err error) {
 	c := exec.Command("sleep", "60")
 	if err := c.Start(); err != nil {

@@ -11,11 +11,12 @@ import (
 	"cordon/tests/scratch"
 )
 
-// fits is what an audit of calls alone may cost where the profile fits, as a multiple of the sandbox's filter.
+// fits is how long an audit of calls alone may take if the profile fits, as a multiple of the time under the
+// sandbox's filter.
 const fits = 1.02
 
-// audits times each workload of recordings under the filter of a sandbox, in an audit of calls and in a complete one, by
-// turns, inside. The shortest of each counts.
+// audits measures each workload of the recordings under a sandbox's filter, in an audit of calls, and in a complete
+// audit, by turns. The workload measures its own time, inside. The shortest time of each counts.
 func audits(e effort) error {
 	self, err := os.Executable()
 	if err != nil {

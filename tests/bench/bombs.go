@@ -18,31 +18,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxBeside is what is asked of a sandbox beside another one in which a bomb goes off, again and again: less than a tenth
-// slower.
+// maxBeside limits how much slower a sandbox may become beside another sandbox in which a bomb goes off again and
+// again: less than a tenth.
 const maxBeside = 1 / 0.9
 
-// bombs are what a hostile program does, and how it has to end: by the limit of that name, or with that said.
+// bombs are attacks of a hostile program, and how each must end: by the limit of that name, or with that message.
 var bombs = [...]struct{ kind, end string }{
 	{"memory", "cordon: oom: "}, {"forks", "cordon: pids: "}, {"flood", "cordon: output: "}, {"files", "too many open files"},
 }
 
-// bombLimits are flags for what a profile leaves open. The output is so much that it takes a while: a bomb that is over at
-// once would show what launches cost.
+// bombLimits are flags for limits that a profile does not set. The output limit is so large that the bomb takes a
+// while, because a bomb that ends at once would only measure the cost of launches.
 var bombLimits = []string{"--memory", "64MiB", "--pids", "40", "--cpus", "0.5", "--output", "1GiB", "--timeout", "10s", "--rlimit", "nofile=64"}
 
-// bombProfiles are those that a machine is to survive.
+// bombProfiles are the profiles under which a machine must survive the bombs.
 var bombProfiles = [...]string{"default", "build", "judge"}
 
-// A bombCost is the work that a sandbox gets done alone, and beside one in which a bomb goes off: rounds of hashing in a
-// second, one value for each measurement; and how often the bomb went off.
+// A bombCost is the work that a sandbox gets done alone, and beside a sandbox in which a bomb goes off. Alone and
+// Beside hold rounds of hashing per second, one value for each measurement. Went is how often the bomb went off.
 type bombCost struct {
 	Profile, Kind string
 	Alone, Beside []float64
 	Went          int
 }
 
-// besideBombs measures, as root: it takes cgroups.
+// besideBombs measures the cost of bombs. Only root does this, because it needs cgroups.
 func (f *figures) besideBombs(dir string, e effort) error {
 	if f.UID != 0 {
 		return nil
@@ -86,7 +86,7 @@ func (c *bombCost) measure(dir, end string, span time.Duration) error {
 	return nil
 }
 
-// explode lets a bomb go off once, and makes sure that it ended as it has to.
+// explode lets a bomb go off once, and checks that it ended as it must.
 func explode(dir, profile, kind, end string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -105,7 +105,7 @@ func explode(dir, profile, kind, end string) error {
 	return nil
 }
 
-// work is how many rounds of hashing a sandbox does in a second.
+// work returns how many rounds of hashing a sandbox does per second.
 func work(dir string, span time.Duration) (float64, error) {
 	self := dir + "/bench"
 	out, err := exec.Command(dir+"/cordon", "run", "--ro", self, "--", self, "-work", span.String()).Output()
@@ -116,7 +116,7 @@ func work(dir string, span time.Duration) (float64, error) {
 	return rounds, json.Unmarshal(out, &rounds)
 }
 
-// doWork is the main of this program in the sandbox that is measured.
+// doWork is the main function of this program in the sandbox that is measured.
 func doWork(span time.Duration) error {
 	buf := make([]byte, 64<<10)
 	rounds := 0.0
@@ -129,7 +129,8 @@ func doWork(span time.Duration) error {
 	return json.NewEncoder(os.Stdout).Encode(rounds / time.Since(began).Seconds())
 }
 
-// doBomb is the main of this program in the other one. What it takes is bounded, wherever it is run by mistake.
+// doBomb is the main function of this program in the other sandbox. It takes a limited amount of resources, in case
+// somebody runs it by mistake.
 func doBomb(kind string) error {
 	switch kind {
 	case "memory":
@@ -146,7 +147,7 @@ func doBomb(kind string) error {
 		for range 400 {
 			cmd := exec.Command("sleep", "5")
 			if err := cmd.Start(); err != nil {
-				time.Sleep(5 * time.Second) // what was refused ends the sandbox
+				time.Sleep(5 * time.Second) // the refusal ends the sandbox
 				return err
 			}
 		}
@@ -165,9 +166,9 @@ func doBomb(kind string) error {
 	return fmt.Errorf("unknown bomb %q", kind)
 }
 
-// takeFiles takes descriptors until there are no more, over and over. Go's runtime makes its poller, with a descriptor of
-// its own, when a timer is set for the first time, which its scavenger may do at any moment, and ends the process if that
-// fails; so a timer is set before.
+// takeFiles takes descriptors until none is left, again and again. Go's runtime makes its poller, which needs a
+// descriptor, when a timer is first set. Its scavenger may do that at any moment, and the runtime ends the process if
+// it fails. So takeFiles sets a timer first.
 func takeFiles(span time.Duration) error {
 	time.Sleep(time.Nanosecond)
 	for began := time.Now(); ; {
@@ -191,7 +192,7 @@ func takeFiles(span time.Duration) error {
 	}
 }
 
-// slowdown is the median of what the same work took more time for, beside a bomb.
+// slowdown returns the median factor by which the same work took longer beside a bomb.
 func (c *bombCost) slowdown() float64 {
 	ratios := make([]float64, len(c.Alone))
 	for i := range ratios {

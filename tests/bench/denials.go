@@ -13,17 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nameSilent is the row of the launch that reports no denied calls; the profile default reports them.
+// nameSilent is the row of the launch that does not report denied calls. The profile default reports them.
 const nameSilent = "cordon run, denied calls not reported"
 
-// maxReportedCall is what is asked of an allowed call where denied ones are reported: what it costs where they are not,
-// and what two measurements of the same differ by.
+// maxReportedCall limits the time of an allowed call if denied calls are reported, as a multiple of its time if they
+// are not. It permits the difference between two measurements of the same thing.
 const maxReportedCall = 1.05
 
-// A callCost is what calls cost in the profile default, in nanoseconds, one value of each round.
+// A callCost is the time of calls in the profile default, in nanoseconds, with one value for each round.
 type callCost struct{ Allowed, Denied []float64 }
 
-// denials measures calls in a sandbox that reports denied ones and in one that does not, by turns. Both run this program.
+// denials measures calls in a sandbox that reports denied calls and in one that does not, by turns. Both run this
+// program.
 func (f *figures) denials(dir string, e effort) error {
 	for range e.Denials {
 		for _, c := range []struct {
@@ -33,7 +34,7 @@ func (f *figures) denials(dir string, e effort) error {
 			self := dir + "/bench"
 			cmd := exec.Command(dir+"/cordon", "run", "--on-denial", c.word, "--ro", self, "--", self, "-calls")
 			var said strings.Builder
-			cmd.Stderr = &said // the denied calls are named there
+			cmd.Stderr = &said // cordon names the denied calls there
 			out, err := cmd.Output()
 			if err != nil {
 				return fmt.Errorf("%q: %w: %s", cmd.Args, err, said.String())
@@ -49,8 +50,8 @@ func (f *figures) denials(dir string, e effort) error {
 	return nil
 }
 
-// measureCalls is the main of this program in the sandbox. getppid is allowed without conditions, and the kernel answers
-// it without running the filter; keyctl is denied.
+// measureCalls is the main function of this program in the sandbox. The profile allows getppid without conditions,
+// and the kernel answers it without running the filter. The profile denies keyctl.
 func measureCalls() error {
 	runtime.LockOSThread()
 	allowed, err := callTime(200_000, 0, unix.SYS_GETPPID)
@@ -64,8 +65,8 @@ func measureCalls() error {
 	return json.NewEncoder(os.Stdout).Encode(callCost{[]float64{allowed}, []float64{denied}})
 }
 
-// callTime is the time of one call, which must end with that error: the shortest of ten batches, which is the one that
-// nothing disturbed.
+// callTime returns the time of one call, which must end with the error want. It measures ten batches and returns the
+// shortest time, because nothing disturbed that batch.
 func callTime(calls int, want unix.Errno, nr uintptr) (best float64, err error) {
 	const batches = 10
 	for range batches {
@@ -86,7 +87,7 @@ func (f *figures) denialCheck() check {
 	return check{"an allowed call where denied ones are reported, against not", medianOf(f.Reported.Allowed) / medianOf(f.Silent.Allowed), maxReportedCall, ratio}
 }
 
-// formatDenials is what reports cost; only the allowed call is judged.
+// formatDenials prints the cost of reporting denied calls. Only the allowed call is judged.
 func (f *figures) formatDenials(b *strings.Builder) {
 	fmt.Fprintf(b, "\n| denied calls are | launch, mean | median | an allowed call | a denied call |\n|---|--:|--:|--:|--:|\n")
 	for _, c := range []struct {

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// A bindTime is one launch with many binds.
+// A bindTime is the time of one launch with many binds.
 type bindTime struct {
 	Name  string
 	Count int
-	Took  time.Duration // the shortest of a few
+	Took  time.Duration // the shortest of several launches
 }
 
-// makeBinds makes the directories that are bound, and a profile that binds each to where it is.
+// makeBinds makes the directories to bind, and a profile that binds each directory to its own path.
 func makeBinds(dir string, count int) error {
 	text := "version: 1\nname: binds\nextends: [default]\nmounts:\n"
 	for _, path := range bindSources(dir, count) {
@@ -66,14 +66,14 @@ func (f *figures) bind(name string, count, times int, program string, args ...st
 	return nil
 }
 
-// processMemory is what one process of a running sandbox has for itself.
+// processMemory is the memory that one process of a running sandbox does not share.
 type processMemory struct {
 	Name    string
 	Private int // bytes: Private_Clean + Private_Dirty of smaps_rollup
 	Threads int
 }
 
-// memory looks at the launcher and at pid 1 while a task sleeps, of cordon and of bubblewrap.
+// memory measures the launcher and pid 1, of cordon and of bubblewrap, while a task sleeps.
 func (f *figures) memory(dir string) error {
 	bubble := append(strings.Fields(bubblewrap(covers())), "--")
 	for _, c := range []struct {
@@ -115,13 +115,14 @@ func (f *figures) memoryOf(name string, argv []string) error {
 	return nil
 }
 
-// sleepersParent waits until the launcher's child has a child of its own that has become sleep.
+// sleepersParent waits until a child of the launcher has a child that has become sleep, and returns the pid of the
+// launcher's child.
 func sleepersParent(launcher int) (int, error) {
 	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		for _, pid1 := range children(launcher) {
 			for _, task := range children(pid1) {
 				if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", task)); string(name) == "sleep\n" {
-					time.Sleep(200 * time.Millisecond) // the launcher settles
+					time.Sleep(200 * time.Millisecond) // until the launcher is idle
 					return pid1, nil
 				}
 			}
@@ -156,7 +157,7 @@ func memoryOfProcess(pid int) (processMemory, error) {
 	return processMemory{Private: (rollup["Private_Clean"] + rollup["Private_Dirty"]) << 10, Threads: status["Threads"]}, nil
 }
 
-// fields reads "Name: number" lines.
+// fields parses the lines "Name: number" of a file.
 func fields(path string) (map[string]int, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {

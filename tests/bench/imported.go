@@ -16,8 +16,8 @@ const (
 	nameUnfiltered = "cordon run, the same without a filter"
 )
 
-// makeImported writes three profiles: a tree to run in, Docker's system calls as `cordon profile import` gives them, and
-// all system calls. The latter two are merged over the first.
+// makeImported writes three profiles: a file tree to run in, Docker's system calls as `cordon profile import`
+// converts them, and all system calls. Each of the latter two is merged over the first.
 func makeImported(dir string) error {
 	text, err := json.Marshal(seccomp.DefaultProfile())
 	if err != nil {

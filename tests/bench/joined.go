@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// nameJoined is the row of a program that is started in a sandbox that runs already.
+// nameJoined is the row of a program that is started in a running sandbox.
 const nameJoined = "cordon exec, the same sandbox, running"
 
-// maxJoined is what exec may take, × run.
+// maxJoined limits the time of exec, as a multiple of the time of run.
 const maxJoined = 1.0
 
-// joined starts the sandbox that exec joins, and returns its name and what ends it.
+// joined starts the sandbox that exec joins. It returns the sandbox's name, and a function that ends the sandbox.
 func joined(dir string) (name string, end func(), err error) {
-	state := filepath.Join(os.Getenv("HOME"), "state") // an ordinary user may have no XDG_RUNTIME_DIR; root does not look at it
+	state := filepath.Join(os.Getenv("HOME"), "state") // an ordinary user may have no XDG_RUNTIME_DIR; root ignores it
 	if err := os.MkdirAll(state, 0o700); err != nil {
 		return "", nil, err
 	}

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// figures is what one user measured.
+// figures are the measurements of one user.
 type figures struct {
 	UID     int
-	Rows    []row    // cordon first
-	LeftOut []string // peers that are not installed or do not run here, and why
+	Rows    []row    // the first is cordon's
+	LeftOut []string // the peers that are not installed or do not run here, and why
 	Compile time.Duration
 	Binds   []bindTime
 	Memory  []processMemory
@@ -24,15 +24,15 @@ type figures struct {
 	Bombs            []bombCost
 }
 
-// A row is one way to start /bin/true.
+// A row measures one way to start /bin/true.
 type row struct {
 	Name    string
-	Times   []float64 // seconds, of each run
+	Times   []float64 // of each run, in seconds
 	command string
-	must    bool // without it there is nothing to say
+	must    bool // without this row the comparison is useless
 }
 
-// The names of the rows that ratios are made of.
+// The names of the rows that the ratios use.
 const (
 	nameCordon  = "cordon run, profile default"
 	nameLibrary = "sandbox.Cmd in a warm Go process"
@@ -41,7 +41,7 @@ const (
 	nameFloor   = "floor.c"
 )
 
-// What the default profile empties, hides and masks, where the host has it; floor.c does the same.
+// The paths that the default profile empties, hides and masks, if they exist on the host. floor.c does the same.
 var (
 	emptied = []string{"/run", "/tmp", "/var/tmp", "/mnt", "/media", "/srv", "/home", "/root"}
 	hidden  = []string{"/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/var/mail"}
@@ -49,7 +49,7 @@ var (
 		"/proc/locks", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats"}
 )
 
-// bubblewrap makes the same namespaces, and of the mounts those that nobody would leave out.
+// bubblewrap returns a command that makes the same namespaces, and those of the mounts that nobody would omit.
 func bubblewrap(cover []string) string {
 	home, cwd := os.Getenv("HOME"), filepath.Join(os.Getenv("HOME"), "work")
 	words := []string{"bwrap", "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",
@@ -59,7 +59,7 @@ func bubblewrap(cover []string) string {
 	return strings.Join(words, " ")
 }
 
-// covers are bubblewrap's flags for the rest of the mounts.
+// covers returns bubblewrap's flags for the remaining mounts.
 func covers() []string {
 	var words []string
 	for _, path := range slices.Concat(emptied, hidden, masked) {
@@ -91,8 +91,9 @@ func commands(dir, sandbox string) []row {
 	return append(rows, importedRows(dir)...)
 }
 
-// launches runs every command in several rounds, each one invocation of hyperfine, in turning order, so that a change
-// of the machine's speed meets all of them alike. Each round ends with launches by the library.
+// launches runs every command in several rounds. Each round is one call of hyperfine, with the commands in a
+// different order, so that a change of the machine's speed affects all of them alike. Each round ends with launches
+// by the library.
 func (f *figures) launches(dir string, e effort) error {
 	sandbox, end, err := joined(dir)
 	if err != nil {
@@ -126,7 +127,7 @@ func (f *figures) launches(dir string, e effort) error {
 	return nil
 }
 
-// try runs a command once and says what is wrong with it.
+// try runs a command once and says what is wrong with it, or returns "".
 func try(command string) string {
 	words := strings.Fields(command)
 	if _, err := exec.LookPath(words[0]); err != nil {
@@ -140,7 +141,7 @@ func try(command string) string {
 	return err.Error() + ": " + first
 }
 
-// hyperfine runs all commands once, beginning with another one in every round, and adds up their times.
+// hyperfine runs all commands once and adds up their times. It begins with a different command in every round.
 func (f *figures) hyperfine(dir string, round, runs int) error {
 	out := filepath.Join(os.Getenv("HOME"), "hyperfine.json")
 	args := []string{"-N", "--style", "none", "--warmup", "5", "--runs", fmt.Sprint(runs), "--export-json", out}
@@ -167,8 +168,8 @@ func (f *figures) hyperfine(dir string, round, runs int) error {
 	return nil
 }
 
-// bundle makes an OCI bundle: runc's default configuration, on an empty root with the host's programs bound into it.
-// The trial run says what is wrong with it.
+// bundle makes an OCI bundle: runc's default configuration, on an empty root into which the host's programs are
+// bound. If the bundle is wrong, the trial run says so.
 func bundle(home string) string {
 	dir := filepath.Join(home, "bundle")
 	if os.MkdirAll(filepath.Join(dir, "rootfs"), 0o755) != nil {

@@ -13,11 +13,11 @@ import (
 	"cordon/sandbox/host"
 )
 
-// shipped are the profiles that can be compiled without being told more.
+// shipped are the shipped profiles that can be compiled without further settings.
 var shipped = []string{"default", "strict", "build"}
 
 var (
-	// probe and profile are what a process that launches often keeps.
+	// A process that launches often keeps probe and profile.
 	probe   = sync.OnceValues(host.Probe)
 	profile = sync.OnceValues(func() (*policy.Profile, error) { return loadProfile(profiles.DefaultName) })
 )
@@ -26,7 +26,7 @@ func loadProfile(name string) (*policy.Profile, error) {
 	return profiles.DefaultSearch(os.Getenv).Load([]string{name}, nil)
 }
 
-// launch starts /bin/true by the library and waits for its end.
+// launch starts /bin/true with the library, waits until it ends, and returns the time.
 func launch() (time.Duration, error) {
 	p, err := profile()
 	if err != nil {
@@ -42,7 +42,7 @@ func launch() (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// loadAndCompile goes from a name to a finished plan.
+// loadAndCompile loads a profile by its name and compiles it to a plan.
 func loadAndCompile(name string) error {
 	p, err := loadProfile(name)
 	if err != nil {
@@ -56,7 +56,7 @@ func loadAndCompile(name string) error {
 	return err
 }
 
-// compile measures the slowest of the shipped profiles.
+// compile measures the shipped profiles, and keeps the time of the slowest.
 func (f *figures) compile() error {
 	for _, name := range shipped {
 		if err := loadAndCompile(name); err != nil {

@@ -1,8 +1,8 @@
-// Command bench measures what a launch costs, as ratios in one run: cordon against bubblewrap with the same namespaces
-// and no filter, and against a straight-line C program that builds the same sandbox (floor.c). docs/performance.md
-// explains the method and keeps the table; `make bench` runs it.
+// Command bench measures the cost of a launch, as ratios within one run. It compares cordon with bubblewrap, which
+// makes the same namespaces and has no filter, and with a straight-line C program that builds the same sandbox
+// (floor.c). docs/performance.md explains the method and contains the table; `make bench` runs this command.
 //
-// Started by root it measures as root and, in a copy of itself, as an ordinary user.
+// If root starts it, it measures as root and, in a copy of itself, as an ordinary user.
 package main
 
 import (
@@ -20,17 +20,17 @@ import (
 	"cordon/tests/scratch"
 )
 
-// An effort is how long to measure, and whether the ratios are judged.
+// An effort says how long to measure, and whether to judge the ratios.
 type effort struct {
 	Rounds, Runs int // hyperfine invocations, and runs of each command in one of them
-	Launches     int // of the library, in one round
+	Launches     int // by the library, in one round
 	Binds        int
 	Filters      int  // rounds of the comparison with libseccomp
 	Denials      int  // rounds of calls in a sandbox that reports denied ones, and in one that does not
-	BubbleBinds  bool // also measure bubblewrap's binds: takes 16 s and more
+	BubbleBinds  bool // also measure bubblewrap's binds, which takes at least 16 s
 	Bombs        int  // measurements of a sandbox beside one with a bomb, for each bomb and profile
 	BombTime     time.Duration
-	Judge        bool // a ratio that is missed is an error
+	Judge        bool // a ratio that misses its goal is an error
 }
 
 var (
@@ -38,7 +38,7 @@ var (
 	short = effort{Rounds: 3, Runs: 30, Launches: 50, Binds: 2000, Filters: 5, Denials: 3, Bombs: 1, BombTime: 300 * time.Millisecond}
 )
 
-// nobody is who stands for the ordinary user when root measures.
+// nobody is the ordinary user if root measures.
 const nobody = 65534
 
 const document = "docs/performance.md"
@@ -89,7 +89,7 @@ func main() {
 	}
 }
 
-// run measures as every user there is, prints the table and says whether what is asked was reached.
+// run measures as every available user, prints the table, and returns an error if a goal was missed.
 func run(e effort, write bool) error {
 	dir, err := prepare(e)
 	if err != nil {
@@ -100,7 +100,7 @@ func run(e effort, write bool) error {
 	if users[0] == 0 {
 		users = append(users, nobody)
 	}
-	on := machine() // before it is busy with this
+	on := machine() // before the measurement keeps it busy
 	var all []*figures
 	for _, uid := range users {
 		f, err := spawn(dir, uid, e)
@@ -121,15 +121,15 @@ func run(e effort, write bool) error {
 		}
 	}
 	missed := verdict(all, filters)
-	if missed != nil && !e.Judge { // a few runs on a shared machine show that all can be measured, and no more
+	if missed != nil && !e.Judge { // a few runs on a shared machine only show that everything can be measured
 		fmt.Fprintln(os.Stderr, missed)
 		return nil
 	}
 	return missed
 }
 
-// prepare makes a directory that every user can read, outside /tmp, which is empty in the default profile. Each user
-// has a home of its own in it: home-UID, with a working directory.
+// prepare makes a directory that every user can read. It is outside /tmp, which is empty in the default profile. Each
+// user has a home in it, home-UID, with a working directory.
 func prepare(e effort) (string, error) {
 	dir, err := scratch.Dir("/var/tmp", "bench")
 	if err != nil {
@@ -154,7 +154,7 @@ func prepare(e effort) (string, error) {
 	return dir, errors.Join(makeBinds(dir, e.Binds), makeImported(dir))
 }
 
-// spawn measures in a process of its own that belongs to uid.
+// spawn measures in a separate process that belongs to uid.
 func spawn(dir string, uid int, e effort) (*figures, error) {
 	home := filepath.Join(dir, fmt.Sprint("home-", uid))
 	work := filepath.Join(home, "work")
@@ -175,7 +175,7 @@ func spawn(dir string, uid int, e effort) (*figures, error) {
 	cmd.Env = []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
 	cmd.Stderr = os.Stderr
 	if os.Getuid() == 0 {
-		// firejail leaves mounts behind; they go with this namespace.
+		// firejail leaves mounts behind. They disappear with this namespace.
 		cmd.SysProcAttr = &syscall.SysProcAttr{
 			Unshareflags: syscall.CLONE_NEWNS,
 			Credential:   &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)},
@@ -189,11 +189,11 @@ func spawn(dir string, uid int, e effort) (*figures, error) {
 	return f, json.Unmarshal(out, f)
 }
 
-// measureAs is the copy's main: everything for one user.
+// measureAs is the main function of the copy: it measures everything for one user.
 func measureAs(dir string, e effort) error {
 	f := &figures{UID: os.Getuid()}
 	err := errors.Join(f.launches(dir, e), f.compile(), f.binds(dir, e), f.denials(dir, e), f.besideBombs(dir, e))
-	if err == nil && f.UID == 0 { // smaps_rollup of a process that is not dumpable is root's alone
+	if err == nil && f.UID == 0 { // only root may read smaps_rollup of a process that is not dumpable
 		err = f.memory(dir)
 	}
 	if err != nil {
@@ -202,13 +202,13 @@ func measureAs(dir string, e effort) error {
 	return json.NewEncoder(os.Stdout).Encode(f)
 }
 
-// The table stands between these lines of the document.
+// The table is between these lines of the document.
 const (
 	begin = "<!-- begin: make bench ARGS=-write -->\n"
 	end   = "<!-- end -->\n"
 )
 
-// insert replaces what is between the markers of the file at path.
+// insert replaces the text between the markers of the file at path.
 func insert(path, text string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {

@@ -16,23 +16,25 @@ import (
 	"cordon/tests/scratch"
 )
 
-// The first workload: so many getppid, so many times. The shortest time counts: it is too short for another program to be
-// run in it.
+// The first workload calls getppid recordedCalls times, and repeats that recordedPieces times. The shortest time
+// counts, because it is too short for the kernel to run another program meanwhile.
 const (
 	recordedCalls  = 2000
 	recordedPieces = 200
 )
 
-// A recordedWork is a program that is timed alone and recorded, and what its recording may cost, as a multiple.
+// A recordedWork is a program that is timed alone and recorded. It has goals for the time of its recording, as
+// multiples of its time alone.
 type recordedWork struct {
 	name        string
-	args        []string // nil: getppid, by this program
-	root, other float64  // asked of bpf, and of notify; 0: nothing
-	redis       bool     // a server, which is recorded, and its benchmark, which is not
+	args        []string // nil: this program calls getppid
+	root, other float64  // the goals for bpf and for notify; 0: no goal
+	redis       bool     // record a server, and do not record its benchmark
 }
 
-// time is what a workload took, of some times that it was run: the shortest, which nothing else has held up. A server and
-// its clients hold up each other, more or less as the scheduler has it: of that the median counts, of more runs.
+// time returns the time of a workload from the times of several runs. This is the shortest time, because nothing else
+// has delayed that run. A server and its clients delay each other, depending on the scheduler. For them the median of
+// more runs counts.
 func (w *recordedWork) time(took []time.Duration) time.Duration {
 	if len(took) == 0 {
 		return 0
@@ -44,7 +46,7 @@ func (w *recordedWork) time(took []time.Duration) time.Duration {
 	return took[0]
 }
 
-// rounds is how often it is run.
+// rounds returns how often the workload runs.
 func (w *recordedWork) rounds(e effort) int {
 	if w.redis && e.Judge {
 		return 15
@@ -60,7 +62,7 @@ var recordedWorks = []recordedWork{
 	{name: "redis", redis: true, root: 1 / 0.85, other: 1 / 0.95},
 }
 
-// run times the workload inside a command that runs another.
+// run times the workload inside the command way, which runs another command.
 func (w *recordedWork) run(self, dir string, way []string) (time.Duration, error) {
 	if w.redis {
 		return timedRedis(self, dir, way)
@@ -77,8 +79,9 @@ func (w *recordedWork) here() bool {
 	return err == nil
 }
 
-// recordings times each workload alone, recorded by each back end and under strace, by turns, inside: what the launch
-// takes, and loading the programs of bpf, is left out. strace is run once.
+// recordings measures each workload alone, recorded by each back end, and under strace, by turns. The workload
+// measures its own time, inside, so the time for the launch and for loading the programs of bpf does not count.
+// strace runs only once.
 func recordings(e effort) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -136,7 +139,7 @@ func recordings(e effort) error {
 	return err
 }
 
-// timed runs a command that prints how long its work took.
+// timed runs a command that prints how long its work took, and returns that time.
 func timed(dir string, args []string) (time.Duration, error) {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = dir
@@ -148,7 +151,7 @@ func timed(dir string, args []string) (time.Duration, error) {
 	return time.Duration(ns), err
 }
 
-// timedWork is the main of this program inside.
+// timedWork is the main function of this program inside the recording.
 func timedWork(args []string) error {
 	took := time.Duration(0)
 	if len(args) == 0 {
@@ -178,14 +181,15 @@ func timedCalls() (shortest time.Duration) {
 	return shortest
 }
 
-// redisServer is the server of the package redis-tools: the program that checks its files is the server by another name.
+// redisServer is the server in the package redis-tools, which contains it under the name of the program that checks
+// its files.
 const redisServer = "redis-check-rdb"
 
-// redisRequests is how many requests the benchmark makes of each kind.
+// redisRequests is how many requests of each kind the benchmark makes.
 const redisRequests = 50_000
 
-// timedRedis runs a server inside a command that runs another, and tells how long a benchmark outside takes. The server
-// listens at a socket in dir alone.
+// timedRedis runs a server inside the command way, and returns how long a benchmark outside takes. The server listens
+// only on a socket in dir.
 func timedRedis(self, dir string, way []string) (time.Duration, error) {
 	socket := filepath.Join(dir, "redis.sock")
 	args := slices.Concat(way, []string{self, "-redis", socket})
@@ -195,7 +199,7 @@ func timedRedis(self, dir string, way []string) (time.Duration, error) {
 		return 0, err
 	}
 	defer func() {
-		_ = exec.Command("redis-cli", "-s", socket, "shutdown", "nosave").Run() // it is killed else
+		_ = exec.Command("redis-cli", "-s", socket, "shutdown", "nosave").Run() // if this fails, the server is killed
 		done := time.AfterFunc(10*time.Second, func() { _ = server.Process.Kill() })
 		_ = server.Wait() // how it ends does not matter
 		done.Stop()

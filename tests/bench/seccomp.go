@@ -12,15 +12,15 @@ import (
 	"strings"
 )
 
-// What is asked of our filters, against libseccomp's of the same rules.
+// The goals for our filters, as multiples of libseccomp's figures for the same rules.
 const (
 	maxFilterCompile = 1.0 / 20
 	maxFilterInsns   = 1.0 / 4
 	maxFilterLoad    = 1.0 / 4
-	maxFilterCall    = 1.05 // at most libseccomp's, and what two measurements of the same differ by
+	maxFilterCall    = 1.05 // at most libseccomp's time, plus the difference between two measurements of the same thing
 )
 
-// filterFigures is what command seccomp prints; times are in nanoseconds.
+// filterFigures is the output of command seccomp. Times are in nanoseconds.
 type filterFigures struct {
 	Libseccomp string
 	Rows       []filterRow
@@ -32,7 +32,8 @@ type filterRow struct {
 	Compile, Load, Allowed, Checked []float64
 }
 
-// measureFilters runs the helper that links libseccomp, which is beside this program; nil where it was not built.
+// measureFilters runs the helper that links libseccomp, which is beside this program. It returns nil if the helper
+// was not built.
 func measureFilters(e effort) (*filterFigures, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -59,7 +60,7 @@ func medianOf(times []float64) float64 {
 	return slices.Sorted(slices.Values(times))[len(times)/2]
 }
 
-// checks compares the first row of each set of rules with the others.
+// checks compares the first row of each set of rules with the other rows.
 func (f *filterFigures) checks() (list []check) {
 	if f == nil {
 		return nil
@@ -79,7 +80,7 @@ func (f *filterFigures) checks() (list []check) {
 			check{what + "instructions", float64(ours.Insns) / float64(r.Insns), maxFilterInsns, thousandths},
 			check{what + "an allowed call", medianOf(ours.Allowed) / medianOf(r.Allowed), maxFilterCall, ratio},
 			check{what + "a checked call", medianOf(ours.Checked) / medianOf(r.Checked), maxFilterCall, ratio})
-		if strings.HasSuffix(r.Compiler, "1") { // its default; at 2 most of both is what any filter costs
+		if strings.HasSuffix(r.Compiler, "1") { // libseccomp's default; at 2 most is the cost of any filter
 			list = append(list, check{what + "loading", medianOf(ours.Load) / medianOf(r.Load), maxFilterLoad, thousandths})
 		}
 	}

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// What is asked.
+// The goals.
 const (
-	maxBubble     = 0.95 // × bubblewrap, cordon run
-	maxFloor      = 1.5  // × the floor, cordon run
-	maxLibrary    = 1.0  // × the faster of both, the library
+	maxBubble     = 0.95 // cordon run, as a multiple of bubblewrap
+	maxFloor      = 1.5  // cordon run, as a multiple of the floor
+	maxLibrary    = 1.0  // the library, as a multiple of the faster of both
 	maxCompile    = 500 * time.Microsecond
-	maxImported   = time.Millisecond // more than without a filter
+	maxImported   = time.Millisecond // in addition to the time without a filter
 	maxBinds      = 200 * time.Millisecond
 	maxPID1Memory = 300_000 // bytes
 )
@@ -35,13 +35,13 @@ func (r row) median() float64 {
 	return sorted[len(sorted)/2]
 }
 
-// row is the one of that name; launches has put it there.
+// row returns the row with that name, which must exist.
 func (f *figures) row(name string) row {
 	i := slices.IndexFunc(f.Rows, func(r row) bool { return r.Name == name })
 	return f.Rows[i]
 }
 
-// A check is one thing that is asked, and what was found.
+// A check is one goal, and the figure that was measured for it.
 type check struct {
 	what      string
 	got, most float64
@@ -55,7 +55,7 @@ func kilobytes(x float64) string {
 	return fmt.Sprintf("%.0f kB", x/1000)
 }
 
-// checks are made of means, as hyperfine's own ratios are; the table shows medians beside them.
+// checks uses means, as hyperfine's own ratios do. The table shows medians beside them.
 func (f *figures) checks() []check {
 	cordon, bubble, floor := f.row(nameCordon).mean(), f.row(nameBubble).mean(), f.row(nameFloor).mean()
 	list := []check{
@@ -79,7 +79,7 @@ func (f *figures) checks() []check {
 	return append(list, f.bombChecks()...)
 }
 
-// verdict is an error that names everything that missed what is asked.
+// verdict returns an error that names every missed goal.
 func verdict(all []*figures, filters *filterFigures) error {
 	var errs []error
 	for _, c := range filters.checks() {
@@ -104,7 +104,7 @@ func (f *figures) who() string {
 	return "an ordinary user"
 }
 
-// format is everything as Markdown.
+// format returns all figures as Markdown.
 func format(on string, all []*figures, filters *filterFigures, e effort) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s. %d rounds of %d runs each.\n", on, e.Rounds, e.Runs)
@@ -138,7 +138,7 @@ func (f *figures) format(b *strings.Builder) {
 	}
 }
 
-// formatChecks is what is asked, and what was found.
+// formatChecks prints the goals, and the figures that were measured.
 func formatChecks(b *strings.Builder, checks []check) {
 	fmt.Fprintf(b, "\n| asked | at most | found | |\n|---|--:|--:|---|\n")
 	for _, c := range checks {
@@ -150,7 +150,7 @@ func formatChecks(b *strings.Builder, checks []check) {
 	}
 }
 
-// machine says on what this was measured.
+// machine describes the machine that was measured.
 func machine() string {
 	cpu := "unknown processor"
 	text, _ := os.ReadFile("/proc/cpuinfo")

@@ -1,7 +1,7 @@
-// Command guard runs a command, such as go test, and leaves nothing of it behind: when the command has ended, or the
-// guard is told to end (Ctrl-C, SIGTERM, the end of make), it ends every process that the command has started, those in
-// sessions of their own too, and removes their temporary files. As root the command has a mount namespace of its own,
-// so that its mounts end with it, and a state directory of its own. The guard stands outside of what it watches,
+// Command guard runs a command, such as go test, and leaves nothing of it behind. When the command has ended, or the
+// guard is told to end (Ctrl-C, SIGTERM, the end of make), the guard ends every process that the command has started,
+// even those in other sessions, and removes their temporary files. If root runs the guard, the command has its own
+// mount namespace, so that its mounts end with it, and its own state directory. The guard is a separate process,
 // because a test's own cleanup does not run when a signal ends the test's program.
 package main
 
@@ -23,11 +23,11 @@ import (
 )
 
 const (
-	grace    = 5 * time.Second  // processes have it between SIGTERM and SIGKILL: a launcher cleans up
-	patience = 20 * time.Second // for what SIGKILL does not end at once
+	grace    = 5 * time.Second  // the time between SIGTERM and SIGKILL, in which a launcher cleans up
+	patience = 20 * time.Second // the time for processes that SIGKILL does not end at once
 	step     = 50 * time.Millisecond
 
-	inside   = "--inside" // the first argument of the guard's second start, in the namespace
+	inside   = "--inside" // the first argument when the guard starts itself again, in the namespace
 	stateDir = "/run/cordon"
 )
 
@@ -48,7 +48,7 @@ func main() {
 	os.Exit(code)
 }
 
-// enter gives the namespace a state directory of its own, and becomes the command.
+// enter gives the namespace its own state directory, and becomes the command.
 func enter(args []string) error {
 	if err := unix.Mount("state", stateDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700"); err != nil {
 		return fmt.Errorf("mount on %s: %w", stateDir, err)
@@ -60,11 +60,11 @@ func enter(args []string) error {
 	return unix.Exec(path, args, os.Environ())
 }
 
-// watch runs the command, and returns its exit code when nothing of it is left.
+// watch runs the command, and returns its exit code after nothing of it is left.
 func watch(args []string) (int, error) {
 	told := make(chan os.Signal, 4)
 	signal.Notify(told, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
-	// Orphans become the guard's children, so that none is lost; and the guard ends with make.
+	// Orphans become the guard's children, so that the guard finds them all. The guard ends when make ends.
 	err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 	if err == nil {
 		err = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGTERM), 0, 0, 0)
@@ -79,7 +79,7 @@ func watch(args []string) (int, error) {
 	}
 	_, err = os.Stat(stateDir)
 	defer clean(run, tmp, err != nil)
-	if err := os.Chmod(tmp, 0o777|os.ModeSticky); err != nil { // tests run as other users, too
+	if err := os.Chmod(tmp, 0o777|os.ModeSticky); err != nil { // tests also run as other users
 		return 1, err
 	}
 	pid, err := start(args, append(os.Environ(), "TMPDIR="+tmp, scratch.Var+"="+run))
@@ -104,11 +104,11 @@ func watch(args []string) (int, error) {
 	}
 }
 
-// start starts the command: as root in a mount namespace of its own, where that is allowed.
+// start starts the command. If the guard is root, and a new mount namespace is allowed, the command runs in one.
 func start(args, env []string) (int, error) {
 	attr := &os.ProcAttr{Env: env, Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: &syscall.SysProcAttr{}}
 	if os.Getuid() == 0 && os.MkdirAll(stateDir, 0o700) == nil {
-		attr.Sys.Unshareflags = unix.CLONE_NEWNS // mounts in it are private: package syscall sees to that
+		attr.Sys.Unshareflags = unix.CLONE_NEWNS // package syscall makes its mounts private
 		if p, err := os.StartProcess("/proc/self/exe", append([]string{"guard", inside}, args...), attr); err == nil {
 			return p.Pid, nil
 		}
@@ -125,7 +125,7 @@ func start(args, env []string) (int, error) {
 	return p.Pid, nil
 }
 
-// reap waits for every child, the orphans too, and tells how the command has ended.
+// reap waits for every child, including orphans, and sends the status of the command when it has ended.
 func reap(command int, ended chan<- unix.WaitStatus) {
 	for {
 		var status unix.WaitStatus
@@ -139,7 +139,7 @@ func reap(command int, ended chan<- unix.WaitStatus) {
 	}
 }
 
-// end ends all descendants: by SIGTERM first, and after the grace period by SIGKILL.
+// end ends all descendants: first with SIGTERM, and after the grace period with SIGKILL.
 func end(grace time.Duration) {
 	for begun := time.Now(); time.Since(begun) < grace+patience; time.Sleep(step) {
 		list := descendants()
@@ -148,7 +148,7 @@ func end(grace time.Duration) {
 		}
 		for _, pid := range list {
 			if time.Since(begun) >= grace {
-				_ = unix.Kill(pid, unix.SIGKILL) // it may be gone
+				_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
 				continue
 			}
 			_ = unix.Kill(pid, unix.SIGTERM)
@@ -160,8 +160,8 @@ func end(grace time.Duration) {
 	}
 }
 
-// descendants returns the pids of all descendants that run: proc_pid_stat(5). What the guard may not see, as another
-// user's process where /proc is hidden, ends with its parent.
+// descendants returns the pids of all running descendants: proc_pid_stat(5). It does not find processes that the
+// guard may not see, such as those of another user if /proc is hidden. These end with their parent.
 func descendants() (list []int) {
 	children := map[int][]int{}
 	all, _ := os.ReadDir("/proc")
@@ -194,7 +194,7 @@ func commandOf(pid int) string {
 func clean(run, tmp string, madeState bool) {
 	made := []string{tmp}
 	for _, place := range scratch.Places() {
-		more, _ := filepath.Glob(filepath.Join(place, scratch.Prefix(run)+"*")) // the pattern is a good one
+		more, _ := filepath.Glob(filepath.Join(place, scratch.Prefix(run)+"*")) // the pattern is valid
 		made = append(made, more...)
 	}
 	for _, path := range made {
@@ -209,6 +209,6 @@ func clean(run, tmp string, madeState bool) {
 		}
 	}
 	if madeState && os.Getuid() == 0 {
-		_ = os.Remove(stateDir) // another user of it keeps it
+		_ = os.Remove(stateDir) // this fails if somebody else uses it
 	}
 }

@@ -15,17 +15,17 @@ import (
 	"time"
 )
 
-// mark is an argument by which the programs that soak runs are known: they sleep for so many seconds.
+// mark is an argument that identifies the programs that soak runs: they sleep for so many seconds.
 const mark = "98765.4321"
 
-// sandbox is one that lives.
+// sandbox is a living sandbox.
 type sandbox struct {
 	cmd  *exec.Cmd
 	said *strings.Builder
 	out  io.ReadCloser
 }
 
-// start launches a sandbox with limits and waits until its program runs.
+// start launches a sandbox with limits, and waits until its program runs.
 func (s *soak) start() (*sandbox, error) {
 	cmd := s.cordon("run", "-p", s.profile, "--memory", "64MiB", "--pids", "32", "--missing", "cgroup", "--", "sh", "-c", "echo up; exec sleep "+mark)
 	b := &sandbox{cmd: cmd, said: &strings.Builder{}}
@@ -59,7 +59,7 @@ func (b *sandbox) stop() error {
 	return nil
 }
 
-// manyAlive measures what a sandbox that lives costs, and what a launch costs beside many of them.
+// manyAlive measures the cost of a living sandbox, and the cost of a launch beside many of them.
 func (s *soak) manyAlive() error {
 	var all []*sandbox
 	defer func() {
@@ -85,7 +85,7 @@ func (s *soak) manyAlive() error {
 	return nil
 }
 
-// measure prints private bytes for each sandbox, and how long a launch takes.
+// measure prints the private memory of each sandbox, in bytes, and the time of a launch.
 func (s *soak) measure(all []*sandbox) error {
 	var launchers, inits int64
 	for _, b := range all {
@@ -122,7 +122,7 @@ func (s *soak) measure(all []*sandbox) error {
 	return nil
 }
 
-// killed ends launchers with SIGKILL at random moments of their lives.
+// killed kills launchers with SIGKILL at random moments.
 func (s *soak) killed() {
 	took, _, err := s.launch()
 	if err != nil {
@@ -135,17 +135,17 @@ func (s *soak) killed() {
 			s.fault("%v", err)
 			return
 		}
-		time.Sleep(rand.N(2 * took)) //nolint:gosec // moments, not secrets
+		time.Sleep(rand.N(2 * took)) //nolint:gosec // random moments, not secrets
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}
 	fmt.Printf("%-16s %d launchers, from 0 to %.1f ms after their start\n", "killed:", s.kills, 2*ms(took))
-	if _, _, err := s.launch(); err != nil { // what they left is cleaned by the next
+	if _, _, err := s.launch(); err != nil { // the next launch cleans up after the killed launchers
 		s.fault("after the kills: %v", err)
 	}
 }
 
-// child is the first child of a process: a launcher's is pid 1 of its sandbox.
+// child returns the first child of a process. For a launcher this is pid 1 of its sandbox.
 func child(pid int) (int, error) {
 	p := strconv.Itoa(pid)
 	tasks, err := os.ReadDir("/proc/" + p + "/task")
@@ -161,8 +161,8 @@ func child(pid int) (int, error) {
 	return 0, fmt.Errorf("process %d has no child", pid)
 }
 
-// private is the memory in bytes that only this process has: /proc/PID/smaps_rollup. An ordinary user cannot read it of
-// a process that is not dumpable; 0 then.
+// private returns the memory that only this process has, in bytes: /proc/PID/smaps_rollup. It returns 0 for an
+// ordinary user if the process is not dumpable, because this user may not read the file.
 func private(pid int) (int64, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
 	if os.IsPermission(err) {

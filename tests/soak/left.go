@@ -12,13 +12,14 @@ import (
 	"time"
 )
 
-// traces are what sandboxes may leave on a machine.
+// traces are what sandboxes may leave behind on a machine.
 type traces struct {
 	mounts, cgroups, files []string
 	ptys, fds              int
 }
 
-// look takes stock. Of the machine's mounts and cgroups those count that bear our name: others come and go.
+// look lists the current traces. Of the machine's mounts and cgroups it lists only those that contain the name
+// cordon, because others come and go.
 func look(dir string) (t traces, err error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -47,18 +48,19 @@ func look(dir string) (t traces, err error) {
 	return t, err
 }
 
-// recordsOfRoot is where root's records are, whatever the environment says.
+// recordsOfRoot is the directory of root's records. It does not depend on the environment.
 const recordsOfRoot = "/var/lib/cordon"
 
-// kept are the files below a user's directory that the launcher keeps on purpose, and their greatest size in bytes. It merges
-// the text of the records when it is longer than 512 KiB; the lines of the runs that begin and end then come on top.
+// kept are the files below a user's directory that the launcher keeps on purpose, and their largest permitted sizes
+// in bytes. The launcher merges the text of the records when it is longer than 512 KiB. The lines of runs that begin
+// and end meanwhile are added to that.
 var kept = map[string]int64{
 	"run/cordon/last.json":     64 << 10,  // the last run that failed, for `cordon why`
 	".local/state/cordon/lock": 0,         // only its bytes are locked: nothing is written there
 	".local/state/cordon/runs": 576 << 10, // which directories sandboxes could write, and when
 }
 
-// files are those below a directory that are not kept on purpose, or are longer than they may be.
+// files returns the files below a directory that are not kept on purpose, or are larger than permitted.
 func files(dir string) []string {
 	return walk(dir, func(path string, d fs.DirEntry) bool {
 		name := strings.TrimPrefix(path, dir+"/")
@@ -74,7 +76,7 @@ func files(dir string) []string {
 	})
 }
 
-// walk lists what is wanted below a directory. What vanishes meanwhile is not there.
+// walk returns the wanted files below a directory. It ignores files that disappear meanwhile.
 func walk(root string, wanted func(string, fs.DirEntry) bool) (found []string) {
 	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && wanted(path, d) {
@@ -85,7 +87,7 @@ func walk(root string, wanted func(string, fs.DirEntry) bool) (found []string) {
 	return found
 }
 
-// left says what there is that was not there before, once the kernel has had time to clear up.
+// left returns the traces that were not there before, after the kernel has had time to clean up.
 func (t traces) left(dir string) (list []string) {
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		now, err := look(dir)
@@ -117,7 +119,7 @@ func added(what string, before, now []string) (list []string) {
 	return list
 }
 
-// sizeOf says how long a file is, for one that may be there but not be so long.
+// sizeOf returns the size of a file as text, because a kept file may exist but be too large.
 func sizeOf(what, path string) string {
 	info, err := os.Lstat(path)
 	if what != "file" || err != nil {
@@ -126,7 +128,7 @@ func sizeOf(what, path string) string {
 	return fmt.Sprintf(" (%d bytes)", info.Size())
 }
 
-// processes are those that run the binary under test, or a program that it was given.
+// processes returns the processes that run the binary under test, or a program that it has started.
 func processes(dir string) (list []string) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -146,8 +148,8 @@ func processes(dir string) (list []string) {
 	return list
 }
 
-// stall is how long somebody has waited for a processor since the machine started; 0 where the kernel does not tell
-// (/proc/pressure/cpu, Linux 4.20).
+// stall returns how long some process has waited for a processor since the machine started. It returns 0 if the
+// kernel does not tell (/proc/pressure/cpu, Linux 4.20).
 func stall() time.Duration {
 	b, _ := os.ReadFile("/proc/pressure/cpu")
 	_, text, _ := strings.Cut(string(b), "total=")

@@ -1,8 +1,8 @@
-// Command soak launches sandboxes by the thousand and looks for what is left: in a row, many at a time, hundreds alive at
-// once with limits, and launchers that are killed at random moments. `make soak` runs it; docs/performance.md keeps the
-// figures. It is Linux and needs /proc.
+// Command soak launches thousands of sandboxes and looks for what they leave behind. It launches them in a row, many
+// at a time, hundreds alive at once with limits, and it kills launchers at random moments. `make soak` runs it;
+// docs/performance.md contains the figures. It runs only on Linux and needs /proc.
 //
-// Started by root it does all of it as root and, in a copy of itself, as an ordinary user.
+// If root starts it, it does everything as root and, in a copy of itself, as an ordinary user.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"cordon/tests/scratch"
 )
 
-// size is how much of each is done.
+// size says how much of each to do.
 type size struct {
 	row   int // launches in a row
 	many  int // launches, width at a time
@@ -34,10 +34,10 @@ var (
 	short = size{row: 300, many: 300, width: 16, alive: 40, kills: 100}
 )
 
-// nobody is who stands for the ordinary user when root runs it.
+// nobody is the ordinary user if root runs soak.
 const nobody = 65534
 
-// slow is how long no launch may take on an idle machine.
+// slow is the longest time that a launch may take on an idle machine.
 const slow = 250 * time.Millisecond
 
 func main() {
@@ -61,7 +61,7 @@ func main() {
 	}
 }
 
-// spawnAll copies the binaries to where everybody can run them, and runs itself as each user.
+// spawnAll copies the binaries to a place where everybody can run them, and runs itself as each user.
 func spawnAll(quick bool, profile string) error {
 	users := []int{os.Getuid()}
 	if users[0] == 0 {
@@ -116,12 +116,12 @@ func spawn(uid int, quick bool, profile string) error {
 	return cmd.Run()
 }
 
-// soak is one user's turn.
+// soak is the run of one user.
 type soak struct {
 	size
 	profile string
 	dir     string
-	wrong   []string // what must not be
+	wrong   []string // faults that were found
 }
 
 func (s *soak) run() error {
@@ -152,14 +152,15 @@ func (s *soak) run() error {
 	return nil
 }
 
-// cordon is a command of the binary under test.
+// cordon returns a command of the binary under test.
 func (s *soak) cordon(args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(s.dir, "cordon"), args...)
 	cmd.Dir = filepath.Join(s.dir, "work")
 	return cmd
 }
 
-// launch runs true in a sandbox and says how long it took, and how long the machine was too busy for somebody.
+// launch runs true in a sandbox. It returns how long that took, and how long some process waited for a processor
+// meanwhile.
 func (s *soak) launch() (took, stalled time.Duration, err error) {
 	cmd := s.cordon("run", "-p", s.profile, "--", "true")
 	var said strings.Builder
@@ -187,7 +188,7 @@ func (s *soak) inARow() {
 		times = append(times, took)
 		switch {
 		case took <= slow:
-		case stalled > took/4: // others had the processors
+		case stalled > took/4: // other programs had the processors
 			excused++
 		default:
 			s.fault("a launch took %v on an idle machine", took)
@@ -232,7 +233,7 @@ func (s *soak) manyAtATime() {
 	s.say(fmt.Sprintf("%d at a time", s.width), s.many, failed, times, time.Since(begun))
 }
 
-// say prints a line of figures.
+// say prints one line of figures.
 func (s *soak) say(what string, launches, failed int, times []time.Duration, wall time.Duration) {
 	if len(times) == 0 {
 		s.fault("%s: nothing was launched", what)
@@ -244,7 +245,7 @@ func (s *soak) say(what string, launches, failed int, times []time.Duration, wal
 		float64(len(times))/wall.Seconds(), at(0.5), at(0.99), at(1))
 }
 
-// fault notes something that must not be.
+// fault records a fault.
 func (s *soak) fault(format string, args ...any) {
 	s.wrong = append(s.wrong, fmt.Sprintf(format, args...))
 }

@@ -9,8 +9,8 @@ import (
 
 const escape = "escape-chroot"
 
-// escapeChroot is the attack of initramfs.sh: chroot(2) does not change the working directory, so ".." is followed from
-// there until nothing is above, and that made the root.
+// escapeChroot is the attack of initramfs.sh: chroot(2) does not change the working directory. So the attack follows
+// ".." from there up to the real root, and makes that its root.
 func escapeChroot(want string) error {
 	if err := os.MkdirAll("/dev/shm/below", 0o755); err != nil {
 		return err

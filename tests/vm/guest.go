@@ -18,10 +18,10 @@ import (
 
 const guestPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin"
 
-// guestMain is pid 1 of the machine.
+// guestMain is the main function of pid 1 of the machine.
 func guestMain() { finish(guest) }
 
-// finish does the machine's work and says how it ended. Whatever happens, it switches the machine off.
+// finish does the machine's work and reports the outcome. Whatever happens, it then switches the machine off.
 func finish(work func() (outcome, error)) {
 	o, err := work()
 	if err != nil {
@@ -108,7 +108,7 @@ func loadModules() error {
 	return nil
 }
 
-// port opens the virtio-serial port of a name.
+// port opens the virtio-serial port with a given name.
 func port(name string) (*os.File, error) {
 	for range 200 {
 		found, _ := filepath.Glob("/sys/class/virtio-ports/*/name")
@@ -122,7 +122,7 @@ func port(name string) (*os.File, error) {
 	return nil, fmt.Errorf("no port %q", name)
 }
 
-// newRoot leaves the initramfs: pivot_root(2) cannot work on it.
+// newRoot leaves the initramfs for the real root, because pivot_root(2) does not work in an initramfs.
 func newRoot() error {
 	const root = "/new"
 	err := errors.Join(
@@ -139,7 +139,7 @@ func newRoot() error {
 	return errors.Join(os.Chdir(root), unix.Mount(".", "/", "", unix.MS_MOVE, ""), unix.Chroot("."), os.Chdir("/"))
 }
 
-// environment is what a distribution's init does before anybody logs in.
+// environment sets up what a distribution's init sets up before anybody logs in.
 func environment() error {
 	const safe = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 	return errors.Join(
@@ -159,7 +159,7 @@ func environment() error {
 
 func write(path, data string) error { return os.WriteFile(path, []byte(data), 0o644) }
 
-// swap is compressed memory.
+// swap sets up swap space in compressed memory.
 func swap() error {
 	if err := write("/sys/block/zram0/disksize", "512M"); err != nil {
 		return err
@@ -186,7 +186,7 @@ func loopback() error {
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo)
 }
 
-// The ordinary user; the ids below are the user's to map.
+// The ordinary user, and the range of ids that this user may map.
 const (
 	userName = "vm"
 	userID   = 12345
@@ -215,7 +215,7 @@ func appendTo(path, line string) error {
 	return errors.Join(err, f.Close())
 }
 
-// guestRun is the machine's work.
+// guestRun runs the machine's jobs.
 type guestRun struct {
 	orders  orders
 	out     io.Writer
@@ -254,10 +254,10 @@ func (g guestRun) jobs(plain bool) {
 	}
 }
 
-// usualPace is how long a program takes to begin and end on an emulated machine that has its host to itself.
+// usualPace is how long a program takes to start and end on an emulated machine whose host does nothing else.
 const usualPace = 9 * time.Millisecond
 
-// pace is how many times slower than that this machine is; 1 to mostSlowed.
+// pace returns how many times slower than usualPace this machine is, from 1 to mostSlowed.
 func pace() float64 {
 	const programs = 50
 	begun := time.Now()
@@ -269,7 +269,7 @@ func pace() float64 {
 	return min(max(1, float64(time.Since(begun))/programs/float64(usualPace)), mostSlowed)
 }
 
-// do runs one job in a process group and a cgroup of its own, both of which are ended with it.
+// do runs one job in its own process group and cgroup, and kills what is left of both at the end.
 func (g guestRun) do(j job) (code int, err error) {
 	if g.orders.Systemd {
 		j = throughSystemd(j)
@@ -282,7 +282,7 @@ func (g guestRun) do(j job) (code int, err error) {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: userID, Gid: userID}
 		cmd.Env = append(cmd.Env, "HOME=/home/"+userName, "USER="+userName, fmt.Sprintf("XDG_RUNTIME_DIR=/run/user/%d", userID))
 	}
-	// A pipe, as a shell would give: what is behind a port cannot be opened again through /proc.
+	// The job writes to a pipe, as under a shell, because a port cannot be opened again through /proc.
 	r, w, err := os.Pipe()
 	if err != nil {
 		return 125, err
@@ -294,13 +294,13 @@ func (g guestRun) do(j job) (code int, err error) {
 		if j.Test {
 			tests.copy(g.out, r)
 		} else {
-			_, _ = io.Copy(g.out, r) // it ends with an error where the pipe was closed
+			_, _ = io.Copy(g.out, r) // it ends with an error if the pipe is closed
 		}
 		close(copied)
 	}()
 	defer func() {
 		w.Close()
-		timer := time.AfterFunc(2*time.Second, func() { r.Close() }) // someone else may still hold it
+		timer := time.AfterFunc(2*time.Second, func() { r.Close() }) // another process may still hold it
 		<-copied
 		timer.Stop()
 		r.Close()
@@ -346,8 +346,8 @@ func (g guestRun) do(j job) (code int, err error) {
 	return status.ExitStatus(), nil
 }
 
-// reap waits for a child, and as pid 1 has to for all whose parents have ended: an orphan that nobody waits for has ended,
-// and is there.
+// reap waits for a child. As pid 1 it also reaps every orphan, because an orphan that has ended remains as a zombie
+// until it is reaped.
 func reap(child int) (status syscall.WaitStatus, err error) {
 	for {
 		pid, err := syscall.Wait4(-1, &status, 0, nil)
@@ -360,7 +360,7 @@ func reap(child int) (status syscall.WaitStatus, err error) {
 	}
 }
 
-// own gives a tree to whoever works on it.
+// own gives a tree to the user who works on it: root or the ordinary user.
 func own(tree string, user bool) error {
 	id := 0
 	if user {

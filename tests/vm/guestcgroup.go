@@ -11,18 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tree is what systemd makes: a session of root's, and a subtree that is the ordinary user's, where processes are in
-// leaves alone.
+// The tree is similar to systemd's: a session of root's, and a subtree that belongs to the ordinary user, in which
+// only the leaves contain processes.
 //
 //	/session        root's processes
-//	/user           delegated: the user's
+//	/user           delegated to the user
 //	/user/session   the user's processes
 const (
 	cgroupRoot = "/sys/fs/cgroup"
 	userTree   = cgroupRoot + "/user"
 )
 
-// controllers are those that a sandbox can have limits in: none may be missing.
+// controllers are the controllers that a sandbox's limits can use. None may be missing.
 var controllers = []string{"cpu", "cpuset", "io", "memory", "pids", "hugetlb"}
 
 func cgroups() error {
@@ -33,9 +33,9 @@ func cgroups() error {
 	return delegate(userTree)
 }
 
-// keepQuotas has one group with a quota of processor time from beginning to end. With the first such group, and with the
-// last that goes, the kernel patches its scheduler as it runs (the static key of cfs_bandwidth_used), which the emulation of
-// two processors does not always survive: "int3" in pick_task_fair.
+// keepQuotas makes a cgroup that has a quota of processor time as long as the machine runs. When the first such
+// cgroup appears, and when the last one disappears, the kernel patches its running scheduler (the static key of
+// cfs_bandwidth_used). An emulation of two processors does not always survive that: "int3" in pick_task_fair.
 func keepQuotas() error {
 	const dir = cgroupRoot + "/quota"
 	return errors.Join(os.Mkdir(dir, 0o755), write(dir+"/cpu.max", "100000 100000"))
@@ -50,7 +50,7 @@ func enable(dir string) error {
 	return nil
 }
 
-// delegate hands a subtree over, as cgroups(7), "Cgroups v2 delegation", says.
+// delegate gives a subtree to the ordinary user, as in cgroups(7), "Cgroups v2 delegation".
 func delegate(dir string) error {
 	files, err := os.ReadFile("/sys/kernel/cgroup/delegate")
 	if err != nil {
@@ -65,7 +65,7 @@ func delegate(dir string) error {
 	return err
 }
 
-// newSession makes the cgroup that a job's processes are born in.
+// newSession makes the cgroup in which a job's processes start.
 func newSession(user bool) (*os.File, error) {
 	dir := cgroupRoot + "/session"
 	if user {
@@ -82,13 +82,13 @@ func newSession(user bool) (*os.File, error) {
 	return os.Open(dir)
 }
 
-// endSession ends all that is left of a job, sandboxes too: they may lie beside the session.
+// endSession kills all that is left of a job. This includes sandboxes, which may be beside the session.
 func endSession(dir string) {
 	for _, d := range []string{dir, filepath.Dir(dir)} {
 		if d == cgroupRoot {
 			continue
 		}
-		_ = write(d+"/cgroup.kill", "1") // gone already?
+		_ = write(d+"/cgroup.kill", "1") // it may be gone already
 	}
 	for range 100 {
 		if removeTree(dir) == nil {
@@ -98,7 +98,7 @@ func endSession(dir string) {
 	}
 }
 
-// removeTree removes a cgroup and those below it.
+// removeTree removes a cgroup and all cgroups below it.
 func removeTree(dir string) error {
 	below, _ := filepath.Glob(dir + "/*/")
 	for _, d := range below {

@@ -15,10 +15,10 @@ import (
 //go:embed initramfs.sh
 var initramfsTest []byte
 
-// modules are what the kernel has not built in and the machine needs; loaded in this order, dependencies first.
+// modules are the kernel modules that the machine needs. They are loaded in this order, dependencies first.
 var modules = []string{"virtio_pci", "virtio_blk", "virtio_console", "virtio_rng", "overlay", "zram", "bfq", "loop"}
 
-// cpio writes an archive in the newc format (Documentation/driver-api/early-userspace/buffer-format.rst).
+// cpio writes an archive in newc format (Documentation/driver-api/early-userspace/buffer-format.rst).
 type cpio struct {
 	w    io.Writer
 	ino  int
@@ -36,7 +36,7 @@ func (c *cpio) write(p []byte) {
 
 func (c *cpio) pad() { c.write(make([]byte, -c.size&3)) }
 
-// entry adds a file; the name is relative to the root.
+// entry adds a file. The name is relative to the root.
 func (c *cpio) entry(name string, mode int, data []byte) {
 	c.ino++
 	c.write(fmt.Appendf(nil, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x",
@@ -47,7 +47,7 @@ func (c *cpio) entry(name string, mode int, data []byte) {
 	c.pad()
 }
 
-// file adds a file and the directories above it.
+// file adds a regular file and the directories above it.
 func (c *cpio) file(name string, mode int, data []byte) {
 	c.dir(path.Dir(name))
 	c.entry(name, 0o100000|mode, data)
@@ -80,7 +80,8 @@ func (c *cpio) end() error {
 	return c.err
 }
 
-// initramfs writes the first root: this program as init, the kernel's modules, the orders, and what plain jobs need.
+// initramfs writes the initramfs: this program as init, the kernel's modules, the orders, and the files that plain
+// jobs need.
 func initramfs(to string, k kernel, o orders, files map[string]string) error {
 	var buf bytes.Buffer
 	c := &cpio{w: &buf, dirs: map[string]bool{}}
@@ -114,7 +115,7 @@ func initramfs(to string, k kernel, o orders, files map[string]string) error {
 	return os.WriteFile(to, buf.Bytes(), 0o644)
 }
 
-// moduleFiles are the files of the modules and all that they depend on, in the order to load them.
+// moduleFiles returns the files of the modules and of all modules that they depend on, in the order to load them.
 func moduleFiles(k kernel) ([]string, error) {
 	out, err := output("", "modprobe", append([]string{"-d", k.dir, "-S", k.release, "--show-depends", "-a"}, modules...)...)
 	if err != nil {

@@ -13,25 +13,25 @@ type job struct {
 	Args    []string
 	Dir     string
 	Env     []string
-	User    bool // as the ordinary user, in a cgroup that is the user's
-	Test    bool // it prints what `go test -v` does, which is made short
-	Plain   bool // in the initramfs, before there is another root
+	User    bool // run as the ordinary user, in a cgroup that belongs to this user
+	Test    bool // the job prints the output of `go test -v`, which testLog shortens
+	Plain   bool // run in the initramfs, before the machine has another root
 	Timeout time.Duration
 }
 
-// What stands in a job's arguments and environment for what depends on how busy the machine is.
+// These words in a job's arguments and environment stand for values that depend on how busy the machine is.
 const (
-	timeoutHere = "{timeout}" // for the program to end itself: a little less than the job's
-	slowHere    = "{slow}"    // how many times slower than a usual machine it is
+	timeoutHere = "{timeout}" // a time after which the program should end itself: a little less than the job's timeout
+	slowHere    = "{slow}"    // how many times slower than a usual machine this machine is
 )
 
-// slower is by how much the emulation is slower than a machine: tests wait so much longer.
+// slower is how many times slower the emulation is than a real machine. Tests wait that much longer.
 const slower = 30
 
-// mostSlowed bounds how much longer everything takes where others use the machine, too.
+// mostSlowed limits how many times longer everything may take if others use the host too.
 const mostSlowed = 4
 
-// stretched is the job on a machine that is so many times slower than usual.
+// stretched returns the job for a machine that is by times slower than usual.
 func (j job) stretched(by float64) job {
 	j.Timeout = time.Duration(float64(j.Timeout) * by)
 	words := strings.NewReplacer(timeoutHere, (j.Timeout - 10*time.Second).String(), slowHere, strconv.Itoa(int(slower*by)))
@@ -44,16 +44,16 @@ func (j job) stretched(by float64) job {
 	return j
 }
 
-// orders are what the initramfs holds for init.
+// orders tell init what to do. The initramfs contains them.
 type orders struct {
 	Jobs    []job
-	Quiet   bool // one job: its output and nothing else
-	Systemd bool // that is what becomes of init
+	Quiet   bool // one job: print only its output
+	Systemd bool // init becomes systemd
 }
 
-// outcome is what init says at the end.
+// outcome is what init reports at the end.
 type outcome struct {
-	Code   int      // of the last job that failed, or 0
-	Failed []string // names of jobs
-	Error  string   // why init could not do its part
+	Code   int      // the exit code of the last job that failed, or 0
+	Failed []string // the names of the failed jobs
+	Error  string   // why init could not do its own work
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Debian's kernels, each the cloud image of one suite: the newest that the suite has when it is first fetched.
+// suites are Debian's kernels. Each is the cloud image of one suite: the newest one when it is first fetched.
 var suites = []struct{ kernel, suite string }{
 	{"6.1", "bookworm"},
 	{"6.12", "bookworm-backports"},
@@ -22,17 +22,17 @@ const (
 	modulesSize = "512M"
 )
 
-// A kernel is one that was unpacked: nothing of it is installed.
+// A kernel is an unpacked kernel package. Nothing of it is installed.
 type kernel struct {
 	name    string // 6.12
 	dir     string // holds boot and lib/modules
-	release string // as uname -r says
+	release string // the release that uname -r prints
 }
 
 func (k kernel) image() string   { return filepath.Join(k.dir, "boot", "vmlinuz-"+k.release) }
-func (k kernel) modules() string { return filepath.Join(k.dir, "modules.ext4") } // a file system of lib/modules
+func (k kernel) modules() string { return filepath.Join(k.dir, "modules.ext4") } // a file system with lib/modules
 
-// cacheDir keeps the unpacked kernels: CORDON_VM_CACHE, or cordon-vm in the user's cache directory.
+// cacheDir returns the directory for unpacked kernels: CORDON_VM_CACHE, or cordon-vm in the user's cache directory.
 func cacheDir() (string, error) {
 	if dir := os.Getenv("CORDON_VM_CACHE"); dir != "" {
 		return filepath.Abs(dir)
@@ -41,7 +41,8 @@ func cacheDir() (string, error) {
 	return filepath.Join(dir, "cordon-vm"), err
 }
 
-// getKernel fetches one that is not there; a directory is complete or not there at all.
+// getKernel returns a kernel, and fetches it if it is not in the cache. A kernel's directory is either complete or
+// does not exist.
 func getKernel(name string) (kernel, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -49,7 +50,7 @@ func getKernel(name string) (kernel, error) {
 	}
 	k := kernel{name: name, dir: filepath.Join(cache, name)}
 	if _, err := os.Stat(k.dir); errors.Is(err, os.ErrNotExist) {
-		if err := fetch(name, k.dir); err != nil && !errors.Is(err, os.ErrExist) { // someone else was faster
+		if err := fetch(name, k.dir); err != nil && !errors.Is(err, os.ErrExist) { // another process was faster
 			return kernel{}, fmt.Errorf("kernel %s: %w", name, err)
 		}
 	}
@@ -61,9 +62,9 @@ func getKernel(name string) (kernel, error) {
 	return k, nil
 }
 
-// fetch downloads a kernel's package and unpacks it into dir. apt does it with lists and settings of its own in a
-// directory that is removed: it holds the package against the sum in Debian's signed lists, and the system's own
-// sources and lists stay as they are.
+// fetch downloads a kernel's package and unpacks it into dir. apt uses its own lists and settings in a directory that
+// is removed afterwards. It checks the package against the sum in Debian's signed lists. The system's own sources and
+// lists do not change.
 func fetch(name, dir string) error {
 	suite, err := suiteOf(name)
 	if err != nil {
@@ -112,7 +113,7 @@ func suiteOf(name string) (string, error) {
 	return "", fmt.Errorf("not one of %s", strings.Join(known, ", "))
 }
 
-// private are the options that keep apt to a directory.
+// private returns the options that make apt use only a given directory.
 func private(dir string) []string {
 	var options []string
 	for _, o := range []string{
@@ -124,7 +125,7 @@ func private(dir string) []string {
 	return options
 }
 
-// mirror returns where this machine gets Debian's packages from, as apt's own sources say.
+// mirror returns where this machine gets Debian's packages from, according to apt's own sources.
 func mirror() (string, error) {
 	out, err := exec.Command("apt-get", "indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(RELEASE) $(SITE)", "Created-By: Packages").Output()
 	if err != nil {
@@ -138,7 +139,7 @@ func mirror() (string, error) {
 	return "", errors.New("apt's sources name no mirror of Debian: add one to /etc/apt/sources.list.d and run apt-get update")
 }
 
-// dependency is the image that the metapackage stands for.
+// dependency returns the name of the image package that the metapackage depends on.
 func dependency(dir string, apt []string) (string, error) {
 	out, err := output(dir, "apt-cache", append(apt, "depends", metaPackage)...)
 	if err != nil {
@@ -152,7 +153,7 @@ func dependency(dir string, apt []string) (string, error) {
 	return "", fmt.Errorf("apt-cache depends %s: names no image:\n%s", metaPackage, out)
 }
 
-// unpack puts the package in work into dir, with an index of its modules.
+// unpack unpacks the package in work into dir, and makes an index of its modules.
 func unpack(work, dir string) error {
 	packages, _ := filepath.Glob(work + "/*.deb")
 	if len(packages) != 1 {
@@ -175,7 +176,7 @@ func unpack(work, dir string) error {
 	return os.Rename(root, dir)
 }
 
-// output runs a program and gives what it printed; an error holds all that it said.
+// output runs a program and returns what it printed. An error contains what the program wrote to stderr.
 func output(dir, name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir

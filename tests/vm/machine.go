@@ -23,7 +23,7 @@ const (
 	checkoutSize = "4G" // sparse
 )
 
-// A machine is one boot.
+// A machine is one boot of a virtual machine.
 type machine struct {
 	kernel   kernel
 	root     string // image of the root file system
@@ -34,9 +34,9 @@ type machine struct {
 	out      io.Writer
 }
 
-// run boots, waits for the end, and leaves no process and no file.
+// run boots the machine, waits until it ends, and leaves no process and no file.
 func (m machine) run(ctx context.Context) (outcome, error) {
-	runtime.LockOSThread() // the parent-death signals are tied to it
+	runtime.LockOSThread() // the parent-death signals are tied to this thread
 	defer runtime.UnlockOSThread()
 	dir, err := scratch.Dir("/var/tmp", "vm")
 	if err != nil {
@@ -50,8 +50,8 @@ func (m machine) run(ctx context.Context) (outcome, error) {
 	defer cancel()
 	var stderr strings.Builder
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", m.args(dir)...)
-	cmd.Stdout, cmd.Stderr = struct{ io.Writer }{m.out}, &stderr // a pipe, which opening again does not truncate
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir)                // of the disks' snapshots
+	cmd.Stdout, cmd.Stderr = struct{ io.Writer }{m.out}, &stderr // a pipe: opening it again does not truncate
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)                // for the disks' snapshots
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	err = cmd.Run()
 	if ctx.Err() != nil {
@@ -71,7 +71,7 @@ func (m machine) run(ctx context.Context) (outcome, error) {
 	return outcome{}, fmt.Errorf("kernel %s: %w\n%s%s", m.kernel.name, err, stderr.String(), lastLines(dir+"/console", 40))
 }
 
-// prepare makes the disk of the checkout, with what was built in bin, and the initramfs.
+// prepare makes the disk of the checkout, including the files built in bin, and the initramfs.
 func (m machine) prepare(dir string) error {
 	list, err := output(m.checkout, "git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	if err != nil {
@@ -90,7 +90,7 @@ func (m machine) prepare(dir string) error {
 	return initramfs(dir+"/initramfs", m.kernel, m.orders, m.files)
 }
 
-// built are the files in bin.
+// built returns the files in bin.
 func built(checkout string) []string {
 	var names []string
 	filepath.WalkDir(filepath.Join(checkout, "bin"), func(path string, d fs.DirEntry, err error) error {
@@ -103,7 +103,7 @@ func built(checkout string) []string {
 	return names
 }
 
-// copyFile copies a file or a link that is still there.
+// copyFile copies a file or a link, if it still exists.
 func copyFile(to, from string) error {
 	info, err := os.Lstat(from)
 	if errors.Is(err, os.ErrNotExist) {
@@ -124,18 +124,19 @@ func copyFile(to, from string) error {
 
 func (m machine) args(dir string) []string {
 	processors := "2"
-	if m.orders.Systemd { // which sets quotas of processor time: see keepQuotas
+	if m.orders.Systemd { // systemd sets quotas of processor time: see keepQuotas
 		processors = "1"
 	}
 	const cmdline = "console=ttyS0 no_timer_check panic=-1 oops=panic quiet loglevel=4 hugepages=16"
-	disk := func(image string) string { // what is written is thrown away
+	disk := func(image string) string { // writes are thrown away
 		return "if=virtio,format=raw,snapshot=on,cache=unsafe,discard=unmap,file=" + image
 	}
 	return []string{
 		"-nodefaults", "-no-reboot", "-display", "none", "-machine", "pc", "-m", memory, "-smp", processors,
-		// Not cmpxchg16b: QEMU 7.2 gets it wrong, and Linux 6.12's allocator uses it. Both processors in turn in one thread: with
-		// a thread each one of them may run an instruction of the kernel's that the other is half through patching, and traps
-		// (invalid opcode in Linux 6.12's scheduler); and that costs a quarter more time, too.
+		// cx16=off: QEMU 7.2 emulates cmpxchg16b wrongly, and the allocator of Linux 6.12 uses it. thread=single: one
+		// thread emulates both processors in turn. With one thread for each, a processor may run an instruction of
+		// the kernel that the other processor has only half patched, and traps (invalid opcode in Linux 6.12's
+		// scheduler). It also takes a quarter more time.
 		"-accel", "tcg,thread=single", "-cpu", "max,cx16=off",
 		"-kernel", m.kernel.image(), "-initrd", dir + "/initramfs", "-append", cmdline,
 		"-serial", "file:" + dir + "/console",
@@ -146,7 +147,7 @@ func (m machine) args(dir string) []string {
 	}
 }
 
-// lastLines is the end of a file, for a person.
+// lastLines returns the end of a file, for a person to read.
 func lastLines(path string, n int) string {
 	data, _ := os.ReadFile(path)
 	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(string(data), "\r", ""), "\n"), "\n")

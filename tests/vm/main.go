@@ -99,7 +99,7 @@ func suiteCommand(ctx context.Context, args []string, checkout string) (int, err
 	return runSuite(ctx, o, checkout)
 }
 
-// here is the checkout and the working directory in it.
+// here returns the root of the checkout, and the path of the working directory below it.
 func here() (checkout, below string, err error) {
 	wd, err := os.Getwd()
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"syscall"
 )
 
-// The machine's root file system is made of this machine's packages: what the tests' programs need, with all that
-// depends on. Nothing is downloaded; a package that is not installed here is not there.
+// The machine's root file system is made from this machine's packages: those that the tests' programs need, with all
+// their dependencies. Nothing is downloaded. A package that is not installed here is missing in the machine.
 var packages = []string{
 	"base-files", "base-passwd", "bash", "bubblewrap", "busybox-static", "ca-certificates", "coreutils", "curl", "dash", "dbus",
 	"dbus-user-session", "debianutils", "diffutils", "findutils", "gcc", "git", "grep", "gzip", "hostname", "iproute2", "kmod", "less", "libpam-systemd",
@@ -24,7 +24,7 @@ var packages = []string{
 	"xz-utils",
 }
 
-// What no package holds.
+// besides are files that belong to no package.
 var besides = []string{
 	"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/etc/group", "/etc/ld.so.cache",
 	"/etc/nsswitch.conf", "/etc/pam.d", "/etc/passwd", "/etc/ssl/certs", "/usr/local/go/VERSION", "/usr/local/go/bin",
@@ -39,7 +39,8 @@ const (
 	imageVersion = "3"
 )
 
-// rootImage is the ext4 image of the root file system, made anew when other packages or versions are installed.
+// rootImage returns the ext4 image of the root file system. It makes the image anew if other packages or versions are
+// installed.
 func rootImage() (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -85,7 +86,7 @@ func rootImage() (string, error) {
 	return image, os.Rename(work+"/root.ext4", image)
 }
 
-// closure are the packages with those that they depend on, as far as they are installed.
+// closure returns the packages with all packages that they depend on, as far as these are installed.
 func closure() ([]string, error) {
 	list, err := output("", "dpkg-query", "-W", "-f", "${db:Status-Abbrev}\t${Package}\t${Provides}\t${Pre-Depends},${Depends}\n")
 	if err != nil {
@@ -115,7 +116,8 @@ func closure() ([]string, error) {
 	return slices.Sorted(maps.Keys(found)), nil
 }
 
-// named are the packages in a list of dependencies, every alternative one of them, without versions and architectures.
+// named returns the packages in a list of dependencies, without versions and architectures. It returns every
+// alternative.
 func named(list string) []string {
 	var names []string
 	for _, part := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == '|' }) {
@@ -155,8 +157,8 @@ func filesOf(names []string) ([]string, error) {
 	return slices.Compact(files), nil
 }
 
-// asRoot runs this program again with an argument and a directory; an ordinary user as root of a user namespace, so that
-// the files are root's in the image.
+// asRoot runs this program again with a command and a directory. An ordinary user runs it as root of a user
+// namespace, so that the files in the image belong to root.
 func asRoot(command, dir string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -172,13 +174,13 @@ func asRoot(command, dir string) error {
 	return cmd.Run()
 }
 
-// makeRootImage copies the files named in dir/files and makes dir/root.ext4 of them.
+// makeRootImage copies the files that dir/files names and makes dir/root.ext4 from them.
 func makeRootImage(dir string) error {
 	root := dir + "/root"
 	if err := os.Mkdir(root, 0o755); err != nil {
 		return err
 	}
-	// What an ordinary user cannot read is left out, with tar's word for it.
+	// tar omits files that an ordinary user cannot read, and warns about them.
 	pack := exec.Command("tar", "-C", "/", "-c", "--null", "--no-recursion", "--ignore-failed-read", "-T", dir+"/files")
 	unpack := exec.Command("tar", "-C", root, "-xp")
 	pack.Stderr, unpack.Stderr = os.Stderr, os.Stderr
@@ -200,7 +202,7 @@ func makeRootImage(dir string) error {
 	return makeImage(root, dir+"/root.ext4", rootSize)
 }
 
-// makeImage makes an ext4 file system that holds a tree.
+// makeImage makes an ext4 file system that contains a tree.
 func makeImage(tree, image, size string) error {
 	_, err := output("", "mke2fs", "-q", "-F", "-t", "ext4", "-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=1,root_owner=0:0", "-d", tree, image, size)
 	return err

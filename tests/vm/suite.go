@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// A test is one test binary of the suite. Every test runs as root and as the ordinary user.
+// A test is one test binary of the suite. Every test runs both as root and as the ordinary user.
 type test struct {
-	name    string // of the job
-	dir     string // its package
-	run     string // the tests of it that are about the machine's kernel, a regular expression
-	short   string // those that .ci/run takes
+	name    string // the name of the job
+	dir     string // the package's directory
+	run     string // a regular expression for the tests that depend on the machine's kernel
+	short   string // a regular expression for the tests that .ci/run selects
 	timeout time.Duration
 }
 
@@ -28,26 +28,26 @@ var suite = []test{
 	{"attacks", "tests/attacks", "^TestMatrix$", "", 25 * time.Minute},
 }
 
-// manyLaunches are tests of sandbox and of child that launch hundreds of times, to find what happens once in a while: on
-// an emulated machine that takes an hour, and it is no matter of the kernel's version.
+// manyLaunches are tests of sandbox and of child that launch hundreds of times, to find rare faults. On an emulated
+// machine they take an hour, and they do not depend on the kernel's version.
 const manyLaunches = "^(TestConcurrent|TestFaults|TestSignalDuringLaunch|TestKilledDuringLaunch|TestMany|TestExecRace)"
 
 type suiteOptions struct {
 	kernels []string
-	run     string // instead of each test's own
+	run     string // a regular expression that replaces each test's own
 	as      string // root, user, or both
 	short   bool
-	systemd bool     // what is tried where systemd runs, and nothing else
-	names   []string // of tests; none is all
+	systemd bool     // run only the jobs for a machine with systemd
+	names   []string // the names of the tests; none means all
 }
 
-// A boot is one machine of the suite.
+// A boot is one of the suite's machines.
 type boot struct {
-	what string // besides the kernel
+	what string // what it is, besides the kernel
 	orders
 }
 
-// boots are the machines of each kernel: one without an init, and one that systemd runs.
+// boots returns the machines for each kernel: one without systemd, and one with systemd.
 func (o suiteOptions) boots(checkout string) (list []boot, err error) {
 	named := slices.Contains(o.names, systemd)
 	if !o.systemd && !(named && len(o.names) == 1) {
@@ -63,7 +63,7 @@ func (o suiteOptions) boots(checkout string) (list []boot, err error) {
 	return list, nil
 }
 
-// runSuite boots the machines of each kernel and runs the tests there. The code is 1 where a test failed.
+// runSuite boots the machines of each kernel and runs the tests there. The code is 1 if a test failed.
 func runSuite(ctx context.Context, o suiteOptions, checkout string) (int, error) {
 	if o.as != "" && o.as != "root" && o.as != "user" {
 		return 0, fmt.Errorf("--as %s: neither root nor user", o.as)
@@ -91,7 +91,7 @@ func runSuite(ctx context.Context, o suiteOptions, checkout string) (int, error)
 			switch {
 			case ctx.Err() != nil:
 				return 0, err
-			case err != nil: // the other machines may do better
+			case err != nil: // the other machines may succeed
 				fmt.Println("vm:", err)
 				result.Failed = append(result.Failed, which)
 			}
@@ -107,16 +107,16 @@ func runSuite(ctx context.Context, o suiteOptions, checkout string) (int, error)
 	return 0, nil
 }
 
-// limit is how long a machine may take.
+// limit returns how long a machine may take.
 func (b *boot) limit() time.Duration {
-	limit := 5 * time.Minute // to boot, under load
+	limit := 5 * time.Minute // for the boot, under load
 	for _, j := range b.Jobs {
 		limit += mostSlowed * j.Timeout
 	}
 	return limit
 }
 
-// jobs are the suite's as asked for; their test binaries are built into bin/tests.
+// jobs returns the suite's jobs that the options select, and builds their test binaries in bin/tests.
 func (o suiteOptions) jobs(checkout string) ([]job, error) {
 	var jobs, users []job
 	for _, t := range suite {
@@ -154,7 +154,7 @@ func (o suiteOptions) jobs(checkout string) ([]job, error) {
 	return jobs, nil
 }
 
-// testEnv has every missing feature be a failure.
+// testEnv makes every missing feature a failure.
 var testEnv = []string{"CORDON_BIN=/cordon/bin/cordon", "CI=true", "CORDON_CI=1", "CORDON_SLOW=" + slowHere}
 
 func buildTest(checkout, binary, dir string) error {
@@ -167,7 +167,7 @@ func buildTest(checkout, binary, dir string) error {
 	return nil
 }
 
-// plainFiles are what there is in the initramfs, the root of plain jobs.
+// plainFiles are the files in the initramfs, which is the root of plain jobs.
 func plainFiles(checkout string) map[string]string {
 	return map[string]string{"bin/cordon": checkout + "/bin/cordon", "bin/busybox": "/usr/bin/busybox"}
 }

@@ -1,7 +1,8 @@
 package main
 
-// A machine that systemd runs. The initramfs makes the root file system ready, as it does without, and then becomes
-// systemd; this program is a service of it (agentMain), which runs the jobs and switches the machine off.
+// This file runs a machine with systemd. The initramfs prepares the root file system as it does without systemd, and
+// then becomes systemd. This program is then one of systemd's services (agentMain), which runs the jobs and switches
+// the machine off.
 
 import (
 	_ "embed"
@@ -25,7 +26,7 @@ const (
 	manager  = "/lib/systemd/systemd"
 )
 
-// service begins behind what a user's session takes: PAM, logind, D-Bus. The target is the one that systemd boots to.
+// service starts after what a user's session needs: PAM, logind, D-Bus. target is the target that systemd boots.
 const (
 	service = "[Unit]\nDescription=the suite\nWants=dbus.socket systemd-logind.service systemd-user-sessions.service\n" +
 		"After=dbus.socket systemd-logind.service systemd-user-sessions.service\n" +
@@ -33,12 +34,12 @@ const (
 	target = "[Unit]\nDescription=the suite\nWants=vm.service\nRequires=basic.target\nAfter=basic.target\n"
 )
 
-// masked are units that have nothing to do here, and would take minutes.
+// masked are units that are not needed here and would take minutes.
 var masked = []string{"systemd-binfmt.service", "systemd-firstboot.service", "systemd-hwdb-update.service", "systemd-journal-catalog-update.service",
 	"systemd-machine-id-commit.service", "systemd-modules-load.service", "systemd-pcrphase-sysinit.service", "systemd-pcrphase.service",
 	"systemd-repart.service", "systemd-timesyncd.service", "systemd-update-done.service", "ldconfig.service", "proc-sys-fs-binfmt_misc.automount"}
 
-// becomeSystemd leaves this program and the orders where its service finds them.
+// becomeSystemd stores this program and the orders where the service finds them, and then becomes systemd.
 func becomeSystemd(o orders, self []byte) error {
 	data, err := json.Marshal(o)
 	if err != nil {
@@ -58,7 +59,7 @@ func becomeSystemd(o orders, self []byte) error {
 	return fmt.Errorf("%s: %w", manager, unix.Exec(manager, args, []string{"PATH=" + guestPath, "LANG=C.UTF-8"}))
 }
 
-// agentMain is the service: it does the part of init that is left.
+// agentMain is the main function of the service. It does the rest of init's work.
 func agentMain(path string) error {
 	os.Setenv("PATH", guestPath)
 	finish(func() (o outcome, err error) {
@@ -79,8 +80,8 @@ func agentMain(path string) error {
 	return nil
 }
 
-// throughSystemd has the manager run a job: root's as a service, the user's in a session, where PAM makes one and starts
-// the user's own manager.
+// throughSystemd returns a job that makes the service manager run j: for root as a service, for the ordinary user in
+// a session, for which PAM starts the user's own manager.
 func throughSystemd(j job) job {
 	args := []string{"systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--property=WorkingDirectory=" + j.Dir}
 	if j.User {
@@ -93,7 +94,7 @@ func throughSystemd(j job) job {
 	return j
 }
 
-// systemdJobs run systemd.sh as either user.
+// systemdJobs returns the jobs that run systemd.sh, as root and as the ordinary user.
 func (o suiteOptions) systemdJobs() (jobs []job) {
 	for _, who := range []string{"root", "user"} {
 		if o.as == "" || o.as == who {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// foreseen are the tests that may be skipped, and why. Any other skip is a failure: what a test needs is there. A script
-// that is skipped where there are no cgroups is not among them.
+// foreseen are the tests that may be skipped, and the reasons. Any other skip is a failure, because the machine has
+// what a test needs. A script that is skipped because there are no cgroups is not among them.
 var foreseen = map[string]string{
 	"TestScriptsAsUser":           "the user has a job",
 	"TestScripts/programs-go":     "-test.short: it compiles the standard library",
@@ -32,14 +32,14 @@ var foreseen = map[string]string{
 	"TestOpenStateDir/another's_parent": "as a user: root gives files away",
 }
 
-// A testLog is what `go test -v` prints, made short: what a failed test said, the verdict on each top-level test, and
-// whatever belongs to none.
+// A testLog shortens the output of `go test -v`: it keeps the output of failed tests, the verdict on each top-level
+// test, and lines that belong to no test.
 type testLog struct {
 	Passed, Failed, Skipped int
-	Unforeseen              []string // skipped, and should not have been
+	Unforeseen              []string // tests that were skipped but should not have been
 }
 
-// copy reads a log to its end and writes the short form.
+// copy reads a log to its end and writes the shortened log.
 func (l *testLog) copy(w io.Writer, r io.Reader) {
 	said := map[string][]string{} // by running test
 	current := ""
@@ -53,12 +53,12 @@ func (l *testLog) copy(w io.Writer, r io.Reader) {
 			break
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(said)) { // cut short
+	for _, name := range slices.Sorted(maps.Keys(said)) { // the log ended before these tests did
 		fmt.Fprintf(w, "unfinished: %s\n%s", name, strings.Join(said[name], ""))
 	}
 }
 
-// line takes one line and says which test the next belongs to.
+// line handles one line, and returns the test that the next line belongs to.
 func (l *testLog) line(w io.Writer, line string, said map[string][]string, current string) string {
 	fields := strings.Fields(line)
 	if len(fields) < 3 {
