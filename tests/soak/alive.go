@@ -135,7 +135,7 @@ func (s *soak) killed() {
 			s.fault("%v", err)
 			return
 		}
-		time.Sleep(rand.N(2 * took)) //nolint:gosec // random moments, not secrets
+		time.Sleep(rand.N(2 * took)) //nolint:gosec // moments, not secrets
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}

@@ -269,7 +269,8 @@ func pace() float64 {
 	return min(max(1, float64(time.Since(begun))/programs/float64(usualPace)), mostSlowed)
 }
 
-// do runs one job in its own process group and cgroup, and kills what is left of both at the end.
+// do runs one job in its own session and cgroup, and kills what is left in the cgroup at the end. If the job takes too
+// long, do also kills its process group. Plain jobs, and jobs of systemd's, have no cgroup of their own.
 func (g guestRun) do(j job) (code int, err error) {
 	if g.orders.Systemd {
 		j = throughSystemd(j)
