@@ -10,10 +10,11 @@ import (
 	"cordon/policy/filter"
 )
 
-// refused reports an error that says that the call was not carried out at all: a call that always ended so is not needed.
+// refused reports an error which says that the kernel did not carry out the call at all. If a call always ended so,
+// the program does not need it.
 func refused(errno string) bool { return errno == "ENOSYS" || errno == "EPERM" }
 
-// syscalls learns the section.
+// syscalls learns the section syscalls.
 func (l *learner) syscalls() {
 	s := &l.own.Syscalls
 	l.bar()
@@ -35,7 +36,7 @@ func (l *learner) syscalls() {
 	}
 }
 
-// seenCalls is one fact for each call that is to be allowed, sorted by name.
+// seenCalls returns one fact for each call that the profile shall allow, sorted by name.
 func (l *learner) seenCalls() (seen []*Call) {
 	byName, refusals := map[string]*Call{}, map[string]*Call{}
 	for i := range l.f.Calls {
@@ -61,8 +62,8 @@ func (l *learner) seenCalls() (seen []*Call) {
 	return seen
 }
 
-// unseen adds the calls that a back end does not show: reading, waiting, memory and the like. Whether they were made is not
-// known, and nothing runs without them.
+// unseen adds the calls that a back end does not show: reading, waiting, memory and the like. The recording does not
+// tell whether the program made them, and no program works without them.
 func (l *learner) unseen() {
 	s := &l.own.Syscalls
 	first := len(s.Allow)
@@ -74,7 +75,7 @@ func (l *learner) unseen() {
 			if !ok || l.denies(name) || slices.ContainsFunc(s.Allow, func(x policy.SyscallItem) bool { return x.Name == name }) {
 				continue
 			}
-			if unusual, _ := l.unusual(&Call{Name: name}); unusual { // no back end leaves out what few programs call
+			if unusual, _ := l.unusual(&Call{Name: name}); unusual { // no back end hides rare calls
 				l.note(Note{Kind: Left, What: "the system call " + name, Why: "the recording says that it is not shown, and the profile " + l.opts.Ordinary.Name + " does not allow it"})
 				continue
 			}
@@ -93,7 +94,7 @@ func (l *learner) unseen() {
 	l.note(Note{Kind: Widened, What: strconv.Itoa(len(s.Allow)-first) + " system calls that the back end " + by + " does not show", Why: "whether they were called is not known; a recording as root shows every call"})
 }
 
-// related adds what keeps working with another libc.
+// related adds the calls that make the program work with another libc too.
 func (l *learner) related(seen []*Call) {
 	s := &l.own.Syscalls
 	have := map[string]bool{}
@@ -117,7 +118,7 @@ func (l *learner) related(seen []*Call) {
 	}
 	for _, c := range seen {
 		if op, ok := c.arg("op"); ok && c.Name == "prctl" && op == setSeccomp {
-			add("seccomp") // which it counts as
+			add("seccomp") // prctl counts as seccomp
 		}
 		for _, name := range relatives(c.Name, l.f.arch()) {
 			add(name)
@@ -136,7 +137,8 @@ const cloneThread = 0x00010000
 // setSeccomp is PR_SET_SECCOMP of prctl(2).
 const setSeccomp = 22
 
-// threaded reports whether a program made threads: by clone3, of which the flags may not be known, too.
+// threaded reports whether a program made threads. It counts every clone3, because the flags of clone3 may be
+// unknown.
 func (l *learner) threaded() bool {
 	return slices.ContainsFunc(l.f.Calls, func(c Call) bool {
 		flags, _ := c.arg("flags")
@@ -144,7 +146,8 @@ func (l *learner) threaded() bool {
 	})
 }
 
-// denies reports whether the profile below forbids the call, or settles it by an action.
+// denies reports whether the profile below denies the call with a rule or a denial, and not only by its default. It
+// is also true if the filter does not know the call.
 func (l *learner) denies(name string) bool {
 	q, err := filter.ParseQuery(name, l.f.arch())
 	if err != nil {
@@ -154,13 +157,15 @@ func (l *learner) denies(name string) bool {
 	return err == nil && len(found) == 1 && found[0].Action.Kind != filter.Allow && found[0].By != filter.ByDefault
 }
 
-// forbids reports whether the profile below denies the call as it was made, by a rule for it.
+// forbids reports whether the profile below denies the call, with its recorded arguments, and not only by its
+// default.
 func (l *learner) forbids(c *Call) bool {
 	found, err := filter.Ask(l.parentSpec, l.f.arch(), l.f.query(c))
 	return err == nil && len(found) == 1 && found[0].Action.Kind != filter.Allow && found[0].By != filter.ByDefault
 }
 
-// parentRules lists the calls for which the parent profile has rules: it already allows them when the rules hold.
+// parentRules lists the calls for which the parent profile has rules. The parent already allows them if the rules
+// hold.
 func (l *learner) parentRules() map[string]bool {
 	ruled := map[string]bool{}
 	for _, r := range l.parent.Syscalls.Rules {
@@ -171,7 +176,7 @@ func (l *learner) parentRules() map[string]bool {
 	return ruled
 }
 
-// rules narrows calls by their arguments.
+// rules adds conditions on the arguments of calls.
 func (l *learner) rules(ruled map[string]bool) {
 	tuples := map[string][]*Call{}
 	for i := range l.f.Calls {
@@ -209,14 +214,14 @@ func (l *learner) rules(ruled map[string]bool) {
 	}
 }
 
-// hasRule reports whether there is a rule about a call already.
+// hasRule reports whether the new profile already has a rule about a call.
 func (l *learner) hasRule(call string) bool {
 	return slices.ContainsFunc(l.own.Syscalls.Rules, func(r policy.SyscallRule) bool { return r.Call == call })
 }
 
 func ruleKey(i int) string { return "syscalls.rules[" + strconv.Itoa(i) + "]" }
 
-// rule adds a condition, unless no useful condition exists.
+// rule adds a condition for a call. expr is "" if no useful condition exists.
 func (l *learner) rule(call, expr string, all []*Call) {
 	if expr == "" {
 		return
@@ -232,7 +237,7 @@ func (l *learner) rule(call, expr string, all []*Call) {
 	l.own.Syscalls.Rules = append(l.own.Syscalls.Rules, policy.SyscallRule{Call: call, Expr: expr, Pos: at})
 }
 
-// architectures adds the architectures of calls that were made by another one than the machine's.
+// architectures adds the architectures of calls that were not made for the machine's own.
 func (l *learner) architectures() {
 	s := &l.own.Syscalls
 	for i := range l.f.Calls {

@@ -11,9 +11,10 @@ import (
 	"cordon/policy/phrase"
 )
 
-// noise are checks of capabilities that the kernel makes of programs that have no need of them: the answer changes an
-// account, a priority or nothing, and without the capability the call goes on. By the function or call that asked; "" is any.
-// From the kernel's sources: mm/util.c, kernel/fork.c, kernel/sys.c, fs/pipe.c, kernel/ptrace.c, fs/exec.c, net/core/sock.c.
+// noise lists checks for capabilities that a program does not need. The result of such a check changes an accounting
+// value, a priority or nothing, and without the capability the call still works. by is the function or the call that
+// asked; "" means any. The list comes from the kernel's sources: mm/util.c, kernel/fork.c, kernel/sys.c, fs/pipe.c,
+// kernel/ptrace.c, fs/exec.c, net/core/sock.c.
 var noise = [...]struct{ cap, by, why string }{
 	{"SYS_ADMIN", "cap_vm_enough_memory", "the kernel keeps a reserve for it when memory is mapped"},
 	{"SYS_ADMIN", "security_vm_enough_memory_mm", "the kernel keeps a reserve for it when memory is mapped"},
@@ -49,7 +50,8 @@ var noise = [...]struct{ cap, by, why string }{
 	{"FSETID", "", "without it a change of owner or a write drops the setuid bit, as it should"},
 }
 
-// noiseOf says why a check is not worth keeping the capability for; "" if it may be.
+// noiseOf says why the program does not need a capability because of this check. It returns "" if the program may
+// need it.
 func noiseOf(c *Cap) string {
 	for _, n := range noise {
 		if n.cap == c.Cap && (n.by == "" || n.by == c.By) {
@@ -59,8 +61,8 @@ func noiseOf(c *Cap) string {
 	return ""
 }
 
-// capabilities keeps those that were asked for and had, and that a call would have failed without. It returns the others, each
-// with the reason.
+// capabilities keeps the capabilities that the program asked for and had, and without which a call would have failed.
+// It returns the others, each with the reason.
 func (l *learner) capabilities() (without []string) {
 	var kept []Cap
 	for i := range l.f.Caps {
@@ -99,7 +101,7 @@ func (l *learner) capabilities() (without []string) {
 	return without
 }
 
-// user reports whether a run's task was not root inside: then a capability has to be ambient to be of use.
+// user reports whether the task of a run was not root inside. Such a task can use only ambient capabilities.
 func (f *Facts) user() bool {
 	return slices.ContainsFunc(f.Header.Runs, func(r runOf) bool { return r.UID != 0 })
 }

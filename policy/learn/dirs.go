@@ -8,19 +8,20 @@ import (
 	"cordon/policy/recording"
 )
 
-// Each recording has its own working directory and home, for which . and ~ stand. Paths in those of a second recording
-// become paths in those of the first. The recorded program decides what its recording says, including HOME. So learn
-// remembers each path as it was in its recording: it may be a secret there and none here.
+// Each recording has its own working directory and home, for which . and ~ stand. Paths in these directories of a
+// second recording become paths in those of the first. The recorded program decides what its recording says,
+// including HOME. So learn remembers each path as it was in its recording, because the path may be a secret there and
+// none here.
 
-// dirs are the directories of one recording.
+// dirs holds the directories of one recording.
 type dirs struct {
-	moves   [2]struct{ from, to string } // for the first's: its working directory and its home
-	own     []string                     // all that . and ~ stand for in it
-	anyHome bool                         // it has no home: whatever is in the first's may be meant
+	moves   [2]struct{ from, to string } // to the first recording's directories: the working directory and the home
+	own     []string                     // every directory for which . and ~ stand in this recording
+	anyHome bool                         // it names no home, so it may mean any path in the first recording's home
 	first   bool
 }
 
-// believed is a directory that ~ may stand for; "" for none.
+// believed returns a directory that ~ may stand for. It returns "" if home is no such directory, or is not trusted.
 func (f *Facts) believed(home string) string {
 	home = place(home)
 	if f.Homes != nil && !slices.Contains(f.Homes, home) {
@@ -29,7 +30,7 @@ func (f *Facts) believed(home string) string {
 	return home
 }
 
-// home returns the home for which ~ stands: that of the first run that has one.
+// home returns the home for which ~ stands: the home of the first run that has one.
 func (f *Facts) home() string {
 	for i := range f.Header.Runs {
 		if home := f.believed(f.Header.Runs[i].Home); home != "" {
@@ -47,7 +48,7 @@ func (f *Facts) workdir() string {
 	return place(f.Header.Runs[0].Workdir)
 }
 
-// dirs holds the directories of a recording whose header was merged.
+// dirs returns the directories of a recording. The caller has merged the recording's header into f.
 func (f *Facts) dirs(h *recording.Header) (d dirs) {
 	b := &h.Runs[0]
 	d.first, d.anyHome = len(f.Header.Runs) == len(h.Runs), f.believed(b.Home) == ""
@@ -82,7 +83,7 @@ func (d *dirs) has(p string) bool {
 	return slices.ContainsFunc(d.own, func(dir string) bool { return within(dir, p) })
 }
 
-// addFrom adds an event of a recording that has these directories.
+// addFrom adds an event of a recording with these directories.
 func (f *Facts) addFrom(d dirs, e *recording.Event, at policy.Pos) {
 	if e.Path == "" {
 		f.Add(e, at)
@@ -102,7 +103,7 @@ func (f *Facts) addFrom(d dirs, e *recording.Event, at policy.Pos) {
 	f.addFact(e, origin{own, e.Path == was}, at)
 }
 
-// named is a path with another name: one that led to it, or its name in its recording.
+// named is another name of a path: the name of a link that led to it, or its name in its recording.
 type named struct {
 	path, name string
 	link       bool
@@ -115,8 +116,8 @@ func (f *Facts) remember(path, name string, link bool) {
 	f.named[named{unpid(path), name, link}] = true
 }
 
-// homes returns all home directories that the recordings and the caller name, trusted or not. It leaves out those of
-// system accounts that are no real homes: /bin, /usr/sbin, /dev.
+// homes returns all home directories that the recordings and the caller name, trusted or not. It leaves out the homes
+// of system accounts that are no real homes: /bin, /usr/sbin, /dev.
 func (f *Facts) homes() (all []string) {
 	for i := range f.Header.Runs {
 		all = append(all, place(f.Header.Runs[i].Home))
@@ -130,7 +131,7 @@ func (f *Facts) homes() (all []string) {
 	})
 }
 
-// others are the working and home directories of runs that . and ~ do not stand for.
+// others returns the working and home directories of runs for which . and ~ do not stand.
 func (f *Facts) others() (list []string) {
 	for i := range f.Header.Runs {
 		r := &f.Header.Runs[i]
@@ -144,8 +145,8 @@ func (f *Facts) others() (list []string) {
 	return list
 }
 
-// inHomes returns what of a path comes after each of the homes that it is in: a home that a recording names may lie in
-// another. /home/NAME and /root are homes without being named.
+// inHomes returns the part of a path below each home that contains it. There may be several, because a home that a
+// recording names may lie in another home. /home/NAME and /root are always homes.
 func inHomes(homes []string, p string) (rests []string) {
 	add := func(home string) {
 		if rest := strings.TrimPrefix(p[len(home):], "/"); !slices.Contains(rests, rest) {

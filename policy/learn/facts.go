@@ -27,48 +27,48 @@ type Facts struct {
 	Truncated []string // files that end too early
 	Records   uint64   // how many events were added
 
-	// Homes are the home directories that a recording is believed to have as HOME: HOME is whatever the program's
-	// environment said. nil believes every recording. It has to be set before Read.
+	// Homes lists the home directories that learn accepts as a recording's HOME, because HOME is whatever the
+	// program's environment said. nil accepts every HOME. Set Homes before Read.
 	Homes []string
 
-	refused uint64 // how often a path ended with EACCES
+	refused uint64 // how often an access to a path ended with EACCES
 
 	mixed bool // a recording has runs in several directories
 	calls map[string]int32
 	paths map[string]int32
 	links map[string]int32
 	rest  map[string]int32 // nets, caps and peaks
-	last  int32            // of Paths: the one that was met last
-	after []int32          // for each of Paths, the one that was met next
+	last  int32            // the index in Paths of the path that was met last
+	after []int32          // for each of Paths, the index of the path that was met next
 	key   []byte
 
 	named   map[named]bool
-	foreign []Path // in directories that another recording calls . or ~
+	foreign []Path // paths in directories that another recording calls . or ~
 }
 
 // Call is a system call with the arguments that matter.
 type Call struct {
-	Name  string // as package filter has it, or # and a number
-	Arch  string // "" for the header's
+	Name  string // the call's name in package filter, or # and a number
+	Arch  string // "" for the header's architecture
 	Args  []recording.Arg
 	Count uint64
-	Errno string     // where it never succeeded; "" if it did, or is not known
+	Errno string     // the only outcome, if it never succeeded; "" if it did, or if unknown
 	At    policy.Pos // where it was seen first
 
-	barred bool // it is not granted
+	barred bool // learn does not allow it
 }
 
-// Path is a file and everything that was done with it.
+// Path is a file and everything that the program did with it.
 type Path struct {
 	Path   string
-	Access recording.Access // of what succeeded, or may have
-	Failed recording.Access // of what never did
-	Errno  string           // that of the last failure
+	Access recording.Access // what succeeded, or may have succeeded
+	Failed recording.Access // what failed
+	Errno  string           // the error of the last failure
 	Type   recording.FileType
 	At     policy.Pos
 
 	own    bool // it was in the working or home directory of a recording that has it
-	itself bool // a recording has it by this very path, not by one that became this
+	itself bool // a recording has exactly this path, not another path that became this one
 }
 
 // Link is a path that leads to another.
@@ -77,7 +77,7 @@ type Link struct {
 	At        policy.Pos
 }
 
-// Net is an address and everything that was done with it.
+// Net is an address and everything that the program did with it.
 type Net struct {
 	recording.Net
 	Errno string
@@ -88,20 +88,20 @@ type Net struct {
 type Cap struct {
 	Cap, By string
 	Errno   string
-	Count   uint64 // how often it was asked for
+	Count   uint64 // how often the program asked for it
 	At      policy.Pos
 }
 
-// Peak is the most that was used of something, by one executable or by all.
+// Peak is the highest use of something, by one executable or by all together.
 type Peak struct {
 	Peak  recording.Peak
-	All   bool // of the whole sandbox
+	All   bool // by the whole sandbox
 	Value uint64
 	At    policy.Pos
 }
 
-// Read adds a recording. file is how rules name it as their evidence. One that ends too early is used as far as it goes, and
-// listed under Truncated.
+// Read adds a recording. Rules use file as the name of their evidence. If the recording ends too early, Read uses
+// what is there and lists the file under Truncated.
 func (f *Facts) Read(file string, in io.Reader) error {
 	r, err := recording.NewReader(file, in)
 	if err != nil {
@@ -129,8 +129,9 @@ func (f *Facts) Read(file string, in io.Reader) error {
 	}
 }
 
-// same is a path as the facts have it already, of which a recording has most several times. What one program did with
-// files, another often did in the same order: what followed the last path is tried before it is looked up.
+// same returns a path as a string. It reuses the string that the facts have, because a recording has most paths
+// several times. It first tries the path that followed the last path earlier, because programs often use files in the
+// same order.
 func (f *Facts) same(path []byte) string {
 	if int(f.last) >= len(f.after) {
 		return string(path)
@@ -146,7 +147,7 @@ func (f *Facts) same(path []byte) string {
 	return f.Paths[i].Path
 }
 
-// evidence is a recording's name in a comment: the last element of its path.
+// evidence returns the name of a recording in a comment: the last element of its path.
 func evidence(file string) string { return path.Base(file) }
 
 func (f *Facts) header(file string, h *recording.Header) error {
@@ -159,10 +160,10 @@ func (f *Facts) header(file string, h *recording.Header) error {
 	return nil
 }
 
-// Add adds an event that was read at the place given.
+// Add adds an event that was read at the given place.
 func (f *Facts) Add(e *recording.Event, at policy.Pos) { f.addFact(e, origin{itself: true}, at) }
 
-// origin returns the path as it was in its recording: see Path.
+// origin says how a path was written in its recording: see the fields own and itself of Path.
 type origin struct{ own, itself bool }
 
 func (f *Facts) addFact(e *recording.Event, from origin, at policy.Pos) {
@@ -243,7 +244,7 @@ func (f *Facts) addPath(e *recording.Event, access recording.Access, from origin
 	}
 }
 
-// unpid writes self for a process's own number in /proc: the next run has another.
+// unpid replaces a process's own number in /proc by self, because the next run has another number.
 func unpid(p string) string {
 	rest, ok := strings.CutPrefix(p, "/proc/")
 	if !ok || rest == "" || rest[0] < '1' || rest[0] > '9' {
@@ -265,7 +266,7 @@ func unpid(p string) string {
 	return "/proc/self/" + rest
 }
 
-// once finds an equal record among the remaining ones.
+// once looks for an equal net, capability or peak. If there is none, it records n as the index of a new one.
 func (f *Facts) once(n int, parts ...string) (at int, found bool) {
 	b := f.key[:0]
 	for _, s := range parts {
@@ -315,7 +316,7 @@ func (f *Facts) addPeak(e *recording.Event, at policy.Pos) {
 	}
 }
 
-// arch is the recordings'.
+// arch returns the architecture of the recordings.
 func (f *Facts) arch() filter.Arch {
 	a, _ := filter.ParseArch(f.Header.Arch)
 	return a
@@ -346,7 +347,7 @@ func (f *Facts) query(c *Call) *filter.Query {
 	return q
 }
 
-// arg is the value of an argument.
+// arg returns the value of an argument, and whether it was recorded.
 func (c *Call) arg(name string) (uint64, bool) {
 	for _, a := range c.Args {
 		if a.Name == name {

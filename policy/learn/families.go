@@ -7,29 +7,31 @@ import (
 	"cordon/policy/filter"
 )
 
-// floor are calls that every program makes: libc at its start and end, the kernel in a program's name. ld.so and libc set
-// up threads and memory by the calls of the second line, whatever the program does; the launcher makes the execve. Whether a
-// program has to wait for a signal is chance: the third.
+// floor lists calls that every program makes. On the first line are the calls that libc makes at start and exit, and
+// that the kernel makes in a program's name; the launcher makes the execve. With the calls on the second line ld.so
+// and libc set up threads and memory, whatever the program does. On the third line are the calls that wait for a
+// signal, because it depends on chance whether a program has to wait.
 const floor = `exit exit_group rt_sigreturn sigreturn restart_syscall execve
 	brk arch_prctl set_tid_address set_robust_list rseq prlimit64 getrandom
 	pause rt_sigsuspend sigsuspend`
 
-// troubles are calls by which libc and the runtimes of languages print, report an error, abort and exit: write(2) and stdio
-// under printf and perror (which duplicates the descriptor), exit's flush, raise and abort, the memory of a message. A run
-// that went well has few of them; without them its error is silent or ends by another signal. None opens a file, reaches
-// another process, or gives what a descriptor that is open does not. The back end makes no difference to them.
+// troubles lists calls by which libc and the runtimes of languages print, report an error, abort and exit: write(2)
+// and stdio under printf and perror (which duplicates the descriptor), the flush of exit, raise and abort, the memory
+// of a message. A run without errors makes few of them. If they were denied, a later error would be silent or end in
+// another signal. None of them opens a file, reaches another process, or gives more than an open descriptor gives.
+// The list does not depend on the back end.
 const troubles = `write writev read readv lseek _llseek close dup fstat fstat64 newfstatat fcntl fcntl64 ioctl getcwd
 	mmap mmap2 munmap mprotect mremap madvise futex futex_time64 poll ppoll ppoll_time64
 	rt_sigaction rt_sigprocmask sigaction sigprocmask sigaltstack getpid getppid gettid tgkill tkill
 	sched_yield clock_gettime clock_gettime64 gettimeofday time`
 
-// threads lists calls that a program with threads makes or not, depending on chance: waiting for a lock or for work,
-// preempting another thread, giving memory back.
+// threads lists calls that a program with threads makes depending on chance: to wait for a lock or for work, to
+// preempt another thread, to give memory back.
 const threads = `futex futex_time64 sched_yield nanosleep clock_nanosleep clock_nanosleep_time64 tgkill getpid gettid madvise munmap
 	rt_sigprocmask sigaltstack epoll_pwait`
 
-// families are calls of which a libc takes one or another for the same work, by its version and the kernel's. None gives
-// more than the others of its line.
+// families lists calls that do the same work. A libc chooses one of a line, by its own version and the kernel's. No
+// call gives more than the other calls of its line.
 var families = [...]string{
 	"open openat openat2",
 	"stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64",
@@ -84,22 +86,22 @@ var families = [...]string{
 	"tgkill tkill",
 }
 
-// instead are calls for which a filter may say ENOSYS, because every libc then takes the other, or does without.
+// instead lists calls for which a filter may return ENOSYS. Every libc then uses the other call, or does without.
 var instead = [...]struct{ call, other string }{
 	{"clone3", "clone"}, {"openat2", "openat"}, {"faccessat2", "faccessat"}, {"statx", "newfstatat"}, {"close_range", "close"},
 	{"epoll_pwait2", "epoll_pwait"}, {"fchmodat2", "fchmodat"}, {"rseq", ""}, {"futex_waitv", "futex"}, {"preadv2", "preadv"},
 	{"pwritev2", "pwritev"}, {"copy_file_range", "sendfile"},
 }
 
-// isMPTCP reports whether the call makes a socket of multipath TCP, in whose place programs take TCP: Go's listeners ask for it
-// first, and kernels without it are common.
+// isMPTCP reports whether the call makes a socket of multipath TCP. If that fails, programs use TCP: Go's listeners
+// ask for multipath TCP first, and many kernels do not have it.
 func isMPTCP(c *Call) bool {
 	const mptcp = 262
 	v, ok := c.arg("protocol")
 	return c.Name == "socket" && ok && v == mptcp
 }
 
-// relatives are the other members of a call's families that the architecture has.
+// relatives returns the other members of a call's families, as far as the architecture has them.
 func relatives(call string, arch filter.Arch) (others []string) {
 	for _, line := range families {
 		members := strings.Fields(line)

@@ -62,8 +62,8 @@ func (s *secrets) guardHomes(f *Facts, patterns []string) {
 	}
 }
 
-// target marks the file to which a secret's name leads as a secret, unless that path is so wide that nothing could be
-// allowed.
+// target marks the file to which a secret's name leads as a secret. It does not if the path is so wide that nothing
+// could be allowed any more.
 func (s *secrets) target(p string) {
 	if p = place(p); strings.Count(p, "/") > 1 && !within(p, s.w.workdir) {
 		s.add(p)
@@ -144,7 +144,7 @@ func (f *files) refuse(p *Path) string {
 	return ""
 }
 
-// services are sockets at which the system answers questions, or takes messages, of everybody.
+// services lists sockets at which the system answers questions, or takes messages, of every program.
 var services = []string{"/run/nscd/socket", "/run/systemd/journal", "/run/systemd/resolve", "/run/systemd/userdb", "/run/systemd/notify", "/run/log",
 	"/run/sssd", "/var/lib/sss/pipes", "/run/avahi-daemon/socket"}
 
@@ -155,9 +155,8 @@ func harmless(p string) bool {
 	return slices.ContainsFunc(services, func(s string) bool { return within(s, p) })
 }
 
-// elsewhere reports whether a rule allows a path that a program does not usually need: one outside of the system's
-// directories and of the working directory. The working directory counts only if it is not a home and not in a
-// directory of the system.
+// elsewhere reports whether a path is outside of the system's directories and of the working directory, so that a
+// program does not usually need it. The working directory does not count if it is a home.
 func (f *files) elsewhere(p string) bool {
 	for _, dir := range append([]string{"/etc"}, system...) {
 		if within(dir, p) {
@@ -167,7 +166,7 @@ func (f *files) elsewhere(p string) bool {
 	return !within(f.w.workdir, p) || slices.Contains(inHomes(f.w.homes, f.w.workdir), "")
 }
 
-// foreigners notes what was left out because another recording calls its directory . or ~.
+// foreigners notes the paths that were left out because another recording calls their directory . or ~.
 func (f *files) foreigners() {
 	seen := map[string]bool{}
 	for i := range f.f.foreign {
@@ -183,19 +182,20 @@ func (f *files) leave(p *Path) {
 	f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "another recording has its working or home directory there, so that it would be another file: learn them apart", At: p.At})
 }
 
-// reaching are calls that reach into other programs or past the paths that a sandbox shows. The profiles that do not allow
-// them do so by leaving them out.
+// reaching lists calls that reach into other programs, or past the paths that a sandbox shows. Profiles deny them by
+// not allowing them.
 const reaching = `ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_getfd name_to_handle_at fanotify_mark
 	modify_ldt syslog`
 
-// unusual reports whether a call, as it was made, is none that ordinary programs make; and barred, whether it is not granted
-// for that, unless by name: the profile Ordinary denies it in as many words, or it reaches far.
+// unusual reports whether ordinary programs do not make the call with these arguments. barred is true if learn
+// therefore does not allow the call. That is so if the profile Ordinary denies it explicitly, or if the call is in
+// reaching, unless the user named the call.
 func (l *learner) unusual(c *Call) (unusual, barred bool) {
 	if l.opts.Ordinary == nil || refused(c.Errno) || !filter.Known(c.Name) {
 		return false, false
 	}
 	if slices.ContainsFunc(instead[:], func(x struct{ call, other string }) bool { return x.call == c.Name }) {
-		return false, false // a program takes another
+		return false, false // a program uses another call instead
 	}
 	below, ordinary := l.outcomes(l.parentSpec, c), l.outcomes(l.ordinary, c)
 	if slices.ContainsFunc(below, allowing) || len(ordinary) == 0 || slices.ContainsFunc(ordinary, allowing) {
@@ -207,8 +207,8 @@ func (l *learner) unusual(c *Call) (unusual, barred bool) {
 
 func allowing(o filter.Outcome) bool { return o.Action.Passes() }
 
-// outcomes returns the possible results of a filter for a call, for all values of the arguments that were not recorded.
-// It treats a call of another architecture as the same call of the machine's own.
+// outcomes returns the possible results of a filter for a call, for all values of the arguments that were not
+// recorded. It treats a call of another architecture as the same call of the machine's own.
 func (l *learner) outcomes(spec filter.Spec, c *Call) []filter.Outcome {
 	own := *c
 	own.Arch = ""
@@ -223,7 +223,8 @@ func (l *learner) outcomes(spec filter.Spec, c *Call) []filter.Outcome {
 	return found
 }
 
-// bar marks the calls that are not granted. It notes each kind of them once, and those that are granted though they are unusual.
+// bar marks the calls that learn does not allow. It notes each kind of them once, and also the calls that are unusual
+// and still allowed.
 func (l *learner) bar() {
 	noted := map[string]bool{}
 	for i := range l.f.Calls {
@@ -243,7 +244,7 @@ func (l *learner) bar() {
 	}
 }
 
-// title is a call with the arguments that were recorded.
+// title returns the call with the arguments that were recorded.
 func (l *learner) title(c *Call) string {
 	var words []string
 	for _, a := range c.Args {

@@ -13,50 +13,52 @@ import (
 
 // Options say what to make of recordings.
 type Options struct {
-	Name    string          // of the profile
-	Extends []string        // what it extends, by name
-	Parent  *policy.Profile // the same, merged: the profile below
-	Secrets []string        // patterns of hide rules that name what is never granted by itself
-	Targets []string        // places that are secrets because names of secrets lead there, by links
-	Granted []string        // paths that are granted although they are secrets, devices or sockets of the host
-	// Ordinary is a profile that allows what ordinary programs call. Learn does not allow a call that neither Ordinary
-	// nor Parent allows, unless Calls names it. nil allows every call.
+	Name    string          // the name of the new profile
+	Extends []string        // the profiles that it extends, by name
+	Parent  *policy.Profile // the same profiles, merged: the profile below
+	Secrets []string        // patterns of hide rules, which name what learn never allows by itself
+	Targets []string        // places that are secrets because links with names of secrets lead there
+	Granted []string        // paths to allow although they are secrets, devices or sockets of the host
+	// Ordinary is a profile that allows what ordinary programs call. If it denies a call explicitly, Learn does not
+	// allow the call, unless Parent allows it or Calls names it. The same holds for calls that reach into other
+	// programs and that Ordinary does not allow. Learn allows other calls that Ordinary does not allow, and notes
+	// them. nil allows every call.
 	Ordinary *policy.Profile
 	Calls    []string
-	Env      []policy.EnvKeep // variables that are kept: what a program reads of them is not recorded
-	Files    int              // so many files of a directory that are read give the directory; 0 means 6
-	Names    int              // so many files of a directory that are named alike but for numbers give the directory; 0 means 3
-	Dirs     int              // so many directories of one give that one; 0 means 4
+	Env      []policy.EnvKeep // variables to keep, because a recording does not show which ones the program reads
+	Files    int              // if so many files of a directory are read, learn allows the directory; 0 means 6
+	Names    int              // the same for files whose names differ only in numbers; 0 means 3
+	Dirs     int              // if so many directories in one are allowed, learn allows that one; 0 means 4
 }
 
 // NoteKind is the subject of a Note.
 type NoteKind string
 
-// The kinds of notes.
+// These are the kinds of notes.
 const (
-	Granted NoteKind = "granted" // seen, and worth a look
-	Widened NoteKind = "widened" // more than was seen
-	Left    NoteKind = "left"    // seen, and not granted: it was not needed, or cannot be had
-	Secret  NoteKind = "secret"  // seen, and not granted because it is a secret
+	Granted NoteKind = "granted" // seen and allowed, and worth a look
+	Widened NoteKind = "widened" // allowed, although it was not seen
+	Left    NoteKind = "left"    // seen and not allowed, because it was not needed or is not possible
+	Secret  NoteKind = "secret"  // seen and not allowed, because it is a secret
 )
 
-// Note is something to know about the profile that does not stand in it.
+// Note tells the user something about the profile that the profile itself does not say.
 type Note struct {
 	Kind NoteKind
 	What string     // what it is about
-	Why  string     // and what of it
-	At   policy.Pos // the evidence; zero where it is about no single record
+	Why  string     // what there is to know about it
+	At   policy.Pos // the evidence; zero if the note is about no single record
 }
 
 // Result is the outcome of Learn.
 type Result struct {
-	Profile  *policy.Profile     // by itself: what it extends is not in it
-	Notes    []Note              // in the order of their kinds
-	Head     []string            // comment on top
+	Profile  *policy.Profile     // the new profile alone, without the profiles that it extends
+	Notes    []Note              // sorted by kind
+	Head     []string            // the comment at the top
 	Comments map[string][]string // by the path of a key or item ("network", "syscalls.allow[12]")
 }
 
-// YAML is the profile as a file, each rule with its evidence.
+// YAML returns the profile as a file. A comment after each rule names its evidence.
 func (r *Result) YAML() []byte { return policy.Annotate(r.Profile, r.Head, r.Comments) }
 
 type learner struct {
@@ -70,7 +72,7 @@ type learner struct {
 	own        *policy.Profile
 	notes      []Note
 	comments   map[string][]string
-	refused    []*Call // calls that always failed, and are not allowed
+	refused    []*Call // calls that always failed, and that learn does not allow
 }
 
 // Learn makes a profile that allows what the facts contain, on top of the profile in opts.
@@ -156,7 +158,7 @@ func (l *learner) program() string {
 	return "the program"
 }
 
-// top is the comment on top of the file: the runs that it comes from.
+// top returns the comment at the top of the file, which lists the recorded runs.
 func (l *learner) top() []string {
 	lines := []string{"Learned from " + phrase.Counted(len(l.f.Header.Runs), "run") + "; # FILE:LINE behind a rule is the record that it comes from."}
 	const most = 16
@@ -185,7 +187,7 @@ func (l *learner) top() []string {
 	return lines
 }
 
-// env keeps what the options say and the profile below does not.
+// env returns the variables that the options keep and the profile below does not.
 func (l *learner) env() (keep []policy.EnvKeep) {
 	for _, k := range l.opts.Env {
 		if !slices.ContainsFunc(l.parent.Env.Keep, func(p policy.EnvKeep) bool { return p.Pattern == k.Pattern }) {
@@ -198,7 +200,7 @@ func (l *learner) env() (keep []policy.EnvKeep) {
 	return keep
 }
 
-// rest adds what no recording says.
+// rest sets keys about which recordings say nothing.
 func (l *learner) rest() {
 	if l.parent.TTY == policy.TTYNone {
 		l.own.TTY = policy.TTYInherit

@@ -10,19 +10,20 @@ import (
 
 const mib = 1 << 20
 
-// leastMemory is the smallest useful limit on memory. On a host without cgroups RLIMIT_DATA stands in, which also
-// counts memory that a runtime such as Go's only reserves.
+// leastMemory is the smallest useful limit on memory. On a host without cgroups cordon uses RLIMIT_DATA instead,
+// which also counts memory that a runtime such as Go's only reserves.
 const leastMemory = 256 * mib
 
-// limits returns the highest use with a margin: twice the memory, rounded up to 16 MiB; twice the processes and
-// descriptors, and never so few that a shell could not work.
+// limits sets limits from the highest use, with a margin: twice the memory, rounded up to 16 MiB; twice the processes
+// and descriptors, but never so few that a shell could not work; four times the largest file.
 func (l *learner) limits() {
 	s := &l.own.Limits
 	peak := func(kind recording.Peak) *Peak {
 		var most *Peak
 		for i := range l.f.Peaks {
 			p := &l.f.Peaks[i]
-			// What all took together says more than what one did; but only the sandbox's memory and processes are summed.
+			// The use of all together says more than the use of one. But only memory and processes are summed over
+			// the sandbox.
 			if p.Peak == kind && (most == nil || p.All && !most.All || p.All == most.All && p.Value > most.Value) {
 				most = p
 			}
@@ -56,8 +57,8 @@ func (l *learner) limits() {
 // resourceFiles is RLIMIT_NOFILE of getrlimit(2). It is 5 only on mips, for which cordon makes no filters.
 const resourceFiles = 7
 
-// asksForFiles reports whether the program read or set its limit on open files: redis and nginx serve fewer clients
-// under a lower limit.
+// asksForFiles reports whether the program read or set its limit on open files. Programs such as redis and nginx
+// serve fewer clients under a lower limit.
 func (l *learner) asksForFiles() bool {
 	return slices.ContainsFunc(l.f.Calls, func(c Call) bool {
 		what, known := c.arg("resource")
@@ -65,7 +66,7 @@ func (l *learner) asksForFiles() bool {
 	})
 }
 
-// limit notes a limit of the whole sandbox.
+// limit records the source of a limit, and a comment with the highest use.
 func (l *learner) limit(name string, p *Peak, was string) {
 	l.source("limits."+name, p.At)
 	l.comment("limits."+name, "At most "+was+" "+"were used.")

@@ -8,7 +8,7 @@ import (
 	"cordon/policy"
 )
 
-// symlinks makes the links by which the program reached files, unless a mount already brings them along.
+// symlinks adds the links by which the program reached files, unless a mount already shows them.
 func (f *files) symlinks() {
 	if f.parent.Root.Kind != policy.RootEmpty {
 		return
@@ -28,18 +28,18 @@ func (f *files) symlinks() {
 			continue
 		}
 		if i := shown.mount(via); i >= 0 && !slices.Contains(emptyKinds, shown.p.Mounts[i].Kind) {
-			continue // the mount has the link
+			continue // the mount shows the link
 		}
 		made[via] = l.Path
 		f.own.Mounts = append(f.own.Mounts, policy.Mount{Kind: policy.MountSymlink, Target: f.w.shorten(via), Source: l.Path, Pos: l.At})
 	}
 }
 
-// emptyKinds are the mounts that show nothing of the host.
+// emptyKinds lists the kinds of mounts that show nothing of the host.
 var emptyKinds = []policy.MountKind{policy.MountTmpfs, policy.MountEmpty, policy.MountDir}
 
-// aliases returns the links, shortest first. If many links lead from one directory to another, the directory is the
-// link. This also holds for /lib and /usr/lib, even if only one link was seen.
+// aliases returns the links, shortest first. If many links lead from one directory to another, it returns one link
+// between the directories. For a path such as /lib and /usr/lib, a single link is enough.
 func (f *files) aliases(shown *view) []Link {
 	count := map[Link]int{}
 	to := map[string]string{}
@@ -67,7 +67,7 @@ func (f *files) aliases(shown *view) []Link {
 	return slices.CompactFunc(out, func(a, b Link) bool { return a.Via == b.Via && a.Path == b.Path })
 }
 
-// shortest is the link without the names that both ends have in common at their end.
+// shortest returns the link without the last names that both ends have in common.
 func shortest(l *Link) Link {
 	via, to := l.Via, l.Path
 	for path.Base(via) == path.Base(to) && path.Dir(via) != "/" && path.Dir(to) != "/" {
@@ -76,7 +76,8 @@ func shortest(l *Link) Link {
 	return Link{via, to, l.At}
 }
 
-// hides keeps the secrets out of the directories that stand for others on another day: the working directory may be anywhere.
+// hides hides the secrets in . and ~, because these directories may be others in a later run: the working directory
+// may be anywhere.
 func (f *files) hides() {
 	open := slices.ContainsFunc(f.own.Mounts, func(m policy.Mount) bool {
 		return m.Kind == policy.MountBind && (m.Source[0] == '.' || m.Source[0] == '~')

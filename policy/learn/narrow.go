@@ -1,6 +1,6 @@
 package learn
 
-// Rules that allow a call with the arguments that it was seen with.
+// This file makes rules that allow a call only with the arguments that the recording shows.
 
 import (
 	"cmp"
@@ -13,7 +13,7 @@ import (
 	"cordon/policy/recording"
 )
 
-// narrowings are the rules that are worth having, with calls that do the same and get the same rule.
+// narrowings lists the calls for which rules are useful. with lists calls that do the same and get the same rule.
 var narrowings = [...]struct {
 	call string
 	with []string
@@ -44,11 +44,11 @@ var narrowings = [...]struct {
 	{"seccomp", nil, func(l *learner, all []*Call) string { return l.oneOf("operation", "", all, "operation") }},
 }
 
-// maxValues is how many values a rule lists; a program that uses more has no small set of them.
+// maxValues is how many values a rule may list. A program that uses more values has no small set of them.
 const maxValues = 64
 
-// oneOf returns in(arg, …) with the values that were seen and those that are always allowed, or "" if the argument of
-// some call was not recorded.
+// oneOf returns in(arg, …) with the recorded values and the values that are always allowed. It returns "" if the
+// argument of some call was not recorded.
 func (l *learner) oneOf(arg, spelled string, all []*Call, name string, always ...string) string {
 	spelled = cmp.Or(spelled, arg)
 	var values []uint64
@@ -101,7 +101,8 @@ func (l *learner) spell(call, arg string, v uint64) string {
 	return "0x" + strconv.FormatUint(v, 16)
 }
 
-// sockets allows the families, with their types; of those that have protocols of different reach the protocol too.
+// sockets allows the recorded families, each with its types. If the protocols of a family differ in what they can
+// reach, it also compares the protocol.
 func sockets(l *learner, all []*Call) string {
 	type family struct {
 		family     string
@@ -154,7 +155,7 @@ func sockets(l *learner, all []*Call) string {
 	return strings.Join(terms, " || ")
 }
 
-// netlink is the name of a netlink protocol.
+// netlink returns the name of a netlink protocol, or its number if it is unknown.
 func (l *learner) netlink(p uint64) string {
 	for _, name := range []string{"NETLINK_ROUTE", "NETLINK_KOBJECT_UEVENT", "NETLINK_GENERIC", "NETLINK_AUDIT", "NETLINK_NETFILTER", "NETLINK_SOCK_DIAG", "NETLINK_XFRM"} {
 		if v, _, ok := filter.Constant(name, l.f.arch()); ok && v == p {
@@ -172,7 +173,8 @@ func in(what string, values []string) string {
 	return "in(" + what + ", " + strings.Join(values, ", ") + ")"
 }
 
-// cloneNamespaces are the flags of clone(2) that make namespaces: CLONE_NEWCGROUP, UTS, IPC, USER, PID, NET, NS and TIME.
+// cloneNamespaces has the flags of clone(2) that make namespaces: CLONE_NEWCGROUP, UTS, IPC, USER, PID, NET, NS and
+// TIME.
 const cloneNamespaces = 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x00020000 | 0x00000080
 
 // cloneFlags forbids new namespaces if the program made none.
@@ -183,7 +185,7 @@ func cloneFlags(l *learner, all []*Call) string {
 		}
 	}
 	if slices.ContainsFunc(l.parent.Syscalls.Rules, func(r policy.SyscallRule) bool { return r.Call == "clone" }) {
-		return "" // inherited
+		return "" // the profile below has the rule
 	}
 	return "flags & CLONE_NEW_ANY == 0"
 }
@@ -196,8 +198,8 @@ func openFlags(l *learner, all []*Call) string {
 	return ""
 }
 
-// openat2Flags denies openat2, whose flags are behind a pointer and could get round the rule on openat. libc then uses
-// openat.
+// openat2Flags denies openat2. Its flags are behind a pointer, so that it could evade the rule for openat. libc then
+// uses openat.
 func openat2Flags(l *learner, all []*Call) string {
 	if l.reader() && len(all) == 0 {
 		return "errno(ENOSYS)"
@@ -205,7 +207,7 @@ func openat2Flags(l *learner, all []*Call) string {
 	return ""
 }
 
-// reader reports whether the program opened files for reading only, with flags that were all recorded.
+// reader reports whether the program opened files only for reading, with flags that were all recorded.
 func (l *learner) reader() bool {
 	opened := false
 	for i := range l.f.Calls {
@@ -227,10 +229,10 @@ func (l *learner) reader() bool {
 	return opened
 }
 
-// PROT_WRITE and PROT_EXEC of mmap(2).
+// These are PROT_WRITE and PROT_EXEC of mmap(2).
 const protWrite, protExec = 0x2, 0x4
 
-// mmapProt forbids memory that is written and executed where there was none.
+// mmapProt denies memory that is both writable and executable, if the program mapped none.
 func mmapProt(l *learner, all []*Call) string {
 	for _, c := range all {
 		if v, ok := c.arg("prot"); !ok || v&protWrite != 0 && v&protExec != 0 {
@@ -243,7 +245,7 @@ func mmapProt(l *learner, all []*Call) string {
 	return "prot & (PROT_WRITE | PROT_EXEC) != PROT_WRITE | PROT_EXEC"
 }
 
-// mprotectProt forbids making memory executable where none was made.
+// mprotectProt denies making memory executable, if the program made none executable.
 func mprotectProt(l *learner, all []*Call) string {
 	for _, c := range all {
 		if v, ok := c.arg("prot"); !ok || v&protExec != 0 {
@@ -256,7 +258,7 @@ func mprotectProt(l *learner, all []*Call) string {
 	return "prot & PROT_EXEC == 0"
 }
 
-// notShown reports whether a back end leaves the call out, so that its absence says nothing.
+// notShown reports whether a back end leaves the call out, so that its absence from the recording says nothing.
 func (l *learner) notShown(call string) bool {
 	return slices.ContainsFunc(l.f.Header.Runs, func(r recording.Run) bool { return slices.Contains(r.Unseen(), call) })
 }

@@ -8,15 +8,15 @@ import (
 	"cordon/policy/recording"
 )
 
-// A question is a check of a capability that the kernel makes before it looks whether the call needs one. What else is
-// recorded answers whether the call would have failed without it.
+// A question is a check for a capability that the kernel makes before it knows whether the call needs the capability.
+// The other records tell whether the call would have failed without it.
 type question struct {
 	cap string
-	by  string // the function of the kernel that asks, or the call
-	// needed reports whether the call would have failed; it gets about.
+	by  string // the kernel's function that asks, or the call
+	// needed reports whether the call would have failed. Its second argument is about.
 	needed func(f *Facts, about string) bool
 	about  string
-	why    string // why not
+	why    string // why the capability is not needed
 }
 
 const (
@@ -25,7 +25,7 @@ const (
 	refusedAnyway = "the files that it was asked about were refused all the same"
 )
 
-// questions are those checks. From the kernel's sources: net/sysctl_net.c, kernel/pid.c, kernel/ucount.c,
+// questions lists these checks. They come from the kernel's sources: net/sysctl_net.c, kernel/pid.c, kernel/ucount.c,
 // ipc/ipc_sysctl.c, kernel/sys.c, security/commoncap.c, net/ipv4/inet_diag.c, fs/namei.c.
 var questions = [...]question{
 	{"NET_ADMIN", "net_ctl_permissions", sysctl, "/proc/sys/net", readSysctl},
@@ -46,7 +46,7 @@ var questions = [...]question{
 	{"DAC_READ_SEARCH", "generic_permission", opened, "", refusedAnyway},
 }
 
-// unneeded says why a capability that was asked for and had is not worth keeping; "" if it is needed.
+// unneeded says why the program does not need a capability that it asked for and had. It returns "" if it does.
 func (f *Facts) unneeded(c *Cap) string {
 	for i := range questions {
 		if q := &questions[i]; q.cap == c.Cap && q.by == c.By && !q.needed(f, q.about) {
@@ -60,10 +60,11 @@ func never(*Facts, string) bool { return false }
 
 func wrote(f *Facts, dir string) bool { return f.wrote(dir) }
 
-// PR_SET_KEEPCAPS and PR_SET_SECUREBITS of prctl(2).
+// These are PR_SET_KEEPCAPS and PR_SET_SECUREBITS of prctl(2).
 const setKeepCaps, setSecureBits = 8, 28
 
-// keepsCaps reports whether the program changed what becomes of capabilities: in a sandbox without any that is locked.
+// keepsCaps reports whether the program changed which capabilities it keeps. In a sandbox without capabilities this
+// is locked.
 func keepsCaps(f *Facts, _ string) bool {
 	return slices.ContainsFunc(f.Calls, func(c Call) bool {
 		op, _ := c.arg("op")
@@ -71,15 +72,15 @@ func keepsCaps(f *Facts, _ string) bool {
 	})
 }
 
-// wrote reports whether something below a directory was opened to write, or changed.
+// wrote reports whether the program opened something below a directory for writing, or changed it.
 func (f *Facts) wrote(dir string) bool {
 	return slices.ContainsFunc(f.Paths, func(p Path) bool {
 		return p.Access&recording.Writes != 0 && within(dir, p.Path)
 	})
 }
 
-// sysctl is for files that the root of their namespace owns: another user needs the capability to write, and to read the few
-// that are secrets.
+// sysctl reports whether the program needs the capability for files of a directory. The root of the namespace owns
+// these files. Another user needs the capability to write them, and to read the few that are secret.
 func sysctl(f *Facts, dir string) bool {
 	return f.user() && (f.wrote(dir) || slices.ContainsFunc(f.Paths, func(p Path) bool {
 		secret := strings.HasSuffix(p.Path, "_key") || strings.HasSuffix(p.Path, "_secret") ||
@@ -88,8 +89,8 @@ func sysctl(f *Facts, dir string) bool {
 	}))
 }
 
-// setsID reports whether setuid or setgid was called with another number than what the program began with, or with one that
-// was not recorded.
+// setsID reports whether setuid or setgid was called with another number than the program began with, or with a
+// number that was not recorded. It also returns true if the call was not recorded.
 func setsID(f *Facts, arg string) bool {
 	asked := false
 	for i := range f.Calls {
@@ -108,9 +109,10 @@ func setsID(f *Facts, arg string) bool {
 	return !asked
 }
 
-// opened reports whether a file was opened by means of the capability. The kernel asks for DAC_READ_SEARCH and then, where
-// that did not help, for DAC_OVERRIDE; of a file whose owner has no number in the namespace neither helps, and the call
-// ends with EACCES. So where both were asked equally often, and no more often than a path was refused, none helped.
+// opened reports whether the capability let the program open a file. The kernel asks for DAC_READ_SEARCH and then, if
+// that did not help, for DAC_OVERRIDE. If the namespace has no number for the owner of the file, neither helps and
+// the call ends with EACCES. So if the kernel asked for both equally often, and not more often than a path was
+// refused, neither helped.
 func opened(f *Facts, _ string) bool {
 	var search, override uint64
 	for i := range f.Caps {
@@ -128,7 +130,7 @@ func opened(f *Facts, _ string) bool {
 // mostListed is how many things a comment lists.
 const mostListed = 8
 
-// listed is a comment of so many lines at most, and how many more there are.
+// listed returns the lines of a comment: at most mostListed, and then how many more there are.
 func listed(lines []string) []string {
 	slices.Sort(lines)
 	lines = slices.Compact(lines)
@@ -141,8 +143,8 @@ func listed(lines []string) []string {
 	return lines
 }
 
-// leftOut puts what was left out on purpose in comments: capabilities that were asked for and are not needed, and
-// calls that the program does without, which have quiet rules besides: see rules.
+// leftOut adds comments about what was left out on purpose: capabilities that the program asked for and does not
+// need, and calls that it does without. These calls also have quiet rules: see rules.
 func (l *learner) leftOut(caps []string) {
 	var calls []string
 	for _, n := range l.notes {

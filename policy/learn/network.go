@@ -13,18 +13,19 @@ import (
 
 type runOf = recording.Run
 
-// outside reports whether an address is beyond the sandbox's own loopback, and may have been reached.
+// outside reports whether an address is beyond the sandbox's own loopback device, and may have been reached.
 func (f *Facts) outside(n *Net) bool { return f.beyond(n) && !f.apart() }
 
-// apart reports whether every run had a network of its own: whatever was tried beyond the loopback device came to nothing.
+// apart reports whether every run had its own network. Then nothing beyond the loopback device was reached.
 func (f *Facts) apart() bool {
 	return len(f.Header.Runs) > 0 && !slices.ContainsFunc(f.Header.Runs, func(r recording.Run) bool { return r.Network != recording.OwnNetwork })
 }
 
-// unreached are errors of a connect or a send by which nothing left the machine.
+// unreached lists errors of a connect or a send which say that nothing left the machine.
 var unreached = [...]string{"ENETUNREACH", "EHOSTUNREACH", "ENETDOWN", "EADDRNOTAVAIL", "EAFNOSUPPORT"}
 
-// beyond is outside by the address alone: what nothing in the recording listens on is beyond the sandbox's own loopback, too.
+// beyond reports whether an address is beyond the sandbox's own loopback device, without regard to the network of the
+// run. A loopback address also counts if no program in the recording listens on the port.
 func (f *Facts) beyond(n *Net) bool {
 	if n.Family != "inet" && n.Family != "inet6" || refused(n.Errno) || slices.Contains(unreached[:], n.Errno) {
 		return false
@@ -36,7 +37,7 @@ func (f *Facts) beyond(n *Net) bool {
 	a = a.Unmap()
 	switch {
 	case n.Op == "bind":
-		return !a.IsLoopback() && n.Port != 0 // port 0 is a client's own, or a probe
+		return !a.IsLoopback() && n.Port != 0 // port 0 is a client's own port, or a probe
 	case n.Port == 0:
 		return false // getaddrinfo orders addresses by connecting to port 0, which sends nothing
 	case !a.IsLoopback() && !a.IsUnspecified():
@@ -57,7 +58,7 @@ func (f *Facts) listens(port uint16) bool {
 	})
 }
 
-// endpoint is host:port, with the name that was looked up.
+// endpoint returns HOST:PORT. HOST is the name that was looked up, or the address.
 func (n *Net) endpoint() string {
 	host := cmp.Or(n.Name, n.Addr)
 	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
@@ -66,7 +67,7 @@ func (n *Net) endpoint() string {
 	return host + ":" + strconv.Itoa(int(n.Port))
 }
 
-// network gives none, or the host's: no layer can hold to single addresses yet.
+// network sets the network to none or to the host's, because no layer can allow single addresses yet.
 func (l *learner) network() {
 	var lines []string
 	var at policy.Pos

@@ -12,12 +12,12 @@ import (
 	"cordon/policy/recording"
 )
 
-// grant is a mount in the making.
+// grant is a mount that learn plans.
 type grant struct {
 	path  string
 	kind  policy.MountKind // bind, tmpfs, dir
 	write bool
-	dir   bool // a bind of a directory: all beneath comes with it
+	dir   bool // a bind of a directory, with everything below it
 	at    policy.Pos
 }
 
@@ -25,18 +25,18 @@ type grant struct {
 type files struct {
 	*learner
 	grants map[string]*grant
-	exact  map[string][]*Path // single files that are read, by directory
-	wider  map[string]Note    // by path: what a grant gives beyond what was seen, for the last reason
+	exact  map[string][]*Path // by directory: single files that the program read
+	wider  map[string]Note    // by path: what a grant allows that was not seen, for the last reason
 	below  *view              // what the profile below shows
-	shows  map[string]bool    // by directory: whether a well-known socket is in it
+	shows  map[string]bool    // by directory: whether it contains a well-known socket
 }
 
-// mounts learns the section, and what has to be hidden in it.
+// mounts learns the section mounts, and what to hide in the mounts.
 func (l *learner) mounts() {
 	f := &files{learner: l, grants: map[string]*grant{}, exact: map[string][]*Path{}, wider: map[string]Note{}, below: newView(l.parent, l.w), shows: map[string]bool{}}
 	for i := range l.f.Paths {
 		p := &l.f.Paths[i]
-		if p.Access&^recording.Mount != 0 && p.Path != "/" { // whether it may be mounted on, the system calls say
+		if p.Access&^recording.Mount != 0 && p.Path != "/" { // the system calls decide about mounting on a path
 			f.path(p)
 		}
 	}
@@ -55,7 +55,7 @@ func (l *learner) mounts() {
 	f.hides()
 }
 
-// writes need a file or directory that can be written.
+// writes has the ways to use a file that need a writable file or directory.
 const writes = recording.Writes &^ recording.Mount
 
 // path decides what one path needs.
@@ -102,10 +102,11 @@ func (f *files) secret(p *Path, why string) {
 	f.note(Note{Kind: Secret, What: p.Access.String() + " " + p.Path, Why: why + ", and not granted without --grant " + f.w.shorten(p.Path), At: p.At})
 }
 
-// cgroups is where cgroup file systems are mounted.
+// cgroups is the directory at which cgroup file systems are mounted.
 const cgroups = "/sys/fs/cgroup"
 
-// sysfs gives one of the sandbox's own: a file of the host's cannot be mounted for another user.
+// sysfs grants a sysfs that belongs to the sandbox, because a file of the host's sysfs cannot be mounted for another
+// user.
 func (f *files) sysfs(p *Path) {
 	if p.Access&writes != 0 || f.outsider() {
 		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "a sysfs is read-only, and can only be had with a network of its own", At: p.At})
@@ -122,14 +123,15 @@ func (l *learner) outsider() bool {
 	return l.parent.Network.Mode == policy.NetworkHost || slices.ContainsFunc(l.f.Nets, func(n Net) bool { return l.f.outside(&n) })
 }
 
-// link is for a symbolic link that was looked at itself: it is made where it is known to lead, and comes with its directory.
+// link handles a symbolic link that the program looked at itself. If the recording shows where the link leads,
+// symlinks makes it. Otherwise it only appears together with its directory.
 func (f *files) link(p *Path) {
 	if _, ok := f.f.links[p.Path]; !ok {
 		f.note(Note{Kind: Left, What: p.Access.String() + " " + p.Path, Why: "it is a symbolic link, and nobody followed it", At: p.At})
 	}
 }
 
-// directory is for one that was looked at or listed.
+// directory handles a directory that the program looked at or listed.
 func (f *files) directory(p *Path) {
 	switch {
 	case p.Access&recording.List == 0:
@@ -143,8 +145,8 @@ func (f *files) directory(p *Path) {
 	}
 }
 
-// writable gives a directory in which something was made, replaced or removed. Where that would show secrets, or is the
-// place of short-lived things, it is an empty one of the sandbox's own.
+// writable grants a directory in which the program made, replaced or removed something. If the directory would show
+// secrets, or holds short-lived files, the grant is an empty directory that belongs to the sandbox.
 func (f *files) writable(dir string, p *Path) {
 	switch {
 	case f.below.check(dir, recording.Write, recording.TypeDir).why == "":
@@ -165,7 +167,8 @@ func (f *files) writable(dir string, p *Path) {
 	}
 }
 
-// exposes reports whether a directory has a well-known socket in it. It is asked once: many files are made in one.
+// exposes reports whether a directory contains a well-known socket. It remembers the answer, because a program often
+// makes many files in one directory.
 func (f *files) exposes(dir string) bool {
 	v, ok := f.shows[dir]
 	if !ok {
@@ -175,7 +178,7 @@ func (f *files) exposes(dir string) bool {
 	return v
 }
 
-// volatile are directories of short-lived things that everybody writes.
+// volatile reports whether a directory is for short-lived files of all programs.
 func (f *files) volatile(dir string) bool {
 	switch dir {
 	case "/tmp", "/var/tmp", "/run", "/run/lock", "/var/run", "/var/lock", "/dev/shm":
@@ -184,21 +187,21 @@ func (f *files) volatile(dir string) bool {
 	return false
 }
 
-// widen remembers what a grant gives beyond what was seen. A writable one keeps its reason: that is the wider one.
+// widen remembers what a grant allows that was not seen. A writable grant keeps its reason, because it allows more.
 func (f *files) widen(p, why string, at policy.Pos) {
 	if g := f.grants[p]; g == nil || !g.write {
 		f.wider[p] = Note{Kind: Widened, What: f.w.shorten(p), Why: why, At: at}
 	}
 }
 
-// add joins a grant with one that is there.
+// add adds a grant, or joins it with an existing grant of the same path.
 func (f *files) add(g grant) {
 	old := f.grants[g.path]
 	if old == nil {
 		f.grants[g.path] = &g
 		return
 	}
-	rank := func(g *grant) int { // an own directory beats the host's: it was chosen because that would show too much
+	rank := func(g *grant) int { // a tmpfs beats a bind, which would show too much
 		return slices.Index([]policy.MountKind{policy.MountDir, policy.MountBind, policy.MountTmpfs}, g.kind)
 	}
 	if rank(&g) > rank(old) {
@@ -210,11 +213,12 @@ func (f *files) add(g grant) {
 	}
 }
 
-// system are trees of programs and libraries, that are the same on every machine and hold no secrets.
+// system lists trees of programs and libraries, which are the same on every machine and contain no secrets.
 var system = []string{"/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/opt", "/nix", "/gnu"}
 
-// mayOpen reports whether a directory may be granted as a whole: none that holds a secret or a socket that gives much away, the
-// home directory, what the working directory is in, or everything.
+// mayOpen reports whether learn may allow a directory as a whole. It may not if the directory contains a secret or a
+// socket that gives much away, if it is the home directory, if the working directory or the home lies in it, or if it
+// is everything.
 func (f *files) mayOpen(dir string) bool {
 	depth := strings.Count(dir, "/")
 	switch {
@@ -228,7 +232,8 @@ func (f *files) mayOpen(dir string) bool {
 	return true
 }
 
-// directories is the first step of generalising: many single files of a directory become the directory.
+// directories is the first step of generalising. If many single files of a directory are read, it grants the
+// directory.
 func (f *files) directories() {
 	for _, dir := range slices.Sorted(keysOf(f.exact)) {
 		list := f.exact[dir]
@@ -241,8 +246,8 @@ func (f *files) directories() {
 	}
 }
 
-// names is the second step: several files that are named alike but for numbers become the directory, since the next run reads
-// others of them. A mount has no globs, so the directory stands for the glob.
+// names is the second step. If the names of several files differ only in numbers, it grants the directory, because
+// the next run reads other files of this kind. A mount cannot be a glob, so the directory stands for the glob.
 func (f *files) names() {
 	for _, dir := range slices.Sorted(keysOf(f.exact)) {
 		if !f.mayOpen(dir) {
@@ -266,8 +271,8 @@ func (f *files) names() {
 	}
 }
 
-// globOf is a file's name with * for each of its numbers, decimal or of at least eight hexadecimal digits, and for nothing else:
-// part-0001.csv is part-*.csv. A name that begins with a dot, or has a * itself, is only like itself.
+// globOf returns a file's name with * in place of each number, decimal or of at least eight hexadecimal digits:
+// part-0001.csv becomes part-*.csv. It does not change a name that begins with a dot, or contains a wildcard.
 func globOf(name string) string {
 	if name[0] == '.' || strings.ContainsAny(name, "*?[") {
 		return name
@@ -291,8 +296,8 @@ func globOf(name string) string {
 	return b.String()
 }
 
-// trees is the third step: many directories of one become that one, from the deepest up; those that are written, too, but in
-// no tree of the system.
+// trees is the third step. If many directories in one directory are granted, it grants that directory, from the
+// deepest one up. It does the same for writable directories, but not in the trees of the system.
 func (f *files) trees() {
 	f.joinTrees(false)
 	f.joinTrees(true)
@@ -337,12 +342,12 @@ func (f *files) joinTrees(write bool) {
 	}
 }
 
-// ofSystem reports whether a directory is one of the system's, or holds one.
+// ofSystem reports whether a directory is in /etc or in one of the system's trees.
 func ofSystem(dir string) bool {
 	return within("/etc", dir) || slices.ContainsFunc(system, func(s string) bool { return within(s, dir) })
 }
 
-// prune drops what a directory above grants already.
+// prune removes grants that a directory above already covers.
 func (f *files) prune() {
 	for p, g := range f.grants {
 		above := f.nearest(p)
@@ -353,7 +358,7 @@ func (f *files) prune() {
 			delete(f.grants, p)
 		}
 	}
-	// An empty directory that leads to another mount is made for that.
+	// cordon makes an empty directory that leads to another mount for that mount anyway.
 	for p := range f.grants {
 		for dir := path.Dir(p); dir != "/"; dir = path.Dir(dir) {
 			if g := f.grants[dir]; g != nil && g.kind == policy.MountDir {
@@ -363,7 +368,7 @@ func (f *files) prune() {
 	}
 }
 
-// nearest is the grant above a path.
+// nearest returns the nearest grant above a path, or nil.
 func (f *files) nearest(p string) *grant {
 	for dir := path.Dir(p); ; dir = path.Dir(dir) {
 		if g := f.grants[dir]; g != nil && g.kind != policy.MountDir {
@@ -375,7 +380,7 @@ func (f *files) nearest(p string) *grant {
 	}
 }
 
-// write makes the mounts, each after those above it.
+// write makes the mounts. Each mount comes after the mounts above it.
 func (f *files) write() {
 	all := make([]*grant, 0, len(f.grants))
 	for _, g := range f.grants {
@@ -417,10 +422,10 @@ func (f *files) write() {
 	}
 }
 
-// pathKey sorts a directory before everything in it, and that before what only begins alike.
+// pathKey returns a key that sorts a directory before everything in it, and that before paths that only begin alike.
 func pathKey(p string) string { return strings.ReplaceAll(p, "/", "\x00") }
 
-// plainPath reports whether the language can say the path.
+// plainPath reports whether a profile can contain the path.
 func plainPath(p string) bool {
 	for i := range len(p) {
 		if p[i] < ' ' || p[i] == 0x7f {

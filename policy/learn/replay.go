@@ -11,18 +11,18 @@ import (
 	"cordon/policy/recording"
 )
 
-// A Denial is something that a recording has and a profile would not allow.
+// A Denial is something that a recording contains and a profile would not allow.
 type Denial struct {
 	Layer policy.Layer
 	What  string     // "openat(…, O_WRONLY)", "read /etc/shadow", "connect example.org:443"
-	Why   string     // what stands against it
-	Maybe bool       // it depends on what was not recorded
+	Why   string     // what denies it
+	Maybe bool       // it depends on arguments that were not recorded
 	At    policy.Pos // the record
-	By    policy.Pos // the line of the profile; zero where none says it
+	By    policy.Pos // the line of the profile; zero if no line says it
 }
 
-// Replay plays the facts against an effective profile. What a program was refused while it was recorded is not expected to
-// be allowed. The error is about the profile.
+// Replay plays the facts against an effective profile. It does not expect the profile to allow what the program was
+// refused during the recording. The error is about the profile.
 func Replay(p *policy.Profile, f *Facts) ([]Denial, error) {
 	r := &replay{p: p, f: f, w: newWorld(f)}
 	if err := r.calls(); err != nil {
@@ -89,7 +89,7 @@ func (r *replay) call(c *Call) error {
 	return nil
 }
 
-// judge is for a call of which not every outcome is that it passes.
+// judge handles a call that does not pass in every case.
 func (r *replay) judge(c *Call, d *filter.Data, found []filter.Outcome) {
 	maybe := false
 	var bad *filter.Outcome
@@ -111,7 +111,7 @@ func (r *replay) judge(c *Call, d *filter.Data, found []filter.Outcome) {
 	r.deny(Denial{Layer: policy.LayerSeccomp, What: r.title(c, &text), Why: why, Maybe: maybe, At: c.At, By: parsePos(bad.From)})
 }
 
-// title is the call with the arguments that were recorded.
+// title returns the call with the arguments that were recorded.
 func (r *replay) title(c *Call, d *filter.Decoded) string {
 	if len(c.Args) == 0 {
 		return c.Name
@@ -133,7 +133,7 @@ func (r *replay) title(c *Call, d *filter.Decoded) string {
 	return c.Name + "(" + strings.Join(words, ", ") + ")"
 }
 
-// another reports whether a program takes another call where this one does not exist.
+// another reports whether a program uses another call if this one returns ENOSYS, and may make the other call.
 func (r *replay) another(c *Call, a filter.Action) bool {
 	i := slices.IndexFunc(instead[:], func(x struct{ call, other string }) bool { return x.call == c.Name })
 	if i < 0 || a != (filter.Action{Kind: filter.Errno, Errno: 38}) { // ENOSYS
@@ -151,7 +151,7 @@ func (r *replay) another(c *Call, a filter.Action) bool {
 	return err == nil && slices.ContainsFunc(found, func(o filter.Outcome) bool { return o.Action.Passes() })
 }
 
-// tcp reports whether the same socket can be had of TCP.
+// tcp reports whether the same call may make a TCP socket.
 func (r *replay) tcp(c *Call) bool {
 	q := r.f.query(c)
 	for i := range q.Args {
@@ -163,7 +163,7 @@ func (r *replay) tcp(c *Call) bool {
 	return err == nil && len(found) > 0 && !slices.ContainsFunc(found, func(o filter.Outcome) bool { return !o.Action.Passes() })
 }
 
-// parsePos is the first place of a verdict, which package filter has as text.
+// parsePos returns the first place of a verdict. Package filter gives places as text.
 func parsePos(from []string) policy.Pos {
 	if len(from) == 0 {
 		return policy.Pos{}
@@ -253,7 +253,7 @@ func (r *replay) peaks() {
 	}
 }
 
-// rlimit is a limit of a process; policy.Unlimited where there is none.
+// rlimit returns a limit of a process, or policy.Unlimited if there is none.
 func rlimit(l *policy.Limits, name string) uint64 {
 	for _, x := range l.Rlimits {
 		if x.Name == name {

@@ -9,18 +9,19 @@ import (
 	"cordon/policy/lint"
 )
 
-// secrets are what is never granted by itself, and never within what is: the patterns of hide rules.
+// secrets knows what learn never allows by itself, not even inside of something that it allows: the patterns of hide
+// rules.
 type secrets struct {
 	w        *world
 	exact    map[string]bool
 	globs    []string
-	anywhere []string        // names, of **/NAME
-	dirs     map[string]bool // directories at or beneath a secret
-	above    map[string]bool // directories that hold a fixed one
-	granted  []string        // that the user named as needed
+	anywhere []string        // NAME of each **/NAME
+	dirs     map[string]bool // directories: whether they are a secret or below one
+	above    map[string]bool // directories that contain a secret with a fixed path
+	granted  []string        // paths that the user named as needed
 
-	homes  []string            // with tildes: all homes there are
-	tildes map[string]bool     // what is a secret in any home, and the directories there that hold one; nil for the own home alone
+	homes  []string            // if tildes is set: all known homes
+	tildes map[string]bool     // below a home: true for a secret, false for a directory above one; nil: see ofHome
 	names  map[string][]string // by path: the names that make it a secret
 }
 
@@ -35,7 +36,7 @@ func newSecrets(w *world, patterns, granted []string) *secrets {
 			continue
 		}
 		p = w.expand(p)
-		if rest, ok := strings.CutPrefix(p, "/var/run/"); ok { // a link to /run
+		if rest, ok := strings.CutPrefix(p, "/var/run/"); ok { // /var/run is a link to /run
 			s.add("/run/" + rest)
 		}
 		if p != "" {
@@ -56,7 +57,7 @@ func (s *secrets) add(p string) {
 	}
 }
 
-// has reports whether p is a secret or in one, and was not granted.
+// has reports whether p is a secret or in one, and the user did not grant it.
 func (s *secrets) has(p string) bool {
 	if !s.self(p) && !s.dir(path.Dir(p)) || s.isGranted(p) {
 		return false
@@ -73,7 +74,7 @@ func (s *secrets) isGranted(p string) bool {
 	return false
 }
 
-// dir is self of a directory or of one above it.
+// dir reports whether a directory, or a directory above it, is a secret.
 func (s *secrets) dir(dir string) bool {
 	v, ok := s.dirs[dir]
 	if !ok {
@@ -104,7 +105,7 @@ func (s *secrets) self(p string) bool {
 	return false
 }
 
-// lastNames are the last n names of a path.
+// lastNames returns the last n names of a path.
 func lastNames(p string, n int) string {
 	for i := len(p) - 1; i >= 0; i-- {
 		if p[i] == '/' {
@@ -116,13 +117,13 @@ func lastNames(p string, n int) string {
 	return p
 }
 
-// holds reports whether a directory holds a secret, by the patterns that say where they are.
+// holds reports whether a directory contains a secret, as far as the patterns say where secrets are.
 func (s *secrets) holds(dir string) bool {
 	_, home := s.ofHome(dir)
 	return home || s.above[dir] || s.dir(dir) || slices.ContainsFunc(s.homes, func(home string) bool { return within(dir, home) })
 }
 
-// exposes says what a socket gives away; "" if it is none of the well-known ones.
+// exposes says what a socket gives to a program, or returns "" if it is not a well-known socket.
 func exposes(p string) string {
 	probe := policy.Profile{Mounts: []policy.Mount{{Kind: policy.MountBind, Source: p}}}
 	for _, e := range lint.Exposures(&probe, "") {

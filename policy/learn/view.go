@@ -9,13 +9,14 @@ import (
 	"cordon/policy/recording"
 )
 
-// view is the tree that a profile shows, as far as names say: a bind is taken to have what the recording saw there.
+// view is the tree that a profile shows, as far as names tell. It assumes that a bind contains what the recording saw
+// there.
 type view struct {
 	p       *policy.Profile
 	w       *world
 	targets map[string]int  // the last mount on each target
-	spine   map[string]bool // directories above a target: they are made for it
-	at      map[string]int  // by directory: the mount that it is in; -1 for the root
+	spine   map[string]bool // directories above a target, which cordon makes for it
+	at      map[string]int  // by directory: the mount that contains it; -1 for the root
 	hide    *secrets
 	links   map[string]string
 }
@@ -47,7 +48,8 @@ func newView(p *policy.Profile, w *world) *view {
 	return v
 }
 
-// mount is the index of the mount that a path is in, -1 for the root: the last in order on it or above.
+// mount returns the index of the mount that contains a path, or -1 for the root. That is the last mount at the path
+// or above it.
 func (v *view) mount(p string) int {
 	i := v.dirMount(path.Dir(p))
 	if own, ok := v.targets[p]; ok {
@@ -71,14 +73,14 @@ func (v *view) dirMount(dir string) int {
 	return i
 }
 
-// refusal is why a path cannot be used as it was; the zero refusal is that it can.
+// refusal says why the program cannot use a path as it did. The zero refusal means that it can.
 type refusal struct {
 	layer policy.Layer
 	why   string
 	at    policy.Pos // the rule
 }
 
-// looks are the ways to touch a file that an unreadable one bears, or an empty directory.
+// looks has the ways to use a file that still work if the file is unreadable or the directory empty.
 const looks = recording.Stat | recording.Chdir
 
 // check says whether access to a path is possible.
@@ -122,7 +124,8 @@ func (v *view) inRoot(p string, access recording.Access) refusal {
 	return refusal{policy.LayerMount, "the root is read-only", at}
 }
 
-// skeleton is for what no mount shows: directories that lead to one are there, and hold nothing else.
+// skeleton decides about a path that no mount shows. A directory that leads to a mount exists, and contains nothing
+// else.
 func (v *view) skeleton(p string, access recording.Access, at policy.Pos) refusal {
 	switch {
 	case v.spine[p] && access&(writes|recording.Execute|recording.Map|recording.Connect) == 0:
@@ -170,7 +173,7 @@ func (v *view) inMount(m *policy.Mount, p string, access recording.Access, kind 
 		}
 		return refusal{policy.LayerMount, "there is nothing of the host in it", m.Pos}
 	}
-	return refusal{} // overlay, mqueue; a symlink is resolved before
+	return refusal{} // overlay, mqueue; links of the profile were followed before
 }
 
 func (v *view) inProc(m *policy.Mount, target, p string, writes bool) refusal {
@@ -187,7 +190,7 @@ func (v *view) inProc(m *policy.Mount, target, p string, writes bool) refusal {
 	return refusal{}
 }
 
-// devices are what a minimal /dev has.
+// devices lists the names in a minimal /dev.
 var devices = []string{"null", "zero", "full", "random", "urandom", "tty", "pts", "ptmx", "shm", "fd", "stdin", "stdout", "stderr", "console"}
 
 func (v *view) inDev(m *policy.Mount, target, p string, kind recording.FileType) refusal {
@@ -201,7 +204,7 @@ func (v *view) inDev(m *policy.Mount, target, p string, kind recording.FileType)
 	return refusal{policy.LayerMount, "the minimal /dev does not have it", m.Pos}
 }
 
-// landlock is for lists that narrow what the mounts show.
+// landlock applies the Landlock lists, which narrow what the mounts show.
 func (v *view) landlock(p string, access recording.Access) refusal {
 	l := &v.p.Landlock
 	if l.Off {
@@ -226,10 +229,11 @@ func (v *view) landlock(p string, access recording.Access) refusal {
 	return refusal{}
 }
 
-// reaches reports whether a name leads to a path: by a link of the profile's, or by one that a mount shows.
+// reaches reports whether the name of a link leads to its path, by links of the profile or by a link that a mount
+// shows.
 func (v *view) reaches(l *Link) bool {
 	at := l.Via
-	for range 8 { // as many links as a sensible tree has in a row
+	for range 8 { // no sensible tree has more links in a row
 		next := v.follow(at)
 		if next == at {
 			break
@@ -253,7 +257,7 @@ func (v *view) reaches(l *Link) bool {
 	}
 }
 
-// follow replaces the link that a path begins with.
+// follow replaces the link at the beginning of a path by its target.
 func (v *view) follow(p string) string {
 	if len(v.links) == 0 {
 		return p

@@ -7,15 +7,15 @@ import (
 	"cordon/policy/recording"
 )
 
-// world is the file system as the recordings show it: what the runs made themselves, and where home and the working
-// directory were.
+// world is the file system as the recordings show it: the files that the runs made, the home and the working
+// directory.
 type world struct {
 	home, workdir string
-	homes, others []string // of all runs, and the caller's: see Facts
+	homes, others []string // of all runs, and of the caller: see Facts
 	created       map[string]bool
-	fresh         map[string]bool   // by directory: whether it or one above was made by the runs
-	parents       map[string]string // by directory: the nearest one that was there before
-	dirs          map[string]bool   // directories of which something beneath was seen
+	fresh         map[string]bool   // by directory: whether the runs made it or one above it
+	parents       map[string]string // by directory: the nearest directory that existed before
+	dirs          map[string]bool   // directories below which the recording has paths
 }
 
 func newWorld(f *Facts) *world {
@@ -34,7 +34,7 @@ func newWorld(f *Facts) *world {
 	return w
 }
 
-// place is a directory that a placeholder may stand for; "" for none.
+// place returns a directory that a placeholder may stand for, or "".
 func place(p string) string {
 	if p == "" || p[0] != '/' || path.Clean(p) == "/" {
 		return ""
@@ -42,7 +42,7 @@ func place(p string) string {
 	return path.Clean(p)
 }
 
-// isFresh reports whether a directory, or one above it, was made by the runs.
+// isFresh reports whether the runs made a directory, or a directory above it.
 func (w *world) isFresh(dir string) bool {
 	if len(w.created) == 0 {
 		return false
@@ -60,7 +60,7 @@ func (w *world) own(p string) bool {
 	return len(w.created) > 0 && (w.created[p] || w.isFresh(path.Dir(p)))
 }
 
-// base is the nearest directory above p that the runs did not make.
+// base returns the nearest directory above p that the runs did not make.
 func (w *world) base(p string) string {
 	dir := path.Dir(p)
 	if v, ok := w.parents[dir]; ok {
@@ -74,7 +74,7 @@ func (w *world) base(p string) string {
 	return v
 }
 
-// expand is a path of a profile as the recordings have it; "" where it stands for nothing.
+// expand returns a path of a profile as the recordings write it. It returns "" if nothing is known for ~ or . .
 func (w *world) expand(p string) string {
 	switch {
 	case p == "~" || strings.HasPrefix(p, "~/"):
@@ -91,7 +91,7 @@ func (w *world) expand(p string) string {
 	return path.Clean(p)
 }
 
-// shorten is the reverse: . and ~ for the working directory and the home directory.
+// shorten is the inverse of expand. It writes . for the working directory and ~ for the home directory.
 func (w *world) shorten(p string) string {
 	switch {
 	case w.workdir != w.home && within(w.workdir, p):
@@ -102,7 +102,7 @@ func (w *world) shorten(p string) string {
 	return p
 }
 
-// within reports whether p is dir or beneath it; false where dir is "".
+// within reports whether p is dir or below it. It returns false if dir is "".
 func within(dir, p string) bool {
 	return dir != "" && strings.HasPrefix(p, dir) && (len(p) == len(dir) || p[len(dir)] == '/' || dir == "/")
 }
