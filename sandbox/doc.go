@@ -16,16 +16,16 @@
 //   - Anything that the profile does not allow is denied. The zero profile allows next to nothing.
 //   - A sandbox is never weaker than its profile. If this machine cannot provide a layer, Start fails with an
 //     [UnsupportedError], unless the profile lists the layer under missing; then Report.Missing says so.
-//   - Report.Enforced lists what the kernel has confirmed, read back before the program runs or as it begins.
+//   - Report.Enforced lists what the kernel has confirmed. Start reads it back before the program runs, or as it begins.
 //   - Start and Wait leave nothing behind: no process, mount, file or descriptor, whatever the error. If the calling
-//     process is killed, the kernel kills the sandbox with its pid namespace, which every profile has unless it asks for
+//     process is killed, the kernel kills the sandbox with its pid namespace. Every profile has one, unless it asks for
 //     the host's.
-//   - Nothing of the host's is changed but by the program itself, where the profile lets it write. The launcher makes
-//     directories of its own only: for its state and its records, and those where profiles are looked for, so that no task
-//     can make them.
-//   - A Go program needs no call in main: the sandbox is not started by running the program again. Each sandbox keeps a
-//     goroutine and its thread until it has ended. Several sandboxes may be started and waited for at once; one Cmd
-//     belongs to one goroutine at a time, apart from Process, whose methods may be called from any.
+//   - Only the program itself changes anything on the host, and only where the profile lets it write. The launcher makes
+//     only its own directories: those for its state and its records, and those in which profiles are looked up, so that
+//     no task can make them.
+//   - A Go program needs no call in main, because Start does not run that program again. Each sandbox keeps a goroutine
+//     and its thread until it has ended. Several sandboxes may run at once. Only one goroutine at a time may use a Cmd,
+//     but any goroutine may call the methods of Process.
 //
 // # Errors
 //
@@ -35,19 +35,19 @@
 //	*UnsupportedError             this machine cannot provide a layer; it names the remedy
 //	*LookupError                  the program cannot be run; errors.Is knows exec.ErrNotFound, fs.ErrNotExist, fs.ErrPermission
 //	*StepError                    the kernel refused a system call of the plan; it names the line of the profile
-//	*SignalError                  a signal ended the launch; only where the process is a launcher, see Cmd.Exclusive
+//	*SignalError                  a signal ended the launch; only with Cmd.Exclusive
 //	*Error                        anything else, with a hint
 //
-// Wait returns an [ExitError] if the program ran and ended badly: with a status other than 0, by a signal, or by a limit.
-// Cmd.Report has the whole story, also of a program that ended well.
+// Wait returns an [ExitError] if the program ran and ended badly: with a status other than 0, or by a signal or a limit.
+// Cmd.Report says more about the run, also if the program ended well.
 //
 // # What is different from os/exec
 //
-//   - The program is looked up inside the sandbox, by Start. Command never fails.
-//   - Env is not the program's environment, but what the profile picks from. Environ returns the result.
+//   - Start looks the program up, inside the sandbox. Command never fails.
+//   - Env is not the program's environment: the profile picks from it. Environ returns the result.
 //   - Start returns when the program has been exec'd, and not before.
 //   - Wait returns when all processes of the sandbox are gone, not only the first.
-//   - A file that would lead out of the sandbox, such as a directory, is refused as a standard or extra file.
+//   - Start refuses a standard or extra file that would lead out of the sandbox, such as a directory.
 //   - Report takes the place of ProcessState, and Process has no Wait.
 //
 // # More programs in a sandbox
@@ -68,8 +68,8 @@
 //
 //	launcher  the calling process, outside: it compiles, clones, maps ids, reads back, supervises and reports
 //	child     the clone, until it forks: it sets ids, network, parent-death signal and bounding set
-//	init      the child after the fork, pid 1 inside: it gives up everything, reaps, and takes the sandbox with it
-//	task      the fork: it mounts, enters the root, confines itself, and becomes the program by execve
+//	init      the child after it has forked, pid 1 inside: it gives up everything, and reaps; the sandbox ends with it
+//	task      the process that init forked: it mounts, enters the root, confines itself, and becomes the program by execve
 //
 // # The rooms
 //
@@ -77,17 +77,17 @@
 //
 //	policy/             the profile language, without system calls; profiles/ finds and holds profiles
 //	plan/               steps, printed in the syntax of strace(1)
-//	report/             what a run came to, and the JSON Schema of that
-//	ledger/             what a task could write, on record
+//	report/             the report of a run, and its JSON Schema
+//	ledger/             records of what tasks could write
 //	host/               the machine as a value: kernel, caller, files
 //	internal/child/     the loop in the child: the only unsafe code
 //	internal/cause/     why the machine refuses what a sandbox needs
-//	internal/attach/    what is kept of a sandbox so that a program may join it
-//	internal/picture/   what the sandbox will see
-//	internal/compile/   profile, host and command become a plan: its documentation has the order and the reasons
+//	internal/attach/    what a program needs to join a sandbox
+//	internal/picture/   which files the sandbox will show
+//	internal/compile/   makes a plan of profile, host and command; its documentation has the order and the reasons
 //	internal/why/       which layer denies an access, and what would allow it
-//	internal/state/     the state directory; statedir/ names what of it is public
-//	internal/launch/    clone, talk, read back, supervise: its documentation has the talk with the child
+//	internal/state/     the state directory; statedir/ is its public part
+//	internal/launch/    clones, reads back, supervises; its documentation has the protocol with the child
 //	sandbox             Cmd
 //	doctor/             what this machine can do; record/ and audit/ watch programs
 //

@@ -20,7 +20,7 @@ type streams struct {
 	theirs []*os.File     // the program's ends; once the program runs, it has copies of them
 	ours   []*os.File     // the other ends
 	input  func() error   // copies stdin; nil if nothing is to be copied, or once it has begun
-	output []func() error // copy stdout and stderr
+	output []func() error // each copies stdout or stderr
 	read   chan error     // receives the error of input; nil if input was not begun
 	done   chan error     // receives the error of each function of output
 	left   int            // how many functions of output have not ended
@@ -188,7 +188,7 @@ func (c *Cmd) StdoutPipe() (io.ReadCloser, error) {
 	return c.outputPipe("Stdout", &c.Stdout)
 }
 
-// StderrPipe is StdoutPipe for the program's stderr.
+// StderrPipe returns a pipe from the program's stderr, like StdoutPipe.
 func (c *Cmd) StderrPipe() (io.ReadCloser, error) {
 	return c.outputPipe("Stderr", &c.Stderr)
 }

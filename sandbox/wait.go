@@ -156,8 +156,8 @@ func (c *Cmd) end() (*report.Report, error) {
 
 // watched is the result of the goroutine that waits for the context.
 type watched struct {
-	err  error            // of the context, or of Cancel
-	over <-chan time.Time // when WaitDelay is over; nil if it has not begun
+	err  error            // the error of the context, or of Cancel
+	over <-chan time.Time // readable when WaitDelay is over; nil if WaitDelay has not begun
 }
 
 // unwatch ends the goroutine that waits for the context. It stores the goroutine's error in err unless err is set

@@ -70,7 +70,7 @@ func (f *auditFlags) check() error {
 	return nil
 }
 
-// exitDenied is audit's exit code when the profile would have denied something.
+// exitDenied is audit's exit code if the profile would have denied something.
 const exitDenied = 3
 
 func (u *ui) audit(f *auditFlags, args []string) error {
@@ -148,7 +148,7 @@ type denial struct {
 	at policy.Pos
 }
 
-// blindSpots lists what no audit looks at, and what an audit with --calls does not look at.
+// blindSpots lists what no audit looks at.
 var blindSpots = []string{"names below an open directory that are only looked at", "what a file is used for once it is open", "which process a path below /proc belongs to"}
 
 func auditList(a *audit.Auditor, p *policy.Profile, args []string, callsOnly bool) *audited {

@@ -56,7 +56,7 @@ func completeRun(c *cobra.Command) {
 	_ = c.RegisterFlagCompletionFunc("profile", completeProfile)
 }
 
-// completeProfile offers the profiles' names, and files after a slash.
+// completeProfile offers the names of profiles. If the user has typed a slash, it offers files.
 func completeProfile(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if strings.Contains(typed, "/") {
 		return []string{"yaml"}, cobra.ShellCompDirectiveFilterFileExt

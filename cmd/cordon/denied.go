@@ -97,7 +97,8 @@ func fullDenial(d *report.Denial) string {
 	return s + "; to allow: " + d.Remedy
 }
 
-// callText returns the call with its arguments, and its architecture if that is not the machine's.
+// callText returns the call with its arguments. If the call's architecture is not the machine's, it adds the
+// architecture.
 func callText(d *report.Denial) string {
 	if d.Arch != "" {
 		return clean(d.Text) + " on " + d.Arch

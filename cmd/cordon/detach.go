@@ -22,7 +22,7 @@ import (
 	"cordon/sandbox/statedir"
 )
 
-// keepFlags are the flags of a run that other commands can find.
+// keepFlags holds the flags of a run that other commands can find.
 type keepFlags struct {
 	detach   bool
 	name     string
@@ -162,7 +162,7 @@ func (u *ui) runKept(f *runFlags, c *sandbox.Cmd, out *outFiles) error {
 	err = u.finish(f, c.Args, rep, out, err)
 	if f.keep.detach {
 		if err != nil {
-			u.fail(err) // into the log
+			u.fail(err) // the message goes to the log
 		}
 		e.Log().Close()
 	}
@@ -221,7 +221,7 @@ func redirect(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 }
 
 // handOver tells the caller that the program runs, closes what belongs to the caller, and frees memory. If the caller
-// is gone, nobody knows of the sandbox, and the sandbox ends.
+// is gone, nobody knows about the sandbox, so handOver kills it.
 func (u *ui) handOver(f *runFlags, c *sandbox.Cmd, e *statedir.Entry) error {
 	_, err := unix.Write(f.keep.handover, []byte(e.State.ID+"\n"))
 	unix.Close(f.keep.handover)

@@ -36,7 +36,7 @@ type diagnosis struct {
 	Profiles []started        `json:"profiles"`
 }
 
-// started says whether a shipped profile starts here.
+// started says whether a shipped profile starts on this machine.
 type started struct {
 	Name   string `json:"name"`
 	Starts bool   `json:"starts"`

@@ -29,8 +29,8 @@ func (u *ui) failedEarly(root *cobra.Command, failure error) {
 	}
 }
 
-// readFiles takes the two flags out of a command line that may contain errors, and returns the command. As in pflag,
-// the first word that belongs to no flag ends the flags. readFiles assumes that an unknown flag has no value.
+// readFiles finds the two flags in a command line that may contain errors, and returns the command. As in pflag, the
+// first word that belongs to no flag ends the flags. readFiles assumes that an unknown flag has no value.
 func (f *runFlags) readFiles(known *pflag.FlagSet, args []string) (command []string) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]

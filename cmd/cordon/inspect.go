@@ -135,7 +135,7 @@ func (i *inspected) summary() []string {
 	return s
 }
 
-// lostLine says what the log lacks.
+// lostLine returns a line that says what the log lacks.
 func lostLine(n int64, why string) []string {
 	if n == 0 {
 		return nil

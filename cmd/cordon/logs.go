@@ -104,7 +104,7 @@ func (u *ui) logs(e *statedir.Entry, f *logsFlags) error {
 type logPrinter struct {
 	u     *ui
 	flags *logsFlags
-	open  bool // the last line has no end yet
+	open  bool // the last printed line has no end yet
 }
 
 // logLine is a line of one stream or, with --json, a record.

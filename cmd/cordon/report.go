@@ -148,7 +148,8 @@ func runCode(r *report.Report) int {
 	return r.Exit
 }
 
-// signalNumber understands SIGKILL and, for real-time signals, SIGRTMIN+3 (signal(7): SIGRTMIN is 34).
+// signalNumber returns the number of a signal. It understands SIGKILL and, for real-time signals, SIGRTMIN+3
+// (signal(7): SIGRTMIN is 34).
 func signalNumber(name string) int {
 	if n, found := strings.CutPrefix(name, "SIGRTMIN"); found {
 		rt, _ := strconv.Atoi(n)
@@ -161,11 +162,11 @@ func signalNumber(name string) int {
 // everything has ended. A task that owns the directory therefore finds no file to fill in, and no name that it could
 // turn into a link.
 type reportFile struct {
-	dir  int    // descriptor; -1: write to file
+	dir  int    // the descriptor of the directory; -1 means that file is open
 	name string // the file's name in dir
 	path string // the path that the user gave
-	what string // "report"
-	mode uint32 // of a new file; 0 is 0600
+	what string // the kind of file, for messages: "report"
+	mode uint32 // the mode of a new file; 0 means 0600
 	file *os.File
 }
 

@@ -58,7 +58,7 @@ func completeSandboxes(wanted ...statedir.Status) cobra.CompletionFunc {
 			if len(wanted) > 0 && !slices.Contains(wanted, e.Status()) || slices.Contains(args, s.ID) || slices.Contains(args, s.Name) {
 				continue
 			}
-			about := clean(strings.Join(s.Args, " ")) // a shell shows it on a terminal
+			about := clean(strings.Join(s.Args, " ")) // a shell shows this text on a terminal
 			if s.Name != "" && printable(s.Name) {
 				out = append(out, cobra.CompletionWithDesc(s.Name, about))
 			}
@@ -135,7 +135,7 @@ func columns(rows [][]string) string {
 // maxSignal is the number of the last signal: signal(7).
 const maxSignal = 64
 
-// parseSignal reads SIGTERM, TERM, term, RTMIN+3 or 15.
+// parseSignal parses the name or number of a signal: SIGTERM, TERM, term, RTMIN+3 or 15.
 func parseSignal(s string) (unix.Signal, error) {
 	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
 	n := signalNumber("SIG" + name)

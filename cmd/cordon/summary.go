@@ -216,9 +216,9 @@ func escape(s string) string {
 	return b.String()
 }
 
-// openSummary checks that a summary can be written, before anything else happens. The summary is appended to an
-// existing file, as CI systems want it ($GITHUB_STEP_SUMMARY), because a job may run several commands. The file is
-// opened after everything has ended, below a directory that was opened before, and never through a link.
+// openSummary checks that a summary can be written, before anything else happens. cordon appends the summary to an
+// existing file, as CI systems want it ($GITHUB_STEP_SUMMARY), because a job may run several commands. It opens the
+// file after everything has ended, in the directory that openSummary has opened, and never through a link.
 func openSummary(path string) (*reportFile, error) {
 	r, err := openAt(path, "summary-file", "--summary-file", true)
 	if err != nil || r.file != nil {

@@ -32,7 +32,7 @@ import (
 //	cordon: added: PATH: WHY          cordon put PATH into the sandbox although the profile does not name it
 //	cordon: note: WHAT                before the program runs: something that may surprise you in this sandbox
 //	cordon: missing: LAYER: WHY       the profile wants LAYER, this host lacks it, and the profile allows that
-//	cordon: restored: PATH: …         a hidden or protected PATH appeared or was replaced during the run; cordon covered it again
+//	cordon: restored: PATH: …         a hidden or protected PATH appeared or was replaced; cordon covered it again
 //	cordon: appeared: PATH: …         with git: protect: a repository that the run left where there was none
 //	cordon: secret: WHAT: WHY         learn: seen but not allowed, because it is a secret,
 //	cordon: left: WHAT: WHY           or for another reason;
@@ -79,9 +79,9 @@ import (
 //	153    SIGXFSZ: a file grew beyond its limit (file-size), or a shell says so of its child
 //
 // `run --detach` prints the sandbox's ID on stdout and exits with 0 once the program runs. Later messages of its
-// launcher go to the log. `wait`, `audit` and `record CMD` exit with the code with which `run` would
-// have exited, but `audit` exits with 3 if the profile would deny anything. `logs` writes the program's standard error to stderr. `stats` uses a
-// terminal's other screen until it is interrupted.
+// launcher go to the log. `wait`, `audit` and `record CMD` exit with the code with which `run` would have exited, but
+// `audit` exits with 3 if the profile would deny anything. `logs` writes the program's standard error to stderr.
+// `stats` uses a terminal's other screen until it is interrupted.
 //
 // The other subcommands exit with 0. They exit with 1 if the answer is no: `profile check` found errors, `profile fmt
 // -d` found a difference, `profile diff` found a change that --fail-on names, `profile lint` found something, `profile

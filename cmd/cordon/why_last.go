@@ -23,7 +23,7 @@ import (
 
 // lastRun holds the stored data of a failed run.
 type lastRun struct {
-	Version  int            `json:"version"` // of this format: 1
+	Version  int            `json:"version"` // the version of this format: 1
 	At       time.Time      `json:"at"`
 	Cwd      string         `json:"cwd"`
 	Profiles []string       `json:"profiles"`

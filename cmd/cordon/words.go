@@ -66,7 +66,8 @@ func guessedProgram(c *cobra.Command, args []string) string {
 	return "to run a program: cordon run -- " + shellWords(args)
 }
 
-// guessedProfileCommand names the file that a person edits or removes by the usual means.
+// guessedProfileCommand returns the hint for a command that would edit or remove a profile. A profile is a file, so
+// the hint names the file.
 func guessedProfileCommand(args []string) string {
 	verb := args[0]
 	switch verb {
@@ -154,9 +155,9 @@ func volumeMeant(verbose bool, args []string) error {
 		hint: "to bind: " + flag + shellWords([]string{source + ":" + target}) + ", or --volume " + shellWords(args[:1])}
 }
 
-// rising makes a path absolute that begins with "..", because a profile cannot contain "..", and only the command knows
-// the shell's directory. It handles ".." only at the beginning: only the kernel knows the parent of a link within a
-// path.
+// rising makes a path that begins with ".." absolute. A profile cannot contain "..", and only the command knows the
+// shell's directory. rising handles ".." only at the beginning, because only the kernel knows the parent of a link
+// within a path.
 func rising(name, value string) string {
 	if !upwards(value) || !takesPath(name) {
 		return value

@@ -77,7 +77,7 @@ func (a *Auditor) answer(asked string, e *recording.Event) *sandbox.Reason {
 	return a.meets(asked, e)
 }
 
-// place is a kind of denied path.
+// place identifies a kind of denied path.
 type place struct {
 	path, layer, errno string
 	rule               policy.Pos

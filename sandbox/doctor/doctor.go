@@ -15,7 +15,7 @@ type Finding struct {
 	State  Outcome `json:"state"`
 	Found  string  `json:"found"`            // what was seen; if it is not obvious, also how
 	For    string  `json:"for"`              // what needs it
-	Cause  string  `json:"cause,omitempty"`  // why it is missing
+	Cause  string  `json:"cause,omitempty"`  // why it is missing or restricted
 	Remedy string  `json:"remedy,omitempty"` // the exact command or setting
 }
 

@@ -29,7 +29,7 @@ type Entry = state.Entry
 // Detached and AutoRemove; Dir.Create fills in the rest.
 type State = state.State
 
-// ProcessID names a process for good: a later process that gets the same number has another start time.
+// ProcessID identifies a process for ever: a later process with the same number has another start time.
 type ProcessID = state.ProcessID
 
 // Ending says how a sandbox ended.
