@@ -13,10 +13,9 @@ import (
 // for the task, and the task waits for them.
 type Observer = launch.Observer
 
-// PassBreak ends the process by SIGINT if SIGINT ended the task, so that a shell that waits for the process ends its
-// loop or list of commands. If no process outside has got the signal, PassBreak sends it to the process's group
-// first. A process whose Cmd.Exclusive was true calls PassBreak last. It returns if SIGINT did not end the task, or
-// if the process ignores SIGINT.
+// PassBreak ends the process by SIGINT if b is set, so that a shell that waits for the process ends its loop or list
+// of commands. For BreakUnsent it first sends SIGINT to the process's group. A process whose Cmd.Exclusive was true
+// calls PassBreak last. PassBreak returns if b is not set, or if the process ignores SIGINT.
 func PassBreak(b report.Break) {
 	if b != 0 {
 		child.DieOf(unix.SIGINT, b == report.BreakUnsent)

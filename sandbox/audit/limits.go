@@ -68,7 +68,7 @@ func (b *bounds) calls() (names []string) {
 	return names
 }
 
-// Unseen returns the limits of the profile that an audit cannot check.
+// Unseen returns the limits of the profile that this audit does not check.
 func (a *Auditor) Unseen() (names []string) {
 	l := &a.profile.Limits
 	for _, x := range []struct {

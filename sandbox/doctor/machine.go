@@ -174,12 +174,12 @@ func tryOverlay() error {
 	}, "/bin/true")
 }
 
-// tryTime is how long Try waits for a start before it gives up.
+// tryTime is how long Try waits for the end of the run before it gives up.
 const tryTime = 5 * time.Second
 
-// Try starts a program in a sandbox, with its descriptors on /dev/null, and waits for it. nil means that the profile
-// can start on this machine. Try ignores how the program ends, because a strict profile may well kill it. If the
-// sandbox has not answered after five seconds, Try returns an error and leaves the sandbox to die with this process.
+// Try runs a program in a sandbox, with its descriptors on /dev/null, and waits for it. nil means that the profile can
+// start on this machine. Try ignores how the program ends, because a strict profile may well kill it. If the run has
+// not ended after five seconds, Try returns an error and leaves the sandbox to die with this process.
 func Try(p *policy.Profile, args ...string) error {
 	h, err := host.Probe()
 	if err != nil {
