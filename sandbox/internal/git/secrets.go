@@ -68,8 +68,8 @@ func suspicious(comments string) bool {
 	return false
 }
 
-// WithoutSecrets returns the variables without those that hold a secret. It also removes users and queries from
-// addresses.
+// WithoutSecrets returns the variables without those that hold a secret, and without all credential sections. It also
+// removes users and queries from addresses.
 func WithoutSecrets(vars []Var) (out []Var, cut Cut) {
 	for _, v := range vars {
 		if v.Section == "credential" {

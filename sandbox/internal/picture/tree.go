@@ -64,7 +64,7 @@ type Part struct {
 	Empty    bool            // it is also Opaque, but it can be opened and is empty
 	Cwd      bool            // the bind of the working directory
 	Still    bool            // an overlay over a read-only bind: nobody listens at its sockets
-	Plain    bool            // not idmapped: the task has its own host id there
+	Plain    bool            // not idmapped: the task has only the rights of its host id there
 	Absent   bool            // it may not exist in the kernel
 	Fleeting bool            // its mount point, a socket, may be gone when it is mounted
 	Link     string          // the text of a symbolic link that is mounted on itself; otherwise ""

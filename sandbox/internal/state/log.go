@@ -58,7 +58,7 @@ type Log struct {
 
 // logPipe is one of the task's streams.
 type logPipe struct {
-	read  int // -1 when its other end is closed
+	read  int // -1 once it is closed
 	write *os.File
 	rest  []byte // the beginning of an incomplete character
 }

@@ -134,7 +134,8 @@ func (e *Entry) signalOne(p *Process, sig unix.Signal) error {
 
 func (p *Process) stopped() bool { return p.State == "T" || p.State == "t" }
 
-// Paused reports whether every process of the sandbox is stopped, as the kernel says.
+// Paused reports whether every process of the sandbox is stopped. If its cgroup is not frozen, pid 1 does not count,
+// because it continues to run: see Pause.
 func (e *Entry) Paused(t ProcTable) bool {
 	if e.State.Cgroup != nil {
 		if frozen, err := e.State.Cgroup.Frozen(); err == nil && frozen {
@@ -158,7 +159,7 @@ type Sample struct {
 	At        time.Time     `json:"at"`
 	Source    string        `json:"source"`                       // "cgroup"; "proc": the sum over the living processes
 	CPU       time.Duration `json:"cpu_ns"`                       // user and system
-	Memory    int64         `json:"memory_bytes"`                 // "proc": resident sets, added up: shared memory counts twice
+	Memory    int64         `json:"memory_bytes"`                 // "proc": sum of resident sets; shared memory counts repeatedly
 	Limit     int64         `json:"memory_limit_bytes,omitempty"` // 0: none
 	Processes int           `json:"processes"`
 	Read      *int64        `json:"read_bytes,omitempty"` // from block devices; nil if it is not counted

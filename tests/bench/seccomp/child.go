@@ -13,13 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// costs are what one copy measured, in nanoseconds.
+// costs are the measurements of one copy of this program, in nanoseconds.
 type costs struct{ Load, Allowed, Checked float64 }
 
-// askPersonality is personality(2)'s argument that changes nothing; both sets of rules check it and allow it.
+// askPersonality is an argument of personality(2) that changes nothing. Both sets of rules check it and allow it.
 const askPersonality = 0xffffffff
 
-// measureHere loads the program on stdin into this thread, and makes calls under it. An empty one is none.
+// measureHere loads the program on stdin into this thread, and makes calls under it. An empty stdin means no filter.
 func measureHere(calls int) error {
 	program, err := io.ReadAll(os.Stdin)
 	if err != nil {
@@ -39,7 +39,7 @@ func measureHere(calls int) error {
 			return errno
 		}
 	}
-	for range 2 { // the first time warms up
+	for range 2 { // the first round warms up
 		if c.Allowed, err = cost(calls, unix.SYS_GETPPID, 0); err != nil {
 			return err
 		}
@@ -50,7 +50,8 @@ func measureHere(calls int) error {
 	return json.NewEncoder(os.Stdout).Encode(c)
 }
 
-// cost is the time of one call: the shortest of ten batches, which is the one that nothing disturbed.
+// cost returns the time of one call. It measures ten batches and returns the shortest time, because nothing disturbed
+// that batch.
 func cost(calls int, nr, arg uintptr) (best float64, err error) {
 	const batches = 10
 	for range batches {

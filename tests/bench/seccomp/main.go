@@ -1,10 +1,10 @@
 //go:build cgo && libseccomp
 
-// Command seccomp measures our filters against libseccomp's of the same rules: how long they take to compile, how many
-// instructions they have, how long the kernel takes to load them, and what a call costs under them. It is run by
-// command bench, which does not link libseccomp, and prints JSON.
+// Command seccomp compares our filters with libseccomp's filters for the same rules: how long they take to compile,
+// how many instructions they have, how long the kernel takes to load them, and how long a call takes under them. It
+// prints JSON. Command bench runs it, because command bench itself does not link libseccomp.
 //
-// A filter is loaded in a copy of this program, one for each measurement, never here: it could not be taken off again.
+// Each measurement loads its filter in a separate copy of this program, because a process cannot remove a filter.
 package main
 
 import (
@@ -21,21 +21,21 @@ import (
 	"cordon/policy/filter"
 )
 
-// figures is what is printed.
+// figures is the output.
 type figures struct {
 	Libseccomp string
 	Rows       []row
 }
 
-// row is one compiler's filter of one set of rules. Times are in nanoseconds.
+// row is the filter that one compiler makes from one set of rules. Times are in nanoseconds.
 type row struct {
-	Rules    string // what it is made of
+	Rules    string // the name of the rules
 	Compiler string // cordon, libseccomp 1, libseccomp 2
 	Insns    int
-	Compile  []float64 // of each round
+	Compile  []float64 // one value for each round
 	Load     []float64 // seccomp(2)
-	Allowed  []float64 // a call that is always allowed
-	Checked  []float64 // a call whose argument is checked, and which is allowed
+	Allowed  []float64 // a call that is allowed without a check
+	Checked  []float64 // a call that is allowed after a check of its argument
 	program  []byte
 	compile  func() ([]filter.Insn, error)
 }
@@ -59,7 +59,8 @@ func main() {
 	}
 }
 
-// measure runs everything in turn, in each round in another order, so that a change of the machine's speed meets all.
+// measure measures every row in every round, each time in a different order, so that a change of the machine's speed
+// affects all rows alike.
 func measure(rounds, calls int) error {
 	f := figures{Libseccomp: reference.Version()}
 	for _, set := range []func() (*rules, error){docker, shipped} {
@@ -107,7 +108,7 @@ func (r *row) round(calls int) error {
 	return nil
 }
 
-// rows compiles a set of rules by every compiler, and makes sure that the programs decide alike.
+// rows compiles a set of rules with every compiler, and checks that the programs make the same decisions.
 func (r *rules) rows() ([]row, error) {
 	rows := []row{{Rules: r.name, Compiler: "cordon", compile: func() ([]filter.Insn, error) {
 		p, err := filter.Compile(r.spec, native)
@@ -138,7 +139,8 @@ func (r *rules) rows() ([]row, error) {
 	return rows, nil
 }
 
-// same compares two programs on every number and the arguments that matter, but for calls that libseccomp does not know.
+// same compares the decisions of two programs for every number and the arguments that matter. It leaves out calls
+// that libseccomp does not know.
 func (r *rules) same(a, b []filter.Insn) error {
 	args := samples()
 	for nr := range int32(400) {
@@ -156,7 +158,8 @@ func (r *rules) same(a, b []filter.Insn) error {
 	return nil
 }
 
-// samples are arguments at the edges of the conditions: one value everywhere, and families, types and protocols of sockets.
+// samples returns arguments at the edges of the conditions: one value in all arguments, and families, types and
+// protocols of sockets.
 func samples() (list [][6]uint64) {
 	for _, x := range [...]uint64{0, 1, 2, 8, 10, 16, 17, 40, 0x3ff, 0x400, 0x401, 0x402, 0x403, 0x40f, 0x410, 0x411, 0x20000,
 		0x5411, 0x5412, 0x5413, 0x541b, 0x541c, 0x541d, 0x5422, 0x5423, 0x5424, 0x10000000, 0x7e020000, 0xffffffff} {

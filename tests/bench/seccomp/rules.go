@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rules are the same rules for both compilers.
+// rules holds the same rules for both compilers.
 type rules struct {
 	name    string
 	spec    filter.Spec // ours
@@ -28,7 +28,7 @@ type rules struct {
 	unknown []string    // calls that libseccomp does not know
 }
 
-// theirRule is one call of seccomp_rule_add.
+// theirRule is one call of libseccomp's seccomp_rule_add.
 type theirRule struct {
 	call   string
 	action filter.Action
@@ -41,7 +41,7 @@ type condition struct {
 	values []uint64
 }
 
-// native is this machine's: the programs are loaded here.
+// native is this machine's architecture, because the programs are loaded here.
 var native, _ = filter.ParseArch(runtime.GOARCH)
 
 var (
@@ -50,7 +50,7 @@ var (
 	enosys = filter.Action{Kind: filter.Errno, Errno: 38}
 )
 
-// libseccomp compiles the rules as a program that links it would.
+// libseccomp compiles the rules as a program does that links libseccomp.
 func (r *rules) libseccomp(optimize int) ([]filter.Insn, error) {
 	f, err := reference.NewFilter(r.deflt, native, optimize)
 	if err != nil {
@@ -66,7 +66,7 @@ func (r *rules) libseccomp(optimize int) ([]filter.Insn, error) {
 	for i := range r.theirs {
 		x := &r.theirs[i]
 		nr, err := libseccomp.GetSyscallFromName(x.call)
-		if err != nil { // as runc and crun do
+		if err != nil { // runc and crun also skip such a call
 			r.unknown = append(r.unknown, x.call)
 			continue
 		}
@@ -93,7 +93,7 @@ func (x *theirRule) add(f *libseccomp.ScmpFilter, nr libseccomp.ScmpSyscall) err
 	return f.AddRuleConditional(nr, action, conds)
 }
 
-// docker is Docker's current default profile for a container without added capabilities.
+// docker returns Docker's current default profile for a container without added capabilities.
 func docker() (*rules, error) {
 	p, err := seccomp.GetDefaultProfile(&specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}})
 	if err != nil {
@@ -139,7 +139,7 @@ func docker() (*rules, error) {
 	return r, nil
 }
 
-// operator is an OCI comparison in both languages.
+// operator returns an OCI comparison for both compilers.
 func operator(a specs.LinuxSeccompArg) (condition, string, error) {
 	ops := map[specs.LinuxSeccompOperator]struct {
 		op   libseccomp.ScmpCompareOp
@@ -160,9 +160,9 @@ func operator(a specs.LinuxSeccompArg) (condition, string, error) {
 	return condition{a.Index, o.op, []uint64{a.Value}}, fmt.Sprintf("reg%d %s %#x", a.Index, o.text, a.Value), nil
 }
 
-// shipped is our profile default. Its conditions are written for libseccomp by hand, in the fewest rules; numbers that
-// have no name get the default there. What a rule refuses is refused with EPERM here: for the errors that the profile has
-// libseccomp takes a rule for each value that is refused, 150 for socket alone.
+// shipped returns our profile default. Its conditions are written for libseccomp by hand, in the fewest rules.
+// Numbers without a name get the default there. Here every refusal is EPERM. For the errors that the profile has,
+// libseccomp would need a rule for each refused value: 150 rules for socket alone.
 func shipped() (*rules, error) {
 	p, err := profiles.Search{}.Load([]string{profiles.DefaultName}, nil)
 	if err != nil {
@@ -201,8 +201,8 @@ func shipped() (*rules, error) {
 	return r, nil
 }
 
-// conditions are those of profiles/base.yaml and profiles/default.yaml. What they refuse of socket, ioctl and fcntl
-// is a few values, and a rule of libseccomp's is one comparison for each argument.
+// conditions adds the conditions of profiles/base.yaml and profiles/default.yaml. They refuse only a few values of
+// socket, ioctl and fcntl. A rule of libseccomp has one comparison for each argument.
 func (r *rules) conditions() {
 	one := func(call string, conds ...condition) {
 		r.theirs = append(r.theirs, theirRule{call, allow, conds})
@@ -238,7 +238,7 @@ func masked(arg uint, mask, v uint64) condition {
 	return condition{arg, libseccomp.CompareMaskedEqual, []uint64{mask, v}}
 }
 
-// allBut allows a call unless an argument has one of the values, which are in order.
+// allBut allows a call unless an argument has one of the values. The values must be in ascending order.
 func (r *rules) allBut(call string, arg uint, values ...uint64) {
 	add := func(op libseccomp.ScmpCompareOp, v uint64) {
 		r.theirs = append(r.theirs, theirRule{call, allow, []condition{{arg, op, []uint64{v}}}})
